@@ -1,0 +1,279 @@
+"""Theory lines and predictions: published values, laws, and a Monte-Carlo run of a plain absmax quantizer."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+
+from qanalysis import theory
+from qanalysis.theory import DISTRIBUTIONS, GAUSSIAN, LAPLACE, UNIFORM
+
+EVERY = pytest.mark.parametrize("density", DISTRIBUTIONS.values(), ids=str)
+
+# bits: Panter-Dite and Shannon, Gaussian then Laplace; printed to 0.001.
+ASYMPTOTES = {
+    1: (1.674, 6.021, -0.512, 6.649),
+    2: (7.694, 12.041, 5.509, 12.670),
+    3: (13.715, 18.062, 11.530, 18.690),
+    4: (19.736, 24.082, 17.550, 24.711),
+    5: (25.756, 30.103, 23.571, 30.732),
+    6: (31.777, 36.124, 29.591, 36.752),
+    7: (37.797, 42.144, 35.612, 42.773),
+    8: (43.818, 48.165, 41.633, 48.793),
+}
+# bits: SQNR of a Gaussian clipped at 2, 3, 4, 5 sigma, then the best clip in sigma, its SQNR and its step; printed to 0.01, 0.001, 0.01 and as written.
+LOADED = {
+    2: (9.25, 7.22, 4.73, 2.61, 1.991, 9.25, "0.9957"),
+    4: (16.68, 19.04, 16.81, 14.87, 2.682, 19.38, "0.3352"),
+    6: (18.88, 29.15, 28.83, 26.92, 3.330, 29.83, "0.1041"),
+    8: (19.27, 33.27, 40.55, 38.96, 3.938, 40.57, "0.0308"),
+    10: (19.35, 33.83, 49.44, 50.98, 4.498, 51.55, "0.0088"),
+    12: (19.37, 33.89, 51.85, 62.71, 5.014, 62.71, "0.00245"),
+    14: (19.38, 33.90, 52.07, 71.56, 5.492, 74.01, "0.00067"),
+    16: (19.38, 33.90, 52.09, 73.91, 5.938, 85.40, "0.00018"),
+}
+
+
+def absmax_error(values: np.ndarray, bits: int) -> np.ndarray:
+    """Error of each row quantized to codes -q..q by its own largest magnitude."""
+    largest_code = 2 ** (bits - 1) - 1
+    step = np.abs(values).max(axis=1, keepdims=True) / largest_code
+    return np.rint(values / step) * step - values
+
+
+def test_constants_are_exact():
+    assert theory.uniform_sqnr_db(1) == theory.DB_PER_BIT == 20 * math.log10(2)
+    assert theory.sine_sqnr_db(0) == theory.SINE_DB == 10 * math.log10(1.5)
+    assert theory.uniform_sqnr_db(0) == 0
+    # Printed to 4 and 3 digits; the gap in bits is half its log2.
+    assert theory.ENTROPY_CODED_GAP == pytest.approx(1.4233, abs=0.5e-4)
+    assert 10 * math.log10(theory.ENTROPY_CODED_GAP) == pytest.approx(1.533, abs=0.5e-3)
+    assert 0.5 * math.log2(theory.ENTROPY_CODED_GAP) == pytest.approx(0.2546, abs=0.5e-4)
+
+
+@pytest.mark.parametrize(("bits", "printed"), [(2, 13.80), (4, 25.84), (8, 49.93), (10, 61.97), (12, 74.01), (16, 98.09), (24, 146.26)])
+def test_sine_line_meets_the_converter_table(bits, printed):
+    assert theory.sine_sqnr_db(bits) == pytest.approx(printed, abs=0.5e-2)
+
+
+def test_effective_bits_invert_the_sine_line():
+    assert theory.enob(theory.sine_sqnr_db(11.3)) == pytest.approx(11.3, rel=1e-15)
+    assert theory.enob(math.inf) == math.inf
+
+
+@pytest.mark.parametrize("bits", ASYMPTOTES)
+def test_asymptotes_meet_the_table(bits):
+    lines = [line(bits, density) for density in (GAUSSIAN, LAPLACE) for line in (theory.panter_dite_db, theory.shannon_db)]
+    assert lines == pytest.approx(list(ASYMPTOTES[bits]), abs=0.5e-3)
+
+
+def test_asymptotes_of_the_uniform_density_have_their_closed_form():
+    assert theory.panter_dite_db(5, UNIFORM) == theory.uniform_sqnr_db(5)
+    # Shannon's bound is the space-filling gain pi e / 6 above the uniform grid, at equal rate.
+    assert theory.shannon_db(5, UNIFORM) - theory.uniform_sqnr_db(5) == pytest.approx(10 * math.log10(theory.ENTROPY_CODED_GAP), rel=1e-13)
+
+
+@EVERY
+def test_no_grid_passes_shannon_and_lloyd_max_falls_to_panter_dite(density):
+    above = [theory.lloyd_max(bits, density).sqnr_db - theory.panter_dite_db(bits, density) for bits in range(1, 17)]
+    assert all(theory.lloyd_max(bits, density).sqnr_db < theory.shannon_db(bits, density) for bits in range(1, 17))
+    # The uniform's difference is 0 up to rounding, 1e-15 in D = 2^-32: 2e-5 dB.
+    assert all(later <= earlier + 2e-5 for earlier, later in pairwise(above))
+    # The difference halves with each bit, from 0.035 and 0.038 at 8 bits.
+    assert above[-1] < 2e-4
+
+
+def test_entropy_coding_the_lloyd_max_grid_keeps_it_below_shannon_at_its_entropy():
+    for bits in range(1, 9):
+        grid = theory.lloyd_max(bits, GAUSSIAN)
+        assert grid.sqnr_db < theory.shannon_db(grid.entropy_bits, GAUSSIAN)
+
+
+@EVERY
+def test_best_scalar_says_where_its_number_comes_from(density):
+    assert theory.best_scalar_sqnr_db(16, density) == theory.BestScalar(theory.lloyd_max(16, density).sqnr_db, "lloyd-max")
+    assert theory.best_scalar_sqnr_db(17, density) == theory.BestScalar(theory.panter_dite_db(17, density), "panter-dite")
+
+
+@EVERY
+def test_binary_codes_are_the_one_bit_grid(density):
+    assert theory.binary_sqnr_db(density) == pytest.approx(theory.lloyd_max(1, density).sqnr_db, rel=1e-14)
+
+
+def test_binary_and_ternary_gaussian_have_their_published_values():
+    assert theory.binary_sqnr_db(GAUSSIAN) == pytest.approx(-10 * math.log10(1 - 2 / math.pi), rel=1e-14)
+    assert theory.ternary_absmean_sqnr_db(GAUSSIAN) == pytest.approx(5.79, abs=0.5e-2)
+    assert theory.optimal_symmetric(2, GAUSSIAN).sqnr_db == pytest.approx(7.21, abs=0.5e-2)
+
+
+def test_ternary_absmean_equals_its_hand_worked_sum():
+    # Laplace, scale E|x| = 1/sqrt 2, threshold t = scale/2: D = 1 - 2 scale (2 E[x; x > t] - scale P(x > t)), exp(-sqrt 2 t) = exp(-1/2).
+    scale, tail = math.sqrt(0.5), 0.5 * math.exp(-0.5)
+    noise = 1 - 2 * scale * (2 * tail * (scale / 2 + math.sqrt(0.5)) - scale * tail)
+    assert theory.ternary_absmean_sqnr_db(LAPLACE) == pytest.approx(-10 * math.log10(noise), rel=1e-13)
+
+
+@pytest.mark.parametrize("bits", LOADED)
+def test_loaded_gaussian_meets_the_converter_table(bits):
+    *clipped, best_sigma, best_db, best_step = LOADED[bits]
+    # Half a unit of the last printed digit throughout.
+    assert [theory.loaded_gaussian_sqnr_db(bits, sigma) for sigma in (2, 3, 4, 5)] == pytest.approx(clipped, abs=0.5e-2)
+    best = theory.optimal_uniform(bits, GAUSSIAN)
+    assert best.clip_edge == pytest.approx(best_sigma, abs=0.5e-3)
+    assert best.sqnr_db == pytest.approx(best_db, abs=0.5e-2)
+    assert best.step == pytest.approx(float(best_step), abs=0.5 * 10.0 ** -len(best_step.split(".")[1]))
+    assert theory.loaded_gaussian_sqnr_db(bits, best.clip_edge) == pytest.approx(best.sqnr_db, abs=1e-5)  # rounding of D, 3e-9 at 16 bits
+
+
+def test_loaded_gaussian_tends_to_the_overload_limit():
+    assert [theory.loaded_gaussian_sqnr_db(16, sigma) for sigma in (2, 3, 4)] == pytest.approx([19.38, 33.90, 52.09], abs=0.5e-2)
+
+
+@pytest.mark.parametrize(("length", "printed"), [(16, 4.549), (32, 5.710), (64, 6.914), (128, 8.148), (256, 9.404), (512, 10.675), (4096, 14.552)])
+def test_expected_largest_square_meets_the_list(length, printed):
+    assert theory.expected_max_square(length) == pytest.approx(printed, abs=0.5e-3)
+
+
+def test_expected_largest_square_of_one_and_two_values_has_a_closed_form():
+    # max(x^2, y^2) = (x^2 + y^2)/2 + |x - y| |x + y| / 2 with x - y and x + y independent: 1 + (2/2) (2/pi).
+    assert theory.expected_max_square(1) == pytest.approx(1, rel=1e-14)
+    assert theory.expected_max_square(2) == pytest.approx(1 + 2 / math.pi, rel=1e-14)
+
+
+@pytest.mark.parametrize("length", [3, 128, 10**6, 10**9])
+def test_expected_largest_square_equals_the_mean_over_its_density(length):
+    def integrand(x):
+        return x * x * length * 2 * float(GAUSSIAN.pdf(x)) * math.exp((length - 1) * math.log1p(-math.erfc(x / math.sqrt(2))))
+
+    pieces = zip((1e-9, 1, 2, 3, 4, 5, 6, 7, 8, 10), (1, 2, 3, 4, 5, 6, 7, 8, 10, 14), strict=True)
+    # quad is asked for 1e-12 in each of ten pieces.
+    assert theory.expected_max_square(length) == pytest.approx(sum(quad(integrand, a, b, epsabs=1e-12, epsrel=1e-12)[0] for a, b in pieces), rel=1e-11)
+
+
+def test_expected_largest_square_grows_with_the_group():
+    values = [theory.expected_max_square(2**k) for k in range(31)]
+    assert all(np.diff(values) > 0)
+    assert all(value < 2 * math.log(2 * 2**k) + 1 for k, value in enumerate(values))  # below the usual bound 2 ln(2 g), plus 1 at g = 1
+
+
+@pytest.mark.parametrize(("bits", "length", "printed"), [(4, 32, 20.27), (4, 64, 19.36), (4, 128, 18.62), (8, 32, 45.44)])
+def test_absmax_prediction_meets_the_published_values(bits, length, printed):
+    assert theory.absmax_group_sqnr_db(bits, length) == pytest.approx(printed, abs=0.5e-2)
+
+
+@pytest.mark.parametrize(("bits", "lengths"), [(4, {64: 1}), (8, {32: 1}), (8, {128: 2, 40: 1}), (6, {16: 3, 1: 2})], ids=str)
+def test_absmax_prediction_meets_a_plain_quantizer_on_gaussian_rows(bits, lengths):
+    rows, rng = 4000, np.random.default_rng(20240229)
+    noise = np.zeros(rows)
+    for length, count in lengths.items():
+        for _ in range(count):
+            noise += np.square(absmax_error(rng.standard_normal((rows, length)), bits)).sum(axis=1)
+    predicted = sum(length * count for length, count in lengths.items()) * 10 ** (-theory.absmax_groups_sqnr_db(bits, lengths) / 10)
+    # Rows are independent: sigma of their mean noise is their sample deviation over the root of their number, about 1 percent.
+    assert abs(noise.mean() - predicted) < 3 * noise.std(ddof=1) / math.sqrt(rows)
+
+
+def test_equal_groups_pool_to_one_group():
+    single = theory.absmax_group_sqnr_db(5, 48)
+    assert theory.absmax_groups_sqnr_db(5, {48: 7}) == pytest.approx(single, rel=1e-14)
+    assert theory.absmax_groups_sqnr_db(5, iter([(48, 3), (48, 4), (9, 0)])) == pytest.approx(single, rel=1e-14)
+
+
+def test_pooled_groups_weigh_error_power_by_values():
+    noise = [10 ** (-theory.absmax_group_sqnr_db(4, length) / 10) for length in (128, 16)]
+    assert theory.absmax_groups_sqnr_db(4, {128: 3, 16: 1}) == pytest.approx(-10 * math.log10((384 * noise[0] + 16 * noise[1]) / 400), rel=1e-14)
+
+
+def test_a_group_of_one_value_is_exact():
+    assert theory.absmax_group_sqnr_db(4, 1) == math.inf
+    assert theory.absmax_groups_sqnr_db(4, {1: 9}) == math.inf
+
+
+def test_absmax_prediction_gains_with_bits_and_loses_with_length():
+    assert all(np.diff([theory.absmax_group_sqnr_db(bits, 64) for bits in range(2, 17)]) > theory.DB_PER_BIT)  # q more than doubles
+    assert all(np.diff([theory.absmax_group_sqnr_db(4, length) for length in range(2, 200)]) < 0)
+
+
+def test_crest_identity_is_exact_and_agrees_with_the_group_prediction():
+    assert theory.absmax_crest_sqnr_db(8, 1) == pytest.approx(20 * math.log10(127) + 10 * math.log10(12), rel=1e-15)
+    assert 10 * math.log10(12) == pytest.approx(10.79, abs=0.5e-2)
+    # A group whose crest is the root of E[max^2] differs only by the value that is met exactly, (g-1)/g.
+    crest = math.sqrt(theory.expected_max_square(100))
+    assert theory.absmax_group_sqnr_db(8, 100) == pytest.approx(theory.absmax_crest_sqnr_db(8, crest) - 10 * math.log10(0.99), rel=1e-14)
+
+
+def test_crest_identity_predicts_a_tensor_with_a_known_crest():
+    values = np.random.default_rng(5).uniform(-1, 1, (1, 100_000))
+    values[0, 0] = 4.0
+    crest = 4.0 / math.sqrt(np.mean(np.square(values)))
+    error = absmax_error(values, 8)
+    measured = 10 * math.log10(np.sum(np.square(values)) / np.sum(np.square(error)))
+    # e^2 of a uniform error has relative deviation sqrt(4/5): 3 sigma of the mean of 100,000 is 0.0085, 0.037 dB.
+    assert measured == pytest.approx(theory.absmax_crest_sqnr_db(8, crest), abs=0.037)
+
+
+@pytest.mark.parametrize("bits", [-1, math.inf, math.nan])
+@pytest.mark.parametrize(
+    "line", [theory.uniform_sqnr_db, theory.sine_sqnr_db, lambda bits: theory.panter_dite_db(bits, GAUSSIAN), lambda bits: theory.shannon_db(bits, GAUSSIAN)]
+)
+def test_what_is_no_rate_is_refused(line, bits):
+    with pytest.raises(ValueError, match=r"bits=.* is no rate: use a finite number of bits per value, 0 or more"):
+        line(bits)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: theory.absmax_group_sqnr_db(1, 32), lambda: theory.absmax_crest_sqnr_db(17, 4.0), lambda: theory.absmax_groups_sqnr_db(40, {32: 1})]
+)
+def test_absmax_codes_need_two_to_sixteen_bits(call):
+    with pytest.raises(ValueError, match=r"bits=\d+ is out of range: use a whole number from 2 to 16"):
+        call()
+
+
+def test_best_scalar_and_loading_need_at_least_one_bit():
+    for call in (lambda: theory.best_scalar_sqnr_db(0, GAUSSIAN), lambda: theory.loaded_gaussian_sqnr_db(0, 4.0)):
+        with pytest.raises(ValueError, match=r"bits=0 is out of range: use a whole number from 1 to 16"):
+            call()
+
+
+@pytest.mark.parametrize("line", [theory.panter_dite_db, theory.shannon_db, theory.best_scalar_sqnr_db])
+def test_unknown_distribution_is_refused(line):
+    with pytest.raises(ValueError, match="distribution 'cauchy' is unknown"):
+        line(4, "cauchy")
+
+
+@pytest.mark.parametrize("length", [0, -3, math.nan, math.inf])
+def test_what_is_no_group_is_refused(length):
+    for call in (theory.expected_max_square, lambda length: theory.absmax_group_sqnr_db(4, length)):
+        with pytest.raises(ValueError, match=r"group_length=.* is no group: use a whole number of values, 1 or more"):
+            call(length)
+
+
+@pytest.mark.parametrize("lengths", [{}, [(32, 0)], [(32, 2), (16, -1)]], ids=["empty", "no-values", "negative"])
+def test_groups_without_values_are_refused(lengths):
+    with pytest.raises(ValueError, match=r"lengths=.* has no values: give \(length, count\) pairs"):
+        theory.absmax_groups_sqnr_db(4, lengths)
+
+
+@pytest.mark.parametrize("clip_sigma", [0, -1, math.inf, math.nan])
+def test_what_is_no_clip_range_is_refused(clip_sigma):
+    with pytest.raises(ValueError, match=r"clip_sigma=.* is no range"):
+        theory.loaded_gaussian_sqnr_db(8, clip_sigma)
+
+
+@pytest.mark.parametrize("crest", [0.99, math.inf, math.nan])
+def test_what_is_no_crest_is_refused(crest):
+    with pytest.raises(ValueError, match=r"crest=.* can not be: max\|x\| / RMS is finite and at least 1"):
+        theory.absmax_crest_sqnr_db(8, crest)
+
+
+def test_predictions_load_no_optimiser():
+    heavy = "('scipy.optimize', 'scipy.linalg')"
+    script = f"import sys; from qanalysis import theory; theory.absmax_group_sqnr_db(4, 32); print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
