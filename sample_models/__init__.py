@@ -1,0 +1,58 @@
+"""Which small trained models ship with the program, and where do their weights, cards and evaluation data lie?
+
+Per sample: NAME.safetensors (weights), NAME.json (card), a module that defines it, and held-out data in an .npz.
+Importing this package loads neither torch nor numpy; `sample_models.evaluate` loads torch, `sample_models.remake` also scikit-learn.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["SAMPLES", "evaluation_path", "read_card", "weights_path"]
+
+SAMPLES: tuple[str, ...] = ("digits-mlp", "digits-cnn", "words-transformer", "outliers")
+
+_EVALUATION_FILES = {"digits-mlp": "digits.npz", "digits-cnn": "digits.npz", "words-transformer": "words.npz"}
+
+
+def weights_path(name: str) -> Path:
+    """Path of the sample's `.safetensors` file; ValueError for an unknown name.
+
+    >>> weights_path("digits-mlp").name
+    'digits-mlp.safetensors'
+    """
+    return _packaged(f"{_known(name)}.safetensors")
+
+
+def read_card(name: str) -> dict[str, Any]:
+    """The sample's card: task, data and licence, size, architecture, held-out result, seed, versions; ValueError for an unknown name.
+
+    >>> read_card("digits-mlp")["name"]
+    'digits-mlp'
+    """
+    card: dict[str, Any] = json.loads(_packaged(f"{_known(name)}.json").read_text(encoding="utf-8"))
+    return card
+
+
+def evaluation_path(name: str) -> Path:
+    """Path of the sample's held-out data: digits.npz holds `images` uint8 (450, 8, 8) in 0..16 and `labels` uint8 (450,);
+    words.npz holds `words` uint8 (4000, 24), 1..26 for a..z, 0 after the end. ValueError for an unknown name and for "outliers", which nothing runs.
+
+    >>> evaluation_path("words-transformer").name
+    'words.npz'
+    """
+    if _known(name) not in _EVALUATION_FILES:
+        raise ValueError(f"sample {name!r} holds synthetic tensors and has no evaluation data; samples that have: {', '.join(_EVALUATION_FILES)}")
+    return _packaged(_EVALUATION_FILES[name])
+
+
+def _known(name: str) -> str:
+    if name not in SAMPLES:
+        raise ValueError(f"unknown sample model {name!r}; the samples are: {', '.join(SAMPLES)}")
+    return name
+
+
+def _packaged(filename: str) -> Path:
+    return Path(__file__).with_name(filename)
