@@ -1,0 +1,332 @@
+"""What can be asked from a shell? `show`, `sweep`, `report`, `app`.
+
+Exit 0: done; 1: a limit given by the user was missed; 2: bad input, one line on standard error; 130: cancelled.
+Whatever is slow to import is imported by the command that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from qanalysis.checkpoints import TensorSource
+    from qanalysis.profile import LayerProfile
+    from qanalysis.results import Rows
+    from qanalysis.scheme import Scheme
+
+ROOT_VARIABLE = "QANALYSIS_ROOT"
+CANCELLED = 130
+_LARGEST_PROFILE = 50_000_000  # elements, 200 MB
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class _Commands(TyperGroup):
+    """Turns what a user can get wrong into one line `error: ...` and exit code 2."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except Exception as error:
+            if not _is_user_error(error):
+                raise
+            from qanalysis.terminal import print_note
+
+            print_note(f"error: {_describe(error)}")
+            code = 2
+        if standalone_mode:
+            sys.exit(code or 0)
+        return code
+
+
+def _is_user_error(error: Exception) -> bool:
+    from qanalysis.checkpoints.source import CheckpointError
+
+    return isinstance(error, typer.TyperException | CheckpointError | ValueError | OSError)
+
+
+def _describe(error: Exception) -> str:
+    if not isinstance(error, typer.TyperException):
+        return str(error)
+    context = getattr(error, "ctx", None)  # click's errors of usage know their command
+    return f"{error.format_message().rstrip('.')}; see `{context.command_path if context else 'qanalysis'} --help`"
+
+
+app = typer.Typer(cls=_Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False)
+
+Source = Annotated[
+    str,
+    typer.Argument(metavar="SOURCE", help="A .safetensors, .pt, .pth, .bin, .onnx, .gguf, .npz or .npy file, an index or folder of shards, or sample:NAME."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Outputs = Annotated[list[Path] | None, typer.Option("--out", metavar="FILE", help="Write .csv, .json, .parquet or .html; may be repeated.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"qanalysis {version('qanalysis')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _begin(_version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False) -> None:
+    """What does quantization cost me here? The error of every layer at every bit width, with the bounds beside it."""
+
+
+@app.command()
+def show(source: Source, *, as_json: AsJson = False) -> None:
+    """List the tensors of a file: name, shape, dtype, size. Reads the header only.
+
+    \b
+    Example:
+      qanalysis show model.safetensors
+    """
+    from qanalysis.checkpoints import open_checkpoint
+    from qanalysis.reports.inventory import describe_tensors
+    from qanalysis.terminal import print_inventory, print_json
+
+    with open_checkpoint(source) as checkpoint:
+        inventory = describe_tensors(checkpoint)
+    print_json(inventory) if as_json else print_inventory(inventory)
+
+
+@app.command()
+def sweep(  # one parameter per option
+    source: Source,
+    *,
+    bits: Annotated[str | None, typer.Option(metavar="LIST", help="Integer widths, such as 2-8 or 4,8. Default 2-8.")] = None,
+    grouping: Annotated[
+        str | None, typer.Option(metavar="LIST", help="tensor, channel, group=N, block=RxC. Default tensor,channel,group=128,group=32.")
+    ] = None,
+    symmetry: Annotated[str | None, typer.Option(metavar="LIST", help="sym, sym-full, sym-noclip, sym-clip, asym. Default sym.")] = None,
+    range_rules: Annotated[str | None, typer.Option("--range", metavar="LIST", help="minmax, percentile:99.9, meanstd:3, mse, kl. Default minmax.")] = None,
+    formats: Annotated[str | None, typer.Option("--format", metavar="LIST", help="Formats by name, such as int4,int8; with --bits, after those.")] = None,
+    scheme: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="A whole scheme, such as 'int4 group=128'; may be repeated. Not together with the lists.")
+    ] = None,
+    include: Annotated[str | None, typer.Option(metavar="REGEX", help="Only tensors whose name has a match.")] = None,
+    exclude: Annotated[str | None, typer.Option(metavar="REGEX", help="No tensors whose name has a match.")] = None,
+    weights_only: Annotated[bool, typer.Option("--weights-only", help="Only tensors of two or more dimensions.")] = False,
+    out: Outputs = None,
+    store: Annotated[Path | None, typer.Option(metavar="FILE", help="Not available yet.")] = None,
+    no_store: Annotated[bool, typer.Option("--no-store", help="Keep no store of finished rows; there is none yet.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one per core.")] = None,
+    cluster: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Not available yet.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the error of every tensor under every scheme. Ctrl-C keeps the rows so far.
+
+    \b
+    Examples:
+      qanalysis sweep sample:digits-cnn
+      qanalysis sweep model.safetensors --bits 4,8 --grouping channel,group=128 --out rows.parquet --out report.html
+      qanalysis sweep model.safetensors --scheme 'int8 channel' --scheme 'int4 asym group=64 range=mse'
+    """
+    for option, value in (("--store", store), ("--cluster", cluster)):
+        if value is not None:
+            raise ValueError(f"{option} {value}: is not available yet; leave it out")
+    schemes = _choose_schemes(scheme or [], bits=bits, grouping=grouping, symmetry=symmetry, range_rules=range_rules, formats=formats)
+    from qanalysis.checkpoints import open_checkpoint
+    from qanalysis.reports import check_targets
+
+    targets = check_targets(out or [])
+    with open_checkpoint(source) as checkpoint:
+        rows = _run_sweep(checkpoint, schemes, include=include, exclude=exclude, weights_only=weights_only, workers=workers)
+        if not rows.complete and not rows.rows:
+            _stop("cancelled before the first tensor was done; nothing is written")
+        needs_profile = not as_json and not targets or any(target.suffix.lower() == ".html" for target in targets)
+        profile = _profile_worst(checkpoint, rows) if needs_profile else None
+    _deliver(rows, targets, profile, as_json=as_json)
+    if not rows.complete:
+        _stop(f"cancelled; kept the {len(rows)} rows so far, marked as partial")
+
+
+def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
+    from qanalysis.formats import IntegerFormat, parse_format
+    from qanalysis.grouping import parse_grouping
+    from qanalysis.ranges import parse_range
+    from qanalysis.scheme import Scheme, cross_schemes, parse_bits, parse_symmetry
+
+    given = {name: text.split(",") for name, text in lists.items() if text is not None}
+    if texts and given:
+        mixed = ", ".join(f"--{name.removesuffix('_rules').replace('formats', 'format')}" for name in given)
+        raise ValueError(f"--scheme {texts[0]!r} can not be mixed with {mixed}; a sweep takes whole schemes or lists to cross, never both")
+    if texts:
+        return [Scheme.parse(text) for text in texts]
+    widths = parse_bits(lists["bits"] or "2-8") if "bits" in given or "formats" not in given else []
+    return cross_schemes(
+        [*map(IntegerFormat, widths), *map(parse_format, given.get("formats", []))],
+        groupings=[parse_grouping(text) for text in given.get("grouping", ["tensor", "channel", "group=128", "group=32"])],
+        symmetries=[parse_symmetry(text) for text in given.get("symmetry", ["sym"])],
+        ranges=[parse_range(text) for text in given.get("range_rules", ["minmax"])],
+    )
+
+
+def _run_sweep(checkpoint: TensorSource, schemes: list[Scheme], **options: Any) -> Rows:
+    from qanalysis.sweep import sweep as measure_checkpoint
+    from qanalysis.terminal import show_progress
+
+    with _cancel_on_interrupt() as cancel, show_progress() as advance:
+        return measure_checkpoint(checkpoint, schemes, **options, on_progress=advance, cancel=cancel)
+
+
+@contextmanager
+def _cancel_on_interrupt() -> Iterator[threading.Event]:
+    """The first Ctrl-C sets the event, the second interrupts as usual."""
+    cancel = threading.Event()
+
+    def ask_to_stop(number: int, frame: Any) -> None:
+        if cancel.is_set():
+            signal.default_int_handler(number, frame)
+        cancel.set()
+
+    previous: Callable[..., Any] | int | None = signal.signal(signal.SIGINT, ask_to_stop)
+    try:
+        yield cancel
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _profile_worst(checkpoint: TensorSource, rows: Rows) -> LayerProfile | None:
+    from qanalysis.profile import profile_layer
+    from qanalysis.reports import choose_scheme, select_worst
+    from qanalysis.scheme import Scheme
+
+    for worst in select_worst(rows, choose_scheme(rows), count=1) if rows.rows else ():
+        if worst.numel <= _LARGEST_PROFILE:
+            info = next(info for info in checkpoint.tensors if info.name == worst.tensor)
+            return profile_layer(checkpoint.read(info), Scheme.parse(worst.scheme), axis=info.channel_axis, name=info.name)
+    return None
+
+
+def _deliver(rows: Rows, targets: Sequence[Path], profile: LayerProfile | None, *, as_json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from qanalysis.reports import to_json, write_report
+    from qanalysis.terminal import print_note, print_summary
+
+    created = datetime.now(UTC)
+    for target in targets:
+        write_report(rows, target, profiles=[profile] if profile else [], created=created)
+        print_note(f"wrote {target}")
+    if as_json:
+        print(to_json(rows, created=created))
+    elif not targets:
+        print_summary(rows, profile=profile)
+    unmeasured = sum(row.status != "ok" for row in rows)
+    if unmeasured:
+        tensors = len({row.tensor for row in rows if row.status != "ok"})
+        print_note(f"{unmeasured} of {len(rows)} rows ({tensors} tensors) hold no figures; their columns status and reason say why")
+
+
+def _stop(text: str) -> None:
+    from qanalysis.terminal import print_note
+
+    print_note(text)
+    raise typer.Exit(CANCELLED)
+
+
+@app.command()
+def report(
+    rows: Annotated[Path, typer.Argument(metavar="ROWS", help="A .json, .parquet or .csv file written by `sweep`.")],
+    *,
+    out: Annotated[list[Path], typer.Option("--out", metavar="FILE", help="Write .csv, .json, .parquet or .html; may be repeated.")],
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Heading of an HTML report.")] = None,
+    scheme: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The scheme an HTML report speaks of first. Default: the best at no more than 5 bits per weight.")
+    ] = None,
+) -> None:
+    """Turn stored rows into a report, or into another format.
+
+    \b
+    Example:
+      qanalysis report rows.parquet --out report.html --out rows.csv
+    """
+    from qanalysis.reports import check_targets, read_rows, write_report
+    from qanalysis.terminal import print_note
+
+    targets = check_targets(out)
+    stored = read_rows(rows)
+    for target in targets:
+        write_report(stored, target, title=title, scheme=scheme)
+        print_note(f"wrote {target}")
+
+
+@app.command("app")
+def serve(
+    *,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: 8501, or the next one free.")] = None,
+    root: Annotated[Path, typer.Option(metavar="DIR", help="Folder whose checkpoints the page may open.")] = Path(),
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = _LOOPBACK[0],
+) -> None:
+    """Open the dashboard in a browser.
+
+    \b
+    Example:
+      qanalysis app --root ~/models
+    """
+    from qanalysis.terminal import print_note
+
+    if not root.is_dir():
+        raise ValueError(f"--root {root}: no such folder; give one that holds checkpoints")
+    if port is not None:
+        _check_port(address, port)
+    if address not in _LOOPBACK:
+        print_note(
+            f"warning: listening on {address}: everyone who reaches this machine can read the checkpoints below {root.resolve()}; leave --address out to stay local"
+        )
+    command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("dashboard") / "main.py"), *_server_options(address, port)]
+    sys.stderr.flush()
+    os.execve(sys.executable, command, {**os.environ, ROOT_VARIABLE: str(root.resolve())})
+
+
+def _server_options(address: str, port: int | None) -> list[str]:
+    """Safe settings, given explicitly: a config file would be read from the folder the command is started in."""
+    hosts = _LOOPBACK if address in _LOOPBACK else ("*",) if address in ("0.0.0.0", "::") else (*_LOOPBACK, address)
+    options = {
+        "server.address": address,
+        "server.headless": "true",
+        "server.enableCORS": "true",
+        "server.enableXsrfProtection": "true",
+        "server.fileWatcherType": "none",
+        "server.runOnSave": "false",
+        "server.enableStaticServing": "false",
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+    }
+    if port is not None:
+        options["server.port"] = str(port)
+    return [f"--{name}={value}" for name, value in options.items()] + [f"--server.allowedHosts={host}" for host in hosts]
+
+
+def _check_port(address: str, port: int) -> None:
+    import socket
+
+    try:
+        with socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET):
+            pass
+    except OSError as error:
+        raise ValueError(f"--port {port}: can not listen on {address} ({error.strerror}); choose another port, or leave it out") from error
+
+
+def main() -> None:
+    """The console command `qanalysis`."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  a terminal that lacks a sign shows ? instead of failing
+    app(prog_name="qanalysis")
+
+
+if __name__ == "__main__":
+    main()

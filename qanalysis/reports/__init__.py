@@ -1,0 +1,7 @@
+"""Taking results away: rows as CSV, JSON, Parquet and one offline HTML file, and back from the first three."""
+
+from qanalysis.reports.document import SCHEMA_VERSION, to_json
+from qanalysis.reports.files import check_targets, read_rows, write_report
+from qanalysis.reports.summary import choose_scheme, find_outlier, headline, select_worst
+
+__all__ = ["SCHEMA_VERSION", "check_targets", "choose_scheme", "find_outlier", "headline", "read_rows", "select_worst", "to_json", "write_report"]

@@ -1,0 +1,181 @@
+"""One HTML file that answers for itself: headline, totals, charts, worst layers, every row, definitions, provenance.
+
+It opens without a network: styles, scripts, charts and rows are inside. Names from the input reach the page as escaped text, or
+inside compressed data that the script only ever shows as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import pkgutil
+import platform
+import re
+import sys
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache, partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from qanalysis.reports.definitions import DEFINITIONS, STATUS_WORDS
+from qanalysis.reports.document import write_document
+from qanalysis.reports.packing import LEAVE_OUT_ORDER, pack_columns, pack_json
+from qanalysis.reports.summary import choose_scheme, find_outlier, format_bytes, format_db, headline, select_worst
+from qanalysis.results import TEXT_COLUMNS, Row, Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from plotly.graph_objects import Figure
+
+    from qanalysis.profile import LayerProfile
+
+SIZE_LIMIT = 6_000_000
+CURVE_LAYERS = 3
+UNMEASURED_SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One figure of the page: packed for both themes, with a heading, a sentence for those who do not see it, a caption."""
+
+    heading: str
+    caption: str
+    alt: str
+    light: str
+    dark: str
+
+
+def render_page(
+    rows: Rows,
+    *,
+    title: str | None = None,
+    scheme: str | None = None,
+    profiles: Sequence[LayerProfile] = (),
+    created: datetime,
+    limit: int = SIZE_LIMIT,
+) -> str:
+    """The page as text, at most `limit` bytes in UTF-8; columns are left out, in a stated order, where all would be too large.
+
+    `scheme` is the one of the headline and of the worst layers. Raises ValueError for an unknown scheme, for no rows, and for
+    more rows than fit.
+    """
+    chosen = scheme or choose_scheme(rows)
+    charts = _draw_charts(rows, chosen, profiles)
+    context = {
+        "created": created.isoformat(sep=" ", timespec="minutes"),
+        "file_name": re.sub(r"[^\w.-]+", "-", rows.source.path) + "-rows",
+        "text_columns": TEXT_COLUMNS,
+        "full_bar_db": max((row.sqnr_db for row in rows.totals or rows if row.sqnr_db is not None and math.isfinite(row.sqnr_db)), default=1.0),
+        "title": title or f"Quantization error of {rows.source.path.removeprefix('sample:')}",
+        "headline": headline(rows, chosen, worst_channel=_find_worst_channel(rows, chosen, profiles)),
+        "scheme": chosen,
+        "rows": rows,
+        "tiles": _list_tiles(rows, chosen),
+        "charts": charts,
+        "worst": select_worst(rows, chosen),
+        "unmeasured": _list_unmeasured(rows),
+        "definitions": DEFINITIONS,
+        "status_words": STATUS_WORDS,
+        "provenance": _list_provenance(rows, created),
+        "head": pack_json(write_document(replace(rows, rows=()), created=created)),
+        "plotly": _pack_plotly(),
+    }
+    bare = _render({**context, "columns": {}, "left_out": list(LEAVE_OUT_ORDER)})
+    spare = 60 * len(DEFINITIONS)  # the tag around each packed column
+    columns, left_out = pack_columns(rows.rows, limit=limit - len(bare.encode()) - spare)
+    return _render({**context, "columns": columns, "left_out": left_out})
+
+
+def _render(context: dict[str, Any]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(loader=PackageLoader("qanalysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(db=format_db, size=format_bytes, percent=_format_percent, share=_share)
+    return environment.get_template("report.html").render(context)
+
+
+def _draw_charts(rows: Rows, scheme: str, profiles: Sequence[LayerProfile]) -> list[Chart]:
+    from qanalysis import charts
+
+    worst = [row.tensor for row in select_worst(rows, scheme, count=CURVE_LAYERS)]
+    drawn = []
+    if any(row.sqnr_db is not None for row in rows):
+        drawn.append(_chart("Every layer under every scheme", "SQNR in dB; higher is better.", partial(charts.heat_map, rows.rows, "sqnr_db")))
+    if worst:
+        caption = f"The {len(worst)} worst layers at {scheme}, beside what theory allows."
+        drawn.append(_chart("Error against bits", caption, partial(charts.error_curves, rows.rows, worst, "sqnr_db")))
+    for profile in profiles:
+        drawn.append(_chart(f"Weights of {profile.name}", f"Under {profile.scheme}.", partial(charts.weight_histogram, profile)))
+        drawn.append(_chart(f"Error of {profile.name}", f"Under {profile.scheme}.", partial(charts.error_histogram, profile)))
+    return drawn
+
+
+def _chart(heading: str, caption: str, draw: Callable[..., Figure]) -> Chart:
+    light, dark = draw(theme="light"), draw(theme="dark")
+    alt = str((light.layout.meta or {}).get("alt", heading))
+    return Chart(heading, caption, alt, *(pack_json(json.loads(figure.to_json())) for figure in (light, dark)))
+
+
+def _list_tiles(rows: Rows, scheme: str) -> list[tuple[str, str, str]]:
+    """Label, figure, remark."""
+    of_scheme = [row for row in rows if row.scheme == scheme]
+    measured = sum(row.status == "ok" for row in of_scheme)
+    tiles = [("Tensors", f"{measured:,}", f"of {len(of_scheme):,} measured")]
+    total = next((row for row in rows.totals if row.scheme == scheme), None)
+    if total is not None:
+        bits = "–" if total.bits_per_weight is None else f"{total.bits_per_weight:.4g}"
+        tiles += [
+            ("Values", f"{total.numel:,}", "in the measured tensors"),
+            ("Pooled SQNR", format_db(total.sqnr_db), f"at {scheme}"),
+            ("Bits per weight", bits, "codes, scales and zero points"),
+            ("Size", format_bytes(total.size_bytes), f"the input has {format_bytes(rows.source.size)}"),
+        ]
+    worst = select_worst(rows, scheme, count=1)
+    return tiles + [("Worst tensor", format_db(row.sqnr_db), row.tensor) for row in worst]
+
+
+def _find_worst_channel(rows: Rows, scheme: str, profiles: Sequence[LayerProfile]) -> int | None:
+    worst = select_worst(rows, scheme, count=1)
+    fitting = [profile for profile in profiles if worst and (profile.name, str(profile.scheme)) == (worst[0].tensor, scheme)]
+    return find_outlier(fitting[0]) if fitting else None
+
+
+def _list_unmeasured(rows: Rows) -> list[Row]:
+    """One row per tensor and status that has no figures, the first of the file first."""
+    return list({(row.tensor, row.status): row for row in reversed(rows.rows) if row.status != "ok"}.values())[::-1][:UNMEASURED_SHOWN]
+
+
+def _list_provenance(rows: Rows, created: datetime) -> list[tuple[str, str]]:
+    packages = ["qanalysis", "numpy", "plotly", *(name for name in ("torch",) if name in sys.modules)]
+    made_with = ", ".join([f"{name} {version(name)}" for name in packages] + [f"Python {platform.python_version()}"])
+    settings = {key: value for key, value in rows.settings.items() if key != "created"}
+    facts = [
+        ("Input", rows.source.path),
+        ("Input size", f"{rows.source.size:,} B"),
+        ("Input digest", rows.source.digest),
+        ("Rows", f"{len(rows):,}" + ("" if rows.complete else ", partial: the sweep was cancelled")),
+        ("Swept", str(rows.settings.get("created", created.isoformat(timespec="seconds")))),
+        ("Report made", created.isoformat(timespec="seconds")),
+        ("Made with", made_with),
+    ]
+    return facts + [(f"Setting {key}", json.dumps(value, ensure_ascii=False, default=str)) for key, value in settings.items()]
+
+
+@cache
+def _pack_plotly() -> str:
+    script = pkgutil.get_data("plotly", "package_data/plotly.min.js")
+    return base64.b64encode(zlib.compress(script or b"", 9)).decode()
+
+
+def _format_percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.3g} %"
+
+
+def _share(value: float | None, whole: float) -> int:
+    """Length of a bar in percent."""
+    return 0 if value is None or whole <= 0 else round(100 * min(1.0, max(0.0, value / whole)))

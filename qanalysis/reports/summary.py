@@ -1,0 +1,101 @@
+"""What is the answer in one sentence, and which layers need a look? The page, the command line and the report say the same."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from qanalysis.results import Row, Rows
+
+if TYPE_CHECKING:
+    from qanalysis.profile import LayerProfile
+
+HEADLINE_BITS_PER_WEIGHT = 5.0
+OUTLIER_RATIO = 3.0
+
+
+def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> str:
+    """One sentence for one scheme (canonical text): pooled SQNR, true bits per weight, the worst layer.
+
+    A part without figures is left out; `worst_channel` names the channel that carries the worst layer's error. A cancelled
+    sweep says so. Raises ValueError for a scheme that is not among the rows.
+    """
+    _check_scheme(rows, scheme)
+    total = next((row for row in rows.totals if row.scheme == scheme), None)
+    parts = []
+    if total is not None and total.sqnr_db is not None:
+        parts.append(f"{format_db(total.sqnr_db)} pooled")
+    if total is not None and total.bits_per_weight is not None:
+        parts.append(f"{total.bits_per_weight:.4g} bits per weight")
+    facts = [", ".join(parts)] if parts else []
+    worst = select_worst(rows, scheme, count=1)
+    if worst:
+        channel = "" if worst_channel is None else f", outlier channel {worst_channel}"
+        facts.append(f"worst: {worst[0].tensor}, {format_db(worst[0].sqnr_db)}{channel}")
+    if not facts:
+        facts.append("no tensor could be measured")
+    if not rows.complete:
+        facts.append("cancelled, rows so far")
+    return f"{rows.source.path.removeprefix('sample:')} at {scheme}: {'; '.join(facts)}"
+
+
+def choose_scheme(rows: Rows) -> str:
+    """The scheme a summary starts with: best pooled SQNR at no more than 5 bits per weight, else the smallest.
+
+    Raises ValueError where there is no row at all.
+    """
+    measured = [row for row in rows.totals if row.bits_per_weight is not None and row.sqnr_db is not None]
+    small = [row for row in measured if _size(row) <= HEADLINE_BITS_PER_WEIGHT]
+    if small:
+        return max(small, key=lambda row: (row.sqnr_db, -_size(row))).scheme
+    if measured:
+        return min(measured, key=_size).scheme
+    if not rows.rows:
+        raise ValueError("there are no rows to summarise; the sweep stopped before its first tensor")
+    return rows.rows[0].scheme
+
+
+def select_worst(rows: Rows, scheme: str, *, count: int = 10) -> tuple[Row, ...]:
+    """The measured layers of a scheme with the lowest SQNR, lowest first; ties stay in the order of the file."""
+    measured = [row for row in rows if row.scheme == scheme and row.sqnr_db is not None]
+    return tuple(sorted(measured, key=lambda row: row.sqnr_db)[:count])
+
+
+def find_outlier(profile: LayerProfile | None) -> int | None:
+    """The channel whose largest magnitude is at least three times that of the median channel; None without one."""
+    if profile is None or profile.outlier_ratios[profile.outlier_channel] < OUTLIER_RATIO:
+        return None
+    return profile.outlier_channel
+
+
+def format_db(value: float | None) -> str:
+    """Decibels for people: one decimal, ∞ without an error, a dash without a signal.
+
+    >>> format_db(19.8412), format_db(math.inf), format_db(None)
+    ('19.8 dB', '∞ dB', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:.1f} dB" if math.isfinite(value) else "∞ dB"
+
+
+def format_bytes(size: int | None) -> str:
+    """Memory with binary prefixes.
+
+    >>> format_bytes(512), format_bytes(4096), format_bytes(3 * 2**20 + 2**19)
+    ('512 B', '4.00 KiB', '3.50 MiB')
+    """
+    if size is None:
+        return "–"
+    power = min(4, max(0, (size.bit_length() - 1) // 10))
+    return f"{size} B" if power == 0 else f"{size / 1024**power:.2f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+
+
+def _size(row: Row) -> float:
+    return math.inf if row.bits_per_weight is None else row.bits_per_weight
+
+
+def _check_scheme(rows: Rows, scheme: str) -> None:
+    known = list(dict.fromkeys(row.scheme for row in (*rows.totals, *rows)))
+    if scheme not in known:
+        raise ValueError(f"scheme {scheme!r} is not among the rows; they hold: {'; '.join(known) or 'nothing'}")
