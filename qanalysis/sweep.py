@@ -1,0 +1,159 @@
+"""What does each scheme cost each tensor? The cross product of a checkpoint's tensors and schemes, as rows.
+
+Tensors are cut into pieces (`chunks`), a pool of our own threads measures the pieces, sums add up in the order of the
+pieces: results do not depend on the number of threads. One bad tensor becomes a row with a reason, never the end of a run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from qanalysis.checkpoints.source import ArraySource, TensorInfo, TensorSource
+from qanalysis.measurement import Cancelled, Measured, Workshop, describe_row, measure_tensor
+from qanalysis.metrics import ErrorStats
+from qanalysis.results import TOTAL_NAME, Row, Rows, SourceIdentity
+from qanalysis.scheme import Scheme
+
+CANCEL_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class SweepProgress:
+    """Where a sweep stands: the tensor just finished, how many of how many, speed, time left, and that tensor's rows."""
+
+    tensor: str
+    done: int
+    total: int
+    values_per_s: float
+    seconds_left: float | None
+    rows: tuple[Row, ...]
+
+
+def sweep(
+    source: TensorSource | Mapping[str, NDArray[Any]],
+    schemes: Sequence[Scheme | str],
+    *,
+    include: str | None = None,
+    exclude: str | None = None,
+    weights_only: bool = False,
+    workers: int | None = None,
+    on_progress: Callable[[SweepProgress], None] | None = None,
+    cancel: threading.Event | None = None,
+) -> Rows:
+    """Measure every tensor of `source` under every scheme.
+
+    `include` and `exclude` are regular expressions searched in the tensors' names; `weights_only` keeps tensors of two or
+    more dimensions. `on_progress` is called after each tensor, in the thread of the caller. Setting `cancel` ends the sweep
+    within one piece per thread and returns the rows so far with `complete` false. Raises ValueError for a scheme that does
+    not parse, no scheme at all, or a filter that leaves no tensor.
+
+    >>> import numpy as np
+    >>> rows = sweep({"w": np.float32([[1.0, -0.5], [0.25, 0.125]])}, ["int4", "int8 channel"])
+    >>> [(row.scheme, round(row.sqnr_db, 2)) for row in rows]
+    [('int4', 22.72), ('int8 channel', 53.67)]
+    """
+    opened = source if isinstance(source, TensorSource) else ArraySource(source)
+    plan = [scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme) for scheme in schemes]
+    if not plan:
+        raise ValueError("a sweep needs at least one scheme, for example 'int4 group=128'")
+    tensors = select_tensors(opened.tensors, include=include, exclude=exclude, weights_only=weights_only)
+    stop = cancel or threading.Event()
+    finished: list[Measured] = []
+    clock = _Clock(tensors, len(plan))
+    for measurement in _measure_all(opened, tensors, plan, workers=workers or len(os.sched_getaffinity(0)), cancel=stop):
+        finished.append(measurement)
+        if on_progress:
+            on_progress(clock.tick(measurement))
+    return Rows(
+        rows=tuple(row for measurement in finished for row in measurement.rows),
+        totals=_pool_totals(finished, plan),
+        source=SourceIdentity(opened.name, opened.size_bytes, opened.digest),
+        settings={
+            "schemes": [str(scheme) for scheme in plan],
+            "include": include,
+            "exclude": exclude,
+            "weights_only": weights_only,
+        },
+        complete=len(finished) == len(tensors),
+    )
+
+
+def select_tensors(tensors: Sequence[TensorInfo], *, include: str | None = None, exclude: str | None = None, weights_only: bool = False) -> list[TensorInfo]:
+    """The tensors that pass the filters, in order; ValueError for an invalid expression or when none is left."""
+    wanted, unwanted = _read_filter("include", include), _read_filter("exclude", exclude)
+    chosen = [info for info in tensors if wanted is None or wanted.search(info.name)]
+    if not chosen:
+        raise ValueError(f"include {include!r} matches none of the {len(tensors)} tensors{_name_some(tensors)}")
+    chosen = [info for info in chosen if unwanted is None or not unwanted.search(info.name)]
+    if not chosen:
+        raise ValueError(f"exclude {exclude!r} leaves none of the {len(tensors)} tensors{_name_some(tensors)}")
+    kept = [info for info in chosen if len(info.shape) >= 2 or not weights_only]
+    if not kept:
+        raise ValueError(f"weights only: none of the {len(chosen)} chosen tensors has two or more dimensions; leave the filter off to measure them")
+    return kept
+
+
+def _read_filter(name: str, text: str | None) -> re.Pattern[str] | None:
+    if not text:
+        return None
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{name} {text!r} is not a regular expression: {error}") from None
+
+
+def _name_some(tensors: Sequence[TensorInfo]) -> str:
+    return f"; their names begin with {', '.join(repr(info.name) for info in tensors[:3])}" if tensors else ""
+
+
+def _measure_all(
+    source: TensorSource, tensors: Sequence[TensorInfo], plan: Sequence[Scheme], *, workers: int, cancel: threading.Event
+) -> Iterator[Measured]:
+    # Conductors wait for the pieces of one tensor each, so the workers always find pieces of the next one to go on with.
+    pool, conductors = ThreadPoolExecutor(workers, "piece"), ThreadPoolExecutor(workers + 1, "tensor")
+    workshop = Workshop(pool, cancel, threading.Lock())
+    try:
+        for future in [conductors.submit(measure_tensor, source, info, plan, workshop=workshop) for info in tensors]:
+            while not wait([future], timeout=CANCEL_POLL_S).done:
+                workshop.check()
+            yield future.result()
+    except Cancelled:
+        return
+    finally:
+        cancel_rest = cancel.is_set()
+        conductors.shutdown(wait=not cancel_rest, cancel_futures=True)
+        pool.shutdown(wait=not cancel_rest, cancel_futures=True)
+
+
+def _pool_totals(finished: Sequence[Measured], plan: Sequence[Scheme]) -> tuple[Row, ...]:
+    totals = []
+    for place, scheme in enumerate(plan):
+        pooled = sum((measured.stats[place] or ErrorStats() for measured in finished), ErrorStats())
+        size = -(-pooled.storage_bits // 8)
+        everything = TensorInfo(TOTAL_NAME, (), "", size)
+        row = describe_row(everything, scheme, pooled) if pooled.numel else replace(describe_row(everything, scheme, None), reason="no tensor was measured")
+        totals.append(replace(row, numel=pooled.numel))
+    return tuple(totals)
+
+
+class _Clock:
+    def __init__(self, tensors: Sequence[TensorInfo], schemes: int) -> None:
+        self._began = time.monotonic()
+        self._values, self._all_values = 0, sum(info.numel for info in tensors)
+        self._done, self._total, self._schemes = 0, len(tensors), schemes
+
+    def tick(self, measurement: Measured) -> SweepProgress:
+        self._done += 1
+        self._values += measurement.info.numel
+        elapsed = max(time.monotonic() - self._began, 1e-9)
+        left = elapsed * (self._all_values - self._values) / self._values if self._values else None
+        return SweepProgress(measurement.info.name, self._done, self._total, self._values * self._schemes / elapsed, left, measurement.rows)
