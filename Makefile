@@ -1,0 +1,29 @@
+# `make check` is the whole truth in one command. PYTHON is the environment's interpreter, as README's commands make it.
+PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
+
+.PHONY: help check lint types test bench format readme
+
+help:  ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+check: lint types test  ## format, lint, types, tests with doctests
+
+lint:  ## format and lint, nothing changed
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+
+types:  ## static types
+	$(PYTHON) -m mypy
+
+test:  ## every test and doctest but the benchmarks
+	$(PYTHON) -m pytest
+
+bench:  ## the speed claims, with the peer in the same run
+	$(PYTHON) -m pytest tests/benchmarks -o addopts="--import-mode=importlib -p no:cacheprovider" -s
+
+format:  ## rewrite the files
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+readme:  ## remake README's table and picture
+	$(PYTHON) -m tests.readme
