@@ -1,0 +1,144 @@
+"""How does a sweep run while the page answers? One background thread per request, its state a value that is replaced whole.
+
+A request's digest is the job's name: asking for the same again attaches to the running or finished job.
+Nothing here knows of streamlit, so a job outlives the browser tab that asked for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, replace
+from importlib.metadata import version
+from typing import Literal
+
+from qanalysis.checkpoints.source import CheckpointError
+from qanalysis.results import Rows
+from qanalysis.sweep import SweepProgress
+
+ENGINE_VERSION = version("qanalysis")
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+RunSweep = Callable[["SweepRequest", Callable[[SweepProgress], None], threading.Event], Rows]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRequest:
+    """What to sweep: the source as asked for, its identity on disk, the filter, and canonical scheme texts."""
+
+    source: str
+    identity: str
+    schemes: tuple[str, ...]
+    include: str = ""
+    exclude: str = ""
+    weights_only: bool = True
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits over every field and the engine's version."""
+        return hashlib.sha256(repr((ENGINE_VERSION, astuple(self))).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Where a job stands; `rows` are there when it is done or cancelled, `message` when it failed, `seconds` from its start."""
+
+    state: JobState = "queued"
+    progress: SweepProgress | None = None
+    rows: Rows | None = None
+    message: str = ""
+    seconds: float = 0.0
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it still waits or works."""
+        return self.state in ("queued", "running")
+
+    @property
+    def share_done(self) -> float:
+        """Tensors finished over tensors asked for, 0 to 1."""
+        if self.state == "done":
+            return 1.0
+        return self.progress.done / max(self.progress.total, 1) if self.progress else 0.0
+
+
+class Job:
+    """One request at work: read `snapshot` at any time, `cancel()` it, `wait()` for its end."""
+
+    def __init__(self, request: SweepRequest) -> None:
+        self.request = request
+        self.snapshot = Snapshot()
+        self._cancel = threading.Event()
+        self._ended = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask it to stop; the rows of finished tensors stay."""
+        self._cancel.set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Whether the job has ended within that time."""
+        return self._ended.wait(timeout_s)
+
+    def run(self, run_sweep: RunSweep, turn: threading.Semaphore) -> None:
+        """Work on the calling thread: wait for a turn, sweep, and leave the outcome in `snapshot`."""
+        try:
+            with turn:
+                start = time.perf_counter()
+                self.snapshot = Snapshot("running")
+                outcome = self._sweep(run_sweep)
+                self.snapshot = replace(outcome, progress=self.snapshot.progress, seconds=time.perf_counter() - start)
+        finally:
+            self._ended.set()
+
+    def _sweep(self, run_sweep: RunSweep) -> Snapshot:
+        try:
+            rows = run_sweep(self.request, self._note, self._cancel)
+        except (CheckpointError, ValueError, TypeError, OSError, MemoryError) as error:
+            return Snapshot("failed", message=str(error) or type(error).__name__)
+        except Exception as error:  # noqa: BLE001  a fault must end as a state of the page, not as a job that never ends
+            return Snapshot(
+                "failed", message=f"The sweep stopped on an internal fault ({type(error).__name__}: {error}). Please report it with the file's format."
+            )
+        return Snapshot("done" if rows.complete else "cancelled", rows=rows)
+
+    def _note(self, progress: SweepProgress) -> None:
+        # The rows of each report would add up to the whole result a second time.
+        self.snapshot = replace(self.snapshot, progress=replace(progress, rows=()))
+
+
+class JobManager:
+    """The jobs of this server: at most `turns` at work, the last `keep` ended ones remembered. Safe to call from every session's thread."""
+
+    def __init__(self, run_sweep: RunSweep, *, turns: int = 2, keep: int = 12) -> None:
+        self._run_sweep = run_sweep
+        self._turn = threading.BoundedSemaphore(turns)
+        self._keep = keep
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def submit(self, request: SweepRequest, *, again: bool = False) -> Job:
+        """The job of this request, started unless it is known; `again` replaces one that has ended."""
+        with self._lock:
+            job = self._jobs.get(request.digest)
+            if job is None or (again and not job.snapshot.is_active):
+                job = self._jobs[request.digest] = Job(request)
+                threading.Thread(target=job.run, args=(self._run_sweep, self._turn), name=f"sweep-{request.digest}", daemon=True).start()
+            self._jobs.move_to_end(request.digest)
+            self._forget_oldest()
+            return job
+
+    def find(self, digest: str) -> Job | None:
+        """The job of that digest while it is remembered."""
+        return self._jobs.get(digest)
+
+    def active(self) -> tuple[Job, ...]:
+        """Jobs that wait or work, oldest first."""
+        with self._lock:
+            return tuple(job for job in self._jobs.values() if job.snapshot.is_active)
+
+    def _forget_oldest(self) -> None:
+        ended = [digest for digest, job in self._jobs.items() if not job.snapshot.is_active]
+        for digest in ended[: max(len(ended) - self._keep, 0)]:
+            del self._jobs[digest]

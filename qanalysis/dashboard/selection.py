@@ -1,0 +1,93 @@
+"""Which layer did a click mean, and which layers does a search leave? Pure functions over events and rows.
+
+An event without a point means that nothing new was chosen, never that nothing is chosen: charts forget their selection when redrawn.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qanalysis.metrics import METRICS
+from qanalysis.results import Row
+
+
+def pick_cell(event: Mapping[str, Any] | None) -> tuple[str, str] | None:
+    """Tensor and scheme of a clicked heat map cell, from its `customdata`; None where the event holds no cell.
+
+    >>> pick_cell({"selection": {"points": [{"customdata": ["conv1", "int4"]}]}})
+    ('conv1', 'int4')
+    """
+    match _first_point(event):
+        case [str(tensor), str(scheme), *_]:
+            return tensor, scheme
+    return None
+
+
+def pick_tensor(event: Mapping[str, Any] | None) -> str | None:
+    """Tensor of a clicked point of the curves; None where the event holds none."""
+    match _first_point(event):
+        case [str(tensor), *_]:
+            return tensor
+    return None
+
+
+def _first_point(event: Mapping[str, Any] | None) -> list[Any]:
+    points = (event or {}).get("selection", {}).get("points", [])
+    data = points[0].get("customdata") if points else None
+    if isinstance(data, Mapping):
+        data = [data[key] for key in sorted(data, key=int)]
+    return list(data) if isinstance(data, (list, tuple)) else []
+
+
+def pick_row(event: Mapping[str, Any] | None, names: Sequence[str]) -> str | None:
+    """Name behind a clicked table cell; `names` are the rows as they were sent. None for no cell, or one that is no longer there.
+
+    >>> pick_row({"selection": {"cells": [(1, "Shape")]}}, ["a", "b"])
+    'b'
+    """
+    cells = (event or {}).get("selection", {}).get("cells", [])
+    return names[cells[0][0]] if cells and 0 <= cells[0][0] < len(names) else None
+
+
+def find_tensors(names: Sequence[str], pattern: str) -> list[str]:
+    r"""Names that hold the pattern, upper and lower case alike: a regular expression where it is one, else plain text.
+
+    >>> find_tensors(["enc.0.q", "enc.0.k", "head"], r"\.(q|k)$")
+    ['enc.0.q', 'enc.0.k']
+    >>> find_tensors(["w[0]", "b"], "[0")
+    ['w[0]']
+    """
+    try:
+        matches = re.compile(pattern, re.IGNORECASE).search
+    except re.error:
+        matches = re.compile(re.escape(pattern), re.IGNORECASE).search
+    return [name for name in names if matches(name)]
+
+
+def order_rows(rows: Sequence[Row], order: str, metric: str) -> list[Row]:
+    """One scheme's rows in the order asked for; rows without a figure come last under "worst first"."""
+    match order:
+        case "worst first":
+            return sorted(rows, key=lambda row: _badness(row, metric), reverse=True)
+        case "largest first":
+            return sorted(rows, key=lambda row: -row.numel)
+        case "name":
+            return sorted(rows, key=lambda row: row.tensor)
+    return list(rows)
+
+
+def _badness(row: Row, metric: str) -> float:
+    value: float | None = getattr(row, metric)
+    if value is None:
+        return -math.inf
+    return -value if METRICS[metric].better == "higher" else abs(value)
+
+
+def choose_rows(rows: Sequence[Row], *, find: str, order: str, limit: str, metric: str) -> list[Row]:
+    """One scheme's rows after search, sorting and the limit ("60" or "all")."""
+    kept = set(find_tensors([row.tensor for row in rows], find))
+    ordered = order_rows([row for row in rows if row.tensor in kept], order, metric)
+    return ordered if limit == "all" else ordered[: int(limit)]

@@ -1,0 +1,107 @@
+"""Which file does a source's text stand for, and has it changed? Samples, paths below the allowed root, and uploads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import sample_models
+from qanalysis.checkpoints.file_kinds import INDEX_SUFFIX, SUFFIX_KINDS
+from qanalysis.checkpoints.path_policy import resolve_inside
+from qanalysis.checkpoints.source import CheckpointError
+
+SAMPLE_PREFIX = "sample:"
+UPLOAD_PREFIX = "upload:"
+UPLOAD_SUFFIXES = tuple(SUFFIX_KINDS)
+_HEADER_BYTES = 64 * 1024
+
+
+def read_root() -> Path:
+    """The folder that typed paths stay inside: QANALYSIS_ROOT, or where the program was started."""
+    return Path(os.environ.get("QANALYSIS_ROOT") or Path.cwd())
+
+
+class UploadStore:
+    """Uploaded files in a private temporary folder: the newest `keep`, each for `lifetime_s` seconds, all gone when the server ends."""
+
+    def __init__(self, *, keep: int = 8, lifetime_s: float = 3600) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="qanalysis-")
+        self._keep, self._lifetime_s = keep, lifetime_s
+        self._saved: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def save(self, name: str, content: bytes) -> str:
+        """Keep one file; returns its source text "upload:DIGEST/NAME". ValueError for a suffix that no reader knows."""
+        safe = re.sub(r"[^\w.-]", "_", Path(name).name)[-80:]
+        if Path(safe).suffix.lower() not in UPLOAD_SUFFIXES:
+            raise ValueError(f"upload {safe!r}: unknown kind of file; one of {', '.join(UPLOAD_SUFFIXES)} is expected")
+        key = hashlib.sha256(content).hexdigest()[:12]
+        with self._lock:
+            target = Path(self._folder.name, key, safe)
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(content)
+            self._saved[key] = time.monotonic()
+        self.expire()
+        return f"{UPLOAD_PREFIX}{key}/{safe}"
+
+    def locate(self, text: str) -> Path:
+        """The file behind an "upload:" text; ValueError where it has expired or never was."""
+        self.expire()
+        key, _, name = text.removeprefix(UPLOAD_PREFIX).partition("/")
+        path = Path(self._folder.name, key, name)
+        if key not in self._saved or Path(name).name != name or not path.is_file():
+            raise ValueError(f"{text!r}: uploads are kept for {self._lifetime_s / 60:.0f} minutes on this server and this one is gone; upload the file again")
+        return path
+
+    def expire(self) -> None:
+        """Remove what is too old or too much."""
+        with self._lock:
+            oldest_first = sorted(self._saved, key=lambda key: self._saved[key])
+            limit = time.monotonic() - self._lifetime_s
+            for index, key in enumerate(oldest_first):
+                if self._saved[key] < limit or index < len(oldest_first) - self._keep:
+                    del self._saved[key]
+                    shutil.rmtree(Path(self._folder.name, key), ignore_errors=True)
+
+
+def locate_source(text: str, uploads: UploadStore) -> str | Path:
+    """What `open_checkpoint` is given for a source's text: "sample:NAME" itself, or a path inside the root or the upload folder."""
+    if text.startswith(SAMPLE_PREFIX):
+        return text
+    if text.startswith(UPLOAD_PREFIX):
+        return uploads.locate(text)
+    return resolve_inside(read_root(), text)
+
+
+def identify_source(text: str, uploads: UploadStore) -> str:
+    """A digest of path, size, time of change and first 64 KiB of each file behind a source: another value when the file changed."""
+    located = locate_source(text, uploads)
+    path = sample_path(text) if isinstance(located, str) else located
+    digest = hashlib.sha256()
+    for file in _files_of(path):
+        stat = file.stat()
+        digest.update(f"{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+        with file.open("rb") as stream:
+            digest.update(stream.read(_HEADER_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def sample_path(text: str) -> Path:
+    """The weights behind "sample:NAME"; CheckpointError lists the samples."""
+    name = text.removeprefix(SAMPLE_PREFIX)
+    if name not in sample_models.SAMPLES:
+        raise CheckpointError(f"there is no sample {name!r}; the samples are {', '.join(sample_models.SAMPLES)}")
+    return sample_models.weights_path(name)
+
+
+def _files_of(path: Path) -> list[Path]:
+    if path.is_dir() or path.name.endswith(INDEX_SUFFIX):
+        folder = path if path.is_dir() else path.parent
+        return sorted(file for file in folder.iterdir() if file.is_file())
+    return [path]

@@ -1,0 +1,221 @@
+"""What is being looked at? One frozen view, read from the widgets, written to them, and put into a link.
+
+A widget's key is its name in the address. What the address says and the widgets can not hold falls back to a valid value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+from qanalysis.formats import SYMMETRIES, IntegerFormat
+from qanalysis.grouping import parse_grouping
+from qanalysis.metrics import METRICS
+from qanalysis.ranges import parse_range
+from qanalysis.scheme import Scheme, cross_schemes
+
+FEWEST_BITS, MOST_BITS = 2, 16
+Axis = Literal["bits", "bits_per_weight"]
+AXES: dict[str, Axis] = {"bits": "bits", "true bits per weight": "bits_per_weight"}
+ORDERS = ("file order", "worst first", "largest first", "name")
+ROW_LIMITS = ("60", "150", "500", "all")
+METRIC_LABELS = {metric.label: name for name, metric in METRICS.items()}
+GROUPING_CHOICES = ("tensor", "channel", "group=256", "group=128", "group=64", "group=32")
+RANGE_CHOICES = ("minmax", "percentile:99.9", "meanstd:3", "mse:100", "kl:2048")
+
+
+def _bound(key: str, default: Any) -> Any:
+    return field(default=default, metadata={"key": key})
+
+
+@dataclass(frozen=True, slots=True)
+class ViewState:
+    """Everything that decides what the page shows, in the widgets' own values; each field's key is in `KEYS`.
+
+    `bits` and `family` (a scheme without its format word) are the scheme in view; `layer` None is the first of the file.
+    """
+
+    source: str = _bound("m", "sample:digits-cnn")
+    include: str = _bound("inc", "")
+    exclude: str = _bound("exc", "")
+    weights_only: bool = _bound("w", True)
+    bits: int = _bound("v", 4)
+    bits_swept: tuple[int, int] = _bound("b", (2, 8))
+    family: str = _bound("f", "group=128")
+    groupings: tuple[str, ...] = _bound("g", ("tensor", "channel", "group=128", "group=32"))
+    symmetries: tuple[str, ...] = _bound("s", ("sym",))
+    ranges: tuple[str, ...] = _bound("r", ("minmax",))
+    metric_label: str = _bound("x", METRICS["sqnr_db"].label)
+    axis_label: str = _bound("h", "bits")
+    layer: str | None = _bound("t", None)
+    compared: tuple[str, ...] = _bound("c", ())
+    find: str = _bound("q", "")
+    order: str = _bound("o", ORDERS[0])
+    limit: str = _bound("n", ROW_LIMITS[0])
+    scrub: bool = _bound("scrub", False)
+
+    @property
+    def scheme(self) -> str:
+        """The scheme in view, canonical text.
+
+        >>> ViewState().scheme
+        'int4 group=128'
+        """
+        return str(Scheme.parse(f"int{self.bits} {self.family}"))
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """Every scheme of the sweep, canonical texts in the order of the rows."""
+        low, high = self.bits_swept
+        grid = cross_schemes(
+            [IntegerFormat(bits) for bits in range(low, high + 1)],
+            groupings=[parse_grouping(word) for word in self.groupings],
+            symmetries=[SYMMETRIES[word] for word in self.symmetries],
+            ranges=[parse_range(word) for word in self.ranges],
+        )
+        return tuple(str(scheme) for scheme in grid)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The sweep's schemes without their format word, in their order: what the scheme in view is chosen from."""
+        return tuple(dict.fromkeys(family_of(Scheme.parse(text)) for text in self.schemes))
+
+    @property
+    def metric(self) -> str:
+        """Column of the heat map and the curves."""
+        return METRIC_LABELS[self.metric_label]
+
+    @property
+    def axis(self) -> Axis:
+        """Column on the curves' horizontal axis."""
+        return AXES[self.axis_label]
+
+
+KEYS: dict[str, str] = {entry.metadata["key"]: entry.name for entry in fields(ViewState)}
+
+
+def family_of(scheme: Scheme) -> str:
+    """A scheme's canonical text without the format word; "tensor" where nothing is left.
+
+    >>> family_of(Scheme.parse("int4 asym channel")), family_of(Scheme.parse("int4"))
+    ('asym channel', 'tensor')
+    """
+    return str(scheme).partition(" ")[2] or "tensor"
+
+
+def read_view(session: Mapping[str, Any]) -> ViewState:
+    """The view that the widgets hold; a missing or impossible value becomes the default or the nearest valid one."""
+    given = {name: session[key] for key, name in KEYS.items() if session.get(key) is not None}
+    given |= {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+    view = ViewState(**given)
+    default = ViewState()
+    low, high = _clamp_bits(min(view.bits_swept)), _clamp_bits(max(view.bits_swept))
+    view = replace(
+        view,
+        source=view.source.strip() or default.source,
+        bits_swept=(low, high),
+        bits=min(max(view.bits, low), high),
+        groupings=_keep_valid(view.groupings, parse_grouping) or default.groupings,
+        ranges=_keep_valid(view.ranges, parse_range) or default.ranges,
+        symmetries=tuple(word for word in view.symmetries if word in SYMMETRIES) or default.symmetries,
+        metric_label=view.metric_label if view.metric_label in METRIC_LABELS else default.metric_label,
+        axis_label=view.axis_label if view.axis_label in AXES else default.axis_label,
+        order=view.order if view.order in ORDERS else default.order,
+        limit=view.limit if view.limit in ROW_LIMITS else default.limit,
+    )
+    return replace(view, family=view.family if view.family in view.families else _default_family(view))
+
+
+def _clamp_bits(bits: int) -> int:
+    return min(max(int(bits), FEWEST_BITS), MOST_BITS)
+
+
+def _keep_valid(words: Iterable[str], parse: Any) -> tuple[str, ...]:
+    kept = []
+    for word in words:
+        try:
+            kept.append(str(parse(word.strip())))
+        except ValueError:
+            continue
+    return tuple(dict.fromkeys(kept))
+
+
+def _default_family(view: ViewState) -> str:
+    return ViewState().family if ViewState().family in view.families else view.families[0]
+
+
+def write_view(view: ViewState) -> dict[str, Any]:
+    """Widget key to value, for presets, undo and reset; a layer of None is left to its widget.
+
+    >>> write_view(ViewState())["v"]
+    4
+    """
+    values = {key: getattr(view, name) for key, name in KEYS.items()}
+    values = {key: list(value) if isinstance(value, tuple) and key != "b" else value for key, value in values.items()}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def write_query(view: ViewState) -> dict[str, list[str]]:
+    """The view as address parameters, defaults left out, in the widgets' own spelling.
+
+    >>> write_query(ViewState(bits=6, weights_only=False))
+    {'w': ['false'], 'v': ['6']}
+    """
+    default = ViewState()
+    changed = {key: getattr(view, name) for key, name in KEYS.items() if getattr(view, name) != getattr(default, name)}
+    return {key: _spell(value) for key, value in changed.items()}
+
+
+def write_link(base: str, view: ViewState, job: str = "") -> str:
+    """The address that shows this view in a fresh browser; `job` lets it pick up a long sweep."""
+    query = write_query(view) | ({"job": [job]} if job else {})
+    return f"{base.partition('?')[0]}?{urlencode(query, doseq=True)}" if query else base.partition("?")[0]
+
+
+def _spell(value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [str(value).lower()]
+    if isinstance(value, tuple):
+        return [str(part) for part in value] or [""]
+    return [str(value)]
+
+
+def expand_scheme(text: str, view: ViewState) -> ViewState:
+    """The view with one scheme in it: swept along with the rest and put in view.
+
+    Raises ValueError for an unknown word, and for words that no widget holds (scale, rounding).
+
+    >>> expand_scheme("int6 asym group=64", ViewState()).scheme
+    'int6 asym group=64'
+    """
+    scheme = Scheme.parse(text)
+    words = {"grouping": str(scheme.grouping), "symmetry": scheme.symmetry.name, "range": str(scheme.range)}
+    expanded = replace(
+        view,
+        bits=scheme.format.bits,
+        bits_swept=(min(view.bits_swept[0], scheme.format.bits), max(view.bits_swept[1], scheme.format.bits)),
+        groupings=_with(view.groupings, words["grouping"]),
+        symmetries=_with(view.symmetries, words["symmetry"]),
+        ranges=_with(view.ranges, words["range"]),
+        family=family_of(scheme),
+    )
+    if expanded.family not in expanded.families:
+        raise ValueError(f"scheme {text!r}: the page sweeps bits, grouping, symmetry and range; use `qanalysis sweep --scheme` for scale and rounding")
+    return expanded
+
+
+def _with(words: tuple[str, ...], word: str) -> tuple[str, ...]:
+    return words if word in words else (*words, word)
+
+
+def name_ignored(asked: Mapping[str, Sequence[str]], session: Mapping[str, Any]) -> list[str]:
+    """Parameters of an address that the widgets do not hold, as "v=99": unknown names and values that were replaced.
+
+    >>> name_ignored({"v": ["99"], "w": ["true"], "zoom": ["2"]}, {"v": 4, "w": True})
+    ['v=99', 'zoom=2']
+    """
+    kept = {key: _spell(tuple(value) if isinstance(value, list) else value) for key, value in session.items() if key in KEYS}
+    wrong = [key for key in asked if key not in ("job", "scheme") and sorted(asked[key]) != sorted(kept.get(key, []))]
+    return [f"{key}={','.join(asked[key])}"[:80] for key in wrong]

@@ -1,0 +1,78 @@
+"""Clicks, rows and searches as plain values."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from qanalysis.dashboard.selection import choose_rows, find_tensors, order_rows, pick_cell, pick_row, pick_tensor
+from qanalysis.results import Row
+from qanalysis.sweep import sweep
+
+
+def _event(customdata: object) -> dict[str, object]:
+    return {"selection": {"points": [{"x": 3, "customdata": customdata}]}}
+
+
+@pytest.fixture(scope="module")
+def rows() -> tuple[Row, ...]:
+    rng = np.random.default_rng(1)
+    tensors = {"fine": rng.uniform(-1, 1, (4, 8)), "coarse": rng.standard_t(2, (8, 16)), "zero": np.zeros((2, 2)), "exact": np.float64([[7, -7, 1, 2]])}
+    return sweep(tensors, ["int4"]).rows
+
+
+@pytest.mark.parametrize("customdata", [["conv1", "int4"], ("conv1", "int4", 18.2), {"0": "conv1", "1": "int4"}], ids=["list", "tuple", "mapping"])
+def test_a_clicked_cell_names_its_tensor_and_scheme(customdata: object) -> None:
+    assert pick_cell(_event(customdata)) == ("conv1", "int4")
+    assert pick_tensor(_event(customdata)) == "conv1"
+
+
+@pytest.mark.parametrize("event", [None, {}, {"selection": {"points": []}}, _event(None), {"selection": {"points": [{"x": 1}]}}], ids=repr)
+def test_an_event_without_a_point_chooses_nothing(event: dict[str, object] | None) -> None:
+    assert pick_cell(event) is None
+    assert pick_tensor(event) is None
+    assert pick_row(event, ["a"]) is None
+
+
+def test_a_cell_without_a_scheme_is_no_cell() -> None:
+    assert pick_cell(_event(["conv1"])) is None
+    assert pick_cell(_event([3, "int4"])) is None
+
+
+def test_a_row_that_is_no_longer_there_chooses_nothing() -> None:
+    event = {"selection": {"cells": [(2, "Layer")]}}
+    assert pick_row(event, ["a", "b", "c"]) == "c"
+    assert pick_row(event, ["a", "b"]) is None
+
+
+def test_search_is_plain_text_where_it_is_no_expression() -> None:
+    assert find_tensors(["Conv(1", "conv2"], "CONV(") == ["Conv(1"]
+    assert find_tensors(["conv1", "conv2", "fc"], "conv[2]|fc") == ["conv2", "fc"]
+    assert find_tensors(["a", "b"], "") == ["a", "b"]
+
+
+def test_worst_first_puts_exact_and_unmeasured_layers_last(rows: tuple[Row, ...]) -> None:
+    ordered = order_rows(rows, "worst first", "sqnr_db")
+    measured = [row.sqnr_db for row in ordered if row.sqnr_db is not None and math.isfinite(row.sqnr_db)]
+    assert [row.tensor for row in ordered[:2]] == ["coarse", "fine"]
+    assert measured == sorted(measured)
+
+
+def test_worst_first_knows_that_a_large_error_is_bad(rows: tuple[Row, ...]) -> None:
+    errors = [row.max_abs_error or 0.0 for row in order_rows(rows, "worst first", "max_abs_error")]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_other_orders(rows: tuple[Row, ...]) -> None:
+    assert [row.tensor for row in order_rows(rows, "file order", "mse")] == ["fine", "coarse", "zero", "exact"]
+    assert [row.tensor for row in order_rows(rows, "name", "mse")] == ["coarse", "exact", "fine", "zero"]
+    assert order_rows(rows, "largest first", "mse")[0].tensor == "coarse"
+
+
+def test_the_limit_comes_after_search_and_order(rows: tuple[Row, ...]) -> None:
+    chosen = choose_rows(rows * 40, find="e", order="name", limit="60", metric="mse")
+    assert len(chosen) == 60
+    assert {row.tensor for row in chosen} == {"coarse", "exact"}
+    assert len(choose_rows(rows * 40, find="", order="name", limit="all", metric="mse")) == 160

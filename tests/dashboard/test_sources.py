@@ -1,0 +1,114 @@
+"""Which file a text stands for: samples, paths inside the root, uploads that expire."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sample_models
+from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.source import CheckpointError
+from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source, read_root, sample_path
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    np.savez(folder / "w.npz", w=np.eye(4, dtype=np.float32))
+    monkeypatch.setenv("QANALYSIS_ROOT", str(folder))
+    return folder
+
+
+@pytest.fixture
+def uploads() -> UploadStore:
+    return UploadStore()
+
+
+def test_the_root_is_the_working_folder_unless_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QANALYSIS_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert read_root() == tmp_path
+    monkeypatch.setenv("QANALYSIS_ROOT", "/elsewhere")
+    assert read_root() == Path("/elsewhere")
+
+
+def test_a_text_stands_for_a_sample_or_a_file_below_the_root(root: Path, uploads: UploadStore) -> None:
+    assert locate_source("sample:digits-mlp", uploads) == "sample:digits-mlp"
+    assert locate_source("w.npz", uploads) == root / "w.npz"
+
+
+@pytest.mark.parametrize("text", ["../secret.npz", "/etc/passwd", "missing.npz"])
+def test_what_is_not_below_the_root_is_refused(root: Path, uploads: UploadStore, text: str) -> None:
+    with pytest.raises(CheckpointError, match="root folder 'models'"):
+        locate_source(text, uploads)
+
+
+def test_a_link_that_leaves_the_root_is_refused(root: Path, uploads: UploadStore, tmp_path: Path) -> None:
+    np.savez(tmp_path / "outside.npz", w=np.ones((2, 2)))
+    (root / "inside.npz").symlink_to(tmp_path / "outside.npz")
+    with pytest.raises(CheckpointError, match="outside the root folder"):
+        locate_source("inside.npz", uploads)
+
+
+def test_every_sample_has_a_file_and_no_other_name_does() -> None:
+    assert all(sample_path(f"sample:{name}").is_file() for name in sample_models.SAMPLES)
+    with pytest.raises(CheckpointError, match="there is no sample 'x'; the samples are digits-mlp"):
+        sample_path("sample:x")
+
+
+def test_the_identity_changes_with_content_time_and_size(root: Path, uploads: UploadStore) -> None:
+    seen = {identify_source("w.npz", uploads)}
+    assert identify_source("w.npz", uploads) in seen
+    stat = (root / "w.npz").stat()
+    os.utime(root / "w.npz", ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    seen.add(identify_source("w.npz", uploads))
+    content = bytearray((root / "w.npz").read_bytes())
+    content[40] ^= 1
+    (root / "w.npz").write_bytes(content)
+    os.utime(root / "w.npz", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    seen.add(identify_source("w.npz", uploads))
+    (root / "w.npz").write_bytes(bytes(content) + b"\0")
+    seen.add(identify_source("w.npz", uploads))
+    assert len(seen) == 4
+
+
+def test_a_folder_has_the_identity_of_all_its_files(root: Path, uploads: UploadStore) -> None:
+    before = identify_source(".", uploads)
+    (root / "more.safetensors").write_bytes(b"x")
+    assert identify_source(".", uploads) != before
+
+
+def test_an_upload_opens_under_its_own_name(uploads: UploadStore, root: Path) -> None:
+    text = uploads.save("my model.npz", (root / "w.npz").read_bytes())
+    assert text.startswith("upload:")
+    assert text.endswith("/my_model.npz")
+    with open_checkpoint(locate_source(text, uploads)) as source:
+        assert source.name == "my_model.npz"
+    assert identify_source(text, uploads) != identify_source("w.npz", uploads)
+
+
+def test_an_upload_s_name_never_leaves_its_folder(uploads: UploadStore) -> None:
+    text = uploads.save("../../etc/evil.npz", b"x")
+    assert text.endswith("/evil.npz")
+    with pytest.raises(ValueError, match="upload the file again"):
+        uploads.locate(text.replace("evil.npz", "../evil.npz"))
+
+
+def test_an_upload_of_an_unknown_kind_is_refused(uploads: UploadStore) -> None:
+    with pytest.raises(ValueError, match=r"upload 'run.sh': unknown kind of file; one of .safetensors"):
+        uploads.save("run.sh", b"x")
+
+
+def test_uploads_end_with_their_time_and_the_oldest_makes_room() -> None:
+    short = UploadStore(lifetime_s=0)
+    with pytest.raises(ValueError, match="this one is gone"):
+        short.locate(short.save("w.npz", b"x"))
+    small = UploadStore(keep=2)
+    texts = [small.save("w.npz", bytes([index])) for index in range(3)]
+    assert [small.locate(text).read_bytes() for text in texts[1:]] == [b"\1", b"\2"]
+    with pytest.raises(ValueError, match="this one is gone"):
+        small.locate(texts[0])

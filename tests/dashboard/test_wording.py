@@ -1,0 +1,66 @@
+"""Words on the page: names stay names, numbers carry units, messages keep the root's place to themselves."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+import pytest
+
+from qanalysis.dashboard.jobs import Snapshot
+from qanalysis.dashboard.progress import describe_progress
+from qanalysis.dashboard.wording import escape_markdown, format_count, format_duration, hide_root, shorten_middle
+from qanalysis.sweep import SweepProgress
+
+
+def test_every_mark_is_escaped_and_nothing_else() -> None:
+    assert escape_markdown(string.punctuation) == "".join(f"\\{mark}" for mark in string.punctuation)
+    assert escape_markdown("conv 1 – ÄΩ") == "conv 1 – ÄΩ"
+
+
+def test_line_breaks_and_controls_become_spaces() -> None:
+    assert escape_markdown("a\n# b\x00\u202ec") == "a \\# b  c"
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0 values"), (999, "999 values"), (1_500, "1.5 kvalues"), (2.34e6, "2.34 Mvalues"), (1e9, "1 Gvalues")])
+def test_counts_carry_si_prefixes(value: float, text: str) -> None:
+    assert format_count(value, "values") == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "< 0.1 s"), (1.24, "1.2 s"), (61, "1 min 1 s"), (3600, "60 min 0 s")])
+def test_durations(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+def test_messages_show_paths_from_the_root_on(tmp_path: Path) -> None:
+    assert hide_root(f"{tmp_path}/a/w.npz: broken", tmp_path) == "a/w.npz: broken"
+    assert hide_root(f"folder {tmp_path} is empty", tmp_path) == f"folder {tmp_path.name} is empty"
+
+
+def test_a_long_name_keeps_both_ends() -> None:
+    name = "a" * 40 + "z" * 40
+    assert shorten_middle(name, 21) == "a" * 10 + "…" + "z" * 10
+    assert len(shorten_middle(name, 20)) == 20
+    assert shorten_middle("short") == "short"
+
+
+def _progress(seconds_left: float | None = 3.0) -> SweepProgress:
+    return SweepProgress("conv*1", 4, 10, 2e8, seconds_left, ())
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "text"),
+    [
+        pytest.param(None, "Not swept yet: 1 kvalues × 28 schemes", id="not asked for"),
+        pytest.param(Snapshot("queued"), "Waiting for its turn", id="queued"),
+        pytest.param(Snapshot("running"), "Reading the first tensor", id="begun"),
+        pytest.param(Snapshot("running", _progress()), "conv\\*1: 4 of 10 tensors × 28 schemes, 200 M round trips/s, 3.0 s left", id="running"),
+        pytest.param(Snapshot("running", _progress(None)), "conv\\*1: 4 of 10 tensors × 28 schemes, 200 M round trips/s", id="no estimate"),
+        pytest.param(Snapshot("done", _progress(), seconds=2), "Complete: 4 of 10 tensors × 28 schemes in 2.0 s, 200 M round trips/s", id="done"),
+        pytest.param(Snapshot("cancelled", _progress()), "**Partial**: 4 of 10 tensors × 28 schemes before it was cancelled", id="cancelled"),
+        pytest.param(Snapshot("cancelled"), "Cancelled before the first tensor", id="cancelled at once"),
+        pytest.param(Snapshot("failed"), "The sweep failed", id="failed"),
+    ],
+)
+def test_the_strip_says_where_a_sweep_stands(snapshot: Snapshot | None, text: str) -> None:
+    assert describe_progress(snapshot, work=28_000, schemes=28) == text
