@@ -1,0 +1,125 @@
+"""What do all checkpoint files have in common once their header is read?
+
+A reader turns a header into pairs of a `TensorInfo` and its `Values`, the means to get at the numbers later. What holds for every
+format stands here: the laws of names and shapes, reading by name, hashing, closing, and the one kind of error that leaves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, stat_file
+from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
+
+_MAX_RANK = 64  # numpy's own limit
+_MAX_BYTES = 2**63 - 1
+
+
+class Values(Protocol):
+    """The numbers of one tensor, still on disk."""
+
+    @property
+    def sliceable(self) -> bool:
+        """Whether a part costs only the part."""
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Elements start..stop in C order, 1-D."""
+
+
+class Closeable(Protocol):
+    """What a source has to release: a map, an archive."""
+
+    def close(self) -> None:
+        """Release the file."""
+
+
+class FileSource(TensorSource):
+    """Tensors of one or several files, in the order of the header.
+
+    Raises CheckpointError for names that occur twice or can not be printed and for shapes that no array can have.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        entries: Sequence[tuple[TensorInfo, Values]],
+        *,
+        files: Sequence[Path],
+        memory_note: str,
+        resources: Sequence[Closeable] = (),
+    ) -> None:
+        self.name = name
+        self.memory_note = memory_note
+        self.files = tuple(files)
+        self.size_bytes = sum(stat_file(file).st_size for file in self.files)
+        self._tensors = tuple(info for info, _ in entries)
+        self._values: dict[str, Values] = {}
+        self._resources = tuple(resources)
+        for info, values in entries:
+            _check_info(info, name)
+            if info.name in self._values:
+                raise CheckpointError(f"{name}: the tensor name {info.name!r} occurs twice; names must be unique, so save the model again")
+            self._values[info.name] = values
+
+    @property
+    def tensors(self) -> tuple[TensorInfo, ...]:
+        return self._tensors
+
+    def read(self, info: TensorInfo) -> NDArray[np.float32]:
+        return self.read_slice(info, 0, info.numel).reshape(info.shape)
+
+    def read_slice(self, info: TensorInfo, start: int, stop: int) -> NDArray[np.float32]:
+        place = f"{self.name}: tensor {info.name!r}"
+        if info.name not in self._values:
+            raise CheckpointError(f"{place} is not in the file; it holds {len(self._tensors)} tensors, which `qanalysis show` lists")
+        if not info.decodes:
+            raise CheckpointError(f"{place} holds {info.dtype}, which is not read as real numbers; only floating-point tensors are measured")
+        with refuse_broken(place):
+            return self._values[info.name].read(*slice(start, stop).indices(info.numel)[:2])
+
+    def is_sliceable(self, info: TensorInfo) -> bool:
+        return info.decodes and self._values[info.name].sliceable
+
+    def _hash_content(self) -> hashlib._Hash:
+        digest = hashlib.sha256()
+        with refuse_broken(self.name):
+            for path in self.files:
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
+        return digest
+
+    def close(self) -> None:
+        for resource in self._resources:
+            resource.close()
+
+
+def _check_info(info: TensorInfo, place: str) -> None:
+    try:
+        info.name.encode()
+    except (UnicodeEncodeError, AttributeError):  # protobuf hands over a name that is not UTF-8 as bytes
+        raise CheckpointError(f"{place}: the tensor name {info.name!a} is not valid Unicode; save the model again with plain names") from None
+    too_large = math.prod(size or 1 for size in info.shape) * 8 > _MAX_BYTES
+    if len(info.shape) > _MAX_RANK or too_large or min(info.shape, default=0) < 0:
+        shape = f"({', '.join(map(str, info.shape[:4]))}{', ...' if len(info.shape) > 4 else ''})"
+        raise CheckpointError(f"{place}: tensor {info.name!r} claims the shape {shape[:80]}, which no array can have; {SAVE_AGAIN}")
+
+
+@contextmanager
+def refuse_broken(place: str, way_out: str = SAVE_AGAIN) -> Iterator[None]:
+    """Let whatever a parser raises over damaged bytes leave as one CheckpointError that names the place."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:  # parsers of other people's bytes raise anything: struct, zip, pickle, protobuf, memory
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CheckpointError(f"{place} can not be read: {reason}; {way_out}") from error

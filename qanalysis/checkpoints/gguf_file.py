@@ -1,0 +1,189 @@
+"""What is in a GGUF file?
+
+The header is parsed here with every count and offset held against the file's size first, since the format's own reader believes
+them and takes seconds over a vocabulary; blocks are decoded by the format's own package. GGUF states the fastest-running size first:
+shapes are reversed to row-major.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gguf.constants import GGML_QUANT_SIZES, GGUF_DEFAULT_ALIGNMENT, GGMLQuantizationType
+from gguf.quants import dequantize
+from numpy.typing import NDArray
+
+from qanalysis.checkpoints.file_source import FileSource, Values
+from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, MappedFile, MappedValues
+from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo
+
+MEMORY_NOTE = "Mapped: a read costs the tensor or the slice asked for; quantized blocks are decoded to float32 for it."
+_PLAIN = {"f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16", "i64": "int64", "i32": "int32", "i16": "int16", "i8": "int8"}
+_VALUE_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # of metadata types; the others are text and arrays
+_TEXT, _ARRAY, _UINT32 = 8, 9, 4
+_MAX_DIMENSIONS = 4
+_MIN_TENSOR_BYTES, _MIN_FIELD_BYTES, _MIN_TEXT_BYTES, _MIN_ARRAY_BYTES = 24, 13, 8, 12
+_DECODED_AT_ONCE = 1 << 18  # bytes of blocks: the package's intermediate arrays take 11 to 80 times as many
+
+
+@dataclass(frozen=True, slots=True)
+class BlockValues:
+    """Values in quantized blocks of `block_length` values and `block_bytes` bytes. Slices decode the blocks they touch."""
+
+    file: MappedFile
+    offset: int
+    kind: GGMLQuantizationType
+    sliceable: bool = True
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        length, size = GGML_QUANT_SIZES[self.kind]
+        first, last = start // length, -(-stop // length)
+        blocks = self.file.read_array(self.offset + first * size, dtype=np.dtype(np.uint8), count=(last - first) * size)
+        values = np.empty((last - first) * length, dtype=np.float32)
+        at_once = max(1, _DECODED_AT_ONCE // size)
+        for begin in range(0, last - first, at_once):
+            part = blocks[begin * size : (begin + at_once) * size]
+            with np.errstate(all="ignore"):
+                values[begin * length : (begin + at_once) * length] = dequantize(part.reshape(1, -1), self.kind).reshape(-1)
+        return values[start - first * length : stop - first * length]
+
+
+class _Cursor:
+    """Reads the header forwards and refuses what would lie behind the end of the file."""
+
+    def __init__(self, file: MappedFile, offset: int) -> None:
+        self._file, self._place = file, file.path.name
+        self.offset = offset
+
+    def check_room(self, count: int, *, each: int, what: str) -> None:
+        left = self._file.size - self.offset
+        if count * each > left:
+            message = f"{self._place}: {what} at byte {self.offset} claims {count} entries of {each} or more bytes, {left} bytes are left; {SAVE_AGAIN}"
+            raise CheckpointError(message)
+
+    def take(self, layout: str, what: str) -> Any:
+        size = struct.calcsize(f"<{layout}")
+        self.check_room(1, each=size, what=what)
+        values = struct.unpack(f"<{layout}", self._file.read_header(self.offset, size))
+        self.offset += size
+        return values if len(values) > 1 else values[0]
+
+    def skip(self, count: int, *, each: int, what: str) -> None:
+        self.check_room(count, each=each, what=what)
+        self.offset += count * each
+
+    def take_text(self, what: str) -> str:
+        length = self.take("Q", what)
+        self.check_room(length, each=1, what=what)
+        raw = self._file.read_header(self.offset, length)
+        self.offset += length
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise CheckpointError(f"{self._place}: {what} at byte {self.offset - length} is not UTF-8 text; {SAVE_AGAIN}") from None
+
+    def skip_value(self, kind: int, *, count: int = 1, depth: int = 0) -> None:
+        if kind in _VALUE_BYTES:
+            self.skip(count, each=_VALUE_BYTES[kind], what="a metadata value")
+        elif kind == _TEXT:
+            self.check_room(count, each=_MIN_TEXT_BYTES, what="metadata text")
+            for _ in range(count):
+                self.skip(self.take("Q", "metadata text"), each=1, what="metadata text")
+        elif kind == _ARRAY and depth < _MAX_DIMENSIONS:
+            self.check_room(count, each=_MIN_ARRAY_BYTES, what="a metadata array")
+            for _ in range(count):
+                item_kind, length = self.take("IQ", "a metadata array")
+                self.skip_value(item_kind, count=length, depth=depth + 1)
+        else:
+            raise CheckpointError(f"{self._place}: metadata at byte {self.offset} has the unknown type {kind}; types go from 0 to 12, {SAVE_AGAIN}")
+
+
+def open_gguf(path: Path, *, name: str) -> FileSource:
+    """Tensors of a GGUF file, version 2 or 3, little-endian. Raises CheckpointError for other or damaged files."""
+    file = MappedFile(path)
+    return FileSource(name, list(_read_header(file)), files=[path], memory_note=MEMORY_NOTE, resources=[file])
+
+
+def _read_header(file: MappedFile) -> Iterator[tuple[TensorInfo, Values]]:
+    place = file.path.name
+    cursor = _Cursor(file, 4)
+    version = cursor.take("I", "the version")
+    if version not in (2, 3):
+        raise CheckpointError(f"{place}: GGUF version {version:#x} is not read; little-endian versions 2 and 3 are, so convert the model again")
+    tensor_count, field_count = cursor.take("QQ", "the counts")
+    cursor.check_room(tensor_count, each=_MIN_TENSOR_BYTES, what="the tensor count")
+    cursor.check_room(field_count, each=_MIN_FIELD_BYTES, what="the metadata count")
+    alignment = _read_alignment(cursor, field_count, place)
+    tensors = [_read_tensor(cursor, place) for _ in range(tensor_count)]
+    base = -(-cursor.offset // alignment) * alignment
+    _check_layout(tensors, place=place, data_bytes=file.size - base)
+    for info, begin, kind in tensors:
+        yield info, _locate_values(file, base + begin, dtype=info.dtype, kind=kind)
+
+
+def _read_alignment(cursor: _Cursor, field_count: int, place: str) -> int:
+    alignment = GGUF_DEFAULT_ALIGNMENT
+    for _ in range(field_count):
+        key = cursor.take_text("a metadata key")
+        kind = cursor.take("I", "a metadata type")
+        if key != "general.alignment":
+            cursor.skip_value(kind)
+            continue
+        alignment = cursor.take("I", key) if kind == _UINT32 else 0
+        if alignment < 1 or alignment & (alignment - 1):
+            raise CheckpointError(f"{place}: general.alignment is {alignment} of type {kind}, it must be a power of two; {SAVE_AGAIN}")
+    return alignment
+
+
+def _read_tensor(cursor: _Cursor, place: str) -> tuple[TensorInfo, int, int]:
+    name = cursor.take_text("a tensor name")
+    rank = cursor.take("I", f"tensor {name!r}")
+    if rank > _MAX_DIMENSIONS:
+        raise CheckpointError(f"{place}: tensor {name!r} claims {rank} dimensions, GGUF has at most {_MAX_DIMENSIONS}; {SAVE_AGAIN}")
+    shape = tuple(cursor.take("Q", f"tensor {name!r}") for _ in range(rank))[::-1]
+    kind, begin = cursor.take("IQ", f"tensor {name!r}")
+    if kind not in GGML_QUANT_SIZES:
+        return TensorInfo(name, shape, f"ggml_type_{kind}", 0, decodes=False), begin, kind
+    block_length, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
+    row = shape[-1] if shape else 1
+    word = GGMLQuantizationType(kind).name.lower()
+    if row % block_length:
+        raise CheckpointError(f"{place}: tensor {name!r} has rows of {row} values, {word} needs a multiple of {block_length}; {SAVE_AGAIN}")
+    dtype = _PLAIN.get(word, word)
+    decodes = dtype in FLOAT_DTYPES or (word not in _PLAIN and _can_decode(GGMLQuantizationType(kind)))
+    return TensorInfo(name, shape, dtype, math.prod(shape) // block_length * block_bytes, decodes=decodes), begin, kind
+
+
+@cache
+def _can_decode(kind: GGMLQuantizationType) -> bool:
+    try:
+        with np.errstate(all="ignore"):
+            dequantize(np.zeros((1, GGML_QUANT_SIZES[kind][1]), dtype=np.uint8), kind)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def _locate_values(file: MappedFile, offset: int, *, dtype: str, kind: int) -> Values:
+    if dtype in FLOAT_DTYPES:
+        return MappedValues(file, offset, FLOAT_DTYPES[dtype])
+    if kind in GGML_QUANT_SIZES:
+        return BlockValues(file, offset, GGMLQuantizationType(kind))
+    return MappedValues(file, offset, np.dtype(np.uint8))
+
+
+def _check_layout(tensors: list[tuple[TensorInfo, int, int]], *, place: str, data_bytes: int) -> None:
+    end = 0
+    for info, begin, _ in sorted(tensors, key=lambda tensor: (tensor[1], tensor[0].size_bytes)):
+        if begin < end or begin + info.size_bytes > data_bytes:
+            holds = f"bytes {begin} to {begin + info.size_bytes} of the data"
+            rule = f"tensors before it end at {end} and the file holds {max(data_bytes, 0)}"
+            raise CheckpointError(f"{place}: tensor {info.name!r} claims {holds}, but {rule}; {SAVE_AGAIN}")
+        end = begin + info.size_bytes

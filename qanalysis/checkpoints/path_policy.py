@@ -1,0 +1,93 @@
+"""Which files may a page open that others can reach? Those inside one root folder, whatever the path or a link says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from qanalysis.checkpoints.file_kinds import INDEX_SUFFIX, SUFFIX_KINDS, identify_file
+from qanalysis.checkpoints.source import CheckpointError
+
+_MAX_ENTRIES = 20_000  # looked at for one listing
+_SKIPPED = {"node_modules", "__pycache__", "site-packages"}
+_ENVIRONMENT_MARK = "pyvenv.cfg"
+
+
+def resolve_inside(root: Path, text: str) -> Path:
+    """The file or folder that `text` names, relative to `root` or absolute, links resolved.
+
+    Raises CheckpointError unless it and, for a folder or an index, the weights that it holds lie inside `root`. What lies outside
+    is refused alike whether it exists or not.
+    """
+    shown = repr(text[:200])
+    try:
+        home = _follow_links(root)
+        path = _follow_links(home / text)
+        inside = path.is_relative_to(home)
+        exists = inside and path.exists()
+        is_usable = exists and (path.is_file() or path.is_dir())
+    except (OSError, ValueError):
+        raise CheckpointError(f"{shown} can not be resolved to a path; give one below the root folder, such as 'models/model.safetensors'") from None
+    if not text.strip() or not inside:
+        raise CheckpointError(f"{shown} lies outside the root folder {home.name!r}; give a path below it, or start the app with another --root")
+    if not exists:
+        raise CheckpointError(f"{shown} does not exist in the root folder {home.name!r}; check the spelling")
+    if not is_usable:
+        raise CheckpointError(f"{shown} is neither a regular file nor a folder; give a checkpoint file or the folder that holds it")
+    _check_shards(path, home, shown)
+    return path
+
+
+def _follow_links(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # unlike Path.resolve it also ends for links in a circle
+
+
+def _check_shards(path: Path, home: Path, shown: str) -> None:
+    if path.is_file() and not path.name.endswith(INDEX_SUFFIX):
+        return
+    folder = path if path.is_dir() else path.parent
+    for shard in folder.glob("*.safetensors*"):
+        if not _follow_links(shard).is_relative_to(home):
+            raise CheckpointError(f"{shown} holds the link {shard.name!r}, which leaves the root folder {home.name!r}; copy the file into it")
+
+
+def list_checkpoints(root: Path, *, limit: int = 200, depth: int = 4) -> list[str]:
+    """Names, relative to `root` and sorted, of at most `limit` files that look openable, down to `depth` folders.
+
+    Hidden folders, virtual environments and links that leave the root are skipped. Where an index is, its shards are not listed.
+    """
+    home = _follow_links(root)
+    found: list[str] = []
+    for path in _walk(home, depth=depth):
+        if len(found) == limit:
+            break
+        if _follow_links(path).is_relative_to(home) and _looks_openable(path):
+            found.append(path.relative_to(home).as_posix())
+    return sorted(found)
+
+
+def _walk(home: Path, *, depth: int) -> Iterator[Path]:
+    seen = 0
+    for folder, folders, files in os.walk(home):
+        level = len(Path(folder).relative_to(home).parts)
+        if _ENVIRONMENT_MARK in files:
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if level < depth and not name.startswith(".") and name not in _SKIPPED)
+        indexed = any(name.endswith(INDEX_SUFFIX) for name in files)
+        for name in sorted(files):
+            is_shard = indexed and name.endswith(".safetensors")
+            if not name.startswith(".") and not is_shard and (name.endswith(INDEX_SUFFIX) or Path(name).suffix.lower() in SUFFIX_KINDS):
+                yield Path(folder) / name
+        seen += len(files) + len(folders)
+        if seen > _MAX_ENTRIES:
+            return
+
+
+def _looks_openable(path: Path) -> bool:
+    try:
+        identify_file(path)
+    except CheckpointError:
+        return False
+    return True

@@ -1,0 +1,184 @@
+"""What is a checkpoint to the rest of the program: named tensors, header first, values on demand.
+
+A source lists its tensors without touching their values, and reads one tensor, or one flat slice of it, when asked.
+Values arrive as C-ordered float32: narrower floats are widened exactly, float64 is rounded (overflow becomes infinite).
+Shapes are row-major; `channel_axis` is the axis whose entries are the channels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from types import TracebackType
+from typing import Any, Self
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+FLOAT_DTYPES: dict[str, np.dtype] = {
+    "float64": np.dtype(np.float64),
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float8_e4m3fn": np.dtype(ml_dtypes.float8_e4m3fn),
+    "float8_e5m2": np.dtype(ml_dtypes.float8_e5m2),
+    "float8_e4m3fnuz": np.dtype(ml_dtypes.float8_e4m3fnuz),
+    "float8_e5m2fnuz": np.dtype(ml_dtypes.float8_e5m2fnuz),
+    "float8_e8m0fnu": np.dtype(ml_dtypes.float8_e8m0fnu),
+}
+
+
+class CheckpointError(Exception):
+    """A file that can not be read as a checkpoint; the text names the path, the rule broken and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One line of a checkpoint's header.
+
+    `dtype` is the file's own word in numpy's spelling ("bfloat16", "int64") or the block format's ("q4_k").
+    `decodes` says whether that dtype stands for real numbers that can be measured: false for integers, bool, complex.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    size_bytes: int
+    channel_axis: int = 0
+    kind: str = "weight"
+    decodes: bool = True
+
+    @property
+    def numel(self) -> int:
+        """Number of elements; 1 for a 0-d tensor, 0 for an empty one."""
+        return math.prod(self.shape)
+
+
+class TensorSource(ABC):
+    """Named tensors of one checkpoint. Safe to read from several threads at once; close it when done.
+
+    `name` is the label shown to people (a file name or "sample:NAME", never an absolute path), `memory_note` one sentence
+    on what reading costs in memory.
+    """
+
+    name: str
+    memory_note: str
+    size_bytes: int
+
+    @property
+    @abstractmethod
+    def tensors(self) -> tuple[TensorInfo, ...]:
+        """Every tensor in the order of the file."""
+
+    @abstractmethod
+    def read(self, info: TensorInfo) -> NDArray[np.float32]:
+        """Values of one tensor, float32, C order, in `info.shape`; do not write into them, they may be the source's own memory.
+
+        Raises CheckpointError where they can not be had.
+        """
+
+    def read_slice(self, info: TensorInfo, start: int, stop: int) -> NDArray[np.float32]:
+        """Elements start..stop of the flattened tensor, 1-D float32."""
+        return self.read(info).reshape(-1)[start:stop]
+
+    def is_sliceable(self, info: TensorInfo) -> bool:  # noqa: ARG002  readers decide per tensor
+        """Whether `read_slice` costs only the slice, so that a tensor larger than memory can be measured."""
+        return False
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the content, as "sha256:" and hexadecimal digits; computed on first use."""
+        return f"sha256:{self._hash_content().hexdigest()}"
+
+    @abstractmethod
+    def _hash_content(self) -> hashlib._Hash: ...
+
+    def close(self) -> None:  # noqa: B027  most readers hold nothing that must be released by hand
+        """Release maps and handles."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+_TABLE_CHUNK = 1 << 16  # values looked up at once: their 8-byte indices, which numpy makes of the codes, stay in cache
+
+
+@cache
+def _float_table(dtype: np.dtype) -> NDArray[np.float32]:
+    codes = np.arange(1 << (8 * dtype.itemsize), dtype=f"u{dtype.itemsize}")
+    with np.errstate(invalid="ignore"):
+        return codes.view(dtype).astype(np.float32)
+
+
+def _look_up(values: NDArray[Any]) -> NDArray[np.float32]:
+    codes = np.ascontiguousarray(values).reshape(-1).view(f"u{values.dtype.itemsize}")
+    table, widened = _float_table(values.dtype), np.empty(codes.size, dtype=np.float32)
+    for start in range(0, codes.size, _TABLE_CHUNK):
+        part = slice(start, start + _TABLE_CHUNK)
+        np.take(table, codes[part], out=widened[part], mode="clip")
+    return widened.reshape(values.shape)
+
+
+def widen(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Real values as C-ordered float32 in the same shape: exact from narrower floats, rounded from float64.
+
+    Overflow becomes infinity without a warning. A C-ordered float32 array comes back as it is, without a copy.
+    float8 and float16 go through a table of all their codes: 1.1 ns per value against 11 and 1.4 to 2.7 ns for numpy's cast;
+    bfloat16 is cast, at 0.3 ns per value.
+
+    >>> widen(np.array([1.5, 1e300])).tolist()
+    [1.5, inf]
+    """
+    if values.dtype.itemsize <= 2 and values.dtype.isnative and values.dtype.name in FLOAT_DTYPES and values.dtype.name != "bfloat16":
+        return _look_up(values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(values, dtype=np.float32, order="C")
+
+
+class ArraySource(TensorSource):
+    """A mapping of names to arrays, held in memory by the caller.
+
+    >>> with ArraySource({"w": np.array([[1.0, 2.0]], dtype=np.float16), "steps": np.array([3])}) as source:
+    ...     [(info.name, info.shape, info.dtype, info.decodes) for info in source.tensors]
+    ...     source.read(source.tensors[0])
+    [('w', (1, 2), 'float16', True), ('steps', (1,), 'int64', False)]
+    array([[1., 2.]], dtype=float32)
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], *, name: str = "arrays", kind: str = "weight") -> None:
+        self.name = name
+        self.memory_note = "Held in memory by the caller; nothing is copied until it is measured."
+        self._arrays = {key: np.asarray(value) for key, value in arrays.items()}
+        self.size_bytes = sum(array.nbytes for array in self._arrays.values())
+        self._kind = kind
+
+    @cached_property
+    def tensors(self) -> tuple[TensorInfo, ...]:
+        return tuple(
+            TensorInfo(name, array.shape, array.dtype.name, array.nbytes, kind=self._kind, decodes=array.dtype.name in FLOAT_DTYPES)
+            for name, array in self._arrays.items()
+        )
+
+    def read(self, info: TensorInfo) -> NDArray[np.float32]:
+        return widen(self._arrays[info.name])
+
+    def read_slice(self, info: TensorInfo, start: int, stop: int) -> NDArray[np.float32]:
+        return widen(self._arrays[info.name].reshape(-1)[start:stop])
+
+    def is_sliceable(self, info: TensorInfo) -> bool:
+        return bool(self._arrays[info.name].flags.c_contiguous)
+
+    def _hash_content(self) -> hashlib._Hash:
+        digest = hashlib.sha256()
+        for info in self.tensors:
+            digest.update(f"{info.name}\0{info.dtype}\0{info.shape}\0".encode())
+            digest.update(np.ascontiguousarray(self._arrays[info.name]).reshape(-1).view(np.uint8).data)
+        return digest

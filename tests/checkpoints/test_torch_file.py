@@ -1,0 +1,222 @@
+"""Files saved by torch: state dicts however nested, both layouts, and files that ask for more than tensors."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import zipfile
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+
+from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.source import FLOAT_DTYPES
+from tests.checkpoints.damage import damaged_copies, find, read_all, read_or_refuse, refusal
+
+LAYOUTS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+
+
+class Payload:
+    """Unpickling this creates a file, which a test can look for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+def save_bytes(content: Any, *, zipped: bool = True) -> bytes:
+    stream = io.BytesIO()
+    torch.save(content, stream, _use_new_zipfile_serialization=zipped)
+    return stream.getvalue()
+
+
+SMALL = save_bytes({"w": torch.arange(12.0).reshape(3, 4), "h": torch.ones(5, dtype=torch.bfloat16)})
+SMALL_LEGACY = save_bytes({"w": torch.arange(12.0).reshape(3, 4)}, zipped=False)
+
+
+@LAYOUTS
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin"])
+def test_nested_state_dicts_flatten_to_dotted_names(tmp_path: Path, suffix: str, *, zipped: bool) -> None:
+    w, b = torch.randn(3, 4), torch.randn(3)
+    content = {"epoch": 3, "model": OrderedDict({"fc.weight": w, "fc.bias": torch.nn.Parameter(b)}), "optimizer": [{"lr": 0.1, "state": (b,)}], "note": "text"}
+    path = tmp_path / f"model{suffix}"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    values = read_all(path)
+    assert list(values) == ["model.fc.weight", "model.fc.bias", "optimizer.0.state.0"]
+    np.testing.assert_array_equal(values["model.fc.weight"], w.numpy())
+    np.testing.assert_array_equal(values["model.fc.bias"], b.numpy())
+
+
+def test_notes_say_which_layout_is_mapped(tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(SMALL)
+    (tmp_path / "b.pth").write_bytes(SMALL_LEGACY)
+    with open_checkpoint(tmp_path / "a.pt") as mapped, open_checkpoint(tmp_path / "b.pth") as whole:
+        assert mapped.memory_note.startswith("Mapped")
+        assert whole.memory_note.startswith("Not mapped")
+        assert all(mapped.is_sliceable(info) for info in mapped.tensors)
+
+
+@pytest.mark.parametrize("dtype", [getattr(torch, name) for name in FLOAT_DTYPES if hasattr(torch, name)], ids=str)
+def test_every_float_dtype_reads_as_torch_widens_it(tmp_path: Path, dtype: torch.dtype) -> None:
+    tensor = torch.linspace(-400, 400, 60, dtype=torch.float64).to(dtype).reshape(6, 10)
+    torch.save({"w": tensor, "strided": tensor.T}, tmp_path / "m.pt")
+    values = read_all(tmp_path / "m.pt")
+    np.testing.assert_array_equal(values["w"], tensor.to(torch.float32).numpy())
+    np.testing.assert_array_equal(values["strided"], tensor.T.to(torch.float32).numpy())
+
+
+def test_other_tensors_are_listed_and_refused_when_read(tmp_path: Path) -> None:
+    content = {
+        "i": torch.arange(3),
+        "flag": torch.tensor(True),
+        "c": torch.ones(2, dtype=torch.complex64),
+        "sparse": torch.eye(3).to_sparse(),
+        "meta": torch.empty(4, device="meta"),
+        "s": torch.tensor(2.5),
+        "e": torch.empty(0, 3),
+    }
+    torch.save(content, tmp_path / "m.pt")
+    with open_checkpoint(tmp_path / "m.pt") as source:
+        assert [(info.name, info.dtype, info.decodes) for info in source.tensors] == [
+            ("i", "int64", False),
+            ("flag", "bool", False),
+            ("c", "complex64", False),
+            ("sparse", "float32", False),
+            ("meta", "float32", False),
+            ("s", "float32", True),
+            ("e", "float32", True),
+        ]
+        assert source.read(find(source, "s")).shape == ()
+        with refusal(r"m.pt: tensor 'i' holds int64"):
+            source.read(find(source, "i"))
+
+
+def test_a_bare_tensor_and_expanded_views_read(tmp_path: Path) -> None:
+    torch.save(torch.ones(2, 1).expand(2, 3), tmp_path / "m.pt")
+    np.testing.assert_array_equal(read_all(tmp_path / "m.pt")["tensor"], np.ones((2, 3), dtype=np.float32))
+
+
+def test_compressed_archives_are_inflated_not_mapped(tmp_path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(SMALL)) as stored, zipfile.ZipFile(tmp_path / "m.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        for member in stored.infolist():
+            packed.writestr(member.filename, stored.read(member))
+    np.testing.assert_array_equal(read_all(tmp_path / "m.pt")["w"], np.arange(12, dtype=np.float32).reshape(3, 4))
+    with open_checkpoint(tmp_path / "m.pt") as source:
+        assert source.memory_note.startswith("Not mapped")
+
+
+def test_threads_reading_at_once_see_the_same_values(tmp_path: Path) -> None:
+    array = torch.randn(64, 1000).to(torch.bfloat16)
+    torch.save({"w": array}, tmp_path / "m.pt")
+    flat = array.float().numpy().reshape(-1)
+    with open_checkpoint(tmp_path / "m.pt") as source, ThreadPoolExecutor(4) as pool:
+        starts = range(0, 63_000, 500)
+        for start, part in zip(starts, pool.map(lambda start: source.read_slice(source.tensors[0], start, start + 1000), starts), strict=True):
+            np.testing.assert_array_equal(part, flat[start : start + 1000])
+
+
+@LAYOUTS
+def test_code_in_a_file_is_named_and_never_run(tmp_path: Path, *, zipped: bool) -> None:
+    mark = tmp_path / "was-run"
+    torch.save({"w": torch.ones(3), "x": Payload(mark)}, tmp_path / "evil.pt", _use_new_zipfile_serialization=zipped)
+    with refusal(r"evil.pt asks to run 'posix.mkdir'; only tensors and plain containers are read, never code. Save `model.state_dict\(\)` instead"):
+        open_checkpoint(tmp_path / "evil.pt")
+    assert not mark.exists()
+
+
+def test_plain_pickles_and_whole_models_are_refused(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pt")
+    with refusal(r"asks to run 'torch.nn.modules.linear.Linear'"):
+        open_checkpoint(tmp_path / "model.pt")
+    mark = tmp_path / "was-run"
+    for protocol in (2, 4):
+        (tmp_path / "plain.pth").write_bytes(pickle.dumps(Payload(mark), protocol=protocol))
+        with refusal(r"plain.pth .*(asks to run|is not a file that torch saved)"):
+            open_checkpoint(tmp_path / "plain.pth")
+    assert not mark.exists()
+
+
+def test_the_environment_can_not_switch_the_refusal_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = tmp_path / "was-run"
+    torch.save(Payload(mark), tmp_path / "evil.pt")
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    with refusal(r"evil.pt asks to run"):
+        open_checkpoint(tmp_path / "evil.pt")
+    assert not mark.exists()
+
+
+def test_programs_and_files_without_tensors_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:
+        archive.writestr("script/constants.pkl", b"")
+    with refusal(r"script.pt is a TorchScript program, not weights"):
+        open_checkpoint(tmp_path / "script.pt")
+    torch.save({"epoch": 3}, tmp_path / "empty.pt")
+    with refusal(r"empty.pt holds no tensors, its content is of type dict; save `model.state_dict"):
+        open_checkpoint(tmp_path / "empty.pt")
+    (tmp_path / "random.bin").write_bytes(b"\x00\x01\x02" * 50)
+    with refusal(r"random.bin is not a file that torch saved with weights only"):
+        open_checkpoint(tmp_path / "random.bin")
+    with zipfile.ZipFile(tmp_path / "other.pt", "w") as archive:
+        archive.writestr("readme.txt", "no weights")
+    with refusal(r"other.pt can not be read"):
+        open_checkpoint(tmp_path / "other.pt")
+
+
+def test_a_view_that_claims_more_than_the_file_is_refused(tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(1).expand(10**12)}, tmp_path / "bomb.pt")
+    with refusal(r"bomb.pt: tensor 'w' claims 4000000000000 bytes, more than the file has"):
+        open_checkpoint(tmp_path / "bomb.pt")
+
+
+def test_names_that_meet_when_dotted_are_refused(tmp_path: Path) -> None:
+    torch.save({"a": {"b": torch.ones(1)}, "a.b": torch.ones(1)}, tmp_path / "m.pt")
+    with refusal(r"m.pt: the tensor name 'a.b' occurs twice"):
+        open_checkpoint(tmp_path / "m.pt")
+
+
+def test_a_dict_that_holds_itself_ends(tmp_path: Path) -> None:
+    content: dict[str, Any] = {"w": torch.ones(2)}
+    content["self"] = content
+    torch.save(content, tmp_path / "m.pt")
+    assert list(read_all(tmp_path / "m.pt")) == ["w"]
+
+
+def test_containers_that_hold_one_another_twice_are_walked_once(tmp_path: Path) -> None:
+    content: Any = [torch.ones(2)]
+    for _ in range(30):  # 2^30 paths lead to the tensor
+        content = [content, content]
+    torch.save(content, tmp_path / "m.pt")
+    assert list(read_all(tmp_path / "m.pt")) == [".".join("0" * 31)]
+
+
+def test_a_file_that_changes_while_open_is_refused_at_the_next_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.pt"
+    path.write_bytes(SMALL)
+    with open_checkpoint(path) as source:
+        path.write_bytes(SMALL[:100])
+        with refusal(r"m.pt changed on disk since it was opened; open it again"):
+            source.read(find(source, "w"))
+
+
+@pytest.mark.parametrize("kept", [0.2, 0.6, 0.98], ids=["head", "half", "almost"])
+@pytest.mark.parametrize("content", [SMALL, SMALL_LEGACY], ids=["zip", "legacy"])
+def test_truncated_files_are_refused(tmp_path: Path, content: bytes, kept: float) -> None:
+    path = tmp_path / "cut.pt"
+    path.write_bytes(content[: int(len(content) * kept)])
+    with refusal(r"cut.pt (can not be read|is not a file that torch saved)"):
+        open_checkpoint(path)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damaged_copies(SMALL) | damaged_copies(SMALL_LEGACY))
+def test_damaged_files_read_or_are_refused(tmp_path: Path, content: bytes) -> None:
+    read_or_refuse(tmp_path / "fuzzed.pt", content)
