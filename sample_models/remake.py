@@ -2,7 +2,7 @@
 
 Guaranteed: the same bytes on the same machine with the versions and the thread count that the card names. On another processor or with
 other versions the sums of training round differently, so weights and held-out results differ a little; `outliers` and the held-out
-data involve no training and stay the same wherever numpy's random streams do. Time on two cores: about eight minutes, nearly all of it words-transformer.
+data involve no training and stay the same wherever numpy's random streams do. Time on two free cores: under ten minutes, nearly all of it words-transformer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from sample_models import SAMPLES, outliers
+from sample_models import SAMPLES, outliers, weights_path
 from sample_models.datasets import SPLIT_SEED, WORD_LIST, WORD_LIST_SHA256, split_digits, split_words, unigram_loss
 from sample_models.evaluate import build_model, measure_accuracy, measure_loss
 from sample_models.training import Batch, digit_batches, train, word_batches
@@ -42,7 +42,7 @@ DIGITS_DATA = {
 }
 WORDS_DATA = {
     "name": "web2, the words of Webster's Second International Dictionary (1934), lower-cased, 233615 distinct",
-    "source": "Debian package miscfiles 1.5+dfsg-4, /usr/share/dict/web2; which took it from NetBSD 1.3.2",
+    "source": "/usr/share/dict/web2 of Debian's package miscfiles 1.5+dfsg-4, which took it from NetBSD 1.3.2",
     "source_sha256": WORD_LIST_SHA256,
     "licence": "public domain: the list's own README (dict-README) says that the 1934 copyright has elapsed; "
     "the package that carries it is offered as a whole under GPL-2.0-or-later",
@@ -70,8 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
 def remake(name: str, folder: Path, *, words: Path = WORD_LIST) -> dict[str, Any]:
     """Makes one sample, writes its files to `folder` and returns its card. Training sets torch's seed, thread count and deterministic mode.
 
-    Raises ValueError for a missing folder and for a missing or foreign word list, ImportError where scikit-learn is missing.
+    Raises ValueError for an unknown name, a missing folder and for a missing or foreign word list, ImportError where scikit-learn is missing.
     """
+    weights = folder / weights_path(name).name
     if not folder.is_dir():
         raise ValueError(f"output folder {str(folder)!r} does not exist; make it first or give another with --out")
     makers: dict[str, Callable[[], tuple[dict[str, Tensor], dict[str, Any]]]] = {
@@ -81,7 +82,6 @@ def remake(name: str, folder: Path, *, words: Path = WORD_LIST) -> dict[str, Any
         "outliers": make_outliers,
     }
     tensors, facts = makers[name]()
-    weights = folder / f"{name}.safetensors"
     # One metadata key only, since the writer puts several in random order; `save_file` would make the file unreadable for other users
     weights.write_bytes(save(tensors, metadata={"format": "pt"}))
     card = {"name": name} | facts | describe_files(weights, tensors)

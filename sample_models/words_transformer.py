@@ -47,8 +47,7 @@ class DecoderLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.self_attn(self.self_attn_layer_norm(x))
-        x = x + self.fc2(functional.gelu(self.fc1(self.final_layer_norm(x))))
-        return x
+        return x + self.fc2(functional.gelu(self.fc1(self.final_layer_norm(x))))
 
 
 class WordsTransformer(nn.Module):

@@ -147,6 +147,11 @@ def test_missing_output_folder_names_the_folder_and_the_option(tmp_path: Path) -
         remake("outliers", tmp_path / "nowhere")
 
 
+def test_unknown_name_is_not_remade(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown sample model 'resnet'"):
+        remake("resnet", tmp_path)
+
+
 def test_missing_scikit_learn_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ImportError, match=r"scikit-learn, which is not installed: pip install scikit-learn"):
