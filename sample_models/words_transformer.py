@@ -47,7 +47,8 @@ class DecoderLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.self_attn(self.self_attn_layer_norm(x))
-        return x + self.fc2(functional.gelu(self.fc1(self.final_layer_norm(x))))
+        change: Tensor = self.fc2(functional.gelu(self.fc1(self.final_layer_norm(x))))
+        return x + change
 
 
 class WordsTransformer(nn.Module):
