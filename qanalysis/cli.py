@@ -6,6 +6,7 @@ Whatever is slow to import is imported by the command that needs it.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -28,14 +29,16 @@ ROOT_VARIABLE = "QANALYSIS_ROOT"
 CANCELLED = 130
 _LARGEST_PROFILE = 50_000_000  # elements, 200 MB
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, never a default
 
 
 class _Commands(TyperGroup):
     """Turns what a user can get wrong into one line `error: ...` and exit code 2."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, *args: Any, **options: Any) -> Any:
+        standalone = options.pop("standalone_mode", True)
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
+            code = super().main(*args, **{**options, "standalone_mode": False})
         except Exception as error:
             if not _is_user_error(error):
                 raise
@@ -43,7 +46,7 @@ class _Commands(TyperGroup):
 
             print_note(f"error: {_describe(error)}")
             code = 2
-        if standalone_mode:
+        if standalone:
             sys.exit(code or 0)
         return code
 
@@ -71,22 +74,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document an
 Outputs = Annotated[list[Path] | None, typer.Option("--out", metavar="FILE", help="Write .csv, .json, .parquet or .html; may be repeated.")]
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(*, wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"qanalysis {version('qanalysis')}")
+        typer.echo(f"qanalysis {version('qanalysis')}")
         raise typer.Exit
 
 
 @app.callback()
-def _begin(_version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False) -> None:
+def _begin(*, _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False) -> None:
     """What does quantization cost me here? The error of every layer at every bit width, with the bounds beside it."""
 
 
 @app.command()
 def show(source: Source, *, as_json: AsJson = False) -> None:
-    """List the tensors of a file: name, shape, dtype, size. Reads the header only.
+    r"""List the tensors of a file: name, shape, dtype, size. Reads the header only.
 
     \b
     Example:
@@ -120,12 +123,12 @@ def sweep(  # one parameter per option
     weights_only: Annotated[bool, typer.Option("--weights-only", help="Only tensors of two or more dimensions.")] = False,
     out: Outputs = None,
     store: Annotated[Path | None, typer.Option(metavar="FILE", help="Not available yet.")] = None,
-    no_store: Annotated[bool, typer.Option("--no-store", help="Keep no store of finished rows; there is none yet.")] = False,
+    no_store: Annotated[bool, typer.Option("--no-store", help="Keep no store of finished rows; there is none yet.")] = False,  # noqa: ARG001  accepted from the start
     workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one per core.")] = None,
     cluster: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Not available yet.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the error of every tensor under every scheme. Ctrl-C keeps the rows so far.
+    r"""Measure the error of every tensor under every scheme. Ctrl-C keeps the rows so far.
 
     \b
     Examples:
@@ -145,7 +148,7 @@ def sweep(  # one parameter per option
         rows = _run_sweep(checkpoint, schemes, include=include, exclude=exclude, weights_only=weights_only, workers=workers)
         if not rows.complete and not rows.rows:
             _stop("cancelled before the first tensor was done; nothing is written")
-        needs_profile = not as_json and not targets or any(target.suffix.lower() == ".html" for target in targets)
+        needs_profile = (not as_json and not targets) or any(target.suffix.lower() == ".html" for target in targets)
         profile = _profile_worst(checkpoint, rows) if needs_profile else None
     _deliver(rows, targets, profile, as_json=as_json)
     if not rows.complete:
@@ -221,7 +224,7 @@ def _deliver(rows: Rows, targets: Sequence[Path], profile: LayerProfile | None, 
         write_report(rows, target, profiles=[profile] if profile else [], created=created)
         print_note(f"wrote {target}")
     if as_json:
-        print(to_json(rows, created=created))
+        typer.echo(to_json(rows, created=created))
     elif not targets:
         print_summary(rows, profile=profile)
     unmeasured = sum(row.status != "ok" for row in rows)
@@ -247,7 +250,7 @@ def report(
         str | None, typer.Option(metavar="TEXT", help="The scheme an HTML report speaks of first. Default: the best at no more than 5 bits per weight.")
     ] = None,
 ) -> None:
-    """Turn stored rows into a report, or into another format.
+    r"""Turn stored rows into a report, or into another format.
 
     \b
     Example:
@@ -270,7 +273,7 @@ def serve(
     root: Annotated[Path, typer.Option(metavar="DIR", help="Folder whose checkpoints the page may open.")] = Path(),
     address: Annotated[str, typer.Option(help="Address to listen on.")] = _LOOPBACK[0],
 ) -> None:
-    """Open the dashboard in a browser.
+    r"""Open the dashboard in a browser.
 
     \b
     Example:
@@ -283,17 +286,16 @@ def serve(
     if port is not None:
         _check_port(address, port)
     if address not in _LOOPBACK:
-        print_note(
-            f"warning: listening on {address}: everyone who reaches this machine can read the checkpoints below {root.resolve()}; leave --address out to stay local"
-        )
+        folder = root.resolve()
+        print_note(f"warning: listening on {address}: whoever reaches this machine can read the checkpoints below {folder}; leave --address out to stay local")
     command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("dashboard") / "main.py"), *_server_options(address, port)]
     sys.stderr.flush()
-    os.execve(sys.executable, command, {**os.environ, ROOT_VARIABLE: str(root.resolve())})
+    os.execve(sys.executable, command, {**os.environ, ROOT_VARIABLE: str(root.resolve())})  # noqa: S606  no shell is wanted; signals reach the server itself
 
 
 def _server_options(address: str, port: int | None) -> list[str]:
     """Safe settings, given explicitly: a config file would be read from the folder the command is started in."""
-    hosts = _LOOPBACK if address in _LOOPBACK else ("*",) if address in ("0.0.0.0", "::") else (*_LOOPBACK, address)
+    hosts = _LOOPBACK if address in _LOOPBACK else ("*",) if address in _EVERYWHERE else (*_LOOPBACK, address)
     options = {
         "server.address": address,
         "server.headless": "true",
@@ -324,7 +326,8 @@ def _check_port(address: str, port: int) -> None:
 def main() -> None:
     """The console command `qanalysis`."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  a terminal that lacks a sign shows ? instead of failing
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows ? instead of failing
     app(prog_name="qanalysis")
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from qanalysis.reports import choose_scheme, headline, select_worst
 from qanalysis.reports.summary import find_outlier, format_bytes, format_db
 
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def clean_text(text: str) -> str:
-    """Text as one harmless line: control characters, such as those that move a cursor, are shown as escapes.
+    r"""Text as one harmless line: control characters, such as those that move a cursor, are shown as escapes.
 
-    >>> clean_text("layer\\x1b[2J")
-    'layer\\\\x1b[2J'
+    >>> clean_text("layer\x1b[2J")
+    'layer\\x1b[2J'
     """
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
@@ -35,7 +37,7 @@ def print_table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str
             "  ".join(cell.ljust(w) if i < text_columns else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
             for line in (columns, *lines)
         ]
-        print("\n".join([title, *(line.rstrip() for line in aligned)]))
+        typer.echo("\n".join([title, *(line.rstrip() for line in aligned)]))
         return
     from rich import box
     from rich.console import Console
@@ -52,7 +54,7 @@ def print_table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str
 
 def print_json(document: dict[str, Any]) -> None:
     """A document on standard output, strict JSON in ASCII."""
-    print(json.dumps(document, indent=1, allow_nan=False))
+    typer.echo(json.dumps(document, indent=1, allow_nan=False))
 
 
 def print_inventory(inventory: dict[str, Any]) -> None:
@@ -60,15 +62,15 @@ def print_inventory(inventory: dict[str, Any]) -> None:
     lines = [[row["tensor"], row["dtype"], row["shape"] or "single number", format_bytes(row["size_bytes"])] for row in inventory["rows"]]
     total = inventory["totals"][0]
     print_table(clean_text(inventory["source"]["path"]), ["tensor", "dtype", "shape", "size"], lines, text_columns=3)
-    print(f"\n{total['tensors']:,} tensors, {total['numel']:,} values, {format_bytes(total['size_bytes'])}")
-    print(clean_text(inventory["settings"]["memory_note"]))
+    typer.echo(f"\n{total['tensors']:,} tensors, {total['numel']:,} values, {format_bytes(total['size_bytes'])}")
+    typer.echo(clean_text(inventory["settings"]["memory_note"]))
 
 
 def print_summary(rows: Rows, *, profile: LayerProfile | None = None) -> None:
     """The headline, the totals per scheme and the ten worst tensors; `profile` is that of the worst."""
     scheme = choose_scheme(rows)
     worst = select_worst(rows, scheme)
-    print(clean_text(headline(rows, scheme, worst_channel=find_outlier(profile))) + "\n")
+    typer.echo(clean_text(headline(rows, scheme, worst_channel=find_outlier(profile))) + "\n")
     totals = [
         [
             row.scheme,
@@ -81,7 +83,7 @@ def print_summary(rows: Rows, *, profile: LayerProfile | None = None) -> None:
         for row in rows.totals
     ]
     print_table("Totals per scheme", ["scheme", "bits/weight", "size", "SQNR", "clipped", "zeroed"], totals)
-    print()
+    typer.echo()
     lines = [[row.tensor, row.shape, format_db(row.sqnr_db), _show(row.max_abs_error, ".3g"), _show(row.zeroed_fraction, ".2%")] for row in worst]
     print_table(f"Worst tensors at {scheme}", ["tensor", "shape", "SQNR", "largest error", "zeroed"], lines, text_columns=2)
 
@@ -109,7 +111,7 @@ def show_progress() -> Iterator[Callable[[SweepProgress], None] | None]:
 
 def print_note(text: str) -> None:
     """One harmless line on standard error."""
-    print(clean_text(" ".join(text.split())), file=sys.stderr)
+    typer.echo(clean_text(" ".join(text.split())), err=True)
 
 
 def _show(value: float | None, form: str) -> str:

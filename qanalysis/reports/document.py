@@ -16,7 +16,7 @@ from typing import Any, NoReturn, get_args
 from qanalysis.results import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, Row, Rows, SourceIdentity, Status
 
 SCHEMA_VERSION = 1
-INFINITE_WITHOUT_ERROR = {"sqnr_db": math.inf, "sqnr_ac_db": math.inf, "enob": math.inf, "shannon_gap_db": -math.inf}
+INFINITE_WITHOUT_ERROR: dict[str, Any] = {"sqnr_db": math.inf, "sqnr_ac_db": math.inf, "enob": math.inf, "shannon_gap_db": -math.inf}
 _REQUIRED = (*TEXT_COLUMNS, "numel", "bits")
 _LARGEST_INTEGER = 2**63 - 1
 
@@ -63,7 +63,7 @@ def read_document(document: Any, *, place: str) -> Rows:
     tables = []
     for name in ("rows", "totals"):
         records = document.get(name)
-        if not isinstance(records, list):
+        if type(records) is not list:
             raise ValueError(f"{place}: {name!r} must be a list of rows, found {type(records).__name__}; write the file again with `qanalysis sweep`")
         tables.append(tuple(_restore_infinity(read_record(record, place=f"{place}, {name}[{i}]")) for i, record in enumerate(records)))
     rest = {key: value for key, value in settings.items() if key != "complete"}
@@ -80,7 +80,8 @@ def read_record(record: Any, *, place: str) -> Row:
         )
     for name, value in record.items():
         _check_value(name, value, place)
-    return Row(**{name: float(value) if name in _FLOAT and value is not None else value for name, value in record.items()})
+    values: dict[str, Any] = {name: float(value) if name in _FLOAT and value is not None else value for name, value in record.items()}
+    return Row(**values)
 
 
 _FLOAT = frozenset(COLUMNS) - {*TEXT_COLUMNS, *INTEGER_COLUMNS}
@@ -108,12 +109,12 @@ def _read_head(document: Any, place: str) -> tuple[SourceIdentity, dict[str, Any
     if found != SCHEMA_VERSION:
         raise ValueError(f"{place}: schema_version is {found!r}, this program reads {SCHEMA_VERSION}; sweep again, or use the program that wrote the file")
     source, settings = document.get("source"), document.get("settings")
-    if not isinstance(source, dict) or not isinstance(settings, dict):
+    if type(source) is not dict or type(settings) is not dict:
         raise ValueError(f"{place}: 'source' and 'settings' must be objects; write the file again with `qanalysis sweep`")
-    path, size, digest = (source.get(key) for key in ("path", "size", "digest"))
-    if not isinstance(path, str) or not isinstance(size, int) or not isinstance(digest, str):
+    identity: Any = [source.get(key) for key in ("path", "size", "digest")]
+    if [type(fact) for fact in identity] != [str, int, str]:
         raise ValueError(f"{place}: source holds {source!r}, must be path (text), size (bytes) and digest (text); write the file again with `qanalysis sweep`")
-    return SourceIdentity(path, size, digest), settings
+    return SourceIdentity(*identity), settings
 
 
 def _refuse_constant(word: str) -> NoReturn:

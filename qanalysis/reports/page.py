@@ -25,7 +25,7 @@ from qanalysis.reports.definitions import DEFINITIONS, STATUS_WORDS
 from qanalysis.reports.document import write_document
 from qanalysis.reports.packing import LEAVE_OUT_ORDER, pack_columns, pack_json
 from qanalysis.reports.summary import choose_scheme, find_outlier, format_bytes, format_db, headline, select_worst
-from qanalysis.results import TEXT_COLUMNS, Row, Rows
+from qanalysis.results import COLUMNS, TEXT_COLUMNS, Row, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,7 @@ class Chart:
     alt: str
     light: str
     dark: str
+    half: bool
 
 
 def render_page(
@@ -65,18 +66,18 @@ def render_page(
     more rows than fit.
     """
     chosen = scheme or choose_scheme(rows)
-    charts = _draw_charts(rows, chosen, profiles)
+    sentence = headline(rows, chosen, worst_channel=_find_worst_channel(rows, chosen, profiles))
     context = {
         "created": created.isoformat(sep=" ", timespec="minutes"),
         "file_name": re.sub(r"[^\w.-]+", "-", rows.source.path) + "-rows",
         "text_columns": TEXT_COLUMNS,
         "full_bar_db": max((row.sqnr_db for row in rows.totals or rows if row.sqnr_db is not None and math.isfinite(row.sqnr_db)), default=1.0),
         "title": title or f"Quantization error of {rows.source.path.removeprefix('sample:')}",
-        "headline": headline(rows, chosen, worst_channel=_find_worst_channel(rows, chosen, profiles)),
+        "headline": sentence,
         "scheme": chosen,
         "rows": rows,
         "tiles": _list_tiles(rows, chosen),
-        "charts": charts,
+        "charts": _draw_charts(rows, chosen, profiles),
         "worst": select_worst(rows, chosen),
         "unmeasured": _list_unmeasured(rows),
         "definitions": DEFINITIONS,
@@ -85,9 +86,8 @@ def render_page(
         "head": pack_json(write_document(replace(rows, rows=()), created=created)),
         "plotly": _pack_plotly(),
     }
-    bare = _render({**context, "columns": {}, "left_out": list(LEAVE_OUT_ORDER)})
-    spare = 60 * len(DEFINITIONS)  # the tag around each packed column
-    columns, left_out = pack_columns(rows.rows, limit=limit - len(bare.encode()) - spare)
+    bare = _render({**context, "columns": dict.fromkeys(COLUMNS, ""), "left_out": list(LEAVE_OUT_ORDER)})
+    columns, left_out = pack_columns(rows.rows, limit=limit - len(bare.encode()))
     return _render({**context, "columns": columns, "left_out": left_out})
 
 
@@ -105,20 +105,23 @@ def _draw_charts(rows: Rows, scheme: str, profiles: Sequence[LayerProfile]) -> l
     worst = [row.tensor for row in select_worst(rows, scheme, count=CURVE_LAYERS)]
     drawn = []
     if any(row.sqnr_db is not None for row in rows):
-        drawn.append(_chart("Every layer under every scheme", "SQNR in dB; higher is better.", partial(charts.heat_map, rows.rows, "sqnr_db")))
+        drawn.append(
+            _chart("Every layer under every scheme", "Bright is good; a cell tells its figure on hover.", partial(charts.heat_map, rows.rows, "sqnr_db"))
+        )
     if worst:
         caption = f"The {len(worst)} worst layers at {scheme}, beside what theory allows."
         drawn.append(_chart("Error against bits", caption, partial(charts.error_curves, rows.rows, worst, "sqnr_db")))
     for profile in profiles:
-        drawn.append(_chart(f"Weights of {profile.name}", f"Under {profile.scheme}.", partial(charts.weight_histogram, profile)))
-        drawn.append(_chart(f"Error of {profile.name}", f"Under {profile.scheme}.", partial(charts.error_histogram, profile)))
+        drawn.append(_chart(f"Weights of {profile.name}", "", partial(charts.weight_histogram, profile), half=True))
+        drawn.append(_chart(f"Error of {profile.name}", "", partial(charts.error_histogram, profile), half=True))
     return drawn
 
 
-def _chart(heading: str, caption: str, draw: Callable[..., Figure]) -> Chart:
+def _chart(heading: str, caption: str, draw: Callable[..., Figure], *, half: bool = False) -> Chart:
     light, dark = draw(theme="light"), draw(theme="dark")
     alt = str((light.layout.meta or {}).get("alt", heading))
-    return Chart(heading, caption, alt, *(pack_json(json.loads(figure.to_json())) for figure in (light, dark)))
+    packed = [pack_json(json.loads(figure.to_json())) for figure in (light, dark)]
+    return Chart(heading, caption, alt, packed[0], packed[1], half)
 
 
 def _list_tiles(rows: Rows, scheme: str) -> list[tuple[str, str, str]]:
@@ -130,10 +133,10 @@ def _list_tiles(rows: Rows, scheme: str) -> list[tuple[str, str, str]]:
     if total is not None:
         bits = "–" if total.bits_per_weight is None else f"{total.bits_per_weight:.4g}"
         tiles += [
-            ("Values", f"{total.numel:,}", "in the measured tensors"),
+            ("Values", f"{total.numel:,}", "in measured tensors"),
             ("Pooled SQNR", format_db(total.sqnr_db), f"at {scheme}"),
-            ("Bits per weight", bits, "codes, scales and zero points"),
-            ("Size", format_bytes(total.size_bytes), f"the input has {format_bytes(rows.source.size)}"),
+            ("Bits per weight", bits, "scales included"),
+            ("Size", format_bytes(total.size_bytes), f"input {format_bytes(rows.source.size)}"),
         ]
     worst = select_worst(rows, scheme, count=1)
     return tiles + [("Worst tensor", format_db(row.sqnr_db), row.tensor) for row in worst]
@@ -153,7 +156,7 @@ def _list_unmeasured(rows: Rows) -> list[Row]:
 def _list_provenance(rows: Rows, created: datetime) -> list[tuple[str, str]]:
     packages = ["qanalysis", "numpy", "plotly", *(name for name in ("torch",) if name in sys.modules)]
     made_with = ", ".join([f"{name} {version(name)}" for name in packages] + [f"Python {platform.python_version()}"])
-    settings = {key: value for key, value in rows.settings.items() if key != "created"}
+    settings = {key: value for key, value in rows.settings.items() if key != "created" and value is not None}
     facts = [
         ("Input", rows.source.path),
         ("Input size", f"{rows.source.size:,} B"),
@@ -163,7 +166,7 @@ def _list_provenance(rows: Rows, created: datetime) -> list[tuple[str, str]]:
         ("Report made", created.isoformat(timespec="seconds")),
         ("Made with", made_with),
     ]
-    return facts + [(f"Setting {key}", json.dumps(value, ensure_ascii=False, default=str)) for key, value in settings.items()]
+    return facts + [(f"Setting {key}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)) for key, value in settings.items()]
 
 
 @cache

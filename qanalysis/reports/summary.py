@@ -47,7 +47,7 @@ def choose_scheme(rows: Rows) -> str:
     measured = [row for row in rows.totals if row.bits_per_weight is not None and row.sqnr_db is not None]
     small = [row for row in measured if _size(row) <= HEADLINE_BITS_PER_WEIGHT]
     if small:
-        return max(small, key=lambda row: (row.sqnr_db, -_size(row))).scheme
+        return max(small, key=lambda row: (_sqnr(row), -_size(row))).scheme
     if measured:
         return min(measured, key=_size).scheme
     if not rows.rows:
@@ -58,7 +58,7 @@ def choose_scheme(rows: Rows) -> str:
 def select_worst(rows: Rows, scheme: str, *, count: int = 10) -> tuple[Row, ...]:
     """The measured layers of a scheme with the lowest SQNR, lowest first; ties stay in the order of the file."""
     measured = [row for row in rows if row.scheme == scheme and row.sqnr_db is not None]
-    return tuple(sorted(measured, key=lambda row: row.sqnr_db)[:count])
+    return tuple(sorted(measured, key=_sqnr)[:count])
 
 
 def find_outlier(profile: LayerProfile | None) -> int | None:
@@ -89,6 +89,10 @@ def format_bytes(size: int | None) -> str:
         return "–"
     power = min(4, max(0, (size.bit_length() - 1) // 10))
     return f"{size} B" if power == 0 else f"{size / 1024**power:.2f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+
+
+def _sqnr(row: Row) -> float:
+    return math.inf if row.sqnr_db is None else row.sqnr_db
 
 
 def _size(row: Row) -> float:

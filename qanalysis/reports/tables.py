@@ -87,7 +87,7 @@ def _to_cell(name: str, value: Any) -> str:
         return ""
     if name in TEXT_COLUMNS:
         return f"'{value}" if _FORMULA.match(value) else value
-    return repr(value)
+    return float.__repr__(value) if isinstance(value, float) else str(value)
 
 
 def _from_cells(cells: dict[str | Any, str | Any], place: str) -> dict[str, Any]:

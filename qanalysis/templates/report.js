@@ -1,7 +1,7 @@
 (async () => {
   "use strict";
   const PAGE = 100;
-  const FIRST_COLUMNS = ["tensor", "scheme", "shape", "bits_per_weight", "size_bytes", "sqnr_db", "max_abs_error", "clipped_fraction", "zeroed_fraction", "status"];
+  const FIRST_COLUMNS = ["tensor", "scheme", "bits_per_weight", "sqnr_db", "max_abs_error", "clipped_fraction", "zeroed_fraction", "status"];
   const byId = (id) => document.getElementById(id);
 
   const inflate = async (id) => {
@@ -11,6 +11,9 @@
     return new Response(stream).text();
   };
   const unpack = async (id) => JSON.parse(await inflate(id));
+
+  const chosen = document.querySelector("tr.chosen");
+  if (chosen) chosen.closest(".scroll").scrollTop = chosen.offsetTop - 120;
 
   // charts
 
