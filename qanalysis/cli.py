@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ROOT_VARIABLE = "QANALYSIS_ROOT"
 CANCELLED = 130
 _LARGEST_PROFILE = 50_000_000  # elements, 200 MB
+_LARGEST_SCRUB = 4_000_000  # elements; 15 profiles take about a second
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, never a default
 
@@ -149,8 +150,8 @@ def sweep(  # one parameter per option
         if not rows.complete and not rows.rows:
             _stop("cancelled before the first tensor was done; nothing is written")
         needs_profile = (not as_json and not targets) or any(target.suffix.lower() == ".html" for target in targets)
-        profile = _profile_worst(checkpoint, rows) if needs_profile else None
-    _deliver(rows, targets, profile, as_json=as_json)
+        profiles = _profile_worst(checkpoint, rows) if needs_profile else ()
+    _deliver(rows, targets, profiles, as_json=as_json)
     if not rows.complete:
         _stop(f"cancelled; kept the {len(rows)} rows so far, marked as partial")
 
@@ -201,19 +202,21 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _profile_worst(checkpoint: TensorSource, rows: Rows) -> LayerProfile | None:
-    from qanalysis.profile import profile_layer
+def _profile_worst(checkpoint: TensorSource, rows: Rows) -> Sequence[LayerProfile]:
+    """Profiles of the worst layer at the scheme of the summary: at 2 to 16 bits, or at its own alone where the layer is large."""
+    from qanalysis.profile import profile_bits
     from qanalysis.reports import choose_scheme, select_worst
     from qanalysis.scheme import Scheme
 
-    for worst in select_worst(rows, choose_scheme(rows), count=1) if rows.rows else ():
+    for worst in select_worst(rows, choose_scheme(rows), count=1):
         if worst.numel <= _LARGEST_PROFILE:
             info = next(info for info in checkpoint.tensors if info.name == worst.tensor)
-            return profile_layer(checkpoint.read(info), Scheme.parse(worst.scheme), axis=info.channel_axis, name=info.name)
-    return None
+            widths = range(2, 17) if worst.numel <= _LARGEST_SCRUB else [worst.bits]
+            return profile_bits(checkpoint.read(info), Scheme.parse(worst.scheme), widths, axis=info.channel_axis, name=info.name)
+    return ()
 
 
-def _deliver(rows: Rows, targets: Sequence[Path], profile: LayerProfile | None, *, as_json: bool) -> None:
+def _deliver(rows: Rows, targets: Sequence[Path], profiles: Sequence[LayerProfile], *, as_json: bool) -> None:
     from datetime import UTC, datetime
 
     from qanalysis.reports import to_json, write_report
@@ -221,12 +224,12 @@ def _deliver(rows: Rows, targets: Sequence[Path], profile: LayerProfile | None, 
 
     created = datetime.now(UTC)
     for target in targets:
-        write_report(rows, target, profiles=[profile] if profile else [], created=created)
+        write_report(rows, target, profiles=profiles, created=created)
         print_note(f"wrote {target}")
     if as_json:
         typer.echo(to_json(rows, created=created))
     elif not targets:
-        print_summary(rows, profile=profile)
+        print_summary(rows, profiles=profiles)
     unmeasured = sum(row.status != "ok" for row in rows)
     if unmeasured:
         tensors = len({row.tensor for row in rows if row.status != "ok"})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from qanalysis.reports import choose_scheme, headline, select_worst
-from qanalysis.reports.summary import find_outlier, format_bytes, format_db
+from qanalysis.reports.summary import find_worst_channel, format_bytes, format_db
 
 if TYPE_CHECKING:
     from qanalysis.profile import LayerProfile
@@ -66,11 +66,11 @@ def print_inventory(inventory: dict[str, Any]) -> None:
     typer.echo(clean_text(inventory["settings"]["memory_note"]))
 
 
-def print_summary(rows: Rows, *, profile: LayerProfile | None = None) -> None:
-    """The headline, the totals per scheme and the ten worst tensors; `profile` is that of the worst."""
+def print_summary(rows: Rows, *, profiles: Sequence[LayerProfile] = ()) -> None:
+    """The headline, the totals per scheme and the ten worst tensors; `profiles` are those of the worst."""
     scheme = choose_scheme(rows)
     worst = select_worst(rows, scheme)
-    typer.echo(clean_text(headline(rows, scheme, worst_channel=find_outlier(profile))) + "\n")
+    typer.echo(clean_text(headline(rows, scheme, worst_channel=find_worst_channel(rows, scheme, profiles))) + "\n")
     totals = [
         [
             row.scheme,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from qanalysis.profile import profile_layer
+from qanalysis.profile import profile_bits, profile_layer
 from qanalysis.reports import headline, read_rows, select_worst, write_report
 from qanalysis.reports.page import SIZE_LIMIT, render_page
 from qanalysis.results import COLUMNS, Row, Rows
@@ -76,8 +76,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(rows: Rows, arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    profile = profile_layer(arrays["conv"], Scheme.parse("int4"), name="conv")
-    return write_report(rows, tmp_path_factory.mktemp("report") / "report.html", profiles=[profile], scheme="int4", created=NOON)
+    profiles = [profile_layer(arrays["head"], Scheme.parse("int4"), name="head"), *profile_bits(arrays["conv"], Scheme.parse("int4"), name="conv")]
+    return write_report(rows, tmp_path_factory.mktemp("report") / "report.html", profiles=profiles, scheme="int4", created=NOON)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,8 @@ def page(opened_page: Page) -> Page:
 
 def test_the_report_opens_without_a_network_and_shows_headline_charts_and_rows(page: Page, rows: Rows, arrays: dict[str, np.ndarray]) -> None:
     assert page.locator(".headline").text_content() == headline(rows, "int4", worst_channel=5 if select_worst(rows, "int4")[0].tensor == "conv" else None)
-    assert page.locator(".plot .main-svg").count() >= 4
+    headings = ["Every layer under every scheme", "Error against bits", "Weights of head", "Error of head", "Weights and error of conv"]
+    assert page.locator("section:has(.plot .main-svg) h2").all_text_contents() == headings
     assert page.locator("#trouble").is_hidden()
     assert page.locator("#count").text_content() == f"1–{len(rows)} of {len(rows)} rows"
     assert page.locator("#rows tbody tr").count() == len(rows)
@@ -163,6 +164,14 @@ def test_both_themes_follow_the_reader(page: Page) -> None:
         colours.append(page.evaluate("[getComputedStyle(document.body).backgroundColor, document.querySelector('.plot .xtick text').style.fill]"))
     assert colours[0][0] != colours[1][0]
     assert colours[0][1] != colours[1][1]
+
+
+def test_the_slider_of_a_layer_moves_through_the_bit_widths(page: Page) -> None:
+    title = page.locator("#plot-5 .gtitle")
+    assert "int4" in str(title.text_content())
+    page.evaluate("Plotly.animate('plot-5', ['8'], {mode: 'immediate', frame: {duration: 0}, transition: {duration: 0}})")
+    page.wait_for_timeout(200)
+    assert "int8" in str(title.text_content())
 
 
 def test_the_page_stays_readable_on_a_phone(page: Page) -> None:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from qanalysis.profile import profile_layer
-from qanalysis.reports import check_targets, choose_scheme, find_outlier, headline, read_rows, select_worst, to_json, write_report
+from qanalysis.reports import check_targets, choose_scheme, find_outlier, find_worst_channel, headline, read_rows, select_worst, to_json, write_report
 from qanalysis.reports.definitions import DEFINITIONS, STATUS_WORDS
 from qanalysis.reports.packing import LEAVE_OUT_ORDER, pack_columns
 from qanalysis.reports.tables import parse_csv, to_csv
@@ -306,7 +306,14 @@ def test_worst_layers_are_the_lowest_of_their_scheme_in_order(rows: Rows) -> Non
 def test_an_outlier_channel_is_three_times_the_median(arrays: dict[str, np.ndarray]) -> None:
     assert find_outlier(profile_layer(arrays["conv"], Scheme.parse("int4"))) == 5
     assert find_outlier(profile_layer(np.array([[1, 2], [2, 1], [2, 2]], np.float32), Scheme.parse("int4"))) is None
-    assert find_outlier(None) is None
+
+
+def test_the_outlier_of_the_headline_is_that_of_the_worst_layer_under_its_scheme(arrays: dict[str, np.ndarray], rows: Rows) -> None:
+    conv = sweep({"conv": arrays["conv"]}, ["int4"])
+    profiles = [profile_layer(arrays["conv"], Scheme.parse(text), name="conv") for text in ("int8", "int4")]
+    assert find_worst_channel(conv, "int4", profiles) == 5
+    assert find_worst_channel(conv, "int4", profiles[:1]) is None
+    assert find_worst_channel(rows, "int8 channel", profiles) is None
 
 
 def test_every_column_and_status_is_defined() -> None:

@@ -2,6 +2,17 @@
 
 from qanalysis.reports.document import SCHEMA_VERSION, to_json
 from qanalysis.reports.files import check_targets, read_rows, write_report
-from qanalysis.reports.summary import choose_scheme, find_outlier, headline, select_worst
+from qanalysis.reports.summary import choose_scheme, find_outlier, find_worst_channel, headline, select_worst
 
-__all__ = ["SCHEMA_VERSION", "check_targets", "choose_scheme", "find_outlier", "headline", "read_rows", "select_worst", "to_json", "write_report"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "check_targets",
+    "choose_scheme",
+    "find_outlier",
+    "find_worst_channel",
+    "headline",
+    "read_rows",
+    "select_worst",
+    "to_json",
+    "write_report",
+]

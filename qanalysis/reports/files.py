@@ -30,8 +30,8 @@ def write_report(
 ) -> Path:
     """Write rows as .csv, .json, .parquet or .html, by the suffix; returns the path. An existing file is replaced at once.
 
-    `title`, `scheme` (the one the summary speaks of; by default `choose_scheme`) and `profiles` (of layers to
-    show) serve the HTML. `created` is the time noted inside, by default now; give it to get the same file twice.
+    `title`, `scheme` (the one the summary speaks of; by default `choose_scheme`) and `profiles` (of layers to show; several of one
+    layer become a slider over bits) serve the HTML. `created` is the time noted inside, by default now; give it to get the same file twice.
     Raises ValueError for an unknown suffix and a target that can not be written.
     """
     target = check_targets([path])[0]

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from qanalysis.reports.definitions import DEFINITIONS, STATUS_WORDS
 from qanalysis.reports.document import write_document
 from qanalysis.reports.packing import LEAVE_OUT_ORDER, pack_columns, pack_json
-from qanalysis.reports.summary import choose_scheme, find_outlier, format_bytes, format_db, headline, select_worst
+from qanalysis.reports.summary import choose_scheme, find_worst_channel, format_bytes, format_db, headline, select_worst
 from qanalysis.results import COLUMNS, TEXT_COLUMNS, Row, Rows
 
 if TYPE_CHECKING:
@@ -62,11 +62,12 @@ def render_page(
 ) -> str:
     """The page as text, at most `limit` bytes in UTF-8; columns are left out, in a stated order, where all would be too large.
 
-    `scheme` is the one of the headline and of the worst layers. Raises ValueError for an unknown scheme, for no rows, and for
+    `scheme` is the one of the headline and of the worst layers. Profiles of one layer at several bit widths become one chart with a
+    slider. Raises ValueError for an unknown scheme, for no rows, and for
     more rows than fit.
     """
     chosen = scheme or choose_scheme(rows)
-    sentence = headline(rows, chosen, worst_channel=_find_worst_channel(rows, chosen, profiles))
+    sentence = headline(rows, chosen, worst_channel=find_worst_channel(rows, chosen, profiles))
     context = {
         "created": created.isoformat(sep=" ", timespec="minutes"),
         "file_name": re.sub(r"[^\w.-]+", "-", rows.source.path) + "-rows",
@@ -111,10 +112,23 @@ def _draw_charts(rows: Rows, scheme: str, profiles: Sequence[LayerProfile]) -> l
     if worst:
         caption = f"The {len(worst)} worst layers at {scheme}, beside what theory allows."
         drawn.append(_chart("Error against bits", caption, partial(charts.error_curves, rows.rows, worst, "sqnr_db")))
-    for profile in profiles:
-        drawn.append(_chart(f"Weights of {profile.name}", "", partial(charts.weight_histogram, profile), half=True))
-        drawn.append(_chart(f"Error of {profile.name}", "", partial(charts.error_histogram, profile), half=True))
+    for name in dict.fromkeys(profile.name for profile in profiles):
+        drawn += _draw_layer([profile for profile in profiles if profile.name == name], scheme)
     return drawn
+
+
+def _draw_layer(profiles: Sequence[LayerProfile], scheme: str) -> list[Chart]:
+    from qanalysis import charts
+
+    name = profiles[0].name
+    if len(profiles) > 1:
+        bits = next((profile.scheme.format.bits for profile in profiles if str(profile.scheme) == scheme), None)
+        caption = "Move the slider through the bit widths."
+        return [_chart(f"Weights and error of {name}", caption, partial(charts.scrub, profiles, bits=bits))]
+    return [
+        _chart(f"Weights of {name}", "", partial(charts.weight_histogram, profiles[0]), half=True),
+        _chart(f"Error of {name}", "", partial(charts.error_histogram, profiles[0]), half=True),
+    ]
 
 
 def _chart(heading: str, caption: str, draw: Callable[..., Figure], *, half: bool = False) -> Chart:
@@ -140,12 +154,6 @@ def _list_tiles(rows: Rows, scheme: str) -> list[tuple[str, str, str]]:
         ]
     worst = select_worst(rows, scheme, count=1)
     return tiles + [("Worst tensor", format_db(row.sqnr_db), row.tensor) for row in worst]
-
-
-def _find_worst_channel(rows: Rows, scheme: str, profiles: Sequence[LayerProfile]) -> int | None:
-    worst = select_worst(rows, scheme, count=1)
-    fitting = [profile for profile in profiles if worst and (profile.name, str(profile.scheme)) == (worst[0].tensor, scheme)]
-    return find_outlier(fitting[0]) if fitting else None
 
 
 def _list_unmeasured(rows: Rows) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qanalysis.results import Row, Rows
@@ -61,11 +62,17 @@ def select_worst(rows: Rows, scheme: str, *, count: int = 10) -> tuple[Row, ...]
     return tuple(sorted(measured, key=_sqnr)[:count])
 
 
-def find_outlier(profile: LayerProfile | None) -> int | None:
+def find_outlier(profile: LayerProfile) -> int | None:
     """The channel whose largest magnitude is at least three times that of the median channel; None without one."""
-    if profile is None or profile.outlier_ratios[profile.outlier_channel] < OUTLIER_RATIO:
-        return None
-    return profile.outlier_channel
+    channel = profile.outlier_channel
+    return channel if profile.outlier_ratios[channel] >= OUTLIER_RATIO else None
+
+
+def find_worst_channel(rows: Rows, scheme: str, profiles: Sequence[LayerProfile]) -> int | None:
+    """The outlier channel of the worst layer of a scheme, where its profile is at hand and has one."""
+    worst = [(row.tensor, scheme) for row in select_worst(rows, scheme, count=1)]
+    fitting = [profile for profile in profiles if (profile.name, str(profile.scheme)) in worst]
+    return find_outlier(fitting[0]) if fitting else None
 
 
 def format_db(value: float | None) -> str:
