@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import sample_models
@@ -31,7 +32,8 @@ class UploadStore:
     """Uploaded files in a private temporary folder: the newest `keep`, each for `lifetime_s` seconds, all gone when the server ends."""
 
     def __init__(self, *, keep: int = 8, lifetime_s: float = 3600) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="qanalysis-")
+        self._folder = Path(tempfile.mkdtemp(prefix="qanalysis-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._keep, self._lifetime_s = keep, lifetime_s
         self._saved: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -43,7 +45,7 @@ class UploadStore:
             raise ValueError(f"upload {safe!r}: unknown kind of file; one of {', '.join(UPLOAD_SUFFIXES)} is expected")
         key = hashlib.sha256(content).hexdigest()[:12]
         with self._lock:
-            target = Path(self._folder.name, key, safe)
+            target = self._folder / key / safe
             target.parent.mkdir(exist_ok=True)
             target.write_bytes(content)
             self._saved[key] = time.monotonic()
@@ -54,7 +56,7 @@ class UploadStore:
         """The file behind an "upload:" text; ValueError where it has expired or never was."""
         self.expire()
         key, _, name = text.removeprefix(UPLOAD_PREFIX).partition("/")
-        path = Path(self._folder.name, key, name)
+        path = self._folder / key / name
         if key not in self._saved or Path(name).name != name or not path.is_file():
             raise ValueError(f"{text!r}: uploads are kept for {self._lifetime_s / 60:.0f} minutes on this server and this one is gone; upload the file again")
         return path
@@ -67,7 +69,7 @@ class UploadStore:
             for index, key in enumerate(oldest_first):
                 if self._saved[key] < limit or index < len(oldest_first) - self._keep:
                     del self._saved[key]
-                    shutil.rmtree(Path(self._folder.name, key), ignore_errors=True)
+                    shutil.rmtree(self._folder / key, ignore_errors=True)
 
 
 def locate_source(text: str, uploads: UploadStore) -> str | Path:

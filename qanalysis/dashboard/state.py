@@ -55,6 +55,7 @@ class ViewState:
     order: str = _bound("o", ORDERS[0])
     limit: str = _bound("n", ROW_LIMITS[0])
     scrub: bool = _bound("scrub", False)
+    log_counts: bool = _bound("l", False)
 
     @property
     def scheme(self) -> str:

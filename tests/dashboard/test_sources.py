@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -112,3 +113,13 @@ def test_uploads_end_with_their_time_and_the_oldest_makes_room() -> None:
     assert [small.locate(text).read_bytes() for text in texts[1:]] == [b"\1", b"\2"]
     with pytest.raises(ValueError, match="this one is gone"):
         small.locate(texts[0])
+
+
+def test_uploads_are_gone_with_their_store() -> None:
+    store = UploadStore()
+    path = store.locate(store.save("w.npz", b"x"))
+    assert path.stat().st_size == 1
+    assert path.parent.parent.stat().st_mode & 0o077 == 0
+    del store
+    gc.collect()
+    assert not path.exists()

@@ -1,0 +1,1 @@
+"""One file per page: read the state, ask the cache, draw."""

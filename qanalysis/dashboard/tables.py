@@ -1,0 +1,108 @@
+"""How do rows become tables on a page? Plain frames in the units of the headings, and the headings with their formats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.metrics import METRICS
+from qanalysis.results import Row
+
+TINT = "#2f83b540"
+_BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_LAYER_METRICS = ("sqnr_db", "bits_per_weight", "size_bytes", "max_abs_error", "half_step_bound", "clipped_fraction", "zeroed_fraction", "enob")
+
+
+def choose_byte_unit(sizes: Sequence[int]) -> tuple[str, int]:
+    """The binary unit that suits the largest size, and its bytes.
+
+    >>> choose_byte_unit([100, 3 * 2**20])
+    ('MiB', 1048576)
+    """
+    power = min(max((max(sizes, default=0) or 1).bit_length() - 1, 0) // 10, len(_BYTE_UNITS) - 1)
+    return _BYTE_UNITS[power], 1024**power
+
+
+def build_totals(totals: Sequence[Row]) -> pd.DataFrame:
+    """One line per scheme: pooled SQNR, bits per weight, size."""
+    unit, factor = choose_byte_unit([row.size_bytes or 0 for row in totals])
+    return pd.DataFrame(
+        {
+            "Scheme": [row.scheme for row in totals],
+            "SQNR (dB)": _floats(row.sqnr_db for row in totals),
+            "Bits/weight": _floats(row.bits_per_weight for row in totals),
+            f"Size ({unit})": _floats(None if row.size_bytes is None else row.size_bytes / factor for row in totals),
+        }
+    )
+
+
+def build_layers(rows: Sequence[Row], metric: str) -> pd.DataFrame:
+    """One line per layer of one scheme: the chosen metric first, then the usual ones."""
+    unit, factor = choose_byte_unit([row.size_bytes or 0 for row in rows])
+    columns: dict[str, Any] = {"Layer": [row.tensor for row in rows], "Shape": [row.shape for row in rows]}
+    for name in dict.fromkeys((metric, *_LAYER_METRICS)):
+        values = [getattr(row, name) for row in rows]
+        if name == "size_bytes":
+            columns[f"Size ({unit})"] = _floats(None if value is None else value / factor for value in values)
+        else:
+            columns[head_metric(name)] = _floats(values)
+    columns["Status"] = [row.status for row in rows]
+    columns["Note"] = [row.reason for row in rows]
+    return pd.DataFrame(columns)
+
+
+def mark_row(frame: pd.DataFrame, place: int | None) -> Any:
+    """The frame with one row tinted: the one in view. None leaves it as it is."""
+    if place is None:
+        return frame
+    return frame.style.set_properties(subset=pd.IndexSlice[[place], :], **{"background-color": TINT})
+
+
+def build_contents(tensors: Sequence[TensorInfo]) -> pd.DataFrame:
+    """What a header lists: name, shape, type, size."""
+    unit, factor = choose_byte_unit([info.size_bytes for info in tensors])
+    return pd.DataFrame(
+        {
+            "Tensor": [info.name for info in tensors],
+            "Shape": ["×".join(map(str, info.shape)) or "single number" for info in tensors],
+            "Type": [info.dtype for info in tensors],
+            f"Size ({unit})": _floats(info.size_bytes / factor for info in tensors),
+        }
+    )
+
+
+def head_metric(name: str) -> str:
+    """A column's heading: the metric's label with its unit.
+
+    >>> head_metric("sqnr_db"), head_metric("clipped_fraction"), head_metric("bits_per_weight")
+    ('SQNR (dB)', 'Clipped', 'Bits/weight')
+    """
+    if name == "bits_per_weight":
+        return "Bits/weight"
+    metric = METRICS[name]
+    return f"{metric.label} ({metric.unit})" if metric.unit else metric.label
+
+
+def format_columns(frame: pd.DataFrame) -> dict[str, Any]:
+    """Column settings for a frame of this module: number formats, and widths in pixels that hold the headings."""
+    numbers = frame.select_dtypes("number").columns
+    config: dict[str, Any] = {heading: st.column_config.NumberColumn(format=_choose_format(heading), width=28 + 6 * len(heading)) for heading in numbers}
+    config["Scheme"] = st.column_config.TextColumn(width=116)
+    config["Layer"] = st.column_config.TextColumn(width=200)
+    return config
+
+
+def _choose_format(heading: str) -> str:
+    if heading in ("Clipped", "Zeroed", "Rounding share", "Clipping share"):
+        return "percent"
+    if heading.endswith(("(dB)", "(bit)", "(LSB)")) or heading == "Bits/weight" or heading.startswith("Size"):
+        return "%.2f"
+    return "%.4g"
+
+
+def _floats(values: Any) -> pd.Series:
+    return pd.Series([None if value is None else float(value) for value in values], dtype="float64")

@@ -1,0 +1,305 @@
+"""Page Layers without a browser: its numbers against the engine, its links, and what it says when there is nothing to show."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from qanalysis.checkpoints import open_checkpoint
+from qanalysis.dashboard import cache, progress
+from qanalysis.reports import headline
+from qanalysis.reports.summary import select_worst
+from qanalysis.results import Rows
+from qanalysis.scheme import default_schemes
+from qanalysis.sweep import sweep
+
+from .conftest import OpenPage, settle
+
+
+@pytest.fixture(scope="module")
+def expected() -> Rows:
+    with open_checkpoint("sample:digits-cnn") as source:
+        return sweep(source, default_schemes(), weights_only=True)
+
+
+def _headline(page: AppTest) -> str:
+    text = next(element.value for element in page.markdown if element.value.startswith("#### "))
+    return re.sub(r"\\(.)", r"\1", text.removeprefix("#### "))
+
+
+def _strip(page: AppTest) -> str:
+    running = [element.proto.text for element in page.get("progress")]
+    return running[0] if running else page.caption[0].value
+
+
+def _link(page: AppTest) -> dict[str, str | list[str]]:
+    query = parse_qs(urlsplit(page.code[0].value).query, keep_blank_values=True)
+    return {key: values if len(values) > 1 else values[0] for key, values in query.items()}
+
+
+def _save(folder: Path, **tensors: np.ndarray) -> str:
+    np.savez(folder / "own.npz", **tensors)
+    return "own.npz"
+
+
+def test_opening_shows_a_sample_already_swept(open_page: OpenPage, expected: Rows) -> None:
+    page = open_page()
+    worst = select_worst(expected, "int4 group=128", count=1)[0].tensor
+    profile = cache.read_profile("sample:digits-cnn", cache.identify("sample:digits-cnn"), worst, "int4 group=128")
+    assert _headline(page) == headline(expected, "int4 group=128", worst_channel=profile.worst_channel)
+    assert len(page.get("plotly_chart")) == 5
+    assert not page.error
+    assert not page.warning
+
+
+def test_the_tables_hold_the_engine_s_numbers(open_page: OpenPage, expected: Rows) -> None:
+    totals, layers = (table.value for table in open_page().dataframe)
+    assert list(totals["Scheme"]) == [row.scheme for row in expected.totals]
+    assert list(totals["SQNR (dB)"]) == [row.sqnr_db for row in expected.totals]
+    assert list(totals["Bits/weight"]) == [row.bits_per_weight for row in expected.totals]
+    assert list(totals["Size (KiB)"]) == [row.size_bytes / 1024 for row in expected.totals if row.size_bytes]
+    rows = [row for row in expected if row.scheme == "int4 group=128"]
+    assert list(layers["Layer"]) == [row.tensor for row in rows]
+    assert list(layers["SQNR (dB)"]) == [row.sqnr_db for row in rows]
+    assert list(layers["LSB/2 bound"]) == [row.half_step_bound for row in rows]
+    assert list(layers["Zeroed"]) == [row.zeroed_fraction for row in rows]
+
+
+def test_moving_the_bits_shows_the_rows_of_the_new_scheme(open_page: OpenPage, expected: Rows) -> None:
+    page = settle(open_page().slider(key="v").set_value(6).run())
+    assert " at int6 group=128: " in _headline(page)
+    assert list(page.dataframe[1].value["SQNR (dB)"]) == [row.sqnr_db for row in expected if row.scheme == "int6 group=128"]
+
+
+def test_any_column_is_a_metric(open_page: OpenPage, expected: Rows) -> None:
+    page = settle(open_page().selectbox(key="x").set_value("Largest error").run())
+    layers = page.dataframe[1].value
+    assert layers.columns[2] == "Largest error"
+    assert list(layers["Largest error"]) == [row.max_abs_error for row in expected if row.scheme == "int4 group=128"]
+
+
+def test_search_order_and_limit_narrow_the_layer_table(open_page: OpenPage, expected: Rows) -> None:
+    page = open_page(q="conv2|fc", o="worst first")
+    rows = [row for row in expected if row.scheme == "int4 group=128" and re.search("conv2|fc", row.tensor)]
+    assert list(page.dataframe[1].value["Layer"]) == [row.tensor for row in sorted(rows, key=lambda row: row.sqnr_db or 0)]
+
+
+def test_the_weights_only_switch_adds_the_vectors(open_page: OpenPage) -> None:
+    page = open_page(w="false")
+    with open_checkpoint("sample:digits-cnn") as source:
+        assert len(page.dataframe[1].value) == len(source.tensors)
+
+
+def test_a_link_brings_back_the_same_numbers(open_page: OpenPage) -> None:
+    asked = {"m": "sample:outliers", "v": "3", "b": ["3", "5"], "g": ["channel", "group=48"], "s": "asym", "r": "percentile:99.9"}
+    first = open_page(**asked, f="asym group=48 range=percentile:99.9", x="ENOB", h="true bits per weight", q="a", scrub="true")
+    assert " at int3 asym group=48 range=percentile:99.9: " in _headline(first)
+    assert not first.warning
+    link = _link(first)
+    assert {key: link[key] for key in asked} == asked
+    second = open_page(**link)
+    assert _headline(second) == _headline(first)
+    assert [table.value.to_dict() for table in second.dataframe] == [table.value.to_dict() for table in first.dataframe]
+    assert _link(second) == link
+
+
+def test_a_scheme_in_a_link_is_put_in_view(open_page: OpenPage) -> None:
+    page = open_page(scheme="int5 asym channel")
+    assert " at int5 asym channel: " in _headline(page)
+    assert page.slider(key="v").value == 5
+    assert page.pills(key="s").value == ["sym", "asym"]
+    assert not page.warning
+
+
+def test_an_impossible_scheme_in_a_link_is_named_in_one_notice(open_page: OpenPage) -> None:
+    page = open_page(scheme="int99 channel")
+    assert len(page.warning) == 1
+    assert "2 to 16 bits" in page.warning[0].value
+    assert " at int4 group=128: " in _headline(page)
+
+
+def test_stale_and_unknown_parameters_fall_back_with_one_notice(open_page: OpenPage) -> None:
+    page = open_page(v="99", t="gone.weight", zoom="3", x="Beauty", m="sample:digits-cnn")
+    assert len(page.warning) == 1
+    notice = re.sub(r"\\(.)", r"\1", page.warning[0].value)
+    assert notice.endswith("v=99; t=gone.weight; zoom=3; x=Beauty")
+    assert " at int4 group=128: " in _headline(page)
+    page.button(key="dismiss").click().run()
+    assert not page.warning
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("missing.safetensors", "does not exist in the root folder"),
+        ("../outside.npz", "lies outside the root folder"),
+        ("sample:none", "the samples are digits-mlp"),
+        ("upload:0123/gone.npz", "upload the file again"),
+        ("broken.safetensors", "broken.safetensors"),
+        ("empty", "holds no .safetensors file"),
+        ("notes.npz", "notes.npz"),
+    ],
+    ids=["missing", "outside", "no sample", "expired upload", "truncated", "empty folder", "not an archive"],
+)
+def test_a_source_that_can_not_be_opened_is_one_message_with_a_way_out(open_page: OpenPage, tmp_path: Path, source: str, message: str) -> None:
+    (tmp_path / "broken.safetensors").write_bytes(b"\xff\xff\xff\xff\0\0\0\0{}")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.npz").write_text("these are notes")
+    page = open_page(m=source)
+    assert len(page.error) == 1
+    text = re.sub(r"\\(.)", r"\1", page.error[0].value)
+    assert message in text
+    assert str(tmp_path) not in text
+    assert "The samples always open" in page.markdown[-1].value or any("The samples always open" in element.value for element in page.markdown)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"inc": "nothing$"}, "include 'nothing$' matches none of the"),
+        ({"exc": "."}, "exclude '.' leaves none of the"),
+        ({"inc": "("}, "include '(' is not a regular expression"),
+    ],
+    ids=["include", "exclude", "invalid"],
+)
+def test_a_filter_that_leaves_nothing_says_so(open_page: OpenPage, parameters: dict[str, str], message: str) -> None:
+    page = open_page(**parameters)
+    assert message in re.sub(r"\\(.)", r"\1", page.error[0].value)
+    settle(page.button(key="reset").click().run())
+    assert not page.error
+    assert "digits-cnn at int4 group=128" in _headline(page)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (np.zeros((4, 4), np.float32), "holds zeros only"),
+        (np.full((4, 4), np.nan, np.float32), "only NaN or infinite values"),
+        (np.empty((0, 4), np.float32), "holds no element"),
+        (np.eye(4, dtype=np.int64), "is unsupported"),
+    ],
+    ids=["zeros", "NaN", "empty", "integers"],
+)
+def test_a_layer_without_figures_says_why(open_page: OpenPage, tmp_path: Path, values: np.ndarray, says: str) -> None:
+    good = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
+    page = open_page(m=_save(tmp_path, odd=values, good=good), t="odd")
+    assert says in re.sub(r"\\(.)", r"\1", page.info[0].value)
+    assert "worst: good" in _headline(page)
+    page = settle(page.selectbox(key="t").set_value("good").run())
+    assert not page.info
+
+
+def test_a_model_of_one_value_is_shown(open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page(m=_save(tmp_path, one=np.float32([[0.3]])))
+    assert "own.npz at int4 group=128" in _headline(page)
+    assert not page.error
+
+
+def test_a_model_without_any_figure_is_shown(open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page(m=_save(tmp_path, zero=np.zeros((3, 3), np.float32)))
+    assert "no tensor could be measured" in _headline(page) or "pooled" not in _headline(page)
+    assert page.info
+
+
+def test_names_from_a_file_are_shown_as_text(open_page: OpenPage, tmp_path: Path) -> None:
+    name = "<img src=x onerror=alert(1)> **bold** :red[x] $x$ [y](javascript:z)"
+    page = open_page(m=_save(tmp_path, **{name: np.float32([[0.3, -0.7], [0.1, 0.2]])}))
+    assert f"worst: {name}" in _headline(page)
+    shown = [element.value for element in (*page.markdown, *page.caption, *page.info) if "onerror" in element.value]
+    assert shown
+    assert all("\\<img" in value and "\\*\\*bold" in value and "\\$x" in value and "\\[y" in value and "\\:red" in value for value in shown)
+
+
+def test_an_upload_is_opened_at_once(open_page: OpenPage, tmp_path: Path) -> None:
+    np.save(tmp_path / "w.npy", np.float32([[0.5, -0.25], [1, 0.75]]))
+    page = open_page()
+    page = settle(page.file_uploader[0].upload("my w.npy", (tmp_path / "w.npy").read_bytes()).run())
+    assert page.selectbox(key="m").value.startswith("upload:")
+    assert "my_w.npy at int4 group=128" in _headline(page)
+
+
+def test_undo_takes_one_step_back_and_reset_all(open_page: OpenPage) -> None:
+    page = open_page(m="sample:digits-mlp")
+    assert page.button(key="undo").disabled
+    page = settle(page.slider(key="v").set_value(6).run())
+    page = settle(page.slider(key="v").set_value(7).run())
+    page = settle(page.button(key="undo").click().run())
+    assert page.slider(key="v").value == 6
+    page = settle(page.button(key="reset").click().run())
+    assert page.slider(key="v").value == 4
+    assert page.selectbox(key="m").value == "sample:digits-mlp"
+
+
+def test_a_large_model_waits_for_the_button(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "MOST_UNASKED", 99)
+    source = _save(tmp_path, w=np.float32([[0.5, -0.25], [1, 0.75]]))
+    page = open_page(m=source)
+    assert _strip(page) == "Not swept yet: 4 values × 28 schemes"
+    assert list(page.dataframe[0].value["Tensor"]) == ["w"]
+    page = settle(page.button(key="sweep").click().run())
+    assert "own.npz at int4 group=128" in _headline(page)
+    assert page.query_params["job"]
+
+
+def test_the_job_in_a_link_starts_a_large_sweep(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = _save(tmp_path, w=np.float32([[0.5, -0.25], [1, 0.7]]))
+    link = _link(open_page(m=source))
+    cache.get_jobs.clear()
+    monkeypatch.setattr(progress, "MOST_UNASKED", 0)
+    assert "own.npz at int4" in _headline(open_page(**link))
+
+
+def test_the_last_result_stays_in_sight_and_cancel_ends_the_new_one(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = open_page(m=_save(tmp_path, a=np.eye(4, dtype=np.float32), b=np.eye(8, dtype=np.float32)))
+    before = _headline(page)
+    gate = threading.Event()
+
+    def sweep_late(*arguments: object, **options: object) -> Rows:
+        options["cancel"].wait(20)
+        gate.set()
+        return sweep(*arguments, **options)
+
+    monkeypatch.setattr(cache, "sweep", sweep_late)
+    page.multiselect(key="g").set_value(["tensor", "group=128"]).run()
+    assert _headline(page) == before
+    assert _strip(page) == "Reading the first tensor"
+    page.button(key="cancel").click().run()
+    assert gate.wait(5)
+    page = settle(page)
+    assert _strip(page) == "Cancelled before the first tensor"
+    assert _headline(page) == before
+
+
+def test_a_second_tab_finds_the_running_job(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, started, release = _save(tmp_path, w=np.eye(6, dtype=np.float32)), [], threading.Event()
+
+    def sweep_late(*arguments: object, **options: object) -> Rows:
+        started.append(1)
+        release.wait(20)
+        return sweep(*arguments, **options)
+
+    monkeypatch.setattr(cache, "sweep", sweep_late)
+    tabs = [AppTest.from_file(str(Path(__file__).parents[2] / "app.py"), default_timeout=60) for _ in range(2)]
+    for tab in tabs:
+        tab.query_params["m"] = source
+        tab.run()
+        assert any(button.key == "cancel" for button in tab.button)
+    release.set()
+    assert all(_headline(settle(tab)).startswith("own.npz at int4") for tab in tabs)
+    assert len(started) == 1
+
+
+def test_a_sweep_that_fails_is_one_message(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> Rows:
+        raise MemoryError("no room for tensor 'w'")
+
+    monkeypatch.setattr(cache, "sweep", fail)
+    page = open_page(m=_save(tmp_path, w=np.eye(5, dtype=np.float32)))
+    assert "no room for tensor" in page.error[0].value
+    monkeypatch.undo()
