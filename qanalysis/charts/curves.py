@@ -1,0 +1,188 @@
+"""How fast does the error fall with the bits? One line per layer and grouping, and what theory allows beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import plotly.graph_objects as go
+
+from qanalysis import theory
+from qanalysis.charts.heat_map import group_label
+from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, empty_state, finish
+from qanalysis.charts.wording import escape, measure_text, percent, shorten
+from qanalysis.metrics import METRICS, Metric
+from qanalysis.results import Row
+
+Horizontal = Literal["bits", "bits_per_weight"]
+SQNR_LIKE = ("sqnr_db", "sqnr_ac_db", "theory_sqnr_db")
+NAMED_LINES = 8  # more lines than that go to the legend: their names would not fit at their ends
+LABEL_SHARE = 0.055  # of the vertical axis: the height of one line's name
+
+
+class _Curve(NamedTuple):
+    tensor: str
+    group: str
+    points: list[tuple[float, float, Row]]
+
+
+class _EndLabel(NamedTuple):
+    text: str
+    x: float
+    y: float
+    colour: str
+
+
+def error_curves(rows: Sequence[Row], tensors: Sequence[str], metric: str, *, horizontal: Horizontal = "bits", theme: Theme = "light") -> go.Figure:
+    """The column `metric` of the rows of `tensors` against bits, or against bits per weight with the scales counted in.
+
+    Colour and marker tell layers apart (groupings, where there is one layer), dashes tell groupings apart. Metrics in dB get the line
+    6.02 b (the uniform rule, and at the same time the Shannon limit of a Gaussian) and the Lloyd-Max points of a Gaussian.
+    Markers carry customdata [tensor, scheme]. Infinite values are left out and counted in the subtitle.
+    ValueError for an unknown metric or horizontal axis.
+    """
+    if metric not in METRICS or horizontal not in ("bits", "bits_per_weight"):
+        raise ValueError(f"metric {metric!r} against {horizontal!r}: metrics are {', '.join(METRICS)}; horizontal is 'bits' or 'bits_per_weight'")
+    measure = METRICS[metric]
+    curves, infinite = _collect(rows, tensors, metric, horizontal)
+    if not curves:
+        return empty_state("No curve to draw.", "Choose a layer in the heat map or in the table.", theme, height=420)
+    points = [point for curve in curves for point in curve.points]
+    title, subtitle = _headline(curves, measure, infinite)
+    figure = begin(title, theme, subtitle=subtitle, height=440)
+    named = len(curves) <= NAMED_LINES
+    labels = _draw_curves(figure, curves, measure, theme)
+    if metric in SQNR_LIKE:
+        labels += _draw_theory(figure, points, named=named, theme=theme)
+    span = _set_axes(figure, points, measure, horizontal)
+    if named:
+        _name_lines(figure, labels, span)
+    else:
+        figure.update_layout(legend={"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top", "font": {"size": 12}})
+    best = max(points, key=lambda point: point[1]) if measure.better != "lower" else min(points, key=lambda point: point[1])
+    alt = f"{measure.label} of {len({curve.tensor for curve in curves})} layers against bits; the best point is {best[2].tensor} under {best[2].scheme}"
+    return finish(figure, f"{alt} with {measure_text(best[1], measure.unit)}.")
+
+
+def _collect(rows: Sequence[Row], tensors: Sequence[str], metric: str, horizontal: Horizontal) -> tuple[list[_Curve], int]:
+    found: dict[tuple[str, str], list[tuple[float, float, Row]]] = {}
+    infinite = 0
+    for row in rows:
+        x, y = getattr(row, horizontal), getattr(row, metric)
+        if row.tensor not in tensors or row.status != "ok" or x is None or y is None:
+            continue
+        if math.isinf(y):
+            infinite += 1
+            continue
+        found.setdefault((row.tensor, group_label(row)), []).append((float(x), float(y), row))
+    return [_Curve(*key, sorted(points, key=lambda point: point[0])) for key, points in found.items()], infinite
+
+
+def _headline(curves: list[_Curve], measure: Metric, infinite: int) -> tuple[str, str]:
+    tensors = list(dict.fromkeys(curve.tensor for curve in curves))
+    who = escape(shorten(tensors[0], 48)) if len(tensors) == 1 else f"{len(tensors)} layers"
+    lowest, highest = min(curve.points[0][2].bits for curve in curves), max(curve.points[-1][2].bits for curve in curves)
+    notes = [f"{len(curves)} lines" if len(curves) > 1 else escape(curves[0].group)]
+    notes += [f"{infinite} points without any error (infinite) left out"] if infinite else []
+    return f"{measure.label} of {who}, {lowest} to {highest} bits", " · ".join(notes)
+
+
+def _draw_curves(figure: go.Figure, curves: list[_Curve], measure: Metric, theme: Theme) -> list[_EndLabel]:
+    colours = PALETTES[theme].categories
+    tensors = list(dict.fromkeys(curve.tensor for curve in curves))
+    groups = list(dict.fromkeys(curve.group for curve in curves))
+    labels = []
+    for curve in curves:
+        dash = groups.index(curve.group)
+        category = tensors.index(curve.tensor) if len(tensors) > 1 else dash
+        name = curve.group if len(tensors) == 1 else f"{shorten(curve.tensor)}, {curve.group}" if len(groups) > 1 else shorten(curve.tensor)
+        colour = colours[category % len(colours)]
+        figure.add_scatter(
+            x=[x for x, _, _ in curve.points],
+            y=[y for _, y, _ in curve.points],
+            mode="lines+markers",
+            name=escape(name),
+            line={"color": colour, "width": 2, "dash": DASHES[dash % len(DASHES)]},
+            marker={"symbol": MARKERS[category % len(MARKERS)], "size": 8, "color": colour},
+            customdata=[[row.tensor, row.scheme] for _, _, row in curve.points],
+            text=[_hover(y, row, measure) for _, y, row in curve.points],
+            hovertemplate=f"<b>{escape(curve.tensor)}</b><br>%{{customdata[1]}}<br>%{{text}}<extra></extra>",
+            showlegend=len(curves) > NAMED_LINES,
+        )
+        labels.append(_EndLabel(escape(name), *curve.points[-1][:2], colour))
+    return labels
+
+
+def _hover(value: float, row: Row, measure: Metric) -> str:
+    cost = f"{row.bits_per_weight:.3f} bit per weight, " if row.bits_per_weight is not None else ""
+    clipped = f"<br>{percent(row.clipped_fraction)} clipped" if row.clipped_fraction is not None else ""
+    zeroed = f", {percent(row.zeroed_fraction)} zeroed" if row.zeroed_fraction is not None else ""
+    return f"{measure_text(value, measure.unit)}<br>{cost}{row.numel:,} weights{clipped}{zeroed}"
+
+
+def _draw_theory(figure: go.Figure, points: list[tuple[float, float, Row]], *, named: bool, theme: Theme) -> list[_EndLabel]:
+    """6.02 b over the drawn range, and Lloyd-Max at whole bits; both for one Gaussian of the data's power."""
+    colour = PALETTES[theme].reference
+    low, high = min(point[0] for point in points), max(point[0] for point in points)
+    whole = [bits for bits in range(max(1, math.floor(low)), math.ceil(high) + 1) if bits >= 1]
+    best = [theory.best_scalar_sqnr_db(bits, "gaussian").sqnr_db for bits in whole]
+    limit_name, scalar_name = "6.02 b = Shannon (Gauss)", "Lloyd-Max (Gauss)"
+    figure.add_scatter(
+        x=[low, high],
+        y=[theory.uniform_sqnr_db(low), theory.uniform_sqnr_db(high)],
+        mode="lines",
+        name=limit_name,
+        line={"color": colour, "width": 1.5},
+        hovertemplate="6.02 b, the Shannon limit of a Gaussian:<br>%{y:.2f} dB at %{x:.2f} bit<extra></extra>",
+        showlegend=not named,
+    )
+    figure.add_scatter(
+        x=whole,
+        y=best,
+        mode="lines+markers",
+        name=scalar_name,
+        line={"color": colour, "width": 1.5, "dash": "dot"},
+        marker={"symbol": "line-ew-open", "size": 9, "color": colour},
+        hovertemplate="best scalar grid for a Gaussian (Lloyd-Max):<br>%{y:.2f} dB at %{x} bit<extra></extra>",
+        showlegend=not named,
+    )
+    return [_EndLabel(limit_name, high, theory.uniform_sqnr_db(high), colour), _EndLabel(scalar_name, whole[-1], best[-1], colour)]
+
+
+def _set_axes(figure: go.Figure, points: list[tuple[float, float, Row]], measure: Metric, horizontal: Horizontal) -> tuple[float, float, bool]:
+    """Fix both axes and return (bottom, top, logarithmic) of the vertical one, in its own coordinates."""
+    drawn = [float(y) for trace in figure.data for y in trace.y]
+    low, high = min(drawn), max(drawn)
+    logarithmic = measure.better == "lower" and low > 0 and high > 30 * low
+    if logarithmic:
+        low, high = math.log10(low), math.log10(high)
+    room = 0.06 * (high - low) or 1.0
+    unit = f" ({measure.unit})" if measure.unit else ""
+    figure.update_yaxes(
+        title_text=f"{measure.label}{unit}", type="log" if logarithmic else "linear", dtick=1 if logarithmic else None, range=[low - room, high + room]
+    )
+    right = max(point[0] for point in points)
+    left = min(point[0] for point in points)
+    title = "Bits of the code (bit)" if horizontal == "bits" else "Bits per weight, scales counted (bit)"
+    figure.update_xaxes(title_text=title, dtick=1, range=[left - 0.3, max(right, left + 1) + 0.15])
+    return low - room, high + room, logarithmic
+
+
+def _name_lines(figure: go.Figure, labels: list[_EndLabel], span: tuple[float, float, bool]) -> None:
+    """Write each line's name at its end, pushed apart where two ends meet."""
+    bottom, top, logarithmic = span
+    gap = LABEL_SHARE * (top - bottom)
+    placed = sorted(((math.log10(label.y) if logarithmic else label.y, label) for label in labels), key=lambda pair: pair[0])
+    heights = [y for y, _ in placed]
+    for index in range(1, len(heights)):
+        heights[index] = max(heights[index], heights[index - 1] + gap)
+    overshoot = max(0.0, heights[-1] - (top - gap / 2)) if heights else 0.0
+    for index in reversed(range(len(heights))):
+        ceiling = heights[index + 1] - gap if index + 1 < len(heights) else heights[index] - overshoot
+        heights[index] = min(heights[index], ceiling)
+    for height, (_, label) in zip(heights, placed, strict=True):
+        figure.add_annotation(
+            text=label.text, x=1, xref="paper", xanchor="left", xshift=6, y=height, yanchor="middle", showarrow=False, font={"color": label.colour, "size": 12}
+        )
+    figure.update_layout(margin={"r": 24 + 6.6 * max((len(label.text) for label in labels), default=0)})

@@ -1,0 +1,207 @@
+"""What happens to the weights of one layer? Their histogram with the grid, and the histogram of the error."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
+from qanalysis.charts.wording import escape, percent, shorten, si
+from qanalysis.metrics import Histogram
+from qanalysis.profile import ERROR_REACH, LayerProfile
+
+LINE_LEVELS = 64  # grids of more levels are drawn as a band
+AXIS_REACH = 1.06  # of max|x|: the same for every scheme of a layer, so that nothing jumps
+RUG = "y2"  # an axis of its own, 0 to 1 over the plot's height, so that the grid stands on counts of any scale
+FATE_WORDS = {"in_range": "in range", "clipped": "clipped", "zeroed": "rounded to zero"}
+NO_LAYER = ("No layer to show.", "Choose a layer in the heat map or in the table.")
+
+
+def weight_histogram(profile: LayerProfile | None, *, log_counts: bool = False, theme: Theme = "light") -> go.Figure:
+    """Weights by fate (in range, clipped, rounded to zero: by colour, pattern and name with its percentage) over the grid's levels.
+
+    Levels are lines up to LINE_LEVELS of them, a band above; those of a finer grouping than tensor belong to its widest group.
+    The horizontal axis is +-max|x| of the layer whatever the scheme. None gives the empty state.
+    """
+    if profile is None:
+        return empty_state(*NO_LAYER, theme, height=400)
+    figure = begin(weight_title(profile), theme, subtitle=weight_subtitle(profile), height=400)
+    for trace in weight_traces(profile, theme):
+        figure.add_trace(trace)
+    figure.update_layout(xaxis=weight_axis(profile), yaxis=count_axis(log_counts=log_counts), yaxis2=RUG_AXIS, **LEGEND_BELOW)
+    return finish(figure, f"Histogram of {profile.count} weights of {profile.name or 'the layer'} under {profile.scheme}: {_fate_sentence(profile)}.")
+
+
+def error_histogram(profile: LayerProfile | None, *, theme: Theme = "light") -> go.Figure:
+    """Density of the error in steps of its group, with the bounds +-LSB/2 and the uniform density of the noise model.
+
+    Errors beyond the axis, clipped ones as a rule, are counted beside it. None gives the empty state.
+    """
+    if profile is None:
+        return empty_state(*NO_LAYER, theme, height=400)
+    figure = begin(error_title(profile), theme, subtitle=error_subtitle(profile), height=400)
+    for trace in error_traces(profile, theme):
+        figure.add_trace(trace)
+    top = 1.08 * max(1.1, float(density(profile).max()))
+    figure.update_layout(xaxis=ERROR_AXIS, yaxis={"title": {"text": "Density (1/LSB)"}, "range": [0, top]}, **LEGEND_BELOW)
+    for x, anchor, beyond, arrow in ((-ERROR_REACH, "left", profile.error_in_steps.below, "◂"), (ERROR_REACH, "right", profile.error_in_steps.above, "▸")):
+        if beyond:
+            text = f"{arrow} {percent(beyond / profile.count)} beyond"
+            figure.add_annotation(text=text, x=x, xanchor=anchor, y=1, yref="paper", yanchor="top", showarrow=False, font={"color": PALETTES[theme].clipped})
+    return finish(figure, f"Error histogram of {profile.name or 'the layer'} under {profile.scheme}: {_bound_sentence(profile)}.")
+
+
+LEGEND_BELOW = {"legend": {"y": -0.2, "yanchor": "top", "traceorder": "normal"}, "margin": {"t": 72, "b": 110}}
+RUG_AXIS = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
+ERROR_AXIS = {"title": {"text": "Error y − x (LSB of its group)"}, "range": [-ERROR_REACH, ERROR_REACH], "dtick": 0.25, "exponentformat": "none"}
+
+
+def weight_axis(profile: LayerProfile) -> dict[str, object]:
+    """The horizontal axis of the weights, the same for all schemes of a layer."""
+    reach = AXIS_REACH * profile.in_range.high
+    return {"title": {"text": "Weight x (in the layer's unit)"}, "range": [-reach, reach]}
+
+
+def count_axis(*, log_counts: bool) -> dict[str, object]:
+    """The vertical axis of the weights: counts per bin; on the logarithmic one a bin with a single weight still shows."""
+    return (
+        {"title": {"text": "Weights per bin (count)"}, "type": "log", "dtick": 1}
+        if log_counts
+        else {"title": {"text": "Weights per bin (count)"}, "rangemode": "tozero"}
+    )
+
+
+def weight_title(profile: LayerProfile) -> str:
+    """The headline of the weights: scheme and fates."""
+    clipped, zeroed = (percent(part.total / profile.count) for part in (profile.clipped, profile.zeroed))
+    return f"{escape(str(profile.scheme))}: {clipped} clipped, {zeroed} to zero"
+
+
+def weight_subtitle(profile: LayerProfile) -> str:
+    """Layer, number of weights and of groups, largest step."""
+    parts = [escape(shorten(profile.name, 48))] if profile.name else []
+    parts.append(f"{profile.count:,} weights")
+    parts += [f"{profile.non_finite:,} not finite, left out"] if profile.non_finite else []
+    parts.append(f"{profile.groups:,} groups, the widest with step {si(profile.step_max)}" if profile.groups > 1 else f"step {si(profile.step_max)}")
+    return " · ".join(parts)
+
+
+def error_title(profile: LayerProfile) -> str:
+    """The headline of the error: scheme and SQNR."""
+    quality = "no signal" if profile.sqnr_db is None else "no error" if np.isinf(profile.sqnr_db) else f"SQNR {profile.sqnr_db:.2f} dB".replace("-", "−")
+    return f"{escape(str(profile.scheme))}: {quality}"
+
+
+def error_subtitle(profile: LayerProfile) -> str:
+    """How much lies within the bound, and how large that is."""
+    return _bound_sentence(profile)
+
+
+def weight_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
+    """Grid first, then the three fates; always four traces, so that frames can replace them one by one."""
+    colours = PALETTES[theme]
+    looks = {"in_range": (colours.kept, "", 0.35), "clipped": (colours.clipped, "x", 0.55), "zeroed": (colours.zeroed, "/", 0.55)}
+    traces = [_grid_trace(profile, theme)]
+    for fate, (colour, pattern, alpha) in looks.items():
+        histogram: Histogram = getattr(profile, fate)
+        centres, counts = stairs(histogram)
+        hatch = {"shape": pattern, "fgcolor": colour, "bgcolor": fade(colour, 0.15), "size": 6, "solidity": 0.35}
+        place = f"x = %{{x:.4s}} ± {si(_bin_width(histogram) / 2)}"
+        traces.append(
+            go.Scatter(
+                x=centres.astype(np.float32),
+                y=counts,
+                customdata=(100 * counts / profile.count).astype(np.float32),
+                mode="lines",
+                name=f"{FATE_WORDS[fate]} {percent(histogram.total / profile.count)}",
+                line={"shape": "hvh", "width": 1.5, "color": colour},
+                fill="tozeroy",
+                fillcolor=fade(colour, alpha),
+                fillpattern=hatch if pattern else None,
+                hovertemplate=f"{FATE_WORDS[fate]}<br>{place}<br>%{{y:,}} weights, %{{customdata:.3~g}} %<extra></extra>",
+            )
+        )
+    return traces
+
+
+def _grid_trace(profile: LayerProfile, theme: Theme) -> go.Scatter:
+    """Levels as lines over the plot's height, NaN lifting the pen, or the span of many levels as a low band."""
+    colours = PALETTES[theme]
+    if profile.levels is not None and profile.level_count <= LINE_LEVELS:
+        x, y = np.repeat(profile.levels, 3), np.tile([0.0, 1.0, np.nan], profile.level_count)
+    else:
+        low, high = profile.level_low, profile.level_high
+        x, y = np.array([low, low, high, high, low]), np.array([0, 0.03, 0.03, 0, 0])
+    return go.Scatter(
+        x=x.astype(np.float32),
+        y=y.astype(np.float32),
+        yaxis=RUG,
+        mode="lines",
+        name=f"{'grid' if profile.groups == 1 else 'widest grid'}, {profile.level_count:,} levels",
+        line={"color": fade(colours.text, 0.45), "width": 1, "dash": "dot"},
+        fill="toself",
+        fillcolor=fade(colours.text, 0.3),
+        hoverinfo="skip",
+    )
+
+
+def error_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
+    """The density of the error, the uniform density, the two bounds: always three traces."""
+    colours = PALETTES[theme]
+    centres, counts = stairs(profile.error_in_steps)
+    return [
+        go.Scatter(
+            x=centres.astype(np.float32),
+            y=density(profile),
+            customdata=np.stack([counts, np.round(100 * counts / profile.count, 4)], axis=1).astype(np.float32),
+            mode="lines",
+            name="error",
+            line={"shape": "hvh", "width": 1.5, "color": colours.error},
+            fill="tozeroy",
+            fillcolor=fade(colours.error, 0.35),
+            hovertemplate="e = %{x:.3f} LSB ± 0.005<br>%{customdata[0]:,} weights, %{customdata[1]:.3~g} %<br>density %{y:.3f} per LSB<extra></extra>",
+        ),
+        go.Scatter(
+            x=[-0.5, -0.5, 0.5, 0.5],
+            y=[0, 1, 1, 0],
+            mode="lines",
+            name="uniform noise model",
+            line={"width": 2, "dash": "dash", "color": colours.reference},
+            hovertemplate="uniform over ±LSB/2: 1 per LSB<extra></extra>",
+        ),
+        go.Scatter(
+            x=[-0.5, -0.5, None, 0.5, 0.5],
+            y=[0, 1000, None, 0, 1000],
+            mode="lines",
+            name="±LSB/2 bound",
+            line={"width": 2, "color": colours.clipped},
+            hovertemplate="bound %{x:+.1f} LSB<extra></extra>",
+        ),
+    ]
+
+
+def density(profile: LayerProfile) -> NDArray[np.float32]:
+    """Share of the finite weights per LSB of error, at the points of `stairs`."""
+    counts = stairs(profile.error_in_steps)[1]
+    return (counts / (profile.count * _bin_width(profile.error_in_steps))).astype(np.float32)
+
+
+def stairs(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Bin centres and counts, with an empty bin at both ends, so that a stepped line falls to zero there."""
+    width = _bin_width(histogram)
+    centres = np.concatenate([[histogram.low - width / 2], histogram.edges[:-1] + width / 2, [histogram.high + width / 2]])
+    return centres, np.pad(histogram.counts, 1).astype(np.int32)
+
+
+def _bin_width(histogram: Histogram) -> float:
+    return (histogram.high - histogram.low) / histogram.counts.size
+
+
+def _fate_sentence(profile: LayerProfile) -> str:
+    return ", ".join(f"{percent(getattr(profile, fate).total / profile.count)} {words}" for fate, words in FATE_WORDS.items())
+
+
+def _bound_sentence(profile: LayerProfile) -> str:
+    where = " in the widest group" if profile.groups > 1 else ""
+    return f"{percent(profile.within_bound)} within ±LSB/2, which is {si(profile.half_step_bound)}{where}"

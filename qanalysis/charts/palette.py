@@ -1,0 +1,152 @@
+"""How does every chart look, in both themes? Colours, the template, and the frame that all figures share.
+
+Categories take hues of Okabe and Ito (2008), darkened for the light theme where needed for a contrast of 3 : 1; magnitude takes
+viridis, signed values a map with a neutral middle. Colour never speaks alone: a dash, marker, pattern or label says the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import plotly.graph_objects as go
+
+Theme = Literal["light", "dark"]
+FONT = "Source Sans, 'Source Sans 3', 'Source Sans Pro', 'Helvetica Neue', Arial, sans-serif"
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star", "triangle-down", "pentagon")
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The colours of one theme: page, text, lines, the three fates of a weight, the error, and categories in order."""
+
+    background: str
+    panel: str
+    text: str
+    muted: str
+    grid: str
+    kept: str
+    clipped: str
+    zeroed: str
+    error: str
+    reference: str
+    categories: tuple[str, ...]
+
+
+PALETTES: dict[Theme, Palette] = {
+    "light": Palette(
+        background="#ffffff",
+        panel="#e3e6ea",
+        text="#1f2430",
+        muted="#5d6675",
+        grid="#e4e7ec",
+        kept="#0072b2",
+        clipped="#d55e00",
+        zeroed="#9a6b00",
+        error="#00795a",
+        reference="#5d6675",
+        categories=("#0072b2", "#d55e00", "#00795a", "#a8487c", "#9a6b00", "#2f83b5", "#4b4f58"),
+    ),
+    "dark": Palette(
+        background="#0e1117",
+        panel="#2b3039",
+        text="#eef1f5",
+        muted="#a3acb9",
+        grid="#272c36",
+        kept="#56b4e9",
+        clipped="#e8702a",
+        zeroed="#f0e442",
+        error="#1fbf92",
+        reference="#a3acb9",
+        categories=("#56b4e9", "#e8702a", "#1fbf92", "#d98bb5", "#f0e442", "#e69f00", "#c9ced6"),
+    ),
+}
+MAGNITUDE = "Viridis"
+SIGNED = {
+    "light": [[0, "#0072b2"], [0.5, "#f4f4f4"], [1, "#d55e00"]],
+    "dark": [[0, "#56b4e9"], [0.5, "#1d222b"], [1, "#e8702a"]],
+}
+
+
+def fade(colour: str, alpha: float) -> str:
+    """A colour "#rrggbb" with transparency, as CSS.
+
+    >>> fade("#0072b2", 0.25)
+    'rgba(0,114,178,0.25)'
+    """
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+def template(theme: Theme) -> go.layout.Template:
+    """The whole look as an explicit template: importing streamlit would otherwise swap plotly's default one."""
+    colours = PALETTES[theme]
+    axis = {
+        "gridcolor": colours.grid,
+        "linecolor": colours.muted,
+        "tickcolor": colours.muted,
+        "showline": True,
+        "zeroline": False,
+        "ticks": "outside",
+        "ticklen": 4,
+        "exponentformat": "SI",
+        "automargin": True,
+        "title": {"font": {"size": 13}, "standoff": 8},
+        "tickfont": {"color": colours.text},
+    }
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONT, "size": 13, "color": colours.text},
+            "paper_bgcolor": colours.background,
+            "plot_bgcolor": colours.background,
+            "colorway": list(colours.categories),
+            "xaxis": axis,
+            "yaxis": axis,
+            "title": {
+                "x": 0,
+                "xref": "container",
+                "xanchor": "left",
+                "pad": {"l": 12, "t": 12},
+                "y": 1,
+                "yref": "container",
+                "yanchor": "top",
+                "font": {"size": 15},
+                "subtitle": {"font": {"size": 13, "color": colours.muted}},
+            },
+            "hoverlabel": {
+                "bgcolor": colours.background,
+                "bordercolor": colours.muted,
+                "font": {"color": colours.text, "family": FONT},
+                "align": "left",
+                "namelength": -1,
+            },
+            "legend": {"orientation": "h", "x": 0, "y": 1.0, "xanchor": "left", "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
+            "colorscale": {"sequential": MAGNITUDE, "diverging": SIGNED[theme]},
+            "margin": {"l": 60, "r": 24, "t": 84, "b": 48},
+            "coloraxis": {"colorbar": {"thickness": 14, "outlinewidth": 0, "exponentformat": "SI", "title": {"side": "right", "font": {"size": 13}}}},
+        }
+    )
+
+
+def begin(title: str, theme: Theme, *, subtitle: str = "", height: int = 380) -> go.Figure:
+    """An empty figure in the common frame; `title` carries the headline state, `subtitle` what it belongs to (both escaped)."""
+    figure = go.Figure()
+    figure.update_layout(template=template(theme), height=height, hovermode="closest", dragmode=False, uirevision="keep")
+    figure.update_layout(title={"text": title, "subtitle": {"text": subtitle}})
+    return figure
+
+
+def finish(figure: go.Figure, alt: str) -> go.Figure:
+    """The figure with its alternative text: one sentence with the headline number, plain text."""
+    figure.update_layout(meta={"alt": alt})
+    return figure
+
+
+def empty_state(message: str, next_step: str, theme: Theme, *, height: int = 260) -> go.Figure:
+    """A figure without data that says what is missing and what to do; plain texts without markup."""
+    colours = PALETTES[theme]
+    figure = begin(message, theme, height=height)
+    figure.update_xaxes(visible=False, fixedrange=True).update_yaxes(visible=False, fixedrange=True)
+    figure.add_annotation(text=next_step, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 14, "color": colours.muted})
+    return finish(figure, f"{message} {next_step}")

@@ -1,0 +1,73 @@
+"""How do names and numbers read inside a chart? Escaping, shortening, SI prefixes. Everything that reaches a label comes through here."""
+
+from __future__ import annotations
+
+import html
+import math
+
+_PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
+
+
+def escape(text: str) -> str:
+    """Text that plotly shows as it is: it reads a small HTML subset in labels, and `%{...}` in hover templates.
+
+    >>> escape("<b>evil</b>")
+    '&lt;b&gt;evil&lt;/b&gt;'
+    """
+    return html.escape(text, quote=False).replace("%{", "%\\u200b{")
+
+
+def shorten(name: str, length: int = 32) -> str:
+    """A name of at most `length` characters, the middle left out: both ends of a layer's name tell layers apart. Not escaped.
+
+    >>> shorten("model.layers.10.self_attn.q_proj.weight", 24)
+    'model.layers…proj.weight'
+    """
+    if len(name) <= length:
+        return name
+    head = length // 2
+    return f"{name[:head]}…{name[head + 1 - length :]}"
+
+
+def si(value: float, unit: str = "", *, digits: int = 3) -> str:
+    """A number with `digits` significant digits, SI prefix and unit, written as plotly's axes do where there is no unit.
+
+    >>> si(0.00134), si(2_400_000, "B"), si(0), si(float("inf"), "dB")
+    ('1.34m', '2.4 MB', '0', '∞ dB')
+    """
+    if not math.isfinite(value) or value == 0:
+        number, prefix = ("0" if value == 0 else "∞" if value > 0 else "−∞" if value < 0 else "n/a"), ""
+    else:
+        rounded = float(f"{value:.{digits}g}")
+        power = min(12, max(-15, 3 * math.floor(math.log10(abs(rounded)) / 3)))
+        number, prefix = f"{rounded / 10.0**power:.{digits}g}", _PREFIXES[power]
+        number = number.replace("-", "−", 1) if value < 0 and "e" not in number else number
+    return f"{number}{' ' if unit else ''}{prefix}{unit}"
+
+
+def measure_text(value: float | None, unit: str) -> str:
+    """A metric's value as charts write it: dB, bit and LSB with two decimals, everything else with an SI prefix; "n/a" for None.
+
+    >>> measure_text(18.3456, "dB"), measure_text(3.2e-7, ""), measure_text(None, "dB"), measure_text(float("inf"), "dB")
+    ('18.35 dB', '320n', 'n/a', '∞ dB')
+    """
+    if value is None or math.isnan(value):
+        return "n/a"
+    if unit in ("dB", "bit", "LSB") and math.isfinite(value):
+        return f"{value:.2f} {unit}".replace("-", "−")
+    return si(value, unit)
+
+
+def percent(share: float) -> str:
+    """A share of one as percent; what is not nothing never reads as 0 %, what is not all never as 100 %.
+
+    >>> percent(0), percent(0.00003), percent(0.1234), percent(0.99996), percent(1)
+    ('0 %', 'under 0.01 %', '12.3 %', 'over 99.9 %', '100 %')
+    """
+    if share in (0, 1):
+        return f"{share:.0%}".replace("%", " %")
+    if share < 1e-4:
+        return "under 0.01 %"
+    if share > 0.999:
+        return "over 99.9 %"
+    return f"{100 * share:.3g} %" if share >= 0.01 else f"{100 * share:.2g} %"
