@@ -19,15 +19,17 @@ SCHEMA_VERSION = 1
 INFINITE_WITHOUT_ERROR: dict[str, Any] = {"sqnr_db": math.inf, "sqnr_ac_db": math.inf, "enob": math.inf, "shannon_gap_db": -math.inf}
 _REQUIRED = (*TEXT_COLUMNS, "numel", "bits")
 _LARGEST_INTEGER = 2**63 - 1
+_TABLES = ("rows", "totals")
 
 
 def to_json(rows: Rows, *, created: datetime | None = None) -> str:
-    """The document as strict JSON text, null for null and for infinite figures; floats keep every digit.
+    """The document as strict JSON text, one row per line, null for null and for infinite figures; floats keep every digit.
 
     `created` is noted in the settings, unless the rows already carry the time they were made at.
     """
     document = write_document(rows, created=created)
-    return json.dumps(document, allow_nan=False, indent=1)
+    parts = [f"{json.dumps(key)}: {_write_lines(value) if key in _TABLES else json.dumps(value, allow_nan=False)}" for key, value in document.items()]
+    return "{\n" + ",\n".join(parts) + "\n}"
 
 
 def write_document(rows: Rows, *, created: datetime | None = None) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def read_document(document: Any, *, place: str) -> Rows:
     """Rows from a document; missing keys, unknown versions, wrong columns and wrong types raise ValueError."""
     source, settings = _read_head(document, place)
     tables = []
-    for name in ("rows", "totals"):
+    for name in _TABLES:
         records = document.get(name)
         if type(records) is not list:
             raise ValueError(f"{place}: {name!r} must be a list of rows, found {type(records).__name__}; write the file again with `qanalysis sweep`")
@@ -85,6 +87,10 @@ def read_record(record: Any, *, place: str) -> Row:
 
 
 _FLOAT = frozenset(COLUMNS) - {*TEXT_COLUMNS, *INTEGER_COLUMNS}
+
+
+def _write_lines(records: list[dict[str, Any]]) -> str:
+    return "[\n" + ",\n".join(json.dumps(record, allow_nan=False) for record in records) + "\n]"
 
 
 def _check_value(name: str, value: Any, place: str) -> None:
