@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 
-_PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
+_PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 
 
 def escape(text: str) -> str:
@@ -14,7 +14,7 @@ def escape(text: str) -> str:
     >>> escape("<b>evil</b>")
     '&lt;b&gt;evil&lt;/b&gt;'
     """
-    return html.escape(text, quote=False).replace("%{", "%\\u200b{")
+    return html.escape(text, quote=False).replace("%{", "%\u200b{")
 
 
 def shorten(name: str, length: int = 32) -> str:
@@ -35,13 +35,15 @@ def si(value: float, unit: str = "", *, digits: int = 3) -> str:
     >>> si(0.00134), si(2_400_000, "B"), si(0), si(float("inf"), "dB")
     ('1.34m', '2.4 MB', '0', '∞ dB')
     """
-    if not math.isfinite(value) or value == 0:
-        number, prefix = ("0" if value == 0 else "∞" if value > 0 else "−∞" if value < 0 else "n/a"), ""
+    prefix = ""
+    if not math.isfinite(value):
+        number = "n/a" if math.isnan(value) else "∞" if value > 0 else "−∞"
     else:
         rounded = float(f"{value:.{digits}g}")
-        power = min(12, max(-15, 3 * math.floor(math.log10(abs(rounded)) / 3)))
-        number, prefix = f"{rounded / 10.0**power:.{digits}g}", _PREFIXES[power]
-        number = number.replace("-", "−", 1) if value < 0 and "e" not in number else number
+        power = 3 * math.floor(math.log10(abs(rounded)) / 3) if rounded else 0
+        prefix = _PREFIXES.get(power, "")
+        number = f"{rounded / 10.0**power:.{digits}g}" if power in _PREFIXES else f"{rounded:.{digits}g}"
+        number = number.replace("-", "−", 1) if value < 0 else number
     return f"{number}{' ' if unit else ''}{prefix}{unit}"
 
 
