@@ -1,12 +1,21 @@
-"""What does quantization cost here? Error of uniform quantizers: tensors of neural networks, layer by layer, and converters."""
+"""What does quantization cost here? Error of uniform quantizers: tensors of neural networks, layer by layer, and converters.
 
-from qanalysis.checkpoints import CheckpointError, TensorInfo, TensorSource, open_checkpoint
-from qanalysis.metrics import METRICS, ErrorStats, Histogram, measure
-from qanalysis.quantizer import UniformQuantizer
-from qanalysis.reports import read_rows, write_report
-from qanalysis.results import COLUMNS, Row, Rows
-from qanalysis.scheme import Scheme, default_schemes
-from qanalysis.sweep import SweepProgress, sweep
+The public names below are imported when they are first asked for, so that `qanalysis --help` starts at once.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qanalysis.checkpoints import CheckpointError, TensorInfo, TensorSource, open_checkpoint
+    from qanalysis.metrics import METRICS, ErrorStats, Histogram, measure
+    from qanalysis.quantizer import UniformQuantizer
+    from qanalysis.reports import read_rows, write_report
+    from qanalysis.results import COLUMNS, Row, Rows
+    from qanalysis.scheme import Scheme, default_schemes
+    from qanalysis.sweep import SweepProgress, sweep
 
 __version__ = "0.1.0"
 
@@ -30,3 +39,31 @@ __all__ = [
     "sweep",
     "write_report",
 ]
+
+_HOMES = {
+    "checkpoints": ("CheckpointError", "TensorInfo", "TensorSource", "open_checkpoint"),
+    "metrics": ("METRICS", "ErrorStats", "Histogram", "measure"),
+    "quantizer": ("UniformQuantizer",),
+    "reports": ("read_rows", "write_report"),
+    "results": ("COLUMNS", "Row", "Rows"),
+    "scheme": ("Scheme", "default_schemes"),
+    "sweep": ("SweepProgress", "sweep"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"qanalysis.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class _Package(ModuleType):
+    """Keeps `qanalysis.sweep` the function: importing the file of that name would bind the module over it."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from qanalysis.grouping import Layout
 
-CHUNK_VALUES = 1 << 18
+CHUNK_VALUES = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+# 1/step is finite in float32 between these.
+SMALLEST_STEP, LARGEST_STEP = np.float32(2**-127), np.finfo(np.float32).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +135,10 @@ class Grid:
         return np.float32(1) / self.step
 
     @property
-    def low_code(self) -> Floats:
-        """Smallest code relative to the zero point, (groups,)."""
-        return np.float32(self.code_min) - self.zero_point
-
-    @property
-    def high_code(self) -> Floats:
-        """Largest code relative to the zero point, (groups,)."""
-        return np.float32(self.code_max) - self.zero_point
+    def end_codes(self) -> tuple[Floats, Floats]:
+        """Smallest and largest code relative to the zero point: (groups,), or (1,) where one pair serves all groups."""
+        zero_point = self.zero_point if self.zero_point.any() else self.zero_point[:1]
+        return np.float32(self.code_min) - zero_point, np.float32(self.code_max) - zero_point
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +162,13 @@ class Symmetry:
         array([0.09999999], dtype=float32)
         """
         low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
-        reach = np.maximum(-low, high) if self.signed else high / 2 - low / 2
         ideal = self.step(low, high, fmt)
         idle = ~_is_invertible(ideal)
-        fitted = scale.fit(np.where(idle, np.float32(1), ideal), reach, fmt.bits - 1)
-        step = np.where(idle | ~_is_invertible(fitted), np.float32(1), fitted)
+        step = np.where(idle, np.float32(1), ideal)
+        if scale.name != "float32":
+            reach = np.maximum(-low, high) if self.signed else high / 2 - low / 2
+            fitted = scale.fit(step, reach, fmt.bits - 1)
+            step = np.where(idle | ~_is_invertible(fitted), np.float32(1), fitted)
         code_min, code_max = self.low_code(fmt), self.high_code(fmt)
         if self.signed:
             return Grid(step, np.zeros_like(step), code_min, code_max, idle)
@@ -177,8 +177,7 @@ class Symmetry:
 
 
 def _is_invertible(step: Floats) -> NDArray[np.bool_]:
-    with np.errstate(divide="ignore", over="ignore"):
-        return np.isfinite(step) & np.isfinite(np.float32(1) / step)
+    return (step >= SMALLEST_STEP) & (step <= LARGEST_STEP)
 
 
 def _asymmetric_step(low: Floats, high: Floats, fmt: IntegerFormat) -> Floats:
@@ -204,4 +203,3 @@ SYMMETRIES: dict[str, Symmetry] = {
         Symmetry("asym", _asymmetric_step, lambda _f: 0, lambda f: 2**f.bits - 1, signed=False),
     )
 }
-

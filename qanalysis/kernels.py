@@ -16,13 +16,21 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
-TILE = 1024
+TILE = 2048
 LONG_RUN = 256
 SUMS = 10
 SUM_E, SUM_E2, SUM_ABS_E, SUM_RELATIVE, SUM_E2_IN_STEPS, SUM_XE, CLIPPED_E2, CLIPPED, ZERO_CODES, MAX_ABS_E = range(SUMS)
+SIGNALS = 3
+SUM_X, SUM_X2, NONZERO = range(SIGNALS)
+GEOMETRY = 9
+COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS, FIRST, FIRST_END, END_STRIDE, MODE, SEED, TAME = range(GEOMETRY)
 NEAREST_EVEN, NEAREST_AWAY, HALF_UP, FLOOR, CEIL, TO_ZERO, STOCHASTIC = range(7)
-STEP, INVERSE, LOW, HIGH, CODE = range(5)
-SMALLEST_NORMAL = np.float32(2**-126)
+# Between these, squares of values and of their errors stay normal float32 numbers, also a thousand of them added up.
+SMALLEST_TAME, LARGEST_TAME = np.float32(2**-50), np.float32(2**50)
+# A tile whose mean square is within this share of its squared mean loses its variance to float32 lanes.
+RIPPLE = 0.99
+# How far, in code spans, a value may lie beyond the end level only because step and product were rounded.
+ROUNDED_STEP = np.float32(2**-21)
 
 # Sums may be reordered into lanes; contraction and reciprocal rewriting stay forbidden, so y and e keep their rounding.
 _REORDER = {"nnan", "ninf", "nsz", "reassoc"}
@@ -38,18 +46,18 @@ def _float_intrinsic(name: str, operands: int) -> Callable[..., Any]:
 
     def emit(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()] * operands)
-        return builder.call(builder.module.declare_intrinsic(name, [ir.FloatType()], kind), values, fastmath=["nnan", "nsz"])
+        return builder.call(builder.module.declare_intrinsic(name, [ir.FloatType()], kind), values, fastmath=["nnan", "nsz", "reassoc"])
 
-    if operands == 1:
+    def type_one(_typing: Any, _first: Any) -> Any:
+        return signature, emit
 
-        def typed(_typing: Any, _value: Any) -> Any:
-            return signature, emit
-    else:
+    def type_two(_typing: Any, _first: Any, _second: Any) -> Any:
+        return signature, emit
 
-        def typed(_typing: Any, _first: Any, _second: Any) -> Any:  # type: ignore[misc]  the arity decides which one numba sees
-            return signature, emit
+    def type_three(_typing: Any, _first: Any, _second: Any, _third: Any) -> Any:
+        return signature, emit
 
-    return intrinsic(typed)
+    return intrinsic((type_one, type_two, type_three)[operands - 1])
 
 
 _rint = _float_intrinsic("llvm.rint", 1)
@@ -59,6 +67,7 @@ _trunc = _float_intrinsic("llvm.trunc", 1)
 _abs = _float_intrinsic("llvm.fabs", 1)
 _min = _float_intrinsic("llvm.minnum", 2)
 _max = _float_intrinsic("llvm.maxnum", 2)
+_muladd = _float_intrinsic("llvm.fmuladd", 3)
 
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
@@ -87,32 +96,29 @@ def _scan_tile(x):
     return strange, top
 
 
-@_compile()
-def moments(x, reciprocal):
-    """(sum x, sum x^2, elements != 0, subnormal elements); fills `reciprocal` with 1/|x|, 0 where x is 0 or subnormal."""
-    sum_x, sum_x2, nonzero, tiny = 0.0, 0.0, 0, 0
-    for start in range(0, x.size, TILE):
-        s, s2, n, t = _moments_tile(x[start : start + TILE], reciprocal[start : start + TILE])
-        sum_x += s
-        sum_x2 += s2
-        nonzero += int(n)
-        tiny += int(t)
-    return sum_x, sum_x2, nonzero, tiny
-
-
 @_compile(fastmath=_REORDER)
-def _moments_tile(x, reciprocal):
-    total, power, nonzero, tiny = _ZERO, _ZERO, _ZERO, _ZERO
-    for i in range(x.size):
-        value = x[i]
+def _add_moments(x, place, stop, reciprocal, moments):
+    """Add a tile's own sums, fill `reciprocal` with 1/|x| (0 for 0), and say whether float32 lanes can serve the tile.
+
+    They can where squares neither overflow nor vanish, and where x is not a small ripple on a large mean.
+    """
+    total, power, nonzero = 0.0, 0.0, _ZERO
+    largest, smallest = _ZERO, LARGEST_TAME
+    for i in range(np.uint64(stop - place)):
+        value = x[np.uint64(place) + i]
         magnitude = _abs(value)
-        normal = magnitude >= SMALLEST_NORMAL
-        reciprocal[i] = _ONE / magnitude if normal else _ZERO
-        total += value
-        power += value * value
-        nonzero += _ZERO if value == _ZERO else _ONE
-        tiny += _ZERO if normal or value == _ZERO else _ONE
-    return total, power, nonzero, tiny
+        is_zero = value == _ZERO
+        reciprocal[i] = _ZERO if is_zero else _ONE / magnitude
+        total += np.float64(value)
+        power += np.float64(value) * np.float64(value)
+        nonzero += _ZERO if is_zero else _ONE
+        largest = _max(largest, magnitude)
+        smallest = _min(smallest, LARGEST_TAME if is_zero else magnitude)
+    moments[SUM_X] += total
+    moments[SUM_X2] += power
+    moments[NONZERO] += nonzero
+    ripples = total * total > RIPPLE * (stop - place) * power
+    return largest <= LARGEST_TAME and smallest >= SMALLEST_TAME and not ripples
 
 
 @_compile()
@@ -139,37 +145,88 @@ def _extremes_run(x):
 
 
 @_compile()
-def accumulate(x, reciprocal, columns, block_rows, block_columns, step, inverse, low_code, high_code, mode, seed, first_index, sums):
-    """Add the error sums of a chunk under one grid to `sums` (SUMS float64, in the order of the SUM_* names).
+def accumulate(x, first_index, geometry, step, inverse, low_code, high_code, moments, sums):
+    """Add the sums of a chunk to `moments`, (SIGNALS,) and the same for all grids, and to `sums`, (grids, SUMS) float64.
 
-    One float32 per block in `step`, `inverse`, `low_code`, `high_code` (codes relative to the zero point; one value may serve
-    all blocks). `first_index`, the chunk's place in its tensor, seeds the stochastic draw. ZERO_CODES counts every y = 0.
+    `geometry` (grids, GEOMETRY) int64 says for each grid how blocks lie on the chunk (COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS), where
+    its values begin in the concatenated `step` and `inverse` (FIRST) and in `low_code` and `high_code` (FIRST_END, codes relative
+    to the zero point; END_STRIDE is 0 where one pair serves all blocks), MODE and SEED of the rounding, and whether float32
+    lanes can serve its steps (TAME). `first_index`, the chunk's place in its tensor, seeds the stochastic draw. ZERO_CODES
+    counts every y = 0. A tile goes through all grids while it is in cache.
     """
-    group_columns = -(-columns // block_columns)
-    tile = np.empty((5, TILE), np.float32)
-    _fill(tile[LOW], 0, TILE, low_code[0])
-    _fill(tile[HIGH], 0, TILE, high_code[0])
-    place = 0
-    while place < x.size:
-        group, run = _run_at(place, columns, block_rows, block_columns, group_columns)
-        if run >= LONG_RUN and mode == NEAREST_EVEN:
-            stop = min(place + min(run, TILE), x.size)
-            own = group if low_code.size > 1 else 0
-            _add_run(x[place:stop], reciprocal[place:stop], step[group], inverse[group], low_code[own], high_code[own], sums)
-        else:
-            stop = min(place + TILE, x.size)
-            _spread(tile, place, stop, columns, block_rows, block_columns, step, inverse, low_code, high_code)
-            _round_tile(x[place:stop], tile[INVERSE], tile[CODE], mode, seed, first_index + place)
-            _add_tile(x[place:stop], reciprocal[place:stop], tile[STEP], tile[INVERSE], tile[LOW], tile[HIGH], tile[CODE], sums)
-        place = stop
+    reciprocal = np.empty(TILE, np.float32)
+    rows = (np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32))
+    grids = (geometry, step, inverse, low_code, high_code)
+    for place in range(0, x.size, TILE):
+        stop = min(place + TILE, x.size)
+        tame = _add_moments(x, place, stop, reciprocal, moments)
+        for grid in range(geometry.shape[0]):
+            if tame and geometry[grid, TAME]:
+                _add_fast(x, place, stop, reciprocal, grids, grid, rows, first_index, sums)
+            else:
+                _add_exactly(x, place, stop, grids, grid, first_index, sums)
 
 
 @_compile()
-def _run_at(place, columns, block_rows, block_columns, group_columns):
+def _add_fast(x, place, stop, reciprocal, grids, grid, rows, first_index, sums):
+    geometry, step, inverse, low_code, high_code = grids
+    steps, inverses, lows, highs, codes = rows
+    mode, seed = geometry[grid, MODE], geometry[grid, SEED]
+    origin = place
+    while place < stop:
+        block, run = _run_at(place, geometry, grid)
+        at, end = geometry[grid, FIRST] + block, geometry[grid, FIRST_END] + block * geometry[grid, END_STRIDE]
+        if run >= LONG_RUN and mode == NEAREST_EVEN:
+            last = min(place + run, stop)
+            overload = _add_run(x, place, last, origin, reciprocal, step[at], inverse[at], low_code[end], high_code[end], grid, sums)
+            if overload:
+                _spread(place, last, grids, grid, rows)
+        else:
+            last = stop
+            _spread(place, last, grids, grid, rows)
+            if mode == NEAREST_EVEN:
+                overload = _add_tile(x, place, last, origin, reciprocal, steps, inverses, lows, highs, codes, grid, sums)
+            else:
+                _round_tile(x, place, last, inverses, codes, mode, seed, first_index)
+                overload = _add_rounded_tile(x, place, last, origin, reciprocal, steps, inverses, lows, highs, codes, grid, sums)
+        if overload:
+            if mode == NEAREST_EVEN:
+                _round_tile(x, place, last, inverses, codes, mode, seed, first_index)
+            _add_overload(x, place, last, steps, inverses, lows, highs, codes, grid, sums)
+        place = last
+
+
+@_compile()
+def _add_exactly(x, place, stop, grids, grid, first_index, sums):
+    """The same sums, every term in float64: for tiles beyond what float32 lanes hold."""
+    geometry, step, inverse, low_code, high_code = grids
+    for i in range(place, stop):
+        block, _run = _run_at(i, geometry, grid)
+        at, end = geometry[grid, FIRST] + block, geometry[grid, FIRST_END] + block * geometry[grid, END_STRIDE]
+        scaled = x[i] * inverse[at]
+        code = _round_one(scaled, geometry[grid, MODE], geometry[grid, SEED], first_index + i)
+        kept = min(max(code, low_code[end]), high_code[end])
+        error = np.float64(kept * step[at] - x[i])
+        sums[grid, SUM_E] += error
+        sums[grid, SUM_E2] += error * error
+        sums[grid, SUM_ABS_E] += abs(error)
+        sums[grid, SUM_RELATIVE] += abs(error) / abs(np.float64(x[i])) if x[i] != 0 else 0.0
+        sums[grid, SUM_E2_IN_STEPS] += (error / step[at]) ** 2
+        sums[grid, SUM_XE] += np.float64(x[i]) * error
+        sums[grid, CLIPPED_E2] += error * error if scaled != min(max(scaled, low_code[end]), high_code[end]) else 0.0
+        sums[grid, CLIPPED] += code != kept
+        sums[grid, ZERO_CODES] += kept == 0
+        sums[grid, MAX_ABS_E] = max(sums[grid, MAX_ABS_E], abs(error))
+
+
+@_compile()
+def _run_at(place, geometry, grid):
+    """(block, elements left of it in this row) at a flat place."""
+    columns, block_columns = geometry[grid, COLUMNS], geometry[grid, BLOCK_COLUMNS]
     row = place // columns
     column = place - row * columns
     part = column // block_columns
-    return row // block_rows * group_columns + part, min((part + 1) * block_columns, columns) - column
+    return row // geometry[grid, BLOCK_ROWS] * (-(-columns // block_columns)) + part, min((part + 1) * block_columns, columns) - column
 
 
 @_compile()
@@ -180,22 +237,29 @@ def _fill(row, begin, end, value):
 
 
 @_compile()
-def _spread(tile, place, stop, columns, block_rows, block_columns, step, inverse, low_code, high_code):
+def _spread(place, stop, grids, grid, rows):
+    """One value per block to one per element, from `place` to `stop`."""
+    geometry, step, inverse, low_code, high_code = grids
+    steps, inverses, lows, highs, _codes = rows
+    columns, block_rows, block_columns = geometry[grid, COLUMNS], geometry[grid, BLOCK_ROWS], geometry[grid, BLOCK_COLUMNS]
+    first, first_end, end_stride = geometry[grid, FIRST], geometry[grid, FIRST_END], geometry[grid, END_STRIDE]
+    if end_stride == 0:
+        _fill(lows, 0, stop - place, low_code[first_end])
+        _fill(highs, 0, stop - place, high_code[first_end])
     group_columns = -(-columns // block_columns)
-    steps, inverses, lows, highs = tile[STEP], tile[INVERSE], tile[LOW], tile[HIGH]
     row = place // columns
     column = place - row * columns
     filled = 0
     while filled < stop - place:
         part = column // block_columns
-        group = row // block_rows * group_columns + part
+        block = row // block_rows * group_columns + part
         border = min((part + 1) * block_columns, columns)
         end = min(filled + border - column, stop - place)
-        _fill(steps, filled, end, step[group])
-        _fill(inverses, filled, end, inverse[group])
-        if low_code.size > 1:
-            _fill(lows, filled, end, low_code[group])
-            _fill(highs, filled, end, high_code[group])
+        _fill(steps, filled, end, step[first + block])
+        _fill(inverses, filled, end, inverse[first + block])
+        if end_stride:
+            _fill(lows, filled, end, low_code[first_end + block])
+            _fill(highs, filled, end, high_code[first_end + block])
         column = border
         if column == columns:
             row += 1
@@ -204,93 +268,128 @@ def _spread(tile, place, stop, columns, block_rows, block_columns, step, inverse
 
 
 @_compile(fastmath=_REORDER)
-def _judge(value, scaled, code, step, low_code, high_code):
-    kept = _min(_max(code, low_code), high_code)
-    error = kept * step - value
-    return error, error * error, scaled != _min(_max(scaled, low_code), high_code), code != kept, kept == _ZERO
-
-
-@_compile(fastmath=_REORDER)
-def _add_run(x, reciprocal, step, inverse, low_code, high_code, sums):
+def _add_run(x, place, stop, origin, reciprocal, step, inverse, low_code, high_code, grid, sums):
+    """Add a run on one grid, all but the clipping sums; true where those have something to add."""
     e_sum, e2_sum, abs_sum, relative, xe_sum = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
-    beyond, clipped, zeros, largest = _ZERO, _ZERO, _ZERO, _ZERO
-    for i in range(x.size):
-        scaled = x[i] * inverse
-        error, square, is_beyond, is_clipped, is_zero = _judge(x[i], scaled, _rint(scaled), step, low_code, high_code)
+    zeros, largest, top, bottom = _ZERO, _ZERO, high_code, low_code
+    for i in range(np.uint64(stop - place)):
+        value = x[np.uint64(place) + i]
+        scaled = value * inverse
+        kept = _min(_max(_rint(scaled), low_code), high_code)
+        error = kept * step - value
         e_sum += error
-        e2_sum += square
+        e2_sum = _muladd(error, error, e2_sum)
         abs_sum += _abs(error)
-        relative += _abs(error) * reciprocal[i]
-        xe_sum += x[i] * error
-        beyond += square if is_beyond else _ZERO
-        clipped += _ONE if is_clipped else _ZERO
-        zeros += _ONE if is_zero else _ZERO
+        relative = _muladd(_abs(error), reciprocal[np.uint64(place - origin) + i], relative)
+        xe_sum = _muladd(value, error, xe_sum)
+        zeros += _ONE if kept == _ZERO else _ZERO
         largest = _max(largest, _abs(error))
+        top = _max(top, scaled)
+        bottom = _min(bottom, scaled)
     in_steps = np.float64(e2_sum) * np.float64(inverse) * np.float64(inverse)
-    _add_sums(sums, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, beyond, clipped, zeros, largest)
+    _add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zeros, largest)
+    return max(top - high_code, low_code - bottom) > ROUNDED_STEP * (high_code - low_code)
 
 
-@_compile(fastmath=_REORDER)
-def _add_tile(x, reciprocal, steps, inverses, lows, highs, codes, sums):
-    e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
-    beyond, clipped, zeros, largest = _ZERO, _ZERO, _ZERO, _ZERO
-    for i in range(x.size):
-        error, square, is_beyond, is_clipped, is_zero = _judge(x[i], x[i] * inverses[i], codes[i], steps[i], lows[i], highs[i])
-        e_sum += error
-        e2_sum += square
-        abs_sum += _abs(error)
-        relative += _abs(error) * reciprocal[i]
-        in_steps += (error * inverses[i]) * (error * inverses[i])
-        xe_sum += x[i] * error
-        beyond += square if is_beyond else _ZERO
-        clipped += _ONE if is_clipped else _ZERO
-        zeros += _ONE if is_zero else _ZERO
-        largest = _max(largest, _abs(error))
-    _add_sums(sums, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, beyond, clipped, zeros, largest)
+def _make_tile_adder(*, rounded):
+    """The same for a tile of several grids; `rounded` tiles bring their codes, the others round to nearest-even."""
+
+    @_compile(fastmath=_REORDER)
+    def add_tile(x, place, stop, origin, reciprocal, steps, inverses, lows, highs, codes, grid, sums):
+        e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
+        zeros, largest, excess = _ZERO, _ZERO, _ZERO
+        for i in range(np.uint64(stop - place)):
+            value = x[np.uint64(place) + i]
+            scaled = value * inverses[i]
+            code = codes[i] if rounded else _rint(scaled)
+            kept = _min(_max(code, lows[i]), highs[i])
+            error = kept * steps[i] - value
+            error_in_steps = error * inverses[i]
+            e_sum += error
+            e2_sum = _muladd(error, error, e2_sum)
+            abs_sum += _abs(error)
+            relative = _muladd(_abs(error), reciprocal[np.uint64(place - origin) + i], relative)
+            in_steps = _muladd(error_in_steps, error_in_steps, in_steps)
+            xe_sum = _muladd(value, error, xe_sum)
+            zeros += _ONE if kept == _ZERO else _ZERO
+            largest = _max(largest, _abs(error))
+            excess = _max(excess, _max(scaled - highs[i], lows[i] - scaled))
+        _add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zeros, largest)
+        return rounded or excess > ROUNDED_STEP * (highs[0] - lows[0])
+
+    return add_tile
+
+
+_add_tile, _add_rounded_tile = _make_tile_adder(rounded=False), _make_tile_adder(rounded=True)
 
 
 @_compile()
-def _add_sums(sums, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, beyond, clipped, zeros, largest):
-    sums[SUM_E] += e_sum
-    sums[SUM_E2] += e2_sum
-    sums[SUM_ABS_E] += abs_sum
-    sums[SUM_RELATIVE] += relative
-    sums[SUM_E2_IN_STEPS] += in_steps
-    sums[SUM_XE] += xe_sum
-    sums[CLIPPED_E2] += beyond
-    sums[CLIPPED] += clipped
-    sums[ZERO_CODES] += zeros
-    sums[MAX_ABS_E] = max(sums[MAX_ABS_E], np.float64(largest))
+def _add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zeros, largest):
+    sums[grid, SUM_E] += e_sum
+    sums[grid, SUM_E2] += e2_sum
+    sums[grid, SUM_ABS_E] += abs_sum
+    sums[grid, SUM_RELATIVE] += relative
+    sums[grid, SUM_E2_IN_STEPS] += in_steps
+    sums[grid, SUM_XE] += xe_sum
+    sums[grid, ZERO_CODES] += zeros
+    sums[grid, MAX_ABS_E] = max(sums[grid, MAX_ABS_E], np.float64(largest))
 
 
 @_compile(fastmath=_REORDER)
-def _round_tile(x, inverses, rounded, mode, seed, first_index):
+def _add_overload(x, place, stop, steps, inverses, lows, highs, codes, grid, sums):
+    """Add the clipping sums of a tile: most tiles have none, so they are left out of the main loop."""
+    beyond, clipped = _ZERO, _ZERO
+    for i in range(np.uint64(stop - place)):
+        value = x[np.uint64(place) + i]
+        scaled = value * inverses[i]
+        kept = _min(_max(codes[i], lows[i]), highs[i])
+        error = kept * steps[i] - value
+        beyond += error * error if scaled != _min(_max(scaled, lows[i]), highs[i]) else _ZERO
+        clipped += _ONE if codes[i] != kept else _ZERO
+    sums[grid, CLIPPED_E2] += beyond
+    sums[grid, CLIPPED] += clipped
+
+
+@_compile(fastmath=_REORDER)
+def _round_tile(x, place, stop, inverses, codes, mode, seed, first_index):
+    for i in range(np.uint64(stop - place)):
+        codes[i] = _round_one(x[np.uint64(place) + i] * inverses[i], mode, seed, np.uint64(first_index + place) + i)
+
+
+@_compile(fastmath=_REORDER)
+def _round_one(scaled, mode, seed, index):
     if mode == NEAREST_EVEN:
-        for i in range(x.size):
-            rounded[i] = _rint(x[i] * inverses[i])
-    elif mode == FLOOR:
-        for i in range(x.size):
-            rounded[i] = _floor(x[i] * inverses[i])
-    elif mode == CEIL:
-        for i in range(x.size):
-            rounded[i] = _ceil(x[i] * inverses[i])
-    elif mode == TO_ZERO:
-        for i in range(x.size):
-            rounded[i] = _trunc(x[i] * inverses[i])
-    elif mode == HALF_UP:
-        for i in range(x.size):
-            whole = _floor(x[i] * inverses[i])
-            rounded[i] = whole + (_ONE if x[i] * inverses[i] - whole >= _HALF else _ZERO)
-    elif mode == NEAREST_AWAY:
-        for i in range(x.size):
-            magnitude = _abs(x[i] * inverses[i])
-            whole = _floor(magnitude)
-            away = whole + (_ONE if magnitude - whole >= _HALF else _ZERO)
-            rounded[i] = -away if x[i] < _ZERO else away
-    else:
-        for i in range(x.size):
-            whole = _floor(x[i] * inverses[i])
-            rounded[i] = whole + (_ONE if _draw(np.uint64(first_index + i), seed) < x[i] * inverses[i] - whole else _ZERO)
+        return _rint(scaled)
+    if mode == FLOOR:
+        return _floor(scaled)
+    if mode == CEIL:
+        return _ceil(scaled)
+    if mode == TO_ZERO:
+        return _trunc(scaled)
+    if mode == HALF_UP:
+        return _round_half_up(scaled)
+    if mode == NEAREST_AWAY:
+        return _round_away(scaled)
+    return _round_by_draw(scaled, seed, index)
+
+
+@_compile(fastmath=_REORDER)
+def _round_half_up(scaled):
+    whole = _floor(scaled)
+    return whole + (_ONE if scaled - whole >= _HALF else _ZERO)
+
+
+@_compile(fastmath=_REORDER)
+def _round_away(scaled):
+    whole = _floor(_abs(scaled))
+    away = whole + (_ONE if _abs(scaled) - whole >= _HALF else _ZERO)
+    return -away if scaled < _ZERO else away
+
+
+@_compile(fastmath=_REORDER)
+def _round_by_draw(scaled, seed, index):
+    whole = _floor(scaled)
+    return whole + (_ONE if _draw(np.uint64(index), seed) < scaled - whole else _ZERO)
 
 
 @_compile()
@@ -303,32 +402,27 @@ def _draw(index, seed):
 
 
 @_compile()
-def add_tiny_relative(x, reciprocal, columns, block_rows, block_columns, step, inverse, low_code, high_code, sums):
-    """Add |e|/|x| of the subnormal elements, whose reciprocal float32 can not hold, to `sums` (nearest-even)."""
-    group_columns = -(-columns // block_columns)
-    for place in range(x.size):
-        if x[place] != 0 and reciprocal[place] == 0:
-            group, _run = _run_at(place, columns, block_rows, block_columns, group_columns)
-            kept = min(max(_rint(x[place] * inverse[group]), low_code[group]), high_code[group])
-            sums[SUM_RELATIVE] += abs(np.float64(kept * step[group]) - np.float64(x[place])) / abs(np.float64(x[place]))
+def squared_errors(groups, step, inverse, low_code, high_code, mode, out):
+    """Sum e^2 of each row of `groups` (groups, length) under its own grid into `out` (groups,), float64.
 
-
-@_compile()
-def squared_errors(groups, step, inverse, low_code, high_code, out):
-    """Sum e^2 of each row of `groups` (groups, length) under its own grid, nearest-even, into `out` (groups,)."""
+    A stochastic mode is judged by nearest-even: the draws belong to places in the tensor, which a search does not know.
+    """
     for group in range(groups.shape[0]):
-        total = 0.0
-        for start in range(0, groups.shape[1], TILE):
-            run = groups[group, start : start + TILE]
-            total += _squared_error_run(run, step[group], inverse[group], low_code[group], high_code[group])
-        out[group] = total
+        pair = group if low_code.size > 1 else 0
+        if mode in (NEAREST_EVEN, STOCHASTIC):
+            out[group] = _squared_error_run(groups[group], step[group], inverse[group], low_code[pair], high_code[pair])
+        else:
+            out[group] = 0.0
+            for value in groups[group]:
+                kept = min(max(_round_one(value * inverse[group], mode, 0, 0), low_code[pair]), high_code[pair])
+                out[group] += np.float64(kept * step[group] - value) ** 2
 
 
 @_compile(fastmath=_REORDER)
 def _squared_error_run(x, step, inverse, low_code, high_code):
-    total = _ZERO
+    total = 0.0
     for i in range(x.size):
-        error = _min(_max(_rint(x[i] * inverse), low_code), high_code) * step - x[i]
+        error = np.float64(_min(_max(_rint(x[i] * inverse), low_code), high_code) * step - x[i])
         total += error * error
     return total
 
@@ -337,10 +431,11 @@ def _squared_error_run(x, step, inverse, low_code, high_code):
 def divergence_clips(groups, bins, levels, out):
     """Clip edge of |x| for each row of `groups` (groups, length) by least KL divergence, into `out` (groups,) float32.
 
-    Candidates are the upper borders of the histogram's bins from `levels` on; a candidate's clipped histogram P keeps the
-    tail in its last bin, Q spreads each of `levels` merged cells evenly over the cell's non-empty bins.
+    Candidates are the upper borders of the histogram's bins from `levels` on. A candidate's P is the clipped histogram with
+    the tail in its last non-empty bin; its Q spreads each of `levels` merged cells, without the tail, over the cell's
+    non-empty bins. A tie keeps the wider range.
     """
-    counts, filled = np.zeros(bins + 1), np.zeros(bins + 1)
+    counts = np.zeros(bins + 1)
     for group in range(groups.shape[0]):
         top = _ZERO
         for value in groups[group]:
@@ -351,37 +446,40 @@ def divergence_clips(groups, bins, levels, out):
         counts[:] = 0
         for value in groups[group]:
             counts[1 + min(bins - 1, int(np.float64(abs(value)) / np.float64(top) * bins))] += 1
-        for i in range(1, bins + 1):
-            filled[i] = filled[i - 1] + (1 if counts[i] > 0 else 0)
-        out[group] = np.float32(top * np.float64(_best_edge(counts, filled, bins, levels)) / bins)
+        out[group] = np.float32(top * np.float64(_best_edge(counts, bins, levels)) / bins)
 
 
 @_compile()
-def _best_edge(counts, filled, bins, levels):
-    cumulative, own = np.zeros(bins + 1), np.zeros(bins + 1)
+def _best_edge(counts, bins, levels):
+    below, filled, own = np.zeros(bins + 1), np.zeros(bins + 1), np.zeros(bins + 1)
+    last_filled = np.zeros(bins + 1, np.int64)
     for i in range(1, bins + 1):
-        cumulative[i] = cumulative[i - 1] + counts[i]
-        own[i] = own[i - 1] + (counts[i] * np.log(counts[i]) if counts[i] > 0 else 0.0)
+        is_filled = counts[i] > 0
+        below[i] = below[i - 1] + counts[i]
+        filled[i] = filled[i - 1] + (1 if is_filled else 0)
+        own[i] = own[i - 1] + (counts[i] * np.log(counts[i]) if is_filled else 0.0)
+        last_filled[i] = i if is_filled else last_filled[i - 1]
     best, least = bins, np.inf
     for edge in range(bins, levels - 1, -1):
-        tail = cumulative[bins] - cumulative[edge]
-        last = counts[edge] + tail
-        divergence = own[edge - 1] + (last * np.log(last) if last > 0 else 0.0)
-        for cell in range(levels):
-            begin, end = cell * edge // levels, (cell + 1) * edge // levels
-            mass, bins_filled = cumulative[end] - cumulative[begin], filled[end] - filled[begin]
-            reference = mass
-            if end == edge and tail > 0:
-                # The tail makes the last bin non-empty in P, so Q must give it a share too.
-                reference += tail
-                bins_filled += 1 if counts[edge] == 0 else 0
-            if reference > 0:
-                if bins_filled == 0 or mass == 0:
-                    divergence = np.inf
-                    break
-                divergence -= reference * np.log(mass / bins_filled)
-        # P and Q are normalised by N and by N - tail; the shift is the constant log((N - tail) / N) per unit of P.
-        divergence = divergence / cumulative[bins] + np.log((cumulative[bins] - tail) / cumulative[bins]) if divergence < np.inf else np.inf
+        end_bin = last_filled[edge]
+        if end_bin == 0:
+            break
+        divergence = _divergence(counts, below, filled, own, bins, levels, edge, end_bin)
         if divergence < least - 1e-12:
             best, least = edge, divergence
     return best
+
+
+@_compile()
+def _divergence(counts, below, filled, own, bins, levels, edge, end_bin):
+    tail = below[bins] - below[edge]
+    last = counts[end_bin] + tail
+    total = own[end_bin - 1] + last * np.log(last)
+    for cell in range(levels):
+        begin, end = cell * edge // levels, (cell + 1) * edge // levels
+        mass = below[end] - below[begin]
+        if mass > 0:
+            reference = mass + (tail if begin < end_bin <= end else 0.0)
+            total -= reference * np.log(mass / (filled[end] - filled[begin]))
+    # P is normalised by N, Q by N - tail.
+    return total / below[bins] + np.log((below[bins] - tail) / below[bins])

@@ -20,7 +20,6 @@ from qanalysis.chunks import Chunk, cut_chunks
 from qanalysis.formats import Floats, Grid
 from qanalysis.grouping import Layout
 from qanalysis.metrics import ErrorStats
-from qanalysis.quantizer import ROUNDINGS
 from qanalysis.ranges import MinMax
 from qanalysis.results import Row, Status
 from qanalysis.scheme import Scheme
@@ -32,8 +31,6 @@ Job = tuple[Scheme, Layout]
 
 # A tensor that must be held whole and has more values than this is held alone.
 LARGE_VALUES = 1 << 24
-# Between these magnitudes float32 lanes hold squares without overflow or loss; other pieces are scaled by a power of two.
-SAFE_MAGNITUDES = (2.0**-40, 2.0**40)
 
 
 class Cancelled(Exception):  # noqa: N818  nothing went wrong
@@ -145,7 +142,9 @@ def _reader(source: TensorSource, info: TensorInfo, layout: Layout, *, whole: bo
 
 def _find_crossing_ranges(read: Read, chunks: Sequence[Chunk], jobs: Sequence[Job], crossing: Sequence[bool], workshop: Workshop) -> list[Range | None]:
     crossing_jobs = [job for crosses, job in zip(crossing, jobs, strict=True) if crosses]
-    extremes = {layout: (np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for scheme, layout in crossing_jobs if scheme.range == MinMax()}
+    extremes = {
+        layout: (np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for scheme, layout in crossing_jobs if scheme.range == MinMax()
+    }
     if extremes:
         parts = [(chunk, workshop.pool.submit(_find_extremes, read, chunk, list(extremes), workshop)) for chunk in chunks]
         for chunk, part in parts:
@@ -185,74 +184,73 @@ def _measure_chunk(read: Read, chunk: Chunk, jobs: Sequence[Job], ranges: Sequen
     workshop.check()
     raw = read(chunk.start, chunk.stop)
     values, bad, largest = _clean(raw)
-    piece = _prepare(values, bad, _choose_exponent(largest, ranges))
+    locals_of = {layout: chunk.localize(layout) for _scheme, layout in jobs}
     extremes: dict[Layout, Range] = {}
-    stats = []
+    grids = []
     for (scheme, layout), crossing_range in zip(jobs, ranges, strict=True):
-        workshop.check()
-        local = chunk.localize(layout)
+        local = locals_of[layout]
         if crossing_range is not None:
             found: Range = (chunk.take(crossing_range[0], layout).reshape(-1), chunk.take(crossing_range[1], layout).reshape(-1))
         elif scheme.range == MinMax():
-            found = extremes[local] = extremes.get(local) or _extremes_of(values, local)
+            if local not in extremes:
+                extremes[local] = _extremes_of(values, local)
+            found = extremes[local]
         else:
             found = scheme.find_range(raw.reshape(local.rows, local.columns), local, check=workshop.check)
-        grid = scheme.lay_grid(*found)
-        owns_groups = crossing_range is None or chunk.begins_groups(layout)
-        stats.append(_take_sums(piece, scheme, grid, local, chunk.start) + _count_storage(scheme, values.size, grid, owns_groups=owns_groups))
-    return stats
+        grids.append(scheme.lay_grid(*found))
+    errors = _take_sums(values, bad, jobs, [locals_of[layout] for _scheme, layout in jobs], grids, start=chunk.start, largest=largest)
+    owned = [found is None or chunk.begins_groups(layout) for found, (_scheme, layout) in zip(ranges, jobs, strict=True)]
+    return [
+        sums + _count_storage(scheme, values.size, grid, owns_groups=owns)
+        for sums, (scheme, _layout), grid, owns in zip(errors, jobs, grids, owned, strict=True)
+    ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A chunk ready for the kernels: finite values times 2^exponent, 1/|x|, and the sums that no scheme changes."""
-
-    values: Floats
-    reciprocal: Floats
-    exponent: int
-    tiny: int
-    signal: ErrorStats
-
-
-def _prepare(values: Floats, bad: int, exponent: int) -> _Piece:
-    scaled = np.ldexp(values, exponent) if exponent else values
-    reciprocal = np.empty_like(scaled)
-    sum_x, sum_x2, nonzero, tiny = kernels.moments(scaled, reciprocal)
-    signal = ErrorStats(count=values.size - bad, non_finite=bad, relative_count=nonzero, sum_x=sum_x, sum_x2=sum_x2)
-    return _Piece(scaled, reciprocal, exponent, tiny, signal)
-
-
-def _choose_exponent(largest: float, ranges: Sequence[Range | None]) -> int:
-    reach = max([largest, *(float(max(-found[0].min(), found[1].max())) for found in ranges if found is not None)])
-    low, high = SAFE_MAGNITUDES
-    return 0 if reach == 0 or low <= reach <= high else -int(np.frexp(reach)[1])
+def _take_sums(
+    values: Floats, bad: int, jobs: Sequence[Job], layouts: Sequence[Layout], grids: Sequence[Grid], *, start: int, largest: float
+) -> list[ErrorStats]:
+    geometry = np.empty((len(jobs), kernels.GEOMETRY), np.int64)
+    ends = [grid.end_codes for grid in grids]
+    first = pair = 0
+    for line, (scheme, _layout), local, grid, (low, _high) in zip(geometry, jobs, layouts, grids, ends, strict=True):
+        blocks = (values.size, 1, values.size) if local.groups == 1 else (local.columns, local.block_rows, local.block_columns)
+        line[:] = *blocks, first, pair, int(low.size > 1), scheme.rounding.mode, scheme.rounding.seed, _has_tame_steps(grid, largest)
+        first += grid.step.size
+        pair += low.size
+    step, inverse = np.concatenate([grid.step for grid in grids]), np.concatenate([grid.inverse for grid in grids])
+    low_codes, high_codes = np.concatenate([low for low, _ in ends]), np.concatenate([high for _, high in ends])
+    moments, sums = np.zeros(kernels.SIGNALS), np.zeros((len(jobs), kernels.SUMS))
+    kernels.accumulate(values, start, geometry, step, inverse, low_codes, high_codes, moments, sums)
+    return [_name_sums(values.size, bad, moments.tolist(), line) for line in sums.tolist()]
 
 
-def _take_sums(piece: _Piece, scheme: Scheme, grid: Grid, local: Layout, start: int) -> ErrorStats:
-    step, inverse = np.ldexp(grid.step, piece.exponent), np.ldexp(grid.inverse, -piece.exponent)
-    shared = slice(0, 1) if scheme.symmetry.signed else slice(None)
-    columns, block_rows, block_columns = (piece.values.size, 1, piece.values.size) if local.groups == 1 else (local.columns, local.block_rows, local.block_columns)
-    place = (piece.values, piece.reciprocal, columns, block_rows, block_columns, step, inverse)
-    sums = np.zeros(kernels.SUMS)
-    mode = list(ROUNDINGS).index(scheme.rounding.name)
-    kernels.accumulate(*place, grid.low_code[shared], grid.high_code[shared], mode, scheme.rounding.seed, start, sums)
-    if piece.tiny:
-        kernels.add_tiny_relative(*place, grid.low_code, grid.high_code, sums)
-    values = sums.tolist()
-    taken = replace(
-        piece.signal,
-        sum_e=values[kernels.SUM_E],
-        sum_e2=values[kernels.SUM_E2],
-        sum_xe=values[kernels.SUM_XE],
-        sum_abs_e=values[kernels.SUM_ABS_E],
-        sum_relative=values[kernels.SUM_RELATIVE],
-        sum_e2_in_steps=values[kernels.SUM_E2_IN_STEPS],
-        clipped_e2=values[kernels.CLIPPED_E2],
-        clipped=int(values[kernels.CLIPPED]),
-        zeroed=int(values[kernels.ZERO_CODES]) - (piece.values.size - piece.signal.relative_count),
-        max_abs_e=values[kernels.MAX_ABS_E],
+def _has_tame_steps(grid: Grid, largest: float) -> bool:
+    """Whether errors, and errors over steps, can be squared in float32: a stored scale may be far from the data's."""
+    smallest, top = float(grid.step.min()), float(grid.step.max())
+    limit = float(kernels.LARGEST_TAME)
+    return top <= limit and largest / smallest <= limit
+
+
+def _name_sums(size: int, bad: int, moments: Sequence[float], sums: Sequence[float]) -> ErrorStats:
+    nonzero = int(moments[kernels.NONZERO])
+    return ErrorStats(
+        count=size - bad,
+        non_finite=bad,
+        relative_count=nonzero,
+        sum_x=moments[kernels.SUM_X],
+        sum_x2=moments[kernels.SUM_X2],
+        sum_e=sums[kernels.SUM_E],
+        sum_e2=sums[kernels.SUM_E2],
+        sum_xe=sums[kernels.SUM_XE],
+        sum_abs_e=sums[kernels.SUM_ABS_E],
+        sum_relative=sums[kernels.SUM_RELATIVE],
+        sum_e2_in_steps=sums[kernels.SUM_E2_IN_STEPS],
+        clipped_e2=sums[kernels.CLIPPED_E2],
+        clipped=int(sums[kernels.CLIPPED]),
+        # The kernel counts every y = 0, and on these grids x = 0 always gives y = 0.
+        zeroed=int(sums[kernels.ZERO_CODES]) - (size - nonzero),
+        max_abs_e=sums[kernels.MAX_ABS_E],
     )
-    return taken.scaled(2.0**-piece.exponent) if piece.exponent else taken
 
 
 def _count_storage(scheme: Scheme, values: int, grid: Grid, *, owns_groups: bool) -> ErrorStats:

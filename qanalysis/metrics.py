@@ -7,7 +7,7 @@ A figure that the sums do not define (no signal, no error, nothing measured) is 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
@@ -46,14 +46,29 @@ class ErrorStats:
     storage_bits: int = 0
 
     def __add__(self, other: Self) -> Self:
-        merged = {name: _MERGE.get(name, _plus)(getattr(self, name), getattr(other, name)) for name in _FIELDS}
-        return type(self)(**merged)
-
-    def scaled(self, factor: float) -> Self:
-        """The sums of factor * x and factor * y: what remains of a measurement taken on a scaled copy. Steps stay as they are."""
-        powers = {name: getattr(self, name) * factor for name in ("sum_x", "sum_e", "sum_abs_e", "max_abs_e")}
-        squares = {name: getattr(self, name) * factor**2 for name in ("sum_x2", "sum_e2", "sum_xe", "clipped_e2")}
-        return replace(self, **powers, **squares)
+        # Spelled out because a sweep adds millions of these; a test holds the list complete.
+        return type(self)(
+            self.count + other.count,
+            self.non_finite + other.non_finite,
+            self.relative_count + other.relative_count,
+            self.sum_x + other.sum_x,
+            self.sum_x2 + other.sum_x2,
+            self.sum_e + other.sum_e,
+            self.sum_e2 + other.sum_e2,
+            self.sum_xe + other.sum_xe,
+            self.sum_abs_e + other.sum_abs_e,
+            self.sum_relative + other.sum_relative,
+            self.sum_e2_in_steps + other.sum_e2_in_steps,
+            self.clipped_e2 + other.clipped_e2,
+            self.clipped + other.clipped,
+            self.zeroed + other.zeroed,
+            max(self.max_abs_e, other.max_abs_e),
+            self.groups + other.groups,
+            self.step_sum + other.step_sum,
+            min(self.step_low, other.step_low),
+            max(self.step_high, other.step_high),
+            self.storage_bits + other.storage_bits,
+        )
 
     @property
     def numel(self) -> int:
@@ -143,9 +158,9 @@ class ErrorStats:
 
     @property
     def cosine(self) -> float | None:
-        """x.y / (norm x norm y), from sum y^2 = sum x^2 + 2 sum xe + sum e^2."""
+        """x.y / (norm x norm y), from sum y^2 = sum x^2 + 2 sum xe + sum e^2; None where x or y is all zeros."""
         norm_y2 = self.sum_x2 + 2 * self.sum_xe + self.sum_e2
-        if self.sum_x2 <= 0 or norm_y2 <= 0:
+        if self.zeroed == self.relative_count or norm_y2 <= 0:
             return None
         return min(1.0, max(-1.0, (self.sum_x2 + self.sum_xe) / (math.sqrt(self.sum_x2) * math.sqrt(norm_y2))))
 
@@ -187,14 +202,6 @@ class ErrorStats:
 
     def _centred(self, sum_a: float, sum_b: float, sum_ab: float) -> float:
         return sum_ab - sum_a * sum_b / self.count if self.count else 0.0
-
-
-def _plus(a: float, b: float) -> float:
-    return a + b
-
-
-_MERGE = {"max_abs_e": max, "step_high": max, "step_low": min}
-_FIELDS = tuple(field.name for field in fields(ErrorStats))
 
 
 def _ratio(part: float, whole: float) -> float | None:
@@ -266,7 +273,9 @@ class Histogram:
 
     def __add__(self, other: Self) -> Self:
         if (self.low, self.high, self.counts.size) != (other.low, other.high, other.counts.size):
-            raise ValueError(f"histograms over different bins do not add: {self.low, self.high, self.counts.size} and {other.low, other.high, other.counts.size}")
+            raise ValueError(
+                f"histograms over different bins do not add: {self.low, self.high, self.counts.size} and {other.low, other.high, other.counts.size}"
+            )
         return type(self)(self.low, self.high, self.counts + other.counts, self.below + other.below, self.above + other.above)
 
     @property

@@ -31,6 +31,11 @@ class Rounding:
     def __str__(self) -> str:
         return f"stochastic:{self.seed}" if self.name == "stochastic" else self.name
 
+    @property
+    def mode(self) -> int:
+        """The mode's number in the order of ROUNDINGS, by which the compiled loops know it."""
+        return list(ROUNDINGS).index(self.name)
+
     def __call__(self, scaled: Values) -> Values:
         """Round elementwise; the draw of element i depends on the seed and on i (C order) alone.
 

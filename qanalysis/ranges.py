@@ -60,7 +60,7 @@ class Percentile:
             raise ValueError(f"range percentile:{self.percent:g}: the percentile lies above 50 and at most at 100")
 
     def __str__(self) -> str:
-        return f"percentile:{self.percent:.12g}"
+        return f"percentile:{_positional(self.percent)}"
 
     def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Bounds:  # noqa: ARG002
         quantile = np.nanpercentile if np.isnan(values).any() else np.percentile
@@ -82,7 +82,7 @@ class MeanStd:
             raise ValueError(f"range meanstd:{self.factor:g}: the factor K is 0 or more, and finite")
 
     def __str__(self) -> str:
-        return f"meanstd:{self.factor:.12g}"
+        return f"meanstd:{_positional(self.factor)}"
 
     def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Bounds:  # noqa: ARG002
         low, high = _extremes(values)
@@ -170,6 +170,11 @@ def shorten_range(rule: RangeRule) -> str:
     text = str(rule)
     name = text.partition(":")[0]
     return name if name != "percentile" and RANGE_RULES[name][0]() == rule else text
+
+
+def _positional(number: float) -> str:
+    # The shortest digits that read back as the same number, without an exponent.
+    return np.format_float_positional(number, trim="-")
 
 
 def _extremes(values: Floats) -> Bounds:

@@ -71,11 +71,14 @@ TEXT_COLUMNS = ("tensor", "kind", "shape", "dtype", "scheme", "format", "groupin
 
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
-    """Which input the rows came from: its label (never an absolute path), its size in bytes, its content's digest."""
+    """Which input the rows came from: its label (never an absolute path), its size in bytes, its content's digest.
+
+    A cancelled sweep has no digest: reading the whole input for it would keep the user waiting.
+    """
 
     path: str
     size: int
-    digest: str
+    digest: str | None
 
 
 @dataclass(frozen=True)

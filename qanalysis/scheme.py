@@ -96,12 +96,13 @@ class Scheme:
 
     def _squared_error_of(self, groups: Floats, check: Callable[[], None]) -> Callable[[Floats, Floats], NDArray[np.float64]]:
         values = np.ascontiguousarray(np.nan_to_num(groups, nan=0.0))
+        mode = self.rounding.mode
 
         def squared_error(low: Floats, high: Floats) -> NDArray[np.float64]:
             check()
             grid = self.lay_grid(low, high)
             errors = np.empty(len(values))
-            kernels.squared_errors(values, grid.step, grid.inverse, grid.low_code, grid.high_code, errors)
+            kernels.squared_errors(values, grid.step, grid.inverse, *grid.end_codes, mode, errors)
             return errors
 
         return squared_error
@@ -120,7 +121,14 @@ def _mask_non_finite(groups: Floats) -> Floats:
     return np.where(finite, groups, np.where(finite.any(axis=1, keepdims=True), np.float32(np.nan), np.float32(0)))
 
 
-_KEYED_WORDS: dict[str, Callable[[str], Any]] = {"range": parse_range, "scale": lambda text: parse_scale(text), "round": parse_rounding}
+def parse_scale(text: str) -> ScaleType:
+    """A scale type from its word; ValueError lists them."""
+    if text not in SCALE_TYPES:
+        raise ValueError(f"scale {text!r} is unknown; types are {', '.join(SCALE_TYPES)}")
+    return SCALE_TYPES[text]
+
+
+_KEYED_WORDS: dict[str, Callable[[str], Any]] = {"range": parse_range, "scale": parse_scale, "round": parse_rounding}
 
 
 def _read_word(word: str, text: str) -> tuple[str, Any]:
@@ -137,13 +145,6 @@ def _read_word(word: str, text: str) -> tuple[str, Any]:
         f"scheme {text!r}: the word {word!r} is unknown; a scheme is a format (int2 to int16), then any of "
         f"{', '.join(SYMMETRIES)}; tensor, channel, group=N, block=RxC; range=RULE; scale=TYPE; round=MODE"
     )
-
-
-def parse_scale(text: str) -> ScaleType:
-    """A scale type from its word; ValueError lists them."""
-    if text not in SCALE_TYPES:
-        raise ValueError(f"scale {text!r} is unknown; types are {', '.join(SCALE_TYPES)}")
-    return SCALE_TYPES[text]
 
 
 def parse_symmetry(text: str) -> Symmetry:

@@ -61,6 +61,8 @@ def sweep(
     >>> [(row.scheme, round(row.sqnr_db, 2)) for row in rows]
     [('int4', 22.72), ('int8 channel', 53.67)]
     """
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers {workers}: a sweep needs at least one thread; leave it out for one per core")
     opened = source if isinstance(source, TensorSource) else ArraySource(source)
     plan = [scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme) for scheme in schemes]
     if not plan:
@@ -68,27 +70,33 @@ def sweep(
     tensors = select_tensors(opened.tensors, include=include, exclude=exclude, weights_only=weights_only)
     stop = cancel or threading.Event()
     finished: list[Measured] = []
+    hasher = ThreadPoolExecutor(1, "digest")
+    digest = hasher.submit(lambda: opened.digest)
     clock = _Clock(tensors, len(plan))
     for measurement in _measure_all(opened, tensors, plan, workers=workers or len(os.sched_getaffinity(0)), cancel=stop):
         finished.append(measurement)
         if on_progress:
             on_progress(clock.tick(measurement))
+    complete = len(finished) == len(tensors)
+    hasher.shutdown(wait=complete)
     return Rows(
         rows=tuple(row for measurement in finished for row in measurement.rows),
         totals=_pool_totals(finished, plan),
-        source=SourceIdentity(opened.name, opened.size_bytes, opened.digest),
+        source=SourceIdentity(opened.name, opened.size_bytes, digest.result() if complete else None),
         settings={
             "schemes": [str(scheme) for scheme in plan],
             "include": include,
             "exclude": exclude,
             "weights_only": weights_only,
         },
-        complete=len(finished) == len(tensors),
+        complete=complete,
     )
 
 
 def select_tensors(tensors: Sequence[TensorInfo], *, include: str | None = None, exclude: str | None = None, weights_only: bool = False) -> list[TensorInfo]:
     """The tensors that pass the filters, in order; ValueError for an invalid expression or when none is left."""
+    if not tensors:
+        raise ValueError("the source holds no tensors; there is nothing to sweep")
     wanted, unwanted = _read_filter("include", include), _read_filter("exclude", exclude)
     chosen = [info for info in tensors if wanted is None or wanted.search(info.name)]
     if not chosen:
@@ -115,9 +123,7 @@ def _name_some(tensors: Sequence[TensorInfo]) -> str:
     return f"; their names begin with {', '.join(repr(info.name) for info in tensors[:3])}" if tensors else ""
 
 
-def _measure_all(
-    source: TensorSource, tensors: Sequence[TensorInfo], plan: Sequence[Scheme], *, workers: int, cancel: threading.Event
-) -> Iterator[Measured]:
+def _measure_all(source: TensorSource, tensors: Sequence[TensorInfo], plan: Sequence[Scheme], *, workers: int, cancel: threading.Event) -> Iterator[Measured]:
     # Conductors wait for the pieces of one tensor each, so the workers always find pieces of the next one to go on with.
     pool, conductors = ThreadPoolExecutor(workers, "piece"), ThreadPoolExecutor(workers + 1, "tensor")
     workshop = Workshop(pool, cancel, threading.Lock())

@@ -1,0 +1,81 @@
+"""How much faster is a sweep than the same sums taken with torch, one pass per operation? Both in one run, as a ratio."""
+
+import resource
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+
+from qanalysis import default_schemes, open_checkpoint, sweep
+from qanalysis.scheme import Scheme
+
+WIDTH, BLOCKS, VOCABULARY = 512, 5, 8192
+REQUIRED_RATIO = 30
+
+
+@pytest.fixture(scope="module")
+def transformer(tmp_path_factory: pytest.TempPathFactory):
+    """About 20 million float32 parameters in the shapes of a decoder."""
+    rng = np.random.default_rng(0)
+    tensors = {"embed.weight": (VOCABULARY, WIDTH)}
+    for block in range(BLOCKS):
+        tensors |= {f"blocks.{block}.attn.{name}.weight": (WIDTH, WIDTH) for name in ("q", "k", "v", "out")}
+        tensors |= {f"blocks.{block}.mlp.up.weight": (4 * WIDTH, WIDTH), f"blocks.{block}.mlp.down.weight": (WIDTH, 4 * WIDTH)}
+        tensors |= {f"blocks.{block}.norm.weight": (WIDTH,), f"blocks.{block}.mlp.up.bias": (4 * WIDTH,)}
+    path = tmp_path_factory.mktemp("bench") / "transformer.safetensors"
+    save_file({name: rng.normal(scale=0.02, size=shape).astype(np.float32) for name, shape in tensors.items()}, path)
+    return path
+
+
+def measure_with_torch(x: torch.Tensor, scheme: Scheme) -> list[torch.Tensor]:
+    """The sums behind the columns of one row, each operation a pass over the tensor, as analysis scripts do it."""
+    layout = scheme.grouping.lay_out(tuple(x.shape))
+    groups = x.reshape(-1, min(layout.block_columns * layout.block_rows, x.numel()))
+    q = scheme.format.max_code
+    step = (groups.abs().amax(dim=1, keepdim=True) / q).clamp_min(1e-30)
+    scaled = groups / step
+    codes = scaled.round()
+    kept = codes.clamp(-q, q)
+    y = kept * step
+    e = y - groups
+    magnitude = e.abs()
+    nonzero = groups != 0
+    return [
+        e.square().sum(),
+        e.sum(),
+        magnitude.sum(),
+        magnitude.max(),
+        torch.where(nonzero, magnitude / groups.abs(), 0.0).sum(),
+        (e / step).square().sum(),
+        (groups * e).sum(),
+        (codes != kept).sum(),
+        ((kept == 0) & nonzero).sum(),
+        groups.square().sum(),
+    ]
+
+
+def test_a_sweep_of_28_schemes_is_thirty_times_faster_than_torch_eager(transformer, record_property, capsys) -> None:
+    schemes = default_schemes()
+    with open_checkpoint(transformer) as source:
+        values = sum(info.numel for info in source.tensors) * len(schemes)
+        sweep(source, schemes[::7])
+        ours = min(_seconds(lambda: sweep(source, schemes)) for _ in range(3))
+        sample = [torch.from_numpy(source.read(info)) for info in source.tensors if "blocks.0" in info.name and len(info.shape) == 2]
+    taken = sum(x.numel() for x in sample) * len(schemes)
+    theirs = min(_seconds(lambda: [measure_with_torch(x, scheme) for x in sample for scheme in schemes]) for _ in range(2))
+    ratio = (theirs / taken) / (ours / values)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    with capsys.disabled():
+        print(
+            f"\nsweep {ours / values * 1e9:.2f} ns per value and scheme ({ours:.2f} s), torch eager {theirs / taken * 1e9:.1f} ns, "
+            f"ratio {ratio:.1f}; peak resident memory {peak:.0f} MiB with torch loaded"
+        )
+    assert ratio >= REQUIRED_RATIO
+
+
+def _seconds(work) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
