@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -46,7 +47,7 @@ class Chunk:
         """Whether the groups that cross the piece start in it, so that it is the one to count their steps and storage."""
         return self.first_row % layout.block_rows == 0 and self.first_column % layout.block_columns == 0
 
-    def take(self, values: NDArray, layout: Layout) -> NDArray:
+    def take(self, values: NDArray[Any], layout: Layout) -> NDArray[Any]:
         """The piece's window on one value per group (groups,) of the whole tensor: a view shaped as groups down and along."""
         local = self.localize(layout)
         row, column = self.first_row // layout.block_rows, self.first_column // layout.block_columns

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -34,13 +35,13 @@ class IntegerFormat:
 
     @property
     def max_code(self) -> int:
-        """q = 2^(bits-1) - 1, the largest signed code."""
-        return 2 ** (self.bits - 1) - 1
+        """The largest signed code, q = 2^(bits-1) - 1."""
+        return (1 << (self.bits - 1)) - 1
 
     @property
     def min_code(self) -> int:
         """-2^(bits-1), the smallest signed code."""
-        return -(2 ** (self.bits - 1))
+        return -(1 << (self.bits - 1))
 
 
 FORMATS: dict[str, IntegerFormat] = {str(IntegerFormat(bits)): IntegerFormat(bits) for bits in range(2, 17)}
@@ -72,7 +73,7 @@ class ScaleType:
 
 
 def _to_type(dtype: type) -> Callable[[Floats, Floats, int], Floats]:
-    largest = float(ml_dtypes.finfo(dtype).max)
+    largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
 
     def fit(step: Floats, _reach: Floats, _top_exponent: int) -> Floats:
         return np.minimum(step, np.float32(largest)).astype(dtype).astype(np.float32)
@@ -150,7 +151,7 @@ class Symmetry:
     """
 
     name: str
-    step: Callable[[Floats, Floats, IntegerFormat], Floats]
+    step: Callable[[Floats, Floats, IntegerFormat], NDArray[Any]]
     low_code: Callable[[IntegerFormat], int]
     high_code: Callable[[IntegerFormat], int]
     signed: bool = True
@@ -164,9 +165,9 @@ class Symmetry:
         low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
         ideal = self.step(low, high, fmt)
         idle = ~_is_invertible(ideal)
-        step = np.where(idle, np.float32(1), ideal)
+        step: Floats = np.where(idle, np.float32(1), ideal)
         if scale.name != "float32":
-            reach = np.maximum(-low, high) if self.signed else high / 2 - low / 2
+            reach: Floats = np.maximum(-low, high) if self.signed else high / np.float32(2) - low / np.float32(2)
             fitted = scale.fit(step, reach, fmt.bits - 1)
             step = np.where(idle | ~_is_invertible(fitted), np.float32(1), fitted)
         code_min, code_max = self.low_code(fmt), self.high_code(fmt)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,20 +110,20 @@ class Layout:
                 counts[height * width] = counts.get(height * width, 0) + above * along
         return counts
 
-    def to_matrix(self, x: NDArray) -> NDArray:
+    def to_matrix(self, x: NDArray[Any]) -> NDArray[Any]:
         """The (rows, columns) view of a tensor of this shape; a copy only where the channel axis is not the first."""
         if x.ndim == 1:
             return x.reshape(1, -1)
         return np.moveaxis(x, self.axis, 0).reshape(self.rows, self.columns)
 
-    def from_matrix(self, matrix: NDArray) -> NDArray:
+    def from_matrix(self, matrix: NDArray[Any]) -> NDArray[Any]:
         """The inverse of `to_matrix`."""
         if len(self.shape) == 1:
             return matrix.reshape(self.shape)
         moved = (self.shape[self.axis], *self.shape[: self.axis], *self.shape[self.axis + 1 :])
         return np.moveaxis(matrix.reshape(moved), 0, self.axis)
 
-    def spread(self, values: NDArray) -> NDArray:
+    def spread(self, values: NDArray[Any]) -> NDArray[Any]:
         """One value per group (groups,) to one per element, shaped like the matrix."""
         if self.groups == 1:
             return np.broadcast_to(values.reshape(1, 1), (self.rows, self.columns))
@@ -130,7 +131,7 @@ class Layout:
         across = np.repeat(grid, self.block_columns, axis=1)[:, : self.columns] if self.group_columns > 1 else grid
         return np.repeat(across, self.block_rows, axis=0)[: self.rows] if self.block_rows > 1 else across
 
-    def split(self, matrix: NDArray) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
+    def split(self, matrix: NDArray[Any]) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
         """Parts (indices, values) with values of shape (groups in the part, elements of a group) and the groups' numbers.
 
         Groups of one size form one part, so a ragged tail is a part of its own: at most four parts.

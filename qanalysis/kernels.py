@@ -9,7 +9,7 @@ Every loop is compiled on first use, cached on disk, and releases the interprete
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -37,7 +37,7 @@ _REORDER = {"nnan", "ninf", "nsz", "reassoc"}
 
 
 def _compile(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return numba.njit(nogil=True, cache=True, error_model="numpy", **options)
+    return cast("Callable[[Callable[..., Any]], Callable[..., Any]]", numba.njit(nogil=True, cache=True, error_model="numpy", **options))
 
 
 def _float_intrinsic(name: str, operands: int) -> Callable[..., Any]:

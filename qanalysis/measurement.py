@@ -21,7 +21,7 @@ from qanalysis.formats import Floats, Grid
 from qanalysis.grouping import Layout
 from qanalysis.metrics import ErrorStats
 from qanalysis.ranges import MinMax
-from qanalysis.results import Row, Status
+from qanalysis.results import COLUMNS, Row, Status
 from qanalysis.scheme import Scheme
 from qanalysis.theory import absmax_groups_sqnr_db
 
@@ -267,10 +267,7 @@ def _count_storage(scheme: Scheme, values: int, grid: Grid, *, owns_groups: bool
     )
 
 
-_MEASURED = (
-    "bits_per_weight size_bytes step_min step_mean step_max half_step_bound max_abs_error mean_abs_error bias mse rmse_in_steps sqnr_db sqnr_ac_db enob relative_l2 "
-    "mean_relative_error relative_count cosine error_signal_correlation clipped_fraction zeroed_fraction rounding_share clipping_share shannon_gap_db non_finite"
-).split()
+_MEASURED = tuple(column for column in COLUMNS if hasattr(ErrorStats, column))
 
 
 def describe_row(info: TensorInfo, scheme: Scheme, stats: ErrorStats | None, *, layout: Layout | None = None, reason: str = "") -> Row:

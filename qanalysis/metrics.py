@@ -148,7 +148,7 @@ class ErrorStats:
 
     @property
     def relative_l2(self) -> float | None:
-        """norm e / norm x."""
+        """Norm of e over norm of x."""
         return None if self.sum_x2 == 0 else math.sqrt(self.sum_e2 / self.sum_x2)
 
     @property
@@ -158,7 +158,7 @@ class ErrorStats:
 
     @property
     def cosine(self) -> float | None:
-        """x.y / (norm x norm y), from sum y^2 = sum x^2 + 2 sum xe + sum e^2; None where x or y is all zeros."""
+        """Angle of x and y, x.y / (norm x norm y), from sum y^2 = sum x^2 + 2 sum xe + sum e^2; None where x or y is all zeros."""
         norm_y2 = self.sum_x2 + 2 * self.sum_xe + self.sum_e2
         if self.zeroed == self.relative_count or norm_y2 <= 0:
             return None

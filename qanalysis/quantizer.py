@@ -42,7 +42,8 @@ class Rounding:
         >>> Rounding("half-up")(np.array([2.5, -2.5, 0.3]))
         array([ 3., -2.,  0.])
         """
-        return ROUNDINGS[self.name](scaled, self.seed)
+        rounded: Values = ROUNDINGS[self.name](scaled, self.seed)
+        return rounded
 
 
 def parse_rounding(text: str) -> Rounding:
@@ -59,7 +60,8 @@ def parse_rounding(text: str) -> Rounding:
 
 def _away(scaled: Values, _seed: int) -> Values:
     whole = np.trunc(scaled)
-    return whole + np.copysign((np.abs(scaled - whole) >= 0.5).astype(scaled.dtype), scaled)
+    away: Values = np.copysign((np.abs(scaled - whole) >= 0.5).astype(scaled.dtype), scaled)
+    return whole + away
 
 
 def _half_up(scaled: Values, _seed: int) -> Values:
@@ -96,9 +98,9 @@ ROUNDINGS: dict[str, Callable[[Values, int], Values]] = {
 class GroupLayout(Protocol):
     """What a quantizer needs of a grouping: tensor to matrix view, back, and one value per group to one per element."""
 
-    def to_matrix(self, x: NDArray) -> NDArray: ...
-    def from_matrix(self, matrix: NDArray) -> NDArray: ...
-    def spread(self, values: NDArray) -> NDArray: ...
+    def to_matrix(self, x: NDArray[Any]) -> NDArray[Any]: ...
+    def from_matrix(self, matrix: NDArray[Any]) -> NDArray[Any]: ...
+    def spread(self, values: NDArray[Any]) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +152,7 @@ class UniformQuantizer:
         """Value of the highest code."""
         return self.offset + (self.code_max - self.zero_point) * self.step
 
-    def encode(self, x: ArrayLike) -> NDArray:
+    def encode(self, x: ArrayLike) -> NDArray[Any]:
         """Codes of `x`, same shape, as whole floats (NaN stays NaN).
 
         >>> UniformQuantizer.from_range(8, 0, 12).encode([4.5, 4.51, 99.0])
@@ -163,13 +165,13 @@ class UniformQuantizer:
             codes = np.clip(self.rounding(scaled) + zero_point, self.code_min, self.code_max)
         return self._unview(codes.astype(matrix.dtype, copy=False))
 
-    def decode(self, codes: ArrayLike) -> NDArray:
+    def decode(self, codes: ArrayLike) -> NDArray[Any]:
         """Values of codes, same shape."""
         matrix, step, zero_point = self._view(codes)
         values = (matrix - zero_point) * step
         return self._unview(values + self.offset if self.offset else values)
 
-    def round_trip(self, x: ArrayLike) -> NDArray:
+    def round_trip(self, x: ArrayLike) -> NDArray[Any]:
         """decode(encode(x)): what the quantizer makes of `x`.
 
         >>> UniformQuantizer.from_range(8, 0, 12).round_trip([4.51])
@@ -177,11 +179,11 @@ class UniformQuantizer:
         """
         return self.decode(self.encode(x))
 
-    def _view(self, x: ArrayLike) -> tuple[NDArray, Any, Any]:
+    def _view(self, x: ArrayLike) -> tuple[NDArray[Any], Any, Any]:
         if self.layout is None:
             return np.asarray(x, np.float64), self.step, self.zero_point
         matrix = self.layout.to_matrix(np.asarray(x, self.step.dtype))
         return matrix, self.layout.spread(self.step), self.layout.spread(self.zero_point)
 
-    def _unview(self, matrix: NDArray) -> NDArray:
+    def _unview(self, matrix: NDArray[Any]) -> NDArray[Any]:
         return matrix if self.layout is None else self.layout.from_matrix(matrix)

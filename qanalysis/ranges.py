@@ -137,7 +137,7 @@ class KullbackLeibler:
         return (-edge, edge) if symmetric else (np.maximum(low, -edge), np.minimum(high, edge))
 
 
-RANGE_RULES: dict[str, tuple[type, Callable[[str], float] | None]] = {
+RANGE_RULES: dict[str, tuple[Callable[..., RangeRule], Callable[[str], float] | None]] = {
     "minmax": (MinMax, None),
     "percentile": (Percentile, float),
     "meanstd": (MeanStd, float),

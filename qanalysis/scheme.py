@@ -20,6 +20,8 @@ from qanalysis.grouping import Grouping, Layout, parse_grouping
 from qanalysis.quantizer import Rounding, UniformQuantizer, parse_rounding
 from qanalysis.ranges import GridSearch, MinMax, RangeRule, parse_range, shorten_range
 
+WHOLE_TENSOR, MINMAX, NEAREST_EVEN = Grouping(), MinMax(), Rounding()
+
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
@@ -32,10 +34,10 @@ class Scheme:
 
     format: IntegerFormat
     symmetry: Symmetry = SYMMETRIES["sym"]
-    grouping: Grouping = Grouping()
-    range: RangeRule = MinMax()
+    grouping: Grouping = WHOLE_TENSOR
+    range: RangeRule = MINMAX
     scale: ScaleType = SCALE_TYPES["float32"]
-    rounding: Rounding = Rounding()
+    rounding: Rounding = NEAREST_EVEN
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -53,10 +55,10 @@ class Scheme:
     def __str__(self) -> str:
         words = [str(self.format)]
         words += [self.symmetry.name] if self.symmetry.name != "sym" else []
-        words += [str(self.grouping)] if self.grouping != Grouping() else []
-        words += [f"range={shorten_range(self.range)}"] if self.range != MinMax() else []
+        words += [str(self.grouping)] if self.grouping != WHOLE_TENSOR else []
+        words += [f"range={shorten_range(self.range)}"] if self.range != MINMAX else []
         words += [f"scale={self.scale.name}"] if self.scale.name != "float32" else []
-        words += [f"round={self.rounding}"] if self.rounding != Rounding() else []
+        words += [f"round={self.rounding}"] if self.rounding != NEAREST_EVEN else []
         return " ".join(words)
 
     @property
@@ -178,9 +180,9 @@ def parse_bits(text: str) -> list[int]:
 def cross_schemes(
     formats: Iterable[IntegerFormat],
     *,
-    groupings: Sequence[Grouping] = (Grouping(),),
+    groupings: Sequence[Grouping] = (WHOLE_TENSOR,),
     symmetries: Sequence[Symmetry] = (SYMMETRIES["sym"],),
-    ranges: Sequence[RangeRule] = (MinMax(),),
+    ranges: Sequence[RangeRule] = (MINMAX,),
 ) -> list[Scheme]:
     """Every combination: grouping outermost, then symmetry, then range, formats innermost."""
     widths = list(formats)

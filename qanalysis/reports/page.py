@@ -168,7 +168,7 @@ def _list_provenance(rows: Rows, created: datetime) -> list[tuple[str, str]]:
     facts = [
         ("Input", rows.source.path),
         ("Input size", f"{rows.source.size:,} B"),
-        ("Input digest", rows.source.digest),
+        ("Input digest", rows.source.digest or "not taken: the sweep was cancelled"),
         ("Rows", f"{len(rows):,}" + ("" if rows.complete else ", partial: the sweep was cancelled")),
         ("Swept", str(rows.settings.get("created", created.isoformat(timespec="seconds")))),
         ("Report made", created.isoformat(timespec="seconds")),
