@@ -6,6 +6,7 @@ a group a run of columns of it. Everything is exact: all finite elements are cou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -128,19 +129,20 @@ def _power_ratio_db(signal: Floats, noise: Floats) -> Floats:
         return np.asarray(np.where(signal > 0, 10 * (np.log10(signal) - np.log10(noise)), np.nan))
 
 
-def profile_layer(x: ArrayLike, scheme: Scheme, *, axis: int = 0, bins: int = 255, name: str = "") -> LayerProfile:
+def profile_layer(x: ArrayLike, scheme: Scheme, *, axis: int = 0, bins: int | None = None, name: str = "") -> LayerProfile:
     """Profile of a float tensor of one or more dimensions; `axis` is its channel axis, `bins` those of the weight histograms.
 
-    An odd number of bins centres one on zero. NaN and infinite elements are left out and counted. TypeError for a tensor that
-    holds no floats; ValueError for bins outside 1..256, a single number, or no finite element.
+    An odd number of bins centres one on zero; left out, it follows from the number of values, 31 to 255. NaN and infinite
+    elements are left out and counted. TypeError for a tensor that holds no floats; ValueError for bins outside 1..256, a single number, or no finite element.
 
     >>> profile = profile_layer([[0.9, -7.0], [0.2, 3.4]], Scheme.parse("int4"))
     >>> profile.step_max, profile.in_range.total, profile.zeroed.total, profile.worst_channel
     (1.0, 3, 1, 1)
     """
+    values = np.asarray(x)
+    bins = _choose_bins(values.size) if bins is None else bins
     if not 1 <= bins <= MAX_BINS:
         raise ValueError(f"bins={bins}: a histogram to draw has 1 to {MAX_BINS} bins")
-    values = np.asarray(x)
     if values.dtype.kind != "f":
         raise TypeError(f"tensor {name!r} has dtype {values.dtype}: a profile needs float values")
     with np.errstate(over="ignore"):  # float64 beyond float32 counts as not finite
@@ -151,6 +153,11 @@ def profile_layer(x: ArrayLike, scheme: Scheme, *, axis: int = 0, bins: int = 25
     matrix = layout.to_matrix(values)
     grid = scheme.lay_grid(*scheme.find_range(matrix, layout))
     return _profile_matrix(_Fitted(matrix, layout, grid, scheme), bins, name)
+
+
+def _choose_bins(values: int) -> int:
+    # A few values in a typical bin, so that a small layer shows its shape and not its noise.
+    return min(255, max(31, 3 * math.isqrt(values) | 1))
 
 
 def profile_bits(x: ArrayLike, scheme: Scheme, bits: Iterable[int] = range(2, 17), *, axis: int = 0, name: str = "") -> tuple[LayerProfile, ...]:

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from qanalysis.charts.layer_charts import NO_LAYER, weight_subtitle
+from qanalysis.charts.layer_charts import NO_LAYER
 from qanalysis.charts.palette import MAGNITUDE, PALETTES, Theme, begin, empty_state, fade, finish
 from qanalysis.charts.wording import escape, percent, si
 from qanalysis.profile import LayerProfile
@@ -131,13 +131,10 @@ def shrink_map(group_mse: NDArray[np.float64]) -> tuple[NDArray[np.float64], tup
 
 
 def _sentence(profile: LayerProfile) -> str:
-    count = profile.channel_error.size
     if not profile.channel_share.any():
         return "no channel has any error"
     worst = profile.worst_channel
-    sentence = f"channel {worst} carries {percent(profile.channel_share[worst])} of the error"
-    top = min(TOP_CHANNELS, count)
-    return f"{sentence}, the worst {top} of {count:,} carry {percent(profile.top_share(top))}" if count > TOP_CHANNELS else sentence
+    return f"channel {worst} carries {percent(profile.channel_share[worst])} of the error"
 
 
 def _title(profile: LayerProfile) -> str:
@@ -145,6 +142,12 @@ def _title(profile: LayerProfile) -> str:
 
 
 def _subtitle(profile: LayerProfile) -> str:
+    count = profile.channel_error.size
+    top = (
+        f"the worst {TOP_CHANNELS} of {count:,} carry {percent(profile.top_share(TOP_CHANNELS))} · "
+        if count > TOP_CHANNELS and profile.channel_share.any()
+        else ""
+    )
     ratio = profile.outlier_ratios[profile.outlier_channel]
     noun = "outlier channel" if ratio >= OUTLIER_RATIO else "largest channel"
-    return f"{weight_subtitle(profile)} · {noun} {profile.outlier_channel}: max|x| {ratio:.3g} × median"
+    return f"{top}{noun} {profile.outlier_channel}: max|x| {ratio:.3g} × median"

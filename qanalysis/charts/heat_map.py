@@ -18,6 +18,7 @@ from qanalysis.results import Row
 CELL_LIMIT = 900  # one marker per cell up to here: names and schemes of that many markers stay below 100 kB
 TEXT_CELLS, TEXT_COLUMNS = 420, 14  # values are written into the cells up to here: more would not be legible beside a table
 TALL = 60  # layers from which rows are drawn closer together
+FEW_HEIGHT = 260  # pixels that the rows of a small model share
 GROUP_GAP = 0.6  # empty columns between two groups of schemes
 STILL = {"marker": {"opacity": 1}}  # a click must not dim the other markers
 HEADER = 122  # pixels for title, scheme names and bits
@@ -79,7 +80,7 @@ class _Table:
 
     @property
     def row_height(self) -> int:
-        return 24 if len(self.tensors) < TALL else 16
+        return min(44, max(24, FEW_HEIGHT // len(self.tensors))) if len(self.tensors) < TALL else 16
 
     @property
     def per_cell(self) -> bool:
@@ -220,11 +221,15 @@ def _draw_axes(figure: go.Figure, table: _Table, theme: Theme) -> None:
     )
     figure.update_layout(margin={"l": 28 + 6.6 * max(len(shorten(tensor)) for tensor in table.tensors)})
     figure.update_xaxes(showgrid=False, showline=False, ticks="", fixedrange=True).update_yaxes(showgrid=False, showline=False, ticks="", fixedrange=True)
+    small = {"size": 11, "color": colours.muted}
+    figure.add_annotation(
+        text="bits", x=0, xref="paper", xanchor="right", xshift=-6, y=1, yref="paper", yanchor="bottom", yshift=3, showarrow=False, font=small
+    )
     for group, columns in table.groups().items():
         where = float(table.places[columns].mean())
         label = escape(shorten(group, max(14, 8 * len(columns))))
         figure.add_annotation(
-            text=f"<b>{label}</b>, bits", x=where, y=1, yref="paper", yanchor="bottom", yshift=22, showarrow=False, font={"size": 12, "color": colours.text}
+            text=f"<b>{label}</b>", x=where, y=1, yref="paper", yanchor="bottom", yshift=22, showarrow=False, font={"size": 12, "color": colours.text}
         )
 
 
@@ -251,7 +256,7 @@ def _mark_cells(figure: go.Figure, table: _Table) -> None:
             x=[x for x, _ in known],
             y=[y] * len(known),
             mode="markers",
-            marker={"symbol": "square", "size": table.row_height - 4, "opacity": 0},
+            marker={"symbol": "square", "size": 20, "opacity": 0},
             selected=still,
             unselected=still,
             customdata=[[row.tensor, row.scheme] for _, row in known],
