@@ -1,0 +1,82 @@
+"""The compiled loops by themselves; what they add up is held against the scalar reference in test_measurement.py."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numba.core.registry
+import numpy as np
+import pytest
+
+from qanalysis import kernels
+from qanalysis.quantizer import ROUNDINGS, draw_uniform
+from qanalysis.scheme import Scheme
+from qanalysis.sweep import sweep
+
+LOOPS = {name: loop for name, loop in vars(kernels).items() if isinstance(loop, numba.core.registry.CPUDispatcher)}
+
+
+def test_there_are_loops_to_look_at() -> None:
+    assert {"scan", "extremes", "accumulate"} <= set(LOOPS)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_every_loop_releases_the_lock_and_starts_no_threads(name: str) -> None:
+    options = LOOPS[name].targetoptions
+    assert options["nogil"]
+    assert not options.get("parallel", False)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_no_loop_may_contract_or_rewrite_y_and_e(name: str) -> None:
+    fast = LOOPS[name].targetoptions.get("fastmath", False)
+    # "contract" fuses multiply and add, "arcp" turns divisions into products, "afn" approximates: each would move y.
+    assert fast is False or set(fast) <= {"nnan", "ninf", "nsz", "reassoc"}
+
+
+def test_rounding_modes_are_numbered_in_the_order_of_their_words() -> None:
+    names = ("NEAREST_EVEN", "NEAREST_AWAY", "HALF_UP", "FLOOR", "CEIL", "TO_ZERO", "STOCHASTIC")
+    assert [name.lower().replace("_", "-") for name in names] == list(ROUNDINGS)
+    assert [getattr(kernels, name) for name in names] == list(range(7))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 999_999_999])
+def test_draws_equal_the_quantizers(seed: int) -> None:
+    index = np.array([*range(1000), 2**31, 2**40], np.uint64)
+    assert [float(kernels._draw(place, np.int64(seed))) for place in index] == draw_uniform(index, seed).tolist()
+
+
+@pytest.mark.parametrize("size", [1, 7, 1023, 1024, 1025, 5000])
+def test_scan_counts_what_is_not_finite_and_finds_the_largest_rest(size: int) -> None:
+    x = np.random.default_rng(size).normal(size=size).astype(np.float32)
+    assert kernels.scan(x) == (0, np.abs(x).max())
+    x[[0, size // 2, -1]] = [np.nan, np.inf, -np.inf]
+    finite = np.abs(x[np.isfinite(x)])
+    assert kernels.scan(x) == (size - finite.size, finite.max(initial=0))
+
+
+@pytest.mark.parametrize("text", ["tensor", "channel", "group=7", "group=300", "block=2x90"])
+def test_extremes_widen_what_is_there(text: str) -> None:
+    x = np.random.default_rng(0).normal(size=(5, 333)).astype(np.float32)
+    layout = Scheme.parse(f"int4 {text}").grouping.lay_out(x.shape)
+    low, high = np.full(layout.groups, -0.1, np.float32), np.full(layout.groups, 0.1, np.float32)
+    kernels.extremes(x.reshape(-1), layout.columns, layout.block_rows, layout.block_columns, low, high)
+    numbers = np.broadcast_to(layout.spread(np.arange(layout.groups)), x.shape)
+    for group in range(layout.groups):
+        own = x[numbers == group]
+        assert (low[group], high[group]) == (min(own.min(), np.float32(-0.1)), max(own.max(), np.float32(0.1)))
+
+
+def test_loops_run_side_by_side_in_many_threads_with_one_result() -> None:
+    x = np.random.default_rng(1).normal(size=(8, 4000)).astype(np.float32)
+    plan = ["int4 group=32", "int8 channel", "int3 asym", "int4 round=stochastic:3"]
+    expected = sweep({"x": x}, plan, workers=1).rows
+    gate = threading.Barrier(6)
+
+    def run(_number: int) -> bool:
+        gate.wait()
+        return sweep({"x": x}, plan, workers=2).rows == expected
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all(pool.map(run, range(6)))
