@@ -179,18 +179,19 @@ def _add_fast(x, place, stop, reciprocal, grids, grid, rows, first_index, sums):
         if run >= LONG_RUN and mode == NEAREST_EVEN:
             last = min(place + run, stop)
             overload = _add_run(x, place, last, origin, reciprocal, step[at], inverse[at], low_code[end], high_code[end], grid, sums)
-            if overload:
-                _spread(place, last, grids, grid, rows)
         else:
             last = stop
-            _spread(place, last, grids, grid, rows)
-            if mode == NEAREST_EVEN:
+            _spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
+            if mode == NEAREST_EVEN and geometry[grid, END_STRIDE] == 0:
+                overload = _add_signed_tile(x, place, last, origin, reciprocal, steps, inverses, lows, highs, codes, grid, sums)
+            elif mode == NEAREST_EVEN:
                 overload = _add_tile(x, place, last, origin, reciprocal, steps, inverses, lows, highs, codes, grid, sums)
             else:
                 _round_tile(x, place, last, inverses, codes, mode, seed, first_index)
                 overload = _add_rounded_tile(x, place, last, origin, reciprocal, steps, inverses, lows, highs, codes, grid, sums)
         if overload:
             if mode == NEAREST_EVEN:
+                _spread(place, last, grids, grid, rows, True)
                 _round_tile(x, place, last, inverses, codes, mode, seed, first_index)
             _add_overload(x, place, last, steps, inverses, lows, highs, codes, grid, sums)
         place = last
@@ -237,15 +238,17 @@ def _fill(row, begin, end, value):
 
 
 @_compile()
-def _spread(place, stop, grids, grid, rows):
-    """One value per block to one per element, from `place` to `stop`."""
+def _spread(place, stop, grids, grid, rows, ends):
+    """One value per block to one per element, from `place` to `stop`; the ends of a signed grid only where asked."""
     geometry, step, inverse, low_code, high_code = grids
     steps, inverses, lows, highs, _codes = rows
     columns, block_rows, block_columns = geometry[grid, COLUMNS], geometry[grid, BLOCK_ROWS], geometry[grid, BLOCK_COLUMNS]
     first, first_end, end_stride = geometry[grid, FIRST], geometry[grid, FIRST_END], geometry[grid, END_STRIDE]
     if end_stride == 0:
-        _fill(lows, 0, stop - place, low_code[first_end])
-        _fill(highs, 0, stop - place, high_code[first_end])
+        # The main loop looks at the first pair of a signed grid only, a second look at clipping at all of them.
+        count = stop - place if ends else 1
+        _fill(lows, 0, count, low_code[first_end])
+        _fill(highs, 0, count, high_code[first_end])
     group_columns = -(-columns // block_columns)
     row = place // columns
     column = place - row * columns
@@ -291,18 +294,20 @@ def _add_run(x, place, stop, origin, reciprocal, step, inverse, low_code, high_c
     return max(top - high_code, low_code - bottom) > ROUNDED_STEP * (high_code - low_code)
 
 
-def _make_tile_adder(*, rounded):
-    """The same for a tile of several grids; `rounded` tiles bring their codes, the others round to nearest-even."""
+def _make_tile_adder(*, rounded, signed):
+    """The same for a tile of several grids. `rounded` tiles bring their codes, `signed` ones share the first pair of ends."""
 
     @_compile(fastmath=_REORDER)
     def add_tile(x, place, stop, origin, reciprocal, steps, inverses, lows, highs, codes, grid, sums):
         e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
         zeros, largest, excess = _ZERO, _ZERO, _ZERO
+        low_code, high_code = lows[0], highs[0]
+        top, bottom = high_code, low_code
         for i in range(np.uint64(stop - place)):
             value = x[np.uint64(place) + i]
             scaled = value * inverses[i]
             code = codes[i] if rounded else _rint(scaled)
-            kept = _min(_max(code, lows[i]), highs[i])
+            kept = _min(_max(code, low_code if signed else lows[i]), high_code if signed else highs[i])
             error = kept * steps[i] - value
             error_in_steps = error * inverses[i]
             e_sum += error
@@ -313,14 +318,20 @@ def _make_tile_adder(*, rounded):
             xe_sum = _muladd(value, error, xe_sum)
             zeros += _ONE if kept == _ZERO else _ZERO
             largest = _max(largest, _abs(error))
-            excess = _max(excess, _max(scaled - highs[i], lows[i] - scaled))
+            if signed:
+                top = _max(top, scaled)
+                bottom = _min(bottom, scaled)
+            else:
+                excess = _max(excess, _max(scaled - highs[i], lows[i] - scaled))
         _add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zeros, largest)
-        return rounded or excess > ROUNDED_STEP * (highs[0] - lows[0])
+        return rounded or max(excess, max(top - high_code, low_code - bottom)) > ROUNDED_STEP * (high_code - low_code)
 
     return add_tile
 
 
-_add_tile, _add_rounded_tile = _make_tile_adder(rounded=False), _make_tile_adder(rounded=True)
+_add_signed_tile = _make_tile_adder(rounded=False, signed=True)
+_add_tile = _make_tile_adder(rounded=False, signed=False)
+_add_rounded_tile = _make_tile_adder(rounded=True, signed=False)
 
 
 @_compile()
@@ -431,7 +442,8 @@ def _squared_error_run(x, step, inverse, low_code, high_code):
 def divergence_clips(groups, bins, levels, out):
     """Clip edge of |x| for each row of `groups` (groups, length) by least KL divergence, into `out` (groups,) float32.
 
-    Candidates are the upper borders of the histogram's bins from `levels` on. A candidate's P is the clipped histogram with
+    Candidates are the upper borders of the histogram's bins, from `levels` on, that leave at least half of the elements
+    unclipped (a histogram clipped to one bin fits any Q). A candidate's P is the clipped histogram with
     the tail in its last non-empty bin; its Q spreads each of `levels` merged cells, without the tail, over the cell's
     non-empty bins. A tie keeps the wider range.
     """
@@ -462,7 +474,7 @@ def _best_edge(counts, bins, levels):
     best, least = bins, np.inf
     for edge in range(bins, levels - 1, -1):
         end_bin = last_filled[edge]
-        if end_bin == 0:
+        if 2 * below[edge] < below[bins]:
             break
         divergence = _divergence(counts, below, filled, own, bins, levels, edge, end_bin)
         if divergence < least - 1e-12:
