@@ -219,7 +219,7 @@ def describe(x: np.ndarray, words: Words, *, axis: int = 0) -> Truth:
     beyond, border = [], []
     for place, (value, e) in pairs.items():
         grid = grid_of[place]
-        ends = [float(F(code - grid.zero_point) * grid.step) for code in (grid.code_min, grid.code_max)]
+        ends = [(code - grid.zero_point) * float(grid.step) for code in (grid.code_min, grid.code_max)]
         beyond += [e * e] if value < ends[0] or value > ends[1] else []
         # Within 2^-21 of an end level, float32 may see x on its other side.
         border += [e * e] if any(abs(value - end) <= 2**-21 * abs(end) for end in ends) else []

@@ -183,22 +183,28 @@ def test_degenerate_groups_get_finite_ranges_without_a_warning(rule: RangeRule, 
 
 
 def divergences(magnitudes: np.ndarray, bins: int, levels: int) -> dict[int, float]:
-    """D(P || Q) in nats by edge: P the histogram clipped at the edge with the tail in its last bin, Q its `levels` cells spread evenly over non-empty bins."""
+    """D(P || Q) in nats by edge, for edges that keep half of the values.
+
+    P is the histogram clipped at the edge with the tail in its last non-empty bin, Q its `levels` cells, without the tail,
+    each spread evenly over the cell's non-empty bins.
+    """
     top = magnitudes.max()
     counts = np.bincount(np.minimum((magnitudes.astype(np.float64) / float(top) * bins).astype(int), bins - 1), minlength=bins).astype(float)
     found = {}
     for edge in range(levels, bins + 1):
-        p = counts[:edge].copy()
-        p[-1] += counts[edge:].sum()
-        q = np.zeros(edge)
+        kept = counts[:edge]
+        if 2 * kept.sum() < counts.sum():
+            continue
+        p, q = kept.copy(), np.zeros(edge)
+        p[np.flatnonzero(kept)[-1]] += counts[edge:].sum()
         for cell in range(levels):
             part = slice(cell * edge // levels, (cell + 1) * edge // levels)
-            used = p[part] > 0
+            used = kept[part] > 0
             if used.any():
-                q[part] = np.where(used, counts[:edge][part].sum() / used.sum(), 0)
+                q[part] = np.where(used, kept[part].sum() / used.sum(), 0)
         p, q = p / p.sum(), q / q.sum()
         used = p > 0
-        found[edge] = math.inf if (q[used] == 0).any() else float(np.sum(p[used] * np.log(p[used] / q[used])))
+        found[edge] = float(np.sum(p[used] * np.log(p[used] / q[used])))
     return found
 
 

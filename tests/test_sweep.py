@@ -6,6 +6,8 @@ import math
 import re
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,36 +155,83 @@ def test_time_left_is_unknown_before_the_first_value() -> None:
     assert seen[0].seconds_left is None
 
 
+class Waiting(ArraySource):
+    """Gives its tensor "large" only once "small" is finished, so that a cancel always falls into "large"."""
+
+    def __init__(self) -> None:
+        super().__init__({"small": WEIGHTS, "large": np.broadcast_to(GAUSSIAN, (512, *GAUSSIAN.shape)).reshape(-1, 512)})
+        self.small_is_done = threading.Event()
+
+    def read(self, info: TensorInfo) -> NDArray[np.float32]:
+        if info.name == "large":
+            self.small_is_done.wait(60)
+        return super().read(info)
+
+    def is_sliceable(self, info: TensorInfo) -> bool:
+        return False
+
+
 @pytest.mark.parametrize(("text", "times"), [("int4 group=32", 400), ("int4 range=mse:300", 5), ("int8 group=64 range=mse:300", 5), ("int8 range=kl:30000", 2)])
 def test_cancel_ends_within_a_fifth_of_a_second_and_keeps_finished_rows(text: str, times: int) -> None:
     finished = sweep({"small": WEIGHTS}, [text] * times)
-    large = np.broadcast_to(GAUSSIAN, (512, *GAUSSIAN.shape)).reshape(-1, 512)
-    delays = []
+    delays: list[float] = []
     # The third try excuses a machine that was busy during two.
-    for _attempt in range(3):
-        cancel, asked = threading.Event(), []
+    while len(delays) < 3 and min(delays, default=1) >= 0.2:
+        cancel, asked, source = threading.Event(), [], Waiting()
 
-        def stop(_progress: SweepProgress, cancel: threading.Event = cancel, asked: list[float] = asked) -> None:
-            def ask() -> None:
-                asked.append(time.monotonic())
-                cancel.set()
+        def ask(cancel: threading.Event = cancel, asked: list[float] = asked) -> None:
+            asked.append(time.monotonic())
+            cancel.set()
 
+        def note(_progress: SweepProgress, source: Waiting = source, ask: Callable[[], None] = ask) -> None:
+            source.small_is_done.set()
             threading.Timer(0.05, ask).start()
 
-        rows = sweep({"small": WEIGHTS, "large": large}, [text] * times, workers=2, on_progress=stop, cancel=cancel)
+        rows = sweep(source, [text] * times, workers=2, on_progress=note, cancel=cancel)
         delays.append(time.monotonic() - asked[0])
         assert not rows.complete
         assert (rows.rows, rows.totals) == (finished.rows, finished.totals)
-        if delays[-1] < 0.2:
-            break
     assert min(delays) < 0.2
+
+
+class SlowToHash(ArraySource):
+    """Takes a second to hash, as a file of a gigabyte does."""
+
+    def _hash_content(self) -> Any:
+        time.sleep(1)
+        return super()._hash_content()
+
+
+def test_cancel_also_ends_the_wait_for_the_digest() -> None:
+    cancel, asked = threading.Event(), []
+
+    def note(_progress: SweepProgress) -> None:
+        asked.append(time.monotonic())
+        cancel.set()
+
+    rows = sweep(SlowToHash({"x": WEIGHTS}), ["int4"], on_progress=note, cancel=cancel)
+    assert time.monotonic() - asked[0] < 0.2
+    assert len(rows) == 1
+
+
+class Unhashable(ArraySource):
+    """Can be read, but not to the end."""
+
+    def _hash_content(self) -> Any:
+        raise CheckpointError("m.safetensors: changed while it was read")
+
+
+def test_a_source_that_can_not_be_hashed_keeps_its_rows() -> None:
+    rows = sweep(Unhashable({"x": WEIGHTS}), ["int4"])
+    assert rows.rows == sweep({"x": WEIGHTS}, ["int4"]).rows
+    assert rows.source.digest is None
 
 
 def test_cancel_before_the_start_measures_nothing() -> None:
     cancel = threading.Event()
     cancel.set()
     rows = sweep(MODEL, ["int4"], cancel=cancel)
-    assert (len(rows), rows.complete, rows.totals[0].reason) == (0, False, "no tensor was measured")
+    assert (len(rows), rows.complete, rows.totals[0].reason, rows.source.digest) == (0, False, "no tensor was measured", None)
 
 
 # --- one bad tensor -----------------------------------------------------------------------------------------------
