@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from qanalysis.charts.palette import Theme
+from qanalysis.dashboard.selection import pick_row
 from qanalysis.dashboard.sources import read_root
 from qanalysis.dashboard.tables import format_columns, mark_row
 from qanalysis.dashboard.wording import escape_markdown, hide_root
@@ -37,15 +38,28 @@ def draw_chart(figure: Figure, key: str, *, on_select: Callable[[], None] | None
     )
 
 
-def draw_table(frame: pd.DataFrame, key: str, *, height: int, alt: str, marked: int | None = None, on_select: Callable[[], None] | None = None) -> None:
-    """A table of fixed height, the row `marked` tinted; `on_select` is called when a cell is clicked."""
+def draw_table(frame: pd.DataFrame, key: str, *, height: int, alt: str) -> None:
+    """A table of fixed height."""
+    st.dataframe(frame, key=key, height=height, hide_index=True, column_config=format_columns(frame), placeholder="–", alt=alt)
+
+
+def draw_choice_table(frame: pd.DataFrame, key: str, *, names: Sequence[str], chosen: str, height: int, alt: str, on_choose: Callable[[str], None]) -> None:
+    """A table whose rows can be clicked: `on_choose` is given the row's entry in `names`; the row of `chosen` is tinted."""
+
+    def take_row() -> None:
+        name = pick_row(st.session_state[key], names)
+        # A cell that stays selected could not be chosen again after a choice made elsewhere on the page.
+        st.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": []}}
+        if name is not None:
+            on_choose(name)
+
     st.dataframe(
-        mark_row(frame, marked),
+        mark_row(frame, names.index(chosen) if chosen in names else None),
         key=key,
         height=height,
         hide_index=True,
         column_config=format_columns(frame),
-        on_select=on_select or "ignore",
+        on_select=take_row,
         selection_mode="single-cell",
         placeholder="–",
         alt=alt,

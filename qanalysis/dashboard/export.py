@@ -9,6 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from qanalysis.checkpoints.file_kinds import SUFFIX_KINDS
 from qanalysis.dashboard.state import ViewState, write_link
 from qanalysis.profile import LayerProfile
 from qanalysis.reports import write_report
@@ -29,8 +30,9 @@ def render_file(rows: Rows, suffix: str, *, scheme: str, profiles: Sequence[Laye
 
 
 def name_file(rows: Rows, suffix: str) -> str:
-    """A download's name: the source's label in plain characters, and the suffix."""
-    stem = re.sub(r"[^\w.-]+", "-", rows.source.path.removeprefix("sample:")).strip("-.") or "rows"
+    """A download's name: the source's label in plain characters without its own suffix, "partial" where it is, and the suffix."""
+    label = Path(rows.source.path.removeprefix("sample:"))
+    stem = re.sub(r"[^\w.-]+", "-", label.stem if label.suffix in SUFFIX_KINDS else label.name).strip("-.") or "rows"
     return f"{stem[:60]}{'' if rows.complete else '-partial'}{suffix}"
 
 
@@ -51,7 +53,7 @@ def draw_export(rows: Rows, view: ViewState, *, scheme: str, profiles: Sequence[
                 _delay(rows, suffix, scheme, profiles),
                 file_name=name_file(rows, suffix),
                 mime=mime,
-                key=f"save{suffix}",
+                key=f"save-{suffix[1:]}",
                 on_click="ignore",
                 icon=":material/download:",
             )

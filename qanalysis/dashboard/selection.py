@@ -15,7 +15,7 @@ from qanalysis.results import Row
 
 
 def pick_cell(event: Mapping[str, Any] | None) -> tuple[str, str] | None:
-    """Tensor and scheme of a clicked heat map cell, from its `customdata`; None where the event holds no cell.
+    """Tensor and scheme of a clicked heat map cell or point of a curve, from its `customdata`; None where the event holds no cell.
 
     >>> pick_cell({"selection": {"points": [{"customdata": ["conv1", "int4"]}]}})
     ('conv1', 'int4')
@@ -23,14 +23,6 @@ def pick_cell(event: Mapping[str, Any] | None) -> tuple[str, str] | None:
     match _first_point(event):
         case [str(tensor), str(scheme), *_]:
             return tensor, scheme
-    return None
-
-
-def pick_tensor(event: Mapping[str, Any] | None) -> str | None:
-    """Tensor of a clicked point of the curves; None where the event holds none."""
-    match _first_point(event):
-        case [str(tensor), *_]:
-            return tensor
     return None
 
 

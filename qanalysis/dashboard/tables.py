@@ -90,10 +90,14 @@ def head_metric(name: str) -> str:
 def format_columns(frame: pd.DataFrame) -> dict[str, Any]:
     """Column settings for a frame of this module: number formats, and widths in pixels that hold the headings."""
     numbers = frame.select_dtypes("number").columns
-    config: dict[str, Any] = {heading: st.column_config.NumberColumn(format=_choose_format(heading), width=28 + 6 * len(heading)) for heading in numbers}
-    config["Scheme"] = st.column_config.TextColumn(width=116)
-    config["Layer"] = st.column_config.TextColumn(width=200)
+    config: dict[str, Any] = {heading: st.column_config.NumberColumn(format=_choose_format(heading), width=22 + 6 * len(heading)) for heading in numbers}
+    config |= {heading: st.column_config.TextColumn(width=_fit_names(frame[heading])) for heading in ("Scheme", "Layer") if heading in frame}
     return config
+
+
+def _fit_names(names: pd.Series) -> int:
+    # Pixels for the longest name in the table's font, between what the page can spare.
+    return int(min(max(names.str.len().max() * 6.5 + 20, 104), 290)) if len(names) else 104
 
 
 def _choose_format(heading: str) -> str:

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.dashboard import cache, progress
+from qanalysis.dashboard import main as dashboard_main
 from qanalysis.reports import headline
 from qanalysis.reports.summary import select_worst
 from qanalysis.results import Rows
@@ -56,6 +57,17 @@ def test_opening_shows_a_sample_already_swept(open_page: OpenPage, expected: Row
     assert len(page.get("plotly_chart")) == 5
     assert not page.error
     assert not page.warning
+
+
+def test_the_installed_page_runs_without_the_checkout_s_script(open_page: OpenPage, expected: Rows) -> None:
+    page = settle(AppTest.from_file(dashboard_main.__file__, default_timeout=60).run())
+    assert _headline(page).startswith(headline(expected, "int4 group=128"))
+
+
+def test_every_chart_says_its_number_in_words(open_page: OpenPage) -> None:
+    charts = open_page().get("plotly_chart")
+    assert all(re.search(r"\d", element.proto.alt) for element in charts)
+    assert len({element.proto.alt for element in charts}) == 5
 
 
 def test_the_tables_hold_the_engine_s_numbers(open_page: OpenPage, expected: Rows) -> None:

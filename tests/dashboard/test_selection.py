@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from qanalysis.dashboard.selection import choose_rows, find_tensors, order_rows, pick_cell, pick_row, pick_tensor
+from qanalysis.dashboard.selection import choose_rows, find_tensors, order_rows, pick_cell, pick_row
 from qanalysis.results import Row
 from qanalysis.sweep import sweep
 
@@ -26,13 +26,11 @@ def rows() -> tuple[Row, ...]:
 @pytest.mark.parametrize("customdata", [["conv1", "int4"], ("conv1", "int4", 18.2), {"0": "conv1", "1": "int4"}], ids=["list", "tuple", "mapping"])
 def test_a_clicked_cell_names_its_tensor_and_scheme(customdata: object) -> None:
     assert pick_cell(_event(customdata)) == ("conv1", "int4")
-    assert pick_tensor(_event(customdata)) == "conv1"
 
 
 @pytest.mark.parametrize("event", [None, {}, {"selection": {"points": []}}, _event(None), {"selection": {"points": [{"x": 1}]}}], ids=repr)
 def test_an_event_without_a_point_chooses_nothing(event: dict[str, object] | None) -> None:
     assert pick_cell(event) is None
-    assert pick_tensor(event) is None
     assert pick_row(event, ["a"]) is None
 
 

@@ -23,11 +23,11 @@ from qanalysis.dashboard.cache import (
     read_profile,
 )
 from qanalysis.dashboard.controls import BOUND, current_view, draw_history, draw_sweep_controls, remember_view
-from qanalysis.dashboard.elements import draw_chart, draw_failure, draw_table, read_theme
+from qanalysis.dashboard.elements import draw_chart, draw_choice_table, draw_failure, draw_table, read_theme
 from qanalysis.dashboard.export import draw_export
 from qanalysis.dashboard.jobs import Job, SweepRequest
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
-from qanalysis.dashboard.selection import choose_rows, pick_cell, pick_row, pick_tensor
+from qanalysis.dashboard.selection import choose_rows, pick_cell
 from qanalysis.dashboard.state import ORDERS, ROW_LIMITS, ViewState, family_of, name_ignored
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
 from qanalysis.dashboard.wording import escape_markdown, format_count
@@ -100,17 +100,21 @@ def _choose_shown(job: Job | None, request: SweepRequest, view: ViewState) -> Sh
 
 
 def _draw_result(headline_slot: Any, shown: Shown, tensors: Sequence[TensorInfo]) -> None:
+    overview_slot, choice_slot, curves_slot, detail_slot = (st.container() for _ in range(4))
+    channels_slot, table_slot = st.columns(2, gap="medium")
+    # The browser paints in the order of the calls: what follows the bits most closely comes first, wherever it stands.
+    with choice_slot:
+        tensor, compared = _draw_layer_choice([info.name for info in tensors])
+    with detail_slot:
+        profile = _draw_detail(shown, tensor)
     _draw_headline(headline_slot, shown)
-    overview_slot = st.container()
-    tensor, compared = _draw_layer_choice([info.name for info in tensors])
+    with channels_slot:
+        _draw_channels(shown, profile)
     with overview_slot:
         listed = _draw_overview(shown, tensor)
-    _draw_curves(shown, (tensor, *compared))
-    profile = _draw_detail(shown, tensor)
-    left, right = st.columns(2, gap="medium")
-    with left:
-        _draw_channels(shown, profile)
-    with right:
+    with curves_slot:
+        _draw_curves(shown, (tensor, *compared))
+    with table_slot:
         _draw_layer_table(shown, listed, tensor)
     view = current_view()
     draw_export(shown.rows, view, scheme=shown.scheme, profiles=[profile] if profile else [], job=shown.request.digest)
@@ -139,18 +143,17 @@ def _draw_overview(shown: Shown, tensor: str) -> list[Row]:
         figure = draw_cells(shown.result, names, shown.view.metric, (tensor, shown.scheme), read_theme(), shown.rows)
         height = min(max(figure.layout.height + 16, LEAST_HEIGHT), PANEL_HEIGHT)
         with st.container(height=height, border=False, key="heat-frame"):
-            draw_chart(figure, "heat", on_select=_click_cell)
+            draw_chart(figure, "heat", on_select=lambda: _click_cell("heat"))
     with right:
         st.markdown("**Totals per scheme**, all layers of the sweep pooled")
-        schemes = [row.scheme for row in shown.rows.totals]
-        marked = schemes.index(shown.scheme) if shown.scheme in schemes else None
-        draw_table(
+        draw_choice_table(
             build_totals(shown.rows.totals),
             "totals",
+            names=[row.scheme for row in shown.rows.totals],
+            chosen=shown.scheme,
             height=height + ROW_HEIGHT,
             alt="Totals per scheme",
-            marked=marked,
-            on_select=lambda: _choose_scheme(pick_row(st.session_state["totals"], schemes)),
+            on_choose=_choose_scheme,
         )
     return listed
 
@@ -173,7 +176,7 @@ def _draw_layer_choice(names: list[str]) -> tuple[str, list[str]]:
 
 def _draw_curves(shown: Shown, tensors: Sequence[str]) -> None:
     figure = draw_curves(shown.result, tuple(dict.fromkeys(tensors)), shown.view.metric, shown.view.axis, read_theme(), shown.rows)
-    draw_chart(figure, "curves", on_select=_click_curve)
+    draw_chart(figure, "curves", on_select=lambda: _click_cell("curves"))
 
 
 def _draw_detail(shown: Shown, tensor: str) -> LayerProfile | None:
@@ -181,9 +184,9 @@ def _draw_detail(shown: Shown, tensor: str) -> LayerProfile | None:
     if row is None or row.status != "ok":
         st.info(_explain_row(row, tensor), icon=":material/info:")
         return None
-    st.toggle(
-        "Scrub 2 to 16 bits", key="scrub", bind=BOUND, help="Prepares every bit width at once; the slider below the charts then moves without the server."
-    )
+    with st.container(horizontal=True, gap="medium"):
+        st.toggle("Scrub 2 to 16 bits", key="scrub", bind=BOUND, help="Every bit width at once: the slider below the charts then moves without the server.")
+        st.toggle("Logarithmic counts", key="l", bind=BOUND, disabled=current_view().scrub)
     source, identity = shown.request.source, shown.request.identity
     profile = read_profile(source, identity, tensor, shown.scheme)
     if profile.count + profile.non_finite < row.numel:
@@ -222,14 +225,14 @@ def _draw_channels(shown: Shown, profile: LayerProfile | None) -> None:
 
 def _draw_layer_table(shown: Shown, listed: Sequence[Row], tensor: str) -> None:
     st.markdown(f"**Layers at {escape_markdown(shown.scheme)}**: {len(listed)} of {len(shown.in_view)}")
-    names = [row.tensor for row in listed]
-    draw_table(
+    draw_choice_table(
         build_layers(listed, shown.view.metric),
         "layers",
+        names=[row.tensor for row in listed],
+        chosen=tensor,
         height=min(HEADING_HEIGHT + ROW_HEIGHT * max(len(listed), 2), TABLE_HEIGHT),
         alt="Layers at the scheme in view",
-        marked=names.index(tensor) if tensor in names else None,
-        on_select=lambda: _choose_layer(pick_row(st.session_state["layers"], names)),
+        on_choose=_choose_layer,
     )
 
 
@@ -249,22 +252,17 @@ def _note_ignored() -> None:
             st.rerun()
 
 
-def _choose_layer(tensor: str | None) -> None:
-    if tensor is not None:
-        st.session_state["t"] = tensor
+def _choose_layer(tensor: str) -> None:
+    st.session_state["t"] = tensor
 
 
-def _choose_scheme(text: str | None) -> None:
-    if text is not None:
-        scheme = Scheme.parse(text)
-        st.session_state["v"], st.session_state["f"] = scheme.format.bits, family_of(scheme)
+def _choose_scheme(text: str) -> None:
+    scheme = Scheme.parse(text)
+    st.session_state["v"], st.session_state["f"] = scheme.format.bits, family_of(scheme)
 
 
-def _click_cell() -> None:
-    tensor, scheme = pick_cell(st.session_state["heat"]) or (None, None)
-    _choose_layer(tensor)
-    _choose_scheme(scheme)
-
-
-def _click_curve() -> None:
-    _choose_layer(pick_tensor(st.session_state["curves"]))
+def _click_cell(chart: str) -> None:
+    cell = pick_cell(st.session_state[chart])
+    if cell:
+        _choose_layer(cell[0])
+        _choose_scheme(cell[1])

@@ -1,0 +1,131 @@
+"""A server of the dashboard on a free port of the loopback, and fresh browser profiles that note what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+APP = Path(__file__).parents[2] / "app.py"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+TROUBLE = ("Traceback", "WARNING", "Warning", "ERROR", "deprecated", "Exception")
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    """Chromium on the PATH; without it the browser tests are skipped, except where CI=true."""
+    for name in BROWSERS:
+        found = shutil.which(name)
+        if found:
+            return found
+    reason = f"no browser found: install one of {', '.join(BROWSERS)} (on Debian: apt install chromium)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@dataclass
+class Server:
+    """A running dashboard: its address, its log, and its root folder."""
+
+    url: str
+    log: Path
+    root: Path
+
+    def read_trouble(self) -> list[str]:
+        """Lines of the log that a clean run does not have."""
+        return [line for line in self.log.read_text(encoding="utf-8").splitlines() if any(word in line for word in TROUBLE)]
+
+
+@pytest.fixture(scope="module")
+def server(browser_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The dashboard over an empty root folder; exactly this process is ended afterwards."""
+    root, log = tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("log") / "server.log"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
+    with log.open("w") as stream:
+        process = subprocess.Popen(command, cwd=APP.parent, stdout=stream, stderr=subprocess.STDOUT, env=os.environ | {"QANALYSIS_ROOT": str(root)})
+    try:
+        _wait_for_health(f"http://127.0.0.1:{port}/_stcore/health", process)
+        yield Server(f"http://127.0.0.1:{port}", log, root)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for_health(url: str, process: subprocess.Popen[bytes], *, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=1) as reply:
+                if reply.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    pytest.fail(f"the server did not come up (exit code {process.poll()})")
+
+
+@dataclass
+class Visit:
+    """A page in a profile of its own: what its console complained about, and the messages it sent to the server."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    sent: list[Any] = field(default_factory=list)
+
+    def watch(self) -> None:
+        """Note what happens from now on."""
+        self.page.on("console", lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.complaints.append(request.url))
+        self.page.on("websocket", self._watch_socket)
+
+    def _watch_socket(self, opened: Any) -> None:
+        opened.on("framesent", self._note_message)
+
+    def _note_message(self, payload: Any) -> None:
+        self.sent.append(payload)
+
+
+OpenVisit = Callable[..., Visit]
+
+
+@pytest.fixture
+def open_visit(browser_path: str, tmp_path: Path) -> Iterator[OpenVisit]:
+    """Opens an address in a fresh profile: `open_visit(url, scheme="dark")`."""
+    from playwright.sync_api import sync_playwright
+
+    contexts = []
+    with sync_playwright() as playwright:
+
+        def visit(url: str, *, scheme: str = "light") -> Visit:
+            context = playwright.chromium.launch_persistent_context(
+                tmp_path / f"profile{len(contexts)}",
+                executable_path=browser_path,
+                args=list(FLAGS),
+                viewport={"width": 1400, "height": 1000},
+                color_scheme=scheme,
+            )
+            contexts.append(context)
+            opened = Visit(context.pages[0])
+            opened.watch()
+            opened.page.goto(url)
+            return opened
+
+        yield visit
+        for context in contexts:
+            context.close()
