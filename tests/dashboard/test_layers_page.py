@@ -102,6 +102,12 @@ def test_search_order_and_limit_narrow_the_layer_table(open_page: OpenPage, expe
     assert list(page.dataframe[1].value["Layer"]) == [row.tensor for row in sorted(rows, key=lambda row: row.sqnr_db or 0)]
 
 
+def test_a_search_without_a_match_says_how_to_get_back(open_page: OpenPage) -> None:
+    page = open_page(q="zzz")
+    assert "clear the box" in page.info[0].value
+    assert len(page.dataframe[1].value) == 0
+
+
 def test_the_weights_only_switch_adds_the_vectors(open_page: OpenPage) -> None:
     page = open_page(w="false")
     with open_checkpoint("sample:digits-cnn") as source:

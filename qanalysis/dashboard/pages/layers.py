@@ -142,6 +142,8 @@ def _draw_overview(shown: Shown, tensor: str) -> list[Row]:
         names = tuple(row.tensor for row in listed)
         figure = draw_cells(shown.result, names, shown.view.metric, (tensor, shown.scheme), read_theme(), shown.rows)
         height = min(max(figure.layout.height + 16, LEAST_HEIGHT), PANEL_HEIGHT)
+        if not listed:
+            st.info("No layer's name matches the search; clear the box *Find layers*.", icon=":material/search_off:")
         with st.container(height=height, border=False, key="heat-frame"):
             draw_chart(figure, "heat", on_select=lambda: _click_cell("heat"))
     with right:
