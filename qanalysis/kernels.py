@@ -40,6 +40,11 @@ def _compile(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     return cast("Callable[[Callable[..., Any]], Callable[..., Any]]", numba.njit(nogil=True, cache=True, error_model="numpy", **options))
 
 
+def _inner(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    # Called from compiled code alone: without the wrappers for Python and C it compiles faster.
+    return _compile(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+
+
 def _float_intrinsic(name: str, operands: int) -> Callable[..., Any]:
     # numba's own rint, min and max branch on NaN and keep LLVM from using vector lanes.
     signature = numba.float32(*[numba.float32] * operands)
@@ -84,7 +89,7 @@ def scan(x):
     return bad, largest
 
 
-@_compile(fastmath={"reassoc", "nsz"})
+@_inner(fastmath={"reassoc", "nsz"})
 def _scan_tile(x):
     strange = 0
     top = _ZERO
@@ -96,7 +101,7 @@ def _scan_tile(x):
     return strange, top
 
 
-@_compile(fastmath=_REORDER)
+@_inner(fastmath=_REORDER)
 def _add_moments(x, place, stop, reciprocal, moments):
     """Add a tile's own sums, fill `reciprocal` with 1/|x| (0 for 0), and say whether float32 lanes can serve the tile.
 
@@ -135,7 +140,7 @@ def extremes(x, columns, block_rows, block_columns, low, high):
             high[first + part] = max(high[first + part], largest)
 
 
-@_compile(fastmath=_REORDER)
+@_inner(fastmath=_REORDER)
 def _extremes_run(x):
     smallest = largest = x[0]
     for i in range(x.size):
@@ -144,83 +149,7 @@ def _extremes_run(x):
     return smallest, largest
 
 
-@_compile()
-def accumulate(x, first_index, geometry, step, inverse, low_code, high_code, moments, sums):
-    """Add the sums of a chunk to `moments`, (SIGNALS,) and the same for all grids, and to `sums`, (grids, SUMS) float64.
-
-    `geometry` (grids, GEOMETRY) int64 says for each grid how blocks lie on the chunk (COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS), where
-    its values begin in the concatenated `step` and `inverse` (FIRST) and in `low_code` and `high_code` (FIRST_END, codes relative
-    to the zero point; END_STRIDE is 0 where one pair serves all blocks), MODE and SEED of the rounding, and whether float32
-    lanes can serve its steps (TAME). `first_index`, the chunk's place in its tensor, seeds the stochastic draw. ZERO_CODES
-    counts every y = 0. A tile goes through all grids while it is in cache.
-    """
-    reciprocal = np.empty(TILE, np.float32)
-    rows = (np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32))
-    grids = (geometry, step, inverse, low_code, high_code)
-    for place in range(0, x.size, TILE):
-        stop = min(place + TILE, x.size)
-        tame = _add_moments(x, place, stop, reciprocal, moments)
-        for grid in range(geometry.shape[0]):
-            if tame and geometry[grid, TAME]:
-                _add_fast(x, place, stop, reciprocal, grids, grid, rows, first_index, sums)
-            else:
-                _add_exactly(x, place, stop, grids, grid, first_index, sums)
-
-
-@_compile()
-def _add_fast(x, place, stop, reciprocal, grids, grid, rows, first_index, sums):
-    geometry, step, inverse, low_code, high_code = grids
-    steps, inverses, lows, highs, codes = rows
-    mode, seed = geometry[grid, MODE], geometry[grid, SEED]
-    origin = place
-    while place < stop:
-        block, run = _run_at(place, geometry, grid)
-        at, end = geometry[grid, FIRST] + block, geometry[grid, FIRST_END] + block * geometry[grid, END_STRIDE]
-        if run >= LONG_RUN and mode == NEAREST_EVEN:
-            last = min(place + run, stop)
-            overload = _add_run(x, place, last, origin, reciprocal, step[at], inverse[at], low_code[end], high_code[end], grid, sums)
-        else:
-            last = stop
-            _spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
-            if mode == NEAREST_EVEN and geometry[grid, END_STRIDE] == 0:
-                overload = _add_signed_tile(x, place, last, origin, reciprocal, steps, inverses, lows, highs, codes, grid, sums)
-            elif mode == NEAREST_EVEN:
-                overload = _add_tile(x, place, last, origin, reciprocal, steps, inverses, lows, highs, codes, grid, sums)
-            else:
-                _round_tile(x, place, last, inverses, codes, mode, seed, first_index)
-                overload = _add_rounded_tile(x, place, last, origin, reciprocal, steps, inverses, lows, highs, codes, grid, sums)
-        if overload:
-            if mode == NEAREST_EVEN:
-                _spread(place, last, grids, grid, rows, True)
-                _round_tile(x, place, last, inverses, codes, mode, seed, first_index)
-            _add_overload(x, place, last, steps, inverses, lows, highs, codes, grid, sums)
-        place = last
-
-
-@_compile()
-def _add_exactly(x, place, stop, grids, grid, first_index, sums):
-    """The same sums, every term in float64: for tiles beyond what float32 lanes hold."""
-    geometry, step, inverse, low_code, high_code = grids
-    for i in range(place, stop):
-        block, _run = _run_at(i, geometry, grid)
-        at, end = geometry[grid, FIRST] + block, geometry[grid, FIRST_END] + block * geometry[grid, END_STRIDE]
-        scaled = x[i] * inverse[at]
-        code = _round_one(scaled, geometry[grid, MODE], geometry[grid, SEED], first_index + i)
-        kept = min(max(code, low_code[end]), high_code[end])
-        error = np.float64(kept * step[at] - x[i])
-        sums[grid, SUM_E] += error
-        sums[grid, SUM_E2] += error * error
-        sums[grid, SUM_ABS_E] += abs(error)
-        sums[grid, SUM_RELATIVE] += abs(error) / abs(np.float64(x[i])) if x[i] != 0 else 0.0
-        sums[grid, SUM_E2_IN_STEPS] += (error / step[at]) ** 2
-        sums[grid, SUM_XE] += np.float64(x[i]) * error
-        sums[grid, CLIPPED_E2] += error * error if scaled != min(max(scaled, low_code[end]), high_code[end]) else 0.0
-        sums[grid, CLIPPED] += code != kept
-        sums[grid, ZERO_CODES] += kept == 0
-        sums[grid, MAX_ABS_E] = max(sums[grid, MAX_ABS_E], abs(error))
-
-
-@_compile()
+@_inner()
 def _run_at(place, geometry, grid):
     """(block, elements left of it in this row) at a flat place."""
     columns, block_columns = geometry[grid, COLUMNS], geometry[grid, BLOCK_COLUMNS]
@@ -230,18 +159,18 @@ def _run_at(place, geometry, grid):
     return row // geometry[grid, BLOCK_ROWS] * (-(-columns // block_columns)) + part, min((part + 1) * block_columns, columns) - column
 
 
-@_compile()
+@_inner()
 def _fill(row, begin, end, value):
     # Unsigned indices: numba then leaves out the wrap-around of negative ones, and LLVM can use vector stores.
     for i in range(np.uint64(begin), np.uint64(end)):
         row[i] = value
 
 
-@_compile()
+@_inner()
 def _spread(place, stop, grids, grid, rows, ends):
     """One value per block to one per element, from `place` to `stop`; the ends of a signed grid only where asked."""
     geometry, step, inverse, low_code, high_code = grids
-    steps, inverses, lows, highs, _codes = rows
+    steps, inverses, lows, highs = rows
     columns, block_rows, block_columns = geometry[grid, COLUMNS], geometry[grid, BLOCK_ROWS], geometry[grid, BLOCK_COLUMNS]
     first, first_end, end_stride = geometry[grid, FIRST], geometry[grid, FIRST_END], geometry[grid, END_STRIDE]
     if end_stride == 0:
@@ -270,7 +199,7 @@ def _spread(place, stop, grids, grid, rows, ends):
         filled = end
 
 
-@_compile(fastmath=_REORDER)
+@_inner(fastmath=_REORDER)
 def _add_run(x, place, stop, origin, reciprocal, step, inverse, low_code, high_code, grid, sums):
     """Add a run on one grid, all but the clipping sums; true where those have something to add."""
     e_sum, e2_sum, abs_sum, relative, xe_sum = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
@@ -294,11 +223,69 @@ def _add_run(x, place, stop, origin, reciprocal, step, inverse, low_code, high_c
     return max(top - high_code, low_code - bottom) > ROUNDED_STEP * (high_code - low_code)
 
 
-def _make_tile_adder(*, rounded, signed):
-    """The same for a tile of several grids. `rounded` tiles bring their codes, `signed` ones share the first pair of ends."""
+@_inner()
+def _add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zeros, largest):
+    sums[grid, SUM_E] += e_sum
+    sums[grid, SUM_E2] += e2_sum
+    sums[grid, SUM_ABS_E] += abs_sum
+    sums[grid, SUM_RELATIVE] += relative
+    sums[grid, SUM_E2_IN_STEPS] += in_steps
+    sums[grid, SUM_XE] += xe_sum
+    sums[grid, ZERO_CODES] += zeros
+    sums[grid, MAX_ABS_E] = max(sums[grid, MAX_ABS_E], np.float64(largest))
 
-    @_compile(fastmath=_REORDER)
-    def add_tile(x, place, stop, origin, reciprocal, steps, inverses, lows, highs, codes, grid, sums):
+
+@_inner(fastmath=_REORDER)
+def _round_one(scaled, mode, seed, index):
+    if mode == NEAREST_EVEN:
+        return _rint(scaled)
+    if mode == FLOOR:
+        return _floor(scaled)
+    if mode == CEIL:
+        return _ceil(scaled)
+    if mode == TO_ZERO:
+        return _trunc(scaled)
+    if mode == HALF_UP:
+        return _round_half_up(scaled)
+    if mode == NEAREST_AWAY:
+        return _round_away(scaled)
+    return _round_by_draw(scaled, seed, index)
+
+
+@_inner(fastmath=_REORDER)
+def _round_half_up(scaled):
+    whole = _floor(scaled)
+    return whole + (_ONE if scaled - whole >= _HALF else _ZERO)
+
+
+@_inner(fastmath=_REORDER)
+def _round_away(scaled):
+    whole = _floor(_abs(scaled))
+    away = whole + (_ONE if _abs(scaled) - whole >= _HALF else _ZERO)
+    return -away if scaled < _ZERO else away
+
+
+@_inner(fastmath=_REORDER)
+def _round_by_draw(scaled, seed, index):
+    whole = _floor(scaled)
+    return whole + (_ONE if _draw(np.uint64(index), seed) < scaled - whole else _ZERO)
+
+
+@_inner()
+def _draw(index, seed):
+    # SplitMix64's output function; quantizer.draw_uniform is the same in numpy and a test holds them equal.
+    mixed = (index + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed) * np.uint64(0xD1B54A32D192ED03)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.float32((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(40)) * np.float32(2**-24)
+
+
+def _make_tile_adder(*, rounded, signed):
+    """As `_add_run`, for a tile of several grids; `rounded` tiles round by mode, `signed` ones share the first pair of ends."""
+
+    @_inner(fastmath=_REORDER)
+    def add_tile(x, place, stop, origin, reciprocal, rows, mode, seed, first_index, grid, sums):
+        steps, inverses, lows, highs = rows
         e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum = _ZERO, _ZERO, _ZERO, _ZERO, _ZERO, _ZERO
         zeros, largest, excess = _ZERO, _ZERO, _ZERO
         low_code, high_code = lows[0], highs[0]
@@ -306,7 +293,7 @@ def _make_tile_adder(*, rounded, signed):
         for i in range(np.uint64(stop - place)):
             value = x[np.uint64(place) + i]
             scaled = value * inverses[i]
-            code = codes[i] if rounded else _rint(scaled)
+            code = _round_one(scaled, mode, seed, np.uint64(first_index + place) + i) if rounded else _rint(scaled)
             kept = _min(_max(code, low_code if signed else lows[i]), high_code if signed else highs[i])
             error = kept * steps[i] - value
             error_in_steps = error * inverses[i]
@@ -324,92 +311,113 @@ def _make_tile_adder(*, rounded, signed):
             else:
                 excess = _max(excess, _max(scaled - highs[i], lows[i] - scaled))
         _add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zeros, largest)
-        return rounded or max(excess, max(top - high_code, low_code - bottom)) > ROUNDED_STEP * (high_code - low_code)
+        return rounded or max(excess, top - high_code, low_code - bottom) > ROUNDED_STEP * (high_code - low_code)
 
     return add_tile
 
 
-_add_signed_tile = _make_tile_adder(rounded=False, signed=True)
-_add_tile = _make_tile_adder(rounded=False, signed=False)
-_add_rounded_tile = _make_tile_adder(rounded=True, signed=False)
-
-
-@_compile()
-def _add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zeros, largest):
-    sums[grid, SUM_E] += e_sum
-    sums[grid, SUM_E2] += e2_sum
-    sums[grid, SUM_ABS_E] += abs_sum
-    sums[grid, SUM_RELATIVE] += relative
-    sums[grid, SUM_E2_IN_STEPS] += in_steps
-    sums[grid, SUM_XE] += xe_sum
-    sums[grid, ZERO_CODES] += zeros
-    sums[grid, MAX_ABS_E] = max(sums[grid, MAX_ABS_E], np.float64(largest))
-
-
-@_compile(fastmath=_REORDER)
-def _add_overload(x, place, stop, steps, inverses, lows, highs, codes, grid, sums):
+def _make_overload_adder(*, rounded):
     """Add the clipping sums of a tile: most tiles have none, so they are left out of the main loop."""
-    beyond, clipped = _ZERO, _ZERO
-    for i in range(np.uint64(stop - place)):
-        value = x[np.uint64(place) + i]
-        scaled = value * inverses[i]
-        kept = _min(_max(codes[i], lows[i]), highs[i])
-        error = kept * steps[i] - value
-        beyond += error * error if scaled != _min(_max(scaled, lows[i]), highs[i]) else _ZERO
-        clipped += _ONE if codes[i] != kept else _ZERO
-    sums[grid, CLIPPED_E2] += beyond
-    sums[grid, CLIPPED] += clipped
+
+    @_inner(fastmath=_REORDER)
+    def add_overload(x, place, stop, rows, mode, seed, first_index, grid, sums):
+        steps, inverses, lows, highs = rows
+        beyond, clipped = _ZERO, _ZERO
+        for i in range(np.uint64(stop - place)):
+            value = x[np.uint64(place) + i]
+            scaled = value * inverses[i]
+            code = _round_one(scaled, mode, seed, np.uint64(first_index + place) + i) if rounded else _rint(scaled)
+            kept = _min(_max(code, lows[i]), highs[i])
+            error = kept * steps[i] - value
+            beyond += error * error if scaled != _min(_max(scaled, lows[i]), highs[i]) else _ZERO
+            clipped += _ONE if code != kept else _ZERO
+        sums[grid, CLIPPED_E2] += beyond
+        sums[grid, CLIPPED] += clipped
+
+    return add_overload
 
 
-@_compile(fastmath=_REORDER)
-def _round_tile(x, place, stop, inverses, codes, mode, seed, first_index):
-    for i in range(np.uint64(stop - place)):
-        codes[i] = _round_one(x[np.uint64(place) + i] * inverses[i], mode, seed, np.uint64(first_index + place) + i)
+def _make_exact_adder(*, rounded):
+    """Add all sums of a tile, every term in float64: for tiles beyond what float32 lanes hold."""
+
+    @_inner()
+    def add_exactly(x, place, stop, grids, grid, first_index, sums):
+        geometry, step, inverse, low_code, high_code = grids
+        for i in range(place, stop):
+            block, _run = _run_at(i, geometry, grid)
+            at, end = geometry[grid, FIRST] + block, geometry[grid, FIRST_END] + block * geometry[grid, END_STRIDE]
+            scaled = x[i] * inverse[at]
+            code = _round_one(scaled, geometry[grid, MODE], geometry[grid, SEED], np.uint64(first_index + i)) if rounded else _rint(scaled)
+            kept = min(max(code, low_code[end]), high_code[end])
+            error = np.float64(kept * step[at] - x[i])
+            sums[grid, SUM_E] += error
+            sums[grid, SUM_E2] += error * error
+            sums[grid, SUM_ABS_E] += abs(error)
+            sums[grid, SUM_RELATIVE] += abs(error) / abs(np.float64(x[i])) if x[i] != 0 else 0.0
+            sums[grid, SUM_E2_IN_STEPS] += (error / step[at]) ** 2
+            sums[grid, SUM_XE] += np.float64(x[i]) * error
+            sums[grid, CLIPPED_E2] += error * error if scaled != min(max(scaled, low_code[end]), high_code[end]) else 0.0
+            sums[grid, CLIPPED] += code != kept
+            sums[grid, ZERO_CODES] += kept == 0
+            sums[grid, MAX_ABS_E] = max(sums[grid, MAX_ABS_E], abs(error))
+
+    return add_exactly
 
 
-@_compile(fastmath=_REORDER)
-def _round_one(scaled, mode, seed, index):
-    if mode == NEAREST_EVEN:
-        return _rint(scaled)
-    if mode == FLOOR:
-        return _floor(scaled)
-    if mode == CEIL:
-        return _ceil(scaled)
-    if mode == TO_ZERO:
-        return _trunc(scaled)
-    if mode == HALF_UP:
-        return _round_half_up(scaled)
-    if mode == NEAREST_AWAY:
-        return _round_away(scaled)
-    return _round_by_draw(scaled, seed, index)
+def _make_accumulator(*, rounded):
+    """The loop over tiles and grids; the `rounded` one serves every rounding mode, the other nearest-even alone and compiles sooner."""
+    add_signed_tile, add_tile = (_make_tile_adder(rounded=rounded, signed=signed) for signed in (True, False))
+    add_overload, add_exactly = _make_overload_adder(rounded=rounded), _make_exact_adder(rounded=rounded)
+
+    @_inner()
+    def add_fast(x, place, stop, reciprocal, grids, grid, rows, first_index, sums):
+        geometry, step, inverse, low_code, high_code = grids
+        mode, seed = geometry[grid, MODE], geometry[grid, SEED]
+        origin = place
+        while place < stop:
+            block, run = _run_at(place, geometry, grid)
+            at, end = geometry[grid, FIRST] + block, geometry[grid, FIRST_END] + block * geometry[grid, END_STRIDE]
+            last = stop
+            if run >= LONG_RUN and not rounded:
+                last = min(place + run, stop)
+                overload = _add_run(x, place, last, origin, reciprocal, step[at], inverse[at], low_code[end], high_code[end], grid, sums)
+            else:
+                _spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
+                if geometry[grid, END_STRIDE] == 0:
+                    overload = add_signed_tile(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
+                else:
+                    overload = add_tile(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
+            if overload:
+                _spread(place, last, grids, grid, rows, overload)
+                add_overload(x, place, last, rows, mode, seed, first_index, grid, sums)
+            place = last
+
+    @_compile()
+    def accumulate(x, first_index, geometry, step, inverse, low_code, high_code, moments, sums):
+        """Add the sums of a chunk to `moments`, (SIGNALS,) and the same for all grids, and to `sums`, (grids, SUMS) float64.
+
+        `geometry` (grids, GEOMETRY) int64 says for each grid how blocks lie on the chunk (COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS),
+        where its values begin in the concatenated `step` and `inverse` (FIRST) and in `low_code` and `high_code` (FIRST_END,
+        codes relative to the zero point; END_STRIDE is 0 where one pair serves all blocks), MODE and SEED of the rounding, and
+        whether float32 lanes can serve its steps (TAME). `first_index`, the chunk's place in its tensor, seeds the stochastic
+        draw. ZERO_CODES counts every y = 0. A tile goes through all grids while it is in cache.
+        """
+        reciprocal = np.empty(TILE, np.float32)
+        rows = (np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32))
+        grids = (geometry, step, inverse, low_code, high_code)
+        for place in range(0, x.size, TILE):
+            stop = min(place + TILE, x.size)
+            tame = _add_moments(x, place, stop, reciprocal, moments)
+            for grid in range(geometry.shape[0]):
+                if tame and geometry[grid, TAME]:
+                    add_fast(x, place, stop, reciprocal, grids, grid, rows, first_index, sums)
+                else:
+                    add_exactly(x, place, stop, grids, grid, first_index, sums)
+
+    return accumulate
 
 
-@_compile(fastmath=_REORDER)
-def _round_half_up(scaled):
-    whole = _floor(scaled)
-    return whole + (_ONE if scaled - whole >= _HALF else _ZERO)
-
-
-@_compile(fastmath=_REORDER)
-def _round_away(scaled):
-    whole = _floor(_abs(scaled))
-    away = whole + (_ONE if _abs(scaled) - whole >= _HALF else _ZERO)
-    return -away if scaled < _ZERO else away
-
-
-@_compile(fastmath=_REORDER)
-def _round_by_draw(scaled, seed, index):
-    whole = _floor(scaled)
-    return whole + (_ONE if _draw(np.uint64(index), seed) < scaled - whole else _ZERO)
-
-
-@_compile()
-def _draw(index, seed):
-    # SplitMix64's output function; quantizer.draw_uniform is the same in numpy and a test holds them equal.
-    mixed = (index + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed) * np.uint64(0xD1B54A32D192ED03)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.float32((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(40)) * np.float32(2**-24)
+accumulate, accumulate_rounded = _make_accumulator(rounded=False), _make_accumulator(rounded=True)
 
 
 @_compile()
@@ -429,7 +437,7 @@ def squared_errors(groups, step, inverse, low_code, high_code, mode, out):
                 out[group] += np.float64(kept * step[group] - value) ** 2
 
 
-@_compile(fastmath=_REORDER)
+@_inner(fastmath=_REORDER)
 def _squared_error_run(x, step, inverse, low_code, high_code):
     total = 0.0
     for i in range(x.size):
@@ -461,7 +469,7 @@ def divergence_clips(groups, bins, levels, out):
         out[group] = np.float32(top * np.float64(_best_edge(counts, bins, levels)) / bins)
 
 
-@_compile()
+@_inner()
 def _best_edge(counts, bins, levels):
     below, filled, own = np.zeros(bins + 1), np.zeros(bins + 1), np.zeros(bins + 1)
     last_filled = np.zeros(bins + 1, np.int64)
@@ -482,7 +490,7 @@ def _best_edge(counts, bins, levels):
     return best
 
 
-@_compile()
+@_inner()
 def _divergence(counts, below, filled, own, bins, levels, edge, end_bin):
     tail = below[bins] - below[edge]
     last = counts[end_bin] + tail

@@ -20,6 +20,7 @@ from qanalysis.chunks import Chunk, cut_chunks
 from qanalysis.formats import Floats, Grid
 from qanalysis.grouping import Layout
 from qanalysis.metrics import ErrorStats
+from qanalysis.quantizer import Rounding
 from qanalysis.ranges import MinMax
 from qanalysis.results import COLUMNS, Row, Status
 from qanalysis.scheme import Scheme
@@ -220,7 +221,8 @@ def _take_sums(
     step, inverse = np.concatenate([grid.step for grid in grids]), np.concatenate([grid.inverse for grid in grids])
     low_codes, high_codes = np.concatenate([low for low, _ in ends]), np.concatenate([high for _, high in ends])
     moments, sums = np.zeros(kernels.SIGNALS), np.zeros((len(jobs), kernels.SUMS))
-    kernels.accumulate(values, start, geometry, step, inverse, low_codes, high_codes, moments, sums)
+    accumulate = kernels.accumulate if all(scheme.rounding == Rounding() for scheme, _layout in jobs) else kernels.accumulate_rounded
+    accumulate(values, start, geometry, step, inverse, low_codes, high_codes, moments, sums)
     return [_name_sums(values.size, bad, moments.tolist(), line) for line in sums.tolist()]
 
 
