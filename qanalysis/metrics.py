@@ -211,7 +211,11 @@ def _ratio(part: float, whole: float) -> float | None:
 def _ratio_db(signal: float, noise: float) -> float | None:
     if signal <= 0:
         return None
-    return 10 * (math.log10(signal) - math.log10(noise)) if noise > 0 else math.inf
+    if noise <= 0:
+        return math.inf
+    ratio = signal / noise
+    # One rounding where the quotient can be held, so that scaling x by a power of two changes no digit.
+    return 10 * (math.log10(ratio) if 0 < ratio < math.inf else math.log10(signal) - math.log10(noise))
 
 
 def measure(x: ArrayLike, y: ArrayLike) -> ErrorStats:

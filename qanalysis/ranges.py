@@ -51,7 +51,11 @@ class MinMax:
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
-    """The P-th percentile of |x| for symmetric grids, both P tails for the others; numpy's linear interpolation."""
+    """The P-th percentile of |x| for symmetric grids, both P tails for the others; numpy's linear interpolation.
+
+    A group that is not all zeros but has only zeros up to its percentile (a pruned channel) keeps its extremes: a range
+    without width would lose all that is left of it.
+    """
 
     percent: float
 
@@ -66,9 +70,12 @@ class Percentile:
         quantile = np.nanpercentile if np.isnan(values).any() else np.percentile
         if symmetric:
             high = quantile(np.abs(values), self.percent, axis=1).astype(np.float32)
-            return -high, high
-        low, high = quantile(values, [100 - self.percent, self.percent], axis=1).astype(np.float32)
-        return low, high
+            low = -high
+        else:
+            low, high = quantile(values, [100 - self.percent, self.percent], axis=1).astype(np.float32)
+        least, most = _extremes(values)
+        collapsed = (low == 0) & (high == 0)
+        return np.where(collapsed, least, low), np.where(collapsed, most, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +93,8 @@ class MeanStd:
 
     def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Bounds:  # noqa: ARG002
         low, high = _extremes(values)
-        magnitude = np.abs(values)
-        edge = (np.nanmean(magnitude, axis=1, dtype=np.float64) + self.factor * np.nanstd(magnitude, axis=1, dtype=np.float64)).astype(np.float32)
+        magnitude = np.abs(values.astype(np.float64))
+        edge = (np.nanmean(magnitude, axis=1) + self.factor * np.nanstd(magnitude, axis=1)).astype(np.float32)
         return (-edge, edge) if symmetric else (np.maximum(low, -edge), np.minimum(high, edge))
 
 
@@ -120,7 +127,10 @@ class MeanSquaredError:
 
 @dataclass(frozen=True, slots=True)
 class KullbackLeibler:
-    """The clip edge whose quantized |x| histogram of BINS bins diverges least from the clipped one."""
+    """The clip edge whose quantized |x| histogram of BINS bins diverges least from the clipped one.
+
+    A group has at most 4 bins per element: more would be empty, and a search over them slow.
+    """
 
     bins: int = 2048
 
@@ -133,7 +143,7 @@ class KullbackLeibler:
 
     def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Bounds:
         low, high = _extremes(values)
-        edge = search.divergence_clip(values, self.bins)
+        edge = search.divergence_clip(values, min(self.bins, max(16, 4 * values.shape[1])))
         return (-edge, edge) if symmetric else (np.maximum(low, -edge), np.minimum(high, edge))
 
 

@@ -73,7 +73,7 @@ TEXT_COLUMNS = ("tensor", "kind", "shape", "dtype", "scheme", "format", "groupin
 class SourceIdentity:
     """Which input the rows came from: its label (never an absolute path), its size in bytes, its content's digest.
 
-    A cancelled sweep has no digest: reading the whole input for it would keep the user waiting.
+    The digest is None where a cancel came before it was taken, or the input could no longer be read.
     """
 
     path: str

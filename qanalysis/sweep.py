@@ -11,13 +11,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints.source import ArraySource, TensorInfo, TensorSource
+from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo, TensorSource
 from qanalysis.measurement import Cancelled, Measured, Workshop, describe_row, measure_tensor
 from qanalysis.metrics import ErrorStats
 from qanalysis.results import TOTAL_NAME, Row, Rows, SourceIdentity
@@ -77,19 +77,18 @@ def sweep(
         finished.append(measurement)
         if on_progress:
             on_progress(clock.tick(measurement))
-    complete = len(finished) == len(tensors)
-    hasher.shutdown(wait=complete)
+    hasher.shutdown(wait=False)
     return Rows(
         rows=tuple(row for measurement in finished for row in measurement.rows),
         totals=_pool_totals(finished, plan),
-        source=SourceIdentity(opened.name, opened.size_bytes, digest.result() if complete else None),
+        source=SourceIdentity(opened.name, opened.size_bytes, _await_digest(digest, stop)),
         settings={
             "schemes": [str(scheme) for scheme in plan],
             "include": include,
             "exclude": exclude,
             "weights_only": weights_only,
         },
-        complete=complete,
+        complete=len(finished) == len(tensors),
     )
 
 
@@ -138,6 +137,16 @@ def _measure_all(source: TensorSource, tensors: Sequence[TensorInfo], plan: Sequ
         cancel_rest = cancel.is_set()
         conductors.shutdown(wait=not cancel_rest, cancel_futures=True)
         pool.shutdown(wait=not cancel_rest, cancel_futures=True)
+
+
+def _await_digest(digest: Future[str], cancel: threading.Event) -> str | None:
+    """The digest once it is there; None if the user does not want to wait, or the input can no longer be read."""
+    while not cancel.is_set() and not wait([digest], timeout=CANCEL_POLL_S).done:
+        pass
+    try:
+        return None if cancel.is_set() else digest.result()
+    except (CheckpointError, OSError):
+        return None
 
 
 def _pool_totals(finished: Sequence[Measured], plan: Sequence[Scheme]) -> tuple[Row, ...]:
