@@ -456,6 +456,8 @@ def divergence_clips(groups, bins, levels, out):
     non-empty bins. A tie keeps the wider range.
     """
     counts = np.zeros(bins + 1)
+    # The search takes logarithms of small counts by the million; below this many they come from a table.
+    logs = np.log(np.maximum(np.arange(1 << 14), 1.0))
     for group in range(groups.shape[0]):
         top = _ZERO
         for value in groups[group]:
@@ -466,11 +468,11 @@ def divergence_clips(groups, bins, levels, out):
         counts[:] = 0
         for value in groups[group]:
             counts[1 + min(bins - 1, int(np.float64(abs(value)) / np.float64(top) * bins))] += 1
-        out[group] = np.float32(top * np.float64(_best_edge(counts, bins, levels)) / bins)
+        out[group] = np.float32(top * np.float64(_best_edge(counts, bins, levels, logs)) / bins)
 
 
 @_inner()
-def _best_edge(counts, bins, levels):
+def _best_edge(counts, bins, levels, logs):
     below, filled, own = np.zeros(bins + 1), np.zeros(bins + 1), np.zeros(bins + 1)
     last_filled = np.zeros(bins + 1, np.int64)
     for i in range(1, bins + 1):
@@ -484,22 +486,29 @@ def _best_edge(counts, bins, levels):
         end_bin = last_filled[edge]
         if 2 * below[edge] < below[bins]:
             break
-        divergence = _divergence(counts, below, filled, own, bins, levels, edge, end_bin)
+        divergence = _divergence(counts, below, filled, own, bins, levels, edge, end_bin, logs)
         if divergence < least - 1e-12:
             best, least = edge, divergence
     return best
 
 
 @_inner()
-def _divergence(counts, below, filled, own, bins, levels, edge, end_bin):
+def _divergence(counts, below, filled, own, bins, levels, edge, end_bin, logs):
     tail = below[bins] - below[edge]
     last = counts[end_bin] + tail
     total = own[end_bin - 1] + last * np.log(last)
-    for cell in range(levels):
-        begin, end = cell * edge // levels, (cell + 1) * edge // levels
+    width, rest = edge // levels, edge % levels
+    end = carry = 0
+    for _cell in range(levels):
+        # Borders at cell * edge // levels, stepped without a division.
+        begin = end
+        carry += rest
+        end += width + (1 if carry >= levels else 0)
+        carry -= levels if carry >= levels else 0
         mass = below[end] - below[begin]
         if mass > 0:
             reference = mass + (tail if begin < end_bin <= end else 0.0)
-            total -= reference * np.log(mass / (filled[end] - filled[begin]))
+            spread = filled[end] - filled[begin]
+            total -= reference * (logs[int(mass)] - logs[int(spread)] if mass < logs.size and spread < logs.size else np.log(mass / spread))
     # P is normalised by N, Q by N - tail.
     return total / below[bins] + np.log((below[bins] - tail) / below[bins])
