@@ -90,7 +90,7 @@ def _begin(*, _version: Annotated[bool, typer.Option("--version", callback=_prin
 
 @app.command()
 def show(source: Source, *, as_json: AsJson = False) -> None:
-    r"""List the tensors of a file: name, shape, dtype, size. Reads the header only.
+    """List the tensors of a file: name, shape, dtype, size. Reads the header only.
 
     \b
     Example:
@@ -125,11 +125,11 @@ def sweep(  # one parameter per option
     out: Outputs = None,
     store: Annotated[Path | None, typer.Option(metavar="FILE", help="Not available yet.")] = None,
     no_store: Annotated[bool, typer.Option("--no-store", help="Keep no store of finished rows; there is none yet.")] = False,  # noqa: ARG001  accepted from the start
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one per core.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Threads. Default: one per core.")] = None,
     cluster: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Not available yet.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    r"""Measure the error of every tensor under every scheme. Ctrl-C keeps the rows so far.
+    """Measure the error of every tensor under every scheme. Ctrl-C keeps the rows so far.
 
     \b
     Examples:
@@ -168,7 +168,7 @@ def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
         raise ValueError(f"--scheme {texts[0]!r} can not be mixed with {mixed}; a sweep takes whole schemes or lists to cross, never both")
     if texts:
         return [Scheme.parse(text) for text in texts]
-    widths = parse_bits(lists["bits"] or "2-8") if "bits" in given or "formats" not in given else []
+    widths = parse_bits("2-8" if lists["bits"] is None else lists["bits"]) if "bits" in given or "formats" not in given else []
     return cross_schemes(
         [*map(IntegerFormat, widths), *map(parse_format, given.get("formats", []))],
         groupings=[parse_grouping(text) for text in given.get("grouping", ["tensor", "channel", "group=128", "group=32"])],
@@ -253,7 +253,7 @@ def report(
         str | None, typer.Option(metavar="TEXT", help="The scheme an HTML report speaks of first. Default: the best at no more than 5 bits per weight.")
     ] = None,
 ) -> None:
-    r"""Turn stored rows into a report, or into another format.
+    """Turn stored rows into a report, or into another format.
 
     \b
     Example:
@@ -264,6 +264,10 @@ def report(
 
     targets = check_targets(out)
     stored = read_rows(rows)
+    if scheme is not None:
+        from qanalysis.scheme import Scheme
+
+        scheme = str(Scheme.parse(scheme))
     for target in targets:
         write_report(stored, target, title=title, scheme=scheme)
         print_note(f"wrote {target}")
@@ -276,7 +280,7 @@ def serve(
     root: Annotated[Path, typer.Option(metavar="DIR", help="Folder whose checkpoints the page may open.")] = Path(),
     address: Annotated[str, typer.Option(help="Address to listen on.")] = _LOOPBACK[0],
 ) -> None:
-    r"""Open the dashboard in a browser.
+    """Open the dashboard in a browser.
 
     \b
     Example:

@@ -186,7 +186,8 @@ class ErrorStats:
     @property
     def clipping_share(self) -> float | None:
         """Share of sum e^2 from x beyond the end levels; with `rounding_share` it makes 1. None without an error to share."""
-        return _ratio(self.clipped_e2, self.sum_e2) if self.groups else None
+        # The two sums are rounded apart, so the share of a wholly clipped tensor can come out above 1.
+        return min(1.0, self.clipped_e2 / self.sum_e2) if self.groups and self.sum_e2 else None
 
     @property
     def rounding_share(self) -> float | None:

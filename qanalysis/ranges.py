@@ -61,7 +61,7 @@ class Percentile:
 
     def __post_init__(self) -> None:
         if not 50 < self.percent <= 100:
-            raise ValueError(f"range percentile:{self.percent:g}: the percentile lies above 50 and at most at 100")
+            raise ValueError(f"range percentile:{self.percent:g}: the percentile lies above 50 and at most at 100; write for example percentile:99.9")
 
     def __str__(self) -> str:
         return f"percentile:{_positional(self.percent)}"
@@ -156,6 +156,9 @@ RANGE_RULES: dict[str, tuple[Callable[..., RangeRule], Callable[[str], float] | 
 }
 
 
+_EXAMPLES = {"percentile": "percentile:99.9", "meanstd": "meanstd:3", "mse": "mse:100", "kl": "kl:2048"}
+
+
 def parse_range(text: str) -> RangeRule:
     """A range rule from its text form; ValueError names the forms.
 
@@ -171,7 +174,8 @@ def parse_range(text: str) -> RangeRule:
             raise ValueError("range 'percentile' needs its P, for example percentile:99.9")
         return rule()
     if not re.fullmatch(r"\d+(\.\d+)?" if read_argument is float else r"\d+", argument):
-        raise ValueError(f"range {text!r}: {argument!r} is not a {'number' if read_argument is float else 'whole number'}")
+        rule_text = "a number of 0 or more" if read_argument is float else "a whole number of 1 or more"
+        raise ValueError(f"range {text!r}: {argument!r} is not {rule_text}; write for example {_EXAMPLES[name]}")
     return rule(read_argument(argument))
 
 

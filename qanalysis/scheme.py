@@ -20,6 +20,8 @@ from qanalysis.grouping import Grouping, Layout, parse_grouping
 from qanalysis.quantizer import Rounding, UniformQuantizer, parse_rounding
 from qanalysis.ranges import GridSearch, MinMax, RangeRule, parse_range, shorten_range
 
+# A divergence search takes up to a millisecond per group, and a sweep must stop within 0.2 s.
+GROUPS_PER_CHECK = 64
 WHOLE_TENSOR, MINMAX, NEAREST_EVEN = Grouping(), MinMax(), Rounding()
 
 
@@ -91,7 +93,7 @@ class Scheme:
         `check` is called between the candidates of a search and may raise to end it.
         """
         low, high = np.zeros((2, layout.groups), np.float32)
-        search = GridSearch(lambda groups: self._squared_error_of(groups, check), self._divergence_clip)
+        search = GridSearch(lambda groups: self._squared_error_of(groups, check), lambda groups, bins: self._divergence_clip(groups, bins, check))
         for indices, groups in layout.split(matrix):
             low[indices], high[indices] = self.range(_mask_non_finite(groups), symmetric=self.symmetry.signed, search=search)
         return low, high
@@ -109,9 +111,12 @@ class Scheme:
 
         return squared_error
 
-    def _divergence_clip(self, groups: Floats, bins: int) -> Floats:
+    def _divergence_clip(self, groups: Floats, bins: int, check: Callable[[], None]) -> Floats:
         edges = np.empty(len(groups), np.float32)
-        kernels.divergence_clips(np.ascontiguousarray(np.nan_to_num(groups, nan=0.0)), bins, self.format.max_code, edges)
+        for start in range(0, len(groups), GROUPS_PER_CHECK):
+            check()
+            part = slice(start, start + GROUPS_PER_CHECK)
+            kernels.divergence_clips(np.ascontiguousarray(np.nan_to_num(groups[part], nan=0.0)), bins, self.format.max_code, edges[part])
         return edges
 
 
@@ -170,7 +175,7 @@ def parse_bits(text: str) -> list[int]:
         first, last = int(match[1]), int(match[2] or match[1])
         outside = [width for width in (first, last) if not 2 <= width <= 16]
         if outside:
-            raise ValueError(f"bits {text!r}: {outside[0]} is outside 2 to 16, the widths of integer formats")
+            raise ValueError(f"bits {text!r}: {outside[0]} is outside 2 to 16, the widths of integer formats; write for example 2-8 or 4,8")
         if last < first:
             raise ValueError(f"bits {text!r}: the span {part.strip()} runs backwards; write {last}-{first}")
         widths += range(first, last + 1)

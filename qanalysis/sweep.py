@@ -152,7 +152,8 @@ def _await_digest(digest: Future[str], cancel: threading.Event) -> str | None:
 def _pool_totals(finished: Sequence[Measured], plan: Sequence[Scheme]) -> tuple[Row, ...]:
     totals = []
     for place, scheme in enumerate(plan):
-        pooled = sum((measured.stats[place] or ErrorStats() for measured in finished), ErrorStats())
+        known = [stats for stats in (measured.stats[place] for measured in finished) if stats is not None and stats.count]
+        pooled = sum(known, ErrorStats())
         size = -(-pooled.storage_bits // 8)
         everything = TensorInfo(TOTAL_NAME, (), "", size)
         row = describe_row(everything, scheme, pooled) if pooled.numel else replace(describe_row(everything, scheme, None), reason="no tensor was measured")

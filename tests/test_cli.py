@@ -171,7 +171,11 @@ def test_report_turns_stored_rows_into_another_format(checkpoint: Path) -> None:
         (["sweep", "model.npz", "--out", "rows.xls"], "suffix '.xls' is unknown"),
         (["sweep", "model.npz", "--store", "rows.db"], "--store rows.db: is not available yet"),
         (["sweep", "model.npz", "--cluster", "host:1"], "--cluster host:1: is not available yet"),
-        (["sweep", "model.npz", "--workers", "0"], "--workers.*see `qanalysis sweep --help`"),
+        (["sweep", "model.npz", "--workers", "0"], "workers 0: a sweep needs at least one thread"),
+        (["sweep", "model.npz", "--bits", ""], "bits '': '' is neither a number nor a span"),
+        (["sweep", ""], "the path is empty; give a checkpoint file"),
+        (["sweep", "model.npz", "--out", "n" * 300 + ".csv"], "the file name has 304 bytes, at most 230 are allowed"),
+        (["sweep", "model.npz", "--range", "meanstd:-1"], "'-1' is not a number of 0 or more; write for example meanstd:3"),
         (["report", "none.json", "--out", "rows.csv"], "none.json: no such file"),
         (["report", "model.npz", "--out", "rows.csv"], "rows are read from .json, .csv, .parquet"),
         (["app", "--root", "none"], "--root none: no such folder"),
@@ -224,7 +228,7 @@ def test_names_can_not_steer_a_terminal(tmp_path: Path) -> None:
 def test_every_command_shows_an_example(command: str) -> None:
     result = ask(command, "--help")
     assert result.exit_code == 0
-    assert f"  qanalysis {command}" in result.stdout
+    assert f"\n    qanalysis {command}" in result.stdout
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:

@@ -143,6 +143,19 @@ def test_a_cancelled_sweep_stays_marked_as_partial(rows: Rows, tmp_path: Path) -
     assert "cancelled" in headline(partial, "int4")
 
 
+@pytest.mark.parametrize("suffix", [".json", ".parquet"])
+def test_rows_of_a_cancelled_sweep_read_back_without_a_digest(rows: Rows, tmp_path: Path, suffix: str) -> None:
+    partial = replace(rows, complete=False, source=replace(rows.source, digest=None))
+    back = read_rows(write_report(partial, tmp_path / f"rows{suffix}"))
+    assert (back.source, back.complete) == (partial.source, False)
+
+
+def test_a_scheme_that_is_not_there_is_refused_with_a_short_list(rows: Rows) -> None:
+    many = replace(rows, totals=tuple(replace(rows.totals[0], scheme=f"int4 group={n}") for n in range(1, 100)))
+    with pytest.raises(ValueError, match=r"scheme 'int3 group=9' is not among the rows; they hold: int4 group=1; .*and \d+ more"):
+        headline(many, "int3 group=9")
+
+
 def test_the_time_of_the_sweep_survives_a_change_of_format(rows: Rows, tmp_path: Path) -> None:
     first = read_rows(write_report(rows, tmp_path / "first.json", created=NOON))
     second = read_rows(write_report(first, tmp_path / "second.parquet", created=datetime(2027, 1, 1, tzinfo=UTC)))

@@ -32,6 +32,8 @@ def open_checkpoint(source: str | os.PathLike[str] | Mapping[str, NDArray[Any]])
     if isinstance(source, Mapping):
         return ArraySource(source)
     text = os.fspath(source)
+    if not text:
+        raise CheckpointError("the path is empty; give a checkpoint file, a folder of shards, or sample:NAME")
     opened = _open_sample(text.removeprefix(_SAMPLE_PREFIX)) if text.startswith(_SAMPLE_PREFIX) else _open_path(Path(text))
     if not opened.tensors:
         opened.close()

@@ -118,8 +118,9 @@ def _read_head(document: Any, place: str) -> tuple[SourceIdentity, dict[str, Any
     if type(source) is not dict or type(settings) is not dict:
         raise ValueError(f"{place}: 'source' and 'settings' must be objects; write the file again with `qanalysis sweep`")
     identity: Any = [source.get(key) for key in ("path", "size", "digest")]
-    if [type(fact) for fact in identity] != [str, int, str]:
-        raise ValueError(f"{place}: source holds {source!r}, must be path (text), size (bytes) and digest (text); write the file again with `qanalysis sweep`")
+    if [type(fact) for fact in identity[:2]] != [str, int] or type(identity[2]) not in (str, type(None)):
+        rule = "must be path (text), size (bytes) and digest (text or null); write the file again with `qanalysis sweep`"
+        raise ValueError(f"{place}: source holds {source!r}, {rule}")
     return SourceIdentity(*identity), settings
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 WRITE_SUFFIXES = (".csv", ".json", ".parquet", ".html")
 READ_SUFFIXES = (".json", ".csv", ".parquet")
+# File systems take 255 bytes; the temporary file beside the target needs some of them.
+LONGEST_NAME = 230
 
 
 def write_report(
@@ -94,6 +96,9 @@ def check_targets(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def _check_target(target: Path) -> None:
+    length = len(os.fsencode(target.name))
+    if length > LONGEST_NAME:
+        raise ValueError(f"{str(target)[:60]}...: the file name has {length} bytes, at most {LONGEST_NAME} are allowed; choose a shorter one")
     if target.is_dir():
         raise ValueError(f"{target}: is a folder; give a file name inside it, such as {target / 'rows.csv'}")
     if target.suffix.lower() not in WRITE_SUFFIXES:

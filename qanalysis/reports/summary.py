@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 HEADLINE_BITS_PER_WEIGHT = 5.0
 OUTLIER_RATIO = 3.0
+NAMED_SCHEMES = 12
 
 
 def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> str:
@@ -109,4 +110,5 @@ def _size(row: Row) -> float:
 def _check_scheme(rows: Rows, scheme: str) -> None:
     known = list(dict.fromkeys(row.scheme for row in (*rows.totals, *rows)))
     if scheme not in known:
-        raise ValueError(f"scheme {scheme!r} is not among the rows; they hold: {'; '.join(known) or 'nothing'}")
+        more = f"; and {len(known) - NAMED_SCHEMES} more" if len(known) > NAMED_SCHEMES else ""
+        raise ValueError(f"scheme {scheme!r} is not among the rows; they hold: {'; '.join(known[:NAMED_SCHEMES]) or 'nothing'}{more}")
