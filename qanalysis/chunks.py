@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qanalysis.grouping import Layout
 
-CHUNK_VALUES = 1 << 19
+CHUNK_VALUES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -314,6 +314,9 @@ def _server_options(address: str, port: int | None) -> list[str]:
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
+        "server.maxUploadSize": "50",
+        "global.disableWidgetStateDuplicationWarning": "true",
+        "theme.base": str(Path(__file__).with_name("dashboard") / "theme.toml"),
     }
     if port is not None:
         options["server.port"] = str(port)

@@ -138,8 +138,18 @@ class Grid:
     @property
     def end_codes(self) -> tuple[Floats, Floats]:
         """Smallest and largest code relative to the zero point: (groups,), or (1,) where one pair serves all groups."""
-        zero_point = self.zero_point if self.zero_point.any() else self.zero_point[:1]
+        zero_point = self.zero_point[:1] if _is_one_value(self.zero_point) else self.zero_point
         return np.float32(self.code_min) - zero_point, np.float32(self.code_max) - zero_point
+
+    @property
+    def active_steps(self) -> Floats:
+        """Steps of the groups that have a signal."""
+        return self.step if _is_one_value(self.idle) and not self.idle[0] else self.step[~self.idle]
+
+
+def _is_one_value(values: NDArray[Any]) -> bool:
+    # Made by broadcasting: a sweep lays millions of groups, and need not look at each for what all share.
+    return values.strides == (0,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +173,18 @@ class Symmetry:
         array([0.09999999], dtype=float32)
         """
         low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
-        ideal = self.step(low, high, fmt)
-        idle = ~_is_invertible(ideal)
-        step: Floats = np.where(idle, np.float32(1), ideal)
+        step: Floats = self.step(low, high, fmt)
+        idle: NDArray[np.bool_] = np.broadcast_to(np.bool_(False), step.shape)
+        if not SMALLEST_STEP <= step.min() <= step.max() <= LARGEST_STEP:
+            idle = ~_is_invertible(step)
+            step = np.where(idle, np.float32(1), step)
         if scale.name != "float32":
             reach: Floats = np.maximum(-low, high) if self.signed else high / np.float32(2) - low / np.float32(2)
             fitted = scale.fit(step, reach, fmt.bits - 1)
             step = np.where(idle | ~_is_invertible(fitted), np.float32(1), fitted)
         code_min, code_max = self.low_code(fmt), self.high_code(fmt)
         if self.signed:
-            return Grid(step, np.zeros_like(step), code_min, code_max, idle)
+            return Grid(step, np.broadcast_to(np.float32(0), step.shape), code_min, code_max, idle)
         zero_point = np.clip(-np.rint(low / step), np.float32(code_min), np.float32(code_max))
         return Grid(step, zero_point, code_min, code_max, idle)
 

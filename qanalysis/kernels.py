@@ -103,22 +103,27 @@ def _scan_tile(x):
 
 @_inner(fastmath=_REORDER)
 def _add_moments(x, place, stop, reciprocal, moments):
-    """Add a tile's own sums, fill `reciprocal` with 1/|x| (0 for 0), and say whether float32 lanes can serve the tile.
+    """Add a tile's own sums, fill `reciprocal` with 1/|x|, and say whether float32 lanes can serve the tile.
 
     They can where squares neither overflow nor vanish, and where x is not a small ripple on a large mean.
     """
     total, power, nonzero = 0.0, 0.0, _ZERO
     largest, smallest = _ZERO, LARGEST_TAME
     for i in range(np.uint64(stop - place)):
-        value = x[np.uint64(place) + i]
-        magnitude = _abs(value)
-        is_zero = value == _ZERO
-        reciprocal[i] = _ZERO if is_zero else _ONE / magnitude
-        total += np.float64(value)
-        power += np.float64(value) * np.float64(value)
-        nonzero += _ZERO if is_zero else _ONE
+        magnitude = _abs(x[np.uint64(place) + i])
+        # Where x is 0 its error is 0, so any finite reciprocal will do.
+        reciprocal[i] = _ONE / _max(magnitude, SMALLEST_TAME)
         largest = _max(largest, magnitude)
-        smallest = _min(smallest, LARGEST_TAME if is_zero else magnitude)
+    # Loops of their own: two uses of one comparison, or float64 beside float32, keep LLVM from using vector lanes.
+    for i in range(np.uint64(stop - place)):
+        nonzero += _ONE if x[np.uint64(place) + i] != _ZERO else _ZERO
+    for i in range(np.uint64(stop - place)):
+        magnitude = _abs(x[np.uint64(place) + i])
+        smallest = _min(smallest, magnitude if magnitude > _ZERO else LARGEST_TAME)
+    for i in range(np.uint64(stop - place)):
+        value = np.float64(x[np.uint64(place) + i])
+        total += value
+        power += value * value
     moments[SUM_X] += total
     moments[SUM_X2] += power
     moments[NONZERO] += nonzero

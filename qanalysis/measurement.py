@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -49,9 +51,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What measuring needs besides data: the pool that works on pieces, the stop sign, the lock for large tensors."""
+    """What measuring needs besides data: the pool that works on pieces, how many may compute at once, the stop sign, the lock for large tensors."""
 
     pool: Executor
+    turns: threading.Semaphore
     cancel: threading.Event
     large: threading.Lock
 
@@ -127,7 +130,9 @@ def _measure_view(source: TensorSource, info: TensorInfo, jobs: Sequence[Job], w
     with workshop.large if whole and info.numel > LARGE_VALUES else nullcontext():
         read = _reader(source, info, jobs[0][1], whole=whole)
         ranges = _find_crossing_ranges(read, chunks, jobs, crossing, workshop)
-        futures = [workshop.pool.submit(_measure_chunk, read, chunk, jobs, ranges, workshop) for chunk in chunks]
+        if len(chunks) == 1:
+            return _take_turn(read, chunks[0], jobs, ranges, workshop)
+        futures = [workshop.pool.submit(_take_turn, read, chunk, jobs, ranges, workshop) for chunk in chunks]
         totals = [ErrorStats()] * len(jobs)
         for future in futures:
             totals = [total + part for total, part in zip(totals, future.result(), strict=True)]
@@ -163,9 +168,10 @@ def _find_crossing_ranges(read: Read, chunks: Sequence[Chunk], jobs: Sequence[Jo
 
 
 def _find_extremes(read: Read, chunk: Chunk, layouts: Sequence[Layout], workshop: Workshop) -> list[Range]:
-    workshop.check()
-    values, _bad, _largest = _clean(read(chunk.start, chunk.stop))
-    return [_extremes_of(values, chunk.localize(layout)) for layout in layouts]
+    with workshop.turns:
+        workshop.check()
+        values, _bad, _largest = _clean(read(chunk.start, chunk.stop))
+        return [_extremes_of(values, chunk.localize(layout)) for layout in layouts]
 
 
 def _extremes_of(values: Floats, local: Layout) -> Range:
@@ -179,6 +185,11 @@ def _clean(values: Floats) -> tuple[Floats, int, float]:
     """The values with 0 in place of what is not finite (0 has no error on any grid here), how many, and max |x|."""
     bad, largest = kernels.scan(values)
     return (np.where(np.isfinite(values), values, np.float32(0)) if bad else values), bad, float(largest)
+
+
+def _take_turn(read: Read, chunk: Chunk, jobs: Sequence[Job], ranges: Sequence[Range | None], workshop: Workshop) -> list[ErrorStats]:
+    with workshop.turns:
+        return _measure_chunk(read, chunk, jobs, ranges, workshop)
 
 
 def _measure_chunk(read: Read, chunk: Chunk, jobs: Sequence[Job], ranges: Sequence[Range | None], workshop: Workshop) -> list[ErrorStats]:
@@ -259,46 +270,43 @@ def _count_storage(scheme: Scheme, values: int, grid: Grid, *, owns_groups: bool
     per_value, per_group = scheme.storage_bits
     if not owns_groups:
         return ErrorStats(storage_bits=per_value * values)
-    steps = grid.step[~grid.idle].astype(np.float64)
+    steps = grid.active_steps
     return ErrorStats(
         groups=steps.size,
-        step_sum=float(steps.sum()),
+        step_sum=float(steps.sum(dtype=np.float64)),
         step_low=float(steps.min(initial=np.inf)),
         step_high=float(steps.max(initial=0.0)),
         storage_bits=per_value * values + per_group * grid.step.size,
     )
 
 
-_MEASURED = tuple(column for column in COLUMNS if hasattr(ErrorStats, column))
+_FIGURES = tuple(column for column in COLUMNS if hasattr(ErrorStats, column) and column != "numel")
 
 
 def describe_row(info: TensorInfo, scheme: Scheme, stats: ErrorStats | None, *, layout: Layout | None = None, reason: str = "") -> Row:
     """The row of one tensor (or of a total, named by `info`) under one scheme; no figures where nothing was measured."""
-    row = Row(
-        tensor=info.name,
-        kind=info.kind,
-        shape="x".join(map(str, info.shape)),
-        dtype=info.dtype,
-        numel=info.numel,
-        scheme=str(scheme),
-        format=str(scheme.format),
-        bits=scheme.format.bits,
-        grouping=str(scheme.grouping),
-        symmetry=scheme.symmetry.name,
-        range=str(scheme.range),
-        scale=scheme.scale.name,
-        reason=reason,
-    )
+    status: Status = "ok"
+    figures: dict[str, Any] = {}
     if stats is None:
-        return replace(row, status="unsupported")
-    if not stats.count:
-        return replace(row, status="non-finite", non_finite=stats.non_finite, reason="no element is finite")
-    if not stats.relative_count:
-        zeros = "every finite element is 0" if stats.non_finite else "every element is 0"
-        return replace(row, status="zero", bits_per_weight=stats.bits_per_weight, size_bytes=stats.size_bytes, non_finite=stats.non_finite, reason=zeros)
-    return replace(row, theory_sqnr_db=_predict(scheme, layout), **{name: getattr(stats, name) for name in _MEASURED})
+        status = "unsupported"
+    elif not stats.count:
+        status, reason, figures = "non-finite", "no element is finite", {"non_finite": stats.non_finite}
+    elif not stats.relative_count:
+        status, reason = "zero", "every finite element is 0" if stats.non_finite else "every element is 0"
+        figures = {name: getattr(stats, name) for name in ("bits_per_weight", "size_bytes", "non_finite")}
+    else:
+        figures = {name: getattr(stats, name) for name in _FIGURES} | {"theory_sqnr_db": _predict(scheme, layout)}
+    shape = "x".join(map(str, info.shape))
+    return Row(info.name, info.kind, shape, info.dtype, info.numel, *_describe_scheme(scheme), **figures, status=status, reason=reason)
 
 
+@lru_cache(maxsize=4096)
+def _describe_scheme(scheme: Scheme) -> tuple[str, str, int, str, str, str, str]:
+    """The columns scheme, format, bits, grouping, symmetry, range, scale."""
+    return str(scheme), str(scheme.format), scheme.format.bits, str(scheme.grouping), scheme.symmetry.name, str(scheme.range), scheme.scale.name
+
+
+@lru_cache(maxsize=4096)
 def _predict(scheme: Scheme, layout: Layout | None) -> float | None:
     """The prediction for a Gaussian at the real group lengths; only absmax ranges on the symmetric grid have one yet."""
     if layout is None or scheme.symmetry.name != "sym" or scheme.range != MinMax():

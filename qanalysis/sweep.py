@@ -125,7 +125,7 @@ def _name_some(tensors: Sequence[TensorInfo]) -> str:
 def _measure_all(source: TensorSource, tensors: Sequence[TensorInfo], plan: Sequence[Scheme], *, workers: int, cancel: threading.Event) -> Iterator[Measured]:
     # Conductors wait for the pieces of one tensor each, so the workers always find pieces of the next one to go on with.
     pool, conductors = ThreadPoolExecutor(workers, "piece"), ThreadPoolExecutor(workers + 1, "tensor")
-    workshop = Workshop(pool, cancel, threading.Lock())
+    workshop = Workshop(pool, threading.Semaphore(workers), cancel, threading.Lock())
     try:
         for future in [conductors.submit(measure_tensor, source, info, plan, workshop=workshop) for info in tensors]:
             while not wait([future], timeout=CANCEL_POLL_S).done:

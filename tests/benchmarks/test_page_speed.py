@@ -70,7 +70,7 @@ def test_from_the_slider_to_the_painted_histogram(server: Server, models: Path, 
     page.wait_for_timeout(2_000)
     cached = _sweep_bits(page, family="group=128") + _sweep_again(page)
     with capsys.disabled():
-        print(f"\n{query}: first {_percentiles(missed)}; again {_percentiles(cached)}")  # noqa: T201  figures are what a benchmark is for
+        print(f"\n{query}: first {_percentiles(missed)}; again {_percentiles(cached)}")
     assert np.percentile(cached, 95) <= CACHED_MS * SHARED_MACHINE
     assert np.percentile(missed, 95) <= MISSED_MS * SHARED_MACHINE
 
@@ -93,5 +93,5 @@ def test_from_the_scrub_s_rail_to_the_painted_histogram(server: Server, open_vis
         page.mouse.click(box["x"] + (bits - 2) / 14 * (box["width"] - 2) + 1, box["y"] + box["height"] / 2)
         times.append(float(handle.evaluate("held => held.promise")))
     with capsys.disabled():
-        print(f"\nscrub: {_percentiles(times[1:])}")  # noqa: T201
+        print(f"\nscrub: {_percentiles(times[1:])}")
     assert np.percentile(times[1:], 95) <= SCRUB_MS * SHARED_MACHINE
