@@ -7,6 +7,7 @@ viridis, signed values a map with a neutral middle. Colour never speaks alone: a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import plotly.graph_objects as go
@@ -79,8 +80,12 @@ def fade(colour: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 
+@cache
 def template(theme: Theme) -> go.layout.Template:
-    """The whole look as an explicit template: importing streamlit would otherwise swap plotly's default one."""
+    """The whole look as an explicit template: importing streamlit would otherwise swap plotly's default one.
+
+    Every figure copies it; callers only read it.
+    """
     colours = PALETTES[theme]
     axis = {
         "gridcolor": colours.grid,
@@ -131,15 +136,22 @@ def template(theme: Theme) -> go.layout.Template:
 
 def begin(title: str, theme: Theme, *, subtitle: str = "", height: int = 380) -> go.Figure:
     """An empty figure in the common frame; `title` carries the headline state, `subtitle` what it belongs to (both escaped)."""
-    figure = go.Figure()
-    figure.update_layout(template=template(theme), height=height, hovermode="closest", dragmode=False, uirevision="keep")
-    figure.update_layout(title={"text": title, "subtitle": {"text": subtitle}})
-    return figure
+    # Given at once: every update of a layout walks through the template again.
+    return go.Figure(
+        layout={
+            "template": template(theme),
+            "height": height,
+            "hovermode": "closest",
+            "dragmode": False,
+            "uirevision": "keep",
+            "title": {"text": title, "subtitle": {"text": subtitle}},
+        }
+    )
 
 
 def finish(figure: go.Figure, alt: str) -> go.Figure:
     """The figure with its alternative text: one sentence with the headline number, plain text."""
-    figure.update_layout(meta={"alt": alt})
+    figure.layout.meta = {"alt": alt}
     return figure
 
 

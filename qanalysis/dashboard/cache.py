@@ -26,7 +26,7 @@ from qanalysis.dashboard.sources import UploadStore, identify_source, locate_sou
 from qanalysis.dashboard.state import Axis
 from qanalysis.profile import LayerProfile, profile_bits, profile_layer
 from qanalysis.results import Rows
-from qanalysis.scheme import Scheme
+from qanalysis.scheme import Scheme, default_schemes
 from qanalysis.sweep import SweepProgress, sweep
 
 if TYPE_CHECKING:
@@ -47,6 +47,13 @@ def get_uploads() -> UploadStore:
 def get_jobs() -> JobManager:
     """The server's sweeps."""
     return JobManager(_run_sweep)
+
+
+@st.cache_resource
+def warm_kernels() -> None:
+    """Load the compiled loops, once per server, on a thread of their own while the first page is drawn."""
+    weights = {"w": np.eye(2, dtype=np.float32)}
+    threading.Thread(target=sweep, args=(weights, default_schemes()), kwargs={"workers": 1}, name="warm-kernels", daemon=True).start()
 
 
 def _run_sweep(request: SweepRequest, on_progress: Callable[[SweepProgress], None], cancel: threading.Event) -> Rows:

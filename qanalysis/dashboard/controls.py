@@ -18,8 +18,9 @@ from qanalysis.dashboard.state import (
     MOST_BITS,
     RANGE_CHOICES,
     ViewState,
-    expand_scheme,
+    name_ignored,
     read_view,
+    tidy_query,
     write_view,
 )
 from qanalysis.dashboard.wording import escape_markdown
@@ -34,18 +35,29 @@ _DEFAULT = ViewState()
 
 
 def open_session() -> None:
-    """On a session's first run: remember what the address asks for, and put `scheme=TEXT` into the widgets."""
+    """On a session's first run: remember what the address asks for, tidied where it is not in the widgets' own words."""
     if "asked" in st.session_state:
+        if "scheme" in st.query_params:  # the browser went back to before the first run's tidying
+            del st.query_params["scheme"]
         return
     asked = {key: st.query_params.get_all(key) for key in st.query_params}
-    st.session_state["asked"], st.session_state["notices"], st.session_state["history"] = asked, [], []
-    if "scheme" in asked:
-        try:
-            values = write_view(expand_scheme(asked["scheme"][-1], _DEFAULT))
-            st.session_state.update({key: values[key] for key in ("v", "b", "f", "g", "s", "r")})
-        except ValueError as error:
-            st.session_state["notices"].append(str(error))
-        del st.query_params["scheme"]
+    query, left_out, refusals = tidy_query(asked)
+    st.session_state.update(asked=query, left_out=left_out, notices=refusals, history=[])
+    if query != asked:
+        # Widgets read their parameters from the address that a run begins with.
+        st.query_params.from_dict(query)
+        st.rerun()
+
+
+def note_ignored() -> None:
+    """Once per session, when every widget was drawn: one notice of what the page could not take from the address."""
+    asked, left_out = st.session_state["asked"], st.session_state["left_out"]
+    if asked or left_out:
+        st.session_state.update(asked={}, left_out=[])
+        ignored = left_out + name_ignored(asked, {str(key): value for key, value in st.session_state.items()})
+        if ignored:
+            st.session_state["notices"].append(f"Left out of the link, because the page or this model does not know it: {'; '.join(ignored)}")
+            st.rerun()
 
 
 def current_view() -> ViewState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from qanalysis.dashboard.cache import warm_kernels
 from qanalysis.dashboard.controls import draw_source, open_session
 from qanalysis.dashboard.elements import draw_notices, read_theme
 from qanalysis.dashboard.pages.layers import draw_layers
@@ -17,6 +18,7 @@ _LOGO = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 190 40" height="4
 
 def run_dashboard() -> None:
     """Draw the page that the address names; runs once per interaction."""
+    warm_kernels()
     st.set_page_config(page_title="Quantization analysis", page_icon=_ICON, layout="wide", initial_sidebar_state="expanded")
     st.logo(_LOGO.format(ink={"light": "#1f2430", "dark": "#eef1f5"}[read_theme()]), size="large")
     open_session()

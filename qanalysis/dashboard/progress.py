@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
+from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.cache import get_jobs
 from qanalysis.dashboard.jobs import Job, Snapshot, SweepRequest
 from qanalysis.dashboard.wording import escape_markdown, format_count, format_duration, shorten_middle
+from qanalysis.ranges import MeanSquaredError, RangeRule
+from qanalysis.scheme import Scheme
 from qanalysis.sweep import SweepProgress
 
 POLL_S = 0.5
 SETTLE_S = 0.3
 """A sweep that ends within this time is shown at once, without a strip that flickers."""
 MOST_UNASKED = 1_000_000_000
-"""Values times schemes that are swept without a click; about a second of work."""
+"""Work of `weigh_work` that is swept without a click; about a second on two cores."""
+_SLOWER = {"percentile": 10, "meanstd": 10, "kl": 1000}
+"""How many times the work of minmax a range rule is, measured per value; mse:N is about N / 2."""
 
 
-def follow_sweep(request: SweepRequest, work: int) -> Job | None:
-    """The job of what the controls ask for: found, started where the work is small or the address names it, else None.
+def weigh_work(tensors: Sequence[TensorInfo], schemes: Sequence[str]) -> int:
+    """Values times schemes, each scheme weighed by its range rule against minmax.
 
-    `work` is values times schemes.
+    >>> weigh_work([TensorInfo("w", (10, 10), "F32", 400)], ["int4", "int4 range=mse:20", "int4 range=kl"])
+    101100
     """
+    return sum(info.numel for info in tensors) * sum(_weigh_range(Scheme.parse(text).range) for text in schemes)
+
+
+def _weigh_range(rule: RangeRule) -> int:
+    return max(rule.fractions // 2, 1) if isinstance(rule, MeanSquaredError) else _SLOWER.get(str(rule).partition(":")[0], 1)
+
+
+def follow_sweep(request: SweepRequest, tensors: Sequence[TensorInfo]) -> Job | None:
+    """The job of what the controls ask for: found, started where the work is small or the address names it, else None."""
     jobs = get_jobs()
     job = jobs.find(request.digest)
-    if job is None and (work <= MOST_UNASKED or st.query_params.get("job") == request.digest):
+    if job is None and (weigh_work(tensors, request.schemes) <= MOST_UNASKED or st.query_params.get("job") == request.digest):
         job = jobs.submit(request)
         job.wait(SETTLE_S)
     if job is not None and st.query_params.get("job") != request.digest:
@@ -31,22 +48,22 @@ def follow_sweep(request: SweepRequest, work: int) -> Job | None:
     return job
 
 
-def draw_strip(request: SweepRequest, work: int) -> None:
+def draw_strip(request: SweepRequest, tensors: Sequence[TensorInfo]) -> None:
     """The strip; it asks for a full run of the page when a job starts or ends."""
     active = _active_jobs()
-    st.fragment(_poll, run_every=POLL_S if active else None)(request, work, active)
+    st.fragment(_poll, run_every=POLL_S if active else None)(request, tensors, active)
 
 
 def _active_jobs() -> frozenset[str]:
     return frozenset(job.request.digest for job in get_jobs().active())
 
 
-def _poll(request: SweepRequest, work: int, drawn: frozenset[str]) -> None:
+def _poll(request: SweepRequest, tensors: Sequence[TensorInfo], drawn: frozenset[str]) -> None:
     if _active_jobs() != drawn:
         st.rerun()
     job = get_jobs().find(request.digest)
     snapshot = job.snapshot if job else None
-    words = describe_progress(snapshot, work=work, schemes=len(request.schemes))
+    words = describe_progress(snapshot, tensors, schemes=len(request.schemes))
     with st.container(horizontal=True, vertical_alignment="center", key="strip"):
         if snapshot and snapshot.is_active:
             st.progress(snapshot.share_done, text=words)
@@ -87,11 +104,13 @@ def _draw_other(job: Job) -> None:
         st.button("Cancel", key=f"cancel-{job.request.digest}", width=120, on_click=_cancel, args=(job.request.digest,))
 
 
-def describe_progress(snapshot: Snapshot | None, *, work: int, schemes: int) -> str:
-    """One line on where a sweep stands, as markdown with every name escaped."""
+def describe_progress(snapshot: Snapshot | None, tensors: Sequence[TensorInfo], *, schemes: int) -> str:
+    """One line on where a sweep of these tensors stands, as markdown with every name escaped."""
     if snapshot is None:
-        return f"Not swept yet: {format_count(work / max(schemes, 1), 'values')} × {schemes} schemes"
+        return f"Not swept yet: {format_count(sum(info.numel for info in tensors), 'values')} × {schemes} schemes"
     progress = snapshot.progress
+    if progress is None and snapshot.state == "running":
+        return f"{escape_markdown(shorten_middle(tensors[0].name))}: 0 of {len(tensors)} tensors × {schemes} schemes"
     if progress is None:
         return _WITHOUT_PROGRESS[snapshot.state]
     counted = f"{progress.done} of {progress.total} tensors × {schemes} schemes"
@@ -105,7 +124,6 @@ def describe_progress(snapshot: Snapshot | None, *, work: int, schemes: int) -> 
 
 _WITHOUT_PROGRESS = {
     "queued": "Waiting for its turn",
-    "running": "Reading the first tensor",
     "done": "Complete",
     "cancelled": "Cancelled before the first tensor",
     "failed": "The sweep failed",

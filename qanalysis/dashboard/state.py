@@ -5,7 +5,7 @@ A widget's key is its name in the address. What the address says and the widgets
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -133,14 +133,16 @@ def _clamp_bits(bits: int) -> int:
     return min(max(int(bits), FEWEST_BITS), MOST_BITS)
 
 
-def _keep_valid(words: Iterable[str], parse: Any) -> tuple[str, ...]:
-    kept = []
-    for word in words:
-        try:
-            kept.append(str(parse(word.strip())))
-        except ValueError:
-            continue
-    return tuple(dict.fromkeys(kept))
+def _keep_valid(words: Iterable[str], parse: Callable[[str], Any]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(parse(word.strip())) for word in words if _is_valid(word, parse)))
+
+
+def _is_valid(word: str, parse: Callable[[str], Any]) -> bool:
+    try:
+        parse(word.strip())
+    except ValueError:
+        return False
+    return True
 
 
 def _default_family(view: ViewState) -> str:
@@ -211,12 +213,47 @@ def _with(words: tuple[str, ...], word: str) -> tuple[str, ...]:
     return words if word in words else (*words, word)
 
 
-def name_ignored(asked: Mapping[str, Sequence[str]], session: Mapping[str, Any]) -> list[str]:
-    """Parameters of an address that the widgets do not hold, as "v=99": unknown names and values that were replaced.
+_SCHEME_KEYS = ("v", "b", "f", "g", "s", "r")
+_TYPED_WORDS: dict[str, Callable[[str], Any]] = {"g": parse_grouping, "r": parse_range}
 
-    >>> name_ignored({"v": ["99"], "w": ["true"], "zoom": ["2"]}, {"v": 4, "w": True})
-    ['v=99', 'zoom=2']
+
+def tidy_query(asked: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[str]], list[str], list[str]]:
+    """An address as the widgets can hold it, what was left out as "zoom=3", and why a scheme could not be shown.
+
+    `scheme=TEXT` becomes the widgets' own parameters, so that the address of the page is a link too. Unknown names go, and so
+    do words of a list that takes any word but can not mean this one.
+
+    >>> tidy_query({"scheme": ["int6 channel"], "g": ["tensor"], "zoom": ["3"]})
+    ({'v': ['6'], 'f': ['channel']}, ['zoom=3'], [])
+    >>> tidy_query({"g": ["group=0", "tensor"]})
+    ({'g': ['tensor']}, ['g=group=0'], [])
+    """
+    query = {key: list(values) for key, values in asked.items() if key in KEYS or key == "job"}
+    left_out = [_name_parameter(key, asked[key]) for key in asked if key not in query and key != "scheme"]
+    refusals = []
+    if "scheme" in asked:
+        try:
+            expanded = write_query(expand_scheme(asked["scheme"][-1], ViewState()))
+            query = {key: values for key, values in query.items() if key not in _SCHEME_KEYS} | expanded
+        except ValueError as error:
+            refusals.append(str(error))
+    for key, parse in _TYPED_WORDS.items():
+        wrong = [word for word in query.get(key, []) if not _is_valid(word, parse)]
+        if wrong:
+            left_out.append(_name_parameter(key, wrong))
+            query[key] = [word for word in query[key] if word not in wrong]
+    return {key: values for key, values in query.items() if values}, left_out, refusals
+
+
+def _name_parameter(key: str, values: Sequence[str]) -> str:
+    return f"{key}={','.join(values)}"[:80]
+
+
+def name_ignored(asked: Mapping[str, Sequence[str]], session: Mapping[str, Any]) -> list[str]:
+    """Parameters of a tidied address whose values the widgets replaced, as "v=99".
+
+    >>> name_ignored({"v": ["99"], "w": ["true"], "job": ["0f"]}, {"v": 4, "w": True})
+    ['v=99']
     """
     kept = {key: _spell(tuple(value) if isinstance(value, list) else value) for key, value in session.items() if key in KEYS}
-    wrong = [key for key in asked if key not in ("job", "scheme") and sorted(asked[key]) != sorted(kept.get(key, []))]
-    return [f"{key}={','.join(asked[key])}"[:80] for key in wrong]
+    return [_name_parameter(key, asked[key]) for key in asked if key != "job" and sorted(asked[key]) != sorted(kept.get(key, []))]

@@ -14,10 +14,11 @@ from streamlit.testing.v1 import AppTest
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.dashboard import cache, progress
 from qanalysis.dashboard import main as dashboard_main
-from qanalysis.reports import headline
-from qanalysis.reports.summary import select_worst
+from qanalysis.dashboard.state import ViewState, expand_scheme, write_query
+from qanalysis.profile import profile_layer
+from qanalysis.reports import find_worst_channel, headline
 from qanalysis.results import Rows
-from qanalysis.scheme import default_schemes
+from qanalysis.scheme import Scheme, default_schemes
 from qanalysis.sweep import sweep
 
 from .conftest import OpenPage, settle
@@ -44,6 +45,13 @@ def _link(page: AppTest) -> dict[str, str | list[str]]:
     return {key: values if len(values) > 1 else values[0] for key, values in query.items()}
 
 
+def _outlier_model(*, loudest: float) -> np.ndarray:
+    weights = np.random.default_rng(5).uniform(-1, 1, (16, 64)).astype(np.float32)
+    weights[:, 0] = 1  # every channel's largest magnitude
+    weights[5] *= loudest
+    return weights
+
+
 def _save(folder: Path, **tensors: np.ndarray) -> str:
     np.savez(folder / "own.npz", **tensors)
     return "own.npz"
@@ -51,12 +59,21 @@ def _save(folder: Path, **tensors: np.ndarray) -> str:
 
 def test_opening_shows_a_sample_already_swept(open_page: OpenPage, expected: Rows) -> None:
     page = open_page()
-    worst = select_worst(expected, "int4 group=128", count=1)[0].tensor
-    profile = cache.read_profile("sample:digits-cnn", cache.identify("sample:digits-cnn"), worst, "int4 group=128")
-    assert _headline(page) == headline(expected, "int4 group=128", worst_channel=profile.worst_channel)
+    assert _headline(page) == headline(expected, "int4 group=128")
     assert len(page.get("plotly_chart")) == 5
     assert not page.error
     assert not page.warning
+
+
+@pytest.mark.parametrize(("loudest", "named"), [(2.9, None), (3.0, 5)], ids=["below three times the median", "three times"])
+def test_the_headline_is_the_sentence_of_the_command_line(open_page: OpenPage, tmp_path: Path, loudest: float, named: int | None) -> None:
+    path, scheme = tmp_path / _save(tmp_path, w=_outlier_model(loudest=loudest)), "int4 group=32"
+    with open_checkpoint(path) as source:
+        rows = sweep(source, default_schemes(), weights_only=True)
+        profile = profile_layer(source.read(source.tensors[0]), Scheme.parse(scheme), name="w")
+    channel = find_worst_channel(rows, scheme, [profile])
+    assert channel == named
+    assert _headline(open_page(m="own.npz", f="group=32")) == headline(rows, scheme, worst_channel=channel)
 
 
 def test_the_installed_page_runs_without_the_checkout_s_script(open_page: OpenPage, expected: Rows) -> None:
@@ -135,6 +152,23 @@ def test_a_scheme_in_a_link_is_put_in_view(open_page: OpenPage) -> None:
     assert not page.warning
 
 
+def test_a_scheme_in_a_link_ends_as_a_link(open_page: OpenPage) -> None:
+    first = open_page(scheme="int6 group=50 asym", q="conv")
+    address = dict(first.query_params)
+    assert address.pop("job")
+    assert address == {"q": "conv", **{key: values if len(values) > 1 else values[0] for key, values in _expanded("int6 asym group=50").items()}}
+    again = open_page(**first.query_params)
+    assert _headline(again) == _headline(first)
+    assert " at int6 asym group=50: " in _headline(again)
+    assert again.query_params == first.query_params
+    moved = settle(first.slider(key="v").set_value(3).run())
+    assert " at int3 asym group=50: " in _headline(moved)
+
+
+def _expanded(scheme: str) -> dict[str, list[str]]:
+    return write_query(expand_scheme(scheme, ViewState()))
+
+
 def test_an_impossible_scheme_in_a_link_is_named_in_one_notice(open_page: OpenPage) -> None:
     page = open_page(scheme="int99 channel")
     assert len(page.warning) == 1
@@ -143,10 +177,12 @@ def test_an_impossible_scheme_in_a_link_is_named_in_one_notice(open_page: OpenPa
 
 
 def test_stale_and_unknown_parameters_fall_back_with_one_notice(open_page: OpenPage) -> None:
-    page = open_page(v="99", t="gone.weight", zoom="3", x="Beauty", m="sample:digits-cnn")
+    page = open_page(v="99", t="gone.weight", zoom="3", x="Beauty", g=["group=0", "tensor", "group=128"])
     assert len(page.warning) == 1
     notice = re.sub(r"\\(.)", r"\1", page.warning[0].value)
-    assert notice.endswith("v=99; t=gone.weight; zoom=3; x=Beauty")
+    assert notice.endswith(": zoom=3; g=group=0; v=99; t=gone.weight; x=Beauty")
+    assert page.multiselect(key="g").value == ["tensor", "group=128"]
+    assert set(page.query_params) == {"g", "job"}
     assert " at int4 group=128: " in _headline(page)
     page.button(key="dismiss").click().run()
     assert not page.warning
@@ -286,7 +322,7 @@ def test_the_last_result_stays_in_sight_and_cancel_ends_the_new_one(open_page: O
     monkeypatch.setattr(cache, "sweep", sweep_late)
     page.multiselect(key="g").set_value(["tensor", "group=128"]).run()
     assert _headline(page) == before
-    assert _strip(page) == "Reading the first tensor"
+    assert _strip(page) == "a: 0 of 2 tensors × 14 schemes"
     page.button(key="cancel").click().run()
     assert gate.wait(5)
     page = settle(page)

@@ -21,6 +21,7 @@ from qanalysis.dashboard.state import (
     expand_scheme,
     name_ignored,
     read_view,
+    tidy_query,
     write_link,
     write_query,
     write_view,
@@ -122,8 +123,30 @@ def test_a_scheme_that_the_page_can_not_show_is_refused(text: str, message: str)
 
 def test_ignored_parameters_are_named_once_and_in_short() -> None:
     session = write_view(ViewState(bits=6))
-    assert name_ignored({"v": ["6"], "b": ["2", "8"], "job": ["x"], "scheme": ["int4"]}, session) == []
-    assert name_ignored({"t": ["gone"], "zoom": ["1"], "q": ["x" * 200]}, session) == ["t=gone", "zoom=1", "q=" + "x" * 78]
+    assert name_ignored({"v": ["6"], "b": ["2", "8"], "job": ["x"]}, session) == []
+    assert name_ignored({"t": ["gone"], "q": ["x" * 200]}, session) == ["t=gone", "q=" + "x" * 78]
+
+
+@given(views)
+def test_a_link_of_the_page_is_tidy_already(view: ViewState) -> None:
+    query = write_query(view) | {"job": ["0f"]}
+    assert tidy_query(query) == (query, [], [])
+
+
+def test_a_scheme_replaces_what_it_names_and_keeps_the_rest_of_the_address() -> None:
+    query, left_out, refusals = tidy_query({"m": ["own.npz"], "v": ["3"], "g": ["tensor"], "scheme": ["int4", "int6 group=50 asym"], "q": ["fc"]})
+    expected = write_query(expand_scheme("int6 asym group=50", ViewState()))
+    assert query == {"m": ["own.npz"], "q": ["fc"]} | expected
+    assert set(expected) == {"v", "f", "g", "s"}
+    assert (left_out, refusals) == ([], [])
+
+
+def test_words_that_mean_nothing_leave_the_address_and_are_named() -> None:
+    query, left_out, refusals = tidy_query({"g": ["group=0", "tensor"], "r": ["odd", "mse:0"], "zoom": ["3", "4"], "scheme": ["int99"]})
+    assert query == {"g": ["tensor"]}
+    assert left_out == ["zoom=3,4", "g=group=0", "r=odd,mse:0"]
+    assert len(refusals) == 1
+    assert "int99" in refusals[0]
 
 
 def test_families_are_the_schemes_without_their_format() -> None:

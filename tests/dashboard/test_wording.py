@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.jobs import Snapshot
-from qanalysis.dashboard.progress import describe_progress
+from qanalysis.dashboard.progress import describe_progress, weigh_work
 from qanalysis.dashboard.wording import escape_markdown, format_count, format_duration, hide_root, shorten_middle
 from qanalysis.sweep import SweepProgress
 
@@ -53,7 +54,7 @@ def _progress(seconds_left: float | None = 3.0) -> SweepProgress:
     [
         pytest.param(None, "Not swept yet: 1 kvalues × 28 schemes", id="not asked for"),
         pytest.param(Snapshot("queued"), "Waiting for its turn", id="queued"),
-        pytest.param(Snapshot("running"), "Reading the first tensor", id="begun"),
+        pytest.param(Snapshot("running"), "conv\\*0: 0 of 10 tensors × 28 schemes", id="begun"),
         pytest.param(Snapshot("running", _progress()), "conv\\*1: 4 of 10 tensors × 28 schemes, 200 M round trips/s, 3.0 s left", id="running"),
         pytest.param(Snapshot("running", _progress(None)), "conv\\*1: 4 of 10 tensors × 28 schemes, 200 M round trips/s", id="no estimate"),
         pytest.param(Snapshot("done", _progress(), seconds=2), "Complete: 4 of 10 tensors × 28 schemes in 2.0 s, 200 M round trips/s", id="done"),
@@ -63,4 +64,12 @@ def _progress(seconds_left: float | None = 3.0) -> SweepProgress:
     ],
 )
 def test_the_strip_says_where_a_sweep_stands(snapshot: Snapshot | None, text: str) -> None:
-    assert describe_progress(snapshot, work=28_000, schemes=28) == text
+    tensors = [TensorInfo(f"conv*{index}", (10, 10), "float32", 400) for index in range(10)]
+    assert describe_progress(snapshot, tensors, schemes=28) == text
+
+
+def test_a_range_rule_that_searches_weighs_what_it_costs() -> None:
+    tensors = [TensorInfo("a", (20, 30), "float32", 2400), TensorInfo("b", (400,), "float32", 1600)]
+    schemes = ["int4", "int8 asym group=32", "int4 range=mse:1", "int4 range=mse:100", "int4 range=percentile:99.9", "int4 range=meanstd:3", "int4 range=kl"]
+    assert [weigh_work(tensors, [text]) for text in schemes] == [1_000, 1_000, 1_000, 50_000, 10_000, 10_000, 1_000_000]
+    assert weigh_work(tensors, schemes) == 1_073_000

@@ -22,18 +22,18 @@ from qanalysis.dashboard.cache import (
     read_contents,
     read_profile,
 )
-from qanalysis.dashboard.controls import BOUND, current_view, draw_history, draw_sweep_controls, remember_view
+from qanalysis.dashboard.controls import BOUND, current_view, draw_history, draw_sweep_controls, note_ignored, remember_view
 from qanalysis.dashboard.elements import draw_chart, draw_choice_table, draw_failure, draw_table, read_theme
 from qanalysis.dashboard.export import draw_export
 from qanalysis.dashboard.jobs import Job, SweepRequest
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
 from qanalysis.dashboard.selection import choose_rows, pick_cell
-from qanalysis.dashboard.state import ORDERS, ROW_LIMITS, ViewState, family_of, name_ignored
+from qanalysis.dashboard.state import ORDERS, ROW_LIMITS, ViewState, family_of
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
 from qanalysis.dashboard.wording import escape_markdown, format_count
 from qanalysis.profile import LayerProfile
-from qanalysis.reports import headline
-from qanalysis.reports.summary import format_bytes, select_worst
+from qanalysis.reports import find_outlier, headline, select_worst
+from qanalysis.reports.summary import format_bytes
 from qanalysis.results import Row, Rows
 from qanalysis.scheme import Scheme
 from qanalysis.sweep import select_tensors
@@ -73,10 +73,9 @@ def draw_layers() -> None:
         draw_failure(str(error))
         return
     request = SweepRequest(view.source, identity, view.schemes, view.include, view.exclude, view.weights_only)
-    work = sum(info.numel for info in tensors) * len(request.schemes)
-    job = follow_sweep(request, work)
+    job = follow_sweep(request, tensors)
     headline_slot = st.container()
-    draw_strip(request, work)
+    draw_strip(request, tensors)
     shown = _choose_shown(job, request, view)
     if job is not None and job.snapshot.state == "failed":
         draw_failure(job.snapshot.message)
@@ -118,7 +117,7 @@ def _draw_result(headline_slot: Any, shown: Shown, tensors: Sequence[TensorInfo]
         _draw_layer_table(shown, listed, tensor)
     view = current_view()
     draw_export(shown.rows, view, scheme=shown.scheme, profiles=[profile] if profile else [], job=shown.request.digest)
-    _note_ignored()
+    note_ignored()
     remember_view(view)
 
 
@@ -126,7 +125,7 @@ def _draw_headline(slot: Any, shown: Shown) -> None:
     worst = select_worst(shown.rows, shown.scheme, count=1)
     channel = None
     if worst and worst[0].numel <= MOST_PROFILED:
-        channel = read_profile(shown.request.source, shown.request.identity, worst[0].tensor, shown.scheme).worst_channel
+        channel = find_outlier(read_profile(shown.request.source, shown.request.identity, worst[0].tensor, shown.scheme))
     left, right = slot.columns([6, 1], vertical_alignment="center")
     left.markdown(f"#### {escape_markdown(headline(shown.rows, shown.scheme, worst_channel=channel))}")
     if worst:
@@ -242,16 +241,6 @@ def _draw_contents(slot: Any, contents: Contents) -> None:
     slot.markdown(f"#### {escape_markdown(contents.name)}: {len(contents.tensors)} tensors, {format_bytes(contents.size_bytes)}")
     st.caption(escape_markdown(contents.memory_note))
     draw_table(build_contents(contents.tensors), "contents", height=PANEL_HEIGHT, alt="Tensors of the file")
-
-
-def _note_ignored() -> None:
-    asked = st.session_state["asked"]
-    if asked:
-        st.session_state["asked"] = {}
-        ignored = name_ignored(asked, {str(key): value for key, value in st.session_state.items()})
-        if ignored:
-            st.session_state["notices"].append(f"Left out of the link, because the page or this model does not know it: {'; '.join(ignored)}")
-            st.rerun()
 
 
 def _choose_layer(tensor: str) -> None:
