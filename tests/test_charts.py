@@ -11,6 +11,7 @@ from qanalysis import theory
 from qanalysis.charts import PALETTES, channel_errors, error_curves, error_histogram, heat_map, scrub, weight_histogram
 from qanalysis.charts.channel_charts import MAP_SIDE, pick_channels, shrink_map
 from qanalysis.charts.heat_map import CELL_LIMIT, group_label
+from qanalysis.charts.palette import begin
 from qanalysis.charts.wording import escape, measure_text, percent, shorten, si
 from qanalysis.metrics import METRICS
 from qanalysis.profile import profile_bits, profile_layer
@@ -81,6 +82,15 @@ def contrast(first, second):
 
 
 @pytest.mark.parametrize("theme", PALETTES)
+def test_figures_share_no_layout():
+    first = begin("a", "light")
+    first.layout.template.layout.font.size = 99
+    first.layout.xaxis.title.text = "x"
+    second = begin("b", "light")
+    assert second.layout.template.layout.font.size == 13
+    assert second.layout.xaxis.title.text is None
+
+
 def test_every_colour_that_carries_meaning_stands_out_from_the_background(theme):
     palette = PALETTES[theme]
     for field in ("text", "muted", "kept", "clipped", "zeroed", "error", "reference"):
@@ -315,6 +325,12 @@ class TestChannelErrors:
         assert [symbol == "star" for symbol in figure.data[0].marker.symbol] == [channel == 5 for channel in range(8)]
         assert "outlier channel 5: max|x|" in figure.layout.title.subtitle.text
         assert any("outlier" in (trace.name or "") for trace in figure.data)
+
+    def test_the_legend_keeps_away_from_the_title_in_a_narrow_column(self, profile):
+        layout = channel_errors(profile).layout
+        # Three lines of 20 px under the axis's numbers and its title, 45 px.
+        assert (layout.legend.yref, layout.legend.y, layout.legend.yanchor) == ("container", 0, "bottom")
+        assert layout.margin.b >= 3 * 20 + 45
 
     def test_groups_become_a_map(self, profile):
         trace = channel_errors(profile).data[-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
@@ -26,23 +28,32 @@ def channel_errors(profile: LayerProfile | None, *, theme: Theme = "light") -> g
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=420)
     mapped = profile.group_mse.shape[1] > 1
-    figure = begin(_title(profile), theme, subtitle=_subtitle(profile), height=640 if mapped else 440)
     shown, run = pick_channels(profile)
-    upper, middle = ((0.74, 1.0), (0.42, 0.66)) if mapped else ((0.56, 1.0), (0.0, 0.44))
+    layout = _lay_out(profile, run, mapped=mapped)
+    map_trace = None
+    if mapped:
+        map_trace, map_layout = _draw_map(profile, (0.0, 0.34))
+        layout |= map_layout
+    figure = begin(_title(profile), theme, subtitle=_subtitle(profile), height=664 if mapped else 464, **layout)
     _draw_channels(figure, profile, shown, theme)
+    if map_trace is not None:
+        figure.add_trace(map_trace)
+    return finish(figure, f"Error by channel of {profile.name or 'the layer'} under {profile.scheme}: {_sentence(profile)}.")
+
+
+def _lay_out(profile: LayerProfile, run: int, *, mapped: bool) -> dict[str, Any]:
+    upper, middle = ((0.74, 1.0), (0.42, 0.66)) if mapped else ((0.56, 1.0), (0.0, 0.44))
     count = profile.channel_error.size
     caption = "Channel (index)" if run == 1 else f"Channel (index), the worst of each {run} shown"
-    figure.update_xaxes(range=[-0.02 * count - 0.5, 1.02 * count - 0.5], exponentformat="none")
-    figure.update_layout(
-        xaxis={"anchor": "y3" if mapped else "y2", "title": {"text": caption}},
-        yaxis={"domain": upper, "title": {"text": "Share of error (%)"}, "rangemode": "tozero"},
-        yaxis2={"domain": middle, "title": {"text": "SQNR (dB)"}},
-        legend={"y": 1.0},
-        margin={"t": 108},
-    )
-    if mapped:
-        _draw_map(figure, profile, (0.0, 0.34), theme)
-    return finish(figure, f"Error by channel of {profile.name or 'the layer'} under {profile.scheme}: {_sentence(profile)}.")
+    span = [-0.02 * count - 0.5, 1.02 * count - 0.5]
+    return {
+        "xaxis": {"anchor": "y3" if mapped else "y2", "title": {"text": caption}, "range": span, "exponentformat": "none"},
+        "yaxis": {"domain": upper, "title": {"text": "Share of error (%)"}, "rangemode": "tozero"},
+        "yaxis2": {"domain": middle, "title": {"text": "SQNR (dB)"}},
+        # At the bottom there is room for the three lines it takes in a narrow column.
+        "legend": {"y": 0, "yref": "container", "yanchor": "bottom"},
+        "margin": {"t": 76, "b": 108},
+    }
 
 
 def pick_channels(profile: LayerProfile) -> tuple[NDArray[np.intp], int]:
@@ -91,14 +102,14 @@ def _draw_channels(figure: go.Figure, profile: LayerProfile, shown: NDArray[np.i
         )
     if outliers.any():
         star = {"symbol": "star", "size": 12, "color": colours.clipped}
-        figure.add_scatter(x=[None], y=[None], mode="markers", marker=star, name=f"outlier channel, max|x| ≥ {OUTLIER_RATIO:g} × median")
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=star, name=f"outlier, max|x| ≥ {OUTLIER_RATIO:g} × median")
 
 
-def _draw_map(figure: go.Figure, profile: LayerProfile, domain: tuple[float, float], theme: Theme) -> None:
+def _draw_map(profile: LayerProfile, domain: tuple[float, float]) -> tuple[go.Heatmap, dict[str, Any]]:
     cells, (wide, high) = shrink_map(profile.group_mse)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(cells > 0, np.log10(cells), np.nan)
-    figure.add_heatmap(
+    trace = go.Heatmap(
         x0=(wide - 1) / 2,
         dx=wide,
         y0=(high - 1) / 2,
@@ -114,11 +125,16 @@ def _draw_map(figure: go.Figure, profile: LayerProfile, domain: tuple[float, flo
     ends = powers if len(powers) > 1 else [low, top]
     caption = "Group (index)" if (wide, high) == (1, 1) else f"Group (index), max of {wide} × {high}"
     bar = {"title": {"text": "Mean e²"}, "tickvals": ends, "ticktext": [si(10.0**power) for power in ends], "y": 0, "yanchor": "bottom", "len": domain[1]}
-    figure.update_layout(
-        yaxis3={"domain": domain, "title": {"text": caption}, "range": [-0.5, profile.group_mse.shape[1] - 0.5], "showgrid": False, "exponentformat": "none"},
-        coloraxis={"colorscale": MAGNITUDE, "reversescale": True, "cmin": low, "cmax": top if top > low else low + 1, "colorbar": bar},
-        plot_bgcolor=PALETTES[theme].background,
-    )
+    return trace, {
+        "yaxis3": {
+            "domain": domain,
+            "title": {"text": caption},
+            "range": [-0.5, profile.group_mse.shape[1] - 0.5],
+            "showgrid": False,
+            "exponentformat": "none",
+        },
+        "coloraxis": {"colorscale": MAGNITUDE, "reversescale": True, "cmin": low, "cmax": top if top > low else low + 1, "colorbar": bar},
+    }
 
 
 def shrink_map(group_mse: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[int, int]]:

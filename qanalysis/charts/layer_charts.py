@@ -26,10 +26,9 @@ def weight_histogram(profile: LayerProfile | None, *, log_counts: bool = False, 
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=400)
-    figure = begin(weight_title(profile), theme, subtitle=weight_subtitle(profile), height=400)
-    for trace in weight_traces(profile, theme):
-        figure.add_trace(trace)
-    figure.update_layout(xaxis=weight_axis(profile), yaxis=count_axis(log_counts=log_counts), yaxis2=RUG_AXIS, **LEGEND_BELOW)
+    axes = {"xaxis": weight_axis(profile), "yaxis": count_axis(log_counts=log_counts), "yaxis2": RUG_AXIS}
+    figure = begin(weight_title(profile), theme, subtitle=weight_subtitle(profile), height=400, **axes, **LEGEND_BELOW)
+    figure.add_traces(weight_traces(profile, theme))
     return finish(figure, f"Histogram of {profile.count} weights of {profile.name or 'the layer'} under {profile.scheme}: {_fate_sentence(profile)}.")
 
 
@@ -40,11 +39,10 @@ def error_histogram(profile: LayerProfile | None, *, theme: Theme = "light") -> 
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=400)
-    figure = begin(error_title(profile), theme, subtitle=error_subtitle(profile), height=400)
-    for trace in error_traces(profile, theme):
-        figure.add_trace(trace)
     top = 1.08 * max(1.1, float(density(profile).max()))
-    figure.update_layout(xaxis=ERROR_AXIS, yaxis={"title": {"text": "Density (1/LSB)"}, "range": [0, top]}, **LEGEND_BELOW)
+    axes = {"xaxis": ERROR_AXIS, "yaxis": {"title": {"text": "Density (1/LSB)"}, "range": [0, top]}}
+    figure = begin(error_title(profile), theme, subtitle=error_subtitle(profile), height=400, **axes, **LEGEND_BELOW)
+    figure.add_traces(error_traces(profile, theme))
     for x, anchor, beyond, arrow in ((-ERROR_REACH, "left", profile.error_in_steps.below, "◂"), (ERROR_REACH, "right", profile.error_in_steps.above, "▸")):
         if beyond:
             text = f"{arrow} {percent(beyond / profile.count)} beyond"

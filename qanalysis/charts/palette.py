@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 
@@ -134,9 +134,11 @@ def template(theme: Theme) -> go.layout.Template:
     )
 
 
-def begin(title: str, theme: Theme, *, subtitle: str = "", height: int = 380) -> go.Figure:
-    """An empty figure in the common frame; `title` carries the headline state, `subtitle` what it belongs to (both escaped)."""
-    # Given at once: every update of a layout walks through the template again.
+def begin(title: str, theme: Theme, *, subtitle: str = "", height: int = 380, **layout: Any) -> go.Figure:
+    """An empty figure in the common frame; `title` carries the headline state, `subtitle` what it belongs to (both escaped).
+
+    `layout` is what the chart itself sets. Given at once it costs a third of a later update.
+    """
     return go.Figure(
         layout={
             "template": template(theme),
@@ -145,6 +147,7 @@ def begin(title: str, theme: Theme, *, subtitle: str = "", height: int = 380) ->
             "dragmode": False,
             "uirevision": "keep",
             "title": {"text": title, "subtitle": {"text": subtitle}},
+            **layout,
         }
     )
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-APP = Path(__file__).parents[2] / "app.py"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 TROUBLE = ("Traceback", "WARNING", "Warning", "ERROR", "deprecated", "Exception")
@@ -51,14 +50,14 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(browser_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The dashboard over an empty root folder; exactly this process is ended afterwards."""
+    """The dashboard over an empty root folder, started as a user does from another folder; exactly this process is ended afterwards."""
     root, log = tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("log") / "server.log"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
+    command = [sys.executable, "-m", "qanalysis.cli", "app", "--root", str(root), "--port", str(port)]
     with log.open("w") as stream:
-        process = subprocess.Popen(command, cwd=APP.parent, stdout=stream, stderr=subprocess.STDOUT, env=os.environ | {"QANALYSIS_ROOT": str(root)})
+        process = subprocess.Popen(command, cwd=log.parent, stdout=stream, stderr=subprocess.STDOUT)
     try:
         _wait_for_health(f"http://127.0.0.1:{port}/_stcore/health", process)
         yield Server(f"http://127.0.0.1:{port}", log, root)

@@ -6,11 +6,13 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 
 from qanalysis.checkpoints import open_checkpoint
+from qanalysis.dashboard.state import ViewState, expand_scheme, write_query
 from qanalysis.reports import headline, read_rows
 from qanalysis.scheme import default_schemes
 from qanalysis.sweep import sweep
@@ -135,6 +137,22 @@ def test_the_whole_path(server: Server, open_visit: OpenVisit, tmp_path: Path) -
         assert opened.page.locator('[data-testid="stException"]').count() == 0
         assert opened.complaints == []
     assert server.read_trouble() == []
+
+
+def test_a_scheme_in_a_link_becomes_an_address_that_opens_the_same(server: Server, open_visit: OpenVisit) -> None:
+    visit = open_visit(f"{server.url}/?scheme=int6%20group=50%20asym&zoom=3")
+    shown = wait_for_headline(visit.page, "digits-cnn at int6 asym group=50: ")
+    assert "zoom=3" in visit.page.locator(".st-key-notices").inner_text()
+    query = parse_qs(urlsplit(visit.page.url).query)
+    assert query.pop("job")
+    assert query == write_query(expand_scheme("int6 asym group=50", ViewState()))
+
+    fresh = open_visit(visit.page.url)
+    assert wait_for_headline(fresh.page, "digits-cnn at ") == shown
+    assert fresh.page.url == visit.page.url
+    visit.page.reload()
+    assert wait_for_headline(visit.page, "digits-cnn at ") == shown
+    assert [*visit.complaints, *fresh.complaints, *server.read_trouble()] == []
 
 
 def test_the_scrub_moves_without_the_server(server: Server, open_visit: OpenVisit) -> None:
