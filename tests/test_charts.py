@@ -81,7 +81,6 @@ def contrast(first, second):
     return (bright + 0.05) / (dark + 0.05)
 
 
-@pytest.mark.parametrize("theme", PALETTES)
 def test_figures_share_no_layout():
     first = begin("a", "light")
     first.layout.template.layout.font.size = 99
@@ -91,6 +90,7 @@ def test_figures_share_no_layout():
     assert second.layout.xaxis.title.text is None
 
 
+@pytest.mark.parametrize("theme", PALETTES)
 def test_every_colour_that_carries_meaning_stands_out_from_the_background(theme):
     palette = PALETTES[theme]
     for field in ("text", "muted", "kept", "clipped", "zeroed", "error", "reference"):
