@@ -119,16 +119,29 @@ SCALE_TYPES: dict[str, ScaleType] = {
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """One uniform grid per group: step and zero point of shape (groups,), codes code_min..code_max for all.
+    """One uniform grid per group: `step` of shape (groups,), codes code_min..code_max for all.
 
-    `idle` marks the groups without a signal (all zeros, or too small to invert), whose step of 1 says nothing about the data.
+    `zero_points` and `unused` are None where no group has one: a sweep lays millions of groups and looks at each only once.
+    `smallest` and `largest` are the extreme steps of the groups in use.
     """
 
     step: Floats
-    zero_point: Floats
     code_min: int
     code_max: int
-    idle: NDArray[np.bool_]
+    smallest: float
+    largest: float
+    zero_points: Floats | None = None
+    unused: NDArray[np.bool_] | None = None
+
+    @property
+    def zero_point(self) -> Floats:
+        """The code of 0 in each group, (groups,)."""
+        return np.zeros_like(self.step) if self.zero_points is None else self.zero_points
+
+    @property
+    def idle(self) -> NDArray[np.bool_]:
+        """Groups without a signal (all zeros, or too small to invert), whose step of 1 says nothing about the data; (groups,)."""
+        return np.zeros(self.step.shape, np.bool_) if self.unused is None else self.unused
 
     @property
     def inverse(self) -> Floats:
@@ -138,18 +151,8 @@ class Grid:
     @property
     def end_codes(self) -> tuple[Floats, Floats]:
         """Smallest and largest code relative to the zero point: (groups,), or (1,) where one pair serves all groups."""
-        zero_point = self.zero_point[:1] if _is_one_value(self.zero_point) else self.zero_point
-        return np.float32(self.code_min) - zero_point, np.float32(self.code_max) - zero_point
-
-    @property
-    def active_steps(self) -> Floats:
-        """Steps of the groups that have a signal."""
-        return self.step if _is_one_value(self.idle) and not self.idle[0] else self.step[~self.idle]
-
-
-def _is_one_value(values: NDArray[Any]) -> bool:
-    # Made by broadcasting: a sweep lays millions of groups, and need not look at each for what all share.
-    return values.strides == (0,)
+        zero_points = np.zeros(1, np.float32) if self.zero_points is None else self.zero_points
+        return np.float32(self.code_min) - zero_points, np.float32(self.code_max) - zero_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +177,20 @@ class Symmetry:
         """
         low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
         step: Floats = self.step(low, high, fmt)
-        idle: NDArray[np.bool_] = np.broadcast_to(np.bool_(False), step.shape)
-        if not SMALLEST_STEP <= step.min() <= step.max() <= LARGEST_STEP:
-            idle = ~_is_invertible(step)
-            step = np.where(idle, np.float32(1), step)
+        smallest, largest, unused = step.min(), step.max(), None
+        if not SMALLEST_STEP <= smallest <= largest <= LARGEST_STEP:
+            unused = ~_is_invertible(step)
+            step = np.where(unused, np.float32(1), step)
         if scale.name != "float32":
             reach: Floats = np.maximum(-low, high) if self.signed else high / np.float32(2) - low / np.float32(2)
             fitted = scale.fit(step, reach, fmt.bits - 1)
-            step = np.where(idle | ~_is_invertible(fitted), np.float32(1), fitted)
+            step = np.where(_is_invertible(fitted) if unused is None else _is_invertible(fitted) & ~unused, fitted, np.float32(1))
+        if unused is not None or scale.name != "float32":
+            active = step if unused is None else step[~unused]
+            smallest, largest = active.min(initial=np.float32(np.inf)), active.max(initial=np.float32(0))
         code_min, code_max = self.low_code(fmt), self.high_code(fmt)
-        if self.signed:
-            return Grid(step, np.broadcast_to(np.float32(0), step.shape), code_min, code_max, idle)
-        zero_point = np.clip(-np.rint(low / step), np.float32(code_min), np.float32(code_max))
-        return Grid(step, zero_point, code_min, code_max, idle)
+        zero_points = None if self.signed else np.clip(-np.rint(low / step), np.float32(code_min), np.float32(code_max))
+        return Grid(step, code_min, code_max, float(smallest), float(largest), zero_points, unused)
 
 
 def _is_invertible(step: Floats) -> NDArray[np.bool_]:

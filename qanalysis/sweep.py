@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,25 +70,23 @@ def sweep(
     tensors = select_tensors(opened.tensors, include=include, exclude=exclude, weights_only=weights_only)
     stop = cancel or threading.Event()
     finished: list[Measured] = []
-    hasher = ThreadPoolExecutor(1, "digest")
-    digest = hasher.submit(lambda: opened.digest)
     clock = _Clock(tensors, len(plan))
-    for measurement in _measure_all(opened, tensors, plan, workers=workers or len(os.sched_getaffinity(0)), cancel=stop):
+    for measurement in _measure_all(opened, tensors, plan, workers=workers or _count_cores(), cancel=stop):
         finished.append(measurement)
         if on_progress:
             on_progress(clock.tick(measurement))
-    hasher.shutdown(wait=False)
+    complete = len(finished) == len(tensors)
     return Rows(
         rows=tuple(row for measurement in finished for row in measurement.rows),
         totals=_pool_totals(finished, plan),
-        source=SourceIdentity(opened.name, opened.size_bytes, _await_digest(digest, stop)),
+        source=SourceIdentity(opened.name, opened.size_bytes, (lambda: _take_digest(opened)) if complete else None),
         settings={
             "schemes": [str(scheme) for scheme in plan],
             "include": include,
             "exclude": exclude,
             "weights_only": weights_only,
         },
-        complete=len(finished) == len(tensors),
+        complete=complete,
     )
 
 
@@ -139,12 +137,14 @@ def _measure_all(source: TensorSource, tensors: Sequence[TensorInfo], plan: Sequ
         pool.shutdown(wait=not cancel_rest, cancel_futures=True)
 
 
-def _await_digest(digest: Future[str], cancel: threading.Event) -> str | None:
-    """The digest once it is there; None if the user does not want to wait, or the input can no longer be read."""
-    while not cancel.is_set() and not wait([digest], timeout=CANCEL_POLL_S).done:
-        pass
+def _count_cores() -> int:
+    # Only Linux tells which cores this process may use.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _take_digest(source: TensorSource) -> str | None:
     try:
-        return None if cancel.is_set() else digest.result()
+        return source.digest
     except (CheckpointError, OSError):
         return None
 

@@ -240,7 +240,7 @@ def describe(x: np.ndarray, words: Words, *, axis: int = 0) -> Truth:
         "cosine": _ratio(sums["xy"], math.sqrt(sums["x2"] * sums["y2"])),
         "error_signal_correlation": _ratio(sums["cov"], math.sqrt(sums["var_x"]) * math.sqrt(sums["var_e"])),
         "zeroed_fraction": sum(y[place] == 0 for place in nonzero) / len(kept),
-        "theory_sqnr_db": _predict(words, groups) if words.symmetry == "sym" else None,
+        "theory_sqnr_db": _predict(words, groups) if _has_prediction(words) else None,
     }
     return Truth(y, columns, sums)
 
@@ -301,6 +301,10 @@ def _describe_sums(s: dict[str, float], bits_per_weight: float, relative_count: 
         "relative_count": relative_count,
         "shannon_gap_db": None if ac_db is None else 6.0206 * bits_per_weight - ac_db,
     }
+
+
+def _has_prediction(words: Words) -> bool:
+    return words.symmetry == "sym" and not words.scale.startswith("pow2") and words.mode.partition(":")[0] in ("nearest-even", "nearest-away", "half-up")
 
 
 def _predict(words: Words, groups: list[Group]) -> float:

@@ -22,7 +22,7 @@ from qanalysis.reports import check_targets, choose_scheme, find_outlier, find_w
 from qanalysis.reports.definitions import DEFINITIONS, STATUS_WORDS
 from qanalysis.reports.packing import LEAVE_OUT_ORDER, pack_columns
 from qanalysis.reports.tables import parse_csv, to_csv
-from qanalysis.results import COLUMNS, INTEGER_COLUMNS, Rows
+from qanalysis.results import COLUMNS, INTEGER_COLUMNS, Rows, SourceIdentity
 from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 
@@ -145,7 +145,7 @@ def test_a_cancelled_sweep_stays_marked_as_partial(rows: Rows, tmp_path: Path) -
 
 @pytest.mark.parametrize("suffix", [".json", ".parquet"])
 def test_rows_of_a_cancelled_sweep_read_back_without_a_digest(rows: Rows, tmp_path: Path, suffix: str) -> None:
-    partial = replace(rows, complete=False, source=replace(rows.source, digest=None))
+    partial = replace(rows, complete=False, source=SourceIdentity(rows.source.path, rows.source.size, None))
     back = read_rows(write_report(partial, tmp_path / f"rows{suffix}"))
     assert (back.source, back.complete) == (partial.source, False)
 

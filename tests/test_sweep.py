@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from qanalysis import measurement
+from qanalysis.checkpoints import open_checkpoint
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo
 from qanalysis.chunks import cut_chunks
 from qanalysis.metrics import ErrorStats, measure
@@ -194,24 +196,31 @@ def test_cancel_ends_within_a_fifth_of_a_second_and_keeps_finished_rows(text: st
     assert min(delays) < 0.2
 
 
-class SlowToHash(ArraySource):
-    """Takes a second to hash, as a file of a gigabyte does."""
+class CountingHashes(ArraySource):
+    """Says how often it was hashed."""
+
+    hashed = 0
 
     def _hash_content(self) -> Any:
-        time.sleep(1)
+        self.hashed += 1
         return super()._hash_content()
 
 
-def test_cancel_also_ends_the_wait_for_the_digest() -> None:
-    cancel, asked = threading.Event(), []
+def test_the_digest_is_taken_once_and_only_when_asked_for() -> None:
+    source = CountingHashes({"x": WEIGHTS})
+    rows = sweep(source, ["int4"])
+    assert source.hashed == 0
+    assert rows.source.digest == rows.source.digest == CountingHashes({"x": WEIGHTS}).digest
+    assert source.hashed == 1
 
-    def note(_progress: SweepProgress) -> None:
-        asked.append(time.monotonic())
-        cancel.set()
 
-    rows = sweep(SlowToHash({"x": WEIGHTS}), ["int4"], on_progress=note, cancel=cancel)
-    assert time.monotonic() - asked[0] < 0.2
-    assert len(rows) == 1
+def test_a_file_that_changed_after_the_sweep_has_no_digest(tmp_path: Path) -> None:
+    path = tmp_path / "w.npy"
+    np.save(path, WEIGHTS)
+    with open_checkpoint(path) as source:
+        rows = sweep(source, ["int4"])
+    np.save(path, WEIGHTS * 2)
+    assert rows.source.digest is None
 
 
 class Unhashable(ArraySource):

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, stat_file
+from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, check_unchanged, stamp_file
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
 
 _MAX_RANK = 64  # numpy's own limit
@@ -59,7 +59,8 @@ class FileSource(TensorSource):
         self.name = name
         self.memory_note = memory_note
         self.files = tuple(files)
-        self.size_bytes = sum(stat_file(file).st_size for file in self.files)
+        self._stamps = tuple(stamp_file(file) for file in self.files)
+        self.size_bytes = sum(size for size, _changed, _inode in self._stamps)
         self._tensors = tuple(info for info, _ in entries)
         self._values: dict[str, Values] = {}
         self._resources = tuple(resources)
@@ -91,10 +92,11 @@ class FileSource(TensorSource):
     def _hash_content(self) -> hashlib._Hash:
         digest = hashlib.sha256()
         with refuse_broken(self.name):
-            for path in self.files:
+            for path, stamp in zip(self.files, self._stamps, strict=True):
                 with path.open("rb") as file:
                     while block := file.read(1 << 20):
                         digest.update(block)
+                check_unchanged(path, stamp)
         return digest
 
     def close(self) -> None:
