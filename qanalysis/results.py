@@ -85,7 +85,7 @@ class SourceIdentity:
 
     @property
     def digest(self) -> str | None:
-        """ "sha256:..." over the input's content, or None."""
+        """The hash of the input's content, "sha256:...", or None."""
         if callable(self._digest):
             self._digest = self._digest()
         return self._digest
