@@ -45,7 +45,7 @@ class MinMax:
     def __str__(self) -> str:
         return "minmax"
 
-    def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Bounds:  # noqa: ARG002  one signature for all rules
+    def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Bounds:
         return _extremes(values)
 
 
@@ -66,7 +66,7 @@ class Percentile:
     def __str__(self) -> str:
         return f"percentile:{_positional(self.percent)}"
 
-    def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Bounds:  # noqa: ARG002
+    def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Bounds:
         quantile = np.nanpercentile if np.isnan(values).any() else np.percentile
         if symmetric:
             high = quantile(np.abs(values), self.percent, axis=1).astype(np.float32)
@@ -91,7 +91,7 @@ class MeanStd:
     def __str__(self) -> str:
         return f"meanstd:{_positional(self.factor)}"
 
-    def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Bounds:  # noqa: ARG002
+    def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Bounds:
         low, high = _extremes(values)
         magnitude = np.abs(values.astype(np.float64))
         edge = (np.nanmean(magnitude, axis=1) + self.factor * np.nanstd(magnitude, axis=1)).astype(np.float32)
@@ -111,7 +111,7 @@ class MeanSquaredError:
     def __str__(self) -> str:
         return f"mse:{self.fractions}"
 
-    def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Bounds:  # noqa: ARG002
+    def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Bounds:
         low, high = _extremes(values)
         error_of = search.squared_error(values)
         best_low, best_high, least = low, high, error_of(low, high)
