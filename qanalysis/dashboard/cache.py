@@ -51,7 +51,7 @@ def get_jobs() -> JobManager:
 
 @st.cache_resource
 def warm_kernels() -> None:
-    """Load the compiled loops, once per server, on a thread of their own while the first page is drawn."""
+    """Load the compiled loops, once per server, on a thread of their own: a sweep that waits for its button then starts at once."""
     weights = {"w": np.eye(2, dtype=np.float32)}
     threading.Thread(target=sweep, args=(weights, default_schemes()), kwargs={"workers": 1}, name="warm-kernels", daemon=True).start()
 

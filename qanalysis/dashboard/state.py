@@ -220,11 +220,11 @@ _TYPED_WORDS: dict[str, Callable[[str], Any]] = {"g": parse_grouping, "r": parse
 def tidy_query(asked: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[str]], list[str], list[str]]:
     """An address as the widgets can hold it, what was left out as "zoom=3", and why a scheme could not be shown.
 
-    `scheme=TEXT` becomes the widgets' own parameters, so that the address of the page is a link too. Unknown names go, and so
-    do words of a list that takes any word but can not mean this one.
+    `scheme=TEXT` becomes the widgets' own parameters and goes before those beside it, so that the address of the page is a link
+    too. Unknown names go, and so do words of a list that takes any word but can not mean this one.
 
     >>> tidy_query({"scheme": ["int6 channel"], "g": ["tensor"], "zoom": ["3"]})
-    ({'v': ['6'], 'f': ['channel']}, ['zoom=3'], [])
+    ({'v': ['6'], 'f': ['channel']}, ['zoom=3', 'g=tensor'], [])
     >>> tidy_query({"g": ["group=0", "tensor"]})
     ({'g': ['tensor']}, ['g=group=0'], [])
     """
@@ -234,6 +234,7 @@ def tidy_query(asked: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[str]]
     if "scheme" in asked:
         try:
             expanded = write_query(expand_scheme(asked["scheme"][-1], ViewState()))
+            left_out += [_name_parameter(key, query[key]) for key in _SCHEME_KEYS if key in query and query[key] != expanded.get(key)]
             query = {key: values for key, values in query.items() if key not in _SCHEME_KEYS} | expanded
         except ValueError as error:
             refusals.append(str(error))

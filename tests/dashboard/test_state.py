@@ -138,7 +138,7 @@ def test_a_scheme_replaces_what_it_names_and_keeps_the_rest_of_the_address() -> 
     expected = write_query(expand_scheme("int6 asym group=50", ViewState()))
     assert query == {"m": ["own.npz"], "q": ["fc"]} | expected
     assert set(expected) == {"v", "f", "g", "s"}
-    assert (left_out, refusals) == ([], [])
+    assert (left_out, refusals) == (["v=3", "g=tensor"], [])
 
 
 def test_words_that_mean_nothing_leave_the_address_and_are_named() -> None:
