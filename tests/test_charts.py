@@ -194,6 +194,18 @@ class TestHeatMap:
         figure = heat_map(rows.rows[:4], "sqnr_db")
         assert sum(len(trace.customdata or ()) for trace in figure.data) == 4
 
+    def test_names_of_many_groups_stand_upright_and_keep_apart(self):
+        groups = ["", " channel", " group=128", " group=32", " asym", " asym channel", " asym group=128"]
+        rows = sweep({"w": np.eye(4, dtype=np.float32)}, [f"int{bits}{group}" for group in groups for bits in range(2, 9)]).rows
+        few, many = heat_map(rows[:28], "sqnr_db"), heat_map(rows, "sqnr_db")
+        assert {label.textangle for label in few.layout.annotations if label.text.startswith("<b>")} == {0}
+        assert {label.textangle for label in many.layout.annotations if label.text.startswith("<b>")} == {-90}
+        # The longest name, "group=128 asym", has 14 letters of 7 px, and stands 22 px above the cells below a title of 76 px.
+        assert many.layout.margin.t >= 14 * 7 + 22 + 76
+        assert many.layout.height - many.layout.margin.t == few.layout.height - few.layout.margin.t
+        assert list(few.layout.xaxis.ticktext[:7]) == list("2345678")
+        assert list(many.layout.xaxis.ticktext[:7]) == ["2", "", "", "", "", "", "8"]
+
     def test_an_unknown_metric_is_refused(self, rows):
         with pytest.raises(ValueError, match="metric 'loudness' is unknown; metrics are bits_per_weight"):
             heat_map(rows, "loudness")

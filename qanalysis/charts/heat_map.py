@@ -22,6 +22,8 @@ FEW_HEIGHT = 260  # pixels that the rows of a small model share
 GROUP_GAP = 0.6  # empty columns between two groups of schemes
 STILL = {"marker": {"opacity": 1}}  # a click must not dim the other markers
 HEADER = 122  # pixels for title, scheme names and bits
+NARROW = 300  # pixels of the cells on a small window
+LETTER = 7  # pixels of a bold letter
 
 
 def heat_map(rows: Sequence[Row], metric: str, *, selected: tuple[str, str] | None = None, theme: Theme = "light") -> go.Figure:
@@ -39,13 +41,21 @@ def heat_map(rows: Sequence[Row], metric: str, *, selected: tuple[str, str] | No
         return empty_state("No layer to show.", "Open a checkpoint, or widen the filter in the sidebar.", theme)
     table = _Table.from_rows(rows, measure)
     title, subtitle = _headline(table, selected)
-    figure = begin(title, theme, subtitle=subtitle, height=HEADER + 16 + table.row_height * len(table.tensors))
-    figure.update_layout(margin={"t": HEADER, "b": 16, "r": 16}, showlegend=False)
     scale = _ColourScale.of(table)
+    figure = begin(
+        title,
+        theme,
+        subtitle=subtitle,
+        height=table.header + 16 + table.row_height * len(table.tensors),
+        margin={"t": table.header, "b": 16, "l": 28 + 6.6 * max(len(shorten(tensor)) for tensor in table.tensors), "r": 16},
+        showlegend=False,
+        clickmode="event+select",
+        hoverdistance=40 if table.per_cell else -1,
+        coloraxis=scale.axis(table, theme),
+    )
     _draw_cells(figure, table, scale, theme)
     _draw_axes(figure, table, theme)
     _draw_markers(figure, table, selected, theme)
-    figure.update_layout(coloraxis=scale.axis(table, theme))
     if selected and selected[0] in table.tensors:
         _outline(figure, table, selected, theme)
     return finish(figure, _describe(table))
@@ -85,6 +95,21 @@ class _Table:
     @property
     def per_cell(self) -> bool:
         return len(self.tensors) * len(self.columns) <= CELL_LIMIT
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether the groups' names would run into each other on a small window; they then stand upright."""
+        pitch = NARROW / (self.places[-1] + 1)
+        return len(self.groups()) > 1 and any(LETTER * len(label) > pitch * len(columns) + LETTER for label, columns in self.labels())
+
+    @property
+    def header(self) -> int:
+        """Pixels above the cells."""
+        return HEADER + (LETTER * (max(len(label) for label, _columns in self.labels()) - 2) if self.is_crowded else 0)
+
+    def labels(self) -> list[tuple[str, list[int]]]:
+        """The groups' names as they are written, with their columns."""
+        return [(shorten(group, max(14, 8 * len(columns))), columns) for group, columns in self.groups().items()]
 
     def value(self, row: Row | None) -> float:
         """The metric of a cell, NaN where there is none."""
@@ -204,7 +229,8 @@ def _draw_axes(figure: go.Figure, table: _Table, theme: Theme) -> None:
         side="top",
         tickmode="array",
         tickvals=table.places.tolist(),
-        ticktext=[escape(tick) for _, tick, _ in table.columns],
+        ticktext=_name_ticks(table),
+        tickangle=0,
         range=[-margin, float(table.places[-1]) + 0.5],
         tickfont={"size": 11},
     )
@@ -219,23 +245,25 @@ def _draw_axes(figure: go.Figure, table: _Table, theme: Theme) -> None:
         ticklabelstandoff=6,
         ticklabeloverflow="allow",
     )
-    figure.update_layout(margin={"l": 28 + 6.6 * max(len(shorten(tensor)) for tensor in table.tensors)})
     figure.update_xaxes(showgrid=False, showline=False, ticks="", fixedrange=True).update_yaxes(showgrid=False, showline=False, ticks="", fixedrange=True)
     small = {"size": 11, "color": colours.muted}
     figure.add_annotation(
         text="bits", x=0, xref="paper", xanchor="right", xshift=-6, y=1, yref="paper", yanchor="bottom", yshift=3, showarrow=False, font=small
     )
-    for group, columns in table.groups().items():
+    look = {"showarrow": False, "font": {"size": 12, "color": colours.text}, "textangle": -90 if table.is_crowded else 0}
+    for label, columns in table.labels():
         where = float(table.places[columns].mean())
-        label = escape(shorten(group, max(14, 8 * len(columns))))
-        figure.add_annotation(
-            text=f"<b>{label}</b>", x=where, y=1, yref="paper", yanchor="bottom", yshift=22, showarrow=False, font={"size": 12, "color": colours.text}
-        )
+        figure.add_annotation(text=f"<b>{escape(label)}</b>", x=where, y=1, yref="paper", yanchor="bottom", yshift=22, **look)
+
+
+def _name_ticks(table: _Table) -> list[str]:
+    # Where columns are narrow, the first and the last of a group say what lies between.
+    ends = {index for columns in table.groups().values() for index in (columns[0], columns[-1])}
+    return [escape(tick) if not table.is_crowded or index in ends else "" for index, (_, tick, _) in enumerate(table.columns)]
 
 
 def _draw_markers(figure: go.Figure, table: _Table, selected: tuple[str, str] | None, theme: Theme) -> None:
     colours = PALETTES[theme]
-    figure.update_layout(clickmode="event+select", hovermode="closest", hoverdistance=40 if table.per_cell else -1)
     missing = [(x, y) for y, layer in enumerate(table.cells) for x, row in zip(table.places, layer, strict=True) if math.isnan(table.value(row))]
     if missing and len(missing) <= CELL_LIMIT:
         x, y = zip(*missing, strict=True)

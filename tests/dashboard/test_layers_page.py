@@ -357,3 +357,21 @@ def test_a_sweep_that_fails_is_one_message(open_page: OpenPage, tmp_path: Path, 
     page = open_page(m=_save(tmp_path, w=np.eye(5, dtype=np.float32)))
     assert "no room for tensor" in page.error[0].value
     monkeypatch.undo()
+
+
+def test_the_loops_are_warmed_once_per_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    done = threading.Event()
+
+    def count(*arguments: object, **options: object) -> Rows:
+        rows = sweep(*arguments, **options)
+        calls.append(len(rows))
+        done.set()
+        return rows
+
+    monkeypatch.setattr(cache, "sweep", count)
+    cache.warm_kernels.clear()
+    cache.warm_kernels()
+    assert done.wait(60)
+    cache.warm_kernels()
+    assert calls == [28]
