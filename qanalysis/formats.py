@@ -173,7 +173,7 @@ class Symmetry:
         """The grid of `fmt` over low..high, arrays of shape (groups,); ranges are widened to hold zero.
 
         >>> SYMMETRIES["sym"].lay_grid(np.float32([-0.7]), np.float32([0.35]), IntegerFormat(4)).step
-        array([0.09999999], dtype=float32)
+        array([0.1], dtype=float32)
         """
         low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
         step: Floats = self.step(low, high, fmt)

@@ -100,7 +100,10 @@ class MeanStd:
 
 @dataclass(frozen=True, slots=True)
 class MeanSquaredError:
-    """The best of N clip fractions 1/N..1 of the extremes by sum e^2; a tie keeps the wider range, so never worse than minmax."""
+    """The best of N clip fractions 1/N..1 of the extremes by sum e^2; a tie keeps the wider range, so never worse than minmax.
+
+    Stochastic rounding is judged by nearest-even, as the draws belong to places that a search does not know.
+    """
 
     fractions: int = 100
 

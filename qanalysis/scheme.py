@@ -74,7 +74,7 @@ class Scheme:
         Raises ValueError for a 0-d or empty `x`, or an axis it does not have.
 
         >>> Scheme.parse("int4").fit(np.float32([0.7, -0.3])).round_trip(np.float32([0.7, -0.28]))
-        array([ 0.7       , -0.29999998], dtype=float32)
+        array([ 0.7, -0.3], dtype=float32)
         """
         values = np.asarray(x, np.float32)
         layout = self.grouping.lay_out(values.shape, axis=axis)

@@ -53,7 +53,7 @@ def test_mse_search_is_never_worse_than_minmax(x: np.ndarray, symmetry: str, gro
         assert searched.mse <= plain.mse * (1 + 2 * 84 * 2.0**-24)
 
 
-@given(x=TENSORS, symmetry=st.sampled_from(SYMMETRIES), mode=st.sampled_from(["floor", "ceil", "to-zero", "stochastic:1"]))
+@given(x=TENSORS, symmetry=st.sampled_from(SYMMETRIES), mode=st.sampled_from(["floor", "ceil", "to-zero"]))
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_mse_search_is_never_worse_than_minmax_under_other_roundings(x: np.ndarray, symmetry: str, mode: str) -> None:
     plain, searched = sweep({"x": x}, [f"int3 {symmetry} round={mode}", f"int3 {symmetry} range=mse round={mode}"], workers=1)
