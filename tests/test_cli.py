@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -303,3 +304,9 @@ def wait_for(address: str, *, seconds: float) -> str:
         except OSError:
             time.sleep(0.3)
     return "no answer"
+
+
+def test_show_follows_its_shipped_schema() -> None:
+    schema = json.loads(files("qanalysis").joinpath("schema/tensors.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(json.loads(ask("show", "sample:digits-cnn", "--json").stdout), schema)
