@@ -149,8 +149,9 @@ def sweep(  # one parameter per option
         rows = _run_sweep(checkpoint, schemes, include=include, exclude=exclude, weights_only=weights_only, workers=workers)
         if not rows.complete and not rows.rows:
             _stop("cancelled before the first tensor was done; nothing is written")
-        needs_profile = (not as_json and not targets) or any(target.suffix.lower() == ".html" for target in targets)
-        profiles = _profile_worst(checkpoint, rows) if needs_profile else ()
+        makes_page = any(target.suffix.lower() == ".html" for target in targets)
+        prints_summary = not as_json and not targets
+        profiles = _profile_worst(checkpoint, rows, all_bits=makes_page) if makes_page or prints_summary else ()
     _deliver(rows, targets, profiles, as_json=as_json)
     if not rows.complete:
         _stop(f"cancelled; kept the {len(rows)} rows so far, marked as partial")
@@ -202,8 +203,8 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _profile_worst(checkpoint: TensorSource, rows: Rows) -> Sequence[LayerProfile]:
-    """Profiles of the worst layer at the scheme of the summary: at 2 to 16 bits, or at its own alone where the layer is large."""
+def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> Sequence[LayerProfile]:
+    """Profiles of the worst layer at the scheme of the summary: at its own bits, or at 2 to 16 for a page unless the layer is large."""
     from qanalysis.profile import profile_bits
     from qanalysis.reports import choose_scheme, select_worst
     from qanalysis.scheme import Scheme
@@ -211,7 +212,7 @@ def _profile_worst(checkpoint: TensorSource, rows: Rows) -> Sequence[LayerProfil
     for worst in select_worst(rows, choose_scheme(rows), count=1):
         if worst.numel <= _LARGEST_PROFILE:
             info = next(info for info in checkpoint.tensors if info.name == worst.tensor)
-            widths = range(2, 17) if worst.numel <= _LARGEST_SCRUB else [worst.bits]
+            widths = range(2, 17) if all_bits and worst.numel <= _LARGEST_SCRUB else [worst.bits]
             return profile_bits(checkpoint.read(info), Scheme.parse(worst.scheme), widths, axis=info.channel_axis, name=info.name)
     return ()
 
