@@ -379,10 +379,15 @@ def _make_exact_adder(*, rounded):
     return add_exactly
 
 
-def _make_accumulator(*, rounded):
-    """The loop over tiles and grids; the `rounded` one serves every rounding mode, the other nearest-even alone and compiles sooner."""
-    add_signed_tile, add_tile = (_make_tile_adder(rounded=rounded, signed=signed) for signed in (True, False))
-    add_overload, add_exactly = _make_overload_adder(rounded=rounded), _make_exact_adder(rounded=rounded)
+# A function that closes over compiled functions is compiled anew in every process; what these close over is one word.
+_signed_even, _signed_rounded = _make_tile_adder(rounded=False, signed=True), _make_tile_adder(rounded=True, signed=True)
+_tile_even, _tile_rounded = _make_tile_adder(rounded=False, signed=False), _make_tile_adder(rounded=True, signed=False)
+_overload_even, _overload_rounded = _make_overload_adder(rounded=False), _make_overload_adder(rounded=True)
+_exactly_even, _exactly_rounded = _make_exact_adder(rounded=False), _make_exact_adder(rounded=True)
+
+
+def _make_fast_adder(*, rounded):
+    """Add a tile under one grid in float32 lanes: run by run where runs are long, else spread over a tile."""
 
     @_inner()
     def add_fast(x, place, stop, reciprocal, grids, grid, rows, first_index, sums):
@@ -393,19 +398,37 @@ def _make_accumulator(*, rounded):
             block, run = _run_at(place, geometry, grid)
             at, end = geometry[grid, FIRST] + block, geometry[grid, FIRST_END] + block * geometry[grid, END_STRIDE]
             last = stop
-            if run >= LONG_RUN and not rounded:
+            if rounded:
+                _spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
+                if geometry[grid, END_STRIDE] == 0:
+                    overload = _signed_rounded(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
+                else:
+                    overload = _tile_rounded(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
+            elif run >= LONG_RUN:
                 last = min(place + run, stop)
                 overload = _add_run(x, place, last, origin, reciprocal, step[at], inverse[at], low_code[end], high_code[end], grid, sums)
             else:
                 _spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
                 if geometry[grid, END_STRIDE] == 0:
-                    overload = add_signed_tile(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
+                    overload = _signed_even(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
                 else:
-                    overload = add_tile(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
+                    overload = _tile_even(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
             if overload:
                 _spread(place, last, grids, grid, rows, overload)
-                add_overload(x, place, last, rows, mode, seed, first_index, grid, sums)
+                if rounded:
+                    _overload_rounded(x, place, last, rows, mode, seed, first_index, grid, sums)
+                else:
+                    _overload_even(x, place, last, rows, mode, seed, first_index, grid, sums)
             place = last
+
+    return add_fast
+
+
+_fast_even, _fast_rounded = _make_fast_adder(rounded=False), _make_fast_adder(rounded=True)
+
+
+def _make_accumulator(*, rounded):
+    """The loop over tiles and grids; the `rounded` one serves every rounding mode, the other nearest-even alone and compiles sooner."""
 
     @_compile()
     def accumulate(x, first_index, geometry, step, inverse, low_code, high_code, moments, sums):
@@ -424,10 +447,16 @@ def _make_accumulator(*, rounded):
             stop = min(place + TILE, x.size)
             tame = _add_moments(x, place, stop, reciprocal, moments)
             for grid in range(geometry.shape[0]):
-                if tame and geometry[grid, TAME]:
-                    add_fast(x, place, stop, reciprocal, grids, grid, rows, first_index, sums)
+                is_fast = tame and geometry[grid, TAME]
+                if rounded:
+                    if is_fast:
+                        _fast_rounded(x, place, stop, reciprocal, grids, grid, rows, first_index, sums)
+                    else:
+                        _exactly_rounded(x, place, stop, grids, grid, first_index, sums)
+                elif is_fast:
+                    _fast_even(x, place, stop, reciprocal, grids, grid, rows, first_index, sums)
                 else:
-                    add_exactly(x, place, stop, grids, grid, first_index, sums)
+                    _exactly_even(x, place, stop, grids, grid, first_index, sums)
 
     return accumulate
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -91,3 +93,15 @@ def test_loops_run_side_by_side_in_many_threads_with_one_result() -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert all(pool.map(run, range(6)))
+
+
+@pytest.mark.parametrize("words", ["int4", "int4 round=floor"])
+def test_a_second_process_finds_the_loops_compiled(words: str) -> None:
+    code = (
+        "import numpy as np; from qanalysis import kernels, sweep\n"
+        f"sweep({{'w': np.ones((4, 64), np.float32)}}, ['{words}'])\n"
+        "loops = (kernels.scan, kernels.extremes, kernels.accumulate, kernels.accumulate_rounded)\n"
+        "print(sum(sum(loop.stats.cache_misses.values()) for loop in loops))"
+    )
+    misses = [int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) for _ in range(2)]
+    assert misses[1] == 0
