@@ -12,7 +12,7 @@ from qanalysis.charts import PALETTES, channel_errors, error_curves, error_histo
 from qanalysis.charts.channel_charts import MAP_SIDE, pick_channels, shrink_map
 from qanalysis.charts.heat_map import CELL_LIMIT, group_label
 from qanalysis.charts.palette import begin
-from qanalysis.charts.wording import escape, measure_text, percent, shorten, si
+from qanalysis.charts.wording import escape, label_layers, measure_text, percent, shorten, si
 from qanalysis.metrics import METRICS
 from qanalysis.profile import profile_bits, profile_layer
 from qanalysis.results import Row
@@ -449,3 +449,28 @@ def test_numbers_read_with_their_prefix():
     assert measure_text(-3.456, "dB") == "−3.46 dB"
     assert measure_text(math.nan, "dB") == "n/a"
     assert si(-math.inf) == "−∞"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"model.decoder.layers.{i}.a_rather_long_block_name.self_attention.query_projection.weight" for i in range(1000)],
+        [f"model.layers.{i}.self_attn.{part}_proj.weight" for i in range(40) for part in ("q", "k", "v", "o")] + ["lm_head.weight"],
+        [f"{'x' * 40}{i}{'y' * 40}" for i in range(5)],
+        ["a", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r.s.t", "a.z"],
+    ],
+    ids=["all alike", "decoder", "no dots", "one within another"],
+)
+def test_labels_of_long_names_tell_the_layers_apart(names):
+    labels = label_layers(names)
+    assert list(labels) == names
+    assert len(set(labels.values())) == len(names)
+    assert "" not in labels.values()
+
+
+def test_short_names_stay_whole():
+    assert label_layers(["conv1.weight", "fc.weight"]) == {"conv1.weight": "conv1.weight", "fc.weight": "fc.weight"}
+    assert label_layers(["an.only.name.that.is.longer.than.the.limit"]) == {
+        "an.only.name.that.is.longer.than.the.limit": shorten("an.only.name.that.is.longer.than.the.limit")
+    }
+    assert label_layers([]) == {}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from qanalysis.charts.palette import MAGNITUDE, PALETTES, SIGNED, Theme, begin, empty_state, finish
-from qanalysis.charts.wording import escape, measure_text, shorten, si
+from qanalysis.charts.wording import escape, label_layers, measure_text, shorten, si
 from qanalysis.metrics import METRICS, Metric
 from qanalysis.results import Row
 
@@ -47,7 +48,7 @@ def heat_map(rows: Sequence[Row], metric: str, *, selected: tuple[str, str] | No
         theme,
         subtitle=subtitle,
         height=table.header + 16 + table.row_height * len(table.tensors),
-        margin={"t": table.header, "b": 16, "l": 28 + 6.6 * max(len(shorten(tensor)) for tensor in table.tensors), "r": 16},
+        margin={"t": table.header, "b": 16, "l": 28 + 6.6 * max(map(len, table.layer_labels.values())), "r": 16},
         showlegend=False,
         clickmode="event+select",
         hoverdistance=40 if table.per_cell else -1,
@@ -87,6 +88,11 @@ class _Table:
             np.array([index + place_of_group[group] for index, (group, _, _) in enumerate(columns)]),
             [[by_cell.get((tensor, scheme)) for _, _, scheme in columns] for tensor in tensors],
         )
+
+    @cached_property
+    def layer_labels(self) -> dict[str, str]:
+        """What stands beside each row."""
+        return label_layers(self.tensors)
 
     @property
     def row_height(self) -> int:
@@ -237,7 +243,7 @@ def _draw_axes(figure: go.Figure, table: _Table, theme: Theme) -> None:
     figure.update_yaxes(
         tickmode="array",
         tickvals=list(range(len(table.tensors))),
-        ticktext=[escape(shorten(tensor)) for tensor in table.tensors],
+        ticktext=[escape(table.layer_labels[tensor]) for tensor in table.tensors],
         range=[len(table.tensors) - 0.5, -0.5],
         tickfont={"size": 12 if len(table.tensors) < TALL else 11},
         # Measuring each label, which the margin and the overflow rule ask for, takes seconds in the browser at 500 layers.
@@ -345,10 +351,10 @@ def _headline(table: _Table, selected: tuple[str, str] | None) -> tuple[str, str
     by_name = {(row.tensor, row.scheme): row for layer in table.cells for row in layer if row is not None}
     if selected in by_name:
         row = by_name[selected]
-        title = f"{measure.label}: {escape(shorten(row.tensor))}, {escape(row.scheme)}: {_hover_value(row, table)}"
+        title = f"{measure.label}: {escape(table.layer_labels[row.tensor])}, {escape(row.scheme)}: {_hover_value(row, table)}"
         notes.append(counts)
     if worst is not None:
-        notes.append(f"worst: {escape(shorten(worst.tensor))}, {escape(worst.scheme)}: {_hover_value(worst, table)}")
+        notes.append(f"worst: {escape(table.layer_labels[worst.tensor])}, {escape(worst.scheme)}: {_hover_value(worst, table)}")
     without = sum(all(math.isnan(table.value(row)) for row in layer) for layer in table.cells)
     if without:
         notes.append(f"{_count(without, 'layer')} without a value (crossed out)")

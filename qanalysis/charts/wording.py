@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 
@@ -27,6 +28,29 @@ def shorten(name: str, length: int = 32) -> str:
         return name
     head = length // 2
     return f"{name[:head]}…{name[head + 1 - length :]}"
+
+
+def label_layers(names: Sequence[str], length: int = 32) -> dict[str, str]:
+    """Labels that tell layers apart, by name: where one is too long, the dotted parts that all share at either end are left out first.
+
+    Names that would still look the same keep all that sets them apart, however long. Not escaped.
+
+    >>> list(label_layers([f"model.layers.{i}.self_attn.q_proj.weight" for i in (0, 31)], 24).values())
+    ['0', '31']
+    """
+    shown = list(names)
+    if len(names) > 1 and max(map(len, names)) > length:
+        parts = [name.split(".") for name in names]
+        spare = min(map(len, parts)) - 1
+        head = _count_shared(parts, spare)
+        tail = _count_shared([part[::-1] for part in parts], spare - head)
+        shown = [".".join(part[head : len(part) - tail]) for part in parts]
+    labels = [shorten(name, length) for name in shown]
+    return dict(zip(names, labels if len(set(labels)) == len(set(names)) else shown, strict=True))
+
+
+def _count_shared(parts: Sequence[Sequence[str]], most: int) -> int:
+    return next((place for place in range(most) if len({part[place] for part in parts}) > 1), most)
 
 
 def si(value: float, unit: str = "", *, digits: int = 3) -> str:
