@@ -36,7 +36,7 @@ def label_layers(names: Sequence[str], length: int = 32) -> dict[str, str]:
     Names that would still look the same keep all that sets them apart, however long. Not escaped.
 
     >>> list(label_layers([f"model.layers.{i}.self_attn.q_proj.weight" for i in (0, 31)], 24).values())
-    ['0', '31']
+    ['layers.0', 'layers.31']
     """
     shown = list(names)
     if len(names) > 1 and max(map(len, names)) > length:
@@ -44,6 +44,7 @@ def label_layers(names: Sequence[str], length: int = 32) -> dict[str, str]:
         spare = min(map(len, parts)) - 1
         head = _count_shared(parts, spare)
         tail = _count_shared([part[::-1] for part in parts], spare - head)
+        head = max(0, head - 1)  # one shared part stays in front: "layers.31" reads better than "31"
         shown = [".".join(part[head : len(part) - tail]) for part in parts]
     labels = [shorten(name, length) for name in shown]
     return dict(zip(names, labels if len(set(labels)) == len(set(names)) else shown, strict=True))
