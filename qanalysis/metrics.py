@@ -201,6 +201,11 @@ class ErrorStats:
             return None
         return DB_PER_BIT * self.bits_per_weight - self.sqnr_ac_db
 
+    @property
+    def wasted_bits(self) -> float | None:
+        """The gap in bits per weight: how many fewer an ideal code of a Gaussian of the same power would need for the same error."""
+        return None if self.shannon_gap_db is None else self.shannon_gap_db / DB_PER_BIT
+
     def _centred(self, sum_a: float, sum_b: float, sum_ab: float) -> float:
         return sum_ab - sum_a * sum_b / self.count if self.count else 0.0
 
@@ -329,6 +334,7 @@ _CATALOGUE = (
     Metric("rounding_share", "Rounding share", "", None, "share of Σe² between the end levels"),
     Metric("clipping_share", "Clipping share", "", "lower", "share of Σe² beyond the end levels"),
     Metric("shannon_gap_db", "Gap to Shannon", "dB", "lower", "6.0206·bits_per_weight − sqnr_ac_db"),
+    Metric("wasted_bits", "Wasted bits", "bit", "lower", "shannon_gap_db / 6.0206"),
     Metric("theory_sqnr_db", "Predicted SQNR", "dB", "higher", "−10 log₁₀(E[max²]/(12q²)·(g−1)/g), Gaussian absmax groups of g"),
     Metric("non_finite", "Non-finite values", "", "lower", "NaN and infinite elements, left out of every figure"),
 )

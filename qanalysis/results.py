@@ -54,6 +54,7 @@ class Row:
     rounding_share: float | None = None
     clipping_share: float | None = None
     shannon_gap_db: float | None = None
+    wasted_bits: float | None = None
     theory_sqnr_db: float | None = None
     non_finite: int | None = None
     status: Status = "ok"

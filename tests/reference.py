@@ -300,6 +300,7 @@ def _describe_sums(s: dict[str, float], bits_per_weight: float, relative_count: 
         "mean_relative_error": s["relative"] / relative_count,
         "relative_count": relative_count,
         "shannon_gap_db": None if ac_db is None else 6.0206 * bits_per_weight - ac_db,
+        "wasted_bits": None if ac_db is None else bits_per_weight - ac_db / 6.0206,
     }
 
 
@@ -359,6 +360,7 @@ def find_tolerances(truth: Truth) -> dict[str, float | None]:
         "enob": e2_db / 6 + 5e-4,
         "sqnr_ac_db": ac_db,
         "shannon_gap_db": None if ac_db is None else ac_db + 1e-4 * columns["bits_per_weight"],
+        "wasted_bits": None if ac_db is None else ac_db / 6 + 5e-4,
         "cosine": cosine,
         "error_signal_correlation": correlation,
         "clipping_share": share,

@@ -77,6 +77,7 @@ def test_a_reconstruction_alone_says_nothing_of_steps_clipping_or_storage() -> N
         "clipping_share",
         "rounding_share",
         "shannon_gap_db",
+        "wasted_bits",
     )
     assert [getattr(stats, name) or None for name in names] == [None] * len(names)
 
@@ -142,6 +143,8 @@ def test_figures_of_known_sums() -> None:
     assert (stats.step_min, stats.step_mean, stats.step_max, stats.half_step_bound) == (1, 1.5, 2, 1)
     assert (stats.clipping_share, stats.rounding_share, stats.clipped_fraction, stats.zeroed_fraction, stats.rmse_in_steps) == (0.25, 0.75, 0.25, 0.125, 0.5)
     assert stats.shannon_gap_db == pytest.approx(20 * math.log10(2) * 33 / 8 - 10 * math.log10(16), rel=1e-14)
+    # A ratio of 16 needs 2 bits of an ideal code.
+    assert stats.wasted_bits == pytest.approx(33 / 8 - 2, rel=1e-14)
 
 
 def test_every_metric_is_a_column_with_a_direction() -> None:

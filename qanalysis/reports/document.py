@@ -16,7 +16,9 @@ from typing import Any, NoReturn, get_args
 from qanalysis.results import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, Row, Rows, SourceIdentity, Status
 
 SCHEMA_VERSION = 1
-INFINITE_WITHOUT_ERROR: dict[str, Any] = {"sqnr_db": math.inf, "sqnr_ac_db": math.inf, "enob": math.inf, "shannon_gap_db": -math.inf}
+INFINITE_WITHOUT_ERROR: dict[str, Any] = dict.fromkeys(("sqnr_db", "sqnr_ac_db", "enob"), math.inf) | dict.fromkeys(
+    ("shannon_gap_db", "wasted_bits"), -math.inf
+)
 _REQUIRED = (*TEXT_COLUMNS, "numel", "bits")
 _LARGEST_INTEGER = 2**63 - 1
 _TABLES = ("rows", "totals")

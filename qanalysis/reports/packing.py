@@ -13,7 +13,7 @@ from qanalysis.results import COLUMNS, Row
 
 # Derived from a column that stays, then details, then what a first look needs least.
 LEAVE_OUT_ORDER = (
-    *("enob", "half_step_bound", "rounding_share", "shannon_gap_db", "theory_sqnr_db", "relative_l2", "size_bytes"),
+    *("enob", "half_step_bound", "rounding_share", "shannon_gap_db", "wasted_bits", "theory_sqnr_db", "relative_l2", "size_bytes"),
     *("step_min", "step_mean", "relative_count", "mean_relative_error", "error_signal_correlation", "bias", "mean_abs_error"),
     *("sqnr_ac_db", "rmse_in_steps", "cosine", "step_max", "mse", "max_abs_error", "zeroed_fraction", "clipping_share", "clipped_fraction"),
     *("kind", "scale", "dtype", "non_finite", "reason"),
