@@ -23,6 +23,7 @@ ORDER = (
     {"results", "chunks"},
     {"measurement", "profile"},
     {"sweep"},
+    {"conventions"},
     {"charts"},
     {"reports"},
     {"terminal"},
