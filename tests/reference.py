@@ -52,6 +52,32 @@ class Grid:
     code_max: int
     idle: bool
 
+    @property
+    def span(self) -> Span:
+        low, high = ((code - self.zero_point) * float(self.step) for code in (self.code_min, self.code_max))
+        return Span(float(self.step), low, high, self.idle)
+
+
+@dataclass(frozen=True)
+class Span:
+    """What the figures need of one group's levels: the widest gap, the ends, and whether the data gave no usable scale."""
+
+    step: float
+    low: float
+    high: float
+    idle: bool
+
+
+@dataclass
+class Coded:
+    """A tensor and its reconstruction in the order of the matrix view, the groups as (places, span), and per element whether its code was clipped."""
+
+    x: list[np.float32]
+    y: list[np.float32]
+    groups: list[tuple[list[int], Span]]
+    outside: list[bool]
+    storage_bits: int
+
 
 @dataclass
 class Group:
@@ -204,13 +230,26 @@ def quantize(x: np.ndarray, words: Words, *, axis: int = 0) -> tuple[list[np.flo
 def describe(x: np.ndarray, words: Words, *, axis: int = 0) -> Truth:
     """The columns of one tensor (not empty, not 0-d) under one scheme."""
     values, y, groups, raw = quantize(x, words, axis=axis)
-    grid_of = {place: group.grid for group in groups for place in group.places}
+    outside = [False] * len(values)
+    for group in groups:
+        for place in group.places:
+            outside[place] = not group.grid.code_min <= raw[place] <= group.grid.code_max
+    zero_bits = words.bits if words.symmetry == "asym" else 0
+    storage = words.bits * len(values) + len(groups) * (SCALE_BITS[words.scale] + zero_bits)
+    truth = describe_coded(Coded(values, y, [(group.places, group.grid.span) for group in groups], outside, storage))
+    if truth.sums:
+        truth.columns["theory_sqnr_db"] = _predict(words, groups) if _has_prediction(words) else None
+    return truth
+
+
+def describe_coded(coded: Coded) -> Truth:
+    """The columns that follow from x, y and the groups' grids, whatever the format."""
+    values, y, storage = coded.x, coded.y, coded.storage_bits
+    span_of = {place: span for places, span in coded.groups for place in places}
     kept = [place for place, value in enumerate(values) if math.isfinite(value)]
     columns: dict[str, object] = {"non_finite": len(values) - len(kept)}
     if not kept:
         return Truth(y, {**columns, "status": "non-finite"})
-    zero_bits = words.bits if words.symmetry == "asym" else 0
-    storage = words.bits * len(values) + len(groups) * (SCALE_BITS[words.scale] + zero_bits)
     columns |= {"bits_per_weight": storage / len(values), "size_bytes": math.ceil(storage / 8)}
     nonzero = [place for place in kept if values[place] != 0]
     if not nonzero:
@@ -218,21 +257,19 @@ def describe(x: np.ndarray, words: Words, *, axis: int = 0) -> Truth:
     pairs = {place: (float(values[place]), float(y[place]) - float(values[place])) for place in kept}
     beyond, border = [], []
     for place, (value, e) in pairs.items():
-        grid = grid_of[place]
-        ends = [(code - grid.zero_point) * float(grid.step) for code in (grid.code_min, grid.code_max)]
-        beyond += [e * e] if value < ends[0] or value > ends[1] else []
+        span = span_of[place]
+        beyond += [e * e] if value < span.low or value > span.high else []
         # Within 2^-21 of an end level, float32 may see x on its other side.
-        border += [e * e] if any(abs(value - end) <= 2**-21 * abs(end) for end in ends) else []
+        border += [e * e] if any(abs(value - end) <= 2**-21 * abs(end) for end in (span.low, span.high)) else []
     x_, e_ = [pair[0] for pair in pairs.values()], [pair[1] for pair in pairs.values()]
     sums = _add_up(x_, e_) | {
         "beyond": math.fsum(beyond),
         "border": math.fsum(border),
         "relative": math.fsum(abs(pairs[place][1]) / abs(pairs[place][0]) for place in nonzero),
-        "in_steps": math.fsum((e / float(grid_of[place].step)) ** 2 for place, (_value, e) in pairs.items()),
+        "in_steps": math.fsum((e / span_of[place].step) ** 2 for place, (_value, e) in pairs.items()),
     }
-    steps = [float(group.grid.step) for group in groups if not group.grid.idle]
-    codes_out = sum(not grid_of[place].code_min <= raw[place] <= grid_of[place].code_max for place in kept)
-    columns |= _describe_steps(steps, sums, clipped=codes_out / len(kept))
+    steps = [span.step for _places, span in coded.groups if not span.idle]
+    columns |= _describe_steps(steps, sums, clipped=sum(coded.outside[place] for place in kept) / len(kept))
     columns |= _describe_sums(sums, columns["bits_per_weight"], len(nonzero))
     columns |= {
         "status": "ok",
@@ -240,7 +277,6 @@ def describe(x: np.ndarray, words: Words, *, axis: int = 0) -> Truth:
         "cosine": _ratio(sums["xy"], math.sqrt(sums["x2"] * sums["y2"])),
         "error_signal_correlation": _ratio(sums["cov"], math.sqrt(sums["var_x"]) * math.sqrt(sums["var_e"])),
         "zeroed_fraction": sum(y[place] == 0 for place in nonzero) / len(kept),
-        "theory_sqnr_db": _predict(words, groups) if _has_prediction(words) else None,
     }
     return Truth(y, columns, sums)
 
@@ -270,19 +306,13 @@ def _ratio(part: float, whole: float) -> float | None:
 
 
 def _describe_steps(steps: list[float], sums: dict[str, float], *, clipped: float) -> dict[str, object]:
-    if not steps:
-        return dict.fromkeys(("step_min", "step_mean", "step_max", "half_step_bound", "clipped_fraction", "rmse_in_steps", "rounding_share", "clipping_share"))
     share = sums["beyond"] / sums["e2"] if sums["e2"] else None
-    return {
-        "step_min": min(steps),
-        "step_mean": math.fsum(steps) / len(steps),
-        "step_max": max(steps),
-        "half_step_bound": max(steps) / 2,
-        "clipped_fraction": clipped,
-        "rmse_in_steps": math.sqrt(sums["in_steps"] / sums["count"]),
-        "clipping_share": share,
-        "rounding_share": None if share is None else 1 - share,
-    }
+    names = ("step_min", "step_mean", "step_max", "half_step_bound", "clipped_fraction", "rmse_in_steps", "clipping_share", "rounding_share")
+    if not steps:
+        return dict.fromkeys(names)
+    shares = share, None if share is None else 1 - share
+    figures = min(steps), math.fsum(steps) / len(steps), max(steps), max(steps) / 2, clipped, math.sqrt(sums["in_steps"] / sums["count"]), *shares
+    return dict(zip(names, figures, strict=True))
 
 
 def _describe_sums(s: dict[str, float], bits_per_weight: float, relative_count: int) -> dict[str, object]:
