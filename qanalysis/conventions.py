@@ -83,10 +83,10 @@ def compare_conventions(x: ArrayLike, scheme: Scheme | str, *, axis: int = 0, na
 
 
 def describe_spread(conventions: Sequence[Convention]) -> str:
-    """One sentence: how far the readings of the same words lie apart, the best, and what the one asked for costs.
+    """One sentence: how far the readings of the same words lie apart, and what the scheme asked for costs against the best of all.
 
     >>> describe_spread(compare_conventions(np.float32([[0.9, 0.5, 0.1, -0.1]]), "int4"))
-    'int4 spans 18.4 to 27.7 dB over 5 grids; the best is int4 range=mse, the scheme asked for costs 0.5 dB'
+    'int4 spans 18.4 to 27.7 dB over 5 grids; as written it costs 0.5 dB against the best, int4 range=mse'
     """
     asked = next(convention for convention in conventions if convention.is_asked)
     known = [convention for convention in conventions if convention.cost_db is not None]
@@ -94,8 +94,8 @@ def describe_spread(conventions: Sequence[Convention]) -> str:
         return f"{asked.scheme}: nothing to compare, the tensor is {asked.row.status}"
     first = [convention for convention in known if convention.aspect == asked.aspect]
     ends = f"{first[-1].sqnr_db:.1f} to {first[0].sqnr_db:.1f} dB over {len(first)} {_PLURALS[asked.aspect]}"
-    verdict = "the scheme asked for is the best" if not asked.cost_db else f"the best is {known[0].scheme}, the scheme asked for costs {asked.cost_db:.1f} dB"
-    return f"{asked.scheme} spans {ends}; {verdict}"
+    verdict = f"costs {asked.cost_db:.1f} dB against the best, {known[0].scheme}" if asked.cost_db else "is the best"
+    return f"{asked.scheme} spans {ends}; as written it {verdict}"
 
 
 _PLURALS: dict[Aspect, str] = {"grid": "grids", "scale": "scale types", "range": "range rules", "rounding": "roundings", "block format": "block formats"}
@@ -142,11 +142,11 @@ def _list_grids(scheme: Scheme) -> Iterator[_Reading]:
     q, full = scheme.format.max_code, scheme.format.max_code + 1
     codes = f"codes −{full} to {q}"
     texts = {
-        "sym": (f"absmax / {q}", f"step = largest |x| / {q}, codes −{q} to {q}; nothing clips", f"torch fake_quantize over ±{q}, optimum-quanto qint8"),
+        "sym": (f"absmax / {q}", f"step = largest |x| / {q}, codes −{q} to {q}; nothing clips", f"torch fake_quantize ±{q}, optimum-quanto"),
         "sym-full": (
             f"absmax / {q + 0.5:g}",
             f"step = largest |x| / {q + 0.5:g}, {codes}; the ends lie half a step off",
-            "torchao SYMMETRIC, compressed-tensors symmetric",
+            "torchao SYMMETRIC, compressed-tensors",
         ),
         "sym-noclip": (
             f"max / {q}, −min / {full}",
@@ -157,7 +157,7 @@ def _list_grids(scheme: Scheme) -> Iterator[_Reading]:
         "asym": (
             f"(max − min) / {2 * q + 1}",
             f"step = (max − min) / {2 * q + 1}, 0 inside the range; each group stores the code of 0",
-            "torchao ASYMMETRIC, compressed-tensors asymmetric",
+            "torchao ASYMMETRIC, compressed-tensors",
         ),
     }
     for word in dict.fromkeys((scheme.symmetry.name, *texts)):
@@ -167,8 +167,8 @@ def _list_grids(scheme: Scheme) -> Iterator[_Reading]:
 
 _SCALES = (
     ("float32", "the step as computed", "torch, ONNX Runtime"),
-    ("float16", "the step rounded to float16", "GGUF, compressed-tensors of float16 models"),
-    ("bfloat16", "the step rounded to bfloat16", "torchao and compressed-tensors of bfloat16 models"),
+    ("float16", "the step rounded to float16", "GGUF, GPTQ and AWQ checkpoints"),
+    ("bfloat16", "the step rounded to bfloat16", "torchao int4, bfloat16 checkpoints"),
     ("pow2", "the smallest power of two that covers the largest |x|", "fixed-point back ends"),
     ("pow2:source", "2^ceil(log2 absmax), divided by 2^(bits − 1)", "Sony MCT power-of-two thresholds"),
     ("pow2:library", "2^floor(log2 absmax), divided by 2^(bits − 2)", "block scales of the OCP MX formats"),

@@ -21,6 +21,7 @@ from qanalysis.charts.palette import Theme
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.checkpoints.path_policy import list_checkpoints
 from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.conventions import Convention, compare_conventions
 from qanalysis.dashboard.jobs import JobManager, SweepRequest
 from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source
 from qanalysis.dashboard.state import Axis
@@ -122,6 +123,13 @@ def read_profile(text: str, identity: str, tensor: str, scheme: str) -> LayerPro
     """What a layer looks like under a scheme; ValueError or TypeError for a tensor without values to show."""
     axis = _channel_axis(text, identity, tensor)
     return profile_layer(_read_values(text, identity, tensor), Scheme.parse(scheme), axis=axis, name=tensor)
+
+
+@st.cache_resource(max_entries=48, show_spinner="Comparing conventions …")
+def read_conventions(text: str, identity: str, tensor: str, scheme: str) -> tuple[Convention, ...]:
+    """A layer under every reading of a scheme's words; of a very large layer the part that the histograms show."""
+    axis = _channel_axis(text, identity, tensor)
+    return compare_conventions(_read_values(text, identity, tensor), scheme, axis=axis, name=tensor)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

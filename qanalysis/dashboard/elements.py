@@ -43,6 +43,11 @@ def draw_table(frame: pd.DataFrame, key: str, *, height: int, alt: str) -> None:
     st.dataframe(frame, key=key, height=height, hide_index=True, column_config=format_columns(frame), placeholder="–", alt=alt)
 
 
+def draw_marked_table(frame: pd.DataFrame, key: str, *, place: int, alt: str) -> None:
+    """A table as high as its rows with one of them tinted."""
+    st.dataframe(mark_row(frame, place), key=key, height="content", hide_index=True, column_config=format_columns(frame), placeholder="–", alt=alt)
+
+
 def draw_choice_table(frame: pd.DataFrame, key: str, *, names: Sequence[str], chosen: str, height: int, alt: str, on_choose: Callable[[str], None]) -> None:
     """A table whose rows can be clicked: `on_choose` is given the row's entry in `names`; the row of `chosen` is tinted."""
 

@@ -56,6 +56,7 @@ class ViewState:
     limit: str = _bound("n", ROW_LIMITS[0])
     scrub: bool = _bound("scrub", False)
     log_counts: bool = _bound("l", False)
+    conventions: bool = _bound("conv", False)
 
     @property
     def scheme(self) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.conventions import Convention
 from qanalysis.metrics import METRICS
 from qanalysis.results import Row
 
 TINT = "#2f83b540"
+_NAMES = ("Scheme", "Layer", "Convention", "As in")
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _LAYER_METRICS = ("sqnr_db", "bits_per_weight", "size_bytes", "max_abs_error", "half_step_bound", "clipped_fraction", "zeroed_fraction", "enob")
 
@@ -55,6 +58,23 @@ def build_layers(rows: Sequence[Row], metric: str) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def build_conventions(conventions: Sequence[Convention]) -> pd.DataFrame:
+    """One line per convention: what it costs, what it does, who does it."""
+    return pd.DataFrame(
+        {
+            "Convention": [convention.name for convention in conventions],
+            "Cost (dB)": _floats(convention.cost_db for convention in conventions),
+            "SQNR (dB)": _floats(convention.sqnr_db for convention in conventions),
+            "vs view (dB)": _floats(convention.delta_db for convention in conventions),
+            "Bits/weight": _floats(convention.bits_per_weight for convention in conventions),
+            "As in": [convention.peers for convention in conventions],
+            "What it does": [convention.formula for convention in conventions],
+            "Scheme": [convention.scheme for convention in conventions],
+            "Note": [convention.row.reason for convention in conventions],
+        }
+    )
+
+
 def mark_row(frame: pd.DataFrame, place: int | None) -> Any:
     """The frame with one row tinted: the one in view. None leaves it as it is."""
     if place is None:
@@ -91,7 +111,11 @@ def format_columns(frame: pd.DataFrame) -> dict[str, Any]:
     """Column settings for a frame of this module: number formats, and widths in pixels that hold the headings."""
     numbers = frame.select_dtypes("number").columns
     config: dict[str, Any] = {heading: st.column_config.NumberColumn(format=_choose_format(heading), width=22 + 6 * len(heading)) for heading in numbers}
-    config |= {heading: st.column_config.TextColumn(width=_fit_names(frame[heading])) for heading in ("Scheme", "Layer") if heading in frame}
+    config |= {heading: st.column_config.TextColumn(width=_fit_names(frame[heading])) for heading in _NAMES if heading in frame}
+    if "Cost (dB)" in frame:
+        finite = frame["Cost (dB)"][np.isfinite(frame["Cost (dB)"])]
+        config["Cost (dB)"] = st.column_config.ProgressColumn(format="%.2f", min_value=0, max_value=max(finite, default=0) or 1, width=140)
+        config["vs view (dB)"] = st.column_config.NumberColumn(format="%+.2f", width=92, help="SQNR gained over the scheme in view")
     return config
 
 
