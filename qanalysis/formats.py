@@ -1,23 +1,64 @@
-"""Which numbers can a code stand for? Number formats as values, and the grids an integer format lays over a range.
+"""Which numbers can a code stand for? Number formats as values: the catalogue, what each fixes, how its scales are made.
 
-A grid maps a code c to (c - zero_point) * step. All arithmetic is float32, as the back ends do it; q = 2^(bits-1) - 1.
-A group whose step could not be inverted in float32 (all zeros, or below about 1e-38) gets step 1.
+An integer format leaves every convention to the scheme. The others fix some: `fixed` names the parts of a scheme that
+can not be chosen. `lay` turns a group's statistic (its range, unless `statistic` says otherwise) into a grid.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Protocol
 
-import ml_dtypes
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-# 1/step is finite in float32 between these.
-SMALLEST_STEP, LARGEST_STEP = np.float32(2**-127), np.finfo(np.float32).max
+from qanalysis.coders import BiasedCoder, Coder, FloatCoder, IntegerCoder, SignCoder, TableCoder
+from qanalysis.grids import (
+    BLOCK_FP8_SCALE,
+    DOUBLE,
+    E8M0,
+    FP8_SCALE,
+    LARGEST_E4M3,
+    NO_SCALE,
+    NORMAL_FP8_SCALE,
+    SCALE_TYPES,
+    Floats,
+    Grid,
+    ScaleType,
+    find_unused,
+    is_invertible,
+    lay_scaled,
+)
+
+#: The parts of a scheme that a format may fix.
+PARTS = ("symmetry", "grouping", "range", "scale", "rounding")
+STORED_FLOATS = tuple(SCALE_TYPES.values())
+
+
+class NumberFormat(Protocol):
+    """What a scheme asks of a format; frozen, compared by value, printed as its text form."""
+
+    @property
+    def bits(self) -> int: ...
+    @property
+    def coder(self) -> Coder: ...
+    @property
+    def block(self) -> int | None: ...
+    @property
+    def fixed(self) -> frozenset[str]: ...
+    @property
+    def symmetry(self) -> str: ...
+    @property
+    def scales(self) -> tuple[ScaleType, ...]: ...
+    @property
+    def rounding(self) -> str: ...
+    @property
+    def statistic(self) -> str: ...
+    @property
+    def is_tensor_scaled(self) -> bool: ...
+    @property
+    def peer(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,184 +80,297 @@ class IntegerFormat:
         return (1 << (self.bits - 1)) - 1
 
     @property
+    def coder(self) -> Coder:
+        """All signed codes; which of them a scheme uses is its symmetry's choice."""
+        return IntegerCoder(self.min_code, self.max_code)
+
+    @property
+    def block(self) -> None:
+        """None: groups are the scheme's choice."""
+
+    @property
+    def fixed(self) -> frozenset[str]:
+        """Nothing is fixed."""
+        return frozenset()
+
+    @property
+    def symmetry(self) -> str:
+        """The symmetry of a scheme that names none."""
+        return "sym"
+
+    @property
+    def scales(self) -> tuple[ScaleType, ...]:
+        """The types that steps may be stored in, the default first."""
+        return STORED_FLOATS
+
+    @property
+    def rounding(self) -> str:
+        """The rounding of a scheme that names none."""
+        return "nearest-even"
+
+    @property
+    def statistic(self) -> str:
+        """A grid is laid over a range."""
+        return "range"
+
+    @property
+    def is_tensor_scaled(self) -> bool:
+        """Each group's scale is its own."""
+        return False
+
+    @property
+    def peer(self) -> str:
+        """Which tool's values these are, bit for bit."""
+        return "torch fake_quantize (sym, asym), torchao (sym-full, sym-noclip, asym)"
+
+    @property
     def min_code(self) -> int:
         """-2^(bits-1), the smallest signed code."""
         return -(1 << (self.bits - 1))
 
 
-FORMATS: dict[str, IntegerFormat] = {str(IntegerFormat(bits)): IntegerFormat(bits) for bits in range(2, 17)}
+@dataclass(frozen=True, slots=True)
+class CodedFormat:
+    """Any format but the integers: its numbers, what it fixes, and how a group's statistic becomes a grid.
+
+    `block` is a fixed group length along the row; `symmetry`, `scales` (default first) and `rounding` are what a scheme that
+    names none gets. `statistic` is what `lay` takes for each group: "range" (low, high); "extremes" (the same, not widened
+    to 0); "signed" (the element of largest magnitude, twice); "mean" (mean |x|, twice); "threshold" (0.7 mean |x|, mean of
+    |x| above it). `is_tensor_scaled`: scales depend on the whole tensor's. `code_bits` and `group_bits` are stored per value
+    and, beside the scale, per group. `peer` says whose values these are. Two formats of one name are equal.
+    """
+
+    name: str
+    bits: int = field(compare=False)
+    coder: Coder = field(compare=False)
+    lay: Callable[[Coder, Floats, Floats, ScaleType], Grid] = field(compare=False)
+    fixed: frozenset[str] = field(compare=False)
+    block: int | None = field(default=None, compare=False)
+    symmetry: str = field(default="sym", compare=False)
+    scales: tuple[ScaleType, ...] = field(default=STORED_FLOATS, compare=False)
+    rounding: str = field(default="nearest-even", compare=False)
+    statistic: str = field(default="range", compare=False)
+    is_tensor_scaled: bool = field(default=False, compare=False)
+    code_bits: int | None = field(default=None, compare=False)
+    group_bits: int = field(default=0, compare=False)
+    peer: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return self.name
 
 
-def parse_format(text: str) -> IntegerFormat:
+def _lay_absmax(coder: Coder, low: Floats, high: Floats, scale: ScaleType) -> Grid:
+    """scale = max|x| / largest number, stored as the scheme says."""
+    absmax = np.maximum(-low, high)
+    step = absmax / np.float32(coder.high)
+    unused = find_unused(step)
+    step = step if unused is None else np.where(unused, np.float32(1), step)
+    if scale.name != "float32":
+        fitted = scale.fit(step, absmax, int(np.frexp(coder.high)[1]) - (coder.high == 1))
+        step = np.where(is_invertible(fitted), fitted, np.float32(1))
+    return lay_scaled(coder, step, unused=unused)
+
+
+def _lay_nf4(coder: Coder, low: Floats, high: Floats, scale: ScaleType) -> Grid:
+    """As absmax; doubly quantized scales come as (-true, stored) pairs: values are coded with the true one."""
+    if scale is not DOUBLE:
+        return _lay_absmax(coder, low, high, scale)
+    unused = find_unused(-low)
+    true = -low if unused is None else np.where(unused, np.float32(1), -low)
+    return lay_scaled(coder, high, unused=unused, encode=np.float32(1) / true)
+
+
+def _lay_power_of_two(coder: Coder, low: Floats, high: Floats, _scale: ScaleType) -> Grid:
+    """scale = 2^(floor(log2 max|x|) - exponent of the largest number) (OCP MX v1.0, 6.3); the integers of MXINT8 are 64ths."""
+    absmax = np.maximum(-low, high)
+    unused = absmax == 0
+    scale = np.where(unused, np.float32(1), E8M0.fit(absmax, absmax, int(np.frexp(coder.high)[1])))
+    return lay_scaled(coder, scale, unused=unused if unused.any() else None)
+
+
+def _lay_one_level(coder: Coder, low: Floats, high: Floats, scale: ScaleType) -> Grid:
+    """Block scale max|x|/6 in E4M3 alone."""
+    absmax = np.maximum(-low, high)
+    unused = find_unused(absmax)
+    fitted = scale.fit(absmax / np.float32(coder.high), absmax, 0)
+    usable = is_invertible(fitted) if unused is None else is_invertible(fitted) & ~unused
+    return lay_scaled(coder, np.where(usable, fitted, np.float32(1)), unused=unused)
+
+
+def _lay_two_levels(coder: Coder, block: Floats, tensor: Floats, scale: ScaleType) -> Grid:
+    """Block scales in E4M3 times one float32 scale that lets the tensor's largest block reach 448; statistics are (-max of block, max of tensor)."""
+    absmax, outer = -block, tensor / np.float32(LARGEST_E4M3 * coder.high)
+    unused = ~(is_invertible(absmax) & is_invertible(outer))
+    outer = np.where(is_invertible(outer), outer, np.float32(1))
+    inner = scale.fit(absmax / np.float32(coder.high) / outer, absmax, 0)
+    return lay_scaled(coder, outer * inner, unused=unused if unused.any() else None, encode=np.float32(1) / outer / inner)
+
+
+def _lay_unscaled(coder: Coder, low: Floats, high: Floats, _scale: ScaleType) -> Grid:
+    absmax = np.maximum(-low, high)
+    unused = absmax == 0
+    gap = coder.gap_at(np.minimum(absmax, np.float32(coder.high))).astype(np.float32) if isinstance(coder, FloatCoder) else None
+    return lay_scaled(coder, np.ones_like(absmax), unused=unused if unused.any() else None, gap=gap)
+
+
+def _lay_signs(coder: Coder, threshold: Floats, level: Floats, scale: ScaleType) -> Grid:
+    """Levels +-`level`; binary signs have no threshold. A group of zeros has level 0 and stays 0."""
+    unused = find_unused(level)
+    stored = level if scale.name == "float32" else scale.fit(level, level, 0)
+    stored = stored if unused is None else np.where(unused, np.float32(0), stored)
+    return lay_scaled(coder, stored, unused=unused, encode=threshold if 0 in coder.levels else np.full_like(level, -1))
+
+
+def _to_half(value: Floats) -> Floats:
+    return SCALE_TYPES["float16"].fit(np.abs(value), value, 0) * np.sign(value)
+
+
+def _lay_gguf(coder: Coder, scale: Floats, **parts: tuple[Floats, Floats]) -> Grid:
+    """GGUF codes with the inverse of the scale as computed, and decodes with the scale as stored, float16; it may be negative."""
+    usable = is_invertible(np.abs(scale))
+    stored = np.where(usable, _to_half(scale), np.float32(0))
+    encode = np.where(usable, np.float32(1) / np.where(usable, scale, np.float32(1)), np.float32(0))
+    unused = stored == 0
+    return lay_scaled(coder, stored, unused=unused if unused.any() else None, encode=encode, **parts)
+
+
+def _lay_gguf_signed(coder: Coder, extreme: Floats, _same: Floats, _scale: ScaleType) -> Grid:
+    """The element of largest magnitude gets the lowest code exactly."""
+    return _lay_gguf(coder, extreme / np.float32(coder.low))
+
+
+def _lay_gguf_offset(coder: Coder, low: Floats, high: Floats, _scale: ScaleType) -> Grid:
+    """Codes from 0 over low..high, the low end stored in float16 too."""
+    return _lay_gguf(coder, (high - low) / np.float32(coder.high), centre=(low, _to_half(low)))
+
+
+def _lay_gguf_absmax(coder: Coder, low: Floats, high: Floats, _scale: ScaleType) -> Grid:
+    return _lay_gguf(coder, np.maximum(-low, high) / np.float32(coder.high))
+
+
+def _lay_gguf_mxfp4(coder: Coder, low: Floats, high: Floats, _scale: ScaleType) -> Grid:
+    """As MXFP4, with the logarithm taken in float32: just below a power of two the scale is twice as large."""
+    absmax = np.maximum(-low, high)
+    unused = absmax == 0
+    with np.errstate(divide="ignore"):
+        exponent = np.floor(np.log2(absmax)) - np.float32(2)
+    scale = np.ldexp(np.float32(1), np.clip(np.where(unused, 0, exponent), -127, 127).astype(np.int32)).astype(np.float32)
+    return lay_scaled(coder, scale, unused=unused if unused.any() else None)
+
+
+E2M1, E2M3, E3M2 = FloatCoder(2, 1, 6.0), FloatCoder(2, 3, 7.5), FloatCoder(3, 2, 28.0)
+E4M3, E5M2 = FloatCoder(4, 3, 448.0), FloatCoder(5, 2, 57344.0)
+BFLOAT16, FLOAT16 = FloatCoder(8, 7, 2.0**127 * (2 - 2.0**-7)), FloatCoder(5, 10, 65504.0)
+#: Quantiles of N(0, 1), scaled to -1..1 with an exact 0 (Dettmers et al. 2023, QLoRA, appendix E).
+NF4 = TableCoder(
+    (
+        *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
+        *(0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023),
+        1.0,
+    )
+)
+_BLOCK_SCALED, _EVERYTHING = frozenset(PARTS) - {"rounding"}, frozenset(PARTS)
+
+
+def _float(name: str, coder: FloatCoder, bits: int) -> CodedFormat:
+    return CodedFormat(name, bits, coder, _lay_absmax, frozenset({"symmetry"}), peer="ml-dtypes, torch and gfloat casts, saturating")
+
+
+def _mx(name: str, coder: Coder, bits: int, peer: str = "torchao MXTensor (floor), gfloat") -> CodedFormat:
+    return CodedFormat(name, bits, coder, _lay_power_of_two, _BLOCK_SCALED, block=32, scales=(E8M0,), peer=peer)
+
+
+def _gguf(
+    name: str,
+    coder: Coder,
+    bits: int,
+    lay: Callable[[Coder, Floats, Floats, ScaleType], Grid],
+    *,
+    block: int = 32,
+    symmetry: str = "sym",
+    rounding: str = "nearest-even",
+    statistic: str = "range",
+    code_bits: int | None = None,
+    group_bits: int = 0,
+    scale: ScaleType = SCALE_TYPES["float16"],
+) -> CodedFormat:
+    return CodedFormat(
+        f"gguf:{name}",
+        bits,
+        coder,
+        lay,
+        _EVERYTHING,
+        block=block,
+        symmetry=symmetry,
+        scales=(scale,),
+        rounding=rounding,
+        statistic=statistic,
+        code_bits=code_bits,
+        group_bits=group_bits,
+        peer="gguf (Python) quantize, then dequantize",
+    )
+
+
+_CATALOGUE: tuple[NumberFormat, ...] = (
+    *map(IntegerFormat, range(2, 17)),
+    CodedFormat("binary", 1, SignCoder(has_zero=False), _lay_signs, frozenset({"symmetry", "range", "rounding"}), statistic="mean", peer="XNOR-Net's formula"),
+    CodedFormat("ternary", 2, SignCoder(has_zero=True), _lay_signs, frozenset({"symmetry", "range", "rounding"}), statistic="threshold", peer="TWN's formula"),
+    _float("fp8_e4m3", E4M3, 8),
+    _float("fp8_e5m2", E5M2, 8),
+    _float("fp6_e2m3", E2M3, 6),
+    _float("fp6_e3m2", E3M2, 6),
+    _float("fp4_e2m1", E2M1, 4),
+    _mx("mxfp4", E2M1, 4),
+    _mx("mxfp6_e2m3", E2M3, 6),
+    _mx("mxfp6_e3m2", E3M2, 6),
+    _mx("mxfp8_e4m3", E4M3, 8),
+    _mx("mxfp8_e5m2", E5M2, 8),
+    _mx("mxint8", IntegerCoder(-128, 127), 8, peer="gfloat"),
+    CodedFormat(
+        "nvfp4", 4, E2M1, _lay_two_levels, _BLOCK_SCALED, block=16, scales=(BLOCK_FP8_SCALE,), is_tensor_scaled=True, peer="torchao NVFP4Tensor, two-level"
+    ),
+    CodedFormat(
+        "nvfp4:one-level",
+        4,
+        E2M1,
+        _lay_one_level,
+        _BLOCK_SCALED - {"scale"},
+        block=16,
+        scales=(FP8_SCALE, NORMAL_FP8_SCALE),
+        peer="torchao NVFP4Tensor, one-level, with scale=fp8_e4m3:normal",
+    ),
+    CodedFormat(
+        "nf4",
+        4,
+        NF4,
+        _lay_nf4,
+        frozenset({"symmetry", "rounding"}),
+        scales=(*STORED_FLOATS, DOUBLE),
+        peer="bitsandbytes quantize_4bit, where rows divide into groups",
+    ),
+    CodedFormat("bfloat16", 16, BFLOAT16, _lay_unscaled, _BLOCK_SCALED, scales=(NO_SCALE,), peer="ml-dtypes and torch casts, saturating"),
+    CodedFormat("float16", 16, FLOAT16, _lay_unscaled, _BLOCK_SCALED, scales=(NO_SCALE,), peer="numpy and torch casts, saturating"),
+    _gguf("q4_0", BiasedCoder(-8, 7, 8.5), 4, _lay_gguf_signed, statistic="signed"),
+    _gguf("q4_1", BiasedCoder(0, 15, 0.5), 4, _lay_gguf_offset, symmetry="asym", statistic="extremes", group_bits=16),
+    _gguf("q5_0", BiasedCoder(-16, 15, 16.5), 5, _lay_gguf_signed, statistic="signed"),
+    _gguf("q5_1", BiasedCoder(0, 31, 0.5), 5, _lay_gguf_offset, symmetry="asym", statistic="extremes", group_bits=16),
+    _gguf("q8_0", IntegerCoder(-127, 127), 8, _lay_gguf_absmax, rounding="nearest-away"),
+    # Five ternary digits to a byte: 48 bytes for 240 values, 4 for the other 16.
+    _gguf("tq1_0", IntegerCoder(-1, 1), 2, _lay_gguf_absmax, block=256, rounding="nearest-away", code_bits=0, group_bits=52 * 8),
+    _gguf("tq2_0", IntegerCoder(-1, 1), 2, _lay_gguf_absmax, block=256, rounding="nearest-away"),
+    _gguf("mxfp4", TableCoder(tuple(E2M1.levels.tolist()), ties_to_zero=True), 4, _lay_gguf_mxfp4, scale=E8M0),
+)
+FORMATS: dict[str, NumberFormat] = {str(fmt): fmt for fmt in _CATALOGUE}
+
+
+def parse_format(text: str) -> NumberFormat:
     """The format named `text`; ValueError lists what there is.
 
-    >>> parse_format("int4").max_code
-    7
+    >>> parse_format("int4").bits, str(parse_format("gguf:q4_0"))
+    (4, 'gguf:q4_0')
     """
     if text in FORMATS:
         return FORMATS[text]
     if re.fullmatch(r"int\d+", text):
         raise ValueError(f"format {text!r}: integer formats have 2 to 16 bits")
-    raise ValueError(f"format {text!r} is unknown; formats are int2 to int16")
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleType:
-    """The type that steps are stored in: its word, its size in bits, and the rounding of a step to it.
-
-    `fit` takes the step, the largest magnitude the grid must reach and the exponent b of its top code (about 2^b).
-    """
-
-    name: str
-    bits: int
-    fit: Callable[[Floats, Floats, int], Floats]
-
-
-def _to_type(dtype: type) -> Callable[[Floats, Floats, int], Floats]:
-    largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
-
-    def fit(step: Floats, _reach: Floats, _top_exponent: int) -> Floats:
-        return np.minimum(step, np.float32(largest)).astype(dtype).astype(np.float32)
-
-    return fit
-
-
-def _covering_power(step: Floats, _reach: Floats, _top_exponent: int) -> Floats:
-    return _power_of_two(_ceil_log2(step))
-
-
-def _source_power(_step: Floats, reach: Floats, top_exponent: int) -> Floats:
-    return _power_of_two(_ceil_log2(reach) - top_exponent)
-
-
-def _library_power(_step: Floats, reach: Floats, top_exponent: int) -> Floats:
-    return _power_of_two(np.frexp(reach)[1] - 1 - (top_exponent - 1))
-
-
-def _ceil_log2(value: Floats) -> NDArray[np.int32]:
-    # value = m 2^e with m in [0.5, 1): exact, where log2 of a float can land on the wrong side of an integer.
-    mantissa, exponent = np.frexp(value)
-    return np.where(mantissa == 0.5, exponent - 1, exponent)
-
-
-def _power_of_two(exponent: NDArray[np.int32]) -> Floats:
-    # An 8-bit exponent field holds -127..127.
-    return np.ldexp(np.float32(1), np.clip(exponent, -127, 127)).astype(np.float32)
-
-
-SCALE_TYPES: dict[str, ScaleType] = {
-    scale.name: scale
-    for scale in (
-        ScaleType("float32", 32, lambda step, _reach, _top: step),
-        ScaleType("float16", 16, _to_type(np.float16)),
-        ScaleType("bfloat16", 16, _to_type(ml_dtypes.bfloat16)),
-        ScaleType("pow2", 8, _covering_power),
-        ScaleType("pow2:source", 8, _source_power),
-        ScaleType("pow2:library", 8, _library_power),
-    )
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """One uniform grid per group: `step` of shape (groups,), codes code_min..code_max for all.
-
-    `zero_points` and `unused` are None where no group has one: a sweep lays millions of groups and looks at each only once.
-    `smallest` and `largest` are the extreme steps of the groups in use.
-    """
-
-    step: Floats
-    code_min: int
-    code_max: int
-    smallest: float
-    largest: float
-    zero_points: Floats | None = None
-    unused: NDArray[np.bool_] | None = None
-
-    @property
-    def zero_point(self) -> Floats:
-        """The code of 0 in each group, (groups,)."""
-        return np.zeros_like(self.step) if self.zero_points is None else self.zero_points
-
-    @property
-    def idle(self) -> NDArray[np.bool_]:
-        """Groups without a signal (all zeros, or too small to invert), whose step of 1 says nothing about the data; (groups,)."""
-        return np.zeros(self.step.shape, np.bool_) if self.unused is None else self.unused
-
-    @property
-    def inverse(self) -> Floats:
-        """1/step, rounded once."""
-        return np.float32(1) / self.step
-
-    @property
-    def end_codes(self) -> tuple[Floats, Floats]:
-        """Smallest and largest code relative to the zero point: (groups,), or (1,) where one pair serves all groups."""
-        zero_points = np.zeros(1, np.float32) if self.zero_points is None else self.zero_points
-        return np.float32(self.code_min) - zero_points, np.float32(self.code_max) - zero_points
-
-
-@dataclass(frozen=True, slots=True)
-class Symmetry:
-    """How an integer format's codes are laid over a range (low, high): the convention's word and its two formulas.
-
-    `step` gives the ideal step from (low, high, format); `signed` says that the codes are signed and zero has code 0,
-    otherwise codes start at 0 and a zero point is stored for each group.
-    """
-
-    name: str
-    step: Callable[[Floats, Floats, IntegerFormat], NDArray[Any]]
-    low_code: Callable[[IntegerFormat], int]
-    high_code: Callable[[IntegerFormat], int]
-    signed: bool = True
-
-    def lay_grid(self, low: Floats, high: Floats, fmt: IntegerFormat, *, scale: ScaleType = SCALE_TYPES["float32"]) -> Grid:
-        """The grid of `fmt` over low..high, arrays of shape (groups,); ranges are widened to hold zero.
-
-        >>> SYMMETRIES["sym"].lay_grid(np.float32([-0.7]), np.float32([0.35]), IntegerFormat(4)).step
-        array([0.1], dtype=float32)
-        """
-        low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
-        step: Floats = self.step(low, high, fmt)
-        smallest, largest, unused = step.min(), step.max(), None
-        if not SMALLEST_STEP <= smallest <= largest <= LARGEST_STEP:
-            unused = ~_is_invertible(step)
-            step = np.where(unused, np.float32(1), step)
-        if scale.name != "float32":
-            reach: Floats = np.maximum(-low, high) if self.signed else high / np.float32(2) - low / np.float32(2)
-            fitted = scale.fit(step, reach, fmt.bits - 1)
-            step = np.where(_is_invertible(fitted) if unused is None else _is_invertible(fitted) & ~unused, fitted, np.float32(1))
-        if unused is not None or scale.name != "float32":
-            active = step if unused is None else step[~unused]
-            smallest, largest = active.min(initial=np.float32(np.inf)), active.max(initial=np.float32(0))
-        code_min, code_max = self.low_code(fmt), self.high_code(fmt)
-        zero_points = None if self.signed else np.clip(-np.rint(low / step), np.float32(code_min), np.float32(code_max))
-        return Grid(step, code_min, code_max, float(smallest), float(largest), zero_points, unused)
-
-
-def _is_invertible(step: Floats) -> NDArray[np.bool_]:
-    return (step >= SMALLEST_STEP) & (step <= LARGEST_STEP)
-
-
-def _asymmetric_step(low: Floats, high: Floats, fmt: IntegerFormat) -> Floats:
-    codes = np.float32(2**fmt.bits - 1)
-    with np.errstate(over="ignore"):
-        step = (high - low) / codes
-    # Only a range beyond the largest float32 needs the split form, which rounds twice.
-    return np.where(np.isfinite(step), step, high / codes - low / codes)
-
-
-SYMMETRIES: dict[str, Symmetry] = {
-    symmetry.name: symmetry
-    for symmetry in (
-        Symmetry("sym", lambda lo, hi, f: np.maximum(-lo, hi) / np.float32(f.max_code), lambda f: -f.max_code, lambda f: f.max_code),
-        Symmetry("sym-full", lambda lo, hi, f: np.maximum(-lo, hi) / np.float32((2**f.bits - 1) / 2), lambda f: f.min_code, lambda f: f.max_code),
-        Symmetry(
-            "sym-noclip",
-            lambda lo, hi, f: np.maximum(hi / np.float32(f.max_code), -lo / np.float32(-f.min_code)),
-            lambda f: f.min_code,
-            lambda f: f.max_code,
-        ),
-        Symmetry("sym-clip", lambda lo, hi, f: np.maximum(-lo, hi) / np.float32(-f.min_code), lambda f: f.min_code, lambda f: f.max_code),
-        Symmetry("asym", _asymmetric_step, lambda _f: 0, lambda f: 2**f.bits - 1, signed=False),
-    )
-}
+    raise ValueError(f"format {text!r} is unknown; formats are int2 to int16, {', '.join(name for name in FORMATS if not name.startswith('int'))}")

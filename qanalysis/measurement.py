@@ -16,11 +16,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qanalysis import kernels
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
 from qanalysis.chunks import Chunk, cut_chunks
-from qanalysis.formats import Floats, Grid
+from qanalysis.formats import IntegerFormat
+from qanalysis.grids import Floats, Grid
 from qanalysis.grouping import Layout
 from qanalysis.metrics import ErrorStats
 from qanalysis.quantizer import Rounding
@@ -113,7 +115,7 @@ def _lay_out(info: TensorInfo, schemes: Sequence[Scheme]) -> tuple[dict[int, Lay
     reasons: dict[int, str] = {}
     for place, scheme in enumerate(schemes):
         try:
-            layout = scheme.grouping.lay_out(info.shape, axis=info.channel_axis)
+            layout = scheme.lay_out(info.shape, axis=info.channel_axis)
         except ValueError as error:
             reasons[place] = str(error)
             continue
@@ -126,19 +128,29 @@ def _lay_out(info: TensorInfo, schemes: Sequence[Scheme]) -> tuple[dict[int, Lay
 
 def _measure_view(source: TensorSource, info: TensorInfo, jobs: Sequence[Job], workshop: Workshop) -> list[ErrorStats]:
     chunks = list(cut_chunks([layout for _scheme, layout in jobs]))
-    crossing = [chunks[0].crosses(layout) for _scheme, layout in jobs]
-    must_hold = any(crosses and scheme.range != MinMax() for crosses, (scheme, _layout) in zip(crossing, jobs, strict=True))
+    crossing = [scheme.is_tensor_scaled or chunks[0].crosses(layout) for scheme, layout in jobs]
+    must_hold = any(crosses and not _takes_extremes(scheme) for crosses, (scheme, _layout) in zip(crossing, jobs, strict=True))
     whole = must_hold or jobs[0][1].axis != 0 or not source.is_sliceable(info)
     with workshop.large if whole and info.numel > LARGE_VALUES else nullcontext():
         read = _reader(source, info, jobs[0][1], whole=whole)
         ranges = _find_crossing_ranges(read, chunks, jobs, crossing, workshop)
         if len(chunks) == 1:
-            return _take_turn(read, chunks[0], jobs, ranges, workshop)
+            return _add_tensor_bits(_take_turn(read, chunks[0], jobs, ranges, workshop), jobs)
         futures = [workshop.pool.submit(_take_turn, read, chunk, jobs, ranges, workshop) for chunk in chunks]
         totals = [ErrorStats()] * len(jobs)
         for future in futures:
             totals = [total + part for total, part in zip(totals, future.result(), strict=True)]
-    return totals
+    return _add_tensor_bits(totals, jobs)
+
+
+def _takes_extremes(scheme: Scheme) -> bool:
+    """Whether the kernels' extremes, widened to 0, are what its grid is laid over."""
+    return scheme.range == MinMax() and scheme.format.statistic == "range"
+
+
+def _add_tensor_bits(stats: Sequence[ErrorStats], jobs: Sequence[Job]) -> list[ErrorStats]:
+    bits = [scheme.tensor_bits(layout.groups) for scheme, layout in jobs]
+    return [replace(sums, storage_bits=sums.storage_bits + extra) if extra else sums for sums, extra in zip(stats, bits, strict=True)]
 
 
 def _reader(source: TensorSource, info: TensorInfo, layout: Layout, *, whole: bool) -> Read:
@@ -151,7 +163,7 @@ def _reader(source: TensorSource, info: TensorInfo, layout: Layout, *, whole: bo
 def _find_crossing_ranges(read: Read, chunks: Sequence[Chunk], jobs: Sequence[Job], crossing: Sequence[bool], workshop: Workshop) -> list[Range | None]:
     crossing_jobs = [job for crosses, job in zip(crossing, jobs, strict=True) if crosses]
     extremes = {
-        layout: (np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for scheme, layout in crossing_jobs if scheme.range == MinMax()
+        layout: (np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for scheme, layout in crossing_jobs if _takes_extremes(scheme)
     }
     if extremes:
         parts = [(chunk, workshop.pool.submit(_find_extremes, read, chunk, list(extremes), workshop)) for chunk in chunks]
@@ -162,8 +174,8 @@ def _find_crossing_ranges(read: Read, chunks: Sequence[Chunk], jobs: Sequence[Jo
                     widen(window, own.reshape(window.shape), out=window)
     ranges: list[Range | None] = [None] * len(jobs)
     for place, (crosses, (scheme, layout)) in enumerate(zip(crossing, jobs, strict=True)):
-        if crosses and scheme.range == MinMax():
-            ranges[place] = extremes[layout]
+        if crosses and _takes_extremes(scheme):
+            ranges[place] = scheme.settle(*extremes[layout])
         elif crosses:
             ranges[place] = scheme.find_range(read(0, chunks[-1].stop).reshape(layout.rows, layout.columns), layout, check=workshop.check)
     return ranges
@@ -205,7 +217,7 @@ def _measure_chunk(read: Read, chunk: Chunk, jobs: Sequence[Job], ranges: Sequen
         local = locals_of[layout]
         if crossing_range is not None:
             found: Range = (chunk.take(crossing_range[0], layout).reshape(-1), chunk.take(crossing_range[1], layout).reshape(-1))
-        elif scheme.range == MinMax():
+        elif _takes_extremes(scheme):
             if local not in extremes:
                 extremes[local] = _extremes_of(values, local)
             found = extremes[local]
@@ -213,31 +225,72 @@ def _measure_chunk(read: Read, chunk: Chunk, jobs: Sequence[Job], ranges: Sequen
             found = scheme.find_range(raw.reshape(local.rows, local.columns), local, check=workshop.check)
         grids.append(scheme.lay_grid(*found))
     owned = [found is None or chunk.begins_groups(layout) for found, (_scheme, layout) in zip(ranges, jobs, strict=True)]
-    moments, sums = _take_sums(values, jobs, [locals_of[layout] for _scheme, layout in jobs], grids, start=chunk.start, largest=largest)
-    return [
-        _name_sums(values.size, bad, moments, line, scheme, grid, owns_groups=owns)
-        for line, (scheme, _layout), grid, owns in zip(sums, jobs, grids, owned, strict=True)
-    ]
+    bench = _Bench(values, raw if bad else values[:0], chunk.start, largest)
+    pieces = [_Piece(scheme, locals_of[layout], grid, owns) for (scheme, layout), grid, owns in zip(jobs, grids, owned, strict=True)]
+    return [_name_sums(values.size, bad, moments, line, piece) for piece, (moments, line) in zip(pieces, bench.take_sums(pieces), strict=True)]
 
 
-def _take_sums(
-    values: Floats, jobs: Sequence[Job], layouts: Sequence[Layout], grids: Sequence[Grid], *, start: int, largest: float
-) -> tuple[list[float], list[list[float]]]:
-    """The kernels' moments of a piece and its sums under each grid, in the order that `kernels` names."""
-    geometry = np.empty((len(jobs), kernels.GEOMETRY), np.int64)
-    ends = [grid.end_codes for grid in grids]
-    first = pair = 0
-    for line, (scheme, _layout), local, grid, (low, _high) in zip(geometry, jobs, layouts, grids, ends, strict=True):
-        blocks = (values.size, 1, values.size) if local.groups == 1 else (local.columns, local.block_rows, local.block_columns)
-        line[:] = *blocks, first, pair, int(low.size > 1), scheme.rounding.mode, scheme.rounding.seed, _has_tame_steps(grid, largest)
-        first += grid.step.size
-        pair += low.size
-    step, inverse = np.concatenate([grid.step for grid in grids]), np.concatenate([grid.inverse for grid in grids])
-    low_codes, high_codes = np.concatenate([low for low, _ in ends]), np.concatenate([high for _, high in ends])
-    moments, sums = np.zeros(kernels.SIGNALS), np.zeros((len(jobs), kernels.SUMS))
-    accumulate = kernels.accumulate if all(scheme.rounding == Rounding() for scheme, _layout in jobs) else kernels.accumulate_rounded
-    accumulate(values, start, geometry, step, inverse, low_codes, high_codes, moments, sums)
-    return moments.tolist(), sums.tolist()
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A scheme's grid on a chunk, the layout of its groups there, and whether the chunk is the one to count their steps and storage."""
+
+    scheme: Scheme
+    layout: Layout
+    grid: Grid
+    owns_groups: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """A chunk's values, with 0 where `raw` is not finite (`raw` is empty where all are), its place in the tensor, and max |x|."""
+
+    values: Floats
+    raw: Floats
+    start: int
+    largest: float
+
+    def take_sums(self, pieces: Sequence[_Piece]) -> list[tuple[list[float], list[float]]]:
+        """The kernels' moments of the chunk and its sums under each grid, in the order that `kernels` names."""
+        integers = [piece for piece in pieces if isinstance(piece.scheme.format, IntegerFormat)]
+        coded = [piece for piece in pieces if not isinstance(piece.scheme.format, IntegerFormat)]
+        found: dict[int, tuple[list[float], list[float]]] = {}
+        for part, take in ((integers, self._take_integers), (coded, self._take_coded)):
+            if part:
+                moments, sums = np.zeros(kernels.SIGNALS), np.zeros((len(part), kernels.SUMS))
+                take(part, moments, sums)
+                found |= {id(piece): (moments.tolist(), line) for piece, line in zip(part, sums.tolist(), strict=True)}
+        return [found[id(piece)] for piece in pieces]
+
+    def _blocks(self, layout: Layout) -> tuple[int, int, int]:
+        return (self.values.size, 1, self.values.size) if layout.groups == 1 else (layout.columns, layout.block_rows, layout.block_columns)
+
+    def _take_integers(self, pieces: Sequence[_Piece], moments: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
+        geometry = np.empty((len(pieces), kernels.GEOMETRY), np.int64)
+        ends = [piece.grid.ends for piece in pieces]
+        first = pair = 0
+        for line, piece, (low, _high) in zip(geometry, pieces, ends, strict=True):
+            rounding = piece.scheme.rounding
+            line[:] = *self._blocks(piece.layout), first, pair, int(low.size > 1), rounding.mode, rounding.seed, _has_tame_steps(piece.grid, self.largest)
+            first += piece.grid.scale.size
+            pair += low.size
+        step, inverse = np.concatenate([piece.grid.scale for piece in pieces]), np.concatenate([piece.grid.inverse for piece in pieces])
+        low_codes, high_codes = np.concatenate([low for low, _ in ends]), np.concatenate([high for _, high in ends])
+        accumulate = kernels.accumulate if all(piece.scheme.rounding == Rounding() for piece in pieces) else kernels.accumulate_rounded
+        accumulate(self.values, self.start, geometry, step, inverse, low_codes, high_codes, moments, sums)
+        # The kernel counts every y = 0, and on these grids x = 0 always gives y = 0.
+        sums[:, kernels.ZERO_CODES] -= self.values.size - moments[kernels.NONZERO]
+
+    def _take_coded(self, pieces: Sequence[_Piece], moments: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
+        geometry = np.empty((len(pieces), kernels.CODED_GEOMETRY), np.int64)
+        parameters = np.zeros((len(pieces), kernels.MOST_PARAMETERS), np.float32)
+        first = 0
+        for line, own, piece in zip(geometry, parameters, pieces, strict=True):
+            coder, rounding = piece.grid.coder, piece.scheme.rounding
+            line[:] = *self._blocks(piece.layout), first, coder.kind, rounding.mode, rounding.seed, _has_tame_steps(piece.grid, self.largest)
+            own[: len(coder.parameters)] = coder.parameters
+            first += piece.grid.scale.size
+        parts = np.ascontiguousarray(np.concatenate([piece.grid.parts for piece in pieces], axis=1))
+        kernels.accumulate_coded(self.values, self.raw, self.start, geometry, parts, parameters, moments, sums)
 
 
 def _has_tame_steps(grid: Grid, largest: float) -> bool:
@@ -247,15 +300,15 @@ def _has_tame_steps(grid: Grid, largest: float) -> bool:
     return grid.largest <= limit and largest <= limit * grid.smallest
 
 
-def _name_sums(size: int, bad: int, moments: Sequence[float], sums: Sequence[float], scheme: Scheme, grid: Grid, *, owns_groups: bool) -> ErrorStats:
-    """One piece's sums under one scheme; steps and their storage are counted by the piece where the groups begin."""
-    nonzero = int(moments[kernels.NONZERO])
-    per_value, per_group = scheme.storage_bits
+def _name_sums(size: int, bad: int, moments: Sequence[float], sums: Sequence[float], piece: _Piece) -> ErrorStats:
+    """One chunk's sums under one scheme; steps and their storage are counted by the chunk where the groups begin."""
+    grid, owns_groups = piece.grid, piece.owns_groups
+    per_value, per_group = piece.scheme.storage_bits
     steps = grid.step if grid.unused is None else grid.step[~grid.unused]
     return ErrorStats(
         count=size - bad,
         non_finite=bad,
-        relative_count=nonzero,
+        relative_count=int(moments[kernels.NONZERO]),
         sum_x=moments[kernels.SUM_X],
         sum_x2=moments[kernels.SUM_X2],
         sum_e=sums[kernels.SUM_E],
@@ -266,14 +319,13 @@ def _name_sums(size: int, bad: int, moments: Sequence[float], sums: Sequence[flo
         sum_e2_in_steps=sums[kernels.SUM_E2_IN_STEPS],
         clipped_e2=sums[kernels.CLIPPED_E2],
         clipped=int(sums[kernels.CLIPPED]),
-        # The kernel counts every y = 0, and on these grids x = 0 always gives y = 0.
-        zeroed=int(sums[kernels.ZERO_CODES]) - (size - nonzero),
+        zeroed=int(sums[kernels.ZERO_CODES]),
         max_abs_e=sums[kernels.MAX_ABS_E],
         groups=steps.size if owns_groups else 0,
         step_sum=float(steps.sum(dtype=np.float64)) if owns_groups else 0.0,
         step_low=grid.smallest if owns_groups else math.inf,
         step_high=grid.largest if owns_groups else 0.0,
-        storage_bits=per_value * size + (per_group * grid.step.size if owns_groups else 0),
+        storage_bits=per_value * size + (per_group * grid.scale.size if owns_groups else 0),
     )
 
 
@@ -309,7 +361,7 @@ def _predict(scheme: Scheme, layout: Layout | None) -> float | None:
 
     A pow2 scale widens the step by up to 2, which the prediction does not know; float scales move it by 0.05 % at most.
     """
-    is_plain = scheme.symmetry.name == "sym" and scheme.range == MinMax() and scheme.rounding.name in NEAREST_MODES
+    is_plain = isinstance(scheme.format, IntegerFormat) and scheme.symmetry.name == "sym" and scheme.range == MinMax() and scheme.rounding.name in NEAREST_MODES
     if layout is None or not is_plain or scheme.scale.name.startswith("pow2"):
         return None
     return absmax_groups_sqnr_db(scheme.format.bits, layout.length_counts)

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis.formats import Grid, IntegerFormat
+from qanalysis.formats import IntegerFormat
+from qanalysis.grids import Grid
 from qanalysis.grouping import Layout
 from qanalysis.metrics import Histogram
-from qanalysis.quantizer import UniformQuantizer
+from qanalysis.quantizer import LevelQuantizer
 from qanalysis.scheme import Scheme
 
 Floats = NDArray[np.float64]
@@ -26,7 +27,6 @@ ERROR_BINS = 121
 ERROR_REACH = 0.605  # steps: the bound at half a step and some room beyond it; 0.01 step per bin, one of them centred on zero
 TILE_ELEMENTS = 2**15  # the temporaries of a tile stay in the second-level cache
 MAX_LEVELS = 256
-_NO_CLIPPING = 2**62
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +149,7 @@ def profile_layer(x: ArrayLike, scheme: Scheme, *, axis: int = 0, bins: int | No
         values = values.astype(np.float32, copy=False)
     if not values.ndim or not np.isfinite(values).any():
         raise ValueError(f"tensor {name!r} of shape {values.shape}: a profile needs at least one dimension and one finite element")
-    layout = scheme.grouping.lay_out(values.shape, axis=axis)
+    layout = scheme.lay_out(values.shape, axis=axis)
     matrix = layout.to_matrix(values)
     grid = scheme.lay_grid(*scheme.find_range(matrix, layout))
     return _profile_matrix(_Fitted(matrix, layout, grid, scheme), bins, name)
@@ -184,11 +184,11 @@ def _profile_matrix(fitted: _Fitted, bins: int, name: str) -> LayerProfile:
     steps = np.where(grid.idle, np.nan, grid.step) if not grid.idle.all() else np.ones(1)
     reach = float(absmax.max()) or 1.0
     # x/step and its product with the step are rounded to float32, which moves e by 2^-23 of the code to either side of LSB/2.
-    bound = 0.5 + 2.0**-22 * (grid.code_max - grid.code_min)
+    bound = 0.5 + 2.0**-22 * (grid.coder.high - grid.coder.low) / grid.coder.widest_gap
     sums = _measure_errors(fitted, _Bins(reach, bound, bins))
     channel_count = counts.sum(axis=1)
     in_range, clipped, zeroed = (Histogram(-reach, reach, part) for part in sums.fates.reshape(3, -1))
-    levels = _levels_of(grid, int(np.nanargmax(steps)))
+    levels = grid.levels(int(np.nanargmax(steps)))
     with np.errstate(invalid="ignore"):
         return LayerProfile(
             name=name,
@@ -212,11 +212,6 @@ def _profile_matrix(fitted: _Fitted, bins: int, name: str) -> LayerProfile:
             channel_count=channel_count,
             group_mse=sums.error_power / counts,
         )
-
-
-def _levels_of(grid: Grid, group: int) -> Floats:
-    codes = np.arange(grid.code_min, grid.code_max + 1, dtype=np.float32)
-    return np.asarray((codes - grid.zero_point[group]) * grid.step[group], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +299,7 @@ class _Sums:
 
 
 def _measure_errors(fitted: _Fitted, bins: _Bins) -> _Sums:
-    matrix, layout, grid = fitted.matrix, fitted.layout, fitted.grid
+    matrix, layout = fitted.matrix, fitted.layout
     sums = _Sums(
         np.zeros((layout.rows, layout.group_columns)),
         np.zeros(layout.rows),
@@ -316,15 +311,13 @@ def _measure_errors(fitted: _Fitted, bins: _Bins) -> _Sums:
     for tile in _cut_tiles(layout, matrix.size if fitted.scheme.rounding.name == "stochastic" else TILE_ELEMENTS):
         values = matrix[tile.rows, tile.columns]
         here = _quantizer_of(tile, fitted)
-        wanted = here.encode(values)
-        codes = np.clip(wanted, grid.code_min, grid.code_max)
-        restored = here.decode(codes)
+        restored, clipped = here.inspect(values)
         x = values.astype(np.float64)
         e = restored - x
         finite = np.isfinite(values)
         keep = slice(None) if finite.all() else finite.reshape(-1)
-        in_steps = ((restored - values) / tile.layout.spread(here.step)).reshape(-1)[keep]
-        clipped, zeroed = codes != wanted, (restored == 0) & (values != 0)
+        in_steps = ((restored - values) / tile.layout.spread(np.where(here.step > 0, here.step, np.float32(1)))).reshape(-1)[keep]
+        zeroed = (restored == 0) & (values != 0)
         sums.fates[:] += bins.count_fates(x.reshape(-1)[keep], clipped.reshape(-1)[keep], zeroed.reshape(-1)[keep])
         sums.errors[:] += bins.count_errors(in_steps)
         sums.beyond[...] += np.count_nonzero(np.abs(in_steps) > bins.bound)
@@ -334,8 +327,7 @@ def _measure_errors(fitted: _Fitted, bins: _Bins) -> _Sums:
     return sums
 
 
-def _quantizer_of(tile: _Tile, fitted: _Fitted) -> UniformQuantizer:
-    """The quantizer of the tile's groups, with codes that never clip: what it wants is compared with what there is."""
+def _quantizer_of(tile: _Tile, fitted: _Fitted) -> LevelQuantizer:
+    """The quantizer of the tile's groups."""
     shape = (fitted.layout.group_rows, fitted.layout.group_columns)
-    step, zero_point = (part.reshape(shape)[tile.groups].reshape(-1) for part in (fitted.grid.step, fitted.grid.zero_point))
-    return UniformQuantizer(step, zero_point, -_NO_CLIPPING, _NO_CLIPPING, fitted.scheme.rounding, layout=tile.layout)
+    return fitted.scheme.quantizer_of(fitted.grid.take(lambda part: part.reshape(shape)[tile.groups].reshape(-1)), tile.layout)

@@ -1,4 +1,4 @@
-"""A uniform quantizer with a range: the one object behind a converter and a quantized tensor.
+"""A uniform quantizer with a range: the one object behind a converter and a quantized tensor; and its kin of unequal levels.
 
 Code c stands for offset + (c - zero_point) * step. A value is scaled, rounded to a code, clipped to code_min..code_max.
 `Q(NaN)` is NaN, `Q(+-inf)` an end level. Steps may differ per group; then `spread` maps (groups,) to the elements.
@@ -187,3 +187,70 @@ class UniformQuantizer:
 
     def _unview(self, matrix: NDArray[Any]) -> NDArray[Any]:
         return matrix if self.layout is None else self.layout.from_matrix(matrix)
+
+
+class Levels(Protocol):
+    """What a quantizer needs of a coder: its numbers at scale 1, the rounding to them, and their codes."""
+
+    @property
+    def edges(self) -> tuple[float, float] | None: ...
+    def round(self, x: Values, inverse: Values, rounding: Callable[[Values], Values]) -> Values: ...
+    def to_codes(self, numbers: Values) -> Values: ...
+    def from_codes(self, codes: Values) -> Values: ...
+
+
+@dataclass(frozen=True, eq=False)
+class LevelQuantizer:
+    """A fitted grid of any levels: a number u of `coder` within `ends` stands for u * scale + centre, group by group.
+
+    Arrays are float32 (groups,), spread by `layout`; `inverse` multiplies values to scale 1 (or is a sign coder's
+    threshold), `centre` is what is subtracted before coding and what is added after decoding, `step` the widest gap.
+    """
+
+    scale: NDArray[np.float32]
+    inverse: NDArray[np.float32]
+    step: NDArray[np.float32]
+    coder: Levels
+    ends: tuple[NDArray[np.float32], NDArray[np.float32]]
+    layout: GroupLayout
+    rounding: Rounding = Rounding()
+    centre: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+
+    @property
+    def half_step(self) -> NDArray[np.float32]:
+        """Half the widest gap, the bound on |e| between the end levels (nearest rounding)."""
+        return self.step / np.float32(2)
+
+    def encode(self, x: ArrayLike) -> NDArray[Any]:
+        """Codes of `x`, same shape, as whole floats: integers, bit patterns of floats, places in a table (NaN stays NaN)."""
+        kept, _wanted = self._code(self.layout.to_matrix(np.asarray(x, np.float32)))
+        return self.layout.from_matrix(self.coder.to_codes(kept))
+
+    def decode(self, codes: ArrayLike) -> NDArray[Any]:
+        """Values of codes, same shape; ValueError for a code that the format does not have."""
+        return self.layout.from_matrix(self._restore(self.coder.from_codes(self.layout.to_matrix(np.asarray(codes, np.float32)))))
+
+    def round_trip(self, x: ArrayLike) -> NDArray[Any]:
+        """What the quantizer makes of `x`."""
+        kept, _wanted = self._code(self.layout.to_matrix(np.asarray(x, np.float32)))
+        return self.layout.from_matrix(self._restore(kept))
+
+    def inspect(self, matrix: Values) -> tuple[Values, NDArray[np.bool_]]:
+        """The round trip of a matrix in the layout's view, and which elements lie outside the codes."""
+        kept, wanted = self._code(matrix)
+        edges = self.coder.edges
+        if edges is None:
+            return self._restore(kept), kept != wanted
+        level = np.abs(self.layout.spread(self.scale))
+        return self._restore(kept), (matrix < np.float32(edges[0]) * level) | (matrix > np.float32(edges[1]) * level)
+
+    def _code(self, matrix: Values) -> tuple[Values, Values]:
+        with np.errstate(invalid="ignore", over="ignore"):
+            centred = matrix - self.layout.spread(self.centre[0]) if self.centre else matrix
+            wanted = self.coder.round(centred, self.layout.spread(self.inverse), self.rounding)
+            low, high = (self.layout.spread(end) if end.size > 1 else end for end in self.ends)
+            return np.clip(wanted, low, high), wanted
+
+    def _restore(self, numbers: Values) -> Values:
+        restored = numbers * self.layout.spread(self.scale)
+        return restored + self.layout.spread(self.centre[1]) if self.centre else restored

@@ -9,16 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis import kernels
-from qanalysis.formats import FORMATS, SCALE_TYPES, SYMMETRIES, Floats, Grid, IntegerFormat, ScaleType, Symmetry, parse_format
+from qanalysis.double_scales import storage_bits, store_scales
+from qanalysis.formats import FORMATS, CodedFormat, IntegerFormat, NumberFormat, parse_format
+from qanalysis.grids import DOUBLE, NORMAL_FP8_SCALE, SCALE_TYPES, SYMMETRIES, Floats, Grid, ScaleType, Symmetry
+from qanalysis.group_statistics import find_statistic
 from qanalysis.grouping import Grouping, Layout, parse_grouping
-from qanalysis.quantizer import Rounding, UniformQuantizer, parse_rounding
-from qanalysis.ranges import GridSearch, MinMax, RangeRule, parse_range, shorten_range
+from qanalysis.quantizer import LevelQuantizer, Rounding, UniformQuantizer, parse_rounding
+from qanalysis.ranges import GridSearch, KullbackLeibler, MinMax, RangeRule, parse_range, shorten_range
 
 # A divergence search takes up to a millisecond per group, and a sweep must stop within 0.2 s.
 GROUPS_PER_CHECK = 64
@@ -32,14 +37,31 @@ class Scheme:
     >>> scheme = Scheme.parse("group=128 int4 sym range=mse")
     >>> str(scheme), scheme == Scheme.parse(str(scheme))
     ('int4 group=128 range=mse', True)
+
+    What a format fixes is held here as the format has it, and left out of the text; to ask for anything else is a ValueError.
     """
 
-    format: IntegerFormat
+    format: NumberFormat
     symmetry: Symmetry = SYMMETRIES["sym"]
     grouping: Grouping = WHOLE_TENSOR
     range: RangeRule = MINMAX
     scale: ScaleType = SCALE_TYPES["float32"]
     rounding: Rounding = NEAREST_EVEN
+
+    def __post_init__(self) -> None:
+        fixed = _fixed_parts(self.format)
+        if self.scale not in self.format.scales and self.scale == _DEFAULTS["scale"]:
+            fixed = {"scale": self.format.scales[0], **fixed}
+        for part, value in fixed.items():
+            if getattr(self, part) != value and getattr(self, part) != _DEFAULTS[part]:
+                raise ValueError(_refuse(self.format, part, getattr(self, part)))
+            object.__setattr__(self, part, value)
+        if self.scale not in self.format.scales:
+            raise ValueError(f"{self.format} does not store its scales as {self.scale.name}; it takes {_list_words(self.format.scales)}")
+        if isinstance(self.range, KullbackLeibler) and not isinstance(self.format, IntegerFormat):
+            raise ValueError(
+                f"{self.format} has unequal levels, and {self.range} compares histograms of equal ones; use minmax, percentile:P, meanstd:K or mse:N"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -52,61 +74,125 @@ class Scheme:
             parts[part] = value
         if "format" not in parts:
             raise ValueError(f"scheme {text!r} names no format; begin with one, for example 'int4 group=128'")
-        return cls(**parts)
+        # Formats may store scales of one name in ways of their own.
+        parts |= {"scale": scale for scale in parts["format"].scales if "scale" in parts and scale.name == parts["scale"].name}
+        fixed = _fixed_parts(parts["format"])
+        for part, value in parts.items():
+            if part in fixed and value != fixed[part]:
+                raise ValueError(f"scheme {text!r}: {_refuse(parts['format'], part, value)}")
+        try:
+            return cls(**parts)
+        except ValueError as error:
+            raise ValueError(f"scheme {text!r}: {error}") from None
 
     def __str__(self) -> str:
+        fixed = self.format.fixed
         words = [str(self.format)]
-        words += [self.symmetry.name] if self.symmetry.name != "sym" else []
-        words += [str(self.grouping)] if self.grouping != WHOLE_TENSOR else []
+        words += [self.symmetry.name] if self.symmetry.name != "sym" and "symmetry" not in fixed else []
+        words += [str(self.grouping)] if self.grouping != WHOLE_TENSOR and "grouping" not in fixed else []
         words += [f"range={shorten_range(self.range)}"] if self.range != MINMAX else []
-        words += [f"scale={self.scale.name}"] if self.scale.name != "float32" else []
-        words += [f"round={self.rounding}"] if self.rounding != NEAREST_EVEN else []
+        words += [f"scale={self.scale.name}"] if self.scale != self.format.scales[0] else []
+        words += [f"round={self.rounding}"] if self.rounding != NEAREST_EVEN and "rounding" not in fixed else []
         return " ".join(words)
 
     @property
     def storage_bits(self) -> tuple[int, int]:
-        """Bits stored per element and per group: the code; the scale, and a zero point of the code's width if asymmetric."""
+        """Bits stored per element and per group: the code; the scale and what else a group needs, as a zero point of the code's width."""
+        if isinstance(self.format, CodedFormat):
+            code_bits = self.format.bits if self.format.code_bits is None else self.format.code_bits
+            return code_bits, self.scale.bits + self.format.group_bits
         return self.format.bits, self.scale.bits + (0 if self.symmetry.signed else self.format.bits)
 
-    def fit(self, x: ArrayLike, *, axis: int = 0) -> UniformQuantizer:
+    def tensor_bits(self, groups: int) -> int:
+        """Bits stored once per tensor of so many groups: the outer scale of two-level scales."""
+        if self.scale is DOUBLE:
+            return storage_bits(groups)
+        return 32 if self.format.is_tensor_scaled else 0
+
+    @property
+    def is_tensor_scaled(self) -> bool:
+        """Whether a group's grid depends on the other groups of its tensor."""
+        return self.format.is_tensor_scaled or self.scale is DOUBLE
+
+    def lay_out(self, shape: tuple[int, ...], *, axis: int = 0) -> Layout:
+        """The groups of a tensor of this shape; ValueError where there are none, or where fixed blocks do not divide its rows.
+
+        >>> Scheme.parse("mxfp4").lay_out((4, 64)).groups
+        8
+        """
+        layout = self.grouping.lay_out(shape, axis=axis)
+        block = self.format.block
+        if block and layout.columns % block:
+            raise ValueError(
+                f"{self.format} codes blocks of {block}, which do not divide a row of {layout.columns}; the format's own tools refuse such a tensor too"
+            )
+        return layout
+
+    def fit(self, x: ArrayLike, *, axis: int = 0) -> UniformQuantizer | LevelQuantizer:
         """The grid of this scheme over the finite elements of `x`, float32; `axis` is the channel axis.
 
-        Raises ValueError for a 0-d or empty `x`, or an axis it does not have.
+        Raises ValueError for a 0-d or empty `x`, an axis it does not have, or blocks that do not divide its rows.
 
         >>> Scheme.parse("int4").fit(np.float32([0.7, -0.3])).round_trip(np.float32([0.7, -0.28]))
         array([ 0.7, -0.3], dtype=float32)
         """
-        values = np.asarray(x, np.float32)
-        layout = self.grouping.lay_out(values.shape, axis=axis)
+        with np.errstate(over="ignore"):
+            values = np.asarray(x, np.float32)
+        layout = self.lay_out(values.shape, axis=axis)
         if not values.size:
             raise ValueError(f"a tensor of shape {values.shape} is empty; there is nothing to fit a grid to")
         grid = self.lay_grid(*self.find_range(layout.to_matrix(values), layout))
-        return UniformQuantizer(grid.step, grid.zero_point, grid.code_min, grid.code_max, self.rounding, layout=layout)
+        if isinstance(self.format, IntegerFormat):
+            return UniformQuantizer(grid.scale, grid.zero_point, int(grid.coder.low), int(grid.coder.high), self.rounding, layout=layout)
+        return self.quantizer_of(grid, layout)
+
+    def quantizer_of(self, grid: Grid, layout: Layout) -> LevelQuantizer:
+        """The quantizer on a grid of this scheme: integers as levels like any other."""
+        return LevelQuantizer(grid.scale, grid.inverse, grid.step, grid.coder, grid.ends, layout, self.rounding, grid.centre)
 
     def lay_grid(self, low: Floats, high: Floats) -> Grid:
-        """The grids over the ranges low..high, (groups,)."""
-        return self.symmetry.lay_grid(low, high, self.format, scale=self.scale)
+        """The grids over the ranges low..high, or over what else the format asks of its groups, (groups,)."""
+        if isinstance(self.format, CodedFormat):
+            return self.format.lay(self.format.coder, low, high, self.scale)
+        if isinstance(self.format, IntegerFormat):
+            return self.symmetry.lay_grid(low, high, self.format, scale=self.scale)
+        raise TypeError(f"format {self.format!r} is neither an integer nor a coded format")
+
+    def settle(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+        """What `lay_grid` takes, from the ranges of all groups of a tensor: the same, unless scales depend on the whole tensor."""
+        if not self.is_tensor_scaled:
+            return low, high
+        absmax = np.maximum(-low, high)
+        return -absmax, store_scales(absmax) if self.scale is DOUBLE else np.full_like(absmax, absmax.max())
 
     def find_range(self, matrix: NDArray[np.float32], layout: Layout, *, check: Callable[[], None] = lambda: None) -> tuple[Floats, Floats]:
-        """The range rule's low and high of every group, (groups,); elements that are not finite are left out.
+        """The range rule's low and high of every group, or what else the format asks, (groups,); elements that are not finite are left out.
 
         `check` is called between the candidates of a search and may raise to end it.
         """
+        if self.format.statistic != "range":
+            return find_statistic(self.format.statistic, matrix, layout)
         low, high = np.zeros((2, layout.groups), np.float32)
         search = GridSearch(lambda groups: self._squared_error_of(groups, check), lambda groups, bins: self._divergence_clip(groups, bins, check))
         for indices, groups in layout.split(matrix):
             low[indices], high[indices] = self.range(_mask_non_finite(groups), symmetric=self.symmetry.signed, search=search)
-        return low, high
+        return self.settle(low, high)
 
     def _squared_error_of(self, groups: Floats, check: Callable[[], None]) -> Callable[[Floats, Floats], NDArray[np.float64]]:
         values = np.ascontiguousarray(np.nan_to_num(groups, nan=0.0))
         mode = self.rounding.mode
 
+        # How scales are stored in the end depends on those of all groups, which a search in one does not know.
+        judge = replace(self, scale=SCALE_TYPES["float32"]) if self.scale is DOUBLE else self
+
         def squared_error(low: Floats, high: Floats) -> NDArray[np.float64]:
             check()
-            grid = self.lay_grid(low, high)
+            grid = judge.lay_grid(low, high)
             errors = np.empty(len(values))
-            kernels.squared_errors(values, grid.step, grid.inverse, *grid.end_codes, mode, errors)
+            if isinstance(self.format, IntegerFormat):
+                kernels.squared_errors(values, grid.scale, grid.inverse, *grid.ends, mode, errors)
+            else:
+                kernels.coded_errors(values, grid.parts, np.float32(grid.coder.parameters), grid.coder.kind, mode, errors)
             return errors
 
         return squared_error
@@ -116,7 +202,7 @@ class Scheme:
         for start in range(0, len(groups), GROUPS_PER_CHECK):
             check()
             part = slice(start, start + GROUPS_PER_CHECK)
-            kernels.divergence_clips(np.ascontiguousarray(np.nan_to_num(groups[part], nan=0.0)), bins, self.format.max_code, edges[part])
+            kernels.divergence_clips(np.ascontiguousarray(np.nan_to_num(groups[part], nan=0.0)), bins, int(self.format.coder.high), edges[part])
         return edges
 
 
@@ -128,11 +214,52 @@ def _mask_non_finite(groups: Floats) -> Floats:
     return np.where(finite, groups, np.where(finite.any(axis=1, keepdims=True), np.float32(np.nan), np.float32(0)))
 
 
+_DEFAULTS: dict[str, Any] = {
+    "symmetry": SYMMETRIES["sym"],
+    "grouping": WHOLE_TENSOR,
+    "range": MINMAX,
+    "scale": SCALE_TYPES["float32"],
+    "rounding": NEAREST_EVEN,
+}
+
+
+@lru_cache
+def _fixed_parts(fmt: NumberFormat) -> dict[str, Any]:
+    own = {
+        "symmetry": SYMMETRIES[fmt.symmetry],
+        "grouping": Grouping(1, fmt.block) if fmt.block else WHOLE_TENSOR,
+        "range": MINMAX,
+        "scale": fmt.scales[0],
+        "rounding": Rounding(fmt.rounding),
+    }
+    return {part: value for part, value in own.items() if part in fmt.fixed}
+
+
+def _refuse(fmt: NumberFormat, part: str, value: Any) -> str:
+    word = {"range": f"range={value}", "rounding": f"round={value}"}.get(part, str(getattr(value, "name", value)))
+    reasons = {
+        "symmetry": "its levels are its own",
+        "grouping": f"its blocks have {fmt.block} values" if fmt.block else "it has no scales, so nothing is grouped",
+        "range": "its scales follow from the values by its own rule",
+        "scale": f"its scales are stored as {fmt.scales[0].name}",
+        "rounding": "its rounding is part of it",
+    }
+    return f"{fmt} and {word} do not go together: {reasons[part]}; leave the word out"
+
+
+def _list_words(scales: Iterable[ScaleType]) -> str:
+    return ", ".join(scale.name for scale in scales)
+
+
+_SCALES = {scale.name: scale for scale in (*SCALE_TYPES.values(), DOUBLE, NORMAL_FP8_SCALE)}
+
+
 def parse_scale(text: str) -> ScaleType:
     """A scale type from its word; ValueError lists them."""
-    if text not in SCALE_TYPES:
-        raise ValueError(f"scale {text!r} is unknown; types are {', '.join(SCALE_TYPES)}")
-    return SCALE_TYPES[text]
+    known = _SCALES | {scale.name: scale for fmt in FORMATS.values() for scale in fmt.scales if scale.name not in _SCALES}
+    if text not in known:
+        raise ValueError(f"scale {text!r} is unknown; types are {', '.join(SCALE_TYPES)}; double for nf4")
+    return known[text]
 
 
 _KEYED_WORDS: dict[str, Callable[[str], Any]] = {"range": parse_range, "scale": parse_scale, "round": parse_rounding}
@@ -149,7 +276,7 @@ def _read_word(word: str, text: str) -> tuple[str, Any]:
     if word in FORMATS or re.fullmatch(r"int\d+", word):
         return "format", parse_format(word)
     raise ValueError(
-        f"scheme {text!r}: the word {word!r} is unknown; a scheme is a format (int2 to int16), then any of "
+        f"scheme {text!r}: the word {word!r} is unknown; a scheme is a format (int2 to int16, fp8_e4m3, mxfp4, nf4, gguf:q4_0, ...), then any of "
         f"{', '.join(SYMMETRIES)}; tensor, channel, group=N, block=RxC; range=RULE; scale=TYPE; round=MODE"
     )
 
@@ -183,15 +310,27 @@ def parse_bits(text: str) -> list[int]:
 
 
 def cross_schemes(
-    formats: Iterable[IntegerFormat],
+    formats: Iterable[NumberFormat],
     *,
     groupings: Sequence[Grouping] = (WHOLE_TENSOR,),
     symmetries: Sequence[Symmetry] = (SYMMETRIES["sym"],),
     ranges: Sequence[RangeRule] = (MINMAX,),
 ) -> list[Scheme]:
-    """Every combination: grouping outermost, then symmetry, then range, formats innermost."""
-    widths = list(formats)
-    return [Scheme(fmt, symmetry, grouping, rule) for grouping in groupings for symmetry in symmetries for rule in ranges for fmt in widths]
+    """Every combination: grouping outermost, then symmetry, then range, formats innermost.
+
+    What a format fixes is not varied: it takes part with the first of those words alone.
+
+    >>> [str(scheme) for scheme in cross_schemes([IntegerFormat(4), FORMATS["mxfp4"]], groupings=[Grouping(), Grouping(1, 64)])]
+    ['int4', 'mxfp4', 'int4 group=64']
+    """
+    offered: dict[str, Sequence[Any]] = {"grouping": groupings, "symmetry": symmetries, "range": ranges}
+    schemes = []
+    for places in product(*(range(len(words)) for words in offered.values()), list(formats)):
+        fmt: NumberFormat = places[-1]
+        chosen = {part: words[place] for (part, words), place in zip(offered.items(), places[:-1], strict=True) if part not in fmt.fixed}
+        if not any(place for part, place in zip(offered, places[:-1], strict=True) if part in fmt.fixed):
+            schemes.append(Scheme(fmt, **chosen))
+    return schemes
 
 
 def default_schemes() -> list[Scheme]:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanalysis.formats import FORMATS, SCALE_TYPES, SYMMETRIES, Grid, IntegerFormat, parse_format
+from qanalysis.formats import FORMATS, IntegerFormat, NumberFormat, parse_format
+from qanalysis.grids import SCALE_TYPES, SYMMETRIES, Grid
 from tests.reference import SCALE_BITS, Words, lay_grid
 from tests.reference import SYMMETRIES as REFERENCE_SYMMETRIES
 
@@ -19,13 +20,20 @@ def lay(low: float, high: float, words: Words) -> Grid:
 
 
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
-def test_each_format_parses_back_from_its_text(fmt: IntegerFormat) -> None:
+def test_each_format_parses_back_from_its_text(fmt: NumberFormat) -> None:
     assert parse_format(str(fmt)) == fmt
-    assert fmt.max_code - fmt.min_code == 2**fmt.bits - 1
 
 
-def test_catalogue_holds_int2_to_int16() -> None:
-    assert list(FORMATS) == [f"int{bits}" for bits in range(2, 17)]
+@pytest.mark.parametrize("bits", range(2, 17))
+def test_integers_use_all_codes_of_their_bits(bits: int) -> None:
+    assert IntegerFormat(bits).max_code - IntegerFormat(bits).min_code == 2**bits - 1
+
+
+def test_catalogue_holds_every_format_in_its_order() -> None:
+    others = "binary ternary fp8_e4m3 fp8_e5m2 fp6_e2m3 fp6_e3m2 fp4_e2m1 mxfp4 mxfp6_e2m3 mxfp6_e3m2 mxfp8_e4m3 mxfp8_e5m2"
+    tables = "mxint8 nvfp4 nvfp4:one-level nf4 bfloat16 float16"
+    blocks = "gguf:q4_0 gguf:q4_1 gguf:q5_0 gguf:q5_1 gguf:q8_0 gguf:tq1_0 gguf:tq2_0 gguf:mxfp4"
+    assert list(FORMATS) == [*(f"int{bits}" for bits in range(2, 17)), *others.split(), *tables.split(), *blocks.split()]
 
 
 @pytest.mark.parametrize("bits", [-1, 0, 1, 17, 40])
@@ -61,7 +69,7 @@ def test_grid_over_minus_3_to_1(symmetry: str, step: float, zero_point: int, cod
     grid = lay(-3, 1, Words(4, symmetry))
     assert grid.step[0] == np.float32(step)
     assert grid.zero_point[0] == zero_point
-    assert (grid.code_min, grid.code_max) == codes
+    assert (grid.coder.low, grid.coder.high) == codes
 
 
 def test_no_clip_convention_follows_the_longer_side_in_codes() -> None:
@@ -91,7 +99,7 @@ def test_asymmetric_grid_keeps_zero_exact() -> None:
     # Signed codes of the same grid lie 128 lower: offset -86.
     assert grid.zero_point[0] - 128 == -86
     assert 1 / grid.step[0] == pytest.approx(1.328125 * 2**6, rel=2**-23)
-    assert grid.end_codes[0][0] * grid.step[0] == pytest.approx(-0.49411765, abs=2**-25 + 5e-9)
+    assert grid.ends[0][0] * grid.step[0] == pytest.approx(-0.49411765, abs=2**-25 + 5e-9)
     # 2.5 itself is a tie that falls on signed code 126, printed to 8 decimals.
     assert (126 + 86) * float(grid.step[0]) == pytest.approx(2.49411765, abs=2.5 * 2**-24 + 5e-9)
 
@@ -126,7 +134,7 @@ def test_range_wider_than_float32_still_has_a_finite_step() -> None:
 def test_grids_equal_the_reference_bit_for_bit(low: float, high: float, bits: int, symmetry: str, scale: str) -> None:
     words = Words(bits, symmetry, scale=scale)
     grid, true = lay(low, high, words), lay_grid(np.float32(low), np.float32(high), words)
-    assert (grid.step[0], grid.zero_point[0], grid.code_min, grid.code_max, grid.idle[0]) == (
+    assert (grid.step[0], grid.zero_point[0], grid.coder.low, grid.coder.high, grid.idle[0]) == (
         true.step,
         true.zero_point,
         true.code_min,
@@ -143,5 +151,5 @@ def test_conventions_that_do_not_clip_reach_both_ends_to_half_a_step(low: float,
     # The zero point is rounded, so an asymmetric end may lie half a step outside; 2^-22 for the roundings of step and end.
     slack = float(grid.step[0]) * (0.5 * (symmetry == "asym") + 2**bits * 2.0**-22)
     if not grid.idle[0]:
-        assert float(grid.end_codes[0][0]) * float(grid.step[0]) <= lo + slack
-        assert float(grid.end_codes[1][0]) * float(grid.step[0]) >= hi - slack
+        assert float(grid.ends[0][0]) * float(grid.step[0]) <= lo + slack
+        assert float(grid.ends[1][0]) * float(grid.step[0]) >= hi - slack

@@ -26,7 +26,7 @@ def draw_many(index: NDArray[np.uint64], seed: int) -> NDArray[np.float32]:
     """The inner loops can be called from compiled code alone."""
     drawn = np.empty(index.size, np.float32)
     for i in range(index.size):
-        drawn[i] = kernels._draw(index[i], seed)
+        drawn[i] = kernels.lanes.draw(index[i], seed)
     return drawn
 
 
@@ -51,7 +51,7 @@ def test_no_loop_may_contract_or_rewrite_y_and_e(name: str) -> None:
 def test_rounding_modes_are_numbered_in_the_order_of_their_words() -> None:
     names = ("NEAREST_EVEN", "NEAREST_AWAY", "HALF_UP", "FLOOR", "CEIL", "TO_ZERO", "STOCHASTIC")
     assert [name.lower().replace("_", "-") for name in names] == list(ROUNDINGS)
-    assert [getattr(kernels, name) for name in names] == list(range(7))
+    assert [getattr(kernels.lanes, name) for name in names] == list(range(7))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 999_999_999])

@@ -151,7 +151,7 @@ def test_mse_search_finds_the_best_fraction_of_a_plain_loop(symmetry: str, scale
     for part in range(1, 31):
         grid = scheme.lay_grid(low * np.float32(part / 30), high * np.float32(part / 30))
         step, zero_point = layout.spread(grid.step), layout.spread(grid.zero_point)
-        y = (np.clip(np.rint(x * (np.float32(1) / step)) + zero_point, grid.code_min, grid.code_max) - zero_point) * step
+        y = (np.clip(np.rint(x * (np.float32(1) / step)) + zero_point, grid.coder.low, grid.coder.high) - zero_point) * step
         best = np.minimum(best, np.square(y.astype(np.float64) - x).sum(axis=1))
     found = Scheme.parse(text + " range=mse:30").fit(x).round_trip(x).astype(np.float64) - x
     # The search adds 50 squares in float32: 54 * 2^-24 may swap two candidates that close.

@@ -24,7 +24,7 @@ from qanalysis.dashboard.state import (
     write_view,
 )
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.formats import SYMMETRIES
+from qanalysis.grids import SYMMETRIES
 from qanalysis.grouping import parse_grouping
 from qanalysis.ranges import parse_range
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from qanalysis.formats import SYMMETRIES, IntegerFormat
+from qanalysis.formats import IntegerFormat
+from qanalysis.grids import SYMMETRIES
 from qanalysis.grouping import parse_grouping
 from qanalysis.metrics import METRICS
 from qanalysis.ranges import parse_range

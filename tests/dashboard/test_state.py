@@ -26,7 +26,7 @@ from qanalysis.dashboard.state import (
     write_query,
     write_view,
 )
-from qanalysis.formats import SYMMETRIES
+from qanalysis.grids import SYMMETRIES
 from qanalysis.scheme import Scheme, default_schemes
 
 some_of = lambda words: st.lists(st.sampled_from(words), min_size=1, max_size=3, unique=True).map(tuple)  # noqa: E731

@@ -1,0 +1,388 @@
+"""Which numbers does a format hold at scale 1, and which of them does a scaled value become?
+
+A coder rounds scaled float32 values to its numbers without clipping them: what lies beyond `low`..`high` is clipped later,
+and counted. `levels` are all its numbers, ascending. The compiled loops know a coder by its `kind` and `parameters`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Round = Callable[[NDArray[Any]], NDArray[Any]]
+# The order is the number by which the compiled loops know a coder.
+INTEGER, BIASED, FLOAT, TABLE, SIGN = range(5)
+MOST_THRESHOLDS = 15
+
+
+class Coder(Protocol):
+    """Numbers at scale 1 and the rounding to them; frozen, compared by value."""
+
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+    @property
+    def levels(self) -> NDArray[np.float64]: ...
+    @property
+    def widest_gap(self) -> float: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def parameters(self) -> tuple[float, ...]: ...
+
+    @property
+    def edges(self) -> tuple[float, float] | None:
+        """Where a value counts as clipped, at scale 1; None where the rounded code tells."""
+        ...
+
+    def to_codes(self, numbers: Floats) -> Floats:
+        """The codes of numbers at scale 1, as whole floats."""
+        ...
+
+    def from_codes(self, codes: Floats) -> Floats:
+        """The number of each code."""
+        ...
+
+    def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
+        """What `x` wants to be at scale 1, before clipping; `inverse` multiplies to scale 1 (broadcast against x)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IntegerCoder:
+    """Whole numbers low_code..high_code, rounded as the scheme asks."""
+
+    low_code: int
+    high_code: int
+
+    @property
+    def low(self) -> float:
+        """The smallest code."""
+        return float(self.low_code)
+
+    @property
+    def high(self) -> float:
+        """The largest code."""
+        return float(self.high_code)
+
+    @property
+    def levels(self) -> NDArray[np.float64]:
+        """All codes, ascending."""
+        return np.arange(self.low_code, self.high_code + 1, dtype=np.float64)
+
+    @property
+    def widest_gap(self) -> float:
+        """1: integers stand one apart."""
+        return 1.0
+
+    @property
+    def kind(self) -> int:
+        """The number of this sort of coder."""
+        return INTEGER
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """Smallest and largest code."""
+        return self.low, self.high
+
+    @property
+    def edges(self) -> None:
+        """None: a code outside the ends is clipped."""
+
+    def to_codes(self, numbers: Floats) -> Floats:
+        """The numbers themselves."""
+        return numbers
+
+    def from_codes(self, codes: Floats) -> Floats:
+        """The codes themselves."""
+        return codes
+
+    def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
+        """The scaled value as a whole number by the scheme's rounding.
+
+        >>> IntegerCoder(-7, 7).round(np.float32([0.75]), np.float32([10]), np.rint)
+        array([8.], dtype=float32)
+        """
+        return rounding(x * inverse)
+
+
+@dataclass(frozen=True, slots=True)
+class BiasedCoder(IntegerCoder):
+    """Whole numbers rounded as floor(scaled + bias) - floor(bias), the sum in float32: a half goes up, after the sum was rounded.
+
+    GGUF's 4- and 5-bit blocks code so, with bias 8.5, 16.5 or 0.5, and codes stored from 0.
+    """
+
+    bias: float
+
+    @property
+    def kind(self) -> int:
+        """The number of this sort of coder."""
+        return BIASED
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """Smallest and largest code, and the bias."""
+        return self.low, self.high, self.bias
+
+    def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
+        """The scaled value as a whole number; the scheme's rounding has no say."""
+        whole: Floats = np.floor(x * inverse + np.float32(self.bias)) - np.float32(np.floor(self.bias))
+        return whole
+
+
+@dataclass(frozen=True, slots=True)
+class FloatCoder:
+    """Floating-point numbers, IEEE 754's way: exponent bias 2^(exponent_bits-1) - 1, subnormals, finite up to `largest`.
+
+    Rounding beyond `largest` goes on as if exponents went on. Codes are the bit patterns, sign first.
+    """
+
+    exponent_bits: int
+    mantissa_bits: int
+    largest: float
+
+    @property
+    def least_exponent(self) -> int:
+        """Exponent of the smallest normal number; below it the gap stays the same."""
+        return 2 - 2 ** (self.exponent_bits - 1)
+
+    @property
+    def low(self) -> float:
+        """The most negative number."""
+        return -self.largest
+
+    @property
+    def high(self) -> float:
+        """The largest finite number."""
+        return self.largest
+
+    @property
+    def top_exponent(self) -> int:
+        """Exponent of the largest number's octave, floor(log2 largest)."""
+        return int(np.frexp(self.largest)[1]) - 1
+
+    @property
+    def levels(self) -> NDArray[np.float64]:
+        """All numbers, ascending; +0 and -0 are one."""
+        return _list_floats(self)
+
+    @property
+    def widest_gap(self) -> float:
+        """The gap below the largest number."""
+        return float(2.0 ** (self.top_exponent - self.mantissa_bits))
+
+    @property
+    def kind(self) -> int:
+        """The number of this sort of coder."""
+        return FLOAT
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """Ends, mantissa bits, exponent of the smallest normal number."""
+        return self.low, self.high, self.mantissa_bits, self.least_exponent
+
+    @property
+    def edges(self) -> None:
+        """None: a code outside the ends is clipped."""
+
+    def gap_at(self, magnitude: NDArray[Any]) -> NDArray[np.float64]:
+        """Distance between neighbours around `magnitude`, 2^(exponent - mantissa_bits).
+
+        >>> FloatCoder(2, 1, 6.0).gap_at(np.array([0.3, 1.0, 2.5, 5.0])).tolist()
+        [0.5, 0.5, 1.0, 2.0]
+        """
+        exponent = np.maximum(np.frexp(np.float64(magnitude))[1] - 1, self.least_exponent)
+        return np.ldexp(1.0, exponent - self.mantissa_bits)
+
+    def to_codes(self, numbers: Floats) -> Floats:
+        """Bit patterns as whole numbers; NaN stays NaN."""
+        magnitudes = self.levels[self.levels >= 0]
+        patterns = np.searchsorted(magnitudes, np.abs(numbers)) + np.signbit(numbers) * 2 ** (self.exponent_bits + self.mantissa_bits)
+        return np.where(np.isnan(numbers), np.float32(np.nan), patterns.astype(np.float32))
+
+    def from_codes(self, codes: Floats) -> Floats:
+        """The value of each bit pattern, NaN and infinite ones included.
+
+        >>> FloatCoder(4, 3, 448.0).from_codes(np.float32([1, 126, 127, 254]))
+        array([ 1.953125e-03,  4.480000e+02,           nan, -4.480000e+02],
+              dtype=float32)
+        """
+        return _look_up(_list_patterns(self), codes)
+
+    def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
+        """The scaled value as a multiple of the gap around it; nearest-even finds the even mantissa."""
+        scaled = np.float64(x * inverse)
+        gap = self.gap_at(np.where(np.isfinite(scaled), scaled, 1.0))
+        # A quotient by a power of two is exact, and the stochastic draw is compared in float32.
+        with np.errstate(over="ignore"):
+            return np.float32(rounding(np.float32(scaled / gap)) * gap)
+
+
+@cache
+def _list_patterns(coder: FloatCoder) -> NDArray[np.float64]:
+    """The value of each bit pattern: what follows the largest finite magnitude is infinite where a whole octave is left, then NaN."""
+    magnitudes = coder.levels[coder.levels >= 0]
+    spare = 2 ** (coder.exponent_bits + coder.mantissa_bits) - magnitudes.size
+    beyond = np.full(spare, np.nan)
+    beyond[: spare >= 2**coder.mantissa_bits] = np.inf
+    magnitudes = np.concatenate([magnitudes, beyond])
+    return np.concatenate([magnitudes, -magnitudes])
+
+
+@cache
+def _list_floats(coder: FloatCoder) -> NDArray[np.float64]:
+    per_octave = 2**coder.mantissa_bits
+    subnormal = np.arange(per_octave) * 2.0 ** (coder.least_exponent - coder.mantissa_bits)
+    octaves = 2.0 ** np.arange(coder.least_exponent, coder.top_exponent + 1)
+    normal = (octaves[:, np.newaxis] * (1 + np.arange(per_octave) / per_octave)).reshape(-1)
+    magnitudes = np.concatenate([subnormal, normal[normal <= coder.largest]])
+    levels = np.concatenate([-magnitudes[:0:-1], magnitudes])
+    levels.flags.writeable = False
+    return levels
+
+
+@dataclass(frozen=True, slots=True)
+class TableCoder:
+    """Up to 16 listed numbers, nearest one wins; a value on a midpoint goes down. Midpoints are taken in float32."""
+
+    numbers: tuple[float, ...]
+    ties_to_zero: bool = False
+
+    @property
+    def low(self) -> float:
+        """The smallest number."""
+        return self.numbers[0]
+
+    @property
+    def high(self) -> float:
+        """The largest number."""
+        return self.numbers[-1]
+
+    @property
+    def levels(self) -> NDArray[np.float64]:
+        """The numbers, ascending."""
+        return np.array(self.numbers)
+
+    @property
+    def thresholds(self) -> Floats:
+        """What a value must exceed to leave each number for the next; a tie toward zero moves negative ones up by an ulp down."""
+        numbers = np.float32(self.numbers)
+        middle = (numbers[:-1] + numbers[1:]) / np.float32(2)
+        return np.where(self.ties_to_zero & (middle < 0), np.nextafter(middle, np.float32(-np.inf)), middle)
+
+    @property
+    def widest_gap(self) -> float:
+        """The largest distance between neighbours."""
+        return float(np.diff(self.levels).max())
+
+    @property
+    def kind(self) -> int:
+        """The number of this sort of coder."""
+        return TABLE
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """Edges, then thresholds and numbers, both filled up to their most."""
+        spare = MOST_THRESHOLDS + 1 - len(self.numbers)
+        return *self.edges, *map(float, self.thresholds), *[float("inf")] * spare, *self.numbers, *[self.high] * spare
+
+    @property
+    def edges(self) -> tuple[float, float]:
+        """Half an end gap beyond the end numbers, where the next code of a longer table would begin."""
+        first, last = self.numbers[1] - self.numbers[0], self.numbers[-1] - self.numbers[-2]
+        return self.low - first / 2, self.high + last / 2
+
+    def to_codes(self, numbers: Floats) -> Floats:
+        """Places in `levels`, from 0; NaN stays NaN."""
+        return np.where(np.isnan(numbers), np.float32(np.nan), np.searchsorted(np.float32(self.levels), numbers).astype(np.float32))
+
+    def from_codes(self, codes: Floats) -> Floats:
+        """The number at each place in `levels`."""
+        return _look_up(self.levels, codes)
+
+    def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
+        """The nearest number; NaN for NaN.
+
+        >>> TableCoder((-1.0, 0.0, 0.5)).round(np.float32([0.25, 0.3]), np.float32([1]), np.rint)
+        array([0. , 0.5], dtype=float32)
+        """
+        scaled = x * inverse
+        nearest = np.float32(self.numbers)[np.searchsorted(self.thresholds, scaled, side="left").clip(0, len(self.numbers) - 1)]
+        return np.where(np.isnan(scaled), scaled, nearest)
+
+
+@dataclass(frozen=True, slots=True)
+class SignCoder:
+    """-1 and 1, or with `has_zero` -1, 0 and 1: the sign of `x` where |x| exceeds a threshold. The sign of 0 is +1.
+
+    Here `inverse` is that threshold, negative where every value counts, so that the comparison is exact.
+    """
+
+    has_zero: bool
+
+    @property
+    def low(self) -> float:
+        """-1."""
+        return -1.0
+
+    @property
+    def high(self) -> float:
+        """1."""
+        return 1.0
+
+    @property
+    def levels(self) -> NDArray[np.float64]:
+        """-1, perhaps 0, and 1."""
+        return np.array([-1.0, 0.0, 1.0] if self.has_zero else [-1.0, 1.0])
+
+    @property
+    def widest_gap(self) -> float:
+        """2 between the signs, 1 with the zero between them."""
+        return 1.0 if self.has_zero else 2.0
+
+    @property
+    def kind(self) -> int:
+        """The number of this sort of coder."""
+        return SIGN
+
+    @property
+    def edges(self) -> tuple[float, float]:
+        """Half a gap beyond the signs."""
+        return -1.0 - self.widest_gap / 2, 1.0 + self.widest_gap / 2
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """Edges."""
+        return self.edges
+
+    def to_codes(self, numbers: Floats) -> Floats:
+        """Places in `levels`, from 0; NaN stays NaN."""
+        return np.where(np.isnan(numbers), np.float32(np.nan), np.searchsorted(np.float32(self.levels), numbers).astype(np.float32))
+
+    def from_codes(self, codes: Floats) -> Floats:
+        """The number at each place in `levels`."""
+        return _look_up(self.levels, codes)
+
+    def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
+        """The sign, or 0 at or below the threshold.
+
+        >>> SignCoder(has_zero=True).round(np.float32([-3, 0.5, 2]), np.float32([0.5]), np.rint)
+        array([-1.,  0.,  1.], dtype=float32)
+        """
+        signs = np.where(np.isnan(x), x, np.where(x < 0, np.float32(-1), np.float32(1)))
+        return np.where(np.abs(x) <= inverse, np.float32(0), signs).astype(np.float32)
+
+
+def _look_up(table: NDArray[np.float64], codes: Floats) -> Floats:
+    known = np.where(np.isnan(codes), 0, codes).astype(np.int64)
+    if known.size and not 0 <= known.min() <= known.max() < table.size:
+        raise ValueError(f"code {int(known[(known < 0) | (known >= table.size)][0])}: this format's codes are 0 to {table.size - 1}")
+    return np.where(np.isnan(codes), np.float32(np.nan), table[known].astype(np.float32))

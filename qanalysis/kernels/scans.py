@@ -1,0 +1,89 @@
+"""What a chunk holds before any grid: whether it is finite, the range of each block, its own sums."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qanalysis.kernels.lanes import LARGEST_TAME, ONE, REORDER, SMALLEST_TAME, TILE, ZERO, absolute, compiled, inner, maximum, minimum
+
+SIGNALS = 3
+SUM_X, SUM_X2, NONZERO = range(SIGNALS)
+# A tile whose mean square is within this share of its squared mean loses its variance to float32 lanes.
+RIPPLE = 0.99
+
+
+@compiled()
+def scan(x):
+    """(non-finite elements, largest finite magnitude) of a chunk that may hold anything."""
+    bad = 0
+    largest = ZERO
+    for start in range(0, x.size, TILE):
+        strange, top = _scan_tile(x[start : start + TILE])
+        bad += strange
+        largest = max(largest, top)
+    return bad, largest
+
+
+@inner(fastmath={"reassoc", "nsz"})
+def _scan_tile(x):
+    strange = 0
+    top = ZERO
+    for i in range(x.size):
+        magnitude = absolute(x[i])
+        finite = magnitude < np.float32(np.inf)
+        strange += 0 if finite else 1
+        top = maximum(top, magnitude if finite else ZERO)
+    return strange, top
+
+
+@inner(fastmath=REORDER)
+def add_moments(x, place, stop, reciprocal, moments):
+    """Add a tile's own sums, fill `reciprocal` with 1/|x|, and say whether float32 lanes can serve the tile.
+
+    They can where squares neither overflow nor vanish, and where x is not a small ripple on a large mean.
+    """
+    total, power, nonzero = 0.0, 0.0, ZERO
+    largest, smallest = ZERO, LARGEST_TAME
+    for i in range(np.uint64(stop - place)):
+        magnitude = absolute(x[np.uint64(place) + i])
+        # Where x is 0 its error is 0, so any finite reciprocal will do.
+        reciprocal[i] = ONE / maximum(magnitude, SMALLEST_TAME)
+        largest = maximum(largest, magnitude)
+    # Loops of their own: two uses of one comparison, or float64 beside float32, keep LLVM from using vector lanes.
+    for i in range(np.uint64(stop - place)):
+        nonzero += ONE if x[np.uint64(place) + i] != ZERO else ZERO
+    for i in range(np.uint64(stop - place)):
+        magnitude = absolute(x[np.uint64(place) + i])
+        smallest = minimum(smallest, magnitude if magnitude > ZERO else LARGEST_TAME)
+    for i in range(np.uint64(stop - place)):
+        value = np.float64(x[np.uint64(place) + i])
+        total += value
+        power += value * value
+    moments[SUM_X] += total
+    moments[SUM_X2] += power
+    moments[NONZERO] += nonzero
+    ripples = total * total > RIPPLE * (stop - place) * power
+    return largest <= LARGEST_TAME and smallest >= SMALLEST_TAME and not ripples
+
+
+@compiled()
+def extremes(x, columns, block_rows, block_columns, low, high):
+    """Widen `low` and `high`, one value per block, to hold the chunk's elements."""
+    group_columns = -(-columns // block_columns)
+    for row in range(x.size // columns):
+        first = row // block_rows * group_columns
+        for part in range(group_columns):
+            begin = row * columns + part * block_columns
+            end = min(begin + block_columns, (row + 1) * columns)
+            smallest, largest = _extremes_run(x[begin:end])
+            low[first + part] = min(low[first + part], smallest)
+            high[first + part] = max(high[first + part], largest)
+
+
+@inner(fastmath=REORDER)
+def _extremes_run(x):
+    smallest = largest = x[0]
+    for i in range(x.size):
+        smallest = minimum(smallest, x[i])
+        largest = maximum(largest, x[i])
+    return smallest, largest
