@@ -79,14 +79,19 @@ def _inverts(scale: np.float32) -> bool:
 
 
 def _store(step: np.float32, reach: np.float32, largest: float, scale: str) -> tuple[np.float32, bool]:
-    """(scale as stored, idle): the ideal step in its type, 1 where it can not be inverted."""
+    """(scale as its type holds it, idle): the ideal step, 1 where it can not be inverted."""
     if not _inverts(step):
         return F(1), True
-    if scale in ("float32", "double"):
-        return step, False
-    # An integer of b bits has a top exponent of b - 1: its largest code is just below 2^(b-1).
-    stored = round_scale(step, reach, math.frexp(largest)[1] + 1, scale)
+    stored = _round_to_type(step, reach, largest, scale)
     return (stored if _inverts(stored) else F(1)), False
+
+
+def _round_to_type(step: np.float32, reach: np.float32, largest: float, scale: str) -> np.float32:
+    if scale in ("float32", "double"):
+        return step
+    # The powers of two ask for the exponent of the end of the levels, about 2^(bits - 1) for an integer of `bits` bits; 1 is 2^0.
+    top = math.ceil(math.log2(largest))
+    return round_scale(step, reach, top + 1, scale)
 
 
 def _fit_scaled(name: str, values: list[np.float32], words: FormatWords) -> Levels:
@@ -107,13 +112,20 @@ def _fit_mx(name: str, values: list[np.float32], words: FormatWords) -> Levels:
 
 
 def _fit_nvfp4(values: list[np.float32], words: FormatWords, tensor_absmax: np.float32) -> Levels:
+    """Two levels of scales: block scales in E4M3's normal numbers under a float32 scale of the tensor; one level: E4M3 alone."""
     absmax = max(map(abs, values), default=F(0))
     e4m3 = list_levels("fp8_e4m3")
+    if words.format == "nvfp4:one-level":
+        block = F(round_to_ladder(min(F(absmax / F(6)), F(448)), e4m3, "nearest-even", 0))
+        block = max(block, SMALLEST_E4M3) if words.scale == "fp8_e4m3:normal" else block
+        scale = block if _inverts(block) and _inverts(absmax) else F(1)
+        return on_ladder("fp4_e2m1", scale, F(1) / scale, words.mode, idle=not _inverts(absmax))
     tensor = F(tensor_absmax / F(448 * 6))
-    tensor = F(1) if words.format == "nvfp4:one-level" or not _inverts(tensor) else tensor
-    ideal = F(F(absmax / F(6)) / tensor)
-    block = F(min(max(round_to_ladder(min(ideal, F(448)), e4m3, "nearest-even", 0), SMALLEST_E4M3), F(448)))
-    return on_ladder("fp4_e2m1", F(tensor * block), F(F(F(1) / tensor) / block), words.mode, idle=not absmax)
+    idle = not (_inverts(absmax) and _inverts(tensor))
+    tensor = tensor if _inverts(tensor) else F(1)
+    ideal = min(F(F(absmax / F(6)) / tensor), F(448))
+    block = max(F(round_to_ladder(ideal, e4m3, "nearest-even", 0)), SMALLEST_E4M3)
+    return on_ladder("fp4_e2m1", F(tensor * block), F(F(F(1) / tensor) / block), words.mode, idle=idle)
 
 
 def _fit_nf4(values: list[np.float32], words: FormatWords, stored: np.float32 | None) -> Levels:
@@ -132,46 +144,40 @@ def _fit_nf4(values: list[np.float32], words: FormatWords, stored: np.float32 | 
     return Levels(round_one, -1.0, 1.0, gap, scale if stored is None or idle else stored, idle=idle, slack=(1 - NF4[-2]) / 2)
 
 
-def _fit_binary(values: list[np.float32], words: FormatWords) -> Levels:
+def _fit_signs(values: list[np.float32], words: FormatWords) -> Levels:
+    """Binary: the sign times mean |x|, 0 being positive. Ternary: 0 up to 0.7 mean |x|, else the sign times the mean above it."""
+    has_zero = words.format == "ternary"
     mean = F(math.fsum(map(abs, values)) / len(values)) if values else F(0)
-    scale, idle = _store(mean, mean, 1.0, words.scale)
-    inverse = F(1) / scale
-
-    def round_one(x: np.float32, _place: int) -> float:
-        s = float(F(x * inverse))
-        return s if abs(s) > 1 or math.isnan(s) else -1.0 if x < 0 else 1.0
-
-    return Levels(round_one, -1.0, 1.0, 2.0, scale, idle=idle, slack=1.0)
-
-
-def _fit_ternary(values: list[np.float32], words: FormatWords) -> Levels:
-    threshold = F(0.7 * math.fsum(map(abs, values)) / len(values)) if values else F(0)
+    threshold = F(0.7 * math.fsum(map(abs, values)) / len(values)) if has_zero and values else F(-1)
     above = [abs(value) for value in values if abs(value) > threshold]
-    mean = F(math.fsum(above) / len(above)) if above else F(0)
-    scale, idle = _store(mean, mean, 1.0, words.scale)
-    inverse = F(1) / scale
+    level = F(math.fsum(above) / len(above)) if above and has_zero else mean
+    scale = _round_to_type(level, level, 1.0, words.scale) if _inverts(level) else F(0)
+    reach = 1.5 if has_zero else 2.0
 
     def round_one(x: np.float32, _place: int) -> float:
-        s = float(F(x * inverse))
-        return s if abs(s) > 1.5 or math.isnan(s) else 0.0 if idle or abs(x) <= threshold else math.copysign(1, x)
+        if scale and abs(float(x)) > reach * float(scale):
+            return math.copysign(math.inf, x)
+        return 0.0 if not scale or abs(x) <= threshold else -1.0 if x < 0 else 1.0
 
-    return Levels(round_one, -1.0, 1.0, 1.0, scale, idle=idle, slack=0.5)
+    return Levels(round_one, -1.0, 1.0, 1.0 if has_zero else 2.0, scale, idle=not scale)
 
 
 # --- GGUF blocks --------------------------------------------------------------------------------------------------
 
 
 def _halve(value: np.float32) -> np.float32:
-    """As float16 holds it; the package's own limit is the largest one."""
+    """As float16 holds it, up to its largest number."""
     return F(np.float16(min(max(value, F(-65504)), F(65504))))
 
 
-def _inverse(d: np.float32) -> np.float32:
-    # What can not be inverted is far below the smallest float16: its block decodes to the centre whatever the codes.
-    return F(1) / d if _inverts(abs(d)) else F(0)
+def _scales(d: np.float32) -> tuple[np.float32, np.float32]:
+    """(scale for coding, scale for decoding): the inverse, and what float16 holds; 0 both where d can not be inverted."""
+    return (F(1) / d, _halve(d)) if _inverts(abs(d)) else (F(0), F(0))
 
 
 def _away(s: np.float32) -> float:
+    if not math.isfinite(s):
+        return float(s)
     magnitude = abs(s)
     whole = np.floor(magnitude)
     return math.copysign(float(whole + np.floor(F(2) * F(magnitude - whole))), s)
@@ -181,27 +187,24 @@ def _fit_signed_block(values: list[np.float32], half: int) -> Levels:
     """Q4_0, Q5_0: the element of largest magnitude, the first of them, becomes code -half."""
     peak = max(values, key=abs, default=F(0))
     d = F(peak / F(-half))
-    inverse = _inverse(d)
-    stored = _halve(d)
+    inverse, stored = _scales(d)
     return Levels(lambda x, _: float(np.floor(F(F(x * inverse) + F(half + 0.5)))) - half, -half, half - 1, 1.0, stored, idle=not stored)
 
 
 def _fit_offset_block(values: list[np.float32], codes: int) -> Levels:
     """Q4_1, Q5_1: codes 0..codes from the smallest element to the largest."""
     low, high = min(values, default=F(0)), max(values, default=F(0))
-    d = F(F(high - low) / F(codes))
-    inverse = _inverse(d)
-    stored = _halve(d)
+    with np.errstate(over="ignore"):
+        d = F(F(high - low) / F(codes))
+    inverse, stored = _scales(d)
     return Levels(lambda x, _: float(np.floor(F(F(F(x - low) * inverse) + F(0.5)))), 0, codes, 1.0, stored, _halve(low), idle=not stored)
 
 
 def _fit_even_block(values: list[np.float32], top: int) -> Levels:
     """Q8_0, TQ1_0, TQ2_0: absmax becomes code top, halves round away from zero."""
     d = F(max(map(abs, values), default=F(0)) / F(top))
-    inverse = _inverse(d)
-    stored = _halve(d)
-    # Eight bits hold -128 too; the blocks of ternary codes have nothing below -1.
-    return Levels(lambda x, _: _away(F(x * inverse)), -128 if top == 127 else -1, top, 1.0, stored, idle=not stored)
+    inverse, stored = _scales(d)
+    return Levels(lambda x, _: _away(F(x * inverse)), -top, top, 1.0, stored, idle=not stored)
 
 
 def _fit_mxfp4_block(values: list[np.float32]) -> Levels:
@@ -268,7 +271,7 @@ def fit_levels(values: list[np.float32], words: FormatWords, *, tensor: Tensor, 
     if name == "nf4":
         return _fit_nf4(values, words, tensor.stored[number])
     if name in ("binary", "ternary"):
-        return (_fit_binary if name == "binary" else _fit_ternary)(values, words)
+        return _fit_signs(values, words)
     return _fit_mx(name, values, words) if name in MX else _fit_scaled(name, values, words)
 
 

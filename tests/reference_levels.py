@@ -142,7 +142,8 @@ class Levels:
     @property
     def span(self) -> Span:
         ends = sorted(end * float(self.scale) + float(self.centre) for end in (self.low, self.high))
-        return Span(1.0 if self.idle else self.gap * abs(float(self.scale)), ends[0], ends[1], self.idle)
+        # Where the scale is 0 there is no step to measure errors in.
+        return Span(float(F(self.gap) * abs(self.scale)) or math.inf, ends[0], ends[1], self.idle)
 
 
 def on_ladder(name: str, scale: np.float32, inverse: np.float32, mode: str, *, idle: bool = False) -> Levels:
