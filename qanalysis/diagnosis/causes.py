@@ -1,0 +1,295 @@
+"""Why does a layer lose what it loses? Findings with numbers, each against what an even or a Gaussian layer of this shape would have.
+
+Every threshold is a ratio, so scaling the layer changes no finding. A share is the part of sum e^2 that belongs to the cause:
+what goes away with it, or what lies in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.diagnosis.trials import GaussianReference, LayerView, Levels, Outliers, Trial, flip_signs, measure_levels, try_schemes
+from qanalysis.metrics import DB_PER_BIT
+from qanalysis.profile import ERROR_BINS, LayerProfile
+from qanalysis.ranges import MinMax
+from qanalysis.results import Row
+from qanalysis.scheme import Scheme
+
+# Two draws of a layer of a few thousand values differ by as much.
+NOTABLE_DB = 0.25
+# A quarter of the 6.02 dB that one bit buys.
+QUARTER_BIT_DB = DB_PER_BIT / 4
+# The level of the largest of a group varies by about 1 dB from draw to draw; three of those, averaged over the groups.
+CHANCE_DB = 3.0
+# Less than a tenth of the error is less than 0.5 dB, whatever is done about it.
+NOTABLE_SHARE = 0.1
+# The best range for Gaussian values clips away 10 % (8 bits) to 30 % (2 bits) of its error.
+CLIPPING_SHARE = 1 / 3
+# The best grid of three levels for Gaussian values makes 46 % of them zero.
+ZEROED_SHARE = 0.5
+# The worst hundredth of the groups of a Gaussian layer carries about two hundredths of the error.
+TOP_GROUPS, TOP_GROUPS_SHARE = 0.01, 0.1
+ON_GRID = 2.0**-20
+FLOAT_SCALED = {
+    "mxfp4": "fp4_e2m1 group=32",
+    "mxfp6_e2m3": "fp6_e2m3 group=32",
+    "mxfp6_e3m2": "fp6_e3m2 group=32",
+    "mxfp8_e4m3": "fp8_e4m3 group=32",
+    "mxfp8_e5m2": "fp8_e5m2 group=32",
+    "nvfp4": "fp4_e2m1 group=16",
+    "nvfp4:one-level": "fp4_e2m1 group=16",
+}
+_UNIFORM_SYMMETRIC = ("int", "mxint", "gguf:q4_0", "gguf:q5_0", "gguf:q8_0")
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One finding. `text` says it with its numbers; `share` is the part of the error it accounts for, 0 to 1.
+
+    `value` by code: outlier-channels and outlier-columns the largest ratio to the median; outlier-groups and ragged-tail
+    the share of the values that lie in them; crest the dB over a Gaussian's crest; asymmetry the dB that one-sided ranges cost;
+    scale-rounding the dB that stored scales cost; clipping, zeroed and on-grid the share of the values clipped, zeroed, exact.
+    """
+
+    code: str
+    text: str
+    value: float
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """What the findings are read from: the whole layer with its profile, row, levels and outliers; numbers of the rows that stand for it
+    where something is tried, their view and base trial; and the Gaussian reference.
+    """
+
+    view: LayerView
+    profile: LayerProfile
+    row: Row
+    channels: Outliers
+    columns: Outliers
+    rows: NDArray[np.intp]
+    sample: LayerView
+    base: Trial
+    reference: GaussianReference | None
+    levels: Levels
+
+    @property
+    def error(self) -> float:
+        """Sum of e^2 over the whole layer."""
+        return (self.row.mse or 0.0) * self.profile.count
+
+    @property
+    def below_gaussian_db(self) -> float:
+        """How much less SQNR the layer has than Gaussian values; 0 where that is not known."""
+        return 0.0 if self.reference is None or self.row.sqnr_db is None else self.reference.sqnr_db - self.row.sqnr_db
+
+    def without(self, mask: NDArray[np.bool_]) -> float:
+        """Share of the error that goes where the masked elements of the sample do, their part in the ranges included."""
+        trial = try_schemes(np.where(mask, np.float32(np.nan), self.sample.matrix), [self.sample.scheme])[0]
+        return 1 - trial.error / self.base.error if trial else 0.0
+
+
+def find_causes(examined: Examined) -> tuple[Cause, ...]:
+    """What stands out, the largest share of the error first; empty where nothing does."""
+    if not examined.error:
+        return (Cause("on-grid", "Every value comes back exactly: the layer lies on this grid.", 1.0, 0.0),)
+    found = [cause for find in _FINDERS if (cause := find(examined)) is not None]
+    return tuple(sorted(found, key=lambda cause: -cause.share))
+
+
+def _find_clipping(examined: Examined) -> Cause | None:
+    share = examined.row.clipping_share or 0.0
+    usual = examined.reference.clipping_share if examined.reference and "range" in examined.view.scheme.format.fixed else 0.0
+    if share <= max(CLIPPING_SHARE, usual + NOTABLE_SHARE):
+        return None
+    clipped = examined.row.clipped_fraction or 0.0
+    text = (
+        f"Clipping makes {format_share(share)} of the error: {format_share(clipped)} of the values lie beyond the range. It is too narrow; the best range for "
+    )
+    return Cause("clipping", text + "Gaussian values clips away 10 to 30 % of its error.", clipped, share)
+
+
+def _find_outlier_channels(examined: Examined) -> Cause | None:
+    profile, places = examined.profile, examined.channels.places
+    if not places.size:
+        return None
+    shared = examined.view.layout.block_rows > 1
+    share = examined.without(np.isin(examined.rows, places)[:, np.newaxis]) if shared else float(profile.channel_share[places].sum())
+    if share < NOTABLE_SHARE:
+        return None
+    power = np.nan_to_num(profile.channel_power) * profile.channel_count
+    signal = float(power[places].sum() / power.sum())
+    named = _name_places("channel", examined.channels)
+    text = f"{named}. Without, the error falls by {format_share(share)}; {format_share(signal)} of the signal's power is there."
+    return Cause("outlier-channels", text, float(examined.channels.ratios.max()), share)
+
+
+def _find_outlier_columns(examined: Examined) -> Cause | None:
+    places = examined.columns.places
+    if not places.size or len(examined.view.matrix) == 1:
+        return None
+    mask = np.zeros((1, examined.columns.ratios.size), np.bool_)
+    mask[:, places] = True
+    share = examined.without(mask)
+    if share < NOTABLE_SHARE:
+        return None
+    text = f"{_name_places('column', examined.columns)}. It crosses groups of every channel: without, the error falls by {format_share(share)}."
+    return Cause("outlier-columns", text, float(examined.columns.ratios.max()), share)
+
+
+def _find_outlier_groups(examined: Examined) -> Cause | None:
+    layout, profile = examined.view.layout, examined.profile
+    errors = np.nan_to_num(profile.group_mse) * np.diff(np.append(np.arange(0, layout.columns, layout.block_columns), layout.columns))
+    total = errors.sum()
+    errors[examined.channels.places] = 0  # those are a finding of their own
+    top = math.ceil(TOP_GROUPS * errors.size)
+    if layout.group_columns == 1 or top / errors.size > 2 * TOP_GROUPS:
+        return None
+    share = float(np.partition(errors.reshape(-1), -top)[-top:].sum() / total)
+    if share < TOP_GROUPS_SHARE:
+        return None
+    row, place = np.unravel_index(int(errors.argmax()), errors.shape)
+    start = int(place) * layout.block_columns
+    where = f"channel {row}, columns {start} to {min(start + layout.block_columns, layout.columns) - 1}"
+    text = f"{format_share(top / errors.size)} of the groups ({top:,} of {errors.size:,}) carry {format_share(share)} of the error; the worst is {where}."
+    return Cause("outlier-groups", text, top / errors.size, share)
+
+
+def _find_crest(examined: Examined) -> Cause | None:
+    if examined.reference is None:
+        return None
+    levels, usual = examined.levels, examined.reference.levels
+    one_sided = examined.view.scheme.symmetry.name == "asym"
+    level, expected = (levels.span_db, usual.span_db) if one_sided else (levels.crest_db, usual.crest_db)
+    excess = min(level - expected, examined.below_gaussian_db)
+    if excess <= QUARTER_BIT_DB + CHANCE_DB / math.sqrt(levels.groups):
+        return None
+    reach = "Half the span of a group" if one_sided else "The largest value of a group"
+    effect = "steps are as much too coarse" if examined.view.scheme.range == MinMax() else "the range rule has to clip or to coarsen the steps"
+    text = f"{reach} stands {level:.1f} dB over its RMS, {level - expected:.1f} dB more than with Gaussian values: few values set the range, and {effect}."
+    return Cause("crest", text, level - expected, _share_of(excess))
+
+
+def _find_asymmetry(examined: Examined) -> Cause | None:
+    scheme = examined.view.scheme
+    if scheme.symmetry.name == "asym" or not str(scheme.format).startswith(_UNIFORM_SYMMETRIC):
+        return None
+    levels, even = measure_levels(examined.sample), measure_levels(flip_signs(examined.sample))
+    # A few large values also leave codes of their group unused, whatever their sign: that is the crest's finding.
+    cost = levels.crest_db - levels.span_db - (even.crest_db - even.span_db)
+    if cost <= QUARTER_BIT_DB + CHANCE_DB / math.sqrt(levels.groups):
+        return None
+    unused = 1 - 10 ** ((levels.span_db - levels.crest_db) / 20)
+    text = f"The values of a group lie to one side: {format_share(unused)} of the codes of a symmetric grid stand where no value is. That costs {cost:.1f} dB "
+    return Cause("asymmetry", text + "more than if signs were even.", cost, _share_of(cost))
+
+
+def _find_zeroed(examined: Examined) -> Cause | None:
+    nonzero = examined.row.relative_count or 0
+    zeroed = examined.profile.zeroed.total / nonzero if nonzero else 0.0
+    if zeroed <= ZEROED_SHARE:
+        return None
+    matrix, scheme = examined.sample.matrix, examined.sample.scheme
+    lost = matrix[scheme.fit(matrix).round_trip(matrix) == 0].astype(np.float64)
+    share = min(1.0, float(np.nansum(lost * lost)) / examined.base.error)
+    text = f"{format_share(zeroed)} of the nonzero values come back as zero and make {format_share(share)} of the error; the best three-level grid of Gaussian "
+    return Cause("zeroed", text + "values zeroes 46 %.", zeroed, share)
+
+
+def _find_scale_rounding(examined: Examined) -> Cause | None:
+    exact = exact_scale(examined.sample.scheme)
+    trial = try_schemes(examined.sample.matrix, [exact])[0] if exact else None
+    if exact is None or trial is None or not 0 < trial.error < examined.base.error:
+        return None
+    cost = 10 * math.log10(examined.base.error / trial.error)
+    if cost <= NOTABLE_DB:
+        return None
+    return Cause("scale-rounding", f"Rounding the scales to their stored type costs {cost:.1f} dB against float32 scales ({exact}).", cost, _share_of(cost))
+
+
+def exact_scale(scheme: Scheme) -> Scheme | None:
+    """The same scheme with float32 scales; None where it has them already or has none."""
+    text = FLOAT_SCALED.get(str(scheme), "")
+    words = text.split() or [word for word in str(scheme).split() if not word.startswith("scale=")]
+    exact = parse_or_none(" ".join(words))
+    return None if exact == scheme else exact
+
+
+def parse_or_none(text: str) -> Scheme | None:
+    """The scheme written as `text`; None where its words do not go together."""
+    try:
+        return Scheme.parse(text)
+    except ValueError:
+        return None
+
+
+def _find_ragged_tail(examined: Examined) -> Cause | None:
+    layout, row = examined.view.layout, examined.row
+    tail = layout.columns % layout.block_columns
+    if not tail or row.bits_per_weight is None:
+        return None
+    part = tail / layout.columns
+    share = float(np.nansum(examined.profile.group_mse[:, -1]) * tail / examined.error)
+    scales = row.bits_per_weight - row.bits
+    extra = scales * (1 - layout.rows * layout.columns / (layout.block_rows * layout.block_columns * layout.groups))
+    if extra * DB_PER_BIT <= NOTABLE_DB and (share < NOTABLE_SHARE or share < 2 * part):
+        return None
+    text = f"Rows of {layout.columns} end in a group of {tail} instead of {layout.block_columns}: these hold {format_share(part)} of the values and "
+    text += f"{format_share(share)} of the error, and their scales cost {extra:.2g} bits per weight more than full groups would."
+    return Cause("ragged-tail", text, part, share)
+
+
+def _find_on_grid(examined: Examined) -> Cause | None:
+    if examined.profile.error_in_steps.counts[ERROR_BINS // 2] <= examined.profile.count / 2:
+        return None
+    x, scheme = examined.sample.matrix, examined.sample.scheme
+    y = scheme.fit(x).round_trip(x)
+    # Steps found anew in a layer that was quantized before differ from the old ones by a few units of the last place.
+    part = np.count_nonzero(np.abs(y - x) < ON_GRID * np.abs(x)) / max(1, np.count_nonzero(np.abs(x) > 0))
+    if part <= 0.5:
+        return None
+    text = f"{format_share(part)} of the nonzero values come back as they were: most of the layer lies on this grid already, as a quantized one does."
+    return Cause("on-grid", text, part, 0.0)
+
+
+_FINDERS: tuple[Callable[[Examined], Cause | None], ...] = (
+    _find_clipping,
+    _find_outlier_channels,
+    _find_outlier_columns,
+    _find_outlier_groups,
+    _find_crest,
+    _find_asymmetry,
+    _find_zeroed,
+    _find_scale_rounding,
+    _find_ragged_tail,
+    _find_on_grid,
+)
+
+
+def _share_of(cost_db: float) -> float:
+    """The part of the error that a loss of so many dB is."""
+    return 1 - 10 ** (-cost_db / 10)
+
+
+def format_share(share: float) -> str:
+    """A share in percent, two digits.
+
+    >>> format_share(0.1234), format_share(0.9971), format_share(1e-9)
+    ('12 %', '99.7 %', '0 %')
+    """
+    percent = 100 * share
+    return "0 %" if percent < 0.01 else f"{percent:.2g} %" if percent < 99.5 else f"{percent:.3g} %"
+
+
+def _name_places(kind: str, found: Outliers) -> str:
+    worst = int(found.ratios.argmax())
+    ratio = f"{found.ratios[worst]:.3g} times"
+    if found.places.size == 1:
+        return f"The mean magnitude of {kind} {worst} is {ratio} the median {kind}'s"
+    return f"The mean magnitude of {found.places.size:,} of {found.ratios.size:,} {kind}s is 3 times the median {kind}'s or more, of {kind} {worst} {ratio}"

@@ -1,0 +1,157 @@
+"""What would help, by how much, and at what price? Every cure is a real round trip of the layer, compared with the chosen scheme.
+
+Gains are 10 log10 of the error before over the error after; prices are bits per weight. One bit buys 6.02 dB, so a cure whose gain
+is above 6.02 dB per bit it costs is worth more than spending those bits on longer codes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qanalysis.diagnosis.causes import exact_scale, parse_or_none
+from qanalysis.diagnosis.trials import LayerView, Trial, rotation_block, try_keeping, try_rotation, try_schemes
+from qanalysis.grouping import Grouping, parse_grouping
+from qanalysis.metrics import DB_PER_BIT
+from qanalysis.ranges import parse_range
+from qanalysis.scheme import Scheme, parse_symmetry
+
+GROUP_LENGTHS = (256, 128, 64, 32, 16)
+FINER_GROUPINGS = 3
+RANGES = {"mse": "Range of least squared error", "percentile:99.9": "Range at the 99.9th percentile", "minmax": "Range over all values"}
+KEPT_PERCENTS = (0.1, 0.5, 1.0)
+WIDER = {
+    "binary": "ternary",
+    "ternary": "int3",
+    "fp4_e2m1": "fp6_e2m3",
+    "fp6_e2m3": "fp8_e4m3",
+    "fp6_e3m2": "fp8_e4m3",
+    "nf4": "int5",
+    "mxfp4": "mxfp6_e2m3",
+    "mxfp6_e2m3": "mxfp8_e4m3",
+    "mxfp6_e3m2": "mxfp8_e4m3",
+    "nvfp4": "mxfp6_e2m3",
+    "nvfp4:one-level": "mxfp6_e2m3",
+    "gguf:tq1_0": "gguf:q4_0",
+    "gguf:tq2_0": "gguf:q4_0",
+    "gguf:mxfp4": "gguf:q5_0",
+    "gguf:q4_0": "gguf:q5_0",
+    "gguf:q4_1": "gguf:q5_1",
+    "gguf:q5_0": "gguf:q8_0",
+    "gguf:q5_1": "gguf:q8_0",
+} | {f"int{bits}": f"int{bits + 1}" for bits in range(2, 16)}
+
+OTHERS = {
+    "int4": "nf4",
+    "fp4_e2m1": "nf4",
+    "fp6_e3m2": "fp6_e2m3",
+    "fp8_e4m3": "int8",
+    "fp8_e5m2": "fp8_e4m3",
+    "mxfp4": "nvfp4",
+    "mxfp6_e3m2": "mxfp6_e2m3",
+    "mxfp8_e4m3": "mxint8",
+    "mxfp8_e5m2": "mxfp8_e4m3",
+    "gguf:mxfp4": "gguf:q4_0",
+    "bfloat16": "float16",
+    "float16": "bfloat16",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cure:
+    """One measured way out. `scheme` is its text form, None where it is more than a scheme; gain and extra bits are against the chosen one.
+
+    Codes: group, range, symmetry, scale, format, wider (the yardstick), keep, rotate.
+    """
+
+    code: str
+    text: str
+    scheme: str | None
+    sqnr_db: float
+    gain_db: float
+    bits_per_weight: float
+    extra_bits: float
+
+    @property
+    def worth_bits(self) -> float:
+        """The gain in bits of 6.02 dB: "as good as so many bits more"."""
+        return self.gain_db / DB_PER_BIT
+
+    @property
+    def net_bits(self) -> float:
+        """Bits per weight that the cure saves where longer codes would have to give the same gain; below 0 they are cheaper."""
+        return self.worth_bits - self.extra_bits
+
+
+def measure_cures(sample: LayerView, scheme: Scheme, *, base: Trial, sqnr_db: float, bits_per_weight: float) -> tuple[Cure, ...]:
+    """The cures that `scheme`, the chosen one, leaves open, the best for its bits first.
+
+    `sample` is the layer, or rows of it, `base` the chosen scheme's trial on it; `sqnr_db` and `bits_per_weight` are those of the
+    whole layer. A format that fixes its grouping or its range has fewer cures; what does not fit the layer is left out.
+    """
+    cures = []
+    for code, text, words, trial in _try_all(sample, scheme):
+        if trial is None:
+            continue
+        gain = 10 * math.log10(base.error / trial.error) if trial.error else math.inf
+        extra = 0.0 if math.isnan(trial.bits_per_weight) else trial.bits_per_weight - base.bits_per_weight
+        cures.append(Cure(code, text, words, sqnr_db + gain, gain, bits_per_weight + extra, extra))
+    return tuple(sorted(cures, key=lambda cure: -cure.net_bits))
+
+
+def _try_all(sample: LayerView, scheme: Scheme) -> Iterator[tuple[str, str, str | None, Trial | None]]:
+    offered = list(_offer_schemes(scheme, sample.matrix.shape[1]))
+    trials = try_schemes(sample.matrix, [replace(found, grouping=replace(found.grouping, axis=None)) for _code, _text, found in offered])
+    for (code, text, found), trial in zip(offered, trials, strict=True):
+        yield code, text, str(found), trial
+    for percent, trial in zip(KEPT_PERCENTS, try_keeping(sample, KEPT_PERCENTS), strict=True):
+        yield "keep", f"Keep the largest {percent:g} % in 16 bits (needs run-time support)", None, trial
+    rotated = f"Hadamard rotation in blocks of {rotation_block(sample.matrix.shape[1])} (needs run-time support)"
+    yield "rotate", rotated, None, try_rotation(sample)
+
+
+def _offer_schemes(scheme: Scheme, columns: int) -> Iterator[tuple[str, str, Scheme]]:
+    """Code, words and scheme of what the format leaves free, each different from the chosen one and from the others."""
+    seen: set[Scheme | None] = {None, scheme}
+    for code, text, candidate in _change(scheme, columns):
+        if candidate is not None and candidate not in seen:
+            seen.add(candidate)
+            yield code, text, candidate
+
+
+def _change(scheme: Scheme, columns: int) -> Iterator[tuple[str, str, Scheme | None]]:
+    for grouping in _list_finer(scheme, columns):
+        yield "group", "A scale for every channel" if grouping.columns is None else f"Groups of {grouping.columns}", _vary(scheme, grouping=grouping)
+    for word, text in RANGES.items():
+        yield "range", text, _vary(scheme, range=parse_range(word))
+    if scheme.symmetry.name == "sym":
+        yield "symmetry", "All codes in use (sym-full)", _vary(scheme, symmetry=parse_symmetry("sym-full"))
+    if scheme.symmetry.signed:
+        yield "symmetry", "A zero point (asym)", _vary(scheme, symmetry=parse_symmetry("asym"))
+    yield "scale", "Scales in float32", exact_scale(scheme)
+    name, _space, rest = str(scheme).partition(" ")
+    if name in WIDER:
+        text = f"One bit more ({WIDER[name]})" if name.startswith("int") else f"A wider format ({WIDER[name]})"
+        yield "wider", text, parse_or_none(f"{WIDER[name]} {rest}")
+    if name in OTHERS:
+        yield "format", f"Other levels of the same width ({OTHERS[name]})", parse_or_none(f"{OTHERS[name]} {rest}")
+
+
+def _vary(scheme: Scheme, **parts: Any) -> Scheme | None:
+    """The scheme with some parts changed; None where its format fixes them."""
+    try:
+        return replace(scheme, **parts)
+    except ValueError:
+        return None
+
+
+def _list_finer(scheme: Scheme, columns: int) -> list[Grouping]:
+    """The next finer groupings along the same rows; none where the scheme names its own channel axis, which group=N can not say."""
+    grouping = scheme.grouping
+    if grouping.axis is not None:
+        return []
+    length = columns if grouping.columns is None else min(grouping.columns, columns)
+    channel = [parse_grouping("channel")] if grouping.rows != 1 and grouping.columns is None else []
+    return (channel + [Grouping(1, shorter) for shorter in GROUP_LENGTHS if shorter < length])[:FINER_GROUPINGS]

@@ -1,0 +1,133 @@
+"""What is wrong with this layer under this scheme, and what helps? Causes and measured cures as one value, and in plain words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from qanalysis.diagnosis.causes import NOTABLE_DB, Cause, Examined, find_causes, format_share
+from qanalysis.diagnosis.cures import Cure, measure_cures
+from qanalysis.diagnosis.trials import LayerView, draw_reference, find_outliers, measure_levels, sample_rows, try_schemes, view_layer
+from qanalysis.profile import LayerProfile, profile_layer
+from qanalysis.scheme import Scheme
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A layer under the chosen scheme: its figures, what stands out (largest share of the error first), what helps (best for its bits first).
+
+    `gaussian_db` is the SQNR of Gaussian values in the same shape, None where unknown; `wasted_bits` the distance to Shannon. `tried` of
+    `count` finite elements took part where causes and cures were tried out; `sqnr_db` and shares of sum e^2 are of all.
+    """
+
+    name: str
+    scheme: str
+    sqnr_db: float
+    bits_per_weight: float
+    wasted_bits: float | None
+    gaussian_db: float | None
+    rounding_share: float | None
+    clipping_share: float | None
+    count: int
+    tried: int
+    non_finite: int
+    causes: tuple[Cause, ...]
+    cures: tuple[Cure, ...]
+
+    @property
+    def summary(self) -> str:
+        """Where the layer stands, in one or two sentences."""
+        if math.isinf(self.sqnr_db):
+            return f"No error at {self.bits_per_weight:.4g} bits per weight."
+        text = f"{'' if self.causes else 'Nothing stands out: '}{self.sqnr_db:.1f} dB at {self.bits_per_weight:.4g} bits per weight"
+        if self.gaussian_db is not None:
+            text += f"; Gaussian values of this shape give {self.gaussian_db:.1f} dB"
+        text += (
+            "."
+            if self.clipping_share is None
+            else f". {format_share(1 - self.clipping_share)} of the error is rounding, {format_share(self.clipping_share)} clipping."
+        )
+        if self.wasted_bits is not None and self.wasted_bits > 0:
+            text += f" A perfect code for Gaussian values would need {self.wasted_bits:.2f} bits per weight fewer for the same error."
+        return text
+
+    @property
+    def advice(self) -> str:
+        """The best cure for its bits, in one sentence; what a bit buys where nothing beats it. Empty without an error."""
+        if not self.cures:
+            return ""
+        useful = [cure for cure in self.cures if cure.code != "wider" and cure.gain_db >= NOTABLE_DB and cure.net_bits > 0]
+        if not useful:
+            return "No cure tried here buys more than longer codes of the same size would."
+        best = useful[0]
+        price = f"for {best.extra_bits:.2g} bits per weight" if best.extra_bits > 0.005 else "for no bits"
+        return f"Best for its bits: {best.text}, {best.gain_db:+.1f} dB {price}, as good as {best.worth_bits:.2g} bits more per code."
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, in words."""
+        notes = []
+        if self.tried < self.count:
+            notes.append(f"Tried out on {self.tried:,} of {self.count:,} values: whole channels drawn at random, and those that stand out.")
+        if self.non_finite:
+            notes.append(f"{self.non_finite:,} values are NaN or infinite and left out.")
+        return tuple(notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, the sentences and the cures' prices too; None for an infinite figure."""
+        record = asdict(self) | {"summary": self.summary, "advice": self.advice, "notes": list(self.notes)}
+        record["causes"] = [asdict(cause) for cause in self.causes]
+        record["cures"] = [asdict(cure) | {"worth_bits": cure.worth_bits, "net_bits": cure.net_bits} for cure in self.cures]
+        return {key: _finite(value) for key, value in record.items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [{key: _finite(part) for key, part in entry.items()} if isinstance(entry, dict) else entry for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def diagnose(x: ArrayLike, scheme: Scheme, *, axis: int = 0, name: str = "", profile: LayerProfile | None = None) -> Diagnosis:
+    """Causes and measured cures of a float tensor of one or more dimensions under a scheme; `axis` is its channel axis.
+
+    `profile` is the layer's own under the scheme, where it is at hand. Elements that are not finite are left out and counted. Above 2^22
+    values cures, and causes that need a trial, are measured on whole channels drawn at random. TypeError for a tensor that holds no
+    floats; ValueError for one without a finite value, of zeros only, or that the scheme does not fit.
+
+    >>> weights = np.random.default_rng(1).standard_normal((16, 64), dtype=np.float32)
+    >>> weights[3] *= 20
+    >>> found = diagnose(weights, Scheme.parse("int4 channel"))
+    >>> found.causes[0].code, round(found.causes[0].share, 2), found.cures[0].code
+    ('outlier-channels', 0.96, 'keep')
+    """
+    shown = profile or profile_layer(x, scheme, axis=axis, name=name)
+    view = view_layer(x, scheme, axis=axis)
+    whole = try_schemes(view.matrix, [view.scheme])[0]
+    if whole is None or whole.row is None or whole.row.sqnr_db is None:
+        raise ValueError(f"tensor {name!r}: every value is zero, which every scheme keeps exactly; there is nothing to diagnose")
+    channels, columns = find_outliers(view)
+    rows = sample_rows(view, channels.places)
+    sample = LayerView(view.matrix[rows], view.scheme) if rows.size < len(view.matrix) else view
+    base = whole if sample is view else try_schemes(sample.matrix, [sample.scheme])[0] or whole
+    reference = draw_reference(view.scheme, *view.matrix.shape)
+    examined = Examined(view, shown, whole.row, channels, columns, rows, sample, base, reference, measure_levels(view))
+    cures = measure_cures(sample, scheme, base=base, sqnr_db=whole.row.sqnr_db, bits_per_weight=whole.bits_per_weight) if base.error else ()
+    return Diagnosis(
+        name=name,
+        scheme=str(scheme),
+        sqnr_db=whole.row.sqnr_db,
+        bits_per_weight=whole.bits_per_weight,
+        wasted_bits=whole.row.wasted_bits,
+        gaussian_db=None if reference is None else reference.sqnr_db,
+        rounding_share=whole.row.rounding_share,
+        clipping_share=whole.row.clipping_share,
+        count=shown.count,
+        tried=int(np.count_nonzero(np.isfinite(sample.matrix))),
+        non_finite=shown.non_finite,
+        causes=find_causes(examined),
+        cures=cures,
+    )

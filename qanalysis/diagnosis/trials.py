@@ -1,0 +1,270 @@
+"""What does a layer lose under another scheme, without its outliers, or rotated? Real round trips of its matrix view.
+
+A row is a channel of the scheme's grouping, e = y - x in float64, sums run over finite elements. Draws (rows of a sample, signs of
+a rotation, Gaussian values) are seeded, so the same layer always gives the same figures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import hadamard
+
+from qanalysis.grouping import Layout
+from qanalysis.results import Row
+from qanalysis.scheme import Scheme
+from qanalysis.sweep import sweep
+
+Matrix = NDArray[np.float32]
+Floats = NDArray[np.float64]
+SAMPLE_VALUES = 1 << 22
+PIECE = 1 << 16
+SEED = 0
+OUTLIER_RATIO = 3.0
+LARGEST_RADIX_EXPONENT = 7
+GAUSSIAN_VALUES = 1 << 20
+GAUSSIAN_VALUES_SPANNING = 1 << 24
+_EXTREMES = Scheme.parse("int8 asym")
+
+
+@dataclass(frozen=True, eq=False)
+class LayerView:
+    """A layer as rows and columns (C order, NaN where it is not finite), and the scheme that applies to this matrix."""
+
+    matrix: Matrix
+    scheme: Scheme
+
+    @property
+    def layout(self) -> Layout:
+        """The scheme's groups on the matrix."""
+        return self.scheme.grouping.lay_out(self.matrix.shape)
+
+    @property
+    def signal(self) -> float:
+        """Sum of x^2."""
+        return _sum_squares(self.matrix)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a round trip gave: sum of e^2, storage, and the row with all figures where a sweep made it."""
+
+    error: float
+    bits_per_weight: float
+    row: Row | None = None
+
+
+def view_layer(x: ArrayLike, scheme: Scheme, *, axis: int = 0) -> LayerView:
+    """The matrix that `scheme` groups, of a float tensor; `axis` is its channel axis, which the scheme may override."""
+    values = np.asarray(x, np.float32)
+    matrix = np.ascontiguousarray(scheme.grouping.lay_out(values.shape, axis=axis).to_matrix(values))
+    finite = np.isfinite(matrix)
+    return LayerView(
+        matrix if finite.all() else np.where(finite, matrix, np.float32(np.nan)),
+        scheme if scheme.grouping.axis is None else replace(scheme, grouping=replace(scheme.grouping, axis=None)),
+    )
+
+
+def try_schemes(matrix: Matrix, schemes: Sequence[Scheme]) -> list[Trial | None]:
+    """One trial per scheme; None where a scheme does not fit the matrix. A matrix without a signal has no error."""
+    trials: list[Trial | None] = []
+    for row in sweep({"layer": matrix}, schemes) if schemes else ():
+        measured = row.status in ("ok", "zero") and row.bits_per_weight is not None
+        error = (row.mse or 0.0) * (row.numel - (row.non_finite or 0))
+        trials.append(Trial(error, row.bits_per_weight, row) if measured and row.bits_per_weight is not None else None)
+    return trials
+
+
+def sample_rows(view: LayerView, outliers: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Numbers of the rows, about 2^22 values together, that stand for a larger layer; all rows of a smaller one.
+
+    Whole rows (whole blocks of rows, where groups are blocks) drawn at random. Those with the extreme values and the `outliers`
+    are always among them, so that ranges which rows share stay what they are.
+    """
+    rows, columns = view.matrix.shape
+    if view.matrix.size <= SAMPLE_VALUES or rows == 1:
+        return np.arange(rows)
+    height = view.layout.block_rows if view.layout.block_rows < rows else 1
+    low, high = np.fmin.reduce(view.matrix, axis=1), np.fmax.reduce(view.matrix, axis=1)
+    needed = np.unique(np.append(outliers, [np.nanargmin(low), np.nanargmax(high)]) // height)
+    others = np.setdiff1d(np.arange(-(-rows // height)), needed)
+    drawn = np.random.default_rng(SEED).permutation(others)[: max(0, SAMPLE_VALUES // (columns * height) - needed.size)]
+    blocks = np.sort(np.append(needed, drawn)).astype(np.intp)
+    chosen: NDArray[np.intp] = (blocks[:, np.newaxis] * height + np.arange(height)).reshape(-1)
+    return np.asarray(chosen[chosen < rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Outliers:
+    """Rows or columns whose mean |x| is at least three times the median one; `ratios` to that median of all, ones where it is zero.
+
+    Means, because a single large value makes no outlier of the column that it happens to stand in.
+    """
+
+    ratios: Floats
+
+    @property
+    def places(self) -> NDArray[np.intp]:
+        """Which ones."""
+        return np.flatnonzero(self.ratios >= OUTLIER_RATIO)
+
+
+def find_outliers(view: LayerView) -> tuple[Outliers, Outliers]:
+    """Outliers among the rows, and among the columns of the other rows.
+
+    >>> rows, columns = find_outliers(LayerView(np.float32([[1, 1, -4], [1, 1, 4], [90, -90, 90]]), Scheme.parse("int4")))
+    >>> rows.places, columns.places
+    (array([2]), array([2]))
+    """
+    magnitude = np.abs(view.matrix)
+    np.nan_to_num(magnitude, copy=False, nan=0.0)
+    rows = Outliers(_over_median(magnitude.mean(axis=1)))
+    return rows, Outliers(_over_median(np.delete(magnitude, rows.places, axis=0).mean(axis=0)))
+
+
+def _over_median(means: NDArray[np.float32]) -> Floats:
+    median = float(np.median(means))
+    return means.astype(np.float64) / median if median > 0 else np.ones(means.size)
+
+
+def try_rotation(view: LayerView) -> Trial | None:
+    """The scheme on the rows after a randomised Walsh-Hadamard rotation, rotated back; None for rows of odd length.
+
+    Signs are drawn per column, then blocks of the largest power of two that divides the row are transformed (as QuaRot and
+    SpinQuant do; Ashkboos et al. 2024). Elements that are not finite are rotated as zeros. Storage is that of the scheme alone.
+    """
+    if view.matrix.shape[1] % 2:
+        return None
+    signs = np.random.default_rng(SEED).choice(np.array([-1, 1], np.float32), view.matrix.shape[1])
+    rotated = transform(np.nan_to_num(view.matrix, nan=0.0) * signs)
+    restored = transform(view.scheme.fit(rotated).round_trip(rotated)) * signs
+    return Trial(_sum_squares(restored - view.matrix), math.nan)
+
+
+def transform(matrix: Matrix) -> Matrix:
+    """The orthonormal Walsh-Hadamard transform of each row in blocks of the largest power of two that divides it; its own inverse.
+
+    >>> transform(np.float32([[3, 1, 1, 3, 0, 0, 0, 0, 1, 1, 1, 1]])).tolist()
+    [[4.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0]]
+    """
+    exponent = rotation_block(matrix.shape[1]).bit_length() - 1
+    parts = -(-exponent // LARGEST_RADIX_EXPONENT) or 1
+    radices = [1 << ((exponent + part) // parts) for part in range(parts)]
+    blocks = matrix.reshape(-1, *radices)
+    # The transform of a product of lengths is the product of transforms: small matrix products in place of log2 passes.
+    for place, radix in enumerate(radices, start=1):
+        small = hadamard(radix, dtype=np.float32) / np.float32(math.sqrt(radix))
+        blocks = np.moveaxis(np.tensordot(blocks, small, axes=(place, 0)), -1, place)
+    return np.ascontiguousarray(blocks).reshape(matrix.shape)
+
+
+def rotation_block(columns: int) -> int:
+    """The largest power of two that divides a row's length."""
+    return columns & -columns
+
+
+def try_keeping(view: LayerView, percents: Sequence[float]) -> list[Trial | None]:
+    """The scheme on all but the largest p percent of |x|, which are kept in 16 bits with their place; None where that is no value.
+
+    Kept values are left out of the range and take whichever of float16 and bfloat16 errs less. Each is stored beside the codes:
+    16 bits and its place in the layer, log2 of the number of elements rounded up.
+    """
+    magnitude = np.nan_to_num(np.abs(view.matrix), nan=-1.0).reshape(-1)
+    finite = int(np.count_nonzero(magnitude >= 0))
+    counts = [round(finite * percent / 100) for percent in percents]
+    order = np.argpartition(magnitude, sorted({magnitude.size - count for count in counts if count})) if any(counts) else magnitude
+    trials: list[Trial | None] = []
+    for count in counts:
+        kept = order[magnitude.size - count :]
+        trials.append(_try_without(view, kept, bits=16 + math.ceil(math.log2(magnitude.size))) if 0 < count < finite else None)
+    return trials
+
+
+def _try_without(view: LayerView, kept: NDArray[np.intp], *, bits: int) -> Trial | None:
+    rest = view.matrix.copy()
+    values = rest.reshape(-1)[kept].astype(np.float64)
+    rest.reshape(-1)[kept] = np.nan
+    trial = try_schemes(rest, [view.scheme])[0]
+    return trial and Trial(trial.error + _narrow_error(values), trial.bits_per_weight + kept.size * bits / view.matrix.size)
+
+
+def _narrow_error(values: Floats) -> float:
+    import ml_dtypes
+
+    with np.errstate(over="ignore"):
+        return min(_sum_squares(values.astype(kind).astype(np.float64) - values) for kind in (np.float16, ml_dtypes.bfloat16))
+
+
+def _sum_squares(values: NDArray[np.floating]) -> float:
+    """Sum of squares in float64 of what is not NaN, piece by piece, so that temporaries stay in cache."""
+    flat, total = values.reshape(-1), 0.0
+    for start in range(0, flat.size, PIECE):
+        piece = flat[start : start + PIECE].astype(np.float64)
+        squares = float(piece @ piece)
+        total += float(np.nansum(piece * piece)) if math.isnan(squares) else squares
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """How far groups reach over their RMS, error-weighted, in dB: largest magnitude, half the span from lowest to highest.
+
+    10 log10(sum over groups of length * reach^2 / sum x^2). `groups` is the number of equal groups that would vary as much.
+    """
+
+    crest_db: float
+    span_db: float
+    groups: float
+
+
+def measure_levels(view: LayerView) -> Levels:
+    """The levels of a matrix under the grouping of its scheme; spans are widened to hold zero, as every grid is."""
+    layout = view.layout
+    low, high = (part.astype(np.float64) for part in _EXTREMES.find_range(view.matrix, layout))
+    low, high = np.minimum(low, 0), np.maximum(high, 0)
+    lengths = _lengths(layout)
+    reach = lengths * np.maximum(-low, high) ** 2
+    span = lengths * (high / 2 - low / 2) ** 2
+    signal = view.signal
+    return Levels(10 * math.log10(reach.sum() / signal), 10 * math.log10(span.sum() / signal), float(reach.sum() ** 2 / (reach**2).sum()))
+
+
+def _lengths(layout: Layout) -> Floats:
+    heights = np.full(layout.group_rows, layout.block_rows, np.float64)
+    widths = np.full(layout.group_columns, layout.block_columns, np.float64)
+    heights[-1] = layout.rows - (layout.group_rows - 1) * layout.block_rows
+    widths[-1] = layout.columns - (layout.group_columns - 1) * layout.block_columns
+    return np.asarray(np.outer(heights, widths).reshape(-1))
+
+
+def flip_signs(view: LayerView) -> LayerView:
+    """The layer with every sign drawn anew: what it would be if nothing lay to one side."""
+    signs = np.random.default_rng(SEED).choice(np.array([-1, 1], np.float32), view.matrix.size)
+    return LayerView(view.matrix * signs.reshape(view.matrix.shape), view.scheme)
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianReference:
+    """What independent Gaussian values in a layer of the same shape give under the same scheme."""
+
+    sqnr_db: float
+    clipping_share: float
+    levels: Levels
+
+
+@lru_cache(maxsize=64)
+def draw_reference(scheme: Scheme, rows: int, columns: int) -> GaussianReference | None:
+    """The reference, measured on a seeded draw of at most 2^20 values where groups lie in rows; None where the scheme does not fit."""
+    block = scheme.grouping.lay_out((rows, columns)).block_rows
+    limit = GAUSSIAN_VALUES if block == 1 else GAUSSIAN_VALUES_SPANNING
+    height = min(rows, max(1, limit // columns // block) * block)
+    matrix = np.random.default_rng(SEED).standard_normal((height, columns), dtype=np.float32)
+    trial = try_schemes(matrix, [scheme])[0]
+    if trial is None or trial.row is None or trial.row.sqnr_db is None:
+        return None
+    return GaussianReference(trial.row.sqnr_db, trial.row.clipping_share or 0.0, measure_levels(LayerView(matrix, scheme)))
