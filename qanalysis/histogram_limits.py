@@ -1,0 +1,170 @@
+"""What is the least error that any grid, or any code at all, could reach on a tensor's own values? From their histogram.
+
+Inside a bin values are taken as uniform. For a smooth density of variance 1 and n values in bins of width w this makes the entropy
+too large by about w^2/24 of its Fisher information and too small by (occupied bins - 1)/(2n) nats, and hides all structure finer than w:
+an error below w^2/12 can not be told from zero. A few thousand bins serve 8 bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.distributions import FloatArray
+from qanalysis.metrics import DB_PER_BIT, Histogram
+from qanalysis.optimal_grids import check_bits
+
+MOST_ROUNDS = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BestGrid:
+    """The scalar grid of least mean squared error on a histogram: its `levels`, ascending, and the error."""
+
+    levels: FloatArray
+    mse: float
+    sqnr_db: float
+
+
+def lloyd_max_histogram(histogram: Histogram, bits: int) -> BestGrid:
+    """At most 2^bits levels (`bits` 1 to 16), nearest one wins; the SQNR is over the mean square, as in the column sqnr_db.
+
+    The best division of whole bins is found exactly (dynamic programming, so a second mode or an outlier can not trap it), then
+    Lloyd's iteration frees the thresholds from the bins' edges. Where no more bins are occupied than there are levels, the levels are
+    the bins' middles and the error is width^2/12. About 20 ms for 4 bits in 4096 bins, 0.4 s for 8.
+    ValueError for an empty histogram and for one with values outside its bins.
+
+    >>> values = Histogram.from_values([-1.0, -1.0, 1.0, 3.0], low=-1.5, high=3.5, bins=5)
+    >>> grid = lloyd_max_histogram(values, 1)
+    >>> grid.levels.tolist(), round(grid.mse - 1 / 12, 12)
+    ([-1.0, 2.0], 0.5)
+    """
+    level_count = 2 ** check_bits(bits)
+    mass, power = _masses(histogram), _mean_square(histogram)
+    width = (histogram.high - histogram.low) / histogram.counts.size
+    # In bins about the mean, squares neither cancel nor leave the range of float64.
+    mean = float(mass @ np.arange(mass.size))
+    middles = np.arange(mass.size, dtype=np.float64) - mean
+    occupied = np.flatnonzero(mass)
+    if occupied.size <= level_count:
+        levels, error = middles[occupied], 1.0 / 12.0
+    else:
+        firsts = occupied[_divide(middles[occupied], mass[occupied], level_count)]
+        levels, error = _relax(middles[firsts[1:]] - 0.5, middles[0] - 0.5, mass)
+    mse = error * width**2
+    return BestGrid(histogram.low + width * (levels + mean + 0.5), mse, 10.0 * math.log10(power / mse))
+
+
+def entropy_bound_db(histogram: Histogram, bits_per_weight: float) -> float:
+    """The SQNR that no code of `bits_per_weight` bits passes, however long its blocks, if values are independent (Shannon's lower bound).
+
+    D >= 2^(2h) / (2 pi e) 2^(-2R) with the differential entropy h of the bins; over the mean square, as in the column sqnr_db.
+    ValueError as for `lloyd_max_histogram`, and for a rate that is negative or not finite.
+
+    >>> uniform = Histogram(-1.0, 1.0, np.full(8, 100))
+    >>> round(entropy_bound_db(uniform, 4), 3)
+    25.615
+    """
+    if not 0.0 <= bits_per_weight < math.inf:
+        raise ValueError(f"bits_per_weight={bits_per_weight!r} is no rate: use a finite number of bits, 0 or more")
+    least_power = 2.0 ** (2.0 * entropy_bits(histogram)) / (2.0 * math.pi * math.e)
+    return DB_PER_BIT * bits_per_weight + 10.0 * math.log10(_mean_square(histogram) / least_power)
+
+
+def entropy_bits(histogram: Histogram) -> float:
+    """Differential entropy h of the values, in bits, in their unit; -inf is not reached, a single bin has log2 of its width.
+
+    >>> entropy_bits(Histogram(0.0, 4.0, np.array([1, 1, 0, 0])))
+    1.0
+    """
+    mass = _masses(histogram)
+    mass = mass[mass > 0]
+    return math.log2((histogram.high - histogram.low) / histogram.counts.size) - float(mass @ np.log2(mass))
+
+
+def _masses(histogram: Histogram) -> FloatArray:
+    inside = int(histogram.counts.sum())
+    if histogram.below or histogram.above or not inside:
+        raise ValueError(
+            f"histogram over [{histogram.low}, {histogram.high}] with {inside} values inside, {histogram.below} below and {histogram.above} above: "
+            "the limits need at least one value and all of them inside; widen low and high"
+        )
+    return histogram.counts / inside
+
+
+def _mean_square(histogram: Histogram) -> float:
+    edges = histogram.edges
+    return float(_masses(histogram) @ (edges[1:] ** 2 + edges[1:] * edges[:-1] + edges[:-1] ** 2)) / 3.0
+
+
+def _divide(points: FloatArray, mass: FloatArray, parts: int) -> NDArray[np.int64]:
+    """Index of the first point of each of `parts` consecutive parts with the least sum of squares about their means.
+
+    Least cost of the first j points in k parts = min over i of that of the first i in k - 1 plus one part i..j. The best i does not
+    fall as j grows, so halving the range of j level by level costs n log n per part (Wu 1991, Hassin and Tamir 1991).
+    """
+    sums = np.stack([np.concatenate([[0.0], np.cumsum(mass * points**power)]) for power in range(3)])
+
+    def cost(start: NDArray[np.int64], stop: NDArray[np.int64]) -> FloatArray:
+        weight, first, second = sums[:, stop] - sums[:, start]
+        return np.asarray(second - np.square(first) / weight)
+
+    count = points.size
+    stops = np.arange(1, count + 1)
+    least = np.concatenate([[math.inf], cost(np.zeros(count, np.int64), stops)])
+    choices = []
+    for part in range(1, parts):
+        least, choice = _add_part(least, part, cost)
+        choices.append(choice)
+    borders = [count]
+    for choice in reversed(choices):
+        borders.append(int(choice[borders[-1]]))
+    return np.array([0, *borders[:0:-1]])
+
+
+Cost = Callable[[NDArray[np.int64], NDArray[np.int64]], FloatArray]
+
+
+def _add_part(least: FloatArray, part: int, cost: Cost) -> tuple[FloatArray, NDArray[np.int64]]:
+    """The least costs with one part more, and where that part starts, both by j; j below `part` + 1 can not be divided so."""
+    total, choice = np.full(least.size, math.inf), np.zeros(least.size, np.int64)
+    first, last = part + 1, least.size - 1
+    step = 1 << (last - first).bit_length()
+    while step:
+        j = np.arange(first + step - 1, last + 1, 2 * step)
+        from_i = np.where(j - step >= first, choice[np.maximum(j - step, 0)], part)
+        to_i = np.minimum(np.where(j + step <= last, choice[np.minimum(j + step, last)], last), j - 1)
+        lengths = to_i - from_i + 1
+        starts = np.cumsum(lengths) - lengths
+        i = np.arange(lengths.sum()) - np.repeat(starts - from_i, lengths)
+        costs = least[i] + cost(i, np.repeat(j, lengths))
+        total[j] = np.minimum.reduceat(costs, starts)
+        best = np.flatnonzero(costs == np.repeat(total[j], lengths))
+        choice[np.repeat(j, lengths)[best]] = i[best]
+        step //= 2
+    return total, choice
+
+
+def _relax(thresholds: FloatArray, origin: float, mass: FloatArray) -> tuple[FloatArray, float]:
+    """Lloyd's iteration on bins of width 1 from `origin`: levels and mean squared error once a round gains less than 1e-9 of it."""
+    edges = origin + np.arange(mass.size + 1, dtype=np.float64)
+    powers = [np.concatenate([[0.0], np.cumsum(mass * np.diff(edges**n) / n)]) for n in (1, 2, 3)]
+
+    def moments(x: FloatArray) -> FloatArray:
+        cell = np.clip(np.int64(x - origin), 0, mass.size - 1)
+        return np.stack([power[cell] + mass[cell] * (x**n - edges[cell] ** n) / n for n, power in enumerate(powers, start=1)])
+
+    ends = moments(edges[[0, -1]])
+    error = math.inf
+    for _ in range(MOST_ROUNDS):
+        weight, first, _second = np.diff(np.column_stack([ends[:, :1], moments(thresholds), ends[:, 1:]]))
+        levels = first / weight
+        before, error = error, float(ends[2, 1] - np.sum(first * levels))
+        if before - error < 1e-9 * error:
+            break
+        thresholds = np.asarray(0.5 * (levels[1:] + levels[:-1]))
+    return np.asarray(levels), error
