@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qanalysis.checkpoints.source import ArraySource, TensorInfo
-from qanalysis.formats import SYMMETRIES
+from qanalysis.grids import SYMMETRIES
 from qanalysis.quantizer import parse_rounding
 from qanalysis.ranges import parse_range
 from qanalysis.results import Row
