@@ -25,7 +25,7 @@ ORDER = (
     {"results", "chunks", "predictions", "histogram_limits"},
     {"measurement", "profile"},
     {"sweep"},
-    {"conventions", "diagnosis"},
+    {"conventions", "diagnosis", "validation"},
     {"charts"},
     {"reports"},
     {"terminal"},
@@ -35,13 +35,13 @@ RANK = {room: rank for rank, line in enumerate(ORDER) for room in line}
 
 # Where each heavy library may be imported when the program runs; imports for type checkers alone load nothing.
 ALLOWED = {
-    "torch": ("qanalysis/checkpoints/torch_file.py", "sample_models/", "qanalysis/models/", "qanalysis/training/"),
+    "torch": ("qanalysis/checkpoints/torch_file.py", "qanalysis/validation/", "sample_models/", "qanalysis/models/", "qanalysis/training/"),
     "plotly": ("qanalysis/charts/",),
     "streamlit": ("qanalysis/dashboard/", "app.py"),
     "numba": ("qanalysis/kernels/",),
     "llvmlite": ("qanalysis/kernels/",),
-    "onnx": ("qanalysis/checkpoints/onnx_file.py",),
-    "gguf": ("qanalysis/checkpoints/gguf_file.py",),
+    "onnx": ("qanalysis/checkpoints/onnx_file.py", "qanalysis/validation/"),
+    "gguf": ("qanalysis/checkpoints/gguf_file.py", "qanalysis/validation/"),
     "safetensors": ("sample_models/",),
     "sklearn": ("sample_models/",),
 }

@@ -1,0 +1,189 @@
+"""Do compressed-tensors, quanto and ONNX Runtime agree on integers? They divide by the step where we multiply by 1/step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from qanalysis.scheme import Scheme
+from qanalysis.validation.check import METRIC_DB, SQNR_DB, Agreement, Comparison, compare_figures, compare_sqnr, count_differing, count_ulps, read_sqnr_db
+from qanalysis.validation.tensors import Floats, make_tensors, make_weights, round_trip
+
+LENGTHS = (32, 64, 128)
+FAMILIAR = ("weights", "heavy tails", "zeros")
+SHIFT_REASON = "the shift is a real number there and zero need not be a level; with zeropoint=True it agrees"
+IDLE_REASON = "a group of zeros gets the step 1.2e-7 there, 1 here; the values are zeros in both"
+
+
+def compare_compressed_tensors() -> Iterator[Comparison]:
+    """Weights in groups, symmetric and affine."""
+    for ours, theirs in (("sym-full", "symmetric"), ("asym", "affine")):
+        yield Comparison(f"int4, int8 {ours} groups: {theirs}", "dB", SQNR_DB, lambda o=ours: _compare_groups(o))
+        yield Comparison(f"int4 {ours} groups: scales of calculate_qparams", "ulp", 1, lambda o=ours: _compare_parameters(o)[0])
+    yield Comparison("int4 asym groups: zero points", "bit-exact", 0, lambda: _compare_parameters("asym")[1])
+    yield Comparison("int4 sym-full: steps of groups of zeros", "bit-exact", None, _compare_idle_steps, IDLE_REASON)
+
+
+def _choose_parameters(x: Floats, symmetry: str, bits: int, length: int) -> tuple[Any, Any, Any]:
+    import torch
+    from compressed_tensors.quantization import QuantizationArgs
+    from compressed_tensors.quantization.utils import calculate_qparams
+
+    settings = QuantizationArgs(num_bits=bits, symmetric=symmetry == "sym-full", strategy="group", group_size=length)
+    groups = torch.from_numpy(np.array(x)).unflatten(-1, (-1, length))
+    return *calculate_qparams(groups.amin(-1), groups.amax(-1), settings), settings
+
+
+def _compare_groups(symmetry: str) -> Agreement:
+    import torch
+    from compressed_tensors.quantization.lifecycle.forward import fake_quantize
+
+    def restore(x: Floats, bits: int, length: int) -> Floats:
+        scale, zero_point, settings = _choose_parameters(x, symmetry, bits, length)
+        restored: Floats = fake_quantize(torch.from_numpy(np.array(x)), scale, zero_point, settings).numpy()
+        return restored
+
+    tensors = [make_tensors()[name] for name in FAMILIAR]
+    return compare_sqnr((x, round_trip(x, f"int{bits} {symmetry} group={n}"), restore(x, bits, n)) for x in tensors for bits in (4, 8) for n in LENGTHS)
+
+
+def _compare_parameters(symmetry: str) -> tuple[Agreement, Agreement]:
+    x = make_weights()
+    scales, zero_points = [], []
+    for length in LENGTHS:
+        ours = Scheme.parse(f"int4 {symmetry} group={length}").fit(x)
+        scale, zero_point, _ = _choose_parameters(x, symmetry, 4, length)
+        scales.append((ours.step, scale.numpy().ravel()))
+        zero_points.append((ours.zero_point, zero_point.numpy().ravel() + np.float32(8)))  # codes are stored as signed numbers there
+    return count_ulps(scales), count_differing(zero_points)
+
+
+def _compare_idle_steps() -> Agreement:
+    x = np.zeros((4, 32), np.float32)
+    return count_differing([(Scheme.parse("int4 sym-full group=32").fit(x).step, _choose_parameters(x, "sym-full", 4, 32)[0].numpy().ravel())])
+
+
+def compare_quanto() -> Iterator[Comparison]:
+    """Weights per channel, and affine weights in groups."""
+    yield Comparison("int8 channel: qint8", "dB", SQNR_DB, _compare_qint8)
+    for bits in (2, 4):
+        yield Comparison(f"int{bits} asym groups: qint{bits} with zeropoint=True", "dB", SQNR_DB, lambda b=bits: _compare_affine(b, zeropoint=True))
+        yield Comparison(f"int{bits} asym groups: qint{bits}", "dB", None, lambda b=bits: _compare_affine(b, zeropoint=False), SHIFT_REASON)
+
+
+def _compare_qint8() -> Agreement:
+    import torch
+    from optimum.quanto import AbsmaxOptimizer, qint8, quantize_weight
+
+    def restore(x: Floats) -> Floats:
+        tensor = torch.from_numpy(np.array(x))
+        restored: Floats = quantize_weight(tensor, qint8, 0, AbsmaxOptimizer()(tensor, qint8, 0), optimized=False).dequantize().numpy()
+        return restored
+
+    tensors = [make_tensors()[name] for name in ("weights", "heavy tails", "ragged")]
+    return compare_sqnr((x, round_trip(x, "int8 channel"), restore(x)) for x in tensors)
+
+
+def _compare_affine(bits: int, *, zeropoint: bool) -> Agreement:
+    import torch
+    from optimum.quanto import MaxOptimizer, qtypes, quantize_weight
+
+    def restore(x: Floats, length: int) -> Floats:
+        tensor, qtype = torch.from_numpy(np.array(x)), qtypes[f"qint{bits}"]
+        scale, shift = MaxOptimizer()(tensor, qtype, 0, length, zeropoint=zeropoint)
+        restored: Floats = quantize_weight(tensor, qtype, 0, scale, shift, length, optimized=False).dequantize().numpy()
+        return restored
+
+    tensors = [make_tensors()[name] for name in ("weights", "heavy tails")]
+    return compare_sqnr((x, round_trip(x, f"int{bits} asym group={n}"), restore(x, n)) for x in tensors for n in (64, 128))
+
+
+def compare_onnxruntime() -> Iterator[Comparison]:
+    """Tensors as its quantization tools code them, its figure of merit, its calibrated range, and a whole model."""
+    for scheme, code, symmetric in (
+        ("int8", "INT8", True),
+        ("int16", "INT16", True),
+        ("int4 sym-full", "INT4", True),
+        ("int8 asym", "UINT8", False),
+        ("int4 asym", "UINT4", False),
+    ):
+        name = f"{scheme} tensor: quantize_data {code}"
+        yield Comparison(name, "dB", SQNR_DB, lambda s=scheme, c=code, sym=symmetric: _compare_tensor(s, c, symmetric=sym)[0])
+        yield Comparison(f"{scheme} tensor: scale", "ulp", 1, lambda s=scheme, c=code, sym=symmetric: _compare_tensor(s, c, symmetric=sym)[1])
+    yield Comparison("SQNR: qdq_loss_debug", "dB", METRIC_DB, _compare_metric)
+    yield Comparison("weights of a QDQ model: compute_weight_error", "dB", METRIC_DB, _compare_model)
+    yield Comparison("range=percentile:99.9: calibrator, in bins", "relative", 1, _compare_percentile)
+
+
+def _compare_tensor(scheme: str, code: str, *, symmetric: bool) -> tuple[Agreement, Agreement]:
+    from onnxruntime.quantization.quant_utils import TensorProto, quantize_data
+
+    triples, scales = [], []
+    for name in ("weights", "heavy tails", "ragged"):
+        x = make_tensors()[name]
+        ours = Scheme.parse(scheme).fit(x)
+        zero_point, scale, codes = quantize_data(x, TensorProto.DataType.Value(code), symmetric)
+        restored = (np.asarray(codes).astype(np.float32) - np.float32(zero_point.item())) * np.float32(scale)
+        triples.append((x, ours.round_trip(x), restored.reshape(x.shape)))
+        scales.append((ours.step, np.reshape(scale, 1)))
+    return compare_sqnr(triples), count_ulps(scales)
+
+
+def _compare_metric() -> Agreement:
+    from onnxruntime.quantization.qdq_loss_debug import compute_signal_to_quantization_noice_ratio as read_peer_db
+
+    x = make_weights()
+    restored = [round_trip(x, scheme) for scheme in ("int4 group=128", "int8 channel", "int3 asym group=32")]
+    return compare_figures([(read_sqnr_db(x, y), read_peer_db(x, y)) for y in restored])
+
+
+def _compare_percentile() -> Agreement:
+    """Distance of the two clips in bins of the calibrator's histogram."""
+    from onnxruntime.quantization.calibrate import HistogramCollector
+
+    x, bins = make_weights(), 2048
+    collector = HistogramCollector(method="percentile", symmetric=True, num_bins=bins, num_quantized_bins=128, percentile=99.9, scenario="same")
+    collector.collect({"x": [np.array(x)]})
+    theirs = float(collector.compute_collection_result()["x"][1])
+    ours = float(Scheme.parse("int8 range=percentile:99.9").fit(x).step[0]) * 127
+    return Agreement(abs(ours - theirs) / (2 * float(np.abs(x).max()) / bins), x.size)
+
+
+def _compare_model() -> Agreement:
+    """Every weight of a model that ONNX Runtime quantizes, against the rows of a sweep over the float model."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.qdq_loss_debug import compute_weight_error, create_weight_matching
+
+    from qanalysis.checkpoints import open_checkpoint
+    from qanalysis.sweep import sweep
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  untyped base
+        def __init__(self) -> None:
+            self.batches = iter([{"x": np.ones((1, 256), np.float32)}])
+
+        def get_next(self) -> dict[str, Floats] | None:
+            return next(self.batches, None)
+
+    with TemporaryDirectory() as folder:
+        plain, quantized = Path(folder, "float.onnx"), Path(folder, "qdq.onnx")
+        _write_model(plain)
+        options = {"ActivationSymmetric": True, "WeightSymmetric": True}
+        quantize_static(str(plain), str(quantized), Reader(), quant_format=QuantFormat.QDQ, weight_type=QuantType.QInt8, extra_options=options)
+        theirs = compute_weight_error(create_weight_matching(str(plain), str(quantized)))
+        with open_checkpoint(plain) as source:
+            ours = {row.tensor: row.sqnr_db for row in sweep(source, ["int8"], workers=1)}
+    return compare_figures([(ours[name], theirs[name]) for name in ours])
+
+
+def _write_model(path: Path) -> None:
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    weights = {"wide": np.ascontiguousarray(make_weights()[:, :64]), "narrow": np.ascontiguousarray(make_weights()[:64, 96:112])}
+    nodes = [helper.make_node("MatMul", ["x", "wide"], ["h"]), helper.make_node("MatMul", ["h", "narrow"], ["y"])]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size]) for name, size in (("x", 256), ("y", 16))]
+    graph = helper.make_graph(nodes, "two layers", ends[:1], ends[1:], [numpy_helper.from_array(array, name) for name, array in weights.items()])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
