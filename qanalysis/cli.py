@@ -20,9 +20,10 @@ import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    from qanalysis.checkpoints import TensorSource
+    from qanalysis.checkpoints import TensorInfo, TensorSource
+    from qanalysis.diagnosis import Diagnosis
     from qanalysis.profile import LayerProfile
-    from qanalysis.results import Rows
+    from qanalysis.results import Row, Rows
     from qanalysis.scheme import Scheme
 
 ROOT_VARIABLE = "QANALYSIS_ROOT"
@@ -152,7 +153,8 @@ def sweep(  # one parameter per option
         makes_page = any(target.suffix.lower() == ".html" for target in targets)
         prints_summary = not as_json and not targets
         profiles = _profile_worst(checkpoint, rows, all_bits=makes_page) if makes_page or prints_summary else ()
-    _deliver(rows, targets, profiles, as_json=as_json)
+        diagnoses = _diagnose_worst(checkpoint, rows) if makes_page else ()
+    _deliver(rows, targets, profiles, diagnoses, as_json=as_json)
     if not rows.complete:
         _stop(f"cancelled; kept the {len(rows)} rows so far, marked as partial")
 
@@ -203,21 +205,36 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> Sequence[LayerProfile]:
-    """Profiles of the worst layer at the scheme of the summary: at its own bits, or at 2 to 16 for a page unless the layer is large."""
-    from qanalysis.profile import profile_bits
+def _find_worst(checkpoint: TensorSource, rows: Rows) -> Iterator[tuple[Row, TensorInfo]]:
+    """The worst layer at the scheme of the summary, unless there is none or it is too large to be looked at as a whole."""
     from qanalysis.reports import choose_scheme, select_worst
-    from qanalysis.scheme import Scheme
 
     for worst in select_worst(rows, choose_scheme(rows), count=1):
         if worst.numel <= _LARGEST_PROFILE:
-            info = next(info for info in checkpoint.tensors if info.name == worst.tensor)
-            widths = range(2, 17) if all_bits and worst.numel <= _LARGEST_SCRUB else [worst.bits]
-            return profile_bits(checkpoint.read(info), Scheme.parse(worst.scheme), widths, axis=info.channel_axis, name=info.name)
+            yield worst, next(info for info in checkpoint.tensors if info.name == worst.tensor)
+
+
+def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> Sequence[LayerProfile]:
+    """Profiles of the worst layer: at its own bits, or at 2 to 16 for a page unless the layer is large."""
+    from qanalysis.profile import profile_bits
+    from qanalysis.scheme import Scheme
+
+    for worst, info in _find_worst(checkpoint, rows):
+        widths = range(2, 17) if all_bits and worst.numel <= _LARGEST_SCRUB else [worst.bits]
+        return profile_bits(checkpoint.read(info), Scheme.parse(worst.scheme), widths, axis=info.channel_axis, name=info.name)
     return ()
 
 
-def _deliver(rows: Rows, targets: Sequence[Path], profiles: Sequence[LayerProfile], *, as_json: bool) -> None:
+def _diagnose_worst(checkpoint: TensorSource, rows: Rows) -> Sequence[Diagnosis]:
+    """What is wrong with the worst layer, and what helps."""
+    from qanalysis.diagnosis import diagnose
+    from qanalysis.scheme import Scheme
+
+    worst = _find_worst(checkpoint, rows)
+    return [diagnose(checkpoint.read(info), Scheme.parse(row.scheme), axis=info.channel_axis, name=info.name) for row, info in worst]
+
+
+def _deliver(rows: Rows, targets: Sequence[Path], profiles: Sequence[LayerProfile], diagnoses: Sequence[Diagnosis], *, as_json: bool) -> None:
     from datetime import UTC, datetime
 
     from qanalysis.reports import to_json, write_report
@@ -225,7 +242,7 @@ def _deliver(rows: Rows, targets: Sequence[Path], profiles: Sequence[LayerProfil
 
     created = datetime.now(UTC)
     for target in targets:
-        write_report(rows, target, profiles=profiles, created=created)
+        write_report(rows, target, profiles=profiles, diagnoses=diagnoses, created=created)
         print_note(f"wrote {target}")
     if as_json:
         typer.echo(to_json(rows, created=created))

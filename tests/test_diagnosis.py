@@ -454,6 +454,7 @@ def test_the_words_hold_the_numbers() -> None:
     )
     assert f"{diagnosis.wasted_bits:.2f} bits per weight fewer" in diagnosis.summary
     assert diagnosis.advice.startswith(f"Best for its bits: {best.text}, {best.gain_db:+.1f} dB ")
+    assert diagnosis.advice.endswith(" It needs run-time support.") == best.needs_support == (best.code in {"keep", "rotate"})
     assert best.worth_bits == best.gain_db / DB_PER_BIT
     assert best.net_bits == best.worth_bits - best.extra_bits
     assert all(cause.share >= NOTABLE_SHARE for cause in diagnosis.causes)

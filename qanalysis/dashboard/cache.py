@@ -25,6 +25,7 @@ from qanalysis.conventions import Convention, compare_conventions
 from qanalysis.dashboard.jobs import JobManager, SweepRequest
 from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source
 from qanalysis.dashboard.state import Axis
+from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.profile import LayerProfile, profile_bits, profile_layer
 from qanalysis.results import Rows
 from qanalysis.scheme import Scheme, default_schemes
@@ -123,6 +124,13 @@ def read_profile(text: str, identity: str, tensor: str, scheme: str) -> LayerPro
     """What a layer looks like under a scheme; ValueError or TypeError for a tensor without values to show."""
     axis = _channel_axis(text, identity, tensor)
     return profile_layer(_read_values(text, identity, tensor), Scheme.parse(scheme), axis=axis, name=tensor)
+
+
+@st.cache_resource(max_entries=48, show_spinner="Trying cures …")
+def read_diagnosis(text: str, identity: str, tensor: str, scheme: str) -> Diagnosis:
+    """Causes and cures of a layer under a scheme; of a very large layer from the part that the histograms show."""
+    axis, profile = _channel_axis(text, identity, tensor), read_profile(text, identity, tensor, scheme)
+    return diagnose(_read_values(text, identity, tensor), Scheme.parse(scheme), axis=axis, name=tensor, profile=profile)
 
 
 @st.cache_resource(max_entries=48, show_spinner="Comparing conventions …")

@@ -11,6 +11,7 @@ import streamlit as st
 
 from qanalysis.checkpoints.file_kinds import SUFFIX_KINDS
 from qanalysis.dashboard.state import ViewState, write_link
+from qanalysis.diagnosis import Diagnosis
 from qanalysis.profile import LayerProfile
 from qanalysis.reports import write_report
 from qanalysis.results import Rows
@@ -23,10 +24,10 @@ _KINDS = (
 )
 
 
-def render_file(rows: Rows, suffix: str, *, scheme: str, profiles: Sequence[LayerProfile] = ()) -> bytes:
+def render_file(rows: Rows, suffix: str, *, scheme: str, profiles: Sequence[LayerProfile] = (), diagnoses: Sequence[Diagnosis] = ()) -> bytes:
     """The bytes of `write_report` for one suffix; needs no session, so that a download may run on any thread."""
     with tempfile.TemporaryDirectory(prefix="qanalysis-") as folder:
-        return write_report(rows, Path(folder, f"rows{suffix}"), scheme=scheme, profiles=profiles).read_bytes()
+        return write_report(rows, Path(folder, f"rows{suffix}"), scheme=scheme, profiles=profiles, diagnoses=diagnoses).read_bytes()
 
 
 def name_file(rows: Rows, suffix: str) -> str:
@@ -36,7 +37,7 @@ def name_file(rows: Rows, suffix: str) -> str:
     return f"{stem[:60]}{'' if rows.complete else '-partial'}{suffix}"
 
 
-def draw_export(rows: Rows, view: ViewState, *, scheme: str, profiles: Sequence[LayerProfile], job: str) -> None:
+def draw_export(rows: Rows, view: ViewState, *, scheme: str, profiles: Sequence[LayerProfile], diagnoses: Sequence[Diagnosis] = (), job: str) -> None:
     """Four downloads side by side, what they hold, and the link."""
     schemes = len({row.scheme for row in rows})
     tensors = len(rows) // max(schemes, 1)
@@ -50,7 +51,7 @@ def draw_export(rows: Rows, view: ViewState, *, scheme: str, profiles: Sequence[
         for suffix, label, mime in _KINDS:
             st.download_button(
                 label,
-                _delay(rows, suffix, scheme, profiles),
+                _delay(rows, suffix, scheme, profiles, diagnoses),
                 file_name=name_file(rows, suffix),
                 mime=mime,
                 key=f"save-{suffix[1:]}",
@@ -62,5 +63,5 @@ def draw_export(rows: Rows, view: ViewState, *, scheme: str, profiles: Sequence[
             st.code(write_link(st.context.url or "", view, job), language=None, wrap_lines=True)
 
 
-def _delay(rows: Rows, suffix: str, scheme: str, profiles: Sequence[LayerProfile]) -> Callable[[], bytes]:
-    return lambda: render_file(rows, suffix, scheme=scheme, profiles=profiles if suffix == ".html" else ())
+def _delay(rows: Rows, suffix: str, scheme: str, profiles: Sequence[LayerProfile], diagnoses: Sequence[Diagnosis]) -> Callable[[], bytes]:
+    return lambda: render_file(rows, suffix, scheme=scheme, profiles=profiles if suffix == ".html" else (), diagnoses=diagnoses)

@@ -61,6 +61,11 @@ class Cause:
     value: float
     share: float
 
+    @property
+    def title(self) -> str:
+        """The code as a heading."""
+        return self.code.replace("-", " ").capitalize()
+
 
 @dataclass(frozen=True, eq=False)
 class Examined:
@@ -251,7 +256,7 @@ def _find_on_grid(examined: Examined) -> Cause | None:
     x, scheme = examined.sample.matrix, examined.sample.scheme
     y = scheme.fit(x).round_trip(x)
     # Steps found anew in a layer that was quantized before differ from the old ones by a few units of the last place.
-    part = np.count_nonzero(np.abs(y - x) < ON_GRID * np.abs(x)) / max(1, np.count_nonzero(np.abs(x) > 0))
+    part = int(np.count_nonzero(np.abs(y - x) < ON_GRID * np.abs(x))) / max(1, int(np.count_nonzero(np.abs(x) > 0)))
     if part <= 0.5:
         return None
     text = f"{format_share(part)} of the nonzero values come back as they were: most of the layer lies on this grid already, as a quantized one does."

@@ -75,6 +75,11 @@ class Cure:
     extra_bits: float
 
     @property
+    def needs_support(self) -> bool:
+        """Whether inference must do more than the scheme says: add the kept values, or rotate."""
+        return self.scheme is None
+
+    @property
     def worth_bits(self) -> float:
         """The gain in bits of 6.02 dB: "as good as so many bits more"."""
         return self.gain_db / DB_PER_BIT
@@ -107,8 +112,8 @@ def _try_all(sample: LayerView, scheme: Scheme) -> Iterator[tuple[str, str, str 
     for (code, text, found), trial in zip(offered, trials, strict=True):
         yield code, text, str(found), trial
     for percent, trial in zip(KEPT_PERCENTS, try_keeping(sample, KEPT_PERCENTS), strict=True):
-        yield "keep", f"Keep the largest {percent:g} % in 16 bits (needs run-time support)", None, trial
-    rotated = f"Hadamard rotation in blocks of {rotation_block(sample.matrix.shape[1])} (needs run-time support)"
+        yield "keep", f"Keep the largest {percent:g} % in 16 bits", None, trial
+    rotated = f"Hadamard rotation in blocks of {rotation_block(sample.matrix.shape[1])}"
     yield "rotate", rotated, None, try_rotation(sample)
 
 

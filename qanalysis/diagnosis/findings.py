@@ -65,7 +65,8 @@ class Diagnosis:
             return "No cure tried here buys more than longer codes of the same size would."
         best = useful[0]
         price = f"for {best.extra_bits:.2g} bits per weight" if best.extra_bits > 0.005 else "for no bits"
-        return f"Best for its bits: {best.text}, {best.gain_db:+.1f} dB {price}, as good as {best.worth_bits:.2g} bits more per code."
+        support = " It needs run-time support." if best.needs_support else ""
+        return f"Best for its bits: {best.text}, {best.gain_db:+.1f} dB {price}, as good as {best.worth_bits:.2g} bits more per code.{support}"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -81,7 +82,9 @@ class Diagnosis:
         """Everything as plain values, the sentences and the cures' prices too; None for an infinite figure."""
         record = asdict(self) | {"summary": self.summary, "advice": self.advice, "notes": list(self.notes)}
         record["causes"] = [asdict(cause) for cause in self.causes]
-        record["cures"] = [asdict(cure) | {"worth_bits": cure.worth_bits, "net_bits": cure.net_bits} for cure in self.cures]
+        record["cures"] = [
+            asdict(cure) | {"worth_bits": cure.worth_bits, "net_bits": cure.net_bits, "needs_support": cure.needs_support} for cure in self.cures
+        ]
         return {key: _finite(value) for key, value in record.items()}
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from qanalysis.results import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, Row, Rows, SourceIdentity, Status
+
+if TYPE_CHECKING:
+    from qanalysis.diagnosis import Diagnosis
 
 SCHEMA_VERSION = 1
 INFINITE_WITHOUT_ERROR: dict[str, Any] = dict.fromkeys(("sqnr_db", "sqnr_ac_db", "enob"), math.inf) | dict.fromkeys(
@@ -24,12 +27,15 @@ _LARGEST_INTEGER = 2**63 - 1
 _TABLES = ("rows", "totals")
 
 
-def to_json(rows: Rows, *, created: datetime | None = None) -> str:
+def to_json(rows: Rows, *, created: datetime | None = None, diagnoses: Sequence[Diagnosis] = ()) -> str:
     """The document as strict JSON text, one row per line, null for null and for infinite figures; floats keep every digit.
 
-    `created` is noted in the settings, unless the rows already carry the time they were made at.
+    Diagnoses of layers, where there are any, follow the rows; reading the rows back leaves them aside. `created` is noted in the
+    settings, unless the rows already carry the time they were made at.
     """
     document = write_document(rows, created=created)
+    if diagnoses:
+        document["diagnoses"] = [diagnosis.to_dict() for diagnosis in diagnoses]
     parts = [f"{json.dumps(key)}: {_write_lines(value) if key in _TABLES else json.dumps(value, allow_nan=False)}" for key, value in document.items()]
     return "{\n" + ",\n".join(parts) + "\n}"
 

@@ -13,6 +13,7 @@ from qanalysis.reports.document import parse_document, to_json
 from qanalysis.results import Rows
 
 if TYPE_CHECKING:
+    from qanalysis.diagnosis import Diagnosis
     from qanalysis.profile import LayerProfile
 
 WRITE_SUFFIXES = (".csv", ".json", ".parquet", ".html")
@@ -28,12 +29,14 @@ def write_report(
     title: str | None = None,
     scheme: str | None = None,
     profiles: Sequence[LayerProfile] = (),
+    diagnoses: Sequence[Diagnosis] = (),
     created: datetime | None = None,
 ) -> Path:
     """Write rows as .csv, .json, .parquet or .html, by the suffix; returns the path. An existing file is replaced at once.
 
     `title`, `scheme` (the one the summary speaks of; by default `choose_scheme`) and `profiles` (of layers to show; several of one
-    layer become a slider over bits) serve the HTML. `created` is the time noted inside, by default now; give it to get the same file twice.
+    layer become a slider over bits) serve the HTML, `diagnoses` of layers the HTML and the JSON. `created` is the time noted inside,
+    by default now; give it to get the same file twice.
     Raises ValueError for an unknown suffix and a target that can not be written.
     """
     target = check_targets([path])[0]
@@ -46,7 +49,7 @@ def write_report(
 
                 partial.write_text(to_csv(rows), encoding="utf-8", newline="")
             case ".json":
-                partial.write_text(to_json(rows, created=moment) + "\n", encoding="utf-8")
+                partial.write_text(to_json(rows, created=moment, diagnoses=diagnoses) + "\n", encoding="utf-8")
             case ".parquet":
                 from qanalysis.reports.tables import write_parquet
 
@@ -54,7 +57,7 @@ def write_report(
             case _:
                 from qanalysis.reports.page import render_page
 
-                partial.write_text(render_page(rows, title=title, scheme=scheme, profiles=profiles, created=moment), encoding="utf-8")
+                partial.write_text(render_page(rows, title=title, scheme=scheme, profiles=profiles, diagnoses=diagnoses, created=moment), encoding="utf-8")
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from plotly.graph_objects import Figure
 
+    from qanalysis.diagnosis import Diagnosis
     from qanalysis.profile import LayerProfile
 
 SIZE_LIMIT = 6_000_000
@@ -57,6 +58,7 @@ def render_page(
     title: str | None = None,
     scheme: str | None = None,
     profiles: Sequence[LayerProfile] = (),
+    diagnoses: Sequence[Diagnosis] = (),
     created: datetime,
     limit: int = SIZE_LIMIT,
 ) -> str:
@@ -80,6 +82,7 @@ def render_page(
         "tiles": _list_tiles(rows, chosen),
         "charts": _draw_charts(rows, chosen, profiles),
         "worst": select_worst(rows, chosen),
+        "diagnoses": [(found, _largest_gain(found)) for found in diagnoses],
         "unmeasured": _list_unmeasured(rows),
         "definitions": DEFINITIONS,
         "status_words": STATUS_WORDS,
@@ -96,7 +99,7 @@ def _render(context: dict[str, Any]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(loader=PackageLoader("qanalysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(db=format_db, size=format_bytes, percent=_format_percent, share=_share)
+    environment.filters.update(db=format_db, size=format_bytes, percent=_format_percent, share=_share, signed=_format_signed)
     return environment.get_template("report.html").render(context)
 
 
@@ -185,6 +188,15 @@ def _pack_plotly() -> str:
 
 def _format_percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.3g} %"
+
+
+def _format_signed(value: float) -> str:
+    return f"{value:+.2f}".replace("inf", "∞")
+
+
+def _largest_gain(found: Diagnosis) -> float:
+    """Decibels of a full bar."""
+    return max((cure.gain_db for cure in found.cures if math.isfinite(cure.gain_db)), default=0.0)
 
 
 def _share(value: float | None, whole: float) -> int:

@@ -24,6 +24,7 @@ from qanalysis.dashboard.cache import (
 )
 from qanalysis.dashboard.controls import BOUND, current_view, draw_history, draw_sweep_controls, note_ignored, remember_view
 from qanalysis.dashboard.conventions import draw_conventions
+from qanalysis.dashboard.diagnosis import draw_diagnosis
 from qanalysis.dashboard.elements import draw_chart, draw_choice_table, draw_failure, draw_table, read_theme
 from qanalysis.dashboard.export import draw_export
 from qanalysis.dashboard.jobs import Job, SweepRequest
@@ -116,10 +117,14 @@ def _draw_result(headline_slot: Any, shown: Shown, tensors: Sequence[TensorInfo]
         _draw_curves(shown, (tensor, *compared))
     with table_slot:
         _draw_layer_table(shown, listed, tensor)
+    diagnosis = None
     if profile:
-        draw_conventions(shown.request.source, shown.request.identity, next(row for row in shown.in_view if row.tensor == tensor))
+        row = next(row for row in shown.in_view if row.tensor == tensor)
+        diagnosis = draw_diagnosis(shown.request.source, shown.request.identity, row)
+        draw_conventions(shown.request.source, shown.request.identity, row)
     view = current_view()
-    draw_export(shown.rows, view, scheme=shown.scheme, profiles=[profile] if profile else [], job=shown.request.digest)
+    diagnoses = [diagnosis] if diagnosis else []
+    draw_export(shown.rows, view, scheme=shown.scheme, profiles=[profile] if profile else [], diagnoses=diagnoses, job=shown.request.digest)
     note_ignored()
     remember_view(view)
 

@@ -1,0 +1,93 @@
+"""Why does the layer in view lose what it loses, and what helps? A section of page Layers: causes in words, cures as a table."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from qanalysis.dashboard.cache import read_diagnosis
+from qanalysis.dashboard.controls import BOUND, current_view
+from qanalysis.dashboard.state import expand_scheme, write_view
+from qanalysis.dashboard.wording import escape_markdown, format_count
+from qanalysis.diagnosis import Cause, Diagnosis
+from qanalysis.diagnosis.causes import format_share
+from qanalysis.results import Row
+
+MOST_UNASKED = 2**20
+"""Elements of a layer that is diagnosed without being asked, in a few tenths of a second."""
+MOST_OFFERED = 3
+
+
+def draw_diagnosis(source: str, identity: str, row: Row) -> Diagnosis | None:
+    """The section for the layer and scheme of `row`, whose status is ok; None where it is closed, or waits for its button."""
+    section = st.expander("Diagnosis: what goes wrong in this layer, and what helps", key="diag", bind=BOUND, expanded=True, icon=":material/stethoscope:")
+    if not section.open:
+        return None
+    with section:
+        if row.numel > MOST_UNASKED and not _ask(identity, row):
+            return None
+        found = read_diagnosis(source, identity, row.tensor, row.scheme)
+        _draw_words(found)
+        st.table(build_cures(found), hide_index=True, border="horizontal", alt=f"{len(found.cures)} cures of {found.name}. {found.advice}")
+        _offer_schemes(found)
+    return found
+
+
+def _ask(identity: str, row: Row) -> bool:
+    asked = (identity, row.tensor)
+    if st.session_state.get("diagnosed") != asked and st.button(f"Diagnose {format_count(row.numel)} values", key="diagnose", icon=":material/play_arrow:"):
+        st.session_state["diagnosed"] = asked
+    return bool(st.session_state.get("diagnosed") == asked)
+
+
+def _draw_words(found: Diagnosis) -> None:
+    st.markdown(f"**{escape_markdown(found.name)}** at {escape_markdown(found.scheme)}: {escape_markdown(found.summary)}")
+    if found.causes:
+        st.markdown("\n".join(f"- {_describe(cause)}" for cause in found.causes))
+    if found.advice:
+        st.markdown(f"**{escape_markdown(found.advice)}**")
+    for note in found.notes:
+        st.caption(escape_markdown(note))
+
+
+def _describe(cause: Cause) -> str:
+    weight = f", {format_share(cause.share)} of the error" if cause.share else ""
+    return f"**{cause.title}{escape_markdown(weight)}.** {escape_markdown(cause.text)}"
+
+
+def build_cures(found: Diagnosis) -> pd.DataFrame:
+    """One line per cure as texts with signs, the best for its bits first."""
+    return pd.DataFrame(
+        {
+            "Cure": [cure.text for cure in found.cures],
+            "Gain (dB)": [_sign(cure.gain_db) for cure in found.cures],
+            "as bits": [_sign(cure.worth_bits) for cure in found.cures],
+            "Price (bits/weight)": [f"{cure.extra_bits:+.3f}" for cure in found.cures],
+            "Net (bits)": [_sign(cure.net_bits) for cure in found.cures],
+            "SQNR (dB)": [_sign(cure.sqnr_db).removeprefix("+") for cure in found.cures],
+            "Scheme": ["needs run-time support" if cure.scheme is None else cure.scheme for cure in found.cures],
+        }
+    )
+
+
+def _sign(value: float) -> str:
+    return f"{value:+.2f}".replace("inf", "∞")
+
+
+def _offer_schemes(found: Diagnosis) -> None:
+    texts = [cure.scheme for cure in found.cures if cure.scheme is not None and cure.net_bits > 0 and _can_show(cure.scheme)]
+    with st.container(horizontal=True):
+        for place, text in enumerate(texts[:MOST_OFFERED]):
+            st.button(f"View {escape_markdown(text)}", key=f"cure-{place}", icon=":material/visibility:", on_click=_view_scheme, args=(text,))
+
+
+def _can_show(text: str) -> bool:
+    try:
+        expand_scheme(text, current_view())
+    except ValueError:
+        return False
+    return True
+
+
+def _view_scheme(text: str) -> None:
+    st.session_state.update(write_view(expand_scheme(text, current_view())))
