@@ -6,6 +6,7 @@ and counted. `levels` are all its numbers, ascending. The compiled loops know a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -139,6 +140,55 @@ class BiasedCoder(IntegerCoder):
 
 
 @dataclass(frozen=True, slots=True)
+class FixedCoder(IntegerCoder):
+    """Whole multiples of 2^-fraction_bits: code / 2^fraction_bits (MXINT8 has six fraction bits). Codes up to 2^(fraction_bits + 1)."""
+
+    fraction_bits: int
+
+    @property
+    def low(self) -> float:
+        """The smallest number."""
+        return self.low_code * self.widest_gap
+
+    @property
+    def high(self) -> float:
+        """The largest number."""
+        return self.high_code * self.widest_gap
+
+    @property
+    def levels(self) -> NDArray[np.float64]:
+        """All numbers, ascending."""
+        return np.arange(self.low_code, self.high_code + 1, dtype=np.float64) * self.widest_gap
+
+    @property
+    def widest_gap(self) -> float:
+        """2^-fraction_bits."""
+        return float(2.0**-self.fraction_bits)
+
+    @property
+    def kind(self) -> int:
+        """The number of this sort of coder: to the compiled loops these are the subnormal numbers of a float."""
+        return FLOAT
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """Ends, mantissa bits and smallest exponent of the float whose subnormal numbers these are."""
+        return self.low, self.high, self.fraction_bits + 1, 1
+
+    def to_codes(self, numbers: Floats) -> Floats:
+        """The whole numbers of multiples."""
+        return numbers / np.float32(self.widest_gap)
+
+    def from_codes(self, codes: Floats) -> Floats:
+        """The multiples."""
+        return codes * np.float32(self.widest_gap)
+
+    def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
+        """The scaled value as a multiple; both factors are powers of two, one of which float32 may not hold together."""
+        return rounding(x * inverse / np.float32(self.widest_gap)) * np.float32(self.widest_gap)
+
+
+@dataclass(frozen=True, slots=True)
 class FloatCoder:
     """Floating-point numbers, IEEE 754's way: exponent bias 2^(exponent_bits-1) - 1, subnormals, finite up to `largest`.
 
@@ -167,7 +217,8 @@ class FloatCoder:
     @property
     def top_exponent(self) -> int:
         """Exponent of the largest number's octave, floor(log2 largest)."""
-        return int(np.frexp(self.largest)[1]) - 1
+        exponent: int = math.frexp(self.largest)[1]
+        return exponent - 1
 
     @property
     def levels(self) -> NDArray[np.float64]:
@@ -200,7 +251,8 @@ class FloatCoder:
         [0.5, 0.5, 1.0, 2.0]
         """
         exponent = np.maximum(np.frexp(np.float64(magnitude))[1] - 1, self.least_exponent)
-        return np.ldexp(1.0, exponent - self.mantissa_bits)
+        gap: NDArray[np.float64] = np.ldexp(1.0, exponent - self.mantissa_bits)
+        return gap
 
     def to_codes(self, numbers: Floats) -> Floats:
         """Bit patterns as whole numbers; NaN stays NaN."""
@@ -219,11 +271,12 @@ class FloatCoder:
 
     def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
         """The scaled value as a multiple of the gap around it; nearest-even finds the even mantissa."""
-        scaled = np.float64(x * inverse)
+        scaled = (x * inverse).astype(np.float64)
         gap = self.gap_at(np.where(np.isfinite(scaled), scaled, 1.0))
         # A quotient by a power of two is exact, and the stochastic draw is compared in float32.
         with np.errstate(over="ignore"):
-            return np.float32(rounding(np.float32(scaled / gap)) * gap)
+            wanted: NDArray[Any] = rounding((scaled / gap).astype(np.float32)) * gap
+            return wanted.astype(np.float32)
 
 
 @cache
@@ -274,7 +327,7 @@ class TableCoder:
     @property
     def thresholds(self) -> Floats:
         """What a value must exceed to leave each number for the next; a tie toward zero moves negative ones up by an ulp down."""
-        numbers = np.float32(self.numbers)
+        numbers = np.array(self.numbers, np.float32)
         middle = (numbers[:-1] + numbers[1:]) / np.float32(2)
         return np.where(self.ties_to_zero & (middle < 0), np.nextafter(middle, np.float32(-np.inf)), middle)
 
@@ -315,7 +368,7 @@ class TableCoder:
         array([0. , 0.5], dtype=float32)
         """
         scaled = x * inverse
-        nearest = np.float32(self.numbers)[np.searchsorted(self.thresholds, scaled, side="left").clip(0, len(self.numbers) - 1)]
+        nearest = np.array(self.numbers, np.float32)[np.searchsorted(self.thresholds, scaled, side="left").clip(0, len(self.numbers) - 1)]
         return np.where(np.isnan(scaled), scaled, nearest)
 
 

@@ -32,8 +32,9 @@ def store_scales(scales: Floats) -> Floats:
         inverse = np.where(largest > 0, np.float32(1) / np.maximum(largest, np.float32(2**-126)), np.float32(0))
     scaled = np.clip(padded * inverse, np.float32(-1), np.float32(1))
     place = ((scaled + np.float32(1)) * np.float32(0.5)) * np.float32(_PLACES) + np.float32(0.5)
-    stored = _code_book()[_code_of_place()[place.astype(np.int64)]] * largest
-    return stored.reshape(-1)[: scales.size] + mean
+    stored: Floats = _code_book()[_code_of_place()[place.astype(np.int64)]] * largest
+    restored: Floats = stored.reshape(-1)[: scales.size] + mean
+    return restored
 
 
 def storage_bits(groups: int) -> int:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from qanalysis.coders import BiasedCoder, Coder, FloatCoder, IntegerCoder, SignCoder, TableCoder
+from qanalysis.coders import BiasedCoder, Coder, FixedCoder, FloatCoder, IntegerCoder, SignCoder, TableCoder
 from qanalysis.grids import (
     BLOCK_FP8_SCALE,
     DOUBLE,
@@ -39,6 +40,7 @@ STORED_FLOATS = tuple(SCALE_TYPES.values())
 class NumberFormat(Protocol):
     """What a scheme asks of a format; frozen, compared by value, printed as its text form."""
 
+    def __hash__(self) -> int: ...
     @property
     def bits(self) -> int: ...
     @property
@@ -160,14 +162,14 @@ class CodedFormat:
 
 
 def _lay_absmax(coder: Coder, low: Floats, high: Floats, scale: ScaleType) -> Grid:
-    """scale = max|x| / largest number, stored as the scheme says."""
+    """Scale = max|x| / largest number, stored as the scheme says."""
     absmax = np.maximum(-low, high)
-    step = absmax / np.float32(coder.high)
+    step: NDArray[Any] = absmax / np.float32(coder.high)
     unused = find_unused(step)
     step = step if unused is None else np.where(unused, np.float32(1), step)
     if scale.name != "float32":
         fitted = scale.fit(step, absmax, int(np.frexp(coder.high)[1]) - (coder.high == 1))
-        step = np.where(is_invertible(fitted), fitted, np.float32(1))
+        step = np.where(is_invertible(fitted) if unused is None else is_invertible(fitted) & ~unused, fitted, np.float32(1))
     return lay_scaled(coder, step, unused=unused)
 
 
@@ -181,7 +183,7 @@ def _lay_nf4(coder: Coder, low: Floats, high: Floats, scale: ScaleType) -> Grid:
 
 
 def _lay_power_of_two(coder: Coder, low: Floats, high: Floats, _scale: ScaleType) -> Grid:
-    """scale = 2^(floor(log2 max|x|) - exponent of the largest number) (OCP MX v1.0, 6.3); the integers of MXINT8 are 64ths."""
+    """Scale = 2^(floor(log2 max|x|) - exponent of the largest number) (OCP MX v1.0, 6.3)."""
     absmax = np.maximum(-low, high)
     unused = absmax == 0
     scale = np.where(unused, np.float32(1), E8M0.fit(absmax, absmax, int(np.frexp(coder.high)[1])))
@@ -192,7 +194,8 @@ def _lay_one_level(coder: Coder, low: Floats, high: Floats, scale: ScaleType) ->
     """Block scale max|x|/6 in E4M3 alone."""
     absmax = np.maximum(-low, high)
     unused = find_unused(absmax)
-    fitted = scale.fit(absmax / np.float32(coder.high), absmax, 0)
+    step: NDArray[Any] = absmax / np.float32(coder.high)
+    fitted = scale.fit(step, absmax, 0)
     usable = is_invertible(fitted) if unused is None else is_invertible(fitted) & ~unused
     return lay_scaled(coder, np.where(usable, fitted, np.float32(1)), unused=unused)
 
@@ -202,7 +205,8 @@ def _lay_two_levels(coder: Coder, block: Floats, tensor: Floats, scale: ScaleTyp
     absmax, outer = -block, tensor / np.float32(LARGEST_E4M3 * coder.high)
     unused = ~(is_invertible(absmax) & is_invertible(outer))
     outer = np.where(is_invertible(outer), outer, np.float32(1))
-    inner = scale.fit(absmax / np.float32(coder.high) / outer, absmax, 0)
+    step: NDArray[Any] = absmax / np.float32(coder.high) / outer
+    inner = scale.fit(step, absmax, 0)
     return lay_scaled(coder, outer * inner, unused=unused if unused.any() else None, encode=np.float32(1) / outer / inner)
 
 
@@ -215,10 +219,14 @@ def _lay_unscaled(coder: Coder, low: Floats, high: Floats, _scale: ScaleType) ->
 
 def _lay_signs(coder: Coder, threshold: Floats, level: Floats, scale: ScaleType) -> Grid:
     """Levels +-`level`; binary signs have no threshold. A group of zeros has level 0 and stays 0."""
-    unused = find_unused(level)
     stored = level if scale.name == "float32" else scale.fit(level, level, 0)
-    stored = stored if unused is None else np.where(unused, np.float32(0), stored)
-    return lay_scaled(coder, stored, unused=unused, encode=threshold if 0 in coder.levels else np.full_like(level, -1))
+    unused = ~(is_invertible(level) & is_invertible(stored))
+    return lay_scaled(
+        coder,
+        np.where(unused, np.float32(0), stored),
+        unused=unused if unused.any() else None,
+        encode=threshold if 0 in coder.levels else np.full_like(level, -1),
+    )
 
 
 def _to_half(value: Floats) -> Floats:
@@ -241,11 +249,13 @@ def _lay_gguf_signed(coder: Coder, extreme: Floats, _same: Floats, _scale: Scale
 
 def _lay_gguf_offset(coder: Coder, low: Floats, high: Floats, _scale: ScaleType) -> Grid:
     """Codes from 0 over low..high, the low end stored in float16 too."""
-    return _lay_gguf(coder, (high - low) / np.float32(coder.high), centre=(low, _to_half(low)))
+    step: NDArray[Any] = (high - low) / np.float32(coder.high)
+    return _lay_gguf(coder, step, centre=(low, _to_half(low)))
 
 
 def _lay_gguf_absmax(coder: Coder, low: Floats, high: Floats, _scale: ScaleType) -> Grid:
-    return _lay_gguf(coder, np.maximum(-low, high) / np.float32(coder.high))
+    step: NDArray[Any] = np.maximum(-low, high) / np.float32(coder.high)
+    return _lay_gguf(coder, step)
 
 
 def _lay_gguf_mxfp4(coder: Coder, low: Floats, high: Floats, _scale: ScaleType) -> Grid:
@@ -325,7 +335,7 @@ _CATALOGUE: tuple[NumberFormat, ...] = (
     _mx("mxfp6_e3m2", E3M2, 6),
     _mx("mxfp8_e4m3", E4M3, 8),
     _mx("mxfp8_e5m2", E5M2, 8),
-    _mx("mxint8", IntegerCoder(-128, 127), 8, peer="gfloat"),
+    _mx("mxint8", FixedCoder(-128, 127, 6), 8, peer="gfloat"),
     CodedFormat(
         "nvfp4", 4, E2M1, _lay_two_levels, _BLOCK_SCALED, block=16, scales=(BLOCK_FP8_SCALE,), is_tensor_scaled=True, peer="torchao NVFP4Tensor, two-level"
     ),

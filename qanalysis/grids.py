@@ -113,7 +113,7 @@ class Grid:
         """The widest gap between neighbouring levels, (groups,); the step of a uniform grid."""
         if self.gap is not None:
             return self.gap
-        return self.scale if isinstance(self.coder, IntegerCoder) and self.encode is None else np.abs(self.scale) * np.float32(self.coder.widest_gap)
+        return self.scale if self.coder.widest_gap == 1 and self.encode is None else np.abs(self.scale) * np.float32(self.coder.widest_gap)
 
     @property
     def zero_point(self) -> Floats:
@@ -138,16 +138,16 @@ class Grid:
 
     @property
     def parts(self) -> NDArray[np.float32]:
-        """(5, groups): scale, inverse, 1/step (0 where a group has none), centre before and after, as the compiled loops take them."""
+        """(6, groups): scale, inverse, 1/step (0 where a group has none), step, centre before and after, as the compiled loops take them."""
         step = self.step
         per_step = np.where(is_invertible(step), np.float32(1) / np.maximum(step, SMALLEST_STEP), np.float32(0))
         none = np.zeros_like(self.scale)
-        return np.stack([self.scale, self.inverse, per_step, *(self.centre or (none, none))])
+        return np.stack([self.scale, self.inverse, per_step, step, *(self.centre or (none, none))])
 
     def take(self, choose: Callable[[Any], Any]) -> Grid:
         """The grid of some of its groups; `choose` picks them from an array (groups,)."""
         arrays = {name: getattr(self, name) for name in ("scale", "zero_points", "unused", "encode", "gap")}
-        chosen = {name: None if array is None else choose(array) for name, array in arrays.items()}
+        chosen: dict[str, Any] = {name: None if array is None else choose(array) for name, array in arrays.items()}
         return replace(self, **chosen, centre=self.centre and (choose(self.centre[0]), choose(self.centre[1])))
 
     def levels(self, group: int) -> NDArray[np.float64]:

@@ -241,7 +241,7 @@ class LevelQuantizer:
         edges = self.coder.edges
         if edges is None:
             return self._restore(kept), kept != wanted
-        level = np.abs(self.layout.spread(self.scale))
+        level = self.layout.spread(np.where(self.scale == 0, np.float32(np.inf), np.abs(self.scale)))
         return self._restore(kept), (matrix < np.float32(edges[0]) * level) | (matrix > np.float32(edges[1]) * level)
 
     def _code(self, matrix: Values) -> tuple[Values, Values]:
@@ -252,5 +252,5 @@ class LevelQuantizer:
             return np.clip(wanted, low, high), wanted
 
     def _restore(self, numbers: Values) -> Values:
-        restored = numbers * self.layout.spread(self.scale)
+        restored: Values = numbers * self.layout.spread(self.scale)
         return restored + self.layout.spread(self.centre[1]) if self.centre else restored

@@ -59,7 +59,7 @@ class Scheme:
         if self.scale not in self.format.scales:
             raise ValueError(f"{self.format} does not store its scales as {self.scale.name}; it takes {_list_words(self.format.scales)}")
         if isinstance(self.range, KullbackLeibler) and not isinstance(self.format, IntegerFormat):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004  the value of one word, not its type
                 f"{self.format} has unequal levels, and {self.range} compares histograms of equal ones; use minmax, percentile:P, meanstd:K or mse:N"
             )
 
@@ -75,7 +75,8 @@ class Scheme:
         if "format" not in parts:
             raise ValueError(f"scheme {text!r} names no format; begin with one, for example 'int4 group=128'")
         # Formats may store scales of one name in ways of their own.
-        parts |= {"scale": scale for scale in parts["format"].scales if "scale" in parts and scale.name == parts["scale"].name}
+        if "scale" in parts:
+            parts["scale"] = next((scale for scale in parts["format"].scales if scale.name == parts["scale"].name), parts["scale"])
         fixed = _fixed_parts(parts["format"])
         for part, value in parts.items():
             if part in fixed and value != fixed[part]:
@@ -192,7 +193,8 @@ class Scheme:
             if isinstance(self.format, IntegerFormat):
                 kernels.squared_errors(values, grid.scale, grid.inverse, *grid.ends, mode, errors)
             else:
-                kernels.coded_errors(values, grid.parts, np.float32(grid.coder.parameters), grid.coder.kind, mode, errors)
+                geometry = np.array([[values.shape[1], 1, values.shape[1], 0, grid.coder.kind, mode, 0, 0]], np.int64)
+                kernels.coded_errors(values, geometry, grid.parts, np.array([grid.coder.parameters], np.float32), errors)
             return errors
 
         return squared_error
@@ -323,13 +325,11 @@ def cross_schemes(
     >>> [str(scheme) for scheme in cross_schemes([IntegerFormat(4), FORMATS["mxfp4"]], groupings=[Grouping(), Grouping(1, 64)])]
     ['int4', 'mxfp4', 'int4 group=64']
     """
-    offered: dict[str, Sequence[Any]] = {"grouping": groupings, "symmetry": symmetries, "range": ranges}
     schemes = []
-    for places in product(*(range(len(words)) for words in offered.values()), list(formats)):
-        fmt: NumberFormat = places[-1]
-        chosen = {part: words[place] for (part, words), place in zip(offered.items(), places[:-1], strict=True) if part not in fmt.fixed}
-        if not any(place for part, place in zip(offered, places[:-1], strict=True) if part in fmt.fixed):
-            schemes.append(Scheme(fmt, **chosen))
+    for (g, grouping), (s, symmetry), (r, rule), fmt in product(enumerate(groupings), enumerate(symmetries), enumerate(ranges), list(formats)):
+        words: dict[str, tuple[int, Any]] = {"grouping": (g, grouping), "symmetry": (s, symmetry), "range": (r, rule)}
+        if all(words[part][0] == 0 for part in words if part in fmt.fixed):
+            schemes.append(Scheme(fmt, **{part: word for part, (_place, word) in words.items() if part not in fmt.fixed}))
     return schemes
 
 

@@ -1,8 +1,9 @@
 """The fused loops of every other format: floats, tables, signs, GGUF blocks.
 
-Two stages per tile and grid: group by group the values are coded and decoded into y, then one loop adds the errors of the
-whole tile. The first stage has one short loop per kind of coder (`coders`), the second is the same for all. Conventions
-as in `uniform`: y = unit * scale + centre, each operation rounded to float32; a `centre` of 0 changes nothing.
+Per tile and grid the parts of its groups are spread over the tile, one short loop of the coder's kind (`coders`) writes y,
+and one loop for all kinds adds the errors. Conventions as in `uniform`; y = number * scale + centre, each operation rounded
+to float32. A tile's `rows` are scales, inverses, 1/steps and centres per element; its marks say what lies outside the codes,
+and past the end levels.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from qanalysis.kernels.lanes import (
     NEAREST_EVEN,
     ONE,
     REORDER,
+    STOCHASTIC,
     TILE,
     ZERO,
     absolute,
@@ -36,209 +38,235 @@ from qanalysis.kernels.uniform import CLIPPED, CLIPPED_E2, MAX_ABS_E, SUM_ABS_E,
 CODED_GEOMETRY = 8
 COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS, FIRST, KIND, MODE, SEED, TAME = range(CODED_GEOMETRY)
 INTEGER, BIASED, FLOAT, TABLE, SIGN = range(5)
-PARTS = 5
-SCALE, INVERSE, PER_STEP, CENTRE_IN, CENTRE_OUT = range(PARTS)
+PARTS = 6
+SCALE, INVERSE, PER_STEP, STEP, CENTRE_BEFORE, CENTRE_AFTER = range(PARTS)
 MOST_PARAMETERS = 33
 _EXPONENT = np.int32(0x7F800000)
+# This minus the bits of a power of two are the bits of its inverse.
+_INVERSE = np.int32(254 << 23)
+# The scale of a group without a signal, where nothing is past an end.
+_ENDLESS = np.finfo(np.float32).max
 
 
 @inner()
-def _mark(x, place, count, at, tile, top, bottom):
-    """Which values lie beyond the end levels."""
-    past = tile[2]
-    for i in range(np.uint64(count)):
-        value = x[np.uint64(place) + i]
-        past[np.uint64(at) + i] = (ONE if value > top else ZERO) + (ONE if value < bottom else ZERO)
+def _spread_parts(place, stop, geometry, parts, grid, rows, exactly):
+    """One value per block to one per element, from `place` to `stop`; centres only where the grid has them.
 
-
-@inner()
-def _code_integers(x, place, count, at, tile, group, ends, rounding):
-    y, outside, _past = tile
-    scale, inverse, centre_in, centre_out = group
-    low, high = ends
-    mode, seed, index = rounding
-    if mode == NEAREST_EVEN:
-        for i in range(np.uint64(count)):
-            code = rint((x[np.uint64(place) + i] - centre_in) * inverse)
-            kept = minimum(maximum(code, low), high)
-            y[np.uint64(at) + i] = kept * scale + centre_out
-            outside[np.uint64(at) + i] = ONE if code != kept else ZERO
-    else:
-        for i in range(np.uint64(count)):
-            code = round_one((x[np.uint64(place) + i] - centre_in) * inverse, mode, seed, np.uint64(index) + i)
-            kept = minimum(maximum(code, low), high)
-            y[np.uint64(at) + i] = kept * scale + centre_out
-            outside[np.uint64(at) + i] = ONE if code != kept else ZERO
-
-
-@inner()
-def _code_biased(x, place, count, at, tile, group, ends, bias):
-    y, outside, _past = tile
-    scale, inverse, centre_in, centre_out = group
-    low, high = ends
-    whole = floor(bias)
-    for i in range(np.uint64(count)):
-        code = floor((x[np.uint64(place) + i] - centre_in) * inverse + bias) - whole
-        kept = minimum(maximum(code, low), high)
-        y[np.uint64(at) + i] = kept * scale + centre_out
-        outside[np.uint64(at) + i] = ONE if code != kept else ZERO
-
-
-@inner()
-def _code_floats(x, place, count, at, tile, group, ends, least, rounding):
-    """`least`: mantissa bits and exponent of the smallest normal number; the gap comes from the exponent's bits."""
-    y, outside, _past = tile
-    scale, inverse, centre_in, centre_out = group
-    low, high = ends
-    mode, seed, index = rounding
-    mantissa = np.int32(least[0]) << np.int32(23)
-    floor_bits = (np.int32(least[1]) + np.int32(127)) << np.int32(23)
-    mirror = np.int32(254 << 23)
-    if mode == NEAREST_EVEN:
-        for i in range(np.uint64(count)):
-            scaled = (x[np.uint64(place) + i] - centre_in) * inverse
-            octave = bits_of(absolute(scaled)) & _EXPONENT
-            gap_bits = (octave if octave > floor_bits else floor_bits) - mantissa
-            wanted = rint(scaled * float_of(mirror - gap_bits)) * float_of(gap_bits)
-            kept = minimum(maximum(wanted, low), high)
-            y[np.uint64(at) + i] = kept * scale + centre_out
-            outside[np.uint64(at) + i] = ONE if wanted != kept else ZERO
-    else:
-        for i in range(np.uint64(count)):
-            scaled = (x[np.uint64(place) + i] - centre_in) * inverse
-            octave = bits_of(absolute(scaled)) & _EXPONENT
-            gap_bits = (octave if octave > floor_bits else floor_bits) - mantissa
-            wanted = round_one(scaled * float_of(mirror - gap_bits), mode, seed, np.uint64(index) + i) * float_of(gap_bits)
-            kept = minimum(maximum(wanted, low), high)
-            y[np.uint64(at) + i] = kept * scale + centre_out
-            outside[np.uint64(at) + i] = ONE if wanted != kept else ZERO
-
-
-@inner()
-def _code_floats_exactly(x, place, count, at, tile, group, ends, least, rounding):
-    """The same where a gap or its inverse may leave the normal float32 numbers: gaps in float64."""
-    y, outside, _past = tile
-    scale, inverse, centre_in, centre_out = group
-    low, high = ends
-    mode, seed, index = rounding
-    for i in range(count):
-        scaled = (x[place + i] - centre_in) * inverse
-        wanted = scaled
-        if scaled != ZERO and absolute(scaled) < np.float32(np.inf):
-            exponent = max(math.frexp(np.float64(scaled))[1] - 1, np.int64(least[1]))
-            gap = math.ldexp(1.0, exponent - np.int64(least[0]))
-            wanted = np.float32(np.float64(round_one(np.float32(np.float64(scaled) / gap), mode, seed, np.uint64(index + i))) * gap)
-        kept = min(max(wanted, low), high)
-        y[at + i] = kept * scale + centre_out
-        outside[at + i] = ONE if wanted != kept else ZERO
-
-
-@inner()
-def _code_tables(x, place, count, at, tile, group, parameters):
-    y, outside, _past = tile
-    scale, inverse, _centre_in, _centre_out = group
-    low_edge, high_edge = parameters[0] * scale, parameters[1] * scale
-    t0, t1, t2, t3, t4 = parameters[2], parameters[3], parameters[4], parameters[5], parameters[6]
-    t5, t6, t7, t8, t9 = parameters[7], parameters[8], parameters[9], parameters[10], parameters[11]
-    t10, t11, t12, t13, t14 = parameters[12], parameters[13], parameters[14], parameters[15], parameters[16]
-    n0, n1, n2, n3, n4, n5, n6, n7 = (
-        parameters[17],
-        parameters[18],
-        parameters[19],
-        parameters[20],
-        parameters[21],
-        parameters[22],
-        parameters[23],
-        parameters[24],
-    )
-    n8, n9, n10, n11 = parameters[25], parameters[26], parameters[27], parameters[28]
-    n12, n13, n14, n15 = parameters[29], parameters[30], parameters[31], parameters[32]
-    for i in range(np.uint64(count)):
-        value = x[np.uint64(place) + i]
-        scaled = value * inverse
-        lower = (n1 if scaled > t0 else n0) if scaled <= t1 else (n3 if scaled > t2 else n2)
-        low_middle = (n5 if scaled > t4 else n4) if scaled <= t5 else (n7 if scaled > t6 else n6)
-        high_middle = (n9 if scaled > t8 else n8) if scaled <= t9 else (n11 if scaled > t10 else n10)
-        upper = (n13 if scaled > t12 else n12) if scaled <= t13 else (n15 if scaled > t14 else n14)
-        below = low_middle if scaled > t3 else lower
-        above = upper if scaled > t11 else high_middle
-        y[np.uint64(at) + i] = (above if scaled > t7 else below) * scale
-        outside[np.uint64(at) + i] = (ONE if value > high_edge else ZERO) + (ONE if value < low_edge else ZERO)
-
-
-@inner()
-def _code_signs(x, place, count, at, tile, group, edges):
-    y, outside, _past = tile
-    level, threshold, _centre_in, _centre_out = group
-    low_edge, high_edge = edges[0] * level, edges[1] * level
-    for i in range(np.uint64(count)):
-        value = x[np.uint64(place) + i]
-        y[np.uint64(at) + i] = (-level if value < ZERO else level) if absolute(value) > threshold else ZERO
-        outside[np.uint64(at) + i] = (ONE if value > high_edge else ZERO) + (ONE if value < low_edge else ZERO)
-
-
-@inner()
-def _code_run(x, place, count, at, tile, group, parameters, kind, rounding, exactly):
-    ends = (parameters[0], parameters[1])
-    if kind == FLOAT:
-        if exactly:
-            _code_floats_exactly(x, place, count, at, tile, group, ends, (parameters[2], parameters[3]), rounding)
-        else:
-            _code_floats(x, place, count, at, tile, group, ends, (parameters[2], parameters[3]), rounding)
-    elif kind == INTEGER:
-        _code_integers(x, place, count, at, tile, group, ends, rounding)
-    elif kind == BIASED:
-        _code_biased(x, place, count, at, tile, group, ends, parameters[2])
-    elif kind == TABLE:
-        _code_tables(x, place, count, at, tile, group, parameters)
-    else:
-        _code_signs(x, place, count, at, tile, group, ends)
-
-
-@inner()
-def _end_levels(kind, parameters, scale, centre):
-    """The largest and smallest y of a group; a GGUF scale may be negative."""
-    if kind == TABLE:
-        return parameters[32] * scale, parameters[17] * scale
-    if kind == SIGN:
-        return scale, -scale
-    first, last = parameters[0] * scale + centre, parameters[1] * scale + centre
-    return max(first, last), min(first, last)
-
-
-@inner()
-def _code_tile(x, place, stop, geometry, parts, parameters, grid, first_index, tile, per_step, exactly):
-    """y of a tile under one grid, group by group, with the marks and 1/step that its sums need."""
+    Where sums are taken `exactly` the steps take the place of their inverses, which may not be float32 numbers.
+    """
+    scales, inverses, per_step, before, after = rows
     columns, block_rows, block_columns = geometry[grid, COLUMNS], geometry[grid, BLOCK_ROWS], geometry[grid, BLOCK_COLUMNS]
-    kind, first = geometry[grid, KIND], geometry[grid, FIRST]
+    first, kind = geometry[grid, FIRST], geometry[grid, KIND]
     group_columns = -(-columns // block_columns)
     row = place // columns
     column = place - row * columns
     part = column // block_columns
-    row_block = row // block_rows * group_columns
-    own = parameters[grid]
-    done = 0
-    while done < stop - place:
+    row_block = first + row // block_rows * group_columns
+    filled = 0
+    while filled < stop - place:
         border = min((part + 1) * block_columns, columns)
-        count = min(border - column, stop - place - done)
-        at = first + row_block + part
-        group = (parts[SCALE, at], parts[INVERSE, at], parts[CENTRE_IN, at], parts[CENTRE_OUT, at])
-        rounding = (geometry[grid, MODE], geometry[grid, SEED], first_index + place + done)
-        _code_run(x, place + done, count, done, tile, group, own, kind, rounding, exactly)
-        top, bottom = _end_levels(kind, own, group[0], group[3])
-        _mark(x, place + done, count, done, tile, top, bottom)
-        fill(per_step, done, done + count, parts[PER_STEP, at])
-        done += count
+        end = min(filled + border - column, stop - place)
+        at = row_block + part
+        fill(scales, filled, end, parts[SCALE, at])
+        fill(inverses, filled, end, parts[INVERSE, at])
+        fill(per_step, filled, end, parts[STEP if exactly else PER_STEP, at])
+        if kind == BIASED:
+            fill(before, filled, end, parts[CENTRE_BEFORE, at])
+            fill(after, filled, end, parts[CENTRE_AFTER, at])
+        filled = end
         column = border
         part += 1
         if column == columns:
             row += 1
             column = part = 0
-            row_block = row // block_rows * group_columns
+            row_block = first + row // block_rows * group_columns
+
+
+@inner()
+def _mark(x, place, stop, rows, tile, low, high):
+    """Which values lie beyond the end levels; a GGUF scale may be negative, so either end can be the upper one."""
+    scales, _inverses, _per_step, _before, _after = rows
+    _y, _outside, past = tile
+    for i in range(np.uint64(stop - place)):
+        value = x[np.uint64(place) + i]
+        scale = scales[i] if scales[i] != ZERO else _ENDLESS
+        first, last = low * scale, high * scale
+        past[i] = (ONE if value > maximum(first, last) else ZERO) + (ONE if value < minimum(first, last) else ZERO)
+
+
+@inner()
+def _code_integers(x, place, stop, rows, tile, low, high):
+    scales, inverses, _per_step, _before, _after = rows
+    y, outside, _past = tile
+    for i in range(np.uint64(stop - place)):
+        code = rint(x[np.uint64(place) + i] * inverses[i])
+        kept = minimum(maximum(code, low), high)
+        y[i] = kept * scales[i]
+        outside[i] = ONE if code != kept else ZERO
+
+
+@inner()
+def _code_integers_rounded(x, place, stop, rows, tile, low, high, mode, seed, first_index):
+    scales, inverses, _per_step, _before, _after = rows
+    y, outside, _past = tile
+    for i in range(np.uint64(stop - place)):
+        code = round_one(x[np.uint64(place) + i] * inverses[i], mode, seed, np.uint64(first_index + place) + i)
+        kept = minimum(maximum(code, low), high)
+        y[i] = kept * scales[i]
+        outside[i] = ONE if code != kept else ZERO
+
+
+@inner()
+def _code_biased(x, place, stop, rows, tile, low, high, bias):
+    """Codes around a centre; their end levels are marked here, as no other kind has a centre."""
+    scales, inverses, _per_step, before, after = rows
+    y, outside, past = tile
+    whole = floor(bias)
+    for i in range(np.uint64(stop - place)):
+        value = x[np.uint64(place) + i]
+        code = floor((value - before[i]) * inverses[i] + bias) - whole
+        kept = minimum(maximum(code, low), high)
+        y[i] = kept * scales[i] + after[i]
+        outside[i] = ONE if code != kept else ZERO
+    for i in range(np.uint64(stop - place)):
+        value = x[np.uint64(place) + i]
+        scale = scales[i] if scales[i] != ZERO else _ENDLESS
+        first, last = low * scale + after[i], high * scale + after[i]
+        past[i] = (ONE if value > maximum(first, last) else ZERO) + (ONE if value < minimum(first, last) else ZERO)
+
+
+@inner()
+def _code_floats(x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent):
+    """The gap around a value comes from the bits of its exponent."""
+    scales, inverses, _per_step, _before, _after = rows
+    y, outside, _past = tile
+    mantissa = np.int32(mantissa_bits) << np.int32(23)
+    least = (np.int32(least_exponent) + np.int32(127)) << np.int32(23)
+    for i in range(np.uint64(stop - place)):
+        scaled = x[np.uint64(place) + i] * inverses[i]
+        gap_bits = max(bits_of(absolute(scaled)) & _EXPONENT, least) - mantissa
+        wanted = rint(scaled * float_of(_INVERSE - gap_bits)) * float_of(gap_bits)
+        kept = minimum(maximum(wanted, low), high)
+        y[i] = kept * scales[i]
+        outside[i] = ONE if wanted != kept else ZERO
+
+
+@inner()
+def _code_floats_rounded(x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent, mode, seed, first_index):
+    scales, inverses, _per_step, _before, _after = rows
+    y, outside, _past = tile
+    mantissa = np.int32(mantissa_bits) << np.int32(23)
+    least = (np.int32(least_exponent) + np.int32(127)) << np.int32(23)
+    for i in range(np.uint64(stop - place)):
+        scaled = x[np.uint64(place) + i] * inverses[i]
+        gap_bits = max(bits_of(absolute(scaled)) & _EXPONENT, least) - mantissa
+        code = round_one(scaled * float_of(_INVERSE - gap_bits), mode, seed, np.uint64(first_index + place) + i)
+        wanted = code * float_of(gap_bits)
+        kept = minimum(maximum(wanted, low), high)
+        y[i] = kept * scales[i]
+        outside[i] = ONE if wanted != kept else ZERO
+
+
+@inner()
+def _code_floats_exactly(x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent, mode, seed, first_index):
+    """The same where a gap or its inverse may leave the normal float32 numbers: gaps in float64."""
+    scales, inverses, _per_step, _before, _after = rows
+    y, outside, _past = tile
+    for i in range(stop - place):
+        scaled = x[place + i] * inverses[i]
+        wanted = scaled
+        if scaled != ZERO and absolute(scaled) < np.float32(np.inf):
+            exponent = max(math.frexp(np.float64(scaled))[1] - 1, int(least_exponent))
+            gap = math.ldexp(1.0, exponent - int(mantissa_bits))
+            wanted = np.float32(np.float64(round_one(np.float32(np.float64(scaled) / gap), mode, seed, np.uint64(first_index + place + i))) * gap)
+        kept = min(max(wanted, low), high)
+        y[i] = kept * scales[i]
+        outside[i] = ONE if wanted != kept else ZERO
+
+
+@inner()
+def _code_tables(x, place, stop, rows, tile, parameters, grid):
+    """Four comparisons deep: a tree over up to 15 thresholds."""
+    scales, inverses, _per_step, _before, _after = rows
+    y, outside, _past = tile
+    low_edge, high_edge = parameters[grid, 0], parameters[grid, 1]
+    t0, t1, t2, t3, t4 = parameters[grid, 2], parameters[grid, 3], parameters[grid, 4], parameters[grid, 5], parameters[grid, 6]
+    t5, t6, t7, t8, t9 = parameters[grid, 7], parameters[grid, 8], parameters[grid, 9], parameters[grid, 10], parameters[grid, 11]
+    t10, t11, t12, t13, t14 = parameters[grid, 12], parameters[grid, 13], parameters[grid, 14], parameters[grid, 15], parameters[grid, 16]
+    n0, n1, n2, n3 = parameters[grid, 17], parameters[grid, 18], parameters[grid, 19], parameters[grid, 20]
+    n4, n5, n6, n7 = parameters[grid, 21], parameters[grid, 22], parameters[grid, 23], parameters[grid, 24]
+    n8, n9, n10, n11 = parameters[grid, 25], parameters[grid, 26], parameters[grid, 27], parameters[grid, 28]
+    n12, n13, n14, n15 = parameters[grid, 29], parameters[grid, 30], parameters[grid, 31], parameters[grid, 32]
+    for i in range(np.uint64(stop - place)):
+        scaled = x[np.uint64(place) + i] * inverses[i]
+        first = (n1 if scaled > t0 else n0) if scaled <= t1 else (n3 if scaled > t2 else n2)
+        second = (n5 if scaled > t4 else n4) if scaled <= t5 else (n7 if scaled > t6 else n6)
+        third = (n9 if scaled > t8 else n8) if scaled <= t9 else (n11 if scaled > t10 else n10)
+        fourth = (n13 if scaled > t12 else n12) if scaled <= t13 else (n15 if scaled > t14 else n14)
+        below = second if scaled > t3 else first
+        above = fourth if scaled > t11 else third
+        y[i] = (above if scaled > t7 else below) * scales[i]
+    for i in range(np.uint64(stop - place)):
+        value = x[np.uint64(place) + i]
+        scale = absolute(scales[i]) if scales[i] != ZERO else _ENDLESS
+        outside[i] = (ONE if value > high_edge * scale else ZERO) + (ONE if value < low_edge * scale else ZERO)
+
+
+@inner()
+def _code_signs(x, place, stop, rows, tile, low_edge, high_edge):
+    """The place of the inverses holds thresholds."""
+    scales, thresholds, _per_step, _before, _after = rows
+    y, outside, _past = tile
+    for i in range(np.uint64(stop - place)):
+        value = x[np.uint64(place) + i]
+        y[i] = (-scales[i] if value < ZERO else scales[i]) if absolute(value) > thresholds[i] else ZERO
+    for i in range(np.uint64(stop - place)):
+        value = x[np.uint64(place) + i]
+        scale = scales[i] if scales[i] != ZERO else _ENDLESS
+        outside[i] = (ONE if value > high_edge * scale else ZERO) + (ONE if value < low_edge * scale else ZERO)
+
+
+@inner()
+def _code_tile(x, place, stop, rows, tile, parameters, grid, kind, mode, seed, first_index, exactly):
+    """The y of a tile under one grid, with the marks that its sums need; `exactly` where its numbers leave float32's safe ranges."""
+    low, high = parameters[grid, 0], parameters[grid, 1]
+    if kind == FLOAT:
+        if exactly:
+            _code_floats_exactly(x, place, stop, rows, tile, low, high, parameters[grid, 2], parameters[grid, 3], mode, seed, first_index)
+        elif mode == NEAREST_EVEN:
+            _code_floats(x, place, stop, rows, tile, low, high, parameters[grid, 2], parameters[grid, 3])
+        else:
+            _code_floats_rounded(x, place, stop, rows, tile, low, high, parameters[grid, 2], parameters[grid, 3], mode, seed, first_index)
+    elif kind == INTEGER:
+        if mode == NEAREST_EVEN:
+            _code_integers(x, place, stop, rows, tile, low, high)
+        else:
+            _code_integers_rounded(x, place, stop, rows, tile, low, high, mode, seed, first_index)
+    elif kind == BIASED:
+        _code_biased(x, place, stop, rows, tile, low, high, parameters[grid, 2])
+    elif kind == TABLE:
+        _code_tables(x, place, stop, rows, tile, parameters, grid)
+        low, high = parameters[grid, 17], parameters[grid, 32]
+    else:
+        _code_signs(x, place, stop, rows, tile, low, high)
+        low, high = -ONE, ONE
+    if kind != BIASED:
+        _mark(x, place, stop, rows, tile, low, high)
+
+
+@inner()
+def _make_rows():
+    return (np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32))
+
+
+@inner()
+def _make_tile():
+    return (np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32))
 
 
 @inner(fastmath=REORDER)
-def _add_errors(x, place, stop, reciprocal, tile, per_step, grid, sums):
+def _add_errors(x, place, stop, reciprocal, tile, per_step, silent, keeps_zero, grid, sums):
+    """Add a tile under one grid in float32 lanes; on grids that keep 0 the `silent` elements are among those with y = 0."""
     y, outside, past = tile
     e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
     zeros, largest, clipped, beyond = ZERO, ZERO, ZERO, ZERO
@@ -255,19 +283,35 @@ def _add_errors(x, place, stop, reciprocal, tile, per_step, grid, sums):
         largest = maximum(largest, absolute(error))
         clipped += outside[i]
         beyond = muladd(square, past[i], beyond)
-    # A loop of its own: where x is 0 its error need not be, and neither may count.
     for i in range(np.uint64(stop - place)):
-        value = x[np.uint64(place) + i]
-        is_signal = ONE if value != ZERO else ZERO
-        relative = muladd(absolute(y[i] - value) * is_signal, reciprocal[i], relative)
-        zeros += is_signal if y[i] == ZERO else ZERO
+        relative = muladd(absolute(y[i] - x[np.uint64(place) + i]), reciprocal[i], relative)
+        zeros += ONE if y[i] == ZERO else ZERO
+    if not keeps_zero:
+        # A loop of its own, as most formats need none: y = 0 counts where x is not.
+        zeros = ZERO
+        for i in range(np.uint64(stop - place)):
+            zeros += (ONE if y[i] == ZERO else ZERO) * (ONE if x[np.uint64(place) + i] != ZERO else ZERO)
+    else:
+        zeros -= silent
     add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, np.float64(in_steps), xe_sum, zeros, largest)
     sums[grid, CLIPPED] += clipped
     sums[grid, CLIPPED_E2] += beyond
 
 
+@inner(fastmath=REORDER)
+def _count_silence(x, place, stop, reciprocal):
+    """How many x of a tile are 0; their reciprocals become 0, as a relative error has no meaning there."""
+    silent = ZERO
+    for i in range(np.uint64(stop - place)):
+        silent += ONE if x[np.uint64(place) + i] == ZERO else ZERO
+    if silent > ZERO:
+        for i in range(np.uint64(stop - place)):
+            reciprocal[i] = reciprocal[i] if x[np.uint64(place) + i] != ZERO else ZERO
+    return silent
+
+
 @inner()
-def _add_errors_exactly(x, place, stop, tile, per_step, grid, sums):
+def _add_errors_exactly(x, place, stop, tile, step, grid, sums):
     y, outside, past = tile
     for i in range(stop - place):
         value = np.float64(x[place + i])
@@ -277,7 +321,7 @@ def _add_errors_exactly(x, place, stop, tile, per_step, grid, sums):
         sums[grid, SUM_E2] += error * error
         sums[grid, SUM_ABS_E] += abs(error)
         sums[grid, SUM_RELATIVE] += abs(error) / abs(value) if value != 0 else 0.0
-        sums[grid, SUM_E2_IN_STEPS] += (error * per_step[i]) ** 2
+        sums[grid, SUM_E2_IN_STEPS] += (error / np.float64(step[i])) ** 2 if step[i] > 0 else 0.0
         sums[grid, SUM_XE] += value * error
         sums[grid, CLIPPED_E2] += error * error * past[i]
         sums[grid, CLIPPED] += outside[i]
@@ -302,36 +346,43 @@ def accumulate_coded(x, raw, first_index, geometry, parts, parameters, moments, 
     KIND, MODE, SEED, TAME; `parts` (PARTS, groups) float32 holds the groups' scales, their inverses (or thresholds), 1/step
     (0 where a group has none) and centres; `parameters` (grids, MOST_PARAMETERS) float32 what `coders` says of each coder.
     """
-    reciprocal, per_step = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
-    tile = (np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32))
-    has_gaps = raw.size > 0
+    reciprocal, rows, tile = np.empty(TILE, np.float32), _make_rows(), _make_tile()
     for place in range(0, x.size, TILE):
         stop = min(place + TILE, x.size)
         tame = add_moments(x, place, stop, reciprocal, moments)
+        silent = _count_silence(x, place, stop, reciprocal)
         for grid in range(geometry.shape[0]):
             is_fast = tame and geometry[grid, TAME]
-            _code_tile(x, place, stop, geometry, parts, parameters, grid, first_index, tile, per_step, not is_fast)
-            if has_gaps:
+            _spread_parts(place, stop, geometry, parts, grid, rows, not is_fast)
+            kind, mode, seed = geometry[grid, KIND], geometry[grid, MODE], geometry[grid, SEED]
+            _code_tile(x, place, stop, rows, tile, parameters, grid, kind, mode, seed, first_index, not is_fast)
+            if raw.size > 0:
                 _leave_out(x, raw, place, stop, tile)
             if is_fast:
-                _add_errors(x, place, stop, reciprocal, tile, per_step, grid, sums)
+                _add_errors(x, place, stop, reciprocal, tile, rows[PER_STEP], silent, kind not in (BIASED, SIGN), grid, sums)
             else:
-                _add_errors_exactly(x, place, stop, tile, per_step, grid, sums)
+                _add_errors_exactly(x, place, stop, tile, rows[PER_STEP], grid, sums)
 
 
 @compiled()
-def coded_errors(groups, parts, parameters, kind, mode, out):
-    """Sum e^2 of each row of `groups` (groups, length) under its own grid into `out` (groups,), float64; a search has no draws."""
-    tile = (np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32))
-    for row in range(groups.shape[0]):
-        group = (parts[SCALE, row], parts[INVERSE, row], parts[CENTRE_IN, row], parts[CENTRE_OUT, row])
-        total = 0.0
-        for place in range(0, groups.shape[1], TILE):
-            count = min(TILE, groups.shape[1] - place)
-            _code_run(groups[row], place, count, 0, tile, group, parameters, kind, (mode, np.int64(0), np.int64(0)), True)
-            for i in range(count):
-                total += np.float64(tile[0][i] - groups[row, place + i]) ** 2
-        out[row] = total
+def coded_errors(groups, geometry, parts, parameters, out):
+    """Sum e^2 of each row of `groups` (groups, length) under its own grid into `out` (groups,), float64.
+
+    `geometry` and `parameters` as in `accumulate_coded`, for one grid of blocks as long as the rows. A stochastic mode is
+    judged by nearest-even: the draws belong to places in the tensor, which a search does not know.
+    """
+    rows, tile = _make_rows(), _make_tile()
+    x = groups.reshape(-1)
+    kind, mode = geometry[0, KIND], geometry[0, MODE]
+    mode = NEAREST_EVEN if mode == STOCHASTIC else mode
+    length = groups.shape[1]
+    out[:] = 0.0
+    for place in range(0, x.size, TILE):
+        stop = min(place + TILE, x.size)
+        _spread_parts(place, stop, geometry, parts, 0, rows, True)
+        _code_tile(x, place, stop, rows, tile, parameters, 0, kind, mode, 0, 0, True)
+        for i in range(stop - place):
+            out[(place + i) // length] += np.float64(tile[0][i] - x[place + i]) ** 2
 
 
 @compiled()
