@@ -1,4 +1,4 @@
-"""What can be asked from a shell? `show`, `sweep`, `report`, `app`.
+"""What can be asked from a shell? `show`, `sweep`, `report`, `validate`, `app`.
 
 Exit 0: done; 1: a limit given by the user was missed; 2: bad input, one line on standard error; 130: cancelled.
 Whatever is slow to import is imported by the command that needs it.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qanalysis.scheme import Scheme
 
 ROOT_VARIABLE = "QANALYSIS_ROOT"
-CANCELLED = 130
+MISSED, CANCELLED = 1, 130
 _LARGEST_PROFILE = 50_000_000  # elements, 200 MB
 _LARGEST_SCRUB = 4_000_000  # elements; 15 profiles take about a second
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -289,6 +289,30 @@ def report(
     for target in targets:
         write_report(stored, target, title=title, scheme=scheme)
         print_note(f"wrote {target}")
+
+
+@app.command()
+def validate(*, as_json: AsJson = False) -> None:
+    """Compare the figures with every peer that is installed and with published tables. Exit 1 if one falls short.
+
+    \b
+    Example:
+      pip install 'qanalysis[peers]'
+      qanalysis validate
+    """
+    from qanalysis.reports.checks import describe_checks, tabulate_checks
+    from qanalysis.terminal import clean_text, print_json, print_table
+    from qanalysis.validation import validate as ask_peers
+
+    checks = ask_peers()
+    if as_json:
+        print_json(describe_checks(checks))
+    else:
+        table = tabulate_checks(checks)
+        print_table(table.title, table.columns, table.lines, text_columns=len(table.columns))
+        typer.echo("\n" + "\n".join(map(clean_text, table.notes)))
+    if any(check.verdict == "failed" for check in checks):
+        raise typer.Exit(MISSED)
 
 
 @app.command("app")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -16,7 +17,7 @@ ROW_REASON = "its blocks run on from row to row; groups end with the row here, a
 def compare_bitsandbytes() -> Iterator[Comparison]:
     """Blocks that divide the rows, ties, a shorter last block, quantized scales."""
     for length in LENGTHS:
-        yield Comparison(f"nf4 group={length}", "bit-exact", 0, lambda n=length: _compare_blocks(n))
+        yield Comparison(f"nf4 group={length}", "bit-exact", 0, partial(_compare_blocks, length))
     yield Comparison("nf4: every level, midpoint and neighbour", "bit-exact", 0, _compare_levels)
     yield Comparison("nf4 group=64, a shorter last block", "dB", SQNR_DB, _compare_tail)
     yield Comparison("nf4 group=64 scale=double", "dB", SQNR_DB, _compare_double)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,13 +12,13 @@ import numpy as np
 from qanalysis.validation.check import Agreement, Comparison, count_differing
 from qanalysis.validation.tensors import Floats, draw_bit_patterns, make_tensors, map_groups, probe_levels, round_trip, whole_tensors
 
-#: Word, ml-dtypes type, gfloat name, largest finite.
+#: Word, ml-dtypes type, gfloat name, bits, largest finite.
 ELEMENTS = (
-    ("fp8_e4m3", "float8_e4m3fn", "ocp_e4m3", 448.0),
-    ("fp8_e5m2", "float8_e5m2", "ocp_e5m2", 57344.0),
-    ("fp6_e2m3", "float6_e2m3fn", "ocp_e2m3", 7.5),
-    ("fp6_e3m2", "float6_e3m2fn", "ocp_e3m2", 28.0),
-    ("fp4_e2m1", "float4_e2m1fn", "ocp_e2m1", 6.0),
+    ("fp8_e4m3", "float8_e4m3fn", "ocp_e4m3", 8, 448.0),
+    ("fp8_e5m2", "float8_e5m2", "ocp_e5m2", 8, 57344.0),
+    ("fp6_e2m3", "float6_e2m3fn", "ocp_e2m3", 6, 7.5),
+    ("fp6_e3m2", "float6_e3m2fn", "ocp_e3m2", 6, 28.0),
+    ("fp4_e2m1", "float4_e2m1fn", "ocp_e2m1", 4, 6.0),
 )
 #: Word and name of the element above.
 BLOCKS = {"mxfp8_e4m3": "fp8_e4m3", "mxfp8_e5m2": "fp8_e5m2", "mxfp6_e2m3": "fp6_e2m3", "mxfp6_e3m2": "fp6_e3m2", "mxfp4": "fp4_e2m1"}
@@ -30,57 +32,46 @@ def compare_ml_dtypes() -> Iterator[Comparison]:
     """Casts to each type, over whole code books and over tensors."""
     import ml_dtypes
 
-    for word, name, _, largest in ELEMENTS:
+    for word, name, _, bits, largest in ELEMENTS:
         dtype = getattr(ml_dtypes, name)
-        yield Comparison(f"{word}: every level, midpoint and neighbour: {name}", "bit-exact", 0, lambda w=word, d=dtype: _compare_levels(w, d))
-        yield Comparison(
-            f"{word} tensor, channel, group=32: {name}", "bit-exact", 0, lambda w=word, d=dtype, m=largest: _compare_scaled(w, lambda x: _cast(x, d), m)
-        )
+        cast = partial(_cast, dtype=dtype)
+        levels = np.arange(2**bits, dtype=np.uint8).view(dtype).astype(np.float32)
+        yield Comparison(f"{word}: every level, midpoint and neighbour: {name}", "bit-exact", 0, partial(compare_levels, word, levels, cast))
+        yield Comparison(f"{word} tensor, channel, group=32: {name}", "bit-exact", 0, partial(compare_scaled, word, cast, largest))
     for word, element in BLOCKS.items():
-        dtype, largest = next((getattr(ml_dtypes, name), largest) for key, name, _, largest in ELEMENTS if key == element)
-        yield Comparison(f"{word}: scaled blocks, clipped, cast", "bit-exact", 0, lambda w=word, d=dtype, m=largest: _compare_blocks(w, d, m))
+        cast, largest = next((partial(_cast, dtype=getattr(ml_dtypes, name)), largest) for key, name, *_, largest in ELEMENTS if key == element)
+        clipped = partial(_clip_and_cast, cast=cast, largest=largest)
+        yield Comparison(f"{word}: scaled blocks, clipped, cast", "bit-exact", 0, partial(_compare_blocks, word, clipped, largest))
         if element.startswith("fp8"):
-            yield Comparison(f"{word}: scaled blocks, cast only", "bit-exact", None, lambda w=word, d=dtype: _compare_blocks(w, d, np.inf), BEYOND_REASON)
+            yield Comparison(f"{word}: scaled blocks, cast only", "bit-exact", None, partial(_compare_blocks, word, cast, largest), BEYOND_REASON)
     for word, dtype in (("bfloat16", ml_dtypes.bfloat16), ("float16", np.float16)):
-        yield Comparison(f"{word}: all exponents and subnormals", "bit-exact", 0, lambda w=word, d=dtype: _compare_halves(w, d, beyond=False))
-        yield Comparison(f"{word} beyond the largest finite", "bit-exact", None, lambda w=word, d=dtype: _compare_halves(w, d, beyond=True), HALF_REASON)
+        cast = partial(_cast, dtype=dtype)
+        yield Comparison(f"{word}: all exponents and subnormals", "bit-exact", 0, partial(compare_halves, word, cast))
+        yield Comparison(f"{word} beyond the largest finite", "bit-exact", None, partial(compare_halves, word, cast, beyond=True), HALF_REASON)
 
 
 def compare_gfloat() -> Iterator[Comparison]:
     """Its rounding of arrays for the elements, its own blocks for MX."""
-    from gfloat import RoundMode, formats, round_ndarray
+    from gfloat import formats
 
-    def make_rounding(name: str) -> Cast:
-        info = getattr(formats, f"format_info_{name}")
-        return lambda x: round_ndarray(info, x, RoundMode.TiesToEven, sat=True).astype(np.float32)
-
-    for word, _, name, largest in ELEMENTS:
-        yield Comparison(
-            f"{word} tensor, channel, group=32: round_ndarray", "bit-exact", 0, lambda w=word, n=name, m=largest: _compare_scaled(w, make_rounding(n), m)
-        )
-    names = {word: "mxfp4_e2m1" if word == "mxfp4" else word for word in (*BLOCKS, "mxint8")}
-    for word, name in names.items():
-        info = getattr(formats, f"format_info_{name}")
-        yield Comparison(f"{word}: quantize_block", "bit-exact", 0, lambda w=word, i=info: _compare_quantized_blocks(w, i))
+    for word, _, name, _, largest in ELEMENTS:
+        yield Comparison(f"{word} tensor, channel, group=32: round_ndarray", "bit-exact", 0, partial(compare_scaled, word, partial(_round_like, name), largest))
+    for word in (*BLOCKS, "mxint8"):
+        info = getattr(formats, "format_info_mxfp4_e2m1" if word == "mxfp4" else f"format_info_{word}")
+        yield Comparison(f"{word}: quantize_block", "bit-exact", 0, partial(_compare_quantized_blocks, word, info))
 
 
-def _cast(x: Floats, dtype: Any) -> Floats:
-    with np.errstate(over="ignore", invalid="ignore"):
-        restored: Floats = x.astype(dtype).astype(np.float32)
-    return restored
+def compare_levels(word: str, levels: Floats, cast: Cast) -> Agreement:
+    """A format at scale 1 against a cast: `levels` (non-finite ones left out), their midpoints, and the neighbours of both."""
+    probes = probe_levels(levels[np.isfinite(levels)])
+    return count_differing([(round_trip(probes, word), cast(probes))])
 
 
-def _compare_levels(word: str, dtype: Any) -> Agreement:
-    import ml_dtypes
+def compare_scaled(word: str, cast: Cast, largest: float) -> Agreement:
+    """A format scaled by absmax / largest, against a cast between that multiplication and its inverse."""
 
-    codes = np.arange(2 ** ml_dtypes.finfo(dtype).bits, dtype=np.uint8).view(dtype).astype(np.float32)
-    probes = probe_levels(codes[np.isfinite(codes)])
-    return count_differing([(round_trip(probes, word), _cast(probes, dtype))])
-
-
-def _compare_scaled(word: str, cast: Cast, largest: float) -> Agreement:
     def restore(groups: Floats) -> Floats:
-        scale = np.abs(groups).max(axis=1, keepdims=True) / np.float32(largest)
+        scale: Floats = np.abs(groups).max(axis=1, keepdims=True) / np.float32(largest)
         scale[scale == 0] = 1
         return cast(groups * (np.float32(1) / scale)) * scale
 
@@ -92,28 +83,39 @@ def _compare_scaled(word: str, cast: Cast, largest: float) -> Agreement:
     )
 
 
-def _compare_blocks(word: str, dtype: Any, largest: float) -> Agreement:
-    exponent = int(np.log2(float(_largest_of(dtype))))
+def compare_halves(word: str, cast: Cast, *, beyond: bool = False) -> Agreement:
+    """A 16-bit float against a cast where that gives finite numbers, or only `beyond` them."""
+    x = draw_bit_patterns(2**17)
+    chosen = np.isinf(cast(x)) == beyond
+    return count_differing([(round_trip(x[chosen], word), cast(x[chosen]))])
 
+
+def _cast(x: Floats, dtype: Any) -> Floats:
+    with np.errstate(over="ignore", invalid="ignore"):
+        restored: Floats = x.astype(dtype).astype(np.float32)
+    return restored
+
+
+def _clip_and_cast(x: Floats, cast: Cast, largest: float) -> Floats:
+    clipped: Floats = np.clip(x, -np.float32(largest), np.float32(largest))
+    return cast(clipped)
+
+
+def _round_like(name: str, x: Floats) -> Floats:
+    from gfloat import RoundMode, formats, round_ndarray
+
+    restored: Floats = round_ndarray(getattr(formats, f"format_info_{name}"), x, RoundMode.TiesToEven, sat=True).astype(np.float32)
+    return restored
+
+
+def _compare_blocks(word: str, cast: Cast, largest: float) -> Agreement:
     def restore(groups: Floats) -> Floats:
         _, top = np.frexp(np.abs(groups).max(axis=1, keepdims=True))
-        scale = np.ldexp(np.float32(1), np.clip(top - 1 - exponent, -127, 127)).astype(np.float32)
-        return _cast(np.clip(groups / scale, -largest, largest).astype(np.float32), dtype) * scale
+        exponent = np.clip(top - 1 - math.floor(math.log2(largest)), -127, 127)
+        scale: Floats = np.ldexp(np.float32(1), exponent).astype(np.float32)
+        return cast(groups / scale) * scale
 
     return count_differing((round_trip(x, word), map_groups(x, 32, restore)) for x in whole_tensors().values())
-
-
-def _largest_of(dtype: Any) -> Any:
-    import ml_dtypes
-
-    return ml_dtypes.finfo(dtype).max
-
-
-def _compare_halves(word: str, dtype: Any, *, beyond: bool) -> Agreement:
-    x = draw_bit_patterns(2**17)
-    cast = _cast(x, dtype)
-    chosen = np.isinf(cast) == beyond
-    return count_differing([(round_trip(x[chosen], word), cast[chosen])])
 
 
 def _compare_quantized_blocks(word: str, info: Any) -> Agreement:

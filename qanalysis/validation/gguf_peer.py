@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -18,9 +19,9 @@ TIES_REASON = "ties between two levels go toward zero in GGUF's MXFP4, to the ev
 def compare_gguf() -> Iterator[Comparison]:
     """Each block format, quantized and restored by the package."""
     for word in BLOCKS:
-        yield Comparison(f"gguf:{word}: quantize, dequantize", "bit-exact", 0, lambda w=word: _compare_blocks(f"gguf:{w}", w))
-    yield Comparison("gguf:q4_0, scales beyond float16", "bit-exact", None, lambda: _compare_blocks("gguf:q4_0", "q4_0", beyond=True), HALF_REASON)
-    yield Comparison("mxfp4 (OCP): MXFP4 of GGUF", "bit-exact", None, lambda: _compare_blocks("mxfp4", "mxfp4"), TIES_REASON)
+        yield Comparison(f"gguf:{word}: quantize, dequantize", "bit-exact", 0, partial(_compare_blocks, f"gguf:{word}", word))
+    yield Comparison("gguf:q4_0, scales beyond float16", "bit-exact", None, partial(_compare_blocks, "gguf:q4_0", "q4_0", beyond=True), HALF_REASON)
+    yield Comparison("mxfp4 (OCP): MXFP4 of GGUF", "bit-exact", None, partial(_compare_blocks, "mxfp4", "mxfp4"), TIES_REASON)
 
 
 def _compare_blocks(scheme: str, word: str, *, beyond: bool = False) -> Agreement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from qanalysis.scheme import Scheme
 from qanalysis.validation.check import METRIC_DB, SQNR_DB, Agreement, Comparison, compare_figures, compare_sqnr, count_differing, count_ulps, read_sqnr_db
-from qanalysis.validation.tensors import Floats, make_tensors, make_weights, round_trip
+from qanalysis.validation.tensors import Floats, fit_zero_points, make_tensors, make_weights, round_trip
 
 LENGTHS = (32, 64, 128)
 FAMILIAR = ("weights", "heavy tails", "zeros")
@@ -22,9 +23,9 @@ IDLE_REASON = "a group of zeros gets the step 1.2e-7 there, 1 here; the values a
 def compare_compressed_tensors() -> Iterator[Comparison]:
     """Weights in groups, symmetric and affine."""
     for ours, theirs in (("sym-full", "symmetric"), ("asym", "affine")):
-        yield Comparison(f"int4, int8 {ours} groups: {theirs}", "dB", SQNR_DB, lambda o=ours: _compare_groups(o))
-        yield Comparison(f"int4 {ours} groups: scales of calculate_qparams", "ulp", 1, lambda o=ours: _compare_parameters(o)[0])
-    yield Comparison("int4 asym groups: zero points", "bit-exact", 0, lambda: _compare_parameters("asym")[1])
+        yield Comparison(f"int4, int8 {ours} groups: {theirs}", "dB", SQNR_DB, partial(_compare_groups, ours))
+        yield Comparison(f"int4 {ours} groups: scales of calculate_qparams", "ulp", 1, partial(_compare_scales, ours))
+    yield Comparison("int4 asym groups: zero points", "bit-exact", 0, _compare_zero_points)
     yield Comparison("int4 sym-full: steps of groups of zeros", "bit-exact", None, _compare_idle_steps, IDLE_REASON)
 
 
@@ -34,7 +35,7 @@ def _choose_parameters(x: Floats, symmetry: str, bits: int, length: int) -> tupl
     from compressed_tensors.quantization.utils import calculate_qparams
 
     settings = QuantizationArgs(num_bits=bits, symmetric=symmetry == "sym-full", strategy="group", group_size=length)
-    groups = torch.from_numpy(np.array(x)).unflatten(-1, (-1, length))
+    groups = torch.from_numpy(np.array(x)).reshape(len(x), -1, length)
     return *calculate_qparams(groups.amin(-1), groups.amax(-1), settings), settings
 
 
@@ -51,15 +52,15 @@ def _compare_groups(symmetry: str) -> Agreement:
     return compare_sqnr((x, round_trip(x, f"int{bits} {symmetry} group={n}"), restore(x, bits, n)) for x in tensors for bits in (4, 8) for n in LENGTHS)
 
 
-def _compare_parameters(symmetry: str) -> tuple[Agreement, Agreement]:
+def _compare_scales(symmetry: str) -> Agreement:
     x = make_weights()
-    scales, zero_points = [], []
-    for length in LENGTHS:
-        ours = Scheme.parse(f"int4 {symmetry} group={length}").fit(x)
-        scale, zero_point, _ = _choose_parameters(x, symmetry, 4, length)
-        scales.append((ours.step, scale.numpy().ravel()))
-        zero_points.append((ours.zero_point, zero_point.numpy().ravel() + np.float32(8)))  # codes are stored as signed numbers there
-    return count_ulps(scales), count_differing(zero_points)
+    return count_ulps((Scheme.parse(f"int4 {symmetry} group={n}").fit(x).step, _choose_parameters(x, symmetry, 4, n)[0].numpy().ravel()) for n in LENGTHS)
+
+
+def _compare_zero_points() -> Agreement:
+    """Codes are signed numbers there, so that 8 lies between the two."""
+    x = make_weights()
+    return count_differing((fit_zero_points(x, f"int4 asym group={n}") - 8, _choose_parameters(x, "asym", 4, n)[1].numpy().ravel()) for n in LENGTHS)
 
 
 def _compare_idle_steps() -> Agreement:
@@ -71,8 +72,8 @@ def compare_quanto() -> Iterator[Comparison]:
     """Weights per channel, and affine weights in groups."""
     yield Comparison("int8 channel: qint8", "dB", SQNR_DB, _compare_qint8)
     for bits in (2, 4):
-        yield Comparison(f"int{bits} asym groups: qint{bits} with zeropoint=True", "dB", SQNR_DB, lambda b=bits: _compare_affine(b, zeropoint=True))
-        yield Comparison(f"int{bits} asym groups: qint{bits}", "dB", None, lambda b=bits: _compare_affine(b, zeropoint=False), SHIFT_REASON)
+        yield Comparison(f"int{bits} asym groups: qint{bits} with zeropoint=True", "dB", SQNR_DB, partial(_compare_affine, bits, zeropoint=True))
+        yield Comparison(f"int{bits} asym groups: qint{bits}", "dB", None, partial(_compare_affine, bits, zeropoint=False), SHIFT_REASON)
 
 
 def _compare_qint8() -> Agreement:
@@ -84,8 +85,7 @@ def _compare_qint8() -> Agreement:
         restored: Floats = quantize_weight(tensor, qint8, 0, AbsmaxOptimizer()(tensor, qint8, 0), optimized=False).dequantize().numpy()
         return restored
 
-    tensors = [make_tensors()[name] for name in ("weights", "heavy tails", "ragged")]
-    return compare_sqnr((x, round_trip(x, "int8 channel"), restore(x)) for x in tensors)
+    return compare_sqnr((x, round_trip(x, "int8 channel"), restore(x)) for x in _list_tensors())
 
 
 def _compare_affine(bits: int, *, zeropoint: bool) -> Agreement:
@@ -112,25 +112,35 @@ def compare_onnxruntime() -> Iterator[Comparison]:
         ("int4 asym", "UINT4", False),
     ):
         name = f"{scheme} tensor: quantize_data {code}"
-        yield Comparison(name, "dB", SQNR_DB, lambda s=scheme, c=code, sym=symmetric: _compare_tensor(s, c, symmetric=sym)[0])
-        yield Comparison(f"{scheme} tensor: scale", "ulp", 1, lambda s=scheme, c=code, sym=symmetric: _compare_tensor(s, c, symmetric=sym)[1])
+        yield Comparison(name, "dB", SQNR_DB, partial(_compare_tensor, scheme, code, symmetric=symmetric))
+        yield Comparison(f"{scheme} tensor: scale", "ulp", 1, partial(_compare_scale, scheme, code, symmetric=symmetric))
     yield Comparison("SQNR: qdq_loss_debug", "dB", METRIC_DB, _compare_metric)
     yield Comparison("weights of a QDQ model: compute_weight_error", "dB", METRIC_DB, _compare_model)
     yield Comparison("range=percentile:99.9: calibrator, in bins", "relative", 1, _compare_percentile)
 
 
-def _compare_tensor(scheme: str, code: str, *, symmetric: bool) -> tuple[Agreement, Agreement]:
+def _compare_tensor(scheme: str, code: str, *, symmetric: bool) -> Agreement:
+    def restore(x: Floats) -> Floats:
+        zero_point, scale, codes = _quantize_data(x, code, symmetric=symmetric)
+        return (codes - zero_point) * scale
+
+    return compare_sqnr((x, round_trip(x, scheme), restore(x)) for x in _list_tensors())
+
+
+def _compare_scale(scheme: str, code: str, *, symmetric: bool) -> Agreement:
+    return count_ulps((Scheme.parse(scheme).fit(x).step, _quantize_data(x, code, symmetric=symmetric)[1]) for x in _list_tensors())
+
+
+def _quantize_data(x: Floats, code: str, *, symmetric: bool) -> tuple[Floats, Floats, Floats]:
+    """Zero point and scale, each of shape (1,), and the codes, all as float32."""
     from onnxruntime.quantization.quant_utils import TensorProto, quantize_data
 
-    triples, scales = [], []
-    for name in ("weights", "heavy tails", "ragged"):
-        x = make_tensors()[name]
-        ours = Scheme.parse(scheme).fit(x)
-        zero_point, scale, codes = quantize_data(x, TensorProto.DataType.Value(code), symmetric)
-        restored = (np.asarray(codes).astype(np.float32) - np.float32(zero_point.item())) * np.float32(scale)
-        triples.append((x, ours.round_trip(x), restored.reshape(x.shape)))
-        scales.append((ours.step, np.reshape(scale, 1)))
-    return compare_sqnr(triples), count_ulps(scales)
+    zero_point, scale, codes = (np.asarray(part).astype(np.float32) for part in quantize_data(x, TensorProto.DataType.Value(code), symmetric))
+    return zero_point.reshape(1), scale.reshape(1), codes.reshape(x.shape)
+
+
+def _list_tensors() -> list[Floats]:
+    return [make_tensors()[name] for name in ("weights", "heavy tails", "ragged")]
 
 
 def _compare_metric() -> Agreement:
@@ -155,28 +165,34 @@ def _compare_percentile() -> Agreement:
 
 def _compare_model() -> Agreement:
     """Every weight of a model that ONNX Runtime quantizes, against the rows of a sweep over the float model."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.qdq_loss_debug import compute_weight_error, create_weight_matching
 
     from qanalysis.checkpoints import open_checkpoint
     from qanalysis.sweep import sweep
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  untyped base
-        def __init__(self) -> None:
-            self.batches = iter([{"x": np.ones((1, 256), np.float32)}])
-
-        def get_next(self) -> dict[str, Floats] | None:
-            return next(self.batches, None)
-
     with TemporaryDirectory() as folder:
         plain, quantized = Path(folder, "float.onnx"), Path(folder, "qdq.onnx")
         _write_model(plain)
         options = {"ActivationSymmetric": True, "WeightSymmetric": True}
-        quantize_static(str(plain), str(quantized), Reader(), quant_format=QuantFormat.QDQ, weight_type=QuantType.QInt8, extra_options=options)
+        quantize_static(str(plain), str(quantized), _OneBatch(), quant_format=QuantFormat.QDQ, weight_type=QuantType.QInt8, extra_options=options)
         theirs = compute_weight_error(create_weight_matching(str(plain), str(quantized)))
         with open_checkpoint(plain) as source:
             ours = {row.tensor: row.sqnr_db for row in sweep(source, ["int8"], workers=1)}
-    return compare_figures([(ours[name], theirs[name]) for name in ours])
+    return compare_figures([(ours[name] or 0.0, theirs[name]) for name in ours])
+
+
+class _OneBatch:
+    """What the calibration of a model reads: one input."""
+
+    def __init__(self) -> None:
+        self._batches = iter([{"x": np.ones((1, 256), np.float32)}])
+
+    def get_next(self) -> dict[str, Floats] | None:
+        return next(self._batches, None)
+
+    def __iter__(self) -> Iterator[dict[str, Floats]]:
+        return self._batches
 
 
 def _write_model(path: Path) -> None:

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.quantizer import UniformQuantizer
 from qanalysis.scheme import Scheme
 
 Floats = NDArray[np.float32]
@@ -70,6 +71,14 @@ def round_trip(x: Floats, scheme: str) -> Floats:
     """What the scheme makes of the tensor, rows being its channels."""
     restored: Floats = Scheme.parse(scheme).fit(x).round_trip(x)
     return restored
+
+
+def fit_zero_points(x: Floats, scheme: str) -> Floats:
+    """The zero points of an asymmetric integer scheme, one per group."""
+    quantizer = Scheme.parse(scheme).fit(x)
+    if not isinstance(quantizer, UniformQuantizer):
+        raise TypeError(f"{scheme} has no zero points; use an integer format with asym")
+    return np.asarray(quantizer.zero_point, np.float32)
 
 
 def map_groups(x: Floats, length: int | None, quantize: Callable[[Floats], Floats]) -> Floats:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qanalysis.metrics import measure
 from qanalysis.validation.check import METRIC_DB, Agreement, Comparison, compare_figures, count_differing, read_sqnr_db
-from qanalysis.validation.tensors import Floats, draw_bit_patterns, make_tensors, make_weights, map_groups, probe_levels, round_trip
+from qanalysis.validation.float_peers import compare_halves, compare_levels, compare_scaled
+from qanalysis.validation.tensors import Floats, make_tensors, make_weights, map_groups, round_trip
+
+if TYPE_CHECKING:
+    import torch
 
 GROUPINGS = ("tensor", "channel", "group=32", "group=128")
 
@@ -18,7 +24,7 @@ def compare_torch() -> Iterator[Comparison]:
     """Everything that torch itself can judge."""
     for symmetry in ("sym", "asym"):
         for grouping in GROUPINGS:
-            yield Comparison(f"int2..int8 {symmetry} {grouping}: fake_quantize", "bit-exact", 0, lambda s=symmetry, g=grouping: _compare_integers(s, g))
+            yield Comparison(f"int2..int8 {symmetry} {grouping}: fake_quantize", "bit-exact", 0, partial(_compare_integers, symmetry, grouping))
     yield from _list_casts()
     yield Comparison("SQNR, normalised L2, cosine: torch.ao.ns", "dB", METRIC_DB, _compare_metrics)
     yield Comparison("range=mse at least as good as HistogramObserver", "dB", 0, _compare_ranges)
@@ -29,7 +35,7 @@ def _compare_integers(symmetry: str, grouping: str) -> Agreement:
     return count_differing(
         (
             round_trip(x, f"int{bits} {symmetry} {grouping}"),
-            map_groups(x, length.get(grouping, x.shape[1]), lambda groups, b=bits: _fake_quantize(groups, b, symmetry)),
+            map_groups(x, length.get(grouping, x.shape[1]), partial(_fake_quantize, bits=bits, symmetry=symmetry)),
         )
         for x in make_tensors().values()
         for bits in range(2, 9)
@@ -56,49 +62,18 @@ def _list_casts() -> Iterator[Comparison]:
     import torch
 
     for word, dtype in (("fp8_e4m3", torch.float8_e4m3fn), ("fp8_e5m2", torch.float8_e5m2)):
-        name = f"{word} tensor, channel, group=32: cast"
-        yield Comparison(name, "bit-exact", 0, lambda w=word, d=dtype: _compare_scaled(w, d))
-        yield Comparison(f"{word}: every level, midpoint and neighbour: cast", "bit-exact", 0, lambda w=word, d=dtype: _compare_levels(w, d))
+        levels, cast = torch.arange(256, dtype=torch.uint8).view(dtype).float().numpy(), partial(_cast, dtype=dtype)
+        yield Comparison(f"{word}: every level, midpoint and neighbour: cast", "bit-exact", 0, partial(compare_levels, word, levels, cast))
+        yield Comparison(f"{word} tensor, channel, group=32: cast", "bit-exact", 0, partial(compare_scaled, word, cast, torch.finfo(dtype).max))
     for word, dtype in (("bfloat16", torch.bfloat16), ("float16", torch.float16)):
-        yield Comparison(f"{word}: all exponents and subnormals: cast", "bit-exact", 0, lambda w=word, d=dtype: _compare_halves(w, d, beyond=False))
-        reason = "values beyond the largest finite become inf there, the largest finite here, so that one outlier can not hide a layer's error"
-        yield Comparison(f"{word} beyond the largest finite: cast", "bit-exact", None, lambda w=word, d=dtype: _compare_halves(w, d, beyond=True), reason)
+        yield Comparison(f"{word}: all exponents and subnormals: cast", "bit-exact", 0, partial(compare_halves, word, partial(_cast, dtype=dtype)))
 
 
-def _compare_scaled(word: str, dtype: object) -> Agreement:
+def _cast(x: Floats, dtype: torch.dtype) -> Floats:
     import torch
 
-    largest = torch.finfo(dtype).max
-
-    def cast(groups: Floats) -> Floats:
-        x = torch.from_numpy(np.array(groups))
-        scale = x.abs().amax(1, keepdim=True) / largest
-        scale = torch.where(scale == 0, 1.0, scale)
-        return ((x * (1 / scale)).to(dtype).float() * scale).numpy()
-
-    lengths = {"tensor": None, "group=32": 32}
-    return count_differing(
-        (round_trip(x, f"{word} {grouping}"), map_groups(x, lengths.get(grouping, x.shape[1]), cast))
-        for x in make_tensors().values()
-        for grouping in ("tensor", "channel", "group=32")
-    )
-
-
-def _compare_levels(word: str, dtype: object) -> Agreement:
-    import torch
-
-    codes = torch.arange(256, dtype=torch.uint8).view(dtype).float().numpy()
-    probes = probe_levels(codes[np.isfinite(codes)])
-    return count_differing([(round_trip(probes, word), torch.from_numpy(np.array(probes)).to(dtype).float().numpy())])
-
-
-def _compare_halves(word: str, dtype: object, *, beyond: bool) -> Agreement:
-    import torch
-
-    x = draw_bit_patterns(2**17)
-    cast = torch.from_numpy(np.array(x)).to(dtype).float().numpy()
-    chosen = np.isinf(cast) == beyond
-    return count_differing([(round_trip(x[chosen], word), cast[chosen])])
+    restored: Floats = torch.from_numpy(np.array(x)).to(dtype).float().numpy()
+    return restored
 
 
 def _list_round_trips() -> Iterator[tuple[Floats, Floats]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from qanalysis.scheme import Scheme
 from qanalysis.validation.check import METRIC_DB, Agreement, Comparison, compare_figures, count_differing, count_ulps, read_sqnr_db
-from qanalysis.validation.tensors import Floats, make_tensors, make_weights, round_trip, whole_tensors
+from qanalysis.validation.tensors import Floats, fit_zero_points, make_tensors, make_weights, round_trip, whole_tensors
 
 MAPPINGS = {"sym-full": "SYMMETRIC", "sym-noclip": "SYMMETRIC_NO_CLIPPING_ERR", "asym": "ASYMMETRIC"}
 LENGTHS = (32, 64, 128)
@@ -21,15 +22,15 @@ ZERO_REASON = "a tensor of zeros divides 0 by 0 there and becomes NaN; zeros sta
 def compare_torchao() -> Iterator[Comparison]:
     """Everything that torchao can judge on a CPU."""
     for symmetry, mapping in MAPPINGS.items():
-        yield Comparison(f"int2..int8 {symmetry} channel, groups: {mapping}", "bit-exact", 0, lambda s=symmetry: _compare_integers(s))
-        yield Comparison(f"int4 {symmetry} groups: scales of choose_qparams", "ulp", 1, lambda s=symmetry: _compare_parameters(s)[0])
-    yield Comparison("int4 asym groups: zero points", "bit-exact", 0, lambda: _compare_parameters("asym")[1])
+        yield Comparison(f"int2..int8 {symmetry} channel, groups: {mapping}", "bit-exact", 0, partial(_compare_integers, symmetry))
+        yield Comparison(f"int4 {symmetry} groups: scales of choose_qparams", "ulp", 1, partial(_compare_scales, symmetry))
+    yield Comparison("int4 asym groups: zero points", "bit-exact", 0, _compare_zero_points)
     for word in _list_elements():
-        yield Comparison(f"{word}: MXTensor", "bit-exact", 0, lambda w=word: _compare_mx(w))
-        yield Comparison(f"{word}, blocks near the smallest scale: MXTensor", "bit-exact", None, lambda w=word: _compare_tiny(w), TINY_REASON)
+        yield Comparison(f"{word}: MXTensor", "bit-exact", 0, partial(_compare_mx, word))
+    yield Comparison("MX blocks near the smallest scale: MXTensor", "bit-exact", None, _compare_tiny, TINY_REASON)
     for scheme in ("nvfp4", "nvfp4:one-level scale=fp8_e4m3:normal"):
-        yield Comparison(f"{scheme}: NVFP4Tensor", "bit-exact", 0, lambda s=scheme: _compare_nvfp4(s))
-    yield Comparison("nvfp4:one-level: NVFP4Tensor", "bit-exact", None, lambda: _compare_nvfp4("nvfp4:one-level"), SCALE_REASON)
+        yield Comparison(f"{scheme}: NVFP4Tensor", "bit-exact", 0, partial(_compare_nvfp4, scheme))
+    yield Comparison("nvfp4:one-level: NVFP4Tensor", "bit-exact", None, partial(_compare_nvfp4, "nvfp4:one-level"), SCALE_REASON)
     yield Comparison("nvfp4 of zeros: NVFP4Tensor", "bit-exact", None, _compare_zeros, ZERO_REASON)
     yield Comparison("SQNR: compute_error", "dB", METRIC_DB, _compare_metric)
 
@@ -67,15 +68,14 @@ def _compare_integers(symmetry: str) -> Agreement:
     )
 
 
-def _compare_parameters(symmetry: str) -> tuple[Agreement, Agreement]:
+def _compare_scales(symmetry: str) -> Agreement:
     x = make_weights()
-    scales, zero_points = [], []
-    for length in LENGTHS:
-        ours = Scheme.parse(f"int4 {symmetry} group={length}").fit(x)
-        scale, zero_point, _ = _choose_parameters(x, symmetry, 4, length)
-        scales.append((ours.step, scale.numpy().ravel()))
-        zero_points.append((ours.zero_point, zero_point.numpy().ravel()))
-    return count_ulps(scales), count_differing(zero_points)
+    return count_ulps((Scheme.parse(f"int4 {symmetry} group={n}").fit(x).step, _choose_parameters(x, symmetry, 4, n)[0].numpy().ravel()) for n in LENGTHS)
+
+
+def _compare_zero_points() -> Agreement:
+    x = make_weights()
+    return count_differing((fit_zero_points(x, f"int4 asym group={n}"), _choose_parameters(x, "asym", 4, n)[1].numpy().ravel()) for n in LENGTHS)
 
 
 def _list_elements() -> dict[str, Any]:
@@ -103,9 +103,9 @@ def _compare_mx(word: str) -> Agreement:
     return count_differing((round_trip(x, word), _to_mx(x, word)) for x in whole_tensors().values())
 
 
-def _compare_tiny(word: str) -> Agreement:
+def _compare_tiny() -> Agreement:
     x = np.ldexp(make_tensors()["heavy tails"], -122).astype(np.float32)
-    return count_differing([(round_trip(x, word), _to_mx(x, word))])
+    return count_differing((round_trip(x, word), _to_mx(x, word)) for word in _list_elements())
 
 
 def _to_nvfp4(x: Floats, scheme: str) -> Floats:

@@ -1,0 +1,74 @@
+"""How do cross-checks read, as one document and as lines? The document has the form of every other one."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+from qanalysis.reports.document import SCHEMA_VERSION
+from qanalysis.validation import NOT_COVERED, Check
+
+CHECK_COLUMNS = ("check", "peer", "version", "reached", "required", "verdict")
+
+
+class CheckTable(NamedTuple):
+    """Cells of a table and the notes below it."""
+
+    title: str
+    columns: tuple[str, ...]
+    lines: list[tuple[str, ...]]
+    notes: list[str]
+
+
+def describe_checks(checks: Sequence[Check]) -> dict[str, Any]:
+    """One row per check, distances as numbers (null where nothing was reached, or not a finite number), and the counts of verdicts."""
+    rows = [
+        {
+            "check": check.name,
+            "peer": check.peer,
+            "version": check.version,
+            "kind": check.kind,
+            "reached": check.reached if check.reached is not None and math.isfinite(check.reached) else None,
+            "required": check.required,
+            "values": check.values,
+            "reached_text": check.reached_text,
+            "required_text": check.required_text,
+            "verdict": check.verdict,
+            "reason": check.reason,
+        }
+        for check in checks
+    ]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tool_version": version("qanalysis"),
+        "source": None,
+        "settings": {"not_covered": NOT_COVERED},
+        "rows": rows,
+        "totals": [{"verdict": verdict, "checks": count} for verdict, count in Counter(check.verdict for check in checks).items()],
+    }
+
+
+def tabulate_checks(checks: Sequence[Check]) -> CheckTable:
+    """A line per check; notes give the reason of whatever is not plain agreement, the summary last."""
+    lines: list[tuple[str, ...]] = [(check.name, check.peer, check.version or "–", check.reached_text, check.required_text, check.verdict) for check in checks]
+    notes = [f"{check.verdict}: {check.name} ({check.peer}): {check.reason}" for check in checks if check.verdict in ("by design", "failed")]
+    missing = [check.peer for check in checks if check.verdict == "not installed"]
+    notes += [f"not installed: {', '.join(missing)}: pip install 'qanalysis[peers]'"] if missing else []
+    return CheckTable("Cross-checks, made now", CHECK_COLUMNS, lines, [*notes, NOT_COVERED, summarize_checks(checks)])
+
+
+def summarize_checks(checks: Sequence[Check]) -> str:
+    """One sentence.
+
+    >>> summarize_checks([Check("int4", "torch", "2.13", "bit-exact", reached=0.0, required=0.0, values=8), Check("all", "gfloat", "", "bit-exact")])
+    '1 of 1 checks agree; 1 peer is not installed'
+    """
+    counts = Counter(check.verdict for check in checks)
+    parts = [f"{counts['ok']} of {counts['ok'] + counts['failed']} checks agree"]
+    parts += [f"{counts['by design']} differences are by design"] if counts["by design"] else []
+    missing = counts["not installed"]
+    parts += [f"{missing} peer{' is' if missing == 1 else 's are'} not installed"] if missing else []
+    return "; ".join(parts)
