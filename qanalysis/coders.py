@@ -217,7 +217,7 @@ class FloatCoder:
     @property
     def top_exponent(self) -> int:
         """Exponent of the largest number's octave, floor(log2 largest)."""
-        exponent: int = math.frexp(self.largest)[1]
+        _mantissa, exponent = math.frexp(self.largest)
         return exponent - 1
 
     @property

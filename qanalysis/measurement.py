@@ -25,11 +25,11 @@ from qanalysis.formats import IntegerFormat
 from qanalysis.grids import Floats, Grid
 from qanalysis.grouping import Layout
 from qanalysis.metrics import ErrorStats
+from qanalysis.predictions import predict_sqnr_db
 from qanalysis.quantizer import Rounding
 from qanalysis.ranges import MinMax
 from qanalysis.results import COLUMNS, Row, Status
 from qanalysis.scheme import Scheme
-from qanalysis.theory import absmax_groups_sqnr_db
 
 Read = Callable[[int, int], Floats]
 Range = tuple[Floats, Floats]
@@ -37,7 +37,6 @@ Job = tuple[Scheme, Layout]
 
 # A tensor that must be held whole and has more values than this is held alone.
 LARGE_VALUES = 1 << 24
-NEAREST_MODES = ("nearest-even", "nearest-away", "half-up")
 
 
 class Cancelled(Exception):  # noqa: N818  nothing went wrong
@@ -344,7 +343,7 @@ def describe_row(info: TensorInfo, scheme: Scheme, stats: ErrorStats | None, *, 
         status, reason = "zero", "every finite element is 0" if stats.non_finite else "every element is 0"
         figures = {name: getattr(stats, name) for name in ("bits_per_weight", "size_bytes", "non_finite")}
     else:
-        figures = {name: getattr(stats, name) for name in _FIGURES} | {"theory_sqnr_db": _predict(scheme, layout)}
+        figures = {name: getattr(stats, name) for name in _FIGURES} | {"theory_sqnr_db": _predict(scheme, layout, stats)}
     shape = "x".join(map(str, info.shape))
     return Row(info.name, info.kind, shape, info.dtype, info.numel, *_describe_scheme(scheme), **figures, status=status, reason=reason)
 
@@ -355,13 +354,7 @@ def _describe_scheme(scheme: Scheme) -> tuple[str, str, int, str, str, str, str]
     return str(scheme), str(scheme.format), scheme.format.bits, str(scheme.grouping), scheme.symmetry.name, str(scheme.range), scheme.scale.name
 
 
-@lru_cache(maxsize=4096)
-def _predict(scheme: Scheme, layout: Layout | None) -> float | None:
-    """The prediction for a Gaussian at the real group lengths; only nearest rounding on absmax grids has one yet.
-
-    A pow2 scale widens the step by up to 2, which the prediction does not know; float scales move it by 0.05 % at most.
-    """
-    is_plain = isinstance(scheme.format, IntegerFormat) and scheme.symmetry.name == "sym" and scheme.range == MinMax() and scheme.rounding.name in NEAREST_MODES
-    if layout is None or not is_plain or scheme.scale.name.startswith("pow2"):
-        return None
-    return absmax_groups_sqnr_db(scheme.format.bits, layout.length_counts)
+def _predict(scheme: Scheme, layout: Layout | None, stats: ErrorStats) -> float | None:
+    """The prediction for Gaussian values of the same power at the real group lengths; a total has none."""
+    rms = math.sqrt(stats.sum_x2 / stats.count)
+    return predict_sqnr_db(scheme, layout.length_counts, sigma=rms) if layout is not None and rms else None

@@ -237,8 +237,8 @@ def describe(x: np.ndarray, words: Words, *, axis: int = 0) -> Truth:
     zero_bits = words.bits if words.symmetry == "asym" else 0
     storage = words.bits * len(values) + len(groups) * (SCALE_BITS[words.scale] + zero_bits)
     truth = describe_coded(Coded(values, y, [(group.places, group.grid.span) for group in groups], outside, storage))
-    if truth.sums:
-        truth.columns["theory_sqnr_db"] = _predict(words, groups) if _has_prediction(words) else None
+    if truth.sums and _has_prediction(words):
+        truth.columns["theory_sqnr_db"] = _predict(words, groups)
     return truth
 
 
