@@ -87,7 +87,10 @@ def group_mse(length: int, cells: Cells, lay: Lay, *, follows: Follows = "absmax
     inner = _merge_fine(cells)
     if follows == "extremes" and length > 1:
         return _sum_over_extremes(length, cells, inner, lay) / length
-    is_mirrored = follows == "signed-max" or length == 1  # then -M and M have mirrored grids, and the same error
+    if length == 1:
+        weights, low, high = _draw_largest(1, np.empty(0), panels=256)
+        return 0.5 * float(weights @ (_error_at(low, cells, lay(low, low)) + _error_at(high, cells, lay(high, high))))
+    is_mirrored = follows == "signed-max"  # -M and M have mirrored grids, and the same error
     ends: Lay = (lambda low, _high: lay(low, low)) if is_mirrored else lay
     borders = _find_jumps(length, ends)
     # The largest value's own error can swing from one level to the next: it is cheap, and gets many points.
@@ -95,8 +98,6 @@ def group_mse(length: int, cells: Cells, lay: Lay, *, follows: Follows = "absmax
     grids = ends(low, high)
     at_ends = [_error_at(end, cells, grids) for end in ((low,) if is_mirrored else (low, high))]
     known = float(weights @ np.mean(at_ends, axis=0))
-    if length == 1:
-        return known
     weights, low, high = _draw_largest(length, borders, panels=16)
     return (known + (length - 1) * float(weights @ mean_inside(low, high, cells=inner, grids=ends(low, high)))) / length
 
@@ -186,6 +187,9 @@ def mean_inside(low: FloatArray, high: FloatArray, *, cells: Cells, grids: Grids
     mass, mean = np.diff(ndtr(edges)), -np.diff(density)
     square = mass - np.diff(edges * density)
     first, second = cells.first * scale + centre, cells.second * scale + centre
-    error = cells.sign * (square - (first + second) * mean + first * second * mass) + cells.flat * np.square(scale) * mass
+    # Fine cells: rounding, and decoding by another scale than was coded by; a step beyond all values makes them 0.
+    drift = (cells.flat > 0) * np.square(1.0 - scale * grids.inverse[:, np.newaxis])
+    fine = np.minimum(cells.flat * np.square(scale) * mass + drift * square, square)
+    error = cells.sign * (square - (first + second) * mean + first * second * mass) + fine
     # Where the window is too narrow to hold mass in float64, it holds no error either.
     return np.asarray(np.maximum(error.sum(axis=1), 0.0) / np.maximum(mass.sum(axis=1), np.finfo(np.float64).tiny))

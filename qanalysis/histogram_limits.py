@@ -1,8 +1,8 @@
 """What is the least error that any grid, or any code at all, could reach on a tensor's own values? From their histogram.
 
-Inside a bin values are taken as uniform. For a smooth density of variance 1 and n values in bins of width w this makes the entropy
-too large by about w^2/24 of its Fisher information and too small by (occupied bins - 1)/(2n) nats, and hides all structure finer than w:
-an error below w^2/12 can not be told from zero. A few thousand bins serve 8 bits.
+Inside a bin values are taken as uniform. For a smooth density, n values and bins of width w this makes the mean square too large by
+w^2/6 and the entropy by w^2/24 of the Fisher information, in nats; (occupied bins - 1)/(2n) nats of entropy are missing. Structure
+finer than w is hidden: an error below w^2/12 can not be told from zero. A few thousand bins serve 8 bits (0.01 dB on a Gaussian).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def lloyd_max_histogram(histogram: Histogram, bits: int) -> BestGrid:
 
     The best division of whole bins is found exactly (dynamic programming, so a second mode or an outlier can not trap it), then
     Lloyd's iteration frees the thresholds from the bins' edges. Where no more bins are occupied than there are levels, the levels are
-    the bins' middles and the error is width^2/12. About 20 ms for 4 bits in 4096 bins, 0.4 s for 8.
+    the bins' middles and the error is width^2/12. About 30 ms for 4 bits in 4096 bins, 0.5 s for 8.
     ValueError for an empty histogram and for one with values outside its bins.
 
     >>> values = Histogram.from_values([-1.0, -1.0, 1.0, 3.0], low=-1.5, high=3.5, bins=5)
