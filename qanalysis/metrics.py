@@ -335,7 +335,7 @@ _CATALOGUE = (
     Metric("clipping_share", "Clipping share", "", "lower", "share of Σe² beyond the end levels"),
     Metric("shannon_gap_db", "Gap to Shannon", "dB", "lower", "6.0206·bits_per_weight − sqnr_ac_db"),
     Metric("wasted_bits", "Wasted bits", "bit", "lower", "shannon_gap_db / 6.0206"),
-    Metric("theory_sqnr_db", "Predicted SQNR", "dB", "higher", "−10 log₁₀(E[max²]/(12q²)·(g−1)/g), Gaussian absmax groups of g"),
+    Metric("theory_sqnr_db", "Predicted SQNR", "dB", "higher", "of Gaussian values of the same power; sym: −10 log₁₀(E[max²]/(12q²)·(g−1)/g), groups of g"),
     Metric("non_finite", "Non-finite values", "", "lower", "NaN and infinite elements, left out of every figure"),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _CATALOGUE}
