@@ -121,7 +121,7 @@ def test_the_worst_hundredth_of_the_groups_is_named() -> None:
     cause = find(examine(x, "int4 group=32"), "outlier-groups")
     assert "channel 9, columns 128 to 159" in cause.text
     errors = np.square(_trip(x, "int4 group=32").astype(np.float64) - x).reshape(-1, 32).sum(axis=1)
-    assert cause.value == 11 / 1024 or cause.value == 6 / 512
+    assert cause.value == 6 / 512
     assert cause.share == pytest.approx(np.sort(errors)[-6:].sum() / errors.sum(), rel=1e-12)
 
 
@@ -415,8 +415,14 @@ def test_channels_lie_along_the_axis_of_the_layer_or_of_the_scheme(axis: int) ->
 
 def test_a_vector_is_one_row() -> None:
     diagnosis = examine(draw(1, 300)[0], "int4")
-    assert "A scale for every channel" not in {found.text for found in diagnosis.cures} or cure(diagnosis, "int4 channel").gain_db == 0
     assert codes(diagnosis) == set()
+    assert {found.scheme for found in diagnosis.cures if found.code == "group"} == {"int4 group=256", "int4 group=128", "int4 group=64"}
+
+
+def test_wider_floats_than_float32_can_hold_are_not_finite() -> None:
+    x = draw().astype(np.float64)
+    x[0, 0] = 1e300
+    assert diagnose(x, Scheme.parse("int4 channel")).non_finite == 1
 
 
 @pytest.mark.parametrize(
@@ -454,7 +460,9 @@ def test_the_words_hold_the_numbers() -> None:
     )
     assert f"{diagnosis.wasted_bits:.2f} bits per weight fewer" in diagnosis.summary
     assert diagnosis.advice.startswith(f"Best for its bits: {best.text}, {best.gain_db:+.1f} dB ")
-    assert diagnosis.advice.endswith(" It needs run-time support.") == best.needs_support == (best.code in {"keep", "rotate"})
+    assert ("It needs run-time support" in diagnosis.advice) == best.needs_support == (best.code in {"keep", "rotate"})
+    plain = next(found for found in diagnosis.cures if found.scheme is not None and found.code != "wider")
+    assert f"without: {plain.text}, {plain.gain_db:+.1f} dB " in diagnosis.advice
     assert best.worth_bits == best.gain_db / DB_PER_BIT
     assert best.net_bits == best.worth_bits - best.extra_bits
     assert all(cause.share >= NOTABLE_SHARE for cause in diagnosis.causes)

@@ -9,8 +9,7 @@ from qanalysis.dashboard.cache import read_diagnosis
 from qanalysis.dashboard.controls import BOUND, current_view
 from qanalysis.dashboard.state import expand_scheme, write_view
 from qanalysis.dashboard.wording import escape_markdown, format_count
-from qanalysis.diagnosis import Cause, Diagnosis
-from qanalysis.diagnosis.causes import format_share
+from qanalysis.diagnosis import Diagnosis
 from qanalysis.results import Row
 
 MOST_UNASKED = 2**20
@@ -28,31 +27,36 @@ def draw_diagnosis(source: str, identity: str, row: Row) -> Diagnosis | None:
             return None
         found = read_diagnosis(source, identity, row.tensor, row.scheme)
         _draw_words(found)
-        st.table(build_cures(found), hide_index=True, border="horizontal", alt=f"{len(found.cures)} cures of {found.name}. {found.advice}")
-        _offer_schemes(found)
+        if found.cures:
+            _draw_cures(found)
     return found
 
 
 def _ask(identity: str, row: Row) -> bool:
     asked = (identity, row.tensor)
-    if st.session_state.get("diagnosed") != asked and st.button(f"Diagnose {format_count(row.numel)} values", key="diagnose", icon=":material/play_arrow:"):
-        st.session_state["diagnosed"] = asked
+    if st.session_state.get("diagnosed") != asked:
+        label = f"Diagnose {format_count(row.numel)} values"
+        st.button(label, key="diagnose", icon=":material/play_arrow:", on_click=st.session_state.update, kwargs={"diagnosed": asked})
     return bool(st.session_state.get("diagnosed") == asked)
 
 
 def _draw_words(found: Diagnosis) -> None:
     st.markdown(f"**{escape_markdown(found.name)}** at {escape_markdown(found.scheme)}: {escape_markdown(found.summary)}")
     if found.causes:
-        st.markdown("\n".join(f"- {_describe(cause)}" for cause in found.causes))
+        st.markdown("\n".join(f"- **{cause.title}.** {escape_markdown(cause.text)}" for cause in found.causes))
     if found.advice:
         st.markdown(f"**{escape_markdown(found.advice)}**")
     for note in found.notes:
         st.caption(escape_markdown(note))
 
 
-def _describe(cause: Cause) -> str:
-    weight = f", {format_share(cause.share)} of the error" if cause.share else ""
-    return f"**{cause.title}{escape_markdown(weight)}.** {escape_markdown(cause.text)}"
+def _draw_cures(found: Diagnosis) -> None:
+    st.table(build_cures(found), hide_index=True, border="horizontal", alt=f"{len(found.cures)} cures of {found.name}. {found.advice}")
+    st.caption("Each cure was tried out on this layer. Net: the gain, at 6.02 dB a bit, less the price; what lies above the wider format beats spending bits.")
+    texts = [cure.scheme for cure in found.cures if cure.scheme is not None and cure.net_bits > 0 and _can_show(cure.scheme)]
+    with st.container(horizontal=True):
+        for place, text in enumerate(texts[:MOST_OFFERED]):
+            st.button(f"View {escape_markdown(text)}", key=f"cure-{place}", icon=":material/visibility:", on_click=_view_scheme, args=(text,))
 
 
 def build_cures(found: Diagnosis) -> pd.DataFrame:
@@ -61,8 +65,8 @@ def build_cures(found: Diagnosis) -> pd.DataFrame:
         {
             "Cure": [cure.text for cure in found.cures],
             "Gain (dB)": [_sign(cure.gain_db) for cure in found.cures],
-            "as bits": [_sign(cure.worth_bits) for cure in found.cures],
-            "Price (bits/weight)": [f"{cure.extra_bits:+.3f}" for cure in found.cures],
+            "As bits": [_sign(cure.worth_bits) for cure in found.cures],
+            "Price (bits/weight)": [f"{cure.extra_bits:.3f}" for cure in found.cures],
             "Net (bits)": [_sign(cure.net_bits) for cure in found.cures],
             "SQNR (dB)": [_sign(cure.sqnr_db).removeprefix("+") for cure in found.cures],
             "Scheme": ["needs run-time support" if cure.scheme is None else cure.scheme for cure in found.cures],
@@ -71,14 +75,7 @@ def build_cures(found: Diagnosis) -> pd.DataFrame:
 
 
 def _sign(value: float) -> str:
-    return f"{value:+.2f}".replace("inf", "∞")
-
-
-def _offer_schemes(found: Diagnosis) -> None:
-    texts = [cure.scheme for cure in found.cures if cure.scheme is not None and cure.net_bits > 0 and _can_show(cure.scheme)]
-    with st.container(horizontal=True):
-        for place, text in enumerate(texts[:MOST_OFFERED]):
-            st.button(f"View {escape_markdown(text)}", key=f"cure-{place}", icon=":material/visibility:", on_click=_view_scheme, args=(text,))
+    return f"{value:+.2f}".replace("inf", "∞").replace("-", "−")
 
 
 def _can_show(text: str) -> bool:

@@ -177,8 +177,8 @@ def _find_crest(examined: Examined) -> Cause | None:
         return None
     reach = "Half the span of a group" if one_sided else "The largest value of a group"
     effect = "steps are as much too coarse" if examined.view.scheme.range == MinMax() else "the range rule has to clip or to coarsen the steps"
-    text = f"{reach} stands {level:.1f} dB over its RMS, {level - expected:.1f} dB more than with Gaussian values: few values set the range, and {effect}."
-    return Cause("crest", text, level - expected, _share_of(excess))
+    text = f"{reach} stands {level:.1f} dB over its RMS, {level - expected:.1f} dB more than with Gaussian values: few values set the range, and {effect}. "
+    return Cause("crest", f"{text}That makes {format_share(_share_of(excess))} of the error.", level - expected, _share_of(excess))
 
 
 def _find_asymmetry(examined: Examined) -> Cause | None:
@@ -192,7 +192,7 @@ def _find_asymmetry(examined: Examined) -> Cause | None:
         return None
     unused = 1 - 10 ** ((levels.span_db - levels.crest_db) / 20)
     text = f"The values of a group lie to one side: {format_share(unused)} of the codes of a symmetric grid stand where no value is. That costs {cost:.1f} dB "
-    return Cause("asymmetry", text + "more than if signs were even.", cost, _share_of(cost))
+    return Cause("asymmetry", text + f"more than if signs were even, {format_share(_share_of(cost))} of the error.", cost, _share_of(cost))
 
 
 def _find_zeroed(examined: Examined) -> Cause | None:
@@ -215,7 +215,8 @@ def _find_scale_rounding(examined: Examined) -> Cause | None:
     cost = 10 * math.log10(examined.base.error / trial.error)
     if cost <= NOTABLE_DB:
         return None
-    return Cause("scale-rounding", f"Rounding the scales to their stored type costs {cost:.1f} dB against float32 scales ({exact}).", cost, _share_of(cost))
+    text = f"Rounding the scales to their stored type costs {cost:.1f} dB against float32 scales ({exact}), {format_share(_share_of(cost))} of the error."
+    return Cause("scale-rounding", text, cost, _share_of(cost))
 
 
 def exact_scale(scheme: Scheme) -> Scheme | None:

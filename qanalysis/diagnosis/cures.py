@@ -107,7 +107,7 @@ def measure_cures(sample: LayerView, scheme: Scheme, *, base: Trial, sqnr_db: fl
 
 
 def _try_all(sample: LayerView, scheme: Scheme) -> Iterator[tuple[str, str, str | None, Trial | None]]:
-    offered = list(_offer_schemes(scheme, sample.matrix.shape[1]))
+    offered = list(_offer_schemes(scheme, *sample.matrix.shape))
     trials = try_schemes(sample.matrix, [replace(found, grouping=replace(found.grouping, axis=None)) for _code, _text, found in offered])
     for (code, text, found), trial in zip(offered, trials, strict=True):
         yield code, text, str(found), trial
@@ -117,17 +117,17 @@ def _try_all(sample: LayerView, scheme: Scheme) -> Iterator[tuple[str, str, str 
     yield "rotate", rotated, None, try_rotation(sample)
 
 
-def _offer_schemes(scheme: Scheme, columns: int) -> Iterator[tuple[str, str, Scheme]]:
+def _offer_schemes(scheme: Scheme, rows: int, columns: int) -> Iterator[tuple[str, str, Scheme]]:
     """Code, words and scheme of what the format leaves free, each different from the chosen one and from the others."""
     seen: set[Scheme | None] = {None, scheme}
-    for code, text, candidate in _change(scheme, columns):
+    for code, text, candidate in _change(scheme, rows, columns):
         if candidate is not None and candidate not in seen:
             seen.add(candidate)
             yield code, text, candidate
 
 
-def _change(scheme: Scheme, columns: int) -> Iterator[tuple[str, str, Scheme | None]]:
-    for grouping in _list_finer(scheme, columns):
+def _change(scheme: Scheme, rows: int, columns: int) -> Iterator[tuple[str, str, Scheme | None]]:
+    for grouping in _list_finer(scheme, rows, columns):
         yield "group", "A scale for every channel" if grouping.columns is None else f"Groups of {grouping.columns}", _vary(scheme, grouping=grouping)
     for word, text in RANGES.items():
         yield "range", text, _vary(scheme, range=parse_range(word))
@@ -152,11 +152,11 @@ def _vary(scheme: Scheme, **parts: Any) -> Scheme | None:
         return None
 
 
-def _list_finer(scheme: Scheme, columns: int) -> list[Grouping]:
+def _list_finer(scheme: Scheme, rows: int, columns: int) -> list[Grouping]:
     """The next finer groupings along the same rows; none where the scheme names its own channel axis, which group=N can not say."""
     grouping = scheme.grouping
     if grouping.axis is not None:
         return []
     length = columns if grouping.columns is None else min(grouping.columns, columns)
-    channel = [parse_grouping("channel")] if grouping.rows != 1 and grouping.columns is None else []
+    channel = [parse_grouping("channel")] if rows > 1 and grouping.rows != 1 and grouping.columns is None else []
     return (channel + [Grouping(1, shorter) for shorter in GROUP_LENGTHS if shorter < length])[:FINER_GROUPINGS]

@@ -57,16 +57,17 @@ class Diagnosis:
 
     @property
     def advice(self) -> str:
-        """The best cure for its bits, in one sentence; what a bit buys where nothing beats it. Empty without an error."""
+        """The best cure for its bits, and the best that needs no run-time support, in words. Empty without an error."""
         if not self.cures:
             return ""
         useful = [cure for cure in self.cures if cure.code != "wider" and cure.gain_db >= NOTABLE_DB and cure.net_bits > 0]
         if not useful:
             return "No cure tried here buys more than longer codes of the same size would."
-        best = useful[0]
-        price = f"for {best.extra_bits:.2g} bits per weight" if best.extra_bits > 0.005 else "for no bits"
-        support = " It needs run-time support." if best.needs_support else ""
-        return f"Best for its bits: {best.text}, {best.gain_db:+.1f} dB {price}, as good as {best.worth_bits:.2g} bits more per code.{support}"
+        text = f"Best for its bits: {_praise(useful[0])}, as good as {useful[0].worth_bits:.2f} bits more per code."
+        if useful[0].needs_support:
+            plain = next((cure for cure in useful if not cure.needs_support), None)
+            text += f" It needs run-time support; without: {_praise(plain)}." if plain else " It needs run-time support."
+        return text
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -86,6 +87,11 @@ class Diagnosis:
             asdict(cure) | {"worth_bits": cure.worth_bits, "net_bits": cure.net_bits, "needs_support": cure.needs_support} for cure in self.cures
         ]
         return {key: _finite(value) for key, value in record.items()}
+
+
+def _praise(cure: Cure) -> str:
+    price = "for" if cure.extra_bits > 0 else "and saves"
+    return f"{cure.text}, {cure.gain_db:+.1f} dB " + (f"{price} {abs(cure.extra_bits):.2g} bits per weight" if abs(cure.extra_bits) > 0.005 else "for no bits")
 
 
 def _finite(value: Any) -> Any:

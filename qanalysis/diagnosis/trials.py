@@ -61,7 +61,8 @@ class Trial:
 
 def view_layer(x: ArrayLike, scheme: Scheme, *, axis: int = 0) -> LayerView:
     """The matrix that `scheme` groups, of a float tensor; `axis` is its channel axis, which the scheme may override."""
-    values = np.asarray(x, np.float32)
+    with np.errstate(over="ignore"):  # float64 beyond float32 counts as not finite
+        values = np.asarray(x, np.float32)
     matrix = np.ascontiguousarray(scheme.grouping.lay_out(values.shape, axis=axis).to_matrix(values))
     finite = np.isfinite(matrix)
     return LayerView(

@@ -67,8 +67,8 @@ def summarize_checks(checks: Sequence[Check]) -> str:
     '1 of 1 checks agree; 1 peer is not installed'
     """
     counts = Counter(check.verdict for check in checks)
+    explained, missing = counts["by design"], counts["not installed"]
     parts = [f"{counts['ok']} of {counts['ok'] + counts['failed']} checks agree"]
-    parts += [f"{counts['by design']} differences are by design"] if counts["by design"] else []
-    missing = counts["not installed"]
+    parts += [f"{explained} difference{' is' if explained == 1 else 's are'} by design"] if explained else []
     parts += [f"{missing} peer{' is' if missing == 1 else 's are'} not installed"] if missing else []
     return "; ".join(parts)

@@ -191,7 +191,7 @@ def _format_percent(value: float | None) -> str:
 
 
 def _format_signed(value: float) -> str:
-    return f"{value:+.2f}".replace("inf", "∞")
+    return f"{value:+.2f}".replace("inf", "∞").replace("-", "−")
 
 
 def _largest_gain(found: Diagnosis) -> float:
