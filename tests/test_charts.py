@@ -242,6 +242,13 @@ class TestErrorCurves:
         assert {note.text for note in figure.layout.annotations} == {"tensor", "group=8", "6.02 b = Shannon (Gauss)", "Lloyd-Max (Gauss)"}
         assert len(error_curves(rows, ["conv1"], "mse").data) == 2
 
+    def test_a_point_says_what_gaussian_values_would_have(self, rows):
+        row = row_of(rows, "conv1", "int4 group=8")
+        text = f"{row.theory_sqnr_db:.2f} dB predicted, were it Gaussian"
+        assert text in error_curves(rows, ["conv1"], "sqnr_db").data[1].text[1]
+        assert "predicted" not in error_curves(rows, ["conv1"], "mse").data[1].text[1]
+        assert "predicted" not in error_curves([dataclasses.replace(row, theory_sqnr_db=None)], ["conv1"], "sqnr_db").data[0].text[0]
+
     def test_groupings_differ_by_more_than_colour(self, rows):
         first, second = error_curves(rows, ["conv1"], "sqnr_db").data[:2]
         assert first.line.dash != second.line.dash

@@ -16,7 +16,8 @@ from qanalysis.metrics import METRICS, Metric
 from qanalysis.results import Row
 
 Horizontal = Literal["bits", "bits_per_weight"]
-SQNR_LIKE = ("sqnr_db", "sqnr_ac_db", "theory_sqnr_db")
+MEASURED_SQNR = ("sqnr_db", "sqnr_ac_db")
+SQNR_LIKE = (*MEASURED_SQNR, "theory_sqnr_db")
 NAMED_LINES = 8  # more lines than that go to the legend: their names would not fit at their ends
 LABEL_SHARE = 0.055  # of the vertical axis: the height of one line's name
 
@@ -118,7 +119,10 @@ def _hover(value: float, row: Row, measure: Metric) -> str:
     cost = f"{row.bits_per_weight:.3f} bit per weight, " if row.bits_per_weight is not None else ""
     clipped = f"<br>{percent(row.clipped_fraction)} clipped" if row.clipped_fraction is not None else ""
     zeroed = f", {percent(row.zeroed_fraction)} zeroed" if row.zeroed_fraction is not None else ""
-    return f"{measure_text(value, measure.unit)}<br>{cost}{row.numel:,} weights{clipped}{zeroed}"
+    predicted = ""
+    if measure.name in MEASURED_SQNR and row.theory_sqnr_db is not None:
+        predicted = f"<br>{measure_text(row.theory_sqnr_db, 'dB')} predicted, were it Gaussian"
+    return f"{measure_text(value, measure.unit)}{predicted}<br>{cost}{row.numel:,} weights{clipped}{zeroed}"
 
 
 def _draw_theory(figure: go.Figure, points: list[tuple[float, float, Row]], *, named: bool, theme: Theme) -> list[_EndLabel]:
