@@ -138,10 +138,10 @@ def _fit_nf4(values: list[np.float32], words: FormatWords, stored: np.float32 | 
     def round_one(x: np.float32, _place: int) -> float:
         with np.errstate(over="ignore", invalid="ignore"):
             s = F(x * inverse)
-        return float(s) if math.isnan(s) or abs(s) > 1 else NF4[bisect_left(borders, s)]
+        return float(s) if math.isnan(s) else NF4[bisect_left(borders, s)]
 
     gap = max(high - low for low, high in itertools.pairwise(NF4))
-    return Levels(round_one, -1.0, 1.0, gap, scale if stored is None or idle else stored, idle=idle, slack=(1 - NF4[-2]) / 2)
+    return Levels(round_one, -1.0, 1.0, gap, scale if stored is None or idle else stored, idle=idle, slack=((NF4[1] + 1) / 2, (1 - NF4[-2]) / 2))
 
 
 def _fit_signs(values: list[np.float32], words: FormatWords) -> Levels:
@@ -152,14 +152,11 @@ def _fit_signs(values: list[np.float32], words: FormatWords) -> Levels:
     above = [abs(value) for value in values if abs(value) > threshold]
     level = F(math.fsum(above) / len(above)) if above and has_zero else mean
     scale = _round_to_type(level, level, 1.0, words.scale) if _inverts(level) else F(0)
-    reach = 1.5 if has_zero else 2.0
 
     def round_one(x: np.float32, _place: int) -> float:
-        if scale and abs(float(x)) > reach * float(scale):
-            return math.copysign(math.inf, x)
         return 0.0 if not scale or abs(x) <= threshold else -1.0 if x < 0 else 1.0
 
-    return Levels(round_one, -1.0, 1.0, 1.0 if has_zero else 2.0, scale, idle=not scale)
+    return Levels(round_one, -1.0, 1.0, 1.0 if has_zero else 2.0, scale, idle=not scale, slack=(0.5, 0.5) if has_zero else (1.0, 1.0))
 
 
 # --- GGUF blocks --------------------------------------------------------------------------------------------------
@@ -171,7 +168,7 @@ def _halve(value: np.float32) -> np.float32:
 
 
 def _scales(d: np.float32) -> tuple[np.float32, np.float32]:
-    """(scale for coding, scale for decoding): the inverse, and what float16 holds; 0 both where d can not be inverted."""
+    """(scale for coding, scale for decoding): the inverse, and what float16 holds; 0 both where d can not be inverted, and then every code is 0."""
     return (F(1) / d, _halve(d)) if _inverts(abs(d)) else (F(0), F(0))
 
 
@@ -188,7 +185,11 @@ def _fit_signed_block(values: list[np.float32], half: int) -> Levels:
     peak = max(values, key=abs, default=F(0))
     d = F(peak / F(-half))
     inverse, stored = _scales(d)
-    return Levels(lambda x, _: float(np.floor(F(F(x * inverse) + F(half + 0.5)))) - half, -half, half - 1, 1.0, stored, idle=not stored)
+
+    def round_one(x: np.float32, _place: int) -> float:
+        return float(np.floor(F(F(x * inverse) + F(half + 0.5)))) - half if inverse else 0.0
+
+    return Levels(round_one, -half, half - 1, 1.0, stored, idle=not stored)
 
 
 def _fit_offset_block(values: list[np.float32], codes: int) -> Levels:
@@ -197,14 +198,18 @@ def _fit_offset_block(values: list[np.float32], codes: int) -> Levels:
     with np.errstate(over="ignore"):
         d = F(F(high - low) / F(codes))
     inverse, stored = _scales(d)
-    return Levels(lambda x, _: float(np.floor(F(F(F(x - low) * inverse) + F(0.5)))), 0, codes, 1.0, stored, _halve(low), idle=not stored)
+
+    def round_one(x: np.float32, _place: int) -> float:
+        return float(np.floor(F(F(F(x - low) * inverse) + F(0.5)))) if inverse else 0.0
+
+    return Levels(round_one, 0, codes, 1.0, stored, _halve(low), idle=not stored)
 
 
 def _fit_even_block(values: list[np.float32], top: int) -> Levels:
     """Q8_0, TQ1_0, TQ2_0: absmax becomes code top, halves round away from zero."""
     d = F(max(map(abs, values), default=F(0)) / F(top))
     inverse, stored = _scales(d)
-    return Levels(lambda x, _: _away(F(x * inverse)), -top, top, 1.0, stored, idle=not stored)
+    return Levels(lambda x, _: _away(F(x * inverse)) if inverse else 0.0, -top, top, 1.0, stored, idle=not stored)
 
 
 def _fit_mxfp4_block(values: list[np.float32]) -> Levels:
@@ -232,17 +237,24 @@ GGUF_FITS: dict[str, Callable[[list[np.float32]], Levels]] = {
 
 
 def store_twice(absmax: list[np.float32]) -> list[np.float32]:
-    """absmax values as kept by double quantization: less their mean, in blocks of 256, each as the nearest book value times the block's absmax."""
+    """absmax values as kept by double quantization: less their mean, in blocks of 256, each as a book value times the block's absmax."""
     mean = F(math.fsum(absmax) / len(absmax))
-    book = list_dynamic_code_book()
     stored = []
     for start in range(0, len(absmax), 256):
         block = [F(value - mean) for value in absmax[start : start + 256]]
         peak = max(map(abs, block))
-        for value in block:
-            s = F(value * (F(1) / peak)) if peak else F(0)
-            stored.append(F(F(min(book, key=lambda level, s=s: abs(float(level) - float(s))) * peak) + mean))
+        inverse = F(1) / peak if _inverts(peak) else F(0)
+        stored += [F(F(_look_up(F(value * inverse)) * peak) + mean) for value in block]
     return stored
+
+
+def _look_up(s: np.float32) -> np.float32:
+    # The peer does not look for the book value nearest to s, but to the nearest of 65536 places between -1 and 1.
+    place = math.floor(F(F(F(F(min(max(s, F(-1)), F(1)) + F(1)) * F(0.5)) * F(65535)) + F(0.5)))
+    value = F(F(F(F(place) / F(65535)) * F(2)) - F(1))
+    book = list_dynamic_code_book()
+    above = min(bisect_left(book, value), 255)
+    return book[above - 1] if above and value <= F(F(book[above - 1] + book[above]) / F(2)) else book[above]
 
 
 # --- a tensor -----------------------------------------------------------------------------------------------------
@@ -306,7 +318,7 @@ def code(x: np.ndarray, words: FormatWords, *, axis: int = 0) -> Coded:
                 y[place] = values[place]
                 continue
             unit = levels.round(values[place], place)
-            y[place], outside[place] = levels.decode(unit), levels.is_outside(unit)
+            y[place], outside[place] = levels.decode(unit), levels.is_outside(values[place], unit)
     return Coded(values, y, spans, outside, count_storage(words, elements=len(values), groups=len(groups)))
 
 

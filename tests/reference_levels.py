@@ -128,22 +128,26 @@ class Levels:
     scale: np.float32
     centre: np.float32 = ZERO
     idle: bool = False
-    # How far beyond an end a unit level still counts as that end.
-    slack: float = 0.0
+    # For levels without codes beyond the ends: how far past the low and the high one x counts as clipped, in scales.
+    slack: tuple[float, float] | None = None
 
     def decode(self, unit: float) -> np.float32:
         clipped = unit if math.isnan(unit) else min(max(unit, self.low), self.high)
         with np.errstate(over="ignore", invalid="ignore"):
             return F(F(F(clipped) * self.scale) + self.centre)
 
-    def is_outside(self, unit: float) -> bool:
-        return not self.low - self.slack <= unit <= self.high + self.slack
+    def is_outside(self, x: np.float32, unit: float) -> bool:
+        if self.slack is None:
+            return not self.low <= unit <= self.high
+        return bool(self.scale) and not self.low - self.slack[0] <= float(x) / float(self.scale) <= self.high + self.slack[1]
 
     @property
     def span(self) -> Span:
-        ends = sorted(end * float(self.scale) + float(self.centre) for end in (self.low, self.high))
-        # Where the scale is 0 there is no step to measure errors in.
-        return Span(float(F(self.gap) * abs(self.scale)) or math.inf, ends[0], ends[1], self.idle)
+        if not self.scale:
+            # Nothing to measure errors in, and no end level for a value to lie beyond.
+            return Span(math.inf, -math.inf, math.inf, self.idle)
+        low, high = sorted(end * float(self.scale) + float(self.centre) for end in (self.low, self.high))
+        return Span(float(F(self.gap) * abs(self.scale)), low, high, self.idle)
 
 
 def on_ladder(name: str, scale: np.float32, inverse: np.float32, mode: str, *, idle: bool = False) -> Levels:
