@@ -249,7 +249,8 @@ def _lay_gguf_signed(coder: Coder, extreme: Floats, _same: Floats, _scale: Scale
 
 def _lay_gguf_offset(coder: Coder, low: Floats, high: Floats, _scale: ScaleType) -> Grid:
     """Codes from 0 over low..high, the low end stored in float16 too."""
-    step: NDArray[Any] = (high - low) / np.float32(coder.high)
+    with np.errstate(over="ignore"):
+        step: NDArray[Any] = (high - low) / np.float32(coder.high)
     return _lay_gguf(coder, step, centre=(low, _to_half(low)))
 
 

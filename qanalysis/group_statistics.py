@@ -63,8 +63,6 @@ def _find_thresholds(matrix: Floats, layout: Layout) -> Pair:
 
 
 def _mean_above(matrix: Floats, layout: Layout, threshold: Floats) -> Floats:
-    # A NaN is above no threshold, so it counts nowhere; an infinity would.
-    values = np.where(np.isfinite(matrix), matrix, np.float32(np.nan)).reshape(-1)
     total, count = np.zeros((2, layout.groups))
-    kernels.magnitudes(np.ascontiguousarray(values), layout.columns, layout.block_rows, layout.block_columns, threshold, total, count)
+    kernels.magnitudes(np.ascontiguousarray(matrix).reshape(-1), layout.columns, layout.block_rows, layout.block_columns, threshold, total, count)
     return np.divide(total, count, out=np.zeros(layout.groups), where=count > 0).astype(np.float32)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from qanalysis import kernels
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
 from qanalysis.chunks import Chunk, cut_chunks
+from qanalysis.coders import SIGN
 from qanalysis.formats import IntegerFormat
 from qanalysis.grids import Floats, Grid
 from qanalysis.grouping import Layout
@@ -296,7 +297,9 @@ def _has_tame_steps(grid: Grid, largest: float) -> bool:
     """Whether errors, and errors over steps, can be squared in float32: a stored scale may be far from the data's."""
     # The step of a group without a signal is 1, which is tame for anything that is.
     limit = float(kernels.LARGEST_TAME)
-    return grid.largest <= limit and largest <= limit * grid.smallest
+    # Where 0 is no number of the format, the smallest step has errors even in a tile of zeros.
+    least = float(kernels.SMALLEST_TAME) if grid.coder.kind == SIGN or grid.centre else 0.0
+    return grid.largest <= limit and largest <= limit * grid.smallest and grid.smallest >= least
 
 
 def _name_sums(size: int, bad: int, moments: Sequence[float], sums: Sequence[float], piece: _Piece) -> ErrorStats:
