@@ -22,6 +22,7 @@ from qanalysis.checkpoints import open_checkpoint
 from qanalysis.checkpoints.path_policy import list_checkpoints
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.conventions import Convention, compare_conventions
+from qanalysis.dashboard.checks import BackgroundChecks
 from qanalysis.dashboard.jobs import JobManager, SweepRequest
 from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source
 from qanalysis.dashboard.state import Axis
@@ -49,6 +50,12 @@ def get_uploads() -> UploadStore:
 def get_jobs() -> JobManager:
     """The server's sweeps."""
     return JobManager(_run_sweep)
+
+
+@st.cache_resource
+def get_checks() -> BackgroundChecks:
+    """The server's one run of the cross-checks."""
+    return BackgroundChecks()
 
 
 @st.cache_resource

@@ -45,7 +45,7 @@ def describe_checks(checks: Sequence[Check]) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "tool_version": version("qanalysis"),
         "source": None,
-        "settings": {"not_covered": NOT_COVERED},
+        "settings": {"summary": summarize_checks(checks), "not_covered": NOT_COVERED},
         "rows": rows,
         "totals": [{"verdict": verdict, "checks": count} for verdict, count in Counter(check.verdict for check in checks).items()],
     }

@@ -32,6 +32,7 @@ from qanalysis.dashboard.progress import draw_strip, follow_sweep
 from qanalysis.dashboard.selection import choose_rows, pick_cell
 from qanalysis.dashboard.state import ORDERS, ROW_LIMITS, ViewState, family_of
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
+from qanalysis.dashboard.validation import draw_validation
 from qanalysis.dashboard.wording import escape_markdown, format_count
 from qanalysis.profile import LayerProfile
 from qanalysis.reports import find_outlier, headline, select_worst
@@ -125,6 +126,7 @@ def _draw_result(headline_slot: Any, shown: Shown, tensors: Sequence[TensorInfo]
     view = current_view()
     diagnoses = [diagnosis] if diagnosis else []
     draw_export(shown.rows, view, scheme=shown.scheme, profiles=[profile] if profile else [], diagnoses=diagnoses, job=shown.request.digest)
+    draw_validation()
     note_ignored()
     remember_view(view)
 
