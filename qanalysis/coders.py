@@ -202,7 +202,7 @@ class FloatCoder:
     @property
     def least_exponent(self) -> int:
         """Exponent of the smallest normal number; below it the gap stays the same."""
-        return 2 - 2 ** (self.exponent_bits - 1)
+        return 2 - (1 << (self.exponent_bits - 1))
 
     @property
     def low(self) -> float:

@@ -402,7 +402,7 @@ def magnitudes(x, columns, block_rows, block_columns, threshold, total, count):
 
 @inner(fastmath={"reassoc", "nsz"})
 def _magnitudes_run(x, begin, end, threshold):
-    total, count = 0.0, 0.0
+    total = count = 0.0
     for i in range(np.uint64(begin), np.uint64(end)):
         magnitude = absolute(x[i])
         # A NaN exceeds nothing.
@@ -411,5 +411,5 @@ def _magnitudes_run(x, begin, end, threshold):
         part = ZERO
         for i in range(np.uint64(start), np.uint64(min(start + TILE, end))):
             part += ONE if threshold < absolute(x[i]) < _INFINITY else ZERO
-        count += part
+        count += np.float64(part)
     return total, count
