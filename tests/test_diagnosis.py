@@ -382,6 +382,17 @@ def test_a_sample_keeps_blocks_whole() -> None:
 
 
 @pytest.mark.usefixtures("small_limit")
+def test_where_drawn_rows_have_no_error_the_whole_layer_is_tried_out() -> None:
+    x = np.tile(np.float32([7, -7, 1, 0]), (512, 16))
+    x[300:303, 5] = 0.5  # few rows of many; none of them among the 64 drawn
+    rows = sample_rows(view_layer(x, Scheme.parse("int4")), np.array([], np.intp))
+    assert not {300, 301, 302} & set(rows.tolist())
+    diagnosis = examine(x, "int4")
+    assert diagnosis.tried == diagnosis.count == x.size
+    assert cure(diagnosis, "int5").gain_db == pytest.approx(sqnr_db(x, "int5") - sqnr_db(x, "int4"), abs=2 * LANES_DB)
+
+
+@pytest.mark.usefixtures("small_limit")
 def test_gains_on_a_sample_are_near_those_of_the_whole_layer() -> None:
     x = draw(512, 64)
     diagnosis = examine(x, "int4 channel")

@@ -144,7 +144,7 @@ def _find_outlier_columns(examined: Examined) -> Cause | None:
     share = examined.without(mask)
     if share < NOTABLE_SHARE:
         return None
-    text = f"{_name_places('column', examined.columns)}. It crosses groups of every channel: without, the error falls by {format_share(share)}."
+    text = f"{_name_places('column', examined.columns)}. Columns cross the groups of every channel: without, the error falls by {format_share(share)}."
     return Cause("outlier-columns", text, float(examined.columns.ratios.max()), share)
 
 
@@ -298,4 +298,6 @@ def _name_places(kind: str, found: Outliers) -> str:
     ratio = f"{found.ratios[worst]:.3g} times"
     if found.places.size == 1:
         return f"The mean magnitude of {kind} {worst} is {ratio} the median {kind}'s"
-    return f"The mean magnitude of {found.places.size:,} of {found.ratios.size:,} {kind}s is 3 times the median {kind}'s or more, of {kind} {worst} {ratio}"
+    return (
+        f"The mean magnitude of {found.places.size:,} of {found.ratios.size:,} {kind}s is 3 times the median {kind}'s or more, up to {ratio} ({kind} {worst})"
+    )

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.diagnosis.causes import NOTABLE_DB, Cause, Examined, find_causes, format_share
 from qanalysis.diagnosis.cures import Cure, measure_cures
-from qanalysis.diagnosis.trials import LayerView, draw_reference, find_outliers, measure_levels, sample_rows, try_schemes, view_layer
+from qanalysis.diagnosis.trials import LayerView, Trial, draw_reference, find_outliers, measure_levels, sample_rows, try_schemes, view_layer
 from qanalysis.profile import LayerProfile, profile_layer
 from qanalysis.scheme import Scheme
 
@@ -100,10 +100,21 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _draw_sample(view: LayerView, outliers: NDArray[np.intp], whole: Trial) -> tuple[NDArray[np.intp], LayerView, Trial]:
+    """Numbers of the rows that things are tried out on, these rows, and the chosen scheme's trial on them."""
+    rows = sample_rows(view, outliers)
+    if rows.size < len(view.matrix):
+        sample = LayerView(view.matrix[rows], view.scheme)
+        base = try_schemes(sample.matrix, [sample.scheme])[0]
+        if base is not None and base.error:
+            return rows, sample, base
+    return np.arange(len(view.matrix)), view, whole
+
+
 def diagnose(x: ArrayLike, scheme: Scheme, *, axis: int = 0, name: str = "", profile: LayerProfile | None = None) -> Diagnosis:
     """Causes and measured cures of a float tensor of one or more dimensions under a scheme; `axis` is its channel axis.
 
-    `profile` is the layer's own under the scheme, where it is at hand. Elements that are not finite are left out and counted. Above 2^22
+    `profile` is the layer's own under the scheme, where it is at hand. Elements that are not finite are left out and counted. Above 2^21
     values cures, and causes that need a trial, are measured on whole channels drawn at random. TypeError for a tensor that holds no
     floats; ValueError for one without a finite value, of zeros only, or that the scheme does not fit.
 
@@ -119,9 +130,7 @@ def diagnose(x: ArrayLike, scheme: Scheme, *, axis: int = 0, name: str = "", pro
     if whole is None or whole.row is None or whole.row.sqnr_db is None:
         raise ValueError(f"tensor {name!r}: every value is zero, which every scheme keeps exactly; there is nothing to diagnose")
     channels, columns = find_outliers(view)
-    rows = sample_rows(view, channels.places)
-    sample = LayerView(view.matrix[rows], view.scheme) if rows.size < len(view.matrix) else view
-    base = whole if sample is view else try_schemes(sample.matrix, [sample.scheme])[0] or whole
+    rows, sample, base = _draw_sample(view, channels.places, whole)
     reference = draw_reference(view.scheme, *view.matrix.shape)
     examined = Examined(view, shown, whole.row, channels, columns, rows, sample, base, reference, measure_levels(view))
     cures = measure_cures(sample, scheme, base=base, sqnr_db=whole.row.sqnr_db, bits_per_weight=whole.bits_per_weight) if base.error else ()

@@ -22,7 +22,7 @@ from qanalysis.sweep import sweep
 
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]
-SAMPLE_VALUES = 1 << 22
+SAMPLE_VALUES = 1 << 21
 PIECE = 1 << 16
 SEED = 0
 OUTLIER_RATIO = 3.0
@@ -82,7 +82,7 @@ def try_schemes(matrix: Matrix, schemes: Sequence[Scheme]) -> list[Trial | None]
 
 
 def sample_rows(view: LayerView, outliers: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Numbers of the rows, about 2^22 values together, that stand for a larger layer; all rows of a smaller one.
+    """Numbers of the rows, about 2^21 values together, that stand for a larger layer; all rows of a smaller one.
 
     Whole rows (whole blocks of rows, where groups are blocks) drawn at random. Those with the extreme values and the `outliers`
     are always among them, so that ranges which rows share stay what they are.
