@@ -17,7 +17,7 @@ from qanalysis.coders import Coder
 from qanalysis.distributions import GAUSSIAN, FloatArray
 from qanalysis.formats import IntegerFormat
 from qanalysis.gaussian_groups import Cells, Follows, Grids, cut_cells, group_mse, mean_inside
-from qanalysis.grids import DOUBLE, NO_SCALE
+from qanalysis.grids import DOUBLE, NO_SCALE, Floats
 from qanalysis.ranges import MinMax
 from qanalysis.scheme import Scheme
 from qanalysis.theory import absmax_groups_sqnr_db, expected_max_square
@@ -148,17 +148,8 @@ def _find_ternary_mse(length: int) -> float:
 
 def _lay(scheme: Scheme, low: FloatArray, high: FloatArray, sigma: float, *, largest: float = 0.0) -> Grids:
     """The scheme's grids over statistics given in sigmas, in sigmas; `largest` is the tensor's largest magnitude."""
-    low_value, high_value = (np.clip(sigma * part, -LARGEST_FLOAT, LARGEST_FLOAT).astype(np.float32) for part in (low, high))
-    if scheme.scale == DOUBLE:
-        # Scales are stored by blocks of 256 neighbours: an order that puts a fair sample into each.
-        order = np.argsort(np.arange(high.size) * GOLDEN % 1.0)
-        low_value[order], high_value[order] = scheme.settle(low_value[order], high_value[order])
-    elif scheme.is_tensor_scaled:
-        # The tensor's largest value joins as one more group.
-        whole = scheme.settle(np.append(low_value, np.float32(0)), np.append(high_value, np.float32(sigma * largest)))
-        low_value, high_value = whole[0][:-1], whole[1][:-1]
-    with np.errstate(over="ignore"):  # the widest gap of levels near the largest float32
-        grid = scheme.lay_grid(low_value, high_value)
+    with np.errstate(over="ignore"):  # near the largest float32 a sum of scales or the widest gap can pass it
+        grid = scheme.lay_grid(*_settle(scheme, _to_values(sigma * low), _to_values(sigma * high), largest=_to_values(sigma * largest)))
     scale, inverse = grid.scale.astype(np.float64), grid.inverse.astype(np.float64)
     origin = centre = np.zeros_like(scale)
     if grid.centre is not None:
@@ -166,6 +157,23 @@ def _lay(scheme: Scheme, low: FloatArray, high: FloatArray, sigma: float, *, lar
     elif grid.zero_points is not None:
         origin, centre = -grid.zero_points / inverse, -grid.zero_points * scale
     return Grids(scale / sigma, inverse * sigma, origin / sigma, centre / sigma)
+
+
+def _to_values(x: FloatArray | float) -> Floats:
+    """As float32 holds them: finite."""
+    return np.clip(x, -LARGEST_FLOAT, LARGEST_FLOAT).astype(np.float32)
+
+
+def _settle(scheme: Scheme, low: Floats, high: Floats, *, largest: Floats) -> tuple[Floats, Floats]:
+    """Statistics as `lay_grid` takes them where scales depend on the whole tensor, of which these groups are a fair sample."""
+    if scheme.scale == DOUBLE:
+        # Scales are stored by blocks of 256 neighbours: an order that puts a fair sample into each.
+        order = np.argsort(np.arange(high.size) * GOLDEN % 1.0)
+        low[order], high[order] = scheme.settle(low[order], high[order])
+    elif scheme.is_tensor_scaled:
+        # The tensor's largest value joins as one more group.
+        low, high = (part[:-1] for part in scheme.settle(np.append(low, np.float32(0)), np.append(high, largest)))
+    return low, high
 
 
 def _find_coder(scheme: Scheme) -> Coder:
