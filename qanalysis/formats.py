@@ -6,6 +6,7 @@ can not be chosen. `lay` turns a group's statistic (its range, unless `statistic
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -384,4 +385,9 @@ def parse_format(text: str) -> NumberFormat:
         return FORMATS[text]
     if re.fullmatch(r"int\d+", text):
         raise ValueError(f"format {text!r}: integer formats have 2 to 16 bits")
-    raise ValueError(f"format {text!r} is unknown; formats are int2 to int16, {', '.join(name for name in FORMATS if not name.startswith('int'))}")
+    if re.fullmatch(r"gguf:(q\d_k\w*|iq\w+)", text, re.IGNORECASE):
+        raise ValueError(f"format {text!r}: K- and I-quants are read from files, not written; the package that defines them has no public encoder for them")
+    names = [name for name in FORMATS if not name.startswith("int")]
+    close = [name for name in names if name.startswith(text)] or difflib.get_close_matches(text, names, cutoff=0.7)
+    hint = f" (did you mean {' or '.join(close)}?)" if close else ""
+    raise ValueError(f"format {text!r} is unknown{hint}; formats are int2 to int16, {', '.join(names)}")

@@ -60,7 +60,7 @@ class Scheme:
             raise ValueError(f"{self.format} does not store its scales as {self.scale.name}; it takes {_list_words(self.format.scales)}")
         if isinstance(self.range, KullbackLeibler) and not isinstance(self.format, IntegerFormat):
             raise ValueError(  # noqa: TRY004  the value of one word, not its type
-                f"{self.format} has unequal levels, and {self.range} compares histograms of equal ones; use minmax, percentile:P, meanstd:K or mse:N"
+                f"{self.format} has unequal levels, and range={self.range} compares histograms of equal ones; use minmax, percentile:P, meanstd:K or mse:N"
             )
 
     @classmethod
@@ -238,7 +238,8 @@ def _fixed_parts(fmt: NumberFormat) -> dict[str, Any]:
 
 
 def _refuse(fmt: NumberFormat, part: str, value: Any) -> str:
-    word = {"range": f"range={value}", "rounding": f"round={value}"}.get(part, str(getattr(value, "name", value)))
+    keys = {"range": "range=", "scale": "scale=", "rounding": "round="}
+    word = keys.get(part, "") + (value.name if part in ("symmetry", "scale") else str(value))
     reasons = {
         "symmetry": "its levels are its own",
         "grouping": f"its blocks have {fmt.block} values" if fmt.block else "it has no scales, so nothing is grouped",
@@ -275,7 +276,7 @@ def _read_word(word: str, text: str) -> tuple[str, Any]:
         return {"round": "rounding"}.get(key, key), _KEYED_WORDS[key](value)
     if key in ("tensor", "channel", "group", "block"):
         return "grouping", parse_grouping(word)
-    if word in FORMATS or re.fullmatch(r"int\d+", word):
+    if word in FORMATS or re.match("int|uint|bin|ter|fp|float|bf|mx|nv|nf|gguf", word):
         return "format", parse_format(word)
     raise ValueError(
         f"scheme {text!r}: the word {word!r} is unknown; a scheme is a format (int2 to int16, fp8_e4m3, mxfp4, nf4, gguf:q4_0, ...), then any of "
