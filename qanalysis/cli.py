@@ -116,7 +116,15 @@ def sweep(  # one parameter per option
     ] = None,
     symmetry: Annotated[str | None, typer.Option(metavar="LIST", help="sym, sym-full, sym-noclip, sym-clip, asym. Default sym.")] = None,
     range_rules: Annotated[str | None, typer.Option("--range", metavar="LIST", help="minmax, percentile:99.9, meanstd:3, mse, kl. Default minmax.")] = None,
-    formats: Annotated[str | None, typer.Option("--format", metavar="LIST", help="Formats by name, such as int4,int8; with --bits, after those.")] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="LIST",
+            help="Number formats, such as mxfp4,nf4,fp8_e4m3,gguf:q4_0; instead of the integers, or after those of --bits. "
+            "Each is crossed with the lists that it leaves open, so mxfp4 with its fixed blocks stands once.",
+        ),
+    ] = None,
     scheme: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="A whole scheme, such as 'int4 group=128'; may be repeated. Not together with the lists.")
     ] = None,
@@ -136,6 +144,7 @@ def sweep(  # one parameter per option
     Examples:
       qanalysis sweep sample:digits-cnn
       qanalysis sweep model.safetensors --bits 4,8 --grouping channel,group=128 --out rows.parquet --out report.html
+      qanalysis sweep model.safetensors --bits 4 --format mxfp4,nvfp4,nf4,gguf:q4_0 --grouping group=32,group=64
       qanalysis sweep model.safetensors --scheme 'int8 channel' --scheme 'int4 asym group=64 range=mse'
     """
     for option, value in (("--store", store), ("--cluster", cluster)):
@@ -160,7 +169,7 @@ def sweep(  # one parameter per option
 
 
 def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
-    from qanalysis.formats import IntegerFormat, parse_format
+    from qanalysis.formats import IntegerFormat, NumberFormat, parse_format
     from qanalysis.grouping import parse_grouping
     from qanalysis.ranges import parse_range
     from qanalysis.scheme import Scheme, cross_schemes, parse_bits, parse_symmetry
@@ -172,8 +181,12 @@ def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
     if texts:
         return [Scheme.parse(text) for text in texts]
     widths = parse_bits("2-8" if lists["bits"] is None else lists["bits"]) if "bits" in given or "formats" not in given else []
+    chosen: list[NumberFormat] = [*map(IntegerFormat, widths), *map(parse_format, given.get("formats", []))]
+    for name, part in {"grouping": "grouping", "symmetry": "symmetry", "range_rules": "range"}.items():
+        if name in given and all(part in fmt.fixed for fmt in chosen):
+            raise ValueError(f"--{part} {lists[name]}: no {part} can be chosen for {', '.join(map(str, chosen))}; leave the option out")
     return cross_schemes(
-        [*map(IntegerFormat, widths), *map(parse_format, given.get("formats", []))],
+        chosen,
         groupings=[parse_grouping(text) for text in given.get("grouping", ["tensor", "channel", "group=128", "group=32"])],
         symmetries=[parse_symmetry(text) for text in given.get("symmetry", ["sym"])],
         ranges=[parse_range(text) for text in given.get("range_rules", ["minmax"])],
@@ -215,13 +228,16 @@ def _find_worst(checkpoint: TensorSource, rows: Rows) -> Iterator[tuple[Row, Ten
 
 
 def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> Sequence[LayerProfile]:
-    """Profiles of the worst layer: at its own bits, or at 2 to 16 for a page unless the layer is large."""
-    from qanalysis.profile import profile_bits
+    """Profiles of the worst layer: as it is, or integers at 2 to 16 bits for a page unless the layer is large."""
+    from qanalysis.formats import IntegerFormat
+    from qanalysis.profile import profile_bits, profile_layer
     from qanalysis.scheme import Scheme
 
     for worst, info in _find_worst(checkpoint, rows):
-        widths = range(2, 17) if all_bits and worst.numel <= _LARGEST_SCRUB else [worst.bits]
-        return profile_bits(checkpoint.read(info), Scheme.parse(worst.scheme), widths, axis=info.channel_axis, name=info.name)
+        values, scheme = checkpoint.read(info), Scheme.parse(worst.scheme)
+        if all_bits and worst.numel <= _LARGEST_SCRUB and isinstance(scheme.format, IntegerFormat):
+            return profile_bits(values, scheme, axis=info.channel_axis, name=info.name)
+        return (profile_layer(values, scheme, axis=info.channel_axis, name=info.name),)
     return ()
 
 

@@ -321,7 +321,8 @@ def cross_schemes(
 ) -> list[Scheme]:
     """Every combination: grouping outermost, then symmetry, then range, formats innermost.
 
-    What a format fixes is not varied: it takes part with the first of those words alone.
+    What a format fixes is not varied: it takes part with the first of those words alone, and without a range rule that it
+    can not take, unless there is no other (ValueError).
 
     >>> [str(scheme) for scheme in cross_schemes([IntegerFormat(4), FORMATS["mxfp4"]], groupings=[Grouping(), Grouping(1, 64)])]
     ['int4', 'mxfp4', 'int4 group=64']
@@ -329,6 +330,8 @@ def cross_schemes(
     schemes = []
     for (g, grouping), (s, symmetry), (r, rule), fmt in product(enumerate(groupings), enumerate(symmetries), enumerate(ranges), list(formats)):
         words: dict[str, tuple[int, Any]] = {"grouping": (g, grouping), "symmetry": (s, symmetry), "range": (r, rule)}
+        if "range" not in fmt.fixed and len(ranges) > 1 and isinstance(rule, KullbackLeibler) and not isinstance(fmt, IntegerFormat):
+            continue
         if all(words[part][0] == 0 for part in words if part in fmt.fixed):
             schemes.append(Scheme(fmt, **{part: word for part, (_place, word) in words.items() if part not in fmt.fixed}))
     return schemes

@@ -481,3 +481,62 @@ def test_short_names_stay_whole():
         "an.only.name.that.is.longer.than.the.limit": shorten("an.only.name.that.is.longer.than.the.limit")
     }
     assert label_layers([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "label"),
+    [
+        ("mxfp4", "own blocks"),
+        ("gguf:q4_1", "own blocks"),
+        ("bfloat16", "no scales"),
+        ("nf4 group=8 scale=double", "group=8 scale=double"),
+        ("fp8_e4m3 channel round=floor range=mse:9", "channel range=mse:9 round=floor"),
+        ("ternary", "tensor"),
+    ],
+)
+def test_other_formats_stand_beside_the_integers_of_their_grouping(words, label):
+    assert group_label(sweep({"w": weights((4, 32))}, [words])[0]) == label
+
+
+@pytest.fixture(scope="module")
+def format_rows():
+    schemes = ["int3", "int4", "nf4", "int3 group=32", "int4 group=32", "nf4 group=32", "mxfp4", "nvfp4:one-level"]
+    return sweep({"conv1": weights((8, 64)), "odd": weights((8, 33), 1)}, schemes)
+
+
+def test_the_heat_map_names_formats_over_their_columns(format_rows):
+    figure = heat_map(format_rows, "sqnr_db")
+    upright = [annotation for annotation in figure.layout.annotations if annotation.textangle == -90 and not annotation.text.startswith("<b>")]
+    assert [annotation.text for annotation in upright] == ["nf4", "nf4", "mxfp4", "nvfp4:one-level"]
+    places = {column: x for trace in figure.data if trace.customdata is not None for (_, column), x in zip(trace.customdata, trace.x, strict=True)}
+    assert [annotation.x for annotation in upright] == [places[scheme] for scheme in ("nf4", "nf4 group=32", "mxfp4", "nvfp4:one-level")]
+    assert [tick for tick in figure.layout.xaxis.ticktext if tick] == ["3", "4", "3", "4"]
+    assert figure.layout.margin.t > heat_map([row for row in format_rows if row.format.startswith("int")], "sqnr_db").layout.margin.t
+
+
+@pytest.mark.parametrize("horizontal", ["bits", "bits_per_weight"])
+def test_formats_are_points_at_their_bits(format_rows, horizontal):
+    figure = error_curves(format_rows, ["conv1", "odd"], "sqnr_db", horizontal=horizontal)
+    points = {trace.name: [] for trace in figure.data if trace.mode == "markers"}
+    for trace in figure.data:
+        if trace.mode == "markers":
+            points[trace.name] += zip(trace.x, trace.y, map(tuple, trace.customdata), strict=True)
+    known = [row for row in format_rows if row.status == "ok" and not row.format.startswith("int")]
+    assert set(points) == {"nf4", "mxfp4", "nvfp4:one-level"}
+    for name, drawn in points.items():
+        assert sorted(drawn) == sorted((getattr(row, horizontal), row.sqnr_db, (row.tensor, row.scheme)) for row in known if row.format == name)
+    assert sorted(trace.name for trace in figure.data if trace.mode == "markers" and trace.showlegend) == ["mxfp4", "nf4", "nvfp4:one-level"]
+    assert "3 formats beside the integers" in figure.layout.title.subtitle.text
+
+
+def test_curves_stand_without_any_integer(format_rows):
+    figure = error_curves([row for row in format_rows if row.scheme == "mxfp4"], ["conv1"], "mse")
+    assert figure.layout.title.text.endswith("of conv1, 4 bits")
+    assert [trace.name for trace in figure.data] == ["mxfp4"]
+
+
+def test_unequal_levels_have_no_lsb():
+    for words, unit in (("int4", "LSB"), ("nf4", "widest gap")):
+        figure = error_histogram(profile_layer(weights((4, 32)), Scheme.parse(words)))
+        assert figure.layout.xaxis.title.text == f"Error y − x ({unit} of its group)"
+        assert f"±{unit}/2" in figure.layout.meta["alt"]

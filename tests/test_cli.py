@@ -141,6 +141,31 @@ def test_formats_by_name_are_widths_too(checkpoint: Path) -> None:
     assert [total["scheme"] for total in document["totals"]] == [f"int{bits} channel range=percentile:99.9" for bits in (8, 5, 4)]
 
 
+@pytest.mark.parametrize(
+    ("options", "schemes"),
+    [
+        (["--format", "mxfp4,nf4,float16"], ["mxfp4", "nf4", "float16", "nf4 channel", "nf4 group=128", "nf4 group=32"]),
+        (
+            ["--format", "nf4,gguf:q8_0", "--bits", "4", "--grouping", "channel,group=8"],
+            ["int4 channel", "nf4 channel", "gguf:q8_0", "int4 group=8", "nf4 group=8"],
+        ),
+        (["--format", "fp8_e4m3,int4", "--symmetry", "asym", "--grouping", "tensor"], ["fp8_e4m3", "int4 asym"]),
+    ],
+    ids=["alone", "with bits", "with a symmetry that one leaves open"],
+)
+def test_formats_take_the_place_of_the_integers_unless_bits_are_asked_for(checkpoint: Path, options: list[str], schemes: list[str]) -> None:
+    document = json.loads(ask("sweep", str(checkpoint), *options, "--include", "attention", "--json").stdout)
+    assert [row["scheme"] for row in document["rows"]] == schemes
+    assert {row["status"] for row in document["rows"]} == {"ok"}
+
+
+def test_a_report_of_another_format_draws_its_worst_layer(checkpoint: Path) -> None:
+    assert ask("sweep", str(checkpoint), "--format", "mxfp4", "--out", "page.html").exit_code == 0
+    page = Path("page.html").read_text("utf-8")
+    assert "model.npz at mxfp4: " in page
+    assert "Weights of attention" in page
+
+
 def test_report_turns_stored_rows_into_another_format(checkpoint: Path) -> None:
     ask("sweep", str(checkpoint), "--bits", "4", "--out", "rows.parquet")
     result = ask("report", "rows.parquet", "--out", "rows.json", "--out", "rows.csv")
@@ -161,6 +186,9 @@ def test_report_turns_stored_rows_into_another_format(checkpoint: Path) -> None:
         (["sweep", "model.npz", "--symmetry", "odd"], "symmetry 'odd' is unknown"),
         (["sweep", "model.npz", "--range", "best"], "'best'"),
         (["sweep", "model.npz", "--format", "fp99"], "format 'fp99' is unknown"),
+        (["sweep", "model.npz", "--format", "mxfp4,float16", "--grouping", "group=64"], "--grouping group=64: no grouping can be chosen for mxfp4, float16"),
+        (["sweep", "model.npz", "--format", "nf4", "--symmetry", "asym"], "--symmetry asym: no symmetry can be chosen for nf4"),
+        (["sweep", "model.npz", "--format", "nf4", "--range", "kl"], "nf4 has unequal levels"),
         (["sweep", "model.npz", "--scheme", "int4 weird"], "the word 'weird' is unknown"),
         (["sweep", "model.npz", "--scheme", "int4", "--bits", "4"], "can not be mixed with --bits"),
         (["sweep", "model.npz", "--scheme", "int4", "--range", "mse", "--format", "int4"], "can not be mixed with --range, --format"),

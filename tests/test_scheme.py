@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanalysis.formats import IntegerFormat
+from qanalysis.formats import IntegerFormat, parse_format
 from qanalysis.grids import SCALE_TYPES, SYMMETRIES
 from qanalysis.grouping import parse_grouping
 from qanalysis.quantizer import parse_rounding
@@ -122,6 +122,23 @@ def test_cross_runs_grouping_outermost_and_formats_innermost() -> None:
         "int4 channel range=mse",
     ]
     assert str(made[8]) == "int4 asym range=mse"
+
+
+def test_formats_take_part_with_what_they_leave_open() -> None:
+    made = cross_schemes(
+        [parse_format(name) for name in ("int4", "nf4", "gguf:q4_0", "ternary")],
+        groupings=[parse_grouping("channel"), parse_grouping("group=64")],
+        symmetries=[SYMMETRIES["asym"], SYMMETRIES["sym"]],
+        ranges=[parse_range("kl:64"), parse_range("minmax")],
+    )
+    others = [str(scheme) for scheme in made if str(scheme.format) != "int4"]
+    assert others == ["gguf:q4_0", "ternary channel", "nf4 channel", "ternary group=64", "nf4 group=64"]
+    assert len(made) - len(others) == 8
+
+
+def test_a_range_rule_that_a_format_can_not_take_is_refused_where_it_is_the_only_one() -> None:
+    with pytest.raises(ValueError, match="nf4 has unequal levels"):
+        cross_schemes([parse_format("nf4")], ranges=[parse_range("kl")])
 
 
 def test_sweep_without_wishes_has_28_schemes() -> None:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import plotly.graph_objects as go
 
 from qanalysis import theory
-from qanalysis.charts.heat_map import group_label
+from qanalysis.charts.heat_map import group_label, is_integer
 from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape, measure_text, percent, shorten
 from qanalysis.metrics import METRICS, Metric
@@ -19,13 +19,18 @@ Horizontal = Literal["bits", "bits_per_weight"]
 MEASURED_SQNR = ("sqnr_db", "sqnr_ac_db")
 SQNR_LIKE = (*MEASURED_SQNR, "theory_sqnr_db")
 NAMED_LINES = 8  # more lines than that go to the legend: their names would not fit at their ends
+FORMAT_MARKERS = ("star-diamond", "hexagram", "bowtie", "cross", "hourglass", "star-square", "star-triangle-up", "asterisk-open")
+LEGEND_ROW, FORMATS_A_ROW = 26, 6  # pixels below the chart, for as many formats
 LABEL_SHARE = 0.055  # of the vertical axis: the height of one line's name
+
+
+_Point = tuple[float, float, Row]
 
 
 class _Curve(NamedTuple):
     tensor: str
     group: str
-    points: list[tuple[float, float, Row]]
+    points: list[_Point]
 
 
 class _EndLabel(NamedTuple):
@@ -38,7 +43,8 @@ class _EndLabel(NamedTuple):
 def error_curves(rows: Sequence[Row], tensors: Sequence[str], metric: str, *, horizontal: Horizontal = "bits", theme: Theme = "light") -> go.Figure:
     """The column `metric` of the rows of `tensors` against bits, or against bits per weight with the scales counted in.
 
-    Colour and marker tell layers apart (groupings, where there is one layer), dashes tell groupings apart. Metrics in dB get the line
+    Integers are joined to lines; every other format is points without a line and stands in the legend. Colour and marker tell
+    layers apart (groupings and formats, where there is one layer), dashes tell groupings apart. Metrics in dB get the line
     6.02 b (the uniform rule, and at the same time the Shannon limit of a Gaussian) and the Lloyd-Max points of a Gaussian.
     Markers carry customdata [tensor, scheme]. Infinite values are left out and counted in the subtitle.
     ValueError for an unknown metric or horizontal axis.
@@ -46,29 +52,32 @@ def error_curves(rows: Sequence[Row], tensors: Sequence[str], metric: str, *, ho
     if metric not in METRICS or horizontal not in ("bits", "bits_per_weight"):
         raise ValueError(f"metric {metric!r} against {horizontal!r}: metrics are {', '.join(METRICS)}; horizontal is 'bits' or 'bits_per_weight'")
     measure = METRICS[metric]
-    curves, infinite = _collect(rows, tensors, metric, horizontal)
-    if not curves:
+    known, infinite = _collect(rows, tensors, metric, horizontal)
+    curves = _join(known)
+    if not known:
         return empty_state("No curve to draw.", "Choose a layer in the heat map or in the table.", theme, height=420)
-    points = [point for curve in curves for point in curve.points]
-    title, subtitle = _headline(curves, measure, infinite)
-    figure = begin(title, theme, subtitle=subtitle, height=440)
+    title, subtitle = _headline(known, curves, measure, infinite)
+    room = LEGEND_ROW * -(-len({row.format for _, _, row in known if not is_integer(row)}) // FORMATS_A_ROW)
+    figure = begin(title, theme, subtitle=subtitle, height=440 + room, margin={"b": 48 + room})
     named = len(curves) <= NAMED_LINES
     labels = _draw_curves(figure, curves, measure, theme)
+    _draw_formats(figure, known, measure, theme)
     if metric in SQNR_LIKE:
-        labels += _draw_theory(figure, points, named=named, theme=theme)
-    span = _set_axes(figure, points, measure, horizontal)
+        labels += _draw_theory(figure, known, named=named, theme=theme)
+    span = _set_axes(figure, known, measure, horizontal)
     if named:
         _name_lines(figure, labels, span)
+        figure.update_layout(legend={"y": -0.2, "yanchor": "top"})
     else:
         figure.update_layout(legend={"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top", "font": {"size": 12}})
-    best = max(points, key=lambda point: point[1]) if measure.better != "lower" else min(points, key=lambda point: point[1])
-    alt = f"{measure.label} of {len({curve.tensor for curve in curves})} layers against bits; the best point is {best[2].tensor} under {best[2].scheme}"
+    best = max(known, key=lambda point: point[1]) if measure.better != "lower" else min(known, key=lambda point: point[1])
+    alt = f"{measure.label} of {len({row.tensor for _, _, row in known})} layers against bits; the best point is {best[2].tensor} under {best[2].scheme}"
     return finish(figure, f"{alt} with {measure_text(best[1], measure.unit)}.")
 
 
-def _collect(rows: Sequence[Row], tensors: Sequence[str], metric: str, horizontal: Horizontal) -> tuple[list[_Curve], int]:
-    found: dict[tuple[str, str], list[tuple[float, float, Row]]] = {}
-    infinite = 0
+def _collect(rows: Sequence[Row], tensors: Sequence[str], metric: str, horizontal: Horizontal) -> tuple[list[_Point], int]:
+    """Every finite point, and how many infinite ones there are beside them."""
+    known, infinite = [], 0
     for row in rows:
         x, y = getattr(row, horizontal), getattr(row, metric)
         if row.tensor not in tensors or row.status != "ok" or x is None or y is None:
@@ -76,17 +85,28 @@ def _collect(rows: Sequence[Row], tensors: Sequence[str], metric: str, horizonta
         if math.isinf(y):
             infinite += 1
             continue
-        found.setdefault((row.tensor, group_label(row)), []).append((float(x), float(y), row))
-    return [_Curve(*key, sorted(points, key=lambda point: point[0])) for key, points in found.items()], infinite
+        known.append((float(x), float(y), row))
+    return known, infinite
 
 
-def _headline(curves: list[_Curve], measure: Metric, infinite: int) -> tuple[str, str]:
-    tensors = list(dict.fromkeys(curve.tensor for curve in curves))
+def _join(points: Sequence[_Point]) -> list[_Curve]:
+    found: dict[tuple[str, str], list[_Point]] = {}
+    for point in points:
+        if is_integer(point[2]):
+            found.setdefault((point[2].tensor, group_label(point[2])), []).append(point)
+    return [_Curve(*key, sorted(points, key=lambda point: point[0])) for key, points in found.items()]
+
+
+def _headline(points: Sequence[_Point], curves: Sequence[_Curve], measure: Metric, infinite: int) -> tuple[str, str]:
+    tensors = list(dict.fromkeys(row.tensor for _, _, row in points))
     who = escape(shorten(tensors[0], 48)) if len(tensors) == 1 else f"{len(tensors)} layers"
-    lowest, highest = min(curve.points[0][2].bits for curve in curves), max(curve.points[-1][2].bits for curve in curves)
-    notes = [f"{len(curves)} lines" if len(curves) > 1 else escape(curves[0].group)]
+    lowest, highest = (pick(row.bits for _, _, row in points) for pick in (min, max))
+    span = f"{lowest} to {highest} bits" if lowest < highest else f"{lowest} bits"
+    formats = len({row.format for _, _, row in points if not is_integer(row)})
+    notes = [f"{len(curves)} lines"] if len(curves) > 1 else [escape(curve.group) for curve in curves]
+    notes += [f"{formats} {'formats' if formats > 1 else 'format'} beside the integers"] if formats else []
     notes += [f"{infinite} points without any error (infinite) left out"] if infinite else []
-    return f"{measure.label} of {who}, {lowest} to {highest} bits", " · ".join(notes)
+    return f"{measure.label} of {who}, {span}", " · ".join(notes)
 
 
 def _draw_curves(figure: go.Figure, curves: list[_Curve], measure: Metric, theme: Theme) -> list[_EndLabel]:
@@ -115,6 +135,30 @@ def _draw_curves(figure: go.Figure, curves: list[_Curve], measure: Metric, theme
     return labels
 
 
+def _draw_formats(figure: go.Figure, known: Sequence[_Point], measure: Metric, theme: Theme) -> None:
+    """Formats that are no integers: a marker for each, in the layer's colour where there are several layers."""
+    colours = PALETTES[theme].categories
+    tensors = list(dict.fromkeys(row.tensor for _, _, row in known))
+    for place, fmt in enumerate(dict.fromkeys(row.format for _, _, row in known if not is_integer(row))):
+        having = list(dict.fromkeys(row.tensor for _, _, row in known if row.format == fmt))
+        for tensor in having:
+            own = [point for point in known if (point[2].format, point[2].tensor) == (fmt, tensor)]
+            category = tensors.index(tensor)
+            colour = colours[(category if len(tensors) > 1 else place + 1) % len(colours)]
+            figure.add_scatter(
+                x=[x for x, _, _ in own],
+                y=[y for _, y, _ in own],
+                mode="markers",
+                name=escape(fmt),
+                legendgroup=fmt,
+                showlegend=tensor == having[0],
+                marker={"symbol": FORMAT_MARKERS[place % len(FORMAT_MARKERS)], "size": 11, "color": colour, "line": {"width": 1, "color": colour}},
+                customdata=[[row.tensor, row.scheme] for _, _, row in own],
+                text=[_hover(y, row, measure) for _, y, row in own],
+                hovertemplate=f"<b>{escape(tensor)}</b><br>%{{customdata[1]}}<br>%{{text}}<extra></extra>",
+            )
+
+
 def _hover(value: float, row: Row, measure: Metric) -> str:
     cost = f"{row.bits_per_weight:.3f} bit per weight, " if row.bits_per_weight is not None else ""
     clipped = f"<br>{percent(row.clipped_fraction)} clipped" if row.clipped_fraction is not None else ""
@@ -125,7 +169,7 @@ def _hover(value: float, row: Row, measure: Metric) -> str:
     return f"{measure_text(value, measure.unit)}{predicted}<br>{cost}{row.numel:,} weights{clipped}{zeroed}"
 
 
-def _draw_theory(figure: go.Figure, points: list[tuple[float, float, Row]], *, named: bool, theme: Theme) -> list[_EndLabel]:
+def _draw_theory(figure: go.Figure, points: Sequence[_Point], *, named: bool, theme: Theme) -> list[_EndLabel]:
     """6.02 b over the drawn range, and Lloyd-Max at whole bits; both for one Gaussian of the data's power."""
     colour = PALETTES[theme].reference
     low, high = min(point[0] for point in points), max(point[0] for point in points)
@@ -154,7 +198,7 @@ def _draw_theory(figure: go.Figure, points: list[tuple[float, float, Row]], *, n
     return [_EndLabel(limit_name, high, theory.uniform_sqnr_db(high), colour), _EndLabel(scalar_name, whole[-1], best[-1], colour)]
 
 
-def _set_axes(figure: go.Figure, points: list[tuple[float, float, Row]], measure: Metric, horizontal: Horizontal) -> tuple[float, float, bool]:
+def _set_axes(figure: go.Figure, points: Sequence[_Point], measure: Metric, horizontal: Horizontal) -> tuple[float, float, bool]:
     """Fix both axes and return (bottom, top, logarithmic) of the vertical one, in its own coordinates."""
     drawn = [float(y) for trace in figure.data for y in trace.y]
     low, high = min(drawn), max(drawn)

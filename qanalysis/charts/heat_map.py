@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from qanalysis.charts.palette import MAGNITUDE, PALETTES, SIGNED, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape, label_layers, measure_text, shorten, si
+from qanalysis.formats import FORMATS
 from qanalysis.metrics import METRICS, Metric
 from qanalysis.results import Row
 
@@ -24,7 +25,7 @@ GROUP_GAP = 0.6  # empty columns between two groups of schemes
 STILL = {"marker": {"opacity": 1}}  # a click must not dim the other markers
 HEADER = 122  # pixels for title, scheme names and bits
 NARROW = 300  # pixels of the cells on a small window
-LETTER = 7  # pixels of a bold letter
+LETTER, SMALL_LETTER = 7, 5.8  # pixels of a bold letter, and of one of a column's name
 
 
 def heat_map(rows: Sequence[Row], metric: str, *, selected: tuple[str, str] | None = None, theme: Theme = "light") -> go.Figure:
@@ -111,7 +112,12 @@ class _Table:
     @property
     def header(self) -> int:
         """Pixels above the cells."""
-        return HEADER + (LETTER * (max(len(label) for label, _columns in self.labels()) - 2) if self.is_crowded else 0)
+        return HEADER + self.name_height + (LETTER * (max(len(label) for label, _columns in self.labels()) - 2) if self.is_crowded else 0)
+
+    @property
+    def name_height(self) -> int:
+        """Pixels that the names of formats, which stand upright over their columns, take beyond those of a number."""
+        return round(SMALL_LETTER * max((len(tick) - 2 for _, tick, _ in self.columns if not tick.isdigit()), default=0))
 
     def labels(self) -> list[tuple[str, list[int]]]:
         """The groups' names as they are written, with their columns."""
@@ -135,23 +141,28 @@ class _Table:
 
 
 def group_label(row: Row) -> str:
-    """What a row's scheme says besides its bits: the grouping, and whatever else is not the default.
+    """What a row's scheme says besides its format: the grouping, unless that is the format's own, and whatever else is not the default.
 
     >>> from qanalysis.results import Row
     >>> group_label(Row("w", "weight", "8x8", "float32", 64, "int4 asym", "int4", 4, "tensor", "asym", "minmax", "float32"))
     'tensor asym'
     """
-    parts = [] if row.format.startswith("int") else [row.format]
-    parts.append(row.grouping)
-    parts += [row.symmetry] if row.symmetry not in ("sym", "") else []
+    fmt = FORMATS.get(row.format)
+    fixed = fmt.fixed if fmt else frozenset()
+    parts = [row.grouping] if "grouping" not in fixed else ["own blocks" if fmt and fmt.block else "no scales"]
+    parts += [row.symmetry] if row.symmetry not in ("sym", "") and "symmetry" not in fixed else []
     parts += [f"range={row.range}"] if row.range not in ("minmax", "") else []
-    parts += [f"scale={row.scale}"] if row.scale not in ("float32", "") else []
-    parts += [word for word in row.scheme.split() if word.startswith("round=")]
+    parts += [word for word in row.scheme.split() if word.startswith(("scale=", "round="))]
     return " ".join(parts)
 
 
+def is_integer(row: Row) -> bool:
+    """Whether a row's format is one of the integers, which differ in their bits alone."""
+    return row.format.startswith("int")
+
+
 def _tick_label(row: Row) -> str:
-    return str(row.bits) if row.format.startswith("int") else row.format
+    return str(row.bits) if is_integer(row) else row.format
 
 
 @dataclass(frozen=True)
@@ -259,13 +270,18 @@ def _draw_axes(figure: go.Figure, table: _Table, theme: Theme) -> None:
     look = {"showarrow": False, "font": {"size": 12, "color": colours.text}, "textangle": -90 if table.is_crowded else 0}
     for label, columns in table.labels():
         where = float(table.places[columns].mean())
-        figure.add_annotation(text=f"<b>{escape(label)}</b>", x=where, y=1, yref="paper", yanchor="bottom", yshift=22, **look)
+        figure.add_annotation(text=f"<b>{escape(label)}</b>", x=where, y=1, yref="paper", yanchor="bottom", yshift=22 + table.name_height, **look)
+    upright = {"showarrow": False, "textangle": -90, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 3, "font": {"size": 11, "color": colours.text}}
+    for where, (_, tick, _) in zip(table.places.tolist(), table.columns, strict=True):
+        if not tick.isdigit():
+            figure.add_annotation(text=escape(tick), x=where, **upright)
 
 
 def _name_ticks(table: _Table) -> list[str]:
-    # Where columns are narrow, the first and the last of a group say what lies between.
-    ends = {index for columns in table.groups().values() for index in (columns[0], columns[-1])}
-    return [escape(tick) if not table.is_crowded or index in ends else "" for index, (_, tick, _) in enumerate(table.columns)]
+    # Where columns are narrow, the first and the last width of a group say what lies between. Formats' names stand upright beside these.
+    widths = [[index for index in columns if table.columns[index][1].isdigit()] for columns in table.groups().values()]
+    named = {index for columns in widths for index in (columns if not table.is_crowded else (columns[:1] + columns[-1:]))}
+    return [tick if index in named else "" for index, (_, tick, _) in enumerate(table.columns)]
 
 
 def _draw_markers(figure: go.Figure, table: _Table, selected: tuple[str, str] | None, theme: Theme) -> None:

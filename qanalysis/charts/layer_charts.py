@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
 from qanalysis.charts.wording import escape, percent, shorten, si
+from qanalysis.formats import IntegerFormat
 from qanalysis.metrics import Histogram
 from qanalysis.profile import ERROR_REACH, LayerProfile
 
@@ -40,7 +41,7 @@ def error_histogram(profile: LayerProfile | None, *, theme: Theme = "light") -> 
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=400)
     top = 1.08 * max(1.1, float(density(profile).max()))
-    axes = {"xaxis": ERROR_AXIS, "yaxis": {"title": {"text": "Density (1/LSB)"}, "range": [0, top]}}
+    axes = {"xaxis": error_axis(profile), "yaxis": {"title": {"text": f"Density (1/{name_step(profile)})"}, "range": [0, top]}}
     figure = begin(error_title(profile), theme, subtitle=error_subtitle(profile), height=400, **axes, **LEGEND_BELOW)
     figure.add_traces(error_traces(profile, theme))
     for x, anchor, beyond, arrow in ((-ERROR_REACH, "left", profile.error_in_steps.below, "◂"), (ERROR_REACH, "right", profile.error_in_steps.above, "▸")):
@@ -52,7 +53,17 @@ def error_histogram(profile: LayerProfile | None, *, theme: Theme = "light") -> 
 
 LEGEND_BELOW = {"legend": {"y": -0.2, "yanchor": "top", "traceorder": "normal"}, "margin": {"t": 72, "b": 110}}
 RUG_AXIS = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
-ERROR_AXIS = {"title": {"text": "Error y − x (LSB of its group)"}, "range": [-ERROR_REACH, ERROR_REACH], "dtick": 0.25, "exponentformat": "none"}
+
+
+def error_axis(profile: LayerProfile) -> dict[str, object]:
+    """The horizontal axis of the error, the same for all layers."""
+    title = f"Error y − x ({name_step(profile)} of its group)"
+    return {"title": {"text": title}, "range": [-ERROR_REACH, ERROR_REACH], "dtick": 0.25, "exponentformat": "none"}
+
+
+def name_step(profile: LayerProfile) -> str:
+    """What a step is called: LSB where all are equal, else that of the widest gap."""
+    return "LSB" if isinstance(profile.scheme.format, IntegerFormat) else "widest gap"
 
 
 def weight_axis(profile: LayerProfile) -> dict[str, object]:
@@ -147,6 +158,7 @@ def _grid_trace(profile: LayerProfile, theme: Theme) -> go.Scatter:
 def error_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
     """The density of the error, the uniform density, the two bounds: always three traces."""
     colours = PALETTES[theme]
+    step = name_step(profile)
     centres, counts = stairs(profile.error_in_steps)
     return [
         go.Scatter(
@@ -158,7 +170,7 @@ def error_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
             line={"shape": "hvh", "width": 1.5, "color": colours.error},
             fill="tozeroy",
             fillcolor=fade(colours.error, 0.35),
-            hovertemplate="e = %{x:.3f} LSB ± 0.005<br>%{customdata[0]:,} weights, %{customdata[1]:.3~g} %<br>density %{y:.3f} per LSB<extra></extra>",
+            hovertemplate=f"e = %{{x:.3f}} {step} ± 0.005<br>%{{customdata[0]:,}} weights, %{{customdata[1]:.3~g}} %<br>%{{y:.3f}} per {step}<extra></extra>",
         ),
         go.Scatter(
             x=[-0.5, -0.5, 0.5, 0.5],
@@ -166,15 +178,15 @@ def error_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
             mode="lines",
             name="uniform noise model",
             line={"width": 2, "dash": "dash", "color": colours.reference},
-            hovertemplate="uniform over ±LSB/2: 1 per LSB<extra></extra>",
+            hovertemplate=f"uniform over ±{step}/2: 1 per {step}<extra></extra>",
         ),
         go.Scatter(
             x=[-0.5, -0.5, None, 0.5, 0.5],
             y=[0, 1000, None, 0, 1000],
             mode="lines",
-            name="±LSB/2 bound",
+            name=f"±{step}/2 bound",
             line={"width": 2, "color": colours.clipped},
-            hovertemplate="bound %{x:+.1f} LSB<extra></extra>",
+            hovertemplate=f"bound %{{x:+.1f}} {step}<extra></extra>",
         ),
     ]
 
@@ -202,4 +214,4 @@ def _fate_sentence(profile: LayerProfile) -> str:
 
 def _bound_sentence(profile: LayerProfile) -> str:
     where = " in the widest group" if profile.groups > 1 else ""
-    return f"{percent(profile.within_bound)} within ±LSB/2, which is {si(profile.half_step_bound)}{where}"
+    return f"{percent(profile.within_bound)} within ±{name_step(profile)}/2, which is {si(profile.half_step_bound)}{where}"

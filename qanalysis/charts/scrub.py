@@ -9,11 +9,11 @@ import plotly.graph_objects as go
 
 from qanalysis.charts.layer_charts import (
     AXIS_REACH,
-    ERROR_AXIS,
     NO_LAYER,
     RUG_AXIS,
     count_axis,
     density,
+    error_axis,
     error_title,
     error_traces,
     weight_axis,
@@ -80,7 +80,7 @@ def _set_axes(figure: go.Figure, profiles: Sequence[LayerProfile], *, log_counts
         xaxis=weight_axis(profiles[0]) | {"domain": [0, 0.56], "range": [-reach, reach]},
         yaxis=counts,
         yaxis2=RUG_AXIS,
-        xaxis2=ERROR_AXIS | {"domain": [0.66, 1], "anchor": "y3"},
+        xaxis2=error_axis(profiles[0]) | {"domain": [0.66, 1], "anchor": "y3"},
         yaxis3={"title": {"text": title}, "range": [0, min(DENSITY_LIMIT, max(1.2, 1.08 * peak))], "anchor": "x2"},
     )
 

@@ -13,7 +13,9 @@ from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_SUFFIXES, read_roo
 from qanalysis.dashboard.state import (
     AXES,
     FEWEST_BITS,
+    FORMAT_CHOICES,
     GROUPING_CHOICES,
+    INTEGERS,
     METRIC_LABELS,
     MOST_BITS,
     RANGE_CHOICES,
@@ -106,10 +108,19 @@ def _keep_upload(key: str) -> None:
 
 
 def draw_sweep_controls() -> None:
-    """Filter, bits, grouping, symmetry, range, metric, in this order; what is in view is drawn last, above what is swept."""
+    """Filter, formats, grouping, symmetry, range, metric, in this order; what is in view is drawn last, above what is swept."""
     _draw_filter()
     bits_in_view = st.container()
     st.slider("Bits swept", FEWEST_BITS, MOST_BITS, _DEFAULT.bits_swept, key="b", format="%d bit", bind=BOUND)
+    format_in_view = st.container()
+    st.multiselect(
+        "Number formats swept",
+        FORMAT_CHOICES,
+        key="fmt",
+        bind=BOUND,
+        placeholder="Beside the integers",
+        help="Swept beside the integer widths, with the groupings and ranges below as far as the format leaves them open.",
+    )
     family_in_view = st.container()
     _draw_words("Groupings swept", "g", GROUPING_CHOICES, _DEFAULT.groupings, parse_grouping)
     st.pills("Symmetry", list(SYMMETRIES), default=list(_DEFAULT.symmetries), selection_mode="multi", key="s", bind=BOUND)
@@ -117,7 +128,7 @@ def draw_sweep_controls() -> None:
     labels = list(METRIC_LABELS)
     st.selectbox("Metric", labels, index=labels.index(_DEFAULT.metric_label), key="x", bind=BOUND)
     st.segmented_control("Horizontal axis", list(AXES), default=_DEFAULT.axis_label, required=True, key="h", bind=BOUND)
-    _draw_in_view(bits_in_view, family_in_view)
+    _draw_in_view(bits_in_view, format_in_view, family_in_view)
 
 
 def _draw_filter() -> None:
@@ -136,18 +147,24 @@ def _draw_words(label: str, key: str, choices: Sequence[str], default: Sequence[
             st.caption(f":red[{escape_markdown(str(error))}]")
 
 
-def _draw_in_view(bits_slot: Any, family_slot: Any) -> None:
+def _draw_in_view(bits_slot: Any, format_slot: Any, family_slot: Any) -> None:
     view = current_view()
+    if view.formats:
+        _correct("fv", view.format)
+        format_slot.selectbox("Format in view", (INTEGERS, *view.formats), key="fv", bind=BOUND)
+        view = current_view()  # on a session's first run the widget has just taken its value from the address
     low, high = view.bits_swept
     _correct("v", view.bits)
     if low < high:
-        bits_slot.slider("Bits in view", low, high, min(max(_DEFAULT.bits, low), high), key="v", format="%d bit", bind=BOUND)
+        # Drawn, but still, while another format is in view: a widget that is not drawn forgets its value.
+        still = view.format != INTEGERS
+        bits_slot.slider("Bits in view", low, high, min(max(_DEFAULT.bits, low), high), key="v", format="%d bit", bind=BOUND, disabled=still)
     else:
         bits_slot.slider("Bits in view", low - 1, high, high, key="v-fixed", format="%d bit", disabled=True)
     families = view.families
     default = families.index(_DEFAULT.family) if _DEFAULT.family in families else 0
     _correct("f", view.family)
-    family_slot.selectbox("Grouping in view", families, index=default, key="f", bind=BOUND)
+    family_slot.selectbox("Grouping in view", families, index=default, key="f", bind=BOUND, disabled=len(families) == 1)
 
 
 def _correct(key: str, value: Any) -> None:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from qanalysis.formats import IntegerFormat
+from qanalysis.formats import FORMATS, IntegerFormat, parse_format
 from qanalysis.grids import SYMMETRIES
 from qanalysis.grouping import parse_grouping
 from qanalysis.metrics import METRICS
-from qanalysis.ranges import parse_range
-from qanalysis.scheme import Scheme, cross_schemes
+from qanalysis.ranges import KullbackLeibler, parse_range
+from qanalysis.scheme import MINMAX, Scheme, cross_schemes
 
 FEWEST_BITS, MOST_BITS = 2, 16
 Axis = Literal["bits", "bits_per_weight"]
@@ -24,6 +25,8 @@ ORDERS = ("file order", "worst first", "largest first", "name")
 ROW_LIMITS = ("60", "150", "500", "all")
 METRIC_LABELS = {metric.label: name for name, metric in METRICS.items()}
 GROUPING_CHOICES = ("tensor", "channel", "group=256", "group=128", "group=64", "group=32")
+INTEGERS = "integers"
+FORMAT_CHOICES = tuple(name for name, fmt in FORMATS.items() if not isinstance(fmt, IntegerFormat))
 RANGE_CHOICES = ("minmax", "percentile:99.9", "meanstd:3", "mse:100", "kl:2048")
 
 
@@ -35,7 +38,8 @@ def _bound(key: str, default: Any) -> Any:
 class ViewState:
     """Everything that decides what the page shows, in the widgets' own values; each field's key is in `KEYS`.
 
-    `bits` and `family` (a scheme without its format word) are the scheme in view; `layer` None is the first of the file.
+    `format` and `family` (a scheme without its format word) are the scheme in view, with `bits` where the format is "integers";
+    `formats` are swept beside the integers. `layer` None is the first of the file.
     """
 
     source: str = _bound("m", "sample:digits-cnn")
@@ -44,6 +48,8 @@ class ViewState:
     weights_only: bool = _bound("w", True)
     bits: int = _bound("v", 4)
     bits_swept: tuple[int, int] = _bound("b", (2, 8))
+    formats: tuple[str, ...] = _bound("fmt", ())
+    format: str = _bound("fv", INTEGERS)
     family: str = _bound("f", "group=128")
     groupings: tuple[str, ...] = _bound("g", ("tensor", "channel", "group=128", "group=32"))
     symmetries: tuple[str, ...] = _bound("s", ("sym",))
@@ -64,27 +70,23 @@ class ViewState:
     def scheme(self) -> str:
         """The scheme in view, canonical text.
 
-        >>> ViewState().scheme
-        'int4 group=128'
+        >>> ViewState().scheme, ViewState(formats=("nf4",), format="nf4").scheme
+        ('int4 group=128', 'nf4 group=128')
         """
-        return str(Scheme.parse(f"int{self.bits} {self.family}"))
+        return str(Scheme.parse(f"{f'int{self.bits}' if self.format == INTEGERS else self.format} {self.family}"))
 
     @property
     def schemes(self) -> tuple[str, ...]:
         """Every scheme of the sweep, canonical texts in the order of the rows."""
-        low, high = self.bits_swept
-        grid = cross_schemes(
-            [IntegerFormat(bits) for bits in range(low, high + 1)],
-            groupings=[parse_grouping(word) for word in self.groupings],
-            symmetries=[SYMMETRIES[word] for word in self.symmetries],
-            ranges=[parse_range(word) for word in self.ranges],
-        )
-        return tuple(str(scheme) for scheme in grid)
+        return tuple(str(scheme) for scheme in self._grid())
 
     @property
     def families(self) -> tuple[str, ...]:
-        """The sweep's schemes without their format word, in their order: what the scheme in view is chosen from."""
-        return tuple(dict.fromkeys(family_of(Scheme.parse(text)) for text in self.schemes))
+        """The schemes of the format in view without their format word, in their order: what the scheme in view is chosen from."""
+        return tuple(dict.fromkeys(family_of(scheme) for scheme in self._grid() if format_of(scheme) == self.format))
+
+    def _grid(self) -> tuple[Scheme, ...]:
+        return _cross(self.bits_swept, self.formats, self.groupings, self.symmetries, self.ranges)
 
     @property
     def metric(self) -> str:
@@ -100,13 +102,45 @@ class ViewState:
 KEYS: dict[str, str] = {entry.metadata["key"]: entry.name for entry in fields(ViewState)}
 
 
-def family_of(scheme: Scheme) -> str:
-    """A scheme's canonical text without the format word; "tensor" where nothing is left.
+@lru_cache(maxsize=64)
+def _cross(
+    bits: tuple[int, int], formats: tuple[str, ...], groupings: tuple[str, ...], symmetries: tuple[str, ...], ranges: tuple[str, ...]
+) -> tuple[Scheme, ...]:
+    rules = [parse_range(word) for word in ranges]
+    if formats and all(isinstance(rule, KullbackLeibler) for rule in rules):
+        rules.append(MINMAX)  # a divergence needs equal steps, which no format beside the integers has
+    return tuple(
+        cross_schemes(
+            [*map(IntegerFormat, range(bits[0], bits[1] + 1)), *map(parse_format, formats)],
+            groupings=[parse_grouping(word) for word in groupings],
+            symmetries=[SYMMETRIES[word] for word in symmetries],
+            ranges=rules,
+        )
+    )
 
-    >>> family_of(Scheme.parse("int4 asym channel")), family_of(Scheme.parse("int4"))
-    ('asym channel', 'tensor')
+
+def format_of(scheme: Scheme) -> str:
+    """What the scheme's format is called as the format in view: its name, or "integers"."""
+    return INTEGERS if isinstance(scheme.format, IntegerFormat) else str(scheme.format)
+
+
+def family_of(scheme: Scheme) -> str:
+    """A scheme's canonical text without the format word; its grouping where nothing is left.
+
+    >>> [family_of(Scheme.parse(text)) for text in ("int4 asym channel", "int4", "mxfp4")]
+    ['asym channel', 'tensor', 'group=32']
     """
-    return str(scheme).partition(" ")[2] or "tensor"
+    return str(scheme).partition(" ")[2] or str(scheme.grouping)
+
+
+def put_in_view(scheme: Scheme) -> dict[str, Any]:
+    """Widget key to value that bring a scheme of the sweep into view.
+
+    >>> put_in_view(Scheme.parse("int6 channel")), put_in_view(Scheme.parse("mxfp4"))
+    ({'v': 6, 'fv': 'integers', 'f': 'channel'}, {'fv': 'mxfp4', 'f': 'group=32'})
+    """
+    width = {"v": scheme.format.bits} if isinstance(scheme.format, IntegerFormat) else {}
+    return width | {"fv": format_of(scheme), "f": family_of(scheme)}
 
 
 def read_view(session: Mapping[str, Any]) -> ViewState:
@@ -124,11 +158,13 @@ def read_view(session: Mapping[str, Any]) -> ViewState:
         groupings=_keep_valid(view.groupings, parse_grouping) or default.groupings,
         ranges=_keep_valid(view.ranges, parse_range) or default.ranges,
         symmetries=tuple(word for word in view.symmetries if word in SYMMETRIES) or default.symmetries,
+        formats=tuple(dict.fromkeys(word for word in view.formats if word in FORMAT_CHOICES)),
         metric_label=view.metric_label if view.metric_label in METRIC_LABELS else default.metric_label,
         axis_label=view.axis_label if view.axis_label in AXES else default.axis_label,
         order=view.order if view.order in ORDERS else default.order,
         limit=view.limit if view.limit in ROW_LIMITS else default.limit,
     )
+    view = replace(view, format=view.format if view.format in view.formats else INTEGERS)
     return replace(view, family=view.family if view.family in view.families else _default_family(view))
 
 
@@ -193,30 +229,31 @@ def expand_scheme(text: str, view: ViewState) -> ViewState:
 
     Raises ValueError for an unknown word, and for words that no widget holds (scale, rounding).
 
-    >>> expand_scheme("int6 asym group=64", ViewState()).scheme
-    'int6 asym group=64'
+    >>> expand_scheme("int6 asym group=64", ViewState()).scheme, expand_scheme("nvfp4", ViewState()).scheme
+    ('int6 asym group=64', 'nvfp4')
     """
     scheme = Scheme.parse(text)
-    words = {"grouping": str(scheme.grouping), "symmetry": scheme.symmetry.name, "range": str(scheme.range)}
-    expanded = replace(
-        view,
-        bits=scheme.format.bits,
-        bits_swept=(min(view.bits_swept[0], scheme.format.bits), max(view.bits_swept[1], scheme.format.bits)),
-        groupings=_with(view.groupings, words["grouping"]),
-        symmetries=_with(view.symmetries, words["symmetry"]),
-        ranges=_with(view.ranges, words["range"]),
-        family=family_of(scheme),
-    )
+    words = {"groupings": str(scheme.grouping), "symmetries": scheme.symmetry.name, "ranges": str(scheme.range)}
+    free: dict[str, Any] = {name: _with(getattr(view, name), word) for name, word in words.items() if _PARTS[name] not in scheme.format.fixed}
+    if isinstance(scheme.format, IntegerFormat):
+        bits = scheme.format.bits
+        view = replace(view, bits=bits, bits_swept=(min(view.bits_swept[0], bits), max(view.bits_swept[1], bits)))
+    else:
+        view = replace(view, formats=_with(view.formats, str(scheme.format)), format=str(scheme.format))
+    expanded = replace(view, family=family_of(scheme), **free)
     if expanded.family not in expanded.families:
-        raise ValueError(f"scheme {text!r}: the page sweeps bits, grouping, symmetry and range; use `qanalysis sweep --scheme` for scale and rounding")
+        raise ValueError(f"scheme {text!r}: the page sweeps formats, grouping, symmetry and range; use `qanalysis sweep --scheme` for scale and rounding")
     return expanded
+
+
+_PARTS = {"groupings": "grouping", "symmetries": "symmetry", "ranges": "range"}
 
 
 def _with(words: tuple[str, ...], word: str) -> tuple[str, ...]:
     return words if word in words else (*words, word)
 
 
-_SCHEME_KEYS = ("v", "b", "f", "g", "s", "r")
+_SCHEME_KEYS = ("v", "b", "fmt", "fv", "f", "g", "s", "r")
 _TYPED_WORDS: dict[str, Callable[[str], Any]] = {"g": parse_grouping, "r": parse_range}
 
 

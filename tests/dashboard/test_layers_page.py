@@ -169,6 +169,46 @@ def _expanded(scheme: str) -> dict[str, list[str]]:
     return write_query(expand_scheme(scheme, ViewState()))
 
 
+def test_formats_are_swept_beside_the_integers(open_page: OpenPage) -> None:
+    page = open_page(m="sample:outliers", fmt=["mxfp4", "nf4"], g=["channel", "group=64"], b=["3", "4"])
+    schemes = ["int3 channel", "int4 channel", "mxfp4", "nf4 channel", "int3 group=64", "int4 group=64", "nf4 group=64"]
+    with open_checkpoint("sample:outliers") as source:
+        rows = sweep(source, schemes, weights_only=True)
+    assert list(page.dataframe[0].value["Scheme"]) == schemes
+    assert list(page.dataframe[0].value["SQNR (dB)"]) == [row.sqnr_db for row in rows.totals]
+    page = settle(page.selectbox(key="fv").set_value("nf4").run())
+    assert page.selectbox(key="f").options == ["channel", "group=64"]
+    page = settle(page.selectbox(key="f").set_value("group=64").run())
+    assert _headline(page).startswith(headline(rows, "nf4 group=64"))
+    assert list(page.dataframe[1].value["SQNR (dB)"]) == [row.sqnr_db for row in rows if row.scheme == "nf4 group=64"]
+    assert page.slider(key="v").disabled
+    assert page.toggle(key="scrub").disabled
+
+
+def test_the_bits_come_back_after_another_format_was_in_view(open_page: OpenPage) -> None:
+    page = settle(open_page(fmt="mxfp4").slider(key="v").set_value(6).run())
+    page = settle(page.selectbox(key="fv").set_value("mxfp4").run())
+    assert " at mxfp4: " in _headline(page)
+    assert page.selectbox(key="f").disabled
+    page = settle(page.selectbox(key="fv").set_value("integers").run())
+    assert " at int6 group=32: " in _headline(page)
+
+
+@pytest.mark.parametrize("scheme", ["gguf:q8_0", "fp8_e5m2 group=48 range=percentile:99.9", "bfloat16"])
+def test_any_format_in_a_link_is_put_in_view(open_page: OpenPage, scheme: str) -> None:
+    page = open_page(scheme=scheme, inc="conv3")
+    assert f" at {scheme}: " in _headline(page)
+    assert not page.warning
+    again = open_page(**_link(page))
+    assert _headline(again) == _headline(page)
+    assert [table.value.to_dict() for table in again.dataframe] == [table.value.to_dict() for table in page.dataframe]
+
+
+def test_a_layer_that_blocks_do_not_divide_says_why(open_page: OpenPage) -> None:
+    page = open_page(scheme="mxfp4", t="conv1.weight")
+    assert "blocks of 32, which do not divide a row of 9" in re.sub(r"\\(.)", r"\1", page.info[0].value)
+
+
 def test_an_impossible_scheme_in_a_link_is_named_in_one_notice(open_page: OpenPage) -> None:
     page = open_page(scheme="int99 channel")
     assert len(page.warning) == 1

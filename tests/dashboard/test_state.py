@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from qanalysis.dashboard.state import (
     AXES,
+    FORMAT_CHOICES,
     GROUPING_CHOICES,
+    INTEGERS,
     KEYS,
     METRIC_LABELS,
     ORDERS,
@@ -20,6 +22,7 @@ from qanalysis.dashboard.state import (
     ViewState,
     expand_scheme,
     name_ignored,
+    put_in_view,
     read_view,
     tidy_query,
     write_link,
@@ -40,6 +43,7 @@ views = st.builds(
     groupings=some_of(GROUPING_CHOICES),
     symmetries=some_of(tuple(SYMMETRIES)),
     ranges=some_of(RANGE_CHOICES),
+    formats=st.lists(st.sampled_from(FORMAT_CHOICES), max_size=4, unique=True).map(tuple),
     metric_label=st.sampled_from(sorted(METRIC_LABELS)),
     axis_label=st.sampled_from(sorted(AXES)),
     layer=st.sampled_from(["conv1.weight", "a=b&c"]),
@@ -59,10 +63,17 @@ def test_every_field_has_a_key_of_its_own() -> None:
     assert len(KEYS) == len(ViewState.__slots__)
 
 
-@given(views)
-def test_a_view_comes_back_from_its_widgets(view: ViewState) -> None:
+@given(views, st.data())
+def test_a_view_comes_back_from_its_widgets(view: ViewState, data: st.DataObject) -> None:
+    view = replace(view, format=data.draw(st.sampled_from([INTEGERS, *view.formats])))
     view = replace(view, family=view.families[-1])
     assert read_view(write_view(view)) == view
+
+
+@given(views, st.data())
+def test_every_scheme_of_the_sweep_can_be_put_in_view(view: ViewState, data: st.DataObject) -> None:
+    text = data.draw(st.sampled_from(view.schemes))
+    assert read_view(write_view(view) | put_in_view(Scheme.parse(text))).scheme == text
 
 
 @given(views)
@@ -96,6 +107,9 @@ def test_the_link_of_the_untouched_page_is_the_bare_address() -> None:
         pytest.param({"h": None, "o": "?", "n": "7"}, {"axis_label": "bits", "order": "file order", "limit": "60"}, id="unknown choices"),
         pytest.param({"m": "  "}, {"source": "sample:digits-cnn"}, id="a blank source"),
         pytest.param({"f": "block=2x2"}, {"family": "group=128"}, id="a scheme in view that is not swept"),
+        pytest.param({"fmt": ["nf4", "int4", "fp9"], "fv": "fp9"}, {"formats": ("nf4",), "format": INTEGERS}, id="formats that are none"),
+        pytest.param({"fv": "nf4"}, {"format": INTEGERS, "family": "group=128"}, id="a format in view that is not swept"),
+        pytest.param({"fmt": ["mxfp4"], "fv": "mxfp4", "f": "group=128"}, {"format": "mxfp4", "family": "group=32"}, id="a grouping that the format fixes"),
         pytest.param({"g": ["channel"], "f": "group=128"}, {"family": "channel"}, id="the only family left"),
     ],
 )
@@ -113,8 +127,36 @@ def test_a_scheme_in_a_link_is_swept_and_put_in_view() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("mxfp4", {"fmt": ["mxfp4"], "fv": ["mxfp4"], "f": ["group=32"]}),
+        ("nf4 group=64", {"fmt": ["nf4"], "fv": ["nf4"], "f": ["group=64"], "g": ["tensor", "channel", "group=128", "group=32", "group=64"]}),
+        ("float16", {"fmt": ["float16"], "fv": ["float16"], "f": ["tensor"]}),
+        ("fp8_e4m3 channel range=mse:20", {"fmt": ["fp8_e4m3"], "fv": ["fp8_e4m3"], "f": ["channel range=mse:20"], "r": ["minmax", "mse:20"]}),
+    ],
+    ids=["blocks", "groups", "no scales", "range"],
+)
+def test_any_format_in_a_link_is_swept_and_put_in_view(text: str, query: dict[str, list[str]]) -> None:
+    view = expand_scheme(text, ViewState())
+    assert view.scheme == text
+    assert view.scheme in view.schemes
+    assert write_query(view) == query
+    assert read_view(write_view(view)) == view
+
+
+def test_a_divergence_alone_sweeps_other_formats_under_minmax() -> None:
+    assert ViewState(groupings=("tensor",), bits_swept=(4, 4), ranges=("kl:64",), formats=("nf4",)).schemes == ("int4 range=kl:64", "int4", "nf4")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
-    [("int4 group=0", "group has at least one element"), ("int4 fancy", "'fancy' is unknown"), ("int4 scale=float16", "use `qanalysis sweep --scheme`")],
+    [
+        ("nf4 scale=double", "use `qanalysis sweep --scheme`"),
+        ("mxfp4 group=128", "its blocks have 32 values"),
+        ("int4 group=0", "group has at least one element"),
+        ("int4 fancy", "'fancy' is unknown"),
+        ("int4 scale=float16", "use `qanalysis sweep --scheme`"),
+    ],
 )
 def test_a_scheme_that_the_page_can_not_show_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):

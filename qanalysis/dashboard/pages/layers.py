@@ -30,7 +30,7 @@ from qanalysis.dashboard.export import draw_export
 from qanalysis.dashboard.jobs import Job, SweepRequest
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
 from qanalysis.dashboard.selection import choose_rows, pick_cell
-from qanalysis.dashboard.state import ORDERS, ROW_LIMITS, ViewState, family_of
+from qanalysis.dashboard.state import INTEGERS, ORDERS, ROW_LIMITS, ViewState, put_in_view
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
 from qanalysis.dashboard.validation import draw_validation
 from qanalysis.dashboard.wording import escape_markdown, format_count
@@ -44,6 +44,8 @@ from qanalysis.sweep import select_tensors
 PANEL_HEIGHT, LEAST_HEIGHT = 560, 340
 TABLE_HEIGHT, HEADING_HEIGHT, ROW_HEIGHT = 460, 39, 35
 MOST_COMPARED = 6
+MOST_BESIDE, TOTALS_HEIGHT = 34, 320
+"""Schemes that a heat map shows beside the totals; with more it takes the page's width, and the totals stand below."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def _draw_headline(slot: Any, shown: Shown) -> None:
 
 
 def _draw_overview(shown: Shown, tensor: str) -> list[Row]:
-    left, right = st.columns([3, 2], gap="medium")
+    wide = len({row.scheme for row in shown.rows.totals}) > MOST_BESIDE
+    left, right = (st.container(), st.container()) if wide else st.columns([3, 2], gap="medium")
     with left:
         listed = _draw_search(shown)
         names = tuple(row.tensor for row in listed)
@@ -162,7 +165,7 @@ def _draw_overview(shown: Shown, tensor: str) -> list[Row]:
             "totals",
             names=[row.scheme for row in shown.rows.totals],
             chosen=shown.scheme,
-            height=height + ROW_HEIGHT,
+            height=TOTALS_HEIGHT if wide else height + ROW_HEIGHT,
             alt="Totals per scheme",
             on_choose=_choose_scheme,
         )
@@ -196,13 +199,16 @@ def _draw_detail(shown: Shown, tensor: str) -> LayerProfile | None:
         st.info(_explain_row(row, tensor), icon=":material/info:")
         return None
     with st.container(horizontal=True, gap="medium"):
-        st.toggle("Scrub 2 to 16 bits", key="scrub", bind=BOUND, help="Every bit width at once: the slider below the charts then moves without the server.")
-        st.toggle("Logarithmic counts", key="l", bind=BOUND, disabled=current_view().scrub)
+        integers = shown.view.format == INTEGERS
+        note = "Every bit width at once: the slider below the charts then moves without the server. For integers, whose widths differ."
+        st.toggle("Scrub 2 to 16 bits", key="scrub", bind=BOUND, help=note, disabled=not integers)
+        scrubs = integers and current_view().scrub
+        st.toggle("Logarithmic counts", key="l", bind=BOUND, disabled=scrubs)
     source, identity = shown.request.source, shown.request.identity
     profile = read_profile(source, identity, tensor, shown.scheme)
     if profile.count + profile.non_finite < row.numel:
         st.caption(f"Histograms from the first {format_count(profile.count)} of {format_count(row.numel)} values; the tables count all of them.")
-    if current_view().scrub:
+    if scrubs:
         draw_chart(draw_scrub(source, identity, tensor, shown.scheme, read_theme()), "scrub-chart")
         return profile
     weights: Part = "log weights" if current_view().log_counts else "weights"
@@ -258,8 +264,7 @@ def _choose_layer(tensor: str) -> None:
 
 
 def _choose_scheme(text: str) -> None:
-    scheme = Scheme.parse(text)
-    st.session_state["v"], st.session_state["f"] = scheme.format.bits, family_of(scheme)
+    st.session_state.update(put_in_view(Scheme.parse(text)))
 
 
 def _click_cell(chart: str) -> None:
