@@ -43,7 +43,7 @@ def test_widths_outside_2_to_16_fail(bits: int) -> None:
 
 
 def test_unknown_format_names_the_choices() -> None:
-    with pytest.raises(ValueError, match=r"format 'float7' is unknown \(did you mean float16\?\); formats are int2 to int16, binary"):
+    with pytest.raises(ValueError, match=r"format 'float7' is unknown \(did you mean float16 or bfloat16\?\); formats are int2 to int16, binary"):
         parse_format("float7")
     with pytest.raises(ValueError, match="format 'int17': integer formats have 2 to 16 bits"):
         parse_format("int17")
