@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qanalysis.diagnosis import Cause, Cure, Diagnosis, diagnose, trials
 from qanalysis.diagnosis.causes import NOTABLE_SHARE
 from qanalysis.diagnosis.cures import KEPT_PERCENTS
+from qanalysis.diagnosis.levels import draw_reference
 from qanalysis.diagnosis.trials import LayerView, find_outliers, sample_rows, transform, try_keeping, try_rotation, try_schemes, view_layer
 from qanalysis.formats import FORMATS
 from qanalysis.metrics import DB_PER_BIT, measure
@@ -129,14 +130,14 @@ def test_the_crest_counts_from_a_gaussian_s() -> None:
     x = np.full((4, 1024), 1.0, np.float32) * np.where(np.arange(1024) % 2, 1, -1).astype(np.float32)
     x[:, 0] = 100
     diagnosis = examine(x, "int8 channel")
-    reference = trials.draw_reference(Scheme.parse("int8 channel"), 4, 1024)
+    reference = draw_reference(Scheme.parse("int8 channel"), 4, 1024)
     assert reference is not None
     crest_db = 10 * math.log10(100**2 / ((100**2 + 1023) / 1024))
     assert find(diagnosis, "crest").value == pytest.approx(crest_db - reference.levels.crest_db, abs=1e-9)
 
 
 def test_the_reference_s_crest_is_what_theory_expects_of_gaussian_groups() -> None:
-    reference = trials.draw_reference(Scheme.parse("int4 group=128"), 4096, 1024)
+    reference = draw_reference(Scheme.parse("int4 group=128"), 4096, 1024)
     assert reference is not None
     # E[max^2] of 128 values is 8.148 (tabulated); 8192 groups, each with a relative standard deviation of about 0.35 of max^2: 0.02 dB.
     assert reference.levels.crest_db == pytest.approx(10 * math.log10(8.148), abs=3 * 0.02)
@@ -158,7 +159,9 @@ def test_a_range_that_clips_too_much_is_named_and_a_wider_one_is_its_cure() -> N
     limited = np.clip(x.astype(np.float64), quantizer.low, quantizer.high)
     share = np.square(x - limited).sum() / np.square(x.astype(np.float64) - quantizer.round_trip(x)).sum()
     assert cause.share == pytest.approx(share, rel=LANES)
-    assert "clipping" not in codes(examine(x, "int6 range=mse"))
+    searched = examine(draw(1, 64, seed=838), "int4 range=mse")
+    assert (searched.clipping_share or 0) > 0.45  # few values: the best range happens to clip that much
+    assert "clipping" not in codes(searched)
     assert cure(diagnosis, "int6").gain_db > 3
 
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.diagnosis.trials import GaussianReference, LayerView, Levels, Outliers, Trial, flip_signs, measure_levels, try_schemes
+from qanalysis.diagnosis.levels import GaussianReference, Levels, flip_signs, measure_levels
+from qanalysis.diagnosis.trials import LayerView, Outliers, Trial, try_schemes
 from qanalysis.metrics import DB_PER_BIT
 from qanalysis.profile import ERROR_BINS, LayerProfile
-from qanalysis.ranges import MinMax
+from qanalysis.ranges import MeanSquaredError, MinMax
 from qanalysis.results import Row
 from qanalysis.scheme import Scheme
 
@@ -109,6 +110,8 @@ def find_causes(examined: Examined) -> tuple[Cause, ...]:
 
 
 def _find_clipping(examined: Examined) -> Cause | None:
+    if isinstance(examined.view.scheme.range, MeanSquaredError):
+        return None  # searched for, so neither too narrow nor too wide
     share = examined.row.clipping_share or 0.0
     usual = examined.reference.clipping_share if examined.reference and "range" in examined.view.scheme.format.fixed else 0.0
     if share <= max(CLIPPING_SHARE, usual + NOTABLE_SHARE):
