@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qanalysis.checkpoints.source import ArraySource, TensorInfo
+from qanalysis.formats import IntegerFormat
 from qanalysis.grids import SYMMETRIES
 from qanalysis.quantizer import parse_rounding
 from qanalysis.ranges import parse_range
 from qanalysis.results import Row
-from qanalysis.scheme import Scheme, parse_scale
+from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 
 Aspect = Literal["grid", "scale", "range", "rounding", "block format"]
@@ -92,10 +93,12 @@ def describe_spread(conventions: Sequence[Convention]) -> str:
     known = [convention for convention in conventions if convention.cost_db is not None]
     if asked.cost_db is None or not known:
         return f"{asked.scheme}: nothing to compare, the tensor is {asked.row.status}"
-    first = [convention for convention in known if convention.aspect == asked.aspect]
-    ends = f"{first[-1].sqnr_db:.1f} to {first[0].sqnr_db:.1f} dB over {len(first)} {_PLURALS[asked.aspect]}"
-    verdict = f"costs {asked.cost_db:.1f} dB against the best, {known[0].scheme}" if asked.cost_db else "is the best"
-    return f"{asked.scheme} spans {ends}; as written it {verdict}"
+    alike = [convention for convention in known if convention.aspect == asked.aspect]
+    low, high, kinds = f"{alike[-1].sqnr_db:.1f}", f"{alike[0].sqnr_db:.1f}", f"{len(alike)} {_PLURALS[asked.aspect]}"
+    spread = f"spans {low} to {high} dB over {kinds}" if low != high else f"gives {low} dB in {kinds}"
+    cost = f"costs {asked.cost_db:.1f} dB against" if asked.cost_db >= 0.05 else "is within 0.05 dB of"
+    verdict = f"{cost} the best, {known[0].scheme}" if asked.cost_db else "is the best"
+    return f"{asked.scheme} {spread}; as written it {verdict}"
 
 
 _PLURALS: dict[Aspect, str] = {"grid": "grids", "scale": "scale types", "range": "range rules", "rounding": "roundings", "block format": "block formats"}
@@ -128,18 +131,34 @@ class _Reading(NamedTuple):
 
 
 def _list_readings(scheme: Scheme) -> Iterator[_Reading]:
-    """Every reading beside the scheme, in the order of the catalogue; the scheme itself is the first of its own aspect."""
-    yield from _list_grids(scheme)
-    for word, formula, peers in _SCALES:
-        yield _Reading("scale", f"scale {word}", formula, peers, replace(scheme, scale=parse_scale(word)))
-    for word, formula, peers in _RANGES:
-        yield _Reading("range", f"range {word}", formula, peers, replace(scheme, range=parse_range(word)))
-    for word, formula, peers in _ROUNDINGS:
-        yield _Reading("rounding", f"round {word}", formula, peers, replace(scheme, rounding=parse_rounding(word)))
+    """Every reading beside the scheme, in the order of the catalogue, those of its own aspect first."""
+    packed = next((text for text, blocks in _PACKED.items() if str(scheme) in blocks), None)
+    free = Scheme.parse(packed) if packed else scheme
+    if packed:
+        yield from _list_blocks(packed)
+    if isinstance(free.format, IntegerFormat):
+        yield from _list_grids(free, free.format)
+    fixed = free.format.fixed
+    if "scale" not in fixed:
+        for scale in free.format.scales:
+            yield _Reading("scale", f"scale {scale.name}", *_SCALES[scale.name], replace(free, scale=scale))
+    if "range" not in fixed:
+        for word, formula, peers in _RANGES:
+            yield _Reading("range", f"range {word}", formula, peers, replace(free, range=parse_range(word)))
+    if "rounding" not in fixed:
+        for word, formula, peers in _ROUNDINGS:
+            yield _Reading("rounding", f"round {word}", formula, peers, replace(free, rounding=parse_rounding(word)))
+    yield from _list_blocks(f"{free.format} {free.grouping}")
 
 
-def _list_grids(scheme: Scheme) -> Iterator[_Reading]:
-    q, full = scheme.format.max_code, scheme.format.max_code + 1
+def _list_blocks(text: str) -> Iterator[_Reading]:
+    for name in _PACKED.get(text, ()):
+        scheme = Scheme.parse(name)
+        yield _Reading("block format", name, _BLOCKS[name], _OTHER_PEERS.get(name, scheme.format.peer), scheme)
+
+
+def _list_grids(scheme: Scheme, fmt: IntegerFormat) -> Iterator[_Reading]:
+    q, full = fmt.max_code, fmt.max_code + 1
     codes = f"codes −{full} to {q}"
     texts = {
         "sym": (f"absmax / {q}", f"step = largest |x| / {q}, codes −{q} to {q}; nothing clips", f"torch fake_quantize ±{q}, optimum-quanto"),
@@ -165,14 +184,15 @@ def _list_grids(scheme: Scheme) -> Iterator[_Reading]:
         yield _Reading("grid", f"{word}: {name}", formula, peers, replace(scheme, symmetry=SYMMETRIES[word]))
 
 
-_SCALES = (
-    ("float32", "the step as computed", "torch, ONNX Runtime"),
-    ("float16", "the step rounded to float16", "GGUF, GPTQ and AWQ checkpoints"),
-    ("bfloat16", "the step rounded to bfloat16", "torchao int4, bfloat16 checkpoints"),
-    ("pow2", "the smallest power of two that covers the largest |x|", "fixed-point back ends"),
-    ("pow2:source", "2^ceil(log2 absmax), divided by 2^(bits − 1)", "Sony MCT power-of-two thresholds"),
-    ("pow2:library", "2^floor(log2 absmax), divided by 2^(bits − 2)", "block scales of the OCP MX formats"),
-)
+_SCALES = {
+    "float32": ("the scale as computed", "torch, ONNX Runtime"),
+    "float16": ("the scale rounded to float16", "GGUF, GPTQ and AWQ checkpoints"),
+    "bfloat16": ("the scale rounded to bfloat16", "torchao int4, bfloat16 checkpoints"),
+    "pow2": ("the smallest power of two that covers the largest |x|", "fixed-point back ends"),
+    "pow2:source": ("2^ceil(log2 absmax) over the power of two above the largest number", "Sony MCT power-of-two thresholds"),
+    "pow2:library": ("2^floor(log2 absmax) over the power of two in the largest number", "block scales of the OCP MX formats"),
+    "double": ("scales less their mean, in 8 bits, 256 to a second scale", "bitsandbytes compress_statistics"),
+}
 _RANGES = (
     ("minmax", "the group's own ends", "the default of most tools"),
     ("percentile:99.9", "99.9 % of the values, the rest clips", "ONNX Runtime, AIMET, PPQ calibration"),
@@ -183,3 +203,41 @@ _ROUNDINGS = (
     ("nearest-away", "to the nearest code, ties away from zero", "round() of C, GGUF"),
     ("floor", "down to the next code: truncation", "shifts in fixed-point hardware"),
 )
+#: Schemes of free grouping, and the block formats that pack the same numbers in groups of the same length.
+_PACKED = {
+    "int4 group=32": ("gguf:q4_0", "gguf:q4_1"),
+    "int5 group=32": ("gguf:q5_0", "gguf:q5_1"),
+    "int8 group=32": ("gguf:q8_0", "mxint8"),
+    "ternary group=256": ("gguf:tq1_0", "gguf:tq2_0"),
+    "fp4_e2m1 group=32": ("mxfp4", "gguf:mxfp4"),
+    "fp4_e2m1 group=16": ("nvfp4", "nvfp4:one-level", "nvfp4:one-level scale=fp8_e4m3:normal"),
+    "fp6_e2m3 group=32": ("mxfp6_e2m3",),
+    "fp6_e3m2 group=32": ("mxfp6_e3m2",),
+    "fp8_e4m3 group=32": ("mxfp8_e4m3",),
+    "fp8_e5m2 group=32": ("mxfp8_e5m2",),
+}
+_SIGNED_MAX, _OFFSET = (
+    "float16 step = the value of largest |x| / −{0}, codes −{0} to {1}",
+    "float16 step = (max − min) / {0} and a float16 minimum, codes 0 to {0}",
+)
+_POWER = "scale = 2^(floor(log2 absmax) − {0}), stored in 8 bits"
+_BLOCKS = {
+    "gguf:q4_0": _SIGNED_MAX.format(8, 7),
+    "gguf:q4_1": _OFFSET.format(15),
+    "gguf:q5_0": _SIGNED_MAX.format(16, 15),
+    "gguf:q5_1": _OFFSET.format(31),
+    "gguf:q8_0": "float16 step = largest |x| / 127, ties away from zero",
+    "mxint8": f"{_POWER.format(0)}; numbers k / 64, k = −128 to 127",
+    "gguf:tq1_0": "float16 scale = largest |x|, five ternary digits to a byte",
+    "gguf:tq2_0": "float16 scale = largest |x|, two bits to a value",
+    "mxfp4": _POWER.format(2),
+    "gguf:mxfp4": f"{_POWER.format(2)}; the logarithm in float32, ties toward zero",
+    "nvfp4": "E4M3 scale of a block, times one float32 scale of the tensor",
+    "nvfp4:one-level": "E4M3 scale = absmax / 6, its subnormals used",
+    "nvfp4:one-level scale=fp8_e4m3:normal": "E4M3 scale = absmax / 6, not below its smallest normal number",
+    "mxfp6_e2m3": _POWER.format(2),
+    "mxfp6_e3m2": _POWER.format(4),
+    "mxfp8_e4m3": _POWER.format(8),
+    "mxfp8_e5m2": _POWER.format(15),
+}
+_OTHER_PEERS = {"nvfp4:one-level": "the formula alone", "nvfp4:one-level scale=fp8_e4m3:normal": "torchao NVFP4Tensor, one-level"}
