@@ -23,6 +23,7 @@ from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 from qanalysis.validation import PEERS, Check, Comparison, Peer, float_peers, validate
 from qanalysis.validation.check import Agreement, compare_figures, compare_sqnr, count_differing, count_ulps, read_sqnr_db
+from qanalysis.validation.gguf_peer import _read_tensors as read_tensors
 from qanalysis.validation.tensors import fit_zero_points, make_tensors, map_groups, probe_levels, round_trip, whole_tensors
 
 ALWAYS = ("torch", "ml-dtypes", "gguf", "published tables", "theory")
@@ -66,6 +67,7 @@ def test_a_figure_that_is_off_is_noticed_by_every_check(peer: Peer, monkeypatch:
     wrong = {
         "round_trip": spoil,
         "read_sqnr_db": lambda x, y: read_sqnr_db(x, y) - 0.001,
+        "_read_tensors": lambda path: {name: x + np.float32(1) for name, x in read_tensors(path).items()},
         "fit_zero_points": lambda x, scheme: fit_zero_points(x, scheme) + 1,
         "Scheme": types.SimpleNamespace(parse=lambda text: Scheme.parse(take_another_width(text))),
     }
@@ -127,7 +129,7 @@ def test_a_peer_that_changed_its_interface_is_a_failed_line_with_the_reason(monk
 
     monkeypatch.delattr(gguf.quants, "quantize")
     checks = validate([Peer("gguf", "gguf_peer", "compare_gguf")])
-    assert {check.verdict for check in checks} == {"failed"}
+    assert {check.verdict for check in checks if "reading" not in check.name} == {"failed"}
     assert "ImportError: cannot import name 'quantize'" in checks[0].reason
     assert checks[0].reached_text == "–"
 

@@ -22,7 +22,7 @@ HEADINGS = {
     "verdict": "Verdict",
     "reason": "Why",
 }
-_ORDER = ("failed", "by design", "ok", "not installed")
+_ORDER = ("failed", "ok", "by design", "not installed")
 _INTRODUCTION = (
     "Every format is compared with the libraries that deploy it, on tensors with outliers, tiny rows, zeros, exact ties and ragged rows: "
     "restored values bit for bit wherever the judge computes in the same order, SQNR to 0.00001 dB elsewhere. Theory lines are compared with published tables. "
@@ -60,13 +60,17 @@ def _draw_document(document: dict[str, Any]) -> None:
         key="checks",
         height=TABLE_HEIGHT,
         hide_index=True,
-        column_config={"Check": st.column_config.TextColumn(width=330), "Why": st.column_config.TextColumn(width="large")},
+        column_config={
+            "Check": st.column_config.TextColumn(width=330),
+            "Judge": st.column_config.TextColumn(width=140),
+            "Why": st.column_config.TextColumn(width="large"),
+        },
         alt=f"Cross-checks: {summary}",
     )
     st.caption(document["settings"]["not_covered"])
 
 
 def build_checks(document: dict[str, Any]) -> pd.DataFrame:
-    """One line per check, what needs a look first: failed, by design, agreed, not installed."""
+    """One line per check: what failed, what agrees, differences by design, who is not installed."""
     rows = sorted(document["rows"], key=lambda row: _ORDER.index(row["verdict"]))
     return pd.DataFrame([{heading: row[key] for key, heading in HEADINGS.items()} for row in rows], columns=list(HEADINGS.values()))
