@@ -200,6 +200,17 @@ def test_what_the_scale_s_type_costs_is_measured_against_float32() -> None:
     assert find(examine(x, "mxfp4"), "scale-rounding").value == pytest.approx(sqnr_db(x, "fp4_e2m1 group=32") - sqnr_db(x, "mxfp4"), abs=LANES_DB)
 
 
+@pytest.mark.parametrize("mode", ["floor", "to-zero", "stochastic:3"])
+def test_what_the_rounding_mode_costs_is_measured_against_nearest(mode: str) -> None:
+    x = draw()
+    diagnosis = examine(x, f"int6 channel round={mode}")
+    cost = sqnr_db(x, "int6 channel") - sqnr_db(x, f"int6 channel round={mode}")
+    assert find(diagnosis, "rounding-mode").value == pytest.approx(cost, abs=2 * LANES_DB)
+    assert f"Rounding by {mode} costs {cost:.1f} dB" in find(diagnosis, "rounding-mode").text
+    assert cure(diagnosis, "Rounding to nearest").gain_db == pytest.approx(cost, abs=2 * LANES_DB)
+    assert examine(x, "int6 channel round=half-up").causes == ()
+
+
 def test_a_ragged_tail_costs_scales() -> None:
     x = draw(64, 130)
     cause = find(examine(x, "int4 group=128"), "ragged-tail")

@@ -54,7 +54,7 @@ class Cause:
 
     `value` by code: outlier-channels and outlier-columns the largest ratio to the median; outlier-groups and ragged-tail
     the share of the values that lie in them; crest the dB over a Gaussian's crest; asymmetry the dB that one-sided ranges cost;
-    scale-rounding the dB that stored scales cost; clipping, zeroed and on-grid the share of the values clipped, zeroed, exact.
+    scale-rounding and rounding-mode the dB that they cost; clipping, zeroed and on-grid the share of the values clipped, zeroed, exact.
     """
 
     code: str
@@ -211,15 +211,30 @@ def _find_zeroed(examined: Examined) -> Cause | None:
 
 
 def _find_scale_rounding(examined: Examined) -> Cause | None:
-    exact = exact_scale(examined.sample.scheme)
-    trial = try_schemes(examined.sample.matrix, [exact])[0] if exact else None
-    if exact is None or trial is None or not 0 < trial.error < examined.base.error:
+    return _compare(examined, exact_scale(examined.sample.scheme), "scale-rounding", "Rounding the scales to their stored type", "float32 scales")
+
+
+def _find_rounding_mode(examined: Examined) -> Cause | None:
+    scheme = examined.sample.scheme
+    return _compare(examined, nearest_rounding(scheme), "rounding-mode", f"Rounding by {scheme.rounding}", "rounding to nearest")
+
+
+def _compare(examined: Examined, other: Scheme | None, code: str, what: str, instead: str) -> Cause | None:
+    """A part of the scheme as a cause, where another scheme without it is notably better."""
+    trial = try_schemes(examined.sample.matrix, [other])[0] if other else None
+    if trial is None or not 0 < trial.error < examined.base.error:
         return None
     cost = 10 * math.log10(examined.base.error / trial.error)
     if cost <= NOTABLE_DB:
         return None
-    text = f"Rounding the scales to their stored type costs {cost:.1f} dB against float32 scales ({exact}), {format_share(_share_of(cost))} of the error."
-    return Cause("scale-rounding", text, cost, _share_of(cost))
+    text = f"{what} costs {cost:.1f} dB against {instead} ({other}), {format_share(_share_of(cost))} of the error."
+    return Cause(code, text, cost, _share_of(cost))
+
+
+def nearest_rounding(scheme: Scheme) -> Scheme | None:
+    """The same scheme with rounding to nearest, even on ties; None where it rounds so already."""
+    nearest = parse_or_none(" ".join(word for word in str(scheme).split() if not word.startswith("round=")))
+    return None if nearest == scheme else nearest
 
 
 def exact_scale(scheme: Scheme) -> Scheme | None:
@@ -276,6 +291,7 @@ _FINDERS: tuple[Callable[[Examined], Cause | None], ...] = (
     _find_asymmetry,
     _find_zeroed,
     _find_scale_rounding,
+    _find_rounding_mode,
     _find_ragged_tail,
     _find_on_grid,
 )

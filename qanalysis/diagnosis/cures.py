@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qanalysis.diagnosis.causes import exact_scale, parse_or_none
+from qanalysis.diagnosis.causes import exact_scale, nearest_rounding, parse_or_none
 from qanalysis.diagnosis.trials import LayerView, Trial, rotation_block, try_keeping, try_rotation, try_schemes
 from qanalysis.grouping import Grouping, parse_grouping
 from qanalysis.metrics import DB_PER_BIT
@@ -63,7 +63,7 @@ OTHERS = {
 class Cure:
     """One measured way out. `scheme` is its text form, None where it is more than a scheme; gain and extra bits are against the chosen one.
 
-    Codes: group, range, symmetry, scale, format, wider (the yardstick), keep, rotate.
+    Codes: group, range, symmetry, scale, round, format, wider (the yardstick), keep, rotate.
     """
 
     code: str
@@ -136,6 +136,7 @@ def _change(scheme: Scheme, rows: int, columns: int) -> Iterator[tuple[str, str,
     if scheme.symmetry.signed:
         yield "symmetry", "A zero point (asym)", _vary(scheme, symmetry=parse_symmetry("asym"))
     yield "scale", "Scales in float32", exact_scale(scheme)
+    yield "round", "Rounding to nearest", nearest_rounding(scheme)
     name, _space, rest = str(scheme).partition(" ")
     if name in WIDER:
         text = f"One bit more ({WIDER[name]})" if name.startswith("int") else f"A wider format ({WIDER[name]})"
