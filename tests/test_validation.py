@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from qanalysis import validation
 from qanalysis.cli import app
-from qanalysis.reports.checks import describe_checks, summarize_checks, tabulate_checks
+from qanalysis.reports.checks import describe_checks, explain_checks, summarize_checks, tabulate_checks
 from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 from qanalysis.validation import PEERS, Check, Comparison, Peer, float_peers, validate
@@ -267,16 +267,21 @@ def test_the_document_follows_its_shipped_schema() -> None:
     assert document["totals"] == [{"verdict": v, "checks": n} for v, n in (("ok", 1), ("failed", 2), ("by design", 1), ("not installed", 1))]
 
 
-def test_the_table_explains_whatever_is_not_plain_agreement() -> None:
-    table = tabulate_checks(CHECKS)
-    assert table.lines[0] == ("int4", "judge", "1.0", "2e-07 dB", "≤ 1e-05 dB", "ok")
-    assert "by design: shift (judge): a real shift there" in table.notes
-    assert "not installed: gfloat: pip install 'qanalysis[peers]'" in table.notes
-    assert table.notes[-1] == summarize_checks(CHECKS) == "1 of 3 checks agree; 1 difference is by design; 1 peer is not installed"
+def test_every_peer_that_was_asked_has_a_table() -> None:
+    first, second = tabulate_checks((make_check(peer="torch", version="2.13"), *CHECKS))
+    assert first == ("torch 2.13", [("int4", "2e-07 dB", "≤ 1e-05 dB", "ok")])
+    assert (second.peer, len(second.lines)) == ("judge 1.0", 4)
+
+
+def test_notes_explain_whatever_is_not_plain_agreement() -> None:
+    notes = explain_checks(CHECKS)
+    assert "by design: shift (judge): a real shift there" in notes
+    assert "not installed: gfloat: pip install 'qanalysis[peers]'" in notes
+    assert notes[-1] == summarize_checks(CHECKS) == "1 of 3 checks agree; 1 difference is by design; 1 peer is not installed"
 
 
 def ask(monkeypatch: pytest.MonkeyPatch, checks: tuple[Check, ...], *words: str) -> tuple[int, str]:
-    monkeypatch.setattr(validation, "validate", lambda: checks)
+    monkeypatch.setattr(validation, "validate", lambda **_options: checks)
     result = CliRunner().invoke(app, ["validate", *words], prog_name="qanalysis")
     return result.exit_code, result.stdout
 
@@ -284,7 +289,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, checks: tuple[Check, ...], *words: str)
 def test_the_command_exits_1_if_one_check_falls_short(monkeypatch: pytest.MonkeyPatch) -> None:
     code, text = ask(monkeypatch, CHECKS[:1])
     assert code == 0
-    assert text.splitlines()[0] == "Cross-checks, made now"
+    assert text.splitlines()[0] == "judge 1.0"
     assert text.splitlines()[-1] == "1 of 1 checks agree"
     assert ask(monkeypatch, CHECKS)[0] == 1
     assert "failed: int8 (judge)" in ask(monkeypatch, CHECKS)[1]

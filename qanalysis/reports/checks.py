@@ -11,16 +11,14 @@ from typing import Any, NamedTuple
 from qanalysis.reports.document import SCHEMA_VERSION
 from qanalysis.validation import NOT_COVERED, Check
 
-CHECK_COLUMNS = ("check", "peer", "version", "reached", "required", "verdict")
+CHECK_COLUMNS = ("check", "reached", "required", "verdict")
 
 
 class CheckTable(NamedTuple):
-    """Cells of a table and the notes below it."""
+    """What one peer says: its name and version, and cells under `CHECK_COLUMNS`."""
 
-    title: str
-    columns: tuple[str, ...]
+    peer: str
     lines: list[tuple[str, ...]]
-    notes: list[str]
 
 
 def describe_checks(checks: Sequence[Check]) -> dict[str, Any]:
@@ -51,13 +49,21 @@ def describe_checks(checks: Sequence[Check]) -> dict[str, Any]:
     }
 
 
-def tabulate_checks(checks: Sequence[Check]) -> CheckTable:
-    """A line per check; notes give the reason of whatever is not plain agreement, the summary last."""
-    lines: list[tuple[str, ...]] = [(check.name, check.peer, check.version or "–", check.reached_text, check.required_text, check.verdict) for check in checks]
-    notes = [f"{check.verdict}: {check.name} ({check.peer}): {check.reason}" for check in checks if check.verdict in ("by design", "failed")]
+def tabulate_checks(checks: Sequence[Check]) -> list[CheckTable]:
+    """A table for each peer that was asked, a line for each check."""
+    asked = [(f"{check.peer} {check.version}", check) for check in checks if check.verdict != "not installed"]
+    return [
+        CheckTable(peer, [(check.name, check.reached_text, check.required_text, check.verdict) for title, check in asked if title == peer])
+        for peer in dict.fromkeys(title for title, _ in asked)
+    ]
+
+
+def explain_checks(checks: Sequence[Check]) -> list[str]:
+    """The reason of whatever is not plain agreement, who is missing, what is not covered, and the summary last."""
+    reasons = [f"{check.verdict}: {check.name} ({check.peer}): {check.reason}" for check in checks if check.verdict in ("by design", "failed")]
     missing = [check.peer for check in checks if check.verdict == "not installed"]
-    notes += [f"not installed: {', '.join(missing)}: pip install 'qanalysis[peers]'"] if missing else []
-    return CheckTable("Cross-checks, made now", CHECK_COLUMNS, lines, [*notes, NOT_COVERED, summarize_checks(checks)])
+    reasons += [f"not installed: {', '.join(missing)}: pip install 'qanalysis[peers]'"] if missing else []
+    return [*reasons, NOT_COVERED, summarize_checks(checks)]
 
 
 def summarize_checks(checks: Sequence[Check]) -> str:
