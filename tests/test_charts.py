@@ -13,6 +13,7 @@ from qanalysis.charts.channel_charts import MAP_SIDE, pick_channels, shrink_map
 from qanalysis.charts.heat_map import CELL_LIMIT, group_label
 from qanalysis.charts.palette import begin
 from qanalysis.charts.wording import escape, label_layers, measure_text, percent, shorten, si
+from qanalysis.histogram_limits import LayerLimits
 from qanalysis.metrics import METRICS
 from qanalysis.profile import profile_bits, profile_layer
 from qanalysis.results import Row
@@ -540,3 +541,15 @@ def test_unequal_levels_have_no_lsb():
         figure = error_histogram(profile_layer(weights((4, 32)), Scheme.parse(words)))
         assert figure.layout.xaxis.title.text == f"Error y − x ({unit} of its group)"
         assert f"±{unit}/2" in figure.layout.meta["alt"]
+
+
+def test_a_layers_own_limits_join_the_curves_of_sqnr_alone(rows) -> None:
+    limits = LayerLimits("a", (2, 3, 4), (9.0, 14.5, 20.0), 1.5)
+    tensor = next(row.tensor for row in rows if row.status == "ok")
+    figure = error_curves(rows, [tensor], "sqnr_db", limits=limits)
+    own = {trace.name: trace for trace in figure.data if "this layer" in (trace.name or "")}
+    assert set(own) == {"entropy bound (this layer)", "best grid (this layer)"}
+    bound = own["entropy bound (this layer)"]
+    # 6.0206 dB per bit above the bound at rate 0.
+    assert bound.y[1] == pytest.approx(1.5 + 20 * math.log10(2) * bound.x[1], rel=1e-12)
+    assert not [trace for trace in error_curves(rows, [tensor], "mse", limits=limits).data if "this layer" in (trace.name or "")]

@@ -12,6 +12,7 @@ from qanalysis import theory
 from qanalysis.charts.heat_map import group_label, is_integer
 from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape, measure_text, percent, shorten
+from qanalysis.histogram_limits import LayerLimits
 from qanalysis.metrics import METRICS, Metric
 from qanalysis.results import Row
 
@@ -40,12 +41,15 @@ class _EndLabel(NamedTuple):
     colour: str
 
 
-def error_curves(rows: Sequence[Row], tensors: Sequence[str], metric: str, *, horizontal: Horizontal = "bits", theme: Theme = "light") -> go.Figure:
+def error_curves(
+    rows: Sequence[Row], tensors: Sequence[str], metric: str, *, horizontal: Horizontal = "bits", limits: LayerLimits | None = None, theme: Theme = "light"
+) -> go.Figure:
     """The column `metric` of the rows of `tensors` against bits, or against bits per weight with the scales counted in.
 
     Integers are joined to lines; every other format is points without a line and stands in the legend. Colour and marker tell
     layers apart (groupings and formats, where there is one layer), dashes tell groupings apart. Metrics in dB get the line
     6.02 b (the uniform rule, and at the same time the Shannon limit of a Gaussian) and the Lloyd-Max points of a Gaussian.
+    With `limits` the chart of sqnr_db shows one layer's own: its best scalar grid, and the bound from its entropy.
     Markers carry customdata [tensor, scheme]. Infinite values are left out and counted in the subtitle.
     ValueError for an unknown metric or horizontal axis.
     """
@@ -64,6 +68,8 @@ def error_curves(rows: Sequence[Row], tensors: Sequence[str], metric: str, *, ho
     _draw_formats(figure, known, measure, theme)
     if metric in SQNR_LIKE:
         labels += _draw_theory(figure, known, named=named, theme=theme)
+    if metric == "sqnr_db" and limits:
+        labels += _draw_own_limits(figure, known, limits, named=named, theme=theme)
     span = _set_axes(figure, known, measure, horizontal)
     if named:
         _name_lines(figure, labels, span)
@@ -196,6 +202,27 @@ def _draw_theory(figure: go.Figure, points: Sequence[_Point], *, named: bool, th
         showlegend=not named,
     )
     return [_EndLabel(limit_name, high, theory.uniform_sqnr_db(high), colour), _EndLabel(scalar_name, whole[-1], best[-1], colour)]
+
+
+def _draw_own_limits(figure: go.Figure, points: Sequence[_Point], limits: LayerLimits, *, named: bool, theme: Theme) -> list[_EndLabel]:
+    """The limits of one layer's own values over the drawn range."""
+    colour = PALETTES[theme].error
+    low, high = min(point[0] for point in points), max(point[0] for point in points)
+    scalar = [(bits, sqnr) for bits, sqnr in zip(limits.bits, limits.best_scalar_db, strict=True) if low - 0.5 <= bits <= high + 0.5 and math.isfinite(sqnr)]
+    bound_name, scalar_name = "entropy bound (this layer)", "best grid (this layer)"
+    lines = [(bound_name, [low, high], [limits.bound_db(low), limits.bound_db(high)], "solid")]
+    lines += [(scalar_name, [bits for bits, _ in scalar], [sqnr for _, sqnr in scalar], "dot")] if scalar else []
+    for name, x, y, dash in lines:
+        figure.add_scatter(
+            x=x,
+            y=y,
+            mode="lines",
+            name=name,
+            line={"color": colour, "width": 1.5, "dash": dash},
+            hovertemplate=f"{name}:<br>%{{y:.2f}} dB at %{{x:.2f}} bit<extra></extra>",
+            showlegend=not named,
+        )
+    return [_EndLabel(name, x[-1], y[-1], colour) for name, x, y, _dash in lines]
 
 
 def _set_axes(figure: go.Figure, points: Sequence[_Point], measure: Metric, horizontal: Horizontal) -> tuple[float, float, bool]:

@@ -27,6 +27,7 @@ from qanalysis.dashboard.jobs import JobManager, SweepRequest
 from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source
 from qanalysis.dashboard.state import Axis
 from qanalysis.diagnosis import Diagnosis, diagnose
+from qanalysis.histogram_limits import LayerLimits, find_limits
 from qanalysis.profile import LayerProfile, profile_bits, profile_layer
 from qanalysis.results import Rows
 from qanalysis.scheme import Scheme, default_schemes
@@ -155,10 +156,24 @@ def draw_cells(result: str, tensors: tuple[str, ...], metric: str, selected: tup
     return charts.heat_map(rows, metric, selected=selected, theme=theme)
 
 
+@st.cache_resource(max_entries=48, show_spinner="Finding this layer's limits …")
+def read_limits(text: str, identity: str, tensor: str) -> LayerLimits:
+    """What a layer's own values allow; of a very large layer those that the histograms show. ValueError for values without spread."""
+    return find_limits(_read_values(text, identity, tensor), name=tensor)
+
+
 @st.cache_resource(max_entries=32, show_spinner=False)
-def draw_curves(result: str, tensors: tuple[str, ...], metric: str, horizontal: Axis, theme: Theme, _rows: Rows) -> Figure:  # noqa: ARG001
+def draw_curves(
+    result: str,  # noqa: ARG001  names the rows, which are not part of the key
+    tensors: tuple[str, ...],
+    metric: str,
+    horizontal: Axis,
+    theme: Theme,
+    limits: LayerLimits | None,
+    _rows: Rows,
+) -> Figure:
     """Error against bits of some tensors of a result."""
-    return charts.error_curves(_rows, tensors, metric, horizontal=horizontal, theme=theme)
+    return charts.error_curves(_rows, tensors, metric, horizontal=horizontal, limits=limits, theme=theme)
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)

@@ -63,6 +63,7 @@ class ViewState:
     limit: str = _bound("n", ROW_LIMITS[0])
     scrub: bool = _bound("scrub", False)
     log_counts: bool = _bound("l", False)
+    own_limits: bool = _bound("lim", False)
     diagnosis: bool = _bound("diag", True)
     conventions: bool = _bound("conv", False)
 

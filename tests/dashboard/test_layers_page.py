@@ -15,6 +15,7 @@ from qanalysis.checkpoints import open_checkpoint
 from qanalysis.dashboard import cache, progress
 from qanalysis.dashboard import main as dashboard_main
 from qanalysis.dashboard.state import ViewState, expand_scheme, write_query
+from qanalysis.histogram_limits import describe_limits, find_limits
 from qanalysis.profile import profile_layer
 from qanalysis.reports import find_worst_channel, headline
 from qanalysis.results import Rows
@@ -202,6 +203,22 @@ def test_any_format_in_a_link_is_put_in_view(open_page: OpenPage, scheme: str) -
     again = open_page(**_link(page))
     assert _headline(again) == _headline(page)
     assert [table.value.to_dict() for table in again.dataframe] == [table.value.to_dict() for table in page.dataframe]
+
+
+def test_the_limits_of_the_layer_in_view_are_said_in_numbers(open_page: OpenPage, expected: Rows) -> None:
+    page = open_page(lim="true")
+    row = next(row for row in expected if row.scheme == "int4 group=128")
+    with open_checkpoint("sample:digits-cnn") as source:
+        limits = find_limits(source.read(next(info for info in source.tensors if info.name == row.tensor)), name=row.tensor)
+    sentence = describe_limits(limits, bits=4, bits_per_weight=row.bits_per_weight, sqnr_db=row.sqnr_db)
+    assert sentence in [re.sub(r"\\(.)", r"\1", caption.value) for caption in page.caption]
+    assert len(page.get("plotly_chart")) == 5
+
+
+def test_values_without_spread_have_no_limits(open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page(m=_save(tmp_path, w=np.ones((4, 8), np.float32)), lim="true")
+    assert any("the limits need finite values that differ" in caption.value for caption in page.caption)
+    assert not page.exception
 
 
 def test_a_layer_that_blocks_do_not_divide_says_why(open_page: OpenPage) -> None:

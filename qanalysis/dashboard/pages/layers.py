@@ -20,6 +20,7 @@ from qanalysis.dashboard.cache import (
     get_jobs,
     identify,
     read_contents,
+    read_limits,
     read_profile,
 )
 from qanalysis.dashboard.controls import BOUND, current_view, draw_history, draw_sweep_controls, note_ignored, remember_view
@@ -34,6 +35,7 @@ from qanalysis.dashboard.state import INTEGERS, ORDERS, ROW_LIMITS, ViewState, p
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
 from qanalysis.dashboard.validation import draw_validation
 from qanalysis.dashboard.wording import escape_markdown, format_count
+from qanalysis.histogram_limits import LayerLimits, describe_limits
 from qanalysis.profile import LayerProfile
 from qanalysis.reports import find_outlier, headline, select_worst
 from qanalysis.reports.summary import format_bytes
@@ -189,8 +191,22 @@ def _draw_layer_choice(names: list[str]) -> tuple[str, list[str]]:
 
 
 def _draw_curves(shown: Shown, tensors: Sequence[str]) -> None:
-    figure = draw_curves(shown.result, tuple(dict.fromkeys(tensors)), shown.view.metric, shown.view.axis, read_theme(), shown.rows)
+    note = "The best grid for this layer's own values at each bit width, and the SQNR that no code passes, from their entropy. For the metric SQNR."
+    st.toggle("Limits of the layer in view", key="lim", bind=BOUND, help=note, disabled=shown.view.metric != "sqnr_db")
+    limits = _find_limits(shown, tensors[0]) if current_view().own_limits and shown.view.metric == "sqnr_db" else None
+    figure = draw_curves(shown.result, tuple(dict.fromkeys(tensors)), shown.view.metric, shown.view.axis, read_theme(), limits, shown.rows)
     draw_chart(figure, "curves", on_select=lambda: _click_cell("curves"))
+    row = next((row for row in shown.in_view if row.tensor == tensors[0]), None)
+    if limits and row and row.sqnr_db is not None and row.bits_per_weight is not None:
+        st.caption(escape_markdown(describe_limits(limits, bits=row.bits, bits_per_weight=row.bits_per_weight, sqnr_db=row.sqnr_db)))
+
+
+def _find_limits(shown: Shown, tensor: str) -> LayerLimits | None:
+    try:
+        return read_limits(shown.request.source, shown.request.identity, tensor)
+    except (ValueError, TypeError) as error:
+        st.caption(escape_markdown(str(error)))
+        return None
 
 
 def _draw_detail(shown: Shown, tensor: str) -> LayerProfile | None:
