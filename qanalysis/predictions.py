@@ -25,6 +25,8 @@ from qanalysis.theory import absmax_groups_sqnr_db, expected_max_square
 NEAREST_MODES = ("nearest-even", "nearest-away", "half-up")
 #: sigma is taken at this many places per octave, and between them by interpolation (0.001 dB where scales are powers of two).
 PLACES = 32
+#: From this length on, predictions are interpolated between half octaves.
+LONG_GROUP = 256
 # N(0, 1) has no mass beyond this in float64.
 FARTHEST = 39.0
 _FOLLOWS: dict[str, Follows] = {"signed": "signed-max", "extremes": "extremes"}
@@ -96,14 +98,29 @@ def _fold(scheme: Scheme, place: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _integrate(scheme: Scheme, lengths: Lengths, place: int) -> float:
-    sigma = 2.0 ** (place / PLACES)
     size = sum(length * count for length, count in lengths)
-    largest = math.sqrt(expected_max_square(size))
-    noise = sum(length * count * _find_mse(scheme, length, sigma, largest) for length, count in lengths if count)
+    largest = math.sqrt(expected_max_square(size)) if scheme.is_tensor_scaled else 0.0
+    noise = sum(length * count * _interpolate_mse(scheme, length, place, largest) for length, count in lengths if count)
     return 10.0 * math.log10(size / noise) if noise > 0.0 else math.inf
 
 
-def _find_mse(scheme: Scheme, length: int, sigma: float, largest: float) -> float:
+def _interpolate_mse(scheme: Scheme, length: int, place: int, largest: float) -> float:
+    """The error of groups of `length`: long ones between half octaves of it, where it bends by 0.002 dB, as layers have so many lengths."""
+    half_octaves = 2.0 * math.log2(length)
+    if length < LONG_GROUP or half_octaves.is_integer():
+        return _find_mse(scheme, length, place, largest)
+    below = math.floor(half_octaves)
+    ends = [round(2.0 ** ((below + k) / 2.0)) for k in (0, 1)]
+    first, second = (_find_mse(scheme, end, place, largest) for end in ends)
+    if not (first > 0.0 and second > 0.0):
+        return first
+    share = math.log(length / ends[0]) / math.log(ends[1] / ends[0])
+    return first * (second / first) ** share
+
+
+@lru_cache(maxsize=4096)
+def _find_mse(scheme: Scheme, length: int, place: int, largest: float) -> float:
+    sigma = 2.0 ** (place / PLACES)
     statistic = scheme.format.statistic
     if statistic == "threshold":
         return _find_ternary_mse(length)
