@@ -326,6 +326,21 @@ def test_kept_values_take_the_closer_of_two_16_bit_types() -> None:
     assert trial.error == 0
 
 
+def test_keeping_an_outlier_column_takes_it_out_of_every_range() -> None:
+    x = draw()
+    x[:, 17] *= 8
+    x[2, 17] = np.nan
+    diagnosis = examine(x, "int4 group=128")
+    found = cure(diagnosis, "Keep column 17 in 16 bits")
+    rest = np.where(np.arange(COLUMNS) == 17, np.float32(0), x)
+    kept = x[:, 17].astype(np.float64)
+    error = measure(rest, _trip(rest, "int4 group=128")).sum_e2 + np.nansum(np.square(kept - kept.astype(np.float16)))
+    assert found.gain_db == pytest.approx(10 * math.log10(measure(x, _trip(x, "int4 group=128")).sum_e2 / error), abs=2 * LANES_DB)
+    assert found.extra_bits == pytest.approx(16 * (ROWS - 1) / x.size, abs=1e-12)  # the value that is not finite is not kept
+    assert "column" not in "".join(found.text for found in examine(draw(), "int4").cures)
+    assert "column" not in "".join(found.text for found in examine(draw(1, 300)[0], "int4").cures)
+
+
 def test_too_few_values_to_keep_one_give_no_such_cure() -> None:
     kept = [found.text for found in examine(draw(2, 64), "int4").cures if found.code == "keep"]
     assert [text.split()[3] for text in sorted(kept)] == ["0.5", "1"]  # 0.1 % of 128 values is none

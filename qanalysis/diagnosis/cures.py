@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qanalysis.diagnosis.causes import exact_scale, nearest_rounding, parse_or_none
-from qanalysis.diagnosis.trials import LayerView, Trial, rotation_block, try_keeping, try_rotation, try_schemes
+from qanalysis.diagnosis.trials import LayerView, Trial, rotation_block, try_keeping, try_keeping_columns, try_rotation, try_schemes
 from qanalysis.grouping import Grouping, parse_grouping
 from qanalysis.metrics import DB_PER_BIT
 from qanalysis.ranges import parse_range
@@ -22,6 +25,8 @@ GROUP_LENGTHS = (256, 128, 64, 32, 16)
 FINER_GROUPINGS = 3
 RANGES = {"mse": "Range of least squared error", "percentile:99.9": "Range at the 99.9th percentile", "minmax": "Range over all values"}
 KEPT_PERCENTS = (0.1, 0.5, 1.0)
+# More of a layer in 16 bits is a matter of the format.
+MOST_KEPT = 0.05
 WIDER = {
     "binary": "ternary",
     "ternary": "int3",
@@ -90,14 +95,14 @@ class Cure:
         return self.worth_bits - self.extra_bits
 
 
-def measure_cures(sample: LayerView, scheme: Scheme, *, base: Trial, sqnr_db: float, bits_per_weight: float) -> tuple[Cure, ...]:
+def measure_cures(sample: LayerView, scheme: Scheme, *, columns: NDArray[np.intp], base: Trial, sqnr_db: float, bits_per_weight: float) -> tuple[Cure, ...]:
     """The cures that `scheme`, the chosen one, leaves open, the best for its bits first.
 
-    `sample` is the layer, or rows of it, `base` the chosen scheme's trial on it; `sqnr_db` and `bits_per_weight` are those of the
-    whole layer. A format that fixes its grouping or its range has fewer cures; what does not fit the layer is left out.
+    `sample` is the layer, or rows of it, `columns` its outliers, `base` the chosen scheme's trial on it; `sqnr_db` and
+    `bits_per_weight` are those of the whole layer. A format that fixes its grouping or its range has fewer cures; what does not fit the layer is left out.
     """
     cures = []
-    for code, text, words, trial in _try_all(sample, scheme):
+    for code, text, words, trial in _try_all(sample, scheme, columns):
         if trial is None:
             continue
         gain = 10 * math.log10(base.error / trial.error) if trial.error else math.inf
@@ -106,14 +111,18 @@ def measure_cures(sample: LayerView, scheme: Scheme, *, base: Trial, sqnr_db: fl
     return tuple(sorted(cures, key=lambda cure: -cure.net_bits))
 
 
-def _try_all(sample: LayerView, scheme: Scheme) -> Iterator[tuple[str, str, str | None, Trial | None]]:
+def _try_all(sample: LayerView, scheme: Scheme, columns: NDArray[np.intp]) -> Iterator[tuple[str, str, str | None, Trial | None]]:
     offered = list(_offer_schemes(scheme, *sample.matrix.shape))
     trials = try_schemes(sample.matrix, [replace(found, grouping=replace(found.grouping, axis=None)) for _code, _text, found in offered])
     for (code, text, found), trial in zip(offered, trials, strict=True):
         yield code, text, str(found), trial
     for percent, trial in zip(KEPT_PERCENTS, try_keeping(sample, KEPT_PERCENTS), strict=True):
         yield "keep", f"Keep the largest {percent:g} % in 16 bits", None, trial
-    rotated = f"Hadamard rotation in blocks of {rotation_block(sample.matrix.shape[1])}"
+    rows, width = sample.matrix.shape
+    if rows > 1 and 0 < columns.size <= MOST_KEPT * width:
+        named = f"column {columns[0]}" if columns.size == 1 else f"{columns.size} outlier columns"
+        yield "keep", f"Keep {named} in 16 bits", None, try_keeping_columns(sample, columns)
+    rotated = f"Hadamard rotation in blocks of {rotation_block(width)}"
     yield "rotate", rotated, None, try_rotation(sample)
 
 

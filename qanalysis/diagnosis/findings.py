@@ -134,7 +134,8 @@ def diagnose(x: ArrayLike, scheme: Scheme, *, axis: int = 0, name: str = "", pro
     rows, sample, base = _draw_sample(view, channels.places, whole)
     reference = draw_reference(view.scheme, *view.matrix.shape)
     examined = Examined(view, shown, whole.row, channels, columns, rows, sample, base, reference, measure_levels(view))
-    cures = measure_cures(sample, scheme, base=base, sqnr_db=whole.row.sqnr_db, bits_per_weight=whole.bits_per_weight) if base.error else ()
+    figures = {"sqnr_db": whole.row.sqnr_db, "bits_per_weight": whole.bits_per_weight}
+    cures = measure_cures(sample, scheme, columns=columns.places, base=base, **figures) if base.error else ()
     return Diagnosis(
         name=name,
         scheme=str(scheme),

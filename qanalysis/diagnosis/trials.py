@@ -182,6 +182,12 @@ def try_keeping(view: LayerView, percents: Sequence[float]) -> list[Trial | None
     return trials
 
 
+def try_keeping_columns(view: LayerView, columns: NDArray[np.intp]) -> Trial | None:
+    """The scheme on all but some columns, which are kept in 16 bits beside their codes (LLM.int8(); Dettmers et al. 2022)."""
+    places = np.arange(view.matrix.size).reshape(view.matrix.shape)[:, columns].reshape(-1)
+    return _try_without(view, places[np.isfinite(view.matrix.reshape(-1)[places])], bits=16)
+
+
 def _try_without(view: LayerView, kept: NDArray[np.intp], *, bits: int) -> Trial | None:
     rest = view.matrix.copy()
     values = rest.reshape(-1)[kept].astype(np.float64)
