@@ -115,7 +115,8 @@ def _interpolate_mse(scheme: Scheme, length: int, place: int, largest: float) ->
     if not (first > 0.0 and second > 0.0):
         return first
     share = math.log(length / ends[0]) / math.log(ends[1] / ends[0])
-    return first * (second / first) ** share
+    between: float = first * (second / first) ** share
+    return between
 
 
 @lru_cache(maxsize=4096)

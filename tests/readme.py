@@ -10,14 +10,20 @@ import urllib.request
 from pathlib import Path
 from shutil import which
 
-from qanalysis import Rows, open_checkpoint, sweep
+from qanalysis import Rows, Scheme, open_checkpoint, sweep
+from qanalysis.metrics import DB_PER_BIT
+from qanalysis.predictions import predict_sqnr_db
 
 ROOT = Path(__file__).resolve().parent.parent
 README, PICTURE = ROOT / "README.md", ROOT / "docs" / "layers.png"
 SAMPLE = "sample:words-transformer"
 SCHEMES = ("int8 channel", "int4 channel", "int4 group=128", "int4 group=32", "int4 asym group=32", "int3 group=32")
 SHOWN_LAYERS = 6
-BEGIN, END = "<!-- table -->\n", "<!-- /table -->\n"
+FORMATS_SHOWN = (
+    *("int4 group=128 scale=float16", "int4 asym group=32 scale=float16", "int8 channel", "ternary channel", "fp8_e4m3", "mxfp4", "mxfp6_e2m3", "mxfp8_e4m3"),
+    *("mxint8", "nvfp4", "nf4 group=64", "nf4 group=64 scale=double", "gguf:q4_0", "gguf:q4_1", "gguf:q5_0", "gguf:q8_0", "gguf:tq1_0", "bfloat16"),
+)
+GAUSSIAN_ROW = 4096
 CHROMIUM_FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 
 
@@ -38,9 +44,25 @@ def make_table() -> str:
         return draw_table(sweep(source, SCHEMES, weights_only=True))
 
 
-def read_table() -> str:
-    """The table that README shows."""
-    return README.read_text().split(BEGIN)[1].split(END)[0]
+def make_formats() -> str:
+    """What formats cost and reach on Gaussian values in rows of 4096, as predicted, and whose values they are."""
+    lines = ["| scheme | bits per weight | SQNR on Gaussian weights | bits wasted | values equal those of |", "| --- | ---: | ---: | ---: | --- |"]
+    for text in FORMATS_SHOWN:
+        scheme = Scheme.parse(text)
+        layout = scheme.lay_out((GAUSSIAN_ROW, GAUSSIAN_ROW))
+        per_value, per_group = scheme.storage_bits
+        rate = per_value + (per_group * layout.groups + scheme.tensor_bits(layout.groups)) / (layout.rows * layout.columns)
+        sqnr = predict_sqnr_db(scheme, layout.length_counts)
+        lines.append(f"| `{text}` | {rate:.3f} | {sqnr:.2f} dB | {rate - sqnr / DB_PER_BIT:.2f} | {scheme.format.peer} |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"table": make_table, "formats": make_formats}
+
+
+def read_table(name: str) -> str:
+    """The table of that name that README shows."""
+    return README.read_text().split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->\n")[0]
 
 
 def take_picture(chromium: str) -> None:
@@ -83,7 +105,9 @@ def _wait_for(address: str) -> None:
 
 if __name__ == "__main__":
     text = README.read_text()
-    README.write_text(text.replace(BEGIN + read_table() + END, BEGIN + make_table() + END))
+    for name, make in TABLES.items():
+        text = text.replace(read_table(name), make())
+    README.write_text(text)
     browser_path = which("chromium") or os.environ.get("CHROMIUM")
     if browser_path:
         take_picture(browser_path)

@@ -1,10 +1,13 @@
 """README shows what the program says today."""
 
-from tests.readme import PICTURE, README, make_table, read_table
+import pytest
+
+from tests.readme import PICTURE, README, TABLES, read_table
 
 
-def test_the_table_in_readme_is_what_a_sweep_gives_now() -> None:
-    assert read_table() == make_table()
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_in_readme_holds_the_numbers_of_today(name: str) -> None:
+    assert read_table(name) == TABLES[name]()
 
 
 def test_readme_shows_the_page_and_both_set_up_commands() -> None:
