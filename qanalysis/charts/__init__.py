@@ -5,9 +5,10 @@ Every figure carries its headline in the title and one sentence for those who ca
 
 from qanalysis.charts.channel_charts import channel_errors
 from qanalysis.charts.curves import error_curves
+from qanalysis.charts.format_levels import format_levels
 from qanalysis.charts.heat_map import heat_map
 from qanalysis.charts.layer_charts import error_histogram, weight_histogram
 from qanalysis.charts.palette import PALETTES, Theme
 from qanalysis.charts.scrub import scrub
 
-__all__ = ["PALETTES", "Theme", "channel_errors", "error_curves", "error_histogram", "heat_map", "scrub", "weight_histogram"]
+__all__ = ["PALETTES", "Theme", "channel_errors", "error_curves", "error_histogram", "format_levels", "heat_map", "scrub", "weight_histogram"]

@@ -188,6 +188,12 @@ def draw_layer(part: Part, text: str, identity: str, tensor: str, scheme: str, t
     return charts.weight_histogram(profile, log_counts=part == "log weights", theme=theme)
 
 
+@st.cache_resource(max_entries=64, show_spinner=False)
+def draw_levels(scheme: str, theme: Theme) -> Figure:
+    """The levels of a scheme's format."""
+    return charts.format_levels(Scheme.parse(scheme), theme=theme)
+
+
 @st.cache_resource(max_entries=8, show_spinner="Preparing 2 to 16 bits …")
 def draw_scrub(text: str, identity: str, tensor: str, scheme: str, theme: Theme) -> Figure:
     """The chart that scrubs through every integer format by itself, without a server."""

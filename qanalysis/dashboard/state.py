@@ -66,6 +66,7 @@ class ViewState:
     own_limits: bool = _bound("lim", False)
     diagnosis: bool = _bound("diag", True)
     conventions: bool = _bound("conv", False)
+    card: bool = _bound("card", False)
 
     @property
     def scheme(self) -> str:

@@ -28,6 +28,7 @@ from qanalysis.dashboard.conventions import draw_conventions
 from qanalysis.dashboard.diagnosis import draw_diagnosis
 from qanalysis.dashboard.elements import draw_chart, draw_choice_table, draw_failure, draw_table, read_theme
 from qanalysis.dashboard.export import draw_export
+from qanalysis.dashboard.format_card import draw_format_card
 from qanalysis.dashboard.jobs import Job, SweepRequest
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
 from qanalysis.dashboard.selection import choose_rows, pick_cell
@@ -123,10 +124,11 @@ def _draw_result(headline_slot: Any, shown: Shown, tensors: Sequence[TensorInfo]
     with table_slot:
         _draw_layer_table(shown, listed, tensor)
     diagnosis = None
-    if profile:
-        row = next(row for row in shown.in_view if row.tensor == tensor)
+    row = next((row for row in shown.in_view if row.tensor == tensor), None)
+    if row and profile:
         diagnosis = draw_diagnosis(shown.request.source, shown.request.identity, row)
         draw_conventions(shown.request.source, shown.request.identity, row)
+    draw_format_card(shown.scheme, row, profile)
     view = current_view()
     diagnoses = [diagnosis] if diagnosis else []
     draw_export(shown.rows, view, scheme=shown.scheme, profiles=[profile] if profile else [], diagnoses=diagnoses, job=shown.request.digest)

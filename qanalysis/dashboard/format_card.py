@@ -1,0 +1,47 @@
+"""What is the format in view? Its levels, range, storage and the tools whose values it gives bit for bit, as a section of page Layers."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from qanalysis.charts.format_levels import find_levels
+from qanalysis.dashboard.cache import draw_levels
+from qanalysis.dashboard.controls import BOUND
+from qanalysis.dashboard.elements import draw_chart, read_theme
+from qanalysis.dashboard.wording import escape_markdown
+from qanalysis.profile import LayerProfile
+from qanalysis.results import Row
+from qanalysis.scheme import Scheme
+
+
+def draw_format_card(text: str, row: Row | None, profile: LayerProfile | None) -> None:
+    """The section for the scheme in view; `row` and `profile` are those of the layer in view where it was measured."""
+    section = st.expander("Number format: levels, range, storage, equal tools", key="card", bind=BOUND, icon=":material/pin:")
+    if not section.open:
+        return
+    with section:
+        draw_chart(draw_levels(text, read_theme()), "levels")
+        facts = [(f"**{label}**", escape_markdown(value)) for label, value in list_facts(Scheme.parse(text), row, profile)]
+        st.table(pd.DataFrame(facts, columns=["Fact", "Value"]), hide_index=True, hide_header=True, border="horizontal", alt=f"What {text} stores")
+
+
+def list_facts(scheme: Scheme, row: Row | None = None, profile: LayerProfile | None = None) -> list[tuple[str, str]]:
+    """What a person asks of a format, as label and plain text: at scale 1, and on the layer of `row` and `profile` where there is one.
+
+    >>> dict(list_facts(Scheme.parse("mxfp4")))["Storage"]
+    '4 bit a value + 8 bit a group=32'
+    """
+    levels = find_levels(scheme)
+    code_bits, group_bits = scheme.storage_bits
+    groups = profile.groups if profile else 1
+    parts = ((code_bits, "value"), (group_bits, str(scheme.grouping)), (scheme.tensor_bits(groups), "tensor"))
+    stored = " + ".join(f"{bits} bit a {place}" for bits, place in parts if bits)
+    spread = f"{levels.size:,} from {levels[0]:.6g} to {levels[-1]:.6g} at scale 1, smallest positive {levels[levels > 0][0]:.6g}"
+    facts = [("Levels", spread.replace("-", "−"))]
+    if profile:
+        where = " in the widest group" if groups > 1 else ""
+        facts += [("Range here", f"{profile.level_low:.4g} to {profile.level_high:.4g}{where} of this layer".replace("-", "−"))]
+        stored += f": {row.bits_per_weight:.4g} bits per weight on this layer" if row and row.bits_per_weight else ""
+    scales = f"{scheme.scale.name}{f', {groups:,} on this layer' if profile else ''}" if scheme.scale.bits else "none"
+    return [*facts, ("Scales", scales), ("Storage", stored), ("Rounding", str(scheme.rounding)), ("Equal bit for bit", scheme.format.peer)]
