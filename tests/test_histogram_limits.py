@@ -170,4 +170,13 @@ def test_a_layers_limits_ignore_what_is_not_finite() -> None:
 
 def test_the_sentence_leaves_out_a_grid_that_was_not_asked_for() -> None:
     limits = find_limits([-1.0, 0.0, 0.5, 1.0], bits=[1])
+    assert limits.bound_db(3) is None
     assert "grid" not in describe_limits(limits, bits=3, bits_per_weight=3.0, sqnr_db=10.0)
+
+
+def test_small_layers_have_a_bound_from_1024_values_on() -> None:
+    x = np.random.default_rng(6).normal(size=1024)
+    # 32 bins miss (32 - 1)/2048 = 0.015 nats, 0.13 dB; the entropy of 1024 draws varies by sqrt(0.5/1024) = 0.022 nats, 0.19 dB: four of those.
+    assert find_limits(x, bits=[2]).bound_db(4) == pytest.approx(24.082, abs=0.13 + 4 * 0.19)
+    assert find_limits(x[:1023], bits=[2]).bound_db(4) is None
+    assert "too few values" in describe_limits(find_limits(x[:1023], bits=[2]), bits=2, bits_per_weight=2.0, sqnr_db=9.0)

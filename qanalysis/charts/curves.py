@@ -210,7 +210,8 @@ def _draw_own_limits(figure: go.Figure, points: Sequence[_Point], limits: LayerL
     low, high = min(point[0] for point in points), max(point[0] for point in points)
     scalar = [(bits, sqnr) for bits, sqnr in zip(limits.bits, limits.best_scalar_db, strict=True) if low - 0.5 <= bits <= high + 0.5 and math.isfinite(sqnr)]
     bound_name, scalar_name = "entropy bound (this layer)", "best grid (this layer)"
-    lines = [(bound_name, [low, high], [limits.bound_db(low), limits.bound_db(high)], "solid")]
+    bound = [(rate, sqnr) for rate in (low, high) if (sqnr := limits.bound_db(rate)) is not None]
+    lines = [(bound_name, [rate for rate, _ in bound], [sqnr for _, sqnr in bound], "solid")] if bound else []
     lines += [(scalar_name, [bits for bits, _ in scalar], [sqnr for _, sqnr in scalar], "dot")] if scalar else []
     for name, x, y, dash in lines:
         figure.add_scatter(
