@@ -26,11 +26,11 @@ from qanalysis.formats import IntegerFormat
 from qanalysis.grids import Floats, Grid
 from qanalysis.grouping import Layout
 from qanalysis.metrics import ErrorStats
-from qanalysis.predictions import predict_sqnr_db
 from qanalysis.quantizer import Rounding
 from qanalysis.ranges import MinMax
 from qanalysis.results import COLUMNS, Row, Status
 from qanalysis.scheme import Scheme
+from qanalysis.theory.predictions import predict_sqnr_db
 
 Read = Callable[[int, int], Floats]
 Range = tuple[Floats, Floats]

@@ -12,7 +12,7 @@ from shutil import which
 
 from qanalysis import Rows, Scheme, open_checkpoint, sweep
 from qanalysis.metrics import DB_PER_BIT
-from qanalysis.predictions import predict_sqnr_db
+from qanalysis.theory.predictions import predict_sqnr_db
 
 ROOT = Path(__file__).resolve().parent.parent
 README, PICTURE = ROOT / "README.md", ROOT / "docs" / "layers.png"

@@ -13,12 +13,12 @@ from qanalysis.charts.channel_charts import MAP_SIDE, pick_channels, shrink_map
 from qanalysis.charts.heat_map import CELL_LIMIT, group_label
 from qanalysis.charts.palette import begin
 from qanalysis.charts.wording import escape, label_layers, measure_text, percent, shorten, si
-from qanalysis.histogram_limits import LayerLimits
 from qanalysis.metrics import METRICS
 from qanalysis.profile import profile_bits, profile_layer
 from qanalysis.results import Row
 from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
+from qanalysis.theory.limits import LayerLimits
 
 EVIL = "<b>evil</b>%{x}"
 SCHEMES = [f"int{bits} {grouping}" for grouping in ("tensor", "group=8") for bits in (2, 4, 8)]

@@ -17,12 +17,13 @@ ROOT = PACKAGE.parent
 
 # A room may import rooms of the lines above it, and its own files. Rooms of one line know nothing of each other.
 ORDER = (
-    {"coders", "double_scales", "grouping", "ranges", "quantizer", "kernels", "distributions", "checkpoints"},
+    {"coders", "double_scales", "grouping", "ranges", "quantizer", "kernels", "checkpoints"},
     {"grids", "group_statistics"},
     {"formats"},
-    {"optimal_grids", "gaussian_groups", "scheme"},
-    {"theory", "metrics"},
-    {"results", "chunks", "predictions", "histogram_limits"},
+    {"scheme"},
+    {"metrics"},
+    {"theory"},
+    {"results", "chunks"},
     {"measurement", "profile"},
     {"sweep"},
     {"conventions", "diagnosis", "validation"},

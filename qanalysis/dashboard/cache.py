@@ -27,11 +27,11 @@ from qanalysis.dashboard.jobs import JobManager, SweepRequest
 from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source
 from qanalysis.dashboard.state import Axis
 from qanalysis.diagnosis import Diagnosis, diagnose
-from qanalysis.histogram_limits import LayerLimits, find_limits
 from qanalysis.profile import LayerProfile, profile_bits, profile_layer
 from qanalysis.results import Rows
 from qanalysis.scheme import Scheme, default_schemes
 from qanalysis.sweep import SweepProgress, sweep
+from qanalysis.theory.limits import LayerLimits, find_limits
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

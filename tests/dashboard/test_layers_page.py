@@ -15,12 +15,12 @@ from qanalysis.checkpoints import open_checkpoint
 from qanalysis.dashboard import cache, progress
 from qanalysis.dashboard import main as dashboard_main
 from qanalysis.dashboard.state import ViewState, expand_scheme, write_query
-from qanalysis.histogram_limits import describe_limits, find_limits
 from qanalysis.profile import profile_layer
 from qanalysis.reports import find_worst_channel, headline
 from qanalysis.results import Rows
 from qanalysis.scheme import Scheme, default_schemes
 from qanalysis.sweep import sweep
+from qanalysis.theory.limits import describe_limits, find_limits
 
 from .conftest import OpenPage, settle
 

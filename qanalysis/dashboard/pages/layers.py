@@ -36,13 +36,13 @@ from qanalysis.dashboard.state import INTEGERS, ORDERS, ROW_LIMITS, ViewState, p
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
 from qanalysis.dashboard.validation import draw_validation
 from qanalysis.dashboard.wording import escape_markdown, format_count
-from qanalysis.histogram_limits import LayerLimits, describe_limits
 from qanalysis.profile import LayerProfile
 from qanalysis.reports import find_outlier, headline, select_worst
 from qanalysis.reports.summary import format_bytes
 from qanalysis.results import Row, Rows
 from qanalysis.scheme import Scheme
 from qanalysis.sweep import select_tensors
+from qanalysis.theory.limits import LayerLimits, describe_limits
 
 PANEL_HEIGHT, LEAST_HEIGHT = 560, 340
 TABLE_HEIGHT, HEADING_HEIGHT, ROW_HEIGHT = 460, 39, 35

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from qanalysis.distributions import DISTRIBUTIONS, GAUSSIAN, LAPLACE, UNIFORM, Distribution
+from qanalysis.theory.distributions import DISTRIBUTIONS, GAUSSIAN, LAPLACE, UNIFORM, Distribution
 
 EVERY = pytest.mark.parametrize("density", DISTRIBUTIONS.values(), ids=str)
 POINTS = (-1.5, -0.3, 0.0, 0.3, 1.5)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qanalysis.distributions import Distribution, FloatArray
+from qanalysis.theory.distributions import Distribution, FloatArray
 
 MAX_BITS = 16
 

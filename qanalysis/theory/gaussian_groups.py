@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from qanalysis.distributions import GAUSSIAN, FloatArray
+from qanalysis.theory.distributions import GAUSSIAN, FloatArray
 
 #: What a grid follows: the largest magnitude, the same with its sign, or the smallest and the largest value.
 Follows = Literal["absmax", "signed-max", "extremes"]

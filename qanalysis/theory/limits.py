@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis.distributions import FloatArray
 from qanalysis.metrics import DB_PER_BIT, Histogram
-from qanalysis.optimal_grids import check_bits
+from qanalysis.theory.distributions import FloatArray
+from qanalysis.theory.optimal_grids import check_bits
 
 MOST_ROUNDS = 1000
 LAYER_BINS = 4096

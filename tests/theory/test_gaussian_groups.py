@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.special import ndtr
 
-from qanalysis import gaussian_groups, theory
-from qanalysis.gaussian_groups import Grids, Lay, cut_cells, group_mse, mean_inside
+from qanalysis import theory
+from qanalysis.theory import gaussian_groups
+from qanalysis.theory.gaussian_groups import Grids, Lay, cut_cells, group_mse, mean_inside
 
 E2M1 = np.array([-6, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 6])
 

@@ -11,8 +11,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 
-from qanalysis.distributions import DISTRIBUTIONS, GAUSSIAN, LAPLACE, UNIFORM
-from qanalysis.optimal_grids import grid_mse, lloyd_max, optimal_symmetric, optimal_uniform
+from qanalysis.theory.distributions import DISTRIBUTIONS, GAUSSIAN, LAPLACE, UNIFORM
+from qanalysis.theory.optimal_grids import grid_mse, lloyd_max, optimal_symmetric, optimal_uniform
 
 EVERY = pytest.mark.parametrize("density", DISTRIBUTIONS.values(), ids=str)
 EVERY_BITS = pytest.mark.parametrize("bits", range(1, 17))

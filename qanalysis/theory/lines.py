@@ -15,8 +15,8 @@ from functools import cache, lru_cache
 import numpy as np
 from scipy.special import erfc
 
-from qanalysis.distributions import DISTRIBUTIONS, GAUSSIAN, LAPLACE, UNIFORM, Distribution, FloatArray
-from qanalysis.optimal_grids import MAX_BITS, LloydMax, UniformGrid, check_bits, grid_mse, lloyd_max, optimal_symmetric, optimal_uniform
+from qanalysis.theory.distributions import DISTRIBUTIONS, GAUSSIAN, LAPLACE, UNIFORM, Distribution, FloatArray
+from qanalysis.theory.optimal_grids import MAX_BITS, LloydMax, UniformGrid, check_bits, grid_mse, lloyd_max, optimal_symmetric, optimal_uniform
 
 __all__ = [
     "DB_PER_BIT",

@@ -14,13 +14,13 @@ import numpy as np
 from scipy.special import gammaincinv
 
 from qanalysis.coders import Coder
-from qanalysis.distributions import GAUSSIAN, FloatArray
 from qanalysis.formats import IntegerFormat
-from qanalysis.gaussian_groups import Cells, Follows, Grids, cut_cells, group_mse, mean_inside
 from qanalysis.grids import DOUBLE, NO_SCALE, Floats
 from qanalysis.ranges import MinMax
 from qanalysis.scheme import Scheme
-from qanalysis.theory import absmax_groups_sqnr_db, expected_max_square
+from qanalysis.theory.distributions import GAUSSIAN, FloatArray
+from qanalysis.theory.gaussian_groups import Cells, Follows, Grids, cut_cells, group_mse, mean_inside
+from qanalysis.theory.lines import absmax_groups_sqnr_db, expected_max_square
 
 NEAREST_MODES = ("nearest-even", "nearest-away", "half-up")
 #: sigma is taken at this many places per octave, and between them by interpolation (0.001 dB where scales are powers of two).
