@@ -7,10 +7,11 @@ and counted. `levels` are all its numbers, ascending. The compiled loops know a 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,128 +23,65 @@ INTEGER, BIASED, FLOAT, TABLE, SIGN = range(5)
 MOST_THRESHOLDS = 15
 
 
-class Coder(Protocol):
-    """Numbers at scale 1 and the rounding to them; frozen, compared by value."""
+class Coder(ABC):
+    """Numbers at scale 1 and the rounding to them. Coders are frozen and compared by value.
+
+    `kind` is the number by which the compiled loops know a sort of coder, `parameters` what they take of one.
+    """
+
+    __slots__ = ()
+    kind: ClassVar[int]
 
     @property
-    def low(self) -> float: ...
+    @abstractmethod
+    def low(self) -> float:
+        """The smallest number."""
+
     @property
-    def high(self) -> float: ...
+    @abstractmethod
+    def high(self) -> float:
+        """The largest number."""
+
     @property
-    def levels(self) -> NDArray[np.float64]: ...
+    @abstractmethod
+    def levels(self) -> NDArray[np.float64]:
+        """All numbers, ascending; +0 and -0 are one."""
+
     @property
-    def widest_gap(self) -> float: ...
+    @abstractmethod
+    def widest_gap(self) -> float:
+        """The largest distance between neighbours."""
+
     @property
-    def kind(self) -> int: ...
-    @property
-    def parameters(self) -> tuple[float, ...]: ...
+    @abstractmethod
+    def parameters(self) -> tuple[float, ...]:
+        """What the compiled loops need to know; the first two are the ends, or the edges where there are such."""
 
     @property
     def edges(self) -> tuple[float, float] | None:
-        """Where a value counts as clipped, at scale 1; None where the rounded code tells."""
-        ...
+        """Where a value counts as clipped, at scale 1; None where its rounded code tells."""
+        return None
 
+    @abstractmethod
     def to_codes(self, numbers: Floats) -> Floats:
-        """The codes of numbers at scale 1, as whole floats."""
-        ...
+        """The codes of numbers at scale 1, as whole floats; NaN stays NaN."""
 
+    @abstractmethod
     def from_codes(self, codes: Floats) -> Floats:
         """The number of each code."""
-        ...
 
+    @abstractmethod
     def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
         """What `x` wants to be at scale 1, before clipping; `inverse` multiplies to scale 1 (broadcast against x)."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
-class IntegerCoder:
+class IntegerCoder(Coder):
     """Whole numbers low_code..high_code, rounded as the scheme asks."""
 
     low_code: int
     high_code: int
-
-    @property
-    def low(self) -> float:
-        """The smallest code."""
-        return float(self.low_code)
-
-    @property
-    def high(self) -> float:
-        """The largest code."""
-        return float(self.high_code)
-
-    @property
-    def levels(self) -> NDArray[np.float64]:
-        """All codes, ascending."""
-        return np.arange(self.low_code, self.high_code + 1, dtype=np.float64)
-
-    @property
-    def widest_gap(self) -> float:
-        """1: integers stand one apart."""
-        return 1.0
-
-    @property
-    def kind(self) -> int:
-        """The number of this sort of coder."""
-        return INTEGER
-
-    @property
-    def parameters(self) -> tuple[float, ...]:
-        """Smallest and largest code."""
-        return self.low, self.high
-
-    @property
-    def edges(self) -> None:
-        """None: a code outside the ends is clipped."""
-
-    def to_codes(self, numbers: Floats) -> Floats:
-        """The numbers themselves."""
-        return numbers
-
-    def from_codes(self, codes: Floats) -> Floats:
-        """The codes themselves."""
-        return codes
-
-    def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
-        """The scaled value as a whole number by the scheme's rounding.
-
-        >>> IntegerCoder(-7, 7).round(np.float32([0.75]), np.float32([10]), np.rint)
-        array([8.], dtype=float32)
-        """
-        return rounding(x * inverse)
-
-
-@dataclass(frozen=True, slots=True)
-class BiasedCoder(IntegerCoder):
-    """Whole numbers rounded as floor(scaled + bias) - floor(bias), the sum in float32: a half goes up, after the sum was rounded.
-
-    GGUF's 4- and 5-bit blocks code so, with bias 8.5, 16.5 or 0.5, and codes stored from 0.
-    """
-
-    bias: float
-
-    @property
-    def kind(self) -> int:
-        """The number of this sort of coder."""
-        return BIASED
-
-    @property
-    def parameters(self) -> tuple[float, ...]:
-        """Smallest and largest code, and the bias."""
-        return self.low, self.high, self.bias
-
-    def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
-        """The scaled value as a whole number; the scheme's rounding has no say."""
-        whole: Floats = np.floor(x * inverse + np.float32(self.bias)) - np.float32(np.floor(self.bias))
-        return whole
-
-
-@dataclass(frozen=True, slots=True)
-class FixedCoder(IntegerCoder):
-    """Whole multiples of 2^-fraction_bits: code / 2^fraction_bits (MXINT8 has six fraction bits). Codes up to 2^(fraction_bits + 1)."""
-
-    fraction_bits: int
+    kind: ClassVar[int] = INTEGER
 
     @property
     def low(self) -> float:
@@ -162,34 +100,76 @@ class FixedCoder(IntegerCoder):
 
     @property
     def widest_gap(self) -> float:
-        """2^-fraction_bits."""
-        return float(2.0**-self.fraction_bits)
-
-    @property
-    def kind(self) -> int:
-        """The number of this sort of coder: to the compiled loops these are the subnormal numbers of a float."""
-        return FLOAT
+        """Whole numbers stand 1 apart."""
+        return 1.0
 
     @property
     def parameters(self) -> tuple[float, ...]:
-        """Ends, mantissa bits and smallest exponent of the float whose subnormal numbers these are."""
-        return self.low, self.high, self.fraction_bits + 1, 1
+        """Ends."""
+        return self.low, self.high
 
     def to_codes(self, numbers: Floats) -> Floats:
-        """The whole numbers of multiples."""
+        """The whole numbers."""
         return numbers / np.float32(self.widest_gap)
 
     def from_codes(self, codes: Floats) -> Floats:
-        """The multiples."""
+        """The numbers."""
         return codes * np.float32(self.widest_gap)
 
     def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
-        """The scaled value as a multiple; both factors are powers of two, one of which float32 may not hold together."""
+        """The nearest number, or the one that the scheme's rounding finds.
+
+        >>> IntegerCoder(-7, 7).round(np.float32([0.75]), np.float32([10]), np.rint)
+        array([8.], dtype=float32)
+        """
+        # Two factors, both exact for powers of two, as float32 may not hold their product.
         return rounding(x * inverse / np.float32(self.widest_gap)) * np.float32(self.widest_gap)
 
 
 @dataclass(frozen=True, slots=True)
-class FloatCoder:
+class FixedCoder(IntegerCoder):
+    """Whole multiples of 2^-fraction_bits, with codes up to 2^(fraction_bits + 1): six of them in MXINT8.
+
+    To the compiled loops these are the subnormal numbers of a float.
+    """
+
+    fraction_bits: int
+    kind: ClassVar[int] = FLOAT
+
+    @property
+    def widest_gap(self) -> float:
+        """2^-fraction_bits."""
+        return float(2.0**-self.fraction_bits)
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """Ends, mantissa bits and smallest exponent of that float."""
+        return self.low, self.high, self.fraction_bits + 1, 1
+
+
+@dataclass(frozen=True, slots=True)
+class BiasedCoder(IntegerCoder):
+    """Whole numbers rounded as floor(scaled + bias) - floor(bias), the sum in float32: a half goes up, after the sum was rounded.
+
+    GGUF's 4- and 5-bit blocks code so, with bias 8.5, 16.5 or 0.5, and codes stored from 0.
+    """
+
+    bias: float
+    kind: ClassVar[int] = BIASED
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """Ends and bias."""
+        return self.low, self.high, self.bias
+
+    def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
+        """The scaled value as a whole number; the scheme's rounding has no say."""
+        whole: Floats = np.floor(x * inverse + np.float32(self.bias)) - np.float32(np.floor(self.bias))
+        return whole
+
+
+@dataclass(frozen=True, slots=True)
+class FloatCoder(Coder):
     """Floating-point numbers, IEEE 754's way: exponent bias 2^(exponent_bits-1) - 1, subnormals, finite up to `largest`.
 
     Rounding beyond `largest` goes on as if exponents went on. Codes are the bit patterns, sign first.
@@ -198,6 +178,7 @@ class FloatCoder:
     exponent_bits: int
     mantissa_bits: int
     largest: float
+    kind: ClassVar[int] = FLOAT
 
     @property
     def least_exponent(self) -> int:
@@ -231,18 +212,9 @@ class FloatCoder:
         return float(2.0 ** (self.top_exponent - self.mantissa_bits))
 
     @property
-    def kind(self) -> int:
-        """The number of this sort of coder."""
-        return FLOAT
-
-    @property
     def parameters(self) -> tuple[float, ...]:
         """Ends, mantissa bits, exponent of the smallest normal number."""
         return self.low, self.high, self.mantissa_bits, self.least_exponent
-
-    @property
-    def edges(self) -> None:
-        """None: a code outside the ends is clipped."""
 
     def gap_at(self, magnitude: NDArray[Any]) -> NDArray[np.float64]:
         """Distance between neighbours around `magnitude`, 2^(exponent - mantissa_bits).
@@ -302,34 +274,20 @@ def _list_floats(coder: FloatCoder) -> NDArray[np.float64]:
     return levels
 
 
-@dataclass(frozen=True, slots=True)
-class TableCoder:
-    """Up to 16 listed numbers, nearest one wins; a value on a midpoint goes down. Midpoints are taken in float32."""
+class ListedCoder(Coder):
+    """Few numbers without a rule; codes are places in `levels`, from 0, and clipping begins half an end gap beyond the ends."""
 
-    numbers: tuple[float, ...]
-    ties_to_zero: bool = False
+    __slots__ = ()
 
     @property
     def low(self) -> float:
         """The smallest number."""
-        return self.numbers[0]
+        return float(self.levels[0])
 
     @property
     def high(self) -> float:
         """The largest number."""
-        return self.numbers[-1]
-
-    @property
-    def levels(self) -> NDArray[np.float64]:
-        """The numbers, ascending."""
-        return np.array(self.numbers)
-
-    @property
-    def thresholds(self) -> Floats:
-        """What a value must exceed to leave each number for the next; a tie toward zero moves negative ones up by an ulp down."""
-        numbers = np.array(self.numbers, np.float32)
-        middle = (numbers[:-1] + numbers[1:]) / np.float32(2)
-        return np.where(self.ties_to_zero & (middle < 0), np.nextafter(middle, np.float32(-np.inf)), middle)
+        return float(self.levels[-1])
 
     @property
     def widest_gap(self) -> float:
@@ -337,29 +295,50 @@ class TableCoder:
         return float(np.diff(self.levels).max())
 
     @property
-    def kind(self) -> int:
-        """The number of this sort of coder."""
-        return TABLE
+    def edges(self) -> tuple[float, float]:
+        """Where the next number of a longer list would begin."""
+        gaps = np.diff(self.levels)
+        return self.low - float(gaps[0]) / 2, self.high + float(gaps[-1]) / 2
+
+    @property
+    def parameters(self) -> tuple[float, ...]:
+        """Edges."""
+        return self.edges
+
+    def to_codes(self, numbers: Floats) -> Floats:
+        """Places in `levels`; NaN stays NaN."""
+        return np.where(np.isnan(numbers), np.float32(np.nan), np.searchsorted(self.levels.astype(np.float32), numbers).astype(np.float32))
+
+    def from_codes(self, codes: Floats) -> Floats:
+        """The number at each place; ValueError for a place that is none."""
+        return _look_up(self.levels, codes)
+
+
+@dataclass(frozen=True, slots=True)
+class TableCoder(ListedCoder):
+    """Up to 16 numbers, ascending; the nearest wins, and a value on a midpoint goes down, or toward zero. Midpoints are taken in float32."""
+
+    numbers: tuple[float, ...]
+    ties_to_zero: bool = False
+    kind: ClassVar[int] = TABLE
+
+    @property
+    def levels(self) -> NDArray[np.float64]:
+        """The numbers."""
+        return np.array(self.numbers)
+
+    @property
+    def thresholds(self) -> Floats:
+        """What a value must exceed to leave each number for the next; below zero a tie that goes up has its threshold an ulp lower."""
+        numbers = np.array(self.numbers, np.float32)
+        middle = (numbers[:-1] + numbers[1:]) / np.float32(2)
+        return np.where(self.ties_to_zero & (middle < 0), np.nextafter(middle, np.float32(-np.inf)), middle)
 
     @property
     def parameters(self) -> tuple[float, ...]:
         """Edges, then thresholds and numbers, both filled up to their most."""
         spare = MOST_THRESHOLDS + 1 - len(self.numbers)
         return *self.edges, *map(float, self.thresholds), *[float("inf")] * spare, *self.numbers, *[self.high] * spare
-
-    @property
-    def edges(self) -> tuple[float, float]:
-        """Half an end gap beyond the end numbers, where the next code of a longer table would begin."""
-        first, last = self.numbers[1] - self.numbers[0], self.numbers[-1] - self.numbers[-2]
-        return self.low - first / 2, self.high + last / 2
-
-    def to_codes(self, numbers: Floats) -> Floats:
-        """Places in `levels`, from 0; NaN stays NaN."""
-        return np.where(np.isnan(numbers), np.float32(np.nan), np.searchsorted(np.float32(self.levels), numbers).astype(np.float32))
-
-    def from_codes(self, codes: Floats) -> Floats:
-        """The number at each place in `levels`."""
-        return _look_up(self.levels, codes)
 
     def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
         """The nearest number; NaN for NaN.
@@ -368,61 +347,24 @@ class TableCoder:
         array([0. , 0.5], dtype=float32)
         """
         scaled = x * inverse
-        nearest = np.array(self.numbers, np.float32)[np.searchsorted(self.thresholds, scaled, side="left").clip(0, len(self.numbers) - 1)]
-        return np.where(np.isnan(scaled), scaled, nearest)
+        place = np.searchsorted(self.thresholds, scaled, side="left").clip(0, len(self.numbers) - 1)
+        return np.where(np.isnan(scaled), scaled, np.array(self.numbers, np.float32)[place])
 
 
 @dataclass(frozen=True, slots=True)
-class SignCoder:
+class SignCoder(ListedCoder):
     """-1 and 1, or with `has_zero` -1, 0 and 1: the sign of `x` where |x| exceeds a threshold. The sign of 0 is +1.
 
     Here `inverse` is that threshold, negative where every value counts, so that the comparison is exact.
     """
 
     has_zero: bool
-
-    @property
-    def low(self) -> float:
-        """-1."""
-        return -1.0
-
-    @property
-    def high(self) -> float:
-        """1."""
-        return 1.0
+    kind: ClassVar[int] = SIGN
 
     @property
     def levels(self) -> NDArray[np.float64]:
         """-1, perhaps 0, and 1."""
         return np.array([-1.0, 0.0, 1.0] if self.has_zero else [-1.0, 1.0])
-
-    @property
-    def widest_gap(self) -> float:
-        """2 between the signs, 1 with the zero between them."""
-        return 1.0 if self.has_zero else 2.0
-
-    @property
-    def kind(self) -> int:
-        """The number of this sort of coder."""
-        return SIGN
-
-    @property
-    def edges(self) -> tuple[float, float]:
-        """Half a gap beyond the signs."""
-        return -1.0 - self.widest_gap / 2, 1.0 + self.widest_gap / 2
-
-    @property
-    def parameters(self) -> tuple[float, ...]:
-        """Edges."""
-        return self.edges
-
-    def to_codes(self, numbers: Floats) -> Floats:
-        """Places in `levels`, from 0; NaN stays NaN."""
-        return np.where(np.isnan(numbers), np.float32(np.nan), np.searchsorted(np.float32(self.levels), numbers).astype(np.float32))
-
-    def from_codes(self, codes: Floats) -> Floats:
-        """The number at each place in `levels`."""
-        return _look_up(self.levels, codes)
 
     def round(self, x: Floats, inverse: Floats, rounding: Round) -> Floats:
         """The sign, or 0 at or below the threshold.

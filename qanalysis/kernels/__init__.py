@@ -1,8 +1,8 @@
 """The fused loops, and the only folder that imports numba: see `uniform` for what all of them keep to."""
 
-from qanalysis.kernels.coded import CODED_GEOMETRY, MOST_PARAMETERS, PARTS, accumulate_coded, coded_errors, magnitudes
+from qanalysis.kernels.coded import CODED_GEOMETRY, MOST_PARAMETERS, PARTS, accumulate_coded, coded_errors
 from qanalysis.kernels.lanes import LARGEST_TAME, SMALLEST_TAME, TILE
-from qanalysis.kernels.scans import NONZERO, SIGNALS, SUM_X, SUM_X2, extremes, scan
+from qanalysis.kernels.scans import NONZERO, SIGNALS, SUM_X, SUM_X2, extremes, magnitudes, scan
 from qanalysis.kernels.searches import divergence_clips, squared_errors
 from qanalysis.kernels.uniform import (
     CLIPPED,

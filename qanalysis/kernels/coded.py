@@ -46,7 +46,6 @@ _EXPONENT = np.int32(0x7F800000)
 _INVERSE = np.int32(254 << 23)
 # The scale of a group without a signal, where nothing is past an end.
 _ENDLESS = np.finfo(np.float32).max
-_INFINITY = np.float32(np.inf)
 
 
 @inner()
@@ -384,32 +383,3 @@ def coded_errors(groups, geometry, parts, parameters, out):
         _code_tile(x, place, stop, rows, tile, parameters, 0, kind, mode, 0, 0, True)
         for i in range(stop - place):
             out[(place + i) // length] += np.float64(tile[0][i] - x[place + i]) ** 2
-
-
-@compiled()
-def magnitudes(x, columns, block_rows, block_columns, threshold, total, count):
-    """Add |x| of each block's finite elements above its `threshold` to `total`, and their number to `count`, both (blocks,) float64."""
-    group_columns = -(-columns // block_columns)
-    for row in range(x.size // columns):
-        first = row // block_rows * group_columns
-        for part in range(group_columns):
-            begin = row * columns + part * block_columns
-            end = min(begin + block_columns, (row + 1) * columns)
-            own_total, own_count = _magnitudes_run(x, begin, end, threshold[first + part])
-            total[first + part] += own_total
-            count[first + part] += own_count
-
-
-@inner(fastmath={"reassoc", "nsz"})
-def _magnitudes_run(x, begin, end, threshold):
-    total = count = 0.0
-    for i in range(np.uint64(begin), np.uint64(end)):
-        magnitude = absolute(x[i])
-        # A NaN exceeds nothing.
-        total += np.float64(magnitude) if threshold < magnitude < _INFINITY else 0.0
-    for start in range(begin, end, TILE):
-        part = ZERO
-        for i in range(np.uint64(start), np.uint64(min(start + TILE, end))):
-            part += ONE if threshold < absolute(x[i]) < _INFINITY else ZERO
-        count += np.float64(part)
-    return total, count

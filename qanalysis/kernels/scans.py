@@ -1,4 +1,4 @@
-"""What a chunk holds before any grid: whether it is finite, the range of each block, its own sums."""
+"""What a chunk holds before any grid: whether it is finite, the range of each block, its own sums, the mean of its magnitudes."""
 
 from __future__ import annotations
 
@@ -87,3 +87,32 @@ def _extremes_run(x):
         smallest = minimum(smallest, x[i])
         largest = maximum(largest, x[i])
     return smallest, largest
+
+
+@compiled()
+def magnitudes(x, columns, block_rows, block_columns, threshold, total, count):
+    """Add |x| of each block's finite elements above its `threshold` to `total`, and their number to `count`, both (blocks,) float64."""
+    group_columns = -(-columns // block_columns)
+    for row in range(x.size // columns):
+        first = row // block_rows * group_columns
+        for part in range(group_columns):
+            begin = row * columns + part * block_columns
+            end = min(begin + block_columns, (row + 1) * columns)
+            own_total, own_count = _magnitudes_run(x, begin, end, threshold[first + part])
+            total[first + part] += own_total
+            count[first + part] += own_count
+
+
+@inner(fastmath={"reassoc", "nsz"})
+def _magnitudes_run(x, begin, end, threshold):
+    total = count = 0.0
+    for i in range(np.uint64(begin), np.uint64(end)):
+        magnitude = absolute(x[i])
+        # A NaN exceeds nothing.
+        total += np.float64(magnitude) if threshold < magnitude < np.float32(np.inf) else 0.0
+    for start in range(begin, end, TILE):
+        part = ZERO
+        for i in range(np.uint64(start), np.uint64(min(start + TILE, end))):
+            part += ONE if threshold < absolute(x[i]) < np.float32(np.inf) else ZERO
+        count += np.float64(part)
+    return total, count
