@@ -260,7 +260,7 @@ def describe_coded(coded: Coded) -> Truth:
         span = span_of[place]
         beyond += [e * e] if value < span.low or value > span.high else []
         # Within 2^-21 of an end level, float32 may see x on its other side.
-        border += [e * e] if any(abs(value - end) <= 2**-21 * abs(end) for end in (span.low, span.high)) else []
+        border += [e * e] if any(abs(value - end) <= 2**-21 * abs(value) for end in (span.low, span.high)) else []
     x_, e_ = [pair[0] for pair in pairs.values()], [pair[1] for pair in pairs.values()]
     sums = _add_up(x_, e_) | {
         "beyond": math.fsum(beyond),

@@ -92,6 +92,17 @@ def test_blocks_too_small_for_their_scale_type_come_back_as_nothing_there_and_he
     np.testing.assert_array_equal(as_gguf_stores_it(x, name), np.zeros_like(x))
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning", "ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.parametrize("name", [name for name in GGUF if name != "gguf:mxfp4"])
+def test_scales_beyond_float16_saturate_where_the_package_has_infinities(name: str) -> None:
+    # A difference by design: an infinite scale has no error to measure.
+    x = TENSORS["gaussian"] * np.float32(1e8)
+    fitted = Scheme.parse(name).fit(x)
+    assert set(np.abs(fitted.scale)) == {np.float32(65504)}
+    assert np.isfinite(fitted.round_trip(x)).all()
+    assert not np.isfinite(as_gguf_stores_it(x, name)).any()
+
+
 @pytest.mark.parametrize("scale", [2.0**-100, 2.0**-60, 2.0**60, 2.0**100])
 def test_mxfp4_of_gguf_agrees_wherever_its_exponent_fits(scale: float) -> None:
     x = TENSORS["gaussian"] * np.float32(scale)

@@ -55,6 +55,7 @@ def make_tensors() -> dict[str, np.ndarray]:
         "nearly subnormal": normal(2, 64) * np.float32(1e-36),
         "1e-30": normal(2, 64) * np.float32(1e-30),
         "below float16's numbers": normal(2, 256) * np.float32(3e-8),
+        "across float16's smallest": normal(4, 256) * np.float32([[3e-8], [3e-7], [3e-6], [3e-5]]),
         "1e30": normal(2, 64) * np.float32(1e30),
         "close to the largest float": normal(2, 64) * np.float32(5e37),
         "many magnitudes": normal(4, 64) * np.float32(10) ** np.arange(-30, 40, 20, dtype=np.float32)[:, None],
