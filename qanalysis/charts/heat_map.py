@@ -306,7 +306,8 @@ def _mark_cells(figure: go.Figure, table: _Table) -> None:
             x=[x for x, _ in known],
             y=[y] * len(known),
             mode="markers",
-            marker={"symbol": "square", "size": 20, "opacity": 0},
+            # Within a marker all points are equally near, and the last would be taken; small ones leave the choice to the hover distance.
+            marker={"symbol": "square", "size": 6, "opacity": 0},
             selected=still,
             unselected=still,
             customdata=[[row.tensor, row.scheme] for _, row in known],

@@ -119,6 +119,8 @@ def draw_sweep_controls() -> None:
         key="fmt",
         bind=BOUND,
         placeholder="Beside the integers",
+        filter_mode="contains",
+        select_all=False,  # it would be the first of the list, so that Enter takes every format whose name holds the typed one
         help="Swept beside the integer widths, with the groupings and ranges below as far as the format leaves them open.",
     )
     family_in_view = st.container()
