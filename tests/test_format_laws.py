@@ -20,8 +20,9 @@ from tests.reference_formats import ALL_FORMATS, BLOCKS, MX, SCALED_FLOATS
 
 Floats = NDArray[np.float32]
 TAILS = np.random.default_rng(25).standard_t(4, size=(6, 512)).astype(np.float32)
-# 256 values, which every block divides; large enough for float16 scales and small enough for them.
-BLOCKFULS = hnp.arrays(np.float32, (1, 256), elements=st.floats(-64, 64, width=16), fill=st.nothing())
+# 256 values, which every block divides: eight rows of the same 32 at sizes that float16 scales hold.
+FACTORS = np.float32([[1], [0.5], [-2], [0.25], [1], [-1], [4], [0.125]])
+BLOCKFULS = hnp.arrays(np.float32, 32, elements=st.floats(-64, 64, width=16), fill=st.nothing()).map(lambda x: (x * FACTORS).reshape(1, 256))
 SYMMETRIC = [name for name in ALL_FORMATS if name not in ("binary", "mxint8", "nf4", "gguf:q4_1", "gguf:q5_1")]
 OFFSET = ("gguf:q4_1", "gguf:q5_1")
 ROUNDED = (*SCALED_FLOATS, *MX, "nvfp4", "nvfp4:one-level", "bfloat16", "float16")
