@@ -238,7 +238,8 @@ def _lay_gguf(coder: Coder, scale: Floats, **parts: tuple[Floats, Floats]) -> Gr
     """GGUF codes with the inverse of the scale as computed, and decodes with the scale as stored, float16; it may be negative."""
     usable = is_invertible(np.abs(scale))
     stored = np.where(usable, _to_half(scale), np.float32(0))
-    encode = np.where(usable, np.float32(1) / np.where(usable, scale, np.float32(1)), np.float32(0))
+    # Where there is no scale every code stands for the same value, so the inverse only has to keep an infinity from becoming NaN.
+    encode = np.where(usable, np.float32(1) / np.where(usable, scale, np.float32(1)), np.float32(1))
     unused = stored == 0
     return lay_scaled(coder, stored, unused=unused if unused.any() else None, encode=encode, **parts)
 

@@ -113,7 +113,10 @@ class Grid:
         """The widest gap between neighbouring levels, (groups,); the step of a uniform grid."""
         if self.gap is not None:
             return self.gap
-        return self.scale if self.coder.widest_gap == 1 and self.encode is None else np.abs(self.scale) * np.float32(self.coder.widest_gap)
+        if self.coder.widest_gap == 1 and self.encode is None:
+            return self.scale
+        with np.errstate(over="ignore"):
+            return np.minimum(np.abs(self.scale) * np.float32(self.coder.widest_gap), LARGEST_STEP)
 
     @property
     def zero_point(self) -> Floats:
