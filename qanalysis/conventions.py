@@ -143,7 +143,9 @@ def _list_readings(scheme: Scheme) -> Iterator[_Reading]:
         for scale in free.format.scales:
             yield _Reading("scale", f"scale {scale.name}", *_SCALES[scale.name], replace(free, scale=scale))
     if "range" not in fixed:
-        for word, formula, peers in _RANGES:
+        clips = 100 if isinstance(free.format, IntegerFormat) else 20  # each costs more where levels are unequal
+        search = (f"mse:{clips}", f"the clip of least squared error among {clips}", "torch HistogramObserver, PPQ, Model-Optimizer")
+        for word, formula, peers in (*_RANGES, search):
             yield _Reading("range", f"range {word}", formula, peers, replace(free, range=parse_range(word)))
     if "rounding" not in fixed:
         for word, formula, peers in _ROUNDINGS:
@@ -196,7 +198,6 @@ _SCALES = {
 _RANGES = (
     ("minmax", "the group's own ends", "the default of most tools"),
     ("percentile:99.9", "99.9 % of the values, the rest clips", "ONNX Runtime, AIMET, PPQ calibration"),
-    ("mse:100", "the clip of least squared error among 100", "torch HistogramObserver, PPQ, Model-Optimizer"),
 )
 _ROUNDINGS = (
     ("nearest-even", "to the nearest code, ties to the even one", "torch, numpy, IEEE 754"),

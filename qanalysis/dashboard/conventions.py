@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from qanalysis.conventions import describe_spread
+from qanalysis.conventions import Convention, describe_spread
 from qanalysis.dashboard.cache import read_conventions
 from qanalysis.dashboard.controls import BOUND
-from qanalysis.dashboard.elements import draw_marked_table
+from qanalysis.dashboard.elements import ask_first, draw_marked_table
 from qanalysis.dashboard.tables import build_conventions
 from qanalysis.dashboard.wording import escape_markdown, format_count
 from qanalysis.results import Row
+
+MOST_UNASKED = 2**20
+"""Elements of a layer that is compared without being asked, in about half a second: a searched range costs a hundred round trips."""
 
 
 def draw_conventions(source: str, identity: str, row: Row) -> None:
@@ -18,11 +23,16 @@ def draw_conventions(source: str, identity: str, row: Row) -> None:
     section = st.expander("Conventions: what the same words cost in other tools", key="conv", bind=BOUND, icon=":material/balance:")
     if not section.open:
         return
-    conventions = read_conventions(source, identity, row.tensor, row.scheme)
+    with section:
+        subject = (identity, row.tensor, row.scheme)
+        if row.numel <= MOST_UNASKED or ask_first("compare", subject, f"Compare on {format_count(row.numel)} values"):
+            _draw_comparison(read_conventions(source, identity, row.tensor, row.scheme), row)
+
+
+def _draw_comparison(conventions: Sequence[Convention], row: Row) -> None:
     place = next(index for index, convention in enumerate(conventions) if convention.is_asked)
     measured = conventions[place].row.numel
-    with section:
-        st.markdown(f"**{escape_markdown(row.tensor)}**: {escape_markdown(describe_spread(conventions))}")
-        if measured < row.numel:
-            st.caption(f"Compared on the first {format_count(measured)} of {format_count(row.numel)} values; the tables above count all of them.")
-        draw_marked_table(build_conventions(conventions), "conventions", place=place, alt=describe_spread(conventions))
+    st.markdown(f"**{escape_markdown(row.tensor)}**: {escape_markdown(describe_spread(conventions))}")
+    if measured < row.numel:
+        st.caption(f"Compared on the first {format_count(measured)} of {format_count(row.numel)} values; the tables above count all of them.")
+    draw_marked_table(build_conventions(conventions), "conventions", place=place, alt=describe_spread(conventions))

@@ -7,6 +7,7 @@ import streamlit as st
 
 from qanalysis.dashboard.cache import read_diagnosis
 from qanalysis.dashboard.controls import BOUND, current_view
+from qanalysis.dashboard.elements import ask_first
 from qanalysis.dashboard.state import expand_scheme, write_view
 from qanalysis.dashboard.wording import escape_markdown, format_count
 from qanalysis.diagnosis import Diagnosis
@@ -23,21 +24,13 @@ def draw_diagnosis(source: str, identity: str, row: Row) -> Diagnosis | None:
     if not section.open:
         return None
     with section:
-        if row.numel > MOST_UNASKED and not _ask(identity, row):
+        if row.numel > MOST_UNASKED and not ask_first("diagnose", (identity, row.tensor), f"Diagnose {format_count(row.numel)} values"):
             return None
         found = read_diagnosis(source, identity, row.tensor, row.scheme)
         _draw_words(found)
         if found.cures:
             _draw_cures(found)
     return found
-
-
-def _ask(identity: str, row: Row) -> bool:
-    asked = (identity, row.tensor)
-    if st.session_state.get("diagnosed") != asked:
-        label = f"Diagnose {format_count(row.numel)} values"
-        st.button(label, key="diagnose", icon=":material/play_arrow:", on_click=st.session_state.update, kwargs={"diagnosed": asked})
-    return bool(st.session_state.get("diagnosed") == asked)
 
 
 def _draw_words(found: Diagnosis) -> None:

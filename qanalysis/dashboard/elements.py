@@ -71,6 +71,14 @@ def draw_choice_table(frame: pd.DataFrame, key: str, *, names: Sequence[str], ch
     )
 
 
+def ask_first(key: str, subject: tuple[str, ...], label: str) -> bool:
+    """Whether a person has asked for what takes long on `subject`; until then its button is drawn."""
+    asked = bool(st.session_state.get(f"{key}-asked") == subject)
+    if not asked:
+        st.button(label, key=key, icon=":material/play_arrow:", on_click=st.session_state.update, kwargs={f"{key}-asked": subject})
+    return asked
+
+
 def draw_failure(message: str) -> None:
     """What went wrong, without markup from the file or a path above the root, and the next step."""
     st.error(escape_markdown(hide_root(message, read_root())), icon=":material/error:")

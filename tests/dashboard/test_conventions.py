@@ -11,6 +11,7 @@ import pytest
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.conventions import Convention, compare_conventions, describe_spread
 from qanalysis.dashboard import cache
+from qanalysis.dashboard import conventions as conventions_section
 from qanalysis.dashboard.tables import build_conventions, format_columns
 
 from .conftest import OpenPage, settle
@@ -43,6 +44,17 @@ def test_an_open_section_holds_the_engine_s_figures_for_the_layer_and_scheme_in_
         assert f"**fc.weight**: {describe_spread(expected)}" in _sentences(page)
         page = settle(page.slider(key="v").set_value(7).run())
     assert not page.warning
+
+
+def test_a_large_layer_is_compared_when_asked(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conventions_section, "MOST_UNASKED", 1_000)
+    np.save(tmp_path / "w.npy", np.random.default_rng(2).normal(size=(40, 100)).astype(np.float32))
+    page = open_page(m="w.npy", conv="true", f="channel")
+    assert not any("Convention" in table.value for table in page.dataframe)
+    page = settle(page.button(key="compare").click().run())
+    assert any("Convention" in table.value for table in page.dataframe)
+    page = settle(page.slider(key="v").set_value(5).run())
+    assert not any("Convention" in table.value for table in page.dataframe)
 
 
 def test_a_layer_read_in_part_says_so(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
