@@ -10,7 +10,8 @@ from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.cache import get_jobs
 from qanalysis.dashboard.jobs import Job, Snapshot, SweepRequest
 from qanalysis.dashboard.wording import escape_markdown, format_count, format_duration, shorten_middle
-from qanalysis.ranges import MeanSquaredError, RangeRule
+from qanalysis.formats import IntegerFormat
+from qanalysis.ranges import MeanSquaredError
 from qanalysis.scheme import Scheme
 from qanalysis.sweep import SweepProgress
 
@@ -19,21 +20,26 @@ SETTLE_S = 0.3
 """A sweep that ends within this time is shown at once, without a strip that flickers."""
 MOST_UNASKED = 1_000_000_000
 """Work of `weigh_work` that is swept without a click; about a second on two cores."""
+UNEQUAL, UNEQUAL_SEARCHED = 3, 20
+"""How many times the work of an integer format another one is, and where its range is searched."""
 _SLOWER = {"percentile": 10, "meanstd": 10, "kl": 1000}
 """How many times the work of minmax a range rule is, measured per value; mse:N is about N / 2."""
 
 
 def weigh_work(tensors: Sequence[TensorInfo], schemes: Sequence[str]) -> int:
-    """Values times schemes, each scheme weighed by its range rule against minmax.
+    """Values times schemes, each scheme weighed by its format and range rule against integers under minmax.
 
     >>> weigh_work([TensorInfo("w", (10, 10), "F32", 400)], ["int4", "int4 range=mse:20", "int4 range=kl"])
     101100
     """
-    return sum(info.numel for info in tensors) * sum(_weigh_range(Scheme.parse(text).range) for text in schemes)
+    return sum(info.numel for info in tensors) * sum(_weigh(Scheme.parse(text)) for text in schemes)
 
 
-def _weigh_range(rule: RangeRule) -> int:
-    return max(rule.fractions // 2, 1) if isinstance(rule, MeanSquaredError) else _SLOWER.get(str(rule).partition(":")[0], 1)
+def _weigh(scheme: Scheme) -> int:
+    integers = isinstance(scheme.format, IntegerFormat)
+    if isinstance(scheme.range, MeanSquaredError):
+        return max(scheme.range.fractions // 2, 1) * (1 if integers else UNEQUAL_SEARCHED)
+    return _SLOWER.get(str(scheme.range).partition(":")[0], 1) * (1 if integers else UNEQUAL)
 
 
 def follow_sweep(request: SweepRequest, tensors: Sequence[TensorInfo]) -> Job | None:

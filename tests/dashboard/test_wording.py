@@ -73,3 +73,4 @@ def test_a_range_rule_that_searches_weighs_what_it_costs() -> None:
     schemes = ["int4", "int8 asym group=32", "int4 range=mse:1", "int4 range=mse:100", "int4 range=percentile:99.9", "int4 range=meanstd:3", "int4 range=kl"]
     assert [weigh_work(tensors, [text]) for text in schemes] == [1_000, 1_000, 1_000, 50_000, 10_000, 10_000, 1_000_000]
     assert weigh_work(tensors, schemes) == 1_073_000
+    assert [weigh_work(tensors, [text]) for text in ("mxfp4", "nf4 channel range=percentile:99", "fp8_e4m3 range=mse:10")] == [3_000, 30_000, 100_000]
