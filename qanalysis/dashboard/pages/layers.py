@@ -47,7 +47,7 @@ from qanalysis.theory.limits import LayerLimits, describe_limits
 PANEL_HEIGHT, LEAST_HEIGHT = 560, 340
 TABLE_HEIGHT, HEADING_HEIGHT, ROW_HEIGHT = 460, 39, 35
 MOST_COMPARED = 6
-MOST_BESIDE, TOTALS_HEIGHT = 34, 320
+MOST_BESIDE, TOTALS_HEIGHT = 30, 320
 """Schemes that a heat map shows beside the totals; with more it takes the page's width, and the totals stand below."""
 
 
