@@ -117,13 +117,7 @@ def sweep(  # one parameter per option
     symmetry: Annotated[str | None, typer.Option(metavar="LIST", help="sym, sym-full, sym-noclip, sym-clip, asym. Default sym.")] = None,
     range_rules: Annotated[str | None, typer.Option("--range", metavar="LIST", help="minmax, percentile:99.9, meanstd:3, mse, kl. Default minmax.")] = None,
     formats: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="LIST",
-            help="Number formats, such as mxfp4,nf4,fp8_e4m3,gguf:q4_0; instead of the integers, or after those of --bits. "
-            "Each is crossed with the lists that it leaves open, so mxfp4 with its fixed blocks stands once.",
-        ),
+        str | None, typer.Option("--format", metavar="LIST", help="mxfp4, nf4, gguf:q4_0, ...; instead of the integers, or after those of --bits.")
     ] = None,
     scheme: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="A whole scheme, such as 'int4 group=128'; may be repeated. Not together with the lists.")
@@ -150,7 +144,7 @@ def sweep(  # one parameter per option
     for option, value in (("--store", store), ("--cluster", cluster)):
         if value is not None:
             raise ValueError(f"{option} {value}: is not available yet; leave it out")
-    schemes = _choose_schemes(scheme or [], bits=bits, grouping=grouping, symmetry=symmetry, range_rules=range_rules, formats=formats)
+    schemes = _choose_schemes(scheme or [], bits=bits, grouping=grouping, symmetry=symmetry, range=range_rules, format=formats)
     from qanalysis.checkpoints import open_checkpoint
     from qanalysis.reports import check_targets
 
@@ -176,20 +170,20 @@ def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
 
     given = {name: text.split(",") for name, text in lists.items() if text is not None}
     if texts and given:
-        mixed = ", ".join(f"--{name.removesuffix('_rules').replace('formats', 'format')}" for name in given)
+        mixed = ", ".join(f"--{name}" for name in given)
         raise ValueError(f"--scheme {texts[0]!r} can not be mixed with {mixed}; a sweep takes whole schemes or lists to cross, never both")
     if texts:
         return [Scheme.parse(text) for text in texts]
-    widths = parse_bits("2-8" if lists["bits"] is None else lists["bits"]) if "bits" in given or "formats" not in given else []
-    chosen: list[NumberFormat] = [*map(IntegerFormat, widths), *map(parse_format, given.get("formats", []))]
-    for name, part in {"grouping": "grouping", "symmetry": "symmetry", "range_rules": "range"}.items():
-        if name in given and all(part in fmt.fixed for fmt in chosen):
-            raise ValueError(f"--{part} {lists[name]}: no {part} can be chosen for {', '.join(map(str, chosen))}; leave the option out")
+    widths = parse_bits("2-8" if lists["bits"] is None else lists["bits"]) if "bits" in given or "format" not in given else []
+    chosen: list[NumberFormat] = [*map(IntegerFormat, widths), *map(parse_format, given.get("format", []))]
+    for part in ("grouping", "symmetry", "range"):
+        if part in given and all(part in fmt.fixed for fmt in chosen):
+            raise ValueError(f"--{part} {lists[part]}: no {part} can be chosen for {', '.join(map(str, chosen))}; leave the option out")
     return cross_schemes(
         chosen,
         groupings=[parse_grouping(text) for text in given.get("grouping", ["tensor", "channel", "group=128", "group=32"])],
         symmetries=[parse_symmetry(text) for text in given.get("symmetry", ["sym"])],
-        ranges=[parse_range(text) for text in given.get("range_rules", ["minmax"])],
+        ranges=[parse_range(text) for text in given.get("range", ["minmax"])],
     )
 
 
