@@ -380,6 +380,20 @@ def coded_errors(groups, geometry, parts, parameters, out):
     for place in range(0, x.size, TILE):
         stop = min(place + TILE, x.size)
         _spread_parts(place, stop, geometry, parts, 0, rows, True)
-        _code_tile(x, place, stop, rows, tile, parameters, 0, kind, mode, 0, 0, True)
-        for i in range(stop - place):
-            out[(place + i) // length] += np.float64(tile[0][i] - x[place + i]) ** 2
+        # A search has no huge or tiny scaled values: its ranges are shares of the data's.
+        _code_tile(x, place, stop, rows, tile, parameters, 0, kind, mode, 0, 0, False)
+        begin = place
+        while begin < stop:
+            group = begin // length
+            end = min((group + 1) * length, stop)
+            out[group] += _squared_difference(x, begin, end, tile[0], place)
+            begin = end
+
+
+@inner(fastmath=REORDER)
+def _squared_difference(x, begin, end, y, origin):
+    total = 0.0
+    for i in range(np.uint64(end - begin)):
+        difference = np.float64(y[np.uint64(begin - origin) + i] - x[np.uint64(begin) + i])
+        total += difference * difference
+    return total
