@@ -171,7 +171,7 @@ def _lay_absmax(coder: Coder, low: Floats, high: Floats, scale: ScaleType) -> Gr
     if scale.name != "float32":
         fitted = scale.fit(step, absmax, int(np.frexp(coder.high)[1]) - (coder.high == 1))
         step = np.where(is_invertible(fitted) if unused is None else is_invertible(fitted) & ~unused, fitted, np.float32(1))
-    return lay_scaled(coder, step, unused=unused)
+    return lay_scaled(coder, step, stored=scale, unused=unused)
 
 
 def _lay_nf4(coder: Coder, low: Floats, high: Floats, scale: ScaleType) -> Grid:
@@ -179,7 +179,7 @@ def _lay_nf4(coder: Coder, low: Floats, high: Floats, scale: ScaleType) -> Grid:
     if scale is not DOUBLE:
         return _lay_absmax(coder, low, high, scale)
     unused = find_unused(-low)
-    true = -low if unused is None else np.where(unused, np.float32(1), -low)
+    true: Floats = -low if unused is None else np.where(unused, np.float32(1), -low)
     return lay_scaled(coder, high, unused=unused, encode=np.float32(1) / true)
 
 
@@ -203,12 +203,14 @@ def _lay_one_level(coder: Coder, low: Floats, high: Floats, scale: ScaleType) ->
 
 def _lay_two_levels(coder: Coder, block: Floats, tensor: Floats, scale: ScaleType) -> Grid:
     """Block scales in E4M3 times one float32 scale that lets the tensor's largest block reach 448; statistics are (-max of block, max of tensor)."""
-    absmax, outer = -block, tensor / np.float32(LARGEST_E4M3 * coder.high)
-    unused = ~(is_invertible(absmax) & is_invertible(outer))
-    outer = np.where(is_invertible(outer), outer, np.float32(1))
+    # The tensor's largest magnitude is the same in all places.
+    absmax, outer = -block, tensor[:1] / np.float32(LARGEST_E4M3 * coder.high)
+    unused = find_unused(absmax)
+    if not is_invertible(outer).all():
+        outer, unused = np.ones_like(outer), np.ones(absmax.shape, np.bool_)
     step: NDArray[Any] = absmax / np.float32(coder.high) / outer
     inner = scale.fit(step, absmax, 0)
-    return lay_scaled(coder, outer * inner, unused=unused if unused.any() else None, encode=np.float32(1) / outer / inner)
+    return lay_scaled(coder, outer * inner, unused=unused, encode=np.float32(1) / outer / inner)
 
 
 def _lay_unscaled(coder: Coder, low: Floats, high: Floats, _scale: ScaleType) -> Grid:
@@ -234,14 +236,14 @@ def _to_half(value: Floats) -> Floats:
     return SCALE_TYPES["float16"].fit(np.abs(value), value, 0) * np.sign(value)
 
 
-def _lay_gguf(coder: Coder, scale: Floats, **parts: tuple[Floats, Floats]) -> Grid:
+def _lay_gguf(coder: Coder, scale: Floats, *, centre: tuple[Floats, Floats] | None = None) -> Grid:
     """GGUF codes with the inverse of the scale as computed, and decodes with the scale as stored, float16; it may be negative."""
     usable = is_invertible(np.abs(scale))
     stored = np.where(usable, _to_half(scale), np.float32(0))
     # Where there is no scale every code stands for the same value, so the inverse only has to keep an infinity from becoming NaN.
     encode = np.where(usable, np.float32(1) / np.where(usable, scale, np.float32(1)), np.float32(1))
     unused = stored == 0
-    return lay_scaled(coder, stored, unused=unused if unused.any() else None, encode=encode, **parts)
+    return lay_scaled(coder, stored, unused=unused if unused.any() else None, encode=encode, centre=centre)
 
 
 def _lay_gguf_signed(coder: Coder, extreme: Floats, _same: Floats, _scale: ScaleType) -> Grid:

@@ -14,12 +14,12 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.coders import Coder, IntegerCoder
+from qanalysis.coders import BIASED, Coder, IntegerCoder
 
 Floats = NDArray[np.float32]
 # 1/scale is finite in float32 between these.
 SMALLEST_STEP, LARGEST_STEP = np.float32(2**-127), np.finfo(np.float32).max
-E4M3 = ml_dtypes.float8_e4m3fn
+LARGEST = float(LARGEST_STEP)
 LARGEST_E4M3, SMALLEST_NORMAL_E4M3 = 448.0, 2.0**-6
 
 
@@ -35,25 +35,39 @@ class ScaleType:
     fit: Callable[[Floats, Floats, int], Floats]
 
 
-def _to_type(dtype: type, least: float = 0.0) -> Callable[[Floats, Floats, int], Floats]:
+def _to_type(dtype: type) -> Callable[[Floats, Floats, int], Floats]:
     largest = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
 
     def fit(step: Floats, _reach: Floats, _top_exponent: int) -> Floats:
-        return np.clip(step, np.float32(least), np.float32(largest)).astype(dtype).astype(np.float32)
+        return np.minimum(step, np.float32(largest)).astype(dtype).astype(np.float32)
 
     return fit
 
 
-def _covering_power(step: Floats, _reach: Floats, _top_exponent: int) -> Floats:
-    return _power_of_two(_ceil_log2(step))
+def _to_e4m3(least: float) -> Callable[[Floats, Floats, int], Floats]:
+    """Steps of at least `least` to E4M3, nearest-even and saturating; by their bits, as a cast would hold up the other threads."""
+
+    def fit(step: Floats, _reach: Floats, _top_exponent: int) -> Floats:
+        bounded = np.clip(step, np.float32(least), np.float32(LARGEST_E4M3)).astype(np.float32, copy=False)
+        bits = bounded.view(np.uint32)
+        # 20 of the 23 mantissa bits go: add just below half of what they can hold, and the last bit that stays.
+        normal = ((bits + np.uint32(0x7FFFF) + ((bits >> np.uint32(20)) & np.uint32(1))) & np.uint32(0xFFF00000)).view(np.float32)
+        subnormal = np.rint(bounded * np.float32(512)) / np.float32(512)
+        return np.where(bounded < np.float32(SMALLEST_NORMAL_E4M3), subnormal, normal)
+
+    return fit
+
+
+def _covering_power(step: Floats, _reach: Floats, top_exponent: int) -> Floats:
+    return _power_of_two(_ceil_log2(step), top_exponent)
 
 
 def _source_power(_step: Floats, reach: Floats, top_exponent: int) -> Floats:
-    return _power_of_two(_ceil_log2(reach) - top_exponent)
+    return _power_of_two(_ceil_log2(reach) - top_exponent, top_exponent)
 
 
 def _library_power(_step: Floats, reach: Floats, top_exponent: int) -> Floats:
-    return _power_of_two(np.frexp(reach)[1] - 1 - (top_exponent - 1))
+    return _power_of_two(np.frexp(reach)[1] - 1 - (top_exponent - 1), top_exponent)
 
 
 def _ceil_log2(value: Floats) -> NDArray[np.int32]:
@@ -62,9 +76,9 @@ def _ceil_log2(value: Floats) -> NDArray[np.int32]:
     return np.where(mantissa == 0.5, exponent - 1, exponent)
 
 
-def _power_of_two(exponent: NDArray[np.int32]) -> Floats:
-    # An 8-bit exponent field holds -127..127.
-    return np.ldexp(np.float32(1), np.clip(exponent, -127, 127)).astype(np.float32)
+def _power_of_two(exponent: NDArray[np.int32], top_exponent: int) -> Floats:
+    # An 8-bit exponent field holds -127..127; the top code, below 2^top_exponent, must stay a float32 number.
+    return np.ldexp(np.float32(1), np.clip(exponent, -127, min(127, 128 - top_exponent))).astype(np.float32)
 
 
 SCALE_TYPES: dict[str, ScaleType] = {
@@ -80,10 +94,10 @@ SCALE_TYPES: dict[str, ScaleType] = {
 }
 # What formats with blocks of their own store: named by their columns, not offered to others.
 E8M0 = ScaleType("e8m0", 8, _library_power)
-FP8_SCALE = ScaleType("fp8_e4m3", 8, _to_type(E4M3))
-NORMAL_FP8_SCALE = ScaleType("fp8_e4m3:normal", 8, _to_type(E4M3, SMALLEST_NORMAL_E4M3))
+FP8_SCALE = ScaleType("fp8_e4m3", 8, _to_e4m3(0.0))
+NORMAL_FP8_SCALE = ScaleType("fp8_e4m3:normal", 8, _to_e4m3(SMALLEST_NORMAL_E4M3))
 # Beside a tensor scale the peer stores block scales as normal numbers only.
-BLOCK_FP8_SCALE = ScaleType("fp8_e4m3", 8, _to_type(E4M3, SMALLEST_NORMAL_E4M3))
+BLOCK_FP8_SCALE = ScaleType("fp8_e4m3", 8, _to_e4m3(SMALLEST_NORMAL_E4M3))
 DOUBLE = ScaleType("double", 8, lambda step, _reach, _top: step)
 NO_SCALE = ScaleType("none", 0, lambda step, _reach, _top: step)
 
@@ -141,11 +155,19 @@ class Grid:
 
     @property
     def parts(self) -> NDArray[np.float32]:
-        """(6, groups): scale, inverse, 1/step (0 where a group has none), step, centre before and after, as the compiled loops take them."""
-        step = self.step
-        per_step = np.where(is_invertible(step), np.float32(1) / np.maximum(step, SMALLEST_STEP), np.float32(0))
-        none = np.zeros_like(self.scale)
-        return np.stack([self.scale, self.inverse, per_step, step, *(self.centre or (none, none))])
+        """(6, groups): scale, inverse, 1/step (0 where a group has none), step, centre before and after, as the compiled loops take them.
+
+        Where no centre can be its places are left as they are: nothing reads them.
+        """
+        parts = np.empty((6, self.scale.size), np.float32)
+        parts[0], parts[1], parts[3] = self.scale, self.inverse, self.step
+        if self.unused is None and self.smallest >= SMALLEST_STEP:
+            np.divide(np.float32(1), parts[3], out=parts[2])
+        else:
+            parts[2] = np.where(is_invertible(parts[3]), np.float32(1) / np.maximum(parts[3], SMALLEST_STEP), np.float32(0))
+        if self.coder.kind == BIASED:
+            parts[4], parts[5] = self.centre or (0, 0)
+        return parts
 
     def take(self, choose: Callable[[Any], Any]) -> Grid:
         """The grid of some of its groups; `choose` picks them from an array (groups,)."""
@@ -160,12 +182,31 @@ class Grid:
         return np.sort(np.float64(numbers * self.scale[group] + centre))
 
 
-def lay_scaled(coder: Coder, scale: Floats, *, unused: NDArray[np.bool_] | None = None, **parts: Any) -> Grid:
-    """A grid from its parts, the extreme steps worked out; `unused` groups are left out of them."""
-    grid = Grid(scale, coder, 0.0, 0.0, unused=unused, **parts)
-    active = grid.step if unused is None else grid.step[~unused]
+def lay_scaled(
+    coder: Coder,
+    scale: Floats,
+    *,
+    stored: ScaleType = SCALE_TYPES["float32"],
+    unused: NDArray[np.bool_] | None = None,
+    encode: Floats | None = None,
+    gap: Floats | None = None,
+    centre: tuple[Floats, Floats] | None = None,
+) -> Grid:
+    """A grid from its parts, scales as `stored`, its steps worked out once; `unused` groups are left out of the extreme ones."""
+    if max(float(scale.max()), -float(scale.min())) * coder.high > LARGEST:
+        scale = cut_scales(scale, coder.high, stored)
+    step = Grid(scale, coder, 0.0, 0.0, encode=encode, gap=gap).step
+    active = step if unused is None else step[~unused]
     smallest, largest = active.min(initial=np.float32(np.inf)), active.max(initial=np.float32(0))
-    return Grid(scale, coder, float(smallest), float(largest), unused=unused, **parts)
+    return Grid(scale, coder, float(smallest), float(largest), unused=unused, encode=encode, gap=step, centre=centre)
+
+
+def cut_scales(scale: Floats, reach: float | Floats, stored: ScaleType) -> Floats:
+    """Scales cut to what keeps their largest level, `reach` of them, a float32 number; the limit is one that the `stored` type holds."""
+    # The upper half of the bits is a bfloat16, without its mantissa it is a power of two.
+    mask = np.uint32(0xFF800000 if stored.name.startswith("pow2") else 0xFFFF0000)
+    limit = (np.asarray(LARGEST / reach, np.float32).view(np.uint32) & mask).view(np.float32)
+    return np.clip(scale, -limit, limit)
 
 
 def find_unused(scale: Floats) -> NDArray[np.bool_] | None:
@@ -220,8 +261,15 @@ class Symmetry:
             active = step if unused is None else step[~unused]
             smallest, largest = active.min(initial=np.float32(np.inf)), active.max(initial=np.float32(0))
         coder = IntegerCoder(self.low_code(fmt), self.high_code(fmt))
-        zero_points = None if self.signed else np.clip(-np.rint(low / step), np.float32(coder.low), np.float32(coder.high))
+        zero_points = self._find_zero_points(low, step, coder)
+        if float(largest) * max(-coder.low, coder.high) > LARGEST:
+            farthest = max(-coder.low, coder.high) if zero_points is None else np.maximum(zero_points, np.float32(coder.high) - zero_points)
+            step = cut_scales(step, farthest, scale)
+            largest, zero_points = step.max(), self._find_zero_points(low, step, coder)
         return Grid(step, coder, float(smallest), float(largest), zero_points, unused)
+
+    def _find_zero_points(self, low: Floats, step: Floats, coder: Coder) -> Floats | None:
+        return None if self.signed else np.clip(-np.rint(low / step), np.float32(coder.low), np.float32(coder.high))
 
 
 def is_invertible(step: Floats) -> NDArray[np.bool_]:

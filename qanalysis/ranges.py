@@ -94,7 +94,7 @@ class MeanStd:
     def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Bounds:
         low, high = _extremes(values)
         magnitude = np.abs(values.astype(np.float64))
-        edge = (np.nanmean(magnitude, axis=1) + self.factor * np.nanstd(magnitude, axis=1)).astype(np.float32)
+        edge = np.minimum(np.nanmean(magnitude, axis=1) + self.factor * np.nanstd(magnitude, axis=1), np.finfo(np.float32).max).astype(np.float32)
         return (-edge, edge) if symmetric else (np.maximum(low, -edge), np.minimum(high, edge))
 
 

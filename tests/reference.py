@@ -20,6 +20,7 @@ from qanalysis.results import Row
 
 F = np.float32
 MASK = 2**64 - 1
+LARGEST = float(np.finfo(np.float32).max)
 # Float32 lanes add at most this many values before they are carried over into float64.
 LANE = 1024
 SCALE_BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "pow2": 8, "pow2:source": 8, "pow2:library": 8}
@@ -115,10 +116,18 @@ def lay_grid(low: np.float32, high: np.float32, words: Words) -> Grid:
         reach = absmax if words.symmetry != "asym" else hi / F(2) - lo / F(2)
         step = round_scale(step, reach, words.bits, words.scale)
         step = step if _inverts(step) else F(1)
-    zero_point = 0
-    if words.symmetry == "asym":
-        zero_point = min(max(-round(float(lo / step)), 0), 2**words.bits - 1)
+    zero_point = _find_zero_point(lo, step, words)
+    farthest = max(zero_point - code_min, code_max - zero_point)
+    if float(step) * farthest > LARGEST:
+        # The largest step of a bfloat16's digits, or the largest power of two, whose end levels are float32 numbers.
+        (word,) = struct.unpack("<I", struct.pack("<f", F(LARGEST / farthest)))
+        step = min(step, F(struct.unpack("<f", struct.pack("<I", word & (0xFF800000 if words.scale.startswith("pow2") else 0xFFFF0000)))[0]))
+        zero_point = _find_zero_point(lo, step, words)
     return Grid(F(step), zero_point, code_min, code_max, idle)
+
+
+def _find_zero_point(lo: np.float32, step: np.float32, words: Words) -> int:
+    return min(max(-round(float(lo / step)), 0), 2**words.bits - 1) if words.symmetry == "asym" else 0
 
 
 def _inverts(step: np.float32) -> bool:

@@ -34,6 +34,15 @@ def test_there_are_loops_to_look_at() -> None:
     assert {"scan", "extremes", "accumulate"} <= set(LOOPS)
 
 
+def test_no_two_loops_of_a_file_share_a_name() -> None:
+    # Their symbols would be told apart by a counter alone, which starts anew in every process that fills the cache.
+    for module in (kernels.lanes, kernels.scans, kernels.uniform, kernels.searches, kernels.coded):
+        loops = {id(loop): loop for loop in vars(module).values() if isinstance(loop, numba.core.registry.CPUDispatcher)}
+        names = [loop.py_func.__qualname__ for loop in loops.values() if loop.py_func.__module__ == module.__name__]
+        assert names
+        assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize("name", LOOPS)
 def test_every_loop_releases_the_lock_and_starts_no_threads(name: str) -> None:
     options = LOOPS[name].targetoptions

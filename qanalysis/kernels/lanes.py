@@ -30,13 +30,25 @@ SMALLEST_TAME, LARGEST_TAME = np.float32(2**-50), np.float32(2**50)
 REORDER = {"nnan", "ninf", "nsz", "reassoc"}
 
 
-def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return cast("Callable[[Callable[..., Any]], Callable[..., Any]]", numba.njit(nogil=True, cache=True, error_model="numpy", **options))
+def compiled(*, variant: str = "", **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A loop that can be called from Python. Loops from one definition need a `variant` each.
+
+    A symbol is made of a function's name and a counter of its process: two variants of one name, compiled in different
+    processes and both read from the cache, can bear the same symbol, and the first one loaded would serve for both.
+    """
+    compile_loop = numba.njit(nogil=True, cache=True, error_model="numpy", **options)
+
+    def rename(loop: Callable[..., Any]) -> Callable[..., Any]:
+        if variant:
+            loop.__name__ = loop.__qualname__ = f"{loop.__name__}_{variant}"
+        return cast("Callable[..., Any]", compile_loop(loop))
+
+    return rename
 
 
-def inner(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    # Called from compiled code alone: without the wrappers for Python and C it compiles faster.
-    return compiled(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+def inner(*, variant: str = "", **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A loop called from compiled code alone: without the wrappers for Python and C it compiles faster."""
+    return compiled(variant=variant, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
 
 
 def _float_intrinsic(name: str, operands: int) -> Callable[..., Any]:

@@ -34,6 +34,7 @@ GEOMETRY = 9
 COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS, FIRST, FIRST_END, END_STRIDE, MODE, SEED, TAME = range(GEOMETRY)
 # How far, in code spans, a value may lie beyond the end level only because step and product were rounded.
 ROUNDED_STEP = np.float32(2**-21)
+_ROUNDED = {False: "even", True: "rounded"}
 
 
 @inner()
@@ -121,7 +122,7 @@ def add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zer
 def _make_tile_adder(*, rounded, signed):
     """As `_add_run`, for a tile of several grids; `rounded` tiles round by mode, `signed` ones share the first pair of ends."""
 
-    @inner(fastmath=REORDER)
+    @inner(variant=f"{_ROUNDED[rounded]}_{'signed' if signed else 'shifted'}", fastmath=REORDER)
     def add_tile(x, place, stop, origin, reciprocal, rows, mode, seed, first_index, grid, sums):
         steps, inverses, lows, highs = rows
         e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
@@ -157,7 +158,7 @@ def _make_tile_adder(*, rounded, signed):
 def _make_overload_adder(*, rounded):
     """Add the clipping sums of a tile: most tiles have none, so they are left out of the main loop."""
 
-    @inner(fastmath=REORDER)
+    @inner(variant=_ROUNDED[rounded], fastmath=REORDER)
     def add_overload(x, place, stop, rows, mode, seed, first_index, grid, sums):
         steps, inverses, lows, highs = rows
         beyond, clipped = ZERO, ZERO
@@ -178,7 +179,7 @@ def _make_overload_adder(*, rounded):
 def _make_exact_adder(*, rounded):
     """Add all sums of a tile, every term in float64: for tiles beyond what float32 lanes hold."""
 
-    @inner()
+    @inner(variant=_ROUNDED[rounded])
     def add_exactly(x, place, stop, grids, grid, first_index, sums):
         geometry, step, inverse, low_code, high_code = grids
         for i in range(place, stop):
@@ -212,7 +213,7 @@ _exactly_even, _exactly_rounded = _make_exact_adder(rounded=False), _make_exact_
 def _make_fast_adder(*, rounded):
     """Add a tile under one grid in float32 lanes: run by run where runs are long, else spread over a tile."""
 
-    @inner()
+    @inner(variant=_ROUNDED[rounded])
     def add_fast(x, place, stop, reciprocal, grids, grid, rows, first_index, sums):
         geometry, step, inverse, low_code, high_code = grids
         mode, seed = geometry[grid, MODE], geometry[grid, SEED]
@@ -253,7 +254,7 @@ _fast_even, _fast_rounded = _make_fast_adder(rounded=False), _make_fast_adder(ro
 def _make_accumulator(*, rounded):
     """The loop over tiles and grids; the `rounded` one serves every rounding mode, the other nearest-even alone and compiles sooner."""
 
-    @compiled()
+    @compiled(variant=_ROUNDED[rounded])
     def accumulate(x, first_index, geometry, step, inverse, low_code, high_code, moments, sums):
         """Add the sums of a chunk to `moments`, (SIGNALS,) and the same for all grids, and to `sums`, (grids, SUMS) float64.
 
