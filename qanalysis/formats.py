@@ -288,7 +288,8 @@ _BLOCK_SCALED, _EVERYTHING = frozenset(PARTS) - {"rounding"}, frozenset(PARTS)
 
 
 def _float(name: str, coder: FloatCoder, bits: int) -> CodedFormat:
-    return CodedFormat(name, bits, coder, _lay_absmax, frozenset({"symmetry"}), peer="ml-dtypes, torch and gfloat casts, saturating")
+    peer = "ml-dtypes and gfloat casts" if bits < 8 else "ml-dtypes, torch and gfloat casts"
+    return CodedFormat(name, bits, coder, _lay_absmax, frozenset({"symmetry"}), peer=f"{peer}, saturating")
 
 
 def _mx(name: str, coder: Coder, bits: int, peer: str = "torchao MXTensor (floor), gfloat") -> CodedFormat:
@@ -303,7 +304,7 @@ def _gguf(
     *,
     block: int = 32,
     symmetry: str = "sym",
-    rounding: str = "nearest-even",
+    rounding: str = "half-up",
     statistic: str = "range",
     code_bits: int | None = None,
     group_bits: int = 0,
@@ -373,7 +374,7 @@ _CATALOGUE: tuple[NumberFormat, ...] = (
     # Five ternary digits to a byte: 48 bytes for 240 values, 4 for the other 16.
     _gguf("tq1_0", IntegerCoder(-1, 1), 2, _lay_gguf_absmax, block=256, rounding="nearest-away", code_bits=0, group_bits=52 * 8),
     _gguf("tq2_0", IntegerCoder(-1, 1), 2, _lay_gguf_absmax, block=256, rounding="nearest-away"),
-    _gguf("mxfp4", TableCoder(tuple(E2M1.levels.tolist()), ties_to_zero=True), 4, _lay_gguf_mxfp4, scale=E8M0),
+    _gguf("mxfp4", TableCoder(tuple(E2M1.levels.tolist()), ties_to_zero=True), 4, _lay_gguf_mxfp4, rounding="nearest-even", scale=E8M0),
 )
 FORMATS: dict[str, NumberFormat] = {str(fmt): fmt for fmt in _CATALOGUE}
 
@@ -391,6 +392,28 @@ def parse_format(text: str) -> NumberFormat:
     if re.fullmatch(r"gguf:(q\d_k\w*|iq\w+)", text, re.IGNORECASE):
         raise ValueError(f"format {text!r}: K- and I-quants are read from files, not written; the package that defines them has no public encoder for them")
     names = [name for name in FORMATS if not name.startswith("int")]
-    close = [name for name in names if name.startswith(text)] or difflib.get_close_matches(text, names, cutoff=0.7)
+    close = _find_alike(text.lower(), names) if text else []
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""
     raise ValueError(f"format {text!r} is unknown{hint}; formats are int2 to int16, {', '.join(names)}")
+
+
+#: What people call formats that have another name here.
+_ALSO_CALLED = {"bf16": "bfloat16", "fp16": "float16", "f16": "float16", "half": "float16", "fp8": "fp8_e4m3", "e4m3fn": "fp8_e4m3", "fp4": "fp4_e2m1"}
+
+
+def _find_alike(text: str, names: list[str]) -> list[str]:
+    """Names that `text`, in lower case, may have meant: the same, another name, a beginning, an end, alike letters."""
+    if text in FORMATS or text in _ALSO_CALLED:
+        return [_ALSO_CALLED.get(text, text)]
+    beginnings = [name for name in names if name.startswith(text)]
+    ends = [name for name in names if name.endswith((f":{text}", f"_{text}"))]
+    return beginnings or ends or difflib.get_close_matches(text, names, cutoff=0.7)
+
+
+def resembles_format(text: str) -> bool:
+    """Whether a word that is no format may have been meant as one.
+
+    >>> resembles_format("NVFP4"), resembles_format("q4_0"), resembles_format("sideways")
+    (True, True, False)
+    """
+    return bool(re.match("int|uint", text)) or bool(_find_alike(text.lower(), list(FORMATS)))

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qanalysis import kernels
 from qanalysis.double_scales import storage_bits, store_scales
-from qanalysis.formats import FORMATS, CodedFormat, IntegerFormat, NumberFormat, parse_format
+from qanalysis.formats import FORMATS, CodedFormat, IntegerFormat, NumberFormat, parse_format, resembles_format
 from qanalysis.grids import DOUBLE, NORMAL_FP8_SCALE, SCALE_TYPES, SYMMETRIES, Floats, Grid, ScaleType, Symmetry
 from qanalysis.group_statistics import find_statistic
 from qanalysis.grouping import Grouping, Layout, parse_grouping
@@ -79,7 +79,7 @@ class Scheme:
             parts["scale"] = next((scale for scale in parts["format"].scales if scale.name == parts["scale"].name), parts["scale"])
         fixed = _fixed_parts(parts["format"])
         for part, value in parts.items():
-            if part in fixed and value != fixed[part]:
+            if part in fixed and (value != fixed[part] or part == "rounding"):
                 raise ValueError(f"scheme {text!r}: {_refuse(parts['format'], part, value)}")
         try:
             return cls(**parts)
@@ -276,7 +276,7 @@ def _read_word(word: str, text: str) -> tuple[str, Any]:
         return {"round": "rounding"}.get(key, key), _KEYED_WORDS[key](value)
     if key in ("tensor", "channel", "group", "block"):
         return "grouping", parse_grouping(word)
-    if word in FORMATS or re.match("int|uint|bin|ter|fp|float|bf|mx|nv|nf|gguf", word):
+    if word in FORMATS or word.startswith("gguf:") or resembles_format(word):
         return "format", parse_format(word)
     raise ValueError(
         f"scheme {text!r}: the word {word!r} is unknown; a scheme is a format (int2 to int16, fp8_e4m3, mxfp4, nf4, gguf:q4_0, ...), then any of "

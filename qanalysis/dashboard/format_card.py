@@ -6,11 +6,16 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.charts.format_levels import find_levels
+from qanalysis.coders import BIASED, SIGN, TABLE, TableCoder
 from qanalysis.dashboard.cache import draw_levels
 from qanalysis.dashboard.controls import BOUND
 from qanalysis.dashboard.elements import draw_chart, read_theme
 from qanalysis.dashboard.wording import escape_markdown
+from qanalysis.formats import IntegerFormat
+from qanalysis.grids import DOUBLE, NORMAL_FP8_SCALE
 from qanalysis.profile import LayerProfile
+from qanalysis.quantizer import Rounding
+from qanalysis.ranges import MinMax
 from qanalysis.results import Row
 from qanalysis.scheme import Scheme
 
@@ -35,8 +40,9 @@ def list_facts(scheme: Scheme, row: Row | None = None, profile: LayerProfile | N
     levels = find_levels(scheme)
     code_bits, group_bits = scheme.storage_bits
     groups = profile.groups if profile else 1
-    parts = ((code_bits, "value"), (group_bits, str(scheme.grouping)), (scheme.tensor_bits(groups), "tensor"))
-    stored = " + ".join(f"{bits} bit a {place}" for bits, place in parts if bits)
+    stored = f"{code_bits} bit a value" if code_bits else ""
+    for bits, place in ((group_bits, f"a {scheme.grouping}"), (scheme.tensor_bits(groups), "once")):
+        stored += f"{' + ' if stored else ''}{bits} bit {place}" if bits else ""
     spread = f"{levels.size:,} from {levels[0]:.6g} to {levels[-1]:.6g} at scale 1, smallest positive {levels[levels > 0][0]:.6g}"
     facts = [("Levels", spread.replace("-", "−"))]
     if profile:
@@ -44,4 +50,33 @@ def list_facts(scheme: Scheme, row: Row | None = None, profile: LayerProfile | N
         facts += [("Range here", f"{profile.level_low:.4g} to {profile.level_high:.4g}{where} of this layer".replace("-", "−"))]
         stored += f": {row.bits_per_weight:.4g} bits per weight on this layer" if row and row.bits_per_weight else ""
     scales = f"{scheme.scale.name}{f', {groups:,} on this layer' if profile else ''}" if scheme.scale.bits else "none"
-    return [*facts, ("Scales", scales), ("Storage", stored), ("Rounding", str(scheme.rounding)), ("Equal bit for bit", scheme.format.peer)]
+    return [*facts, ("Scales", scales), ("Storage", stored), ("Rounding", _name_rounding(scheme)), ("Equal bit for bit", _name_peer(scheme))]
+
+
+_OWN_ROUNDING = {
+    BIASED: "floor(x + 0.5), the sum in float32: halves go up",
+    TABLE: "to the nearest level; a value midway goes down",
+    SIGN: "by the sign, and by the threshold where 0 is a level",
+}
+
+
+def _name_rounding(scheme: Scheme) -> str:
+    coder = scheme.format.coder
+    if isinstance(coder, TableCoder) and coder.ties_to_zero:
+        return "to the nearest level; a value midway goes toward zero"
+    return _OWN_ROUNDING.get(coder.kind, str(scheme.rounding))
+
+
+def _name_peer(scheme: Scheme) -> str:
+    """Whose values these are; a peer answers for the conventions that it has, and for no others."""
+    if isinstance(scheme.format, IntegerFormat):
+        peers = {"sym": "torch fake_quantize, torchao", "asym": "torch fake_quantize, torchao ASYMMETRIC"}
+        peers |= {"sym-full": "torchao SYMMETRIC, compressed-tensors", "sym-noclip": "torchao SYMMETRIC_NO_CLIPPING_ERR"}
+        plain = scheme.range == MinMax() and scheme.scale.name == "float32" and scheme.rounding == Rounding() and scheme.format.bits <= 8
+        return peers.get(scheme.symmetry.name, "no tool checked") if plain else "no tool checked, with these words"
+    free = {
+        "range": scheme.range == MinMax(),
+        "rounding": scheme.rounding == Rounding(),
+        "scale": scheme.scale in (scheme.format.scales[0], DOUBLE, NORMAL_FP8_SCALE),
+    }
+    return scheme.format.peer if all(is_plain for part, is_plain in free.items() if part not in scheme.format.fixed) else "no tool checked, with these words"

@@ -43,7 +43,9 @@ def _draw_checks(*, drawn_running: bool) -> None:
     if checks.running != drawn_running:
         st.rerun()
     if checks.running:
-        st.caption(f"Asking every library that is installed; some twenty seconds, {time.monotonic() - checks.started_s:.0f} s so far …")
+        st.caption(
+            f"Asking every library that is installed; 10 to 30 seconds, the first time a minute more, {time.monotonic() - checks.started_s:.0f} s so far …"
+        )
         return
     if checks.fault:
         st.error(escape_markdown(checks.fault), icon=":material/error:")

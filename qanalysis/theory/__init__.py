@@ -2,18 +2,18 @@
 for schemes (`predictions`) and the limits of a tensor's own values (`limits`).
 """
 
-from qanalysis.theory.lines import (
-    DB_PER_BIT,
+from qanalysis.theory.distributions import (
     DISTRIBUTIONS,
-    ENTROPY_CODED_GAP,
     GAUSSIAN,
     LAPLACE,
-    SINE_DB,
     UNIFORM,
-    BestScalar,
     Distribution,
-    LloydMax,
-    UniformGrid,
+)
+from qanalysis.theory.lines import (
+    DB_PER_BIT,
+    ENTROPY_CODED_GAP,
+    SINE_DB,
+    BestScalar,
     absmax_crest_sqnr_db,
     absmax_group_sqnr_db,
     absmax_groups_sqnr_db,
@@ -21,16 +21,20 @@ from qanalysis.theory.lines import (
     binary_sqnr_db,
     enob,
     expected_max_square,
-    grid_mse,
-    lloyd_max,
     loaded_gaussian_sqnr_db,
-    optimal_symmetric,
-    optimal_uniform,
     panter_dite_db,
     shannon_db,
     sine_sqnr_db,
     ternary_absmean_sqnr_db,
     uniform_sqnr_db,
+)
+from qanalysis.theory.optimal_grids import (
+    LloydMax,
+    UniformGrid,
+    grid_mse,
+    lloyd_max,
+    optimal_symmetric,
+    optimal_uniform,
 )
 
 __all__ = [

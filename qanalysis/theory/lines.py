@@ -15,39 +15,8 @@ from functools import cache, lru_cache
 import numpy as np
 from scipy.special import erfc
 
-from qanalysis.theory.distributions import DISTRIBUTIONS, GAUSSIAN, LAPLACE, UNIFORM, Distribution, FloatArray
-from qanalysis.theory.optimal_grids import MAX_BITS, LloydMax, UniformGrid, check_bits, grid_mse, lloyd_max, optimal_symmetric, optimal_uniform
-
-__all__ = [
-    "DB_PER_BIT",
-    "DISTRIBUTIONS",
-    "ENTROPY_CODED_GAP",
-    "GAUSSIAN",
-    "LAPLACE",
-    "SINE_DB",
-    "UNIFORM",
-    "BestScalar",
-    "Distribution",
-    "LloydMax",
-    "UniformGrid",
-    "absmax_crest_sqnr_db",
-    "absmax_group_sqnr_db",
-    "absmax_groups_sqnr_db",
-    "best_scalar_sqnr_db",
-    "binary_sqnr_db",
-    "enob",
-    "expected_max_square",
-    "grid_mse",
-    "lloyd_max",
-    "loaded_gaussian_sqnr_db",
-    "optimal_symmetric",
-    "optimal_uniform",
-    "panter_dite_db",
-    "shannon_db",
-    "sine_sqnr_db",
-    "ternary_absmean_sqnr_db",
-    "uniform_sqnr_db",
-]
+from qanalysis.theory.distributions import GAUSSIAN, Distribution, FloatArray
+from qanalysis.theory.optimal_grids import MAX_BITS, check_bits, grid_mse, lloyd_max
 
 #: 6.0206: every bit halves the step.
 DB_PER_BIT = 20.0 * math.log10(2.0)

@@ -62,7 +62,9 @@ PEERS = (
 
 
 def validate(peers: Iterable[Peer] = PEERS, *, on_peer: Callable[[str], None] = lambda _name: None) -> tuple[Check, ...]:
-    """Every check of every peer, in order; one line for a peer that is not installed. Takes some ten seconds, half of it imports.
+    """Every check of every peer, in order; one line for a peer that is not installed.
+
+    Takes 10 to 30 seconds, most of it imports, and a minute more where the loops are compiled first.
 
     `on_peer` is told the name of each before it is asked.
 

@@ -10,7 +10,7 @@ import pytest
 from qanalysis.charts import format_levels
 from qanalysis.charts.format_levels import MOST_DRAWN, find_levels
 from qanalysis.dashboard.format_card import list_facts
-from qanalysis.formats import FORMATS
+from qanalysis.formats import FORMATS, IntegerFormat
 from qanalysis.profile import profile_layer
 from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
@@ -27,7 +27,8 @@ def test_every_format_has_a_card(name: str) -> None:
     facts = dict(list_facts(scheme, row, profile_layer(weights, scheme)))
     assert all(facts.values())
     assert facts["Storage"].endswith(f": {row.bits_per_weight:.4g} bits per weight on this layer")
-    assert facts["Equal bit for bit"] == FORMATS[name].peer
+    peer = "torch fake_quantize, torchao" if int(scheme.format.bits) <= 8 else "no tool checked, with these words"
+    assert facts["Equal bit for bit"] == (peer if isinstance(scheme.format, IntegerFormat) else FORMATS[name].peer)
     assert facts["Levels"].startswith(f"{find_levels(scheme).size:,} from ")
 
 
@@ -60,9 +61,29 @@ def test_narrow_formats_show_each_level_and_wide_floats_their_octaves() -> None:
 def test_the_card_of_a_coded_format_counts_what_a_tensor_stores() -> None:
     weights = np.random.default_rng(1).normal(size=(4, 512)).astype(np.float32)
     facts = dict(list_facts(Scheme.parse("nvfp4"), profile=profile_layer(weights, Scheme.parse("nvfp4"))))
-    assert facts["Storage"] == "4 bit a value + 8 bit a group=16 + 32 bit a tensor"
+    assert facts["Storage"] == "4 bit a value + 8 bit a group=16 + 32 bit once"
     assert facts["Scales"] == "fp8_e4m3, 128 on this layer"
     assert dict(list_facts(Scheme.parse("float16")))["Scales"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "value"),
+    [
+        ("int4 sym-full", "Equal bit for bit", "torchao SYMMETRIC, compressed-tensors"),
+        ("int4 sym-clip", "Equal bit for bit", "no tool checked"),
+        ("nf4 group=64 range=mse", "Equal bit for bit", "no tool checked, with these words"),
+        ("nf4 group=64 scale=double", "Equal bit for bit", FORMATS["nf4"].peer),
+        ("fp8_e4m3 round=floor", "Equal bit for bit", "no tool checked, with these words"),
+        ("gguf:q4_1", "Rounding", "floor(x + 0.5), the sum in float32: halves go up"),
+        ("gguf:mxfp4", "Rounding", "to the nearest level; a value midway goes toward zero"),
+        ("nf4", "Rounding", "to the nearest level; a value midway goes down"),
+        ("ternary", "Rounding", "by the sign, and by the threshold where 0 is a level"),
+        ("gguf:q8_0", "Rounding", "nearest-away"),
+        ("nf4 scale=double", "Storage", "4 bit a value + 8 bit a tensor + 64 bit once"),
+    ],
+)
+def test_facts_hold_for_the_whole_scheme(text: str, label: str, value: str) -> None:
+    assert dict(list_facts(Scheme.parse(text)))[label] == value
 
 
 def test_the_section_is_drawn_when_it_is_open(open_page: OpenPage) -> None:
