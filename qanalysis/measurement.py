@@ -161,10 +161,9 @@ def _reader(source: TensorSource, info: TensorInfo, layout: Layout, *, whole: bo
 
 
 def _find_crossing_ranges(read: Read, chunks: Sequence[Chunk], jobs: Sequence[Job], crossing: Sequence[bool], workshop: Workshop) -> list[Range | None]:
-    crossing_jobs = [job for crosses, job in zip(crossing, jobs, strict=True) if crosses]
-    extremes = {
-        layout: (np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for scheme, layout in crossing_jobs if _takes_extremes(scheme)
-    }
+    pooled = [_pool(scheme, layout) for scheme, layout in jobs]
+    wanted = [layout for crosses, (scheme, _layout), layout in zip(crossing, jobs, pooled, strict=True) if crosses and _takes_extremes(scheme)]
+    extremes = {layout: (np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for layout in wanted}
     if extremes:
         parts = [(chunk, workshop.pool.submit(_find_extremes, read, chunk, list(extremes), workshop)) for chunk in chunks]
         for chunk, part in parts:
@@ -175,10 +174,16 @@ def _find_crossing_ranges(read: Read, chunks: Sequence[Chunk], jobs: Sequence[Jo
     ranges: list[Range | None] = [None] * len(jobs)
     for place, (crosses, (scheme, layout)) in enumerate(zip(crossing, jobs, strict=True)):
         if crosses and _takes_extremes(scheme):
-            ranges[place] = scheme.settle(*extremes[layout])
+            found = extremes[pooled[place]]
+            ranges[place] = found if scheme.format.is_tensor_scaled else scheme.settle(*found)
         elif crosses:
             ranges[place] = scheme.find_range(read(0, chunks[-1].stop).reshape(layout.rows, layout.columns), layout, check=workshop.check)
     return ranges
+
+
+def _pool(scheme: Scheme, layout: Layout) -> Layout:
+    """The groups whose ranges a scheme must know before any piece: the tensor as a whole where only its largest magnitude matters."""
+    return replace(layout, block_rows=layout.rows, block_columns=layout.columns) if scheme.format.is_tensor_scaled else layout
 
 
 def _find_extremes(read: Read, chunk: Chunk, layouts: Sequence[Layout], workshop: Workshop) -> list[Range]:
@@ -215,8 +220,10 @@ def _measure_chunk(read: Read, chunk: Chunk, jobs: Sequence[Job], ranges: Sequen
     grids = []
     for (scheme, layout), crossing_range in zip(jobs, ranges, strict=True):
         local = locals_of[layout]
-        if crossing_range is not None:
-            found: Range = (chunk.take(crossing_range[0], layout).reshape(-1), chunk.take(crossing_range[1], layout).reshape(-1))
+        if scheme.format.is_tensor_scaled and crossing_range is not None:
+            found: Range = scheme.settle(*_extremes_of(values, local), largest=max(-crossing_range[0][0], crossing_range[1][0]))
+        elif crossing_range is not None:
+            found = (chunk.take(crossing_range[0], layout).reshape(-1), chunk.take(crossing_range[1], layout).reshape(-1))
         elif _takes_extremes(scheme):
             if local not in extremes:
                 extremes[local] = _extremes_of(values, local)

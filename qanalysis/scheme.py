@@ -159,12 +159,17 @@ class Scheme:
             return self.symmetry.lay_grid(low, high, self.format, scale=self.scale)
         raise TypeError(f"format {self.format!r} is neither an integer nor a coded format")
 
-    def settle(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-        """What `lay_grid` takes, from the ranges of all groups of a tensor: the same, unless scales depend on the whole tensor."""
+    def settle(self, low: Floats, high: Floats, *, largest: np.float32 | None = None) -> tuple[Floats, Floats]:
+        """What `lay_grid` takes, from the ranges of all groups of a tensor: the same, unless scales depend on the whole tensor.
+
+        Where they depend on its largest magnitude alone, that may be given as `largest` beside the ranges of some groups.
+        """
         if not self.is_tensor_scaled:
             return low, high
         absmax = np.maximum(-low, high)
-        return -absmax, store_scales(absmax) if self.scale is DOUBLE else np.full_like(absmax, absmax.max())
+        if self.scale is DOUBLE:
+            return -absmax, store_scales(absmax)
+        return -absmax, np.full_like(absmax, absmax.max() if largest is None else largest)
 
     def find_range(self, matrix: NDArray[np.float32], layout: Layout, *, check: Callable[[], None] = lambda: None) -> tuple[Floats, Floats]:
         """The range rule's low and high of every group, or what else the format asks, (groups,); elements that are not finite are left out.

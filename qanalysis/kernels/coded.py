@@ -67,9 +67,12 @@ def _spread_parts(place, stop, geometry, parts, grid, rows, exactly):
         border = min((part + 1) * block_columns, columns)
         end = min(filled + border - column, stop - place)
         at = row_block + part
-        fill(scales, filled, end, parts[SCALE, at])
-        fill(inverses, filled, end, parts[INVERSE, at])
-        fill(per_step, filled, end, parts[STEP if exactly else PER_STEP, at])
+        scale, inverse, step = parts[SCALE, at], parts[INVERSE, at], parts[STEP if exactly else PER_STEP, at]
+        # One loop for the three: groups may be as short as a vector.
+        for i in range(np.uint64(filled), np.uint64(end)):
+            scales[i] = scale
+            inverses[i] = inverse
+            per_step[i] = step
         if kind == BIASED:
             fill(before, filled, end, parts[CENTRE_BEFORE, at])
             fill(after, filled, end, parts[CENTRE_AFTER, at])
