@@ -25,7 +25,7 @@ ORDER = (
     {"theory"},
     {"results", "chunks"},
     {"measurement", "profile"},
-    {"sweep"},
+    {"sweep", "converters"},
     {"conventions", "diagnosis", "validation"},
     {"charts"},
     {"reports"},
