@@ -17,7 +17,7 @@ ROOT = PACKAGE.parent
 
 # A room may import rooms of the lines above it, and its own files. Rooms of one line know nothing of each other.
 ORDER = (
-    {"coders", "double_scales", "grouping", "ranges", "quantizer", "kernels", "checkpoints"},
+    {"notation", "coders", "double_scales", "grouping", "ranges", "quantizer", "kernels", "checkpoints"},
     {"grids", "group_statistics"},
     {"formats"},
     {"scheme"},
