@@ -1,0 +1,36 @@
+"""How long does a captured record of 2^20 samples take? Linearity in milliseconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from qanalysis.converters.linearity import measure_linearity
+
+SAMPLES = 2**20
+LINEARITY_MS = 30
+
+
+def time_best(run: Callable[[], object], *, rounds: int = 7) -> float:
+    """Shortest of some runs in milliseconds: what the work takes when nothing else runs."""
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        run()
+        times.append((time.perf_counter() - began) * 1e3)
+    return min(times)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("test", ["ramp", "sine"])
+def test_linearity_of_a_million_samples_takes_less_than_30_ms(test: str, bits: int, capsys: pytest.CaptureFixture[str]) -> None:
+    codes, phase = 2**bits, 2 * np.pi * 1021 * np.arange(SAMPLES) / SAMPLES
+    x = np.linspace(0, codes, SAMPLES) if test == "ramp" else codes / 2 * (1 + 1.02 * np.sin(phase))
+    record = np.clip(np.floor(x), 0, codes - 1).astype(np.int64)
+    took = time_best(lambda: measure_linearity(record, bits=bits, test=test))
+    with capsys.disabled():
+        print(f"\nlinearity, {test}, {bits} bits, 2^20 samples: {took:.1f} ms")
+    assert took < LINEARITY_MS
