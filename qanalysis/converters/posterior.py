@@ -18,7 +18,7 @@ FloatArray = NDArray[np.float64]
 QUARTILE = 0.6745
 #: What the grades can not do, to be said wherever one is shown.
 GRADE_NOTE = (
-    "The grades are lenient: a 2-bit converter of a full-scale sine already has C = 0.29 and P = 1, which is grade 1. They do not tell good quantizers from bad ones. "
+    "The grades are lenient: a 2-bit converter of a full-scale sine already has C = 0.29 and P = 1, which is grade 1. They do not tell good from bad. "
     "The mean of the error is removed first, so look at the bias beside them."
 )
 
