@@ -23,7 +23,7 @@ from qanalysis.dashboard.cache import (
     read_limits,
     read_profile,
 )
-from qanalysis.dashboard.controls import BOUND, current_view, draw_history, draw_sweep_controls, note_ignored, remember_view
+from qanalysis.dashboard.controls import BOUND, current_view, draw_history, draw_source, draw_sweep_controls, note_ignored, remember_view
 from qanalysis.dashboard.conventions import draw_conventions
 from qanalysis.dashboard.diagnosis import draw_diagnosis
 from qanalysis.dashboard.elements import draw_chart, draw_choice_table, draw_failure, draw_table, read_theme
@@ -70,6 +70,7 @@ class Shown:
 def draw_layers() -> None:
     """The page: controls, the sweep's progress, then the result from the model down to one layer."""
     with st.sidebar:
+        draw_source()
         draw_sweep_controls()
         draw_history()
     view = current_view()
