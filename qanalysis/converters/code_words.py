@@ -1,0 +1,185 @@
+"""Which codes do the words of a file hold? Width, justification and sign, guessed from evidence that is shown, or as they are stated.
+
+Words are taken as two's complement or unsigned as their container is, right-justified, unless the evidence says otherwise.
+Right-justified codes of a container without a header may be narrower than it: the guess is the narrowest usual width that holds them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.converters.findings import Finding
+from qanalysis.converters.samples import RecordError, Samples
+
+Justification = Literal["right", "left"]
+Codes = NDArray[np.int64]
+USUAL_BITS = (8, 10, 12, 14, 16, 18, 20, 24, 32)
+MAX_BITS = 32
+CHANCE_BITS = 30  # evidence that is there by chance once in 2^30 records
+_CONTAINERS = (8, 16, 24, 32)
+_LOOK = 2**16  # samples that are enough to judge by
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resolved:
+    """Codes (samples,) with the width, justification and sign they were read with; `notes` say how these were found."""
+
+    codes: Codes
+    bits: int
+    justification: Justification
+    signed: bool
+    notes: tuple[Finding, ...]
+
+
+def resolve_codes(samples: Samples, place: str, *, bits: int | None = None, justify: Justification | None = None, signed: bool | None = None) -> Resolved:
+    """The codes in integer samples; what is given is taken, what is not is guessed. Codes beyond a given width are kept as they are.
+
+    Raises RecordError for a width beyond 1..32 or beyond the container.
+
+    >>> words = Samples(np.arange(-32768, 32768, 16, np.int16), container_bits=16, container_signed=True)
+    >>> read = resolve_codes(words, "left.npy")
+    >>> read.bits, read.justification, read.codes[[0, -1]].tolist()
+    (12, 'left', [-2048, 2047])
+    """
+    words = samples.numbers.astype(np.int64)
+    held = next((width for width in _CONTAINERS if _fits(words, width)), None)
+    if held is None:
+        raise RecordError(f"{place}: the codes run from {words.min()} to {words.max()}; converters have at most {MAX_BITS} bits")
+    container = samples.container_bits or held
+    if container > MAX_BITS:
+        container = held  # integers of 64 bits are a language's default, no width of words
+    if bits is not None and (isinstance(bits, bool) or not 1 <= bits <= min(MAX_BITS, container)):
+        raise RecordError(f"{place}: bits {bits} was given; converters have 1 to {MAX_BITS}, and these words have {container}")
+    if justify not in (None, "left", "right"):
+        raise RecordError(f"{place}: justify {justify!r} was given; it is 'left' or 'right'")
+    shift, shift_notes = _find_shift(words, samples, container, bits=bits, justify=justify)
+    words >>= shift
+    width = bits or (container - shift if shift or justify == "left" else samples.stated_bits)
+    codes, is_signed, sign_notes = _find_sign(words, samples, container - shift, bits=width, signed=signed)
+    if width is None:
+        width = min(round_up_bits(codes, signed=is_signed), container)
+    width_notes = () if bits is not None else (_note_bits(codes, width, samples, shift),)
+    return Resolved(codes, width, "left" if shift or justify == "left" else "right", is_signed, (*width_notes, *shift_notes, *sign_notes))
+
+
+def needed_bits(codes: Codes, *, signed: bool) -> int:
+    """The narrowest width that holds the codes, at least 1; two's complement where `signed`.
+
+    >>> needed_bits(np.array([-2048, 2047]), signed=True), needed_bits(np.array([0, 4095]), signed=False)
+    (12, 12)
+    """
+    low, high = int(codes.min()), int(codes.max())
+    reach = max(high, -low - 1)
+    return max(1, reach.bit_length() + (signed or low < 0))
+
+
+def round_up_bits(codes: Codes, *, signed: bool) -> int:
+    """The narrowest width where the codes reach within 1/128 of both its ends, the next usual one otherwise."""
+    narrow = needed_bits(codes, signed=signed)
+    low, high = code_range(narrow, signed=signed)
+    room = (high - low) >> 7
+    if int(codes.min()) <= low + room and int(codes.max()) >= high - room:
+        return narrow
+    return next((usual for usual in USUAL_BITS if usual >= narrow), narrow)
+
+
+def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
+    """Lowest and highest code of a width."""
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+
+
+def count_low_zeros(codes: Codes) -> int:
+    """Low bits that are zero in every code; 0 where all codes are zero.
+
+    >>> count_low_zeros(np.array([48, -16, 64]))
+    4
+    """
+    union = int(np.bitwise_or.reduce(codes))
+    return (union & -union).bit_length() - 1 if union else 0
+
+
+def count_levels(codes: Codes) -> int:
+    """Distinct codes among at most 2^16 samples, evenly taken."""
+    return int(np.unique(codes[:: max(1, codes.size // _LOOK)]).size)
+
+
+def _fits(words: Codes, width: int) -> bool:
+    return -(1 << width - 1) <= int(words.min()) and int(words.max()) < 1 << width
+
+
+def _find_shift(words: Codes, samples: Samples, container: int, *, bits: int | None, justify: Justification | None) -> tuple[int, tuple[Finding, ...]]:
+    zeros = count_low_zeros(words)
+    if justify is not None:
+        return (container - bits if bits else zeros) if justify == "left" else 0, ()
+    evident = zeros >= 2 and zeros * count_levels(words) >= CHANCE_BITS
+    if samples.container_bits is None:  # the container is a guess too: believed where the words fill it
+        evident = evident and container - needed_bits(words, signed=bool(words.min() < 0)) <= 1
+    elif samples.stated_bits is not None and 0 < container - samples.stated_bits <= zeros:
+        evident = True  # what WAV prescribes
+    shift = (container - bits if bits else zeros) if evident else 0
+    if not 0 < shift <= zeros:
+        return 0, ()
+    text = (
+        f"The low {zeros} bits of the {container}-bit words are zero in every sample: left-justified codes of {container - shift} bits, moved down by {shift}."
+    )
+    return shift, (Finding("left-justified", text, zeros),)
+
+
+def _find_sign(words: Codes, samples: Samples, container: int, *, bits: int | None, signed: bool | None) -> tuple[Codes, bool, tuple[Finding, ...]]:
+    """Codes, whether they are two's complement, and why; `container` is the width left after the shift."""
+    negative = int(words.min()) < 0
+    width = container if negative else bits or round_up_bits(words, signed=False)
+    other = _wrap(words, width, signed=not negative)
+    if signed is not None:
+        return _obey_sign(words, other, width, samples, bits=bits, signed=signed), signed, ()
+    if not negative and int(words.max()) >> width:
+        return words, False, ()  # beyond the stated width: nothing to wrap at
+    if _is_smoother(other, words):
+        found = "two's complement" if not negative else "offset binary"
+        ratio = _roughness(words) / _roughness(other)
+        text = f"Read as {found} of {width} bits: as the words stand, the mean step between neighbours is {ratio:.3g} times as large, a wrap in mid-range."
+        return other, not negative, (Finding("wrapped-codes", text, ratio),)
+    kept = bool(samples.container_signed) and (samples.stated_bits is not None or words.size < 16 or words.min() == words.max())
+    if negative or kept:
+        return words, True, ()
+    low, high = int(words.min()), int(words.max())
+    return words, False, (Finding("unsigned", f"Read as unsigned (straight binary): the codes run from {low} to {high}, none is negative.", low),)
+
+
+def _obey_sign(words: Codes, other: Codes, width: int, samples: Samples, *, bits: int | None, signed: bool) -> Codes:
+    negative = int(words.min()) < 0
+    if signed == negative:
+        return words
+    if not signed:
+        return _wrap(words, bits, signed=False) if bits else other
+    wrapped = 1 << width - 1 <= int(words.max()) < 1 << width and (bits is not None or not samples.container_signed)
+    return other if wrapped else words
+
+
+def _wrap(words: Codes, width: int, *, signed: bool) -> Codes:
+    half = 1 << width - 1 if signed else 0
+    wrapped: Codes = ((words + half) & ((1 << width) - 1)) - half
+    return wrapped
+
+
+def _is_smoother(other: Codes, words: Codes) -> bool:
+    """Whether another reading turns jumps across the range into steps through its middle; a square wave has none there."""
+    other, words = other[:_LOOK], words[:_LOOK]
+    low, high = int(other.min()), int(other.max())
+    middle = np.abs(other - (low + high) / 2) <= (high - low) / 16
+    return count_levels(other) >= 16 and _roughness(other) < 0.8 * _roughness(words) and bool(middle.mean() > 0.01)
+
+
+def _roughness(codes: Codes) -> float:
+    return float(np.abs(np.diff(codes[:_LOOK])).mean()) if codes.size > 1 else 0.0
+
+
+def _note_bits(codes: Codes, width: int, samples: Samples, shift: int) -> Finding:
+    low, high = int(codes.min()), int(codes.max())
+    if samples.stated_bits is not None and not shift:
+        return Finding("bits", f"{width} bits, as the header states; the codes run from {low} to {high}.", width)
+    return Finding("bits", f"{width} bits guessed: the codes run from {low} to {high}. Give the width where the converter has another.", width)
