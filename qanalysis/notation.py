@@ -23,3 +23,12 @@ def si(value: float, unit: str = "", *, digits: int = 3) -> str:
         number = f"{rounded / 10.0**power:.{digits}g}" if power in _PREFIXES else f"{rounded:.{digits}g}"
         number = number.replace("-", "−", 1) if value < 0 else number
     return f"{number}{' ' if unit else ''}{prefix}{unit}"
+
+
+def volts(value: float, *, digits: int = 7) -> str:
+    """A voltage with the digits of a worked problem.
+
+    >>> volts(10 / 4096)
+    '2.441406 mV'
+    """
+    return si(value, "V", digits=digits)

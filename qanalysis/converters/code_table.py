@@ -58,10 +58,10 @@ class CodeTable:
         for start in range(0, len(self), rows):
             yield self._list_columns(self.first + start, min(rows, len(self) - start))
 
-    def to_csv(self, *, formats: Sequence[CodeFormat] = tuple(CODE_FORMATS.values())) -> Iterator[str]:
+    def write_csv(self, *, formats: Sequence[CodeFormat] = tuple(CODE_FORMATS.values())) -> Iterator[str]:
         """The table as CSV text, a block at a time, with the code words of `formats` in binary. ValueError for more than 2^20 rows.
 
-        >>> print("".join(CodeTable(Converter(2, 0, 1)).to_csv(formats=[CODE_FORMATS["Gray"]])).splitlines()[3])
+        >>> print("".join(CodeTable(Converter(2, 0, 1)).write_csv(formats=[CODE_FORMATS["Gray"]])).splitlines()[3])
         2,0.375,0.5,0.625,0.5,11
         """
         self._check_length()

@@ -18,7 +18,8 @@ from qanalysis.converters.code_formats import CodeWord, spell_code
 from qanalysis.converters.code_table import CodeTable
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.posterior import RelativeErrors, measure_relative_errors
-from qanalysis.converters.worked_steps import Step, lsb_text, volts, work_out
+from qanalysis.converters.worked_steps import Step, lsb_text, work_out
+from qanalysis.notation import volts
 from qanalysis.theory import sine_sqnr_db
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qanalysis.notation import si
+from qanalysis.notation import si, volts
 
 if TYPE_CHECKING:
     from qanalysis.converters.textbook import Conversion, Textbook
@@ -30,15 +30,6 @@ def work_out(problem: Textbook) -> tuple[Step, ...]:
     rate = () if time is None else (Step("Conversion rate", "f = 1 / T", f"1 / {si(time, 's', digits=7)}", si(1 / time, "S/s", digits=7)),)
     inputs = (step for conversion in problem.conversions for step in _convert(conversion))
     return (*_size(problem), *_relate(problem), *_noise(problem), *rate, *inputs)
-
-
-def volts(value: float, *, digits: int = 7) -> str:
-    """A voltage as the working writes it: seven digits or more, SI prefix.
-
-    >>> volts(10 / 4096)
-    '2.441406 mV'
-    """
-    return si(value, "V", digits=digits)
 
 
 def lsb_text(value: float, *, digits: int = 7) -> str:
