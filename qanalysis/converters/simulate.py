@@ -80,9 +80,15 @@ class Simulation:
     @property
     def transitions(self) -> FloatArray:
         """Transition levels of codes 1..2^n-1 at the input, with offset, gain and INL: the truth for a linearity test. To 24 bits."""
-        levels = bend_transitions(self.converter, self.inl)[1:-1] if self.inl else self.converter.transitions
-        low, step = self.converter.low, self.converter.lsb
-        return low + (levels - low - self.offset_lsb * step) / (1 + self.gain_error_percent / 100)
+        return self._refer_to_input(bend_transitions(self.converter, self.inl)[1:-1] if self.inl else self.converter.transitions)
+
+    def locate_transitions(self, codes: CodeArray) -> FloatArray:
+        """Those of some codes, at any width."""
+        return self._refer_to_input(bend_transitions(self.converter, self.inl)[codes] if self.inl else self.converter.locate_transitions(codes))
+
+    def _refer_to_input(self, levels: FloatArray) -> FloatArray:
+        low = self.converter.low
+        return low + (levels - low - self.offset_lsb * self.converter.lsb) / (1 + self.gain_error_percent / 100)
 
     def run(self) -> Capture:
         """Sample the waveform, disturb it, quantize it: a few milliseconds for 16k samples."""
