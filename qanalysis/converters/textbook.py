@@ -19,8 +19,8 @@ from qanalysis.converters.code_table import CodeTable
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.posterior import RelativeErrors, measure_relative_errors
 from qanalysis.converters.worked_steps import Step, lsb_text, work_out
+from qanalysis.metrics import SINE_OFFSET_DB
 from qanalysis.notation import volts
-from qanalysis.theory import sine_sqnr_db
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Textbook:
     @property
     def ideal_snr_db(self) -> float:
         """Power of a sine over the whole range over LSB^2/12: 6.02 n + 1.76 dB; with FS/(2^n-1) from that step."""
-        return sine_sqnr_db(math.log2(self.full_scale / self.step))
+        return SINE_OFFSET_DB - self.resolution_db
 
     @property
     def conversion_rate_hz(self) -> float | None:

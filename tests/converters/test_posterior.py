@@ -83,7 +83,7 @@ def test_limits_of_the_grades_are_one_limit_in_three_units() -> None:
     assert GRADES[3].sqnr_over_db == -math.inf
 
 
-@pytest.mark.parametrize(("c", "number"), [(0.349, 1), (0.351, 2), (0.499, 2), (0.501, 3), (0.649, 3), (0.651, 4)])
+@pytest.mark.parametrize(("c", "number"), [(0.349, 1), (0.351, 2), (0.499, 2), (0.5, 3), (0.501, 3), (0.649, 3), (0.651, 4)])
 def test_the_grade_of_c_changes_at_its_limits(c: float, number: int) -> None:
     # The error is c times a series of the same deviations.
     x = np.array([-1.0, 1.0, -1.0, 1.0])

@@ -240,7 +240,8 @@ def test_the_working_of_other_transfers_clipping_zero_and_a_rate() -> None:
     assert "100 · 4.882812 mV / 0 V = not defined at 0 V" in text
     assert "floor(−204.8) = 0 = 0x000 = 00 0000 0000, clipped: the input lies outside the range" in text
     assert "beyond the bound of 4.882812 mV" in text
-    floor = [str(step) for step in solve_textbook(10, 0, 10, transfer="floor").steps]
+    floor = [str(step) for step in solve_textbook(10, 0, 10, inputs=[5.005], transfer="floor").steps]
+    assert "Level of code 512: y = low + code · LSB = 0 V + 512 · 9.765625 mV = 5 V" in floor
     assert "Bound of the error (floor): |e| < LSB = 9.765625 mV = 9.765625 mV, with e from −LSB to 0" in floor
     end_point = [str(step) for step in solve_textbook(8, 0, 5, fs_over="2^n-1").steps]
     assert "Step: LSB = FS / (2^n − 1) = 5 V / 255 = 19.60784 mV" in end_point
