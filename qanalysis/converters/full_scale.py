@@ -73,7 +73,7 @@ def find_full_scale(values: Values, *, bits: int | None, low: float | None, high
     findings: tuple[Finding, ...] = ()
     if low is None or high is None:
         if not -1 <= least <= most <= 1 or whole:
-            text = "Neither bits nor a range tell the full scale of this record: figures in dBFS and the IEEE ENOB are left out. Give low and high, or bits for codes."
+            text = "Nothing tells the full scale of this record: figures in dBFS and the IEEE ENOB are left out. Give low and high, or bits for codes."
             return FullScale(None, None, None, None, bits, kind, convention, (Finding("full-scale-unknown", text),))
         low, high = -1.0, 1.0
         text = f"No range was given; the values lie within +-1 (peak {max(-least, most):.4g}) and are taken as normalised, full scale -1 to 1."

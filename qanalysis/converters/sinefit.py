@@ -222,7 +222,8 @@ def _make_clock(samples: int) -> _Clock:
     columns = 1 << samples.bit_length() // 2
     rows = samples // columns
     middle = (samples - 1) / 2
-    return _Clock(np.arange(rows) * columns - middle, np.arange(columns, dtype=float), np.arange(rows * columns, samples) - middle, middle, samples)
+    times = np.arange(rows * columns, samples, dtype=np.float64) - middle
+    return _Clock(np.arange(rows, dtype=np.float64) * columns - middle, np.arange(columns, dtype=np.float64), times, middle, samples)
 
 
 class _Sums(NamedTuple):

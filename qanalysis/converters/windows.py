@@ -89,15 +89,21 @@ def describe_window(name: str) -> WindowFacts:
 
 
 @lru_cache(maxsize=64)
-def measure_leakage(name: str, offset_bins: float) -> NDArray[np.float64]:
-    """Share of a tone's energy outside its lobe, by side bins 0..2047, for a tone `offset_bins` beside a bin."""
+def measure_lobe(name: str, offset_bins: float) -> NDArray[np.float64]:
+    """Share of a tone's energy by bin, (4096,); its nearest bin is 2048, and it lies `offset_bins` beside that."""
     turns = np.arange(_GRID) * (2 * np.pi * (_GRID // 2 + offset_bins) / _GRID)
     energy = np.abs(np.fft.fft(make_window(name, _GRID) * np.exp(1j * turns))) ** 2
-    centre = _GRID // 2
+    shares: NDArray[np.float64] = energy / energy.sum()
+    return shares
+
+
+@lru_cache(maxsize=64)
+def measure_leakage(name: str, offset_bins: float) -> NDArray[np.float64]:
+    """Share of a tone's energy outside its lobe, by side bins 0..2047, for a tone `offset_bins` beside a bin."""
+    lobe, centre = measure_lobe(name, offset_bins), _GRID // 2
     # From the far bins inwards, so that small shares are sums of small numbers.
-    above, below = np.cumsum(energy[:centre:-1])[::-1], np.cumsum(energy[:centre])[::-1]
-    outside = np.append(above, 0.0) + below
-    leakage: NDArray[np.float64] = outside / energy.sum()
+    above, below = np.cumsum(lobe[:centre:-1])[::-1], np.cumsum(lobe[:centre])[::-1]
+    leakage: NDArray[np.float64] = np.append(above, 0.0) + below
     return leakage
 
 

@@ -1,4 +1,4 @@
-"""How long does a captured record of 2^20 samples take? Linearity in milliseconds."""
+"""How long does a captured record of 2^20 samples take? Linearity in milliseconds, the spectrum's figures beside numpy's rfft in the same run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from qanalysis.converters.linearity import measure_linearity
+from qanalysis.converters.spectrum import analyze_spectrum
 
 SAMPLES = 2**20
 LINEARITY_MS = 30
+MOST_TIMES_RFFT = {"coherent": 4, "not coherent": 8}
+CYCLES = {"coherent": 129_937, "not coherent": 129_937.37}
 
 
 def time_best(run: Callable[[], object], *, rounds: int = 7) -> float:
@@ -34,3 +37,16 @@ def test_linearity_of_a_million_samples_takes_less_than_30_ms(test: str, bits: i
     with capsys.disabled():
         print(f"\nlinearity, {test}, {bits} bits, 2^20 samples: {took:.1f} ms")
     assert took < LINEARITY_MS
+
+
+@pytest.mark.parametrize("record", CYCLES)
+@pytest.mark.parametrize("bits", [12, 16])
+def test_all_figures_of_a_spectrum_cost_a_few_ffts(record: str, bits: int, capsys: pytest.CaptureFixture[str]) -> None:
+    angle = 2 * np.pi * CYCLES[record] / SAMPLES * np.arange(SAMPLES)
+    values = np.rint((2 ** (bits - 1) - 1) * np.sin(angle))
+    # The first call fills the cache of windows and loads the libraries.
+    assert analyze_spectrum(values, bits=bits).coherent is (record == "coherent")
+    ours, fft = time_best(lambda: analyze_spectrum(values, bits=bits)), time_best(lambda: np.fft.rfft(values))
+    with capsys.disabled():
+        print(f"\n{bits} bit, {record:12s} {ours:6.1f} ms, rfft {fft:5.1f} ms: {ours / fft:4.2f} times")
+    assert ours <= MOST_TIMES_RFFT[record] * fft

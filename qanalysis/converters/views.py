@@ -1,0 +1,237 @@
+"""Is a record coherent, and through which window is it seen? From samples to powers by bin, with the tones found by bin and by sine fit.
+
+Coherent means: one rectangular bin per tone leaves no more than the free sine fit leaves, but for 1 % (0.04 dB) and what one parameter more explains.
+Powers are one-sided mean squares, p_k = 2 |X_k|^2 / (N sum w^2), so that their sum is the mean square and a tone's lobe is its power.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import rfft
+
+from qanalysis.converters.findings import Finding
+from qanalysis.converters.sinefit import SineFit, fit_tone, guess_frequency, mean_square, separate_tones
+from qanalysis.converters.windows import bound_leakage, choose_side_bins, choose_window, describe_window, make_window, measure_leakage, measure_lobe
+
+Values = NDArray[np.float64]
+_LEAKAGE_OF_NOISE = 0.01
+_ONE_PARAMETER = 12  # over N: the 99.9 % quantile of chi-square with one degree of freedom, 10.8, rounded up
+_ROUNDING = 1e-26  # of the tone's power: what double precision leaves of a pure sine
+_CHANCE = 1e-6  # that noise alone shows a tone
+_SECOND_TONE = 0.1  # of the first one's power; what is smaller is a spur
+_CENTRE = 2048  # of `measure_lobe`
+_HIGHEST_RELATION = 10  # a line at a multiple up to this one is a harmonic, not a second tone
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A record through a window.
+
+    Parameters
+    ----------
+    power : (samples // 2 + 1,) mean square by bin, in the square of the record's unit; bin 0 is what the window leaves of DC.
+    window, side_bins : its name and the bins to each side that belong to a tone.
+    coherent : None where there is no tone.
+    fits : the sines, strongest first, for fs = 1.
+    findings : why this view was taken, if not the usual one.
+    """
+
+    power: Values
+    window: str
+    side_bins: int
+    coherent: bool | None
+    fits: tuple[SineFit, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def samples(self) -> int:
+        """Length of the record, as the fits know it."""
+        return self.fits[0].samples
+
+    @property
+    def carriers(self) -> tuple[int, ...]:
+        """Bins of the tones."""
+        return tuple(round(fit.cycles) for fit in self.fits)
+
+    @property
+    def cycles(self) -> tuple[float, ...]:
+        """Periods of the tones in the record: whole numbers where it is coherent, else as fitted."""
+        return tuple(float(round(fit.cycles)) if self.coherent else fit.cycles for fit in self.fits)
+
+    @property
+    def tone_height(self) -> float:
+        """Height of the strongest tone's line if it stood on a bin: its power over the window's noise bandwidth in bins."""
+        return self.fits[0].power / describe_window(self.window).enbw_bins
+
+    def measure_height(self, place: int) -> float:
+        """Height of a line; between bins the parabola through three logarithms, which windows of low side lobes follow."""
+        middle = float(self.power[place])
+        if self.side_bins == 0 or not 0 < place < self.power.size - 1 or not (around := self.power[place - 1 : place + 2]).all():
+            return middle
+        left, top, right = np.log(around)
+        bend = left - 2 * top + right
+        return middle if bend >= 0 else float(middle * np.exp(-((left - right) ** 2) / (8 * bend)))
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user asks of the view: window and side bins ("auto" or named), bits, bins of the band `first`..`last`, highest harmonic."""
+
+    window: str
+    side_bins: int | str
+    bits: int | None
+    first: int
+    last: int
+    harmonics: int
+
+
+def view_record(values: Values, wishes: Wishes) -> View:
+    """Find the tones of a record (samples,), decide whether it is coherent, and take its powers through the right window."""
+    centred = values - values.mean()
+    spectrum = rfft(centred)
+    power = _scale_power(spectrum.real**2 + spectrum.imag**2, values.size, values.size)
+    flat = View(power, "rectangular", 0, None)
+    peak = wishes.first + int(np.argmax(power[wishes.first : wishes.last + 1]))
+    if not _stands_out(power, peak, wishes):
+        return flat
+    omegas = [guess_frequency(spectrum, values.size, peak)]
+    view = _take_view(centred, flat, _fit_tones(centred, omegas, [peak]), wishes)
+    second = find_second_tone(view, wishes)
+    if second is not None:
+        omegas.append(2 * np.pi * second / values.size)
+        view = _take_view(centred, flat, _fit_tones(centred, omegas, [peak, second]), wishes)
+    return view
+
+
+def fold_cycles(cycles: float, samples: int) -> float:
+    """Where a line of so many cycles per record shows: between 0 and samples / 2.
+
+    >>> fold_cycles(3000, 4096), fold_cycles(5000, 4096)
+    (1096, 904)
+    """
+    inside = cycles % samples
+    return min(inside, samples - inside)
+
+
+def find_second_tone(view: View, wishes: Wishes) -> int | None:
+    """Bin of a second tone: within 10 dB of the first and no harmonic of it, nor the first of it; None if there is none."""
+    rest = view.power[wishes.first : wishes.last + 1].copy()
+    place, reach = view.carriers[0], 2 * view.side_bins + 2
+    rest[max(place - reach - wishes.first, 0) : max(place + reach + 1 - wishes.first, 0)] = 0.0
+    second = wishes.first + int(np.argmax(rest))
+    if second == place or view.measure_height(second) < _SECOND_TONE * view.tone_height or not _stands_out(view.power, second, wishes, skip=place):
+        return None
+    cycles = view.cycles[0]
+    for order in range(2, _HIGHEST_RELATION + 1):
+        slack = 0.5 if view.coherent else 1 + order / 2
+        forward, backward = fold_cycles(order * cycles, view.samples) - second, fold_cycles(order * second, view.samples) - cycles
+        if abs(forward) <= slack or abs(backward) <= slack:
+            return None
+    return second
+
+
+def _stands_out(power: Values, peak: int, wishes: Wishes, *, skip: int | None = None) -> bool:
+    """Whether noise alone would show such a peak less than once in a million records: exponential powers, Bonferroni over the bins."""
+    band = power[wishes.first : wishes.last + 1]
+    around = power[max(peak - 1, 1) : peak + 2].sum()
+    others = band.sum() - around - (0.0 if skip is None else power[skip - 1 : skip + 2].sum())
+    floor = max(others, 0.0) / max(band.size - 3, 1)
+    return bool(power[peak] > floor * np.log(band.size / _CHANCE))
+
+
+def _fit_tones(centred: Values, omegas: list[float], peaks: list[int]) -> tuple[list[SineFit], Values]:
+    """The free fits, or at the peaks' bins where a fit ran away from its peak (a burst, a slide, noise)."""
+    fits, residual = separate_tones(centred, omegas)
+    if all(abs(fit.cycles - peak) <= 1.5 for fit, peak in zip(fits, peaks, strict=True)):
+        return fits, residual
+    fits, residual = [], centred
+    for peak in peaks:
+        fit, residual = fit_tone(residual, 2 * np.pi * peak / centred.size, free=False)
+        fits.append(fit)
+    rms = float(np.sqrt(mean_square(residual)))
+    return [replace(fit, residual_rms=rms) for fit in fits], residual
+
+
+def _take_view(centred: Values, flat: View, fitted: tuple[list[SineFit], Values], wishes: Wishes) -> View:
+    fits, residual = fitted
+    base = replace(flat, fits=tuple(sorted(fits, key=lambda fit: -fit.power)))
+    base = replace(base, coherent=_is_coherent(base))
+    if base.coherent and wishes.window in {"auto", "rectangular"}:
+        return replace(base, side_bins=0 if wishes.side_bins == "auto" else int(wishes.side_bins))
+    name, side_bins = choose_window(wishes.bits)
+    if wishes.window != "auto":
+        name, side_bins = wishes.window, choose_side_bins(wishes.window, wishes.bits, coherent=bool(base.coherent))
+    if wishes.side_bins != "auto":
+        side_bins = int(wishes.side_bins)
+    if wishes.window == "auto" and not base.coherent and (reason := _say_why_fitted(base, side_bins, wishes)):
+        return _view_residual(base, residual, name, side_bins, reason)
+    view = replace(base, power=_window_power(centred, name), window=name, side_bins=side_bins)
+    return view if base.coherent else replace(view, findings=_find_leakage(view, wishes))
+
+
+def _is_coherent(view: View) -> bool:
+    places = set(view.carriers)
+    if 0 in places or len(places) < len(view.fits):
+        return False
+    rest = view.power.copy()
+    rest[[0, *places]] = 0.0
+    left = view.fits[0].residual_rms ** 2
+    share = 1 + _LEAKAGE_OF_NOISE + _ONE_PARAMETER * len(view.fits) / view.samples
+    return bool(rest.sum() <= left * share + _ROUNDING * sum(fit.power for fit in view.fits))
+
+
+def _say_why_fitted(view: View, side_bins: int, wishes: Wishes) -> str | None:
+    """The reason why no lobe of this width holds the tone, if there is one."""
+    lobes = (2 * side_bins + 1) * (wishes.harmonics + len(view.fits) - 1)
+    if 2 * lobes > view.power.size:
+        return "short"
+    edge = min(min(fit.cycles, view.samples / 2 - fit.cycles) for fit in view.fits)
+    return f"{edge:.2f} bins from DC or half the sample rate" if edge <= side_bins else None
+
+
+def _view_residual(view: View, residual: Values, name: str, side_bins: int, reason: str) -> View:
+    """Powers of what the sine fit leaves, with the fitted tones put into their bins."""
+    if reason == "short":
+        name, side_bins = "rectangular", 0
+        text = f"{view.samples} samples are too few for the lobes of a window: the tone's power is the sine fit's, the rest is the spectrum of the residual."
+        finding = Finding("short-record", text, float(view.samples))
+    else:
+        text = f"The tone lies {reason}, where a window's lobe folds onto itself: its power is the sine fit's, the rest is the spectrum of the residual."
+        finding = Finding("tone-at-edge", text, view.fits[0].cycles)
+    power = _window_power(residual, name)
+    for fit, place in zip(view.fits, view.carriers, strict=True):
+        lobe = measure_lobe(name, fit.cycles - place)[_CENTRE - side_bins : _CENTRE + side_bins + 1]
+        bins = np.abs(np.arange(place - side_bins, place + side_bins + 1))
+        folded = np.maximum(np.minimum(bins, view.samples - bins), 1)
+        np.add.at(power, folded, fit.power / lobe.sum() * lobe)
+    return replace(view, power=power, window=name, side_bins=side_bins, findings=(finding,))
+
+
+def _find_leakage(view: View, wishes: Wishes) -> tuple[Finding, ...]:
+    """A window that the user chose for a tone between bins may not hold it."""
+    leak = float(measure_leakage(view.window, 0.5)[view.side_bins])
+    if wishes.window == "auto" or leak <= bound_leakage(wishes.bits) * 10:
+        return ()
+    level = float(10 * np.log10(leak))
+    text = f"The record is not coherent: {view.side_bins} side bins of the {view.window} window leave up to {level:.1f} dBc of the tone among the noise."
+    return (Finding("window-leaks", text, level),)
+
+
+def _window_power(values: Values, name: str) -> Values:
+    window = make_window(name, values.size)
+    # The weighted mean takes DC and its whole lobe away, so that bins 1 and up remain the signal's.
+    weighted = (values - np.vdot(window, values) / window.sum()) * window
+    spectrum = rfft(weighted, overwrite_x=True)
+    return _scale_power(spectrum.real**2 + spectrum.imag**2, values.size, float(np.vdot(window, window)))
+
+
+def _scale_power(squares: Values, samples: int, energy: float) -> Values:
+    """One-sided mean squares by bin from |X|^2: DC and, for even lengths, half the sample rate have no mirror image."""
+    squares *= 2.0 / (samples * energy)
+    squares[0] /= 2
+    if samples % 2 == 0:
+        squares[-1] /= 2
+    return squares
