@@ -30,6 +30,9 @@ ORDER = (
     {"charts"},
     {"reports"},
     {"terminal"},
+    {"command_options"},
+    {"converter_terminal"},
+    {"converter_commands"},
     {"cli", "dashboard"},
 )
 RANK = {room: rank for rank, line in enumerate(ORDER) for room in line}

@@ -110,8 +110,8 @@ def measure_linearity(
 
     `drive` is the lowest and the highest input of the record, in the unit of `low` and `high`; a ramp without it is taken to run from
     `low` to `high`, of a sine without it neither offset nor gain can be known. A sine is cut to whole periods.
-    `dnl_within_lsb` only says for which error `samples_needed` is told. Error bars: binomial counts, or one sample for a single ramp
-    that never steps back. Raises ValueError for bad options and as `count_codes` does.
+    `dnl_within_lsb` only says for which error `samples_needed` is told. Error bars: binomial counts, as for random phases (a coherent
+    record is surer), or one sample for a single ramp that never steps back. Raises ValueError for bad options and as `count_codes` does.
     Source: IEEE 1241-2010, ramp and sine histograms, terminal-based and independently based INL.
 
     >>> found = measure_linearity(np.repeat([0, 1, 2, 3], [10, 30, 15, 25]), bits=2, transfer="floor")
@@ -254,8 +254,8 @@ def _judge(found: Linearity, *, drive: tuple[float, float] | None) -> tuple[Find
     widest = float(found.dnl_bar_lsb.max())
     if widest > found.dnl_within_lsb:
         text = (
-            f"DNL is known within {widest:.2g} LSB at {found.confidence:.4g} confidence; within {found.dnl_within_lsb:g} LSB it takes "
-            f"{found.samples_needed:,} samples, here are {found.samples:,}."
+            f"DNL is known within {widest:.2g} LSB at {100 * found.confidence:g} % where the phases are random, as in an asynchronous record; "
+            f"within {found.dnl_within_lsb:g} LSB it takes {found.samples_needed:,} samples, here are {found.samples:,}."
         )
         findings.append(Finding("few-samples", text, found.samples_needed))
     if drive is None and found.test == "ramp":

@@ -7,12 +7,14 @@ by code are cells like the others. None stands for what can not be known from th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
+from qanalysis.converters.components import Component
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity import Linearity
+from qanalysis.converters.spectrum import Spectrum
 from qanalysis.converters.textbook import Conversion, Textbook
 from qanalysis.results import SourceIdentity
 
@@ -23,6 +25,8 @@ class ConverterRow:
     """Shared by the three row types: the columns are the fields, in their order."""
 
     __slots__ = ()
+
+    findings: tuple[Finding, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Column name to value: numbers, text, None, and lists of numbers or of findings as dictionaries."""
@@ -70,6 +74,59 @@ class TextbookRow(ConverterRow):
     gray: str | None
     working: tuple[str, ...]
     findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRow(ConverterRow):
+    """`record`: the dynamic figures of a captured tone as `Spectrum` has them; `hdN_dbc` are powers as found, with the noise of their bins.
+
+    Intervals are (lower, upper) of 95 %. `thd_dbc` is corrected for noise and None below it, `thd_raw_dbc` is not corrected.
+    """
+
+    bits: int | None
+    low: float | None
+    high: float | None
+    lsb: float | None
+    lsb_convention: str
+    fs_hz: float
+    samples: int
+    coherent: bool | None
+    window: str
+    side_bins: int
+    fundamental_hz: float | None
+    level_dbfs: float | None
+    full_scale: str
+    sinad_db: float | None
+    snr_db: float | None
+    thd_dbc: float | None
+    thd_below_noise: bool | None
+    sfdr_dbc: float | None
+    sfdr_dbfs: float | None
+    enob_ieee: float | None
+    enob_at_level: float | None
+    nsd_dbfs_hz: float | None
+    harmonics_counted: int
+    hd2_dbc: float | None
+    hd3_dbc: float | None
+    hd4_dbc: float | None
+    hd5_dbc: float | None
+    hd6_dbc: float | None
+    sinefit_sinad_db: float | None
+    sinad_ci95_db: tuple[float, float] | None
+    snr_ci95_db: tuple[float, float] | None
+    thd_ci95_db: tuple[float, float] | None
+    sfdr_ci95_db: tuple[float, float] | None
+    findings: tuple[Finding, ...]
+    thd_raw_dbc: float | None
+    noise_dbfs: float | None
+    enob_ci95: tuple[float, float] | None
+    band_hz: tuple[float, float]
+    spur: Component | None
+    harmonics: tuple[Component, ...]
+    intermodulation: tuple[Component, ...]
+
+
+_OF_SPECTRUM = frozenset(column.name for column in fields(Spectrum)) & frozenset(column.name for column in fields(RecordRow)) - {"findings"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +224,20 @@ def list_textbook_rows(solved: Textbook) -> tuple[TextbookRow, ...]:
     return tuple(_describe_conversion(solved, conversion) for conversion in solved.conversions or (None,))
 
 
+def describe_spectrum(found: Spectrum, *, findings: Sequence[Finding]) -> RecordRow:
+    """The row of a record; `findings` stand before those of the spectrum itself, of which the codes already named are left out.
+
+    >>> from qanalysis.converters.spectrum import analyze_spectrum
+    >>> row = describe_spectrum(analyze_spectrum([0, 1, 0, -1] * 8, bits=2), findings=())
+    >>> row.samples, row.window, row.hd3_dbc
+    (32, 'rectangular', None)
+    """
+    known = {finding.code for finding in findings}
+    columns: dict[str, Any] = {name: getattr(found, name) for name in _OF_SPECTRUM}
+    columns |= {f"hd{order}_dbc": found.hd_dbc(order) for order in range(2, 7)}
+    return RecordRow(**columns, findings=(*findings, *(finding for finding in found.findings if finding.code not in known)))
+
+
 def describe_linearity(found: Linearity) -> LinearityRow:
     """The row of a linearity test."""
     converter = found.converter
@@ -206,7 +277,8 @@ def describe_linearity(found: Linearity) -> LinearityRow:
 def check_limits(row: ConverterRow, limits: Sequence[tuple[str, str, float | None]]) -> tuple[LimitCheck, ...]:
     """Each limit that was given, (option, column, value), held against a row: "--min-..." from below, "--max-..." from above.
 
-    Columns come in three forms: a figure; `dnl` or `inl`, of which the larger magnitude counts; a list, whose length counts.
+    Columns come in three forms: a figure; `dnl` or `inl`, of which the larger magnitude counts; a list, whose length counts. Of a THD
+    below the noise the upper end of its interval counts: what the noise leaves room for.
     """
     return tuple(_check_limit(row, option, column, asked) for option, column, asked in limits if asked is not None)
 
@@ -214,6 +286,8 @@ def check_limits(row: ConverterRow, limits: Sequence[tuple[str, str, float | Non
 def _check_limit(row: ConverterRow, option: str, column: str, asked: float) -> LimitCheck:
     if column in ("dnl", "inl"):
         reached: Any = max(abs(getattr(row, f"{column}_min_lsb")), abs(getattr(row, f"{column}_max_lsb")))
+    elif column == "thd_dbc" and isinstance(row, RecordRow) and row.thd_below_noise and row.thd_ci95_db:
+        reached = row.thd_ci95_db[1]
     else:
         reached = getattr(row, column)
         reached = len(reached) if isinstance(reached, tuple) else reached
@@ -264,5 +338,5 @@ def _describe_conversion(solved: Textbook, conversion: Conversion | None) -> Tex
 
 def _to_plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [item.to_dict() if isinstance(item, Finding) else item for item in value]
-    return value
+        return [_to_plain(item) for item in value]
+    return asdict(value) if isinstance(value, Finding | Component) else value

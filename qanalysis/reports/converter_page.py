@@ -1,0 +1,91 @@
+"""One HTML file about a converter or a record: every figure with its convention, what stands out, charts, limits, provenance.
+
+It opens without a network, and every text from the input is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from qanalysis.converters.rows import ConverterRows, LinearityRow, RecordRow, TextbookRow
+from qanalysis.reports.converter_figures import (
+    HARMONIC_COLUMNS,
+    INPUT_COLUMNS,
+    LIMIT_COLUMNS,
+    describe_subject,
+    list_figures,
+    list_harmonic_lines,
+    list_input_lines,
+    list_limit_lines,
+    sum_up,
+)
+
+if TYPE_CHECKING:
+    from qanalysis.reports.page import Chart
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One more table of the page."""
+
+    heading: str
+    columns: Sequence[str]
+    lines: Sequence[tuple[str, ...]]
+    text_columns: int = 1
+
+
+def render_converter_page(rows: ConverterRows, *, charts: Sequence[Chart] = (), created: datetime) -> str:
+    """The page as text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    from qanalysis.reports.converter_files import describe_rows
+    from qanalysis.reports.page import pack_plotly
+
+    first = rows.rows[0]
+    document = json.dumps(describe_rows(rows, created=created), allow_nan=False, separators=(",", ":"))
+    environment = Environment(loader=PackageLoader("qanalysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template("converter.html").render(
+        rows=rows,
+        created=created.isoformat(sep=" ", timespec="minutes"),
+        title=describe_subject(rows),
+        headline=sum_up(first),
+        figures=[(figure.label, figure.text, figure.convention) for figure in list_figures(first)],
+        findings=[finding for row in rows.rows for finding in row.findings],
+        charts=charts,
+        parts=_list_parts(rows),
+        working=first.working if isinstance(first, TextbookRow) else (),
+        provenance=_list_provenance(rows, created),
+        file_name=re.sub(r"[^\w.-]+", "-", rows.source.path if rows.source else "converter") + f"-{rows.command}",
+        document=base64.b64encode(document.encode()).decode(),
+        plotly=pack_plotly() if charts else "",
+    )
+
+
+def _list_parts(rows: ConverterRows) -> list[Part]:
+    """Tables beside the figures: limits, inputs of a textbook problem, harmonics of a record, missing codes."""
+    first = rows.rows[0]
+    parts = [Part("Limits", LIMIT_COLUMNS, list_limit_lines(rows.limits))] if rows.limits else []
+    if isinstance(first, RecordRow) and first.harmonics:
+        parts.append(Part("Harmonics", HARMONIC_COLUMNS, list_harmonic_lines(first)))
+    if isinstance(first, LinearityRow) and first.missing_codes:
+        parts.append(Part("Missing codes", ("Code",), [(str(code),) for code in first.missing_codes]))
+    inputs = list_input_lines([row for row in rows.rows if isinstance(row, TextbookRow)])
+    return [*parts, Part("Inputs", INPUT_COLUMNS, inputs)] if inputs else parts
+
+
+def _list_provenance(rows: ConverterRows, created: datetime) -> list[tuple[str, str]]:
+    source = rows.source
+    facts = [("Input", source.path), ("Input size", f"{source.size:,} B"), ("Input digest", str(source.digest))] if source else []
+    made_with = ", ".join([f"{name} {version(name)}" for name in ("qanalysis", "numpy", "scipy")] + [f"Python {platform.python_version()}"])
+    facts += [("Made", created.isoformat(timespec="seconds")), ("Made with", made_with)]
+    return facts + [
+        (f"Setting {name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)) for name, value in rows.settings.items() if value is not None
+    ]
