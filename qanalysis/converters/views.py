@@ -223,9 +223,10 @@ def _find_leakage(view: View, wishes: Wishes) -> tuple[Finding, ...]:
 def _window_power(values: Values, name: str) -> Values:
     window = make_window(name, values.size)
     # The weighted mean takes DC and its whole lobe away, so that bins 1 and up remain the signal's.
-    weighted = (values - np.vdot(window, values) / window.sum()) * window
+    weighted = values - np.einsum("i,i", window, values) / window.sum()
+    weighted *= window
     spectrum = rfft(weighted, overwrite_x=True)
-    return _scale_power(spectrum.real**2 + spectrum.imag**2, values.size, float(np.vdot(window, window)))
+    return _scale_power(spectrum.real**2 + spectrum.imag**2, values.size, values.size * mean_square(window))
 
 
 def _scale_power(squares: Values, samples: int, energy: float) -> Values:
