@@ -12,11 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
 from qanalysis.charts.wording import escape, percent, si
 from qanalysis.converters.adc import Converter
+from qanalysis.converters.simulate import Simulation
+from qanalysis.converters.transfer import trace_transfer
+from qanalysis.notation import volts
 
 WHOLE_CODES = 64  # a converter of more codes is shown in part
 NEAR_CODES = 8  # to each side of the point in view
-POINTS_A_CODE = 8
 MOST_BARS = 256
+MOST_STEPS = 512
 ERROR_BINS, ERROR_REACH = 120, 1.5
 
 FloatArray = NDArray[np.float64]
@@ -28,41 +31,53 @@ def transfer_curve(converter: Converter, *, at: float | None = None, theme: Them
     All codes up to 6 bits; of finer converters the codes around `at`, by default around the middle, and always a little beyond an end.
     """
     low, high = _choose_span(converter, at)
-    x = _list_inputs(converter, low, high)
-    y = converter.round_trip(x)
+    x = _list_inputs(_find_edges(converter, low, high), low, high)
+    whole = high - low > converter.high - converter.low
+    part = "whole range" if whole else f"codes {int(converter.encode(low)):,} to {int(converter.encode(high)):,}"
+    figure = _draw_transfer(converter, x, converter.round_trip(x), part, theme)
+    if at is not None and low <= at <= high:
+        result = float(converter.round_trip(at))
+        marker = {"color": PALETTES[theme].clipped, "size": 10, "symbol": "diamond"}
+        figure.add_scatter(x=[at], y=[result], mode="markers", name="input", marker=marker, hovertemplate="input %{x:.6g}<br>output %{y:.6g}<extra></extra>")
+    return figure
+
+
+def simulated_transfer(simulation: Simulation, *, theme: Theme = "light") -> go.Figure:
+    """The same of a converter with offset, gain error and INL over its whole range, without its noise; of many steps the extremes."""
+    curve = trace_transfer(simulation, most_steps=MOST_STEPS)
+    part = "whole range" if curve.complete else f"{curve.steps:,} steps, the extremes of each stretch"
+    return _draw_transfer(simulation.converter, curve.x, curve.values, part, theme)
+
+
+def _draw_transfer(converter: Converter, x: FloatArray, y: FloatArray, part: str, theme: Theme) -> go.Figure:
     error = (y - x) / converter.lsb
-    colours = PALETTES[theme]
-    unit = "whole range" if high - low > converter.high - converter.low else f"codes {int(converter.encode(low)):,} to {int(converter.encode(high)):,}"
+    colours, ends = PALETTES[theme], [float(x[0]), float(x[-1])]
     figure = begin(
         f"{converter.bits} bit, {escape(converter.transfer)}",
         theme,
-        subtitle=f"step {si(converter.lsb, 'V', digits=5)}, LSB = {converter.lsb_convention.replace('fs', 'FS')} · {unit}",
+        subtitle=f"step {volts(converter.lsb, digits=5)}, LSB = {converter.lsb_convention.replace('fs', 'FS')} · {part}",
         height=460,
-        xaxis={"title": {"text": "Input x (V)"}, "anchor": "y2", "range": [low, high]},
+        xaxis={"title": {"text": "Input x (V)"}, "anchor": "y2", "range": ends},
         yaxis={"title": {"text": "Output y (V)"}, "domain": [0.42, 1]},
-        yaxis2={"title": {"text": "Error (LSB)"}, "domain": [0, 0.32], "range": [-1.25, 1.25], "dtick": 0.5, "zeroline": True},
+        yaxis2={"title": {"text": "Error (LSB)"}, "domain": [0, 0.32], "range": _choose_range(error, x, converter), "zeroline": True},
         legend={"y": -0.16, "yanchor": "top"},
         margin={"t": 72, "b": 84},
     )
-    figure.add_scatter(x=[low, high], y=[low, high], mode="lines", name="ideal line y = x", line={"color": colours.reference, "dash": "dash", "width": 1.5})
-    figure.add_scatter(
-        x=x,
-        y=y,
-        customdata=converter.encode(x),
-        mode="lines",
-        name="converter",
-        line={"color": colours.kept, "width": 2},
-        hovertemplate="x = %{x:.6g}<br>code %{customdata:,}<br>y = %{y:.6g}<extra></extra>",
-    )
+    figure.add_scatter(x=ends, y=ends, mode="lines", name="ideal line y = x", line={"color": colours.reference, "dash": "dash", "width": 1.5})
+    hover = "x = %{x:.6g}<br>y = %{y:.6g}<extra></extra>"
+    figure.add_scatter(x=x, y=y, mode="lines", name="converter", line={"color": colours.kept, "width": 2}, hovertemplate=hover)
     hover = "x = %{x:.6g}<br>e = %{y:.3f} LSB<extra></extra>"
     figure.add_scatter(x=x, y=error, yaxis="y2", mode="lines", name="error e = y − x", line={"color": colours.error, "width": 1.5}, hovertemplate=hover)
-    _draw_bounds(figure, low, high, colours.clipped)
-    if at is not None and low <= at <= high:
-        result = float(converter.round_trip(at))
-        marker = {"color": colours.clipped, "size": 10, "symbol": "diamond"}
-        figure.add_scatter(x=[at], y=[result], mode="markers", name="input", marker=marker, hovertemplate="input %{x:.6g}<br>output %{y:.6g}<extra></extra>")
-    worst = float(np.abs(error[(x >= converter.low) & (x <= converter.high)]).max())
-    return finish(figure, f"Transfer curve of {converter.bits} bits with step {si(converter.lsb, digits=6)}: the error shown reaches {worst:.3g} LSB.")
+    _draw_bounds(figure, ends[0], ends[1], colours.clipped)
+    worst = float(np.abs(error[(x >= converter.low) & (x <= converter.high)]).max(initial=0.0))
+    return finish(figure, f"Transfer curve of {converter.bits} bits with step {volts(converter.lsb, digits=6)}: the error shown reaches {worst:.3g} LSB.")
+
+
+def _choose_range(error: FloatArray, x: FloatArray, converter: Converter) -> list[float]:
+    """An axis that stays the same for ideal converters, and grows with a real one's error inside the range."""
+    inside = np.abs(error[(x >= converter.low) & (x <= converter.high)])
+    reach = max(1.25, 1.1 * float(inside.max(initial=0.0)))
+    return [-reach, reach]
 
 
 def _choose_span(converter: Converter, at: float | None) -> tuple[float, float]:
@@ -74,13 +89,15 @@ def _choose_span(converter: Converter, at: float | None) -> tuple[float, float]:
     return max(centre - NEAR_CODES * step, converter.low - 2 * step), min(centre + NEAR_CODES * step, converter.high + 2 * step)
 
 
-def _list_inputs(converter: Converter, low: float, high: float) -> FloatArray:
-    """Inputs just below and at every transition within the span, so that the stairs stand upright, and its ends."""
-    first, last = (int(converter.encode(edge)) for edge in (low, high))
-    transitions = converter.locate_transitions(np.arange(max(first, 1), last + 1))
-    below = np.nextafter(transitions, -np.inf)
-    inputs = np.concatenate([[low], np.stack([below, transitions], axis=1).ravel(), [high]])
-    return np.sort(inputs[(inputs >= low) & (inputs <= high)])
+def _find_edges(converter: Converter, low: float, high: float) -> FloatArray:
+    first, last = (int(converter.encode(end)) for end in (low, high))
+    return converter.locate_transitions(np.arange(max(first, 1), last + 1))
+
+
+def _list_inputs(edges: FloatArray, low: float, high: float) -> FloatArray:
+    """The span's ends, and inputs just below and at every edge within it, so that the stairs stand upright."""
+    inside = edges[(edges > low) & (edges < high)]
+    return np.concatenate([[low], np.stack([np.nextafter(inside, -np.inf), inside], axis=1).ravel(), [high]])
 
 
 def _draw_bounds(figure: go.Figure, low: float, high: float, colour: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 Part = Literal["weights", "log weights", "errors", "channels"]
 MOST_PROFILED = 2**24
 """Elements of a layer that the histograms are made from; a larger one is read in part, which the page says."""
+
+MOST_LISTED = 500
 
 
 @st.cache_resource
@@ -88,6 +91,14 @@ def identify(text: str) -> str:
 def list_paths(root: str) -> list[str]:
     """Checkpoints below the allowed root, as suggestions."""
     return list_checkpoints(Path(root))
+
+
+@st.cache_data(ttl=10, max_entries=4, show_spinner=False)
+def list_records(root: str, suffixes: tuple[str, ...]) -> list[str]:
+    """Records below the allowed root, as suggestions: the first MOST_LISTED in the order of their paths."""
+    folder = Path(root).resolve()
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file() and path.resolve().is_relative_to(folder))
+    return sorted(str(path.relative_to(folder)) for path in islice(found, MOST_LISTED))
 
 
 @dataclass(frozen=True, slots=True)

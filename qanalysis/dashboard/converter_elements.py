@@ -9,10 +9,12 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.converters.findings import Finding
+from qanalysis.converters.rows import ConverterRow
 from qanalysis.dashboard.converter_state import ConverterView, read_converter, write_converter_query
 from qanalysis.dashboard.sources import read_root
 from qanalysis.dashboard.state import join_link
 from qanalysis.dashboard.wording import escape_markdown, hide_root
+from qanalysis.reports.converter_figures import list_figures
 
 Fact = tuple[str, str, str]
 
@@ -27,6 +29,18 @@ def draw_facts(facts: Sequence[Fact], *, alt: str) -> None:
     frame = pd.DataFrame([tuple(map(escape_markdown, fact)) for fact in facts], columns=["Quantity", "Value", "Convention"])
     frame["Value"] = [f"**{value}**" for value in frame["Value"]]
     st.table(frame, hide_index=True, border="horizontal", alt=alt)
+
+
+def draw_figures(row: ConverterRow, *, alt: str, more: Sequence[Fact] = ()) -> None:
+    """The figures of a row as the reports write them, and `more` below."""
+    draw_facts([*((figure.label, figure.text, figure.convention) for figure in list_figures(row)), *more], alt=alt)
+
+
+def draw_lines(columns: Sequence[str], lines: Sequence[tuple[str, ...]], key: str, *, alt: str) -> None:
+    """A table of texts; nothing where there is no line."""
+    if lines:
+        frame = pd.DataFrame(lines, columns=[name[:1].upper() + name[1:] for name in columns])
+        st.dataframe(frame, key=key, height="content", hide_index=True, alt=alt)
 
 
 def draw_numbers(frame: pd.DataFrame, key: str, *, height: int | Literal["content"], alt: str) -> None:

@@ -11,6 +11,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from qanalysis.converters.adc import LSB_CONVENTIONS, TRANSFERS
+from qanalysis.converters.dither import DITHERS
+from qanalysis.converters.inl import SHAPES
+from qanalysis.dashboard.sample_records import DEFAULT_RECORD
+from qanalysis.dashboard.sources import SAMPLE_PREFIX
 from qanalysis.dashboard.state import spell_changes
 
 TABS = ("Textbook", "Simulate", "Capture")
@@ -18,11 +22,11 @@ FULL_SCALES = ("sine", "dc")
 INL_REFERENCES = ("end-point", "best-fit")
 SERIES_MODELS = ("GM(1,1) fitted to it", "the converter above", "own numbers")
 WAVEFORMS = ("sine", "ramp", "triangle", "gaussian", "dc", "two-tone", "record in Capture")
-DITHERS = ("none", "rpdf", "tpdf", "subtractive")
-INL_SHAPES = ("none", "bow", "s-curve", "random")
+
+INL_SHAPES = tuple(SHAPES)
 SAMPLE_COUNTS = ("1024", "4096", "16384", "65536")
 SIMULATE_VIEWS = ("Transfer and errors", "Spectrum", "Sweeps", "DAC")
-CAPTURE_TESTS = ("spectrum", "ramp", "sine histogram")
+CAPTURE_TESTS = ("Spectrum", "Ramp histogram", "Sine histogram")
 JUSTIFICATIONS = ("guess", "right", "left")
 SIGNS = ("guess", "signed", "unsigned")
 
@@ -63,24 +67,27 @@ class ConverterView:
     cycles: float = _bound("sj", 127.0, low=0.0, high=32768.0)
     phase: int = _bound("sp", 0, low=0, high=359)
     samples: str = _bound("sn", "4096", choices=SAMPLE_COUNTS)
+    sim_rate_hz: float = _bound("sfs", 1e6, low=1e-3, high=1e12)
     offset_lsb: float = _bound("so", 0.0, low=-100.0, high=100.0)
     gain_percent: float = _bound("sg", 0.0, low=-50.0, high=50.0)
     inl_shape: str = _bound("sis", INL_SHAPES[0], choices=INL_SHAPES)
     inl_lsb: float = _bound("si", 1.0, low=0.0, high=20.0)
     noise_lsb: float = _bound("se", 0.0, low=0.0, high=20.0)
     jitter_ps: float = _bound("sji", 0.0, low=0.0, high=1e6)
-    dither: str = _bound("sd", DITHERS[0], choices=DITHERS)
+    dither: str = _bound("sd", "none", choices=tuple(DITHERS))
     osr: int = _bound("sos", 1, low=1, high=256)
     shaping_order: int = _bound("sho", 0, low=0, high=3)
     sim_view: str = _bound("sv", SIMULATE_VIEWS[0], choices=SIMULATE_VIEWS)
 
-    record: str = _bound("cr", "sample:tone between bins, 12 bit")
+    record: str = _bound("cr", f"{SAMPLE_PREFIX}{DEFAULT_RECORD}")
     column: str = _bound("cc", "")
     channel: int = _bound("cch", 0, low=0, high=255)
     record_bits: int = _bound("cb", 0, low=0, high=32)
     justify: str = _bound("cj", JUSTIFICATIONS[0], choices=JUSTIFICATIONS)
     signed: str = _bound("cs", SIGNS[0], choices=SIGNS)
     rate_hz: float = _bound("cfs", 0.0, low=0.0)
+    record_low: float = _bound("clo", 0.0)
+    record_high: float = _bound("chi", 0.0)
     test: str = _bound("cte", CAPTURE_TESTS[0], choices=CAPTURE_TESTS)
 
 

@@ -13,13 +13,15 @@ from qanalysis.charts.converter_charts import transfer_curve
 from qanalysis.converters.adc import LSB_CONVENTIONS
 from qanalysis.converters.code_table import MOST_ROWS, CodeTable
 from qanalysis.converters.posterior import GRADE_NOTE, Posterior, fit_grey_model, judge_posterior, measure_relative_errors
-from qanalysis.converters.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution, volts
+from qanalysis.converters.rows import ConverterRows, list_textbook_rows
+from qanalysis.converters.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.dashboard.controls import BOUND
-from qanalysis.dashboard.converter_elements import Fact, current_converter, draw_facts, draw_fault, draw_findings, draw_link, draw_numbers, sign
+from qanalysis.dashboard.converter_elements import Fact, current_converter, draw_facts, draw_fault, draw_figures, draw_findings, draw_numbers
+from qanalysis.dashboard.converter_export import draw_converter_export
 from qanalysis.dashboard.converter_state import DEFAULT, SERIES_MODELS, ConverterView, parse_numbers
 from qanalysis.dashboard.elements import draw_chart, read_theme
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.notation import si
+from qanalysis.notation import volts
 
 ROWS_SHOWN, TABLE_HEIGHT = 64, 420
 _CODE_COLUMNS = {
@@ -52,7 +54,7 @@ def draw_textbook() -> None:
     _draw_working(problem)
     _draw_tables(problem)
     _draw_posterior(problem)
-    draw_link(current_converter())
+    draw_converter_export(ConverterRows("convert", list_textbook_rows(problem), None), current_converter(), "k-save")
 
 
 def _take_preset(preset: Textbook) -> None:
@@ -92,7 +94,7 @@ def _draw_answers(problem: Textbook) -> None:
     with left:
         draw_chart(transfer_curve(converter, at=first.input if first else None, theme=read_theme()), "k-transfer")
     with right:
-        draw_facts(list_answers(problem), alt=f"Answers: {headline}")
+        draw_figures(list_textbook_rows(problem)[0], alt=f"Answers: {headline}", more=list_means(problem))
     if problem.inputs:
         st.markdown("**Inputs**: the actual error beside the bound")
         draw_numbers(build_conversions(problem), "k-inputs", height="content", alt="Codes and errors of the inputs")
@@ -106,34 +108,15 @@ def _draw_working(problem: Textbook) -> None:
         st.table(frame, hide_index=True, border="horizontal", alt=f"The working in {len(rows)} steps")
 
 
-def list_answers(problem: Textbook) -> list[Fact]:
-    """Every figure of the problem with the convention it follows, plain texts.
-
-    >>> list_answers(solve_textbook(12, 0, 10))[0]
-    ('Step (LSB)', '2.441406 mV', 'FS/2^n')
-    """
-    converter, other = problem.converter, problem.other_convention
-    lsb = converter.lsb_convention.replace("fs", "FS")
-    facts = [
-        ("Step (LSB)", volts(problem.step), lsb),
-        ("Step by the other convention", volts(other.step), other.converter.lsb_convention.replace("fs", "FS")),
-        ("Bound of the error", f"±{volts(converter.error_bound)}", "one LSB, floor" if converter.transfer == "floor" else f"LSB/2, {converter.transfer}"),
-        ("Relative error, of the step", f"{problem.relative_percent:.7g} %", "LSB/FS, also the resolution"),
-        ("Relative error, largest", f"{problem.half_relative_percent:.7g} %", "half of LSB/FS"),
-        ("Resolution", f"{problem.resolution_ppm:.7g} ppm = {sign(problem.resolution_db)} dB", "of full scale"),
-        ("Codes", f"{converter.codes:,}", f"{problem.polarity}, top level {volts(problem.top_level)}"),
-        ("rms error", volts(problem.rms_error), "LSB/√12, about its mean"),
-        ("Ideal SNR", f"{problem.ideal_snr_db:.2f} dB", "full-scale sine, 6.02 n + 1.76"),
+def list_means(problem: Textbook) -> list[Fact]:
+    """Mean relative error over the inputs in both readings; nothing without inputs."""
+    errors = problem.relative_errors
+    readings = (("|x|", errors.of_measured, errors.of_measured_count), ("|y|", errors.of_predicted, errors.of_predicted_count))
+    return [
+        (f"Mean relative error over {base}", "n/a" if mean is None else f"{100 * mean:.6g} %", f"|e|/{base}, {count} of {errors.count} inputs")
+        for base, mean, count in readings
+        if problem.inputs
     ]
-    if problem.conversion_rate_hz is not None:
-        facts.append(("Conversion rate", si(problem.conversion_rate_hz, "S/s", digits=7), "1 / conversion time"))
-    if problem.inputs:
-        errors = problem.relative_errors
-        for label, mean, count in (("|x|", errors.of_measured, errors.of_measured_count), ("|y|", errors.of_predicted, errors.of_predicted_count)):
-            facts.append(
-                (f"Mean relative error over {label}", "n/a" if mean is None else f"{100 * mean:.6g} %", f"|e|/{label}, {count} of {errors.count} inputs")
-            )
-    return facts
 
 
 def build_conversions(problem: Textbook) -> pd.DataFrame:
