@@ -50,8 +50,9 @@ def resolve_codes(samples: Samples, place: str, *, bits: int | None = None, just
     if held is None:
         raise RecordError(f"{place}: the codes run from {words.min()} to {words.max()}; converters have at most {MAX_BITS} bits")
     container = samples.container_bits or held
-    if container > MAX_BITS:
-        container = held  # integers of 64 bits are a language's default, no width of words
+    if container > MAX_BITS or samples.container_bits is None:
+        # Text and integers of 64 bits, a language's default, are no words of a width: a stated one is taken as it is.
+        container = max(held, next((width for width in _CONTAINERS if width >= (bits or 0)), held))
     if bits is not None and (isinstance(bits, bool) or not 1 <= bits <= min(MAX_BITS, container)):
         raise RecordError(f"{place}: bits {bits} was given; converters have 1 to {MAX_BITS}, and these words have {container}")
     if justify not in (None, "left", "right"):
@@ -181,5 +182,5 @@ def _roughness(codes: Codes) -> float:
 def _note_bits(codes: Codes, width: int, samples: Samples, shift: int) -> Finding:
     low, high = int(codes.min()), int(codes.max())
     if samples.stated_bits is not None and not shift:
-        return Finding("bits", f"{width} bits, as the header states; the codes run from {low} to {high}.", width)
-    return Finding("bits", f"{width} bits guessed: the codes run from {low} to {high}. Give the width where the converter has another.", width)
+        return Finding("bits-stated", f"{width} bits, as the header states; the codes run from {low} to {high}.", width)
+    return Finding("bits-guessed", f"{width} bits guessed: the codes run from {low} to {high}. Give the width where the converter has another.", width)

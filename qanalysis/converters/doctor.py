@@ -155,10 +155,14 @@ def _find_unused_bits(record: Record) -> Finding | None:
         return None
     needed = needed_bits(record.codes, signed=bool(record.signed))
     unused = record.bits - needed
-    if unused < 2:
+    if unused < 2 or _is_width_guessed(record):
         return None
     text = f"The upper {unused} of {record.bits} bits are never used: the codes run from {record.codes.min()} to {record.codes.max()}."
     return Finding("unused-upper-bits", f"{text} The level is low, or the width is {needed} bits: state it.", unused)
+
+
+def _is_width_guessed(record: Record) -> bool:
+    return any(finding.code == "bits-guessed" for finding in record.guesses)
 
 
 def _find_left_justified(record: Record) -> Finding | None:
@@ -233,8 +237,10 @@ def find_period(values: NDArray[np.float64]) -> int | None:
 
 
 def _find_offset(record: Record) -> Finding | None:
-    if record.low is None or record.high is None:
+    if record.low is None or record.high is None or record.values.size < SHORTEST:
         return None
+    if _is_width_guessed(record) and np.ptp(record.values) < (record.high - record.low) / 4:
+        return None  # a guess from so few codes has no middle
     span = record.high - record.low
     top = record.high - (1.0 if record.codes is not None else 0.0)
     offset = float(np.mean(record.values, where=np.isfinite(record.values))) - (record.low + top) / 2
@@ -251,7 +257,7 @@ def _find_rest(record: Record) -> Finding | None:
     if record.codes is None or record.bits is None or record.codes.size < SHORTEST:
         return None
     rms = float(record.values.std())
-    if rms > 1.5 or np.ptp(record.values) > 12:
+    if rms > 1.5 or 8 * (int(np.ptp(record.values)) + 1) > 1 << record.bits:
         return None
     free = record.bits - max(0.0, math.log2(6.6 * rms))
     text = f"The codes stay within {int(np.ptp(record.values)) + 1} levels, {rms:.3g} LSB rms: DC, or a tone of a few LSB."

@@ -21,10 +21,10 @@ _COMMENTS = ("#", "%", "!", "//")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
-_TIME_NAME = re.compile(r"(t|time|timestamp|zeit|x-axis|second|seconds|sec)\b.*|date.*time", re.IGNORECASE)
+_TIME_NAME = re.compile(r"(t|time|timestamp|zeit|x-axis|second|seconds|sec)(?![a-z]).*|date.*time", re.IGNORECASE)
 _INDEX_NAME = re.compile(r"(index|i|n|no\.?|nr\.?|#|sample|point)\b.*", re.IGNORECASE)
-_TIME_UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_UNIT = re.compile(r"[\[(/_ ](s|sec|seconds|ms|us|µs|ns)[\])]?$", re.IGNORECASE)
+_TIME_UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ns": 1e-9}
+_UNIT = re.compile(r"[\[(/_ ](s|sec|seconds|ms|[uµμ]s|ns)[\])]?$", re.IGNORECASE)
 _EVEN_WITHIN = 1.0  # samples: times written with few digits are off by less, a missing sample by more
 _LOOK = 200  # lines that settle the delimiter
 _RULE = "a line holds numbers between commas, semicolons, tabs or blanks"
@@ -62,7 +62,9 @@ def read_text(path: Path, *, column: str | int | None = None, channel: int | Non
     fs_hz = None
     if axis is not None and axis != picked:
         times = _read_times([_split(row, delimiter)[axis] for row in rows])
-        fs_hz, rate_notes = _measure_rate(times, layout.names[axis])
+        name = layout.names[axis]
+        is_time = _TIME_NAME.fullmatch(name) is not None or _STAMP.fullmatch(_split(rows[0], delimiter)[axis]) is not None
+        fs_hz, rate_notes = _measure_rate(times, name, is_time=is_time)
         notes = (*notes, *rate_notes)
     return Samples(keep_whole(values), fs_hz=fs_hz, notes=notes)
 
@@ -184,7 +186,7 @@ def _parse_column(rows: list[str], kept: list[int], picked: int, layout: _Layout
             cells = _split(row, layout.delimiter)
             where = f"{place}, line {number + 1}"
             if picked >= len(cells):
-                raise RecordError(f"{where} has {len(cells)} columns, column {picked + 1} is missing; mend the line or take it out") from None
+                raise RecordError(f"{where} ends after column {len(cells)}, column {picked + 1} is missing; mend the line or take it out") from None
             if not _is_number(cells[picked]):
                 shown = repr(cells[picked][:40]) if cells[picked] else "an empty cell"
                 raise RecordError(f"{where}, column {picked + 1} ({layout.names[picked]}): {shown} is not a number; mend or take out the line") from None
@@ -203,16 +205,15 @@ def _read_times(cells: list[str]) -> NDArray[np.float64] | None:
         return None
 
 
-def _measure_rate(times: NDArray[np.float64] | None, name: str) -> tuple[float | None, tuple[Finding, ...]]:
+def _measure_rate(times: NDArray[np.float64] | None, name: str, *, is_time: bool) -> tuple[float | None, tuple[Finding, ...]]:
     """Samples per second from the mean step of the times, with how uneven they are; None for sample numbers and columns of other things."""
     if times is None or times.size < 2 or not np.isfinite(times).all() or times[-1] <= times[0]:
         return None, (Finding("no-rate", f"Column {name!r} gives no sample rate: its times do not rise from the first line to the last. State fs."),)
-    is_time = _TIME_NAME.fullmatch(name) is not None
     step = float(times[-1] - times[0]) / (times.size - 1)
     if _INDEX_NAME.fullmatch(name) or not (is_time or name.startswith("column ")) or (step == 1 and not is_time):
         return None, ()
     unit = _UNIT.search(name)
-    fs_hz = 1 / (step * (_TIME_UNITS[unit[1].casefold()] if unit else 1.0))
+    fs_hz = 1 / (step * (_TIME_UNITS[unit[1].lower()] if unit else 1.0))
     notes = [Finding("sample-rate", f"fs is {fs_hz:.6g} Hz, from the mean step of column {name!r}. State fs where that is wrong.", fs_hz)]
     late = float(np.abs(times - times[0] - step * np.arange(times.size)).max()) / step
     if late > _EVEN_WITHIN:
