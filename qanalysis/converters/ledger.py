@@ -15,7 +15,7 @@ import numpy as np
 from qanalysis.converters.adc import Converter, FloatArray
 from qanalysis.converters.dither import find_dither
 from qanalysis.converters.inl import STRAIGHT
-from qanalysis.converters.simulate import Capture, Simulation, band_power, shape_noise
+from qanalysis.converters.simulate import Capture, Simulation, band_power, difference, shape_noise
 
 SOURCES = ("rounding", "clipping", "offset", "gain", "inl", "noise", "jitter", "dither", "interaction")
 
@@ -57,7 +57,7 @@ def open_ledger(capture: Capture) -> Ledger:
     powers = {source: band_power(error, simulation.osr) for source, error in _errors_alone(capture)}
     total = band_power(capture.errors, simulation.osr)
     powers["interaction"] = total - sum(powers.values())
-    signal = band_power(capture.ideal - capture.ideal.mean(), simulation.osr)
+    signal = band_power(capture.ideal - capture.ideal.mean(), simulation.osr) if np.ptp(capture.ideal) else 0.0
     return Ledger(tuple(_make_row(source, powers.get(source, 0.0), total, signal, simulation.converter.lsb) for source in SOURCES), total)
 
 
@@ -82,7 +82,7 @@ def _errors_alone(capture: Capture) -> Iterator[tuple[str, FloatArray]]:
     if simulation.inl:
         yield "inl", -step * simulation.inl.displace(ideal, simulation.converter)
     if simulation.dither != "none" and not find_dither(simulation.dither).subtracted:
-        yield "dither", step * _difference(simulation.draw_dither(), simulation.shaping_order)
+        yield "dither", step * difference(simulation.draw_dither(), simulation.shaping_order)
 
 
 def _round_alone(simulation: Simulation, ideal: FloatArray) -> FloatArray:
@@ -90,12 +90,8 @@ def _round_alone(simulation: Simulation, ideal: FloatArray) -> FloatArray:
     scaled = (ideal - grid.offset) / simulation.converter.lsb
     if simulation.shaping_order:
         error = shape_noise(scaled, np.zeros(1), order=simulation.shaping_order, rounding=grid.rounding)[1]
-        return _difference(error, simulation.shaping_order)
+        return difference(error, simulation.shaping_order)
     return np.asarray(grid.rounding(scaled) - scaled)
-
-
-def _difference(x: FloatArray, order: int) -> FloatArray:
-    return np.diff(np.concatenate([np.zeros(order), x]), n=order) if order else x
 
 
 def _make_row(source: str, power: float, total: float, signal: float, step: float) -> LedgerRow:

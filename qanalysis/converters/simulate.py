@@ -143,9 +143,9 @@ class Capture:
     @property
     def in_band_snr_db(self) -> float | None:
         """AC power of the ideal input over the error's, DC aside, both in 0..fs/(2 osr): what an ideal decimator would leave."""
-        signal, noise = (band_power(x - x.mean(), self.simulation.osr) for x in (self.ideal, self.errors))
-        if signal == 0:
+        if np.ptp(self.ideal) == 0:
             return None
+        signal, noise = (band_power(x - x.mean(), self.simulation.osr) for x in (self.ideal, self.errors))
         return 10 * math.log10(signal / noise) if noise else math.inf
 
     @property
@@ -209,19 +209,28 @@ def quantize(simulation: Simulation, disturbed: FloatArray) -> Quantized:
 def shape_noise(scaled: FloatArray, dither: FloatArray, *, order: int, rounding: Rounding) -> tuple[FloatArray, FloatArray]:
     """Error feedback of order L without a loop: whole codes y = x + (1 - 1/z)^L e, and e, for x in LSB (samples,).
 
-    The L-fold running sum of y is the rounded L-fold running sum of x, and only its fraction decides the rounding, so sums are taken
-    modulo 1 and keep their digits. Holds while no code saturates; the caller clips what comes out.
+    The L-fold running sum of y is the rounded L-fold running sum of x, and only its fraction decides the rounding: sums wrap exactly in
+    whole 2^-64 LSB. The loop is in its steady state, the end of the record running into its beginning, or the window would smear the
+    shaped noise into the band; that costs less than 1/M LSB of DC. Holds while no code saturates; the caller clips what comes out.
 
     >>> shape_noise(np.full(8, 0.25), np.zeros(8), order=1, rounding=Rounding("half-up"))[0].tolist()
     [0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]
     """
-    fraction = scaled - np.floor(scaled)
+    # 2^53 times a fraction is a whole number that float64 holds; the remaining 11 bits are the sums' own.
+    sums = ((scaled - np.floor(scaled)) * 2.0**53).astype(np.uint64) << np.uint64(11)
     for _ in range(order):
-        fraction = np.cumsum(fraction)
-        fraction -= np.floor(fraction)
-    error = rounding(fraction + dither) - fraction
-    shaped = np.diff(np.concatenate([np.zeros(order), error]), n=order)
-    return np.rint(scaled + shaped), error
+        missing = -int(np.sum(sums, dtype=np.uint64)) % 2**64
+        sums = np.cumsum(sums + np.uint64(missing // sums.size), dtype=np.uint64)
+    fraction = (sums >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    error = np.asarray(rounding(fraction + dither) - fraction)
+    return np.rint(scaled + difference(error, order)), error
+
+
+def difference(x: FloatArray, order: int) -> FloatArray:
+    """(1 - 1/z)^L of a periodic record (samples,)."""
+    for _ in range(order):
+        x = x - np.roll(x, 1)
+    return x
 
 
 def count_bins(samples: int, osr: int) -> int:
