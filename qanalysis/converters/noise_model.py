@@ -87,8 +87,9 @@ def correlate(e: FloatArray, x: FloatArray) -> float | None:
     if not (np.ptp(e) and np.ptp(x)):
         return None
     e, x = e - e.mean(), x - x.mean()
-    scale = math.sqrt(float(e @ e)) * math.sqrt(float(x @ x))
-    return max(-1.0, min(1.0, float(e @ x) / scale)) if scale else None
+    # Sums, not products of vectors: for those BLAS starts threads, which cost more than the work on a busy machine.
+    scale = math.sqrt(float(np.sum(e * e))) * math.sqrt(float(np.sum(x * x)))
+    return max(-1.0, min(1.0, float(np.sum(e * x)) / scale)) if scale else None
 
 
 def _correlate_steps(r: FloatArray, x: FloatArray) -> float | None:

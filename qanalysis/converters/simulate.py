@@ -243,6 +243,4 @@ def band_power(x: FloatArray, osr: int) -> float:
     if osr == 1:
         return float(np.mean(np.square(x)))
     power = np.square(np.abs(np.fft.rfft(x)[: count_bins(x.size, osr)]))
-    weights = np.full(power.size, 2.0)
-    weights[0] = 1.0
-    return float(power @ weights) / x.size**2
+    return float(2 * np.sum(power) - power[0]) / x.size**2
