@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,31 +27,36 @@ _SAVE_AGAIN = "save it again with `numpy.save` as a plain array of numbers"
 def read_npy(path: Path, *, column: str | int | None = None, channel: int | None = None) -> Samples:
     """One channel of a .npy array (samples,), (samples, channels) or (channels, samples): the longer axis is time. Raises RecordError."""
     refuse_choice("column", column, path.name, instead="choose a channel")
-    try:
+    with _refuse_broken(f"{path.name} is no whole .npy array", _SAVE_AGAIN):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
-        raise RecordError(f"{path.name} is no whole .npy array ({error}); {_SAVE_AGAIN}") from None
     return _take_array(array, channel, path.name)
 
 
 def read_npz(path: Path, *, column: str | int | None = None, channel: int | None = None) -> Samples:
     """One array of a .npz archive, by its name or its number from 1; the largest unless asked. A scalar named `fs` gives fs. Raises RecordError."""
     place = path.name
-    try:
+    with _refuse_broken(f"{place} is no whole .npz archive of plain arrays", "save it again with `numpy.savez`"):
         with zipfile.ZipFile(path) as archive:
             sizes = {member.filename.removesuffix(".npy"): member.file_size for member in archive.infolist() if member.filename.endswith(".npy")}
         if max(sizes.values(), default=0) > MAX_SAMPLES * 16:
             raise RecordError(f"{place} holds an array of {max(sizes.values())} bytes, more than 2^26 samples take; cut out the part that matters")
+        name, notes = _pick_member(sizes, column, place)
         with np.load(path, allow_pickle=False) as arrays:
-            name, notes = _pick_member(sizes, column, place)
             samples = _take_array(arrays[name], channel, f"{place}: array {name!r}")
             rates = [float(arrays[word]) for word in _RATE_NAMES if word in sizes and word != name and sizes[word] < 256]
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, TypeError) as error:
-        if isinstance(error, RecordError):
-            raise
-        raise RecordError(f"{place} is no whole .npz archive of plain arrays ({error}); save it again with `numpy.savez`") from None
     fs_hz = rates[0] if rates and rates[0] > 0 else None
     return Samples(samples.numbers, samples.container_bits, samples.container_signed, fs_hz=fs_hz, notes=(*notes, *samples.notes))
+
+
+@contextmanager
+def _refuse_broken(fault: str, way_out: str) -> Iterator[None]:
+    """Let whatever a parser raises over damaged bytes leave as one RecordError."""
+    try:
+        yield
+    except RecordError:
+        raise
+    except Exception as error:  # zlib, tokenize, struct, memory
+        raise RecordError(f"{fault} ({' '.join(str(error).split())[:120]}); {way_out}") from error
 
 
 def _pick_member(sizes: dict[str, int], column: str | int | None, place: str) -> tuple[str, tuple[Finding, ...]]:

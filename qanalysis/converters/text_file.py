@@ -224,7 +224,8 @@ def _measure_rate(times: NDArray[np.float64] | None, name: str, *, is_time: bool
 def _describe(layout: _Layout, *, decimal_comma: bool) -> tuple[Finding, ...]:
     notes = []
     if layout.first:
-        notes.append(Finding("header-lines", f"The first {layout.first} lines are no samples and are passed over.", layout.first))
+        lines = "line is no sample and is" if layout.first == 1 else f"{layout.first} lines are no samples and are"
+        notes.append(Finding("header-lines", f"The first {lines} passed over.", layout.first))
     if decimal_comma:
         notes.append(Finding("decimal-comma", f"Commas are read as decimal commas; columns are separated by {_NAMES[layout.delimiter]}."))
     return tuple(notes)

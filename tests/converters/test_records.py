@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from qanalysis.converters import array_file
 from qanalysis.converters.records import Record, RecordError, read_record
 
 SAMPLES = 4096
@@ -230,6 +232,17 @@ def test_an_archive_gives_its_largest_array_and_its_rate(tmp_path: Path) -> None
         read_record(path, column="right")
 
 
+def test_archives_without_arrays_or_with_a_huge_one_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
+        archive.writestr("notes.txt", "no array")
+    with pytest.raises(RecordError, match="holds no arrays; save one with"):
+        read_record(tmp_path / "other.npz")
+    np.savez(tmp_path / "whole.npz", CODES)
+    monkeypatch.setattr(array_file, "MAX_SAMPLES", 2000)
+    with pytest.raises(RecordError, match=r"holds an array of 32896 bytes, more than 2\^26 samples take"):
+        read_record(tmp_path / "whole.npz")
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [
@@ -258,6 +271,8 @@ def test_broken_and_pickled_arrays_are_refused(tmp_path: Path) -> None:
         read(tmp_path, (tmp_path / "whole.npz").read_bytes()[:3000], "short.npz")
     with pytest.raises(RecordError, match=r"does not start as a \.npy file does"):
         read(tmp_path, "1\n2\n", "text.npy")
+    with pytest.raises(RecordError, match=r"is no whole \.npy array \(.*EOF"):
+        read(tmp_path, whole[:10] + b"{((".ljust(118) + whole[128:], "head.npy")
     np.savez(tmp_path / "none.npz")
     with pytest.raises(RecordError, match=r"does not start as a \.npz file does"):
         read_record(tmp_path / "none.npz")
