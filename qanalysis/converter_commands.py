@@ -103,11 +103,12 @@ def linearity(
     from qanalysis.converters.rows import check_limits, describe_linearity
 
     targets = _check_outputs(out)
-    low, high = (0.0, 2.0**bits) if span is None else parse_span(span, "--range")
     ends = None if drive is None else parse_span(drive, "--drive")
+    given = None if span is None else parse_span(span, "--range")
     record = _read(file, bits=bits, column=column, channel=channel, justify=justify, signed=signed, dtype=dtype, fs_hz=None)
     if record.codes is None:
         raise ValueError(f"{record.name} holds numbers that are no whole ones: a linearity test counts codes; give the integers of the converter")
+    low, high = given or (0.0, 2.0**bits)
     found = measure_linearity(
         record.codes,
         bits=bits,
@@ -272,8 +273,8 @@ def _deliver(rows: ConverterRows, targets: Sequence[Path], *, as_json: bool, dra
     """Files, then the document or the tables, then the exit code."""
     from datetime import UTC, datetime
 
-    from qanalysis.reports.converter_files import describe_rows, write_converter_report
-    from qanalysis.terminal import print_json, print_note
+    from qanalysis.reports.converter_files import to_converter_json, write_converter_report
+    from qanalysis.terminal import print_note
 
     created = datetime.now(UTC)
     charts = draw() if any(target.suffix.lower() == ".html" for target in targets) else ()
@@ -281,7 +282,7 @@ def _deliver(rows: ConverterRows, targets: Sequence[Path], *, as_json: bool, dra
         write_converter_report(rows, target, charts=charts, created=created)
         print_note(f"wrote {target}")
     if as_json:
-        print_json(describe_rows(rows, created=created))
+        typer.echo(to_converter_json(rows, created=created))
     elif not targets:
         from qanalysis.converter_terminal import print_converter_rows
 

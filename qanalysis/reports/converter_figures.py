@@ -184,7 +184,7 @@ def sum_up(row: ConverterRow) -> str:
                 f"{signed(row.inl_max_lsb, '+.3f')} LSB by {row.inl_reference} line, missing codes: {name_codes(row.missing_codes)}."
             )
         case TextbookRow():
-            return f"Step {volts(row.step)}, largest error ±{volts(row.half_step_bound)}, {row.relative_percent:.7g} % of full scale per step."
+            return f"Step {volts(row.step)}, error within {volts(row.error_bound)} ({row.transfer}), {row.relative_percent:.7g} % of full scale per step."
     raise TypeError(f"no summary is known for {type(row).__name__}")
 
 
@@ -206,12 +206,15 @@ def volts(value: float) -> str:
 
 
 def signed(value: float, form: str) -> str:
-    """A number with a true minus sign, ∞ where it is infinite.
+    """A number with a true minus sign, ∞ where it is infinite; what rounds to zero has no sign.
 
-    >>> signed(-72.25, ".2f"), signed(float("-inf"), ".1f")
-    ('−72.25', '−∞')
+    >>> signed(-72.25, ".2f"), signed(float("-inf"), ".1f"), signed(-1e-9, "+.3f")
+    ('−72.25', '−∞', '0.000')
     """
-    return ("−∞" if value < 0 else "∞") if math.isinf(value) else format(value, form).replace("-", "−")
+    if math.isinf(value):
+        return "−∞" if value < 0 else "∞"
+    text = format(value, form)
+    return text.replace("-", "−") if float(text) else text.lstrip("+-")
 
 
 def _lsb(value: float | None) -> str:

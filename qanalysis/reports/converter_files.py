@@ -59,7 +59,7 @@ def write_converter_report(rows: ConverterRows, path: str | os.PathLike[str], *,
             case ".csv":
                 partial.write_text(to_csv(rows), encoding="utf-8", newline="")
             case ".json":
-                partial.write_text(json.dumps(describe_rows(rows, created=moment), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+                partial.write_text(to_converter_json(rows, created=moment) + "\n", encoding="utf-8")
             case ".parquet":
                 _write_parquet(rows, partial, created=moment)
             case _:
@@ -67,6 +67,15 @@ def write_converter_report(rows: ConverterRows, path: str | os.PathLike[str], *,
 
                 partial.write_text(render_converter_page(rows, charts=charts, created=moment), encoding="utf-8")
     return target
+
+
+def to_converter_json(rows: ConverterRows, *, created: datetime | None = None) -> str:
+    """The document as strict JSON text in ASCII, one row per line; floats keep every digit."""
+    parts = []
+    for key, value in describe_rows(rows, created=created).items():
+        lines = ",\n".join(json.dumps(record, allow_nan=False) for record in value) if key in ("rows", "totals") else ""
+        parts.append(f"{json.dumps(key)}: " + (f"[\n{lines}\n]" if lines else json.dumps(value, allow_nan=False)))
+    return "{\n" + ",\n".join(parts) + "\n}"
 
 
 def to_csv(rows: ConverterRows) -> str:
