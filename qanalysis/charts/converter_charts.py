@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
-from qanalysis.charts.wording import escape, percent, si
+from qanalysis.charts.wording import escape, percent
 from qanalysis.converters.adc import Converter
 from qanalysis.converters.simulate import Simulation
 from qanalysis.converters.transfer import trace_transfer
@@ -43,9 +43,14 @@ def transfer_curve(converter: Converter, *, at: float | None = None, theme: Them
 
 
 def simulated_transfer(simulation: Simulation, *, theme: Theme = "light") -> go.Figure:
-    """The same of a converter with offset, gain error and INL over its whole range, without its noise; of many steps the extremes."""
-    curve = trace_transfer(simulation, most_steps=MOST_STEPS)
-    part = "whole range" if curve.complete else f"{curve.steps:,} steps, the extremes of each stretch"
+    """The same of a simulated converter, without its noise: the codes around the middle, and the whole range where it is not ideal.
+
+    Of many steps the extremes of the error are drawn.
+    """
+    ideal = not (simulation.offset_lsb or simulation.gain_error_percent or simulation.inl)
+    low, high = _choose_span(simulation.converter, None) if ideal else (None, None)
+    curve = trace_transfer(simulation, low=low, high=high, most_steps=MOST_STEPS)
+    part = f"{curve.steps:,} steps" if curve.complete else f"{curve.steps:,} steps, the extremes of each stretch"
     return _draw_transfer(simulation.converter, curve.x, curve.values, part, theme)
 
 
@@ -176,7 +181,7 @@ def error_density(errors_lsb: ArrayLike, *, theme: Theme = "light") -> go.Figure
 def ledger_bars(names: Sequence[str], powers: Sequence[float], *, total: float, unit: str = "LSB²", theme: Theme = "light") -> go.Figure:
     """Error power by source as bars with their values; sources may take away power, and `total` is their sum."""
     colours = PALETTES[theme]
-    title = f"Error power {si(total)} {unit}, by source"
+    title = f"Error power {total:.4g} {unit}, by source"
     height = 150 + 30 * max(len(names), 1)
     figure = begin(title, theme, height=height, showlegend=False, margin={"t": 52, "l": 150}, xaxis={"title": {"text": f"Mean square error ({unit})"}})
     figure.add_bar(
@@ -187,13 +192,13 @@ def ledger_bars(names: Sequence[str], powers: Sequence[float], *, total: float, 
             "color": [colours.kept if power >= 0 else colours.clipped for power in powers],
             "pattern": {"shape": ["" if power >= 0 else "/" for power in powers]},
         },
-        text=[f"{si(power)} ({percent_signed(power, total)})" for power in powers],
+        text=[f"{power:.4g} ({percent_signed(power, total)})" for power in powers],
         textposition="auto",
         hovertemplate="%{y}: %{x:.6g}<extra></extra>",
     )
     figure.update_yaxes(autorange="reversed", dtick=1)
     largest = max(zip(powers, names, strict=True), default=(0.0, "nothing"))
-    return finish(figure, f"Ledger of the error power, {si(total)} {unit} in all; the largest source is {largest[1]} with {si(largest[0])} {unit}.")
+    return finish(figure, f"Ledger of the error power, {total:.4g} {unit} in all; the largest source is {largest[1]} with {largest[0]:.4g} {unit}.")
 
 
 def percent_signed(power: float, total: float) -> str:

@@ -22,7 +22,7 @@ def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") ->
         theme,
         subtitle=f"the signal lies {_sign(sweep.level_db)} dB from a full-scale sine",
         height=380,
-        xaxis={"title": {"text": "Bits"}, "dtick": 1},
+        xaxis={"title": {"text": "Bits"}, "dtick": 2, "range": [0.4, 16.6]},
         yaxis={"title": {"text": "SQNR (dB)"}, "exponentformat": "none"},
         **_BELOW,
     )
@@ -48,11 +48,11 @@ def error_against_amplitude(sweep: AmplitudeSweep, *, signal: str, theme: Theme 
     size = "Amplitude A (LSB)" if signal == "sine" else "Deviation σ (LSB)"
     lowest, highest = sweep.amplitudes_lsb[[0, -1]]
     figure = begin(
-        f"{signal.capitalize()} from {lowest:g} to {highest:g} LSB: small signals carry their error along",
+        f"Error against amplitude, {signal}",
         theme,
-        subtitle="endless mid-tread grid · points: measured records, lines: exact without dither",
+        subtitle="endless mid-tread grid · points: measured, lines: exact",
         height=420,
-        xaxis={"title": {"text": size}, "type": "log", "anchor": "y2", "exponentformat": "none"},
+        xaxis={"title": {"text": size}, "type": "log", "dtick": 1, "anchor": "y2", "exponentformat": "none"},
         yaxis={"title": {"text": "corr(e, x)"}, "domain": [0.55, 1], "range": [-1.08, 1.08], "zeroline": True},
         yaxis2={"title": {"text": "e² / (q²/12)"}, "domain": [0, 0.45], "rangemode": "tozero"},
         legend={"y": -0.2, "yanchor": "top"},
@@ -97,9 +97,9 @@ def dither_curves(panel: DitherPanel, *, theme: Theme = "light") -> go.Figure:
     """Mean error above, mean squared error below, of constant inputs across one step, for each dither."""
     colours = PALETTES[theme].categories
     figure = begin(
-        "Dither takes the mean error away; TPDF its power's change too",
+        "Dithers: mean error and its power",
         theme,
-        subtitle="constant inputs across one LSB · power 1/12, f(1 − f), 1/4 LSB²",
+        subtitle="constant inputs across one LSB",
         height=420,
         xaxis={"title": {"text": "Input off a level (LSB)"}, "anchor": "y2"},
         yaxis={"title": {"text": "Mean error (LSB)"}, "domain": [0.55, 1], "range": [-0.55, 0.55], "zeroline": True},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -9,13 +10,15 @@ import streamlit as st
 from qanalysis.charts.converter_charts import code_histogram
 from qanalysis.charts.linearity_charts import linearity_curves
 from qanalysis.charts.spectrum_charts import spectrum_chart
+from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.converters.doctor import examine_record
+from qanalysis.converters.findings import Finding
 from qanalysis.converters.records import RECORD_SUFFIXES, Record
 from qanalysis.converters.rows import ConverterRow, ConverterRows, describe_linearity, describe_spectrum
 from qanalysis.dashboard.cache import list_records
 from qanalysis.dashboard.controls import BOUND, UPLOAD_LIMIT_MB
-from qanalysis.dashboard.converter_cache import analyze_capture, get_records, load_record, measure_capture, record_key
-from qanalysis.dashboard.converter_elements import current_converter, draw_fault, draw_figures, draw_findings, draw_lines
+from qanalysis.dashboard.converter_cache import analyze_capture, get_records, linearity_key, load_record, measure_capture, record_key
+from qanalysis.dashboard.converter_elements import current_converter, draw_fault, draw_figures, draw_findings, draw_lines, draw_notes
 from qanalysis.dashboard.converter_export import Picture, draw_converter_export
 from qanalysis.dashboard.converter_state import CAPTURE_TESTS, DEFAULT, JUSTIFICATIONS, SIGNS, ConverterView
 from qanalysis.dashboard.elements import draw_chart, read_theme
@@ -33,16 +36,15 @@ _TESTS = dict(zip(CAPTURE_TESTS[1:], ("ramp", "sine"), strict=True))
 @st.fragment
 def draw_capture() -> None:
     """The tab: the record and how to read it at the left, what it says at the right."""
+    st.segmented_control("Test", CAPTURE_TESTS, default=DEFAULT.test, required=True, key="cte", bind=BOUND, label_visibility="collapsed")
     controls, answers = st.columns([2, 7], gap="medium")
     with controls:
         _draw_controls()
     view = current_converter()
     with answers:
-        st.segmented_control("Test", CAPTURE_TESTS, default=DEFAULT.test, required=True, key="cte", bind=BOUND, label_visibility="collapsed")
-        view = current_converter()
         try:
             record = load_record(record_key(view))
-        except (ValueError, TypeError, OSError) as error:
+        except (CheckpointError, ValueError, TypeError, OSError) as error:
             draw_fault(str(error), _WAY_OUT)
             return
         try:
@@ -67,12 +69,15 @@ def _draw_controls() -> None:
     right.number_input("Channel", 0, 255, DEFAULT.channel, key="cch", bind=BOUND, help="From 1 on; 0 takes the first.")
     left.number_input("Bits", 0, 32, DEFAULT.record_bits, key="cb", bind=BOUND, help="Width of the converter; 0 takes what the file says, or a guess.")
     right.number_input("Rate (Hz)", 0.0, value=DEFAULT.rate_hz, key="cfs", format="%g", bind=BOUND, help="0 takes what the file says.")
-    st.segmented_control("Words", JUSTIFICATIONS, default=DEFAULT.justify, required=True, key="cj", bind=BOUND, help="Where the code stands in its word.")
-    st.segmented_control("Sign", SIGNS, default=DEFAULT.signed, required=True, key="cs", bind=BOUND)
-    left, right = st.columns(2, gap="xsmall")
+    left.selectbox("Words", JUSTIFICATIONS, key="cj", bind=BOUND, help="Where the code stands in its word.")
+    right.selectbox("Sign", SIGNS, key="cs", bind=BOUND)
     help_ = "Range of the converter; both 0: counted in codes."
     left.number_input("Low end (V)", value=DEFAULT.record_low, key="clo", format="%g", bind=BOUND, help=help_)
     right.number_input("High end (V)", value=DEFAULT.record_high, key="chi", format="%g", bind=BOUND)
+    if current_converter().test != CAPTURE_TESTS[0]:
+        help_ = "Lowest and highest input of the ramp or sine; both 0: unknown. Offset, gain error and TUE need them."
+        left.number_input("Input from (V)", value=DEFAULT.drive_low, key="cdl", format="%g", bind=BOUND, help=help_)
+        right.number_input("Input to (V)", value=DEFAULT.drive_high, key="cdh", format="%g", bind=BOUND)
 
 
 def _keep_record(key: str) -> None:
@@ -91,24 +96,27 @@ def _draw_spectrum(record: Record, view: ConverterView) -> None:
     row = describe_spectrum(found, findings=(*examine_record(record, found), *record.guesses))
     _draw_headline(record, row)
     draw_chart(spectrum_chart(found, theme=read_theme()), "c-spectrum")
-    draw_findings(row.findings, none="Nothing stands out in this record.")
-    left, right = st.columns([1, 1], gap="medium")
+    draw_findings([finding for finding in row.findings if finding not in record.guesses], none="Nothing stands out in this record.")
+    draw_notes(record.guesses)
+    left, right = st.columns([5, 4], gap="medium")
     with left:
         draw_figures(row, alt=sum_up(row))
     with right:
         _draw_codes(record)
-        draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(row), "c-lines", alt="Harmonics, mixing products and the largest spur")
+    draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(row), "c-lines", alt="Harmonics, mixing products and the largest spur")
     picture = ("Spectrum", "The tone, its harmonics and the largest spur are marked.", partial(spectrum_chart, found))
     _draw_export(record, row, view, "record", picture)
 
 
 def _draw_linearity(record: Record, view: ConverterView) -> None:
-    found = measure_capture(record_key(view), record.digest, _TESTS[view.test], view.inl_reference, view.fs_over, view.transfer)
+    found = measure_capture(linearity_key(view), record.digest, _TESTS[view.test])
     row = describe_linearity(found)
+    row = replace(row, findings=(*row.findings, *(finding for finding in examine_record(record) if finding.code != "clipping" or found.test == "ramp")))
     _draw_headline(record, row)
     draw_chart(linearity_curves(found, theme=read_theme()), "c-linearity")
-    draw_findings((*examine_record(record), *row.findings, *record.guesses), none="Nothing stands out in this record.")
-    left, right = st.columns([1, 1], gap="medium")
+    draw_findings(row.findings, none="Nothing stands out in this record.")
+    draw_notes(record.guesses)
+    left, right = st.columns([5, 4], gap="medium")
     with left:
         draw_figures(row, alt=sum_up(row))
     with right:
@@ -132,10 +140,11 @@ def describe_reading(record: Record) -> str:
     return f"Read as {record.values.size:,} samples, {kind}, {rate}."
 
 
-def _draw_reading(record: Record, findings: tuple[object, ...]) -> None:
+def _draw_reading(record: Record, findings: tuple[Finding, ...]) -> None:
     """What can still be said of a record that can not be measured."""
     st.caption(escape_markdown(describe_reading(record)))
-    draw_findings((*findings, *record.guesses), none="The record itself shows nothing unusual.")  # type: ignore[arg-type]
+    draw_findings(findings, none="The record itself shows nothing unusual.")
+    draw_notes(record.guesses)
     _draw_codes(record)
 
 

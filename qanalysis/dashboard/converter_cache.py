@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ SIMULATED = (
     *("noise_lsb", "jitter_ps", "dither", "osr", "shaping_order", "sim_rate_hz"),
 )
 READ = ("record", "column", "channel", "record_bits", "justify", "signed", "rate_hz")
+TESTED = ("record_low", "record_high", "drive_low", "drive_high", "fs_over", "transfer", "inl_reference")
 AMPLITUDES = tuple(np.round(np.geomspace(0.2, 128, 60), 4).tolist())
 SIM_LOW, SIM_HIGH = -1.0, 1.0
 TONES_APART = 14  # bins between the two tones
@@ -55,6 +57,11 @@ def simulation_key(view: ConverterView) -> ConverterView:
 def record_key(view: ConverterView) -> ConverterView:
     """A view in which only what reading a record depends on differs from the defaults."""
     return replace(DEFAULT, **{name: getattr(view, name) for name in READ})
+
+
+def linearity_key(view: ConverterView) -> ConverterView:
+    """A view in which only what a linearity test depends on differs from the defaults."""
+    return replace(DEFAULT, **{name: getattr(view, name) for name in (*READ, *TESTED)})
 
 
 def build_simulation(view: ConverterView) -> Simulation:
@@ -166,7 +173,7 @@ def locate_record(text: str) -> Path:
         name = text.removeprefix(SAMPLE_PREFIX)
         if name not in SAMPLE_RECORDS:
             raise ValueError(f"there is no sample record {name!r}; the samples are {'; '.join(SAMPLE_RECORDS)}")
-        return get_records().locate(get_records().save(f"{name}.csv", write_sample(name)))
+        return get_records().locate(get_records().save(f"{re.sub('[^a-z0-9]+', '-', name)}.csv", write_sample(name)))
     return get_records().locate(text) if text.startswith(UPLOAD_PREFIX) else resolve_inside(read_root(), text)
 
 
@@ -217,9 +224,22 @@ def analyze_capture(
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def measure_capture(key: ConverterView, digest: str, test: str, reference: str, fs_over: str, transfer: str) -> Linearity:  # noqa: ARG001  see above
-    """The linearity of `record_key`'s record; ValueError for a record without codes."""
-    record = load_record(key)
+def measure_capture(key: ConverterView, digest: str, test: str) -> Linearity:  # noqa: ARG001  see above
+    """The linearity of `linearity_key`'s record; ValueError for a record without codes."""
+    record = load_record(record_key(key))
     if record.codes is None or record.bits is None:
         raise ValueError(f"{record.name} holds numbers that are no codes: a linearity test counts codes; give the integers of the converter")
-    return measure_linearity(record.codes, bits=record.bits, test=test, reference=reference, fs_over=fs_over, transfer=transfer, signed=record.signed)
+    low, high = (0.0, 1.0) if key.record_low == key.record_high == 0 else (key.record_low, key.record_high)
+    drive = None if key.drive_low == key.drive_high == 0 else (key.drive_low, key.drive_high)
+    return measure_linearity(
+        record.codes,
+        bits=record.bits,
+        test=test,
+        reference=key.inl_reference,
+        low=low,
+        high=high,
+        fs_over=key.fs_over,
+        transfer=key.transfer,
+        drive=drive,
+        signed=record.signed,
+    )

@@ -58,6 +58,13 @@ def draw_findings(findings: Iterable[Finding], *, none: str) -> None:
         st.success(escape_markdown(none), icon=":material/check_circle:")
 
 
+def draw_notes(findings: Iterable[Finding]) -> None:
+    """How something was read, in small print."""
+    text = " ".join(escape_markdown(finding.text) for finding in findings)
+    if text:
+        st.caption(f"**How the file was read.** {text}")
+
+
 def draw_fault(message: str, next_step: str) -> None:
     """What is wrong with the input, in place, and what to do."""
     st.error(f"{escape_markdown(hide_root(message, read_root()))}\n\n{next_step}", icon=":material/error:")
@@ -76,4 +83,4 @@ def sign(value: float, digits: int = 2) -> str:
     >>> sign(-74.031), sign(float("inf"))
     ('−74.03', '∞')
     """
-    return f"{value:.{digits}f}".replace("inf", "∞").replace("-", "−")
+    return f"{value:z.{digits}f}".replace("inf", "∞").replace("-", "−")

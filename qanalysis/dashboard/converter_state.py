@@ -63,7 +63,7 @@ class ConverterView:
 
     sim_bits: int = _bound("sb", 8, low=1, high=16)
     waveform: str = _bound("sw", WAVEFORMS[0], choices=WAVEFORMS)
-    amplitude: float = _bound("sa", 100.0, low=0.1, high=150.0)
+    amplitude: float = _bound("sa", 99.2, low=0.1, high=150.0)
     cycles: float = _bound("sj", 127.0, low=0.0, high=32768.0)
     phase: int = _bound("sp", 0, low=0, high=359)
     samples: str = _bound("sn", "4096", choices=SAMPLE_COUNTS)
@@ -88,6 +88,8 @@ class ConverterView:
     rate_hz: float = _bound("cfs", 0.0, low=0.0)
     record_low: float = _bound("clo", 0.0)
     record_high: float = _bound("chi", 0.0)
+    drive_low: float = _bound("cdl", 0.0)
+    drive_high: float = _bound("cdh", 0.0)
     test: str = _bound("cte", CAPTURE_TESTS[0], choices=CAPTURE_TESTS)
 
 

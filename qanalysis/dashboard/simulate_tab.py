@@ -9,6 +9,7 @@ from qanalysis.charts.converter_charts import code_histogram, error_density, led
 from qanalysis.charts.dac_charts import hold_curve, output_spectrum
 from qanalysis.charts.spectrum_charts import spectrum_chart
 from qanalysis.charts.sweep_charts import dither_curves, error_against_amplitude, loading_curve, sqnr_against_bits, tone_curves
+from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.converters.dac import MOST_SPUR_BITS, list_images, trace_output
 from qanalysis.converters.dither import DITHERS
 from qanalysis.converters.findings import Finding
@@ -48,7 +49,7 @@ def draw_simulate() -> None:
     with figures:
         try:
             simulated = run_simulation(simulation_key(view))
-        except (ValueError, TypeError, OSError) as error:
+        except (CheckpointError, ValueError, TypeError, OSError) as error:
             draw_fault(str(error), "Change the control that the message names, or press **Reset** in the sidebar.")
             return
         st.markdown(f"#### {escape_markdown(headline_simulation(simulated.capture))}")
@@ -76,7 +77,7 @@ def _draw_controls() -> None:
         right.number_input("INL peak (LSB)", 0.0, 20.0, DEFAULT.inl_lsb, key="si", format="%g", bind=BOUND)
         left.number_input("Jitter (ps rms)", 0.0, 1e6, DEFAULT.jitter_ps, key="sji", format="%g", bind=BOUND)
         right.number_input("Rate (Hz)", 1e-3, 1e12, DEFAULT.sim_rate_hz, key="sfs", format="%g", bind=BOUND)
-        left.number_input("Oversampling", 1, 256, DEFAULT.osr, key="sos", bind=BOUND, help="The band that counts ends at fs/(2 OSR).")
+        left.number_input("OSR", 1, 256, DEFAULT.osr, key="sos", bind=BOUND, help="Oversampling ratio: the band that counts ends at fs/(2 OSR).")
         right.number_input("Shaping order", 0, 3, DEFAULT.shaping_order, key="sho", bind=BOUND)
 
 
@@ -103,7 +104,7 @@ def _draw_errors(view: ConverterView, simulated: Simulated) -> None:
     with left:
         draw_chart(code_histogram(capture.codes, bits=converter.bits, theme=theme), "s-codes")
     with right:
-        rows = [row for row in simulated.ledger.rows if row.power]
+        rows = [row for row in simulated.ledger.rows if abs(row.power) > 1e-9 * simulated.ledger.total]
         scale = converter.lsb**2
         draw_chart(
             ledger_bars([row.source for row in rows], [row.power / scale for row in rows], total=simulated.ledger.total / scale, theme=theme), "s-ledger"
@@ -151,11 +152,8 @@ def _draw_spectrum(view: ConverterView, _simulated: Simulated) -> None:
     draw_chart(spectrum_chart(found, theme=read_theme()), "s-spectrum")
     row = describe_spectrum(found, findings=())
     draw_findings(found.findings, none="Nothing stands out in this spectrum.")
-    left, right = st.columns([5, 4], gap="medium")
-    with left:
-        draw_figures(row, alt=sum_up(row))
-    with right:
-        draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(row), "s-lines", alt="Harmonics and the largest spur")
+    draw_figures(row, alt=sum_up(row))
+    draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(row), "s-lines", alt="Harmonics and the largest spur")
 
 
 def _draw_sweeps(view: ConverterView, simulated: Simulated) -> None:
@@ -184,7 +182,7 @@ def _draw_tone_sweeps(view: ConverterView, simulated: Simulated) -> None:
         draw_chart(tone_curves(phases, title="Start phase", at=float(view.phase), theme=theme), "s-phase")
     with right:
         draw_chart(tone_curves(frequencies, title="Frequency", at=view.cycles, theme=theme), "s-frequency")
-    draw_findings(_name_dac_findings(simulated.capture), none="J and M share no divisor: the start phase does not matter.")
+    draw_findings(_keep_period_findings(simulated.capture), none="J and M share no divisor: the start phase does not matter.")
 
 
 def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
@@ -199,10 +197,10 @@ def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
         place = f"HD{spur.order:,}, {spur.sfdr_db:.2f} dB below the tone; fit {spur.fit_db:.2f} dB (8.07 n + 3.29)"
         text = f"Worst spur of an ideal {spur.bits} bit sine over the whole range: {place}."
         st.info(escape_markdown(text), icon=":material/ssid_chart:")
-    draw_findings(_name_dac_findings(capture), none="The period suits the record: every sample has a phase of its own.")
+    draw_findings(_keep_period_findings(capture), none="The period suits the record: every sample has a phase of its own.")
 
 
-def _name_dac_findings(capture: Capture) -> tuple[Finding, ...]:
+def _keep_period_findings(capture: Capture) -> tuple[Finding, ...]:
     return tuple(finding for finding in capture.findings if finding.code != "clipping")
 
 

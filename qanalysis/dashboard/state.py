@@ -67,6 +67,7 @@ class ViewState:
     diagnosis: bool = _bound("diag", True)
     conventions: bool = _bound("conv", False)
     card: bool = _bound("card", False)
+    bench: bool = _bound("bench", False)
 
     @property
     def scheme(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo
+from qanalysis.dashboard.bench_card import draw_bench_card
 from qanalysis.dashboard.cache import (
     MOST_PROFILED,
     Contents,
@@ -129,6 +130,7 @@ def _draw_result(headline_slot: Any, shown: Shown, tensors: Sequence[TensorInfo]
     if row and profile:
         diagnosis = draw_diagnosis(shown.request.source, shown.request.identity, row)
         draw_conventions(shown.request.source, shown.request.identity, row)
+        draw_bench_card(shown.request.source, shown.request.identity, row)
     draw_format_card(shown.scheme, row, profile)
     view = current_view()
     diagnoses = [diagnosis] if diagnosis else []
