@@ -19,6 +19,7 @@ from qanalysis.converters.simulate import Capture
 Verdict = Literal["holds", "power only", "fails"]
 # Beyond what chance gives a record of this length: the model may miss the power by 5 %, the others by 0.02, and still serve.
 POWER_SLACK, OTHER_SLACK = 0.05, 0.02
+LARGEST_SINE_LSB = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class ErrorMoments:
 
 
 def sine_moments(amplitude_lsb: float, *, mid_rise: bool = False) -> ErrorMoments:
-    """Moments of a slow sine of peak A on an endless mid-tread (or mid-rise) grid; ValueError unless A is above 0.
+    """Moments of a slow sine of peak A on an endless mid-tread (or mid-rise) grid; ValueError unless A is above 0 and at most 2^24.
 
     From the angles asin(T/A) at which the sine crosses the transitions T: sums of cosines and of times, exact.
 
@@ -167,8 +168,8 @@ def gaussian_moments(std_lsb: float) -> ErrorMoments:
 
 
 def _cross(amplitude_lsb: float, *, mid_rise: bool) -> tuple[FloatArray, float]:
-    if not 0 < amplitude_lsb < math.inf:
-        raise ValueError(f"amplitude {amplitude_lsb} LSB: is finite and above 0")
+    if not 0 < amplitude_lsb <= LARGEST_SINE_LSB:
+        raise ValueError(f"amplitude {amplitude_lsb} LSB: is above 0, and at most {LARGEST_SINE_LSB} as every crossing is summed")
     half = 0.0 if mid_rise else 0.5
     count = math.ceil(amplitude_lsb + half) - 1  # at A = 0.5 the sine touches the transition and spends no time beyond
     return np.arcsin((np.arange(1, count + 1) - half) / amplitude_lsb), 0.5 - half

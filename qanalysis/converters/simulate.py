@@ -16,7 +16,7 @@ from qanalysis.converters.adc import CodeArray, Converter, FloatArray
 from qanalysis.converters.dither import find_dither
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.inl import STRAIGHT, Inl, bend_transitions
-from qanalysis.converters.waveforms import Sine, Triangle, TwoTone, Waveform, judge_period
+from qanalysis.converters.waveforms import Waveform, judge_period, list_tones
 from qanalysis.metrics import ErrorStats, measure
 from qanalysis.quantizer import Rounding
 
@@ -34,6 +34,7 @@ class Simulation:
     `gain_error_percent` and `offset_lsb` act about the low end; `noise_lsb` is rms; `jitter_s` rms; `osr` the oversampling ratio. With
     noise shaping an INL is that of the feedback DAC and acts on the input. ValueError for whatever can not be.
 
+    >>> from qanalysis.converters.waveforms import Sine
     >>> capture = Simulation(Converter(8, -1, 1), Sine(127 / 128, 127.0), samples=4096, fs_hz=4096.0).run()
     >>> round(capture.stats.sqnr_db, 2), int(capture.codes.max())
     (49.95, 255)
@@ -164,8 +165,7 @@ class Capture:
             share = self.saturated / self.codes.size
             text = f"{self.saturated} of {self.codes.size} samples ({100 * share:.3g} %) lie beyond the end codes and saturate; lower the level."
             found.append(Finding("clipping", text, share))
-        if isinstance(simulation.waveform, Sine | Triangle | TwoTone):
-            frequency = simulation.waveform.frequency_hz
+        for frequency in list_tones(simulation.waveform):
             locked = judge_period(frequency, fs_hz=simulation.fs_hz, samples=simulation.samples)
             found += [locked] if locked else []
             if abs(frequency) > simulation.band_hz:

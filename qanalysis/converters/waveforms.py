@@ -220,6 +220,17 @@ WAVEFORMS: dict[str, Callable[..., Waveform]] = {
 }
 
 
+def list_tones(waveform: Waveform) -> tuple[float, ...]:
+    """Frequencies that a waveform is made of, in hertz: none for a ramp, noise, a level or a record.
+
+    >>> list_tones(TwoTone(0.5, 100.0, 110.0)), list_tones(Dc(0.0))
+    ((100.0, 110.0), ())
+    """
+    if isinstance(waveform, TwoTone):
+        return (waveform.frequency_hz, waveform.second_hz)
+    return (waveform.frequency_hz,) if isinstance(waveform, Sine | Triangle) else ()
+
+
 def find_coherent_hz(fs_hz: float, samples: int, near_hz: float) -> float:
     """The frequency J fs / M nearest to `near_hz` with J and M relatively prime, 1 <= J < M/2: all M samples then differ in phase.
 

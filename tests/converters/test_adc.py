@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from qanalysis.converters.adc import TRANSFERS, Converter
 from qanalysis.quantizer import UniformQuantizer
@@ -100,6 +102,29 @@ def test_four_and_a_half_volts_of_twelve_are_code_96_exactly() -> None:
     other = Converter(8, 0, 12, fs_over="2^n-1")
     assert other.encode([4.5])[0] == 96
     assert other.round_trip([4.5])[0] - 4.5 == pytest.approx(0.0176, abs=5e-5)  # stated to three digits
+
+
+@given(
+    bits=st.integers(1, 32),
+    low=st.floats(-1e6, 1e6),
+    span=st.floats(1e-3, 1e6),
+    transfer=st.sampled_from(TRANSFERS),
+    fs_over=st.sampled_from(["2^n", "2^n-1"]),
+    parts=st.lists(st.floats(0, 1), min_size=1, max_size=20),
+)
+def test_any_converter_rises_and_keeps_its_bound(bits: int, low: float, span: float, transfer: str, fs_over: str, parts: list[float]) -> None:
+    try:
+        converter = Converter(bits, low, low + span, fs_over=fs_over, transfer=transfer)
+    except ValueError:
+        assume(False)
+    last = converter.codes - 1
+    # From the first cell's middle to the last one's: between the ends, whatever the transfer.
+    x = np.sort(converter.decode([0])[0] + np.array(parts) * last * converter.lsb)
+    codes = converter.encode(x)
+    assert (np.diff(codes) >= 0).all()
+    # Levels and inputs are known to a spacing of their size each, and so is the place of the transition between them.
+    slack = 4 * np.spacing(max(abs(converter.low), abs(converter.high)))
+    assert np.abs(converter.decode(codes) - x).max() <= converter.error_bound + slack
 
 
 def test_ends_and_infinities_saturate() -> None:

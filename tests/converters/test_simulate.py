@@ -16,7 +16,7 @@ from qanalysis.converters.limits import jitter_snr_db, shaping_gain_db
 from qanalysis.converters.noise_model import sine_moments
 from qanalysis.converters.simulate import Capture, Simulation, band_power, shape_noise
 from qanalysis.converters.tone_sweeps import measure_tone
-from qanalysis.converters.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine
+from qanalysis.converters.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, TwoTone
 from qanalysis.metrics import DB_PER_BIT, SINE_OFFSET_DB
 from qanalysis.quantizer import Rounding
 
@@ -222,6 +222,11 @@ def test_a_locked_tone_and_one_outside_the_band_are_named() -> None:
     assert [finding.code for finding in run(waveform=Sine(0.5, 128 / 16384)).findings] == ["locked-period"]
     assert [finding.code for finding in run(waveform=Sine(0.5, 1021 / 16384), osr=64).findings] == ["out-of-band"]
     assert run().findings == ()
+
+
+def test_both_of_two_tones_are_looked_at() -> None:
+    findings = run(waveform=TwoTone(0.4, 127 / 16384, 128 / 16384)).findings
+    assert [(finding.code, finding.value) for finding in findings] == [("locked-period", 128.0)]
 
 
 def test_bent_transitions_with_shaping_distort_the_input() -> None:

@@ -66,7 +66,7 @@ def test_a_gaussian_loses_its_correlation_at_half_a_step() -> None:
 
 @pytest.mark.parametrize("sizes", [[0.0], [1.0, -1.0], [math.nan]])
 def test_sizes_are_above_zero(sizes: list[float]) -> None:
-    with pytest.raises(ValueError, match="finite and above 0"):
+    with pytest.raises(ValueError, match="above 0"):
         sweep_amplitude(sizes)
 
 
