@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.converters.views import View, fold_cycles
+from qanalysis.converters.coherence import fold_cycles
+from qanalysis.converters.views import View
 from qanalysis.converters.windows import describe_window
 
 

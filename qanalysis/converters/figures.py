@@ -69,7 +69,7 @@ def measure_figures(view: View, shares: Shares, full_scale: float | None, bandwi
     # The IEEE form refers to a sine over the range, whatever 0 dBFS is.
     headroom = None if level is None else -level - (10 * np.log10(2.0) if kind == "dc" else 0.0)
     below = is_below_noise(found, bins, shares, view) if bins else None
-    spur_bin, sfdr, sfdr_ci, spur_below = _measure_spur(view, per_bin, band)
+    spur_bin, sfdr, sfdr_ci, spur_below = _measure_spur(view, shares, band)
     fit_power = sum(fit.power for fit in view.fits)
     return Figures(
         windowed,
@@ -121,14 +121,15 @@ def _bound_distortion(view: View, shares: Shares) -> Interval:
     return to_db(max(total - spread, 0.0), shares.fundamental), to_db(total + spread, shares.fundamental)
 
 
-def _measure_spur(view: View, per_bin: float, band: tuple[int, int]) -> tuple[int, float, Interval, bool]:
+def _measure_spur(view: View, shares: Shares, band: tuple[int, int]) -> tuple[int, float, Interval, bool]:
     """Bin of the largest line beside the tones, the tone's height over its, the interval, and whether the noise alone would reach as high (95 %)."""
     first, last = band
+    per_bin, tone = shares.noise_per_bin, shares.fundamental / describe_window(view.window).enbw_bins
     rest = view.power[first : last + 1].copy()
     for place in view.carriers:
         rest[max(place - view.side_bins - first, 0) : max(place + view.side_bins + 1 - first, 0)] = 0.0
     spur_bin = first + int(np.argmax(rest))
-    height, tone = (view.measure_height(spur_bin) if rest.any() else 0.0), view.tone_height
+    height = view.measure_height(spur_bin) if rest.any() else 0.0
     spread = _TWO_SIGMA * np.sqrt(2 * height * per_bin + per_bin**2)
     interval = (to_db(tone, height + spread), to_db(tone, max(height - spread, 0.0)))
     highest_noise = per_bin * -np.log1p(-(0.95 ** (1 / rest.size)))

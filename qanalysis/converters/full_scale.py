@@ -15,6 +15,7 @@ from qanalysis.converters.findings import Finding
 Values = NDArray[np.float64]
 FULL_SCALES = ("sine", "dc")
 STEPS_OF_RANGE = ("2^n", "2^n-1")
+_OVERDRIVE = 1.5  # whole numbers that swing further than this many ranges are codes, not volts
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class FullScale:
 def find_full_scale(values: Values, *, bits: int | None, low: float | None, high: float | None, kind: str, fs_over: str, whole: bool) -> FullScale:
     """The range of a record from what the user says; `whole` marks a record of integer type.
 
-    Integers with `bits`, and whole numbers that leave low..high, are codes: their span is 2^bits. Other values lie in low..high. Fractions within
-    +-1 without a range are taken as normalised, with a finding. Otherwise the full scale stays unknown.
+    Integers with `bits`, and whole numbers without a range or far beyond it, are codes: their span is 2^bits. Other values lie in low..high.
+    Fractions within +-1 without a range are taken as normalised, with a finding. Otherwise the full scale stays unknown.
 
     Raises
     ------
@@ -89,8 +90,8 @@ def find_full_scale(values: Values, *, bits: int | None, low: float | None, high
 def _are_codes(values: Values, low: float | None, high: float | None, *, whole: bool) -> bool:
     if whole:
         return True
-    inside = low is not None and high is not None and low <= values.min() and values.max() <= high
-    return not inside and bool((values == np.rint(values)).all())
+    fits = low is not None and high is not None and np.ptp(values) <= _OVERDRIVE * (high - low)
+    return not fits and bool((values == np.rint(values)).all())
 
 
 def _check(bits: int | None, low: float | None, high: float | None, kind: str, fs_over: str) -> None:

@@ -1,6 +1,5 @@
-"""Is a record coherent, and through which window is it seen? From samples to powers by bin, with the tones found by bin and by sine fit.
+"""Through which window is a record seen? From samples to powers by bin, with the tones found by bin and by sine fit.
 
-Coherent means: one rectangular bin per tone leaves no more than the free sine fit leaves, but for 1 % (0.04 dB) and what one parameter more explains.
 Powers are one-sided mean squares, p_k = 2 |X_k|^2 / (N sum w^2), so that their sum is the mean square and a tone's lobe is its power.
 """
 
@@ -12,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
 
+from qanalysis.converters.coherence import Spectrum, fold_cycles, is_coherent
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.sinefit import SineFit, fit_tone, guess_frequency, mean_square, separate_tones
 from qanalysis.converters.windows import bound_leakage, choose_side_bins, choose_window, describe_window, make_window, measure_leakage, measure_lobe
 
 Values = NDArray[np.float64]
-_LEAKAGE_OF_NOISE = 0.01
-_ONE_PARAMETER = 12  # over N: the 99.9 % quantile of chi-square with one degree of freedom, 10.8, rounded up
-_ROUNDING = 1e-26  # of the tone's power: what double precision leaves of a pure sine
 _CHANCE = 1e-6  # that noise alone shows a tone
 _SECOND_TONE = 0.1  # of the first one's power; what is smaller is a spur
 _CENTRE = 2048  # of `measure_lobe`
@@ -61,11 +58,6 @@ class View:
         """Periods of the tones in the record: whole numbers where it is coherent, else as fitted."""
         return tuple(float(round(fit.cycles)) if self.coherent else fit.cycles for fit in self.fits)
 
-    @property
-    def tone_height(self) -> float:
-        """Height of the strongest tone's line if it stood on a bin: its power over the window's noise bandwidth in bins."""
-        return self.fits[0].power / describe_window(self.window).enbw_bins
-
     def measure_height(self, place: int) -> float:
         """Height of a line; between bins the parabola through three logarithms, which windows of low side lobes follow."""
         middle = float(self.power[place])
@@ -97,32 +89,18 @@ def view_record(values: Values, wishes: Wishes) -> View:
     peak = wishes.first + int(np.argmax(power[wishes.first : wishes.last + 1]))
     if not _stands_out(power, peak, wishes):
         return flat
-    omegas = [guess_frequency(spectrum, values.size, peak)]
-    view = _take_view(centred, flat, _fit_tones(centred, omegas, [peak]), wishes)
+    view = _take_view(centred, spectrum, flat, [peak], wishes)
     second = find_second_tone(view, wishes)
-    if second is not None:
-        omegas.append(2 * np.pi * second / values.size)
-        view = _take_view(centred, flat, _fit_tones(centred, omegas, [peak, second]), wishes)
-    return view
-
-
-def fold_cycles(cycles: float, samples: int) -> float:
-    """Where a line of so many cycles per record shows: between 0 and samples / 2.
-
-    >>> fold_cycles(3000, 4096), fold_cycles(5000, 4096)
-    (1096, 904)
-    """
-    inside = cycles % samples
-    return min(inside, samples - inside)
+    return view if second is None else _take_view(centred, spectrum, flat, [peak, second], wishes)
 
 
 def find_second_tone(view: View, wishes: Wishes) -> int | None:
     """Bin of a second tone: within 10 dB of the first and no harmonic of it, nor the first of it; None if there is none."""
-    rest = view.power[wishes.first : wishes.last + 1].copy()
+    rest, height = view.power[wishes.first : wishes.last + 1].copy(), view.fits[0].power / describe_window(view.window).enbw_bins
     place, reach = view.carriers[0], 2 * view.side_bins + 2
     rest[max(place - reach - wishes.first, 0) : max(place + reach + 1 - wishes.first, 0)] = 0.0
     second = wishes.first + int(np.argmax(rest))
-    if second == place or view.measure_height(second) < _SECOND_TONE * view.tone_height or not _stands_out(view.power, second, wishes, skip=place):
+    if second == place or view.measure_height(second) < _SECOND_TONE * height or not _stands_out(view.power, second, wishes, skip=place):
         return None
     cycles = view.cycles[0]
     for order in range(2, _HIGHEST_RELATION + 1):
@@ -142,11 +120,12 @@ def _stands_out(power: Values, peak: int, wishes: Wishes, *, skip: int | None = 
     return bool(power[peak] > floor * np.log(band.size / _CHANCE))
 
 
-def _fit_tones(centred: Values, omegas: list[float], peaks: list[int]) -> tuple[list[SineFit], Values]:
-    """The free fits, or at the peaks' bins where a fit ran away from its peak (a burst, a slide, noise)."""
-    fits, residual = separate_tones(centred, omegas)
-    if all(abs(fit.cycles - peak) <= 1.5 for fit, peak in zip(fits, peaks, strict=True)):
-        return fits, residual
+def _fit_tones(centred: Values, spectrum: Spectrum, peaks: list[int], *, coherent: bool) -> tuple[list[SineFit], Values]:
+    """Three parameters where the frequencies are bins, or where a free fit ran away from its peak (a burst, a slide, noise), else four."""
+    if not coherent:
+        fits, residual = separate_tones(centred, [guess_frequency(spectrum, centred.size, peak) for peak in peaks])
+        if all(abs(fit.cycles - peak) <= 1.5 for fit, peak in zip(fits, peaks, strict=True)):
+            return fits, residual
     fits, residual = [], centred
     for peak in peaks:
         fit, residual = fit_tone(residual, 2 * np.pi * peak / centred.size, free=False)
@@ -155,10 +134,10 @@ def _fit_tones(centred: Values, omegas: list[float], peaks: list[int]) -> tuple[
     return [replace(fit, residual_rms=rms) for fit in fits], residual
 
 
-def _take_view(centred: Values, flat: View, fitted: tuple[list[SineFit], Values], wishes: Wishes) -> View:
-    fits, residual = fitted
-    base = replace(flat, fits=tuple(sorted(fits, key=lambda fit: -fit.power)))
-    base = replace(base, coherent=_is_coherent(base))
+def _take_view(centred: Values, spectrum: Spectrum, flat: View, peaks: list[int], wishes: Wishes) -> View:
+    coherent = is_coherent(spectrum, centred.size, peaks)
+    fits, residual = _fit_tones(centred, spectrum, peaks, coherent=coherent)
+    base = replace(flat, fits=tuple(sorted(fits, key=lambda fit: -fit.power)), coherent=coherent)
     if base.coherent and wishes.window in {"auto", "rectangular"}:
         return replace(base, side_bins=0 if wishes.side_bins == "auto" else int(wishes.side_bins))
     name, side_bins = choose_window(wishes.bits)
@@ -170,17 +149,6 @@ def _take_view(centred: Values, flat: View, fitted: tuple[list[SineFit], Values]
         return _view_residual(base, residual, name, side_bins, reason)
     view = replace(base, power=_window_power(centred, name), window=name, side_bins=side_bins)
     return view if base.coherent else replace(view, findings=_find_leakage(view, wishes))
-
-
-def _is_coherent(view: View) -> bool:
-    places = set(view.carriers)
-    if 0 in places or len(places) < len(view.fits):
-        return False
-    rest = view.power.copy()
-    rest[[0, *places]] = 0.0
-    left = view.fits[0].residual_rms ** 2
-    share = 1 + _LEAKAGE_OF_NOISE + _ONE_PARAMETER * len(view.fits) / view.samples
-    return bool(rest.sum() <= left * share + _ROUNDING * sum(fit.power for fit in view.fits))
 
 
 def _say_why_fitted(view: View, side_bins: int, wishes: Wishes) -> str | None:

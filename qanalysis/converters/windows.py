@@ -26,7 +26,7 @@ AUTOMATIC = ("blackman-harris", "kaiser-38")  # the narrower first: it weights m
 WIDEST_SIDE = 12  # bins; a wider lobe hides more of the spectrum than it saves
 UNKNOWN_BITS = 24
 _GRID = 4096  # a lobe measured in bins hardly depends on the length
-_LEAK_OF_NOISE = 0.01  # 0.04 dB
+LEAK_OF_NOISE = 0.01  # 0.04 dB
 _NOTHING = 1e-12
 
 
@@ -141,4 +141,4 @@ def choose_side_bins(name: str, bits: int | None, *, coherent: bool) -> int:
 
 def bound_leakage(bits: int | None) -> float:
     """1 % of the noise of an ideal converter over the power of its full-scale sine: 2^(2 bits) 3/2."""
-    return float(_LEAK_OF_NOISE / (1.5 * 4.0 ** (UNKNOWN_BITS if bits is None else bits)))
+    return float(LEAK_OF_NOISE / (1.5 * 4.0 ** (UNKNOWN_BITS if bits is None else bits)))
