@@ -177,8 +177,8 @@ def test_the_columns_stand_in_the_order_of_the_contract() -> None:
         "bits, low, high, lsb, lsb_convention, fs_hz, samples, coherent, window, side_bins, fundamental_hz, level_dbfs, full_scale, sinad_db, snr_db, "
         "thd_dbc, thd_below_noise, sfdr_dbc, sfdr_dbfs, enob_ieee, enob_at_level, nsd_dbfs_hz, harmonics_counted, hd2_dbc, hd3_dbc, hd4_dbc, hd5_dbc, hd6_dbc, "
         "sinefit_sinad_db, sinad_ci95_db, snr_ci95_db, thd_ci95_db, sfdr_ci95_db, findings"
-    ).split(", ")
-    assert list(list_columns(RecordRow))[: len(contract)] == contract
+    )
+    assert ", ".join(list_columns(RecordRow)).startswith(contract)
     static = "dnl_min_lsb, dnl_max_lsb, inl_min_lsb, inl_max_lsb, inl_reference, offset_lsb, gain_error_percent, tue_max_lsb, missing_codes, dnl_lsb, inl_lsb"
     assert [name for name in list_columns(LinearityRow) if name in static.split(", ")] == static.split(", ")
     textbook = ["step", "relative_percent", "half_step_bound", "code", "reconstructed", "actual_error"]
@@ -390,7 +390,7 @@ def test_names_from_the_input_are_text_on_the_page(folder: Path) -> None:
     [
         (["convert", "--bits", "0", "--range", "0:5"], "bits"),
         (["convert", "--bits", "33", "--range", "0:5"], "bits"),
-        (["convert", "--bits", "eight", "--range", "0:5"], "'eight' is not a valid"),
+        (["convert", "--bits", "eight", "--range", "0:5"], "Invalid value for '--bits'"),
         (["convert", "--range", "0:5"], "Missing option '--bits'"),
         (["convert", "--bits", "8", "--range", "5:0"], "--range '5:0': the first number must be finite and below the second"),
         (["convert", "--bits", "8", "--range", "5"], "--range '5': two numbers with a colon between"),
