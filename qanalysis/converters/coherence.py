@@ -36,7 +36,9 @@ def is_coherent(spectrum: Spectrum, samples: int, places: list[int]) -> bool:
     >>> [is_coherent(np.fft.rfft(np.rint(100 * np.sin(2 * np.pi * cycles * t / 256))), 256, [31]) for cycles in (31, 31.1)]
     [True, False]
     """
-    lines = {round(fold_cycles(order * place, samples)) for place in places for order in range(1, _HIGHEST_HARMONIC + 1)}
+    # Of a short record no more than half the bins are left out.
+    highest = min(_HIGHEST_HARMONIC, max(spectrum.size // (2 * len(places)), 2))
+    lines = {round(fold_cycles(order * place, samples)) for place in places for order in range(1, highest + 1)}
     squares = spectrum.real**2 + spectrum.imag**2
     tones = squares[places]
     squares[[0, *lines]] = 0.0

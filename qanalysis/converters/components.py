@@ -156,14 +156,16 @@ def describe_claim(claim: Claim, shares: Shares, view: View, fs_hz: float) -> Co
 def is_below_noise(power: float, bins: int, shares: Shares, view: View) -> bool:
     """Whether noise alone shows so much power in so many bins once in twenty times.
 
-    Noise in m independent bins is gamma distributed with shape m; bins of a window depend on each other, about bins/ENBW of them do not.
+    Mean powers of bins have an F distribution, with two degrees of freedom for each independent one on either side; of a window's lobe about
+    bins/ENBW are independent. Where no bin is left to tell the noise, nothing is above it.
     """
-    from scipy.special import gammaincinv
+    from scipy.special import fdtri
 
-    if bins == 0:
+    if bins == 0 or shares.noise_bins == 0:
         return True
-    independent = max(bins / describe_window(view.window).enbw_bins, 1.0)
-    return bool(power <= bins * shares.noise_per_bin * gammaincinv(independent, 0.95) / independent)
+    facts = describe_window(view.window)
+    own, others = 2 * max(bins / facts.enbw_bins, 1.0), max(2 * shares.noise_bins * facts.effective_share, 1.0)
+    return bool(power <= bins * shares.noise_per_bin * fdtri(own, others, 0.95))
 
 
 def to_db(power: float, reference: float) -> float:

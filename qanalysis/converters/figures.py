@@ -1,7 +1,7 @@
 """What do the shares of a spectrum come to in decibels and bits, and how sure are they?
 
 Intervals of 95 %: a noise power from m independent bins is the truth times chi-square over its nu = 2 m degrees of freedom, so the truth lies within
-noise * nu / chi2(nu; 0.975 .. 0.025); a window leaves nu = 2 m (sum w^2)^2/(N sum w^4). Distortion counts as exact beside it in the SINAD. A line of
+noise * nu / chi2(nu; 0.975 .. 0.025); a window leaves nu = 2 m (sum w^2)^2/(N sum w^4). Distortion above the noise counts as exact in the SINAD. A line of
 power S in noise n per bin has the variance 2 S n + n^2, which gives THD and SFDR their intervals (normal, never below zero power).
 """
 
@@ -63,12 +63,12 @@ def measure_figures(view: View, shares: Shares, full_scale: float | None, bandwi
     sinad = to_db(shares.tones, distorted)
     freedom = 2 * shares.noise_bins * describe_window(view.window).effective_share
     noise_low, noise_high = _bound_noise(noise, freedom)
-    distortion = max(distorted - noise, 0.0)
-    sinad_ci = (to_db(shares.tones, distortion + noise_high), to_db(shares.tones, distortion + noise_low))
+    below = is_below_noise(found, bins, shares, view) if bins else None
+    error_low, error_high = _bound_error(distorted, noise, freedom, bins * freedom / max(shares.noise_bins, 1) if below else None)
+    sinad_ci = (to_db(shares.tones, error_high), to_db(shares.tones, error_low))
     level = None if full_scale is None else to_db(shares.tones, full_scale)
     # The IEEE form refers to a sine over the range, whatever 0 dBFS is.
     headroom = None if level is None else -level - (10 * np.log10(2.0) if kind == "dc" else 0.0)
-    below = is_below_noise(found, bins, shares, view) if bins else None
     spur_bin, sfdr, sfdr_ci, spur_below = _measure_spur(view, shares, band)
     fit_power = sum(fit.power for fit in view.fits)
     return Figures(
@@ -109,6 +109,15 @@ def _bound_noise(noise: float, freedom: float) -> Interval:
         return 0.0, float("inf")
     low, high = 2 * gammaincinv(freedom / 2, [0.025, 0.975])
     return float(noise * freedom / high), float(noise * freedom / low)
+
+
+def _bound_error(error: float, noise: float, freedom: float, more: float | None) -> Interval:
+    """Where noise and distortion lie together: distortion as found, or noise with `more` degrees of freedom where it is no more than that."""
+    if more is not None:
+        return _bound_noise(error, freedom + more)
+    low, high = _bound_noise(noise, freedom)
+    distortion = max(error - noise, 0.0)
+    return distortion + low, distortion + high
 
 
 def _bound_distortion(view: View, shares: Shares) -> Interval:

@@ -20,7 +20,7 @@ Values = NDArray[np.float64]
 _CHANCE = 1e-6  # that noise alone shows a tone
 _SECOND_TONE = 0.1  # of the first one's power; what is smaller is a spur
 _CENTRE = 2048  # of `measure_lobe`
-_HIGHEST_RELATION = 10  # a line at a multiple up to this one is a harmonic, not a second tone
+_HIGHEST_RELATION = 5  # a line at a multiple up to this one is a harmonic, not a second tone
 
 
 @dataclass(frozen=True, slots=True)
