@@ -16,7 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.samples import MAX_SAMPLES, RecordError, Samples, check_sample_count, keep_whole, name_some, pick_channel, refuse_choice
+from qanalysis.converters.samples import (
+    MAX_SAMPLES,
+    RecordError,
+    Samples,
+    check_sample_count,
+    keep_whole,
+    measure_surprise,
+    name_some,
+    pick_channel,
+    refuse_choice,
+)
 from qanalysis.converters.wav_file import widen_three_bytes
 
 _WORD = re.compile(r"(?:([iu])(8|16|24|32)|(f)(32|64))(le|be)?(?:\*(\d{1,3}))?")
@@ -124,9 +134,9 @@ def _map_words(path: Path, kind: str, bits: int, order: str, shape: tuple[int, i
 
 
 def _guess_dtype(path: Path) -> tuple[str, tuple[Finding, ...]]:
-    """Two's complement words of 16 bits, in the byte order that gives the smaller steps between neighbours if it halves them."""
-    head = np.fromfile(path, np.uint8, count=1 << 16)
-    words = head[: head.size // 2 * 2]
-    little, big = (float(np.abs(np.diff(words.view(order).astype(np.int64))).mean()) if words.size > 2 else 0.0 for order in ("<i2", ">i2"))
-    dtype = "i16be" if big < little / 2 else "i16le"
-    return dtype, (Finding("words", f"Words read as {dtype}: mean step between neighbours {little:.4g} as little-endian, {big:.4g} as big-endian."),)
+    """Two's complement words of 16 bits, big-endian where neighbours foretell a sample twice as well in that order."""
+    head = np.fromfile(path, np.uint8, count=1 << 15)
+    little, big = (measure_surprise(head[: head.size // 2 * 2].view(order)) for order in ("<i2", ">i2"))
+    dtype = "i16be" if 2 * big < little else "i16le"
+    text = f"Words read as {dtype}: neighbours foretell a sample to {little:.4g} steps as little-endian, to {big:.4g} as big-endian. State the type."
+    return dtype, (Finding("words", text),)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.samples import RecordError, Samples
+from qanalysis.converters.samples import QUANTIZATION_RMS, RecordError, Samples, measure_surprise
 
 Justification = Literal["right", "left"]
 Codes = NDArray[np.int64]
@@ -22,6 +22,7 @@ MAX_BITS = 32
 CHANCE_BITS = 30  # evidence that is there by chance once in 2^30 records
 _CONTAINERS = (8, 16, 24, 32)
 _LOOK = 2**16  # samples that are enough to judge by
+_FEWEST = 16  # samples below which nothing is evident
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +61,8 @@ def resolve_codes(samples: Samples, place: str, *, bits: int | None = None, just
     shift, shift_notes = _find_shift(words, samples, container, bits=bits, justify=justify)
     words >>= shift
     width = bits or (container - shift if shift or justify == "left" else samples.stated_bits)
-    codes, is_signed, sign_notes = _find_sign(words, samples, container - shift, bits=width, signed=signed)
+    codes, is_signed, wrapped_at, sign_notes = _find_sign(words, samples, container - shift, bits=width, signed=signed)
+    width = width or wrapped_at
     if width is None:
         width = min(round_up_bits(codes, signed=is_signed), container)
     width_notes = () if bits is not None else (_note_bits(codes, width, samples, shift),)
@@ -130,35 +132,28 @@ def _find_shift(words: Codes, samples: Samples, container: int, *, bits: int | N
     return shift, (Finding("left-justified", text, zeros),)
 
 
-def _find_sign(words: Codes, samples: Samples, container: int, *, bits: int | None, signed: bool | None) -> tuple[Codes, bool, tuple[Finding, ...]]:
-    """Codes, whether they are two's complement, and why; `container` is the width left after the shift."""
-    negative = int(words.min()) < 0
-    width = container if negative else bits or round_up_bits(words, signed=False)
-    other = _wrap(words, width, signed=not negative)
-    if signed is not None:
-        return _obey_sign(words, other, width, samples, bits=bits, signed=signed), signed, ()
-    if not negative and int(words.max()) >> width:
-        return words, False, ()  # beyond the stated width: nothing to wrap at
-    if _is_smoother(other, words):
-        found = "two's complement" if not negative else "offset binary"
-        ratio = _roughness(words) / _roughness(other)
-        text = f"Read as {found} of {width} bits: as the words stand, the mean step between neighbours is {ratio:.3g} times as large, a wrap in mid-range."
-        return other, not negative, (Finding("wrapped-codes", text, ratio),)
-    kept = bool(samples.container_signed) and (samples.stated_bits is not None or words.size < 16 or words.min() == words.max())
-    if negative or kept:
-        return words, True, ()
+def _find_sign(words: Codes, samples: Samples, container: int, *, bits: int | None, signed: bool | None) -> tuple[Codes, bool, int | None, tuple[Finding, ...]]:
+    """Codes, whether they are two's complement, the width that they were wrapped at, and why; `container` is the width left after the shift."""
     low, high = int(words.min()), int(words.max())
-    return words, False, (Finding("unsigned", f"Read as unsigned (straight binary): the codes run from {low} to {high}, none is negative.", low),)
-
-
-def _obey_sign(words: Codes, other: Codes, width: int, samples: Samples, *, bits: int | None, signed: bool) -> Codes:
-    negative = int(words.min()) < 0
-    if signed == negative:
-        return words
-    if not signed:
-        return _wrap(words, bits, signed=False) if bits else other
-    wrapped = 1 << width - 1 <= int(words.max()) < 1 << width and (bits is not None or not samples.container_signed)
-    return other if wrapped else words
+    width = container if low < 0 else bits or round_up_bits(words, signed=False)
+    other = _wrap(words, width, signed=low >= 0)
+    if signed is not None:
+        if signed == (low < 0):
+            return words, signed, None, ()
+        if not signed:
+            return (_wrap(words, bits, signed=False) if bits else other), False, bits or width, ()
+        wraps = 1 << width - 1 <= high < 1 << width and (bits is not None or not samples.container_signed)
+        return (other, True, width, ()) if wraps else (words, True, None, ())
+    if low < 0 or high < 1 << width:  # codes beyond a stated width have no place to wrap at
+        ratio = _compare_readings(words, other)
+        if ratio is not None:
+            found = "two's complement" if low >= 0 else "offset binary"
+            text = f"Read as {found} of {width} bits: as the words stand they wrap in mid-range, and neighbours foretell a sample {ratio:.3g} times worse."
+            return other, low >= 0, width, (Finding("wrapped-codes", text, ratio),)
+    kept = bool(samples.container_signed) and (samples.stated_bits is not None or words.size < _FEWEST or low == high)
+    if low < 0 or kept:
+        return words, True, None, ()
+    return words, False, None, (Finding("unsigned", f"Read as unsigned (straight binary): the codes run from {low} to {high}, none is negative.", low),)
 
 
 def _wrap(words: Codes, width: int, *, signed: bool) -> Codes:
@@ -167,16 +162,16 @@ def _wrap(words: Codes, width: int, *, signed: bool) -> Codes:
     return wrapped
 
 
-def _is_smoother(other: Codes, words: Codes) -> bool:
-    """Whether another reading turns jumps across the range into steps through its middle; a square wave has none there."""
-    other, words = other[:_LOOK], words[:_LOOK]
+def _compare_readings(words: Codes, other: Codes) -> float | None:
+    """How much worse neighbours foretell the words than another reading of them; None below twice, and where that has no middle, as a square wave."""
+    if words.size < _FEWEST:
+        return None
     low, high = int(other.min()), int(other.max())
     middle = np.abs(other - (low + high) / 2) <= (high - low) / 16
-    return count_levels(other) >= 16 and _roughness(other) < 0.8 * _roughness(words) and bool(middle.mean() > 0.01)
-
-
-def _roughness(codes: Codes) -> float:
-    return float(np.abs(np.diff(codes[:_LOOK])).mean()) if codes.size > 1 else 0.0
+    surprise, other_surprise = measure_surprise(words), measure_surprise(other)
+    if not middle.mean() > 0.01 or not surprise > 2 * other_surprise:
+        return None
+    return surprise / max(other_surprise, QUANTIZATION_RMS)
 
 
 def _note_bits(codes: Codes, width: int, samples: Samples, shift: int) -> Finding:

@@ -176,7 +176,7 @@ def _find_left_justified(record: Record) -> Finding | None:
 
 
 def _find_stuck_bits(record: Record) -> Finding | None:
-    """Bits that the span of the codes must toggle but that rest, or that go with another bit: codes from end to end show all pairs."""
+    """Bits that rest, or that go with another: 2^(k+1) codes in a row show every pattern of the bits 0 to k."""
     if record.codes is None:
         return None
     levels = _take_levels(record.codes)
@@ -191,7 +191,7 @@ def _find_stuck_bits(record: Record) -> Finding | None:
         states = ", ".join(f"bit {place} at {int(levels[0]) >> place & 1}" for place in resting)
         text = f"Stuck: {states} (bit 0 is the LSB), while {levels.size} different codes over {span} steps toggle the others. Check the data lines."
         return Finding("stuck-bits", text, resting[-1])
-    return _find_tied_bits(levels, np.array(places[justified:-1], np.intp))
+    return _find_tied_bits(levels, np.array(places[justified:], np.intp))
 
 
 def _find_tied_bits(levels: Codes, places: NDArray[np.intp]) -> Finding | None:

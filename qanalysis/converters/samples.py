@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from qanalysis.converters.findings import Finding
 
 MAX_SAMPLES = 2**26
+QUANTIZATION_RMS = 12**-0.5
+_LOOK = 2**14
 FIRST = "columns and channels are counted from 1"
 
 
@@ -38,6 +40,19 @@ class Samples:
     high: float | None = None
     fs_hz: float | None = None
     notes: tuple[Finding, ...] = ()
+
+
+def measure_surprise(words: NDArray[np.integer[Any]]) -> float:
+    """The rms of what four neighbours before a sample do not foretell of it, by least squares over the first 2^14; in steps of the words.
+
+    Two tones of any frequency leave their noise, wrapped codes and swapped bytes leave jumps. 0 for fewer than 16 samples.
+    """
+    values = words[:_LOOK].astype(np.float64)
+    if values.size < 16:
+        return 0.0
+    past = np.column_stack([*(values[lag : values.size - 4 + lag] for lag in range(4)), np.ones(values.size - 4)])
+    weights, *_ = np.linalg.lstsq(past, values[4:], rcond=None)
+    return float(np.sqrt(np.mean((values[4:] - past @ weights) ** 2)))
 
 
 def check_sample_count(count: int, place: str) -> None:

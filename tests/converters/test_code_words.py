@@ -64,7 +64,24 @@ def test_offset_binary_of_the_whole_container_read_as_signed_is_seen() -> None:
 def test_a_square_wave_is_not_taken_for_wrapped_codes() -> None:
     square = np.where(T % 64 < 32, 30000, -30000)
     np.testing.assert_array_equal(resolve(square).codes, square)
-    np.testing.assert_array_equal(resolve(np.where(square > 0, 2**15 - 1, -(2**15))).codes.max(), 2**15 - 1)
+    noisy = square + np.random.default_rng(4).integers(-200, 200, square.size)
+    np.testing.assert_array_equal(resolve(noisy).codes, noisy)
+
+
+@pytest.mark.parametrize("cycles", [1, 127, 701, 1023, 1361, 1999, 2047])
+def test_a_fast_tone_over_the_whole_range_is_not_taken_for_wrapped_codes(cycles: int) -> None:
+    codes = sine(12, cycles=cycles)
+    np.testing.assert_array_equal(resolve(codes << 4).codes, codes)
+    np.testing.assert_array_equal(resolve(codes + 2048, signed_words=False).codes, codes + 2048)
+    noise = np.random.default_rng(cycles).integers(0, 4096, T.size)
+    np.testing.assert_array_equal(resolve(noise, signed_words=False).codes, noise)
+
+
+def test_dc_between_the_last_and_the_first_code_is_twos_complement_around_zero() -> None:
+    words = np.random.default_rng(2).integers(-2, 3, 200)
+    read = resolve(words % 4096, signed_words=False)
+    np.testing.assert_array_equal(read.codes, words)
+    assert read.bits == 12
 
 
 def test_a_lower_level_gives_the_next_usual_width() -> None:

@@ -45,7 +45,7 @@ def find(found: tuple[Finding, ...], code: str) -> Finding:
 
 
 @pytest.mark.parametrize("bits", range(1, 17))
-@pytest.mark.parametrize("level", [0.6, 1.0])
+@pytest.mark.parametrize("level", [0.3, 0.6, 1.0])
 @pytest.mark.parametrize("noise", [0.0, 1.0])
 def test_a_sound_record_has_no_findings(bits: int, level: float, noise: float) -> None:
     codes = sine(bits, level=level, noise=noise)

@@ -295,7 +295,9 @@ def test_raw_words_of_every_width_and_order_are_read(tmp_path: Path, dtype: str)
 
 def test_raw_words_without_a_type_are_of_16_bits_in_the_smoother_order(tmp_path: Path) -> None:
     for order in ("<", ">"):
-        np.testing.assert_array_equal(read(tmp_path, CODES.astype(f"{order}i2").tobytes(), "capture.bin").codes, CODES)
+        for cycles in (1, 127, 1365, 2047):
+            codes = np.rint(2047 * np.sin(2 * np.pi * cycles * np.arange(SAMPLES) / SAMPLES + 0.1)).astype(np.int64)
+            np.testing.assert_array_equal(read(tmp_path, codes.astype(f"{order}i2").tobytes(), "capture.bin").codes, codes)
 
 
 def test_raw_unsigned_bytes_floats_and_channels_are_read(tmp_path: Path) -> None:
