@@ -374,6 +374,17 @@ def test_the_page_tells_of_a_missed_limit_and_is_written_before_the_exit(folder:
     assert "--min-enob 12 is missed: reached 11.0" in Path("page.html").read_text("utf-8")
 
 
+def test_a_page_of_many_codes_leaves_out_the_lists_and_says_so(folder: Path) -> None:
+    np.save("wide.npy", np.repeat(np.arange(2**16, dtype=np.uint16), 2))
+    assert ask("linearity", "wide.npy", "--bits", "16", "--test", "ramp", "--drive", "0:65536", "--out", "page.html").exit_code == 0
+    page = Path("page.html").read_text("utf-8")
+    assert len(page) < 6_000_000
+    assert "Left out so that this file stays small: dnl_lsb, inl_lsb, dnl_bar_lsb, inl_bar_lsb." in page
+    packed = re.search(r"data:application/json;base64,([^\"]+)", page)
+    assert packed
+    assert "dnl_max_lsb" in json.loads(base64.b64decode(packed[1]))["rows"][0]
+
+
 def test_names_from_the_input_are_text_on_the_page(folder: Path) -> None:
     Path("<b>x.csv").write_bytes(Path("ramp.csv").read_bytes())
     assert ask("linearity", "<b>x.csv", "--bits", "8", "--test", "ramp", "--out", "page.html").exit_code == 0

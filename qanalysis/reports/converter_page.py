@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qanalysis.converters.rows import ConverterRows, LinearityRow, RecordRow, TextbookRow
 from qanalysis.reports.converter_figures import (
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from qanalysis.reports.page import Chart
 
 
+MOST_TAKEN_ALONG = 3_000_000  # characters: charts take as much, and both together open at once
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One more table of the page."""
@@ -43,14 +46,14 @@ class Part:
 
 
 def render_converter_page(rows: ConverterRows, *, charts: Sequence[Chart] = (), created: datetime) -> str:
-    """The page as text."""
+    """The page as text; of a document too large to be taken along, the lists by code are left out, and the page says so."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from qanalysis.reports.converter_files import describe_rows
     from qanalysis.reports.page import pack_plotly
 
     first = rows.rows[0]
-    document = json.dumps(describe_rows(rows, created=created), allow_nan=False, separators=(",", ":"))
+    document, left_out = _pack_document(describe_rows(rows, created=created))
     environment = Environment(loader=PackageLoader("qanalysis"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template("converter.html").render(
         rows=rows,
@@ -64,9 +67,24 @@ def render_converter_page(rows: ConverterRows, *, charts: Sequence[Chart] = (), 
         working=first.working if isinstance(first, TextbookRow) else (),
         provenance=_list_provenance(rows, created),
         file_name=re.sub(r"[^\w.-]+", "-", rows.source.path if rows.source else "converter") + f"-{rows.command}",
-        document=base64.b64encode(document.encode()).decode(),
+        document=document,
+        left_out=left_out,
         plotly=pack_plotly() if charts else "",
     )
+
+
+def _pack_document(document: dict[str, Any]) -> tuple[str, list[str]]:
+    """The document in base64, and the columns left out of it."""
+    left_out = []
+    packed = _to_base64(document)
+    if len(packed) > MOST_TAKEN_ALONG:
+        left_out = [name for name, value in document["rows"][0].items() if name.endswith("_lsb") and isinstance(value, list)]
+        packed = _to_base64({**document, "rows": [{name: value for name, value in row.items() if name not in left_out} for row in document["rows"]]})
+    return packed, left_out
+
+
+def _to_base64(document: dict[str, Any]) -> str:
+    return base64.b64encode(json.dumps(document, allow_nan=False, separators=(",", ":")).encode()).decode()
 
 
 def _list_parts(rows: ConverterRows) -> list[Part]:
