@@ -24,31 +24,84 @@ LARGEST_SINE_LSB = 2**24
 
 @dataclass(frozen=True, slots=True)
 class NoiseModel:
-    """The meter. Each figure beside the limit it is held against; `verdict` "holds", "power only" (right power, but lines) or "fails".
+    """The meter: what a record of so many samples shows, beside the limits that the model is held to.
 
     `power_ratio` is error power about the model's mean over q^2/12, `expected_ratio` what the dither makes of it (1, 2, 3); `correlation`
     is that of error and signal (None where one is constant); `line_ratio` the largest bin of the error's spectrum over the mean bin;
     `uniformity` the largest distance of the distribution of e/q from the uniform one (None with added dither, which bends it).
+    Limits are the slack plus what 1 of 1000 true records passes.
     """
 
+    samples: int
     power_ratio: float
     expected_ratio: float
-    power_limit: float
     correlation: float | None
-    correlation_limit: float
     line_ratio: float
-    line_limit: float
     uniformity: float | None
-    uniformity_limit: float
-    verdict: Verdict
-    text: str
+    constant: bool
+    saturated: int
+    shaped: bool
+
+    @property
+    def power_limit(self) -> float:
+        """Largest distance of power_ratio / expected_ratio from 1: e^2 of a uniform error varies by sqrt(0.8)."""
+        return POWER_SLACK + 3.3 * math.sqrt(0.8 / self.samples)
+
+    @property
+    def correlation_limit(self) -> float:
+        """Largest |correlation|."""
+        return OTHER_SLACK + 3.3 / math.sqrt(self.samples)
+
+    @property
+    def line_limit(self) -> float:
+        """Largest bin over the mean bin: the powers of M/2 bins of white noise are exponential."""
+        return math.log(1000 * max(self.samples // 2, 1))
+
+    @property
+    def uniformity_limit(self) -> float:
+        """Largest distance of the distributions, Kolmogorov and Smirnov's."""
+        return OTHER_SLACK + 1.95 / math.sqrt(self.samples)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What makes the model's power or its independence of the signal wrong, in words with numbers."""
+        loud = abs(self.power_ratio / self.expected_ratio - 1) > self.power_limit
+        tied = self.correlation is not None and abs(self.correlation) > self.correlation_limit
+        said = (
+            (loud, f"the error's power is {self.power_ratio:.3g} q²/12 where the model has {self.expected_ratio:g}"),
+            (self.saturated > 0 and (loud or self.shaped), f"{self.saturated} of {self.samples} samples saturate"),
+            (self.constant, "the error is constant"),
+            (tied, f"error and signal correlate by {self.correlation or 0:+.3f}"),
+        )
+        return tuple(text for holds, text in said if holds)
+
+    @property
+    def shape_faults(self) -> tuple[str, ...]:
+        """What makes the error other than white and uniform, in words with numbers."""
+        said = (
+            (self.line_ratio > self.line_limit, f"its largest line stands {10 * math.log10(self.line_ratio):.1f} dB above the mean bin"),
+            ((self.uniformity or 0) > self.uniformity_limit, f"its distribution is {self.uniformity or 0:.3f} off the uniform one"),
+        )
+        return tuple(text for holds, text in said if holds)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether it "holds", gives the "power only" (right, but in lines), or "fails"."""
+        return "fails" if self.faults else "power only" if self.shape_faults else "holds"
+
+    @property
+    def text(self) -> str:
+        """The verdict as a sentence with its reasons."""
+        reasons = "; ".join(self.faults + self.shape_faults)
+        return {
+            "holds": "The noise model holds here: power, correlation, spectrum and distribution are those of uniform white noise.",
+            "power only": f"The model gives the power but not the shape: {reasons}. Do not trust it for spurs.",
+            "fails": f"The noise model does not hold here: {reasons}. 6.02 b + 1.76 is not for this signal; add dither or change the level.",
+        }[self.verdict]
 
 
 def judge_noise_model(capture: Capture) -> NoiseModel:
     """Hold the quantizer's own error of a record against the model; the error of other sources is no part of it.
-
-    Limits are the slack plus what 1 of 1000 true records passes: 3.3 sqrt(0.8/M) of the power, 3.3/sqrt M of the correlation,
-    1.95/sqrt M of the distribution, ln(1000 M/2) mean bins for the largest line.
 
     >>> from qanalysis.converters.adc import Converter
     >>> from qanalysis.converters.simulate import Simulation
@@ -56,31 +109,22 @@ def judge_noise_model(capture: Capture) -> NoiseModel:
     >>> judge_noise_model(Simulation(Converter(8, -1, 1), Gaussian(0.2)).run()).verdict
     'holds'
     """
-    r, x = capture.loop_error, capture.disturbed
-    converter, dither = capture.simulation.converter, find_dither(capture.simulation.dither)
-    root = math.sqrt(r.size)
-    centred = r + 0.5 if converter.transfer == "floor" else r
-    power, correlation, line = float(12 * np.mean(np.square(centred))), _correlate_steps(r, x), _find_line(r)
-    plain = dither.subtracted or dither.name == "none"
-    uniformity = _distance_from_uniform(centred) if plain else None
-    limits = (POWER_SLACK + 3.3 * math.sqrt(0.8) / root, OTHER_SLACK + 3.3 / root, math.log(1000 * max(r.size // 2, 1)), OTHER_SLACK + 1.95 / root)
-    wrong = []
-    if abs(power / dither.power_ratio - 1) > limits[0]:
-        wrong.append(f"the error's power is {power:.3g} q²/12 where the model has {dither.power_ratio:g}")
-    if correlation is None or abs(correlation) > limits[1]:
-        wrong.append("the error is constant" if correlation is None else f"error and signal correlate by {correlation:+.3f}")
-    shaped = []
-    if line > limits[2]:
-        shaped.append(f"its largest line stands {10 * math.log10(line):.1f} dB above the mean bin")
-    if uniformity is not None and uniformity > limits[3]:
-        shaped.append(f"its distribution is {uniformity:.3f} off the uniform one")
-    verdict: Verdict = "fails" if wrong else "power only" if shaped else "holds"
-    text = {
-        "holds": "The noise model holds here: power, correlation, spectrum and distribution are those of uniform white noise.",
-        "power only": f"The model gives the power but not the shape: {'; '.join(shaped)}. Do not trust it for spurs.",
-        "fails": f"The noise model does not hold here: {'; '.join(wrong + shaped)}. 6.02 b + 1.76 is not for this signal; add dither or level.",
-    }[verdict]
-    return NoiseModel(power, dither.power_ratio, limits[0], correlation, limits[1], line, limits[2], uniformity, limits[3], verdict, text)
+    simulation, r = capture.simulation, capture.loop_error
+    dither = find_dither(simulation.dither)
+    centred = r + 0.5 if simulation.converter.transfer == "floor" else r
+    # Of an error below 1e-9 steps only the rounding of float64 is seen, and that is no signal's doing.
+    constant = float(np.ptp(r)) <= 1e-9
+    return NoiseModel(
+        samples=r.size,
+        power_ratio=float(12 * np.mean(np.square(centred))),
+        expected_ratio=dither.power_ratio,
+        correlation=None if constant else correlate(r, capture.disturbed),
+        line_ratio=_find_line(r),
+        uniformity=_distance_from_uniform(centred) if dither.subtracted or dither.name == "none" else None,
+        constant=constant,
+        saturated=capture.saturated,
+        shaped=simulation.shaping_order > 0,
+    )
 
 
 def correlate(e: FloatArray, x: FloatArray) -> float | None:
@@ -91,11 +135,6 @@ def correlate(e: FloatArray, x: FloatArray) -> float | None:
     # Sums, not products of vectors: for those BLAS starts threads, which cost more than the work on a busy machine.
     scale = math.sqrt(float(np.sum(e * e))) * math.sqrt(float(np.sum(x * x)))
     return max(-1.0, min(1.0, float(np.sum(e * x)) / scale)) if scale else None
-
-
-def _correlate_steps(r: FloatArray, x: FloatArray) -> float | None:
-    # Of an error below 1e-9 steps only the rounding of float64 is seen, and that is no signal's doing.
-    return correlate(r, x) if np.ptp(r) > 1e-9 else None
 
 
 def _find_line(r: FloatArray) -> float:

@@ -120,7 +120,8 @@ class Simulation:
 class Capture:
     """A simulated record: all arrays (samples,). `disturbed` is what the quantizer saw, `values` what the codes say.
 
-    `loop_error` is the quantizer's own error in LSB, before any shaping; `saturated` counts the samples beyond the end codes.
+    `loop_error` is the quantizer's own error in LSB, ends included; in a shaping loop it is the error before shaping, on an endless grid.
+    `saturated` counts the samples beyond the end codes.
     """
 
     simulation: Simulation
@@ -194,16 +195,17 @@ def quantize(simulation: Simulation, disturbed: FloatArray) -> Quantized:
     if inl and order:
         disturbed = disturbed - step * inl.displace(disturbed, converter)
     scaled = (disturbed - grid.offset) / step + added
+    loop_error = None
     if order:
         wanted, loop_error = shape_noise(scaled, inside, order=order, rounding=grid.rounding)
-    else:
+    elif inl:
         # The first entry is the transition of code 0, so the count of transitions passed is one more than the code.
-        bent = np.searchsorted(bend_transitions(converter, inl), disturbed + step * dither, side="right") - 1.0 if inl else None
-        wanted = np.asarray(grid.rounding(scaled + inside) if bent is None else bent)
-        loop_error = wanted - scaled
+        wanted = np.searchsorted(bend_transitions(converter, inl), disturbed + step * dither, side="right").astype(np.float64) - 1
+    else:
+        wanted = np.asarray(grid.rounding(scaled + inside))
     codes = np.clip(wanted, 0, grid.code_max)
     saturated = int(np.count_nonzero(codes != wanted))
-    return Quantized(codes.astype(np.int64), grid.decode(codes) - step * added, loop_error, saturated)
+    return Quantized(codes.astype(np.int64), grid.decode(codes) - step * added, codes - scaled if loop_error is None else loop_error, saturated)
 
 
 def shape_noise(scaled: FloatArray, dither: FloatArray, *, order: int, rounding: Rounding) -> tuple[FloatArray, FloatArray]:

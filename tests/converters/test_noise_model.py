@@ -176,6 +176,18 @@ def test_a_constant_error_is_said_to_be_one() -> None:
     assert "the error is constant" in model.text
 
 
+def test_a_constant_signal_with_triangular_dither_is_within_the_model() -> None:
+    model = judge_noise_model(simulate(Dc(0.3 * STEP), dither="tpdf"))
+    assert (model.verdict, model.correlation) == ("holds", None)
+
+
+@pytest.mark.parametrize("shaping", [{}, {"osr": 16, "shaping_order": 2}], ids=["plain", "shaped"])
+def test_saturation_breaks_the_model_and_is_named(shaping: dict[str, int]) -> None:
+    model = judge_noise_model(simulate(Sine(1.2, 127 / 16384), **shaping))
+    assert model.verdict == "fails"
+    assert "of 16384 samples saturate" in model.text
+
+
 def test_chance_rarely_fails_a_true_record() -> None:
     verdicts = [judge_noise_model(simulate(Gaussian(0.1, seed=seed), samples=2048)).verdict for seed in range(100)]
     # The limits leave 1 of 1000 each, with slack on top; four figures and a hundred records make 0.4 at the very most.
