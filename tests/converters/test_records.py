@@ -104,6 +104,10 @@ def test_sample_numbers_are_an_axis_without_a_rate(tmp_path: Path) -> None:
     assert record.fs_hz is None
 
 
+def test_a_first_column_that_rises_unevenly_is_samples(tmp_path: Path) -> None:
+    assert read(tmp_path, "1;5\n2;6\n10;7\n11;9\n").values.tolist() == [1, 2, 10, 11]
+
+
 @pytest.mark.parametrize(
     ("head", "step", "fs_hz"),
     [("time (us)", 0.5, 2e6), ("t[ms]", 0.25, 4000.0), ("Time", 1.0, 1.0), ("t_ns", 2.0, 5e8), ("Second", 0.125, 8.0)],
