@@ -14,7 +14,6 @@ import typer
 from qanalysis.command_options import MISSED, AsJson, Outputs, parse_span
 
 if TYPE_CHECKING:
-    from qanalysis.converters.findings import Finding
     from qanalysis.converters.linearity import Linearity
     from qanalysis.converters.records import Record
     from qanalysis.converters.rows import ConverterRow, ConverterRows, LimitCheck
@@ -99,31 +98,26 @@ def linearity(
       qanalysis linearity ramp.csv --bits 12 --test ramp
       qanalysis linearity sine.npy --bits 10 --test sine --reference best-fit --max-dnl 0.5 --max-inl 1 --max-missing 0
     """
-    from qanalysis.converters.linearity import measure_linearity
-    from qanalysis.converters.rows import check_limits, describe_linearity
+    from qanalysis.converters.captures import describe_tested, measure_capture
+    from qanalysis.converters.rows import check_limits
 
     targets = _check_outputs(out)
     ends = None if drive is None else parse_span(drive, "--drive")
-    given = None if span is None else parse_span(span, "--range")
+    low, high = (None, None) if span is None else parse_span(span, "--range")
     record = _read(file, bits=bits, column=column, channel=channel, justify=justify, signed=signed, dtype=dtype, fs_hz=None)
-    if record.codes is None:
-        raise ValueError(f"{record.name} holds numbers that are no whole ones: a linearity test counts codes; give the integers of the converter")
-    low, high = given or (0.0, 2.0**bits)
-    found = measure_linearity(
-        record.codes,
-        bits=bits,
-        test=test,
-        reference=reference,
+    found = measure_capture(
+        record,
         low=low,
         high=high,
+        test=test,
+        reference=reference,
         fs_over=fs_over,
         transfer=transfer,
         drive=ends,
-        signed=record.signed,
         confidence=confidence,
         dnl_within_lsb=within,
     )
-    row = _add_findings(describe_linearity(found), record.guesses)
+    row = describe_tested(record, found)
     limits = check_limits(row, [("--max-dnl", "dnl", max_dnl), ("--max-inl", "inl", max_inl), ("--max-missing", "missing_codes", max_missing)])
     settings: dict[str, Any] = {"bits": bits, "range": span, "test": test, "reference": reference, "drive": drive, "fs_over": fs_over, "transfer": transfer}
     settings |= {"confidence": confidence, "within": within, **_describe_reading(record, column, channel)}
@@ -162,19 +156,14 @@ def record(
       qanalysis record capture.csv --bits 12 --range 0:3.3 --fs 1e6
       qanalysis record capture.wav --bits 16 --range -1:1 --fs 48000 --min-enob 11.5 --max-thd -70 --out report.html
     """
-    from qanalysis.converters.doctor import examine_record
-    from qanalysis.converters.rows import check_limits, describe_spectrum
-    from qanalysis.converters.spectrum import analyze_spectrum
+    from qanalysis.converters.captures import analyze_capture, describe_capture
+    from qanalysis.converters.rows import check_limits
 
     targets = _check_outputs(out)
     low, high = (None, None) if span is None else parse_span(span, "--range")
     captured = _read(file, bits=bits, column=column, channel=channel, justify=justify, signed=signed, dtype=dtype, fs_hz=fs)
-    if captured.fs_hz is None:
-        raise ValueError(f"{captured.name} does not tell its sample rate; give it with --fs, such as --fs 48000")
-    found = analyze_spectrum(
-        captured.values if captured.codes is None else captured.codes,
-        fs_hz=captured.fs_hz,
-        bits=captured.bits,
+    found = analyze_capture(
+        captured,
         low=low,
         high=high,
         fs_over=fs_over,
@@ -184,7 +173,7 @@ def record(
         harmonics=harmonics,
         band_hz=None if band is None else parse_span(band, "--band"),
     )
-    row = describe_spectrum(found, findings=(*examine_record(captured, found), *captured.guesses))
+    row = describe_capture(captured, found)
     limits = [("--min-enob", "enob_ieee", min_enob), ("--min-sinad", "sinad_db", min_sinad), ("--min-snr", "snr_db", min_snr)]
     checks = check_limits(row, [*limits, ("--min-sfdr", "sfdr_dbc", min_sfdr), ("--max-thd", "thd_dbc", max_thd)])
     settings: dict[str, Any] = {
@@ -236,12 +225,6 @@ def _parse_count(text: str, option: str) -> int | str:
 def _describe_reading(record: Record, column: str | None, channel: int | None) -> dict[str, Any]:
     """How the file was read, guesses included."""
     return {"column": column, "channel": channel, "justification": record.justification, "signed": record.signed}
-
-
-def _add_findings(row: Any, findings: Sequence[Finding]) -> Any:
-    from dataclasses import replace
-
-    return replace(row, findings=(*row.findings, *findings))
 
 
 def _collect(command: str, row: ConverterRow, record: Record, settings: dict[str, Any], limits: tuple[LimitCheck, ...]) -> ConverterRows:
