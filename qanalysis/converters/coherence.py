@@ -29,20 +29,22 @@ def fold_cycles(cycles: float, samples: int) -> float:
     return min(inside, samples - inside)
 
 
-def is_coherent(spectrum: Spectrum, samples: int, places: list[int]) -> bool:
+def is_coherent(spectrum: Spectrum, power: NDArray[np.float64], samples: int, places: list[int]) -> bool:
     """Whether the tones at the bins `places` of a one-sided spectrum (samples // 2 + 1,) leak less than 1 % of the noise, or no more than noise seems to.
 
+    `power` is proportional to the spectrum's squares.
+
     >>> t = np.arange(256)
-    >>> [is_coherent(np.fft.rfft(np.rint(100 * np.sin(2 * np.pi * cycles * t / 256))), 256, [31]) for cycles in (31, 31.1)]
+    >>> spectra = [np.fft.rfft(np.rint(100 * np.sin(2 * np.pi * cycles * t / 256))) for cycles in (31, 31.1)]
+    >>> [is_coherent(spectrum, np.abs(spectrum) ** 2, 256, [31]) for spectrum in spectra]
     [True, False]
     """
     # Of a short record no more than half the bins are left out.
     highest = min(_HIGHEST_HARMONIC, max(spectrum.size // (2 * len(places)), 2))
     lines = {round(fold_cycles(order * place, samples)) for place in places for order in range(1, highest + 1)}
-    squares = spectrum.real**2 + spectrum.imag**2
-    tones = squares[places]
-    squares[[0, *lines]] = 0.0
-    rest = float(squares.sum())
+    others = power.copy()
+    others[[0, *lines]] = 0.0
+    tones, rest = power[places], float(others.sum())
     for place, tone in zip(places, tones, strict=True):
         leak = float(tone) * _measure_leak(spectrum, samples, place, lines)
         if leak > LEAK_OF_NOISE * rest and leak > _ROUNDING * tone:

@@ -15,6 +15,7 @@ from qanalysis.converters.findings import Finding
 Values = NDArray[np.float64]
 FULL_SCALES = ("sine", "dc")
 STEPS_OF_RANGE = ("2^n", "2^n-1")
+_BLOCK = 1 << 14  # samples looked at together, so that the first fraction ends the search
 _OVERDRIVE = 1.5  # whole numbers that swing further than this many ranges are codes, not volts
 
 
@@ -91,7 +92,8 @@ def _are_codes(values: Values, low: float | None, high: float | None, *, whole: 
     if whole:
         return True
     fits = low is not None and high is not None and np.ptp(values) <= _OVERDRIVE * (high - low)
-    return not fits and bool((values == np.rint(values)).all())
+    blocks = range(0, values.size, _BLOCK)
+    return not fits and all(bool((values[start : start + _BLOCK] == np.rint(values[start : start + _BLOCK])).all()) for start in blocks)
 
 
 def _check(bits: int | None, low: float | None, high: float | None, kind: str, fs_over: str) -> None:

@@ -19,7 +19,7 @@ SHORTEST = 16  # samples; four parameters and a DC bin leave too little of fewer
 _MOST_STEPS = 12
 _SETTLED = 1e-9  # rad over the record: P d^2/24 is then 1e-20 of the tone
 _MOST_ROUNDS = 8
-_ROWS_AT_ONCE = 32  # what a core's cache holds
+_ROWS_AT_ONCE = 32  # what a core's cache holds, and too small a product to be shared with another core, which may be busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +240,8 @@ def _project(values: Values, clock: _Clock, omega: float) -> _Sums:
     whole = clock.rows.size * clock.columns.size
     column_turns, position = np.exp(-1j * omega * clock.columns), clock.columns / clock.samples
     table = np.column_stack([column_turns.real, column_turns.imag, position * column_turns.real, position * column_turns.imag])
-    sums = values[:whole].reshape(clock.rows.size, -1) @ table
+    rows = values[:whole].reshape(clock.rows.size, -1)
+    sums = np.concatenate([rows[start : start + _ROWS_AT_ONCE] @ table for start in range(0, len(rows), _ROWS_AT_ONCE)])
     flat, linear = sums[:, 0] + 1j * sums[:, 1], sums[:, 2] + 1j * sums[:, 3]
     row_turns, tail = np.exp(-1j * omega * clock.rows), values[whole:] * np.exp(-1j * omega * clock.tail)
     return _Sums(

@@ -7,7 +7,7 @@ THD alone is corrected for noise (`thd_raw_dbc` is not). SFDR compares heights o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -167,23 +167,25 @@ def analyze_spectrum(
     wishes = _read_wishes(values.size, fs_hz, window, side_bins, scale_of.bits, harmonics, band_hz)
     band = (0.0, fs_hz / 2) if band_hz is None else (float(band_hz[0]), float(band_hz[1]))
     scaled, scale = scale_record(values)
+    mean = scaled.mean()
+    scaled -= mean
     reference = None if scale_of.power is None else scale_of.power / scale**2
     if values.min() == values.max():
         view = View(np.zeros(values.size // 2 + 1), "rectangular", 0, None, findings=judge_constant(float(values[0])))
     else:
         view = view_record(scaled, wishes)
-    return _assemble(view, scale_of, reference, (fs_hz, values.size, scale), wishes, band)
+    return _assemble(view, scale_of, reference, (fs_hz, values.size, scale, float(mean)), wishes, band)
 
 
 def _assemble(
-    view: View, range_of: FullScale, reference: float | None, recording: tuple[float, int, float], wishes: Wishes, band: tuple[float, float]
+    view: View, range_of: FullScale, reference: float | None, recording: tuple[float, int, float, float], wishes: Wishes, band: tuple[float, float]
 ) -> Spectrum:
-    fs_hz, samples, scale = recording
+    fs_hz, samples, scale, mean = recording
     shares = share_power(view, wishes.first, wishes.last, wishes.harmonics)
     figures: Figures = measure_figures(view, shares, reference, band[1] - band[0], (wishes.first, wishes.last), range_of.kind)
     lines = [describe_claim(claim, shares, view, fs_hz) for claim in shares.claims]
     harmonics, products = tuple(lines[: wishes.harmonics - 1]), tuple(lines[wishes.harmonics - 1 :])
-    fit = rescale_fit(view.fits[0], scale, fs_hz) if view.fits else None
+    fit = rescale_fit(replace(view.fits[0], offset=view.fits[0].offset + mean), scale, fs_hz) if view.fits else None
     spur = None if figures.spur_bin is None else _name_spur(figures, lines, fs_hz / samples)
     return Spectrum(
         bits=range_of.bits,

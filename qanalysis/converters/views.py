@@ -80,11 +80,10 @@ class Wishes:
     harmonics: int
 
 
-def view_record(values: Values, wishes: Wishes) -> View:
-    """Find the tones of a record (samples,), decide whether it is coherent, and take its powers through the right window."""
-    centred = values - values.mean()
+def view_record(centred: Values, wishes: Wishes) -> View:
+    """Find the tones of a record (samples,) of mean 0, decide whether it is coherent, and take its powers through the right window."""
     spectrum = rfft(centred)
-    power = _scale_power(spectrum.real**2 + spectrum.imag**2, values.size, values.size)
+    power = _measure_power(spectrum, centred.size, centred.size)
     flat = View(power, "rectangular", 0, None)
     peak = wishes.first + int(np.argmax(power[wishes.first : wishes.last + 1]))
     if not _stands_out(power, peak, wishes):
@@ -135,7 +134,7 @@ def _fit_tones(centred: Values, spectrum: Spectrum, peaks: list[int], *, coheren
 
 
 def _take_view(centred: Values, spectrum: Spectrum, flat: View, peaks: list[int], wishes: Wishes) -> View:
-    coherent = is_coherent(spectrum, centred.size, peaks)
+    coherent = is_coherent(spectrum, flat.power, centred.size, peaks)
     fits, residual = _fit_tones(centred, spectrum, peaks, coherent=coherent)
     base = replace(flat, fits=tuple(sorted(fits, key=lambda fit: -fit.power)), coherent=coherent)
     if base.coherent and wishes.window in {"auto", "rectangular"}:
@@ -194,11 +193,13 @@ def _window_power(values: Values, name: str) -> Values:
     weighted = values - np.einsum("i,i", window, values) / window.sum()
     weighted *= window
     spectrum = rfft(weighted, overwrite_x=True)
-    return _scale_power(spectrum.real**2 + spectrum.imag**2, values.size, values.size * mean_square(window))
+    return _measure_power(spectrum, values.size, values.size * mean_square(window))
 
 
-def _scale_power(squares: Values, samples: int, energy: float) -> Values:
-    """One-sided mean squares by bin from |X|^2: DC and, for even lengths, half the sample rate have no mirror image."""
+def _measure_power(spectrum: Spectrum, samples: int, energy: float) -> Values:
+    """One-sided mean squares by bin, |X|^2: DC and, for even lengths, half the sample rate have no mirror image."""
+    squares: Values = np.square(spectrum.real)
+    squares += np.square(spectrum.imag)
     squares *= 2.0 / (samples * energy)
     squares[0] /= 2
     if samples % 2 == 0:

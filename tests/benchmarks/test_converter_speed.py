@@ -46,7 +46,9 @@ def test_all_figures_of_a_spectrum_cost_a_few_ffts(record: str, bits: int, capsy
     values = np.rint((2 ** (bits - 1) - 1) * np.sin(angle))
     # The first call fills the cache of windows and loads the libraries.
     assert analyze_spectrum(values, bits=bits).coherent is (record == "coherent")
-    ours, fft = time_best(lambda: analyze_spectrum(values, bits=bits)), time_best(lambda: np.fft.rfft(values))
+    # In turns, so that a busy machine is busy for both.
+    pairs = [(time_best(lambda: analyze_spectrum(values, bits=bits), rounds=1), time_best(lambda: np.fft.rfft(values), rounds=1)) for _ in range(11)]
+    ours, fft = (min(times) for times in zip(*pairs, strict=True))
     with capsys.disabled():
         print(f"\n{bits} bit, {record:12s} {ours:6.1f} ms, rfft {fft:5.1f} ms: {ours / fft:4.2f} times")
     assert ours <= MOST_TIMES_RFFT[record] * fft

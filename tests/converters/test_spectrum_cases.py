@@ -161,7 +161,8 @@ def test_what_leaks_more_than_the_noise_is_not_coherent(bits: int, noise: float)
     border = np.sqrt(3 * 0.01 * ratio) / np.pi
     for times, coherent in ((0.3, True), (4.0, False)):
         record = draw(301 + times * border, amplitude=2.0 ** (bits - 1), samples=1 << 15) + hiss(noise / np.sqrt(12), samples=1 << 15)
-        assert is_coherent(np.fft.rfft(record - record.mean()), 1 << 15, [301]) is coherent
+        spectrum = np.fft.rfft(record - record.mean())
+        assert is_coherent(spectrum, np.abs(spectrum) ** 2, 1 << 15, [301]) is coherent
 
 
 def test_noise_alone_rarely_makes_a_record_incoherent() -> None:
@@ -195,6 +196,12 @@ def test_a_sine_without_any_error_has_no_finite_sinad() -> None:
     spectrum = analyze_spectrum(np.tile([0, 1, 0, -1], 64), bits=2)
     assert spectrum.sinad_db > 250
     assert spectrum.sinefit_sinad_db > 250
+
+
+def test_the_sine_fit_stands_in_the_record_s_unit() -> None:
+    record = 1000 + draw(401.3, amplitude=500, phase=0.5)
+    fit = analyze_spectrum(record, fs_hz=8192, low=0, high=4096).sinefit
+    assert (fit.offset, fit.amplitude, fit.phase, fit.frequency_hz) == pytest.approx((1000, 500, 0.5, 802.6))
 
 
 # Full scale
