@@ -246,7 +246,9 @@ def _stop(text: str) -> None:
 
 @app.command()
 def report(
-    rows: Annotated[Path, typer.Argument(metavar="ROWS", help="A .json, .parquet or .csv file written by `sweep`.")],
+    rows: Annotated[
+        Path, typer.Argument(metavar="ROWS", help="A .json, .parquet or .csv file written by `sweep`; .json or .parquet of the commands about converters.")
+    ],
     *,
     out: Annotated[list[Path], typer.Option("--out", metavar="FILE", help="Write .csv, .json, .parquet or .html; may be repeated.")],
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="Heading of an HTML report.")] = None,
@@ -264,6 +266,8 @@ def report(
     from qanalysis.terminal import print_note
 
     targets = check_targets(out)
+    if converter_commands.report_rows(rows, targets):
+        return
     stored = read_rows(rows)
     if scheme is not None:
         from qanalysis.scheme import Scheme
@@ -325,7 +329,7 @@ def serve(
     if address not in _LOOPBACK:
         folder = root.resolve()
         print_note(f"warning: listening on {address}: whoever reaches this machine can read the checkpoints below {folder}; leave --address out to stay local")
-    command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("dashboard") / "main.py"), *_server_options(address, port)]
+    command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("dashboard_script.py")), *_server_options(address, port)]
     sys.stderr.flush()
     os.execve(sys.executable, command, {**os.environ, ROOT_VARIABLE: str(root.resolve())})  # noqa: S606  no shell is wanted; signals reach the server itself
 

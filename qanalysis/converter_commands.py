@@ -189,6 +189,21 @@ def record(
     _deliver(_collect("record", row, captured, settings, checks), targets, as_json=as_json, draw=lambda: _draw_spectrum(found))
 
 
+def report_rows(rows: Path, targets: Sequence[Path]) -> bool:
+    """Write stored rows of these commands as `targets`; false where the file holds none of them."""
+    from qanalysis.reports.converter_files import write_converter_report
+    from qanalysis.reports.converter_reading import read_converter_rows
+    from qanalysis.terminal import print_note
+
+    stored = read_converter_rows(rows)
+    if stored is None:
+        return False
+    for target in targets:
+        write_converter_report(stored, target)
+        print_note(f"wrote {target}")
+    return True
+
+
 def _check_outputs(out: Sequence[Path] | None, table: Path | None = None) -> list[Path]:
     from qanalysis.reports import check_targets
 

@@ -374,6 +374,47 @@ def test_the_page_tells_of_a_missed_limit_and_is_written_before_the_exit(folder:
     assert "--min-enob 12 is missed: reached 11.0" in Path("page.html").read_text("utf-8")
 
 
+@pytest.mark.parametrize("words", [("convert", "--bits", "8", "--range", "0:12", "--input", "4.5"), RECORD, LINEARITY], ids=lambda words: words[0])
+@pytest.mark.parametrize("suffix", [".json", ".parquet"])
+def test_stored_rows_become_a_report_later(words: tuple[str, ...], suffix: str, folder: Path) -> None:
+    limit = {"record": ("--max-thd", "-70"), "linearity": ("--max-dnl", "2"), "convert": ()}[words[0]]
+    ask(*words, *limit, "--out", f"rows{suffix}")
+    result = ask("report", f"rows{suffix}", "--out", "again.json", "--out", "page.html")
+    assert (result.exit_code, result.stderr) == (0, "wrote again.json\nwrote page.html\n")
+    again = json.loads(Path("again.json").read_text("utf-8"))
+    first = ask_json(*words, *limit)
+    again["settings"].pop("created")
+    first["settings"].pop("created")
+    assert again == first
+    assert "By which convention" in Path("page.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 7}, "schema_version is 7, this program reads 1; run `qanalysis convert` again"),
+        ({"rows": [{"bits": 8}]}, "not as `qanalysis convert` writes it (columns ['actual_error'"),
+        ({"rows": None}, "not as `qanalysis convert` writes it ("),
+        ({"totals": [{"limit": "--max-dnl"}]}, "not as `qanalysis convert` writes it ("),
+        ({"settings": None}, "must be objects"),
+    ],
+)
+def test_stored_rows_that_were_changed_are_refused(change: dict[str, Any], message: str, folder: Path) -> None:
+    ask("convert", "--bits", "8", "--range", "0:12", "--out", "rows.json")
+    Path("rows.json").write_text(json.dumps({**json.loads(Path("rows.json").read_text("utf-8")), **change}))
+    result = ask("report", "rows.json", "--out", "again.csv")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize("suffix", [".json", ".parquet"])
+def test_what_is_no_rows_file_at_all_is_refused_as_ever(suffix: str, folder: Path) -> None:
+    Path(f"broken{suffix}").write_text("{")
+    result = ask("report", f"broken{suffix}", "--out", "again.csv")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "write it again with `qanalysis sweep" in result.stderr
+
+
 def test_a_page_of_many_codes_leaves_out_the_lists_and_says_so(folder: Path) -> None:
     np.save("wide.npy", np.repeat(np.arange(2**16, dtype=np.uint16), 2))
     assert ask("linearity", "wide.npy", "--bits", "16", "--test", "ramp", "--drive", "0:65536", "--out", "page.html").exit_code == 0

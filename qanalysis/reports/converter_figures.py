@@ -100,7 +100,7 @@ def _(row: RecordRow) -> tuple[Figure, ...]:
         Figure("enob_at_level", "ENOB at this level", _bits(row.enob_at_level), "(SINAD − 1.7609) / 6.0206"),
         Figure("nsd_dbfs_hz", "Noise density", _db(row.nsd_dbfs_hz, "dBFS/Hz"), f"{si(row.band_hz[0], 'Hz')} to {si(row.band_hz[1], 'Hz', digits=6)}; {full}"),
         Figure("window", "Window", row.window, f"{row.side_bins} side bins, {row.samples:,} samples"),
-        Figure("lsb", "Step", "–" if row.lsb is None else volts(row.lsb), f"LSB = {row.lsb_convention.replace('fs', 'FS')}"),
+        Figure("lsb", "Step", "–" if row.lsb is None else si(row.lsb, digits=7), f"LSB = {row.lsb_convention.replace('fs', 'FS')}, in the unit of the range"),
     )
 
 
