@@ -11,11 +11,13 @@ from qanalysis.reports.converter_figures import (
     HARMONIC_COLUMNS,
     INPUT_COLUMNS,
     LIMIT_COLUMNS,
+    WORD_COLUMNS,
     describe_subject,
     list_figures,
     list_harmonic_lines,
     list_input_lines,
     list_limit_lines,
+    list_word_lines,
 )
 from qanalysis.terminal import clean_text, print_table
 
@@ -29,7 +31,7 @@ def print_converter_rows(rows: ConverterRows) -> None:
         _print_textbook([row for row in rows.rows if isinstance(row, TextbookRow)])
     if isinstance(first, RecordRow) and first.harmonics:
         typer.echo()
-        print_table("Harmonics", list(HARMONIC_COLUMNS), list_harmonic_lines(first))
+        print_table("Harmonics", list(HARMONIC_COLUMNS), list_harmonic_lines(first), text_columns=len(HARMONIC_COLUMNS))
     if rows.limits:
         typer.echo()
         print_table("Limits", list(LIMIT_COLUMNS), list_limit_lines(rows.limits))
@@ -40,7 +42,9 @@ def _print_textbook(rows: Sequence[TextbookRow]) -> None:
     lines = list_input_lines(rows)
     if lines:
         typer.echo()
-        print_table("Inputs", list(INPUT_COLUMNS), lines)
+        print_table("Inputs", list(INPUT_COLUMNS), lines, text_columns=len(INPUT_COLUMNS))
+        typer.echo()
+        print_table("Code words", list(WORD_COLUMNS), list_word_lines(rows), text_columns=len(WORD_COLUMNS))
     typer.echo("\nThe working")
     typer.echo("\n".join(f"  {clean_text(step)}" for step in rows[0].working))
 

@@ -100,7 +100,7 @@ def _(row: RecordRow) -> tuple[Figure, ...]:
         Figure("enob_at_level", "ENOB at this level", _bits(row.enob_at_level), "(SINAD − 1.7609) / 6.0206"),
         Figure("nsd_dbfs_hz", "Noise density", _db(row.nsd_dbfs_hz, "dBFS/Hz"), f"{si(row.band_hz[0], 'Hz')} to {si(row.band_hz[1], 'Hz', digits=6)}; {full}"),
         Figure("window", "Window", row.window, f"{row.side_bins} side bins, {row.samples:,} samples"),
-        Figure("lsb", "Step", "–" if row.lsb is None else si(row.lsb, digits=7), f"LSB = {row.lsb_convention.replace('fs', 'FS')}, in the unit of the range"),
+        Figure("lsb", "Step", "–" if row.lsb is None else f"{row.lsb:.7g}", f"LSB = {row.lsb_convention.replace('fs', 'FS')}, in the unit of the range"),
     )
 
 
@@ -130,17 +130,23 @@ def list_input_lines(rows: Sequence[TextbookRow]) -> list[tuple[str, ...]]:
             volts(row.actual_error),
             volts(row.error_bound) + ("" if row.within_bound else ", exceeded"),
             "–" if row.relative_error_percent is None else f"{row.relative_error_percent:.4g} %",
-            *(word or "none" for word in (row.twos_complement, row.ones_complement, row.sign_magnitude, row.gray)),
         )
         for row in rows
         if row.input is not None and row.code is not None and row.reconstructed is not None and row.actual_error is not None
     ]
 
 
-INPUT_COLUMNS = (
-    *("input", "code", "hex", "level", "actual error", "bound", "|e|/|x|"),
-    *("two's complement", "one's complement", "sign-magnitude", "Gray"),
-)
+INPUT_COLUMNS = ("input", "code", "hex", "level", "actual error", "bound", "|e|/|x|")
+WORD_COLUMNS = ("code", "straight, offset binary", "two's complement", "one's complement", "sign-magnitude", "Gray")
+
+
+def list_word_lines(rows: Sequence[TextbookRow]) -> list[tuple[str, ...]]:
+    """Cells under `WORD_COLUMNS`, one line per input."""
+    return [
+        (str(row.code), *(word or "none" for word in (row.straight_binary, row.twos_complement, row.ones_complement, row.sign_magnitude, row.gray)))
+        for row in rows
+        if row.code is not None
+    ]
 
 
 LIMIT_COLUMNS = ("limit", "asked", "reached", "verdict")

@@ -20,11 +20,13 @@ from qanalysis.reports.converter_figures import (
     HARMONIC_COLUMNS,
     INPUT_COLUMNS,
     LIMIT_COLUMNS,
+    WORD_COLUMNS,
     describe_subject,
     list_figures,
     list_harmonic_lines,
     list_input_lines,
     list_limit_lines,
+    list_word_lines,
     sum_up,
 )
 
@@ -95,8 +97,10 @@ def _list_parts(rows: ConverterRows) -> list[Part]:
         parts.append(Part("Harmonics", HARMONIC_COLUMNS, list_harmonic_lines(first)))
     if isinstance(first, LinearityRow) and first.missing_codes:
         parts.append(Part("Missing codes", ("Code",), [(str(code),) for code in first.missing_codes]))
-    inputs = list_input_lines([row for row in rows.rows if isinstance(row, TextbookRow)])
-    return [*parts, Part("Inputs", INPUT_COLUMNS, inputs)] if inputs else parts
+    solved = [row for row in rows.rows if isinstance(row, TextbookRow) and row.input is not None]
+    if solved:
+        parts += [Part("Inputs", INPUT_COLUMNS, list_input_lines(solved)), Part("Code words", WORD_COLUMNS, list_word_lines(solved), text_columns=6)]
+    return parts
 
 
 def _list_provenance(rows: ConverterRows, created: datetime) -> list[tuple[str, str]]:
