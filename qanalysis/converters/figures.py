@@ -13,10 +13,9 @@ import numpy as np
 
 from qanalysis.converters.components import Shares, is_below_noise, to_db
 from qanalysis.converters.views import View
-from qanalysis.converters.windows import describe_window
+from qanalysis.converters.windows import DB_PER_BIT, describe_window
 
 Interval = tuple[float, float]
-DB_PER_BIT = 20 * np.log10(2.0)
 SINE_OVER_UNIFORM_DB = 10 * np.log10(1.5)
 _TWO_SIGMA = 1.959964
 

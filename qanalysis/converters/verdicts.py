@@ -10,6 +10,7 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.views import View
 
 AGREEMENT_DB = 0.1  # between the SINAD of the spectrum and that of the sine fit
+_PRECISION_DB = 200  # more than 32 bits
 _DB_PER_NEPER = 10 / np.log(10)
 
 
@@ -96,7 +97,9 @@ def _judge_disagreement(view: View, figures: Figures) -> Finding | None:
         return None
     # Two degrees of freedom of the fit, and the noise that the window sees instead of all of it.
     chance = float(1.96 * _DB_PER_NEPER * np.sqrt(2 / figures.freedom)) if figures.freedom else float("inf")
-    if view.window == "rectangular" and view.samples < 500:
+    if min(figures.sinad_db, figures.sinefit_sinad_db) > _PRECISION_DB:
+        reason = "both lie where double precision and the window's side lobes end; the record itself has no error to speak of"
+    elif view.window == "rectangular" and view.samples < 500:
         reason = f"{view.samples} samples leave few degrees of freedom, of which the fit takes four per tone"
     elif abs(gap) <= chance:
         reason = f"the {view.window} window weights the middle of the record, so that the two see different noise; +-{chance:.2f} dB is chance (95 %)"

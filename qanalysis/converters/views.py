@@ -9,12 +9,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import rfft
 
 from qanalysis.converters.coherence import Spectrum, fold_cycles, is_coherent
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.sinefit import SineFit, fit_tone, guess_frequency, mean_square, separate_tones
-from qanalysis.converters.windows import bound_leakage, choose_side_bins, choose_window, describe_window, make_window, measure_leakage, measure_lobe
+from qanalysis.converters.windows import (
+    DB_PER_BIT,
+    UNKNOWN_BITS,
+    bound_leakage,
+    choose_side_bins,
+    choose_window,
+    describe_window,
+    make_window,
+    measure_leakage,
+    measure_lobe,
+)
 
 Values = NDArray[np.float64]
 _CHANCE = 1e-6  # that noise alone shows a tone
@@ -82,7 +91,7 @@ class Wishes:
 
 def view_record(centred: Values, wishes: Wishes) -> View:
     """Find the tones of a record (samples,) of mean 0, decide whether it is coherent, and take its powers through the right window."""
-    spectrum = rfft(centred)
+    spectrum = np.fft.rfft(centred)
     power = _measure_power(spectrum, centred.size, centred.size)
     flat = View(power, "rectangular", 0, None)
     peak = wishes.first + int(np.argmax(power[wishes.first : wishes.last + 1]))
@@ -139,7 +148,7 @@ def _take_view(centred: Values, spectrum: Spectrum, flat: View, peaks: list[int]
     base = replace(flat, fits=tuple(sorted(fits, key=lambda fit: -fit.power)), coherent=coherent)
     if base.coherent and wishes.window in {"auto", "rectangular"}:
         return replace(base, side_bins=0 if wishes.side_bins == "auto" else int(wishes.side_bins))
-    name, side_bins = choose_window(wishes.bits)
+    name, side_bins = choose_window(_find_resolution(base, wishes), base.samples)
     if wishes.window != "auto":
         name, side_bins = wishes.window, choose_side_bins(wishes.window, wishes.bits, coherent=bool(base.coherent))
     if wishes.side_bins != "auto":
@@ -148,6 +157,14 @@ def _take_view(centred: Values, spectrum: Spectrum, flat: View, peaks: list[int]
         return _view_residual(base, residual, name, side_bins, reason)
     view = replace(base, power=_window_power(centred, name), window=name, side_bins=side_bins)
     return view if base.coherent else replace(view, findings=_find_leakage(view, wishes))
+
+
+def _find_resolution(view: View, wishes: Wishes) -> int | None:
+    """Bits that the window must serve: the converter's, or more if the fit shows more; unknown in a band, whose noise may be any part of the whole."""
+    if wishes.bits is None or (wishes.first, wishes.last) != (1, view.samples // 2):
+        return None
+    seen = view.fits[0].sinad_db / DB_PER_BIT
+    return int(max(wishes.bits, min(seen, UNKNOWN_BITS)))
 
 
 def _say_why_fitted(view: View, side_bins: int, wishes: Wishes) -> str | None:
@@ -192,7 +209,7 @@ def _window_power(values: Values, name: str) -> Values:
     # The weighted mean takes DC and its whole lobe away, so that bins 1 and up remain the signal's.
     weighted = values - np.einsum("i,i", window, values) / window.sum()
     weighted *= window
-    spectrum = rfft(weighted, overwrite_x=True)
+    spectrum = np.fft.rfft(weighted)
     return _measure_power(spectrum, values.size, values.size * mean_square(window))
 
 

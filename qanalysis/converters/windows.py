@@ -25,8 +25,10 @@ WINDOWS = (*COSINE_SUMS, "kaiser-38", "chebyshev-100")
 AUTOMATIC = ("blackman-harris", "kaiser-38")  # the narrower first: it weights more of the record
 WIDEST_SIDE = 12  # bins; a wider lobe hides more of the spectrum than it saves
 UNKNOWN_BITS = 24
+DB_PER_BIT = 20 * np.log10(2.0)
 _GRID = 4096  # a lobe measured in bins hardly depends on the length
 LEAK_OF_NOISE = 0.01  # 0.04 dB
+_LINE_OVER_NOISE = 5  # of one bin: the highest of a thousand bins of noise stands seven times above their mean
 _NOTHING = 1e-12
 
 
@@ -117,20 +119,24 @@ def find_side_bins(name: str, share: float, *, offset_bins: float = 0.5) -> int 
     return int(enough[0]) if enough.size else None
 
 
-def choose_window(bits: int | None) -> tuple[str, int]:
-    """Window and side bins for a tone between bins: the leakage stays below 1 % of an ideal converter's noise at full scale.
+def choose_window(bits: int | None, samples: int = _GRID) -> tuple[str, int]:
+    """Window and side bins for a tone between bins, so that it stays below an ideal converter's noise at full scale outside its lobe.
 
-    Without `bits` the resolution could be anything: 24 bits are served.
+    All that leaks is below 1 % of the noise, and no bin of it above five times the noise of one bin, where it would pass for a spur. Without
+    `bits` the resolution could be anything: 24 bits are served.
 
-    >>> choose_window(12), choose_window(16), choose_window(None)
-    (('blackman-harris', 10), ('kaiser-38', 9), ('kaiser-38', 11))
+    >>> choose_window(10), choose_window(12), choose_window(16), choose_window(12, 1 << 20)
+    (('blackman-harris', 4), ('blackman-harris', 10), ('kaiser-38', 9), ('kaiser-38', 9))
     """
     share = bound_leakage(bits)
-    for name in AUTOMATIC[:-1]:
-        side_bins = find_side_bins(name, share)
-        if side_bins is not None and side_bins <= WIDEST_SIDE:
-            return name, side_bins
-    return AUTOMATIC[-1], min(find_side_bins(AUTOMATIC[-1], share) or WIDEST_SIDE, WIDEST_SIDE)
+    line = share / LEAK_OF_NOISE * _LINE_OVER_NOISE * 2 / samples
+    for name in AUTOMATIC:
+        lobe = measure_lobe(name, 0.5)
+        loud = np.flatnonzero(lobe > line) - _GRID // 2
+        side_bins = max(find_side_bins(name, share) or WIDEST_SIDE, int(np.abs(loud).max(initial=0)))
+        if side_bins <= WIDEST_SIDE:
+            break
+    return name, min(side_bins, WIDEST_SIDE)
 
 
 def choose_side_bins(name: str, bits: int | None, *, coherent: bool) -> int:

@@ -171,6 +171,46 @@ def test_noise_alone_rarely_makes_a_record_incoherent() -> None:
     assert kept >= 296
 
 
+# Resolution
+
+
+@pytest.mark.parametrize("cycles", [301.5, 1001.37])
+def test_a_record_finer_than_its_stated_bits_gets_the_window_it_needs(cycles: float) -> None:
+    record = draw(cycles) + hiss(1e-6)
+    spectrum = analyze_spectrum(record, bits=4, low=-1, high=1)
+    assert spectrum.window == "kaiser-38"
+    # Noise of a fifth of 2048 bins.
+    assert spectrum.sinad_db == pytest.approx(10 * np.log10(0.5 / 1e-12), abs=5 * 4.34 / np.sqrt(400))
+
+
+def test_a_band_takes_the_window_of_the_highest_resolution() -> None:
+    # One bit with its noise above the band: only 24 bits' lobes keep the tone out of it.
+    shaped = np.diff(hiss(0.3, samples=(1 << 15) + 2), n=2) / 4
+    record = draw(101.5, amplitude=0.5, samples=1 << 15) + shaped
+    spectrum = analyze_spectrum(record, bits=1, low=-1, high=1, band_hz=(0, 0.02))
+    assert spectrum.window == "kaiser-38"
+    # Second differences over four: density (2 sin(pi f))^4/16 of 0.09 over half the rate, 328 bins of them integrated.
+    lines = np.arange(1, 0.02 * (1 << 15)) / (1 << 15)
+    noise = float(np.sum(np.sin(np.pi * lines) ** 4)) * 0.09 * 2 / (1 << 15)
+    # A fifth of 655 bins, most of the noise in the upper third of them.
+    assert spectrum.snr_db == pytest.approx(10 * np.log10(0.125 / noise), abs=5 * 4.34 / np.sqrt(655 * 0.2 / 3))
+
+
+def test_a_long_record_s_spur_is_no_edge_of_its_tone_s_lobe() -> None:
+    record = np.rint(127 * draw(12345.5, samples=1 << 17) + np.random.default_rng(0).uniform(-0.5, 0.5, (2, 1 << 17)).sum(axis=0))
+    spectrum = analyze_spectrum(record, bits=8, low=-130, high=130)
+    # White noise LSB^2/4 in 2^16 bins of bandwidth ENBW: the highest stands at most 13 dB above the mean, and 10 dB above it on the whole.
+    mean = 10 * np.log10(0.25 / 2**16 / (127**2 / 2) * 2.0)
+    assert spectrum.sfdr_dbc == pytest.approx(-mean - 11, abs=2.5)
+    assert abs(spectrum.spur.bin - 12345) > 2 * spectrum.side_bins
+
+
+def test_beyond_double_precision_the_two_sinads_say_so() -> None:
+    spectrum = analyze_spectrum(draw(100.56, samples=1024), bits=1, low=-1, high=1)
+    assert spectrum.sinad_db > 200
+    assert "double precision" in find(spectrum, "sinad-differs").text
+
+
 # No tone
 
 

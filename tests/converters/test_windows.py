@@ -99,6 +99,16 @@ def test_the_chosen_lobe_leaves_less_than_a_hundredth_of_the_noise(bits: int | N
     assert 10 * np.log10(bound_leakage(bits)) == pytest.approx(-6.0206 * (bits or 24) - 1.7609 - 20, abs=0.002)
 
 
+@pytest.mark.parametrize("bits", [4, 8, 10, 12, 16, 24])
+@pytest.mark.parametrize("samples", [1024, 65536, 1 << 20])
+def test_no_bin_outside_the_lobe_would_pass_for_a_spur(bits: int, samples: int) -> None:
+    name, side_bins = choose_window(bits, samples)
+    lobe = measure_lobe(name, 0.5)
+    outside = np.delete(lobe, np.s_[2048 - side_bins : 2049 + side_bins])
+    noise_of_a_bin = 1 / (1.5 * 4.0**bits) / (samples / 2)
+    assert outside.max() <= 5 * noise_of_a_bin
+
+
 def test_twelve_bits_take_blackman_harris_and_sixteen_take_kaiser() -> None:
     assert choose_window(12)[0] == "blackman-harris"
     assert choose_window(12)[1] >= 8
