@@ -34,6 +34,7 @@ ORDER = (
     {"converter_terminal"},
     {"converter_commands"},
     {"cli", "dashboard"},
+    {"dashboard_script"},
 )
 RANK = {room: rank for rank, line in enumerate(ORDER) for room in line}
 

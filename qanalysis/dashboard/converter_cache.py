@@ -29,11 +29,11 @@ from qanalysis.dashboard.sample_records import SAMPLE_RECORDS, write_sample
 from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_PREFIX, UploadStore, read_root
 
 SIMULATED = (
-    *("fs_over", "transfer", "sim_bits", "waveform", "amplitude", "cycles", "phase", "samples", "offset_lsb", "gain_percent", "inl_shape", "inl_lsb"),
+    *("lsb", "transfer", "sim_bits", "waveform", "amplitude", "cycles", "phase", "samples", "offset_lsb", "gain_percent", "inl_shape", "inl_lsb"),
     *("noise_lsb", "jitter_ps", "dither", "osr", "shaping_order", "sim_rate_hz"),
 )
 READ = ("record", "column", "channel", "record_bits", "justify", "signed", "rate_hz")
-TESTED = ("record_low", "record_high", "drive_low", "drive_high", "fs_over", "transfer", "inl_reference")
+TESTED = ("record_low", "record_high", "drive_low", "drive_high", "lsb", "transfer", "inl_reference")
 AMPLITUDES = tuple(np.round(np.geomspace(0.2, 128, 60), 4).tolist())
 SIM_LOW, SIM_HIGH = -1.0, 1.0
 TONES_APART = 14  # bins between the two tones

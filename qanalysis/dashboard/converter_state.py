@@ -17,6 +17,7 @@ from qanalysis.dashboard.sample_records import DEFAULT_RECORD
 from qanalysis.dashboard.sources import SAMPLE_PREFIX
 from qanalysis.dashboard.state import spell_changes
 
+LSB_WORDS = {name.replace("fs", "FS"): word for word, name in LSB_CONVENTIONS.items()}
 TABS = ("Textbook", "Simulate", "Capture")
 FULL_SCALES = ("sine", "dc")
 INL_REFERENCES = ("end-point", "best-fit")
@@ -43,7 +44,7 @@ class ConverterView:
     """
 
     tab: str = _bound("kt", TABS[0], choices=TABS)
-    fs_over: str = _bound("kl", "2^n", choices=tuple(LSB_CONVENTIONS))
+    lsb: str = _bound("kl", "FS/2^n", choices=tuple(LSB_WORDS))
     transfer: str = _bound("kx", TRANSFERS[0], choices=TRANSFERS)
     full_scale: str = _bound("kf", "sine", choices=FULL_SCALES)
     harmonics: int = _bound("kh", 6, low=2, high=20)
@@ -91,6 +92,11 @@ class ConverterView:
     drive_low: float = _bound("cdl", 0.0)
     drive_high: float = _bound("cdh", 0.0)
     test: str = _bound("cte", CAPTURE_TESTS[0], choices=CAPTURE_TESTS)
+
+    @property
+    def fs_over(self) -> str:
+        """What the range is divided by, as converters take it: "2^n" or "2^n-1"."""
+        return LSB_WORDS[self.lsb]
 
 
 CONVERTER_KEYS: dict[str, str] = {entry.metadata["key"]: entry.name for entry in fields(ConverterView)}

@@ -1,4 +1,4 @@
-"""The frame around the pages: settings, the page list. Runs by itself: `streamlit run main.py` from any folder."""
+"""The frame around the pages: settings, the page list."""
 
 from __future__ import annotations
 
@@ -31,7 +31,3 @@ def run_dashboard() -> None:
     )
     draw_notices()
     page.run()
-
-
-if __name__ == "__main__":
-    run_dashboard()

@@ -189,7 +189,7 @@ def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
     capture, theme = simulated.capture, read_theme()
     simulation = capture.simulation
     tone = view.cycles * simulation.fs_hz / simulation.samples
-    images = list_images(tone, simulation.fs_hz) if view.waveform == "sine" and 0 < tone < simulation.fs_hz / 2 else ()
+    images = list_images(tone, simulation.fs_hz, zones=2) if view.waveform == "sine" and 0 < tone < simulation.fs_hz / 2 else ()
     draw_chart(output_spectrum(trace_output(capture.values, simulation.fs_hz), images, theme=theme), "s-images")
     draw_chart(hold_curve(capture.values, capture.ideal, fs_hz=simulation.fs_hz, theme=theme), "s-hold")
     if 2 <= view.sim_bits <= MOST_SPUR_BITS:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from qanalysis.converters.adc import LSB_CONVENTIONS, TRANSFERS
+from qanalysis.converters.adc import TRANSFERS
 from qanalysis.dashboard.capture_tab import draw_capture
 from qanalysis.dashboard.controls import BOUND, note_left_out
 from qanalysis.dashboard.converter_elements import current_converter
-from qanalysis.dashboard.converter_state import DEFAULT, FULL_SCALES, INL_REFERENCES, TABS, ConverterView, name_ignored_converter, write_converter
+from qanalysis.dashboard.converter_state import DEFAULT, FULL_SCALES, INL_REFERENCES, LSB_WORDS, TABS, ConverterView, name_ignored_converter, write_converter
 from qanalysis.dashboard.simulate_tab import draw_simulate
 from qanalysis.dashboard.textbook_tab import draw_textbook
 
@@ -35,16 +35,12 @@ def draw_converter() -> None:
 
 def _draw_conventions() -> None:
     st.markdown("**Conventions**, named beside each figure")
-    st.segmented_control("LSB", list(LSB_CONVENTIONS), default=DEFAULT.fs_over, required=True, format_func=_name_lsb, key="kl", bind=BOUND)
+    st.segmented_control("LSB", list(LSB_WORDS), default=DEFAULT.lsb, required=True, key="kl", bind=BOUND)
     st.segmented_control("Transfer", TRANSFERS, default=DEFAULT.transfer, required=True, key="kx", bind=BOUND, help=_TRANSFER_HELP)
     st.segmented_control("Full scale (0 dBFS)", FULL_SCALES, default=DEFAULT.full_scale, required=True, key="kf", bind=BOUND, help=_SCALE_HELP)
     st.segmented_control("INL line", INL_REFERENCES, default=DEFAULT.inl_reference, required=True, key="ki", bind=BOUND)
     st.number_input("Harmonics up to order", 2, 20, DEFAULT.harmonics, key="kh", bind=BOUND, help=_HARMONICS_HELP)
     st.caption("ENOB is shown in both forms: referred to full scale (IEEE 1241), and at the level of the test.")
-
-
-def _name_lsb(word: str) -> str:
-    return f"FS/{word}" if word == "2^n" else f"FS/({word})"
 
 
 def _reset() -> None:
