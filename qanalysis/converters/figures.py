@@ -7,7 +7,7 @@ power S in noise n per bin has the variance 2 S n + n^2, which gives THD and SFD
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -65,34 +65,40 @@ def measure_figures(view: View, shares: Shares, full_scale: float | None, bandwi
     below = is_below_noise(found, bins, shares, view) if bins else None
     error_low, error_high = _bound_error(distorted, noise, freedom, bins * freedom / max(shares.noise_bins, 1) if below else None)
     sinad_ci = (to_db(shares.tones, error_high), to_db(shares.tones, error_low))
-    level = None if full_scale is None else to_db(shares.tones, full_scale)
-    # The IEEE form refers to a sine over the range, whatever 0 dBFS is.
-    headroom = None if level is None else -level - (10 * np.log10(2.0) if kind == "dc" else 0.0)
     spur_bin, sfdr, sfdr_ci, spur_below = _measure_spur(view, shares, band)
-    fit_power = sum(fit.power for fit in view.fits)
-    return Figures(
+    figures = Figures(
         windowed,
-        level_dbfs=level,
         sinad_db=sinad,
         snr_db=to_db(shares.tones, noise),
-        thd_dbc=None if below in {None, True} else to_db(found - bins * per_bin, shares.fundamental),
-        thd_raw_dbc=to_db(found, shares.fundamental) if bins else None,
         thd_below_noise=below,
         sfdr_dbc=sfdr,
-        sfdr_dbfs=None if full_scale is None else sfdr - to_db(shares.fundamental, full_scale),
-        enob_ieee=None if headroom is None else _count_bits(sinad + headroom),
         enob_at_level=_count_bits(sinad),
         noise_dbfs=noise_dbfs,
         nsd_dbfs_hz=nsd,
-        sinefit_sinad_db=to_db(fit_power, view.fits[0].residual_rms ** 2),
+        sinefit_sinad_db=to_db(sum(fit.power for fit in view.fits), view.fits[0].residual_rms ** 2),
         sinad_ci95_db=sinad_ci,
         snr_ci95_db=(to_db(shares.tones, noise_high), to_db(shares.tones, noise_low)),
-        thd_ci95_db=_bound_distortion(view, shares) if bins else None,
         sfdr_ci95_db=sfdr_ci,
-        enob_ci95=None if headroom is None else (_count_bits(sinad_ci[0] + headroom), _count_bits(sinad_ci[1] + headroom)),
         spur_bin=spur_bin,
         spur_below_noise=spur_below,
         freedom=freedom,
+    )
+    if below is not None:
+        clean = None if below else to_db(found - bins * per_bin, shares.fundamental)
+        figures = replace(figures, thd_dbc=clean, thd_raw_dbc=to_db(found, shares.fundamental), thd_ci95_db=_bound_distortion(view, shares))
+    return figures if full_scale is None else _refer_to_full_scale(figures, shares, sinad, sinad_ci, sfdr, full_scale, kind)
+
+
+def _refer_to_full_scale(figures: Figures, shares: Shares, sinad: float, sinad_ci: Interval, sfdr: float, full_scale: float, kind: str) -> Figures:
+    """Level, SFDR and ENOB over full scale; the IEEE form of the ENOB refers to a sine over the range, whatever 0 dBFS is."""
+    level = to_db(shares.tones, full_scale)
+    headroom = -level - (10 * np.log10(2.0) if kind == "dc" else 0.0)
+    return replace(
+        figures,
+        level_dbfs=level,
+        sfdr_dbfs=sfdr - to_db(shares.fundamental, full_scale),
+        enob_ieee=_count_bits(sinad + headroom),
+        enob_ci95=(_count_bits(sinad_ci[0] + headroom), _count_bits(sinad_ci[1] + headroom)),
     )
 
 

@@ -7,7 +7,7 @@ THD alone is corrected for noise (`thd_raw_dbc` is not). SFDR compares heights o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -187,12 +187,9 @@ def _assemble(
     harmonics, products = tuple(lines[: wishes.harmonics - 1]), tuple(lines[wishes.harmonics - 1 :])
     fit = rescale_fit(replace(view.fits[0], offset=view.fits[0].offset + mean), scale, fs_hz) if view.fits else None
     spur = None if figures.spur_bin is None else _name_spur(figures, lines, fs_hz / samples)
+    same = {name: getattr(range_of, name) for name in ("bits", "low", "high", "lsb", "lsb_convention")}
+    same |= {field.name: getattr(figures, field.name) for field in fields(figures) if field.name in Spectrum.__slots__}
     return Spectrum(
-        bits=range_of.bits,
-        low=range_of.low,
-        high=range_of.high,
-        lsb=range_of.lsb,
-        lsb_convention=range_of.lsb_convention,
         fs_hz=fs_hz,
         samples=samples,
         band_hz=band,
@@ -200,26 +197,8 @@ def _assemble(
         window=view.window,
         side_bins=view.side_bins,
         fundamental_hz=view.cycles[0] * fs_hz / samples if view.fits else None,
-        level_dbfs=figures.level_dbfs,
         full_scale=range_of.kind,
-        sinad_db=figures.sinad_db,
-        snr_db=figures.snr_db,
-        thd_dbc=figures.thd_dbc,
-        thd_raw_dbc=figures.thd_raw_dbc,
-        thd_below_noise=figures.thd_below_noise,
-        sfdr_dbc=figures.sfdr_dbc,
-        sfdr_dbfs=figures.sfdr_dbfs,
-        enob_ieee=figures.enob_ieee,
-        enob_at_level=figures.enob_at_level,
-        noise_dbfs=figures.noise_dbfs,
-        nsd_dbfs_hz=figures.nsd_dbfs_hz,
         harmonics_counted=wishes.harmonics,
-        sinefit_sinad_db=figures.sinefit_sinad_db,
-        sinad_ci95_db=figures.sinad_ci95_db,
-        snr_ci95_db=figures.snr_ci95_db,
-        thd_ci95_db=figures.thd_ci95_db,
-        sfdr_ci95_db=figures.sfdr_ci95_db,
-        enob_ci95=figures.enob_ci95,
         harmonics=harmonics,
         intermodulation=products,
         spur=spur,
@@ -227,6 +206,7 @@ def _assemble(
         findings=(*range_of.findings, *view.findings, *judge_view(view, figures, (harmonics, products), fs_hz)),
         power=view.power * scale**2,
         full_scale_power=range_of.power,
+        **same,
     )
 
 
