@@ -12,7 +12,7 @@ from qanalysis.charts.palette import PALETTES, Theme, begin, fade, finish
 from qanalysis.charts.wording import escape
 from qanalysis.converters.linearity import MISSING_DNL_LSB, Linearity
 
-MOST_POINTS = 2000
+MOST_POINTS = 1000
 _HALF = MOST_POINTS // 2
 
 FloatArray = NDArray[np.float64]
@@ -51,7 +51,7 @@ def _span(low: float, high: float) -> str:
 
 def _draw_band(figure: go.Figure, codes: NDArray[np.int64], values: FloatArray, bars: FloatArray, *, axis: str, name: str, colour: str) -> None:
     places = thin_extremes(values)
-    x, y, bar = codes[places], values[places], bars[places]
+    x, y, bar = codes[places].astype(np.int32), values[places].astype(np.float32), bars[places].astype(np.float32)
     edge = {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([y + bar, (y - bar)[::-1]])}
     figure.add_scatter(**edge, yaxis=axis, mode="lines", line={"width": 0}, fill="toself", fillcolor=fade(colour, 0.2), hoverinfo="skip")
     hover = f"code %{{x}}<br>{name} %{{y:+.4f}} ± %{{customdata:.4f}} LSB<extra></extra>"

@@ -209,6 +209,9 @@ def test_a_linearity_test_shows_the_row_and_the_missing_codes_by_number(tmp_path
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("../secret.csv", None, "root folder"),
+        ("upload:0123/gone.csv", None, "upload the file again"),
+        ("sample:nothing", None, "there is no sample record"),
         ("gone.csv", None, "does not exist in the root folder"),
         ("text.csv", b"a,b\nc,d\n", "text.csv"),
         ("short.csv", b"1\n2\n3\n", "3"),
