@@ -182,19 +182,17 @@ def ledger_bars(names: Sequence[str], powers: Sequence[float], *, total: float, 
     """Error power by source as bars with their values; sources may take away power, and `total` is their sum."""
     colours = PALETTES[theme]
     title = f"Error power {total:.4g} {unit}, by source"
-    height = 150 + 30 * max(len(names), 1)
-    figure = begin(title, theme, height=height, showlegend=False, margin={"t": 52, "l": 150}, xaxis={"title": {"text": f"Mean square error ({unit})"}})
+    axis = {"title": {"text": f"Mean square error ({unit})"}}
+    figure = begin(title, theme, height=140 + 44 * max(len(names), 1), showlegend=False, margin={"t": 52, "l": 150}, xaxis=axis)
     figure.add_bar(
         x=list(powers),
-        y=[escape(name) for name in names],
+        y=[f"{escape(name)}<br>{power:.4g} ({percent_signed(power, total)})".replace("-", "−") for name, power in zip(names, powers, strict=True)],
         orientation="h",
         marker={
             "color": [colours.kept if power >= 0 else colours.clipped for power in powers],
             "pattern": {"shape": ["" if power >= 0 else "/" for power in powers]},
         },
-        text=[f"{power:.4g} ({percent_signed(power, total)})" for power in powers],
-        textposition="auto",
-        hovertemplate="%{y}: %{x:.6g}<extra></extra>",
+        hovertemplate="%{y}<extra></extra>",
     )
     figure.update_yaxes(autorange="reversed", dtick=1)
     largest = max(zip(powers, names, strict=True), default=(0.0, "nothing"))

@@ -64,6 +64,9 @@ def _draw_controls() -> None:
         key = f"record-{st.session_state.get('records', 0)}"
         kinds = [suffix.removeprefix(".") for suffix in RECORD_SUFFIXES]
         st.file_uploader("Upload a record", type=kinds, key=key, max_upload_size=UPLOAD_LIMIT_MB, on_change=_keep_record, args=(key,))
+    refused = st.session_state.pop("record-refused", None)
+    if refused:
+        draw_fault(refused, "Give the file one of these suffixes, if it is one of these kinds.")
     left, right = st.columns(2, gap="xsmall")
     left.text_input("Column", key="cc", placeholder="first", bind=BOUND, help="Name or number of a column of text, or of an array of an archive.")
     right.number_input("Channel", 0, 255, DEFAULT.channel, key="cch", bind=BOUND, help="From 1 on; 0 takes the first.")
@@ -87,7 +90,7 @@ def _keep_record(key: str) -> None:
     try:
         st.session_state["cr"] = get_records().save(file.name, file.getvalue())
     except ValueError as error:
-        st.session_state["notices"].append(str(error))
+        st.session_state["record-refused"] = str(error)
     st.session_state["records"] = st.session_state.get("records", 0) + 1
 
 

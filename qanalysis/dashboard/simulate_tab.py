@@ -54,7 +54,9 @@ def draw_simulate() -> None:
             return
         st.markdown(f"#### {escape_markdown(headline_simulation(simulated.capture))}")
         _DRAWERS[view.sim_view](view, simulated)
-        draw_link(view)
+        with st.container(horizontal=True):
+            _draw_save(simulated.capture)
+            draw_link(view)
 
 
 def _draw_controls() -> None:
@@ -79,6 +81,19 @@ def _draw_controls() -> None:
         right.number_input("Rate (Hz)", 1e-3, 1e12, DEFAULT.sim_rate_hz, key="sfs", format="%g", bind=BOUND)
         left.number_input("OSR", 1, 256, DEFAULT.osr, key="sos", bind=BOUND, help="Oversampling ratio: the band that counts ends at fs/(2 OSR).")
         right.number_input("Shaping order", 0, 3, DEFAULT.shaping_order, key="sho", bind=BOUND)
+
+
+def _draw_save(capture: Capture) -> None:
+    name = f"simulated-{capture.simulation.converter.bits}bit.csv"
+    label = f"Record, {capture.codes.size:,} samples (CSV)"
+    st.download_button(label, lambda: write_capture(capture), file_name=name, mime="text/csv", key="s-save", on_click="ignore", icon=":material/download:")
+
+
+def write_capture(capture: Capture) -> str:
+    """The record as CSV: time, ideal input, code, value; numbers read back equal."""
+    times = np.arange(capture.codes.size) / capture.simulation.fs_hz
+    columns = zip(*(part.tolist() for part in (times, capture.ideal, capture.codes, capture.values)), strict=True)
+    return "time (s),input (V),code,value (V)\n" + "".join(f"{time!r},{x!r},{code},{y!r}\n" for time, x, code, y in columns)
 
 
 def headline_simulation(capture: Capture) -> str:

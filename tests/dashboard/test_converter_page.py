@@ -20,7 +20,7 @@ from qanalysis.converters.textbook import solve_textbook
 from qanalysis.dashboard.converter_cache import build_simulation
 from qanalysis.dashboard.converter_state import SIMULATE_VIEWS, WAVEFORMS, ConverterView
 from qanalysis.dashboard.sample_records import SAMPLE_RECORDS, write_sample
-from qanalysis.dashboard.simulate_tab import headline_simulation
+from qanalysis.dashboard.simulate_tab import headline_simulation, write_capture
 from qanalysis.reports.converter_figures import list_figures, sum_up
 
 
@@ -246,6 +246,15 @@ def test_what_the_address_can_not_mean_is_named_once() -> None:
     assert "zoom\\=3\\; kb\\=99" in page.warning[0].value
     assert page.slider(key="kb").value == 12
     assert page.number_input(key="klo").value == 1.0
+
+
+def test_a_simulated_record_leaves_as_a_file_that_capture_reads_back(tmp_path: Path) -> None:
+    capture = build_simulation(ConverterView(samples="1024", sim_bits=6)).run()
+    (tmp_path / "own.csv").write_text(write_capture(capture), encoding="utf-8")
+    record = read_record(tmp_path / "own.csv", column="code")
+    assert record.codes.tolist() == capture.codes.tolist()
+    assert (record.bits, record.fs_hz) == (6, pytest.approx(1e6, rel=1e-6))  # the mean step of times in float64
+    assert read_record(tmp_path / "own.csv", column="value (V)").values.tolist() == capture.values.tolist()
 
 
 def test_reset_brings_the_defaults_back_and_keeps_the_tab() -> None:
