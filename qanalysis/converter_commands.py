@@ -120,7 +120,7 @@ def linearity(
     row = describe_tested(record, found)
     limits = check_limits(row, [("--max-dnl", "dnl", max_dnl), ("--max-inl", "inl", max_inl), ("--max-missing", "missing_codes", max_missing)])
     settings: dict[str, Any] = {"bits": bits, "range": span, "test": test, "reference": reference, "drive": drive, "fs_over": fs_over, "transfer": transfer}
-    settings |= {"confidence": confidence, "within": within, **_describe_reading(record, column, channel)}
+    settings |= {"confidence": confidence, "within": within, **_describe_reading(record, column, channel, dtype)}
     _deliver(_collect("linearity", row, record, settings, limits), targets, as_json=as_json, draw=lambda: _draw_linearity(found))
 
 
@@ -185,7 +185,7 @@ def record(
         "window": window,
         "side_bins": side_bins,
     }
-    settings |= {"harmonics": harmonics, "band": band, **_describe_reading(captured, column, channel)}
+    settings |= {"harmonics": harmonics, "band": band, **_describe_reading(captured, column, channel, dtype)}
     _deliver(_collect("record", row, captured, settings, checks), targets, as_json=as_json, draw=lambda: _draw_spectrum(found))
 
 
@@ -237,9 +237,9 @@ def _parse_count(text: str, option: str) -> int | str:
     return int(text)
 
 
-def _describe_reading(record: Record, column: str | None, channel: int | None) -> dict[str, Any]:
+def _describe_reading(record: Record, column: str | None, channel: int | None, dtype: str | None) -> dict[str, Any]:
     """How the file was read, guesses included."""
-    return {"column": column, "channel": channel, "justification": record.justification, "signed": record.signed}
+    return {"column": column, "channel": channel, "dtype": dtype, "justification": record.justification, "signed": record.signed}
 
 
 def _collect(command: str, row: ConverterRow, record: Record, settings: dict[str, Any], limits: tuple[LimitCheck, ...]) -> ConverterRows:

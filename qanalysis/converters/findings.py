@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_CAPITALS = {"dc", "sinad", "thd"}
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -12,7 +14,7 @@ class Finding:
     `value` is the number behind it, in the unit that the text names; None where there is none.
 
     >>> Finding("dc-offset", "The mean is 3.2 LSB off the middle.", 3.2).title
-    'Dc offset'
+    'DC offset'
     """
 
     code: str
@@ -22,7 +24,8 @@ class Finding:
     @property
     def title(self) -> str:
         """The code as a heading."""
-        return self.code.replace("-", " ").capitalize()
+        words = self.code.split("-")
+        return " ".join(word.upper() if word in _CAPITALS else word.capitalize() if place == 0 else word for place, word in enumerate(words))
 
     def to_dict(self) -> dict[str, str | float | None]:
         """`code`, `text`, `value`: an entry of the column `findings`."""

@@ -15,6 +15,7 @@ from qanalysis.converters.findings import Finding
 Values = NDArray[np.float64]
 FULL_SCALES = ("sine", "dc")
 STEPS_OF_RANGE = ("2^n", "2^n-1")
+_NARROWEST, _WIDEST = 1e-150, 1e150  # their squares are powers in double precision
 _BLOCK = 1 << 14  # samples looked at together, so that the first fraction ends the search
 _OVERDRIVE = 1.5  # whole numbers that swing further than this many ranges are codes, not volts
 
@@ -103,6 +104,8 @@ def _check(bits: int | None, low: float | None, high: float | None, kind: str, f
         raise ValueError(f"range {low}:{high}: give both low and high, or neither")
     if low is not None and high is not None and not (np.isfinite([low, high]).all() and low < high):
         raise ValueError(f"range {low}:{high}: needs two finite numbers, the lower one first")
+    if low is not None and high is not None and not _NARROWEST <= high - low <= _WIDEST:
+        raise ValueError(f"range {low:g}:{high:g}: the square of its width leaves double precision; count in a larger or smaller unit")
     if kind not in FULL_SCALES:
         raise ValueError(f"full_scale {kind!r}: 0 dBFS refers to a 'sine' over the range or to 'dc'")
     if fs_over not in STEPS_OF_RANGE:

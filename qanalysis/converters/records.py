@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +90,7 @@ def read_record(
     if fs_hz is not None and not (math.isfinite(fs_hz) and fs_hz > 0):
         raise RecordError(f"{path.name}: fs {fs_hz} Hz was given; a sample rate is finite and above zero")
     size, digest, head = _stamp(path)
-    samples = _read_samples(path, head, column=column, channel=channel, dtype=dtype)
+    samples = _state_rate(_read_samples(path, head, column=column, channel=channel, dtype=dtype), fs_hz)
     rate = fs_hz if fs_hz is not None else samples.fs_hz or None
     identity = (rate, path.name, size, digest)
     if samples.numbers.dtype.kind == "f":
@@ -100,6 +100,16 @@ def read_record(
     notes = (*samples.notes, *resolved.notes)
     values = resolved.codes.astype(np.float64)
     return Record(values, resolved.codes, resolved.bits, resolved.justification, resolved.signed, low, high + 1.0, *identity, notes)
+
+
+def _state_rate(samples: Samples, fs_hz: float | None) -> Samples:
+    """With `fs_hz` stated the file's own rate is no longer told as the one in use; that the two differ is."""
+    if fs_hz is None:
+        return samples
+    notes = tuple(note for note in samples.notes if note.code not in {"sample-rate", "no-rate"})
+    if samples.fs_hz and not math.isclose(samples.fs_hz, fs_hz, rel_tol=1e-3):
+        notes = (*notes, Finding("sample-rate", f"fs is {fs_hz:.6g} Hz, as stated; the file says {samples.fs_hz:.6g} Hz.", fs_hz))
+    return replace(samples, notes=notes)
 
 
 def _keep_floats(

@@ -24,7 +24,7 @@ def judge_view(view: View, figures: Figures, lines: tuple[tuple[Component, ...],
     """Findings of a spectrum; `lines` are its harmonics and its mixing products."""
     if not view.fits:
         return _judge_missing(view)
-    found = [*_judge_two_tones(view, lines[1], fs_hz), *_judge_folding(lines[0]), *_judge_thd(figures)]
+    found = [*_judge_two_tones(view, lines[1], fs_hz), *_judge_noiseless(figures), *_judge_folding(lines[0]), *_judge_thd(figures)]
     disagreement = _judge_disagreement(view, figures)
     return (*found, disagreement) if disagreement else tuple(found)
 
@@ -60,6 +60,14 @@ def _name_worst(lines: list[Component]) -> str:
     return f"{worst.name} {worst.corrected_dbc:.1f} dBc"
 
 
+def _judge_noiseless(figures: Figures) -> list[Finding]:
+    """Why SINAD is no finite figure although there is a tone."""
+    if figures.sinad_db is not None and np.isfinite(figures.sinad_db):
+        return []
+    text = "Nothing but the tone and DC is in the record: its error folds onto them, or there is none, so that SINAD, SNR and ENOB are infinite."
+    return [Finding("no-error", f"{text} Choose a number of periods that has no divisor in common with the length.")]
+
+
 def _judge_folding(harmonics: tuple[Component, ...]) -> list[Finding]:
     findings = []
     for owner, code, effect in (
@@ -69,7 +77,7 @@ def _judge_folding(harmonics: tuple[Component, ...]) -> list[Finding]:
         orders = [line.order for line in harmonics if line.shared == owner]
         if orders:
             names = ", ".join(f"HD{order}" for order in orders)
-            findings.append(Finding(code, f"{names} folds onto {owner}: {effect}. Choose another number of periods.", float(orders[0])))
+            findings.append(Finding(code, f"{names} {'fold' if len(orders) > 1 else 'folds'} onto {owner}: {effect}. Choose another number of periods.", float(orders[0])))
     shared = [line for line in harmonics if line.shared.startswith("HD")]
     if shared:
         names = ", ".join(f"{line.name} with {line.shared}" for line in shared)

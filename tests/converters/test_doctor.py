@@ -273,4 +273,4 @@ def test_every_finding_has_a_number_in_its_text() -> None:
 def test_findings_become_cells() -> None:
     finding = Finding("dc-offset", "Text.", 2.0)
     assert finding.to_dict() == {"code": "dc-offset", "text": "Text.", "value": 2.0}
-    assert finding.title == "Dc offset"
+    assert finding.title == "DC offset"

@@ -135,6 +135,14 @@ def test_a_given_rate_stands_over_the_times(tmp_path: Path) -> None:
     assert read(tmp_path, "time,v\n0,1\n1,2\n2,4\n", fs_hz=48e3).fs_hz == 48e3
 
 
+def test_a_stated_rate_is_the_only_one_told_and_a_file_that_differs_is_named(tmp_path: Path) -> None:
+    text = "time,v\n" + "\n".join(f"{index / 1000},{index % 7}" for index in range(20))
+    (told,) = [finding.text for finding in read(tmp_path, text, fs_hz=5.0).guesses if finding.code == "sample-rate"]
+    assert told == "fs is 5 Hz, as stated; the file says 1000 Hz."
+    assert not [finding for finding in read(tmp_path, text, fs_hz=1000.0).guesses if finding.code == "sample-rate"]
+    assert not [finding for finding in read(tmp_path, "time,v\n5,1\n4,2\n3,4\n", fs_hz=9.0).guesses if finding.code == "no-rate"]
+
+
 def test_times_that_do_not_rise_give_no_rate(tmp_path: Path) -> None:
     record = read(tmp_path, "time,v\n5,1\n4,2\n3,4\n")
     assert record.fs_hz is None

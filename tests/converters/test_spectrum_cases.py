@@ -121,11 +121,24 @@ def test_short_records_are_measured_with_wide_intervals(samples: int, shift: flo
     assert ("short-record" in find_codes(spectrum)) is not spectrum.coherent
 
 
+def test_a_tone_without_any_error_says_why_sinad_is_infinite() -> None:
+    spectrum = analyze_spectrum(np.tile([2000, -2000], SAMPLES // 2), bits=12)
+    assert (spectrum.sinad_db, spectrum.enob_ieee) == (np.inf, np.inf)
+    assert find(spectrum, "no-error").text.startswith("Nothing but the tone and DC")
+    assert "no-error" not in find_codes(analyze_spectrum(draw(127) + hiss(1e-4), low=-1.1, high=1.1))
+
+
+@pytest.mark.parametrize("reach", [1e200, 1e-200])
+def test_a_range_whose_square_leaves_double_precision_is_refused(reach: float) -> None:
+    with pytest.raises(ValueError, match="leaves double precision; count in a larger or smaller unit"):
+        analyze_spectrum(draw(127) * reach, low=-reach, high=reach)
+
+
 def test_harmonics_that_fold_onto_the_tone_or_dc_or_each_other_are_named_and_counted_once() -> None:
     # At an eighth of the rate HD7 and HD9 fall on the tone, HD8 on DC, HD5 on HD3 and HD6 on HD2.
     record = draw(512, phase=0.3) + draw(1024, amplitude=1e-2) + draw(1536, amplitude=1e-3) + hiss(1e-5)
     spectrum = analyze_spectrum(record, low=-1.1, high=1.1, harmonics=9)
-    assert find(spectrum, "harmonic-on-tone").text.startswith("HD7, HD9 folds onto the tone")
+    assert find(spectrum, "harmonic-on-tone").text.startswith("HD7, HD9 fold onto the tone")
     assert find(spectrum, "harmonic-on-dc").text.startswith("HD8 folds onto DC")
     assert "HD5 with HD3, HD6 with HD2" in find(spectrum, "harmonics-share-bins").text
     assert spectrum.thd_dbc == pytest.approx(10 * np.log10(1e-4 + 1e-6), abs=0.01)
