@@ -77,7 +77,8 @@ def _judge_folding(harmonics: tuple[Component, ...]) -> list[Finding]:
         orders = [line.order for line in harmonics if line.shared == owner]
         if orders:
             names = ", ".join(f"HD{order}" for order in orders)
-            findings.append(Finding(code, f"{names} {'fold' if len(orders) > 1 else 'folds'} onto {owner}: {effect}. Choose another number of periods.", float(orders[0])))
+            verb = "fold" if len(orders) > 1 else "folds"
+            findings.append(Finding(code, f"{names} {verb} onto {owner}: {effect}. Choose another number of periods.", float(orders[0])))
     shared = [line for line in harmonics if line.shared.startswith("HD")]
     if shared:
         names = ", ".join(f"{line.name} with {line.shared}" for line in shared)
