@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qanalysis.checkpoints import CheckpointError, TensorInfo, TensorSource, open_checkpoint
+    from qanalysis.converters.adc import Converter
+    from qanalysis.converters.linearity import measure_linearity
+    from qanalysis.converters.spectrum import analyze_spectrum
     from qanalysis.metrics import METRICS, ErrorStats, Histogram, measure
     from qanalysis.quantizer import UniformQuantizer
     from qanalysis.reports import read_rows, write_report
@@ -23,6 +26,7 @@ __all__ = [
     "COLUMNS",
     "METRICS",
     "CheckpointError",
+    "Converter",
     "ErrorStats",
     "Histogram",
     "Row",
@@ -32,8 +36,10 @@ __all__ = [
     "TensorInfo",
     "TensorSource",
     "UniformQuantizer",
+    "analyze_spectrum",
     "default_schemes",
     "measure",
+    "measure_linearity",
     "open_checkpoint",
     "read_rows",
     "sweep",
@@ -42,6 +48,9 @@ __all__ = [
 
 _HOMES = {
     "checkpoints": ("CheckpointError", "TensorInfo", "TensorSource", "open_checkpoint"),
+    "converters.adc": ("Converter",),
+    "converters.linearity": ("measure_linearity",),
+    "converters.spectrum": ("analyze_spectrum",),
     "metrics": ("METRICS", "ErrorStats", "Histogram", "measure"),
     "quantizer": ("UniformQuantizer",),
     "reports": ("read_rows", "write_report"),

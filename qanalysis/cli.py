@@ -1,4 +1,4 @@
-"""What can be asked from a shell? `show`, `sweep`, `report`, `validate`, `app`.
+"""What can be asked from a shell? `show`, `sweep`, `report`, `validate`, `app` here; `convert`, `record`, `linearity` in `converter_commands`.
 
 Exit 0: done; 1: a limit given by the user was missed; 2: bad input, one line on standard error; 130: cancelled.
 Whatever is slow to import is imported by the command that needs it.
@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+
+from qanalysis import converter_commands
+from qanalysis.command_options import CANCELLED, MISSED, AsJson, Commands, Outputs
 
 if TYPE_CHECKING:
     from qanalysis.checkpoints import TensorInfo, TensorSource
@@ -27,53 +29,18 @@ if TYPE_CHECKING:
     from qanalysis.scheme import Scheme
 
 ROOT_VARIABLE = "QANALYSIS_ROOT"
-MISSED, CANCELLED = 1, 130
 _LARGEST_PROFILE = 50_000_000  # elements, 200 MB
 _LARGEST_SCRUB = 4_000_000  # elements; 15 profiles take about a second
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, never a default
 
 
-class _Commands(TyperGroup):
-    """Turns what a user can get wrong into one line `error: ...` and exit code 2."""
-
-    def main(self, *args: Any, **options: Any) -> Any:
-        standalone = options.pop("standalone_mode", True)
-        try:
-            code = super().main(*args, **{**options, "standalone_mode": False})
-        except Exception as error:
-            if not _is_user_error(error):
-                raise
-            from qanalysis.terminal import print_note
-
-            print_note(f"error: {_describe(error)}")
-            code = 2
-        if standalone:
-            sys.exit(code or 0)
-        return code
-
-
-def _is_user_error(error: Exception) -> bool:
-    from qanalysis.checkpoints.source import CheckpointError
-
-    return isinstance(error, typer.TyperException | CheckpointError | ValueError | OSError)
-
-
-def _describe(error: Exception) -> str:
-    if not isinstance(error, typer.TyperException):
-        return str(error)
-    context = getattr(error, "ctx", None)  # click's errors of usage know their command
-    return f"{error.format_message().rstrip('.')}; see `{context.command_path if context else 'qanalysis'} --help`"
-
-
-app = typer.Typer(cls=_Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False)
+app = typer.Typer(cls=Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False)
 
 Source = Annotated[
     str,
     typer.Argument(metavar="SOURCE", help="A .safetensors, .pt, .pth, .bin, .onnx, .gguf, .npz or .npy file, an index or folder of shards, or sample:NAME."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Outputs = Annotated[list[Path] | None, typer.Option("--out", metavar="FILE", help="Write .csv, .json, .parquet or .html; may be repeated.")]
 
 
 def _print_version(*, wanted: bool) -> None:
@@ -273,7 +240,9 @@ def _stop(text: str) -> None:
 
 @app.command()
 def report(
-    rows: Annotated[Path, typer.Argument(metavar="ROWS", help="A .json, .parquet or .csv file written by `sweep`.")],
+    rows: Annotated[
+        Path, typer.Argument(metavar="ROWS", help="A .json, .parquet or .csv file written by `sweep`; .json or .parquet of the commands about converters.")
+    ],
     *,
     out: Annotated[list[Path], typer.Option("--out", metavar="FILE", help="Write .csv, .json, .parquet or .html; may be repeated.")],
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="Heading of an HTML report.")] = None,
@@ -291,6 +260,8 @@ def report(
     from qanalysis.terminal import print_note
 
     targets = check_targets(out)
+    if converter_commands.report_rows(rows, targets):
+        return
     stored = read_rows(rows)
     if scheme is not None:
         from qanalysis.scheme import Scheme
@@ -326,6 +297,10 @@ def validate(*, as_json: AsJson = False) -> None:
         raise typer.Exit(MISSED)
 
 
+for _command in (converter_commands.convert, converter_commands.record, converter_commands.linearity):
+    app.command()(_command)
+
+
 @app.command("app")
 def serve(
     *,
@@ -348,7 +323,7 @@ def serve(
     if address not in _LOOPBACK:
         folder = root.resolve()
         print_note(f"warning: listening on {address}: whoever reaches this machine can read the checkpoints below {folder}; leave --address out to stay local")
-    command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("dashboard") / "main.py"), *_server_options(address, port)]
+    command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).with_name("dashboard_script.py")), *_server_options(address, port)]
     sys.stderr.flush()
     os.execve(sys.executable, command, {**os.environ, ROOT_VARIABLE: str(root.resolve())})  # noqa: S606  no shell is wanted; signals reach the server itself
 

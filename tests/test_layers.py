@@ -17,7 +17,7 @@ ROOT = PACKAGE.parent
 
 # A room may import rooms of the lines above it, and its own files. Rooms of one line know nothing of each other.
 ORDER = (
-    {"coders", "double_scales", "grouping", "ranges", "quantizer", "kernels", "checkpoints"},
+    {"notation", "coders", "double_scales", "grouping", "ranges", "quantizer", "kernels", "checkpoints"},
     {"grids", "group_statistics"},
     {"formats"},
     {"scheme"},
@@ -25,12 +25,16 @@ ORDER = (
     {"theory"},
     {"results", "chunks"},
     {"measurement", "profile"},
-    {"sweep"},
+    {"sweep", "converters"},
     {"conventions", "diagnosis", "validation"},
     {"charts"},
     {"reports"},
     {"terminal"},
+    {"command_options"},
+    {"converter_terminal"},
+    {"converter_commands"},
     {"cli", "dashboard"},
+    {"dashboard_script"},
 )
 RANK = {room: rank for rank, line in enumerate(ORDER) for room in line}
 

@@ -6,7 +6,9 @@ import html
 import math
 from collections.abc import Sequence
 
-_PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
+from qanalysis.notation import si
+
+__all__ = ["escape", "label_layers", "measure_text", "percent", "shorten", "si"]
 
 
 def escape(text: str) -> str:
@@ -52,24 +54,6 @@ def label_layers(names: Sequence[str], length: int = 32) -> dict[str, str]:
 
 def _count_shared(parts: Sequence[Sequence[str]], most: int) -> int:
     return next((place for place in range(most) if len({part[place] for part in parts}) > 1), most)
-
-
-def si(value: float, unit: str = "", *, digits: int = 3) -> str:
-    """A number with `digits` significant digits, SI prefix and unit, written as plotly's axes do where there is no unit.
-
-    >>> si(0.00134), si(2_400_000, "B"), si(0), si(float("inf"), "dB")
-    ('1.34m', '2.4 MB', '0', '∞ dB')
-    """
-    prefix = ""
-    if not math.isfinite(value):
-        number = "n/a" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    else:
-        rounded = float(f"{value:.{digits}g}")
-        power = 3 * math.floor(math.log10(abs(rounded)) / 3) if rounded else 0
-        prefix = _PREFIXES.get(power, "")
-        number = f"{rounded / 10.0**power:.{digits}g}" if power in _PREFIXES else f"{rounded:.{digits}g}"
-        number = number.replace("-", "−", 1) if value < 0 else number
-    return f"{number}{' ' if unit else ''}{prefix}{unit}"
 
 
 def measure_text(value: float | None, unit: str) -> str:

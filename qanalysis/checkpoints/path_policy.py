@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 
 from qanalysis.checkpoints.file_kinds import INDEX_SUFFIX, SUFFIX_KINDS, identify_file
@@ -67,7 +68,15 @@ def list_checkpoints(root: Path, *, limit: int = 200, depth: int = 4) -> list[st
     return sorted(found)
 
 
-def _walk(home: Path, *, depth: int) -> Iterator[Path]:
+def list_files(root: Path, suffixes: Collection[str], *, limit: int = 200, depth: int = 4) -> list[str]:
+    """The same of files with one of `suffixes`, whatever they hold."""
+    home = _follow_links(root)
+    named = (path for path in _walk(home, depth=depth, suffixes=suffixes) if path.suffix.lower() in suffixes)
+    inside = (path for path in named if _follow_links(path).is_relative_to(home))
+    return sorted(path.relative_to(home).as_posix() for path in islice(inside, limit))
+
+
+def _walk(home: Path, *, depth: int, suffixes: Collection[str] = SUFFIX_KINDS) -> Iterator[Path]:
     seen = 0
     for folder, folders, files in os.walk(home):
         level = len(Path(folder).relative_to(home).parts)
@@ -78,7 +87,7 @@ def _walk(home: Path, *, depth: int) -> Iterator[Path]:
         indexed = any(name.endswith(INDEX_SUFFIX) for name in files)
         for name in sorted(files):
             is_shard = indexed and name.endswith(".safetensors")
-            if not name.startswith(".") and not is_shard and (name.endswith(INDEX_SUFFIX) or Path(name).suffix.lower() in SUFFIX_KINDS):
+            if not name.startswith(".") and not is_shard and (name.endswith(INDEX_SUFFIX) or Path(name).suffix.lower() in suffixes):
                 yield Path(folder) / name
         seen += len(files) + len(folders)
         if seen > _MAX_ENTRIES:

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from qanalysis import charts
 from qanalysis.charts.palette import Theme
 from qanalysis.checkpoints import open_checkpoint
-from qanalysis.checkpoints.path_policy import list_checkpoints
+from qanalysis.checkpoints.path_policy import list_checkpoints, list_files
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.conventions import Convention, compare_conventions
+from qanalysis.converters.posterior import Posterior, judge_posterior
 from qanalysis.dashboard.checks import BackgroundChecks
 from qanalysis.dashboard.jobs import JobManager, SweepRequest
 from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source
@@ -90,6 +91,12 @@ def list_paths(root: str) -> list[str]:
     return list_checkpoints(Path(root))
 
 
+@st.cache_data(ttl=10, max_entries=4, show_spinner=False)
+def list_records(root: str, suffixes: tuple[str, ...]) -> list[str]:
+    """Records below the allowed root, as suggestions."""
+    return list_files(Path(root), suffixes)
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
     """A source's header: its label, its tensors, its size in bytes and what reading it costs in memory."""
@@ -139,6 +146,13 @@ def read_diagnosis(text: str, identity: str, tensor: str, scheme: str) -> Diagno
     """Causes and cures of a layer under a scheme; of a very large layer from the part that the histograms show."""
     axis, profile = _channel_axis(text, identity, tensor), read_profile(text, identity, tensor, scheme)
     return diagnose(_read_values(text, identity, tensor), Scheme.parse(scheme), axis=axis, name=tensor, profile=profile)
+
+
+@st.cache_resource(max_entries=48, show_spinner="Comparing with the weights …")
+def read_posterior(text: str, identity: str, tensor: str, scheme: str) -> Posterior:
+    """The posterior check of a layer under a scheme; of a very large layer of the part that the histograms show."""
+    values, axis = _read_values(text, identity, tensor), _channel_axis(text, identity, tensor)
+    return judge_posterior(values, Scheme.parse(scheme).fit(values, axis=axis).round_trip(values))
 
 
 @st.cache_resource(max_entries=48, show_spinner="Comparing conventions …")

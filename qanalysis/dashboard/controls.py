@@ -9,6 +9,7 @@ import streamlit as st
 
 import sample_models
 from qanalysis.dashboard.cache import get_uploads, list_paths
+from qanalysis.dashboard.converter_state import CONVERTER_KEYS
 from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_SUFFIXES, read_root
 from qanalysis.dashboard.state import (
     AXES,
@@ -43,7 +44,9 @@ def open_session() -> None:
             del st.query_params["scheme"]
         return
     asked = {key: st.query_params.get_all(key) for key in st.query_params}
-    query, left_out, refusals = tidy_query(asked)
+    others = {key: values for key, values in asked.items() if key in CONVERTER_KEYS}
+    query, left_out, refusals = tidy_query({key: values for key, values in asked.items() if key not in others})
+    query |= others
     st.session_state.update(asked=query, left_out=left_out, notices=refusals, history=[])
     if query != asked:
         # Widgets read their parameters from the address that a run begins with.
@@ -52,11 +55,17 @@ def open_session() -> None:
 
 
 def note_ignored() -> None:
-    """Once per session, when every widget was drawn: one notice of what the page could not take from the address."""
+    """Once per session, when every widget of page Layers was drawn: one notice of what it could not take from the address."""
+    session = {str(key): value for key, value in st.session_state.items()}
+    note_left_out(name_ignored(session["asked"], session))
+
+
+def note_left_out(ignored: list[str]) -> None:
+    """Once per session: one notice of `ignored` and of what no page knows."""
     asked, left_out = st.session_state["asked"], st.session_state["left_out"]
     if asked or left_out:
         st.session_state.update(asked={}, left_out=[])
-        ignored = left_out + name_ignored(asked, {str(key): value for key, value in st.session_state.items()})
+        ignored = left_out + ignored
         if ignored:
             st.session_state["notices"].append(f"Left out of the link, because the page or this model does not know it: {'; '.join(ignored)}")
             st.rerun()

@@ -1,12 +1,13 @@
-"""The frame around the pages: settings, the page list, the source. Runs by itself: `streamlit run main.py` from any folder."""
+"""The frame around the pages: settings, the page list."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from qanalysis.dashboard.cache import warm_kernels
-from qanalysis.dashboard.controls import draw_source, open_session
+from qanalysis.dashboard.controls import open_session
 from qanalysis.dashboard.elements import draw_notices, read_theme
+from qanalysis.dashboard.pages.converter import draw_converter
 from qanalysis.dashboard.pages.layers import draw_layers
 
 # Drawn here because a named icon of streamlit's would be fetched from the network.
@@ -22,12 +23,11 @@ def run_dashboard() -> None:
     st.set_page_config(page_title="Quantization analysis", page_icon=_ICON, layout="wide", initial_sidebar_state="expanded")
     st.logo(_LOGO.format(ink={"light": "#1f2430", "dark": "#eef1f5"}[read_theme()]), size="large")
     open_session()
-    page = st.navigation([st.Page(draw_layers, title="Layers", icon=":material/layers:", default=True)])
-    with st.sidebar:
-        draw_source()
+    page = st.navigation(
+        [
+            st.Page(draw_layers, title="Layers", icon=":material/layers:", default=True),
+            st.Page(draw_converter, title="Converter", icon=":material/show_chart:", url_path="converter"),
+        ]
+    )
     draw_notices()
     page.run()
-
-
-if __name__ == "__main__":
-    run_dashboard()

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import sample_models
@@ -31,7 +32,8 @@ def read_root() -> Path:
 class UploadStore:
     """Uploaded files in a private temporary folder: the newest `keep`, each for `lifetime_s` seconds, all gone when the server ends."""
 
-    def __init__(self, *, keep: int = 8, lifetime_s: float = 3600) -> None:
+    def __init__(self, *, suffixes: Sequence[str] = UPLOAD_SUFFIXES, keep: int = 8, lifetime_s: float = 3600) -> None:
+        self._suffixes = tuple(suffixes)
         self._folder = Path(tempfile.mkdtemp(prefix="qanalysis-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._keep, self._lifetime_s = keep, lifetime_s
@@ -39,10 +41,10 @@ class UploadStore:
         self._lock = threading.Lock()
 
     def save(self, name: str, content: bytes) -> str:
-        """Keep one file; returns its source text "upload:DIGEST/NAME". ValueError for a suffix that no reader knows."""
+        """Keep one file; returns its source text "upload:DIGEST/NAME". ValueError for a suffix that the store does not take."""
         safe = re.sub(r"[^\w.-]", "_", Path(name).name)[-80:]
-        if Path(safe).suffix.lower() not in UPLOAD_SUFFIXES:
-            raise ValueError(f"upload {safe!r}: unknown kind of file; one of {', '.join(UPLOAD_SUFFIXES)} is expected")
+        if Path(safe).suffix.lower() not in self._suffixes:
+            raise ValueError(f"upload {safe!r}: unknown kind of file; one of {', '.join(self._suffixes)} is expected")
         key = hashlib.sha256(content).hexdigest()[:12]
         with self._lock:
             target = self._folder / key / safe

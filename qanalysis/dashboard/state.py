@@ -67,6 +67,7 @@ class ViewState:
     diagnosis: bool = _bound("diag", True)
     conventions: bool = _bound("conv", False)
     card: bool = _bound("card", False)
+    bench: bool = _bound("bench", False)
 
     @property
     def scheme(self) -> str:
@@ -207,14 +208,22 @@ def write_query(view: ViewState) -> dict[str, list[str]]:
     >>> write_query(ViewState(bits=6, weights_only=False))
     {'w': ['false'], 'v': ['6']}
     """
-    default = ViewState()
-    changed = {key: getattr(view, name) for key, name in KEYS.items() if getattr(view, name) != getattr(default, name)}
-    return {key: _spell(value) for key, value in changed.items()}
+    return spell_changes(view, KEYS)
+
+
+def spell_changes(view: Any, keys: Mapping[str, str]) -> dict[str, list[str]]:
+    """What differs from the defaults of a view, by widget key; `keys` names the field behind each key."""
+    default = type(view)()
+    return {key: _spell(getattr(view, name)) for key, name in keys.items() if getattr(view, name) != getattr(default, name)}
 
 
 def write_link(base: str, view: ViewState, job: str = "") -> str:
     """The address that shows this view in a fresh browser; `job` lets it pick up a long sweep."""
-    query = write_query(view) | ({"job": [job]} if job else {})
+    return join_link(base, write_query(view) | ({"job": [job]} if job else {}))
+
+
+def join_link(base: str, query: Mapping[str, Sequence[str]]) -> str:
+    """An address with other parameters."""
     return f"{base.partition('?')[0]}?{urlencode(query, doseq=True)}" if query else base.partition("?")[0]
 
 
@@ -292,11 +301,11 @@ def _name_parameter(key: str, values: Sequence[str]) -> str:
     return f"{key}={','.join(values)}"[:80]
 
 
-def name_ignored(asked: Mapping[str, Sequence[str]], session: Mapping[str, Any]) -> list[str]:
-    """Parameters of a tidied address whose values the widgets replaced, as "v=99".
+def name_ignored(asked: Mapping[str, Sequence[str]], session: Mapping[str, Any], keys: Mapping[str, str] = KEYS) -> list[str]:
+    """Parameters of a tidied address whose values the widgets replaced, as "v=99"; `keys` are those of the page.
 
     >>> name_ignored({"v": ["99"], "w": ["true"], "job": ["0f"]}, {"v": 4, "w": True})
     ['v=99']
     """
-    kept = {key: _spell(tuple(value) if isinstance(value, list) else value) for key, value in session.items() if key in KEYS}
-    return [_name_parameter(key, asked[key]) for key in asked if key != "job" and sorted(asked[key]) != sorted(kept.get(key, []))]
+    kept = {key: _spell(tuple(value) if isinstance(value, list) else value) for key, value in session.items() if key in keys}
+    return [_name_parameter(key, asked[key]) for key in asked if key in keys and sorted(asked[key]) != sorted(kept.get(key, []))]

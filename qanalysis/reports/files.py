@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,8 +42,7 @@ def write_report(
     """
     target = check_targets([path])[0]
     moment = created or datetime.now(UTC)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with write_whole(target) as partial:
         match target.suffix.lower():
             case ".csv":
                 from qanalysis.reports.tables import to_csv
@@ -58,10 +58,18 @@ def write_report(
                 from qanalysis.reports.page import render_page
 
                 partial.write_text(render_page(rows, title=title, scheme=scheme, profiles=profiles, diagnoses=diagnoses, created=moment), encoding="utf-8")
+    return target
+
+
+@contextmanager
+def write_whole(target: Path) -> Iterator[Path]:
+    """A name beside `target` to write to; the file takes its place when the block ends, and is gone where the block fails."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield partial
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-    return target
 
 
 def read_rows(path: str | os.PathLike[str]) -> Rows:

@@ -88,7 +88,7 @@ def render_page(
         "status_words": STATUS_WORDS,
         "provenance": _list_provenance(rows, created),
         "head": pack_json(write_document(replace(rows, rows=()), created=created)),
-        "plotly": _pack_plotly(),
+        "plotly": pack_plotly(),
     }
     bare = _render({**context, "columns": dict.fromkeys(COLUMNS, ""), "left_out": list(LEAVE_OUT_ORDER)})
     columns, left_out = pack_columns(rows.rows, limit=limit - len(bare.encode()))
@@ -110,11 +110,11 @@ def _draw_charts(rows: Rows, scheme: str, profiles: Sequence[LayerProfile]) -> l
     drawn = []
     if any(row.sqnr_db is not None for row in rows):
         drawn.append(
-            _chart("Every layer under every scheme", "Bright is good; a cell tells its figure on hover.", partial(charts.heat_map, rows.rows, "sqnr_db"))
+            make_chart("Every layer under every scheme", "Bright is good; a cell tells its figure on hover.", partial(charts.heat_map, rows.rows, "sqnr_db"))
         )
     if worst:
         caption = f"The {len(worst)} worst layers at {scheme}, beside what theory allows."
-        drawn.append(_chart("Error against bits", caption, partial(charts.error_curves, rows.rows, worst, "sqnr_db")))
+        drawn.append(make_chart("Error against bits", caption, partial(charts.error_curves, rows.rows, worst, "sqnr_db")))
     for name in dict.fromkeys(profile.name for profile in profiles):
         drawn += _draw_layer([profile for profile in profiles if profile.name == name], scheme)
     return drawn
@@ -127,14 +127,15 @@ def _draw_layer(profiles: Sequence[LayerProfile], scheme: str) -> list[Chart]:
     if len(profiles) > 1:
         bits = next((profile.scheme.format.bits for profile in profiles if str(profile.scheme) == scheme), None)
         caption = "Move the slider through the bit widths."
-        return [_chart(f"Weights and error of {name}", caption, partial(charts.scrub, profiles, bits=bits))]
+        return [make_chart(f"Weights and error of {name}", caption, partial(charts.scrub, profiles, bits=bits))]
     return [
-        _chart(f"Weights of {name}", "", partial(charts.weight_histogram, profiles[0]), half=True),
-        _chart(f"Error of {name}", "", partial(charts.error_histogram, profiles[0]), half=True),
+        make_chart(f"Weights of {name}", "", partial(charts.weight_histogram, profiles[0]), half=True),
+        make_chart(f"Error of {name}", "", partial(charts.error_histogram, profiles[0]), half=True),
     ]
 
 
-def _chart(heading: str, caption: str, draw: Callable[..., Figure], *, half: bool = False) -> Chart:
+def make_chart(heading: str, caption: str, draw: Callable[..., Figure], *, half: bool = False) -> Chart:
+    """A figure for both themes; `draw` takes the theme. Its sentence for those who do not see it comes from the figure itself."""
     light, dark = draw(theme="light"), draw(theme="dark")
     alt = str((light.layout.meta or {}).get("alt", heading))
     packed = [pack_json(json.loads(figure.to_json())) for figure in (light, dark)]
@@ -181,7 +182,8 @@ def _list_provenance(rows: Rows, created: datetime) -> list[tuple[str, str]]:
 
 
 @cache
-def _pack_plotly() -> str:
+def pack_plotly() -> str:
+    """The script that draws figures, packed."""
     script = pkgutil.get_data("plotly", "package_data/plotly.min.js")
     return base64.b64encode(zlib.compress(script or b"", 9)).decode()
 

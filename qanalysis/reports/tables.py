@@ -82,11 +82,20 @@ def read_parquet(path: Path) -> Rows:
     return Rows(rows, described.totals, described.source, described.settings, described.complete)
 
 
+def guard_formula(text: str) -> str:
+    """Text with an apostrophe in front where a spreadsheet would run it.
+
+    >>> guard_formula("=1+1"), guard_formula("int4")
+    ("'=1+1", 'int4')
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
 def _to_cell(name: str, value: Any) -> str:
     if value is None:
         return ""
     if name in TEXT_COLUMNS:
-        return f"'{value}" if _FORMULA.match(value) else value
+        return guard_formula(value)
     return float.__repr__(value) if isinstance(value, float) else str(value)
 
 

@@ -15,7 +15,7 @@ CACHED_MS, MISSED_MS, SCRUB_MS = 400, 700, 80
 SETTLE_MS = 500  # the rest of the page paints after the histogram
 SHARED_MACHINE = 2  # the targets hold on a quiet machine; the gate leaves room for a busy one
 
-_WATCH = """([selector, wanted]) => new Promise(resolve => {
+WATCH = """([selector, wanted]) => new Promise(resolve => {
   const painted = () => requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - window.pressed)));
   const seen = () => document.querySelector(selector)?.textContent.includes(wanted);
   const observer = new MutationObserver(() => { if (seen()) { observer.disconnect(); painted(); } });
@@ -37,7 +37,7 @@ def models(server: Server) -> Path:  # noqa: F811
 def _press(page: Any, key: str, wanted: str) -> float:
     page.evaluate("window.watching = false")
     # The promise is made first and read later, so that the key falls between.
-    handle = page.evaluate_handle(f"(argument) => ({{promise: ({_WATCH})(argument)}})", [".st-key-weights", wanted])
+    handle = page.evaluate_handle(f"(argument) => ({{promise: ({WATCH})(argument)}})", [".st-key-weights", wanted])
     page.wait_for_function("window.watching === true")
     page.keyboard.press(key)
     elapsed = handle.evaluate("held => held.promise")
@@ -89,7 +89,7 @@ def test_from_the_scrub_s_rail_to_the_painted_histogram(server: Server, open_vis
     page.wait_for_timeout(2_000)
     box, times = rail.bounding_box(), []
     for bits in [*range(2, 17), *range(15, 3, -2)]:
-        handle = page.evaluate_handle(f"(argument) => ({{promise: ({_WATCH})(argument)}})", [".st-key-scrub-chart .gtitle", f"int{bits} group"])
+        handle = page.evaluate_handle(f"(argument) => ({{promise: ({WATCH})(argument)}})", [".st-key-scrub-chart .gtitle", f"int{bits} group"])
         page.mouse.click(box["x"] + (bits - 2) / 14 * (box["width"] - 2) + 1, box["y"] + box["height"] / 2)
         times.append(float(handle.evaluate("held => held.promise")))
     with capsys.disabled():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from qanalysis.checkpoints.path_policy import list_checkpoints, resolve_inside
+from qanalysis.checkpoints.path_policy import list_checkpoints, list_files, resolve_inside
 from tests.checkpoints.damage import as_nobody, open_to_others, refusal
 
 
@@ -97,3 +97,12 @@ def test_listing_stops_at_its_limit(root: Path) -> None:
     for number in range(30):
         np.save(root / f"w{number:02}.npy", np.ones(3))
     assert len(list_checkpoints(root, limit=10)) == 10
+
+
+def test_files_are_listed_by_suffix_inside_the_root_only(root: Path) -> None:
+    for name in ("a.csv", "sharded/b.WAV", ".hidden.csv", "c.txt"):
+        (root / name).write_text("1\n")
+    (root.parent / "secret.csv").write_text("1\n")
+    (root / "link.csv").symlink_to(root.parent / "secret.csv")
+    assert list_files(root, (".csv", ".wav")) == ["a.csv", "sharded/b.WAV"]
+    assert len(list_files(root, (".csv", ".wav"), limit=1)) == 1

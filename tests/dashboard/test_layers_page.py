@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from qanalysis import dashboard_script
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.dashboard import cache, progress
-from qanalysis.dashboard import main as dashboard_main
 from qanalysis.dashboard.state import ViewState, expand_scheme, write_query
 from qanalysis.profile import profile_layer
 from qanalysis.reports import find_worst_channel, headline
@@ -78,7 +78,7 @@ def test_the_headline_is_the_sentence_of_the_command_line(open_page: OpenPage, t
 
 
 def test_the_installed_page_runs_without_the_checkout_s_script(open_page: OpenPage, expected: Rows) -> None:
-    page = settle(AppTest.from_file(dashboard_main.__file__, default_timeout=60).run())
+    page = settle(AppTest.from_file(dashboard_script.__file__, default_timeout=60).run())
     assert _headline(page).startswith(headline(expected, "int4 group=128"))
 
 

@@ -123,3 +123,10 @@ def test_uploads_are_gone_with_their_store() -> None:
     del store
     gc.collect()
     assert not path.exists()
+
+
+def test_a_store_takes_the_kinds_of_file_that_it_is_made_for() -> None:
+    records = UploadStore(suffixes=(".wav", ".csv"))
+    assert records.locate(records.save("tone.wav", b"RIFF")).read_bytes() == b"RIFF"
+    with pytest.raises(ValueError, match=r"unknown kind of file; one of \.wav, \.csv is expected"):
+        records.save("weights.npz", b"PK")

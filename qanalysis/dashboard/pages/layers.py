@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo
+from qanalysis.dashboard.bench_card import draw_bench_card
 from qanalysis.dashboard.cache import (
     MOST_PROFILED,
     Contents,
@@ -23,7 +24,7 @@ from qanalysis.dashboard.cache import (
     read_limits,
     read_profile,
 )
-from qanalysis.dashboard.controls import BOUND, current_view, draw_history, draw_sweep_controls, note_ignored, remember_view
+from qanalysis.dashboard.controls import BOUND, current_view, draw_history, draw_source, draw_sweep_controls, note_ignored, remember_view
 from qanalysis.dashboard.conventions import draw_conventions
 from qanalysis.dashboard.diagnosis import draw_diagnosis
 from qanalysis.dashboard.elements import draw_chart, draw_choice_table, draw_failure, draw_table, read_theme
@@ -70,6 +71,7 @@ class Shown:
 def draw_layers() -> None:
     """The page: controls, the sweep's progress, then the result from the model down to one layer."""
     with st.sidebar:
+        draw_source()
         draw_sweep_controls()
         draw_history()
     view = current_view()
@@ -128,6 +130,7 @@ def _draw_result(headline_slot: Any, shown: Shown, tensors: Sequence[TensorInfo]
     if row and profile:
         diagnosis = draw_diagnosis(shown.request.source, shown.request.identity, row)
         draw_conventions(shown.request.source, shown.request.identity, row)
+        draw_bench_card(shown.request.source, shown.request.identity, row)
     draw_format_card(shown.scheme, row, profile)
     view = current_view()
     diagnoses = [diagnosis] if diagnosis else []

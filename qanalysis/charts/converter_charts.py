@@ -1,0 +1,208 @@
+"""What does a converter make of its input? Its transfer curve with the error below it, code and error histograms, the ledger of its errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike, NDArray
+
+from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
+from qanalysis.charts.wording import escape, percent
+from qanalysis.converters.adc import Converter
+from qanalysis.converters.simulate import Simulation
+from qanalysis.converters.transfer import trace_transfer
+from qanalysis.notation import volts
+
+WHOLE_CODES = 64  # a converter of more codes is shown in part
+NEAR_CODES = 8  # to each side of the point in view
+MOST_BARS = 256
+MOST_STEPS = 512
+ERROR_BINS, ERROR_REACH = 120, 1.5
+
+FloatArray = NDArray[np.float64]
+
+
+def transfer_curve(converter: Converter, *, at: float | None = None, theme: Theme = "light") -> go.Figure:
+    """The staircase over the ideal line, and below it the error in LSB with the bounds +-LSB/2.
+
+    All codes up to 6 bits; of finer converters the codes around `at`, by default around the middle, and always a little beyond an end.
+    """
+    low, high = _choose_span(converter, at)
+    x = _list_inputs(_find_edges(converter, low, high), low, high)
+    whole = high - low > converter.high - converter.low
+    part = "whole range" if whole else f"codes {int(converter.encode(low)):,} to {int(converter.encode(high)):,}"
+    figure = _draw_transfer(converter, x, converter.round_trip(x), part, theme)
+    if at is not None and low <= at <= high:
+        result = float(converter.round_trip(at))
+        marker = {"color": PALETTES[theme].clipped, "size": 10, "symbol": "diamond"}
+        figure.add_scatter(x=[at], y=[result], mode="markers", name="input", marker=marker, hovertemplate="input %{x:.6g}<br>output %{y:.6g}<extra></extra>")
+    return figure
+
+
+def simulated_transfer(simulation: Simulation, *, theme: Theme = "light") -> go.Figure:
+    """The same of a simulated converter, without its noise: the codes around the middle, and the whole range where it is not ideal.
+
+    Of many steps the extremes of the error are drawn.
+    """
+    ideal = not (simulation.offset_lsb or simulation.gain_error_percent or simulation.inl)
+    low, high = _choose_span(simulation.converter, None) if ideal else (None, None)
+    curve = trace_transfer(simulation, low=low, high=high, most_steps=MOST_STEPS)
+    part = f"{curve.steps:,} steps" if curve.complete else f"{curve.steps:,} steps, the extremes of each stretch"
+    return _draw_transfer(simulation.converter, curve.x, curve.values, part, theme)
+
+
+def _draw_transfer(converter: Converter, x: FloatArray, y: FloatArray, part: str, theme: Theme) -> go.Figure:
+    error = (y - x) / converter.lsb
+    colours, ends = PALETTES[theme], [float(x[0]), float(x[-1])]
+    figure = begin(
+        f"{converter.bits} bit, {escape(converter.transfer)}",
+        theme,
+        subtitle=f"step {volts(converter.lsb, digits=5)}, LSB = {converter.lsb_convention.replace('fs', 'FS')} · {part}",
+        height=460,
+        xaxis={"title": {"text": "Input x (V)"}, "anchor": "y2", "range": ends},
+        yaxis={"title": {"text": "Output y (V)"}, "domain": [0.42, 1]},
+        yaxis2={"title": {"text": "Error (LSB)"}, "domain": [0, 0.32], "range": _choose_range(error, x, converter), "zeroline": True},
+        legend={"y": -0.16, "yanchor": "top"},
+        margin={"t": 72, "b": 84},
+    )
+    figure.add_scatter(x=ends, y=ends, mode="lines", name="ideal line y = x", line={"color": colours.reference, "dash": "dash", "width": 1.5})
+    hover = "x = %{x:.6g}<br>y = %{y:.6g}<extra></extra>"
+    figure.add_scatter(x=x, y=y, mode="lines", name="converter", line={"color": colours.kept, "width": 2}, hovertemplate=hover)
+    hover = "x = %{x:.6g}<br>e = %{y:.3f} LSB<extra></extra>"
+    figure.add_scatter(x=x, y=error, yaxis="y2", mode="lines", name="error e = y − x", line={"color": colours.error, "width": 1.5}, hovertemplate=hover)
+    _draw_bounds(figure, ends[0], ends[1], colours.clipped)
+    worst = float(np.abs(error[(x >= converter.low) & (x <= converter.high)]).max(initial=0.0))
+    return finish(figure, f"Transfer curve of {converter.bits} bits with step {volts(converter.lsb, digits=6)}: the error shown reaches {worst:.3g} LSB.")
+
+
+def _choose_range(error: FloatArray, x: FloatArray, converter: Converter) -> list[float]:
+    """An axis that stays the same for ideal converters, and grows with a real one's error inside the range."""
+    inside = np.abs(error[(x >= converter.low) & (x <= converter.high)])
+    reach = max(1.25, 1.1 * float(inside.max(initial=0.0)))
+    return [-reach, reach]
+
+
+def _choose_span(converter: Converter, at: float | None) -> tuple[float, float]:
+    step = converter.lsb
+    if converter.codes <= WHOLE_CODES:
+        room = max(step, (converter.high - converter.low) / 20)
+        return converter.low - room, converter.high + room
+    centre = converter.centre if at is None else min(max(at, converter.low), converter.high)
+    return max(centre - NEAR_CODES * step, converter.low - 2 * step), min(centre + NEAR_CODES * step, converter.high + 2 * step)
+
+
+def _find_edges(converter: Converter, low: float, high: float) -> FloatArray:
+    first, last = (int(converter.encode(end)) for end in (low, high))
+    return converter.locate_transitions(np.arange(max(first, 1), last + 1))
+
+
+def _list_inputs(edges: FloatArray, low: float, high: float) -> FloatArray:
+    """The span's ends, and inputs just below and at every edge within it, so that the stairs stand upright."""
+    inside = edges[(edges > low) & (edges < high)]
+    return np.concatenate([[low], np.stack([np.nextafter(inside, -np.inf), inside], axis=1).ravel(), [high]])
+
+
+def _draw_bounds(figure: go.Figure, low: float, high: float, colour: str) -> None:
+    x, y = [low, high, None, low, high], [0.5, 0.5, None, -0.5, -0.5]
+    figure.add_scatter(x=x, y=y, yaxis="y2", mode="lines", name="±LSB/2", line={"color": colour, "dash": "dash", "width": 1.5}, hoverinfo="skip")
+
+
+def code_histogram(codes: ArrayLike, *, bits: int, theme: Theme = "light") -> go.Figure:
+    """How often each code occurs, as a stepped line of at most MOST_BARS bins; codes 0 to 2^bits - 1, or two's complement."""
+    codes = np.asarray(codes)
+    if not codes.size:
+        return empty_state("No code to count.", "Choose a record with samples.", theme)
+    first = -(2 ** (bits - 1)) if codes.min() < 0 else 0
+    width = max(1, 2**bits // MOST_BARS)
+    bins = -(-(2**bits) // width)
+    counts = np.bincount(np.clip((codes - first) // width, 0, bins - 1), minlength=bins)
+    used = np.unique(codes).size
+    centres = first + (np.arange(-1, bins + 1) + 0.5) * width - 0.5
+    figure = begin(
+        f"{used:,} of {2**bits:,} codes occur",
+        theme,
+        subtitle=f"{codes.size:,} samples{f', {width:,} codes a bin' if width > 1 else ''}",
+        height=320,
+        xaxis={"title": {"text": "Code"}, "exponentformat": "none"},
+        yaxis={"title": {"text": "Samples (count)"}, "rangemode": "tozero"},
+        showlegend=False,
+    )
+    colour = PALETTES[theme].kept
+    figure.add_scatter(
+        x=centres,
+        y=np.pad(counts, 1),
+        mode="lines",
+        line={"shape": "hvh", "color": colour, "width": 1.5},
+        fill="tozeroy",
+        fillcolor=fade(colour, 0.35),
+        hovertemplate="code %{x:.0f}<br>%{y:,} samples<extra></extra>",
+    )
+    return finish(figure, f"Code histogram of {codes.size} samples: {used} of {2**bits} codes occur, from {codes.min()} to {codes.max()}.")
+
+
+def error_density(errors_lsb: ArrayLike, *, theme: Theme = "light") -> go.Figure:
+    """Density of the error in LSB beside the uniform density of the noise model; what lies beyond +-1.5 LSB is counted in the subtitle."""
+    errors = np.asarray(errors_lsb, np.float64)
+    counts, edges = np.histogram(errors, ERROR_BINS, (-ERROR_REACH, ERROR_REACH))
+    width = edges[1] - edges[0]
+    density = counts / (max(errors.size, 1) * width)
+    within = float(np.mean(np.abs(errors) <= 0.5 * (1 + 1e-9))) if errors.size else 0.0
+    beyond = float(np.mean(np.abs(errors) > ERROR_REACH)) if errors.size else 0.0
+    colours = PALETTES[theme]
+    figure = begin(
+        f"Error: {percent(within)} within ±LSB/2",
+        theme,
+        subtitle=f"rms {math.sqrt(float(np.mean(errors**2))):.4f} LSB, uniform 0.2887{f' · {percent(beyond)} beyond the axis' if beyond else ''}",
+        height=320,
+        xaxis={"title": {"text": "Error y − x (LSB)"}, "range": [-ERROR_REACH, ERROR_REACH], "dtick": 0.5},
+        yaxis={"title": {"text": "Density (1/LSB)"}, "range": [0, 1.08 * max(1.1, float(density.max()))]},
+        legend={"y": -0.24, "yanchor": "top"},
+        margin={"t": 72, "b": 84},
+    )
+    centres = np.concatenate([[edges[0] - width / 2], edges[:-1] + width / 2, [edges[-1] + width / 2]])
+    figure.add_scatter(
+        x=centres,
+        y=np.pad(density, 1),
+        mode="lines",
+        name="error",
+        line={"shape": "hvh", "color": colours.error, "width": 1.5},
+        fill="tozeroy",
+        fillcolor=fade(colours.error, 0.35),
+        hovertemplate="e = %{x:.3f} LSB<br>%{y:.3f} per LSB<extra></extra>",
+    )
+    line = {"color": colours.reference, "dash": "dash", "width": 2}
+    figure.add_scatter(x=[-0.5, -0.5, 0.5, 0.5], y=[0, 1, 1, 0], mode="lines", name="uniform noise model", line=line, hoverinfo="skip")
+    return finish(figure, f"Error histogram: {percent(within)} of {errors.size} errors lie within half an LSB.")
+
+
+def ledger_bars(names: Sequence[str], powers: Sequence[float], *, total: float, unit: str = "LSB²", theme: Theme = "light") -> go.Figure:
+    """Error power by source as bars with their values; sources may take away power, and `total` is their sum."""
+    colours = PALETTES[theme]
+    title = f"Error power {total:.4g} {unit}, by source"
+    axis = {"title": {"text": f"Mean square error ({unit})"}}
+    figure = begin(title, theme, height=140 + 44 * max(len(names), 1), showlegend=False, margin={"t": 52, "l": 150}, xaxis=axis)
+    figure.add_bar(
+        x=list(powers),
+        y=[f"{escape(name)}<br>{power:.4g} ({percent_signed(power, total)})".replace("-", "−") for name, power in zip(names, powers, strict=True)],
+        orientation="h",
+        marker={
+            "color": [colours.kept if power >= 0 else colours.clipped for power in powers],
+            "pattern": {"shape": ["" if power >= 0 else "/" for power in powers]},
+        },
+        hovertemplate="%{y}<extra></extra>",
+    )
+    figure.update_yaxes(autorange="reversed", dtick=1)
+    largest = max(zip(powers, names, strict=True), default=(0.0, "nothing"))
+    return finish(figure, f"Ledger of the error power, {total:.4g} {unit} in all; the largest source is {largest[1]} with {largest[0]:.4g} {unit}.")
+
+
+def percent_signed(power: float, total: float) -> str:
+    """A source's share of the total; a source that takes power away is negative.
+
+    >>> percent_signed(0.25, 1.0), percent_signed(-0.1, 1.0)
+    ('25.0 %', '−10.0 %')
+    """
+    return f"{100 * power / total:.1f} %".replace("-", "−") if total else "n/a"

@@ -1,0 +1,71 @@
+"""What leaves a DAC? The staircase of its hold in time, and its spectrum with the sinc droop and the images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from qanalysis.charts.palette import PALETTES, Theme, begin, finish
+from qanalysis.charts.spectrum_charts import thin_peaks
+from qanalysis.converters.dac import Image, OutputSpectrum, hold_samples
+
+MOST_HELD = 96
+
+FloatArray = NDArray[np.float64]
+
+
+def hold_curve(values: FloatArray, ideal: FloatArray, *, fs_hz: float, theme: Theme = "light") -> go.Figure:
+    """The first samples as the hold keeps them, over the wave they stand for."""
+    colours = PALETTES[theme]
+    count = min(values.size, MOST_HELD)
+    times, held = hold_samples(values[:count], fs_hz)
+    figure = begin(
+        f"Hold: the first {count} samples",
+        theme,
+        subtitle="each value is kept for one period of the clock",
+        height=360,
+        xaxis={"title": {"text": "Time (s)"}},
+        yaxis={"title": {"text": "Output (V)"}},
+        legend={"y": -0.22, "yanchor": "top"},
+        margin={"t": 72, "b": 92},
+    )
+    line = {"color": colours.kept, "width": 2}
+    figure.add_scatter(x=times, y=held, mode="lines", name="DAC output", line=line, hovertemplate="%{x:.4s}s: %{y:.4g} V<extra></extra>")
+    marker = {"color": colours.clipped, "size": 5}
+    figure.add_scatter(x=np.arange(count) / fs_hz, y=ideal[:count], mode="markers", name="wanted value", marker=marker, hoverinfo="skip")
+    return finish(figure, f"The hold's staircase over the first {count} samples, between {held.min():.4g} and {held.max():.4g} V.")
+
+
+def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Theme = "light") -> go.Figure:
+    """Lines of the held output to four times the rate, the droop over them, the tone and its images marked."""
+    colours = PALETTES[theme]
+    places = thin_peaks(found.level_dbc)
+    alias = [image for image in images if image.multiple]
+    largest = max(alias, key=lambda image: image.level_dbc, default=None)
+    words = f"largest image {largest.level_dbc:.2f} dB".replace("-", "−") if largest else "no tone, no image"
+    figure = begin(
+        f"Behind the hold: {words}",
+        theme,
+        subtitle="0 dB: the tone before the hold · sinc droop −3.92 dB at fs/2",
+        height=380,
+        xaxis={"title": {"text": "Frequency (Hz)"}},
+        yaxis={"title": {"text": "Level (dBc)"}, "range": [-140, 8], "exponentformat": "none"},
+        legend={"y": -0.22, "yanchor": "top"},
+        margin={"t": 72, "b": 92},
+    )
+    x, y = found.frequencies_hz[places], np.maximum(found.level_dbc[places], -160)
+    figure.add_scatter(x=x, y=y, mode="lines", name="output", line={"color": colours.kept, "width": 1}, hovertemplate="%{x:.4s}Hz: %{y:.2f} dB<extra></extra>")
+    droop = {"color": colours.reference, "dash": "dash", "width": 1.5}
+    figure.add_scatter(x=x, y=np.maximum(found.droop_db[places], -160), mode="lines", name="sinc droop", line=droop, hoverinfo="skip")
+    figure.add_scatter(
+        x=[image.frequency_hz for image in images],
+        y=[image.level_dbc for image in images],
+        mode="markers",
+        name="tone and images",
+        marker={"symbol": ["diamond" if image.multiple else "star" for image in images], "size": 10, "color": colours.clipped},
+        hovertemplate="%{x:.4s}Hz: %{y:.2f} dB<extra></extra>",
+    )
+    return finish(figure, f"Spectrum behind the hold with {len(alias)} images: {words}.")

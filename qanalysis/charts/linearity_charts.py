@@ -1,0 +1,71 @@
+"""How straight is a converter? DNL and INL by code with their error bars, in one figure of two panels."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from qanalysis.charts.palette import PALETTES, Theme, begin, fade, finish
+from qanalysis.charts.wording import escape
+from qanalysis.converters.linearity import MISSING_DNL_LSB, Linearity
+
+MOST_POINTS = 1000
+_HALF = MOST_POINTS // 2
+
+FloatArray = NDArray[np.float64]
+
+
+def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
+    """DNL above, INL below, each with its band of uncertainty; of many codes the lowest and the highest of each bin, so that no spike is lost."""
+    colours = PALETTES[theme]
+    missing = len(found.missing_codes)
+    words = f"{missing} missing code{'' if missing == 1 else 's'}"
+    figure = begin(
+        f"DNL {_span(found.dnl_min_lsb, found.dnl_max_lsb)}, INL {_span(found.inl_min_lsb, found.inl_max_lsb)} LSB".replace("-", "−"),
+        theme,
+        subtitle=f"{escape(found.test)} histogram · INL by {escape(found.inl_reference)} line · {words} · band: {100 * found.confidence:g} % confidence",
+        height=480,
+        xaxis={"title": {"text": "Code"}, "anchor": "y2", "exponentformat": "none"},
+        yaxis={"title": {"text": "DNL (LSB)"}, "domain": [0.55, 1], "zeroline": True},
+        yaxis2={"title": {"text": "INL (LSB)"}, "domain": [0, 0.45], "zeroline": True},
+        showlegend=False,
+    )
+    _draw_band(figure, found.dnl_codes, found.dnl_lsb, found.dnl_bar_lsb, axis="y", name="DNL", colour=colours.kept)
+    _draw_band(figure, found.inl_codes, found.inl_lsb, found.inl_bar_lsb, axis="y2", name="INL", colour=colours.error)
+    gone = found.dnl_lsb <= MISSING_DNL_LSB
+    if gone.any():
+        marker = {"symbol": "x", "size": 9, "color": colours.clipped}
+        places = np.flatnonzero(gone)[:MOST_POINTS]
+        hover = "code %{x} is missing<extra></extra>"
+        figure.add_scatter(x=found.dnl_codes[places], y=found.dnl_lsb[places], mode="markers", marker=marker, hovertemplate=hover)
+    alt = f"DNL lies in {_span(found.dnl_min_lsb, found.dnl_max_lsb)} LSB and INL in {_span(found.inl_min_lsb, found.inl_max_lsb)} LSB, with {words}."
+    return finish(figure, alt)
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:+.3f} to {high:+.3f}"
+
+
+def _draw_band(figure: go.Figure, codes: NDArray[np.int64], values: FloatArray, bars: FloatArray, *, axis: str, name: str, colour: str) -> None:
+    places = thin_extremes(values)
+    x, y, bar = codes[places].astype(np.int32), values[places].astype(np.float32), bars[places].astype(np.float32)
+    edge = {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([y + bar, (y - bar)[::-1]])}
+    figure.add_scatter(**edge, yaxis=axis, mode="lines", line={"width": 0}, fill="toself", fillcolor=fade(colour, 0.2), hoverinfo="skip")
+    hover = f"code %{{x}}<br>{name} %{{y:+.4f}} ± %{{customdata:.4f}} LSB<extra></extra>"
+    figure.add_scatter(x=x, y=y, customdata=bar, yaxis=axis, mode="lines", line={"color": colour, "width": 1.5}, hovertemplate=hover)
+
+
+def thin_extremes(values: FloatArray) -> NDArray[np.int64]:
+    """Places of the smallest and the largest value of each bin, ascending: at most MOST_POINTS, all of them where there are no more.
+
+    >>> thin_extremes(np.array([3.0, 1.0])).tolist()
+    [0, 1]
+    """
+    if values.size <= MOST_POINTS:
+        return np.arange(values.size)
+    edges = np.linspace(0, values.size, _HALF + 1).astype(np.int64)
+    pairs = [(low + int(np.argmin(values[low:high])), low + int(np.argmax(values[low:high]))) for low, high in pairwise(edges.tolist())]
+    return np.unique(np.array(pairs, np.int64).ravel())

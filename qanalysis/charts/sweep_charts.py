@@ -1,0 +1,149 @@
+"""Where does the noise model hold? SQNR against bits and loading, error against amplitude, the dithers across one step."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+
+from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, finish
+from qanalysis.converters.sweeps import AmplitudeSweep, BitsSweep, DitherPanel, LoadingSweep
+from qanalysis.converters.tone_sweeps import ToneSweep
+
+_BELOW = {"legend": {"y": -0.22, "yanchor": "top"}, "margin": {"t": 72, "b": 92}}
+
+
+def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") -> go.Figure:
+    """SQNR of the simulation at each width over the line 6.02 b + 1.76; `bits` is the width in view."""
+    colours = PALETTES[theme]
+    shown = {int(width): float(sqnr) for width, sqnr in zip(sweep.bits, sweep.sqnr_db, strict=True)}
+    here = shown.get(bits, float("nan"))
+    figure = begin(
+        f"{bits} bit: SQNR {_sign(here)} dB",
+        theme,
+        subtitle=f"the signal lies {_sign(sweep.level_db)} dB from a full-scale sine",
+        height=380,
+        xaxis={"title": {"text": "Bits"}, "dtick": 2, "range": [0.4, 16.6]},
+        yaxis={"title": {"text": "SQNR (dB)"}, "exponentformat": "none"},
+        **_BELOW,
+    )
+    line = {"color": colours.reference, "dash": "dash", "width": 2}
+    figure.add_scatter(x=sweep.bits, y=sweep.ideal_db, mode="lines", name="6.02 b + 1.76", line=line, hovertemplate="%{x} bit: %{y:.2f} dB<extra></extra>")
+    figure.add_scatter(
+        x=sweep.bits,
+        y=np.where(np.isfinite(sweep.sqnr_db), sweep.sqnr_db, np.nan),
+        mode="lines+markers",
+        name="simulated",
+        line={"color": colours.kept, "width": 2},
+        marker={"size": 8},
+        hovertemplate="%{x} bit: %{y:.2f} dB<extra></extra>",
+    )
+    marker = {"symbol": "diamond", "size": 13, "color": colours.clipped}
+    figure.add_scatter(x=[bits], y=[here], mode="markers", name="in view", marker=marker, hoverinfo="skip")
+    return finish(figure, f"SQNR against bits: {_sign(here)} dB at {bits} bit, a full-scale sine has {_sign(6.0206 * bits + 1.7609)} dB.")
+
+
+def error_against_amplitude(sweep: AmplitudeSweep, *, signal: str, theme: Theme = "light") -> go.Figure:
+    """Correlation of error and signal above, error power over q^2/12 below, against the size in LSB: measured points on exact lines."""
+    colours = PALETTES[theme]
+    size = "Amplitude A (LSB)" if signal == "sine" else "Deviation σ (LSB)"
+    lowest, highest = sweep.amplitudes_lsb[[0, -1]]
+    figure = begin(
+        f"Error against amplitude, {signal}",
+        theme,
+        subtitle="endless mid-tread grid · points: measured, lines: exact",
+        height=420,
+        xaxis={"title": {"text": size}, "type": "log", "dtick": 1, "anchor": "y2", "exponentformat": "none"},
+        yaxis={"title": {"text": "corr(e, x)"}, "domain": [0.55, 1], "range": [-1.08, 1.08], "zeroline": True},
+        yaxis2={"title": {"text": "e² / (q²/12)"}, "domain": [0, 0.45], "rangemode": "tozero"},
+        legend={"y": -0.2, "yanchor": "top"},
+        margin={"t": 72, "b": 84},
+    )
+    panels = (("correlation", sweep.correlation, sweep.exact_correlation, "y"), ("error power", sweep.power_ratio, sweep.exact_power_ratio, "y2"))
+    for place, (name, measured, exact, axis) in enumerate(panels):
+        colour = (colours.kept, colours.error)[place]
+        hover = f"%{{x:.3g}} LSB: {name} %{{y:.4f}}<extra></extra>"
+        figure.add_scatter(
+            x=sweep.amplitudes_lsb, y=exact, yaxis=axis, mode="lines", name=f"{name}, exact", line={"color": colour, "width": 1.5}, hoverinfo="skip"
+        )
+        marker = {"color": colour, "size": 6, "symbol": MARKERS[place]}
+        figure.add_scatter(x=sweep.amplitudes_lsb, y=measured, yaxis=axis, mode="markers", name=name, marker=marker, hovertemplate=hover)
+    first, last = sweep.correlation[[0, -1]]
+    return finish(
+        figure, f"Error against amplitude: the correlation of error and signal is {_sign(first)} at {lowest:g} LSB and {_sign(last, 4)} at {highest:g} LSB."
+    )
+
+
+def loading_curve(sweep: LoadingSweep, *, theme: Theme = "light") -> go.Figure:
+    """SQNR of a Gaussian against where the converter clips it, in sigma, with the best place."""
+    colours = PALETTES[theme]
+    figure = begin(
+        f"Gaussian on {sweep.bits} bit: best {sweep.best_sqnr_db:.2f} dB at ±{sweep.best_clip_sigma:.3f} σ",
+        theme,
+        subtitle="left of it clipping rules, right of it the step",
+        height=360,
+        xaxis={"title": {"text": "Range of the converter (± σ)"}, "exponentformat": "none"},
+        yaxis={"title": {"text": "SQNR (dB)"}, "exponentformat": "none"},
+        **_BELOW,
+    )
+    hover = "±%{x:.2f} σ: %{y:.2f} dB<br>%{customdata:.3g} of the samples clip<extra></extra>"
+    line = {"color": colours.kept, "width": 2}
+    figure.add_scatter(x=sweep.clip_sigmas, y=sweep.sqnr_db, customdata=sweep.beyond, mode="lines", name="SQNR, exact", line=line, hovertemplate=hover)
+    marker = {"symbol": "diamond", "size": 12, "color": colours.clipped}
+    figure.add_scatter(x=[sweep.best_clip_sigma], y=[sweep.best_sqnr_db], mode="markers", name="best", marker=marker)
+    return finish(figure, f"A Gaussian on {sweep.bits} bits has at best {sweep.best_sqnr_db:.2f} dB, clipped at {sweep.best_clip_sigma:.3f} sigma.")
+
+
+def dither_curves(panel: DitherPanel, *, theme: Theme = "light") -> go.Figure:
+    """Mean error above, mean squared error below, of constant inputs across one step, for each dither."""
+    colours = PALETTES[theme].categories
+    figure = begin(
+        "Dithers: mean error and its power",
+        theme,
+        subtitle="constant inputs across one LSB",
+        height=420,
+        xaxis={"title": {"text": "Input off a level (LSB)"}, "anchor": "y2"},
+        yaxis={"title": {"text": "Mean error (LSB)"}, "domain": [0.55, 1], "range": [-0.55, 0.55], "zeroline": True},
+        yaxis2={"title": {"text": "Power (LSB²)"}, "domain": [0, 0.45], "range": [0, 0.3]},
+        legend={"y": -0.2, "yanchor": "top"},
+        margin={"t": 72, "b": 84},
+    )
+    for place, name in enumerate(panel.mean_error_lsb):
+        line = {"color": colours[place], "dash": DASHES[place], "width": 2}
+        shared = {"x": panel.positions_lsb, "mode": "lines", "name": name, "line": line, "legendgroup": name}
+        figure.add_scatter(y=panel.mean_error_lsb[name], hovertemplate=f"{name}: mean %{{y:.3f}} LSB<extra></extra>", **shared)
+        figure.add_scatter(y=panel.error_power_lsb2[name], yaxis="y2", showlegend=False, hovertemplate=f"{name}: %{{y:.3f}} LSB²<extra></extra>", **shared)
+    worst = float(np.abs(panel.mean_error_lsb["none"]).max())
+    return finish(figure, f"Dithers across one step: without dither the mean error reaches {worst:.2f} LSB, with TPDF the power is 1/4 LSB² everywhere.")
+
+
+def tone_curves(sweep: ToneSweep, *, title: str, at: float, theme: Theme = "light") -> go.Figure:
+    """SINAD and SFDR against the start phase or the frequency; points whose periods share a divisor with the record are crosses."""
+    colours = PALETTES[theme]
+    lowest, highest = float(sweep.sfdr_db.min()), float(sweep.sfdr_db.max())
+    figure = begin(
+        f"{title}: SFDR {_sign(lowest)} to {_sign(highest)} dB",
+        theme,
+        subtitle="crosses: J and M share a divisor",
+        height=360,
+        xaxis={"title": {"text": f"{title} ({sweep.unit})"}, "exponentformat": "none"},
+        yaxis={"title": {"text": "dB"}, "exponentformat": "none"},
+        **_BELOW,
+    )
+    symbols = ["circle" if divisor == 1 else "x" for divisor in sweep.common_divisor]
+    for name, values, colour, dash in (("SFDR", sweep.sfdr_db, colours.kept, "solid"), ("SINAD", sweep.sinad_db, colours.error, "dot")):
+        figure.add_scatter(
+            x=sweep.places,
+            y=values,
+            mode="lines+markers",
+            name=name,
+            line={"color": colour, "dash": dash, "width": 1.5},
+            marker={"symbol": symbols, "size": 6},
+            hovertemplate=f"%{{x:.6g}} {sweep.unit}: {name} %{{y:.2f}} dB<extra></extra>",
+        )
+    if sweep.places[0] <= at <= sweep.places[-1]:
+        figure.add_vline(x=at, line={"color": colours.clipped, "dash": "dash", "width": 1.5})
+    return finish(figure, f"{title} sweep over {sweep.places.size} points: SFDR from {_sign(lowest)} to {_sign(highest)} dB.")
+
+
+def _sign(value: float, digits: int = 2) -> str:
+    return f"{value:.{digits}f}".replace("-", "−").replace("inf", "∞").replace("nan", "n/a")

@@ -1,0 +1,275 @@
+"""What is wrong with a captured record? Clipping, stuck bits, wrong width, left-justified words, locked period, DC, too little to measure.
+
+Each finding has the number behind it and says what to do. What concerns lines (no tone, two tones, folded harmonics) are findings of a `Spectrum`.
+Thresholds are bounds of what a sound record can show: smooth peaks for clipping, chance for bits and repetition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.converters.code_words import CHANCE_BITS, Codes, code_range, count_levels, count_low_zeros, needed_bits
+from qanalysis.converters.findings import Finding
+from qanalysis.converters.records import Record
+from qanalysis.converters.waveforms import judge_period
+
+if TYPE_CHECKING:
+    from qanalysis.converters.spectrum import Spectrum
+
+SHORTEST = 16  # samples; four parameters of a sine and a DC bin leave too little of fewer
+NOTABLE_OFFSET = 0.01  # of the range: beyond what converters are specified to
+# A smooth peak spends at most as long in its top cell as in the three below: sqrt(1) against sqrt(4) - sqrt(1). Clipping is more than twice that.
+_PEAK_RATIO = 2.0
+_PEAK_LEVELS = 3
+_FEWEST_CLIPPED = 8
+_FEWEST_LEVELS = 8  # square waves and records of 2 bits have no shape to judge
+_MOST_LEVELS = 2**16
+_BLOCK = 64
+_FEWEST_FOR_BITS = 32  # levels: a bit rests by chance once in 2^31
+_MOST_TRIED = 256
+
+
+def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Finding, ...]:
+    r"""What stands out in a record, in the order of the checks; empty where nothing does.
+
+    With its `spectrum` also leakage and gcd(J, M) > 1 of the tone; what the spectrum's own findings say is not said again.
+    NaN and infinities are counted and left out of the other checks.
+
+    >>> from pathlib import Path
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "dead.csv")
+    ...     _ = file.write_text("7\n" * 64)
+    ...     from qanalysis.converters.records import read_record
+    ...     examine_record(read_record(file))[0].code
+    'constant'
+    """
+    finite = record.values[np.isfinite(record.values)]
+    found = [*_find_non_finite(record.values, finite), *_find_shortness(record.values)]
+    if finite.size and finite.min() == finite.max():
+        found.append(_describe_constant(record, float(finite[0])))
+    elif finite.size:
+        found += _find_clipping(finite, record)
+        found += [finding for find in _FINDERS if (finding := find(record)) is not None]
+    if spectrum is None:
+        return tuple(found)
+    if spectrum.fundamental_hz is not None:
+        found = [finding for finding in found if finding.code != "dc-only"] + _find_period_faults(spectrum, found)
+    known = {finding.code for finding in spectrum.findings}
+    return tuple(finding for finding in found if finding.code not in known)
+
+
+def _find_period_faults(spectrum: Spectrum, found: list[Finding]) -> list[Finding]:
+    """Leakage or a locked period of one tone; `coherent` decides which, since a frequency has rounding errors. Two tones lock only together."""
+    if spectrum.fundamental_hz is None or any(finding.code == "two-tone" for finding in spectrum.findings):
+        return []
+    cycles = spectrum.fundamental_hz / spectrum.fs_hz * spectrum.samples
+    frequency = round(cycles) * spectrum.fs_hz / spectrum.samples if spectrum.coherent else spectrum.fundamental_hz
+    fault = judge_period(frequency, fs_hz=spectrum.fs_hz, samples=spectrum.samples)
+    return [fault] if fault is not None and all(finding.code != fault.code for finding in found) else []
+
+
+def _find_non_finite(values: NDArray[np.float64], finite: NDArray[np.float64]) -> list[Finding]:
+    bad = values.size - finite.size
+    if not bad:
+        return []
+    first = int(np.flatnonzero(~np.isfinite(values))[0])
+    text = f"{bad} of {values.size} samples are NaN or infinite, the first is sample {first}: a spectrum needs every sample. Cut the record around them."
+    return [Finding("non-finite", text, bad)]
+
+
+def _find_shortness(values: NDArray[np.float64]) -> list[Finding]:
+    if values.size >= SHORTEST:
+        return []
+    return [Finding("too-short", f"The record has {values.size} samples; a spectrum and a sine fit need {SHORTEST} at least. Capture more.", values.size)]
+
+
+def _describe_constant(record: Record, value: float) -> Finding:
+    if record.codes is not None:
+        text = f"All samples are code {value:.0f}: nothing toggles. Is the input connected, the clock running, the right column read?"
+        return Finding("constant", text, value)
+    return Finding("constant", f"All samples are {value:g}: there is no signal. Is the input connected, the right column read?", value)
+
+
+def _find_clipping(values: NDArray[np.float64], record: Record) -> list[Finding]:
+    """Both ends are judged alone, so that clipping of one end is seen."""
+    levels, counts = _tally(values) if record.codes is None else _tally_codes(record.codes)
+    if levels.size < _FEWEST_LEVELS:
+        return []
+    ends = {"bottom": (levels[0], counts[0], counts[1 : 1 + _PEAK_LEVELS]), "top": (levels[-1], counts[-1], counts[-1 - _PEAK_LEVELS : -1])}
+    clipped = {end: (level, int(count)) for end, (level, count, near) in ends.items() if count >= max(_FEWEST_CLIPPED, _PEAK_RATIO * near.sum() + 1)}
+    if not clipped:
+        return []
+    parts = [
+        f"{count} samples at the {end} ({_name_level(level, record)}, longest run {_longest_run(values == level)})" for end, (level, count) in clipped.items()
+    ]
+    share = sum(count for _level, count in clipped.values()) / values.size
+    lopsided = f" Only the {next(iter(clipped))} is clipped: move the offset as well." if len(clipped) == 1 else ""
+    text = f"Clipped: {' and '.join(parts)}, {100 * share:.3g} % of the record, more than twice what the next three levels hold together.{lopsided}"
+    return [Finding("clipping", f"{text} Lower the level for a spectrum; a histogram test wants it.", share)]
+
+
+def _tally(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    levels, counts = np.unique(values, return_counts=True)
+    return levels, counts
+
+
+def _tally_codes(codes: Codes) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Distinct codes and how often each occurs; by counting where that is cheaper than sorting."""
+    low = int(codes.min())
+    if int(codes.max()) - low >= 4 * codes.size:
+        return _tally(codes.astype(np.float64))
+    counts = np.bincount(codes - low)
+    hit = np.flatnonzero(counts)
+    return (hit + low).astype(np.float64), counts[hit]
+
+
+def _name_level(level: float, record: Record) -> str:
+    return f"code {level:.0f}" if record.codes is not None else f"value {level:.6g}"
+
+
+def _longest_run(held: NDArray[np.bool_]) -> int:
+    edges = np.flatnonzero(np.diff(held, prepend=False, append=False))
+    return int((edges[1::2] - edges[::2]).max())
+
+
+def _find_wrong_width(record: Record) -> Finding | None:
+    if record.codes is None or record.bits is None:
+        return None
+    low, high = code_range(record.bits, signed=bool(record.signed))
+    outside = int(np.count_nonzero((record.codes < low) | (record.codes > high)))
+    if not outside:
+        return None
+    least, most, needed = int(record.codes.min()), int(record.codes.max()), needed_bits(record.codes, signed=bool(record.signed))
+    text = f"{outside} samples lie outside the {low}..{high} of {record.bits} bits: the codes run from {least} to {most}, which takes {needed} bits."
+    return Finding("wrong-width", f"{text} State {needed} bits, another sign, or left-justified words.", outside)
+
+
+def _find_unused_bits(record: Record) -> Finding | None:
+    if record.codes is None or record.bits is None:
+        return None
+    needed = needed_bits(record.codes, signed=bool(record.signed))
+    unused = record.bits - needed
+    if unused < 2 or _is_width_guessed(record):
+        return None
+    text = f"The upper {unused} of {record.bits} bits are never used: the codes run from {record.codes.min()} to {record.codes.max()}."
+    return Finding("unused-upper-bits", f"{text} The level is low, or the width is {needed} bits: state it.", unused)
+
+
+def _is_width_guessed(record: Record) -> bool:
+    return any(finding.code == "bits-guessed" for finding in record.guesses)
+
+
+def _find_left_justified(record: Record) -> Finding | None:
+    if record.codes is None or record.bits is None:
+        return None
+    zeros = count_low_zeros(record.codes)
+    if zeros < 2 or zeros * count_levels(record.codes) < CHANCE_BITS:
+        return None
+    text = f"The low {zeros} bits are zero in every code: left-justified words of {record.bits - zeros} bits? Read them with justify left."
+    return Finding("left-justified", text, zeros)
+
+
+def _find_stuck_bits(record: Record) -> Finding | None:
+    """Bits that rest, or that go with another: 2^(k+1) codes in a row show every pattern of the bits 0 to k."""
+    if record.codes is None:
+        return None
+    levels = _take_levels(record.codes)
+    span = int(levels[-1]) - int(levels[0]) + 1
+    if levels.size < _FEWEST_FOR_BITS:
+        return None
+    places = range(span.bit_length() - 1)
+    toggled = int(np.bitwise_or.reduce(levels ^ levels[0]))
+    justified = zeros if (zeros := count_low_zeros(record.codes)) >= 2 else 0
+    resting = [place for place in places if not toggled >> place & 1 and place >= justified]
+    if resting:
+        states = ", ".join(f"bit {place} at {int(levels[0]) >> place & 1}" for place in resting)
+        text = f"Stuck: {states} (bit 0 is the LSB), while {levels.size} different codes over {span} steps toggle the others. Check the data lines."
+        return Finding("stuck-bits", text, resting[-1])
+    return _find_tied_bits(levels, np.array(places[justified:], np.intp))
+
+
+def _find_tied_bits(levels: Codes, places: NDArray[np.intp]) -> Finding | None:
+    if places.size < 2:
+        return None
+    signs = ((levels[:, np.newaxis] >> places & 1) * 2 - 1).astype(np.float32)
+    # Sums of 2^16 ones are exact in float32.
+    together = np.triu(np.abs(signs.T @ signs) == levels.size, 1)
+    pairs = np.argwhere(together)
+    if not pairs.size:
+        return None
+    first, second = (int(places[index]) for index in pairs[0])
+    same = "equals" if (int(levels[0]) >> first & 1) == (int(levels[0]) >> second & 1) else "is the inverse of"
+    text = f"Bit {second} always {same} bit {first} (bit 0 is the LSB) in {levels.size} different codes: two data lines are joined, or one is read twice."
+    return Finding("tied-bits", text, second)
+
+
+def _take_levels(codes: Codes) -> Codes:
+    """The distinct codes in order, about 2^16 of them at most, the ends among them."""
+    levels = _tally_codes(codes)[0].astype(np.int64)
+    return levels if levels.size <= _MOST_LEVELS else levels[np.linspace(0, levels.size - 1, _MOST_LEVELS).astype(np.intp)]
+
+
+def _find_repetition(record: Record) -> Finding | None:
+    period = find_period(record.values)
+    if period is None:
+        return None
+    text = f"The record repeats itself exactly every {period} samples: {record.values.size} samples show no more than {period} do, and quantization noise"
+    return Finding("locked-period", f"{text} gathers into lines. Choose a frequency whose number of periods has no divisor in common with the length.", period)
+
+
+def find_period(values: NDArray[np.float64]) -> int | None:
+    """The shortest period after which the record (samples,) repeats exactly, twice at least; None where there is none.
+
+    >>> find_period(np.tile(np.arange(100.0), 5))
+    100
+    """
+    block = min(_BLOCK, values.size // 2)
+    starts = np.arange(1, values.size // 2 + 1) if block else np.arange(0)
+    for place in range(block):
+        starts = starts[values[starts + place] == values[place]]
+    return next((int(start) for start in starts[:_MOST_TRIED] if np.array_equal(values[start:], values[:-start])), None)
+
+
+def _find_offset(record: Record) -> Finding | None:
+    if record.low is None or record.high is None or record.values.size < SHORTEST:
+        return None
+    if _is_width_guessed(record) and np.ptp(record.values) < (record.high - record.low) / 4:
+        return None  # a guess from so few codes has no middle
+    span = record.high - record.low
+    top = record.high - (1.0 if record.codes is not None else 0.0)
+    offset = float(np.mean(record.values, where=np.isfinite(record.values))) - (record.low + top) / 2
+    if abs(offset) <= NOTABLE_OFFSET * span:
+        return None
+    unit = "LSB" if record.codes is not None else "of the range -1 to 1"
+    side = "top" if offset > 0 else "bottom"
+    text = f"The mean lies {abs(offset):.4g} {unit} from the middle of the range towards the {side} ({100 * abs(offset) / span:.3g} % of the range)."
+    return Finding("dc-offset", f"{text} DC is left out of the figures, but takes headroom.", offset)
+
+
+def _find_rest(record: Record) -> Finding | None:
+    """DC with noise of a few codes: what a shorted input gives."""
+    if record.codes is None or record.bits is None or record.codes.size < SHORTEST:
+        return None
+    rms = float(record.values.std())
+    if rms > 1.5 or 8 * (int(np.ptp(record.values)) + 1) > 1 << record.bits:
+        return None
+    free = record.bits - max(0.0, math.log2(6.6 * rms))
+    text = f"The codes stay within {int(np.ptp(record.values)) + 1} levels, {rms:.3g} LSB rms: DC, or a tone of a few LSB."
+    return Finding("dc-only", f"{text} As noise on DC it leaves {free:.2f} noise-free bits, bits - log2(6.6 rms).", rms)
+
+
+_FINDERS: tuple[Callable[[Record], Finding | None], ...] = (
+    _find_wrong_width,
+    _find_unused_bits,
+    _find_left_justified,
+    _find_stuck_bits,
+    _find_repetition,
+    _find_offset,
+    _find_rest,
+)

@@ -1,0 +1,112 @@
+"""What is full scale, in the record's own unit? The reference of every dBFS figure, never taken from the record's own maximum.
+
+0 dBFS is the rms of a sine over the whole range ("sine": span / sqrt 8) or of a square over it ("dc": span / 2), 3.01 dB apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.converters.findings import Finding
+
+Values = NDArray[np.float64]
+FULL_SCALES = ("sine", "dc")
+STEPS_OF_RANGE = ("2^n", "2^n-1")
+_NARROWEST, _WIDEST = 1e-150, 1e150  # their squares are powers in double precision
+_BLOCK = 1 << 14  # samples looked at together, so that the first fraction ends the search
+_OVERDRIVE = 1.5  # whole numbers that swing further than this many ranges are codes, not volts
+
+
+@dataclass(frozen=True, slots=True)
+class FullScale:
+    """Range of a record.
+
+    Parameters
+    ----------
+    span : high - low in the record's unit (2^bits for codes), None if nothing tells it.
+    low, high, lsb : in the user's unit, None where unknown.
+    bits : width, None if unknown.
+    kind : "sine" or "dc", what 0 dBFS refers to.
+    lsb_convention : "fs/2^n" or "fs/(2^n-1)".
+    findings : what was assumed.
+    """
+
+    span: float | None
+    low: float | None
+    high: float | None
+    lsb: float | None
+    bits: int | None
+    kind: str
+    lsb_convention: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def power(self) -> float | None:
+        """Mean square at 0 dBFS, in the square of the record's unit."""
+        if self.span is None:
+            return None
+        return self.span**2 / (8.0 if self.kind == "sine" else 4.0)
+
+
+def find_full_scale(values: Values, *, bits: int | None, low: float | None, high: float | None, kind: str, fs_over: str, whole: bool) -> FullScale:
+    """The range of a record from what the user says; `whole` marks a record of integer type.
+
+    Integers with `bits`, and whole numbers without a range or far beyond it, are codes: their span is 2^bits. Other values lie in low..high.
+    Fractions within +-1 without a range are taken as normalised, with a finding. Otherwise the full scale stays unknown.
+
+    Raises
+    ------
+    ValueError : bits outside 1..32, half a range or a reversed one, unknown words, codes that span more than `bits` bits hold.
+    """
+    _check(bits, low, high, kind, fs_over)
+    least, most = float(values.min()), float(values.max())
+    convention = "fs/2^n" if fs_over == "2^n" else "fs/(2^n-1)"
+    steps = None if bits is None else 2**bits - (fs_over == "2^n-1")
+    if steps is not None and bits is not None and _are_codes(values, low, high, whole=whole):
+        if most - least >= 2**bits:
+            raise ValueError(
+                f"codes reach from {least:g} to {most:g}, which {bits} bits can not hold ({2**bits} codes); raise bits, or shift left-justified words right"
+            )
+        bottom = -(2.0 ** (bits - 1)) if least < 0 else 0.0
+        low, high = (bottom, bottom + steps) if low is None or high is None else (low, high)
+        return FullScale(float(steps), low, high, (high - low) / steps, bits, kind, convention, ())
+    findings: tuple[Finding, ...] = ()
+    if low is None or high is None:
+        if not -1 <= least <= most <= 1 or whole:
+            text = "Nothing tells the full scale of this record: figures in dBFS and the IEEE ENOB are left out. Give low and high, or bits for codes."
+            return FullScale(None, None, None, None, bits, kind, convention, (Finding("full-scale-unknown", text),))
+        low, high = -1.0, 1.0
+        text = f"No range was given; the values lie within +-1 (peak {max(-least, most):.4g}) and are taken as normalised, full scale -1 to 1."
+        findings = (Finding("range-assumed", text, max(-least, most)),)
+    span = high - low
+    outside = max(most - high, low - least, 0.0)
+    if outside > span * 1e-3:
+        text = f"The record leaves its range {low:g} to {high:g} by {outside:.4g}: dBFS figures rest on a wrong range or unit."
+        findings = (*findings, Finding("beyond-range", text, outside))
+    return FullScale(span, low, high, None if steps is None else span / steps, bits, kind, convention, findings)
+
+
+def _are_codes(values: Values, low: float | None, high: float | None, *, whole: bool) -> bool:
+    if whole:
+        return True
+    fits = low is not None and high is not None and np.ptp(values) <= _OVERDRIVE * (high - low)
+    blocks = range(0, values.size, _BLOCK)
+    return not fits and all(bool((values[start : start + _BLOCK] == np.rint(values[start : start + _BLOCK])).all()) for start in blocks)
+
+
+def _check(bits: int | None, low: float | None, high: float | None, kind: str, fs_over: str) -> None:
+    if bits is not None and not (isinstance(bits, int | np.integer) and 1 <= bits <= 32):
+        raise ValueError(f"bits {bits}: a converter has 1 to 32 bits")
+    if (low is None) != (high is None):
+        raise ValueError(f"range {low}:{high}: give both low and high, or neither")
+    if low is not None and high is not None and not (np.isfinite([low, high]).all() and low < high):
+        raise ValueError(f"range {low}:{high}: needs two finite numbers, the lower one first")
+    if low is not None and high is not None and not _NARROWEST <= high - low <= _WIDEST:
+        raise ValueError(f"range {low:g}:{high:g}: the square of its width leaves double precision; count in a larger or smaller unit")
+    if kind not in FULL_SCALES:
+        raise ValueError(f"full_scale {kind!r}: 0 dBFS refers to a 'sine' over the range or to 'dc'")
+    if fs_over not in STEPS_OF_RANGE:
+        raise ValueError(f"fs_over {fs_over!r}: full scale is divided by '2^n' or by '2^n-1'")

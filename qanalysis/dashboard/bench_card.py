@@ -1,0 +1,51 @@
+"""What would a converter bench say of the layer in view? Its loading, the error's correlation, C, P and ENOB, as a section of page Layers."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from qanalysis.converters.noise_model import gaussian_moments
+from qanalysis.converters.posterior import GRADE_NOTE, Posterior
+from qanalysis.dashboard.cache import read_posterior
+from qanalysis.dashboard.controls import BOUND
+from qanalysis.dashboard.converter_elements import Fact, draw_facts, sign
+from qanalysis.dashboard.wording import escape_markdown, format_count
+from qanalysis.results import Row
+
+
+def draw_bench_card(source: str, identity: str, row: Row) -> None:
+    """The section for the layer and scheme of `row`, whose status is ok; closed, it costs nothing."""
+    section = st.expander("Converter bench: loading, correlation, C, P, ENOB", key="bench", bind=BOUND, icon=":material/show_chart:")
+    if not section.open:
+        return
+    with section:
+        found = read_posterior(source, identity, row.tensor, row.scheme)
+        if found.count + found.non_finite < row.numel:
+            st.caption(f"C and P from the first {format_count(found.count)} of {format_count(row.numel)} values; the other figures count all of them.")
+        draw_facts(list_bench(row, found), alt=f"Converter bench of {row.tensor} under {row.scheme}")
+        st.caption(escape_markdown(GRADE_NOTE))
+
+
+def list_bench(row: Row, found: Posterior) -> list[Fact]:
+    """The layer as a converter's input: each figure, and what it follows; "n/a" where it is undefined. `row` has status ok."""
+    loading = found.std_x / row.step_mean if found.std_x and row.step_mean else None
+    expected = gaussian_moments(loading).correlation if loading else None
+    power = None if row.rmse_in_steps is None else 12 * row.rmse_in_steps**2
+    model = "n/a" if expected is None else sign(expected, 4)
+    grade = "n/a" if found.grade is None else f"{found.grade.number}, {found.grade.word}"
+    return [
+        ("Loading", _write(loading, 4, "steps"), "standard deviation of the weights over the mean step"),
+        ("corr(e, x)", _write(row.error_signal_correlation, 4), f"error and weights; a Gaussian of this loading on an endless grid: {model}"),
+        ("Error power over q²/12", _write(power, 4), "steps of each group; the noise model has 1, without clipping"),
+        ("SQNR", _write(row.sqnr_db, 2, "dB"), "weights over error"),
+        ("ENOB", _write(row.enob, 2, "bit"), "(SQNR − 1.7609) / 6.0206"),
+        ("Posterior-error ratio C", _write(found.c_std, 6), "S2/S1, standard deviations; graded"),
+        ("Posterior-error ratio c", _write(found.c_var, 6), "variances, C²; not graded"),
+        ("Small-error frequency P", _write(found.small_error_frequency, 6), "share of |e − mean e| < 0.6745 S1"),
+        ("Grade", grade, "the worse of those by C and by P"),
+        ("Mean relative error", "n/a" if row.mean_relative_error is None else f"{100 * row.mean_relative_error:.4g} %", "|e|/|x|, weights that are not 0"),
+    ]
+
+
+def _write(value: float | None, digits: int, unit: str = "") -> str:
+    return "n/a" if value is None else f"{sign(value, digits)} {unit}".rstrip()

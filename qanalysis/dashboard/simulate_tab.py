@@ -1,0 +1,222 @@
+"""Tab Simulate: a converter with its imperfections behind a waveform, seen as transfer and errors, spectrum, sweeps, or as a DAC."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from qanalysis.charts.converter_charts import code_histogram, error_density, ledger_bars, simulated_transfer
+from qanalysis.charts.dac_charts import hold_curve, output_spectrum
+from qanalysis.charts.spectrum_charts import spectrum_chart
+from qanalysis.charts.sweep_charts import dither_curves, error_against_amplitude, loading_curve, sqnr_against_bits, tone_curves
+from qanalysis.checkpoints.source import CheckpointError
+from qanalysis.converters.dac import MOST_SPUR_BITS, list_images, trace_output
+from qanalysis.converters.dither import DITHERS
+from qanalysis.converters.findings import Finding
+from qanalysis.converters.rows import describe_spectrum
+from qanalysis.converters.simulate import Capture
+from qanalysis.converters.sweeps import sweep_loading
+from qanalysis.dashboard.controls import BOUND
+from qanalysis.dashboard.converter_cache import (
+    Simulated,
+    analyze_simulation,
+    compare_dithers,
+    read_worst_spur,
+    run_simulation,
+    simulation_key,
+    sweep_simulation,
+    sweep_sizes,
+    sweep_tone,
+)
+from qanalysis.dashboard.converter_elements import Fact, current_converter, draw_facts, draw_fault, draw_figures, draw_findings, draw_lines, draw_link, sign
+from qanalysis.dashboard.converter_state import DEFAULT, INL_SHAPES, SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORMS, ConverterView
+from qanalysis.dashboard.elements import draw_chart, read_theme
+from qanalysis.dashboard.wording import escape_markdown
+from qanalysis.reports.converter_figures import HARMONIC_COLUMNS, list_harmonic_lines, sum_up
+from qanalysis.theory import sine_sqnr_db
+
+_PERIODIC = ("sine", "triangle", "two-tone")
+
+
+@st.fragment
+def draw_simulate() -> None:
+    """The tab: controls at the left; a move reruns it alone."""
+    st.segmented_control("View", SIMULATE_VIEWS, default=DEFAULT.sim_view, required=True, key="sv", bind=BOUND, label_visibility="collapsed")
+    controls, figures = st.columns([2, 7], gap="medium")
+    with controls:
+        _draw_controls()
+    view = current_converter()
+    with figures:
+        try:
+            simulated = run_simulation(simulation_key(view))
+        except (CheckpointError, ValueError, TypeError, OSError) as error:
+            draw_fault(str(error), "Change the control that the message names, or press **Reset** in the sidebar.")
+            return
+        st.markdown(f"#### {escape_markdown(headline_simulation(simulated.capture))}")
+        _DRAWERS[view.sim_view](view, simulated)
+        with st.container(horizontal=True):
+            _draw_save(simulated.capture)
+            draw_link(view)
+
+
+def _draw_controls() -> None:
+    st.slider("Bits", 1, 16, DEFAULT.sim_bits, key="sb", format="%d bit", bind=BOUND)
+    waveform = st.selectbox("Waveform", WAVEFORMS, key="sw", bind=BOUND)
+    st.slider("Amplitude", 0.1, 150.0, DEFAULT.amplitude, 0.1, key="sa", format="%g %%", bind=BOUND, help="Peak, in percent of half the range (−1 to 1 V).")
+    if waveform in _PERIODIC:
+        help_ = "Whole and without a common divisor with the number of samples: every sample then has a phase of its own."
+        st.number_input("Periods in the record (J)", 0.0, 32768.0, DEFAULT.cycles, key="sj", format="%g", bind=BOUND, help=help_)
+    if waveform in _PERIODIC[:2]:
+        st.slider("Start phase", 0, 359, DEFAULT.phase, key="sp", format="%d°", bind=BOUND)
+    st.selectbox("Samples (M)", SAMPLE_COUNTS, index=SAMPLE_COUNTS.index(DEFAULT.samples), key="sn", bind=BOUND)
+    st.selectbox("Dither", tuple(DITHERS), key="sd", bind=BOUND)
+    st.slider("Noise", 0.0, 5.0, DEFAULT.noise_lsb, 0.05, key="se", format="%g LSB", bind=BOUND, help="Gaussian, rms, before the quantizer.")
+    with st.expander("Imperfections", expanded=True):
+        left, right = st.columns(2, gap="xsmall")
+        left.number_input("Offset (LSB)", -100.0, 100.0, DEFAULT.offset_lsb, key="so", format="%g", bind=BOUND)
+        right.number_input("Gain error (%)", -50.0, 50.0, DEFAULT.gain_percent, key="sg", format="%g", bind=BOUND)
+        left.selectbox("INL shape", INL_SHAPES, key="sis", bind=BOUND)
+        right.number_input("INL peak (LSB)", 0.0, 20.0, DEFAULT.inl_lsb, key="si", format="%g", bind=BOUND)
+        left.number_input("Jitter (ps rms)", 0.0, 1e6, DEFAULT.jitter_ps, key="sji", format="%g", bind=BOUND)
+        right.number_input("Rate (Hz)", 1e-3, 1e12, DEFAULT.sim_rate_hz, key="sfs", format="%g", bind=BOUND)
+        left.number_input("OSR", 1, 256, DEFAULT.osr, key="sos", bind=BOUND, help="Oversampling ratio: the band that counts ends at fs/(2 OSR).")
+        right.number_input("Shaping order", 0, 3, DEFAULT.shaping_order, key="sho", bind=BOUND)
+
+
+def _draw_save(capture: Capture) -> None:
+    name = f"simulated-{capture.simulation.converter.bits}bit.csv"
+    label = f"Record, {capture.codes.size:,} samples (CSV)"
+    st.download_button(label, lambda: write_capture(capture), file_name=name, mime="text/csv", key="s-save", on_click="ignore", icon=":material/download:")
+
+
+def write_capture(capture: Capture) -> str:
+    """The record as CSV: time, ideal input, code, value; numbers read back equal."""
+    times = np.arange(capture.codes.size) / capture.simulation.fs_hz
+    columns = zip(*(part.tolist() for part in (times, capture.ideal, capture.codes, capture.values)), strict=True)
+    return "time (s),input (V),code,value (V)\n" + "".join(f"{time!r},{x!r},{code},{y!r}\n" for time, x, code, y in columns)
+
+
+def headline_simulation(capture: Capture) -> str:
+    """Width, SQNR in the band, and the ideal beside it; plain text."""
+    simulation, snr = capture.simulation, capture.in_band_snr_db
+    ideal = sine_sqnr_db(simulation.converter.bits)
+    quality = "no signal" if snr is None else f"SQNR {sign(snr)} dB"
+    return f"{simulation.converter.bits} bit: {quality}; 6.02 b + 1.76 = {sign(ideal)} dB"
+
+
+def _draw_errors(view: ConverterView, simulated: Simulated) -> None:
+    capture, theme = simulated.capture, read_theme()
+    simulation = capture.simulation
+    converter = simulation.converter
+    left, right = st.columns(2, gap="medium")
+    with left:
+        draw_chart(simulated_transfer(simulation, theme=theme), "s-transfer")
+    with right:
+        draw_chart(error_density(capture.errors / converter.lsb, theme=theme), "s-errors")
+        _draw_meter(simulated)
+    draw_findings(capture.findings, none="Nothing clips, and the period suits the record.")
+    left, right = st.columns(2, gap="medium")
+    with left:
+        draw_chart(code_histogram(capture.codes, bits=converter.bits, theme=theme), "s-codes")
+    with right:
+        rows = [row for row in simulated.ledger.rows if abs(row.power) > 1e-9 * simulated.ledger.total]
+        scale = converter.lsb**2
+        draw_chart(
+            ledger_bars([row.source for row in rows], [row.power / scale for row in rows], total=simulated.ledger.total / scale, theme=theme), "s-ledger"
+        )
+    draw_facts(list_errors(simulated, view), alt=headline_simulation(capture))
+
+
+def _draw_meter(simulated: Simulated) -> None:
+    meter = simulated.meter
+    looks = {
+        "holds": (st.success, ":material/check_circle:"),
+        "power only": (st.warning, ":material/warning:"),
+        "fails": (st.error, ":material/cancel:"),
+    }
+    draw, icon = looks[meter.verdict]
+    draw(f"**Does the noise model hold here?** {escape_markdown(meter.text)}", icon=icon)
+
+
+def list_errors(simulated: Simulated, view: ConverterView) -> list[Fact]:
+    """The figures of a simulated record with their conventions, plain texts."""
+    capture, meter = simulated.capture, simulated.meter
+    simulation, stats = capture.simulation, capture.stats
+    lsb, snr = simulation.converter.lsb, capture.in_band_snr_db
+    band = "whole band" if simulation.osr == 1 else f"0 to fs/{2 * simulation.osr}"
+    facts = [
+        ("SQNR", "n/a" if snr is None else f"{sign(snr)} dB", f"AC signal over error, {band}"),
+        ("Error rms", f"{np.sqrt(np.mean(np.square(capture.errors))) / lsb:.4f} LSB", f"LSB = {simulation.converter.lsb_convention.replace('fs', 'FS')}"),
+        ("Bias", f"{sign(float(np.mean(capture.errors)) / lsb, 4)} LSB", "mean of e = y − x"),
+        ("Largest error", f"{float(np.abs(capture.errors).max()) / lsb:.4f} LSB", f"{view.transfer}: bound {simulation.converter.error_bound / lsb:g} LSB"),
+        ("Error power over q²/12", f"{meter.power_ratio:.4f}", f"the quantizer's own; model {meter.expected_ratio:g} ± {meter.power_limit:.2g}"),
+        ("corr(e, x)", "n/a" if meter.correlation is None else sign(meter.correlation, 4), f"the quantizer's own; model 0 ± {meter.correlation_limit:.2g}"),
+        ("Largest line over the mean bin", f"{meter.line_ratio:.1f}", f"whiteness; model below {meter.line_limit:.1f}"),
+    ]
+    if stats.error_signal_correlation is not None:
+        facts.append(("corr of the whole error", sign(stats.error_signal_correlation, 4), "all sources"))
+    return facts
+
+
+def _draw_spectrum(view: ConverterView, _simulated: Simulated) -> None:
+    try:
+        found = analyze_simulation(simulation_key(view), view.full_scale, view.harmonics)
+    except ValueError as error:
+        draw_fault(str(error), "Choose more samples, or a lower oversampling.")
+        return
+    draw_chart(spectrum_chart(found, theme=read_theme()), "s-spectrum")
+    row = describe_spectrum(found, findings=())
+    draw_findings(found.findings, none="Nothing stands out in this spectrum.")
+    draw_figures(row, alt=sum_up(row))
+    draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(row), "s-lines", alt="Harmonics and the largest spur")
+
+
+def _draw_sweeps(view: ConverterView, simulated: Simulated) -> None:
+    theme = read_theme()
+    if view.waveform == "sine" and view.cycles.is_integer():
+        _draw_tone_sweeps(view, simulated)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        draw_chart(sqnr_against_bits(sweep_simulation(simulation_key(view)), bits=view.sim_bits, theme=theme), "s-bits")
+        draw_chart(loading_curve(sweep_loading(view.sim_bits), theme=theme), "s-loading")
+    with right:
+        signal = "gaussian" if view.waveform == "gaussian" else "sine"
+        draw_chart(error_against_amplitude(sweep_sizes(signal, view.dither), signal=signal, theme=theme), "s-amplitude")
+        draw_chart(dither_curves(compare_dithers(), theme=theme), "s-dithers")
+
+
+def _draw_tone_sweeps(view: ConverterView, simulated: Simulated) -> None:
+    theme, key = read_theme(), simulation_key(view)
+    try:
+        phases, frequencies = sweep_tone(key, "phase"), sweep_tone(key, "frequency")
+    except ValueError as error:
+        draw_fault(str(error), "Set **Periods** to a whole number within the band.")
+        return
+    left, right = st.columns(2, gap="medium")
+    with left:
+        draw_chart(tone_curves(phases, title="Start phase", at=float(view.phase), theme=theme), "s-phase")
+    with right:
+        draw_chart(tone_curves(frequencies, title="Frequency", at=view.cycles, theme=theme), "s-frequency")
+    draw_findings(_keep_period_findings(simulated.capture), none="J and M share no divisor: the start phase does not matter.")
+
+
+def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
+    capture, theme = simulated.capture, read_theme()
+    simulation = capture.simulation
+    tone = view.cycles * simulation.fs_hz / simulation.samples
+    images = list_images(tone, simulation.fs_hz, zones=2) if view.waveform == "sine" and 0 < tone < simulation.fs_hz / 2 else ()
+    draw_chart(output_spectrum(trace_output(capture.values, simulation.fs_hz), images, theme=theme), "s-images")
+    draw_chart(hold_curve(capture.values, capture.ideal, fs_hz=simulation.fs_hz, theme=theme), "s-hold")
+    if 2 <= view.sim_bits <= MOST_SPUR_BITS:
+        spur = read_worst_spur(view.sim_bits)
+        place = f"HD{spur.order:,}, {spur.sfdr_db:.2f} dB below the tone; fit {spur.fit_db:.2f} dB (8.07 n + 3.29)"
+        text = f"Worst spur of an ideal {spur.bits} bit sine over the whole range: {place}."
+        st.info(escape_markdown(text), icon=":material/ssid_chart:")
+    draw_findings(_keep_period_findings(capture), none="The period suits the record: every sample has a phase of its own.")
+
+
+def _keep_period_findings(capture: Capture) -> tuple[Finding, ...]:
+    return tuple(finding for finding in capture.findings if finding.code != "clipping")
+
+
+_DRAWERS = dict(zip(SIMULATE_VIEWS, (_draw_errors, _draw_spectrum, _draw_sweeps, _draw_dac), strict=True))

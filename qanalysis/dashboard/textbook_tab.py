@@ -1,0 +1,242 @@
+"""Tab Textbook: the answers for n bits over a range with their working, the codes of inputs, code and resolution tables, the check of a series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from qanalysis.charts.converter_charts import transfer_curve
+from qanalysis.converters.adc import LSB_CONVENTIONS
+from qanalysis.converters.code_table import MOST_ROWS, CodeTable
+from qanalysis.converters.posterior import GRADE_NOTE, Posterior, fit_grey_model, judge_posterior, measure_relative_errors
+from qanalysis.converters.rows import ConverterRows, list_textbook_rows
+from qanalysis.converters.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
+from qanalysis.dashboard.controls import BOUND
+from qanalysis.dashboard.converter_elements import Fact, current_converter, draw_facts, draw_fault, draw_figures, draw_findings, draw_numbers
+from qanalysis.dashboard.converter_export import draw_converter_export
+from qanalysis.dashboard.converter_state import DEFAULT, SERIES_MODELS, ConverterView, parse_numbers
+from qanalysis.dashboard.elements import draw_chart, read_theme
+from qanalysis.dashboard.wording import escape_markdown
+from qanalysis.notation import volts
+
+ROWS_SHOWN, TABLE_HEIGHT = 64, 420
+_CODE_COLUMNS = {
+    "code": "Code",
+    "lower_edge": "Lower edge (V)",
+    "centre": "Centre (V)",
+    "upper_edge": "Upper edge (V)",
+    "level": "Level (V)",
+}
+_WAY_OUT = "Correct the number in the controls at the left, or press one of the presets."
+
+
+@st.fragment
+def draw_textbook() -> None:
+    """The tab: controls at the left, answers at the right, tables below."""
+    with st.container(horizontal=True):
+        for place, (name, preset) in enumerate(PRESETS.items()):
+            st.button(name, key=f"k-preset-{place}", on_click=_take_preset, args=(preset,), icon=":material/school:")
+    controls, answers = st.columns([2, 7], gap="medium")
+    with controls:
+        _draw_controls()
+    view = current_converter()
+    with answers:
+        try:
+            problem = solve_view(view)
+        except (ValueError, TypeError) as error:
+            draw_fault(str(error), _WAY_OUT)
+            return
+        _draw_answers(problem)
+    _draw_working(problem)
+    _draw_tables(problem)
+    _draw_posterior(problem)
+    draw_converter_export(ConverterRows("convert", list_textbook_rows(problem), None), current_converter(), "k-save")
+
+
+def _take_preset(preset: Textbook) -> None:
+    converter = preset.converter
+    inputs = "; ".join(f"{value:g}" for value in preset.inputs)
+    st.session_state.update(kb=converter.bits, klo=converter.low, khi=converter.high, kin=inputs, kct=0.0)
+
+
+def _draw_controls() -> None:
+    st.slider("Bits", 1, 32, DEFAULT.bits, key="kb", format="%d bit", bind=BOUND)
+    left, right = st.columns(2, gap="xsmall")
+    left.number_input("Low end (V)", value=DEFAULT.low, key="klo", format="%g", bind=BOUND)
+    right.number_input("High end (V)", value=DEFAULT.high, key="khi", format="%g", bind=BOUND)
+    st.text_input("Inputs (V)", key="kin", placeholder="4.5; 2.25", bind=BOUND, help="One or several voltages, parted by semicolons; decimal commas are read.")
+    help_ = "Time of one conversion; 0 leaves the rate out."
+    st.number_input("Conversion time (µs)", min_value=0.0, value=DEFAULT.conversion_us, key="kct", format="%g", bind=BOUND, help=help_)
+
+
+def solve_view(view: ConverterView) -> Textbook:
+    """The problem that the controls state; ValueError for one that has no answer."""
+    return solve_textbook(
+        view.bits,
+        view.low,
+        view.high,
+        inputs=parse_numbers(view.inputs),
+        fs_over=view.fs_over,
+        transfer=view.transfer,
+        conversion_time_s=view.conversion_us * 1e-6 or None,
+    )
+
+
+def _draw_answers(problem: Textbook) -> None:
+    converter, first = problem.converter, problem.conversions[0] if problem.inputs else None
+    headline = f"{converter.bits} bit over {volts(problem.full_scale)}: step {volts(problem.step)}, bound ±{volts(converter.error_bound)}"
+    st.markdown(f"#### {escape_markdown(headline)}")
+    left, right = st.columns([5, 4], gap="medium")
+    with left:
+        draw_chart(transfer_curve(converter, at=first.input if first else None, theme=read_theme()), "k-transfer")
+    with right:
+        draw_figures(list_textbook_rows(problem)[0], alt=f"Answers: {headline}", more=list_means(problem))
+    if problem.inputs:
+        st.markdown("**Inputs**: the actual error beside the bound")
+        draw_numbers(build_conversions(problem), "k-inputs", height="content", alt="Codes and errors of the inputs")
+        draw_findings(problem.findings, none=f"Every input keeps the bound of {volts(converter.error_bound)}.")
+
+
+def _draw_working(problem: Textbook) -> None:
+    with st.expander("Working, step by step", expanded=True, icon=":material/function:"):
+        rows = [(step.title, step.formula, step.substitution, f"**{escape_markdown(step.result)}**") for step in problem.steps]
+        frame = pd.DataFrame([(*map(escape_markdown, row[:3]), row[3]) for row in rows], columns=["Asked", "Formula", "With numbers", "Answer"])
+        st.table(frame, hide_index=True, border="horizontal", alt=f"The working in {len(rows)} steps")
+
+
+def list_means(problem: Textbook) -> list[Fact]:
+    """Mean relative error over the inputs in both readings; nothing without inputs."""
+    errors = problem.relative_errors
+    readings = (("|x|", errors.of_measured, errors.of_measured_count), ("|y|", errors.of_predicted, errors.of_predicted_count))
+    return [
+        (f"Mean relative error over {base}", "n/a" if mean is None else f"{100 * mean:.6g} %", f"|e|/{base}, {count} of {errors.count} inputs")
+        for base, mean, count in readings
+        if problem.inputs
+    ]
+
+
+def build_conversions(problem: Textbook) -> pd.DataFrame:
+    """One line per input: code, level, actual error, and the code in all formats."""
+    return pd.DataFrame([_list_conversion(conversion) for conversion in problem.conversions])
+
+
+def _list_conversion(conversion: Conversion) -> dict[str, object]:
+    return {
+        "Input (V)": conversion.input,
+        "Code": conversion.code,
+        "Level (V)": conversion.reconstructed,
+        "Actual error (V)": conversion.actual_error,
+        "Error (LSB)": conversion.actual_error_lsb,
+        "|e|/|x| (%)": conversion.relative_error_percent,
+        **{word.format.capitalize(): word.binary for word in conversion.words},
+    }
+
+
+def _draw_tables(problem: Textbook) -> None:
+    codes = st.expander("Code table: code, lower edge, centre, upper edge", key="kco", bind=BOUND, icon=":material/table:")
+    if codes.open:
+        with codes:
+            _draw_code_table(problem)
+    section = st.expander("Resolution of 1 to 24 bits over this range", key="kre", bind=BOUND, icon=":material/stacked_line_chart:")
+    if section.open:
+        with section:
+            draw_numbers(build_resolutions(problem), "k-resolutions", height=TABLE_HEIGHT, alt="Resolution of 1 to 24 bits")
+
+
+def _draw_code_table(problem: Textbook) -> None:
+    centre = problem.conversions[0].code if problem.inputs else 0
+    first, last = _window(centre, problem.converter.codes, ROWS_SHOWN)
+    part = CodeTable(problem.converter, first, last)
+    st.caption(f"Codes {first:,} to {last:,} of {problem.converter.codes:,}" + (", around the first input." if problem.inputs else "."))
+    frame = pd.DataFrame(cast("dict[str, object]", part.to_columns())).rename(columns=_CODE_COLUMNS)
+    draw_numbers(frame, "k-codes", height=TABLE_HEIGHT, alt=f"Code table, codes {first} to {last}")
+    low, high = _window(centre, problem.converter.codes, MOST_ROWS)
+    rows = high - low + 1
+    st.download_button(
+        f"Code table, {rows:,} rows (CSV)",
+        lambda: "".join(_write_codes(problem, low, high)),
+        file_name=f"codes-{problem.converter.bits}bit.csv",
+        mime="text/csv",
+        key="k-save-codes",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+
+
+def _write_codes(problem: Textbook, first: int, last: int) -> Iterator[str]:
+    return CodeTable(problem.converter, first, last).write_csv()
+
+
+def _window(centre: int, codes: int, rows: int) -> tuple[int, int]:
+    first = max(0, min(centre - rows // 2, codes - rows))
+    return first, min(first + rows, codes) - 1
+
+
+def build_resolutions(problem: Textbook) -> pd.DataFrame:
+    """One line per width, both steps side by side."""
+    converter = problem.converter
+    lines = tabulate_resolution(converter.low, converter.high, fs_over=converter.fs_over)
+    names = {word: name.replace("fs", "FS") for word, name in LSB_CONVENTIONS.items()}
+    return pd.DataFrame(
+        {
+            "Bits": [line.converter.bits for line in lines],
+            f"Step {names[converter.fs_over]} (V)": [line.step for line in lines],
+            f"Step {names[lines[0].other_convention.converter.fs_over]} (V)": [line.other_convention.step for line in lines],
+            "LSB/2 (V)": [line.half_step_bound for line in lines],
+            "LSB/FS (%)": [line.relative_percent for line in lines],
+            "ppm": [line.resolution_ppm for line in lines],
+            "dB of FS": [line.resolution_db for line in lines],
+            "Ideal SNR (dB)": [line.ideal_snr_db for line in lines],
+        }
+    )
+
+
+def _draw_posterior(problem: Textbook) -> None:
+    section = st.expander("Check of a series: mean relative error, C, P, GM(1,1)", key="kpo", bind=BOUND, icon=":material/grading:")
+    if not section.open:
+        return
+    with section:
+        st.text_input("Series x (measured)", DEFAULT.series, key="kse", bind=BOUND)
+        st.selectbox("Its model y", SERIES_MODELS, key="kmo", bind=BOUND)
+        if current_converter().model == SERIES_MODELS[2]:
+            st.text_input("Model y (predicted)", key="kom", placeholder="as many numbers as the series has", bind=BOUND)
+        view = current_converter()
+        try:
+            series = np.array(parse_numbers(view.series))
+            model, note = _model_series(view, series, problem)
+            facts = list_posterior(judge_posterior(series, model), series, model)
+        except ValueError as error:
+            draw_fault(str(error), "Correct the series above.")
+            return
+        draw_facts(facts, alt="Posterior check of the series")
+        st.caption(escape_markdown(f"{note} {GRADE_NOTE}"))
+
+
+def _model_series(view: ConverterView, series: np.ndarray, problem: Textbook) -> tuple[np.ndarray, str]:
+    match SERIES_MODELS.index(view.model):
+        case 0:
+            grey = fit_grey_model(series)
+            return grey.predict(series.size), f"GM(1,1): a = {grey.a:.8f}, b = {grey.b:.8f}; the next value would be {grey.predict(series.size + 1)[-1]:.6g}."
+        case 1:
+            return problem.converter.round_trip(series), f"y is what {problem.converter.bits} bits over {volts(problem.full_scale)} make of x."
+    return np.array(parse_numbers(view.own_model)), "y as typed."
+
+
+def list_posterior(found: Posterior, x: np.ndarray, y: np.ndarray) -> list[Fact]:
+    """C, c, P, the grade, the bias, and mean relative error in both readings, as plain texts; "n/a" where x is constant."""
+    errors = measure_relative_errors(x, y)
+    grade = "n/a" if found.grade is None else f"{found.grade.number}, {found.grade.word}"
+    rows = [
+        ("Posterior-error ratio C", found.c_std, "S2/S1, standard deviations; graded"),
+        ("Posterior-error ratio c", found.c_var, "S2²/S1², variances; not graded"),
+        ("Small-error frequency P", found.small_error_frequency, "share of |e − mean e| < 0.6745 S1"),
+        ("Bias", found.bias, "mean of e = y − x, which C and P leave out"),
+        ("Mean relative error over |x|", errors.of_measured, f"{errors.of_measured_count} of {errors.count} values, x ≠ 0"),
+        ("Mean relative error over |y|", errors.of_predicted, f"{errors.of_predicted_count} of {errors.count} values, y ≠ 0"),
+    ]
+    texts = [(name, "n/a" if value is None else f"{value:.8g}".replace("-", "−"), word) for name, value, word in rows]
+    return [("Grade", grade, "the worse of those by C and by P"), *texts]

@@ -1,0 +1,83 @@
+"""Rows about converters back from the files that hold everything, JSON and Parquet, so that a report can be made later.
+
+Infinite figures are null in JSON and come back as None. Charts need the record itself: a page made from rows has none.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from qanalysis.converters.components import Component
+from qanalysis.converters.findings import Finding
+from qanalysis.converters.rows import ConverterRow, ConverterRows, LimitCheck, LinearityRow, RecordRow, TextbookRow
+from qanalysis.reports.document import SCHEMA_VERSION
+from qanalysis.reports.tables import METADATA_KEY
+from qanalysis.results import SourceIdentity
+
+_KINDS: dict[str, type[ConverterRow]] = {"convert": TextbookRow, "record": RecordRow, "linearity": LinearityRow}
+_PARTS: dict[str, type[Finding | Component]] = {"Finding": Finding, "Component": Component}
+
+
+def read_converter_rows(path: Path) -> ConverterRows | None:
+    """The rows of a .json or .parquet file written by `convert`, `record` or `linearity`; None for any other file.
+
+    Raises ValueError for a file of theirs with another version, or with columns that are not those of the contract.
+    """
+    document = _read_document(path)
+    settings = document.get("settings") if isinstance(document, dict) else None
+    command = settings.get("command") if isinstance(settings, dict) else None
+    if not isinstance(document, dict) or not isinstance(settings, dict) or command not in _KINDS:
+        return None
+    if document.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(f"{path}: schema_version is {document.get('schema_version')!r}, this program reads {SCHEMA_VERSION}; run `qanalysis {command}` again")
+    try:
+        source = document["source"]
+        return ConverterRows(
+            command,
+            tuple(_restore(_KINDS[command], row) for row in document["rows"]),
+            source and SourceIdentity(source["path"], source["size"], source["digest"]),
+            {name: value for name, value in settings.items() if name not in ("command", "created")},
+            tuple(LimitCheck(**limit) for limit in document["totals"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not as `qanalysis {command}` writes it ({error}); run the command again") from error
+
+
+def _read_document(path: Path) -> Any:
+    """The document of a file, None where it can not be one."""
+    if path.suffix.lower() == ".json" and path.is_file():
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
+            return None
+    return _read_parquet(path) if path.suffix.lower() == ".parquet" and path.is_file() else None
+
+
+def _read_parquet(path: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            head = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
+            is_ours = head.get("settings", {}).get("command") in _KINDS
+            return {**head, "rows": file.read().to_pylist()} if is_ours else None
+    except pa.ArrowException:
+        return None
+
+
+def _restore(kind: type[ConverterRow], record: dict[str, Any]) -> ConverterRow:
+    words = {column.name: str(column.type) for column in fields(kind)}  # type: ignore[arg-type]  # every row type is a dataclass
+    if set(record) != set(words):
+        raise TypeError(f"columns {sorted(set(record) ^ set(words))}")
+    return kind(**{name: _restore_value(value, words[name]) for name, value in record.items()})
+
+
+def _restore_value(value: Any, words: str) -> Any:
+    part = _PARTS.get(words.removesuffix(" | None").removeprefix("tuple[").split(",")[0])
+    if isinstance(value, list):
+        return tuple(part(**item) if part else item for item in value)
+    return part(**value) if part and value is not None else value

@@ -1,0 +1,91 @@
+"""Rows of the commands about converters: what they take over from the engines, and how limits are held against them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qanalysis.converters.findings import Finding
+from qanalysis.converters.linearity import measure_linearity
+from qanalysis.converters.rows import ConverterRow, ConverterRows, check_limits, describe_linearity, describe_spectrum, list_textbook_rows
+from qanalysis.converters.spectrum import analyze_spectrum
+from qanalysis.converters.textbook import solve_textbook
+from qanalysis.reports.converter_figures import describe_subject, list_figures, list_limit_lines, name_codes, sum_up
+
+CODES = np.rint(2047 * np.sin(2 * np.pi * 127 * np.arange(4096) / 4096)).astype(np.int64)
+
+
+def test_a_row_of_a_spectrum_holds_plain_numbers_only() -> None:
+    row = describe_spectrum(analyze_spectrum(CODES, fs_hz=1e6, bits=12), findings=())
+    for name, value in row.to_dict().items():
+        for item in value if isinstance(value, list) else [value]:
+            assert type(item) in (float, int, str, bool, dict, type(None)), name
+
+
+def test_findings_named_before_are_not_named_again() -> None:
+    found = analyze_spectrum(np.full(64, 5), bits=12)
+    assert [finding.code for finding in found.findings] == ["constant"]
+    own = Finding("constant", "It never moves.", 5)
+    assert describe_spectrum(found, findings=(own,)).findings == (own,)
+    other = Finding("clipping", "It clips.", 1)
+    assert [finding.code for finding in describe_spectrum(found, findings=(other,)).findings] == ["clipping", "constant"]
+
+
+@pytest.mark.parametrize(
+    ("option", "column", "asked", "met"),
+    [
+        ("--max-dnl", "dnl", 0.5, True),
+        ("--max-dnl", "dnl", 0.49, False),
+        ("--max-inl", "inl", 0.7, True),
+        ("--max-inl", "inl", 0.69, False),
+        ("--max-missing", "missing_codes", 2, True),
+        ("--max-missing", "missing_codes", 1, False),
+        ("--max-tue", "tue_max_lsb", 5, False),
+        ("--min-samples", "samples", 320, True),
+        ("--min-samples", "samples", 321, False),
+    ],
+)
+def test_a_limit_is_met_at_its_own_value_and_missed_without_a_figure(option: str, column: str, asked: float, *, met: bool) -> None:
+    plain = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4))
+    figures = {"dnl_min_lsb": -0.5, "dnl_max_lsb": 0.3, "inl_min_lsb": -0.2, "inl_max_lsb": 0.7, "missing_codes": (3, 9), "tue_max_lsb": None}
+    (check,) = check_limits(replace(plain, **figures), [(option, column, asked), ("--min-none", "bits", None)])
+    assert (check.limit, check.asked, check.met) == (option, asked, met)
+
+
+def test_missed_limits_and_their_lines() -> None:
+    row = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4, test="ramp"))
+    limits = check_limits(row, [("--min-bits", "bits", 3), ("--max-bits", "bits", 2), ("--max-offset", "largest_step_back", 0)])
+    rows = ConverterRows("linearity", (row,), None, {}, limits)
+    assert [limit.limit for limit in rows.missed] == ["--max-bits"]
+    assert list_limit_lines(limits)[1] == ("--max-bits", "2", "4", "missed")
+    assert list_limit_lines((replace(limits[1], reached=None),)) == [("--max-bits", "2", "no figure", "missed")]
+
+
+def test_many_missing_codes_are_counted_and_the_first_named() -> None:
+    assert name_codes(tuple(range(15))) == "15: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more"
+
+
+def test_the_summary_names_the_bound_of_the_transfer() -> None:
+    (row,) = list_textbook_rows(solve_textbook(8, 0, 12, transfer="floor"))
+    assert sum_up(row) == "Step 46.875 mV, error within 46.875 mV (floor), 0.390625 % of full scale per step."
+
+
+def test_every_figure_names_a_column_of_its_row() -> None:
+    rows: list[ConverterRow] = [
+        *list_textbook_rows(solve_textbook(8, 0, 5, conversion_time_s=1e-6)),
+        describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4)),
+        describe_spectrum(analyze_spectrum(CODES, bits=12), findings=()),
+    ]
+    for row in rows:
+        columns = [figure.column for figure in list_figures(row)]
+        assert set(columns) <= set(row.to_dict())
+        assert len(columns) == len(set(columns))
+
+
+def test_rows_of_an_unknown_kind_have_no_words() -> None:
+    row = ConverterRow()
+    for ask in (list_figures, sum_up, lambda row: describe_subject(ConverterRows("x", (row,), None))):
+        with pytest.raises(TypeError, match="known for ConverterRow"):
+            ask(row)
