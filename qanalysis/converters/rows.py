@@ -6,6 +6,7 @@ by code are cells like the others. None stands for what can not be known from th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
@@ -278,12 +279,14 @@ def check_limits(row: ConverterRow, limits: Sequence[tuple[str, str, float | Non
     """Each limit that was given, (option, column, value), held against a row: "--min-..." from below, "--max-..." from above.
 
     Columns come in three forms: a figure; `dnl` or `inl`, of which the larger magnitude counts; a list, whose length counts. Of a THD
-    below the noise the upper end of its interval counts: what the noise leaves room for.
+    below the noise the upper end of its interval counts: what the noise leaves room for. Raises ValueError for a limit that is NaN.
     """
     return tuple(_check_limit(row, option, column, asked) for option, column, asked in limits if asked is not None)
 
 
 def _check_limit(row: ConverterRow, option: str, column: str, asked: float) -> LimitCheck:
+    if math.isnan(asked):
+        raise ValueError(f"{option} {asked}: a limit is a number that a figure can be held against")
     if column in ("dnl", "inl"):
         reached: Any = max(abs(getattr(row, f"{column}_min_lsb")), abs(getattr(row, f"{column}_max_lsb")))
     elif column == "thd_dbc" and isinstance(row, RecordRow) and row.thd_below_noise and row.thd_ci95_db:

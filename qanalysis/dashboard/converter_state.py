@@ -26,7 +26,7 @@ WAVEFORMS = ("sine", "ramp", "triangle", "gaussian", "dc", "two-tone", "record i
 
 INL_SHAPES = tuple(SHAPES)
 SAMPLE_COUNTS = ("1024", "4096", "16384", "65536")
-SIMULATE_VIEWS = ("Transfer and errors", "Spectrum", "Sweeps", "DAC")
+SIMULATE_VIEWS = ("Transfer and errors", "Codes and ledger", "Spectrum", "Sweeps", "DAC")
 CAPTURE_TESTS = ("Spectrum", "Ramp histogram", "Sine histogram")
 JUSTIFICATIONS = ("guess", "right", "left")
 SIGNS = ("guess", "signed", "unsigned")

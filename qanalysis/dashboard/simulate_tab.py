@@ -115,6 +115,12 @@ def _draw_errors(view: ConverterView, simulated: Simulated) -> None:
         draw_chart(error_density(capture.errors / converter.lsb, theme=theme), "s-errors")
         _draw_meter(simulated)
     draw_findings(capture.findings, none="Nothing clips, and the period suits the record.")
+    draw_facts(list_errors(simulated, view), alt=headline_simulation(capture))
+
+
+def _draw_codes(_view: ConverterView, simulated: Simulated) -> None:
+    capture, theme = simulated.capture, read_theme()
+    converter = capture.simulation.converter
     left, right = st.columns(2, gap="medium")
     with left:
         draw_chart(code_histogram(capture.codes, bits=converter.bits, theme=theme), "s-codes")
@@ -124,7 +130,7 @@ def _draw_errors(view: ConverterView, simulated: Simulated) -> None:
         draw_chart(
             ledger_bars([row.source for row in rows], [row.power / scale for row in rows], total=simulated.ledger.total / scale, theme=theme), "s-ledger"
         )
-    draw_facts(list_errors(simulated, view), alt=headline_simulation(capture))
+    st.caption("Each source was switched on alone; what they do together beyond that is the interaction. The rows sum to the total.")
 
 
 def _draw_meter(simulated: Simulated) -> None:
@@ -219,4 +225,4 @@ def _keep_period_findings(capture: Capture) -> tuple[Finding, ...]:
     return tuple(finding for finding in capture.findings if finding.code != "clipping")
 
 
-_DRAWERS = dict(zip(SIMULATE_VIEWS, (_draw_errors, _draw_spectrum, _draw_sweeps, _draw_dac), strict=True))
+_DRAWERS = dict(zip(SIMULATE_VIEWS, (_draw_errors, _draw_codes, _draw_spectrum, _draw_sweeps, _draw_dac), strict=True))

@@ -54,6 +54,12 @@ def test_a_limit_is_met_at_its_own_value_and_missed_without_a_figure(option: str
     assert (check.limit, check.asked, check.met) == (option, asked, met)
 
 
+def test_a_limit_that_is_no_number_is_refused() -> None:
+    row = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4))
+    with pytest.raises(ValueError, match="--max-dnl nan: a limit is a number"):
+        check_limits(row, [("--max-dnl", "dnl", float("nan"))])
+
+
 def test_missed_limits_and_their_lines() -> None:
     row = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4, test="ramp"))
     limits = check_limits(row, [("--min-bits", "bits", 3), ("--max-bits", "bits", 2), ("--max-offset", "largest_step_back", 0)])

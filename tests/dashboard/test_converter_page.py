@@ -135,10 +135,10 @@ def test_a_simulation_s_headline_is_the_engine_s(waveform: str) -> None:
     page = open_tab("Simulate", sw=waveform, sb="10", sn="1024", se="0.2", sd="tpdf")
     view = ConverterView(waveform=waveform, sim_bits=10, samples="1024", noise_lsb=0.2, dither="tpdf")
     assert headline(page) == headline_simulation(build_simulation(view).run())
-    assert len(charts(page)) == 4
+    assert len(charts(page)) == 2
 
 
-@pytest.mark.parametrize(("view", "count"), list(zip(SIMULATE_VIEWS, (4, 1, 6, 2), strict=True)))
+@pytest.mark.parametrize(("view", "count"), list(zip(SIMULATE_VIEWS, (2, 2, 1, 6, 2), strict=True)))
 def test_every_chart_of_a_simulation_says_its_number_in_words(view: str, count: int) -> None:
     shown = charts(open_tab("Simulate", sv=view, sn="1024"))
     assert len(shown) == count
@@ -153,7 +153,7 @@ def test_moving_the_bits_of_a_simulation_redraws_it() -> None:
 
 
 def test_the_ledger_and_the_meter_speak_of_what_is_switched_on() -> None:
-    page = open_tab("Simulate", so="3", sn="1024")
+    page = open_tab("Simulate", sv="Codes and ledger", so="3", sn="1024")
     assert any("the largest source is offset with 9" in text for text in charts(page))
     small = open_tab("Simulate", sa="0.3", sn="1024")
     assert "The noise model does not hold here" in small.error[0].value

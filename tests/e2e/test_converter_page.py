@@ -96,7 +96,7 @@ def test_a_simulation_follows_its_sliders_and_every_view_shows_its_charts(server
     page.keyboard.press("ArrowRight")
     expected = headline_simulation(build_simulation(ConverterView(sim_bits=9)).run())
     assert wait_for_headline(page, "^9 bit: SQNR") == expected
-    for view, count in (("Transfer and errors", 4), ("Spectrum", 1), ("Sweeps", 6), ("DAC", 2)):
+    for view, count in (("Codes and ledger", 2), ("Spectrum", 1), ("Sweeps", 6), ("DAC", 2)):
         page.get_by_role("radio", name=view).or_(page.get_by_role("button", name=view)).first.click()
         page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot .main-svg').length >= {count}")
         page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot').length === {count}")
