@@ -203,7 +203,7 @@ def _draw_tone_sweeps(view: ConverterView, simulated: Simulated) -> None:
         draw_chart(tone_curves(phases, title="Start phase", at=float(view.phase), theme=theme), "s-phase")
     with right:
         draw_chart(tone_curves(frequencies, title="Frequency", at=view.cycles, theme=theme), "s-frequency")
-    draw_findings(_keep_period_findings(simulated.capture), none="J and M share no divisor: the start phase does not matter.")
+    draw_findings(_keep_period_findings(simulated.capture), none="J and M share no divisor: the start phase moves SINAD by less than 0.4 dB.")
 
 
 def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
