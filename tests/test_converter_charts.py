@@ -179,3 +179,12 @@ def test_images_stand_under_the_droop() -> None:
     marks = _trace(figure, "tone and images")
     assert list(marks.x) == [127.0, 4096.0 - 127, 4096.0 + 127, 8192.0 - 127, 8192.0 + 127]
     assert marks.y[1] == pytest.approx(20 * np.log10(abs(np.sinc(3969 / 4096))), abs=1e-9)  # the same formula
+
+
+def test_a_floor_transfer_has_its_errors_and_their_model_below_zero() -> None:
+    errors = np.linspace(-1.0, 0.0, 1001)
+    figure = error_density(errors, transfer="floor")
+    assert "100 % within −1..0 LSB" in figure.layout.title.text
+    assert tuple(figure.data[-1].x) == (-1.0, -1.0, 0.0, 0.0)
+    # Uniform over -1..0: mean square 1/3.
+    assert "uniform 0.5774" in figure.layout.title.subtitle.text

@@ -143,19 +143,25 @@ def code_histogram(codes: ArrayLike, *, bits: int, theme: Theme = "light") -> go
     return finish(figure, f"Code histogram of {codes.size} samples: {used} of {2**bits} codes occur, from {codes.min()} to {codes.max()}.")
 
 
-def error_density(errors_lsb: ArrayLike, *, theme: Theme = "light") -> go.Figure:
-    """Density of the error in LSB beside the uniform density of the noise model; what lies beyond +-1.5 LSB is counted in the subtitle."""
+def error_density(errors_lsb: ArrayLike, *, transfer: str = "mid-tread", theme: Theme = "light") -> go.Figure:
+    """Density of the error in LSB beside the noise model's, uniform over one LSB: -1 to 0 for a floor transfer, else +-1/2.
+
+    What lies beyond +-1.5 LSB is counted in the subtitle.
+    """
     errors = np.asarray(errors_lsb, np.float64)
     counts, edges = np.histogram(errors, ERROR_BINS, (-ERROR_REACH, ERROR_REACH))
     width = edges[1] - edges[0]
     density = counts / (max(errors.size, 1) * width)
-    within = float(np.mean(np.abs(errors) <= 0.5 * (1 + 1e-9))) if errors.size else 0.0
+    top = 0.0 if transfer == "floor" else 0.5
+    span = "−1..0 LSB" if transfer == "floor" else "±LSB/2"
+    model_rms = math.sqrt((top**3 - (top - 1.0) ** 3) / 3.0)
+    within = float(np.mean(np.abs(errors - (top - 0.5)) <= 0.5 * (1 + 1e-9))) if errors.size else 0.0
     beyond = float(np.mean(np.abs(errors) > ERROR_REACH)) if errors.size else 0.0
     colours = PALETTES[theme]
     figure = begin(
-        f"Error: {percent(within)} within ±LSB/2",
+        f"Error: {percent(within)} within {span}",
         theme,
-        subtitle=f"rms {math.sqrt(float(np.mean(errors**2))):.4f} LSB, uniform 0.2887{f' · {percent(beyond)} beyond the axis' if beyond else ''}",
+        subtitle=f"rms {math.sqrt(float(np.mean(errors**2))):.4f} LSB, uniform {model_rms:.4f}{f' · {percent(beyond)} beyond the axis' if beyond else ''}",
         height=320,
         xaxis={"title": {"text": "Error y − x (LSB)"}, "range": [-ERROR_REACH, ERROR_REACH], "dtick": 0.5},
         yaxis={"title": {"text": "Density (1/LSB)"}, "range": [0, 1.08 * max(1.1, float(density.max()))]},
@@ -174,8 +180,8 @@ def error_density(errors_lsb: ArrayLike, *, theme: Theme = "light") -> go.Figure
         hovertemplate="e = %{x:.3f} LSB<br>%{y:.3f} per LSB<extra></extra>",
     )
     line = {"color": colours.reference, "dash": "dash", "width": 2}
-    figure.add_scatter(x=[-0.5, -0.5, 0.5, 0.5], y=[0, 1, 1, 0], mode="lines", name="uniform noise model", line=line, hoverinfo="skip")
-    return finish(figure, f"Error histogram: {percent(within)} of {errors.size} errors lie within half an LSB.")
+    figure.add_scatter(x=[top - 1.0, top - 1.0, top, top], y=[0, 1, 1, 0], mode="lines", name="uniform noise model", line=line, hoverinfo="skip")
+    return finish(figure, f"Error histogram: {percent(within)} of {errors.size} errors lie within {span}.")
 
 
 def ledger_bars(names: Sequence[str], powers: Sequence[float], *, total: float, unit: str = "LSB²", theme: Theme = "light") -> go.Figure:

@@ -112,7 +112,7 @@ def _draw_errors(view: ConverterView, simulated: Simulated) -> None:
     with left:
         draw_chart(simulated_transfer(simulation, theme=theme), "s-transfer")
     with right:
-        draw_chart(error_density(capture.errors / converter.lsb, theme=theme), "s-errors")
+        draw_chart(error_density(capture.errors / converter.lsb, transfer=converter.transfer, theme=theme), "s-errors")
         _draw_meter(simulated)
     draw_findings(capture.findings, none="Nothing clips, and the period suits the record.")
     draw_facts(list_errors(simulated, view), alt=headline_simulation(capture))
