@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from qanalysis.converters.linearity import measure_linearity
     from qanalysis.converters.spectrum import analyze_spectrum
     from qanalysis.metrics import METRICS, ErrorStats, Histogram, measure
-    from qanalysis.quantizer import UniformQuantizer
+    from qanalysis.quantizers.quantizer import UniformQuantizer
+    from qanalysis.quantizers.scheme import Scheme, default_schemes
     from qanalysis.reports import read_rows, write_report
     from qanalysis.results import COLUMNS, Row, Rows
-    from qanalysis.scheme import Scheme, default_schemes
     from qanalysis.sweep import SweepProgress, sweep
 
 __version__ = "0.1.0"
@@ -52,10 +52,10 @@ _HOMES = {
     "converters.linearity": ("measure_linearity",),
     "converters.spectrum": ("analyze_spectrum",),
     "metrics": ("METRICS", "ErrorStats", "Histogram", "measure"),
-    "quantizer": ("UniformQuantizer",),
+    "quantizers.quantizer": ("UniformQuantizer",),
     "reports": ("read_rows", "write_report"),
     "results": ("COLUMNS", "Row", "Rows"),
-    "scheme": ("Scheme", "default_schemes"),
+    "quantizers.scheme": ("Scheme", "default_schemes"),
     "sweep": ("SweepProgress", "sweep"),
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from qanalysis.grouping import Layout
+from qanalysis.quantizers.grouping import Layout
 
 CHUNK_VALUES = 1 << 20
 

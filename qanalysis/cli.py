@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from qanalysis.checkpoints import TensorInfo, TensorSource
     from qanalysis.diagnosis import Diagnosis
     from qanalysis.profile import LayerProfile
+    from qanalysis.quantizers.scheme import Scheme
     from qanalysis.results import Row, Rows
-    from qanalysis.scheme import Scheme
 
 ROOT_VARIABLE = "QANALYSIS_ROOT"
 _LARGEST_PROFILE = 50_000_000  # elements, 200 MB
@@ -130,10 +130,10 @@ def sweep(  # one parameter per option
 
 
 def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
-    from qanalysis.formats import IntegerFormat, NumberFormat, parse_format
-    from qanalysis.grouping import parse_grouping
-    from qanalysis.ranges import parse_range
-    from qanalysis.scheme import Scheme, cross_schemes, parse_bits, parse_symmetry
+    from qanalysis.quantizers.formats import IntegerFormat, NumberFormat, parse_format
+    from qanalysis.quantizers.grouping import parse_grouping
+    from qanalysis.quantizers.ranges import parse_range
+    from qanalysis.quantizers.scheme import Scheme, cross_schemes, parse_bits, parse_symmetry
 
     given = {name: text.split(",") for name, text in lists.items() if text is not None}
     if texts and given:
@@ -190,9 +190,9 @@ def _find_worst(checkpoint: TensorSource, rows: Rows) -> Iterator[tuple[Row, Ten
 
 def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> Sequence[LayerProfile]:
     """Profiles of the worst layer: as it is, or integers at 2 to 16 bits for a page unless the layer is large."""
-    from qanalysis.formats import IntegerFormat
     from qanalysis.profile import profile_bits, profile_layer
-    from qanalysis.scheme import Scheme
+    from qanalysis.quantizers.formats import IntegerFormat
+    from qanalysis.quantizers.scheme import Scheme
 
     for worst, info in _find_worst(checkpoint, rows):
         values, scheme = checkpoint.read(info), Scheme.parse(worst.scheme)
@@ -205,7 +205,7 @@ def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> S
 def _diagnose_worst(checkpoint: TensorSource, rows: Rows) -> Sequence[Diagnosis]:
     """What is wrong with the worst layer, and what helps."""
     from qanalysis.diagnosis import diagnose
-    from qanalysis.scheme import Scheme
+    from qanalysis.quantizers.scheme import Scheme
 
     worst = _find_worst(checkpoint, rows)
     return [diagnose(checkpoint.read(info), Scheme.parse(row.scheme), axis=info.channel_axis, name=info.name) for row, info in worst]
@@ -264,7 +264,7 @@ def report(
         return
     stored = read_rows(rows)
     if scheme is not None:
-        from qanalysis.scheme import Scheme
+        from qanalysis.quantizers.scheme import Scheme
 
         scheme = str(Scheme.parse(scheme))
     for target in targets:

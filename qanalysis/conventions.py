@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qanalysis.checkpoints.source import ArraySource, TensorInfo
-from qanalysis.formats import IntegerFormat
-from qanalysis.grids import SYMMETRIES
-from qanalysis.quantizer import parse_rounding
-from qanalysis.ranges import parse_range
+from qanalysis.quantizers.formats import IntegerFormat
+from qanalysis.quantizers.grids import SYMMETRIES
+from qanalysis.quantizers.quantizer import parse_rounding
+from qanalysis.quantizers.ranges import parse_range
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 
 Aspect = Literal["grid", "scale", "range", "rounding", "block format"]

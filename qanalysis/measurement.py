@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 from qanalysis import kernels
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
 from qanalysis.chunks import Chunk, cut_chunks
-from qanalysis.coders import SIGN
-from qanalysis.formats import IntegerFormat
-from qanalysis.grids import Floats, Grid
-from qanalysis.grouping import Layout
 from qanalysis.metrics import ErrorStats
-from qanalysis.quantizer import Rounding
-from qanalysis.ranges import MinMax
+from qanalysis.quantizers.coders import SIGN
+from qanalysis.quantizers.formats import IntegerFormat
+from qanalysis.quantizers.grids import Floats, Grid
+from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.quantizer import Rounding
+from qanalysis.quantizers.ranges import MinMax
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import COLUMNS, Row, Status
-from qanalysis.scheme import Scheme
 from qanalysis.theory.predictions import predict_sqnr_db
 
 Read = Callable[[int, int], Floats]

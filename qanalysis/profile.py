@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis.formats import IntegerFormat
-from qanalysis.grids import Grid
-from qanalysis.grouping import Layout
 from qanalysis.metrics import Histogram
-from qanalysis.quantizer import LevelQuantizer
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.formats import IntegerFormat
+from qanalysis.quantizers.grids import Grid
+from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.quantizer import LevelQuantizer
+from qanalysis.quantizers.scheme import Scheme
 
 Floats = NDArray[np.float64]
 MAX_BINS = 256

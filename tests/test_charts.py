@@ -15,8 +15,8 @@ from qanalysis.charts.palette import begin
 from qanalysis.charts.wording import escape, label_layers, measure_text, percent, shorten, si
 from qanalysis.metrics import METRICS
 from qanalysis.profile import profile_bits, profile_layer
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 from qanalysis.theory.limits import LayerLimits
 

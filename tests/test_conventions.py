@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qanalysis.conventions import compare_conventions, describe_spread
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweep import sweep
 
 SCHEMES = (

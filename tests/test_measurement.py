@@ -12,8 +12,8 @@ import pytest
 from qanalysis import measurement
 from qanalysis.checkpoints.source import ArraySource, TensorInfo
 from qanalysis.chunks import cut_chunks
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 from tests.reference import MODES, SCALE_BITS, SYMMETRIES, Words, check_row, describe
 

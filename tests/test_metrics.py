@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qanalysis.metrics import METRICS, ErrorStats, Histogram, measure
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import COLUMNS
-from qanalysis.scheme import Scheme
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qanalysis.profile import ERROR_BINS, ERROR_REACH, profile_bits, profile_layer
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweep import sweep
 
 SCHEMES = (

@@ -13,10 +13,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from qanalysis.profile import profile_bits, profile_layer
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import headline, read_rows, select_worst, write_report
 from qanalysis.reports.page import SIZE_LIMIT, render_page
 from qanalysis.results import COLUMNS, Row, Rows
-from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -19,7 +19,7 @@ from qanalysis.checkpoints import open_checkpoint
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo
 from qanalysis.chunks import cut_chunks
 from qanalysis.metrics import ErrorStats, measure
-from qanalysis.scheme import Scheme, default_schemes
+from qanalysis.quantizers.scheme import Scheme, default_schemes
 from qanalysis.sweep import SweepProgress, select_tensors, sweep
 
 RNG = np.random.default_rng(11)

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from qanalysis import validation
 from qanalysis.cli import app
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports.checks import describe_checks, explain_checks, summarize_checks, tabulate_checks
-from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 from qanalysis.validation import PEERS, Check, Comparison, Peer, float_peers, validate
 from qanalysis.validation.check import Agreement, compare_figures, compare_sqnr, count_differing, count_ulps, read_sqnr_db

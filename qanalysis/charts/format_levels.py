@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from qanalysis.charts.palette import PALETTES, Theme, begin, finish
 from qanalysis.charts.wording import escape
-from qanalysis.formats import IntegerFormat
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.formats import IntegerFormat
+from qanalysis.quantizers.scheme import Scheme
 
 MOST_DRAWN = 512
 LOGARITHMIC = 512.0  # times the smallest positive level: from here on unequal ones are drawn on a logarithmic axis

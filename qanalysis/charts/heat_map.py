@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from qanalysis.charts.palette import MAGNITUDE, PALETTES, SIGNED, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape, label_layers, measure_text, shorten, si
-from qanalysis.formats import FORMATS
 from qanalysis.metrics import METRICS, Metric
+from qanalysis.quantizers.formats import FORMATS
 from qanalysis.results import Row
 
 CELL_LIMIT = 900  # one marker per cell up to here: names and schemes of that many markers stay below 100 kB

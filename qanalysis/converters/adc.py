@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis.quantizer import Rounding, UniformQuantizer
+from qanalysis.quantizers.quantizer import Rounding, UniformQuantizer
 
 FloatArray = NDArray[np.float64]
 CodeArray = NDArray[np.int64]

@@ -18,7 +18,7 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.inl import STRAIGHT, Inl, bend_transitions
 from qanalysis.converters.waveforms import Waveform, judge_period, list_tones
 from qanalysis.metrics import ErrorStats, measure
-from qanalysis.quantizer import Rounding
+from qanalysis.quantizers.quantizer import Rounding
 
 MOST_SAMPLES = 2**22
 MOST_SHAPING = 5

@@ -29,8 +29,8 @@ from qanalysis.dashboard.sources import UploadStore, identify_source, locate_sou
 from qanalysis.dashboard.state import Axis
 from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.profile import LayerProfile, profile_bits, profile_layer
+from qanalysis.quantizers.scheme import Scheme, default_schemes
 from qanalysis.results import Rows
-from qanalysis.scheme import Scheme, default_schemes
 from qanalysis.sweep import SweepProgress, sweep
 from qanalysis.theory.limits import LayerLimits, find_limits
 

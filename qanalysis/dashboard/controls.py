@@ -27,9 +27,9 @@ from qanalysis.dashboard.state import (
     write_view,
 )
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.grids import SYMMETRIES
-from qanalysis.grouping import parse_grouping
-from qanalysis.ranges import parse_range
+from qanalysis.quantizers.grids import SYMMETRIES
+from qanalysis.quantizers.grouping import parse_grouping
+from qanalysis.quantizers.ranges import parse_range
 
 BOUND: Literal["query-params"] = "query-params"
 UPLOAD_LIMIT_MB = 50

@@ -6,18 +6,18 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.charts.format_levels import find_levels
-from qanalysis.coders import BIASED, SIGN, TABLE, TableCoder
 from qanalysis.dashboard.cache import draw_levels
 from qanalysis.dashboard.controls import BOUND
 from qanalysis.dashboard.elements import draw_chart, read_theme
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.formats import IntegerFormat
-from qanalysis.grids import DOUBLE, NORMAL_FP8_SCALE
 from qanalysis.profile import LayerProfile
-from qanalysis.quantizer import Rounding
-from qanalysis.ranges import MinMax
+from qanalysis.quantizers.coders import BIASED, SIGN, TABLE, TableCoder
+from qanalysis.quantizers.formats import IntegerFormat
+from qanalysis.quantizers.grids import DOUBLE, NORMAL_FP8_SCALE
+from qanalysis.quantizers.quantizer import Rounding
+from qanalysis.quantizers.ranges import MinMax
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.scheme import Scheme
 
 
 def draw_format_card(text: str, row: Row | None, profile: LayerProfile | None) -> None:

@@ -10,9 +10,9 @@ from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.cache import get_jobs
 from qanalysis.dashboard.jobs import Job, Snapshot, SweepRequest
 from qanalysis.dashboard.wording import escape_markdown, format_count, format_duration, shorten_middle
-from qanalysis.formats import IntegerFormat
-from qanalysis.ranges import MeanSquaredError
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.formats import IntegerFormat
+from qanalysis.quantizers.ranges import MeanSquaredError
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweep import SweepProgress
 
 POLL_S = 0.5

@@ -17,9 +17,9 @@ from qanalysis.diagnosis.levels import GaussianReference, Levels, flip_signs, me
 from qanalysis.diagnosis.trials import LayerView, Outliers, Trial, try_schemes
 from qanalysis.metrics import DB_PER_BIT
 from qanalysis.profile import ERROR_BINS, LayerProfile
-from qanalysis.ranges import MeanSquaredError, MinMax
+from qanalysis.quantizers.ranges import MeanSquaredError, MinMax
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.scheme import Scheme
 
 # Two draws of a layer of a few thousand values differ by as much.
 NOTABLE_DB = 0.25

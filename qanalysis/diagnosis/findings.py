@@ -14,7 +14,7 @@ from qanalysis.diagnosis.cures import Cure, measure_cures
 from qanalysis.diagnosis.levels import draw_reference, measure_levels
 from qanalysis.diagnosis.trials import LayerView, Trial, find_outliers, sample_rows, try_schemes, view_layer
 from qanalysis.profile import LayerProfile, profile_layer
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.scheme import Scheme
 
 
 @dataclass(frozen=True)

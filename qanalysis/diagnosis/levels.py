@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.diagnosis.trials import SEED, LayerView, try_schemes
-from qanalysis.grouping import Layout
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.scheme import Scheme
 
 GAUSSIAN_VALUES = 1 << 20
 GAUSSIAN_VALUES_SPANNING = 1 << 24

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import hadamard
 
-from qanalysis.grouping import Layout
+from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 
 Matrix = NDArray[np.float32]

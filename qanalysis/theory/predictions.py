@@ -13,11 +13,11 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import gammaincinv
 
-from qanalysis.coders import Coder
-from qanalysis.formats import IntegerFormat
-from qanalysis.grids import DOUBLE, NO_SCALE, Floats
-from qanalysis.ranges import MinMax
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.coders import Coder
+from qanalysis.quantizers.formats import IntegerFormat
+from qanalysis.quantizers.grids import DOUBLE, NO_SCALE, Floats
+from qanalysis.quantizers.ranges import MinMax
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.theory.distributions import GAUSSIAN, FloatArray
 from qanalysis.theory.gaussian_groups import Cells, Follows, Grids, cut_cells, group_mse, mean_inside
 from qanalysis.theory.lines import absmax_groups_sqnr_db, expected_max_square

@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.quantizer import UniformQuantizer
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.quantizer import UniformQuantizer
+from qanalysis.quantizers.scheme import Scheme
 
 Floats = NDArray[np.float32]
 

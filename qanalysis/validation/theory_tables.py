@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from qanalysis import theory
-from qanalysis.quantizer import UniformQuantizer
+from qanalysis.quantizers.quantizer import UniformQuantizer
 from qanalysis.results import Row
 from qanalysis.sweep import sweep
 from qanalysis.validation.check import Agreement, Comparison, compare_figures, read_sqnr_db

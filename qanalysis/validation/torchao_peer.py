@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.validation.check import METRIC_DB, Agreement, Comparison, compare_figures, count_differing, count_ulps, read_sqnr_db
 from qanalysis.validation.tensors import Floats, fit_zero_points, make_tensors, make_weights, round_trip, whole_tensors
 

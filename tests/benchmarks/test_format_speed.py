@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qanalysis import sweep
-from qanalysis.formats import FORMATS, IntegerFormat
+from qanalysis.quantizers.formats import FORMATS, IntegerFormat
 
 SHAPE = (2048, 4096)
 MOST_TIMES_INT4 = 3

@@ -10,7 +10,7 @@ import torch
 from safetensors.numpy import save_file
 
 from qanalysis import default_schemes, open_checkpoint, sweep
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.scheme import Scheme
 
 WIDTH, BLOCKS, VOCABULARY = 512, 5, 8192
 REQUIRED_RATIO = 30

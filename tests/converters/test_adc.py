@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qanalysis.converters.adc import TRANSFERS, Converter
-from qanalysis.quantizer import UniformQuantizer
+from qanalysis.quantizers.quantizer import UniformQuantizer
 
 EVERY = [(transfer, fs_over) for transfer in TRANSFERS for fs_over in ("2^n", "2^n-1")]
 

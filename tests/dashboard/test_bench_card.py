@@ -10,8 +10,8 @@ import pytest
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.converters.posterior import judge_posterior
 from qanalysis.dashboard.bench_card import list_bench
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 
 from .conftest import OpenPage

@@ -15,7 +15,7 @@ from qanalysis.dashboard import cache, diagnosis
 from qanalysis.dashboard.diagnosis import build_cures
 from qanalysis.dashboard.export import render_file
 from qanalysis.diagnosis import Diagnosis, diagnose
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweep import sweep
 
 from .conftest import OpenPage, settle

@@ -10,9 +10,9 @@ import pytest
 from qanalysis.charts import format_levels
 from qanalysis.charts.format_levels import MOST_DRAWN, find_levels
 from qanalysis.dashboard.format_card import list_facts
-from qanalysis.formats import FORMATS, IntegerFormat
 from qanalysis.profile import profile_layer
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.formats import FORMATS, IntegerFormat
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweep import sweep
 
 from .conftest import OpenPage

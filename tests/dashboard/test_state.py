@@ -29,8 +29,8 @@ from qanalysis.dashboard.state import (
     write_query,
     write_view,
 )
-from qanalysis.grids import SYMMETRIES
-from qanalysis.scheme import Scheme, default_schemes
+from qanalysis.quantizers.grids import SYMMETRIES
+from qanalysis.quantizers.scheme import Scheme, default_schemes
 
 some_of = lambda words: st.lists(st.sampled_from(words), min_size=1, max_size=3, unique=True).map(tuple)  # noqa: E731
 views = st.builds(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from qanalysis import theory
-from qanalysis.formats import FORMATS
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.formats import FORMATS
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweep import sweep
 from qanalysis.theory.predictions import _find_mse, integrate_sqnr_db, predict_sqnr_db
 

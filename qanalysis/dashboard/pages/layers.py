@@ -38,10 +38,10 @@ from qanalysis.dashboard.tables import build_contents, build_layers, build_total
 from qanalysis.dashboard.validation import draw_validation
 from qanalysis.dashboard.wording import escape_markdown, format_count
 from qanalysis.profile import LayerProfile
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import find_outlier, headline, select_worst
 from qanalysis.reports.summary import format_bytes
 from qanalysis.results import Row, Rows
-from qanalysis.scheme import Scheme
 from qanalysis.sweep import select_tensors
 from qanalysis.theory.limits import LayerLimits, describe_limits
 

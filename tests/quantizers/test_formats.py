@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanalysis.formats import FORMATS, IntegerFormat, NumberFormat, parse_format
-from qanalysis.grids import SCALE_TYPES, SYMMETRIES, Grid
+from qanalysis.quantizers.formats import FORMATS, IntegerFormat, NumberFormat, parse_format
+from qanalysis.quantizers.grids import SCALE_TYPES, SYMMETRIES, Grid
 from tests.reference import SCALE_BITS, Words, lay_grid
 from tests.reference import SYMMETRIES as REFERENCE_SYMMETRIES
 

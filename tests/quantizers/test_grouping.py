@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanalysis.grouping import Grouping, Layout, parse_grouping
+from qanalysis.quantizers.grouping import Grouping, Layout, parse_grouping
 from tests.reference import find_groups
 
 TEXTS = ["tensor", "channel", "channel=0", "channel=1", "group=1", "group=7", "group=32", "block=3x5", "block=2x1", "block=100x100"]

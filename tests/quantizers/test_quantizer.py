@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qanalysis.quantizer import ROUNDINGS, Rounding, UniformQuantizer, draw_uniform, parse_rounding
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.quantizer import ROUNDINGS, Rounding, UniformQuantizer, draw_uniform, parse_rounding
+from qanalysis.quantizers.scheme import Scheme
 from tests.reference import MODES, SCALE_BITS, SYMMETRIES, Words, draw, quantize, round_code
 
 TENSORS = hnp.arrays(np.float32, hnp.array_shapes(min_dims=1, max_dims=3, max_side=9), elements=st.floats(-(2.0**60), 2.0**60, width=32))

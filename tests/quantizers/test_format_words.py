@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qanalysis.formats import parse_format
+from qanalysis.quantizers.formats import parse_format
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 from tests.reference import check_row
 from tests.reference_formats import ALL_FORMATS, BLOCKS, SCALED_FLOATS, FormatWords, code, describe_format

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis import kernels
-from qanalysis.double_scales import storage_bits, store_scales
-from qanalysis.formats import FORMATS, CodedFormat, IntegerFormat, NumberFormat, parse_format, resembles_format
-from qanalysis.grids import DOUBLE, NORMAL_FP8_SCALE, SCALE_TYPES, SYMMETRIES, Floats, Grid, ScaleType, Symmetry
-from qanalysis.group_statistics import find_statistic
-from qanalysis.grouping import Grouping, Layout, parse_grouping
-from qanalysis.quantizer import LevelQuantizer, Rounding, UniformQuantizer, parse_rounding
-from qanalysis.ranges import GridSearch, KullbackLeibler, MinMax, RangeRule, parse_range, shorten_range
+from qanalysis.quantizers.double_scales import storage_bits, store_scales
+from qanalysis.quantizers.formats import FORMATS, CodedFormat, IntegerFormat, NumberFormat, parse_format, resembles_format
+from qanalysis.quantizers.grids import DOUBLE, NORMAL_FP8_SCALE, SCALE_TYPES, SYMMETRIES, Floats, Grid, ScaleType, Symmetry
+from qanalysis.quantizers.grouping import Grouping, Layout, parse_grouping
+from qanalysis.quantizers.quantizer import LevelQuantizer, Rounding, UniformQuantizer, parse_rounding
+from qanalysis.quantizers.ranges import GridSearch, KullbackLeibler, MinMax, RangeRule, parse_range, shorten_range
+from qanalysis.quantizers.statistics import find_statistic
 
 # A divergence search takes up to a millisecond per group, and a sweep must stop within 0.2 s.
 GROUPS_PER_CHECK = 64

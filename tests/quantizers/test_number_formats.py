@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qanalysis.formats import FORMATS, parse_format
+from qanalysis.quantizers.formats import FORMATS, parse_format
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 from tests.reference import MODES, check_row, round_code
 from tests.reference_formats import ALL_FORMATS, BITS, BLOCKS, GGUF_BITS, MX, SCALED_FLOATS, FormatWords, describe_format

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.scheme import Scheme
 from tests.reference_formats import GGUF, MX
 
 Floats = NDArray[np.float32]

@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.coders import BIASED, Coder, IntegerCoder
+from qanalysis.quantizers.coders import BIASED, Coder, IntegerCoder
 
 Floats = NDArray[np.float32]
 # 1/scale is finite in float32 between these.
@@ -243,7 +243,7 @@ class Symmetry:
     def lay_grid(self, low: Floats, high: Floats, fmt: Integers, *, scale: ScaleType = SCALE_TYPES["float32"]) -> Grid:
         """The grid of `fmt` over low..high, arrays of shape (groups,); ranges are widened to hold zero.
 
-        >>> from qanalysis.formats import IntegerFormat
+        >>> from qanalysis.quantizers.formats import IntegerFormat
         >>> SYMMETRIES["sym"].lay_grid(np.float32([-0.7]), np.float32([0.35]), IntegerFormat(4)).step
         array([0.1], dtype=float32)
         """

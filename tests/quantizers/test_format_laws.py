@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.scheme import Scheme
 from qanalysis.sweep import sweep
 from tests.reference_formats import ALL_FORMATS, BLOCKS, MX, SCALED_FLOATS
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.coders import BiasedCoder, Coder, FixedCoder, FloatCoder, IntegerCoder, SignCoder, TableCoder
-from qanalysis.grids import (
+from qanalysis.quantizers.coders import BiasedCoder, Coder, FixedCoder, FloatCoder, IntegerCoder, SignCoder, TableCoder
+from qanalysis.quantizers.grids import (
     BLOCK_FP8_SCALE,
     DOUBLE,
     E8M0,

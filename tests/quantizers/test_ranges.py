@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qanalysis.ranges import KullbackLeibler, MeanSquaredError, MeanStd, MinMax, Percentile, RangeRule, parse_range, shorten_range
-from qanalysis.scheme import Scheme
+from qanalysis.quantizers.ranges import KullbackLeibler, MeanSquaredError, MeanStd, MinMax, Percentile, RangeRule, parse_range, shorten_range
+from qanalysis.quantizers.scheme import Scheme
 
 TEXTS = [
     "minmax",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis import kernels
-from qanalysis.grouping import Layout
+from qanalysis.quantizers.grouping import Layout
 
 Floats = NDArray[np.float32]
 Pair = tuple[Floats, Floats]

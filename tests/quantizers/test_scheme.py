@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanalysis.formats import IntegerFormat, parse_format
-from qanalysis.grids import SCALE_TYPES, SYMMETRIES
-from qanalysis.grouping import parse_grouping
-from qanalysis.quantizer import parse_rounding
-from qanalysis.ranges import parse_range
-from qanalysis.scheme import Scheme, cross_schemes, default_schemes, parse_bits, parse_scale, parse_symmetry, with_bits
+from qanalysis.quantizers.formats import IntegerFormat, parse_format
+from qanalysis.quantizers.grids import SCALE_TYPES, SYMMETRIES
+from qanalysis.quantizers.grouping import parse_grouping
+from qanalysis.quantizers.quantizer import parse_rounding
+from qanalysis.quantizers.ranges import parse_range
+from qanalysis.quantizers.scheme import Scheme, cross_schemes, default_schemes, parse_bits, parse_scale, parse_symmetry, with_bits
 from qanalysis.sweep import sweep
 from tests.reference import MODES
 
