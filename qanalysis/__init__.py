@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from qanalysis.converters.adc import Converter
     from qanalysis.converters.linearity import measure_linearity
     from qanalysis.converters.spectrum import analyze_spectrum
-    from qanalysis.metrics import METRICS, ErrorStats, Histogram, measure
     from qanalysis.quantizers.quantizer import UniformQuantizer
     from qanalysis.quantizers.scheme import Scheme, default_schemes
     from qanalysis.reports import read_rows, write_report
     from qanalysis.results import COLUMNS, Row, Rows
+    from qanalysis.sums import METRICS, ErrorStats, Histogram, measure
     from qanalysis.sweep import SweepProgress, sweep
 
 __version__ = "0.1.0"
@@ -51,7 +51,7 @@ _HOMES = {
     "converters.adc": ("Converter",),
     "converters.linearity": ("measure_linearity",),
     "converters.spectrum": ("analyze_spectrum",),
-    "metrics": ("METRICS", "ErrorStats", "Histogram", "measure"),
+    "sums": ("METRICS", "ErrorStats", "Histogram", "measure"),
     "quantizers.quantizer": ("UniformQuantizer",),
     "reports": ("read_rows", "write_report"),
     "results": ("COLUMNS", "Row", "Rows"),

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis.metrics import Histogram
 from qanalysis.quantizers.formats import IntegerFormat
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.quantizer import LevelQuantizer
 from qanalysis.quantizers.scheme import Scheme
+from qanalysis.sums import Histogram
 
 Floats = NDArray[np.float64]
 MAX_BINS = 256

@@ -13,10 +13,10 @@ from qanalysis.charts.channel_charts import MAP_SIDE, pick_channels, shrink_map
 from qanalysis.charts.heat_map import CELL_LIMIT, group_label
 from qanalysis.charts.palette import begin
 from qanalysis.charts.wording import escape, label_layers, measure_text, percent, shorten, si
-from qanalysis.metrics import METRICS
 from qanalysis.profile import profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
+from qanalysis.sums import METRICS
 from qanalysis.sweep import sweep
 from qanalysis.theory.limits import LayerLimits
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from qanalysis import measurement
 from qanalysis.chunks import cut_chunks
-from qanalysis.metrics import METRICS
 from qanalysis.results import Row
+from qanalysis.sums import METRICS
 from qanalysis.sweep import sweep
 from tests.reference import SYMMETRIES
 

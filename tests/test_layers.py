@@ -41,7 +41,6 @@ HOMELESS: set[str] = {
     "converter_terminal",
     "dashboard_script",
     "measurement",
-    "metrics",
     "profile",
     "results",
     "sweep",

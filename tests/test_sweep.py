@@ -18,8 +18,8 @@ from qanalysis import measurement
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo
 from qanalysis.chunks import cut_chunks
-from qanalysis.metrics import ErrorStats, measure
 from qanalysis.quantizers.scheme import Scheme, default_schemes
+from qanalysis.sums import ErrorStats, measure
 from qanalysis.sweep import SweepProgress, select_tensors, sweep
 
 RNG = np.random.default_rng(11)

@@ -12,8 +12,8 @@ from qanalysis import theory
 from qanalysis.charts.heat_map import group_label, is_integer
 from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape, measure_text, percent, shorten
-from qanalysis.metrics import METRICS, Metric
 from qanalysis.results import Row
+from qanalysis.sums import METRICS, Metric
 from qanalysis.theory.limits import LayerLimits
 
 Horizontal = Literal["bits", "bits_per_weight"]

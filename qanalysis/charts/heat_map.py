@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from qanalysis.charts.palette import MAGNITUDE, PALETTES, SIGNED, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape, label_layers, measure_text, shorten, si
-from qanalysis.metrics import METRICS, Metric
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.results import Row
+from qanalysis.sums import METRICS, Metric
 
 CELL_LIMIT = 900  # one marker per cell up to here: names and schemes of that many markers stay below 100 kB
 TEXT_CELLS, TEXT_COLUMNS = 420, 14  # values are written into the cells up to here: more would not be legible beside a table

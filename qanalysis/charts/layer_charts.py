@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
 from qanalysis.charts.wording import escape, percent, shorten, si
-from qanalysis.metrics import Histogram
 from qanalysis.profile import ERROR_REACH, LayerProfile
 from qanalysis.quantizers.formats import IntegerFormat
+from qanalysis.sums import Histogram
 
 LINE_LEVELS = 64  # grids of more levels are drawn as a band
 AXIS_REACH = 1.06  # of max|x|: the same for every scheme of a layer, so that nothing jumps

@@ -17,8 +17,8 @@ from qanalysis.converters.dither import find_dither
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.inl import STRAIGHT, Inl, bend_transitions
 from qanalysis.converters.waveforms import Waveform, judge_period, list_tones
-from qanalysis.metrics import ErrorStats, measure
 from qanalysis.quantizers.quantizer import Rounding
+from qanalysis.sums import ErrorStats, measure
 
 MOST_SAMPLES = 2**22
 MOST_SHAPING = 5

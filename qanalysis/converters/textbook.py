@@ -19,8 +19,8 @@ from qanalysis.converters.code_table import CodeTable
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.posterior import RelativeErrors, measure_relative_errors
 from qanalysis.converters.worked_steps import Step, lsb_text, work_out
-from qanalysis.metrics import SINE_OFFSET_DB
 from qanalysis.notation import volts
+from qanalysis.sums import SINE_OFFSET_DB
 
 
 @dataclass(frozen=True, slots=True)

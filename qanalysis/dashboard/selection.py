@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qanalysis.metrics import METRICS
 from qanalysis.results import Row
+from qanalysis.sums import METRICS
 
 
 def pick_cell(event: Mapping[str, Any] | None) -> tuple[str, str] | None:

@@ -11,12 +11,12 @@ from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from qanalysis.metrics import METRICS
 from qanalysis.quantizers.formats import FORMATS, IntegerFormat, parse_format
 from qanalysis.quantizers.grids import SYMMETRIES
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import KullbackLeibler, parse_range
 from qanalysis.quantizers.scheme import MINMAX, Scheme, cross_schemes
+from qanalysis.sums import METRICS
 
 FEWEST_BITS, MOST_BITS = 2, 16
 Axis = Literal["bits", "bits_per_weight"]

@@ -11,8 +11,8 @@ import streamlit as st
 
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.conventions import Convention
-from qanalysis.metrics import METRICS
 from qanalysis.results import Row
+from qanalysis.sums import METRICS
 
 TINT = "#2f83b540"
 _NAMES = ("Scheme", "Layer", "Convention", "As in")

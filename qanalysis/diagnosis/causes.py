@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from qanalysis.diagnosis.levels import GaussianReference, Levels, flip_signs, measure_levels
 from qanalysis.diagnosis.trials import LayerView, Outliers, Trial, try_schemes
-from qanalysis.metrics import DB_PER_BIT
 from qanalysis.profile import ERROR_BINS, LayerProfile
 from qanalysis.quantizers.ranges import MeanSquaredError, MinMax
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
+from qanalysis.sums import DB_PER_BIT
 
 # Two draws of a layer of a few thousand values differ by as much.
 NOTABLE_DB = 0.25

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from qanalysis.metrics import METRICS, Metric
 from qanalysis.results import COLUMNS, TOTAL_NAME
+from qanalysis.sums import METRICS, Metric
 
 STATUS_WORDS: dict[str, str] = {
     "ok": "measured; where some values are NaN or infinite, the figures are those of the finite ones",

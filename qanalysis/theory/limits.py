@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis.metrics import DB_PER_BIT, Histogram
+from qanalysis.sums import DB_PER_BIT, Histogram
 from qanalysis.theory.distributions import FloatArray
 from qanalysis.theory.optimal_grids import check_bits
 

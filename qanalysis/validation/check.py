@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qanalysis.metrics import measure
+from qanalysis.sums import measure
 
 Kind = Literal["bit-exact", "ulp", "dB", "relative"]
 Verdict = Literal["ok", "failed", "by design", "not installed"]

@@ -17,8 +17,8 @@ from qanalysis.converters.noise_model import sine_moments
 from qanalysis.converters.simulate import Capture, Simulation, band_power, shape_noise
 from qanalysis.converters.tone_sweeps import measure_tone
 from qanalysis.converters.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, TwoTone
-from qanalysis.metrics import DB_PER_BIT, SINE_OFFSET_DB
 from qanalysis.quantizers.quantizer import Rounding
+from qanalysis.sums import DB_PER_BIT, SINE_OFFSET_DB
 
 TWELVE = Converter(12, -1, 1)
 TONE = Sine(2047 / 2048, 127 / 16384)

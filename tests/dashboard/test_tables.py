@@ -9,8 +9,8 @@ import pytest
 
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals, choose_byte_unit, format_columns, head_metric, mark_row
-from qanalysis.metrics import METRICS
 from qanalysis.results import Rows
+from qanalysis.sums import METRICS
 from qanalysis.sweep import sweep
 
 

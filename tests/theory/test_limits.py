@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from qanalysis import theory
-from qanalysis.metrics import Histogram
+from qanalysis.sums import Histogram
 from qanalysis.theory.distributions import DISTRIBUTIONS, GAUSSIAN, LAPLACE, UNIFORM, Distribution
 from qanalysis.theory.limits import LAYER_BINS, describe_limits, entropy_bits, entropy_bound_db, find_limits, lloyd_max_histogram
 
