@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qanalysis.reports import read_rows, write_report
     from qanalysis.results import COLUMNS, Row, Rows
     from qanalysis.sums import METRICS, ErrorStats, Histogram, measure
-    from qanalysis.sweep import SweepProgress, sweep
+    from qanalysis.sweeps.sweep import SweepProgress, sweep
 
 __version__ = "0.1.0"
 
@@ -56,7 +56,7 @@ _HOMES = {
     "reports": ("read_rows", "write_report"),
     "results": ("COLUMNS", "Row", "Rows"),
     "quantizers.scheme": ("Scheme", "default_schemes"),
-    "sweep": ("SweepProgress", "sweep"),
+    "sweeps.sweep": ("SweepProgress", "sweep"),
 }
 
 
@@ -68,7 +68,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """Keeps `qanalysis.sweep` the function: importing the file of that name would bind the module over it."""
+    """Keeps `qanalysis.sweeps.sweep` the function: importing the file of that name would bind the module over it."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in __all__ and isinstance(value, ModuleType)):

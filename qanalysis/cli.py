@@ -155,7 +155,7 @@ def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
 
 
 def _run_sweep(checkpoint: TensorSource, schemes: list[Scheme], **options: Any) -> Rows:
-    from qanalysis.sweep import sweep as measure_checkpoint
+    from qanalysis.sweeps.sweep import sweep as measure_checkpoint
     from qanalysis.terminal import show_progress
 
     with _cancel_on_interrupt() as cancel, show_progress() as advance:

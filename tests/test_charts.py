@@ -17,7 +17,7 @@ from qanalysis.profile import profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
 from qanalysis.sums import METRICS
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 from qanalysis.theory.limits import LayerLimits
 
 EVIL = "<b>evil</b>%{x}"

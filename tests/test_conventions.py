@@ -9,7 +9,7 @@ import pytest
 
 from qanalysis.conventions import compare_conventions, describe_spread
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 SCHEMES = (
     "int4 group=128",

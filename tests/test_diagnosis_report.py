@@ -17,7 +17,7 @@ from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import read_rows, to_json, write_report
 from qanalysis.results import Rows
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qanalysis import kernels
 from qanalysis.quantizers.quantizer import ROUNDINGS, draw_uniform
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 LOOPS = {name: loop for name, loop in vars(kernels).items() if isinstance(loop, numba.core.registry.CPUDispatcher)}
 

@@ -5,7 +5,7 @@ import pytest
 
 from qanalysis.profile import ERROR_BINS, ERROR_REACH, profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 SCHEMES = (
     "int4",

@@ -17,7 +17,7 @@ from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import headline, read_rows, select_worst, write_report
 from qanalysis.reports.page import SIZE_LIMIT, render_page
 from qanalysis.results import COLUMNS, Row, Rows
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOSTILE = "</script><img src=x onerror=alert(1)>"

@@ -24,7 +24,7 @@ from qanalysis.reports.definitions import DEFINITIONS, STATUS_WORDS
 from qanalysis.reports.packing import LEAVE_OUT_ORDER, pack_columns
 from qanalysis.reports.tables import parse_csv, to_csv
 from qanalysis.results import COLUMNS, INTEGER_COLUMNS, Rows, SourceIdentity
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOSTILE = "</script><img src=x onerror=alert(1)>"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from qanalysis.results import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, TOTAL_NAME, Row, Rows, SourceIdentity
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 CONTRACT = (
     "tensor kind shape dtype numel scheme format bits grouping symmetry range scale bits_per_weight size_bytes step_min step_mean step_max "

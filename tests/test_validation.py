@@ -20,7 +20,7 @@ from qanalysis import validation
 from qanalysis.cli import app
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports.checks import describe_checks, explain_checks, summarize_checks, tabulate_checks
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 from qanalysis.validation import PEERS, Check, Comparison, Peer, float_peers, validate
 from qanalysis.validation.check import Agreement, compare_figures, compare_sqnr, count_differing, count_ulps, read_sqnr_db
 from qanalysis.validation.gguf_peer import _read_tensors as read_tensors
@@ -74,7 +74,9 @@ def test_a_figure_that_is_off_is_noticed_by_every_check(peer: Peer, monkeypatch:
     module = importlib.import_module(f"qanalysis.validation.{require(peer).module}")
     for place, name in ((place, name) for place in (module, float_peers) for name in wrong if hasattr(place, name)):
         monkeypatch.setattr(place, name, wrong[name])
-    monkeypatch.setattr(sys.modules["qanalysis.sweep"], "sweep", lambda source, schemes, **options: sweep(source, map(take_another_width, schemes), **options))
+    monkeypatch.setattr(
+        sys.modules["qanalysis.sweeps.sweep"], "sweep", lambda source, schemes, **options: sweep(source, map(take_another_width, schemes), **options)
+    )
     # An observer that must not be better does not mind a figure that is too good; it has a test of its own.
     assert [check.name for check in validate([peer]) if check.verdict == "ok" and "HistogramObserver" not in check.name] == []
 

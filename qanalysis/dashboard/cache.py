@@ -31,7 +31,7 @@ from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.profile import LayerProfile, profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme, default_schemes
 from qanalysis.results import Rows
-from qanalysis.sweep import SweepProgress, sweep
+from qanalysis.sweeps.sweep import SweepProgress, sweep
 from qanalysis.theory.limits import LayerLimits, find_limits
 
 if TYPE_CHECKING:

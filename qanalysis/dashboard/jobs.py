@@ -17,7 +17,7 @@ from typing import Literal
 
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.results import Rows
-from qanalysis.sweep import SweepProgress
+from qanalysis.sweeps.sweep import SweepProgress
 
 ENGINE_VERSION = version("qanalysis")
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]

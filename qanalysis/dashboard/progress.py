@@ -13,7 +13,7 @@ from qanalysis.dashboard.wording import escape_markdown, format_count, format_du
 from qanalysis.quantizers.formats import IntegerFormat
 from qanalysis.quantizers.ranges import MeanSquaredError
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.sweep import SweepProgress
+from qanalysis.sweeps.sweep import SweepProgress
 
 POLL_S = 0.5
 SETTLE_S = 0.3

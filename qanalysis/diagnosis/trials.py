@@ -17,7 +17,7 @@ from scipy.linalg import hadamard
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 Matrix = NDArray[np.float32]
 Floats = NDArray[np.float64]

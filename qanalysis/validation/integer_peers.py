@@ -169,7 +169,7 @@ def _compare_model() -> Agreement:
     from onnxruntime.quantization.qdq_loss_debug import compute_weight_error, create_weight_matching
 
     from qanalysis.checkpoints import open_checkpoint
-    from qanalysis.sweep import sweep
+    from qanalysis.sweeps.sweep import sweep
 
     with TemporaryDirectory() as folder:
         plain, quantized = Path(folder, "float.onnx"), Path(folder, "qdq.onnx")

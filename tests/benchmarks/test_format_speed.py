@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from qanalysis import sweep
 from qanalysis.quantizers.formats import FORMATS, IntegerFormat
+from qanalysis.sweeps import sweep
 
 SHAPE = (2048, 4096)
 MOST_TIMES_INT4 = 3

@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from qanalysis import default_schemes, open_checkpoint, sweep
+from qanalysis import default_schemes, open_checkpoint
 from qanalysis.quantizers.scheme import Scheme
+from qanalysis.sweeps import sweep
 
 WIDTH, BLOCKS, VOCABULARY = 512, 5, 8192
 REQUIRED_RATIO = 30

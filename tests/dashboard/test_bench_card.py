@@ -12,7 +12,7 @@ from qanalysis.converters.posterior import judge_posterior
 from qanalysis.dashboard.bench_card import list_bench
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 from .conftest import OpenPage
 

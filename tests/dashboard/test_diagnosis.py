@@ -16,7 +16,7 @@ from qanalysis.dashboard.diagnosis import build_cures
 from qanalysis.dashboard.export import render_file
 from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 from .conftest import OpenPage, settle
 

@@ -12,7 +12,7 @@ import pytest
 from qanalysis.dashboard.export import name_file, render_file
 from qanalysis.reports import read_rows
 from qanalysis.results import Rows, SourceIdentity
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 
 @pytest.fixture(scope="module")

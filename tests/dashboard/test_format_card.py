@@ -13,7 +13,7 @@ from qanalysis.dashboard.format_card import list_facts
 from qanalysis.profile import profile_layer
 from qanalysis.quantizers.formats import FORMATS, IntegerFormat
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 from .conftest import OpenPage
 

@@ -12,7 +12,7 @@ import pytest
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo
 from qanalysis.dashboard.jobs import JobManager, Snapshot, SweepRequest
 from qanalysis.results import Rows
-from qanalysis.sweep import SweepProgress, sweep
+from qanalysis.sweeps.sweep import SweepProgress, sweep
 
 REQUEST = SweepRequest("arrays", "v1", ("int4", "int8 channel"))
 Progress = Callable[[SweepProgress], None]

@@ -19,7 +19,7 @@ from qanalysis.profile import profile_layer
 from qanalysis.quantizers.scheme import Scheme, default_schemes
 from qanalysis.reports import find_worst_channel, headline
 from qanalysis.results import Rows
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 from qanalysis.theory.limits import describe_limits, find_limits
 
 from .conftest import OpenPage, settle

@@ -9,7 +9,7 @@ import pytest
 
 from qanalysis.dashboard.selection import choose_rows, find_tensors, order_rows, pick_cell, pick_row
 from qanalysis.results import Row
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 
 def _event(customdata: object) -> dict[str, object]:

@@ -11,7 +11,7 @@ from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals, choose_byte_unit, format_columns, head_metric, mark_row
 from qanalysis.results import Rows
 from qanalysis.sums import METRICS
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 
 @pytest.fixture(scope="module")

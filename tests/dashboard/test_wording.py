@@ -11,7 +11,7 @@ from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.jobs import Snapshot
 from qanalysis.dashboard.progress import describe_progress, weigh_work
 from qanalysis.dashboard.wording import escape_markdown, format_count, format_duration, hide_root, shorten_middle
-from qanalysis.sweep import SweepProgress
+from qanalysis.sweeps.sweep import SweepProgress
 
 
 def test_every_mark_is_escaped_and_nothing_else() -> None:

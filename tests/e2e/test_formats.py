@@ -11,7 +11,7 @@ import pytest
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.conventions import compare_conventions, describe_spread
 from qanalysis.reports import headline
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 from .conftest import OpenVisit, Server
 from .test_layers_page import click_cell, wait_for_headline, wait_for_layer, wait_until_idle

@@ -15,7 +15,7 @@ from qanalysis.checkpoints import open_checkpoint
 from qanalysis.dashboard.state import ViewState, expand_scheme, write_query
 from qanalysis.quantizers.scheme import default_schemes
 from qanalysis.reports import headline, read_rows
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 
 from .conftest import OpenVisit, Server
 

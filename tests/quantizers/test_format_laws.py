@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 from tests.reference_formats import ALL_FORMATS, BLOCKS, MX, SCALED_FLOATS
 
 Floats = NDArray[np.float32]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qanalysis.quantizers.formats import FORMATS, parse_format
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 from tests.reference import MODES, check_row, round_code
 from tests.reference_formats import ALL_FORMATS, BITS, BLOCKS, GGUF_BITS, MX, SCALED_FLOATS, FormatWords, describe_format
 from tests.reference_levels import FLOATS, NF4, decode_bits, list_levels, round_to_ladder

@@ -15,7 +15,7 @@ from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.quantizer import parse_rounding
 from qanalysis.quantizers.ranges import parse_range
 from qanalysis.quantizers.scheme import Scheme, cross_schemes, default_schemes, parse_bits, parse_scale, parse_symmetry, with_bits
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 from tests.reference import MODES
 
 WORDS = st.tuples(

@@ -10,7 +10,7 @@ import pytest
 from qanalysis import theory
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.sweep import sweep
+from qanalysis.sweeps.sweep import sweep
 from qanalysis.theory.predictions import _find_mse, integrate_sqnr_db, predict_sqnr_db
 
 # What 3 tensors of 2^20 values gave. A tensor's figure has a standard deviation of about 0.01 dB, where it has thousands of groups.

@@ -42,7 +42,7 @@ from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import find_outlier, headline, select_worst
 from qanalysis.reports.summary import format_bytes
 from qanalysis.results import Row, Rows
-from qanalysis.sweep import select_tensors
+from qanalysis.sweeps.sweep import select_tensors
 from qanalysis.theory.limits import LayerLimits, describe_limits
 
 PANEL_HEIGHT, LEAST_HEIGHT = 560, 340

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qanalysis import measurement
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo
-from qanalysis.chunks import cut_chunks
 from qanalysis.quantizers.scheme import Scheme, default_schemes
 from qanalysis.sums import ErrorStats, measure
-from qanalysis.sweep import SweepProgress, select_tensors, sweep
+from qanalysis.sweeps import measurement
+from qanalysis.sweeps.chunks import cut_chunks
+from qanalysis.sweeps.sweep import SweepProgress, select_tensors, sweep
 
 RNG = np.random.default_rng(11)
 WEIGHTS = RNG.standard_t(4, size=(12, 96)).astype(np.float32)

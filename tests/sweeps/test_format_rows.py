@@ -8,9 +8,9 @@ from functools import cache, partial
 import numpy as np
 import pytest
 
-from qanalysis import measurement
-from qanalysis.chunks import cut_chunks
-from qanalysis.sweep import sweep
+from qanalysis.sweeps import measurement
+from qanalysis.sweeps.chunks import cut_chunks
+from qanalysis.sweeps.sweep import sweep
 from tests.reference import MODES, SCALE_BITS, Truth, check_row
 from tests.reference_formats import ALL_FORMATS, BLOCKS, SCALED_FLOATS, FormatWords, describe_format
 

@@ -18,10 +18,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo, TensorSource
-from qanalysis.measurement import Cancelled, Measured, Workshop, describe_row, measure_tensor
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import TOTAL_NAME, Row, Rows, SourceIdentity
 from qanalysis.sums import ErrorStats
+from qanalysis.sweeps.measurement import Cancelled, Measured, Workshop, describe_row, measure_tensor
 
 CANCEL_POLL_S = 0.05
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from qanalysis import kernels
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
-from qanalysis.chunks import Chunk, cut_chunks
 from qanalysis.quantizers.coders import SIGN
 from qanalysis.quantizers.formats import IntegerFormat
 from qanalysis.quantizers.grids import Floats, Grid
@@ -30,6 +29,7 @@ from qanalysis.quantizers.ranges import MinMax
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import COLUMNS, Row, Status
 from qanalysis.sums import ErrorStats
+from qanalysis.sweeps.chunks import Chunk, cut_chunks
 from qanalysis.theory.predictions import predict_sqnr_db
 
 Read = Callable[[int, int], Floats]

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanalysis.chunks import CHUNK_VALUES, Chunk, cut_chunks
 from qanalysis.quantizers.grouping import Layout, parse_grouping
+from qanalysis.sweeps.chunks import CHUNK_VALUES, Chunk, cut_chunks
 
 TEXTS = st.lists(st.sampled_from(["tensor", "channel", "group=1", "group=7", "group=4", "group=50", "block=3x5", "block=2x100"]), min_size=1, max_size=4)
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 60))

@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 import pytest
 
-from qanalysis import measurement
 from qanalysis.checkpoints.source import ArraySource, TensorInfo
-from qanalysis.chunks import cut_chunks
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results import Row
-from qanalysis.sweep import sweep
+from qanalysis.sweeps import measurement
+from qanalysis.sweeps.chunks import cut_chunks
+from qanalysis.sweeps.sweep import sweep
 from tests.reference import MODES, SCALE_BITS, SYMMETRIES, Words, check_row, describe
 
 GROUPINGS = ("tensor", "channel", "group=7", "group=32", "block=3x5")

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from qanalysis import measurement
-from qanalysis.chunks import cut_chunks
 from qanalysis.results import Row
 from qanalysis.sums import METRICS
-from qanalysis.sweep import sweep
+from qanalysis.sweeps import measurement
+from qanalysis.sweeps.chunks import cut_chunks
+from qanalysis.sweeps.sweep import sweep
 from tests.reference import SYMMETRIES
 
 RNG = np.random.default_rng(11)
