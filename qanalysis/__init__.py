@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qanalysis.quantizers.quantizer import UniformQuantizer
     from qanalysis.quantizers.scheme import Scheme, default_schemes
     from qanalysis.reports import read_rows, write_report
-    from qanalysis.results import COLUMNS, Row, Rows
+    from qanalysis.results.table import COLUMNS, Row, Rows
     from qanalysis.sums import METRICS, ErrorStats, Histogram, measure
     from qanalysis.sweeps.sweep import SweepProgress, sweep
 
@@ -54,7 +54,7 @@ _HOMES = {
     "sums": ("METRICS", "ErrorStats", "Histogram", "measure"),
     "quantizers.quantizer": ("UniformQuantizer",),
     "reports": ("read_rows", "write_report"),
-    "results": ("COLUMNS", "Row", "Rows"),
+    "results.table": ("COLUMNS", "Row", "Rows"),
     "quantizers.scheme": ("Scheme", "default_schemes"),
     "sweeps.sweep": ("SweepProgress", "sweep"),
 }

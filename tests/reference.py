@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from qanalysis.results import Row
+from qanalysis.results.table import Row
 
 F = np.float32
 MASK = 2**64 - 1

@@ -15,7 +15,7 @@ from qanalysis.charts.palette import begin
 from qanalysis.charts.wording import escape, label_layers, measure_text, percent, shorten, si
 from qanalysis.profile import profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results import Row
+from qanalysis.results.table import Row
 from qanalysis.sums import METRICS
 from qanalysis.sweeps.sweep import sweep
 from qanalysis.theory.limits import LayerLimits

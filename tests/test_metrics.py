@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results import COLUMNS
+from qanalysis.results.table import COLUMNS
 from qanalysis.sums import METRICS, ErrorStats, Histogram, measure
 
 FLOATS = st.floats(-1e6, 1e6, width=32)

@@ -12,7 +12,7 @@ from qanalysis import theory
 from qanalysis.charts.heat_map import group_label, is_integer
 from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape, measure_text, percent, shorten
-from qanalysis.results import Row
+from qanalysis.results.table import Row
 from qanalysis.sums import METRICS, Metric
 from qanalysis.theory.limits import LayerLimits
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qanalysis.charts.palette import MAGNITUDE, PALETTES, SIGNED, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape, label_layers, measure_text, shorten, si
 from qanalysis.quantizers.formats import FORMATS
-from qanalysis.results import Row
+from qanalysis.results.table import Row
 from qanalysis.sums import METRICS, Metric
 
 CELL_LIMIT = 900  # one marker per cell up to here: names and schemes of that many markers stay below 100 kB
@@ -143,7 +143,7 @@ class _Table:
 def group_label(row: Row) -> str:
     """What a row's scheme says besides its format: the grouping, unless that is the format's own, and whatever else is not the default.
 
-    >>> from qanalysis.results import Row
+    >>> from qanalysis.results.table import Row
     >>> group_label(Row("w", "weight", "8x8", "float32", 64, "int4 asym", "int4", 4, "tensor", "asym", "minmax", "float32"))
     'tensor asym'
     """

@@ -17,7 +17,7 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity import Linearity
 from qanalysis.converters.spectrum import Spectrum
 from qanalysis.converters.textbook import Conversion, Textbook
-from qanalysis.results import SourceIdentity
+from qanalysis.results.table import SourceIdentity
 
 COMMANDS = ("convert", "record", "linearity")
 

@@ -30,7 +30,7 @@ from qanalysis.dashboard.state import Axis
 from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.profile import LayerProfile, profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme, default_schemes
-from qanalysis.results import Rows
+from qanalysis.results.table import Rows
 from qanalysis.sweeps.sweep import SweepProgress, sweep
 from qanalysis.theory.limits import LayerLimits, find_limits
 

@@ -12,7 +12,7 @@ from qanalysis.dashboard.controls import BOUND
 from qanalysis.dashboard.elements import ask_first, draw_marked_table
 from qanalysis.dashboard.tables import build_conventions
 from qanalysis.dashboard.wording import escape_markdown, format_count
-from qanalysis.results import Row
+from qanalysis.results.table import Row
 
 MOST_UNASKED = 2**20
 """Elements of a layer that is compared without being asked, in about half a second: a searched range costs a hundred round trips."""

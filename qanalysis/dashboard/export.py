@@ -14,7 +14,7 @@ from qanalysis.dashboard.state import ViewState, write_link
 from qanalysis.diagnosis import Diagnosis
 from qanalysis.profile import LayerProfile
 from qanalysis.reports import write_report
-from qanalysis.results import Rows
+from qanalysis.results.table import Rows
 
 _KINDS = (
     (".csv", "CSV", "text/csv"),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qanalysis.results import Row
+from qanalysis.results.table import Row
 from qanalysis.sums import METRICS
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.conventions import Convention
-from qanalysis.results import Row
+from qanalysis.results.table import Row
 from qanalysis.sums import METRICS
 
 TINT = "#2f83b540"

@@ -18,7 +18,7 @@ from qanalysis.diagnosis.trials import LayerView, Outliers, Trial, try_schemes
 from qanalysis.profile import ERROR_BINS, LayerProfile
 from qanalysis.quantizers.ranges import MeanSquaredError, MinMax
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results import Row
+from qanalysis.results.table import Row
 from qanalysis.sums import DB_PER_BIT
 
 # Two draws of a layer of a few thousand values differ by as much.

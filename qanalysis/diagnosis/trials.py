@@ -16,7 +16,7 @@ from scipy.linalg import hadamard
 
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results import Row
+from qanalysis.results.table import Row
 from qanalysis.sweeps.sweep import sweep
 
 Matrix = NDArray[np.float32]

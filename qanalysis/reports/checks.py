@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from qanalysis.reports.document import SCHEMA_VERSION
+from qanalysis.results.document import SCHEMA_VERSION
 from qanalysis.validation import NOT_COVERED, Check
 
 CHECK_COLUMNS = ("check", "reached", "required", "verdict")

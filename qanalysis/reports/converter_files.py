@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from qanalysis.converters.components import Component
 from qanalysis.converters.rows import ConverterRows
-from qanalysis.reports.document import SCHEMA_VERSION
 from qanalysis.reports.files import check_targets, write_whole
-from qanalysis.reports.tables import METADATA_KEY, guard_formula
+from qanalysis.results.delimited import METADATA_KEY, guard_formula
+from qanalysis.results.document import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,9 +13,9 @@ from typing import Any
 from qanalysis.converters.components import Component
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.rows import ConverterRow, ConverterRows, LimitCheck, LinearityRow, RecordRow, TextbookRow
-from qanalysis.reports.document import SCHEMA_VERSION
-from qanalysis.reports.tables import METADATA_KEY
-from qanalysis.results import SourceIdentity
+from qanalysis.results.delimited import METADATA_KEY
+from qanalysis.results.document import SCHEMA_VERSION
+from qanalysis.results.table import SourceIdentity
 
 _KINDS: dict[str, type[ConverterRow]] = {"convert": TextbookRow, "record": RecordRow, "linearity": LinearityRow}
 _PARTS: dict[str, type[Finding | Component]] = {"Finding": Finding, "Component": Component}

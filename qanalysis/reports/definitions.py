@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qanalysis.results import COLUMNS, TOTAL_NAME
+from qanalysis.results.table import COLUMNS, TOTAL_NAME
 from qanalysis.sums import METRICS, Metric
 
 STATUS_WORDS: dict[str, str] = {

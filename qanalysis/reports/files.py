@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qanalysis.reports.document import parse_document, to_json
-from qanalysis.results import Rows
+from qanalysis.results.document import parse_document, to_json
+from qanalysis.results.table import Rows
 
 if TYPE_CHECKING:
     from qanalysis.diagnosis import Diagnosis
@@ -45,13 +45,13 @@ def write_report(
     with write_whole(target) as partial:
         match target.suffix.lower():
             case ".csv":
-                from qanalysis.reports.tables import to_csv
+                from qanalysis.results.delimited import to_csv
 
                 partial.write_text(to_csv(rows), encoding="utf-8", newline="")
             case ".json":
                 partial.write_text(to_json(rows, created=moment, diagnoses=diagnoses) + "\n", encoding="utf-8")
             case ".parquet":
-                from qanalysis.reports.tables import write_parquet
+                from qanalysis.results.delimited import write_parquet
 
                 write_parquet(rows, partial, created=moment)
             case _:
@@ -86,7 +86,7 @@ def read_rows(path: str | os.PathLike[str]) -> Rows:
         raise ValueError(f"{file}: {'a folder' if file.is_dir() else 'no such file'}; give a rows file written by `qanalysis sweep SOURCE --out rows.json`")
     if suffix == ".json":
         return parse_document(file.read_text(encoding="utf-8", errors="surrogateescape"), place=str(file))
-    from qanalysis.reports.tables import parse_csv, read_parquet
+    from qanalysis.results.delimited import parse_csv, read_parquet
 
     return read_parquet(file) if suffix == ".parquet" else parse_csv(file.read_bytes(), place=str(file))
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from qanalysis.checkpoints.source import TensorSource
-from qanalysis.reports.document import SCHEMA_VERSION
+from qanalysis.results.document import SCHEMA_VERSION
 
 
 def describe_tensors(source: TensorSource) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from qanalysis.results import COLUMNS, Row
+from qanalysis.results.table import COLUMNS, Row
 
 # Derived from a column that stays, then details, then what a first look needs least.
 LEAVE_OUT_ORDER = (

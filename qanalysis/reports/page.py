@@ -22,10 +22,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from qanalysis.reports.definitions import DEFINITIONS, STATUS_WORDS
-from qanalysis.reports.document import write_document
 from qanalysis.reports.packing import LEAVE_OUT_ORDER, pack_columns, pack_json
 from qanalysis.reports.summary import choose_scheme, find_worst_channel, format_bytes, format_db, headline, select_worst
-from qanalysis.results import COLUMNS, TEXT_COLUMNS, Row, Rows
+from qanalysis.results.document import write_document
+from qanalysis.results.table import COLUMNS, TEXT_COLUMNS, Row, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable

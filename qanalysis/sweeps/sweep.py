@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo, TensorSource
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results import TOTAL_NAME, Row, Rows, SourceIdentity
+from qanalysis.results.table import TOTAL_NAME, Row, Rows, SourceIdentity
 from qanalysis.sums import ErrorStats
 from qanalysis.sweeps.measurement import Cancelled, Measured, Workshop, describe_row, measure_tensor
 

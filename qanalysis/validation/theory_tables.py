@@ -15,7 +15,7 @@ import numpy as np
 
 from qanalysis import theory
 from qanalysis.quantizers.quantizer import UniformQuantizer
-from qanalysis.results import Row
+from qanalysis.results.table import Row
 from qanalysis.sweeps.sweep import sweep
 from qanalysis.validation.check import Agreement, Comparison, compare_figures, read_sqnr_db
 from qanalysis.validation.tensors import Floats, make_weights, round_trip

@@ -11,7 +11,7 @@ import pytest
 
 from qanalysis.dashboard.export import name_file, render_file
 from qanalysis.reports import read_rows
-from qanalysis.results import Rows, SourceIdentity
+from qanalysis.results.table import Rows, SourceIdentity
 from qanalysis.sweeps.sweep import sweep
 
 

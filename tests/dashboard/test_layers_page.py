@@ -18,7 +18,7 @@ from qanalysis.dashboard.state import ViewState, expand_scheme, write_query
 from qanalysis.profile import profile_layer
 from qanalysis.quantizers.scheme import Scheme, default_schemes
 from qanalysis.reports import find_worst_channel, headline
-from qanalysis.results import Rows
+from qanalysis.results.table import Rows
 from qanalysis.sweeps.sweep import sweep
 from qanalysis.theory.limits import describe_limits, find_limits
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qanalysis.dashboard.selection import choose_rows, find_tensors, order_rows, pick_cell, pick_row
-from qanalysis.results import Row
+from qanalysis.results.table import Row
 from qanalysis.sweeps.sweep import sweep
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals, choose_byte_unit, format_columns, head_metric, mark_row
-from qanalysis.results import Rows
+from qanalysis.results.table import Rows
 from qanalysis.sums import METRICS
 from qanalysis.sweeps.sweep import sweep
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from qanalysis.results import Row
+from qanalysis.results.table import Row
 from qanalysis.sums import METRICS
 from qanalysis.sweeps import measurement
 from qanalysis.sweeps.chunks import cut_chunks

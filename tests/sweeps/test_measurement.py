@@ -11,7 +11,7 @@ import pytest
 
 from qanalysis.checkpoints.source import ArraySource, TensorInfo
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results import Row
+from qanalysis.results.table import Row
 from qanalysis.sweeps import measurement
 from qanalysis.sweeps.chunks import cut_chunks
 from qanalysis.sweeps.sweep import sweep

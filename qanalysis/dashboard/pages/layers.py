@@ -41,7 +41,7 @@ from qanalysis.profile import LayerProfile
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import find_outlier, headline, select_worst
 from qanalysis.reports.summary import format_bytes
-from qanalysis.results import Row, Rows
+from qanalysis.results.table import Row, Rows
 from qanalysis.sweeps.sweep import select_tensors
 from qanalysis.theory.limits import LayerLimits, describe_limits
 

@@ -15,8 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qanalysis.reports.document import describe, read_document, read_record, write_document
-from qanalysis.results import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, Rows, SourceIdentity
+from qanalysis.results.document import describe, read_document, read_record, write_document
+from qanalysis.results.table import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, Rows, SourceIdentity
 
 if TYPE_CHECKING:
     import pyarrow as pa

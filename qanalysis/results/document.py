@@ -13,7 +13,7 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from qanalysis.results import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, Row, Rows, SourceIdentity, Status
+from qanalysis.results.table import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, Row, Rows, SourceIdentity, Status
 
 if TYPE_CHECKING:
     from qanalysis.diagnosis import Diagnosis

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from qanalysis.results import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, TOTAL_NAME, Row, Rows, SourceIdentity
+from qanalysis.results.table import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, TOTAL_NAME, Row, Rows, SourceIdentity
 from qanalysis.sweeps.sweep import sweep
 
 CONTRACT = (
