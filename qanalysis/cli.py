@@ -24,7 +24,7 @@ from qanalysis.command_options import CANCELLED, MISSED, AsJson, Commands, Outpu
 if TYPE_CHECKING:
     from qanalysis.checkpoints import TensorInfo, TensorSource
     from qanalysis.diagnosis import Diagnosis
-    from qanalysis.profile import LayerProfile
+    from qanalysis.diagnosis.profile import LayerProfile
     from qanalysis.quantizers.scheme import Scheme
     from qanalysis.results.table import Row, Rows
 
@@ -190,7 +190,7 @@ def _find_worst(checkpoint: TensorSource, rows: Rows) -> Iterator[tuple[Row, Ten
 
 def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> Sequence[LayerProfile]:
     """Profiles of the worst layer: as it is, or integers at 2 to 16 bits for a page unless the layer is large."""
-    from qanalysis.profile import profile_bits, profile_layer
+    from qanalysis.diagnosis.profile import profile_bits, profile_layer
     from qanalysis.quantizers.formats import IntegerFormat
     from qanalysis.quantizers.scheme import Scheme
 

@@ -14,7 +14,7 @@ from qanalysis.reports import choose_scheme, headline, select_worst
 from qanalysis.reports.summary import find_worst_channel, format_bytes, format_db
 
 if TYPE_CHECKING:
-    from qanalysis.profile import LayerProfile
+    from qanalysis.diagnosis.profile import LayerProfile
     from qanalysis.results.table import Rows
     from qanalysis.sweeps.sweep import SweepProgress
 

@@ -13,12 +13,12 @@ from qanalysis.charts.channel_charts import MAP_SIDE, pick_channels, shrink_map
 from qanalysis.charts.heat_map import CELL_LIMIT, group_label
 from qanalysis.charts.palette import begin
 from qanalysis.charts.wording import escape, label_layers, measure_text, percent, shorten, si
-from qanalysis.profile import profile_bits, profile_layer
+from qanalysis.diagnosis.own_limits import LayerLimits
+from qanalysis.diagnosis.profile import profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.table import Row
 from qanalysis.sums import METRICS
 from qanalysis.sweeps.sweep import sweep
-from qanalysis.theory.limits import LayerLimits
 
 EVIL = "<b>evil</b>%{x}"
 SCHEMES = [f"int{bits} {grouping}" for grouping in ("tensor", "group=8") for bits in (2, 4, 8)]

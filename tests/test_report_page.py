@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from qanalysis.profile import profile_bits, profile_layer
+from qanalysis.diagnosis.profile import profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import headline, read_rows, select_worst, write_report
 from qanalysis.reports.page import SIZE_LIMIT, render_page

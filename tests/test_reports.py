@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from qanalysis.profile import profile_layer
+from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import check_targets, choose_scheme, find_outlier, find_worst_channel, headline, read_rows, select_worst, to_json, write_report
 from qanalysis.reports.definitions import DEFINITIONS, STATUS_WORDS

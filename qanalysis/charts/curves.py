@@ -12,9 +12,9 @@ from qanalysis import theory
 from qanalysis.charts.heat_map import group_label, is_integer
 from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape, measure_text, percent, shorten
+from qanalysis.diagnosis.own_limits import LayerLimits
 from qanalysis.results.table import Row
 from qanalysis.sums import METRICS, Metric
-from qanalysis.theory.limits import LayerLimits
 
 Horizontal = Literal["bits", "bits_per_weight"]
 MEASURED_SQNR = ("sqnr_db", "sqnr_ac_db")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
 from qanalysis.charts.wording import escape, percent, shorten, si
-from qanalysis.profile import ERROR_REACH, LayerProfile
+from qanalysis.diagnosis.profile import ERROR_REACH, LayerProfile
 from qanalysis.quantizers.formats import IntegerFormat
 from qanalysis.sums import Histogram
 

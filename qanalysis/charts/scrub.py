@@ -22,7 +22,7 @@ from qanalysis.charts.layer_charts import (
     weight_traces,
 )
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
-from qanalysis.profile import LayerProfile
+from qanalysis.diagnosis.profile import LayerProfile
 
 DENSITY_LIMIT = 4.0  # coarse grids pile their error up at a few places; a taller axis would flatten all other frames
 MOVING = ("x", "y", "customdata", "name")

@@ -21,18 +21,18 @@ from qanalysis.charts.palette import Theme
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.checkpoints.path_policy import list_checkpoints, list_files
 from qanalysis.checkpoints.source import TensorInfo
-from qanalysis.conventions import Convention, compare_conventions
 from qanalysis.converters.posterior import Posterior, judge_posterior
 from qanalysis.dashboard.checks import BackgroundChecks
 from qanalysis.dashboard.jobs import JobManager, SweepRequest
 from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source
 from qanalysis.dashboard.state import Axis
 from qanalysis.diagnosis import Diagnosis, diagnose
-from qanalysis.profile import LayerProfile, profile_bits, profile_layer
+from qanalysis.diagnosis.conventions import Convention, compare_conventions
+from qanalysis.diagnosis.own_limits import LayerLimits, find_limits
+from qanalysis.diagnosis.profile import LayerProfile, profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme, default_schemes
 from qanalysis.results.table import Rows
 from qanalysis.sweeps.sweep import SweepProgress, sweep
-from qanalysis.theory.limits import LayerLimits, find_limits
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

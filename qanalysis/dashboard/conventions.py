@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from qanalysis.conventions import Convention, describe_spread
 from qanalysis.dashboard.cache import read_conventions
 from qanalysis.dashboard.controls import BOUND
 from qanalysis.dashboard.elements import ask_first, draw_marked_table
 from qanalysis.dashboard.tables import build_conventions
 from qanalysis.dashboard.wording import escape_markdown, format_count
+from qanalysis.diagnosis.conventions import Convention, describe_spread
 from qanalysis.results.table import Row
 
 MOST_UNASKED = 2**20

@@ -12,7 +12,7 @@ import streamlit as st
 from qanalysis.checkpoints.file_kinds import SUFFIX_KINDS
 from qanalysis.dashboard.state import ViewState, write_link
 from qanalysis.diagnosis import Diagnosis
-from qanalysis.profile import LayerProfile
+from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.reports import write_report
 from qanalysis.results.table import Rows
 

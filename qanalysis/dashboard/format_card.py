@@ -10,7 +10,7 @@ from qanalysis.dashboard.cache import draw_levels
 from qanalysis.dashboard.controls import BOUND
 from qanalysis.dashboard.elements import draw_chart, read_theme
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.profile import LayerProfile
+from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.quantizers.coders import BIASED, SIGN, TABLE, TableCoder
 from qanalysis.quantizers.formats import IntegerFormat
 from qanalysis.quantizers.grids import DOUBLE, NORMAL_FP8_SCALE

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.checkpoints.source import TensorInfo
-from qanalysis.conventions import Convention
+from qanalysis.diagnosis.conventions import Convention
 from qanalysis.results.table import Row
 from qanalysis.sums import METRICS
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.diagnosis.levels import GaussianReference, Levels, flip_signs, measure_levels
+from qanalysis.diagnosis.profile import ERROR_BINS, LayerProfile
 from qanalysis.diagnosis.trials import LayerView, Outliers, Trial, try_schemes
-from qanalysis.profile import ERROR_BINS, LayerProfile
 from qanalysis.quantizers.ranges import MeanSquaredError, MinMax
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.table import Row

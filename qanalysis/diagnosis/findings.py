@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from qanalysis.diagnosis.causes import NOTABLE_DB, Cause, Examined, find_causes, format_share
 from qanalysis.diagnosis.cures import Cure, measure_cures
 from qanalysis.diagnosis.levels import draw_reference, measure_levels
+from qanalysis.diagnosis.profile import LayerProfile, profile_layer
 from qanalysis.diagnosis.trials import LayerView, Trial, find_outliers, sample_rows, try_schemes, view_layer
-from qanalysis.profile import LayerProfile, profile_layer
 from qanalysis.quantizers.scheme import Scheme
 
 

@@ -15,7 +15,7 @@ from qanalysis.results.table import Rows
 
 if TYPE_CHECKING:
     from qanalysis.diagnosis import Diagnosis
-    from qanalysis.profile import LayerProfile
+    from qanalysis.diagnosis.profile import LayerProfile
 
 WRITE_SUFFIXES = (".csv", ".json", ".parquet", ".html")
 READ_SUFFIXES = (".json", ".csv", ".parquet")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from qanalysis.diagnosis import Diagnosis
-    from qanalysis.profile import LayerProfile
+    from qanalysis.diagnosis.profile import LayerProfile
 
 SIZE_LIMIT = 6_000_000
 CURVE_LAYERS = 3

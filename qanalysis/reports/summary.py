@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qanalysis.results.table import Row, Rows
 
 if TYPE_CHECKING:
-    from qanalysis.profile import LayerProfile
+    from qanalysis.diagnosis.profile import LayerProfile
 
 HEADLINE_BITS_PER_WEIGHT = 5.0
 OUTLIER_RATIO = 3.0

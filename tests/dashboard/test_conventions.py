@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from qanalysis.checkpoints import open_checkpoint
-from qanalysis.conventions import Convention, compare_conventions, describe_spread
 from qanalysis.dashboard import cache
 from qanalysis.dashboard import conventions as conventions_section
 from qanalysis.dashboard.tables import build_conventions, format_columns
+from qanalysis.diagnosis.conventions import Convention, compare_conventions, describe_spread
 
 from .conftest import OpenPage, settle
 

@@ -10,7 +10,7 @@ import pytest
 from qanalysis.charts import format_levels
 from qanalysis.charts.format_levels import MOST_DRAWN, find_levels
 from qanalysis.dashboard.format_card import list_facts
-from qanalysis.profile import profile_layer
+from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.formats import FORMATS, IntegerFormat
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep

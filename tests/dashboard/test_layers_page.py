@@ -15,12 +15,12 @@ from qanalysis import dashboard_script
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.dashboard import cache, progress
 from qanalysis.dashboard.state import ViewState, expand_scheme, write_query
-from qanalysis.profile import profile_layer
+from qanalysis.diagnosis.own_limits import describe_limits, find_limits
+from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.scheme import Scheme, default_schemes
 from qanalysis.reports import find_worst_channel, headline
 from qanalysis.results.table import Rows
 from qanalysis.sweeps.sweep import sweep
-from qanalysis.theory.limits import describe_limits, find_limits
 
 from .conftest import OpenPage, settle
 

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from qanalysis import theory
+from qanalysis.diagnosis.own_limits import LAYER_BINS, describe_limits, entropy_bits, entropy_bound_db, find_limits, lloyd_max_histogram
 from qanalysis.sums import Histogram
 from qanalysis.theory.distributions import DISTRIBUTIONS, GAUSSIAN, LAPLACE, UNIFORM, Distribution
-from qanalysis.theory.limits import LAYER_BINS, describe_limits, entropy_bits, entropy_bound_db, find_limits, lloyd_max_histogram
 
 EVERY = pytest.mark.parametrize("density", DISTRIBUTIONS.values(), ids=str)
 REACH = {GAUSSIAN.name: 7.5, LAPLACE.name: 20.0, UNIFORM.name: math.sqrt(3)}

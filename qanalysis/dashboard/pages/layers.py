@@ -37,13 +37,13 @@ from qanalysis.dashboard.state import INTEGERS, ORDERS, ROW_LIMITS, ViewState, p
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
 from qanalysis.dashboard.validation import draw_validation
 from qanalysis.dashboard.wording import escape_markdown, format_count
-from qanalysis.profile import LayerProfile
+from qanalysis.diagnosis.own_limits import LayerLimits, describe_limits
+from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import find_outlier, headline, select_worst
 from qanalysis.reports.summary import format_bytes
 from qanalysis.results.table import Row, Rows
 from qanalysis.sweeps.sweep import select_tensors
-from qanalysis.theory.limits import LayerLimits, describe_limits
 
 PANEL_HEIGHT, LEAST_HEIGHT = 560, 340
 TABLE_HEIGHT, HEADING_HEIGHT, ROW_HEIGHT = 460, 39, 35

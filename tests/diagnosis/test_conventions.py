@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from qanalysis.conventions import compare_conventions, describe_spread
+from qanalysis.diagnosis.conventions import compare_conventions, describe_spread
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
 

@@ -484,7 +484,7 @@ def test_what_can_not_be_diagnosed_is_refused_with_a_reason(x: Matrix, text: str
 
 
 def test_the_profile_at_hand_gives_the_same_diagnosis() -> None:
-    from qanalysis.profile import profile_layer
+    from qanalysis.diagnosis.profile import profile_layer
 
     x = np.random.default_rng(5).standard_t(3, (16, 128)).astype(np.float32)
     scheme = Scheme.parse("int4 channel")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qanalysis.profile import ERROR_BINS, ERROR_REACH, profile_bits, profile_layer
+from qanalysis.diagnosis.profile import ERROR_BINS, ERROR_REACH, profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
 
