@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qanalysis.checkpoints import CheckpointError, TensorInfo, TensorSource, open_checkpoint
-    from qanalysis.converters.adc import Converter
-    from qanalysis.converters.linearity import measure_linearity
-    from qanalysis.converters.spectrum import analyze_spectrum
+    from qanalysis.converters.converter import Converter
+    from qanalysis.converters.linearity.linearity import measure_linearity
+    from qanalysis.converters.spectrum.spectrum import analyze_spectrum
     from qanalysis.quantizers.quantizer import UniformQuantizer
     from qanalysis.quantizers.scheme import Scheme, default_schemes
     from qanalysis.reports import read_rows, write_report
@@ -48,9 +48,9 @@ __all__ = [
 
 _HOMES = {
     "checkpoints": ("CheckpointError", "TensorInfo", "TensorSource", "open_checkpoint"),
-    "converters.adc": ("Converter",),
-    "converters.linearity": ("measure_linearity",),
-    "converters.spectrum": ("analyze_spectrum",),
+    "converters.converter": ("Converter",),
+    "converters.linearity.linearity": ("measure_linearity",),
+    "converters.spectrum.spectrum": ("analyze_spectrum",),
     "sums": ("METRICS", "ErrorStats", "Histogram", "measure"),
     "quantizers.quantizer": ("UniformQuantizer",),
     "reports": ("read_rows", "write_report"),

@@ -14,11 +14,11 @@ import typer
 from qanalysis.command_options import MISSED, AsJson, Outputs, parse_span
 
 if TYPE_CHECKING:
-    from qanalysis.converters.linearity import Linearity
-    from qanalysis.converters.records import Record
+    from qanalysis.converters.linearity.linearity import Linearity
+    from qanalysis.converters.records.records import Record
     from qanalysis.converters.rows import ConverterRow, ConverterRows, LimitCheck
-    from qanalysis.converters.spectrum import Spectrum
-    from qanalysis.converters.textbook import Textbook
+    from qanalysis.converters.spectrum.spectrum import Spectrum
+    from qanalysis.converters.textbook.textbook import Textbook
     from qanalysis.reports.page import Chart
 
 Bits = Annotated[int, typer.Option(metavar="N", help="Width of the converter.")]
@@ -54,7 +54,7 @@ def convert(
       qanalysis convert --bits 8 --range 0:5 --fs-over 2^n-1 --table codes.csv
     """
     from qanalysis.converters.rows import ConverterRows, list_textbook_rows
-    from qanalysis.converters.textbook import solve_textbook
+    from qanalysis.converters.textbook.textbook import solve_textbook
 
     targets = _check_outputs(out, table)
     solved = solve_textbook(bits, *parse_span(span, "--range"), inputs=inputs or (), fs_over=fs_over, transfer=transfer, conversion_time_s=conversion_time)
@@ -223,7 +223,7 @@ def _write_table(solved: Textbook, target: Path) -> None:
 
 
 def _read(file: Path, *, column: str | None, **options: Any) -> Record:
-    from qanalysis.converters.records import read_record
+    from qanalysis.converters.records.records import read_record
 
     name = int(column) if column is not None and column.isdecimal() else column
     return read_record(file, column=name, **options)

@@ -16,15 +16,15 @@ from qanalysis.charts.dac_charts import hold_curve, output_spectrum
 from qanalysis.charts.linearity_charts import MOST_POINTS, linearity_curves, thin_extremes
 from qanalysis.charts.spectrum_charts import headline_spectrum, spectrum_chart, thin_peaks
 from qanalysis.charts.sweep_charts import dither_curves, error_against_amplitude, loading_curve, sqnr_against_bits, tone_curves
-from qanalysis.converters.adc import Converter
-from qanalysis.converters.dac import list_images, trace_output
-from qanalysis.converters.inl import Inl
-from qanalysis.converters.linearity import measure_linearity
-from qanalysis.converters.simulate import Simulation
-from qanalysis.converters.spectrum import analyze_spectrum
-from qanalysis.converters.sweeps import sweep_amplitude, sweep_bits, sweep_dither, sweep_loading
-from qanalysis.converters.tone_sweeps import sweep_frequency
-from qanalysis.converters.waveforms import Sine
+from qanalysis.converters.converter import Converter
+from qanalysis.converters.linearity.inl import Inl
+from qanalysis.converters.linearity.linearity import measure_linearity
+from qanalysis.converters.simulation.dac import list_images, trace_output
+from qanalysis.converters.simulation.simulate import Simulation
+from qanalysis.converters.simulation.sweeps import sweep_amplitude, sweep_bits, sweep_dither, sweep_loading
+from qanalysis.converters.simulation.tone_sweeps import sweep_frequency
+from qanalysis.converters.simulation.waveforms import Sine
+from qanalysis.converters.spectrum.spectrum import analyze_spectrum
 
 SIMULATION = Simulation(Converter(8, -1, 1), Sine(0.99, 127.0), samples=4096, fs_hz=4096.0)
 BENT = Simulation(Converter(12, -1, 1), Sine(0.98, 1021.0), samples=16384, fs_hz=16384.0, noise_lsb=0.3, inl=Inl("bow", 1.5))

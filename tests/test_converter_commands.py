@@ -25,7 +25,7 @@ from typer.testing import CliRunner, Result
 from qanalysis import Converter, analyze_spectrum, measure_linearity
 from qanalysis.cli import app
 from qanalysis.converters.rows import LinearityRow, RecordRow, TextbookRow, list_columns
-from qanalysis.converters.textbook import solve_textbook
+from qanalysis.converters.textbook.textbook import solve_textbook
 
 SAMPLES, CYCLES = 4096, 127
 

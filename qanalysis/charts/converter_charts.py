@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
 from qanalysis.charts.wording import escape, percent
-from qanalysis.converters.adc import Converter
-from qanalysis.converters.simulate import Simulation
-from qanalysis.converters.transfer import trace_transfer
+from qanalysis.converters.converter import Converter
+from qanalysis.converters.simulation.simulate import Simulation
+from qanalysis.converters.simulation.transfer import trace_transfer
 from qanalysis.notation import volts
 
 WHOLE_CODES = 64  # a converter of more codes is shown in part

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qanalysis.charts.palette import PALETTES, Theme, begin, finish
 from qanalysis.charts.spectrum_charts import thin_peaks
-from qanalysis.converters.dac import Image, OutputSpectrum, hold_samples
+from qanalysis.converters.simulation.dac import Image, OutputSpectrum, hold_samples
 
 MOST_HELD = 96
 

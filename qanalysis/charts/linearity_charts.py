@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qanalysis.charts.palette import PALETTES, Theme, begin, fade, finish
 from qanalysis.charts.wording import escape
-from qanalysis.converters.linearity import MISSING_DNL_LSB, Linearity
+from qanalysis.converters.linearity.linearity import MISSING_DNL_LSB, Linearity
 
 MOST_POINTS = 1000
 _HALF = MOST_POINTS // 2

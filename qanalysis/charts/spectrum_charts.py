@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape, si
-from qanalysis.converters.spectrum import Spectrum
+from qanalysis.converters.spectrum.spectrum import Spectrum
 
 MOST_POINTS = 2000
 FLOOR_DB = -200.0

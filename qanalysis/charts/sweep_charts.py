@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, finish
-from qanalysis.converters.sweeps import AmplitudeSweep, BitsSweep, DitherPanel, LoadingSweep
-from qanalysis.converters.tone_sweeps import ToneSweep
+from qanalysis.converters.simulation.sweeps import AmplitudeSweep, BitsSweep, DitherPanel, LoadingSweep
+from qanalysis.converters.simulation.tone_sweeps import ToneSweep
 
 _BELOW = {"legend": {"y": -0.22, "yanchor": "top"}, "margin": {"t": 72, "b": 92}}
 

@@ -8,10 +8,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from qanalysis.converters.doctor import examine_record
-from qanalysis.converters.linearity import Linearity, measure_linearity
-from qanalysis.converters.records import Record
+from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
+from qanalysis.converters.records.records import Record
 from qanalysis.converters.rows import LinearityRow, RecordRow, describe_linearity, describe_spectrum
-from qanalysis.converters.spectrum import Spectrum, analyze_spectrum
+from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
 
 
 def analyze_capture(record: Record, *, low: float | None = None, high: float | None = None, **options: Any) -> Spectrum:

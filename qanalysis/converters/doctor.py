@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.converters.code_words import CHANCE_BITS, Codes, code_range, count_levels, count_low_zeros, needed_bits
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.records import Record
-from qanalysis.converters.waveforms import judge_period
+from qanalysis.converters.records.code_words import CHANCE_BITS, Codes, code_range, count_levels, count_low_zeros, needed_bits
+from qanalysis.converters.records.records import Record
+from qanalysis.converters.simulation.waveforms import judge_period
 
 if TYPE_CHECKING:
-    from qanalysis.converters.spectrum import Spectrum
+    from qanalysis.converters.spectrum.spectrum import Spectrum
 
 SHORTEST = 16  # samples; four parameters of a sine and a DC bin leave too little of fewer
 NOTABLE_OFFSET = 0.01  # of the range: beyond what converters are specified to
@@ -45,7 +45,7 @@ def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Fi
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "dead.csv")
     ...     _ = file.write_text("7\n" * 64)
-    ...     from qanalysis.converters.records import read_record
+    ...     from qanalysis.converters.records.records import read_record
     ...     examine_record(read_record(file))[0].code
     'constant'
     """

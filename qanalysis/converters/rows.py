@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
-from qanalysis.converters.components import Component
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.linearity import Linearity
-from qanalysis.converters.spectrum import Spectrum
-from qanalysis.converters.textbook import Conversion, Textbook
+from qanalysis.converters.linearity.linearity import Linearity
+from qanalysis.converters.spectrum.components import Component
+from qanalysis.converters.spectrum.spectrum import Spectrum
+from qanalysis.converters.textbook.textbook import Conversion, Textbook
 from qanalysis.results.table import SourceIdentity
 
 COMMANDS = ("convert", "record", "linearity")
@@ -217,7 +217,7 @@ def list_columns(kind: type[ConverterRow]) -> tuple[str, ...]:
 def list_textbook_rows(solved: Textbook) -> tuple[TextbookRow, ...]:
     """One row per input, or a single one without an input.
 
-    >>> from qanalysis.converters.textbook import solve_textbook
+    >>> from qanalysis.converters.textbook.textbook import solve_textbook
     >>> row = list_textbook_rows(solve_textbook(8, 0, 12, inputs=[4.5]))[0]
     >>> row.code, row.actual_error, row.error_bound, row.gray
     (96, 0.0, 0.0234375, '01010000')
@@ -228,7 +228,7 @@ def list_textbook_rows(solved: Textbook) -> tuple[TextbookRow, ...]:
 def describe_spectrum(found: Spectrum, *, findings: Sequence[Finding]) -> RecordRow:
     """The row of a record; `findings` stand before those of the spectrum itself, of which the codes already named are left out.
 
-    >>> from qanalysis.converters.spectrum import analyze_spectrum
+    >>> from qanalysis.converters.spectrum.spectrum import analyze_spectrum
     >>> row = describe_spectrum(analyze_spectrum([0, 1, 0, -1] * 8, bits=2), findings=())
     >>> row.samples, row.window, row.hd3_dbc
     (32, 'rectangular', None)

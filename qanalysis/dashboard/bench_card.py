@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from qanalysis.converters.noise_model import gaussian_moments
 from qanalysis.converters.posterior import GRADE_NOTE, Posterior
+from qanalysis.converters.simulation.noise_model import gaussian_moments
 from qanalysis.dashboard.cache import read_posterior
 from qanalysis.dashboard.controls import BOUND
 from qanalysis.dashboard.converter_elements import Fact, draw_facts, sign

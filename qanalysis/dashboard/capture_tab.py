@@ -13,8 +13,9 @@ from qanalysis.charts.spectrum_charts import spectrum_chart
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.records import RECORD_SUFFIXES, Record
+from qanalysis.converters.records.records import RECORD_SUFFIXES, Record
 from qanalysis.converters.rows import ConverterRow, ConverterRows, describe_linearity, describe_spectrum
+from qanalysis.converters.sample_records import SAMPLE_RECORDS
 from qanalysis.dashboard.cache import list_records
 from qanalysis.dashboard.controls import BOUND, UPLOAD_LIMIT_MB
 from qanalysis.dashboard.converter_cache import analyze_capture, get_records, linearity_key, load_record, measure_capture, record_key
@@ -22,7 +23,6 @@ from qanalysis.dashboard.converter_elements import current_converter, draw_fault
 from qanalysis.dashboard.converter_export import Picture, draw_converter_export
 from qanalysis.dashboard.converter_state import CAPTURE_TESTS, DEFAULT, JUSTIFICATIONS, SIGNS, ConverterView
 from qanalysis.dashboard.elements import draw_chart, read_theme
-from qanalysis.dashboard.sample_records import SAMPLE_RECORDS
 from qanalysis.dashboard.sources import SAMPLE_PREFIX, read_root
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import si

@@ -12,20 +12,20 @@ import numpy as np
 import streamlit as st
 
 from qanalysis.checkpoints.path_policy import resolve_inside
-from qanalysis.converters.adc import Converter
-from qanalysis.converters.dac import WorstSpur, find_worst_spur
-from qanalysis.converters.inl import Inl
-from qanalysis.converters.ledger import Ledger, open_ledger
-from qanalysis.converters.linearity import Linearity, measure_linearity
-from qanalysis.converters.noise_model import NoiseModel, judge_noise_model
-from qanalysis.converters.records import RECORD_SUFFIXES, Record, read_record
-from qanalysis.converters.simulate import Capture, Simulation
-from qanalysis.converters.spectrum import Spectrum, analyze_spectrum
-from qanalysis.converters.sweeps import AmplitudeSweep, BitsSweep, DitherPanel, sweep_amplitude, sweep_bits, sweep_dither
-from qanalysis.converters.tone_sweeps import ToneSweep, sweep_frequency, sweep_phase
-from qanalysis.converters.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, Triangle, TwoTone, Waveform
+from qanalysis.converters.converter import Converter
+from qanalysis.converters.linearity.inl import Inl
+from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
+from qanalysis.converters.records.records import RECORD_SUFFIXES, Record, read_record
+from qanalysis.converters.sample_records import SAMPLE_RECORDS, write_sample
+from qanalysis.converters.simulation.dac import WorstSpur, find_worst_spur
+from qanalysis.converters.simulation.ledger import Ledger, open_ledger
+from qanalysis.converters.simulation.noise_model import NoiseModel, judge_noise_model
+from qanalysis.converters.simulation.simulate import Capture, Simulation
+from qanalysis.converters.simulation.sweeps import AmplitudeSweep, BitsSweep, DitherPanel, sweep_amplitude, sweep_bits, sweep_dither
+from qanalysis.converters.simulation.tone_sweeps import ToneSweep, sweep_frequency, sweep_phase
+from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, Triangle, TwoTone, Waveform
+from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
 from qanalysis.dashboard.converter_state import DEFAULT, WAVEFORMS, ConverterView
-from qanalysis.dashboard.sample_records import SAMPLE_RECORDS, write_sample
 from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_PREFIX, UploadStore, read_root
 
 SIMULATED = (

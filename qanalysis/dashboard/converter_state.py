@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from qanalysis.converters.adc import LSB_CONVENTIONS, TRANSFERS
-from qanalysis.converters.dither import DITHERS
-from qanalysis.converters.inl import SHAPES
-from qanalysis.dashboard.sample_records import DEFAULT_RECORD
+from qanalysis.converters.converter import LSB_CONVENTIONS, TRANSFERS
+from qanalysis.converters.linearity.inl import SHAPES
+from qanalysis.converters.sample_records import DEFAULT_RECORD
+from qanalysis.converters.simulation.dither import DITHERS
 from qanalysis.dashboard.sources import SAMPLE_PREFIX
 from qanalysis.dashboard.state import spell_changes
 

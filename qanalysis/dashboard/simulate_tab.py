@@ -10,12 +10,12 @@ from qanalysis.charts.dac_charts import hold_curve, output_spectrum
 from qanalysis.charts.spectrum_charts import spectrum_chart
 from qanalysis.charts.sweep_charts import dither_curves, error_against_amplitude, loading_curve, sqnr_against_bits, tone_curves
 from qanalysis.checkpoints.source import CheckpointError
-from qanalysis.converters.dac import MOST_SPUR_BITS, list_images, trace_output
-from qanalysis.converters.dither import DITHERS
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.rows import describe_spectrum
-from qanalysis.converters.simulate import Capture
-from qanalysis.converters.sweeps import sweep_loading
+from qanalysis.converters.simulation.dac import MOST_SPUR_BITS, list_images, trace_output
+from qanalysis.converters.simulation.dither import DITHERS
+from qanalysis.converters.simulation.simulate import Capture
+from qanalysis.converters.simulation.sweeps import sweep_loading
 from qanalysis.dashboard.controls import BOUND
 from qanalysis.dashboard.converter_cache import (
     Simulated,

@@ -10,11 +10,11 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.charts.converter_charts import transfer_curve
-from qanalysis.converters.adc import LSB_CONVENTIONS
-from qanalysis.converters.code_table import MOST_ROWS, CodeTable
+from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.posterior import GRADE_NOTE, Posterior, fit_grey_model, judge_posterior, measure_relative_errors
 from qanalysis.converters.rows import ConverterRows, list_textbook_rows
-from qanalysis.converters.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
+from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
+from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.dashboard.controls import BOUND
 from qanalysis.dashboard.converter_elements import Fact, current_converter, draw_facts, draw_fault, draw_figures, draw_findings, draw_numbers
 from qanalysis.dashboard.converter_export import draw_converter_export

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 
-from qanalysis.converters.components import Component
 from qanalysis.converters.rows import ConverterRow, ConverterRows, LimitCheck, LinearityRow, RecordRow, TextbookRow
+from qanalysis.converters.spectrum.components import Component
 from qanalysis.notation import si
 
 _MOST_NAMED = 12  # missing codes in one line
@@ -164,7 +164,7 @@ def describe_subject(rows: ConverterRows) -> str:
     """What was looked at, in one line.
 
     >>> from qanalysis.converters.rows import list_textbook_rows
-    >>> from qanalysis.converters.textbook import solve_textbook
+    >>> from qanalysis.converters.textbook.textbook import solve_textbook
     >>> describe_subject(ConverterRows("convert", list_textbook_rows(solve_textbook(12, 0, 10)), None))
     '12 bits over 0 V to 10 V, mid-tread'
     """

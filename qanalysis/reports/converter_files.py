@@ -17,8 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qanalysis.converters.components import Component
 from qanalysis.converters.rows import ConverterRows
+from qanalysis.converters.spectrum.components import Component
 from qanalysis.reports.files import check_targets, write_whole
 from qanalysis.results.delimited import METADATA_KEY, guard_formula
 from qanalysis.results.document import SCHEMA_VERSION

@@ -10,9 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from qanalysis.converters.components import Component
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.rows import ConverterRow, ConverterRows, LimitCheck, LinearityRow, RecordRow, TextbookRow
+from qanalysis.converters.spectrum.components import Component
 from qanalysis.results.delimited import METADATA_KEY
 from qanalysis.results.document import SCHEMA_VERSION
 from qanalysis.results.table import SourceIdentity

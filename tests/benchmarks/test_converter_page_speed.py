@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qanalysis.charts.spectrum_charts import headline_spectrum
-from qanalysis.converters.textbook import solve_textbook
+from qanalysis.converters.textbook.textbook import solve_textbook
 from qanalysis.dashboard.converter_cache import analyze_simulation, simulation_key
 from qanalysis.dashboard.converter_state import ConverterView
 from qanalysis.notation import volts

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from qanalysis.converters.linearity import measure_linearity
-from qanalysis.converters.spectrum import analyze_spectrum
+from qanalysis.converters.linearity.linearity import measure_linearity
+from qanalysis.converters.spectrum.spectrum import analyze_spectrum
 
 SAMPLES = 2**20
 LINEARITY_MS = 30

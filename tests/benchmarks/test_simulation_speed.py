@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from qanalysis.converters.adc import Converter
-from qanalysis.converters.inl import Inl
-from qanalysis.converters.ledger import open_ledger
-from qanalysis.converters.noise_model import judge_noise_model
-from qanalysis.converters.simulate import Simulation
-from qanalysis.converters.sweeps import sweep_bits
-from qanalysis.converters.transfer import count_codes, histogram_errors, trace_transfer
-from qanalysis.converters.waveforms import Sine
+from qanalysis.converters.converter import Converter
+from qanalysis.converters.linearity.inl import Inl
+from qanalysis.converters.simulation.ledger import open_ledger
+from qanalysis.converters.simulation.noise_model import judge_noise_model
+from qanalysis.converters.simulation.simulate import Simulation
+from qanalysis.converters.simulation.sweeps import sweep_bits
+from qanalysis.converters.simulation.transfer import count_codes, histogram_errors, trace_transfer
+from qanalysis.converters.simulation.waveforms import Sine
 
 EVERYTHING = {"offset_lsb": 0.5, "gain_error_percent": 0.1, "inl": Inl("bow", 0.5), "noise_lsb": 0.3, "jitter_s": 1e-4, "dither": "tpdf"}
 SETTINGS = {"ideal": {}, "everything": EVERYTHING, "shaped": {"osr": 32, "shaping_order": 2}}

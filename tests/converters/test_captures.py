@@ -9,7 +9,7 @@ import pytest
 from scipy.io import wavfile
 
 from qanalysis.converters.captures import analyze_capture, describe_capture, describe_tested, measure_capture
-from qanalysis.converters.records import read_record
+from qanalysis.converters.records.records import read_record
 
 SINE = np.sin(2 * np.pi * 127 * np.arange(4096) / 4096)
 CODES = np.rint(2047 * SINE).astype(np.int16)

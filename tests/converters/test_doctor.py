@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qanalysis.converters.code_words import code_range
 from qanalysis.converters.doctor import examine_record, find_period
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.records import Record, read_record
-from qanalysis.converters.spectrum import analyze_spectrum
+from qanalysis.converters.records.code_words import code_range
+from qanalysis.converters.records.records import Record, read_record
+from qanalysis.converters.spectrum.spectrum import analyze_spectrum
 
 VOICE = Path(__file__).parent / "data" / "spoken_card.wav"
 SAMPLES = 4096

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from qanalysis.converters.adc import Converter
+from qanalysis.converters.converter import Converter
 from qanalysis.converters.posterior import GRADES, QUARTILE, GreyModel, fit_grey_model, judge_posterior, measure_relative_errors
 
 SERIES = [2.67, 3.13, 3.25, 3.36, 3.56, 3.72]

@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from qanalysis.converters.adc import TRANSFERS, Converter
-from qanalysis.converters.inl import Inl
-from qanalysis.converters.linearity import measure_linearity
-from qanalysis.converters.simulate import Simulation
-from qanalysis.converters.spectrum import analyze_spectrum
-from qanalysis.converters.tone_sweeps import measure_tone
-from qanalysis.converters.waveforms import Ramp, Sine
+from qanalysis.converters.converter import TRANSFERS, Converter
+from qanalysis.converters.linearity.inl import Inl
+from qanalysis.converters.linearity.linearity import measure_linearity
+from qanalysis.converters.simulation.simulate import Simulation
+from qanalysis.converters.simulation.tone_sweeps import measure_tone
+from qanalysis.converters.simulation.waveforms import Ramp, Sine
+from qanalysis.converters.spectrum.spectrum import analyze_spectrum
 
 
 @pytest.mark.parametrize("shape", ["bow", "s-shape", "saw-tooth"])

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from qanalysis.converters.coherence import fold_cycles, is_coherent
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.spectrum import Spectrum, analyze_spectrum
+from qanalysis.converters.spectrum.coherence import fold_cycles, is_coherent
+from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
 
 SAMPLES = 4096
 

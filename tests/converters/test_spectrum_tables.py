@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qanalysis.converters.spectrum import analyze_spectrum
+from qanalysis.converters.spectrum.spectrum import analyze_spectrum
 
 SAMPLES = 4096
 

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from qanalysis.converters.adc import Converter
+from qanalysis.converters.converter import Converter
 from qanalysis.converters.doctor import examine_record
-from qanalysis.converters.linearity import measure_linearity
+from qanalysis.converters.linearity.linearity import measure_linearity
 from qanalysis.converters.posterior import fit_grey_model, judge_posterior
-from qanalysis.converters.records import read_record
+from qanalysis.converters.records.records import read_record
 from qanalysis.converters.rows import describe_linearity, describe_spectrum, list_textbook_rows
-from qanalysis.converters.spectrum import analyze_spectrum
-from qanalysis.converters.textbook import solve_textbook
+from qanalysis.converters.sample_records import SAMPLE_RECORDS, write_sample
+from qanalysis.converters.spectrum.spectrum import analyze_spectrum
+from qanalysis.converters.textbook.textbook import solve_textbook
 from qanalysis.dashboard.converter_cache import build_simulation
 from qanalysis.dashboard.converter_state import SIMULATE_VIEWS, WAVEFORMS, ConverterView
-from qanalysis.dashboard.sample_records import SAMPLE_RECORDS, write_sample
 from qanalysis.dashboard.simulate_tab import headline_simulation, write_capture
 from qanalysis.reports.converter_figures import list_figures, sum_up
 

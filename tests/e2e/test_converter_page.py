@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from qanalysis.converters.doctor import examine_record
-from qanalysis.converters.records import read_record
+from qanalysis.converters.records.records import read_record
 from qanalysis.converters.rows import describe_spectrum
-from qanalysis.converters.spectrum import analyze_spectrum
+from qanalysis.converters.spectrum.spectrum import analyze_spectrum
 from qanalysis.dashboard.converter_cache import build_simulation
 from qanalysis.dashboard.converter_state import ConverterView
 from qanalysis.dashboard.simulate_tab import headline_simulation

@@ -1,0 +1,1 @@
+"""The static figures of a converter from code densities: DNL, INL, offset, gain."""

@@ -1,0 +1,269 @@
+"""Where does each code begin, and how far is that from where it should? Ramp and sine histogram tests of IEEE 1241.
+
+T[k] is the input where code k begins, k = 1..2^n-1. DNL[k] = (T[k+1] - T[k])/Q - 1 for the codes 1..2^n-2, with Q the mean width
+between the first and the last transition. INL[k] is what a line leaves of T[k], in steps of that line: through both ends
+(end-point) or by least squares (best-fit). Codes are numbered from 0 here and in the record's own numbers in `missing_codes`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qanalysis.converters.converter import Converter
+from qanalysis.converters.findings import Finding
+from qanalysis.converters.linearity.code_density import LARGEST_BITS, CodeDensity, check_test, count_codes
+
+REFERENCES = ("end-point", "best-fit")
+MISSING_DNL_LSB = -0.9  # IEEE 1241: a code this narrow counts as missing
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linearity:
+    """A converter's transitions and what is wrong with them, in LSB; the error bars are half-widths at `confidence`.
+
+    `transitions`, `inl_lsb`, `inl_bar_lsb`: (2^n-1,), item i for transition i+1; `dnl_lsb`, `dnl_bar_lsb`: (2^n-2,), item i for code i+1.
+    `offset_lsb`, `gain_error_percent` and `tue_max_lsb` are None where the input is unknown: a sine without `drive`; the transitions are
+    then placed so that the reference line is the ideal one. A gain error above 0 means transitions too far apart.
+    """
+
+    converter: Converter
+    test: str
+    inl_reference: str
+    samples: int
+    confidence: float
+    first_code: int
+    hits: NDArray[np.int64]
+    transitions: FloatArray
+    dnl_lsb: FloatArray
+    inl_lsb: FloatArray
+    dnl_bar_lsb: FloatArray
+    inl_bar_lsb: FloatArray
+    offset_lsb: float | None
+    gain_error_percent: float | None
+    tue_max_lsb: float | None
+    missing_codes: tuple[int, ...]
+    largest_step_back: int | None
+    dnl_within_lsb: float
+    samples_needed: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def dnl_codes(self) -> NDArray[np.int64]:
+        """The record's own number of the code of each item of `dnl_lsb`."""
+        return np.arange(1, self.hits.size - 1) + self.first_code
+
+    @property
+    def inl_codes(self) -> NDArray[np.int64]:
+        """The record's own number of the code that each transition of `inl_lsb` begins."""
+        return np.arange(1, self.hits.size) + self.first_code
+
+    @property
+    def dnl_min_lsb(self) -> float:
+        """The narrowest code."""
+        return float(self.dnl_lsb.min())
+
+    @property
+    def dnl_max_lsb(self) -> float:
+        """The widest code."""
+        return float(self.dnl_lsb.max())
+
+    @property
+    def inl_min_lsb(self) -> float:
+        """The transition furthest below the reference line."""
+        return float(self.inl_lsb.min())
+
+    @property
+    def inl_max_lsb(self) -> float:
+        """The transition furthest above the reference line."""
+        return float(self.inl_lsb.max())
+
+    @property
+    def monotonic(self) -> bool | None:
+        """Whether no code ever came after a higher one in a single rising ramp; None where the record can not tell."""
+        return None if self.largest_step_back is None else self.largest_step_back == 0
+
+
+def measure_linearity(
+    codes: ArrayLike,
+    *,
+    bits: int,
+    test: str = "ramp",
+    reference: str = "end-point",
+    low: float = 0.0,
+    high: float = 1.0,
+    fs_over: str = "2^n",
+    transfer: str = "mid-tread",
+    drive: tuple[float, float] | None = None,
+    signed: bool | None = None,
+    confidence: float = 0.95,
+    dnl_within_lsb: float = 0.1,
+) -> Linearity:
+    """The static errors of a converter from the codes it gave, (samples,), to a ramp or to a sine that overdrives it.
+
+    `drive` is the lowest and the highest input of the record, in the unit of `low` and `high`; a ramp without it is taken to run from
+    `low` to `high`, of a sine without it neither offset nor gain can be known. A sine is cut to whole periods.
+    `dnl_within_lsb` only says for which error `samples_needed` is told. Error bars: binomial counts, as for random phases (a coherent
+    record is surer), or one sample for a single ramp that never steps back. Raises ValueError for bad options and as `count_codes` does.
+    Source: IEEE 1241-2010, ramp and sine histograms, terminal-based and independently based INL.
+
+    >>> found = measure_linearity(np.repeat([0, 1, 2, 3], [10, 30, 15, 25]), bits=2, transfer="floor")
+    >>> found.dnl_lsb.round(2).tolist(), found.inl_lsb.round(2).tolist(), found.missing_codes
+    ([0.33, -0.33], [0.0, 0.33, 0.0], ())
+    """
+    converter = Converter(bits, low, high, fs_over=fs_over, transfer=transfer)
+    _check_options(converter, test, reference)
+    limits = _check_drive(drive, test, converter)
+    density = count_codes(codes, bits=bits, test=test, signed=signed)
+    place = _place_transitions(density)
+    ideal = converter.transitions
+    transitions = limits[0] + (limits[1] - limits[0]) * place if limits else _fit_to(ideal, place, reference)
+    dnl = np.diff(transitions) / np.mean(np.diff(transitions)) - 1
+    line = _draw_line(transitions, reference)
+    bars = _find_bars(density, place, confidence)
+    found = Linearity(
+        converter=converter,
+        test=test,
+        inl_reference=reference,
+        samples=density.samples,
+        confidence=confidence,
+        first_code=density.first_code,
+        hits=density.hits,
+        transitions=transitions,
+        dnl_lsb=dnl,
+        inl_lsb=(transitions - line.start - line.step * np.arange(ideal.size)) / line.step,
+        dnl_bar_lsb=bars.dnl,
+        inl_bar_lsb=bars.inl,
+        offset_lsb=(line.start - float(ideal[0])) / converter.lsb if limits else None,
+        gain_error_percent=100 * (line.step / converter.lsb - 1) if limits else None,
+        tue_max_lsb=float(np.abs(transitions - ideal).max()) / converter.lsb if limits else None,
+        missing_codes=tuple((np.flatnonzero(dnl <= MISSING_DNL_LSB) + 1 + density.first_code).tolist()),
+        largest_step_back=density.largest_step_back,
+        dnl_within_lsb=dnl_within_lsb,
+        samples_needed=samples_needed(bits, dnl_within_lsb, confidence, test=test, ordered=density.largest_step_back == 0),
+        findings=density.findings,
+    )
+    return replace(found, findings=_judge(found, drive=drive))
+
+
+def samples_needed(bits: int, dnl_lsb: float, confidence: float = 0.95, *, test: str = "sine", ordered: bool = False) -> int:
+    """Samples for which every DNL is known within +-`dnl_lsb` at the two-sided `confidence`.
+
+    A sine needs pi 2^(n-1) (z/b)^2, a noisy ramp 2^n (z/b)^2, a single ramp that never steps back (`ordered`) 2^n/b: each of its
+    transitions is known to a sample. Source: IEEE 1241-2010, sine histogram. Raises ValueError for what is out of range.
+
+    >>> samples_needed(8, 0.1), samples_needed(12, 0.1), samples_needed(12, 0.25)
+    (154475, 2471588, 395455)
+    """
+    check_test(test)
+    if not dnl_lsb > 0 or math.isinf(dnl_lsb):
+        raise ValueError(f"a DNL error of {dnl_lsb} LSB can not be asked for; give a number above 0, such as 0.1")
+    if bits < 1:
+        raise ValueError(f"bits is {bits}, must be at least 1")
+    z = _find_z(confidence)
+    if ordered and test == "ramp":
+        return math.ceil((1 << bits) / dnl_lsb)
+    return math.ceil((math.pi / 2 if test == "sine" else 1) * (1 << bits) * (z / dnl_lsb) ** 2)
+
+
+class _Line(NamedTuple):
+    """Where the first transition should be, and the step from one to the next."""
+
+    start: float
+    step: float
+
+
+class _Bars(NamedTuple):
+    dnl: FloatArray
+    inl: FloatArray
+
+
+def _check_options(converter: Converter, test: str, reference: str) -> None:
+    check_test(test)
+    if not 2 <= converter.bits <= LARGEST_BITS:
+        raise ValueError(f"bits is {converter.bits}; a linearity test takes 2 to {LARGEST_BITS}")
+    if reference not in REFERENCES:
+        raise ValueError(f"INL reference {reference!r} is unknown; choose {' or '.join(REFERENCES)}")
+
+
+def _check_drive(drive: tuple[float, float] | None, test: str, converter: Converter) -> tuple[float, float] | None:
+    if drive is None:
+        return (converter.low, converter.high) if test == "ramp" else None
+    start, stop = map(float, drive)
+    if not (math.isfinite(start) and math.isfinite(stop) and start < stop):
+        raise ValueError(f"drive {start}:{stop}: the lowest input must lie below the highest; swap them (a falling ramp is seen in the record)")
+    return start, stop
+
+
+def _find_z(confidence: float) -> float:
+    """The two-sided quantile of the normal distribution."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, must lie between 0 and 1, such as 0.95")
+    return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+def _place_transitions(density: CodeDensity) -> FloatArray:
+    """Each transition between the lowest input, 0, and the highest, 1."""
+    below = np.cumsum(density.hits[:-1])
+    if density.test == "ramp":
+        return (below - 0.5) / (density.samples - 1)  # half-way between the samples on both sides of it
+    return np.sin(np.pi / 2 * below / density.samples) ** 2  # (1 - cos)/2 without its loss of digits near 0
+
+
+def _draw_line(transitions: FloatArray, reference: str) -> _Line:
+    if reference == "end-point":
+        return _Line(float(transitions[0]), float(transitions[-1] - transitions[0]) / (transitions.size - 1))
+    index = np.arange(transitions.size) - (transitions.size - 1) / 2
+    step = float((index * transitions).sum() / (index * index).sum())  # no BLAS: its threads cost more than they bring
+    return _Line(float(transitions.mean() + index[0] * step), step)
+
+
+def _fit_to(ideal: FloatArray, place: FloatArray, reference: str) -> FloatArray:
+    """The transitions where their line is the ideal one: all that can be said while the input is unknown."""
+    line, step = _draw_line(place, reference), float(ideal[1] - ideal[0])
+    placed: FloatArray = ideal[0] + (place - line.start) * (step / line.step)
+    return placed
+
+
+def _find_bars(density: CodeDensity, place: FloatArray, confidence: float) -> _Bars:
+    """Half-widths in LSB: the error of counts (Wilson's interval, which a code without hits has too), times the input per hit."""
+    z, samples, hits = _find_z(confidence), density.samples, density.hits[1:-1]
+    inside = int(hits.sum())
+    counted = np.concatenate(([0], np.cumsum(hits)))
+    dnl_hits = z / (1 + z * z / samples) * np.sqrt(hits * (1 - hits / samples) + z * z / 4)
+    inl_hits = z * np.sqrt(counted * (1 - counted / inside))  # 0 at both ends, where the line is pinned
+    if density.largest_step_back == 0:
+        dnl_hits, inl_hits = np.minimum(dnl_hits, 1), np.minimum(inl_hits, 1)
+    step = (place[-1] - place[0]) / hits.size
+    if density.test == "ramp":
+        return _Bars(dnl_hits / samples / step, inl_hits / samples / step)
+    slope = np.pi * np.sqrt(place * (1 - place)) / samples  # derivative of the sine's place by the count
+    middle = np.sqrt((slope[1:] ** 2 + slope[:-1] ** 2) / 2)
+    return _Bars(dnl_hits * middle / step, inl_hits * slope / step)
+
+
+def _judge(found: Linearity, *, drive: tuple[float, float] | None) -> tuple[Finding, ...]:
+    findings = []
+    widest = float(found.dnl_bar_lsb.max())
+    if widest > found.dnl_within_lsb:
+        text = (
+            f"DNL is known within {widest:.2g} LSB at {100 * found.confidence:g} % where the phases are random, as in an asynchronous record; "
+            f"within {found.dnl_within_lsb:g} LSB it takes {found.samples_needed:,} samples, here are {found.samples:,}."
+        )
+        findings.append(Finding("few-samples", text, found.samples_needed))
+    if drive is None and found.test == "ramp":
+        text = (
+            f"Offset, gain error and TUE take the ramp to run from {found.converter.low:g} to {found.converter.high:g}; state its ends (drive) if it does not."
+        )
+        findings.append(Finding("assumed-drive", text))
+    elif drive is None:
+        text = "Offset, gain error and TUE need the lowest and the highest input of the sine (drive); DNL and INL do not."
+        findings.append(Finding("unknown-drive", text))
+    return (*found.findings, *findings)

@@ -1,0 +1,1 @@
+"""A captured record from a file: its samples, its codes, its rate."""

@@ -1,0 +1,181 @@
+"""Which codes do the words of a file hold? Width, justification and sign, guessed from evidence that is shown, or as they are stated.
+
+Words are taken as two's complement or unsigned as their container is, right-justified, unless the evidence says otherwise.
+Right-justified codes of a container without a header may be narrower than it: the guess is the narrowest usual width that holds them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.converters.findings import Finding
+from qanalysis.converters.records.samples import QUANTIZATION_RMS, RecordError, Samples, measure_surprise
+
+Justification = Literal["right", "left"]
+Codes = NDArray[np.int64]
+USUAL_BITS = (8, 10, 12, 14, 16, 18, 20, 24, 32)
+MAX_BITS = 32
+CHANCE_BITS = 30  # evidence that is there by chance once in 2^30 records
+_CONTAINERS = (8, 16, 24, 32)
+_LOOK = 2**16  # samples that are enough to judge by
+_FEWEST = 16  # samples below which nothing is evident
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resolved:
+    """Codes (samples,) with the width, justification and sign they were read with; `notes` say how these were found."""
+
+    codes: Codes
+    bits: int
+    justification: Justification
+    signed: bool
+    notes: tuple[Finding, ...]
+
+
+def resolve_codes(samples: Samples, place: str, *, bits: int | None = None, justify: Justification | None = None, signed: bool | None = None) -> Resolved:
+    """The codes in integer samples; what is given is taken, what is not is guessed. Codes beyond a given width are kept as they are.
+
+    Raises RecordError for a width beyond 1..32 or beyond the container.
+
+    >>> words = Samples(np.arange(-32768, 32768, 16, np.int16), container_bits=16, container_signed=True)
+    >>> read = resolve_codes(words, "left.npy")
+    >>> read.bits, read.justification, read.codes[[0, -1]].tolist()
+    (12, 'left', [-2048, 2047])
+    """
+    words = samples.numbers.astype(np.int64)
+    held = next((width for width in _CONTAINERS if _fits(words, width)), None)
+    if held is None:
+        raise RecordError(f"{place}: the codes run from {words.min()} to {words.max()}; converters have at most {MAX_BITS} bits")
+    container = samples.container_bits or held
+    if container > MAX_BITS or samples.container_bits is None:
+        # Text and integers of 64 bits, a language's default, are no words of a width: a stated one is taken as it is.
+        container = max(held, next((width for width in _CONTAINERS if width >= (bits or 0)), held))
+    if bits is not None and (isinstance(bits, bool) or not 1 <= bits <= min(MAX_BITS, container)):
+        raise RecordError(f"{place}: bits {bits} was given; converters have 1 to {MAX_BITS}, and these words have {container}")
+    if justify not in (None, "left", "right"):
+        raise RecordError(f"{place}: justify {justify!r} was given; it is 'left' or 'right'")
+    shift, shift_notes = _find_shift(words, samples, container, bits=bits, justify=justify)
+    words >>= shift
+    width = bits or (container - shift if shift or justify == "left" else samples.stated_bits)
+    codes, is_signed, wrapped_at, sign_notes = _find_sign(words, samples, container - shift, bits=width, signed=signed)
+    width = width or wrapped_at
+    if width is None:
+        width = min(round_up_bits(codes, signed=is_signed), container)
+    width_notes = () if bits is not None else (_note_bits(codes, width, samples, shift),)
+    return Resolved(codes, width, "left" if shift or justify == "left" else "right", is_signed, (*width_notes, *shift_notes, *sign_notes))
+
+
+def needed_bits(codes: Codes, *, signed: bool) -> int:
+    """The narrowest width that holds the codes, at least 1; two's complement where `signed`.
+
+    >>> needed_bits(np.array([-2048, 2047]), signed=True), needed_bits(np.array([0, 4095]), signed=False)
+    (12, 12)
+    """
+    low, high = int(codes.min()), int(codes.max())
+    reach = max(high, -low - 1)
+    return max(1, reach.bit_length() + (signed or low < 0))
+
+
+def round_up_bits(codes: Codes, *, signed: bool) -> int:
+    """The narrowest width where the codes reach within 1/128 of both its ends, the next usual one otherwise."""
+    narrow = needed_bits(codes, signed=signed)
+    low, high = code_range(narrow, signed=signed)
+    room = (high - low) >> 7
+    if int(codes.min()) <= low + room and int(codes.max()) >= high - room:
+        return narrow
+    return next((usual for usual in USUAL_BITS if usual >= narrow), narrow)
+
+
+def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
+    """Lowest and highest code of a width."""
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+
+
+def count_low_zeros(codes: Codes) -> int:
+    """Low bits that are zero in every code; 0 where all codes are zero.
+
+    >>> count_low_zeros(np.array([48, -16, 64]))
+    4
+    """
+    union = int(np.bitwise_or.reduce(codes))
+    return (union & -union).bit_length() - 1 if union else 0
+
+
+def count_levels(codes: Codes) -> int:
+    """Distinct codes among at most 2^16 samples, evenly taken."""
+    return int(np.unique(codes[:: max(1, codes.size // _LOOK)]).size)
+
+
+def _fits(words: Codes, width: int) -> bool:
+    return -(1 << width - 1) <= int(words.min()) and int(words.max()) < 1 << width
+
+
+def _find_shift(words: Codes, samples: Samples, container: int, *, bits: int | None, justify: Justification | None) -> tuple[int, tuple[Finding, ...]]:
+    zeros = count_low_zeros(words)
+    if justify is not None:
+        return (container - bits if bits else zeros) if justify == "left" else 0, ()
+    evident = zeros >= 2 and zeros * count_levels(words) >= CHANCE_BITS
+    if samples.container_bits is None:  # the container is a guess too: believed where the words fill it
+        evident = evident and container - needed_bits(words, signed=bool(words.min() < 0)) <= 1
+    elif samples.stated_bits is not None and 0 < container - samples.stated_bits <= zeros:
+        evident = True  # what WAV prescribes
+    shift = (container - bits if bits else zeros) if evident else 0
+    if not 0 < shift <= zeros:
+        return 0, ()
+    text = (
+        f"The low {zeros} bits of the {container}-bit words are zero in every sample: left-justified codes of {container - shift} bits, moved down by {shift}."
+    )
+    return shift, (Finding("left-justified", text, zeros),)
+
+
+def _find_sign(words: Codes, samples: Samples, container: int, *, bits: int | None, signed: bool | None) -> tuple[Codes, bool, int | None, tuple[Finding, ...]]:
+    """Codes, whether they are two's complement, the width that they were wrapped at, and why; `container` is the width left after the shift."""
+    low, high = int(words.min()), int(words.max())
+    width = container if low < 0 else bits or round_up_bits(words, signed=False)
+    other = _wrap(words, width, signed=low >= 0)
+    if signed is not None:
+        if signed == (low < 0):
+            return words, signed, None, ()
+        if not signed:
+            return (_wrap(words, bits, signed=False) if bits else other), False, bits or width, ()
+        wraps = 1 << width - 1 <= high < 1 << width and (bits is not None or not samples.container_signed)
+        return (other, True, width, ()) if wraps else (words, True, None, ())
+    if low < 0 or high < 1 << width:  # codes beyond a stated width have no place to wrap at
+        ratio = _compare_readings(words, other)
+        if ratio is not None:
+            found = "two's complement" if low >= 0 else "offset binary"
+            text = f"Read as {found} of {width} bits: as the words stand they wrap in mid-range, and neighbours foretell a sample {ratio:.3g} times worse."
+            return other, low >= 0, width, (Finding("wrapped-codes", text, ratio),)
+    kept = bool(samples.container_signed) and (samples.stated_bits is not None or words.size < _FEWEST or low == high)
+    if low < 0 or kept:
+        return words, True, None, ()
+    return words, False, None, (Finding("unsigned", f"Read as unsigned (straight binary): the codes run from {low} to {high}, none is negative.", low),)
+
+
+def _wrap(words: Codes, width: int, *, signed: bool) -> Codes:
+    half = 1 << width - 1 if signed else 0
+    wrapped: Codes = ((words + half) & ((1 << width) - 1)) - half
+    return wrapped
+
+
+def _compare_readings(words: Codes, other: Codes) -> float | None:
+    """How much worse neighbours foretell the words than another reading of them; None below twice, and where that has no middle, as a square wave."""
+    if words.size < _FEWEST:
+        return None
+    low, high = int(other.min()), int(other.max())
+    middle = np.abs(other - (low + high) / 2) <= (high - low) / 16
+    surprise, other_surprise = measure_surprise(words), measure_surprise(other)
+    if not middle.mean() > 0.01 or not surprise > 2 * other_surprise:
+        return None
+    return surprise / max(other_surprise, QUANTIZATION_RMS)
+
+
+def _note_bits(codes: Codes, width: int, samples: Samples, shift: int) -> Finding:
+    low, high = int(codes.min()), int(codes.max())
+    if samples.stated_bits is not None and not shift:
+        return Finding("bits-stated", f"{width} bits, as the header states; the codes run from {low} to {high}.", width)
+    return Finding("bits-guessed", f"{width} bits guessed: the codes run from {low} to {high}. Give the width where the converter has another.", width)

@@ -1,0 +1,1 @@
+"""The dynamic figures of a captured tone: coherence, window, sine fit, components."""

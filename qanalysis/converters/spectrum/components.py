@@ -1,0 +1,174 @@
+"""Which lines of a spectrum are harmonics or mixing products, where do they fold to, and do they rise above the noise?
+
+Orders 2..n of each tone, and for two tones the products of orders 2 and 3 (IMD2, IMD3). Each bin is counted once, for the first that claims it;
+a line on DC or on a tone can not be told from it and is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.converters.spectrum.coherence import fold_cycles
+from qanalysis.converters.spectrum.views import View
+from qanalysis.converters.spectrum.windows import describe_window
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One harmonic, mixing product or spur.
+
+    Parameters
+    ----------
+    name : "HD3", "HD3 of f2", "IMD3 2f1-f2", "spur".
+    order : of the distortion; 0 for a spur.
+    frequency_hz : where it lies before sampling; alias_hz : where it shows; bin : the nearest bin.
+    dbc : power found in its bins over the tone's, in dB; None where it can not be told apart.
+    corrected_dbc : the same without the noise that these bins hold; None where it does not rise above the noise (95 %).
+    below_noise : whether it does not.
+    shared : "", "DC", "the tone" or the name of the component that owns its bin.
+    """
+
+    name: str
+    order: int
+    frequency_hz: float
+    alias_hz: float
+    bin: int
+    dbc: float | None
+    corrected_dbc: float | None
+    below_noise: bool
+    shared: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A component with the bins that are its own: power found, number of bins."""
+
+    name: str
+    order: int
+    cycles: float
+    place: int
+    power: float
+    bins: int
+    shared: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How a band's power divides: tones, claimed components, and the rest, which is noise.
+
+    `fundamental` is the power of the strongest tone, `tones` of all; `tone_bins` and `noise_bins` count the band's bins.
+    """
+
+    fundamental: float
+    tones: float
+    tone_bins: int
+    claims: tuple[Claim, ...]
+    noise: float
+    noise_bins: int
+
+    @property
+    def noise_per_bin(self) -> float:
+        """Mean noise of one bin; 0 where every bin is taken."""
+        return self.noise / self.noise_bins if self.noise_bins else 0.0
+
+
+def share_power(view: View, first: int, last: int, harmonics: int) -> Shares:
+    """Divide the bins first..last between tones, harmonics up to order `harmonics`, mixing products, and noise; without a tone all is noise."""
+    free = np.zeros(view.power.size, dtype=bool)
+    free[first : last + 1] = True
+    tones = [_claim_lobe(view, free, place) for place in view.carriers]
+    claims: list[Claim] = []
+    for name, order, cycles in _list_products(view, harmonics) if view.fits else ():
+        place = round(fold_cycles(cycles, view.samples))
+        shared = _name_owner(view, place, claims)
+        lobe = free[:0] if shared in {"DC", "the tone"} else _claim_lobe(view, free, place)
+        claims.append(Claim(name, order, cycles, place, float(view.power[lobe].sum()) if len(lobe) else 0.0, len(lobe), shared))
+    powers = [float(view.power[lobe].sum()) for lobe in tones]
+    return Shares(
+        fundamental=powers[0] if powers else 0.0,
+        tones=sum(powers),
+        tone_bins=sum(len(lobe) for lobe in tones),
+        claims=tuple(claims),
+        noise=float((view.power * free).sum()),
+        noise_bins=int(np.count_nonzero(free)),
+    )
+
+
+def _list_products(view: View, harmonics: int) -> Iterator[tuple[str, int, float]]:
+    """Name, order and cycles (before folding) of every product counted."""
+    first, *others = view.cycles
+    for order in range(2, harmonics + 1):
+        yield f"HD{order}", order, order * first
+    for second in others:
+        for name, order, cycles in (
+            ("IMD2 f2-f1", 2, second - first),
+            ("IMD2 f1+f2", 2, first + second),
+            ("IMD3 2f1-f2", 3, 2 * first - second),
+            ("IMD3 2f2-f1", 3, 2 * second - first),
+            ("IMD3 2f1+f2", 3, 2 * first + second),
+            ("IMD3 2f2+f1", 3, 2 * second + first),
+        ):
+            yield name, order, abs(cycles)
+        for order in range(2, harmonics + 1):
+            yield f"HD{order} of f2", order, order * second
+
+
+def _claim_lobe(view: View, free: NDArray[np.bool_], place: int) -> NDArray[np.intp]:
+    """The free bins of a lobe, which are free no longer."""
+    start = max(place - view.side_bins, 0)
+    lobe = start + np.flatnonzero(free[start : place + view.side_bins + 1])
+    free[lobe] = False
+    return lobe
+
+
+def _name_owner(view: View, place: int, claims: list[Claim]) -> str:
+    """What already stands where a line folds to: DC (bin 0), a tone's lobe, or a component's bin."""
+    if place == 0:
+        return "DC"
+    if any(abs(place - carrier) <= view.side_bins for carrier in view.carriers):
+        return "the tone"
+    return next((claim.name for claim in claims if claim.place == place and not claim.shared), "")
+
+
+def describe_claim(claim: Claim, shares: Shares, view: View, fs_hz: float) -> Component:
+    """A claim as a row of the harmonic table; a line that shares its bin shows the power of that bin."""
+    owner = next((other for other in shares.claims if other.name == claim.shared), claim)
+    below = is_below_noise(owner.power, owner.bins, shares, view)
+    clean = owner.power - owner.bins * shares.noise_per_bin
+    readable = owner.bins > 0
+    return Component(
+        name=claim.name,
+        order=claim.order,
+        frequency_hz=claim.cycles * fs_hz / view.samples,
+        alias_hz=fold_cycles(claim.cycles, view.samples) * fs_hz / view.samples,
+        bin=claim.place,
+        dbc=to_db(owner.power, shares.fundamental) if readable else None,
+        corrected_dbc=to_db(clean, shares.fundamental) if readable and not below else None,
+        below_noise=below,
+        shared=claim.shared,
+    )
+
+
+def is_below_noise(power: float, bins: int, shares: Shares, view: View) -> bool:
+    """Whether noise alone shows so much power in so many bins once in twenty times.
+
+    Mean powers of bins have an F distribution, with two degrees of freedom for each independent one on either side; of a window's lobe about
+    bins/ENBW are independent. Where no bin is left to tell the noise, nothing is above it.
+    """
+    from scipy.special import fdtri
+
+    if bins == 0 or shares.noise_bins == 0:
+        return True
+    facts = describe_window(view.window)
+    own, others = 2 * max(bins / facts.enbw_bins, 1.0), max(2 * shares.noise_bins * facts.effective_share, 1.0)
+    return bool(power <= bins * shares.noise_per_bin * fdtri(own, others, 0.95))
+
+
+def to_db(power: float, reference: float) -> float:
+    """10 log10 of a ratio of powers: -inf for none, inf over nothing."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(10 * np.log10(np.float64(power) / np.float64(reference)))

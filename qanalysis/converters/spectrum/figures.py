@@ -1,0 +1,150 @@
+"""What do the shares of a spectrum come to in decibels and bits, and how sure are they?
+
+Intervals of 95 %: a noise power from m independent bins is the truth times chi-square over its nu = 2 m degrees of freedom, so the truth lies within
+noise * nu / chi2(nu; 0.975 .. 0.025); a window leaves nu = 2 m (sum w^2)^2/(N sum w^4). Distortion above the noise counts as exact in the SINAD. A line of
+power S in noise n per bin has the variance 2 S n + n^2, which gives THD and SFDR their intervals (normal, never below zero power).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from qanalysis.converters.spectrum.components import Shares, is_below_noise, to_db
+from qanalysis.converters.spectrum.views import View
+from qanalysis.converters.spectrum.windows import DB_PER_BIT, describe_window
+
+Interval = tuple[float, float]
+SINE_OVER_UNIFORM_DB = 10 * np.log10(1.5)
+_TWO_SIGMA = 1.959964
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of `Spectrum`, and what only its findings need: degrees of freedom of the noise, the spur's bin, whether lobes were used."""
+
+    windowed: bool
+    level_dbfs: float | None = None
+    sinad_db: float | None = None
+    snr_db: float | None = None
+    thd_dbc: float | None = None
+    thd_raw_dbc: float | None = None
+    thd_below_noise: bool | None = None
+    sfdr_dbc: float | None = None
+    sfdr_dbfs: float | None = None
+    enob_ieee: float | None = None
+    enob_at_level: float | None = None
+    noise_dbfs: float | None = None
+    nsd_dbfs_hz: float | None = None
+    sinefit_sinad_db: float | None = None
+    sinad_ci95_db: Interval | None = None
+    snr_ci95_db: Interval | None = None
+    thd_ci95_db: Interval | None = None
+    sfdr_ci95_db: Interval | None = None
+    enob_ci95: Interval | None = None
+    spur_bin: int | None = None
+    spur_below_noise: bool = False
+    freedom: float = 0.0
+
+
+def measure_figures(view: View, shares: Shares, full_scale: float | None, bandwidth_hz: float, band: tuple[int, int], kind: str) -> Figures:
+    """All figures of one view; `full_scale` is the mean square at 0 dBFS or None, `band` the first and the last bin."""
+    per_bin, windowed = shares.noise_per_bin, view.side_bins > 0
+    owned = [claim for claim in shares.claims if claim.bins]
+    found, bins = sum(claim.power for claim in owned), sum(claim.bins for claim in owned)
+    noise = shares.noise + (per_bin * (shares.tone_bins + bins) if windowed else 0.0)
+    noise_dbfs = None if full_scale is None else to_db(noise, full_scale)
+    nsd = None if noise_dbfs is None else float(noise_dbfs - 10 * np.log10(bandwidth_hz))
+    if not view.fits:
+        return Figures(windowed, noise_dbfs=noise_dbfs, nsd_dbfs_hz=nsd)
+    distorted = shares.noise + found + (per_bin * shares.tone_bins if windowed else 0.0)
+    sinad = to_db(shares.tones, distorted)
+    freedom = 2 * shares.noise_bins * describe_window(view.window).effective_share
+    noise_low, noise_high = _bound_noise(noise, freedom)
+    below = is_below_noise(found, bins, shares, view) if bins else None
+    error_low, error_high = _bound_error(distorted, noise, freedom, bins * freedom / max(shares.noise_bins, 1) if below else None)
+    sinad_ci = (to_db(shares.tones, error_high), to_db(shares.tones, error_low))
+    spur_bin, sfdr, sfdr_ci, spur_below = _measure_spur(view, shares, band)
+    figures = Figures(
+        windowed,
+        sinad_db=sinad,
+        snr_db=to_db(shares.tones, noise),
+        thd_below_noise=below,
+        sfdr_dbc=sfdr,
+        enob_at_level=_count_bits(sinad),
+        noise_dbfs=noise_dbfs,
+        nsd_dbfs_hz=nsd,
+        sinefit_sinad_db=to_db(sum(fit.power for fit in view.fits), view.fits[0].residual_rms ** 2),
+        sinad_ci95_db=sinad_ci,
+        snr_ci95_db=(to_db(shares.tones, noise_high), to_db(shares.tones, noise_low)),
+        sfdr_ci95_db=sfdr_ci,
+        spur_bin=spur_bin,
+        spur_below_noise=spur_below,
+        freedom=freedom,
+    )
+    if below is not None:
+        clean = None if below else to_db(found - bins * per_bin, shares.fundamental)
+        figures = replace(figures, thd_dbc=clean, thd_raw_dbc=to_db(found, shares.fundamental), thd_ci95_db=_bound_distortion(view, shares))
+    return figures if full_scale is None else _refer_to_full_scale(figures, shares, sinad, sinad_ci, sfdr, full_scale, kind)
+
+
+def _refer_to_full_scale(figures: Figures, shares: Shares, sinad: float, sinad_ci: Interval, sfdr: float, full_scale: float, kind: str) -> Figures:
+    """Level, SFDR and ENOB over full scale; the IEEE form of the ENOB refers to a sine over the range, whatever 0 dBFS is."""
+    level = to_db(shares.tones, full_scale)
+    headroom = -level - (10 * np.log10(2.0) if kind == "dc" else 0.0)
+    return replace(
+        figures,
+        level_dbfs=level,
+        sfdr_dbfs=sfdr - to_db(shares.fundamental, full_scale),
+        enob_ieee=_count_bits(sinad + headroom),
+        enob_ci95=(_count_bits(sinad_ci[0] + headroom), _count_bits(sinad_ci[1] + headroom)),
+    )
+
+
+def _count_bits(sinad_db: float) -> float:
+    return float((sinad_db - SINE_OVER_UNIFORM_DB) / DB_PER_BIT)
+
+
+def _bound_noise(noise: float, freedom: float) -> Interval:
+    """Where the true noise power lies; anywhere if no bin is left to tell."""
+    from scipy.special import gammaincinv
+
+    if freedom == 0:
+        return 0.0, float("inf")
+    low, high = 2 * gammaincinv(freedom / 2, [0.025, 0.975])
+    return float(noise * freedom / high), float(noise * freedom / low)
+
+
+def _bound_error(error: float, noise: float, freedom: float, more: float | None) -> Interval:
+    """Where noise and distortion lie together: distortion as found, or noise with `more` degrees of freedom where it is no more than that."""
+    if more is not None:
+        return _bound_noise(error, freedom + more)
+    low, high = _bound_noise(noise, freedom)
+    distortion = max(error - noise, 0.0)
+    return distortion + low, distortion + high
+
+
+def _bound_distortion(view: View, shares: Shares) -> Interval:
+    """Harmonics' power over the tone's, from the variance of each line; the lower end is -inf where noise could be all of it."""
+    per_bin, owned = shares.noise_per_bin, [claim for claim in shares.claims if claim.bins]
+    clean = [max(claim.power - claim.bins * per_bin, 0.0) for claim in owned]
+    share = describe_window(view.window).effective_share
+    spread = _TWO_SIGMA * np.sqrt(sum((2 * power * per_bin + claim.bins * per_bin**2) / share for power, claim in zip(clean, owned, strict=True)))
+    total = sum(clean)
+    return to_db(max(total - spread, 0.0), shares.fundamental), to_db(total + spread, shares.fundamental)
+
+
+def _measure_spur(view: View, shares: Shares, band: tuple[int, int]) -> tuple[int, float, Interval, bool]:
+    """Bin of the largest line beside the tones, the tone's height over its, the interval, and whether the noise alone would reach as high (95 %)."""
+    first, last = band
+    per_bin, tone = shares.noise_per_bin, shares.fundamental / describe_window(view.window).enbw_bins
+    rest = view.power[first : last + 1].copy()
+    for place in view.carriers:
+        rest[max(place - view.side_bins - first, 0) : max(place + view.side_bins + 1 - first, 0)] = 0.0
+    spur_bin = first + int(np.argmax(rest))
+    height = view.measure_height(spur_bin) if rest.any() else 0.0
+    spread = _TWO_SIGMA * np.sqrt(2 * height * per_bin + per_bin**2)
+    interval = (to_db(tone, height + spread), to_db(tone, max(height - spread, 0.0)))
+    highest_noise = per_bin * -np.log1p(-(0.95 ** (1 / rest.size)))
+    return spur_bin, to_db(tone, height), interval, bool(height <= highest_noise)

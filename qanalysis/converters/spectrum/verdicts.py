@@ -1,0 +1,119 @@
+"""What must a reader know before he trusts a spectrum's figures? Findings about tones, folding, and the two SINADs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qanalysis.converters.findings import Finding
+from qanalysis.converters.spectrum.components import Component
+from qanalysis.converters.spectrum.figures import Figures
+from qanalysis.converters.spectrum.views import View
+
+AGREEMENT_DB = 0.1  # between the SINAD of the spectrum and that of the sine fit
+_PRECISION_DB = 200  # more than 32 bits
+_DB_PER_NEPER = 10 / np.log(10)
+
+
+def judge_constant(value: float) -> tuple[Finding, ...]:
+    """A record of one value has no spectrum."""
+    text = f"Every sample is {value:g}: there is no tone and no noise to measure. Check that the input is connected and the right channel was read."
+    return (Finding("constant", text, value),)
+
+
+def judge_view(view: View, figures: Figures, lines: tuple[tuple[Component, ...], tuple[Component, ...]], fs_hz: float) -> tuple[Finding, ...]:
+    """Findings of a spectrum; `lines` are its harmonics and its mixing products."""
+    if not view.fits:
+        return _judge_missing(view)
+    found = [*_judge_two_tones(view, lines[1], fs_hz), *_judge_noiseless(figures), *_judge_folding(lines[0]), *_judge_thd(figures)]
+    disagreement = _judge_disagreement(view, figures)
+    return (*found, disagreement) if disagreement else tuple(found)
+
+
+def _judge_missing(view: View) -> tuple[Finding, ...]:
+    if view.findings:
+        return ()
+    others = view.power[1:]
+    ratio = float(10 * np.log10(others.max() / others.mean()))
+    text = f"No tone stands out: the highest bin is {ratio:.1f} dB above the mean bin, as noise alone may be. SINAD, SNR, THD, SFDR and ENOB need a tone."
+    return (Finding("no-tone", text, ratio),)
+
+
+def _judge_two_tones(view: View, products: tuple[Component, ...], fs_hz: float) -> list[Finding]:
+    if len(view.fits) < 2:
+        return []
+    first, second = (cycles * fs_hz / view.samples for cycles in view.cycles)
+    gap = 10 * np.log10(view.fits[0].power / view.fits[1].power)
+    worst = [_name_worst([line for line in products if line.name.startswith(kind)]) for kind in ("IMD2", "IMD3")]
+    text = (
+        f"Two tones, at {first:.6g} and {second:.6g} Hz, {gap:.2f} dB apart; both count as signal. "
+        f"Largest products, over the stronger tone: {worst[0]}, {worst[1]}."
+    )
+    return [Finding("two-tone", text, float(second))]
+
+
+def _name_worst(lines: list[Component]) -> str:
+    kind = lines[0].name.split()[0]
+    risen = [line for line in lines if line.corrected_dbc is not None]
+    if not risen:
+        return f"{kind} below the noise"
+    worst = max(risen, key=lambda line: line.corrected_dbc or 0.0)
+    return f"{worst.name} {worst.corrected_dbc:.1f} dBc"
+
+
+def _judge_noiseless(figures: Figures) -> list[Finding]:
+    """Why SINAD is no finite figure although there is a tone."""
+    if figures.sinad_db is not None and np.isfinite(figures.sinad_db):
+        return []
+    text = "Nothing but the tone and DC is in the record: its error folds onto them, or there is none, so that SINAD, SNR and ENOB are infinite."
+    return [Finding("no-error", f"{text} Choose a number of periods that has no divisor in common with the length.")]
+
+
+def _judge_folding(harmonics: tuple[Component, ...]) -> list[Finding]:
+    findings = []
+    for owner, code, effect in (
+        ("the tone", "harmonic-on-tone", "its power counts as signal"),
+        ("DC", "harmonic-on-dc", "it is left out with the offset"),
+    ):
+        orders = [line.order for line in harmonics if line.shared == owner]
+        if orders:
+            names = ", ".join(f"HD{order}" for order in orders)
+            verb = "fold" if len(orders) > 1 else "folds"
+            findings.append(Finding(code, f"{names} {verb} onto {owner}: {effect}. Choose another number of periods.", float(orders[0])))
+    shared = [line for line in harmonics if line.shared.startswith("HD")]
+    if shared:
+        names = ", ".join(f"{line.name} with {line.shared}" for line in shared)
+        findings.append(Finding("harmonics-share-bins", f"Harmonics fold onto each other and are counted once: {names}.", float(shared[0].order)))
+    return findings
+
+
+def _judge_thd(figures: Figures) -> list[Finding]:
+    if not figures.thd_below_noise or figures.thd_ci95_db is None or figures.thd_raw_dbc is None:
+        return []
+    limit = figures.thd_ci95_db[1]
+    text = (
+        f"The harmonics' bins hold no more than noise would: THD is below {limit:.1f} dBc (95 %). "
+        f"Their raw sum, {figures.thd_raw_dbc:.1f} dBc, is noise. A longer record sees deeper."
+    )
+    return [Finding("thd-below-noise", text, limit)]
+
+
+def _judge_disagreement(view: View, figures: Figures) -> Finding | None:
+    """Why SINAD by spectrum and by sine fit differ, where they do by more than 0.1 dB."""
+    if figures.sinad_db is None or figures.sinefit_sinad_db is None or not np.isfinite([figures.sinad_db, figures.sinefit_sinad_db]).all():
+        return None
+    gap = figures.sinad_db - figures.sinefit_sinad_db
+    if abs(gap) <= AGREEMENT_DB:
+        return None
+    # Two degrees of freedom of the fit, and the noise that the window sees instead of all of it.
+    chance = float(1.96 * _DB_PER_NEPER * np.sqrt(2 / figures.freedom)) if figures.freedom else float("inf")
+    if min(figures.sinad_db, figures.sinefit_sinad_db) > _PRECISION_DB:
+        reason = "both lie where double precision and the window's side lobes end; the record itself has no error to speak of"
+    elif view.window == "rectangular" and view.samples < 500:
+        reason = f"{view.samples} samples leave few degrees of freedom, of which the fit takes four per tone"
+    elif abs(gap) <= chance:
+        reason = f"the {view.window} window weights the middle of the record, so that the two see different noise; +-{chance:.2f} dB is chance (95 %)"
+    elif view.findings:
+        reason = view.findings[0].text
+    else:
+        reason = f"chance explains only +-{chance:.2f} dB: the tone drifts, breaks off or is modulated, or the band leaves part of the spectrum out"
+    return Finding("sinad-differs", f"SINAD is {figures.sinad_db:.2f} dB by spectrum and {figures.sinefit_sinad_db:.2f} dB by sine fit: {reason}.", float(gap))

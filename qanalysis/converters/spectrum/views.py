@@ -1,0 +1,224 @@
+"""Through which window is a record seen? From samples to powers by bin, with the tones found by bin and by sine fit.
+
+Powers are one-sided mean squares, p_k = 2 |X_k|^2 / (N sum w^2), so that their sum is the mean square and a tone's lobe is its power.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.converters.findings import Finding
+from qanalysis.converters.spectrum.coherence import Spectrum, fold_cycles, is_coherent
+from qanalysis.converters.spectrum.sinefit import SineFit, fit_tone, guess_frequency, mean_square, separate_tones
+from qanalysis.converters.spectrum.windows import (
+    DB_PER_BIT,
+    UNKNOWN_BITS,
+    bound_leakage,
+    choose_side_bins,
+    choose_window,
+    describe_window,
+    make_window,
+    measure_leakage,
+    measure_lobe,
+)
+
+Values = NDArray[np.float64]
+_CHANCE = 1e-6  # that noise alone shows a tone
+_SECOND_TONE = 0.1  # of the first one's power; what is smaller is a spur
+_CENTRE = 2048  # of `measure_lobe`
+_HIGHEST_RELATION = 5  # a line at a multiple up to this one is a harmonic, not a second tone
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A record through a window.
+
+    Parameters
+    ----------
+    power : (samples // 2 + 1,) mean square by bin, in the square of the record's unit; bin 0 is what the window leaves of DC.
+    window, side_bins : its name and the bins to each side that belong to a tone.
+    coherent : None where there is no tone.
+    fits : the sines, strongest first, for fs = 1.
+    findings : why this view was taken, if not the usual one.
+    """
+
+    power: Values
+    window: str
+    side_bins: int
+    coherent: bool | None
+    fits: tuple[SineFit, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def samples(self) -> int:
+        """Length of the record, as the fits know it."""
+        return self.fits[0].samples
+
+    @property
+    def carriers(self) -> tuple[int, ...]:
+        """Bins of the tones."""
+        return tuple(round(fit.cycles) for fit in self.fits)
+
+    @property
+    def cycles(self) -> tuple[float, ...]:
+        """Periods of the tones in the record: whole numbers where it is coherent, else as fitted."""
+        return tuple(float(round(fit.cycles)) if self.coherent else fit.cycles for fit in self.fits)
+
+    def measure_height(self, place: int) -> float:
+        """Height of a line; between bins the parabola through three logarithms, which windows of low side lobes follow."""
+        middle = float(self.power[place])
+        if self.side_bins == 0 or not 0 < place < self.power.size - 1 or not (around := self.power[place - 1 : place + 2]).all():
+            return middle
+        left, top, right = np.log(around)
+        bend = left - 2 * top + right
+        return middle if bend >= 0 else float(middle * np.exp(-((left - right) ** 2) / (8 * bend)))
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user asks of the view: window and side bins ("auto" or named), bits, bins of the band `first`..`last`, highest harmonic."""
+
+    window: str
+    side_bins: int | str
+    bits: int | None
+    first: int
+    last: int
+    harmonics: int
+
+
+def view_record(centred: Values, wishes: Wishes) -> View:
+    """Find the tones of a record (samples,) of mean 0, decide whether it is coherent, and take its powers through the right window."""
+    spectrum = np.fft.rfft(centred)
+    power = _measure_power(spectrum, centred.size, centred.size)
+    flat = View(power, "rectangular", 0, None)
+    peak = wishes.first + int(np.argmax(power[wishes.first : wishes.last + 1]))
+    if not _stands_out(power, peak, wishes):
+        return flat
+    view = _take_view(centred, spectrum, flat, [peak], wishes)
+    second = find_second_tone(view, wishes)
+    return view if second is None else _take_view(centred, spectrum, flat, [peak, second], wishes)
+
+
+def find_second_tone(view: View, wishes: Wishes) -> int | None:
+    """Bin of a second tone: within 10 dB of the first and no harmonic of it, nor the first of it; None if there is none."""
+    rest, height = view.power[wishes.first : wishes.last + 1].copy(), view.fits[0].power / describe_window(view.window).enbw_bins
+    place, reach = view.carriers[0], 2 * view.side_bins + 2
+    rest[max(place - reach - wishes.first, 0) : max(place + reach + 1 - wishes.first, 0)] = 0.0
+    second = wishes.first + int(np.argmax(rest))
+    if second == place or view.measure_height(second) < _SECOND_TONE * height or not _stands_out(view.power, second, wishes, skip=place):
+        return None
+    cycles = view.cycles[0]
+    for order in range(2, _HIGHEST_RELATION + 1):
+        slack = 0.5 if view.coherent else 1 + order / 2
+        forward, backward = fold_cycles(order * cycles, view.samples) - second, fold_cycles(order * second, view.samples) - cycles
+        if abs(forward) <= slack or abs(backward) <= slack:
+            return None
+    return second
+
+
+def _stands_out(power: Values, peak: int, wishes: Wishes, *, skip: int | None = None) -> bool:
+    """Whether noise alone would show such a peak less than once in a million records: exponential powers, Bonferroni over the bins."""
+    band = power[wishes.first : wishes.last + 1]
+    around = power[max(peak - 1, 1) : peak + 2].sum()
+    others = band.sum() - around - (0.0 if skip is None else power[skip - 1 : skip + 2].sum())
+    floor = max(others, 0.0) / max(band.size - 3, 1)
+    return bool(power[peak] > floor * np.log(band.size / _CHANCE))
+
+
+def _fit_tones(centred: Values, spectrum: Spectrum, peaks: list[int], *, coherent: bool) -> tuple[list[SineFit], Values]:
+    """Three parameters where the frequencies are bins, or where a free fit ran away from its peak (a burst, a slide, noise), else four."""
+    if not coherent:
+        fits, residual = separate_tones(centred, [guess_frequency(spectrum, centred.size, peak) for peak in peaks])
+        if all(abs(fit.cycles - peak) <= 1.5 for fit, peak in zip(fits, peaks, strict=True)):
+            return fits, residual
+    fits, residual = [], centred
+    for peak in peaks:
+        fit, residual = fit_tone(residual, 2 * np.pi * peak / centred.size, free=False)
+        fits.append(fit)
+    rms = float(np.sqrt(mean_square(residual)))
+    return [replace(fit, residual_rms=rms) for fit in fits], residual
+
+
+def _take_view(centred: Values, spectrum: Spectrum, flat: View, peaks: list[int], wishes: Wishes) -> View:
+    coherent = is_coherent(spectrum, flat.power, centred.size, peaks)
+    fits, residual = _fit_tones(centred, spectrum, peaks, coherent=coherent)
+    base = replace(flat, fits=tuple(sorted(fits, key=lambda fit: -fit.power)), coherent=coherent)
+    if base.coherent and wishes.window in {"auto", "rectangular"}:
+        return replace(base, side_bins=0 if wishes.side_bins == "auto" else int(wishes.side_bins))
+    name, side_bins = choose_window(_find_resolution(base, wishes), base.samples)
+    if wishes.window != "auto":
+        name, side_bins = wishes.window, choose_side_bins(wishes.window, wishes.bits, coherent=bool(base.coherent))
+    if wishes.side_bins != "auto":
+        side_bins = int(wishes.side_bins)
+    if wishes.window == "auto" and not base.coherent and (reason := _say_why_fitted(base, side_bins, wishes)):
+        return _view_residual(base, residual, name, side_bins, reason)
+    view = replace(base, power=_window_power(centred, name), window=name, side_bins=side_bins)
+    return view if base.coherent else replace(view, findings=_find_leakage(view, wishes))
+
+
+def _find_resolution(view: View, wishes: Wishes) -> int | None:
+    """Bits that the window must serve: the converter's, or more if the fit shows more; unknown in a band, whose noise may be any part of the whole."""
+    if wishes.bits is None or (wishes.first, wishes.last) != (1, view.samples // 2):
+        return None
+    seen = view.fits[0].sinad_db / DB_PER_BIT
+    return int(max(wishes.bits, min(seen, UNKNOWN_BITS)))
+
+
+def _say_why_fitted(view: View, side_bins: int, wishes: Wishes) -> str | None:
+    """The reason why no lobe of this width holds the tone, if there is one."""
+    lobes = (2 * side_bins + 1) * (wishes.harmonics + len(view.fits) - 1)
+    if 2 * lobes > view.power.size:
+        return "short"
+    edge = min(min(fit.cycles, view.samples / 2 - fit.cycles) for fit in view.fits)
+    return f"{edge:.2f} bins from DC or half the sample rate" if edge <= side_bins else None
+
+
+def _view_residual(view: View, residual: Values, name: str, side_bins: int, reason: str) -> View:
+    """Powers of what the sine fit leaves, with the fitted tones put into their bins."""
+    if reason == "short":
+        name, side_bins = "rectangular", 0
+        text = f"{view.samples} samples are too few for the lobes of a window: the tone's power is the sine fit's, the rest is the spectrum of the residual."
+        finding = Finding("short-record", text, float(view.samples))
+    else:
+        text = f"The tone lies {reason}, where a window's lobe folds onto itself: its power is the sine fit's, the rest is the spectrum of the residual."
+        finding = Finding("tone-at-edge", text, view.fits[0].cycles)
+    power = _window_power(residual, name)
+    for fit, place in zip(view.fits, view.carriers, strict=True):
+        lobe = measure_lobe(name, fit.cycles - place)[_CENTRE - side_bins : _CENTRE + side_bins + 1]
+        bins = np.abs(np.arange(place - side_bins, place + side_bins + 1))
+        folded = np.maximum(np.minimum(bins, view.samples - bins), 1)
+        np.add.at(power, folded, fit.power / lobe.sum() * lobe)
+    return replace(view, power=power, window=name, side_bins=side_bins, findings=(finding,))
+
+
+def _find_leakage(view: View, wishes: Wishes) -> tuple[Finding, ...]:
+    """A window that the user chose for a tone between bins may not hold it."""
+    leak = float(measure_leakage(view.window, 0.5)[view.side_bins])
+    if wishes.window == "auto" or leak <= bound_leakage(wishes.bits) * 10:
+        return ()
+    level = float(10 * np.log10(leak))
+    text = f"The record is not coherent: {view.side_bins} side bins of the {view.window} window leave up to {level:.1f} dBc of the tone among the noise."
+    return (Finding("window-leaks", text, level),)
+
+
+def _window_power(values: Values, name: str) -> Values:
+    window = make_window(name, values.size)
+    # The weighted mean takes DC and its whole lobe away, so that bins 1 and up remain the signal's.
+    weighted = values - np.einsum("i,i", window, values) / window.sum()
+    weighted *= window
+    spectrum = np.fft.rfft(weighted)
+    return _measure_power(spectrum, values.size, values.size * mean_square(window))
+
+
+def _measure_power(spectrum: Spectrum, samples: int, energy: float) -> Values:
+    """One-sided mean squares by bin, |X|^2: DC and, for even lengths, half the sample rate have no mirror image."""
+    squares: Values = np.square(spectrum.real)
+    squares += np.square(spectrum.imag)
+    squares *= 2.0 / (samples * energy)
+    squares[0] /= 2
+    if samples % 2 == 0:
+        squares[-1] /= 2
+    return squares

@@ -1,0 +1,130 @@
+"""How does one get there by hand? Each figure of the textbook as a line of working: formula, the numbers put in, the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qanalysis.notation import si, volts
+
+if TYPE_CHECKING:
+    from qanalysis.converters.textbook.textbook import Conversion, Textbook
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the working, all text: what is asked, its formula, the formula with numbers, the answer. As text: one line with "="."""
+
+    title: str
+    formula: str
+    substitution: str
+    result: str
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.formula} = {self.substitution} = {self.result}"
+
+
+def work_out(problem: Textbook) -> tuple[Step, ...]:
+    """The working of a problem: the converter's figures, the rate where a time is given, then each input."""
+    time = problem.conversion_time_s
+    rate = () if time is None else (Step("Conversion rate", "f = 1 / T", f"1 / {si(time, 's', digits=7)}", si(1 / time, "S/s", digits=7)),)
+    inputs = (step for conversion in problem.conversions for step in _convert(conversion))
+    return (*_size(problem), *_relate(problem), *_noise(problem), *rate, *inputs)
+
+
+def lsb_text(value: float, *, digits: int = 7) -> str:
+    """A number of steps.
+
+    >>> lsb_text(-51.7)
+    '−51.7 LSB'
+    """
+    return f"{_minus(f'{value:.{digits}g}')} LSB"
+
+
+def _size(problem: Textbook) -> tuple[Step, ...]:
+    converter = problem.converter
+    lsb, top = volts(problem.step), converter.codes - 1
+    divisor, count = ("2^n", converter.codes) if converter.fs_over == "2^n" else ("(2^n − 1)", top)
+    plus = (" + LSB / 2", f" + {volts(problem.half_step_bound)}") if converter.transfer == "mid-rise" else ("", "")
+    floor = converter.transfer == "floor"
+    whole = (Step("Bound of the error (floor)", "|e| < LSB", lsb, f"{lsb}, with e from −LSB to 0"),) if floor else ()
+    return (
+        Step("Number of codes", "N = 2^n", f"2^{converter.bits}", f"{converter.codes} codes, 0 to {top}"),
+        Step(
+            "Full scale", "FS = high − low", f"{volts(converter.high)} − {_enclose(volts(converter.low))}", f"{volts(problem.full_scale)}, {problem.polarity}"
+        ),
+        Step("Step", f"LSB = FS / {divisor}", f"{volts(problem.full_scale)} / {count}", lsb),
+        Step("Half a step" if floor else "Bound of the error, half a step", "LSB / 2", f"{lsb} / 2", f"±{volts(problem.half_step_bound)}"),
+        *whole,
+        Step("Level of the top code", f"low + (N − 1) · LSB{plus[0]}", f"{volts(converter.low)} + {top} · {lsb}{plus[1]}", volts(problem.top_level)),
+    )
+
+
+def _relate(problem: Textbook) -> tuple[Step, ...]:
+    full, share = volts(problem.full_scale), f"{volts(problem.step)} / {volts(problem.full_scale)}"
+    resolution = f"{problem.resolution_ppm:.7g} ppm = {problem.relative_percent:.7g} % = {_minus(f'{problem.resolution_db:.2f}')} dB of full scale"
+    return (
+        Step("Resolution", "LSB / FS", share, resolution),
+        Step("Relative error, one step of full scale", "100 · LSB / FS", f"100 · {share}", f"{problem.relative_percent:.7g} %"),
+        Step(
+            "Relative error, half a step of full scale",
+            "100 · (LSB / 2) / FS",
+            f"100 · {volts(problem.half_step_bound)} / {full}",
+            f"{problem.half_relative_percent:.7g} %",
+        ),
+    )
+
+
+def _noise(problem: Textbook) -> tuple[Step, ...]:
+    converter = problem.converter
+    rule = f"6.0206 · {converter.bits} + 1.7609"
+    rms = Step("RMS of the quantization error", "LSB / √12", f"{volts(problem.step)} / 3.464102", volts(problem.rms_error))
+    if converter.fs_over == "2^n":
+        return rms, Step("Ideal SNR of a full-scale sine", "6.02 · n + 1.76 dB", rule, f"{problem.ideal_snr_db:.2f} dB")
+    ratio, snr = (
+        f"20 · log10(1.224745 · {converter.codes - 1})",
+        f"{problem.ideal_snr_db:.2f} dB, where {rule} = {problem.other_convention.ideal_snr_db:.2f} dB",
+    )
+    return rms, Step("Ideal SNR of a full-scale sine", "20 · log10(√1.5 · FS / LSB)", ratio, snr)
+
+
+def _convert(conversion: Conversion) -> tuple[Step, ...]:
+    converter, code = conversion.converter, conversion.code
+    floor, half = converter.transfer != "mid-tread", converter.transfer == "mid-rise"
+    digits = max(7, len(str(converter.codes)) + 3)  # two digits behind the step, so that a level can be told from its input
+    x, y, low, lsb = (volts(value, digits=digits) for value in (conversion.input, conversion.reconstructed, converter.low, converter.lsb))
+    spelled, position = conversion.words[0], lsb_text(conversion.position_lsb, digits=digits)
+    clipped = ", clipped: the input lies outside the range" if conversion.clipped else ""
+    holds = "within" if conversion.within_bound else "beyond"
+    percent = conversion.relative_error_percent
+    return (
+        Step(f"Position of {x}", "(x − low) / LSB", f"({x} − {_enclose(low)}) / {lsb}", position),
+        Step(
+            f"Code of {x}",
+            f"{'whole part' if floor else 'nearest whole number, halves up'}, from 0 to {converter.codes - 1}",
+            f"{'floor' if floor else 'round'}({position.removesuffix(' LSB')})",
+            f"{code} = {spelled.hexadecimal} = {spelled.binary}{clipped}",
+        ),
+        Step(f"Level of code {code}", f"y = low + {'(code + 0.5)' if half else 'code'} · LSB", f"{low} + {f'({code} + 0.5)' if half else code} · {lsb}", y),
+        Step(
+            "Actual error",
+            "e = y − x",
+            f"{y} − {_enclose(x)}",
+            f"{volts(conversion.actual_error)}, {holds} the bound of {volts(converter.error_bound)}",
+        ),
+        Step(
+            "Relative error of the reading",
+            "100 · |e| / |x|",
+            f"100 · {volts(abs(conversion.actual_error))} / {volts(abs(conversion.input))}",
+            "not defined at 0 V" if percent is None else f"{percent:.7g} %",
+        ),
+    )
+
+
+def _enclose(text: str) -> str:
+    """A voltage to be subtracted: negative ones in brackets."""
+    return f"({text})" if text.startswith("−") else text
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "−", 1) if number.startswith("-") else number
