@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qanalysis import converter_commands
-from qanalysis.command_options import CANCELLED, MISSED, AsJson, Commands, Outputs
+from qanalysis.commands import converters as converter_commands
+from qanalysis.commands.options import CANCELLED, MISSED, AsJson, Commands, Outputs
 
 if TYPE_CHECKING:
     from qanalysis.checkpoints import TensorInfo, TensorSource
@@ -66,7 +66,7 @@ def show(source: Source, *, as_json: AsJson = False) -> None:
     """
     from qanalysis.checkpoints import open_checkpoint
     from qanalysis.reports.inventory import describe_tensors
-    from qanalysis.terminal import print_inventory, print_json
+    from qanalysis.reports.terminal import print_inventory, print_json
 
     with open_checkpoint(source) as checkpoint:
         inventory = describe_tensors(checkpoint)
@@ -155,8 +155,8 @@ def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
 
 
 def _run_sweep(checkpoint: TensorSource, schemes: list[Scheme], **options: Any) -> Rows:
+    from qanalysis.reports.terminal import show_progress
     from qanalysis.sweeps.sweep import sweep as measure_checkpoint
-    from qanalysis.terminal import show_progress
 
     with _cancel_on_interrupt() as cancel, show_progress() as advance:
         return measure_checkpoint(checkpoint, schemes, **options, on_progress=advance, cancel=cancel)
@@ -215,7 +215,7 @@ def _deliver(rows: Rows, targets: Sequence[Path], profiles: Sequence[LayerProfil
     from datetime import UTC, datetime
 
     from qanalysis.reports import to_json, write_report
-    from qanalysis.terminal import print_note, print_summary
+    from qanalysis.reports.terminal import print_note, print_summary
 
     created = datetime.now(UTC)
     for target in targets:
@@ -232,7 +232,7 @@ def _deliver(rows: Rows, targets: Sequence[Path], profiles: Sequence[LayerProfil
 
 
 def _stop(text: str) -> None:
-    from qanalysis.terminal import print_note
+    from qanalysis.reports.terminal import print_note
 
     print_note(text)
     raise typer.Exit(CANCELLED)
@@ -257,7 +257,7 @@ def report(
       qanalysis report rows.parquet --out report.html --out rows.csv
     """
     from qanalysis.reports import check_targets, read_rows, write_report
-    from qanalysis.terminal import print_note
+    from qanalysis.reports.terminal import print_note
 
     targets = check_targets(out)
     if converter_commands.report_rows(rows, targets):
@@ -282,7 +282,7 @@ def validate(*, as_json: AsJson = False) -> None:
       qanalysis validate
     """
     from qanalysis.reports.checks import CHECK_COLUMNS, describe_checks, explain_checks, tabulate_checks
-    from qanalysis.terminal import clean_text, print_json, print_note, print_table
+    from qanalysis.reports.terminal import clean_text, print_json, print_note, print_table
     from qanalysis.validation import validate as ask_peers
 
     checks = ask_peers(on_peer=lambda name: print_note(f"asking {name} …") if sys.stderr.isatty() else None)
@@ -314,7 +314,7 @@ def serve(
     Example:
       qanalysis app --root ~/models
     """
-    from qanalysis.terminal import print_note
+    from qanalysis.reports.terminal import print_note
 
     if not root.is_dir():
         raise ValueError(f"--root {root}: no such folder; give one that holds checkpoints")

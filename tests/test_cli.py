@@ -24,8 +24,8 @@ from typer.testing import CliRunner, Result
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.cli import _cancel_on_interrupt, _server_options, app
 from qanalysis.reports import headline, read_rows, select_worst
+from qanalysis.reports.terminal import clean_text
 from qanalysis.sweeps.sweep import sweep
-from qanalysis.terminal import clean_text
 
 HEAVY = ("torch", "plotly", "streamlit", "pandas", "numba", "scipy", "pyarrow")
 

@@ -19,7 +19,7 @@ from qanalysis.reports.converter_figures import (
     list_limit_lines,
     list_word_lines,
 )
-from qanalysis.terminal import clean_text, print_table
+from qanalysis.reports.terminal import clean_text, print_table
 
 
 def print_converter_rows(rows: ConverterRows) -> None:

@@ -42,7 +42,7 @@ class Commands(TyperGroup):
         except Exception as error:
             if not _is_user_error(error):
                 raise
-            from qanalysis.terminal import print_note
+            from qanalysis.reports.terminal import print_note
 
             print_note(f"error: {_describe(error)}")
             code = 2

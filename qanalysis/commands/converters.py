@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qanalysis.command_options import MISSED, AsJson, Outputs, parse_span
+from qanalysis.commands.options import MISSED, AsJson, Outputs, parse_span
 
 if TYPE_CHECKING:
     from qanalysis.converters.linearity.linearity import Linearity
@@ -193,7 +193,7 @@ def report_rows(rows: Path, targets: Sequence[Path]) -> bool:
     """Write stored rows of these commands as `targets`; false where the file holds none of them."""
     from qanalysis.reports.converter_files import write_converter_report
     from qanalysis.reports.converter_reading import read_converter_rows
-    from qanalysis.terminal import print_note
+    from qanalysis.reports.terminal import print_note
 
     stored = read_converter_rows(rows)
     if stored is None:
@@ -214,7 +214,7 @@ def _check_outputs(out: Sequence[Path] | None, table: Path | None = None) -> lis
 
 def _write_table(solved: Textbook, target: Path) -> None:
     from qanalysis.reports.files import write_whole
-    from qanalysis.terminal import print_note
+    from qanalysis.reports.terminal import print_note
 
     lines = solved.code_table.write_csv()
     with write_whole(target) as partial, partial.open("w", encoding="utf-8", newline="") as file:
@@ -272,7 +272,7 @@ def _deliver(rows: ConverterRows, targets: Sequence[Path], *, as_json: bool, dra
     from datetime import UTC, datetime
 
     from qanalysis.reports.converter_files import to_converter_json, write_converter_report
-    from qanalysis.terminal import print_note
+    from qanalysis.reports.terminal import print_note
 
     created = datetime.now(UTC)
     charts = draw() if any(target.suffix.lower() == ".html" for target in targets) else ()
@@ -282,7 +282,7 @@ def _deliver(rows: ConverterRows, targets: Sequence[Path], *, as_json: bool, dra
     if as_json:
         typer.echo(to_converter_json(rows, created=created))
     elif not targets:
-        from qanalysis.converter_terminal import print_converter_rows
+        from qanalysis.reports.converter_terminal import print_converter_rows
 
         print_converter_rows(rows)
     for limit in rows.missed:
