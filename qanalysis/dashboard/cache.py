@@ -24,8 +24,8 @@ from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.converters.posterior import Posterior, judge_posterior
 from qanalysis.dashboard.checks import BackgroundChecks
 from qanalysis.dashboard.jobs import JobManager, SweepRequest
+from qanalysis.dashboard.layers.view import Axis
 from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source
-from qanalysis.dashboard.state import Axis
 from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.diagnosis.conventions import Convention, compare_conventions
 from qanalysis.diagnosis.own_limits import LayerLimits, find_limits

@@ -9,9 +9,8 @@ import streamlit as st
 
 import sample_models
 from qanalysis.dashboard.cache import get_uploads, list_paths
-from qanalysis.dashboard.converter_state import CONVERTER_KEYS
-from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_SUFFIXES, read_root
-from qanalysis.dashboard.state import (
+from qanalysis.dashboard.converter.view import CONVERTER_KEYS
+from qanalysis.dashboard.layers.view import (
     AXES,
     FEWEST_BITS,
     FORMAT_CHOICES,
@@ -26,6 +25,7 @@ from qanalysis.dashboard.state import (
     tidy_query,
     write_view,
 )
+from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_SUFFIXES, read_root
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.quantizers.grids import SYMMETRIES
 from qanalysis.quantizers.grouping import parse_grouping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from qanalysis.charts.palette import Theme
-from qanalysis.dashboard.selection import pick_row
+from qanalysis.dashboard.layers.selection import pick_row
 from qanalysis.dashboard.sources import read_root
 from qanalysis.dashboard.tables import format_columns, mark_row
 from qanalysis.dashboard.wording import escape_markdown, hide_root

@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from qanalysis.checkpoints.file_kinds import SUFFIX_KINDS
-from qanalysis.dashboard.state import ViewState, write_link
+from qanalysis.dashboard.layers.view import ViewState, write_link
 from qanalysis.diagnosis import Diagnosis
 from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.reports import write_report

@@ -6,9 +6,9 @@ import streamlit as st
 
 from qanalysis.dashboard.cache import warm_kernels
 from qanalysis.dashboard.controls import open_session
+from qanalysis.dashboard.converter.page import draw_converter
 from qanalysis.dashboard.elements import draw_notices, read_theme
-from qanalysis.dashboard.pages.converter import draw_converter
-from qanalysis.dashboard.pages.layers import draw_layers
+from qanalysis.dashboard.layers.page import draw_layers
 
 # Drawn here because a named icon of streamlit's would be fetched from the network.
 _STAIRS = '<path d="M4 34h9v-9h9v-9h9v-9h7" fill="none" stroke="#2f83b5" stroke-width="3.5"/>'

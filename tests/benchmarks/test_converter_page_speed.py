@@ -10,8 +10,8 @@ import pytest
 
 from qanalysis.charts.spectrum_charts import headline_spectrum
 from qanalysis.converters.textbook.textbook import solve_textbook
-from qanalysis.dashboard.converter_cache import analyze_simulation, simulation_key
-from qanalysis.dashboard.converter_state import ConverterView
+from qanalysis.dashboard.converter.cache import analyze_simulation, simulation_key
+from qanalysis.dashboard.converter.view import ConverterView
 from qanalysis.notation import volts
 
 from ..e2e.conftest import OpenVisit, Server, browser_path, open_visit, server  # noqa: F401  fixtures

@@ -15,9 +15,9 @@ from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.records.records import read_record
 from qanalysis.converters.rows import describe_spectrum
 from qanalysis.converters.spectrum.spectrum import analyze_spectrum
-from qanalysis.dashboard.converter_cache import build_simulation
-from qanalysis.dashboard.converter_state import ConverterView
-from qanalysis.dashboard.simulate_tab import headline_simulation
+from qanalysis.dashboard.converter.cache import build_simulation
+from qanalysis.dashboard.converter.simulate import headline_simulation
+from qanalysis.dashboard.converter.view import ConverterView
 from qanalysis.reports.converter_figures import sum_up
 
 from .conftest import OpenVisit, Server, Visit

@@ -18,10 +18,10 @@ from qanalysis.converters.rows import ConverterRow, ConverterRows, describe_line
 from qanalysis.converters.sample_records import SAMPLE_RECORDS
 from qanalysis.dashboard.cache import list_records
 from qanalysis.dashboard.controls import BOUND, UPLOAD_LIMIT_MB
-from qanalysis.dashboard.converter_cache import analyze_capture, get_records, linearity_key, load_record, measure_capture, record_key
-from qanalysis.dashboard.converter_elements import current_converter, draw_fault, draw_figures, draw_findings, draw_lines, draw_notes
-from qanalysis.dashboard.converter_export import Picture, draw_converter_export
-from qanalysis.dashboard.converter_state import CAPTURE_TESTS, DEFAULT, JUSTIFICATIONS, SIGNS, ConverterView
+from qanalysis.dashboard.converter.cache import analyze_capture, get_records, linearity_key, load_record, measure_capture, record_key
+from qanalysis.dashboard.converter.elements import current_converter, draw_fault, draw_figures, draw_findings, draw_lines, draw_notes
+from qanalysis.dashboard.converter.export import Picture, draw_converter_export
+from qanalysis.dashboard.converter.view import CAPTURE_TESTS, DEFAULT, JUSTIFICATIONS, SIGNS, ConverterView
 from qanalysis.dashboard.elements import draw_chart, read_theme
 from qanalysis.dashboard.sources import SAMPLE_PREFIX, read_root
 from qanalysis.dashboard.wording import escape_markdown

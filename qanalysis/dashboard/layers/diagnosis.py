@@ -8,7 +8,7 @@ import streamlit as st
 from qanalysis.dashboard.cache import read_diagnosis
 from qanalysis.dashboard.controls import BOUND, current_view
 from qanalysis.dashboard.elements import ask_first
-from qanalysis.dashboard.state import expand_scheme, write_view
+from qanalysis.dashboard.layers.view import expand_scheme, write_view
 from qanalysis.dashboard.wording import escape_markdown, format_count
 from qanalysis.diagnosis import Diagnosis
 from qanalysis.results.table import Row

@@ -8,7 +8,7 @@ from qanalysis.converters.posterior import GRADE_NOTE, Posterior
 from qanalysis.converters.simulation.noise_model import gaussian_moments
 from qanalysis.dashboard.cache import read_posterior
 from qanalysis.dashboard.controls import BOUND
-from qanalysis.dashboard.converter_elements import Fact, draw_facts, sign
+from qanalysis.dashboard.converter.elements import Fact, draw_facts, sign
 from qanalysis.dashboard.wording import escape_markdown, format_count
 from qanalysis.results.table import Row
 

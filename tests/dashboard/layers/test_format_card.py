@@ -9,7 +9,7 @@ import pytest
 
 from qanalysis.charts import format_levels
 from qanalysis.charts.format_levels import MOST_DRAWN, find_levels
-from qanalysis.dashboard.format_card import list_facts
+from qanalysis.dashboard.layers.format_card import list_facts
 from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.formats import FORMATS, IntegerFormat
 from qanalysis.quantizers.scheme import Scheme

@@ -16,9 +16,9 @@ from qanalysis.converters.rows import ConverterRows, list_textbook_rows
 from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
 from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.dashboard.controls import BOUND
-from qanalysis.dashboard.converter_elements import Fact, current_converter, draw_facts, draw_fault, draw_figures, draw_findings, draw_numbers
-from qanalysis.dashboard.converter_export import draw_converter_export
-from qanalysis.dashboard.converter_state import DEFAULT, SERIES_MODELS, ConverterView, parse_numbers
+from qanalysis.dashboard.converter.elements import Fact, current_converter, draw_facts, draw_fault, draw_figures, draw_findings, draw_numbers
+from qanalysis.dashboard.converter.export import draw_converter_export
+from qanalysis.dashboard.converter.view import DEFAULT, SERIES_MODELS, ConverterView, parse_numbers
 from qanalysis.dashboard.elements import draw_chart, read_theme
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import volts

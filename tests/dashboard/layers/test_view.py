@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.dashboard.state import (
+from qanalysis.dashboard.layers.view import (
     AXES,
     FORMAT_CHOICES,
     GROUPING_CHOICES,

@@ -10,7 +10,7 @@ import pytest
 
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.dashboard import cache
-from qanalysis.dashboard import conventions as conventions_section
+from qanalysis.dashboard.layers import conventions as conventions_section
 from qanalysis.dashboard.tables import build_conventions, format_columns
 from qanalysis.diagnosis.conventions import Convention, compare_conventions, describe_spread
 

@@ -14,8 +14,8 @@ from qanalysis.converters.converter import LSB_CONVENTIONS, TRANSFERS
 from qanalysis.converters.linearity.inl import SHAPES
 from qanalysis.converters.sample_records import DEFAULT_RECORD
 from qanalysis.converters.simulation.dither import DITHERS
+from qanalysis.dashboard.layers.view import spell_changes
 from qanalysis.dashboard.sources import SAMPLE_PREFIX
-from qanalysis.dashboard.state import spell_changes
 
 LSB_WORDS = {name.replace("fs", "FS"): word for word, name in LSB_CONVENTIONS.items()}
 TABS = ("Textbook", "Simulate", "Capture")

@@ -10,9 +10,9 @@ import streamlit as st
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.rows import ConverterRow
-from qanalysis.dashboard.converter_state import ConverterView, read_converter, write_converter_query
+from qanalysis.dashboard.converter.view import ConverterView, read_converter, write_converter_query
+from qanalysis.dashboard.layers.view import join_link
 from qanalysis.dashboard.sources import read_root
-from qanalysis.dashboard.state import join_link
 from qanalysis.dashboard.wording import escape_markdown, hide_root
 from qanalysis.reports.converter_figures import list_figures
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from qanalysis.converters.converter import TRANSFERS
-from qanalysis.dashboard.capture_tab import draw_capture
 from qanalysis.dashboard.controls import BOUND, note_left_out
-from qanalysis.dashboard.converter_elements import current_converter
-from qanalysis.dashboard.converter_state import DEFAULT, FULL_SCALES, INL_REFERENCES, LSB_WORDS, TABS, ConverterView, name_ignored_converter, write_converter
-from qanalysis.dashboard.simulate_tab import draw_simulate
-from qanalysis.dashboard.textbook_tab import draw_textbook
+from qanalysis.dashboard.converter.capture import draw_capture
+from qanalysis.dashboard.converter.elements import current_converter
+from qanalysis.dashboard.converter.simulate import draw_simulate
+from qanalysis.dashboard.converter.textbook import draw_textbook
+from qanalysis.dashboard.converter.view import DEFAULT, FULL_SCALES, INL_REFERENCES, LSB_WORDS, TABS, ConverterView, name_ignored_converter, write_converter
 
 _DRAWERS = {"Textbook": draw_textbook, "Simulate": draw_simulate, "Capture": draw_capture}
 _TRANSFER_HELP = "Where the codes change: half a step around each level (mid-tread), at the levels of a shifted grid (mid-rise), or always down (floor)."

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from qanalysis.converters.rows import ConverterRows
-from qanalysis.dashboard.converter_elements import draw_link
-from qanalysis.dashboard.converter_state import ConverterView
+from qanalysis.dashboard.converter.elements import draw_link
+from qanalysis.dashboard.converter.view import ConverterView
 from qanalysis.reports.converter_files import write_converter_report
 from qanalysis.reports.page import make_chart
 

@@ -11,9 +11,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from qanalysis.checkpoints import open_checkpoint
-from qanalysis.dashboard import cache, diagnosis
-from qanalysis.dashboard.diagnosis import build_cures
+from qanalysis.dashboard import cache
 from qanalysis.dashboard.export import render_file
+from qanalysis.dashboard.layers import diagnosis
+from qanalysis.dashboard.layers.diagnosis import build_cures
 from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep

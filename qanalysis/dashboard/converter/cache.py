@@ -25,7 +25,7 @@ from qanalysis.converters.simulation.sweeps import AmplitudeSweep, BitsSweep, Di
 from qanalysis.converters.simulation.tone_sweeps import ToneSweep, sweep_frequency, sweep_phase
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, Triangle, TwoTone, Waveform
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
-from qanalysis.dashboard.converter_state import DEFAULT, WAVEFORMS, ConverterView
+from qanalysis.dashboard.converter.view import DEFAULT, WAVEFORMS, ConverterView
 from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_PREFIX, UploadStore, read_root
 
 SIMULATED = (

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from qanalysis.dashboard.selection import choose_rows, find_tensors, order_rows, pick_cell, pick_row
+from qanalysis.dashboard.layers.selection import choose_rows, find_tensors, order_rows, pick_cell, pick_row
 from qanalysis.results.table import Row
 from qanalysis.sweeps.sweep import sweep
 

@@ -18,16 +18,16 @@ from qanalysis.converters.rows import describe_linearity, describe_spectrum, lis
 from qanalysis.converters.sample_records import SAMPLE_RECORDS, write_sample
 from qanalysis.converters.spectrum.spectrum import analyze_spectrum
 from qanalysis.converters.textbook.textbook import solve_textbook
-from qanalysis.dashboard.converter_cache import build_simulation
-from qanalysis.dashboard.converter_state import SIMULATE_VIEWS, WAVEFORMS, ConverterView
-from qanalysis.dashboard.simulate_tab import headline_simulation, write_capture
+from qanalysis.dashboard.converter.cache import build_simulation
+from qanalysis.dashboard.converter.simulate import headline_simulation, write_capture
+from qanalysis.dashboard.converter.view import SIMULATE_VIEWS, WAVEFORMS, ConverterView
 from qanalysis.reports.converter_figures import list_figures, sum_up
 
 
 def _show_page() -> None:
     from qanalysis.dashboard.controls import open_session
+    from qanalysis.dashboard.converter.page import draw_converter
     from qanalysis.dashboard.elements import draw_notices
-    from qanalysis.dashboard.pages.converter import draw_converter
 
     open_session()
     draw_notices()

@@ -9,7 +9,6 @@ from typing import Any
 import streamlit as st
 
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo
-from qanalysis.dashboard.bench_card import draw_bench_card
 from qanalysis.dashboard.cache import (
     MOST_PROFILED,
     Contents,
@@ -25,17 +24,18 @@ from qanalysis.dashboard.cache import (
     read_profile,
 )
 from qanalysis.dashboard.controls import BOUND, current_view, draw_history, draw_source, draw_sweep_controls, note_ignored, remember_view
-from qanalysis.dashboard.conventions import draw_conventions
-from qanalysis.dashboard.diagnosis import draw_diagnosis
 from qanalysis.dashboard.elements import draw_chart, draw_choice_table, draw_failure, draw_table, read_theme
 from qanalysis.dashboard.export import draw_export
-from qanalysis.dashboard.format_card import draw_format_card
 from qanalysis.dashboard.jobs import Job, SweepRequest
+from qanalysis.dashboard.layers.bench_card import draw_bench_card
+from qanalysis.dashboard.layers.conventions import draw_conventions
+from qanalysis.dashboard.layers.diagnosis import draw_diagnosis
+from qanalysis.dashboard.layers.format_card import draw_format_card
+from qanalysis.dashboard.layers.selection import choose_rows, pick_cell
+from qanalysis.dashboard.layers.validation import draw_validation
+from qanalysis.dashboard.layers.view import INTEGERS, ORDERS, ROW_LIMITS, ViewState, put_in_view
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
-from qanalysis.dashboard.selection import choose_rows, pick_cell
-from qanalysis.dashboard.state import INTEGERS, ORDERS, ROW_LIMITS, ViewState, put_in_view
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
-from qanalysis.dashboard.validation import draw_validation
 from qanalysis.dashboard.wording import escape_markdown, format_count
 from qanalysis.diagnosis.own_limits import LayerLimits, describe_limits
 from qanalysis.diagnosis.profile import LayerProfile

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from qanalysis import dashboard_script
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.dashboard import cache, progress
-from qanalysis.dashboard.state import ViewState, expand_scheme, write_query
+from qanalysis.dashboard.layers.view import ViewState, expand_scheme, write_query
 from qanalysis.diagnosis.own_limits import describe_limits, find_limits
 from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.scheme import Scheme, default_schemes
@@ -396,7 +396,7 @@ def test_a_second_tab_finds_the_running_job(open_page: OpenPage, tmp_path: Path,
         return sweep(*arguments, **options)
 
     monkeypatch.setattr(cache, "sweep", sweep_late)
-    tabs = [AppTest.from_file(str(Path(__file__).parents[2] / "app.py"), default_timeout=60) for _ in range(2)]
+    tabs = [AppTest.from_file(str(Path(__file__).parents[3] / "app.py"), default_timeout=60) for _ in range(2)]
     for tab in tabs:
         tab.query_params["m"] = source
         tab.run()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.dashboard.converter_state import (
+from qanalysis.dashboard.converter.view import (
     CONVERTER_KEYS,
     ConverterView,
     name_ignored_converter,
@@ -18,7 +18,7 @@ from qanalysis.dashboard.converter_state import (
     write_converter,
     write_converter_query,
 )
-from qanalysis.dashboard.state import KEYS, join_link
+from qanalysis.dashboard.layers.view import KEYS, join_link
 
 views = st.builds(
     ConverterView,

@@ -17,7 +17,7 @@ from qanalysis.converters.simulation.dither import DITHERS
 from qanalysis.converters.simulation.simulate import Capture
 from qanalysis.converters.simulation.sweeps import sweep_loading
 from qanalysis.dashboard.controls import BOUND
-from qanalysis.dashboard.converter_cache import (
+from qanalysis.dashboard.converter.cache import (
     Simulated,
     analyze_simulation,
     compare_dithers,
@@ -28,8 +28,8 @@ from qanalysis.dashboard.converter_cache import (
     sweep_sizes,
     sweep_tone,
 )
-from qanalysis.dashboard.converter_elements import Fact, current_converter, draw_facts, draw_fault, draw_figures, draw_findings, draw_lines, draw_link, sign
-from qanalysis.dashboard.converter_state import DEFAULT, INL_SHAPES, SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORMS, ConverterView
+from qanalysis.dashboard.converter.elements import Fact, current_converter, draw_facts, draw_fault, draw_figures, draw_findings, draw_lines, draw_link, sign
+from qanalysis.dashboard.converter.view import DEFAULT, INL_SHAPES, SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORMS, ConverterView
 from qanalysis.dashboard.elements import draw_chart, read_theme
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.reports.converter_figures import HARMONIC_COLUMNS, list_harmonic_lines, sum_up

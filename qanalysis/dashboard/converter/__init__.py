@@ -1,0 +1,1 @@
+"""Page Converter: textbook, simulation, captured records."""

@@ -1,0 +1,1 @@
+"""Page Layers: what does each layer lose under each scheme?"""
