@@ -1,28 +1,59 @@
-"""How is a number with a unit written? Engineering notation: powers of a thousand as SI prefixes, for charts, tables and worked steps alike."""
+"""How is a number or a name written for people? One spelling for charts, tables, pages, terminal and worked steps.
+
+Minus is the true minus sign, infinity its sign, a dash stands for what does not exist. SI prefixes come with a unit only: a number
+without one is plain, or a power of ten where its zeros would have to be counted.
+"""
 
 from __future__ import annotations
 
 import math
 
+NOTHING = "–"
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_DECIMALS = {"dB": 2, "bit": 2, "LSB": 2}
+
+
+def true_minus(text: str) -> str:
+    """A formatted number, or several, with true minus signs and with words of infinity and NaN as people write them.
+
+    >>> true_minus("-2.5 to inf"), true_minus("nan")
+    ('−2.5 to ∞', 'n/a')
+    """
+    return text.replace("-", "−").replace("inf", "∞").replace("nan", "n/a")
+
+
+def plain(value: float, *, digits: int = 3) -> str:
+    """A number without a unit, `digits` significant digits: plain from 0.001 to below a million, else with a power of ten.
+
+    >>> plain(0.0572), plain(-1.5), plain(3.2e-7), plain(1_234_567), plain(0)
+    ('0.0572', '−1.5', '3.2·10⁻⁷', '1.23·10⁶', '0')
+    """
+    if not math.isfinite(value):
+        return true_minus(str(value))
+    rounded = float(f"{value:.{digits}g}")
+    if rounded == 0 or 1e-3 <= abs(rounded) < 1e6:
+        return true_minus(f"{rounded:.{max(digits, len(str(int(abs(rounded)))))}g}")
+    mantissa, power = f"{rounded:.{digits - 1}e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{true_minus(mantissa)}·10{str(int(power)).translate(_SUPERSCRIPTS)}"
 
 
 def si(value: float, unit: str = "", *, digits: int = 3) -> str:
-    """A number with `digits` significant digits, SI prefix and unit, written as axes are where there is no unit.
+    """A number with `digits` significant digits and its unit, an SI prefix between them; without a unit as `plain`.
 
-    >>> si(0.00134), si(2_400_000, "B"), si(0), si(float("inf"), "dB")
-    ('1.34m', '2.4 MB', '0', '∞ dB')
+    >>> si(0.00134, "V"), si(2_400_000, "B"), si(0), si(0.0572), si(float("inf"), "dB")
+    ('1.34 mV', '2.4 MB', '0', '0.0572', '∞ dB')
     """
-    prefix = ""
+    if not unit:
+        return plain(value, digits=digits)
     if not math.isfinite(value):
-        number = "n/a" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    else:
-        rounded = float(f"{value:.{digits}g}")
-        power = 3 * math.floor(math.log10(abs(rounded)) / 3) if rounded else 0
-        prefix = _PREFIXES.get(power, "")
-        number = f"{rounded / 10.0**power:.{digits}g}" if power in _PREFIXES else f"{rounded:.{digits}g}"
-        number = number.replace("-", "−", 1) if value < 0 else number
-    return f"{number}{' ' if unit else ''}{prefix}{unit}"
+        return f"{true_minus(str(value))} {unit}"
+    rounded = float(f"{value:.{digits}g}")
+    power = 3 * math.floor(math.log10(abs(rounded)) / 3) if rounded else 0
+    if power not in _PREFIXES:
+        return f"{plain(value, digits=digits)} {unit}"
+    return f"{true_minus(f'{rounded / 10.0**power:.{digits}g}')} {_PREFIXES[power]}{unit}"
 
 
 def volts(value: float, *, digits: int = 7) -> str:
@@ -32,3 +63,97 @@ def volts(value: float, *, digits: int = 7) -> str:
     '2.441406 mV'
     """
     return si(value, "V", digits=digits)
+
+
+def signed(value: float, form: str) -> str:
+    """A number in a format, true minus, ∞ where it is infinite; what rounds to zero has no sign.
+
+    >>> signed(-72.25, ".2f"), signed(float("-inf"), ".1f"), signed(-1e-9, "+.3f")
+    ('−72.25', '−∞', '0.000')
+    """
+    if math.isinf(value):
+        return "−∞" if value < 0 else "∞"
+    text = format(value, form)
+    return true_minus(text) if math.isnan(value) or float(text) else text.lstrip("+-")
+
+
+def decibels(value: float | None, unit: str = "dB", *, digits: int = 2) -> str:
+    """A ratio in decibels, or a dash.
+
+    >>> decibels(19.8412), decibels(-0.5, "dBFS"), decibels(float("inf")), decibels(None)
+    ('19.84 dB', '−0.50 dBFS', '∞ dB', '–')
+    """
+    return NOTHING if value is None else f"{signed(value, f'.{digits}f')} {unit}"
+
+
+def measure(value: float | None, unit: str) -> str:
+    """A figure as charts write it: dB, bit and LSB with two decimals, everything else as `si`; "n/a" for None.
+
+    >>> measure(18.3456, "dB"), measure(3.2e-7, ""), measure(None, "dB"), measure(float("inf"), "dB")
+    ('18.35 dB', '3.2·10⁻⁷', 'n/a', '∞ dB')
+    """
+    if value is None or math.isnan(value):
+        return "n/a"
+    return f"{signed(value, f'.{_DECIMALS[unit]}f')} {unit}" if unit in _DECIMALS else si(value, unit)
+
+
+def percent(share: float) -> str:
+    """A share of one as percent; what is not nothing never reads as 0 %, what is not all never as 100 %.
+
+    >>> percent(0), percent(0.00003), percent(0.1234), percent(0.99996), percent(1)
+    ('0 %', 'under 0.01 %', '12.3 %', 'over 99.9 %', '100 %')
+    """
+    if share in (0, 1):
+        return f"{100 * share:.0f} %"
+    if share < 1e-4:
+        return "under 0.01 %"
+    if share > 0.999:
+        return "over 99.9 %"
+    return f"{100 * share:.3g} %" if share >= 0.01 else f"{100 * share:.2g} %"
+
+
+def size(count: int | None) -> str:
+    """Bytes with binary prefixes.
+
+    >>> size(512), size(4096), size(3 * 2**20 + 2**19), size(None)
+    ('512 B', '4.00 KiB', '3.50 MiB', '–')
+    """
+    if count is None:
+        return NOTHING
+    power = min(4, max(0, (count.bit_length() - 1) // 10))
+    return f"{count} B" if power == 0 else f"{count / 1024**power:.2f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+
+
+def count(value: float, noun: str = "") -> str:
+    """How many, three digits, in words from a million on: a prefix belongs to a unit, not to a noun.
+
+    >>> count(1_234_567, "values"), count(41_300, "values"), count(28)
+    ('1.23 M values', '41,300 values', '28')
+    """
+    for factor, prefix in ((1e9, "G"), (1e6, "M")):
+        if value >= factor:
+            return f"{value / factor:.3g} {prefix} {noun}".rstrip()
+    return f"{value:,.0f} {noun}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(0.04), duration(3.21), duration(75)
+    ('< 0.1 s', '3.2 s', '1 min 15 s')
+    """
+    if seconds < 0.1:
+        return "< 0.1 s"
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def shorten(text: str, length: int = 48) -> str:
+    """A long name with its middle left out: both ends of a layer's name tell layers apart. Not escaped.
+
+    >>> shorten("model.layers.0.self_attn.q_proj.weight", 21)
+    'model.laye…roj.weight'
+    """
+    if len(text) <= length:
+        return text
+    head = length // 2
+    return f"{text[:head]}…{text[head + 1 - length :]}"

@@ -13,8 +13,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-DB_PER_BIT = 20 * math.log10(2)
-SINE_OFFSET_DB = 10 * math.log10(1.5)
+from qanalysis.decibels import DB_PER_BIT, enob, ratio_db
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +133,17 @@ class ErrorStats:
     @property
     def sqnr_db(self) -> float | None:
         """10 log10(sum x^2 / sum e^2), uncentred."""
-        return _ratio_db(self.sum_x2, self.sum_e2)
+        return ratio_db(self.sum_x2, self.sum_e2)
 
     @property
     def sqnr_ac_db(self) -> float | None:
         """The same with the signal's mean removed: var x in place of mean x^2."""
-        return _ratio_db(self._centred(self.sum_x, self.sum_x, self.sum_x2), self.sum_e2)
+        return ratio_db(self._centred(self.sum_x, self.sum_x, self.sum_x2), self.sum_e2)
 
     @property
     def enob(self) -> float | None:
         """Bits of the ideal sine quantizer with this SQNR: (sqnr_db - 1.7609) / 6.0206."""
-        return None if self.sqnr_db is None else (self.sqnr_db - SINE_OFFSET_DB) / DB_PER_BIT
+        return None if self.sqnr_db is None else enob(self.sqnr_db)
 
     @property
     def relative_l2(self) -> float | None:
@@ -212,16 +211,6 @@ class ErrorStats:
 
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
-
-
-def _ratio_db(signal: float, noise: float) -> float | None:
-    if signal <= 0:
-        return None
-    if noise <= 0:
-        return math.inf
-    ratio = signal / noise
-    # One rounding where the quotient can be held, so that scaling x by a power of two changes no digit.
-    return 10 * (math.log10(ratio) if 0 < ratio < math.inf else math.log10(signal) - math.log10(noise))
 
 
 def measure(x: ArrayLike, y: ArrayLike) -> ErrorStats:

@@ -11,7 +11,7 @@ from pathlib import Path
 from shutil import which
 
 from qanalysis import Rows, Scheme, open_checkpoint, sweep
-from qanalysis.sums import DB_PER_BIT
+from qanalysis.decibels import DB_PER_BIT
 from qanalysis.theory.predictions import predict_sqnr_db
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
 from qanalysis.charts.wording import escape, percent
 from qanalysis.converters.converter import Converter
@@ -21,8 +22,6 @@ NEAR_CODES = 8  # to each side of the point in view
 MOST_BARS = 256
 MOST_STEPS = 512
 ERROR_BINS, ERROR_REACH = 120, 1.5
-
-FloatArray = NDArray[np.float64]
 
 
 def transfer_curve(converter: Converter, *, at: float | None = None, theme: Theme = "light") -> go.Figure:
@@ -54,7 +53,7 @@ def simulated_transfer(simulation: Simulation, *, theme: Theme = "light") -> go.
     return _draw_transfer(simulation.converter, curve.x, curve.values, part, theme)
 
 
-def _draw_transfer(converter: Converter, x: FloatArray, y: FloatArray, part: str, theme: Theme) -> go.Figure:
+def _draw_transfer(converter: Converter, x: Doubles, y: Doubles, part: str, theme: Theme) -> go.Figure:
     error = (y - x) / converter.lsb
     colours, ends = PALETTES[theme], [float(x[0]), float(x[-1])]
     figure = begin(
@@ -78,7 +77,7 @@ def _draw_transfer(converter: Converter, x: FloatArray, y: FloatArray, part: str
     return finish(figure, f"Transfer curve of {converter.bits} bits with step {volts(converter.lsb, digits=6)}: the error shown reaches {worst:.3g} LSB.")
 
 
-def _choose_range(error: FloatArray, x: FloatArray, converter: Converter) -> list[float]:
+def _choose_range(error: Doubles, x: Doubles, converter: Converter) -> list[float]:
     """An axis that stays the same for ideal converters, and grows with a real one's error inside the range."""
     inside = np.abs(error[(x >= converter.low) & (x <= converter.high)])
     reach = max(1.25, 1.1 * float(inside.max(initial=0.0)))
@@ -94,12 +93,12 @@ def _choose_span(converter: Converter, at: float | None) -> tuple[float, float]:
     return max(centre - NEAR_CODES * step, converter.low - 2 * step), min(centre + NEAR_CODES * step, converter.high + 2 * step)
 
 
-def _find_edges(converter: Converter, low: float, high: float) -> FloatArray:
+def _find_edges(converter: Converter, low: float, high: float) -> Doubles:
     first, last = (int(converter.encode(end)) for end in (low, high))
     return converter.locate_transitions(np.arange(max(first, 1), last + 1))
 
 
-def _list_inputs(edges: FloatArray, low: float, high: float) -> FloatArray:
+def _list_inputs(edges: Doubles, low: float, high: float) -> Doubles:
     """The span's ends, and inputs just below and at every edge within it, so that the stairs stand upright."""
     inside = edges[(edges > low) & (edges < high)]
     return np.concatenate([[low], np.stack([np.nextafter(inside, -np.inf), inside], axis=1).ravel(), [high]])

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 
+from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import PALETTES, Theme, begin, finish
 from qanalysis.charts.spectrum_charts import thin_peaks
 from qanalysis.converters.simulation.dac import Image, OutputSpectrum, hold_samples
 
 MOST_HELD = 96
 
-FloatArray = NDArray[np.float64]
 
-
-def hold_curve(values: FloatArray, ideal: FloatArray, *, fs_hz: float, theme: Theme = "light") -> go.Figure:
+def hold_curve(values: Doubles, ideal: Doubles, *, fs_hz: float, theme: Theme = "light") -> go.Figure:
     """The first samples as the hold keeps them, over the wave they stand for."""
     colours = PALETTES[theme]
     count = min(values.size, MOST_HELD)

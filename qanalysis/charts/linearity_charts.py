@@ -8,14 +8,13 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import PALETTES, Theme, begin, fade, finish
 from qanalysis.charts.wording import escape
 from qanalysis.converters.linearity.linearity import MISSING_DNL_LSB, Linearity
 
 MOST_POINTS = 1000
 _HALF = MOST_POINTS // 2
-
-FloatArray = NDArray[np.float64]
 
 
 def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
@@ -49,7 +48,7 @@ def _span(low: float, high: float) -> str:
     return f"{low:+.3f} to {high:+.3f}"
 
 
-def _draw_band(figure: go.Figure, codes: NDArray[np.int64], values: FloatArray, bars: FloatArray, *, axis: str, name: str, colour: str) -> None:
+def _draw_band(figure: go.Figure, codes: NDArray[np.int64], values: Doubles, bars: Doubles, *, axis: str, name: str, colour: str) -> None:
     places = thin_extremes(values)
     x, y, bar = codes[places].astype(np.int32), values[places].astype(np.float32), bars[places].astype(np.float32)
     edge = {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([y + bar, (y - bar)[::-1]])}
@@ -58,7 +57,7 @@ def _draw_band(figure: go.Figure, codes: NDArray[np.int64], values: FloatArray, 
     figure.add_scatter(x=x, y=y, customdata=bar, yaxis=axis, mode="lines", line={"color": colour, "width": 1.5}, hovertemplate=hover)
 
 
-def thin_extremes(values: FloatArray) -> NDArray[np.int64]:
+def thin_extremes(values: Doubles) -> NDArray[np.int64]:
     """Places of the smallest and the largest value of each bin, ascending: at most MOST_POINTS, all of them where there are no more.
 
     >>> thin_extremes(np.array([3.0, 1.0])).tolist()

@@ -6,14 +6,13 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape, si
 from qanalysis.converters.spectrum.spectrum import Spectrum
 
 MOST_POINTS = 2000
 FLOOR_DB = -200.0
-
-FloatArray = NDArray[np.float64]
 
 
 def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
@@ -60,7 +59,7 @@ def headline_spectrum(found: Spectrum) -> str:
     return f"SINAD {found.sinad_db:.2f} dB{bits}{spur}".replace("-", "−").replace("inf", "∞")
 
 
-def thin_peaks(values: FloatArray) -> NDArray[np.int64]:
+def thin_peaks(values: Doubles) -> NDArray[np.int64]:
     """Places of the largest value of each bundle of bins, ascending: at most MOST_POINTS.
 
     >>> thin_peaks(np.array([-3.0, -1.0])).tolist()
@@ -71,14 +70,14 @@ def thin_peaks(values: FloatArray) -> NDArray[np.int64]:
     return np.asarray(np.arange(0, values.size, width) + bundles.argmax(axis=1))
 
 
-def _choose_range(heights: FloatArray) -> tuple[float, float]:
+def _choose_range(heights: Doubles) -> tuple[float, float]:
     """Tens of decibels from above the highest bin to below the median one: the same while a slider moves a little."""
     finite = heights[1:][np.isfinite(heights[1:])]
     middle = float(np.median(finite))
     return 10 * np.ceil((float(finite.max()) + 5) / 10), max(10 * np.floor((middle - 25) / 10), FLOOR_DB)
 
 
-def _mark_lines(figure: go.Figure, found: Spectrum, heights: FloatArray, theme: Theme) -> None:
+def _mark_lines(figure: go.Figure, found: Spectrum, heights: Doubles, theme: Theme) -> None:
     colours = PALETTES[theme]
     if found.fundamental_hz is not None:
         _mark(
@@ -91,7 +90,7 @@ def _mark_lines(figure: go.Figure, found: Spectrum, heights: FloatArray, theme: 
         _mark(figure, "largest spur", [found.spur.alias_hz], found, heights, ["spur"], colour=colours.zeroed, symbol="triangle-down")
 
 
-def _mark(figure: go.Figure, name: str, places: list[float], found: Spectrum, heights: FloatArray, labels: list[str], *, colour: str, symbol: str) -> None:
+def _mark(figure: go.Figure, name: str, places: list[float], found: Spectrum, heights: Doubles, labels: list[str], *, colour: str, symbol: str) -> None:
     bins = [min(max(round(place * found.samples / found.fs_hz), 0), heights.size - 1) for place in places]
     figure.add_scatter(
         x=places,

@@ -11,12 +11,10 @@ import operator
 from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from qanalysis.arrays import Codes, Doubles
 from qanalysis.quantizers.quantizer import Rounding, UniformQuantizer
-
-FloatArray = NDArray[np.float64]
-CodeArray = NDArray[np.int64]
 
 TRANSFERS = ("mid-tread", "mid-rise", "floor")
 LSB_CONVENTIONS = {"2^n": "fs/2^n", "2^n-1": "fs/(2^n-1)"}
@@ -101,7 +99,7 @@ class Converter:
         """Peak of a full-scale sine, FS/2: the 0 dBFS of the sine convention."""
         return self.high / 2 - self.low / 2
 
-    def encode(self, x: ArrayLike) -> CodeArray:
+    def encode(self, x: ArrayLike) -> Codes:
         """Codes 0..2^n-1 of `x`, same shape, saturating; infinities saturate, NaN has no code: ValueError.
 
         >>> Converter(8, 0, 12).encode([4.5, 4.51, -1.0, 99.0])
@@ -112,7 +110,7 @@ class Converter:
             raise ValueError(f"{int(np.isnan(codes).sum())} of {codes.size} inputs are NaN, which has no code; drop them first")
         return codes.astype(np.int64)
 
-    def decode(self, codes: ArrayLike) -> FloatArray:
+    def decode(self, codes: ArrayLike) -> Doubles:
         """Levels of `codes`, same shape; ValueError for codes outside 0..2^n-1.
 
         >>> Converter(8, 0, 5).decode([0, 255])
@@ -123,11 +121,11 @@ class Converter:
             raise ValueError(f"codes {codes.min()}..{codes.max()}: {self.bits} bits have the codes 0..{self.codes - 1}")
         return self.quantizer.decode(codes)
 
-    def round_trip(self, x: ArrayLike) -> FloatArray:
+    def round_trip(self, x: ArrayLike) -> Doubles:
         """decode(encode(x)): what the converter makes of `x`."""
         return self.decode(self.encode(x))
 
-    def locate_transitions(self, codes: ArrayLike) -> FloatArray:
+    def locate_transitions(self, codes: ArrayLike) -> Doubles:
         """T[c], the input at which code c is entered from below; code 0 has none, its value here is where it would be.
 
         >>> Converter(3, 0, 8).locate_transitions([1, 7]), Converter(3, 0, 8, transfer="floor").locate_transitions([1, 7])
@@ -136,16 +134,16 @@ class Converter:
         return self.low + (np.asarray(codes, np.float64) - (0.5 if self.transfer == "mid-tread" else 0.0)) * self.lsb
 
     @property
-    def transitions(self) -> FloatArray:
+    def transitions(self) -> Doubles:
         """All 2^n-1 transition levels, ascending; ValueError above 24 bits (use `locate_transitions` for some codes)."""
         return self.locate_transitions(self._list_codes()[1:])
 
     @property
-    def levels(self) -> FloatArray:
+    def levels(self) -> Doubles:
         """All 2^n reconstruction levels, ascending; ValueError above 24 bits (use `decode` for some codes)."""
         return self.decode(self._list_codes())
 
-    def _list_codes(self) -> CodeArray:
+    def _list_codes(self) -> Codes:
         if self.bits > MOST_BITS_LISTED:
             raise ValueError(f"{self.bits} bits: lists by code stop at {MOST_BITS_LISTED} bits; ask for single codes instead")
         return np.arange(self.codes)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.arrays import Codes
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.records.code_words import CHANCE_BITS, Codes, code_range, count_levels, count_low_zeros, needed_bits
+from qanalysis.converters.records.code_words import CHANCE_BITS, code_range, count_levels, count_low_zeros, needed_bits
 from qanalysis.converters.records.records import Record
 from qanalysis.converters.simulation.waveforms import judge_period
 

@@ -10,9 +10,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
+from qanalysis.arrays import Doubles
 
 #: Three quarters of a normal distribution's mass lie below this many deviations: half of it within plus and minus.
 QUARTILE = 0.6745
@@ -79,7 +79,7 @@ def measure_relative_errors(x: ArrayLike, y: ArrayLike) -> RelativeErrors:
     return RelativeErrors(x.size, non_finite, *means[0], *means[1])
 
 
-def _mean_ratio(magnitude: FloatArray, base: FloatArray) -> tuple[float | None, int]:
+def _mean_ratio(magnitude: Doubles, base: Doubles) -> tuple[float | None, int]:
     used = base > 0
     count = int(np.count_nonzero(used))
     with np.errstate(over="ignore"):  # an error over a subnormal value may lie beyond float64: infinite
@@ -157,12 +157,12 @@ def judge_posterior(x: ArrayLike, y: ArrayLike, *, absolute: bool = False) -> Po
     return Posterior(x.size, non_finite, std_x, std_e, bias, near)
 
 
-def _deviation(values: FloatArray) -> float:
+def _deviation(values: Doubles) -> float:
     """Population standard deviation; exactly 0 for equal values, which a rounded mean would miss."""
     return 0.0 if values.min() == values.max() else float(np.std(values))
 
 
-def _pair_finite(x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray, int]:
+def _pair_finite(x: ArrayLike, y: ArrayLike) -> tuple[Doubles, Doubles, int]:
     first, second = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if first.shape != second.shape:
         raise ValueError(f"shapes {first.shape} and {second.shape}: the original and its model need one shape")
@@ -181,7 +181,7 @@ class GreyModel:
     b: float
     first: float
 
-    def predict(self, count: int) -> FloatArray:
+    def predict(self, count: int) -> Doubles:
         """The model's series (count,), beyond the fitted values too; differences of the running sum, taken without cancellation.
 
         >>> GreyModel(0.0, 2.0, 1.0).predict(3)
@@ -191,7 +191,7 @@ class GreyModel:
             raise ValueError(f"count {count}: a series has at least one value")
         growth = math.expm1(self.a) / self.a if self.a else 1.0
         with np.errstate(over="ignore"):
-            series: FloatArray = (self.b - self.a * self.first) * growth * np.exp(-self.a * np.arange(count))
+            series: Doubles = (self.b - self.a * self.first) * growth * np.exp(-self.a * np.arange(count))
         series[0] = self.first
         return series
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.decibels import DB_PER_BIT
 from qanalysis.diagnosis.levels import GaussianReference, Levels, flip_signs, measure_levels
 from qanalysis.diagnosis.profile import ERROR_BINS, LayerProfile
 from qanalysis.diagnosis.trials import LayerView, Outliers, Trial, try_schemes
 from qanalysis.quantizers.ranges import MeanSquaredError, MinMax
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.table import Row
-from qanalysis.sums import DB_PER_BIT
 
 # Two draws of a layer of a few thousand values differ by as much.
 NOTABLE_DB = 0.25

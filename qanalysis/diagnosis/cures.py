@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.decibels import DB_PER_BIT
 from qanalysis.diagnosis.causes import exact_scale, nearest_rounding, parse_or_none
 from qanalysis.diagnosis.trials import LayerView, Trial, rotation_block, try_keeping, try_keeping_columns, try_rotation, try_schemes
 from qanalysis.quantizers.grouping import Grouping, parse_grouping
 from qanalysis.quantizers.ranges import parse_range
 from qanalysis.quantizers.scheme import Scheme, parse_symmetry
-from qanalysis.sums import DB_PER_BIT
 
 GROUP_LENGTHS = (256, 128, 64, 32, 16)
 FINER_GROUPINGS = 3

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis.sums import DB_PER_BIT, Histogram
-from qanalysis.theory.distributions import FloatArray
+from qanalysis.arrays import Doubles
+from qanalysis.decibels import DB_PER_BIT
+from qanalysis.sums import Histogram
 from qanalysis.theory.optimal_grids import check_bits
 
 MOST_ROUNDS = 1000
@@ -27,7 +28,7 @@ VALUES_PER_BIN, LEAST_VALUES = 32, 1024
 class BestGrid:
     """The scalar grid of least mean squared error on a histogram: its `levels`, ascending, and the error."""
 
-    levels: FloatArray
+    levels: Doubles
     mse: float
     sqnr_db: float
 
@@ -144,7 +145,7 @@ def entropy_bits(histogram: Histogram) -> float:
     return math.log2((histogram.high - histogram.low) / histogram.counts.size) - float(mass @ np.log2(mass))
 
 
-def _masses(histogram: Histogram) -> FloatArray:
+def _masses(histogram: Histogram) -> Doubles:
     inside = int(histogram.counts.sum())
     if histogram.below or histogram.above or not inside:
         raise ValueError(
@@ -159,7 +160,7 @@ def _mean_square(histogram: Histogram) -> float:
     return float(_masses(histogram) @ (edges[1:] ** 2 + edges[1:] * edges[:-1] + edges[:-1] ** 2)) / 3.0
 
 
-def _divide(points: FloatArray, mass: FloatArray, parts: int) -> NDArray[np.int64]:
+def _divide(points: Doubles, mass: Doubles, parts: int) -> NDArray[np.int64]:
     """Index of the first point of each of `parts` consecutive parts with the least sum of squares about their means.
 
     Least cost of the first j points in k parts = min over i of that of the first i in k - 1 plus one part i..j. The best i does not
@@ -167,7 +168,7 @@ def _divide(points: FloatArray, mass: FloatArray, parts: int) -> NDArray[np.int6
     """
     sums = np.stack([np.concatenate([[0.0], np.cumsum(mass * points**power)]) for power in range(3)])
 
-    def cost(start: NDArray[np.int64], stop: NDArray[np.int64]) -> FloatArray:
+    def cost(start: NDArray[np.int64], stop: NDArray[np.int64]) -> Doubles:
         weight, first, second = sums[:, stop] - sums[:, start]
         return np.asarray(second - np.square(first) / weight)
 
@@ -184,10 +185,10 @@ def _divide(points: FloatArray, mass: FloatArray, parts: int) -> NDArray[np.int6
     return np.array([0, *borders[:0:-1]])
 
 
-Cost = Callable[[NDArray[np.int64], NDArray[np.int64]], FloatArray]
+Cost = Callable[[NDArray[np.int64], NDArray[np.int64]], Doubles]
 
 
-def _add_part(least: FloatArray, part: int, cost: Cost) -> tuple[FloatArray, NDArray[np.int64]]:
+def _add_part(least: Doubles, part: int, cost: Cost) -> tuple[Doubles, NDArray[np.int64]]:
     """The least costs with one part more, and where that part starts, both by j; j below `part` + 1 can not be divided so."""
     total, choice = np.full(least.size, math.inf), np.zeros(least.size, np.int64)
     first, last = part + 1, least.size - 1
@@ -207,12 +208,12 @@ def _add_part(least: FloatArray, part: int, cost: Cost) -> tuple[FloatArray, NDA
     return total, choice
 
 
-def _relax(thresholds: FloatArray, origin: float, mass: FloatArray) -> tuple[FloatArray, float]:
+def _relax(thresholds: Doubles, origin: float, mass: Doubles) -> tuple[Doubles, float]:
     """Lloyd's iteration on bins of width 1 from `origin`: levels and mean squared error once a round gains less than 1e-9 of it."""
     edges = origin + np.arange(mass.size + 1, dtype=np.float64)
     powers = [np.concatenate([[0.0], np.cumsum(mass * np.diff(edges**n) / n)]) for n in (1, 2, 3)]
 
-    def moments(x: FloatArray) -> FloatArray:
+    def moments(x: Doubles) -> Doubles:
         cell = np.clip(np.int64(x - origin), 0, mass.size - 1)
         return np.stack([power[cell] + mass[cell] * (x**n - edges[cell] ** n) / n for n, power in enumerate(powers, start=1)])
 

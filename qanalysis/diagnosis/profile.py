@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qanalysis.arrays import Doubles
 from qanalysis.quantizers.formats import IntegerFormat
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Layout
@@ -21,7 +22,6 @@ from qanalysis.quantizers.quantizer import LevelQuantizer
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sums import Histogram
 
-Floats = NDArray[np.float64]
 MAX_BINS = 256
 ERROR_BINS = 121
 ERROR_REACH = 0.605  # steps: the bound at half a step and some room beyond it; 0.01 step per bin, one of them centred on zero
@@ -53,12 +53,12 @@ class LayerProfile:
     level_low: float
     level_high: float
     level_count: int
-    levels: Floats | None
-    channel_error: Floats
-    channel_power: Floats
-    channel_absmax: Floats
+    levels: Doubles | None
+    channel_error: Doubles
+    channel_power: Doubles
+    channel_absmax: Doubles
     channel_count: NDArray[np.int64]
-    group_mse: Floats
+    group_mse: Doubles
 
     @property
     def weights(self) -> Histogram:
@@ -92,12 +92,12 @@ class LayerProfile:
         return float(_power_ratio_db(np.array(power), np.array(self.mse))) if power > 0 else None
 
     @property
-    def channel_sqnr_db(self) -> Floats:
+    def channel_sqnr_db(self) -> Doubles:
         """SQNR of each channel: inf without an error, NaN without a signal."""
         return _power_ratio_db(self.channel_power, self.channel_error)
 
     @property
-    def channel_share(self) -> Floats:
+    def channel_share(self) -> Doubles:
         """Share of the layer's sum e^2 that each channel carries; zeros where there is no error."""
         carried = np.nan_to_num(self.channel_error) * self.channel_count
         total = carried.sum()
@@ -109,7 +109,7 @@ class LayerProfile:
         return int(self.channel_share.argmax())
 
     @property
-    def outlier_ratios(self) -> Floats:
+    def outlier_ratios(self) -> Doubles:
         """max|x| of each channel over the median of the channels' max|x|; ones where that median is zero."""
         median = float(np.median(self.channel_absmax))
         return self.channel_absmax / median if median > 0 else np.ones_like(self.channel_absmax)
@@ -124,7 +124,7 @@ class LayerProfile:
         return float(np.sort(self.channel_share)[::-1][:channels].sum())
 
 
-def _power_ratio_db(signal: Floats, noise: Floats) -> Floats:
+def _power_ratio_db(signal: Doubles, noise: Doubles) -> Doubles:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(signal > 0, 10 * (np.log10(signal) - np.log10(noise)), np.nan))
 
@@ -273,7 +273,7 @@ class _Bins:
     bound: float
     count: int
 
-    def count_fates(self, x: Floats, clipped: NDArray[np.bool_], zeroed: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def count_fates(self, x: Doubles, clipped: NDArray[np.bool_], zeroed: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Counts (3 * bins,): the bins of the weights in range, then of the clipped, then of the zeroed ones."""
         # Scaled down by a few units of the last place, so that x = reach stays in the last bin.
         place = ((x + self.reach) * (self.count * (1 - 2.0**-50) / (2 * self.reach))).astype(np.intp)
@@ -291,8 +291,8 @@ class _Bins:
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    error_power: Floats
-    power: Floats
+    error_power: Doubles
+    power: Doubles
     fates: NDArray[np.int64]
     errors: NDArray[np.int64]
     beyond: NDArray[np.int64]

@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import hadamard
 
+from qanalysis.arrays import Doubles, Floats
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.table import Row
 from qanalysis.sweeps.sweep import sweep
 
-Matrix = NDArray[np.float32]
-Floats = NDArray[np.float64]
 SAMPLE_VALUES = 1 << 21
 PIECE = 1 << 16
 SEED = 0
@@ -32,7 +31,7 @@ LARGEST_RADIX_EXPONENT = 7
 class LayerView:
     """A layer as rows and columns (C order, NaN where it is not finite), and the scheme that applies to this matrix."""
 
-    matrix: Matrix
+    matrix: Floats
     scheme: Scheme
 
     @property
@@ -67,7 +66,7 @@ def view_layer(x: ArrayLike, scheme: Scheme, *, axis: int = 0) -> LayerView:
     )
 
 
-def try_schemes(matrix: Matrix, schemes: Sequence[Scheme]) -> list[Trial | None]:
+def try_schemes(matrix: Floats, schemes: Sequence[Scheme]) -> list[Trial | None]:
     """One trial per scheme; None where a scheme does not fit the matrix. A matrix without a signal has no error."""
     trials: list[Trial | None] = []
     for row in sweep({"layer": matrix}, schemes) if schemes else ():
@@ -103,7 +102,7 @@ class Outliers:
     Means, because a single large value makes no outlier of the column that it happens to stand in.
     """
 
-    ratios: Floats
+    ratios: Doubles
 
     @property
     def places(self) -> NDArray[np.intp]:
@@ -124,7 +123,7 @@ def find_outliers(view: LayerView) -> tuple[Outliers, Outliers]:
     return rows, Outliers(_over_median(np.delete(magnitude, rows.places, axis=0).mean(axis=0)))
 
 
-def _over_median(means: NDArray[np.float32]) -> Floats:
+def _over_median(means: NDArray[np.float32]) -> Doubles:
     median = float(np.median(means))
     return means.astype(np.float64) / median if median > 0 else np.ones(means.size)
 
@@ -143,7 +142,7 @@ def try_rotation(view: LayerView) -> Trial | None:
     return Trial(_sum_squares(restored - view.matrix), math.nan)
 
 
-def transform(matrix: Matrix) -> Matrix:
+def transform(matrix: Floats) -> Floats:
     """The orthonormal Walsh-Hadamard transform of each row in blocks of the largest power of two that divides it; its own inverse.
 
     >>> transform(np.float32([[3, 1, 1, 3, 0, 0, 0, 0, 1, 1, 1, 1]])).tolist()
@@ -196,7 +195,7 @@ def _try_without(view: LayerView, kept: NDArray[np.intp], *, bits: int) -> Trial
     return trial and Trial(trial.error + _narrow_error(values), trial.bits_per_weight + kept.size * bits / view.matrix.size)
 
 
-def _narrow_error(values: Floats) -> float:
+def _narrow_error(values: Doubles) -> float:
     import ml_dtypes
 
     with np.errstate(over="ignore"):

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from qanalysis.arrays import Floats
+
 Round = Callable[[NDArray[Any]], NDArray[Any]]
 # The order is the number by which the compiled loops know a coder.
 INTEGER, BIASED, FLOAT, TABLE, SIGN = range(5)

@@ -11,7 +11,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from qanalysis.arrays import Floats
+
 SCALES_PER_BLOCK = 256
 FLOAT_BITS = 32
 # The peer looks codes up by the scaled value's place among 2^16.

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.arrays import Floats
 from qanalysis.quantizers.coders import BiasedCoder, Coder, FixedCoder, FloatCoder, IntegerCoder, SignCoder, TableCoder
 from qanalysis.quantizers.grids import (
     BLOCK_FP8_SCALE,
@@ -25,7 +26,6 @@ from qanalysis.quantizers.grids import (
     NO_SCALE,
     NORMAL_FP8_SCALE,
     SCALE_TYPES,
-    Floats,
     Grid,
     ScaleType,
     find_unused,

@@ -14,9 +14,9 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.arrays import Floats
 from qanalysis.quantizers.coders import BIASED, Coder, IntegerCoder
 
-Floats = NDArray[np.float32]
 # 1/scale is finite in float32 between these.
 SMALLEST_STEP, LARGEST_STEP = np.float32(2**-127), np.finfo(np.float32).max
 LARGEST = float(LARGEST_STEP)

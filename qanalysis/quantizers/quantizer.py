@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Values = NDArray[Any]
+from qanalysis.arrays import Reals
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,13 @@ class Rounding:
         """The mode's number in the order of ROUNDINGS, by which the compiled loops know it."""
         return list(ROUNDINGS).index(self.name)
 
-    def __call__(self, scaled: Values) -> Values:
+    def __call__(self, scaled: Reals) -> Reals:
         """Round elementwise; the draw of element i depends on the seed and on i (C order) alone.
 
         >>> Rounding("half-up")(np.array([2.5, -2.5, 0.3]))
         array([ 3., -2.,  0.])
         """
-        rounded: Values = ROUNDINGS[self.name](scaled, self.seed)
+        rounded: Reals = ROUNDINGS[self.name](scaled, self.seed)
         return rounded
 
 
@@ -58,18 +58,18 @@ def parse_rounding(text: str) -> Rounding:
     return Rounding(text)
 
 
-def _away(scaled: Values, _seed: int) -> Values:
+def _away(scaled: Reals, _seed: int) -> Reals:
     whole = np.trunc(scaled)
-    away: Values = np.copysign((np.abs(scaled - whole) >= 0.5).astype(scaled.dtype), scaled)
+    away: Reals = np.copysign((np.abs(scaled - whole) >= 0.5).astype(scaled.dtype), scaled)
     return whole + away
 
 
-def _half_up(scaled: Values, _seed: int) -> Values:
+def _half_up(scaled: Reals, _seed: int) -> Reals:
     whole = np.floor(scaled)
     return whole + (scaled - whole >= 0.5)
 
 
-def _stochastic(scaled: Values, seed: int) -> Values:
+def _stochastic(scaled: Reals, seed: int) -> Reals:
     whole = np.floor(scaled)
     draws = draw_uniform(np.arange(scaled.size, dtype=np.uint64), seed).reshape(scaled.shape)
     return whole + (draws < scaled - whole)
@@ -84,7 +84,7 @@ def draw_uniform(index: NDArray[np.uint64], seed: int) -> NDArray[np.float32]:
     return ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
 
 
-ROUNDINGS: dict[str, Callable[[Values, int], Values]] = {
+ROUNDINGS: dict[str, Callable[[Reals, int], Reals]] = {
     "nearest-even": lambda scaled, _seed: np.rint(scaled),
     "nearest-away": _away,
     "half-up": _half_up,
@@ -166,7 +166,7 @@ class UniformQuantizer:
         return self._unview(codes.astype(matrix.dtype, copy=False))
 
     def decode(self, codes: ArrayLike) -> NDArray[Any]:
-        """Values of codes, same shape."""
+        """Reals of codes, same shape."""
         matrix, step, zero_point = self._view(codes)
         values = (matrix - zero_point) * step
         return self._unview(values + self.offset if self.offset else values)
@@ -194,9 +194,9 @@ class Levels(Protocol):
 
     @property
     def edges(self) -> tuple[float, float] | None: ...
-    def round(self, x: Values, inverse: Values, rounding: Callable[[Values], Values]) -> Values: ...
-    def to_codes(self, numbers: Values) -> Values: ...
-    def from_codes(self, codes: Values) -> Values: ...
+    def round(self, x: Reals, inverse: Reals, rounding: Callable[[Reals], Reals]) -> Reals: ...
+    def to_codes(self, numbers: Reals) -> Reals: ...
+    def from_codes(self, codes: Reals) -> Reals: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +227,7 @@ class LevelQuantizer:
         return self.layout.from_matrix(self.coder.to_codes(kept))
 
     def decode(self, codes: ArrayLike) -> NDArray[Any]:
-        """Values of codes, same shape; ValueError for a code that the format does not have."""
+        """Reals of codes, same shape; ValueError for a code that the format does not have."""
         return self.layout.from_matrix(self._restore(self.coder.from_codes(self.layout.to_matrix(np.asarray(codes, np.float32)))))
 
     def round_trip(self, x: ArrayLike) -> NDArray[Any]:
@@ -235,7 +235,7 @@ class LevelQuantizer:
         kept, _wanted = self._code(self.layout.to_matrix(np.asarray(x, np.float32)))
         return self.layout.from_matrix(self._restore(kept))
 
-    def inspect(self, matrix: Values) -> tuple[Values, NDArray[np.bool_]]:
+    def inspect(self, matrix: Reals) -> tuple[Reals, NDArray[np.bool_]]:
         """The round trip of a matrix in the layout's view, and which elements lie outside the codes."""
         kept, wanted = self._code(matrix)
         edges = self.coder.edges
@@ -244,13 +244,13 @@ class LevelQuantizer:
         level = self.layout.spread(np.where(self.scale == 0, np.float32(np.inf), np.abs(self.scale)))
         return self._restore(kept), (matrix < np.float32(edges[0]) * level) | (matrix > np.float32(edges[1]) * level)
 
-    def _code(self, matrix: Values) -> tuple[Values, Values]:
+    def _code(self, matrix: Reals) -> tuple[Reals, Reals]:
         with np.errstate(invalid="ignore", over="ignore"):
             centred = matrix - self.layout.spread(self.centre[0]) if self.centre else matrix
             wanted = self.coder.round(centred, self.layout.spread(self.inverse), self.rounding)
             low, high = (self.layout.spread(end) if end.size > 1 else end for end in self.ends)
             return np.clip(wanted, low, high), wanted
 
-    def _restore(self, numbers: Values) -> Values:
-        restored: Values = numbers * self.layout.spread(self.scale)
+    def _restore(self, numbers: Reals) -> Reals:
+        restored: Reals = numbers * self.layout.spread(self.scale)
         return restored + self.layout.spread(self.centre[1]) if self.centre else restored

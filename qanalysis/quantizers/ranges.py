@@ -14,7 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from qanalysis.arrays import Floats
+
 Bounds = tuple[Floats, Floats]
 SquaredError = Callable[[Floats, Floats], NDArray[np.float64]]
 DivergenceClip = Callable[[Floats, int], Floats]

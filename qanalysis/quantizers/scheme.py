@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis import kernels
+from qanalysis.arrays import Floats
 from qanalysis.quantizers.double_scales import storage_bits, store_scales
 from qanalysis.quantizers.formats import FORMATS, CodedFormat, IntegerFormat, NumberFormat, parse_format, resembles_format
-from qanalysis.quantizers.grids import DOUBLE, NORMAL_FP8_SCALE, SCALE_TYPES, SYMMETRIES, Floats, Grid, ScaleType, Symmetry
+from qanalysis.quantizers.grids import DOUBLE, NORMAL_FP8_SCALE, SCALE_TYPES, SYMMETRIES, Grid, ScaleType, Symmetry
 from qanalysis.quantizers.grouping import Grouping, Layout, parse_grouping
 from qanalysis.quantizers.quantizer import LevelQuantizer, Rounding, UniformQuantizer, parse_rounding
 from qanalysis.quantizers.ranges import GridSearch, KullbackLeibler, MinMax, RangeRule, parse_range, shorten_range

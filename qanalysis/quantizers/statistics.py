@@ -6,12 +6,11 @@ Each comes as two float32 arrays (groups,), in the order that `formats` says; el
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qanalysis import kernels
+from qanalysis.arrays import Floats
 from qanalysis.quantizers.grouping import Layout
 
-Floats = NDArray[np.float32]
 Pair = tuple[Floats, Floats]
 #: Of the mean magnitude (Li and Liu 2016, ternary weight networks).
 TERNARY_THRESHOLD = np.float32(0.7)

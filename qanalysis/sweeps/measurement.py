@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis import kernels
+from qanalysis.arrays import Floats
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
 from qanalysis.quantizers.coders import SIGN
 from qanalysis.quantizers.formats import IntegerFormat
-from qanalysis.quantizers.grids import Floats, Grid
+from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.quantizer import Rounding
 from qanalysis.quantizers.ranges import MinMax

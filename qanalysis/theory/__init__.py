@@ -2,6 +2,7 @@
 for schemes (`predictions`) and the limits of a tensor's own values (`limits`).
 """
 
+from qanalysis.decibels import DB_PER_BIT, SINE_DB, enob
 from qanalysis.theory.distributions import (
     DISTRIBUTIONS,
     GAUSSIAN,
@@ -10,16 +11,13 @@ from qanalysis.theory.distributions import (
     Distribution,
 )
 from qanalysis.theory.lines import (
-    DB_PER_BIT,
     ENTROPY_CODED_GAP,
-    SINE_DB,
     BestScalar,
     absmax_crest_sqnr_db,
     absmax_group_sqnr_db,
     absmax_groups_sqnr_db,
     best_scalar_sqnr_db,
     binary_sqnr_db,
-    enob,
     expected_max_square,
     loaded_gaussian_sqnr_db,
     panter_dite_db,

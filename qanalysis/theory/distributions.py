@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-FloatArray = NDArray[np.float64]
-RealFunction = Callable[[FloatArray | float], FloatArray]
+from qanalysis.arrays import Doubles
+
+RealFunction = Callable[[Doubles | float], Doubles]
 
 _SQRT2 = math.sqrt(2.0)
 _SQRT3 = math.sqrt(3.0)
@@ -58,7 +58,7 @@ class Distribution:
             raise ValueError(message)
         return DISTRIBUTIONS[text]
 
-    def cdf(self, x: FloatArray | float) -> FloatArray:
+    def cdf(self, x: Doubles | float) -> Doubles:
         """P(X <= x); taken from the other tail, so it keeps its relative precision far below zero."""
         return self.tail_mass(-x)
 
@@ -73,50 +73,50 @@ class Distribution:
         return math.exp(2.0 * self.entropy_nats - 1.0) / (2.0 * math.pi)
 
 
-def _gaussian_pdf(x: FloatArray | float) -> FloatArray:
+def _gaussian_pdf(x: Doubles | float) -> Doubles:
     return np.asarray(np.exp(-0.5 * np.square(x)) / math.sqrt(2.0 * math.pi))
 
 
-def _gaussian_tail_mass(t: FloatArray | float) -> FloatArray:
+def _gaussian_tail_mass(t: Doubles | float) -> Doubles:
     return np.asarray(ndtr(np.negative(t)))
 
 
-def _gaussian_quantile(p: FloatArray | float) -> FloatArray:
+def _gaussian_quantile(p: Doubles | float) -> Doubles:
     return np.asarray(ndtri(p))
 
 
-def _laplace_pdf(x: FloatArray | float) -> FloatArray:
+def _laplace_pdf(x: Doubles | float) -> Doubles:
     return np.asarray(np.exp(-_SQRT2 * np.abs(x)) / _SQRT2)
 
 
-def _laplace_tail_mass(t: FloatArray | float) -> FloatArray:
+def _laplace_tail_mass(t: Doubles | float) -> Doubles:
     beyond = 0.5 * np.exp(-_SQRT2 * np.abs(t))
     return np.where(np.greater_equal(t, 0.0), beyond, 1.0 - beyond)
 
 
-def _laplace_tail_mean(t: FloatArray | float) -> FloatArray:
+def _laplace_tail_mean(t: Doubles | float) -> Doubles:
     return np.asarray(0.5 * np.exp(-_SQRT2 * np.abs(t)) * (np.abs(t) + 1.0 / _SQRT2))
 
 
-def _laplace_quantile(p: FloatArray | float) -> FloatArray:
+def _laplace_quantile(p: Doubles | float) -> Doubles:
     below = np.log(2.0 * np.minimum(p, np.subtract(1.0, p))) / _SQRT2
     return np.where(np.less(p, 0.5), below, -below)
 
 
-def _uniform_pdf(x: FloatArray | float) -> FloatArray:
+def _uniform_pdf(x: Doubles | float) -> Doubles:
     return np.where(np.abs(x) <= _SQRT3, 0.5 / _SQRT3, 0.0)
 
 
-def _uniform_tail_mass(t: FloatArray | float) -> FloatArray:
+def _uniform_tail_mass(t: Doubles | float) -> Doubles:
     return np.asarray(0.5 - np.clip(t, -_SQRT3, _SQRT3) * (0.5 / _SQRT3))
 
 
-def _uniform_tail_mean(t: FloatArray | float) -> FloatArray:
+def _uniform_tail_mean(t: Doubles | float) -> Doubles:
     inside = np.clip(t, -_SQRT3, _SQRT3)
     return np.asarray((_SQRT3 - inside) * (_SQRT3 + inside) * (0.25 / _SQRT3))
 
 
-def _uniform_quantile(p: FloatArray | float) -> FloatArray:
+def _uniform_quantile(p: Doubles | float) -> Doubles:
     return np.asarray(_SQRT3 * (np.multiply(2.0, p) - 1.0))
 
 

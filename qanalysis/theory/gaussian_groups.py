@@ -15,7 +15,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from qanalysis.theory.distributions import GAUSSIAN, FloatArray
+from qanalysis.arrays import Doubles
+from qanalysis.theory.distributions import GAUSSIAN
 
 #: What a grid follows: the largest magnitude, the same with its sign, or the smallest and the largest value.
 Follows = Literal["absmax", "signed-max", "extremes"]
@@ -31,26 +32,26 @@ LATTICE_POINTS, EDGE_BUDGET = 10_946, 72_000
 class Grids:
     """One grid per group, all (groups,): x is coded as the unit (x - origin) * inverse, and unit u decodes to u * scale + centre."""
 
-    scale: FloatArray
-    inverse: FloatArray
-    origin: FloatArray
-    centre: FloatArray
+    scale: Doubles
+    inverse: Doubles
+    origin: Doubles
+    centre: Doubles
 
 
-Lay = Callable[[FloatArray, FloatArray], Grids]
+Lay = Callable[[Doubles, Doubles], Grids]
 
 
 class Cells(NamedTuple):
     """Between which units which squared error is expected: sign (u - first)(u - second) + flat; n cells have n - 1 inner edges."""
 
-    edges: FloatArray
-    first: FloatArray
-    second: FloatArray
-    sign: FloatArray
-    flat: FloatArray
+    edges: Doubles
+    first: Doubles
+    second: Doubles
+    sign: Doubles
+    flat: Doubles
 
 
-def cut_cells(levels: FloatArray, *, stochastic: bool = False) -> Cells:
+def cut_cells(levels: Doubles, *, stochastic: bool = False) -> Cells:
     """The cells of ascending unit `levels` under nearest rounding, or under stochastic rounding to the neighbours in proportion.
 
     >>> cut_cells(np.array([-1.0, 0.0, 1.0])).edges.tolist()
@@ -111,24 +112,24 @@ def _sum_over_extremes(length: int, cells: Cells, inner: Cells, lay: Lay) -> flo
 
 
 @cache
-def _rule() -> tuple[FloatArray, FloatArray]:
+def _rule() -> tuple[Doubles, Doubles]:
     nodes, weights = np.polynomial.legendre.leggauss(16)
     return 0.5 * (nodes + 1.0), 0.5 * weights
 
 
-def _spread_rule(breaks: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _spread_rule(breaks: Doubles) -> tuple[Doubles, Doubles]:
     """Nodes and weights of 16 points between each two neighbours of `breaks`."""
     nodes, weights = _rule()
     widths = np.diff(breaks)
     return (breaks[:-1, np.newaxis] + np.outer(widths, nodes)).ravel(), np.outer(widths, weights).ravel()
 
 
-def _quantile_of_largest(u: FloatArray, length: int) -> FloatArray:
+def _quantile_of_largest(u: Doubles, length: int) -> Doubles:
     """M with P(max |x| <= M) = u."""
     return np.asarray(-ndtri(-0.5 * np.expm1(np.log(u) / length)))
 
 
-def _find_jumps(length: int, lay: Lay) -> FloatArray:
+def _find_jumps(length: int, lay: Lay) -> Doubles:
     """Where in 0..1, the distribution function of M, the scale jumps as a power of two does."""
     scan = (np.arange(SCAN_POINTS) + 0.5) / SCAN_POINTS
     jumps = np.flatnonzero(_find_steps(scan, length, lay) > SMALLEST_JUMP)
@@ -138,14 +139,14 @@ def _find_jumps(length: int, lay: Lay) -> FloatArray:
     return np.asarray(closer[np.arange(jumps.size), _find_steps(closer, length, lay).argmax(axis=1)])
 
 
-def _draw_largest(length: int, borders: FloatArray, *, panels: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _draw_largest(length: int, borders: Doubles, *, panels: int) -> tuple[Doubles, Doubles, Doubles]:
     """Weights, -M and M, by a rule that no border runs through."""
     u, weights = _spread_rule(np.union1d(np.linspace(0.0, 1.0, panels + 1), borders))
     largest = _quantile_of_largest(u, length)
     return weights, -largest, largest
 
 
-def _find_steps(u: FloatArray, length: int, lay: Lay) -> FloatArray:
+def _find_steps(u: Doubles, length: int, lay: Lay) -> Doubles:
     """Relative change of the scale from each u to the next along the last axis."""
     largest = _quantile_of_largest(u.ravel(), length)
     scale = np.abs(lay(-largest, largest).scale).reshape(u.shape)
@@ -154,7 +155,7 @@ def _find_steps(u: FloatArray, length: int, lay: Lay) -> FloatArray:
 
 
 @lru_cache(maxsize=64)
-def _draw_extremes(length: int, most: int) -> tuple[FloatArray, FloatArray]:
+def _draw_extremes(length: int, most: int) -> tuple[Doubles, Doubles]:
     """Smallest and largest of `length` (2 or more) values at equally likely points, at most `most`: a Fibonacci lattice in two distribution functions.
 
     The largest is drawn first, then the smallest of the others below it. Unlike a product rule, a lattice has no rows of points
@@ -169,13 +170,13 @@ def _draw_extremes(length: int, most: int) -> tuple[FloatArray, FloatArray]:
     return ndtri(ndtr(high) * -np.expm1(np.log(v) / (length - 1))), high
 
 
-def _error_at(x: FloatArray, cells: Cells, grids: Grids) -> FloatArray:
+def _error_at(x: Doubles, cells: Cells, grids: Grids) -> Doubles:
     cell = np.searchsorted(cells.edges, (x - grids.origin) * grids.inverse)
     first, second = (part[cell] * grids.scale + grids.centre for part in (cells.first, cells.second))
     return np.asarray(cells.sign[cell] * (x - first) * (x - second) + cells.flat[cell] * np.square(grids.scale))
 
 
-def mean_inside(low: FloatArray, high: FloatArray, *, cells: Cells, grids: Grids) -> FloatArray:
+def mean_inside(low: Doubles, high: Doubles, *, cells: Cells, grids: Grids) -> Doubles:
     """Mean squared error of one N(0, 1) value known to lie in low..high, (groups,)."""
     scale, centre = grids.scale[:, np.newaxis], grids.centre[:, np.newaxis]
     edges = np.empty((low.size, cells.first.size + 1))

@@ -15,13 +15,11 @@ from functools import cache, lru_cache
 import numpy as np
 from scipy.special import erfc
 
-from qanalysis.theory.distributions import GAUSSIAN, Distribution, FloatArray
+from qanalysis.arrays import Doubles
+from qanalysis.decibels import DB_PER_BIT, SINE_DB
+from qanalysis.theory.distributions import GAUSSIAN, Distribution
 from qanalysis.theory.optimal_grids import MAX_BITS, check_bits, grid_mse, lloyd_max
 
-#: 6.0206: every bit halves the step.
-DB_PER_BIT = 20.0 * math.log10(2.0)
-#: 1.7609: a full-scale sine has 3/2 the power of a full-range uniform signal.
-SINE_DB = 10.0 * math.log10(1.5)
 #: Noise of a fine uniform grid with ideal lossless coding over the Shannon bound at the same rate (Gish and Pierce 1968): 1.4233, 1.533 dB.
 ENTROPY_CODED_GAP = math.pi * math.e / 6.0
 
@@ -49,15 +47,6 @@ def sine_sqnr_db(bits: float) -> float:
     74.01
     """
     return uniform_sqnr_db(bits) + SINE_DB
-
-
-def enob(sqnr_db: float) -> float:
-    """Effective bits: those of the full-scale sine of this SQNR, (SQNR - 1.7609) / 6.0206; infinite for zero error.
-
-    >>> round(enob(sine_sqnr_db(12)), 9)
-    12.0
-    """
-    return (sqnr_db - SINE_DB) / DB_PER_BIT
 
 
 def panter_dite_db(bits: float, distribution: Distribution | str) -> float:
@@ -130,7 +119,7 @@ def loaded_gaussian_sqnr_db(bits: int, clip_sigma: float) -> float:
 
 
 @cache
-def _tail_nodes() -> tuple[FloatArray, FloatArray, FloatArray]:
+def _tail_nodes() -> tuple[Doubles, Doubles, Doubles]:
     """Gauss-Legendre nodes x on panels of width 1 from 0 to 16, weights, and P(|X| > x) of N(0, 1), which ends below 1e-56."""
     nodes, weights = np.polynomial.legendre.leggauss(24)
     x = (np.arange(16)[:, np.newaxis] + 0.5 * (nodes + 1.0)).ravel()

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qanalysis.theory.distributions import Distribution, FloatArray
+from qanalysis.arrays import Doubles
+from qanalysis.theory.distributions import Distribution
 
 MAX_BITS = 16
 
@@ -23,8 +24,8 @@ MAX_BITS = 16
 class LloydMax:
     """The grid of least mean squared error: 2^b `levels` and the 2^b - 1 `thresholds` between them, ascending, read-only."""
 
-    levels: FloatArray
-    thresholds: FloatArray
+    levels: Doubles
+    thresholds: Doubles
     mse: float
     #: Entropy of the codes: what they cost after ideal lossless coding.
     entropy_bits: float
@@ -106,18 +107,18 @@ def _fit_lloyd_max(bits: int, distribution: Distribution) -> LloydMax:
 class _Cells(NamedTuple):
     """The cells of the positive levels, each from its lower threshold to the next one's, the last to infinity."""
 
-    thresholds: FloatArray
-    masses: FloatArray
-    centroids: FloatArray
+    thresholds: Doubles
+    masses: Doubles
+    centroids: Doubles
 
 
-def _cut_cells(levels: FloatArray, distribution: Distribution) -> _Cells:
+def _cut_cells(levels: Doubles, distribution: Distribution) -> _Cells:
     thresholds = np.concatenate([[0.0], 0.5 * (levels[1:] + levels[:-1])])
     masses = -np.diff(distribution.tail_mass(thresholds), append=0.0)
     return _Cells(thresholds, masses, -np.diff(distribution.tail_mean(thresholds), append=0.0) / masses)
 
 
-def _newton_step(levels: FloatArray, cells: _Cells, distribution: Distribution) -> FloatArray:
+def _newton_step(levels: Doubles, cells: _Cells, distribution: Distribution) -> Doubles:
     """Newton on levels = centroids(levels).
 
     In this form, and not as the gradient of D, the matrix is diagonally dominant for every log-concave density (moving both
@@ -135,7 +136,7 @@ def _newton_step(levels: FloatArray, cells: _Cells, distribution: Distribution) 
     bands[1, 1:] -= from_below
     bands[1, :-1] -= from_above
     bands[2, :-1] = -from_below
-    step: FloatArray = solve_banded((1, 1), bands, centroids - levels)
+    step: Doubles = solve_banded((1, 1), bands, centroids - levels)
     return step
 
 
@@ -154,7 +155,7 @@ def grid_mse(level_count: int, step: float, distribution: Distribution | str) ->
 
 def _grid_products(level_count: int, step: float, distribution: Distribution) -> tuple[float, float]:
     """E[x Q(x)] and E[Q(x)^2], summed over the jumps of Q and of Q^2 at the thresholds right of zero."""
-    levels: FloatArray = step * (np.arange(1.0, level_count // 2 + 1) - (0.0 if level_count % 2 else 0.5))
+    levels: Doubles = step * (np.arange(1.0, level_count // 2 + 1) - (0.0 if level_count % 2 else 0.5))
     thresholds = levels - 0.5 * step
     with_signal = np.sum(np.diff(levels, prepend=0.0) * distribution.tail_mean(thresholds))
     own_power = np.sum(np.diff(np.square(levels), prepend=0.0) * distribution.tail_mass(thresholds))

@@ -13,12 +13,13 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import gammaincinv
 
+from qanalysis.arrays import Doubles, Floats
 from qanalysis.quantizers.coders import Coder
 from qanalysis.quantizers.formats import IntegerFormat
-from qanalysis.quantizers.grids import DOUBLE, NO_SCALE, Floats
+from qanalysis.quantizers.grids import DOUBLE, NO_SCALE
 from qanalysis.quantizers.ranges import MinMax
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.theory.distributions import GAUSSIAN, FloatArray
+from qanalysis.theory.distributions import GAUSSIAN
 from qanalysis.theory.gaussian_groups import Cells, Follows, Grids, cut_cells, group_mse, mean_inside
 from qanalysis.theory.lines import absmax_groups_sqnr_db, expected_max_square
 
@@ -164,7 +165,7 @@ def _find_ternary_mse(length: int) -> float:
     return max(0.0, 1.0 - s**2 / n - variance / (share * length))
 
 
-def _lay(scheme: Scheme, low: FloatArray, high: FloatArray, sigma: float, *, largest: float = 0.0) -> Grids:
+def _lay(scheme: Scheme, low: Doubles, high: Doubles, sigma: float, *, largest: float = 0.0) -> Grids:
     """The scheme's grids over statistics given in sigmas, in sigmas; `largest` is the tensor's largest magnitude."""
     with np.errstate(over="ignore"):  # near the largest float32 a sum of scales or the widest gap can pass it
         grid = scheme.lay_grid(*_settle(scheme, _to_values(sigma * low), _to_values(sigma * high), largest=_to_values(sigma * largest)))
@@ -177,7 +178,7 @@ def _lay(scheme: Scheme, low: FloatArray, high: FloatArray, sigma: float, *, lar
     return Grids(scale / sigma, inverse * sigma, origin / sigma, centre / sigma)
 
 
-def _to_values(x: FloatArray | float) -> Floats:
+def _to_values(x: Doubles | float) -> Floats:
     """As float32 holds them: finite."""
     return np.clip(x, -LARGEST_FLOAT, LARGEST_FLOAT).astype(np.float32)
 

@@ -7,8 +7,9 @@ from functools import partial
 
 import numpy as np
 
+from qanalysis.arrays import Floats
 from qanalysis.validation.check import SQNR_DB, Agreement, Comparison, compare_sqnr, count_differing
-from qanalysis.validation.tensors import Floats, make_tensors, make_weights, probe_levels, round_trip, whole_tensors
+from qanalysis.validation.tensors import make_tensors, make_weights, probe_levels, round_trip, whole_tensors
 
 LENGTHS = (32, 64, 128, 256)
 ROW_REASON = "its blocks run on from row to row; groups end with the row here, as they do for every format"

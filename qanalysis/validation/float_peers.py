@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from qanalysis.arrays import Floats
 from qanalysis.validation.check import Agreement, Comparison, count_differing
-from qanalysis.validation.tensors import Floats, draw_bit_patterns, make_tensors, map_groups, probe_levels, round_trip, whole_tensors
+from qanalysis.validation.tensors import draw_bit_patterns, make_tensors, map_groups, probe_levels, round_trip, whole_tensors
 
 #: Word, ml-dtypes type, gfloat name, bits, largest finite.
 ELEMENTS = (

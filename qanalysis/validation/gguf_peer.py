@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from qanalysis.arrays import Floats
 from qanalysis.validation.check import Agreement, Comparison, count_differing
-from qanalysis.validation.tensors import Floats, round_trip, whole_tensors
+from qanalysis.validation.tensors import round_trip, whole_tensors
 
 BLOCKS = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "tq1_0", "tq2_0", "mxfp4")
 KINDS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS")

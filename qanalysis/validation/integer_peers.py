@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from qanalysis.arrays import Floats
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.validation.check import METRIC_DB, SQNR_DB, Agreement, Comparison, compare_figures, compare_sqnr, count_differing, count_ulps, read_sqnr_db
-from qanalysis.validation.tensors import Floats, fit_zero_points, make_tensors, make_weights, round_trip
+from qanalysis.validation.tensors import fit_zero_points, make_tensors, make_weights, round_trip
 
 LENGTHS = (32, 64, 128)
 FAMILIAR = ("weights", "heavy tails", "zeros")

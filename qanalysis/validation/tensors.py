@@ -6,12 +6,10 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qanalysis.arrays import Floats
 from qanalysis.quantizers.quantizer import UniformQuantizer
 from qanalysis.quantizers.scheme import Scheme
-
-Floats = NDArray[np.float32]
 
 
 @cache

@@ -14,11 +14,12 @@ from typing import Protocol
 import numpy as np
 
 from qanalysis import theory
+from qanalysis.arrays import Floats
 from qanalysis.quantizers.quantizer import UniformQuantizer
 from qanalysis.results.table import Row
 from qanalysis.sweeps.sweep import sweep
 from qanalysis.validation.check import Agreement, Comparison, compare_figures, read_sqnr_db
-from qanalysis.validation.tensors import Floats, make_weights, round_trip
+from qanalysis.validation.tensors import make_weights, round_trip
 
 #: Mean squared error of 1 to 8 bits: Lloyd-Max, the best even grid, the best odd grid (from 2 bits).
 PUBLISHED = {

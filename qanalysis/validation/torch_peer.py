@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qanalysis.arrays import Floats
 from qanalysis.sums import measure
 from qanalysis.validation.check import METRIC_DB, Agreement, Comparison, compare_figures, count_differing, read_sqnr_db
 from qanalysis.validation.float_peers import compare_halves, compare_levels, compare_scaled
-from qanalysis.validation.tensors import Floats, make_tensors, make_weights, map_groups, round_trip
+from qanalysis.validation.tensors import make_tensors, make_weights, map_groups, round_trip
 
 if TYPE_CHECKING:
     import torch

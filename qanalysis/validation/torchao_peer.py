@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from qanalysis.arrays import Floats
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.validation.check import METRIC_DB, Agreement, Comparison, compare_figures, count_differing, count_ulps, read_sqnr_db
-from qanalysis.validation.tensors import Floats, fit_zero_points, make_tensors, make_weights, round_trip, whole_tensors
+from qanalysis.validation.tensors import fit_zero_points, make_tensors, make_weights, round_trip, whole_tensors
 
 MAPPINGS = {"sym-full": "SYMMETRIC", "sym-noclip": "SYMMETRIC_NO_CLIPPING_ERR", "asym": "ASYMMETRIC"}
 LENGTHS = (32, 64, 128)

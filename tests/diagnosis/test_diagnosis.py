@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from qanalysis.decibels import DB_PER_BIT
 from qanalysis.diagnosis import Cause, Cure, Diagnosis, diagnose, trials
 from qanalysis.diagnosis.causes import NOTABLE_SHARE
 from qanalysis.diagnosis.cures import KEPT_PERCENTS
@@ -18,7 +19,7 @@ from qanalysis.diagnosis.levels import draw_reference
 from qanalysis.diagnosis.trials import LayerView, find_outliers, sample_rows, transform, try_keeping, try_rotation, try_schemes, view_layer
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.sums import DB_PER_BIT, measure
+from qanalysis.sums import measure
 
 Matrix = NDArray[np.float32]
 # Sweeps add errors in float32 lanes of 1024 values, round trips here in float64: at most 1024 * 2^-24 apart, as a rule far less.

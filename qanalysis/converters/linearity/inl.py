@@ -12,9 +12,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from qanalysis.converters.converter import Converter, FloatArray
+from qanalysis.arrays import Doubles
+from qanalysis.converters.converter import Converter
 
-SHAPES: dict[str, Callable[[FloatArray], FloatArray]] = {
+SHAPES: dict[str, Callable[[Doubles], Doubles]] = {
     "none": np.zeros_like,
     # A second harmonic, a third, the segments of a coarse-fine converter (4 of them), and the major carry at half scale.
     "bow": lambda u: 1.0 - u**2,
@@ -40,7 +41,7 @@ class Inl:
     def __bool__(self) -> bool:
         return self.shape != "none" and self.peak_lsb != 0
 
-    def __call__(self, u: FloatArray) -> FloatArray:
+    def __call__(self, u: Doubles) -> Doubles:
         """INL in LSB at positions u in -1..1, same shape.
 
         >>> Inl("bow", 0.5)(np.array([-1.0, 0.0, 0.5])).tolist()
@@ -48,7 +49,7 @@ class Inl:
         """
         return self.peak_lsb * SHAPES[self.shape](u)
 
-    def displace(self, x: FloatArray, converter: Converter) -> FloatArray:
+    def displace(self, x: Doubles, converter: Converter) -> Doubles:
         """INL in LSB at inputs x: how far the transitions near x lie too high; zero beyond the end transitions."""
         first, last = converter.locate_transitions([1, converter.codes - 1])
         return self(np.clip(2.0 * (x - first) / max(last - first, converter.lsb) - 1.0, -1.0, 1.0))
@@ -58,7 +59,7 @@ STRAIGHT = Inl()
 
 
 @lru_cache(maxsize=8)
-def bend_transitions(converter: Converter, inl: Inl) -> FloatArray:
+def bend_transitions(converter: Converter, inl: Inl) -> Doubles:
     """Transitions 0..2^n with `inl` on them, ascending and read-only; the first and last are those of the codes beyond the ends.
 
     Where the shape falls by more than a step the codes between are missing: their transitions coincide.

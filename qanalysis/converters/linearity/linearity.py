@@ -15,14 +15,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qanalysis.arrays import Doubles
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.code_density import LARGEST_BITS, CodeDensity, check_test, count_codes
 
 REFERENCES = ("end-point", "best-fit")
 MISSING_DNL_LSB = -0.9  # IEEE 1241: a code this narrow counts as missing
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,11 +40,11 @@ class Linearity:
     confidence: float
     first_code: int
     hits: NDArray[np.int64]
-    transitions: FloatArray
-    dnl_lsb: FloatArray
-    inl_lsb: FloatArray
-    dnl_bar_lsb: FloatArray
-    inl_bar_lsb: FloatArray
+    transitions: Doubles
+    dnl_lsb: Doubles
+    inl_lsb: Doubles
+    dnl_bar_lsb: Doubles
+    inl_bar_lsb: Doubles
     offset_lsb: float | None
     gain_error_percent: float | None
     tue_max_lsb: float | None
@@ -181,8 +180,8 @@ class _Line(NamedTuple):
 
 
 class _Bars(NamedTuple):
-    dnl: FloatArray
-    inl: FloatArray
+    dnl: Doubles
+    inl: Doubles
 
 
 def _check_options(converter: Converter, test: str, reference: str) -> None:
@@ -209,7 +208,7 @@ def _find_z(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def _place_transitions(density: CodeDensity) -> FloatArray:
+def _place_transitions(density: CodeDensity) -> Doubles:
     """Each transition between the lowest input, 0, and the highest, 1."""
     below = np.cumsum(density.hits[:-1])
     if density.test == "ramp":
@@ -217,7 +216,7 @@ def _place_transitions(density: CodeDensity) -> FloatArray:
     return np.sin(np.pi / 2 * below / density.samples) ** 2  # (1 - cos)/2 without its loss of digits near 0
 
 
-def _draw_line(transitions: FloatArray, reference: str) -> _Line:
+def _draw_line(transitions: Doubles, reference: str) -> _Line:
     if reference == "end-point":
         return _Line(float(transitions[0]), float(transitions[-1] - transitions[0]) / (transitions.size - 1))
     index = np.arange(transitions.size) - (transitions.size - 1) / 2
@@ -225,14 +224,14 @@ def _draw_line(transitions: FloatArray, reference: str) -> _Line:
     return _Line(float(transitions.mean() + index[0] * step), step)
 
 
-def _fit_to(ideal: FloatArray, place: FloatArray, reference: str) -> FloatArray:
+def _fit_to(ideal: Doubles, place: Doubles, reference: str) -> Doubles:
     """The transitions where their line is the ideal one: all that can be said while the input is unknown."""
     line, step = _draw_line(place, reference), float(ideal[1] - ideal[0])
-    placed: FloatArray = ideal[0] + (place - line.start) * (step / line.step)
+    placed: Doubles = ideal[0] + (place - line.start) * (step / line.step)
     return placed
 
 
-def _find_bars(density: CodeDensity, place: FloatArray, confidence: float) -> _Bars:
+def _find_bars(density: CodeDensity, place: Doubles, confidence: float) -> _Bars:
     """Half-widths in LSB: the error of counts (Wilson's interval, which a code without hits has too), times the input per hit."""
     z, samples, hits = _find_z(confidence), density.samples, density.hits[1:-1]
     inside = int(hits.sum())

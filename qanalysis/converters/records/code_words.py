@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qanalysis.arrays import Codes
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.samples import QUANTIZATION_RMS, RecordError, Samples, measure_surprise
 
 Justification = Literal["right", "left"]
-Codes = NDArray[np.int64]
 USUAL_BITS = (8, 10, 12, 14, 16, 18, 20, 24, 32)
 MAX_BITS = 32
 CHANCE_BITS = 30  # evidence that is there by chance once in 2^30 records

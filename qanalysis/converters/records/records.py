@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.arrays import Codes
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.array_file import read_npy, read_npz, read_raw
-from qanalysis.converters.records.code_words import Codes, Justification, code_range, resolve_codes
+from qanalysis.converters.records.code_words import Justification, code_range, resolve_codes
 from qanalysis.converters.records.samples import RecordError, Samples
 from qanalysis.converters.records.text_file import read_text
 from qanalysis.converters.records.wav_file import read_wav

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis.converters.converter import FloatArray
+from qanalysis.arrays import Doubles
 
 MOST_SPUR_BITS = 16
 
@@ -59,12 +59,12 @@ def _list_orders(turn: float, *, every: bool) -> NDArray[np.int64]:
     return np.concatenate([np.arange(3, 200, 2), near[near % 2 == 1]])
 
 
-def _sum_cosines(angles: FloatArray, orders: NDArray[np.int64]) -> FloatArray:
+def _sum_cosines(angles: Doubles, orders: NDArray[np.int64]) -> Doubles:
     parts = [np.cos(part[:, None] * angles).sum(axis=1) for part in np.array_split(orders, -(-orders.size * angles.size // 2_000_000))]
     return np.asarray(4 / (orders * np.pi) * np.concatenate(parts))
 
 
-def hold_droop_db(frequency_hz: ArrayLike, fs_hz: float) -> FloatArray:
+def hold_droop_db(frequency_hz: ArrayLike, fs_hz: float) -> Doubles:
     """20 log10 |sinc(f/fs)|: what the hold takes from a line at f; -inf at the multiples of fs.
 
     >>> hold_droop_db([0.0, 0.5], 1.0).round(2).tolist()
@@ -101,7 +101,7 @@ def list_images(frequency_hz: float, fs_hz: float, *, zones: int = 4) -> tuple[I
     return tuple(Image(k, place, float(hold_droop_db(place, fs_hz))) for k, place in places)
 
 
-def hold_samples(values: ArrayLike, fs_hz: float) -> tuple[FloatArray, FloatArray]:
+def hold_samples(values: ArrayLike, fs_hz: float) -> tuple[Doubles, Doubles]:
     """Corners of the staircase that a hold makes of `values` (samples,): times in seconds and values, two per sample.
 
     >>> [part.tolist() for part in hold_samples([1.0, 3.0], 2.0)]
@@ -118,9 +118,9 @@ def hold_samples(values: ArrayLike, fs_hz: float) -> tuple[FloatArray, FloatArra
 class OutputSpectrum:
     """Lines of the held output, from DC to zones fs/2: frequencies and levels under the largest line beside DC, both (lines,)."""
 
-    frequencies_hz: FloatArray
-    level_dbc: FloatArray
-    droop_db: FloatArray
+    frequencies_hz: Doubles
+    level_dbc: Doubles
+    droop_db: Doubles
 
 
 def trace_output(values: ArrayLike, fs_hz: float, *, zones: int = 4) -> OutputSpectrum:

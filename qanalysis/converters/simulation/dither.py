@@ -9,9 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from qanalysis.arrays import Doubles
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +18,20 @@ class Dither:
     """One kind: how a draw is made, whether it is taken out after decoding, and the mean error power it leads to, over q^2/12."""
 
     name: str
-    draw: Callable[[np.random.Generator, tuple[int, ...]], FloatArray]
+    draw: Callable[[np.random.Generator, tuple[int, ...]], Doubles]
     power_ratio: float
     subtracted: bool = False
 
 
-def _draw_none(_rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+def _draw_none(_rng: np.random.Generator, shape: tuple[int, ...]) -> Doubles:
     return np.zeros(shape)
 
 
-def _draw_rectangle(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+def _draw_rectangle(rng: np.random.Generator, shape: tuple[int, ...]) -> Doubles:
     return rng.random(shape) - 0.5
 
 
-def _draw_triangle(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+def _draw_triangle(rng: np.random.Generator, shape: tuple[int, ...]) -> Doubles:
     return np.asarray(rng.random(shape) - rng.random(shape))
 
 

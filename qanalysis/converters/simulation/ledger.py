@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qanalysis.converters.converter import Converter, FloatArray
+from qanalysis.arrays import Doubles
+from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import STRAIGHT
 from qanalysis.converters.simulation.dither import find_dither
 from qanalysis.converters.simulation.simulate import Capture, Simulation, band_power, difference, shape_noise
@@ -61,7 +62,7 @@ def open_ledger(capture: Capture) -> Ledger:
     return Ledger(tuple(_make_row(source, powers.get(source, 0.0), total, signal, simulation.converter.lsb) for source in SOURCES), total)
 
 
-def clip_analog(x: FloatArray, converter: Converter) -> FloatArray:
+def clip_analog(x: Doubles, converter: Converter) -> Doubles:
     """`x` within what the codes can say: between the end levels of mid-tread, where clipping and rounding have no cross term.
 
     Mid-rise and floor stand off their end levels by design, so there it is the span of the cells.
@@ -70,7 +71,7 @@ def clip_analog(x: FloatArray, converter: Converter) -> FloatArray:
     return np.clip(x, converter.low, converter.low + span)
 
 
-def _errors_alone(capture: Capture) -> Iterator[tuple[str, FloatArray]]:
+def _errors_alone(capture: Capture) -> Iterator[tuple[str, Doubles]]:
     simulation, ideal = capture.simulation, capture.ideal
     step = simulation.converter.lsb
     yield "rounding", step * _round_alone(simulation, ideal)
@@ -85,7 +86,7 @@ def _errors_alone(capture: Capture) -> Iterator[tuple[str, FloatArray]]:
         yield "dither", step * difference(simulation.draw_dither(), simulation.shaping_order)
 
 
-def _round_alone(simulation: Simulation, ideal: FloatArray) -> FloatArray:
+def _round_alone(simulation: Simulation, ideal: Doubles) -> Doubles:
     grid = simulation.converter.quantizer
     scaled = (ideal - grid.offset) / simulation.converter.lsb
     if simulation.shaping_order:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from qanalysis.converters.converter import FloatArray
+from qanalysis.arrays import Doubles
 from qanalysis.converters.simulation.dither import find_dither
 from qanalysis.converters.simulation.simulate import Capture
 
@@ -127,7 +127,7 @@ def judge_noise_model(capture: Capture) -> NoiseModel:
     )
 
 
-def correlate(e: FloatArray, x: FloatArray) -> float | None:
+def correlate(e: Doubles, x: Doubles) -> float | None:
     """Pearson correlation of two rows; None where one of them is constant."""
     if not (np.ptp(e) and np.ptp(x)):
         return None
@@ -137,12 +137,12 @@ def correlate(e: FloatArray, x: FloatArray) -> float | None:
     return max(-1.0, min(1.0, float(np.sum(e * x)) / scale)) if scale else None
 
 
-def _find_line(r: FloatArray) -> float:
+def _find_line(r: Doubles) -> float:
     power = np.square(np.abs(np.fft.rfft(r - r.mean())))[1:]
     return float(power.max() / power.mean()) if power.size and power.mean() > 1e-20 else 1.0
 
 
-def _distance_from_uniform(r: FloatArray) -> float:
+def _distance_from_uniform(r: Doubles) -> float:
     """The statistic of Kolmogorov and Smirnov against the uniform distribution of -1/2..1/2."""
     part = np.clip(np.sort(r) + 0.5, 0.0, 1.0)
     places = np.arange(r.size + 1) / r.size
@@ -206,7 +206,7 @@ def gaussian_moments(std_lsb: float) -> ErrorMoments:
     return _make_moments(std_lsb**2 + cross, power + 2 * cross + std_lsb**2, std_lsb**2)
 
 
-def _cross(amplitude_lsb: float, *, mid_rise: bool) -> tuple[FloatArray, float]:
+def _cross(amplitude_lsb: float, *, mid_rise: bool) -> tuple[Doubles, float]:
     if not 0 < amplitude_lsb <= LARGEST_SINE_LSB:
         raise ValueError(f"amplitude {amplitude_lsb} LSB: is above 0, and at most {LARGEST_SINE_LSB} as every crossing is summed")
     half = 0.0 if mid_rise else 0.5

@@ -12,7 +12,8 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
-from qanalysis.converters.converter import CodeArray, Converter, FloatArray
+from qanalysis.arrays import Codes, Doubles
+from qanalysis.converters.converter import Converter
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.inl import STRAIGHT, Inl, bend_transitions
 from qanalysis.converters.simulation.dither import find_dither
@@ -79,15 +80,15 @@ class Simulation:
         return self.fs_hz / 2 / self.osr
 
     @property
-    def transitions(self) -> FloatArray:
+    def transitions(self) -> Doubles:
         """Transition levels of codes 1..2^n-1 at the input, with offset, gain and INL: the truth for a linearity test. To 24 bits."""
         return self._refer_to_input(bend_transitions(self.converter, self.inl)[1:-1] if self.inl else self.converter.transitions)
 
-    def locate_transitions(self, codes: CodeArray) -> FloatArray:
+    def locate_transitions(self, codes: Codes) -> Doubles:
         """Those of some codes, at any width."""
         return self._refer_to_input(bend_transitions(self.converter, self.inl)[codes] if self.inl else self.converter.locate_transitions(codes))
 
-    def _refer_to_input(self, levels: FloatArray) -> FloatArray:
+    def _refer_to_input(self, levels: Doubles) -> Doubles:
         low = self.converter.low
         return low + (levels - low - self.offset_lsb * self.converter.lsb) / (1 + self.gain_error_percent / 100)
 
@@ -98,7 +99,7 @@ class Simulation:
         quantized = quantize(self, disturbed)
         return Capture(self, ideal, disturbed, quantized.codes, quantized.values, quantized.loop_error, quantized.saturated)
 
-    def disturb(self, ideal: FloatArray) -> FloatArray:
+    def disturb(self, ideal: Doubles) -> Doubles:
         """What reaches the quantizer in place of `ideal` (samples,): jitter, gain, offset and noise, as far as they are on."""
         step, low = self.converter.lsb, self.converter.low
         x = ideal
@@ -108,7 +109,7 @@ class Simulation:
             x = x + (x - low) * (self.gain_error_percent / 100) + self.offset_lsb * step
         return x + self.noise_lsb * step * self._stream(NOISE).standard_normal(self.samples) if self.noise_lsb else x
 
-    def draw_dither(self) -> FloatArray:
+    def draw_dither(self) -> Doubles:
         """The dither of every sample, in LSB."""
         return find_dither(self.dither).draw(self._stream(DITHER), (self.samples,))
 
@@ -125,15 +126,15 @@ class Capture:
     """
 
     simulation: Simulation
-    ideal: FloatArray
-    disturbed: FloatArray
-    codes: CodeArray
-    values: FloatArray
-    loop_error: FloatArray
+    ideal: Doubles
+    disturbed: Doubles
+    codes: Codes
+    values: Doubles
+    loop_error: Doubles
     saturated: int
 
     @property
-    def errors(self) -> FloatArray:
+    def errors(self) -> Doubles:
         """E = values - ideal input, in the unit of the range."""
         return self.values - self.ideal
 
@@ -151,7 +152,7 @@ class Capture:
         return 10 * math.log10(signal / noise) if noise else math.inf
 
     @property
-    def in_band_values(self) -> FloatArray:
+    def in_band_values(self) -> Doubles:
         """The values through an ideal low-pass of the band that counts, at the converter's rate: (samples,)."""
         spectrum = np.fft.rfft(self.values)
         spectrum[count_bins(self.values.size, self.simulation.osr) :] = 0
@@ -179,13 +180,13 @@ class Capture:
 class Quantized:
     """What the quantizer made of its input: codes, their values, its own error in LSB, and how many samples saturated."""
 
-    codes: CodeArray
-    values: FloatArray
-    loop_error: FloatArray
+    codes: Codes
+    values: Doubles
+    loop_error: Doubles
     saturated: int
 
 
-def quantize(simulation: Simulation, disturbed: FloatArray) -> Quantized:
+def quantize(simulation: Simulation, disturbed: Doubles) -> Quantized:
     """Dither, round and clip `disturbed` (samples,) as the simulation says."""
     converter, kind, inl, order = simulation.converter, find_dither(simulation.dither), simulation.inl, simulation.shaping_order
     grid, step = converter.quantizer, converter.lsb
@@ -208,7 +209,7 @@ def quantize(simulation: Simulation, disturbed: FloatArray) -> Quantized:
     return Quantized(codes.astype(np.int64), grid.decode(codes) - step * added, codes - scaled if loop_error is None else loop_error, saturated)
 
 
-def shape_noise(scaled: FloatArray, dither: FloatArray, *, order: int, rounding: Rounding) -> tuple[FloatArray, FloatArray]:
+def shape_noise(scaled: Doubles, dither: Doubles, *, order: int, rounding: Rounding) -> tuple[Doubles, Doubles]:
     """Error feedback of order L without a loop: whole codes y = x + (1 - 1/z)^L e, and e, for x in LSB (samples,).
 
     The L-fold running sum of y is the rounded L-fold running sum of x, and only its fraction decides the rounding: sums wrap exactly in
@@ -228,7 +229,7 @@ def shape_noise(scaled: FloatArray, dither: FloatArray, *, order: int, rounding:
     return np.rint(scaled + difference(error, order)), error
 
 
-def difference(x: FloatArray, order: int) -> FloatArray:
+def difference(x: Doubles, order: int) -> Doubles:
     """(1 - 1/z)^L of a periodic record (samples,)."""
     for _ in range(order):
         x = x - np.roll(x, 1)
@@ -240,7 +241,7 @@ def count_bins(samples: int, osr: int) -> int:
     return samples // (2 * osr) + 1
 
 
-def band_power(x: FloatArray, osr: int) -> float:
+def band_power(x: Doubles, osr: int) -> float:
     """Mean square of what of `x` (samples,) lies in 0..fs/(2 osr), by Parseval; the plain mean square for osr = 1."""
     if osr == 1:
         return float(np.mean(np.square(x)))

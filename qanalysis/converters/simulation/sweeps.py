@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis.converters.converter import FloatArray
+from qanalysis.arrays import Doubles
 from qanalysis.converters.linearity.inl import STRAIGHT
 from qanalysis.converters.simulation.dither import DITHERS, find_dither
 from qanalysis.converters.simulation.noise_model import gaussian_moments, sine_moments
@@ -28,14 +28,14 @@ class AmplitudeSweep:
     `amplitudes_lsb` are peaks of a sine or deviations of a Gaussian. A correlation is NaN where the error is constant.
     """
 
-    amplitudes_lsb: FloatArray
-    correlation: FloatArray
-    power_ratio: FloatArray
-    sqnr_db: FloatArray
-    exact_correlation: FloatArray
-    exact_power_ratio: FloatArray
-    exact_sqnr_db: FloatArray
-    model_sqnr_db: FloatArray
+    amplitudes_lsb: Doubles
+    correlation: Doubles
+    power_ratio: Doubles
+    sqnr_db: Doubles
+    exact_correlation: Doubles
+    exact_power_ratio: Doubles
+    exact_sqnr_db: Doubles
+    model_sqnr_db: Doubles
 
 
 def sweep_amplitude(
@@ -70,7 +70,7 @@ def sweep_amplitude(
     return AmplitudeSweep(sizes, _correlate_rows(errors, x), 12 * power, sqnr, correlation, ratio, exact, 10 * np.log10(model))
 
 
-def _correlate_rows(e: FloatArray, x: FloatArray) -> FloatArray:
+def _correlate_rows(e: Doubles, x: Doubles) -> Doubles:
     e, x = e - e.mean(axis=1, keepdims=True), x - x.mean(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
         return np.asarray((e * x).sum(axis=1) / np.sqrt(np.square(e).sum(axis=1) * np.square(x).sum(axis=1)))
@@ -85,8 +85,8 @@ class BitsSweep:
     """
 
     bits: NDArray[np.int64]
-    sqnr_db: FloatArray
-    ideal_db: FloatArray
+    sqnr_db: Doubles
+    ideal_db: Doubles
     level_db: float
     saturated: NDArray[np.int64]
 
@@ -113,9 +113,9 @@ class LoadingSweep:
     """A Gaussian on n bits that saturate at +-k sigma: SQNR against k (exact), the share beyond the ends, and the best k."""
 
     bits: int
-    clip_sigmas: FloatArray
-    sqnr_db: FloatArray
-    beyond: FloatArray
+    clip_sigmas: Doubles
+    sqnr_db: Doubles
+    beyond: Doubles
     best_clip_sigma: float
     best_sqnr_db: float
     best_step_sigma: float
@@ -139,9 +139,9 @@ def sweep_loading(bits: int, clip_sigmas: ArrayLike = LOADINGS) -> LoadingSweep:
 class DitherPanel:
     """Each dither on constant inputs across one LSB: mean error in LSB and mean squared error in LSB^2, by name, (positions,)."""
 
-    positions_lsb: FloatArray
-    mean_error_lsb: dict[str, FloatArray]
-    error_power_lsb2: dict[str, FloatArray]
+    positions_lsb: Doubles
+    mean_error_lsb: dict[str, Doubles]
+    error_power_lsb2: dict[str, Doubles]
 
 
 def sweep_dither(*, positions: int = 41, draws: int = 4096, seed: int = 0) -> DitherPanel:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qanalysis.converters.converter import FloatArray
+from qanalysis.arrays import Doubles
 from qanalysis.converters.simulation.simulate import Simulation, count_bins
 from qanalysis.converters.simulation.waveforms import Sine, Triangle, count_cycles
 
@@ -21,8 +21,8 @@ from qanalysis.converters.simulation.waveforms import Sine, Triangle, count_cycl
 class ToneFigures:
     """SINAD and SFDR in dB, one of each per record: (records,); infinite where nothing but the tone is there."""
 
-    sinad_db: FloatArray
-    sfdr_db: FloatArray
+    sinad_db: Doubles
+    sfdr_db: Doubles
 
 
 def measure_tone(records: ArrayLike, cycles: int, *, osr: int = 1) -> ToneFigures:
@@ -53,11 +53,11 @@ def measure_tone(records: ArrayLike, cycles: int, *, osr: int = 1) -> ToneFigure
 class ToneSweep:
     """One point per row: what was swept (`places`, in the unit `unit`), the divisor gcd(J, M), SINAD and SFDR in dB."""
 
-    places: FloatArray
+    places: Doubles
     unit: str
-    common_divisor: FloatArray
-    sinad_db: FloatArray
-    sfdr_db: FloatArray
+    common_divisor: Doubles
+    sinad_db: Doubles
+    sfdr_db: Doubles
 
 
 def sweep_phase(simulation: Simulation, *, phase_degrees: Sequence[float] | None = None) -> ToneSweep:
@@ -91,7 +91,7 @@ def _find_tone(simulation: Simulation) -> tuple[Sine | Triangle, int]:
     return wave, int(cycles)
 
 
-def _sweep(simulation: Simulation, waves: Sequence[Sine | Triangle], places: FloatArray, unit: str) -> ToneSweep:
+def _sweep(simulation: Simulation, waves: Sequence[Sine | Triangle], places: Doubles, unit: str) -> ToneSweep:
     figures, divisors = [], []
     for wave in waves:
         cycles = round(wave.frequency_hz / simulation.fs_hz * simulation.samples)

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.converters.converter import FloatArray
+from qanalysis.arrays import Doubles
 from qanalysis.converters.linearity.inl import STRAIGHT
 from qanalysis.converters.simulation.simulate import Capture, Simulation
 
@@ -24,15 +24,15 @@ class TransferCurve:
     they are too many to see, and the corners are the lowest and highest error of every stretch of them.
     """
 
-    x: FloatArray
-    values: FloatArray
+    x: Doubles
+    values: Doubles
     bound: float
     lsb: float
     steps: int
     complete: bool
 
     @property
-    def errors(self) -> FloatArray:
+    def errors(self) -> Doubles:
         """The saw-tooth: values - x."""
         return self.values - self.x
 
@@ -72,7 +72,7 @@ def _find_code(simulation: Simulation, x: float) -> int:
     return int(near[0] - 1 + np.count_nonzero(simulation.locate_transitions(near) <= x))
 
 
-def _keep_extremes(errors: FloatArray, most_steps: int) -> NDArray[np.int64]:
+def _keep_extremes(errors: Doubles, most_steps: int) -> NDArray[np.int64]:
     bounds = np.linspace(0, errors.size, most_steps // 2 + 1).astype(np.int64)
     parts = [(start, errors[start:stop]) for start, stop in pairwise(bounds.tolist())]
     return np.unique([[start + int(part.argmin()), start + int(part.argmax())] for start, part in parts])
@@ -111,9 +111,9 @@ def count_codes(capture: Capture, *, most_bars: int = 1024) -> CodeHistogram:
 class ErrorHistogram:
     """Density of the error in LSB (per LSB, area 1) in the bins between `edges_lsb`, and the model's: uniform over one LSB."""
 
-    edges_lsb: FloatArray
-    density: FloatArray
-    uniform: FloatArray
+    edges_lsb: Doubles
+    density: Doubles
+    uniform: Doubles
 
 
 def histogram_errors(capture: Capture, *, bins: int = 64) -> ErrorHistogram:

@@ -12,18 +12,18 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from qanalysis.arrays import Doubles
 from qanalysis.converters.findings import Finding
 
-FloatArray = NDArray[np.float64]
-Shift = FloatArray | float
+Shift = Doubles | float
 
 
 class Waveform(Protocol):
     """Anything that can be sampled: (samples,) values at the times n/fs + shift, the shift in seconds, one or one per sample."""
 
-    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> FloatArray: ...
+    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles: ...
 
 
 def _check(place: str, **numbers: float) -> None:
@@ -50,7 +50,7 @@ def count_cycles(frequency_hz: float, *, fs_hz: float, samples: int) -> float:
     return float(whole) if abs(cycles - whole) < 1e-6 else cycles
 
 
-def _count_turns(frequency_hz: float, samples: int, fs_hz: float, shift_s: Shift) -> FloatArray:
+def _count_turns(frequency_hz: float, samples: int, fs_hz: float, shift_s: Shift) -> Doubles:
     """Phase of every sample in turns, reduced below 1 before the shift is added, so that long records keep their digits."""
     cycles = count_cycles(frequency_hz, fs_hz=fs_hz, samples=samples)
     n = np.arange(samples)
@@ -75,7 +75,7 @@ class Sine:
     def __post_init__(self) -> None:
         _check("sine", amplitude=self.amplitude, frequency_hz=self.frequency_hz, phase_degrees=self.phase_degrees, offset=self.offset)
 
-    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> FloatArray:
+    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:
         turns = _count_turns(self.frequency_hz, samples, fs_hz, shift_s) + self.phase_degrees / 360.0
         return np.asarray(self.offset + self.amplitude * np.sin(2 * np.pi * turns))
 
@@ -93,7 +93,7 @@ class TwoTone:
     def __post_init__(self) -> None:
         _check("two tones", amplitude=self.amplitude, frequency_hz=self.frequency_hz, second_hz=self.second_hz, offset=self.offset)
 
-    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> FloatArray:
+    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:
         first, second = (Sine(self.amplitude, f).sample(samples, fs_hz, shift_s=shift_s) for f in (self.frequency_hz, self.second_hz))
         return self.offset + first + second
 
@@ -115,7 +115,7 @@ class Triangle:
     def __post_init__(self) -> None:
         _check("triangle", amplitude=self.amplitude, frequency_hz=self.frequency_hz, phase_degrees=self.phase_degrees, offset=self.offset)
 
-    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> FloatArray:
+    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:
         turns = _count_turns(self.frequency_hz, samples, fs_hz, shift_s) + self.phase_degrees / 360.0 + 0.25
         return np.asarray(self.offset + self.amplitude * (1.0 - 4.0 * np.abs(turns % 1.0 - 0.5)))
 
@@ -138,7 +138,7 @@ class Ramp:
         if self.sweeps < 1:
             raise ValueError(f"ramp: {self.sweeps} sweeps; a record holds one at least")
 
-    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> FloatArray:
+    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:
         check_times(samples, fs_hz)
         part = (np.arange(samples) * self.sweeps % samples + 0.5) / samples
         return np.asarray(self.low + (self.high - self.low) * (part + self.sweeps * fs_hz / samples * np.asarray(shift_s)))
@@ -153,7 +153,7 @@ class Dc:
     def __post_init__(self) -> None:
         _check("dc", level=self.level)
 
-    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> FloatArray:  # noqa: ARG002 -- a level is the same at any time
+    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:  # noqa: ARG002 -- a level is the same at any time
         check_times(samples, fs_hz)
         return np.full(samples, float(self.level))
 
@@ -172,7 +172,7 @@ class Gaussian:
         if self.std < 0:
             raise ValueError(f"gaussian: std {self.std} is negative")
 
-    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> FloatArray:
+    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:
         check_times(samples, fs_hz)
         return _shift(self.mean + self.std * np.random.default_rng(self.seed).standard_normal(samples), fs_hz, shift_s)
 
@@ -184,7 +184,7 @@ class OwnRecord:
     ValueError for values that are not finite or not a row, and where more samples are asked than there are.
     """
 
-    values: FloatArray
+    values: Doubles
     name: str = "record"
 
     def __post_init__(self) -> None:
@@ -193,14 +193,14 @@ class OwnRecord:
             raise ValueError(f"{self.name}: needs a row of finite values; has shape {values.shape} with {int((~np.isfinite(values)).sum())} not finite")
         object.__setattr__(self, "values", values)
 
-    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> FloatArray:
+    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:
         check_times(samples, fs_hz)
         if samples > self.values.size:
             raise ValueError(f"{self.name}: {samples} samples asked, {self.values.size} there; ask for no more")
         return _shift(self.values[:samples], fs_hz, shift_s)
 
 
-def _shift(values: FloatArray, fs_hz: float, shift_s: Shift) -> FloatArray:
+def _shift(values: Doubles, fs_hz: float, shift_s: Shift) -> Doubles:
     """x(t + d) = x + d x'(t), first order in d, with the derivative of the periodic band-limited wave through the samples."""
     if not np.any(shift_s):
         return values
@@ -276,7 +276,7 @@ def judge_period(frequency_hz: float, *, fs_hz: float, samples: int) -> Finding 
     return Finding("locked-period", text, float(divisor))
 
 
-def sample_phases(samples: int, cycles: int, *, phase_degrees: ArrayLike = 0.0) -> FloatArray:
+def sample_phases(samples: int, cycles: int, *, phase_degrees: ArrayLike = 0.0) -> Doubles:
     """A coherent sine of peak 1, one row per start phase: shape (phases, samples), its phases computed in whole numbers.
 
     >>> np.abs(sample_phases(4, 1, phase_degrees=[0, 90])).round(12).tolist()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.arrays import Phasors
 from qanalysis.converters.spectrum.windows import LEAK_OF_NOISE
 
-Spectrum = NDArray[np.complex128]
 _REACH = 256  # bins to each side: beyond lies 1/400 of the trace
 _HIGHEST_HARMONIC = 50
 _CHANCE = 5.4  # times the noise of a bin: a projection on noise gains half a chi-square of one degree of freedom, 99.9 % of it
@@ -29,7 +29,7 @@ def fold_cycles(cycles: float, samples: int) -> float:
     return min(inside, samples - inside)
 
 
-def is_coherent(spectrum: Spectrum, power: NDArray[np.float64], samples: int, places: list[int]) -> bool:
+def is_coherent(spectrum: Phasors, power: NDArray[np.float64], samples: int, places: list[int]) -> bool:
     """Whether the tones at the bins `places` of a one-sided spectrum (samples // 2 + 1,) leak less than 1 % of the noise, or no more than noise seems to.
 
     `power` is proportional to the spectrum's squares.
@@ -52,7 +52,7 @@ def is_coherent(spectrum: Spectrum, power: NDArray[np.float64], samples: int, pl
     return True
 
 
-def _measure_leak(spectrum: Spectrum, samples: int, place: int, lines: set[int]) -> float:
+def _measure_leak(spectrum: Phasors, samples: int, place: int, lines: set[int]) -> float:
     """Share of a tone that leaks from its bin; 0 where it may be chance or nothing is left to judge by."""
     bins = np.arange(max(place - _REACH, 1), min(place + _REACH + 1, spectrum.size))
     bins = bins[~np.isin(bins, list(lines))]

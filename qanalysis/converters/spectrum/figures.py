@@ -13,10 +13,10 @@ import numpy as np
 
 from qanalysis.converters.spectrum.components import Shares, is_below_noise, to_db
 from qanalysis.converters.spectrum.views import View
-from qanalysis.converters.spectrum.windows import DB_PER_BIT, describe_window
+from qanalysis.converters.spectrum.windows import describe_window
+from qanalysis.decibels import enob
 
 Interval = tuple[float, float]
-SINE_OVER_UNIFORM_DB = 10 * np.log10(1.5)
 _TWO_SIGMA = 1.959964
 
 
@@ -103,7 +103,7 @@ def _refer_to_full_scale(figures: Figures, shares: Shares, sinad: float, sinad_c
 
 
 def _count_bits(sinad_db: float) -> float:
-    return float((sinad_db - SINE_OVER_UNIFORM_DB) / DB_PER_BIT)
+    return enob(sinad_db)
 
 
 def _bound_noise(noise: float, freedom: float) -> Interval:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qanalysis.arrays import Doubles
 from qanalysis.converters.findings import Finding
 
-Values = NDArray[np.float64]
 FULL_SCALES = ("sine", "dc")
 STEPS_OF_RANGE = ("2^n", "2^n-1")
 _NARROWEST, _WIDEST = 1e-150, 1e150  # their squares are powers in double precision
@@ -51,7 +50,7 @@ class FullScale:
         return self.span**2 / (8.0 if self.kind == "sine" else 4.0)
 
 
-def find_full_scale(values: Values, *, bits: int | None, low: float | None, high: float | None, kind: str, fs_over: str, whole: bool) -> FullScale:
+def find_full_scale(values: Doubles, *, bits: int | None, low: float | None, high: float | None, kind: str, fs_over: str, whole: bool) -> FullScale:
     """The range of a record from what the user says; `whole` marks a record of integer type.
 
     Integers with `bits`, and whole numbers without a range or far beyond it, are codes: their span is 2^bits. Other values lie in low..high.
@@ -89,7 +88,7 @@ def find_full_scale(values: Values, *, bits: int | None, low: float | None, high
     return FullScale(span, low, high, None if steps is None else span / steps, bits, kind, convention, findings)
 
 
-def _are_codes(values: Values, low: float | None, high: float | None, *, whole: bool) -> bool:
+def _are_codes(values: Doubles, low: float | None, high: float | None, *, whole: bool) -> bool:
     if whole:
         return True
     fits = low is not None and high is not None and np.ptp(values) <= _OVERDRIVE * (high - low)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Values = NDArray[np.float64]
-Phasors = NDArray[np.complex128]
+from qanalysis.arrays import Doubles, Phasors
+
 SHORTEST = 16  # samples; four parameters and a DC bin leave too little of fewer
 _MOST_STEPS = 12
 _SETTLED = 1e-9  # rad over the record: P d^2/24 is then 1e-20 of the tone
@@ -86,7 +86,7 @@ def fit_sine(record: ArrayLike, *, fs_hz: float = 1.0, frequency_hz: float | Non
     return rescale_fit(fit, scale, fs_hz)
 
 
-def read_samples(record: ArrayLike) -> Values:
+def read_samples(record: ArrayLike) -> Doubles:
     """The record as float64, checked: one-dimensional, at least 16 samples, all finite; ValueError says what is not."""
     try:
         values = np.asarray(record)
@@ -111,7 +111,7 @@ def check_rate(fs_hz: float) -> None:
         raise ValueError(f"fs_hz {fs_hz}: the sample rate is a positive number of hertz")
 
 
-def scale_record(values: Values) -> tuple[Values, float]:
+def scale_record(values: Doubles) -> tuple[Doubles, float]:
     """The record over a power of two, so that squares neither overflow nor vanish; its bits stay the same."""
     scale = float(2.0 ** np.clip(np.frexp(max(values.max(), -values.min()))[1], -1022, 1023))
     return values / scale, scale
@@ -141,7 +141,7 @@ def guess_frequency(spectrum: Phasors, samples: int, peak: int | None = None) ->
     return float(2 * np.pi * (peak + offset) / samples)
 
 
-def separate_tones(values: Values, omegas: list[float]) -> tuple[list[SineFit], Values]:
+def separate_tones(values: Doubles, omegas: list[float]) -> tuple[list[SineFit], Doubles]:
     """Fit several sines, each to what the others leave, until the residual settles; the fits and the residual, fs = 1."""
     fit, residual = fit_tone(values, omegas[0], free=True)
     if len(omegas) == 1:
@@ -162,7 +162,7 @@ def separate_tones(values: Values, omegas: list[float]) -> tuple[list[SineFit], 
     return [replace(fit, residual_rms=rms) for fit in fits], residual
 
 
-def fit_tone(values: Values, omega: float, *, free: bool) -> tuple[SineFit, Values]:
+def fit_tone(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Doubles]:
     """One sine near (`free`) or at angular frequency omega; the fit for fs = 1 and the residual (samples,).
 
     Newton steps on the frequency start from the three-parameter fit; a step is at most half a period over the record.
@@ -176,7 +176,7 @@ def fit_tone(values: Values, omega: float, *, free: bool) -> tuple[SineFit, Valu
     return fit, residual
 
 
-def _fit_from(values: Values, omega: float, *, free: bool) -> tuple[SineFit, Values]:
+def _fit_from(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Doubles]:
     mean = values.mean()
     residual = values - mean
     clock = _make_clock(values.size)
@@ -212,9 +212,9 @@ def _fit_from(values: Values, omega: float, *, free: bool) -> tuple[SineFit, Val
 class _Clock(NamedTuple):
     """Sample times from the middle of the record: `rows` (R, 1) plus `columns` (C,) for whole rows, `tail` for the rest."""
 
-    rows: Values
-    columns: Values
-    tail: Values
+    rows: Doubles
+    columns: Doubles
+    tail: Doubles
     middle: float
     samples: int
 
@@ -235,7 +235,7 @@ class _Sums(NamedTuple):
     square: complex
 
 
-def _project(values: Values, clock: _Clock, omega: float) -> _Sums:
+def _project(values: Doubles, clock: _Clock, omega: float) -> _Sums:
     """The record's sums of order 0 and 1; order 2 is not needed."""
     whole = clock.rows.size * clock.columns.size
     column_turns, position = np.exp(-1j * omega * clock.columns), clock.columns / clock.samples
@@ -262,7 +262,7 @@ def _sum_phasors(clock: _Clock, omega: float) -> _Sums:
     )
 
 
-def _weigh(clock: _Clock, omega: float) -> tuple[Values, _Sums, _Sums]:
+def _weigh(clock: _Clock, omega: float) -> tuple[Doubles, _Sums, _Sums]:
     """Gram matrix of cos, sin and 1 (3, 3), with the sums at w and 2 w that it is made of."""
     once, twice = _sum_phasors(clock, omega), _sum_phasors(clock, 2 * omega)
     samples, flat = clock.samples, twice.flat
@@ -299,7 +299,7 @@ def _solve_bend(clock: _Clock, sums: _Sums, omega: float, sine: tuple[float, flo
     return float(np.linalg.lstsq(full, wanted, rcond=1e-13)[0][3])
 
 
-def _remove_sine(values: Values, clock: _Clock, omega: float, sine: tuple[float, float]) -> None:
+def _remove_sine(values: Doubles, clock: _Clock, omega: float, sine: tuple[float, float]) -> None:
     """Subtract a cos(w u) + b sin(w u) = Re (a + j b) exp(-j w u), rows times columns, in place."""
     phasor = sine[0] + 1j * sine[1]
     rows, columns = phasor * np.exp(-1j * omega * clock.rows), np.exp(-1j * omega * clock.columns)
@@ -310,6 +310,6 @@ def _remove_sine(values: Values, clock: _Clock, omega: float, sine: tuple[float,
     values[whole.size :] -= (phasor * np.exp(-1j * omega * clock.tail)).real
 
 
-def mean_square(values: Values) -> float:
+def mean_square(values: Doubles) -> float:
     """Mean of the squares; one core is enough, so that short records do not wait for others."""
     return float(np.einsum("i,i", values, values) / values.size)

@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qanalysis.arrays import Doubles, Phasors
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.spectrum.coherence import Spectrum, fold_cycles, is_coherent
+from qanalysis.converters.spectrum.coherence import fold_cycles, is_coherent
 from qanalysis.converters.spectrum.sinefit import SineFit, fit_tone, guess_frequency, mean_square, separate_tones
 from qanalysis.converters.spectrum.windows import (
-    DB_PER_BIT,
     UNKNOWN_BITS,
     bound_leakage,
     choose_side_bins,
@@ -24,8 +23,8 @@ from qanalysis.converters.spectrum.windows import (
     measure_leakage,
     measure_lobe,
 )
+from qanalysis.decibels import DB_PER_BIT
 
-Values = NDArray[np.float64]
 _CHANCE = 1e-6  # that noise alone shows a tone
 _SECOND_TONE = 0.1  # of the first one's power; what is smaller is a spur
 _CENTRE = 2048  # of `measure_lobe`
@@ -45,7 +44,7 @@ class View:
     findings : why this view was taken, if not the usual one.
     """
 
-    power: Values
+    power: Doubles
     window: str
     side_bins: int
     coherent: bool | None
@@ -89,7 +88,7 @@ class Wishes:
     harmonics: int
 
 
-def view_record(centred: Values, wishes: Wishes) -> View:
+def view_record(centred: Doubles, wishes: Wishes) -> View:
     """Find the tones of a record (samples,) of mean 0, decide whether it is coherent, and take its powers through the right window."""
     spectrum = np.fft.rfft(centred)
     power = _measure_power(spectrum, centred.size, centred.size)
@@ -119,7 +118,7 @@ def find_second_tone(view: View, wishes: Wishes) -> int | None:
     return second
 
 
-def _stands_out(power: Values, peak: int, wishes: Wishes, *, skip: int | None = None) -> bool:
+def _stands_out(power: Doubles, peak: int, wishes: Wishes, *, skip: int | None = None) -> bool:
     """Whether noise alone would show such a peak less than once in a million records: exponential powers, Bonferroni over the bins."""
     band = power[wishes.first : wishes.last + 1]
     around = power[max(peak - 1, 1) : peak + 2].sum()
@@ -128,7 +127,7 @@ def _stands_out(power: Values, peak: int, wishes: Wishes, *, skip: int | None = 
     return bool(power[peak] > floor * np.log(band.size / _CHANCE))
 
 
-def _fit_tones(centred: Values, spectrum: Spectrum, peaks: list[int], *, coherent: bool) -> tuple[list[SineFit], Values]:
+def _fit_tones(centred: Doubles, spectrum: Phasors, peaks: list[int], *, coherent: bool) -> tuple[list[SineFit], Doubles]:
     """Three parameters where the frequencies are bins, or where a free fit ran away from its peak (a burst, a slide, noise), else four."""
     if not coherent:
         fits, residual = separate_tones(centred, [guess_frequency(spectrum, centred.size, peak) for peak in peaks])
@@ -142,7 +141,7 @@ def _fit_tones(centred: Values, spectrum: Spectrum, peaks: list[int], *, coheren
     return [replace(fit, residual_rms=rms) for fit in fits], residual
 
 
-def _take_view(centred: Values, spectrum: Spectrum, flat: View, peaks: list[int], wishes: Wishes) -> View:
+def _take_view(centred: Doubles, spectrum: Phasors, flat: View, peaks: list[int], wishes: Wishes) -> View:
     coherent = is_coherent(spectrum, flat.power, centred.size, peaks)
     fits, residual = _fit_tones(centred, spectrum, peaks, coherent=coherent)
     base = replace(flat, fits=tuple(sorted(fits, key=lambda fit: -fit.power)), coherent=coherent)
@@ -176,7 +175,7 @@ def _say_why_fitted(view: View, side_bins: int, wishes: Wishes) -> str | None:
     return f"{edge:.2f} bins from DC or half the sample rate" if edge <= side_bins else None
 
 
-def _view_residual(view: View, residual: Values, name: str, side_bins: int, reason: str) -> View:
+def _view_residual(view: View, residual: Doubles, name: str, side_bins: int, reason: str) -> View:
     """Powers of what the sine fit leaves, with the fitted tones put into their bins."""
     if reason == "short":
         name, side_bins = "rectangular", 0
@@ -204,7 +203,7 @@ def _find_leakage(view: View, wishes: Wishes) -> tuple[Finding, ...]:
     return (Finding("window-leaks", text, level),)
 
 
-def _window_power(values: Values, name: str) -> Values:
+def _window_power(values: Doubles, name: str) -> Doubles:
     window = make_window(name, values.size)
     # The weighted mean takes DC and its whole lobe away, so that bins 1 and up remain the signal's.
     weighted = values - np.einsum("i,i", window, values) / window.sum()
@@ -213,9 +212,9 @@ def _window_power(values: Values, name: str) -> Values:
     return _measure_power(spectrum, values.size, values.size * mean_square(window))
 
 
-def _measure_power(spectrum: Spectrum, samples: int, energy: float) -> Values:
+def _measure_power(spectrum: Phasors, samples: int, energy: float) -> Doubles:
     """One-sided mean squares by bin, |X|^2: DC and, for even lengths, half the sample rate have no mirror image."""
-    squares: Values = np.square(spectrum.real)
+    squares: Doubles = np.square(spectrum.real)
     squares += np.square(spectrum.imag)
     squares *= 2.0 / (samples * energy)
     squares[0] /= 2

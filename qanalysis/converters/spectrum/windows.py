@@ -25,7 +25,6 @@ WINDOWS = (*COSINE_SUMS, "kaiser-38", "chebyshev-100")
 AUTOMATIC = ("blackman-harris", "kaiser-38")  # the narrower first: it weights more of the record
 WIDEST_SIDE = 12  # bins; a wider lobe hides more of the spectrum than it saves
 UNKNOWN_BITS = 24
-DB_PER_BIT = 20 * np.log10(2.0)
 _GRID = 4096  # a lobe measured in bins hardly depends on the length
 LEAK_OF_NOISE = 0.01  # 0.04 dB
 _LINE_OVER_NOISE = 5  # of one bin: the highest of a thousand bins of noise stands seven times above their mean

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-CodeArray = NDArray[np.int64]
+from qanalysis.arrays import Codes
 
 #: In an array of patterns: this format has no word for the code.
 NO_WORD = -1
@@ -25,13 +25,13 @@ class CodeFormat:
     name: str
     signed: bool
     has_lowest: bool
-    _to_pattern: Callable[[CodeArray, int], CodeArray]
-    _to_code: Callable[[CodeArray, int], CodeArray]
+    _to_pattern: Callable[[Codes, int], Codes]
+    _to_code: Callable[[Codes, int], Codes]
 
     def __str__(self) -> str:
         return self.name
 
-    def encode(self, codes: ArrayLike, bits: int) -> CodeArray:
+    def encode(self, codes: ArrayLike, bits: int) -> Codes:
         """Bit patterns of `codes` as numbers 0..2^n-1, same shape; NO_WORD (-1) where the format has none. ValueError outside 0..2^n-1.
 
         >>> CODE_FORMATS["sign-magnitude"].encode([0, 1, 4, 7], 3)
@@ -41,7 +41,7 @@ class CodeFormat:
         patterns = self._to_pattern(codes, bits)
         return patterns if self.has_lowest else np.where(codes == 0, NO_WORD, patterns)
 
-    def decode(self, patterns: ArrayLike, bits: int) -> CodeArray:
+    def decode(self, patterns: ArrayLike, bits: int) -> Codes:
         """Codes of bit patterns, same shape; the second zero reads as zero. ValueError outside 0..2^n-1.
 
         >>> CODE_FORMATS["sign-magnitude"].decode([7, 4, 0, 3], 3)
@@ -54,7 +54,7 @@ class CodeFormat:
         return code - (1 << (bits - 1)) if self.signed else code
 
 
-def _check_range(values: ArrayLike, bits: int, name: str) -> CodeArray:
+def _check_range(values: ArrayLike, bits: int, name: str) -> Codes:
     array = np.asarray(values)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} of type {array.dtype}: whole numbers are needed")
@@ -65,39 +65,39 @@ def _check_range(values: ArrayLike, bits: int, name: str) -> CodeArray:
     return array.astype(np.int64)
 
 
-def _same(values: CodeArray, _bits: int) -> CodeArray:
+def _same(values: Codes, _bits: int) -> Codes:
     return values
 
 
-def _flip_sign_bit(values: CodeArray, bits: int) -> CodeArray:
+def _flip_sign_bit(values: Codes, bits: int) -> Codes:
     return values ^ (1 << (bits - 1))
 
 
-def _to_ones_complement(codes: CodeArray, bits: int) -> CodeArray:
+def _to_ones_complement(codes: Codes, bits: int) -> Codes:
     number = codes - (1 << (bits - 1))
     return np.where(number < 0, number + (1 << bits) - 1, number)
 
 
-def _from_ones_complement(patterns: CodeArray, bits: int) -> CodeArray:
+def _from_ones_complement(patterns: Codes, bits: int) -> Codes:
     middle = 1 << (bits - 1)
     return np.where(patterns < middle, patterns + middle, patterns + 1 - middle)
 
 
-def _to_sign_magnitude(codes: CodeArray, bits: int) -> CodeArray:
+def _to_sign_magnitude(codes: Codes, bits: int) -> Codes:
     middle = 1 << (bits - 1)
     return np.where(codes < middle, 2 * middle - codes, codes - middle)
 
 
-def _from_sign_magnitude(patterns: CodeArray, bits: int) -> CodeArray:
+def _from_sign_magnitude(patterns: Codes, bits: int) -> Codes:
     middle = 1 << (bits - 1)
     return np.where(patterns < middle, middle + patterns, 2 * middle - patterns)
 
 
-def _to_gray(codes: CodeArray, _bits: int) -> CodeArray:
+def _to_gray(codes: Codes, _bits: int) -> Codes:
     return codes ^ (codes >> 1)
 
 
-def _from_gray(patterns: CodeArray, _bits: int) -> CodeArray:
+def _from_gray(patterns: Codes, _bits: int) -> Codes:
     # A bit is the parity of the bits from the top down to it: five doublings reach 32.
     for shift in (1, 2, 4, 8, 16):
         patterns = patterns ^ (patterns >> shift)

@@ -19,8 +19,8 @@ from qanalysis.converters.posterior import RelativeErrors, measure_relative_erro
 from qanalysis.converters.textbook.code_formats import CodeWord, spell_code
 from qanalysis.converters.textbook.code_table import CodeTable
 from qanalysis.converters.textbook.worked_steps import Step, lsb_text, work_out
+from qanalysis.decibels import SINE_DB
 from qanalysis.notation import volts
-from qanalysis.sums import SINE_OFFSET_DB
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Textbook:
     @property
     def ideal_snr_db(self) -> float:
         """Power of a sine over the whole range over LSB^2/12: 6.02 n + 1.76 dB; with FS/(2^n-1) from that step."""
-        return SINE_OFFSET_DB - self.resolution_db
+        return SINE_DB - self.resolution_db
 
     @property
     def conversion_rate_hz(self) -> float | None:

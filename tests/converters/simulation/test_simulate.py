@@ -17,8 +17,8 @@ from qanalysis.converters.simulation.noise_model import sine_moments
 from qanalysis.converters.simulation.simulate import Capture, Simulation, band_power, shape_noise
 from qanalysis.converters.simulation.tone_sweeps import measure_tone
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, TwoTone
+from qanalysis.decibels import DB_PER_BIT, SINE_DB
 from qanalysis.quantizers.quantizer import Rounding
-from qanalysis.sums import DB_PER_BIT, SINE_OFFSET_DB
 
 TWELVE = Converter(12, -1, 1)
 TONE = Sine(2047 / 2048, 127 / 16384)
@@ -47,7 +47,7 @@ def test_a_full_sine_reaches_six_decibels_per_bit(bits: int) -> None:
     capture = run(converter=Converter(bits, -1, 1), waveform=Sine(1 - 2.0**-bits, 127 / 16384))
     # The slow sine's exact figure. Of 16384 phases a quarter are independent, e^2 varies by sqrt(0.8): 4.34 sqrt(0.8/4096) dB, three of them.
     assert sinad_db(capture) == pytest.approx(sine_moments(2 ** (bits - 1) - 0.5).sqnr_db, abs=0.19)
-    assert sinad_db(capture) == pytest.approx(DB_PER_BIT * bits + SINE_OFFSET_DB, abs=0.5)
+    assert sinad_db(capture) == pytest.approx(DB_PER_BIT * bits + SINE_DB, abs=0.5)
 
 
 def test_the_same_simulation_gives_the_same_record_and_another_seed_another() -> None:
@@ -177,7 +177,7 @@ def test_shaping_without_a_loop_is_the_loop_in_its_steady_state(order: int, name
 def test_oversampling_and_shaping_gain_what_the_formula_says(osr: int, order: int) -> None:
     capture = run(waveform=Sine(0.9, 31 / 16384), osr=osr, shaping_order=order, dither="subtractive")
     level = 20 * math.log10(0.9)
-    gain = capture.in_band_snr_db - (DB_PER_BIT * 12 + SINE_OFFSET_DB + level)  # type: ignore[operator]
+    gain = capture.in_band_snr_db - (DB_PER_BIT * 12 + SINE_DB + level)  # type: ignore[operator]
     # K = M/(2 osr) bins, the uppermost weigh most: chi-square of about K/(L + 1) pairs, deviation 4.34 sqrt((2L+1)/K) dB, three of them;
     # the mean of the error is taken out, and 0.02 dB that (pi f)^2L passes sin^2L by.
     tolerance = 3 * 4.34 * math.sqrt((2 * order + 1) / (16384 / 2 / osr)) + 0.02

@@ -13,8 +13,7 @@ from qanalysis.dashboard.layers.bench_card import list_bench
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.table import Row
 from qanalysis.sweeps.sweep import sweep
-
-from .conftest import OpenPage
+from tests.dashboard.conftest import OpenPage
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,7 @@ from qanalysis.dashboard import cache
 from qanalysis.dashboard.layers import conventions as conventions_section
 from qanalysis.dashboard.tables import build_conventions, format_columns
 from qanalysis.diagnosis.conventions import Convention, compare_conventions, describe_spread
-
-from .conftest import OpenPage, settle
+from tests.dashboard.conftest import OpenPage, settle
 
 
 def _compare(source: str | Path, tensor: str, scheme: str) -> tuple[Convention, ...]:

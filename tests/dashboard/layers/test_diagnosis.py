@@ -18,8 +18,7 @@ from qanalysis.dashboard.layers.diagnosis import build_cures
 from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
-
-from .conftest import OpenPage, settle
+from tests.dashboard.conftest import OpenPage, settle
 
 HOSTILE = "**bold** <script>"
 

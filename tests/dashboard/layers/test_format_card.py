@@ -14,8 +14,7 @@ from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.formats import FORMATS, IntegerFormat
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
-
-from .conftest import OpenPage
+from tests.dashboard.conftest import OpenPage
 
 EVERY_FORMAT = pytest.mark.parametrize("name", FORMATS)
 

@@ -21,8 +21,7 @@ from qanalysis.quantizers.scheme import Scheme, default_schemes
 from qanalysis.reports import find_worst_channel, headline
 from qanalysis.results.table import Rows
 from qanalysis.sweeps.sweep import sweep
-
-from .conftest import OpenPage, settle
+from tests.dashboard.conftest import OpenPage, settle
 
 
 @pytest.fixture(scope="module")

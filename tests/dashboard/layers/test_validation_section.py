@@ -14,8 +14,7 @@ from qanalysis.dashboard.cache import get_checks
 from qanalysis.dashboard.layers.validation import build_checks
 from qanalysis.reports.checks import describe_checks
 from qanalysis.validation import Check
-
-from .conftest import OpenPage
+from tests.dashboard.conftest import OpenPage
 
 
 @pytest.fixture(autouse=True)
