@@ -244,7 +244,7 @@ def _describe_reading(record: Record, column: str | None, channel: int | None, d
 
 def _collect(command: str, row: ConverterRow, record: Record, settings: dict[str, Any], limits: tuple[LimitCheck, ...]) -> ConverterRows:
     from qanalysis.converters.rows import ConverterRows
-    from qanalysis.results.table import SourceIdentity
+    from qanalysis.results.identity import SourceIdentity
 
     return ConverterRows(command, (row,), SourceIdentity(record.name, record.size, record.digest), settings, limits)
 

@@ -28,9 +28,9 @@ from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.quantizer import Rounding
 from qanalysis.quantizers.ranges import MinMax
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import COLUMNS, Row, Status
 from qanalysis.sums import ErrorStats
 from qanalysis.sweeps.chunks import Chunk, cut_chunks
+from qanalysis.sweeps.row import COLUMNS, Row, Status
 from qanalysis.theory.predictions import predict_sqnr_db
 
 Read = Callable[[int, int], Floats]

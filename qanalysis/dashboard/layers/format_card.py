@@ -17,7 +17,7 @@ from qanalysis.quantizers.grids import DOUBLE, NORMAL_FP8_SCALE
 from qanalysis.quantizers.quantizer import Rounding
 from qanalysis.quantizers.ranges import MinMax
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 
 
 def draw_format_card(text: str, row: Row | None, profile: LayerProfile | None) -> None:
