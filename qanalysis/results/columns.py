@@ -160,6 +160,8 @@ class Kind:
     title : what the rows are, one line.
     totals : row type of the second table; None for the rows' own.
     again : how a file of such rows is made, for messages.
+    reads : whether there is an input that the rows come from.
+    least : how many rows there are at least.
     """
 
     command: str
@@ -167,6 +169,8 @@ class Kind:
     title: str
     again: str
     totals: type[RowType] | None = None
+    reads: bool = True
+    least: int = 0
 
 
 class RowType:
