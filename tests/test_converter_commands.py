@@ -26,6 +26,7 @@ from qanalysis import Converter, analyze_spectrum, measure_linearity
 from qanalysis.cli import app
 from qanalysis.converters.rows import LinearityRow, RecordRow, TextbookRow, list_columns
 from qanalysis.converters.textbook.textbook import solve_textbook
+from qanalysis.converters.textbook.worked_steps import work_out
 
 SAMPLES, CYCLES = 4096, 127
 
@@ -112,7 +113,7 @@ def test_convert_as_json_has_a_row_for_each_input_and_no_source() -> None:
     assert (first["step"], first["rms_error"], first["ideal_snr_db"]) == (solved.step, solved.rms_error, solved.ideal_snr_db)
     assert (first["error_bound"], first["half_step_bound"], first["actual_error"]) == (0.046875, 0.0234375, 0.0)
     assert (first["straight_binary"], first["twos_complement"], first["gray"]) == ("01100000", "11100000", "01010000")
-    assert first["working"] == [str(step) for step in solved.steps]
+    assert first["working"] == [str(step) for step in work_out(solved)]
 
 
 def test_convert_without_an_input_is_one_row_with_nulls() -> None:

@@ -41,7 +41,6 @@ KNOWN: set[tuple[str, str]] = {
     ("qanalysis/results/document.py", "qanalysis/diagnosis/__init__.py"),
 }
 CIRCLES: set[frozenset[str]] = {
-    frozenset({"qanalysis/converters/textbook/textbook.py", "qanalysis/converters/textbook/worked_steps.py"}),
     frozenset({"qanalysis/reports/converter_files.py", "qanalysis/reports/converter_page.py"}),
 }
 
