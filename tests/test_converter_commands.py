@@ -527,3 +527,14 @@ def test_a_real_process_ends_with_the_exit_code_of_the_limit(folder: Path) -> No
 def test_the_public_names_are_those_of_the_engines() -> None:
     assert Converter(8, 0, 12).lsb == 0.046875
     assert measure_linearity(make_ramp(), bits=8).missing_codes == (100,)
+
+
+def test_a_sample_record_is_opened_by_name_without_a_file() -> None:
+    document = ask_json("record", "sample:coherent tone with distortion, 12 bit")
+    assert document["source"]["path"] == "sample:coherent tone with distortion, 12 bit"
+    assert document["rows"][0]["bits"] == 12
+    tested = ask_json("linearity", "sample:ramp for a linearity test, 8 bit", "--bits", "8", "--test", "ramp")
+    assert tested["rows"][0]["samples"] == 16384
+    unknown = ask("record", "sample:tune")
+    assert unknown.exit_code == 2
+    assert "there is no sample record 'tune'; the samples are tone between bins, 12 bit;" in unknown.stderr.replace("\n", " ")

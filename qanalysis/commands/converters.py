@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,7 +25,7 @@ Bits = Annotated[int, typer.Option(metavar="N", help="Width of the converter.")]
 Span = Annotated[str, typer.Option("--range", metavar="LO:HI", help="Range of the converter in volts, such as 0:5 or -2.5:2.5.")]
 FsOver = Annotated[str, typer.Option(metavar="2^n|2^n-1", help="LSB = FS/2^n, or FS/(2^n-1) where the top code stands for FS.")]
 Transfer = Annotated[str, typer.Option(metavar="WORD", help="mid-tread, mid-rise or floor.")]
-RecordFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .txt, .wav, .npy, .npz or raw (.bin, .raw) record of codes.")]
+RecordFile = Annotated[str, typer.Argument(metavar="FILE", help="A .csv, .txt, .wav, .npy, .npz or raw (.bin, .raw) record of codes, or sample:NAME.")]
 Column = Annotated[str | None, typer.Option(metavar="NAME|N", help="Column of text or array of an archive, by name or counted from 1.")]
 Channel = Annotated[int | None, typer.Option(metavar="N", help="Channel of a WAV, NPY or raw file, counted from 1.")]
 Justify = Annotated[str | None, typer.Option(metavar="left|right", help="Where the codes stand in their words. Default: guessed, and shown.")]
@@ -53,11 +53,22 @@ def convert(
       qanalysis convert --bits 8 --range 0:12 --input 4.5
       qanalysis convert --bits 8 --range 0:5 --fs-over 2^n-1 --table codes.csv
     """
+    from qanalysis.converters.choices import check_transfer
     from qanalysis.converters.rows import ConverterRows, list_textbook_rows
     from qanalysis.converters.textbook.textbook import solve_textbook
+    from qanalysis.quantizers.quantizer import check_fs_over
 
     targets = _check_outputs(out, table)
-    solved = solve_textbook(bits, *parse_span(span, "--range"), inputs=inputs or (), fs_over=fs_over, transfer=transfer, conversion_time_s=conversion_time)
+    low, high = parse_span(span, "--range")
+    solved = solve_textbook(
+        bits,
+        low,
+        high,
+        inputs=inputs or (),
+        fs_over=check_fs_over(fs_over),
+        transfer=check_transfer(transfer),
+        conversion_time_s=conversion_time,
+    )
     if table is not None:
         _write_table(solved, table)
     settings = {"bits": bits, "range": span, "inputs": inputs or [], "fs_over": fs_over, "transfer": transfer, "conversion_time_s": conversion_time}
@@ -98,29 +109,33 @@ def linearity(
       qanalysis linearity ramp.csv --bits 12 --test ramp
       qanalysis linearity sine.npy --bits 10 --test sine --reference best-fit --max-dnl 0.5 --max-inl 1 --max-missing 0
     """
-    from qanalysis.converters.captures import describe_tested, measure_capture
+    from qanalysis.converters.captures import describe_settings, describe_tested, measure_capture, open_capture
+    from qanalysis.converters.choices import check_reference, check_test, check_transfer
+    from qanalysis.converters.linearity.options import LinearityOptions
+    from qanalysis.converters.records.reading import Reading, check_justification
     from qanalysis.converters.rows import check_limits
+    from qanalysis.quantizers.quantizer import check_fs_over
 
     targets = _check_outputs(out)
     ends = None if drive is None else parse_span(drive, "--drive")
     low, high = (None, None) if span is None else parse_span(span, "--range")
-    record = _read(file, bits=bits, column=column, channel=channel, justify=justify, signed=signed, dtype=dtype, fs_hz=None)
-    found = measure_capture(
-        record,
+    reading = Reading(bits=bits, column=column, channel=channel, justify=check_justification(justify, Path(file).name), signed=signed, dtype=dtype)
+    record = open_capture(file, reading)
+    options = LinearityOptions(
         low=low,
         high=high,
-        test=test,
-        reference=reference,
-        fs_over=fs_over,
-        transfer=transfer,
+        test=check_test(test),
+        reference=check_reference(reference),
+        fs_over=check_fs_over(fs_over),
+        transfer=check_transfer(transfer),
         drive=ends,
         confidence=confidence,
         dnl_within_lsb=within,
     )
+    found = measure_capture(record, options)
     row = describe_tested(record, found)
     limits = check_limits(row, [("--max-dnl", "dnl", max_dnl), ("--max-inl", "inl", max_inl), ("--max-missing", "missing_codes", max_missing)])
-    settings: dict[str, Any] = {"bits": bits, "range": span, "test": test, "reference": reference, "drive": drive, "fs_over": fs_over, "transfer": transfer}
-    settings |= {"confidence": confidence, "within": within, **_describe_reading(record, column, channel, dtype)}
+    settings = describe_settings(record, reading, options)
     _deliver(_collect("linearity", row, record, settings, limits), targets, as_json=as_json, draw=lambda: _draw_linearity(found))
 
 
@@ -156,36 +171,33 @@ def record(
       qanalysis record capture.csv --bits 12 --range 0:3.3 --fs 1e6
       qanalysis record capture.wav --bits 16 --range -1:1 --fs 48000 --min-enob 11.5 --max-thd -70 --out report.html
     """
-    from qanalysis.converters.captures import analyze_capture, describe_capture
+    from qanalysis.converters.captures import analyze_capture, describe_capture, describe_settings, open_capture
+    from qanalysis.converters.choices import check_full_scale
+    from qanalysis.converters.records.reading import Reading, check_justification
     from qanalysis.converters.rows import check_limits
+    from qanalysis.converters.spectrum.options import SpectrumOptions
+    from qanalysis.converters.spectrum.windows import check_window
+    from qanalysis.quantizers.quantizer import check_fs_over
 
     targets = _check_outputs(out)
     low, high = (None, None) if span is None else parse_span(span, "--range")
-    captured = _read(file, bits=bits, column=column, channel=channel, justify=justify, signed=signed, dtype=dtype, fs_hz=fs)
-    found = analyze_capture(
-        captured,
+    reading = Reading(bits=bits, column=column, channel=channel, justify=check_justification(justify, Path(file).name), signed=signed, dtype=dtype, fs_hz=fs)
+    captured = open_capture(file, reading)
+    options = SpectrumOptions(
         low=low,
         high=high,
-        fs_over=fs_over,
-        full_scale=full_scale,
-        window=window,
+        fs_over=check_fs_over(fs_over),
+        full_scale=check_full_scale(full_scale),
+        window=check_window(window),
         side_bins=_parse_count(side_bins, "--side-bins"),
         harmonics=harmonics,
         band_hz=None if band is None else parse_span(band, "--band"),
     )
+    found = analyze_capture(captured, options)
     row = describe_capture(captured, found)
     limits = [("--min-enob", "enob_ieee", min_enob), ("--min-sinad", "sinad_db", min_sinad), ("--min-snr", "snr_db", min_snr)]
     checks = check_limits(row, [*limits, ("--min-sfdr", "sfdr_dbc", min_sfdr), ("--max-thd", "thd_dbc", max_thd)])
-    settings: dict[str, Any] = {
-        "bits": captured.bits,
-        "range": span,
-        "fs_hz": captured.fs_hz,
-        "fs_over": fs_over,
-        "full_scale": full_scale,
-        "window": window,
-        "side_bins": side_bins,
-    }
-    settings |= {"harmonics": harmonics, "band": band, **_describe_reading(captured, column, channel, dtype)}
+    settings = describe_settings(captured, reading, options)
     _deliver(_collect("record", row, captured, settings, checks), targets, as_json=as_json, draw=lambda: _draw_spectrum(found))
 
 
@@ -222,31 +234,18 @@ def _write_table(solved: Textbook, target: Path) -> None:
     print_note(f"wrote {target}")
 
 
-def _read(file: Path, *, column: str | None, **options: Any) -> Record:
-    from qanalysis.converters.records.records import read_record
-
-    name = int(column) if column is not None and column.isdecimal() else column
-    return read_record(file, column=name, **options)
-
-
-def _parse_count(text: str, option: str) -> int | str:
+def _parse_count(text: str, option: str) -> int | Literal["auto"]:
     if text == "auto":
-        return text
+        return "auto"
     if not text.isdecimal():
         raise ValueError(f"{option} {text!r}: a whole number of bins, or auto")
     return int(text)
 
 
-def _describe_reading(record: Record, column: str | None, channel: int | None, dtype: str | None) -> dict[str, Any]:
-    """How the file was read, guesses included."""
-    return {"column": column, "channel": channel, "dtype": dtype, "justification": record.justification, "signed": record.signed}
-
-
 def _collect(command: str, row: ConverterRow, record: Record, settings: dict[str, Any], limits: tuple[LimitCheck, ...]) -> ConverterRows:
     from qanalysis.converters.rows import ConverterRows
-    from qanalysis.results.table import SourceIdentity
 
-    return ConverterRows(command, (row,), SourceIdentity(record.name, record.size, record.digest), settings, limits)
+    return ConverterRows(command, (row,), record.source, settings, limits)
 
 
 def _draw_spectrum(found: Spectrum) -> list[Chart]:

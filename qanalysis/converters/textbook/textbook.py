@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from qanalysis.converters.choices import Transfer
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.posterior import RelativeErrors, measure_relative_errors
@@ -20,6 +21,7 @@ from qanalysis.converters.textbook.code_formats import CodeWord, spell_code
 from qanalysis.converters.textbook.code_table import CodeTable
 from qanalysis.decibels import SINE_DB
 from qanalysis.notation import true_minus, volts
+from qanalysis.quantizers.quantizer import FS_OVERS, FsOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,8 @@ class Textbook:
     @property
     def other_convention(self) -> Textbook:
         """The same problem with the other LSB: every figure of FS/(2^n-1) beside FS/2^n, or the reverse."""
-        return replace(self, converter=replace(self.converter, fs_over="2^n" if self.converter.fs_over == "2^n-1" else "2^n-1"))
+        other = next(word for word in FS_OVERS if word != self.converter.fs_over)
+        return replace(self, converter=replace(self.converter, fs_over=other))
 
     @property
     def conversions(self) -> tuple[Conversion, ...]:
@@ -183,14 +186,15 @@ class Textbook:
         """Every code with its edges, its centre and its words."""
         return CodeTable(self.converter)
 
+
 def solve_textbook(
     bits: int,
     low: float,
     high: float,
     *,
     inputs: ArrayLike = (),
-    fs_over: str = "2^n",
-    transfer: str = "mid-tread",
+    fs_over: FsOver = "2^n",
+    transfer: Transfer = "mid-tread",
     conversion_time_s: float | None = None,
 ) -> Textbook:
     """The textbook's answers for `bits` (1..32) over low..high volts, `inputs` are volts, one or many.
@@ -211,7 +215,7 @@ def solve_textbook(
     return Textbook(converter, values, conversion_time_s)
 
 
-def tabulate_resolution(low: float, high: float, *, bits: Iterable[int] = range(1, 25), fs_over: str = "2^n") -> tuple[Textbook, ...]:
+def tabulate_resolution(low: float, high: float, *, bits: Iterable[int] = range(1, 25), fs_over: FsOver = "2^n") -> tuple[Textbook, ...]:
     """The resolution table: the figures of each width over one range; the other LSB stands in each row's `other_convention`.
 
     >>> [round(row.ideal_snr_db, 2) for row in tabulate_resolution(0, 10, bits=(8, 12, 16))]

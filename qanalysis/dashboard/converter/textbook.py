@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.charts.converter_charts import transfer_curve
+from qanalysis.converters.choices import check_transfer
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.posterior import GRADE_NOTE, Posterior, fit_grey_model, judge_posterior, measure_relative_errors
 from qanalysis.converters.rows import ConverterRows, list_textbook_rows
@@ -82,7 +83,7 @@ def solve_view(view: ConverterView) -> Textbook:
         view.high,
         inputs=parse_numbers(view.inputs),
         fs_over=view.fs_over,
-        transfer=view.transfer,
+        transfer=check_transfer(view.transfer),
         conversion_time_s=view.conversion_us * 1e-6 or None,
     )
 

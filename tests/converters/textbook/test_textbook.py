@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanalysis.converters.converter import LSB_CONVENTIONS, TRANSFERS, Converter
+from qanalysis.converters.choices import TRANSFERS
+from qanalysis.converters.converter import LSB_CONVENTIONS, Converter
 from qanalysis.converters.textbook.textbook import PRESETS, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.notation import volts
