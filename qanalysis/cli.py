@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from qanalysis.diagnosis import Diagnosis
     from qanalysis.diagnosis.profile import LayerProfile
     from qanalysis.quantizers.scheme import Scheme
-    from qanalysis.results.table import Row, Rows
+    from qanalysis.sweeps.row import Row, Rows
 
 ROOT_VARIABLE = "QANALYSIS_ROOT"
 _LARGEST_PROFILE = 50_000_000  # elements, 200 MB

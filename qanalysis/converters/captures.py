@@ -22,7 +22,7 @@ from qanalysis.converters.rows import LinearityRow, RecordRow, describe_linearit
 from qanalysis.converters.sample_records import SAMPLE_PREFIX, write_sample
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
-from qanalysis.results.table import SourceIdentity
+from qanalysis.results.identity import SourceIdentity
 
 
 def open_capture(text: str | Path, reading: Reading | None = None) -> Record:

@@ -18,7 +18,7 @@ from qanalysis.converters.spectrum.components import Component
 from qanalysis.converters.spectrum.spectrum import Spectrum
 from qanalysis.converters.textbook.textbook import Conversion, Textbook
 from qanalysis.converters.textbook.worked_steps import work_out
-from qanalysis.results.table import SourceIdentity
+from qanalysis.results.identity import SourceIdentity
 
 COMMANDS = ("convert", "record", "linearity")
 

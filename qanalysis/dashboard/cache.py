@@ -31,7 +31,7 @@ from qanalysis.diagnosis.conventions import Convention, compare_conventions
 from qanalysis.diagnosis.own_limits import LayerLimits, find_limits
 from qanalysis.diagnosis.profile import LayerProfile, profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme, default_schemes
-from qanalysis.results.table import Rows
+from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import SweepProgress, sweep
 
 if TYPE_CHECKING:

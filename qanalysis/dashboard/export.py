@@ -14,7 +14,7 @@ from qanalysis.dashboard.layers.view import ViewState, write_link
 from qanalysis.diagnosis import Diagnosis
 from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.reports import write_report
-from qanalysis.results.table import Rows
+from qanalysis.sweeps.row import Rows
 
 _KINDS = (
     (".csv", "CSV", "text/csv"),

@@ -13,7 +13,7 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.code_words import code_range
 from qanalysis.converters.records.records import Record, read_record
 from qanalysis.converters.spectrum.spectrum import analyze_spectrum
-from qanalysis.results.table import SourceIdentity
+from qanalysis.results.identity import SourceIdentity
 
 VOICE = Path(__file__).parent / "data" / "spoken_card.wav"
 SAMPLES = 4096

@@ -23,7 +23,7 @@ from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.samples import RecordError, Samples
 from qanalysis.converters.records.text_file import read_text
 from qanalysis.converters.records.wav_file import read_wav
-from qanalysis.results.table import SourceIdentity
+from qanalysis.results.identity import SourceIdentity
 
 __all__ = ["Record", "RecordError", "read_record"]
 

@@ -10,7 +10,7 @@ from qanalysis.dashboard.cache import read_posterior
 from qanalysis.dashboard.controls import BOUND
 from qanalysis.dashboard.converter.elements import Fact, draw_facts, sign
 from qanalysis.dashboard.wording import escape_markdown, format_count
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 
 
 def draw_bench_card(source: str, identity: str, row: Row) -> None:

@@ -12,7 +12,7 @@ from qanalysis.dashboard.elements import ask_first, draw_marked_table
 from qanalysis.dashboard.tables import build_conventions
 from qanalysis.dashboard.wording import escape_markdown, format_count
 from qanalysis.diagnosis.conventions import Convention, describe_spread
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 
 MOST_UNASKED = 2**20
 """Elements of a layer that is compared without being asked, in about half a second: a searched range costs a hundred round trips."""

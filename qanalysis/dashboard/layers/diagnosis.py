@@ -11,7 +11,7 @@ from qanalysis.dashboard.elements import ask_first
 from qanalysis.dashboard.layers.view import expand_scheme, write_view
 from qanalysis.dashboard.wording import escape_markdown, format_count
 from qanalysis.diagnosis import Diagnosis
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 
 MOST_UNASKED = 2**20
 """Elements of a layer that is diagnosed without being asked, in a few tenths of a second."""

@@ -42,7 +42,7 @@ from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import find_outlier, headline, select_worst
 from qanalysis.reports.summary import format_bytes
-from qanalysis.results.table import Row, Rows
+from qanalysis.sweeps.row import Row, Rows
 from qanalysis.sweeps.sweep import select_tensors
 
 PANEL_HEIGHT, LEAST_HEIGHT = 560, 340
