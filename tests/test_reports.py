@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from qanalysis.reports.definitions import DEFINITIONS, STATUS_WORDS
+from qanalysis.reports.packing import LEAVE_OUT_ORDER, pack_columns
 
 from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import check_targets, choose_scheme, find_outlier, find_worst_channel, headline, read_rows, select_worst, to_json, write_report
-from qanalysis.reports.definitions import DEFINITIONS, STATUS_WORDS
-from qanalysis.reports.packing import LEAVE_OUT_ORDER, pack_columns
 from qanalysis.results.columns import columns_of
 from qanalysis.results.delimited import parse_csv, to_csv
 from qanalysis.results.identity import SourceIdentity

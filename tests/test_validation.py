@@ -14,12 +14,12 @@ from importlib.resources import files
 import jsonschema
 import numpy as np
 import pytest
+from qanalysis.reports.checks import describe_checks, explain_checks, summarize_checks, tabulate_checks
 from typer.testing import CliRunner
 
 from qanalysis import validation
 from qanalysis.cli import app
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.reports.checks import describe_checks, explain_checks, summarize_checks, tabulate_checks
 from qanalysis.sweeps.sweep import sweep
 from qanalysis.validation import PEERS, Check, Comparison, Peer, float_peers, validate
 from qanalysis.validation.check import Agreement, compare_figures, compare_sqnr, count_differing, count_ulps, read_sqnr_db

@@ -35,9 +35,10 @@ def convert(
       qanalysis convert --bits 8 --range 0:5 --fs-over 2^n-1 --table codes.csv
     """
     from qanalysis.converters.choices import check_transfer
-    from qanalysis.converters.rows import ConverterRows, list_textbook_rows
+    from qanalysis.converters.rows import TextbookRow, list_textbook_rows
     from qanalysis.converters.textbook.textbook import solve_textbook
     from qanalysis.quantizers.quantizer import check_fs_over
+    from qanalysis.results.table import Table
 
     targets = check_outputs(out, table)
     low, high = parse_span(span, "--range")
@@ -53,14 +54,15 @@ def convert(
     if table is not None:
         _write_table(solved, table)
     settings = {"bits": bits, "range": span, "inputs": inputs or [], "fs_over": fs_over, "transfer": transfer, "conversion_time_s": conversion_time}
-    deliver(ConverterRows("convert", list_textbook_rows(solved), None, settings), targets, as_json=as_json)
+    table_of_rows = Table.from_rows(TextbookRow, list_textbook_rows(solved), settings=settings)
+    deliver(table_of_rows, targets, as_json=as_json)
 
 
 def _write_table(solved: Textbook, target: Path) -> None:
-    from qanalysis.reports.files import write_whole
     from qanalysis.reports.terminal import print_note
+    from qanalysis.results.files import write_whole
 
     lines = solved.code_table.write_csv()
-    with write_whole(target) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(lines)
+    with write_whole(target) as file:
+        file.writelines(line.encode() for line in lines)
     print_note(f"wrote {target}")

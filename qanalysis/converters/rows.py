@@ -6,11 +6,9 @@ by code are cells like the others. None stands for what can not be known from th
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.linearity import Linearity
@@ -18,21 +16,16 @@ from qanalysis.converters.spectrum.components import Component
 from qanalysis.converters.spectrum.spectrum import Spectrum
 from qanalysis.converters.textbook.textbook import Conversion, Textbook
 from qanalysis.converters.textbook.worked_steps import work_out
-from qanalysis.results.identity import SourceIdentity
+from qanalysis.results.columns import Kind, RowType
+from qanalysis.results.gates import LimitCheck
 
-COMMANDS = ("convert", "record", "linearity")
 
-
-class ConverterRow:
-    """Shared by the three row types: the columns are the fields, in their order."""
+class ConverterRow(RowType):
+    """Shared by the three row types."""
 
     __slots__ = ()
 
     findings: tuple[Finding, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Column name to value: numbers, text, None, and lists of numbers or of findings as dictionaries."""
-        return {name: _to_plain(getattr(self, name)) for name in list_columns(type(self))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +34,10 @@ class TextbookRow(ConverterRow):
 
     `code` and the six code words are of the input; `actual_error` stands beside `error_bound`, what the transfer promises.
     """
+
+    KIND: ClassVar[Kind] = Kind(
+        "convert", "convert", "The textbook answers of an n-bit converter", "qanalysis convert --bits N --range LO:HI --out rows.json", reads=False, least=1
+    )
 
     bits: int
     low: float
@@ -84,6 +81,8 @@ class RecordRow(ConverterRow):
 
     Intervals are (lower, upper) of 95 %. `thd_dbc` is corrected for noise and None below it, `thd_raw_dbc` is not corrected.
     """
+
+    KIND: ClassVar[Kind] = Kind("record", "record", "Dynamic figures of a captured record", "qanalysis record FILE --out rows.json", totals=LimitCheck, least=1)
 
     bits: int | None
     low: float | None
@@ -135,6 +134,10 @@ _OF_SPECTRUM = frozenset(column.name for column in fields(Spectrum)) & frozenset
 class LinearityRow(ConverterRow):
     """`linearity`: item i of `dnl_lsb` belongs to code i+1, item i of `inl_lsb` to the transition that begins it, counted from the lowest code."""
 
+    KIND: ClassVar[Kind] = Kind(
+        "linearity", "linearity", "Static errors of a converter from a ramp or a sine", "qanalysis linearity FILE --out rows.json", totals=LimitCheck, least=1
+    )
+
     bits: int
     low: float
     high: float
@@ -164,55 +167,6 @@ class LinearityRow(ConverterRow):
     dnl_bar_lsb: tuple[float, ...]
     inl_bar_lsb: tuple[float, ...]
     findings: tuple[Finding, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LimitCheck:
-    """A limit that the user gave and what was reached; `met` is false, too, where there is no figure to hold against it."""
-
-    limit: str
-    asked: float
-    column: str
-    reached: float | None
-    met: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """An entry of the table `totals`."""
-        return {column.name: getattr(self, column.name) for column in fields(self)}
-
-
-@dataclass(frozen=True)
-class ConverterRows:
-    """What one command found: its rows, the limits held against them, the input (None for `convert`) and the settings."""
-
-    command: str
-    rows: tuple[ConverterRow, ...]
-    source: SourceIdentity | None
-    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    limits: tuple[LimitCheck, ...] = ()
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of these rows, in the order of the contract."""
-        return list_columns(type(self.rows[0]))
-
-    @property
-    def missed(self) -> tuple[LimitCheck, ...]:
-        """The limits that were not met."""
-        return tuple(limit for limit in self.limits if not limit.met)
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """The rows as plain dictionaries, in column order."""
-        return [row.to_dict() for row in self.rows]
-
-
-def list_columns(kind: type[ConverterRow]) -> tuple[str, ...]:
-    """The columns of a row type.
-
-    >>> list_columns(LinearityRow)[:3]
-    ('bits', 'low', 'high')
-    """
-    return tuple(column.name for column in fields(kind))  # type: ignore[arg-type]  # every row type is a dataclass
 
 
 def list_textbook_rows(solved: Textbook) -> tuple[TextbookRow, ...]:
@@ -276,27 +230,19 @@ def describe_linearity(found: Linearity) -> LinearityRow:
     )
 
 
-def check_limits(row: ConverterRow, limits: Sequence[tuple[str, str, float | None]]) -> tuple[LimitCheck, ...]:
-    """Each limit that was given, (option, column, value), held against a row: "--min-..." from below, "--max-..." from above.
-
-    Columns come in three forms: a figure; `dnl` or `inl`, of which the larger magnitude counts; a list, whose length counts. Of a THD
-    below the noise the upper end of its interval counts: what the noise leaves room for. Raises ValueError for a limit that is NaN.
-    """
-    return tuple(_check_limit(row, option, column, asked) for option, column, asked in limits if asked is not None)
+def read_thd(row: RecordRow) -> float | None:
+    """What a limit of THD is held against: below the noise the upper end of its interval, what the noise leaves room for."""
+    return row.thd_ci95_db[1] if row.thd_below_noise and row.thd_ci95_db else row.thd_dbc
 
 
-def _check_limit(row: ConverterRow, option: str, column: str, asked: float) -> LimitCheck:
-    if math.isnan(asked):
-        raise ValueError(f"{option} {asked}: a limit is a number that a figure can be held against")
-    if column in ("dnl", "inl"):
-        reached: Any = max(abs(getattr(row, f"{column}_min_lsb")), abs(getattr(row, f"{column}_max_lsb")))
-    elif column == "thd_dbc" and isinstance(row, RecordRow) and row.thd_below_noise and row.thd_ci95_db:
-        reached = row.thd_ci95_db[1]
-    else:
-        reached = getattr(row, column)
-        reached = len(reached) if isinstance(reached, tuple) else reached
-    met = reached is not None and (reached >= asked if option.startswith("--min") else reached <= asked)
-    return LimitCheck(option, asked, column, reached, met)
+def read_dnl(row: LinearityRow) -> float:
+    """The larger magnitude of DNL."""
+    return max(abs(row.dnl_min_lsb), abs(row.dnl_max_lsb))
+
+
+def read_inl(row: LinearityRow) -> float:
+    """The larger magnitude of INL."""
+    return max(abs(row.inl_min_lsb), abs(row.inl_max_lsb))
 
 
 def _describe_conversion(solved: Textbook, conversion: Conversion | None) -> TextbookRow:
@@ -338,9 +284,3 @@ def _describe_conversion(solved: Textbook, conversion: Conversion | None) -> Tex
         working=tuple(map(str, work_out(solved))),
         findings=(conversion.finding,) if conversion and conversion.finding else (),
     )
-
-
-def _to_plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_to_plain(item) for item in value]
-    return asdict(value) if isinstance(value, Finding | Component) else value

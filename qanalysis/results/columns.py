@@ -174,11 +174,15 @@ class Kind:
 
 
 class RowType:
-    """Base of all row types: the columns are the fields, in their order. `first_columns` moves some of them to the front."""
+    """Base of all row types: the columns are the fields, in their order. `first_columns` moves some of them to the front.
+
+    `shown_first` are those that a long table shows before one asks for all; empty for all.
+    """
 
     __slots__ = ()
     KIND: ClassVar[Kind]
     first_columns: ClassVar[tuple[str, ...]] = ()
+    shown_first: ClassVar[tuple[str, ...]] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Column name to value, in the order of the contract: plain numbers, text, None, lists and dictionaries."""

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from qanalysis.reports.converter_figures import describe_subject, list_figures, list_limit_lines, name_codes, sum_up
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.linearity import measure_linearity
 from qanalysis.converters.rows import ConverterRow, ConverterRows, check_limits, describe_linearity, describe_spectrum, list_textbook_rows
 from qanalysis.converters.spectrum.spectrum import analyze_spectrum
 from qanalysis.converters.textbook.textbook import solve_textbook
-from qanalysis.reports.converter_figures import describe_subject, list_figures, list_limit_lines, name_codes, sum_up
 
 CODES = np.rint(2047 * np.sin(2 * np.pi * 127 * np.arange(4096) / 4096)).astype(np.int64)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qanalysis.reports.converter_figures import sum_up
 
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.records.records import read_record
@@ -18,7 +19,6 @@ from qanalysis.converters.spectrum.spectrum import analyze_spectrum
 from qanalysis.dashboard.converter.cache import build_simulation
 from qanalysis.dashboard.converter.simulate import headline_simulation
 from qanalysis.dashboard.converter.view import ConverterView
-from qanalysis.reports.converter_figures import sum_up
 
 from .conftest import OpenVisit, Server, Visit
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qanalysis.reports.converter_figures import list_figures, sum_up
 from streamlit.testing.v1 import AppTest
 
 from qanalysis.converters.converter import Converter
@@ -21,7 +22,6 @@ from qanalysis.converters.textbook.textbook import solve_textbook
 from qanalysis.dashboard.converter.cache import build_simulation
 from qanalysis.dashboard.converter.simulate import headline_simulation, write_capture
 from qanalysis.dashboard.converter.view import SIMULATE_VIEWS, WAVEFORMS, ConverterView
-from qanalysis.reports.converter_figures import list_figures, sum_up
 
 
 def _show_page() -> None:

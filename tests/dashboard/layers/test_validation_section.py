@@ -6,13 +6,13 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from qanalysis.reports.checks import describe_checks
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
 from qanalysis.dashboard import checks as checks_room
 from qanalysis.dashboard.cache import get_checks
 from qanalysis.dashboard.layers.validation import build_checks
-from qanalysis.reports.checks import describe_checks
 from qanalysis.validation import Check
 from tests.dashboard.conftest import OpenPage
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 
-from qanalysis.converters.rows import ConverterRow, ConverterRows, LimitCheck, LinearityRow, RecordRow, TextbookRow
+from qanalysis.converters.rows import ConverterRow, LinearityRow, RecordRow, TextbookRow
 from qanalysis.converters.spectrum.components import Component
-from qanalysis.notation import si
+from qanalysis.notation import si, signed, volts
+from qanalysis.results.identity import SourceIdentity
 
 _MOST_NAMED = 12  # missing codes in one line
 
@@ -149,26 +149,15 @@ def list_word_lines(rows: Sequence[TextbookRow]) -> list[tuple[str, ...]]:
     ]
 
 
-LIMIT_COLUMNS = ("limit", "asked", "reached", "verdict")
-
-
-def list_limit_lines(limits: tuple[LimitCheck, ...]) -> list[tuple[str, ...]]:
-    """Cells under `LIMIT_COLUMNS`, one line per limit."""
-    return [
-        (limit.limit, f"{limit.asked:g}", "no figure" if limit.reached is None else f"{limit.reached:.6g}", "met" if limit.met else "missed")
-        for limit in limits
-    ]
-
-
-def describe_subject(rows: ConverterRows) -> str:
+def describe_subject(row: ConverterRow, source: SourceIdentity | None = None) -> str:
     """What was looked at, in one line.
 
     >>> from qanalysis.converters.rows import list_textbook_rows
     >>> from qanalysis.converters.textbook.textbook import solve_textbook
-    >>> describe_subject(ConverterRows("convert", list_textbook_rows(solve_textbook(12, 0, 10)), None))
+    >>> describe_subject(list_textbook_rows(solve_textbook(12, 0, 10))[0])
     '12 bits over 0 V to 10 V, mid-tread'
     """
-    row, name = rows.rows[0], f"{rows.source.path}: " if rows.source else ""
+    name = f"{source.path}: " if source else ""
     match row:
         case RecordRow():
             return f"{name}{row.samples:,} samples at {si(row.fs_hz, 'Hz', digits=6)}"
@@ -204,23 +193,6 @@ def name_codes(codes: tuple[int, ...]) -> str:
         return "none"
     rest = f" and {len(codes) - _MOST_NAMED:,} more" if len(codes) > _MOST_NAMED else ""
     return f"{len(codes):,}: {', '.join(map(str, codes[:_MOST_NAMED]))}{rest}"
-
-
-def volts(value: float) -> str:
-    """A voltage with seven digits and its SI prefix."""
-    return si(value, "V", digits=7)
-
-
-def signed(value: float, form: str) -> str:
-    """A number with a true minus sign, ∞ where it is infinite; what rounds to zero has no sign.
-
-    >>> signed(-72.25, ".2f"), signed(float("-inf"), ".1f"), signed(-1e-9, "+.3f")
-    ('−72.25', '−∞', '0.000')
-    """
-    if math.isinf(value):
-        return "−∞" if value < 0 else "∞"
-    text = format(value, form)
-    return text.replace("-", "−") if float(text) else text.lstrip("+-")
 
 
 def _lsb(value: float | None) -> str:
