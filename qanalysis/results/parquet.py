@@ -44,9 +44,7 @@ def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
     """Rows, totals, settings and source of a Parquet file written here. Raises ValueError for any other file, and for more than `MOST_ROWS`."""
     import pyarrow.parquet as pq
 
-    texts = [column.name for row_type in kinds for column in columns_of(row_type) if column.kind == "text"]
-    # Kept as a dictionary: a text that is written once stays one, however many rows point to it.
-    with _named(path, kinds), pq.ParquetFile(path, read_dictionary=list(dict.fromkeys(texts))) as file:
+    with _named(path, kinds), pq.ParquetFile(path) as file:
         kept = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
         if kept is None:
             rule = f"a Parquet file, but not one of qanalysis (no {METADATA_KEY.decode()!r} in its metadata)"
@@ -61,8 +59,10 @@ def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
         if sorted(given) != sorted(names):
             missing, unknown = sorted(set(names) - set(given)), sorted(set(given) - set(names))
             raise ValueError(f"{path}: missing columns: {missing or 'none'}, unknown: {unknown or 'none'}; {again}")
-        with told(f"{path}, ", f"; {again}"):
-            cells = {column.name: _read_column(file, column) for column in columns}
+        # Kept as a dictionary: a text that is written once stays one, however many rows point to it.
+        texts = [column.name for column in columns if column.kind == "text"]
+        with told(f"{path}, ", f"; {again}"), pq.ParquetFile(path, read_dictionary=texts) as shared:
+            cells = {column.name: _read_column(shared, column) for column in columns}
         totals = read_records(head, "totals", totals_of(row_type), row_type.KIND, place=str(path))
         return kinds[row_type](Frame(row_type, cells), totals, **rest)
 
