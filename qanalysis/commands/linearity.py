@@ -52,8 +52,9 @@ def linearity(
     from qanalysis.converters.captures import describe_settings, describe_tested, measure_capture, open_capture
     from qanalysis.converters.choices import check_reference, check_test, check_transfer
     from qanalysis.converters.linearity.options import LinearityOptions
+    from qanalysis.converters.linearity.row import LinearityRow
     from qanalysis.converters.records.reading import Reading, check_justification
-    from qanalysis.converters.rows import LinearityRow, read_dnl, read_inl
+    from qanalysis.converters.rows import read_dnl, read_inl
     from qanalysis.quantizers.quantizer import check_fs_over
     from qanalysis.results.gates import Gate, hold_gates
     from qanalysis.results.table import Table

@@ -50,8 +50,9 @@ def record(
     from qanalysis.converters.captures import analyze_capture, describe_capture, describe_settings, open_capture
     from qanalysis.converters.choices import check_full_scale
     from qanalysis.converters.records.reading import Reading, check_justification
-    from qanalysis.converters.rows import RecordRow, read_thd
+    from qanalysis.converters.rows import read_thd
     from qanalysis.converters.spectrum.options import SpectrumOptions
+    from qanalysis.converters.spectrum.row import RecordRow
     from qanalysis.converters.spectrum.windows import check_window
     from qanalysis.quantizers.quantizer import check_fs_over
     from qanalysis.results.gates import Gate, hold_gates

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from qanalysis.checkpoints.inventory import TensorRow
-from qanalysis.converters.rows import LinearityRow, RecordRow, TextbookRow
+from qanalysis.converters.linearity.row import LinearityRow
+from qanalysis.converters.spectrum.row import RecordRow
+from qanalysis.converters.textbook.row import TextbookRow
 from qanalysis.reports.converter_sections import outline_converter
 from qanalysis.reports.list_sections import outline_checks, outline_plain, outline_tensors
 from qanalysis.reports.outline import Outline

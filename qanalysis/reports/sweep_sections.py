@@ -133,9 +133,9 @@ def _list_unmeasured(rows: Rows) -> list[Section]:
     """One line per tensor and status that has no figures, the first of the file first, and how many there are."""
     places = np.flatnonzero(rows.column("status") != "ok")
     first: dict[tuple[str, str], int] = {}
-    for place in places:
+    for place in places.tolist():
         first.setdefault((rows.column("tensor")[place], rows.column("status")[place]), place)
-    shown = [rows[int(place)] for place in list(first.values())[:UNMEASURED_SHOWN]]
+    shown = [rows[place] for place in list(first.values())[:UNMEASURED_SHOWN]]
     if not shown:
         return []
     lines = [(row.tensor, row.shape, row.dtype, row.status, row.reason or STATUS_WORDS[row.status]) for row in shown]

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, ge
 Better = Literal["higher", "lower"]
 KindName = Literal["text", "integer", "number", "flag", "list", "record"]
 _PLAIN: dict[Any, KindName] = {str: "text", int: "integer", float: "number", bool: "flag"}
-_FACTS, _EMBEDDED = "column", "embedded"
+_FACTS, _EMBEDDED, _APART = "column", "embedded", "apart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,11 @@ def embedded(*, default: Any = MISSING) -> Any:
     return field(default=default, metadata={_EMBEDDED: True})
 
 
+def apart() -> Any:
+    """A dataclass field that is no column: what a row was taken from, for charts, in a class derived from the row's."""
+    return field(metadata={_APART: True})
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """Which command makes rows of a type.
@@ -215,9 +220,9 @@ def totals_of(row_type: type[Any]) -> type[Any]:
     return kind.totals if kind is not None and kind.totals is not None else row_type
 
 
-def read_cells(row: Any) -> tuple[Any, ...]:
-    """The cells of one row, in the order of its columns."""
-    kind: Any = type(row)
+def read_cells(row: Any, row_type: Any = None) -> tuple[Any, ...]:
+    """The cells of one row, in the order of its columns, or of those of the type that it is derived from."""
+    kind: Any = row_type or type(row)
     return _getter(kind)(row)
 
 
@@ -239,6 +244,8 @@ def _find_columns(row_type: type[Any], path: tuple[str, ...]) -> Iterator[Column
     hints = get_type_hints(row_type)
     for one in fields(row_type):
         here = (*path, one.name)
+        if _APART in one.metadata:
+            continue
         if _EMBEDDED in one.metadata:
             yield from _find_columns(hints[one.name], here)
         else:

@@ -24,7 +24,9 @@ from typer.testing import CliRunner, Result
 
 from qanalysis import Converter, analyze_spectrum, measure_linearity
 from qanalysis.cli import app
-from qanalysis.converters.rows import LinearityRow, RecordRow, TextbookRow
+from qanalysis.converters.linearity.row import LinearityRow
+from qanalysis.converters.spectrum.row import RecordRow
+from qanalysis.converters.textbook.row import TextbookRow
 from qanalysis.converters.textbook.textbook import solve_textbook
 from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.results.columns import names_of

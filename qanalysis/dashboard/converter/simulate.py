@@ -11,11 +11,11 @@ from qanalysis.charts.spectrum_charts import spectrum_chart
 from qanalysis.charts.sweep_charts import dither_curves, error_against_amplitude, loading_curve, sqnr_against_bits, tone_curves
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.rows import describe_spectrum
 from qanalysis.converters.simulation.dac import MOST_SPUR_BITS, list_images, trace_output
 from qanalysis.converters.simulation.dither import DITHERS
 from qanalysis.converters.simulation.simulate import Capture
 from qanalysis.converters.simulation.sweeps import sweep_loading
+from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, list_harmonic_lines
 from qanalysis.dashboard.controls import BOUND
 from qanalysis.dashboard.converter.cache import (
     Simulated,
@@ -32,7 +32,6 @@ from qanalysis.dashboard.converter.elements import Fact, current_converter, draw
 from qanalysis.dashboard.converter.view import DEFAULT, INL_SHAPES, SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORMS, ConverterView
 from qanalysis.dashboard.elements import draw_chart, read_theme
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.reports.converter_figures import HARMONIC_COLUMNS, list_harmonic_lines, sum_up
 from qanalysis.theory import sine_sqnr_db
 
 _PERIODIC = ("sine", "triangle", "two-tone")
@@ -171,10 +170,9 @@ def _draw_spectrum(view: ConverterView, _simulated: Simulated) -> None:
         draw_fault(str(error), "Choose more samples, or a lower oversampling.")
         return
     draw_chart(spectrum_chart(found, theme=read_theme()), "s-spectrum")
-    row = describe_spectrum(found, findings=())
     draw_findings(found.findings, none="Nothing stands out in this spectrum.")
-    draw_figures(row, alt=sum_up(row))
-    draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(row), "s-lines", alt="Harmonics and the largest spur")
+    draw_figures(found, alt=found.headline)
+    draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(found), "s-lines", alt="Harmonics and the largest spur")
 
 
 def _draw_sweeps(view: ConverterView, simulated: Simulated) -> None:
