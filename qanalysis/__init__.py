@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from qanalysis.quantizers.quantizer import UniformQuantizer
     from qanalysis.quantizers.scheme import Scheme, default_schemes
     from qanalysis.reports import read_rows, write_report
-    from qanalysis.results.table import COLUMNS, Row, Rows
-    from qanalysis.sums import METRICS, ErrorStats, Histogram, measure
+    from qanalysis.sums import ErrorStats, Histogram, measure
+    from qanalysis.sweeps.row import COLUMNS, METRICS, Row, Rows
     from qanalysis.sweeps.sweep import SweepProgress, sweep
 
 __version__ = "0.1.0"
@@ -51,10 +51,10 @@ _HOMES = {
     "converters.converter": ("Converter",),
     "converters.linearity.linearity": ("measure_linearity",),
     "converters.spectrum.spectrum": ("analyze_spectrum",),
-    "sums": ("METRICS", "ErrorStats", "Histogram", "measure"),
+    "sums": ("ErrorStats", "Histogram", "measure"),
     "quantizers.quantizer": ("UniformQuantizer",),
     "reports": ("read_rows", "write_report"),
-    "results.table": ("COLUMNS", "Row", "Rows"),
+    "sweeps.row": ("COLUMNS", "METRICS", "Row", "Rows"),
     "quantizers.scheme": ("Scheme", "default_schemes"),
     "sweeps.sweep": ("SweepProgress", "sweep"),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -286,45 +286,3 @@ class Histogram:
     def total(self) -> int:
         """Values counted, inside and outside the bins."""
         return int(self.counts.sum()) + self.below + self.above
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One column of the results: what it is called, its unit, which direction is good, and its formula."""
-
-    name: str
-    label: str
-    unit: str
-    better: Literal["higher", "lower"] | None
-    formula: str
-
-
-_CATALOGUE = (
-    Metric("bits_per_weight", "Bits per weight", "bit", "lower", "(codes + scales + zero points) / elements"),
-    Metric("size_bytes", "Size", "B", "lower", "bits_per_weight · elements / 8"),
-    Metric("step_min", "Smallest step", "", None, "min of the groups' steps"),
-    Metric("step_mean", "Mean step", "", None, "mean of the groups' steps"),
-    Metric("step_max", "Largest step", "", None, "max of the groups' steps"),
-    Metric("half_step_bound", "LSB/2 bound", "", "lower", "step_max / 2"),
-    Metric("max_abs_error", "Largest error", "", "lower", "max |e|"),
-    Metric("mean_abs_error", "Mean absolute error", "", "lower", "mean |e|"),
-    Metric("bias", "Bias", "", None, "mean e, e = y − x"),
-    Metric("mse", "Mean squared error", "", "lower", "mean e²"),
-    Metric("rmse_in_steps", "RMS error in steps", "LSB", "lower", "√mean(e²/step²); 0.2887 for a fine grid without clipping"),
-    Metric("sqnr_db", "SQNR", "dB", "higher", "10 log₁₀(Σx²/Σe²)"),
-    Metric("sqnr_ac_db", "SQNR, mean removed", "dB", "higher", "10 log₁₀(N·var x/Σe²)"),
-    Metric("enob", "ENOB", "bit", "higher", "(sqnr_db − 1.7609)/6.0206"),
-    Metric("relative_l2", "Relative L2 error", "", "lower", "‖e‖/‖x‖"),
-    Metric("mean_relative_error", "Mean relative error", "", "lower", "mean |e|/|x| over x ≠ 0"),
-    Metric("cosine", "Cosine similarity", "", "higher", "x·y/(‖x‖‖y‖)"),
-    Metric("error_signal_correlation", "Error-signal correlation", "", None, "corr(e, x)"),
-    Metric("clipped_fraction", "Clipped", "", "lower", "share of x whose rounded code lies outside the codes"),
-    Metric("zeroed_fraction", "Zeroed", "", "lower", "share of x ≠ 0 that comes back as 0"),
-    Metric("rounding_share", "Rounding share", "", None, "share of Σe² between the end levels"),
-    Metric("clipping_share", "Clipping share", "", "lower", "share of Σe² beyond the end levels"),
-    Metric("shannon_gap_db", "Gap to Shannon", "dB", "lower", "6.0206·bits_per_weight − sqnr_ac_db"),
-    Metric("wasted_bits", "Wasted bits", "bit", "lower", "shannon_gap_db / 6.0206"),
-    Metric("theory_sqnr_db", "Predicted SQNR", "dB", "higher", "of Gaussian values of the same power; sym: −10 log₁₀(E[max²]/(12q²)·(g−1)/g), groups of g"),
-    Metric("non_finite", "Non-finite values", "", "lower", "NaN and infinite elements, left out of every figure"),
-)
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _CATALOGUE}

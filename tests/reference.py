@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 
 F = np.float32
 MASK = 2**64 - 1

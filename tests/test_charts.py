@@ -16,8 +16,7 @@ from qanalysis.charts.wording import escape, label_layers, measure_text, percent
 from qanalysis.diagnosis.own_limits import LayerLimits
 from qanalysis.diagnosis.profile import profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import Row
-from qanalysis.sums import METRICS
+from qanalysis.sweeps.row import METRICS, Row
 from qanalysis.sweeps.sweep import sweep
 
 EVIL = "<b>evil</b>%{x}"

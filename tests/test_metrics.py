@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import COLUMNS
-from qanalysis.sums import METRICS, ErrorStats, Histogram, measure
+from qanalysis.sums import ErrorStats, Histogram, measure
+from qanalysis.sweeps.row import COLUMNS, METRICS
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
 

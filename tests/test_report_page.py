@@ -16,7 +16,7 @@ from qanalysis.diagnosis.profile import profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import headline, read_rows, select_worst, write_report
 from qanalysis.reports.page import SIZE_LIMIT, render_page
-from qanalysis.results.table import COLUMNS, Row, Rows
+from qanalysis.sweeps.row import COLUMNS, Row, Rows
 from qanalysis.sweeps.sweep import sweep
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

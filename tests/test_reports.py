@@ -22,9 +22,13 @@ from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import check_targets, choose_scheme, find_outlier, find_worst_channel, headline, read_rows, select_worst, to_json, write_report
 from qanalysis.reports.definitions import DEFINITIONS, STATUS_WORDS
 from qanalysis.reports.packing import LEAVE_OUT_ORDER, pack_columns
+from qanalysis.results.columns import columns_of
 from qanalysis.results.delimited import parse_csv, to_csv
-from qanalysis.results.table import COLUMNS, INTEGER_COLUMNS, Rows, SourceIdentity
+from qanalysis.results.identity import SourceIdentity
+from qanalysis.sweeps.row import COLUMNS, Row, Rows
 from qanalysis.sweeps.sweep import sweep
+
+INTEGER_COLUMNS = tuple(one.name for one in columns_of(Row) if one.kind == "integer")
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOSTILE = "</script><img src=x onerror=alert(1)>"

@@ -13,8 +13,8 @@ from qanalysis.charts.heat_map import group_label, is_integer
 from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape, measure_text, percent, shorten
 from qanalysis.diagnosis.own_limits import LayerLimits
-from qanalysis.results.table import Row
-from qanalysis.sums import METRICS, Metric
+from qanalysis.results.columns import Column
+from qanalysis.sweeps.row import METRICS, Row
 
 Horizontal = Literal["bits", "bits_per_weight"]
 MEASURED_SQNR = ("sqnr_db", "sqnr_ac_db")
@@ -103,7 +103,7 @@ def _join(points: Sequence[_Point]) -> list[_Curve]:
     return [_Curve(*key, sorted(points, key=lambda point: point[0])) for key, points in found.items()]
 
 
-def _headline(points: Sequence[_Point], curves: Sequence[_Curve], measure: Metric, infinite: int) -> tuple[str, str]:
+def _headline(points: Sequence[_Point], curves: Sequence[_Curve], measure: Column, infinite: int) -> tuple[str, str]:
     tensors = list(dict.fromkeys(row.tensor for _, _, row in points))
     who = escape(shorten(tensors[0], 48)) if len(tensors) == 1 else f"{len(tensors)} layers"
     lowest, highest = (pick(row.bits for _, _, row in points) for pick in (min, max))
@@ -115,7 +115,7 @@ def _headline(points: Sequence[_Point], curves: Sequence[_Curve], measure: Metri
     return f"{measure.label} of {who}, {span}", " · ".join(notes)
 
 
-def _draw_curves(figure: go.Figure, curves: list[_Curve], measure: Metric, theme: Theme) -> list[_EndLabel]:
+def _draw_curves(figure: go.Figure, curves: list[_Curve], measure: Column, theme: Theme) -> list[_EndLabel]:
     colours = PALETTES[theme].categories
     tensors = list(dict.fromkeys(curve.tensor for curve in curves))
     groups = list(dict.fromkeys(curve.group for curve in curves))
@@ -141,7 +141,7 @@ def _draw_curves(figure: go.Figure, curves: list[_Curve], measure: Metric, theme
     return labels
 
 
-def _draw_formats(figure: go.Figure, known: Sequence[_Point], measure: Metric, theme: Theme) -> None:
+def _draw_formats(figure: go.Figure, known: Sequence[_Point], measure: Column, theme: Theme) -> None:
     """Formats that are no integers: a marker for each, in the layer's colour where there are several layers."""
     colours = PALETTES[theme].categories
     tensors = list(dict.fromkeys(row.tensor for _, _, row in known))
@@ -165,7 +165,7 @@ def _draw_formats(figure: go.Figure, known: Sequence[_Point], measure: Metric, t
             )
 
 
-def _hover(value: float, row: Row, measure: Metric) -> str:
+def _hover(value: float, row: Row, measure: Column) -> str:
     cost = f"{row.bits_per_weight:.3f} bit per weight, " if row.bits_per_weight is not None else ""
     clipped = f"<br>{percent(row.clipped_fraction)} clipped" if row.clipped_fraction is not None else ""
     zeroed = f", {percent(row.zeroed_fraction)} zeroed" if row.zeroed_fraction is not None else ""
@@ -226,7 +226,7 @@ def _draw_own_limits(figure: go.Figure, points: Sequence[_Point], limits: LayerL
     return [_EndLabel(name, x[-1], y[-1], colour) for name, x, y, _dash in lines]
 
 
-def _set_axes(figure: go.Figure, points: Sequence[_Point], measure: Metric, horizontal: Horizontal) -> tuple[float, float, bool]:
+def _set_axes(figure: go.Figure, points: Sequence[_Point], measure: Column, horizontal: Horizontal) -> tuple[float, float, bool]:
     """Fix both axes and return (bottom, top, logarithmic) of the vertical one, in its own coordinates."""
     drawn = [float(y) for trace in figure.data for y in trace.y]
     low, high = min(drawn), max(drawn)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from qanalysis.charts.palette import MAGNITUDE, PALETTES, SIGNED, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape, label_layers, measure_text, shorten, si
 from qanalysis.quantizers.formats import FORMATS
-from qanalysis.results.table import Row
-from qanalysis.sums import METRICS, Metric
+from qanalysis.results.columns import Column
+from qanalysis.sweeps.row import METRICS, Row
 
 CELL_LIMIT = 900  # one marker per cell up to here: names and schemes of that many markers stay below 100 kB
 TEXT_CELLS, TEXT_COLUMNS = 420, 14  # values are written into the cells up to here: more would not be legible beside a table
@@ -67,14 +67,14 @@ def heat_map(rows: Sequence[Row], metric: str, *, selected: tuple[str, str] | No
 class _Table:
     """The rows as a grid: `cells[layer][column]` is a row or None where the sweep has none."""
 
-    measure: Metric
+    measure: Column
     tensors: list[str]
     columns: list[tuple[str, str, str]]  # (group label, tick label, scheme)
     places: NDArray[np.float64]
     cells: list[list[Row | None]]
 
     @classmethod
-    def from_rows(cls, rows: Sequence[Row], measure: Metric) -> _Table:
+    def from_rows(cls, rows: Sequence[Row], measure: Column) -> _Table:
         groups: dict[str, dict[str, str]] = {}
         for row in rows:
             groups.setdefault(group_label(row), {}).setdefault(row.scheme, _tick_label(row))
@@ -143,7 +143,7 @@ class _Table:
 def group_label(row: Row) -> str:
     """What a row's scheme says besides its format: the grouping, unless that is the format's own, and whatever else is not the default.
 
-    >>> from qanalysis.results.table import Row
+    >>> from qanalysis.sweeps.row import Row
     >>> group_label(Row("w", "weight", "8x8", "float32", 64, "int4 asym", "int4", 4, "tensor", "asym", "minmax", "float32"))
     'tensor asym'
     """

@@ -17,7 +17,7 @@ from qanalysis.converters.linearity.linearity import Linearity
 from qanalysis.converters.spectrum.components import Component
 from qanalysis.converters.spectrum.spectrum import Spectrum
 from qanalysis.converters.textbook.textbook import Conversion, Textbook
-from qanalysis.results.table import SourceIdentity
+from qanalysis.results.identity import SourceIdentity
 
 COMMANDS = ("convert", "record", "linearity")
 

@@ -22,7 +22,7 @@ from qanalysis.dashboard.checks import BackgroundChecks
 from qanalysis.dashboard.jobs import JobManager, SweepRequest
 from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source
 from qanalysis.quantizers.scheme import default_schemes
-from qanalysis.results.table import Rows
+from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import SweepProgress, sweep
 
 MOST_PROFILED = 2**24

@@ -21,7 +21,7 @@ from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.reports import write_report
 from qanalysis.reports.converter_files import write_converter_report
 from qanalysis.reports.page import make_chart
-from qanalysis.results.table import Rows
+from qanalysis.sweeps.row import Rows
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

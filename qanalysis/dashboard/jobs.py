@@ -16,7 +16,7 @@ from importlib.metadata import version
 from typing import Literal
 
 from qanalysis.checkpoints.source import CheckpointError
-from qanalysis.results.table import Rows
+from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import SweepProgress
 
 ENGINE_VERSION = version("qanalysis")

@@ -11,8 +11,7 @@ import streamlit as st
 
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.diagnosis.conventions import Convention
-from qanalysis.results.table import Row
-from qanalysis.sums import METRICS
+from qanalysis.sweeps.row import METRICS, Row
 
 TINT = "#2f83b540"
 _NAMES = ("Scheme", "Layer", "Convention", "As in")

@@ -19,7 +19,7 @@ from qanalysis.diagnosis.profile import ERROR_BINS, LayerProfile
 from qanalysis.diagnosis.trials import LayerView, Outliers, Trial, try_schemes
 from qanalysis.quantizers.ranges import MeanSquaredError, MinMax
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 
 # Two draws of a layer of a few thousand values differ by as much.
 NOTABLE_DB = 0.25

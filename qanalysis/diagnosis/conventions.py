@@ -20,7 +20,7 @@ from qanalysis.quantizers.grids import SYMMETRIES
 from qanalysis.quantizers.quantizer import parse_rounding
 from qanalysis.quantizers.ranges import parse_range
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
 
 Aspect = Literal["grid", "scale", "range", "rounding", "block format"]

@@ -17,7 +17,7 @@ from scipy.linalg import hadamard
 from qanalysis.arrays import Doubles, Floats
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
 
 SAMPLE_VALUES = 1 << 21

@@ -12,11 +12,43 @@ import math
 
 import numpy as np
 
-from qanalysis.kernels.lanes import (
+from qanalysis.kernels.adders import add_exactly, add_sums
+from qanalysis.kernels.codes import (
+    BIAS,
+    BIASED,
+    BLOCK_COLUMNS,
+    BLOCK_ROWS,
+    CENTRE_AFTER,
+    CENTRE_BEFORE,
+    CLIPPED,
+    CLIPPED_E2,
+    COLUMNS,
+    FIRST,
+    FIRST_NUMBER,
+    FIRST_THRESHOLD,
+    FLOAT,
+    HIGH,
+    INTEGER,
+    INVERSE,
+    KIND,
+    LEAST_EXPONENT,
+    LOW,
+    MANTISSA_BITS,
+    MODE,
+    MOST_THRESHOLDS,
     NEAREST_EVEN,
+    PER_STEP,
+    SCALE,
+    SEED,
+    SIGN,
+    STEP,
+    STOCHASTIC,
+    TABLE,
+    TAME,
+)
+from qanalysis.kernels.lanes import (
     ONE,
     REORDER,
-    STOCHASTIC,
     TILE,
     ZERO,
     absolute,
@@ -33,14 +65,7 @@ from qanalysis.kernels.lanes import (
     round_one,
 )
 from qanalysis.kernels.scans import add_moments
-from qanalysis.kernels.uniform import CLIPPED, CLIPPED_E2, MAX_ABS_E, SUM_ABS_E, SUM_E, SUM_E2, SUM_E2_IN_STEPS, SUM_RELATIVE, SUM_XE, ZERO_CODES, add_sums
 
-CODED_GEOMETRY = 8
-COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS, FIRST, KIND, MODE, SEED, TAME = range(CODED_GEOMETRY)
-INTEGER, BIASED, FLOAT, TABLE, SIGN = range(5)
-PARTS = 6
-SCALE, INVERSE, PER_STEP, STEP, CENTRE_BEFORE, CENTRE_AFTER = range(PARTS)
-MOST_PARAMETERS = 33
 _EXPONENT = np.int32(0x7F800000)
 # This minus the bits of a power of two are the bits of its inverse.
 _INVERSE = np.int32(254 << 23)
@@ -49,14 +74,14 @@ _ENDLESS = np.finfo(np.float32).max
 
 
 @inner()
-def _spread_parts(place, stop, geometry, parts, grid, rows, exactly):
-    """One value per block to one per element, from `place` to `stop`; centres only where the grid has them.
+def _spread_parts(place, stop, blocks, kind, parts, rows, exactly):
+    """One value per block to one per element, from `place` to `stop`; centres only where the kind has them.
 
-    Where sums are taken `exactly` the steps take the place of their inverses, which may not be float32 numbers.
+    `blocks` are the columns of the matrix, the rows and columns of a block, and where the groups begin in `parts`. Where sums
+    are taken `exactly` the steps take the place of their inverses, which may not be float32 numbers.
     """
     scales, inverses, per_step, before, after = rows
-    columns, block_rows, block_columns = geometry[grid, COLUMNS], geometry[grid, BLOCK_ROWS], geometry[grid, BLOCK_COLUMNS]
-    first, kind = geometry[grid, FIRST], geometry[grid, KIND]
+    columns, block_rows, block_columns, first = blocks
     group_columns = -(-columns // block_columns)
     row = place // columns
     column = place - row * columns
@@ -188,18 +213,16 @@ def _code_floats_exactly(x, place, stop, rows, tile, low, high, mantissa_bits, l
 
 
 @inner()
-def _code_tables(x, place, stop, rows, tile, parameters, grid):
+def _code_tables(x, place, stop, rows, tile, parameters):
     """Four comparisons deep: a tree over up to 15 thresholds."""
     scales, inverses, _per_step, _before, _after = rows
     y, outside, _past = tile
-    low_edge, high_edge = parameters[grid, 0], parameters[grid, 1]
-    t0, t1, t2, t3, t4 = parameters[grid, 2], parameters[grid, 3], parameters[grid, 4], parameters[grid, 5], parameters[grid, 6]
-    t5, t6, t7, t8, t9 = parameters[grid, 7], parameters[grid, 8], parameters[grid, 9], parameters[grid, 10], parameters[grid, 11]
-    t10, t11, t12, t13, t14 = parameters[grid, 12], parameters[grid, 13], parameters[grid, 14], parameters[grid, 15], parameters[grid, 16]
-    n0, n1, n2, n3 = parameters[grid, 17], parameters[grid, 18], parameters[grid, 19], parameters[grid, 20]
-    n4, n5, n6, n7 = parameters[grid, 21], parameters[grid, 22], parameters[grid, 23], parameters[grid, 24]
-    n8, n9, n10, n11 = parameters[grid, 25], parameters[grid, 26], parameters[grid, 27], parameters[grid, 28]
-    n12, n13, n14, n15 = parameters[grid, 29], parameters[grid, 30], parameters[grid, 31], parameters[grid, 32]
+    low_edge, high_edge = parameters[LOW], parameters[HIGH]
+    t, n = parameters[FIRST_THRESHOLD:], parameters[FIRST_NUMBER:]
+    t0, t1, t2, t3, t4, t5, t6, t7 = t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7]
+    t8, t9, t10, t11, t12, t13, t14 = t[8], t[9], t[10], t[11], t[12], t[13], t[14]
+    n0, n1, n2, n3, n4, n5, n6, n7 = n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]
+    n8, n9, n10, n11, n12, n13, n14, n15 = n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15]
     for i in range(np.uint64(stop - place)):
         scaled = x[np.uint64(place) + i] * inverses[i]
         first = (n1 if scaled > t0 else n0) if scaled <= t1 else (n3 if scaled > t2 else n2)
@@ -230,26 +253,32 @@ def _code_signs(x, place, stop, rows, tile, low_edge, high_edge):
 
 
 @inner()
-def _code_tile(x, place, stop, rows, tile, parameters, grid, kind, mode, seed, first_index, exactly):
-    """The y of a tile under one grid, with the marks that its sums need; `exactly` where its numbers leave float32's safe ranges."""
-    low, high = parameters[grid, 0], parameters[grid, 1]
+def _code_tile(x, place, stop, rows, tile, coder, rounding, first_index, exactly):
+    """The y of a tile under one grid, with the marks that its sums need; `exactly` where its numbers leave float32's safe ranges.
+
+    `coder` is its kind and parameters, `rounding` a mode and a seed.
+    """
+    kind, parameters = coder
+    mode, seed = rounding
+    low, high = parameters[LOW], parameters[HIGH]
     if kind == FLOAT:
+        mantissa_bits, least_exponent = parameters[MANTISSA_BITS], parameters[LEAST_EXPONENT]
         if exactly:
-            _code_floats_exactly(x, place, stop, rows, tile, low, high, parameters[grid, 2], parameters[grid, 3], mode, seed, first_index)
+            _code_floats_exactly(x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent, mode, seed, first_index)
         elif mode == NEAREST_EVEN:
-            _code_floats(x, place, stop, rows, tile, low, high, parameters[grid, 2], parameters[grid, 3])
+            _code_floats(x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent)
         else:
-            _code_floats_rounded(x, place, stop, rows, tile, low, high, parameters[grid, 2], parameters[grid, 3], mode, seed, first_index)
+            _code_floats_rounded(x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent, mode, seed, first_index)
     elif kind == INTEGER:
         if mode == NEAREST_EVEN:
             _code_integers(x, place, stop, rows, tile, low, high)
         else:
             _code_integers_rounded(x, place, stop, rows, tile, low, high, mode, seed, first_index)
     elif kind == BIASED:
-        _code_biased(x, place, stop, rows, tile, low, high, parameters[grid, 2])
+        _code_biased(x, place, stop, rows, tile, low, high, parameters[BIAS])
     elif kind == TABLE:
-        _code_tables(x, place, stop, rows, tile, parameters, grid)
-        low, high = parameters[grid, 17], parameters[grid, 32]
+        _code_tables(x, place, stop, rows, tile, parameters)
+        low, high = parameters[FIRST_NUMBER], parameters[FIRST_NUMBER + MOST_THRESHOLDS]
     else:
         _code_signs(x, place, stop, rows, tile, low, high)
         low, high = -ONE, ONE
@@ -320,16 +349,7 @@ def _add_errors_exactly(x, place, stop, tile, step, grid, sums):
         value = np.float64(x[place + i])
         # y and e are float32 numbers, as written in the fast loop.
         error = np.float64(y[i] - x[place + i])
-        sums[grid, SUM_E] += error
-        sums[grid, SUM_E2] += error * error
-        sums[grid, SUM_ABS_E] += abs(error)
-        sums[grid, SUM_RELATIVE] += abs(error) / abs(value) if value != 0 else 0.0
-        sums[grid, SUM_E2_IN_STEPS] += (error / np.float64(step[i])) ** 2 if step[i] > 0 else 0.0
-        sums[grid, SUM_XE] += value * error
-        sums[grid, CLIPPED_E2] += error * error * past[i]
-        sums[grid, CLIPPED] += outside[i]
-        sums[grid, ZERO_CODES] += 1.0 if y[i] == 0 and value != 0 else 0.0
-        sums[grid, MAX_ABS_E] = max(sums[grid, MAX_ABS_E], abs(error))
+        add_exactly(sums, grid, value, error, np.float64(step[i]), outside[i], past[i], y[i] == 0 and value != 0)
 
 
 @inner()
@@ -342,10 +362,10 @@ def _leave_out(x, raw, place, stop, tile):
 
 @compiled()
 def accumulate_coded(x, raw, first_index, geometry, parts, parameters, moments, sums):
-    """As `uniform.accumulate`, for coders of any kind; ZERO_CODES counts y = 0 where x is not.
+    """As `uniform.accumulate`, for coders of any kind; ZEROED counts y = 0 where x is not.
 
-    `raw` is `x` before its non-finite values were replaced by 0, or `x` itself: where it is not finite nothing is added.
-    `geometry` (grids, CODED_GEOMETRY) int64 says how blocks lie on the chunk, where its groups begin in `parts` (FIRST), and
+    `raw` is `x` before its non-finite values were replaced by 0, or empty: where it is not finite nothing is added.
+    `geometry` (grids, GEOMETRY) int64 says how blocks lie on the chunk, where its groups begin in `parts` (FIRST), and
     KIND, MODE, SEED, TAME; `parts` (PARTS, groups) float32 holds the groups' scales, their inverses (or thresholds), 1/step
     (0 where a group has none) and centres; `parameters` (grids, MOST_PARAMETERS) float32 what `coders` says of each coder.
     """
@@ -356,9 +376,11 @@ def accumulate_coded(x, raw, first_index, geometry, parts, parameters, moments, 
         silent = _count_silence(x, place, stop, reciprocal)
         for grid in range(geometry.shape[0]):
             is_fast = tame and geometry[grid, TAME]
-            _spread_parts(place, stop, geometry, parts, grid, rows, not is_fast)
-            kind, mode, seed = geometry[grid, KIND], geometry[grid, MODE], geometry[grid, SEED]
-            _code_tile(x, place, stop, rows, tile, parameters, grid, kind, mode, seed, first_index, not is_fast)
+            kind = geometry[grid, KIND]
+            blocks = (geometry[grid, COLUMNS], geometry[grid, BLOCK_ROWS], geometry[grid, BLOCK_COLUMNS], geometry[grid, FIRST])
+            _spread_parts(place, stop, blocks, kind, parts, rows, not is_fast)
+            rounding = (geometry[grid, MODE], geometry[grid, SEED])
+            _code_tile(x, place, stop, rows, tile, (kind, parameters[grid]), rounding, first_index, not is_fast)
             if raw.size > 0:
                 _leave_out(x, raw, place, stop, tile)
             if is_fast:
@@ -368,23 +390,22 @@ def accumulate_coded(x, raw, first_index, geometry, parts, parameters, moments, 
 
 
 @compiled()
-def coded_errors(groups, geometry, parts, parameters, out):
+def coded_errors(groups, kind, mode, parts, parameters, out):
     """Sum e^2 of each row of `groups` (groups, length) under its own grid into `out` (groups,), float64.
 
-    `geometry` and `parameters` as in `accumulate_coded`, for one grid of blocks as long as the rows. A stochastic mode is
-    judged by nearest-even: the draws belong to places in the tensor, which a search does not know.
+    `kind` and `parameters` (MOST_PARAMETERS,) or fewer, float32, are those of the coder, `parts` as in `accumulate_coded`. A
+    stochastic mode is judged by nearest-even: the draws belong to places in the tensor, which a search does not know.
     """
     rows, tile = _make_rows(), _make_tile()
     x = groups.reshape(-1)
-    kind, mode = geometry[0, KIND], geometry[0, MODE]
-    mode = NEAREST_EVEN if mode == STOCHASTIC else mode
     length = groups.shape[1]
+    blocks, rounding = (length, 1, length, 0), (NEAREST_EVEN if mode == STOCHASTIC else mode, 0)
     out[:] = 0.0
     for place in range(0, x.size, TILE):
         stop = min(place + TILE, x.size)
-        _spread_parts(place, stop, geometry, parts, 0, rows, True)
+        _spread_parts(place, stop, blocks, kind, parts, rows, True)
         # A search has no huge or tiny scaled values: its ranges are shares of the data's.
-        _code_tile(x, place, stop, rows, tile, parameters, 0, kind, mode, 0, 0, False)
+        _code_tile(x, place, stop, rows, tile, (kind, parameters), rounding, 0, False)
         begin = place
         while begin < stop:
             group = begin // length

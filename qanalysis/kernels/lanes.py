@@ -15,6 +15,8 @@ from llvmlite import binding as llvm
 from llvmlite import ir
 from numba.extending import intrinsic
 
+from qanalysis.kernels.codes import CEIL, FLOOR, HALF_UP, NEAREST_AWAY, NEAREST_EVEN, TO_ZERO
+
 # LLVM takes 256-bit lanes by default where the machine has 512; the loops here are 10 to 20 % faster with them.
 _settings: Any = numba.config
 if _settings.CPU_FEATURES is None and llvm.get_host_cpu_features().get("avx512f"):
@@ -22,7 +24,6 @@ if _settings.CPU_FEATURES is None and llvm.get_host_cpu_features().get("avx512f"
     _settings.CPU_FEATURES = llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
 
 TILE = 2048
-NEAREST_EVEN, NEAREST_AWAY, HALF_UP, FLOOR, CEIL, TO_ZERO, STOCHASTIC = range(7)
 # Between these, squares of values and of their errors stay normal float32 numbers, also a thousand of them added up.
 SMALLEST_TAME, LARGEST_TAME = np.float32(2**-50), np.float32(2**50)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from qanalysis.kernels.codes import NONZERO, SUM_X, SUM_X2
 from qanalysis.kernels.lanes import LARGEST_TAME, ONE, REORDER, SMALLEST_TAME, TILE, ZERO, absolute, compiled, inner, maximum, minimum
 
-SIGNALS = 3
-SUM_X, SUM_X2, NONZERO = range(SIGNALS)
 # A tile whose mean square is within this share of its squared mean loses its variance to float32 lanes.
 RIPPLE = 0.99
 

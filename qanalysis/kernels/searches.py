@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qanalysis.kernels.lanes import NEAREST_EVEN, REORDER, STOCHASTIC, ZERO, compiled, inner, maximum, minimum, rint, round_one
+from qanalysis.kernels.codes import NEAREST_EVEN, STOCHASTIC
+from qanalysis.kernels.lanes import REORDER, ZERO, compiled, inner, maximum, minimum, rint, round_one
 
 
 @compiled()

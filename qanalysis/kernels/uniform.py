@@ -9,29 +9,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from qanalysis.kernels.lanes import (
+from qanalysis.kernels.adders import add_exactly, add_sums
+from qanalysis.kernels.codes import (
+    BLOCK_COLUMNS,
+    BLOCK_ROWS,
+    CLIPPED,
+    CLIPPED_E2,
+    COLUMNS,
+    END_STRIDE,
+    FIRST,
+    FIRST_END,
+    MODE,
     NEAREST_EVEN,
-    ONE,
-    REORDER,
-    TILE,
-    ZERO,
-    absolute,
-    compiled,
-    fill,
-    inner,
-    maximum,
-    minimum,
-    muladd,
-    rint,
-    round_one,
+    SEED,
+    TAME,
 )
+from qanalysis.kernels.lanes import ONE, REORDER, TILE, ZERO, absolute, compiled, fill, inner, maximum, minimum, muladd, rint, round_one
 from qanalysis.kernels.scans import add_moments
 
 LONG_RUN = 256
-SUMS = 10
-SUM_E, SUM_E2, SUM_ABS_E, SUM_RELATIVE, SUM_E2_IN_STEPS, SUM_XE, CLIPPED_E2, CLIPPED, ZERO_CODES, MAX_ABS_E = range(SUMS)
-GEOMETRY = 9
-COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS, FIRST, FIRST_END, END_STRIDE, MODE, SEED, TAME = range(GEOMETRY)
 # How far, in code spans, a value may lie beyond the end level only because step and product were rounded.
 ROUNDED_STEP = np.float32(2**-21)
 _ROUNDED = {False: "even", True: "rounded"}
@@ -83,64 +79,34 @@ def _spread(place, stop, grids, grid, rows, ends):
         filled = end
 
 
-@inner(fastmath=REORDER)
-def _add_run(x, place, stop, origin, reciprocal, step, inverse, low_code, high_code, grid, sums):
-    """Add a run on one grid, all but the clipping sums; true where those have something to add."""
-    e_sum, e2_sum, abs_sum, relative, xe_sum = ZERO, ZERO, ZERO, ZERO, ZERO
-    zeros, largest, top, bottom = ZERO, ZERO, high_code, low_code
-    for i in range(np.uint64(stop - place)):
-        value = x[np.uint64(place) + i]
-        scaled = value * inverse
-        kept = minimum(maximum(rint(scaled), low_code), high_code)
-        error = kept * step - value
-        e_sum += error
-        e2_sum = muladd(error, error, e2_sum)
-        abs_sum += absolute(error)
-        relative = muladd(absolute(error), reciprocal[np.uint64(place - origin) + i], relative)
-        xe_sum = muladd(value, error, xe_sum)
-        zeros += ONE if kept == ZERO else ZERO
-        largest = maximum(largest, absolute(error))
-        top = maximum(top, scaled)
-        bottom = minimum(bottom, scaled)
-    in_steps = np.float64(e2_sum) * np.float64(inverse) * np.float64(inverse)
-    add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zeros, largest)
-    return max(top - high_code, low_code - bottom) > ROUNDED_STEP * (high_code - low_code)
+def _make_adder(*, rounded=False, signed=False, spread=True):
+    """Add a stretch of at most a tile on one grid, all but the clipping sums; true where those have something to add.
 
+    `rows` hold steps, inverses and end codes per element; of a `signed` grid the first pair of ends serves all, and where
+    nothing is `spread`, as the stretch lies in one block, the first of each. `rounded` stretches round by mode.
+    """
+    words = ("rounded" if rounded else "even", "signed" if signed else "shifted", "spread" if spread else "run")
 
-@inner()
-def add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zeros, largest):
-    sums[grid, SUM_E] += e_sum
-    sums[grid, SUM_E2] += e2_sum
-    sums[grid, SUM_ABS_E] += abs_sum
-    sums[grid, SUM_RELATIVE] += relative
-    sums[grid, SUM_E2_IN_STEPS] += in_steps
-    sums[grid, SUM_XE] += xe_sum
-    sums[grid, ZERO_CODES] += zeros
-    sums[grid, MAX_ABS_E] = max(sums[grid, MAX_ABS_E], np.float64(largest))
-
-
-def _make_tile_adder(*, rounded, signed):
-    """As `_add_run`, for a tile of several grids; `rounded` tiles round by mode, `signed` ones share the first pair of ends."""
-
-    @inner(variant=f"{_ROUNDED[rounded]}_{'signed' if signed else 'shifted'}", fastmath=REORDER)
-    def add_tile(x, place, stop, origin, reciprocal, rows, mode, seed, first_index, grid, sums):
+    @inner(variant="_".join(words), fastmath=REORDER)
+    def add_stretch(x, place, stop, origin, reciprocal, rows, mode, seed, first_index, grid, sums):
         steps, inverses, lows, highs = rows
         e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
         zeros, largest, excess = ZERO, ZERO, ZERO
-        low_code, high_code = lows[0], highs[0]
+        step, inverse, low_code, high_code = steps[0], inverses[0], lows[0], highs[0]
         top, bottom = high_code, low_code
         for i in range(np.uint64(stop - place)):
             value = x[np.uint64(place) + i]
-            scaled = value * inverses[i]
+            scaled = value * (inverses[i] if spread else inverse)
             code = round_one(scaled, mode, seed, np.uint64(first_index + place) + i) if rounded else rint(scaled)
             kept = minimum(maximum(code, low_code if signed else lows[i]), high_code if signed else highs[i])
-            error = kept * steps[i] - value
-            error_in_steps = error * inverses[i]
+            error = kept * (steps[i] if spread else step) - value
             e_sum += error
             e2_sum = muladd(error, error, e2_sum)
             abs_sum += absolute(error)
             relative = muladd(absolute(error), reciprocal[np.uint64(place - origin) + i], relative)
-            in_steps = muladd(error_in_steps, error_in_steps, in_steps)
+            if spread:
+                error_in_steps = error * inverses[i]
+                in_steps = muladd(error_in_steps, error_in_steps, in_steps)
             xe_sum = muladd(value, error, xe_sum)
             zeros += ONE if kept == ZERO else ZERO
             largest = maximum(largest, absolute(error))
@@ -149,10 +115,11 @@ def _make_tile_adder(*, rounded, signed):
                 bottom = minimum(bottom, scaled)
             else:
                 excess = maximum(excess, maximum(scaled - highs[i], lows[i] - scaled))
-        add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zeros, largest)
+        e2_in_steps = np.float64(in_steps) if spread else np.float64(e2_sum) * np.float64(inverse) * np.float64(inverse)
+        add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, e2_in_steps, xe_sum, zeros, largest)
         return rounded or max(excess, top - high_code, low_code - bottom) > ROUNDED_STEP * (high_code - low_code)
 
-    return add_tile
+    return add_stretch
 
 
 def _make_overload_adder(*, rounded):
@@ -180,7 +147,7 @@ def _make_exact_adder(*, rounded):
     """Add all sums of a tile, every term in float64: for tiles beyond what float32 lanes hold."""
 
     @inner(variant=_ROUNDED[rounded])
-    def add_exactly(x, place, stop, grids, grid, first_index, sums):
+    def add_tile_exactly(x, place, stop, grids, grid, first_index, sums):
         geometry, step, inverse, low_code, high_code = grids
         for i in range(place, stop):
             block, _run = _run_at(i, geometry, grid)
@@ -189,23 +156,16 @@ def _make_exact_adder(*, rounded):
             code = round_one(scaled, geometry[grid, MODE], geometry[grid, SEED], np.uint64(first_index + i)) if rounded else rint(scaled)
             kept = min(max(code, low_code[end]), high_code[end])
             error = np.float64(kept * step[at] - x[i])
-            sums[grid, SUM_E] += error
-            sums[grid, SUM_E2] += error * error
-            sums[grid, SUM_ABS_E] += abs(error)
-            sums[grid, SUM_RELATIVE] += abs(error) / abs(np.float64(x[i])) if x[i] != 0 else 0.0
-            sums[grid, SUM_E2_IN_STEPS] += (error / step[at]) ** 2
-            sums[grid, SUM_XE] += np.float64(x[i]) * error
-            sums[grid, CLIPPED_E2] += error * error if scaled != min(max(scaled, low_code[end]), high_code[end]) else 0.0
-            sums[grid, CLIPPED] += code != kept
-            sums[grid, ZERO_CODES] += kept == 0
-            sums[grid, MAX_ABS_E] = max(sums[grid, MAX_ABS_E], abs(error))
+            past = scaled != min(max(scaled, low_code[end]), high_code[end])
+            add_exactly(sums, grid, np.float64(x[i]), error, np.float64(step[at]), code != kept, past, kept == 0)
 
-    return add_exactly
+    return add_tile_exactly
 
 
 # A function that closes over compiled functions is compiled anew in every process; what these close over is one word.
-_signed_even, _signed_rounded = _make_tile_adder(rounded=False, signed=True), _make_tile_adder(rounded=True, signed=True)
-_tile_even, _tile_rounded = _make_tile_adder(rounded=False, signed=False), _make_tile_adder(rounded=True, signed=False)
+_run_even = _make_adder(signed=True, spread=False)
+_signed_even, _signed_rounded = _make_adder(signed=True), _make_adder(rounded=True, signed=True)
+_tile_even, _tile_rounded = _make_adder(), _make_adder(rounded=True)
 _overload_even, _overload_rounded = _make_overload_adder(rounded=False), _make_overload_adder(rounded=True)
 _exactly_even, _exactly_rounded = _make_exact_adder(rounded=False), _make_exact_adder(rounded=True)
 
@@ -230,7 +190,9 @@ def _make_fast_adder(*, rounded):
                     overload = _tile_rounded(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
             elif run >= LONG_RUN:
                 last = min(place + run, stop)
-                overload = _add_run(x, place, last, origin, reciprocal, step[at], inverse[at], low_code[end], high_code[end], grid, sums)
+                steps, inverses, lows, highs = rows
+                steps[0], inverses[0], lows[0], highs[0] = step[at], inverse[at], low_code[end], high_code[end]
+                overload = _run_even(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
             else:
                 _spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
                 if geometry[grid, END_STRIDE] == 0:
@@ -256,13 +218,13 @@ def _make_accumulator(*, rounded):
 
     @compiled(variant=_ROUNDED[rounded])
     def accumulate(x, first_index, geometry, step, inverse, low_code, high_code, moments, sums):
-        """Add the sums of a chunk to `moments`, (SIGNALS,) and the same for all grids, and to `sums`, (grids, SUMS) float64.
+        """Add the sums of a chunk to `moments`, (MOMENTS,) and the same for all grids, and to `sums`, (grids, SUMS) float64.
 
         `geometry` (grids, GEOMETRY) int64 says for each grid how blocks lie on the chunk (COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS),
         where its values begin in the concatenated `step` and `inverse` (FIRST) and in `low_code` and `high_code` (FIRST_END,
         codes relative to the zero point; END_STRIDE is 0 where one pair serves all blocks), MODE and SEED of the rounding, and
         whether float32 lanes can serve its steps (TAME). `first_index`, the chunk's place in its tensor, seeds the stochastic
-        draw. ZERO_CODES counts every y = 0. A tile goes through all grids while it is in cache.
+        draw. ZEROED counts every y = 0. A tile goes through all grids while it is in cache.
         """
         reciprocal = np.empty(TILE, np.float32)
         rows = (np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32))

@@ -17,11 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Floats
+from qanalysis.kernels.codes import BIASED, FLOAT, INTEGER, MOST_THRESHOLDS, SIGN, TABLE
 
 Round = Callable[[NDArray[Any]], NDArray[Any]]
-# The order is the number by which the compiled loops know a coder.
-INTEGER, BIASED, FLOAT, TABLE, SIGN = range(5)
-MOST_THRESHOLDS = 15
 
 
 class Coder(ABC):

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Floats
-from qanalysis.quantizers.coders import BIASED, Coder, IntegerCoder
+from qanalysis.kernels.codes import BIASED, CENTRE_AFTER, CENTRE_BEFORE, INVERSE, PARTS, PER_STEP, SCALE, STEP
+from qanalysis.quantizers.coders import Coder, IntegerCoder
 
 # 1/scale is finite in float32 between these.
 SMALLEST_STEP, LARGEST_STEP = np.float32(2**-127), np.finfo(np.float32).max
@@ -159,14 +160,14 @@ class Grid:
 
         Where no centre can be its places are left as they are: nothing reads them.
         """
-        parts = np.empty((6, self.scale.size), np.float32)
-        parts[0], parts[1], parts[3] = self.scale, self.inverse, self.step
+        parts = np.empty((PARTS, self.scale.size), np.float32)
+        parts[SCALE], parts[INVERSE], parts[STEP] = self.scale, self.inverse, self.step
         if self.unused is None and self.smallest >= SMALLEST_STEP:
-            np.divide(np.float32(1), parts[3], out=parts[2])
+            np.divide(np.float32(1), parts[STEP], out=parts[PER_STEP])
         else:
-            parts[2] = np.where(is_invertible(parts[3]), np.float32(1) / np.maximum(parts[3], SMALLEST_STEP), np.float32(0))
+            parts[PER_STEP] = np.where(is_invertible(parts[STEP]), np.float32(1) / np.maximum(parts[STEP], SMALLEST_STEP), np.float32(0))
         if self.coder.kind == BIASED:
-            parts[4], parts[5] = self.centre or (0, 0)
+            parts[CENTRE_BEFORE], parts[CENTRE_AFTER] = self.centre or (0, 0)
         return parts
 
     def take(self, choose: Callable[[Any], Any]) -> Grid:

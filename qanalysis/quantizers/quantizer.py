@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Reals
+from qanalysis.kernels import codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ class Rounding:
 
     @property
     def mode(self) -> int:
-        """The mode's number in the order of ROUNDINGS, by which the compiled loops know it."""
-        return list(ROUNDINGS).index(self.name)
+        """The number by which the compiled loops know it."""
+        return codes.ROUNDINGS.index(self.name)
 
     def __call__(self, scaled: Reals) -> Reals:
         """Round elementwise; the draw of element i depends on the seed and on i (C order) alone.

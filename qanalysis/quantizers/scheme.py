@@ -16,8 +16,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis import kernels
 from qanalysis.arrays import Floats
+from qanalysis.kernels.coded import coded_errors
+from qanalysis.kernels.searches import divergence_clips, squared_errors
 from qanalysis.quantizers.double_scales import storage_bits, store_scales
 from qanalysis.quantizers.formats import FORMATS, CodedFormat, IntegerFormat, NumberFormat, parse_format, resembles_format
 from qanalysis.quantizers.grids import DOUBLE, NORMAL_FP8_SCALE, SCALE_TYPES, SYMMETRIES, Grid, ScaleType, Symmetry
@@ -197,10 +198,9 @@ class Scheme:
             grid = judge.lay_grid(low, high)
             errors = np.empty(len(values))
             if isinstance(self.format, IntegerFormat):
-                kernels.squared_errors(values, grid.scale, grid.inverse, *grid.ends, mode, errors)
+                squared_errors(values, grid.scale, grid.inverse, *grid.ends, mode, errors)
             else:
-                geometry = np.array([[values.shape[1], 1, values.shape[1], 0, grid.coder.kind, mode, 0, 0]], np.int64)
-                kernels.coded_errors(values, geometry, grid.parts, np.array([grid.coder.parameters], np.float32), errors)
+                coded_errors(values, grid.coder.kind, mode, grid.parts, np.array(grid.coder.parameters, np.float32), errors)
             return errors
 
         return squared_error
@@ -210,7 +210,7 @@ class Scheme:
         for start in range(0, len(groups), GROUPS_PER_CHECK):
             check()
             part = slice(start, start + GROUPS_PER_CHECK)
-            kernels.divergence_clips(np.ascontiguousarray(np.nan_to_num(groups[part], nan=0.0)), bins, int(self.format.coder.high), edges[part])
+            divergence_clips(np.ascontiguousarray(np.nan_to_num(groups[part], nan=0.0)), bins, int(self.format.coder.high), edges[part])
         return edges
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qanalysis import kernels
 from qanalysis.arrays import Floats
+from qanalysis.kernels.scans import extremes, magnitudes
 from qanalysis.quantizers.grouping import Layout
 
 Pair = tuple[Floats, Floats]
@@ -25,7 +25,7 @@ def _find_extremes(matrix: Floats, layout: Layout) -> Pair:
     """Smallest and largest element; 0 and 0 where a group has none."""
     low, high = np.full(layout.groups, np.inf, np.float32), np.full(layout.groups, -np.inf, np.float32)
     if np.isfinite(matrix).all():
-        kernels.extremes(np.ascontiguousarray(matrix).reshape(-1), layout.columns, layout.block_rows, layout.block_columns, low, high)
+        extremes(np.ascontiguousarray(matrix).reshape(-1), layout.columns, layout.block_rows, layout.block_columns, low, high)
         return low, high
     for indices, groups in layout.split(matrix):
         finite = np.isfinite(groups)
@@ -63,5 +63,5 @@ def _find_thresholds(matrix: Floats, layout: Layout) -> Pair:
 
 def _mean_above(matrix: Floats, layout: Layout, threshold: Floats) -> Floats:
     total, count = np.zeros((2, layout.groups))
-    kernels.magnitudes(np.ascontiguousarray(matrix).reshape(-1), layout.columns, layout.block_rows, layout.block_columns, threshold, total, count)
+    magnitudes(np.ascontiguousarray(matrix).reshape(-1), layout.columns, layout.block_rows, layout.block_columns, threshold, total, count)
     return np.divide(total, count, out=np.zeros(layout.groups), where=count > 0).astype(np.float32)

@@ -15,7 +15,7 @@ from qanalysis.converters.rows import ConverterRow, ConverterRows, LimitCheck, L
 from qanalysis.converters.spectrum.components import Component
 from qanalysis.results.delimited import METADATA_KEY
 from qanalysis.results.document import SCHEMA_VERSION
-from qanalysis.results.table import SourceIdentity
+from qanalysis.results.identity import SourceIdentity
 
 _KINDS: dict[str, type[ConverterRow]] = {"convert": TextbookRow, "record": RecordRow, "linearity": LinearityRow}
 _PARTS: dict[str, type[Finding | Component]] = {"Finding": Finding, "Component": Component}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qanalysis.results.document import parse_document, to_json
-from qanalysis.results.table import Rows
+from qanalysis.sweeps.row import Rows
 
 if TYPE_CHECKING:
     from qanalysis.diagnosis import Diagnosis

@@ -9,14 +9,11 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from qanalysis.results.table import COLUMNS, Row
+from qanalysis.results.columns import columns_of
+from qanalysis.sweeps.row import COLUMNS, Row
 
-# Derived from a column that stays, then details, then what a first look needs least.
-LEAVE_OUT_ORDER = (
-    *("enob", "half_step_bound", "rounding_share", "shannon_gap_db", "wasted_bits", "theory_sqnr_db", "relative_l2", "size_bytes"),
-    *("step_min", "step_mean", "relative_count", "mean_relative_error", "error_signal_correlation", "bias", "mean_abs_error"),
-    *("sqnr_ac_db", "rmse_in_steps", "cosine", "step_max", "mse", "max_abs_error", "zeroed_fraction", "clipping_share", "clipped_fraction"),
-    *("kind", "scale", "dtype", "non_finite", "reason"),
+LEAVE_OUT_ORDER = tuple(
+    found.name for found in sorted((found for found in columns_of(Row) if found.leave_out is not None), key=lambda found: found.leave_out or 0)
 )
 
 

@@ -25,7 +25,7 @@ from qanalysis.reports.definitions import DEFINITIONS, STATUS_WORDS
 from qanalysis.reports.packing import LEAVE_OUT_ORDER, pack_columns, pack_json
 from qanalysis.reports.summary import choose_scheme, find_worst_channel, format_bytes, format_db, headline, select_worst
 from qanalysis.results.document import write_document
-from qanalysis.results.table import COLUMNS, TEXT_COLUMNS, Row, Rows
+from qanalysis.sweeps.row import COLUMNS, Row, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ def render_page(
     context = {
         "created": created.isoformat(sep=" ", timespec="minutes"),
         "file_name": re.sub(r"[^\w.-]+", "-", rows.source.path) + "-rows",
-        "text_columns": TEXT_COLUMNS,
+        "text_columns": [name for name, one in DEFINITIONS.items() if one.kind == "text"],
         "full_bar_db": max((row.sqnr_db for row in rows.totals or rows if row.sqnr_db is not None and math.isfinite(row.sqnr_db)), default=1.0),
         "title": title or f"Quantization error of {rows.source.path.removeprefix('sample:')}",
         "headline": sentence,
@@ -87,7 +87,7 @@ def render_page(
         "definitions": DEFINITIONS,
         "status_words": STATUS_WORDS,
         "provenance": _list_provenance(rows, created),
-        "head": pack_json(write_document(replace(rows, rows=()), created=created)),
+        "head": pack_json(write_document(replace(rows, rows=rows.rows[:0]), created=created)),
         "plotly": pack_plotly(),
     }
     bare = _render({**context, "columns": dict.fromkeys(COLUMNS, ""), "left_out": list(LEAVE_OUT_ORDER)})

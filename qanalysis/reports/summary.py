@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qanalysis.results.table import Row, Rows
+from qanalysis.sweeps.row import Row, Rows
 
 if TYPE_CHECKING:
     from qanalysis.diagnosis.profile import LayerProfile

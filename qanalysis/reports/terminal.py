@@ -15,7 +15,7 @@ from qanalysis.reports.summary import find_worst_channel, format_bytes, format_d
 
 if TYPE_CHECKING:
     from qanalysis.diagnosis.profile import LayerProfile
-    from qanalysis.results.table import Rows
+    from qanalysis.sweeps.row import Rows
     from qanalysis.sweeps.sweep import SweepProgress
 
 

@@ -11,12 +11,19 @@ import hashlib
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qanalysis.results.columns import columns_of
 from qanalysis.results.document import describe, read_document, read_record, write_document
-from qanalysis.results.table import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, Rows, SourceIdentity
+from qanalysis.results.identity import SourceIdentity
+from qanalysis.results.table import Frame
+from qanalysis.sweeps.row import COLUMNS, Row, Rows
+
+INTEGER_COLUMNS = tuple(one.name for one in columns_of(Row) if one.kind == "integer")
+TEXT_COLUMNS = tuple(one.name for one in columns_of(Row) if one.kind == "text")
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +56,12 @@ def parse_csv(content: bytes, *, place: str) -> Rows:
         raise ValueError(
             f"{place}: no table of qanalysis: the first line must name the columns {COLUMNS[0]}, {COLUMNS[1]}, ...; write it with `qanalysis sweep`"
         )
-    return Rows(rows, (), SourceIdentity(Path(place).name, len(content), f"sha256:{hashlib.sha256(content).hexdigest()}"), {})
+    return Rows(
+        Frame.from_rows(Row, rows),
+        Frame.from_rows(Row, ()),
+        SourceIdentity(Path(place).name, len(content), f"sha256:{hashlib.sha256(content).hexdigest()}"),
+        {},
+    )
 
 
 def write_parquet(rows: Rows, path: Path, *, created: datetime | None = None) -> None:
@@ -57,7 +69,7 @@ def write_parquet(rows: Rows, path: Path, *, created: datetime | None = None) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    totals = write_document(Rows((), rows.totals, rows.source))["totals"]
+    totals = write_document(replace(rows, rows=Frame.from_rows(Row, ())))["totals"]
     metadata = {METADATA_KEY: json.dumps({**describe(rows, created=created), "totals": totals}, allow_nan=False).encode()}
     records = rows.to_dicts()
     columns = {name: [record[name] for record in records] for name in COLUMNS}
@@ -79,7 +91,7 @@ def read_parquet(path: Path) -> Rows:
         raise ValueError(f"{path}: a Parquet file, but not one of qanalysis (no {METADATA_KEY.decode()!r} in its metadata); write one with `qanalysis sweep`")
     described = read_document({**json.loads(head), "rows": []}, place=str(path))
     rows = tuple(read_record(record, place=f"{path}, row {i}") for i, record in enumerate(table.to_pylist()))
-    return Rows(rows, described.totals, described.source, described.settings, described.complete)
+    return Rows(Frame.from_rows(Row, rows), described.totals, described.source, described.settings, described.complete)
 
 
 def guard_formula(text: str) -> str:

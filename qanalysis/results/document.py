@@ -13,7 +13,13 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
-from qanalysis.results.table import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, Row, Rows, SourceIdentity, Status
+from qanalysis.results.columns import columns_of
+from qanalysis.results.identity import SourceIdentity
+from qanalysis.results.table import Frame
+from qanalysis.sweeps.row import COLUMNS, Row, Rows, Status
+
+INTEGER_COLUMNS = tuple(one.name for one in columns_of(Row) if one.kind == "integer")
+TEXT_COLUMNS = tuple(one.name for one in columns_of(Row) if one.kind == "text")
 
 if TYPE_CHECKING:
     from qanalysis.diagnosis import Diagnosis
@@ -77,7 +83,7 @@ def read_document(document: Any, *, place: str) -> Rows:
             raise ValueError(f"{place}: {name!r} must be a list of rows, found {type(records).__name__}; write the file again with `qanalysis sweep`")
         tables.append(tuple(_restore_infinity(read_record(record, place=f"{place}, {name}[{i}]")) for i, record in enumerate(records)))
     rest = {key: value for key, value in settings.items() if key != "complete"}
-    return Rows(tables[0], tables[1], source, rest, complete=settings.get("complete") is not False)
+    return Rows(Frame.from_rows(Row, tables[0]), Frame.from_rows(Row, tables[1]), source, rest, complete=settings.get("complete") is not False)
 
 
 def read_record(record: Any, *, place: str) -> Row:

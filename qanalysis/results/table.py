@@ -1,146 +1,250 @@
-"""What comes out: one row per tensor and scheme, and a total row per scheme. The field order of `Row` is the column contract."""
+"""How are rows held? Column by column: one array for each column, a row is a view made when someone asks for it.
+
+A cell takes eight bytes: numbers are float64 with NaN for null, integers int64, texts point to strings that rows share.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qanalysis.results.columns import Column, columns_of, make_row, read_cells, to_plain, totals_of
+from qanalysis.results.identity import SourceIdentity
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Status = Literal["ok", "zero", "empty", "non-finite", "unsupported", "failed"]
-TOTAL_NAME = "(all)"
+R = TypeVar("R")
+# No column holds it: integers in files are at most 2^63 - 1 in magnitude.
+NO_INTEGER = np.iinfo(np.int64).min
+_AT_ONCE = 4096  # rows made of a table at a time
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The error of one tensor under one scheme; figures are None where `status` is not ok. Units are in the names."""
+class Frame(Sequence[R]):
+    """Rows of one type, held column by column. Equal to any sequence of equal rows.
 
-    tensor: str
-    kind: str
-    shape: str
-    dtype: str
-    numel: int
-    scheme: str
-    format: str
-    bits: int
-    grouping: str
-    symmetry: str
-    range: str
-    scale: str
-    bits_per_weight: float | None = None
-    size_bytes: int | None = None
-    step_min: float | None = None
-    step_mean: float | None = None
-    step_max: float | None = None
-    half_step_bound: float | None = None
-    max_abs_error: float | None = None
-    mean_abs_error: float | None = None
-    bias: float | None = None
-    mse: float | None = None
-    rmse_in_steps: float | None = None
-    sqnr_db: float | None = None
-    sqnr_ac_db: float | None = None
-    enob: float | None = None
-    relative_l2: float | None = None
-    mean_relative_error: float | None = None
-    relative_count: int | None = None
-    cosine: float | None = None
-    error_signal_correlation: float | None = None
-    clipped_fraction: float | None = None
-    zeroed_fraction: float | None = None
-    rounding_share: float | None = None
-    clipping_share: float | None = None
-    shannon_gap_db: float | None = None
-    wasted_bits: float | None = None
-    theory_sqnr_db: float | None = None
-    non_finite: int | None = None
-    status: Status = "ok"
-    reason: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Column name to value, in the order of the contract; None for null."""
-        return {name: getattr(self, name) for name in COLUMNS}
-
-
-COLUMNS: tuple[str, ...] = tuple(column.name for column in fields(Row))
-INTEGER_COLUMNS = ("numel", "bits", "size_bytes", "relative_count", "non_finite")
-TEXT_COLUMNS = ("tensor", "kind", "shape", "dtype", "scheme", "format", "grouping", "symmetry", "range", "scale", "status", "reason")
-
-
-class SourceIdentity:
-    """Which input the rows came from: its label (never an absolute path), its size in bytes, its content's digest.
-
-    `digest` may be given as a function, called when someone first asks: only what leaves the program needs it, and it reads
-    the whole input. It is None where the sweep was cancelled or the input can no longer be read as it was.
+    `cells` are the arrays by column name, as stored; `column` gives them with null as NaN.
     """
 
-    __slots__ = ("_digest", "path", "size")
+    __slots__ = ("_length", "cells", "row_type")
+    __hash__ = None  # type: ignore[assignment]  # holds arrays
 
-    def __init__(self, path: str, size: int, digest: str | Callable[[], str | None] | None) -> None:
-        self.path = path
-        self.size = size
-        self._digest = digest
+    def __init__(self, row_type: type[R], cells: Mapping[str, ArrayLike]) -> None:
+        """Take one array (or list; None is null) for each column of `row_type`, all of one length.
+
+        Raises ValueError for a missing or unknown column, and for lengths that differ.
+        """
+        columns = columns_of(row_type)
+        wrong = {one.name for one in columns} ^ set(cells)
+        if wrong:
+            raise ValueError(f"columns of {row_type.__name__}: {sorted(wrong)} are missing or unknown")
+        self.row_type = row_type
+        self.cells = {one.name: _store(cells[one.name], one) for one in columns}
+        lengths = {len(cell) for cell in self.cells.values()}
+        if len(lengths) > 1:
+            raise ValueError(f"columns of {row_type.__name__}: all must have one length, found {sorted(lengths)}")
+        self._length = lengths.pop() if lengths else 0
+
+    @classmethod
+    def from_rows(cls, row_type: type[R], rows: Iterable[R]) -> Frame[R]:
+        """Rows as a frame; what already is one stays as it is."""
+        if isinstance(rows, Frame) and rows.row_type is row_type:
+            return rows
+        lines = [read_cells(row) for row in rows]
+        names = [one.name for one in columns_of(row_type)]
+        return Frame(row_type, dict(zip(names, zip(*lines, strict=True), strict=True)) if lines else dict.fromkeys(names, ()))
+
+    @classmethod
+    def concat(cls, row_type: type[R], frames: Iterable[Frame[R]]) -> Frame[R]:
+        """All rows of several frames, one after the other."""
+        parts = [frame for frame in frames if len(frame)]
+        if not parts:
+            return Frame.from_rows(row_type, ())
+        return Frame(row_type, {one.name: np.concatenate([part.cells[one.name] for part in parts]) for one in columns_of(row_type)})
 
     @property
-    def digest(self) -> str | None:
-        """The hash of the input's content, "sha256:...", or None."""
-        if callable(self._digest):
-            self._digest = self._digest()
-        return self._digest
+    def columns(self) -> tuple[Column, ...]:
+        """The columns, in the order of the contract."""
+        return columns_of(self.row_type)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """All cells of a column: float64 (NaN for null) of numbers and of integers that may be null, int64 or bool of those that may not, else objects.
+
+        Shape (rows,). Not to be written to. Raises KeyError for a name that is no column.
+        """
+        cells = self.cells[name]
+        if cells.dtype == np.int64 and next(one for one in self.columns if one.name == name).nullable:
+            return np.where(cells == NO_INTEGER, np.nan, cells)
+        return cells
+
+    def namespace(self) -> SimpleNamespace:
+        """The columns as attributes."""
+        return SimpleNamespace(**{one.name: self.column(one.name) for one in self.columns})
+
+    def take(self, places: NDArray[Any] | slice) -> Frame[R]:
+        """The rows at these places, or where a mask is true."""
+        return Frame(self.row_type, {name: cells[places] for name, cells in self.cells.items()})
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> R: ...
+    @overload
+    def __getitem__(self, index: slice) -> Frame[R]: ...
+    def __getitem__(self, index: int | slice) -> R | Frame[R]:
+        if isinstance(index, slice):
+            return self.take(index)
+        place = range(self._length)[index]
+        return next(iter(self.take(slice(place, place + 1))))
+
+    def __iter__(self) -> Iterator[R]:
+        for start in range(0, self._length, _AT_ONCE):
+            names, cells = list(self.cells), self.list_cells(start, start + _AT_ONCE)
+            yield from (make_row(self.row_type, dict(zip(names, line, strict=True))) for line in zip(*cells, strict=True))
+
+    def __add__(self, other: Frame[R]) -> Frame[R]:
+        return Frame.concat(self.row_type, (self, other))
+
+    def list_cells(self, start: int = 0, stop: int | None = None) -> list[list[Any]]:
+        """One list of Python values (None for null) per column, of the rows from `start` to `stop`."""
+        return [_to_list(self.cells[one.name][start:stop]) for one in self.columns]
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The rows as plain dictionaries, in column order."""
+        cells = [list(map(to_plain, line)) if one.kind in ("list", "record") else line for one, line in zip(self.columns, self.list_cells(), strict=True)]
+        names = [one.name for one in self.columns]
+        return [dict(zip(names, line, strict=True)) for line in zip(*cells, strict=True)]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The rows as a table: nullable integers and flags, float64 (NaN for null, inf as itself), text, lists of dictionaries."""
+        import pandas as pd  # slow to import, and not every caller wants a table
+
+        kinds = {"integer": "Int64", "flag": "boolean", "number": "float64"}
+        cells = zip(self.columns, self.list_cells(), strict=True)
+        series = {one.name: pd.Series(list(map(to_plain, line)), dtype=kinds.get(one.kind, None if line else "object")) for one, line in cells}
+        return pd.DataFrame(series, columns=list(series))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SourceIdentity) and (self.path, self.size, self.digest) == (other.path, other.size, other.digest)
-
-    def __hash__(self) -> int:
-        return hash((self.path, self.size))
+        if isinstance(other, Frame) and other.row_type is self.row_type:
+            return len(self) == len(other) and all(_are_equal(cells, other.cells[name]) for name, cells in self.cells.items())
+        return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
     def __repr__(self) -> str:
-        return f"SourceIdentity(path={self.path!r}, size={self.size}, digest={self._digest!r})"
+        return f"Frame of {len(self)} {self.row_type.__name__}"
 
 
 @dataclass(frozen=True)
-class Rows(Sequence[Row]):
-    """A finished (or cancelled: `complete` is false) sweep: rows, one total per scheme, and what they were made from."""
+class Table(Sequence[R], Generic[R]):
+    """A result: its rows, a second table beside them, and what they were made from.
 
-    rows: tuple[Row, ...]
-    totals: tuple[Row, ...]
-    source: SourceIdentity
+    Parameters
+    ----------
+    rows : the rows; the table itself is a sequence of them.
+    totals : what sums them up, or limits held against them; a row type of its own, often empty.
+    source : the input; None where nothing was read.
+    settings : what the user asked for; plain values.
+    complete : false where the work was cancelled and the rows are those made until then.
+    coverage : what was left out and why, plain dictionaries.
+    """
+
+    rows: Frame[R]
+    totals: Frame[Any]
+    source: SourceIdentity | None = None
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     complete: bool = True
+    coverage: Sequence[Mapping[str, Any]] = ()
+
+    @classmethod
+    def from_rows(cls, row_type: type[R], rows: Iterable[R], *, totals: Iterable[Any] = (), **rest: Any) -> Self:
+        """A table of rows; `rest` are the other fields."""
+        return cls(Frame.from_rows(row_type, rows), Frame.from_rows(totals_of(row_type), totals), **rest)
+
+    @classmethod
+    def from_columns(cls, row_type: type[R], columns: Mapping[str, ArrayLike], *, totals: Iterable[Any] = (), **rest: Any) -> Self:
+        """A table of one array per column; `rest` are the other fields. Raises ValueError for a missing or unknown column."""
+        return cls(Frame(row_type, columns), Frame.from_rows(totals_of(row_type), totals), **rest)
+
+    @property
+    def row_type(self) -> type[R]:
+        """The dataclass of a row."""
+        return self.rows.row_type
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of the rows, in the order of the contract."""
+        return self.rows.columns
+
+    def column(self, name: str) -> NDArray[Any]:
+        """All cells of a column, as `Frame.column` gives them."""
+        return self.rows.column(name)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> R: ...
+    @overload
+    def __getitem__(self, index: slice) -> Frame[R]: ...
+    def __getitem__(self, index: int | slice) -> R | Frame[R]:
         return self.rows[index]
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[R]:
         return iter(self.rows)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The rows as plain dictionaries, in column order."""
-        return [row.to_dict() for row in self.rows]
+        return self.rows.to_dicts()
 
     def totals_to_dicts(self) -> list[dict[str, Any]]:
-        """The total rows as plain dictionaries."""
-        return [row.to_dict() for row in self.totals]
+        """The second table as plain dictionaries."""
+        return self.totals.to_dicts()
 
     def to_pandas(self) -> pd.DataFrame:
-        """The rows as a table: nullable integers for counts, float64 (NaN for null, inf for no error), text."""
-        return _to_frame(self.to_dicts())
+        """The rows as a data frame, as `Frame.to_pandas` makes it."""
+        return self.rows.to_pandas()
 
     def totals_to_pandas(self) -> pd.DataFrame:
-        """The total rows as a table."""
-        return _to_frame(self.totals_to_dicts())
+        """The second table as a data frame."""
+        return self.totals.to_pandas()
 
 
-def _to_frame(records: list[dict[str, Any]]) -> pd.DataFrame:
-    import pandas as pd  # slow to import, and not every caller wants a table
+def _store(cells: ArrayLike, column: Column) -> NDArray[Any]:
+    if isinstance(cells, np.ndarray) and cells.dtype == _dtype_of(column):
+        return cells
+    values: list[Any] = cells.tolist() if isinstance(cells, np.ndarray) else list(cells)  # type: ignore[arg-type]  # a list where it is no array
+    if column.kind == "number":
+        return np.array([np.nan if value is None else value for value in values], np.float64)
+    if column.kind == "integer":
+        return np.array([NO_INTEGER if value is None or math.isnan(value) else value for value in values], np.int64)
+    if column.kind == "flag" and not column.nullable:
+        return np.array(values, bool)
+    stored = np.empty(len(values), object)
+    stored[:] = values
+    return stored
 
-    frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
-    kinds: dict[str, Any] = {name: "float64" for name in COLUMNS if name not in TEXT_COLUMNS}
-    kinds |= dict.fromkeys(INTEGER_COLUMNS, "Int64")
-    return frame.astype(kinds)
+
+def _dtype_of(column: Column) -> np.dtype[Any]:
+    plain = {"number": np.float64, "integer": np.int64, "flag": object if column.nullable else bool}
+    return np.dtype(plain.get(column.kind, object))
+
+
+def _to_list(cells: NDArray[Any]) -> list[Any]:
+    null = np.isnan(cells) if cells.dtype == np.float64 else cells == NO_INTEGER if cells.dtype == np.int64 else None
+    if null is None or not null.any():
+        return list(cells.tolist())
+    plain = cells.astype(object)
+    plain[null] = None
+    return list(plain.tolist())
+
+
+def _are_equal(own: NDArray[Any], other: NDArray[Any]) -> bool:
+    if own.dtype == object:
+        return bool(own.tolist() == other.tolist())
+    return np.array_equal(own, other, equal_nan=own.dtype == np.float64)

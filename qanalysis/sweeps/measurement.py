@@ -18,19 +18,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis import kernels
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
-from qanalysis.quantizers.coders import SIGN
+from qanalysis.kernels import codes
+from qanalysis.kernels.coded import accumulate_coded
+from qanalysis.kernels.lanes import LARGEST_TAME, SMALLEST_TAME
+from qanalysis.kernels.scans import extremes as widen_extremes
+from qanalysis.kernels.scans import scan
+from qanalysis.kernels.uniform import accumulate, accumulate_rounded
 from qanalysis.quantizers.formats import IntegerFormat
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.quantizer import Rounding
 from qanalysis.quantizers.ranges import MinMax
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import COLUMNS, Row, Status
 from qanalysis.sums import ErrorStats
 from qanalysis.sweeps.chunks import Chunk, cut_chunks
+from qanalysis.sweeps.row import COLUMNS, Row, Status
 from qanalysis.theory.predictions import predict_sqnr_db
 
 Read = Callable[[int, int], Floats]
@@ -197,13 +201,13 @@ def _find_extremes(read: Read, chunk: Chunk, layouts: Sequence[Layout], workshop
 def _extremes_of(values: Floats, local: Layout) -> Range:
     # Every grid holds 0, so a range may start from there.
     low, high = np.zeros(local.groups, np.float32), np.zeros(local.groups, np.float32)
-    kernels.extremes(values, local.columns, local.block_rows, local.block_columns, low, high)
+    widen_extremes(values, local.columns, local.block_rows, local.block_columns, low, high)
     return low, high
 
 
 def _clean(values: Floats) -> tuple[Floats, int, float]:
     """The values with 0 in place of what is not finite (0 has no error on any grid here), how many, and max |x|."""
-    bad, largest = kernels.scan(values)
+    bad, largest = scan(values)
     return (np.where(np.isfinite(values), values, np.float32(0)) if bad else values), bad, float(largest)
 
 
@@ -264,7 +268,7 @@ class _Bench:
         found: dict[int, tuple[list[float], list[float]]] = {}
         for part, take in ((integers, self._take_integers), (coded, self._take_coded)):
             if part:
-                moments, sums = np.zeros(kernels.SIGNALS), np.zeros((len(part), kernels.SUMS))
+                moments, sums = np.zeros(len(codes.MOMENTS)), np.zeros((len(part), len(codes.SUMS)))
                 take(part, moments, sums)
                 found |= {id(piece): (moments.tolist(), line) for piece, line in zip(part, sums.tolist(), strict=True)}
         return [found[id(piece)] for piece in pieces]
@@ -273,40 +277,40 @@ class _Bench:
         return (self.values.size, 1, self.values.size) if layout.groups == 1 else (layout.columns, layout.block_rows, layout.block_columns)
 
     def _take_integers(self, pieces: Sequence[_Piece], moments: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
-        geometry = np.empty((len(pieces), kernels.GEOMETRY), np.int64)
+        geometry = np.empty((len(pieces), codes.GEOMETRY), np.int64)
         ends = [piece.grid.ends for piece in pieces]
         first = pair = 0
         for line, piece, (low, _high) in zip(geometry, pieces, ends, strict=True):
             rounding = piece.scheme.rounding
-            line[:] = *self._blocks(piece.layout), first, pair, int(low.size > 1), rounding.mode, rounding.seed, _has_tame_steps(piece.grid, self.largest)
+            line[:] = *self._blocks(piece.layout), first, rounding.mode, rounding.seed, _has_tame_steps(piece.grid, self.largest), pair, int(low.size > 1)
             first += piece.grid.scale.size
             pair += low.size
         step, inverse = np.concatenate([piece.grid.scale for piece in pieces]), np.concatenate([piece.grid.inverse for piece in pieces])
         low_codes, high_codes = np.concatenate([low for low, _ in ends]), np.concatenate([high for _, high in ends])
-        accumulate = kernels.accumulate if all(piece.scheme.rounding == Rounding() for piece in pieces) else kernels.accumulate_rounded
-        accumulate(self.values, self.start, geometry, step, inverse, low_codes, high_codes, moments, sums)
+        take = accumulate if all(piece.scheme.rounding == Rounding() for piece in pieces) else accumulate_rounded
+        take(self.values, self.start, geometry, step, inverse, low_codes, high_codes, moments, sums)
         # The kernel counts every y = 0, and on these grids x = 0 always gives y = 0.
-        sums[:, kernels.ZERO_CODES] -= self.values.size - moments[kernels.NONZERO]
+        sums[:, codes.ZEROED] -= self.values.size - moments[codes.NONZERO]
 
     def _take_coded(self, pieces: Sequence[_Piece], moments: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
-        geometry = np.empty((len(pieces), kernels.CODED_GEOMETRY), np.int64)
-        parameters = np.zeros((len(pieces), kernels.MOST_PARAMETERS), np.float32)
+        geometry = np.empty((len(pieces), codes.GEOMETRY), np.int64)
+        parameters = np.zeros((len(pieces), codes.MOST_PARAMETERS), np.float32)
         first = 0
         for line, own, piece in zip(geometry, parameters, pieces, strict=True):
             coder, rounding = piece.grid.coder, piece.scheme.rounding
-            line[:] = *self._blocks(piece.layout), first, coder.kind, rounding.mode, rounding.seed, _has_tame_steps(piece.grid, self.largest)
+            line[:] = *self._blocks(piece.layout), first, rounding.mode, rounding.seed, _has_tame_steps(piece.grid, self.largest), coder.kind, 0
             own[: len(coder.parameters)] = coder.parameters
             first += piece.grid.scale.size
         parts = np.ascontiguousarray(np.concatenate([piece.grid.parts for piece in pieces], axis=1))
-        kernels.accumulate_coded(self.values, self.raw, self.start, geometry, parts, parameters, moments, sums)
+        accumulate_coded(self.values, self.raw, self.start, geometry, parts, parameters, moments, sums)
 
 
 def _has_tame_steps(grid: Grid, largest: float) -> bool:
     """Whether errors, and errors over steps, can be squared in float32: a stored scale may be far from the data's."""
     # The step of a group without a signal is 1, which is tame for anything that is.
-    limit = float(kernels.LARGEST_TAME)
+    limit = float(LARGEST_TAME)
     # Where 0 is no number of the format, the smallest step has errors even in a tile of zeros.
-    least = float(kernels.SMALLEST_TAME) if grid.coder.kind == SIGN or grid.centre else 0.0
+    least = float(SMALLEST_TAME) if grid.coder.kind == codes.SIGN or grid.centre else 0.0
     return grid.largest <= limit and largest <= limit * grid.smallest and grid.smallest >= least
 
 
@@ -318,19 +322,19 @@ def _name_sums(size: int, bad: int, moments: Sequence[float], sums: Sequence[flo
     return ErrorStats(
         count=size - bad,
         non_finite=bad,
-        relative_count=int(moments[kernels.NONZERO]),
-        sum_x=moments[kernels.SUM_X],
-        sum_x2=moments[kernels.SUM_X2],
-        sum_e=sums[kernels.SUM_E],
-        sum_e2=sums[kernels.SUM_E2],
-        sum_xe=sums[kernels.SUM_XE],
-        sum_abs_e=sums[kernels.SUM_ABS_E],
-        sum_relative=sums[kernels.SUM_RELATIVE],
-        sum_e2_in_steps=sums[kernels.SUM_E2_IN_STEPS],
-        clipped_e2=sums[kernels.CLIPPED_E2],
-        clipped=int(sums[kernels.CLIPPED]),
-        zeroed=int(sums[kernels.ZERO_CODES]),
-        max_abs_e=sums[kernels.MAX_ABS_E],
+        relative_count=int(moments[codes.NONZERO]),
+        sum_x=moments[codes.SUM_X],
+        sum_x2=moments[codes.SUM_X2],
+        sum_e=sums[codes.SUM_E],
+        sum_e2=sums[codes.SUM_E2],
+        sum_xe=sums[codes.SUM_XE],
+        sum_abs_e=sums[codes.SUM_ABS_E],
+        sum_relative=sums[codes.SUM_RELATIVE],
+        sum_e2_in_steps=sums[codes.SUM_E2_IN_STEPS],
+        clipped_e2=sums[codes.CLIPPED_E2],
+        clipped=int(sums[codes.CLIPPED]),
+        zeroed=int(sums[codes.ZEROED]),
+        max_abs_e=sums[codes.MAX_ABS_E],
         groups=steps.size if owns_groups else 0,
         step_sum=float(steps.sum(dtype=np.float64)) if owns_groups else 0.0,
         step_low=grid.smallest if owns_groups else math.inf,

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo, TensorSource
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import TOTAL_NAME, Row, Rows, SourceIdentity
+from qanalysis.results.identity import SourceIdentity
+from qanalysis.results.table import Frame
 from qanalysis.sums import ErrorStats
 from qanalysis.sweeps.measurement import Cancelled, Measured, Workshop, describe_row, measure_tensor
+from qanalysis.sweeps.row import TOTAL_NAME, Row, Rows
 
 CANCEL_POLL_S = 0.05
 
@@ -77,8 +79,8 @@ def sweep(
             on_progress(clock.tick(measurement))
     complete = len(finished) == len(tensors)
     return Rows(
-        rows=tuple(row for measurement in finished for row in measurement.rows),
-        totals=_pool_totals(finished, plan),
+        rows=Frame.from_rows(Row, (row for measurement in finished for row in measurement.rows)),
+        totals=Frame.from_rows(Row, _pool_totals(finished, plan)),
         source=SourceIdentity(opened.name, opened.size_bytes, (lambda: _take_digest(opened)) if complete else None),
         settings={
             "schemes": [str(scheme) for scheme in plan],

@@ -16,7 +16,7 @@ import numpy as np
 from qanalysis import theory
 from qanalysis.arrays import Floats
 from qanalysis.quantizers.quantizer import UniformQuantizer
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
 from qanalysis.validation.check import Agreement, Comparison, compare_figures, read_sqnr_db
 from qanalysis.validation.tensors import make_weights, round_trip

@@ -11,7 +11,8 @@ import pytest
 
 from qanalysis.dashboard.export import name_file, render_file
 from qanalysis.reports import read_rows
-from qanalysis.results.table import Rows, SourceIdentity
+from qanalysis.results.identity import SourceIdentity
+from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import sweep
 
 

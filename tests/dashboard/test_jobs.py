@@ -11,7 +11,7 @@ import pytest
 
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo
 from qanalysis.dashboard.jobs import JobManager, Snapshot, SweepRequest
-from qanalysis.results.table import Rows
+from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import SweepProgress, sweep
 
 REQUEST = SweepRequest("arrays", "v1", ("int4", "int8 channel"))

@@ -9,8 +9,7 @@ import pytest
 
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals, choose_byte_unit, format_columns, head_metric, mark_row
-from qanalysis.results.table import Rows
-from qanalysis.sums import METRICS
+from qanalysis.sweeps.row import METRICS, Rows
 from qanalysis.sweeps.sweep import sweep
 
 

@@ -16,7 +16,7 @@ from qanalysis.cli import app
 from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import read_rows, to_json, write_report
-from qanalysis.results.table import Rows
+from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import sweep
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"

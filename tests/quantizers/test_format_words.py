@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qanalysis.quantizers.formats import parse_format
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
 from tests.reference import check_row
 from tests.reference_formats import ALL_FORMATS, BLOCKS, SCALED_FLOATS, FormatWords, code, describe_format

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qanalysis.quantizers.formats import FORMATS, parse_format
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
 from tests.reference import MODES, check_row, round_code
 from tests.reference_formats import ALL_FORMATS, BITS, BLOCKS, GGUF_BITS, MX, SCALED_FLOATS, FormatWords, describe_format

@@ -9,8 +9,13 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from qanalysis.results.table import COLUMNS, INTEGER_COLUMNS, TEXT_COLUMNS, TOTAL_NAME, Row, Rows, SourceIdentity
+from qanalysis.results.columns import columns_of
+from qanalysis.results.identity import SourceIdentity
+from qanalysis.sweeps.row import COLUMNS, TOTAL_NAME, Row, Rows
 from qanalysis.sweeps.sweep import sweep
+
+INTEGER_COLUMNS = tuple(one.name for one in columns_of(Row) if one.kind == "integer")
+TEXT_COLUMNS = tuple(one.name for one in columns_of(Row) if one.kind == "text")
 
 CONTRACT = (
     "tensor kind shape dtype numel scheme format bits grouping symmetry range scale bits_per_weight size_bytes step_min step_mean step_max "
@@ -44,7 +49,7 @@ def test_words_of_a_row_write_defaults_out(rows: Rows) -> None:
 
 def test_rows_behave_as_a_sequence(rows: Rows) -> None:
     assert len(rows) == len(list(rows)) == len(rows.rows) == 6
-    assert rows[-1] is rows.rows[-1]
+    assert rows[-1] == rows.rows[-1] == rows[5]
     assert [row.tensor for row in rows[2:4]] == ["exact", "exact"]
 
 

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from qanalysis.results.table import Row
-from qanalysis.sums import METRICS
 from qanalysis.sweeps import measurement
 from qanalysis.sweeps.chunks import cut_chunks
+from qanalysis.sweeps.row import METRICS, Row
 from qanalysis.sweeps.sweep import sweep
 from tests.reference import SYMMETRIES
 

@@ -11,9 +11,9 @@ import pytest
 
 from qanalysis.checkpoints.source import ArraySource, TensorInfo
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import Row
 from qanalysis.sweeps import measurement
 from qanalysis.sweeps.chunks import cut_chunks
+from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
 from tests.reference import MODES, SCALE_BITS, SYMMETRIES, Words, check_row, describe
 

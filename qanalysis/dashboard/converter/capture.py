@@ -27,7 +27,7 @@ from qanalysis.dashboard.sources import SAMPLE_PREFIX, read_root
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import si
 from qanalysis.reports.converter_figures import HARMONIC_COLUMNS, list_harmonic_lines, sum_up
-from qanalysis.results.table import SourceIdentity
+from qanalysis.results.identity import SourceIdentity
 
 _WAY_OUT = "Choose another **Record** or correct how it is read, at the left; the samples always open."
 _TESTS = dict(zip(CAPTURE_TESTS[1:], ("ramp", "sine"), strict=True))

@@ -11,7 +11,7 @@ from qanalysis.dashboard.elements import Fact, draw_facts
 from qanalysis.dashboard.layers.cache import read_posterior
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import count, signed
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 
 
 def draw_bench_card(subject: Subject, row: Row) -> None:

@@ -17,7 +17,7 @@ from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.quantizers.grids import SYMMETRIES
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import parse_range
-from qanalysis.sums import METRICS
+from qanalysis.sweeps.row import METRICS
 
 CHECKPOINTS = FileKind(
     field="source",

@@ -13,7 +13,7 @@ from qanalysis.dashboard.tables import build_conventions
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.conventions import Convention, describe_spread
 from qanalysis.notation import count
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 
 MOST_UNASKED = 2**20
 """Elements of a layer that is compared without being asked, in about half a second: a searched range costs a hundred round trips."""

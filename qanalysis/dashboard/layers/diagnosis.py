@@ -13,7 +13,7 @@ from qanalysis.dashboard.session import current_view, replace_view
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis import Diagnosis
 from qanalysis.notation import count, signed
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 
 MOST_UNASKED = 2**20
 """Elements of a layer that is diagnosed without being asked, in a few tenths of a second."""

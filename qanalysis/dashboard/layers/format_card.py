@@ -10,13 +10,14 @@ from qanalysis.dashboard.elements import draw_chart, read_theme
 from qanalysis.dashboard.layers.cache import draw_levels
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.profile import LayerProfile
-from qanalysis.quantizers.coders import BIASED, SIGN, TABLE, TableCoder
+from qanalysis.kernels.codes import BIASED, SIGN, TABLE
+from qanalysis.quantizers.coders import TableCoder
 from qanalysis.quantizers.formats import IntegerFormat
 from qanalysis.quantizers.grids import DOUBLE, NORMAL_FP8_SCALE
 from qanalysis.quantizers.quantizer import Rounding
 from qanalysis.quantizers.ranges import MinMax
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 
 
 def draw_format_card(text: str, row: Row | None, profile: LayerProfile | None) -> None:

@@ -30,7 +30,7 @@ from qanalysis.diagnosis.own_limits import LayerLimits, describe_limits
 from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.notation import count, size
 from qanalysis.reports import find_outlier, headline, select_worst
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import select_tensors
 
 PANEL_HEIGHT, LEAST_HEIGHT = 560, 340

@@ -10,8 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qanalysis.results.table import Row
-from qanalysis.sums import METRICS
+from qanalysis.sweeps.row import METRICS, Row
 
 
 def pick_cell(event: Mapping[str, Any] | None) -> tuple[str, str] | None:

@@ -9,7 +9,7 @@ from functools import cached_property
 from qanalysis.dashboard.cache import Origin, Subject
 from qanalysis.dashboard.jobs import Job, SweepRequest
 from qanalysis.dashboard.layers.view import LayersView
-from qanalysis.results.table import Row, Rows
+from qanalysis.sweeps.row import Row, Rows
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from qanalysis.quantizers.grids import SYMMETRIES
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import KullbackLeibler, parse_range
 from qanalysis.quantizers.scheme import MINMAX, Scheme, cross_schemes
-from qanalysis.sums import METRICS
+from qanalysis.sweeps.row import METRICS
 
 FEWEST_BITS, MOST_BITS = 2, 16
 Axis = Literal["bits", "bits_per_weight"]

@@ -11,7 +11,7 @@ from qanalysis.checkpoints import open_checkpoint
 from qanalysis.converters.posterior import judge_posterior
 from qanalysis.dashboard.layers.bench_card import list_bench
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
 from tests.dashboard.conftest import OpenPage
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qanalysis.dashboard.layers.selection import choose_rows, find_tensors, order_rows, pick_cell, pick_row
-from qanalysis.results.table import Row
+from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
 
 

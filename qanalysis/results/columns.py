@@ -1,0 +1,252 @@
+"""What does a column of a result mean? It is declared once, on the field of a row type; all that leaves the program follows.
+
+A row type is a frozen dataclass. `column(...)` says what the annotation can not: label, unit, direction, formula. From both follow
+documents, schemas, cells of files, Arrow types, tables, labels and the order of leaving out.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from functools import cache
+from operator import attrgetter
+from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
+
+Better = Literal["higher", "lower"]
+KindName = Literal["text", "integer", "number", "flag", "list", "record"]
+_PLAIN: dict[Any, KindName] = {str: "text", int: "integer", float: "number", bool: "flag"}
+_FACTS, _EMBEDDED = "column", "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class CellType:
+    """What a cell may hold, as its annotation says.
+
+    Parameters
+    ----------
+    kind : text, integer, number, flag, list or record (a dataclass of its own).
+    nullable : whether None is allowed.
+    choices : the words of a Literal, else empty.
+    item : type of a list's items; length : how many there must be, None for any number.
+    record : the dataclass of a record.
+    """
+
+    kind: KindName
+    nullable: bool = False
+    choices: tuple[str, ...] = ()
+    item: CellType | None = None
+    length: int | None = None
+    record: type[Any] | None = None
+
+    @classmethod
+    def from_annotation(cls, hint: Any) -> Self:
+        """Read str, int, float, bool, Literal of words, tuple[T, ...], tuple[T, T], a dataclass, or any of these | None.
+
+        Raises TypeError for what no file here can hold.
+
+        >>> CellType.from_annotation(float | None).nullable, CellType.from_annotation(tuple[int, ...]).item.kind
+        (True, 'integer')
+        """
+        if get_origin(hint) in (Union, types.UnionType):
+            inner = [part for part in get_args(hint) if part is not type(None)]
+            if len(inner) == 1:
+                return replace(cls.from_annotation(inner[0]), nullable=True)
+        if hint in _PLAIN:
+            return cls(_PLAIN[hint])
+        parts = get_args(hint)
+        if get_origin(hint) is Literal and all(isinstance(part, str) for part in parts):
+            return cls("text", choices=parts)
+        if get_origin(hint) is tuple and parts:
+            return cls("list", item=cls.from_annotation(parts[0]), length=None if parts[-1] is Ellipsis else len(parts))
+        if isinstance(hint, type) and is_dataclass(hint):
+            return cls("record", record=hint)
+        raise TypeError(f"a column of type {hint}: a cell holds text, integers, numbers, flags, tuples or dataclasses of these")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a result.
+
+    Parameters
+    ----------
+    name, type : from the field.
+    label, unit, better, formula : what people read; `unit` "" for none, `better` None where no direction is good.
+    infinite : what null in JSON stands for, where `exact` holds: inf, -inf, or for a pair one of each. None where the column is never infinite.
+    exact : of the table's columns (attributes of arrays, null is NaN), the rows in which null means infinite; None: in all rows.
+    leave_out : rank in the order in which a small page goes without; None stays.
+    additive : whether the figure adds over tensors.
+    of : the figure from an ErrorStats of numbers or of equal-shaped arrays; undefined is NaN.
+    path : the fields that lead to the value, the last is `name`; longer than one where its dataclass is embedded.
+    """
+
+    label: str
+    unit: str = ""
+    better: Better | None = None
+    formula: str = ""
+    infinite: float | tuple[float, float] | None = None
+    exact: Callable[[Any], Any] | None = None
+    leave_out: int | None = None
+    additive: bool = False
+    of: Callable[[Any], Any] | None = None
+    name: str = ""
+    type: CellType = CellType("text")
+    path: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> KindName:
+        """The kind of its cells."""
+        return self.type.kind
+
+    @property
+    def nullable(self) -> bool:
+        """Whether a row may go without."""
+        return self.type.nullable
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words it may hold; empty for any."""
+        return self.type.choices
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether it is an integer or a number."""
+        return self.kind in ("integer", "number")
+
+    @property
+    def meaning(self) -> str:
+        """Label and formula in one line."""
+        return f"{self.label}: {self.formula}" if self.formula else self.label
+
+
+def column(
+    label: str,
+    unit: str = "",
+    *,
+    better: Better | None = None,
+    formula: str = "",
+    default: Any = MISSING,
+    infinite: float | tuple[float, float] | None = None,
+    exact: Callable[[Any], Any] | None = None,
+    leave_out: int | None = None,
+    additive: bool = False,
+    of: Callable[[Any], Any] | None = None,
+) -> Any:
+    """A dataclass field that is a column; the arguments are those of `Column`.
+
+    >>> @dataclass(frozen=True)
+    ... class Line:
+    ...     gain_db: float | None = column("Gain", "dB", better="higher", formula="10 log10 of both powers", default=None)
+    >>> [(found.name, found.kind, found.nullable, found.meaning) for found in columns_of(Line)]
+    [('gain_db', 'number', True, 'Gain: 10 log10 of both powers')]
+    """
+    facts = Column(label, unit, better, formula, infinite, exact, leave_out, additive, of)
+    return field(default=default, metadata={_FACTS: facts})
+
+
+def embedded(*, default: Any = MISSING) -> Any:
+    """A dataclass field whose dataclass spreads its columns in the field's place."""
+    return field(default=default, metadata={_EMBEDDED: True})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Which command makes rows of a type.
+
+    Parameters
+    ----------
+    command : the word in a document's settings.
+    schema : stem of the schema file.
+    title : what the rows are, one line.
+    totals : row type of the second table; None for the rows' own.
+    again : how a file of such rows is made, for messages.
+    """
+
+    command: str
+    schema: str
+    title: str
+    again: str
+    totals: type[RowType] | None = None
+
+
+class RowType:
+    """Base of all row types: the columns are the fields, in their order. `first_columns` moves some of them to the front."""
+
+    __slots__ = ()
+    KIND: ClassVar[Kind]
+    first_columns: ClassVar[tuple[str, ...]] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Column name to value, in the order of the contract: plain numbers, text, None, lists and dictionaries."""
+        return dict(zip(names_of(type(self)), map(to_plain, read_cells(self)), strict=True))
+
+
+def columns_of(row_type: Any) -> tuple[Column, ...]:
+    """The columns of a dataclass in the order of the contract; a field without `column(...)` is labelled by its name.
+
+    Raises TypeError for a field whose type no file can hold.
+    """
+    return _sort_columns(row_type)
+
+
+@cache
+def _sort_columns(row_type: Any) -> tuple[Column, ...]:
+    found = tuple(_find_columns(row_type, ()))
+    first = {name: place for place, name in enumerate(getattr(row_type, "first_columns", ()))}
+    return tuple(sorted(found, key=lambda one: first.get(one.name, len(first))))
+
+
+def names_of(row_type: type[Any]) -> tuple[str, ...]:
+    """The names of the columns, in the order of the contract."""
+    return tuple(found.name for found in columns_of(row_type))
+
+
+def totals_of(row_type: type[Any]) -> type[Any]:
+    """The row type of the second table of such rows."""
+    kind: Kind | None = getattr(row_type, "KIND", None)
+    return kind.totals if kind is not None and kind.totals is not None else row_type
+
+
+def read_cells(row: Any) -> tuple[Any, ...]:
+    """The cells of one row, in the order of its columns."""
+    kind: Any = type(row)
+    return _getter(kind)(row)
+
+
+def make_row(row_type: Any, cells: Mapping[str, Any]) -> Any:
+    """A row from all its cells by column name, embedded parts included."""
+    plain, parts = _fields_of(row_type)
+    own = {name: cells[name] for name in plain}
+    return row_type(**own, **{name: make_row(part, cells) for name, part in parts.items()}) if parts else row_type(**own)
+
+
+def to_plain(value: Any) -> Any:
+    """A cell as JSON's own kinds: tuples as lists, dataclasses as dictionaries."""
+    if isinstance(value, tuple | list):
+        return [to_plain(item) for item in value]
+    return dict(zip(names_of(type(value)), map(to_plain, read_cells(value)), strict=True)) if is_dataclass(value) else value
+
+
+def _find_columns(row_type: type[Any], path: tuple[str, ...]) -> Iterator[Column]:
+    hints = get_type_hints(row_type)
+    for one in fields(row_type):
+        here = (*path, one.name)
+        if _EMBEDDED in one.metadata:
+            yield from _find_columns(hints[one.name], here)
+        else:
+            facts: Column = one.metadata.get(_FACTS) or Column(one.name)
+            yield replace(facts, name=one.name, type=CellType.from_annotation(hints[one.name]), path=here)
+
+
+@cache
+def _fields_of(row_type: Any) -> tuple[tuple[str, ...], dict[str, type[Any]]]:
+    hints = get_type_hints(row_type)
+    parts = {one.name: hints[one.name] for one in fields(row_type) if _EMBEDDED in one.metadata}
+    return tuple(one.name for one in fields(row_type) if one.name not in parts), parts
+
+
+@cache
+def _getter(row_type: Any) -> Callable[[Any], tuple[Any, ...]]:
+    paths = [".".join(found.path) for found in columns_of(row_type)]
+    get = attrgetter(*paths)
+    return get if len(paths) > 1 else lambda row: (get(row),)
