@@ -34,11 +34,22 @@ def convert(
       qanalysis convert --bits 8 --range 0:12 --input 4.5
       qanalysis convert --bits 8 --range 0:5 --fs-over 2^n-1 --table codes.csv
     """
+    from qanalysis.converters.choices import check_transfer
     from qanalysis.converters.rows import ConverterRows, list_textbook_rows
     from qanalysis.converters.textbook.textbook import solve_textbook
+    from qanalysis.quantizers.quantizer import check_fs_over
 
     targets = check_outputs(out, table)
-    solved = solve_textbook(bits, *parse_span(span, "--range"), inputs=inputs or (), fs_over=fs_over, transfer=transfer, conversion_time_s=conversion_time)
+    low, high = parse_span(span, "--range")
+    solved = solve_textbook(
+        bits,
+        low,
+        high,
+        inputs=inputs or (),
+        fs_over=check_fs_over(fs_over),
+        transfer=check_transfer(transfer),
+        conversion_time_s=conversion_time,
+    )
     if table is not None:
         _write_table(solved, table)
     settings = {"bits": bits, "range": span, "inputs": inputs or [], "fs_over": fs_over, "transfer": transfer, "conversion_time_s": conversion_time}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qanalysis.commands.capture import collect, describe_reading, read_capture
 from qanalysis.commands.deliver import check_outputs, deliver
 from qanalysis.commands.options import AsJson, Bits, Channel, Column, Dtype, FsOver, Justify, Outputs, RecordFile, Signed, Transfer, parse_span
 
@@ -49,30 +49,35 @@ def linearity(
       qanalysis linearity ramp.csv --bits 12 --test ramp
       qanalysis linearity sine.npy --bits 10 --test sine --reference best-fit --max-dnl 0.5 --max-inl 1 --max-missing 0
     """
-    from qanalysis.converters.captures import describe_tested, measure_capture
-    from qanalysis.converters.rows import check_limits
+    from qanalysis.converters.captures import describe_settings, describe_tested, measure_capture, open_capture
+    from qanalysis.converters.choices import check_reference, check_test, check_transfer
+    from qanalysis.converters.linearity.options import LinearityOptions
+    from qanalysis.converters.records.reading import Reading, check_justification
+    from qanalysis.converters.rows import ConverterRows, check_limits
+    from qanalysis.quantizers.quantizer import check_fs_over
 
     targets = check_outputs(out)
     ends = None if drive is None else parse_span(drive, "--drive")
     low, high = (None, None) if span is None else parse_span(span, "--range")
-    record = read_capture(file, bits=bits, column=column, channel=channel, justify=justify, signed=signed, dtype=dtype, fs_hz=None)
-    found = measure_capture(
-        record,
+    justification = check_justification(justify, Path(file).name)
+    reading = Reading(bits=bits, column=column, channel=channel, justify=justification, signed=signed, dtype=dtype)
+    options = LinearityOptions(
         low=low,
         high=high,
-        test=test,
-        reference=reference,
-        fs_over=fs_over,
-        transfer=transfer,
+        test=check_test(test),
+        reference=check_reference(reference),
+        fs_over=check_fs_over(fs_over),
+        transfer=check_transfer(transfer),
         drive=ends,
         confidence=confidence,
         dnl_within_lsb=within,
     )
+    record = open_capture(file, reading)
+    found = measure_capture(record, options)
     row = describe_tested(record, found)
     limits = check_limits(row, [("--max-dnl", "dnl", max_dnl), ("--max-inl", "inl", max_inl), ("--max-missing", "missing_codes", max_missing)])
-    settings: dict[str, Any] = {"bits": bits, "range": span, "test": test, "reference": reference, "drive": drive, "fs_over": fs_over, "transfer": transfer}
-    settings |= {"confidence": confidence, "within": within, **describe_reading(record, column, channel, dtype)}
-    deliver(collect("linearity", row, record, settings, limits), targets, as_json=as_json, draw=lambda: _draw_linearity(found))
+    settings = describe_settings(record, reading, options)
+    deliver(ConverterRows("linearity", (row,), record.source, settings, limits), targets, as_json=as_json, draw=lambda: _draw_linearity(found))
 
 
 def _draw_linearity(found: Linearity) -> list[Chart]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from qanalysis.commands.capture import collect, describe_reading, read_capture
 from qanalysis.commands.deliver import check_outputs, deliver
 from qanalysis.commands.options import AsJson, Channel, Column, Dtype, FsOver, Justify, Outputs, RecordFile, Signed, parse_span
 
@@ -47,42 +47,40 @@ def record(
       qanalysis record capture.csv --bits 12 --range 0:3.3 --fs 1e6
       qanalysis record capture.wav --bits 16 --range -1:1 --fs 48000 --min-enob 11.5 --max-thd -70 --out report.html
     """
-    from qanalysis.converters.captures import analyze_capture, describe_capture
-    from qanalysis.converters.rows import check_limits
+    from qanalysis.converters.captures import analyze_capture, describe_capture, describe_settings, open_capture
+    from qanalysis.converters.choices import check_full_scale
+    from qanalysis.converters.records.reading import Reading, check_justification
+    from qanalysis.converters.rows import ConverterRows, check_limits
+    from qanalysis.converters.spectrum.options import SpectrumOptions
+    from qanalysis.converters.spectrum.windows import check_window
+    from qanalysis.quantizers.quantizer import check_fs_over
 
     targets = check_outputs(out)
     low, high = (None, None) if span is None else parse_span(span, "--range")
-    captured = read_capture(file, bits=bits, column=column, channel=channel, justify=justify, signed=signed, dtype=dtype, fs_hz=fs)
-    found = analyze_capture(
-        captured,
+    justification = check_justification(justify, Path(file).name)
+    reading = Reading(bits=bits, column=column, channel=channel, justify=justification, signed=signed, dtype=dtype, fs_hz=fs)
+    options = SpectrumOptions(
         low=low,
         high=high,
-        fs_over=fs_over,
-        full_scale=full_scale,
-        window=window,
+        fs_over=check_fs_over(fs_over),
+        full_scale=check_full_scale(full_scale),
+        window=check_window(window),
         side_bins=_parse_count(side_bins, "--side-bins"),
         harmonics=harmonics,
         band_hz=None if band is None else parse_span(band, "--band"),
     )
+    captured = open_capture(file, reading)
+    found = analyze_capture(captured, options)
     row = describe_capture(captured, found)
     limits = [("--min-enob", "enob_ieee", min_enob), ("--min-sinad", "sinad_db", min_sinad), ("--min-snr", "snr_db", min_snr)]
     checks = check_limits(row, [*limits, ("--min-sfdr", "sfdr_dbc", min_sfdr), ("--max-thd", "thd_dbc", max_thd)])
-    settings: dict[str, Any] = {
-        "bits": captured.bits,
-        "range": span,
-        "fs_hz": captured.fs_hz,
-        "fs_over": fs_over,
-        "full_scale": full_scale,
-        "window": window,
-        "side_bins": side_bins,
-    }
-    settings |= {"harmonics": harmonics, "band": band, **describe_reading(captured, column, channel, dtype)}
-    deliver(collect("record", row, captured, settings, checks), targets, as_json=as_json, draw=lambda: _draw_spectrum(found))
+    settings = describe_settings(captured, reading, options)
+    deliver(ConverterRows("record", (row,), captured.source, settings, checks), targets, as_json=as_json, draw=lambda: _draw_spectrum(found))
 
 
-def _parse_count(text: str, option: str) -> int | str:
+def _parse_count(text: str, option: str) -> int | Literal["auto"]:
     if text == "auto":
-        return text
+        return "auto"
     if not text.isdecimal():
         raise ValueError(f"{option} {text!r}: a whole number of bins, or auto")
     return int(text)

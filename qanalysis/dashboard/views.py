@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
 from typing import Any, Generic, Self, TypeVar
 from urllib.parse import urlencode
 
@@ -125,7 +124,6 @@ class Address(Generic[V]):
     refusals: tuple[str, ...] = ()
 
 
-@cache
 def list_rules(kind: type[View]) -> Mapping[str, Rule]:
     """The rule of every field of a view."""
     return {entry.name: entry.metadata["rule"] for entry in fields(kind)}

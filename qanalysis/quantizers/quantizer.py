@@ -9,13 +9,34 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Reals
 from qanalysis.kernels import codes
+
+#: By how many steps a converter's range is divided into LSB.
+FsOver = Literal["2^n", "2^n-1"]
+FS_OVERS: tuple[FsOver, ...] = get_args(FsOver)
+
+
+def check_fs_over(word: str) -> FsOver:
+    """The word as a division of the range; ValueError names both."""
+    for known in FS_OVERS:
+        if known == word:
+            return known
+    raise ValueError(f"fs_over {word!r}: full scale is divided by '2^n' or by '2^n-1'")
+
+
+def count_steps(bits: int, fs_over: FsOver) -> int:
+    """The steps of a range, 2^bits or 2^bits - 1; ValueError for another word.
+
+    >>> count_steps(12, "2^n"), count_steps(12, "2^n-1")
+    (4096, 4095)
+    """
+    return int(2**bits) - (check_fs_over(fs_over) == "2^n-1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +141,7 @@ class UniformQuantizer:
     layout: GroupLayout | None = None
 
     @classmethod
-    def from_range(cls, bits: int, low: float, high: float, *, fs_over: str = "2^n", rounding: Rounding | None = None) -> Self:
+    def from_range(cls, bits: int, low: float, high: float, *, fs_over: FsOver = "2^n", rounding: Rounding | None = None) -> Self:
         """The grid of a converter: codes 0..2^bits-1 over low..high, LSB = FS/2^n, mid-tread, in float64.
 
         With `fs_over="2^n-1"` the top code stands at `high`. Raises ValueError for bits outside 1..32, a range that is not
@@ -133,9 +154,7 @@ class UniformQuantizer:
             raise ValueError(f"bits {bits}: a converter has 1 to 32 bits")
         if not (np.isfinite(low) and np.isfinite(high) and low < high):
             raise ValueError(f"range {low}:{high}: needs two finite numbers, the lower one first")
-        if fs_over not in ("2^n", "2^n-1"):
-            raise ValueError(f"fs_over {fs_over!r}: full scale is divided by '2^n' or by '2^n-1'")
-        step = (high - low) / (2**bits - (fs_over == "2^n-1"))
+        step = (high - low) / count_steps(bits, fs_over)
         return cls(step, 0.0, 0, 2**bits - 1, rounding or Rounding(), float(low))
 
     @property

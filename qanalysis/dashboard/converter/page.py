@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from qanalysis.converters.converter import TRANSFERS
+from qanalysis.converters.choices import FULL_SCALES, INL_REFERENCES, TRANSFERS
 from qanalysis.dashboard.converter.capture import draw_capture
 from qanalysis.dashboard.converter.simulate import draw_simulate
 from qanalysis.dashboard.converter.textbook import draw_textbook
-from qanalysis.dashboard.converter.view import FULL_SCALES, INL_REFERENCES, LSB_WORDS, TABS, ConverterView
+from qanalysis.dashboard.converter.view import LSB_WORDS, TABS, ConverterView
 from qanalysis.dashboard.session import change, draw_history
 
 _DRAWERS = {"textbook": draw_textbook, "simulate": draw_simulate, "capture": draw_capture}

@@ -155,15 +155,19 @@ def list_errors(simulated: Simulated, view: ConverterView) -> list[Fact]:
     facts = [
         ("SQNR", "n/a" if snr is None else decibels(snr), f"AC signal over error, {band}"),
         ("Error rms", f"{np.sqrt(np.mean(np.square(capture.errors))) / lsb:.4f} LSB", f"LSB = {simulation.converter.lsb_convention.replace('fs', 'FS')}"),
-        ("Bias", f"{signed(float(np.mean(capture.errors)) / lsb, ".4f")} LSB", "mean of e = y − x"),
+        ("Bias", f"{signed(float(np.mean(capture.errors)) / lsb, '.4f')} LSB", "mean of e = y − x"),
         ("Largest error", f"{float(np.abs(capture.errors).max()) / lsb:.4f} LSB", f"{view.transfer}: bound {simulation.converter.error_bound / lsb:g} LSB"),
         ("Error power over q²/12", f"{meter.power_ratio:.4f}", f"the quantizer's own; model {meter.expected_ratio:g} ± {meter.power_limit:.2g}"),
-        ("corr(e, x)", "n/a" if meter.correlation is None else signed(meter.correlation, ".4f"), f"the quantizer's own; model 0 ± {meter.correlation_limit:.2g}"),
+        ("corr(e, x)", _correlation(meter.correlation), f"the quantizer's own; model 0 ± {meter.correlation_limit:.2g}"),
         ("Largest line over the mean bin", f"{meter.line_ratio:.1f}", f"whiteness; model below {meter.line_limit:.1f}"),
     ]
     if stats.error_signal_correlation is not None:
-        facts.append(("corr of the whole error", signed(stats.error_signal_correlation, ".4f"), "all sources"))
+        facts.append(("corr of the whole error", _correlation(stats.error_signal_correlation), "all sources"))
     return facts
+
+
+def _correlation(value: float | None) -> str:
+    return "n/a" if value is None else signed(value, ".4f")
 
 
 def _draw_spectrum(view: ConverterView, _simulated: Simulated) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -60,6 +60,18 @@ def draw_textbook() -> None:
     _draw_posterior(problem, view)
     rows = ConverterRows("convert", list_textbook_rows(problem), None, describe_problem(problem))
     draw_export(rows, ConverterView, "k-save", Extras())
+
+
+def describe_problem(problem: Textbook) -> dict[str, Any]:
+    """What a document says of the problem: the settings of the command."""
+    converter = problem.converter
+    span = f"{_spell(converter.low)}:{_spell(converter.high)}"
+    asked = {"bits": converter.bits, "range": span, "inputs": list(problem.inputs), "fs_over": converter.fs_over, "transfer": converter.transfer}
+    return asked | {"conversion_time_s": problem.conversion_time_s}
+
+
+def _spell(value: float) -> str:
+    return np.format_float_positional(value, trim="-")
 
 
 def _take_preset(preset: Textbook) -> None:

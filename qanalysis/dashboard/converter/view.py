@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from qanalysis.converters.converter import LSB_CONVENTIONS, TRANSFERS
+from qanalysis.converters.choices import FULL_SCALES, INL_REFERENCES, TRANSFERS
+from qanalysis.converters.choices import JUSTIFICATIONS as STATED
+from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.linearity.inl import SHAPES
 from qanalysis.converters.sample_records import DEFAULT_RECORD
 from qanalysis.converters.simulation.dither import DITHERS
@@ -14,15 +16,13 @@ from qanalysis.dashboard.views import View, bound
 
 LSB_WORDS = {word: name.replace("fs", "FS") for word, name in LSB_CONVENTIONS.items()}
 TABS = {"textbook": "Textbook", "simulate": "Simulate", "capture": "Capture"}
-FULL_SCALES = ("sine", "dc")
-INL_REFERENCES = ("end-point", "best-fit")
 SERIES_MODELS = {"grey": "GM(1,1) fitted to it", "converter": "the converter above", "own": "own numbers"}
 WAVEFORMS = {name: name for name in ("sine", "ramp", "triangle", "gaussian", "dc", "two-tone")} | {"record": "record in Capture"}
 INL_SHAPES = tuple(SHAPES)
 SAMPLE_COUNTS = ("1024", "4096", "16384", "65536")
 SIMULATE_VIEWS = {"errors": "Transfer and errors", "codes": "Codes and ledger", "spectrum": "Spectrum", "sweeps": "Sweeps", "dac": "DAC"}
 CAPTURE_TESTS = {"spectrum": "Spectrum", "ramp": "Ramp histogram", "sine": "Sine histogram"}
-JUSTIFICATIONS = ("guess", "right", "left")
+JUSTIFICATIONS = ("guess", *STATED)
 SIGNS = ("guess", "signed", "unsigned")
 
 
