@@ -40,6 +40,7 @@ from qanalysis.notation import si
 from qanalysis.reports.converter_figures import HARMONIC_COLUMNS, list_harmonic_lines, sum_up
 
 _WAY_OUT = "Choose another **Record** or correct how it is read, at the left; the samples always open."
+_WITHOUT_RATE = "Give it in the box **Rate (Hz)** at the left: a spectrum needs it, a linearity test does not."
 _FAULTS = (CheckpointError, ValueError, TypeError, OSError)
 RECORDS = FileKind(
     field="record",
@@ -68,6 +69,10 @@ def draw_capture() -> None:
             record = read_recording(recording)
         except _FAULTS as error:
             draw_fault(str(error), _WAY_OUT)
+            return
+        if record.fs_hz is None and view.test == "spectrum":
+            draw_fault(f"{record.name} does not tell its sample rate", _WITHOUT_RATE)
+            _draw_unmeasured(record, examine_record(record))
             return
         try:
             _draw_spectrum(recording, view) if view.test == "spectrum" else _draw_linearity(recording, view)
@@ -138,7 +143,7 @@ def describe_reading(record: Record) -> str:
         if record.codes is None
         else f"{record.bits} bit codes, {record.justification}-justified, {'signed' if record.signed else 'unsigned'}"
     )
-    rate = "rate unknown: frequencies are in parts of it" if record.fs_hz is None else si(record.fs_hz, "S/s", digits=7)
+    rate = "rate unknown" if record.fs_hz is None else si(record.fs_hz, "S/s", digits=7)
     return f"Read as {record.values.size:,} samples, {kind}, {rate}."
 
 

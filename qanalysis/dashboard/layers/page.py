@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from qanalysis.checkpoints.source import CheckpointError, TensorInfo
+from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.cache import MOST_PROFILED, Contents, get_jobs, identify, read_contents
 from qanalysis.dashboard.elements import draw_chart, draw_choice_table, draw_fault, draw_table, read_theme
 from qanalysis.dashboard.export import Extras, draw_export
@@ -54,6 +54,9 @@ def draw_layers(view: LayersView) -> None:
     except (CheckpointError, ValueError, OSError) as error:
         draw_fault(str(error), _WAY_OUT)
         return
+    names = [info.name for info in tensors]
+    confine(LayersView, "layer", names)
+    view = confine(LayersView, "compared", names)
     request = SweepRequest(view.source, origin.identity, view.schemes, view.include, view.exclude, view.weights_only)
     job = follow_sweep(request, tensors, named=view.job)
     if job is not None:
@@ -66,7 +69,7 @@ def draw_layers(view: LayersView) -> None:
     elif shown is None:
         _draw_contents(headline_slot, contents)
     else:
-        _draw_result(headline_slot, shown, tensors)
+        _draw_result(headline_slot, shown, names)
 
 
 def _find_shown(job: Job | None, request: SweepRequest, view: LayersView) -> Shown | None:
@@ -77,12 +80,12 @@ def _find_shown(job: Job | None, request: SweepRequest, view: LayersView) -> Sho
     return shown
 
 
-def _draw_result(headline_slot: Any, shown: Shown, tensors: Sequence[TensorInfo]) -> None:
+def _draw_result(headline_slot: Any, shown: Shown, names: Sequence[str]) -> None:
     overview_slot, choice_slot, curves_slot, detail_slot = (st.container() for _ in range(4))
     channels_slot, table_slot = st.columns(2, gap="medium")
     # The browser paints in the order of the calls: what follows the bits most closely comes first, wherever it stands.
     with choice_slot:
-        tensor, compared = _draw_layer_choice(shown, [info.name for info in tensors])
+        tensor, compared = _draw_layer_choice(shown, names)
     with detail_slot:
         profile = _draw_detail(shown, tensor)
     _draw_headline(headline_slot, shown)
@@ -167,8 +170,7 @@ def _draw_search(shown: Shown) -> list[Row]:
 def _draw_layer_choice(shown: Shown, names: Sequence[str]) -> tuple[str, Sequence[str]]:
     unmeasured = {row.tensor for row in shown.in_view if row.status != "ok"}
     names = sorted(names, key=unmeasured.__contains__)
-    confine(LayersView, "layer", names, chosen=names[0])
-    view = confine(LayersView, "compared", names)
+    view = confine(LayersView, "layer", names, chosen=names[0])
     left, right = st.columns(2, gap="medium")
     left.selectbox("Layer in view", names, key="layer", help="A click on the heat map, a curve or a table row chooses the layer too.")
     right.multiselect("Curves of further layers", names, key="compared", max_selections=MOST_COMPARED, placeholder="Choose up to six")
