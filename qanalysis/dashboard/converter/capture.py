@@ -40,6 +40,7 @@ from qanalysis.dashboard.open_file import FileKind, draw_picker
 from qanalysis.dashboard.session import follow_view
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import si
+from qanalysis.results.table import Table
 
 _WAY_OUT = "Choose another **Record** or correct how it is read, at the left; the samples always open."
 _WITHOUT_RATE = "Give it in the box **Rate (Hz)** at the left: a spectrum needs it, a linearity test does not."
