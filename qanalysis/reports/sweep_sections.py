@@ -70,7 +70,7 @@ def draw_sweep(rows: Rows, *, scheme: str | None = None, profiles: Sequence[Laye
         return drawn
     if any(not math.isnan(value) for value in rows.column("sqnr_db")):
         caption = "SQNR of every layer under every scheme; higher is better."
-        drawn.append(make_chart("Error by layer and scheme", caption, partial(charts.heat_map, rows.rows, "sqnr_db")))
+        drawn.append(make_chart("Every layer under every scheme", caption, partial(charts.heat_map, rows.rows, "sqnr_db")))
     if worst:
         caption = f"The {len(worst)} worst layers at {chosen}, beside what theory allows."
         drawn.append(make_chart("Error against bits", caption, partial(charts.error_curves, rows.rows, worst, "sqnr_db")))

@@ -79,8 +79,8 @@ def _find_kind(head: list[str], kinds: Kinds, place: str) -> Any:
         raise ValueError(
             f"{place}: no table of qanalysis: the first line must name the columns {names[0]}, {names[1]}, ...; write it with `{nearest.KIND.again}`"
         )
-    wrong = f"missing columns: {missing or 'none'}, unknown: {unknown or 'none'}, or named twice"
-    raise ValueError(f"{place}, line 1: {wrong}; write the file again with `{nearest.KIND.again}`")
+    wrong = f"missing columns: {missing or 'none'}, unknown: {unknown or 'none'}, or one named twice"
+    raise ValueError(f"{place}, line 1: not a row of qanalysis; {wrong}; write the file again with `{nearest.KIND.again}`")
 
 
 def _list_plain(frame: Frame[Any]) -> list[list[Any]]:

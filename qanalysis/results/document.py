@@ -104,17 +104,16 @@ def read_document(document: Any, kinds: Kinds, *, place: str) -> Table[Any]:
 def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str, Any]]:
     """The row type that a document says it has, and source, settings, completeness and coverage of its table."""
     if not isinstance(document, dict) or "schema_version" not in document:
-        raise ValueError(f"{place}: not a result of qanalysis (no schema_version); write one with `{describe_ways(kinds)}`")
-    found = document["schema_version"]
+        raise ValueError(f"{place}: not a rows file of qanalysis (no schema_version); write one with `{describe_ways(kinds)}`")
+    settings, found = document.get("settings"), document["schema_version"]
+    by_command = {row_type.KIND.command: row_type for row_type in kinds}
+    command = settings.get("command", _OLD_COMMAND) if isinstance(settings, dict) else None
+    row_type = by_command.get(command) if isinstance(command, str) else None
     if found != SCHEMA_VERSION or isinstance(found, bool):
-        rule = f"schema_version is {shorten_value(found)}, this program reads {SCHEMA_VERSION}"
-        raise ValueError(f"{place}: {rule}; run the command again, or use the program that wrote the file")
-    settings = document.get("settings")
+        again = f"run `qanalysis {command}` again" if row_type else "run its command again"
+        raise ValueError(f"{place}: schema_version is {shorten_value(found)}, this program reads {SCHEMA_VERSION}; {again}, or use the program that wrote it")
     if type(settings) is not dict:
         raise ValueError(f"{place}: 'source' and 'settings' must be objects; write the file again with `{describe_ways(kinds)}`")
-    by_command = {row_type.KIND.command: row_type for row_type in kinds}
-    command = settings.get("command", _OLD_COMMAND)
-    row_type = by_command.get(command) if isinstance(command, str) else None
     if row_type is None:
         raise ValueError(f"{place}: settings name the command {shorten_value(command)}, must be one of {', '.join(by_command)}; use the program that wrote it")
     coverage = document.get("coverage", [])

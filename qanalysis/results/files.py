@@ -38,7 +38,7 @@ def read_table(path: str | os.PathLike[str], kinds: Kinds) -> Table[Any]:
         raise ValueError(f"{file}: rows are read from {', '.join(READ_SUFFIXES)}, not from {suffix or 'a name without suffix'!r}")
     if not file.is_file():
         what = "a folder" if file.is_dir() else "no file that can be read" if file.exists() else "no such file"
-        raise ValueError(f"{file}: {what}; give a file written by `{describe_ways(kinds)}`")
+        raise ValueError(f"{file}: {what}; give a rows file written by `{describe_ways(kinds)}`")
     if suffix == ".parquet":
         from qanalysis.results.parquet import read_parquet
 

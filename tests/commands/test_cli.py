@@ -67,7 +67,7 @@ def test_show_lists_every_tensor_with_shape_type_size_and_memory(checkpoint: Pat
 
 def test_show_as_json_has_one_row_per_tensor(checkpoint: Path) -> None:
     document = json.loads(ask("show", str(checkpoint), "--json").stdout)
-    assert list(document) == ["schema_version", "tool_version", "source", "settings", "rows", "totals"]
+    assert list(document) == ["schema_version", "tool_version", "source", "settings", "coverage", "rows", "totals"]
     assert document["source"] == {"path": "model.npz", "size": checkpoint.stat().st_size, "digest": None}
     assert [row["tensor"] for row in document["rows"]] == ["attention", "head", "bias", "zeros", "holes", "ids"]
     assert [row["measurable"] for row in document["rows"]] == [True] * 5 + [False]

@@ -264,7 +264,7 @@ def test_broken_csv_is_refused_with_line_and_column(rows: Rows) -> None:
     lines = to_csv(replace(rows, rows=rows.rows[:2])).splitlines()
     with pytest.raises(ValueError, match=r"line 3: .* cells expected"):
         _parse("\n".join([*lines[:2], lines[2] + ",1"]).encode())
-    with pytest.raises(ValueError, match=r"no table of qanalysis: the first line must name the columns tensor, kind"):
+    with pytest.raises(ValueError, match=r"line 1: not a row of qanalysis; missing columns: \['bias'"):
         _parse(b"tensor,kind\nw,weight\n")
     with pytest.raises(ValueError, match="line 2: column numel holds 'many', must be an integer"):
         _parse("\n".join([lines[0], lines[1].replace(f",{rows[0].numel},", ",many,", 1)]).encode())
@@ -288,7 +288,7 @@ def test_foreign_parquet_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_rows_file_and_a_strange_suffix_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no such file; give a file written by `qanalysis sweep"):
+    with pytest.raises(ValueError, match="no such file; give a rows file written by `qanalysis sweep"):
         read_rows(tmp_path / "none.json")
     with pytest.raises(ValueError, match=r"rows are read from .json, .csv, .parquet"):
         read_rows(tmp_path / "rows.html")
