@@ -75,7 +75,7 @@ def _find_kind(head: list[str], kinds: Kinds, place: str) -> Any:
     nearest = max(kinds, key=lambda row_type: len(set(head) & set(names_of(row_type))))
     names = names_of(nearest)
     missing, unknown = sorted(set(names) - set(head))[:6], sorted(set(head) - set(names))[:6]
-    if len(missing) > len(names) // 2:
+    if not set(names) & set(head):
         raise ValueError(
             f"{place}: no table of qanalysis: the first line must name the columns {names[0]}, {names[1]}, ...; write it with `{nearest.KIND.again}`"
         )
