@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.converters.choices import Transfer, check_transfer
-from qanalysis.quantizers.quantizer import FsOver, Rounding, UniformQuantizer, count_steps
+from qanalysis.quantizers.quantizer import FsOver, UniformQuantizer, count_steps
+from qanalysis.quantizers.rounding import Rounding
 
 LSB_CONVENTIONS: dict[FsOver, str] = {"2^n": "fs/2^n", "2^n-1": "fs/(2^n-1)"}
 MOST_BITS_LISTED = 24
