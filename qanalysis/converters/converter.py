@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.converters.choices import Transfer, check_transfer
-from qanalysis.quantizers.quantizer import FsOver, Rounding, UniformQuantizer, count_steps
+from qanalysis.quantizers.quantizer import FsOver, UniformQuantizer, count_steps
+from qanalysis.quantizers.rounding import Rounding
 
 #: How results name the step.
 LsbConvention = Literal["fs/2^n", "fs/(2^n-1)"]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -26,19 +26,17 @@ from qanalysis.kernels.lanes import LARGEST_TAME, SMALLEST_TAME
 from qanalysis.kernels.scans import extremes as widen_extremes
 from qanalysis.kernels.scans import scan
 from qanalysis.kernels.uniform import accumulate, accumulate_rounded
-from qanalysis.quantizers.formats import IntegerFormat
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Layout
-from qanalysis.quantizers.quantizer import Rounding
-from qanalysis.quantizers.ranges import MinMax
+from qanalysis.quantizers.rounding import Rounding
 from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.statistics import Range, Statistic
 from qanalysis.sums import ErrorStats
 from qanalysis.sweeps.chunks import Chunk, cut_chunks
 from qanalysis.sweeps.row import COLUMNS, Row, Status
 from qanalysis.theory.predictions import predict_sqnr_db
 
 Read = Callable[[int, int], Floats]
-Range = tuple[Floats, Floats]
 Job = tuple[Scheme, Layout]
 
 # A tensor that must be held whole and has more values than this is held alone.
@@ -134,7 +132,7 @@ def _lay_out(info: TensorInfo, schemes: Sequence[Scheme]) -> tuple[dict[int, Lay
 def _measure_view(source: TensorSource, info: TensorInfo, jobs: Sequence[Job], workshop: Workshop) -> list[ErrorStats]:
     chunks = list(cut_chunks([layout for _scheme, layout in jobs]))
     crossing = [scheme.is_tensor_scaled or chunks[0].crosses(layout) for scheme, layout in jobs]
-    must_hold = any(crosses and not _takes_extremes(scheme) for crosses, (scheme, _layout) in zip(crossing, jobs, strict=True))
+    must_hold = any(crosses and not scheme.takes_extremes for crosses, (scheme, _layout) in zip(crossing, jobs, strict=True))
     whole = must_hold or jobs[0][1].axis != 0 or not source.is_sliceable(info)
     with workshop.large if whole and info.numel > LARGE_VALUES else nullcontext():
         read = _reader(source, info, jobs[0][1], whole=whole)
@@ -146,11 +144,6 @@ def _measure_view(source: TensorSource, info: TensorInfo, jobs: Sequence[Job], w
         for future in futures:
             totals = [total + part for total, part in zip(totals, future.result(), strict=True)]
     return _add_tensor_bits(totals, jobs)
-
-
-def _takes_extremes(scheme: Scheme) -> bool:
-    """Whether the kernels' extremes, widened to 0, are what its grid is laid over."""
-    return scheme.range == MinMax() and scheme.format.statistic == "range"
 
 
 def _add_tensor_bits(stats: Sequence[ErrorStats], jobs: Sequence[Job]) -> list[ErrorStats]:
@@ -165,30 +158,30 @@ def _reader(source: TensorSource, info: TensorInfo, layout: Layout, *, whole: bo
     return lambda start, stop: flat[start:stop]
 
 
-def _find_crossing_ranges(read: Read, chunks: Sequence[Chunk], jobs: Sequence[Job], crossing: Sequence[bool], workshop: Workshop) -> list[Range | None]:
+def _find_crossing_ranges(read: Read, chunks: Sequence[Chunk], jobs: Sequence[Job], crossing: Sequence[bool], workshop: Workshop) -> list[Statistic | None]:
     pooled = [_pool(scheme, layout) for scheme, layout in jobs]
-    wanted = [layout for crosses, (scheme, _layout), layout in zip(crossing, jobs, pooled, strict=True) if crosses and _takes_extremes(scheme)]
-    extremes = {layout: (np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for layout in wanted}
+    wanted = [layout for crosses, (scheme, _layout), layout in zip(crossing, jobs, pooled, strict=True) if crosses and scheme.takes_extremes]
+    extremes = {layout: Range(np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for layout in wanted}
     if extremes:
         parts = [(chunk, workshop.pool.submit(_find_extremes, read, chunk, list(extremes), workshop)) for chunk in chunks]
         for chunk, part in parts:
-            for layout, (low, high) in zip(extremes, part.result(), strict=True):
-                for total, own, widen in zip(extremes[layout], (low, high), (np.minimum, np.maximum), strict=True):
+            for layout, found in zip(extremes, part.result(), strict=True):
+                for total, own, widen in zip((extremes[layout].low, extremes[layout].high), (found.low, found.high), (np.minimum, np.maximum), strict=True):
                     window = chunk.take(total, layout)
                     widen(window, own.reshape(window.shape), out=window)
-    ranges: list[Range | None] = [None] * len(jobs)
+    ranges: list[Statistic | None] = [None] * len(jobs)
     for place, (crosses, (scheme, layout)) in enumerate(zip(crossing, jobs, strict=True)):
-        if crosses and _takes_extremes(scheme):
-            found = extremes[pooled[place]]
-            ranges[place] = found if scheme.format.is_tensor_scaled else scheme.settle(*found)
+        if crosses and scheme.takes_extremes:
+            ends = extremes[pooled[place]]
+            ranges[place] = ends if scheme.has_outer_scale else scheme.settle(ends)
         elif crosses:
-            ranges[place] = scheme.find_range(read(0, chunks[-1].stop).reshape(layout.rows, layout.columns), layout, check=workshop.check)
+            ranges[place] = scheme.find_statistic(read(0, chunks[-1].stop).reshape(layout.rows, layout.columns), layout, check=workshop.check)
     return ranges
 
 
 def _pool(scheme: Scheme, layout: Layout) -> Layout:
     """The groups whose ranges a scheme must know before any piece: the tensor as a whole where only its largest magnitude matters."""
-    return replace(layout, block_rows=layout.rows, block_columns=layout.columns) if scheme.format.is_tensor_scaled else layout
+    return replace(layout, block_rows=layout.rows, block_columns=layout.columns) if scheme.has_outer_scale else layout
 
 
 def _find_extremes(read: Read, chunk: Chunk, layouts: Sequence[Layout], workshop: Workshop) -> list[Range]:
@@ -202,7 +195,7 @@ def _extremes_of(values: Floats, local: Layout) -> Range:
     # Every grid holds 0, so a range may start from there.
     low, high = np.zeros(local.groups, np.float32), np.zeros(local.groups, np.float32)
     widen_extremes(values, local.columns, local.block_rows, local.block_columns, low, high)
-    return low, high
+    return Range(low, high)
 
 
 def _clean(values: Floats) -> tuple[Floats, int, float]:
@@ -211,12 +204,16 @@ def _clean(values: Floats) -> tuple[Floats, int, float]:
     return (np.where(np.isfinite(values), values, np.float32(0)) if bad else values), bad, float(largest)
 
 
-def _take_turn(read: Read, chunk: Chunk, jobs: Sequence[Job], ranges: Sequence[Range | None], workshop: Workshop) -> list[ErrorStats]:
+def _take_groups(chunk: Chunk, layout: Layout, part: Floats) -> Floats:
+    return chunk.take(part, layout).reshape(-1)
+
+
+def _take_turn(read: Read, chunk: Chunk, jobs: Sequence[Job], ranges: Sequence[Statistic | None], workshop: Workshop) -> list[ErrorStats]:
     with workshop.turns:
         return _measure_chunk(read, chunk, jobs, ranges, workshop)
 
 
-def _measure_chunk(read: Read, chunk: Chunk, jobs: Sequence[Job], ranges: Sequence[Range | None], workshop: Workshop) -> list[ErrorStats]:
+def _measure_chunk(read: Read, chunk: Chunk, jobs: Sequence[Job], ranges: Sequence[Statistic | None], workshop: Workshop) -> list[ErrorStats]:
     workshop.check()
     raw = read(chunk.start, chunk.stop)
     values, bad, largest = _clean(raw)
@@ -225,17 +222,18 @@ def _measure_chunk(read: Read, chunk: Chunk, jobs: Sequence[Job], ranges: Sequen
     grids = []
     for (scheme, layout), crossing_range in zip(jobs, ranges, strict=True):
         local = locals_of[layout]
-        if scheme.format.is_tensor_scaled and crossing_range is not None:
-            found: Range = scheme.settle(*_extremes_of(values, local), largest=max(-crossing_range[0][0], crossing_range[1][0]))
+        found: Statistic
+        if scheme.has_outer_scale and isinstance(crossing_range, Range):
+            found = scheme.settle(_extremes_of(values, local), largest=crossing_range.largest[0])
         elif crossing_range is not None:
-            found = (chunk.take(crossing_range[0], layout).reshape(-1), chunk.take(crossing_range[1], layout).reshape(-1))
-        elif _takes_extremes(scheme):
+            found = crossing_range.take(partial(_take_groups, chunk, layout))
+        elif scheme.takes_extremes:
             if local not in extremes:
                 extremes[local] = _extremes_of(values, local)
             found = extremes[local]
         else:
-            found = scheme.find_range(raw.reshape(local.rows, local.columns), local, check=workshop.check)
-        grids.append(scheme.lay_grid(*found))
+            found = scheme.find_statistic(raw.reshape(local.rows, local.columns), local, check=workshop.check)
+        grids.append(scheme.lay_grid(found))
     owned = [found is None or chunk.begins_groups(layout) for found, (_scheme, layout) in zip(ranges, jobs, strict=True)]
     bench = _Bench(values, raw if bad else values[:0], chunk.start, largest)
     pieces = [_Piece(scheme, locals_of[layout], grid, owns) for (scheme, layout), grid, owns in zip(jobs, grids, owned, strict=True)]
@@ -263,8 +261,8 @@ class _Bench:
 
     def take_sums(self, pieces: Sequence[_Piece]) -> list[tuple[list[float], list[float]]]:
         """The kernels' moments of the chunk and its sums under each grid, in the order that `kernels` names."""
-        integers = [piece for piece in pieces if isinstance(piece.scheme.format, IntegerFormat)]
-        coded = [piece for piece in pieces if not isinstance(piece.scheme.format, IntegerFormat)]
+        integers = [piece for piece in pieces if piece.scheme.format.is_integer]
+        coded = [piece for piece in pieces if not piece.scheme.format.is_integer]
         found: dict[int, tuple[list[float], list[float]]] = {}
         for part, take in ((integers, self._take_integers), (coded, self._take_coded)):
             if part:

@@ -21,7 +21,7 @@ from qanalysis.converters.posterior import RelativeErrors, measure_relative_erro
 from qanalysis.converters.textbook.code_formats import CodeWord, spell_code
 from qanalysis.converters.textbook.code_table import CodeTable
 from qanalysis.decibels import SINE_DB, enob
-from qanalysis.notation import true_minus, volts
+from qanalysis.notation import volts
 from qanalysis.quantizers.quantizer import FS_OVERS, FsOver
 
 
@@ -254,12 +254,12 @@ def tabulate_resolution(low: float, high: float, *, bits: Iterable[int] = range(
 
 
 def lsb_text(value: float, *, digits: int = 7) -> str:
-    """A number of steps.
+    """A number of steps with a true minus; an exponent keeps its hyphen, so that the number can be typed.
 
-    >>> lsb_text(-51.7)
-    '−51.7 LSB'
+    >>> lsb_text(-51.7), lsb_text(5.1e-8)
+    ('−51.7 LSB', '5.1e-08 LSB')
     """
-    return f"{true_minus(f'{value:.{digits}g}')} LSB"
+    return f"{'−' if value < 0 else ''}{abs(value):.{digits}g} LSB"
 
 
 #: Problems as course books set them; the third one's actual error is 0 although its bound is not.

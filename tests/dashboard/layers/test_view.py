@@ -21,8 +21,9 @@ from qanalysis.dashboard.layers.view import (
     put_in_view,
 )
 from qanalysis.dashboard.views import read_address, read_view, spell_view, write_view
-from qanalysis.quantizers.grids import SYMMETRIES
-from qanalysis.quantizers.scheme import Scheme, default_schemes
+from qanalysis.quantizers.crossing import default_schemes
+from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.symmetries import SYMMETRIES
 from qanalysis.sweeps.row import METRICS
 
 some_of = lambda words: st.lists(st.sampled_from(words), min_size=1, max_size=3, unique=True).map(tuple)  # noqa: E731
