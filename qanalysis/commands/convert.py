@@ -41,7 +41,7 @@ def convert(
     """
     from qanalysis.converters.choices import check_transfer
     from qanalysis.converters.rows import ConverterRows
-    from qanalysis.converters.textbook.row import list_textbook_rows
+    from qanalysis.converters.textbook.row import describe_problem, list_textbook_rows
     from qanalysis.converters.textbook.textbook import solve_textbook
     from qanalysis.quantizers.quantizer import check_fs_over
 
@@ -59,9 +59,7 @@ def convert(
     )
     if table is not None:
         _write_table(solved, table)
-    settings = {"bits": bits, "range": span, "inputs": inputs or [], "fs_over": fs_over, "transfer": transfer, "conversion_time_s": conversion_time}
-    settings |= {"jitter_s": jitter, "frequency_hz": frequency, "capacitance_f": capacitance}
-    deliver(ConverterRows("convert", list_textbook_rows(solved), None, settings), targets, as_json=as_json)
+    deliver(ConverterRows("convert", list_textbook_rows(solved), None, describe_problem(solved)), targets, as_json=as_json)
 
 
 def _state_noise(jitter: float | None, frequency: float | None, capacitance: float | None) -> NoiseSources:
