@@ -50,10 +50,19 @@ def predict_sqnr_db(scheme: Scheme, length_counts: Mapping[int, int], *, sigma: 
     >>> round(predict_sqnr_db(Scheme.parse("mxfp4"), {32: 1000}), 2), predict_sqnr_db(Scheme.parse("int4 range=mse"), {32: 1})
     (18.79, None)
     """
-    has_formula = isinstance(scheme.format, IntegerFormat) and scheme.symmetry.name == "sym" and not scheme.scale.name.startswith("pow2")
-    if has_formula and scheme.range == MinMax() and scheme.rounding.name in NEAREST_MODES:
+    if has_formula(scheme):
         return absmax_groups_sqnr_db(scheme.format.bits, length_counts)
     return integrate_sqnr_db(scheme, length_counts, sigma=sigma)
+
+
+def has_formula(scheme: Scheme) -> bool:
+    """Whether `predict_sqnr_db` is the fine-step formula, which holds for any sigma: `sym` integers with float scales.
+
+    >>> has_formula(Scheme.parse("int4 group=32")), has_formula(Scheme.parse("int4 asym"))
+    (True, False)
+    """
+    is_symmetric = isinstance(scheme.format, IntegerFormat) and scheme.symmetry.name == "sym" and not scheme.scale.name.startswith("pow2")
+    return is_symmetric and scheme.range == MinMax() and scheme.rounding.name in NEAREST_MODES
 
 
 def integrate_sqnr_db(scheme: Scheme, length_counts: Mapping[int, int], *, sigma: float = 1.0) -> float | None:
