@@ -22,7 +22,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from qanalysis.checkpoints import open_checkpoint
-from qanalysis.cli import _cancel_on_interrupt, _server_options, app
+from qanalysis.cli import app
+from qanalysis.commands.app import _server_options
+from qanalysis.commands.sweep import _cancel_on_interrupt
 from qanalysis.reports import headline, read_rows, select_worst
 from qanalysis.reports.terminal import clean_text
 from qanalysis.sweeps.sweep import sweep

@@ -26,6 +26,7 @@ from qanalysis import Converter, analyze_spectrum, measure_linearity
 from qanalysis.cli import app
 from qanalysis.converters.rows import LinearityRow, RecordRow, TextbookRow, list_columns
 from qanalysis.converters.textbook.textbook import solve_textbook
+from qanalysis.converters.textbook.worked_steps import work_out
 
 SAMPLES, CYCLES = 4096, 127
 
@@ -112,7 +113,7 @@ def test_convert_as_json_has_a_row_for_each_input_and_no_source() -> None:
     assert (first["step"], first["rms_error"], first["ideal_snr_db"]) == (solved.step, solved.rms_error, solved.ideal_snr_db)
     assert (first["error_bound"], first["half_step_bound"], first["actual_error"]) == (0.046875, 0.0234375, 0.0)
     assert (first["straight_binary"], first["twos_complement"], first["gray"]) == ("01100000", "11100000", "01010000")
-    assert first["working"] == [str(step) for step in solved.steps]
+    assert first["working"] == [str(step) for step in work_out(solved)]
 
 
 def test_convert_without_an_input_is_one_row_with_nulls() -> None:
@@ -526,3 +527,14 @@ def test_a_real_process_ends_with_the_exit_code_of_the_limit(folder: Path) -> No
 def test_the_public_names_are_those_of_the_engines() -> None:
     assert Converter(8, 0, 12).lsb == 0.046875
     assert measure_linearity(make_ramp(), bits=8).missing_codes == (100,)
+
+
+def test_a_sample_record_is_opened_by_name_without_a_file() -> None:
+    document = ask_json("record", "sample:coherent tone with distortion, 12 bit")
+    assert document["source"]["path"] == "sample:coherent tone with distortion, 12 bit"
+    assert document["rows"][0]["bits"] == 12
+    tested = ask_json("linearity", "sample:ramp for a linearity test, 8 bit", "--bits", "8", "--test", "ramp")
+    assert tested["rows"][0]["samples"] == 16384
+    unknown = ask("record", "sample:tune")
+    assert unknown.exit_code == 2
+    assert "there is no sample record 'tune'; the samples are tone between bins, 12 bit;" in unknown.stderr.replace("\n", " ")

@@ -43,7 +43,6 @@ KNOWN: set[tuple[str, str]] = {
     ("qanalysis/results/delimited.py", "qanalysis/sweeps/row.py"),
 }
 CIRCLES: set[frozenset[str]] = {
-    frozenset({"qanalysis/converters/textbook/textbook.py", "qanalysis/converters/textbook/worked_steps.py"}),
     frozenset({"qanalysis/reports/converter_files.py", "qanalysis/reports/converter_page.py"}),
 }
 

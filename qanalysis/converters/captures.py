@@ -1,45 +1,74 @@
-"""How does a record become a row? The one way from a record read to its spectrum or its linearity, for commands and pages alike."""
+"""How does a record become a row? The one way from a path or a sample to a spectrum or a linearity test, for commands and pages alike.
+
+Each of the two is measured and then described: the measured value has the arrays that charts draw, the row has what is told and stored.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
 
+from qanalysis.arrays import Reals
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
-from qanalysis.converters.records.records import Record
+from qanalysis.converters.linearity.options import LinearityOptions
+from qanalysis.converters.records.reading import Reading
+from qanalysis.converters.records.records import Record, read_record
 from qanalysis.converters.rows import LinearityRow, RecordRow, describe_linearity, describe_spectrum
+from qanalysis.converters.sample_records import SAMPLE_PREFIX, write_sample
+from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
+from qanalysis.results.identity import SourceIdentity
 
 
-def analyze_capture(record: Record, *, low: float | None = None, high: float | None = None, **options: Any) -> Spectrum:
-    """The spectrum of a record's codes, or of its numbers; `low` and `high` are the converter's range in volts.
+def open_capture(text: str | Path, reading: Reading | None = None) -> Record:
+    """The record that a text names: `sample:NAME`, or the path of a file, read as `reading` says.
 
-    Numbers whose file fixes their range (a WAV of floats: -1 to 1) are spread over `low` to `high`. `options` are those of
-    `analyze_spectrum`, `fs_hz` and `bits` come from the record. Raises ValueError without a sample rate.
+    Raises RecordError, a ValueError, for files and choices that give no record, ValueError for an unknown sample.
+
+    >>> open_capture("sample:clipped tone, 8 bit").bits
+    8
     """
+    text = str(text)
+    if not text.startswith(SAMPLE_PREFIX):
+        return read_record(text, reading)
+    name = text.removeprefix(SAMPLE_PREFIX)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "sample.csv")
+        path.write_bytes(write_sample(name))
+        record = read_record(path, reading)
+    return replace(record, source=SourceIdentity(text, record.source.size, record.source.digest))
+
+
+def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> Spectrum:
+    """The spectrum of a record's codes, or of its numbers; rate and width are the record's, `low` and `high` in volts.
+
+    Numbers whose file fixes their range (a WAV of floats: -1 to 1) are spread over the range. Raises ValueError without a sample rate.
+    """
+    options = options or SpectrumOptions()
     if record.fs_hz is None:
         raise ValueError(f"{record.name} does not tell its sample rate; give it with --fs, such as --fs 48000")
-    values: NDArray[Any] = record.values if record.codes is None else record.codes
+    values: Reals = record.values if record.codes is None else record.codes
     if record.codes is None and record.low is not None and record.high is not None:
-        if low is None or high is None:
-            low, high = record.low, record.high
+        if options.low is None or options.high is None:
+            options = replace(options, low=record.low, high=record.high)
+        low, high = (record.low, record.high) if options.low is None or options.high is None else (options.low, options.high)
         values = low + (record.values - record.low) * ((high - low) / (record.high - record.low))
-    return analyze_spectrum(values, fs_hz=record.fs_hz, bits=record.bits, low=low, high=high, **options)
+    return analyze_spectrum(values, options, fs_hz=record.fs_hz, bits=record.bits)
 
 
-def measure_capture(record: Record, *, low: float | None = None, high: float | None = None, **options: Any) -> Linearity:
-    """The linearity of a record's codes; without a range it is counted in LSB. `options` are those of `measure_linearity`.
-
-    Raises ValueError for a record without codes.
-    """
+def measure_capture(record: Record, options: LinearityOptions | None = None) -> Linearity:
+    """The linearity of a record's codes; without a range it is counted in LSB. Raises ValueError for a record without codes."""
+    options = options or LinearityOptions()
     if record.codes is None or record.bits is None:
         raise ValueError(f"{record.name} holds numbers that are no whole ones: a linearity test counts codes; give the integers of the converter")
-    if low is None or high is None:
-        low, high = 0.0, 2.0**record.bits
-    return measure_linearity(record.codes, bits=record.bits, low=low, high=high, signed=record.signed, **options)
+    if options.low is None:
+        options = replace(options, low=0.0, high=2.0**record.bits)
+    return measure_linearity(record.codes, options, bits=record.bits, signed=record.signed)
 
 
 def describe_capture(record: Record, found: Spectrum) -> RecordRow:
@@ -52,3 +81,37 @@ def describe_tested(record: Record, found: Linearity) -> LinearityRow:
     row = describe_linearity(found)
     findings = [finding for finding in examine_record(record) if finding.code != "clipping"]
     return replace(row, findings=(*row.findings, *findings, *record.guesses))
+
+
+def describe_settings(record: Record, reading: Reading, options: SpectrumOptions | LinearityOptions) -> dict[str, Any]:
+    """What a document says about how its row was made: the options as asked, and how the file was read, guesses included."""
+    settings: dict[str, Any] = {"bits": record.bits, "range": _spell_span(options.low, options.high)}
+    if isinstance(options, SpectrumOptions):
+        settings |= {
+            "fs_hz": record.fs_hz,
+            "fs_over": options.fs_over,
+            "full_scale": options.full_scale,
+            "window": options.window,
+            "side_bins": str(options.side_bins),
+            "harmonics": options.harmonics,
+            "band": None if options.band_hz is None else _spell_span(*options.band_hz),
+        }
+    else:
+        settings |= {
+            "test": options.test,
+            "reference": options.reference,
+            "drive": None if options.drive is None else _spell_span(*options.drive),
+            "fs_over": options.fs_over,
+            "transfer": options.transfer,
+            "confidence": options.confidence,
+            "within": options.dnl_within_lsb,
+        }
+    read = {"column": None if reading.column is None else str(reading.column), "channel": reading.channel, "dtype": reading.dtype}
+    return {**settings, **read, "justification": record.justification, "signed": record.signed}
+
+
+def _spell_span(low: float | None, high: float | None) -> str | None:
+    """LO:HI as it is typed, with all digits that tell the two apart from other numbers."""
+    if low is None or high is None:
+        return None
+    return ":".join(np.format_float_positional(end, trim="-") if 1e-4 <= abs(end) < 1e16 or not end else repr(end) for end in (low, high))

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Codes, Doubles
-from qanalysis.quantizers.quantizer import Rounding, UniformQuantizer
+from qanalysis.converters.choices import Transfer, check_transfer
+from qanalysis.quantizers.quantizer import FsOver, UniformQuantizer, count_steps
+from qanalysis.quantizers.rounding import Rounding
 
-TRANSFERS = ("mid-tread", "mid-rise", "floor")
-LSB_CONVENTIONS = {"2^n": "fs/2^n", "2^n-1": "fs/(2^n-1)"}
+LSB_CONVENTIONS: dict[FsOver, str] = {"2^n": "fs/2^n", "2^n-1": "fs/(2^n-1)"}
 MOST_BITS_LISTED = 24
 
 
@@ -37,16 +38,15 @@ class Converter:
     low: float
     high: float
     _: KW_ONLY
-    fs_over: str = "2^n"
-    transfer: str = "mid-tread"
+    fs_over: FsOver = "2^n"
+    transfer: Transfer = "mid-tread"
 
     def __post_init__(self) -> None:
         try:
             bits = operator.index(self.bits)
         except TypeError:
             raise TypeError(f"bits {self.bits!r}: a converter has a whole number of bits, 1 to 32") from None
-        if self.transfer not in TRANSFERS:
-            raise ValueError(f"transfer {self.transfer!r} is unknown; use {', '.join(TRANSFERS)}")
+        check_transfer(self.transfer)
         low, high = float(self.low), float(self.high)
         step = UniformQuantizer.from_range(bits, low, high, fs_over=self.fs_over).step
         if not 8 * np.spacing(max(abs(low), abs(high))) <= step < np.inf:
@@ -72,7 +72,7 @@ class Converter:
     @property
     def lsb(self) -> float:
         """The step q by the stated convention, in the unit of the range."""
-        return (self.high - self.low) / (self.codes - (self.fs_over == "2^n-1"))
+        return (self.high - self.low) / count_steps(self.bits, self.fs_over)
 
     @property
     def half_step(self) -> float:

@@ -17,6 +17,7 @@ from qanalysis.converters.linearity.linearity import Linearity
 from qanalysis.converters.spectrum.components import Component
 from qanalysis.converters.spectrum.spectrum import Spectrum
 from qanalysis.converters.textbook.textbook import Conversion, Textbook
+from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.results.identity import SourceIdentity
 
 COMMANDS = ("convert", "record", "linearity")
@@ -334,7 +335,7 @@ def _describe_conversion(solved: Textbook, conversion: Conversion | None) -> Tex
         ones_complement=words[3],
         sign_magnitude=words[4],
         gray=words[5],
-        working=tuple(map(str, solved.steps)),
+        working=tuple(map(str, work_out(solved))),
         findings=(conversion.finding,) if conversion and conversion.finding else (),
     )
 

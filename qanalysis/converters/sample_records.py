@@ -1,4 +1,4 @@
-"""Which records can page Converter show without a file? Captures made by the simulator, each with something to find in it."""
+"""Which records can be opened without a file, as `sample:NAME`? Captures made by the simulator, each with something to find in it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.converters.converter import Converter
-from qanalysis.converters.linearity.inl import Inl
+from qanalysis.converters.linearity.inl import STRAIGHT, Inl
 from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.waveforms import Ramp, Sine, TwoTone
 
+SAMPLE_PREFIX = "sample:"
 RATE_HZ = 1e6
 DEFAULT_RECORD = "tone between bins, 12 bit"
 
@@ -30,9 +31,9 @@ class SampleRecord:
         return (self.simulation.run().codes | self.stuck) << self.shift
 
 
-def _sine(bits: int, cycles: float, *, samples: int = 16384, level: float = 0.98, **settings: object) -> Simulation:
+def _sine(bits: int, cycles: float, *, samples: int = 16384, level: float = 0.98, noise_lsb: float = 0.0, inl: Inl = STRAIGHT) -> Simulation:
     waveform = Sine(level, cycles * RATE_HZ / samples)
-    return Simulation(Converter(bits, -1, 1), waveform, samples=samples, fs_hz=RATE_HZ, **settings)  # type: ignore[arg-type]
+    return Simulation(Converter(bits, -1, 1), waveform, samples=samples, fs_hz=RATE_HZ, noise_lsb=noise_lsb, inl=inl)
 
 
 def _list_samples() -> dict[str, SampleRecord]:
@@ -56,7 +57,9 @@ SAMPLE_RECORDS = _list_samples()
 
 
 def write_sample(name: str) -> bytes:
-    """A sample as a CSV file of times and codes; KeyError for an unknown name."""
+    """A sample as a CSV file of times and codes; ValueError for an unknown name lists them all."""
+    if name not in SAMPLE_RECORDS:
+        raise ValueError(f"there is no sample record {name!r}; the samples are {'; '.join(SAMPLE_RECORDS)}")
     words = SAMPLE_RECORDS[name].words
     lines = (f"{place},{word}" for place, word in enumerate(words.tolist()))
     return ("time (us),code\n" + "\n".join(lines) + "\n").encode()

@@ -30,7 +30,8 @@ from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.diagnosis.conventions import Convention, compare_conventions
 from qanalysis.diagnosis.own_limits import LayerLimits, find_limits
 from qanalysis.diagnosis.profile import LayerProfile, profile_bits, profile_layer
-from qanalysis.quantizers.scheme import Scheme, default_schemes
+from qanalysis.quantizers.crossing import default_schemes
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import SweepProgress, sweep
 

@@ -27,9 +27,9 @@ from qanalysis.dashboard.layers.view import (
 )
 from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_SUFFIXES, read_root
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.quantizers.grids import SYMMETRIES
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import parse_range
+from qanalysis.quantizers.symmetries import SYMMETRIES
 
 BOUND: Literal["query-params"] = "query-params"
 UPLOAD_LIMIT_MB = 50

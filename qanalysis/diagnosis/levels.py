@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from qanalysis.diagnosis.trials import SEED, LayerView, try_schemes
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.statistics import Extremes
 
 GAUSSIAN_VALUES = 1 << 20
 GAUSSIAN_VALUES_SPANNING = 1 << 24
-_EXTREMES = Scheme.parse("int8 asym")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Levels:
 def measure_levels(view: LayerView) -> Levels:
     """The levels of a matrix under the grouping of its scheme; spans are widened to hold zero, as every grid is."""
     layout = view.layout
-    low, high = (part.astype(np.float64) for part in _EXTREMES.find_range(view.matrix, layout))
-    low, high = np.minimum(low, 0), np.maximum(high, 0)
+    ends = Extremes.find(view.matrix, layout)
+    low, high = np.minimum(ends.low.astype(np.float64), 0), np.maximum(ends.high.astype(np.float64), 0)
     lengths = _lengths(layout)
     reach = lengths * np.maximum(-low, high) ** 2
     span = lengths * (high / 2 - low / 2) ** 2

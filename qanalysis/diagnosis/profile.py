@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Doubles
-from qanalysis.quantizers.formats import IntegerFormat
+from qanalysis.quantizers.formats import integer_format
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.quantizer import LevelQuantizer
@@ -151,7 +151,7 @@ def profile_layer(x: ArrayLike, scheme: Scheme, *, axis: int = 0, bins: int | No
         raise ValueError(f"tensor {name!r} of shape {values.shape}: a profile needs at least one dimension and one finite element")
     layout = scheme.lay_out(values.shape, axis=axis)
     matrix = layout.to_matrix(values)
-    grid = scheme.lay_grid(*scheme.find_range(matrix, layout))
+    grid = scheme.lay_grid(scheme.find_statistic(matrix, layout))
     return _profile_matrix(_Fitted(matrix, layout, grid, scheme), bins, name)
 
 
@@ -165,7 +165,7 @@ def profile_bits(x: ArrayLike, scheme: Scheme, bits: Iterable[int] = range(2, 17
 
     Exact like `profile_layer`, so each bit width costs as much. Errors as there.
     """
-    return tuple(profile_layer(x, replace(scheme, format=IntegerFormat(width)), axis=axis, name=name) for width in bits)
+    return tuple(profile_layer(x, scheme.with_format(integer_format(width)), axis=axis, name=name) for width in bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +308,7 @@ def _measure_errors(fitted: _Fitted, bins: _Bins) -> _Sums:
         np.zeros((), np.int64),
     )
     # A stochastic draw depends on the element's place in the whole tensor, so that may not be cut.
-    for tile in _cut_tiles(layout, matrix.size if fitted.scheme.rounding.name == "stochastic" else TILE_ELEMENTS):
+    for tile in _cut_tiles(layout, matrix.size if fitted.scheme.rounding.is_stochastic else TILE_ELEMENTS):
         values = matrix[tile.rows, tile.columns]
         here = _quantizer_of(tile, fitted)
         restored, clipped = here.inspect(values)
@@ -330,4 +330,5 @@ def _measure_errors(fitted: _Fitted, bins: _Bins) -> _Sums:
 def _quantizer_of(tile: _Tile, fitted: _Fitted) -> LevelQuantizer:
     """The quantizer of the tile's groups."""
     shape = (fitted.layout.group_rows, fitted.layout.group_columns)
-    return fitted.scheme.quantizer_of(fitted.grid.take(lambda part: part.reshape(shape)[tile.groups].reshape(-1)), tile.layout)
+    grid = fitted.grid.take(lambda part: part.reshape(shape)[tile.groups].reshape(-1))
+    return LevelQuantizer(grid, tile.layout, fitted.scheme.rounding)

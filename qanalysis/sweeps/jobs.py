@@ -12,13 +12,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.arrays import Codes, Doubles, Floats
-from qanalysis.quantizers.formats import IntegerFormat
+from qanalysis.arrays import Codes, Doubles
 from qanalysis.quantizers.grouping import Layout
-from qanalysis.quantizers.ranges import MinMax
-from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.scheme import MINMAX, Scheme
+from qanalysis.quantizers.statistics import Statistic
 from qanalysis.sums import ErrorStats
-from qanalysis.sweeps.bench import Grids, Lines, Packing
+from qanalysis.sweeps.bench import Grids, Packing, pack
 from qanalysis.sweeps.chunks import Chunk, cut_chunks
 from qanalysis.sweeps.widths import Widths, is_plain
 from qanalysis.theory.predictions import has_formula, predict_sqnr_db
@@ -43,23 +42,18 @@ class Job:
         """The job of some schemes in one layout."""
         value_bits, group_bits = np.array([scheme.storage_bits for scheme in schemes], np.int64).T
         tensor_bits = np.array([scheme.tensor_bits(layout.groups) for scheme in schemes], np.int64)
-        widths = Widths.of(schemes) if isinstance(schemes[0].format, IntegerFormat) else None
+        widths = Widths.of(schemes) if schemes[0].format.is_integer else None
         return cls(schemes[0], widths, layout, value_bits, group_bits, tensor_bits)
-
-    @property
-    def takes_extremes(self) -> bool:
-        """Whether the chunk's extremes, widened to 0, are what its grids are laid over."""
-        return self.lead.range == MinMax() and self.lead.format.statistic == "range"
 
     @property
     def pool(self) -> Layout:
         """The groups whose ranges must be known before any piece: the tensor as a whole where only its largest magnitude matters."""
-        whole = self.lead.format.is_tensor_scaled
+        whole = self.lead.has_outer_scale
         return replace(self.layout, block_rows=self.layout.rows, block_columns=self.layout.columns) if whole else self.layout
 
-    def lay(self, low: Floats, high: Floats) -> Grids:
-        """Its grids over the ranges low..high, or over what else the format asks of its groups, (groups,)."""
-        return self.widths.lay(low, high) if self.widths else self.lead.lay_grid(low, high)
+    def lay(self, found: Statistic) -> Grids:
+        """Its grids over the statistics of all groups."""
+        return self.widths.lay(found) if self.widths else self.lead.lay_grid(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +65,7 @@ class Cut:
 
     chunk: Chunk
     layouts: tuple[Layout, ...]
-    packing: Packing
+    packings: tuple[Packing, ...]
     extremes: tuple[Layout, ...]
     owned: NDArray[np.bool_]
     storage: Doubles
@@ -80,14 +74,14 @@ class Cut:
     def of(cls, chunk: Chunk, jobs: Sequence[Job], crossing: Sequence[bool]) -> Self:
         """A piece as the jobs see it; `crossing` tells whose groups reach beyond it."""
         layouts = tuple(chunk.localize(job.layout) for job in jobs)
-        lines = [Lines(layout, job.lead.rounding, job.widths or job.lead.format.coder) for job, layout in zip(jobs, layouts, strict=True)]
         owns = [not crosses or chunk.begins_groups(job.layout) for crosses, job in zip(crossing, jobs, strict=True)]
-        own = [not crosses or job.lead.format.is_tensor_scaled for crosses, job in zip(crossing, jobs, strict=True)]
-        extremes = dict.fromkeys(layout for layout, job, finds in zip(layouts, jobs, own, strict=True) if finds and job.takes_extremes)
+        own = [not crosses or job.lead.has_outer_scale for crosses, job in zip(crossing, jobs, strict=True)]
+        extremes = dict.fromkeys(layout for layout, job, finds in zip(layouts, jobs, own, strict=True) if finds and job.lead.takes_extremes)
         size = chunk.rows * chunk.columns
         storage = [job.value_bits * size + job.group_bits * layout.groups * owned for job, layout, owned in zip(jobs, layouts, owns, strict=True)]
-        counts = [one.count for one in lines]
-        return cls(chunk, layouts, Packing.of(lines, size), tuple(extremes), np.repeat(owns, counts), np.concatenate(storage).astype(np.float64))
+        packings = pack([(job.widths or job.lead, layout) for job, layout in zip(jobs, layouts, strict=True)], size)
+        owned = np.repeat(owns, [len(job.value_bits) for job in jobs])
+        return cls(chunk, layouts, packings, tuple(extremes), owned, np.concatenate(storage).astype(np.float64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +104,7 @@ class View:
         """The view that some jobs share."""
         chunks = tuple(cut_chunks([job.layout for job in jobs]))
         crossing = tuple(job.lead.is_tensor_scaled or chunks[0].crosses(job.layout) for job in jobs)
-        must_hold = jobs[0].layout.axis != 0 or any(crosses and not job.takes_extremes for crosses, job in zip(crossing, jobs, strict=True))
+        must_hold = jobs[0].layout.axis != 0 or any(crosses and not job.lead.takes_extremes for crosses, job in zip(crossing, jobs, strict=True))
         cuts = tuple(Cut.of(chunk, jobs, crossing) for chunk in chunks)
         return cls(tuple(jobs), tuple(places), cuts, crossing, must_hold, np.concatenate([job.tensor_bits for job in jobs]))
 
@@ -165,7 +159,7 @@ def _find_views(schemes: Sequence[Scheme], layouts: dict[int, Layout]) -> tuple[
     for place, layout in layouts.items():
         scheme = schemes[place]
         # Searches judge their own width, so only the extremes are shared.
-        shares = is_plain(scheme) and scheme.range == MinMax()
+        shares = is_plain(scheme) and scheme.range == MINMAX
         alike.setdefault((layout, scheme.symmetry, scheme.rounding) if shares else place, []).append(place)
     jobs = [(Job.of([schemes[place] for place in places], layouts[places[0]]), places) for places in alike.values()]
     views = []

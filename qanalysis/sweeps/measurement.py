@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -20,15 +21,15 @@ from qanalysis.arrays import Doubles, Floats
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
 from qanalysis.kernels import codes
 from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.statistics import Range, Statistic
 from qanalysis.sums import ErrorStats
-from qanalysis.sweeps.bench import Bench, Grids
+from qanalysis.sweeps.bench import Bench, Grids, take_sums
 from qanalysis.sweeps.chunks import Chunk
 from qanalysis.sweeps.jobs import Cut, Outline, View
 from qanalysis.sweeps.row import Status
 from qanalysis.sweeps.widths import UniformGrids
 
 Read = Callable[[int, int], Floats]
-Range = tuple[Floats, Floats]
 
 # A tensor that must be held whole and has more values than this is held alone.
 LARGE_VALUES = 1 << 24
@@ -82,7 +83,7 @@ class Pass:
 
     read: Read
     view: View
-    ranges: Sequence[Range | None]
+    ranges: Sequence[Statistic | None]
     workshop: Workshop
 
 
@@ -154,29 +155,29 @@ def _reader(source: TensorSource, info: TensorInfo, layout: Layout, *, whole: bo
     return lambda start, stop: flat[start:stop]
 
 
-def _find_crossing_ranges(read: Read, view: View, workshop: Workshop) -> list[Range | None]:
+def _find_crossing_ranges(read: Read, view: View, workshop: Workshop) -> list[Statistic | None]:
     crossing = [job if crosses else None for job, crosses in zip(view.jobs, view.crossing, strict=True)]
-    extremes = _pool_extremes(read, [cut.chunk for cut in view.cuts], {job.pool for job in crossing if job and job.takes_extremes}, workshop)
-    ranges: list[Range | None] = []
+    extremes = _pool_extremes(read, [cut.chunk for cut in view.cuts], {job.pool for job in crossing if job and job.lead.takes_extremes}, workshop)
+    ranges: list[Statistic | None] = []
     for job in crossing:
         if job is None:
             ranges.append(None)
-        elif job.takes_extremes:
+        elif job.lead.takes_extremes:
             found = extremes[job.pool]
-            ranges.append(found if job.lead.format.is_tensor_scaled else job.lead.settle(*found))
+            ranges.append(found if job.lead.has_outer_scale else job.lead.settle(found))
         else:
             matrix = read(0, view.cuts[-1].chunk.stop).reshape(job.layout.rows, job.layout.columns)
-            ranges.append(job.lead.find_range(matrix, job.layout, check=workshop.check))
+            ranges.append(job.lead.find_statistic(matrix, job.layout, check=workshop.check))
     return ranges
 
 
 def _pool_extremes(read: Read, chunks: Sequence[Chunk], layouts: set[Layout], workshop: Workshop) -> dict[Layout, Range]:
     """The extremes of every group of some layouts, over all pieces."""
-    extremes = {layout: (np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for layout in layouts}
+    extremes = {layout: Range(np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for layout in layouts}
     parts = [workshop.pool.submit(_find_extremes, read, chunk, list(extremes), workshop) for chunk in (chunks if layouts else ())]
     for chunk, part in zip(chunks, parts, strict=False):
         for (layout, totals), own in zip(extremes.items(), part.result(), strict=True):
-            for total, values, widen in zip(totals, own, (np.minimum, np.maximum), strict=True):
+            for total, values, widen in ((totals.low, own.low, np.minimum), (totals.high, own.high, np.maximum)):
                 window = chunk.take(total, layout)
                 widen(window, values.reshape(window.shape), out=window)
     return extremes
@@ -199,20 +200,25 @@ def _measure_cut(going: Pass, cut: Cut) -> ErrorStats:
         extremes = {layout: bench.find_extremes(layout) for layout in cut.extremes}
         grids = []
         for job, known, local in zip(going.view.jobs, going.ranges, cut.layouts, strict=True):
-            if known is not None and job.lead.format.is_tensor_scaled:
-                found = job.lead.settle(*extremes[local], largest=max(-known[0][0], known[1][0]))
+            if isinstance(known, Range) and job.lead.has_outer_scale:
+                found: Statistic = job.lead.settle(extremes[local], largest=known.largest[0])
             elif known is not None:
-                found = (chunk.take(known[0], job.layout).reshape(-1), chunk.take(known[1], job.layout).reshape(-1))
-            elif job.takes_extremes:
+                found = known.take(partial(_take_groups, chunk, job.layout))
+            elif job.lead.takes_extremes:
                 found = extremes[local]
             else:
-                found = job.lead.find_range(raw.reshape(local.rows, local.columns), local, check=going.workshop.check)
-            grids.append(job.lay(*found))
+                found = job.lead.find_statistic(raw.reshape(local.rows, local.columns), local, check=going.workshop.check)
+            grids.append(job.lay(found))
         return _name_sums(bench, cut, grids)
 
 
+def _take_groups(chunk: Chunk, layout: Layout, part: Floats) -> Floats:
+    groups: Floats = chunk.take(part, layout).reshape(-1)
+    return groups
+
+
 def _name_sums(bench: Bench, cut: Cut, grids: Sequence[Grids]) -> ErrorStats:
-    moments, sums = bench.take_sums(cut.packing, grids)
+    moments, sums = take_sums(bench, cut.packings, grids)
     lines, steps = sums.shape[1], np.concatenate([_count_steps(own) for own in grids], axis=1)
     steps[:, ~cut.owned] = _NO_STEPS
     return ErrorStats(
@@ -233,6 +239,6 @@ _NO_STEPS = np.array([[0.0], [0.0], [np.inf], [0.0]])
 def _count_steps(grids: Grids) -> Doubles:
     """(4, grids), as `_STEPS` names them; groups without a signal have no step of their own."""
     if isinstance(grids, UniformGrids):
-        return np.array((*grids.steps, grids.smallest, grids.largest))
+        return grids.count_steps()
     steps = grids.step if grids.unused is None else grids.step[~grids.unused]
     return np.array([[steps.size], [steps.sum(dtype=np.float64)], [grids.smallest], [grids.largest]])

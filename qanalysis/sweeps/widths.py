@@ -1,22 +1,23 @@
 """How are the grids of many bit widths laid at once? One array operation for all widths over the same groups.
 
 The formulas are the symmetry's own, asked for a column of widths: steps come out as (widths, groups) instead of (groups,),
-bit for bit what `Scheme.lay_grid` lays one by one. Scales that are stored in fewer bits are laid one by one.
+bit for bit what `Scheme.lay_grid` lays one by one. Scales that are not stored as computed are laid one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.arrays import Codes, Doubles, Floats
-from qanalysis.quantizers.formats import IntegerFormat
-from qanalysis.quantizers.grids import LARGEST, LARGEST_STEP, SCALE_TYPES, SMALLEST_STEP, Grid, is_invertible
+from qanalysis.arrays import Doubles, Floats
+from qanalysis.quantizers.grids import LARGEST_STEP, SMALLEST_STEP, Grid, is_invertible
+from qanalysis.quantizers.scales import LARGEST_FLOAT
 from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.statistics import Range, Statistic
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,53 +46,50 @@ class UniformGrids:
         smallest, largest = np.array([(grid.smallest, grid.largest) for grid in grids]).T
         return cls(scale, inverse, np.stack(low), np.stack(high), smallest, largest, unused if unused.any() else None)
 
-    @property
-    def steps(self) -> tuple[NDArray[Any], Doubles]:
-        """How many groups have a step, and the sum of their steps, (widths,) each."""
+    def count_steps(self) -> Doubles:
+        """(4, widths): how many groups have a step of their own, the sum of those, the smallest, the largest."""
         if self.unused is None:
-            return np.full(len(self.scale), self.scale.shape[1]), self.scale.sum(axis=1, dtype=np.float64)
-        return (~self.unused).sum(axis=1), self.scale.sum(axis=1, dtype=np.float64, where=~self.unused)
+            groups, total = np.full(len(self.scale), self.scale.shape[1]), self.scale.sum(axis=1, dtype=np.float64)
+        else:
+            groups, total = (~self.unused).sum(axis=1), self.scale.sum(axis=1, dtype=np.float64, where=~self.unused)
+        return np.array((groups, total, self.smallest, self.largest))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Widths:
-    """Integer schemes that differ in their width alone. To a symmetry's formulas they are one format whose facts are arrays (widths, 1).
+    """Integer schemes that differ in their width alone.
 
-    `ends` are the smallest and largest code, float32; `farthest` the larger magnitude of the two, (widths,).
+    `largest_codes` are their q and `ends` their lowest and highest code, columns (widths, 1) float32; `farthest` is the larger magnitude
+    of the two, (widths,).
     """
 
     schemes: tuple[Scheme, ...]
-    bits: Codes
-    max_code: Codes
-    min_code: Codes
+    largest_codes: Floats
     ends: tuple[Floats, Floats]
     farthest: Doubles
 
     @classmethod
     def of(cls, schemes: Sequence[Scheme]) -> Self:
         """The widths of some schemes, in their order."""
-        formats = [scheme.format for scheme in schemes if isinstance(scheme.format, IntegerFormat)]
-        bits, max_code, min_code = np.array([(fmt.bits, fmt.max_code, fmt.min_code) for fmt in formats]).T[..., np.newaxis]
-        symmetry = schemes[0].symmetry
-        ends = np.array([[(symmetry.low_code(fmt), symmetry.high_code(fmt))] for fmt in formats], np.float32)
-        return cls(tuple(schemes), bits, max_code, min_code, (ends[..., 0], ends[..., 1]), np.abs(ends).max(axis=(1, 2)).astype(np.float64))
+        codes = [int(scheme.format.element.high) for scheme in schemes]
+        ends = np.array([[schemes[0].symmetry.ends(code)] for code in codes], np.float32)
+        return cls(tuple(schemes), np.array(codes, np.float32)[:, np.newaxis], (ends[..., 0], ends[..., 1]), np.abs(ends).max(axis=(1, 2)).astype(np.float64))
 
-    def lay(self, low: Floats, high: Floats) -> UniformGrids:
-        """The grids over the ranges low..high, (groups,).
+    def lay(self, found: Statistic) -> UniformGrids:
+        """The grids over the ranges of all groups.
 
-        >>> Widths.of([Scheme.parse("int2"), Scheme.parse("int4")]).lay(np.float32([-0.7]), np.float32([0.35])).scale
+        >>> Widths.of([Scheme.parse("int2"), Scheme.parse("int4")]).lay(Range(np.float32([-0.7]), np.float32([0.35]))).scale
         array([[0.7],
                [0.1]], dtype=float32)
         """
-        together = self._lay_together(low, high) if is_plain(self.schemes[0]) else None
-        return together or UniformGrids.stack([scheme.lay_grid(low, high) for scheme in self.schemes])
+        together = self._lay_together(found) if isinstance(found, Range) and is_plain(self.schemes[0]) else None
+        return together or UniformGrids.stack([scheme.lay_grid(found) for scheme in self.schemes])
 
-    def _lay_together(self, low: Floats, high: Floats) -> UniformGrids | None:
+    def _lay_together(self, found: Range) -> UniformGrids | None:
         """None where a step has to be cut, so that its largest level stays a float32 number."""
-        symmetry, (first, last), fmt = self.schemes[0].symmetry, self.ends, self
-        low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
-        as_one: Any = fmt
-        step: Floats = symmetry.step(low, high, as_one)
+        symmetry, (first, last) = self.schemes[0].symmetry, self.ends
+        low, high = np.minimum(found.low, np.float32(0)), np.maximum(found.high, np.float32(0))
+        step: Floats = symmetry.step(low, high, self.largest_codes)
         smallest, largest, unused = step.min(axis=1), step.max(axis=1), None
         if not SMALLEST_STEP <= smallest.min() <= largest.max() <= LARGEST_STEP:
             unused = ~is_invertible(step)
@@ -99,7 +97,7 @@ class Widths:
             smallest = step.min(axis=1, where=~unused, initial=np.float32(np.inf))
             largest = step.max(axis=1, where=~unused, initial=np.float32(0))
         smallest, largest = smallest.astype(np.float64), largest.astype(np.float64)
-        if (largest * self.farthest > LARGEST).any():
+        if (largest * self.farthest > LARGEST_FLOAT).any():
             return None
         if not symmetry.signed:
             zero_points = np.clip(-np.rint(low / step), first, last)
@@ -108,5 +106,5 @@ class Widths:
 
 
 def is_plain(scheme: Scheme) -> bool:
-    """Whether the grids of this scheme are laid together with those of other widths: integers whose steps are stored as they are."""
-    return isinstance(scheme.format, IntegerFormat) and scheme.scale == SCALE_TYPES["float32"]
+    """Whether the grids of this scheme are laid together with those of other widths: integers whose steps are stored as computed."""
+    return scheme.format.is_integer and scheme.scale.is_exact

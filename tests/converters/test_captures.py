@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from qanalysis.converters.captures import analyze_capture, describe_capture, describe_tested, measure_capture
+from qanalysis.converters.captures import analyze_capture, describe_capture, describe_settings, describe_tested, measure_capture, open_capture
+from qanalysis.converters.linearity.options import LinearityOptions
+from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.records import read_record
+from qanalysis.converters.sample_records import SAMPLE_RECORDS, write_sample
+from qanalysis.converters.spectrum.options import SpectrumOptions
 
 SINE = np.sin(2 * np.pi * 127 * np.arange(4096) / 4096)
 CODES = np.rint(2047 * SINE).astype(np.int16)
@@ -20,7 +25,7 @@ def test_floats_of_a_wav_are_spread_over_the_stated_range(tmp_path: Path) -> Non
     np.save(tmp_path / "codes.npy", CODES)
     floats = read_record(tmp_path / "float.wav", bits=12)
     codes = read_record(tmp_path / "codes.npy", bits=12, signed=True, fs_hz=48_000)
-    spread, counted = (analyze_capture(record, low=0, high=5) for record in (floats, codes))
+    spread, counted = (analyze_capture(record, SpectrumOptions(low=0, high=5)) for record in (floats, codes))
     assert (spread.low, spread.high, spread.lsb) == (0, 5, 5 / 4096)
     # the values are the same but for a factor and an offset, which rounds each to 1e-16 of full scale
     assert spread.sinad_db == pytest.approx(counted.sinad_db, abs=1e-6)
@@ -35,7 +40,7 @@ def test_floats_of_a_wav_are_spread_over_the_stated_range(tmp_path: Path) -> Non
 def test_options_reach_the_engines(tmp_path: Path) -> None:
     np.save(tmp_path / "codes.npy", CODES)
     record = read_record(tmp_path / "codes.npy", bits=12, fs_hz=1000.0)
-    found = analyze_capture(record, full_scale="dc", harmonics=9)
+    found = analyze_capture(record, SpectrumOptions(full_scale="dc", harmonics=9))
     assert (found.full_scale, found.harmonics_counted, found.fs_hz, found.bits) == ("dc", 9, 1000.0, 12)
 
 
@@ -52,9 +57,9 @@ def test_reaching_the_end_codes_is_no_finding_of_a_linearity_test(tmp_path: Path
     overdriven = np.clip(np.rint(7.5 + 8.5 * np.sin(2 * np.pi * 127 * np.arange(4096) / 4096)), 0, 15).astype(np.uint8)
     np.save(tmp_path / "sine.npy", overdriven)
     record = read_record(tmp_path / "sine.npy", bits=4)
-    found = measure_capture(record, test="sine")
+    found = measure_capture(record, LinearityOptions(test="sine"))
     assert (found.converter.low, found.converter.high) == (0.0, 16.0)
-    assert measure_capture(record, test="sine", low=-1, high=1).converter.lsb == 0.125
+    assert measure_capture(record, LinearityOptions(test="sine", low=-1, high=1)).converter.lsb == 0.125
     codes = [finding.code for finding in describe_tested(record, found).findings]
     assert "clipping" not in codes
     assert "unknown-drive" in codes
@@ -67,3 +72,65 @@ def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
     np.save(tmp_path / "volts.npy", SINE)
     with pytest.raises(ValueError, match=r"volts\.npy holds numbers that are no whole ones"):
         measure_capture(read_record(tmp_path / "volts.npy", bits=12))
+
+
+@pytest.mark.parametrize("name", SAMPLE_RECORDS)
+def test_a_sample_is_opened_by_its_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / "sample.csv").write_bytes(write_sample(name))
+    opened, read = open_capture(f"sample:{name}"), open_capture(tmp_path / "sample.csv")
+    assert opened.name == f"sample:{name}"
+    assert (opened.source.size, opened.source.digest, opened.bits, opened.fs_hz) == (read.source.size, read.source.digest, read.bits, read.fs_hz)
+    assert opened.codes is not None
+    assert np.array_equal(opened.codes, read.codes)
+
+
+def test_an_unknown_sample_is_refused_with_the_names_of_all() -> None:
+    with pytest.raises(ValueError, match="there is no sample record 'tune'; the samples are tone between bins, 12 bit; coherent tone"):
+        open_capture("sample:tune")
+
+
+def test_what_is_stated_about_a_file_reaches_its_reader(tmp_path: Path) -> None:
+    (tmp_path / "two.csv").write_text("a,b\n1,10\n2,20\n3,15\n")
+    record = open_capture(tmp_path / "two.csv", Reading(column="2", bits=8, signed=False, fs_hz=5.0))
+    assert (record.values.tolist(), record.bits, record.signed, record.fs_hz) == ([10, 20, 15], 8, False, 5.0)
+
+
+def test_settings_say_what_was_asked_and_how_the_file_was_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "codes.npy", CODES)
+    reading = Reading(channel=1, fs_hz=1000.0)
+    record = open_capture(tmp_path / "codes.npy", reading)
+    settings = describe_settings(record, reading, SpectrumOptions(low=-2.5, high=3.3, harmonics=9, band_hz=(0, 400)))
+    assert settings == {
+        "bits": 12,
+        "range": "-2.5:3.3",
+        "fs_hz": 1000.0,
+        "fs_over": "2^n",
+        "full_scale": "sine",
+        "window": "auto",
+        "side_bins": "auto",
+        "harmonics": 9,
+        "band": "0:400",
+        "column": None,
+        "channel": 1,
+        "dtype": None,
+        "justification": "right",
+        "signed": True,
+    }
+    tested = describe_settings(record, reading, LinearityOptions(test="sine", drive=(-1e-6, 0.1)))
+    assert (tested["range"], tested["drive"], tested["test"], tested["within"]) == (None, "-1e-06:0.1", "sine", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"low": 0.0}, "range 0.0:None: give both low and high, or neither"),
+        ({"drive": (1.0, 0.0)}, "drive 1.0:0.0: the lowest input must lie below the highest"),
+        ({"reference": "ends"}, "INL reference 'ends' is unknown; choose end-point or best-fit"),
+        ({"test": "noise"}, "test 'noise' is unknown; choose ramp or sine"),
+        ({"fs_over": "2n"}, "fs_over '2n': full scale is divided by"),
+        ({"transfer": "ceil"}, "transfer 'ceil' is unknown; use mid-tread, mid-rise, floor"),
+    ],
+)
+def test_options_are_checked_once_when_they_are_made(options: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        LinearityOptions(**options)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from qanalysis.converters.converter import TRANSFERS, Converter
+from qanalysis.converters.choices import TRANSFERS
+from qanalysis.converters.converter import Converter
 from qanalysis.quantizers.quantizer import UniformQuantizer
 
 EVERY = [(transfer, fs_over) for transfer in TRANSFERS for fs_over in ("2^n", "2^n-1")]

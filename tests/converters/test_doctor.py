@@ -13,6 +13,7 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.code_words import code_range
 from qanalysis.converters.records.records import Record, read_record
 from qanalysis.converters.spectrum.spectrum import analyze_spectrum
+from qanalysis.results.identity import SourceIdentity
 
 VOICE = Path(__file__).parent / "data" / "spoken_card.wav"
 SAMPLES = 4096
@@ -26,13 +27,16 @@ def sine(bits: int = 12, *, level: float = 0.98, cycles: float = 127, phase: flo
     return np.clip(np.rint(wave - 0.5 + offset + drawn), low, high).astype(np.int64)
 
 
+MADE = SourceIdentity("made", 0, None)
+
+
 def record_of(codes: np.ndarray, *, bits: int = 12, signed: bool = True) -> Record:
     low, high = code_range(bits, signed=signed)
-    return Record(codes.astype(np.float64), codes, bits, "right", signed, low, high + 1.0, 1.0, "made", 0, "", ())
+    return Record(codes.astype(np.float64), codes, bits, "right", signed, low, high + 1.0, 1.0, MADE, ())
 
 
 def values_of(values: np.ndarray, **facts: object) -> Record:
-    return replace(Record(values, None, None, None, None, None, None, None, "made", 0, "", ()), **facts)  # type: ignore[arg-type]
+    return replace(Record(values, None, None, None, None, None, None, None, MADE, ()), **facts)  # type: ignore[arg-type]
 
 
 def codes_in(found: tuple[Finding, ...]) -> list[str]:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from qanalysis.converters.converter import TRANSFERS, Converter
+from qanalysis.converters.choices import TRANSFERS
+from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import Inl
 from qanalysis.converters.linearity.linearity import measure_linearity
 from qanalysis.converters.simulation.simulate import Simulation

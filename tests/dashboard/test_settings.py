@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qanalysis.cli import _server_options
+from qanalysis.commands.app import _server_options
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo
-from qanalysis.quantizers.scheme import Scheme, default_schemes
+from qanalysis.quantizers.crossing import default_schemes
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sums import ErrorStats, measure
 from qanalysis.sweeps import jobs
 from qanalysis.sweeps.chunks import cut_chunks

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qanalysis.converters.choices import Test, check_test
 from qanalysis.converters.findings import Finding
 
-TESTS = ("ramp", "sine")
 LARGEST_BITS = 24  # arrays by code: 2^24 of them are 128 MB each
 _JUDGED_CODES, _JUDGED_HITS = 16, 100  # fewer say nothing about the shape of a density
 _SHORTEST_PERIOD = 8  # samples
@@ -25,7 +25,7 @@ class CodeDensity:
     for a sine and for a record of several ramps. `samples` may be fewer than were given: a sine is cut to whole periods.
     """
 
-    test: str
+    test: Test
     hits: NDArray[np.int64]
     first_code: int
     largest_step_back: int | None
@@ -37,7 +37,7 @@ class CodeDensity:
         return int(self.hits.sum())
 
 
-def count_codes(codes: ArrayLike, *, bits: int, test: str = "ramp", signed: bool | None = None) -> CodeDensity:
+def count_codes(codes: ArrayLike, *, bits: int, test: Test = "ramp", signed: bool | None = None) -> CodeDensity:
     """Count the codes of a record, (samples,), after checking that they can serve the test.
 
     `signed`: two's complement, -2^(bits-1) to 2^(bits-1)-1; None takes negative codes as the sign of it.
@@ -60,12 +60,6 @@ def count_codes(codes: ArrayLike, *, bits: int, test: str = "ramp", signed: bool
     hits = np.bincount(index, minlength=2**bits)
     _check_ends(hits, first_code, bits, test)
     return CodeDensity(test, hits, first_code, step_back, (*findings, *_judge_shape(hits, test)))
-
-
-def check_test(test: str) -> None:
-    """Raises ValueError unless `test` is the word for one."""
-    if test not in TESTS:
-        raise ValueError(f"test {test!r} is unknown; choose {' or '.join(TESTS)}")
 
 
 def _read_codes(codes: ArrayLike) -> NDArray[np.integer[Any]]:
@@ -146,7 +140,7 @@ def _find_edges(index: NDArray[np.integer[Any]], codes: int) -> NDArray[np.intp]
     return ends[1:][high[1:] & ~high[:-1]]
 
 
-def _check_count(samples: int, bits: int, test: str) -> None:
+def _check_count(samples: int, bits: int, test: Test) -> None:
     """At least one hit is expected in each code; a sine spends 2/pi of the mean on those of the middle."""
     least = 2**bits if test == "ramp" else math.ceil(math.pi * 2 ** (bits - 1))
     if samples < least:
@@ -156,7 +150,7 @@ def _check_count(samples: int, bits: int, test: str) -> None:
         )
 
 
-def _check_ends(hits: NDArray[np.int64], first_code: int, bits: int, test: str) -> None:
+def _check_ends(hits: NDArray[np.int64], first_code: int, bits: int, test: Test) -> None:
     if hits[0] and hits[-1]:
         if not hits[1:-1].any():
             raise ValueError(
@@ -174,7 +168,7 @@ def _check_ends(hits: NDArray[np.int64], first_code: int, bits: int, test: str) 
     )
 
 
-def _judge_shape(hits: NDArray[np.int64], test: str) -> list[Finding]:
+def _judge_shape(hits: NDArray[np.int64], test: Test) -> list[Finding]:
     """Whether the density is the one of the test: hits per code in the outer quarter over those in the middle quarter."""
     eighth = hits.size // 8
     inner = hits[3 * eighth : 5 * eighth]

@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Doubles
+from qanalysis.converters.choices import InlReference, Test, check_test
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.linearity.code_density import LARGEST_BITS, CodeDensity, check_test, count_codes
+from qanalysis.converters.linearity.code_density import LARGEST_BITS, CodeDensity, count_codes
+from qanalysis.converters.linearity.options import LinearityOptions
 
-REFERENCES = ("end-point", "best-fit")
 MISSING_DNL_LSB = -0.9  # IEEE 1241: a code this narrow counts as missing
 
 
@@ -34,8 +35,8 @@ class Linearity:
     """
 
     converter: Converter
-    test: str
-    inl_reference: str
+    test: Test
+    inl_reference: InlReference
     samples: int
     confidence: float
     first_code: int
@@ -90,49 +91,34 @@ class Linearity:
         return None if self.largest_step_back is None else self.largest_step_back == 0
 
 
-def measure_linearity(
-    codes: ArrayLike,
-    *,
-    bits: int,
-    test: str = "ramp",
-    reference: str = "end-point",
-    low: float = 0.0,
-    high: float = 1.0,
-    fs_over: str = "2^n",
-    transfer: str = "mid-tread",
-    drive: tuple[float, float] | None = None,
-    signed: bool | None = None,
-    confidence: float = 0.95,
-    dnl_within_lsb: float = 0.1,
-) -> Linearity:
+def measure_linearity(codes: ArrayLike, options: LinearityOptions | None = None, *, bits: int, signed: bool | None = None, **changes: Any) -> Linearity:
     """The static errors of a converter from the codes it gave, (samples,), to a ramp or to a sine that overdrives it.
 
-    `drive` is the lowest and the highest input of the record, in the unit of `low` and `high`; a ramp without it is taken to run from
-    `low` to `high`, of a sine without it neither offset nor gain can be known. A sine is cut to whole periods.
-    `dnl_within_lsb` only says for which error `samples_needed` is told. Error bars: binomial counts, as for random phases (a coherent
-    record is surer), or one sample for a single ramp that never steps back. Raises ValueError for bad options and as `count_codes` does.
+    `options` and `changes` say what is asked, as one value, by its fields (`test="sine"`), or both: see `LinearityOptions`. `signed` as
+    `count_codes` has it. A sine is cut to whole periods. Error bars: binomial counts, as for random phases (a coherent record is surer),
+    or one sample for a single ramp that never steps back. Raises ValueError for bad options and as `count_codes` does.
     Source: IEEE 1241-2010, ramp and sine histograms, terminal-based and independently based INL.
 
     >>> found = measure_linearity(np.repeat([0, 1, 2, 3], [10, 30, 15, 25]), bits=2, transfer="floor")
     >>> found.dnl_lsb.round(2).tolist(), found.inl_lsb.round(2).tolist(), found.missing_codes
     ([0.33, -0.33], [0.0, 0.33, 0.0], ())
     """
-    converter = Converter(bits, low, high, fs_over=fs_over, transfer=transfer)
-    _check_options(converter, test, reference)
-    limits = _check_drive(drive, test, converter)
-    density = count_codes(codes, bits=bits, test=test, signed=signed)
+    options = replace(options or LinearityOptions(), **changes)
+    converter = _build_converter(bits, options)
+    limits = options.drive or ((converter.low, converter.high) if options.test == "ramp" else None)
+    density = count_codes(codes, bits=bits, test=options.test, signed=signed)
     place = _place_transitions(density)
     ideal = converter.transitions
-    transitions = limits[0] + (limits[1] - limits[0]) * place if limits else _fit_to(ideal, place, reference)
+    transitions = limits[0] + (limits[1] - limits[0]) * place if limits else _fit_to(ideal, place, options.reference)
     dnl = np.diff(transitions) / np.mean(np.diff(transitions)) - 1
-    line = _draw_line(transitions, reference)
-    bars = _find_bars(density, place, confidence)
+    line = _draw_line(transitions, options.reference)
+    bars = _find_bars(density, place, options.confidence)
     found = Linearity(
         converter=converter,
-        test=test,
-        inl_reference=reference,
+        test=options.test,
+        inl_reference=options.reference,
         samples=density.samples,
-        confidence=confidence,
+        confidence=options.confidence,
         first_code=density.first_code,
         hits=density.hits,
         transitions=transitions,
@@ -145,14 +131,14 @@ def measure_linearity(
         tue_max_lsb=float(np.abs(transitions - ideal).max()) / converter.lsb if limits else None,
         missing_codes=tuple((np.flatnonzero(dnl <= MISSING_DNL_LSB) + 1 + density.first_code).tolist()),
         largest_step_back=density.largest_step_back,
-        dnl_within_lsb=dnl_within_lsb,
-        samples_needed=samples_needed(bits, dnl_within_lsb, confidence, test=test, ordered=density.largest_step_back == 0),
+        dnl_within_lsb=options.dnl_within_lsb,
+        samples_needed=samples_needed(bits, options.dnl_within_lsb, options.confidence, test=options.test, ordered=density.largest_step_back == 0),
         findings=density.findings,
     )
-    return replace(found, findings=_judge(found, drive=drive))
+    return replace(found, findings=_judge(found, drive=options.drive))
 
 
-def samples_needed(bits: int, dnl_lsb: float, confidence: float = 0.95, *, test: str = "sine", ordered: bool = False) -> int:
+def samples_needed(bits: int, dnl_lsb: float, confidence: float = 0.95, *, test: Test = "sine", ordered: bool = False) -> int:
     """Samples for which every DNL is known within +-`dnl_lsb` at the two-sided `confidence`.
 
     A sine needs pi 2^(n-1) (z/b)^2, a noisy ramp 2^n (z/b)^2, a single ramp that never steps back (`ordered`) 2^n/b: each of its
@@ -184,21 +170,12 @@ class _Bars(NamedTuple):
     inl: Doubles
 
 
-def _check_options(converter: Converter, test: str, reference: str) -> None:
-    check_test(test)
+def _build_converter(bits: int, options: LinearityOptions) -> Converter:
+    low, high = (0.0, 1.0) if options.low is None or options.high is None else (options.low, options.high)
+    converter = Converter(bits, low, high, fs_over=options.fs_over, transfer=options.transfer)
     if not 2 <= converter.bits <= LARGEST_BITS:
         raise ValueError(f"bits is {converter.bits}; a linearity test takes 2 to {LARGEST_BITS}")
-    if reference not in REFERENCES:
-        raise ValueError(f"INL reference {reference!r} is unknown; choose {' or '.join(REFERENCES)}")
-
-
-def _check_drive(drive: tuple[float, float] | None, test: str, converter: Converter) -> tuple[float, float] | None:
-    if drive is None:
-        return (converter.low, converter.high) if test == "ramp" else None
-    start, stop = map(float, drive)
-    if not (math.isfinite(start) and math.isfinite(stop) and start < stop):
-        raise ValueError(f"drive {start}:{stop}: the lowest input must lie below the highest; swap them (a falling ramp is seen in the record)")
-    return start, stop
+    return converter
 
 
 def _find_z(confidence: float) -> float:
@@ -216,7 +193,7 @@ def _place_transitions(density: CodeDensity) -> Doubles:
     return np.sin(np.pi / 2 * below / density.samples) ** 2  # (1 - cos)/2 without its loss of digits near 0
 
 
-def _draw_line(transitions: Doubles, reference: str) -> _Line:
+def _draw_line(transitions: Doubles, reference: InlReference) -> _Line:
     if reference == "end-point":
         return _Line(float(transitions[0]), float(transitions[-1] - transitions[0]) / (transitions.size - 1))
     index = np.arange(transitions.size) - (transitions.size - 1) / 2
@@ -224,7 +201,7 @@ def _draw_line(transitions: Doubles, reference: str) -> _Line:
     return _Line(float(transitions.mean() + index[0] * step), step)
 
 
-def _fit_to(ideal: Doubles, place: Doubles, reference: str) -> Doubles:
+def _fit_to(ideal: Doubles, place: Doubles, reference: InlReference) -> Doubles:
     """The transitions where their line is the ideal one: all that can be said while the input is unknown."""
     line, step = _draw_line(place, reference), float(ideal[1] - ideal[0])
     placed: Doubles = ideal[0] + (place - line.start) * (step / line.step)

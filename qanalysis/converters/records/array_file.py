@@ -77,8 +77,9 @@ def _pick_member(sizes: dict[str, int], column: str | int | None, place: str) ->
         name = max(names, key=sizes.__getitem__)
         note = Finding("column", f"Array {name!r} is read, the largest of {len(names)}; name another where it was meant.", names.index(name) + 1)
         return name, (note,) if len(names) > 1 else ()
-    if isinstance(column, int) and 1 <= column <= len(names):
-        return names[column - 1], ()
+    number = int(column) if isinstance(column, int) or (column not in names and column.isdecimal()) else 0
+    if 1 <= number <= len(names):
+        return names[number - 1], ()
     if column not in names:
         raise RecordError(f"{place} has no array {column!r}; it has {name_some(names)}")
     return str(column), ()

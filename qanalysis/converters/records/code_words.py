@@ -7,15 +7,15 @@ Right-justified codes of a container without a header may be narrower than it: t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from qanalysis.arrays import Codes
+from qanalysis.converters.choices import Justification
 from qanalysis.converters.findings import Finding
+from qanalysis.converters.records.reading import check_justification
 from qanalysis.converters.records.samples import QUANTIZATION_RMS, RecordError, Samples, measure_surprise
 
-Justification = Literal["right", "left"]
 USUAL_BITS = (8, 10, 12, 14, 16, 18, 20, 24, 32)
 MAX_BITS = 32
 CHANCE_BITS = 30  # evidence that is there by chance once in 2^30 records
@@ -55,8 +55,7 @@ def resolve_codes(samples: Samples, place: str, *, bits: int | None = None, just
         container = max(held, next((width for width in _CONTAINERS if width >= (bits or 0)), held))
     if bits is not None and (isinstance(bits, bool) or not 1 <= bits <= min(MAX_BITS, container)):
         raise RecordError(f"{place}: bits {bits} was given; converters have 1 to {MAX_BITS}, and these words have {container}")
-    if justify not in (None, "left", "right"):
-        raise RecordError(f"{place}: justify {justify!r} was given; it is 'left' or 'right'")
+    check_justification(justify, place)
     shift, shift_notes = _find_shift(words, samples, container, bits=bits, justify=justify)
     words >>= shift
     width = bits or (container - shift if shift or justify == "left" else samples.stated_bits)

@@ -9,17 +9,21 @@ import hashlib
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Codes
+from qanalysis.converters.choices import Justification
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.array_file import read_npy, read_npz, read_raw
-from qanalysis.converters.records.code_words import Justification, code_range, resolve_codes
+from qanalysis.converters.records.code_words import code_range, resolve_codes
+from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.samples import RecordError, Samples
 from qanalysis.converters.records.text_file import read_text
 from qanalysis.converters.records.wav_file import read_wav
+from qanalysis.results.identity import SourceIdentity
 
 __all__ = ["Record", "RecordError", "read_record"]
 
@@ -34,7 +38,7 @@ class Record:
 
     `codes` (samples,) are right-justified int64, None for numbers that are no whole ones; then `justification` and `signed` are None too,
     and `bits` is what was stated. `low` and `high` are the ends of the range in units of the values, high one LSB above the top code;
-    None where nothing fixes them. `size` is the file's in bytes, `digest` "sha256:..." of its content.
+    None where nothing fixes them. `source` is the file's name, size in bytes and digest, "sha256:..." of its content.
     """
 
     values: NDArray[np.float64]
@@ -45,39 +49,21 @@ class Record:
     low: float | None
     high: float | None
     fs_hz: float | None
-    name: str
-    size: int
-    digest: str
+    source: SourceIdentity
     guesses: tuple[Finding, ...]
 
-    def spread(self, low: float, high: float) -> NDArray[np.float64]:
-        """The codes as values of a converter from `low` to `high`: code c stands c - (lowest code) steps of (high - low) / 2^bits above low.
-
-        Numbers that are no codes are returned as they are. Raises ValueError for a reversed range.
-        """
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ValueError(f"the range {low}:{high} was given; the low end must lie below the high end, both finite")
-        if self.codes is None or self.low is None or self.high is None:
-            return self.values
-        return low + (self.values - self.low) * ((high - low) / (self.high - self.low))
+    @property
+    def name(self) -> str:
+        """The file's name, without its folder."""
+        return self.source.path
 
 
-def read_record(
-    path: str | Path,
-    *,
-    column: str | int | None = None,
-    channel: int | None = None,
-    bits: int | None = None,
-    justify: Justification | None = None,
-    signed: bool | None = None,
-    fs_hz: float | None = None,
-    dtype: str | None = None,
-) -> Record:
+def read_record(path: str | Path, reading: Reading | None = None, **changes: Any) -> Record:
     r"""Read one channel of a capture; the content says what kind of file it is, for raw words the suffix or `dtype`.
 
-    `column` is a column of text or an array of an archive, `channel` one of a WAV, NPY or raw file, both by number from 1 or by name.
-    `bits`, `justify` ("left", "right"), `signed`, `fs_hz` override what the file says or what is guessed; `dtype` names raw words (i16le).
-    Raises RecordError, a ValueError, for files and choices that give no record; NaN and codes beyond the width are left to the doctor.
+    `reading` and `changes` say what is stated, as one value, by its fields (`bits=12, column="code"`), or both: see `Reading`.
+    What is stated overrides what the file says and what would be guessed. Raises RecordError, a ValueError, for files and choices that
+    give no record; NaN and codes beyond the width are left to the doctor.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -87,20 +73,27 @@ def read_record(
     >>> record.codes.tolist(), record.bits, record.signed, record.fs_hz
     ([0, 4095, 2047, 2048], 12, False, 2000.0)
     """
-    path = Path(path)
-    if fs_hz is not None and not (math.isfinite(fs_hz) and fs_hz > 0):
-        raise RecordError(f"{path.name}: fs {fs_hz} Hz was given; a sample rate is finite and above zero")
-    size, digest, head = _stamp(path)
-    samples = _state_rate(_read_samples(path, head, column=column, channel=channel, dtype=dtype), fs_hz)
-    rate = fs_hz if fs_hz is not None else samples.fs_hz or None
-    identity = (rate, path.name, size, digest)
+    path, reading = Path(path), replace(reading or Reading(), **changes)
+    reading.check_rate(path.name)
+    stamp, head = _stamp(path)
+    samples = _state_rate(_read_samples(path, head, reading), reading.fs_hz)
+    rate = reading.fs_hz if reading.fs_hz is not None else samples.fs_hz or None
     if samples.numbers.dtype.kind == "f":
-        return _keep_floats(samples, identity, bits=bits, justify=justify, signed=signed)
-    resolved = resolve_codes(samples, path.name, bits=bits, justify=justify, signed=signed)
+        return _keep_floats(samples, reading, rate, stamp)
+    resolved = resolve_codes(samples, path.name, bits=reading.bits, justify=reading.justify, signed=reading.signed)
     low, high = code_range(resolved.bits, signed=resolved.signed)
-    notes = (*samples.notes, *resolved.notes)
-    values = resolved.codes.astype(np.float64)
-    return Record(values, resolved.codes, resolved.bits, resolved.justification, resolved.signed, low, high + 1.0, *identity, notes)
+    return Record(
+        values=resolved.codes.astype(np.float64),
+        codes=resolved.codes,
+        bits=resolved.bits,
+        justification=resolved.justification,
+        signed=resolved.signed,
+        low=low,
+        high=high + 1.0,
+        fs_hz=rate,
+        source=stamp,
+        guesses=(*samples.notes, *resolved.notes),
+    )
 
 
 def _state_rate(samples: Samples, fs_hz: float | None) -> Samples:
@@ -113,18 +106,27 @@ def _state_rate(samples: Samples, fs_hz: float | None) -> Samples:
     return replace(samples, notes=notes)
 
 
-def _keep_floats(
-    samples: Samples, identity: tuple[float | None, str, int, str], *, bits: int | None, justify: Justification | None, signed: bool | None
-) -> Record:
-    if justify is not None or signed is not None:
-        raise RecordError(f"{identity[1]} holds numbers that are no whole ones: they are neither justified nor signed codes; leave justify and signed out")
-    if bits is not None and not 1 <= bits <= 32:
-        raise RecordError(f"{identity[1]}: bits {bits} was given; converters have 1 to 32")
-    return Record(np.asarray(samples.numbers, np.float64), None, bits, None, None, samples.low, samples.high, *identity, samples.notes)
+def _keep_floats(samples: Samples, reading: Reading, fs_hz: float | None, stamp: SourceIdentity) -> Record:
+    if reading.justify is not None or reading.signed is not None:
+        raise RecordError(f"{stamp.path} holds numbers that are no whole ones: they are neither justified nor signed codes; leave justify and signed out")
+    if reading.bits is not None and not 1 <= reading.bits <= 32:
+        raise RecordError(f"{stamp.path}: bits {reading.bits} was given; converters have 1 to 32")
+    return Record(
+        values=np.asarray(samples.numbers, np.float64),
+        codes=None,
+        bits=reading.bits,
+        justification=None,
+        signed=None,
+        low=samples.low,
+        high=samples.high,
+        fs_hz=fs_hz,
+        source=stamp,
+        guesses=samples.notes,
+    )
 
 
-def _stamp(path: Path) -> tuple[int, str, bytes]:
-    """Size, digest and the first bytes of a file that is there and holds something."""
+def _stamp(path: Path) -> tuple[SourceIdentity, bytes]:
+    """Name, size and digest of a file that is there and holds something, and its first bytes."""
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -135,12 +137,13 @@ def _stamp(path: Path) -> tuple[int, str, bytes]:
         raise RecordError(f"{str(path)!r} can not be read: {error.strerror or error}; check the path and its permissions") from None
     if not size:
         raise RecordError(f"{path.name} is empty (0 bytes); capture or copy it again")
-    return size, f"sha256:{digest}", head
+    return SourceIdentity(path.name, size, f"sha256:{digest}"), head
 
 
-def _read_samples(path: Path, head: bytes, *, column: str | int | None, channel: int | None, dtype: str | None) -> Samples:
-    if dtype is not None:
-        return read_raw(path, dtype=dtype, column=column, channel=channel)
+def _read_samples(path: Path, head: bytes, reading: Reading) -> Samples:
+    column, channel = reading.column, reading.channel
+    if reading.dtype is not None:
+        return read_raw(path, dtype=reading.dtype, column=column, channel=channel)
     read = _MAGIC.get(head[:4])
     if read is not None:
         return read(path, column=column, channel=channel)

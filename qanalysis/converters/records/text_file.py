@@ -168,7 +168,7 @@ def _pick_column(layout: _Layout, column: str | int | None, axis: int | None, pl
         picked = next(index for index in range(len(names)) if index != axis)
         note = Finding("column", f"Column {names[picked]!r} is read, number {picked + 1} of {len(names)}; name another where it was meant.", picked + 1)
         return picked, (note,) if len(names) > 1 else ()
-    if isinstance(column, int) or (column not in names and column.isdigit()):
+    if isinstance(column, int) or (column not in names and column.isdecimal()):
         if not 1 <= int(column) <= len(names):
             raise RecordError(f"{place} has {len(names)} columns, column {column} was asked for; {FIRST}")
         return int(column) - 1, ()

@@ -18,7 +18,7 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.inl import STRAIGHT, Inl, bend_transitions
 from qanalysis.converters.simulation.dither import find_dither
 from qanalysis.converters.simulation.waveforms import Waveform, judge_period, list_tones
-from qanalysis.quantizers.quantizer import Rounding
+from qanalysis.quantizers.rounding import Rounding
 from qanalysis.sums import ErrorStats, measure
 
 MOST_SAMPLES = 2**22

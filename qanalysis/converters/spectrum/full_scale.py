@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from qanalysis.arrays import Doubles
+from qanalysis.converters.choices import FullScaleWave
+from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.findings import Finding
+from qanalysis.converters.spectrum.options import SpectrumOptions
+from qanalysis.quantizers.quantizer import count_steps
 
-FULL_SCALES = ("sine", "dc")
-STEPS_OF_RANGE = ("2^n", "2^n-1")
-_NARROWEST, _WIDEST = 1e-150, 1e150  # their squares are powers in double precision
 _BLOCK = 1 << 14  # samples looked at together, so that the first fraction ends the search
 _OVERDRIVE = 1.5  # whole numbers that swing further than this many ranges are codes, not volts
 
@@ -38,7 +39,7 @@ class FullScale:
     high: float | None
     lsb: float | None
     bits: int | None
-    kind: str
+    kind: FullScaleWave
     lsb_convention: str
     findings: tuple[Finding, ...]
 
@@ -50,20 +51,21 @@ class FullScale:
         return self.span**2 / (8.0 if self.kind == "sine" else 4.0)
 
 
-def find_full_scale(values: Doubles, *, bits: int | None, low: float | None, high: float | None, kind: str, fs_over: str, whole: bool) -> FullScale:
-    """The range of a record from what the user says; `whole` marks a record of integer type.
+def find_full_scale(values: Doubles, options: SpectrumOptions, *, bits: int | None, whole: bool) -> FullScale:
+    """The range of a record (samples,) from what the user says; `whole` marks a record of integer type.
 
     Integers with `bits`, and whole numbers without a range or far beyond it, are codes: their span is 2^bits. Other values lie in low..high.
     Fractions within +-1 without a range are taken as normalised, with a finding. Otherwise the full scale stays unknown.
 
     Raises
     ------
-    ValueError : bits outside 1..32, half a range or a reversed one, unknown words, codes that span more than `bits` bits hold.
+    ValueError : bits outside 1..32, codes that span more than `bits` bits hold.
     """
-    _check(bits, low, high, kind, fs_over)
+    _check_bits(bits)
+    low, high, kind = options.low, options.high, options.full_scale
     least, most = float(values.min()), float(values.max())
-    convention = "fs/2^n" if fs_over == "2^n" else "fs/(2^n-1)"
-    steps = None if bits is None else 2**bits - (fs_over == "2^n-1")
+    convention = LSB_CONVENTIONS[options.fs_over]
+    steps = None if bits is None else count_steps(bits, options.fs_over)
     if steps is not None and bits is not None and _are_codes(values, low, high, whole=whole):
         if most - least >= 2**bits:
             raise ValueError(
@@ -96,16 +98,6 @@ def _are_codes(values: Doubles, low: float | None, high: float | None, *, whole:
     return not fits and all(bool((values[start : start + _BLOCK] == np.rint(values[start : start + _BLOCK])).all()) for start in blocks)
 
 
-def _check(bits: int | None, low: float | None, high: float | None, kind: str, fs_over: str) -> None:
+def _check_bits(bits: int | None) -> None:
     if bits is not None and not (isinstance(bits, int | np.integer) and 1 <= bits <= 32):
         raise ValueError(f"bits {bits}: a converter has 1 to 32 bits")
-    if (low is None) != (high is None):
-        raise ValueError(f"range {low}:{high}: give both low and high, or neither")
-    if low is not None and high is not None and not (np.isfinite([low, high]).all() and low < high):
-        raise ValueError(f"range {low}:{high}: needs two finite numbers, the lower one first")
-    if low is not None and high is not None and not _NARROWEST <= high - low <= _WIDEST:
-        raise ValueError(f"range {low:g}:{high:g}: the square of its width leaves double precision; count in a larger or smaller unit")
-    if kind not in FULL_SCALES:
-        raise ValueError(f"full_scale {kind!r}: 0 dBFS refers to a 'sine' over the range or to 'dc'")
-    if fs_over not in STEPS_OF_RANGE:
-        raise ValueError(f"fs_over {fs_over!r}: full scale is divided by '2^n' or by '2^n-1'")

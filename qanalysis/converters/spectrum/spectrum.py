@@ -8,6 +8,7 @@ THD alone is corrected for noise (`thd_raw_dbc` is not). SFDR compares heights o
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,13 +17,13 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.components import Component, describe_claim, share_power
 from qanalysis.converters.spectrum.figures import Figures, Interval, measure_figures
 from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale
+from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.sinefit import SineFit, check_rate, read_samples, rescale_fit, scale_record
 from qanalysis.converters.spectrum.verdicts import judge_constant, judge_view
 from qanalysis.converters.spectrum.views import View, Wishes, view_record
-from qanalysis.converters.spectrum.windows import WINDOWS, describe_window
+from qanalysis.converters.spectrum.windows import describe_window
 
 _FEWEST_BAND_BINS = 8
-_MOST_HARMONICS = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,31 +124,15 @@ class Spectrum:
         return heights
 
 
-def analyze_spectrum(
-    record: ArrayLike,
-    *,
-    fs_hz: float = 1.0,
-    bits: int | None = None,
-    low: float | None = None,
-    high: float | None = None,
-    full_scale: str = "sine",
-    fs_over: str = "2^n",
-    window: str = "auto",
-    side_bins: int | str = "auto",
-    harmonics: int = 6,
-    band_hz: tuple[float, float] | None = None,
-) -> Spectrum:
+def analyze_spectrum(record: ArrayLike, options: SpectrumOptions | None = None, *, fs_hz: float = 1.0, bits: int | None = None, **changes: Any) -> Spectrum:
     """Measure a record of one tone (or two) with the window that suits it.
 
     Parameters
     ----------
     record : (samples,) at least 16 finite numbers. Integers with `bits` are codes, signed or not.
+    options, changes : what is asked, as one value, by its fields (`low=0, high=5, window="hann"`), or both: see `SpectrumOptions`.
     fs_hz : sample rate; no figure but those in hertz and per hertz depends on it.
-    bits, low, high, fs_over : the converter's width and range in the record's unit, and "2^n" or "2^n-1" steps of it.
-    full_scale : what 0 dBFS refers to: "sine" or "dc".
-    window, side_bins : "auto", or one of WINDOWS and a number of bins.
-    harmonics : the highest order counted as distortion, 2..100.
-    band_hz : take tones, noise and spurs from this band only.
+    bits : the converter's width.
 
     Raises
     ------
@@ -160,32 +145,41 @@ def analyze_spectrum(
     >>> spectrum.window, round(spectrum.sinad_db, 1), round(spectrum.enob_ieee, 1)
     ('rectangular', 74.1, 12.0)
     """
+    options = replace(options or SpectrumOptions(), **changes)
     whole = np.asarray(record).dtype.kind in "iu"
     values = read_samples(record)
     check_rate(fs_hz)
-    scale_of = find_full_scale(values, bits=bits, low=low, high=high, kind=full_scale, fs_over=fs_over, whole=whole)
-    wishes = _read_wishes(values.size, fs_hz, window, side_bins, scale_of.bits, harmonics, band_hz)
-    band = (0.0, fs_hz / 2) if band_hz is None else (float(band_hz[0]), float(band_hz[1]))
+    range_of = find_full_scale(values, options, bits=bits, whole=whole)
+    wishes = _read_wishes(values.size, fs_hz, options, range_of.bits)
     scaled, scale = scale_record(values)
     mean = scaled.mean()
     scaled -= mean
-    reference = None if scale_of.power is None else scale_of.power / scale**2
     if values.min() == values.max():
         view = View(np.zeros(values.size // 2 + 1), "rectangular", 0, None, findings=judge_constant(float(values[0])))
     else:
         view = view_record(scaled, wishes)
-    return _assemble(view, scale_of, reference, (fs_hz, values.size, scale, float(mean)), wishes, band)
+    return _assemble(view, range_of, _Recording(fs_hz, values.size, scale, float(mean)), wishes)
 
 
-def _assemble(
-    view: View, range_of: FullScale, reference: float | None, recording: tuple[float, int, float, float], wishes: Wishes, band: tuple[float, float]
-) -> Spectrum:
-    fs_hz, samples, scale, mean = recording
-    shares = share_power(view, wishes.first, wishes.last, wishes.harmonics)
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """What a view no longer knows of its record: rate, length, and the scale and the mean that were taken off."""
+
+    fs_hz: float
+    samples: int
+    scale: float
+    mean: float
+
+
+def _assemble(view: View, range_of: FullScale, recording: _Recording, wishes: Wishes) -> Spectrum:
+    fs_hz, samples, scale, options = recording.fs_hz, recording.samples, recording.scale, wishes.options
+    band = (0.0, fs_hz / 2) if options.band_hz is None else (float(options.band_hz[0]), float(options.band_hz[1]))
+    reference = None if range_of.power is None else range_of.power / scale**2
+    shares = share_power(view, wishes.first, wishes.last, options.harmonics)
     figures: Figures = measure_figures(view, shares, reference, band[1] - band[0], (wishes.first, wishes.last), range_of.kind)
     lines = [describe_claim(claim, shares, view, fs_hz) for claim in shares.claims]
-    harmonics, products = tuple(lines[: wishes.harmonics - 1]), tuple(lines[wishes.harmonics - 1 :])
-    fit = rescale_fit(replace(view.fits[0], offset=view.fits[0].offset + mean), scale, fs_hz) if view.fits else None
+    harmonics, products = tuple(lines[: options.harmonics - 1]), tuple(lines[options.harmonics - 1 :])
+    fit = rescale_fit(replace(view.fits[0], offset=view.fits[0].offset + recording.mean), scale, fs_hz) if view.fits else None
     spur = None if figures.spur_bin is None else _name_spur(figures, lines, fs_hz / samples)
     same = {name: getattr(range_of, name) for name in ("bits", "low", "high", "lsb", "lsb_convention")}
     same |= {field.name: getattr(figures, field.name) for field in fields(figures) if field.name in Spectrum.__slots__}
@@ -198,7 +192,7 @@ def _assemble(
         side_bins=view.side_bins,
         fundamental_hz=view.cycles[0] * fs_hz / samples if view.fits else None,
         full_scale=range_of.kind,
-        harmonics_counted=wishes.harmonics,
+        harmonics_counted=options.harmonics,
         harmonics=harmonics,
         intermodulation=products,
         spur=spur,
@@ -220,15 +214,10 @@ def _name_spur(figures: Figures, lines: list[Component], bin_hz: float) -> Compo
     return Component(name, order, frequency, place * bin_hz, place, dbc, None if below else dbc, below)
 
 
-def _read_wishes(
-    samples: int, fs_hz: float, window: str, side_bins: int | str, bits: int | None, harmonics: int, band_hz: tuple[float, float] | None
-) -> Wishes:
-    if window != "auto" and window not in WINDOWS:
-        raise ValueError(f"window {window!r} is unknown; windows are auto, {', '.join(WINDOWS)}")
+def _read_wishes(samples: int, fs_hz: float, options: SpectrumOptions, bits: int | None) -> Wishes:
+    side_bins, band_hz = options.side_bins, options.band_hz
     if side_bins != "auto" and not (isinstance(side_bins, int | np.integer) and 0 <= side_bins <= samples // 4):
         raise ValueError(f"side_bins {side_bins!r}: 'auto' or a whole number of 0 to {samples // 4} bins, a quarter of the record")
-    if not (isinstance(harmonics, int | np.integer) and 2 <= harmonics <= _MOST_HARMONICS):
-        raise ValueError(f"harmonics {harmonics}: the highest order counted is 2 to {_MOST_HARMONICS}")
     first, last = 1, samples // 2
     if band_hz is not None:
         low_hz, high_hz = band_hz
@@ -237,4 +226,4 @@ def _read_wishes(
         first, last = max(1, int(np.ceil(low_hz * samples / fs_hz))), int(np.floor(high_hz * samples / fs_hz))
     if last - first + 1 < _FEWEST_BAND_BINS:
         raise ValueError(f"band_hz {band_hz}: holds {max(last - first + 1, 0)} bins of {fs_hz / samples:g} Hz; at least {_FEWEST_BAND_BINS} are needed")
-    return Wishes(window, side_bins if isinstance(side_bins, str) else int(side_bins), bits, first, last, int(harmonics))
+    return Wishes(options, bits, first, last)

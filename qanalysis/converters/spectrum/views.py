@@ -12,6 +12,7 @@ import numpy as np
 from qanalysis.arrays import Doubles, Phasors
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.coherence import fold_cycles, is_coherent
+from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.sinefit import SineFit, fit_tone, guess_frequency, mean_square, separate_tones
 from qanalysis.converters.spectrum.windows import (
     UNKNOWN_BITS,
@@ -78,14 +79,12 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the user asks of the view: window and side bins ("auto" or named), bits, bins of the band `first`..`last`, highest harmonic."""
+    """What is asked of the view: the user's options, the converter's bits, and the bins `first`..`last` of the band."""
 
-    window: str
-    side_bins: int | str
+    options: SpectrumOptions
     bits: int | None
     first: int
     last: int
-    harmonics: int
 
 
 def view_record(centred: Doubles, wishes: Wishes) -> View:
@@ -145,14 +144,14 @@ def _take_view(centred: Doubles, spectrum: Phasors, flat: View, peaks: list[int]
     coherent = is_coherent(spectrum, flat.power, centred.size, peaks)
     fits, residual = _fit_tones(centred, spectrum, peaks, coherent=coherent)
     base = replace(flat, fits=tuple(sorted(fits, key=lambda fit: -fit.power)), coherent=coherent)
-    if base.coherent and wishes.window in {"auto", "rectangular"}:
-        return replace(base, side_bins=0 if wishes.side_bins == "auto" else int(wishes.side_bins))
+    if base.coherent and wishes.options.window in {"auto", "rectangular"}:
+        return replace(base, side_bins=0 if wishes.options.side_bins == "auto" else int(wishes.options.side_bins))
     name, side_bins = choose_window(_find_resolution(base, wishes), base.samples)
-    if wishes.window != "auto":
-        name, side_bins = wishes.window, choose_side_bins(wishes.window, wishes.bits, coherent=bool(base.coherent))
-    if wishes.side_bins != "auto":
-        side_bins = int(wishes.side_bins)
-    if wishes.window == "auto" and not base.coherent and (reason := _say_why_fitted(base, side_bins, wishes)):
+    if wishes.options.window != "auto":
+        name, side_bins = wishes.options.window, choose_side_bins(wishes.options.window, wishes.bits, coherent=bool(base.coherent))
+    if wishes.options.side_bins != "auto":
+        side_bins = int(wishes.options.side_bins)
+    if wishes.options.window == "auto" and not base.coherent and (reason := _say_why_fitted(base, side_bins, wishes)):
         return _view_residual(base, residual, name, side_bins, reason)
     view = replace(base, power=_window_power(centred, name), window=name, side_bins=side_bins)
     return view if base.coherent else replace(view, findings=_find_leakage(view, wishes))
@@ -168,7 +167,7 @@ def _find_resolution(view: View, wishes: Wishes) -> int | None:
 
 def _say_why_fitted(view: View, side_bins: int, wishes: Wishes) -> str | None:
     """The reason why no lobe of this width holds the tone, if there is one."""
-    lobes = (2 * side_bins + 1) * (wishes.harmonics + len(view.fits) - 1)
+    lobes = (2 * side_bins + 1) * (wishes.options.harmonics + len(view.fits) - 1)
     if 2 * lobes > view.power.size:
         return "short"
     edge = min(min(fit.cycles, view.samples / 2 - fit.cycles) for fit in view.fits)
@@ -196,7 +195,7 @@ def _view_residual(view: View, residual: Doubles, name: str, side_bins: int, rea
 def _find_leakage(view: View, wishes: Wishes) -> tuple[Finding, ...]:
     """A window that the user chose for a tone between bins may not hold it."""
     leak = float(measure_leakage(view.window, 0.5)[view.side_bins])
-    if wishes.window == "auto" or leak <= bound_leakage(wishes.bits) * 10:
+    if wishes.options.window == "auto" or leak <= bound_leakage(wishes.bits) * 10:
         return ()
     level = float(10 * np.log10(leak))
     text = f"The record is not coherent: {view.side_bins} side bins of the {view.window} window leave up to {level:.1f} dBc of the tone among the noise."

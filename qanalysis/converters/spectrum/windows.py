@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-COSINE_SUMS = {
+from qanalysis.converters.choices import choose
+
+Window = Literal["rectangular", "hann", "hamming", "blackman", "nuttall", "blackman-harris", "flat-top", "kaiser-38", "chebyshev-100"]
+WINDOWS: tuple[Window, ...] = get_args(Window)
+COSINE_SUMS: dict[str, tuple[float, ...]] = {
     "rectangular": (1.0,),
     "hann": (0.5, 0.5),
     "hamming": (0.54, 0.46),
@@ -21,7 +26,6 @@ COSINE_SUMS = {
     "blackman-harris": (0.35875, 0.48829, 0.14128, 0.01168),
     "flat-top": (0.21557895, 0.41663158, 0.277263158, 0.083578947, 0.006947368),
 }
-WINDOWS = (*COSINE_SUMS, "kaiser-38", "chebyshev-100")
 AUTOMATIC = ("blackman-harris", "kaiser-38")  # the narrower first: it weights more of the record
 WIDEST_SIDE = 12  # bins; a wider lobe hides more of the spectrum than it saves
 UNKNOWN_BITS = 24
@@ -48,9 +52,18 @@ def make_window(name: str, samples: int) -> NDArray[np.float64]:
 
         window = chebwin(samples, 100, sym=False)
     else:
-        raise ValueError(f"window {name!r} is unknown; windows are auto, {', '.join(WINDOWS)}")
+        raise ValueError(_name_windows(name))
     window.flags.writeable = False
     return np.asarray(window)
+
+
+def check_window(name: str) -> Window | Literal["auto"]:
+    """The name as a window, or "auto"; ValueError names them all."""
+    return "auto" if name == "auto" else choose(name, WINDOWS, _name_windows(name))
+
+
+def _name_windows(name: str) -> str:
+    return f"window {name!r} is unknown; windows are auto, {', '.join(WINDOWS)}"
 
 
 @dataclass(frozen=True, slots=True)

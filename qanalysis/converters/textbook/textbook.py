@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from qanalysis.converters.choices import Transfer
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.posterior import RelativeErrors, measure_relative_errors
 from qanalysis.converters.textbook.code_formats import CodeWord, spell_code
 from qanalysis.converters.textbook.code_table import CodeTable
-from qanalysis.converters.textbook.worked_steps import Step, lsb_text, work_out
 from qanalysis.decibels import SINE_DB
-from qanalysis.notation import volts
+from qanalysis.notation import true_minus, volts
+from qanalysis.quantizers.quantizer import FS_OVERS, FsOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Textbook:
-    """A converter's textbook figures, its inputs' conversions, and the working. Everything follows from the three fields; make it by `solve_textbook`."""
+    """A converter's textbook figures, its inputs' and conversions. Everything follows from the three fields; make it by `solve_textbook`."""
 
     converter: Converter
     inputs: tuple[float, ...] = ()
@@ -162,7 +163,8 @@ class Textbook:
     @property
     def other_convention(self) -> Textbook:
         """The same problem with the other LSB: every figure of FS/(2^n-1) beside FS/2^n, or the reverse."""
-        return replace(self, converter=replace(self.converter, fs_over="2^n" if self.converter.fs_over == "2^n-1" else "2^n-1"))
+        other = next(word for word in FS_OVERS if word != self.converter.fs_over)
+        return replace(self, converter=replace(self.converter, fs_over=other))
 
     @property
     def conversions(self) -> tuple[Conversion, ...]:
@@ -184,11 +186,6 @@ class Textbook:
         """Every code with its edges, its centre and its words."""
         return CodeTable(self.converter)
 
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """The working, line by line."""
-        return work_out(self)
-
 
 def solve_textbook(
     bits: int,
@@ -196,19 +193,17 @@ def solve_textbook(
     high: float,
     *,
     inputs: ArrayLike = (),
-    fs_over: str = "2^n",
-    transfer: str = "mid-tread",
+    fs_over: FsOver = "2^n",
+    transfer: Transfer = "mid-tread",
     conversion_time_s: float | None = None,
 ) -> Textbook:
-    """The textbook's answers for `bits` (1..32) over low..high volts, with the working; `inputs` are volts, one or many.
+    """The textbook's answers for `bits` (1..32) over low..high volts, `inputs` are volts, one or many.
 
     ValueError for what is no converter (see `Converter`), an input that is not finite, or a conversion time that is not above 0.
 
     >>> problem = solve_textbook(8, 0, 12, inputs=[4.5])
     >>> problem.step, problem.half_step_bound, problem.conversions[0].code, problem.conversions[0].actual_error
     (0.046875, 0.0234375, 96, 0.0)
-    >>> print(problem.steps[2])
-    Step: LSB = FS / 2^n = 12 V / 256 = 46.875 mV
     """
     converter = Converter(bits, low, high, fs_over=fs_over, transfer=transfer)
     values = tuple(np.asarray(inputs, np.float64).ravel().tolist())
@@ -220,13 +215,22 @@ def solve_textbook(
     return Textbook(converter, values, conversion_time_s)
 
 
-def tabulate_resolution(low: float, high: float, *, bits: Iterable[int] = range(1, 25), fs_over: str = "2^n") -> tuple[Textbook, ...]:
+def tabulate_resolution(low: float, high: float, *, bits: Iterable[int] = range(1, 25), fs_over: FsOver = "2^n") -> tuple[Textbook, ...]:
     """The resolution table: the figures of each width over one range; the other LSB stands in each row's `other_convention`.
 
     >>> [round(row.ideal_snr_db, 2) for row in tabulate_resolution(0, 10, bits=(8, 12, 16))]
     [49.93, 74.01, 98.09]
     """
     return tuple(solve_textbook(n, low, high, fs_over=fs_over) for n in bits)
+
+
+def lsb_text(value: float, *, digits: int = 7) -> str:
+    """A number of steps.
+
+    >>> lsb_text(-51.7)
+    '−51.7 LSB'
+    """
+    return f"{true_minus(f'{value:.{digits}g}')} LSB"
 
 
 #: Problems as course books set them; the third one's actual error is 0 although its bound is not.

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from qanalysis.notation import si, volts
-
-if TYPE_CHECKING:
-    from qanalysis.converters.textbook.textbook import Conversion, Textbook
+from qanalysis.converters.textbook.textbook import Conversion, Textbook, lsb_text
+from qanalysis.notation import si, signed, volts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +22,16 @@ class Step:
 
 
 def work_out(problem: Textbook) -> tuple[Step, ...]:
-    """The working of a problem: the converter's figures, the rate where a time is given, then each input."""
+    """The working of a problem: the converter's figures, the rate where a time is given, then each input.
+
+    >>> from qanalysis.converters.textbook.textbook import solve_textbook
+    >>> print(work_out(solve_textbook(8, 0, 12))[2])
+    Step: LSB = FS / 2^n = 12 V / 256 = 46.875 mV
+    """
     time = problem.conversion_time_s
     rate = () if time is None else (Step("Conversion rate", "f = 1 / T", f"1 / {si(time, 's', digits=7)}", si(1 / time, "S/s", digits=7)),)
     inputs = (step for conversion in problem.conversions for step in _convert(conversion))
     return (*_size(problem), *_relate(problem), *_noise(problem), *rate, *inputs)
-
-
-def lsb_text(value: float, *, digits: int = 7) -> str:
-    """A number of steps.
-
-    >>> lsb_text(-51.7)
-    '−51.7 LSB'
-    """
-    return f"{_minus(f'{value:.{digits}g}')} LSB"
 
 
 def _size(problem: Textbook) -> tuple[Step, ...]:
@@ -62,7 +55,7 @@ def _size(problem: Textbook) -> tuple[Step, ...]:
 
 def _relate(problem: Textbook) -> tuple[Step, ...]:
     full, share = volts(problem.full_scale), f"{volts(problem.step)} / {volts(problem.full_scale)}"
-    resolution = f"{problem.resolution_ppm:.7g} ppm = {problem.relative_percent:.7g} % = {_minus(f'{problem.resolution_db:.2f}')} dB of full scale"
+    resolution = f"{problem.resolution_ppm:.7g} ppm = {problem.relative_percent:.7g} % = {signed(problem.resolution_db, '.2f')} dB of full scale"
     return (
         Step("Resolution", "LSB / FS", share, resolution),
         Step("Relative error, one step of full scale", "100 · LSB / FS", f"100 · {share}", f"{problem.relative_percent:.7g} %"),
@@ -124,7 +117,3 @@ def _convert(conversion: Conversion) -> tuple[Step, ...]:
 def _enclose(text: str) -> str:
     """A voltage to be subtracted: negative ones in brackets."""
     return f"({text})" if text.startswith("−") else text
-
-
-def _minus(number: str) -> str:
-    return number.replace("-", "−", 1) if number.startswith("-") else number

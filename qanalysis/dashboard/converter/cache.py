@@ -12,9 +12,11 @@ import numpy as np
 import streamlit as st
 
 from qanalysis.checkpoints.path_policy import resolve_inside
+from qanalysis.converters.choices import check_transfer
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import Inl
 from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
+from qanalysis.converters.records.reading import Reading, check_justification
 from qanalysis.converters.records.records import RECORD_SUFFIXES, Record, read_record
 from qanalysis.converters.sample_records import SAMPLE_RECORDS, write_sample
 from qanalysis.converters.simulation.dac import WorstSpur, find_worst_spur
@@ -66,7 +68,7 @@ def linearity_key(view: ConverterView) -> ConverterView:
 
 def build_simulation(view: ConverterView) -> Simulation:
     """The simulation that the controls state, over -1 to 1 V; ValueError for one that can not be."""
-    converter = Converter(view.sim_bits, SIM_LOW, SIM_HIGH, fs_over=view.fs_over, transfer=view.transfer)
+    converter = Converter(view.sim_bits, SIM_LOW, SIM_HIGH, fs_over=view.fs_over, transfer=check_transfer(view.transfer))
     waveform, samples = _build_waveform(view, converter)
     return Simulation(
         converter,
@@ -190,19 +192,21 @@ def _read_file(key: ConverterView, identity: tuple[int, int]) -> Record:  # noqa
     path = locate_record(key.record)
     return read_record(
         path,
-        column=key.column or None,
-        channel=key.channel or None,
-        bits=key.record_bits or None,
-        justify=None if key.justify == "guess" else cast('Literal["left", "right"]', key.justify),
-        signed={"guess": None, "signed": True, "unsigned": False}[key.signed],
-        fs_hz=key.rate_hz or None,
+        Reading(
+            column=key.column or None,
+            channel=key.channel or None,
+            bits=key.record_bits or None,
+            justify=None if key.justify == "guess" else check_justification(key.justify, path.name),
+            signed={"guess": None, "signed": True, "unsigned": False}[key.signed],
+            fs_hz=key.rate_hz or None,
+        ),
     )
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def analyze_capture(
     key: ConverterView,
-    digest: str,  # noqa: ARG001  names the record's content, so that a changed file is measured again
+    digest: str | None,  # noqa: ARG001  names the record's content, so that a changed file is measured again
     full_scale: str,
     harmonics: int,
     fs_over: str,
@@ -224,7 +228,7 @@ def analyze_capture(
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def measure_capture(key: ConverterView, digest: str, test: str) -> Linearity:  # noqa: ARG001  see above
+def measure_capture(key: ConverterView, digest: str | None, test: str) -> Linearity:  # noqa: ARG001  see above
     """The linearity of `linearity_key`'s record; ValueError for a record without codes."""
     record = load_record(record_key(key))
     if record.codes is None or record.bits is None:

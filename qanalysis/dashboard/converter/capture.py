@@ -27,7 +27,6 @@ from qanalysis.dashboard.sources import SAMPLE_PREFIX, read_root
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import si
 from qanalysis.reports.converter_figures import HARMONIC_COLUMNS, list_harmonic_lines, sum_up
-from qanalysis.results.identity import SourceIdentity
 
 _WAY_OUT = "Choose another **Record** or correct how it is read, at the left; the samples always open."
 _TESTS = dict(zip(CAPTURE_TESTS[1:], ("ramp", "sine"), strict=True))
@@ -95,7 +94,7 @@ def _keep_record(key: str) -> None:
 
 
 def _draw_spectrum(record: Record, view: ConverterView) -> None:
-    found = analyze_capture(record_key(view), record.digest, view.full_scale, view.harmonics, view.fs_over, (view.record_low, view.record_high))
+    found = analyze_capture(record_key(view), record.source.digest, view.full_scale, view.harmonics, view.fs_over, (view.record_low, view.record_high))
     row = describe_spectrum(found, findings=(*examine_record(record, found), *record.guesses))
     _draw_headline(record, row)
     draw_chart(spectrum_chart(found, theme=read_theme()), "c-spectrum")
@@ -112,7 +111,7 @@ def _draw_spectrum(record: Record, view: ConverterView) -> None:
 
 
 def _draw_linearity(record: Record, view: ConverterView) -> None:
-    found = measure_capture(linearity_key(view), record.digest, _TESTS[view.test])
+    found = measure_capture(linearity_key(view), record.source.digest, _TESTS[view.test])
     row = describe_linearity(found)
     row = replace(row, findings=(*row.findings, *(finding for finding in examine_record(record) if finding.code != "clipping" or found.test == "ramp")))
     _draw_headline(record, row)
@@ -159,5 +158,5 @@ def _draw_codes(record: Record) -> None:
 def _draw_export(record: Record, row: ConverterRow, view: ConverterView, command: str, picture: Picture) -> None:
     reading = {"column": view.column or None, "channel": view.channel or None, "justification": record.justification, "signed": record.signed}
     settings = {"bits": record.bits, "fs_hz": record.fs_hz, "fs_over": view.fs_over, "full_scale": view.full_scale, "harmonics": view.harmonics, **reading}
-    rows = ConverterRows(command, (row,), SourceIdentity(record.name, record.size, record.digest), settings)
+    rows = ConverterRows(command, (row,), record.source, settings)
     draw_converter_export(rows, view, "c-save", pictures=(picture,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from qanalysis.converters.converter import TRANSFERS
+from qanalysis.converters.choices import TRANSFERS
 from qanalysis.dashboard.controls import BOUND, note_left_out
 from qanalysis.dashboard.converter.capture import draw_capture
 from qanalysis.dashboard.converter.elements import current_converter

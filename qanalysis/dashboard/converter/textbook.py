@@ -10,11 +10,13 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.charts.converter_charts import transfer_curve
+from qanalysis.converters.choices import check_transfer
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.posterior import GRADE_NOTE, Posterior, fit_grey_model, judge_posterior, measure_relative_errors
 from qanalysis.converters.rows import ConverterRows, list_textbook_rows
 from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
 from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
+from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.dashboard.controls import BOUND
 from qanalysis.dashboard.converter.elements import Fact, current_converter, draw_facts, draw_fault, draw_figures, draw_findings, draw_numbers
 from qanalysis.dashboard.converter.export import draw_converter_export
@@ -81,7 +83,7 @@ def solve_view(view: ConverterView) -> Textbook:
         view.high,
         inputs=parse_numbers(view.inputs),
         fs_over=view.fs_over,
-        transfer=view.transfer,
+        transfer=check_transfer(view.transfer),
         conversion_time_s=view.conversion_us * 1e-6 or None,
     )
 
@@ -103,7 +105,7 @@ def _draw_answers(problem: Textbook) -> None:
 
 def _draw_working(problem: Textbook) -> None:
     with st.expander("Working, step by step", expanded=True, icon=":material/function:"):
-        rows = [(step.title, step.formula, step.substitution, f"**{escape_markdown(step.result)}**") for step in problem.steps]
+        rows = [(step.title, step.formula, step.substitution, f"**{escape_markdown(step.result)}**") for step in work_out(problem)]
         frame = pd.DataFrame([(*map(escape_markdown, row[:3]), row[3]) for row in rows], columns=["Asked", "Formula", "With numbers", "Answer"])
         st.table(frame, hide_index=True, border="horizontal", alt=f"The working in {len(rows)} steps")
 

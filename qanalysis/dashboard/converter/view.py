@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from qanalysis.converters.converter import LSB_CONVENTIONS, TRANSFERS
+from qanalysis.converters.choices import TRANSFERS
+from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.linearity.inl import SHAPES
 from qanalysis.converters.sample_records import DEFAULT_RECORD
 from qanalysis.converters.simulation.dither import DITHERS
 from qanalysis.dashboard.layers.view import spell_changes
 from qanalysis.dashboard.sources import SAMPLE_PREFIX
+from qanalysis.quantizers.quantizer import FsOver
 
 LSB_WORDS = {name.replace("fs", "FS"): word for word, name in LSB_CONVENTIONS.items()}
 TABS = ("Textbook", "Simulate", "Capture")
@@ -94,7 +96,7 @@ class ConverterView:
     test: str = _bound("cte", CAPTURE_TESTS[0], choices=CAPTURE_TESTS)
 
     @property
-    def fs_over(self) -> str:
+    def fs_over(self) -> FsOver:
         """What the range is divided by, as converters take it: "2^n" or "2^n-1"."""
         return LSB_WORDS[self.lsb]
 

@@ -11,11 +11,13 @@ from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from qanalysis.quantizers.formats import FORMATS, IntegerFormat, parse_format
-from qanalysis.quantizers.grids import SYMMETRIES
+from qanalysis.quantizers.crossing import cross_schemes
+from qanalysis.quantizers.formats import FORMATS, integer_format
 from qanalysis.quantizers.grouping import parse_grouping
-from qanalysis.quantizers.ranges import KullbackLeibler, parse_range
-from qanalysis.quantizers.scheme import MINMAX, Scheme, cross_schemes
+from qanalysis.quantizers.ranges import RANGE_RULES, parse_range
+from qanalysis.quantizers.scheme import MINMAX, Scheme
+from qanalysis.quantizers.symmetries import SYMMETRIES
+from qanalysis.quantizers.words import parse_format
 from qanalysis.sweeps.row import METRICS
 
 FEWEST_BITS, MOST_BITS = 2, 16
@@ -26,8 +28,8 @@ ROW_LIMITS = ("60", "150", "500", "all")
 METRIC_LABELS = {metric.label: name for name, metric in METRICS.items()}
 GROUPING_CHOICES = ("tensor", "channel", "group=256", "group=128", "group=64", "group=32")
 INTEGERS = "integers"
-FORMAT_CHOICES = tuple(name for name, fmt in FORMATS.items() if not isinstance(fmt, IntegerFormat))
-RANGE_CHOICES = ("minmax", "percentile:99.9", "meanstd:3", "mse:100", "kl:2048")
+FORMAT_CHOICES = tuple(name for name, fmt in FORMATS.items() if not fmt.is_integer)
+RANGE_CHOICES = tuple(rule.example for rule in RANGE_RULES.values())
 
 
 def _bound(key: str, default: Any) -> Any:
@@ -110,11 +112,11 @@ def _cross(
     bits: tuple[int, int], formats: tuple[str, ...], groupings: tuple[str, ...], symmetries: tuple[str, ...], ranges: tuple[str, ...]
 ) -> tuple[Scheme, ...]:
     rules = [parse_range(word) for word in ranges]
-    if formats and all(isinstance(rule, KullbackLeibler) for rule in rules):
+    if formats and all(rule.needs_equal_steps for rule in rules):
         rules.append(MINMAX)  # a divergence needs equal steps, which no format beside the integers has
     return tuple(
         cross_schemes(
-            [*map(IntegerFormat, range(bits[0], bits[1] + 1)), *map(parse_format, formats)],
+            [*map(integer_format, range(bits[0], bits[1] + 1)), *map(parse_format, formats)],
             groupings=[parse_grouping(word) for word in groupings],
             symmetries=[SYMMETRIES[word] for word in symmetries],
             ranges=rules,
@@ -124,7 +126,7 @@ def _cross(
 
 def format_of(scheme: Scheme) -> str:
     """What the scheme's format is called as the format in view: its name, or "integers"."""
-    return INTEGERS if isinstance(scheme.format, IntegerFormat) else str(scheme.format)
+    return INTEGERS if scheme.format.is_integer else str(scheme.format)
 
 
 def family_of(scheme: Scheme) -> str:
@@ -142,7 +144,7 @@ def put_in_view(scheme: Scheme) -> dict[str, Any]:
     >>> put_in_view(Scheme.parse("int6 channel")), put_in_view(Scheme.parse("mxfp4"))
     ({'v': 6, 'fv': 'integers', 'f': 'channel'}, {'fv': 'mxfp4', 'f': 'group=32'})
     """
-    width = {"v": scheme.format.bits} if isinstance(scheme.format, IntegerFormat) else {}
+    width = {"v": scheme.format.bits} if scheme.format.is_integer else {}
     return width | {"fv": format_of(scheme), "f": family_of(scheme)}
 
 
@@ -246,7 +248,7 @@ def expand_scheme(text: str, view: ViewState) -> ViewState:
     scheme = Scheme.parse(text)
     words = {"groupings": str(scheme.grouping), "symmetries": scheme.symmetry.name, "ranges": str(scheme.range)}
     free: dict[str, Any] = {name: _with(getattr(view, name), word) for name, word in words.items() if _PARTS[name] not in scheme.format.fixed}
-    if isinstance(scheme.format, IntegerFormat):
+    if scheme.format.is_integer:
         bits = scheme.format.bits
         view = replace(view, bits=bits, bits_swept=(min(view.bits_swept[0], bits), max(view.bits_swept[1], bits)))
     else:

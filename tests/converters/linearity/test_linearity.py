@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from qanalysis.converters.choices import INL_REFERENCES
 from qanalysis.converters.converter import Converter
-from qanalysis.converters.linearity.linearity import REFERENCES, measure_linearity, samples_needed
+from qanalysis.converters.linearity.linearity import measure_linearity, samples_needed
 
 Array = NDArray[np.float64]
 DENSE = 2**20
@@ -64,7 +65,7 @@ def test_a_dense_sine_gives_back_the_transitions(bits: int) -> None:
         assert np.abs(found.transitions - truth).max() < 0.001
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("reference", INL_REFERENCES)
 @pytest.mark.parametrize("test", ["ramp", "sine"])
 def test_errors_are_those_of_the_definitions_code_by_code(test: str, reference: str) -> None:
     truth = make_transitions(6, spread=0.2, seed=5)
@@ -97,7 +98,7 @@ def test_the_integral_error_at_the_end_points_is_the_sum_of_the_differential_one
 
 def test_the_best_fit_has_the_smaller_square_and_no_mean() -> None:
     codes = convert(make_transitions(8, spread=0.4), np.linspace(0, 256, DENSE))
-    end, best = (measure_linearity(codes, bits=8, reference=reference) for reference in REFERENCES)
+    end, best = (measure_linearity(codes, bits=8, reference=reference) for reference in INL_REFERENCES)
     assert np.square(best.inl_lsb).sum() < np.square(end.inl_lsb).sum()
     assert best.inl_lsb.mean() == pytest.approx(0, abs=1e-12)
     assert best.dnl_lsb.tolist() == end.dnl_lsb.tolist()
@@ -116,7 +117,7 @@ def test_an_ideal_converter_has_no_errors_whatever_its_transfer_and_step() -> No
             assert found.missing_codes == ()
 
 
-@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("reference", INL_REFERENCES)
 def test_offset_and_gain_are_those_put_in(reference: str) -> None:
     truth = 1.01 * np.linspace(0.5, 254.5, 255) + 0.75
     found = measure_linearity(convert(truth, np.linspace(-3, 260, DENSE)), bits=8, low=0, high=256, reference=reference, drive=(-3, 260))

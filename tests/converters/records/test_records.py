@@ -45,7 +45,7 @@ def test_a_lone_column_of_whole_numbers_is_codes(tmp_path: Path) -> None:
 def test_a_record_knows_its_file(tmp_path: Path) -> None:
     content = b"1\n2\n3\n"
     record = read(tmp_path, content)
-    assert (record.name, record.size, record.digest) == ("capture.csv", 6, f"sha256:{hashlib.sha256(content).hexdigest()}")
+    assert (record.name, record.source.size, record.source.digest) == ("capture.csv", 6, f"sha256:{hashlib.sha256(content).hexdigest()}")
 
 
 @pytest.mark.parametrize(
@@ -345,15 +345,3 @@ def test_a_record_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) 
         file.truncate(2 * (2**26 + 1))
     with pytest.raises(RecordError, match=r"holds 67108865 samples, more than 2\^26"):
         read_record(path, dtype="i16le")
-
-
-# Range
-
-
-def test_codes_spread_over_a_range_one_step_apart(tmp_path: Path) -> None:
-    record = read(tmp_path, "0\n128\n255\n64\n", bits=8, signed=False)
-    # 8 bits over 0..5 V: 19.53125 mV a step, top code at 4.98046875 V
-    assert record.spread(0, 5).tolist() == [0, 2.5, 4.98046875, 1.25]
-    assert read(tmp_path, "0.5\n0.25\n").spread(0, 5).tolist() == [0.5, 0.25]
-    with pytest.raises(ValueError, match="the range 5:0 was given; the low end must lie below"):
-        record.spread(5, 0)

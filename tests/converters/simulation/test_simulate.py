@@ -18,7 +18,7 @@ from qanalysis.converters.simulation.simulate import Capture, Simulation, band_p
 from qanalysis.converters.simulation.tone_sweeps import measure_tone
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, TwoTone
 from qanalysis.decibels import DB_PER_BIT, SINE_DB
-from qanalysis.quantizers.quantizer import Rounding
+from qanalysis.quantizers.rounding import Rounding
 
 TWELVE = Converter(12, -1, 1)
 TONE = Sine(2047 / 2048, 127 / 16384)

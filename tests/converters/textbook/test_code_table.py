@@ -10,7 +10,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from qanalysis.converters.converter import LSB_CONVENTIONS, TRANSFERS, Converter
+from qanalysis.converters.choices import TRANSFERS
+from qanalysis.converters.converter import LSB_CONVENTIONS, Converter
 from qanalysis.converters.textbook.code_formats import CODE_FORMATS
 from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
 

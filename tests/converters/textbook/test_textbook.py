@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanalysis.converters.converter import LSB_CONVENTIONS, TRANSFERS, Converter
+from qanalysis.converters.choices import TRANSFERS
+from qanalysis.converters.converter import LSB_CONVENTIONS, Converter
 from qanalysis.converters.textbook.textbook import PRESETS, Textbook, solve_textbook, tabulate_resolution
+from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.notation import volts
 
 # bits: codes, FS/2^n, FS/(2^n-1), ppm, percent, dB of FS, SNR of a sine in dB, rms of the error; FS = 10 V, as printed.
@@ -210,7 +212,7 @@ def test_inside_the_range_the_bound_holds_and_what_breaks_it_is_told(bits: int, 
 
 
 def test_the_working_of_the_12_bit_problem() -> None:
-    steps = {step.title: str(step) for step in PRESETS["12 bit, 10 V"].steps}
+    steps = {step.title: str(step) for step in work_out(PRESETS["12 bit, 10 V"])}
     assert steps["Number of codes"] == "Number of codes: N = 2^n = 2^12 = 4096 codes, 0 to 4095"
     assert steps["Step"] == "Step: LSB = FS / 2^n = 10 V / 4096 = 2.441406 mV"
     assert steps["Bound of the error, half a step"].endswith("LSB / 2 = 2.441406 mV / 2 = ±1.220703 mV")
@@ -221,7 +223,7 @@ def test_the_working_of_the_12_bit_problem() -> None:
 
 
 def test_the_working_of_an_input() -> None:
-    steps = [str(step) for step in PRESETS["8 bit, 12 V at 4.5 V"].steps[-5:]]
+    steps = [str(step) for step in work_out(PRESETS["8 bit, 12 V at 4.5 V"])[-5:]]
     assert steps == [
         "Position of 4.5 V: (x − low) / LSB = (4.5 V − 0 V) / 46.875 mV = 96 LSB",
         "Code of 4.5 V: nearest whole number, halves up, from 0 to 255 = round(96) = 96 = 0x60 = 0110 0000",
@@ -232,7 +234,7 @@ def test_the_working_of_an_input() -> None:
 
 
 def test_the_working_of_other_transfers_clipping_zero_and_a_rate() -> None:
-    text = "\n".join(map(str, solve_textbook(10, -5, 5, inputs=[0, -7], transfer="mid-rise", conversion_time_s=1e-5).steps))
+    text = "\n".join(map(str, work_out(solve_textbook(10, -5, 5, inputs=[0, -7], transfer="mid-rise", conversion_time_s=1e-5))))
     assert "FS = high − low = 5 V − (−5 V) = 10 V, bipolar" in text
     assert "low + (N − 1) · LSB + LSB / 2 = −5 V + 1023 · 9.765625 mV + 4.882812 mV = 4.995117 V" in text
     assert "f = 1 / T = 1 / 10 µs = 100 kS/s" in text
@@ -240,10 +242,10 @@ def test_the_working_of_other_transfers_clipping_zero_and_a_rate() -> None:
     assert "100 · 4.882812 mV / 0 V = not defined at 0 V" in text
     assert "floor(−204.8) = 0 = 0x000 = 00 0000 0000, clipped: the input lies outside the range" in text
     assert "beyond the bound of 4.882812 mV" in text
-    floor = [str(step) for step in solve_textbook(10, 0, 10, inputs=[5.005], transfer="floor").steps]
+    floor = [str(step) for step in work_out(solve_textbook(10, 0, 10, inputs=[5.005], transfer="floor"))]
     assert "Level of code 512: y = low + code · LSB = 0 V + 512 · 9.765625 mV = 5 V" in floor
     assert "Bound of the error (floor): |e| < LSB = 9.765625 mV = 9.765625 mV, with e from −LSB to 0" in floor
-    end_point = [str(step) for step in solve_textbook(8, 0, 5, fs_over="2^n-1").steps]
+    end_point = [str(step) for step in work_out(solve_textbook(8, 0, 5, fs_over="2^n-1"))]
     assert "Step: LSB = FS / (2^n − 1) = 5 V / 255 = 19.60784 mV" in end_point
     assert end_point[-1].endswith("20 · log10(1.224745 · 255) = 49.89 dB, where 6.0206 · 8 + 1.7609 = 49.93 dB")
 
@@ -257,13 +259,13 @@ def test_the_working_of_other_transfers_clipping_zero_and_a_rate() -> None:
     ids=lambda p: f"{p.converter.bits} bit {p.converter.low:g}:{p.converter.high:g} {p.converter.lsb_convention} {p.converter.transfer}",
 )
 def test_the_working_says_the_figures_and_no_line_is_empty(problem: Textbook) -> None:
-    steps = {step.title: step for step in problem.steps}
-    assert all(text.strip() for step in problem.steps for text in (step.title, step.formula, step.substitution, step.result))
+    steps = {step.title: step for step in work_out(problem)}
+    assert all(text.strip() for step in work_out(problem) for text in (step.title, step.formula, step.substitution, step.result))
     assert steps["Step"].result == volts(problem.step)
     assert steps["Level of the top code"].result == volts(problem.top_level)
     assert steps["RMS of the quantization error"].result == volts(problem.rms_error)
     assert float(steps["Ideal SNR of a full-scale sine"].result.split(" dB")[0]) == pytest.approx(problem.ideal_snr_db, abs=0.005001)
-    codes = [int(step.result.partition(" =")[0]) for step in problem.steps if step.title.startswith("Code of")]
+    codes = [int(step.result.partition(" =")[0]) for step in work_out(problem) if step.title.startswith("Code of")]
     assert codes == [conversion.code for conversion in problem.conversions]
 
 

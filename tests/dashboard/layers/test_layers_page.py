@@ -17,7 +17,8 @@ from qanalysis.dashboard import cache, progress
 from qanalysis.dashboard.layers.view import ViewState, expand_scheme, write_query
 from qanalysis.diagnosis.own_limits import describe_limits, find_limits
 from qanalysis.diagnosis.profile import profile_layer
-from qanalysis.quantizers.scheme import Scheme, default_schemes
+from qanalysis.quantizers.crossing import default_schemes
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import find_worst_channel, headline
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import sweep

@@ -29,8 +29,9 @@ from qanalysis.dashboard.layers.view import (
     write_query,
     write_view,
 )
-from qanalysis.quantizers.grids import SYMMETRIES
-from qanalysis.quantizers.scheme import Scheme, default_schemes
+from qanalysis.quantizers.crossing import default_schemes
+from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.symmetries import SYMMETRIES
 
 some_of = lambda words: st.lists(st.sampled_from(words), min_size=1, max_size=3, unique=True).map(tuple)  # noqa: E731
 views = st.builds(

@@ -1,0 +1,74 @@
+"""How is the dashboard started? As a process of its own, with safe settings given explicitly."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ROOT_VARIABLE = "QANALYSIS_ROOT"
+_PACKAGE = Path(__file__).parents[1]
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, never a default
+
+
+def serve(
+    *,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: 8501, or the next one free.")] = None,
+    root: Annotated[Path, typer.Option(metavar="DIR", help="Folder whose checkpoints the page may open.")] = Path(),
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = _LOOPBACK[0],
+) -> None:
+    """Open the dashboard in a browser.
+
+    \b
+    Example:
+      qanalysis app --root ~/models
+    """
+    from qanalysis.reports.terminal import print_note
+
+    if not root.is_dir():
+        raise ValueError(f"--root {root}: no such folder; give one that holds checkpoints")
+    if port is not None:
+        _check_port(address, port)
+    if address not in _LOOPBACK:
+        folder = root.resolve()
+        print_note(f"warning: listening on {address}: whoever reaches this machine can read the checkpoints below {folder}; leave --address out to stay local")
+    command = [sys.executable, "-m", "streamlit", "run", str(_PACKAGE / "dashboard_script.py"), *_server_options(address, port)]
+    sys.stderr.flush()
+    os.execve(sys.executable, command, {**os.environ, ROOT_VARIABLE: str(root.resolve())})  # noqa: S606  no shell is wanted; signals reach the server itself
+
+
+def _server_options(address: str, port: int | None) -> list[str]:
+    """Safe settings, given explicitly: a config file would be read from the folder the command is started in."""
+    hosts = _LOOPBACK if address in _LOOPBACK else ("*",) if address in _EVERYWHERE else (*_LOOPBACK, address)
+    options = {
+        "server.address": address,
+        "server.headless": "true",
+        "server.enableCORS": "true",
+        "server.enableXsrfProtection": "true",
+        "server.fileWatcherType": "none",
+        "server.runOnSave": "false",
+        "server.enableStaticServing": "false",
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+        "server.maxUploadSize": "50",
+        "global.disableWidgetStateDuplicationWarning": "true",
+        "theme.base": str(_PACKAGE / "dashboard" / "theme.toml"),
+    }
+    if port is not None:
+        options["server.port"] = str(port)
+    return [f"--{name}={value}" for name, value in options.items()] + [f"--server.allowedHosts={host}" for host in hosts]
+
+
+def _check_port(address: str, port: int) -> None:
+    import socket
+
+    try:
+        with socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET):
+            pass
+    except OSError as error:
+        raise ValueError(f"--port {port}: can not listen on {address} ({error.strerror}); choose another port, or leave it out") from error

@@ -1,0 +1,89 @@
+"""How straight is a converter? Options to the histogram test of a ramp or a sine, its row to files and terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qanalysis.commands.deliver import check_outputs, deliver
+from qanalysis.commands.options import AsJson, Bits, Channel, Column, Dtype, FsOver, Justify, Outputs, RecordFile, Signed, Transfer, parse_span
+
+if TYPE_CHECKING:
+    from qanalysis.converters.linearity.linearity import Linearity
+    from qanalysis.reports.page import Chart
+
+
+def linearity(
+    file: RecordFile,
+    *,
+    bits: Bits,
+    test: Annotated[str, typer.Option(metavar="ramp|sine", help="What the input was: a slow ramp, or a sine that overdrives the range.")],
+    reference: Annotated[
+        str, typer.Option(metavar="LINE", help="INL from the line through both ends (end-point) or by least squares (best-fit).")
+    ] = "end-point",
+    span: Annotated[str | None, typer.Option("--range", metavar="LO:HI", help="Range of the converter in volts. Default: counted in LSB.")] = None,
+    drive: Annotated[
+        str | None, typer.Option(metavar="LO:HI", help="Lowest and highest input, for offset and gain. A ramp is taken to span the range.")
+    ] = None,
+    fs_over: FsOver = "2^n",
+    transfer: Transfer = "mid-tread",
+    confidence: Annotated[float, typer.Option(help="Of the error bars.")] = 0.95,
+    within: Annotated[float, typer.Option(metavar="LSB", help="For which DNL error the samples needed are told.")] = 0.1,
+    column: Column = None,
+    channel: Channel = None,
+    justify: Justify = None,
+    signed: Signed = None,
+    dtype: Dtype = None,
+    max_dnl: Annotated[float | None, typer.Option(metavar="LSB", help="Exit 1 if a DNL is further from 0.")] = None,
+    max_inl: Annotated[float | None, typer.Option(metavar="LSB", help="Exit 1 if an INL is further from 0.")] = None,
+    max_missing: Annotated[int | None, typer.Option(metavar="N", help="Exit 1 if more codes are missing.")] = None,
+    out: Outputs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure DNL, INL, offset, gain and missing codes from a record of a ramp or a sine. Exit 1 if a limit is missed.
+
+    \b
+    Examples:
+      qanalysis linearity ramp.csv --bits 12 --test ramp
+      qanalysis linearity sine.npy --bits 10 --test sine --reference best-fit --max-dnl 0.5 --max-inl 1 --max-missing 0
+    """
+    from qanalysis.converters.captures import describe_settings, describe_tested, measure_capture, open_capture
+    from qanalysis.converters.choices import check_reference, check_test, check_transfer
+    from qanalysis.converters.linearity.options import LinearityOptions
+    from qanalysis.converters.records.reading import Reading, check_justification
+    from qanalysis.converters.rows import ConverterRows, check_limits
+    from qanalysis.quantizers.quantizer import check_fs_over
+
+    targets = check_outputs(out)
+    ends = None if drive is None else parse_span(drive, "--drive")
+    low, high = (None, None) if span is None else parse_span(span, "--range")
+    justification = check_justification(justify, Path(file).name)
+    reading = Reading(bits=bits, column=column, channel=channel, justify=justification, signed=signed, dtype=dtype)
+    options = LinearityOptions(
+        low=low,
+        high=high,
+        test=check_test(test),
+        reference=check_reference(reference),
+        fs_over=check_fs_over(fs_over),
+        transfer=check_transfer(transfer),
+        drive=ends,
+        confidence=confidence,
+        dnl_within_lsb=within,
+    )
+    record = open_capture(file, reading)
+    found = measure_capture(record, options)
+    row = describe_tested(record, found)
+    limits = check_limits(row, [("--max-dnl", "dnl", max_dnl), ("--max-inl", "inl", max_inl), ("--max-missing", "missing_codes", max_missing)])
+    settings = describe_settings(record, reading, options)
+    deliver(ConverterRows("linearity", (row,), record.source, settings, limits), targets, as_json=as_json, draw=lambda: _draw_linearity(found))
+
+
+def _draw_linearity(found: Linearity) -> list[Chart]:
+    from functools import partial
+
+    from qanalysis.charts.linearity_charts import linearity_curves
+    from qanalysis.reports.page import make_chart
+
+    return [make_chart("DNL and INL by code", "The band is the uncertainty of each figure.", partial(linearity_curves, found))]

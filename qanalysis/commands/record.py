@@ -1,0 +1,95 @@
+"""How good is a captured tone? Options to the spectrum of a record, its row to files and terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from qanalysis.commands.deliver import check_outputs, deliver
+from qanalysis.commands.options import AsJson, Channel, Column, Dtype, FsOver, Justify, Outputs, RecordFile, Signed, parse_span
+
+if TYPE_CHECKING:
+    from qanalysis.converters.spectrum.spectrum import Spectrum
+    from qanalysis.reports.page import Chart
+
+
+def record(
+    file: RecordFile,
+    *,
+    bits: Annotated[int | None, typer.Option(metavar="N", help="Width of the converter. Default: as the file says, or guessed, and shown.")] = None,
+    span: Annotated[str | None, typer.Option("--range", metavar="LO:HI", help="Range of the converter in volts. Default: counted in codes.")] = None,
+    fs: Annotated[float | None, typer.Option(metavar="HZ", help="Sample rate. Default: as the file says.")] = None,
+    fs_over: FsOver = "2^n",
+    full_scale: Annotated[str, typer.Option(metavar="sine|dc", help="0 dBFS: the rms of a full-scale sine, or of a square.")] = "sine",
+    window: Annotated[str, typer.Option(metavar="NAME", help="Default: chosen; rectangular for a coherent record.")] = "auto",
+    side_bins: Annotated[str, typer.Option(metavar="N", help="Bins to each side that belong to a tone. Default: chosen with the window.")] = "auto",
+    harmonics: Annotated[int, typer.Option(metavar="N", help="Highest order counted as distortion.")] = 6,
+    band: Annotated[str | None, typer.Option(metavar="LO:HI", help="Only these frequencies, in Hz. Default: up to half the sample rate.")] = None,
+    column: Column = None,
+    channel: Channel = None,
+    justify: Justify = None,
+    signed: Signed = None,
+    dtype: Dtype = None,
+    min_enob: Annotated[float | None, typer.Option(metavar="BIT", help="Exit 1 if the ENOB (IEEE, of full scale) is lower.")] = None,
+    min_sinad: Annotated[float | None, typer.Option(metavar="DB", help="Exit 1 if SINAD is lower.")] = None,
+    min_snr: Annotated[float | None, typer.Option(metavar="DB", help="Exit 1 if SNR is lower.")] = None,
+    min_sfdr: Annotated[float | None, typer.Option(metavar="DBC", help="Exit 1 if SFDR is lower.")] = None,
+    max_thd: Annotated[float | None, typer.Option(metavar="DBC", help="Exit 1 if THD is higher, such as -70.")] = None,
+    out: Outputs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure SINAD, SNR, THD, SFDR and ENOB of a captured tone, and say what is wrong with the record. Exit 1 if a limit is missed.
+
+    \b
+    Examples:
+      qanalysis record capture.csv --bits 12 --range 0:3.3 --fs 1e6
+      qanalysis record capture.wav --bits 16 --range -1:1 --fs 48000 --min-enob 11.5 --max-thd -70 --out report.html
+    """
+    from qanalysis.converters.captures import analyze_capture, describe_capture, describe_settings, open_capture
+    from qanalysis.converters.choices import check_full_scale
+    from qanalysis.converters.records.reading import Reading, check_justification
+    from qanalysis.converters.rows import ConverterRows, check_limits
+    from qanalysis.converters.spectrum.options import SpectrumOptions
+    from qanalysis.converters.spectrum.windows import check_window
+    from qanalysis.quantizers.quantizer import check_fs_over
+
+    targets = check_outputs(out)
+    low, high = (None, None) if span is None else parse_span(span, "--range")
+    justification = check_justification(justify, Path(file).name)
+    reading = Reading(bits=bits, column=column, channel=channel, justify=justification, signed=signed, dtype=dtype, fs_hz=fs)
+    options = SpectrumOptions(
+        low=low,
+        high=high,
+        fs_over=check_fs_over(fs_over),
+        full_scale=check_full_scale(full_scale),
+        window=check_window(window),
+        side_bins=_parse_count(side_bins, "--side-bins"),
+        harmonics=harmonics,
+        band_hz=None if band is None else parse_span(band, "--band"),
+    )
+    captured = open_capture(file, reading)
+    found = analyze_capture(captured, options)
+    row = describe_capture(captured, found)
+    limits = [("--min-enob", "enob_ieee", min_enob), ("--min-sinad", "sinad_db", min_sinad), ("--min-snr", "snr_db", min_snr)]
+    checks = check_limits(row, [*limits, ("--min-sfdr", "sfdr_dbc", min_sfdr), ("--max-thd", "thd_dbc", max_thd)])
+    settings = describe_settings(captured, reading, options)
+    deliver(ConverterRows("record", (row,), captured.source, settings, checks), targets, as_json=as_json, draw=lambda: _draw_spectrum(found))
+
+
+def _parse_count(text: str, option: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal():
+        raise ValueError(f"{option} {text!r}: a whole number of bins, or auto")
+    return int(text)
+
+
+def _draw_spectrum(found: Spectrum) -> list[Chart]:
+    from functools import partial
+
+    from qanalysis.charts.spectrum_charts import spectrum_chart
+    from qanalysis.reports.page import make_chart
+
+    return [make_chart("Spectrum", "The tone, its harmonics and the largest spur are marked.", partial(spectrum_chart, found))]

@@ -1,0 +1,190 @@
+"""What does each scheme cost each tensor? Options to schemes, a sweep that Ctrl-C ends early, its rows to files and terminal."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qanalysis.commands.options import CANCELLED, AsJson, Outputs, Source
+
+if TYPE_CHECKING:
+    from qanalysis.checkpoints import TensorInfo, TensorSource
+    from qanalysis.diagnosis import Diagnosis
+    from qanalysis.diagnosis.profile import LayerProfile
+    from qanalysis.quantizers.scheme import Scheme
+    from qanalysis.sweeps.row import Row, Rows
+
+_LARGEST_PROFILE = 50_000_000  # elements, 200 MB
+_LARGEST_SCRUB = 4_000_000  # elements; 15 profiles take about a second
+
+
+def sweep(  # one parameter per option
+    source: Source,
+    *,
+    bits: Annotated[str | None, typer.Option(metavar="LIST", help="Integer widths, such as 2-8 or 4,8. Default 2-8.")] = None,
+    grouping: Annotated[
+        str | None, typer.Option(metavar="LIST", help="tensor, channel, group=N, block=RxC. Default tensor,channel,group=128,group=32.")
+    ] = None,
+    symmetry: Annotated[str | None, typer.Option(metavar="LIST", help="sym, sym-full, sym-noclip, sym-clip, asym. Default sym.")] = None,
+    range_rules: Annotated[str | None, typer.Option("--range", metavar="LIST", help="minmax, percentile:99.9, meanstd:3, mse, kl. Default minmax.")] = None,
+    formats: Annotated[
+        str | None, typer.Option("--format", metavar="LIST", help="mxfp4, nf4, gguf:q4_0, ...; instead of the integers, or after those of --bits.")
+    ] = None,
+    scheme: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="A whole scheme, such as 'int4 group=128'; may be repeated. Not together with the lists.")
+    ] = None,
+    include: Annotated[str | None, typer.Option(metavar="REGEX", help="Only tensors whose name has a match.")] = None,
+    exclude: Annotated[str | None, typer.Option(metavar="REGEX", help="No tensors whose name has a match.")] = None,
+    weights_only: Annotated[bool, typer.Option("--weights-only", help="Only tensors of two or more dimensions.")] = False,
+    out: Outputs = None,
+    store: Annotated[Path | None, typer.Option(metavar="FILE", help="Not available yet.")] = None,
+    no_store: Annotated[bool, typer.Option("--no-store", help="Keep no store of finished rows; there is none yet.")] = False,  # noqa: ARG001  accepted from the start
+    workers: Annotated[int | None, typer.Option(help="Threads. Default: one per core.")] = None,
+    cluster: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Not available yet.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the error of every tensor under every scheme. Ctrl-C keeps the rows so far.
+
+    \b
+    Examples:
+      qanalysis sweep sample:digits-cnn
+      qanalysis sweep model.safetensors --bits 4,8 --grouping channel,group=128 --out rows.parquet --out report.html
+      qanalysis sweep model.safetensors --bits 4 --format mxfp4,nvfp4,nf4,gguf:q4_0 --grouping group=32,group=64
+      qanalysis sweep model.safetensors --scheme 'int8 channel' --scheme 'int4 asym group=64 range=mse'
+    """
+    for option, value in (("--store", store), ("--cluster", cluster)):
+        if value is not None:
+            raise ValueError(f"{option} {value}: is not available yet; leave it out")
+    schemes = _choose_schemes(scheme or [], bits=bits, grouping=grouping, symmetry=symmetry, range=range_rules, format=formats)
+    from qanalysis.checkpoints import open_checkpoint
+    from qanalysis.reports import check_targets
+
+    targets = check_targets(out or [])
+    with open_checkpoint(source) as checkpoint:
+        rows = _run_sweep(checkpoint, schemes, include=include, exclude=exclude, weights_only=weights_only, workers=workers)
+        if not rows.complete and not rows.rows:
+            _stop("cancelled before the first tensor was done; nothing is written")
+        makes_page = any(target.suffix.lower() == ".html" for target in targets)
+        prints_summary = not as_json and not targets
+        profiles = _profile_worst(checkpoint, rows, all_bits=makes_page) if makes_page or prints_summary else ()
+        diagnoses = _diagnose_worst(checkpoint, rows) if makes_page else ()
+    _deliver(rows, targets, profiles, diagnoses, as_json=as_json)
+    if not rows.complete:
+        _stop(f"cancelled; kept the {len(rows)} rows so far, marked as partial")
+
+
+def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
+    from qanalysis.quantizers.crossing import cross_schemes
+    from qanalysis.quantizers.formats import NumberFormat, integer_format
+    from qanalysis.quantizers.grouping import parse_grouping
+    from qanalysis.quantizers.ranges import parse_range
+    from qanalysis.quantizers.scheme import Scheme
+    from qanalysis.quantizers.symmetries import parse_symmetry
+    from qanalysis.quantizers.words import parse_bits, parse_format
+
+    given = {name: text.split(",") for name, text in lists.items() if text is not None}
+    if texts and given:
+        mixed = ", ".join(f"--{name}" for name in given)
+        raise ValueError(f"--scheme {texts[0]!r} can not be mixed with {mixed}; a sweep takes whole schemes or lists to cross, never both")
+    if texts:
+        return [Scheme.parse(text) for text in texts]
+    widths = parse_bits("2-8" if lists["bits"] is None else lists["bits"]) if "bits" in given or "format" not in given else []
+    chosen: list[NumberFormat] = [*map(integer_format, widths), *map(parse_format, given.get("format", []))]
+    for part in ("grouping", "symmetry", "range"):
+        if part in given and all(part in fmt.fixed for fmt in chosen):
+            raise ValueError(f"--{part} {lists[part]}: no {part} can be chosen for {', '.join(map(str, chosen))}; leave the option out")
+    return cross_schemes(
+        chosen,
+        groupings=[parse_grouping(text) for text in given.get("grouping", ["tensor", "channel", "group=128", "group=32"])],
+        symmetries=[parse_symmetry(text) for text in given.get("symmetry", ["sym"])],
+        ranges=[parse_range(text) for text in given.get("range", ["minmax"])],
+    )
+
+
+def _run_sweep(checkpoint: TensorSource, schemes: list[Scheme], **options: Any) -> Rows:
+    from qanalysis.reports.terminal import show_progress
+    from qanalysis.sweeps.sweep import sweep as measure_checkpoint
+
+    with _cancel_on_interrupt() as cancel, show_progress() as advance:
+        return measure_checkpoint(checkpoint, schemes, **options, on_progress=advance, cancel=cancel)
+
+
+@contextmanager
+def _cancel_on_interrupt() -> Iterator[threading.Event]:
+    """The first Ctrl-C sets the event, the second interrupts as usual."""
+    cancel = threading.Event()
+
+    def ask_to_stop(number: int, frame: Any) -> None:
+        if cancel.is_set():
+            signal.default_int_handler(number, frame)
+        cancel.set()
+
+    previous: Callable[..., Any] | int | None = signal.signal(signal.SIGINT, ask_to_stop)
+    try:
+        yield cancel
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _find_worst(checkpoint: TensorSource, rows: Rows) -> Iterator[tuple[Row, TensorInfo]]:
+    """The worst layer at the scheme of the summary, unless there is none or it is too large to be looked at as a whole."""
+    from qanalysis.reports import choose_scheme, select_worst
+
+    for worst in select_worst(rows, choose_scheme(rows), count=1):
+        if worst.numel <= _LARGEST_PROFILE:
+            yield worst, next(info for info in checkpoint.tensors if info.name == worst.tensor)
+
+
+def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> Sequence[LayerProfile]:
+    """Profiles of the worst layer: as it is, or integers at 2 to 16 bits for a page unless the layer is large."""
+    from qanalysis.diagnosis.profile import profile_bits, profile_layer
+    from qanalysis.quantizers.scheme import Scheme
+
+    for worst, info in _find_worst(checkpoint, rows):
+        values, scheme = checkpoint.read(info), Scheme.parse(worst.scheme)
+        if all_bits and worst.numel <= _LARGEST_SCRUB and scheme.format.is_integer:
+            return profile_bits(values, scheme, axis=info.channel_axis, name=info.name)
+        return (profile_layer(values, scheme, axis=info.channel_axis, name=info.name),)
+    return ()
+
+
+def _diagnose_worst(checkpoint: TensorSource, rows: Rows) -> Sequence[Diagnosis]:
+    """What is wrong with the worst layer, and what helps."""
+    from qanalysis.diagnosis import diagnose
+    from qanalysis.quantizers.scheme import Scheme
+
+    worst = _find_worst(checkpoint, rows)
+    return [diagnose(checkpoint.read(info), Scheme.parse(row.scheme), axis=info.channel_axis, name=info.name) for row, info in worst]
+
+
+def _deliver(rows: Rows, targets: Sequence[Path], profiles: Sequence[LayerProfile], diagnoses: Sequence[Diagnosis], *, as_json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from qanalysis.reports import to_json, write_report
+    from qanalysis.reports.terminal import print_note, print_summary
+
+    created = datetime.now(UTC)
+    for target in targets:
+        write_report(rows, target, profiles=profiles, diagnoses=diagnoses, created=created)
+        print_note(f"wrote {target}")
+    if as_json:
+        typer.echo(to_json(rows, created=created))
+    elif not targets:
+        print_summary(rows, profiles=profiles)
+    unmeasured = sum(row.status != "ok" for row in rows)
+    if unmeasured:
+        tensors = len({row.tensor for row in rows if row.status != "ok"})
+        print_note(f"{unmeasured} of {len(rows)} rows ({tensors} tensors) hold no figures; their columns status and reason say why")
+
+
+def _stop(text: str) -> None:
+    from qanalysis.reports.terminal import print_note
+
+    print_note(text)
+    raise typer.Exit(CANCELLED)

@@ -1,0 +1,58 @@
+"""Which words may be chosen about a converter and its record? One Literal, one tuple and one check each, for engines, commands and pages.
+
+The steps of a range, "2^n" or "2^n-1", belong to the quantizer (`FsOver`), the windows to `spectrum/windows.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar, get_args
+
+Word = TypeVar("Word", bound=str)
+
+#: Where a code's levels and transitions stand.
+Transfer = Literal["mid-tread", "mid-rise", "floor"]
+TRANSFERS: tuple[Transfer, ...] = get_args(Transfer)
+#: What 0 dBFS is the rms of: a sine over the range, or a square (dc) over it.
+FullScaleWave = Literal["sine", "dc"]
+FULL_SCALES: tuple[FullScaleWave, ...] = get_args(FullScaleWave)
+#: What stood at the input of a linearity test.
+Test = Literal["ramp", "sine"]
+TESTS: tuple[Test, ...] = get_args(Test)
+#: The line that an INL is taken from.
+InlReference = Literal["end-point", "best-fit"]
+INL_REFERENCES: tuple[InlReference, ...] = get_args(InlReference)
+#: Where a code stands in its word.
+Justification = Literal["right", "left"]
+JUSTIFICATIONS: tuple[Justification, ...] = get_args(Justification)
+
+
+def choose(word: str, words: tuple[Word, ...], fault: str) -> Word:
+    """The one of `words` that `word` is; ValueError with the text `fault` where it is none."""
+    for known in words:
+        if known == word:
+            return known
+    raise ValueError(fault)
+
+
+def check_transfer(word: str) -> Transfer:
+    """The word as a transfer; ValueError names them all.
+
+    >>> check_transfer("floor")
+    'floor'
+    """
+    return choose(word, TRANSFERS, f"transfer {word!r} is unknown; use {', '.join(TRANSFERS)}")
+
+
+def check_full_scale(word: str) -> FullScaleWave:
+    """The word as what 0 dBFS refers to; ValueError names both."""
+    return choose(word, FULL_SCALES, f"full_scale {word!r}: 0 dBFS refers to a 'sine' over the range or to 'dc'")
+
+
+def check_test(word: str) -> Test:
+    """The word as a linearity test; ValueError names them all."""
+    return choose(word, TESTS, f"test {word!r} is unknown; choose {' or '.join(TESTS)}")
+
+
+def check_reference(word: str) -> InlReference:
+    """The word as the line of an INL; ValueError names both."""
+    return choose(word, INL_REFERENCES, f"INL reference {word!r} is unknown; choose {' or '.join(INL_REFERENCES)}")

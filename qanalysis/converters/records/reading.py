@@ -1,0 +1,46 @@
+"""How is a file of samples read, where it does not say so itself? The choices of a reader as one value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from qanalysis.converters.choices import JUSTIFICATIONS, Justification
+from qanalysis.converters.records.samples import RecordError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What is stated about a file of samples; None means: find out.
+
+    Parameters
+    ----------
+    column : a column of text or an array of an archive, by name or by number from 1.
+    channel : a channel of a WAV, NPY or raw file, by number from 1.
+    bits, justify, signed : width of the codes, their place in their words, two's complement or not.
+    fs_hz : sample rate.
+    dtype : the words of a raw file, such as i16le, u8, i16le*2.
+    """
+
+    column: str | int | None = None
+    channel: int | None = None
+    bits: int | None = None
+    justify: Justification | None = None
+    signed: bool | None = None
+    fs_hz: float | None = None
+    dtype: str | None = None
+
+    def check_rate(self, place: str) -> None:
+        """RecordError unless the stated rate, if any, is finite and above 0."""
+        if self.fs_hz is not None and not (math.isfinite(self.fs_hz) and self.fs_hz > 0):
+            raise RecordError(f"{place}: fs {self.fs_hz} Hz was given; a sample rate is finite and above zero")
+
+
+def check_justification(word: str | None, place: str) -> Justification | None:
+    """The word as a justification, None for none stated; RecordError names the place and both."""
+    if word is None:
+        return None
+    for known in JUSTIFICATIONS:
+        if known == word:
+            return known
+    raise RecordError(f"{place}: justify {word!r} was given; it is 'left' or 'right'")
