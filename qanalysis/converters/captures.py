@@ -16,12 +16,13 @@ from qanalysis.arrays import Reals
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
 from qanalysis.converters.linearity.options import LinearityOptions
+from qanalysis.converters.linearity.row import LinearityRow, describe_linearity
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.records import Record, read_record
-from qanalysis.converters.rows import LinearityRow, RecordRow, describe_linearity, describe_spectrum
 from qanalysis.converters.sample_records import SAMPLE_PREFIX, write_sample
 from qanalysis.converters.spectrum.options import SpectrumOptions
-from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
+from qanalysis.converters.spectrum.row import RecordRow
+from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum, describe_spectrum
 from qanalysis.results.identity import SourceIdentity
 
 
@@ -73,14 +74,13 @@ def measure_capture(record: Record, options: LinearityOptions | None = None) -> 
 
 def describe_capture(record: Record, found: Spectrum) -> RecordRow:
     """The row of a record's spectrum: what the doctor found, how the file was read, what the spectrum itself tells."""
-    return describe_spectrum(found, findings=(*examine_record(record, found), *record.guesses))
+    return describe_spectrum(found, (*examine_record(record, found), *record.guesses))
 
 
 def describe_tested(record: Record, found: Linearity) -> LinearityRow:
     """The row of a record's linearity test; that a ramp or a sine reaches the end codes is no finding here: it has to."""
-    row = describe_linearity(found)
     findings = [finding for finding in examine_record(record) if finding.code != "clipping"]
-    return replace(row, findings=(*row.findings, *findings, *record.guesses))
+    return describe_linearity(found, (*findings, *record.guesses))
 
 
 def describe_settings(record: Record, reading: Reading, options: SpectrumOptions | LinearityOptions) -> dict[str, Any]:

@@ -11,11 +11,14 @@ from qanalysis.charts.converter_charts import code_histogram
 from qanalysis.charts.linearity_charts import linearity_curves
 from qanalysis.charts.spectrum_charts import spectrum_chart
 from qanalysis.checkpoints.source import CheckpointError
+from qanalysis.converters.captures import describe_capture
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.findings import Finding
+from qanalysis.converters.linearity.row import describe_linearity
 from qanalysis.converters.records.records import RECORD_SUFFIXES, Record
-from qanalysis.converters.rows import ConverterRow, ConverterRows, describe_linearity, describe_spectrum
+from qanalysis.converters.rows import ConverterRow, ConverterRows
 from qanalysis.converters.sample_records import SAMPLE_RECORDS
+from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, list_harmonic_lines
 from qanalysis.dashboard.cache import list_records
 from qanalysis.dashboard.controls import BOUND, UPLOAD_LIMIT_MB
 from qanalysis.dashboard.converter.cache import analyze_capture, get_records, linearity_key, load_record, measure_capture, record_key
@@ -26,7 +29,6 @@ from qanalysis.dashboard.elements import draw_chart, read_theme
 from qanalysis.dashboard.sources import SAMPLE_PREFIX, read_root
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import si
-from qanalysis.reports.converter_figures import HARMONIC_COLUMNS, list_harmonic_lines, sum_up
 
 _WAY_OUT = "Choose another **Record** or correct how it is read, at the left; the samples always open."
 _TESTS = dict(zip(CAPTURE_TESTS[1:], ("ramp", "sine"), strict=True))
@@ -95,14 +97,14 @@ def _keep_record(key: str) -> None:
 
 def _draw_spectrum(record: Record, view: ConverterView) -> None:
     found = analyze_capture(record_key(view), record.source.digest, view.full_scale, view.harmonics, view.fs_over, (view.record_low, view.record_high))
-    row = describe_spectrum(found, findings=(*examine_record(record, found), *record.guesses))
+    row = describe_capture(record, found)
     _draw_headline(record, row)
     draw_chart(spectrum_chart(found, theme=read_theme()), "c-spectrum")
     draw_findings([finding for finding in row.findings if finding not in record.guesses], none="Nothing stands out in this record.")
     draw_notes(record.guesses)
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        draw_figures(row, alt=sum_up(row))
+        draw_figures(row, alt=row.headline)
     with right:
         _draw_codes(record)
     draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(row), "c-lines", alt="Harmonics, mixing products and the largest spur")
@@ -120,14 +122,14 @@ def _draw_linearity(record: Record, view: ConverterView) -> None:
     draw_notes(record.guesses)
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        draw_figures(row, alt=sum_up(row))
+        draw_figures(row, alt=row.headline)
     with right:
         _draw_codes(record)
     _draw_export(record, row, view, "linearity", ("DNL and INL by code", "The band is the uncertainty of each figure.", partial(linearity_curves, found)))
 
 
 def _draw_headline(record: Record, row: ConverterRow) -> None:
-    st.markdown(f"#### {escape_markdown(record.name)}: {escape_markdown(sum_up(row))}")
+    st.markdown(f"#### {escape_markdown(record.name)}: {escape_markdown(row.headline)}")
     st.caption(escape_markdown(describe_reading(record)))
 
 

@@ -14,7 +14,6 @@ from qanalysis.dashboard.converter.view import ConverterView, read_converter, wr
 from qanalysis.dashboard.layers.view import join_link
 from qanalysis.dashboard.sources import read_root
 from qanalysis.dashboard.wording import escape_markdown, hide_root
-from qanalysis.reports.converter_figures import list_figures
 
 Fact = tuple[str, str, str]
 
@@ -33,7 +32,7 @@ def draw_facts(facts: Sequence[Fact], *, alt: str) -> None:
 
 def draw_figures(row: ConverterRow, *, alt: str, more: Sequence[Fact] = ()) -> None:
     """The figures of a row as the reports write them, and `more` below."""
-    draw_facts([*((figure.label, figure.text, figure.convention) for figure in list_figures(row)), *more], alt=alt)
+    draw_facts([*((figure.label, figure.text, figure.convention) for figure in row.lines), *more], alt=alt)
 
 
 def draw_lines(columns: Sequence[str], lines: Sequence[tuple[str, ...]], key: str, *, alt: str) -> None:

@@ -13,8 +13,9 @@ from qanalysis.charts.converter_charts import transfer_curve
 from qanalysis.converters.choices import check_transfer
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.posterior import GRADE_NOTE, Posterior, fit_grey_model, judge_posterior, measure_relative_errors
-from qanalysis.converters.rows import ConverterRows, list_textbook_rows
+from qanalysis.converters.rows import ConverterRows
 from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
+from qanalysis.converters.textbook.row import list_textbook_rows
 from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.dashboard.controls import BOUND
