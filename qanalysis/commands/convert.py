@@ -40,7 +40,7 @@ def convert(
       qanalysis convert --bits 14 --range -1:1 --jitter 1e-13 --frequency 70e6 --capacitance 2e-12
     """
     from qanalysis.converters.choices import check_transfer
-    from qanalysis.converters.textbook.row import TextbookRow, list_textbook_rows
+    from qanalysis.converters.textbook.row import TextbookRow, describe_problem, list_textbook_rows
     from qanalysis.converters.textbook.textbook import solve_textbook
     from qanalysis.quantizers.quantizer import check_fs_over
     from qanalysis.results.table import Table
@@ -59,10 +59,8 @@ def convert(
     )
     if table is not None:
         _write_table(solved, table)
-    settings = {"bits": bits, "range": span, "inputs": inputs or [], "fs_over": fs_over, "transfer": transfer, "conversion_time_s": conversion_time}
-    settings |= {"jitter_s": jitter, "frequency_hz": frequency, "capacitance_f": capacitance}
-    table_of_rows = Table.from_rows(TextbookRow, list_textbook_rows(solved), settings=settings)
-    deliver(table_of_rows, targets, as_json=as_json)
+    rows = Table.from_rows(TextbookRow, list_textbook_rows(solved), settings=describe_problem(solved))
+    deliver(rows, targets, as_json=as_json)
 
 
 def _state_noise(jitter: float | None, frequency: float | None, capacitance: float | None) -> NoiseSources:

@@ -1,4 +1,6 @@
-"""Which schemes does a sweep of lists take? The cross product of formats, groupings, symmetries and range rules; and the default."""
+"""Which schemes does a sweep of lists take? The cross product of formats, groupings, symmetries and range rules; and
+the default.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ def cross_schemes(
 ) -> list[Scheme]:
     """Every combination: grouping outermost, then symmetry, then range, formats innermost.
 
-    What a format fixes is not varied: it takes part with the first of those words alone, and without a range rule that it
-    can not take, unless there is no other (ValueError).
+    What a format fixes is not varied: it takes part with the first of those words alone, and without a range rule that
+    it can not take, unless there is no other (ValueError).
 
     >>> from qanalysis.quantizers.formats import FORMATS
     >>> [str(scheme) for scheme in cross_schemes([FORMATS["int4"], FORMATS["mxfp4"]], groupings=[Grouping(), Grouping(1, 64)])]

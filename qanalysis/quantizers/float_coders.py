@@ -19,7 +19,8 @@ from qanalysis.quantizers.coders import Coder, Round, look_up
 
 @dataclass(frozen=True, slots=True)
 class FloatCoder(Coder):
-    """Floating-point numbers, IEEE 754's way: exponent bias 2^(exponent_bits-1) - 1, subnormals, finite up to `largest`.
+    """Floating-point numbers, IEEE 754's way: exponent bias 2^(exponent_bits-1) - 1, subnormals, finite up to
+    `largest`.
 
     Rounding beyond `largest` goes on as if exponents went on. Codes are the bit patterns, sign first.
     """
@@ -98,7 +99,9 @@ class FloatCoder(Coder):
 
 @cache
 def _list_patterns(coder: FloatCoder) -> Doubles:
-    """The value of each bit pattern: what follows the largest finite magnitude is infinite where a whole octave is left, then NaN."""
+    """The value of each bit pattern: what follows the largest finite magnitude is infinite where a whole octave is
+    left, then NaN.
+    """
     magnitudes = coder.levels[coder.levels >= 0]
     spare = 2 ** (coder.exponent_bits + coder.mantissa_bits) - magnitudes.size
     beyond = np.full(spare, np.nan)

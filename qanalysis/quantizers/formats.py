@@ -1,7 +1,9 @@
-"""Which numbers can a code stand for? Number formats as values, and the catalogue: all that is known of a format stands there once.
+"""Which numbers can a code stand for? Number formats as values, and the catalogue: all that is known of a format stands
+there once.
 
-A format is composed: its element (the numbers of one code), the length of its blocks, the types of its scales, and the rule that lays
-them. Sizes, what a scheme can not choose, and who packs whom follow. A new format of a known kind is one line of `_CATALOGUE`.
+A format is composed: its element (the numbers of one code), the length of its blocks, the types of its scales, and the
+rule that lays them. Sizes, what a scheme can not choose, and who packs whom follow. A new format of a known kind is one
+line of `_CATALOGUE`.
 """
 
 from __future__ import annotations
@@ -42,11 +44,12 @@ NF4_BITS = 4
 class NumberFormat:
     """A format: its text form, its element, and what is known of it. Two formats of one name are equal.
 
-    `laying` is the rule that makes its scales, None where the scheme's symmetry does (integers). `block` is a fixed group length along the
-    row; `scales` are the types that scales may be stored in, the default first; `outer` is the type of one more scale over the whole
-    tensor; `rounding` is one that the format fixes. `block_bits` hold all codes of a block where not every code has its own bits.
-    `packs` is the format of free groups with the same numbers; `wider` and `other` name formats to try instead, with more bits and with
-    other levels. `formula` says in words how scales are made, `peer` whose values these are, bit for bit.
+    `laying` is the rule that makes its scales, None where the scheme's symmetry does (integers). `block` is a fixed
+    group length along the row; `scales` are the types that scales may be stored in, the default first; `outer` is the
+    type of one more scale over the whole tensor; `rounding` is one that the format fixes. `block_bits` hold all codes
+    of a block where not every code has its own bits. `packs` is the format of free groups with the same numbers;
+    `wider` and `other` name formats to try instead, with more bits and with other levels. `formula` says in words how
+    scales are made, `peer` whose values these are, bit for bit.
     """
 
     name: str
@@ -128,7 +131,9 @@ class NumberFormat:
         return symmetry.lay_grid(found, int(self.element.high), scale=scale)
 
     def stored_bits(self, symmetry: Symmetry) -> tuple[int, int]:
-        """Bits per value, and bits per group beside its scale: a zero point of the code's width, a low end, codes that are packed together."""
+        """Bits per value, and bits per group beside its scale: a zero point of the code's width, a low end, codes that
+        are packed together.
+        """
         if self.laying is None:
             return self.bits, 0 if symmetry.signed else self.bits
         offset_bits = self.laying.offset.bits if self.laying.offset else 0
@@ -142,7 +147,9 @@ class NumberFormat:
 
 
 def integer_format(bits: int) -> NumberFormat:
-    """Integers of `bits` bits, 2 to 16, whose conventions a scheme chooses; text form "int4". ValueError for other widths."""
+    """Integers of `bits` bits, 2 to 16, whose conventions a scheme chooses; text form "int4". ValueError for other
+    widths.
+    """
     if not FEWEST_BITS <= bits <= MOST_BITS:
         raise ValueError(f"int{bits}: integer formats have {FEWEST_BITS} to {MOST_BITS} bits")
     half, wider = 1 << (bits - 1), f"int{bits + 1}" if bits < MOST_BITS else ""
@@ -155,7 +162,14 @@ def _float(name: str, element: FloatCoder, *, wider: str = "", other: str = "") 
 
 
 def _cast(name: str, element: FloatCoder, *, other: str, caster: str) -> NumberFormat:
-    return NumberFormat(name, element=element, laying=laying.UNSCALED, scales=(NO_SCALE,), other=other, peer=f"{caster} and torch casts, saturating")
+    return NumberFormat(
+        name,
+        element=element,
+        laying=laying.UNSCALED,
+        scales=(NO_SCALE,),
+        other=other,
+        peer=f"{caster} and torch casts, saturating",
+    )
 
 
 def mx_format(
@@ -173,7 +187,16 @@ def mx_format(
     own = element or packs.element
     formula = f"scale = 2^(floor(log2 absmax) − {own.top_exponent}), stored in 8 bits{note}"
     return NumberFormat(
-        name, element=own, laying=laying.POWER_OF_TWO, block=block, scales=(E8M0,), packs=packs, wider=wider, other=other, formula=formula, peer=peer
+        name,
+        element=own,
+        laying=laying.POWER_OF_TWO,
+        block=block,
+        scales=(E8M0,),
+        packs=packs,
+        wider=wider,
+        other=other,
+        formula=formula,
+        peer=peer,
     )
 
 
@@ -209,7 +232,15 @@ def _gguf(
 
 def _gguf_signed(name: str, packs: NumberFormat, half: int, *, wider: str) -> NumberFormat:
     formula = f"float16 step = the value of largest |x| / −{half}, codes −{half} to {half - 1}"
-    return _gguf(name, packs, BiasedCoder(-half, half - 1, half + 0.5), laying.GGUF_SIGNED, formula, rounding=Rounding("half-up"), wider=wider)
+    return _gguf(
+        name,
+        packs,
+        BiasedCoder(-half, half - 1, half + 0.5),
+        laying.GGUF_SIGNED,
+        formula,
+        rounding=Rounding("half-up"),
+        wider=wider,
+    )
 
 
 def _gguf_offset(name: str, packs: NumberFormat, codes: int, *, wider: str) -> NumberFormat:
@@ -219,8 +250,25 @@ def _gguf_offset(name: str, packs: NumberFormat, codes: int, *, wider: str) -> N
 
 #: Quantiles of N(0, 1), scaled to -1..1 with an exact 0 (Dettmers et al. 2023, QLoRA, appendix E).
 _NORMAL_QUANTILES = (
-    *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
-    *(0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023),
+    *(
+        -1.0,
+        -0.6961928009986877,
+        -0.5250730514526367,
+        -0.39491748809814453,
+        -0.28444138169288635,
+        -0.18477343022823334,
+        -0.09105003625154495,
+        0.0,
+    ),
+    *(
+        0.07958029955625534,
+        0.16093020141124725,
+        0.24611230194568634,
+        0.33791524171829224,
+        0.44070982933044434,
+        0.5626170039176941,
+        0.7229568362236023,
+    ),
     1.0,
 )
 _AWAY = Rounding("nearest-away")
@@ -248,7 +296,13 @@ _CATALOGUE: tuple[NumberFormat, ...] = (
     mx_format("mxfp6_e3m2", _FP6_E3M2, wider="mxfp8_e4m3", other="mxfp6_e2m3"),
     mx_format("mxfp8_e4m3", _FP8_E4M3, other="mxint8"),
     mx_format("mxfp8_e5m2", _FP8_E5M2, other="mxfp8_e4m3"),
-    mx_format("mxint8", _INTEGERS[8], element=FixedCoder(-128, 127, 6), note="; numbers k / 64, k = −128 to 127", peer="gfloat"),
+    mx_format(
+        "mxint8",
+        _INTEGERS[8],
+        element=FixedCoder(-128, 127, 6),
+        note="; numbers k / 64, k = −128 to 127",
+        peer="gfloat",
+    ),
     NumberFormat(
         "nvfp4",
         element=_FP4.element,
@@ -272,14 +326,28 @@ _CATALOGUE: tuple[NumberFormat, ...] = (
         formula="E4M3 scale = absmax / 6",
         peer=_NVFP4_ONE_LEVEL,
     ),
-    NumberFormat("nf4", element=TableCoder(_NORMAL_QUANTILES), laying=laying.TABLE, scales=(*STORED_FLOATS, DOUBLE), wider="int5", peer=_NF4_PEER),
+    NumberFormat(
+        "nf4",
+        element=TableCoder(_NORMAL_QUANTILES),
+        laying=laying.TABLE,
+        scales=(*STORED_FLOATS, DOUBLE),
+        wider="int5",
+        peer=_NF4_PEER,
+    ),
     _cast("bfloat16", FloatCoder(8, 7, LARGEST_BFLOAT16), other="float16", caster="ml-dtypes"),
     _cast("float16", FloatCoder(5, 10, LARGEST_HALF), other="bfloat16", caster="numpy"),
     _gguf_signed("q4_0", _INTEGERS[4], 8, wider="gguf:q5_0"),
     _gguf_offset("q4_1", _INTEGERS[4], 15, wider="gguf:q5_1"),
     _gguf_signed("q5_0", _INTEGERS[5], 16, wider="gguf:q8_0"),
     _gguf_offset("q5_1", _INTEGERS[5], 31, wider="gguf:q8_0"),
-    _gguf("q8_0", _INTEGERS[8], IntegerCoder(-127, 127), laying.GGUF_ABSMAX, "float16 step = largest |x| / 127, ties away from zero", rounding=_AWAY),
+    _gguf(
+        "q8_0",
+        _INTEGERS[8],
+        IntegerCoder(-127, 127),
+        laying.GGUF_ABSMAX,
+        "float16 step = largest |x| / 127, ties away from zero",
+        rounding=_AWAY,
+    ),
     _gguf(
         "tq1_0",
         _TERNARY,

@@ -1,9 +1,9 @@
 """In which type is a group's scale stored, and what does storing make of it?
 
-A scale type rounds the step that a grid asks for; the rounded one is used for coding. Most types look at one group. `DOUBLE` looks at
-all scales of a tensor, as bitsandbytes does for NF4: they lose their mean, which is kept in float32; what is left is coded in blocks of
-256 with a float32 largest magnitude each and a dynamic code book: a sign, a decimal exponent in unary, the rest linear (Dettmers 2016;
-Dettmers et al. 2023, QLoRA).
+A scale type rounds the step that a grid asks for; the rounded one is used for coding. Most types look at one group.
+`DOUBLE` looks at all scales of a tensor, as bitsandbytes does for NF4: they lose their mean, which is kept in float32;
+what is left is coded in blocks of 256 with a float32 largest magnitude each and a dynamic code book: a sign, a decimal
+exponent in unary, the rest linear (Dettmers 2016; Dettmers et al. 2023, QLoRA).
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ Fit = Callable[[Floats, Floats, int], Floats]
 class ScaleType:
     """A type that steps are stored in: its word, its bits per group, the rounding of a step to it.
 
-    `is_exact`: steps stay as computed. `is_power_of_two`: all its numbers are powers of two. `is_double`: what is stored of a group depends
-    on the scales of the whole tensor. `formula` says the rounding in words, `peers` who stores scales so.
+    `is_exact`: steps stay as computed. `is_power_of_two`: all its numbers are powers of two. `is_double`: what is
+    stored of a group depends on the scales of the whole tensor. `formula` says the rounding in words, `peers` who
+    stores scales so.
     """
 
     name: str
@@ -51,11 +52,15 @@ class ScaleType:
         return self.name
 
     def tensor_bits(self, groups: int) -> int:
-        """Bits beside those of each group, for a tensor of so many: of doubled scales a largest magnitude per block and their mean."""
+        """Bits beside those of each group, for a tensor of so many: of doubled scales a largest magnitude per block and
+        their mean.
+        """
         return FLOAT_BITS * (-(-groups // SCALES_PER_BLOCK) + 1) if self.is_double else 0
 
     def cut(self, scale: Floats, reach: float | Floats) -> Floats:
-        """Scales cut to what keeps their largest level, `reach` of them, a float32 number; the limit is one that the type holds."""
+        """Scales cut to what keeps their largest level, `reach` of them, a float32 number; the limit is one that the
+        type holds.
+        """
         # The upper half of the bits is a bfloat16, without its mantissa it is a power of two.
         mask = np.uint32(0xFF800000 if self.is_power_of_two else 0xFFFF0000)
         limit = (np.asarray(LARGEST_FLOAT / reach, np.float32).view(np.uint32) & mask).view(np.float32)
@@ -111,11 +116,27 @@ def _power_of_two(exponent: NDArray[np.int32], top_exponent: int) -> Floats:
 
 
 FLOAT32 = ScaleType("float32", 32, _as_computed, is_exact=True, formula="the scale as computed", peers="torch, ONNX Runtime")
-FLOAT16 = ScaleType("float16", 16, _to_type(np.float16, LARGEST_HALF), formula="the scale rounded to float16", peers="GGUF, GPTQ and AWQ checkpoints")
+FLOAT16 = ScaleType(
+    "float16",
+    16,
+    _to_type(np.float16, LARGEST_HALF),
+    formula="the scale rounded to float16",
+    peers="GGUF, GPTQ and AWQ checkpoints",
+)
 _POWERS = (
     ("pow2", _covering_power, "the smallest power of two that covers the largest |x|", "fixed-point back ends"),
-    ("pow2:source", _source_power, "2^ceil(log2 absmax) over the power of two above the largest number", "Sony MCT power-of-two thresholds"),
-    ("pow2:library", _library_power, "2^floor(log2 absmax) over the power of two in the largest number", "block scales of the OCP MX formats"),
+    (
+        "pow2:source",
+        _source_power,
+        "2^ceil(log2 absmax) over the power of two above the largest number",
+        "Sony MCT power-of-two thresholds",
+    ),
+    (
+        "pow2:library",
+        _library_power,
+        "2^floor(log2 absmax) over the power of two in the largest number",
+        "block scales of the OCP MX formats",
+    ),
 )
 _BFLOAT16 = _to_type(ml_dtypes.bfloat16, LARGEST_BFLOAT16)
 #: What any format with free scales may store, the default first.
@@ -129,9 +150,20 @@ SCALE_TYPES: dict[str, ScaleType] = {scale.name: scale for scale in STORED_FLOAT
 # What formats with blocks of their own store: named by their columns, not offered to others.
 E8M0 = ScaleType("e8m0", 8, _library_power, is_power_of_two=True)
 FP8 = ScaleType("fp8_e4m3", 8, _to_e4m3, formula="its subnormals used", peers="the formula alone")
-NORMAL_FP8 = ScaleType("fp8_e4m3:normal", 8, _to_normal_e4m3, formula="not below its smallest normal number", peers="torchao NVFP4Tensor, one-level")
+NORMAL_FP8 = ScaleType(
+    "fp8_e4m3:normal",
+    8,
+    _to_normal_e4m3,
+    formula="not below its smallest normal number",
+    peers="torchao NVFP4Tensor, one-level",
+)
 DOUBLE = ScaleType(
-    "double", 8, _as_computed, is_double=True, formula="scales less their mean, in 8 bits, 256 to a second scale", peers="bitsandbytes compress_statistics"
+    "double",
+    8,
+    _as_computed,
+    is_double=True,
+    formula="scales less their mean, in 8 bits, 256 to a second scale",
+    peers="bitsandbytes compress_statistics",
 )
 NO_SCALE = ScaleType("none", 0, _as_computed, is_exact=True)
 
@@ -157,7 +189,9 @@ def store_scales(scales: Floats) -> Floats:
 
 @cache
 def _code_book() -> Floats:
-    """256 numbers in -1..1: in each decade 10^-6..1, twice as many as in the one below, the middles of equal parts of 0.1..1."""
+    """256 numbers in -1..1: in each decade 10^-6..1, twice as many as in the one below, the middles of equal parts of
+    0.1..1.
+    """
     numbers = [np.float32(0), np.float32(1)]
     for decade in range(7):
         middles = _middles(2**decade) * np.float32(10.0 ** (decade - 6))
@@ -166,7 +200,9 @@ def _code_book() -> Floats:
 
 
 def _middles(parts: int) -> Floats:
-    """Middles of `parts` equal parts of 0.1..1; the borders are counted from the nearer end, as the peer's linspace does."""
+    """Middles of `parts` equal parts of 0.1..1; the borders are counted from the nearer end, as the peer's linspace
+    does.
+    """
     place = np.arange(parts + 1)
     step = float((np.float32(1) - np.float32(0.1)) / np.float32(parts))
     borders = np.where(place < (parts + 1) // 2, float(np.float32(0.1)) + place * step, 1 - (parts - place) * step).astype(np.float32)

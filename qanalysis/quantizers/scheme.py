@@ -1,7 +1,8 @@
 """What does the user ask for? A quantization scheme as a value with a text form, and its fit to data.
 
-FORMAT [sym|sym-full|sym-noclip|sym-clip|asym] [tensor|channel[=AXIS]|group=N|block=RxC] [range=RULE] [scale=TYPE] [round=MODE],
-in any order; printing is canonical and leaves defaults out. A Scheme is intent; the quantizer it fits is the resolution.
+FORMAT [sym|sym-full|sym-noclip|sym-clip|asym] [tensor|channel[=AXIS]|group=N|block=RxC] [range=RULE] [scale=TYPE]
+[round=MODE], in any order; printing is canonical and leaves defaults out. A Scheme is intent; the quantizer it fits is
+the resolution.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Scheme:
     >>> str(scheme), scheme == Scheme.parse(str(scheme))
     ('int4 group=128 range=mse', True)
 
-    What a format fixes is held here as the format has it, and left out of the text; to ask for anything else is a ValueError.
+    What a format fixes is held here as the format has it, and left out of the text; to ask for anything else is a
+    ValueError.
     """
 
     format: NumberFormat
@@ -64,10 +66,18 @@ class Scheme:
         reason=lambda _fmt: "its scales follow from the values by its own rule",
     )
     scale: ScaleType = part(
-        FLOAT32, key="scale", read=parse_scale, own=lambda fmt: fmt.scales[0], reason=lambda fmt: f"its scales are stored as {fmt.scales[0]}"
+        FLOAT32,
+        key="scale",
+        read=parse_scale,
+        own=lambda fmt: fmt.scales[0],
+        reason=lambda fmt: f"its scales are stored as {fmt.scales[0]}",
     )
     rounding: Rounding = part(
-        NEAREST_EVEN, key="round", read=parse_rounding, own=lambda fmt: fmt.rounding or NEAREST_EVEN, reason=lambda _fmt: "its rounding is part of it"
+        NEAREST_EVEN,
+        key="round",
+        read=parse_rounding,
+        own=lambda fmt: fmt.rounding or NEAREST_EVEN,
+        reason=lambda _fmt: "its rounding is part of it",
     )
 
     def __post_init__(self) -> None:
@@ -110,17 +120,23 @@ class Scheme:
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """The parts, by name, that differ from what the format has where nothing is asked for: those with a word in the text."""
+        """The parts, by name, that differ from what the format has where nothing is asked for: those with a word in the
+        text.
+        """
         asked = {name: getattr(self, name) for name in PARTS}
         return {name: value for name, value in asked.items() if value != PARTS[name].own(self.format)}
 
     def with_format(self, fmt: NumberFormat) -> Self:
-        """The same words with another format: what its own tool means by them. ValueError where they do not go together."""
+        """The same words with another format: what its own tool means by them. ValueError where they do not go
+        together.
+        """
         return type(self)(fmt, **self.chosen)
 
     @property
     def storage_bits(self) -> tuple[int, int]:
-        """Bits stored per element and per group: the code; the scale and what else a group needs, as a zero point of the code's width."""
+        """Bits stored per element and per group: the code; the scale and what else a group needs, as a zero point of
+        the code's width.
+        """
         code_bits, group_bits = self.format.stored_bits(self.symmetry)
         return code_bits, self.scale.bits + group_bits
 
@@ -140,7 +156,9 @@ class Scheme:
 
     @property
     def takes_extremes(self) -> bool:
-        """Whether its grids are laid over the groups' extremes, widened to hold 0, and nothing else need be known of a group."""
+        """Whether its grids are laid over the groups' extremes, widened to hold 0, and nothing else need be known of a
+        group.
+        """
         return self.range == MINMAX and self.format.statistic is Range
 
     @property
@@ -150,7 +168,8 @@ class Scheme:
         return self.format.find_peer(self.symmetry, self.scale) if is_plain else ""
 
     def lay_out(self, shape: tuple[int, ...], *, axis: int = 0) -> Layout:
-        """The groups of a tensor of this shape; ValueError where there are none, or where fixed blocks do not divide its rows.
+        """The groups of a tensor of this shape; ValueError where there are none, or where fixed blocks do not divide
+        its rows.
 
         >>> Scheme.parse("mxfp4").lay_out((4, 64)).groups
         8
@@ -184,9 +203,11 @@ class Scheme:
         return self.format.lay_grid(found, self.symmetry, self.scale)
 
     def find_statistic(self, matrix: Floats, layout: Layout, *, check: Callable[[], None] = lambda: None) -> Statistic:
-        """What `lay_grid` must know of every group of a whole tensor: its range by the rule, or what else the format asks.
+        """What `lay_grid` must know of every group of a whole tensor: its range by the rule, or what else the format
+        asks.
 
-        Elements that are not finite are left out. `check` is called between the candidates of a search and may raise to end it.
+        Elements that are not finite are left out. `check` is called between the candidates of a search and may raise to
+        end it.
         """
         if self.format.statistic is not Range:
             return self.format.statistic.find(matrix, layout)
@@ -200,9 +221,11 @@ class Scheme:
         return self.settle(Range(low, high))
 
     def settle(self, found: Range, *, largest: np.float32 | None = None) -> Statistic:
-        """What `lay_grid` takes, from the ranges of all groups of a tensor: the same, unless scales depend on the whole tensor.
+        """What `lay_grid` takes, from the ranges of all groups of a tensor: the same, unless scales depend on the whole
+        tensor.
 
-        Where they depend on its largest magnitude alone, that may be given as `largest` beside the ranges of some groups.
+        Where they depend on its largest magnitude alone, that may be given as `largest` beside the ranges of some
+        groups.
         """
         if self.scale.is_double:
             return DoubledScale(found.largest, store_scales(found.largest))

@@ -1,6 +1,7 @@
 """How are integer codes laid over a range? The conventions that tools mean by the same words, as values.
 
-q = 2^(bits-1) - 1 is the largest signed code; ranges are widened to hold zero. Steps are float32, each operation rounded once.
+q = 2^(bits-1) - 1 is the largest signed code; ranges are widened to hold zero. Steps are float32, each operation
+rounded once.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from qanalysis.quantizers.statistics import Range
 class Symmetry:
     """How an integer format's codes are laid over a range: the convention's word, its step, its end codes.
 
-    `step` gives the ideal step from low, high and q, float32, which broadcast: a column of q gives the steps of many widths; `ends` the
-    lowest and the highest code from q. `signed`: zero has code 0, otherwise codes start at 0 and a zero point is stored for each group.
-    `by_largest`: the step follows the largest magnitude alone. `divisor` and `formula` say the step in words, `users` who means this by a
-    bare "int4": templates for `describe`. `peers` are the tools whose values it was checked equal to.
+    `step` gives the ideal step from low, high and q, float32, which broadcast: a column of q gives the steps of many
+    widths; `ends` the lowest and the highest code from q. `signed`: zero has code 0, otherwise codes start at 0 and a
+    zero point is stored for each group. `by_largest`: the step follows the largest magnitude alone. `divisor` and
+    `formula` say the step in words, `users` who means this by a bare "int4": templates for `describe`. `peers` are the
+    tools whose values it was checked equal to, in words.
     """
 
     name: str

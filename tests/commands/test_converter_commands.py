@@ -541,3 +541,35 @@ def test_a_sample_record_is_opened_by_name_without_a_file() -> None:
     unknown = ask("record", "sample:tune")
     assert unknown.exit_code == 2
     assert "there is no sample record 'tune'; the samples are tone between bins, 12 bit;" in unknown.stderr.replace("\n", " ")
+
+
+def test_convert_tells_what_jitter_and_a_sampling_capacitor_allow() -> None:
+    words = ("convert", "--bits", "14", "--range", "-1:1")
+    (row,) = ask_json(*words, "--jitter", "1e-12", "--frequency", "70e6", "--capacitance", "1e-12")["rows"]
+    # Published: 67.13 dB at 70 MHz and 1 ps; 74.80 dB for 1 pF at 1 V, and 6.02 dB more for twice the range.
+    assert row["jitter_snr_db"] == pytest.approx(67.13, abs=0.005)
+    assert row["thermal_noise_rms"] == pytest.approx(64.4e-6, abs=0.05e-6)
+    assert row["thermal_snr_db"] == pytest.approx(74.80 + 20 * math.log10(2), abs=0.01)
+    powers = [10 ** (-row[name] / 10) for name in ("ideal_snr_db", "jitter_snr_db", "thermal_snr_db")]
+    assert row["limited_snr_db"] == pytest.approx(-10 * math.log10(sum(powers)), rel=1e-12)
+    assert row["limited_enob"] == pytest.approx((row["limited_snr_db"] - 1.7609) / 6.0206, abs=1e-4)
+    assert any(step.startswith("SNR that jitter allows: −20 · log10(2 π · f · t) = ") and step.endswith("= 67.13 dB") for step in row["working"])
+    (plain,) = ask_json(*words)["rows"]
+    assert {plain[name] for name in ("jitter_snr_db", "thermal_noise_rms", "thermal_snr_db", "limited_snr_db", "limited_enob")} == {None}
+    assert len(plain["working"]) == len(row["working"]) - 4
+    assert "SNR with these limits" in ask(*words, "--capacitance", "1e-12").stdout
+    assert "SNR with these limits" not in ask(*words).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--jitter", "1e-12"), "--jitter 1e-12 needs --frequency"),
+        (("--frequency", "1e6"), "--frequency 1e+06 is of --jitter alone"),
+        (("--capacitance", "0"), "capacitance_f 0.0: needs a finite value above 0"),
+    ],
+)
+def test_half_a_source_of_noise_is_refused(words: tuple[str, ...], message: str) -> None:
+    result = ask("convert", "--bits", "8", "--range", "0:5", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr

@@ -13,7 +13,7 @@ from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.simulation.dac import MOST_SPUR_BITS, list_images, trace_output
 from qanalysis.converters.simulation.dither import DITHERS
-from qanalysis.converters.simulation.simulate import Capture
+from qanalysis.converters.simulation.simulate import SimulatedRecord
 from qanalysis.converters.simulation.sweeps import sweep_loading
 from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, list_harmonic_lines
 from qanalysis.dashboard.converter.cache import (
@@ -84,20 +84,20 @@ def _draw_controls(view: ConverterView) -> None:
         right.number_input("Shaping order", 0, 3, key="shaping_order")
 
 
-def _draw_save(capture: Capture) -> None:
+def _draw_save(capture: SimulatedRecord) -> None:
     name = f"simulated-{capture.simulation.converter.bits}bit.csv"
     label = f"Record, {capture.codes.size:,} samples (CSV)"
     st.download_button(label, lambda: write_capture(capture), file_name=name, mime="text/csv", key="s-save", on_click="ignore", icon=":material/download:")
 
 
-def write_capture(capture: Capture) -> str:
+def write_capture(capture: SimulatedRecord) -> str:
     """The record as CSV: time, ideal input, code, value; numbers read back equal."""
     times = np.arange(capture.codes.size) / capture.simulation.fs_hz
     columns = zip(*(part.tolist() for part in (times, capture.ideal, capture.codes, capture.values)), strict=True)
     return "time (s),input (V),code,value (V)\n" + "".join(f"{time!r},{x!r},{code},{y!r}\n" for time, x, code, y in columns)
 
 
-def headline_simulation(capture: Capture) -> str:
+def headline_simulation(capture: SimulatedRecord) -> str:
     """Width, SQNR in the band, and the ideal beside it; plain text."""
     simulation, snr = capture.simulation, capture.in_band_snr_db
     ideal = sine_sqnr_db(simulation.converter.bits)
@@ -225,7 +225,7 @@ def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
     draw_findings(_keep_period_findings(capture), none="The period suits the record: every sample has a phase of its own.")
 
 
-def _keep_period_findings(capture: Capture) -> tuple[Finding, ...]:
+def _keep_period_findings(capture: SimulatedRecord) -> tuple[Finding, ...]:
     return tuple(finding for finding in capture.findings if finding.code != "clipping")
 
 

@@ -14,7 +14,7 @@ from qanalysis.converters.linearity.inl import SHAPES, Inl
 from qanalysis.converters.noise_limits import jitter_snr_db
 from qanalysis.converters.simulation.dither import DITHERS, find_dither
 from qanalysis.converters.simulation.noise_model import sine_moments
-from qanalysis.converters.simulation.simulate import Capture, Simulation, band_power, shape_noise
+from qanalysis.converters.simulation.simulate import SimulatedRecord, Simulation, band_power, shape_noise
 from qanalysis.converters.simulation.tone_sweeps import measure_tone
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, TwoTone
 from qanalysis.decibels import DB_PER_BIT, SINE_DB
@@ -24,11 +24,11 @@ TWELVE = Converter(12, -1, 1)
 TONE = Sine(2047 / 2048, 127 / 16384)
 
 
-def run(**options: object) -> Capture:
+def run(**options: object) -> SimulatedRecord:
     return Simulation(**({"converter": TWELVE, "waveform": TONE} | options)).run()  # type: ignore[arg-type]
 
 
-def sinad_db(capture: Capture) -> float:
+def sinad_db(capture: SimulatedRecord) -> float:
     return float(measure_tone(capture.values, 127).sinad_db[0])
 
 
