@@ -8,7 +8,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_LIMIT_MB, UploadStore, read_root
+from qanalysis.checkpoints.path_policy import UPLOAD_LIMIT_MB
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
+from qanalysis.dashboard.sources import UploadStore, read_root
 from qanalysis.dashboard.wording import escape_markdown
 
 
