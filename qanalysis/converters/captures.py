@@ -52,20 +52,27 @@ def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> S
     options = options or SpectrumOptions()
     if record.fs_hz is None:
         raise ValueError(f"{record.name} does not tell its sample rate; give it with --fs, such as --fs 48000")
-    values: Reals = record.values if record.codes is None else record.codes
-    if record.codes is None and record.low is not None and record.high is not None:
-        if options.low is None or options.high is None:
-            options = replace(options, low=record.low, high=record.high)
-        low, high = (record.low, record.high) if options.low is None or options.high is None else (options.low, options.high)
-        values = low + (record.values - record.low) * ((high - low) / (record.high - record.low))
+    values, options = (record.codes, options) if record.codes is not None else _spread(record, options)
     return analyze_spectrum(values, options, fs_hz=record.fs_hz, bits=record.bits)
+
+
+def _spread(record: Record, options: SpectrumOptions) -> tuple[Reals, SpectrumOptions]:
+    """The numbers of a record over the range that was asked for, or over their own."""
+    if record.low is None or record.high is None:
+        return record.values, options
+    low, high = options.low, options.high
+    if low is None or high is None:
+        low, high = record.low, record.high
+    values = low + (record.values - record.low) * ((high - low) / (record.high - record.low))
+    return values, replace(options, low=low, high=high)
 
 
 def measure_capture(record: Record, options: LinearityOptions | None = None) -> Linearity:
     """The linearity of a record's codes; without a range it is counted in LSB. Raises ValueError for a record without codes."""
     options = options or LinearityOptions()
     if record.codes is None or record.bits is None:
-        raise ValueError(f"{record.name} holds numbers that are no whole ones: a linearity test counts codes; give the integers of the converter")
+        fault = "holds numbers that are no whole ones: a linearity test counts codes; give the integers of the converter"
+        raise ValueError(f"{record.name} {fault}")
     if options.low is None:
         options = replace(options, low=0.0, high=2.0**record.bits)
     return measure_linearity(record.codes, options, bits=record.bits, signed=record.signed)
