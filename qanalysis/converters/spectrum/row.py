@@ -15,6 +15,7 @@ from qanalysis.converters.lines import Line, LineTable, tell, write_cell
 from qanalysis.converters.spectrum.components import Component
 from qanalysis.notation import si, signed
 from qanalysis.results.columns import Kind, RowType, column
+from qanalysis.results.gates import LimitCheck
 
 Interval = tuple[float, float]
 HARMONIC_COLUMNS = ("line", "frequency", "seen at", "bin", "found", "noise taken off", "remark")
@@ -48,6 +49,8 @@ class RecordRow(RowType):
         "record",
         "Dynamic figures of a captured record",
         "qanalysis record FILE --out rows.json",
+        totals=LimitCheck,
+        least=1,
     )
 
     bits: int | None = column("Bits", "bit", formula="width of the converter")

@@ -63,6 +63,8 @@ class TextbookRow(RowType):
         "convert",
         "The textbook answers of an n-bit converter",
         "qanalysis convert --bits N --range LO:HI --out rows.json",
+        reads=False,
+        least=1,
     )
 
     bits: int = column("Bits", "bit", of=_of("converter.bits"), formula="width of the converter")
