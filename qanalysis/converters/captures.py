@@ -6,6 +6,7 @@ Each of the two is measured and then described: the measured value has the array
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from qanalysis.converters.sample_records import SAMPLE_PREFIX, write_sample
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum, describe_spectrum
+from qanalysis.results.gates import Gate, hold_gates
 from qanalysis.results.identity import SourceIdentity
+from qanalysis.results.table import Table
 
 
 def open_capture(text: str | Path, reading: Reading | None = None) -> Record:
@@ -87,6 +90,20 @@ def describe_tested(record: Record, found: Linearity) -> LinearityRow:
     """The row of a record's linearity test; that a ramp or a sine reaches the end codes is no finding here: it has to."""
     findings = [finding for finding in examine_record(record) if finding.code != "clipping"]
     return describe_linearity(found, (*findings, *record.guesses))
+
+
+def tabulate_capture(
+    row: RecordRow | LinearityRow,
+    record: Record,
+    reading: Reading,
+    options: SpectrumOptions | LinearityOptions,
+    *,
+    gates: Iterable[Gate] = (),
+) -> Table[Any]:
+    """The table of one row: where it came from, how it was made, and which of the gates it keeps."""
+    row_type: type[Any] = RecordRow if isinstance(row, RecordRow) else LinearityRow
+    settings = describe_settings(record, reading, options)
+    return Table.from_rows(row_type, [row], totals=hold_gates(row, gates), source=record.source, settings=settings)
 
 
 def describe_settings(record: Record, reading: Reading, options: SpectrumOptions | LinearityOptions) -> dict[str, Any]:

@@ -191,6 +191,16 @@ def describe_linearity(found: Linearity, findings: Sequence[Finding] = ()) -> Li
     return describe_row(LinearityRow, found, findings=(*found.findings, *findings))
 
 
+def read_dnl(row: LinearityRow) -> float:
+    """The larger magnitude of DNL, against which a limit is held."""
+    return max(abs(row.dnl_min_lsb), abs(row.dnl_max_lsb))
+
+
+def read_inl(row: LinearityRow) -> float:
+    """The larger magnitude of INL, against which a limit is held."""
+    return max(abs(row.inl_min_lsb), abs(row.inl_max_lsb))
+
+
 def name_codes(codes: tuple[int, ...]) -> str:
     """How many codes, and the first of them by number.
 

@@ -245,6 +245,11 @@ class RecordRow(RowType):
         return (LineTable("Harmonics", HARMONIC_COLUMNS, list_harmonic_lines(self), text_columns=7),) if self.harmonics else ()
 
 
+def read_thd(row: RecordRow) -> float | None:
+    """THD as a limit is held against it: below the noise the upper end of its interval, what the noise leaves room for."""
+    return row.thd_ci95_db[1] if row.thd_below_noise and row.thd_ci95_db else row.thd_dbc
+
+
 def list_harmonic_lines(row: RecordRow) -> list[tuple[str, ...]]:
     """Cells under `HARMONIC_COLUMNS`: harmonics, mixing products, the largest spur."""
     spurs = (row.spur,) if row.spur and row.spur.name == "spur" else ()

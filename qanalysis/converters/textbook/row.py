@@ -15,6 +15,7 @@ from qanalysis.converters.textbook.textbook import Conversion, Textbook
 from qanalysis.converters.textbook.worked_steps import Step, work_out
 from qanalysis.notation import NOTHING, si, signed, volts
 from qanalysis.results.columns import Kind, RowType, column
+from qanalysis.results.table import Table
 
 INPUT_COLUMNS = ("input", "code", "hex", "level", "actual error", "bound", "|e|/|x|")
 _DIGITS = "binary digits; null where this format has no word for the code"
@@ -243,6 +244,11 @@ def list_textbook_rows(solved: Textbook) -> tuple[TextbookRow, ...]:
     working = work_out(solved)
     conversions: Sequence[Conversion | None] = solved.conversions or (None,)
     return tuple(describe_row(TextbookRow, Answer(solved, working, conversion)) for conversion in conversions)
+
+
+def tabulate_textbook(solved: Textbook) -> Table[TextbookRow]:
+    """The table of a problem: one row per input, and the problem as its settings."""
+    return Table.from_rows(TextbookRow, list_textbook_rows(solved), settings=describe_problem(solved))
 
 
 def describe_problem(solved: Textbook) -> dict[str, Any]:

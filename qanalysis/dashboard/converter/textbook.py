@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from qanalysis.converters.choices import check_transfer
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.posterior import GRADE_NOTE, Posterior, fit_grey_model, judge_posterior, measure_relative_errors
 from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
-from qanalysis.converters.textbook.row import TextbookRow, list_textbook_rows
+from qanalysis.converters.textbook.row import list_textbook_rows, tabulate_textbook
 from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.dashboard.converter.figures import draw_figures
@@ -26,7 +26,6 @@ from qanalysis.dashboard.session import change, follow_view
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import true_minus, volts
 from qanalysis.quantizers.quantizer import check_fs_over
-from qanalysis.results.table import Table
 
 ROWS_SHOWN, TABLE_HEIGHT = 64, 420
 _CODE_COLUMNS = {
@@ -59,20 +58,7 @@ def draw_textbook() -> None:
     _draw_working(problem)
     _draw_tables(problem)
     _draw_posterior(problem, view)
-    rows = Table.from_rows(TextbookRow, list_textbook_rows(problem), settings=describe_problem(problem))
-    draw_export(rows, ConverterView, "k-save", Extras())
-
-
-def describe_problem(problem: Textbook) -> dict[str, Any]:
-    """What a document says of the problem: the settings of the command."""
-    converter = problem.converter
-    span = f"{_spell(converter.low)}:{_spell(converter.high)}"
-    asked = {"bits": converter.bits, "range": span, "inputs": list(problem.inputs), "fs_over": converter.fs_over, "transfer": converter.transfer}
-    return asked | {"conversion_time_s": problem.conversion_time_s}
-
-
-def _spell(value: float) -> str:
-    return np.format_float_positional(value, trim="-")
+    draw_export(tabulate_textbook(problem), ConverterView, "k-save", Extras())
 
 
 def _take_preset(preset: Textbook) -> None:
