@@ -22,7 +22,7 @@ from qanalysis.dashboard.converter.figures import draw_figures
 from qanalysis.dashboard.converter.view import SERIES_MODELS, ConverterView, parse_numbers
 from qanalysis.dashboard.elements import Fact, draw_chart, draw_facts, draw_fault, draw_findings, draw_numbers, read_theme
 from qanalysis.dashboard.export import Extras, draw_export
-from qanalysis.dashboard.session import change, follow_view
+from qanalysis.dashboard.session import change, keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import true_minus, volts
 from qanalysis.quantizers.quantizer import check_fs_over
@@ -38,10 +38,8 @@ _CODE_COLUMNS = {
 _WAY_OUT = "Correct the number in the controls at the left, or press one of the presets."
 
 
-@st.fragment
-def draw_textbook() -> None:
+def draw_textbook(view: ConverterView) -> None:
     """The tab: controls at the left, answers at the right, tables below."""
-    view = follow_view(ConverterView)
     with st.container(horizontal=True):
         for place, (name, preset) in enumerate(PRESETS.items()):
             st.button(name, key=f"k-preset-{place}", on_click=_take_preset, args=(preset,), icon=":material/school:")
@@ -81,13 +79,13 @@ def _take_preset(preset: Textbook) -> None:
 
 
 def _draw_controls() -> None:
-    st.slider("Bits", 1, 32, key="bits", format="%d bit")
+    st.slider("Bits", 1, 32, key=keep("bits"), format="%d bit")
     left, right = st.columns(2, gap="xsmall")
-    left.number_input("Low end (V)", key="low", format="%g")
-    right.number_input("High end (V)", key="high", format="%g")
-    st.text_input("Inputs (V)", key="inputs", placeholder="4.5; 2.25", help="One or several voltages, parted by semicolons; decimal commas are read.")
+    left.number_input("Low end (V)", key=keep("low"), format="%g")
+    right.number_input("High end (V)", key=keep("high"), format="%g")
+    st.text_input("Inputs (V)", key=keep("inputs"), placeholder="4.5; 2.25", help="One or several voltages, parted by semicolons; decimal commas are read.")
     help_ = "Time of one conversion; 0 leaves the rate out."
-    st.number_input("Conversion time (µs)", min_value=0.0, key="conversion_us", format="%g", help=help_)
+    st.number_input("Conversion time (µs)", min_value=0.0, key=keep("conversion_us"), format="%g", help=help_)
 
 
 def solve_view(view: ConverterView) -> Textbook:
@@ -154,11 +152,11 @@ def _list_conversion(conversion: Conversion) -> dict[str, object]:
 
 
 def _draw_tables(problem: Textbook) -> None:
-    codes = st.expander("Code table: code, lower edge, centre, upper edge", key="code_table", on_change="rerun", icon=":material/table:")
+    codes = st.expander("Code table: code, lower edge, centre, upper edge", key=keep("code_table"), on_change="rerun", icon=":material/table:")
     if codes.open:
         with codes:
             _draw_code_table(problem)
-    section = st.expander("Resolution of 1 to 24 bits over this range", key="resolutions", on_change="rerun", icon=":material/stacked_line_chart:")
+    section = st.expander("Resolution of 1 to 24 bits over this range", key=keep("resolutions"), on_change="rerun", icon=":material/stacked_line_chart:")
     if section.open:
         with section:
             draw_numbers(build_resolutions(problem), "k-resolutions", height=TABLE_HEIGHT, alt="Resolution of 1 to 24 bits")
@@ -213,14 +211,14 @@ def build_resolutions(problem: Textbook) -> pd.DataFrame:
 
 
 def _draw_posterior(problem: Textbook, view: ConverterView) -> None:
-    section = st.expander("Check of a series: mean relative error, C, P, GM(1,1)", key="posterior", on_change="rerun", icon=":material/grading:")
+    section = st.expander("Check of a series: mean relative error, C, P, GM(1,1)", key=keep("posterior"), on_change="rerun", icon=":material/grading:")
     if not section.open:
         return
     with section:
-        st.text_input("Series x (measured)", key="series")
-        st.selectbox("Its model y", list(SERIES_MODELS), key="model", format_func=SERIES_MODELS.__getitem__)
+        st.text_input("Series x (measured)", key=keep("series"))
+        st.selectbox("Its model y", list(SERIES_MODELS), key=keep("model"), format_func=SERIES_MODELS.__getitem__)
         if view.model == "own":
-            st.text_input("Model y (predicted)", key="own_model", placeholder="as many numbers as the series has")
+            st.text_input("Model y (predicted)", key=keep("own_model"), placeholder="as many numbers as the series has")
         try:
             series = np.array(parse_numbers(view.series))
             model, note = _model_series(view, series, problem)
