@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from qanalysis.converters.converter import Converter
     from qanalysis.converters.linearity.linearity import measure_linearity
     from qanalysis.converters.spectrum.spectrum import analyze_spectrum
+    from qanalysis.quantizers.crossing import default_schemes
     from qanalysis.quantizers.quantizer import UniformQuantizer
-    from qanalysis.quantizers.scheme import Scheme, default_schemes
+    from qanalysis.quantizers.scheme import Scheme
     from qanalysis.reports import read_rows, write_report
     from qanalysis.sums import ErrorStats, Histogram, measure
     from qanalysis.sweeps.row import COLUMNS, METRICS, Row, Rows
@@ -54,8 +55,9 @@ _HOMES = {
     "sums": ("ErrorStats", "Histogram", "measure"),
     "quantizers.quantizer": ("UniformQuantizer",),
     "reports": ("read_rows", "write_report"),
+    "quantizers.crossing": ("default_schemes",),
+    "quantizers.scheme": ("Scheme",),
     "sweeps.row": ("COLUMNS", "METRICS", "Row", "Rows"),
-    "quantizers.scheme": ("Scheme", "default_schemes"),
     "sweeps.sweep": ("SweepProgress", "sweep"),
 }
 

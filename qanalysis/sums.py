@@ -2,18 +2,46 @@
 
 Notation: x is the original, y its reconstruction, e = y - x, N the number of finite elements; x is finite, sums are float64.
 A figure that the sums do not define (no signal, no error, nothing measured) is None; a zero error has an infinite ratio.
+Sums may be arrays, of many schemes or tensors at once: the same formulas then give arrays.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis.decibels import DB_PER_BIT, enob, ratio_db
+from qanalysis.decibels import DB_PER_BIT, SINE_DB
+
+#: A number, or an array of them: one for each scheme, or tensor and scheme.
+Amount = Any
+
+
+class Figure:
+    """A formula over sums. Of a value it is a number, None where the sums do not define it; of the class, the formula itself.
+
+    The formula takes sums that are numbers or arrays of one shape, and holds NaN where they do not define it.
+    """
+
+    def __init__(self, formula: Callable[[Any], Amount]) -> None:
+        self.formula = formula
+        self.__doc__ = formula.__doc__
+
+    @overload
+    def __get__(self, sums: None, owner: type) -> Callable[[Any], Amount]: ...
+    @overload
+    def __get__(self, sums: object, owner: type) -> Amount: ...
+    def __get__(self, sums: object, owner: type) -> Amount:
+        if sums is None:
+            return self.formula
+        value = self.formula(sums)
+        if np.ndim(value):
+            return value
+        return None if np.isnan(value) else float(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,196 +49,218 @@ class ErrorStats:
     """Sums over some elements of a tensor and of its reconstruction; `a + b` are the sums over both.
 
     Steps are counted per group (`groups`, `step_*`), storage in bits. All zeros is the empty value and the neutral element.
+    Every field may be a number or an array, all of one shape: then so are the figures, NaN in place of None.
     """
 
-    count: int = 0
-    non_finite: int = 0
-    relative_count: int = 0
-    sum_x: float = 0.0
-    sum_x2: float = 0.0
-    sum_e: float = 0.0
-    sum_e2: float = 0.0
-    sum_xe: float = 0.0
-    sum_abs_e: float = 0.0
-    sum_relative: float = 0.0
-    sum_e2_in_steps: float = 0.0
-    clipped_e2: float = 0.0
-    clipped: int = 0
-    zeroed: int = 0
-    max_abs_e: float = 0.0
-    groups: int = 0
-    step_sum: float = 0.0
-    step_low: float = math.inf
-    step_high: float = 0.0
-    storage_bits: int = 0
+    count: Amount = 0
+    non_finite: Amount = 0
+    relative_count: Amount = 0
+    sum_x: Amount = 0.0
+    sum_x2: Amount = 0.0
+    sum_e: Amount = 0.0
+    sum_e2: Amount = 0.0
+    sum_xe: Amount = 0.0
+    sum_abs_e: Amount = 0.0
+    sum_relative: Amount = 0.0
+    sum_e2_in_steps: Amount = 0.0
+    clipped_e2: Amount = 0.0
+    clipped: Amount = 0
+    zeroed: Amount = 0
+    max_abs_e: Amount = field(default=0.0, metadata={"merge": np.maximum})
+    groups: Amount = 0
+    step_sum: Amount = 0.0
+    step_low: Amount = field(default=math.inf, metadata={"merge": np.minimum})
+    step_high: Amount = field(default=0.0, metadata={"merge": np.maximum})
+    storage_bits: Amount = 0
 
     def __add__(self, other: Self) -> Self:
-        # Spelled out because a sweep adds millions of these; a test holds the list complete.
-        return type(self)(
-            self.count + other.count,
-            self.non_finite + other.non_finite,
-            self.relative_count + other.relative_count,
-            self.sum_x + other.sum_x,
-            self.sum_x2 + other.sum_x2,
-            self.sum_e + other.sum_e,
-            self.sum_e2 + other.sum_e2,
-            self.sum_xe + other.sum_xe,
-            self.sum_abs_e + other.sum_abs_e,
-            self.sum_relative + other.sum_relative,
-            self.sum_e2_in_steps + other.sum_e2_in_steps,
-            self.clipped_e2 + other.clipped_e2,
-            self.clipped + other.clipped,
-            self.zeroed + other.zeroed,
-            max(self.max_abs_e, other.max_abs_e),
-            self.groups + other.groups,
-            self.step_sum + other.step_sum,
-            min(self.step_low, other.step_low),
-            max(self.step_high, other.step_high),
-            self.storage_bits + other.storage_bits,
-        )
+        merged = (merge(getattr(self, name), getattr(other, name)) for name, merge in _MERGES.items())
+        return type(self)(*(value if np.ndim(value) else value.item() for value in merged))
+
+    def take(self, places: Any) -> Self:
+        """Some of many: the fields at these places of the first axis."""
+        return type(self)(*(getattr(self, name)[places] for name in _MERGES))
+
+    def pool(self) -> Self:
+        """The sums over the first axis, which has at least one place, in its order."""
+        return type(self)(*(merge.reduce(getattr(self, name), axis=0) for name, merge in _MERGES.items()))
+
+    @classmethod
+    def stack(cls, parts: Sequence[Self]) -> Self:
+        """Sums with one more axis, the first, along the parts.
+
+        >>> ErrorStats.stack([measure([2.0], [1.0]), measure([4.0], [1.0])]).mse
+        array([1., 9.])
+        """
+        return cls(*(np.array([getattr(part, name) for part in parts]) for name in _MERGES))
 
     @property
-    def numel(self) -> int:
+    def numel(self) -> Amount:
         """Elements seen, finite or not."""
         return self.count + self.non_finite
 
     @property
-    def bits_per_weight(self) -> float | None:
-        """Codes, scales and zero points, in bits, over all elements."""
-        return _ratio(self.storage_bits, self.numel)
-
-    @property
-    def size_bytes(self) -> int:
+    def size_bytes(self) -> Amount:
         """Storage rounded up to whole bytes."""
         return -(-self.storage_bits // 8)
 
-    @property
-    def step_min(self) -> float | None:
-        """Smallest step of any group, in the unit of x."""
-        return self.step_low if self.groups else None
+    @Figure
+    def bits_per_weight(self) -> Amount:
+        """Codes, scales and zero points, in bits, over all elements."""
+        return _ratio(self.storage_bits, self.numel)
 
-    @property
-    def step_mean(self) -> float | None:
+    @Figure
+    def step_min(self) -> Amount:
+        """Smallest step of any group, in the unit of x."""
+        return _where(self.groups, self.step_low)
+
+    @Figure
+    def step_mean(self) -> Amount:
         """Mean of the groups' steps."""
         return _ratio(self.step_sum, self.groups)
 
-    @property
-    def step_max(self) -> float | None:
+    @Figure
+    def step_max(self) -> Amount:
         """Largest step of any group."""
-        return self.step_high if self.groups else None
+        return _where(self.groups, self.step_high)
 
-    @property
-    def half_step_bound(self) -> float | None:
+    @Figure
+    def half_step_bound(self) -> Amount:
         """Half the largest step: no unclipped element is further off (LSB/2)."""
-        return self.step_high / 2 if self.groups else None
+        return _where(self.groups, self.step_high) / 2
 
-    @property
-    def max_abs_error(self) -> float | None:
+    @Figure
+    def max_abs_error(self) -> Amount:
         """Largest |e|."""
-        return self.max_abs_e if self.count else None
+        return _where(self.count, self.max_abs_e)
 
-    @property
-    def mean_abs_error(self) -> float | None:
+    @Figure
+    def mean_abs_error(self) -> Amount:
         """Mean |e|."""
         return _ratio(self.sum_abs_e, self.count)
 
-    @property
-    def bias(self) -> float | None:
+    @Figure
+    def bias(self) -> Amount:
         """Mean e."""
         return _ratio(self.sum_e, self.count)
 
-    @property
-    def mse(self) -> float | None:
+    @Figure
+    def mse(self) -> Amount:
         """Mean e^2."""
         return _ratio(self.sum_e2, self.count)
 
-    @property
-    def rmse_in_steps(self) -> float | None:
+    @Figure
+    def rmse_in_steps(self) -> Amount:
         """Root mean square of e over the step of its group; 1/sqrt(12) where the grid is fine and nothing clips."""
-        mean = _ratio(self.sum_e2_in_steps, self.count)
-        return None if mean is None or not self.groups else math.sqrt(mean)
+        return _where(self.groups, np.sqrt(_ratio(self.sum_e2_in_steps, self.count)))
 
-    @property
-    def sqnr_db(self) -> float | None:
+    @Figure
+    def sqnr_db(self) -> Amount:
         """10 log10(sum x^2 / sum e^2), uncentred."""
-        return ratio_db(self.sum_x2, self.sum_e2)
+        return _ratio_db(self.sum_x2, self.sum_e2)
 
-    @property
-    def sqnr_ac_db(self) -> float | None:
+    @Figure
+    def sqnr_ac_db(self) -> Amount:
         """The same with the signal's mean removed: var x in place of mean x^2."""
-        return ratio_db(self._centred(self.sum_x, self.sum_x, self.sum_x2), self.sum_e2)
+        return _ratio_db(self._centred(self.sum_x, self.sum_x, self.sum_x2), self.sum_e2)
 
-    @property
-    def enob(self) -> float | None:
+    @Figure
+    def enob(self) -> Amount:
         """Bits of the ideal sine quantizer with this SQNR: (sqnr_db - 1.7609) / 6.0206."""
-        return None if self.sqnr_db is None else enob(self.sqnr_db)
+        return (ErrorStats.sqnr_db(self) - SINE_DB) / DB_PER_BIT
 
-    @property
-    def relative_l2(self) -> float | None:
+    @Figure
+    def relative_l2(self) -> Amount:
         """Norm of e over norm of x."""
-        return None if self.sum_x2 == 0 else math.sqrt(self.sum_e2 / self.sum_x2)
+        return np.sqrt(_ratio(self.sum_e2, self.sum_x2))
 
-    @property
-    def mean_relative_error(self) -> float | None:
+    @Figure
+    def relative_error_energy(self) -> Amount:
+        """Power of e over power of x, relative_l2 squared: of tensors of one power these add."""
+        return _ratio(self.sum_e2, self.sum_x2)
+
+    @Figure
+    def mean_relative_error(self) -> Amount:
         """Mean |e|/|x| over the `relative_count` elements with x != 0."""
         return _ratio(self.sum_relative, self.relative_count)
 
-    @property
-    def cosine(self) -> float | None:
+    @Figure
+    def cosine(self) -> Amount:
         """Angle of x and y, x.y / (norm x norm y), from sum y^2 = sum x^2 + 2 sum xe + sum e^2; None where x or y is all zeros."""
-        norm_y2 = self.sum_x2 + 2 * self.sum_xe + self.sum_e2
-        if self.zeroed == self.relative_count or norm_y2 <= 0:
-            return None
-        return min(1.0, max(-1.0, (self.sum_x2 + self.sum_xe) / (math.sqrt(self.sum_x2) * math.sqrt(norm_y2))))
+        norm_y2 = np.maximum(self.sum_x2 + 2 * self.sum_xe + self.sum_e2, 0.0)
+        is_known = np.not_equal(self.zeroed, self.relative_count) & (norm_y2 > 0)
+        return _where(is_known, _cut(_ratio(self.sum_x2 + self.sum_xe, np.sqrt(self.sum_x2) * np.sqrt(norm_y2))))
 
-    @property
-    def error_signal_correlation(self) -> float | None:
+    @Figure
+    def error_signal_correlation(self) -> Amount:
         """Pearson correlation of e and x; -1 where everything rounds to zero, near 0 where the noise model holds."""
-        var_x = self._centred(self.sum_x, self.sum_x, self.sum_x2)
-        var_e = self._centred(self.sum_e, self.sum_e, self.sum_e2)
-        if var_x <= 0 or var_e <= 0:
-            return None
-        return min(1.0, max(-1.0, self._centred(self.sum_x, self.sum_e, self.sum_xe) / (math.sqrt(var_x) * math.sqrt(var_e))))
+        var_x = np.maximum(self._centred(self.sum_x, self.sum_x, self.sum_x2), 0.0)
+        var_e = np.maximum(self._centred(self.sum_e, self.sum_e, self.sum_e2), 0.0)
+        covariance = self._centred(self.sum_x, self.sum_e, self.sum_xe)
+        return _where(np.logical_and(var_x, var_e), _cut(_ratio(covariance, np.sqrt(var_x) * np.sqrt(var_e))))
 
-    @property
-    def clipped_fraction(self) -> float | None:
+    @Figure
+    def clipped_fraction(self) -> Amount:
         """Share of elements whose rounded code, before clipping, lies outside the codes."""
-        return _ratio(self.clipped, self.count) if self.groups else None
+        return _where(self.groups, _ratio(self.clipped, self.count))
 
-    @property
-    def zeroed_fraction(self) -> float | None:
+    @Figure
+    def zeroed_fraction(self) -> Amount:
         """Share of all elements that are not zero but come back as zero."""
         return _ratio(self.zeroed, self.count)
 
-    @property
-    def clipping_share(self) -> float | None:
+    @Figure
+    def clipping_share(self) -> Amount:
         """Share of sum e^2 from x beyond the end levels; with `rounding_share` it makes 1. None without an error to share."""
         # The two sums are rounded apart, so the share of a wholly clipped tensor can come out above 1.
-        return min(1.0, self.clipped_e2 / self.sum_e2) if self.groups and self.sum_e2 else None
+        return _where(np.logical_and(self.groups, self.sum_e2), np.fmin(_ratio(self.clipped_e2, self.sum_e2), 1.0))
 
-    @property
-    def rounding_share(self) -> float | None:
+    @Figure
+    def rounding_share(self) -> Amount:
         """Share of sum e^2 from x between the end levels."""
-        return None if self.clipping_share is None else 1 - self.clipping_share
+        return 1 - ErrorStats.clipping_share(self)
 
-    @property
-    def shannon_gap_db(self) -> float | None:
+    @Figure
+    def shannon_gap_db(self) -> Amount:
         """6.0206 bits_per_weight - sqnr_ac_db: distance to the rate-distortion limit of a Gaussian of the same power."""
-        if self.bits_per_weight is None or self.sqnr_ac_db is None:
-            return None
-        return DB_PER_BIT * self.bits_per_weight - self.sqnr_ac_db
+        return DB_PER_BIT * ErrorStats.bits_per_weight(self) - ErrorStats.sqnr_ac_db(self)
 
-    @property
-    def wasted_bits(self) -> float | None:
+    @Figure
+    def wasted_bits(self) -> Amount:
         """The gap in bits per weight: how many fewer an ideal code of a Gaussian of the same power would need for the same error."""
-        return None if self.shannon_gap_db is None else self.shannon_gap_db / DB_PER_BIT
+        return ErrorStats.shannon_gap_db(self) / DB_PER_BIT
 
-    def _centred(self, sum_a: float, sum_b: float, sum_ab: float) -> float:
-        return sum_ab - sum_a * sum_b / self.count if self.count else 0.0
+    def _centred(self, sum_a: Amount, sum_b: Amount, sum_ab: Amount) -> Amount:
+        # Errors beside the largest float32 can have an infinite sum.
+        with np.errstate(invalid="ignore"):
+            return sum_ab - sum_a * sum_b / np.maximum(self.count, 1)
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+_MERGES: dict[str, np.ufunc] = {entry.name: entry.metadata.get("merge", np.add) for entry in fields(ErrorStats)}
+
+
+def _where(known: Amount, value: Amount) -> Amount:
+    return np.where(known, value, np.nan)
+
+
+def _cut(cosine: Amount) -> Amount:
+    """To -1..1, as rounding can lead beyond."""
+    return np.fmin(np.fmax(cosine, -1.0), 1.0)
+
+
+def _ratio(part: Amount, whole: Amount) -> Amount:
+    """NaN where there is no whole."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return _where(whole, np.true_divide(part, whole))
+
+
+def _ratio_db(signal: Amount, noise: Amount) -> Amount:
+    """`decibels.ratio_db` for arrays: infinite without noise, NaN without a signal."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio = np.true_divide(signal, noise)
+        held = np.isfinite(ratio) & (ratio > 0)
+        db = 10 * np.where(held, np.log10(ratio), np.log10(signal) - np.log10(noise))
+    return np.where(np.less_equal(signal, 0), np.nan, np.where(np.less_equal(noise, 0), np.inf, db))
 
 
 def measure(x: ArrayLike, y: ArrayLike) -> ErrorStats:

@@ -24,9 +24,12 @@ from typer.testing import CliRunner, Result
 
 from qanalysis import Converter, analyze_spectrum, measure_linearity
 from qanalysis.cli import app
-from qanalysis.converters.rows import LinearityRow, RecordRow, TextbookRow, list_columns
+from qanalysis.converters.linearity.row import LinearityRow
+from qanalysis.converters.spectrum.row import RecordRow
+from qanalysis.converters.textbook.row import TextbookRow
 from qanalysis.converters.textbook.textbook import solve_textbook
 from qanalysis.converters.textbook.worked_steps import work_out
+from qanalysis.results.columns import names_of
 
 SAMPLES, CYCLES = 4096, 127
 
@@ -108,7 +111,7 @@ def test_convert_as_json_has_a_row_for_each_input_and_no_source() -> None:
     assert document["settings"]["inputs"] == [-1.5, 5.99]
     assert [row["code"] for row in document["rows"]] == [96, 255]  # 4.5 and 11.99 over the lower end, in steps of 12/256
     first = document["rows"][0]
-    assert list(first) == list(list_columns(TextbookRow))
+    assert list(first) == list(names_of(TextbookRow))
     solved = solve_textbook(8, -6, 6, inputs=[-1.5, 5.99], transfer="floor")
     assert (first["step"], first["rms_error"], first["ideal_snr_db"]) == (solved.step, solved.rms_error, solved.ideal_snr_db)
     assert (first["error_bound"], first["half_step_bound"], first["actual_error"]) == (0.046875, 0.0234375, 0.0)
@@ -162,7 +165,7 @@ def test_record_prints_each_figure_with_its_convention_and_what_stands_out(folde
 def test_record_as_json_is_the_row_of_the_engine(folder: Path) -> None:
     document = ask_json(*RECORD)
     row = document["rows"][0]
-    assert list(row) == list(list_columns(RecordRow))
+    assert list(row) == list(names_of(RecordRow))
     found = analyze_spectrum(make_tone(), fs_hz=1e6, bits=12, low=0, high=3.3)
     for name in ("sinad_db", "snr_db", "thd_dbc", "sfdr_dbc", "sfdr_dbfs", "enob_ieee", "enob_at_level", "nsd_dbfs_hz", "sinefit_sinad_db", "fundamental_hz"):
         assert row[name] == getattr(found, name)
@@ -179,11 +182,11 @@ def test_the_columns_stand_in_the_order_of_the_contract() -> None:
         "thd_dbc, thd_below_noise, sfdr_dbc, sfdr_dbfs, enob_ieee, enob_at_level, nsd_dbfs_hz, harmonics_counted, hd2_dbc, hd3_dbc, hd4_dbc, hd5_dbc, hd6_dbc, "
         "sinefit_sinad_db, sinad_ci95_db, snr_ci95_db, thd_ci95_db, sfdr_ci95_db, findings"
     )
-    assert ", ".join(list_columns(RecordRow)).startswith(contract)
+    assert ", ".join(names_of(RecordRow)).startswith(contract)
     static = "dnl_min_lsb, dnl_max_lsb, inl_min_lsb, inl_max_lsb, inl_reference, offset_lsb, gain_error_percent, tue_max_lsb, missing_codes, dnl_lsb, inl_lsb"
-    assert [name for name in list_columns(LinearityRow) if name in static.split(", ")] == static.split(", ")
+    assert [name for name in names_of(LinearityRow) if name in static.split(", ")] == static.split(", ")
     textbook = ["step", "relative_percent", "half_step_bound", "code", "reconstructed", "actual_error"]
-    assert [name for name in list_columns(TextbookRow) if name in textbook] == textbook
+    assert [name for name in names_of(TextbookRow) if name in textbook] == textbook
 
 
 def test_conventions_can_be_switched(folder: Path) -> None:
@@ -269,7 +272,7 @@ def test_linearity_prints_each_error_with_its_reference_and_the_missing_codes(fo
 def test_linearity_as_json_is_the_row_of_the_engine(folder: Path) -> None:
     document = ask_json(*LINEARITY, "--reference", "best-fit", "--range", "0:5", "--drive", "-0.1:5.1", "--confidence", "0.9", "--within", "0.05")
     row = document["rows"][0]
-    assert list(row) == list(list_columns(LinearityRow))
+    assert list(row) == list(names_of(LinearityRow))
     found = measure_linearity(make_ramp(), bits=8, test="ramp", reference="best-fit", low=0, high=5, drive=(-0.1, 5.1), confidence=0.9, dnl_within_lsb=0.05)
     assert row["dnl_lsb"] == found.dnl_lsb.tolist()
     assert row["inl_lsb"] == found.inl_lsb.tolist()
@@ -538,3 +541,35 @@ def test_a_sample_record_is_opened_by_name_without_a_file() -> None:
     unknown = ask("record", "sample:tune")
     assert unknown.exit_code == 2
     assert "there is no sample record 'tune'; the samples are tone between bins, 12 bit;" in unknown.stderr.replace("\n", " ")
+
+
+def test_convert_tells_what_jitter_and_a_sampling_capacitor_allow() -> None:
+    words = ("convert", "--bits", "14", "--range", "-1:1")
+    (row,) = ask_json(*words, "--jitter", "1e-12", "--frequency", "70e6", "--capacitance", "1e-12")["rows"]
+    # Published: 67.13 dB at 70 MHz and 1 ps; 74.80 dB for 1 pF at 1 V, and 6.02 dB more for twice the range.
+    assert row["jitter_snr_db"] == pytest.approx(67.13, abs=0.005)
+    assert row["thermal_noise_rms"] == pytest.approx(64.4e-6, abs=0.05e-6)
+    assert row["thermal_snr_db"] == pytest.approx(74.80 + 20 * math.log10(2), abs=0.01)
+    powers = [10 ** (-row[name] / 10) for name in ("ideal_snr_db", "jitter_snr_db", "thermal_snr_db")]
+    assert row["limited_snr_db"] == pytest.approx(-10 * math.log10(sum(powers)), rel=1e-12)
+    assert row["limited_enob"] == pytest.approx((row["limited_snr_db"] - 1.7609) / 6.0206, abs=1e-4)
+    assert any(step.startswith("SNR that jitter allows: −20 · log10(2 π · f · t) = ") and step.endswith("= 67.13 dB") for step in row["working"])
+    (plain,) = ask_json(*words)["rows"]
+    assert {plain[name] for name in ("jitter_snr_db", "thermal_noise_rms", "thermal_snr_db", "limited_snr_db", "limited_enob")} == {None}
+    assert len(plain["working"]) == len(row["working"]) - 4
+    assert "SNR with these limits" in ask(*words, "--capacitance", "1e-12").stdout
+    assert "SNR with these limits" not in ask(*words).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--jitter", "1e-12"), "--jitter 1e-12 needs --frequency"),
+        (("--frequency", "1e6"), "--frequency 1e+06 is of --jitter alone"),
+        (("--capacitance", "0"), "capacitance_f 0.0: needs a finite value above 0"),
+    ],
+)
+def test_half_a_source_of_noise_is_refused(words: tuple[str, ...], message: str) -> None:
+    result = ask("convert", "--bits", "8", "--range", "0:5", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from qanalysis.kernels import adders, coded, codes, lanes, scans, searches, uniform
-from qanalysis.quantizers.quantizer import ROUNDINGS, draw_uniform
+from qanalysis.quantizers.rounding import ROUNDINGS, draw_uniform
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
 

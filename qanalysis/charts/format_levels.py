@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from qanalysis.charts.palette import PALETTES, Theme, begin, finish
 from qanalysis.charts.wording import escape
-from qanalysis.quantizers.formats import IntegerFormat
 from qanalysis.quantizers.scheme import Scheme
 
 MOST_DRAWN = 512
@@ -23,9 +22,10 @@ def find_levels(scheme: Scheme) -> NDArray[np.float64]:
     >>> find_levels(Scheme.parse("int2")).tolist(), find_levels(Scheme.parse("fp4_e2m1")).tolist()[-3:]
     ([-1.0, 0.0, 1.0], [3.0, 4.0, 6.0])
     """
-    if isinstance(scheme.format, IntegerFormat):
-        return scheme.lay_grid(-np.ones(1, np.float32), np.ones(1, np.float32)).coder.levels
-    return scheme.format.coder.levels
+    if scheme.format.is_integer:
+        low, high = scheme.symmetry.ends(int(scheme.format.element.high))
+        return np.arange(low, high + 1.0)
+    return scheme.format.element.levels
 
 
 def format_levels(scheme: Scheme, *, theme: Theme = "light") -> go.Figure:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
 from qanalysis.charts.wording import escape, percent, shorten, si
 from qanalysis.diagnosis.profile import ERROR_REACH, LayerProfile
-from qanalysis.quantizers.formats import IntegerFormat
 from qanalysis.sums import Histogram
 
 LINE_LEVELS = 64  # grids of more levels are drawn as a band
@@ -63,7 +62,7 @@ def error_axis(profile: LayerProfile) -> dict[str, object]:
 
 def name_step(profile: LayerProfile) -> str:
     """What a step is called: LSB where all are equal, else that of the widest gap."""
-    return "LSB" if isinstance(profile.scheme.format, IntegerFormat) else "widest gap"
+    return "LSB" if profile.scheme.format.is_integer else "widest gap"
 
 
 def weight_axis(profile: LayerProfile) -> dict[str, object]:

@@ -11,6 +11,7 @@ from qanalysis.commands.deliver import check_outputs, deliver
 from qanalysis.commands.options import AsJson, Bits, FsOver, Outputs, Span, Transfer, parse_span
 
 if TYPE_CHECKING:
+    from qanalysis.converters.noise_limits import NoiseSources
     from qanalysis.converters.textbook.textbook import Textbook
 
 
@@ -22,6 +23,9 @@ def convert(
     fs_over: FsOver = "2^n",
     transfer: Transfer = "mid-tread",
     conversion_time: Annotated[float | None, typer.Option(metavar="S", help="Seconds that one conversion takes.")] = None,
+    jitter: Annotated[float | None, typer.Option(metavar="S", help="RMS aperture jitter in seconds, with --frequency: the SNR it allows.")] = None,
+    frequency: Annotated[float | None, typer.Option(metavar="HZ", help="Frequency of the sine that --jitter acts on.")] = None,
+    capacitance: Annotated[float | None, typer.Option(metavar="F", help="Sampling capacitor in farads: its kT/C noise at 300 K and the SNR it allows.")] = None,
     table: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the code table: code, edges, centre, level, code words.")] = None,
     out: Outputs = None,
     as_json: AsJson = False,
@@ -33,9 +37,11 @@ def convert(
       qanalysis convert --bits 12 --range 0:10
       qanalysis convert --bits 8 --range 0:12 --input 4.5
       qanalysis convert --bits 8 --range 0:5 --fs-over 2^n-1 --table codes.csv
+      qanalysis convert --bits 14 --range -1:1 --jitter 1e-13 --frequency 70e6 --capacitance 2e-12
     """
     from qanalysis.converters.choices import check_transfer
-    from qanalysis.converters.rows import ConverterRows, list_textbook_rows
+    from qanalysis.converters.rows import ConverterRows
+    from qanalysis.converters.textbook.row import describe_problem, list_textbook_rows
     from qanalysis.converters.textbook.textbook import solve_textbook
     from qanalysis.quantizers.quantizer import check_fs_over
 
@@ -49,11 +55,22 @@ def convert(
         fs_over=check_fs_over(fs_over),
         transfer=check_transfer(transfer),
         conversion_time_s=conversion_time,
+        noise=_state_noise(jitter, frequency, capacitance),
     )
     if table is not None:
         _write_table(solved, table)
-    settings = {"bits": bits, "range": span, "inputs": inputs or [], "fs_over": fs_over, "transfer": transfer, "conversion_time_s": conversion_time}
-    deliver(ConverterRows("convert", list_textbook_rows(solved), None, settings), targets, as_json=as_json)
+    deliver(ConverterRows("convert", list_textbook_rows(solved), None, describe_problem(solved)), targets, as_json=as_json)
+
+
+def _state_noise(jitter: float | None, frequency: float | None, capacitance: float | None) -> NoiseSources:
+    """The sources of noise; ValueError names the option that is missing."""
+    from qanalysis.converters.noise_limits import NoiseSources
+
+    if jitter is not None and frequency is None:
+        raise ValueError(f"--jitter {jitter:g} needs --frequency: its noise grows with the frequency of the sine, such as --frequency 1e6")
+    if jitter is None and frequency is not None:
+        raise ValueError(f"--frequency {frequency:g} is of --jitter alone: state the jitter, such as --jitter 1e-12, or leave it out")
+    return NoiseSources(jitter_s=jitter, frequency_hz=frequency, capacitance_f=capacitance)
 
 
 def _write_table(solved: Textbook, target: Path) -> None:

@@ -80,10 +80,13 @@ def sweep(  # one parameter per option
 
 
 def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
-    from qanalysis.quantizers.formats import IntegerFormat, NumberFormat, parse_format
+    from qanalysis.quantizers.crossing import cross_schemes
+    from qanalysis.quantizers.formats import NumberFormat, integer_format
     from qanalysis.quantizers.grouping import parse_grouping
     from qanalysis.quantizers.ranges import parse_range
-    from qanalysis.quantizers.scheme import Scheme, cross_schemes, parse_bits, parse_symmetry
+    from qanalysis.quantizers.scheme import Scheme
+    from qanalysis.quantizers.symmetries import parse_symmetry
+    from qanalysis.quantizers.words import parse_bits, parse_format
 
     given = {name: text.split(",") for name, text in lists.items() if text is not None}
     if texts and given:
@@ -92,7 +95,7 @@ def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
     if texts:
         return [Scheme.parse(text) for text in texts]
     widths = parse_bits("2-8" if lists["bits"] is None else lists["bits"]) if "bits" in given or "format" not in given else []
-    chosen: list[NumberFormat] = [*map(IntegerFormat, widths), *map(parse_format, given.get("format", []))]
+    chosen: list[NumberFormat] = [*map(integer_format, widths), *map(parse_format, given.get("format", []))]
     for part in ("grouping", "symmetry", "range"):
         if part in given and all(part in fmt.fixed for fmt in chosen):
             raise ValueError(f"--{part} {lists[part]}: no {part} can be chosen for {', '.join(map(str, chosen))}; leave the option out")
@@ -141,12 +144,11 @@ def _find_worst(checkpoint: TensorSource, rows: Rows) -> Iterator[tuple[Row, Ten
 def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> Sequence[LayerProfile]:
     """Profiles of the worst layer: as it is, or integers at 2 to 16 bits for a page unless the layer is large."""
     from qanalysis.diagnosis.profile import profile_bits, profile_layer
-    from qanalysis.quantizers.formats import IntegerFormat
     from qanalysis.quantizers.scheme import Scheme
 
     for worst, info in _find_worst(checkpoint, rows):
         values, scheme = checkpoint.read(info), Scheme.parse(worst.scheme)
-        if all_bits and worst.numel <= _LARGEST_SCRUB and isinstance(scheme.format, IntegerFormat):
+        if all_bits and worst.numel <= _LARGEST_SCRUB and scheme.format.is_integer:
             return profile_bits(values, scheme, axis=info.channel_axis, name=info.name)
         return (profile_layer(values, scheme, axis=info.channel_axis, name=info.name),)
     return ()

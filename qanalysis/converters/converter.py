@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import operator
 from dataclasses import KW_ONLY, dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.converters.choices import Transfer, check_transfer
-from qanalysis.quantizers.quantizer import FsOver, Rounding, UniformQuantizer, count_steps
+from qanalysis.quantizers.quantizer import FsOver, UniformQuantizer, count_steps
+from qanalysis.quantizers.rounding import Rounding
 
-LSB_CONVENTIONS: dict[FsOver, str] = {"2^n": "fs/2^n", "2^n-1": "fs/(2^n-1)"}
+#: How results name the step.
+LsbConvention = Literal["fs/2^n", "fs/(2^n-1)"]
+LSB_CONVENTIONS: dict[FsOver, LsbConvention] = {"2^n": "fs/2^n", "2^n-1": "fs/(2^n-1)"}
 MOST_BITS_LISTED = 24
 
 
@@ -84,7 +88,7 @@ class Converter:
         return self.lsb if self.transfer == "floor" else self.half_step
 
     @property
-    def lsb_convention(self) -> str:
+    def lsb_convention(self) -> LsbConvention:
         """How results name the step: "fs/2^n" or "fs/(2^n-1)"."""
         return LSB_CONVENTIONS[self.fs_over]
 

@@ -1,8 +1,9 @@
-"""Which SNR can no converter pass, for reasons that are not its bits? Jitter, thermal noise; and what oversampling gains."""
+"""Which SNR can no converter pass, for reasons that are not its bits? Jitter and thermal noise, alone and together."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 BOLTZMANN = 1.380649e-23
 ROOM_KELVIN = 300.0
@@ -41,14 +42,56 @@ def thermal_snr_db(full_scale_v: float, capacitance_f: float, *, kelvin: float =
     return 20 * math.log10(full_scale_v / math.sqrt(8) / thermal_noise_rms(capacitance_f, kelvin=kelvin))
 
 
-def shaping_gain_db(osr: float, order: int) -> float:
-    """What oversampling by `osr` and order-L noise shaping add to the SNR: (20 L + 10) log10 OSR - 10 log10(pi^2L / (2L + 1)).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseSources:
+    """What disturbs a converter beside its steps; None where it is not stated.
 
-    The formula takes (pi f / fs)^2L for |2 sin(pi f / fs)|^2L, so it is the limit of large `osr`. ValueError for OSR below 1, L below 0.
+    Parameters
+    ----------
+    jitter_s, frequency_hz : rms aperture jitter and the frequency of the sine that it acts on; they go together.
+    capacitance_f : of the sampling capacitor, at 300 K.
 
-    >>> round(shaping_gain_db(64, 2), 2)
-    77.41
+    Raises
+    ------
+    ValueError : one of jitter and frequency without the other, a value that is not above 0.
     """
-    if osr < 1 or order < 0:
-        raise ValueError(f"oversampling {osr} with shaping of order {order}: needs a ratio of 1 or more and an order of 0 or more")
-    return (20 * order + 10) * math.log10(osr) - 10 * math.log10(math.pi ** (2 * order) / (2 * order + 1))
+
+    jitter_s: float | None = None
+    frequency_hz: float | None = None
+    capacitance_f: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.jitter_s is None) != (self.frequency_hz is None):
+            raise ValueError(
+                f"jitter {self.jitter_s} s at frequency {self.frequency_hz} Hz: what jitter costs depends on the frequency of the sine, "
+                "-20 log10(2 pi f t); give both or neither"
+            )
+        for name, value in (("jitter_s", self.jitter_s), ("frequency_hz", self.frequency_hz), ("capacitance_f", self.capacitance_f)):
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} {value}: needs a finite value above 0")
+
+    @property
+    def jitter_snr_db(self) -> float | None:
+        """The SNR that jitter allows, None without jitter."""
+        return None if self.jitter_s is None or self.frequency_hz is None else jitter_snr_db(self.frequency_hz, self.jitter_s)
+
+    @property
+    def thermal_noise_rms(self) -> float | None:
+        """The kT/C noise in volts, None without a capacitor."""
+        return None if self.capacitance_f is None else thermal_noise_rms(self.capacitance_f)
+
+    def thermal_snr_db(self, full_scale_v: float) -> float | None:
+        """A sine over the range over the kT/C noise, None without a capacitor."""
+        return None if self.capacitance_f is None else thermal_snr_db(full_scale_v, self.capacitance_f)
+
+
+NO_NOISE = NoiseSources()
+
+
+def combine_snr_db(*parts_db: float) -> float:
+    """The SNR of several independent noises together: their powers add.
+
+    >>> round(combine_snr_db(60, 60), 2), combine_snr_db(60, math.inf)
+    (56.99, 60.0)
+    """
+    return -10 * math.log10(math.fsum(10 ** (-part / 10) for part in parts_db))

@@ -21,7 +21,7 @@ from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.checks import BackgroundChecks
 from qanalysis.dashboard.jobs import JobManager, SweepRequest
 from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source
-from qanalysis.quantizers.scheme import default_schemes
+from qanalysis.quantizers.crossing import default_schemes
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import SweepProgress, sweep
 

@@ -11,8 +11,6 @@ from qanalysis.dashboard.cache import get_jobs
 from qanalysis.dashboard.jobs import Job, Snapshot, SweepRequest
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import count, duration, shorten
-from qanalysis.quantizers.formats import IntegerFormat
-from qanalysis.quantizers.ranges import MeanSquaredError
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import SweepProgress
 
@@ -23,8 +21,6 @@ MOST_UNASKED = 1_000_000_000
 """Work of `weigh_work` that is swept without a click; about a second on two cores."""
 UNEQUAL, UNEQUAL_SEARCHED = 3, 20
 """How many times the work of an integer format another one is, and where its range is searched."""
-_SLOWER = {"percentile": 10, "meanstd": 10, "kl": 1000}
-"""How many times the work of minmax a range rule is, measured per value; mse:N is about N / 2."""
 
 
 def weigh_work(tensors: Sequence[TensorInfo], schemes: Sequence[str]) -> int:
@@ -37,10 +33,8 @@ def weigh_work(tensors: Sequence[TensorInfo], schemes: Sequence[str]) -> int:
 
 
 def _weigh(scheme: Scheme) -> int:
-    integers = isinstance(scheme.format, IntegerFormat)
-    if isinstance(scheme.range, MeanSquaredError):
-        return max(scheme.range.fractions // 2, 1) * (1 if integers else UNEQUAL_SEARCHED)
-    return _SLOWER.get(str(scheme.range).partition(":")[0], 1) * (1 if integers else UNEQUAL)
+    unequal = UNEQUAL_SEARCHED if scheme.range.tries_grids else UNEQUAL
+    return scheme.range.cost * (1 if scheme.format.is_integer else unequal)
 
 
 def follow_sweep(request: SweepRequest, tensors: Sequence[TensorInfo], *, named: str) -> Job | None:

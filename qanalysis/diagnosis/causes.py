@@ -1,14 +1,15 @@
-"""Why does a layer lose what it loses? Findings with numbers, each against what an even or a Gaussian layer of this shape would have.
+"""Why does a layer lose what it loses? Findings with numbers, each against what an even or a Gaussian layer of this
+shape would have.
 
-Every threshold is a ratio, so scaling the layer changes no finding. A share is the part of sum e^2 that belongs to the cause:
-what goes away with it, or what lies in it.
+Every threshold is a ratio, so scaling the layer changes no finding. A share is the part of sum e^2 that belongs to the
+cause: what goes away with it, or what lies in it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,9 @@ from qanalysis.decibels import DB_PER_BIT
 from qanalysis.diagnosis.levels import GaussianReference, Levels, flip_signs, measure_levels
 from qanalysis.diagnosis.profile import ERROR_BINS, LayerProfile
 from qanalysis.diagnosis.trials import LayerView, Outliers, Trial, try_schemes
-from qanalysis.quantizers.ranges import MeanSquaredError, MinMax
-from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.grouping import Grouping
+from qanalysis.quantizers.scales import FLOAT32
+from qanalysis.quantizers.scheme import MINMAX, NEAREST_EVEN, Scheme
 from qanalysis.sweeps.row import Row
 
 # Two draws of a layer of a few thousand values differ by as much.
@@ -36,25 +38,16 @@ ZEROED_SHARE = 0.5
 # The worst hundredth of the groups of a Gaussian layer carries about two hundredths of the error.
 TOP_GROUPS, TOP_GROUPS_SHARE = 0.01, 0.1
 ON_GRID = 2.0**-20
-FLOAT_SCALED = {
-    "mxfp4": "fp4_e2m1 group=32",
-    "mxfp6_e2m3": "fp6_e2m3 group=32",
-    "mxfp6_e3m2": "fp6_e3m2 group=32",
-    "mxfp8_e4m3": "fp8_e4m3 group=32",
-    "mxfp8_e5m2": "fp8_e5m2 group=32",
-    "nvfp4": "fp4_e2m1 group=16",
-    "nvfp4:one-level": "fp4_e2m1 group=16",
-}
-_UNIFORM_SYMMETRIC = ("int", "mxint", "gguf:q4_0", "gguf:q5_0", "gguf:q8_0")
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
     """One finding. `text` says it with its numbers; `share` is the part of the error it accounts for, 0 to 1.
 
-    `value` by code: outlier-channels and outlier-columns the largest ratio to the median; outlier-groups and ragged-tail
-    the share of the values that lie in them; crest the dB over a Gaussian's crest; asymmetry the dB that one-sided ranges cost;
-    scale-rounding and rounding-mode the dB that they cost; clipping, zeroed and on-grid the share of the values clipped, zeroed, exact.
+    `value` by code: outlier-channels and outlier-columns the largest ratio to the median; outlier-groups and
+    ragged-tail the share of the values that lie in them; crest the dB over a Gaussian's crest; asymmetry the dB that
+    one-sided ranges cost; scale-rounding and rounding-mode the dB that they cost; clipping, zeroed and on-grid the
+    share of the values clipped, zeroed, exact.
     """
 
     code: str
@@ -70,8 +63,8 @@ class Cause:
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """What the findings are read from: the whole layer with its profile, row, levels and outliers; numbers of the rows that stand for it
-    where something is tried, their view and base trial; and the Gaussian reference.
+    """What the findings are read from: the whole layer with its profile, row, levels and outliers; numbers of the rows
+    that stand for it where something is tried, their view and base trial; and the Gaussian reference.
     """
 
     view: LayerView
@@ -110,7 +103,7 @@ def find_causes(examined: Examined) -> tuple[Cause, ...]:
 
 
 def _find_clipping(examined: Examined) -> Cause | None:
-    if isinstance(examined.view.scheme.range, MeanSquaredError):
+    if examined.view.scheme.range.tries_grids:
         return None  # searched for, so neither too narrow nor too wide
     share = examined.row.clipping_share or 0.0
     usual = examined.reference.clipping_share if examined.reference and "range" in examined.view.scheme.format.fixed else 0.0
@@ -173,20 +166,20 @@ def _find_crest(examined: Examined) -> Cause | None:
     if examined.reference is None:
         return None
     levels, usual = examined.levels, examined.reference.levels
-    one_sided = examined.view.scheme.symmetry.name == "asym"
+    one_sided = not examined.view.scheme.symmetry.signed
     level, expected = (levels.span_db, usual.span_db) if one_sided else (levels.crest_db, usual.crest_db)
     excess = min(level - expected, examined.below_gaussian_db)
     if excess <= QUARTER_BIT_DB + CHANCE_DB / math.sqrt(levels.groups):
         return None
     reach = "Half the span of a group" if one_sided else "The largest value of a group"
-    effect = "steps are as much too coarse" if examined.view.scheme.range == MinMax() else "the range rule has to clip or to coarsen the steps"
+    effect = "steps are as much too coarse" if examined.view.scheme.range == MINMAX else "the range rule has to clip or to coarsen the steps"
     text = f"{reach} stands {level:.1f} dB over its RMS, {level - expected:.1f} dB more than with Gaussian values: few values set the range, and {effect}. "
     return Cause("crest", f"{text}That makes {format_share(_share_of(excess))} of the error.", level - expected, _share_of(excess))
 
 
 def _find_asymmetry(examined: Examined) -> Cause | None:
     scheme = examined.view.scheme
-    if scheme.symmetry.name == "asym" or not str(scheme.format).startswith(_UNIFORM_SYMMETRIC):
+    if not scheme.symmetry.signed or not scheme.format.has_equal_steps:
         return None
     levels, even = measure_levels(examined.sample), measure_levels(flip_signs(examined.sample))
     # A few large values also leave codes of their group unused, whatever their sign: that is the crest's finding.
@@ -232,25 +225,28 @@ def _compare(examined: Examined, other: Scheme | None, code: str, what: str, ins
 
 
 def nearest_rounding(scheme: Scheme) -> Scheme | None:
-    """The same scheme with rounding to nearest, even on ties; None where it rounds so already."""
-    nearest = parse_or_none(" ".join(word for word in str(scheme).split() if not word.startswith("round=")))
-    return None if nearest == scheme else nearest
+    """The same scheme with rounding to nearest, even on ties; None where it rounds so already or its format rounds in
+    its own way.
+    """
+    if "rounding" in scheme.format.fixed or scheme.rounding == NEAREST_EVEN:
+        return None
+    return replace(scheme, rounding=NEAREST_EVEN)
 
 
 def exact_scale(scheme: Scheme) -> Scheme | None:
-    """The same scheme with float32 scales; None where it has them already or has none."""
-    text = FLOAT_SCALED.get(str(scheme), "")
-    words = text.split() or [word for word in str(scheme).split() if not word.startswith("scale=")]
-    exact = parse_or_none(" ".join(words))
-    return None if exact == scheme else exact
+    """The same scheme with float32 scales; None where it has them already or there are no such.
 
+    Of a format that packs the numbers of another in blocks, that other one in groups of the same length.
 
-def parse_or_none(text: str) -> Scheme | None:
-    """The scheme written as `text`; None where its words do not go together."""
-    try:
-        return Scheme.parse(text)
-    except ValueError:
+    >>> str(exact_scale(Scheme.parse("mxfp4"))), str(exact_scale(Scheme.parse("int4 group=32 scale=pow2")))
+    ('fp4_e2m1 group=32', 'int4 group=32')
+    """
+    free = scheme.format.twin
+    if free is not None:
+        return Scheme(free, grouping=Grouping(1, scheme.format.block), rounding=scheme.rounding)
+    if scheme.scale.is_exact or FLOAT32 not in scheme.format.scales:
         return None
+    return replace(scheme, scale=FLOAT32)
 
 
 def _find_ragged_tail(examined: Examined) -> Cause | None:

@@ -1,7 +1,8 @@
-"""What would help, by how much, and at what price? Every cure is a real round trip of the layer, compared with the chosen scheme.
+"""What would help, by how much, and at what price? Every cure is a real round trip of the layer, compared with the
+chosen scheme.
 
-Gains are 10 log10 of the error before over the error after; prices are bits per weight. One bit buys 6.02 dB, so a cure whose gain
-is above 6.02 dB per bit it costs is worth more than spending those bits on longer codes.
+Gains are 10 log10 of the error before over the error after; prices are bits per weight. One bit buys 6.02 dB, so a cure
+whose gain is above 6.02 dB per bit it costs is worth more than spending those bits on longer codes.
 """
 
 from __future__ import annotations
@@ -15,58 +16,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.decibels import DB_PER_BIT
-from qanalysis.diagnosis.causes import exact_scale, nearest_rounding, parse_or_none
-from qanalysis.diagnosis.trials import LayerView, Trial, rotation_block, try_keeping, try_keeping_columns, try_rotation, try_schemes
+from qanalysis.diagnosis.causes import exact_scale, nearest_rounding
+from qanalysis.diagnosis.trials import (
+    LayerView,
+    Trial,
+    rotation_block,
+    try_keeping,
+    try_keeping_columns,
+    try_rotation,
+    try_schemes,
+)
 from qanalysis.quantizers.grouping import Grouping, parse_grouping
-from qanalysis.quantizers.ranges import parse_range
-from qanalysis.quantizers.scheme import Scheme, parse_symmetry
+from qanalysis.quantizers.ranges import RANGE_RULES, parse_range
+from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.symmetries import SYMMETRIES
+from qanalysis.quantizers.words import parse_format
 
 GROUP_LENGTHS = (256, 128, 64, 32, 16)
 FINER_GROUPINGS = 3
-RANGES = {"mse": "Range of least squared error", "percentile:99.9": "Range at the 99.9th percentile", "minmax": "Range over all values"}
 KEPT_PERCENTS = (0.1, 0.5, 1.0)
 # More of a layer in 16 bits is a matter of the format.
 MOST_KEPT = 0.05
-WIDER = {
-    "binary": "ternary",
-    "ternary": "int3",
-    "fp4_e2m1": "fp6_e2m3",
-    "fp6_e2m3": "fp8_e4m3",
-    "fp6_e3m2": "fp8_e4m3",
-    "nf4": "int5",
-    "mxfp4": "mxfp6_e2m3",
-    "mxfp6_e2m3": "mxfp8_e4m3",
-    "mxfp6_e3m2": "mxfp8_e4m3",
-    "nvfp4": "mxfp6_e2m3",
-    "nvfp4:one-level": "mxfp6_e2m3",
-    "gguf:tq1_0": "gguf:q4_0",
-    "gguf:tq2_0": "gguf:q4_0",
-    "gguf:mxfp4": "gguf:q5_0",
-    "gguf:q4_0": "gguf:q5_0",
-    "gguf:q4_1": "gguf:q5_1",
-    "gguf:q5_0": "gguf:q8_0",
-    "gguf:q5_1": "gguf:q8_0",
-} | {f"int{bits}": f"int{bits + 1}" for bits in range(2, 16)}
-
-OTHERS = {
-    "int4": "nf4",
-    "fp4_e2m1": "nf4",
-    "fp6_e3m2": "fp6_e2m3",
-    "fp8_e4m3": "int8",
-    "fp8_e5m2": "fp8_e4m3",
-    "mxfp4": "nvfp4",
-    "mxfp6_e3m2": "mxfp6_e2m3",
-    "mxfp8_e4m3": "mxint8",
-    "mxfp8_e5m2": "mxfp8_e4m3",
-    "gguf:mxfp4": "gguf:q4_0",
-    "bfloat16": "float16",
-    "float16": "bfloat16",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Cure:
-    """One measured way out. `scheme` is its text form, None where it is more than a scheme; gain and extra bits are against the chosen one.
+    """One measured way out. `scheme` is its text form, None where it is more than a scheme; gain and extra bits are
+    against the chosen one.
 
     Codes: group, range, symmetry, scale, round, format, wider (the yardstick), keep, rotate.
     """
@@ -91,7 +67,9 @@ class Cure:
 
     @property
     def net_bits(self) -> float:
-        """Bits per weight that the cure saves where longer codes would have to give the same gain; below 0 they are cheaper."""
+        """Bits per weight that the cure saves where longer codes would have to give the same gain; below 0 they are
+        cheaper.
+        """
         return self.worth_bits - self.extra_bits
 
 
@@ -99,7 +77,8 @@ def measure_cures(sample: LayerView, scheme: Scheme, *, columns: NDArray[np.intp
     """The cures that `scheme`, the chosen one, leaves open, the best for its bits first.
 
     `sample` is the layer, or rows of it, `columns` its outliers, `base` the chosen scheme's trial on it; `sqnr_db` and
-    `bits_per_weight` are those of the whole layer. A format that fixes its grouping or its range has fewer cures; what does not fit the layer is left out.
+    `bits_per_weight` are those of the whole layer. A format that fixes its grouping or its range has fewer cures; what
+    does not fit the layer is left out.
     """
     cures = []
     for code, text, words, trial in _try_all(sample, scheme, columns):
@@ -137,21 +116,31 @@ def _offer_schemes(scheme: Scheme, rows: int, columns: int) -> Iterator[tuple[st
 
 def _change(scheme: Scheme, rows: int, columns: int) -> Iterator[tuple[str, str, Scheme | None]]:
     for grouping in _list_finer(scheme, rows, columns):
-        yield "group", "A scale for every channel" if grouping.columns is None else f"Groups of {grouping.columns}", _vary(scheme, grouping=grouping)
-    for word, text in RANGES.items():
-        yield "range", text, _vary(scheme, range=parse_range(word))
-    if scheme.symmetry.name == "sym":
-        yield "symmetry", "All codes in use (sym-full)", _vary(scheme, symmetry=parse_symmetry("sym-full"))
+        yield (
+            "group",
+            "A scale for every channel" if grouping.columns is None else f"Groups of {grouping.columns}",
+            _vary(scheme, grouping=grouping),
+        )
+    for rule in reversed(RANGE_RULES.values()):
+        if rule.title:
+            yield "range", rule.title, _vary(scheme, range=parse_range(rule.example))
+    if scheme.symmetry == SYMMETRIES["sym"]:
+        yield "symmetry", "All codes in use (sym-full)", _vary(scheme, symmetry=SYMMETRIES["sym-full"])
     if scheme.symmetry.signed:
-        yield "symmetry", "A zero point (asym)", _vary(scheme, symmetry=parse_symmetry("asym"))
+        yield "symmetry", "A zero point (asym)", _vary(scheme, symmetry=SYMMETRIES["asym"])
     yield "scale", "Scales in float32", exact_scale(scheme)
     yield "round", "Rounding to nearest", nearest_rounding(scheme)
-    name, _space, rest = str(scheme).partition(" ")
-    if name in WIDER:
-        text = f"One bit more ({WIDER[name]})" if name.startswith("int") else f"A wider format ({WIDER[name]})"
-        yield "wider", text, parse_or_none(f"{WIDER[name]} {rest}")
-    if name in OTHERS:
-        yield "format", f"Other levels of the same width ({OTHERS[name]})", parse_or_none(f"{OTHERS[name]} {rest}")
+    wider = "One bit more" if scheme.format.is_integer else "A wider format"
+    yield "wider", f"{wider} ({scheme.format.wider})", _switch(scheme, scheme.format.wider)
+    yield "format", f"Other levels of the same width ({scheme.format.other})", _switch(scheme, scheme.format.other)
+
+
+def _switch(scheme: Scheme, name: str) -> Scheme | None:
+    """The same words with another format; None where there is none, or where it does not take them."""
+    try:
+        return scheme.with_format(parse_format(name)) if name else None
+    except ValueError:
+        return None
 
 
 def _vary(scheme: Scheme, **parts: Any) -> Scheme | None:
@@ -163,7 +152,9 @@ def _vary(scheme: Scheme, **parts: Any) -> Scheme | None:
 
 
 def _list_finer(scheme: Scheme, rows: int, columns: int) -> list[Grouping]:
-    """The next finer groupings along the same rows; none where the scheme names its own channel axis, which group=N can not say."""
+    """The next finer groupings along the same rows; none where the scheme names its own channel axis, which group=N can
+    not say.
+    """
     grouping = scheme.grouping
     if grouping.axis is not None:
         return []

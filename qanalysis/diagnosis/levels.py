@@ -12,17 +12,19 @@ from numpy.typing import NDArray
 from qanalysis.diagnosis.trials import SEED, LayerView, try_schemes
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.statistics import Extremes
 
 GAUSSIAN_VALUES = 1 << 20
 GAUSSIAN_VALUES_SPANNING = 1 << 24
-_EXTREMES = Scheme.parse("int8 asym")
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """How far groups reach over their RMS, error-weighted, in dB: largest magnitude, half the span from lowest to highest.
+    """How far groups reach over their RMS, error-weighted, in dB: largest magnitude, half the span from lowest to
+    highest.
 
-    10 log10(sum over groups of length * reach^2 / sum x^2). `groups` is the number of equal groups that would vary as much.
+    10 log10(sum over groups of length * reach^2 / sum x^2). `groups` is the number of equal groups that would vary as
+    much.
     """
 
     crest_db: float
@@ -33,8 +35,8 @@ class Levels:
 def measure_levels(view: LayerView) -> Levels:
     """The levels of a matrix under the grouping of its scheme; spans are widened to hold zero, as every grid is."""
     layout = view.layout
-    low, high = (part.astype(np.float64) for part in _EXTREMES.find_range(view.matrix, layout))
-    low, high = np.minimum(low, 0), np.maximum(high, 0)
+    ends = Extremes.find(view.matrix, layout)
+    low, high = np.minimum(ends.low.astype(np.float64), 0), np.maximum(ends.high.astype(np.float64), 0)
     lengths = _lengths(layout)
     reach = lengths * np.maximum(-low, high) ** 2
     span = lengths * (high / 2 - low / 2) ** 2
@@ -67,7 +69,9 @@ class GaussianReference:
 
 @lru_cache(maxsize=64)
 def draw_reference(scheme: Scheme, rows: int, columns: int) -> GaussianReference | None:
-    """The reference, measured on a seeded draw of at most 2^20 values where groups lie in rows; None where the scheme does not fit."""
+    """The reference, measured on a seeded draw of at most 2^20 values where groups lie in rows; None where the scheme
+    does not fit.
+    """
     block = scheme.grouping.lay_out((rows, columns)).block_rows
     limit = GAUSSIAN_VALUES if block == 1 else GAUSSIAN_VALUES_SPANNING
     height = min(rows, max(1, limit // columns // block) * block)

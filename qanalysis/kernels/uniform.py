@@ -79,34 +79,52 @@ def _spread(place, stop, grids, grid, rows, ends):
         filled = end
 
 
-def _make_adder(*, rounded=False, signed=False, spread=True):
-    """Add a stretch of at most a tile on one grid, all but the clipping sums; true where those have something to add.
+@inner(fastmath=REORDER)
+def _add_run(x, place, stop, origin, reciprocal, step, inverse, low_code, high_code, grid, sums):
+    """Add a run on one grid, all but the clipping sums; true where those have something to add."""
+    e_sum, e2_sum, abs_sum, relative, xe_sum = ZERO, ZERO, ZERO, ZERO, ZERO
+    zeros, largest, top, bottom = ZERO, ZERO, high_code, low_code
+    for i in range(np.uint64(stop - place)):
+        value = x[np.uint64(place) + i]
+        scaled = value * inverse
+        kept = minimum(maximum(rint(scaled), low_code), high_code)
+        error = kept * step - value
+        e_sum += error
+        e2_sum = muladd(error, error, e2_sum)
+        abs_sum += absolute(error)
+        relative = muladd(absolute(error), reciprocal[np.uint64(place - origin) + i], relative)
+        xe_sum = muladd(value, error, xe_sum)
+        zeros += ONE if kept == ZERO else ZERO
+        largest = maximum(largest, absolute(error))
+        top = maximum(top, scaled)
+        bottom = minimum(bottom, scaled)
+    in_steps = np.float64(e2_sum) * np.float64(inverse) * np.float64(inverse)
+    add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zeros, largest)
+    return max(top - high_code, low_code - bottom) > ROUNDED_STEP * (high_code - low_code)
 
-    `rows` hold steps, inverses and end codes per element; of a `signed` grid the first pair of ends serves all, and where
-    nothing is `spread`, as the stretch lies in one block, the first of each. `rounded` stretches round by mode.
-    """
-    words = ("rounded" if rounded else "even", "signed" if signed else "shifted", "spread" if spread else "run")
 
-    @inner(variant="_".join(words), fastmath=REORDER)
-    def add_stretch(x, place, stop, origin, reciprocal, rows, mode, seed, first_index, grid, sums):
+def _make_tile_adder(*, rounded, signed):
+    """As `_add_run`, for a tile of several grids; `rounded` tiles round by mode, `signed` ones share the first pair of ends."""
+
+    @inner(variant=f"{_ROUNDED[rounded]}_{'signed' if signed else 'shifted'}", fastmath=REORDER)
+    def add_tile(x, place, stop, origin, reciprocal, rows, mode, seed, first_index, grid, sums):
         steps, inverses, lows, highs = rows
         e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
         zeros, largest, excess = ZERO, ZERO, ZERO
-        step, inverse, low_code, high_code = steps[0], inverses[0], lows[0], highs[0]
+        low_code, high_code = lows[0], highs[0]
         top, bottom = high_code, low_code
         for i in range(np.uint64(stop - place)):
             value = x[np.uint64(place) + i]
-            scaled = value * (inverses[i] if spread else inverse)
+            scaled = value * inverses[i]
             code = round_one(scaled, mode, seed, np.uint64(first_index + place) + i) if rounded else rint(scaled)
             kept = minimum(maximum(code, low_code if signed else lows[i]), high_code if signed else highs[i])
-            error = kept * (steps[i] if spread else step) - value
+            error = kept * steps[i] - value
+            error_in_steps = error * inverses[i]
             e_sum += error
             e2_sum = muladd(error, error, e2_sum)
             abs_sum += absolute(error)
             relative = muladd(absolute(error), reciprocal[np.uint64(place - origin) + i], relative)
-            if spread:
-                error_in_steps = error * inverses[i]
-                in_steps = muladd(error_in_steps, error_in_steps, in_steps)
+            in_steps = muladd(error_in_steps, error_in_steps, in_steps)
             xe_sum = muladd(value, error, xe_sum)
             zeros += ONE if kept == ZERO else ZERO
             largest = maximum(largest, absolute(error))
@@ -115,11 +133,10 @@ def _make_adder(*, rounded=False, signed=False, spread=True):
                 bottom = minimum(bottom, scaled)
             else:
                 excess = maximum(excess, maximum(scaled - highs[i], lows[i] - scaled))
-        e2_in_steps = np.float64(in_steps) if spread else np.float64(e2_sum) * np.float64(inverse) * np.float64(inverse)
-        add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, e2_in_steps, xe_sum, zeros, largest)
+        add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zeros, largest)
         return rounded or max(excess, top - high_code, low_code - bottom) > ROUNDED_STEP * (high_code - low_code)
 
-    return add_stretch
+    return add_tile
 
 
 def _make_overload_adder(*, rounded):
@@ -163,9 +180,8 @@ def _make_exact_adder(*, rounded):
 
 
 # A function that closes over compiled functions is compiled anew in every process; what these close over is one word.
-_run_even = _make_adder(signed=True, spread=False)
-_signed_even, _signed_rounded = _make_adder(signed=True), _make_adder(rounded=True, signed=True)
-_tile_even, _tile_rounded = _make_adder(), _make_adder(rounded=True)
+_signed_even, _signed_rounded = _make_tile_adder(rounded=False, signed=True), _make_tile_adder(rounded=True, signed=True)
+_tile_even, _tile_rounded = _make_tile_adder(rounded=False, signed=False), _make_tile_adder(rounded=True, signed=False)
 _overload_even, _overload_rounded = _make_overload_adder(rounded=False), _make_overload_adder(rounded=True)
 _exactly_even, _exactly_rounded = _make_exact_adder(rounded=False), _make_exact_adder(rounded=True)
 
@@ -190,9 +206,7 @@ def _make_fast_adder(*, rounded):
                     overload = _tile_rounded(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
             elif run >= LONG_RUN:
                 last = min(place + run, stop)
-                steps, inverses, lows, highs = rows
-                steps[0], inverses[0], lows[0], highs[0] = step[at], inverse[at], low_code[end], high_code[end]
-                overload = _run_even(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
+                overload = _add_run(x, place, last, origin, reciprocal, step[at], inverse[at], low_code[end], high_code[end], grid, sums)
             else:
                 _spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
                 if geometry[grid, END_STRIDE] == 0:

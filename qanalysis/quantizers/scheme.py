@@ -1,34 +1,32 @@
 """What does the user ask for? A quantization scheme as a value with a text form, and its fit to data.
 
-FORMAT [sym|sym-full|sym-noclip|sym-clip|asym] [tensor|channel[=AXIS]|group=N|block=RxC] [range=RULE] [scale=TYPE] [round=MODE],
-in any order; printing is canonical and leaves defaults out. A Scheme is intent; the quantizer it fits is the resolution.
+FORMAT [sym|sym-full|sym-noclip|sym-clip|asym] [tensor|channel[=AXIS]|group=N|block=RxC] [range=RULE] [scale=TYPE]
+[round=MODE], in any order; printing is canonical and leaves defaults out. A Scheme is intent; the quantizer it fits is
+the resolution.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import product
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Floats
-from qanalysis.kernels.coded import coded_errors
-from qanalysis.kernels.searches import divergence_clips, squared_errors
-from qanalysis.quantizers.double_scales import storage_bits, store_scales
-from qanalysis.quantizers.formats import FORMATS, CodedFormat, IntegerFormat, NumberFormat, parse_format, resembles_format
-from qanalysis.quantizers.grids import DOUBLE, NORMAL_FP8_SCALE, SCALE_TYPES, SYMMETRIES, Grid, ScaleType, Symmetry
+from qanalysis.quantizers.formats import FORMATS, NumberFormat
+from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Grouping, Layout, parse_grouping
-from qanalysis.quantizers.quantizer import LevelQuantizer, Rounding, UniformQuantizer, parse_rounding
-from qanalysis.quantizers.ranges import GridSearch, KullbackLeibler, MinMax, RangeRule, parse_range, shorten_range
-from qanalysis.quantizers.statistics import find_statistic
+from qanalysis.quantizers.quantizer import LevelQuantizer
+from qanalysis.quantizers.ranges import MinMax, RangeRule, list_forms, parse_range, shorten_range
+from qanalysis.quantizers.rounding import Rounding, parse_rounding
+from qanalysis.quantizers.scales import FLOAT32, ScaleType, store_scales
+from qanalysis.quantizers.searches import Search, mask_non_finite
+from qanalysis.quantizers.statistics import DoubledScale, LargestOfTensor, Range, Statistic
+from qanalysis.quantizers.symmetries import SYMMETRIES, Symmetry, parse_symmetry
+from qanalysis.quantizers.words import Part, parse_format, parse_scale, part, resembles_format
 
-# A divergence search takes up to a millisecond per group, and a sweep must stop within 0.2 s.
-GROUPS_PER_CHECK = 64
 WHOLE_TENSOR, MINMAX, NEAREST_EVEN = Grouping(), MinMax(), Rounding()
 
 
@@ -40,85 +38,138 @@ class Scheme:
     >>> str(scheme), scheme == Scheme.parse(str(scheme))
     ('int4 group=128 range=mse', True)
 
-    What a format fixes is held here as the format has it, and left out of the text; to ask for anything else is a ValueError.
+    What a format fixes is held here as the format has it, and left out of the text; to ask for anything else is a
+    ValueError.
     """
 
     format: NumberFormat
-    symmetry: Symmetry = SYMMETRIES["sym"]
-    grouping: Grouping = WHOLE_TENSOR
-    range: RangeRule = MINMAX
-    scale: ScaleType = SCALE_TYPES["float32"]
-    rounding: Rounding = NEAREST_EVEN
+    symmetry: Symmetry = part(
+        SYMMETRIES["sym"],
+        recognize=lambda word: word in SYMMETRIES,
+        read=parse_symmetry,
+        own=lambda fmt: fmt.symmetry,
+        reason=lambda _fmt: "its levels are its own",
+    )
+    grouping: Grouping = part(
+        WHOLE_TENSOR,
+        recognize=lambda word: word.partition("=")[0] in ("tensor", "channel", "group", "block"),
+        read=parse_grouping,
+        own=lambda fmt: Grouping(1, fmt.block) if fmt.block else WHOLE_TENSOR,
+        reason=lambda fmt: f"its blocks have {fmt.block} values" if fmt.block else "it has no scales, so nothing is grouped",
+    )
+    range: RangeRule = part(
+        MINMAX,
+        key="range",
+        read=parse_range,
+        show=shorten_range,
+        own=lambda _fmt: MINMAX,
+        reason=lambda _fmt: "its scales follow from the values by its own rule",
+    )
+    scale: ScaleType = part(
+        FLOAT32,
+        key="scale",
+        read=parse_scale,
+        own=lambda fmt: fmt.scales[0],
+        reason=lambda fmt: f"its scales are stored as {fmt.scales[0]}",
+    )
+    rounding: Rounding = part(
+        NEAREST_EVEN,
+        key="round",
+        read=parse_rounding,
+        own=lambda fmt: fmt.rounding or NEAREST_EVEN,
+        reason=lambda _fmt: "its rounding is part of it",
+    )
 
     def __post_init__(self) -> None:
-        fixed = _fixed_parts(self.format)
-        if self.scale not in self.format.scales and self.scale == _DEFAULTS["scale"]:
-            fixed = {"scale": self.format.scales[0], **fixed}
-        for part, value in fixed.items():
-            if getattr(self, part) != value and getattr(self, part) != _DEFAULTS[part]:
-                raise ValueError(_refuse(self.format, part, getattr(self, part)))
-            object.__setattr__(self, part, value)
-        if self.scale not in self.format.scales:
-            raise ValueError(f"{self.format} does not store its scales as {self.scale.name}; it takes {_list_words(self.format.scales)}")
-        if isinstance(self.range, KullbackLeibler) and not isinstance(self.format, IntegerFormat):
-            raise ValueError(  # noqa: TRY004  the value of one word, not its type
-                f"{self.format} has unequal levels, and range={self.range} compares histograms of equal ones; use minmax, percentile:P, meanstd:K or mse:N"
-            )
+        fmt = self.format
+        for name, facts in PARTS.items():
+            asked, own = getattr(self, name), facts.own(fmt)
+            if asked == facts.default:
+                object.__setattr__(self, name, own)
+            elif name in fmt.fixed and asked != own:
+                raise ValueError(facts.refuse(fmt, asked))
+        if self.scale not in fmt.scales:
+            raise ValueError(f"{fmt} does not store its scales as {self.scale}; it takes {', '.join(map(str, fmt.scales))}")
+        if not fmt.takes(self.range):
+            *others, last = list_forms(equal_steps=False)
+            raise ValueError(f"{fmt} has unequal levels, and range={self.range} {self.range.equal_steps}; use {', '.join(others)} or {last}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """The scheme written as `text`; ValueError names the word, the rule and the choices."""
         parts: dict[str, Any] = {}
         for word in text.split():
-            part, value = _read_word(word, text)
-            if part in parts:
-                raise ValueError(f"scheme {text!r} names its {part} twice, the second time as {word!r}; keep one")
-            parts[part] = value
+            name, value = _read_word(word, text)
+            if name in parts:
+                raise ValueError(f"scheme {text!r} names its {name} twice, the second time as {word!r}; keep one")
+            parts[name] = value
         if "format" not in parts:
             raise ValueError(f"scheme {text!r} names no format; begin with one, for example 'int4 group=128'")
-        # Formats may store scales of one name in ways of their own.
-        if "scale" in parts:
-            parts["scale"] = next((scale for scale in parts["format"].scales if scale.name == parts["scale"].name), parts["scale"])
-        fixed = _fixed_parts(parts["format"])
-        for part, value in parts.items():
-            if part in fixed and (value != fixed[part] or part == "rounding"):
-                raise ValueError(f"scheme {text!r}: {_refuse(parts['format'], part, value)}")
         try:
-            return cls(**parts)
+            scheme = cls(**parts)
         except ValueError as error:
             raise ValueError(f"scheme {text!r}: {error}") from None
+        for name, value in parts.items():
+            # A rounding that is part of a format has no word of its own: the modes only come near to it.
+            if getattr(scheme, name) != value or (name == "rounding" and name in scheme.format.fixed):
+                raise ValueError(f"scheme {text!r}: {PARTS[name].refuse(scheme.format, value)}")
+        return scheme
 
     def __str__(self) -> str:
-        fixed = self.format.fixed
-        words = [str(self.format)]
-        words += [self.symmetry.name] if self.symmetry.name != "sym" and "symmetry" not in fixed else []
-        words += [str(self.grouping)] if self.grouping != WHOLE_TENSOR and "grouping" not in fixed else []
-        words += [f"range={shorten_range(self.range)}"] if self.range != MINMAX else []
-        words += [f"scale={self.scale.name}"] if self.scale != self.format.scales[0] else []
-        words += [f"round={self.rounding}"] if self.rounding != NEAREST_EVEN and "rounding" not in fixed else []
-        return " ".join(words)
+        return " ".join([str(self.format), *(PARTS[name].print(value) for name, value in self.chosen.items())])
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The parts, by name, that differ from what the format has where nothing is asked for: those with a word in the
+        text.
+        """
+        asked = {name: getattr(self, name) for name in PARTS}
+        return {name: value for name, value in asked.items() if value != PARTS[name].own(self.format)}
+
+    def with_format(self, fmt: NumberFormat) -> Self:
+        """The same words with another format: what its own tool means by them. ValueError where they do not go
+        together.
+        """
+        return type(self)(fmt, **self.chosen)
 
     @property
     def storage_bits(self) -> tuple[int, int]:
-        """Bits stored per element and per group: the code; the scale and what else a group needs, as a zero point of the code's width."""
-        if isinstance(self.format, CodedFormat):
-            code_bits = self.format.bits if self.format.code_bits is None else self.format.code_bits
-            return code_bits, self.scale.bits + self.format.group_bits
-        return self.format.bits, self.scale.bits + (0 if self.symmetry.signed else self.format.bits)
+        """Bits stored per element and per group: the code; the scale and what else a group needs, as a zero point of
+        the code's width.
+        """
+        code_bits, group_bits = self.format.stored_bits(self.symmetry)
+        return code_bits, self.scale.bits + group_bits
 
     def tensor_bits(self, groups: int) -> int:
-        """Bits stored once per tensor of so many groups: the outer scale of two-level scales."""
-        if self.scale is DOUBLE:
-            return storage_bits(groups)
-        return 32 if self.format.is_tensor_scaled else 0
+        """Bits stored once per tensor of so many groups: what scales share, and the outer scale of two-level ones."""
+        return self.scale.tensor_bits(groups) + (self.format.outer.bits if self.format.outer else 0)
+
+    @property
+    def has_outer_scale(self) -> bool:
+        """Whether grids depend on the largest magnitude of the tensor, and on no other group."""
+        return self.format.outer is not None
 
     @property
     def is_tensor_scaled(self) -> bool:
         """Whether a group's grid depends on the other groups of its tensor."""
-        return self.format.is_tensor_scaled or self.scale is DOUBLE
+        return self.has_outer_scale or self.scale.is_double
+
+    @property
+    def takes_extremes(self) -> bool:
+        """Whether its grids are laid over the groups' extremes, widened to hold 0, and nothing else need be known of a
+        group.
+        """
+        return self.range == MINMAX and self.format.statistic is Range
+
+    @property
+    def peer(self) -> str:
+        """Whose values these are, bit for bit; empty where no tool was checked with these words."""
+        is_plain = self.range == MINMAX and self.rounding == PARTS["rounding"].own(self.format)
+        return self.format.find_peer(self.symmetry, self.scale) if is_plain else ""
 
     def lay_out(self, shape: tuple[int, ...], *, axis: int = 0) -> Layout:
-        """The groups of a tensor of this shape; ValueError where there are none, or where fixed blocks do not divide its rows.
+        """The groups of a tensor of this shape; ValueError where there are none, or where fixed blocks do not divide
+        its rows.
 
         >>> Scheme.parse("mxfp4").lay_out((4, 64)).groups
         8
@@ -131,8 +182,8 @@ class Scheme:
             )
         return layout
 
-    def fit(self, x: ArrayLike, *, axis: int = 0) -> UniformQuantizer | LevelQuantizer:
-        """The grid of this scheme over the finite elements of `x`, float32; `axis` is the channel axis.
+    def fit(self, x: ArrayLike, *, axis: int = 0) -> LevelQuantizer:
+        """The quantizer of this scheme over the finite elements of `x`, float32; `axis` is the channel axis.
 
         Raises ValueError for a 0-d or empty `x`, an axis it does not have, or blocks that do not divide its rows.
 
@@ -144,215 +195,56 @@ class Scheme:
         layout = self.lay_out(values.shape, axis=axis)
         if not values.size:
             raise ValueError(f"a tensor of shape {values.shape} is empty; there is nothing to fit a grid to")
-        grid = self.lay_grid(*self.find_range(layout.to_matrix(values), layout))
-        if isinstance(self.format, IntegerFormat):
-            return UniformQuantizer(grid.scale, grid.zero_point, int(grid.coder.low), int(grid.coder.high), self.rounding, layout=layout)
-        return self.quantizer_of(grid, layout)
+        grid = self.lay_grid(self.find_statistic(layout.to_matrix(values), layout))
+        return LevelQuantizer(grid, layout, self.rounding)
 
-    def quantizer_of(self, grid: Grid, layout: Layout) -> LevelQuantizer:
-        """The quantizer on a grid of this scheme: integers as levels like any other."""
-        return LevelQuantizer(grid.scale, grid.inverse, grid.step, grid.coder, grid.ends, layout, self.rounding, grid.centre)
+    def lay_grid(self, found: Statistic) -> Grid:
+        """The grids over the statistics of all groups, as `find_statistic` or `settle` gives them."""
+        return self.format.lay_grid(found, self.symmetry, self.scale)
 
-    def lay_grid(self, low: Floats, high: Floats) -> Grid:
-        """The grids over the ranges low..high, or over what else the format asks of its groups, (groups,)."""
-        if isinstance(self.format, CodedFormat):
-            return self.format.lay(self.format.coder, low, high, self.scale)
-        if isinstance(self.format, IntegerFormat):
-            return self.symmetry.lay_grid(low, high, self.format, scale=self.scale)
-        raise TypeError(f"format {self.format!r} is neither an integer nor a coded format")
+    def find_statistic(self, matrix: Floats, layout: Layout, *, check: Callable[[], None] = lambda: None) -> Statistic:
+        """What `lay_grid` must know of every group of a whole tensor: its range by the rule, or what else the format
+        asks.
 
-    def settle(self, low: Floats, high: Floats, *, largest: np.float32 | None = None) -> tuple[Floats, Floats]:
-        """What `lay_grid` takes, from the ranges of all groups of a tensor: the same, unless scales depend on the whole tensor.
-
-        Where they depend on its largest magnitude alone, that may be given as `largest` beside the ranges of some groups.
+        Elements that are not finite are left out. `check` is called between the candidates of a search and may raise to
+        end it.
         """
-        if not self.is_tensor_scaled:
-            return low, high
-        absmax = np.maximum(-low, high)
-        if self.scale is DOUBLE:
-            return -absmax, store_scales(absmax)
-        return -absmax, np.full_like(absmax, absmax.max() if largest is None else largest)
-
-    def find_range(self, matrix: NDArray[np.float32], layout: Layout, *, check: Callable[[], None] = lambda: None) -> tuple[Floats, Floats]:
-        """The range rule's low and high of every group, or what else the format asks, (groups,); elements that are not finite are left out.
-
-        `check` is called between the candidates of a search and may raise to end it.
-        """
-        if self.format.statistic != "range":
-            return find_statistic(self.format.statistic, matrix, layout)
+        if self.format.statistic is not Range:
+            return self.format.statistic.find(matrix, layout)
         low, high = np.zeros((2, layout.groups), np.float32)
-        search = GridSearch(lambda groups: self._squared_error_of(groups, check), lambda groups, bins: self._divergence_clip(groups, bins, check))
-        for indices, groups in layout.split(matrix):
-            low[indices], high[indices] = self.range(_mask_non_finite(groups), symmetric=self.symmetry.signed, search=search)
-        return self.settle(low, high)
-
-    def _squared_error_of(self, groups: Floats, check: Callable[[], None]) -> Callable[[Floats, Floats], NDArray[np.float64]]:
-        values = np.ascontiguousarray(np.nan_to_num(groups, nan=0.0))
-        mode = self.rounding.mode
-
         # How scales are stored in the end depends on those of all groups, which a search in one does not know.
-        judge = replace(self, scale=SCALE_TYPES["float32"]) if self.scale is DOUBLE else self
+        judge = replace(self, scale=FLOAT32) if self.scale.is_double else self
+        search = Search(judge.lay_grid, self.rounding, int(self.format.element.high), check)
+        for indices, groups in layout.split(matrix):
+            found = self.range(mask_non_finite(groups), symmetric=self.symmetry.signed, search=search)
+            low[indices], high[indices] = found.low, found.high
+        return self.settle(Range(low, high))
 
-        def squared_error(low: Floats, high: Floats) -> NDArray[np.float64]:
-            check()
-            grid = judge.lay_grid(low, high)
-            errors = np.empty(len(values))
-            if isinstance(self.format, IntegerFormat):
-                squared_errors(values, grid.scale, grid.inverse, *grid.ends, mode, errors)
-            else:
-                coded_errors(values, grid.coder.kind, mode, grid.parts, np.array(grid.coder.parameters, np.float32), errors)
-            return errors
+    def settle(self, found: Range, *, largest: np.float32 | None = None) -> Statistic:
+        """What `lay_grid` takes, from the ranges of all groups of a tensor: the same, unless scales depend on the whole
+        tensor.
 
-        return squared_error
-
-    def _divergence_clip(self, groups: Floats, bins: int, check: Callable[[], None]) -> Floats:
-        edges = np.empty(len(groups), np.float32)
-        for start in range(0, len(groups), GROUPS_PER_CHECK):
-            check()
-            part = slice(start, start + GROUPS_PER_CHECK)
-            divergence_clips(np.ascontiguousarray(np.nan_to_num(groups[part], nan=0.0)), bins, int(self.format.coder.high), edges[part])
-        return edges
+        Where they depend on its largest magnitude alone, that may be given as `largest` beside the ranges of some
+        groups.
+        """
+        if self.scale.is_double:
+            return DoubledScale(found.largest, store_scales(found.largest))
+        if self.has_outer_scale:
+            return LargestOfTensor(found.largest, np.full_like(found.largest, found.largest.max() if largest is None else largest))
+        return found
 
 
-def _mask_non_finite(groups: Floats) -> Floats:
-    finite = np.isfinite(groups)
-    if finite.all():
-        return groups
-    # A group without one finite element counts as all zeros; elsewhere NaN marks what a rule must leave out.
-    return np.where(finite, groups, np.where(finite.any(axis=1, keepdims=True), np.float32(np.nan), np.float32(0)))
-
-
-_DEFAULTS: dict[str, Any] = {
-    "symmetry": SYMMETRIES["sym"],
-    "grouping": WHOLE_TENSOR,
-    "range": MINMAX,
-    "scale": SCALE_TYPES["float32"],
-    "rounding": NEAREST_EVEN,
-}
-
-
-@lru_cache
-def _fixed_parts(fmt: NumberFormat) -> dict[str, Any]:
-    own = {
-        "symmetry": SYMMETRIES[fmt.symmetry],
-        "grouping": Grouping(1, fmt.block) if fmt.block else WHOLE_TENSOR,
-        "range": MINMAX,
-        "scale": fmt.scales[0],
-        "rounding": Rounding(fmt.rounding),
-    }
-    return {part: value for part, value in own.items() if part in fmt.fixed}
-
-
-def _refuse(fmt: NumberFormat, part: str, value: Any) -> str:
-    keys = {"range": "range=", "scale": "scale=", "rounding": "round="}
-    word = keys.get(part, "") + (value.name if part in ("symmetry", "scale") else str(value))
-    reasons = {
-        "symmetry": "its levels are its own",
-        "grouping": f"its blocks have {fmt.block} values" if fmt.block else "it has no scales, so nothing is grouped",
-        "range": "its scales follow from the values by its own rule",
-        "scale": f"its scales are stored as {fmt.scales[0].name}",
-        "rounding": "its rounding is part of it",
-    }
-    return f"{fmt} and {word} do not go together: {reasons[part]}; leave the word out"
-
-
-def _list_words(scales: Iterable[ScaleType]) -> str:
-    return ", ".join(scale.name for scale in scales)
-
-
-_SCALES = {scale.name: scale for scale in (*SCALE_TYPES.values(), DOUBLE, NORMAL_FP8_SCALE)}
-
-
-def parse_scale(text: str) -> ScaleType:
-    """A scale type from its word; ValueError lists them."""
-    known = _SCALES | {scale.name: scale for fmt in FORMATS.values() for scale in fmt.scales if scale.name not in _SCALES}
-    if text not in known:
-        raise ValueError(f"scale {text!r} is unknown; types are {', '.join(SCALE_TYPES)}; double for nf4")
-    return known[text]
-
-
-_KEYED_WORDS: dict[str, Callable[[str], Any]] = {"range": parse_range, "scale": parse_scale, "round": parse_rounding}
+#: The parts of a scheme by the names of its fields, in the order of its text.
+PARTS: dict[str, Part] = {entry.name: entry.metadata["part"] for entry in fields(Scheme) if "part" in entry.metadata}
 
 
 def _read_word(word: str, text: str) -> tuple[str, Any]:
-    key, equals, value = word.partition("=")
-    if word in SYMMETRIES:
-        return "symmetry", SYMMETRIES[word]
-    if equals and key in _KEYED_WORDS:
-        return {"round": "rounding"}.get(key, key), _KEYED_WORDS[key](value)
-    if key in ("tensor", "channel", "group", "block"):
-        return "grouping", parse_grouping(word)
-    if word in FORMATS or word.startswith("gguf:") or resembles_format(word):
+    for name, facts in PARTS.items():
+        if facts.takes(word):
+            return name, facts.parse(word)
+    if word in FORMATS or resembles_format(word):
         return "format", parse_format(word)
     raise ValueError(
         f"scheme {text!r}: the word {word!r} is unknown; a scheme is a format (int2 to int16, fp8_e4m3, mxfp4, nf4, gguf:q4_0, ...), then any of "
         f"{', '.join(SYMMETRIES)}; tensor, channel, group=N, block=RxC; range=RULE; scale=TYPE; round=MODE"
     )
-
-
-def parse_symmetry(text: str) -> Symmetry:
-    """A symmetry convention from its word; ValueError lists them."""
-    if text not in SYMMETRIES:
-        raise ValueError(f"symmetry {text!r} is unknown; conventions are {', '.join(SYMMETRIES)}")
-    return SYMMETRIES[text]
-
-
-def parse_bits(text: str) -> list[int]:
-    """Bit widths from "2-8" or "2,3,4,8" or a mix, in the order written, repeats kept.
-
-    >>> parse_bits("2-4,8")
-    [2, 3, 4, 8]
-    """
-    widths: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
-        if match is None:
-            raise ValueError(f"bits {text!r}: {part!r} is neither a number nor a span like 2-8")
-        first, last = int(match[1]), int(match[2] or match[1])
-        outside = [width for width in (first, last) if not 2 <= width <= 16]
-        if outside:
-            raise ValueError(f"bits {text!r}: {outside[0]} is outside 2 to 16, the widths of integer formats; write for example 2-8 or 4,8")
-        if last < first:
-            raise ValueError(f"bits {text!r}: the span {part.strip()} runs backwards; write {last}-{first}")
-        widths += range(first, last + 1)
-    return widths
-
-
-def cross_schemes(
-    formats: Iterable[NumberFormat],
-    *,
-    groupings: Sequence[Grouping] = (WHOLE_TENSOR,),
-    symmetries: Sequence[Symmetry] = (SYMMETRIES["sym"],),
-    ranges: Sequence[RangeRule] = (MINMAX,),
-) -> list[Scheme]:
-    """Every combination: grouping outermost, then symmetry, then range, formats innermost.
-
-    What a format fixes is not varied: it takes part with the first of those words alone, and without a range rule that it
-    can not take, unless there is no other (ValueError).
-
-    >>> [str(scheme) for scheme in cross_schemes([IntegerFormat(4), FORMATS["mxfp4"]], groupings=[Grouping(), Grouping(1, 64)])]
-    ['int4', 'mxfp4', 'int4 group=64']
-    """
-    schemes = []
-    for (g, grouping), (s, symmetry), (r, rule), fmt in product(enumerate(groupings), enumerate(symmetries), enumerate(ranges), list(formats)):
-        words: dict[str, tuple[int, Any]] = {"grouping": (g, grouping), "symmetry": (s, symmetry), "range": (r, rule)}
-        if "range" not in fmt.fixed and len(ranges) > 1 and isinstance(rule, KullbackLeibler) and not isinstance(fmt, IntegerFormat):
-            continue
-        if all(words[part][0] == 0 for part in words if part in fmt.fixed):
-            schemes.append(Scheme(fmt, **{part: word for part, (_place, word) in words.items() if part not in fmt.fixed}))
-    return schemes
-
-
-def default_schemes() -> list[Scheme]:
-    """The 28 schemes of a sweep without wishes: int2..int8 x tensor, channel, group=128, group=32.
-
-    >>> len(default_schemes()), str(default_schemes()[-1])
-    (28, 'int8 group=32')
-    """
-    groupings = [parse_grouping(text) for text in ("tensor", "channel", "group=128", "group=32")]
-    return cross_schemes([IntegerFormat(bits) for bits in range(2, 9)], groupings=groupings)
-
-
-def with_bits(scheme: Scheme, bits: int) -> Scheme:
-    """The same conventions at another integer width."""
-    return replace(scheme, format=IntegerFormat(bits))

@@ -1,9 +1,14 @@
-"""What must a format know of a group before it can lay a grid? Statistics that are no range: signed extremes, means of magnitudes.
+"""What must a grid know of a group of values? Statistics as values: ranges, signed extremes, means, and what a whole
+tensor adds to them.
 
-Each comes as two float32 arrays (groups,), in the order that `formats` says; elements that are not finite are left out.
+Every part is float32 of shape (groups,). Elements that are not finite are left out; a group without any has zeros.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 
@@ -11,57 +16,134 @@ from qanalysis.arrays import Floats
 from qanalysis.kernels.scans import extremes, magnitudes
 from qanalysis.quantizers.grouping import Layout
 
-Pair = tuple[Floats, Floats]
 #: Of the mean magnitude (Li and Liu 2016, ternary weight networks).
 TERNARY_THRESHOLD = np.float32(0.7)
 
 
-def find_statistic(name: str, matrix: Floats, layout: Layout) -> Pair:
-    """The statistic `name` ("extremes", "signed", "mean", "threshold") of each group of a matrix, NaN and infinities left out."""
-    return {"extremes": _find_extremes, "signed": _find_signed, "mean": _find_means, "threshold": _find_thresholds}[name](matrix, layout)
+@dataclass(frozen=True, slots=True, eq=False)
+class Statistic:
+    """What is known of each group; the parts of all kinds are arrays (groups,)."""
+
+    def take(self, choose: Callable[[Floats], Floats]) -> Self:
+        """The statistic of some groups; `choose` picks them from an array (groups,)."""
+        chosen: dict[str, Any] = {part.name: choose(getattr(self, part.name)) for part in fields(self)}
+        return type(self)(**chosen)
+
+    @classmethod
+    def find(cls, matrix: Floats, layout: Layout) -> Self:
+        """The statistic of each group of a matrix in the layout's view; a kind that only a rule or a whole tensor gives
+        has none.
+        """
+        raise NotImplementedError(f"{cls.__name__} is not found from values alone: {layout.groups} groups, {matrix.size} values")
 
 
-def _find_extremes(matrix: Floats, layout: Layout) -> Pair:
-    """Smallest and largest element; 0 and 0 where a group has none."""
-    low, high = np.full(layout.groups, np.inf, np.float32), np.full(layout.groups, -np.inf, np.float32)
-    if np.isfinite(matrix).all():
-        extremes(np.ascontiguousarray(matrix).reshape(-1), layout.columns, layout.block_rows, layout.block_columns, low, high)
-        return low, high
-    for indices, groups in layout.split(matrix):
-        finite = np.isfinite(groups)
-        low[indices] = np.where(finite, groups, np.float32(np.inf)).min(axis=1)
-        high[indices] = np.where(finite, groups, np.float32(-np.inf)).max(axis=1)
-    empty = low > high
-    low[empty] = high[empty] = 0
-    return low, high
+@dataclass(frozen=True, slots=True, eq=False)
+class Range(Statistic):
+    """What a grid is laid over, as a range rule gives it: from low to high."""
+
+    low: Floats
+    high: Floats
+
+    @property
+    def largest(self) -> Floats:
+        """The largest magnitude in the range."""
+        return np.maximum(-self.low, self.high)
 
 
-def _find_signed(matrix: Floats, layout: Layout) -> Pair:
-    """The element of largest magnitude with its sign, the first of equals; twice."""
-    low, high = _find_extremes(matrix, layout)
-    signed = np.where(high > -low, high, low)
-    tied = (high == -low) & (high > 0)
-    if tied.any():
+@dataclass(frozen=True, slots=True, eq=False)
+class Extremes(Range):
+    """The smallest and the largest element, not widened to hold 0."""
+
+    @classmethod
+    def find(cls, matrix: Floats, layout: Layout) -> Self:
+        low, high = np.full(layout.groups, np.inf, np.float32), np.full(layout.groups, -np.inf, np.float32)
+        if np.isfinite(matrix).all():
+            extremes(
+                np.ascontiguousarray(matrix).reshape(-1),
+                layout.columns,
+                layout.block_rows,
+                layout.block_columns,
+                low,
+                high,
+            )
+            return cls(low, high)
         for indices, groups in layout.split(matrix):
-            here = tied[indices]
-            first = np.where(np.isfinite(groups[here]), np.abs(groups[here]), 0).argmax(axis=1)
-            signed[indices[here]] = np.take_along_axis(groups[here], first[:, np.newaxis], axis=1)[:, 0]
-    return signed, signed
+            finite = np.isfinite(groups)
+            low[indices] = np.where(finite, groups, np.float32(np.inf)).min(axis=1)
+            high[indices] = np.where(finite, groups, np.float32(-np.inf)).max(axis=1)
+        empty = low > high
+        low[empty] = high[empty] = 0
+        return cls(low, high)
 
 
-def _find_means(matrix: Floats, layout: Layout) -> Pair:
-    """Mean |x|, from a float64 sum; twice."""
-    mean = _mean_above(matrix, layout, np.full(layout.groups, -1, np.float32))
-    return mean, mean
+@dataclass(frozen=True, slots=True, eq=False)
+class SignedLargest(Statistic):
+    """The element of largest magnitude with its sign, the first of equals."""
+
+    extreme: Floats
+
+    @classmethod
+    def find(cls, matrix: Floats, layout: Layout) -> Self:
+        ends = Extremes.find(matrix, layout)
+        signed = np.where(ends.high > -ends.low, ends.high, ends.low)
+        tied = (ends.high == -ends.low) & (ends.high > 0)
+        if tied.any():
+            for indices, groups in layout.split(matrix):
+                here = tied[indices]
+                first = np.where(np.isfinite(groups[here]), np.abs(groups[here]), 0).argmax(axis=1)
+                signed[indices[here]] = np.take_along_axis(groups[here], first[:, np.newaxis], axis=1)[:, 0]
+        return cls(signed)
 
 
-def _find_thresholds(matrix: Floats, layout: Layout) -> Pair:
+@dataclass(frozen=True, slots=True, eq=False)
+class MeanMagnitude(Statistic):
+    """Mean |x|, from a float64 sum."""
+
+    mean: Floats
+
+    @classmethod
+    def find(cls, matrix: Floats, layout: Layout) -> Self:
+        return cls(_mean_above(matrix, layout, np.full(layout.groups, -1, np.float32)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Threshold(Statistic):
     """0.7 mean |x|, and the mean of |x| above it."""
-    threshold = TERNARY_THRESHOLD * _find_means(matrix, layout)[0]
-    return threshold, _mean_above(matrix, layout, threshold)
+
+    threshold: Floats
+    mean_above: Floats
+
+    @classmethod
+    def find(cls, matrix: Floats, layout: Layout) -> Self:
+        threshold = TERNARY_THRESHOLD * MeanMagnitude.find(matrix, layout).mean
+        return cls(threshold, _mean_above(matrix, layout, threshold))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LargestOfTensor(Statistic):
+    """The largest magnitude of each group, and that of the whole tensor, the same in all places."""
+
+    largest: Floats
+    tensor: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DoubledScale(Statistic):
+    """The scale of each group as the values are coded with it, and as it is stored among all others of its tensor."""
+
+    true: Floats
+    stored: Floats
 
 
 def _mean_above(matrix: Floats, layout: Layout, threshold: Floats) -> Floats:
     total, count = np.zeros((2, layout.groups))
-    magnitudes(np.ascontiguousarray(matrix).reshape(-1), layout.columns, layout.block_rows, layout.block_columns, threshold, total, count)
+    magnitudes(
+        np.ascontiguousarray(matrix).reshape(-1),
+        layout.columns,
+        layout.block_rows,
+        layout.block_columns,
+        threshold,
+        total,
+        count,
+    )
     return np.divide(total, count, out=np.zeros(layout.groups), where=count > 0).astype(np.float32)

@@ -11,15 +11,14 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qanalysis.converters.rows import ConverterRows
-from qanalysis.converters.spectrum.components import Component
 from qanalysis.reports.files import check_targets, write_whole
+from qanalysis.results.columns import CellType, columns_of
 from qanalysis.results.delimited import METADATA_KEY, guard_formula
 from qanalysis.results.document import SCHEMA_VERSION
 
@@ -97,18 +96,18 @@ def _write_parquet(rows: ConverterRows, path: Path, *, created: datetime) -> Non
 
 
 def _list_kinds(rows: ConverterRows) -> list[tuple[str, pa.DataType]]:
-    """Column types from the row type's own annotations."""
+    """Column types from the row type's own columns."""
+    return [(one.name, _to_arrow(one.type)) for one in columns_of(type(rows.rows[0]))]
+
+
+def _to_arrow(cell: CellType) -> pa.DataType:
     import pyarrow as pa
 
-    plain: dict[str, pa.DataType] = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bool": pa.bool_()}
-    plain["Finding"] = pa.struct([("code", plain["str"]), ("text", plain["str"]), ("value", plain["float"])])
-    plain["Component"] = pa.struct([(part.name, plain[str(part.type).removesuffix(" | None")]) for part in fields(Component)])
-    kinds = []
-    for column in fields(rows.rows[0]):  # type: ignore[arg-type]  # every row type is a dataclass
-        words = str(column.type).removesuffix(" | None")
-        inner = words.removeprefix("tuple[").split(",")[0]
-        kinds.append((column.name, plain[inner] if inner == words else pa.list_(plain[inner])))
-    return kinds
+    if cell.item is not None:
+        return pa.list_(_to_arrow(cell.item))
+    if cell.record is not None:
+        return pa.struct([(part.name, _to_arrow(part.type)) for part in columns_of(cell.record)])
+    return {"integer": pa.int64(), "number": pa.float64(), "flag": pa.bool_()}.get(cell.kind, pa.string())
 
 
 def _to_cell(value: Any) -> str:

@@ -10,41 +10,20 @@ import json
 import platform
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from qanalysis.converters.rows import ConverterRows, LinearityRow, RecordRow, TextbookRow
-from qanalysis.reports.converter_figures import (
-    HARMONIC_COLUMNS,
-    INPUT_COLUMNS,
-    LIMIT_COLUMNS,
-    WORD_COLUMNS,
-    describe_subject,
-    list_figures,
-    list_harmonic_lines,
-    list_input_lines,
-    list_limit_lines,
-    list_word_lines,
-    sum_up,
-)
+from qanalysis.converters.lines import LineTable
+from qanalysis.converters.rows import ConverterRows
+from qanalysis.converters.textbook.row import TextbookRow, list_input_tables
+from qanalysis.reports.converter_figures import LIMIT_COLUMNS, describe_subject, list_limit_lines
 
 if TYPE_CHECKING:
     from qanalysis.reports.page import Chart
 
 
 MOST_TAKEN_ALONG = 3_000_000  # characters: charts take as much, and both together open at once
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One more table of the page."""
-
-    heading: str
-    columns: Sequence[str]
-    lines: Sequence[tuple[str, ...]]
-    text_columns: int = 1
 
 
 def render_converter_page(rows: ConverterRows, *, charts: Sequence[Chart] = (), created: datetime) -> str:
@@ -61,8 +40,8 @@ def render_converter_page(rows: ConverterRows, *, charts: Sequence[Chart] = (), 
         rows=rows,
         created=created.isoformat(sep=" ", timespec="minutes"),
         title=describe_subject(rows),
-        headline=sum_up(first),
-        figures=[(figure.label, figure.text, figure.convention) for figure in list_figures(first)],
+        headline=first.headline,
+        figures=[(figure.label, figure.text, figure.convention) for figure in first.lines],
         findings=[finding for row in rows.rows for finding in row.findings],
         charts=charts,
         parts=_list_parts(rows),
@@ -89,18 +68,11 @@ def _to_base64(document: dict[str, Any]) -> str:
     return base64.b64encode(json.dumps(document, allow_nan=False, separators=(",", ":")).encode()).decode()
 
 
-def _list_parts(rows: ConverterRows) -> list[Part]:
+def _list_parts(rows: ConverterRows) -> list[LineTable]:
     """Tables beside the figures: limits, inputs of a textbook problem, harmonics of a record, missing codes."""
-    first = rows.rows[0]
-    parts = [Part("Limits", LIMIT_COLUMNS, list_limit_lines(rows.limits))] if rows.limits else []
-    if isinstance(first, RecordRow) and first.harmonics:
-        parts.append(Part("Harmonics", HARMONIC_COLUMNS, list_harmonic_lines(first)))
-    if isinstance(first, LinearityRow) and first.missing_codes:
-        parts.append(Part("Missing codes", ("Code",), [(str(code),) for code in first.missing_codes]))
-    solved = [row for row in rows.rows if isinstance(row, TextbookRow) and row.input is not None]
-    if solved:
-        parts += [Part("Inputs", INPUT_COLUMNS, list_input_lines(solved)), Part("Code words", WORD_COLUMNS, list_word_lines(solved), text_columns=6)]
-    return parts
+    solved = [row for row in rows.rows if isinstance(row, TextbookRow)]
+    own = list_input_tables(solved) if solved else rows.rows[0].tables
+    return [*([LineTable("Limits", LIMIT_COLUMNS, list_limit_lines(rows.limits))] if rows.limits else []), *own]
 
 
 def _list_provenance(rows: ConverterRows, created: datetime) -> list[tuple[str, str]]:

@@ -6,19 +6,19 @@ Infinite figures are null in JSON and come back as None. Charts need the record 
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from qanalysis.converters.findings import Finding
-from qanalysis.converters.rows import ConverterRow, ConverterRows, LimitCheck, LinearityRow, RecordRow, TextbookRow
-from qanalysis.converters.spectrum.components import Component
+from qanalysis.converters.linearity.row import LinearityRow
+from qanalysis.converters.rows import ConverterRow, ConverterRows, LimitCheck
+from qanalysis.converters.spectrum.row import RecordRow
+from qanalysis.converters.textbook.row import TextbookRow
+from qanalysis.results.columns import CellType, columns_of, make_row
 from qanalysis.results.delimited import METADATA_KEY
 from qanalysis.results.document import SCHEMA_VERSION
 from qanalysis.results.identity import SourceIdentity
 
 _KINDS: dict[str, type[ConverterRow]] = {"convert": TextbookRow, "record": RecordRow, "linearity": LinearityRow}
-_PARTS: dict[str, type[Finding | Component]] = {"Finding": Finding, "Component": Component}
 
 
 def read_converter_rows(path: Path) -> ConverterRows | None:
@@ -70,14 +70,14 @@ def _read_parquet(path: Path) -> Any:
 
 
 def _restore(kind: type[ConverterRow], record: dict[str, Any]) -> ConverterRow:
-    words = {column.name: str(column.type) for column in fields(kind)}  # type: ignore[arg-type]  # every row type is a dataclass
-    if set(record) != set(words):
-        raise TypeError(f"columns {sorted(set(record) ^ set(words))}")
-    return kind(**{name: _restore_value(value, words[name]) for name, value in record.items()})
+    types = {one.name: one.type for one in columns_of(kind)}
+    if set(record) != set(types):
+        raise TypeError(f"columns {sorted(set(record) ^ set(types))}")
+    row: ConverterRow = make_row(kind, {name: _restore_value(value, types[name]) for name, value in record.items()})
+    return row
 
 
-def _restore_value(value: Any, words: str) -> Any:
-    part = _PARTS.get(words.removesuffix(" | None").removeprefix("tuple[").split(",")[0])
-    if isinstance(value, list):
-        return tuple(part(**item) if part else item for item in value)
-    return part(**value) if part and value is not None else value
+def _restore_value(value: Any, cell: CellType) -> Any:
+    if isinstance(value, list) and cell.item is not None:
+        return tuple(_restore_value(item, cell.item) for item in value)
+    return cell.record(**value) if cell.record is not None and value is not None else value

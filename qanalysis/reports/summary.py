@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from qanalysis.diagnosis.profile import LayerProfile
 
 HEADLINE_BITS_PER_WEIGHT = 5.0
-OUTLIER_RATIO = 3.0
 NAMED_SCHEMES = 12
 
 
@@ -65,8 +64,7 @@ def select_worst(rows: Rows, scheme: str, *, count: int = 10) -> tuple[Row, ...]
 
 def find_outlier(profile: LayerProfile) -> int | None:
     """The channel whose largest magnitude is at least three times that of the median channel; None without one."""
-    channel = profile.outlier_channel
-    return channel if profile.outlier_ratios[channel] >= OUTLIER_RATIO else None
+    return profile.outlier_channel if profile.has_outlier else None
 
 
 def find_worst_channel(rows: Rows, scheme: str, profiles: Sequence[LayerProfile]) -> int | None:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, ge
 Better = Literal["higher", "lower"]
 KindName = Literal["text", "integer", "number", "flag", "list", "record"]
 _PLAIN: dict[Any, KindName] = {str: "text", int: "integer", float: "number", bool: "flag"}
-_FACTS, _EMBEDDED = "column", "embedded"
+_FACTS, _EMBEDDED, _APART = "column", "embedded", "apart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,11 @@ def embedded(*, default: Any = MISSING) -> Any:
     return field(default=default, metadata={_EMBEDDED: True})
 
 
+def apart() -> Any:
+    """A dataclass field that is no column: what a row was taken from, for charts, in a class derived from the row's."""
+    return field(metadata={_APART: True})
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """Which command makes rows of a type.
@@ -231,6 +236,8 @@ def _find_columns(row_type: type[Any], path: tuple[str, ...]) -> Iterator[Column
     hints = get_type_hints(row_type)
     for one in fields(row_type):
         here = (*path, one.name)
+        if _APART in one.metadata:
+            continue
         if _EMBEDDED in one.metadata:
             yield from _find_columns(hints[one.name], here)
         else:

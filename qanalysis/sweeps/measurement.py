@@ -1,4 +1,4 @@
-"""What does one tensor lose under each scheme? Pieces in, one row per scheme out.
+"""What does one tensor lose under each scheme? Pieces in, the sums of every scheme out.
 
 First pass: the ranges of groups that cross pieces. Second pass: each piece is read once, its own groups are fitted, and
 every scheme's sums are taken while it is in cache. A range rule other than minmax on a crossing group holds the tensor whole.
@@ -6,40 +6,30 @@ every scheme's sums are taken while it is in cache. A range rule other than minm
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.arrays import Floats
+from qanalysis.arrays import Doubles, Floats
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
 from qanalysis.kernels import codes
-from qanalysis.kernels.coded import accumulate_coded
-from qanalysis.kernels.lanes import LARGEST_TAME, SMALLEST_TAME
-from qanalysis.kernels.scans import extremes as widen_extremes
-from qanalysis.kernels.scans import scan
-from qanalysis.kernels.uniform import accumulate, accumulate_rounded
-from qanalysis.quantizers.formats import IntegerFormat
-from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Layout
-from qanalysis.quantizers.quantizer import Rounding
-from qanalysis.quantizers.ranges import MinMax
-from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.statistics import Range, Statistic
 from qanalysis.sums import ErrorStats
-from qanalysis.sweeps.chunks import Chunk, cut_chunks
-from qanalysis.sweeps.row import COLUMNS, Row, Status
-from qanalysis.theory.predictions import predict_sqnr_db
+from qanalysis.sweeps.bench import Bench, Grids, take_sums
+from qanalysis.sweeps.chunks import Chunk
+from qanalysis.sweeps.jobs import Cut, Outline, View
+from qanalysis.sweeps.row import Status
+from qanalysis.sweeps.widths import UniformGrids
 
 Read = Callable[[int, int], Floats]
-Range = tuple[Floats, Floats]
-Job = tuple[Scheme, Layout]
 
 # A tensor that must be held whole and has more values than this is held alone.
 LARGE_VALUES = 1 << 24
@@ -51,21 +41,35 @@ class Cancelled(Exception):  # noqa: N818  nothing went wrong
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One tensor's rows in the order of the schemes, with the sums behind them (None where nothing was measured)."""
+    """One tensor's sums under every scheme, the predictions beside them, and a word on each scheme, arrays (schemes,).
+
+    What was not measured has the sums of nothing; `status` and `reasons` say why.
+    """
 
     info: TensorInfo
-    rows: tuple[Row, ...]
-    stats: tuple[ErrorStats | None, ...]
+    sums: ErrorStats
+    predictions: Doubles
+    reasons: NDArray[np.object_]
+    status: Status = "unsupported"
+
+    @classmethod
+    def nothing(cls, info: TensorInfo, schemes: int, status: Status, reason: str) -> Self:
+        """A tensor that could not be measured at all."""
+        return cls(info, make_empty(schemes), np.full(schemes, np.nan), np.full(schemes, reason, object), status)
 
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What measuring needs besides data: the pool that works on pieces, how many may compute at once, the stop sign, the lock for large tensors."""
+    """What measuring needs besides data: the pool that works on pieces, how many may compute at once, the stop sign, the lock for large tensors.
+
+    `outline` tells what there is to do for a shape and a channel axis.
+    """
 
     pool: Executor
     turns: threading.Semaphore
     cancel: threading.Event
     large: threading.Lock
+    outline: Callable[[tuple[int, ...], int], Outline]
 
     def check(self) -> None:
         """Raise Cancelled once the stop sign is set."""
@@ -73,31 +77,50 @@ class Workshop:
             raise Cancelled
 
 
-def measure_tensor(source: TensorSource, info: TensorInfo, schemes: Sequence[Scheme], *, workshop: Workshop) -> Measured:
-    """Measure one tensor under every scheme. What can not be measured gives rows with a status and a reason.
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A going over the pieces of a tensor: how they are read, what is wanted, and each job's ranges, None where a piece finds its own."""
+
+    read: Read
+    view: View
+    ranges: Sequence[Statistic | None]
+    workshop: Workshop
+
+
+def measure_tensor(source: TensorSource, info: TensorInfo, schemes: int, *, workshop: Workshop) -> Measured:
+    """Measure one tensor under the workshop's `schemes` schemes. What can not be measured says why.
 
     Raises Cancelled soon after the workshop's stop sign is set.
     """
     workshop.check()
     refusal = _refuse(info)
     if refusal:
-        return _give_up(info, schemes, *refusal)
-    layouts, reasons = _lay_out(info, schemes)
-    stats: list[ErrorStats | None] = [None] * len(schemes)
+        return Measured.nothing(info, schemes, *refusal)
+    outline = workshop.outline(info.shape, info.channel_axis)
     try:
-        for axis in dict.fromkeys(layout.axis for layout in layouts.values()):
-            places = [place for place, layout in layouts.items() if layout.axis == axis]
-            for place, sums in zip(places, _measure_view(source, info, [(schemes[place], layouts[place]) for place in places], workshop), strict=True):
-                stats[place] = sums
+        parts = [(view.places, _measure_view(source, info, view, workshop)) for view in outline.views]
     except (CheckpointError, OSError) as error:
-        return _give_up(info, schemes, "failed", str(error))
+        return Measured.nothing(info, schemes, "failed", str(error))
     except MemoryError:
-        return _give_up(info, schemes, "failed", f"{info.name!r}: {info.numel} values do not fit in memory; use range=minmax or a machine with more")
-    rows = [
-        describe_row(info, scheme, sums, layout=layouts.get(place), reason=reasons.get(place, ""))
-        for place, (scheme, sums) in enumerate(zip(schemes, stats, strict=True))
-    ]
-    return Measured(info, tuple(rows), tuple(stats))
+        reason = f"{info.name!r}: {info.numel} values do not fit in memory; use range=minmax or a machine with more"
+        return Measured.nothing(info, schemes, "failed", reason)
+    sums = _put_in_order(parts, schemes)
+    return Measured(info, sums, outline.predict(sums), outline.reasons)
+
+
+def make_empty(schemes: int) -> ErrorStats:
+    """The sums of nothing under so many schemes, arrays (schemes,)."""
+    return ErrorStats(*(np.full(schemes, getattr(ErrorStats(), field.name), np.float64) for field in fields(ErrorStats)))
+
+
+def _put_in_order(parts: Sequence[tuple[tuple[int, ...], ErrorStats]], schemes: int) -> ErrorStats:
+    if len(parts) == 1 and parts[0][0] == tuple(range(schemes)):
+        return parts[0][1]
+    ordered = make_empty(schemes)
+    for places, sums in parts:
+        for entry in fields(ErrorStats):
+            getattr(ordered, entry.name)[list(places)] = getattr(sums, entry.name)
+    return ordered
 
 
 def _refuse(info: TensorInfo) -> tuple[Status, str] | None:
@@ -110,52 +133,19 @@ def _refuse(info: TensorInfo) -> tuple[Status, str] | None:
     return None
 
 
-def _give_up(info: TensorInfo, schemes: Sequence[Scheme], status: Status, reason: str) -> Measured:
-    rows = tuple(replace(describe_row(info, scheme, None), status=status, reason=reason) for scheme in schemes)
-    return Measured(info, rows, (None,) * len(schemes))
-
-
-def _lay_out(info: TensorInfo, schemes: Sequence[Scheme]) -> tuple[dict[int, Layout], dict[int, str]]:
-    layouts: dict[int, Layout] = {}
-    reasons: dict[int, str] = {}
-    for place, scheme in enumerate(schemes):
-        try:
-            layout = scheme.lay_out(info.shape, axis=info.channel_axis)
-        except ValueError as error:
-            reasons[place] = str(error)
-            continue
-        layouts[place] = layout
-        wanted = scheme.grouping.columns
-        if wanted is not None and wanted > layout.columns:
-            reasons[place] = f"{scheme.grouping} is longer than the row of {layout.columns}: one ragged group per row"
-    return layouts, reasons
-
-
-def _measure_view(source: TensorSource, info: TensorInfo, jobs: Sequence[Job], workshop: Workshop) -> list[ErrorStats]:
-    chunks = list(cut_chunks([layout for _scheme, layout in jobs]))
-    crossing = [scheme.is_tensor_scaled or chunks[0].crosses(layout) for scheme, layout in jobs]
-    must_hold = any(crosses and not _takes_extremes(scheme) for crosses, (scheme, _layout) in zip(crossing, jobs, strict=True))
-    whole = must_hold or jobs[0][1].axis != 0 or not source.is_sliceable(info)
+def _measure_view(source: TensorSource, info: TensorInfo, view: View, workshop: Workshop) -> ErrorStats:
+    whole = view.must_hold or not source.is_sliceable(info)
     with workshop.large if whole and info.numel > LARGE_VALUES else nullcontext():
-        read = _reader(source, info, jobs[0][1], whole=whole)
-        ranges = _find_crossing_ranges(read, chunks, jobs, crossing, workshop)
-        if len(chunks) == 1:
-            return _add_tensor_bits(_take_turn(read, chunks[0], jobs, ranges, workshop), jobs)
-        futures = [workshop.pool.submit(_take_turn, read, chunk, jobs, ranges, workshop) for chunk in chunks]
-        totals = [ErrorStats()] * len(jobs)
-        for future in futures:
-            totals = [total + part for total, part in zip(totals, future.result(), strict=True)]
-    return _add_tensor_bits(totals, jobs)
-
-
-def _takes_extremes(scheme: Scheme) -> bool:
-    """Whether the kernels' extremes, widened to 0, are what its grid is laid over."""
-    return scheme.range == MinMax() and scheme.format.statistic == "range"
-
-
-def _add_tensor_bits(stats: Sequence[ErrorStats], jobs: Sequence[Job]) -> list[ErrorStats]:
-    bits = [scheme.tensor_bits(layout.groups) for scheme, layout in jobs]
-    return [replace(sums, storage_bits=sums.storage_bits + extra) if extra else sums for sums, extra in zip(stats, bits, strict=True)]
+        read = _reader(source, info, view.jobs[0].layout, whole=whole)
+        going = Pass(read, view, _find_crossing_ranges(read, view, workshop), workshop)
+        if len(view.cuts) == 1:
+            sums = _measure_cut(going, view.cuts[0])
+        else:
+            futures = [workshop.pool.submit(_measure_cut, going, cut) for cut in view.cuts]
+            sums = futures[0].result()
+            for future in futures[1:]:
+                sums = sums + future.result()
+    return replace(sums, storage_bits=sums.storage_bits + view.tensor_bits) if view.tensor_bits.any() else sums
 
 
 def _reader(source: TensorSource, info: TensorInfo, layout: Layout, *, whole: bool) -> Read:
@@ -165,211 +155,90 @@ def _reader(source: TensorSource, info: TensorInfo, layout: Layout, *, whole: bo
     return lambda start, stop: flat[start:stop]
 
 
-def _find_crossing_ranges(read: Read, chunks: Sequence[Chunk], jobs: Sequence[Job], crossing: Sequence[bool], workshop: Workshop) -> list[Range | None]:
-    pooled = [_pool(scheme, layout) for scheme, layout in jobs]
-    wanted = [layout for crosses, (scheme, _layout), layout in zip(crossing, jobs, pooled, strict=True) if crosses and _takes_extremes(scheme)]
-    extremes = {layout: (np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for layout in wanted}
-    if extremes:
-        parts = [(chunk, workshop.pool.submit(_find_extremes, read, chunk, list(extremes), workshop)) for chunk in chunks]
-        for chunk, part in parts:
-            for layout, (low, high) in zip(extremes, part.result(), strict=True):
-                for total, own, widen in zip(extremes[layout], (low, high), (np.minimum, np.maximum), strict=True):
-                    window = chunk.take(total, layout)
-                    widen(window, own.reshape(window.shape), out=window)
-    ranges: list[Range | None] = [None] * len(jobs)
-    for place, (crosses, (scheme, layout)) in enumerate(zip(crossing, jobs, strict=True)):
-        if crosses and _takes_extremes(scheme):
-            found = extremes[pooled[place]]
-            ranges[place] = found if scheme.format.is_tensor_scaled else scheme.settle(*found)
-        elif crosses:
-            ranges[place] = scheme.find_range(read(0, chunks[-1].stop).reshape(layout.rows, layout.columns), layout, check=workshop.check)
+def _find_crossing_ranges(read: Read, view: View, workshop: Workshop) -> list[Statistic | None]:
+    crossing = [job if crosses else None for job, crosses in zip(view.jobs, view.crossing, strict=True)]
+    extremes = _pool_extremes(read, [cut.chunk for cut in view.cuts], {job.pool for job in crossing if job and job.lead.takes_extremes}, workshop)
+    ranges: list[Statistic | None] = []
+    for job in crossing:
+        if job is None:
+            ranges.append(None)
+        elif job.lead.takes_extremes:
+            found = extremes[job.pool]
+            ranges.append(found if job.lead.has_outer_scale else job.lead.settle(found))
+        else:
+            matrix = read(0, view.cuts[-1].chunk.stop).reshape(job.layout.rows, job.layout.columns)
+            ranges.append(job.lead.find_statistic(matrix, job.layout, check=workshop.check))
     return ranges
 
 
-def _pool(scheme: Scheme, layout: Layout) -> Layout:
-    """The groups whose ranges a scheme must know before any piece: the tensor as a whole where only its largest magnitude matters."""
-    return replace(layout, block_rows=layout.rows, block_columns=layout.columns) if scheme.format.is_tensor_scaled else layout
+def _pool_extremes(read: Read, chunks: Sequence[Chunk], layouts: set[Layout], workshop: Workshop) -> dict[Layout, Range]:
+    """The extremes of every group of some layouts, over all pieces."""
+    extremes = {layout: Range(np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for layout in layouts}
+    parts = [workshop.pool.submit(_find_extremes, read, chunk, list(extremes), workshop) for chunk in (chunks if layouts else ())]
+    for chunk, part in zip(chunks, parts, strict=False):
+        for (layout, totals), own in zip(extremes.items(), part.result(), strict=True):
+            for total, values, widen in ((totals.low, own.low, np.minimum), (totals.high, own.high, np.maximum)):
+                window = chunk.take(total, layout)
+                widen(window, values.reshape(window.shape), out=window)
+    return extremes
 
 
 def _find_extremes(read: Read, chunk: Chunk, layouts: Sequence[Layout], workshop: Workshop) -> list[Range]:
     with workshop.turns:
         workshop.check()
-        values, _bad, _largest = _clean(read(chunk.start, chunk.stop))
-        return [_extremes_of(values, chunk.localize(layout)) for layout in layouts]
+        bench = Bench.clear(read(chunk.start, chunk.stop))
+        return [bench.find_extremes(chunk.localize(layout)) for layout in layouts]
 
 
-def _extremes_of(values: Floats, local: Layout) -> Range:
-    # Every grid holds 0, so a range may start from there.
-    low, high = np.zeros(local.groups, np.float32), np.zeros(local.groups, np.float32)
-    widen_extremes(values, local.columns, local.block_rows, local.block_columns, low, high)
-    return low, high
+def _measure_cut(going: Pass, cut: Cut) -> ErrorStats:
+    """One piece's sums under every scheme of the pass, arrays (schemes,) in the order of its jobs."""
+    chunk = cut.chunk
+    with going.workshop.turns:
+        going.workshop.check()
+        raw = going.read(chunk.start, chunk.stop)
+        bench = Bench.clear(raw, start=chunk.start)
+        extremes = {layout: bench.find_extremes(layout) for layout in cut.extremes}
+        grids = []
+        for job, known, local in zip(going.view.jobs, going.ranges, cut.layouts, strict=True):
+            if isinstance(known, Range) and job.lead.has_outer_scale:
+                found: Statistic = job.lead.settle(extremes[local], largest=known.largest[0])
+            elif known is not None:
+                found = known.take(partial(_take_groups, chunk, job.layout))
+            elif job.lead.takes_extremes:
+                found = extremes[local]
+            else:
+                found = job.lead.find_statistic(raw.reshape(local.rows, local.columns), local, check=going.workshop.check)
+            grids.append(job.lay(found))
+        return _name_sums(bench, cut, grids)
 
 
-def _clean(values: Floats) -> tuple[Floats, int, float]:
-    """The values with 0 in place of what is not finite (0 has no error on any grid here), how many, and max |x|."""
-    bad, largest = scan(values)
-    return (np.where(np.isfinite(values), values, np.float32(0)) if bad else values), bad, float(largest)
+def _take_groups(chunk: Chunk, layout: Layout, part: Floats) -> Floats:
+    groups: Floats = chunk.take(part, layout).reshape(-1)
+    return groups
 
 
-def _take_turn(read: Read, chunk: Chunk, jobs: Sequence[Job], ranges: Sequence[Range | None], workshop: Workshop) -> list[ErrorStats]:
-    with workshop.turns:
-        return _measure_chunk(read, chunk, jobs, ranges, workshop)
-
-
-def _measure_chunk(read: Read, chunk: Chunk, jobs: Sequence[Job], ranges: Sequence[Range | None], workshop: Workshop) -> list[ErrorStats]:
-    workshop.check()
-    raw = read(chunk.start, chunk.stop)
-    values, bad, largest = _clean(raw)
-    locals_of = {layout: chunk.localize(layout) for _scheme, layout in jobs}
-    extremes: dict[Layout, Range] = {}
-    grids = []
-    for (scheme, layout), crossing_range in zip(jobs, ranges, strict=True):
-        local = locals_of[layout]
-        if scheme.format.is_tensor_scaled and crossing_range is not None:
-            found: Range = scheme.settle(*_extremes_of(values, local), largest=max(-crossing_range[0][0], crossing_range[1][0]))
-        elif crossing_range is not None:
-            found = (chunk.take(crossing_range[0], layout).reshape(-1), chunk.take(crossing_range[1], layout).reshape(-1))
-        elif _takes_extremes(scheme):
-            if local not in extremes:
-                extremes[local] = _extremes_of(values, local)
-            found = extremes[local]
-        else:
-            found = scheme.find_range(raw.reshape(local.rows, local.columns), local, check=workshop.check)
-        grids.append(scheme.lay_grid(*found))
-    owned = [found is None or chunk.begins_groups(layout) for found, (_scheme, layout) in zip(ranges, jobs, strict=True)]
-    bench = _Bench(values, raw if bad else values[:0], chunk.start, largest)
-    pieces = [_Piece(scheme, locals_of[layout], grid, owns) for (scheme, layout), grid, owns in zip(jobs, grids, owned, strict=True)]
-    return [_name_sums(values.size, bad, moments, line, piece) for piece, (moments, line) in zip(pieces, bench.take_sums(pieces), strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A scheme's grid on a chunk, the layout of its groups there, and whether the chunk is the one to count their steps and storage."""
-
-    scheme: Scheme
-    layout: Layout
-    grid: Grid
-    owns_groups: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Bench:
-    """A chunk's values, with 0 where `raw` is not finite (`raw` is empty where all are), its place in the tensor, and max |x|."""
-
-    values: Floats
-    raw: Floats
-    start: int
-    largest: float
-
-    def take_sums(self, pieces: Sequence[_Piece]) -> list[tuple[list[float], list[float]]]:
-        """The kernels' moments of the chunk and its sums under each grid, in the order that `kernels` names."""
-        integers = [piece for piece in pieces if isinstance(piece.scheme.format, IntegerFormat)]
-        coded = [piece for piece in pieces if not isinstance(piece.scheme.format, IntegerFormat)]
-        found: dict[int, tuple[list[float], list[float]]] = {}
-        for part, take in ((integers, self._take_integers), (coded, self._take_coded)):
-            if part:
-                moments, sums = np.zeros(len(codes.MOMENTS)), np.zeros((len(part), len(codes.SUMS)))
-                take(part, moments, sums)
-                found |= {id(piece): (moments.tolist(), line) for piece, line in zip(part, sums.tolist(), strict=True)}
-        return [found[id(piece)] for piece in pieces]
-
-    def _blocks(self, layout: Layout) -> tuple[int, int, int]:
-        return (self.values.size, 1, self.values.size) if layout.groups == 1 else (layout.columns, layout.block_rows, layout.block_columns)
-
-    def _take_integers(self, pieces: Sequence[_Piece], moments: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
-        geometry = np.empty((len(pieces), codes.GEOMETRY), np.int64)
-        ends = [piece.grid.ends for piece in pieces]
-        first = pair = 0
-        for line, piece, (low, _high) in zip(geometry, pieces, ends, strict=True):
-            rounding = piece.scheme.rounding
-            line[:] = *self._blocks(piece.layout), first, rounding.mode, rounding.seed, _has_tame_steps(piece.grid, self.largest), pair, int(low.size > 1)
-            first += piece.grid.scale.size
-            pair += low.size
-        step, inverse = np.concatenate([piece.grid.scale for piece in pieces]), np.concatenate([piece.grid.inverse for piece in pieces])
-        low_codes, high_codes = np.concatenate([low for low, _ in ends]), np.concatenate([high for _, high in ends])
-        take = accumulate if all(piece.scheme.rounding == Rounding() for piece in pieces) else accumulate_rounded
-        take(self.values, self.start, geometry, step, inverse, low_codes, high_codes, moments, sums)
-        # The kernel counts every y = 0, and on these grids x = 0 always gives y = 0.
-        sums[:, codes.ZEROED] -= self.values.size - moments[codes.NONZERO]
-
-    def _take_coded(self, pieces: Sequence[_Piece], moments: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
-        geometry = np.empty((len(pieces), codes.GEOMETRY), np.int64)
-        parameters = np.zeros((len(pieces), codes.MOST_PARAMETERS), np.float32)
-        first = 0
-        for line, own, piece in zip(geometry, parameters, pieces, strict=True):
-            coder, rounding = piece.grid.coder, piece.scheme.rounding
-            line[:] = *self._blocks(piece.layout), first, rounding.mode, rounding.seed, _has_tame_steps(piece.grid, self.largest), coder.kind, 0
-            own[: len(coder.parameters)] = coder.parameters
-            first += piece.grid.scale.size
-        parts = np.ascontiguousarray(np.concatenate([piece.grid.parts for piece in pieces], axis=1))
-        accumulate_coded(self.values, self.raw, self.start, geometry, parts, parameters, moments, sums)
-
-
-def _has_tame_steps(grid: Grid, largest: float) -> bool:
-    """Whether errors, and errors over steps, can be squared in float32: a stored scale may be far from the data's."""
-    # The step of a group without a signal is 1, which is tame for anything that is.
-    limit = float(LARGEST_TAME)
-    # Where 0 is no number of the format, the smallest step has errors even in a tile of zeros.
-    least = float(SMALLEST_TAME) if grid.coder.kind == codes.SIGN or grid.centre else 0.0
-    return grid.largest <= limit and largest <= limit * grid.smallest and grid.smallest >= least
-
-
-def _name_sums(size: int, bad: int, moments: Sequence[float], sums: Sequence[float], piece: _Piece) -> ErrorStats:
-    """One chunk's sums under one scheme; steps and their storage are counted by the chunk where the groups begin."""
-    grid, owns_groups = piece.grid, piece.owns_groups
-    per_value, per_group = piece.scheme.storage_bits
-    steps = grid.step if grid.unused is None else grid.step[~grid.unused]
+def _name_sums(bench: Bench, cut: Cut, grids: Sequence[Grids]) -> ErrorStats:
+    moments, sums = take_sums(bench, cut.packings, grids)
+    lines, steps = sums.shape[1], np.concatenate([_count_steps(own) for own in grids], axis=1)
+    steps[:, ~cut.owned] = _NO_STEPS
     return ErrorStats(
-        count=size - bad,
-        non_finite=bad,
-        relative_count=int(moments[codes.NONZERO]),
-        sum_x=moments[codes.SUM_X],
-        sum_x2=moments[codes.SUM_X2],
-        sum_e=sums[codes.SUM_E],
-        sum_e2=sums[codes.SUM_E2],
-        sum_xe=sums[codes.SUM_XE],
-        sum_abs_e=sums[codes.SUM_ABS_E],
-        sum_relative=sums[codes.SUM_RELATIVE],
-        sum_e2_in_steps=sums[codes.SUM_E2_IN_STEPS],
-        clipped_e2=sums[codes.CLIPPED_E2],
-        clipped=int(sums[codes.CLIPPED]),
-        zeroed=int(sums[codes.ZEROED]),
-        max_abs_e=sums[codes.MAX_ABS_E],
-        groups=steps.size if owns_groups else 0,
-        step_sum=float(steps.sum(dtype=np.float64)) if owns_groups else 0.0,
-        step_low=grid.smallest if owns_groups else math.inf,
-        step_high=grid.largest if owns_groups else 0.0,
-        storage_bits=per_value * size + (per_group * grid.scale.size if owns_groups else 0),
+        count=np.full(lines, float(bench.values.size - bench.bad)),
+        non_finite=np.full(lines, float(bench.bad)),
+        **{name: np.full(lines, moment) for name, moment in zip(codes.MOMENTS, moments, strict=True)},
+        **dict(zip(codes.SUMS, sums, strict=True)),
+        **dict(zip(_STEPS, steps, strict=True)),
+        storage_bits=cut.storage,
     )
 
 
-_FIGURES = tuple(column for column in COLUMNS if hasattr(ErrorStats, column) and column != "numel")
+# A chunk's sums of steps by the names of ErrorStats, and what a chunk adds to them where groups begin in another one.
+_STEPS = ("groups", "step_sum", "step_low", "step_high")
+_NO_STEPS = np.array([[0.0], [0.0], [np.inf], [0.0]])
 
 
-def describe_row(info: TensorInfo, scheme: Scheme, stats: ErrorStats | None, *, layout: Layout | None = None, reason: str = "") -> Row:
-    """The row of one tensor (or of a total, named by `info`) under one scheme; no figures where nothing was measured."""
-    status: Status = "ok"
-    figures: dict[str, Any] = {}
-    if stats is None:
-        status = "unsupported"
-    elif not stats.count:
-        status, reason, figures = "non-finite", "no element is finite", {"non_finite": stats.non_finite}
-    elif not stats.relative_count:
-        status, reason = "zero", "every finite element is 0" if stats.non_finite else "every element is 0"
-        figures = {name: getattr(stats, name) for name in ("bits_per_weight", "size_bytes", "non_finite")}
-    else:
-        figures = {name: getattr(stats, name) for name in _FIGURES} | {"theory_sqnr_db": _predict(scheme, layout, stats)}
-    shape = "x".join(map(str, info.shape))
-    return Row(info.name, info.kind, shape, info.dtype, info.numel, *_describe_scheme(scheme), **figures, status=status, reason=reason)
-
-
-@lru_cache(maxsize=4096)
-def _describe_scheme(scheme: Scheme) -> tuple[str, str, int, str, str, str, str]:
-    """The columns scheme, format, bits, grouping, symmetry, range, scale."""
-    return str(scheme), str(scheme.format), scheme.format.bits, str(scheme.grouping), scheme.symmetry.name, str(scheme.range), scheme.scale.name
-
-
-def _predict(scheme: Scheme, layout: Layout | None, stats: ErrorStats) -> float | None:
-    """The prediction for Gaussian values of the same power at the real group lengths; a total has none."""
-    rms = math.sqrt(stats.sum_x2 / stats.count)
-    return predict_sqnr_db(scheme, layout.length_counts, sigma=rms) if layout is not None and rms else None
+def _count_steps(grids: Grids) -> Doubles:
+    """(4, grids), as `_STEPS` names them; groups without a signal have no step of their own."""
+    if isinstance(grids, UniformGrids):
+        return grids.count_steps()
+    steps = grids.step if grids.unused is None else grids.step[~grids.unused]
+    return np.array([[steps.size], [steps.sum(dtype=np.float64)], [grids.smallest], [grids.largest]])

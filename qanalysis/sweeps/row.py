@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from qanalysis.results.columns import Column, Kind, RowType, column, columns_of, names_of
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Frame, Table
+from qanalysis.sums import ErrorStats
 
 Status = Literal["ok", "zero", "empty", "non-finite", "unsupported", "failed"]
 STATUS_WORDS: dict[Status, str] = {
@@ -51,16 +52,20 @@ class Row(RowType):
     symmetry: str = column("Symmetry", formula="sym: zero in the middle, no zero point; asym: with a zero point")
     range: str = column("Range", formula="rule that picks the largest value kept")
     scale: str = column("Scale type", formula="number type of the stored scales", leave_out=26)
-    bits_per_weight: float | None = column("Bits per weight", "bit", better="lower", formula="(codes + scales + zero points) / elements", default=None)
-    size_bytes: int | None = column("Size", "B", better="lower", formula="bits_per_weight · elements / 8", default=None, leave_out=8, additive=True)
-    step_min: float | None = column("Smallest step", formula="min of the groups' steps", default=None, leave_out=9)
-    step_mean: float | None = column("Mean step", formula="mean of the groups' steps", default=None, leave_out=10)
-    step_max: float | None = column("Largest step", formula="max of the groups' steps", default=None, leave_out=19)
-    half_step_bound: float | None = column("LSB/2 bound", better="lower", formula="step_max / 2", default=None, leave_out=2)
-    max_abs_error: float | None = column("Largest error", better="lower", formula="max |e|", default=None, leave_out=21)
-    mean_abs_error: float | None = column("Mean absolute error", better="lower", formula="mean |e|", default=None, leave_out=15)
-    bias: float | None = column("Bias", formula="mean e, e = y − x", default=None, leave_out=14)
-    mse: float | None = column("Mean squared error", better="lower", formula="mean e²", default=None, leave_out=20)
+    bits_per_weight: float | None = column(
+        "Bits per weight", "bit", better="lower", formula="(codes + scales + zero points) / elements", default=None, of=ErrorStats.bits_per_weight
+    )
+    size_bytes: int | None = column(
+        "Size", "B", better="lower", formula="bits_per_weight · elements / 8", default=None, leave_out=8, additive=True, of=lambda sums: sums.size_bytes
+    )
+    step_min: float | None = column("Smallest step", formula="min of the groups' steps", default=None, leave_out=9, of=ErrorStats.step_min)
+    step_mean: float | None = column("Mean step", formula="mean of the groups' steps", default=None, leave_out=10, of=ErrorStats.step_mean)
+    step_max: float | None = column("Largest step", formula="max of the groups' steps", default=None, leave_out=19, of=ErrorStats.step_max)
+    half_step_bound: float | None = column("LSB/2 bound", better="lower", formula="step_max / 2", default=None, leave_out=2, of=ErrorStats.half_step_bound)
+    max_abs_error: float | None = column("Largest error", better="lower", formula="max |e|", default=None, leave_out=21, of=ErrorStats.max_abs_error)
+    mean_abs_error: float | None = column("Mean absolute error", better="lower", formula="mean |e|", default=None, leave_out=15, of=ErrorStats.mean_abs_error)
+    bias: float | None = column("Bias", formula="mean e, e = y − x", default=None, leave_out=14, of=ErrorStats.bias)
+    mse: float | None = column("Mean squared error", better="lower", formula="mean e²", default=None, leave_out=20, of=ErrorStats.mse)
     rmse_in_steps: float | None = column(
         "RMS error in steps",
         "LSB",
@@ -68,8 +73,11 @@ class Row(RowType):
         formula="√mean(e²/step²); 0.2887 for a fine grid without clipping",
         default=None,
         leave_out=17,
+        of=ErrorStats.rmse_in_steps,
     )
-    sqnr_db: float | None = column("SQNR", "dB", better="higher", formula="10 log₁₀(Σx²/Σe²)", default=None, infinite=math.inf, exact=_has_no_error)
+    sqnr_db: float | None = column(
+        "SQNR", "dB", better="higher", formula="10 log₁₀(Σx²/Σe²)", default=None, infinite=math.inf, exact=_has_no_error, of=ErrorStats.sqnr_db
+    )
     sqnr_ac_db: float | None = column(
         "SQNR, mean removed",
         "dB",
@@ -79,6 +87,7 @@ class Row(RowType):
         infinite=math.inf,
         exact=_has_no_error_but_variance,
         leave_out=16,
+        of=ErrorStats.sqnr_ac_db,
     )
     enob: float | None = column(
         "ENOB",
@@ -89,18 +98,34 @@ class Row(RowType):
         infinite=math.inf,
         exact=_has_no_error,
         leave_out=1,
+        of=ErrorStats.enob,
     )
-    relative_l2: float | None = column("Relative L2 error", better="lower", formula="‖e‖/‖x‖", default=None, leave_out=7)
-    mean_relative_error: float | None = column("Mean relative error", better="lower", formula="mean |e|/|x| over x ≠ 0", default=None, leave_out=12)
-    relative_count: int | None = column("Values with a relative error", formula="number of x ≠ 0", default=None, leave_out=11, additive=True)
-    cosine: float | None = column("Cosine similarity", better="higher", formula="x·y/(‖x‖‖y‖)", default=None, leave_out=18)
-    error_signal_correlation: float | None = column("Error-signal correlation", formula="corr(e, x)", default=None, leave_out=13)
+    relative_l2: float | None = column("Relative L2 error", better="lower", formula="‖e‖/‖x‖", default=None, leave_out=7, of=ErrorStats.relative_l2)
+    relative_error_energy: float | None = column(
+        "Relative error energy", better="lower", formula="Σe²/Σx², relative_l2²", default=None, leave_out=30, additive=True, of=ErrorStats.relative_error_energy
+    )
+    mean_relative_error: float | None = column(
+        "Mean relative error", better="lower", formula="mean |e|/|x| over x ≠ 0", default=None, leave_out=12, of=ErrorStats.mean_relative_error
+    )
+    relative_count: int | None = column(
+        "Values with a relative error", formula="number of x ≠ 0", default=None, leave_out=11, additive=True, of=lambda sums: sums.relative_count
+    )
+    cosine: float | None = column("Cosine similarity", better="higher", formula="x·y/(‖x‖‖y‖)", default=None, leave_out=18, of=ErrorStats.cosine)
+    error_signal_correlation: float | None = column(
+        "Error-signal correlation", formula="corr(e, x)", default=None, leave_out=13, of=ErrorStats.error_signal_correlation
+    )
     clipped_fraction: float | None = column(
-        "Clipped", better="lower", formula="share of x whose rounded code lies outside the codes", default=None, leave_out=24
+        "Clipped", better="lower", formula="share of x whose rounded code lies outside the codes", default=None, leave_out=24, of=ErrorStats.clipped_fraction
     )
-    zeroed_fraction: float | None = column("Zeroed", better="lower", formula="share of x ≠ 0 that comes back as 0", default=None, leave_out=22)
-    rounding_share: float | None = column("Rounding share", formula="share of Σe² between the end levels", default=None, leave_out=3)
-    clipping_share: float | None = column("Clipping share", better="lower", formula="share of Σe² beyond the end levels", default=None, leave_out=23)
+    zeroed_fraction: float | None = column(
+        "Zeroed", better="lower", formula="share of x ≠ 0 that comes back as 0", default=None, leave_out=22, of=ErrorStats.zeroed_fraction
+    )
+    rounding_share: float | None = column(
+        "Rounding share", formula="share of Σe² between the end levels", default=None, leave_out=3, of=ErrorStats.rounding_share
+    )
+    clipping_share: float | None = column(
+        "Clipping share", better="lower", formula="share of Σe² beyond the end levels", default=None, leave_out=23, of=ErrorStats.clipping_share
+    )
     shannon_gap_db: float | None = column(
         "Gap to Shannon",
         "dB",
@@ -110,6 +135,7 @@ class Row(RowType):
         infinite=-math.inf,
         exact=_has_no_error_but_variance,
         leave_out=4,
+        of=ErrorStats.shannon_gap_db,
     )
     wasted_bits: float | None = column(
         "Wasted bits",
@@ -120,6 +146,7 @@ class Row(RowType):
         infinite=-math.inf,
         exact=_has_no_error_but_variance,
         leave_out=5,
+        of=ErrorStats.wasted_bits,
     )
     theory_sqnr_db: float | None = column("Predicted SQNR", "dB", better="higher", formula=_GAUSSIAN, default=None, leave_out=6)
     non_finite: int | None = column(
@@ -129,6 +156,7 @@ class Row(RowType):
         default=None,
         leave_out=28,
         additive=True,
+        of=lambda sums: sums.non_finite,
     )
     status: Status = column("Status", formula="ok, or why there are no figures", default="ok")
     reason: str = column("Reason", formula="in words", default="", leave_out=29)

@@ -10,9 +10,12 @@ import os
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import islice
 from typing import Any
 
 from numpy.typing import NDArray
@@ -20,12 +23,14 @@ from numpy.typing import NDArray
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo, TensorSource
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.identity import SourceIdentity
-from qanalysis.results.table import Frame
-from qanalysis.sums import ErrorStats
-from qanalysis.sweeps.measurement import Cancelled, Measured, Workshop, describe_row, measure_tensor
-from qanalysis.sweeps.row import TOTAL_NAME, Row, Rows
+from qanalysis.sweeps.jobs import outline
+from qanalysis.sweeps.measurement import Cancelled, Measured, Workshop, measure_tensor
+from qanalysis.sweeps.row import Row, Rows
+from qanalysis.sweeps.tabulation import Tabulation
 
 CANCEL_POLL_S = 0.05
+#: So many tensors are under way at most: enough to keep all threads at work beside a large one.
+AHEAD = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class SweepProgress:
     total: int
     values_per_s: float
     seconds_left: float | None
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
 
 
 def sweep(
@@ -71,16 +76,15 @@ def sweep(
         raise ValueError("a sweep needs at least one scheme, for example 'int4 group=128'")
     tensors = select_tensors(opened.tensors, include=include, exclude=exclude, weights_only=weights_only)
     stop = cancel or threading.Event()
-    finished: list[Measured] = []
-    clock = _Clock(tensors, len(plan))
-    for measurement in _measure_all(opened, tensors, plan, workers=workers or _count_cores(), cancel=stop):
-        finished.append(measurement)
+    clock, table = _Clock(tensors, len(plan)), Tabulation(plan, len(tensors))
+    for measured in _measure_all(opened, tensors, plan, workers=workers or _count_cores(), cancel=stop):
+        progress = clock.tick(measured.info, table.add(measured))
         if on_progress:
-            on_progress(clock.tick(measurement))
-    complete = len(finished) == len(tensors)
+            on_progress(progress)
+    complete = clock.done == len(tensors)
     return Rows(
-        rows=Frame.from_rows(Row, (row for measurement in finished for row in measurement.rows)),
-        totals=Frame.from_rows(Row, _pool_totals(finished, plan)),
+        rows=table.finish(),
+        totals=table.total(),
         source=SourceIdentity(opened.name, opened.size_bytes, (lambda: _take_digest(opened)) if complete else None),
         settings={
             "schemes": [str(scheme) for scheme in plan],
@@ -125,18 +129,27 @@ def _name_some(tensors: Sequence[TensorInfo]) -> str:
 def _measure_all(source: TensorSource, tensors: Sequence[TensorInfo], plan: Sequence[Scheme], *, workers: int, cancel: threading.Event) -> Iterator[Measured]:
     # Conductors wait for the pieces of one tensor each, so the workers always find pieces of the next one to go on with.
     pool, conductors = ThreadPoolExecutor(workers, "piece"), ThreadPoolExecutor(workers + 1, "tensor")
-    workshop = Workshop(pool, threading.Semaphore(workers), cancel, threading.Lock())
+    workshop = Workshop(pool, threading.Semaphore(workers), cancel, threading.Lock(), lru_cache(partial(outline, plan)))
+    waiting = (conductors.submit(measure_tensor, source, info, len(plan), workshop=workshop) for info in tensors)
+    under_way = deque(islice(waiting, AHEAD))
     try:
-        for future in [conductors.submit(measure_tensor, source, info, plan, workshop=workshop) for info in tensors]:
-            while not wait([future], timeout=CANCEL_POLL_S).done:
-                workshop.check()
-            yield future.result()
+        while under_way:
+            yield _await(under_way.popleft(), workshop)
+            under_way.extend(islice(waiting, 1))
     except Cancelled:
         return
     finally:
         cancel_rest = cancel.is_set()
         conductors.shutdown(wait=not cancel_rest, cancel_futures=True)
         pool.shutdown(wait=not cancel_rest, cancel_futures=True)
+
+
+def _await(future: Future[Measured], workshop: Workshop) -> Measured:
+    while True:
+        try:
+            return future.result(timeout=CANCEL_POLL_S)
+        except TimeoutError:
+            workshop.check()
 
 
 def _count_cores() -> int:
@@ -151,27 +164,15 @@ def _take_digest(source: TensorSource) -> str | None:
         return None
 
 
-def _pool_totals(finished: Sequence[Measured], plan: Sequence[Scheme]) -> tuple[Row, ...]:
-    totals = []
-    for place, scheme in enumerate(plan):
-        known = [stats for stats in (measured.stats[place] for measured in finished) if stats is not None and stats.count]
-        pooled = sum(known, ErrorStats())
-        size = -(-pooled.storage_bits // 8)
-        everything = TensorInfo(TOTAL_NAME, (), "", size)
-        row = describe_row(everything, scheme, pooled) if pooled.numel else replace(describe_row(everything, scheme, None), reason="no tensor was measured")
-        totals.append(replace(row, numel=pooled.numel))
-    return tuple(totals)
-
-
 class _Clock:
     def __init__(self, tensors: Sequence[TensorInfo], schemes: int) -> None:
         self._began = time.monotonic()
         self._values, self._all_values = 0, sum(info.numel for info in tensors)
-        self._done, self._total, self._schemes = 0, len(tensors), schemes
+        self.done, self._total, self._schemes = 0, len(tensors), schemes
 
-    def tick(self, measurement: Measured) -> SweepProgress:
-        self._done += 1
-        self._values += measurement.info.numel
+    def tick(self, info: TensorInfo, rows: Sequence[Row]) -> SweepProgress:
+        self.done += 1
+        self._values += info.numel
         elapsed = max(time.monotonic() - self._began, 1e-9)
         left = elapsed * (self._all_values - self._values) / self._values if self._values else None
-        return SweepProgress(measurement.info.name, self._done, self._total, self._values * self._schemes / elapsed, left, measurement.rows)
+        return SweepProgress(info.name, self.done, self._total, self._values * self._schemes / elapsed, left, rows)

@@ -1,7 +1,9 @@
-"""Which SQNR must a scheme give on independent Gaussian values? For every format whose groups are scaled by their own extremes or means.
+"""Which SQNR must a scheme give on independent Gaussian values? For every format whose groups are scaled by their own
+extremes or means.
 
-Grids come from the scheme itself, so scale types, zero points and block rules are part of the prediction; nothing is drawn.
-A prediction needs range=minmax (or a format that fixes its range) and nearest or stochastic rounding; there is none otherwise.
+Grids come from the scheme itself, so scale types, zero points and block rules are part of the prediction; nothing is
+drawn. A prediction needs range=minmax (or a format that fixes its range) and nearest or stochastic rounding; there is
+none otherwise.
 """
 
 from __future__ import annotations
@@ -15,24 +17,22 @@ from scipy.special import gammaincinv
 
 from qanalysis.arrays import Doubles, Floats
 from qanalysis.quantizers.coders import Coder
-from qanalysis.quantizers.formats import IntegerFormat
-from qanalysis.quantizers.grids import DOUBLE, NO_SCALE
-from qanalysis.quantizers.ranges import MinMax
-from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.grids import Grid
+from qanalysis.quantizers.scheme import MINMAX, Scheme
+from qanalysis.quantizers.statistics import Extremes, MeanMagnitude, Range, SignedLargest, Statistic, Threshold
+from qanalysis.quantizers.symmetries import SYMMETRIES
 from qanalysis.theory.distributions import GAUSSIAN
 from qanalysis.theory.gaussian_groups import Cells, Follows, Grids, cut_cells, group_mse, mean_inside
 from qanalysis.theory.lines import absmax_groups_sqnr_db, expected_max_square
 
-NEAREST_MODES = ("nearest-even", "nearest-away", "half-up")
 #: sigma is taken at this many places per octave, and between them by interpolation (0.001 dB where scales are powers of two).
 PLACES = 32
 #: From this length on, predictions are interpolated between half octaves.
 LONG_GROUP = 256
 # N(0, 1) has no mass beyond this in float64.
 FARTHEST = 39.0
-_FOLLOWS: dict[str, Follows] = {"signed": "signed-max", "extremes": "extremes"}
+_FOLLOWS: dict[type[Statistic], Follows] = {SignedLargest: "signed-max", Extremes: "extremes"}
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
-ABSMAX_SYMMETRIES = ("sym", "sym-full", "sym-clip")
 SIGN_POINTS = 1024
 LARGEST_FLOAT = float(np.finfo(np.float32).max)
 
@@ -40,20 +40,31 @@ Lengths = tuple[tuple[int, int], ...]
 
 
 def predict_sqnr_db(scheme: Scheme, length_counts: Mapping[int, int], *, sigma: float = 1.0) -> float | None:
-    """SQNR of independent N(0, sigma^2) values in groups of the lengths {length: how many}; None where there is no prediction.
+    """SQNR of independent N(0, sigma^2) values in groups of the lengths {length: how many}; None where there is no
+    prediction.
 
-    `sigma` matters where scales have a range or coarse places of their own: powers of two, E4M3, float16 near its smallest.
-    For `sym` integers with float scales this is the fine-step formula, 0.1 to 1.3 dB low for int2 (`integrate_sqnr_db` is not).
-    Two-level NVFP4 takes the tensor's largest magnitude as expected from its size; ternary groups are good to 2/length^2 dB.
-    Remembered: a first call takes 2 to 12 ms. ValueError unless sigma is a positive number and at least one group has a value.
+    `sigma` matters where scales have a range or coarse places of their own: powers of two, E4M3, float16 near its
+    smallest. For `sym` integers with float scales this is the fine-step formula, 0.1 to 1.3 dB low for int2
+    (`integrate_sqnr_db` is not). Two-level NVFP4 takes the tensor's largest magnitude as expected from its size;
+    ternary groups are good to 2/length^2 dB. Remembered: a first call takes 2 to 12 ms. ValueError unless sigma is a
+    positive number and at least one group has a value.
 
     >>> round(predict_sqnr_db(Scheme.parse("mxfp4"), {32: 1000}), 2), predict_sqnr_db(Scheme.parse("int4 range=mse"), {32: 1})
     (18.79, None)
     """
-    has_formula = isinstance(scheme.format, IntegerFormat) and scheme.symmetry.name == "sym" and not scheme.scale.name.startswith("pow2")
-    if has_formula and scheme.range == MinMax() and scheme.rounding.name in NEAREST_MODES:
+    if has_formula(scheme):
         return absmax_groups_sqnr_db(scheme.format.bits, length_counts)
     return integrate_sqnr_db(scheme, length_counts, sigma=sigma)
+
+
+def has_formula(scheme: Scheme) -> bool:
+    """Whether `predict_sqnr_db` is the fine-step formula, which holds for any sigma: `sym` integers with float scales.
+
+    >>> has_formula(Scheme.parse("int4 group=32")), has_formula(Scheme.parse("int4 asym"))
+    (True, False)
+    """
+    is_symmetric = scheme.format.is_integer and scheme.symmetry == SYMMETRIES["sym"] and not scheme.scale.is_power_of_two
+    return is_symmetric and scheme.range == MINMAX and scheme.rounding.is_nearest
 
 
 def integrate_sqnr_db(scheme: Scheme, length_counts: Mapping[int, int], *, sigma: float = 1.0) -> float | None:
@@ -64,8 +75,8 @@ def integrate_sqnr_db(scheme: Scheme, length_counts: Mapping[int, int], *, sigma
     """
     if not 0.0 < sigma < math.inf:
         raise ValueError(f"sigma={sigma!r} is no standard deviation: use a finite number above 0")
-    is_coarse_ternary = scheme.format.statistic == "threshold" and scheme.scale.name.startswith("pow2")
-    if scheme.range != MinMax() or scheme.rounding.name not in (*NEAREST_MODES, "stochastic") or is_coarse_ternary:
+    is_coarse_ternary = scheme.format.statistic is Threshold and scheme.scale.is_power_of_two
+    if scheme.range != MINMAX or not (scheme.rounding.is_nearest or scheme.rounding.is_stochastic) or is_coarse_ternary:
         return None
     lengths = tuple(sorted(length_counts.items()))
     if not any(count for _, count in lengths) or any(length < 1 or count < 0 for length, count in lengths):
@@ -80,15 +91,17 @@ def integrate_sqnr_db(scheme: Scheme, length_counts: Mapping[int, int], *, sigma
 
 @lru_cache(maxsize=4096)
 def _fold(scheme: Scheme, place: int) -> int:
-    """The first place of sigma that gives the same prediction: 0 if only ratios count, one in the first octave if scales know no exponent."""
+    """The first place of sigma that gives the same prediction: 0 if only ratios count, one in the first octave if
+    scales know no exponent.
+    """
     sigma, octave = 2.0 ** (place / PLACES), 2.0 ** (place // PLACES)
-    if scheme.scale == NO_SCALE:
+    if not scheme.format.is_scaled:
         # Values far from both ends of the exponents meet the same levels in every octave.
-        coder = scheme.format.coder
+        coder = scheme.format.element
         smallest = float(np.abs(coder.levels[coder.levels != 0]).min())
         return place % PLACES if 2.0**16 * smallest <= octave <= 2.0**-5 * coder.high else place
     probe = np.geomspace(0.5, 8.0, 9)
-    here, first, plain = (_lay(scheme, -probe, probe, s).scale for s in (sigma, sigma / octave, 1.0))
+    here, first, plain = (_lay_scales(scheme, -probe, probe, s) for s in (sigma, sigma / octave, 1.0))
     if not np.array_equal(here, first):
         return place
     # Two roundings to bfloat16 differ by 2^-8 at most; what scales differ by must not show at the largest level.
@@ -106,7 +119,9 @@ def _integrate(scheme: Scheme, lengths: Lengths, place: int) -> float:
 
 
 def _interpolate_mse(scheme: Scheme, length: int, place: int, largest: float) -> float:
-    """The error of groups of `length`: long ones between half octaves of it, where it bends by 0.002 dB, as layers have so many lengths."""
+    """The error of groups of `length`: long ones between half octaves of it, where it bends by 0.002 dB, as layers have
+    so many lengths.
+    """
     half_octaves = 2.0 * math.log2(length)
     if length < LONG_GROUP or half_octaves.is_integer():
         return _find_mse(scheme, length, place, largest)
@@ -124,24 +139,26 @@ def _interpolate_mse(scheme: Scheme, length: int, place: int, largest: float) ->
 def _find_mse(scheme: Scheme, length: int, place: int, largest: float) -> float:
     sigma = 2.0 ** (place / PLACES)
     statistic = scheme.format.statistic
-    if statistic == "threshold":
+    if statistic is Threshold:
         return _find_ternary_mse(length)
-    if statistic == "mean":
+    if statistic is MeanMagnitude:
         return _find_binary_mse(scheme, length, sigma)
     cells = _cut_cells(scheme)
-    if scheme.scale == NO_SCALE:
+    if not scheme.format.is_scaled:
         far = np.full(1, FARTHEST)
         return float(mean_inside(-far, far, cells=cells, grids=_lay(scheme, -far, far, sigma))[0])
-    follows = _FOLLOWS.get(statistic, "absmax" if scheme.symmetry.name in ABSMAX_SYMMETRIES else "extremes")
+    follows = _FOLLOWS.get(statistic, "absmax" if scheme.symmetry.by_largest else "extremes")
     return group_mse(length, cells, lambda low, high: _lay(scheme, low, high, sigma, largest=largest), follows=follows)
 
 
 def _find_binary_mse(scheme: Scheme, length: int, sigma: float) -> float:
-    """Levels +-L for the mean magnitude m: E[x^2 - 2 L m + L^2], with m gamma distributed by its true mean and variance."""
+    """Levels +-L for the mean magnitude m: E[x^2 - 2 L m + L^2], with m gamma distributed by its true mean and
+    variance.
+    """
     mean, variance = GAUSSIAN.mean_abs, (1.0 - GAUSSIAN.mean_abs**2) / length
     rate = mean / variance
     means = gammaincinv(mean * rate, (np.arange(SIGN_POINTS) + 0.5) / SIGN_POINTS) / rate
-    stored = _lay(scheme, means, means, sigma).scale
+    stored = _lay_scales(scheme, means, means, sigma)
     # E m^2 is known; only what storing L adds is left to the points.
     return 1.0 - mean**2 - variance + float(np.mean(np.square(stored - means)))
 
@@ -149,12 +166,16 @@ def _find_binary_mse(scheme: Scheme, length: int, sigma: float) -> float:
 def _find_ternary_mse(length: int) -> float:
     """E x^2 - E[s^2 / n], s and n the means of |x| and of 1 above the threshold, to first order in 1/length.
 
-    The threshold T moves with the sample: each value by itself lowers it for the others to t (1 - 0.3/length), and its variance bends
-    s and n by their second derivatives at t.
+    The threshold T moves with the sample: each value by itself lowers it for the others to t (1 - 0.3/length), and its
+    variance bends s and n by their second derivatives at t.
     """
     factor, mean = 0.7, GAUSSIAN.mean_abs
     t, spread = factor * mean, factor**2 * (1.0 - mean**2) / length
-    share, moment, density = 2.0 * float(GAUSSIAN.tail_mass(t)), 2.0 * float(GAUSSIAN.tail_mean(t)), 2.0 * float(GAUSSIAN.pdf(t))
+    share, moment, density = (
+        2.0 * float(GAUSSIAN.tail_mass(t)),
+        2.0 * float(GAUSSIAN.tail_mean(t)),
+        2.0 * float(GAUSSIAN.pdf(t)),
+    )
     shift = -(1.0 - factor) * t / length
     s = moment - t * density * shift + 0.5 * density * (t**2 - 1.0) * spread
     n = share - density * shift + 0.5 * t * density * spread
@@ -165,10 +186,14 @@ def _find_ternary_mse(length: int) -> float:
     return max(0.0, 1.0 - s**2 / n - variance / (share * length))
 
 
+def _lay_scales(scheme: Scheme, low: Doubles, high: Doubles, sigma: float) -> Doubles:
+    """The scales alone of what `_lay` gives."""
+    return _lay_values(scheme, low, high, sigma).scale.astype(np.float64) / sigma
+
+
 def _lay(scheme: Scheme, low: Doubles, high: Doubles, sigma: float, *, largest: float = 0.0) -> Grids:
     """The scheme's grids over statistics given in sigmas, in sigmas; `largest` is the tensor's largest magnitude."""
-    with np.errstate(over="ignore"):  # near the largest float32 a sum of scales or the widest gap can pass it
-        grid = scheme.lay_grid(*_settle(scheme, _to_values(sigma * low), _to_values(sigma * high), largest=_to_values(sigma * largest)))
+    grid = _lay_values(scheme, low, high, sigma, largest=largest)
     scale, inverse = grid.scale.astype(np.float64), grid.inverse.astype(np.float64)
     origin = centre = np.zeros_like(scale)
     if grid.centre is not None:
@@ -178,28 +203,40 @@ def _lay(scheme: Scheme, low: Doubles, high: Doubles, sigma: float, *, largest: 
     return Grids(scale / sigma, inverse * sigma, origin / sigma, centre / sigma)
 
 
+def _lay_values(scheme: Scheme, low: Doubles, high: Doubles, sigma: float, *, largest: float = 0.0) -> Grid:
+    with np.errstate(over="ignore"):  # near the largest float32 a sum of scales or the widest gap can pass it
+        return scheme.lay_grid(_settle(scheme, _to_values(sigma * low), _to_values(sigma * high), largest=_to_values(sigma * largest)))
+
+
 def _to_values(x: Doubles | float) -> Floats:
     """As float32 holds them: finite."""
     return np.clip(x, -LARGEST_FLOAT, LARGEST_FLOAT).astype(np.float32)
 
 
-def _settle(scheme: Scheme, low: Floats, high: Floats, *, largest: Floats) -> tuple[Floats, Floats]:
-    """Statistics as `lay_grid` takes them where scales depend on the whole tensor, of which these groups are a fair sample."""
-    if scheme.scale == DOUBLE:
+def _settle(scheme: Scheme, low: Floats, high: Floats, *, largest: Floats) -> Statistic:
+    """The statistic that the scheme asks for, of groups that reach from low to high and are a fair sample of their
+    tensor.
+    """
+    statistic = scheme.format.statistic
+    if statistic is Threshold:
+        return Threshold(low, high)
+    if statistic is MeanMagnitude:
+        return MeanMagnitude(high)
+    if statistic is SignedLargest:
+        return SignedLargest(high)
+    found = Extremes(low, high) if statistic is Extremes else Range(low, high)
+    if scheme.scale.is_double:
         # Scales are stored by blocks of 256 neighbours: an order that puts a fair sample into each.
         order = np.argsort(np.arange(high.size) * GOLDEN % 1.0)
-        low[order], high[order] = scheme.settle(low[order], high[order])
-    elif scheme.is_tensor_scaled:
-        # The tensor's largest value joins as one more group.
-        low, high = (part[:-1] for part in scheme.settle(np.append(low, np.float32(0)), np.append(high, largest)))
-    return low, high
+        return scheme.settle(found.take(lambda part: part[order])).take(lambda part: part[np.argsort(order)])
+    return scheme.settle(found, largest=max(largest, found.largest.max()))
 
 
 def _find_coder(scheme: Scheme) -> Coder:
     one = np.ones(1, np.float32)
-    return scheme.lay_grid(-one, one).coder
+    return scheme.lay_grid(_settle(scheme, -one, one, largest=one)).coder
 
 
 @lru_cache(maxsize=128)
 def _cut_cells(scheme: Scheme) -> Cells:
-    return cut_cells(_find_coder(scheme).levels, stochastic=scheme.rounding.name == "stochastic")
+    return cut_cells(_find_coder(scheme).levels, stochastic=scheme.rounding.is_stochastic)

@@ -159,7 +159,7 @@ def compare_figures(pairs: Pairs, *, relative: bool = False) -> Agreement:
 
 def read_sqnr_db(x: ArrayLike, y: ArrayLike) -> float:
     """SQNR in dB; ValueError where there is none, so that no comparison passes on an empty figure."""
-    sqnr_db = measure(x, y).sqnr_db
+    sqnr_db: float | None = measure(x, y).sqnr_db
     if sqnr_db is None or not math.isfinite(sqnr_db):
         raise ValueError(f"the SQNR to compare is {sqnr_db}; a comparison needs a signal and an error")
     return sqnr_db

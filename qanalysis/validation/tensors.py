@@ -8,7 +8,6 @@ from functools import cache
 import numpy as np
 
 from qanalysis.arrays import Floats
-from qanalysis.quantizers.quantizer import UniformQuantizer
 from qanalysis.quantizers.scheme import Scheme
 
 
@@ -73,10 +72,10 @@ def round_trip(x: Floats, scheme: str) -> Floats:
 
 def fit_zero_points(x: Floats, scheme: str) -> Floats:
     """The zero points of an asymmetric integer scheme, one per group."""
-    quantizer = Scheme.parse(scheme).fit(x)
-    if not isinstance(quantizer, UniformQuantizer):
-        raise TypeError(f"{scheme} has no zero points; use an integer format with asym")
-    return np.asarray(quantizer.zero_point, np.float32)
+    zero_points = Scheme.parse(scheme).fit(x).grid.zero_points
+    if zero_points is None:
+        raise ValueError(f"{scheme} has no zero points; use an integer format with asym")
+    return zero_points
 
 
 def map_groups(x: Floats, length: int | None, quantize: Callable[[Floats], Floats]) -> Floats:

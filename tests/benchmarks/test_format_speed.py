@@ -5,13 +5,13 @@ import time
 import numpy as np
 import pytest
 
-from qanalysis.quantizers.formats import FORMATS, IntegerFormat
+from qanalysis.quantizers.formats import FORMATS
 from qanalysis.sweeps import sweep
 
 SHAPE = (2048, 4096)
 MOST_TIMES_INT4 = 3
 SCHEMES = [
-    *(name for name, fmt in FORMATS.items() if not isinstance(fmt, IntegerFormat) and name not in ("binary", "ternary", "nf4")),
+    *(name for name, fmt in FORMATS.items() if not fmt.is_integer and name not in ("binary", "ternary", "nf4")),
     *("binary channel", "ternary channel", "nf4 group=64", "nf4 group=64 scale=double", "fp8_e4m3 group=128", "fp4_e2m1 group=32 scale=pow2:library"),
 ]
 

@@ -12,7 +12,7 @@ from qanalysis.converters.simulation.ledger import open_ledger
 from qanalysis.converters.simulation.noise_model import judge_noise_model
 from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.sweeps import sweep_bits
-from qanalysis.converters.simulation.transfer import count_codes, histogram_errors, trace_transfer
+from qanalysis.converters.simulation.transfer import trace_transfer
 from qanalysis.converters.simulation.waveforms import Sine
 
 EVERYTHING = {"offset_lsb": 0.5, "gain_error_percent": 0.1, "inl": Inl("bow", 0.5), "noise_lsb": 0.3, "jitter_s": 1e-4, "dither": "tpdf"}
@@ -24,8 +24,6 @@ def move_slider(simulation: Simulation) -> None:
     open_ledger(capture)
     judge_noise_model(capture)
     trace_transfer(simulation)
-    count_codes(capture)
-    histogram_errors(capture)
 
 
 @pytest.mark.parametrize("name", SETTINGS)

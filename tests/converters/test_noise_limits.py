@@ -1,4 +1,4 @@
-"""Jitter, kT/C and the gain of noise shaping: the published values."""
+"""Jitter and kT/C: the published values, alone and together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from qanalysis.converters.noise_limits import jitter_snr_db, shaping_gain_db, thermal_noise_rms, thermal_snr_db
+from qanalysis.converters.noise_limits import NO_NOISE, NoiseSources, combine_snr_db, jitter_snr_db, thermal_noise_rms, thermal_snr_db
 
 HALF_DIGIT = 0.005 + 1e-9  # tables are stated to 0.01 dB
 
@@ -22,10 +22,32 @@ def test_thermal_noise_of_a_capacitor_at_one_volt(capacitance_f: float, snr_db: 
     assert thermal_noise_rms(1e-12) == pytest.approx(64.4e-6, abs=0.05e-6)
 
 
-@pytest.mark.parametrize(("osr", "gains"), [(64, (18.06, 49.01, 77.41, 105.05)), (32, (15.05, 39.98, 62.36, 83.98))])
-def test_shaping_gains(osr: int, gains: tuple[float, ...]) -> None:
-    for order, gain in enumerate(gains):
-        assert shaping_gain_db(osr, order) == pytest.approx(gain, abs=HALF_DIGIT)
+def test_independent_noises_add_their_powers() -> None:
+    # Two equal powers are twice one: 3.0103 dB less.
+    assert combine_snr_db(80, 80) == pytest.approx(80 - 10 * math.log10(2), rel=1e-14)
+    assert combine_snr_db(70, math.inf) == pytest.approx(70, rel=1e-14)
+
+
+def test_what_is_not_stated_limits_nothing() -> None:
+    assert (NO_NOISE.jitter_snr_db, NO_NOISE.thermal_noise_rms, NO_NOISE.thermal_snr_db(5)) == (None, None, None)
+    both = NoiseSources(jitter_s=1e-12, frequency_hz=70e6, capacitance_f=1e-12)
+    assert both.jitter_snr_db == jitter_snr_db(70e6, 1e-12)
+    assert both.thermal_noise_rms == thermal_noise_rms(1e-12)
+    assert both.thermal_snr_db(2.0) == thermal_snr_db(2.0, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"jitter_s": 1e-12}, "jitter 1e-12 s at frequency None Hz: what jitter costs depends on the frequency"),
+        ({"frequency_hz": 1e6}, "jitter None s at frequency 1000000.0 Hz"),
+        ({"jitter_s": 0.0, "frequency_hz": 1e6}, "jitter_s 0.0: needs a finite value above 0"),
+        ({"capacitance_f": math.nan}, "capacitance_f nan: needs a finite value above 0"),
+    ],
+)
+def test_half_a_statement_is_refused(stated: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NoiseSources(**stated)
 
 
 def test_no_jitter_sets_no_limit() -> None:
@@ -38,8 +60,6 @@ def test_no_jitter_sets_no_limit() -> None:
         (lambda: jitter_snr_db(-1.0, 1e-12), "both are 0 or more"),
         (lambda: thermal_noise_rms(0.0), "both are above 0"),
         (lambda: thermal_snr_db(0.0, 1e-12), "full scale 0.0 V is not above 0"),
-        (lambda: shaping_gain_db(0.5, 1), "a ratio of 1 or more"),
-        (lambda: shaping_gain_db(8, -1), "an order of 0 or more"),
     ],
 )
 def test_limits_of_nothing_are_refused(call: object, message: str) -> None:

@@ -9,10 +9,12 @@ import pytest
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.linearity import measure_linearity
-from qanalysis.converters.rows import ConverterRow, ConverterRows, check_limits, describe_linearity, describe_spectrum, list_textbook_rows
-from qanalysis.converters.spectrum.spectrum import analyze_spectrum
+from qanalysis.converters.linearity.row import describe_linearity, name_codes
+from qanalysis.converters.rows import ConverterRow, ConverterRows, check_limits
+from qanalysis.converters.spectrum.spectrum import analyze_spectrum, describe_spectrum
+from qanalysis.converters.textbook.row import list_textbook_rows
 from qanalysis.converters.textbook.textbook import solve_textbook
-from qanalysis.reports.converter_figures import describe_subject, list_figures, list_limit_lines, name_codes, sum_up
+from qanalysis.reports.converter_figures import list_limit_lines
 
 CODES = np.rint(2047 * np.sin(2 * np.pi * 127 * np.arange(4096) / 4096)).astype(np.int64)
 
@@ -75,7 +77,7 @@ def test_many_missing_codes_are_counted_and_the_first_named() -> None:
 
 def test_the_summary_names_the_bound_of_the_transfer() -> None:
     (row,) = list_textbook_rows(solve_textbook(8, 0, 12, transfer="floor"))
-    assert sum_up(row) == "Step 46.875 mV, error within 46.875 mV (floor), 0.390625 % of full scale per step."
+    assert row.headline == "Step 46.875 mV, error within 46.875 mV (floor), 0.390625 % of full scale per step."
 
 
 def test_every_figure_names_a_column_of_its_row() -> None:
@@ -85,13 +87,6 @@ def test_every_figure_names_a_column_of_its_row() -> None:
         describe_spectrum(analyze_spectrum(CODES, bits=12), findings=()),
     ]
     for row in rows:
-        columns = [figure.column for figure in list_figures(row)]
+        columns = [figure.column for figure in row.lines]
         assert set(columns) <= set(row.to_dict())
         assert len(columns) == len(set(columns))
-
-
-def test_rows_of_an_unknown_kind_have_no_words() -> None:
-    row = ConverterRow()
-    for ask in (list_figures, sum_up, lambda row: describe_subject(ConverterRows("x", (row,), None))):
-        with pytest.raises(TypeError, match="known for ConverterRow"):
-            ask(row)

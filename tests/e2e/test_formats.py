@@ -54,8 +54,10 @@ def test_a_format_is_chosen_clicked_and_compared(server: Server, open_visit: Ope
 
     query = parse_qs(urlsplit(page.url).query)
     assert {key: query[key][0] for key in ("formats", "format", "layer", "conventions")} == {
-        **{"formats": "mxfp4", "format": "mxfp4"},
-        **{"layer": "fc.weight", "conventions": "true"},
+        "formats": "mxfp4",
+        "format": "mxfp4",
+        "layer": "fc.weight",
+        "conventions": "true",
     }
     fresh = open_visit(page.url, scheme="dark")
     assert wait_for_headline(fresh.page, "at mxfp4: ") == wait_for_headline(page, "at mxfp4: ")

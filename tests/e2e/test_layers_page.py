@@ -14,7 +14,7 @@ import pytest
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.dashboard.layers.view import LayersView, expand_scheme
 from qanalysis.dashboard.views import spell_view
-from qanalysis.quantizers.scheme import default_schemes
+from qanalysis.quantizers.crossing import default_schemes
 from qanalysis.reports import headline, read_rows
 from qanalysis.sweeps.sweep import sweep
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qanalysis.quantizers.formats import parse_format
 from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.words import parse_format
 from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
 from tests.reference import check_row

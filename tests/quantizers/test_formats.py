@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanalysis.quantizers.formats import FORMATS, IntegerFormat, NumberFormat, parse_format
-from qanalysis.quantizers.grids import SCALE_TYPES, SYMMETRIES, Grid
+from qanalysis.quantizers.formats import FORMATS, NumberFormat, integer_format
+from qanalysis.quantizers.grids import Grid
+from qanalysis.quantizers.scales import SCALE_TYPES
+from qanalysis.quantizers.statistics import Range
+from qanalysis.quantizers.symmetries import SYMMETRIES
+from qanalysis.quantizers.words import parse_format
 from tests.reference import SCALE_BITS, Words, lay_grid
 from tests.reference import SYMMETRIES as REFERENCE_SYMMETRIES
 
@@ -16,7 +20,8 @@ FLOATS = st.floats(min_value=-(2.0**100), max_value=2.0**100, width=32)
 
 
 def lay(low: float, high: float, words: Words) -> Grid:
-    return SYMMETRIES[words.symmetry].lay_grid(np.float32([low]), np.float32([high]), IntegerFormat(words.bits), scale=SCALE_TYPES[words.scale])
+    found, q = Range(np.float32([low]), np.float32([high])), int(integer_format(words.bits).element.high)
+    return SYMMETRIES[words.symmetry].lay_grid(found, q, scale=SCALE_TYPES[words.scale])
 
 
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
@@ -26,7 +31,10 @@ def test_each_format_parses_back_from_its_text(fmt: NumberFormat) -> None:
 
 @pytest.mark.parametrize("bits", range(2, 17))
 def test_integers_use_all_codes_of_their_bits(bits: int) -> None:
-    assert IntegerFormat(bits).max_code - IntegerFormat(bits).min_code == 2**bits - 1
+    element = integer_format(bits).element
+    assert element.high - element.low == 2**bits - 1
+    assert integer_format(bits) == FORMATS[f"int{bits}"]
+    assert integer_format(bits).bits == bits
 
 
 def test_catalogue_holds_every_format_in_its_order() -> None:
@@ -39,7 +47,7 @@ def test_catalogue_holds_every_format_in_its_order() -> None:
 @pytest.mark.parametrize("bits", [-1, 0, 1, 17, 40])
 def test_widths_outside_2_to_16_fail(bits: int) -> None:
     with pytest.raises(ValueError, match=rf"int{bits}: integer formats have 2 to 16 bits"):
-        IntegerFormat(bits)
+        integer_format(bits)
 
 
 def test_unknown_format_names_the_choices() -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qanalysis.quantizers.formats import FORMATS, parse_format
+from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.words import parse_format
 from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
 from tests.reference import MODES, check_row, round_code
@@ -64,34 +65,34 @@ def give_row(x: NDArray, text: str) -> Row:
     ],
 )
 def test_a_float_format_holds_the_numbers_of_its_specification(name: str, count: int, largest: float, smallest: float) -> None:
-    levels = FORMATS[name].coder.levels
+    levels = FORMATS[name].element.levels
     assert levels.tolist() == list_values(name)
     assert (len(levels), levels[-1], levels[0], levels[levels > 0][0]) == (count, largest, -largest, smallest)
 
 
 def test_four_bit_floats_are_the_well_known_sixteen() -> None:
     halves = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
-    assert FORMATS["fp4_e2m1"].coder.levels.tolist() == [*(-value for value in halves[:0:-1]), *halves]
-    assert FORMATS["mxfp4"].coder.levels.tolist() == FORMATS["nvfp4"].coder.levels.tolist() == FORMATS["gguf:mxfp4"].coder.levels.tolist()
+    assert FORMATS["fp4_e2m1"].element.levels.tolist() == [*(-value for value in halves[:0:-1]), *halves]
+    assert FORMATS["mxfp4"].element.levels.tolist() == FORMATS["nvfp4"].element.levels.tolist() == FORMATS["gguf:mxfp4"].element.levels.tolist()
 
 
 def test_nf4_has_its_published_sixteen_levels() -> None:
-    assert FORMATS["nf4"].coder.levels.tolist() == list(NF4)
-    assert FORMATS["nf4"].coder.widest_gap == 1.0 - 0.6961928009986877
+    assert FORMATS["nf4"].element.levels.tolist() == list(NF4)
+    assert FORMATS["nf4"].element.widest_gap == 1.0 - 0.6961928009986877
 
 
 @pytest.mark.parametrize(("name", "levels"), [("binary", [-1, 1]), ("ternary", [-1, 0, 1]), ("gguf:tq1_0", [-1, 0, 1]), ("gguf:tq2_0", [-1, 0, 1])])
 def test_one_and_two_bit_formats_have_signs_and_perhaps_zero(name: str, levels: list[int]) -> None:
-    assert FORMATS[name].coder.levels.tolist() == levels
+    assert FORMATS[name].element.levels.tolist() == levels
 
 
 @pytest.mark.parametrize("name", ALL_FORMATS)
 def test_the_catalogue_knows_each_formats_bits_and_block(name: str) -> None:
     fmt = parse_format(name)
     assert (str(fmt), fmt.bits, fmt.block) == (name, FormatWords(name).bits, BLOCKS.get(name))
-    assert fmt.coder.levels.size <= 2**fmt.bits
-    assert (np.diff(fmt.coder.levels) > 0).all()
-    assert (fmt.coder.low, fmt.coder.high, fmt.coder.widest_gap) == (fmt.coder.levels[0], fmt.coder.levels[-1], np.diff(fmt.coder.levels).max())
+    assert fmt.element.levels.size <= 2**fmt.bits
+    assert (np.diff(fmt.element.levels) > 0).all()
+    assert (fmt.element.low, fmt.element.high, fmt.element.widest_gap) == (fmt.element.levels[0], fmt.element.levels[-1], np.diff(fmt.element.levels).max())
 
 
 def test_the_catalogue_is_complete_and_in_order() -> None:
@@ -223,7 +224,7 @@ def test_nan_stays_nan_and_infinity_saturates(name: str) -> None:
     y = fitted.round_trip(x)
     plain = Scheme.parse(name).fit(x[[0, 1, 5]]).round_trip(x[[0, 1, 5]])
     np.testing.assert_array_equal(y[[0, 1, 5]], plain)
-    top = np.float32(FORMATS[name].coder.high) * fitted.scale[0]
+    top = np.float32(FORMATS[name].element.high) * fitted.scale[0]
     np.testing.assert_array_equal(y[2:5], [np.nan, top, -top])
 
 

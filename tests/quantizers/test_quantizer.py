@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qanalysis.quantizers.quantizer import ROUNDINGS, Rounding, UniformQuantizer, draw_uniform, parse_rounding
+from qanalysis.quantizers.quantizer import UniformQuantizer
+from qanalysis.quantizers.rounding import ROUNDINGS, Rounding, draw_uniform, parse_rounding
 from qanalysis.quantizers.scheme import Scheme
 from tests.reference import MODES, SCALE_BITS, SYMMETRIES, Words, draw, quantize, round_code
 

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from qanalysis.quantizers.ranges import KullbackLeibler, MeanSquaredError, MeanStd, MinMax, Percentile, RangeRule, parse_range, shorten_range
 from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.statistics import Range
 
 TEXTS = [
     "minmax",
@@ -35,7 +36,9 @@ WEIGHTS = np.float32([0.9, -0.1, 0.4, -0.7, 0.05, -0.35])
 def find_range(x: np.ndarray, text: str) -> tuple[np.ndarray, np.ndarray]:
     scheme = Scheme.parse(text)
     layout = scheme.grouping.lay_out(x.shape)
-    return scheme.find_range(layout.to_matrix(x), layout)
+    found = scheme.find_statistic(layout.to_matrix(x), layout)
+    assert isinstance(found, Range)
+    return found.low, found.high
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -149,7 +152,7 @@ def test_mse_search_finds_the_best_fraction_of_a_plain_loop(symmetry: str, scale
     low, high = x.min(axis=1), x.max(axis=1)
     best = np.full(4, np.inf)
     for part in range(1, 31):
-        grid = scheme.lay_grid(low * np.float32(part / 30), high * np.float32(part / 30))
+        grid = scheme.lay_grid(Range(low * np.float32(part / 30), high * np.float32(part / 30)))
         step, zero_point = layout.spread(grid.step), layout.spread(grid.zero_point)
         y = (np.clip(np.rint(x * (np.float32(1) / step)) + zero_point, grid.coder.low, grid.coder.high) - zero_point) * step
         best = np.minimum(best, np.square(y.astype(np.float64) - x).sum(axis=1))

@@ -9,12 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanalysis.quantizers.formats import IntegerFormat, parse_format
-from qanalysis.quantizers.grids import SCALE_TYPES, SYMMETRIES
+from qanalysis.quantizers.crossing import cross_schemes, default_schemes
+from qanalysis.quantizers.formats import integer_format
 from qanalysis.quantizers.grouping import parse_grouping
-from qanalysis.quantizers.quantizer import parse_rounding
 from qanalysis.quantizers.ranges import parse_range
-from qanalysis.quantizers.scheme import Scheme, cross_schemes, default_schemes, parse_bits, parse_scale, parse_symmetry, with_bits
+from qanalysis.quantizers.rounding import parse_rounding
+from qanalysis.quantizers.scales import SCALE_TYPES
+from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.symmetries import SYMMETRIES, parse_symmetry
+from qanalysis.quantizers.words import parse_bits, parse_format, parse_scale
 from qanalysis.sweeps.sweep import sweep
 from tests.reference import MODES
 
@@ -111,7 +114,7 @@ def test_bit_lists_that_fail(text: str, message: str) -> None:
 
 def test_cross_runs_grouping_outermost_and_formats_innermost() -> None:
     made = cross_schemes(
-        [IntegerFormat(4), IntegerFormat(2)],
+        [integer_format(4), integer_format(2)],
         groupings=[parse_grouping("channel"), parse_grouping("tensor")],
         symmetries=[SYMMETRIES["asym"], SYMMETRIES["sym"]],
         ranges=[parse_range("mse"), parse_range("minmax")],
@@ -150,9 +153,10 @@ def test_sweep_without_wishes_has_28_schemes() -> None:
 
 
 def test_width_changes_alone() -> None:
-    assert str(with_bits(Scheme.parse("int4 asym group=32 range=mse round=floor"), 9)) == "int9 asym group=32 range=mse round=floor"
+    wider = Scheme.parse("int4 asym group=32 range=mse round=floor").with_format(integer_format(9))
+    assert str(wider) == "int9 asym group=32 range=mse round=floor"
     with pytest.raises(ValueError, match="int17: integer formats have 2 to 16 bits"):
-        with_bits(Scheme.parse("int4"), 17)
+        integer_format(17)
 
 
 # bits per weight of 4096 columns: code + (scale + zero point of the code's width) / group.

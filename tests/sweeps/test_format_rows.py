@@ -8,7 +8,7 @@ from functools import cache, partial
 import numpy as np
 import pytest
 
-from qanalysis.sweeps import measurement
+from qanalysis.sweeps import jobs
 from qanalysis.sweeps.chunks import cut_chunks
 from qanalysis.sweeps.sweep import sweep
 from tests.reference import MODES, SCALE_BITS, Truth, check_row
@@ -114,7 +114,7 @@ def test_rows_that_fill_several_tiles_equal_the_truth(name: str) -> None:
 
 @pytest.mark.parametrize("values", [1, 40, 64, 200])
 def test_pieces_of_any_size_give_the_same_rows(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measurement, "cut_chunks", partial(cut_chunks, values=values))
+    monkeypatch.setattr(jobs, "cut_chunks", partial(cut_chunks, values=values))
     plan = [*PLAIN, *(FormatWords(name, grouping) for name in FREE for grouping in GROUPINGS[1:]), FormatWords("nf4", "group=7", "double")]
     plan += [FormatWords("mxfp6_e3m2", mode="stochastic:7"), FormatWords("fp8_e4m3", mode="stochastic:7")]
     for name in ("gaussian", "outlier column, rows of 256", "holes", "three dimensions", "many magnitudes"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from qanalysis.sweeps import measurement
+from qanalysis.sweeps import jobs
 from qanalysis.sweeps.chunks import cut_chunks
 from qanalysis.sweeps.row import METRICS, Row
 from qanalysis.sweeps.sweep import sweep
@@ -123,7 +123,7 @@ def test_pieces_of_a_real_size_do_not_change_a_row(monkeypatch: pytest.MonkeyPat
     x = np.random.default_rng(12).normal(size=(300, 2048)).astype(np.float32)
     schemes = ["int4", "int8 channel", "int4 asym group=128"]
     cut = sweep({"x": x}, schemes)
-    monkeypatch.setattr(measurement, "cut_chunks", lambda layouts: cut_chunks(layouts, values=x.size))
+    monkeypatch.setattr(jobs, "cut_chunks", lambda layouts: cut_chunks(layouts, values=x.size))
     for small, whole in zip(cut, sweep({"x": x}, schemes), strict=True):
         assert (small.clipped_fraction, small.zeroed_fraction, small.step_mean, small.max_abs_error) == (
             whole.clipped_fraction,

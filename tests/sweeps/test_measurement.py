@@ -11,7 +11,7 @@ import pytest
 
 from qanalysis.checkpoints.source import ArraySource, TensorInfo
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.sweeps import measurement
+from qanalysis.sweeps import jobs
 from qanalysis.sweeps.chunks import cut_chunks
 from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
@@ -104,7 +104,7 @@ def test_rows_that_fill_several_tiles_equal_the_reference(words: Words) -> None:
 
 @pytest.mark.parametrize("values", [1, 40, 64, 200])
 def test_pieces_of_any_size_give_the_same_rows(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measurement, "cut_chunks", partial(cut_chunks, values=values))
+    monkeypatch.setattr(jobs, "cut_chunks", partial(cut_chunks, values=values))
     plan = [words for words in PLAIN if words.bits in (3, 8)] + [Words(4, "asym", grouping, mode="stochastic:7") for grouping in GROUPINGS]
     for name in ("gaussian", "outlier column", "holes", "one dimension", "three dimensions", "many magnitudes"):
         check(name, TENSORS[name], plan)
@@ -115,7 +115,7 @@ def test_pieces_of_any_size_see_the_range_of_the_whole_group(rule: str, monkeypa
     x = np.random.default_rng(7).standard_t(3, size=(6, 130)).astype(np.float32)
     schemes = [f"int4 {symmetry} {grouping} range={rule}" for symmetry in ("sym", "asym") for grouping in GROUPINGS]
     whole = sweep({"x": x}, schemes)
-    monkeypatch.setattr(measurement, "cut_chunks", partial(cut_chunks, values=64))
+    monkeypatch.setattr(jobs, "cut_chunks", partial(cut_chunks, values=64))
     for small, large in zip(sweep({"x": x}, schemes), whole, strict=True):
         assert (small.step_min, small.step_max, small.clipped_fraction, small.zeroed_fraction) == (
             large.step_min,

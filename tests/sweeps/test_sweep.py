@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from qanalysis.checkpoints import open_checkpoint
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo
-from qanalysis.quantizers.scheme import Scheme, default_schemes
+from qanalysis.quantizers.crossing import default_schemes
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sums import ErrorStats, measure
-from qanalysis.sweeps import measurement
+from qanalysis.sweeps import jobs
 from qanalysis.sweeps.chunks import cut_chunks
 from qanalysis.sweeps.sweep import SweepProgress, select_tensors, sweep
 
@@ -47,7 +48,7 @@ def test_rows_come_in_the_order_of_the_file_and_of_the_schemes_and_are_never_mer
 
 
 def test_rows_do_not_depend_on_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measurement, "cut_chunks", lambda layouts: cut_chunks(layouts, values=500))
+    monkeypatch.setattr(jobs, "cut_chunks", lambda layouts: cut_chunks(layouts, values=500))
     tensors = {"a": WEIGHTS, "b": GAUSSIAN, "c": WEIGHTS.reshape(4, 3, 96), "d": WEIGHTS[0]}
     schemes = [
         "int4",

@@ -16,7 +16,7 @@ from qanalysis.arrays import Doubles
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import STRAIGHT
 from qanalysis.converters.simulation.dither import find_dither
-from qanalysis.converters.simulation.simulate import Capture, Simulation, band_power, difference, shape_noise
+from qanalysis.converters.simulation.simulate import SimulatedRecord, Simulation, band_power, difference, shape_noise
 
 SOURCES = ("rounding", "clipping", "offset", "gain", "inl", "noise", "jitter", "dither", "interaction")
 
@@ -46,7 +46,7 @@ class Ledger:
         return self.rows[SOURCES.index(source)]
 
 
-def open_ledger(capture: Capture) -> Ledger:
+def open_ledger(record: SimulatedRecord) -> Ledger:
     """The ledger of a simulated record: about one run's time per source that is on.
 
     >>> from qanalysis.converters.simulation.waveforms import Ramp
@@ -54,11 +54,11 @@ def open_ledger(capture: Capture) -> Ledger:
     >>> round(ledger["offset"].power, 9), round(sum(row.power for row in ledger.rows) - ledger.total, 12)
     (4.0, 0.0)
     """
-    simulation = capture.simulation
-    powers = {source: band_power(error, simulation.osr) for source, error in _errors_alone(capture)}
-    total = band_power(capture.errors, simulation.osr)
+    simulation = record.simulation
+    powers = {source: band_power(error, simulation.osr) for source, error in _errors_alone(record)}
+    total = band_power(record.errors, simulation.osr)
     powers["interaction"] = total - sum(powers.values())
-    signal = band_power(capture.ideal - capture.ideal.mean(), simulation.osr) if np.ptp(capture.ideal) else 0.0
+    signal = band_power(record.ideal - record.ideal.mean(), simulation.osr) if np.ptp(record.ideal) else 0.0
     return Ledger(tuple(_make_row(source, powers.get(source, 0.0), total, signal, simulation.converter.lsb) for source in SOURCES), total)
 
 
@@ -71,8 +71,8 @@ def clip_analog(x: Doubles, converter: Converter) -> Doubles:
     return np.clip(x, converter.low, converter.low + span)
 
 
-def _errors_alone(capture: Capture) -> Iterator[tuple[str, Doubles]]:
-    simulation, ideal = capture.simulation, capture.ideal
+def _errors_alone(record: SimulatedRecord) -> Iterator[tuple[str, Doubles]]:
+    simulation, ideal = record.simulation, record.ideal
     step = simulation.converter.lsb
     yield "rounding", step * _round_alone(simulation, ideal)
     yield "clipping", clip_analog(ideal, simulation.converter) - ideal

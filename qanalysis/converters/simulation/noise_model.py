@@ -14,7 +14,7 @@ import numpy as np
 
 from qanalysis.arrays import Doubles
 from qanalysis.converters.simulation.dither import find_dither
-from qanalysis.converters.simulation.simulate import Capture
+from qanalysis.converters.simulation.simulate import SimulatedRecord
 
 Verdict = Literal["holds", "power only", "fails"]
 # Beyond what chance gives a record of this length: the model may miss the power by 5 %, the others by 0.02, and still serve.
@@ -100,7 +100,7 @@ class NoiseModel:
         }[self.verdict]
 
 
-def judge_noise_model(capture: Capture) -> NoiseModel:
+def judge_noise_model(record: SimulatedRecord) -> NoiseModel:
     """Hold the quantizer's own error of a record against the model; the error of other sources is no part of it.
 
     >>> from qanalysis.converters.converter import Converter
@@ -109,7 +109,7 @@ def judge_noise_model(capture: Capture) -> NoiseModel:
     >>> judge_noise_model(Simulation(Converter(8, -1, 1), Gaussian(0.2)).run()).verdict
     'holds'
     """
-    simulation, r = capture.simulation, capture.loop_error
+    simulation, r = record.simulation, record.loop_error
     dither = find_dither(simulation.dither)
     centred = r + 0.5 if simulation.converter.transfer == "floor" else r
     # Of an error below 1e-9 steps only the rounding of float64 is seen, and that is no signal's doing.
@@ -118,11 +118,11 @@ def judge_noise_model(capture: Capture) -> NoiseModel:
         samples=r.size,
         power_ratio=float(12 * np.mean(np.square(centred))),
         expected_ratio=dither.power_ratio,
-        correlation=None if constant else correlate(r, capture.disturbed),
+        correlation=None if constant else correlate(r, record.disturbed),
         line_ratio=_find_line(r),
         uniformity=_distance_from_uniform(centred) if dither.subtracted or dither.name == "none" else None,
         constant=constant,
-        saturated=capture.saturated,
+        saturated=record.saturated,
         shaped=simulation.shaping_order > 0,
     )
 

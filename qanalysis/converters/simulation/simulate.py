@@ -18,7 +18,7 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.inl import STRAIGHT, Inl, bend_transitions
 from qanalysis.converters.simulation.dither import find_dither
 from qanalysis.converters.simulation.waveforms import Waveform, judge_period, list_tones
-from qanalysis.quantizers.quantizer import Rounding
+from qanalysis.quantizers.rounding import Rounding
 from qanalysis.sums import ErrorStats, measure
 
 MOST_SAMPLES = 2**22
@@ -30,14 +30,14 @@ NOISE, JITTER, DITHER = 1, 2, 3
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """A converter, what stands at its input, and what is wrong with it; `run()` gives the capture.
+    """A converter, what stands at its input, and what is wrong with it; `run()` gives the record.
 
     `gain_error_percent` and `offset_lsb` act about the low end; `noise_lsb` is rms; `jitter_s` rms; `osr` the oversampling ratio. With
     noise shaping an INL is that of the feedback DAC and acts on the input. ValueError for whatever can not be.
 
     >>> from qanalysis.converters.simulation.waveforms import Sine
-    >>> capture = Simulation(Converter(8, -1, 1), Sine(127 / 128, 127.0), samples=4096, fs_hz=4096.0).run()
-    >>> round(capture.stats.sqnr_db, 2), int(capture.codes.max())
+    >>> record = Simulation(Converter(8, -1, 1), Sine(127 / 128, 127.0), samples=4096, fs_hz=4096.0).run()
+    >>> round(record.stats.sqnr_db, 2), int(record.codes.max())
     (49.95, 255)
     """
 
@@ -92,12 +92,12 @@ class Simulation:
         low = self.converter.low
         return low + (levels - low - self.offset_lsb * self.converter.lsb) / (1 + self.gain_error_percent / 100)
 
-    def run(self) -> Capture:
+    def run(self) -> SimulatedRecord:
         """Sample the waveform, disturb it, quantize it: a few milliseconds for 16k samples."""
         ideal = self.waveform.sample(self.samples, self.fs_hz)
         disturbed = self.disturb(ideal)
         quantized = quantize(self, disturbed)
-        return Capture(self, ideal, disturbed, quantized.codes, quantized.values, quantized.loop_error, quantized.saturated)
+        return SimulatedRecord(self, ideal, disturbed, quantized.codes, quantized.values, quantized.loop_error, quantized.saturated)
 
     def disturb(self, ideal: Doubles) -> Doubles:
         """What reaches the quantizer in place of `ideal` (samples,): jitter, gain, offset and noise, as far as they are on."""
@@ -118,7 +118,7 @@ class Simulation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Capture:
+class SimulatedRecord:
     """A simulated record: all arrays (samples,). `disturbed` is what the quantizer saw, `values` what the codes say.
 
     `loop_error` is the quantizer's own error in LSB, ends included; in a shaping loop it is the error before shaping, on an endless grid.

@@ -99,9 +99,9 @@ def sweep_bits(simulation: Simulation, *, bits: Sequence[int] = range(1, 17)) ->
     found, saturated = [], []
     for width in bits:
         inl = simulation.inl if width <= MOST_INL_BITS else STRAIGHT
-        capture = replace(simulation, converter=replace(simulation.converter, bits=width), inl=inl).run()
-        found.append(math.nan if capture.in_band_snr_db is None else capture.in_band_snr_db)
-        saturated.append(capture.saturated)
+        record = replace(simulation, converter=replace(simulation.converter, bits=width), inl=inl).run()
+        found.append(math.nan if record.in_band_snr_db is None else record.in_band_snr_db)
+        saturated.append(record.saturated)
     x = simulation.waveform.sample(simulation.samples, simulation.fs_hz)
     power = band_power(x - x.mean(), simulation.osr) if np.ptp(x) else 0.0
     level = 10 * math.log10(2 * power / simulation.converter.amplitude**2) if power else -math.inf

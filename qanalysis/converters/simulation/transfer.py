@@ -1,4 +1,4 @@
-"""What does the converter look like? Staircase and error saw-tooth, histogram of codes, histogram of errors: data, ready to draw."""
+"""What does the converter look like? Staircase and error saw-tooth as data, ready to draw."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qanalysis.arrays import Doubles
 from qanalysis.converters.linearity.inl import STRAIGHT
-from qanalysis.converters.simulation.simulate import Capture, Simulation
+from qanalysis.converters.simulation.simulate import Simulation
 
 MOST_STEPS = 1024
 
@@ -76,61 +76,3 @@ def _keep_extremes(errors: Doubles, most_steps: int) -> NDArray[np.int64]:
     bounds = np.linspace(0, errors.size, most_steps // 2 + 1).astype(np.int64)
     parts = [(start, errors[start:stop]) for start, stop in pairwise(bounds.tolist())]
     return np.unique([[start + int(part.argmin()), start + int(part.argmax())] for start, part in parts])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CodeHistogram:
-    """Counts of codes: bar i holds `width` codes from first + i width on."""
-
-    first: int
-    width: int
-    counts: NDArray[np.int64]
-
-    @property
-    def starts(self) -> NDArray[np.int64]:
-        """Lowest code of every bar."""
-        return self.first + self.width * np.arange(self.counts.size)
-
-
-def count_codes(capture: Capture, *, most_bars: int = 1024) -> CodeHistogram:
-    """How often each code came, from the lowest to the highest seen; bars are wider than a code where there would be too many.
-
-    >>> from qanalysis.converters.converter import Converter
-    >>> from qanalysis.converters.simulation.waveforms import Ramp
-    >>> count_codes(Simulation(Converter(2, 0, 4), Ramp(-0.5, 3.5), samples=400).run()).counts.tolist()
-    [100, 100, 100, 100]
-    """
-    if most_bars < 1:
-        raise ValueError(f"{most_bars} bars: needs one at least")
-    first, last = int(capture.codes.min()), int(capture.codes.max())
-    width = -(-(last - first + 1) // most_bars)
-    return CodeHistogram(first, width, np.bincount((capture.codes - first) // width))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ErrorHistogram:
-    """Density of the error in LSB (per LSB, area 1) in the bins between `edges_lsb`, and the model's: uniform over one LSB."""
-
-    edges_lsb: Doubles
-    density: Doubles
-    uniform: Doubles
-
-
-def histogram_errors(capture: Capture, *, bins: int = 64) -> ErrorHistogram:
-    """The error of a record against the uniform density; bins span every error seen, and the ideal LSB with a margin of a quarter.
-
-    >>> from qanalysis.converters.converter import Converter
-    >>> from qanalysis.converters.simulation.waveforms import Ramp
-    >>> fine = histogram_errors(Simulation(Converter(4, 0, 16), Ramp(0, 15), samples=15000).run(), bins=6)
-    >>> fine.edges_lsb.tolist(), fine.uniform.round(3).tolist()
-    ([-0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75], [0.0, 1.0, 1.0, 1.0, 1.0, 0.0])
-    """
-    if bins < 1:
-        raise ValueError(f"{bins} bins: needs one at least")
-    converter = capture.simulation.converter
-    errors = capture.errors / converter.lsb
-    top = 0.0 if converter.transfer == "floor" else 0.5
-    low, high = min(float(errors.min()), top - 1.25), max(float(errors.max()), top + 0.25)
-    density, edges = np.histogram(errors, bins=bins, range=(low, high), density=True)
-    covered = np.clip(np.minimum(edges[1:], top) - np.maximum(edges[:-1], top - 1.0), 0.0, None)
-    return ErrorHistogram(edges, density, covered / np.diff(edges))

@@ -153,7 +153,7 @@ class Dc:
     def __post_init__(self) -> None:
         _check("dc", level=self.level)
 
-    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:  # noqa: ARG002 -- a level is the same at any time
+    def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:
         check_times(samples, fs_hz)
         return np.full(samples, float(self.level))
 

@@ -6,7 +6,7 @@ a line on DC or on a tone can not be told from it and is not counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,6 +151,11 @@ def describe_claim(claim: Claim, shares: Shares, view: View, fs_hz: float) -> Co
         below_noise=below,
         shared=claim.shared,
     )
+
+
+def find_harmonic(lines: Sequence[Component], order: int) -> float | None:
+    """The power found of the harmonic HD`order` over the tone's, dBc; None where it was not counted or can not be told apart."""
+    return next((line.dbc for line in lines if line.order == order), None)
 
 
 def is_below_noise(power: float, bins: int, shares: Shares, view: View) -> bool:

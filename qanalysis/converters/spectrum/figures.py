@@ -8,102 +8,81 @@ power S in noise n per bin has the variance 2 S n + n^2, which gives THD and SFD
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from qanalysis.converters.spectrum.components import Shares, is_below_noise, to_db
+from qanalysis.converters.spectrum.row import Interval, RecordRow
 from qanalysis.converters.spectrum.views import View
 from qanalysis.converters.spectrum.windows import describe_window
 from qanalysis.decibels import enob
 
-Interval = tuple[float, float]
 _TWO_SIGMA = 1.959964
+Seen = TypeVar("Seen", bound=RecordRow)
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """The figures of `Spectrum`, and what only its findings need: degrees of freedom of the noise, the spur's bin, whether lobes were used."""
+class Evidence:
+    """What only the findings need: degrees of freedom of the noise, the bin of the largest spur, whether the noise may be as high."""
 
-    windowed: bool
-    level_dbfs: float | None = None
-    sinad_db: float | None = None
-    snr_db: float | None = None
-    thd_dbc: float | None = None
-    thd_raw_dbc: float | None = None
-    thd_below_noise: bool | None = None
-    sfdr_dbc: float | None = None
-    sfdr_dbfs: float | None = None
-    enob_ieee: float | None = None
-    enob_at_level: float | None = None
-    noise_dbfs: float | None = None
-    nsd_dbfs_hz: float | None = None
-    sinefit_sinad_db: float | None = None
-    sinad_ci95_db: Interval | None = None
-    snr_ci95_db: Interval | None = None
-    thd_ci95_db: Interval | None = None
-    sfdr_ci95_db: Interval | None = None
-    enob_ci95: Interval | None = None
+    freedom: float = 0.0
     spur_bin: int | None = None
     spur_below_noise: bool = False
-    freedom: float = 0.0
 
 
-def measure_figures(view: View, shares: Shares, full_scale: float | None, bandwidth_hz: float, band: tuple[int, int], kind: str) -> Figures:
-    """All figures of one view; `full_scale` is the mean square at 0 dBFS or None, `band` the first and the last bin."""
+def measure_figures(seen: Seen, view: View, shares: Shares, *, full_scale: float | None, band: tuple[int, int]) -> tuple[Seen, Evidence]:
+    """A row with the figures of its view, and the evidence; `full_scale` is the mean square at 0 dBFS or None, `band` the first and the last bin."""
     per_bin, windowed = shares.noise_per_bin, view.side_bins > 0
     owned = [claim for claim in shares.claims if claim.bins]
     found, bins = sum(claim.power for claim in owned), sum(claim.bins for claim in owned)
     noise = shares.noise + (per_bin * (shares.tone_bins + bins) if windowed else 0.0)
-    noise_dbfs = None if full_scale is None else to_db(noise, full_scale)
-    nsd = None if noise_dbfs is None else float(noise_dbfs - 10 * np.log10(bandwidth_hz))
+    if full_scale is not None:
+        noise_dbfs = to_db(noise, full_scale)
+        density = float(noise_dbfs - 10 * np.log10(seen.band_hz[1] - seen.band_hz[0]))
+        seen = replace(seen, noise_dbfs=noise_dbfs, nsd_dbfs_hz=density)
     if not view.fits:
-        return Figures(windowed, noise_dbfs=noise_dbfs, nsd_dbfs_hz=nsd)
+        return seen, Evidence()
     distorted = shares.noise + found + (per_bin * shares.tone_bins if windowed else 0.0)
     sinad = to_db(shares.tones, distorted)
     freedom = 2 * shares.noise_bins * describe_window(view.window).effective_share
     noise_low, noise_high = _bound_noise(noise, freedom)
     below = is_below_noise(found, bins, shares, view) if bins else None
     error_low, error_high = _bound_error(distorted, noise, freedom, bins * freedom / max(shares.noise_bins, 1) if below else None)
-    sinad_ci = (to_db(shares.tones, error_high), to_db(shares.tones, error_low))
     spur_bin, sfdr, sfdr_ci, spur_below = _measure_spur(view, shares, band)
-    figures = Figures(
-        windowed,
+    seen = replace(
+        seen,
         sinad_db=sinad,
         snr_db=to_db(shares.tones, noise),
         thd_below_noise=below,
         sfdr_dbc=sfdr,
-        enob_at_level=_count_bits(sinad),
-        noise_dbfs=noise_dbfs,
-        nsd_dbfs_hz=nsd,
+        enob_at_level=enob(sinad),
         sinefit_sinad_db=to_db(sum(fit.power for fit in view.fits), view.fits[0].residual_rms ** 2),
-        sinad_ci95_db=sinad_ci,
+        sinad_ci95_db=(to_db(shares.tones, error_high), to_db(shares.tones, error_low)),
         snr_ci95_db=(to_db(shares.tones, noise_high), to_db(shares.tones, noise_low)),
         sfdr_ci95_db=sfdr_ci,
-        spur_bin=spur_bin,
-        spur_below_noise=spur_below,
-        freedom=freedom,
     )
     if below is not None:
         clean = None if below else to_db(found - bins * per_bin, shares.fundamental)
-        figures = replace(figures, thd_dbc=clean, thd_raw_dbc=to_db(found, shares.fundamental), thd_ci95_db=_bound_distortion(view, shares))
-    return figures if full_scale is None else _refer_to_full_scale(figures, shares, sinad, sinad_ci, sfdr, full_scale, kind)
+        seen = replace(seen, thd_dbc=clean, thd_raw_dbc=to_db(found, shares.fundamental), thd_ci95_db=_bound_distortion(view, shares))
+    evidence = Evidence(freedom, spur_bin, spur_below)
+    return (seen if full_scale is None else _refer_to_full_scale(seen, shares, full_scale)), evidence
 
 
-def _refer_to_full_scale(figures: Figures, shares: Shares, sinad: float, sinad_ci: Interval, sfdr: float, full_scale: float, kind: str) -> Figures:
+def _refer_to_full_scale(seen: Seen, shares: Shares, full_scale: float) -> Seen:
     """Level, SFDR and ENOB over full scale; the IEEE form of the ENOB refers to a sine over the range, whatever 0 dBFS is."""
+    if seen.sinad_db is None or seen.sfdr_dbc is None or seen.sinad_ci95_db is None:
+        return seen
     level = to_db(shares.tones, full_scale)
-    headroom = -level - (10 * np.log10(2.0) if kind == "dc" else 0.0)
+    headroom = -level - (10 * np.log10(2.0) if seen.full_scale == "dc" else 0.0)
+    low, high = seen.sinad_ci95_db
     return replace(
-        figures,
+        seen,
         level_dbfs=level,
-        sfdr_dbfs=sfdr - to_db(shares.fundamental, full_scale),
-        enob_ieee=_count_bits(sinad + headroom),
-        enob_ci95=(_count_bits(sinad_ci[0] + headroom), _count_bits(sinad_ci[1] + headroom)),
+        sfdr_dbfs=seen.sfdr_dbc - to_db(shares.fundamental, full_scale),
+        enob_ieee=enob(seen.sinad_db + headroom),
+        enob_ci95=(enob(low + headroom), enob(high + headroom)),
     )
-
-
-def _count_bits(sinad_db: float) -> float:
-    return enob(sinad_db)
 
 
 def _bound_noise(noise: float, freedom: float) -> Interval:

@@ -11,7 +11,7 @@ import numpy as np
 
 from qanalysis.arrays import Doubles
 from qanalysis.converters.choices import FullScaleWave
-from qanalysis.converters.converter import LSB_CONVENTIONS
+from qanalysis.converters.converter import LSB_CONVENTIONS, LsbConvention
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.quantizers.quantizer import count_steps
@@ -40,7 +40,7 @@ class FullScale:
     lsb: float | None
     bits: int | None
     kind: FullScaleWave
-    lsb_convention: str
+    lsb_convention: LsbConvention
     findings: tuple[Finding, ...]
 
     @property

@@ -7,97 +7,56 @@ THD alone is corrected for noise (`thd_raw_dbc` is not). SFDR compares heights o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from qanalysis.arrays import Doubles
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.spectrum.components import Component, describe_claim, share_power
-from qanalysis.converters.spectrum.figures import Figures, Interval, measure_figures
+from qanalysis.converters.spectrum.components import Component, describe_claim, find_harmonic, share_power
+from qanalysis.converters.spectrum.figures import Evidence, measure_figures
 from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale
 from qanalysis.converters.spectrum.options import SpectrumOptions
+from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.sinefit import SineFit, check_rate, read_samples, rescale_fit, scale_record
 from qanalysis.converters.spectrum.verdicts import judge_constant, judge_view
 from qanalysis.converters.spectrum.views import View, Wishes, view_record
 from qanalysis.converters.spectrum.windows import describe_window
+from qanalysis.results.columns import apart
 
 _FEWEST_BAND_BINS = 8
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Spectrum:
-    """Dynamic figures of one record; None where a figure has no meaning (no tone, full scale unknown, THD below the noise).
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Spectrum(RecordRow):
+    """The figures of one record, as its row has them, with what they were taken from; None where a figure has no meaning.
 
     Parameters
     ----------
-    bits, low, high, lsb, lsb_convention, full_scale : the range, as `FullScale` has it; full_scale is "sine" or "dc".
-    fs_hz, samples, band_hz : rate, length, and the band (low, high) that noise, distortion and spurs were taken from.
-    coherent, window, side_bins : how the record was seen; coherent is None without a tone.
-    fundamental_hz : the strongest tone; from the sine fit where the record is not coherent.
-    level_dbfs : power of the tone, or of both, over full scale.
-    sinad_db, snr_db, thd_dbc, thd_raw_dbc, sfdr_dbc, sfdr_dbfs : see the module; sfdr_dbfs is full scale over the largest spur.
-    enob_ieee : (SINAD + full-scale sine over level - 1.7609)/6.0206, equal to log2(range/(NAD sqrt 12)); enob_at_level leaves the level out.
-    noise_dbfs, nsd_dbfs_hz : noise without distortion over full scale, and per hertz of the band.
-    sinad_ci95_db, ... : 95 % intervals; formulas in figures.py.
-    harmonics : orders 2..harmonics_counted of the strongest tone; intermodulation : of two tones, their products and the second's harmonics.
-    spur : the largest line beside the tones. sinefit : least squares beside the FFT, sinefit_sinad_db its SINAD (of all tones).
     power : (samples // 2 + 1,) mean square by bin in the record's unit, one-sided.
+    full_scale_power : mean square at 0 dBFS in the same unit; None where the full scale is unknown.
+    sinefit : least squares of the strongest tone, beside the FFT; None without a tone.
     """
 
-    bits: int | None
-    low: float | None
-    high: float | None
-    lsb: float | None
-    lsb_convention: str
-    fs_hz: float
-    samples: int
-    band_hz: tuple[float, float]
-    coherent: bool | None
-    window: str
-    side_bins: int
-    fundamental_hz: float | None
-    level_dbfs: float | None
-    full_scale: str
-    sinad_db: float | None
-    snr_db: float | None
-    thd_dbc: float | None
-    thd_raw_dbc: float | None
-    thd_below_noise: bool | None
-    sfdr_dbc: float | None
-    sfdr_dbfs: float | None
-    enob_ieee: float | None
-    enob_at_level: float | None
-    noise_dbfs: float | None
-    nsd_dbfs_hz: float | None
-    harmonics_counted: int
-    sinefit_sinad_db: float | None
-    sinad_ci95_db: Interval | None
-    snr_ci95_db: Interval | None
-    thd_ci95_db: Interval | None
-    sfdr_ci95_db: Interval | None
-    enob_ci95: Interval | None
-    harmonics: tuple[Component, ...]
-    intermodulation: tuple[Component, ...]
-    spur: Component | None
-    sinefit: SineFit | None
-    findings: tuple[Finding, ...]
-    power: NDArray[np.float64]
-    full_scale_power: float | None
+    power: Doubles = apart()
+    full_scale_power: float | None = apart()
+    sinefit: SineFit | None = apart()
 
     @property
-    def frequencies_hz(self) -> NDArray[np.float64]:
+    def frequencies_hz(self) -> Doubles:
         """(samples // 2 + 1,) the bins' frequencies."""
         return np.arange(self.power.size, dtype=np.float64) * (self.fs_hz / self.samples)
 
     @property
-    def power_dbfs(self) -> NDArray[np.float64] | None:
+    def power_dbfs(self) -> Doubles | None:
         """Heights over full scale, by bin: a tone peaks at its level, up to the window's scallop. None without a full scale."""
         return None if self.full_scale_power is None else self._heights(self.full_scale_power)
 
     @property
-    def power_dbc(self) -> NDArray[np.float64] | None:
+    def power_dbc(self) -> Doubles | None:
         """Heights over the strongest tone as fitted, by bin; None without a tone."""
         return None if self.sinefit is None else self._heights(self.sinefit.power)
 
@@ -116,11 +75,11 @@ class Spectrum:
 
     def hd_dbc(self, order: int) -> float | None:
         """The harmonic's power as found, over the tone's; None where it was not counted or can not be told apart."""
-        return next((line.dbc for line in self.harmonics if line.order == order), None)
+        return find_harmonic(self.harmonics, order)
 
-    def _heights(self, reference: float) -> NDArray[np.float64]:
+    def _heights(self, reference: float) -> Doubles:
         with np.errstate(divide="ignore"):
-            heights: NDArray[np.float64] = 10 * np.log10(self.power * (describe_window(self.window).enbw_bins / reference))
+            heights: Doubles = 10 * np.log10(self.power * (describe_window(self.window).enbw_bins / reference))
         return heights
 
 
@@ -173,45 +132,50 @@ class _Recording:
 
 def _assemble(view: View, range_of: FullScale, recording: _Recording, wishes: Wishes) -> Spectrum:
     fs_hz, samples, scale, options = recording.fs_hz, recording.samples, recording.scale, wishes.options
-    band = (0.0, fs_hz / 2) if options.band_hz is None else (float(options.band_hz[0]), float(options.band_hz[1]))
-    reference = None if range_of.power is None else range_of.power / scale**2
     shares = share_power(view, wishes.first, wishes.last, options.harmonics)
-    figures: Figures = measure_figures(view, shares, reference, band[1] - band[0], (wishes.first, wishes.last), range_of.kind)
-    lines = [describe_claim(claim, shares, view, fs_hz) for claim in shares.claims]
-    harmonics, products = tuple(lines[: options.harmonics - 1]), tuple(lines[options.harmonics - 1 :])
-    fit = rescale_fit(replace(view.fits[0], offset=view.fits[0].offset + recording.mean), scale, fs_hz) if view.fits else None
-    spur = None if figures.spur_bin is None else _name_spur(figures, lines, fs_hz / samples)
-    same = {name: getattr(range_of, name) for name in ("bits", "low", "high", "lsb", "lsb_convention")}
-    same |= {field.name: getattr(figures, field.name) for field in fields(figures) if field.name in Spectrum.__slots__}
-    return Spectrum(
+    lines = tuple(describe_claim(claim, shares, view, fs_hz) for claim in shares.claims)
+    harmonics = lines[: options.harmonics - 1]
+    powers: dict[str, Any] = {f"hd{order}_dbc": find_harmonic(harmonics, order) for order in range(2, 7)}
+    seen = Spectrum(
+        bits=range_of.bits,
+        low=range_of.low,
+        high=range_of.high,
+        lsb=range_of.lsb,
+        lsb_convention=range_of.lsb_convention,
         fs_hz=fs_hz,
         samples=samples,
-        band_hz=band,
         coherent=view.coherent,
         window=view.window,
         side_bins=view.side_bins,
         fundamental_hz=view.cycles[0] * fs_hz / samples if view.fits else None,
         full_scale=range_of.kind,
         harmonics_counted=options.harmonics,
+        band_hz=(0.0, fs_hz / 2) if options.band_hz is None else (float(options.band_hz[0]), float(options.band_hz[1])),
         harmonics=harmonics,
-        intermodulation=products,
-        spur=spur,
-        sinefit=fit,
-        findings=(*range_of.findings, *view.findings, *judge_view(view, figures, (harmonics, products), fs_hz)),
+        intermodulation=lines[options.harmonics - 1 :],
         power=view.power * scale**2,
         full_scale_power=range_of.power,
-        **same,
+        sinefit=rescale_fit(replace(view.fits[0], offset=view.fits[0].offset + recording.mean), scale, fs_hz) if view.fits else None,
+        **powers,
+    )
+    reference = None if range_of.power is None else range_of.power / scale**2
+    found, evidence = measure_figures(seen, view, shares, full_scale=reference, band=(wishes.first, wishes.last))
+    return replace(
+        found,
+        spur=_name_spur(found, evidence, lines),
+        findings=(*range_of.findings, *view.findings, *judge_view(view, found, evidence)),
     )
 
 
-def _name_spur(figures: Figures, lines: list[Component], bin_hz: float) -> Component:
-    """The largest line beside the tones, by the name of the product that it is, or as a spur."""
-    place = figures.spur_bin or 0
-    owner = next((line for line in lines if line.dbc is not None and abs(line.bin - place) <= (1 if figures.windowed else 0)), None)
-    dbc = None if figures.sfdr_dbc is None else -figures.sfdr_dbc
-    below = figures.spur_below_noise
+def _name_spur(found: RecordRow, evidence: Evidence, lines: tuple[Component, ...]) -> Component | None:
+    """The largest line beside the tones, by the name of the product that it is, or as a spur; None without a tone."""
+    place, bin_hz = evidence.spur_bin, found.fs_hz / found.samples
+    if place is None or found.sfdr_dbc is None:
+        return None
+    owner = next((line for line in lines if line.dbc is not None and abs(line.bin - place) <= (1 if found.side_bins else 0)), None)
     name, order, frequency = (owner.name, owner.order, owner.frequency_hz) if owner else ("spur", 0, place * bin_hz)
-    return Component(name, order, frequency, place * bin_hz, place, dbc, None if below else dbc, below)
+    clean = None if evidence.spur_below_noise else -found.sfdr_dbc
+    return Component(name, order, frequency, place * bin_hz, place, -found.sfdr_dbc, clean, evidence.spur_below_noise)
 
 
 def _read_wishes(samples: int, fs_hz: float, options: SpectrumOptions, bits: int | None) -> Wishes:
@@ -227,3 +191,14 @@ def _read_wishes(samples: int, fs_hz: float, options: SpectrumOptions, bits: int
     if last - first + 1 < _FEWEST_BAND_BINS:
         raise ValueError(f"band_hz {band_hz}: holds {max(last - first + 1, 0)} bins of {fs_hz / samples:g} Hz; at least {_FEWEST_BAND_BINS} are needed")
     return Wishes(options, bits, first, last)
+
+
+def describe_spectrum(found: Spectrum, findings: Sequence[Finding]) -> RecordRow:
+    """The row of a record; `findings` stand before those of the spectrum itself, of which the codes already named are left out.
+
+    >>> row = describe_spectrum(analyze_spectrum([0, 1, 0, -1] * 8, bits=2), findings=())
+    >>> row.samples, row.window, row.hd3_dbc
+    (32, 'rectangular', None)
+    """
+    known = {finding.code for finding in findings}
+    return replace(found, findings=(*findings, *(finding for finding in found.findings if finding.code not in known)))

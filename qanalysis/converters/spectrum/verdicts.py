@@ -6,7 +6,8 @@ import numpy as np
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.components import Component
-from qanalysis.converters.spectrum.figures import Figures
+from qanalysis.converters.spectrum.figures import Evidence
+from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.views import View
 
 AGREEMENT_DB = 0.1  # between the SINAD of the spectrum and that of the sine fit
@@ -20,12 +21,12 @@ def judge_constant(value: float) -> tuple[Finding, ...]:
     return (Finding("constant", text, value),)
 
 
-def judge_view(view: View, figures: Figures, lines: tuple[tuple[Component, ...], tuple[Component, ...]], fs_hz: float) -> tuple[Finding, ...]:
-    """Findings of a spectrum; `lines` are its harmonics and its mixing products."""
+def judge_view(view: View, row: RecordRow, evidence: Evidence) -> tuple[Finding, ...]:
+    """Findings of a spectrum whose figures stand in its row."""
     if not view.fits:
         return _judge_missing(view)
-    found = [*_judge_two_tones(view, lines[1], fs_hz), *_judge_noiseless(figures), *_judge_folding(lines[0]), *_judge_thd(figures)]
-    disagreement = _judge_disagreement(view, figures)
+    found = [*_judge_two_tones(view, row.intermodulation, row.fs_hz), *_judge_noiseless(row), *_judge_folding(row.harmonics), *_judge_thd(row)]
+    disagreement = _judge_disagreement(view, row, evidence)
     return (*found, disagreement) if disagreement else tuple(found)
 
 
@@ -60,9 +61,9 @@ def _name_worst(lines: list[Component]) -> str:
     return f"{worst.name} {worst.corrected_dbc:.1f} dBc"
 
 
-def _judge_noiseless(figures: Figures) -> list[Finding]:
+def _judge_noiseless(row: RecordRow) -> list[Finding]:
     """Why SINAD is no finite figure although there is a tone."""
-    if figures.sinad_db is not None and np.isfinite(figures.sinad_db):
+    if row.sinad_db is not None and np.isfinite(row.sinad_db):
         return []
     text = "Nothing but the tone and DC is in the record: its error folds onto them, or there is none, so that SINAD, SNR and ENOB are infinite."
     return [Finding("no-error", f"{text} Choose a number of periods that has no divisor in common with the length.")]
@@ -86,27 +87,27 @@ def _judge_folding(harmonics: tuple[Component, ...]) -> list[Finding]:
     return findings
 
 
-def _judge_thd(figures: Figures) -> list[Finding]:
-    if not figures.thd_below_noise or figures.thd_ci95_db is None or figures.thd_raw_dbc is None:
+def _judge_thd(row: RecordRow) -> list[Finding]:
+    if not row.thd_below_noise or row.thd_ci95_db is None or row.thd_raw_dbc is None:
         return []
-    limit = figures.thd_ci95_db[1]
+    limit = row.thd_ci95_db[1]
     text = (
         f"The harmonics' bins hold no more than noise would: THD is below {limit:.1f} dBc (95 %). "
-        f"Their raw sum, {figures.thd_raw_dbc:.1f} dBc, is noise. A longer record sees deeper."
+        f"Their raw sum, {row.thd_raw_dbc:.1f} dBc, is noise. A longer record sees deeper."
     )
     return [Finding("thd-below-noise", text, limit)]
 
 
-def _judge_disagreement(view: View, figures: Figures) -> Finding | None:
+def _judge_disagreement(view: View, row: RecordRow, evidence: Evidence) -> Finding | None:
     """Why SINAD by spectrum and by sine fit differ, where they do by more than 0.1 dB."""
-    if figures.sinad_db is None or figures.sinefit_sinad_db is None or not np.isfinite([figures.sinad_db, figures.sinefit_sinad_db]).all():
+    if row.sinad_db is None or row.sinefit_sinad_db is None or not np.isfinite([row.sinad_db, row.sinefit_sinad_db]).all():
         return None
-    gap = figures.sinad_db - figures.sinefit_sinad_db
+    gap = row.sinad_db - row.sinefit_sinad_db
     if abs(gap) <= AGREEMENT_DB:
         return None
     # Two degrees of freedom of the fit, and the noise that the window sees instead of all of it.
-    chance = float(1.96 * _DB_PER_NEPER * np.sqrt(2 / figures.freedom)) if figures.freedom else float("inf")
-    if min(figures.sinad_db, figures.sinefit_sinad_db) > _PRECISION_DB:
+    chance = float(1.96 * _DB_PER_NEPER * np.sqrt(2 / evidence.freedom)) if evidence.freedom else float("inf")
+    if min(row.sinad_db, row.sinefit_sinad_db) > _PRECISION_DB:
         reason = "both lie where double precision and the window's side lobes end; the record itself has no error to speak of"
     elif view.window == "rectangular" and view.samples < 500:
         reason = f"{view.samples} samples leave few degrees of freedom, of which the fit takes four per tone"
@@ -116,4 +117,4 @@ def _judge_disagreement(view: View, figures: Figures) -> Finding | None:
         reason = view.findings[0].text
     else:
         reason = f"chance explains only +-{chance:.2f} dB: the tone drifts, breaks off or is modulated, or the band leaves part of the spectrum out"
-    return Finding("sinad-differs", f"SINAD is {figures.sinad_db:.2f} dB by spectrum and {figures.sinefit_sinad_db:.2f} dB by sine fit: {reason}.", float(gap))
+    return Finding("sinad-differs", f"SINAD is {row.sinad_db:.2f} dB by spectrum and {row.sinefit_sinad_db:.2f} dB by sine fit: {reason}.", float(gap))

@@ -16,11 +16,12 @@ from numpy.typing import ArrayLike
 from qanalysis.converters.choices import Transfer
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.findings import Finding
+from qanalysis.converters.noise_limits import NO_NOISE, NoiseSources, combine_snr_db
 from qanalysis.converters.posterior import RelativeErrors, measure_relative_errors
 from qanalysis.converters.textbook.code_formats import CodeWord, spell_code
 from qanalysis.converters.textbook.code_table import CodeTable
-from qanalysis.decibels import SINE_DB
-from qanalysis.notation import true_minus, volts
+from qanalysis.decibels import SINE_DB, enob
+from qanalysis.notation import volts
 from qanalysis.quantizers.quantizer import FS_OVERS, FsOver
 
 
@@ -94,11 +95,12 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Textbook:
-    """A converter's textbook figures, its inputs' and conversions. Everything follows from the three fields; make it by `solve_textbook`."""
+    """A converter's textbook figures, its inputs' and conversions. Everything follows from the four fields; make it by `solve_textbook`."""
 
     converter: Converter
     inputs: tuple[float, ...] = ()
     conversion_time_s: float | None = None
+    noise: NoiseSources = NO_NOISE
 
     @property
     def full_scale(self) -> float:
@@ -161,6 +163,32 @@ class Textbook:
         return None if self.conversion_time_s is None else 1 / self.conversion_time_s
 
     @property
+    def jitter_snr_db(self) -> float | None:
+        """The SNR that the stated jitter allows, whatever the level; None without jitter."""
+        return self.noise.jitter_snr_db
+
+    @property
+    def thermal_noise_rms(self) -> float | None:
+        """sqrt(kT/C) of the stated capacitor, in volts; None without one."""
+        return self.noise.thermal_noise_rms
+
+    @property
+    def thermal_snr_db(self) -> float | None:
+        """A sine over the whole range over the kT/C noise; None without a capacitor."""
+        return self.noise.thermal_snr_db(self.full_scale)
+
+    @property
+    def limited_snr_db(self) -> float | None:
+        """A sine over the whole range over its steps, jitter and kT/C together; None where neither is stated."""
+        stated = [part for part in (self.jitter_snr_db, self.thermal_snr_db) if part is not None]
+        return combine_snr_db(self.ideal_snr_db, *stated) if stated else None
+
+    @property
+    def limited_enob(self) -> float | None:
+        """The bits that this SNR is worth."""
+        return None if self.limited_snr_db is None else enob(self.limited_snr_db)
+
+    @property
     def other_convention(self) -> Textbook:
         """The same problem with the other LSB: every figure of FS/(2^n-1) beside FS/2^n, or the reverse."""
         other = next(word for word in FS_OVERS if word != self.converter.fs_over)
@@ -196,6 +224,7 @@ def solve_textbook(
     fs_over: FsOver = "2^n",
     transfer: Transfer = "mid-tread",
     conversion_time_s: float | None = None,
+    noise: NoiseSources = NO_NOISE,
 ) -> Textbook:
     """The textbook's answers for `bits` (1..32) over low..high volts, `inputs` are volts, one or many.
 
@@ -212,7 +241,7 @@ def solve_textbook(
             raise ValueError(f"input {value}: has no code; inputs are finite numbers in the unit of the range")
     if conversion_time_s is not None and not 0 < conversion_time_s < math.inf:
         raise ValueError(f"conversion time {conversion_time_s} s: needs a finite time above 0")
-    return Textbook(converter, values, conversion_time_s)
+    return Textbook(converter, values, conversion_time_s, noise)
 
 
 def tabulate_resolution(low: float, high: float, *, bits: Iterable[int] = range(1, 25), fs_over: FsOver = "2^n") -> tuple[Textbook, ...]:
@@ -225,12 +254,12 @@ def tabulate_resolution(low: float, high: float, *, bits: Iterable[int] = range(
 
 
 def lsb_text(value: float, *, digits: int = 7) -> str:
-    """A number of steps.
+    """A number of steps with a true minus; an exponent keeps its hyphen, so that the number can be typed.
 
-    >>> lsb_text(-51.7)
-    '−51.7 LSB'
+    >>> lsb_text(-51.7), lsb_text(5.1e-8)
+    ('−51.7 LSB', '5.1e-08 LSB')
     """
-    return f"{true_minus(f'{value:.{digits}g}')} LSB"
+    return f"{'−' if value < 0 else ''}{abs(value):.{digits}g} LSB"
 
 
 #: Problems as course books set them; the third one's actual error is 0 although its bound is not.

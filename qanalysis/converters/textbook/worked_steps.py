@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qanalysis.converters.noise_limits import BOLTZMANN, ROOM_KELVIN
 from qanalysis.converters.textbook.textbook import Conversion, Textbook, lsb_text
-from qanalysis.notation import si, signed, volts
+from qanalysis.notation import decibels, si, signed, volts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def work_out(problem: Textbook) -> tuple[Step, ...]:
     time = problem.conversion_time_s
     rate = () if time is None else (Step("Conversion rate", "f = 1 / T", f"1 / {si(time, 's', digits=7)}", si(1 / time, "S/s", digits=7)),)
     inputs = (step for conversion in problem.conversions for step in _convert(conversion))
-    return (*_size(problem), *_relate(problem), *_noise(problem), *rate, *inputs)
+    return (*_size(problem), *_relate(problem), *_noise(problem), *_limit(problem), *rate, *inputs)
 
 
 def _size(problem: Textbook) -> tuple[Step, ...]:
@@ -79,6 +80,26 @@ def _noise(problem: Textbook) -> tuple[Step, ...]:
         f"{problem.ideal_snr_db:.2f} dB, where {rule} = {problem.other_convention.ideal_snr_db:.2f} dB",
     )
     return rms, Step("Ideal SNR of a full-scale sine", "20 · log10(√1.5 · FS / LSB)", ratio, snr)
+
+
+def _limit(problem: Textbook) -> tuple[Step, ...]:
+    noise, steps = problem.noise, []
+    if noise.jitter_s is not None and noise.frequency_hz is not None:
+        numbers = f"−20 · log10(6.283185 · {si(noise.frequency_hz, 'Hz', digits=7)} · {si(noise.jitter_s, 's', digits=7)})"
+        steps.append(Step("SNR that jitter allows", "−20 · log10(2 π · f · t)", numbers, decibels(problem.jitter_snr_db)))
+    if noise.capacitance_f is not None and problem.thermal_noise_rms is not None:
+        numbers = f"√({BOLTZMANN:.7g} J/K · {ROOM_KELVIN:g} K / {si(noise.capacitance_f, 'F', digits=7)})"
+        rms, full = volts(problem.thermal_noise_rms), volts(problem.full_scale)
+        steps.append(Step("Noise of the sampling capacitor", "√(k · T / C)", numbers, rms))
+        steps.append(
+            Step("SNR that the capacitor allows", "20 · log10(FS / √8 / noise)", f"20 · log10({full} / 2.828427 / {rms})", decibels(problem.thermal_snr_db))
+        )
+    if steps:
+        parts = [part for part in (problem.ideal_snr_db, problem.jitter_snr_db, problem.thermal_snr_db) if part is not None]
+        numbers = " + ".join(f"10^({signed(-part / 10, '.4f')})" for part in parts)
+        result = f"{decibels(problem.limited_snr_db)}, {decibels(problem.limited_enob, 'bit')}"
+        steps.append(Step("SNR with these limits", "−10 · log10(sum of 10^(−SNR / 10))", f"−10 · log10({numbers})", result))
+    return tuple(steps)
 
 
 def _convert(conversion: Conversion) -> tuple[Step, ...]:

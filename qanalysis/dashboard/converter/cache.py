@@ -22,7 +22,7 @@ from qanalysis.converters.records.records import RECORD_SUFFIXES, Record
 from qanalysis.converters.simulation.dac import WorstSpur, find_worst_spur
 from qanalysis.converters.simulation.ledger import Ledger, open_ledger
 from qanalysis.converters.simulation.noise_model import NoiseModel, judge_noise_model
-from qanalysis.converters.simulation.simulate import Capture, Simulation
+from qanalysis.converters.simulation.simulate import SimulatedRecord, Simulation
 from qanalysis.converters.simulation.sweeps import AmplitudeSweep, BitsSweep, DitherPanel, sweep_amplitude, sweep_bits, sweep_dither
 from qanalysis.converters.simulation.tone_sweeps import ToneSweep, sweep_frequency, sweep_phase
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, Triangle, TwoTone, Waveform
@@ -46,7 +46,7 @@ TONES_APART = 14  # bins between the two tones
 class Simulated:
     """A simulated record with its ledger and the verdict on the noise model."""
 
-    capture: Capture
+    capture: SimulatedRecord
     ledger: Ledger
     meter: NoiseModel
 

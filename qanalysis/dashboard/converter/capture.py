@@ -18,6 +18,7 @@ from qanalysis.converters.records.records import RECORD_SUFFIXES, Record
 from qanalysis.converters.rows import ConverterRow, ConverterRows
 from qanalysis.converters.sample_records import SAMPLE_RECORDS
 from qanalysis.converters.spectrum.options import SpectrumOptions
+from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, list_harmonic_lines
 from qanalysis.dashboard.cache import list_records
 from qanalysis.dashboard.converter.cache import (
     Recording,
@@ -37,7 +38,6 @@ from qanalysis.dashboard.open_file import FileKind, draw_picker
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import si
-from qanalysis.reports.converter_figures import HARMONIC_COLUMNS, list_harmonic_lines, sum_up
 
 _WAY_OUT = "Choose another **Record** or correct how it is read, at the left; the samples always open."
 _WITHOUT_RATE = "Give it in the box **Rate (Hz)** at the left: a spectrum needs it, a linearity test does not."
@@ -124,13 +124,13 @@ def _draw_answers(record: Record, row: ConverterRow) -> None:
     draw_notes(record.guesses)
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        draw_figures(row, alt=sum_up(row))
+        draw_figures(row, alt=row.headline)
     with right:
         _draw_codes(record)
 
 
 def _draw_headline(record: Record, row: ConverterRow) -> None:
-    st.markdown(f"#### {escape_markdown(record.name)}: {escape_markdown(sum_up(row))}")
+    st.markdown(f"#### {escape_markdown(record.name)}: {escape_markdown(row.headline)}")
     st.caption(escape_markdown(describe_reading(record)))
 
 

@@ -10,12 +10,11 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.rows import ConverterRow
 from qanalysis.dashboard.elements import Fact, draw_facts
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.reports.converter_figures import list_figures
 
 
 def draw_figures(row: ConverterRow, *, alt: str, more: Sequence[Fact] = ()) -> None:
     """The figures of a row as the reports write them, and `more` below."""
-    draw_facts([*((figure.label, figure.text, figure.convention) for figure in list_figures(row)), *more], alt=alt)
+    draw_facts([*((figure.label, figure.text, figure.convention) for figure in row.lines), *more], alt=alt)
 
 
 def draw_notes(findings: Iterable[Finding]) -> None:

@@ -11,11 +11,11 @@ from qanalysis.charts.spectrum_charts import spectrum_chart
 from qanalysis.charts.sweep_charts import dither_curves, error_against_amplitude, loading_curve, sqnr_against_bits, tone_curves
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.rows import describe_spectrum
 from qanalysis.converters.simulation.dac import MOST_SPUR_BITS, list_images, trace_output
 from qanalysis.converters.simulation.dither import DITHERS
-from qanalysis.converters.simulation.simulate import Capture
+from qanalysis.converters.simulation.simulate import SimulatedRecord
 from qanalysis.converters.simulation.sweeps import sweep_loading
+from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, list_harmonic_lines
 from qanalysis.dashboard.converter.cache import (
     Simulated,
     analyze_simulation,
@@ -34,7 +34,6 @@ from qanalysis.dashboard.export import draw_link
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import decibels, signed
-from qanalysis.reports.converter_figures import HARMONIC_COLUMNS, list_harmonic_lines, sum_up
 from qanalysis.theory import sine_sqnr_db
 
 _PERIODIC = ("sine", "triangle", "two-tone")
@@ -85,20 +84,20 @@ def _draw_controls(view: ConverterView) -> None:
         right.number_input("Shaping order", 0, 3, key=keep("shaping_order"))
 
 
-def _draw_save(capture: Capture) -> None:
+def _draw_save(capture: SimulatedRecord) -> None:
     name = f"simulated-{capture.simulation.converter.bits}bit.csv"
     label = f"Record, {capture.codes.size:,} samples (CSV)"
     st.download_button(label, lambda: write_capture(capture), file_name=name, mime="text/csv", key="s-save", on_click="ignore", icon=":material/download:")
 
 
-def write_capture(capture: Capture) -> str:
+def write_capture(capture: SimulatedRecord) -> str:
     """The record as CSV: time, ideal input, code, value; numbers read back equal."""
     times = np.arange(capture.codes.size) / capture.simulation.fs_hz
     columns = zip(*(part.tolist() for part in (times, capture.ideal, capture.codes, capture.values)), strict=True)
     return "time (s),input (V),code,value (V)\n" + "".join(f"{time!r},{x!r},{code},{y!r}\n" for time, x, code, y in columns)
 
 
-def headline_simulation(capture: Capture) -> str:
+def headline_simulation(capture: SimulatedRecord) -> str:
     """Width, SQNR in the band, and the ideal beside it; plain text."""
     simulation, snr = capture.simulation, capture.in_band_snr_db
     ideal = sine_sqnr_db(simulation.converter.bits)
@@ -177,10 +176,9 @@ def _draw_spectrum(view: ConverterView, _simulated: Simulated) -> None:
         draw_fault(str(error), "Choose more samples, or a lower oversampling.")
         return
     draw_chart(spectrum_chart(found, theme=read_theme()), "s-spectrum")
-    row = describe_spectrum(found, findings=())
     draw_findings(found.findings, none="Nothing stands out in this spectrum.")
-    draw_figures(row, alt=sum_up(row))
-    draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(row), "s-lines", alt="Harmonics and the largest spur")
+    draw_figures(found, alt=found.headline)
+    draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(found), "s-lines", alt="Harmonics and the largest spur")
 
 
 def _draw_sweeps(view: ConverterView, simulated: Simulated) -> None:
@@ -227,7 +225,7 @@ def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
     draw_findings(_keep_period_findings(capture), none="The period suits the record: every sample has a phase of its own.")
 
 
-def _keep_period_findings(capture: Capture) -> tuple[Finding, ...]:
+def _keep_period_findings(capture: SimulatedRecord) -> tuple[Finding, ...]:
     return tuple(finding for finding in capture.findings if finding.code != "clipping")
 
 

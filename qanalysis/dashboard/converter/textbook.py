@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,11 @@ from qanalysis.arrays import Doubles
 from qanalysis.charts.converter_charts import transfer_curve
 from qanalysis.converters.choices import check_transfer
 from qanalysis.converters.converter import LSB_CONVENTIONS
+from qanalysis.converters.noise_limits import NoiseSources
 from qanalysis.converters.posterior import GRADE_NOTE, Posterior, fit_grey_model, judge_posterior, measure_relative_errors
-from qanalysis.converters.rows import ConverterRows, list_textbook_rows
+from qanalysis.converters.rows import ConverterRows
 from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
+from qanalysis.converters.textbook.row import describe_problem, list_textbook_rows
 from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.dashboard.converter.figures import draw_figures
@@ -60,22 +62,20 @@ def draw_textbook(view: ConverterView) -> None:
     draw_export(rows, ConverterView, "k-save", Extras())
 
 
-def describe_problem(problem: Textbook) -> dict[str, Any]:
-    """What a document says of the problem: the settings of the command."""
-    converter = problem.converter
-    span = f"{_spell(converter.low)}:{_spell(converter.high)}"
-    asked = {"bits": converter.bits, "range": span, "inputs": list(problem.inputs), "fs_over": converter.fs_over, "transfer": converter.transfer}
-    return asked | {"conversion_time_s": problem.conversion_time_s}
-
-
-def _spell(value: float) -> str:
-    return np.format_float_positional(value, trim="-")
-
-
 def _take_preset(preset: Textbook) -> None:
     converter = preset.converter
     inputs = "; ".join(f"{value:g}" for value in preset.inputs)
-    change(ConverterView, bits=converter.bits, low=converter.low, high=converter.high, inputs=inputs, conversion_us=0.0)
+    change(
+        ConverterView,
+        bits=converter.bits,
+        low=converter.low,
+        high=converter.high,
+        inputs=inputs,
+        conversion_us=0.0,
+        clock_jitter_ps=0.0,
+        tone_hz=0.0,
+        capacitance_pf=0.0,
+    )
 
 
 def _draw_controls() -> None:
@@ -84,8 +84,11 @@ def _draw_controls() -> None:
     left.number_input("Low end (V)", key=keep("low"), format="%g")
     right.number_input("High end (V)", key=keep("high"), format="%g")
     st.text_input("Inputs (V)", key=keep("inputs"), placeholder="4.5; 2.25", help="One or several voltages, parted by semicolons; decimal commas are read.")
-    help_ = "Time of one conversion; 0 leaves the rate out."
-    st.number_input("Conversion time (µs)", min_value=0.0, key=keep("conversion_us"), format="%g", help=help_)
+    with st.expander("More: rate, jitter, kT/C"):
+        st.number_input("Conversion time (µs)", min_value=0.0, key=keep("conversion_us"), format="%g", help="0 leaves the rate out.")
+        st.number_input("Jitter of the clock (ps rms)", min_value=0.0, key=keep("clock_jitter_ps"), format="%g", help="0: none is stated.")
+        st.number_input("Tone (Hz)", min_value=0.0, key=keep("tone_hz"), format="%g", help="The sine that the jitter acts on; the two go together.")
+        st.number_input("Capacitor (pF)", min_value=0.0, key=keep("capacitance_pf"), format="%g", help="Its kT/C noise at 300 K; 0: none is stated.")
 
 
 def solve_view(view: ConverterView) -> Textbook:
@@ -97,7 +100,12 @@ def solve_view(view: ConverterView) -> Textbook:
         inputs=parse_numbers(view.inputs),
         fs_over=check_fs_over(view.fs_over),
         transfer=check_transfer(view.transfer),
-        conversion_time_s=view.conversion_us * 1e-6 or None,
+        conversion_time_s=view.conversion_us / 1e6 or None,
+        noise=NoiseSources(
+            jitter_s=view.clock_jitter_ps / 1e12 or None,
+            frequency_hz=view.tone_hz or None,
+            capacitance_f=view.capacitance_pf / 1e12 or None,
+        ),
     )
 
 

@@ -14,9 +14,9 @@ from qanalysis.dashboard.open_file import FileKind, draw_picker
 from qanalysis.dashboard.session import draw_history, keep
 from qanalysis.dashboard.sources import UPLOAD_SUFFIXES
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.quantizers.grids import SYMMETRIES
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import parse_range
+from qanalysis.quantizers.symmetries import SYMMETRIES
 from qanalysis.sweeps.row import METRICS
 
 CHECKPOINTS = FileKind(

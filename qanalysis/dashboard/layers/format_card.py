@@ -11,12 +11,6 @@ from qanalysis.dashboard.layers.cache import draw_levels
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.profile import LayerProfile
-from qanalysis.kernels.codes import BIASED, SIGN, TABLE
-from qanalysis.quantizers.coders import TableCoder
-from qanalysis.quantizers.formats import IntegerFormat
-from qanalysis.quantizers.grids import DOUBLE, NORMAL_FP8_SCALE
-from qanalysis.quantizers.quantizer import Rounding
-from qanalysis.quantizers.ranges import MinMax
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.row import Row
 
@@ -51,33 +45,10 @@ def list_facts(scheme: Scheme, row: Row | None = None, profile: LayerProfile | N
         facts += [("Range here", f"{profile.level_low:.4g} to {profile.level_high:.4g}{where} of this layer".replace("-", "−"))]
         stored += f": {row.bits_per_weight:.4g} bits per weight on this layer" if row and row.bits_per_weight else ""
     scales = f"{scheme.scale.name}{f', {groups:,} on this layer' if profile else ''}" if scheme.scale.bits else "none"
-    return [*facts, ("Scales", scales), ("Storage", stored), ("Rounding", _name_rounding(scheme)), ("Equal bit for bit", _name_peer(scheme))]
-
-
-_OWN_ROUNDING = {
-    BIASED: "floor(x + 0.5), the sum in float32: halves go up",
-    TABLE: "to the nearest level; a value midway goes down",
-    SIGN: "by the sign, and by the threshold where 0 is a level",
-}
-
-
-def _name_rounding(scheme: Scheme) -> str:
-    coder = scheme.format.coder
-    if isinstance(coder, TableCoder) and coder.ties_to_zero:
-        return "to the nearest level; a value midway goes toward zero"
-    return _OWN_ROUNDING.get(coder.kind, str(scheme.rounding))
-
-
-def _name_peer(scheme: Scheme) -> str:
-    """Whose values these are; a peer answers for the conventions that it has, and for no others."""
-    if isinstance(scheme.format, IntegerFormat):
-        peers = {"sym": "torch fake_quantize, torchao", "asym": "torch fake_quantize, torchao ASYMMETRIC"}
-        peers |= {"sym-full": "torchao SYMMETRIC, compressed-tensors", "sym-noclip": "torchao SYMMETRIC_NO_CLIPPING_ERR"}
-        plain = scheme.range == MinMax() and scheme.scale.name == "float32" and scheme.rounding == Rounding() and scheme.format.bits <= 8
-        return peers.get(scheme.symmetry.name, "no tool checked") if plain else "no tool checked, with these words"
-    free = {
-        "range": scheme.range == MinMax(),
-        "rounding": scheme.rounding == Rounding(),
-        "scale": scheme.scale in (scheme.format.scales[0], DOUBLE, NORMAL_FP8_SCALE),
-    }
-    return scheme.format.peer if all(is_plain for part, is_plain in free.items() if part not in scheme.format.fixed) else "no tool checked, with these words"
+    return [
+        *facts,
+        ("Scales", scales),
+        ("Storage", stored),
+        ("Rounding", scheme.format.element.own_rounding or str(scheme.rounding)),
+        ("Equal bit for bit", scheme.peer or "no tool checked, with these words"),
+    ]

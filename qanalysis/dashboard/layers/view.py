@@ -8,11 +8,13 @@ from functools import lru_cache
 from typing import Any, Literal, Self
 
 from qanalysis.dashboard.views import Query, View, bound, name_parameter, spell_view
-from qanalysis.quantizers.formats import FORMATS, IntegerFormat, parse_format
-from qanalysis.quantizers.grids import SYMMETRIES
+from qanalysis.quantizers.crossing import cross_schemes
+from qanalysis.quantizers.formats import FORMATS, integer_format
 from qanalysis.quantizers.grouping import parse_grouping
-from qanalysis.quantizers.ranges import KullbackLeibler, parse_range
-from qanalysis.quantizers.scheme import MINMAX, Scheme, cross_schemes
+from qanalysis.quantizers.ranges import RANGE_RULES, parse_range
+from qanalysis.quantizers.scheme import MINMAX, Scheme
+from qanalysis.quantizers.symmetries import SYMMETRIES
+from qanalysis.quantizers.words import parse_format
 from qanalysis.sweeps.row import METRICS
 
 FEWEST_BITS, MOST_BITS = 2, 16
@@ -22,8 +24,8 @@ ORDERS = {"file": "file order", "worst": "worst first", "largest": "largest firs
 ROW_LIMITS = ("60", "150", "500", "all")
 GROUPING_CHOICES = ("tensor", "channel", "group=256", "group=128", "group=64", "group=32")
 INTEGERS = "integers"
-FORMAT_CHOICES = tuple(name for name, fmt in FORMATS.items() if not isinstance(fmt, IntegerFormat))
-RANGE_CHOICES = ("minmax", "percentile:99.9", "meanstd:3", "mse:100", "kl:2048")
+FORMAT_CHOICES = tuple(name for name, fmt in FORMATS.items() if not fmt.is_integer)
+RANGE_CHOICES = tuple(rule.example for rule in RANGE_RULES.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +123,11 @@ def _cross(
     bits: tuple[int, int], formats: tuple[str, ...], groupings: tuple[str, ...], symmetries: tuple[str, ...], ranges: tuple[str, ...]
 ) -> tuple[Scheme, ...]:
     rules = [parse_range(word) for word in ranges]
-    if formats and all(isinstance(rule, KullbackLeibler) for rule in rules):
+    if formats and all(rule.needs_equal_steps for rule in rules):
         rules.append(MINMAX)  # a divergence needs equal steps, which no format beside the integers has
     return tuple(
         cross_schemes(
-            [*map(IntegerFormat, range(bits[0], bits[1] + 1)), *map(parse_format, formats)],
+            [*map(integer_format, range(bits[0], bits[1] + 1)), *map(parse_format, formats)],
             groupings=[parse_grouping(word) for word in groupings],
             symmetries=[SYMMETRIES[word] for word in symmetries],
             ranges=rules,
@@ -135,7 +137,7 @@ def _cross(
 
 def format_of(scheme: Scheme) -> str:
     """What the scheme's format is called as the format in view: its name, or "integers"."""
-    return INTEGERS if isinstance(scheme.format, IntegerFormat) else str(scheme.format)
+    return INTEGERS if scheme.format.is_integer else str(scheme.format)
 
 
 def family_of(scheme: Scheme) -> str:
@@ -154,7 +156,7 @@ def put_in_view(text: str) -> dict[str, Any]:
     ({'bits': 6, 'format': 'integers', 'grouping': 'channel'}, {'format': 'mxfp4', 'grouping': 'group=32'})
     """
     scheme = Scheme.parse(text)
-    width = {"bits": scheme.format.bits} if isinstance(scheme.format, IntegerFormat) else {}
+    width = {"bits": scheme.format.bits} if scheme.format.is_integer else {}
     return width | {"format": format_of(scheme), "grouping": family_of(scheme)}
 
 
@@ -169,7 +171,7 @@ def expand_scheme(text: str, view: LayersView) -> LayersView:
     scheme = Scheme.parse(text)
     words = {"groupings": ("grouping", str(scheme.grouping)), "symmetries": ("symmetry", scheme.symmetry.name), "ranges": ("range", str(scheme.range))}
     free: dict[str, Any] = {name: _with(getattr(view, name), word) for name, (part, word) in words.items() if part not in scheme.format.fixed}
-    if isinstance(scheme.format, IntegerFormat):
+    if scheme.format.is_integer:
         bits = scheme.format.bits
         free |= {"bits": bits, "swept": (min(view.swept[0], bits), max(view.swept[1], bits)), "format": INTEGERS}
     else:

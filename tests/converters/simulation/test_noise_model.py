@@ -9,7 +9,7 @@ import pytest
 
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.simulation.noise_model import correlate, gaussian_moments, judge_noise_model, sine_harmonic, sine_moments
-from qanalysis.converters.simulation.simulate import Capture, Simulation
+from qanalysis.converters.simulation.simulate import SimulatedRecord, Simulation
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, Sine, Waveform
 
 # A/q, gain, HD3, HD5, HD7 in dBc, error power over q^2/12, corr(e, x), SQNR, 6.02 N model. The table was summed over sampled sines
@@ -123,7 +123,7 @@ def test_moments_of_nothing_are_refused(call: object, message: str) -> None:
         call()  # type: ignore[operator]
 
 
-def simulate(waveform: Waveform, **options: object) -> Capture:
+def simulate(waveform: Waveform, **options: object) -> SimulatedRecord:
     return Simulation(Converter(12, -1, 1, transfer=str(options.pop("transfer", "mid-tread"))), waveform, **options).run()  # type: ignore[arg-type]
 
 

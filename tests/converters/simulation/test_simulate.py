@@ -11,24 +11,24 @@ import pytest
 
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import SHAPES, Inl
-from qanalysis.converters.noise_limits import jitter_snr_db, shaping_gain_db
+from qanalysis.converters.noise_limits import jitter_snr_db
 from qanalysis.converters.simulation.dither import DITHERS, find_dither
 from qanalysis.converters.simulation.noise_model import sine_moments
-from qanalysis.converters.simulation.simulate import Capture, Simulation, band_power, shape_noise
+from qanalysis.converters.simulation.simulate import SimulatedRecord, Simulation, band_power, shape_noise
 from qanalysis.converters.simulation.tone_sweeps import measure_tone
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, TwoTone
 from qanalysis.decibels import DB_PER_BIT, SINE_DB
-from qanalysis.quantizers.quantizer import Rounding
+from qanalysis.quantizers.rounding import Rounding
 
 TWELVE = Converter(12, -1, 1)
 TONE = Sine(2047 / 2048, 127 / 16384)
 
 
-def run(**options: object) -> Capture:
+def run(**options: object) -> SimulatedRecord:
     return Simulation(**({"converter": TWELVE, "waveform": TONE} | options)).run()  # type: ignore[arg-type]
 
 
-def sinad_db(capture: Capture) -> float:
+def sinad_db(capture: SimulatedRecord) -> float:
     return float(measure_tone(capture.values, 127).sinad_db[0])
 
 
@@ -170,6 +170,17 @@ def test_shaping_without_a_loop_is_the_loop_in_its_steady_state(order: int, name
     assert by_loop == codes.tolist()
     # Roundings of 2^-53 in DC and past, integrated L times over 1024 samples: 2^-53 * 1024^L / L! of a step.
     assert all(abs(a - b) < 2.0**-53 * 1024**order for a, b in zip(end, past, strict=True))
+
+
+def shaping_gain_db(osr: float, order: int) -> float:
+    """(20 L + 10) log10 OSR - 10 log10(pi^2L / (2L + 1)): (pi f / fs)^2L stands for |2 sin(pi f / fs)|^2L, the limit of large `osr`."""
+    return (20 * order + 10) * math.log10(osr) - 10 * math.log10(math.pi ** (2 * order) / (2 * order + 1))
+
+
+@pytest.mark.parametrize(("osr", "gains"), [(64, (18.06, 49.01, 77.41, 105.05)), (32, (15.05, 39.98, 62.36, 83.98))])
+def test_the_formula_gives_the_published_gains(osr: int, gains: tuple[float, ...]) -> None:
+    for order, gain in enumerate(gains):
+        assert shaping_gain_db(osr, order) == pytest.approx(gain, abs=0.005 + 1e-9)  # tables are stated to 0.01 dB
 
 
 @pytest.mark.parametrize("order", [0, 1, 2, 3])

@@ -12,16 +12,16 @@ from streamlit.testing.v1 import AppTest
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.linearity.linearity import measure_linearity
+from qanalysis.converters.linearity.row import describe_linearity
 from qanalysis.converters.posterior import fit_grey_model, judge_posterior
 from qanalysis.converters.records.records import read_record
-from qanalysis.converters.rows import describe_linearity, describe_spectrum, list_textbook_rows
 from qanalysis.converters.sample_records import SAMPLE_RECORDS, write_sample
-from qanalysis.converters.spectrum.spectrum import analyze_spectrum
+from qanalysis.converters.spectrum.spectrum import analyze_spectrum, describe_spectrum
+from qanalysis.converters.textbook.row import list_textbook_rows
 from qanalysis.converters.textbook.textbook import solve_textbook
 from qanalysis.dashboard.converter.cache import build_simulation
 from qanalysis.dashboard.converter.simulate import headline_simulation, write_capture
 from qanalysis.dashboard.converter.view import SIMULATE_VIEWS, WAVEFORMS, ConverterView
-from qanalysis.reports.converter_figures import list_figures, sum_up
 
 
 def _show_page() -> None:
@@ -63,7 +63,7 @@ def test_textbook_shows_the_row_of_the_command_line() -> None:
     page = open_tab("textbook", bits="8", high="12", inputs="4.5")
     row = list_textbook_rows(solve_textbook(8, 0, 12, inputs=[4.5]))[0]
     shown = figures(page)
-    assert {figure.label: (figure.text, figure.convention) for figure in list_figures(row)}.items() <= shown.items()
+    assert {figure.label: (figure.text, figure.convention) for figure in row.lines}.items() <= shown.items()
     assert shown["Mean relative error over |x|"] == ("0 %", "|e|/|x|, 1 of 1 inputs")
     inputs = page.dataframe[0].value
     assert inputs["Code"].tolist() == [96]
@@ -174,8 +174,8 @@ def test_every_sample_record_is_measured_as_the_command_line_does(name: str, tmp
     found = analyze_spectrum(record.codes, fs_hz=record.fs_hz, bits=record.bits)
     row = describe_spectrum(found, findings=(*examine_record(record, found), *record.guesses))
     page = open_tab("capture", record=f"sample:{name}")
-    assert headline(page).endswith(sum_up(row))
-    assert {figure.label: (figure.text, figure.convention) for figure in list_figures(row)} == figures(page)
+    assert headline(page).endswith(row.headline)
+    assert {figure.label: (figure.text, figure.convention) for figure in row.lines} == figures(page)
 
 
 @pytest.mark.parametrize(
@@ -197,8 +197,8 @@ def test_a_linearity_test_shows_the_row_and_the_missing_codes_by_number(tmp_path
     path.write_bytes(write_sample("ramp for a linearity test, 8 bit"))
     page = open_tab("capture", record="ramp.csv", test="ramp", inl_reference="best-fit", record_low="0", record_high="1", drive_low="0", drive_high="1")
     found = measure_linearity(read_record(path).codes, bits=8, reference="best-fit", drive=(0, 1), signed=False)
-    assert headline(page) == f"ramp.csv: {sum_up(describe_linearity(found))}"
-    assert {figure.label: (figure.text, figure.convention) for figure in list_figures(describe_linearity(found))} == figures(page)
+    assert headline(page) == f"ramp.csv: {describe_linearity(found).headline}"
+    assert {figure.label: (figure.text, figure.convention) for figure in describe_linearity(found).lines} == figures(page)
     assert found.missing_codes == (64, 127, 191, 254)
 
 

@@ -34,8 +34,12 @@ def test_a_view_survives_its_widgets_and_its_address(view: ConverterView) -> Non
 def test_values_in_the_address_are_ids() -> None:
     view = ConverterView(tab="simulate", sim_view="codes", waveform="record", model="converter", fs_over="2^n-1", test="ramp")
     assert {key: words[0] for key, words in spell_view(view).items()} == {
-        **{"tab": "simulate", "sim_view": "codes", "waveform": "record"},
-        **{"model": "converter", "fs_over": "2^n-1", "test": "ramp"},
+        "tab": "simulate",
+        "sim_view": "codes",
+        "waveform": "record",
+        "model": "converter",
+        "fs_over": "2^n-1",
+        "test": "ramp",
     }
 
 

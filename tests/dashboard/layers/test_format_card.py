@@ -11,7 +11,7 @@ from qanalysis.charts import format_levels
 from qanalysis.charts.format_levels import MOST_DRAWN, find_levels
 from qanalysis.dashboard.layers.format_card import list_facts
 from qanalysis.diagnosis.profile import profile_layer
-from qanalysis.quantizers.formats import FORMATS, IntegerFormat
+from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
 from tests.dashboard.conftest import OpenPage
@@ -27,7 +27,7 @@ def test_every_format_has_a_card(name: str) -> None:
     assert all(facts.values())
     assert facts["Storage"].endswith(f": {row.bits_per_weight:.4g} bits per weight on this layer")
     peer = "torch fake_quantize, torchao" if int(scheme.format.bits) <= 8 else "no tool checked, with these words"
-    assert facts["Equal bit for bit"] == (peer if isinstance(scheme.format, IntegerFormat) else FORMATS[name].peer)
+    assert facts["Equal bit for bit"] == (peer if scheme.format.is_integer else FORMATS[name].peer)
     assert facts["Levels"].startswith(f"{find_levels(scheme).size:,} from ")
 
 

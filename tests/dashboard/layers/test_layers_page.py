@@ -17,7 +17,8 @@ from qanalysis.dashboard.layers.view import LayersView, expand_scheme
 from qanalysis.dashboard.views import spell_view
 from qanalysis.diagnosis.own_limits import describe_limits, find_limits
 from qanalysis.diagnosis.profile import profile_layer
-from qanalysis.quantizers.scheme import Scheme, default_schemes
+from qanalysis.quantizers.crossing import default_schemes
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import find_worst_channel, headline
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import sweep
@@ -132,7 +133,14 @@ def test_the_weights_only_switch_adds_the_vectors(open_page: OpenPage) -> None:
 
 
 def test_a_link_brings_back_the_same_numbers(open_page: OpenPage) -> None:
-    asked = {"source": "sample:outliers", "bits": "3", "swept": ["3", "5"], "groupings": ["channel", "group=48"], "symmetries": "asym", "ranges": "percentile:99.9"}
+    asked = {
+        "source": "sample:outliers",
+        "bits": "3",
+        "swept": ["3", "5"],
+        "groupings": ["channel", "group=48"],
+        "symmetries": "asym",
+        "ranges": "percentile:99.9",
+    }
     first = open_page(**asked, grouping="asym group=48 range=percentile:99.9", metric="enob", axis="bits_per_weight", find="a", scrub="true")
     assert " at int3 asym group=48 range=percentile:99.9: " in _headline(first)
     assert not first.warning

@@ -21,8 +21,9 @@ from qanalysis.dashboard.layers.view import (
     put_in_view,
 )
 from qanalysis.dashboard.views import read_address, read_view, spell_view, write_view
-from qanalysis.quantizers.grids import SYMMETRIES
-from qanalysis.quantizers.scheme import Scheme, default_schemes
+from qanalysis.quantizers.crossing import default_schemes
+from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.symmetries import SYMMETRIES
 from qanalysis.sweeps.row import METRICS
 
 some_of = lambda words: st.lists(st.sampled_from(words), min_size=1, max_size=3, unique=True).map(tuple)  # noqa: E731
@@ -89,7 +90,9 @@ def test_the_scheme_in_view_is_one_of_those_swept(view: LayersView) -> None:
         pytest.param({"formats": ["nf4", "int4", "fp9"], "format": "fp9"}, {"formats": ("nf4",), "format": INTEGERS}, id="formats that are none"),
         pytest.param({"format": "nf4"}, {"format": INTEGERS, "grouping": "group=128"}, id="a format in view that is not swept"),
         pytest.param(
-            {"formats": ["mxfp4"], "format": "mxfp4", "grouping": "group=128"}, {"format": "mxfp4", "grouping": "group=32"}, id="a grouping that the format fixes"
+            {"formats": ["mxfp4"], "format": "mxfp4", "grouping": "group=128"},
+            {"format": "mxfp4", "grouping": "group=32"},
+            id="a grouping that the format fixes",
         ),
         pytest.param({"groupings": ["channel"], "grouping": "group=128"}, {"grouping": "channel"}, id="the only family left"),
     ],
@@ -120,7 +123,10 @@ _USUAL = ["tensor", "channel", "group=128", "group=32"]
         ("mxfp4", {"formats": ["mxfp4"], "format": ["mxfp4"], "grouping": ["group=32"]}),
         ("nf4 group=64", {"formats": ["nf4"], "format": ["nf4"], "grouping": ["group=64"], "groupings": [*_USUAL, "group=64"]}),
         ("float16", {"formats": ["float16"], "format": ["float16"], "grouping": ["tensor"]}),
-        ("fp8_e4m3 channel range=mse:20", {"formats": ["fp8_e4m3"], "format": ["fp8_e4m3"], "grouping": ["channel range=mse:20"], "ranges": ["minmax", "mse:20"]}),
+        (
+            "fp8_e4m3 channel range=mse:20",
+            {"formats": ["fp8_e4m3"], "format": ["fp8_e4m3"], "grouping": ["channel range=mse:20"], "ranges": ["minmax", "mse:20"]},
+        ),
     ],
     ids=["blocks", "groups", "no scales", "range"],
 )

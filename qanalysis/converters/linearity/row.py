@@ -1,0 +1,144 @@
+"""What is told about a linearity test? The columns of `linearity`, each declared once, and how they read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import ClassVar
+
+from qanalysis.converters.choices import InlReference, Test, Transfer
+from qanalysis.converters.converter import LsbConvention
+from qanalysis.converters.findings import Finding
+from qanalysis.converters.linearity.linearity import Linearity
+from qanalysis.converters.lines import Line, LineTable, describe_row, tell
+from qanalysis.notation import NOTHING, signed
+from qanalysis.results.columns import Kind, RowType, column
+
+_MOST_NAMED = 12  # missing codes in one line
+
+
+def _list_of(name: str) -> Callable[[Linearity], tuple[float, ...]]:
+    return lambda found: tuple(getattr(found, name).tolist())
+
+
+def _largest_of(name: str) -> Callable[[Linearity], float]:
+    return lambda found: float(getattr(found, name).max())
+
+
+@dataclass(frozen=True, slots=True)
+class LinearityRow(RowType):
+    """The static errors of a converter, in LSB.
+
+    Item i of `dnl_lsb` belongs to code first_code + i + 1, item i of `inl_lsb` to the transition that begins it.
+    """
+
+    KIND: ClassVar[Kind] = Kind(
+        "linearity",
+        "linearity",
+        "Static errors of a converter from a ramp or a sine",
+        "qanalysis linearity FILE --bits N --test ramp --out rows.json",
+    )
+
+    bits: int = column("Bits", "bit", formula="width of the converter", of=attrgetter("converter.bits"))
+    low: float = column("Low end", formula="lower end of the range, V, or 0 LSB where none was stated", of=attrgetter("converter.low"))
+    high: float = column("High end", formula="upper end of the range, V, or 2^bits LSB", of=attrgetter("converter.high"))
+    lsb: float = column("Step", formula="LSB by the stated convention, in the unit of the range", of=attrgetter("converter.lsb"))
+    lsb_convention: LsbConvention = column("LSB convention", formula="how full scale is divided", of=attrgetter("converter.lsb_convention"))
+    transfer: Transfer = column("Transfer", formula="where the transitions lie", of=attrgetter("converter.transfer"))
+    test: Test = column("Test", formula="what the input was")
+    samples: int = column("Samples", formula="number of samples used")
+    dnl_min_lsb: float = column("DNL, lowest", "LSB", formula="code width / mean width − 1")
+    dnl_max_lsb: float = column("DNL, highest", "LSB", formula="code width / mean width − 1")
+    inl_min_lsb: float = column("INL, lowest", "LSB", formula="transition furthest below the reference line")
+    inl_max_lsb: float = column("INL, highest", "LSB", formula="transition furthest above the reference line")
+    inl_reference: InlReference = column("INL reference", formula="the line that INL is measured from")
+    offset_lsb: float | None = column("Offset", "LSB", formula="first transition by the line; null where the input's ends are unknown")
+    gain_error_percent: float | None = column("Gain error", "%", formula="step of the line over LSB, less 100; null where the input's ends are unknown")
+    tue_max_lsb: float | None = column(
+        "Total unadjusted error",
+        "LSB",
+        better="lower",
+        formula="largest distance of a transition from its ideal place; null where the input's ends are unknown",
+    )
+    missing_codes: tuple[int, ...] = column("Missing codes", formula="the record's own numbers of codes with DNL ≤ −0.9")
+    dnl_lsb: tuple[float, ...] = column("DNL by code", "LSB", formula="item i: code first_code + i + 1", of=_list_of("dnl_lsb"))
+    inl_lsb: tuple[float, ...] = column("INL by code", "LSB", formula="item i: the transition that begins code first_code + i + 1", of=_list_of("inl_lsb"))
+    first_code: int = column("First code", formula="number of the lowest code: 0, or −2^(bits−1) for two's complement")
+    largest_step_back: int | None = column("Largest step back", formula="codes, in a single ramp; null where the record can not tell")
+    confidence: float = column("Confidence", formula="of the error bars")
+    dnl_bar_max_lsb: float = column("Error bar of DNL", "LSB", formula="largest of dnl_bar_lsb", of=_largest_of("dnl_bar_lsb"))
+    inl_bar_max_lsb: float = column("Error bar of INL", "LSB", formula="largest of inl_bar_lsb", of=_largest_of("inl_bar_lsb"))
+    dnl_within_lsb: float = column("DNL asked for", "LSB", formula="the DNL error that samples_needed is for")
+    samples_needed: int = column("Samples needed", formula="samples for DNL within dnl_within_lsb")
+    dnl_bar_lsb: tuple[float, ...] = column(
+        "Error bars of DNL", "LSB", formula="half-width of the error bar of each item of dnl_lsb", of=_list_of("dnl_bar_lsb")
+    )
+    inl_bar_lsb: tuple[float, ...] = column(
+        "Error bars of INL", "LSB", formula="half-width of the error bar of each item of inl_lsb", of=_list_of("inl_bar_lsb")
+    )
+    findings: tuple[Finding, ...] = column("Findings", formula="what stands out")
+
+    @property
+    def subject(self) -> str:
+        """What was looked at."""
+        return f"{self.test} histogram of {self.samples:,} samples, {self.bits} bits"
+
+    @property
+    def headline(self) -> str:
+        """The figures one asks for first, in a sentence."""
+        dnl = f"DNL {signed(self.dnl_min_lsb, '+.3f')} to {signed(self.dnl_max_lsb, '+.3f')} LSB"
+        inl = f"INL {signed(self.inl_min_lsb, '+.3f')} to {signed(self.inl_max_lsb, '+.3f')} LSB by {self.inl_reference} line"
+        return f"{dnl}, {inl}, missing codes: {name_codes(self.missing_codes)}."
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The figures in the order in which one reads them, each with its convention."""
+        share = f"{100 * self.confidence:g} %"
+        sure = share if self.largest_step_back == 0 else f"{share}, phases at random"
+        known = f"{self.transfer}, LSB = {self.lsb_convention.replace('fs', 'FS')}"
+        drive = "needs the ends of the input: --drive" if self.offset_lsb is None else known
+        by = f"{self.inl_reference} line"
+        kind = "through both ends" if self.inl_reference == "end-point" else "least squares"
+        gain = None if self.gain_error_percent is None else f"{signed(self.gain_error_percent, '+.4f')} %"
+        back = NOTHING if self.largest_step_back is None else str(self.largest_step_back)
+        needed = f"for DNL within {self.dnl_within_lsb:g} LSB at {sure}; here {self.samples:,}"
+        return (
+            tell(self, "dnl_min_lsb", f"code width / mean width − 1; ± {self.dnl_bar_max_lsb:.2g} LSB at {sure}"),
+            tell(self, "dnl_max_lsb", "same"),
+            tell(self, "inl_min_lsb", f"of transitions, {by} ({kind}); ± {self.inl_bar_max_lsb:.2g} LSB at {sure}"),
+            tell(self, "inl_max_lsb", "same"),
+            tell(self, "offset_lsb", f"first transition by the {by}; {drive}"),
+            tell(self, "gain_error_percent", f"step of the {by} over LSB; {drive}", gain),
+            tell(
+                self,
+                "tue_max_lsb",
+                f"largest |T − ideal T|; {drive}",
+                None if self.tue_max_lsb is None else f"{self.tue_max_lsb:.3f} LSB",
+            ),
+            tell(self, "missing_codes", "DNL ≤ −0.9", name_codes(self.missing_codes)),
+            tell(self, "largest_step_back", "codes, in a single ramp", back),
+            tell(self, "samples_needed", needed, f"{self.samples_needed:,}"),
+        )
+
+    @property
+    def tables(self) -> tuple[LineTable, ...]:
+        """The missing codes, where there are any."""
+        return (LineTable("Missing codes", ("Code",), [(str(code),) for code in self.missing_codes]),) if self.missing_codes else ()
+
+
+def describe_linearity(found: Linearity, findings: Sequence[Finding] = ()) -> LinearityRow:
+    """The row of a linearity test; `findings` stand behind its own."""
+    return describe_row(LinearityRow, found, findings=(*found.findings, *findings))
+
+
+def name_codes(codes: tuple[int, ...]) -> str:
+    """How many codes, and the first of them by number.
+
+    >>> name_codes((5, 9)), name_codes(())
+    ('2: 5, 9', 'none')
+    """
+    if not codes:
+        return "none"
+    rest = f" and {len(codes) - _MOST_NAMED:,} more" if len(codes) > _MOST_NAMED else ""
+    return f"{len(codes):,}: {', '.join(map(str, codes[:_MOST_NAMED]))}{rest}"

@@ -1,0 +1,169 @@
+"""What is there to do for a tensor of one shape? Jobs: schemes whose groups lie alike, the pieces to go over, what is known before any value.
+
+All of it depends on the shape alone and is worked out once for each: models repeat few shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.arrays import Codes, Doubles
+from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.scheme import MINMAX, Scheme
+from qanalysis.quantizers.statistics import Statistic
+from qanalysis.sums import ErrorStats
+from qanalysis.sweeps.bench import Grids, Packing, pack
+from qanalysis.sweeps.chunks import Chunk, cut_chunks
+from qanalysis.sweeps.widths import Widths, is_plain
+from qanalysis.theory.predictions import has_formula, predict_sqnr_db
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """Schemes over the same groups and ranges: several that differ in their `widths` alone, or one of any kind; `lead` speaks for them.
+
+    `layout` is that of the whole tensor. Storage is in bits per value, per group and once, (schemes,) each.
+    """
+
+    lead: Scheme
+    widths: Widths | None
+    layout: Layout
+    value_bits: Codes
+    group_bits: Codes
+    tensor_bits: Codes
+
+    @classmethod
+    def of(cls, schemes: Sequence[Scheme], layout: Layout) -> Self:
+        """The job of some schemes in one layout."""
+        value_bits, group_bits = np.array([scheme.storage_bits for scheme in schemes], np.int64).T
+        tensor_bits = np.array([scheme.tensor_bits(layout.groups) for scheme in schemes], np.int64)
+        widths = Widths.of(schemes) if schemes[0].format.is_integer else None
+        return cls(schemes[0], widths, layout, value_bits, group_bits, tensor_bits)
+
+    @property
+    def pool(self) -> Layout:
+        """The groups whose ranges must be known before any piece: the tensor as a whole where only its largest magnitude matters."""
+        whole = self.lead.has_outer_scale
+        return replace(self.layout, block_rows=self.layout.rows, block_columns=self.layout.columns) if whole else self.layout
+
+    def lay(self, found: Statistic) -> Grids:
+        """Its grids over the statistics of all groups."""
+        return self.widths.lay(found) if self.widths else self.lead.lay_grid(found)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cut:
+    """One piece of a view: the jobs' layouts inside it, how their grids are packed, and the layouts whose `extremes` it finds itself.
+
+    `owned` (schemes,) says whose groups begin here: this is the piece to count their steps, and their part of `storage`, bits (schemes,).
+    """
+
+    chunk: Chunk
+    layouts: tuple[Layout, ...]
+    packings: tuple[Packing, ...]
+    extremes: tuple[Layout, ...]
+    owned: NDArray[np.bool_]
+    storage: Doubles
+
+    @classmethod
+    def of(cls, chunk: Chunk, jobs: Sequence[Job], crossing: Sequence[bool]) -> Self:
+        """A piece as the jobs see it; `crossing` tells whose groups reach beyond it."""
+        layouts = tuple(chunk.localize(job.layout) for job in jobs)
+        owns = [not crosses or chunk.begins_groups(job.layout) for crosses, job in zip(crossing, jobs, strict=True)]
+        own = [not crosses or job.lead.has_outer_scale for crosses, job in zip(crossing, jobs, strict=True)]
+        extremes = dict.fromkeys(layout for layout, job, finds in zip(layouts, jobs, own, strict=True) if finds and job.lead.takes_extremes)
+        size = chunk.rows * chunk.columns
+        storage = [job.value_bits * size + job.group_bits * layout.groups * owned for job, layout, owned in zip(jobs, layouts, owns, strict=True)]
+        packings = pack([(job.widths or job.lead, layout) for job, layout in zip(jobs, layouts, strict=True)], size)
+        owned = np.repeat(owns, [len(job.value_bits) for job in jobs])
+        return cls(chunk, layouts, packings, tuple(extremes), owned, np.concatenate(storage).astype(np.float64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """The jobs that see a tensor by one channel axis, the pieces of that matrix, and which jobs need ranges from all of them first.
+
+    `places` are those of its schemes in the sweep, in the order of the jobs. `must_hold` says that groups which cross pieces need
+    all their values at once, or that the matrix is not in the order of the file.
+    """
+
+    jobs: tuple[Job, ...]
+    places: tuple[int, ...]
+    cuts: tuple[Cut, ...]
+    crossing: tuple[bool, ...]
+    must_hold: bool
+    tensor_bits: Codes
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job], places: Sequence[int]) -> Self:
+        """The view that some jobs share."""
+        chunks = tuple(cut_chunks([job.layout for job in jobs]))
+        crossing = tuple(job.lead.is_tensor_scaled or chunks[0].crosses(job.layout) for job in jobs)
+        must_hold = jobs[0].layout.axis != 0 or any(crosses and not job.lead.takes_extremes for crosses, job in zip(crossing, jobs, strict=True))
+        cuts = tuple(Cut.of(chunk, jobs, crossing) for chunk in chunks)
+        return cls(tuple(jobs), tuple(places), cuts, crossing, must_hold, np.concatenate([job.tensor_bits for job in jobs]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """A sweep's schemes on one shape: the views of those that can be, and per scheme what its rows say and what Gaussian values would give.
+
+    `predictions` are those that hold for values of any power, NaN elsewhere; `counts` the groups of those that depend on it.
+    """
+
+    schemes: tuple[Scheme, ...]
+    views: tuple[View, ...]
+    reasons: NDArray[np.object_]
+    predictions: Doubles
+    counts: dict[int, dict[int, int]]
+
+    def predict(self, sums: ErrorStats) -> Doubles:
+        """The SQNR of Gaussian values of the same power in these groups, (schemes,); NaN where there is no prediction."""
+        if not self.counts or not sums.sum_x2.any():
+            return self.predictions
+        predicted, power = self.predictions.copy(), sums.sum_x2 / np.maximum(sums.count, 1)
+        for place, counts in self.counts.items():
+            found = predict_sqnr_db(self.schemes[place], counts, sigma=float(np.sqrt(power[place]))) if power[place] else None
+            predicted[place] = np.nan if found is None else found
+        return predicted
+
+
+def outline(schemes: Sequence[Scheme], shape: tuple[int, ...], axis: int) -> Outline:
+    """What a sweep of these schemes does to a tensor of this shape, which is neither 0-d nor empty, with this channel axis."""
+    reasons, layouts = np.full(len(schemes), "", object), dict[int, Layout]()
+    for place, scheme in enumerate(schemes):
+        try:
+            layout = layouts[place] = scheme.lay_out(shape, axis=axis)
+        except ValueError as error:
+            reasons[place] = str(error)
+            continue
+        wanted = scheme.grouping.columns
+        if wanted is not None and wanted > layout.columns:
+            reasons[place] = f"{scheme.grouping} is longer than the row of {layout.columns}: one ragged group per row"
+    predictions, counts = np.full(len(schemes), np.nan), {}
+    for place, layout in layouts.items():
+        if has_formula(schemes[place]):
+            predictions[place] = predict_sqnr_db(schemes[place], layout.length_counts)
+        else:
+            counts[place] = layout.length_counts
+    return Outline(tuple(schemes), _find_views(schemes, layouts), reasons, predictions, counts)
+
+
+def _find_views(schemes: Sequence[Scheme], layouts: dict[int, Layout]) -> tuple[View, ...]:
+    alike: dict[object, list[int]] = {}
+    for place, layout in layouts.items():
+        scheme = schemes[place]
+        # Searches judge their own width, so only the extremes are shared.
+        shares = is_plain(scheme) and scheme.range == MINMAX
+        alike.setdefault((layout, scheme.symmetry, scheme.rounding) if shares else place, []).append(place)
+    jobs = [(Job.of([schemes[place] for place in places], layouts[places[0]]), places) for places in alike.values()]
+    views = []
+    for axis in dict.fromkeys(job.layout.axis for job, _places in jobs):
+        own = [(job, places) for job, places in jobs if job.layout.axis == axis]
+        views.append(View.of([job for job, _places in own], [place for _job, places in own for place in places]))
+    return tuple(views)

@@ -1,0 +1,160 @@
+"""How do the sums of many tensors become the columns of a table? All figures of a block of tensors at once, under all schemes.
+
+A figure is its column's formula (`of`) over arrays of sums; what a row may hold is decided by its status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.quantizers.scheme import Scheme
+from qanalysis.results.columns import columns_of
+from qanalysis.results.table import NO_INTEGER, Frame
+from qanalysis.sums import ErrorStats
+from qanalysis.sweeps.measurement import Measured, make_empty
+from qanalysis.sweeps.row import TOTAL_NAME, Row
+
+#: So many tensors become columns at a time.
+BLOCK = 64
+#: What is known of values that are all zero, and of none at all.
+_KNOWN_OF_ZEROS = ("bits_per_weight", "size_bytes", "non_finite")
+_KNOWN_OF_NOTHING = ("non_finite",)
+
+Cells = dict[str, NDArray[Any]]
+
+
+@dataclass(slots=True)
+class Tabulation:
+    """The table of a sweep while it grows: filled block by block, in the order of the tensors, and the sums of all of them.
+
+    The columns are as long as the finished table from the start; nothing else grows with the number of tensors.
+    """
+
+    schemes: Sequence[Scheme]
+    tensors: int
+    _words: Cells = field(init=False)
+    _cells: Cells = field(init=False, default_factory=dict)
+    _waiting: list[Measured] = field(init=False, default_factory=list)
+    _filled: int = field(init=False, default=0)
+    _pooled: ErrorStats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._words, self._pooled = _describe_schemes(self.schemes), make_empty(len(self.schemes))
+
+    def add(self, measured: Measured) -> Sequence[Row]:
+        """Take the next tensor; its rows, made when someone looks at them."""
+        self._waiting.append(measured)
+        if len(self._waiting) == BLOCK:
+            self._fill()
+        return LateRows(measured, self._words)
+
+    def finish(self) -> Frame[Row]:
+        """The rows of all tensors so far."""
+        self._fill()
+        if not self._filled:
+            return Frame.from_rows(Row, ())
+        return Frame(Row, {name: cells[: self._filled] for name, cells in self._cells.items()})
+
+    def total(self) -> Frame[Row]:
+        """One row per scheme over all tensors that have finite values, once the rows are finished."""
+        pooled = self._pooled
+        reasons = np.where(pooled.numel == 0, "no tensor was measured", "").astype(object)
+        everything = Measured(TensorInfo(TOTAL_NAME, (), "", 0), pooled, np.full(len(self.schemes), np.nan), reasons)
+        return Frame(Row, _describe((everything,), self._words) | {"numel": pooled.numel.astype(np.int64)})
+
+    def _fill(self) -> None:
+        if not self._waiting:
+            return
+        sums, start = ErrorStats.stack([measured.sums for measured in self._waiting]), self._filled
+        self._filled += len(self._waiting) * len(self.schemes)
+        for name, cells in _describe(self._waiting, self._words, sums=sums).items():
+            whole = self._cells.setdefault(name, np.empty(self.tensors * len(self.schemes), cells.dtype))
+            whole[start : self._filled] = cells
+        # What has no finite value adds nothing to a total, its storage neither.
+        has_values = sums.count.any(axis=1)
+        if has_values.any():
+            self._pooled += sums.take(has_values).pool()
+        self._waiting.clear()
+
+
+class LateRows(Sequence[Row]):
+    """The rows of one tensor, worked out when someone looks at them."""
+
+    def __init__(self, measured: Measured, words: Cells) -> None:
+        self._measured, self._words = measured, words
+
+    @cached_property
+    def _rows(self) -> Frame[Row]:
+        return Frame(Row, _describe((self._measured,), self._words))
+
+    def __len__(self) -> int:
+        return len(self._measured.reasons)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._rows[index]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+
+def _describe_schemes(schemes: Sequence[Scheme]) -> Cells:
+    texts = {
+        "scheme": [str(scheme) for scheme in schemes],
+        "format": [str(scheme.format) for scheme in schemes],
+        "grouping": [str(scheme.grouping) for scheme in schemes],
+        "symmetry": [scheme.symmetry.name for scheme in schemes],
+        "range": [str(scheme.range) for scheme in schemes],
+        "scale": [scheme.scale.name for scheme in schemes],
+    }
+    return {name: np.array(words, object) for name, words in texts.items()} | {"bits": np.array([scheme.format.bits for scheme in schemes], np.int64)}
+
+
+def _describe(parts: Sequence[Measured], words: Cells, *, sums: ErrorStats | None = None) -> Cells:
+    """The cells of some tensors under all schemes, (tensors * schemes,), tensors outermost; `sums` are theirs where already stacked."""
+    schemes = len(words["scheme"])
+    infos = [part.info for part in parts]
+    texts = {
+        "tensor": [info.name for info in infos],
+        "kind": [info.kind for info in infos],
+        "shape": ["x".join(map(str, info.shape)) for info in infos],
+        "dtype": [info.dtype for info in infos],
+    }
+    cells = {name: np.repeat(np.array(own, object), schemes) for name, own in texts.items()}
+    cells["numel"] = np.repeat(np.array([info.numel for info in infos], np.int64), schemes)
+    cells |= {name: np.tile(own, len(parts)) for name, own in words.items()}
+    sums = sums or ErrorStats.stack([part.sums for part in parts])
+    status, reason = _judge(parts, sums)
+    cells["status"], cells["reason"] = status.reshape(-1), reason.reshape(-1)
+    is_ok, is_zero, is_without = (status == word for word in ("ok", "zero", "non-finite"))
+    for one in columns_of(Row):
+        if one.of is not None:
+            known = is_ok | (is_zero if one.name in _KNOWN_OF_ZEROS else False) | (is_without if one.name in _KNOWN_OF_NOTHING else False)
+            cells[one.name] = _store(one.of(sums), known, is_whole=one.kind == "integer")
+    cells["theory_sqnr_db"] = _store(np.array([part.predictions for part in parts]), is_ok)
+    return cells
+
+
+def _judge(parts: Sequence[Measured], sums: ErrorStats) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+    """Status and reason of every cell, (tensors, schemes)."""
+    status, reason = np.full(sums.count.shape, "ok", object), np.array([part.reasons for part in parts], object)
+    if (sums.relative_count > 0).all():
+        return status, reason
+    for row, part in enumerate(parts):
+        status[row, sums.numel[row] == 0] = part.status
+    without_finite, all_zero = (sums.count == 0) & (sums.numel > 0), (sums.relative_count == 0) & (sums.count > 0)
+    status[without_finite], reason[without_finite] = "non-finite", "no element is finite"
+    status[all_zero], reason[all_zero] = "zero", "every element is 0"
+    reason[all_zero & (sums.non_finite > 0)] = "every finite element is 0"
+    return status, reason
+
+
+def _store(figures: NDArray[Any], known: NDArray[np.bool_], *, is_whole: bool = False) -> NDArray[Any]:
+    """Figures as a table holds them, in one line; null where they are not known."""
+    return (np.where(known, figures, NO_INTEGER).astype(np.int64) if is_whole else np.where(known, figures, np.nan)).reshape(-1)
