@@ -35,14 +35,8 @@ RANK = {room: rank for rank, line in enumerate(RANKS, 1) for room in line}
 # On their way into a room: each move takes names from here, until none is left.
 HOMELESS: set[str] = set()
 # Imports that still run the wrong way, and circles of files: work takes them away, nothing may be added.
-KNOWN: set[tuple[str, str]] = {
-    ("qanalysis/results/document.py", "qanalysis/diagnosis/__init__.py"),
-    ("qanalysis/results/document.py", "qanalysis/sweeps/row.py"),
-    ("qanalysis/results/delimited.py", "qanalysis/sweeps/row.py"),
-}
-CIRCLES: set[frozenset[str]] = {
-    frozenset({"qanalysis/reports/converter_files.py", "qanalysis/reports/converter_page.py"}),
-}
+KNOWN: set[tuple[str, str]] = set()
+CIRCLES: set[frozenset[str]] = set()
 
 # Where each heavy library may be imported when the program runs; imports for type checkers alone load nothing.
 ALLOWED = {

@@ -7,21 +7,21 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from qanalysis.checkpoints.file_kinds import SUFFIX_KINDS
-from qanalysis.converters.rows import ConverterRows
 from qanalysis.dashboard.session import write_link
 from qanalysis.dashboard.sources import SAMPLE_PREFIX
 from qanalysis.dashboard.views import View
 from qanalysis.diagnosis import Diagnosis
 from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.reports import write_report
-from qanalysis.reports.converter_files import write_converter_report
-from qanalysis.reports.page import make_chart
-from qanalysis.sweeps.row import Rows
+from qanalysis.reports.pictures import make_chart
+from qanalysis.results.document import kind_of
+from qanalysis.results.table import Table
+from qanalysis.sweeps.row import Row
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -46,27 +46,31 @@ class Extras:
     pictures: Sequence[Picture] = ()
 
 
-def render_file(rows: Rows | ConverterRows, suffix: str, extras: Extras) -> bytes:
+def render_file(rows: Table[Any], suffix: str, extras: Extras) -> bytes:
     """The bytes of the file for one suffix; needs no session, so that a download may run on any thread."""
     with tempfile.TemporaryDirectory(prefix="qanalysis-") as folder:
         target = Path(folder, f"rows{suffix}")
-        if isinstance(rows, ConverterRows):
-            charts = [make_chart(*picture) for picture in extras.pictures] if suffix == ".html" else []
-            return write_converter_report(rows, target, charts=charts).read_bytes()
-        profiles = extras.profiles if suffix == ".html" else ()
-        return write_report(rows, target, scheme=extras.scheme, profiles=profiles, diagnoses=extras.diagnoses).read_bytes()
+        page = suffix == ".html"
+        return write_report(
+            rows,
+            target,
+            scheme=extras.scheme,
+            profiles=extras.profiles if page else (),
+            diagnoses=extras.diagnoses,
+            charts=[make_chart(*picture) for picture in extras.pictures] if page else (),
+        ).read_bytes()
 
 
-def name_file(rows: Rows | ConverterRows, suffix: str) -> str:
+def name_file(rows: Table[Any], suffix: str) -> str:
     """A download's name: the command where it is no sweep, the source's label in plain characters, "partial" where it is, and the suffix."""
-    command = f"{rows.command}-" if isinstance(rows, ConverterRows) else ""
+    command = "" if rows.row_type is Row else f"{kind_of(rows).command}-"
     label = Path(rows.source.path.removeprefix(SAMPLE_PREFIX) if rows.source else "")
     own = label.stem if command or label.suffix in SUFFIX_KINDS else label.name
     stem = re.sub(r"[^\w.-]+", "-", f"{command}{own}").strip("-.") or "rows"
-    return f"{stem[:60]}{'' if isinstance(rows, ConverterRows) or rows.complete else '-partial'}{suffix}"
+    return f"{stem[:60]}{'' if rows.complete else '-partial'}{suffix}"
 
 
-def draw_export(rows: Rows | ConverterRows, kind: type[View], key: str, extras: Extras) -> None:
+def draw_export(rows: Table[Any], kind: type[View], key: str, extras: Extras) -> None:
     """Four downloads side by side, and the link to the view."""
     with st.container(horizontal=True):
         for suffix, label, mime in _KINDS:
@@ -89,5 +93,5 @@ def draw_link(kind: type[View]) -> None:
         st.code(write_link(kind), language=None, wrap_lines=True)
 
 
-def _delay(rows: Rows | ConverterRows, suffix: str, extras: Extras) -> Callable[[], bytes]:
+def _delay(rows: Table[Any], suffix: str, extras: Extras) -> Callable[[], bytes]:
     return lambda: render_file(rows, suffix, extras)

@@ -58,7 +58,9 @@ class TextbookRow(RowType):
     `code` and the six code words are of the input; `actual_error` stands beside `error_bound`, what the transfer promises.
     """
 
-    KIND: ClassVar[Kind] = Kind("convert", "convert", "The textbook answers of an n-bit converter", "qanalysis convert --bits N --range LO:HI --out rows.json")
+    KIND: ClassVar[Kind] = Kind(
+        "convert", "convert", "The textbook answers of an n-bit converter", "qanalysis convert --bits N --range LO:HI --out rows.json", reads=False, least=1
+    )
 
     bits: int = column("Bits", "bit", of=_of("converter.bits"), formula="width of the converter")
     low: float = column("Low end", "V", of=_of("converter.low"), formula="lower end of the range")

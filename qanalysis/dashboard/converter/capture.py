@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -14,11 +15,12 @@ from qanalysis.converters.captures import describe_capture, describe_settings, d
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.options import LinearityOptions
+from qanalysis.converters.linearity.row import LinearityRow
 from qanalysis.converters.records.records import RECORD_SUFFIXES, Record
-from qanalysis.converters.rows import ConverterRow, ConverterRows
+from qanalysis.converters.rows import ConverterRow
 from qanalysis.converters.sample_records import SAMPLE_RECORDS
 from qanalysis.converters.spectrum.options import SpectrumOptions
-from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, list_harmonic_lines
+from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, RecordRow, list_harmonic_lines
 from qanalysis.dashboard.cache import list_records
 from qanalysis.dashboard.converter.cache import (
     Recording,
@@ -38,6 +40,7 @@ from qanalysis.dashboard.open_file import FileKind, draw_picker
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import si
+from qanalysis.results.table import Table
 
 _WAY_OUT = "Choose another **Record** or correct how it is read, at the left; the samples always open."
 _WITHOUT_RATE = "Give it in the box **Rate (Hz)** at the left: a spectrum needs it, a linearity test does not."
@@ -105,7 +108,7 @@ def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
     _draw_answers(record, row)
     draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(row), "c-lines", alt="Harmonics, mixing products and the largest spur")
     picture = ("Spectrum", "The tone, its harmonics and the largest spur are marked.", partial(spectrum_chart, found))
-    _draw_export("record", recording, row, options, picture)
+    _draw_export(RecordRow, recording, row, options, picture)
 
 
 def _draw_linearity(recording: Recording, view: ConverterView) -> None:
@@ -116,7 +119,7 @@ def _draw_linearity(recording: Recording, view: ConverterView) -> None:
     draw_chart(linearity_curves(found, theme=read_theme()), "c-linearity")
     _draw_answers(record, row)
     picture = ("DNL and INL by code", "The band is the uncertainty of each figure.", partial(linearity_curves, found))
-    _draw_export("linearity", recording, row, options, picture)
+    _draw_export(LinearityRow, recording, row, options, picture)
 
 
 def _draw_answers(record: Record, row: ConverterRow) -> None:
@@ -158,7 +161,8 @@ def _draw_codes(record: Record) -> None:
         draw_chart(code_histogram(record.codes, bits=record.bits, theme=read_theme()), "c-codes")
 
 
-def _draw_export(command: str, recording: Recording, row: ConverterRow, options: SpectrumOptions | LinearityOptions, picture: Picture) -> None:
+def _draw_export(row_type: type[ConverterRow], recording: Recording, row: ConverterRow, options: SpectrumOptions | LinearityOptions, picture: Picture) -> None:
     record = read_recording(recording)
-    rows = ConverterRows(command, (row,), record.source, describe_settings(record, recording.reading, options))
+    settings = describe_settings(record, recording.reading, options)
+    rows: Table[Any] = Table.from_rows(row_type, [row], source=record.source, settings=settings)
     draw_export(rows, ConverterView, "c-save", Extras(pictures=(picture,)))

@@ -14,7 +14,7 @@ from qanalysis.dashboard.wording import escape_markdown
 
 def draw_figures(row: ConverterRow, *, alt: str, more: Sequence[Fact] = ()) -> None:
     """The figures of a row as the reports write them, and `more` below."""
-    draw_facts([*((figure.label, figure.text, figure.convention) for figure in row.lines), *more], alt=alt)
+    draw_facts([*((line.label, line.text, line.convention) for line in row.lines), *more], alt=alt)
 
 
 def draw_notes(findings: Iterable[Finding]) -> None:

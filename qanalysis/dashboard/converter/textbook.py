@@ -15,9 +15,8 @@ from qanalysis.converters.choices import check_transfer
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.noise_limits import NoiseSources
 from qanalysis.converters.posterior import GRADE_NOTE, Posterior, fit_grey_model, judge_posterior, measure_relative_errors
-from qanalysis.converters.rows import ConverterRows
 from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
-from qanalysis.converters.textbook.row import describe_problem, list_textbook_rows
+from qanalysis.converters.textbook.row import TextbookRow, describe_problem, list_textbook_rows
 from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.dashboard.converter.figures import draw_figures
@@ -28,6 +27,7 @@ from qanalysis.dashboard.session import change, keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import true_minus, volts
 from qanalysis.quantizers.quantizer import check_fs_over
+from qanalysis.results.table import Table
 
 ROWS_SHOWN, TABLE_HEIGHT = 64, 420
 _CODE_COLUMNS = {
@@ -58,7 +58,7 @@ def draw_textbook(view: ConverterView) -> None:
     _draw_working(problem)
     _draw_tables(problem)
     _draw_posterior(problem, view)
-    rows = ConverterRows("convert", list_textbook_rows(problem), None, describe_problem(problem))
+    rows = Table.from_rows(TextbookRow, list_textbook_rows(problem), settings=describe_problem(problem))
     draw_export(rows, ConverterView, "k-save", Extras())
 
 

@@ -1,7 +1,7 @@
 (async () => {
   "use strict";
   const PAGE = 100;
-  const FIRST_COLUMNS = ["tensor", "scheme", "bits_per_weight", "sqnr_db", "max_abs_error", "clipped_fraction", "zeroed_fraction", "status"];
+  const TURNING = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g; // marks that turn the reading direction
   const byId = (id) => document.getElementById(id);
 
   const inflate = async (id) => {
@@ -28,8 +28,25 @@
     }
   };
 
+  const drawAll = async () => {
+    if (!document.querySelector(".plot")) return;
+    const script = document.createElement("script");
+    script.textContent = await inflate("packed-plotly");
+    document.head.append(script);
+    await drawCharts();
+    dark.addEventListener("change", drawCharts);
+  };
+  const done = () => { document.documentElement.dataset.ready = "yes"; };
+  if (!byId("rows")) {
+    await drawAll();
+    done();
+    return;
+  }
+
   // rows
 
+  const firstColumns = byId("rows").dataset.first.split(" ");
+  const filters = [...document.querySelectorAll("[data-filter]")].map((element) => element.dataset.filter);
   const head = await unpack("packed-head");
   const columns = {};
   for (const element of document.querySelectorAll("script[data-column]")) {
@@ -41,13 +58,15 @@
   for (const name of names) {
     if (!textual.has(name)) columns[name] = columns[name].map((value) => (value === null ? null : Number(value === "inf" ? Infinity : value === "-inf" ? -Infinity : value)));
   }
-  const count = columns.tensor.length;
-  const haystack = Array.from({ length: count }, (_, i) => (columns.tensor[i] + " " + columns.scheme[i] + " " + columns.status[i]).toLowerCase());
-  const state = { words: [], scheme: "", status: "", sort: null, descending: false, page: 0, all: false, shown: [] };
+  const searched = names.filter((name) => textual.has(name) && (firstColumns.includes(name) || filters.includes(name)));
+  const count = columns[names[0]].length;
+  const haystack = Array.from({ length: count }, (_, i) => searched.map((name) => columns[name][i]).join(" ").toLowerCase());
+  const hasFigures = (i) => (!columns.status || columns.status[i] === "ok") && (!columns.measurable || columns.measurable[i]);
+  const state = { words: [], chosen: {}, sort: null, descending: false, page: 0, all: false, shown: [] };
 
   const show = (name, value) => {
     if (value === null) return "–";
-    if (textual.has(name)) return value;
+    if (textual.has(name)) return String(value).replace(TURNING, "");
     if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
     if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString("en");
     if (name.endsWith("_db")) return value.toFixed(2).replace("-", "−");
@@ -57,11 +76,12 @@
   const select = () => {
     const list = [];
     for (let i = 0; i < count; i += 1) {
-      if (state.scheme && columns.scheme[i] !== state.scheme) continue;
-      if (state.status && columns.status[i] !== state.status) continue;
+      if (filters.some((name) => state.chosen[name] && columns[name][i] !== state.chosen[name])) continue;
       if (state.words.every((word) => haystack[i].includes(word))) list.push(i);
     }
-    if (state.sort) {
+    if (!state.sort) {
+      list.sort((a, b) => hasFigures(b) - hasFigures(a) || a - b);
+    } else {
       const values = columns[state.sort];
       const sign = state.descending ? -1 : 1;
       list.sort((a, b) => {
@@ -83,13 +103,13 @@
   };
 
   const drawTable = () => {
-    const visible = state.all ? names : FIRST_COLUMNS.filter((name) => names.includes(name));
+    const visible = state.all ? names : firstColumns.filter((name) => names.includes(name));
     const top = make("tr");
     for (const name of visible) {
       const cell = make("th", undefined, textual.has(name) ? "" : "number");
       const button = make("button", name);
       cell.scope = "col";
-      button.title = byId("meaning-" + name).textContent;
+      button.title = byId("column-" + name).dataset.meaning;
       button.type = "button";
       button.dataset.sort = name;
       cell.setAttribute("aria-sort", state.sort === name ? (state.descending ? "descending" : "ascending") : "none");
@@ -106,7 +126,7 @@
         if (position === 0) cell.scope = "row";
         if (name === "status" && value !== "ok") cell.classList.add("status");
         if (typeof value === "number") cell.title = name + " = " + value;
-        if (name === "status" && columns.reason) cell.title = columns.reason[i];
+        if (name === "status" && columns.reason) cell.title = columns.reason[i].replace(TURNING, "");
         line.append(cell);
       });
       body.append(line);
@@ -140,7 +160,7 @@
   const csvCell = (name, value) => {
     if (value === null) return "";
     if (!textual.has(name)) return Number.isFinite(value) ? String(value) : value > 0 ? "inf" : "-inf";
-    const text = /^'*[=+\-@\t\r]/.test(value) ? "'" + value : value;
+    const text = /^'*(?:[\s\u200b]*[=+\-@＝＋－＠]|[\t\r\n\x1b])/.test(value) ? "'" + value : String(value);
     return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
   };
   const saveCsv = () => {
@@ -150,7 +170,7 @@
   const saveJson = () => {
     const plain = (value) => (typeof value === "number" && !Number.isFinite(value) ? null : value);
     const rows = state.shown.map((i) => Object.fromEntries(names.map((name) => [name, plain(columns[name][i])])));
-    const { totals, ...rest } = head;
+    const { totals, rows: _none, ...rest } = head;
     save(JSON.stringify({ ...rest, rows, totals }, null, 1) + "\n", "application/json", ".json");
   };
 
@@ -161,11 +181,11 @@
       byId(id).append(option);
     }
   };
-  fill("scheme", columns.scheme);
-  fill("status", columns.status);
+  for (const name of filters) {
+    fill(name, columns[name]);
+    byId(name).addEventListener("change", (event) => update({ chosen: { ...state.chosen, [name]: event.target.value } }));
+  }
   byId("search").addEventListener("input", (event) => update({ words: event.target.value.toLowerCase().split(/\s+/).filter(Boolean) }));
-  byId("scheme").addEventListener("change", (event) => update({ scheme: event.target.value }));
-  byId("status").addEventListener("change", (event) => update({ status: event.target.value }));
   byId("all").addEventListener("change", (event) => update({ all: event.target.checked }, { keepPage: true }));
   byId("previous").addEventListener("click", () => update({ page: state.page - 1 }, { keepPage: true }));
   byId("next").addEventListener("click", () => update({ page: state.page + 1 }, { keepPage: true }));
@@ -179,13 +199,8 @@
   });
   update({});
 
-  if (document.querySelector(".plot")) {
-    const script = make("script", await inflate("packed-plotly"));
-    document.head.append(script);
-    await drawCharts();
-    dark.addEventListener("change", drawCharts);
-  }
-  document.documentElement.dataset.ready = "yes";
+  await drawAll();
+  done();
 })().catch((error) => {
   const place = document.getElementById("trouble");
   place.textContent = "The charts and the table of all rows need a browser of 2023 or later (" + error.message + "). The figures above and below stand without them.";

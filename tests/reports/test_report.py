@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import numpy as np
@@ -20,15 +21,20 @@ import pytest
 from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import check_targets, choose_scheme, find_outlier, find_worst_channel, headline, read_rows, select_worst, to_json, write_report
-from qanalysis.reports.definitions import DEFINITIONS, STATUS_WORDS
-from qanalysis.reports.packing import LEAVE_OUT_ORDER, pack_columns
+from qanalysis.reports.every_row import order_leaving_out, pack_columns
+from qanalysis.reports.kinds import KINDS
 from qanalysis.results.columns import columns_of
 from qanalysis.results.delimited import parse_csv, to_csv
 from qanalysis.results.identity import SourceIdentity
-from qanalysis.sweeps.row import COLUMNS, Row, Rows
+from qanalysis.sweeps.row import COLUMNS, STATUS_WORDS, Row, Rows, Status
 from qanalysis.sweeps.sweep import sweep
 
 INTEGER_COLUMNS = tuple(one.name for one in columns_of(Row) if one.kind == "integer")
+
+
+def _parse(content: bytes) -> Rows:
+    return parse_csv(content, KINDS, place="r.csv")
+
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -257,19 +263,19 @@ def test_what_is_no_document_is_refused(tmp_path: Path, text: str) -> None:
 def test_broken_csv_is_refused_with_line_and_column(rows: Rows) -> None:
     lines = to_csv(replace(rows, rows=rows.rows[:2])).splitlines()
     with pytest.raises(ValueError, match=r"line 3: .* cells expected"):
-        parse_csv("\n".join([*lines[:2], lines[2] + ",1"]).encode(), place="r.csv")
-    with pytest.raises(ValueError, match=r"line 2: not a row .*missing"):
-        parse_csv(b"tensor,kind\nw,weight\n", place="r.csv")
+        _parse("\n".join([*lines[:2], lines[2] + ",1"]).encode())
+    with pytest.raises(ValueError, match=r"line 1: not a row of qanalysis; missing columns: \['bias'"):
+        _parse(b"tensor,kind\nw,weight\n")
     with pytest.raises(ValueError, match="line 2: column numel holds 'many', must be an integer"):
-        parse_csv("\n".join([lines[0], lines[1].replace(f",{rows[0].numel},", ",many,", 1)]).encode(), place="r.csv")
+        _parse("\n".join([lines[0], lines[1].replace(f",{rows[0].numel},", ",many,", 1)]).encode())
     with pytest.raises(ValueError, match="line 2: column mse holds 'x', must be a number"):
-        parse_csv("\n".join([lines[0], lines[1].replace(str(rows[0].mse), "x", 1)]).encode(), place="r.csv")
+        _parse("\n".join([lines[0], lines[1].replace(str(rows[0].mse), "x", 1)]).encode())
     with pytest.raises(ValueError, match="line 2: column mse holds nan"):
-        parse_csv("\n".join([lines[0], lines[1].replace(str(rows[0].mse), "nan", 1)]).encode(), place="r.csv")
+        _parse("\n".join([lines[0], lines[1].replace(str(rows[0].mse), "nan", 1)]).encode())
     with pytest.raises(ValueError, match="not a CSV in UTF-8"):
-        parse_csv(b"\xff\xfe", place="r.csv")
+        _parse(b"\xff\xfe")
     with pytest.raises(ValueError, match="no table of qanalysis"):
-        parse_csv(b"", place="r.csv")
+        _parse(b"")
 
 
 def test_foreign_parquet_is_refused(tmp_path: Path) -> None:
@@ -282,7 +288,7 @@ def test_foreign_parquet_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_rows_file_and_a_strange_suffix_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no such file; give a rows file"):
+    with pytest.raises(ValueError, match="no such file; give a rows file written by `qanalysis sweep"):
         read_rows(tmp_path / "none.json")
     with pytest.raises(ValueError, match=r"rows are read from .json, .csv, .parquet"):
         read_rows(tmp_path / "rows.html")
@@ -334,8 +340,8 @@ def test_the_outlier_of_the_headline_is_that_of_the_worst_layer_under_its_scheme
 
 
 def test_every_column_and_status_is_defined() -> None:
-    assert tuple(DEFINITIONS) == COLUMNS
-    assert set(STATUS_WORDS) == {"ok", "zero", "empty", "non-finite", "unsupported", "failed"}
+    assert all(column.label != column.name and column.formula for column in columns_of(Row))
+    assert set(STATUS_WORDS) == set(get_args(Status)) == {"ok", "zero", "empty", "non-finite", "unsupported", "failed"}
 
 
 def test_columns_are_left_out_in_the_stated_order_until_they_fit(rows: Rows) -> None:
@@ -344,7 +350,7 @@ def test_columns_are_left_out_in_the_stated_order_until_they_fit(rows: Rows) -> 
     assert none == []
     limit = sum(map(len, everything.values())) - 1
     kept, left_out = pack_columns(rows.rows, limit=limit)
-    assert left_out == [LEAVE_OUT_ORDER[0]]
+    assert left_out == [order_leaving_out(rows.columns)[0]]
     assert set(kept) == set(COLUMNS) - set(left_out)
     with pytest.raises(ValueError, match=r"30 rows need .*--include"):
         pack_columns(rows.rows, limit=100)

@@ -44,7 +44,7 @@ def ask_json(*words: str, exit_code: int = 0) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(result.stdout, parse_constant=pytest.fail)
     schema = json.loads(files("qanalysis").joinpath(f"schema/{words[0]}.schema.json").read_text("utf-8"))
     jsonschema.Draft202012Validator(schema).validate(document)
-    assert list(document) == ["schema_version", "tool_version", "source", "settings", "rows", "totals"]
+    assert list(document) == ["schema_version", "tool_version", "source", "settings", "coverage", "rows", "totals"]
     return document
 
 
@@ -397,9 +397,9 @@ def test_stored_rows_become_a_report_later(words: tuple[str, ...], suffix: str, 
     ("change", "message"),
     [
         ({"schema_version": 7}, "schema_version is 7, this program reads 1; run `qanalysis convert` again"),
-        ({"rows": [{"bits": 8}]}, "not as `qanalysis convert` writes it (columns ['actual_error'"),
-        ({"rows": None}, "not as `qanalysis convert` writes it ("),
-        ({"totals": [{"limit": "--max-dnl"}]}, "not as `qanalysis convert` writes it ("),
+        ({"rows": [{"bits": 8}]}, "rows[0]: not a row of qanalysis; missing columns: ['actual_error'"),
+        ({"rows": None}, "'rows' must be a list of rows, found NoneType; write the file again with `qanalysis convert"),
+        ({"totals": [{"limit": "--max-dnl"}]}, "totals[0]: not a row of qanalysis; missing columns: "),
         ({"settings": None}, "must be objects"),
     ],
 )

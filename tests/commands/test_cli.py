@@ -67,7 +67,7 @@ def test_show_lists_every_tensor_with_shape_type_size_and_memory(checkpoint: Pat
 
 def test_show_as_json_has_one_row_per_tensor(checkpoint: Path) -> None:
     document = json.loads(ask("show", str(checkpoint), "--json").stdout)
-    assert list(document) == ["schema_version", "tool_version", "source", "settings", "rows", "totals"]
+    assert list(document) == ["schema_version", "tool_version", "source", "settings", "coverage", "rows", "totals"]
     assert document["source"] == {"path": "model.npz", "size": checkpoint.stat().st_size, "digest": None}
     assert [row["tensor"] for row in document["rows"]] == ["attention", "head", "bias", "zeros", "holes", "ids"]
     assert [row["measurable"] for row in document["rows"]] == [True] * 5 + [False]
@@ -84,7 +84,7 @@ def test_sweep_as_json_holds_the_rows_of_the_engine_and_nothing_else(checkpoint:
     written = read_rows("out.json")
     assert written.rows == expected.rows
     assert written.totals == expected.totals
-    schema = json.loads((Path(__file__).parents[1] / "qanalysis/schema/rows.schema.json").read_text("utf-8"))
+    schema = json.loads((Path(__file__).parents[2] / "qanalysis/schema/rows.schema.json").read_text("utf-8"))
     jsonschema.validate(json.loads(result.stdout), schema)
 
 
@@ -314,7 +314,7 @@ def test_the_dashboard_starts_from_any_folder_and_ends_with_its_command(tmp_path
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     command = [sys.executable, "-c", "from qanalysis.cli import main; main()", "app", "--port", str(port), "--root", str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         assert wait_for(f"http://127.0.0.1:{port}/_stcore/health", seconds=60) == "ok"
