@@ -55,7 +55,7 @@ class Measured:
     @classmethod
     def nothing(cls, info: TensorInfo, schemes: int, status: Status, reason: str) -> Self:
         """A tensor that could not be measured at all."""
-        return cls(info, make_empty(schemes), np.full(schemes, np.nan), np.full(schemes, reason, object), status)
+        return cls(info, make_empty(schemes), np.full(schemes, np.nan), np.array([reason] * schemes, object), status)
 
 
 @dataclass(frozen=True, slots=True)
