@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -33,10 +33,6 @@ Read = Callable[[int, int], Floats]
 
 # A tensor that must be held whole and has more values than this is held alone.
 LARGE_VALUES = 1 << 24
-
-
-class Cancelled(Exception):  # noqa: N818  nothing went wrong
-    """The user ended the sweep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +68,9 @@ class Workshop:
     outline: Callable[[tuple[int, ...], int], Outline]
 
     def check(self) -> None:
-        """Raise Cancelled once the stop sign is set."""
+        """Raise CancelledError once the stop sign is set."""
         if self.cancel.is_set():
-            raise Cancelled
+            raise CancelledError
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +86,7 @@ class Pass:
 def measure_tensor(source: TensorSource, info: TensorInfo, schemes: int, *, workshop: Workshop) -> Measured:
     """Measure one tensor under the workshop's `schemes` schemes. What can not be measured says why.
 
-    Raises Cancelled soon after the workshop's stop sign is set.
+    Raises CancelledError soon after the workshop's stop sign is set.
     """
     workshop.check()
     refusal = _refuse(info)
