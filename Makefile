@@ -1,7 +1,7 @@
 # `make check` is the whole truth in one command. PYTHON is the environment's interpreter, as README's commands make it.
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 
-.PHONY: help check lint types test bench format readme
+.PHONY: help check lint types test bench format schema readme
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -24,6 +24,9 @@ bench:  ## the speed claims, with the peer in the same run
 format:  ## rewrite the files
 	$(PYTHON) -m ruff format .
 	$(PYTHON) -m ruff check --fix .
+
+schema:  ## write the JSON Schemas anew from the columns
+	$(PYTHON) -m qanalysis.reports.schemas
 
 readme:  ## remake README's table and picture
 	$(PYTHON) -m tests.readme

@@ -1,5 +1,11 @@
-"""Run the dashboard from a checkout: `streamlit run app.py`."""
+"""Run the dashboard from a checkout: `streamlit run app.py`. The server takes `app` from here, and each visit runs the file as a script."""
+
+from streamlit import App
 
 from qanalysis.dashboard.main import run_dashboard
+from qanalysis.dashboard.server import list_routes
 
-run_dashboard()
+if __name__ == "__main__":
+    run_dashboard()
+else:
+    app = App(__file__, routes=list_routes())

@@ -68,11 +68,11 @@ def volts(value: float, *, digits: int = 7) -> str:
 def signed(value: float, form: str) -> str:
     """A number in a format, true minus, ∞ where it is infinite; what rounds to zero has no sign.
 
-    >>> signed(-72.25, ".2f"), signed(float("-inf"), ".1f"), signed(-1e-9, "+.3f")
-    ('−72.25', '−∞', '0.000')
+    >>> signed(-72.25, ".2f"), signed(float("-inf"), ".1f"), signed(float("inf"), "+.1f"), signed(-1e-9, "+.3f")
+    ('−72.25', '−∞', '+∞', '0.000')
     """
     if math.isinf(value):
-        return "−∞" if value < 0 else "∞"
+        return "−∞" if value < 0 else f"{'+' if form.startswith('+') else ''}∞"
     text = format(value, form)
     return true_minus(text) if math.isnan(value) or float(text) else text.lstrip("+-")
 

@@ -37,14 +37,8 @@ HOMELESS: set[str] = {
     "dashboard_script",
 }
 # Imports that still run the wrong way, and circles of files: work takes them away, nothing may be added.
-KNOWN: set[tuple[str, str]] = {
-    ("qanalysis/results/document.py", "qanalysis/diagnosis/__init__.py"),
-    ("qanalysis/results/document.py", "qanalysis/sweeps/row.py"),
-    ("qanalysis/results/delimited.py", "qanalysis/sweeps/row.py"),
-}
-CIRCLES: set[frozenset[str]] = {
-    frozenset({"qanalysis/reports/converter_files.py", "qanalysis/reports/converter_page.py"}),
-}
+KNOWN: set[tuple[str, str]] = set()
+CIRCLES: set[frozenset[str]] = set()
 
 # Page files that still import another page.
 KNOWN_PAGES = {f"qanalysis/dashboard/{name}.py" for name in ("converter/elements", "converter/view", "layers/bench_card")}

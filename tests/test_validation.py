@@ -19,11 +19,13 @@ from typer.testing import CliRunner
 from qanalysis import validation
 from qanalysis.cli import app
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.reports.checks import describe_checks, explain_checks, summarize_checks, tabulate_checks
+from qanalysis.reports.list_sections import outline_checks
+from qanalysis.results.document import write_document
 from qanalysis.sweeps.sweep import sweep
 from qanalysis.validation import PEERS, Check, Comparison, Peer, float_peers, validate
 from qanalysis.validation.check import Agreement, compare_figures, compare_sqnr, count_differing, count_ulps, read_sqnr_db
 from qanalysis.validation.gguf_peer import _read_tensors as read_tensors
+from qanalysis.validation.table import explain_checks, summarize_checks, tabulate_checks
 from qanalysis.validation.tensors import fit_zero_points, make_tensors, map_groups, probe_levels, round_trip, whole_tensors
 
 ALWAYS = ("torch", "ml-dtypes", "gguf", "published tables", "theory")
@@ -261,7 +263,7 @@ CHECKS = (
 
 
 def test_the_document_follows_its_shipped_schema() -> None:
-    document = describe_checks(CHECKS)
+    document = write_document(tabulate_checks(CHECKS))
     schema = json.loads(files("qanalysis").joinpath("schema/checks.schema.json").read_text())
     jsonschema.validate(document, schema)
     assert [row["verdict"] for row in document["rows"]] == ["ok", "failed", "by design", "not installed", "failed"]
@@ -270,16 +272,17 @@ def test_the_document_follows_its_shipped_schema() -> None:
 
 
 def test_every_peer_that_was_asked_has_a_table() -> None:
-    first, second = tabulate_checks((make_check(peer="torch", version="2.13"), *CHECKS))
-    assert first == ("torch 2.13", [("int4", "2e-07 dB", "≤ 1e-05 dB", "ok")])
-    assert (second.peer, len(second.lines)) == ("judge 1.0", 4)
+    first, second = outline_checks(tabulate_checks((make_check(peer="torch", version="2.13"), *CHECKS))).lead
+    assert (first.heading, first.blocks[0].lines) == ("torch 2.13", [("int4", "2e-07 dB", "≤ 1e-05 dB", "ok")])
+    assert (second.heading, len(second.blocks[0].lines)) == ("judge 1.0", 4)
 
 
 def test_notes_explain_whatever_is_not_plain_agreement() -> None:
-    notes = explain_checks(CHECKS)
+    rows = tabulate_checks(CHECKS)
+    notes = explain_checks(rows)
     assert "by design: shift (judge): a real shift there" in notes
     assert "not installed: gfloat: pip install 'qanalysis[peers]'" in notes
-    assert notes[-1] == summarize_checks(CHECKS) == "1 of 3 checks agree; 1 difference is by design; 1 peer is not installed"
+    assert notes[-1] == summarize_checks(rows) == "1 of 3 checks agree; 1 difference is by design; 1 peer is not installed"
 
 
 def ask(monkeypatch: pytest.MonkeyPatch, checks: tuple[Check, ...], *words: str) -> tuple[int, str]:
@@ -300,7 +303,8 @@ def test_the_command_exits_1_if_one_check_falls_short(monkeypatch: pytest.Monkey
 def test_the_command_prints_one_document_even_if_a_check_falls_short(monkeypatch: pytest.MonkeyPatch) -> None:
     code, text = ask(monkeypatch, CHECKS, "--json")
     assert code == 1
-    assert json.loads(text) == describe_checks(CHECKS)
+    assert {**json.loads(text), "settings": None} == {**write_document(tabulate_checks(CHECKS)), "settings": None}
+    assert json.loads(text)["settings"]["summary"] == summarize_checks(tabulate_checks(CHECKS))
 
 
 def test_the_command_shows_an_example() -> None:

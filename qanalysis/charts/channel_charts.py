@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from qanalysis.charts.layer_charts import NO_LAYER
 from qanalysis.charts.palette import MAGNITUDE, PALETTES, Theme, begin, empty_state, fade, finish
 from qanalysis.charts.wording import escape, percent, si
-from qanalysis.diagnosis.profile import LayerProfile
+from qanalysis.diagnosis.profile import OUTLIER_RATIO, LayerProfile
 
 CHANNEL_POINTS = 512  # more channels are shown by the worst of each run of neighbours
 MAP_SIDE = 128  # cells of the map along each side; larger maps show the largest error of each block
-OUTLIER_RATIO = 3.0  # times the median of the channels' max|x|
 TOP_CHANNELS = 5
 
 

@@ -40,10 +40,10 @@ def convert(
       qanalysis convert --bits 14 --range -1:1 --jitter 1e-13 --frequency 70e6 --capacitance 2e-12
     """
     from qanalysis.converters.choices import check_transfer
-    from qanalysis.converters.rows import ConverterRows
-    from qanalysis.converters.textbook.row import list_textbook_rows
+    from qanalysis.converters.textbook.row import TextbookRow, describe_problem, list_textbook_rows
     from qanalysis.converters.textbook.textbook import solve_textbook
     from qanalysis.quantizers.quantizer import check_fs_over
+    from qanalysis.results.table import Table
 
     targets = check_outputs(out, table)
     low, high = parse_span(span, "--range")
@@ -59,9 +59,8 @@ def convert(
     )
     if table is not None:
         _write_table(solved, table)
-    settings = {"bits": bits, "range": span, "inputs": inputs or [], "fs_over": fs_over, "transfer": transfer, "conversion_time_s": conversion_time}
-    settings |= {"jitter_s": jitter, "frequency_hz": frequency, "capacitance_f": capacitance}
-    deliver(ConverterRows("convert", list_textbook_rows(solved), None, settings), targets, as_json=as_json)
+    rows = Table.from_rows(TextbookRow, list_textbook_rows(solved), settings=describe_problem(solved))
+    deliver(rows, targets, as_json=as_json)
 
 
 def _state_noise(jitter: float | None, frequency: float | None, capacitance: float | None) -> NoiseSources:
@@ -76,10 +75,10 @@ def _state_noise(jitter: float | None, frequency: float | None, capacitance: flo
 
 
 def _write_table(solved: Textbook, target: Path) -> None:
-    from qanalysis.reports.files import write_whole
     from qanalysis.reports.terminal import print_note
+    from qanalysis.results.files import write_whole
 
     lines = solved.code_table.write_csv()
-    with write_whole(target) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(lines)
+    with write_whole(target) as file:
+        file.writelines(line.encode() for line in lines)
     print_note(f"wrote {target}")

@@ -4,46 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from qanalysis.commands.options import MISSED
 
 if TYPE_CHECKING:
-    from qanalysis.converters.rows import ConverterRows
-    from qanalysis.reports.page import Chart
+    from qanalysis.reports.pictures import Chart
+    from qanalysis.results.table import Table
 
 
 def check_outputs(out: Sequence[Path] | None, table: Path | None = None) -> list[Path]:
     """The targets of --out, checked before the work; those of --table too."""
-    from qanalysis.reports import check_targets
+    from qanalysis.results.files import check_targets
 
     if table is not None and table.suffix.lower() != ".csv":
         raise ValueError(f"--table {table}: a code table is written as .csv; give it that suffix")
     return check_targets([*(out or []), *([table] if table else [])])[: len(out or [])]
 
 
-def deliver(rows: ConverterRows, targets: Sequence[Path], *, as_json: bool, draw: Callable[[], Sequence[Chart]] = tuple) -> None:
-    """Files, then the document or the tables, then the exit code."""
+def makes_page(targets: Sequence[Path]) -> bool:
+    """Whether one of the targets is a page."""
+    return any(target.suffix.lower() == ".html" for target in targets)
+
+
+def deliver(
+    table: Table[Any],
+    targets: Sequence[Path],
+    *,
+    as_json: bool,
+    draw: Callable[[], Sequence[Chart]] = tuple,
+    **options: Any,
+) -> None:
+    """Files, then the document or the tables, then exit code 1 where a limit is missed.
+
+    `draw` makes the charts of a page, and is called for a page only; `options` are those of `write_report`.
+    """
     from datetime import UTC, datetime
 
-    from qanalysis.reports.converter_files import to_converter_json, write_converter_report
-    from qanalysis.reports.terminal import print_note
+    from qanalysis.reports import to_json, write_report
+    from qanalysis.reports.common_sections import list_missed, name_missed
+    from qanalysis.reports.terminal import print_note, print_result
 
     created = datetime.now(UTC)
-    charts = draw() if any(target.suffix.lower() == ".html" for target in targets) else ()
+    charts = draw() if makes_page(targets) else ()
     for target in targets:
-        write_converter_report(rows, target, charts=charts, created=created)
+        write_report(table, target, charts=charts, created=created, **options)
         print_note(f"wrote {target}")
     if as_json:
-        typer.echo(to_converter_json(rows, created=created))
+        typer.echo(to_json(table, created=created))
     elif not targets:
-        from qanalysis.reports.converter_terminal import print_converter_rows
-
-        print_converter_rows(rows)
-    for limit in rows.missed:
-        reached = "there is no figure to hold against it" if limit.reached is None else f"reached {limit.reached:.6g}"
-        print_note(f"{limit.limit} {limit.asked:g} is missed: {reached}")
-    if rows.missed:
+        print_result(table, **options)
+    missed = list_missed(table)
+    for limit in missed:
+        print_note(name_missed(limit, "there is no figure to hold against it"))
+    if missed:
         raise typer.Exit(MISSED)

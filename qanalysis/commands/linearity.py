@@ -12,7 +12,7 @@ from qanalysis.commands.options import AsJson, Bits, Channel, Column, Dtype, FsO
 
 if TYPE_CHECKING:
     from qanalysis.converters.linearity.linearity import Linearity
-    from qanalysis.reports.page import Chart
+    from qanalysis.reports.pictures import Chart
 
 
 def linearity(
@@ -52,9 +52,12 @@ def linearity(
     from qanalysis.converters.captures import describe_settings, describe_tested, measure_capture, open_capture
     from qanalysis.converters.choices import check_reference, check_test, check_transfer
     from qanalysis.converters.linearity.options import LinearityOptions
+    from qanalysis.converters.linearity.row import LinearityRow
     from qanalysis.converters.records.reading import Reading, check_justification
-    from qanalysis.converters.rows import ConverterRows, check_limits
+    from qanalysis.converters.rows import read_dnl, read_inl
     from qanalysis.quantizers.quantizer import check_fs_over
+    from qanalysis.results.gates import Gate, hold_gates
+    from qanalysis.results.table import Table
 
     targets = check_outputs(out)
     ends = None if drive is None else parse_span(drive, "--drive")
@@ -75,15 +78,20 @@ def linearity(
     record = open_capture(file, reading)
     found = measure_capture(record, options)
     row = describe_tested(record, found)
-    limits = check_limits(row, [("--max-dnl", "dnl", max_dnl), ("--max-inl", "inl", max_inl), ("--max-missing", "missing_codes", max_missing)])
+    gates = (
+        Gate("--max-dnl", "dnl", max_dnl, read_dnl),
+        Gate("--max-inl", "inl", max_inl, read_inl),
+        Gate("--max-missing", "missing_codes", max_missing),
+    )
     settings = describe_settings(record, reading, options)
-    deliver(ConverterRows("linearity", (row,), record.source, settings, limits), targets, as_json=as_json, draw=lambda: _draw_linearity(found))
+    table = Table.from_rows(LinearityRow, [row], totals=hold_gates(row, gates), source=record.source, settings=settings)
+    deliver(table, targets, as_json=as_json, draw=lambda: _draw_linearity(found))
 
 
 def _draw_linearity(found: Linearity) -> list[Chart]:
     from functools import partial
 
     from qanalysis.charts.linearity_charts import linearity_curves
-    from qanalysis.reports.page import make_chart
+    from qanalysis.reports.pictures import make_chart
 
     return [make_chart("DNL and INL by code", "The band is the uncertainty of each figure.", partial(linearity_curves, found))]

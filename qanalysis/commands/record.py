@@ -12,7 +12,7 @@ from qanalysis.commands.options import AsJson, Channel, Column, Dtype, FsOver, J
 
 if TYPE_CHECKING:
     from qanalysis.converters.spectrum.spectrum import Spectrum
-    from qanalysis.reports.page import Chart
+    from qanalysis.reports.pictures import Chart
 
 
 def record(
@@ -50,10 +50,13 @@ def record(
     from qanalysis.converters.captures import analyze_capture, describe_capture, describe_settings, open_capture
     from qanalysis.converters.choices import check_full_scale
     from qanalysis.converters.records.reading import Reading, check_justification
-    from qanalysis.converters.rows import ConverterRows, check_limits
+    from qanalysis.converters.rows import read_thd
     from qanalysis.converters.spectrum.options import SpectrumOptions
+    from qanalysis.converters.spectrum.row import RecordRow
     from qanalysis.converters.spectrum.windows import check_window
     from qanalysis.quantizers.quantizer import check_fs_over
+    from qanalysis.results.gates import Gate, hold_gates
+    from qanalysis.results.table import Table
 
     targets = check_outputs(out)
     low, high = (None, None) if span is None else parse_span(span, "--range")
@@ -72,10 +75,16 @@ def record(
     captured = open_capture(file, reading)
     found = analyze_capture(captured, options)
     row = describe_capture(captured, found)
-    limits = [("--min-enob", "enob_ieee", min_enob), ("--min-sinad", "sinad_db", min_sinad), ("--min-snr", "snr_db", min_snr)]
-    checks = check_limits(row, [*limits, ("--min-sfdr", "sfdr_dbc", min_sfdr), ("--max-thd", "thd_dbc", max_thd)])
+    gates = (
+        Gate("--min-enob", "enob_ieee", min_enob),
+        Gate("--min-sinad", "sinad_db", min_sinad),
+        Gate("--min-snr", "snr_db", min_snr),
+        Gate("--min-sfdr", "sfdr_dbc", min_sfdr),
+        Gate("--max-thd", "thd_dbc", max_thd, read_thd),
+    )
     settings = describe_settings(captured, reading, options)
-    deliver(ConverterRows("record", (row,), captured.source, settings, checks), targets, as_json=as_json, draw=lambda: _draw_spectrum(found))
+    table = Table.from_rows(RecordRow, [row], totals=hold_gates(row, gates), source=captured.source, settings=settings)
+    deliver(table, targets, as_json=as_json, draw=lambda: _draw_spectrum(found))
 
 
 def _parse_count(text: str, option: str) -> int | Literal["auto"]:
@@ -90,6 +99,6 @@ def _draw_spectrum(found: Spectrum) -> list[Chart]:
     from functools import partial
 
     from qanalysis.charts.spectrum_charts import spectrum_chart
-    from qanalysis.reports.page import make_chart
+    from qanalysis.reports.pictures import make_chart
 
     return [make_chart("Spectrum", "The tone, its harmonics and the largest spur are marked.", partial(spectrum_chart, found))]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from qanalysis.commands.deliver import check_outputs
+
 
 def report(
-    rows: Annotated[
-        Path, typer.Argument(metavar="ROWS", help="A .json, .parquet or .csv file written by `sweep`; .json or .parquet of the commands about converters.")
-    ],
+    rows: Annotated[Path, typer.Argument(metavar="ROWS", help="A .json, .parquet or .csv file that any of the commands has written.")],
     *,
     out: Annotated[list[Path], typer.Option("--out", metavar="FILE", help="Write .csv, .json, .parquet or .html; may be repeated.")],
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="Heading of an HTML report.")] = None,
@@ -26,13 +25,11 @@ def report(
     Example:
       qanalysis report rows.parquet --out report.html --out rows.csv
     """
-    from qanalysis.reports import check_targets, read_rows, write_report
+    from qanalysis.reports import read_result, write_report
     from qanalysis.reports.terminal import print_note
 
-    targets = check_targets(out)
-    if _report_rows(rows, targets):
-        return
-    stored = read_rows(rows)
+    targets = check_outputs(out)
+    stored = read_result(rows)
     if scheme is not None:
         from qanalysis.quantizers.scheme import Scheme
 
@@ -40,18 +37,3 @@ def report(
     for target in targets:
         write_report(stored, target, title=title, scheme=scheme)
         print_note(f"wrote {target}")
-
-
-def _report_rows(rows: Path, targets: Sequence[Path]) -> bool:
-    """Write stored rows of these commands as `targets`; false where the file holds none of them."""
-    from qanalysis.reports.converter_files import write_converter_report
-    from qanalysis.reports.converter_reading import read_converter_rows
-    from qanalysis.reports.terminal import print_note
-
-    stored = read_converter_rows(rows)
-    if stored is None:
-        return False
-    for target in targets:
-        write_converter_report(stored, target)
-        print_note(f"wrote {target}")
-    return True

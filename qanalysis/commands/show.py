@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qanalysis.commands.deliver import deliver
 from qanalysis.commands.options import AsJson, Source
 
 
@@ -13,9 +14,8 @@ def show(source: Source, *, as_json: AsJson = False) -> None:
       qanalysis show model.safetensors
     """
     from qanalysis.checkpoints import open_checkpoint
-    from qanalysis.reports.inventory import describe_tensors
-    from qanalysis.reports.terminal import print_inventory, print_json
+    from qanalysis.checkpoints.inventory import list_tensors
 
     with open_checkpoint(source) as checkpoint:
-        inventory = describe_tensors(checkpoint)
-    print_json(inventory) if as_json else print_inventory(inventory)
+        table = list_tensors(checkpoint)
+    deliver(table, [], as_json=as_json)

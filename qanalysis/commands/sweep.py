@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qanalysis.commands.deliver import check_outputs, deliver, makes_page
 from qanalysis.commands.options import CANCELLED, AsJson, Outputs, Source
 
 if TYPE_CHECKING:
@@ -63,18 +64,19 @@ def sweep(  # one parameter per option
             raise ValueError(f"{option} {value}: is not available yet; leave it out")
     schemes = _choose_schemes(scheme or [], bits=bits, grouping=grouping, symmetry=symmetry, range=range_rules, format=formats)
     from qanalysis.checkpoints import open_checkpoint
-    from qanalysis.reports import check_targets
 
-    targets = check_targets(out or [])
+    targets = check_outputs(out)
     with open_checkpoint(source) as checkpoint:
+        if makes_page(targets):
+            _check_room(checkpoint, schemes, include=include, exclude=exclude, weights_only=weights_only)
         rows = _run_sweep(checkpoint, schemes, include=include, exclude=exclude, weights_only=weights_only, workers=workers)
-        if not rows.complete and not rows.rows:
+        if not rows.complete and not rows:
             _stop("cancelled before the first tensor was done; nothing is written")
-        makes_page = any(target.suffix.lower() == ".html" for target in targets)
         prints_summary = not as_json and not targets
-        profiles = _profile_worst(checkpoint, rows, all_bits=makes_page) if makes_page or prints_summary else ()
-        diagnoses = _diagnose_worst(checkpoint, rows) if makes_page else ()
-    _deliver(rows, targets, profiles, diagnoses, as_json=as_json)
+        profiles = _profile_worst(checkpoint, rows, all_bits=makes_page(targets)) if makes_page(targets) or prints_summary else ()
+        diagnoses = _diagnose_worst(checkpoint, rows) if makes_page(targets) else ()
+    deliver(rows, targets, as_json=as_json, profiles=profiles, diagnoses=diagnoses)
+    _tell_unmeasured(rows)
     if not rows.complete:
         _stop(f"cancelled; kept the {len(rows)} rows so far, marked as partial")
 
@@ -105,6 +107,16 @@ def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
         symmetries=[parse_symmetry(text) for text in given.get("symmetry", ["sym"])],
         ranges=[parse_range(text) for text in given.get("range", ["minmax"])],
     )
+
+
+def _check_room(checkpoint: TensorSource, schemes: Sequence[Scheme], **filters: Any) -> None:
+    """Whether a page has room for that many rows, found out before they are measured."""
+    from qanalysis.reports.every_row import MOST_ROWS
+    from qanalysis.sweeps.sweep import select_tensors
+
+    count = len(select_tensors(checkpoint.tensors, **filters)) * len(schemes)
+    if count > MOST_ROWS:
+        raise ValueError(f"--out .html: {count:,} rows, one HTML file has room for {MOST_ROWS:,} at most; take fewer tensors (--include) or write .parquet")
 
 
 def _run_sweep(checkpoint: TensorSource, schemes: list[Scheme], **options: Any) -> Rows:
@@ -163,24 +175,13 @@ def _diagnose_worst(checkpoint: TensorSource, rows: Rows) -> Sequence[Diagnosis]
     return [diagnose(checkpoint.read(info), Scheme.parse(row.scheme), axis=info.channel_axis, name=info.name) for row, info in worst]
 
 
-def _deliver(rows: Rows, targets: Sequence[Path], profiles: Sequence[LayerProfile], diagnoses: Sequence[Diagnosis], *, as_json: bool) -> None:
-    from datetime import UTC, datetime
+def _tell_unmeasured(rows: Rows) -> None:
+    from qanalysis.reports.sweep_sections import count_unmeasured
+    from qanalysis.reports.terminal import print_note
 
-    from qanalysis.reports import to_json, write_report
-    from qanalysis.reports.terminal import print_note, print_summary
-
-    created = datetime.now(UTC)
-    for target in targets:
-        write_report(rows, target, profiles=profiles, diagnoses=diagnoses, created=created)
-        print_note(f"wrote {target}")
-    if as_json:
-        typer.echo(to_json(rows, created=created))
-    elif not targets:
-        print_summary(rows, profiles=profiles)
-    unmeasured = sum(row.status != "ok" for row in rows)
-    if unmeasured:
-        tensors = len({row.tensor for row in rows if row.status != "ok"})
-        print_note(f"{unmeasured} of {len(rows)} rows ({tensors} tensors) hold no figures; their columns status and reason say why")
+    told = count_unmeasured(rows)
+    if told:
+        print_note(told)
 
 
 def _stop(text: str) -> None:

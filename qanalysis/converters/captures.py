@@ -10,13 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from qanalysis.arrays import Reals
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
 from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.linearity.row import LinearityRow, describe_linearity
+from qanalysis.converters.lines import spell_span
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.records import Record, read_record
 from qanalysis.converters.sample_records import SAMPLE_PREFIX, write_sample
@@ -85,7 +84,7 @@ def describe_tested(record: Record, found: Linearity) -> LinearityRow:
 
 def describe_settings(record: Record, reading: Reading, options: SpectrumOptions | LinearityOptions) -> dict[str, Any]:
     """What a document says about how its row was made: the options as asked, and how the file was read, guesses included."""
-    settings: dict[str, Any] = {"bits": record.bits, "range": _spell_span(options.low, options.high)}
+    settings: dict[str, Any] = {"bits": record.bits, "range": spell_span(options.low, options.high)}
     if isinstance(options, SpectrumOptions):
         settings |= {
             "fs_hz": record.fs_hz,
@@ -94,13 +93,13 @@ def describe_settings(record: Record, reading: Reading, options: SpectrumOptions
             "window": options.window,
             "side_bins": str(options.side_bins),
             "harmonics": options.harmonics,
-            "band": None if options.band_hz is None else _spell_span(*options.band_hz),
+            "band": None if options.band_hz is None else spell_span(*options.band_hz),
         }
     else:
         settings |= {
             "test": options.test,
             "reference": options.reference,
-            "drive": None if options.drive is None else _spell_span(*options.drive),
+            "drive": None if options.drive is None else spell_span(*options.drive),
             "fs_over": options.fs_over,
             "transfer": options.transfer,
             "confidence": options.confidence,
@@ -108,10 +107,3 @@ def describe_settings(record: Record, reading: Reading, options: SpectrumOptions
         }
     read = {"column": None if reading.column is None else str(reading.column), "channel": reading.channel, "dtype": reading.dtype}
     return {**settings, **read, "justification": record.justification, "signed": record.signed}
-
-
-def _spell_span(low: float | None, high: float | None) -> str | None:
-    """LO:HI as it is typed, with all digits that tell the two apart from other numbers."""
-    if low is None or high is None:
-        return None
-    return ":".join(np.format_float_positional(end, trim="-") if 1e-4 <= abs(end) < 1e16 or not end else repr(end) for end in (low, high))

@@ -63,5 +63,14 @@ def write_cell(value: float | None, unit: str) -> str:
     return _SPELLINGS[unit](value) if unit in _SPELLINGS else decibels(value, unit)
 
 
+def spell_span(low: float | None, high: float | None) -> str | None:
+    """A span as it is typed, LO:HI, with all digits that tell its ends from other numbers; None without one.
+
+    >>> spell_span(-2.5, 3.3), spell_span(0.0, 1e-6), spell_span(None, None)
+    ('-2.5:3.3', '0:1e-06', None)
+    """
+    return None if low is None or high is None else ":".join(repr(float(end)).removesuffix(".0") for end in (low, high))
+
+
 def _ask(found: Any, column: Column) -> Any:
     return column.of(found) if column.of is not None else getattr(found, column.name)

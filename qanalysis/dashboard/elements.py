@@ -1,22 +1,24 @@
-"""How does every page draw a chart, a table and a fault? The same settings everywhere, and an alternative text for each."""
+"""How does every page draw a chart, a table, facts, findings and a fault? The same settings everywhere, and an alternative text for each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
+import pandas as pd
 import streamlit as st
 
 from qanalysis.charts.palette import Theme
-from qanalysis.dashboard.layers.selection import pick_row
+from qanalysis.converters.findings import Finding
 from qanalysis.dashboard.sources import read_root
 from qanalysis.dashboard.tables import format_columns, mark_row
 from qanalysis.dashboard.wording import escape_markdown, hide_root
 
 if TYPE_CHECKING:
-    import pandas as pd
     from plotly.graph_objects import Figure
 
+Fact = tuple[str, str, str]
+"""A quantity, its value and the convention that the value follows; plain texts."""
 _CHART_CONFIG = {"displaylogo": False, "showSendToCloud": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"]}
 
 
@@ -71,7 +73,7 @@ def draw_choice_table(frame: pd.DataFrame, key: str, *, names: Sequence[str], ch
     )
 
 
-def ask_first(key: str, subject: tuple[str, ...], label: str) -> bool:
+def ask_first(key: str, subject: object, label: str) -> bool:
     """Whether a person has asked for what takes long on `subject`; until then its button is drawn."""
     asked = bool(st.session_state.get(f"{key}-asked") == subject)
     if not asked:
@@ -79,16 +81,45 @@ def ask_first(key: str, subject: tuple[str, ...], label: str) -> bool:
     return asked
 
 
-def draw_failure(message: str) -> None:
-    """What went wrong, without markup from the file or a path above the root, and the next step."""
-    st.error(escape_markdown(hide_root(message, read_root())), icon=":material/error:")
-    st.markdown("Choose another **Source** in the sidebar, change the **filter**, or take a step back with **Undo**. The samples always open.")
+def pick_row(event: Mapping[str, Any] | None, names: Sequence[str]) -> str | None:
+    """Name behind a clicked table cell; `names` are the rows as they were sent. None for no cell, or one that is no longer there.
+
+    >>> pick_row({"selection": {"cells": [(1, "Shape")]}}, ["a", "b"])
+    'b'
+    """
+    cells = (event or {}).get("selection", {}).get("cells", [])
+    return names[cells[0][0]] if cells and 0 <= cells[0][0] < len(names) else None
 
 
-def draw_notices() -> None:
-    """What was left out or refused since the page was opened, until it is dismissed."""
-    notices: list[str] = st.session_state["notices"]
-    if notices:
-        with st.container(horizontal=True, vertical_alignment="center", key="notices"):
-            st.warning("\n\n".join(escape_markdown(notice) for notice in notices), icon=":material/warning:", width="stretch")
-            st.button("Dismiss", key="dismiss", on_click=notices.clear)
+def draw_facts(facts: Sequence[Fact], *, alt: str) -> None:
+    """A table of facts."""
+    frame = pd.DataFrame([tuple(map(escape_markdown, fact)) for fact in facts], columns=["Quantity", "Value", "Convention"])
+    frame["Value"] = [f"**{value}**" for value in frame["Value"]]
+    st.table(frame, hide_index=True, border="horizontal", alt=alt)
+
+
+def draw_lines(columns: Sequence[str], lines: Sequence[tuple[str, ...]], key: str, *, alt: str) -> None:
+    """A table of texts; nothing where there is no line."""
+    if lines:
+        frame = pd.DataFrame(lines, columns=[name[:1].upper() + name[1:] for name in columns])
+        st.dataframe(frame, key=key, height="content", hide_index=True, alt=alt)
+
+
+def draw_numbers(frame: pd.DataFrame, key: str, *, height: int | Literal["content"], alt: str) -> None:
+    """A table of numbers with seven digits."""
+    floats = {name: st.column_config.NumberColumn(format="%.7g") for name in frame.columns if frame[name].dtype.kind == "f"}
+    st.dataframe(frame, key=key, height=height, hide_index=True, column_config=floats, placeholder="–", alt=alt)
+
+
+def draw_findings(findings: Iterable[Finding], *, none: str) -> None:
+    """Findings as a list, each with its name in front; `none` where there is nothing to say."""
+    lines = [f"- **{escape_markdown(finding.title)}**: {escape_markdown(finding.text)}" for finding in findings]
+    if lines:
+        st.warning("\n".join(lines), icon=":material/troubleshoot:")
+    else:
+        st.success(escape_markdown(none), icon=":material/check_circle:")
+
+
+def draw_fault(message: str, way_out: str) -> None:
+    """What is wrong with the input, in place, without markup from a file or a path above the root, and what to do (markdown)."""
+    st.error(f"{escape_markdown(hide_root(message, read_root()))}\n\n{way_out}", icon=":material/error:")

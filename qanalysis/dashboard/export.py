@@ -1,20 +1,30 @@
-"""How does a result leave the page? Files of exactly the rows in sight, and a link to the view."""
+"""How does a result leave a page? As the files that the command line writes, of exactly the rows in sight, and as a link to the view."""
 
 from __future__ import annotations
 
 import re
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from qanalysis.checkpoints.file_kinds import SUFFIX_KINDS
-from qanalysis.dashboard.layers.view import ViewState, write_link
+from qanalysis.dashboard.session import write_link
+from qanalysis.dashboard.sources import SAMPLE_PREFIX
+from qanalysis.dashboard.views import View
 from qanalysis.diagnosis import Diagnosis
 from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.reports import write_report
-from qanalysis.sweeps.row import Rows
+from qanalysis.reports.pictures import make_chart
+from qanalysis.results.document import kind_of
+from qanalysis.results.table import Table
+from qanalysis.sweeps.row import Row
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 _KINDS = (
     (".csv", "CSV", "text/csv"),
@@ -22,46 +32,66 @@ _KINDS = (
     (".parquet", "Parquet", "application/vnd.apache.parquet"),
     (".html", "HTML report", "text/html"),
 )
+Picture = tuple[str, str, Callable[..., "Figure"]]
+"""A chart's heading, its caption, and what draws it for a `theme`."""
 
 
-def render_file(rows: Rows, suffix: str, *, scheme: str, profiles: Sequence[LayerProfile] = (), diagnoses: Sequence[Diagnosis] = ()) -> bytes:
-    """The bytes of `write_report` for one suffix; needs no session, so that a download may run on any thread."""
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a report shows beside the rows: the scheme it speaks of, layers seen from inside, diagnoses, other charts."""
+
+    scheme: str | None = None
+    profiles: Sequence[LayerProfile] = ()
+    diagnoses: Sequence[Diagnosis] = ()
+    pictures: Sequence[Picture] = ()
+
+
+def render_file(rows: Table[Any], suffix: str, extras: Extras) -> bytes:
+    """The bytes of the file for one suffix; needs no session, so that a download may run on any thread."""
     with tempfile.TemporaryDirectory(prefix="qanalysis-") as folder:
-        return write_report(rows, Path(folder, f"rows{suffix}"), scheme=scheme, profiles=profiles, diagnoses=diagnoses).read_bytes()
+        target = Path(folder, f"rows{suffix}")
+        page = suffix == ".html"
+        return write_report(
+            rows,
+            target,
+            scheme=extras.scheme,
+            profiles=extras.profiles if page else (),
+            diagnoses=extras.diagnoses,
+            charts=[make_chart(*picture) for picture in extras.pictures] if page else (),
+        ).read_bytes()
 
 
-def name_file(rows: Rows, suffix: str) -> str:
-    """A download's name: the source's label in plain characters without its own suffix, "partial" where it is, and the suffix."""
-    label = Path(rows.source.path.removeprefix("sample:"))
-    stem = re.sub(r"[^\w.-]+", "-", label.stem if label.suffix in SUFFIX_KINDS else label.name).strip("-.") or "rows"
+def name_file(rows: Table[Any], suffix: str) -> str:
+    """A download's name: the command where it is no sweep, the source's label in plain characters, "partial" where it is, and the suffix."""
+    command = "" if rows.row_type is Row else f"{kind_of(rows).command}-"
+    label = Path(rows.source.path.removeprefix(SAMPLE_PREFIX) if rows.source else "")
+    own = label.stem if command or label.suffix in SUFFIX_KINDS else label.name
+    stem = re.sub(r"[^\w.-]+", "-", f"{command}{own}").strip("-.") or "rows"
     return f"{stem[:60]}{'' if rows.complete else '-partial'}{suffix}"
 
 
-def draw_export(rows: Rows, view: ViewState, *, scheme: str, profiles: Sequence[LayerProfile], diagnoses: Sequence[Diagnosis] = (), job: str) -> None:
-    """Four downloads side by side, what they hold, and the link."""
-    schemes = len({row.scheme for row in rows})
-    tensors = len(rows) // max(schemes, 1)
-    state = "" if rows.complete else " The sweep was cancelled: these are the rows so far."
-    st.caption(
-        f"{len(rows):,} rows: {tensors} tensors × {schemes} schemes, with every column, the totals, the settings and the input's digest.{state}".replace(
-            ",", " ", 1
-        )
-    )
+def draw_export(rows: Table[Any], kind: type[View], key: str, extras: Extras) -> None:
+    """Four downloads side by side, and the link to the view."""
     with st.container(horizontal=True):
         for suffix, label, mime in _KINDS:
             st.download_button(
                 label,
-                _delay(rows, suffix, scheme, profiles, diagnoses),
+                _delay(rows, suffix, extras),
                 file_name=name_file(rows, suffix),
                 mime=mime,
-                key=f"save-{suffix[1:]}",
+                key=f"{key}-{suffix[1:]}",
                 on_click="ignore",
                 icon=":material/download:",
             )
-        with st.popover("Copy link", icon=":material/link:"):
-            st.caption("This address shows the same numbers in another browser on this machine.")
-            st.code(write_link(st.context.url or "", view, job), language=None, wrap_lines=True)
+        draw_link(kind)
 
 
-def _delay(rows: Rows, suffix: str, scheme: str, profiles: Sequence[LayerProfile], diagnoses: Sequence[Diagnosis]) -> Callable[[], bytes]:
-    return lambda: render_file(rows, suffix, scheme=scheme, profiles=profiles if suffix == ".html" else (), diagnoses=diagnoses)
+def draw_link(kind: type[View]) -> None:
+    """A popover with the address of the view."""
+    with st.popover("Copy link", icon=":material/link:"):
+        st.caption("This address shows the same numbers in another browser on this machine.")
+        st.code(write_link(kind), language=None, wrap_lines=True)
+
+
+def _delay(rows: Table[Any], suffix: str, extras: Extras) -> Callable[[], bytes]:
+    return lambda: render_file(rows, suffix, extras)

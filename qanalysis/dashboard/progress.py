@@ -9,7 +9,8 @@ import streamlit as st
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.cache import get_jobs
 from qanalysis.dashboard.jobs import Job, Snapshot, SweepRequest
-from qanalysis.dashboard.wording import escape_markdown, format_count, format_duration, shorten_middle
+from qanalysis.dashboard.wording import escape_markdown
+from qanalysis.notation import count, duration, shorten
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import SweepProgress
 
@@ -36,15 +37,13 @@ def _weigh(scheme: Scheme) -> int:
     return scheme.range.cost * (1 if scheme.format.is_integer else unequal)
 
 
-def follow_sweep(request: SweepRequest, tensors: Sequence[TensorInfo]) -> Job | None:
-    """The job of what the controls ask for: found, started where the work is small or the address names it, else None."""
+def follow_sweep(request: SweepRequest, tensors: Sequence[TensorInfo], *, named: str) -> Job | None:
+    """The job of what the controls ask for: found, started where the work is small or the address has `named` it, else None."""
     jobs = get_jobs()
     job = jobs.find(request.digest)
-    if job is None and (weigh_work(tensors, request.schemes) <= MOST_UNASKED or st.query_params.get("job") == request.digest):
+    if job is None and (weigh_work(tensors, request.schemes) <= MOST_UNASKED or named == request.digest):
         job = jobs.submit(request)
         job.wait(SETTLE_S)
-    if job is not None and st.query_params.get("job") != request.digest:
-        st.query_params["job"] = request.digest
     return job
 
 
@@ -98,7 +97,7 @@ def _cancel(digest: str) -> None:
 def _draw_other(job: Job) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            f"Also running: {escape_markdown(shorten_middle(job.request.source))}, {len(job.request.schemes)} schemes, {job.snapshot.share_done:.0%}",
+            f"Also running: {escape_markdown(shorten(job.request.source))}, {len(job.request.schemes)} schemes, {job.snapshot.share_done:.0%}",
             width="stretch",
         )
         st.button("Cancel", key=f"cancel-{job.request.digest}", width=120, on_click=_cancel, args=(job.request.digest,))
@@ -107,18 +106,18 @@ def _draw_other(job: Job) -> None:
 def describe_progress(snapshot: Snapshot | None, tensors: Sequence[TensorInfo], *, schemes: int) -> str:
     """One line on where a sweep of these tensors stands, as markdown with every name escaped."""
     if snapshot is None:
-        return f"Not swept yet: {format_count(sum(info.numel for info in tensors), 'values')} × {schemes} schemes"
+        return f"Not swept yet: {count(sum(info.numel for info in tensors), 'values')} × {schemes} schemes"
     progress = snapshot.progress
     if progress is None and snapshot.state == "running":
-        return f"{escape_markdown(shorten_middle(tensors[0].name))}: 0 of {len(tensors)} tensors × {schemes} schemes"
+        return f"{escape_markdown(shorten(tensors[0].name))}: 0 of {len(tensors)} tensors × {schemes} schemes"
     if progress is None:
         return _WITHOUT_PROGRESS[snapshot.state]
     counted = f"{progress.done} of {progress.total} tensors × {schemes} schemes"
     if snapshot.is_active:
-        left = f", {format_duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
-        return f"{escape_markdown(shorten_middle(progress.tensor))}: {counted}, {_name_speed(progress)}{left}"
+        left = f", {duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
+        return f"{escape_markdown(shorten(progress.tensor))}: {counted}, {_name_speed(progress)}{left}"
     if snapshot.state == "done":
-        return f"Complete: {counted} in {format_duration(snapshot.seconds)}, {_name_speed(progress)}"
+        return f"Complete: {counted} in {duration(snapshot.seconds)}, {_name_speed(progress)}"
     return f"**Partial**: {counted} before it was {'cancelled' if snapshot.state == 'cancelled' else 'stopped'}"
 
 
@@ -132,4 +131,4 @@ _WITHOUT_PROGRESS = {
 
 def _name_speed(progress: SweepProgress) -> str:
     # One value under one scheme is one round trip.
-    return f"{format_count(progress.values_per_s)} round trips/s"
+    return f"{count(progress.values_per_s)} round trips/s"

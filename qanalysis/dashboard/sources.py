@@ -21,6 +21,7 @@ from qanalysis.checkpoints.source import CheckpointError
 SAMPLE_PREFIX = "sample:"
 UPLOAD_PREFIX = "upload:"
 UPLOAD_SUFFIXES = tuple(SUFFIX_KINDS)
+UPLOAD_LIMIT_MB = 50
 _HEADER_BYTES = 64 * 1024
 
 

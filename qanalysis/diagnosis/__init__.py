@@ -1,4 +1,6 @@
-"""Why does a layer lose what it loses under a scheme, and what would help? Causes with numbers and cures measured on the layer."""
+"""Why does a layer lose what it loses under a scheme, and what would help? Causes with numbers and cures measured on
+the layer.
+"""
 
 from qanalysis.diagnosis.causes import Cause
 from qanalysis.diagnosis.cures import Cure

@@ -1,7 +1,8 @@
-"""Why does a layer lose what it loses? Findings with numbers, each against what an even or a Gaussian layer of this shape would have.
+"""Why does a layer lose what it loses? Findings with numbers, each against what an even or a Gaussian layer of this
+shape would have.
 
-Every threshold is a ratio, so scaling the layer changes no finding. A share is the part of sum e^2 that belongs to the cause:
-what goes away with it, or what lies in it.
+Every threshold is a ratio, so scaling the layer changes no finding. A share is the part of sum e^2 that belongs to the
+cause: what goes away with it, or what lies in it.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ ON_GRID = 2.0**-20
 class Cause:
     """One finding. `text` says it with its numbers; `share` is the part of the error it accounts for, 0 to 1.
 
-    `value` by code: outlier-channels and outlier-columns the largest ratio to the median; outlier-groups and ragged-tail
-    the share of the values that lie in them; crest the dB over a Gaussian's crest; asymmetry the dB that one-sided ranges cost;
-    scale-rounding and rounding-mode the dB that they cost; clipping, zeroed and on-grid the share of the values clipped, zeroed, exact.
+    `value` by code: outlier-channels and outlier-columns the largest ratio to the median; outlier-groups and
+    ragged-tail the share of the values that lie in them; crest the dB over a Gaussian's crest; asymmetry the dB that
+    one-sided ranges cost; scale-rounding and rounding-mode the dB that they cost; clipping, zeroed and on-grid the
+    share of the values clipped, zeroed, exact.
     """
 
     code: str
@@ -61,8 +63,8 @@ class Cause:
 
 @dataclass(frozen=True, eq=False)
 class Examined:
-    """What the findings are read from: the whole layer with its profile, row, levels and outliers; numbers of the rows that stand for it
-    where something is tried, their view and base trial; and the Gaussian reference.
+    """What the findings are read from: the whole layer with its profile, row, levels and outliers; numbers of the rows
+    that stand for it where something is tried, their view and base trial; and the Gaussian reference.
     """
 
     view: LayerView
@@ -223,7 +225,9 @@ def _compare(examined: Examined, other: Scheme | None, code: str, what: str, ins
 
 
 def nearest_rounding(scheme: Scheme) -> Scheme | None:
-    """The same scheme with rounding to nearest, even on ties; None where it rounds so already or its format rounds in its own way."""
+    """The same scheme with rounding to nearest, even on ties; None where it rounds so already or its format rounds in
+    its own way.
+    """
     if "rounding" in scheme.format.fixed or scheme.rounding == NEAREST_EVEN:
         return None
     return replace(scheme, rounding=NEAREST_EVEN)

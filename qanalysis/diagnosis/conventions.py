@@ -1,7 +1,8 @@
-"""How many dB lie between two tools that both say "int4 group=128"? One tensor, one row per convention, and what each costs.
+"""How many dB lie between two tools that both say "int4 group=128"? One tensor, one row per convention, and what each
+costs.
 
-Beside the scheme asked for stand those that differ from it in one convention: the grid's ends, the scale's type, the range
-rule, the rounding, or a packaged block format of the same bits and block length. Every figure is a sweep's row.
+Beside the scheme asked for stand those that differ from it in one convention: the grid's ends, the scale's type, the
+range rule, the rounding, or a packaged block format of the same bits and block length. Every figure is a sweep's row.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ Aspect = Literal["grid", "scale", "range", "rounding", "block format"]
 class Convention:
     """One reading of a scheme's words: what it does, who reads them so, and the row it gives.
 
-    `cost_db` is what its SQNR lacks to the best of the comparison (0 for the best), `delta_db` what it gains over the scheme
-    asked for; None where a row has no SQNR. `is_asked` marks that scheme.
+    `cost_db` is what its SQNR lacks to the best of the comparison (0 for the best), `delta_db` what it gains over the
+    scheme asked for; None where a row has no SQNR. `is_asked` marks that scheme.
     """
 
     aspect: Aspect
@@ -62,8 +63,9 @@ class Convention:
 def compare_conventions(x: ArrayLike, scheme: Scheme | str, *, axis: int = 0, name: str = "tensor") -> tuple[Convention, ...]:
     """The conventions beside `scheme` on the tensor `x`: best SQNR first, those without a figure last.
 
-    `x` is a real array of any shape, measured as float32; `axis` is its channel axis, `name` the rows' tensor. A tensor or a
-    scheme that can not be measured gives rows whose status says why. Raises ValueError for a scheme that does not parse.
+    `x` is a real array of any shape, measured as float32; `axis` is its channel axis, `name` the rows' tensor. A tensor
+    or a scheme that can not be measured gives rows whose status says why. Raises ValueError for a scheme that does not
+    parse.
 
     >>> best, *others = compare_conventions(np.float32([[0.9, 0.5, 0.1, -0.1]]), "int4")
     >>> best.scheme, best.cost_db, len(others)
@@ -93,7 +95,8 @@ def compare_conventions(x: ArrayLike, scheme: Scheme | str, *, axis: int = 0, na
 
 
 def describe_spread(conventions: Sequence[Convention]) -> str:
-    """One sentence: how far the readings of the same words lie apart, and what the scheme asked for costs against the best of all.
+    """One sentence: how far the readings of the same words lie apart, and what the scheme asked for costs against the
+    best of all.
 
     >>> describe_spread(compare_conventions(np.float32([[0.9, 0.5, 0.1, -0.1]]), "int4"))
     'int4 spans 18.4 to 27.7 dB over 5 grids; as written it costs 0.5 dB against the best, int4 range=mse'
@@ -110,7 +113,13 @@ def describe_spread(conventions: Sequence[Convention]) -> str:
     return f"{asked.scheme} {spread}; as written it {verdict}"
 
 
-_PLURALS: dict[Aspect, str] = {"grid": "grids", "scale": "scale types", "range": "range rules", "rounding": "roundings", "block format": "block formats"}
+_PLURALS: dict[Aspect, str] = {
+    "grid": "grids",
+    "scale": "scale types",
+    "range": "range rules",
+    "rounding": "roundings",
+    "block format": "block formats",
+}
 
 
 class _OneTensor(ArraySource):
@@ -163,7 +172,9 @@ def _list_readings(scheme: Scheme) -> Iterator[_Reading]:
 
 
 def _list_blocks(free: Scheme) -> Iterator[_Reading]:
-    """The block formats that pack the numbers of a scheme in groups of the same length, each with every type of scale that it has."""
+    """The block formats that pack the numbers of a scheme in groups of the same length, each with every type of scale
+    that it has.
+    """
     for fmt in list_packers(free.format, free.grouping.columns) if free.grouping.rows == 1 else ():
         for scale in fmt.scales:
             scheme, has_choice = Scheme(fmt, scale=scale), len(fmt.scales) > 1
@@ -172,7 +183,7 @@ def _list_blocks(free: Scheme) -> Iterator[_Reading]:
 
 
 def _list_grids(scheme: Scheme) -> Iterator[_Reading]:
-    q = int(scheme.format.element.high)
+    q = scheme.format.largest_code
     for symmetry in dict.fromkeys((scheme.symmetry, *SYMMETRIES.values())):
         divisor, formula, users = symmetry.describe(q)
         yield _Reading("grid", f"{symmetry}: {divisor}", formula, users, replace(scheme, symmetry=symmetry))

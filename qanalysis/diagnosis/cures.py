@@ -1,7 +1,8 @@
-"""What would help, by how much, and at what price? Every cure is a real round trip of the layer, compared with the chosen scheme.
+"""What would help, by how much, and at what price? Every cure is a real round trip of the layer, compared with the
+chosen scheme.
 
-Gains are 10 log10 of the error before over the error after; prices are bits per weight. One bit buys 6.02 dB, so a cure whose gain
-is above 6.02 dB per bit it costs is worth more than spending those bits on longer codes.
+Gains are 10 log10 of the error before over the error after; prices are bits per weight. One bit buys 6.02 dB, so a cure
+whose gain is above 6.02 dB per bit it costs is worth more than spending those bits on longer codes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ from numpy.typing import NDArray
 
 from qanalysis.decibels import DB_PER_BIT
 from qanalysis.diagnosis.causes import exact_scale, nearest_rounding
-from qanalysis.diagnosis.trials import LayerView, Trial, rotation_block, try_keeping, try_keeping_columns, try_rotation, try_schemes
+from qanalysis.diagnosis.trials import (
+    LayerView,
+    Trial,
+    rotation_block,
+    try_keeping,
+    try_keeping_columns,
+    try_rotation,
+    try_schemes,
+)
 from qanalysis.quantizers.grouping import Grouping, parse_grouping
 from qanalysis.quantizers.ranges import RANGE_RULES, parse_range
 from qanalysis.quantizers.scheme import Scheme
@@ -32,7 +41,8 @@ MOST_KEPT = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Cure:
-    """One measured way out. `scheme` is its text form, None where it is more than a scheme; gain and extra bits are against the chosen one.
+    """One measured way out. `scheme` is its text form, None where it is more than a scheme; gain and extra bits are
+    against the chosen one.
 
     Codes: group, range, symmetry, scale, round, format, wider (the yardstick), keep, rotate.
     """
@@ -57,7 +67,9 @@ class Cure:
 
     @property
     def net_bits(self) -> float:
-        """Bits per weight that the cure saves where longer codes would have to give the same gain; below 0 they are cheaper."""
+        """Bits per weight that the cure saves where longer codes would have to give the same gain; below 0 they are
+        cheaper.
+        """
         return self.worth_bits - self.extra_bits
 
 
@@ -65,7 +77,8 @@ def measure_cures(sample: LayerView, scheme: Scheme, *, columns: NDArray[np.intp
     """The cures that `scheme`, the chosen one, leaves open, the best for its bits first.
 
     `sample` is the layer, or rows of it, `columns` its outliers, `base` the chosen scheme's trial on it; `sqnr_db` and
-    `bits_per_weight` are those of the whole layer. A format that fixes its grouping or its range has fewer cures; what does not fit the layer is left out.
+    `bits_per_weight` are those of the whole layer. A format that fixes its grouping or its range has fewer cures; what
+    does not fit the layer is left out.
     """
     cures = []
     for code, text, words, trial in _try_all(sample, scheme, columns):
@@ -103,7 +116,11 @@ def _offer_schemes(scheme: Scheme, rows: int, columns: int) -> Iterator[tuple[st
 
 def _change(scheme: Scheme, rows: int, columns: int) -> Iterator[tuple[str, str, Scheme | None]]:
     for grouping in _list_finer(scheme, rows, columns):
-        yield "group", "A scale for every channel" if grouping.columns is None else f"Groups of {grouping.columns}", _vary(scheme, grouping=grouping)
+        yield (
+            "group",
+            "A scale for every channel" if grouping.columns is None else f"Groups of {grouping.columns}",
+            _vary(scheme, grouping=grouping),
+        )
     for rule in reversed(RANGE_RULES.values()):
         if rule.title:
             yield "range", rule.title, _vary(scheme, range=parse_range(rule.example))
@@ -135,7 +152,9 @@ def _vary(scheme: Scheme, **parts: Any) -> Scheme | None:
 
 
 def _list_finer(scheme: Scheme, rows: int, columns: int) -> list[Grouping]:
-    """The next finer groupings along the same rows; none where the scheme names its own channel axis, which group=N can not say."""
+    """The next finer groupings along the same rows; none where the scheme names its own channel axis, which group=N can
+    not say.
+    """
     grouping = scheme.grouping
     if grouping.axis is not None:
         return []

@@ -1,4 +1,6 @@
-"""What is wrong with this layer under this scheme, and what helps? Causes and measured cures as one value, and in plain words."""
+"""What is wrong with this layer under this scheme, and what helps? Causes and measured cures as one value, and in plain
+words.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,12 @@ from qanalysis.quantizers.scheme import Scheme
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A layer under the chosen scheme: its figures, what stands out (largest share of the error first), what helps (best for its bits first).
+    """A layer under the chosen scheme: its figures, what stands out (largest share of the error first), what helps
+    (best for its bits first).
 
-    `gaussian_db` is the SQNR of Gaussian values in the same shape, None where unknown; `wasted_bits` the distance to Shannon. `tried` of
-    `count` finite elements took part where causes and cures were tried out; `sqnr_db` and shares of sum e^2 are of all.
+    `gaussian_db` is the SQNR of Gaussian values in the same shape, None where unknown; `wasted_bits` the distance to
+    Shannon. `tried` of `count` finite elements took part where causes and cures were tried out; `sqnr_db` and shares of
+    sum e^2 are of all.
     """
 
     name: str
@@ -115,9 +119,10 @@ def _draw_sample(view: LayerView, outliers: NDArray[np.intp], whole: Trial) -> t
 def diagnose(x: ArrayLike, scheme: Scheme, *, axis: int = 0, name: str = "", profile: LayerProfile | None = None) -> Diagnosis:
     """Causes and measured cures of a float tensor of one or more dimensions under a scheme; `axis` is its channel axis.
 
-    `profile` is the layer's own under the scheme, where it is at hand. Elements that are not finite are left out and counted. Above 2^21
-    values cures, and causes that need a trial, are measured on whole channels drawn at random. TypeError for a tensor that holds no
-    floats; ValueError for one without a finite value, of zeros only, or that the scheme does not fit.
+    `profile` is the layer's own under the scheme, where it is at hand. Elements that are not finite are left out and
+    counted. Above 2^21 values cures, and causes that need a trial, are measured on whole channels drawn at random.
+    TypeError for a tensor that holds no floats; ValueError for one without a finite value, of zeros only, or that the
+    scheme does not fit.
 
     >>> weights = np.random.default_rng(1).standard_normal((16, 64), dtype=np.float32)
     >>> weights[3] *= 20

@@ -20,9 +20,11 @@ GAUSSIAN_VALUES_SPANNING = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """How far groups reach over their RMS, error-weighted, in dB: largest magnitude, half the span from lowest to highest.
+    """How far groups reach over their RMS, error-weighted, in dB: largest magnitude, half the span from lowest to
+    highest.
 
-    10 log10(sum over groups of length * reach^2 / sum x^2). `groups` is the number of equal groups that would vary as much.
+    10 log10(sum over groups of length * reach^2 / sum x^2). `groups` is the number of equal groups that would vary as
+    much.
     """
 
     crest_db: float
@@ -67,7 +69,9 @@ class GaussianReference:
 
 @lru_cache(maxsize=64)
 def draw_reference(scheme: Scheme, rows: int, columns: int) -> GaussianReference | None:
-    """The reference, measured on a seeded draw of at most 2^20 values where groups lie in rows; None where the scheme does not fit."""
+    """The reference, measured on a seeded draw of at most 2^20 values where groups lie in rows; None where the scheme
+    does not fit.
+    """
     block = scheme.grouping.lay_out((rows, columns)).block_rows
     limit = GAUSSIAN_VALUES if block == 1 else GAUSSIAN_VALUES_SPANNING
     height = min(rows, max(1, limit // columns // block) * block)

@@ -1,8 +1,9 @@
-"""What is the least error that any grid, or any code at all, could reach on a tensor's own values? From their histogram.
+"""What is the least error that any grid, or any code at all, could reach on a tensor's own values?
 
-Inside a bin values are taken as uniform. For a smooth density, n values and bins of width w this makes the mean square too large by
-w^2/6 and the entropy by w^2/24 of the Fisher information, in nats; (occupied bins - 1)/(2n) nats of entropy are missing. Structure
-finer than w is hidden: an error below w^2/12 can not be told from zero. A few thousand bins serve 8 bits (0.01 dB on a Gaussian).
+It is read from their histogram. Inside a bin values are taken as uniform. For a smooth density, n values and bins of width w this makes the mean square
+too large by w^2/6 and the entropy by w^2/24 of the Fisher information, in nats; (occupied bins - 1)/(2n) nats of
+entropy are missing. Structure finer than w is hidden: an error below w^2/12 can not be told from zero. A few thousand
+bins serve 8 bits (0.01 dB on a Gaussian).
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ class BestGrid:
 
 @dataclass(frozen=True, slots=True)
 class LayerLimits:
-    """What a layer's own values allow: SQNR of the best scalar grid at each of some bit widths, and the bound of any code.
+    """What a layer's own values allow: SQNR of the best scalar grid at each of some bit widths, and the bound of any
+    code.
 
-    `entropy_db` is the Shannon lower bound at rate 0, to which each bit per weight adds 6.0206 dB; None for fewer values than
-    an entropy can be told from (1024).
+    `entropy_db` is the Shannon lower bound at rate 0, to which each bit per weight adds 6.0206 dB; None for fewer
+    values than an entropy can be told from (1024).
     """
 
     name: str
@@ -54,7 +56,8 @@ class LayerLimits:
 def find_limits(x: ArrayLike, *, bits: Sequence[int] = range(2, 9), name: str = "") -> LayerLimits:
     """The limits of a tensor's finite values, of any shape, from histograms; a second or two for all widths to 8.
 
-    Grids come from 4096 bins. The entropy has 32 values to a bin, and at most as many bins: what it misses is below 1/64 nats, 0.14 dB.
+    Grids come from 4096 bins. The entropy has 32 values to a bin, and at most as many bins: what it misses is below
+    1/64 nats, 0.14 dB.
 
     ValueError where the values have no spread, or none is finite.
 
@@ -90,12 +93,13 @@ def describe_limits(limits: LayerLimits, *, bits: int, bits_per_weight: float, s
 
 
 def lloyd_max_histogram(histogram: Histogram, bits: int) -> BestGrid:
-    """At most 2^bits levels (`bits` 1 to 16), nearest one wins; the SQNR is over the mean square, as in the column sqnr_db.
+    """At most 2^bits levels (`bits` 1 to 16), nearest one wins; the SQNR is over the mean square, as in the column
+    sqnr_db.
 
-    The best division of whole bins is found exactly (dynamic programming, so a second mode or an outlier can not trap it), then
-    Lloyd's iteration frees the thresholds from the bins' edges. Where no more bins are occupied than there are levels, the levels are
-    the bins' middles and the error is width^2/12. About 30 ms for 4 bits in 4096 bins, 0.5 s for 8.
-    ValueError for an empty histogram and for one with values outside its bins.
+    The best division of whole bins is found exactly (dynamic programming, so a second mode or an outlier can not trap
+    it), then Lloyd's iteration frees the thresholds from the bins' edges. Where no more bins are occupied than there
+    are levels, the levels are the bins' middles and the error is width^2/12. About 30 ms for 4 bits in 4096 bins, 0.5 s
+    for 8. ValueError for an empty histogram and for one with values outside its bins.
 
     >>> values = Histogram.from_values([-1.0, -1.0, 1.0, 3.0], low=-1.5, high=3.5, bins=5)
     >>> grid = lloyd_max_histogram(values, 1)
@@ -119,10 +123,11 @@ def lloyd_max_histogram(histogram: Histogram, bits: int) -> BestGrid:
 
 
 def entropy_bound_db(histogram: Histogram, bits_per_weight: float) -> float:
-    """The SQNR that no code of `bits_per_weight` bits passes, however long its blocks, if values are independent (Shannon's lower bound).
+    """The SQNR that no code of `bits_per_weight` bits passes, however long its blocks, if values are independent
+    (Shannon's lower bound).
 
-    D >= 2^(2h) / (2 pi e) 2^(-2R) with the differential entropy h of the bins; over the mean square, as in the column sqnr_db.
-    ValueError as for `lloyd_max_histogram`, and for a rate that is negative or not finite.
+    D >= 2^(2h) / (2 pi e) 2^(-2R) with the differential entropy h of the bins; over the mean square, as in the column
+    sqnr_db. ValueError as for `lloyd_max_histogram`, and for a rate that is negative or not finite.
 
     >>> uniform = Histogram(-1.0, 1.0, np.full(8, 100))
     >>> round(entropy_bound_db(uniform, 4), 3)
@@ -135,7 +140,8 @@ def entropy_bound_db(histogram: Histogram, bits_per_weight: float) -> float:
 
 
 def entropy_bits(histogram: Histogram) -> float:
-    """Differential entropy h of the values, in bits, in their unit; -inf is not reached, a single bin has log2 of its width.
+    """Differential entropy h of the values, in bits, in their unit; -inf is not reached, a single bin has log2 of its
+    width.
 
     >>> entropy_bits(Histogram(0.0, 4.0, np.array([1, 1, 0, 0])))
     1.0
@@ -163,8 +169,9 @@ def _mean_square(histogram: Histogram) -> float:
 def _divide(points: Doubles, mass: Doubles, parts: int) -> NDArray[np.int64]:
     """Index of the first point of each of `parts` consecutive parts with the least sum of squares about their means.
 
-    Least cost of the first j points in k parts = min over i of that of the first i in k - 1 plus one part i..j. The best i does not
-    fall as j grows, so halving the range of j level by level costs n log n per part (Wu 1991, Hassin and Tamir 1991).
+    Least cost of the first j points in k parts = min over i of that of the first i in k - 1 plus one part i..j. The
+    best i does not fall as j grows, so halving the range of j level by level costs n log n per part (Wu 1991, Hassin
+    and Tamir 1991).
     """
     sums = np.stack([np.concatenate([[0.0], np.cumsum(mass * points**power)]) for power in range(3)])
 
@@ -189,7 +196,9 @@ Cost = Callable[[NDArray[np.int64], NDArray[np.int64]], Doubles]
 
 
 def _add_part(least: Doubles, part: int, cost: Cost) -> tuple[Doubles, NDArray[np.int64]]:
-    """The least costs with one part more, and where that part starts, both by j; j below `part` + 1 can not be divided so."""
+    """The least costs with one part more, and where that part starts, both by j; j below `part` + 1 can not be divided
+    so.
+    """
     total, choice = np.full(least.size, math.inf), np.zeros(least.size, np.int64)
     first, last = part + 1, least.size - 1
     step = 1 << (last - first).bit_length()
@@ -209,7 +218,9 @@ def _add_part(least: Doubles, part: int, cost: Cost) -> tuple[Doubles, NDArray[n
 
 
 def _relax(thresholds: Doubles, origin: float, mass: Doubles) -> tuple[Doubles, float]:
-    """Lloyd's iteration on bins of width 1 from `origin`: levels and mean squared error once a round gains less than 1e-9 of it."""
+    """Lloyd's iteration on bins of width 1 from `origin`: levels and mean squared error once a round gains less than
+    1e-9 of it.
+    """
     edges = origin + np.arange(mass.size + 1, dtype=np.float64)
     powers = [np.concatenate([[0.0], np.cumsum(mass * np.diff(edges**n) / n)]) for n in (1, 2, 3)]
 

@@ -1,7 +1,8 @@
 """What does one layer look like under one scheme? Histograms, the grid, and which channels and groups carry the error.
 
-Notation: x is a weight (float32), y its round trip, e = y - x in float64. A channel is a row of the grouping's matrix view,
-a group a run of columns of it. Everything is exact: all finite elements are counted, tile by tile, so temporaries stay small.
+Notation: x is a weight (float32), y its round trip, e = y - x in float64. A channel is a row of the grouping's matrix
+view, a group a run of columns of it. Everything is exact: all finite elements are counted, tile by tile, so temporaries
+stay small.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Doubles
+from qanalysis.decibels import ratio_db
 from qanalysis.quantizers.formats import integer_format
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Layout
@@ -27,16 +29,19 @@ ERROR_BINS = 121
 ERROR_REACH = 0.605  # steps: the bound at half a step and some room beyond it; 0.01 step per bin, one of them centred on zero
 TILE_ELEMENTS = 2**15  # the temporaries of a tile stay in the second-level cache
 MAX_LEVELS = 256
+#: A channel or column stands out from this many times the median one on: of max|x| here, of mean |x| where errors are traced to it.
+OUTLIER_RATIO = 3.0
 
 
 @dataclass(frozen=True, eq=False)
 class LayerProfile:
-    """A layer under a scheme. `in_range`, `clipped` and `zeroed` split the finite weights and share their edges, +-max|x|.
+    """A layer under a scheme. `in_range`, `clipped` and `zeroed` split the finite weights and share their edges,
+    +-max|x|.
 
     `clipped` as in the rows (rounded code outside the codes); `zeroed`: not zero, not clipped, comes back as zero.
-    Steps are those of groups that have a signal (1 where none has); `levels` is None above 256 of them,
-    and belongs to the widest group. `error_in_steps` is e over the step of its group, in LSB; `beyond_bound` counts the elements
-    that are more than LSB/2 off. `group_mse` is (channels, groups per channel), NaN where a group has no finite element.
+    Steps are those of groups that have a signal (1 where none has); `levels` is None above 256 of them, and belongs to
+    the widest group. `error_in_steps` is e over the step of its group, in LSB; `beyond_bound` counts the elements that
+    are more than LSB/2 off. `group_mse` is (channels, groups per channel), NaN where a group has no finite element.
     """
 
     name: str
@@ -89,7 +94,7 @@ class LayerProfile:
     def sqnr_db(self) -> float | None:
         """10 log10(sum x^2 / sum e^2): infinite without an error, None without a signal."""
         power = float(np.nansum(self.channel_power * self.channel_count) / self.count)
-        return float(_power_ratio_db(np.array(power), np.array(self.mse))) if power > 0 else None
+        return ratio_db(power, self.mse)
 
     @property
     def channel_sqnr_db(self) -> Doubles:
@@ -119,6 +124,11 @@ class LayerProfile:
         """The channel with the largest magnitude (the first of equals)."""
         return int(self.channel_absmax.argmax())
 
+    @property
+    def has_outlier(self) -> bool:
+        """Whether the channel with the largest magnitude stands out from the median one."""
+        return bool(self.outlier_ratios.max() >= OUTLIER_RATIO)
+
     def top_share(self, channels: int) -> float:
         """Share of the error that the `channels` worst channels carry together, 0 to 1: a point of the Lorenz curve."""
         return float(np.sort(self.channel_share)[::-1][:channels].sum())
@@ -130,10 +140,12 @@ def _power_ratio_db(signal: Doubles, noise: Doubles) -> Doubles:
 
 
 def profile_layer(x: ArrayLike, scheme: Scheme, *, axis: int = 0, bins: int | None = None, name: str = "") -> LayerProfile:
-    """Profile of a float tensor of one or more dimensions; `axis` is its channel axis, `bins` those of the weight histograms.
+    """Profile of a float tensor of one or more dimensions; `axis` is its channel axis, `bins` those of the weight
+    histograms.
 
-    An odd number of bins centres one on zero; left out, it follows from the number of values, 31 to 255. NaN and infinite
-    elements are left out and counted. TypeError for a tensor that holds no floats; ValueError for bins outside 1..256, a single number, or no finite element.
+    An odd number of bins centres one on zero; left out, it follows from the number of values, 31 to 255. NaN and
+    infinite elements are left out and counted. TypeError for a tensor that holds no floats; ValueError for bins outside
+    1..256, a single number, or no finite element.
 
     >>> profile = profile_layer([[0.9, -7.0], [0.2, 3.4]], Scheme.parse("int4"))
     >>> profile.step_max, profile.in_range.total, profile.zeroed.total, profile.worst_channel

@@ -1,7 +1,7 @@
 """What does a layer lose under another scheme, without its outliers, or rotated? Real round trips of its matrix view.
 
-A row is a channel of the scheme's grouping, e = y - x in float64, sums run over finite elements. Draws (rows of a sample, signs of
-a rotation) are seeded, so the same layer always gives the same figures.
+A row is a channel of the scheme's grouping, e = y - x in float64, sums run over finite elements. Draws (rows of a
+sample, signs of a rotation) are seeded, so the same layer always gives the same figures.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import hadamard
 
 from qanalysis.arrays import Doubles, Floats
+from qanalysis.diagnosis.profile import OUTLIER_RATIO
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.row import Row
@@ -23,7 +24,6 @@ from qanalysis.sweeps.sweep import sweep
 SAMPLE_VALUES = 1 << 21
 PIECE = 1 << 16
 SEED = 0
-OUTLIER_RATIO = 3.0
 LARGEST_RADIX_EXPONENT = 7
 
 
@@ -79,8 +79,8 @@ def try_schemes(matrix: Floats, schemes: Sequence[Scheme]) -> list[Trial | None]
 def sample_rows(view: LayerView, outliers: NDArray[np.intp]) -> NDArray[np.intp]:
     """Numbers of the rows, about 2^21 values together, that stand for a larger layer; all rows of a smaller one.
 
-    Whole rows (whole blocks of rows, where groups are blocks) drawn at random. Those with the extreme values and the `outliers`
-    are always among them, so that ranges which rows share stay what they are.
+    Whole rows (whole blocks of rows, where groups are blocks) drawn at random. Those with the extreme values and the
+    `outliers` are always among them, so that ranges which rows share stay what they are.
     """
     rows, columns = view.matrix.shape
     if view.matrix.size <= SAMPLE_VALUES or rows == 1:
@@ -97,7 +97,8 @@ def sample_rows(view: LayerView, outliers: NDArray[np.intp]) -> NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class Outliers:
-    """Rows or columns whose mean |x| is at least three times the median one; `ratios` to that median of all, ones where it is zero.
+    """Rows or columns whose mean |x| is at least three times the median one; `ratios` to that median of all, ones where
+    it is zero.
 
     Means, because a single large value makes no outlier of the column that it happens to stand in.
     """
@@ -131,8 +132,9 @@ def _over_median(means: NDArray[np.float32]) -> Doubles:
 def try_rotation(view: LayerView) -> Trial | None:
     """The scheme on the rows after a randomised Walsh-Hadamard rotation, rotated back; None for rows of odd length.
 
-    Signs are drawn per column, then blocks of the largest power of two that divides the row are transformed (as QuaRot and
-    SpinQuant do; Ashkboos et al. 2024). Elements that are not finite are rotated as zeros. Storage is that of the scheme alone.
+    Signs are drawn per column, then blocks of the largest power of two that divides the row are transformed (as QuaRot
+    and SpinQuant do; Ashkboos et al. 2024). Elements that are not finite are rotated as zeros. Storage is that of the
+    scheme alone.
     """
     if view.matrix.shape[1] % 2:
         return None
@@ -143,7 +145,8 @@ def try_rotation(view: LayerView) -> Trial | None:
 
 
 def transform(matrix: Floats) -> Floats:
-    """The orthonormal Walsh-Hadamard transform of each row in blocks of the largest power of two that divides it; its own inverse.
+    """The orthonormal Walsh-Hadamard transform of each row in blocks of the largest power of two that divides it; its
+    own inverse.
 
     >>> transform(np.float32([[3, 1, 1, 3, 0, 0, 0, 0, 1, 1, 1, 1]])).tolist()
     [[4.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0]]
@@ -165,10 +168,11 @@ def rotation_block(columns: int) -> int:
 
 
 def try_keeping(view: LayerView, percents: Sequence[float]) -> list[Trial | None]:
-    """The scheme on all but the largest p percent of |x|, which are kept in 16 bits with their place; None where that is no value.
+    """The scheme on all but the largest p percent of |x|, which are kept in 16 bits with their place; None where that
+    is no value.
 
-    Kept values are left out of the range and take whichever of float16 and bfloat16 errs less. Each is stored beside the codes:
-    16 bits and its place in the layer, log2 of the number of elements rounded up.
+    Kept values are left out of the range and take whichever of float16 and bfloat16 errs less. Each is stored beside
+    the codes: 16 bits and its place in the layer, log2 of the number of elements rounded up.
     """
     magnitude = np.nan_to_num(np.abs(view.matrix), nan=-1.0).reshape(-1)
     finite = int(np.count_nonzero(magnitude >= 0))
@@ -182,7 +186,9 @@ def try_keeping(view: LayerView, percents: Sequence[float]) -> list[Trial | None
 
 
 def try_keeping_columns(view: LayerView, columns: NDArray[np.intp]) -> Trial | None:
-    """The scheme on all but some columns, which are kept in 16 bits beside their codes (LLM.int8(); Dettmers et al. 2022)."""
+    """The scheme on all but some columns, which are kept in 16 bits beside their codes (LLM.int8(); Dettmers et al.
+    2022).
+    """
     places = np.arange(view.matrix.size).reshape(view.matrix.shape)[:, columns].reshape(-1)
     return _try_without(view, places[np.isfinite(view.matrix.reshape(-1)[places])], bits=16)
 

@@ -1,1 +1,3 @@
-"""What is asked for, as text, and the grid it becomes: schemes, number formats, groupings, range rules, scales, rounding."""
+"""What is asked for, as text, and the grid it becomes: schemes, number formats, groupings, range rules, scales,
+rounding.
+"""

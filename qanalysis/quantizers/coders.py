@@ -1,7 +1,8 @@
 """Which numbers does a format hold at scale 1, and which of them does a scaled value become?
 
-A coder rounds scaled float32 values to its numbers without clipping them: what lies beyond `low`..`high` is clipped later,
-and counted. `levels` are all its numbers, ascending. The compiled loops know a coder by its `kind` and `parameters`.
+A coder rounds scaled float32 values to its numbers without clipping them: what lies beyond `low`..`high` is clipped
+later, and counted. `levels` are all its numbers, ascending. The compiled loops know a coder by its `kind` and
+`parameters`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ Round = Callable[[NDArray[Any]], NDArray[Any]]
 class Coder(ABC):
     """Numbers at scale 1 and the rounding to them. Coders are frozen and compared by value.
 
-    `kind` is the number by which the compiled loops know a sort of coder, `parameters` what they take of one. `own_rounding` says how a
-    coder rounds that leaves the scheme no choice; `is_uniform`, whether its numbers stand at equal distances.
+    `kind` is the number by which the compiled loops know a sort of coder, `parameters` what they take of one.
+    `own_rounding` says how a coder rounds that leaves the scheme no choice; `is_uniform`, whether its numbers stand at
+    equal distances.
     """
 
     __slots__ = ()
@@ -90,7 +92,8 @@ class Coder(ABC):
     def round(self, x: Floats, coding: Floats, rounding: Round) -> Floats:
         """What `x` wants to be at scale 1, before clipping.
 
-        `coding`, broadcast against x, is what the grid says of the groups: the factor that brings values to scale 1, unless the coder says otherwise.
+        `coding`, broadcast against x, is what the grid says of the groups: the factor that brings values to scale 1,
+        unless the coder says otherwise.
         """
 
 
@@ -152,7 +155,8 @@ class IntegerCoder(WholeCoder):
 
 @dataclass(frozen=True, slots=True)
 class BiasedCoder(WholeCoder):
-    """Whole numbers rounded as floor(scaled + bias) - floor(bias), the sum in float32: a half goes up, after the sum was rounded.
+    """Whole numbers rounded as floor(scaled + bias) - floor(bias), the sum in float32: a half goes up, after the sum
+    was rounded.
 
     GGUF's 4- and 5-bit blocks code so, with bias 8.5, 16.5 or 0.5, and codes stored from 0.
     """
@@ -225,7 +229,9 @@ class FixedCoder(Coder):
 
 
 class ListedCoder(Coder):
-    """Few numbers without a rule; codes are places in `levels`, from 0, and clipping begins half an end gap beyond the ends."""
+    """Few numbers without a rule; codes are places in `levels`, from 0, and clipping begins half an end gap beyond the
+    ends.
+    """
 
     __slots__ = ()
 
@@ -253,7 +259,11 @@ class ListedCoder(Coder):
 
     def to_codes(self, numbers: Floats) -> Floats:
         """Places in `levels`; NaN stays NaN."""
-        return np.where(np.isnan(numbers), np.float32(np.nan), np.searchsorted(self.levels.astype(np.float32), numbers).astype(np.float32))
+        return np.where(
+            np.isnan(numbers),
+            np.float32(np.nan),
+            np.searchsorted(self.levels.astype(np.float32), numbers).astype(np.float32),
+        )
 
     def from_codes(self, codes: Floats) -> Floats:
         """The number at each place; ValueError for a place that is none."""
@@ -262,7 +272,9 @@ class ListedCoder(Coder):
 
 @dataclass(frozen=True, slots=True)
 class TableCoder(ListedCoder):
-    """Up to 16 numbers, ascending; the nearest wins, and a value on a midpoint goes down, or toward zero. Midpoints are taken in float32."""
+    """Up to 16 numbers, ascending; the nearest wins, and a value on a midpoint goes down, or toward zero. Midpoints are
+    taken in float32.
+    """
 
     numbers: tuple[float, ...]
     ties_to_zero: bool = False
@@ -274,7 +286,9 @@ class TableCoder(ListedCoder):
 
     @property
     def thresholds(self) -> Floats:
-        """What a value must exceed to leave each number for the next; below zero a tie that goes up has its threshold an ulp lower."""
+        """What a value must exceed to leave each number for the next; below zero a tie that goes up has its threshold
+        an ulp lower.
+        """
         numbers = np.array(self.numbers, np.float32)
         middle = (numbers[:-1] + numbers[1:]) / np.float32(2)
         return np.where(self.ties_to_zero & (middle < 0), np.nextafter(middle, np.float32(-np.inf)), middle)
@@ -304,7 +318,8 @@ class TableCoder(ListedCoder):
 class SignCoder(ListedCoder):
     """-1 and 1, or with `has_zero` -1, 0 and 1: the sign of `x` where |x| exceeds a threshold. The sign of 0 is +1.
 
-    What the grid says of a group is that threshold, negative where every value counts: the comparison is exact, nothing is scaled.
+    What the grid says of a group is that threshold, negative where every value counts: the comparison is exact, nothing
+    is scaled.
     """
 
     has_zero: bool
@@ -332,5 +347,6 @@ def look_up(table: Doubles, codes: Floats) -> Floats:
     """The number at each place of a table, float32; NaN stays NaN. ValueError for a place that is none."""
     known = np.where(np.isnan(codes), 0, codes).astype(np.int64)
     if known.size and not 0 <= known.min() <= known.max() < table.size:
-        raise ValueError(f"code {int(known[(known < 0) | (known >= table.size)][0])}: this format's codes are 0 to {table.size - 1}")
+        wrong = int(known[(known < 0) | (known >= table.size)][0])
+        raise ValueError(f"code {wrong}: this format's codes are 0 to {table.size - 1}")
     return np.where(np.isnan(codes), np.float32(np.nan), table[known].astype(np.float32))

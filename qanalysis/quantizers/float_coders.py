@@ -19,7 +19,8 @@ from qanalysis.quantizers.coders import Coder, Round, look_up
 
 @dataclass(frozen=True, slots=True)
 class FloatCoder(Coder):
-    """Floating-point numbers, IEEE 754's way: exponent bias 2^(exponent_bits-1) - 1, subnormals, finite up to `largest`.
+    """Floating-point numbers, IEEE 754's way: exponent bias 2^(exponent_bits-1) - 1, subnormals, finite up to
+    `largest`.
 
     Rounding beyond `largest` goes on as if exponents went on. Codes are the bit patterns, sign first.
     """
@@ -74,7 +75,8 @@ class FloatCoder(Coder):
     def to_codes(self, numbers: Floats) -> Floats:
         """Bit patterns as whole numbers; NaN stays NaN."""
         magnitudes = self.levels[self.levels >= 0]
-        patterns = np.searchsorted(magnitudes, np.abs(numbers)) + np.signbit(numbers) * 2 ** (self.exponent_bits + self.mantissa_bits)
+        sign_bit = 2 ** (self.exponent_bits + self.mantissa_bits)
+        patterns = np.searchsorted(magnitudes, np.abs(numbers)) + np.signbit(numbers) * sign_bit
         return np.where(np.isnan(numbers), np.float32(np.nan), patterns.astype(np.float32))
 
     def from_codes(self, codes: Floats) -> Floats:
@@ -98,7 +100,9 @@ class FloatCoder(Coder):
 
 @cache
 def _list_patterns(coder: FloatCoder) -> Doubles:
-    """The value of each bit pattern: what follows the largest finite magnitude is infinite where a whole octave is left, then NaN."""
+    """The value of each bit pattern: what follows the largest finite magnitude is infinite where a whole octave is
+    left, then NaN.
+    """
     magnitudes = coder.levels[coder.levels >= 0]
     spare = 2 ** (coder.exponent_bits + coder.mantissa_bits) - magnitudes.size
     beyond = np.full(spare, np.nan)

@@ -1,7 +1,9 @@
-"""Which numbers can a code stand for? Number formats as values, and the catalogue: all that is known of a format stands there once.
+"""Which numbers can a code stand for? Number formats as values, and the catalogue: all that is known of a format stands
+there once.
 
-A format is composed: its element (the numbers of one code), the length of its blocks, the types of its scales, and the rule that lays
-them. Sizes, what a scheme can not choose, and who packs whom follow. A new format of a known kind is one line of `_CATALOGUE`.
+A format is composed: its element (the numbers of one code), the length of its blocks, the types of its scales, and the
+rule that lays them. Sizes, what a scheme can not choose, and who packs whom follow. A new format of a known kind is one
+line of `_CATALOGUE`.
 """
 
 from __future__ import annotations
@@ -42,11 +44,12 @@ NF4_BITS = 4
 class NumberFormat:
     """A format: its text form, its element, and what is known of it. Two formats of one name are equal.
 
-    `laying` is the rule that makes its scales, None where the scheme's symmetry does (integers). `block` is a fixed group length along the
-    row; `scales` are the types that scales may be stored in, the default first; `outer` is the type of one more scale over the whole
-    tensor; `rounding` is one that the format fixes. `block_bits` hold all codes of a block where not every code has its own bits.
-    `packs` is the format of free groups with the same numbers; `wider` and `other` name formats to try instead, with more bits and with
-    other levels. `formula` says in words how scales are made, `peer` whose values these are, bit for bit.
+    `laying` is the rule that makes its scales, None where the scheme's symmetry does (integers). `block` is a fixed
+    group length along the row; `scales` are the types that scales may be stored in, the default first; `outer` is the
+    type of one more scale over the whole tensor; `rounding` is one that the format fixes. `block_bits` hold all codes
+    of a block where not every code has its own bits. `packs` is the format of free groups with the same numbers;
+    `wider` and `other` name formats to try instead, with more bits and with other levels. `formula` says in words how
+    scales are made, `peer` whose values these are, bit for bit.
     """
 
     name: str
@@ -71,6 +74,11 @@ class NumberFormat:
     def bits(self) -> int:
         """Bits of one code."""
         return self.element.bits
+
+    @property
+    def largest_code(self) -> int:
+        """The largest number as a code: q = 2^(bits-1) - 1 of integers."""
+        return int(self.element.high)
 
     @property
     def is_integer(self) -> bool:
@@ -119,16 +127,22 @@ class NumberFormat:
         """Whether a range rule can be used with these numbers."""
         return self.has_equal_steps or not rule.needs_equal_steps
 
+    def find_coder(self, symmetry: Symmetry) -> Coder:
+        """The numbers that grids use under a symmetry: not all codes of an integer serve every convention."""
+        return symmetry.find_coder(self.largest_code) if self.is_integer else self.element
+
     def lay_grid(self, found: Statistic, symmetry: Symmetry, scale: ScaleType) -> Grid:
         """The grids over the statistics of all groups, under the conventions of a scheme."""
         if self.laying is not None:
             return self.laying.lay(self.element, found, scale)
         if not isinstance(found, Range):
             raise TypeError(f"{self} is laid over ranges, and {type(found).__name__} is none")
-        return symmetry.lay_grid(found, int(self.element.high), scale=scale)
+        return symmetry.lay_grid(found, self.largest_code, scale=scale)
 
     def stored_bits(self, symmetry: Symmetry) -> tuple[int, int]:
-        """Bits per value, and bits per group beside its scale: a zero point of the code's width, a low end, codes that are packed together."""
+        """Bits per value, and bits per group beside its scale: a zero point of the code's width, a low end, codes that
+        are packed together.
+        """
         if self.laying is None:
             return self.bits, 0 if symmetry.signed else self.bits
         offset_bits = self.laying.offset.bits if self.laying.offset else 0
@@ -142,20 +156,31 @@ class NumberFormat:
 
 
 def integer_format(bits: int) -> NumberFormat:
-    """Integers of `bits` bits, 2 to 16, whose conventions a scheme chooses; text form "int4". ValueError for other widths."""
+    """Integers of `bits` bits, 2 to 16, whose conventions a scheme chooses; text form "int4". ValueError for other
+    widths.
+    """
     if not FEWEST_BITS <= bits <= MOST_BITS:
         raise ValueError(f"int{bits}: integer formats have {FEWEST_BITS} to {MOST_BITS} bits")
     half, wider = 1 << (bits - 1), f"int{bits + 1}" if bits < MOST_BITS else ""
-    return NumberFormat(f"int{bits}", element=IntegerCoder(-half, half - 1), wider=wider, other="nf4" if bits == NF4_BITS else "")
+    other = "nf4" if bits == NF4_BITS else ""
+    return NumberFormat(f"int{bits}", element=IntegerCoder(-half, half - 1), wider=wider, other=other)
 
 
 def _float(name: str, element: FloatCoder, *, wider: str = "", other: str = "") -> NumberFormat:
     casts = "ml-dtypes and gfloat casts" if element.bits < 8 else "ml-dtypes, torch and gfloat casts"
-    return NumberFormat(name, element=element, laying=laying.ABSMAX, wider=wider, other=other, peer=f"{casts}, saturating")
+    peer = f"{casts}, saturating"
+    return NumberFormat(name, element=element, laying=laying.ABSMAX, wider=wider, other=other, peer=peer)
 
 
 def _cast(name: str, element: FloatCoder, *, other: str, caster: str) -> NumberFormat:
-    return NumberFormat(name, element=element, laying=laying.UNSCALED, scales=(NO_SCALE,), other=other, peer=f"{caster} and torch casts, saturating")
+    return NumberFormat(
+        name,
+        element=element,
+        laying=laying.UNSCALED,
+        scales=(NO_SCALE,),
+        other=other,
+        peer=f"{caster} and torch casts, saturating",
+    )
 
 
 def mx_format(
@@ -173,7 +198,16 @@ def mx_format(
     own = element or packs.element
     formula = f"scale = 2^(floor(log2 absmax) − {own.top_exponent}), stored in 8 bits{note}"
     return NumberFormat(
-        name, element=own, laying=laying.POWER_OF_TWO, block=block, scales=(E8M0,), packs=packs, wider=wider, other=other, formula=formula, peer=peer
+        name,
+        element=own,
+        laying=laying.POWER_OF_TWO,
+        block=block,
+        scales=(E8M0,),
+        packs=packs,
+        wider=wider,
+        other=other,
+        formula=formula,
+        peer=peer,
     )
 
 
@@ -207,26 +241,48 @@ def _gguf(
     )
 
 
+_HALF_UP, _AWAY = Rounding("half-up"), Rounding("nearest-away")
+
+
 def _gguf_signed(name: str, packs: NumberFormat, half: int, *, wider: str) -> NumberFormat:
     formula = f"float16 step = the value of largest |x| / −{half}, codes −{half} to {half - 1}"
-    return _gguf(name, packs, BiasedCoder(-half, half - 1, half + 0.5), laying.GGUF_SIGNED, formula, rounding=Rounding("half-up"), wider=wider)
+    element = BiasedCoder(-half, half - 1, half + 0.5)
+    return _gguf(name, packs, element, laying.GGUF_SIGNED, formula, rounding=_HALF_UP, wider=wider)
 
 
 def _gguf_offset(name: str, packs: NumberFormat, codes: int, *, wider: str) -> NumberFormat:
     formula = f"float16 step = (max − min) / {codes} and a float16 minimum, codes 0 to {codes}"
-    return _gguf(name, packs, BiasedCoder(0, codes, 0.5), laying.GGUF_OFFSET, formula, rounding=Rounding("half-up"), wider=wider)
+    element = BiasedCoder(0, codes, 0.5)
+    return _gguf(name, packs, element, laying.GGUF_OFFSET, formula, rounding=_HALF_UP, wider=wider)
 
 
 #: Quantiles of N(0, 1), scaled to -1..1 with an exact 0 (Dettmers et al. 2023, QLoRA, appendix E).
 _NORMAL_QUANTILES = (
-    *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
-    *(0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023),
+    *(
+        -1.0,
+        -0.6961928009986877,
+        -0.5250730514526367,
+        -0.39491748809814453,
+        -0.28444138169288635,
+        -0.18477343022823334,
+        -0.09105003625154495,
+        0.0,
+    ),
+    *(
+        0.07958029955625534,
+        0.16093020141124725,
+        0.24611230194568634,
+        0.33791524171829224,
+        0.44070982933044434,
+        0.5626170039176941,
+        0.7229568362236023,
+    ),
     1.0,
 )
-_AWAY = Rounding("nearest-away")
 _INTEGERS = {bits: integer_format(bits) for bits in range(FEWEST_BITS, MOST_BITS + 1)}
-_BINARY = NumberFormat("binary", element=SignCoder(has_zero=False), laying=laying.BINARY, wider="ternary", peer="XNOR-Net's formula")
-_TERNARY = NumberFormat("ternary", element=SignCoder(has_zero=True), laying=laying.TERNARY, wider="int3", peer="TWN's formula")
+_SIGN, _THREE = SignCoder(has_zero=False), SignCoder(has_zero=True)
+_BINARY = NumberFormat("binary", element=_SIGN, laying=laying.BINARY, wider="ternary", peer="XNOR-Net's formula")
+_TERNARY = NumberFormat("ternary", element=_THREE, laying=laying.TERNARY, wider="int3", peer="TWN's formula")
 _FP8_E4M3 = _float("fp8_e4m3", FloatCoder(4, 3, LARGEST_E4M3), other="int8")
 _FP8_E5M2 = _float("fp8_e5m2", FloatCoder(5, 2, 57344.0), other="fp8_e4m3")
 _FP6_E2M3 = _float("fp6_e2m3", FloatCoder(2, 3, 7.5), wider="fp8_e4m3")
@@ -248,7 +304,13 @@ _CATALOGUE: tuple[NumberFormat, ...] = (
     mx_format("mxfp6_e3m2", _FP6_E3M2, wider="mxfp8_e4m3", other="mxfp6_e2m3"),
     mx_format("mxfp8_e4m3", _FP8_E4M3, other="mxint8"),
     mx_format("mxfp8_e5m2", _FP8_E5M2, other="mxfp8_e4m3"),
-    mx_format("mxint8", _INTEGERS[8], element=FixedCoder(-128, 127, 6), note="; numbers k / 64, k = −128 to 127", peer="gfloat"),
+    mx_format(
+        "mxint8",
+        _INTEGERS[8],
+        element=FixedCoder(-128, 127, 6),
+        note="; numbers k / 64, k = −128 to 127",
+        peer="gfloat",
+    ),
     NumberFormat(
         "nvfp4",
         element=_FP4.element,
@@ -272,14 +334,28 @@ _CATALOGUE: tuple[NumberFormat, ...] = (
         formula="E4M3 scale = absmax / 6",
         peer=_NVFP4_ONE_LEVEL,
     ),
-    NumberFormat("nf4", element=TableCoder(_NORMAL_QUANTILES), laying=laying.TABLE, scales=(*STORED_FLOATS, DOUBLE), wider="int5", peer=_NF4_PEER),
+    NumberFormat(
+        "nf4",
+        element=TableCoder(_NORMAL_QUANTILES),
+        laying=laying.TABLE,
+        scales=(*STORED_FLOATS, DOUBLE),
+        wider="int5",
+        peer=_NF4_PEER,
+    ),
     _cast("bfloat16", FloatCoder(8, 7, LARGEST_BFLOAT16), other="float16", caster="ml-dtypes"),
     _cast("float16", FloatCoder(5, 10, LARGEST_HALF), other="bfloat16", caster="numpy"),
     _gguf_signed("q4_0", _INTEGERS[4], 8, wider="gguf:q5_0"),
     _gguf_offset("q4_1", _INTEGERS[4], 15, wider="gguf:q5_1"),
     _gguf_signed("q5_0", _INTEGERS[5], 16, wider="gguf:q8_0"),
     _gguf_offset("q5_1", _INTEGERS[5], 31, wider="gguf:q8_0"),
-    _gguf("q8_0", _INTEGERS[8], IntegerCoder(-127, 127), laying.GGUF_ABSMAX, "float16 step = largest |x| / 127, ties away from zero", rounding=_AWAY),
+    _gguf(
+        "q8_0",
+        _INTEGERS[8],
+        IntegerCoder(-127, 127),
+        laying.GGUF_ABSMAX,
+        "float16 step = largest |x| / 127, ties away from zero",
+        rounding=_AWAY,
+    ),
     _gguf(
         "tq1_0",
         _TERNARY,

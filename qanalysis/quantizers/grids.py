@@ -1,7 +1,7 @@
 """Where do a group's numbers lie? A scale per group, and what coding needs beside it.
 
-A grid maps the coder's number u to y = u * scale + centre, group by group. All arithmetic is float32, as the back ends do
-it. A group whose scale could not be inverted in float32 (all zeros, or below about 1e-38) gets scale 1.
+A grid maps the coder's number u to y = u * scale + centre, group by group. All arithmetic is float32, as the back ends
+do it. A group whose scale could not be inverted in float32 (all zeros, or below about 1e-38) gets scale 1.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Grid:
     """One grid per group: `scale` of shape (groups,), the numbers of `coder` for all.
 
     What is None where no group needs it: a sweep lays millions of groups and looks at each only once. `zero_points` are
-    asymmetric integers' codes of 0; `inverses` bring values to scale 1 where that is not 1/scale; `thresholds` are those of a
-    `SignCoder`; `centre` is subtracted before coding and, as stored, added after decoding; `steps` are the widest gaps
-    where those are not the scales. `smallest` and `largest` are the extreme steps of the groups in use.
+    asymmetric integers' codes of 0; `inverses` bring values to scale 1 where that is not 1/scale; `thresholds` are
+    those of a `SignCoder`; `centre` is subtracted before coding and, as stored, added after decoding; `steps` are the
+    widest gaps where those are not the scales. `smallest` and `largest` are the extreme steps of the groups in use.
     """
 
     scale: Floats
@@ -55,7 +55,9 @@ class Grid:
 
     @property
     def idle(self) -> NDArray[np.bool_]:
-        """Groups without a signal (all zeros, or too small to invert), whose step says nothing about the data; (groups,)."""
+        """Groups without a signal (all zeros, or too small to invert), whose step says nothing about the data;
+        (groups,).
+        """
         return np.zeros(self.scale.shape, np.bool_) if self.unused is None else self.unused
 
     @property
@@ -70,13 +72,16 @@ class Grid:
 
     @property
     def ends(self) -> tuple[Floats, Floats]:
-        """Smallest and largest number at scale 1 (codes relative to the zero point): (groups,), or (1,) where one pair serves all."""
+        """Smallest and largest number at scale 1 (codes relative to the zero point): (groups,), or (1,) where one pair
+        serves all.
+        """
         zero_points = np.zeros(1, np.float32) if self.zero_points is None else self.zero_points
         return np.float32(self.coder.low) - zero_points, np.float32(self.coder.high) - zero_points
 
     @property
     def parts(self) -> Floats:
-        """(6, groups): scale, coding, 1/step (0 where a group has none), step, centre before and after, as the compiled loops take them.
+        """(6, groups): scale, coding, 1/step (0 where a group has none), step, centre before and after, as the compiled
+        loops take them.
 
         Where no centre can be its places are left as they are: nothing reads them.
         """
@@ -85,14 +90,16 @@ class Grid:
         if self.unused is None and self.smallest >= SMALLEST_STEP:
             np.divide(np.float32(1), parts[STEP], out=parts[PER_STEP])
         else:
-            parts[PER_STEP] = np.where(is_invertible(parts[STEP]), np.float32(1) / np.maximum(parts[STEP], SMALLEST_STEP), np.float32(0))
+            inverses = np.float32(1) / np.maximum(parts[STEP], SMALLEST_STEP)
+            parts[PER_STEP] = np.where(is_invertible(parts[STEP]), inverses, np.float32(0))
         if self.coder.kind == BIASED:
             parts[CENTRE_BEFORE], parts[CENTRE_AFTER] = self.centre or (0, 0)
         return parts
 
     def take(self, choose: Callable[[Any], Any]) -> Grid:
         """The grid of some of its groups; `choose` picks them from an array (groups,)."""
-        arrays = {name: getattr(self, name) for name in ("scale", "zero_points", "unused", "inverses", "thresholds", "steps")}
+        names = ("scale", "zero_points", "unused", "inverses", "thresholds", "steps")
+        arrays = {name: getattr(self, name) for name in names}
         chosen: dict[str, Any] = {name: None if array is None else choose(array) for name, array in arrays.items()}
         return replace(self, **chosen, centre=self.centre and (choose(self.centre[0]), choose(self.centre[1])))
 

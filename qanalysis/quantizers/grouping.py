@@ -1,7 +1,8 @@
 """Which elements share a scale? A grouping cuts the matrix view of a tensor into rectangles that share one grid.
 
 The view is (shape[axis], everything else in C order); a channel is a row, a 1-D tensor is one row. Groups are numbered
-along rows first: group (r, c) covers rows r*block_rows and columns c*block_columns onward; the last of each may be shorter.
+along rows first: group (r, c) covers rows r*block_rows and columns c*block_columns onward; the last of each may be
+shorter.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ class Layout:
         return np.repeat(across, self.block_rows, axis=0)[: self.rows] if self.block_rows > 1 else across
 
     def split(self, matrix: NDArray[Any]) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """Parts (indices, values) with values of shape (groups in the part, elements of a group) and the groups' numbers.
+        """Parts (indices, values) with values of shape (groups in the part, elements of a group) and the groups'
+        numbers.
 
         Groups of one size form one part, so a ragged tail is a part of its own: at most four parts.
         """

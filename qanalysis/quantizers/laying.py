@@ -1,6 +1,7 @@
 """How does a group's statistic become a grid? One rule for each way in which formats make their scales.
 
-A rule takes the format's numbers, the statistic that it names, and the type of the scale. Integers of free convention are laid by `symmetries`.
+A rule takes the format's numbers, the statistic that it names, and the type of the scale. Integers of free convention
+are laid by `symmetries`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,22 @@ from qanalysis.quantizers.coders import Coder
 from qanalysis.quantizers.float_coders import FloatCoder
 from qanalysis.quantizers.grids import Grid, find_unused, is_invertible, keep_any, lay_scaled
 from qanalysis.quantizers.scales import FLOAT16, LARGEST_E4M3, SMALLEST_NORMAL_E4M3, ScaleType
-from qanalysis.quantizers.statistics import DoubledScale, Extremes, LargestOfTensor, MeanMagnitude, Range, SignedLargest, Statistic, Threshold
+from qanalysis.quantizers.statistics import (
+    DoubledScale,
+    Extremes,
+    LargestOfTensor,
+    MeanMagnitude,
+    Range,
+    SignedLargest,
+    Statistic,
+    Threshold,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Laying:
-    """A rule, and the statistic of each group that it asks for; `offset` is the type in which a group's low end is stored, if it is.
+    """A rule, and the statistic of each group that it asks for; `offset` is the type in which a group's low end is
+    stored, if it is.
 
     What a whole tensor adds to the statistic, `Scheme.settle` knows.
     """
@@ -39,7 +50,8 @@ def _lay_absmax(coder: Coder, found: Range, scale: ScaleType) -> Grid:
     step = step if unused is None else np.where(unused, np.float32(1), step)
     if not scale.is_exact:
         fitted = scale.fit(step, found.largest, int(np.frexp(coder.high)[1]) - (coder.high == 1))
-        step = np.where(is_invertible(fitted) if unused is None else is_invertible(fitted) & ~unused, fitted, np.float32(1))
+        usable = is_invertible(fitted) if unused is None else is_invertible(fitted) & ~unused
+        step = np.where(usable, fitted, np.float32(1))
     return lay_scaled(coder, step, stored=scale, unused=unused)
 
 
@@ -69,7 +81,9 @@ def _lay_one_level(coder: Coder, found: Range, scale: ScaleType) -> Grid:
 
 
 def _lay_two_levels(coder: Coder, found: LargestOfTensor, scale: ScaleType) -> Grid:
-    """Block scales in E4M3 times one float32 scale that lets the tensor's largest block reach 448; the peer keeps block scales normal numbers."""
+    """Block scales in E4M3 times one float32 scale that lets the tensor's largest block reach 448; the peer keeps block
+    scales normal numbers.
+    """
     # The tensor's largest magnitude is the same in all places.
     outer = found.tensor[:1] / np.float32(LARGEST_E4M3 * coder.high)
     unused = find_unused(found.largest)
@@ -107,10 +121,12 @@ def _to_half(value: Floats) -> Floats:
 
 
 def _lay_gguf(coder: Coder, scale: Floats, *, centre: tuple[Floats, Floats] | None = None) -> Grid:
-    """GGUF codes with the inverse of the scale as computed, and decodes with the scale as stored, float16; it may be negative."""
+    """GGUF codes with the inverse of the scale as computed, and decodes with the scale as stored, float16; it may be
+    negative.
+    """
     usable = is_invertible(np.abs(scale))
     stored = np.where(usable, _to_half(scale), np.float32(0))
-    # Where there is no scale every code stands for the same value, so the inverse only has to keep an infinity from becoming NaN.
+    # Where there is no scale every code stands for the same value: the inverse must only keep infinities from becoming NaN.
     inverses = np.where(usable, np.float32(1) / np.where(usable, scale, np.float32(1)), np.float32(1))
     return lay_scaled(coder, stored, unused=keep_any(stored == 0), inverses=inverses, centre=centre)
 
@@ -137,12 +153,17 @@ def _lay_gguf_power(coder: Coder, found: Range, _scale: ScaleType) -> Grid:
     unused = found.largest == 0
     with np.errstate(divide="ignore"):
         exponent = np.floor(np.log2(found.largest)) - np.float32(coder.top_exponent)
-    scale = np.ldexp(np.float32(1), np.clip(np.where(unused, 0, exponent), -127, 127).astype(np.int32)).astype(np.float32)
+    whole = np.clip(np.where(unused, 0, exponent), -127, 127).astype(np.int32)
+    scale = np.ldexp(np.float32(1), whole).astype(np.float32)
     return lay_scaled(coder, scale, unused=keep_any(unused))
 
 
 ABSMAX, TABLE, UNSCALED = Laying(Range, _lay_absmax), Laying(Range, _lay_table), Laying(Range, _lay_unscaled)
-POWER_OF_TWO, ONE_LEVEL, TWO_LEVELS = Laying(Range, _lay_power_of_two), Laying(Range, _lay_one_level), Laying(Range, _lay_two_levels)
+POWER_OF_TWO, ONE_LEVEL, TWO_LEVELS = (
+    Laying(Range, _lay_power_of_two),
+    Laying(Range, _lay_one_level),
+    Laying(Range, _lay_two_levels),
+)
 BINARY, TERNARY = Laying(MeanMagnitude, _lay_binary), Laying(Threshold, _lay_ternary)
 GGUF_SIGNED, GGUF_OFFSET = Laying(SignedLargest, _lay_gguf_signed), Laying(Extremes, _lay_gguf_offset, offset=FLOAT16)
 GGUF_ABSMAX, GGUF_POWER = Laying(Range, _lay_gguf_absmax), Laying(Range, _lay_gguf_power)

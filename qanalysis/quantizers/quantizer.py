@@ -1,7 +1,9 @@
-"""A uniform quantizer with a range: the one object behind a converter and a quantized tensor; and its kin of grouped grids.
+"""A uniform quantizer with a range: the one object behind a converter and a quantized tensor; and its kin of grouped
+grids.
 
-Code c of a converter stands for offset + c * step, in float64. On a grid of groups a number u of the coder stands for u * scale + centre,
-in float32. A value is scaled, rounded, clipped to the end codes. `Q(NaN)` is NaN, `Q(+-inf)` an end level.
+Code c of a converter stands for offset + c * step, in float64. On a grid of groups a number u of the coder stands for u
+* scale + centre, in float32. A value is scaled, rounded, clipped to the end codes. `Q(NaN)` is NaN, `Q(+-inf)` an end
+level.
 """
 
 from __future__ import annotations
@@ -57,8 +59,9 @@ class UniformQuantizer:
     def from_range(cls, bits: int, low: float, high: float, *, fs_over: FsOver = "2^n", rounding: Rounding | None = None) -> Self:
         """The grid of a converter: codes 0..2^bits-1 over low..high, LSB = FS/2^n, mid-tread.
 
-        With `fs_over="2^n-1"` the top code stands at `high`. Raises ValueError for bits outside 1..32, a range that is not
-        finite or not low < high, or another `fs_over`. Source: IEEE 1241-2010, the definition of the code bin width.
+        With `fs_over="2^n-1"` the top code stands at `high`. Raises ValueError for bits outside 1..32, a range that is
+        not finite or not low < high, or another `fs_over`. Source: IEEE 1241-2010, the definition of the code bin
+        width.
 
         >>> UniformQuantizer.from_range(12, 0, 10).half_step
         0.001220703125
@@ -167,10 +170,14 @@ class LevelQuantizer:
         return int(self.grid.coder.to_codes(np.array([number], np.float32))[0])
 
     def encode(self, x: ArrayLike) -> Floats:
-        """Codes of `x`, same shape, as whole floats: integers, bit patterns of floats, places in a table (NaN stays NaN)."""
+        """Codes of `x`, same shape, as whole floats: integers, bit patterns of floats, places in a table (NaN stays
+        NaN).
+        """
         kept, _wanted = self._code(self.layout.to_matrix(np.asarray(x, np.float32)))
         codes = self.grid.coder.to_codes(kept)
-        return self.layout.from_matrix(codes if self.grid.zero_points is None else codes + self.layout.spread(self.grid.zero_points))
+        if self.grid.zero_points is not None:
+            codes = codes + self.layout.spread(self.grid.zero_points)
+        return self.layout.from_matrix(codes)
 
     def decode(self, codes: ArrayLike) -> Floats:
         """Values of codes, same shape; ValueError for a code that the format does not have."""

@@ -1,8 +1,9 @@
-"""Which range should a grid cover? Rules that map grouped values to ranges, one per group; all that is known of a rule stands with it.
+"""Which range should a grid cover? Rules that map grouped values to ranges, one per group; all that is known of a rule
+stands with it.
 
-Values come as (groups, length) float32, NaN where an element is to be left out; low and high of a range are (groups,) float32.
-Symmetric grids use its largest magnitude. A rule that searches asks its `GridSearch`, which knows the grid, about candidates.
-A new rule is a class and its place in RANGE_RULES.
+Values come as (groups, length) float32, NaN where an element is to be left out; low and high of a range are (groups,)
+float32. Symmetric grids use its largest magnitude. A rule that searches asks its `GridSearch`, which knows the grid,
+about candidates. A new rule is a class and its place in RANGE_RULES.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ class GridSearch(Protocol):
 class RangeRule(ABC):
     """A frozen value with a text form, NAME or NAME:ARGUMENT; called on groups it gives their ranges.
 
-    The argument is the rule's only field, if it has one; lists of forms call it `argument`. `example` is the rule as lists offer
-    it, `quick_example` where each candidate of a search costs more. `title` names it as a cure; `formula` and `peers` say what it does
-    and who does so, empty where no tool does. `equal_steps` says why the rule needs equal steps, empty where it does not; `tries_grids`,
-    that it lays a grid for every candidate and keeps the one of least error.
+    The argument is the rule's only field, if it has one; lists of forms call it `argument`. `example` is the rule as
+    lists offer it, `quick_example` where each candidate of a search costs more. `title` names it as a cure; `formula`
+    and `peers` say what it does and who does so, empty where no tool does. `equal_steps` says why the rule needs equal
+    steps, empty where it does not; `tries_grids`, that it lays a grid for every candidate and keeps the one of least
+    error.
     """
 
     name: ClassVar[str]
@@ -108,7 +110,7 @@ class Percentile(RangeRule):
 
     def __post_init__(self) -> None:
         if not 50 < self.percent <= 100:
-            raise ValueError(f"range percentile:{self.percent:g}: the percentile lies above 50 and at most at 100; write for example percentile:99.9")
+            raise ValueError(f"range percentile:{self.percent:g}: the percentile lies above 50 and at most at 100; write for example {self.example}")
 
     @property
     def formula(self) -> str:
@@ -149,13 +151,15 @@ class MeanStd(RangeRule):
 
     def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Range:
         magnitude = np.abs(values.astype(np.float64))
-        edge = np.minimum(np.nanmean(magnitude, axis=1) + self.factor * np.nanstd(magnitude, axis=1), np.finfo(np.float32).max).astype(np.float32)
+        edge = np.nanmean(magnitude, axis=1) + self.factor * np.nanstd(magnitude, axis=1)
+        edge = np.minimum(edge, np.finfo(np.float32).max).astype(np.float32)
         return _clip_at(edge, values, symmetric=symmetric)
 
 
 @dataclass(frozen=True, slots=True)
 class MeanSquaredError(RangeRule):
-    """The best of N clip fractions 1/N..1 of the extremes by sum e^2; a tie keeps the wider range, so never worse than minmax.
+    """The best of N clip fractions 1/N..1 of the extremes by sum e^2; a tie keeps the wider range, so never worse than
+    minmax.
 
     Stochastic rounding is judged by nearest-even, as the draws belong to places that a search does not know.
     """

@@ -1,4 +1,5 @@
-"""How does a scaled value become a whole number? Rounding modes as values with a text form; the draw of the stochastic one is seeded.
+"""How does a scaled value become a whole number? Rounding modes as values with a text form; the draw of the stochastic
+one is seeded.
 
 A mode rounds elementwise and keeps the dtype; NaN and infinities stay what they are.
 """
@@ -85,7 +86,9 @@ def _stochastic(scaled: Reals, seed: int) -> Reals:
 
 
 def draw_uniform(index: NDArray[np.uint64], seed: int) -> Floats:
-    """Uniform draws in [0, 1) on a grid of 2^-24, one per index: the output function of SplitMix64 (Steele et al. 2014)."""
+    """Uniform draws in [0, 1) on a grid of 2^-24, one per index: the output function of SplitMix64 (Steele et al.
+    2014).
+    """
     with np.errstate(over="ignore"):
         mixed = (index + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed) * np.uint64(0xD1B54A32D192ED03)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,9 +1,9 @@
 """In which type is a group's scale stored, and what does storing make of it?
 
-A scale type rounds the step that a grid asks for; the rounded one is used for coding. Most types look at one group. `DOUBLE` looks at
-all scales of a tensor, as bitsandbytes does for NF4: they lose their mean, which is kept in float32; what is left is coded in blocks of
-256 with a float32 largest magnitude each and a dynamic code book: a sign, a decimal exponent in unary, the rest linear (Dettmers 2016;
-Dettmers et al. 2023, QLoRA).
+A scale type rounds the step that a grid asks for; the rounded one is used for coding. Most types look at one group.
+`DOUBLE` looks at all scales of a tensor, as bitsandbytes does for NF4: they lose their mean, which is kept in float32;
+what is left is coded in blocks of 256 with a float32 largest magnitude each and a dynamic code book: a sign, a decimal
+exponent in unary, the rest linear (Dettmers 2016; Dettmers et al. 2023, QLoRA).
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ FLOAT_BITS = 32
 # The peer looks codes up by the scaled value's place among 2^16.
 _PLACES = 65535
 
-#: The step, the largest magnitude that the grid must reach, the exponent b of its top code (about 2^b); to the step as stored.
+#: From the step, the largest magnitude that the grid must reach and the exponent b of its top code (about 2^b) to the step
+#: as stored.
 Fit = Callable[[Floats, Floats, int], Floats]
 
 
@@ -34,8 +35,9 @@ Fit = Callable[[Floats, Floats, int], Floats]
 class ScaleType:
     """A type that steps are stored in: its word, its bits per group, the rounding of a step to it.
 
-    `is_exact`: steps stay as computed. `is_power_of_two`: all its numbers are powers of two. `is_double`: what is stored of a group depends
-    on the scales of the whole tensor. `formula` says the rounding in words, `peers` who stores scales so.
+    `is_exact`: steps stay as computed. `is_power_of_two`: all its numbers are powers of two. `is_double`: what is
+    stored of a group depends on the scales of the whole tensor. `formula` says the rounding in words, `peers` who
+    stores scales so.
     """
 
     name: str
@@ -51,11 +53,15 @@ class ScaleType:
         return self.name
 
     def tensor_bits(self, groups: int) -> int:
-        """Bits beside those of each group, for a tensor of so many: of doubled scales a largest magnitude per block and their mean."""
+        """Bits beside those of each group, for a tensor of so many: of doubled scales a largest magnitude per block and
+        their mean.
+        """
         return FLOAT_BITS * (-(-groups // SCALES_PER_BLOCK) + 1) if self.is_double else 0
 
     def cut(self, scale: Floats, reach: float | Floats) -> Floats:
-        """Scales cut to what keeps their largest level, `reach` of them, a float32 number; the limit is one that the type holds."""
+        """Scales cut to what keeps their largest level, `reach` of them, a float32 number; the limit is one that the
+        type holds.
+        """
         # The upper half of the bits is a bfloat16, without its mantissa it is a power of two.
         mask = np.uint32(0xFF800000 if self.is_power_of_two else 0xFFFF0000)
         limit = (np.asarray(LARGEST_FLOAT / reach, np.float32).view(np.uint32) & mask).view(np.float32)
@@ -78,7 +84,8 @@ def _to_e4m3(step: Floats, _reach: Floats, _top_exponent: int) -> Floats:
     bounded = np.clip(step, np.float32(0), np.float32(LARGEST_E4M3)).astype(np.float32, copy=False)
     bits = bounded.view(np.uint32)
     # 20 of the 23 mantissa bits go: add just below half of what they can hold, and the last bit that stays.
-    normal = ((bits + np.uint32(0x7FFFF) + ((bits >> np.uint32(20)) & np.uint32(1))) & np.uint32(0xFFF00000)).view(np.float32)
+    last = (bits >> np.uint32(20)) & np.uint32(1)
+    normal = ((bits + np.uint32(0x7FFFF) + last) & np.uint32(0xFFF00000)).view(np.float32)
     subnormal = np.rint(bounded * np.float32(512)) / np.float32(512)
     return np.where(bounded < np.float32(SMALLEST_NORMAL_E4M3), subnormal, normal)
 
@@ -110,28 +117,68 @@ def _power_of_two(exponent: NDArray[np.int32], top_exponent: int) -> Floats:
     return np.ldexp(np.float32(1), np.clip(exponent, -127, min(127, 128 - top_exponent))).astype(np.float32)
 
 
-FLOAT32 = ScaleType("float32", 32, _as_computed, is_exact=True, formula="the scale as computed", peers="torch, ONNX Runtime")
-FLOAT16 = ScaleType("float16", 16, _to_type(np.float16, LARGEST_HALF), formula="the scale rounded to float16", peers="GGUF, GPTQ and AWQ checkpoints")
+FLOAT32 = ScaleType(
+    "float32",
+    32,
+    _as_computed,
+    is_exact=True,
+    formula="the scale as computed",
+    peers="torch, ONNX Runtime",
+)
+FLOAT16 = ScaleType(
+    "float16",
+    16,
+    _to_type(np.float16, LARGEST_HALF),
+    formula="the scale rounded to float16",
+    peers="GGUF, GPTQ and AWQ checkpoints",
+)
 _POWERS = (
     ("pow2", _covering_power, "the smallest power of two that covers the largest |x|", "fixed-point back ends"),
-    ("pow2:source", _source_power, "2^ceil(log2 absmax) over the power of two above the largest number", "Sony MCT power-of-two thresholds"),
-    ("pow2:library", _library_power, "2^floor(log2 absmax) over the power of two in the largest number", "block scales of the OCP MX formats"),
+    (
+        "pow2:source",
+        _source_power,
+        "2^ceil(log2 absmax) over the power of two above the largest number",
+        "Sony MCT power-of-two thresholds",
+    ),
+    (
+        "pow2:library",
+        _library_power,
+        "2^floor(log2 absmax) over the power of two in the largest number",
+        "block scales of the OCP MX formats",
+    ),
 )
-_BFLOAT16 = _to_type(ml_dtypes.bfloat16, LARGEST_BFLOAT16)
+BFLOAT16 = ScaleType(
+    "bfloat16",
+    16,
+    _to_type(ml_dtypes.bfloat16, LARGEST_BFLOAT16),
+    formula="the scale rounded to bfloat16",
+    peers="torchao int4, bfloat16 checkpoints",
+)
 #: What any format with free scales may store, the default first.
 STORED_FLOATS = (
     FLOAT32,
     FLOAT16,
-    ScaleType("bfloat16", 16, _BFLOAT16, formula="the scale rounded to bfloat16", peers="torchao int4, bfloat16 checkpoints"),
-    *(ScaleType(name, 8, fit, is_power_of_two=True, formula=formula, peers=peers) for name, fit, formula, peers in _POWERS),
+    BFLOAT16,
+    *(ScaleType(name, 8, fit, is_power_of_two=True, formula=words, peers=peers) for name, fit, words, peers in _POWERS),
 )
 SCALE_TYPES: dict[str, ScaleType] = {scale.name: scale for scale in STORED_FLOATS}
 # What formats with blocks of their own store: named by their columns, not offered to others.
 E8M0 = ScaleType("e8m0", 8, _library_power, is_power_of_two=True)
 FP8 = ScaleType("fp8_e4m3", 8, _to_e4m3, formula="its subnormals used", peers="the formula alone")
-NORMAL_FP8 = ScaleType("fp8_e4m3:normal", 8, _to_normal_e4m3, formula="not below its smallest normal number", peers="torchao NVFP4Tensor, one-level")
+NORMAL_FP8 = ScaleType(
+    "fp8_e4m3:normal",
+    8,
+    _to_normal_e4m3,
+    formula="not below its smallest normal number",
+    peers="torchao NVFP4Tensor, one-level",
+)
 DOUBLE = ScaleType(
-    "double", 8, _as_computed, is_double=True, formula="scales less their mean, in 8 bits, 256 to a second scale", peers="bitsandbytes compress_statistics"
+    "double",
+    8,
+    _as_computed,
+    is_double=True,
+    formula="scales less their mean, in 8 bits, 256 to a second scale",
+    peers="bitsandbytes compress_statistics",
 )
 NO_SCALE = ScaleType("none", 0, _as_computed, is_exact=True)
 
@@ -157,7 +204,9 @@ def store_scales(scales: Floats) -> Floats:
 
 @cache
 def _code_book() -> Floats:
-    """256 numbers in -1..1: in each decade 10^-6..1, twice as many as in the one below, the middles of equal parts of 0.1..1."""
+    """256 numbers in -1..1: in each decade 10^-6..1, twice as many as in the one below, the middles of equal parts of
+    0.1..1.
+    """
     numbers = [np.float32(0), np.float32(1)]
     for decade in range(7):
         middles = _middles(2**decade) * np.float32(10.0 ** (decade - 6))
@@ -166,10 +215,13 @@ def _code_book() -> Floats:
 
 
 def _middles(parts: int) -> Floats:
-    """Middles of `parts` equal parts of 0.1..1; the borders are counted from the nearer end, as the peer's linspace does."""
+    """Middles of `parts` equal parts of 0.1..1; the borders are counted from the nearer end, as the peer's linspace
+    does.
+    """
     place = np.arange(parts + 1)
     step = float((np.float32(1) - np.float32(0.1)) / np.float32(parts))
-    borders = np.where(place < (parts + 1) // 2, float(np.float32(0.1)) + place * step, 1 - (parts - place) * step).astype(np.float32)
+    from_low, from_high = float(np.float32(0.1)) + place * step, 1 - (parts - place) * step
+    borders = np.where(place < (parts + 1) // 2, from_low, from_high).astype(np.float32)
     return (borders[:-1] + borders[1:]) / np.float32(2)
 
 

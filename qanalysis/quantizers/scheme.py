@@ -1,7 +1,8 @@
 """What does the user ask for? A quantization scheme as a value with a text form, and its fit to data.
 
-FORMAT [sym|sym-full|sym-noclip|sym-clip|asym] [tensor|channel[=AXIS]|group=N|block=RxC] [range=RULE] [scale=TYPE] [round=MODE],
-in any order; printing is canonical and leaves defaults out. A Scheme is intent; the quantizer it fits is the resolution.
+FORMAT [sym|sym-full|sym-noclip|sym-clip|asym] [tensor|channel[=AXIS]|group=N|block=RxC] [range=RULE] [scale=TYPE]
+[round=MODE], in any order; printing is canonical and leaves defaults out. A Scheme is intent; the quantizer it fits is
+the resolution.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Floats
+from qanalysis.quantizers.coders import Coder
 from qanalysis.quantizers.formats import FORMATS, NumberFormat
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Grouping, Layout, parse_grouping
@@ -37,7 +39,8 @@ class Scheme:
     >>> str(scheme), scheme == Scheme.parse(str(scheme))
     ('int4 group=128 range=mse', True)
 
-    What a format fixes is held here as the format has it, and left out of the text; to ask for anything else is a ValueError.
+    What a format fixes is held here as the format has it, and left out of the text; to ask for anything else is a
+    ValueError.
     """
 
     format: NumberFormat
@@ -64,10 +67,18 @@ class Scheme:
         reason=lambda _fmt: "its scales follow from the values by its own rule",
     )
     scale: ScaleType = part(
-        FLOAT32, key="scale", read=parse_scale, own=lambda fmt: fmt.scales[0], reason=lambda fmt: f"its scales are stored as {fmt.scales[0]}"
+        FLOAT32,
+        key="scale",
+        read=parse_scale,
+        own=lambda fmt: fmt.scales[0],
+        reason=lambda fmt: f"its scales are stored as {fmt.scales[0]}",
     )
     rounding: Rounding = part(
-        NEAREST_EVEN, key="round", read=parse_rounding, own=lambda fmt: fmt.rounding or NEAREST_EVEN, reason=lambda _fmt: "its rounding is part of it"
+        NEAREST_EVEN,
+        key="round",
+        read=parse_rounding,
+        own=lambda fmt: fmt.rounding or NEAREST_EVEN,
+        reason=lambda _fmt: "its rounding is part of it",
     )
 
     def __post_init__(self) -> None:
@@ -79,10 +90,12 @@ class Scheme:
             elif name in fmt.fixed and asked != own:
                 raise ValueError(facts.refuse(fmt, asked))
         if self.scale not in fmt.scales:
-            raise ValueError(f"{fmt} does not store its scales as {self.scale}; it takes {', '.join(map(str, fmt.scales))}")
+            words = ", ".join(map(str, fmt.scales))
+            raise ValueError(f"{fmt} does not store its scales as {self.scale}; it takes {words}")
         if not fmt.takes(self.range):
             *others, last = list_forms(equal_steps=False)
-            raise ValueError(f"{fmt} has unequal levels, and range={self.range} {self.range.equal_steps}; use {', '.join(others)} or {last}")
+            why = f"range={self.range} {self.range.equal_steps}"
+            raise ValueError(f"{fmt} has unequal levels, and {why}; use {', '.join(others)} or {last}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -110,23 +123,34 @@ class Scheme:
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """The parts, by name, that differ from what the format has where nothing is asked for: those with a word in the text."""
+        """The parts, by name, that differ from what the format has where nothing is asked for: those with a word in the
+        text.
+        """
         asked = {name: getattr(self, name) for name in PARTS}
         return {name: value for name, value in asked.items() if value != PARTS[name].own(self.format)}
 
     def with_format(self, fmt: NumberFormat) -> Self:
-        """The same words with another format: what its own tool means by them. ValueError where they do not go together."""
+        """The same words with another format: what its own tool means by them. ValueError where they do not go
+        together.
+        """
         return type(self)(fmt, **self.chosen)
 
     @property
     def storage_bits(self) -> tuple[int, int]:
-        """Bits stored per element and per group: the code; the scale and what else a group needs, as a zero point of the code's width."""
+        """Bits stored per element and per group: the code; the scale and what else a group needs, as a zero point of
+        the code's width.
+        """
         code_bits, group_bits = self.format.stored_bits(self.symmetry)
         return code_bits, self.scale.bits + group_bits
 
     def tensor_bits(self, groups: int) -> int:
         """Bits stored once per tensor of so many groups: what scales share, and the outer scale of two-level ones."""
         return self.scale.tensor_bits(groups) + (self.format.outer.bits if self.format.outer else 0)
+
+    @property
+    def coder(self) -> Coder:
+        """The numbers that its grids use, at scale 1."""
+        return self.format.find_coder(self.symmetry)
 
     @property
     def has_outer_scale(self) -> bool:
@@ -140,7 +164,9 @@ class Scheme:
 
     @property
     def takes_extremes(self) -> bool:
-        """Whether its grids are laid over the groups' extremes, widened to hold 0, and nothing else need be known of a group."""
+        """Whether its grids are laid over the groups' extremes, widened to hold 0, and nothing else need be known of a
+        group.
+        """
         return self.range == MINMAX and self.format.statistic is Range
 
     @property
@@ -150,7 +176,8 @@ class Scheme:
         return self.format.find_peer(self.symmetry, self.scale) if is_plain else ""
 
     def lay_out(self, shape: tuple[int, ...], *, axis: int = 0) -> Layout:
-        """The groups of a tensor of this shape; ValueError where there are none, or where fixed blocks do not divide its rows.
+        """The groups of a tensor of this shape; ValueError where there are none, or where fixed blocks do not divide
+        its rows.
 
         >>> Scheme.parse("mxfp4").lay_out((4, 64)).groups
         8
@@ -184,30 +211,35 @@ class Scheme:
         return self.format.lay_grid(found, self.symmetry, self.scale)
 
     def find_statistic(self, matrix: Floats, layout: Layout, *, check: Callable[[], None] = lambda: None) -> Statistic:
-        """What `lay_grid` must know of every group of a whole tensor: its range by the rule, or what else the format asks.
+        """What `lay_grid` must know of every group of a whole tensor: its range by the rule, or what else the format
+        asks.
 
-        Elements that are not finite are left out. `check` is called between the candidates of a search and may raise to end it.
+        Elements that are not finite are left out. `check` is called between the candidates of a search and may raise to
+        end it.
         """
         if self.format.statistic is not Range:
             return self.format.statistic.find(matrix, layout)
         low, high = np.zeros((2, layout.groups), np.float32)
         # How scales are stored in the end depends on those of all groups, which a search in one does not know.
         judge = replace(self, scale=FLOAT32) if self.scale.is_double else self
-        search = Search(judge.lay_grid, self.rounding, int(self.format.element.high), check)
+        search = Search(judge.lay_grid, self.rounding, self.format.largest_code, check)
         for indices, groups in layout.split(matrix):
             found = self.range(mask_non_finite(groups), symmetric=self.symmetry.signed, search=search)
             low[indices], high[indices] = found.low, found.high
         return self.settle(Range(low, high))
 
     def settle(self, found: Range, *, largest: np.float32 | None = None) -> Statistic:
-        """What `lay_grid` takes, from the ranges of all groups of a tensor: the same, unless scales depend on the whole tensor.
+        """What `lay_grid` takes, from the ranges of all groups of a tensor: the same, unless scales depend on the whole
+        tensor.
 
-        Where they depend on its largest magnitude alone, that may be given as `largest` beside the ranges of some groups.
+        Where they depend on its largest magnitude alone, that may be given as `largest` beside the ranges of some
+        groups.
         """
         if self.scale.is_double:
             return DoubledScale(found.largest, store_scales(found.largest))
         if self.has_outer_scale:
-            return LargestOfTensor(found.largest, np.full_like(found.largest, found.largest.max() if largest is None else largest))
+            tensor = found.largest.max() if largest is None else largest
+            return LargestOfTensor(found.largest, np.full_like(found.largest, tensor))
         return found
 
 
@@ -222,6 +254,7 @@ def _read_word(word: str, text: str) -> tuple[str, Any]:
     if word in FORMATS or resembles_format(word):
         return "format", parse_format(word)
     raise ValueError(
-        f"scheme {text!r}: the word {word!r} is unknown; a scheme is a format (int2 to int16, fp8_e4m3, mxfp4, nf4, gguf:q4_0, ...), then any of "
+        f"scheme {text!r}: the word {word!r} is unknown; "
+        "a scheme is a format (int2 to int16, fp8_e4m3, mxfp4, nf4, gguf:q4_0, ...), then any of "
         f"{', '.join(SYMMETRIES)}; tensor, channel, group=N, block=RxC; range=RULE; scale=TYPE; round=MODE"
     )

@@ -1,6 +1,8 @@
-"""What does a range rule that searches learn of the grid? Squared errors of candidate ranges, and clip edges of least divergence.
+"""What does a range rule that searches learn of the grid? Squared errors of candidate ranges, and clip edges of least
+divergence.
 
-Groups come as (groups, length) float32, NaN where an element is to be left out: it counts as 0, which has no error on any grid here.
+Groups come as (groups, length) float32, NaN where an element is to be left out: it counts as 0, which has no error on
+any grid here.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ GROUPS_PER_CHECK = 64
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The grids of one scheme as a searching rule sees them: how one is laid over a range, how it rounds, its largest signed code.
+    """The grids of one scheme as a searching rule sees them: how one is laid over a range, how it rounds, its largest
+    signed code.
 
     `check` is called between candidates and may raise to end the search.
     """
@@ -45,13 +48,22 @@ class Search:
             if grid.coder.kind == INTEGER:
                 squared_errors(known, grid.scale, grid.inverse, *grid.ends, self.rounding.mode, errors)
             else:
-                coded_errors(known, grid.coder.kind, self.rounding.mode, grid.parts, np.array(grid.coder.parameters, np.float32), errors)
+                coded_errors(
+                    known,
+                    grid.coder.kind,
+                    self.rounding.mode,
+                    grid.parts,
+                    np.array(grid.coder.parameters, np.float32),
+                    errors,
+                )
             return errors
 
         return squared_error
 
     def divergence_clip(self, values: Floats, bins: int) -> Floats:
-        """The clip edge of each group with the least Kullback-Leibler divergence of a histogram of so many bins, (groups,)."""
+        """The clip edge of each group with the least Kullback-Leibler divergence of a histogram of so many bins,
+        (groups,).
+        """
         edges = np.empty(len(values), np.float32)
         for start in range(0, len(values), GROUPS_PER_CHECK):
             self.check()
@@ -61,7 +73,9 @@ class Search:
 
 
 def mask_non_finite(groups: Floats) -> Floats:
-    """The groups as range rules take them: NaN marks what a rule must leave out; a group without one finite element counts as all zeros."""
+    """The groups as range rules take them: NaN marks what a rule must leave out; a group without one finite element
+    counts as all zeros.
+    """
     finite = np.isfinite(groups)
     if finite.all():
         return groups

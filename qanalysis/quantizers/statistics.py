@@ -1,4 +1,5 @@
-"""What must a grid know of a group of values? Statistics as values: ranges, signed extremes, means, and what a whole tensor adds to them.
+"""What must a grid know of a group of values? Statistics as values: ranges, signed extremes, means, and what a whole
+tensor adds to them.
 
 Every part is float32 of shape (groups,). Elements that are not finite are left out; a group without any has zeros.
 """
@@ -30,8 +31,10 @@ class Statistic:
 
     @classmethod
     def find(cls, matrix: Floats, layout: Layout) -> Self:
-        """The statistic of each group of a matrix in the layout's view; a kind that only a rule or a whole tensor gives has none."""
-        raise NotImplementedError(f"{cls.__name__} is not found from values alone: {layout.groups} groups, {matrix.size} values")
+        """The statistic of each group of a matrix in the layout's view; a kind that only a rule or a whole tensor gives
+        has none.
+        """
+        raise TypeError(f"{cls.__name__} of {layout.groups} groups in {matrix.size} values: a range rule or the whole tensor gives it")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +58,14 @@ class Extremes(Range):
     def find(cls, matrix: Floats, layout: Layout) -> Self:
         low, high = np.full(layout.groups, np.inf, np.float32), np.full(layout.groups, -np.inf, np.float32)
         if np.isfinite(matrix).all():
-            extremes(np.ascontiguousarray(matrix).reshape(-1), layout.columns, layout.block_rows, layout.block_columns, low, high)
+            extremes(
+                np.ascontiguousarray(matrix).reshape(-1),
+                layout.columns,
+                layout.block_rows,
+                layout.block_columns,
+                low,
+                high,
+            )
             return cls(low, high)
         for indices, groups in layout.split(matrix):
             finite = np.isfinite(groups)
@@ -127,5 +137,13 @@ class DoubledScale(Statistic):
 
 def _mean_above(matrix: Floats, layout: Layout, threshold: Floats) -> Floats:
     total, count = np.zeros((2, layout.groups))
-    magnitudes(np.ascontiguousarray(matrix).reshape(-1), layout.columns, layout.block_rows, layout.block_columns, threshold, total, count)
+    magnitudes(
+        np.ascontiguousarray(matrix).reshape(-1),
+        layout.columns,
+        layout.block_rows,
+        layout.block_columns,
+        threshold,
+        total,
+        count,
+    )
     return np.divide(total, count, out=np.zeros(layout.groups), where=count > 0).astype(np.float32)

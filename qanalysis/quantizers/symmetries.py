@@ -1,6 +1,7 @@
 """How are integer codes laid over a range? The conventions that tools mean by the same words, as values.
 
-q = 2^(bits-1) - 1 is the largest signed code; ranges are widened to hold zero. Steps are float32, each operation rounded once.
+q = 2^(bits-1) - 1 is the largest signed code; ranges are widened to hold zero. Steps are float32, each operation
+rounded once.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ from qanalysis.quantizers.grids import LARGEST_STEP, SMALLEST_STEP, Grid, is_inv
 from qanalysis.quantizers.scales import FLOAT32, LARGEST_FLOAT, ScaleType
 from qanalysis.quantizers.statistics import Range
 
+ONE, HALF, TWO = np.float32(1), np.float32(0.5), np.float32(2)
+
 
 @dataclass(frozen=True, slots=True)
 class Symmetry:
     """How an integer format's codes are laid over a range: the convention's word, its step, its end codes.
 
-    `step` gives the ideal step from low, high and q, float32, which broadcast: a column of q gives the steps of many widths; `ends` the
-    lowest and the highest code from q. `signed`: zero has code 0, otherwise codes start at 0 and a zero point is stored for each group.
-    `by_largest`: the step follows the largest magnitude alone. `divisor` and `formula` say the step in words, `users` who means this by a
-    bare "int4": templates for `describe`. `peers` are the tools whose values it was checked equal to.
+    `step` gives the ideal step from low, high and q, float32, which broadcast: a column of q gives the steps of many
+    widths; `ends` the lowest and the highest code from q. `signed`: zero has code 0, otherwise codes start at 0 and a
+    zero point is stored for each group. `by_largest`: the step follows the largest magnitude alone. `divisor` and
+    `formula` say the step in words, `users` who means this by a bare "int4": templates for `describe`. `peers` are the
+    tools whose values it was checked equal to, in words.
     """
 
     name: str
@@ -49,8 +53,12 @@ class Symmetry:
         'max / 7, −min / 8'
         """
         q = largest_code
-        divisor, formula, users = (text.format(q=q, more=q + 1, middle=q + 0.5, all=2 * q + 1) for text in (self.divisor, self.formula, self.users))
-        return divisor, formula, users
+        numbers = {"q": q, "more": q + 1, "middle": q + 0.5, "all": 2 * q + 1}
+        return self.divisor.format(**numbers), self.formula.format(**numbers), self.users.format(**numbers)
+
+    def find_coder(self, largest_code: int) -> IntegerCoder:
+        """The codes that serve, for the integers with this q."""
+        return IntegerCoder(*self.ends(largest_code))
 
     def lay_grid(self, found: Range, largest_code: int, *, scale: ScaleType = FLOAT32) -> Grid:
         """The grid of the integers with this q over the ranges of all groups.
@@ -59,31 +67,31 @@ class Symmetry:
         array([0.1], dtype=float32)
         """
         widened = Range(np.minimum(found.low, np.float32(0)), np.maximum(found.high, np.float32(0)))
-        coder = IntegerCoder(*self.ends(largest_code))
+        coder = self.find_coder(largest_code)
         step: Floats = self.step(widened.low, widened.high, np.float32(largest_code))
         smallest, largest, unused = step.min(), step.max(), None
         if not SMALLEST_STEP <= smallest <= largest <= LARGEST_STEP:
             unused = ~is_invertible(step)
             step = np.where(unused, np.float32(1), step)
         if not scale.is_exact:
-            reach: Floats = widened.largest if self.signed else widened.high / np.float32(2) - widened.low / np.float32(2)
+            reach: Floats = widened.largest if self.signed else widened.high / TWO - widened.low / TWO
             fitted = scale.fit(step, reach, (coder.high_code - coder.low_code).bit_length() - 1)
-            step = np.where(is_invertible(fitted) if unused is None else is_invertible(fitted) & ~unused, fitted, np.float32(1))
+            usable = is_invertible(fitted) if unused is None else is_invertible(fitted) & ~unused
+            step = np.where(usable, fitted, ONE)
         if unused is not None or not scale.is_exact:
             active = step if unused is None else step[~unused]
             smallest, largest = active.min(initial=np.float32(np.inf)), active.max(initial=np.float32(0))
         zero_points = self._find_zero_points(widened.low, step, coder)
         if float(largest) * max(-coder.low, coder.high) > LARGEST_FLOAT:
-            farthest = max(-coder.low, coder.high) if zero_points is None else np.maximum(zero_points, np.float32(coder.high) - zero_points)
+            farthest: float | Floats = max(-coder.low, coder.high)
+            if zero_points is not None:
+                farthest = np.maximum(zero_points, np.float32(coder.high) - zero_points)
             step = scale.cut(step, farthest)
             largest, zero_points = step.max(), self._find_zero_points(widened.low, step, coder)
         return Grid(step, coder, float(smallest), float(largest), zero_points, unused)
 
     def _find_zero_points(self, low: Floats, step: Floats, coder: Coder) -> Floats | None:
         return None if self.signed else np.clip(-np.rint(low / step), np.float32(coder.low), np.float32(coder.high))
-
-
-ONE, HALF, TWO = np.float32(1), np.float32(0.5), np.float32(2)
 
 
 def _step_of_span(low: Floats, high: Floats, q: Floats | np.float32) -> Floats:

@@ -1,6 +1,8 @@
-"""What do the words of a scheme mean? The parts of a scheme and how their words read, print and are refused; names of formats and scales.
+"""What do the words of a scheme mean? The parts of a scheme and how their words read, print and are refused; names of
+formats and scales.
 
-A part is declared once, on its field of `Scheme`; parsing, printing, defaults and refusals follow. Lists of bit widths are read here too.
+A part is declared once, on its field of `Scheme`; parsing, printing, defaults and refusals follow. Lists of bit widths
+are read here too.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ from qanalysis.quantizers.scales import SCALE_TYPES, ScaleType
 class Part:
     """A part of a scheme beside the format: the word that asks for it and what a format says to that.
 
-    `key` is what stands before the "=", empty where the word stands alone and `recognize` tells; `read` gives the value of the word
-    (ValueError names the choices), `show` the word of a value. `default` is that of most formats, `own` the one of a given format;
-    `reason` says why a format that fixes the part does so.
+    `key` is what stands before the "=", empty where the word stands alone and `recognize` tells; `read` gives the value
+    of the word (ValueError names the choices), `show` the word of a value. `default` is that of most formats, `own` the
+    one of a given format; `reason` says why a format that fixes the part does so.
     """
 
     default: Any
@@ -74,7 +76,15 @@ def parse_format(text: str) -> NumberFormat:
 
 
 #: What people call formats that have another name here.
-_ALSO_CALLED = {"bf16": "bfloat16", "fp16": "float16", "f16": "float16", "half": "float16", "fp8": "fp8_e4m3", "e4m3fn": "fp8_e4m3", "fp4": "fp4_e2m1"}
+_ALSO_CALLED = {
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "f16": "float16",
+    "half": "float16",
+    "fp8": "fp8_e4m3",
+    "e4m3fn": "fp8_e4m3",
+    "fp4": "fp4_e2m1",
+}
 
 
 def _find_alike(text: str, names: list[str]) -> list[str]:
@@ -92,7 +102,7 @@ def resembles_format(text: str) -> bool:
     >>> resembles_format("NVFP4"), resembles_format("q4_0"), resembles_format("sideways")
     (True, True, False)
     """
-    return text.startswith("gguf:") or bool(re.match("int|uint", text)) or bool(_find_alike(text.lower(), list(FORMATS)))
+    return bool(re.match("gguf:|int|uint", text) or _find_alike(text.lower(), list(FORMATS)))
 
 
 def parse_scale(text: str) -> ScaleType:

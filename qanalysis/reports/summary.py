@@ -6,13 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from qanalysis.notation import decibels
 from qanalysis.sweeps.row import Row, Rows
 
 if TYPE_CHECKING:
     from qanalysis.diagnosis.profile import LayerProfile
 
 HEADLINE_BITS_PER_WEIGHT = 5.0
-OUTLIER_RATIO = 3.0
 NAMED_SCHEMES = 12
 
 
@@ -26,14 +28,14 @@ def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> st
     total = next((row for row in rows.totals if row.scheme == scheme), None)
     parts = []
     if total is not None and total.sqnr_db is not None:
-        parts.append(f"{format_db(total.sqnr_db)} pooled")
+        parts.append(f"{decibels(total.sqnr_db, digits=1)} pooled")
     if total is not None and total.bits_per_weight is not None:
         parts.append(f"{total.bits_per_weight:.4g} bits per weight")
     facts = [", ".join(parts)] if parts else []
     worst = select_worst(rows, scheme, count=1)
     if worst:
         channel = "" if worst_channel is None else f", outlier channel {worst_channel}"
-        facts.append(f"worst: {worst[0].tensor}, {format_db(worst[0].sqnr_db)}{channel}")
+        facts.append(f"worst: {worst[0].tensor}, {decibels(worst[0].sqnr_db, digits=1)}{channel}")
     if not facts:
         facts.append("no tensor could be measured")
     if not rows.complete:
@@ -52,21 +54,22 @@ def choose_scheme(rows: Rows) -> str:
         return max(small, key=lambda row: (_sqnr(row), -_size(row))).scheme
     if measured:
         return min(measured, key=_size).scheme
-    if not rows.rows:
+    if not len(rows):
         raise ValueError("there are no rows to summarise; the sweep stopped before its first tensor")
     return rows.rows[0].scheme
 
 
 def select_worst(rows: Rows, scheme: str, *, count: int = 10) -> tuple[Row, ...]:
     """The measured layers of a scheme with the lowest SQNR, lowest first; ties stay in the order of the file."""
-    measured = [row for row in rows if row.scheme == scheme and row.sqnr_db is not None]
-    return tuple(sorted(measured, key=_sqnr)[:count])
+    sqnr_db = rows.column("sqnr_db")
+    measured = np.flatnonzero((rows.column("scheme") == scheme) & ~np.isnan(sqnr_db))
+    order = measured[np.argsort(sqnr_db[measured], kind="stable")]
+    return tuple(rows[int(place)] for place in order[:count])
 
 
 def find_outlier(profile: LayerProfile) -> int | None:
     """The channel whose largest magnitude is at least three times that of the median channel; None without one."""
-    channel = profile.outlier_channel
-    return channel if profile.outlier_ratios[channel] >= OUTLIER_RATIO else None
+    return profile.outlier_channel if profile.has_outlier else None
 
 
 def find_worst_channel(rows: Rows, scheme: str, profiles: Sequence[LayerProfile]) -> int | None:
@@ -74,29 +77,6 @@ def find_worst_channel(rows: Rows, scheme: str, profiles: Sequence[LayerProfile]
     worst = [(row.tensor, scheme) for row in select_worst(rows, scheme, count=1)]
     fitting = [profile for profile in profiles if (profile.name, str(profile.scheme)) in worst]
     return find_outlier(fitting[0]) if fitting else None
-
-
-def format_db(value: float | None) -> str:
-    """Decibels for people: one decimal, ∞ without an error, a dash without a signal.
-
-    >>> format_db(19.8412), format_db(math.inf), format_db(None)
-    ('19.8 dB', '∞ dB', '–')
-    """
-    if value is None:
-        return "–"
-    return f"{value:.1f} dB" if math.isfinite(value) else "∞ dB"
-
-
-def format_bytes(size: int | None) -> str:
-    """Memory with binary prefixes.
-
-    >>> format_bytes(512), format_bytes(4096), format_bytes(3 * 2**20 + 2**19)
-    ('512 B', '4.00 KiB', '3.50 MiB')
-    """
-    if size is None:
-        return "–"
-    power = min(4, max(0, (size.bit_length() - 1) // 10))
-    return f"{size} B" if power == 0 else f"{size / 1024**power:.2f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
 
 
 def _sqnr(row: Row) -> float:
@@ -108,7 +88,7 @@ def _size(row: Row) -> float:
 
 
 def _check_scheme(rows: Rows, scheme: str) -> None:
-    known = list(dict.fromkeys(row.scheme for row in (*rows.totals, *rows)))
+    known = list(dict.fromkeys([*rows.totals.column("scheme"), *rows.column("scheme")]))
     if scheme not in known:
         more = f"; and {len(known) - NAMED_SCHEMES} more" if len(known) > NAMED_SCHEMES else ""
         raise ValueError(f"scheme {scheme!r} is not among the rows; they hold: {'; '.join(known[:NAMED_SCHEMES]) or 'nothing'}{more}")

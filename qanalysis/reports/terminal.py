@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,22 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from qanalysis.reports import choose_scheme, headline, select_worst
-from qanalysis.reports.summary import find_worst_channel, format_bytes, format_db
+from qanalysis.reports.kinds import outline
+from qanalysis.reports.outline import Block, Bullets, Facts, Grid, Prose, clean_text
+from qanalysis.results.table import Table
 
 if TYPE_CHECKING:
-    from qanalysis.diagnosis.profile import LayerProfile
-    from qanalysis.sweeps.row import Rows
     from qanalysis.sweeps.sweep import SweepProgress
-
-
-def clean_text(text: str) -> str:
-    r"""Text as one harmless line: control characters, such as those that move a cursor, are shown as escapes.
-
-    >>> clean_text("layer\x1b[2J")
-    'layer\\x1b[2J'
-    """
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def print_table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
@@ -52,40 +41,32 @@ def print_table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str
     Console().print(table)
 
 
-def print_json(document: dict[str, Any]) -> None:
-    """A document on standard output, strict JSON in ASCII."""
-    typer.echo(json.dumps(document, indent=1, allow_nan=False))
+def print_result(table: Table[Any], **options: Any) -> None:
+    """A result on standard output: its opening, its tables and lists, its closing; `options` are those of `outline`."""
+    told = outline(table, **options)
+    for line in told.opening:
+        typer.echo(clean_text(line))
+    first = not told.opening
+    for section in (*told.lead, *told.rest):
+        if section.printed:
+            if not first:
+                typer.echo()
+            first = False
+            for block in section.blocks:
+                _print_block(section.heading, block)
+    if told.closing:
+        typer.echo("\n" + "\n".join(map(clean_text, told.closing)))
 
 
-def print_inventory(inventory: dict[str, Any]) -> None:
-    """The tensors of a checkpoint and what reading them costs in memory."""
-    lines = [[row["tensor"], row["dtype"], row["shape"] or "single number", format_bytes(row["size_bytes"])] for row in inventory["rows"]]
-    total = inventory["totals"][0]
-    print_table(clean_text(inventory["source"]["path"]), ["tensor", "dtype", "shape", "size"], lines, text_columns=3)
-    typer.echo(f"\n{total['tensors']:,} tensors, {total['numel']:,} values, {format_bytes(total['size_bytes'])}")
-    typer.echo(clean_text(inventory["settings"]["memory_note"]))
-
-
-def print_summary(rows: Rows, *, profiles: Sequence[LayerProfile] = ()) -> None:
-    """The headline, the totals per scheme and the ten worst tensors; `profiles` are those of the worst."""
-    scheme = choose_scheme(rows)
-    worst = select_worst(rows, scheme)
-    typer.echo(clean_text(headline(rows, scheme, worst_channel=find_worst_channel(rows, scheme, profiles))) + "\n")
-    totals = [
-        [
-            row.scheme,
-            _show(row.bits_per_weight, ".4g"),
-            format_bytes(row.size_bytes),
-            format_db(row.sqnr_db),
-            _show(row.clipped_fraction, ".2%"),
-            _show(row.zeroed_fraction, ".2%"),
-        ]
-        for row in rows.totals
-    ]
-    print_table("Totals per scheme", ["scheme", "bits/weight", "size", "SQNR", "clipped", "zeroed"], totals)
-    typer.echo()
-    lines = [[row.tensor, row.shape, format_db(row.sqnr_db), _show(row.max_abs_error, ".3g"), _show(row.zeroed_fraction, ".2%")] for row in worst]
-    print_table(f"Worst tensors at {scheme}", ["tensor", "shape", "SQNR", "largest error", "zeroed"], lines, text_columns=2)
+def _print_block(heading: str, block: Block) -> None:
+    match block:
+        case Grid():
+            print_table(clean_text(heading), block.columns, block.lines, text_columns=block.text_columns)
+        case Bullets() | Facts():
+            lines = [f"  {clean_text(word)}{': ' if word else ''}{clean_text(text)}" for word, text in block.items]
+            typer.echo("\n".join([clean_text(heading), *lines]))
+        case Prose():
+            typer.echo(clean_text(block.text))
 
 
 @contextmanager
@@ -112,7 +93,3 @@ def show_progress() -> Iterator[Callable[[SweepProgress], None] | None]:
 def print_note(text: str) -> None:
     """One harmless line on standard error."""
     typer.echo(clean_text(" ".join(text.split())), err=True)
-
-
-def _show(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)

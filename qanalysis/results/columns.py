@@ -165,6 +165,8 @@ class Kind:
     title : what the rows are, one line.
     totals : row type of the second table; None for the rows' own.
     again : how a file of such rows is made, for messages.
+    reads : whether there is an input that the rows come from.
+    least : how many rows there are at least.
     """
 
     command: str
@@ -172,14 +174,20 @@ class Kind:
     title: str
     again: str
     totals: type[RowType] | None = None
+    reads: bool = True
+    least: int = 0
 
 
 class RowType:
-    """Base of all row types: the columns are the fields, in their order. `first_columns` moves some of them to the front."""
+    """Base of all row types: the columns are the fields, in their order. `first_columns` moves some of them to the front.
+
+    `shown_first` are those that a long table shows before one asks for all; empty for all.
+    """
 
     __slots__ = ()
     KIND: ClassVar[Kind]
     first_columns: ClassVar[tuple[str, ...]] = ()
+    shown_first: ClassVar[tuple[str, ...]] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Column name to value, in the order of the contract: plain numbers, text, None, lists and dictionaries."""
@@ -212,9 +220,9 @@ def totals_of(row_type: type[Any]) -> type[Any]:
     return kind.totals if kind is not None and kind.totals is not None else row_type
 
 
-def read_cells(row: Any) -> tuple[Any, ...]:
-    """The cells of one row, in the order of its columns."""
-    kind: Any = type(row)
+def read_cells(row: Any, row_type: Any = None) -> tuple[Any, ...]:
+    """The cells of one row, in the order of its columns, or of those of the type that it is derived from."""
+    kind: Any = row_type or type(row)
     return _getter(kind)(row)
 
 

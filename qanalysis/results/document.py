@@ -1,154 +1,201 @@
-"""Rows as one JSON document and back; the form is fixed by `qanalysis/schema/rows.schema.json`.
+"""Any result as one JSON document and back; its form follows from the columns of its rows.
 
-JSON has no infinity: an infinite figure is written as null, and comes back where the row shows an error of exactly zero.
+JSON has no infinity: an infinite figure is written as null, and comes back where its column says so (a sweep: where the error is exactly zero).
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import Any, NoReturn, Protocol
 
-from qanalysis.results.columns import columns_of
+import numpy as np
+
+from qanalysis.results.cells import check_cells, check_record, shorten_value
+from qanalysis.results.columns import Kind, columns_of, totals_of
 from qanalysis.results.identity import SourceIdentity
-from qanalysis.results.table import Frame
-from qanalysis.sweeps.row import COLUMNS, Row, Rows, Status
-
-INTEGER_COLUMNS = tuple(one.name for one in columns_of(Row) if one.kind == "integer")
-TEXT_COLUMNS = tuple(one.name for one in columns_of(Row) if one.kind == "text")
-
-if TYPE_CHECKING:
-    from qanalysis.diagnosis import Diagnosis
+from qanalysis.results.table import Frame, Table
 
 SCHEMA_VERSION = 1
-INFINITE_WITHOUT_ERROR: dict[str, Any] = dict.fromkeys(("sqnr_db", "sqnr_ac_db", "enob"), math.inf) | dict.fromkeys(
-    ("shannon_gap_db", "wasted_bits"), -math.inf
-)
-_REQUIRED = (*TEXT_COLUMNS, "numel", "bits")
-_LARGEST_INTEGER = 2**63 - 1
 _TABLES = ("rows", "totals")
+_OLD_COMMAND = "sweep"  # documents that name no command are older than the others
+
+#: Which row types are known when reading, and the class of a table of each.
+Kinds = Mapping[Any, type[Table[Any]]]
 
 
-def to_json(rows: Rows, *, created: datetime | None = None, diagnoses: Sequence[Diagnosis] = ()) -> str:
+class Described(Protocol):
+    """What can be added to a document beside its rows."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+def to_json(table: Table[Any], *, created: datetime | None = None, diagnoses: Sequence[Described] = ()) -> str:
     """The document as strict JSON text, one row per line, null for null and for infinite figures; floats keep every digit.
 
     Diagnoses of layers, where there are any, follow the rows; reading the rows back leaves them aside. `created` is noted in the
     settings, unless the rows already carry the time they were made at.
     """
-    document = write_document(rows, created=created)
+    document = write_document(table, created=created)
     if diagnoses:
         document["diagnoses"] = [diagnosis.to_dict() for diagnosis in diagnoses]
     parts = [f"{json.dumps(key)}: {_write_lines(value) if key in _TABLES else json.dumps(value, allow_nan=False)}" for key, value in document.items()]
     return "{\n" + ",\n".join(parts) + "\n}"
 
 
-def write_document(rows: Rows, *, created: datetime | None = None) -> dict[str, Any]:
-    """The document as plain dictionaries: schema_version, tool_version, source, settings, rows, totals."""
-    return {
-        **describe(rows, created=created),
-        "rows": [_without_infinity(record) for record in rows.to_dicts()],
-        "totals": [_without_infinity(record) for record in rows.totals_to_dicts()],
-    }
+def write_document(table: Table[Any], *, created: datetime | None = None) -> dict[str, Any]:
+    """The document as plain dictionaries: schema_version, tool_version, source, settings, coverage, rows, totals."""
+    head = describe(table, created=created)
+    return {**head, "rows": without_infinity(table.to_dicts()), "totals": without_infinity(table.totals_to_dicts())}
 
 
-def describe(rows: Rows, *, created: datetime | None = None) -> dict[str, Any]:
-    """The head of a document: what made it, from which input, with which settings."""
-    settings = {**rows.settings, "complete": rows.complete}
+def describe(table: Table[Any], *, created: datetime | None = None) -> dict[str, Any]:
+    """The head of a document: what made it, from which input (null where nothing was read), with which settings, and what was left out."""
+    settings = {"command": kind_of(table).command, **table.settings, "complete": table.complete}
     if created is not None:
         settings.setdefault("created", created.isoformat(timespec="seconds"))
-    source = {"path": rows.source.path, "size": rows.source.size, "digest": rows.source.digest}
-    return {"schema_version": SCHEMA_VERSION, "tool_version": version("qanalysis"), "source": source, "settings": settings}
+    source = table.source and {"path": table.source.path, "size": table.source.size, "digest": table.source.digest}
+    head = {"schema_version": SCHEMA_VERSION, "tool_version": version("qanalysis"), "source": source}
+    return {**head, "settings": without_infinity(settings), "coverage": without_infinity(list(table.coverage))}
 
 
-def parse_document(text: str, *, place: str) -> Rows:
-    """Rows from a document's text; `place` names the file in messages. Raises ValueError where it is not such a document."""
+def kind_of(table: Table[Any]) -> Kind:
+    """What a table's rows are."""
+    kind: Kind = table.row_type.KIND
+    return kind
+
+
+def without_infinity(value: Any) -> Any:
+    """Plain values with null for what is not finite.
+
+    >>> without_infinity({"ends": (-math.inf, 2.5)})
+    {'ends': [None, 2.5]}
+    """
+    match value:
+        case dict():
+            return {name: without_infinity(item) for name, item in value.items()}
+        case list() | tuple():
+            return [without_infinity(item) for item in value]
+        case float():
+            return value if math.isfinite(value) else None
+    return value
+
+
+def parse_document(text: str, kinds: Kinds, *, place: str) -> Table[Any]:
+    """The table of a document's text; `place` names the file in messages. Raises ValueError where it is not such a document."""
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{place}: not valid JSON ({error}); write it again with `qanalysis sweep SOURCE --out rows.json`") from error
-    return read_document(document, place=place)
+        raise ValueError(f"{place}: not valid JSON ({shorten_text(error)}); write it again with `{describe_ways(kinds)}`") from error
+    return read_document(document, kinds, place=place)
 
 
-def read_document(document: Any, *, place: str) -> Rows:
-    """Rows from a document; missing keys, unknown versions, wrong columns and wrong types raise ValueError."""
-    source, settings = _read_head(document, place)
-    tables = []
-    for name in _TABLES:
-        records = document.get(name)
-        if type(records) is not list:
-            raise ValueError(f"{place}: {name!r} must be a list of rows, found {type(records).__name__}; write the file again with `qanalysis sweep`")
-        tables.append(tuple(_restore_infinity(read_record(record, place=f"{place}, {name}[{i}]")) for i, record in enumerate(records)))
-    rest = {key: value for key, value in settings.items() if key != "complete"}
-    return Rows(Frame.from_rows(Row, tables[0]), Frame.from_rows(Row, tables[1]), source, rest, complete=settings.get("complete") is not False)
+def read_document(document: Any, kinds: Kinds, *, place: str) -> Table[Any]:
+    """The table of a document; missing keys, unknown versions, wrong columns and wrong types raise ValueError."""
+    row_type, rest = read_head(document, kinds, place=place)
+    totals = read_records(document, "totals", totals_of(row_type), row_type.KIND, place=place)
+    return kinds[row_type](read_records(document, "rows", row_type, row_type.KIND, place=place), totals, **rest)
 
 
-def read_record(record: Any, *, place: str) -> Row:
-    """One row from a dictionary of exactly the columns; every value is checked against its column's type."""
-    if not isinstance(record, Mapping) or set(record) != set(COLUMNS):
-        given = set(record) if isinstance(record, Mapping) else set()
-        missing, unknown = sorted(set(COLUMNS) - given), sorted(map(str, given - set(COLUMNS)))
-        raise ValueError(
-            f"{place}: not a row of qanalysis; missing columns: {missing or 'none'}, unknown: {unknown or 'none'}; write it with `qanalysis sweep`"
-        )
-    for name, value in record.items():
-        _check_value(name, value, place)
-    values: dict[str, Any] = {name: float(value) if name in _FLOAT and value is not None else value for name, value in record.items()}
-    return Row(**values)
-
-
-_FLOAT = frozenset(COLUMNS) - {*TEXT_COLUMNS, *INTEGER_COLUMNS}
-
-
-def _write_lines(records: list[dict[str, Any]]) -> str:
-    return "[\n" + ",\n".join(json.dumps(record, allow_nan=False) for record in records) + "\n]"
-
-
-def _check_value(name: str, value: Any, place: str) -> None:
-    if name == "status":
-        fits, rule = value in get_args(Status), f"one of {', '.join(get_args(Status))}"
-    elif name in TEXT_COLUMNS:
-        fits, rule = isinstance(value, str), "text"
-    elif value is None:
-        fits, rule = name not in _REQUIRED, "a number, not null"
-    elif name in INTEGER_COLUMNS:
-        fits, rule = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_INTEGER, "a 64-bit integer"
-    else:
-        fits, rule = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value), "a number or null"
-    if not fits:
-        raise ValueError(f"{place}: column {name} holds {value!r}, must be {rule}; write the file again with `qanalysis sweep`")
-
-
-def _read_head(document: Any, place: str) -> tuple[SourceIdentity, dict[str, Any]]:
+def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str, Any]]:
+    """The row type that a document says it has, and source, settings, completeness and coverage of its table."""
     if not isinstance(document, dict) or "schema_version" not in document:
-        raise ValueError(f"{place}: not a rows file of qanalysis (no schema_version); write one with `qanalysis sweep SOURCE --out rows.json`")
-    found = document["schema_version"]
-    if found != SCHEMA_VERSION:
-        raise ValueError(f"{place}: schema_version is {found!r}, this program reads {SCHEMA_VERSION}; sweep again, or use the program that wrote the file")
-    source, settings = document.get("source"), document.get("settings")
-    if type(source) is not dict or type(settings) is not dict:
-        raise ValueError(f"{place}: 'source' and 'settings' must be objects; write the file again with `qanalysis sweep`")
-    identity: Any = [source.get(key) for key in ("path", "size", "digest")]
-    if [type(fact) for fact in identity[:2]] != [str, int] or type(identity[2]) not in (str, type(None)):
-        rule = "must be path (text), size (bytes) and digest (text or null); write the file again with `qanalysis sweep`"
-        raise ValueError(f"{place}: source holds {source!r}, {rule}")
-    return SourceIdentity(*identity), settings
+        raise ValueError(f"{place}: not a rows file of qanalysis (no schema_version); write one with `{describe_ways(kinds)}`")
+    settings, found = document.get("settings"), document["schema_version"]
+    by_command = {row_type.KIND.command: row_type for row_type in kinds}
+    command = settings.get("command", _OLD_COMMAND) if isinstance(settings, dict) else None
+    row_type = by_command.get(command) if isinstance(command, str) else None
+    if found != SCHEMA_VERSION or isinstance(found, bool):
+        again = f"run `qanalysis {command}` again" if row_type else "run its command again"
+        raise ValueError(f"{place}: schema_version is {shorten_value(found)}, this program reads {SCHEMA_VERSION}; {again}, or use the program that wrote it")
+    if type(settings) is not dict:
+        raise ValueError(f"{place}: 'source' and 'settings' must be objects; write the file again with `{describe_ways(kinds)}`")
+    if row_type is None:
+        raise ValueError(f"{place}: settings name the command {shorten_value(command)}, must be one of {', '.join(by_command)}; use the program that wrote it")
+    coverage = document.get("coverage", [])
+    if type(coverage) is not list or any(type(entry) is not dict for entry in coverage):
+        raise ValueError(f"{place}: 'coverage' must be a list of objects; write the file again with `{row_type.KIND.again}`")
+    own = {key: value for key, value in settings.items() if key not in ("command", "complete")}
+    source = _read_source(document.get("source"), row_type.KIND, place)
+    return row_type, {"source": source, "settings": own, "complete": settings.get("complete") is not False, "coverage": tuple(coverage)}
+
+
+def read_records(document: Mapping[str, Any], name: str, row_type: Any, kind: Kind, *, place: str) -> Frame[Any]:
+    """One of the two tables of a document."""
+    records = document.get(name)
+    again = f"write the file again with `{kind.again}`"
+    if type(records) is not list:
+        raise ValueError(f"{place}: {name!r} must be a list of rows, found {type(records).__name__}; {again}")
+    if name == "rows" and len(records) < kind.least:
+        raise ValueError(f"{place}: 'rows' is empty, `qanalysis {kind.command}` makes at least {kind.least}; {again}")
+    columns = columns_of(row_type)
+    names = [column.name for column in columns]
+    for number, record in enumerate(records):
+        if not isinstance(record, dict) or record.keys() != set(names):
+            with told(f"{place}, {name}[{number}]: ", f"; {again}"):
+                check_record(record, names, what="a row of qanalysis")
+    with told(f"{place}, ", f"; {again}"):
+        cells = {column.name: check_cells(column, [record[column.name] for record in records], name) for column in columns}
+    return restore_infinity(Frame(row_type, cells))
+
+
+def restore_infinity(frame: Frame[Any]) -> Frame[Any]:
+    """Undo the null of infinite figures, where their columns say that null means infinite."""
+    names, changed = frame.namespace(), {}
+    for column in frame.columns:
+        if isinstance(column.infinite, float):
+            cells = frame.column(column.name)
+            lost = np.isnan(cells) if column.exact is None else np.isnan(cells) & column.exact(names)
+            if lost.any():
+                changed[column.name] = np.where(lost, column.infinite, cells)
+    return Frame(frame.row_type, {**frame.cells, **changed}) if changed else frame
+
+
+@contextmanager
+def told(before: str, after: str) -> Iterator[None]:
+    """Puts a place in front of a ValueError raised in the block, and the way out behind it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{before}{error}{after}") from error
+
+
+def describe_ways(kinds: Kinds) -> str:
+    """The command whose files come first among those that can be read."""
+    again: str = next(iter(kinds)).KIND.again
+    return again
+
+
+def shorten_text(error: BaseException) -> str:
+    r"""An error of a library in one line of at most 200 characters.
+
+    >>> shorten_text(ValueError("two\nlines"))
+    'two lines'
+    """
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+def _write_lines(records: Iterable[dict[str, Any]]) -> str:
+    lines = ",\n".join(json.dumps(record, allow_nan=False) for record in records)
+    return f"[\n{lines}\n]" if lines else "[]"
+
+
+def _read_source(source: Any, kind: Kind, place: str) -> SourceIdentity | None:
+    again = f"write the file again with `{kind.again}`"
+    if source is None and not kind.reads:
+        return None
+    if type(source) is not dict:
+        raise ValueError(f"{place}: 'source' and 'settings' must be objects; {again}")
+    path, size, digest = (source.get(key) for key in ("path", "size", "digest"))
+    if isinstance(path, str) and type(size) is int and size >= 0 and isinstance(digest, str | None):
+        return SourceIdentity(path, size, digest)
+    raise ValueError(f"{place}: source holds {shorten_value(source)}, must be path (text), size (bytes) and digest (text or null); {again}")
 
 
 def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")
-
-
-def _without_infinity(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in record.items()}
-
-
-def _restore_infinity(row: Row) -> Row:
-    """Undo the null of infinite ratios: mse is 0 and the row was measured. One element has no variance, hence no AC figures."""
-    if row.status != "ok" or row.mse != 0 or row.sqnr_db is not None:
-        return row
-    names = ("sqnr_db", "enob") if row.numel == 1 else tuple(INFINITE_WITHOUT_ERROR)
-    return replace(row, **{name: INFINITE_WITHOUT_ERROR[name] for name in names})

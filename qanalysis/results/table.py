@@ -56,7 +56,7 @@ class Frame(Sequence[R]):
         """Rows as a frame; what already is one stays as it is."""
         if isinstance(rows, Frame) and rows.row_type is row_type:
             return rows
-        lines = [read_cells(row) for row in rows]
+        lines = [read_cells(row, row_type) for row in rows]
         names = [one.name for one in columns_of(row_type)]
         return Frame(row_type, dict(zip(names, zip(*lines, strict=True), strict=True)) if lines else dict.fromkeys(names, ()))
 

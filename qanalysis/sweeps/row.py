@@ -40,6 +40,10 @@ class Row(RowType):
 
     KIND: ClassVar[Kind] = Kind("sweep", "rows", "Rows of a sweep: one per tensor and scheme, one total per scheme", "qanalysis sweep SOURCE --out rows.json")
 
+    shown_first: ClassVar[tuple[str, ...]] = (
+        *("tensor", "scheme", "bits_per_weight", "sqnr_db", "max_abs_error", "clipped_fraction", "zeroed_fraction", "status"),
+    )
+
     tensor: str = column("Tensor", formula=f"its name in the file; {TOTAL_NAME} for the totals of a scheme")
     kind: str = column("Kind", formula="weight or activation", leave_out=25)
     shape: str = column("Shape", formula="lengths of the dimensions, row-major")

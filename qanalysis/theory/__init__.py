@@ -13,7 +13,6 @@ from qanalysis.theory.distributions import (
 from qanalysis.theory.lines import (
     ENTROPY_CODED_GAP,
     BestScalar,
-    absmax_crest_sqnr_db,
     absmax_group_sqnr_db,
     absmax_groups_sqnr_db,
     best_scalar_sqnr_db,
@@ -23,7 +22,6 @@ from qanalysis.theory.lines import (
     panter_dite_db,
     shannon_db,
     sine_sqnr_db,
-    ternary_absmean_sqnr_db,
     uniform_sqnr_db,
 )
 from qanalysis.theory.optimal_grids import (
@@ -47,7 +45,6 @@ __all__ = [
     "Distribution",
     "LloydMax",
     "UniformGrid",
-    "absmax_crest_sqnr_db",
     "absmax_group_sqnr_db",
     "absmax_groups_sqnr_db",
     "best_scalar_sqnr_db",
@@ -62,6 +59,5 @@ __all__ = [
     "panter_dite_db",
     "shannon_db",
     "sine_sqnr_db",
-    "ternary_absmean_sqnr_db",
     "uniform_sqnr_db",
 ]

@@ -95,16 +95,6 @@ def binary_sqnr_db(distribution: Distribution | str) -> float:
     return -10.0 * math.log10(1.0 - Distribution.parse(distribution).mean_abs ** 2)
 
 
-def ternary_absmean_sqnr_db(distribution: Distribution | str) -> float:
-    """Codes -1, 0, 1 with the scale E|x|; `optimal_symmetric(2, ...)` says what a better scale would reach.
-
-    >>> round(ternary_absmean_sqnr_db("gaussian"), 2)
-    5.79
-    """
-    density = Distribution.parse(distribution)
-    return -10.0 * math.log10(grid_mse(3, density.mean_abs, density))
-
-
 def loaded_gaussian_sqnr_db(bits: int, clip_sigma: float) -> float:
     """A Gaussian on 2^b mid-rise steps that saturate at +-`clip_sigma` standard deviations; bits 1 to 16, ValueError beyond.
 
@@ -178,15 +168,3 @@ def absmax_groups_sqnr_db(bits: int, lengths: Mapping[int, int] | Iterable[tuple
         raise ValueError(message)
     noise = sum(length * count * _absmax_noise(bits, length) for length, count in pairs)
     return 10.0 * math.log10(sum(length * count for length, count in pairs) / noise) if noise else math.inf
-
-
-def absmax_crest_sqnr_db(bits: int, crest: float) -> float:
-    """One group of known crest factor K = max|x| / RMS, fine-step: 20 log10 q + 10.79 - 20 log10 K; bits 2 to 16, K at least 1.
-
-    >>> round(absmax_crest_sqnr_db(8, 4.0), 2)
-    40.83
-    """
-    if not 1.0 <= crest < math.inf:
-        message = f"crest={crest!r} can not be: max|x| / RMS is finite and at least 1"
-        raise ValueError(message)
-    return 20.0 * math.log10(_largest_code(bits) / crest) + 10.0 * math.log10(12.0)

@@ -1,7 +1,9 @@
-"""Which SQNR must a scheme give on independent Gaussian values? For every format whose groups are scaled by their own extremes or means.
+"""Which SQNR must a scheme give on independent Gaussian values? For every format whose groups are scaled by their own
+extremes or means.
 
-Grids come from the scheme itself, so scale types, zero points and block rules are part of the prediction; nothing is drawn.
-A prediction needs range=minmax (or a format that fixes its range) and nearest or stochastic rounding; there is none otherwise.
+Grids come from the scheme itself, so scale types, zero points and block rules are part of the prediction; nothing is
+drawn. A prediction needs range=minmax (or a format that fixes its range) and nearest or stochastic rounding; there is
+none otherwise.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import numpy as np
 from scipy.special import gammaincinv
 
 from qanalysis.arrays import Doubles, Floats
-from qanalysis.quantizers.coders import Coder
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.scheme import MINMAX, Scheme
 from qanalysis.quantizers.statistics import Extremes, MeanMagnitude, Range, SignedLargest, Statistic, Threshold
@@ -38,12 +39,14 @@ Lengths = tuple[tuple[int, int], ...]
 
 
 def predict_sqnr_db(scheme: Scheme, length_counts: Mapping[int, int], *, sigma: float = 1.0) -> float | None:
-    """SQNR of independent N(0, sigma^2) values in groups of the lengths {length: how many}; None where there is no prediction.
+    """SQNR of independent N(0, sigma^2) values in groups of the lengths {length: how many}; None where there is no
+    prediction.
 
-    `sigma` matters where scales have a range or coarse places of their own: powers of two, E4M3, float16 near its smallest.
-    For `sym` integers with float scales this is the fine-step formula, 0.1 to 1.3 dB low for int2 (`integrate_sqnr_db` is not).
-    Two-level NVFP4 takes the tensor's largest magnitude as expected from its size; ternary groups are good to 2/length^2 dB.
-    Remembered: a first call takes 2 to 12 ms. ValueError unless sigma is a positive number and at least one group has a value.
+    `sigma` matters where scales have a range or coarse places of their own: powers of two, E4M3, float16 near its
+    smallest. For `sym` integers with float scales this is the fine-step formula, 0.1 to 1.3 dB low for int2
+    (`integrate_sqnr_db` is not). Two-level NVFP4 takes the tensor's largest magnitude as expected from its size;
+    ternary groups are good to 2/length^2 dB. Remembered: a first call takes 2 to 12 ms. ValueError unless sigma is a
+    positive number and at least one group has a value.
 
     >>> round(predict_sqnr_db(Scheme.parse("mxfp4"), {32: 1000}), 2), predict_sqnr_db(Scheme.parse("int4 range=mse"), {32: 1})
     (18.79, None)
@@ -87,7 +90,9 @@ def integrate_sqnr_db(scheme: Scheme, length_counts: Mapping[int, int], *, sigma
 
 @lru_cache(maxsize=4096)
 def _fold(scheme: Scheme, place: int) -> int:
-    """The first place of sigma that gives the same prediction: 0 if only ratios count, one in the first octave if scales know no exponent."""
+    """The first place of sigma that gives the same prediction: 0 if only ratios count, one in the first octave if
+    scales know no exponent.
+    """
     sigma, octave = 2.0 ** (place / PLACES), 2.0 ** (place // PLACES)
     if not scheme.format.is_scaled:
         # Values far from both ends of the exponents meet the same levels in every octave.
@@ -99,7 +104,7 @@ def _fold(scheme: Scheme, place: int) -> int:
     if not np.array_equal(here, first):
         return place
     # Two roundings to bfloat16 differ by 2^-8 at most; what scales differ by must not show at the largest level.
-    levels = _find_coder(scheme).levels
+    levels = scheme.coder.levels
     largest, gap = np.abs(levels[[0, -1]]).max(), levels[-1] - levels[-2]
     return 0 if np.allclose(here, plain, rtol=min(2.0**-8, 0.125 * gap / largest), atol=0.0) else place % PLACES
 
@@ -113,7 +118,9 @@ def _integrate(scheme: Scheme, lengths: Lengths, place: int) -> float:
 
 
 def _interpolate_mse(scheme: Scheme, length: int, place: int, largest: float) -> float:
-    """The error of groups of `length`: long ones between half octaves of it, where it bends by 0.002 dB, as layers have so many lengths."""
+    """The error of groups of `length`: long ones between half octaves of it, where it bends by 0.002 dB, as layers have
+    so many lengths.
+    """
     half_octaves = 2.0 * math.log2(length)
     if length < LONG_GROUP or half_octaves.is_integer():
         return _find_mse(scheme, length, place, largest)
@@ -144,7 +151,9 @@ def _find_mse(scheme: Scheme, length: int, place: int, largest: float) -> float:
 
 
 def _find_binary_mse(scheme: Scheme, length: int, sigma: float) -> float:
-    """Levels +-L for the mean magnitude m: E[x^2 - 2 L m + L^2], with m gamma distributed by its true mean and variance."""
+    """Levels +-L for the mean magnitude m: E[x^2 - 2 L m + L^2], with m gamma distributed by its true mean and
+    variance.
+    """
     mean, variance = GAUSSIAN.mean_abs, (1.0 - GAUSSIAN.mean_abs**2) / length
     rate = mean / variance
     means = gammaincinv(mean * rate, (np.arange(SIGN_POINTS) + 0.5) / SIGN_POINTS) / rate
@@ -156,12 +165,16 @@ def _find_binary_mse(scheme: Scheme, length: int, sigma: float) -> float:
 def _find_ternary_mse(length: int) -> float:
     """E x^2 - E[s^2 / n], s and n the means of |x| and of 1 above the threshold, to first order in 1/length.
 
-    The threshold T moves with the sample: each value by itself lowers it for the others to t (1 - 0.3/length), and its variance bends
-    s and n by their second derivatives at t.
+    The threshold T moves with the sample: each value by itself lowers it for the others to t (1 - 0.3/length), and its
+    variance bends s and n by their second derivatives at t.
     """
     factor, mean = 0.7, GAUSSIAN.mean_abs
     t, spread = factor * mean, factor**2 * (1.0 - mean**2) / length
-    share, moment, density = 2.0 * float(GAUSSIAN.tail_mass(t)), 2.0 * float(GAUSSIAN.tail_mean(t)), 2.0 * float(GAUSSIAN.pdf(t))
+    share, moment, density = (
+        2.0 * float(GAUSSIAN.tail_mass(t)),
+        2.0 * float(GAUSSIAN.tail_mean(t)),
+        2.0 * float(GAUSSIAN.pdf(t)),
+    )
     shift = -(1.0 - factor) * t / length
     s = moment - t * density * shift + 0.5 * density * (t**2 - 1.0) * spread
     n = share - density * shift + 0.5 * t * density * spread
@@ -200,7 +213,9 @@ def _to_values(x: Doubles | float) -> Floats:
 
 
 def _settle(scheme: Scheme, low: Floats, high: Floats, *, largest: Floats) -> Statistic:
-    """The statistic that the scheme asks for, of groups that reach from low to high and are a fair sample of their tensor."""
+    """The statistic that the scheme asks for, of groups that reach from low to high and are a fair sample of their
+    tensor.
+    """
     statistic = scheme.format.statistic
     if statistic is Threshold:
         return Threshold(low, high)
@@ -216,11 +231,6 @@ def _settle(scheme: Scheme, low: Floats, high: Floats, *, largest: Floats) -> St
     return scheme.settle(found, largest=max(largest, found.largest.max()))
 
 
-def _find_coder(scheme: Scheme) -> Coder:
-    one = np.ones(1, np.float32)
-    return scheme.lay_grid(_settle(scheme, -one, one, largest=one)).coder
-
-
 @lru_cache(maxsize=128)
 def _cut_cells(scheme: Scheme) -> Cells:
-    return cut_cells(_find_coder(scheme).levels, stochastic=scheme.rounding.is_stochastic)
+    return cut_cells(scheme.coder.levels, stochastic=scheme.rounding.is_stochastic)

@@ -57,7 +57,9 @@ def _percentiles(times: list[float]) -> str:
 
 
 @pytest.mark.parametrize(
-    "query", ["m=sample:digits-cnn", "m=wide.npz", "m=deep.npz", "m=deep.npz&n=all"], ids=["5 layers", "10 M values", "60 of 500 layers", "500 layers"]
+    "query",
+    ["source=sample:digits-cnn", "source=wide.npz", "source=deep.npz", "source=deep.npz&show=all"],
+    ids=["5 layers", "10 M values", "60 of 500 layers", "500 layers"],
 )
 def test_from_the_slider_to_the_painted_histogram(server: Server, models: Path, open_visit: OpenVisit, query: str, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     page = open_visit(f"{server.url}/?{query}").page

@@ -9,12 +9,14 @@ import pytest
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.linearity import measure_linearity
-from qanalysis.converters.linearity.row import describe_linearity, name_codes
-from qanalysis.converters.rows import ConverterRow, ConverterRows, check_limits
+from qanalysis.converters.linearity.row import LinearityRow, describe_linearity, name_codes
+from qanalysis.converters.rows import ConverterRow, read_dnl, read_inl
 from qanalysis.converters.spectrum.spectrum import analyze_spectrum, describe_spectrum
 from qanalysis.converters.textbook.row import list_textbook_rows
 from qanalysis.converters.textbook.textbook import solve_textbook
-from qanalysis.reports.converter_figures import list_limit_lines
+from qanalysis.reports.common_sections import list_limits, list_missed
+from qanalysis.results.gates import Gate, LimitCheck, hold_gates
+from qanalysis.results.table import Frame, Table
 
 CODES = np.rint(2047 * np.sin(2 * np.pi * 127 * np.arange(4096) / 4096)).astype(np.int64)
 
@@ -52,23 +54,27 @@ def test_findings_named_before_are_not_named_again() -> None:
 def test_a_limit_is_met_at_its_own_value_and_missed_without_a_figure(option: str, column: str, asked: float, *, met: bool) -> None:
     plain = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4))
     figures = {"dnl_min_lsb": -0.5, "dnl_max_lsb": 0.3, "inl_min_lsb": -0.2, "inl_max_lsb": 0.7, "missing_codes": (3, 9), "tue_max_lsb": None}
-    (check,) = check_limits(replace(plain, **figures), [(option, column, asked), ("--min-none", "bits", None)])
+    gate = Gate(option, column, asked, {"dnl": read_dnl, "inl": read_inl}.get(column))
+    (check,) = hold_gates(replace(plain, **figures), [gate, Gate("--min-none", "bits", None)])
     assert (check.limit, check.asked, check.met) == (option, asked, met)
 
 
-def test_a_limit_that_is_no_number_is_refused() -> None:
+@pytest.mark.parametrize("asked", [float("nan"), float("inf")])
+def test_a_limit_that_is_no_number_is_refused(asked: float) -> None:
     row = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4))
-    with pytest.raises(ValueError, match="--max-dnl nan: a limit is a number"):
-        check_limits(row, [("--max-dnl", "dnl", float("nan"))])
+    with pytest.raises(ValueError, match=f"--max-dnl {asked}: a limit is a finite number"):
+        hold_gates(row, [Gate("--max-dnl", "dnl", asked, read_dnl)])
 
 
 def test_missed_limits_and_their_lines() -> None:
     row = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4, test="ramp"))
-    limits = check_limits(row, [("--min-bits", "bits", 3), ("--max-bits", "bits", 2), ("--max-offset", "largest_step_back", 0)])
-    rows = ConverterRows("linearity", (row,), None, {}, limits)
-    assert [limit.limit for limit in rows.missed] == ["--max-bits"]
-    assert list_limit_lines(limits)[1] == ("--max-bits", "2", "4", "missed")
-    assert list_limit_lines((replace(limits[1], reached=None),)) == [("--max-bits", "2", "no figure", "missed")]
+    limits = hold_gates(row, [Gate("--min-bits", "bits", 3), Gate("--max-bits", "bits", 2), Gate("--max-offset", "largest_step_back", 0)])
+    table = Table.from_rows(LinearityRow, [row], totals=limits)
+    assert [limit.limit for limit in list_missed(table)] == ["--max-bits"]
+    (section,) = list_limits(table)
+    assert list(section.blocks[0].lines)[1] == ("--max-bits", "2", "4", "missed")
+    (section,) = list_limits(replace(table, totals=Frame.from_rows(LimitCheck, [replace(limits[1], reached=None)])))
+    assert list(section.blocks[0].lines) == [("--max-bits", "2", "no figure", "missed")]
 
 
 def test_many_missing_codes_are_counted_and_the_first_named() -> None:

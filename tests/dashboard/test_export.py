@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qanalysis.dashboard.export import name_file, render_file
+from qanalysis.dashboard.export import Extras, name_file, render_file
 from qanalysis.reports import read_rows
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.sweeps.row import Rows
@@ -28,18 +28,18 @@ def _rename(rows: Rows, path: str) -> Rows:
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet"])
 def test_a_download_holds_the_rows_exactly(rows: Rows, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows{suffix}"
-    path.write_bytes(render_file(rows, suffix, scheme="int4"))
+    path.write_bytes(render_file(rows, suffix, Extras("int4")))
     assert read_rows(path).rows == rows.rows
 
 
 def test_a_partial_result_says_so_in_the_file_and_in_its_name(rows: Rows) -> None:
     partial = replace(rows, complete=False)
-    assert json.loads(render_file(partial, ".json", scheme="int4"))["settings"]["complete"] is False
+    assert json.loads(render_file(partial, ".json", Extras("int4")))["settings"]["complete"] is False
     assert name_file(_rename(partial, "w.npz"), ".json") == "w-partial.json"
 
 
 def test_the_report_speaks_of_the_scheme_in_view(rows: Rows) -> None:
-    assert b"at int8 channel" in render_file(rows, ".html", scheme="int8 channel")
+    assert b"at int8 channel" in render_file(rows, ".html", Extras("int8 channel"))
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qanalysis.converters.doctor import examine_record
+from qanalysis.converters.captures import analyze_capture, describe_capture
 from qanalysis.converters.records.records import read_record
-from qanalysis.converters.spectrum.spectrum import analyze_spectrum, describe_spectrum
 from qanalysis.dashboard.converter.cache import build_simulation
 from qanalysis.dashboard.converter.simulate import headline_simulation
 from qanalysis.dashboard.converter.view import ConverterView
@@ -35,10 +34,7 @@ def wait_for_headline(page: Any, text: str) -> str:
 
 
 def open_page(open_visit: OpenVisit, server: Server, tab: str) -> Visit:
-    # The frame's own probes below another address than the root put a 404 on the console; a person comes through the list of pages.
-    visit = open_visit(server.url)
-    wait_for_headline(visit.page, "digits-cnn at int4")
-    visit.page.get_by_role("link", name="Converter").click()
+    visit = open_visit(f"{server.url}/converter")
     visit.page.get_by_role("tab", name=tab).click()
     wait_until_idle(visit.page)
     return visit
@@ -123,8 +119,7 @@ def save_wav(path: Path) -> Path:
 
 def test_a_capture_from_the_upload_to_the_report(server: Server, open_visit: OpenVisit, tmp_path: Path) -> None:
     record = read_record(save_wav(tmp_path / "tone.wav"))
-    found = analyze_spectrum(record.codes, fs_hz=48_000, bits=record.bits)
-    expected = describe_spectrum(found, findings=(*examine_record(record, found), *record.guesses))
+    expected = describe_capture(record, analyze_capture(record))
 
     visit = open_page(open_visit, server, "Capture")
     page = visit.page
@@ -140,6 +135,6 @@ def test_a_capture_from_the_upload_to_the_report(server: Server, open_visit: Ope
         download.value.save_as(tmp_path / f"row.{kind}")
     document = json.loads((tmp_path / "row.json").read_text(encoding="utf-8"))
     assert document["rows"][0]["sinad_db"] == expected.sinad_db
-    assert document["source"]["digest"] == record.digest
+    assert document["source"]["digest"] == record.source.digest
     assert 0 < (tmp_path / "row.html").stat().st_size < 6_000_000
     check_clean(visit, server)

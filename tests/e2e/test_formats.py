@@ -37,8 +37,8 @@ def test_a_format_is_chosen_clicked_and_compared(server: Server, open_visit: Ope
     visit = open_visit(server.url)
     page = visit.page
     wait_for_headline(page, r"digits-cnn at int4 group=128: ")
-    choose(page, "fmt", "mxfp4")
-    page.locator(".st-key-fv input").wait_for(timeout=30_000)
+    choose(page, "formats", "mxfp4")
+    page.locator(".st-key-format input").wait_for(timeout=30_000)
     wait_until_idle(page)
     with open_checkpoint("sample:digits-cnn") as source:
         rows = sweep(source, ["mxfp4", "int6 channel"], weights_only=True)
@@ -48,19 +48,24 @@ def test_a_format_is_chosen_clicked_and_compared(server: Server, open_visit: Ope
     wait_for_layer(page, "fc.weight")
 
     page.get_by_text("Conventions: what the same words cost").click()
-    shown = read_section(page, "conv", "^fc.weight: mxfp4")
+    shown = read_section(page, "conventions", "^fc.weight: mxfp4")
     assert shown == f"fc.weight: {describe_spread(compare_conventions(weights, 'mxfp4'))}"
-    page.locator('.st-key-conv [data-testid="stDataFrame"]').wait_for()
+    page.locator('.st-key-conventions [data-testid="stDataFrame"]').wait_for()
 
     query = parse_qs(urlsplit(page.url).query)
-    assert {key: query[key][0] for key in ("fmt", "fv", "t", "conv")} == {"fmt": "mxfp4", "fv": "mxfp4", "t": "fc.weight", "conv": "true"}
+    assert {key: query[key][0] for key in ("formats", "format", "layer", "conventions")} == {
+        "formats": "mxfp4",
+        "format": "mxfp4",
+        "layer": "fc.weight",
+        "conventions": "true",
+    }
     fresh = open_visit(page.url, scheme="dark")
     assert wait_for_headline(fresh.page, "at mxfp4: ") == wait_for_headline(page, "at mxfp4: ")
-    assert read_section(fresh.page, "conv", "^fc.weight: mxfp4") == shown
+    assert read_section(fresh.page, "conventions", "^fc.weight: mxfp4") == shown
 
     click_cell(page, "fc.weight", "int6 channel")
     assert wait_for_headline(page, "at int6 channel: ").startswith(headline(rows, "int6 channel"))
-    assert read_section(page, "conv", "^fc.weight: int6") == f"fc.weight: {describe_spread(compare_conventions(weights, 'int6 channel'))}"
+    assert read_section(page, "conventions", "^fc.weight: int6") == f"fc.weight: {describe_spread(compare_conventions(weights, 'int6 channel'))}"
     for opened in (visit, fresh):
         assert opened.page.locator('[data-testid="stException"]').count() == 0
         assert opened.complaints == []

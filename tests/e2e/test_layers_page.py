@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from qanalysis.checkpoints import open_checkpoint
-from qanalysis.dashboard.layers.view import ViewState, expand_scheme, write_query
+from qanalysis.dashboard.layers.view import LayersView, expand_scheme
+from qanalysis.dashboard.views import spell_view
 from qanalysis.quantizers.crossing import default_schemes
 from qanalysis.reports import headline, read_rows
 from qanalysis.sweeps.sweep import sweep
@@ -50,7 +51,7 @@ def read_alternatives(page: Any) -> list[str]:
 
 
 def choose_source(page: Any, text: str) -> None:
-    box = page.locator(".st-key-m input")
+    box = page.locator(".st-key-source input")
     box.click()
     box.fill(text)
     page.keyboard.press("Enter")
@@ -74,7 +75,7 @@ def click_row(page: Any, table: str, row: int) -> None:
 
 
 def wait_for_layer(page: Any, name: str) -> None:
-    page.wait_for_function("name => document.querySelector('.st-key-t input').value === name", arg=name)
+    page.wait_for_function("name => document.querySelector('.st-key-layer input').value === name", arg=name)
     wait_until_idle(page)
 
 
@@ -146,7 +147,7 @@ def test_a_scheme_in_a_link_becomes_an_address_that_opens_the_same(server: Serve
     assert "zoom=3" in visit.page.locator(".st-key-notices").inner_text()
     query = parse_qs(urlsplit(visit.page.url).query)
     assert query.pop("job")
-    assert query == write_query(expand_scheme("int6 asym group=50", ViewState()))
+    assert query == spell_view(expand_scheme("int6 asym group=50", LayersView()))
 
     fresh = open_visit(visit.page.url)
     assert wait_for_headline(fresh.page, "digits-cnn at ") == shown

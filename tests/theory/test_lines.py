@@ -106,17 +106,9 @@ def test_binary_codes_are_the_one_bit_grid(density):
     assert theory.binary_sqnr_db(density) == pytest.approx(theory.lloyd_max(1, density).sqnr_db, rel=1e-14)
 
 
-def test_binary_and_ternary_gaussian_have_their_published_values():
+def test_binary_and_best_ternary_gaussian_have_their_published_values():
     assert theory.binary_sqnr_db(GAUSSIAN) == pytest.approx(-10 * math.log10(1 - 2 / math.pi), rel=1e-14)
-    assert theory.ternary_absmean_sqnr_db(GAUSSIAN) == pytest.approx(5.79, abs=0.5e-2)
     assert theory.optimal_symmetric(2, GAUSSIAN).sqnr_db == pytest.approx(7.21, abs=0.5e-2)
-
-
-def test_ternary_absmean_equals_its_hand_worked_sum():
-    # Laplace, scale E|x| = 1/sqrt 2, threshold t = scale/2: D = 1 - 2 scale (2 E[x; x > t] - scale P(x > t)), exp(-sqrt 2 t) = exp(-1/2).
-    scale, tail = math.sqrt(0.5), 0.5 * math.exp(-0.5)
-    noise = 1 - 2 * scale * (2 * tail * (scale / 2 + math.sqrt(0.5)) - scale * tail)
-    assert theory.ternary_absmean_sqnr_db(LAPLACE) == pytest.approx(-10 * math.log10(noise), rel=1e-13)
 
 
 @pytest.mark.parametrize("bits", LOADED)
@@ -200,22 +192,12 @@ def test_absmax_prediction_gains_with_bits_and_loses_with_length():
     assert all(np.diff([theory.absmax_group_sqnr_db(4, length) for length in range(2, 200)]) < 0)
 
 
-def test_crest_identity_is_exact_and_agrees_with_the_group_prediction():
-    assert theory.absmax_crest_sqnr_db(8, 1) == pytest.approx(20 * math.log10(127) + 10 * math.log10(12), rel=1e-15)
+def test_absmax_prediction_is_that_of_a_known_crest_but_for_the_value_that_is_met_exactly():
+    # 20 log10 q + 10 log10 12 - 20 log10 K for a crest K = max|x| / RMS; K^2 = E[max^2], and (g-1)/g of the values have an error.
+    crest_db = 10 * math.log10(theory.expected_max_square(100))
     assert 10 * math.log10(12) == pytest.approx(10.79, abs=0.5e-2)
-    # A group whose crest is the root of E[max^2] differs only by the value that is met exactly, (g-1)/g.
-    crest = math.sqrt(theory.expected_max_square(100))
-    assert theory.absmax_group_sqnr_db(8, 100) == pytest.approx(theory.absmax_crest_sqnr_db(8, crest) - 10 * math.log10(0.99), rel=1e-14)
-
-
-def test_crest_identity_predicts_a_tensor_with_a_known_crest():
-    values = np.random.default_rng(5).uniform(-1, 1, (1, 100_000))
-    values[0, 0] = 4.0
-    crest = 4.0 / math.sqrt(np.mean(np.square(values)))
-    error = absmax_error(values, 8)
-    measured = 10 * math.log10(np.sum(np.square(values)) / np.sum(np.square(error)))
-    # e^2 of a uniform error has relative deviation sqrt(4/5): 3 sigma of the mean of 100,000 is 0.0085, 0.037 dB.
-    assert measured == pytest.approx(theory.absmax_crest_sqnr_db(8, crest), abs=0.037)
+    expected = 20 * math.log10(127) + 10 * math.log10(12) - crest_db - 10 * math.log10(0.99)
+    assert theory.absmax_group_sqnr_db(8, 100) == pytest.approx(expected, rel=1e-14)
 
 
 @pytest.mark.parametrize("bits", [-1, math.inf, math.nan])
@@ -228,7 +210,7 @@ def test_what_is_no_rate_is_refused(line, bits):
 
 
 @pytest.mark.parametrize(
-    "call", [lambda: theory.absmax_group_sqnr_db(1, 32), lambda: theory.absmax_crest_sqnr_db(17, 4.0), lambda: theory.absmax_groups_sqnr_db(40, {32: 1})]
+    "call", [lambda: theory.absmax_group_sqnr_db(1, 32), lambda: theory.absmax_group_sqnr_db(17, 32), lambda: theory.absmax_groups_sqnr_db(40, {32: 1})]
 )
 def test_absmax_codes_need_two_to_sixteen_bits(call):
     with pytest.raises(ValueError, match=r"bits=\d+ is out of range: use a whole number from 2 to 16"):
@@ -264,12 +246,6 @@ def test_groups_without_values_are_refused(lengths):
 def test_what_is_no_clip_range_is_refused(clip_sigma):
     with pytest.raises(ValueError, match=r"clip_sigma=.* is no range"):
         theory.loaded_gaussian_sqnr_db(8, clip_sigma)
-
-
-@pytest.mark.parametrize("crest", [0.99, math.inf, math.nan])
-def test_what_is_no_crest_is_refused(crest):
-    with pytest.raises(ValueError, match=r"crest=.* can not be: max\|x\| / RMS is finite and at least 1"):
-        theory.absmax_crest_sqnr_db(8, crest)
 
 
 def test_predictions_load_no_optimiser():

@@ -14,6 +14,7 @@ from qanalysis.converters.linearity.linearity import Linearity
 from qanalysis.converters.lines import Line, LineTable, describe_row, tell
 from qanalysis.notation import NOTHING, signed
 from qanalysis.results.columns import Kind, RowType, column
+from qanalysis.results.gates import LimitCheck
 
 _MOST_NAMED = 12  # missing codes in one line
 
@@ -38,6 +39,8 @@ class LinearityRow(RowType):
         "linearity",
         "Static errors of a converter from a ramp or a sine",
         "qanalysis linearity FILE --bits N --test ramp --out rows.json",
+        totals=LimitCheck,
+        least=1,
     )
 
     bits: int = column("Bits", "bit", formula="width of the converter", of=attrgetter("converter.bits"))

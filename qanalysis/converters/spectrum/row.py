@@ -15,6 +15,7 @@ from qanalysis.converters.lines import Line, LineTable, tell, write_cell
 from qanalysis.converters.spectrum.components import Component
 from qanalysis.notation import si, signed
 from qanalysis.results.columns import Kind, RowType, column
+from qanalysis.results.gates import LimitCheck
 
 Interval = tuple[float, float]
 HARMONIC_COLUMNS = ("line", "frequency", "seen at", "bin", "found", "noise taken off", "remark")
@@ -43,7 +44,7 @@ class RecordRow(RowType):
     for what has no meaning: without a tone, without a full scale.
     """
 
-    KIND: ClassVar[Kind] = Kind("record", "record", "Dynamic figures of a captured record", "qanalysis record FILE --out rows.json")
+    KIND: ClassVar[Kind] = Kind("record", "record", "Dynamic figures of a captured record", "qanalysis record FILE --out rows.json", totals=LimitCheck, least=1)
 
     bits: int | None = column("Bits", "bit", formula="width of the converter")
     low: float | None = column("Low end", formula="lower end of the range, V, or a code where none was stated")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from qanalysis.converters.choices import Transfer
 from qanalysis.converters.converter import LsbConvention
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.lines import Line, LineTable, describe_row, tell
+from qanalysis.converters.lines import Line, LineTable, describe_row, spell_span, tell
 from qanalysis.converters.textbook.textbook import Conversion, Textbook
 from qanalysis.converters.textbook.worked_steps import Step, work_out
 from qanalysis.notation import NOTHING, si, signed, volts
@@ -58,7 +58,9 @@ class TextbookRow(RowType):
     `code` and the six code words are of the input; `actual_error` stands beside `error_bound`, what the transfer promises.
     """
 
-    KIND: ClassVar[Kind] = Kind("convert", "convert", "The textbook answers of an n-bit converter", "qanalysis convert --bits N --range LO:HI --out rows.json")
+    KIND: ClassVar[Kind] = Kind(
+        "convert", "convert", "The textbook answers of an n-bit converter", "qanalysis convert --bits N --range LO:HI --out rows.json", reads=False, least=1
+    )
 
     bits: int = column("Bits", "bit", of=_of("converter.bits"), formula="width of the converter")
     low: float = column("Low end", "V", of=_of("converter.low"), formula="lower end of the range")
@@ -172,6 +174,22 @@ def list_textbook_rows(solved: Textbook) -> tuple[TextbookRow, ...]:
     working = work_out(solved)
     conversions: Sequence[Conversion | None] = solved.conversions or (None,)
     return tuple(describe_row(TextbookRow, Answer(solved, working, conversion)) for conversion in conversions)
+
+
+def describe_problem(solved: Textbook) -> dict[str, Any]:
+    """What a document says about how its rows were made: the problem as it was set."""
+    converter, noise = solved.converter, solved.noise
+    return {
+        "bits": converter.bits,
+        "range": spell_span(converter.low, converter.high),
+        "inputs": list(solved.inputs),
+        "fs_over": converter.fs_over,
+        "transfer": converter.transfer,
+        "conversion_time_s": solved.conversion_time_s,
+        "jitter_s": noise.jitter_s,
+        "frequency_hz": noise.frequency_hz,
+        "capacitance_f": noise.capacitance_f,
+    }
 
 
 def list_input_tables(rows: Sequence[TextbookRow]) -> tuple[LineTable, ...]:

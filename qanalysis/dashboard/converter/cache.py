@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +11,14 @@ import numpy as np
 import streamlit as st
 
 from qanalysis.checkpoints.path_policy import resolve_inside
-from qanalysis.converters.choices import check_transfer
+from qanalysis.converters.captures import analyze_capture, measure_capture, open_capture
+from qanalysis.converters.choices import check_full_scale, check_reference, check_test, check_transfer
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import Inl
-from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
+from qanalysis.converters.linearity.linearity import Linearity
+from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.records.reading import Reading, check_justification
-from qanalysis.converters.records.records import RECORD_SUFFIXES, Record, read_record
-from qanalysis.converters.sample_records import SAMPLE_RECORDS, write_sample
+from qanalysis.converters.records.records import RECORD_SUFFIXES, Record
 from qanalysis.converters.simulation.dac import WorstSpur, find_worst_spur
 from qanalysis.converters.simulation.ledger import Ledger, open_ledger
 from qanalysis.converters.simulation.noise_model import NoiseModel, judge_noise_model
@@ -26,16 +26,17 @@ from qanalysis.converters.simulation.simulate import SimulatedRecord, Simulation
 from qanalysis.converters.simulation.sweeps import AmplitudeSweep, BitsSweep, DitherPanel, sweep_amplitude, sweep_bits, sweep_dither
 from qanalysis.converters.simulation.tone_sweeps import ToneSweep, sweep_frequency, sweep_phase
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, Triangle, TwoTone, Waveform
+from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
-from qanalysis.dashboard.converter.view import DEFAULT, WAVEFORMS, ConverterView
+from qanalysis.dashboard.converter.view import DEFAULT, ConverterView
 from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_PREFIX, UploadStore, read_root
+from qanalysis.quantizers.quantizer import check_fs_over
 
 SIMULATED = (
-    *("lsb", "transfer", "sim_bits", "waveform", "amplitude", "cycles", "phase", "samples", "offset_lsb", "gain_percent", "inl_shape", "inl_lsb"),
+    *("fs_over", "transfer", "sim_bits", "waveform", "amplitude", "cycles", "phase", "samples", "offset_lsb", "gain_percent", "inl_shape", "inl_lsb"),
     *("noise_lsb", "jitter_ps", "dither", "osr", "shaping_order", "sim_rate_hz"),
 )
 READ = ("record", "column", "channel", "record_bits", "justify", "signed", "rate_hz")
-TESTED = ("record_low", "record_high", "drive_low", "drive_high", "lsb", "transfer", "inl_reference")
 AMPLITUDES = tuple(np.round(np.geomspace(0.2, 128, 60), 4).tolist())
 SIM_LOW, SIM_HIGH = -1.0, 1.0
 TONES_APART = 14  # bins between the two tones
@@ -52,23 +53,13 @@ class Simulated:
 
 def simulation_key(view: ConverterView) -> ConverterView:
     """A view in which only what a simulation depends on differs from the defaults; of a record's, what reads it."""
-    names = (*SIMULATED, *READ) if view.waveform == WAVEFORMS[-1] else SIMULATED
+    names = (*SIMULATED, *READ) if view.waveform == "record" else SIMULATED
     return replace(DEFAULT, **{name: getattr(view, name) for name in names})
-
-
-def record_key(view: ConverterView) -> ConverterView:
-    """A view in which only what reading a record depends on differs from the defaults."""
-    return replace(DEFAULT, **{name: getattr(view, name) for name in READ})
-
-
-def linearity_key(view: ConverterView) -> ConverterView:
-    """A view in which only what a linearity test depends on differs from the defaults."""
-    return replace(DEFAULT, **{name: getattr(view, name) for name in (*READ, *TESTED)})
 
 
 def build_simulation(view: ConverterView) -> Simulation:
     """The simulation that the controls state, over -1 to 1 V; ValueError for one that can not be."""
-    converter = Converter(view.sim_bits, SIM_LOW, SIM_HIGH, fs_over=view.fs_over, transfer=check_transfer(view.transfer))
+    converter = Converter(view.sim_bits, SIM_LOW, SIM_HIGH, fs_over=check_fs_over(view.fs_over), transfer=check_transfer(view.transfer))
     waveform, samples = _build_waveform(view, converter)
     return Simulation(
         converter,
@@ -100,7 +91,7 @@ def _build_waveform(view: ConverterView, converter: Converter) -> tuple[Waveform
     }
     if view.waveform in makers:
         return makers[view.waveform](), samples
-    values = load_record(record_key(view)).values
+    values = read_recording(find_recording(view)).values
     centred = values - (values.max() + values.min()) / 2
     reach = float(np.abs(centred).max())
     return OwnRecord(centred * (peak / reach) if reach else centred), min(samples, values.size)
@@ -118,18 +109,15 @@ def analyze_simulation(key: ConverterView, full_scale: str, harmonics: int) -> S
     """The spectrum of a simulation's output, within its band."""
     capture = run_simulation(key).capture
     simulation = capture.simulation
-    band = None if simulation.osr == 1 else (0.0, simulation.band_hz)
-    return analyze_spectrum(
-        capture.values,
-        fs_hz=simulation.fs_hz,
-        bits=simulation.converter.bits,
+    options = SpectrumOptions(
         low=SIM_LOW,
         high=SIM_HIGH,
-        fs_over=key.fs_over,
-        full_scale=full_scale,
+        fs_over=check_fs_over(key.fs_over),
+        full_scale=check_full_scale(full_scale),
         harmonics=harmonics,
-        band_hz=band,
+        band_hz=None if simulation.osr == 1 else (0.0, simulation.band_hz),
     )
+    return analyze_spectrum(capture.values, options, fs_hz=simulation.fs_hz, bits=simulation.converter.bits)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -169,81 +157,75 @@ def get_records() -> UploadStore:
     return UploadStore(suffixes=RECORD_SUFFIXES)
 
 
-def locate_record(text: str) -> Path:
-    """The file behind a record's text: "sample:NAME", "upload:DIGEST/NAME", or a path below the root; ValueError where there is none."""
+def locate_record(text: str) -> str | Path:
+    """What `open_capture` is given for a record's text: "sample:NAME" itself, or a file below the root or the upload folder; ValueError for none."""
     if text.startswith(SAMPLE_PREFIX):
-        name = text.removeprefix(SAMPLE_PREFIX)
-        if name not in SAMPLE_RECORDS:
-            raise ValueError(f"there is no sample record {name!r}; the samples are {'; '.join(SAMPLE_RECORDS)}")
-        return get_records().locate(get_records().save(f"{re.sub('[^a-z0-9]+', '-', name)}.csv", write_sample(name)))
+        return text
     return get_records().locate(text) if text.startswith(UPLOAD_PREFIX) else resolve_inside(read_root(), text)
 
 
-def load_record(key: ConverterView) -> Record:
-    """The record of `record_key`'s view, read again when its file has changed; RecordError or ValueError where there is none."""
-    if key.record.startswith(SAMPLE_PREFIX):
-        return _read_file(key, (0, 0))
-    stat = locate_record(key.record).stat()
-    return _read_file(key, (stat.st_size, stat.st_mtime_ns))
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A record as it lies on disk, and how it is read. The key of all that is kept of it."""
+
+    text: str
+    reading: Reading
+    identity: tuple[int, int]
+
+
+def find_recording(view: ConverterView) -> Recording:
+    """The record that the controls state; another value when its file has changed. ValueError or OSError where there is none."""
+    located = locate_record(view.record)
+    stat = located.stat() if isinstance(located, Path) else None
+    reading = Reading(
+        column=view.column or None,
+        channel=view.channel or None,
+        bits=view.record_bits or None,
+        justify=None if view.justify == "guess" else check_justification(view.justify, view.record),
+        signed={"guess": None, "signed": True, "unsigned": False}[view.signed],
+        fs_hz=view.rate_hz or None,
+    )
+    return Recording(view.record, reading, (stat.st_size, stat.st_mtime_ns) if stat else (0, 0))
 
 
 @st.cache_resource(max_entries=8, show_spinner="Reading the record …")
-def _read_file(key: ConverterView, identity: tuple[int, int]) -> Record:  # noqa: ARG001  the identity is part of the key
-    path = locate_record(key.record)
-    return read_record(
-        path,
-        Reading(
-            column=key.column or None,
-            channel=key.channel or None,
-            bits=key.record_bits or None,
-            justify=None if key.justify == "guess" else check_justification(key.justify, path.name),
-            signed={"guess": None, "signed": True, "unsigned": False}[key.signed],
-            fs_hz=key.rate_hz or None,
-        ),
+def read_recording(recording: Recording) -> Record:
+    """The record itself; RecordError where it can not be read."""
+    return open_capture(locate_record(recording.text), recording.reading)
+
+
+def state_spectrum(view: ConverterView) -> SpectrumOptions:
+    """How the controls want a spectrum taken; both ends of the range 0 mean that the record decides."""
+    low, high = _span(view.record_low, view.record_high) or (None, None)
+    fs_over, full_scale = check_fs_over(view.fs_over), check_full_scale(view.full_scale)
+    return SpectrumOptions(low=low, high=high, fs_over=fs_over, full_scale=full_scale, harmonics=view.harmonics)
+
+
+def state_linearity(view: ConverterView) -> LinearityOptions:
+    """How the controls want the linearity tested; both ends of the range 0 count it in LSB, both of the drive 0 leave it unknown."""
+    low, high = _span(view.record_low, view.record_high) or (None, None)
+    return LinearityOptions(
+        test=check_test(view.test),
+        reference=check_reference(view.inl_reference),
+        low=low,
+        high=high,
+        fs_over=check_fs_over(view.fs_over),
+        transfer=check_transfer(view.transfer),
+        drive=_span(view.drive_low, view.drive_high),
     )
+
+
+def _span(low: float, high: float) -> tuple[float, float] | None:
+    return None if low == high == 0 else (low, high)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def analyze_capture(
-    key: ConverterView,
-    digest: str | None,  # noqa: ARG001  names the record's content, so that a changed file is measured again
-    full_scale: str,
-    harmonics: int,
-    fs_over: str,
-    ends: tuple[float, float],
-) -> Spectrum:
-    """The spectrum of `record_key`'s record; `ends` are the range in volts, two zeros for one counted in codes."""
-    record = load_record(key)
-    low, high = (None, None) if ends == (0, 0) else ends
-    return analyze_spectrum(
-        record.values if record.codes is None else record.codes,
-        fs_hz=record.fs_hz or 1.0,
-        bits=record.bits,
-        low=low,
-        high=high,
-        fs_over=fs_over,
-        full_scale=full_scale,
-        harmonics=harmonics,
-    )
+def analyze_recording(recording: Recording, options: SpectrumOptions) -> Spectrum:
+    """The spectrum of a record; ValueError for one that has none."""
+    return analyze_capture(read_recording(recording), options)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def measure_capture(key: ConverterView, digest: str | None, test: str) -> Linearity:  # noqa: ARG001  see above
-    """The linearity of `linearity_key`'s record; ValueError for a record without codes."""
-    record = load_record(record_key(key))
-    if record.codes is None or record.bits is None:
-        raise ValueError(f"{record.name} holds numbers that are no codes: a linearity test counts codes; give the integers of the converter")
-    low, high = (0.0, 1.0) if key.record_low == key.record_high == 0 else (key.record_low, key.record_high)
-    drive = None if key.drive_low == key.drive_high == 0 else (key.drive_low, key.drive_high)
-    return measure_linearity(
-        record.codes,
-        bits=record.bits,
-        test=test,
-        reference=key.inl_reference,
-        low=low,
-        high=high,
-        fs_over=key.fs_over,
-        transfer=key.transfer,
-        drive=drive,
-        signed=record.signed,
-    )
+def measure_recording(recording: Recording, options: LinearityOptions) -> Linearity:
+    """The linearity of a record; ValueError for one without codes."""
+    return measure_capture(read_recording(recording), options)

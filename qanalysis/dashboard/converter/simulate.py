@@ -16,7 +16,6 @@ from qanalysis.converters.simulation.dither import DITHERS
 from qanalysis.converters.simulation.simulate import SimulatedRecord
 from qanalysis.converters.simulation.sweeps import sweep_loading
 from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, list_harmonic_lines
-from qanalysis.dashboard.controls import BOUND
 from qanalysis.dashboard.converter.cache import (
     Simulated,
     analyze_simulation,
@@ -28,10 +27,13 @@ from qanalysis.dashboard.converter.cache import (
     sweep_sizes,
     sweep_tone,
 )
-from qanalysis.dashboard.converter.elements import Fact, current_converter, draw_facts, draw_fault, draw_figures, draw_findings, draw_lines, draw_link, sign
-from qanalysis.dashboard.converter.view import DEFAULT, INL_SHAPES, SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORMS, ConverterView
-from qanalysis.dashboard.elements import draw_chart, read_theme
+from qanalysis.dashboard.converter.figures import draw_figures
+from qanalysis.dashboard.converter.view import INL_SHAPES, SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORMS, ConverterView
+from qanalysis.dashboard.elements import Fact, draw_chart, draw_facts, draw_fault, draw_findings, draw_lines, read_theme
+from qanalysis.dashboard.export import draw_link
+from qanalysis.dashboard.session import follow_view
 from qanalysis.dashboard.wording import escape_markdown
+from qanalysis.notation import decibels, signed
 from qanalysis.theory import sine_sqnr_db
 
 _PERIODIC = ("sine", "triangle", "two-tone")
@@ -40,11 +42,11 @@ _PERIODIC = ("sine", "triangle", "two-tone")
 @st.fragment
 def draw_simulate() -> None:
     """The tab: controls at the left; a move reruns it alone."""
-    st.segmented_control("View", SIMULATE_VIEWS, default=DEFAULT.sim_view, required=True, key="sv", bind=BOUND, label_visibility="collapsed")
+    view = follow_view(ConverterView)
+    st.segmented_control("View", list(SIMULATE_VIEWS), key="sim_view", format_func=SIMULATE_VIEWS.__getitem__, required=True, label_visibility="collapsed")
     controls, figures = st.columns([2, 7], gap="medium")
     with controls:
-        _draw_controls()
-    view = current_converter()
+        _draw_controls(view)
     with figures:
         try:
             simulated = run_simulation(simulation_key(view))
@@ -55,31 +57,31 @@ def draw_simulate() -> None:
         _DRAWERS[view.sim_view](view, simulated)
         with st.container(horizontal=True):
             _draw_save(simulated.capture)
-            draw_link(view)
+            draw_link(ConverterView)
 
 
-def _draw_controls() -> None:
-    st.slider("Bits", 1, 16, DEFAULT.sim_bits, key="sb", format="%d bit", bind=BOUND)
-    waveform = st.selectbox("Waveform", WAVEFORMS, key="sw", bind=BOUND)
-    st.slider("Amplitude", 0.1, 150.0, DEFAULT.amplitude, 0.1, key="sa", format="%g %%", bind=BOUND, help="Peak, in percent of half the range (−1 to 1 V).")
-    if waveform in _PERIODIC:
+def _draw_controls(view: ConverterView) -> None:
+    st.slider("Bits", 1, 16, key="sim_bits", format="%d bit")
+    st.selectbox("Waveform", list(WAVEFORMS), key="waveform", format_func=WAVEFORMS.__getitem__)
+    st.slider("Amplitude", 0.1, 150.0, step=0.1, key="amplitude", format="%g %%", help="Peak, in percent of half the range (−1 to 1 V).")
+    if view.waveform in _PERIODIC:
         help_ = "Whole and without a common divisor with the number of samples: every sample then has a phase of its own."
-        st.number_input("Periods in the record (J)", 0.0, 32768.0, DEFAULT.cycles, key="sj", format="%g", bind=BOUND, help=help_)
-    if waveform in _PERIODIC[:2]:
-        st.slider("Start phase", 0, 359, DEFAULT.phase, key="sp", format="%d°", bind=BOUND)
-    st.selectbox("Samples (M)", SAMPLE_COUNTS, index=SAMPLE_COUNTS.index(DEFAULT.samples), key="sn", bind=BOUND)
-    st.selectbox("Dither", tuple(DITHERS), key="sd", bind=BOUND)
-    st.slider("Noise", 0.0, 5.0, DEFAULT.noise_lsb, 0.05, key="se", format="%g LSB", bind=BOUND, help="Gaussian, rms, before the quantizer.")
+        st.number_input("Periods in the record (J)", 0.0, 32768.0, key="cycles", format="%g", help=help_)
+    if view.waveform in _PERIODIC[:2]:
+        st.slider("Start phase", 0, 359, key="phase", format="%d°")
+    st.selectbox("Samples (M)", SAMPLE_COUNTS, key="samples")
+    st.selectbox("Dither", tuple(DITHERS), key="dither")
+    st.slider("Noise", 0.0, 5.0, step=0.05, key="noise_lsb", format="%g LSB", help="Gaussian, rms, before the quantizer.")
     with st.expander("Imperfections", expanded=True):
         left, right = st.columns(2, gap="xsmall")
-        left.number_input("Offset (LSB)", -100.0, 100.0, DEFAULT.offset_lsb, key="so", format="%g", bind=BOUND)
-        right.number_input("Gain error (%)", -50.0, 50.0, DEFAULT.gain_percent, key="sg", format="%g", bind=BOUND)
-        left.selectbox("INL shape", INL_SHAPES, key="sis", bind=BOUND)
-        right.number_input("INL peak (LSB)", 0.0, 20.0, DEFAULT.inl_lsb, key="si", format="%g", bind=BOUND)
-        left.number_input("Jitter (ps rms)", 0.0, 1e6, DEFAULT.jitter_ps, key="sji", format="%g", bind=BOUND)
-        right.number_input("Rate (Hz)", 1e-3, 1e12, DEFAULT.sim_rate_hz, key="sfs", format="%g", bind=BOUND)
-        left.number_input("OSR", 1, 256, DEFAULT.osr, key="sos", bind=BOUND, help="Oversampling ratio: the band that counts ends at fs/(2 OSR).")
-        right.number_input("Shaping order", 0, 3, DEFAULT.shaping_order, key="sho", bind=BOUND)
+        left.number_input("Offset (LSB)", -100.0, 100.0, key="offset_lsb", format="%g")
+        right.number_input("Gain error (%)", -50.0, 50.0, key="gain_percent", format="%g")
+        left.selectbox("INL shape", INL_SHAPES, key="inl_shape")
+        right.number_input("INL peak (LSB)", 0.0, 20.0, key="inl_lsb", format="%g")
+        left.number_input("Jitter (ps rms)", 0.0, 1e6, key="jitter_ps", format="%g")
+        right.number_input("Rate (Hz)", 1e-3, 1e12, key="sim_rate_hz", format="%g")
+        left.number_input("OSR", 1, 256, key="osr", help="Oversampling ratio: the band that counts ends at fs/(2 OSR).")
+        right.number_input("Shaping order", 0, 3, key="shaping_order")
 
 
 def _draw_save(capture: SimulatedRecord) -> None:
@@ -99,8 +101,8 @@ def headline_simulation(capture: SimulatedRecord) -> str:
     """Width, SQNR in the band, and the ideal beside it; plain text."""
     simulation, snr = capture.simulation, capture.in_band_snr_db
     ideal = sine_sqnr_db(simulation.converter.bits)
-    quality = "no signal" if snr is None else f"SQNR {sign(snr)} dB"
-    return f"{simulation.converter.bits} bit: {quality}; 6.02 b + 1.76 = {sign(ideal)} dB"
+    quality = "no signal" if snr is None else f"SQNR {decibels(snr)}"
+    return f"{simulation.converter.bits} bit: {quality}; 6.02 b + 1.76 = {decibels(ideal)}"
 
 
 def _draw_errors(view: ConverterView, simulated: Simulated) -> None:
@@ -150,17 +152,21 @@ def list_errors(simulated: Simulated, view: ConverterView) -> list[Fact]:
     lsb, snr = simulation.converter.lsb, capture.in_band_snr_db
     band = "whole band" if simulation.osr == 1 else f"0 to fs/{2 * simulation.osr}"
     facts = [
-        ("SQNR", "n/a" if snr is None else f"{sign(snr)} dB", f"AC signal over error, {band}"),
+        ("SQNR", "n/a" if snr is None else decibels(snr), f"AC signal over error, {band}"),
         ("Error rms", f"{np.sqrt(np.mean(np.square(capture.errors))) / lsb:.4f} LSB", f"LSB = {simulation.converter.lsb_convention.replace('fs', 'FS')}"),
-        ("Bias", f"{sign(float(np.mean(capture.errors)) / lsb, 4)} LSB", "mean of e = y − x"),
+        ("Bias", f"{signed(float(np.mean(capture.errors)) / lsb, '.4f')} LSB", "mean of e = y − x"),
         ("Largest error", f"{float(np.abs(capture.errors).max()) / lsb:.4f} LSB", f"{view.transfer}: bound {simulation.converter.error_bound / lsb:g} LSB"),
         ("Error power over q²/12", f"{meter.power_ratio:.4f}", f"the quantizer's own; model {meter.expected_ratio:g} ± {meter.power_limit:.2g}"),
-        ("corr(e, x)", "n/a" if meter.correlation is None else sign(meter.correlation, 4), f"the quantizer's own; model 0 ± {meter.correlation_limit:.2g}"),
+        ("corr(e, x)", _correlation(meter.correlation), f"the quantizer's own; model 0 ± {meter.correlation_limit:.2g}"),
         ("Largest line over the mean bin", f"{meter.line_ratio:.1f}", f"whiteness; model below {meter.line_limit:.1f}"),
     ]
     if stats.error_signal_correlation is not None:
-        facts.append(("corr of the whole error", sign(stats.error_signal_correlation, 4), "all sources"))
+        facts.append(("corr of the whole error", _correlation(stats.error_signal_correlation), "all sources"))
     return facts
+
+
+def _correlation(value: float | None) -> str:
+    return "n/a" if value is None else signed(value, ".4f")
 
 
 def _draw_spectrum(view: ConverterView, _simulated: Simulated) -> None:

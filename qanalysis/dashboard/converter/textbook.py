@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from qanalysis.arrays import Doubles
 from qanalysis.charts.converter_charts import transfer_curve
 from qanalysis.converters.choices import check_transfer
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.posterior import GRADE_NOTE, Posterior, fit_grey_model, judge_posterior, measure_relative_errors
-from qanalysis.converters.rows import ConverterRows
 from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
-from qanalysis.converters.textbook.row import list_textbook_rows
+from qanalysis.converters.textbook.row import TextbookRow, list_textbook_rows
 from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.converters.textbook.worked_steps import work_out
-from qanalysis.dashboard.controls import BOUND
-from qanalysis.dashboard.converter.elements import Fact, current_converter, draw_facts, draw_fault, draw_figures, draw_findings, draw_numbers
-from qanalysis.dashboard.converter.export import draw_converter_export
-from qanalysis.dashboard.converter.view import DEFAULT, SERIES_MODELS, ConverterView, parse_numbers
-from qanalysis.dashboard.elements import draw_chart, read_theme
+from qanalysis.dashboard.converter.figures import draw_figures
+from qanalysis.dashboard.converter.view import SERIES_MODELS, ConverterView, parse_numbers
+from qanalysis.dashboard.elements import Fact, draw_chart, draw_facts, draw_fault, draw_findings, draw_numbers, read_theme
+from qanalysis.dashboard.export import Extras, draw_export
+from qanalysis.dashboard.session import change, follow_view
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.notation import volts
+from qanalysis.notation import true_minus, volts
+from qanalysis.quantizers.quantizer import check_fs_over
+from qanalysis.results.table import Table
 
 ROWS_SHOWN, TABLE_HEIGHT = 64, 420
 _CODE_COLUMNS = {
@@ -40,13 +42,13 @@ _WAY_OUT = "Correct the number in the controls at the left, or press one of the 
 @st.fragment
 def draw_textbook() -> None:
     """The tab: controls at the left, answers at the right, tables below."""
+    view = follow_view(ConverterView)
     with st.container(horizontal=True):
         for place, (name, preset) in enumerate(PRESETS.items()):
             st.button(name, key=f"k-preset-{place}", on_click=_take_preset, args=(preset,), icon=":material/school:")
     controls, answers = st.columns([2, 7], gap="medium")
     with controls:
         _draw_controls()
-    view = current_converter()
     with answers:
         try:
             problem = solve_view(view)
@@ -56,24 +58,37 @@ def draw_textbook() -> None:
         _draw_answers(problem)
     _draw_working(problem)
     _draw_tables(problem)
-    _draw_posterior(problem)
-    draw_converter_export(ConverterRows("convert", list_textbook_rows(problem), None), current_converter(), "k-save")
+    _draw_posterior(problem, view)
+    rows = Table.from_rows(TextbookRow, list_textbook_rows(problem), settings=describe_problem(problem))
+    draw_export(rows, ConverterView, "k-save", Extras())
+
+
+def describe_problem(problem: Textbook) -> dict[str, Any]:
+    """What a document says of the problem: the settings of the command."""
+    converter = problem.converter
+    span = f"{_spell(converter.low)}:{_spell(converter.high)}"
+    asked = {"bits": converter.bits, "range": span, "inputs": list(problem.inputs), "fs_over": converter.fs_over, "transfer": converter.transfer}
+    return asked | {"conversion_time_s": problem.conversion_time_s}
+
+
+def _spell(value: float) -> str:
+    return np.format_float_positional(value, trim="-")
 
 
 def _take_preset(preset: Textbook) -> None:
     converter = preset.converter
     inputs = "; ".join(f"{value:g}" for value in preset.inputs)
-    st.session_state.update(kb=converter.bits, klo=converter.low, khi=converter.high, kin=inputs, kct=0.0)
+    change(ConverterView, bits=converter.bits, low=converter.low, high=converter.high, inputs=inputs, conversion_us=0.0)
 
 
 def _draw_controls() -> None:
-    st.slider("Bits", 1, 32, DEFAULT.bits, key="kb", format="%d bit", bind=BOUND)
+    st.slider("Bits", 1, 32, key="bits", format="%d bit")
     left, right = st.columns(2, gap="xsmall")
-    left.number_input("Low end (V)", value=DEFAULT.low, key="klo", format="%g", bind=BOUND)
-    right.number_input("High end (V)", value=DEFAULT.high, key="khi", format="%g", bind=BOUND)
-    st.text_input("Inputs (V)", key="kin", placeholder="4.5; 2.25", bind=BOUND, help="One or several voltages, parted by semicolons; decimal commas are read.")
+    left.number_input("Low end (V)", key="low", format="%g")
+    right.number_input("High end (V)", key="high", format="%g")
+    st.text_input("Inputs (V)", key="inputs", placeholder="4.5; 2.25", help="One or several voltages, parted by semicolons; decimal commas are read.")
     help_ = "Time of one conversion; 0 leaves the rate out."
-    st.number_input("Conversion time (µs)", min_value=0.0, value=DEFAULT.conversion_us, key="kct", format="%g", bind=BOUND, help=help_)
+    st.number_input("Conversion time (µs)", min_value=0.0, key="conversion_us", format="%g", help=help_)
 
 
 def solve_view(view: ConverterView) -> Textbook:
@@ -83,7 +98,7 @@ def solve_view(view: ConverterView) -> Textbook:
         view.low,
         view.high,
         inputs=parse_numbers(view.inputs),
-        fs_over=view.fs_over,
+        fs_over=check_fs_over(view.fs_over),
         transfer=check_transfer(view.transfer),
         conversion_time_s=view.conversion_us * 1e-6 or None,
     )
@@ -140,11 +155,11 @@ def _list_conversion(conversion: Conversion) -> dict[str, object]:
 
 
 def _draw_tables(problem: Textbook) -> None:
-    codes = st.expander("Code table: code, lower edge, centre, upper edge", key="kco", bind=BOUND, icon=":material/table:")
+    codes = st.expander("Code table: code, lower edge, centre, upper edge", key="code_table", on_change="rerun", icon=":material/table:")
     if codes.open:
         with codes:
             _draw_code_table(problem)
-    section = st.expander("Resolution of 1 to 24 bits over this range", key="kre", bind=BOUND, icon=":material/stacked_line_chart:")
+    section = st.expander("Resolution of 1 to 24 bits over this range", key="resolutions", on_change="rerun", icon=":material/stacked_line_chart:")
     if section.open:
         with section:
             draw_numbers(build_resolutions(problem), "k-resolutions", height=TABLE_HEIGHT, alt="Resolution of 1 to 24 bits")
@@ -198,16 +213,15 @@ def build_resolutions(problem: Textbook) -> pd.DataFrame:
     )
 
 
-def _draw_posterior(problem: Textbook) -> None:
-    section = st.expander("Check of a series: mean relative error, C, P, GM(1,1)", key="kpo", bind=BOUND, icon=":material/grading:")
+def _draw_posterior(problem: Textbook, view: ConverterView) -> None:
+    section = st.expander("Check of a series: mean relative error, C, P, GM(1,1)", key="posterior", on_change="rerun", icon=":material/grading:")
     if not section.open:
         return
     with section:
-        st.text_input("Series x (measured)", DEFAULT.series, key="kse", bind=BOUND)
-        st.selectbox("Its model y", SERIES_MODELS, key="kmo", bind=BOUND)
-        if current_converter().model == SERIES_MODELS[2]:
-            st.text_input("Model y (predicted)", key="kom", placeholder="as many numbers as the series has", bind=BOUND)
-        view = current_converter()
+        st.text_input("Series x (measured)", key="series")
+        st.selectbox("Its model y", list(SERIES_MODELS), key="model", format_func=SERIES_MODELS.__getitem__)
+        if view.model == "own":
+            st.text_input("Model y (predicted)", key="own_model", placeholder="as many numbers as the series has")
         try:
             series = np.array(parse_numbers(view.series))
             model, note = _model_series(view, series, problem)
@@ -219,17 +233,17 @@ def _draw_posterior(problem: Textbook) -> None:
         st.caption(escape_markdown(f"{note} {GRADE_NOTE}"))
 
 
-def _model_series(view: ConverterView, series: np.ndarray, problem: Textbook) -> tuple[np.ndarray, str]:
-    match SERIES_MODELS.index(view.model):
-        case 0:
+def _model_series(view: ConverterView, series: Doubles, problem: Textbook) -> tuple[Doubles, str]:
+    match view.model:
+        case "grey":
             grey = fit_grey_model(series)
             return grey.predict(series.size), f"GM(1,1): a = {grey.a:.8f}, b = {grey.b:.8f}; the next value would be {grey.predict(series.size + 1)[-1]:.6g}."
-        case 1:
+        case "converter":
             return problem.converter.round_trip(series), f"y is what {problem.converter.bits} bits over {volts(problem.full_scale)} make of x."
     return np.array(parse_numbers(view.own_model)), "y as typed."
 
 
-def list_posterior(found: Posterior, x: np.ndarray, y: np.ndarray) -> list[Fact]:
+def list_posterior(found: Posterior, x: Doubles, y: Doubles) -> list[Fact]:
     """C, c, P, the grade, the bias, and mean relative error in both readings, as plain texts; "n/a" where x is constant."""
     errors = measure_relative_errors(x, y)
     grade = "n/a" if found.grade is None else f"{found.grade.number}, {found.grade.word}"
@@ -241,5 +255,5 @@ def list_posterior(found: Posterior, x: np.ndarray, y: np.ndarray) -> list[Fact]
         ("Mean relative error over |x|", errors.of_measured, f"{errors.of_measured_count} of {errors.count} values, x ≠ 0"),
         ("Mean relative error over |y|", errors.of_predicted, f"{errors.of_predicted_count} of {errors.count} values, y ≠ 0"),
     ]
-    texts = [(name, "n/a" if value is None else f"{value:.8g}".replace("-", "−"), word) for name, value, word in rows]
+    texts = [(name, "n/a" if value is None else true_minus(f"{value:.8g}"), word) for name, value, word in rows]
     return [("Grade", grade, "the worse of those by C and by P"), *texts]

@@ -6,22 +6,23 @@ import streamlit as st
 
 from qanalysis.converters.posterior import GRADE_NOTE, Posterior
 from qanalysis.converters.simulation.noise_model import gaussian_moments
-from qanalysis.dashboard.cache import read_posterior
-from qanalysis.dashboard.controls import BOUND
-from qanalysis.dashboard.converter.elements import Fact, draw_facts, sign
-from qanalysis.dashboard.wording import escape_markdown, format_count
+from qanalysis.dashboard.cache import Subject
+from qanalysis.dashboard.elements import Fact, draw_facts
+from qanalysis.dashboard.layers.cache import read_posterior
+from qanalysis.dashboard.wording import escape_markdown
+from qanalysis.notation import count, signed
 from qanalysis.sweeps.row import Row
 
 
-def draw_bench_card(source: str, identity: str, row: Row) -> None:
+def draw_bench_card(subject: Subject, row: Row) -> None:
     """The section for the layer and scheme of `row`, whose status is ok; closed, it costs nothing."""
-    section = st.expander("Converter bench: loading, correlation, C, P, ENOB", key="bench", bind=BOUND, icon=":material/show_chart:")
+    section = st.expander("Converter bench: loading, correlation, C, P, ENOB", key="bench", on_change="rerun", icon=":material/show_chart:")
     if not section.open:
         return
     with section:
-        found = read_posterior(source, identity, row.tensor, row.scheme)
+        found = read_posterior(subject)
         if found.count + found.non_finite < row.numel:
-            st.caption(f"C and P from the first {format_count(found.count)} of {format_count(row.numel)} values; the other figures count all of them.")
+            st.caption(f"C and P from the first {count(found.count)} of {count(row.numel)} values; the other figures count all of them.")
         draw_facts(list_bench(row, found), alt=f"Converter bench of {row.tensor} under {row.scheme}")
         st.caption(escape_markdown(GRADE_NOTE))
 
@@ -31,7 +32,7 @@ def list_bench(row: Row, found: Posterior) -> list[Fact]:
     loading = found.std_x / row.step_mean if found.std_x and row.step_mean else None
     expected = gaussian_moments(loading).correlation if loading else None
     power = None if row.rmse_in_steps is None else 12 * row.rmse_in_steps**2
-    model = "n/a" if expected is None else sign(expected, 4)
+    model = "n/a" if expected is None else signed(expected, ".4f")
     grade = "n/a" if found.grade is None else f"{found.grade.number}, {found.grade.word}"
     return [
         ("Loading", _write(loading, 4, "steps"), "standard deviation of the weights over the mean step"),
@@ -48,4 +49,4 @@ def list_bench(row: Row, found: Posterior) -> list[Fact]:
 
 
 def _write(value: float | None, digits: int, unit: str = "") -> str:
-    return "n/a" if value is None else f"{sign(value, digits)} {unit}".rstrip()
+    return "n/a" if value is None else f"{signed(value, f'.{digits}f')} {unit}".rstrip()

@@ -6,27 +6,27 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from qanalysis.dashboard.cache import read_conventions
-from qanalysis.dashboard.controls import BOUND
+from qanalysis.dashboard.cache import Subject
 from qanalysis.dashboard.elements import ask_first, draw_marked_table
+from qanalysis.dashboard.layers.cache import read_conventions
 from qanalysis.dashboard.tables import build_conventions
-from qanalysis.dashboard.wording import escape_markdown, format_count
+from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.conventions import Convention, describe_spread
+from qanalysis.notation import count
 from qanalysis.sweeps.row import Row
 
 MOST_UNASKED = 2**20
 """Elements of a layer that is compared without being asked, in about half a second: a searched range costs a hundred round trips."""
 
 
-def draw_conventions(source: str, identity: str, row: Row) -> None:
+def draw_conventions(subject: Subject, row: Row) -> None:
     """The section for the layer and scheme of `row`, whose status is ok; closed, it costs nothing."""
-    section = st.expander("Conventions: what the same words cost in other tools", key="conv", bind=BOUND, icon=":material/balance:")
+    section = st.expander("Conventions: what the same words cost in other tools", key="conventions", on_change="rerun", icon=":material/balance:")
     if not section.open:
         return
     with section:
-        subject = (identity, row.tensor, row.scheme)
-        if row.numel <= MOST_UNASKED or ask_first("compare", subject, f"Compare on {format_count(row.numel)} values"):
-            _draw_comparison(read_conventions(source, identity, row.tensor, row.scheme), row)
+        if row.numel <= MOST_UNASKED or ask_first("compare", subject, f"Compare on {count(row.numel)} values"):
+            _draw_comparison(read_conventions(subject), row)
 
 
 def _draw_comparison(conventions: Sequence[Convention], row: Row) -> None:
@@ -34,5 +34,5 @@ def _draw_comparison(conventions: Sequence[Convention], row: Row) -> None:
     measured = conventions[place].row.numel
     st.markdown(f"**{escape_markdown(row.tensor)}**: {escape_markdown(describe_spread(conventions))}")
     if measured < row.numel:
-        st.caption(f"Compared on the first {format_count(measured)} of {format_count(row.numel)} values; the tables above count all of them.")
-    draw_marked_table(build_conventions(conventions), "conventions", place=place, alt=describe_spread(conventions))
+        st.caption(f"Compared on the first {count(measured)} of {count(row.numel)} values; the tables above count all of them.")
+    draw_marked_table(build_conventions(conventions), "conventions-table", place=place, alt=describe_spread(conventions))

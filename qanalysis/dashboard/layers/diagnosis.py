@@ -5,12 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from qanalysis.dashboard.cache import read_diagnosis
-from qanalysis.dashboard.controls import BOUND, current_view
+from qanalysis.dashboard.cache import Subject
 from qanalysis.dashboard.elements import ask_first
-from qanalysis.dashboard.layers.view import expand_scheme, write_view
-from qanalysis.dashboard.wording import escape_markdown, format_count
+from qanalysis.dashboard.layers.cache import read_diagnosis
+from qanalysis.dashboard.layers.view import LayersView, expand_scheme
+from qanalysis.dashboard.session import current_view, replace_view
+from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis import Diagnosis
+from qanalysis.notation import count, signed
 from qanalysis.sweeps.row import Row
 
 MOST_UNASKED = 2**20
@@ -18,18 +20,18 @@ MOST_UNASKED = 2**20
 MOST_OFFERED = 3
 
 
-def draw_diagnosis(source: str, identity: str, row: Row) -> Diagnosis | None:
+def draw_diagnosis(subject: Subject, row: Row, view: LayersView) -> Diagnosis | None:
     """The section for the layer and scheme of `row`, whose status is ok; None where it is closed, or waits for its button."""
-    section = st.expander("Diagnosis: what goes wrong in this layer, and what helps", key="diag", bind=BOUND, expanded=True, icon=":material/stethoscope:")
+    section = st.expander("Diagnosis: what goes wrong in this layer, and what helps", key="diagnosis", on_change="rerun", icon=":material/stethoscope:")
     if not section.open:
         return None
     with section:
-        if row.numel > MOST_UNASKED and not ask_first("diagnose", (identity, row.tensor), f"Diagnose {format_count(row.numel)} values"):
+        if row.numel > MOST_UNASKED and not ask_first("diagnose", (subject.origin, subject.tensor), f"Diagnose {count(row.numel)} values"):
             return None
-        found = read_diagnosis(source, identity, row.tensor, row.scheme)
+        found = read_diagnosis(subject)
         _draw_words(found)
         if found.cures:
-            _draw_cures(found)
+            _draw_cures(found, view)
     return found
 
 
@@ -43,10 +45,10 @@ def _draw_words(found: Diagnosis) -> None:
         st.caption(escape_markdown(note))
 
 
-def _draw_cures(found: Diagnosis) -> None:
+def _draw_cures(found: Diagnosis, view: LayersView) -> None:
     st.table(build_cures(found), hide_index=True, border="horizontal", alt=f"{len(found.cures)} cures of {found.name}. {found.advice}")
     st.caption("Each cure was tried out on this layer. Net: the gain, at 6.02 dB a bit, less the price; what lies above the wider format beats spending bits.")
-    texts = [cure.scheme for cure in found.cures if cure.scheme is not None and cure.net_bits > 0 and _can_show(cure.scheme)]
+    texts = [cure.scheme for cure in found.cures if cure.scheme is not None and cure.net_bits > 0 and _can_show(cure.scheme, view)]
     with st.container(horizontal=True):
         for place, text in enumerate(texts[:MOST_OFFERED]):
             st.button(f"View {escape_markdown(text)}", key=f"cure-{place}", icon=":material/visibility:", on_click=_view_scheme, args=(text,))
@@ -57,27 +59,23 @@ def build_cures(found: Diagnosis) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Cure": [cure.text for cure in found.cures],
-            "Gain (dB)": [_sign(cure.gain_db) for cure in found.cures],
-            "As bits": [_sign(cure.worth_bits) for cure in found.cures],
+            "Gain (dB)": [signed(cure.gain_db, "+.2f") for cure in found.cures],
+            "As bits": [signed(cure.worth_bits, "+.2f") for cure in found.cures],
             "Price (bits/weight)": [f"{cure.extra_bits:.3f}" for cure in found.cures],
-            "Net (bits)": [_sign(cure.net_bits) for cure in found.cures],
-            "SQNR (dB)": [_sign(cure.sqnr_db).removeprefix("+") for cure in found.cures],
+            "Net (bits)": [signed(cure.net_bits, "+.2f") for cure in found.cures],
+            "SQNR (dB)": [signed(cure.sqnr_db, ".2f") for cure in found.cures],
             "Scheme": ["needs run-time support" if cure.scheme is None else cure.scheme for cure in found.cures],
         }
     )
 
 
-def _sign(value: float) -> str:
-    return f"{value:+.2f}".replace("inf", "∞").replace("-", "−")
-
-
-def _can_show(text: str) -> bool:
+def _can_show(text: str, view: LayersView) -> bool:
     try:
-        expand_scheme(text, current_view())
+        expand_scheme(text, view)
     except ValueError:
         return False
     return True
 
 
 def _view_scheme(text: str) -> None:
-    st.session_state.update(write_view(expand_scheme(text, current_view())))
+    replace_view(expand_scheme(text, current_view(LayersView)))

@@ -6,9 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.charts.format_levels import find_levels
-from qanalysis.dashboard.cache import draw_levels
-from qanalysis.dashboard.controls import BOUND
 from qanalysis.dashboard.elements import draw_chart, read_theme
+from qanalysis.dashboard.layers.cache import draw_levels
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.quantizers.scheme import Scheme
@@ -17,7 +16,7 @@ from qanalysis.sweeps.row import Row
 
 def draw_format_card(text: str, row: Row | None, profile: LayerProfile | None) -> None:
     """The section for the scheme in view; `row` and `profile` are those of the layer in view where it was measured."""
-    section = st.expander("Number format: levels, range, storage, equal tools", key="card", bind=BOUND, icon=":material/pin:")
+    section = st.expander("Number format: levels, range, storage, equal tools", key="card", on_change="rerun", icon=":material/pin:")
     if not section.open:
         return
     with section:

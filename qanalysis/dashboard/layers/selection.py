@@ -33,16 +33,6 @@ def _first_point(event: Mapping[str, Any] | None) -> list[Any]:
     return list(data) if isinstance(data, (list, tuple)) else []
 
 
-def pick_row(event: Mapping[str, Any] | None, names: Sequence[str]) -> str | None:
-    """Name behind a clicked table cell; `names` are the rows as they were sent. None for no cell, or one that is no longer there.
-
-    >>> pick_row({"selection": {"cells": [(1, "Shape")]}}, ["a", "b"])
-    'b'
-    """
-    cells = (event or {}).get("selection", {}).get("cells", [])
-    return names[cells[0][0]] if cells and 0 <= cells[0][0] < len(names) else None
-
-
 def find_tensors(names: Sequence[str], pattern: str) -> list[str]:
     r"""Names that hold the pattern, upper and lower case alike: a regular expression where it is one, else plain text.
 
@@ -59,15 +49,17 @@ def find_tensors(names: Sequence[str], pattern: str) -> list[str]:
 
 
 def order_rows(rows: Sequence[Row], order: str, metric: str) -> list[Row]:
-    """One scheme's rows in the order asked for; rows without a figure come last under "worst first"."""
+    """One scheme's rows in the order asked for ("file", "worst", "largest", "name"); those without figures stand last in each."""
     match order:
-        case "worst first":
-            return sorted(rows, key=lambda row: _badness(row, metric), reverse=True)
-        case "largest first":
-            return sorted(rows, key=lambda row: -row.numel)
+        case "worst":
+            ordered = sorted(rows, key=lambda row: _badness(row, metric), reverse=True)
+        case "largest":
+            ordered = sorted(rows, key=lambda row: -row.numel)
         case "name":
-            return sorted(rows, key=lambda row: row.tensor)
-    return list(rows)
+            ordered = sorted(rows, key=lambda row: row.tensor)
+        case _:
+            ordered = list(rows)
+    return sorted(ordered, key=lambda row: row.status != "ok")
 
 
 def _badness(row: Row, metric: str) -> float:

@@ -25,13 +25,9 @@ from qanalysis.dashboard.converter.view import SIMULATE_VIEWS, WAVEFORMS, Conver
 
 
 def _show_page() -> None:
-    from qanalysis.dashboard.controls import open_session
-    from qanalysis.dashboard.converter.page import draw_converter
-    from qanalysis.dashboard.elements import draw_notices
+    from qanalysis.dashboard.main import PAGES, show_page
 
-    open_session()
-    draw_notices()
-    draw_converter()
+    show_page(next(page for page in PAGES if page.path == "converter"))
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +38,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def open_tab(tab: str, **parameters: str) -> AppTest:
     page = AppTest.from_function(_show_page, default_timeout=60)
-    for key, value in {"kt": tab, **parameters}.items():
+    for key, value in {"tab": tab, **parameters}.items():
         page.query_params[key] = value
     page.run()
     assert not page.exception
@@ -64,7 +60,7 @@ def charts(page: AppTest) -> list[str]:
 
 
 def test_textbook_shows_the_row_of_the_command_line() -> None:
-    page = open_tab("Textbook", kb="8", khi="12", kin="4.5")
+    page = open_tab("textbook", bits="8", high="12", inputs="4.5")
     row = list_textbook_rows(solve_textbook(8, 0, 12, inputs=[4.5]))[0]
     shown = figures(page)
     assert {figure.label: (figure.text, figure.convention) for figure in row.lines}.items() <= shown.items()
@@ -77,28 +73,28 @@ def test_textbook_shows_the_row_of_the_command_line() -> None:
 
 @pytest.mark.parametrize(("place", "expected"), [(0, "12 bit over 10 V: step 2.441406 mV"), (1, "8 bit over 5 V: step 19.53125 mV"), (2, "8 bit over 12 V")])
 def test_a_preset_sets_the_whole_problem(place: int, expected: str) -> None:
-    page = open_tab("Textbook", kb="20", klo="-1", kin="0.3")
+    page = open_tab("textbook", bits="20", low="-1", inputs="0.3")
     page.button(key=f"k-preset-{place}").click().run()
     assert headline(page).startswith(expected)
-    assert page.text_input(key="kin").value == ("4.5" if place == 2 else "")
+    assert page.text_input(key="inputs").value == ("4.5" if place == 2 else "")
 
 
 def test_the_conventions_of_the_sidebar_change_the_step_and_the_bound() -> None:
-    page = open_tab("Textbook", kb="8", khi="5", kl="FS/(2^n-1)", kx="floor")
+    page = open_tab("textbook", bits="8", high="5", fs_over="2^n-1", transfer="floor")
     assert headline(page) == "8 bit over 5 V: step 19.60784 mV, bound ±19.60784 mV"
     assert figures(page)["Step"] == ("19.60784 mV", "LSB = FS/(2^n-1)")
-    page.segmented_control(key="kl").set_value("FS/2^n").run()
+    page.segmented_control(key="fs_over").set_value("2^n").run()
     assert figures(page)["Step"] == ("19.53125 mV", "LSB = FS/2^n")
 
 
 def test_the_working_ends_in_the_answers() -> None:
-    working = open_tab("Textbook", kb="12").table[1].value
+    working = open_tab("textbook", bits="12").table[1].value
     assert list(working["Asked"])[2] == "Step"
     assert list(working["Answer"])[2].replace("\\", "") == "**2.441406 mV**"
 
 
 def test_the_code_table_stands_around_the_input_and_leaves_whole() -> None:
-    page = open_tab("Textbook", kb="10", khi="1.024", kin="0.5", kco="true")
+    page = open_tab("textbook", bits="10", high="1.024", inputs="0.5", code_table="true")
     table = page.dataframe[1].value
     assert table["Code"].tolist() == list(range(468, 532))
     assert table.loc[table["Code"] == 500, "Centre (V)"].item() == pytest.approx(0.5, rel=1e-12)  # 500 steps of 1 mV, rounded to float64
@@ -106,11 +102,11 @@ def test_the_code_table_stands_around_the_input_and_leaves_whole() -> None:
 
 def test_the_series_is_checked_against_a_grey_model_and_against_the_converter() -> None:
     series = np.array([2.67, 3.13, 3.25, 3.36, 3.56, 3.72])
-    page = open_tab("Textbook", kpo="true", kb="5", khi="16")
+    page = open_tab("textbook", posterior="true", bits="5", high="16")
     expected = judge_posterior(series, fit_grey_model(series).predict(6))
     assert figures(page, 2)["Posterior-error ratio C"][0] == f"{expected.c_std:.8g}"
     assert figures(page, 2)["Grade"][0] == "1, good"
-    page.selectbox(key="kmo").set_value("the converter above").run()
+    page.selectbox(key="model").set_value("converter").run()
     expected = judge_posterior(series, Converter(5, 0, 16).round_trip(series))
     assert figures(page, 2)["Posterior-error ratio C"][0] == f"{expected.c_std:.8g}"
     assert figures(page, 2)["Grade"][0] == "3, barely qualified"  # 3.25 lies between two levels and goes up
@@ -119,20 +115,20 @@ def test_the_series_is_checked_against_a_grey_model_and_against_the_converter() 
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"kin": "4.5; four"}, "'four' is no number"),
-        ({"kin": "1; inf"}, "'inf' is no number"),
-        ({"klo": "5", "khi": "1"}, "the lower one first"),
-        ({"kpo": "true", "kse": "1; 2"}, "at least 4 values"),
+        ({"inputs": "4.5; four"}, "'four' is no number"),
+        ({"inputs": "1; inf"}, "'inf' is no number"),
+        ({"low": "5", "high": "1"}, "the lower one first"),
+        ({"posterior": "true", "series": "1; 2"}, "at least 4 values"),
     ],
 )
 def test_what_textbook_can_not_read_is_said_in_place(parameters: dict[str, str], message: str) -> None:
-    page = open_tab("Textbook", **parameters)
+    page = open_tab("textbook", **parameters)
     assert message in re.sub(r"\\(.)", r"\1", page.error[0].value)
 
 
 @pytest.mark.parametrize("waveform", WAVEFORMS)
 def test_a_simulation_s_headline_is_the_engine_s(waveform: str) -> None:
-    page = open_tab("Simulate", sw=waveform, sb="10", sn="1024", se="0.2", sd="tpdf")
+    page = open_tab("simulate", waveform=waveform, sim_bits="10", samples="1024", noise_lsb="0.2", dither="tpdf")
     view = ConverterView(waveform=waveform, sim_bits=10, samples="1024", noise_lsb=0.2, dither="tpdf")
     assert headline(page) == headline_simulation(build_simulation(view).run())
     assert len(charts(page)) == 2
@@ -140,32 +136,32 @@ def test_a_simulation_s_headline_is_the_engine_s(waveform: str) -> None:
 
 @pytest.mark.parametrize(("view", "count"), list(zip(SIMULATE_VIEWS, (2, 2, 1, 6, 2), strict=True)))
 def test_every_chart_of_a_simulation_says_its_number_in_words(view: str, count: int) -> None:
-    shown = charts(open_tab("Simulate", sv=view, sn="1024"))
+    shown = charts(open_tab("simulate", sim_view=view, samples="1024"))
     assert len(shown) == count
     assert all(re.search(r"\d", text) for text in shown)
 
 
 def test_moving_the_bits_of_a_simulation_redraws_it() -> None:
-    page = open_tab("Simulate", sn="1024")
-    page.slider(key="sb").set_value(12).run()
+    page = open_tab("simulate", samples="1024")
+    page.slider(key="sim_bits").set_value(12).run()
     assert headline(page).startswith("12 bit: SQNR")
     assert any("12 bits" in text for text in charts(page))
 
 
 def test_the_ledger_and_the_meter_speak_of_what_is_switched_on() -> None:
-    page = open_tab("Simulate", sv="Codes and ledger", so="3", sn="1024")
+    page = open_tab("simulate", sim_view="codes", offset_lsb="3", samples="1024")
     assert any("the largest source is offset with 9" in text for text in charts(page))
-    small = open_tab("Simulate", sa="0.3", sn="1024")
+    small = open_tab("simulate", amplitude="0.3", samples="1024")
     assert "The noise model does not hold here" in small.error[0].value
 
 
 def test_a_locked_period_is_named_before_its_figures_are_believed() -> None:
-    page = open_tab("Simulate", sj="128", sv="DAC")
+    page = open_tab("simulate", cycles="128", sim_view="dac")
     assert any("share the divisor 128" in re.sub(r"\\(.)", r"\1", warning.value) for warning in page.warning)
 
 
 def test_a_spectrum_of_a_simulation_counts_the_harmonics_of_the_sidebar() -> None:
-    page = open_tab("Simulate", sv="Spectrum", kh="4", sn="1024")
+    page = open_tab("simulate", sim_view="spectrum", harmonics="4", samples="1024")
     assert list(page.dataframe[0].value["Line"])[:3] == ["HD2", "HD3", "HD4"]
     assert "HD2 to HD4" in figures(page)["SNR"][1]
 
@@ -177,7 +173,7 @@ def test_every_sample_record_is_measured_as_the_command_line_does(name: str, tmp
     record = read_record(path)
     found = analyze_spectrum(record.codes, fs_hz=record.fs_hz, bits=record.bits)
     row = describe_spectrum(found, findings=(*examine_record(record, found), *record.guesses))
-    page = open_tab("Capture", cr=f"sample:{name}")
+    page = open_tab("capture", record=f"sample:{name}")
     assert headline(page).endswith(row.headline)
     assert {figure.label: (figure.text, figure.convention) for figure in row.lines} == figures(page)
 
@@ -193,13 +189,13 @@ def test_every_sample_record_is_measured_as_the_command_line_does(name: str, tmp
     ],
 )
 def test_the_doctor_names_what_is_wrong_with_a_sample(name: str, finding: str) -> None:
-    assert any(finding in warning.value for warning in open_tab("Capture", cr=f"sample:{name}").warning)
+    assert any(finding in warning.value for warning in open_tab("capture", record=f"sample:{name}").warning)
 
 
 def test_a_linearity_test_shows_the_row_and_the_missing_codes_by_number(tmp_path: Path) -> None:
     path = tmp_path / "ramp.csv"
     path.write_bytes(write_sample("ramp for a linearity test, 8 bit"))
-    page = open_tab("Capture", cr="ramp.csv", cte="Ramp histogram", ki="best-fit", cdl="0", cdh="1")
+    page = open_tab("capture", record="ramp.csv", test="ramp", inl_reference="best-fit", record_low="0", record_high="1", drive_low="0", drive_high="1")
     found = measure_linearity(read_record(path).codes, bits=8, reference="best-fit", drive=(0, 1), signed=False)
     assert headline(page) == f"ramp.csv: {describe_linearity(found).headline}"
     assert {figure.label: (figure.text, figure.convention) for figure in describe_linearity(found).lines} == figures(page)
@@ -222,30 +218,38 @@ def test_a_linearity_test_shows_the_row_and_the_missing_codes_by_number(tmp_path
 def test_a_broken_record_is_one_message_with_a_way_out(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    page = open_tab("Capture", cr=name)
+    page = open_tab("capture", record=name, rate_hz="1000")
     assert message in re.sub(r"\\(.)", r"\1", page.error[0].value)
     assert str(tmp_path) not in page.error[0].value
+
+
+def test_a_spectrum_needs_a_rate_and_the_box_for_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tone.csv").write_bytes(b"".join(b"%d\n" % (100 + n % 50) for n in range(512)))
+    page = open_tab("capture", record="tone.csv")
+    assert "does not tell its sample rate" in re.sub(r"\\(.)", r"\1", page.error[0].value)
+    assert "**Rate (Hz)**" in page.error[0].value
+    assert not open_tab("capture", record="tone.csv", rate_hz="48000").error
 
 
 @pytest.mark.parametrize("content", [b"7\n" * 64, b"0\n" * 4096], ids=["one code", "zeros"])
 def test_a_record_of_one_code_gives_a_finding_instead_of_figures(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "dead.csv").write_bytes(content)
-    page = open_tab("Capture", cr="dead.csv")
+    page = open_tab("capture", record="dead.csv")
     assert any("Constant" in warning.value for warning in page.warning) or page.error
 
 
 def test_how_the_file_is_read_can_be_overridden(tmp_path: Path) -> None:
     (tmp_path / "tone.csv").write_bytes(write_sample("coherent tone with distortion, 12 bit"))
-    page = open_tab("Capture", cr="tone.csv", cb="14", cfs="48000")
+    page = open_tab("capture", record="tone.csv", record_bits="14", rate_hz="48000")
     words = " ".join(re.sub(r"\\(.)", r"\1", caption.value) for caption in page.caption)
     assert "16,384 samples, 14 bit codes, right-justified, unsigned, 48 kS/s" in words
 
 
 def test_what_the_address_can_not_mean_is_named_once() -> None:
-    page = open_tab("Textbook", kb="99", klo="1", zoom="3")
-    assert "zoom\\=3\\; kb\\=99" in page.warning[0].value
-    assert page.slider(key="kb").value == 12
-    assert page.number_input(key="klo").value == 1.0
+    page = open_tab("textbook", bits="99", low="1", zoom="3")
+    assert "bits\\=99\\; zoom\\=3" in page.warning[0].value
+    assert page.slider(key="bits").value == 12
+    assert page.number_input(key="low").value == 1.0
 
 
 def test_a_simulated_record_leaves_as_a_file_that_capture_reads_back(tmp_path: Path) -> None:
@@ -258,8 +262,8 @@ def test_a_simulated_record_leaves_as_a_file_that_capture_reads_back(tmp_path: P
 
 
 def test_reset_brings_the_defaults_back_and_keeps_the_tab() -> None:
-    page = open_tab("Simulate", sb="12", kh="9", sn="1024")
-    page.button(key="k-reset").click().run()
-    assert page.slider(key="sb").value == 8
-    assert page.number_input(key="kh").value == 6
+    page = open_tab("simulate", sim_bits="12", harmonics="9", samples="1024")
+    page.button(key="reset").click().run()
+    assert page.slider(key="sim_bits").value == 8
+    assert page.number_input(key="harmonics").value == 6
     assert headline(page).startswith("8 bit")

@@ -23,9 +23,9 @@ def row() -> Row:
 
 
 def test_the_card_shows_the_row_and_the_posterior_check_of_the_layer_in_view(open_page: OpenPage) -> None:
-    page = open_page(bench="true", v="4", f="channel")
+    page = open_page(bench="true", bits="4", grouping="channel")
     with open_checkpoint("sample:digits-cnn") as source:
-        info = next(info for info in source.tensors if info.name == page.selectbox(key="t").value)
+        info = next(info for info in source.tensors if info.name == page.selectbox(key="layer").value)
         values = source.read(info)
         measured = sweep(source, ["int4 channel"], include=f"^{re.escape(info.name)}$").rows[0]
     found = judge_posterior(values, Scheme.parse("int4 channel").fit(values, axis=info.channel_axis).round_trip(values))

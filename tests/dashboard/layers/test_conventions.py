@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from qanalysis.checkpoints import open_checkpoint
-from qanalysis.dashboard import cache
+from qanalysis.dashboard import cache as shared_cache
+from qanalysis.dashboard.layers import cache
 from qanalysis.dashboard.layers import conventions as conventions_section
 from qanalysis.dashboard.tables import build_conventions, format_columns
 from qanalysis.diagnosis.conventions import Convention, compare_conventions, describe_spread
@@ -32,7 +33,7 @@ def test_nothing_is_compared_before_the_section_is_opened(open_page: OpenPage, m
 
 
 def test_an_open_section_holds_the_engine_s_figures_for_the_layer_and_scheme_in_view(open_page: OpenPage) -> None:
-    page = open_page(conv="true", t="fc.weight")
+    page = open_page(conventions="true", layer="fc.weight")
     for scheme in ("int4 group=128", "int7 group=128"):
         expected = _compare("sample:digits-cnn", "fc.weight", scheme)
         table = next(table.value for table in page.dataframe if "Convention" in table.value)
@@ -41,27 +42,27 @@ def test_an_open_section_holds_the_engine_s_figures_for_the_layer_and_scheme_in_
         assert list(table["Cost (dB)"]) == [convention.cost_db for convention in expected]
         assert list(table["vs view (dB)"]) == [convention.delta_db for convention in expected]
         assert f"**fc.weight**: {describe_spread(expected)}" in _sentences(page)
-        page = settle(page.slider(key="v").set_value(7).run())
+        page = settle(page.slider(key="bits").set_value(7).run())
     assert not page.warning
 
 
 def test_a_large_layer_is_compared_when_asked(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conventions_section, "MOST_UNASKED", 1_000)
     np.save(tmp_path / "w.npy", np.random.default_rng(2).normal(size=(40, 100)).astype(np.float32))
-    page = open_page(m="w.npy", conv="true", f="channel")
+    page = open_page(source="w.npy", conventions="true", grouping="channel")
     assert not any("Convention" in table.value for table in page.dataframe)
     page = settle(page.button(key="compare").click().run())
     assert any("Convention" in table.value for table in page.dataframe)
-    page = settle(page.slider(key="v").set_value(5).run())
+    page = settle(page.slider(key="bits").set_value(5).run())
     assert not any("Convention" in table.value for table in page.dataframe)
 
 
 def test_a_layer_read_in_part_says_so(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "MOST_PROFILED", 1_000)
+    monkeypatch.setattr(shared_cache, "MOST_PROFILED", 1_000)
     weights = np.random.default_rng(2).normal(size=(40, 100)).astype(np.float32)
     np.save(tmp_path / "w.npy", weights)
-    page = open_page(m="w.npy", conv="true", f="channel")
-    assert any("Compared on the first 1 k of 4 k values" in element.value for element in page.caption)
+    page = open_page(source="w.npy", conventions="true", grouping="channel")
+    assert any("Compared on the first 1,000 of 4,000 values" in element.value for element in page.caption)
     table = next(table.value for table in page.dataframe if "Convention" in table.value)
     assert list(table["SQNR (dB)"]) == [convention.sqnr_db for convention in compare_conventions(weights[:10], "int4 channel")]
 

@@ -11,9 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from qanalysis.checkpoints import open_checkpoint
-from qanalysis.dashboard import cache
-from qanalysis.dashboard.export import render_file
-from qanalysis.dashboard.layers import diagnosis
+from qanalysis.dashboard.export import Extras, render_file
+from qanalysis.dashboard.layers import cache, diagnosis
 from qanalysis.dashboard.layers.diagnosis import build_cures
 from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.quantizers.scheme import Scheme
@@ -45,18 +44,18 @@ def _draw_layer() -> np.ndarray:
 
 
 def test_the_section_holds_the_engine_s_words_and_figures(open_page: OpenPage) -> None:
-    page = open_page(t="fc.weight")
+    page = open_page(layer="fc.weight")
     for scheme in ("int4 group=128", "int7 group=128"):
         expected = _diagnose("sample:digits-cnn", "fc.weight", scheme)
         assert page.table[0].value.equals(build_cures(expected))
         assert f"**fc.weight** at {scheme}: {expected.summary}" in _sentences(page)
         assert f"**{expected.advice}**" in _sentences(page)
-        page = settle(page.slider(key="v").set_value(7).run())
+        page = settle(page.slider(key="bits").set_value(7).run())
     assert not page.warning
 
 
 def test_every_cause_is_told_with_its_numbers(open_page: OpenPage, tmp_path: Path) -> None:
-    page = open_page(m=_save(tmp_path, w=_draw_layer()))
+    page = open_page(source=_save(tmp_path, w=_draw_layer()))
     causes = _diagnose(tmp_path / "own.npz", "w", "int4 group=128").causes
     assert causes[0].code == "outlier-columns"
     assert "\n".join(f"- **{cause.title}.** {cause.text}" for cause in causes) in _sentences(page)
@@ -77,24 +76,24 @@ def test_the_table_says_gains_prices_and_schemes_in_plain_figures() -> None:
 
 def test_a_closed_section_costs_nothing(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "diagnose", lambda *_arguments, **_options: pytest.fail("diagnosed unasked"))
-    assert not open_page(diag="false").table
+    assert not open_page(diagnosis="false").table
 
 
 def test_a_large_layer_is_diagnosed_when_asked(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "MOST_UNASKED", 1000)
     source = _save(tmp_path, w=_draw_layer(), v=_draw_layer())
-    page = open_page(m=source, t="w")
+    page = open_page(source=source, layer="w")
     assert not page.table
     page = settle(page.button(key="diagnose").click().run())
     assert page.table[0].value.equals(build_cures(_diagnose(tmp_path / source, "w", "int4 group=128")))
     assert "diagnose" not in {button.key for button in page.button}
-    page = settle(page.slider(key="v").set_value(5).run())
+    page = settle(page.slider(key="bits").set_value(5).run())
     assert page.table[0].value.equals(build_cures(_diagnose(tmp_path / source, "w", "int5 group=128")))
-    assert not settle(page.selectbox(key="t").set_value("v").run()).table
+    assert not settle(page.selectbox(key="layer").set_value("v").run()).table
 
 
 def test_a_cure_can_be_put_in_view(open_page: OpenPage, tmp_path: Path) -> None:
-    page = open_page(m=_save(tmp_path, w=_draw_layer()), f="channel")
+    page = open_page(source=_save(tmp_path, w=_draw_layer()), grouping="channel")
     found = _diagnose(tmp_path / "own.npz", "w", "int4 channel")
     offered = next(cure.scheme for cure in found.cures if cure.scheme is not None and cure.scheme.startswith("int4") and cure.net_bits > 0)
     button = next(button for button in page.button if re.sub(r"\\(.)", r"\1", button.label) == f"View {offered}")
@@ -105,13 +104,13 @@ def test_a_cure_can_be_put_in_view(open_page: OpenPage, tmp_path: Path) -> None:
 
 
 def test_a_layer_without_an_error_has_words_but_no_table(open_page: OpenPage, tmp_path: Path) -> None:
-    page = open_page(m=_save(tmp_path, w=np.tile(np.float32([7, -7, 1, 0]), (4, 1))), t="w")
+    page = open_page(source=_save(tmp_path, w=np.tile(np.float32([7, -7, 1, 0]), (4, 1))), layer="w")
     assert not page.table
     assert any("No error at" in sentence for sentence in _sentences(page))
 
 
 def test_names_are_shown_as_text(open_page: OpenPage, tmp_path: Path) -> None:
-    page = open_page(m=_save(tmp_path, **{HOSTILE: _draw_layer()}))
+    page = open_page(source=_save(tmp_path, **{HOSTILE: _draw_layer()}))
     element = next(element.value for element in page.markdown if element.value.endswith("for the same error\\."))
     assert "\\*\\*bold\\*\\* \\<script\\>" in element
 
@@ -119,5 +118,6 @@ def test_names_are_shown_as_text(open_page: OpenPage, tmp_path: Path) -> None:
 def test_downloads_hold_the_diagnosis_on_the_page() -> None:
     weights = _draw_layer()
     rows, found = sweep({"w": weights}, ["int4 group=32"]), diagnose(weights, Scheme.parse("int4 group=32"), name="w")
-    assert json.loads(render_file(rows, ".json", scheme="int4 group=32", diagnoses=[found]))["diagnoses"] == [found.to_dict()]
-    assert b"Diagnosis of w at int4 group=32" in render_file(rows, ".html", scheme="int4 group=32", diagnoses=[found])
+    extras = Extras("int4 group=32", diagnoses=[found])
+    assert json.loads(render_file(rows, ".json", extras))["diagnoses"] == [found.to_dict()]
+    assert b"Diagnosis of w at int4 group=32" in render_file(rows, ".html", extras)

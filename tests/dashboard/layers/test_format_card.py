@@ -87,14 +87,14 @@ def test_facts_hold_for_the_whole_scheme(text: str, label: str, value: str) -> N
 
 def test_the_section_is_drawn_when_it_is_open(open_page: OpenPage) -> None:
     closed = open_page()
-    page = open_page(scheme="gguf:q4_0", card="true", inc="conv3")
+    page = open_page(scheme="gguf:q4_0", card="true", include="conv3")
     assert len(page.get("plotly_chart")) == len(closed.get("plotly_chart")) + 1
     shown = {re.sub(r"\\(.)", r"\1", text) for table in page.table for text in table.value.to_numpy().ravel() if isinstance(text, str)}
     assert {"**Equal bit for bit**", FORMATS["gguf:q4_0"].peer, "4 bit a value + 16 bit a group=32: 4.5 bits per weight on this layer"} <= shown
 
 
 def test_the_card_stands_for_a_layer_that_the_format_can_not_take(open_page: OpenPage) -> None:
-    page = open_page(scheme="gguf:tq1_0", card="true", inc="conv3")
+    page = open_page(scheme="gguf:tq1_0", card="true", include="conv3")
     shown = {re.sub(r"\\(.)", r"\1", text) for table in page.table for text in table.value.to_numpy().ravel() if isinstance(text, str)}
     assert "432 bit a group=256" in shown
     assert "**Range here**" not in shown

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from qanalysis.dashboard.layers.selection import choose_rows, find_tensors, order_rows, pick_cell, pick_row
+from qanalysis.dashboard.elements import pick_row
+from qanalysis.dashboard.layers.selection import choose_rows, find_tensors, order_rows, pick_cell
 from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
 
@@ -52,25 +53,25 @@ def test_search_is_plain_text_where_it_is_no_expression() -> None:
 
 
 def test_worst_first_puts_exact_and_unmeasured_layers_last(rows: tuple[Row, ...]) -> None:
-    ordered = order_rows(rows, "worst first", "sqnr_db")
+    ordered = order_rows(rows, "worst", "sqnr_db")
     measured = [row.sqnr_db for row in ordered if row.sqnr_db is not None and math.isfinite(row.sqnr_db)]
     assert [row.tensor for row in ordered[:2]] == ["coarse", "fine"]
     assert measured == sorted(measured)
 
 
 def test_worst_first_knows_that_a_large_error_is_bad(rows: tuple[Row, ...]) -> None:
-    errors = [row.max_abs_error or 0.0 for row in order_rows(rows, "worst first", "max_abs_error")]
+    errors = [row.max_abs_error or 0.0 for row in order_rows(rows, "worst", "max_abs_error")]
     assert errors == sorted(errors, reverse=True)
 
 
-def test_other_orders(rows: tuple[Row, ...]) -> None:
-    assert [row.tensor for row in order_rows(rows, "file order", "mse")] == ["fine", "coarse", "zero", "exact"]
+def test_what_has_no_figure_stands_last_in_every_order(rows: tuple[Row, ...]) -> None:
+    assert [row.tensor for row in order_rows(rows, "file", "mse")] == ["fine", "coarse", "exact", "zero"]
     assert [row.tensor for row in order_rows(rows, "name", "mse")] == ["coarse", "exact", "fine", "zero"]
-    assert order_rows(rows, "largest first", "mse")[0].tensor == "coarse"
+    assert order_rows(rows, "largest", "mse")[0].tensor == "coarse"
 
 
 def test_the_limit_comes_after_search_and_order(rows: tuple[Row, ...]) -> None:
-    chosen = choose_rows(rows * 40, find="e", order="name", limit="60", metric="mse")
+    chosen = choose_rows([*rows] * 40, find="e", order="name", limit="60", metric="mse")
     assert len(chosen) == 60
     assert {row.tensor for row in chosen} == {"coarse", "exact"}
-    assert len(choose_rows(rows * 40, find="", order="name", limit="all", metric="mse")) == 160
+    assert len(choose_rows([*rows] * 40, find="", order="name", limit="all", metric="mse")) == 160

@@ -12,8 +12,9 @@ from streamlit.testing.v1.element_tree import Button
 from qanalysis.dashboard import checks as checks_room
 from qanalysis.dashboard.cache import get_checks
 from qanalysis.dashboard.layers.validation import build_checks
-from qanalysis.reports.checks import describe_checks
+from qanalysis.results.document import write_document
 from qanalysis.validation import Check
+from qanalysis.validation.table import tabulate_checks
 from tests.dashboard.conftest import OpenPage
 
 
@@ -80,13 +81,15 @@ def test_checks_start_once_however_often_they_are_asked_for(monkeypatch: pytest.
 
 
 def test_what_failed_comes_first() -> None:
-    document = describe_checks(
-        [
-            Check("int4", "torch", "2.13", "bit-exact", reached=0.0, required=0.0, values=8),
-            Check("all its checks", "gfloat", "", "bit-exact"),
-            Check("shift", "optimum-quanto", "0.2", "dB", reached=0.2, reason="a real shift there"),
-            Check("int8", "torch", "2.13", "dB", reached=0.2, required=1e-5),
-        ]
+    document = write_document(
+        tabulate_checks(
+            [
+                Check("int4", "torch", "2.13", "bit-exact", reached=0.0, required=0.0, values=8),
+                Check("all its checks", "gfloat", "", "bit-exact"),
+                Check("shift", "optimum-quanto", "0.2", "dB", reached=0.2, reason="a real shift there"),
+                Check("int8", "torch", "2.13", "dB", reached=0.2, required=1e-5),
+            ]
+        )
     )
     table = build_checks(document)
     assert list(table["Check"]) == ["int8", "int4", "shift", "all its checks"]

@@ -1,0 +1,24 @@
+"""How does each tab of page Converter draw the figures of a row? As the reports write them, with the convention beside each number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import streamlit as st
+
+from qanalysis.converters.findings import Finding
+from qanalysis.converters.rows import ConverterRow
+from qanalysis.dashboard.elements import Fact, draw_facts
+from qanalysis.dashboard.wording import escape_markdown
+
+
+def draw_figures(row: ConverterRow, *, alt: str, more: Sequence[Fact] = ()) -> None:
+    """The figures of a row as the reports write them, and `more` below."""
+    draw_facts([*((line.label, line.text, line.convention) for line in row.lines), *more], alt=alt)
+
+
+def draw_notes(findings: Iterable[Finding]) -> None:
+    """How something was read, in small print."""
+    text = " ".join(escape_markdown(finding.text) for finding in findings)
+    if text:
+        st.caption(f"**How the file was read.** {text}")

@@ -1,0 +1,101 @@
+"""What does page Layers keep between two runs? What was found inside layers, and the charts of it, each under its `Subject`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import streamlit as st
+
+from qanalysis import charts
+from qanalysis.charts.palette import Theme
+from qanalysis.converters.posterior import Posterior, judge_posterior
+from qanalysis.dashboard.cache import Origin, Subject, channel_axis, read_values
+from qanalysis.dashboard.layers.shown import Shown
+from qanalysis.dashboard.layers.view import Axis
+from qanalysis.diagnosis import Diagnosis, diagnose
+from qanalysis.diagnosis.conventions import Convention, compare_conventions
+from qanalysis.diagnosis.own_limits import LayerLimits, find_limits
+from qanalysis.diagnosis.profile import LayerProfile, profile_bits, profile_layer
+from qanalysis.quantizers.scheme import Scheme
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+Part = Literal["weights", "log weights", "errors", "channels"]
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def read_profile(subject: Subject) -> LayerProfile:
+    """What a layer looks like under a scheme; ValueError or TypeError for a tensor without values to show."""
+    axis = channel_axis(subject.origin, subject.tensor)
+    return profile_layer(read_values(subject.origin, subject.tensor), Scheme.parse(subject.scheme), axis=axis, name=subject.tensor)
+
+
+@st.cache_resource(max_entries=48, show_spinner="Trying cures …")
+def read_diagnosis(subject: Subject) -> Diagnosis:
+    """Causes and cures of a layer under a scheme; of a very large layer from the part that the histograms show."""
+    axis, values = channel_axis(subject.origin, subject.tensor), read_values(subject.origin, subject.tensor)
+    return diagnose(values, Scheme.parse(subject.scheme), axis=axis, name=subject.tensor, profile=read_profile(subject))
+
+
+@st.cache_resource(max_entries=48, show_spinner="Comparing with the weights …")
+def read_posterior(subject: Subject) -> Posterior:
+    """The posterior check of a layer under a scheme; of a very large layer of the part that the histograms show."""
+    axis, values = channel_axis(subject.origin, subject.tensor), read_values(subject.origin, subject.tensor)
+    return judge_posterior(values, Scheme.parse(subject.scheme).fit(values, axis=axis).round_trip(values))
+
+
+@st.cache_resource(max_entries=48, show_spinner="Comparing conventions …")
+def read_conventions(subject: Subject) -> tuple[Convention, ...]:
+    """A layer under every reading of a scheme's words; of a very large layer the part that the histograms show."""
+    axis = channel_axis(subject.origin, subject.tensor)
+    return compare_conventions(read_values(subject.origin, subject.tensor), subject.scheme, axis=axis, name=subject.tensor)
+
+
+@st.cache_resource(max_entries=48, show_spinner="Finding this layer's limits …")
+def read_limits(origin: Origin, tensor: str) -> LayerLimits:
+    """What a layer's own values allow; of a very large layer those that the histograms show. ValueError for values without spread."""
+    return find_limits(read_values(origin, tensor), name=tensor)
+
+
+def _name_result(shown: Shown) -> str:
+    return shown.result
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Shown: _name_result})
+def draw_cells(shown: Shown, tensors: tuple[str, ...], metric: str, selected: tuple[str, str], theme: Theme) -> Figure:
+    """Heat map of some tensors of a result, in their order."""
+    place = {tensor: index for index, tensor in enumerate(tensors)}
+    rows = sorted((row for row in shown.rows if row.tensor in place), key=lambda row: place[row.tensor])
+    return charts.heat_map(rows, metric, selected=selected, theme=theme)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Shown: _name_result})
+def draw_curves(shown: Shown, tensors: tuple[str, ...], metric: str, horizontal: Axis, limits: LayerLimits | None, theme: Theme) -> Figure:
+    """Error against bits of some tensors of a result."""
+    return charts.error_curves(shown.rows, tensors, metric, horizontal=horizontal, limits=limits, theme=theme)
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def draw_layer(part: Part, subject: Subject, theme: Theme) -> Figure:
+    """One chart of a layer under a scheme."""
+    profile = read_profile(subject)
+    match part:
+        case "errors":
+            return charts.error_histogram(profile, theme=theme)
+        case "channels":
+            return charts.channel_errors(profile, theme=theme)
+    return charts.weight_histogram(profile, log_counts=part == "log weights", theme=theme)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def draw_levels(scheme: str, theme: Theme) -> Figure:
+    """The levels of a scheme's format."""
+    return charts.format_levels(Scheme.parse(scheme), theme=theme)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Preparing 2 to 16 bits …")
+def draw_scrub(subject: Subject, theme: Theme) -> Figure:
+    """The chart that scrubs through every integer format by itself, without a server."""
+    axis, values = channel_axis(subject.origin, subject.tensor), read_values(subject.origin, subject.tensor)
+    return charts.scrub(profile_bits(values, Scheme.parse(subject.scheme), axis=axis, name=subject.tensor), theme=theme)

@@ -1,0 +1,87 @@
+"""The sidebar of page Layers: which file, what to sweep of it, and which figure to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+import sample_models
+from qanalysis.dashboard.cache import get_uploads, list_paths
+from qanalysis.dashboard.layers.view import AXES, FEWEST_BITS, FORMAT_CHOICES, GROUPING_CHOICES, INTEGERS, MOST_BITS, RANGE_CHOICES, LayersView
+from qanalysis.dashboard.open_file import FileKind, draw_picker
+from qanalysis.dashboard.session import draw_history
+from qanalysis.dashboard.sources import UPLOAD_SUFFIXES
+from qanalysis.dashboard.wording import escape_markdown
+from qanalysis.quantizers.grouping import parse_grouping
+from qanalysis.quantizers.ranges import parse_range
+from qanalysis.quantizers.symmetries import SYMMETRIES
+from qanalysis.sweeps.row import METRICS
+
+CHECKPOINTS = FileKind(
+    field="source",
+    label="Source",
+    noun="model",
+    help="A sample, or the path of a checkpoint below the root folder: safetensors (file, index or folder), .pt, .pth, .bin, .onnx, .gguf, .npz, .npy.",
+    samples=tuple(sample_models.SAMPLES),
+    suffixes=UPLOAD_SUFFIXES,
+    get_store=get_uploads,
+    list_paths=list_paths,
+)
+_METRIC_LABELS = {name: metric.label for name, metric in METRICS.items()}
+
+
+def draw_controls(view: LayersView) -> None:
+    """Source, filter, what is in view above what is swept, metric, history."""
+    draw_picker(CHECKPOINTS)
+    _draw_filter()
+    _draw_bits(view)
+    st.slider("Bits swept", FEWEST_BITS, MOST_BITS, view.swept, key="swept", format="%d bit")
+    _draw_formats(view)
+    families = view.families
+    st.selectbox("Grouping in view", families, key="grouping", disabled=len(families) == 1)
+    _draw_words("Groupings swept", "groupings", GROUPING_CHOICES, parse_grouping)
+    st.pills("Symmetry", list(SYMMETRIES), selection_mode="multi", key="symmetries")
+    _draw_words("Range", "ranges", RANGE_CHOICES, parse_range)
+    st.selectbox("Metric", list(_METRIC_LABELS), key="metric", format_func=_METRIC_LABELS.__getitem__)
+    st.segmented_control("Horizontal axis", list(AXES), key="axis", format_func=AXES.__getitem__, required=True)
+    draw_history(LayersView, keeps="the source")
+
+
+def _draw_filter() -> None:
+    left, right = st.columns(2, gap="xsmall")
+    left.text_input("Include", key="include", placeholder="regex", help="Keep tensors whose name matches, e.g. ^layers[.]0")
+    right.text_input("Exclude", key="exclude", placeholder="regex", help="Leave out tensors whose name matches, e.g. norm|bias")
+    st.toggle("Weights only", key="weights_only", help="Tensors of two or more dimensions; norms and biases stay float in practice.")
+
+
+def _draw_bits(view: LayersView) -> None:
+    low, high = view.swept
+    if low < high:
+        st.slider("Bits in view", low, high, key="bits", format="%d bit", disabled=view.format != INTEGERS)
+    else:
+        st.slider("Bits in view", low - 1, high, high, key="bits-fixed", format="%d bit", disabled=True)
+
+
+def _draw_formats(view: LayersView) -> None:
+    if view.formats:
+        st.selectbox("Format in view", (INTEGERS, *view.formats), key="format")
+    st.multiselect(
+        "Number formats swept",
+        FORMAT_CHOICES,
+        key="formats",
+        placeholder="Beside the integers",
+        filter_mode="contains",
+        select_all=False,  # it would be the first of the list, so that Enter takes every format whose name holds the typed one
+        help="Swept beside the integer widths, with the groupings and ranges below as far as the format leaves them open.",
+    )
+
+
+def _draw_words(label: str, key: str, choices: Sequence[str], parse: Callable[[str], Any]) -> None:
+    words = st.multiselect(label, choices, key=key, accept_new_options=True, placeholder="Choose or type")
+    for word in words:
+        try:
+            parse(word)
+        except ValueError as error:
+            st.caption(f":red[{escape_markdown(str(error))}]")

@@ -1,0 +1,76 @@
+"""How does a page take a file? A box with samples and paths below the root, and an upload: the same for checkpoints and for records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_LIMIT_MB, UploadStore, read_root
+from qanalysis.dashboard.wording import escape_markdown
+
+
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """What a page opens: the field of its view, how it is called, its samples, its suffixes, where its uploads are kept and what lies below the root."""
+
+    field: str
+    label: str
+    noun: str
+    help: str
+    samples: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    get_store: Callable[[], UploadStore]
+    list_paths: Callable[[str], list[str]]
+
+    @property
+    def options(self) -> list[str]:
+        """Samples, then the paths below the root, as texts of sources."""
+        return list(dict.fromkeys([*(f"{SAMPLE_PREFIX}{name}" for name in self.samples), *self.list_paths(str(read_root()))]))
+
+
+def draw_picker(kind: FileKind) -> None:
+    """The box, and the upload in a popover beside it."""
+    st.selectbox(kind.label, kind.options, key=kind.field, accept_new_options=True, help=kind.help)
+    with st.popover(f"Open your own {kind.noun}", icon=":material/folder_open:", width="stretch"):
+        st.markdown(
+            f"Type or choose a path below the folder **{escape_markdown(read_root().resolve().name)}** in the box *{kind.label}*. "
+            "Start the app with `qanalysis app --root DIR` for another folder. A small file can be uploaded here; it is removed after an hour."
+        )
+        # A new key empties the uploader, so that the bytes are not held a second time.
+        key = f"{kind.field}-upload-{st.session_state.get(_count_key(kind), 0)}"
+        kinds = [suffix.removeprefix(".") for suffix in kind.suffixes]
+        st.file_uploader(f"Upload a {kind.noun}", type=kinds, key=key, max_upload_size=UPLOAD_LIMIT_MB, on_change=_keep_upload, args=(kind, key))
+    refused = st.session_state.pop(_refusal_key(kind), None)
+    if refused:
+        st.error(escape_markdown(refused), icon=":material/error:")
+
+
+def _keep_upload(kind: FileKind, key: str) -> None:
+    file = st.session_state.get(key)
+    if file is None:
+        return
+    try:
+        st.session_state[kind.field] = kind.get_store().save(file.name, file.getvalue())
+    except ValueError as error:
+        st.session_state[_refusal_key(kind)] = str(error)
+    st.session_state[_count_key(kind)] = st.session_state.get(_count_key(kind), 0) + 1
+
+
+def _count_key(kind: FileKind) -> str:
+    return f"uploads of {kind.field}"
+
+
+def _refusal_key(kind: FileKind) -> str:
+    return f"refused {kind.field}"
+
+
+def name_upload(text: str) -> str:
+    """A source's text as people know the file: without the digest of an upload.
+
+    >>> name_upload("upload:04903a1e99db/tone.wav"), name_upload("a/b.npz")
+    ('tone.wav', 'a/b.npz')
+    """
+    return Path(text).name if text.startswith("upload:") else text

@@ -1,1 +1,0 @@
-"""One file per page: read the state, ask the cache, draw."""

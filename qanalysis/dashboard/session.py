@@ -1,0 +1,211 @@
+"""What does a session remember of its pages? Each page's view, the steps that led to it, and what its link could not mean.
+
+On every run a page's view is read from its widgets and bent into what is possible before anything is drawn. The address follows
+the view; it is read where a session begins, where a page is reached with parameters, and where the browser goes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from qanalysis.dashboard.views import Query, V, drop_passing, join_link, list_rules, name_parameter, read_address, read_view, reset_view, spell_view, write_view
+from qanalysis.dashboard.wording import escape_markdown
+
+HISTORY_LENGTH = 20
+
+
+@dataclass(slots=True)
+class Memory(Generic[V]):
+    """A page's view and its history.
+
+    `asked` are the parameters that its address came with, until the page was drawn once; `chosen` is what a field of None stands for
+    with the source in view; `drawn` is which of Undo and Redo a person can press.
+    """
+
+    view: V
+    history: list[V] = field(default_factory=list)
+    place: int = -1
+    asked: frozenset[str] = frozenset()
+    chosen: dict[str, str] = field(default_factory=dict)
+    drawn: tuple[bool, bool] = (False, False)
+
+    @property
+    def can_step(self) -> tuple[bool, bool]:
+        """Whether there is a view before this one, and one after it."""
+        return self.place > 0, self.place < len(self.history) - 1
+
+    def note(self, view: V) -> None:
+        """Take the view as the newest one where it differs; what had been undone is forgotten then."""
+        self.view, step = view, drop_passing(view)
+        if self.place < 0 or self.history[self.place] != step:
+            self.history = [*self.history[: self.place + 1], step][-HISTORY_LENGTH - 1 :]
+            self.place = len(self.history) - 1
+
+    def step(self, by: int) -> V:
+        """The view so many steps later."""
+        self.place = min(max(self.place + by, 0), len(self.history) - 1)
+        passing = {name: getattr(self.view, name) for name, rule in list_rules(type(self.view)).items() if rule.passing}
+        return replace(self.history[self.place], **passing)
+
+
+def open_page(kind: type[V], path: str) -> V:
+    """The view of the page that is about to be drawn; called once in a full run, before its first widget."""
+    arrives, asked = st.session_state.get("page") != path, read_query()
+    if arrives:
+        st.session_state.update({"page": path, "notices": []})
+    if _key(kind) not in st.session_state or _goes_back() or (arrives and asked):
+        address = read_address(kind, asked)
+        memory = st.session_state.setdefault(_key(kind), Memory(address.view))
+        memory.view, memory.asked = address.view, frozenset(asked)
+        _leave_out(address.left_out)
+        st.session_state["notices"].extend(address.refusals)
+        _install(memory)
+    elif arrives:
+        _install(_recall(kind))
+    return current_view(kind)
+
+
+def close_page(kind: type[V]) -> None:
+    """The page is drawn: the address follows its view, and what its link asked for is settled."""
+    publish(kind)
+    _recall(kind).asked = frozenset()
+
+
+def current_view(kind: type[V]) -> V:
+    """The view that this session's widgets hold, bent into what is possible; before the widgets are drawn."""
+    memory = _recall(kind)
+    held = {name: st.session_state.get(name) for name in list_rules(kind)}
+    known = {name: value for name, value in held.items() if value is not None}
+    fixed = dict.fromkeys(name for name, value in memory.chosen.items() if held[name] in (value, None))
+    memory.note(read_view(kind, write_view(memory.view) | known | fixed))
+    _install(memory, gently=True)
+    return memory.view
+
+
+def follow_view(kind: type[V]) -> V:
+    """`current_view` for a fragment: the address follows at once, and so does the rest of the page where Undo or Redo awakes."""
+    view, memory = current_view(kind), _recall(kind)
+    publish(kind)
+    if memory.drawn != memory.can_step:
+        st.rerun()
+    return view
+
+
+def publish(kind: type[V]) -> None:
+    """Bring the address in line with the view."""
+    query = spell_view(_recall(kind).view)
+    if query != read_query():
+        st.query_params.from_dict(query)
+
+
+def write_link(kind: type[V]) -> str:
+    """The address that shows this view in a fresh browser."""
+    return join_link(st.context.url or "", spell_view(_recall(kind).view))
+
+
+def confine(kind: type[V], name: str, choices: Sequence[str], *, chosen: str | None = None) -> V:
+    """The view without values of a field that this source does not have; a notice where they came with the link.
+
+    `chosen` is what the field's widget shows where nobody has chosen.
+    """
+    memory = _recall(kind)
+    if chosen is not None:
+        memory.chosen[name] = chosen
+    held = getattr(memory.view, name)
+    parts = held if isinstance(held, tuple) else (held,)
+    missing = [part for part in parts if part is not None and part not in choices]
+    if missing:
+        if name in memory.asked:
+            _leave_out([name_parameter(name, missing)])
+        kept = tuple(part for part in parts if part in choices)
+        memory.note(replace(memory.view, **{name: kept if isinstance(held, tuple) else None}))
+    _install(memory, gently=True)
+    return memory.view
+
+
+def change(kind: type[V], **values: Any) -> None:
+    """Set fields of the view from a callback, or passing ones while the page is drawn; other widgets keep what they hold."""
+    memory = _recall(kind)
+    memory.view = replace(memory.view, **values)
+    st.session_state.update({name: value for name, value in write_view(memory.view).items() if name in values})
+
+
+def replace_view(view: V) -> None:
+    """Show another view from the next run on; for callbacks."""
+    memory = _recall(type(view))
+    memory.view = view
+    _install(memory)
+
+
+def read_query() -> Query:
+    """The parameters of the address."""
+    return {key: st.query_params.get_all(key) for key in st.query_params}
+
+
+def draw_history(kind: type[V], *, keeps: str) -> None:
+    """Undo, redo and reset, side by side."""
+    memory = _recall(kind)
+    memory.drawn = can_undo, can_redo = memory.can_step
+    with st.container(horizontal=True, gap="xsmall"):
+        st.button("Undo", icon=":material/undo:", on_click=_step, args=(kind, -1), disabled=not can_undo, width="stretch", key="undo")
+        st.button("Redo", icon=":material/redo:", on_click=_step, args=(kind, 1), disabled=not can_redo, width="stretch", key="redo")
+        st.button("Reset", on_click=_reset, args=(kind,), width="stretch", key="reset", help=f"Every control of this page back to its default but {keeps}")
+
+
+def draw_notices() -> None:
+    """What was left out or refused since the page was opened, until it is dismissed."""
+    notices: list[str] = st.session_state["notices"]
+    if notices:
+        with st.container(horizontal=True, vertical_alignment="center", key="notices"):
+            st.warning("\n\n".join(escape_markdown(notice) for notice in notices), icon=":material/warning:", width="stretch")
+            st.button("Dismiss", key="dismiss", on_click=notices.clear)
+
+
+_LEFT_OUT = "Left out of the link, because the page or this model does not know it: "
+
+
+def _leave_out(parameters: Sequence[str]) -> None:
+    notices: list[str] = st.session_state["notices"]
+    told = next((notice for notice in notices if notice.startswith(_LEFT_OUT)), None)
+    if told is not None:
+        notices.remove(told)
+    if told or parameters:
+        notices.append("; ".join([told, *parameters] if told else [_LEFT_OUT + parameters[0], *parameters[1:]]))
+
+
+def _step(kind: type[V], by: int) -> None:
+    replace_view(_recall(kind).step(by))
+
+
+def _reset(kind: type[V]) -> None:
+    replace_view(reset_view(_recall(kind).view))
+
+
+def _install(memory: Memory[V], *, gently: bool = False) -> None:
+    """Give the widgets the view's values; `gently` leaves alone what a person typed and the view reads as these values."""
+    rules, chosen = list_rules(type(memory.view)), memory.chosen
+    for name, value in write_view(memory.view).items():
+        wanted, held = chosen.get(name) if value is None else value, st.session_state.get(name)
+        if wanted is None:
+            st.session_state.pop(name, None)
+        elif held is None or (rules[name].bend(held) != getattr(memory.view, name) if gently and value is not None else held != wanted):
+            st.session_state[name] = wanted
+
+
+def _key(kind: type[V]) -> str:
+    return f"memory of {kind.__name__}"
+
+
+def _recall(kind: type[V]) -> Memory[V]:
+    memory: Memory[V] = st.session_state[_key(kind)]
+    return memory
+
+
+def _goes_back() -> bool:
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation

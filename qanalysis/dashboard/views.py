@@ -1,0 +1,203 @@
+"""What does a page look at, and how is that written in an address? One frozen view of bound fields for each page.
+
+A field's name is the key of its widget and its word in the address; its value is an id, never a heading. What a widget or an address
+can not mean is bent to the nearest value that can be shown, or left out and named.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Generic, Self, TypeVar
+from urllib.parse import urlencode
+
+Query = dict[str, list[str]]
+_FLAGS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one field may hold: one of `choices`, what `parse` takes (its canonical text), or a number from `low` to `high`.
+
+    A tuple holds several of these. `kept` survives a reset; `passing` belongs to the address but not to the history.
+    """
+
+    default: Any
+    choices: tuple[str, ...] = ()
+    low: float = -math.inf
+    high: float = math.inf
+    parse: Callable[[str], Any] | None = None
+    kept: bool = False
+    passing: bool = False
+
+    def bend(self, value: Any) -> Any:
+        """A widget's value, or the nearest possible one; the default for None, a blank, and what means nothing."""
+        several = isinstance(self.default, tuple)
+        found = _unite(part for part in map(self._bend_one, value or ()) if part is not None) if several else self._bend_one(value)
+        return self.default if found in (None, "", ()) else found
+
+    def _bend_one(self, value: Any) -> Any:
+        try:
+            found = self._take(value)
+        except (TypeError, ValueError, OverflowError):
+            return None
+        if self._kind in (int, float):
+            return self._kind(min(max(found, self.low), self.high))
+        return found
+
+    def take_words(self, words: Sequence[str]) -> tuple[Any, list[str]]:
+        """The value that an address spells, the default where it spells none, and the words that mean nothing here.
+
+        >>> Rule((2, 8), low=2, high=16).take_words(["3", "99"]), Rule("a", choices=("a", "b")).take_words(["b"])
+        (((2, 8), ['3', '99']), ('b', []))
+        """
+        found = [self._read_one(word) for word in words]
+        if isinstance(self.default, tuple):
+            wrong = [word for word, part in zip(words, found, strict=True) if part is None]
+            if self._kind in (int, float) and (wrong or len(found) != len(self.default)):
+                return self.default, list(words)
+            kept = _unite(part for part in found if part is not None)
+            return kept or self.default, wrong
+        return (self.default, list(words)) if found[-1] is None else (found[-1], [])
+
+    def _read_one(self, word: str) -> Any:
+        if self._kind is bool:
+            return _FLAGS.get(word)
+        try:
+            found = self._take(word)
+        except (ValueError, OverflowError):
+            return None
+        return found if self._kind not in (int, float) or self.low <= found <= self.high else None
+
+    def _take(self, value: Any) -> Any:
+        """One value of the field's kind; TypeError, ValueError or OverflowError for what is none."""
+        if value is None or (self.choices and value not in self.choices):
+            raise ValueError(f"{value!r} is none of {self.choices}")
+        if self.parse is not None:
+            return str(self.parse(str(value).strip()))
+        found = str(value).strip() if self._kind is str else self._kind(value)
+        if isinstance(found, float) and math.isnan(found):
+            raise ValueError("not a number")
+        return found
+
+    @property
+    def _kind(self) -> type:
+        part = self.default[0] if isinstance(self.default, tuple) and self.default else self.default
+        return type(part) if isinstance(part, (bool, int, float)) else str
+
+
+def _unite(parts: Any) -> tuple[Any, ...]:
+    """Words once each in their order; of numbers all."""
+    found = tuple(parts)
+    return tuple(dict.fromkeys(found)) if found and isinstance(found[0], str) else found
+
+
+def bound(default: Any, **rule: Any) -> Any:
+    """A field of a view: its default, and what else a `Rule` says of it."""
+    return field(default=default, metadata={"rule": Rule(default, **rule)})
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The base of the views: fields made with `bound`, and what a page knows beyond single fields."""
+
+    def settle(self) -> Self:
+        """The view with fields that depend on one another brought in line."""
+        return self
+
+    @classmethod
+    def translate(cls, asked: Mapping[str, Sequence[str]]) -> tuple[Query, list[str], list[str]]:
+        """An address in the view's own words, what that left out as "word=value", and sentences on what was refused."""
+        return {key: list(words) for key, words in asked.items()}, [], []
+
+
+V = TypeVar("V", bound=View)
+
+
+@dataclass(frozen=True, slots=True)
+class Address(Generic[V]):
+    """What an address means: the view, what was left out as "zoom=3", and why something was refused."""
+
+    view: V
+    left_out: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+
+
+def list_rules(kind: type[View]) -> Mapping[str, Rule]:
+    """The rule of every field of a view."""
+    return {entry.name: entry.metadata["rule"] for entry in fields(kind)}
+
+
+def read_view(kind: type[V], held: Mapping[str, Any]) -> V:
+    """The view that widgets hold; missing and impossible values become the default or the nearest valid one."""
+    return kind(**{name: rule.bend(held.get(name)) for name, rule in list_rules(kind).items()}).settle()
+
+
+def write_view(view: View) -> dict[str, Any]:
+    """Widget key to value, for presets, undo and reset: words of several as a list, None where a widget chooses for itself."""
+    values = {name: getattr(view, name) for name in list_rules(type(view))}
+    return {name: list(value) if isinstance(value, tuple) and not _is_span(value) else value for name, value in values.items()}
+
+
+def _is_span(value: tuple[Any, ...]) -> bool:
+    return bool(value) and isinstance(value[0], (int, float))
+
+
+def spell_view(view: View) -> Query:
+    """The view as parameters of an address, defaults left out."""
+    return {name: _spell(getattr(view, name)) for name, rule in list_rules(type(view)).items() if getattr(view, name) != rule.default}
+
+
+def _spell(value: Any) -> list[str]:
+    if isinstance(value, tuple):
+        return [word for part in value for word in _spell(part)]
+    if isinstance(value, bool):
+        return [str(value).lower()]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return [str(int(value))]
+    return [str(value)]
+
+
+def read_address(kind: type[V], asked: Mapping[str, Sequence[str]]) -> Address[V]:
+    """What the parameters of an address mean on a page; what means nothing is named and takes part in nothing."""
+    query, left_out, refusals = kind.translate(asked)
+    rules, values = list_rules(kind), {}
+    for name, words in query.items():
+        if name not in rules:
+            left_out.append(name_parameter(name, words))
+            continue
+        values[name], wrong = rules[name].take_words(words or [""])
+        if wrong:
+            left_out.append(name_parameter(name, wrong))
+    view = kind(**values).settle()
+    left_out += [name_parameter(name, query[name]) for name, value in values.items() if value not in (getattr(view, name), rules[name].default)]
+    return Address(view, tuple(left_out), tuple(refusals))
+
+
+def name_parameter(name: str, words: Sequence[str]) -> str:
+    """A parameter as a notice names it, at most 80 signs.
+
+    >>> name_parameter("zoom", ["3", "4"])
+    'zoom=3,4'
+    """
+    return f"{name}={','.join(words)}"[:80]
+
+
+def reset_view(view: V) -> V:
+    """The defaults, with what a reset keeps."""
+    return type(view)(**{name: getattr(view, name) for name, rule in list_rules(type(view)).items() if rule.kept})
+
+
+def drop_passing(view: V) -> V:
+    """The view without what does not belong to its history."""
+    return replace(view, **{name: rule.default for name, rule in list_rules(type(view)).items() if rule.passing})
+
+
+def join_link(base: str, query: Mapping[str, Sequence[str]]) -> str:
+    """An address with other parameters.
+
+    >>> join_link("http://127.0.0.1:8501/?old=1", {"bits": ["6"]})
+    'http://127.0.0.1:8501/?bits=6'
+    """
+    return f"{base.partition('?')[0]}?{urlencode(query, doseq=True)}" if query else base.partition("?")[0]

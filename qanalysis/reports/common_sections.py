@@ -1,0 +1,75 @@
+"""What does every result tell? What its columns mean, where it comes from, what was left out, which limits were held against it."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+from qanalysis.reports.outline import Block, Facts, Grid, Section
+from qanalysis.results.columns import Column
+from qanalysis.results.document import kind_of
+from qanalysis.results.gates import LimitCheck
+from qanalysis.results.table import Table
+
+_PACKAGES = ("qanalysis", "numpy")
+_PACKAGES_IF_USED = ("scipy", "plotly", "torch")
+
+
+def define_columns(columns: tuple[Column, ...], *, note: str = "", more: Iterable[Block] = ()) -> Section:
+    """What each column means; those that no one has named are left out."""
+    lines = [(one.name, one.label, one.unit, one.formula, one.better or "") for one in columns if one.label != one.name]
+    grid = Grid(("column", "name", "unit", "meaning", "better"), lines, text_columns=5, names=frozenset({0}))
+    return Section("definitions", "Definitions", [grid, *more], note)
+
+
+def tell_provenance(table: Table[Any], created: datetime) -> Section:
+    """The input, when and with what it was measured, and with which settings."""
+    source = table.source
+    packages = [*_PACKAGES, *(name for name in _PACKAGES_IF_USED if name in sys.modules)]
+    made_with = ", ".join([f"{name} {version(name)}" for name in packages] + [f"Python {platform.python_version()}"])
+    facts = [("Input", source.path), ("Input size", f"{source.size:,} B"), ("Input digest", source.digest or "not taken")] if source else []
+    facts += [
+        ("Command", kind_of(table).command),
+        ("Rows", f"{len(table):,}" + ("" if table.complete else ", partial: it was cancelled")),
+        ("Measured", str(table.settings.get("created", created.isoformat(timespec="seconds")))),
+        ("Report made", created.isoformat(timespec="seconds")),
+        ("Made with", made_with),
+    ]
+    settings = [(name, value) for name, value in table.settings.items() if name != "created" and value is not None]
+    facts += [(f"Setting {name}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)) for name, value in settings]
+    return Section("provenance", "Where it comes from", [Facts(facts)])
+
+
+def tell_coverage(table: Table[Any]) -> list[Section]:
+    """What was left out and why; nothing where all was taken."""
+    if not table.coverage:
+        return []
+    names = list(dict.fromkeys(name for entry in table.coverage for name in entry))
+    lines = [[str(entry.get(name, "")) for name in names] for entry in table.coverage]
+    return [Section("coverage", "Left out", [Grid(names, lines, text_columns=len(names))], printed=True)]
+
+
+def list_limits(table: Table[Any]) -> list[Section]:
+    """The limits that were given, and what was reached."""
+    if table.totals.row_type is not LimitCheck or not len(table.totals):
+        return []
+    return [Section("limits", "Limits", [Grid(("limit", "asked", "reached", "verdict"), list(map(_describe_limit, table.totals)))], printed=True)]
+
+
+def list_missed(table: Table[Any]) -> list[LimitCheck]:
+    """The limits that were not met."""
+    return [limit for limit in table.totals if isinstance(limit, LimitCheck) and not limit.met]
+
+
+def name_missed(limit: LimitCheck, nothing: str = "no figure") -> str:
+    """A missed limit in a sentence."""
+    return f"{limit.limit} {limit.asked:g} is missed: {nothing if limit.reached is None else f'reached {limit.reached:.6g}'}"
+
+
+def _describe_limit(limit: LimitCheck) -> tuple[str, ...]:
+    reached = "no figure" if limit.reached is None else f"{limit.reached:.6g}"
+    return limit.limit, f"{limit.asked:g}", reached, "met" if limit.met else "missed"

@@ -1,0 +1,50 @@
+"""Which schemas ship with the package? One per kind of result. Run as a module, this writes them anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qanalysis.diagnosis.causes import Cause
+from qanalysis.diagnosis.cures import Cure
+from qanalysis.diagnosis.findings import Diagnosis
+from qanalysis.reports.kinds import KINDS
+from qanalysis.results import schema
+from qanalysis.sweeps.row import Row
+
+FOLDER = Path(schema.__file__).with_name("schema")
+_TEXT = {"type": "string"}
+
+
+def list_schemas() -> dict[str, str]:
+    """File name to text."""
+    more = {
+        Row: {
+            "diagnoses": {
+                "type": "array",
+                "description": "causes and measured cures of single layers, where they were asked for",
+                "items": {"$ref": "#/$defs/diagnosis"},
+            }
+        }
+    }
+    found = {row_type.KIND.schema: schema.describe_kind(row_type, more=more.get(row_type)) for row_type in KINDS}
+    found[Row.KIND.schema]["$defs"]["diagnosis"] = _describe_diagnosis()
+    return {f"{stem}.schema.json": schema.write_schema(one) for stem, one in found.items()}
+
+
+def _describe_diagnosis() -> dict[str, object]:
+    number = {"type": ["number", "null"]}
+    cure = schema.describe_record(Cure, more={"worth_bits": number, "net_bits": number, "needs_support": {"type": "boolean"}}, infinite=True)
+    lists = {"causes": schema.describe_record(Cause, infinite=True), "cures": cure}
+    words = {"summary": _TEXT, "advice": _TEXT, "notes": {"type": "array", "items": _TEXT}}
+    more = {**words, **{name: {"type": "array", "items": items} for name, items in lists.items()}}
+    return schema.describe_record(Diagnosis, more=more, infinite=True)
+
+
+def write_schemas() -> None:
+    """Every schema to its file."""
+    for name, text in list_schemas().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schemas()

@@ -1,0 +1,216 @@
+"""What is told of a sweep? The headline, totals, worst tensors, diagnoses, what could not be measured; and the charts of the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qanalysis.notation import NOTHING, decibels, plain, size, true_minus
+from qanalysis.reports.common_sections import define_columns, tell_coverage
+from qanalysis.reports.outline import Block, Bullets, Facts, Grid, Outline, Prose, Section
+from qanalysis.reports.pictures import Chart, make_chart
+from qanalysis.reports.summary import choose_scheme, find_worst_channel, headline, select_worst
+from qanalysis.sweeps.row import STATUS_WORDS, Rows
+
+if TYPE_CHECKING:
+    from qanalysis.diagnosis import Diagnosis
+    from qanalysis.diagnosis.profile import LayerProfile
+
+CURVE_LAYERS = 3
+UNMEASURED_SHOWN = 40
+MOST_DRAWN = 2_000  # tensors: more lines than a heat map has pixels
+_NOTE = "x is the original, y what comes back, e = y − x; sums run over the finite values. Fractions are shares of 1."
+
+
+def outline_sweep(
+    rows: Rows,
+    *,
+    scheme: str | None = None,
+    profiles: Sequence[LayerProfile] = (),
+    diagnoses: Sequence[Diagnosis] = (),
+    title: str | None = None,
+) -> Outline:
+    """A sweep as it is told; `scheme` is the one of the headline and of the worst tensors, by default `choose_scheme`.
+
+    Raises ValueError for an unknown scheme and for no rows.
+    """
+    chosen = scheme or choose_scheme(rows)
+    answer = headline(rows, chosen, worst_channel=find_worst_channel(rows, chosen, profiles))
+    found = [_diagnose(number, one) for number, one in enumerate(diagnoses, 1)]
+    partial_run = "Partial: the sweep was cancelled. These are the rows made until then; totals cover only them."
+    meanings = Facts([(str(word), meaning) for word, meaning in STATUS_WORDS.items()])
+    return Outline(
+        title=title or f"Quantization error of {rows.source.path.removeprefix('sample:')}",
+        headline=answer,
+        opening=[answer],
+        warnings=[] if rows.complete else [partial_run],
+        tiles=_list_tiles(rows, chosen),
+        lead=[*_sum_up(rows, chosen), *_list_worst(rows, chosen)],
+        rest=[
+            *found,
+            *_list_unmeasured(rows),
+            *tell_coverage(rows),
+            define_columns(rows.columns, note=_NOTE, more=[Prose("Status words", strong=True), meanings]),
+        ],
+    )
+
+
+def draw_sweep(rows: Rows, *, scheme: str | None = None, profiles: Sequence[LayerProfile] = ()) -> list[Chart]:
+    """The charts of the page: error by layer and scheme, error against bits, and the layers that are seen from inside."""
+    from qanalysis import charts
+
+    chosen = scheme or choose_scheme(rows)
+    worst = [row.tensor for row in select_worst(rows, chosen, count=CURVE_LAYERS)]
+    drawn: list[Chart] = []
+    if len(set(rows.column("tensor"))) > MOST_DRAWN:
+        return drawn
+    if any(not math.isnan(value) for value in rows.column("sqnr_db")):
+        caption = "SQNR of every layer under every scheme; higher is better."
+        drawn.append(make_chart("Every layer under every scheme", caption, partial(charts.heat_map, rows.rows, "sqnr_db")))
+    if worst:
+        caption = f"The {len(worst)} worst layers at {chosen}, beside what theory allows."
+        drawn.append(make_chart("Error against bits", caption, partial(charts.error_curves, rows.rows, worst, "sqnr_db")))
+    for name in dict.fromkeys(profile.name for profile in profiles):
+        drawn += _draw_layer([profile for profile in profiles if profile.name == name], chosen)
+    return drawn
+
+
+def _draw_layer(profiles: Sequence[LayerProfile], scheme: str) -> list[Chart]:
+    from qanalysis import charts
+
+    name = profiles[0].name
+    if len(profiles) > 1:
+        bits = next((profile.scheme.format.bits for profile in profiles if str(profile.scheme) == scheme), None)
+        caption = "Move the slider through the bit widths."
+        return [make_chart(f"Weights and error of {name}", caption, partial(charts.scrub, profiles, bits=bits))]
+    return [
+        make_chart(f"Weights of {name}", "", partial(charts.weight_histogram, profiles[0]), half=True),
+        make_chart(f"Error of {name}", "", partial(charts.error_histogram, profiles[0]), half=True),
+    ]
+
+
+def _sum_up(rows: Rows, scheme: str) -> list[Section]:
+    """The totals, those without figures last."""
+    totals = sorted(rows.totals, key=lambda row: row.sqnr_db is None)
+    if not totals:
+        return []
+    lines = [
+        (row.scheme, _show_bits(row.bits_per_weight), size(row.size_bytes), _db(row.sqnr_db), _percent(row.clipped_fraction), _percent(row.zeroed_fraction))
+        for row in totals
+    ]
+    chosen = next((place for place, row in enumerate(totals) if row.scheme == scheme), None)
+    grid = Grid(
+        ("scheme", "bits/weight", "size", "SQNR", "clipped", "zeroed"),
+        lines,
+        names=frozenset({0}),
+        bars={3: _measure_bars([row.sqnr_db for row in totals], _full_bar(rows))},
+        chosen=chosen,
+    )
+    note = "Pooled over the measured tensors: the error of all values together."
+    return [Section("totals", "Totals per scheme", [grid], note, width="seven", printed=True)]
+
+
+def _list_worst(rows: Rows, scheme: str) -> list[Section]:
+    worst = select_worst(rows, scheme)
+    if not worst:
+        return []
+    lines = [(row.tensor, row.shape, _db(row.sqnr_db), _show(row.max_abs_error), _percent(row.zeroed_fraction)) for row in worst]
+    grid = Grid(
+        ("tensor", "shape", "SQNR", "largest error", "zeroed"),
+        lines,
+        text_columns=2,
+        names=frozenset({0}),
+        bars={2: _measure_bars([row.sqnr_db for row in worst], _full_bar(rows))},
+    )
+    return [Section("worst", f"Worst tensors at {scheme}", [grid], "Lowest SQNR first.", width="five", printed=True)]
+
+
+def _list_unmeasured(rows: Rows) -> list[Section]:
+    """One line per tensor and status that has no figures, the first of the file first, and how many there are."""
+    places = np.flatnonzero(rows.column("status") != "ok")
+    first: dict[tuple[str, str], int] = {}
+    for place in places.tolist():
+        first.setdefault((rows.column("tensor")[place], rows.column("status")[place]), place)
+    shown = [rows[place] for place in list(first.values())[:UNMEASURED_SHOWN]]
+    if not shown:
+        return []
+    lines = [(row.tensor, row.shape, row.dtype, row.status, row.reason or STATUS_WORDS[row.status]) for row in shown]
+    grid = Grid(("tensor", "shape", "type", "status", "reason"), lines, text_columns=5, names=frozenset({0}))
+    note = f"Tensors that could not be measured, {len(shown):,} of {len(first):,}."
+    return [Section("unmeasured", "Without figures", [grid], note)]
+
+
+def _list_tiles(rows: Rows, scheme: str) -> list[tuple[str, str, str]]:
+    of_scheme = rows.column("scheme") == scheme
+    measured = int((of_scheme & (rows.column("status") == "ok")).sum())
+    tiles = [("Tensors", f"{measured:,}", f"of {int(of_scheme.sum()):,} measured")]
+    total = next((row for row in rows.totals if row.scheme == scheme), None)
+    if total is not None:
+        tiles += [
+            ("Values", f"{total.numel:,}", "in measured tensors"),
+            ("Pooled SQNR", _db(total.sqnr_db), f"at {scheme}"),
+            ("Bits per weight", _show_bits(total.bits_per_weight), "scales included"),
+            ("Size", size(total.size_bytes), f"input {size(rows.source.size)}"),
+        ]
+    return tiles + [("Worst tensor", _db(row.sqnr_db), row.tensor) for row in select_worst(rows, scheme, count=1)]
+
+
+def _diagnose(number: int, found: Diagnosis) -> Section:
+    """What is wrong with one layer, and what helps."""
+    blocks: list[Block] = [Prose(found.summary)]
+    if found.causes:
+        blocks.append(Bullets([(cause.title, cause.text) for cause in found.causes]))
+    blocks += [Prose(found.advice, strong=True)] if found.advice else []
+    blocks += [Prose(note, soft=True) for note in found.notes]
+    if found.cures:
+        largest = max((cure.gain_db for cure in found.cures if math.isfinite(cure.gain_db)), default=0.0)
+        lines = [
+            (
+                *(cure.text, cure.scheme or "needs run-time support", true_minus(f"{cure.gain_db:+.2f} dB"), true_minus(f"{cure.worth_bits:+.2f}")),
+                *(f"{cure.extra_bits:.3f}", true_minus(f"{cure.net_bits:+.2f}"), _db(cure.sqnr_db)),
+            )
+            for cure in found.cures
+        ]
+        head = ("cure", "scheme", "gain", "as bits", "price, bits/weight", "net, bits", "SQNR")
+        bars = {2: _measure_bars([cure.gain_db for cure in found.cures], largest)}
+        blocks.append(Prose("Measured on this layer, the best for its bits first: net is the gain, at 6.02 dB a bit, less the price.", soft=True))
+        blocks.append(Grid(head, lines, text_columns=2, bars=bars))
+    return Section(f"diagnosis-{number}", f"Diagnosis of {found.name} at {found.scheme}", blocks)
+
+
+def _full_bar(rows: Rows) -> float:
+    """Decibels of a full bar."""
+    known = (rows.totals or rows.rows).column("sqnr_db")
+    return float(np.max(known, where=np.isfinite(known), initial=0.0)) or 1.0
+
+
+def _measure_bars(values: Sequence[float | None], whole: float) -> list[int]:
+    """Lengths of bars in percent."""
+    return [0 if value is None or whole <= 0 else round(100 * min(1.0, max(0.0, value / whole))) for value in values]
+
+
+def _db(value: float | None) -> str:
+    return decibels(value, digits=1)
+
+
+def _show(value: float | None) -> str:
+    return NOTHING if value is None else plain(value)
+
+
+def _show_bits(value: float | None) -> str:
+    return NOTHING if value is None else plain(value, digits=4)
+
+
+def _percent(share: float | None) -> str:
+    return NOTHING if share is None else f"{100 * share:.3g} %"
+
+
+def count_unmeasured(rows: Rows) -> str:
+    """How many rows hold no figures, in a sentence; empty where all do."""
+    without = rows.column("status") != "ok"
+    tensors = len(set(rows.column("tensor")[without]))
+    return f"{int(without.sum())} of {len(rows)} rows ({tensors} tensors) hold no figures; their columns status and reason say why" if tensors else ""

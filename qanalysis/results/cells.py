@@ -1,0 +1,136 @@
+"""Does a value that was read belong into its column? Checked by the column's own type, lists and records inside cells too.
+
+Whatever is wrong raises ValueError saying which column, which value, and what it must be; the reader adds the place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qanalysis.results.columns import CellType, Column, KindName, columns_of, make_row
+
+_LARGEST_INTEGER = 2**63 - 1
+_LONGEST_SHOWN = 80
+_RULES: dict[KindName, str] = {
+    "text": "text",
+    "integer": "a 64-bit integer",
+    "number": "a number",
+    "flag": "true or false",
+    "list": "a list",
+    "record": "an object",
+}
+_TYPES: dict[KindName, set[type]] = {"text": {str}, "integer": {int}, "number": {int, float}, "flag": {bool}}
+
+
+def shorten_value(value: Any) -> str:
+    """A value as a message shows it, at most 80 characters.
+
+    >>> shorten_value("x" * 100)[-4:]
+    'xxx…'
+    """
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
+
+
+def check_cells(column: Column, values: Sequence[Any], places: Sequence[str] | str) -> list[Any]:
+    """All cells of a column as they are kept: lists as tuples, objects as their dataclass, null as None.
+
+    `places` says where each stands, or the first part of it where rows are counted from 0. Raises ValueError for the first that does not fit.
+    """
+    if _are_plainly_right(column, values):
+        return list(values)
+    checked = []
+    for number, value in enumerate(values):
+        try:
+            checked.append(_check(value, column.type, column.name, column.infinite))
+        except ValueError as error:
+            place = f"{places}[{number}]" if isinstance(places, str) else places[number]
+            raise ValueError(f"{place}: {error}") from None
+    return checked
+
+
+def check_record(record: Any, names: Sequence[str], *, what: str) -> Mapping[str, Any]:
+    """An object with exactly these keys. Raises ValueError naming the keys that are missing or unknown."""
+    given = set(record) if isinstance(record, Mapping) else set()
+    missing, unknown = sorted(set(names) - given), sorted(map(str, given - set(names)))
+    if missing or unknown or not isinstance(record, Mapping):
+        raise ValueError(f"not {what}; missing columns: {shorten_value(missing or 'none')}, unknown: {shorten_value(unknown or 'none')}")
+    return record
+
+
+def _are_plainly_right(column: Column, values: Sequence[Any]) -> bool:
+    """The common case, seen column by column: types alone decide, and no value is beyond what a file can hold."""
+    types = set(map(type, values)) - ({type(None)} if column.nullable else set())
+    if not types <= _TYPES.get(column.kind, set()):
+        return False
+    given = set(values)
+    if column.kind == "text":
+        return all(map(str.isascii, given - {None})) and (not column.choices or given - {None} <= set(column.choices))
+    if column.kind == "integer":
+        return all(abs(value) <= _LARGEST_INTEGER for value in given if value is not None)
+    return column.kind == "flag" or all(type(value) is float and value == value for value in given - {None})  # noqa: PLR0124  NaN is not itself
+
+
+def _check(value: Any, kind: CellType, name: str, infinite: float | tuple[float, float] | None = None) -> Any:
+    may_lack = kind.nullable or isinstance(infinite, float)
+    if value is None and may_lack:
+        return None
+    if value is None or not _fits(value, kind):
+        raise ValueError(f"column {name} holds {shorten_value(value)}, must be {_describe_rule(kind, value, nullable=may_lack)}")
+    if kind.kind == "number":
+        return float(value)
+    if kind.kind == "list" and kind.item is not None:
+        ends: Sequence[Any] = infinite if isinstance(infinite, tuple) else (None,) * len(value)
+        item = kind.item
+        return tuple(end if part is None and end is not None else _check(part, item, name) for part, end in zip(value, ends, strict=True))
+    if kind.kind == "record":
+        return _check_record(value, kind.record, name)
+    return value
+
+
+def _check_record(value: Any, record: Any, name: str) -> Any:
+    columns = columns_of(record)
+    try:
+        cells = check_record(value, [column.name for column in columns], what="as it must be")
+    except ValueError as error:
+        raise ValueError(f"column {name}: {error}") from None
+    return make_row(record, {column.name: _check(cells[column.name], column.type, f"{name}.{column.name}", column.infinite) for column in columns})
+
+
+def _fits(value: Any, kind: CellType) -> bool:
+    match kind.kind:
+        case "text":
+            return isinstance(value, str) and (not kind.choices or value in kind.choices) and _is_unicode(value)
+        case "integer":
+            return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST_INTEGER
+        case "number":
+            return (isinstance(value, float) and not math.isnan(value)) or _is_small_integer(value)
+        case "flag":
+            return isinstance(value, bool)
+        case "list":
+            return isinstance(value, list | tuple) and kind.length in (None, len(value))
+    return isinstance(value, Mapping)
+
+
+def _is_small_integer(value: Any) -> bool:
+    """Whether an integer has a float beside it."""
+    return isinstance(value, int) and not isinstance(value, bool) and value.bit_length() < 1024
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _describe_rule(kind: CellType, value: Any, *, nullable: bool) -> str:
+    if kind.choices:
+        return f"one of {', '.join(kind.choices)}"
+    rule = _RULES[kind.kind] + (f" of {kind.length}" if kind.length else "")
+    if value is None and kind.kind == "integer":
+        rule = "a number"
+    return f"{rule} or null" if nullable else f"{rule}, not null" if value is None else rule
