@@ -36,7 +36,7 @@ from qanalysis.dashboard.converter.view import CAPTURE_TESTS, JUSTIFICATIONS, SI
 from qanalysis.dashboard.elements import draw_chart, draw_fault, draw_findings, draw_lines, read_theme
 from qanalysis.dashboard.export import Extras, Picture, draw_export
 from qanalysis.dashboard.open_file import FileKind, draw_picker
-from qanalysis.dashboard.session import follow_view
+from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import si
 
@@ -55,11 +55,9 @@ RECORDS = FileKind(
 )
 
 
-@st.fragment
-def draw_capture() -> None:
+def draw_capture(view: ConverterView) -> None:
     """The tab: the record and how to read it at the left, what it says at the right."""
-    view = follow_view(ConverterView)
-    st.segmented_control("Test", list(CAPTURE_TESTS), key="test", format_func=CAPTURE_TESTS.__getitem__, required=True, label_visibility="collapsed")
+    st.segmented_control("Test", list(CAPTURE_TESTS), key=keep("test"), format_func=CAPTURE_TESTS.__getitem__, required=True, label_visibility="collapsed")
     controls, answers = st.columns([2, 7], gap="medium")
     with controls:
         draw_picker(RECORDS)
@@ -84,19 +82,19 @@ def draw_capture() -> None:
 
 def _draw_reading_controls(*, drive: bool) -> None:
     left, right = st.columns(2, gap="xsmall")
-    left.text_input("Column", key="column", placeholder="first", help="Name or number of a column of text, or of an array of an archive.")
-    right.number_input("Channel", 0, 255, key="channel", help="From 1 on; 0 takes the first.")
-    left.number_input("Bits", 0, 32, key="record_bits", help="Width of the converter; 0 takes what the file says, or a guess.")
-    right.number_input("Rate (Hz)", 0.0, key="rate_hz", format="%g", help="0 takes what the file says.")
-    left.selectbox("Words", JUSTIFICATIONS, key="justify", help="Where the code stands in its word.")
-    right.selectbox("Sign", SIGNS, key="signed")
+    left.text_input("Column", key=keep("column"), placeholder="first", help="Name or number of a column of text, or of an array of an archive.")
+    right.number_input("Channel", 0, 255, key=keep("channel"), help="From 1 on; 0 takes the first.")
+    left.number_input("Bits", 0, 32, key=keep("record_bits"), help="Width of the converter; 0 takes what the file says, or a guess.")
+    right.number_input("Rate (Hz)", 0.0, key=keep("rate_hz"), format="%g", help="0 takes what the file says.")
+    left.selectbox("Words", JUSTIFICATIONS, key=keep("justify"), help="Where the code stands in its word.")
+    right.selectbox("Sign", SIGNS, key=keep("signed"))
     help_ = "Range of the converter; both 0: counted in codes."
-    left.number_input("Low end (V)", key="record_low", format="%g", help=help_)
-    right.number_input("High end (V)", key="record_high", format="%g")
+    left.number_input("Low end (V)", key=keep("record_low"), format="%g", help=help_)
+    right.number_input("High end (V)", key=keep("record_high"), format="%g")
     if drive:
         help_ = "Lowest and highest input of the ramp or sine; both 0: unknown. Offset, gain error and TUE need them."
-        left.number_input("Input from (V)", key="drive_low", format="%g", help=help_)
-        right.number_input("Input to (V)", key="drive_high", format="%g")
+        left.number_input("Input from (V)", key=keep("drive_low"), format="%g", help=help_)
+        right.number_input("Input to (V)", key=keep("drive_high"), format="%g")
 
 
 def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
