@@ -22,10 +22,7 @@ def find_levels(scheme: Scheme) -> NDArray[np.float64]:
     >>> find_levels(Scheme.parse("int2")).tolist(), find_levels(Scheme.parse("fp4_e2m1")).tolist()[-3:]
     ([-1.0, 0.0, 1.0], [3.0, 4.0, 6.0])
     """
-    if scheme.format.is_integer:
-        low, high = scheme.symmetry.ends(int(scheme.format.element.high))
-        return np.arange(low, high + 1.0)
-    return scheme.format.element.levels
+    return scheme.coder.levels
 
 
 def format_levels(scheme: Scheme, *, theme: Theme = "light") -> go.Figure:

@@ -183,7 +183,7 @@ def _list_blocks(free: Scheme) -> Iterator[_Reading]:
 
 
 def _list_grids(scheme: Scheme) -> Iterator[_Reading]:
-    q = int(scheme.format.element.high)
+    q = scheme.format.largest_code
     for symmetry in dict.fromkeys((scheme.symmetry, *SYMMETRIES.values())):
         divisor, formula, users = symmetry.describe(q)
         yield _Reading("grid", f"{symmetry}: {divisor}", formula, users, replace(scheme, symmetry=symmetry))

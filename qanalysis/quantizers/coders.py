@@ -347,5 +347,6 @@ def look_up(table: Doubles, codes: Floats) -> Floats:
     """The number at each place of a table, float32; NaN stays NaN. ValueError for a place that is none."""
     known = np.where(np.isnan(codes), 0, codes).astype(np.int64)
     if known.size and not 0 <= known.min() <= known.max() < table.size:
-        raise ValueError(f"code {int(known[(known < 0) | (known >= table.size)][0])}: this format's codes are 0 to {table.size - 1}")
+        wrong = int(known[(known < 0) | (known >= table.size)][0])
+        raise ValueError(f"code {wrong}: this format's codes are 0 to {table.size - 1}")
     return np.where(np.isnan(codes), np.float32(np.nan), table[known].astype(np.float32))

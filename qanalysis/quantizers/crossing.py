@@ -28,16 +28,19 @@ def cross_schemes(
     it can not take, unless there is no other (ValueError).
 
     >>> from qanalysis.quantizers.formats import FORMATS
-    >>> [str(scheme) for scheme in cross_schemes([FORMATS["int4"], FORMATS["mxfp4"]], groupings=[Grouping(), Grouping(1, 64)])]
+    >>> made = cross_schemes([FORMATS["int4"], FORMATS["mxfp4"]], groupings=[Grouping(), Grouping(1, 64)])
+    >>> [str(scheme) for scheme in made]
     ['int4', 'mxfp4', 'int4 group=64']
     """
     schemes = []
-    for (g, grouping), (s, symmetry), (r, rule), fmt in product(enumerate(groupings), enumerate(symmetries), enumerate(ranges), list(formats)):
+    places = (enumerate(groupings), enumerate(symmetries), enumerate(ranges))
+    for (g, grouping), (s, symmetry), (r, rule), fmt in product(*places, list(formats)):
         words: dict[str, tuple[int, Any]] = {"grouping": (g, grouping), "symmetry": (s, symmetry), "range": (r, rule)}
         if "range" not in fmt.fixed and len(ranges) > 1 and not fmt.takes(rule):
             continue
         if all(words[part][0] == 0 for part in words if part in fmt.fixed):
-            schemes.append(Scheme(fmt, **{part: word for part, (_place, word) in words.items() if part not in fmt.fixed}))
+            free = {part: word for part, (_place, word) in words.items() if part not in fmt.fixed}
+            schemes.append(Scheme(fmt, **free))
     return schemes
 
 

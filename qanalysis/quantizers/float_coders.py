@@ -75,7 +75,8 @@ class FloatCoder(Coder):
     def to_codes(self, numbers: Floats) -> Floats:
         """Bit patterns as whole numbers; NaN stays NaN."""
         magnitudes = self.levels[self.levels >= 0]
-        patterns = np.searchsorted(magnitudes, np.abs(numbers)) + np.signbit(numbers) * 2 ** (self.exponent_bits + self.mantissa_bits)
+        sign_bit = 2 ** (self.exponent_bits + self.mantissa_bits)
+        patterns = np.searchsorted(magnitudes, np.abs(numbers)) + np.signbit(numbers) * sign_bit
         return np.where(np.isnan(numbers), np.float32(np.nan), patterns.astype(np.float32))
 
     def from_codes(self, codes: Floats) -> Floats:

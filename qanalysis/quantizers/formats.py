@@ -76,6 +76,11 @@ class NumberFormat:
         return self.element.bits
 
     @property
+    def largest_code(self) -> int:
+        """The largest number as a code: q = 2^(bits-1) - 1 of integers."""
+        return int(self.element.high)
+
+    @property
     def is_integer(self) -> bool:
         """Whether its codes are integers of free convention, laid as the scheme says."""
         return self.laying is None
@@ -122,13 +127,17 @@ class NumberFormat:
         """Whether a range rule can be used with these numbers."""
         return self.has_equal_steps or not rule.needs_equal_steps
 
+    def find_coder(self, symmetry: Symmetry) -> Coder:
+        """The numbers that grids use under a symmetry: not all codes of an integer serve every convention."""
+        return symmetry.find_coder(self.largest_code) if self.is_integer else self.element
+
     def lay_grid(self, found: Statistic, symmetry: Symmetry, scale: ScaleType) -> Grid:
         """The grids over the statistics of all groups, under the conventions of a scheme."""
         if self.laying is not None:
             return self.laying.lay(self.element, found, scale)
         if not isinstance(found, Range):
             raise TypeError(f"{self} is laid over ranges, and {type(found).__name__} is none")
-        return symmetry.lay_grid(found, int(self.element.high), scale=scale)
+        return symmetry.lay_grid(found, self.largest_code, scale=scale)
 
     def stored_bits(self, symmetry: Symmetry) -> tuple[int, int]:
         """Bits per value, and bits per group beside its scale: a zero point of the code's width, a low end, codes that
@@ -153,12 +162,14 @@ def integer_format(bits: int) -> NumberFormat:
     if not FEWEST_BITS <= bits <= MOST_BITS:
         raise ValueError(f"int{bits}: integer formats have {FEWEST_BITS} to {MOST_BITS} bits")
     half, wider = 1 << (bits - 1), f"int{bits + 1}" if bits < MOST_BITS else ""
-    return NumberFormat(f"int{bits}", element=IntegerCoder(-half, half - 1), wider=wider, other="nf4" if bits == NF4_BITS else "")
+    other = "nf4" if bits == NF4_BITS else ""
+    return NumberFormat(f"int{bits}", element=IntegerCoder(-half, half - 1), wider=wider, other=other)
 
 
 def _float(name: str, element: FloatCoder, *, wider: str = "", other: str = "") -> NumberFormat:
     casts = "ml-dtypes and gfloat casts" if element.bits < 8 else "ml-dtypes, torch and gfloat casts"
-    return NumberFormat(name, element=element, laying=laying.ABSMAX, wider=wider, other=other, peer=f"{casts}, saturating")
+    peer = f"{casts}, saturating"
+    return NumberFormat(name, element=element, laying=laying.ABSMAX, wider=wider, other=other, peer=peer)
 
 
 def _cast(name: str, element: FloatCoder, *, other: str, caster: str) -> NumberFormat:
@@ -230,22 +241,19 @@ def _gguf(
     )
 
 
+_HALF_UP, _AWAY = Rounding("half-up"), Rounding("nearest-away")
+
+
 def _gguf_signed(name: str, packs: NumberFormat, half: int, *, wider: str) -> NumberFormat:
     formula = f"float16 step = the value of largest |x| / −{half}, codes −{half} to {half - 1}"
-    return _gguf(
-        name,
-        packs,
-        BiasedCoder(-half, half - 1, half + 0.5),
-        laying.GGUF_SIGNED,
-        formula,
-        rounding=Rounding("half-up"),
-        wider=wider,
-    )
+    element = BiasedCoder(-half, half - 1, half + 0.5)
+    return _gguf(name, packs, element, laying.GGUF_SIGNED, formula, rounding=_HALF_UP, wider=wider)
 
 
 def _gguf_offset(name: str, packs: NumberFormat, codes: int, *, wider: str) -> NumberFormat:
     formula = f"float16 step = (max − min) / {codes} and a float16 minimum, codes 0 to {codes}"
-    return _gguf(name, packs, BiasedCoder(0, codes, 0.5), laying.GGUF_OFFSET, formula, rounding=Rounding("half-up"), wider=wider)
+    element = BiasedCoder(0, codes, 0.5)
+    return _gguf(name, packs, element, laying.GGUF_OFFSET, formula, rounding=_HALF_UP, wider=wider)
 
 
 #: Quantiles of N(0, 1), scaled to -1..1 with an exact 0 (Dettmers et al. 2023, QLoRA, appendix E).
@@ -271,10 +279,10 @@ _NORMAL_QUANTILES = (
     ),
     1.0,
 )
-_AWAY = Rounding("nearest-away")
 _INTEGERS = {bits: integer_format(bits) for bits in range(FEWEST_BITS, MOST_BITS + 1)}
-_BINARY = NumberFormat("binary", element=SignCoder(has_zero=False), laying=laying.BINARY, wider="ternary", peer="XNOR-Net's formula")
-_TERNARY = NumberFormat("ternary", element=SignCoder(has_zero=True), laying=laying.TERNARY, wider="int3", peer="TWN's formula")
+_SIGN, _THREE = SignCoder(has_zero=False), SignCoder(has_zero=True)
+_BINARY = NumberFormat("binary", element=_SIGN, laying=laying.BINARY, wider="ternary", peer="XNOR-Net's formula")
+_TERNARY = NumberFormat("ternary", element=_THREE, laying=laying.TERNARY, wider="int3", peer="TWN's formula")
 _FP8_E4M3 = _float("fp8_e4m3", FloatCoder(4, 3, LARGEST_E4M3), other="int8")
 _FP8_E5M2 = _float("fp8_e5m2", FloatCoder(5, 2, 57344.0), other="fp8_e4m3")
 _FP6_E2M3 = _float("fp6_e2m3", FloatCoder(2, 3, 7.5), wider="fp8_e4m3")

@@ -90,14 +90,16 @@ class Grid:
         if self.unused is None and self.smallest >= SMALLEST_STEP:
             np.divide(np.float32(1), parts[STEP], out=parts[PER_STEP])
         else:
-            parts[PER_STEP] = np.where(is_invertible(parts[STEP]), np.float32(1) / np.maximum(parts[STEP], SMALLEST_STEP), np.float32(0))
+            inverses = np.float32(1) / np.maximum(parts[STEP], SMALLEST_STEP)
+            parts[PER_STEP] = np.where(is_invertible(parts[STEP]), inverses, np.float32(0))
         if self.coder.kind == BIASED:
             parts[CENTRE_BEFORE], parts[CENTRE_AFTER] = self.centre or (0, 0)
         return parts
 
     def take(self, choose: Callable[[Any], Any]) -> Grid:
         """The grid of some of its groups; `choose` picks them from an array (groups,)."""
-        arrays = {name: getattr(self, name) for name in ("scale", "zero_points", "unused", "inverses", "thresholds", "steps")}
+        names = ("scale", "zero_points", "unused", "inverses", "thresholds", "steps")
+        arrays = {name: getattr(self, name) for name in names}
         chosen: dict[str, Any] = {name: None if array is None else choose(array) for name, array in arrays.items()}
         return replace(self, **chosen, centre=self.centre and (choose(self.centre[0]), choose(self.centre[1])))
 

@@ -50,7 +50,8 @@ def _lay_absmax(coder: Coder, found: Range, scale: ScaleType) -> Grid:
     step = step if unused is None else np.where(unused, np.float32(1), step)
     if not scale.is_exact:
         fitted = scale.fit(step, found.largest, int(np.frexp(coder.high)[1]) - (coder.high == 1))
-        step = np.where(is_invertible(fitted) if unused is None else is_invertible(fitted) & ~unused, fitted, np.float32(1))
+        usable = is_invertible(fitted) if unused is None else is_invertible(fitted) & ~unused
+        step = np.where(usable, fitted, np.float32(1))
     return lay_scaled(coder, step, stored=scale, unused=unused)
 
 
@@ -125,7 +126,7 @@ def _lay_gguf(coder: Coder, scale: Floats, *, centre: tuple[Floats, Floats] | No
     """
     usable = is_invertible(np.abs(scale))
     stored = np.where(usable, _to_half(scale), np.float32(0))
-    # Where there is no scale every code stands for the same value, so the inverse only has to keep an infinity from becoming NaN.
+    # Where there is no scale every code stands for the same value: the inverse must only keep infinities from becoming NaN.
     inverses = np.where(usable, np.float32(1) / np.where(usable, scale, np.float32(1)), np.float32(1))
     return lay_scaled(coder, stored, unused=keep_any(stored == 0), inverses=inverses, centre=centre)
 
@@ -152,7 +153,8 @@ def _lay_gguf_power(coder: Coder, found: Range, _scale: ScaleType) -> Grid:
     unused = found.largest == 0
     with np.errstate(divide="ignore"):
         exponent = np.floor(np.log2(found.largest)) - np.float32(coder.top_exponent)
-    scale = np.ldexp(np.float32(1), np.clip(np.where(unused, 0, exponent), -127, 127).astype(np.int32)).astype(np.float32)
+    whole = np.clip(np.where(unused, 0, exponent), -127, 127).astype(np.int32)
+    scale = np.ldexp(np.float32(1), whole).astype(np.float32)
     return lay_scaled(coder, scale, unused=keep_any(unused))
 
 

@@ -175,7 +175,9 @@ class LevelQuantizer:
         """
         kept, _wanted = self._code(self.layout.to_matrix(np.asarray(x, np.float32)))
         codes = self.grid.coder.to_codes(kept)
-        return self.layout.from_matrix(codes if self.grid.zero_points is None else codes + self.layout.spread(self.grid.zero_points))
+        if self.grid.zero_points is not None:
+            codes = codes + self.layout.spread(self.grid.zero_points)
+        return self.layout.from_matrix(codes)
 
     def decode(self, codes: ArrayLike) -> Floats:
         """Values of codes, same shape; ValueError for a code that the format does not have."""

@@ -110,7 +110,7 @@ class Percentile(RangeRule):
 
     def __post_init__(self) -> None:
         if not 50 < self.percent <= 100:
-            raise ValueError(f"range percentile:{self.percent:g}: the percentile lies above 50 and at most at 100; write for example percentile:99.9")
+            raise ValueError(f"range percentile:{self.percent:g}: the percentile lies above 50 and at most at 100; write for example {self.example}")
 
     @property
     def formula(self) -> str:
@@ -151,7 +151,8 @@ class MeanStd(RangeRule):
 
     def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Range:
         magnitude = np.abs(values.astype(np.float64))
-        edge = np.minimum(np.nanmean(magnitude, axis=1) + self.factor * np.nanstd(magnitude, axis=1), np.finfo(np.float32).max).astype(np.float32)
+        edge = np.nanmean(magnitude, axis=1) + self.factor * np.nanstd(magnitude, axis=1)
+        edge = np.minimum(edge, np.finfo(np.float32).max).astype(np.float32)
         return _clip_at(edge, values, symmetric=symmetric)
 
 

@@ -26,7 +26,8 @@ FLOAT_BITS = 32
 # The peer looks codes up by the scaled value's place among 2^16.
 _PLACES = 65535
 
-#: The step, the largest magnitude that the grid must reach, the exponent b of its top code (about 2^b); to the step as stored.
+#: From the step, the largest magnitude that the grid must reach and the exponent b of its top code (about 2^b) to the step
+#: as stored.
 Fit = Callable[[Floats, Floats, int], Floats]
 
 
@@ -83,7 +84,8 @@ def _to_e4m3(step: Floats, _reach: Floats, _top_exponent: int) -> Floats:
     bounded = np.clip(step, np.float32(0), np.float32(LARGEST_E4M3)).astype(np.float32, copy=False)
     bits = bounded.view(np.uint32)
     # 20 of the 23 mantissa bits go: add just below half of what they can hold, and the last bit that stays.
-    normal = ((bits + np.uint32(0x7FFFF) + ((bits >> np.uint32(20)) & np.uint32(1))) & np.uint32(0xFFF00000)).view(np.float32)
+    last = (bits >> np.uint32(20)) & np.uint32(1)
+    normal = ((bits + np.uint32(0x7FFFF) + last) & np.uint32(0xFFF00000)).view(np.float32)
     subnormal = np.rint(bounded * np.float32(512)) / np.float32(512)
     return np.where(bounded < np.float32(SMALLEST_NORMAL_E4M3), subnormal, normal)
 
@@ -115,7 +117,14 @@ def _power_of_two(exponent: NDArray[np.int32], top_exponent: int) -> Floats:
     return np.ldexp(np.float32(1), np.clip(exponent, -127, min(127, 128 - top_exponent))).astype(np.float32)
 
 
-FLOAT32 = ScaleType("float32", 32, _as_computed, is_exact=True, formula="the scale as computed", peers="torch, ONNX Runtime")
+FLOAT32 = ScaleType(
+    "float32",
+    32,
+    _as_computed,
+    is_exact=True,
+    formula="the scale as computed",
+    peers="torch, ONNX Runtime",
+)
 FLOAT16 = ScaleType(
     "float16",
     16,
@@ -138,13 +147,19 @@ _POWERS = (
         "block scales of the OCP MX formats",
     ),
 )
-_BFLOAT16 = _to_type(ml_dtypes.bfloat16, LARGEST_BFLOAT16)
+BFLOAT16 = ScaleType(
+    "bfloat16",
+    16,
+    _to_type(ml_dtypes.bfloat16, LARGEST_BFLOAT16),
+    formula="the scale rounded to bfloat16",
+    peers="torchao int4, bfloat16 checkpoints",
+)
 #: What any format with free scales may store, the default first.
 STORED_FLOATS = (
     FLOAT32,
     FLOAT16,
-    ScaleType("bfloat16", 16, _BFLOAT16, formula="the scale rounded to bfloat16", peers="torchao int4, bfloat16 checkpoints"),
-    *(ScaleType(name, 8, fit, is_power_of_two=True, formula=formula, peers=peers) for name, fit, formula, peers in _POWERS),
+    BFLOAT16,
+    *(ScaleType(name, 8, fit, is_power_of_two=True, formula=words, peers=peers) for name, fit, words, peers in _POWERS),
 )
 SCALE_TYPES: dict[str, ScaleType] = {scale.name: scale for scale in STORED_FLOATS}
 # What formats with blocks of their own store: named by their columns, not offered to others.
@@ -205,7 +220,8 @@ def _middles(parts: int) -> Floats:
     """
     place = np.arange(parts + 1)
     step = float((np.float32(1) - np.float32(0.1)) / np.float32(parts))
-    borders = np.where(place < (parts + 1) // 2, float(np.float32(0.1)) + place * step, 1 - (parts - place) * step).astype(np.float32)
+    from_low, from_high = float(np.float32(0.1)) + place * step, 1 - (parts - place) * step
+    borders = np.where(place < (parts + 1) // 2, from_low, from_high).astype(np.float32)
     return (borders[:-1] + borders[1:]) / np.float32(2)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Floats
+from qanalysis.quantizers.coders import Coder
 from qanalysis.quantizers.formats import FORMATS, NumberFormat
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Grouping, Layout, parse_grouping
@@ -89,10 +90,12 @@ class Scheme:
             elif name in fmt.fixed and asked != own:
                 raise ValueError(facts.refuse(fmt, asked))
         if self.scale not in fmt.scales:
-            raise ValueError(f"{fmt} does not store its scales as {self.scale}; it takes {', '.join(map(str, fmt.scales))}")
+            words = ", ".join(map(str, fmt.scales))
+            raise ValueError(f"{fmt} does not store its scales as {self.scale}; it takes {words}")
         if not fmt.takes(self.range):
             *others, last = list_forms(equal_steps=False)
-            raise ValueError(f"{fmt} has unequal levels, and range={self.range} {self.range.equal_steps}; use {', '.join(others)} or {last}")
+            why = f"range={self.range} {self.range.equal_steps}"
+            raise ValueError(f"{fmt} has unequal levels, and {why}; use {', '.join(others)} or {last}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -143,6 +146,11 @@ class Scheme:
     def tensor_bits(self, groups: int) -> int:
         """Bits stored once per tensor of so many groups: what scales share, and the outer scale of two-level ones."""
         return self.scale.tensor_bits(groups) + (self.format.outer.bits if self.format.outer else 0)
+
+    @property
+    def coder(self) -> Coder:
+        """The numbers that its grids use, at scale 1."""
+        return self.format.find_coder(self.symmetry)
 
     @property
     def has_outer_scale(self) -> bool:
@@ -214,7 +222,7 @@ class Scheme:
         low, high = np.zeros((2, layout.groups), np.float32)
         # How scales are stored in the end depends on those of all groups, which a search in one does not know.
         judge = replace(self, scale=FLOAT32) if self.scale.is_double else self
-        search = Search(judge.lay_grid, self.rounding, int(self.format.element.high), check)
+        search = Search(judge.lay_grid, self.rounding, self.format.largest_code, check)
         for indices, groups in layout.split(matrix):
             found = self.range(mask_non_finite(groups), symmetric=self.symmetry.signed, search=search)
             low[indices], high[indices] = found.low, found.high
@@ -230,7 +238,8 @@ class Scheme:
         if self.scale.is_double:
             return DoubledScale(found.largest, store_scales(found.largest))
         if self.has_outer_scale:
-            return LargestOfTensor(found.largest, np.full_like(found.largest, found.largest.max() if largest is None else largest))
+            tensor = found.largest.max() if largest is None else largest
+            return LargestOfTensor(found.largest, np.full_like(found.largest, tensor))
         return found
 
 
@@ -245,6 +254,7 @@ def _read_word(word: str, text: str) -> tuple[str, Any]:
     if word in FORMATS or resembles_format(word):
         return "format", parse_format(word)
     raise ValueError(
-        f"scheme {text!r}: the word {word!r} is unknown; a scheme is a format (int2 to int16, fp8_e4m3, mxfp4, nf4, gguf:q4_0, ...), then any of "
+        f"scheme {text!r}: the word {word!r} is unknown; "
+        "a scheme is a format (int2 to int16, fp8_e4m3, mxfp4, nf4, gguf:q4_0, ...), then any of "
         f"{', '.join(SYMMETRIES)}; tensor, channel, group=N, block=RxC; range=RULE; scale=TYPE; round=MODE"
     )

@@ -34,7 +34,7 @@ class Statistic:
         """The statistic of each group of a matrix in the layout's view; a kind that only a rule or a whole tensor gives
         has none.
         """
-        raise NotImplementedError(f"{cls.__name__} is not found from values alone: {layout.groups} groups, {matrix.size} values")
+        raise TypeError(f"{cls.__name__} of {layout.groups} groups in {matrix.size} values: a range rule or the whole tensor gives it")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,6 +19,8 @@ from qanalysis.quantizers.grids import LARGEST_STEP, SMALLEST_STEP, Grid, is_inv
 from qanalysis.quantizers.scales import FLOAT32, LARGEST_FLOAT, ScaleType
 from qanalysis.quantizers.statistics import Range
 
+ONE, HALF, TWO = np.float32(1), np.float32(0.5), np.float32(2)
+
 
 @dataclass(frozen=True, slots=True)
 class Symmetry:
@@ -51,8 +53,12 @@ class Symmetry:
         'max / 7, −min / 8'
         """
         q = largest_code
-        divisor, formula, users = (text.format(q=q, more=q + 1, middle=q + 0.5, all=2 * q + 1) for text in (self.divisor, self.formula, self.users))
-        return divisor, formula, users
+        numbers = {"q": q, "more": q + 1, "middle": q + 0.5, "all": 2 * q + 1}
+        return self.divisor.format(**numbers), self.formula.format(**numbers), self.users.format(**numbers)
+
+    def find_coder(self, largest_code: int) -> IntegerCoder:
+        """The codes that serve, for the integers with this q."""
+        return IntegerCoder(*self.ends(largest_code))
 
     def lay_grid(self, found: Range, largest_code: int, *, scale: ScaleType = FLOAT32) -> Grid:
         """The grid of the integers with this q over the ranges of all groups.
@@ -61,31 +67,31 @@ class Symmetry:
         array([0.1], dtype=float32)
         """
         widened = Range(np.minimum(found.low, np.float32(0)), np.maximum(found.high, np.float32(0)))
-        coder = IntegerCoder(*self.ends(largest_code))
+        coder = self.find_coder(largest_code)
         step: Floats = self.step(widened.low, widened.high, np.float32(largest_code))
         smallest, largest, unused = step.min(), step.max(), None
         if not SMALLEST_STEP <= smallest <= largest <= LARGEST_STEP:
             unused = ~is_invertible(step)
             step = np.where(unused, np.float32(1), step)
         if not scale.is_exact:
-            reach: Floats = widened.largest if self.signed else widened.high / np.float32(2) - widened.low / np.float32(2)
+            reach: Floats = widened.largest if self.signed else widened.high / TWO - widened.low / TWO
             fitted = scale.fit(step, reach, (coder.high_code - coder.low_code).bit_length() - 1)
-            step = np.where(is_invertible(fitted) if unused is None else is_invertible(fitted) & ~unused, fitted, np.float32(1))
+            usable = is_invertible(fitted) if unused is None else is_invertible(fitted) & ~unused
+            step = np.where(usable, fitted, ONE)
         if unused is not None or not scale.is_exact:
             active = step if unused is None else step[~unused]
             smallest, largest = active.min(initial=np.float32(np.inf)), active.max(initial=np.float32(0))
         zero_points = self._find_zero_points(widened.low, step, coder)
         if float(largest) * max(-coder.low, coder.high) > LARGEST_FLOAT:
-            farthest = max(-coder.low, coder.high) if zero_points is None else np.maximum(zero_points, np.float32(coder.high) - zero_points)
+            farthest: float | Floats = max(-coder.low, coder.high)
+            if zero_points is not None:
+                farthest = np.maximum(zero_points, np.float32(coder.high) - zero_points)
             step = scale.cut(step, farthest)
             largest, zero_points = step.max(), self._find_zero_points(widened.low, step, coder)
         return Grid(step, coder, float(smallest), float(largest), zero_points, unused)
 
     def _find_zero_points(self, low: Floats, step: Floats, coder: Coder) -> Floats | None:
         return None if self.signed else np.clip(-np.rint(low / step), np.float32(coder.low), np.float32(coder.high))
-
-
-ONE, HALF, TWO = np.float32(1), np.float32(0.5), np.float32(2)
 
 
 def _step_of_span(low: Floats, high: Floats, q: Floats | np.float32) -> Floats:

@@ -102,7 +102,7 @@ def resembles_format(text: str) -> bool:
     >>> resembles_format("NVFP4"), resembles_format("q4_0"), resembles_format("sideways")
     (True, True, False)
     """
-    return text.startswith("gguf:") or bool(re.match("int|uint", text)) or bool(_find_alike(text.lower(), list(FORMATS)))
+    return bool(re.match("gguf:|int|uint", text) or _find_alike(text.lower(), list(FORMATS)))
 
 
 def parse_scale(text: str) -> ScaleType:

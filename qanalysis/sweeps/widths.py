@@ -71,7 +71,7 @@ class Widths:
     @classmethod
     def of(cls, schemes: Sequence[Scheme]) -> Self:
         """The widths of some schemes, in their order."""
-        codes = [int(scheme.format.element.high) for scheme in schemes]
+        codes = [scheme.format.largest_code for scheme in schemes]
         ends = np.array([[schemes[0].symmetry.ends(code)] for code in codes], np.float32)
         return cls(tuple(schemes), np.array(codes, np.float32)[:, np.newaxis], (ends[..., 0], ends[..., 1]), np.abs(ends).max(axis=(1, 2)).astype(np.float64))
 

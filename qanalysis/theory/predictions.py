@@ -16,7 +16,6 @@ import numpy as np
 from scipy.special import gammaincinv
 
 from qanalysis.arrays import Doubles, Floats
-from qanalysis.quantizers.coders import Coder
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.scheme import MINMAX, Scheme
 from qanalysis.quantizers.statistics import Extremes, MeanMagnitude, Range, SignedLargest, Statistic, Threshold
@@ -105,7 +104,7 @@ def _fold(scheme: Scheme, place: int) -> int:
     if not np.array_equal(here, first):
         return place
     # Two roundings to bfloat16 differ by 2^-8 at most; what scales differ by must not show at the largest level.
-    levels = _find_coder(scheme).levels
+    levels = scheme.coder.levels
     largest, gap = np.abs(levels[[0, -1]]).max(), levels[-1] - levels[-2]
     return 0 if np.allclose(here, plain, rtol=min(2.0**-8, 0.125 * gap / largest), atol=0.0) else place % PLACES
 
@@ -232,11 +231,6 @@ def _settle(scheme: Scheme, low: Floats, high: Floats, *, largest: Floats) -> St
     return scheme.settle(found, largest=max(largest, found.largest.max()))
 
 
-def _find_coder(scheme: Scheme) -> Coder:
-    one = np.ones(1, np.float32)
-    return scheme.lay_grid(_settle(scheme, -one, one, largest=one)).coder
-
-
 @lru_cache(maxsize=128)
 def _cut_cells(scheme: Scheme) -> Cells:
-    return cut_cells(_find_coder(scheme).levels, stochastic=scheme.rounding.is_stochastic)
+    return cut_cells(scheme.coder.levels, stochastic=scheme.rounding.is_stochastic)

@@ -35,7 +35,7 @@ def measure_with_torch(x: torch.Tensor, scheme: Scheme) -> list[torch.Tensor]:
     """The columns of one row, each by its textbook expression, one pass over the tensor per operation, as analysis scripts do it."""
     layout = scheme.grouping.lay_out(tuple(x.shape))
     groups = x.reshape(-1, min(layout.block_columns * layout.block_rows, x.numel()))
-    q = int(scheme.format.element.high)
+    q = scheme.format.largest_code
     step = (groups.abs().amax(dim=1, keepdim=True) / q).clamp_min(1e-30)
     codes = (groups / step).round()
     kept = codes.clamp(-q, q)

@@ -20,7 +20,7 @@ FLOATS = st.floats(min_value=-(2.0**100), max_value=2.0**100, width=32)
 
 
 def lay(low: float, high: float, words: Words) -> Grid:
-    found, q = Range(np.float32([low]), np.float32([high])), int(integer_format(words.bits).element.high)
+    found, q = Range(np.float32([low]), np.float32([high])), integer_format(words.bits).largest_code
     return SYMMETRIES[words.symmetry].lay_grid(found, q, scale=SCALE_TYPES[words.scale])
 
 

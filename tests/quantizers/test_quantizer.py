@@ -261,3 +261,21 @@ def test_round_trip_equals_torch_fake_quantize_bit_for_bit(bits: int, symmetry: 
             zero_points = torch.from_numpy(ours.zero_point.astype(np.int32))
             theirs = torch.fake_quantize_per_channel_affine(torch.from_numpy(x), torch.from_numpy(ours.step), zero_points, 0, *options)
         np.testing.assert_array_equal(ours.round_trip(x), theirs.numpy())
+
+
+@pytest.mark.parametrize(("text", "low", "high"), [("int4", -7, 7), ("int4 asym", 0, 15), ("int4 sym-full", -8, 7), ("nf4", 0, 15), ("gguf:q4_0", -8, 7)])
+def test_codes_of_a_fitted_scheme_have_ends_and_no_negative_zero(text: str, low: int, high: int) -> None:
+    x = np.float32([[-1, 1, -1e-9, 0.3] * 8])
+    quantizer = Scheme.parse(text).fit(x)
+    assert (quantizer.code_min, quantizer.code_max) == (low, high)
+    assert not np.signbit(quantizer.encode(np.float32([[-1e-9, 0, 1, 1] * 8]))).any()
+    ends = quantizer.decode(np.float32([[low, high] * 16]))
+    np.testing.assert_array_equal(ends[0, :2], np.sort([quantizer.low[0], quantizer.high[0]])[:: 1 if quantizer.scale[0] > 0 else -1])
+
+
+def test_a_converter_and_a_tensor_of_the_same_range_have_the_same_levels() -> None:
+    # 16 levels, 0.5 apart from -4 on: FS/2^4 of the one, 4/8 of the other.
+    x = np.linspace(-4, 4, 257, dtype=np.float32)
+    converter, fitted = UniformQuantizer.from_range(4, -4, 4), Scheme.parse("int4 sym-clip").fit(x)
+    np.testing.assert_array_equal(fitted.round_trip(x), converter.round_trip(x))
+    assert (converter.step, converter.low, converter.high) == (fitted.step[0], fitted.low[0], fitted.high[0])
