@@ -16,7 +16,7 @@ from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.noise_limits import NoiseSources
 from qanalysis.converters.posterior import GRADE_NOTE, Posterior, fit_grey_model, judge_posterior, measure_relative_errors
 from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
-from qanalysis.converters.textbook.row import TextbookRow, describe_problem, list_textbook_rows
+from qanalysis.converters.textbook.row import list_textbook_rows, tabulate_textbook
 from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.dashboard.converter.figures import draw_figures
@@ -27,7 +27,6 @@ from qanalysis.dashboard.session import change, keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import true_minus, volts
 from qanalysis.quantizers.quantizer import check_fs_over
-from qanalysis.results.table import Table
 
 ROWS_SHOWN, TABLE_HEIGHT = 64, 420
 _CODE_COLUMNS = {
@@ -58,8 +57,7 @@ def draw_textbook(view: ConverterView) -> None:
     _draw_working(problem)
     _draw_tables(problem)
     _draw_posterior(problem, view)
-    rows = Table.from_rows(TextbookRow, list_textbook_rows(problem), settings=describe_problem(problem))
-    draw_export(rows, ConverterView, "k-save", Extras())
+    draw_export(tabulate_textbook(problem), ConverterView, "k-save", Extras())
 
 
 def _take_preset(preset: Textbook) -> None:
