@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qanalysis.kernels import adders, coded, codes, lanes, scans, searches, uniform
+from qanalysis.kernels import adders, coded, codes, lanes, scans, searches, tiles, uniform
 from qanalysis.quantizers.rounding import ROUNDINGS, draw_uniform
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
 
-FILES = (lanes, adders, scans, uniform, searches, coded)
+FILES = (lanes, adders, scans, uniform, searches, tiles, coded)
 LOOPS = {name: loop for file in FILES for name, loop in vars(file).items() if isinstance(loop, numba.core.registry.CPUDispatcher)}
 
 

@@ -102,6 +102,7 @@ float_of = _reinterpret(numba.int32, numba.float32, ir.FloatType())
 
 @inner()
 def fill(row, begin, end, value):
+    """Set row[begin:end], (TILE,) float32, to one value."""
     # Unsigned indices: numba then leaves out the wrap-around of negative ones, and LLVM can use vector stores.
     for i in range(np.uint64(begin), np.uint64(end)):
         row[i] = value
@@ -109,6 +110,10 @@ def fill(row, begin, end, value):
 
 @inner(fastmath=REORDER)
 def round_one(scaled, mode, seed, index):
+    """A scaled value, float32, as a whole number by one of `codes.ROUNDINGS`; `seed` and the element's `index` decide a stochastic one.
+
+    The modes are those of `quantizers.rounding`, bit for bit; NaN may come out as anything, so values are finite.
+    """
     if mode == NEAREST_EVEN:
         return rint(scaled)
     if mode == FLOOR:
@@ -126,12 +131,14 @@ def round_one(scaled, mode, seed, index):
 
 @inner(fastmath=REORDER)
 def _round_half_up(scaled):
+    """Halves go up; the comparison is on the fraction, as adding one half first could carry 0.49999997 over."""
     whole = floor(scaled)
     return whole + (ONE if scaled - whole >= HALF else ZERO)
 
 
 @inner(fastmath=REORDER)
 def _round_away(scaled):
+    """Halves go away from zero, as C's round does."""
     whole = floor(absolute(scaled))
     away = whole + (ONE if absolute(scaled) - whole >= HALF else ZERO)
     return -away if scaled < ZERO else away
@@ -139,12 +146,14 @@ def _round_away(scaled):
 
 @inner(fastmath=REORDER)
 def _round_by_draw(scaled, seed, index):
+    """Up with the probability of the fraction: where the draw in [0, 1) lies below it."""
     whole = floor(scaled)
     return whole + (ONE if draw(np.uint64(index), seed) < scaled - whole else ZERO)
 
 
 @inner()
 def draw(index, seed):
+    """A uniform draw in [0, 1), a multiple of 2^-24, for a uint64 index and a seed."""
     # SplitMix64's output function; quantizer.draw_uniform is the same in numpy and a test holds them equal.
     mixed = (index + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed) * np.uint64(0xD1B54A32D192ED03)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -10,9 +10,15 @@ from qanalysis.kernels.lanes import REORDER, ZERO, compiled, inner, maximum, min
 
 @compiled()
 def squared_errors(groups, step, inverse, low_code, high_code, mode, out):
-    """Sum e^2 of each row of `groups` (groups, length) under its own grid into `out` (groups,), float64.
+    """Sum e^2 of each group under its own uniform grid.
 
-    A stochastic mode is judged by nearest-even: the draws belong to places in the tensor, which a search does not know.
+    Parameters
+    ----------
+    groups : (groups, length) float32, finite.
+    step, inverse : (groups,) float32.
+    low_code, high_code : (groups,) float32, relative to the zero point, or (1,) where one pair serves all.
+    mode : a rounding; a stochastic one is judged by nearest-even, as the draws belong to places that a search does not know.
+    out : (groups,) float64, overwritten.
     """
     for group in range(groups.shape[0]):
         pair = group if low_code.size > 1 else 0
@@ -27,6 +33,7 @@ def squared_errors(groups, step, inverse, low_code, high_code, mode, out):
 
 @inner(fastmath=REORDER)
 def _squared_error_run(x, step, inverse, low_code, high_code):
+    """Sum e^2, float64, of one group on one grid by nearest-even; the terms are squares of float32 errors."""
     total = 0.0
     for i in range(x.size):
         error = np.float64(minimum(maximum(rint(x[i] * inverse), low_code), high_code) * step - x[i])
@@ -36,7 +43,7 @@ def _squared_error_run(x, step, inverse, low_code, high_code):
 
 @compiled()
 def divergence_clips(groups, bins, levels, out):
-    """Clip edge of |x| for each row of `groups` (groups, length) by least KL divergence, into `out` (groups,) float32.
+    """Clip edge of |x| for each row of `groups`, (groups, length) float32 and finite, by least KL divergence, into `out` (groups,) float32.
 
     Candidates are the upper borders of the histogram's bins, from `levels` on, that leave at least half of the elements
     unclipped (a histogram clipped to one bin fits any Q). A candidate's P is the clipped histogram with
@@ -61,6 +68,10 @@ def divergence_clips(groups, bins, levels, out):
 
 @inner()
 def _best_edge(counts, bins, levels, logs):
+    """The number of bins that the best clip edge keeps, levels..bins, for `counts` (bins + 1,) with bin i at place i.
+
+    Running sums make a candidate cost `levels` steps, not `bins`; `logs` are logarithms of whole numbers.
+    """
     below, filled, own = np.zeros(bins + 1), np.zeros(bins + 1), np.zeros(bins + 1)
     last_filled = np.zeros(bins + 1, np.int64)
     for i in range(1, bins + 1):
@@ -82,6 +93,7 @@ def _best_edge(counts, bins, levels, logs):
 
 @inner()
 def _divergence(counts, below, filled, own, bins, levels, edge, end_bin, logs):
+    """KL(P, Q) in nats where the first `edge` bins are kept, the last non-empty of which is `end_bin`."""
     tail = below[bins] - below[edge]
     last = counts[end_bin] + tail
     total = own[end_bin - 1] + last * np.log(last)

@@ -232,13 +232,19 @@ def _make_accumulator(*, rounded):
 
     @compiled(variant=_ROUNDED[rounded])
     def accumulate(x, first_index, geometry, step, inverse, low_code, high_code, moments, sums):
-        """Add the sums of a chunk to `moments`, (MOMENTS,) and the same for all grids, and to `sums`, (grids, SUMS) float64.
+        """Add the sums of a chunk under all grids; a tile goes through all of them while it is in cache.
 
-        `geometry` (grids, GEOMETRY) int64 says for each grid how blocks lie on the chunk (COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS),
-        where its values begin in the concatenated `step` and `inverse` (FIRST) and in `low_code` and `high_code` (FIRST_END,
-        codes relative to the zero point; END_STRIDE is 0 where one pair serves all blocks), MODE and SEED of the rounding, and
-        whether float32 lanes can serve its steps (TAME). `first_index`, the chunk's place in its tensor, seeds the stochastic
-        draw. ZEROED counts every y = 0. A tile goes through all grids while it is in cache.
+        Parameters
+        ----------
+        x : (values,) float32, finite, in C order of its matrix.
+        first_index : the chunk's place in its tensor, which seeds the stochastic draw.
+        geometry : (grids, GEOMETRY) int64: how blocks lie on the chunk (COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS), where a grid's values
+            begin in the next four (FIRST, FIRST_END; END_STRIDE is 0 where one pair of ends serves all blocks), MODE and SEED of
+            the rounding, and whether float32 lanes can serve its steps (TAME).
+        step, inverse : (all blocks of all grids,) float32, 1 where a block has no signal.
+        low_code, high_code : (pairs,) float32, relative to the zero point.
+        moments : (MOMENTS,) float64, the same for all grids.
+        sums : (grids, SUMS) float64; ZEROED counts every y = 0.
         """
         reciprocal = np.empty(TILE, np.float32)
         rows = (np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32))

@@ -135,7 +135,7 @@ class Outline:
 
 def outline(schemes: Sequence[Scheme], shape: tuple[int, ...], axis: int) -> Outline:
     """What a sweep of these schemes does to a tensor of this shape, which is neither 0-d nor empty, with this channel axis."""
-    reasons, layouts = np.full(len(schemes), "", object), dict[int, Layout]()
+    reasons, layouts = np.array([""] * len(schemes), object), dict[int, Layout]()
     for place, scheme in enumerate(schemes):
         try:
             layout = layouts[place] = scheme.lay_out(shape, axis=axis)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -35,10 +35,6 @@ Read = Callable[[int, int], Floats]
 LARGE_VALUES = 1 << 24
 
 
-class Cancelled(Exception):  # noqa: N818  nothing went wrong
-    """The user ended the sweep."""
-
-
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One tensor's sums under every scheme, the predictions beside them, and a word on each scheme, arrays (schemes,).
@@ -55,7 +51,7 @@ class Measured:
     @classmethod
     def nothing(cls, info: TensorInfo, schemes: int, status: Status, reason: str) -> Self:
         """A tensor that could not be measured at all."""
-        return cls(info, make_empty(schemes), np.full(schemes, np.nan), np.full(schemes, reason, object), status)
+        return cls(info, make_empty(schemes), np.full(schemes, np.nan), np.array([reason] * schemes, object), status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +68,9 @@ class Workshop:
     outline: Callable[[tuple[int, ...], int], Outline]
 
     def check(self) -> None:
-        """Raise Cancelled once the stop sign is set."""
+        """Raise CancelledError once the stop sign is set."""
         if self.cancel.is_set():
-            raise Cancelled
+            raise CancelledError
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +86,7 @@ class Pass:
 def measure_tensor(source: TensorSource, info: TensorInfo, schemes: int, *, workshop: Workshop) -> Measured:
     """Measure one tensor under the workshop's `schemes` schemes. What can not be measured says why.
 
-    Raises Cancelled soon after the workshop's stop sign is set.
+    Raises CancelledError soon after the workshop's stop sign is set.
     """
     workshop.check()
     refusal = _refuse(info)

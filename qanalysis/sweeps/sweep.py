@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import islice
@@ -24,7 +24,7 @@ from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInf
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.sweeps.jobs import outline
-from qanalysis.sweeps.measurement import Cancelled, Measured, Workshop, measure_tensor
+from qanalysis.sweeps.measurement import Measured, Workshop, measure_tensor
 from qanalysis.sweeps.row import Row, Rows
 from qanalysis.sweeps.tabulation import Tabulation
 
@@ -136,7 +136,7 @@ def _measure_all(source: TensorSource, tensors: Sequence[TensorInfo], plan: Sequ
         while under_way:
             yield _await(under_way.popleft(), workshop)
             under_way.extend(islice(waiting, 1))
-    except Cancelled:
+    except CancelledError:
         return
     finally:
         cancel_rest = cancel.is_set()

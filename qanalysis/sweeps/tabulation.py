@@ -136,14 +136,18 @@ def _describe(parts: Sequence[Measured], words: Cells, *, sums: ErrorStats | Non
     for one in columns_of(Row):
         if one.of is not None:
             known = is_ok | (is_zero if one.name in _KNOWN_OF_ZEROS else False) | (is_without if one.name in _KNOWN_OF_NOTHING else False)
-            cells[one.name] = _store(one.of(sums), known, is_whole=one.kind == "integer")
+            # Sums of nothing stand beside the others; their figures are not kept.
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                figures = one.of(sums)
+            cells[one.name] = _store(figures, known, is_whole=one.kind == "integer")
     cells["theory_sqnr_db"] = _store(np.array([part.predictions for part in parts]), is_ok)
     return cells
 
 
 def _judge(parts: Sequence[Measured], sums: ErrorStats) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
     """Status and reason of every cell, (tensors, schemes)."""
-    status, reason = np.full(sums.count.shape, "ok", object), np.array([part.reasons for part in parts], object)
+    # `np.full` would make a text of its own for every cell.
+    status, reason = np.repeat(np.array(["ok"], object), sums.count.size).reshape(sums.count.shape), np.array([part.reasons for part in parts], object)
     if (sums.relative_count > 0).all():
         return status, reason
     for row, part in enumerate(parts):

@@ -9,12 +9,13 @@ import pytest
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.linearity import measure_linearity
-from qanalysis.converters.linearity.row import LinearityRow, describe_linearity, name_codes
-from qanalysis.converters.rows import ConverterRow, read_dnl, read_inl
+from qanalysis.converters.linearity.row import LinearityRow, describe_linearity, name_codes, read_dnl, read_inl
+from qanalysis.converters.lines import Told
 from qanalysis.converters.spectrum.spectrum import analyze_spectrum, describe_spectrum
 from qanalysis.converters.textbook.row import list_textbook_rows
 from qanalysis.converters.textbook.textbook import solve_textbook
 from qanalysis.reports.common_sections import list_limits, list_missed
+from qanalysis.results.columns import names_of
 from qanalysis.results.gates import Gate, LimitCheck, hold_gates
 from qanalysis.results.table import Frame, Table
 
@@ -87,12 +88,12 @@ def test_the_summary_names_the_bound_of_the_transfer() -> None:
 
 
 def test_every_figure_names_a_column_of_its_row() -> None:
-    rows: list[ConverterRow] = [
+    rows: list[Told] = [
         *list_textbook_rows(solve_textbook(8, 0, 5, conversion_time_s=1e-6)),
         describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4)),
         describe_spectrum(analyze_spectrum(CODES, bits=12), findings=()),
     ]
     for row in rows:
         columns = [figure.column for figure in row.lines]
-        assert set(columns) <= set(row.to_dict())
+        assert set(columns) <= set(names_of(type(row)))
         assert len(columns) == len(set(columns))

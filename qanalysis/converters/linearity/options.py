@@ -47,4 +47,6 @@ class LinearityOptions:
         if self.drive is not None:
             start, stop = map(float, self.drive)
             if not (math.isfinite(start) and math.isfinite(stop) and start < stop):
-                raise ValueError(f"drive {start}:{stop}: the lowest input must lie below the highest; swap them (a falling ramp is seen in the record)")
+                raise ValueError(
+                    f"drive {start}:{stop}: the lowest input must lie below the highest; swap them (a falling ramp is seen in the record)",
+                )

@@ -31,7 +31,14 @@ class Evidence:
     spur_below_noise: bool = False
 
 
-def measure_figures(seen: Seen, view: View, shares: Shares, *, full_scale: float | None, band: tuple[int, int]) -> tuple[Seen, Evidence]:
+def measure_figures(
+    seen: Seen,
+    view: View,
+    shares: Shares,
+    *,
+    full_scale: float | None,
+    band: tuple[int, int],
+) -> tuple[Seen, Evidence]:
     """A row with the figures of its view, and the evidence; `full_scale` is the mean square at 0 dBFS or None, `band` the first and the last bin."""
     per_bin, windowed = shares.noise_per_bin, view.side_bins > 0
     owned = [claim for claim in shares.claims if claim.bins]
@@ -48,7 +55,12 @@ def measure_figures(seen: Seen, view: View, shares: Shares, *, full_scale: float
     freedom = 2 * shares.noise_bins * describe_window(view.window).effective_share
     noise_low, noise_high = _bound_noise(noise, freedom)
     below = is_below_noise(found, bins, shares, view) if bins else None
-    error_low, error_high = _bound_error(distorted, noise, freedom, bins * freedom / max(shares.noise_bins, 1) if below else None)
+    error_low, error_high = _bound_error(
+        distorted,
+        noise,
+        freedom,
+        bins * freedom / max(shares.noise_bins, 1) if below else None,
+    )
     spur_bin, sfdr, sfdr_ci, spur_below = _measure_spur(view, shares, band)
     seen = replace(
         seen,
@@ -64,7 +76,12 @@ def measure_figures(seen: Seen, view: View, shares: Shares, *, full_scale: float
     )
     if below is not None:
         clean = None if below else to_db(found - bins * per_bin, shares.fundamental)
-        seen = replace(seen, thd_dbc=clean, thd_raw_dbc=to_db(found, shares.fundamental), thd_ci95_db=_bound_distortion(view, shares))
+        seen = replace(
+            seen,
+            thd_dbc=clean,
+            thd_raw_dbc=to_db(found, shares.fundamental),
+            thd_ci95_db=_bound_distortion(view, shares),
+        )
     evidence = Evidence(freedom, spur_bin, spur_below)
     return (seen if full_scale is None else _refer_to_full_scale(seen, shares, full_scale)), evidence
 

@@ -8,6 +8,7 @@ import streamlit as st
 from qanalysis.charts.format_levels import find_levels
 from qanalysis.dashboard.elements import draw_chart, read_theme
 from qanalysis.dashboard.layers.cache import draw_levels
+from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.quantizers.scheme import Scheme
@@ -16,7 +17,7 @@ from qanalysis.sweeps.row import Row
 
 def draw_format_card(text: str, row: Row | None, profile: LayerProfile | None) -> None:
     """The section for the scheme in view; `row` and `profile` are those of the layer in view where it was measured."""
-    section = st.expander("Number format: levels, range, storage, equal tools", key="card", on_change="rerun", icon=":material/pin:")
+    section = st.expander("Number format: levels, range, storage, equal tools", key=keep("card"), on_change="rerun", icon=":material/pin:")
     if not section.open:
         return
     with section:
