@@ -1,164 +1,151 @@
-"""One way from input to row: the same inputs through the commands and through the page give the same rows, every column of them, and the same settings."""
+"""Page Converter and the commands are one way from an input to a row: the same input leaves both as the same document."""
 
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Sequence
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.io import wavfile
 from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
 from qanalysis.cli import app
-from qanalysis.dashboard import export
+from qanalysis.results.document import to_json
+from qanalysis.results.table import Table
+
+SAMPLES = 4096
+TURNS = 2 * np.pi * np.arange(SAMPLES) / SAMPLES
+TONE = np.rint(2047 * np.sin(127 * TURNS) + np.random.default_rng(1).normal(0, 0.4, SAMPLES)).astype(np.int16)
 
 
-def _show_converter() -> None:
+def _show_page() -> None:
     from qanalysis.dashboard.main import PAGES, show_page
 
     show_page(next(page for page in PAGES if page.path == "converter"))
 
 
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("QANALYSIS_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    wavfile.write("float.wav", 48_000, (TONE / 4096).astype(np.float32))  # 12 bits of 24, a quarter of the range each way
+    np.save("codes.npy", TONE)
+    np.save("stereo.npy", np.stack([TONE[::-1] // 2, TONE], axis=1))
+    two = np.rint(900 * np.sin(127 * TURNS) + 900 * np.sin(149 * TURNS)).astype(np.int16)
+    np.savetxt("two.csv", np.column_stack([np.arange(SAMPLES) * 1e-6, two]), fmt=["%.6f", "%d"], delimiter=",", header="time (s),code", comments="")
+    ramp = np.repeat(np.arange(256), 64)
+    ramp[ramp == 100] = 101
+    np.save("ramp.npy", ramp)
+    drive = 511.5 + 530 * np.sin(2 * np.pi * 1021 * np.arange(2**17) / 2**17)
+    np.save("sine.npy", np.clip(np.rint(drive), 0, 1023).astype(np.uint16))
     return tmp_path
 
 
-def ask_command(*arguments: str) -> dict[str, Any]:
-    done = CliRunner().invoke(app, [*arguments, "--json"])
-    assert done.exit_code == 0, done.output
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> list[Table[Any]]:
+    """What the page offers for download, in the order of its runs."""
+    offered: list[Table[Any]] = []
+    for tab in ("capture", "textbook"):
+        monkeypatch.setattr(f"qanalysis.dashboard.converter.{tab}.draw_export", lambda table, *_rest: offered.append(table))
+    return offered
 
 
-def ask_page(monkeypatch: pytest.MonkeyPatch, **parameters: str) -> dict[str, Any]:
-    """The document that the page's download button would write."""
-    given: list[tuple[Any, Any]] = []
-    monkeypatch.setattr(export, "_delay", lambda rows, _suffix, extras: given.append((rows, extras)) or bytes)
-    page = AppTest.from_function(_show_converter, default_timeout=60)
-    for key, value in parameters.items():
+def open_tab(tab: str, parameters: dict[str, str]) -> AppTest:
+    page = AppTest.from_function(_show_page, default_timeout=60)
+    for key, value in {"tab": tab, **parameters}.items():
         page.query_params[key] = value
     page.run()
     assert not page.exception
-    assert not page.error, page.error[0].value
-    assert not page.warning or "Left out" not in page.warning[0].value, page.warning[0].value
-    document: dict[str, Any] = json.loads(export.render_file(given[-1][0], ".json", given[-1][1]))
+    return page
+
+
+def ask(words: tuple[str, ...]) -> dict[str, Any]:
+    result = CliRunner().invoke(app, [*words, "--json"], prog_name="qanalysis")
+    assert result.exit_code == 0, result.stderr
+    return without_time(result.stdout)
+
+
+def without_time(text: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(text)
+    document["settings"].pop("created", None)
     return document
 
 
-def assert_same(page: dict[str, Any], command: dict[str, Any]) -> None:
-    assert [list(row) for row in page["rows"]] == [list(row) for row in command["rows"]]
-    assert page["rows"] == command["rows"]
-    ignored = {"created"}
-    assert {key: value for key, value in page["settings"].items() if key not in ignored} == {
-        key: value for key, value in command["settings"].items() if key not in ignored
-    }
-    assert (page["source"] or {}).get("digest") == (command["source"] or {}).get("digest")
-
-
-def write_wav(path: Path, channels: Sequence[np.ndarray], *, rate: int = 48_000) -> Path:
-    """A WAV file of 32-bit floats."""
-    data = np.stack(channels, axis=1).astype("<f4").tobytes()
-    count = len(channels)
-    header = struct.pack("<HHIIHH", 3, count, rate, rate * 4 * count, 4 * count, 32)
-    chunks = b"fmt " + struct.pack("<I", len(header)) + header + b"data" + struct.pack("<I", len(data)) + data
-    path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks)
-    return path
-
-
-def tone(cycles: int, *, samples: int = 8192, level: float = 0.5, noise: float = 5e-5, seed: int = 3) -> np.ndarray:
-    x = level * np.sin(2 * np.pi * cycles * np.arange(samples) / samples)
-    return x + noise * np.random.default_rng(seed).standard_normal(samples)
-
-
-def test_a_wav_of_floats_is_spread_over_the_range_that_is_stated(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_wav(root / "tone.wav", [tone(1021)])
-    command = ask_command("record", str(path), "--range", "-2:2", "--bits", "14")
-    page = ask_page(monkeypatch, tab="capture", record="tone.wav", record_low="-2", record_high="2", record_bits="14")
-    assert_same(page, command)
-    assert page["rows"][0]["level_dbfs"] == pytest.approx(-6.02, abs=0.01)  # half the file's own full scale, whatever the volts
-
-
-def test_a_wav_of_floats_without_a_range_keeps_the_file_s_own(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_wav(root / "tone.wav", [tone(1021)])
-    assert_same(ask_page(monkeypatch, tab="capture", record="tone.wav"), ask_command("record", str(path)))
-
-
-def test_the_second_of_two_channels(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_wav(root / "two.wav", [tone(1021), tone(509, level=0.9, noise=2e-4)])
-    first, second = (ask_command("record", str(path), "--channel", str(channel)) for channel in (1, 2))
-    assert first["rows"] != second["rows"]
-    assert_same(ask_page(monkeypatch, tab="capture", record="two.wav", channel="2"), second)
-
-
-def test_two_tones_and_another_full_scale(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_wav(root / "pair.wav", [tone(1021, level=0.4) + tone(1035, level=0.4, seed=4)])
-    command = ask_command("record", str(path), "--full-scale", "dc", "--harmonics", "4", "--fs-over", "2^n-1", "--bits", "12")
-    page = ask_page(monkeypatch, tab="capture", record="pair.wav", full_scale="dc", harmonics="4", fs_over="2^n-1", record_bits="12")
-    assert_same(page, command)
-
-
-def test_a_sample_record(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "sample:two tones, 14 bit"
-    assert_same(ask_page(monkeypatch, tab="capture", record=name), ask_command("record", name))
-
-
-def test_both_refuse_a_spectrum_without_a_rate(root: Path) -> None:
-    (root / "codes.csv").write_bytes(b"".join(b"%d\n" % (100 + n % 50) for n in range(512)))
-    done = CliRunner().invoke(app, ["record", str(root / "codes.csv"), "--json"])
-    page = AppTest.from_function(_show_converter, default_timeout=60)
-    page.query_params.update(tab="capture", record="codes.csv")
-    page.run()
-    assert done.exit_code == 2
-    assert "does not tell its sample rate" in str(done.exception or done.output) + done.stderr
-    assert "does not tell its sample rate" in page.error[0].value
-
-
-def _write_ramp(path: Path) -> Path:
-    codes = np.sort(np.random.default_rng(8).integers(0, 256, 40_000))
-    path.write_text("\n".join(map(str, codes)), encoding="utf-8")
-    return path
-
-
-def test_linearity_without_a_range_is_counted_in_steps(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = _write_ramp(root / "ramp.csv")
-    command = ask_command("linearity", str(path), "--bits", "8", "--test", "ramp")
-    page = ask_page(monkeypatch, tab="capture", test="ramp", record="ramp.csv", record_bits="8")
-    assert_same(page, command)
-    assert page["rows"][0]["lsb"] == 1
-
-
-def test_linearity_over_a_range_with_a_drive(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = _write_ramp(root / "ramp.csv")
-    command = ask_command(
-        *("linearity", str(path), "--bits", "8", "--test", "ramp", "--range", "0:3.3"),
-        *("--drive=-0.01:3.31", "--reference", "best-fit", "--transfer", "floor"),
-    )
-    over = {"record_low": "0", "record_high": "3.3", "drive_low": "-0.01", "drive_high": "3.31"}
-    page = ask_page(monkeypatch, tab="capture", test="ramp", record="ramp.csv", record_bits="8", inl_reference="best-fit", transfer="floor", **over)
-    assert_same(page, command)
+@pytest.mark.parametrize(
+    ("words", "parameters"),
+    [
+        (("float.wav", "--range", "-2:2"), {"record": "float.wav", "record_low": "-2", "record_high": "2"}),
+        (("float.wav",), {"record": "float.wav"}),
+        (("codes.npy", "--fs", "1e6", "--fs-over", "2^n-1"), {"record": "codes.npy", "rate_hz": "1000000", "fs_over": "2^n-1"}),
+        (
+            ("stereo.npy", "--fs", "1e6", "--channel", "2", "--range", "0:3.3"),
+            {"record": "stereo.npy", "rate_hz": "1000000", "channel": "2", "record_low": "0", "record_high": "3.3"},
+        ),
+        (("two.csv", "--bits", "12"), {"record": "two.csv", "record_bits": "12"}),
+        (("two.csv", "--column", "2", "--unsigned"), {"record": "two.csv", "column": "2", "signed": "unsigned"}),
+        (
+            ("sample:left-justified words, 12 bit", "--justify", "left", "--full-scale", "dc", "--harmonics", "9"),
+            {"record": "sample:left-justified words, 12 bit", "justify": "left", "full_scale": "dc", "harmonics": "9"},
+        ),
+    ],
+    ids=["float-range", "float-own-range", "steps-less-one", "second-channel", "two-tones", "named-column", "sample"],
+)
+def test_a_spectrum_is_the_same(words: tuple[str, ...], parameters: dict[str, str], tables: list[Table[Any]]) -> None:
+    open_tab("capture", parameters)
+    assert without_time(to_json(tables[-1])) == ask(("record", *words))
 
 
 @pytest.mark.parametrize(
-    ("options", "parameters"),
+    ("words", "parameters"),
     [
-        (["--bits", "12", "--range", "0:10"], {}),
-        (["--bits", "8", "--range", "0:12", "--input", "4.5", "--input", "13"], {"bits": "8", "high": "12", "inputs": "4.5; 13"}),
+        (("ramp.npy", "--bits", "8", "--test", "ramp"), {"record": "ramp.npy", "record_bits": "8", "test": "ramp"}),
         (
-            ["--bits", "10", "--range=-1:1", "--fs-over", "2^n-1", "--transfer", "floor", "--conversion-time", "1e-5"],
-            {"bits": "10", "low": "-1", "high": "1", "fs_over": "2^n-1", "transfer": "floor", "conversion_us": "10"},
-        ),
-        (
-            ["--bits", "14", "--range=-1:1", "--jitter", "1e-13", "--frequency", "70e6", "--capacitance", "2e-12"],
-            {"bits": "14", "low": "-1", "high": "1", "clock_jitter_ps": "0.1", "tone_hz": "70e6", "capacitance_pf": "2"},
+            ("sine.npy", "--bits", "10", "--test", "sine", "--range", "-1:1", "--drive", "-1.04:1.04", "--reference", "best-fit", "--transfer", "floor"),
+            {"record": "sine.npy", "record_bits": "10", "test": "sine", "record_low": "-1", "record_high": "1", "drive_low": "-1.04", "drive_high": "1.04"}
+            | {"inl_reference": "best-fit", "transfer": "floor"},
         ),
     ],
-    ids=["untouched", "inputs", "conventions", "noise"],
+    ids=["no-range", "driven-sine"],
 )
-def test_convert_and_textbook(root: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], parameters: dict[str, str]) -> None:
-    assert_same(ask_page(monkeypatch, tab="textbook", **parameters), ask_command("convert", *options))
+def test_a_linearity_test_is_the_same(words: tuple[str, ...], parameters: dict[str, str], tables: list[Table[Any]]) -> None:
+    open_tab("capture", parameters)
+    assert without_time(to_json(tables[-1])) == ask(("linearity", *words))
+
+
+def test_the_two_that_were_wrong_on_the_page_are_right(tables: list[Table[Any]]) -> None:
+    open_tab("capture", {"record": "float.wav", "record_low": "-2", "record_high": "2"})
+    # The tone is half of what the file can hold, whatever volts that is.
+    assert tables[-1][0].level_dbfs == pytest.approx(20 * np.log10(2047 / 4096), abs=0.01)
+    open_tab("capture", {"record": "ramp.npy", "record_bits": "8", "test": "ramp"})
+    assert (tables[-1][0].low, tables[-1][0].high, tables[-1][0].lsb) == (0, 256, 1)
+
+
+def test_without_a_rate_neither_tells_a_spectrum(tables: list[Table[Any]]) -> None:
+    page = open_tab("capture", {"record": "codes.npy"})
+    assert tables == []
+    told = "codes.npy does not tell its sample rate"
+    assert any(told in re.sub(r"\\(.)", r"\1", element.value) for element in page.error)
+    result = CliRunner().invoke(app, ["record", "codes.npy"], prog_name="qanalysis")
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "parameters"),
+    [
+        (("--bits", "8", "--range", "0:12", "--input", "4.5"), {"bits": "8", "high": "12", "inputs": "4.5"}),
+        (
+            ("--bits", "10", "--range", "-2.5:2.5", "--fs-over", "2^n-1", "--transfer", "floor", "--input", "-3", "--input", "1.25"),
+            {"bits": "10", "low": "-2.5", "high": "2.5", "fs_over": "2^n-1", "transfer": "floor", "inputs": "-3; 1.25"},
+        ),
+        (("--bits", "12", "--range", "0:10", "--conversion-time", "2.5e-06"), {"bits": "12", "conversion_us": "2.5"}),
+    ],
+    ids=["one-input", "other-conventions", "conversion-time"],
+)
+def test_a_textbook_problem_is_the_same(words: tuple[str, ...], parameters: dict[str, str], tables: list[Table[Any]]) -> None:
+    open_tab("textbook", parameters)
+    assert without_time(to_json(tables[-1])) == ask(("convert", *words))
