@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qanalysis.arrays import Reals
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
 from qanalysis.converters.linearity.options import LinearityOptions
@@ -19,7 +20,7 @@ from qanalysis.converters.linearity.row import LinearityRow, describe_linearity
 from qanalysis.converters.lines import spell_span
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.records import Record, read_record
-from qanalysis.converters.sample_records import SAMPLE_PREFIX, write_sample
+from qanalysis.converters.sample_records import write_sample
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum, describe_spectrum

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from qanalysis.checkpoints.path_policy import UPLOAD_LIMIT_MB
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.session import keep
-from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_LIMIT_MB, UploadStore, read_root
+from qanalysis.dashboard.sources import UploadStore, read_root
 from qanalysis.dashboard.wording import escape_markdown
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.choices import FULL_SCALES, INL_REFERENCES, TRANSFERS
 from qanalysis.converters.choices import JUSTIFICATIONS as STATED
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.linearity.inl import SHAPES
 from qanalysis.converters.sample_records import DEFAULT_RECORD
 from qanalysis.converters.simulation.dither import DITHERS
-from qanalysis.dashboard.sources import SAMPLE_PREFIX
 from qanalysis.dashboard.views import View, bound
 
 LSB_WORDS = {word: name.replace("fs", "FS") for word, name in LSB_CONVENTIONS.items()}
