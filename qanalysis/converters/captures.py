@@ -19,12 +19,12 @@ from qanalysis.converters.linearity.row import LinearityRow, describe_linearity
 from qanalysis.converters.lines import spell_span
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.records import Record, read_record
-from qanalysis.converters.sample_records import SAMPLE_PREFIX, write_sample
+from qanalysis.converters.sample_records import write_sample
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum, describe_spectrum
 from qanalysis.results.gates import Gate, hold_gates
-from qanalysis.results.identity import SourceIdentity
+from qanalysis.results.identity import SAMPLE_PREFIX, SourceIdentity
 from qanalysis.results.table import Table
 
 

@@ -40,7 +40,7 @@ def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> st
         facts.append("no tensor could be measured")
     if not rows.complete:
         facts.append("cancelled, rows so far")
-    return f"{rows.source.path.removeprefix('sample:')} at {scheme}: {'; '.join(facts)}"
+    return f"{rows.source.name} at {scheme}: {'; '.join(facts)}"
 
 
 def choose_scheme(rows: Rows) -> str:

@@ -44,7 +44,7 @@ def outline_sweep(
     partial_run = "Partial: the sweep was cancelled. These are the rows made until then; totals cover only them."
     meanings = Facts([(str(word), meaning) for word, meaning in STATUS_WORDS.items()])
     return Outline(
-        title=title or f"Quantization error of {rows.source.path.removeprefix('sample:')}",
+        title=title or f"Quantization error of {rows.source.name}",
         headline=answer,
         opening=[answer],
         warnings=[] if rows.complete else [partial_run],

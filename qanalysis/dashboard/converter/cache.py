@@ -29,8 +29,9 @@ from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, R
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
 from qanalysis.dashboard.converter.view import DEFAULT, ConverterView
-from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_PREFIX, UploadStore, read_root
+from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, read_root
 from qanalysis.quantizers.quantizer import check_fs_over
+from qanalysis.results.identity import SAMPLE_PREFIX
 
 SIMULATED = (
     *("fs_over", "transfer", "sim_bits", "waveform", "amplitude", "cycles", "phase", "samples", "offset_lsb", "gain_percent", "inl_shape", "inl_lsb"),

@@ -11,8 +11,8 @@ from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.linearity.inl import SHAPES
 from qanalysis.converters.sample_records import DEFAULT_RECORD
 from qanalysis.converters.simulation.dither import DITHERS
-from qanalysis.dashboard.sources import SAMPLE_PREFIX
 from qanalysis.dashboard.views import View, bound
+from qanalysis.results.identity import SAMPLE_PREFIX
 
 LSB_WORDS = {word: name.replace("fs", "FS") for word, name in LSB_CONVENTIONS.items()}
 TABS = {"textbook": "Textbook", "simulate": "Simulate", "capture": "Capture"}
