@@ -10,8 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from qanalysis.checkpoints.file_kinds import INDEX_SUFFIX, identify_file
-from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo, TensorSource
-from qanalysis.results.identity import SAMPLE_PREFIX
+from qanalysis.checkpoints.source import SAMPLE_PREFIX, ArraySource, CheckpointError, TensorInfo, TensorSource
 
 __all__ = ["ArraySource", "CheckpointError", "TensorInfo", "TensorSource", "open_checkpoint"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qanalysis.arrays import Reals
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
 from qanalysis.converters.linearity.options import LinearityOptions
@@ -24,7 +25,7 @@ from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum, describe_spectrum
 from qanalysis.results.gates import Gate, hold_gates
-from qanalysis.results.identity import SAMPLE_PREFIX, SourceIdentity
+from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from qanalysis.checkpoints.file_kinds import SUFFIX_KINDS
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.session import write_link
 from qanalysis.dashboard.views import View
 from qanalysis.diagnosis import Diagnosis
@@ -63,7 +64,7 @@ def render_file(rows: Table[Any], suffix: str, extras: Extras) -> bytes:
 def name_file(rows: Table[Any], suffix: str) -> str:
     """A download's name: the command where it is no sweep, the source's label in plain characters, "partial" where it is, and the suffix."""
     command = "" if rows.row_type is Row else f"{kind_of(rows).command}-"
-    label = Path(rows.source.name if rows.source else "")
+    label = Path(rows.source.path.removeprefix(SAMPLE_PREFIX) if rows.source else "")
     own = label.stem if command or label.suffix in SUFFIX_KINDS else label.name
     stem = re.sub(r"[^\w.-]+", "-", f"{command}{own}").strip("-.") or "rows"
     return f"{stem[:60]}{'' if rows.complete else '-partial'}{suffix}"

@@ -9,10 +9,10 @@ from pathlib import Path
 import streamlit as st
 
 from qanalysis.checkpoints.path_policy import UPLOAD_LIMIT_MB
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.sources import UploadStore, read_root
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.results.identity import SAMPLE_PREFIX
 
 
 @dataclass(frozen=True, slots=True)

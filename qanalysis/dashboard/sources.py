@@ -16,8 +16,7 @@ from pathlib import Path
 import sample_models
 from qanalysis.checkpoints.file_kinds import INDEX_SUFFIX, SUFFIX_KINDS
 from qanalysis.checkpoints.path_policy import ROOT_VARIABLE, resolve_inside
-from qanalysis.checkpoints.source import CheckpointError
-from qanalysis.results.identity import SAMPLE_PREFIX
+from qanalysis.checkpoints.source import SAMPLE_PREFIX, CheckpointError
 
 UPLOAD_PREFIX = "upload:"
 UPLOAD_SUFFIXES = tuple(SUFFIX_KINDS)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-#: What a source's label begins with where it comes with the program: "sample:NAME".
-SAMPLE_PREFIX = "sample:"
-
 
 class SourceIdentity:
     """Which input the rows came from: its label (never an absolute path), its size in bytes, its content's digest.
@@ -29,15 +26,6 @@ class SourceIdentity:
         if callable(self._digest):
             self._digest = self._digest()
         return self._digest
-
-    @property
-    def name(self) -> str:
-        """The label as a headline has it: a sample's own name.
-
-        >>> SourceIdentity("sample:digits-cnn", 1, None).name, SourceIdentity("own.npz", 1, None).name
-        ('digits-cnn', 'own.npz')
-        """
-        return self.path.removeprefix(SAMPLE_PREFIX)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SourceIdentity) and (self.path, self.size, self.digest) == (other.path, other.size, other.digest)

@@ -157,30 +157,35 @@ class TextbookRow(RowType):
         "dB",
         of=_of("jitter_snr_db"),
         formula="−20 log10(2π f t); null without jitter",
+        late=True,
     )
     thermal_noise_rms: float | None = column(
         "Noise of the capacitor",
         "V",
         of=_of("thermal_noise_rms"),
         formula="√(kT/C) at 300 K; null without a capacitance",
+        late=True,
     )
     thermal_snr_db: float | None = column(
         "SNR that the capacitor allows",
         "dB",
         of=_of("thermal_snr_db"),
         formula="full-scale sine over kT/C; null without a capacitance",
+        late=True,
     )
     limited_snr_db: float | None = column(
         "SNR with these limits",
         "dB",
         of=_of("limited_snr_db"),
         formula="powers of steps, jitter and kT/C summed; null without both",
+        late=True,
     )
     limited_enob: float | None = column(
         "ENOB with these limits",
         "bit",
         of=_of("limited_enob"),
         formula="(limited_snr_db − 1.7609) / 6.0206",
+        late=True,
     )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.choices import FULL_SCALES, INL_REFERENCES, TRANSFERS
 from qanalysis.converters.choices import JUSTIFICATIONS as STATED
 from qanalysis.converters.converter import LSB_CONVENTIONS
@@ -12,7 +13,6 @@ from qanalysis.converters.linearity.inl import SHAPES
 from qanalysis.converters.sample_records import DEFAULT_RECORD
 from qanalysis.converters.simulation.dither import DITHERS
 from qanalysis.dashboard.views import View, bound
-from qanalysis.results.identity import SAMPLE_PREFIX
 
 LSB_WORDS = {word: name.replace("fs", "FS") for word, name in LSB_CONVENTIONS.items()}
 TABS = {"textbook": "Textbook", "simulate": "Simulate", "capture": "Capture"}
