@@ -3,9 +3,7 @@
 The public names below are imported when they are first asked for, so that `qanalysis --help` starts at once.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,14 +65,3 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(f"qanalysis.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-class _Package(ModuleType):
-    """Keeps `qanalysis.sweeps.sweep` the function: importing the file of that name would bind the module over it."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in __all__ and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

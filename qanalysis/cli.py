@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from qanalysis.commands.app import serve
 from qanalysis.commands.convert import convert
 from qanalysis.commands.linearity import linearity
-from qanalysis.commands.options import Commands
+from qanalysis.commands.options import Commands, end_by_signals
 from qanalysis.commands.record import record
 from qanalysis.commands.report import report
 from qanalysis.commands.show import show
@@ -43,11 +43,17 @@ for _command in (show, sweep, report, validate, convert, record, linearity):
 app.command("app")(serve)
 
 
+def _leave(number: int, _frame: Any) -> None:
+    """Ends as if by exit, so that files half written are removed."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """The console command `qanalysis`."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows ? instead of failing
+    end_by_signals(_leave)
     app(prog_name="qanalysis")
 
 

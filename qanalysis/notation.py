@@ -97,11 +97,13 @@ def measure(value: float | None, unit: str) -> str:
     return f"{signed(value, f'.{_DECIMALS[unit]}f')} {unit}" if unit in _DECIMALS else si(value, unit)
 
 
-def percent(share: float) -> str:
+def percent(share: float, *, digits: int = 3) -> str:
     """A share of one as percent; what is not nothing never reads as 0 %, what is not all never as 100 %.
 
     >>> percent(0), percent(0.00003), percent(0.1234), percent(0.99996), percent(1)
     ('0 %', 'under 0.01 %', '12.3 %', 'over 99.9 %', '100 %')
+    >>> percent(0.1234, digits=2), percent(0.9971, digits=2)
+    ('12 %', '99.7 %')
     """
     if share in (0, 1):
         return f"{100 * share:.0f} %"
@@ -109,7 +111,8 @@ def percent(share: float) -> str:
         return "under 0.01 %"
     if share > 0.999:
         return "over 99.9 %"
-    return f"{100 * share:.3g} %" if share >= 0.01 else f"{100 * share:.2g} %"
+    shown = 2 if share < 0.01 else digits if share < 0.995 else max(digits, 3)
+    return f"{100 * share:.{shown}g} %"
 
 
 def size(count: int | None) -> str:

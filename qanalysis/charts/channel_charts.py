@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from qanalysis.charts.layer_charts import NO_LAYER
 from qanalysis.charts.palette import MAGNITUDE, PALETTES, Theme, begin, empty_state, fade, finish
-from qanalysis.charts.wording import escape, percent, si
+from qanalysis.charts.wording import escape, name_power
 from qanalysis.diagnosis.profile import OUTLIER_RATIO, LayerProfile
+from qanalysis.notation import percent
 
 CHANNEL_POINTS = 512  # more channels are shown by the worst of each run of neighbours
 MAP_SIDE = 128  # cells of the map along each side; larger maps show the largest error of each block
@@ -123,7 +124,8 @@ def _draw_map(profile: LayerProfile, domain: tuple[float, float]) -> tuple[go.He
     powers = list(range(int(np.ceil(low)), int(np.floor(top)) + 1))
     ends = powers if len(powers) > 1 else [low, top]
     caption = "Group (index)" if (wide, high) == (1, 1) else f"Group (index), max of {wide} × {high}"
-    bar = {"title": {"text": "Mean e²"}, "tickvals": ends, "ticktext": [si(10.0**power) for power in ends], "y": 0, "yanchor": "bottom", "len": domain[1]}
+    words = [name_power(10.0**power) for power in ends]
+    bar = {"title": {"text": "Mean e²"}, "tickvals": ends, "ticktext": words, "y": 0, "yanchor": "bottom", "len": domain[1]}
     return trace, {
         "yaxis3": {
             "domain": domain,

@@ -10,12 +10,12 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Doubles
-from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
-from qanalysis.charts.wording import escape, percent
+from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish, with_unit
+from qanalysis.charts.wording import escape
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.transfer import trace_transfer
-from qanalysis.notation import volts
+from qanalysis.notation import percent, signed, true_minus, volts
 
 WHOLE_CODES = 64  # a converter of more codes is shown in part
 NEAR_CODES = 8  # to each side of the point in view
@@ -61,8 +61,8 @@ def _draw_transfer(converter: Converter, x: Doubles, y: Doubles, part: str, them
         theme,
         subtitle=f"step {volts(converter.lsb, digits=5)}, LSB = {converter.lsb_convention.replace('fs', 'FS')} · {part}",
         height=460,
-        xaxis={"title": {"text": "Input x (V)"}, "anchor": "y2", "range": ends},
-        yaxis={"title": {"text": "Output y (V)"}, "domain": [0.42, 1]},
+        xaxis=with_unit("Input x (V)", anchor="y2", range=ends),
+        yaxis=with_unit("Output y (V)", domain=[0.42, 1]),
         yaxis2={"title": {"text": "Error (LSB)"}, "domain": [0, 0.32], "range": _choose_range(error, x, converter), "zeroline": True},
         legend={"y": -0.16, "yanchor": "top"},
         margin={"t": 72, "b": 84},
@@ -191,7 +191,7 @@ def ledger_bars(names: Sequence[str], powers: Sequence[float], *, total: float, 
     figure = begin(title, theme, height=140 + 44 * max(len(names), 1), showlegend=False, margin={"t": 52, "l": 150}, xaxis=axis)
     figure.add_bar(
         x=list(powers),
-        y=[f"{escape(name)}<br>{power:.4g} ({percent_signed(power, total)})".replace("-", "−") for name, power in zip(names, powers, strict=True)],
+        y=[f"{escape(name)}<br>{true_minus(f'{power:.4g}')} ({share_of(power, total)})" for name, power in zip(names, powers, strict=True)],
         orientation="h",
         marker={
             "color": [colours.kept if power >= 0 else colours.clipped for power in powers],
@@ -204,10 +204,10 @@ def ledger_bars(names: Sequence[str], powers: Sequence[float], *, total: float, 
     return finish(figure, f"Ledger of the error power, {total:.4g} {unit} in all; the largest source is {largest[1]} with {largest[0]:.4g} {unit}.")
 
 
-def percent_signed(power: float, total: float) -> str:
-    """A source's share of the total; a source that takes power away is negative.
+def share_of(power: float, total: float) -> str:
+    """A source's share of the total; a source that takes power away is negative, of nothing there is no share.
 
-    >>> percent_signed(0.25, 1.0), percent_signed(-0.1, 1.0)
-    ('25.0 %', '−10.0 %')
+    >>> share_of(0.25, 1.0), share_of(-0.1, 1.0), share_of(0.0, 0.0)
+    ('25.0 %', '−10.0 %', 'n/a')
     """
-    return f"{100 * power / total:.1f} %".replace("-", "−") if total else "n/a"
+    return f"{signed(100 * power / total, '.1f')} %" if total else "n/a"

@@ -10,9 +10,11 @@ import plotly.graph_objects as go
 
 from qanalysis import theory
 from qanalysis.charts.heat_map import group_label, is_integer
-from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, empty_state, finish
-from qanalysis.charts.wording import escape, measure_text, percent, shorten
+from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, empty_state, finish, rank_legend
+from qanalysis.charts.wording import escape
 from qanalysis.diagnosis.own_limits import LayerLimits
+from qanalysis.notation import measure as tell
+from qanalysis.notation import percent, shorten
 from qanalysis.results.columns import Column
 from qanalysis.sweeps.row import METRICS, Row
 
@@ -47,8 +49,8 @@ def error_curves(
     """The column `metric` of the rows of `tensors` against bits, or against bits per weight with the scales counted in.
 
     Integers are joined to lines; every other format is points without a line and stands in the legend. Colour and marker tell
-    layers apart (groupings and formats, where there is one layer), dashes tell groupings apart. Metrics in dB get the line
-    6.02 b (the uniform rule, and at the same time the Shannon limit of a Gaussian) and the Lloyd-Max points of a Gaussian.
+    layers apart (groupings and formats, where there is one layer), dashes tell groupings apart. Metrics in dB get the Shannon
+    limit of a Gaussian (6.02 dB per bit) and its Lloyd-Max points. A legend follows the ends of the lines.
     With `limits` the chart of sqnr_db shows one layer's own: its best scalar grid, and the bound from its entropy.
     Markers carry customdata [tensor, scheme]. Infinite values are left out and counted in the subtitle.
     ValueError for an unknown metric or horizontal axis.
@@ -75,10 +77,11 @@ def error_curves(
         _name_lines(figure, labels, span)
         figure.update_layout(legend={"y": -0.2, "yanchor": "top"})
     else:
+        rank_legend(figure)
         figure.update_layout(legend={"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top", "font": {"size": 12}})
     best = max(known, key=lambda point: point[1]) if measure.better != "lower" else min(known, key=lambda point: point[1])
     alt = f"{measure.label} of {len({row.tensor for _, _, row in known})} layers against bits; the best point is {best[2].tensor} under {best[2].scheme}"
-    return finish(figure, f"{alt} with {measure_text(best[1], measure.unit)}.")
+    return finish(figure, f"{alt} with {tell(best[1], measure.unit)}.")
 
 
 def _collect(rows: Sequence[Row], tensors: Sequence[str], metric: str, horizontal: Horizontal) -> tuple[list[_Point], int]:
@@ -123,7 +126,8 @@ def _draw_curves(figure: go.Figure, curves: list[_Curve], measure: Column, theme
     for curve in curves:
         dash = groups.index(curve.group)
         category = tensors.index(curve.tensor) if len(tensors) > 1 else dash
-        name = curve.group if len(tensors) == 1 else f"{shorten(curve.tensor)}, {curve.group}" if len(groups) > 1 else shorten(curve.tensor)
+        short = shorten(curve.tensor, 32)
+        name = curve.group if len(tensors) == 1 else f"{short}, {curve.group}" if len(groups) > 1 else short
         colour = colours[category % len(colours)]
         figure.add_scatter(
             x=[x for x, _, _ in curve.points],
@@ -171,24 +175,26 @@ def _hover(value: float, row: Row, measure: Column) -> str:
     zeroed = f", {percent(row.zeroed_fraction)} zeroed" if row.zeroed_fraction is not None else ""
     predicted = ""
     if measure.name in MEASURED_SQNR and row.theory_sqnr_db is not None:
-        predicted = f"<br>{measure_text(row.theory_sqnr_db, 'dB')} predicted, were it Gaussian"
-    return f"{measure_text(value, measure.unit)}{predicted}<br>{cost}{row.numel:,} weights{clipped}{zeroed}"
+        predicted = f"<br>{tell(row.theory_sqnr_db, 'dB')} predicted, were it Gaussian"
+    return f"{tell(value, measure.unit)}{predicted}<br>{cost}{row.numel:,} weights{clipped}{zeroed}"
 
 
 def _draw_theory(figure: go.Figure, points: Sequence[_Point], *, named: bool, theme: Theme) -> list[_EndLabel]:
-    """6.02 b over the drawn range, and Lloyd-Max at whole bits; both for one Gaussian of the data's power."""
+    """Two limits for one Gaussian of the data's power: 6.02 dB per bit, which is Shannon's and not the rule 6.02 b + 1.76 of a sine, over the
+    drawn range, and the best scalar grid (Lloyd-Max) at whole bits.
+    """
     colour = PALETTES[theme].reference
     low, high = min(point[0] for point in points), max(point[0] for point in points)
     whole = [bits for bits in range(max(1, math.floor(low)), math.ceil(high) + 1) if bits >= 1]
     best = [theory.best_scalar_sqnr_db(bits, "gaussian").sqnr_db for bits in whole]
-    limit_name, scalar_name = "6.02 b = Shannon (Gauss)", "Lloyd-Max (Gauss)"
+    limit_name, scalar_name = "Shannon limit (Gauss)", "Lloyd-Max (Gauss)"
     figure.add_scatter(
         x=[low, high],
         y=[theory.uniform_sqnr_db(low), theory.uniform_sqnr_db(high)],
         mode="lines",
         name=limit_name,
         line={"color": colour, "width": 1.5},
-        hovertemplate="6.02 b, the Shannon limit of a Gaussian:<br>%{y:.2f} dB at %{x:.2f} bit<extra></extra>",
+        hovertemplate="6.02 dB per bit, which no code of a Gaussian passes (Shannon):<br>%{y:.2f} dB at %{x:.2f} bit<extra></extra>",
         showlegend=not named,
     )
     figure.add_scatter(

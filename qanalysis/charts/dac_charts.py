@@ -8,9 +8,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from qanalysis.arrays import Doubles
-from qanalysis.charts.palette import PALETTES, Theme, begin, finish
+from qanalysis.charts.palette import PALETTES, Theme, begin, finish, with_unit
 from qanalysis.charts.spectrum_charts import thin_peaks
 from qanalysis.converters.simulation.dac import Image, OutputSpectrum, hold_samples
+from qanalysis.notation import decibels
 
 MOST_HELD = 96
 
@@ -25,8 +26,8 @@ def hold_curve(values: Doubles, ideal: Doubles, *, fs_hz: float, theme: Theme = 
         theme,
         subtitle="each value is kept for one period of the clock",
         height=360,
-        xaxis={"title": {"text": "Time (s)"}},
-        yaxis={"title": {"text": "Output (V)"}},
+        xaxis=with_unit("Time (s)"),
+        yaxis=with_unit("Output (V)"),
         legend={"y": -0.22, "yanchor": "top"},
         margin={"t": 72, "b": 92},
     )
@@ -43,13 +44,13 @@ def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Th
     places = thin_peaks(found.level_dbc)
     alias = [image for image in images if image.multiple]
     largest = max(alias, key=lambda image: image.level_dbc, default=None)
-    words = f"largest image {largest.level_dbc:.2f} dB".replace("-", "−") if largest else "no tone, no image"
+    words = f"largest image {decibels(largest.level_dbc)}" if largest else "no tone, no image"
     figure = begin(
         f"Behind the hold: {words}",
         theme,
         subtitle="0 dB: the tone before the hold · sinc droop −3.92 dB at fs/2",
         height=380,
-        xaxis={"title": {"text": "Frequency (Hz)"}},
+        xaxis=with_unit("Frequency (Hz)"),
         yaxis={"title": {"text": "Level (dBc)"}, "range": [-140, 8], "exponentformat": "none"},
         legend={"y": -0.22, "yanchor": "top"},
         margin={"t": 72, "b": 92},

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qanalysis.charts.palette import PALETTES, Theme, begin, finish
 from qanalysis.charts.wording import escape
+from qanalysis.notation import true_minus
 from qanalysis.quantizers.scheme import Scheme
 
 MOST_DRAWN = 512
@@ -33,7 +34,7 @@ def format_levels(scheme: Scheme, *, theme: Theme = "light") -> go.Figure:
     drawn = positive if wide else levels
     every = -(-drawn.size // MOST_DRAWN)
     caption = f"{'Positive level' if wide else 'Level'} at scale 1{f', one of each {every} shown' if every > 1 else ''}"
-    ends = f"{levels[0]:.6g} to {levels[-1]:.6g}".replace("-", "−")
+    ends = true_minus(f"{levels[0]:.6g} to {levels[-1]:.6g}")
     figure = begin(
         f"{name}: {levels.size:,} levels, {ends}",
         theme,

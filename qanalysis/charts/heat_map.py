@@ -12,7 +12,9 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from qanalysis.charts.palette import MAGNITUDE, PALETTES, SIGNED, Theme, begin, empty_state, finish
-from qanalysis.charts.wording import escape, label_layers, measure_text, shorten, si
+from qanalysis.charts.wording import escape, label_layers, name_power
+from qanalysis.notation import measure as tell
+from qanalysis.notation import plain, shorten, signed
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.results.columns import Column
 from qanalysis.sweeps.row import METRICS, Row
@@ -29,7 +31,7 @@ LETTER, SMALL_LETTER = 7, 5.8  # pixels of a bold letter, and of one of a column
 
 
 def heat_map(rows: Sequence[Row], metric: str, *, selected: tuple[str, str] | None = None, theme: Theme = "light") -> go.Figure:
-    """Layers (top to bottom as in the file) by schemes (grouped, bits on the axis), coloured by the column `metric` of the rows.
+    """Layers (in the order of the rows, those without any value last) by schemes (grouped, bits on the axis), coloured by the column `metric` of the rows.
 
     Bright is good where the metric has a good direction. Cells that are not ok are grey and crossed out and say why on hover.
     The clickable markers carry customdata [tensor, scheme]; above CELL_LIMIT cells there is one per layer, which a click anywhere
@@ -81,7 +83,8 @@ class _Table:
         columns = [(group, tick, scheme) for group, schemes in groups.items() for scheme, tick in schemes.items()]
         place_of_group = {group: index * GROUP_GAP for index, group in enumerate(groups)}
         by_cell = {(row.tensor, row.scheme): row for row in rows}
-        tensors = list(dict.fromkeys(row.tensor for row in rows))
+        measured = {row.tensor for row in rows if row.status == "ok"}
+        tensors = sorted(dict.fromkeys(row.tensor for row in rows), key=lambda tensor: tensor not in measured)
         return cls(
             measure,
             tensors,
@@ -196,7 +199,7 @@ class _ColourScale:
         bar |= {"lenmode": "pixels", "len": max(110, min(320, table.row_height * len(table.tensors))), "y": 1, "yanchor": "top"}
         if self.logarithmic:
             powers = list(range(math.ceil(self.low), math.floor(self.high) + 1))
-            bar |= {"tickvals": powers, "ticktext": [si(10.0**power, measure.unit) for power in powers]}
+            bar |= {"tickvals": powers, "ticktext": [name_power(10.0**power, measure.unit) for power in powers]}
         reach = max(-self.low, self.high)
         limits = (-reach, reach) if signed else (self.low, self.high)
         return {
@@ -235,8 +238,8 @@ def _draw_cells(figure: go.Figure, table: _Table, scale: _ColourScale, theme: Th
 
 def _cell_text(value: float, unit: str) -> str:
     if math.isfinite(value) and unit in ("dB", "bit", "LSB"):
-        return f"{value:.1f}" if unit == "dB" else f"{value:.2f}"
-    return si(value, digits=2)
+        return signed(value, ".1f" if unit == "dB" else ".2f")
+    return plain(value, digits=2)
 
 
 def _draw_axes(figure: go.Figure, table: _Table, theme: Theme) -> None:
@@ -320,7 +323,7 @@ def _mark_cells(figure: go.Figure, table: _Table) -> None:
 def _hover_value(row: Row, table: _Table) -> str:
     if row.status != "ok":
         return f"no value: {escape(row.reason or row.status)}"
-    return measure_text(getattr(row, table.measure.name), table.measure.unit)
+    return tell(getattr(row, table.measure.name), table.measure.unit)
 
 
 def _mark_rows(figure: go.Figure, table: _Table, selected: tuple[str, str] | None, theme: Theme) -> None:

@@ -7,8 +7,9 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
-from qanalysis.charts.wording import escape, percent, shorten, si
+from qanalysis.charts.wording import escape
 from qanalysis.diagnosis.profile import ERROR_REACH, LayerProfile
+from qanalysis.notation import decibels, percent, plain, shorten
 from qanalysis.sums import Histogram
 
 LINE_LEVELS = 64  # grids of more levels are drawn as a band
@@ -91,13 +92,13 @@ def weight_subtitle(profile: LayerProfile) -> str:
     parts = [escape(shorten(profile.name, 48))] if profile.name else []
     parts.append(f"{profile.count:,} weights")
     parts += [f"{profile.non_finite:,} not finite, left out"] if profile.non_finite else []
-    parts.append(f"{profile.groups:,} groups, the widest with step {si(profile.step_max)}" if profile.groups > 1 else f"step {si(profile.step_max)}")
+    parts.append(f"{profile.groups:,} groups, the widest with step {plain(profile.step_max)}" if profile.groups > 1 else f"step {plain(profile.step_max)}")
     return " · ".join(parts)
 
 
 def error_title(profile: LayerProfile) -> str:
     """The headline of the error: scheme and SQNR."""
-    quality = "no signal" if profile.sqnr_db is None else "no error" if np.isinf(profile.sqnr_db) else f"SQNR {profile.sqnr_db:.2f} dB".replace("-", "−")
+    quality = "no signal" if profile.sqnr_db is None else "no error" if np.isinf(profile.sqnr_db) else f"SQNR {decibels(profile.sqnr_db)}"
     return f"{escape(str(profile.scheme))}: {quality}"
 
 
@@ -115,7 +116,7 @@ def weight_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
         histogram: Histogram = getattr(profile, fate)
         centres, counts = stairs(histogram)
         hatch = {"shape": pattern, "fgcolor": colour, "bgcolor": fade(colour, 0.15), "size": 6, "solidity": 0.35}
-        place = f"x = %{{x:.4s}} ± {si(_bin_width(histogram) / 2)}"
+        place = f"x = %{{x:.4~g}} ± {plain(_bin_width(histogram) / 2)}"
         traces.append(
             go.Scatter(
                 x=centres.astype(np.float32),
@@ -213,4 +214,4 @@ def _fate_sentence(profile: LayerProfile) -> str:
 
 def _bound_sentence(profile: LayerProfile) -> str:
     where = " in the widest group" if profile.groups > 1 else ""
-    return f"{percent(profile.within_bound)} within ±{name_step(profile)}/2, which is {si(profile.half_step_bound)}{where}"
+    return f"{percent(profile.within_bound)} within ±{name_step(profile)}/2, which is {plain(profile.half_step_bound)}{where}"

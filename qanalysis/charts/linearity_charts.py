@@ -12,6 +12,7 @@ from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import PALETTES, Theme, begin, fade, finish
 from qanalysis.charts.wording import escape
 from qanalysis.converters.linearity.linearity import MISSING_DNL_LSB, Linearity
+from qanalysis.notation import signed
 
 MOST_POINTS = 1000
 _HALF = MOST_POINTS // 2
@@ -23,7 +24,7 @@ def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
     missing = len(found.missing_codes)
     words = f"{missing} missing code{'' if missing == 1 else 's'}"
     figure = begin(
-        f"DNL {_span(found.dnl_min_lsb, found.dnl_max_lsb)}, INL {_span(found.inl_min_lsb, found.inl_max_lsb)} LSB".replace("-", "−"),
+        f"DNL {_span(found.dnl_min_lsb, found.dnl_max_lsb)}, INL {_span(found.inl_min_lsb, found.inl_max_lsb)} LSB",
         theme,
         subtitle=f"{escape(found.test)} histogram · INL by {escape(found.inl_reference)} line · {words} · band: {100 * found.confidence:g} % confidence",
         height=480,
@@ -45,7 +46,7 @@ def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
 
 
 def _span(low: float, high: float) -> str:
-    return f"{low:+.3f} to {high:+.3f}"
+    return f"{signed(low, '+.3f')} to {signed(high, '+.3f')}"
 
 
 def _draw_band(figure: go.Figure, codes: NDArray[np.int64], values: Doubles, bars: Doubles, *, axis: str, name: str, colour: str) -> None:

@@ -6,6 +6,7 @@ viridis, signed values a map with a neutral middle. Colour never speaks alone: a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -84,10 +85,32 @@ def fade(colour: str, alpha: float) -> str:
 def template(theme: Theme) -> go.layout.Template:
     """The whole look as an explicit template: importing streamlit would otherwise swap plotly's default one.
 
-    Every figure copies it; callers only read it.
+    Every figure copies it; callers only read it. Large and small numbers on an axis are powers of ten; `with_unit` gives an axis
+    whose title names a unit the prefixes of it.
     """
     colours = PALETTES[theme]
-    axis = {
+    bar = {"thickness": 14, "outlinewidth": 0, "exponentformat": "power", "title": {"side": "right", "font": {"size": 13}}}
+    label = {"color": colours.text, "family": FONT}
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONT, "size": 13, "color": colours.text},
+            "paper_bgcolor": colours.background,
+            "plot_bgcolor": colours.background,
+            "colorway": list(colours.categories),
+            "xaxis": _describe_axis(colours),
+            "yaxis": _describe_axis(colours),
+            "title": _describe_title(colours),
+            "hoverlabel": {"bgcolor": colours.background, "bordercolor": colours.muted, "font": label, "align": "left", "namelength": -1},
+            "legend": {"orientation": "h", "x": 0, "y": 1.0, "xanchor": "left", "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
+            "colorscale": {"sequential": MAGNITUDE, "diverging": SIGNED[theme]},
+            "margin": {"l": 60, "r": 24, "t": 84, "b": 48},
+            "coloraxis": {"colorbar": bar},
+        }
+    )
+
+
+def _describe_axis(colours: Palette) -> dict[str, Any]:
+    return {
         "gridcolor": colours.grid,
         "linecolor": colours.muted,
         "tickcolor": colours.muted,
@@ -95,43 +118,34 @@ def template(theme: Theme) -> go.layout.Template:
         "zeroline": False,
         "ticks": "outside",
         "ticklen": 4,
-        "exponentformat": "SI",
+        "exponentformat": "power",
         "automargin": True,
         "title": {"font": {"size": 13}, "standoff": 8},
         "tickfont": {"color": colours.text},
     }
-    return go.layout.Template(
-        layout={
-            "font": {"family": FONT, "size": 13, "color": colours.text},
-            "paper_bgcolor": colours.background,
-            "plot_bgcolor": colours.background,
-            "colorway": list(colours.categories),
-            "xaxis": axis,
-            "yaxis": axis,
-            "title": {
-                "x": 0,
-                "xref": "container",
-                "xanchor": "left",
-                "pad": {"l": 12, "t": 12},
-                "y": 1,
-                "yref": "container",
-                "yanchor": "top",
-                "font": {"size": 15},
-                "subtitle": {"font": {"size": 13, "color": colours.muted}},
-            },
-            "hoverlabel": {
-                "bgcolor": colours.background,
-                "bordercolor": colours.muted,
-                "font": {"color": colours.text, "family": FONT},
-                "align": "left",
-                "namelength": -1,
-            },
-            "legend": {"orientation": "h", "x": 0, "y": 1.0, "xanchor": "left", "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
-            "colorscale": {"sequential": MAGNITUDE, "diverging": SIGNED[theme]},
-            "margin": {"l": 60, "r": 24, "t": 84, "b": 48},
-            "coloraxis": {"colorbar": {"thickness": 14, "outlinewidth": 0, "exponentformat": "SI", "title": {"side": "right", "font": {"size": 13}}}},
-        }
-    )
+
+
+def _describe_title(colours: Palette) -> dict[str, Any]:
+    place = {"x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top", "pad": {"l": 12, "t": 12}}
+    return {**place, "font": {"size": 15}, "subtitle": {"font": {"size": 13, "color": colours.muted}}}
+
+
+def with_unit(title: str, **axis: Any) -> dict[str, Any]:
+    """An axis whose title ends in a unit, such as "Frequency (Hz)": its ticks take the unit's prefixes."""
+    return {"title": {"text": title}, "exponentformat": "SI", **axis}
+
+
+def rank_legend(figure: go.Figure) -> None:
+    """Bring the legend into the order in which the lines end at the right, the highest first; points without a line follow."""
+    lines = [trace for trace in figure.data if "lines" in (trace.mode or "") and trace.y is not None and len(trace.y)]
+    for place, trace in enumerate(sorted(lines, key=lambda trace: -_end_of(trace))):
+        trace.legendrank = place + 1
+
+
+def _end_of(trace: Any) -> float:
+    """The height of a line at its right end; of one without any point the lowest."""
+    known = [(float(x), float(y)) for x, y in zip(trace.x, trace.y, strict=True) if x is not None and y is not None and math.isfinite(y)]
+    return max(known)[1] if known else -math.inf
 
 
 def begin(title: str, theme: Theme, *, subtitle: str = "", height: int = 380, **layout: Any) -> go.Figure:

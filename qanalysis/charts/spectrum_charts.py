@@ -7,9 +7,10 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Doubles
-from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
-from qanalysis.charts.wording import escape, si
+from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish, with_unit
+from qanalysis.charts.wording import escape
 from qanalysis.converters.spectrum.spectrum import Spectrum
+from qanalysis.notation import decibels, si
 
 MOST_POINTS = 2000
 FLOOR_DB = -200.0
@@ -31,7 +32,7 @@ def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
         theme,
         subtitle=f"{found.samples:,} samples, {kind} · {window} · 0 dBFS: full-scale {found.full_scale}",
         height=460,
-        xaxis={"title": {"text": "Frequency (Hz)"}, "range": [0, found.fs_hz / 2]},
+        xaxis=with_unit("Frequency (Hz)", range=[0, found.fs_hz / 2]),
         yaxis={"title": {"text": f"Level ({unit} a bin)"}, "range": [bottom, top], "exponentformat": "none"},
         legend={"y": -0.18, "yanchor": "top"},
         margin={"t": 72, "b": 84},
@@ -54,9 +55,9 @@ def headline_spectrum(found: Spectrum) -> str:
         return "No tone found"
     enob = found.enob_ieee if found.enob_ieee is not None else found.enob_at_level
     form = "IEEE" if found.enob_ieee is not None else "at level"
-    bits = "" if enob is None else f", ENOB {enob:.2f} bit ({form})"
-    spur = "" if found.sfdr_dbc is None else f", SFDR {found.sfdr_dbc:.2f} dBc"
-    return f"SINAD {found.sinad_db:.2f} dB{bits}{spur}".replace("-", "−").replace("inf", "∞")
+    bits = "" if enob is None else f", ENOB {decibels(enob, 'bit')} ({form})"
+    spur = "" if found.sfdr_dbc is None else f", SFDR {decibels(found.sfdr_dbc, 'dBc')}"
+    return f"SINAD {decibels(found.sinad_db)}{bits}{spur}"
 
 
 def thin_peaks(values: Doubles) -> NDArray[np.int64]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
-from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, finish
+from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, finish, rank_legend
 from qanalysis.converters.simulation.sweeps import AmplitudeSweep, BitsSweep, DitherPanel, LoadingSweep
 from qanalysis.converters.simulation.tone_sweeps import ToneSweep
+from qanalysis.decibels import DB_PER_BIT, SINE_DB
+from qanalysis.notation import decibels, signed
 
 _BELOW = {"legend": {"y": -0.22, "yanchor": "top"}, "margin": {"t": 72, "b": 92}}
 
@@ -18,9 +20,9 @@ def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") ->
     shown = {int(width): float(sqnr) for width, sqnr in zip(sweep.bits, sweep.sqnr_db, strict=True)}
     here = shown.get(bits, float("nan"))
     figure = begin(
-        f"{bits} bit: SQNR {_sign(here)} dB",
+        f"{bits} bit: SQNR {decibels(here)}",
         theme,
-        subtitle=f"the signal lies {_sign(sweep.level_db)} dB from a full-scale sine",
+        subtitle=f"the signal lies {decibels(sweep.level_db)} from a full-scale sine",
         height=380,
         xaxis={"title": {"text": "Bits"}, "dtick": 2, "range": [0.4, 16.6]},
         yaxis={"title": {"text": "SQNR (dB)"}, "exponentformat": "none"},
@@ -39,7 +41,8 @@ def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") ->
     )
     marker = {"symbol": "diamond", "size": 13, "color": colours.clipped}
     figure.add_scatter(x=[bits], y=[here], mode="markers", name="in view", marker=marker, hoverinfo="skip")
-    return finish(figure, f"SQNR against bits: {_sign(here)} dB at {bits} bit, a full-scale sine has {_sign(6.0206 * bits + 1.7609)} dB.")
+    rank_legend(figure)
+    return finish(figure, f"SQNR against bits: {decibels(here)} at {bits} bit, a full-scale sine has {decibels(DB_PER_BIT * bits + SINE_DB)}.")
 
 
 def error_against_amplitude(sweep: AmplitudeSweep, *, signal: str, theme: Theme = "light") -> go.Figure:
@@ -67,10 +70,9 @@ def error_against_amplitude(sweep: AmplitudeSweep, *, signal: str, theme: Theme 
         )
         marker = {"color": colour, "size": 6, "symbol": MARKERS[place]}
         figure.add_scatter(x=sweep.amplitudes_lsb, y=measured, yaxis=axis, mode="markers", name=name, marker=marker, hovertemplate=hover)
-    first, last = sweep.correlation[[0, -1]]
-    return finish(
-        figure, f"Error against amplitude: the correlation of error and signal is {_sign(first)} at {lowest:g} LSB and {_sign(last, 4)} at {highest:g} LSB."
-    )
+    first, last = signed(sweep.correlation[0], ".2f"), signed(sweep.correlation[-1], ".4f")
+    ends = f"{first} at {lowest:g} LSB and {last} at {highest:g} LSB"
+    return finish(figure, f"Error against amplitude: the correlation of error and signal is {ends}.")
 
 
 def loading_curve(sweep: LoadingSweep, *, theme: Theme = "light") -> go.Figure:
@@ -112,6 +114,7 @@ def dither_curves(panel: DitherPanel, *, theme: Theme = "light") -> go.Figure:
         shared = {"x": panel.positions_lsb, "mode": "lines", "name": name, "line": line, "legendgroup": name}
         figure.add_scatter(y=panel.mean_error_lsb[name], hovertemplate=f"{name}: mean %{{y:.3f}} LSB<extra></extra>", **shared)
         figure.add_scatter(y=panel.error_power_lsb2[name], yaxis="y2", showlegend=False, hovertemplate=f"{name}: %{{y:.3f}} LSB²<extra></extra>", **shared)
+    rank_legend(figure)
     worst = float(np.abs(panel.mean_error_lsb["none"]).max())
     return finish(figure, f"Dithers across one step: without dither the mean error reaches {worst:.2f} LSB, with TPDF the power is 1/4 LSB² everywhere.")
 
@@ -121,7 +124,7 @@ def tone_curves(sweep: ToneSweep, *, title: str, at: float, theme: Theme = "ligh
     colours = PALETTES[theme]
     lowest, highest = float(sweep.sfdr_db.min()), float(sweep.sfdr_db.max())
     figure = begin(
-        f"{title}: SFDR {_sign(lowest)} to {_sign(highest)} dB",
+        f"{title}: SFDR {signed(lowest, '.2f')} to {decibels(highest)}",
         theme,
         subtitle="crosses: J and M share a divisor",
         height=360,
@@ -142,8 +145,5 @@ def tone_curves(sweep: ToneSweep, *, title: str, at: float, theme: Theme = "ligh
         )
     if sweep.places[0] <= at <= sweep.places[-1]:
         figure.add_vline(x=at, line={"color": colours.clipped, "dash": "dash", "width": 1.5})
-    return finish(figure, f"{title} sweep over {sweep.places.size} points: SFDR from {_sign(lowest)} to {_sign(highest)} dB.")
-
-
-def _sign(value: float, digits: int = 2) -> str:
-    return f"{value:.{digits}f}".replace("-", "−").replace("inf", "∞").replace("nan", "n/a")
+    rank_legend(figure)
+    return finish(figure, f"{title} sweep over {sweep.places.size} points: SFDR from {signed(lowest, '.2f')} to {decibels(highest)}.")

@@ -1,14 +1,11 @@
-"""How do names and numbers read inside a chart? Escaping, shortening, SI prefixes. Everything that reaches a label comes through here."""
+"""How do names read inside a chart? Escaped, and short enough to tell apart. Numbers are written by `notation`."""
 
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Sequence
 
-from qanalysis.notation import si
-
-__all__ = ["escape", "label_layers", "measure_text", "percent", "shorten", "si"]
+from qanalysis.notation import shorten, si
 
 
 def escape(text: str) -> str:
@@ -18,18 +15,6 @@ def escape(text: str) -> str:
     '&lt;b&gt;evil&lt;/b&gt;'
     """
     return html.escape(text, quote=False).replace("%{", "%\u200b{")
-
-
-def shorten(name: str, length: int = 32) -> str:
-    """A name of at most `length` characters, the middle left out: both ends of a layer's name tell layers apart. Not escaped.
-
-    >>> shorten("model.layers.10.self_attn.q_proj.weight", 24)
-    'model.layers…proj.weight'
-    """
-    if len(name) <= length:
-        return name
-    head = length // 2
-    return f"{name[:head]}…{name[head + 1 - length :]}"
 
 
 def label_layers(names: Sequence[str], length: int = 32) -> dict[str, str]:
@@ -56,29 +41,10 @@ def _count_shared(parts: Sequence[Sequence[str]], most: int) -> int:
     return next((place for place in range(most) if len({part[place] for part in parts}) > 1), most)
 
 
-def measure_text(value: float | None, unit: str) -> str:
-    """A metric's value as charts write it: dB, bit and LSB with two decimals, everything else with an SI prefix; "n/a" for None.
+def name_power(value: float, unit: str = "") -> str:
+    """A power of ten on a logarithmic scale: without a unit a bare power where `notation` writes one.
 
-    >>> measure_text(18.3456, "dB"), measure_text(3.2e-7, ""), measure_text(None, "dB"), measure_text(float("inf"), "dB")
-    ('18.35 dB', '320n', 'n/a', '∞ dB')
+    >>> name_power(1e-7), name_power(0.01), name_power(1e-6, "V")
+    ('10⁻⁷', '0.01', '1 µV')
     """
-    if value is None or math.isnan(value):
-        return "n/a"
-    if unit in ("dB", "bit", "LSB") and math.isfinite(value):
-        return f"{value:.2f} {unit}".replace("-", "−")
-    return si(value, unit)
-
-
-def percent(share: float) -> str:
-    """A share of one as percent; what is not nothing never reads as 0 %, what is not all never as 100 %.
-
-    >>> percent(0), percent(0.00003), percent(0.1234), percent(0.99996), percent(1)
-    ('0 %', 'under 0.01 %', '12.3 %', 'over 99.9 %', '100 %')
-    """
-    if share in (0, 1):
-        return f"{share:.0%}".replace("%", " %")
-    if share < 1e-4:
-        return "under 0.01 %"
-    if share > 0.999:
-        return "over 99.9 %"
-    return f"{100 * share:.3g} %" if share >= 0.01 else f"{100 * share:.2g} %"
+    return si(value, unit).removeprefix("1·")

@@ -10,11 +10,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from qanalysis.checkpoints.file_kinds import INDEX_SUFFIX, identify_file
-from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo, TensorSource
+from qanalysis.checkpoints.source import SAMPLE_PREFIX, ArraySource, CheckpointError, TensorInfo, TensorSource
 
 __all__ = ["ArraySource", "CheckpointError", "TensorInfo", "TensorSource", "open_checkpoint"]
-
-_SAMPLE_PREFIX = "sample:"
 
 
 def open_checkpoint(source: str | os.PathLike[str] | Mapping[str, NDArray[Any]]) -> TensorSource:
@@ -34,7 +32,7 @@ def open_checkpoint(source: str | os.PathLike[str] | Mapping[str, NDArray[Any]])
     text = os.fspath(source)
     if not text:
         raise CheckpointError("the path is empty; give a checkpoint file, a folder of shards, or sample:NAME")
-    opened = _open_sample(text.removeprefix(_SAMPLE_PREFIX)) if text.startswith(_SAMPLE_PREFIX) else _open_path(Path(text))
+    opened = _open_sample(text.removeprefix(SAMPLE_PREFIX)) if text.startswith(SAMPLE_PREFIX) else _open_path(Path(text))
     if not opened.tensors:
         opened.close()
         raise CheckpointError(f"{text!r} holds no tensors; give a file with weights in it")
@@ -46,7 +44,7 @@ def _open_sample(name: str) -> TensorSource:
 
     if name not in sample_models.SAMPLES:
         raise CheckpointError(f"there is no sample {name!r}; the samples are {', '.join(sample_models.SAMPLES)}")
-    return _open_file(sample_models.weights_path(name), name=f"{_SAMPLE_PREFIX}{name}")
+    return _open_file(sample_models.weights_path(name), name=f"{SAMPLE_PREFIX}{name}")
 
 
 def _open_path(path: Path) -> TensorSource:

@@ -10,6 +10,10 @@ from pathlib import Path
 from qanalysis.checkpoints.file_kinds import INDEX_SUFFIX, SUFFIX_KINDS, identify_file
 from qanalysis.checkpoints.source import CheckpointError
 
+#: Names the root folder to a server that is started.
+ROOT_VARIABLE = "QANALYSIS_ROOT"
+#: The largest file that a page takes from a browser.
+UPLOAD_LIMIT_MB = 50
 _MAX_ENTRIES = 20_000  # looked at for one listing
 _SKIPPED = {"node_modules", "__pycache__", "site-packages"}
 _ENVIRONMENT_MARK = "pyvenv.cfg"

@@ -108,6 +108,8 @@ class TensorSource(ABC):
         self.close()
 
 
+#: How the text of a source begins that names a sample instead of a path.
+SAMPLE_PREFIX = "sample:"
 _TABLE_CHUNK = 1 << 16  # values looked up at once: their 8-byte indices, which numpy makes of the codes, stay in cache
 
 

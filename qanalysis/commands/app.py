@@ -9,10 +9,8 @@ from typing import Annotated
 
 import typer
 
-ROOT_VARIABLE = "QANALYSIS_ROOT"
 _PACKAGE = Path(__file__).parents[1]
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  compared with, never a default
 
 
 def serve(
@@ -27,6 +25,7 @@ def serve(
     Example:
       qanalysis app --root ~/models
     """
+    from qanalysis.checkpoints.path_policy import ROOT_VARIABLE
     from qanalysis.reports.terminal import print_note
 
     if not root.is_dir():
@@ -43,7 +42,9 @@ def serve(
 
 def _server_options(address: str, port: int | None) -> list[str]:
     """Safe settings, given explicitly: a config file would be read from the folder the command is started in."""
-    hosts = _LOOPBACK if address in _LOOPBACK else ("*",) if address in _EVERYWHERE else (*_LOOPBACK, address)
+    from qanalysis.checkpoints.path_policy import UPLOAD_LIMIT_MB
+
+    hosts = _LOOPBACK if address in _LOOPBACK else ("*",) if _is_everywhere(address) else (*_LOOPBACK, address)
     options = {
         "server.address": address,
         "server.headless": "true",
@@ -55,13 +56,23 @@ def _server_options(address: str, port: int | None) -> list[str]:
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
-        "server.maxUploadSize": "50",
+        "server.maxUploadSize": str(UPLOAD_LIMIT_MB),
         "global.disableWidgetStateDuplicationWarning": "true",
         "theme.base": str(_PACKAGE / "dashboard" / "theme.toml"),
     }
     if port is not None:
         options["server.port"] = str(port)
     return [f"--{name}={value}" for name, value in options.items()] + [f"--server.allowedHosts={host}" for host in hosts]
+
+
+def _is_everywhere(address: str) -> bool:
+    """Whether an address stands for all addresses of the machine."""
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(address).is_unspecified
+    except ValueError:
+        return False
 
 
 def _check_port(address: str, port: int) -> None:

@@ -40,10 +40,9 @@ def convert(
       qanalysis convert --bits 14 --range -1:1 --jitter 1e-13 --frequency 70e6 --capacitance 2e-12
     """
     from qanalysis.converters.choices import check_transfer
-    from qanalysis.converters.textbook.row import TextbookRow, describe_problem, list_textbook_rows
+    from qanalysis.converters.textbook.row import tabulate_textbook
     from qanalysis.converters.textbook.textbook import solve_textbook
     from qanalysis.quantizers.quantizer import check_fs_over
-    from qanalysis.results.table import Table
 
     targets = check_outputs(out, table)
     low, high = parse_span(span, "--range")
@@ -59,8 +58,7 @@ def convert(
     )
     if table is not None:
         _write_table(solved, table)
-    rows = Table.from_rows(TextbookRow, list_textbook_rows(solved), settings=describe_problem(solved))
-    deliver(rows, targets, as_json=as_json)
+    deliver(tabulate_textbook(solved), targets, as_json=as_json)
 
 
 def _state_noise(jitter: float | None, frequency: float | None, capacitance: float | None) -> NoiseSources:

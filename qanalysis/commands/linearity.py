@@ -49,15 +49,13 @@ def linearity(
       qanalysis linearity ramp.csv --bits 12 --test ramp
       qanalysis linearity sine.npy --bits 10 --test sine --reference best-fit --max-dnl 0.5 --max-inl 1 --max-missing 0
     """
-    from qanalysis.converters.captures import describe_settings, describe_tested, measure_capture, open_capture
+    from qanalysis.converters.captures import describe_tested, measure_capture, open_capture, tabulate_capture
     from qanalysis.converters.choices import check_reference, check_test, check_transfer
     from qanalysis.converters.linearity.options import LinearityOptions
-    from qanalysis.converters.linearity.row import LinearityRow
+    from qanalysis.converters.linearity.row import read_dnl, read_inl
     from qanalysis.converters.records.reading import Reading, check_justification
-    from qanalysis.converters.rows import read_dnl, read_inl
     from qanalysis.quantizers.quantizer import check_fs_over
-    from qanalysis.results.gates import Gate, hold_gates
-    from qanalysis.results.table import Table
+    from qanalysis.results.gates import Gate
 
     targets = check_outputs(out)
     ends = None if drive is None else parse_span(drive, "--drive")
@@ -83,9 +81,7 @@ def linearity(
         Gate("--max-inl", "inl", max_inl, read_inl),
         Gate("--max-missing", "missing_codes", max_missing),
     )
-    settings = describe_settings(record, reading, options)
-    table = Table.from_rows(LinearityRow, [row], totals=hold_gates(row, gates), source=record.source, settings=settings)
-    deliver(table, targets, as_json=as_json, draw=lambda: _draw_linearity(found))
+    deliver(tabulate_capture(row, record, reading, options, gates=gates), targets, as_json=as_json, draw=lambda: _draw_linearity(found))
 
 
 def _draw_linearity(found: Linearity) -> list[Chart]:

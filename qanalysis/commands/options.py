@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +46,14 @@ def parse_span(text: str, option: str) -> tuple[float, float]:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"{option} {text!r}: the first number must be finite and below the second; write the lower end first")
     return low, high
+
+
+def end_by_signals(leave: Callable[[int, Any], None]) -> None:
+    """What ends this program from outside calls `leave`; a signal that is ignored, as under nohup, stays so."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
 
 
 class Commands(TyperGroup):

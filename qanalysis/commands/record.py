@@ -47,16 +47,14 @@ def record(
       qanalysis record capture.csv --bits 12 --range 0:3.3 --fs 1e6
       qanalysis record capture.wav --bits 16 --range -1:1 --fs 48000 --min-enob 11.5 --max-thd -70 --out report.html
     """
-    from qanalysis.converters.captures import analyze_capture, describe_capture, describe_settings, open_capture
+    from qanalysis.converters.captures import analyze_capture, describe_capture, open_capture, tabulate_capture
     from qanalysis.converters.choices import check_full_scale
     from qanalysis.converters.records.reading import Reading, check_justification
-    from qanalysis.converters.rows import read_thd
     from qanalysis.converters.spectrum.options import SpectrumOptions
-    from qanalysis.converters.spectrum.row import RecordRow
+    from qanalysis.converters.spectrum.row import read_thd
     from qanalysis.converters.spectrum.windows import check_window
     from qanalysis.quantizers.quantizer import check_fs_over
-    from qanalysis.results.gates import Gate, hold_gates
-    from qanalysis.results.table import Table
+    from qanalysis.results.gates import Gate
 
     targets = check_outputs(out)
     low, high = (None, None) if span is None else parse_span(span, "--range")
@@ -82,9 +80,7 @@ def record(
         Gate("--min-sfdr", "sfdr_dbc", min_sfdr),
         Gate("--max-thd", "thd_dbc", max_thd, read_thd),
     )
-    settings = describe_settings(captured, reading, options)
-    table = Table.from_rows(RecordRow, [row], totals=hold_gates(row, gates), source=captured.source, settings=settings)
-    deliver(table, targets, as_json=as_json, draw=lambda: _draw_spectrum(found))
+    deliver(tabulate_capture(row, captured, reading, options, gates=gates), targets, as_json=as_json, draw=lambda: _draw_spectrum(found))
 
 
 def _parse_count(text: str, option: str) -> int | Literal["auto"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver, makes_page
-from qanalysis.commands.options import CANCELLED, AsJson, Outputs, Source
+from qanalysis.commands.options import CANCELLED, AsJson, Outputs, Source, end_by_signals
 
 if TYPE_CHECKING:
     from qanalysis.checkpoints import TensorInfo, TensorSource
@@ -45,7 +45,7 @@ def sweep(  # one parameter per option
     weights_only: Annotated[bool, typer.Option("--weights-only", help="Only tensors of two or more dimensions.")] = False,
     out: Outputs = None,
     store: Annotated[Path | None, typer.Option(metavar="FILE", help="Not available yet.")] = None,
-    no_store: Annotated[bool, typer.Option("--no-store", help="Keep no store of finished rows; there is none yet.")] = False,  # noqa: ARG001  accepted from the start
+    no_store: Annotated[bool, typer.Option("--no-store", help="Keep no store of finished rows; there is none yet.")] = False,
     workers: Annotated[int | None, typer.Option(help="Threads. Default: one per core.")] = None,
     cluster: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Not available yet.")] = None,
     as_json: AsJson = False,
@@ -59,6 +59,8 @@ def sweep(  # one parameter per option
       qanalysis sweep model.safetensors --bits 4 --format mxfp4,nvfp4,nf4,gguf:q4_0 --grouping group=32,group=64
       qanalysis sweep model.safetensors --scheme 'int8 channel' --scheme 'int4 asym group=64 range=mse'
     """
+    if store is not None and no_store:
+        raise ValueError(f"--store {store} and --no-store exclude each other; give one of them")
     for option, value in (("--store", store), ("--cluster", cluster)):
         if value is not None:
             raise ValueError(f"{option} {value}: is not available yet; leave it out")
@@ -129,7 +131,7 @@ def _run_sweep(checkpoint: TensorSource, schemes: list[Scheme], **options: Any) 
 
 @contextmanager
 def _cancel_on_interrupt() -> Iterator[threading.Event]:
-    """The first Ctrl-C sets the event, the second interrupts as usual."""
+    """The first Ctrl-C sets the event, the second interrupts as usual; other signals set it and end the program."""
     cancel = threading.Event()
 
     def ask_to_stop(number: int, frame: Any) -> None:
@@ -137,11 +139,18 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
             signal.default_int_handler(number, frame)
         cancel.set()
 
-    previous: Callable[..., Any] | int | None = signal.signal(signal.SIGINT, ask_to_stop)
+    def leave(number: int, _frame: Any) -> None:
+        cancel.set()
+        raise SystemExit(128 + number)
+
+    handled = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))}
+    signal.signal(signal.SIGINT, ask_to_stop)
+    end_by_signals(leave)
     try:
         yield cancel
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, previous in handled.items():
+            signal.signal(number, previous)
 
 
 def _find_worst(checkpoint: TensorSource, rows: Rows) -> Iterator[tuple[Row, TensorInfo]]:

@@ -6,23 +6,26 @@ Each of the two is measured and then described: the measured value has the array
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qanalysis.arrays import Reals
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
 from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.linearity.row import LinearityRow, describe_linearity
-from qanalysis.converters.lines import spell_span
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.records import Record, read_record
-from qanalysis.converters.sample_records import SAMPLE_PREFIX, write_sample
+from qanalysis.converters.sample_records import write_sample
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum, describe_spectrum
+from qanalysis.results.gates import Gate, hold_gates
 from qanalysis.results.identity import SourceIdentity
+from qanalysis.results.table import Table
 
 
 def open_capture(text: str | Path, reading: Reading | None = None) -> Record:
@@ -52,20 +55,27 @@ def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> S
     options = options or SpectrumOptions()
     if record.fs_hz is None:
         raise ValueError(f"{record.name} does not tell its sample rate; give it with --fs, such as --fs 48000")
-    values: Reals = record.values if record.codes is None else record.codes
-    if record.codes is None and record.low is not None and record.high is not None:
-        if options.low is None or options.high is None:
-            options = replace(options, low=record.low, high=record.high)
-        low, high = (record.low, record.high) if options.low is None or options.high is None else (options.low, options.high)
-        values = low + (record.values - record.low) * ((high - low) / (record.high - record.low))
+    values, options = (record.codes, options) if record.codes is not None else _spread(record, options)
     return analyze_spectrum(values, options, fs_hz=record.fs_hz, bits=record.bits)
+
+
+def _spread(record: Record, options: SpectrumOptions) -> tuple[Reals, SpectrumOptions]:
+    """The numbers of a record over the range that was asked for, or over their own."""
+    if record.low is None or record.high is None:
+        return record.values, options
+    low, high = options.low, options.high
+    if low is None or high is None:
+        low, high = record.low, record.high
+    values = low + (record.values - record.low) * ((high - low) / (record.high - record.low))
+    return values, replace(options, low=low, high=high)
 
 
 def measure_capture(record: Record, options: LinearityOptions | None = None) -> Linearity:
     """The linearity of a record's codes; without a range it is counted in LSB. Raises ValueError for a record without codes."""
     options = options or LinearityOptions()
     if record.codes is None or record.bits is None:
-        raise ValueError(f"{record.name} holds numbers that are no whole ones: a linearity test counts codes; give the integers of the converter")
+        fault = "holds numbers that are no whole ones: a linearity test counts codes; give the integers of the converter"
+        raise ValueError(f"{record.name} {fault}")
     if options.low is None:
         options = replace(options, low=0.0, high=2.0**record.bits)
     return measure_linearity(record.codes, options, bits=record.bits, signed=record.signed)
@@ -82,28 +92,29 @@ def describe_tested(record: Record, found: Linearity) -> LinearityRow:
     return describe_linearity(found, (*findings, *record.guesses))
 
 
+def tabulate_capture(
+    row: RecordRow | LinearityRow,
+    record: Record,
+    reading: Reading,
+    options: SpectrumOptions | LinearityOptions,
+    *,
+    gates: Iterable[Gate] = (),
+) -> Table[Any]:
+    """The table of one row: where it came from, how it was made, and which of the gates it keeps."""
+    row_type: type[Any] = RecordRow if isinstance(row, RecordRow) else LinearityRow
+    settings = describe_settings(record, reading, options)
+    return Table.from_rows(row_type, [row], totals=hold_gates(row, gates), source=record.source, settings=settings)
+
+
 def describe_settings(record: Record, reading: Reading, options: SpectrumOptions | LinearityOptions) -> dict[str, Any]:
     """What a document says about how its row was made: the options as asked, and how the file was read, guesses included."""
-    settings: dict[str, Any] = {"bits": record.bits, "range": spell_span(options.low, options.high)}
-    if isinstance(options, SpectrumOptions):
-        settings |= {
-            "fs_hz": record.fs_hz,
-            "fs_over": options.fs_over,
-            "full_scale": options.full_scale,
-            "window": options.window,
-            "side_bins": str(options.side_bins),
-            "harmonics": options.harmonics,
-            "band": None if options.band_hz is None else spell_span(*options.band_hz),
-        }
-    else:
-        settings |= {
-            "test": options.test,
-            "reference": options.reference,
-            "drive": None if options.drive is None else spell_span(*options.drive),
-            "fs_over": options.fs_over,
-            "transfer": options.transfer,
-            "confidence": options.confidence,
-            "within": options.dnl_within_lsb,
-        }
-    read = {"column": None if reading.column is None else str(reading.column), "channel": reading.channel, "dtype": reading.dtype}
-    return {**settings, **read, "justification": record.justification, "signed": record.signed}
+    return {
+        "bits": record.bits,
+        "fs_hz": record.fs_hz,
+        **options.settings,
+        "column": None if reading.column is None else str(reading.column),
+        "channel": reading.channel,
+        "dtype": reading.dtype,
+        "justification": record.justification,
+        "signed": record.signed,
+    }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,9 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.code_words import CHANCE_BITS, code_range, count_levels, count_low_zeros, needed_bits
 from qanalysis.converters.records.records import Record
 from qanalysis.converters.simulation.waveforms import judge_period
+from qanalysis.converters.spectrum.sinefit import SHORTEST
+from qanalysis.converters.spectrum.spectrum import Spectrum
 
-if TYPE_CHECKING:
-    from qanalysis.converters.spectrum.spectrum import Spectrum
-
-SHORTEST = 16  # samples; four parameters of a sine and a DC bin leave too little of fewer
 NOTABLE_OFFSET = 0.01  # of the range: beyond what converters are specified to
 # A smooth peak spends at most as long in its top cell as in the three below: sqrt(1) against sqrt(4) - sqrt(1). Clipping is more than twice that.
 _PEAK_RATIO = 2.0

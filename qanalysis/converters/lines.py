@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from qanalysis.converters.findings import Finding
 from qanalysis.notation import NOTHING, decibels, signed, volts
 from qanalysis.results.columns import Column, columns_of, make_row
 
@@ -31,6 +32,21 @@ class LineTable:
     columns: tuple[str, ...]
     lines: Sequence[tuple[str, ...]]
     text_columns: int = 1
+
+
+class Told(Protocol):
+    """A row that people are told of in lines: all rows about converters."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def headline(self) -> str: ...
+    @property
+    def lines(self) -> tuple[Line, ...]: ...
+    @property
+    def tables(self) -> tuple[LineTable, ...]: ...
 
 
 def describe_row(row_type: type[R], found: Any, **cells: Any) -> R:

@@ -66,7 +66,11 @@ class NoiseSources:
                 f"jitter {self.jitter_s} s at frequency {self.frequency_hz} Hz: what jitter costs depends on the frequency of the sine, "
                 "-20 log10(2 pi f t); give both or neither"
             )
-        for name, value in (("jitter_s", self.jitter_s), ("frequency_hz", self.frequency_hz), ("capacitance_f", self.capacitance_f)):
+        for name, value in (
+            ("jitter_s", self.jitter_s),
+            ("frequency_hz", self.frequency_hz),
+            ("capacitance_f", self.capacitance_f),
+        ):
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} {value}: needs a finite value above 0")
 

@@ -12,7 +12,6 @@ from qanalysis.converters.linearity.inl import STRAIGHT, Inl
 from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.waveforms import Ramp, Sine, TwoTone
 
-SAMPLE_PREFIX = "sample:"
 RATE_HZ = 1e6
 DEFAULT_RECORD = "tone between bins, 12 bit"
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from qanalysis.checkpoints.file_kinds import SUFFIX_KINDS
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.session import write_link
-from qanalysis.dashboard.sources import SAMPLE_PREFIX
 from qanalysis.dashboard.views import View
 from qanalysis.diagnosis import Diagnosis
 from qanalysis.diagnosis.profile import LayerProfile

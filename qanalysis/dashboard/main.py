@@ -15,7 +15,7 @@ from qanalysis.dashboard.converter.view import ConverterView
 from qanalysis.dashboard.elements import read_theme
 from qanalysis.dashboard.layers.page import draw_layers
 from qanalysis.dashboard.layers.view import LayersView
-from qanalysis.dashboard.session import close_page, draw_notices, open_page
+from qanalysis.dashboard.session import draw_notices, open_page
 from qanalysis.dashboard.views import View
 
 
@@ -56,9 +56,9 @@ def _register(page: Page, *, opens: bool) -> Any:
 
 
 def show_page(page: Page) -> None:
-    """One page from the reading of its address to the writing of it, what its link could not mean above it."""
-    view, notices = open_page(page.view, page.path), st.container()
-    page.draw(view)
-    close_page(page.view)
+    """One page, what its link could not mean above it."""
+    notices = st.container()
+    with open_page(page.view, page.path) as view:
+        page.draw(view)
     with notices:
         draw_notices()

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_LIMIT_MB, UploadStore, read_root
+from qanalysis.checkpoints.path_policy import UPLOAD_LIMIT_MB
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
+from qanalysis.dashboard.session import keep
+from qanalysis.dashboard.sources import UploadStore, read_root
 from qanalysis.dashboard.wording import escape_markdown
 
 
@@ -33,7 +36,7 @@ class FileKind:
 
 def draw_picker(kind: FileKind) -> None:
     """The box, and the upload in a popover beside it."""
-    st.selectbox(kind.label, kind.options, key=kind.field, accept_new_options=True, help=kind.help)
+    st.selectbox(kind.label, kind.options, key=keep(kind.field), accept_new_options=True, help=kind.help)
     with st.popover(f"Open your own {kind.noun}", icon=":material/folder_open:", width="stretch"):
         st.markdown(
             f"Type or choose a path below the folder **{escape_markdown(read_root().resolve().name)}** in the box *{kind.label}*. "

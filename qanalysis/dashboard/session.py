@@ -6,7 +6,8 @@ the view; it is read where a session begins, where a page is reached with parame
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
@@ -24,7 +25,8 @@ class Memory(Generic[V]):
     """A page's view and its history.
 
     `asked` are the parameters that its address came with, until the page was drawn once; `chosen` is what a field of None stands for
-    with the source in view; `drawn` is which of Undo and Redo a person can press.
+    with the source in view; `buttons` says which of Undo and Redo a person can press. `live` are the fields whose widgets are on the
+    page, by the part of the page that draws them, `drawn` those of the run under way: what a widget holds counts while it is live.
     """
 
     view: V
@@ -32,7 +34,10 @@ class Memory(Generic[V]):
     place: int = -1
     asked: frozenset[str] = frozenset()
     chosen: dict[str, str] = field(default_factory=dict)
-    drawn: tuple[bool, bool] = (False, False)
+    buttons: tuple[bool, bool] = (False, False)
+    part: str = "page"
+    live: dict[str, set[str]] = field(default_factory=lambda: {"page": set(), "tab": set()})
+    drawn: dict[str, set[str]] = field(default_factory=lambda: {"page": set(), "tab": set()})
 
     @property
     def can_step(self) -> tuple[bool, bool]:
@@ -52,48 +57,84 @@ class Memory(Generic[V]):
         passing = {name: getattr(self.view, name) for name, rule in list_rules(type(self.view)).items() if rule.passing}
         return replace(self.history[self.place], **passing)
 
+    def begin(self, part: str) -> None:
+        """A part is about to be drawn; of a run that was broken off both what it drew and what stood before it is live."""
+        self.part = part
+        self.live[part] |= self.drawn[part]
+        self.drawn[part] = set()
 
-def open_page(kind: type[V], path: str) -> V:
-    """The view of the page that is about to be drawn; called once in a full run, before its first widget."""
+    def end(self, part: str) -> None:
+        """A part was drawn to its end."""
+        self.live[part] = set(self.drawn[part])
+
+    def is_live(self, name: str) -> bool:
+        """Whether the field's widget is on the page."""
+        return any(name in names for names in self.live.values())
+
+    def wanted(self, name: str) -> Any:
+        """What the field's widget is to hold; None where it chooses for itself."""
+        value = write_view(self.view)[name]
+        return self.chosen.get(name) if value is None else value
+
+
+@contextmanager
+def open_page(kind: type[V], path: str) -> Iterator[V]:
+    """A full run of a page, from the reading of its address to the writing of it."""
     arrives, asked = st.session_state.get("page") != path, read_query()
     if arrives:
         st.session_state.update({"page": path, "notices": []})
     if _key(kind) not in st.session_state or _goes_back() or (arrives and asked):
-        address = read_address(kind, asked)
-        memory = st.session_state.setdefault(_key(kind), Memory(address.view))
-        memory.view, memory.asked = address.view, frozenset(asked)
-        _leave_out(address.left_out)
-        st.session_state["notices"].extend(address.refusals)
-        _install(memory)
-    elif arrives:
-        _install(_recall(kind))
-    return current_view(kind)
-
-
-def close_page(kind: type[V]) -> None:
-    """The page is drawn: the address follows its view, and what its link asked for is settled."""
+        _follow_link(kind, asked)
+    memory = st.session_state["memory"] = _recall(kind)
+    if arrives:
+        memory.live, memory.drawn = {"page": set(), "tab": set()}, {"page": set(), "tab": set()}
+    memory.begin("page")
+    yield current_view(kind)
+    memory.end("page")
     publish(kind)
-    _recall(kind).asked = frozenset()
+    memory.asked = frozenset()
+
+
+def _follow_link(kind: type[V], asked: Query) -> None:
+    address = read_address(kind, asked)
+    memory = st.session_state.setdefault(_key(kind), Memory(address.view))
+    memory.asked = frozenset(asked)
+    _leave_out(address.left_out)
+    st.session_state["notices"].extend(address.refusals)
+    replace_view(address.view)
+
+
+@contextmanager
+def open_tab(kind: type[V]) -> Iterator[V]:
+    """A run of the part of a page that runs by itself: the address follows at once, and so do Undo and Redo where one of them awakes."""
+    memory = _recall(kind)
+    memory.begin("tab")
+    view = current_view(kind)
+    publish(kind)
+    if memory.buttons != memory.can_step:
+        st.rerun()
+    yield view
+    memory.end("tab")
 
 
 def current_view(kind: type[V]) -> V:
     """The view that this session's widgets hold, bent into what is possible; before the widgets are drawn."""
     memory = _recall(kind)
-    held = {name: st.session_state.get(name) for name in list_rules(kind)}
+    held = {name: st.session_state.get(name) for name in list_rules(kind) if memory.is_live(name)}
     known = {name: value for name, value in held.items() if value is not None}
-    fixed = dict.fromkeys(name for name, value in memory.chosen.items() if held[name] in (value, None))
-    memory.note(read_view(kind, write_view(memory.view) | known | fixed))
-    _install(memory, gently=True)
+    unchosen = dict.fromkeys(name for name, value in memory.chosen.items() if held.get(name) == value)
+    memory.note(read_view(kind, write_view(memory.view) | known | unchosen))
+    _correct(memory)
     return memory.view
 
 
-def follow_view(kind: type[V]) -> V:
-    """`current_view` for a fragment: the address follows at once, and so does the rest of the page where Undo or Redo awakes."""
-    view, memory = current_view(kind), _recall(kind)
-    publish(kind)
-    if memory.drawn != memory.can_step:
-        st.rerun()
-    return view
+def keep(name: str) -> str:
+    """The key of a field's widget, for the moment it is drawn: one that was not on the page takes its value from the view."""
+    memory: Memory[Any] = st.session_state["memory"]
+    if not memory.is_live(name):
+        _hold(name, memory.wanted(name))
+    memory.drawn[memory.part].add(name)
+    return name
 
 
 def publish(kind: type[V]) -> None:
@@ -124,7 +165,7 @@ def confine(kind: type[V], name: str, choices: Sequence[str], *, chosen: str | N
             _leave_out([name_parameter(name, missing)])
         kept = tuple(part for part in parts if part in choices)
         memory.note(replace(memory.view, **{name: kept if isinstance(held, tuple) else None}))
-    _install(memory, gently=True)
+    _correct(memory)
     return memory.view
 
 
@@ -132,14 +173,16 @@ def change(kind: type[V], **values: Any) -> None:
     """Set fields of the view from a callback, or passing ones while the page is drawn; other widgets keep what they hold."""
     memory = _recall(kind)
     memory.view = replace(memory.view, **values)
-    st.session_state.update({name: value for name, value in write_view(memory.view).items() if name in values})
+    for name in filter(memory.is_live, values):
+        _hold(name, memory.wanted(name))
 
 
 def replace_view(view: V) -> None:
     """Show another view from the next run on; for callbacks."""
     memory = _recall(type(view))
     memory.view = view
-    _install(memory)
+    for name in filter(memory.is_live, list_rules(type(view))):
+        _hold(name, memory.wanted(name))
 
 
 def read_query() -> Query:
@@ -150,7 +193,7 @@ def read_query() -> Query:
 def draw_history(kind: type[V], *, keeps: str) -> None:
     """Undo, redo and reset, side by side."""
     memory = _recall(kind)
-    memory.drawn = can_undo, can_redo = memory.can_step
+    memory.buttons = can_undo, can_redo = memory.can_step
     with st.container(horizontal=True, gap="xsmall"):
         st.button("Undo", icon=":material/undo:", on_click=_step, args=(kind, -1), disabled=not can_undo, width="stretch", key="undo")
         st.button("Redo", icon=":material/redo:", on_click=_step, args=(kind, 1), disabled=not can_redo, width="stretch", key="redo")
@@ -186,15 +229,20 @@ def _reset(kind: type[V]) -> None:
     replace_view(reset_view(_recall(kind).view))
 
 
-def _install(memory: Memory[V], *, gently: bool = False) -> None:
-    """Give the widgets the view's values; `gently` leaves alone what a person typed and the view reads as these values."""
-    rules, chosen = list_rules(type(memory.view)), memory.chosen
-    for name, value in write_view(memory.view).items():
-        wanted, held = chosen.get(name) if value is None else value, st.session_state.get(name)
-        if wanted is None:
-            st.session_state.pop(name, None)
-        elif held is None or (rules[name].bend(held) != getattr(memory.view, name) if gently and value is not None else held != wanted):
-            st.session_state[name] = wanted
+def _correct(memory: Memory[V]) -> None:
+    """Give widgets the view's values, except where what a person typed reads as these."""
+    for name, rule in list_rules(type(memory.view)).items():
+        value = getattr(memory.view, name)
+        reads_so = rule.bend(st.session_state.get(name)) == value if value is not None else st.session_state.get(name) == memory.wanted(name)
+        if memory.is_live(name) and not reads_so:
+            _hold(name, memory.wanted(name))
+
+
+def _hold(name: str, value: Any) -> None:
+    if value is None:
+        st.session_state.pop(name, None)
+    else:
+        st.session_state[name] = value
 
 
 def _key(kind: type[V]) -> str:

@@ -15,19 +15,17 @@ from pathlib import Path
 
 import sample_models
 from qanalysis.checkpoints.file_kinds import INDEX_SUFFIX, SUFFIX_KINDS
-from qanalysis.checkpoints.path_policy import resolve_inside
-from qanalysis.checkpoints.source import CheckpointError
+from qanalysis.checkpoints.path_policy import ROOT_VARIABLE, resolve_inside
+from qanalysis.checkpoints.source import SAMPLE_PREFIX, CheckpointError
 
-SAMPLE_PREFIX = "sample:"
 UPLOAD_PREFIX = "upload:"
 UPLOAD_SUFFIXES = tuple(SUFFIX_KINDS)
-UPLOAD_LIMIT_MB = 50
 _HEADER_BYTES = 64 * 1024
 
 
 def read_root() -> Path:
     """The folder that typed paths stay inside: QANALYSIS_ROOT, or where the program was started."""
-    return Path(os.environ.get("QANALYSIS_ROOT") or Path.cwd())
+    return Path(os.environ.get(ROOT_VARIABLE) or Path.cwd())
 
 
 class UploadStore:

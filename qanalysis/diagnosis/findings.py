@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis.diagnosis.causes import NOTABLE_DB, Cause, Examined, find_causes, format_share
+from qanalysis.diagnosis.causes import NOTABLE_DB, Cause, Examined, find_causes, percent
 from qanalysis.diagnosis.cures import Cure, measure_cures
 from qanalysis.diagnosis.levels import draw_reference, measure_levels
 from qanalysis.diagnosis.profile import LayerProfile, profile_layer
 from qanalysis.diagnosis.trials import LayerView, Trial, find_outliers, sample_rows, try_schemes, view_layer
+from qanalysis.notation import decibels
 from qanalysis.quantizers.scheme import Scheme
+from qanalysis.results.document import without_infinity
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,11 @@ class Diagnosis:
         """Where the layer stands, in one or two sentences."""
         if math.isinf(self.sqnr_db):
             return f"No error at {self.bits_per_weight:.4g} bits per weight."
-        text = f"{'' if self.causes else 'Nothing stands out: '}{self.sqnr_db:.1f} dB at {self.bits_per_weight:.4g} bits per weight"
+        text = f"{'' if self.causes else 'Nothing stands out: '}{decibels(self.sqnr_db, digits=1)} at {self.bits_per_weight:.4g} bits per weight"
         if self.gaussian_db is not None:
-            text += f"; Gaussian values of this shape give {self.gaussian_db:.1f} dB"
+            text += f"; Gaussian values of this shape give {decibels(self.gaussian_db, digits=1)}"
         text += (
-            "."
-            if self.clipping_share is None
-            else f". {format_share(1 - self.clipping_share)} of the error is rounding, {format_share(self.clipping_share)} clipping."
+            "." if self.clipping_share is None else f". Of the error {percent(1 - self.clipping_share)} is rounding, {percent(self.clipping_share)} clipping."
         )
         if self.wasted_bits is not None and self.wasted_bits > 0:
             text += f" A perfect code for Gaussian values would need {self.wasted_bits:.2f} bits per weight fewer for the same error."
@@ -91,18 +91,13 @@ class Diagnosis:
         record["cures"] = [
             asdict(cure) | {"worth_bits": cure.worth_bits, "net_bits": cure.net_bits, "needs_support": cure.needs_support} for cure in self.cures
         ]
-        return {key: _finite(value) for key, value in record.items()}
+        plain: dict[str, Any] = without_infinity(record)
+        return plain
 
 
 def _praise(cure: Cure) -> str:
     price = "for" if cure.extra_bits > 0 else "and saves"
     return f"{cure.text}, {cure.gain_db:+.1f} dB " + (f"{price} {abs(cure.extra_bits):.2g} bits per weight" if abs(cure.extra_bits) > 0.005 else "for no bits")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, list):
-        return [{key: _finite(part) for key, part in entry.items()} if isinstance(entry, dict) else entry for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _draw_sample(view: LayerView, outliers: NDArray[np.intp], whole: Trial) -> tuple[NDArray[np.intp], LayerView, Trial]:

@@ -38,6 +38,7 @@ FEWEST_BITS, MOST_BITS = 2, 16
 #: Widest integers that tools were compared with, bit for bit.
 MOST_CHECKED_BITS = 8
 NF4_BITS = 4
+_INTEGER_PEERS = "torch fake_quantize (sym, asym), torchao (sym-full, sym-noclip, asym)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ class NumberFormat:
     type of one more scale over the whole tensor; `rounding` is one that the format fixes. `block_bits` hold all codes
     of a block where not every code has its own bits. `packs` is the format of free groups with the same numbers;
     `wider` and `other` name formats to try instead, with more bits and with other levels. `formula` says in words how
-    scales are made, `peer` whose values these are, bit for bit.
+    scales are made, `peer` whose values these are, bit for bit;
+    `find_peer` knows under which conventions.
     """
 
     name: str
@@ -163,7 +165,7 @@ def integer_format(bits: int) -> NumberFormat:
         raise ValueError(f"int{bits}: integer formats have {FEWEST_BITS} to {MOST_BITS} bits")
     half, wider = 1 << (bits - 1), f"int{bits + 1}" if bits < MOST_BITS else ""
     other = "nf4" if bits == NF4_BITS else ""
-    return NumberFormat(f"int{bits}", element=IntegerCoder(-half, half - 1), wider=wider, other=other)
+    return NumberFormat(f"int{bits}", element=IntegerCoder(-half, half - 1), wider=wider, other=other, peer=_INTEGER_PEERS)
 
 
 def _float(name: str, element: FloatCoder, *, wider: str = "", other: str = "") -> NumberFormat:

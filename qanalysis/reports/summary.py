@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.notation import decibels
 from qanalysis.sweeps.row import Row, Rows
 
@@ -40,7 +41,7 @@ def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> st
         facts.append("no tensor could be measured")
     if not rows.complete:
         facts.append("cancelled, rows so far")
-    return f"{rows.source.path.removeprefix('sample:')} at {scheme}: {'; '.join(facts)}"
+    return f"{rows.source.path.removeprefix(SAMPLE_PREFIX)} at {scheme}: {'; '.join(facts)}"
 
 
 def choose_scheme(rows: Rows) -> str:

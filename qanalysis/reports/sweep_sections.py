@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.notation import NOTHING, decibels, plain, size, true_minus
 from qanalysis.reports.common_sections import define_columns, tell_coverage
 from qanalysis.reports.outline import Block, Bullets, Facts, Grid, Outline, Prose, Section
@@ -44,7 +45,7 @@ def outline_sweep(
     partial_run = "Partial: the sweep was cancelled. These are the rows made until then; totals cover only them."
     meanings = Facts([(str(word), meaning) for word, meaning in STATUS_WORDS.items()])
     return Outline(
-        title=title or f"Quantization error of {rows.source.path.removeprefix('sample:')}",
+        title=title or f"Quantization error of {rows.source.path.removeprefix(SAMPLE_PREFIX)}",
         headline=answer,
         opening=[answer],
         warnings=[] if rows.complete else [partial_run],

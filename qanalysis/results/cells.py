@@ -6,7 +6,7 @@ Whatever is wrong raises ValueError saying which column, which value, and what i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from qanalysis.results.columns import CellType, Column, KindName, columns_of, make_row
@@ -51,10 +51,16 @@ def check_cells(column: Column, values: Sequence[Any], places: Sequence[str] | s
     return checked
 
 
-def check_record(record: Any, names: Sequence[str], *, what: str) -> Mapping[str, Any]:
-    """An object with exactly these keys. Raises ValueError naming the keys that are missing or unknown."""
-    given = set(record) if isinstance(record, Mapping) else set()
-    missing, unknown = sorted(set(names) - given), sorted(map(str, given - set(names)))
+def find_difference(given: Collection[Any], columns: Iterable[Column]) -> tuple[list[str], list[str]]:
+    """The columns that are missing, those that older files lack left aside, and the names that are none."""
+    known = list(columns)
+    missing = {column.name for column in known if not column.late} - set(given)
+    return sorted(missing), sorted(map(str, set(given) - {column.name for column in known}))
+
+
+def check_record(record: Any, columns: Sequence[Column], *, what: str) -> Mapping[str, Any]:
+    """An object with exactly these columns as keys. Raises ValueError naming the keys that are missing or unknown."""
+    missing, unknown = find_difference(record if isinstance(record, Mapping) else (), columns)
     if missing or unknown or not isinstance(record, Mapping):
         raise ValueError(f"not {what}; missing columns: {shorten_value(missing or 'none')}, unknown: {shorten_value(unknown or 'none')}")
     return record
@@ -70,7 +76,7 @@ def _are_plainly_right(column: Column, values: Sequence[Any]) -> bool:
         return all(map(str.isascii, given - {None})) and (not column.choices or given - {None} <= set(column.choices))
     if column.kind == "integer":
         return all(abs(value) <= _LARGEST_INTEGER for value in given if value is not None)
-    return column.kind == "flag" or all(type(value) is float and value == value for value in given - {None})  # noqa: PLR0124  NaN is not itself
+    return column.kind == "flag" or all(type(value) is float and not math.isnan(value) for value in given - {None})
 
 
 def _check(value: Any, kind: CellType, name: str, infinite: float | tuple[float, float] | None = None) -> Any:
@@ -93,10 +99,10 @@ def _check(value: Any, kind: CellType, name: str, infinite: float | tuple[float,
 def _check_record(value: Any, record: Any, name: str) -> Any:
     columns = columns_of(record)
     try:
-        cells = check_record(value, [column.name for column in columns], what="as it must be")
+        cells = check_record(value, columns, what="as it must be")
     except ValueError as error:
         raise ValueError(f"column {name}: {error}") from None
-    return make_row(record, {column.name: _check(cells[column.name], column.type, f"{name}.{column.name}", column.infinite) for column in columns})
+    return make_row(record, {column.name: _check(cells.get(column.name), column.type, f"{name}.{column.name}", column.infinite) for column in columns})
 
 
 def _fits(value: Any, kind: CellType) -> bool:

@@ -76,6 +76,7 @@ class Column:
     exact : of the table's columns (attributes of arrays, null is NaN), the rows in which null means infinite; None: in all rows.
     leave_out : rank in the order in which a small page goes without; None stays.
     additive : whether the figure adds over tensors.
+    late : whether older files lack it; then it is null in what is read from them.
     of : the figure from an ErrorStats of numbers or of equal-shaped arrays; undefined is NaN.
     path : the fields that lead to the value, the last is `name`; longer than one where its dataclass is embedded.
     """
@@ -89,6 +90,7 @@ class Column:
     leave_out: int | None = None
     additive: bool = False
     of: Callable[[Any], Any] | None = None
+    late: bool = False
     name: str = ""
     type: CellType = CellType("text")
     path: tuple[str, ...] = ()
@@ -131,6 +133,7 @@ def column(
     leave_out: int | None = None,
     additive: bool = False,
     of: Callable[[Any], Any] | None = None,
+    late: bool = False,
 ) -> Any:
     """A dataclass field that is a column; the arguments are those of `Column`.
 
@@ -140,7 +143,7 @@ def column(
     >>> [(found.name, found.kind, found.nullable, found.meaning) for found in columns_of(Line)]
     [('gain_db', 'number', True, 'Gain: 10 log10 of both powers')]
     """
-    facts = Column(label, unit, better, formula, infinite, exact, leave_out, additive, of)
+    facts = Column(label, unit, better, formula, infinite, exact, leave_out, additive, of, late)
     return field(default=default, metadata={_FACTS: facts})
 
 

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from qanalysis.results.cells import check_cells
+from qanalysis.results.cells import check_cells, find_difference, shorten_value
 from qanalysis.results.columns import Column, columns_of, names_of, totals_of
 from qanalysis.results.document import Kinds, describe_ways, shorten_text, told, without_infinity
 from qanalysis.results.identity import SourceIdentity
@@ -53,7 +53,9 @@ def parse_csv(content: bytes, kinds: Kinds, *, place: str) -> Table[Any]:
     cells = dict(zip(head, zip(*[line for _, line in lines], strict=True), strict=True)) if lines else dict.fromkeys(head, ())
     places = [where for where, _ in lines]
     with told("", f"; {again}"):
-        read = {column.name: check_cells(column, _from_cells(column, cells[column.name], places), places) for column in columns_of(row_type)}
+        read = {
+            column.name: check_cells(column, _from_cells(column, cells.get(column.name, [""] * len(lines)), places), places) for column in columns_of(row_type)
+        }
     identity = SourceIdentity(Path(place).name, len(content), f"sha256:{hashlib.sha256(content).hexdigest()}")
     return kinds[row_type](Frame(row_type, read), Frame.from_rows(totals_of(row_type), ()), identity)
 
@@ -70,16 +72,15 @@ def guard_formula(text: str) -> str:
 def _find_kind(head: list[str], kinds: Kinds, place: str) -> Any:
     """The row type with exactly these columns; else ValueError that names what is wrong with the nearest one."""
     for row_type in kinds:
-        if sorted(names_of(row_type)) == sorted(head):
+        if find_difference(head, columns_of(row_type)) == ([], []) and len(set(head)) == len(head):
             return row_type
     nearest = max(kinds, key=lambda row_type: len(set(head) & set(names_of(row_type))))
-    names = names_of(nearest)
-    missing, unknown = sorted(set(names) - set(head))[:6], sorted(set(head) - set(names))[:6]
+    names, (missing, unknown) = names_of(nearest), find_difference(head, columns_of(nearest))
     if not set(names) & set(head):
         raise ValueError(
             f"{place}: no table of qanalysis: the first line must name the columns {names[0]}, {names[1]}, ...; write it with `{nearest.KIND.again}`"
         )
-    wrong = f"missing columns: {missing or 'none'}, unknown: {unknown or 'none'}, or one named twice"
+    wrong = f"missing columns: {shorten_value(missing or 'none')}, unknown: {shorten_value(unknown or 'none')}, or one named twice"
     raise ValueError(f"{place}, line 1: not a row of qanalysis; {wrong}; write the file again with `{nearest.KIND.again}`")
 
 

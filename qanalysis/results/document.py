@@ -56,8 +56,8 @@ def write_document(table: Table[Any], *, created: datetime | None = None) -> dic
 def describe(table: Table[Any], *, created: datetime | None = None) -> dict[str, Any]:
     """The head of a document: what made it, from which input (null where nothing was read), with which settings, and what was left out."""
     settings = {"command": kind_of(table).command, **table.settings, "complete": table.complete}
-    if created is not None:
-        settings.setdefault("created", created.isoformat(timespec="seconds"))
+    made = settings.pop("created", None if created is None else created.isoformat(timespec="seconds"))
+    settings |= {} if made is None else {"created": made}
     source = table.source and {"path": table.source.path, "size": table.source.size, "digest": table.source.digest}
     head = {"schema_version": SCHEMA_VERSION, "tool_version": version("qanalysis"), "source": source}
     return {**head, "settings": without_infinity(settings), "coverage": without_infinity(list(table.coverage))}
@@ -133,13 +133,13 @@ def read_records(document: Mapping[str, Any], name: str, row_type: Any, kind: Ki
     if name == "rows" and len(records) < kind.least:
         raise ValueError(f"{place}: 'rows' is empty, `qanalysis {kind.command}` makes at least {kind.least}; {again}")
     columns = columns_of(row_type)
-    names = [column.name for column in columns]
+    names = {column.name for column in columns}
     for number, record in enumerate(records):
-        if not isinstance(record, dict) or record.keys() != set(names):
+        if not isinstance(record, dict) or record.keys() != names:
             with told(f"{place}, {name}[{number}]: ", f"; {again}"):
-                check_record(record, names, what="a row of qanalysis")
+                check_record(record, columns, what="a row of qanalysis")
     with told(f"{place}, ", f"; {again}"):
-        cells = {column.name: check_cells(column, [record[column.name] for record in records], name) for column in columns}
+        cells = {column.name: check_cells(column, [record.get(column.name) for record in records], name) for column in columns}
     return restore_infinity(Frame(row_type, cells))
 
 

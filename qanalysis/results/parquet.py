@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from qanalysis.results.cells import check_cells
+from qanalysis.results.cells import check_cells, find_difference, shorten_value
 from qanalysis.results.columns import CellType, Column, columns_of, totals_of
 from qanalysis.results.document import Kinds, describe, describe_ways, read_head, read_records, shorten_text, told, without_infinity
 from qanalysis.results.table import Frame, Table
@@ -55,14 +55,15 @@ def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
         if not row_type.KIND.least <= count <= MOST_ROWS:
             raise ValueError(f"{path}: says that it has {count:,} rows, {row_type.KIND.least} to {MOST_ROWS:,} are read; take fewer tensors or schemes")
         columns = columns_of(row_type)
-        given, names = list(file.schema_arrow.names), [column.name for column in columns]
-        if sorted(given) != sorted(names):
-            missing, unknown = sorted(set(names) - set(given)), sorted(set(given) - set(names))
-            raise ValueError(f"{path}: missing columns: {missing or 'none'}, unknown: {unknown or 'none'}; {again}")
+        given = list(file.schema_arrow.names)
+        missing, unknown = find_difference(given, columns)
+        if missing or unknown or len(set(given)) < len(given):
+            wrong = f"missing columns: {shorten_value(missing or 'none')}, unknown: {shorten_value(unknown or 'none')}, or one named twice"
+            raise ValueError(f"{path}: {wrong}; {again}")
         # Kept as a dictionary: a text that is written once stays one, however many rows point to it.
-        texts = [column.name for column in columns if column.kind == "text"]
+        texts = [column.name for column in columns if column.kind == "text" and column.name in given]
         with told(f"{path}, ", f"; {again}"), pq.ParquetFile(path, read_dictionary=texts) as shared:
-            cells = {column.name: _read_column(shared, column) for column in columns}
+            cells = {column.name: _read_column(shared, column) if column.name in given else [None] * count for column in columns}
         totals = read_records(head, "totals", totals_of(row_type), row_type.KIND, place=str(path))
         return kinds[row_type](Frame(row_type, cells), totals, **rest)
 

@@ -12,7 +12,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from qanalysis.results.columns import Column, columns_of, make_row, read_cells, to_plain, totals_of
 from qanalysis.results.identity import SourceIdentity
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 R = TypeVar("R")
+Cells = NDArray[Any] | Sequence[Any]
 # No column holds it: integers in files are at most 2^63 - 1 in magnitude.
 NO_INTEGER = np.iinfo(np.int64).min
 _AT_ONCE = 4096  # rows made of a table at a time
@@ -33,9 +34,8 @@ class Frame(Sequence[R]):
     """
 
     __slots__ = ("_length", "cells", "row_type")
-    __hash__ = None  # type: ignore[assignment]  # holds arrays
 
-    def __init__(self, row_type: type[R], cells: Mapping[str, ArrayLike]) -> None:
+    def __init__(self, row_type: type[R], cells: Mapping[str, Cells]) -> None:
         """Take one array (or list; None is null) for each column of `row_type`, all of one length.
 
         Raises ValueError for a missing or unknown column, and for lengths that differ.
@@ -136,6 +136,9 @@ class Frame(Sequence[R]):
             return len(self) == len(other) and all(_are_equal(cells, other.cells[name]) for name, cells in self.cells.items())
         return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
+    def __hash__(self) -> int:
+        raise TypeError("a frame holds arrays, which have no hash; use its rows")
+
     def __repr__(self) -> str:
         return f"Frame of {len(self)} {self.row_type.__name__}"
 
@@ -167,7 +170,7 @@ class Table(Sequence[R], Generic[R]):
         return cls(Frame.from_rows(row_type, rows), Frame.from_rows(totals_of(row_type), totals), **rest)
 
     @classmethod
-    def from_columns(cls, row_type: type[R], columns: Mapping[str, ArrayLike], *, totals: Iterable[Any] = (), **rest: Any) -> Self:
+    def from_columns(cls, row_type: type[R], columns: Mapping[str, Cells], *, totals: Iterable[Any] = (), **rest: Any) -> Self:
         """A table of one array per column; `rest` are the other fields. Raises ValueError for a missing or unknown column."""
         return cls(Frame(row_type, columns), Frame.from_rows(totals_of(row_type), totals), **rest)
 
@@ -215,10 +218,10 @@ class Table(Sequence[R], Generic[R]):
         return self.totals.to_pandas()
 
 
-def _store(cells: ArrayLike, column: Column) -> NDArray[Any]:
+def _store(cells: Cells, column: Column) -> NDArray[Any]:
     if isinstance(cells, np.ndarray) and cells.dtype == _dtype_of(column):
         return cells
-    values: list[Any] = cells.tolist() if isinstance(cells, np.ndarray) else list(cells)  # type: ignore[arg-type]  # a list where it is no array
+    values: list[Any] = cells.tolist() if isinstance(cells, np.ndarray) else list(cells)
     if column.kind == "number":
         return np.array([np.nan if value is None else value for value in values], np.float64)
     if column.kind == "integer":

@@ -106,7 +106,14 @@ class Row(RowType):
     )
     relative_l2: float | None = column("Relative L2 error", better="lower", formula="‖e‖/‖x‖", default=None, leave_out=7, of=ErrorStats.relative_l2)
     relative_error_energy: float | None = column(
-        "Relative error energy", better="lower", formula="Σe²/Σx², relative_l2²", default=None, leave_out=30, additive=True, of=ErrorStats.relative_error_energy
+        "Relative error energy",
+        better="lower",
+        formula="Σe²/Σx², relative_l2²",
+        default=None,
+        leave_out=30,
+        additive=True,
+        of=ErrorStats.relative_error_energy,
+        late=True,
     )
     mean_relative_error: float | None = column(
         "Mean relative error", better="lower", formula="mean |e|/|x| over x ≠ 0", default=None, leave_out=12, of=ErrorStats.mean_relative_error

@@ -42,7 +42,8 @@ def test_a_link_leads_straight_to_its_page_and_the_console_stays_clean(server: S
     assert visit.complaints == []
     visit.page.reload()
     wait_for_headline(visit.page, headline)
-    assert visit.complaints == []
+    assert [text for text in visit.complaints if not text.startswith(server.url)] == []  # a reload breaks off what is being loaded
+    assert [answer for answer in answers if answer[0] >= 400] == []
     assert server.read_trouble() == []
 
 

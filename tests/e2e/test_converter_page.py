@@ -35,8 +35,9 @@ def wait_for_headline(page: Any, text: str) -> str:
 
 def open_page(open_visit: OpenVisit, server: Server, tab: str) -> Visit:
     visit = open_visit(f"{server.url}/converter")
+    wait_for_headline(visit.page, "^12 bit over 10 V")
     visit.page.get_by_role("tab", name=tab).click()
-    wait_until_idle(visit.page)
+    wait_for_headline(visit.page, {"Textbook": "^12 bit over 10 V", "Simulate": "^8 bit: SQNR", "Capture": "^sample:tone between bins"}[tab])
     return visit
 
 
@@ -123,7 +124,7 @@ def test_a_capture_from_the_upload_to_the_report(server: Server, open_visit: Ope
 
     visit = open_page(open_visit, server, "Capture")
     page = visit.page
-    wait_for_headline(page, "tone-between-bins-12-bit.csv: SINAD 70")
+    wait_for_headline(page, "sample:tone between bins, 12 bit: SINAD 70")
     page.get_by_role("button", name="Open your own record").click()
     page.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(tmp_path / "tone.wav")
     assert wait_for_headline(page, "^tone.wav: SINAD") == f"tone.wav: {expected.headline}"

@@ -143,4 +143,4 @@ def test_what_a_format_names_exists(fmt: NumberFormat) -> None:
     assert fmt.packs is None or (fmt.packs in FORMATS.values() and fmt.packs.block is None and fmt.block)
     assert bool(fmt.formula) == (fmt.packs is not None)
     assert all(parse_scale(scale.name) == scale for scale in fmt.scales)
-    assert fmt.is_integer or fmt.peer
+    assert fmt.peer

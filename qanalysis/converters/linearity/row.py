@@ -44,10 +44,26 @@ class LinearityRow(RowType):
     )
 
     bits: int = column("Bits", "bit", formula="width of the converter", of=attrgetter("converter.bits"))
-    low: float = column("Low end", formula="lower end of the range, V, or 0 LSB where none was stated", of=attrgetter("converter.low"))
-    high: float = column("High end", formula="upper end of the range, V, or 2^bits LSB", of=attrgetter("converter.high"))
-    lsb: float = column("Step", formula="LSB by the stated convention, in the unit of the range", of=attrgetter("converter.lsb"))
-    lsb_convention: LsbConvention = column("LSB convention", formula="how full scale is divided", of=attrgetter("converter.lsb_convention"))
+    low: float = column(
+        "Low end",
+        formula="lower end of the range, V, or 0 LSB where none was stated",
+        of=attrgetter("converter.low"),
+    )
+    high: float = column(
+        "High end",
+        formula="upper end of the range, V, or 2^bits LSB",
+        of=attrgetter("converter.high"),
+    )
+    lsb: float = column(
+        "Step",
+        formula="LSB by the stated convention, in the unit of the range",
+        of=attrgetter("converter.lsb"),
+    )
+    lsb_convention: LsbConvention = column(
+        "LSB convention",
+        formula="how full scale is divided",
+        of=attrgetter("converter.lsb_convention"),
+    )
     transfer: Transfer = column("Transfer", formula="where the transitions lie", of=attrgetter("converter.transfer"))
     test: Test = column("Test", formula="what the input was")
     samples: int = column("Samples", formula="number of samples used")
@@ -56,29 +72,69 @@ class LinearityRow(RowType):
     inl_min_lsb: float = column("INL, lowest", "LSB", formula="transition furthest below the reference line")
     inl_max_lsb: float = column("INL, highest", "LSB", formula="transition furthest above the reference line")
     inl_reference: InlReference = column("INL reference", formula="the line that INL is measured from")
-    offset_lsb: float | None = column("Offset", "LSB", formula="first transition by the line; null where the input's ends are unknown")
-    gain_error_percent: float | None = column("Gain error", "%", formula="step of the line over LSB, less 100; null where the input's ends are unknown")
+    offset_lsb: float | None = column(
+        "Offset",
+        "LSB",
+        formula="first transition by the line; null where the input's ends are unknown",
+    )
+    gain_error_percent: float | None = column(
+        "Gain error",
+        "%",
+        formula="step of the line over LSB, less 100; null where the input's ends are unknown",
+    )
     tue_max_lsb: float | None = column(
         "Total unadjusted error",
         "LSB",
         better="lower",
         formula="largest distance of a transition from its ideal place; null where the input's ends are unknown",
     )
-    missing_codes: tuple[int, ...] = column("Missing codes", formula="the record's own numbers of codes with DNL ≤ −0.9")
-    dnl_lsb: tuple[float, ...] = column("DNL by code", "LSB", formula="item i: code first_code + i + 1", of=_list_of("dnl_lsb"))
-    inl_lsb: tuple[float, ...] = column("INL by code", "LSB", formula="item i: the transition that begins code first_code + i + 1", of=_list_of("inl_lsb"))
+    missing_codes: tuple[int, ...] = column(
+        "Missing codes",
+        formula="the record's own numbers of codes with DNL ≤ −0.9",
+    )
+    dnl_lsb: tuple[float, ...] = column(
+        "DNL by code",
+        "LSB",
+        formula="item i: code first_code + i + 1",
+        of=_list_of("dnl_lsb"),
+    )
+    inl_lsb: tuple[float, ...] = column(
+        "INL by code",
+        "LSB",
+        formula="item i: the transition that begins code first_code + i + 1",
+        of=_list_of("inl_lsb"),
+    )
     first_code: int = column("First code", formula="number of the lowest code: 0, or −2^(bits−1) for two's complement")
-    largest_step_back: int | None = column("Largest step back", formula="codes, in a single ramp; null where the record can not tell")
+    largest_step_back: int | None = column(
+        "Largest step back",
+        formula="codes, in a single ramp; null where the record can not tell",
+    )
     confidence: float = column("Confidence", formula="of the error bars")
-    dnl_bar_max_lsb: float = column("Error bar of DNL", "LSB", formula="largest of dnl_bar_lsb", of=_largest_of("dnl_bar_lsb"))
-    inl_bar_max_lsb: float = column("Error bar of INL", "LSB", formula="largest of inl_bar_lsb", of=_largest_of("inl_bar_lsb"))
+    dnl_bar_max_lsb: float = column(
+        "Error bar of DNL",
+        "LSB",
+        formula="largest of dnl_bar_lsb",
+        of=_largest_of("dnl_bar_lsb"),
+    )
+    inl_bar_max_lsb: float = column(
+        "Error bar of INL",
+        "LSB",
+        formula="largest of inl_bar_lsb",
+        of=_largest_of("inl_bar_lsb"),
+    )
     dnl_within_lsb: float = column("DNL asked for", "LSB", formula="the DNL error that samples_needed is for")
     samples_needed: int = column("Samples needed", formula="samples for DNL within dnl_within_lsb")
     dnl_bar_lsb: tuple[float, ...] = column(
-        "Error bars of DNL", "LSB", formula="half-width of the error bar of each item of dnl_lsb", of=_list_of("dnl_bar_lsb")
+        "Error bars of DNL",
+        "LSB",
+        formula="half-width of the error bar of each item of dnl_lsb",
+        of=_list_of("dnl_bar_lsb"),
     )
     inl_bar_lsb: tuple[float, ...] = column(
-        "Error bars of INL", "LSB", formula="half-width of the error bar of each item of inl_lsb", of=_list_of("inl_bar_lsb")
+        "Error bars of INL",
+        "LSB",
+        formula="half-width of the error bar of each item of inl_lsb",
+        of=_list_of("inl_bar_lsb"),
     )
     findings: tuple[Finding, ...] = column("Findings", formula="what stands out")
 
@@ -133,6 +189,16 @@ class LinearityRow(RowType):
 def describe_linearity(found: Linearity, findings: Sequence[Finding] = ()) -> LinearityRow:
     """The row of a linearity test; `findings` stand behind its own."""
     return describe_row(LinearityRow, found, findings=(*found.findings, *findings))
+
+
+def read_dnl(row: LinearityRow) -> float:
+    """The larger magnitude of DNL, against which a limit is held."""
+    return max(abs(row.dnl_min_lsb), abs(row.dnl_max_lsb))
+
+
+def read_inl(row: LinearityRow) -> float:
+    """The larger magnitude of INL, against which a limit is held."""
+    return max(abs(row.inl_min_lsb), abs(row.inl_max_lsb))
 
 
 def name_codes(codes: tuple[int, ...]) -> str:

@@ -44,7 +44,14 @@ class RecordRow(RowType):
     for what has no meaning: without a tone, without a full scale.
     """
 
-    KIND: ClassVar[Kind] = Kind("record", "record", "Dynamic figures of a captured record", "qanalysis record FILE --out rows.json", totals=LimitCheck, least=1)
+    KIND: ClassVar[Kind] = Kind(
+        "record",
+        "record",
+        "Dynamic figures of a captured record",
+        "qanalysis record FILE --out rows.json",
+        totals=LimitCheck,
+        least=1,
+    )
 
     bits: int | None = column("Bits", "bit", formula="width of the converter")
     low: float | None = column("Low end", formula="lower end of the range, V, or a code where none was stated")
@@ -57,14 +64,54 @@ class RecordRow(RowType):
     window: str = column("Window", formula="through which the record was seen")
     side_bins: int = column("Side bins", formula="bins to each side that belong to a tone")
     fundamental_hz: float | None = column("Tone", "Hz", formula="the strongest tone")
-    level_dbfs: float | None = column("Level", "dBFS", formula="power of the tone, or of both, over full scale", default=None)
-    full_scale: FullScaleWave = column("Full scale", formula="0 dBFS is the rms of a sine over the range, or of a square (dc)")
-    sinad_db: float | None = column("SINAD", "dB", better="higher", formula="tone over all but DC", default=None, infinite=math.inf, exact=_has_tone)
-    snr_db: float | None = column("SNR", "dB", better="higher", formula="tone over all but DC and harmonics", default=None, infinite=math.inf, exact=_has_tone)
-    thd_dbc: float | None = column("THD", "dBc", better="lower", formula="harmonics over the tone, corrected for noise; null below the noise", default=None)
-    thd_below_noise: bool | None = column("THD below noise", formula="whether the harmonics do not rise above the noise", default=None)
+    level_dbfs: float | None = column(
+        "Level",
+        "dBFS",
+        formula="power of the tone, or of both, over full scale",
+        default=None,
+    )
+    full_scale: FullScaleWave = column(
+        "Full scale",
+        formula="0 dBFS is the rms of a sine over the range, or of a square (dc)",
+    )
+    sinad_db: float | None = column(
+        "SINAD",
+        "dB",
+        better="higher",
+        formula="tone over all but DC",
+        default=None,
+        infinite=math.inf,
+        exact=_has_tone,
+    )
+    snr_db: float | None = column(
+        "SNR",
+        "dB",
+        better="higher",
+        formula="tone over all but DC and harmonics",
+        default=None,
+        infinite=math.inf,
+        exact=_has_tone,
+    )
+    thd_dbc: float | None = column(
+        "THD",
+        "dBc",
+        better="lower",
+        formula="harmonics over the tone, corrected for noise; null below the noise",
+        default=None,
+    )
+    thd_below_noise: bool | None = column(
+        "THD below noise",
+        formula="whether the harmonics do not rise above the noise",
+        default=None,
+    )
     sfdr_dbc: float | None = column(
-        "SFDR", "dBc", better="higher", formula="tone over the largest other line", default=None, infinite=math.inf, exact=_has_tone
+        "SFDR",
+        "dBc",
+        better="higher",
+        formula="tone over the largest other line",
+        default=None,
+        infinite=math.inf,
+        exact=_has_tone,
     )
     sfdr_dbfs: float | None = column(
         "SFDR of full scale",
@@ -76,7 +123,13 @@ class RecordRow(RowType):
         exact=_has_level,
     )
     enob_ieee: float | None = column(
-        "ENOB", "bit", better="higher", formula="effective bits of full scale, IEEE 1241", default=None, infinite=math.inf, exact=_has_level
+        "ENOB",
+        "bit",
+        better="higher",
+        formula="effective bits of full scale, IEEE 1241",
+        default=None,
+        infinite=math.inf,
+        exact=_has_level,
     )
     enob_at_level: float | None = column(
         "ENOB at this level",
@@ -116,7 +169,13 @@ class RecordRow(RowType):
     thd_ci95_db: Interval | None = column("THD, 95 %", "dBc", formula=_INTERVAL, default=None, infinite=_ENDS)
     sfdr_ci95_db: Interval | None = column("SFDR, 95 %", "dBc", formula=_INTERVAL, default=None, infinite=_ENDS)
     findings: tuple[Finding, ...] = column("Findings", formula="what stands out", default=())
-    thd_raw_dbc: float | None = column("THD, raw", "dBc", better="lower", formula="harmonics over the tone with the noise of their bins", default=None)
+    thd_raw_dbc: float | None = column(
+        "THD, raw",
+        "dBc",
+        better="lower",
+        formula="harmonics over the tone with the noise of their bins",
+        default=None,
+    )
     noise_dbfs: float | None = column(
         "Noise",
         "dBFS",
@@ -130,7 +189,11 @@ class RecordRow(RowType):
     band_hz: Interval = column("Band", "Hz", formula="band of noise, distortion and spurs")
     spur: Component | None = column("Largest spur", formula="the largest line beside the tones", default=None)
     harmonics: tuple[Component, ...] = column("Harmonics", formula="orders 2 to harmonics_counted", default=())
-    intermodulation: tuple[Component, ...] = column("Intermodulation", formula="of two tones: their products, and harmonics of the second", default=())
+    intermodulation: tuple[Component, ...] = column(
+        "Intermodulation",
+        formula="of two tones: their products, and harmonics of the second",
+        default=(),
+    )
 
     @property
     def subject(self) -> str:
@@ -180,6 +243,11 @@ class RecordRow(RowType):
     def tables(self) -> tuple[LineTable, ...]:
         """The harmonics, where there is a tone."""
         return (LineTable("Harmonics", HARMONIC_COLUMNS, list_harmonic_lines(self), text_columns=7),) if self.harmonics else ()
+
+
+def read_thd(row: RecordRow) -> float | None:
+    """THD as a limit is held against it: below the noise the upper end of its interval, what the noise leaves room for."""
+    return row.thd_ci95_db[1] if row.thd_below_noise and row.thd_ci95_db else row.thd_dbc
 
 
 def list_harmonic_lines(row: RecordRow) -> list[tuple[str, ...]]:

@@ -83,7 +83,14 @@ class Spectrum(RecordRow):
         return heights
 
 
-def analyze_spectrum(record: ArrayLike, options: SpectrumOptions | None = None, *, fs_hz: float = 1.0, bits: int | None = None, **changes: Any) -> Spectrum:
+def analyze_spectrum(
+    record: ArrayLike,
+    options: SpectrumOptions | None = None,
+    *,
+    fs_hz: float = 1.0,
+    bits: int | None = None,
+    **changes: Any,
+) -> Spectrum:
     """Measure a record of one tone (or two) with the window that suits it.
 
     Parameters
@@ -172,7 +179,10 @@ def _name_spur(found: RecordRow, evidence: Evidence, lines: tuple[Component, ...
     place, bin_hz = evidence.spur_bin, found.fs_hz / found.samples
     if place is None or found.sfdr_dbc is None:
         return None
-    owner = next((line for line in lines if line.dbc is not None and abs(line.bin - place) <= (1 if found.side_bins else 0)), None)
+    owner = next(
+        (line for line in lines if line.dbc is not None and abs(line.bin - place) <= (1 if found.side_bins else 0)),
+        None,
+    )
     name, order, frequency = (owner.name, owner.order, owner.frequency_hz) if owner else ("spur", 0, place * bin_hz)
     clean = None if evidence.spur_below_noise else -found.sfdr_dbc
     return Component(name, order, frequency, place * bin_hz, place, -found.sfdr_dbc, clean, evidence.spur_below_noise)
@@ -181,15 +191,21 @@ def _name_spur(found: RecordRow, evidence: Evidence, lines: tuple[Component, ...
 def _read_wishes(samples: int, fs_hz: float, options: SpectrumOptions, bits: int | None) -> Wishes:
     side_bins, band_hz = options.side_bins, options.band_hz
     if side_bins != "auto" and not (isinstance(side_bins, int | np.integer) and 0 <= side_bins <= samples // 4):
-        raise ValueError(f"side_bins {side_bins!r}: 'auto' or a whole number of 0 to {samples // 4} bins, a quarter of the record")
+        raise ValueError(
+            f"side_bins {side_bins!r}: 'auto' or a whole number of 0 to {samples // 4} bins, a quarter of the record",
+        )
     first, last = 1, samples // 2
     if band_hz is not None:
         low_hz, high_hz = band_hz
         if not 0 <= low_hz < high_hz <= fs_hz / 2:
-            raise ValueError(f"band_hz {low_hz:g}:{high_hz:g}: two frequencies, the lower one first, within 0 and half the sample rate, {fs_hz / 2:g} Hz")
+            raise ValueError(
+                f"band_hz {low_hz:g}:{high_hz:g}: two frequencies, the lower one first, within 0 and half the sample rate, {fs_hz / 2:g} Hz",
+            )
         first, last = max(1, int(np.ceil(low_hz * samples / fs_hz))), int(np.floor(high_hz * samples / fs_hz))
     if last - first + 1 < _FEWEST_BAND_BINS:
-        raise ValueError(f"band_hz {band_hz}: holds {max(last - first + 1, 0)} bins of {fs_hz / samples:g} Hz; at least {_FEWEST_BAND_BINS} are needed")
+        raise ValueError(
+            f"band_hz {band_hz}: holds {max(last - first + 1, 0)} bins of {fs_hz / samples:g} Hz; at least {_FEWEST_BAND_BINS} are needed",
+        )
     return Wishes(options, bits, first, last)
 
 

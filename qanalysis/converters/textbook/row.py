@@ -15,10 +15,11 @@ from qanalysis.converters.textbook.textbook import Conversion, Textbook
 from qanalysis.converters.textbook.worked_steps import Step, work_out
 from qanalysis.notation import NOTHING, si, signed, volts
 from qanalysis.results.columns import Kind, RowType, column
+from qanalysis.results.table import Table
 
 INPUT_COLUMNS = ("input", "code", "hex", "level", "actual error", "bound", "|e|/|x|")
-_DIGITS = "binary digits; null where this format has no word for the code"
 WORD_COLUMNS = ("code", "straight, offset binary", "two's complement", "one's complement", "sign-magnitude", "Gray")
+_DIGITS = "binary digits; null where this format has no word for the code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +60,23 @@ class TextbookRow(RowType):
     """
 
     KIND: ClassVar[Kind] = Kind(
-        "convert", "convert", "The textbook answers of an n-bit converter", "qanalysis convert --bits N --range LO:HI --out rows.json", reads=False, least=1
+        "convert",
+        "convert",
+        "The textbook answers of an n-bit converter",
+        "qanalysis convert --bits N --range LO:HI --out rows.json",
+        reads=False,
+        least=1,
     )
 
     bits: int = column("Bits", "bit", of=_of("converter.bits"), formula="width of the converter")
     low: float = column("Low end", "V", of=_of("converter.low"), formula="lower end of the range")
     high: float = column("High end", "V", of=_of("converter.high"), formula="upper end of the range")
     lsb: float = column("LSB", "V", of=_of("converter.lsb"), formula="step by the stated convention")
-    lsb_convention: LsbConvention = column("LSB convention", of=_of("converter.lsb_convention"), formula="how full scale is divided")
+    lsb_convention: LsbConvention = column(
+        "LSB convention",
+        of=_of("converter.lsb_convention"),
+        formula="how full scale is divided",
+    )
     transfer: Transfer = column("Transfer", of=_of("converter.transfer"), formula="where the transitions lie")
     input: float | None = column("Input", "V", of=_of_input("input"), formula="null where none was given")
     step: float = column("Step", "V", of=_of("step"), formula="the same as lsb")
@@ -74,13 +84,30 @@ class TextbookRow(RowType):
     half_step_bound: float = column("Half-step bound", "V", of=_of("half_step_bound"), formula="LSB / 2")
     code: int | None = column("Code", of=_of_input("code"), formula="0 to 2^bits − 1")
     reconstructed: float | None = column("Level", "V", of=_of_input("reconstructed"), formula="level of the code")
-    actual_error: float | None = column("Actual error", "V", of=_of_input("actual_error"), formula="reconstructed − input")
+    actual_error: float | None = column(
+        "Actual error",
+        "V",
+        of=_of_input("actual_error"),
+        formula="reconstructed − input",
+    )
     actual_error_lsb: float | None = column("Actual error in steps", "LSB", of=_of_input("actual_error_lsb"))
     relative_error_percent: float | None = column(
-        "Relative error of the reading", "%", of=_of_input("relative_error_percent"), formula="100 |actual_error| / |input|; null at 0 V"
+        "Relative error of the reading",
+        "%",
+        of=_of_input("relative_error_percent"),
+        formula="100 |actual_error| / |input|; null at 0 V",
     )
-    within_bound: bool | None = column("Within the bound", of=_of_input("within_bound"), formula="whether the error keeps error_bound")
-    half_relative_percent: float = column("Relative error, half step", "%", of=_of("half_relative_percent"), formula="half of relative_percent")
+    within_bound: bool | None = column(
+        "Within the bound",
+        of=_of_input("within_bound"),
+        formula="whether the error keeps error_bound",
+    )
+    half_relative_percent: float = column(
+        "Relative error, half step",
+        "%",
+        of=_of("half_relative_percent"),
+        formula="half of relative_percent",
+    )
     error_bound: float = column(
         "Bound of this transfer",
         "V",
@@ -88,30 +115,78 @@ class TextbookRow(RowType):
         formula="what the transfer promises between the ends: LSB / 2, for floor one LSB",
     )
     top_level: float = column("Level of the top code", "V", of=_of("top_level"), formula="what the top code stands for")
-    resolution_ppm: float = column("Resolution", "ppm", of=_of("resolution_ppm"), formula="LSB / FS in parts per million")
+    resolution_ppm: float = column(
+        "Resolution",
+        "ppm",
+        of=_of("resolution_ppm"),
+        formula="LSB / FS in parts per million",
+    )
     resolution_db: float = column("Resolution in dB", "dB", of=_of("resolution_db"), formula="20 log10(LSB / FS)")
     rms_error: float = column("RMS quantization error", "V", of=_of("rms_error"), formula="LSB / √12")
     ideal_snr_db: float = column("Ideal SNR", "dB", of=_of("ideal_snr_db"), formula="full-scale sine over LSB² / 12")
-    other_lsb: float = column("Step, other convention", "V", of=_of("other_convention.converter.lsb"), formula="step by the other convention")
-    other_lsb_convention: LsbConvention = column("Other LSB convention", of=_of("other_convention.converter.lsb_convention"))
-    conversion_rate_hz: float | None = column("Conversion rate", "S/s", of=_of("conversion_rate_hz"), formula="1 / conversion time; null where none was given")
+    other_lsb: float = column(
+        "Step, other convention",
+        "V",
+        of=_of("other_convention.converter.lsb"),
+        formula="step by the other convention",
+    )
+    other_lsb_convention: LsbConvention = column(
+        "Other LSB convention",
+        of=_of("other_convention.converter.lsb_convention"),
+    )
+    conversion_rate_hz: float | None = column(
+        "Conversion rate",
+        "S/s",
+        of=_of("conversion_rate_hz"),
+        formula="1 / conversion time; null where none was given",
+    )
     straight_binary: str | None = column("Straight binary", formula=_DIGITS, of=_word_of("straight binary"))
     offset_binary: str | None = column("Offset binary", formula=_DIGITS, of=_word_of("offset binary"))
     twos_complement: str | None = column("Two's complement", formula=_DIGITS, of=_word_of("two's complement"))
     ones_complement: str | None = column("One's complement", formula=_DIGITS, of=_word_of("one's complement"))
     sign_magnitude: str | None = column("Sign-magnitude", formula=_DIGITS, of=_word_of("sign-magnitude"))
     gray: str | None = column("Gray", formula=_DIGITS, of=_word_of("Gray"))
-    working: tuple[str, ...] = column("Working", formula="the steps, one line each", of=lambda answer: tuple(map(str, answer.working)))
+    working: tuple[str, ...] = column(
+        "Working",
+        formula="the steps, one line each",
+        of=lambda answer: tuple(map(str, answer.working)),
+    )
     findings: tuple[Finding, ...] = column("Findings", formula="what stands out")
-    jitter_snr_db: float | None = column("SNR that jitter allows", "dB", of=_of("jitter_snr_db"), formula="−20 log10(2π f t); null without jitter")
-    thermal_noise_rms: float | None = column("Noise of the capacitor", "V", of=_of("thermal_noise_rms"), formula="√(kT/C) at 300 K; null without a capacitance")
+    jitter_snr_db: float | None = column(
+        "SNR that jitter allows",
+        "dB",
+        of=_of("jitter_snr_db"),
+        formula="−20 log10(2π f t); null without jitter",
+        late=True,
+    )
+    thermal_noise_rms: float | None = column(
+        "Noise of the capacitor",
+        "V",
+        of=_of("thermal_noise_rms"),
+        formula="√(kT/C) at 300 K; null without a capacitance",
+        late=True,
+    )
     thermal_snr_db: float | None = column(
-        "SNR that the capacitor allows", "dB", of=_of("thermal_snr_db"), formula="full-scale sine over kT/C; null without a capacitance"
+        "SNR that the capacitor allows",
+        "dB",
+        of=_of("thermal_snr_db"),
+        formula="full-scale sine over kT/C; null without a capacitance",
+        late=True,
     )
     limited_snr_db: float | None = column(
-        "SNR with these limits", "dB", of=_of("limited_snr_db"), formula="powers of steps, jitter and kT/C summed; null without both"
+        "SNR with these limits",
+        "dB",
+        of=_of("limited_snr_db"),
+        formula="powers of steps, jitter and kT/C summed; null without both",
+        late=True,
     )
-    limited_enob: float | None = column("ENOB with these limits", "bit", of=_of("limited_enob"), formula="(limited_snr_db − 1.7609) / 6.0206")
+    limited_enob: float | None = column(
+        "ENOB with these limits",
+        "bit",
+        of=_of("limited_enob"),
+        formula="(limited_snr_db − 1.7609) / 6.0206",
+        late=True,
+    )
 
     @property
     def subject(self) -> str:
@@ -176,6 +251,11 @@ def list_textbook_rows(solved: Textbook) -> tuple[TextbookRow, ...]:
     return tuple(describe_row(TextbookRow, Answer(solved, working, conversion)) for conversion in conversions)
 
 
+def tabulate_textbook(solved: Textbook) -> Table[TextbookRow]:
+    """The table of a problem: one row per input, and the problem as its settings."""
+    return Table.from_rows(TextbookRow, list_textbook_rows(solved), settings=describe_problem(solved))
+
+
 def describe_problem(solved: Textbook) -> dict[str, Any]:
     """What a document says about how its rows were made: the problem as it was set."""
     converter, noise = solved.converter, solved.noise
@@ -198,7 +278,10 @@ def list_input_tables(rows: Sequence[TextbookRow]) -> tuple[LineTable, ...]:
     if not given:
         return ()
     inputs = LineTable("Inputs", INPUT_COLUMNS, [_tell_input(row) for row in given], text_columns=len(INPUT_COLUMNS))
-    return (inputs, LineTable("Code words", WORD_COLUMNS, [_tell_words(row) for row in given], text_columns=len(WORD_COLUMNS)))
+    return (
+        inputs,
+        LineTable("Code words", WORD_COLUMNS, [_tell_words(row) for row in given], text_columns=len(WORD_COLUMNS)),
+    )
 
 
 def _tell_input(row: TextbookRow) -> tuple[str, ...]:

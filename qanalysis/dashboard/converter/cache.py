@@ -11,6 +11,7 @@ import numpy as np
 import streamlit as st
 
 from qanalysis.checkpoints.path_policy import resolve_inside
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.captures import analyze_capture, measure_capture, open_capture
 from qanalysis.converters.choices import check_full_scale, check_reference, check_test, check_transfer
 from qanalysis.converters.converter import Converter
@@ -29,7 +30,7 @@ from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, R
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
 from qanalysis.dashboard.converter.view import DEFAULT, ConverterView
-from qanalysis.dashboard.sources import SAMPLE_PREFIX, UPLOAD_PREFIX, UploadStore, read_root
+from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, read_root
 from qanalysis.quantizers.quantizer import check_fs_over
 
 SIMULATED = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import streamlit as st
 
@@ -11,13 +10,13 @@ from qanalysis.charts.converter_charts import code_histogram
 from qanalysis.charts.linearity_charts import linearity_curves
 from qanalysis.charts.spectrum_charts import spectrum_chart
 from qanalysis.checkpoints.source import CheckpointError
-from qanalysis.converters.captures import describe_capture, describe_settings, describe_tested
+from qanalysis.converters.captures import describe_capture, describe_tested, tabulate_capture
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.linearity.row import LinearityRow
+from qanalysis.converters.lines import Told
 from qanalysis.converters.records.records import RECORD_SUFFIXES, Record
-from qanalysis.converters.rows import ConverterRow
 from qanalysis.converters.sample_records import SAMPLE_RECORDS
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, RecordRow, list_harmonic_lines
@@ -37,10 +36,9 @@ from qanalysis.dashboard.converter.view import CAPTURE_TESTS, JUSTIFICATIONS, SI
 from qanalysis.dashboard.elements import draw_chart, draw_fault, draw_findings, draw_lines, read_theme
 from qanalysis.dashboard.export import Extras, Picture, draw_export
 from qanalysis.dashboard.open_file import FileKind, draw_picker
-from qanalysis.dashboard.session import follow_view
+from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import si
-from qanalysis.results.table import Table
 
 _WAY_OUT = "Choose another **Record** or correct how it is read, at the left; the samples always open."
 _WITHOUT_RATE = "Give it in the box **Rate (Hz)** at the left: a spectrum needs it, a linearity test does not."
@@ -57,11 +55,9 @@ RECORDS = FileKind(
 )
 
 
-@st.fragment
-def draw_capture() -> None:
+def draw_capture(view: ConverterView) -> None:
     """The tab: the record and how to read it at the left, what it says at the right."""
-    view = follow_view(ConverterView)
-    st.segmented_control("Test", list(CAPTURE_TESTS), key="test", format_func=CAPTURE_TESTS.__getitem__, required=True, label_visibility="collapsed")
+    st.segmented_control("Test", list(CAPTURE_TESTS), key=keep("test"), format_func=CAPTURE_TESTS.__getitem__, required=True, label_visibility="collapsed")
     controls, answers = st.columns([2, 7], gap="medium")
     with controls:
         draw_picker(RECORDS)
@@ -86,19 +82,19 @@ def draw_capture() -> None:
 
 def _draw_reading_controls(*, drive: bool) -> None:
     left, right = st.columns(2, gap="xsmall")
-    left.text_input("Column", key="column", placeholder="first", help="Name or number of a column of text, or of an array of an archive.")
-    right.number_input("Channel", 0, 255, key="channel", help="From 1 on; 0 takes the first.")
-    left.number_input("Bits", 0, 32, key="record_bits", help="Width of the converter; 0 takes what the file says, or a guess.")
-    right.number_input("Rate (Hz)", 0.0, key="rate_hz", format="%g", help="0 takes what the file says.")
-    left.selectbox("Words", JUSTIFICATIONS, key="justify", help="Where the code stands in its word.")
-    right.selectbox("Sign", SIGNS, key="signed")
+    left.text_input("Column", key=keep("column"), placeholder="first", help="Name or number of a column of text, or of an array of an archive.")
+    right.number_input("Channel", 0, 255, key=keep("channel"), help="From 1 on; 0 takes the first.")
+    left.number_input("Bits", 0, 32, key=keep("record_bits"), help="Width of the converter; 0 takes what the file says, or a guess.")
+    right.number_input("Rate (Hz)", 0.0, key=keep("rate_hz"), format="%g", help="0 takes what the file says.")
+    left.selectbox("Words", JUSTIFICATIONS, key=keep("justify"), help="Where the code stands in its word.")
+    right.selectbox("Sign", SIGNS, key=keep("signed"))
     help_ = "Range of the converter; both 0: counted in codes."
-    left.number_input("Low end (V)", key="record_low", format="%g", help=help_)
-    right.number_input("High end (V)", key="record_high", format="%g")
+    left.number_input("Low end (V)", key=keep("record_low"), format="%g", help=help_)
+    right.number_input("High end (V)", key=keep("record_high"), format="%g")
     if drive:
         help_ = "Lowest and highest input of the ramp or sine; both 0: unknown. Offset, gain error and TUE need them."
-        left.number_input("Input from (V)", key="drive_low", format="%g", help=help_)
-        right.number_input("Input to (V)", key="drive_high", format="%g")
+        left.number_input("Input from (V)", key=keep("drive_low"), format="%g", help=help_)
+        right.number_input("Input to (V)", key=keep("drive_high"), format="%g")
 
 
 def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
@@ -110,7 +106,7 @@ def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
     _draw_answers(record, row)
     draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(row), "c-lines", alt="Harmonics, mixing products and the largest spur")
     picture = ("Spectrum", "The tone, its harmonics and the largest spur are marked.", partial(spectrum_chart, found))
-    _draw_export(RecordRow, recording, row, options, picture)
+    _draw_export(recording, row, options, picture)
 
 
 def _draw_linearity(recording: Recording, view: ConverterView) -> None:
@@ -121,10 +117,10 @@ def _draw_linearity(recording: Recording, view: ConverterView) -> None:
     draw_chart(linearity_curves(found, theme=read_theme()), "c-linearity")
     _draw_answers(record, row)
     picture = ("DNL and INL by code", "The band is the uncertainty of each figure.", partial(linearity_curves, found))
-    _draw_export(LinearityRow, recording, row, options, picture)
+    _draw_export(recording, row, options, picture)
 
 
-def _draw_answers(record: Record, row: ConverterRow) -> None:
+def _draw_answers(record: Record, row: Told) -> None:
     draw_findings([finding for finding in row.findings if finding not in record.guesses], none="Nothing stands out in this record.")
     draw_notes(record.guesses)
     left, right = st.columns([5, 4], gap="medium")
@@ -134,7 +130,7 @@ def _draw_answers(record: Record, row: ConverterRow) -> None:
         _draw_codes(record)
 
 
-def _draw_headline(record: Record, row: ConverterRow) -> None:
+def _draw_headline(record: Record, row: Told) -> None:
     st.markdown(f"#### {escape_markdown(record.name)}: {escape_markdown(row.headline)}")
     st.caption(escape_markdown(describe_reading(record)))
 
@@ -163,8 +159,6 @@ def _draw_codes(record: Record) -> None:
         draw_chart(code_histogram(record.codes, bits=record.bits, theme=read_theme()), "c-codes")
 
 
-def _draw_export(row_type: type[ConverterRow], recording: Recording, row: ConverterRow, options: SpectrumOptions | LinearityOptions, picture: Picture) -> None:
+def _draw_export(recording: Recording, row: RecordRow | LinearityRow, options: SpectrumOptions | LinearityOptions, picture: Picture) -> None:
     record = read_recording(recording)
-    settings = describe_settings(record, recording.reading, options)
-    rows: Table[Any] = Table.from_rows(row_type, [row], source=record.source, settings=settings)
-    draw_export(rows, ConverterView, "c-save", Extras(pictures=(picture,)))
+    draw_export(tabulate_capture(row, record, recording.reading, options), ConverterView, "c-save", Extras(pictures=(picture,)))

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 import streamlit as st
 
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.rows import ConverterRow
+from qanalysis.converters.lines import Told
 from qanalysis.dashboard.elements import Fact, draw_facts
 from qanalysis.dashboard.wording import escape_markdown
 
 
-def draw_figures(row: ConverterRow, *, alt: str, more: Sequence[Fact] = ()) -> None:
+def draw_figures(row: Told, *, alt: str, more: Sequence[Fact] = ()) -> None:
     """The figures of a row as the reports write them, and `more` below."""
     draw_facts([*((line.label, line.text, line.convention) for line in row.lines), *more], alt=alt)
 

@@ -9,7 +9,7 @@ from qanalysis.dashboard.converter.capture import draw_capture
 from qanalysis.dashboard.converter.simulate import draw_simulate
 from qanalysis.dashboard.converter.textbook import draw_textbook
 from qanalysis.dashboard.converter.view import LSB_WORDS, TABS, ConverterView
-from qanalysis.dashboard.session import change, draw_history
+from qanalysis.dashboard.session import change, draw_history, keep, open_tab
 
 _DRAWERS = {"textbook": draw_textbook, "simulate": draw_simulate, "capture": draw_capture}
 _TRANSFER_HELP = "Where the codes change: half a step around each level (mid-tread), at the levels of a shifted grid (mid-rise), or always down (floor)."
@@ -27,7 +27,13 @@ def draw_converter(view: ConverterView) -> None:
     for tab, part in zip(TABS, st.tabs(list(TABS.values()), key="tabs", on_change=_take_tab), strict=True):
         if tab == view.tab:
             with part:
-                _DRAWERS[tab]()
+                _draw_tab(tab)
+
+
+@st.fragment
+def _draw_tab(tab: str) -> None:
+    with open_tab(ConverterView) as view:
+        _DRAWERS[tab](view)
 
 
 def _take_tab() -> None:
@@ -36,9 +42,9 @@ def _take_tab() -> None:
 
 def _draw_conventions() -> None:
     st.markdown("**Conventions**, named beside each figure")
-    st.segmented_control("LSB", list(LSB_WORDS), key="fs_over", format_func=LSB_WORDS.__getitem__, required=True)
-    st.segmented_control("Transfer", TRANSFERS, key="transfer", required=True, help=_TRANSFER_HELP)
-    st.segmented_control("Full scale (0 dBFS)", FULL_SCALES, key="full_scale", required=True, help=_SCALE_HELP)
-    st.segmented_control("INL line", INL_REFERENCES, key="inl_reference", required=True)
-    st.number_input("Harmonics up to order", 2, 20, key="harmonics", help=_HARMONICS_HELP)
+    st.segmented_control("LSB", list(LSB_WORDS), key=keep("fs_over"), format_func=LSB_WORDS.__getitem__, required=True)
+    st.segmented_control("Transfer", TRANSFERS, key=keep("transfer"), required=True, help=_TRANSFER_HELP)
+    st.segmented_control("Full scale (0 dBFS)", FULL_SCALES, key=keep("full_scale"), required=True, help=_SCALE_HELP)
+    st.segmented_control("INL line", INL_REFERENCES, key=keep("inl_reference"), required=True)
+    st.number_input("Harmonics up to order", 2, 20, key=keep("harmonics"), help=_HARMONICS_HELP)
     st.caption("ENOB is shown in both forms: referred to full scale (IEEE 1241), and at the level of the test.")

@@ -31,7 +31,7 @@ from qanalysis.dashboard.converter.figures import draw_figures
 from qanalysis.dashboard.converter.view import INL_SHAPES, SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORMS, ConverterView
 from qanalysis.dashboard.elements import Fact, draw_chart, draw_facts, draw_fault, draw_findings, draw_lines, read_theme
 from qanalysis.dashboard.export import draw_link
-from qanalysis.dashboard.session import follow_view
+from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import decibels, signed
 from qanalysis.theory import sine_sqnr_db
@@ -39,11 +39,11 @@ from qanalysis.theory import sine_sqnr_db
 _PERIODIC = ("sine", "triangle", "two-tone")
 
 
-@st.fragment
-def draw_simulate() -> None:
+def draw_simulate(view: ConverterView) -> None:
     """The tab: controls at the left; a move reruns it alone."""
-    view = follow_view(ConverterView)
-    st.segmented_control("View", list(SIMULATE_VIEWS), key="sim_view", format_func=SIMULATE_VIEWS.__getitem__, required=True, label_visibility="collapsed")
+    st.segmented_control(
+        "View", list(SIMULATE_VIEWS), key=keep("sim_view"), format_func=SIMULATE_VIEWS.__getitem__, required=True, label_visibility="collapsed"
+    )
     controls, figures = st.columns([2, 7], gap="medium")
     with controls:
         _draw_controls(view)
@@ -61,27 +61,27 @@ def draw_simulate() -> None:
 
 
 def _draw_controls(view: ConverterView) -> None:
-    st.slider("Bits", 1, 16, key="sim_bits", format="%d bit")
-    st.selectbox("Waveform", list(WAVEFORMS), key="waveform", format_func=WAVEFORMS.__getitem__)
-    st.slider("Amplitude", 0.1, 150.0, step=0.1, key="amplitude", format="%g %%", help="Peak, in percent of half the range (−1 to 1 V).")
+    st.slider("Bits", 1, 16, key=keep("sim_bits"), format="%d bit")
+    st.selectbox("Waveform", list(WAVEFORMS), key=keep("waveform"), format_func=WAVEFORMS.__getitem__)
+    st.slider("Amplitude", 0.1, 150.0, step=0.1, key=keep("amplitude"), format="%g %%", help="Peak, in percent of half the range (−1 to 1 V).")
     if view.waveform in _PERIODIC:
         help_ = "Whole and without a common divisor with the number of samples: every sample then has a phase of its own."
-        st.number_input("Periods in the record (J)", 0.0, 32768.0, key="cycles", format="%g", help=help_)
+        st.number_input("Periods in the record (J)", 0.0, 32768.0, key=keep("cycles"), format="%g", help=help_)
     if view.waveform in _PERIODIC[:2]:
-        st.slider("Start phase", 0, 359, key="phase", format="%d°")
-    st.selectbox("Samples (M)", SAMPLE_COUNTS, key="samples")
-    st.selectbox("Dither", tuple(DITHERS), key="dither")
-    st.slider("Noise", 0.0, 5.0, step=0.05, key="noise_lsb", format="%g LSB", help="Gaussian, rms, before the quantizer.")
+        st.slider("Start phase", 0, 359, key=keep("phase"), format="%d°")
+    st.selectbox("Samples (M)", SAMPLE_COUNTS, key=keep("samples"))
+    st.selectbox("Dither", tuple(DITHERS), key=keep("dither"))
+    st.slider("Noise", 0.0, 5.0, step=0.05, key=keep("noise_lsb"), format="%g LSB", help="Gaussian, rms, before the quantizer.")
     with st.expander("Imperfections", expanded=True):
         left, right = st.columns(2, gap="xsmall")
-        left.number_input("Offset (LSB)", -100.0, 100.0, key="offset_lsb", format="%g")
-        right.number_input("Gain error (%)", -50.0, 50.0, key="gain_percent", format="%g")
-        left.selectbox("INL shape", INL_SHAPES, key="inl_shape")
-        right.number_input("INL peak (LSB)", 0.0, 20.0, key="inl_lsb", format="%g")
-        left.number_input("Jitter (ps rms)", 0.0, 1e6, key="jitter_ps", format="%g")
-        right.number_input("Rate (Hz)", 1e-3, 1e12, key="sim_rate_hz", format="%g")
-        left.number_input("OSR", 1, 256, key="osr", help="Oversampling ratio: the band that counts ends at fs/(2 OSR).")
-        right.number_input("Shaping order", 0, 3, key="shaping_order")
+        left.number_input("Offset (LSB)", -100.0, 100.0, key=keep("offset_lsb"), format="%g")
+        right.number_input("Gain error (%)", -50.0, 50.0, key=keep("gain_percent"), format="%g")
+        left.selectbox("INL shape", INL_SHAPES, key=keep("inl_shape"))
+        right.number_input("INL peak (LSB)", 0.0, 20.0, key=keep("inl_lsb"), format="%g")
+        left.number_input("Jitter (ps rms)", 0.0, 1e6, key=keep("jitter_ps"), format="%g")
+        right.number_input("Rate (Hz)", 1e-3, 1e12, key=keep("sim_rate_hz"), format="%g")
+        left.number_input("OSR", 1, 256, key=keep("osr"), help="Oversampling ratio: the band that counts ends at fs/(2 OSR).")
+        right.number_input("Shaping order", 0, 3, key=keep("shaping_order"))
 
 
 def _draw_save(capture: SimulatedRecord) -> None:

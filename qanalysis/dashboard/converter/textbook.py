@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -13,20 +13,20 @@ from qanalysis.arrays import Doubles
 from qanalysis.charts.converter_charts import transfer_curve
 from qanalysis.converters.choices import check_transfer
 from qanalysis.converters.converter import LSB_CONVENTIONS
+from qanalysis.converters.noise_limits import NoiseSources
 from qanalysis.converters.posterior import GRADE_NOTE, Posterior, fit_grey_model, judge_posterior, measure_relative_errors
 from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
-from qanalysis.converters.textbook.row import TextbookRow, list_textbook_rows
+from qanalysis.converters.textbook.row import list_textbook_rows, tabulate_textbook
 from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.dashboard.converter.figures import draw_figures
 from qanalysis.dashboard.converter.view import SERIES_MODELS, ConverterView, parse_numbers
 from qanalysis.dashboard.elements import Fact, draw_chart, draw_facts, draw_fault, draw_findings, draw_numbers, read_theme
 from qanalysis.dashboard.export import Extras, draw_export
-from qanalysis.dashboard.session import change, follow_view
+from qanalysis.dashboard.session import change, keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import true_minus, volts
 from qanalysis.quantizers.quantizer import check_fs_over
-from qanalysis.results.table import Table
 
 ROWS_SHOWN, TABLE_HEIGHT = 64, 420
 _CODE_COLUMNS = {
@@ -39,10 +39,8 @@ _CODE_COLUMNS = {
 _WAY_OUT = "Correct the number in the controls at the left, or press one of the presets."
 
 
-@st.fragment
-def draw_textbook() -> None:
+def draw_textbook(view: ConverterView) -> None:
     """The tab: controls at the left, answers at the right, tables below."""
-    view = follow_view(ConverterView)
     with st.container(horizontal=True):
         for place, (name, preset) in enumerate(PRESETS.items()):
             st.button(name, key=f"k-preset-{place}", on_click=_take_preset, args=(preset,), icon=":material/school:")
@@ -59,36 +57,36 @@ def draw_textbook() -> None:
     _draw_working(problem)
     _draw_tables(problem)
     _draw_posterior(problem, view)
-    rows = Table.from_rows(TextbookRow, list_textbook_rows(problem), settings=describe_problem(problem))
-    draw_export(rows, ConverterView, "k-save", Extras())
-
-
-def describe_problem(problem: Textbook) -> dict[str, Any]:
-    """What a document says of the problem: the settings of the command."""
-    converter = problem.converter
-    span = f"{_spell(converter.low)}:{_spell(converter.high)}"
-    asked = {"bits": converter.bits, "range": span, "inputs": list(problem.inputs), "fs_over": converter.fs_over, "transfer": converter.transfer}
-    return asked | {"conversion_time_s": problem.conversion_time_s}
-
-
-def _spell(value: float) -> str:
-    return np.format_float_positional(value, trim="-")
+    draw_export(tabulate_textbook(problem), ConverterView, "k-save", Extras())
 
 
 def _take_preset(preset: Textbook) -> None:
     converter = preset.converter
     inputs = "; ".join(f"{value:g}" for value in preset.inputs)
-    change(ConverterView, bits=converter.bits, low=converter.low, high=converter.high, inputs=inputs, conversion_us=0.0)
+    change(
+        ConverterView,
+        bits=converter.bits,
+        low=converter.low,
+        high=converter.high,
+        inputs=inputs,
+        conversion_us=0.0,
+        clock_jitter_ps=0.0,
+        tone_hz=0.0,
+        capacitance_pf=0.0,
+    )
 
 
 def _draw_controls() -> None:
-    st.slider("Bits", 1, 32, key="bits", format="%d bit")
+    st.slider("Bits", 1, 32, key=keep("bits"), format="%d bit")
     left, right = st.columns(2, gap="xsmall")
-    left.number_input("Low end (V)", key="low", format="%g")
-    right.number_input("High end (V)", key="high", format="%g")
-    st.text_input("Inputs (V)", key="inputs", placeholder="4.5; 2.25", help="One or several voltages, parted by semicolons; decimal commas are read.")
-    help_ = "Time of one conversion; 0 leaves the rate out."
-    st.number_input("Conversion time (µs)", min_value=0.0, key="conversion_us", format="%g", help=help_)
+    left.number_input("Low end (V)", key=keep("low"), format="%g")
+    right.number_input("High end (V)", key=keep("high"), format="%g")
+    st.text_input("Inputs (V)", key=keep("inputs"), placeholder="4.5; 2.25", help="One or several voltages, parted by semicolons; decimal commas are read.")
+    with st.expander("More: rate, jitter, kT/C"):
+        st.number_input("Conversion time (µs)", min_value=0.0, key=keep("conversion_us"), format="%g", help="0 leaves the rate out.")
+        st.number_input("Jitter of the clock (ps rms)", min_value=0.0, key=keep("clock_jitter_ps"), format="%g", help="0: none is stated.")
+        st.number_input("Tone (Hz)", min_value=0.0, key=keep("tone_hz"), format="%g", help="The sine that the jitter acts on; the two go together.")
+        st.number_input("Capacitor (pF)", min_value=0.0, key=keep("capacitance_pf"), format="%g", help="Its kT/C noise at 300 K; 0: none is stated.")
 
 
 def solve_view(view: ConverterView) -> Textbook:
@@ -100,7 +98,12 @@ def solve_view(view: ConverterView) -> Textbook:
         inputs=parse_numbers(view.inputs),
         fs_over=check_fs_over(view.fs_over),
         transfer=check_transfer(view.transfer),
-        conversion_time_s=view.conversion_us * 1e-6 or None,
+        conversion_time_s=view.conversion_us / 1e6 or None,
+        noise=NoiseSources(
+            jitter_s=view.clock_jitter_ps / 1e12 or None,
+            frequency_hz=view.tone_hz or None,
+            capacitance_f=view.capacitance_pf / 1e12 or None,
+        ),
     )
 
 
@@ -155,11 +158,11 @@ def _list_conversion(conversion: Conversion) -> dict[str, object]:
 
 
 def _draw_tables(problem: Textbook) -> None:
-    codes = st.expander("Code table: code, lower edge, centre, upper edge", key="code_table", on_change="rerun", icon=":material/table:")
+    codes = st.expander("Code table: code, lower edge, centre, upper edge", key=keep("code_table"), on_change="rerun", icon=":material/table:")
     if codes.open:
         with codes:
             _draw_code_table(problem)
-    section = st.expander("Resolution of 1 to 24 bits over this range", key="resolutions", on_change="rerun", icon=":material/stacked_line_chart:")
+    section = st.expander("Resolution of 1 to 24 bits over this range", key=keep("resolutions"), on_change="rerun", icon=":material/stacked_line_chart:")
     if section.open:
         with section:
             draw_numbers(build_resolutions(problem), "k-resolutions", height=TABLE_HEIGHT, alt="Resolution of 1 to 24 bits")
@@ -214,14 +217,14 @@ def build_resolutions(problem: Textbook) -> pd.DataFrame:
 
 
 def _draw_posterior(problem: Textbook, view: ConverterView) -> None:
-    section = st.expander("Check of a series: mean relative error, C, P, GM(1,1)", key="posterior", on_change="rerun", icon=":material/grading:")
+    section = st.expander("Check of a series: mean relative error, C, P, GM(1,1)", key=keep("posterior"), on_change="rerun", icon=":material/grading:")
     if not section.open:
         return
     with section:
-        st.text_input("Series x (measured)", key="series")
-        st.selectbox("Its model y", list(SERIES_MODELS), key="model", format_func=SERIES_MODELS.__getitem__)
+        st.text_input("Series x (measured)", key=keep("series"))
+        st.selectbox("Its model y", list(SERIES_MODELS), key=keep("model"), format_func=SERIES_MODELS.__getitem__)
         if view.model == "own":
-            st.text_input("Model y (predicted)", key="own_model", placeholder="as many numbers as the series has")
+            st.text_input("Model y (predicted)", key=keep("own_model"), placeholder="as many numbers as the series has")
         try:
             series = np.array(parse_numbers(view.series))
             model, note = _model_series(view, series, problem)

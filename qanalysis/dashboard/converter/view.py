@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.choices import FULL_SCALES, INL_REFERENCES, TRANSFERS
 from qanalysis.converters.choices import JUSTIFICATIONS as STATED
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.linearity.inl import SHAPES
 from qanalysis.converters.sample_records import DEFAULT_RECORD
 from qanalysis.converters.simulation.dither import DITHERS
-from qanalysis.dashboard.sources import SAMPLE_PREFIX
 from qanalysis.dashboard.views import View, bound
 
 LSB_WORDS = {word: name.replace("fs", "FS") for word, name in LSB_CONVENTIONS.items()}
@@ -30,8 +30,9 @@ SIGNS = ("guess", "signed", "unsigned")
 class ConverterView(View):
     """Everything that decides what the page shows.
 
-    The first group are the conventions that all tabs share, then come Textbook, Simulate and Capture. A bit width, a rate and a
-    channel of 0 in Capture, a range and a drive of 0 to 0, and empty texts, mean "find out".
+    The first group are the conventions that all tabs share, then come Textbook, Simulate and Capture. What is 0 in Textbook beside
+    the range is not stated; a bit width, a rate and a channel of 0 in Capture, a range and a drive of 0 to 0, and empty texts, mean
+    "find out".
     """
 
     tab: str = bound("textbook", choices=tuple(TABS), kept=True)
@@ -46,6 +47,9 @@ class ConverterView(View):
     high: float = bound(10.0)
     inputs: str = bound("")
     conversion_us: float = bound(0.0, low=0.0)
+    clock_jitter_ps: float = bound(0.0, low=0.0)
+    tone_hz: float = bound(0.0, low=0.0)
+    capacitance_pf: float = bound(0.0, low=0.0)
     code_table: bool = bound(False)
     resolutions: bool = bound(False)
     posterior: bool = bound(False)

@@ -9,6 +9,7 @@ from qanalysis.converters.simulation.noise_model import gaussian_moments
 from qanalysis.dashboard.cache import Subject
 from qanalysis.dashboard.elements import Fact, draw_facts
 from qanalysis.dashboard.layers.cache import read_posterior
+from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import count, signed
 from qanalysis.sweeps.row import Row
@@ -16,7 +17,7 @@ from qanalysis.sweeps.row import Row
 
 def draw_bench_card(subject: Subject, row: Row) -> None:
     """The section for the layer and scheme of `row`, whose status is ok; closed, it costs nothing."""
-    section = st.expander("Converter bench: loading, correlation, C, P, ENOB", key="bench", on_change="rerun", icon=":material/show_chart:")
+    section = st.expander("Converter bench: loading, correlation, C, P, ENOB", key=keep("bench"), on_change="rerun", icon=":material/show_chart:")
     if not section.open:
         return
     with section:

@@ -11,7 +11,7 @@ import sample_models
 from qanalysis.dashboard.cache import get_uploads, list_paths
 from qanalysis.dashboard.layers.view import AXES, FEWEST_BITS, FORMAT_CHOICES, GROUPING_CHOICES, INTEGERS, MOST_BITS, RANGE_CHOICES, LayersView
 from qanalysis.dashboard.open_file import FileKind, draw_picker
-from qanalysis.dashboard.session import draw_history
+from qanalysis.dashboard.session import draw_history, keep
 from qanalysis.dashboard.sources import UPLOAD_SUFFIXES
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.quantizers.grouping import parse_grouping
@@ -37,40 +37,40 @@ def draw_controls(view: LayersView) -> None:
     draw_picker(CHECKPOINTS)
     _draw_filter()
     _draw_bits(view)
-    st.slider("Bits swept", FEWEST_BITS, MOST_BITS, view.swept, key="swept", format="%d bit")
+    st.slider("Bits swept", FEWEST_BITS, MOST_BITS, view.swept, key=keep("swept"), format="%d bit")
     _draw_formats(view)
     families = view.families
-    st.selectbox("Grouping in view", families, key="grouping", disabled=len(families) == 1)
+    st.selectbox("Grouping in view", families, key=keep("grouping"), disabled=len(families) == 1)
     _draw_words("Groupings swept", "groupings", GROUPING_CHOICES, parse_grouping)
-    st.pills("Symmetry", list(SYMMETRIES), selection_mode="multi", key="symmetries")
+    st.pills("Symmetry", list(SYMMETRIES), selection_mode="multi", key=keep("symmetries"))
     _draw_words("Range", "ranges", RANGE_CHOICES, parse_range)
-    st.selectbox("Metric", list(_METRIC_LABELS), key="metric", format_func=_METRIC_LABELS.__getitem__)
-    st.segmented_control("Horizontal axis", list(AXES), key="axis", format_func=AXES.__getitem__, required=True)
+    st.selectbox("Metric", list(_METRIC_LABELS), key=keep("metric"), format_func=_METRIC_LABELS.__getitem__)
+    st.segmented_control("Horizontal axis", list(AXES), key=keep("axis"), format_func=AXES.__getitem__, required=True)
     draw_history(LayersView, keeps="the source")
 
 
 def _draw_filter() -> None:
     left, right = st.columns(2, gap="xsmall")
-    left.text_input("Include", key="include", placeholder="regex", help="Keep tensors whose name matches, e.g. ^layers[.]0")
-    right.text_input("Exclude", key="exclude", placeholder="regex", help="Leave out tensors whose name matches, e.g. norm|bias")
-    st.toggle("Weights only", key="weights_only", help="Tensors of two or more dimensions; norms and biases stay float in practice.")
+    left.text_input("Include", key=keep("include"), placeholder="regex", help="Keep tensors whose name matches, e.g. ^layers[.]0")
+    right.text_input("Exclude", key=keep("exclude"), placeholder="regex", help="Leave out tensors whose name matches, e.g. norm|bias")
+    st.toggle("Weights only", key=keep("weights_only"), help="Tensors of two or more dimensions; norms and biases stay float in practice.")
 
 
 def _draw_bits(view: LayersView) -> None:
     low, high = view.swept
     if low < high:
-        st.slider("Bits in view", low, high, key="bits", format="%d bit", disabled=view.format != INTEGERS)
+        st.slider("Bits in view", low, high, key=keep("bits"), format="%d bit", disabled=view.format != INTEGERS)
     else:
         st.slider("Bits in view", low - 1, high, high, key="bits-fixed", format="%d bit", disabled=True)
 
 
 def _draw_formats(view: LayersView) -> None:
     if view.formats:
-        st.selectbox("Format in view", (INTEGERS, *view.formats), key="format")
+        st.selectbox("Format in view", (INTEGERS, *view.formats), key=keep("format"))
     st.multiselect(
         "Number formats swept",
         FORMAT_CHOICES,
-        key="formats",
+        key=keep("formats"),
         placeholder="Beside the integers",
         filter_mode="contains",
         select_all=False,  # it would be the first of the list, so that Enter takes every format whose name holds the typed one
@@ -79,7 +79,7 @@ def _draw_formats(view: LayersView) -> None:
 
 
 def _draw_words(label: str, key: str, choices: Sequence[str], parse: Callable[[str], Any]) -> None:
-    words = st.multiselect(label, choices, key=key, accept_new_options=True, placeholder="Choose or type")
+    words = st.multiselect(label, choices, key=keep(key), accept_new_options=True, placeholder="Choose or type")
     for word in words:
         try:
             parse(word)

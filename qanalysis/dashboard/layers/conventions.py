@@ -9,6 +9,7 @@ import streamlit as st
 from qanalysis.dashboard.cache import Subject
 from qanalysis.dashboard.elements import ask_first, draw_marked_table
 from qanalysis.dashboard.layers.cache import read_conventions
+from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.tables import build_conventions
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.conventions import Convention, describe_spread
@@ -21,7 +22,7 @@ MOST_UNASKED = 2**20
 
 def draw_conventions(subject: Subject, row: Row) -> None:
     """The section for the layer and scheme of `row`, whose status is ok; closed, it costs nothing."""
-    section = st.expander("Conventions: what the same words cost in other tools", key="conventions", on_change="rerun", icon=":material/balance:")
+    section = st.expander("Conventions: what the same words cost in other tools", key=keep("conventions"), on_change="rerun", icon=":material/balance:")
     if not section.open:
         return
     with section:

@@ -9,7 +9,7 @@ from qanalysis.dashboard.cache import Subject
 from qanalysis.dashboard.elements import ask_first
 from qanalysis.dashboard.layers.cache import read_diagnosis
 from qanalysis.dashboard.layers.view import LayersView, expand_scheme
-from qanalysis.dashboard.session import current_view, replace_view
+from qanalysis.dashboard.session import current_view, keep, replace_view
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis import Diagnosis
 from qanalysis.notation import count, signed
@@ -22,7 +22,7 @@ MOST_OFFERED = 3
 
 def draw_diagnosis(subject: Subject, row: Row, view: LayersView) -> Diagnosis | None:
     """The section for the layer and scheme of `row`, whose status is ok; None where it is closed, or waits for its button."""
-    section = st.expander("Diagnosis: what goes wrong in this layer, and what helps", key="diagnosis", on_change="rerun", icon=":material/stethoscope:")
+    section = st.expander("Diagnosis: what goes wrong in this layer, and what helps", key=keep("diagnosis"), on_change="rerun", icon=":material/stethoscope:")
     if not section.open:
         return None
     with section:

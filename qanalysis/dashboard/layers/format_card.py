@@ -8,15 +8,17 @@ import streamlit as st
 from qanalysis.charts.format_levels import find_levels
 from qanalysis.dashboard.elements import draw_chart, read_theme
 from qanalysis.dashboard.layers.cache import draw_levels
+from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.profile import LayerProfile
+from qanalysis.notation import true_minus
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.row import Row
 
 
 def draw_format_card(text: str, row: Row | None, profile: LayerProfile | None) -> None:
     """The section for the scheme in view; `row` and `profile` are those of the layer in view where it was measured."""
-    section = st.expander("Number format: levels, range, storage, equal tools", key="card", on_change="rerun", icon=":material/pin:")
+    section = st.expander("Number format: levels, range, storage, equal tools", key=keep("card"), on_change="rerun", icon=":material/pin:")
     if not section.open:
         return
     with section:
@@ -38,10 +40,10 @@ def list_facts(scheme: Scheme, row: Row | None = None, profile: LayerProfile | N
     for bits, place in ((group_bits, f"a {scheme.grouping}"), (scheme.tensor_bits(groups), "once")):
         stored += f"{' + ' if stored else ''}{bits} bit {place}" if bits else ""
     spread = f"{levels.size:,} from {levels[0]:.6g} to {levels[-1]:.6g} at scale 1, smallest positive {levels[levels > 0][0]:.6g}"
-    facts = [("Levels", spread.replace("-", "−"))]
+    facts = [("Levels", true_minus(spread))]
     if profile:
         where = " in the widest group" if groups > 1 else ""
-        facts += [("Range here", f"{profile.level_low:.4g} to {profile.level_high:.4g}{where} of this layer".replace("-", "−"))]
+        facts += [("Range here", f"{true_minus(f'{profile.level_low:.4g} to {profile.level_high:.4g}')}{where} of this layer")]
         stored += f": {row.bits_per_weight:.4g} bits per weight on this layer" if row and row.bits_per_weight else ""
     scales = f"{scheme.scale.name}{f', {groups:,} on this layer' if profile else ''}" if scheme.scale.bits else "none"
     return [

@@ -23,7 +23,7 @@ from qanalysis.dashboard.layers.shown import Shown, choose_shown
 from qanalysis.dashboard.layers.validation import draw_validation
 from qanalysis.dashboard.layers.view import INTEGERS, ORDERS, ROW_LIMITS, LayersView, put_in_view
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
-from qanalysis.dashboard.session import change, confine
+from qanalysis.dashboard.session import change, confine, keep
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.own_limits import LayerLimits, describe_limits
@@ -160,9 +160,9 @@ def _draw_overview(shown: Shown, tensor: str) -> list[Row]:
 
 def _draw_search(shown: Shown) -> list[Row]:
     left, middle, right = st.columns([3, 2, 1], gap="xsmall")
-    left.text_input("Find layers", key="find", placeholder="text or regex", icon=":material/search:")
-    middle.selectbox("Order", list(ORDERS), key="order", format_func=ORDERS.__getitem__)
-    right.selectbox("Show", ROW_LIMITS, key="show")
+    left.text_input("Find layers", key=keep("find"), placeholder="text or regex", icon=":material/search:")
+    middle.selectbox("Order", list(ORDERS), key=keep("order"), format_func=ORDERS.__getitem__)
+    right.selectbox("Show", ROW_LIMITS, key=keep("show"))
     view = shown.view
     return choose_rows(shown.in_view, find=view.find, order=view.order, limit=view.show, metric=view.metric)
 
@@ -172,15 +172,15 @@ def _draw_layer_choice(shown: Shown, names: Sequence[str]) -> tuple[str, Sequenc
     names = sorted(names, key=unmeasured.__contains__)
     view = confine(LayersView, "layer", names, chosen=names[0])
     left, right = st.columns(2, gap="medium")
-    left.selectbox("Layer in view", names, key="layer", help="A click on the heat map, a curve or a table row chooses the layer too.")
-    right.multiselect("Curves of further layers", names, key="compared", max_selections=MOST_COMPARED, placeholder="Choose up to six")
+    left.selectbox("Layer in view", names, key=keep("layer"), help="A click on the heat map, a curve or a table row chooses the layer too.")
+    right.multiselect("Curves of further layers", names, key=keep("compared"), max_selections=MOST_COMPARED, placeholder="Choose up to six")
     return view.layer or names[0], view.compared
 
 
 def _draw_curves(shown: Shown, tensors: Sequence[str]) -> None:
     view, row = shown.view, shown.row_of(tensors[0])
     note = "The best grid for this layer's own values at each bit width, and the SQNR that no code passes, from their entropy. For the metric SQNR."
-    st.toggle("Limits of the layer in view", key="limits", help=note, disabled=view.metric != "sqnr_db")
+    st.toggle("Limits of the layer in view", key=keep("limits"), help=note, disabled=view.metric != "sqnr_db")
     limits = _find_limits(shown, tensors[0]) if view.limits and view.metric == "sqnr_db" else None
     figure = draw_curves(shown, tuple(dict.fromkeys(tensors)), view.metric, view.axis, limits, read_theme())
     draw_chart(figure, "curves", on_select=lambda: _click_cell("curves"))
@@ -222,8 +222,8 @@ def _draw_detail_switches(view: LayersView) -> bool:
     integers = view.format == INTEGERS
     note = "Every bit width at once: the slider below the charts then moves without the server. For integers, whose widths differ."
     with st.container(horizontal=True, gap="medium"):
-        st.toggle("Scrub 2 to 16 bits", key="scrub", help=note, disabled=not integers)
-        st.toggle("Logarithmic counts", key="log", disabled=integers and view.scrub)
+        st.toggle("Scrub 2 to 16 bits", key=keep("scrub"), help=note, disabled=not integers)
+        st.toggle("Logarithmic counts", key=keep("log"), disabled=integers and view.scrub)
     return integers and view.scrub
 
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import pytest
 
 from qanalysis.charts import PALETTES
-from qanalysis.charts.converter_charts import code_histogram, error_density, ledger_bars, percent_signed, simulated_transfer, transfer_curve
+from qanalysis.charts.converter_charts import code_histogram, error_density, ledger_bars, share_of, simulated_transfer, transfer_curve
 from qanalysis.charts.dac_charts import hold_curve, output_spectrum
 from qanalysis.charts.linearity_charts import MOST_POINTS, linearity_curves, thin_extremes
 from qanalysis.charts.spectrum_charts import headline_spectrum, spectrum_chart, thin_peaks
@@ -125,8 +125,8 @@ def test_the_error_s_density_has_the_area_of_what_the_axis_shows() -> None:
 def test_a_source_that_takes_power_away_is_drawn_the_other_way() -> None:
     bar = ledger_bars(["noise", "interaction"], [1.0, -0.25], total=0.75).data[0]
     assert list(bar.x) == [1.0, -0.25]
-    assert percent_signed(-0.25, 0.75) == "−33.3 %"
-    assert percent_signed(1.0, 0.0) == "n/a"
+    assert share_of(-0.25, 0.75) == "−33.3 %"
+    assert share_of(1.0, 0.0) == "n/a"
 
 
 def test_the_spectrum_marks_the_tone_the_harmonics_and_keeps_every_line() -> None:

@@ -1,4 +1,4 @@
-"""Rows of the commands about converters: what they take over from the engines, and how limits are held against them."""
+"""The row of a linearity test: lists as cells, limits held against it, and how it is told."""
 
 from __future__ import annotations
 
@@ -7,34 +7,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.linearity import measure_linearity
-from qanalysis.converters.linearity.row import LinearityRow, describe_linearity, name_codes
-from qanalysis.converters.rows import ConverterRow, read_dnl, read_inl
-from qanalysis.converters.spectrum.spectrum import analyze_spectrum, describe_spectrum
-from qanalysis.converters.textbook.row import list_textbook_rows
-from qanalysis.converters.textbook.textbook import solve_textbook
+from qanalysis.converters.linearity.row import LinearityRow, describe_linearity, name_codes, read_dnl, read_inl
 from qanalysis.reports.common_sections import list_limits, list_missed
+from qanalysis.results.columns import names_of
 from qanalysis.results.gates import Gate, LimitCheck, hold_gates
 from qanalysis.results.table import Frame, Table
 
-CODES = np.rint(2047 * np.sin(2 * np.pi * 127 * np.arange(4096) / 4096)).astype(np.int64)
+
+def test_lists_by_code_are_cells() -> None:
+    found = measure_linearity(np.repeat([0, 1, 2, 3], [10, 30, 15, 25]), bits=2)
+    row = describe_linearity(found)
+    assert (row.bits, row.low, row.high, row.lsb, row.transfer) == (2, 0, 1, 0.25, "mid-tread")
+    assert row.to_dict()["dnl_lsb"] == found.dnl_lsb.tolist()
+    assert row.inl_bar_max_lsb == max(row.inl_bar_lsb) == found.inl_bar_lsb.max()
 
 
-def test_a_row_of_a_spectrum_holds_plain_numbers_only() -> None:
-    row = describe_spectrum(analyze_spectrum(CODES, fs_hz=1e6, bits=12), findings=())
-    for name, value in row.to_dict().items():
-        for item in value if isinstance(value, list) else [value]:
-            assert type(item) in (float, int, str, bool, dict, type(None)), name
-
-
-def test_findings_named_before_are_not_named_again() -> None:
-    found = analyze_spectrum(np.full(64, 5), bits=12)
-    assert [finding.code for finding in found.findings] == ["constant"]
-    own = Finding("constant", "It never moves.", 5)
-    assert describe_spectrum(found, findings=(own,)).findings == (own,)
-    other = Finding("clipping", "It clips.", 1)
-    assert [finding.code for finding in describe_spectrum(found, findings=(other,)).findings] == ["clipping", "constant"]
+def test_every_line_names_a_column_of_its_own() -> None:
+    columns = [line.column for line in describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4)).lines]
+    assert set(columns) <= set(names_of(LinearityRow))
+    assert len(columns) == len(set(columns))
 
 
 @pytest.mark.parametrize(
@@ -79,20 +71,3 @@ def test_missed_limits_and_their_lines() -> None:
 
 def test_many_missing_codes_are_counted_and_the_first_named() -> None:
     assert name_codes(tuple(range(15))) == "15: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more"
-
-
-def test_the_summary_names_the_bound_of_the_transfer() -> None:
-    (row,) = list_textbook_rows(solve_textbook(8, 0, 12, transfer="floor"))
-    assert row.headline == "Step 46.875 mV, error within 46.875 mV (floor), 0.390625 % of full scale per step."
-
-
-def test_every_figure_names_a_column_of_its_row() -> None:
-    rows: list[ConverterRow] = [
-        *list_textbook_rows(solve_textbook(8, 0, 5, conversion_time_s=1e-6)),
-        describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4)),
-        describe_spectrum(analyze_spectrum(CODES, bits=12), findings=()),
-    ]
-    for row in rows:
-        columns = [figure.column for figure in row.lines]
-        assert set(columns) <= set(row.to_dict())
-        assert len(columns) == len(set(columns))

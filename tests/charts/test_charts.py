@@ -12,9 +12,10 @@ from qanalysis.charts import PALETTES, channel_errors, error_curves, error_histo
 from qanalysis.charts.channel_charts import MAP_SIDE, pick_channels, shrink_map
 from qanalysis.charts.heat_map import CELL_LIMIT, group_label
 from qanalysis.charts.palette import begin
-from qanalysis.charts.wording import escape, label_layers, measure_text, percent, shorten, si
+from qanalysis.charts.wording import escape, label_layers, name_power
 from qanalysis.diagnosis.own_limits import LayerLimits
 from qanalysis.diagnosis.profile import profile_bits, profile_layer
+from qanalysis.notation import measure, percent, shorten, si
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.row import METRICS, Row
 from qanalysis.sweeps.sweep import sweep
@@ -239,7 +240,7 @@ class TestErrorCurves:
         limit, scalar = figure.data[-2:]
         assert list(limit.y) == [theory.shannon_db(bits, "gaussian") for bits in (2, 8)]
         assert list(scalar.y) == [theory.lloyd_max(bits, "gaussian").sqnr_db for bits in range(2, 9)]
-        assert {note.text for note in figure.layout.annotations} == {"tensor", "group=8", "6.02 b = Shannon (Gauss)", "Lloyd-Max (Gauss)"}
+        assert {note.text for note in figure.layout.annotations} == {"tensor", "group=8", "Shannon limit (Gauss)", "Lloyd-Max (Gauss)"}
         assert len(error_curves(rows, ["conv1"], "mse").data) == 2
 
     def test_a_point_says_what_gaussian_values_would_have(self, rows):
@@ -260,6 +261,15 @@ class TestErrorCurves:
         heights = sorted(note.y for note in figure.layout.annotations)
         assert min(np.diff(heights)) >= 0.05 * (top - bottom)
         assert bottom <= heights[0] <= heights[-1] <= top
+
+    def test_the_legend_stands_in_the_order_of_the_lines_ends(self):
+        arrays = {f"layer{index}": weights((8, 64), seed=index) * (1 + index) for index in range(12)}
+        rows = sweep(arrays, [f"int{bits} channel" for bits in (3, 8, 5)])
+        figure = error_curves(rows, list(arrays), "mse")
+        shown = sorted((trace for trace in figure.data if trace.showlegend), key=lambda trace: trace.legendrank)
+        ends = [trace.y[list(trace.x).index(max(trace.x))] for trace in shown]
+        assert len(ends) == 12
+        assert ends == sorted(ends, reverse=True)
 
     def test_many_lines_are_named_in_the_legend(self):
         rows = many_rows(3)
@@ -417,7 +427,7 @@ def test_every_figure_is_small_described_escaped_and_has_units(rows, profile, th
         assert figure.layout.meta["alt"].endswith("."), name
         assert not [text for text in texts_of(figure) if "<b>evil" in text or "&gt;%{x}" in text], name
         assert figure.layout.template.layout.paper_bgcolor == PALETTES[theme].background
-        assert figure.layout.template.layout.xaxis.exponentformat == "SI"
+        assert figure.layout.template.layout.xaxis.exponentformat == "power"  # a prefix belongs to a unit, which no axis here has
         titles = [axis.title.text for axis in (*figure.select_xaxes(), *figure.select_yaxes()) if axis.title.text]
         assert all("(" in title for title in titles if title != "Mean squared error"), (name, titles)
 
@@ -446,16 +456,21 @@ def test_every_metric_of_the_catalogue_can_be_drawn(rows):
 
 @pytest.mark.parametrize("name", ["a", "x" * 32, "x" * 33, "model.layers.31.block_sparse_moe.experts.7.w2.weight"])
 def test_a_shortened_name_keeps_both_ends(name):
-    short = shorten(name)
+    short = shorten(name, 32)
     assert len(short) == min(len(name), 32)
     assert short == name or (name.startswith(short.partition("…")[0]) and name.endswith(short.partition("…")[2]))
 
 
 def test_numbers_read_with_their_prefix():
-    assert [si(value, "B") for value in (0, 1, 999.9, -1500, 2.5e-7, 1e15, 1e-20)] == ["0 B", "1 B", "1 kB", "−1.5 kB", "250 nB", "1 PB", "1e-20 B"]
-    assert measure_text(-3.456, "dB") == "−3.46 dB"
-    assert measure_text(math.nan, "dB") == "n/a"
+    assert [si(value, "B") for value in (0, 1, 999.9, -1500, 2.5e-7, 1e15, 1e-20)] == ["0 B", "1 B", "1 kB", "−1.5 kB", "250 nB", "1 PB", "1·10⁻²⁰ B"]
+    assert measure(-3.456, "dB") == "−3.46 dB"
+    assert measure(math.nan, "dB") == "n/a"
     assert si(-math.inf) == "−∞"
+
+
+def test_a_prefix_stands_before_a_unit_only():
+    assert [name_power(value) for value in (1e-7, 1e-3, 10.0, 1e6)] == ["10⁻⁷", "0.001", "10", "10⁶"]
+    assert name_power(1e-6, "V") == "1 µV"
 
 
 @pytest.mark.parametrize(
@@ -478,7 +493,7 @@ def test_labels_of_long_names_tell_the_layers_apart(names):
 def test_short_names_stay_whole():
     assert label_layers(["conv1.weight", "fc.weight"]) == {"conv1.weight": "conv1.weight", "fc.weight": "fc.weight"}
     assert label_layers(["an.only.name.that.is.longer.than.the.limit"]) == {
-        "an.only.name.that.is.longer.than.the.limit": shorten("an.only.name.that.is.longer.than.the.limit")
+        "an.only.name.that.is.longer.than.the.limit": shorten("an.only.name.that.is.longer.than.the.limit", 32)
     }
     assert label_layers([]) == {}
 

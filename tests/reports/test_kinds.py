@@ -1,0 +1,287 @@
+"""Every kind of result through every kind of file and back, onto one page and into one terminal; damage gives one message."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from qanalysis.checkpoints.inventory import list_tensors
+from qanalysis.checkpoints.source import ArraySource
+from qanalysis.cli import app
+from qanalysis.converters.linearity.linearity import measure_linearity
+from qanalysis.converters.linearity.row import LinearityRow, describe_linearity, read_dnl
+from qanalysis.converters.spectrum.options import SpectrumOptions
+from qanalysis.converters.spectrum.row import RecordRow
+from qanalysis.converters.spectrum.spectrum import analyze_spectrum, describe_spectrum
+from qanalysis.converters.textbook.row import TextbookRow, list_textbook_rows
+from qanalysis.converters.textbook.textbook import solve_textbook
+from qanalysis.reports import read_result, read_rows, write_report
+from qanalysis.reports.kinds import KINDS, outline
+from qanalysis.reports.page import render_page
+from qanalysis.reports.terminal import print_result
+from qanalysis.results import parquet
+from qanalysis.results.document import kind_of, to_json
+from qanalysis.results.gates import Gate, hold_gates
+from qanalysis.results.identity import SourceIdentity
+from qanalysis.results.parquet import METADATA_KEY
+from qanalysis.results.table import Table
+from qanalysis.sweeps.sweep import sweep
+from qanalysis.validation.check import Check
+from qanalysis.validation.table import tabulate_checks
+
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SOURCE = SourceIdentity("tone.csv", 4096, "sha256:" + "0" * 64)
+DATA = Path(__file__).parents[1] / "results" / "data"
+
+
+def _sweep() -> Table[Any]:
+    arrays = {"w": np.random.default_rng(1).normal(size=(8, 27)).astype(np.float32), "exact": np.float32([[1, -1]]), "ids": np.arange(3)}
+    return sweep(arrays, ["int4", "int8 channel"])
+
+
+def _record() -> Table[Any]:
+    noise = np.random.default_rng(3).normal(size=4096)  # a harmonic without any power would be null in JSON, as one that can not be told
+    codes = np.rint(2040 * np.sin(2 * np.pi * 127 * np.arange(4096) / 4096) + noise).astype(np.int64)
+    row = describe_spectrum(analyze_spectrum(codes, SpectrumOptions(), fs_hz=1e6, bits=12), findings=())
+    gates = [Gate("--min-enob", "enob_ieee", 20), Gate("--min-sinad", "sinad_db", 10)]
+    return Table.from_rows(RecordRow, [row], totals=hold_gates(row, gates), source=SOURCE, settings={"bits": 12})
+
+
+def _linearity() -> Table[Any]:
+    row = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4))
+    return Table.from_rows(LinearityRow, [row], totals=hold_gates(row, [Gate("--max-dnl", "dnl", 1, read_dnl)]), source=SOURCE, settings={"bits": 4})
+
+
+def _convert() -> Table[Any]:
+    return Table.from_rows(TextbookRow, list_textbook_rows(solve_textbook(8, 0, 12, inputs=[4.5, 11])), settings={"bits": 8})
+
+
+def _show() -> Table[Any]:
+    return list_tensors(ArraySource({"ids": np.arange(3), "w": np.ones((2, 3), np.float32), "\u202egpj.exe": np.ones(2, np.float32)}))
+
+
+def _validate() -> Table[Any]:
+    agreed = Check("int4", "torch", "2.13", "bit-exact", reached=0.0, required=0.0, values=8)
+    return tabulate_checks([agreed, Check("all", "gfloat", "", "bit-exact"), Check("far", "torch", "2.13", "dB", reached=float("inf"), required=1.0)])
+
+
+MAKERS: dict[str, Callable[[], Table[Any]]] = {
+    "sweep": _sweep,
+    "record": _record,
+    "linearity": _linearity,
+    "convert": _convert,
+    "show": _show,
+    "validate": _validate,
+}
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def table(request: pytest.FixtureRequest) -> Table[Any]:
+    return MAKERS[request.param]()
+
+
+def test_every_kind_is_tried() -> None:
+    assert set(MAKERS) == {row_type.KIND.command for row_type in KINDS}
+
+
+@pytest.mark.parametrize("suffix", [".json", ".parquet", ".csv"])
+def test_what_is_written_reads_back_equal(table: Table[Any], tmp_path: Path, suffix: str) -> None:
+    again = read_result(write_report(table, tmp_path / f"x{suffix}", created=NOON))
+    assert type(again) is type(table)
+    assert again.rows == table.rows
+    if suffix == ".csv":
+        assert (len(again.totals), again.source.path) == (0, "x.csv")
+    else:
+        assert (again.totals, again.source, again.complete) == (table.totals, table.source, table.complete)
+        assert again.settings == {**table.settings, "created": NOON.isoformat()}
+    assert write_report(again, tmp_path / f"y{suffix}", created=NOON).read_bytes() == (tmp_path / f"x{suffix}").read_bytes()
+
+
+def test_coverage_travels_with_the_rows(table: Table[Any], tmp_path: Path) -> None:
+    covered = replace(table, coverage=({"role": "norm", "tensors": 62},), complete=False)
+    for suffix in (".json", ".parquet"):
+        again = read_result(write_report(covered, tmp_path / f"x{suffix}"))
+        assert (list(again.coverage), again.complete) == ([{"role": "norm", "tensors": 62}], False)
+    assert ">62</td>" in render_page(covered, created=NOON)
+
+
+def test_the_document_follows_its_schema(table: Table[Any]) -> None:
+    document = json.loads(to_json(table, created=NOON))
+    schema = json.loads(files("qanalysis").joinpath(f"schema/{kind_of(table).schema}.schema.json").read_text("utf-8"))
+    jsonschema.validate(document, schema, format_checker=jsonschema.FormatChecker())
+    assert document["settings"]["command"] == kind_of(table).command
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**document, "rows": [{**document["rows"][0], "more": 1}]}, schema)
+
+
+def test_page_and_terminal_tell_the_same(table: Table[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    page, told = render_page(table, created=NOON), outline(table)
+    print_result(table)
+    printed = capsys.readouterr().out
+    for section in (*told.lead, *told.rest):
+        assert f'<section id="{section.id}"' in page
+        if section.printed and section.heading.isascii():
+            assert section.heading in printed
+    assert "\u202e" not in page.replace("\\u202e", "") + printed
+    assert 'id="definitions"' in page
+    assert 'id="provenance"' in page
+
+
+def test_what_can_not_be_measured_stands_at_the_end_of_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(_show())
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == ["w", "\\u202egpj.exe", "ids"]
+    assert "1 at the end hold no real numbers and can not be measured" in lines
+    assert list(read_result_names(_show())) == ["ids", "w", "\u202egpj.exe"]
+
+
+def read_result_names(table: Table[Any]) -> list[str]:
+    return [row["tensor"] for row in json.loads(to_json(table))["rows"]]
+
+
+def test_rows_of_a_sweep_are_asked_for_by_name(tmp_path: Path) -> None:
+    path = write_report(_convert(), tmp_path / "x.json")
+    with pytest.raises(ValueError, match=r"x\.json: holds a result of `qanalysis convert`, rows of a sweep are expected"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize("path", sorted(DATA.iterdir()), ids=lambda path: path.name)
+def test_files_of_the_first_version_stay_readable(path: Path, tmp_path: Path) -> None:
+    command = path.stem.removeprefix("old-").replace("rows", "sweep")
+    table = read_result(path)
+    assert kind_of(table).command == command
+    if command == "sweep":
+        assert [row.status for row in table] == ["ok"] * 4 + ["unsupported"] * 2
+        assert table[2].sqnr_db == float("inf")
+    again = read_result(write_report(table, tmp_path / f"again{path.suffix}"))
+    assert again.rows == table.rows
+
+
+# damage
+
+
+def ask_report(path: Path) -> str:
+    """What `report` says about a file that it must refuse: one line, exit 2, the path in it."""
+    result = CliRunner().invoke(app, ["report", str(path), "--out", str(path.with_name("out.csv"))])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.output
+    assert path.name in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr) < 1000
+    return result.stderr
+
+
+HEADS: dict[str, Any] = {
+    "list": [],
+    "null-settings": {"settings": None},
+    "list-command": {"schema_version": 1, "settings": {"command": ["record"]}, "source": None, "rows": [], "totals": []},
+    "empty-record": {"schema_version": 1, "settings": {"command": "record"}, "source": {"path": "x", "size": 1, "digest": None}, "rows": [], "totals": []},
+    "no-source": {"schema_version": 1, "settings": {"command": "record"}, "source": None, "rows": [], "totals": []},
+    "true-version": {"schema_version": True, "settings": {}, "source": {"path": "x", "size": 1, "digest": None}, "rows": [], "totals": []},
+    "unknown-command": {"schema_version": 1, "settings": {"command": "train"}, "source": None, "rows": [], "totals": []},
+    "bad-coverage": {"schema_version": 1, "settings": {}, "source": {"path": "x", "size": 1, "digest": None}, "coverage": [1], "rows": [], "totals": []},
+    "negative-size": {"schema_version": 1, "settings": {}, "source": {"path": "x", "size": -1, "digest": None}, "rows": [], "totals": []},
+    "text": "x",
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=list(HEADS))
+def test_an_odd_head_is_refused_in_json_and_in_parquet(head: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(head))
+    ask_report(tmp_path / "x.json")
+    pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({METADATA_KEY: json.dumps(head).encode()}), tmp_path / "x.parquet")
+    ask_report(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("metadata", [b"x", b"\xff", b"[" * 100_000, b"9" * 6000], ids=["word", "bytes", "deep", "digits"])
+def test_metadata_that_is_no_json_is_told_with_the_path(metadata: bytes, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({METADATA_KEY: metadata}), tmp_path / "x.parquet")
+    assert "write" in ask_report(tmp_path / "x.parquet")
+
+
+def test_damaged_pages_are_told_with_the_path(tmp_path: Path) -> None:
+    path = write_report(_sweep(), tmp_path / "x.parquet")
+    whole = path.read_bytes()
+    for start in range(4, len(whole) - 4, 97):
+        path.write_bytes(whole[:start] + b"\xff" * 40 + whole[start + 40 :])
+        result = CliRunner().invoke(app, ["report", str(path), "--out", str(tmp_path / "out.csv")])
+        assert result.exit_code in (0, 2), (start, result.exception)
+        assert result.exit_code == 0 or (result.stderr.count("\n") == 1 and "x.parquet" in result.stderr), (start, result.stderr)
+
+
+def test_more_rows_than_are_read_are_refused_by_the_footer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_report(_sweep(), tmp_path / "x.parquet")
+    monkeypatch.setattr(parquet, "MOST_ROWS", 5)
+    assert "says that it has 6 rows, 0 to 5 are read; take fewer tensors or schemes" in ask_report(path)
+
+
+def test_cells_of_wrong_types_are_told_by_column_in_parquet(tmp_path: Path) -> None:
+    path = write_report(_sweep(), tmp_path / "x.parquet")
+    table = pq.read_table(path)
+    for name, cells, told in (
+        ("mse", ["low"] * 6, "rows[0]: column mse holds 'low', must be a number or null"),
+        ("bits", [4.5] * 6, "rows[0]: column bits holds 4.5, must be a 64-bit integer"),
+        ("status", ["ok"] * 5 + ["fine"], "rows[5]: column status holds 'fine', must be one of ok"),
+        ("tensor", ["w"] * 5 + [None], "rows[5]: column tensor holds None, must be text, not null"),
+        ("mse", [0.0, float("nan"), *[None] * 4], "rows[1]: column mse holds nan"),
+    ):
+        place = table.column_names.index(name)
+        pq.write_table(table.set_column(place, name, pa.array(cells)), path)
+        assert told in ask_report(path)
+    pq.write_table(table.drop_columns(["mse"]), path)
+    assert "missing columns: ['mse'], unknown: 'none'" in ask_report(path)
+
+
+NESTED = {
+    "finding": (("findings", [{"code": "clipping", "text": "x"}]), "column findings: not as it must be; missing columns: ['value']"),
+    "finding-value": (("findings", [{"code": "c", "text": 5, "value": None}]), "column findings.text holds 5, must be text"),
+    "component": (("spur", {"name": "spur"}), "column spur: not as it must be; missing columns: ['alias_hz'"),
+    "interval": (("sinad_ci95_db", [1.0]), "column sinad_ci95_db holds [1.0], must be a list of 2 or null"),
+    "interval-text": (("sinad_ci95_db", ["a", "b"]), "column sinad_ci95_db holds 'a', must be a number"),
+    "harmonics": (("harmonics", 7), "column harmonics holds 7, must be a list"),
+    "flag": (("coherent", 1), "column coherent holds 1, must be true or false or null"),
+}
+
+
+@pytest.mark.parametrize(("change", "told"), NESTED.values(), ids=list(NESTED))
+def test_nested_values_are_checked(change: tuple[str, Any], told: str, tmp_path: Path) -> None:
+    document = json.loads(to_json(_record()))
+    document["rows"][0][change[0]] = change[1]
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    assert f"rows[0]: {told}" in ask_report(tmp_path / "x.json")
+
+
+def _damage(value: Any, rng: random.Random) -> Any:
+    """The value with something in it replaced."""
+    odd = rng.choice([None, [], {}, "x" * 300, -1, 2**80, 1e308, True, [1, "a"], {"a": 1}, "\ud800", "=1"])
+    if isinstance(value, dict) and value and rng.random() < 0.8:
+        key = rng.choice(list(value))
+        return {**value, key: _damage(value[key], rng)} if rng.random() < 0.8 else {name: part for name, part in value.items() if name != key}
+    if isinstance(value, list) and value and rng.random() < 0.8:
+        place = rng.randrange(len(value))
+        return [*value[:place], _damage(value[place], rng), *value[place + 1 :]]
+    return odd
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_damaged_document_is_read_or_refused_in_one_line(seed: int, table: Table[Any], tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(_damage(json.loads(to_json(table)), rng)))
+    result = CliRunner().invoke(app, ["report", str(path), "--out", str(tmp_path / "out.csv"), "--out", str(tmp_path / "out.html")])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code in (0, 2)
+    assert result.exit_code == 0 or result.stderr.splitlines()[-1].startswith("error: ")
