@@ -117,9 +117,11 @@ def lay_scaled(
     stored: ScaleType = FLOAT32,
     unused: NDArray[np.bool_] | None = None,
     steps: Floats | None = None,
-    **parts: Any,
+    inverses: Floats | None = None,
+    thresholds: Floats | None = None,
+    centre: tuple[Floats, Floats] | None = None,
 ) -> Grid:
-    """A grid from its scales and other `parts`; `steps` follow from the coder where they are not given.
+    """A grid from its scales and other parts; `steps` follow from the coder where they are not given.
 
     Scales are cut, as `stored`, to what keeps all levels finite; `unused` groups are left out of the extreme steps.
     """
@@ -130,7 +132,17 @@ def lay_scaled(
             steps = np.minimum(np.abs(scale) * np.float32(coder.widest_gap), LARGEST_STEP)
     active = steps if unused is None else steps[~unused]
     smallest, largest = active.min(initial=np.float32(np.inf)), active.max(initial=np.float32(0))
-    return Grid(scale, coder, float(smallest), float(largest), unused=unused, steps=steps, **parts)
+    return Grid(
+        scale,
+        coder,
+        float(smallest),
+        float(largest),
+        unused=unused,
+        inverses=inverses,
+        thresholds=thresholds,
+        centre=centre,
+        steps=steps,
+    )
 
 
 def find_unused(scale: Floats) -> NDArray[np.bool_] | None:

@@ -60,7 +60,7 @@ def _lay_table(coder: Coder, found: Range | DoubledScale, scale: ScaleType) -> G
     if not isinstance(found, DoubledScale):
         return _lay_absmax(coder, found, scale)
     unused = find_unused(found.true)
-    true = found.true if unused is None else np.where(unused, np.float32(1), found.true)
+    true: Floats = found.true if unused is None else np.where(unused, np.float32(1), found.true)
     return lay_scaled(coder, found.stored, unused=unused, inverses=np.float32(1) / true)
 
 

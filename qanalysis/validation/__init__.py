@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from qanalysis.validation.check import Check, Comparison, fail_check
+from qanalysis.validation.check import Check, Comparison, catch_errors, fail_check
 
 __all__ = ["NOT_COVERED", "PEERS", "Check", "Comparison", "Peer", "validate"]
 
@@ -80,10 +80,10 @@ def _ask(peer: Peer, on_peer: Callable[[str], None]) -> Iterator[Check]:
     if not peer.version:
         yield Check("all its checks", peer.name, "", "bit-exact", reason=f"not installed: {INSTALL}")
         return
-    try:
+    with catch_errors() as errors:
         for comparison in peer.list_comparisons():
             yield comparison.run(peer.name, peer.version)
-    except Exception as error:  # noqa: BLE001  a peer may raise anything, even when it is imported
+    for error in errors:
         yield fail_check("its interface", peer.name, peer.version, error)
 
 

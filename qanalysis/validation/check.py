@@ -6,7 +6,8 @@ Agreement is a distance, 0 for equal: values that differ, steps between neighbou
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -96,11 +97,21 @@ class Comparison:
 
     def run(self, peer: str, version: str) -> Check:
         """Ask. Whatever is raised, as when a peer's interface has changed, makes a failed check that says so."""
-        try:
+        with catch_errors() as errors:
             reached, values = self.measure()
-        except Exception as error:  # noqa: BLE001  a peer may raise anything
-            return fail_check(self.name, peer, version, error)
+        if errors:
+            return fail_check(self.name, peer, version, errors[0])
         return Check(self.name, peer, version, self.kind, float(reached), self.required, values, self.reason)
+
+
+@contextmanager
+def catch_errors() -> Iterator[list[Exception]]:
+    """What was raised inside, if anything: a peer may raise whatever it likes, even when it is imported."""
+    errors: list[Exception] = []
+    try:
+        yield errors
+    except Exception as error:  # noqa: BLE001  see above
+        errors.append(error)
 
 
 def fail_check(name: str, peer: str, version: str, error: Exception) -> Check:

@@ -71,6 +71,21 @@ class Shares:
     noise_bins: int
 
     @property
+    def owned(self) -> tuple[Claim, ...]:
+        """The components that have bins of their own."""
+        return tuple(claim for claim in self.claims if claim.bins)
+
+    @property
+    def products(self) -> float:
+        """Power found in the bins of all components."""
+        return float(sum(claim.power for claim in self.owned))
+
+    @property
+    def product_bins(self) -> int:
+        """How many bins these are."""
+        return sum(claim.bins for claim in self.owned)
+
+    @property
     def noise_per_bin(self) -> float:
         """Mean noise of one bin; 0 where every bin is taken."""
         return self.noise / self.noise_bins if self.noise_bins else 0.0

@@ -40,33 +40,26 @@ def measure_figures(
     band: tuple[int, int],
 ) -> tuple[Seen, Evidence]:
     """A row with the figures of its view, and the evidence; `full_scale` is the mean square at 0 dBFS or None, `band` the first and the last bin."""
-    per_bin, windowed = shares.noise_per_bin, view.side_bins > 0
-    owned = [claim for claim in shares.claims if claim.bins]
-    found, bins = sum(claim.power for claim in owned), sum(claim.bins for claim in owned)
-    noise = shares.noise + (per_bin * (shares.tone_bins + bins) if windowed else 0.0)
+    filled = shares.noise_per_bin if view.side_bins else 0.0  # the noise that lobes hide, bin by bin
+    noise = shares.noise + filled * (shares.tone_bins + shares.product_bins)
     if full_scale is not None:
         noise_dbfs = to_db(noise, full_scale)
         density = float(noise_dbfs - 10 * np.log10(seen.band_hz[1] - seen.band_hz[0]))
         seen = replace(seen, noise_dbfs=noise_dbfs, nsd_dbfs_hz=density)
     if not view.fits:
         return seen, Evidence()
-    distorted = shares.noise + found + (per_bin * shares.tone_bins if windowed else 0.0)
-    sinad = to_db(shares.tones, distorted)
+    seen = _add_thd(seen, view, shares)
+    error = shares.noise + shares.products + filled * shares.tone_bins
+    sinad = to_db(shares.tones, error)
     freedom = 2 * shares.noise_bins * describe_window(view.window).effective_share
+    more = shares.product_bins * freedom / max(shares.noise_bins, 1) if seen.thd_below_noise else None
     noise_low, noise_high = _bound_noise(noise, freedom)
-    below = is_below_noise(found, bins, shares, view) if bins else None
-    error_low, error_high = _bound_error(
-        distorted,
-        noise,
-        freedom,
-        bins * freedom / max(shares.noise_bins, 1) if below else None,
-    )
+    error_low, error_high = _bound_error(error, noise, freedom, more)
     spur_bin, sfdr, sfdr_ci, spur_below = _measure_spur(view, shares, band)
     seen = replace(
         seen,
         sinad_db=sinad,
         snr_db=to_db(shares.tones, noise),
-        thd_below_noise=below,
         sfdr_dbc=sfdr,
         enob_at_level=enob(sinad),
         sinefit_sinad_db=to_db(sum(fit.power for fit in view.fits), view.fits[0].residual_rms ** 2),
@@ -74,16 +67,23 @@ def measure_figures(
         snr_ci95_db=(to_db(shares.tones, noise_high), to_db(shares.tones, noise_low)),
         sfdr_ci95_db=sfdr_ci,
     )
-    if below is not None:
-        clean = None if below else to_db(found - bins * per_bin, shares.fundamental)
-        seen = replace(
-            seen,
-            thd_dbc=clean,
-            thd_raw_dbc=to_db(found, shares.fundamental),
-            thd_ci95_db=_bound_distortion(view, shares),
-        )
     evidence = Evidence(freedom, spur_bin, spur_below)
     return (seen if full_scale is None else _refer_to_full_scale(seen, shares, full_scale)), evidence
+
+
+def _add_thd(seen: Seen, view: View, shares: Shares) -> Seen:
+    """The distortion, raw and without the noise of its bins; nothing where no product has a bin of its own."""
+    if not shares.product_bins:
+        return seen
+    below = is_below_noise(shares.products, shares.product_bins, shares, view)
+    clean = shares.products - shares.product_bins * shares.noise_per_bin
+    return replace(
+        seen,
+        thd_below_noise=below,
+        thd_dbc=None if below else to_db(clean, shares.fundamental),
+        thd_raw_dbc=to_db(shares.products, shares.fundamental),
+        thd_ci95_db=_bound_distortion(view, shares),
+    )
 
 
 def _refer_to_full_scale(seen: Seen, shares: Shares, full_scale: float) -> Seen:
@@ -123,7 +123,7 @@ def _bound_error(error: float, noise: float, freedom: float, more: float | None)
 
 def _bound_distortion(view: View, shares: Shares) -> Interval:
     """Harmonics' power over the tone's, from the variance of each line; the lower end is -inf where noise could be all of it."""
-    per_bin, owned = shares.noise_per_bin, [claim for claim in shares.claims if claim.bins]
+    per_bin, owned = shares.noise_per_bin, shares.owned
     clean = [max(claim.power - claim.bins * per_bin, 0.0) for claim in owned]
     share = describe_window(view.window).effective_share
     spread = _TWO_SIGMA * np.sqrt(sum((2 * power * per_bin + claim.bins * per_bin**2) / share for power, claim in zip(clean, owned, strict=True)))
