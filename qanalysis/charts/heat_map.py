@@ -133,6 +133,7 @@ class _Table:
 
     @property
     def values(self) -> NDArray[np.float64]:
+        """The metric by layer and scheme, NaN where a cell has none: shape (layers, schemes)."""
         return np.array([[self.value(row) for row in layer] for layer in self.cells])
 
     def groups(self) -> dict[str, list[int]]:
@@ -187,11 +188,13 @@ class _ColourScale:
         return cls(low, high if high > low else low + 1, False)
 
     def place(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Values (layers, schemes) on the colour axis; infinite ones, and zero on a logarithmic axis, at its ends, NaN as itself."""
         with np.errstate(divide="ignore", invalid="ignore"):
             placed = np.log10(values) if self.logarithmic else values
         return np.where(np.isnan(placed), np.nan, np.clip(placed, self.low, self.high)).astype(np.float32)
 
     def axis(self, table: _Table, theme: Theme) -> dict[str, object]:
+        """The colour axis: signed values about a neutral middle, everything else from dark to bright, bright where it is good."""
         measure = table.measure
         signed = measure.better is None and self.low < 0 < self.high
         unit = f" ({measure.unit})" if measure.unit else ""
@@ -237,6 +240,7 @@ def _draw_cells(figure: go.Figure, table: _Table, scale: _ColourScale, theme: Th
 
 
 def _cell_text(value: float, unit: str) -> str:
+    """A value as a cell has room for it: dB with one decimal, bit and LSB with two, everything else with two digits."""
     if math.isfinite(value) and unit in ("dB", "bit", "LSB"):
         return signed(value, ".1f" if unit == "dB" else ".2f")
     return plain(value, digits=2)
@@ -357,6 +361,7 @@ def _outline(figure: go.Figure, table: _Table, selected: tuple[str, str], theme:
 
 
 def _worst(table: _Table) -> Row | None:
+    """The row that is worst by the metric; None without any value, and for a metric without a good direction."""
     known = [row for layer in table.cells for row in layer if row is not None and not math.isnan(table.value(row))]
     if not known or table.measure.better is None:
         return None
