@@ -46,13 +46,14 @@ class _EndLabel(NamedTuple):
 def error_curves(
     rows: Sequence[Row], tensors: Sequence[str], metric: str, *, horizontal: Horizontal = "bits", limits: LayerLimits | None = None, theme: Theme = "light"
 ) -> go.Figure:
-    """The column `metric` of the rows of `tensors` against bits, or against bits per weight with the scales counted in.
+    """The column `metric` of the rows of `tensors` against bits, or against bits per weight with the scales counted
+    in.
 
-    Integers are joined to lines; every other format is points without a line and stands in the legend. Colour and marker tell
-    layers apart (groupings and formats, where there is one layer), dashes tell groupings apart. Metrics in dB get the Shannon
-    limit of a Gaussian (6.02 dB per bit) and its Lloyd-Max points. A legend follows the ends of the lines.
-    With `limits` the chart of sqnr_db shows one layer's own: its best scalar grid, and the bound from its entropy.
-    Markers carry customdata [tensor, scheme]. Infinite values are left out and counted in the subtitle.
+    Integers are joined to lines; every other format is points without a line and stands in the legend. Colour and
+    marker tell layers apart (groupings and formats, where there is one layer), dashes tell groupings apart. Metrics
+    in dB get the Shannon limit of a Gaussian (6.02 dB per bit) and its Lloyd-Max points. A legend follows the ends of
+    the lines. With `limits` the chart of sqnr_db shows one layer's own: its best scalar grid, and the bound from its
+    entropy. Markers carry customdata [tensor, scheme]. Infinite values are left out and counted in the subtitle.
     ValueError for an unknown metric or horizontal axis.
     """
     if metric not in METRICS or horizontal not in ("bits", "bits_per_weight"):
@@ -236,7 +237,8 @@ def _draw_own_limits(figure: go.Figure, points: Sequence[_Point], limits: LayerL
 
 
 def _set_axes(figure: go.Figure, points: Sequence[_Point], measure: Column, horizontal: Horizontal) -> tuple[float, float, bool]:
-    """Fix both axes and return (bottom, top, logarithmic) of the vertical one, in its own coordinates: log10 where it is logarithmic.
+    """Fix both axes and return (bottom, top, logarithmic) of the vertical one, in its own coordinates: log10 where it
+    is logarithmic.
 
     It is that for a metric that is better when lower, positive throughout and over more than a factor of 30.
     """
@@ -260,8 +262,8 @@ def _set_axes(figure: go.Figure, points: Sequence[_Point], measure: Column, hori
 def _name_lines(figure: go.Figure, labels: list[_EndLabel], span: tuple[float, float, bool]) -> None:
     """Write each line's name at its end, pushed apart where two ends meet, and never out of the plot.
 
-    `span` is what `_set_axes` returned. Names are placed from the lowest end upwards; what would leave the plot at the top pushes
-    the ones below it down again.
+    `span` is what `_set_axes` returned. Names are placed from the lowest end upwards; what would leave the plot at
+    the top pushes the ones below it down again.
     """
     bottom, top, logarithmic = span
     gap = LABEL_SHARE * (top - bottom)

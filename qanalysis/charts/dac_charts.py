@@ -47,8 +47,9 @@ def hold_curve(values: Doubles, ideal: Doubles, *, fs_hz: float, theme: Theme = 
 def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Theme = "light") -> go.Figure:
     """Lines of the held output to four times the rate, the droop over them, the tone and its images marked.
 
-    Levels are in dB over the tone before the hold. Without `images` (no tone, or one at or above half the rate) nothing is marked
-    and the title says so. Of many lines the highest of each bundle is drawn; what lies below -160 dB is drawn there.
+    Levels are in dB over the tone before the hold. Without `images` (no tone, or one at or above half the rate)
+    nothing is marked and the title says so. Of many lines the highest of each bundle is drawn; what lies below -160
+    dB is drawn there.
     """
     colours = PALETTES[theme]
     places = thin_peaks(found.level_dbc)

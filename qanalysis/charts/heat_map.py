@@ -31,12 +31,13 @@ LETTER, SMALL_LETTER = 7, 5.8  # pixels of a bold letter, and of one of a column
 
 
 def heat_map(rows: Sequence[Row], metric: str, *, selected: tuple[str, str] | None = None, theme: Theme = "light") -> go.Figure:
-    """Layers (in the order of the rows, those without any value last) by schemes (grouped, bits on the axis), coloured by the column `metric` of the rows.
+    """Layers (in the order of the rows, those without any value last) by schemes (grouped, bits on the axis),
+    coloured by the column `metric` of the rows.
 
-    Bright is good where the metric has a good direction. Cells that are not ok are grey and crossed out and say why on hover.
-    The clickable markers carry customdata [tensor, scheme]; above CELL_LIMIT cells there is one per layer, which a click anywhere
-    in its row selects, with the scheme of `selected` or else the first. `selected` = (tensor, scheme) is outlined.
-    ValueError for a metric that the catalogue does not know.
+    Bright is good where the metric has a good direction. Cells that are not ok are grey and crossed out and say why
+    on hover. The clickable markers carry customdata [tensor, scheme]; above CELL_LIMIT cells there is one per layer,
+    which a click anywhere in its row selects, with the scheme of `selected` or else the first. `selected` = (tensor,
+    scheme) is outlined. ValueError for a metric that the catalogue does not know.
     """
     measure = METRICS.get(metric)
     if measure is None:
@@ -145,7 +146,8 @@ class _Table:
 
 
 def group_label(row: Row) -> str:
-    """What a row's scheme says besides its format: the grouping, unless that is the format's own, and whatever else is not the default.
+    """What a row's scheme says besides its format: the grouping, unless that is the format's own, and whatever else
+    is not the default.
 
     >>> from qanalysis.sweeps.row import Row
     >>> group_label(Row("w", "weight", "8x8", "float32", 64, "int4 asym", "int4", 4, "tensor", "asym", "minmax", "float32"))

@@ -21,8 +21,8 @@ _HALF = MOST_POINTS // 2
 def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
     """DNL above, INL below, both in LSB by code, each with its band of uncertainty at the test's confidence.
 
-    Of more than MOST_POINTS codes the lowest and the highest of each bin are drawn, so that no spike is lost. Codes that never
-    occur are crossed out, at most MOST_POINTS of them.
+    Of more than MOST_POINTS codes the lowest and the highest of each bin are drawn, so that no spike is lost. Codes
+    that never occur are crossed out, at most MOST_POINTS of them.
     """
     colours = PALETTES[theme]
     missing = len(found.missing_codes)
@@ -63,7 +63,8 @@ def _draw_band(figure: go.Figure, codes: NDArray[np.int64], values: Doubles, bar
 
 
 def thin_extremes(values: Doubles) -> NDArray[np.int64]:
-    """Places of the smallest and the largest value of each bin, ascending: at most MOST_POINTS, all of them where there are no more.
+    """Places of the smallest and the largest value of each bin, ascending: at most MOST_POINTS, all of them where
+    there are no more.
 
     `values` has shape (codes,) and holds no NaN.
 

@@ -19,9 +19,9 @@ FLOOR_DB = -200.0
 def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
     """Heights of the bins in dBFS, or over the tone (dBc) where full scale is unknown.
 
-    Frequencies run from 0 to half the rate in Hz. Of more than MOST_POINTS bins the highest of each bundle is drawn, so that no line
-    is lost; what lies below FLOOR_DB is drawn there. The tone, its harmonics and the largest spur are marked where they were found.
-    A record without a finite bin gives the empty state.
+    Frequencies run from 0 to half the rate in Hz. Of more than MOST_POINTS bins the highest of each bundle is drawn,
+    so that no line is lost; what lies below FLOOR_DB is drawn there. The tone, its harmonics and the largest spur are
+    marked where they were found. A record without a finite bin gives the empty state.
     """
     heights = found.power_dbfs if found.power_dbfs is not None else found.power_dbc
     if heights is None or not np.isfinite(heights[1:]).any():
@@ -66,7 +66,8 @@ def headline_spectrum(found: Spectrum) -> str:
 
 
 def thin_peaks(values: Doubles) -> NDArray[np.int64]:
-    """Places of the largest value of each bundle of bins, ascending: at most MOST_POINTS of `values` of shape (bins,), NaN-free.
+    """Places of the largest value of each bundle of bins, ascending: at most MOST_POINTS of `values` of shape
+    (bins,), NaN-free.
 
     >>> thin_peaks(np.array([-3.0, -1.0])).tolist()
     [0, 1]
