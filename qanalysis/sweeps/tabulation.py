@@ -1,6 +1,7 @@
 """How do the sums of many tensors become the columns of a table?
 
-All figures of a block of tensors are worked out at once, under all schemes. A figure is its column's formula (`of`) over arrays of sums; what a row may hold is decided by its status.
+All figures of a block of tensors are worked out at once, under all schemes. A figure is its column's
+formula (`of`) over arrays of sums; what a row may hold is decided by its status.
 """
 
 from __future__ import annotations
