@@ -17,7 +17,6 @@ from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
 from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.linearity.row import LinearityRow, describe_linearity
-from qanalysis.converters.lines import spell_span
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.records import Record, read_record
 from qanalysis.converters.sample_records import write_sample
@@ -109,26 +108,13 @@ def tabulate_capture(
 
 def describe_settings(record: Record, reading: Reading, options: SpectrumOptions | LinearityOptions) -> dict[str, Any]:
     """What a document says about how its row was made: the options as asked, and how the file was read, guesses included."""
-    settings: dict[str, Any] = {"bits": record.bits, "range": spell_span(options.low, options.high)}
-    if isinstance(options, SpectrumOptions):
-        settings |= {
-            "fs_hz": record.fs_hz,
-            "fs_over": options.fs_over,
-            "full_scale": options.full_scale,
-            "window": options.window,
-            "side_bins": str(options.side_bins),
-            "harmonics": options.harmonics,
-            "band": None if options.band_hz is None else spell_span(*options.band_hz),
-        }
-    else:
-        settings |= {
-            "test": options.test,
-            "reference": options.reference,
-            "drive": None if options.drive is None else spell_span(*options.drive),
-            "fs_over": options.fs_over,
-            "transfer": options.transfer,
-            "confidence": options.confidence,
-            "within": options.dnl_within_lsb,
-        }
-    read = {"column": None if reading.column is None else str(reading.column), "channel": reading.channel, "dtype": reading.dtype}
-    return {**settings, **read, "justification": record.justification, "signed": record.signed}
+    return {
+        "bits": record.bits,
+        "fs_hz": record.fs_hz,
+        **options.settings,
+        "column": None if reading.column is None else str(reading.column),
+        "channel": reading.channel,
+        "dtype": reading.dtype,
+        "justification": record.justification,
+        "signed": record.signed,
+    }

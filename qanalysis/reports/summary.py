@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
-from qanalysis.notation import decibels
+from qanalysis.notation import decibels, shorten
 from qanalysis.sweeps.row import Row, Rows
 
 if TYPE_CHECKING:
@@ -92,4 +92,5 @@ def _check_scheme(rows: Rows, scheme: str) -> None:
     known = list(dict.fromkeys([*rows.totals.column("scheme"), *rows.column("scheme")]))
     if scheme not in known:
         more = f"; and {len(known) - NAMED_SCHEMES} more" if len(known) > NAMED_SCHEMES else ""
-        raise ValueError(f"scheme {scheme!r} is not among the rows; they hold: {'; '.join(known[:NAMED_SCHEMES]) or 'nothing'}{more}")
+        named = "; ".join(shorten(text, 80) for text in known[:NAMED_SCHEMES]) or "nothing"
+        raise ValueError(f"scheme {shorten(scheme, 80)!r} is not among the rows; they hold: {named}{more}")

@@ -16,12 +16,17 @@ from qanalysis.results.table import Table
 if TYPE_CHECKING:
     from qanalysis.sweeps.sweep import SweepProgress
 
+_WIDEST = 80
+
 
 def print_table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
-    """A table on standard output; the first `text_columns` are left-aligned. Nothing is cut: long names wrap, or run on in a pipe."""
+    """A table on standard output; the first `text_columns` are left-aligned. Nothing is cut.
+
+    Long names wrap; in a pipe they run on, and no line is padded for them beyond 80 characters.
+    """
     lines = [[clean_text(cell) for cell in line] for line in lines]
     if not sys.stdout.isatty():
-        widths = [max(map(len, column)) for column in zip(columns, *lines, strict=True)]
+        widths = [min(_WIDEST, max(map(len, column))) for column in zip(columns, *lines, strict=True)]
         aligned = [
             "  ".join(cell.ljust(w) if i < text_columns else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
             for line in (columns, *lines)

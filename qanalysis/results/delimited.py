@@ -33,7 +33,8 @@ def to_csv(table: Table[Any]) -> str:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([column.name for column in table.columns])
-    writer.writerows(zip(*[list(map(_to_cell, cells)) for cells in _list_plain(table.rows)], strict=True))
+    for part in table.rows.parts():
+        writer.writerows(zip(*[list(map(_to_cell, cells)) for cells in part.list_plain()], strict=True))
     return buffer.getvalue()
 
 
@@ -82,11 +83,6 @@ def _find_kind(head: list[str], kinds: Kinds, place: str) -> Any:
         )
     wrong = f"missing columns: {shorten_value(missing or 'none')}, unknown: {shorten_value(unknown or 'none')}, or one named twice"
     raise ValueError(f"{place}, line 1: not a row of qanalysis; {wrong}; write the file again with `{nearest.KIND.again}`")
-
-
-def _list_plain(frame: Frame[Any]) -> list[list[Any]]:
-    records = frame.to_dicts()
-    return [[record[column.name] for record in records] for column in frame.columns]
 
 
 def _to_cell(value: Any) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
@@ -16,12 +16,11 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from qanalysis.results.cells import check_cells, check_record, shorten_value
-from qanalysis.results.columns import Kind, columns_of, totals_of
+from qanalysis.results.columns import Column, Kind, columns_of, totals_of
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Frame, Table
 
 SCHEMA_VERSION = 1
-_TABLES = ("rows", "totals")
 _OLD_COMMAND = "sweep"  # documents that name no command are older than the others
 
 #: Which row types are known when reading, and the class of a table of each.
@@ -40,11 +39,11 @@ def to_json(table: Table[Any], *, created: datetime | None = None, diagnoses: Se
     Diagnoses of layers, where there are any, follow the rows; reading the rows back leaves them aside. `created` is noted in the
     settings, unless the rows already carry the time they were made at.
     """
-    document = write_document(table, created=created)
+    parts = {name: json.dumps(value, allow_nan=False) for name, value in describe(table, created=created).items()}
+    parts |= {"rows": _write_lines(table.rows), "totals": _write_lines(table.totals)}
     if diagnoses:
-        document["diagnoses"] = [diagnosis.to_dict() for diagnosis in diagnoses]
-    parts = [f"{json.dumps(key)}: {_write_lines(value) if key in _TABLES else json.dumps(value, allow_nan=False)}" for key, value in document.items()]
-    return "{\n" + ",\n".join(parts) + "\n}"
+        parts["diagnoses"] = json.dumps([diagnosis.to_dict() for diagnosis in diagnoses], allow_nan=False)
+    return "{\n" + ",\n".join(f"{json.dumps(name)}: {text}" for name, text in parts.items()) + "\n}"
 
 
 def write_document(table: Table[Any], *, created: datetime | None = None) -> dict[str, Any]:
@@ -180,9 +179,20 @@ def shorten_text(error: BaseException) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
-def _write_lines(records: Iterable[dict[str, Any]]) -> str:
-    lines = ",\n".join(json.dumps(record, allow_nan=False) for record in records)
-    return f"[\n{lines}\n]" if lines else "[]"
+def _write_lines(frame: Frame[Any]) -> str:
+    encode, names = json.JSONEncoder(allow_nan=False).encode, [column.name for column in frame.columns]
+    lines = []
+    for part in frame.parts():
+        cells = [_without_infinite_cells(part, column, line) for column, line in zip(part.columns, part.list_plain(), strict=True)]
+        lines += [encode(dict(zip(names, line, strict=True))) for line in zip(*cells, strict=True)]
+    return "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
+
+
+def _without_infinite_cells(part: Frame[Any], column: Column, line: list[Any]) -> list[Any]:
+    """Looks at cells one by one only where an array says that there is something to find."""
+    if column.kind in ("list", "record") or (column.kind == "number" and np.isinf(part.cells[column.name]).any()):
+        return [without_infinity(value) for value in line]
+    return line
 
 
 def _read_source(source: Any, kind: Kind, place: str) -> SourceIdentity | None:

@@ -20,8 +20,8 @@ WRITE_SUFFIXES = (".csv", ".json", ".parquet", ".html")
 READ_SUFFIXES = (".json", ".csv", ".parquet")
 # File systems take 255 bytes; the temporary file beside the target needs some of them.
 LONGEST_NAME = 230
-#: Bytes of a text file that is read: it takes about ten times as much memory.
-MOST_BYTES = 2 << 30
+#: Bytes of a text file that is read: it takes up to fifteen times as much memory.
+MOST_BYTES = 1 << 29
 _LEFT_OVER_S = 24 * 3600
 _TOKEN_BYTES = 8
 

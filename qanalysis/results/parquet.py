@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from qanalysis.results.cells import check_cells, find_difference, shorten_value
-from qanalysis.results.columns import CellType, Column, columns_of, totals_of
+from qanalysis.results.columns import CellType, Column, columns_of, to_plain, totals_of
 from qanalysis.results.document import Kinds, describe, describe_ways, read_head, read_records, shorten_text, told, without_infinity
-from qanalysis.results.table import Frame, Table
+from qanalysis.results.table import NO_INTEGER, Frame, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,8 +36,8 @@ def write_parquet(table: Table[Any], file: IO[bytes], *, created: datetime | Non
     head = {**describe(table, created=created), "totals": without_infinity(table.totals_to_dicts())}
     metadata = {METADATA_KEY: json.dumps(head, allow_nan=False).encode()}
     schema = pa.schema([(column.name, _arrow_type(column.type)) for column in table.columns], metadata=metadata)
-    records = table.to_dicts()
-    pq.write_table(pa.table({name: [record[name] for record in records] for name in schema.names}, schema=schema), file)
+    cells = [_to_arrow(table.rows, column, schema.field(column.name).type) for column in table.columns]
+    pq.write_table(pa.Table.from_arrays(cells, schema=schema), file)
 
 
 def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
@@ -106,6 +106,16 @@ def _read_column(file: Any, column: Column) -> Any:
             if column.nullable or not codes.null_count:
                 return shared[codes.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)]
     return check_cells(column, cells.to_pylist(), "rows")
+
+
+def _to_arrow(frame: Frame[Any], column: Column, kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    cells = frame.cells[column.name]
+    if column.kind in ("list", "record"):
+        return pa.array(list(map(to_plain, cells.tolist())), kind)
+    null = np.isnan(cells) if cells.dtype == np.float64 else cells == NO_INTEGER if cells.dtype == np.int64 else None
+    return pa.array(cells, kind, mask=null)
 
 
 def _arrow_type(kind: CellType) -> pa.DataType:

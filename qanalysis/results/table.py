@@ -105,30 +105,38 @@ class Frame(Sequence[R]):
         return next(iter(self.take(slice(place, place + 1))))
 
     def __iter__(self) -> Iterator[R]:
-        for start in range(0, self._length, _AT_ONCE):
-            names, cells = list(self.cells), self.list_cells(start, start + _AT_ONCE)
-            yield from (make_row(self.row_type, dict(zip(names, line, strict=True))) for line in zip(*cells, strict=True))
+        names = list(self.cells)
+        for part in self.parts():
+            yield from (make_row(self.row_type, dict(zip(names, line, strict=True))) for line in zip(*part.list_cells(), strict=True))
+
+    def parts(self) -> Iterator[Frame[R]]:
+        """The rows in pieces of a few thousand, for whoever turns them into Python's own values, which take ten times the memory."""
+        yield from (self.take(slice(start, start + _AT_ONCE)) for start in range(0, self._length, _AT_ONCE))
 
     def __add__(self, other: Frame[R]) -> Frame[R]:
         return Frame.concat(self.row_type, (self, other))
 
-    def list_cells(self, start: int = 0, stop: int | None = None) -> list[list[Any]]:
-        """One list of Python values (None for null) per column, of the rows from `start` to `stop`."""
-        return [_to_list(self.cells[one.name][start:stop]) for one in self.columns]
+    def list_cells(self) -> list[list[Any]]:
+        """One list of Python values (None for null) per column."""
+        return [_to_list(self.cells[one.name]) for one in self.columns]
+
+    def list_plain(self) -> list[list[Any]]:
+        """The same with lists and dictionaries in place of tuples and dataclasses."""
+        cells = zip(self.columns, self.list_cells(), strict=True)
+        return [list(map(to_plain, line)) if one.kind in ("list", "record") else line for one, line in cells]
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The rows as plain dictionaries, in column order."""
-        cells = [list(map(to_plain, line)) if one.kind in ("list", "record") else line for one, line in zip(self.columns, self.list_cells(), strict=True)]
         names = [one.name for one in self.columns]
-        return [dict(zip(names, line, strict=True)) for line in zip(*cells, strict=True)]
+        return [dict(zip(names, line, strict=True)) for line in zip(*self.list_plain(), strict=True)]
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows as a table: nullable integers and flags, float64 (NaN for null, inf as itself), text, lists of dictionaries."""
         import pandas as pd  # slow to import, and not every caller wants a table
 
         kinds = {"integer": "Int64", "flag": "boolean", "number": "float64"}
-        cells = zip(self.columns, self.list_cells(), strict=True)
-        series = {one.name: pd.Series(list(map(to_plain, line)), dtype=kinds.get(one.kind, None if line else "object")) for one, line in cells}
+        cells = zip(self.columns, self.list_plain(), strict=True)
+        series = {one.name: pd.Series(line, dtype=kinds.get(one.kind, None if line else "object")) for one, line in cells}
         return pd.DataFrame(series, columns=list(series))
 
     def __eq__(self, other: object) -> bool:

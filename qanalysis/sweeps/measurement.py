@@ -1,18 +1,20 @@
 """What does one tensor lose under each scheme? Pieces in, the sums of every scheme out.
 
 First pass: the ranges of groups that cross pieces. Second pass: each piece is read once, its own groups are fitted, and
-every scheme's sums are taken while it is in cache. A range rule other than minmax on a crossing group holds the tensor whole.
+every scheme's sums are taken while it is in cache. A range rule other than minmax on a crossing group holds the tensor
+whole.
 """
 
 from __future__ import annotations
 
+import operator
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
-from functools import partial
-from typing import Self
+from functools import partial, reduce
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,8 @@ from qanalysis.sweeps.row import Status
 from qanalysis.sweeps.widths import UniformGrids
 
 Read = Callable[[int, int], Floats]
+P = TypeVar("P")
+T = TypeVar("T")
 
 # A tensor that must be held whole and has more values than this is held alone.
 LARGE_VALUES = 1 << 24
@@ -56,7 +60,9 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What measuring needs besides data: the pool that works on pieces, how many may compute at once, the stop sign, the lock for large tensors.
+    """What measuring needs besides data.
+
+    The pool that works on pieces, how many may compute at once, the stop sign, the lock for large tensors.
 
     `outline` tells what there is to do for a shape and a channel axis.
     """
@@ -72,10 +78,24 @@ class Workshop:
         if self.cancel.is_set():
             raise CancelledError
 
+    def share(self, work: Callable[[P], T], pieces: Sequence[P]) -> Iterator[T]:
+        """What `work` makes of every piece, in their order.
+
+        Done by the pool, but one piece alone by the thread that asks.
+        """
+        if len(pieces) == 1:
+            yield work(pieces[0])
+            return
+        for future in [self.pool.submit(work, piece) for piece in pieces]:
+            yield future.result()
+
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A going over the pieces of a tensor: how they are read, what is wanted, and each job's ranges, None where a piece finds its own."""
+    """A going over the pieces of a tensor.
+
+    How they are read, what is wanted, and each job's ranges, None where a piece finds its own.
+    """
 
     read: Read
     view: View
@@ -134,13 +154,7 @@ def _measure_view(source: TensorSource, info: TensorInfo, view: View, workshop: 
     with workshop.large if whole and info.numel > LARGE_VALUES else nullcontext():
         read = _reader(source, info, view.jobs[0].layout, whole=whole)
         going = Pass(read, view, _find_crossing_ranges(read, view, workshop), workshop)
-        if len(view.cuts) == 1:
-            sums = _measure_cut(going, view.cuts[0])
-        else:
-            futures = [workshop.pool.submit(_measure_cut, going, cut) for cut in view.cuts]
-            sums = futures[0].result()
-            for future in futures[1:]:
-                sums = sums + future.result()
+        sums = reduce(operator.add, workshop.share(partial(_measure_cut, going), view.cuts))
     return replace(sums, storage_bits=sums.storage_bits + view.tensor_bits) if view.tensor_bits.any() else sums
 
 
@@ -153,7 +167,8 @@ def _reader(source: TensorSource, info: TensorInfo, layout: Layout, *, whole: bo
 
 def _find_crossing_ranges(read: Read, view: View, workshop: Workshop) -> list[Statistic | None]:
     crossing = [job if crosses else None for job, crosses in zip(view.jobs, view.crossing, strict=True)]
-    extremes = _pool_extremes(read, [cut.chunk for cut in view.cuts], {job.pool for job in crossing if job and job.lead.takes_extremes}, workshop)
+    pools = list({job.pool for job in crossing if job and job.lead.takes_extremes})
+    extremes = _pool_extremes(read, [cut.chunk for cut in view.cuts], pools, workshop)
     ranges: list[Statistic | None] = []
     for job in crossing:
         if job is None:
@@ -167,19 +182,23 @@ def _find_crossing_ranges(read: Read, view: View, workshop: Workshop) -> list[St
     return ranges
 
 
-def _pool_extremes(read: Read, chunks: Sequence[Chunk], layouts: set[Layout], workshop: Workshop) -> dict[Layout, Range]:
+def _pool_extremes(read: Read, chunks: Sequence[Chunk], layouts: Sequence[Layout], workshop: Workshop) -> dict[Layout, Range]:
     """The extremes of every group of some layouts, over all pieces."""
     extremes = {layout: Range(np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for layout in layouts}
-    parts = [workshop.pool.submit(_find_extremes, read, chunk, list(extremes), workshop) for chunk in (chunks if layouts else ())]
-    for chunk, part in zip(chunks, parts, strict=False):
-        for (layout, totals), own in zip(extremes.items(), part.result(), strict=True):
-            for total, values, widen in ((totals.low, own.low, np.minimum), (totals.high, own.high, np.maximum)):
+    if not layouts:
+        return extremes
+    for chunk, found in zip(chunks, workshop.share(partial(_find_extremes, read, layouts, workshop), chunks), strict=True):
+        for layout, own in zip(layouts, found, strict=True):
+            for total, values, widen in (
+                (extremes[layout].low, own.low, np.minimum),
+                (extremes[layout].high, own.high, np.maximum),
+            ):
                 window = chunk.take(total, layout)
                 widen(window, values.reshape(window.shape), out=window)
     return extremes
 
 
-def _find_extremes(read: Read, chunk: Chunk, layouts: Sequence[Layout], workshop: Workshop) -> list[Range]:
+def _find_extremes(read: Read, layouts: Sequence[Layout], workshop: Workshop, chunk: Chunk) -> list[Range]:
     with workshop.turns:
         workshop.check()
         bench = Bench.clear(read(chunk.start, chunk.stop))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qanalysis.quantizers.formats import FORMATS
-from qanalysis.sweeps import sweep
+from qanalysis.sweeps.sweep import sweep
 
 SHAPE = (2048, 4096)
 MOST_TIMES_INT4 = 3

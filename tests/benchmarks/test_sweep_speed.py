@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from qanalysis import default_schemes, open_checkpoint
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.sweeps import sweep
+from qanalysis.sweeps.sweep import sweep
 
 WIDTH, BLOCKS, VOCABULARY = 512, 5, 8192
 REQUIRED_RATIO = 30

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from qanalysis.converters.choices import InlReference, Test, Transfer, check_reference, check_test, check_transfer
+from qanalysis.converters.lines import spell_span
 from qanalysis.quantizers.quantizer import FsOver, check_fs_over
 
 
@@ -50,3 +52,17 @@ class LinearityOptions:
                 raise ValueError(
                     f"drive {start}:{stop}: the lowest input must lie below the highest; swap them (a falling ramp is seen in the record)",
                 )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options as a document tells them, by the words of the command."""
+        return {
+            "range": spell_span(self.low, self.high),
+            "test": self.test,
+            "reference": self.reference,
+            "drive": None if self.drive is None else spell_span(*self.drive),
+            "fs_over": self.fs_over,
+            "transfer": self.transfer,
+            "confidence": self.confidence,
+            "within": self.dnl_within_lsb,
+        }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from qanalysis.converters.choices import FullScaleWave, check_full_scale
+from qanalysis.converters.lines import spell_span
 from qanalysis.converters.spectrum.windows import Window, check_window
 from qanalysis.quantizers.quantizer import FsOver, check_fs_over
 
@@ -48,6 +49,19 @@ class SpectrumOptions:
         check_window(self.window)
         if not (isinstance(self.harmonics, int | np.integer) and 2 <= self.harmonics <= MOST_HARMONICS):
             raise ValueError(f"harmonics {self.harmonics}: the highest order counted is 2 to {MOST_HARMONICS}")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options as a document tells them, by the words of the command."""
+        return {
+            "range": spell_span(self.low, self.high),
+            "fs_over": self.fs_over,
+            "full_scale": self.full_scale,
+            "window": self.window,
+            "side_bins": str(self.side_bins),
+            "harmonics": self.harmonics,
+            "band": None if self.band_hz is None else spell_span(*self.band_hz),
+        }
 
 
 def _check_range(low: float | None, high: float | None) -> None:

@@ -18,8 +18,8 @@ from qanalysis.results.columns import Kind, RowType, column
 from qanalysis.results.table import Table
 
 INPUT_COLUMNS = ("input", "code", "hex", "level", "actual error", "bound", "|e|/|x|")
-_DIGITS = "binary digits; null where this format has no word for the code"
 WORD_COLUMNS = ("code", "straight, offset binary", "two's complement", "one's complement", "sign-magnitude", "Gray")
+_DIGITS = "binary digits; null where this format has no word for the code"
 
 
 @dataclass(frozen=True, slots=True)
