@@ -1,8 +1,8 @@
 """How large is the error? Plain sums that add, and the figures derived from them.
 
-Notation: x is the original, y its reconstruction, e = y - x, N the number of finite elements; x is finite, sums are float64.
-A figure that the sums do not define (no signal, no error, nothing measured) is None; a zero error has an infinite ratio.
-Sums may be arrays, of many schemes or tensors at once: the same formulas then give arrays.
+Notation: x is the original, y its reconstruction, e = y - x, N the number of finite elements; x is finite, sums are
+float64. A figure that the sums do not define (no signal, no error, nothing measured) is None; a zero error has an
+infinite ratio. Sums may be arrays, of many schemes or tensors at once: the same formulas then give arrays.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ Amount = Any
 
 
 class Figure:
-    """A formula over sums. Of a value it is a number, None where the sums do not define it; of the class, the formula itself.
+    """A formula over sums. Of a value it is a number, None where the sums do not define it.
+
+    Of the class it is the formula itself.
 
     The formula takes sums that are numbers or arrays of one shape, and holds NaN where they do not define it.
     """
@@ -48,8 +50,8 @@ class Figure:
 class ErrorStats:
     """Sums over some elements of a tensor and of its reconstruction; `a + b` are the sums over both.
 
-    Steps are counted per group (`groups`, `step_*`), storage in bits. All zeros is the empty value and the neutral element.
-    Every field may be a number or an array, all of one shape: then so are the figures, NaN in place of None.
+    Steps are counted per group (`groups`, `step_*`), storage in bits. All zeros is the empty value and the neutral
+    element. Every field may be a number or an array, all of one shape: then so are the figures, NaN in place of None.
     """
 
     count: Amount = 0
@@ -186,7 +188,10 @@ class ErrorStats:
 
     @Figure
     def cosine(self) -> Amount:
-        """Angle of x and y, x.y / (norm x norm y), from sum y^2 = sum x^2 + 2 sum xe + sum e^2; None where x or y is all zeros."""
+        """Angle of x and y, x.y / (norm x norm y), from sum y^2 = sum x^2 + 2 sum xe + sum e^2.
+
+        None where x or y is all zeros.
+        """
         norm_y2 = np.maximum(self.sum_x2 + 2 * self.sum_xe + self.sum_e2, 0.0)
         is_known = np.not_equal(self.zeroed, self.relative_count) & (norm_y2 > 0)
         return _where(is_known, _cut(_ratio(self.sum_x2 + self.sum_xe, np.sqrt(self.sum_x2) * np.sqrt(norm_y2))))
@@ -211,7 +216,10 @@ class ErrorStats:
 
     @Figure
     def clipping_share(self) -> Amount:
-        """Share of sum e^2 from x beyond the end levels; with `rounding_share` it makes 1. None without an error to share."""
+        """Share of sum e^2 from x beyond the end levels; with `rounding_share` it makes 1.
+
+        None without an error to share.
+        """
         # The two sums are rounded apart, so the share of a wholly clipped tensor can come out above 1.
         return _where(np.logical_and(self.groups, self.sum_e2), np.fmin(_ratio(self.clipped_e2, self.sum_e2), 1.0))
 
@@ -222,12 +230,18 @@ class ErrorStats:
 
     @Figure
     def shannon_gap_db(self) -> Amount:
-        """6.0206 bits_per_weight - sqnr_ac_db: distance to the rate-distortion limit of a Gaussian of the same power."""
+        """6.0206 bits_per_weight - sqnr_ac_db.
+
+        Distance to the rate-distortion limit of a Gaussian of the same power.
+        """
         return DB_PER_BIT * ErrorStats.bits_per_weight(self) - ErrorStats.sqnr_ac_db(self)
 
     @Figure
     def wasted_bits(self) -> Amount:
-        """The gap in bits per weight: how many fewer an ideal code of a Gaussian of the same power would need for the same error."""
+        """The gap in bits per weight.
+
+        So many fewer would an ideal code of a Gaussian of the same power need for the same error.
+        """
         return ErrorStats.shannon_gap_db(self) / DB_PER_BIT
 
     def _centred(self, sum_a: Amount, sum_b: Amount, sum_ab: Amount) -> Amount:
@@ -298,7 +312,10 @@ def measure(x: ArrayLike, y: ArrayLike) -> ErrorStats:
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Counts in equal bins over [low, high); values outside are counted in `below` and `above`. Adds where the edges agree."""
+    """Counts in equal bins over [low, high); values outside are counted in `below` and `above`.
+
+    Adds where the edges agree.
+    """
 
     low: float
     high: float

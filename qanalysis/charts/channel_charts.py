@@ -20,10 +20,13 @@ TOP_CHANNELS = 5
 
 
 def channel_errors(profile: LayerProfile | None, *, theme: Theme = "light") -> go.Figure:
-    """Each channel's share of the layer's squared error, and its SQNR; with several groups per channel also a map of their error.
+    """Each channel's share of the layer's squared error, and its SQNR; with several groups per channel also a map of
+    their error.
 
-    Outlier channels (max|x| at least 3 times the median channel's) carry stars. Markers carry customdata [channel].
-    None gives the empty state.
+    Shares are in percent of the layer's squared error, SQNR in dB, the map in mean e² by channel and group (dark is
+    good). Outlier channels (max|x| at least OUTLIER_RATIO times the median channel's) carry stars. Markers carry
+    customdata [channel]. A channel without any error has no SQNR to draw; of more than CHANNEL_POINTS channels the
+    worst of each run stands for its neighbours. None gives the empty state.
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=420)
@@ -57,7 +60,11 @@ def _lay_out(profile: LayerProfile, run: int, *, mapped: bool) -> dict[str, Any]
 
 
 def pick_channels(profile: LayerProfile) -> tuple[NDArray[np.intp], int]:
-    """The channels to draw, and how many neighbours each stands for: of every run the one that carries most error."""
+    """The channels to draw, ascending, and how many neighbours each stands for: of every run the one that carries
+    most error.
+
+    At most CHANNEL_POINTS of them; all, each for itself, where there are no more.
+    """
     share = profile.channel_share
     run = -(-share.size // CHANNEL_POINTS)
     padded = np.pad(share, (0, -share.size % run), constant_values=-1.0).reshape(-1, run)
@@ -139,7 +146,12 @@ def _draw_map(profile: LayerProfile, domain: tuple[float, float]) -> tuple[go.He
 
 
 def shrink_map(group_mse: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """The map with at most MAP_SIDE cells a side, each the largest of a block (NaN left out), and the block's (channels, groups)."""
+    """The map with at most MAP_SIDE cells a side, each the largest of a block (NaN left out), and the block's
+    (channels, groups).
+
+    `group_mse` has shape (channels, groups), NaN where a group holds no finite value; a block of such cells stays
+    NaN.
+    """
     blocks = tuple(-(-side // MAP_SIDE) for side in group_mse.shape)
     filled = np.where(np.isnan(group_mse), -1.0, group_mse)
     for axis, block in enumerate(blocks):

@@ -27,7 +27,8 @@ ERROR_BINS, ERROR_REACH = 120, 1.5
 def transfer_curve(converter: Converter, *, at: float | None = None, theme: Theme = "light") -> go.Figure:
     """The staircase over the ideal line, and below it the error in LSB with the bounds +-LSB/2.
 
-    All codes up to 6 bits; of finer converters the codes around `at`, by default around the middle, and always a little beyond an end.
+    All codes up to 6 bits; of finer converters NEAR_CODES codes to each side of `at` (an input in volts), by default
+    of the middle, and always a little beyond an end. `at` is marked where it lies in that part.
     """
     low, high = _choose_span(converter, at)
     x = _list_inputs(_find_edges(converter, low, high), low, high)
@@ -42,9 +43,11 @@ def transfer_curve(converter: Converter, *, at: float | None = None, theme: Them
 
 
 def simulated_transfer(simulation: Simulation, *, theme: Theme = "light") -> go.Figure:
-    """The same of a simulated converter, without its noise: the codes around the middle, and the whole range where it is not ideal.
+    """The same of a simulated converter, without its noise: the codes around the middle, and the whole range where it
+    is not ideal.
 
-    Of many steps the extremes of the error are drawn.
+    Inputs and outputs are in volts, the error in LSB. Of more than MOST_STEPS steps the extremes of the error are
+    drawn.
     """
     ideal = not (simulation.offset_lsb or simulation.gain_error_percent or simulation.inl)
     low, high = _choose_span(simulation.converter, None) if ideal else (None, None)
@@ -110,7 +113,11 @@ def _draw_bounds(figure: go.Figure, low: float, high: float, colour: str) -> Non
 
 
 def code_histogram(codes: ArrayLike, *, bits: int, theme: Theme = "light") -> go.Figure:
-    """How often each code occurs, as a stepped line of at most MOST_BARS bins; codes 0 to 2^bits - 1, or two's complement."""
+    """How often each code occurs, as a stepped line of at most MOST_BARS bins.
+
+    `codes` are whole numbers of any shape, 0 to 2^bits - 1, or two's complement where one is negative; codes beyond
+    are counted in the end bins. Without any the empty state.
+    """
     codes = np.asarray(codes)
     if not codes.size:
         return empty_state("No code to count.", "Choose a record with samples.", theme)
@@ -143,9 +150,11 @@ def code_histogram(codes: ArrayLike, *, bits: int, theme: Theme = "light") -> go
 
 
 def error_density(errors_lsb: ArrayLike, *, transfer: str = "mid-tread", theme: Theme = "light") -> go.Figure:
-    """Density of the error in LSB beside the noise model's, uniform over one LSB: -1 to 0 for a floor transfer, else +-1/2.
+    """Density of the error in LSB beside the noise model's, uniform over one LSB: -1 to 0 for a floor transfer, else
+    +-1/2.
 
-    What lies beyond +-1.5 LSB is counted in the subtitle.
+    `errors_lsb` are reconstructed minus ideal, of any shape. What lies beyond +-ERROR_REACH LSB is counted in the
+    subtitle.
     """
     errors = np.asarray(errors_lsb, np.float64)
     counts, edges = np.histogram(errors, ERROR_BINS, (-ERROR_REACH, ERROR_REACH))
@@ -184,7 +193,11 @@ def error_density(errors_lsb: ArrayLike, *, transfer: str = "mid-tread", theme: 
 
 
 def ledger_bars(names: Sequence[str], powers: Sequence[float], *, total: float, unit: str = "LSB²", theme: Theme = "light") -> go.Figure:
-    """Error power by source as bars with their values; sources may take away power, and `total` is their sum."""
+    """Error power by source as bars with their values; `names` and `powers` go together, powers in `unit`.
+
+    A source may take power away: its bar is negative, and hatched. `total` is their sum, of which the shares are
+    told; of a total of 0 there are none.
+    """
     colours = PALETTES[theme]
     title = f"Error power {total:.4g} {unit}, by source"
     axis = {"title": {"text": f"Mean square error ({unit})"}}

@@ -46,13 +46,14 @@ class _EndLabel(NamedTuple):
 def error_curves(
     rows: Sequence[Row], tensors: Sequence[str], metric: str, *, horizontal: Horizontal = "bits", limits: LayerLimits | None = None, theme: Theme = "light"
 ) -> go.Figure:
-    """The column `metric` of the rows of `tensors` against bits, or against bits per weight with the scales counted in.
+    """The column `metric` of the rows of `tensors` against bits, or against bits per weight with the scales counted
+    in.
 
-    Integers are joined to lines; every other format is points without a line and stands in the legend. Colour and marker tell
-    layers apart (groupings and formats, where there is one layer), dashes tell groupings apart. Metrics in dB get the Shannon
-    limit of a Gaussian (6.02 dB per bit) and its Lloyd-Max points. A legend follows the ends of the lines.
-    With `limits` the chart of sqnr_db shows one layer's own: its best scalar grid, and the bound from its entropy.
-    Markers carry customdata [tensor, scheme]. Infinite values are left out and counted in the subtitle.
+    Integers are joined to lines; every other format is points without a line and stands in the legend. Colour and
+    marker tell layers apart (groupings and formats, where there is one layer), dashes tell groupings apart. Metrics
+    in dB get the Shannon limit of a Gaussian (6.02 dB per bit) and its Lloyd-Max points. A legend follows the ends of
+    the lines. With `limits` the chart of sqnr_db shows one layer's own: its best scalar grid, and the bound from its
+    entropy. Markers carry customdata [tensor, scheme]. Infinite values are left out and counted in the subtitle.
     ValueError for an unknown metric or horizontal axis.
     """
     if metric not in METRICS or horizontal not in ("bits", "bits_per_weight"):
@@ -99,6 +100,7 @@ def _collect(rows: Sequence[Row], tensors: Sequence[str], metric: str, horizonta
 
 
 def _join(points: Sequence[_Point]) -> list[_Curve]:
+    """One curve per tensor and grouping, of its integer formats alone, from few bits to many."""
     found: dict[tuple[str, str], list[_Point]] = {}
     for point in points:
         if is_integer(point[2]):
@@ -119,6 +121,7 @@ def _headline(points: Sequence[_Point], curves: Sequence[_Curve], measure: Colum
 
 
 def _draw_curves(figure: go.Figure, curves: list[_Curve], measure: Column, theme: Theme) -> list[_EndLabel]:
+    """The lines, with markers that carry customdata [tensor, scheme]; returns the names for their right ends, in data coordinates."""
     colours = PALETTES[theme].categories
     tensors = list(dict.fromkeys(curve.tensor for curve in curves))
     groups = list(dict.fromkeys(curve.group for curve in curves))
@@ -146,7 +149,7 @@ def _draw_curves(figure: go.Figure, curves: list[_Curve], measure: Column, theme
 
 
 def _draw_formats(figure: go.Figure, known: Sequence[_Point], measure: Column, theme: Theme) -> None:
-    """Formats that are no integers: a marker for each, in the layer's colour where there are several layers."""
+    """Formats that are no integers: a marker for each, in the layer's colour where there are several layers, and one entry in the legend."""
     colours = PALETTES[theme].categories
     tensors = list(dict.fromkeys(row.tensor for _, _, row in known))
     for place, fmt in enumerate(dict.fromkeys(row.format for _, _, row in known if not is_integer(row))):
@@ -170,6 +173,7 @@ def _draw_formats(figure: go.Figure, known: Sequence[_Point], measure: Column, t
 
 
 def _hover(value: float, row: Row, measure: Column) -> str:
+    """What a point says beside its layer and scheme: the value with its unit, what it costs, the weights clipped and zeroed where known."""
     cost = f"{row.bits_per_weight:.3f} bit per weight, " if row.bits_per_weight is not None else ""
     clipped = f"<br>{percent(row.clipped_fraction)} clipped" if row.clipped_fraction is not None else ""
     zeroed = f", {percent(row.zeroed_fraction)} zeroed" if row.zeroed_fraction is not None else ""
@@ -233,7 +237,11 @@ def _draw_own_limits(figure: go.Figure, points: Sequence[_Point], limits: LayerL
 
 
 def _set_axes(figure: go.Figure, points: Sequence[_Point], measure: Column, horizontal: Horizontal) -> tuple[float, float, bool]:
-    """Fix both axes and return (bottom, top, logarithmic) of the vertical one, in its own coordinates."""
+    """Fix both axes and return (bottom, top, logarithmic) of the vertical one, in its own coordinates: log10 where it
+    is logarithmic.
+
+    It is that for a metric that is better when lower, positive throughout and over more than a factor of 30.
+    """
     drawn = [float(y) for trace in figure.data for y in trace.y]
     low, high = min(drawn), max(drawn)
     logarithmic = measure.better == "lower" and low > 0 and high > 30 * low
@@ -252,7 +260,11 @@ def _set_axes(figure: go.Figure, points: Sequence[_Point], measure: Column, hori
 
 
 def _name_lines(figure: go.Figure, labels: list[_EndLabel], span: tuple[float, float, bool]) -> None:
-    """Write each line's name at its end, pushed apart where two ends meet."""
+    """Write each line's name at its end, pushed apart where two ends meet, and never out of the plot.
+
+    `span` is what `_set_axes` returned. Names are placed from the lowest end upwards; what would leave the plot at
+    the top pushes the ones below it down again.
+    """
     bottom, top, logarithmic = span
     gap = LABEL_SHARE * (top - bottom)
     placed = sorted(((math.log10(label.y) if logarithmic else label.y, label) for label in labels), key=lambda pair: pair[0])

@@ -17,7 +17,13 @@ MOST_HELD = 96
 
 
 def hold_curve(values: Doubles, ideal: Doubles, *, fs_hz: float, theme: Theme = "light") -> go.Figure:
-    """The first samples as the hold keeps them, over the wave they stand for."""
+    """The first samples as the hold keeps them, over the wave they stand for.
+
+    Parameters
+    ----------
+    values, ideal : what the converter puts out and what was wanted, in volts, both of shape (samples,); at least one sample.
+    fs_hz : the clock; each value is held for 1/fs_hz seconds. At most MOST_HELD samples are drawn.
+    """
     colours = PALETTES[theme]
     count = min(values.size, MOST_HELD)
     times, held = hold_samples(values[:count], fs_hz)
@@ -39,7 +45,12 @@ def hold_curve(values: Doubles, ideal: Doubles, *, fs_hz: float, theme: Theme = 
 
 
 def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Theme = "light") -> go.Figure:
-    """Lines of the held output to four times the rate, the droop over them, the tone and its images marked."""
+    """Lines of the held output to four times the rate, the droop over them, the tone and its images marked.
+
+    Levels are in dB over the tone before the hold. Without `images` (no tone, or one at or above half the rate)
+    nothing is marked and the title says so. Of many lines the highest of each bundle is drawn; what lies below -160
+    dB is drawn there.
+    """
     colours = PALETTES[theme]
     places = thin_peaks(found.level_dbc)
     alias = [image for image in images if image.multiple]

@@ -27,7 +27,11 @@ def find_levels(scheme: Scheme) -> NDArray[np.float64]:
 
 
 def format_levels(scheme: Scheme, *, theme: Theme = "light") -> go.Figure:
-    """One line per level of the scheme's format, or per n-th above MOST_DRAWN; of floats with a wide range the positive half, logarithmically."""
+    """One line per level of the scheme's format at scale 1, or per n-th above MOST_DRAWN.
+
+    Of formats whose positive levels span more than LOGARITHMIC times the smallest, in unequal steps, the positive
+    half is drawn on a logarithmic axis. A format without a positive level can not be drawn; there is none.
+    """
     name, levels = escape(str(scheme.format)), find_levels(scheme)
     positive = levels[levels > 0]
     wide = positive[-1] / positive[0] > LOGARITHMIC and np.unique(np.diff(positive)).size > 1

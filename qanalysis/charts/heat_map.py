@@ -31,12 +31,13 @@ LETTER, SMALL_LETTER = 7, 5.8  # pixels of a bold letter, and of one of a column
 
 
 def heat_map(rows: Sequence[Row], metric: str, *, selected: tuple[str, str] | None = None, theme: Theme = "light") -> go.Figure:
-    """Layers (in the order of the rows, those without any value last) by schemes (grouped, bits on the axis), coloured by the column `metric` of the rows.
+    """Layers (in the order of the rows, those without any value last) by schemes (grouped, bits on the axis),
+    coloured by the column `metric` of the rows.
 
-    Bright is good where the metric has a good direction. Cells that are not ok are grey and crossed out and say why on hover.
-    The clickable markers carry customdata [tensor, scheme]; above CELL_LIMIT cells there is one per layer, which a click anywhere
-    in its row selects, with the scheme of `selected` or else the first. `selected` = (tensor, scheme) is outlined.
-    ValueError for a metric that the catalogue does not know.
+    Bright is good where the metric has a good direction. Cells that are not ok are grey and crossed out and say why
+    on hover. The clickable markers carry customdata [tensor, scheme]; above CELL_LIMIT cells there is one per layer,
+    which a click anywhere in its row selects, with the scheme of `selected` or else the first. `selected` = (tensor,
+    scheme) is outlined. ValueError for a metric that the catalogue does not know.
     """
     measure = METRICS.get(metric)
     if measure is None:
@@ -133,6 +134,7 @@ class _Table:
 
     @property
     def values(self) -> NDArray[np.float64]:
+        """The metric by layer and scheme, NaN where a cell has none: shape (layers, schemes)."""
         return np.array([[self.value(row) for row in layer] for layer in self.cells])
 
     def groups(self) -> dict[str, list[int]]:
@@ -144,7 +146,8 @@ class _Table:
 
 
 def group_label(row: Row) -> str:
-    """What a row's scheme says besides its format: the grouping, unless that is the format's own, and whatever else is not the default.
+    """What a row's scheme says besides its format: the grouping, unless that is the format's own, and whatever else
+    is not the default.
 
     >>> from qanalysis.sweeps.row import Row
     >>> group_label(Row("w", "weight", "8x8", "float32", 64, "int4 asym", "int4", 4, "tensor", "asym", "minmax", "float32"))
@@ -187,11 +190,13 @@ class _ColourScale:
         return cls(low, high if high > low else low + 1, False)
 
     def place(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Values (layers, schemes) on the colour axis; infinite ones, and zero on a logarithmic axis, at its ends, NaN as itself."""
         with np.errstate(divide="ignore", invalid="ignore"):
             placed = np.log10(values) if self.logarithmic else values
         return np.where(np.isnan(placed), np.nan, np.clip(placed, self.low, self.high)).astype(np.float32)
 
     def axis(self, table: _Table, theme: Theme) -> dict[str, object]:
+        """The colour axis: signed values about a neutral middle, everything else from dark to bright, bright where it is good."""
         measure = table.measure
         signed = measure.better is None and self.low < 0 < self.high
         unit = f" ({measure.unit})" if measure.unit else ""
@@ -237,6 +242,7 @@ def _draw_cells(figure: go.Figure, table: _Table, scale: _ColourScale, theme: Th
 
 
 def _cell_text(value: float, unit: str) -> str:
+    """A value as a cell has room for it: dB with one decimal, bit and LSB with two, everything else with two digits."""
     if math.isfinite(value) and unit in ("dB", "bit", "LSB"):
         return signed(value, ".1f" if unit == "dB" else ".2f")
     return plain(value, digits=2)
@@ -357,6 +363,7 @@ def _outline(figure: go.Figure, table: _Table, selected: tuple[str, str], theme:
 
 
 def _worst(table: _Table) -> Row | None:
+    """The row that is worst by the metric; None without any value, and for a metric without a good direction."""
     known = [row for layer in table.cells for row in layer if row is not None and not math.isnan(table.value(row))]
     if not known or table.measure.better is None:
         return None

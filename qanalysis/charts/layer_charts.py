@@ -20,10 +20,12 @@ NO_LAYER = ("No layer to show.", "Choose a layer in the heat map or in the table
 
 
 def weight_histogram(profile: LayerProfile | None, *, log_counts: bool = False, theme: Theme = "light") -> go.Figure:
-    """Weights by fate (in range, clipped, rounded to zero: by colour, pattern and name with its percentage) over the grid's levels.
+    """Weights by fate (in range, clipped, rounded to zero: by colour, pattern and name with its percentage) over the
+    grid's levels.
 
-    Levels are lines up to LINE_LEVELS of them, a band above; those of a finer grouping than tensor belong to its widest group.
-    The horizontal axis is +-max|x| of the layer whatever the scheme. None gives the empty state.
+    Levels are lines up to LINE_LEVELS of them, a band above; those of a finer grouping than tensor belong to its
+    widest group. The horizontal axis is +-max|x| of the layer whatever the scheme, in the layer's unit; counts are of
+    weights per bin, finite ones only, percentages of all finite weights. None gives the empty state.
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=400)
@@ -36,7 +38,9 @@ def weight_histogram(profile: LayerProfile | None, *, log_counts: bool = False, 
 def error_histogram(profile: LayerProfile | None, *, theme: Theme = "light") -> go.Figure:
     """Density of the error in steps of its group, with the bounds +-LSB/2 and the uniform density of the noise model.
 
-    Errors beyond the axis, clipped ones as a rule, are counted beside it. None gives the empty state.
+    The error is reconstructed minus original, in steps of its own group (of the widest gap, for formats with unequal
+    ones); the density is per step and integrates to the share within the axis. Errors beyond the axis, clipped ones
+    as a rule, are counted beside it. None gives the empty state.
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=400)
@@ -192,13 +196,17 @@ def error_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
 
 
 def density(profile: LayerProfile) -> NDArray[np.float32]:
-    """Share of the finite weights per LSB of error, at the points of `stairs`."""
+    """Share of the finite weights per LSB of error, at the points of `stairs`: shape (bins + 2,), 0 at both ends."""
     counts = stairs(profile.error_in_steps)[1]
     return (counts / (profile.count * _bin_width(profile.error_in_steps))).astype(np.float32)
 
 
 def stairs(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Bin centres and counts, with an empty bin at both ends, so that a stepped line falls to zero there."""
+    """Bin centres in the histogram's unit and counts, with an empty bin at both ends, so that a stepped line falls to
+    zero there.
+
+    Both of shape (bins + 2,).
+    """
     width = _bin_width(histogram)
     centres = np.concatenate([[histogram.low - width / 2], histogram.edges[:-1] + width / 2, [histogram.high + width / 2]])
     return centres, np.pad(histogram.counts, 1).astype(np.int32)

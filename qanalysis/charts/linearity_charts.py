@@ -19,7 +19,11 @@ _HALF = MOST_POINTS // 2
 
 
 def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
-    """DNL above, INL below, each with its band of uncertainty; of many codes the lowest and the highest of each bin, so that no spike is lost."""
+    """DNL above, INL below, both in LSB by code, each with its band of uncertainty at the test's confidence.
+
+    Of more than MOST_POINTS codes the lowest and the highest of each bin are drawn, so that no spike is lost. Codes
+    that never occur are crossed out, at most MOST_POINTS of them.
+    """
     colours = PALETTES[theme]
     missing = len(found.missing_codes)
     words = f"{missing} missing code{'' if missing == 1 else 's'}"
@@ -59,7 +63,10 @@ def _draw_band(figure: go.Figure, codes: NDArray[np.int64], values: Doubles, bar
 
 
 def thin_extremes(values: Doubles) -> NDArray[np.int64]:
-    """Places of the smallest and the largest value of each bin, ascending: at most MOST_POINTS, all of them where there are no more.
+    """Places of the smallest and the largest value of each bin, ascending: at most MOST_POINTS, all of them where
+    there are no more.
+
+    `values` has shape (codes,) and holds no NaN.
 
     >>> thin_extremes(np.array([3.0, 1.0])).tolist()
     [0, 1]

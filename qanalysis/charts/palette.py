@@ -1,7 +1,8 @@
 """How does every chart look, in both themes? Colours, the template, and the frame that all figures share.
 
-Categories take hues of Okabe and Ito (2008), darkened for the light theme where needed for a contrast of 3 : 1; magnitude takes
-viridis, signed values a map with a neutral middle. Colour never speaks alone: a dash, marker, pattern or label says the same.
+Categories take hues of Okabe and Ito (2008), darkened for the light theme where needed for a contrast of 3 : 1;
+magnitude takes viridis, signed values a map with a neutral middle. Colour never speaks alone: a dash, marker, pattern
+or label says the same.
 """
 
 from __future__ import annotations
@@ -85,11 +86,16 @@ def fade(colour: str, alpha: float) -> str:
 def template(theme: Theme) -> go.layout.Template:
     """The whole look as an explicit template: importing streamlit would otherwise swap plotly's default one.
 
-    Every figure copies it; callers only read it. Large and small numbers on an axis are powers of ten; `with_unit` gives an axis
-    whose title names a unit the prefixes of it.
+    Every figure copies it; callers only read it. Large and small numbers on an axis are powers of ten; `with_unit`
+    gives an axis whose title names a unit the prefixes of it.
     """
     colours = PALETTES[theme]
-    bar = {"thickness": 14, "outlinewidth": 0, "exponentformat": "power", "title": {"side": "right", "font": {"size": 13}}}
+    bar = {
+        "thickness": 14,
+        "outlinewidth": 0,
+        "exponentformat": "power",
+        "title": {"side": "right", "font": {"size": 13}},
+    }
     label = {"color": colours.text, "family": FONT}
     return go.layout.Template(
         layout={
@@ -100,8 +106,21 @@ def template(theme: Theme) -> go.layout.Template:
             "xaxis": _describe_axis(colours),
             "yaxis": _describe_axis(colours),
             "title": _describe_title(colours),
-            "hoverlabel": {"bgcolor": colours.background, "bordercolor": colours.muted, "font": label, "align": "left", "namelength": -1},
-            "legend": {"orientation": "h", "x": 0, "y": 1.0, "xanchor": "left", "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"},
+            "hoverlabel": {
+                "bgcolor": colours.background,
+                "bordercolor": colours.muted,
+                "font": label,
+                "align": "left",
+                "namelength": -1,
+            },
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "y": 1.0,
+                "xanchor": "left",
+                "yanchor": "bottom",
+                "bgcolor": "rgba(0,0,0,0)",
+            },
             "colorscale": {"sequential": MAGNITUDE, "diverging": SIGNED[theme]},
             "margin": {"l": 60, "r": 24, "t": 84, "b": 48},
             "coloraxis": {"colorbar": bar},
@@ -126,7 +145,15 @@ def _describe_axis(colours: Palette) -> dict[str, Any]:
 
 
 def _describe_title(colours: Palette) -> dict[str, Any]:
-    place = {"x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top", "pad": {"l": 12, "t": 12}}
+    place = {
+        "x": 0,
+        "xref": "container",
+        "xanchor": "left",
+        "y": 1,
+        "yref": "container",
+        "yanchor": "top",
+        "pad": {"l": 12, "t": 12},
+    }
     return {**place, "font": {"size": 15}, "subtitle": {"font": {"size": 13, "color": colours.muted}}}
 
 
@@ -136,7 +163,9 @@ def with_unit(title: str, **axis: Any) -> dict[str, Any]:
 
 
 def rank_legend(figure: go.Figure) -> None:
-    """Bring the legend into the order in which the lines end at the right, the highest first; points without a line follow."""
+    """Bring the legend into the order in which the lines end at the right, the highest first; points without a line
+    follow.
+    """
     lines = [trace for trace in figure.data if "lines" in (trace.mode or "") and trace.y is not None and len(trace.y)]
     for place, trace in enumerate(sorted(lines, key=lambda trace: -_end_of(trace))):
         trace.legendrank = place + 1
@@ -144,12 +173,14 @@ def rank_legend(figure: go.Figure) -> None:
 
 def _end_of(trace: Any) -> float:
     """The height of a line at its right end; of one without any point the lowest."""
-    known = [(float(x), float(y)) for x, y in zip(trace.x, trace.y, strict=True) if x is not None and y is not None and math.isfinite(y)]
+    points = zip(trace.x, trace.y, strict=True)
+    known = [(float(x), float(y)) for x, y in points if x is not None and y is not None and math.isfinite(y)]
     return max(known)[1] if known else -math.inf
 
 
 def begin(title: str, theme: Theme, *, subtitle: str = "", height: int = 380, **layout: Any) -> go.Figure:
-    """An empty figure in the common frame; `title` carries the headline state, `subtitle` what it belongs to (both escaped).
+    """An empty figure in the common frame; `title` carries the headline state, `subtitle` what it belongs to (both
+    escaped).
 
     `layout` is what the chart itself sets. Given at once it costs a third of a later update.
     """
@@ -177,5 +208,13 @@ def empty_state(message: str, next_step: str, theme: Theme, *, height: int = 260
     colours = PALETTES[theme]
     figure = begin(message, theme, height=height)
     figure.update_xaxes(visible=False, fixedrange=True).update_yaxes(visible=False, fixedrange=True)
-    figure.add_annotation(text=next_step, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 14, "color": colours.muted})
+    figure.add_annotation(
+        text=next_step,
+        x=0.5,
+        y=0.5,
+        xref="paper",
+        yref="paper",
+        showarrow=False,
+        font={"size": 14, "color": colours.muted},
+    )
     return finish(figure, f"{message} {next_step}")

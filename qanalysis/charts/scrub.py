@@ -29,10 +29,13 @@ MOVING = ("x", "y", "customdata", "name")
 
 
 def scrub(profiles: Sequence[LayerProfile], *, bits: int | None = None, log_counts: bool = True, theme: Theme = "light") -> go.Figure:
-    """Weights with the grid (left) and error (right) of one layer, a frame per profile, moved by the figure's own slider.
+    """Weights with the grid (left) and error (right) of one layer, a frame per profile, moved by the figure's own
+    slider.
 
-    All axes are fixed; frames change data, names and title. It starts at `bits`, by default 4, or at the first profile where that
-    is missing. Written to HTML it wants `auto_play=False`. No profile gives the empty state.
+    `profiles` are of one layer under integer formats, one per width, in the order of the slider. All axes are fixed
+    over all of them (the density is cut at DENSITY_LIMIT per LSB); frames change data, names and title. It starts at
+    `bits`, by default 4, or at the first profile where that is missing. Written to HTML it wants `auto_play=False`.
+    No profile gives the empty state.
     """
     if not profiles:
         return empty_state(*NO_LAYER, theme, height=470)

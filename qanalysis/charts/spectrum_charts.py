@@ -17,7 +17,12 @@ FLOOR_DB = -200.0
 
 
 def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
-    """Heights of the bins in dBFS, or over the tone where full scale is unknown; of many bins the highest of each bundle, so that no line is lost."""
+    """Heights of the bins in dBFS, or over the tone (dBc) where full scale is unknown.
+
+    Frequencies run from 0 to half the rate in Hz. Of more than MOST_POINTS bins the highest of each bundle is drawn,
+    so that no line is lost; what lies below FLOOR_DB is drawn there. The tone, its harmonics and the largest spur are
+    marked where they were found. A record without a finite bin gives the empty state.
+    """
     heights = found.power_dbfs if found.power_dbfs is not None else found.power_dbc
     if heights is None or not np.isfinite(heights[1:]).any():
         return empty_state("No spectrum to draw.", "The record holds one value, or no tone and no range; see the findings.", theme)
@@ -50,7 +55,7 @@ def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
 
 
 def headline_spectrum(found: Spectrum) -> str:
-    """SINAD, ENOB and SFDR in one line."""
+    """SINAD, ENOB and SFDR in one line; "No tone found" without a tone, and no word of a figure that could not be defended."""
     if found.sinad_db is None:
         return "No tone found"
     enob = found.enob_ieee if found.enob_ieee is not None else found.enob_at_level
@@ -61,7 +66,8 @@ def headline_spectrum(found: Spectrum) -> str:
 
 
 def thin_peaks(values: Doubles) -> NDArray[np.int64]:
-    """Places of the largest value of each bundle of bins, ascending: at most MOST_POINTS.
+    """Places of the largest value of each bundle of bins, ascending: at most MOST_POINTS of `values` of shape
+    (bins,), NaN-free.
 
     >>> thin_peaks(np.array([-3.0, -1.0])).tolist()
     [0, 1]

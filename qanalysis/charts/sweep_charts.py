@@ -15,7 +15,12 @@ _BELOW = {"legend": {"y": -0.22, "yanchor": "top"}, "margin": {"t": 72, "b": 92}
 
 
 def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") -> go.Figure:
-    """SQNR of the simulation at each width over the line 6.02 b + 1.76; `bits` is the width in view."""
+    """SQNR of the simulation at each width over the line 6.02 b + 1.76; `bits` is the width in view.
+
+    Widths run along the horizontal axis (1 to 16 bit), SQNR in dB along the vertical one. A width whose SQNR is
+    infinite, or that has none, leaves a gap in the line; where `bits` is such a width, or is not in the sweep, the
+    title says "n/a" or "∞".
+    """
     colours = PALETTES[theme]
     shown = {int(width): float(sqnr) for width, sqnr in zip(sweep.bits, sweep.sqnr_db, strict=True)}
     here = shown.get(bits, float("nan"))
@@ -46,7 +51,12 @@ def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") ->
 
 
 def error_against_amplitude(sweep: AmplitudeSweep, *, signal: str, theme: Theme = "light") -> go.Figure:
-    """Correlation of error and signal above, error power over q^2/12 below, against the size in LSB: measured points on exact lines."""
+    """Correlation of error and signal above, error power over q^2/12 below, against the size in LSB: measured points
+    on exact lines.
+
+    The size is the amplitude of a "sine", or the standard deviation of a "gaussian" signal, on a logarithmic axis.
+    The correlation lies within -1..1; the power is 1 where the noise model holds.
+    """
     colours = PALETTES[theme]
     size = "Amplitude A (LSB)" if signal == "sine" else "Deviation σ (LSB)"
     lowest, highest = sweep.amplitudes_lsb[[0, -1]]
@@ -76,7 +86,11 @@ def error_against_amplitude(sweep: AmplitudeSweep, *, signal: str, theme: Theme 
 
 
 def loading_curve(sweep: LoadingSweep, *, theme: Theme = "light") -> go.Figure:
-    """SQNR of a Gaussian against where the converter clips it, in sigma, with the best place."""
+    """SQNR of a Gaussian against where the converter clips it, with the best place.
+
+    The range is in standard deviations to each side, SQNR in dB; on hover the share of the samples beyond the range,
+    0 to 1.
+    """
     colours = PALETTES[theme]
     figure = begin(
         f"Gaussian on {sweep.bits} bit: best {sweep.best_sqnr_db:.2f} dB at ±{sweep.best_clip_sigma:.3f} σ",
@@ -96,7 +110,11 @@ def loading_curve(sweep: LoadingSweep, *, theme: Theme = "light") -> go.Figure:
 
 
 def dither_curves(panel: DitherPanel, *, theme: Theme = "light") -> go.Figure:
-    """Mean error above, mean squared error below, of constant inputs across one step, for each dither."""
+    """Mean error above, mean squared error below, of constant inputs across one step, for each dither.
+
+    Inputs run from -1/2 to 1/2 LSB off a level; the error is in LSB, its power in LSB². One line per dither in each
+    panel, both under one entry of the legend. The panel must hold a dither called "none".
+    """
     colours = PALETTES[theme].categories
     figure = begin(
         "Dithers: mean error and its power",
@@ -120,7 +138,12 @@ def dither_curves(panel: DitherPanel, *, theme: Theme = "light") -> go.Figure:
 
 
 def tone_curves(sweep: ToneSweep, *, title: str, at: float, theme: Theme = "light") -> go.Figure:
-    """SINAD and SFDR against the start phase or the frequency; points whose periods share a divisor with the record are crosses."""
+    """SINAD and SFDR against the start phase or the frequency; points whose periods share a divisor with the record
+    are crosses.
+
+    `title` names what was swept, in the sweep's own unit; `at` is the value in view in that unit, a dashed line where
+    it lies within the sweep. Both figures are in dB. The sweep holds at least one point.
+    """
     colours = PALETTES[theme]
     lowest, highest = float(sweep.sfdr_db.min()), float(sweep.sfdr_db.max())
     figure = begin(

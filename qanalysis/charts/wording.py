@@ -18,7 +18,8 @@ def escape(text: str) -> str:
 
 
 def label_layers(names: Sequence[str], length: int = 32) -> dict[str, str]:
-    """Labels that tell layers apart, by name: where one is too long, the dotted parts that all share at either end are left out first.
+    """Labels that tell layers apart, by name: where one is too long, the dotted parts that all share at either end
+    are left out first.
 
     Names that would still look the same keep all that sets them apart, however long. Not escaped.
 

@@ -1,4 +1,5 @@
-"""What does every page keep between two runs? Uploads, jobs, headers and values of sources. Streamlit's caches, all bounded.
+"""What does every page keep between two runs? Uploads, jobs, headers and values of sources. Streamlit's caches, all
+bounded.
 
 Keys are text forms and the source's identity (path, size, time of change, header digest); arrays are never arguments.
 What comes back is shared by every session: callers only read it.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +51,12 @@ def get_checks() -> BackgroundChecks:
 
 @st.cache_resource
 def warm_kernels() -> None:
-    """Load the compiled loops, once per server, on a thread of their own: a sweep that waits for its button then starts at once."""
+    """Load the compiled loops, once per server, on a thread of their own: a sweep that waits for its button then
+    starts at once.
+    """
     weights = {"w": np.eye(2, dtype=np.float32)}
-    threading.Thread(target=sweep, args=(weights, default_schemes()), kwargs={"workers": 1}, name="warm-kernels", daemon=True).start()
+    work = partial(sweep, weights, default_schemes(), workers=1)
+    threading.Thread(target=work, name="warm-kernels", daemon=True).start()
 
 
 def _run_sweep(request: SweepRequest, on_progress: Callable[[SweepProgress], None], cancel: threading.Event) -> Rows:
@@ -89,7 +94,9 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a page speaks of: one tensor of a source under one scheme (canonical text). The key of all that is kept of it."""
+    """What a page speaks of: one tensor of a source under one scheme (canonical text). The key of all that is kept of
+    it.
+    """
 
     origin: Origin
     tensor: str
@@ -129,7 +136,9 @@ def read_contents(origin: Origin) -> Contents:
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def read_values(origin: Origin, tensor: str) -> Floats:
-    """The values of one tensor in its own shape, read-only; of a very large one the first rows, about `MOST_PROFILED` values."""
+    """The values of one tensor in its own shape, read-only; of a very large one the first rows, about `MOST_PROFILED`
+    values.
+    """
     with open_checkpoint(locate_source(origin.text, get_uploads())) as source:
         info = next(info for info in source.tensors if info.name == tensor)
         if info.numel > MOST_PROFILED and source.is_sliceable(info) and info.channel_axis == 0 and len(info.shape) > 1:

@@ -1,4 +1,6 @@
-"""How does a result leave a page? As the files that the command line writes, of exactly the rows in sight, and as a link to the view."""
+"""How does a result leave a page? As the files that the command line writes, of exactly the rows in sight, and as a
+link to the view.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ Picture = tuple[str, str, Callable[..., "Figure"]]
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a report shows beside the rows: the scheme it speaks of, layers seen from inside, diagnoses, other charts."""
+    """What a report shows beside the rows: the scheme it speaks of, layers from inside, diagnoses, other charts."""
 
     scheme: str | None = None
     profiles: Sequence[LayerProfile] = ()
@@ -62,7 +64,9 @@ def render_file(rows: Table[Any], suffix: str, extras: Extras) -> bytes:
 
 
 def name_file(rows: Table[Any], suffix: str) -> str:
-    """A download's name: the command where it is no sweep, the source's label in plain characters, "partial" where it is, and the suffix."""
+    """A download's name: the command where it is no sweep, the source's label in plain characters, "partial" where it
+    is, and the suffix.
+    """
     command = "" if rows.row_type is Row else f"{kind_of(rows).command}-"
     label = Path(rows.source.path.removeprefix(SAMPLE_PREFIX) if rows.source else "")
     own = label.stem if command or label.suffix in SUFFIX_KINDS else label.name

@@ -7,6 +7,7 @@ Nothing here knows of streamlit, so a job outlives the browser tab that asked fo
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -97,7 +98,8 @@ class Job:
             rows = run_sweep(self.request, self._note, self._cancel)
         except (CheckpointError, ValueError, TypeError, OSError, MemoryError) as error:
             return Snapshot("failed", message=str(error) or type(error).__name__)
-        except Exception as error:  # noqa: BLE001  a fault must end as a state of the page, not as a job that never ends
+        except Exception as error:  # a fault must end as a state of the page, not as a job that never ends
+            logging.getLogger(__name__).exception("the sweep of %s stopped on an internal fault", self.request.source)
             return Snapshot(
                 "failed", message=f"The sweep stopped on an internal fault ({type(error).__name__}: {error}). Please report it with the file's format."
             )

@@ -1,4 +1,6 @@
-"""How does a page take a file? A box with samples and paths below the root, and an upload: the same for checkpoints and for records."""
+"""How does a page take a file? A box with samples and paths below the root, and an upload: the same for checkpoints
+and for records.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from qanalysis.dashboard.wording import escape_markdown
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """What a page opens: the field of its view, how it is called, its samples, its suffixes, where its uploads are kept and what lies below the root."""
+    """What a page opens: the field of its view, how it is called, its samples, its suffixes, where its uploads are
+    kept and what lies below the root.
+    """
 
     field: str
     label: str
@@ -31,21 +35,31 @@ class FileKind:
     @property
     def options(self) -> list[str]:
         """Samples, then the paths below the root, as texts of sources."""
-        return list(dict.fromkeys([*(f"{SAMPLE_PREFIX}{name}" for name in self.samples), *self.list_paths(str(read_root()))]))
+        samples = [f"{SAMPLE_PREFIX}{name}" for name in self.samples]
+        return list(dict.fromkeys([*samples, *self.list_paths(str(read_root()))]))
 
 
 def draw_picker(kind: FileKind) -> None:
     """The box, and the upload in a popover beside it."""
     st.selectbox(kind.label, kind.options, key=keep(kind.field), accept_new_options=True, help=kind.help)
     with st.popover(f"Open your own {kind.noun}", icon=":material/folder_open:", width="stretch"):
+        folder = escape_markdown(read_root().resolve().name)
         st.markdown(
-            f"Type or choose a path below the folder **{escape_markdown(read_root().resolve().name)}** in the box *{kind.label}*. "
-            "Start the app with `qanalysis app --root DIR` for another folder. A small file can be uploaded here; it is removed after an hour."
+            f"Type or choose a path below the folder **{folder}** in the box *{kind.label}*. "
+            "Start the app with `qanalysis app --root DIR` for another folder. "
+            "A small file can be uploaded here; it is removed after an hour."
         )
         # A new key empties the uploader, so that the bytes are not held a second time.
         key = f"{kind.field}-upload-{st.session_state.get(_count_key(kind), 0)}"
         kinds = [suffix.removeprefix(".") for suffix in kind.suffixes]
-        st.file_uploader(f"Upload a {kind.noun}", type=kinds, key=key, max_upload_size=UPLOAD_LIMIT_MB, on_change=_keep_upload, args=(kind, key))
+        st.file_uploader(
+            f"Upload a {kind.noun}",
+            type=kinds,
+            key=key,
+            max_upload_size=UPLOAD_LIMIT_MB,
+            on_change=_keep_upload,
+            args=(kind, key),
+        )
     refused = st.session_state.pop(_refusal_key(kind), None)
     if refused:
         st.error(escape_markdown(refused), icon=":material/error:")

@@ -1,6 +1,8 @@
-"""How does a browser reach a page by its own address? Streamlit's frame is told where the server lives before it looks for it.
+"""How does a browser reach a page by its own address? Streamlit's frame is told where the server lives before it
+looks for it.
 
-Streamlit takes the path of a page for the place of its server first, and complains on the console when nobody answers there.
+Streamlit takes the path of a page for the place of its server first, and complains on the console when nobody answers
+there.
 """
 
 from __future__ import annotations

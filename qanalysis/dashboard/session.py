@@ -1,7 +1,9 @@
-"""What does a session remember of its pages? Each page's view, the steps that led to it, and what its link could not mean.
+"""What does a session remember of its pages? Each page's view, the steps that led to it, and what its link could not
+mean.
 
-On every run a page's view is read from its widgets and bent into what is possible before anything is drawn. The address follows
-the view; it is read where a session begins, where a page is reached with parameters, and where the browser goes back.
+On every run a page's view is read from its widgets and bent into what is possible before anything is drawn. The
+address follows the view; it is read where a session begins, where a page is reached with parameters, and where the
+browser goes back.
 """
 
 from __future__ import annotations
@@ -14,7 +16,19 @@ from typing import Any, Generic
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from qanalysis.dashboard.views import Query, V, drop_passing, join_link, list_rules, name_parameter, read_address, read_view, reset_view, spell_view, write_view
+from qanalysis.dashboard.views import (
+    Query,
+    V,
+    drop_passing,
+    join_link,
+    list_rules,
+    name_parameter,
+    read_address,
+    read_view,
+    reset_view,
+    spell_view,
+    write_view,
+)
 from qanalysis.dashboard.wording import escape_markdown
 
 HISTORY_LENGTH = 20
@@ -24,9 +38,10 @@ HISTORY_LENGTH = 20
 class Memory(Generic[V]):
     """A page's view and its history.
 
-    `asked` are the parameters that its address came with, until the page was drawn once; `chosen` is what a field of None stands for
-    with the source in view; `buttons` says which of Undo and Redo a person can press. `live` are the fields whose widgets are on the
-    page, by the part of the page that draws them, `drawn` those of the run under way: what a widget holds counts while it is live.
+    `asked` are the parameters that its address came with, until the page was drawn once; `chosen` is what a field of
+    None stands for with the source in view; `buttons` says which of Undo and Redo a person can press. `live` are the
+    fields whose widgets are on the page, by the part of the page that draws them, `drawn` those of the run under way:
+    what a widget holds counts while it is live.
     """
 
     view: V
@@ -58,7 +73,9 @@ class Memory(Generic[V]):
         return replace(self.history[self.place], **passing)
 
     def begin(self, part: str) -> None:
-        """A part is about to be drawn; of a run that was broken off both what it drew and what stood before it is live."""
+        """A part is about to be drawn; of a run that was broken off both what it drew and what stood before it is
+        live.
+        """
         self.part = part
         self.live[part] |= self.drawn[part]
         self.drawn[part] = set()
@@ -106,7 +123,9 @@ def _follow_link(kind: type[V], asked: Query) -> None:
 
 @contextmanager
 def open_tab(kind: type[V]) -> Iterator[V]:
-    """A run of the part of a page that runs by itself: the address follows at once, and so do Undo and Redo where one of them awakes."""
+    """A run of the part of a page that runs by itself: the address follows at once, and so do Undo and Redo where one
+    of them awakes.
+    """
     memory = _recall(kind)
     memory.begin("tab")
     view = current_view(kind)
@@ -129,7 +148,9 @@ def current_view(kind: type[V]) -> V:
 
 
 def keep(name: str) -> str:
-    """The key of a field's widget, for the moment it is drawn: one that was not on the page takes its value from the view."""
+    """The key of a field's widget, for the moment it is drawn: one that was not on the page takes its value from the
+    view.
+    """
     memory: Memory[Any] = st.session_state["memory"]
     if not memory.is_live(name):
         _hold(name, memory.wanted(name))
@@ -170,7 +191,9 @@ def confine(kind: type[V], name: str, choices: Sequence[str], *, chosen: str | N
 
 
 def change(kind: type[V], **values: Any) -> None:
-    """Set fields of the view from a callback, or passing ones while the page is drawn; other widgets keep what they hold."""
+    """Set fields of the view from a callback, or passing ones while the page is drawn; other widgets keep what they
+    hold.
+    """
     memory = _recall(kind)
     memory.view = replace(memory.view, **values)
     for name in filter(memory.is_live, values):
@@ -195,9 +218,32 @@ def draw_history(kind: type[V], *, keeps: str) -> None:
     memory = _recall(kind)
     memory.buttons = can_undo, can_redo = memory.can_step
     with st.container(horizontal=True, gap="xsmall"):
-        st.button("Undo", icon=":material/undo:", on_click=_step, args=(kind, -1), disabled=not can_undo, width="stretch", key="undo")
-        st.button("Redo", icon=":material/redo:", on_click=_step, args=(kind, 1), disabled=not can_redo, width="stretch", key="redo")
-        st.button("Reset", on_click=_reset, args=(kind,), width="stretch", key="reset", help=f"Every control of this page back to its default but {keeps}")
+        st.button(
+            "Undo",
+            icon=":material/undo:",
+            on_click=_step,
+            args=(kind, -1),
+            disabled=not can_undo,
+            width="stretch",
+            key="undo",
+        )
+        st.button(
+            "Redo",
+            icon=":material/redo:",
+            on_click=_step,
+            args=(kind, 1),
+            disabled=not can_redo,
+            width="stretch",
+            key="redo",
+        )
+        st.button(
+            "Reset",
+            on_click=_reset,
+            args=(kind,),
+            width="stretch",
+            key="reset",
+            help=f"Every control of this page back to its default but {keeps}",
+        )
 
 
 def draw_notices() -> None:
@@ -205,7 +251,8 @@ def draw_notices() -> None:
     notices: list[str] = st.session_state["notices"]
     if notices:
         with st.container(horizontal=True, vertical_alignment="center", key="notices"):
-            st.warning("\n\n".join(escape_markdown(notice) for notice in notices), icon=":material/warning:", width="stretch")
+            text = "\n\n".join(map(escape_markdown, notices))
+            st.warning(text, icon=":material/warning:", width="stretch")
             st.button("Dismiss", key="dismiss", on_click=notices.clear)
 
 
@@ -232,10 +279,10 @@ def _reset(kind: type[V]) -> None:
 def _correct(memory: Memory[V]) -> None:
     """Give widgets the view's values, except where what a person typed reads as these."""
     for name, rule in list_rules(type(memory.view)).items():
-        value = getattr(memory.view, name)
-        reads_so = rule.bend(st.session_state.get(name)) == value if value is not None else st.session_state.get(name) == memory.wanted(name)
+        value, held, wanted = getattr(memory.view, name), st.session_state.get(name), memory.wanted(name)
+        reads_so = held == wanted if value is None else rule.bend(held) == value
         if memory.is_live(name) and not reads_so:
-            _hold(name, memory.wanted(name))
+            _hold(name, wanted)
 
 
 def _hold(name: str, value: Any) -> None:

@@ -1,13 +1,13 @@
 """What does a page look at, and how is that written in an address? One frozen view of bound fields for each page.
 
-A field's name is the key of its widget and its word in the address; its value is an id, never a heading. What a widget or an address
-can not mean is bent to the nearest value that can be shown, or left out and named.
+A field's name is the key of its widget and its word in the address; its value is an id, never a heading. What a
+widget or an address can not mean is bent to the nearest value that can be shown, or left out and named.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Generic, Self, TypeVar
 from urllib.parse import urlencode
@@ -18,7 +18,8 @@ _FLAGS = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one field may hold: one of `choices`, what `parse` takes (its canonical text), or a number from `low` to `high`.
+    """What one field may hold: one of `choices`, what `parse` takes (its canonical text), or a number from `low` to
+    `high`.
 
     A tuple holds several of these. `kept` survives a reset; `passing` belongs to the address but not to the history.
     """
@@ -34,8 +35,11 @@ class Rule:
     def bend(self, value: Any) -> Any:
         """A widget's value, or the nearest possible one; the default for None, a blank, and what means nothing."""
         several = isinstance(self.default, tuple)
-        found = _unite(part for part in map(self._bend_one, value or ()) if part is not None) if several else self._bend_one(value)
+        found = self._bend_all(value or ()) if several else self._bend_one(value)
         return self.default if found in (None, "", ()) else found
+
+    def _bend_all(self, values: Iterable[Any]) -> tuple[Any, ...]:
+        return _unite(part for part in map(self._bend_one, values) if part is not None)
 
     def _bend_one(self, value: Any) -> Any:
         try:
@@ -135,9 +139,12 @@ def read_view(kind: type[V], held: Mapping[str, Any]) -> V:
 
 
 def write_view(view: View) -> dict[str, Any]:
-    """Widget key to value, for presets, undo and reset: words of several as a list, None where a widget chooses for itself."""
+    """Widget key to value, for presets, undo and reset: words of several as a list, None where a widget chooses for
+    itself.
+    """
     values = {name: getattr(view, name) for name in list_rules(type(view))}
-    return {name: list(value) if isinstance(value, tuple) and not _is_span(value) else value for name, value in values.items()}
+    words = {name: list(value) for name, value in values.items() if isinstance(value, tuple) and not _is_span(value)}
+    return values | words
 
 
 def _is_span(value: tuple[Any, ...]) -> bool:
@@ -146,7 +153,8 @@ def _is_span(value: tuple[Any, ...]) -> bool:
 
 def spell_view(view: View) -> Query:
     """The view as parameters of an address, defaults left out."""
-    return {name: _spell(getattr(view, name)) for name, rule in list_rules(type(view)).items() if getattr(view, name) != rule.default}
+    values = {name: (getattr(view, name), rule.default) for name, rule in list_rules(type(view)).items()}
+    return {name: _spell(value) for name, (value, default) in values.items() if value != default}
 
 
 def _spell(value: Any) -> list[str]:
@@ -171,7 +179,8 @@ def read_address(kind: type[V], asked: Mapping[str, Sequence[str]]) -> Address[V
         if wrong:
             left_out.append(name_parameter(name, wrong))
     view = kind(**values).settle()
-    left_out += [name_parameter(name, query[name]) for name, value in values.items() if value not in (getattr(view, name), rules[name].default)]
+    outdone = [name for name, value in values.items() if value not in (getattr(view, name), rules[name].default)]
+    left_out += [name_parameter(name, query[name]) for name in outdone]
     return Address(view, tuple(left_out), tuple(refusals))
 
 

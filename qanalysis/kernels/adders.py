@@ -1,4 +1,6 @@
-"""How does an error enter the sums of its grid? One line of `sums`, (grids, SUMS) float64, in the order of `codes.SUMS`.
+"""How does an error enter the sums of its grid?
+
+A grid has one line of `sums`, (grids, SUMS) float64, in the order of `codes.SUMS`.
 
 Tiles are added in float32 lanes and come here as their partial sums; what lanes can not hold comes element by element.
 """
@@ -7,7 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from qanalysis.kernels.codes import CLIPPED, CLIPPED_E2, MAX_ABS_E, SUM_ABS_E, SUM_E, SUM_E2, SUM_E2_IN_STEPS, SUM_RELATIVE, SUM_XE, ZEROED
+from qanalysis.kernels.codes import (
+    CLIPPED,
+    CLIPPED_E2,
+    MAX_ABS_E,
+    SUM_ABS_E,
+    SUM_E,
+    SUM_E2,
+    SUM_E2_IN_STEPS,
+    SUM_RELATIVE,
+    SUM_XE,
+    ZEROED,
+)
 from qanalysis.kernels.lanes import inner
 
 

@@ -1,7 +1,7 @@
 """The fused loop of every format but the integers, and the one by which searches judge it.
 
-Per tile and grid one loop of the coder's kind writes y (`tiles`), and one loop for all kinds adds the errors. Conventions as in
-`uniform`.
+Per tile and grid one loop of the coder's kind writes y (`tiles`), and one loop for all kinds adds the errors.
+Conventions as in `uniform`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ from qanalysis.kernels.tiles import code_tile, make_rows, make_tile, spread_part
 
 @inner(fastmath=REORDER)
 def _add_errors(x, place, stop, reciprocal, tile, per_step, silent, keeps_zero, grid, sums):
-    """Add a tile under one grid in float32 lanes; on grids that keep 0 the `silent` elements are among those with y = 0."""
+    """Add a tile under one grid in float32 lanes.
+
+    On grids that keep 0 the `silent` elements are among those with y = 0.
+    """
     y, outside, past = tile
     e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
     zeros, largest, clipped, beyond = ZERO, ZERO, ZERO, ZERO
@@ -118,7 +121,12 @@ def accumulate_coded(x, raw, first_index, geometry, parts, parameters, moments, 
         for grid in range(geometry.shape[0]):
             is_fast = tame and geometry[grid, TAME]
             kind = geometry[grid, KIND]
-            blocks = (geometry[grid, COLUMNS], geometry[grid, BLOCK_ROWS], geometry[grid, BLOCK_COLUMNS], geometry[grid, FIRST])
+            blocks = (
+                geometry[grid, COLUMNS],
+                geometry[grid, BLOCK_ROWS],
+                geometry[grid, BLOCK_COLUMNS],
+                geometry[grid, FIRST],
+            )
             spread_parts(place, stop, blocks, kind, parts, rows, not is_fast)
             rounding = (geometry[grid, MODE], geometry[grid, SEED])
             code_tile(x, place, stop, rows, tile, (kind, parameters[grid]), rounding, first_index, not is_fast)

@@ -34,5 +34,16 @@ GEOMETRY = 9
 #: A chunk's own sums, and its sums under a grid, by the names that `sums.ErrorStats` gives them.
 MOMENTS = ("sum_x", "sum_x2", "relative_count")
 SUM_X, SUM_X2, NONZERO = range(3)
-SUMS = ("sum_e", "sum_e2", "sum_abs_e", "sum_relative", "sum_e2_in_steps", "sum_xe", "clipped_e2", "clipped", "zeroed", "max_abs_e")
+SUMS = (
+    "sum_e",
+    "sum_e2",
+    "sum_abs_e",
+    "sum_relative",
+    "sum_e2_in_steps",
+    "sum_xe",
+    "clipped_e2",
+    "clipped",
+    "zeroed",
+    "max_abs_e",
+)
 SUM_E, SUM_E2, SUM_ABS_E, SUM_RELATIVE, SUM_E2_IN_STEPS, SUM_XE, CLIPPED_E2, CLIPPED, ZEROED, MAX_ABS_E = range(10)

@@ -1,8 +1,10 @@
-"""Which y does a coder of each kind make of a tile? Floats, tables, signs, GGUF blocks, by one short loop for every kind.
+"""Which y does a coder of each kind make of a tile? Floats, tables, signs, GGUF blocks.
 
-The parts of the groups are spread over the tile first: its `rows` are scales, inverses (or thresholds), 1/steps and centres
-before and after, float32 (TILE,) each. y = number * scale + centre, each operation rounded to float32. A tile is y with two
-marks beside it: what lies outside the codes, and what is past the end levels.
+By one short loop for every kind.
+
+The parts of the groups are spread over the tile first: its `rows` are scales, inverses (or thresholds), 1/steps and
+centres before and after, float32 (TILE,) each. y = number * scale + centre, each operation rounded to float32. A tile
+is y with two marks beside it: what lies outside the codes, and what is past the end levels.
 """
 
 from __future__ import annotations
@@ -32,7 +34,21 @@ from qanalysis.kernels.codes import (
     STEP,
     TABLE,
 )
-from qanalysis.kernels.lanes import ONE, TILE, ZERO, absolute, bits_of, fill, float_of, floor, inner, maximum, minimum, rint, round_one
+from qanalysis.kernels.lanes import (
+    ONE,
+    TILE,
+    ZERO,
+    absolute,
+    bits_of,
+    fill,
+    float_of,
+    floor,
+    inner,
+    maximum,
+    minimum,
+    rint,
+    round_one,
+)
 
 _EXPONENT = np.int32(0x7F800000)
 # This minus the bits of a power of two are the bits of its inverse.
@@ -45,8 +61,8 @@ _ENDLESS = np.finfo(np.float32).max
 def spread_parts(place, stop, blocks, kind, parts, rows, exactly):
     """One value per block to one per element, from `place` to `stop`; centres only where the kind has them.
 
-    `blocks` are the columns of the matrix, the rows and columns of a block, and where the groups begin in `parts`. Where sums
-    are taken `exactly` the steps take the place of their inverses, which may not be float32 numbers.
+    `blocks` are the columns of the matrix, the rows and columns of a block, and where the groups begin in `parts`.
+    Where sums are taken `exactly` the steps take the place of their inverses, which may not be float32 numbers.
     """
     scales, inverses, per_step, before, after = rows
     columns, block_rows, block_columns, first = blocks
@@ -267,7 +283,13 @@ def code_tile(x, place, stop, rows, tile, coder, rounding, first_index, exactly)
 @inner()
 def make_rows():
     """Room for what `spread_parts` writes."""
-    return (np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32))
+    return (
+        np.empty(TILE, np.float32),
+        np.empty(TILE, np.float32),
+        np.empty(TILE, np.float32),
+        np.empty(TILE, np.float32),
+        np.empty(TILE, np.float32),
+    )
 
 
 @inner()

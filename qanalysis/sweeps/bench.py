@@ -1,7 +1,8 @@
-"""The one door to the compiled loops: a chunk's values, the ranges of its groups, and its sums under many grids at once.
+"""The one door to the compiled loops: what ranges have a chunk's groups, what are its sums under many grids at once?
 
-Nobody else packs arguments for them. Chunks are flat and C-ordered. How grids lie on a chunk is packed once for all chunks of
-one shape, uniform ones (`UniformPacking`) apart from those of other formats (`CodedPacking`); scales come with every chunk.
+Nobody else packs arguments for them. Chunks are flat and C-ordered. How grids lie on a chunk is packed once for all
+chunks of one shape, uniform ones (`UniformPacking`) apart from those of other formats (`CodedPacking`); scales come
+with every chunk.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ Grids = UniformGrids | Grid
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bench:
-    """A chunk's values, with 0 where `raw` is not finite (`raw` is empty where all are), how many those are, its place in the tensor, and max |x|."""
+    """A chunk of a tensor, ready to be measured.
+
+    `values` hold 0 where `raw` is not finite (`raw` is empty where all are), `bad` says how many those are; `start` is the
+    chunk's place in its tensor, `largest` max |x|.
+    """
 
     values: Floats
     raw: Floats
@@ -41,7 +46,10 @@ class Bench:
 
     @classmethod
     def clear(cls, raw: Floats, *, start: int = 0) -> Self:
-        """A chunk (values,) from its flat place `start` on. On every grid here 0 has no error, or is left out by `raw`."""
+        """A chunk (values,) from its flat place `start` on.
+
+        On every grid here 0 has no error, or is left out by `raw`.
+        """
         bad, largest = scan(raw)
         if bad:
             return cls(np.where(np.isfinite(raw), raw, np.float32(0)), raw, bad, start, float(largest))
@@ -54,7 +62,10 @@ class Bench:
         return Range(low, high)
 
     def are_tame(self, smallest: Doubles, largest: Doubles) -> NDArray[np.bool_]:
-        """Whether errors, and errors over steps, can be squared in float32: a stored scale may be far from the data's."""
+        """Whether errors, and errors over steps, can be squared in float32.
+
+        A stored scale may be far from the data's.
+        """
         # The step of a group without a signal is 1, which is tame for anything that is.
         limit = float(LARGEST_TAME)
         return (largest <= limit) & (self.largest <= limit * smallest)
@@ -62,7 +73,9 @@ class Bench:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UniformPacking:
-    """How uniform grids lie on chunks of one shape: the geometry of every line, and the loop that serves their roundings.
+    """How uniform grids lie on chunks of one shape.
+
+    The geometry of every line, and the loop that serves their roundings.
 
     `jobs` are the places of their grids among those of a chunk, `lines` the places of their sums.
     """
@@ -80,7 +93,10 @@ class UniformPacking:
             count = len(widths.schemes)
             own, pairs = geometry[line : line + count], 1 if widths.schemes[0].symmetry.signed else layout.groups
             own[:] = _place(widths.schemes[0].rounding, layout, values)
-            own[:, codes.FIRST], own[:, codes.FIRST_END] = first + layout.groups * np.arange(count), pair + pairs * np.arange(count)
+            own[:, codes.FIRST], own[:, codes.FIRST_END] = (
+                first + layout.groups * np.arange(count),
+                pair + pairs * np.arange(count),
+            )
             own[:, codes.END_STRIDE] = int(pairs > 1)
             line, first, pair = line + count, first + layout.groups * count, pair + pairs * count
         is_even = all(widths.schemes[0].rounding == Rounding() for widths, _layout in wanted)
@@ -88,10 +104,20 @@ class UniformPacking:
 
     def take_sums(self, bench: Bench, grids: Sequence[Any]) -> tuple[Doubles, Doubles]:
         """The chunk's own sums (MOMENTS,), and those under each grid (lines, SUMS)."""
-        geometry, moments, sums = self.geometry.copy(), np.zeros(len(codes.MOMENTS)), np.zeros((len(self.lines), len(codes.SUMS)))
+        geometry, moments, sums = (
+            self.geometry.copy(),
+            np.zeros(len(codes.MOMENTS)),
+            np.zeros((len(self.lines), len(codes.SUMS))),
+        )
         geometry[:, codes.TAME] = bench.are_tame(np.concatenate([own.smallest for own in grids]), np.concatenate([own.largest for own in grids]))
-        step, inverse = np.concatenate([own.scale.ravel() for own in grids]), np.concatenate([own.inverse.ravel() for own in grids])
-        low, high = np.concatenate([own.low.ravel() for own in grids]), np.concatenate([own.high.ravel() for own in grids])
+        step, inverse = (
+            np.concatenate([own.scale.ravel() for own in grids]),
+            np.concatenate([own.inverse.ravel() for own in grids]),
+        )
+        low, high = (
+            np.concatenate([own.low.ravel() for own in grids]),
+            np.concatenate([own.high.ravel() for own in grids]),
+        )
         self.loop(bench.values, bench.start, geometry, step, inverse, low, high, moments, sums)
         # The loop counts every y = 0, and on these grids x = 0 always gives y = 0.
         sums[:, codes.ZEROED] -= bench.values.size - moments[codes.NONZERO]
@@ -100,7 +126,10 @@ class UniformPacking:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodedPacking:
-    """The same for grids of other formats, one line each; `parameters` (lines, MOST_PARAMETERS) say what their coders are."""
+    """The same for grids of other formats, one line each.
+
+    `parameters` (lines, MOST_PARAMETERS) say what their coders are.
+    """
 
     jobs: tuple[int, ...]
     lines: Codes
@@ -110,7 +139,11 @@ class CodedPacking:
     @classmethod
     def of(cls, wanted: Sequence[tuple[Scheme, Layout]], jobs: Sequence[int], lines: Codes, values: int) -> Self:
         """Pack one grid for each scheme, in layouts of a chunk of so many values."""
-        geometry, parameters, first = np.empty((len(lines), codes.GEOMETRY), np.int64), np.zeros((len(lines), codes.MOST_PARAMETERS), np.float32), 0
+        geometry, parameters, first = (
+            np.empty((len(lines), codes.GEOMETRY), np.int64),
+            np.zeros((len(lines), codes.MOST_PARAMETERS), np.float32),
+            0,
+        )
         for line, own, (scheme, layout) in zip(geometry, parameters, wanted, strict=True):
             coder = scheme.format.element
             line[:] = _place(scheme.rounding, layout, values)
@@ -121,7 +154,11 @@ class CodedPacking:
 
     def take_sums(self, bench: Bench, grids: Sequence[Any]) -> tuple[Doubles, Doubles]:
         """The chunk's own sums (MOMENTS,), and those under each grid (lines, SUMS)."""
-        geometry, moments, sums = self.geometry.copy(), np.zeros(len(codes.MOMENTS)), np.zeros((len(self.lines), len(codes.SUMS)))
+        geometry, moments, sums = (
+            self.geometry.copy(),
+            np.zeros(len(codes.MOMENTS)),
+            np.zeros((len(self.lines), len(codes.SUMS))),
+        )
         smallest, largest = np.array([(grid.smallest, grid.largest) for grid in grids]).T
         # Where 0 is no number of the format, the smallest step has errors even in a tile of zeros.
         has_zero = np.array([grid.coder.kind != codes.SIGN and not grid.centre for grid in grids])
@@ -135,7 +172,10 @@ Packing = UniformPacking | CodedPacking
 
 
 def pack(wanted: Sequence[tuple[Widths | Scheme, Layout]], values: int) -> tuple[Packing, ...]:
-    """How grids lie on chunks of so many values, in these layouts of them: of several widths, or one of a scheme of another format."""
+    """How grids lie on chunks of so many values, in these layouts of them.
+
+    `Widths` stand for uniform grids, a scheme for the one grid of another format.
+    """
     uniform = [(place, grids, layout) for place, (grids, layout) in enumerate(wanted) if isinstance(grids, Widths)]
     coded = [(place, grids, layout) for place, (grids, layout) in enumerate(wanted) if isinstance(grids, Scheme)]
     counts = [len(grids.schemes) if isinstance(grids, Widths) else 1 for grids, _layout in wanted]

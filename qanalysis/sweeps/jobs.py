@@ -1,6 +1,7 @@
-"""What is there to do for a tensor of one shape? Jobs: schemes whose groups lie alike, the pieces to go over, what is known before any value.
+"""What is there to do for a tensor of one shape?
 
-All of it depends on the shape alone and is worked out once for each: models repeat few shapes.
+A job is some schemes whose groups lie alike, a view the jobs that go over the same pieces, an outline all views and what
+is known before any value. All of it depends on the shape alone and is worked out once for each: models repeat few shapes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from qanalysis.theory.predictions import has_formula, predict_sqnr_db
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """Schemes over the same groups and ranges: several that differ in their `widths` alone, or one of any kind; `lead` speaks for them.
+    """Schemes over the same groups and ranges: several that differ in their `widths` alone, or one of any kind.
+
+    `lead` speaks for them.
 
     `layout` is that of the whole tensor. Storage is in bits per value, per group and once, (schemes,) each.
     """
@@ -47,7 +50,10 @@ class Job:
 
     @property
     def pool(self) -> Layout:
-        """The groups whose ranges must be known before any piece: the tensor as a whole where only its largest magnitude matters."""
+        """The groups whose ranges must be known before any piece.
+
+        The tensor as a whole where only its largest magnitude matters.
+        """
         whole = self.lead.has_outer_scale
         return replace(self.layout, block_rows=self.layout.rows, block_columns=self.layout.columns) if whole else self.layout
 
@@ -58,9 +64,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cut:
-    """One piece of a view: the jobs' layouts inside it, how their grids are packed, and the layouts whose `extremes` it finds itself.
+    """One piece of a view: the jobs' layouts inside it, how their grids are packed.
 
-    `owned` (schemes,) says whose groups begin here: this is the piece to count their steps, and their part of `storage`, bits (schemes,).
+    `extremes` are the layouts whose extremes it finds itself.
+
+    `owned` (schemes,) says whose groups begin here: this is the piece to count their steps, and their part of
+    `storage`, bits (schemes,).
     """
 
     chunk: Chunk
@@ -86,10 +95,12 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """The jobs that see a tensor by one channel axis, the pieces of that matrix, and which jobs need ranges from all of them first.
+    """The jobs that see a tensor by one channel axis, and the pieces of that matrix.
 
-    `places` are those of its schemes in the sweep, in the order of the jobs. `must_hold` says that groups which cross pieces need
-    all their values at once, or that the matrix is not in the order of the file.
+    `crossing` says which jobs need ranges from all pieces first.
+
+    `places` are those of its schemes in the sweep, in the order of the jobs. `must_hold` says that groups which cross
+    pieces need all their values at once, or that the matrix is not in the order of the file.
     """
 
     jobs: tuple[Job, ...]
@@ -111,9 +122,12 @@ class View:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
-    """A sweep's schemes on one shape: the views of those that can be, and per scheme what its rows say and what Gaussian values would give.
+    """A sweep's schemes on one shape.
 
-    `predictions` are those that hold for values of any power, NaN elsewhere; `counts` the groups of those that depend on it.
+    The views of those that can be, and per scheme what its rows say and what Gaussian values would give.
+
+    `predictions` are those that hold for values of any power, NaN elsewhere; `counts` the groups of those that depend
+    on it.
     """
 
     schemes: tuple[Scheme, ...]
@@ -123,7 +137,10 @@ class Outline:
     counts: dict[int, dict[int, int]]
 
     def predict(self, sums: ErrorStats) -> Doubles:
-        """The SQNR of Gaussian values of the same power in these groups, (schemes,); NaN where there is no prediction."""
+        """The SQNR of Gaussian values of the same power in these groups, (schemes,).
+
+        NaN where there is no prediction.
+        """
         if not self.counts or not sums.sum_x2.any():
             return self.predictions
         predicted, power = self.predictions.copy(), sums.sum_x2 / np.maximum(sums.count, 1)
@@ -134,7 +151,7 @@ class Outline:
 
 
 def outline(schemes: Sequence[Scheme], shape: tuple[int, ...], axis: int) -> Outline:
-    """What a sweep of these schemes does to a tensor of this shape, which is neither 0-d nor empty, with this channel axis."""
+    """What a sweep of these schemes does to a tensor of this shape and channel axis; one that is neither 0-d nor empty."""
     reasons, layouts = np.array([""] * len(schemes), object), dict[int, Layout]()
     for place, scheme in enumerate(schemes):
         try:

@@ -1,7 +1,8 @@
 """What does one tensor lose under each scheme? Pieces in, the sums of every scheme out.
 
 First pass: the ranges of groups that cross pieces. Second pass: each piece is read once, its own groups are fitted, and
-every scheme's sums are taken while it is in cache. A range rule other than minmax on a crossing group holds the tensor whole.
+every scheme's sums are taken while it is in cache. A range rule other than minmax on a crossing group holds the tensor
+whole.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What measuring needs besides data: the pool that works on pieces, how many may compute at once, the stop sign, the lock for large tensors.
+    """What measuring needs besides data.
+
+    The pool that works on pieces, how many may compute at once, the stop sign, the lock for large tensors.
 
     `outline` tells what there is to do for a shape and a channel axis.
     """
@@ -76,7 +79,10 @@ class Workshop:
             raise CancelledError
 
     def share(self, work: Callable[[P], T], pieces: Sequence[P]) -> Iterator[T]:
-        """What `work` makes of every piece, in their order: done by the pool, but one piece alone by the thread that asks."""
+        """What `work` makes of every piece, in their order.
+
+        Done by the pool, but one piece alone by the thread that asks.
+        """
         if len(pieces) == 1:
             yield work(pieces[0])
             return
@@ -86,7 +92,10 @@ class Workshop:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A going over the pieces of a tensor: how they are read, what is wanted, and each job's ranges, None where a piece finds its own."""
+    """A going over the pieces of a tensor.
+
+    How they are read, what is wanted, and each job's ranges, None where a piece finds its own.
+    """
 
     read: Read
     view: View
@@ -180,7 +189,10 @@ def _pool_extremes(read: Read, chunks: Sequence[Chunk], layouts: Sequence[Layout
         return extremes
     for chunk, found in zip(chunks, workshop.share(partial(_find_extremes, read, layouts, workshop), chunks), strict=True):
         for layout, own in zip(layouts, found, strict=True):
-            for total, values, widen in ((extremes[layout].low, own.low, np.minimum), (extremes[layout].high, own.high, np.maximum)):
+            for total, values, widen in (
+                (extremes[layout].low, own.low, np.minimum),
+                (extremes[layout].high, own.high, np.maximum),
+            ):
                 window = chunk.take(total, layout)
                 widen(window, values.reshape(window.shape), out=window)
     return extremes

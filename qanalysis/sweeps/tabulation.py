@@ -1,6 +1,7 @@
-"""How do the sums of many tensors become the columns of a table? All figures of a block of tensors at once, under all schemes.
+"""How do the sums of many tensors become the columns of a table?
 
-A figure is its column's formula (`of`) over arrays of sums; what a row may hold is decided by its status.
+All figures of a block of tensors are worked out at once, under all schemes. A figure is its column's
+formula (`of`) over arrays of sums; what a row may hold is decided by its status.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ Cells = dict[str, NDArray[Any]]
 
 @dataclass(slots=True)
 class Tabulation:
-    """The table of a sweep while it grows: filled block by block, in the order of the tensors, and the sums of all of them.
+    """The table of a sweep while it grows.
+
+    Filled block by block, in the order of the tensors, and the sums of all of them.
 
     The columns are as long as the finished table from the start; nothing else grows with the number of tensors.
     """
@@ -117,7 +120,10 @@ def _describe_schemes(schemes: Sequence[Scheme]) -> Cells:
 
 
 def _describe(parts: Sequence[Measured], words: Cells, *, sums: ErrorStats | None = None) -> Cells:
-    """The cells of some tensors under all schemes, (tensors * schemes,), tensors outermost; `sums` are theirs where already stacked."""
+    """The cells of some tensors under all schemes, (tensors * schemes,), tensors outermost.
+
+    `sums` are theirs where already stacked.
+    """
     schemes = len(words["scheme"])
     infos = [part.info for part in parts]
     texts = {
@@ -147,7 +153,10 @@ def _describe(parts: Sequence[Measured], words: Cells, *, sums: ErrorStats | Non
 def _judge(parts: Sequence[Measured], sums: ErrorStats) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
     """Status and reason of every cell, (tensors, schemes)."""
     # `np.full` would make a text of its own for every cell.
-    status, reason = np.repeat(np.array(["ok"], object), sums.count.size).reshape(sums.count.shape), np.array([part.reasons for part in parts], object)
+    status, reason = (
+        np.repeat(np.array(["ok"], object), sums.count.size).reshape(sums.count.shape),
+        np.array([part.reasons for part in parts], object),
+    )
     if (sums.relative_count > 0).all():
         return status, reason
     for row, part in enumerate(parts):

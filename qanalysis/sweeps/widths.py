@@ -1,7 +1,8 @@
 """How are the grids of many bit widths laid at once? One array operation for all widths over the same groups.
 
-The formulas are the symmetry's own, asked for a column of widths: steps come out as (widths, groups) instead of (groups,),
-bit for bit what `Scheme.lay_grid` lays one by one. Scales that are not stored as computed are laid one by one.
+The formulas are the symmetry's own, asked for a column of widths: steps come out as (widths, groups) instead of
+(groups,), bit for bit what `Scheme.lay_grid` lays one by one. Scales that are not stored as computed are laid one by
+one.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class UniformGrids:
 class Widths:
     """Integer schemes that differ in their width alone.
 
-    `largest_codes` are their q and `ends` their lowest and highest code, columns (widths, 1) float32; `farthest` is the larger magnitude
-    of the two, (widths,).
+    `largest_codes` are their q and `ends` their lowest and highest code, columns (widths, 1) float32; `farthest` is the
+    larger magnitude of the two, (widths,).
     """
 
     schemes: tuple[Scheme, ...]
@@ -73,7 +74,12 @@ class Widths:
         """The widths of some schemes, in their order."""
         codes = [scheme.format.largest_code for scheme in schemes]
         ends = np.array([[schemes[0].symmetry.ends(code)] for code in codes], np.float32)
-        return cls(tuple(schemes), np.array(codes, np.float32)[:, np.newaxis], (ends[..., 0], ends[..., 1]), np.abs(ends).max(axis=(1, 2)).astype(np.float64))
+        return cls(
+            tuple(schemes),
+            np.array(codes, np.float32)[:, np.newaxis],
+            (ends[..., 0], ends[..., 1]),
+            np.abs(ends).max(axis=(1, 2)).astype(np.float64),
+        )
 
     def lay(self, found: Statistic) -> UniformGrids:
         """The grids over the ranges of all groups.
@@ -106,5 +112,8 @@ class Widths:
 
 
 def is_plain(scheme: Scheme) -> bool:
-    """Whether the grids of this scheme are laid together with those of other widths: integers whose steps are stored as computed."""
+    """Whether the grids of this scheme are laid together with those of other widths.
+
+    Integers whose steps are stored as computed.
+    """
     return scheme.format.is_integer and scheme.scale.is_exact

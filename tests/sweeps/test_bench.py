@@ -11,7 +11,13 @@ from qanalysis.sweeps.bench import Bench, pack, take_sums
 from qanalysis.sweeps.widths import Widths
 
 X = np.random.default_rng(14).normal(size=(6, 96)).astype(np.float32)
-WANTED = [("int3 group=32", "int8 group=32"), ("mxfp4",), ("int4 asym channel round=floor", "int5 asym channel round=floor"), ("binary channel",), ("int2",)]
+WANTED = [
+    ("int3 group=32", "int8 group=32"),
+    ("mxfp4",),
+    ("int4 asym channel round=floor", "int5 asym channel round=floor"),
+    ("binary channel",),
+    ("int2",),
+]
 
 
 def take(wanted: list[tuple[str, ...]], x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

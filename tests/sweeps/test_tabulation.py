@@ -40,7 +40,17 @@ def test_figures_of_many_sums_are_those_of_each(figure: str) -> None:
     single = [measure(x, x + RNG.normal(scale=scale, size=x.shape)) for x in (TENSORS["gaussian"], TENSORS["exact"], TENSORS["zeros"]) for scale in (0.1, 0.0)]
     single += [
         ErrorStats(),
-        ErrorStats(count=3, sum_x2=2.0, relative_count=3, sum_e2=0.5, groups=2, step_low=0.5, step_high=1.0, step_sum=1.5, storage_bits=33),
+        ErrorStats(
+            count=3,
+            sum_x2=2.0,
+            relative_count=3,
+            sum_e2=0.5,
+            groups=2,
+            step_low=0.5,
+            step_high=1.0,
+            step_sum=1.5,
+            storage_bits=33,
+        ),
     ]
     formula = next(one.of for one in columns_of(Row) if one.name == figure)
     many = formula(ErrorStats.stack(single))
@@ -95,7 +105,12 @@ def test_a_row_takes_four_tenths_of_a_kilobyte_and_texts_are_shared() -> None:
 class WiderRow(Row):
     """A row with one more figure, declared in one line."""
 
-    peak_over_mean: float | None = column("Peak over mean error", better="lower", default=None, of=lambda sums: sums.max_abs_e * sums.count / sums.sum_abs_e)
+    peak_over_mean: float | None = column(
+        "Peak over mean error",
+        better="lower",
+        default=None,
+        of=lambda sums: sums.max_abs_e * sums.count / sums.sum_abs_e,
+    )
 
 
 def test_a_further_figure_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

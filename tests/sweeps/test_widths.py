@@ -26,7 +26,8 @@ def make_ranges() -> dict[str, Range]:
         "tame": tame,
         "one group": Range(tame.low[:1], tame.high[:1]),
         "some without a signal": Range(
-            np.where(np.arange(40) % 3, tame.low, 0).astype(np.float32), np.where(np.arange(40) % 3, tame.high, 0).astype(np.float32)
+            np.where(np.arange(40) % 3, tame.low, 0).astype(np.float32),
+            np.where(np.arange(40) % 3, tame.high, 0).astype(np.float32),
         ),
         "none with a signal": Range(np.zeros(5, np.float32), np.zeros(5, np.float32)),
         "all positive": Range(np.abs(tame.high), np.abs(tame.high) * 2),
@@ -70,7 +71,10 @@ def test_grids_laid_together_are_those_of_the_reference(symmetry: str, name: str
             true = lay_grid(low, high, Words(bits, symmetry))
             pair = group if grids.low.shape[1] > 1 else 0
             assert grids.scale[line, group] == true.step
-            assert (grids.low[line, pair], grids.high[line, pair]) == (true.code_min - true.zero_point, true.code_max - true.zero_point)
+            assert (grids.low[line, pair], grids.high[line, pair]) == (
+                true.code_min - true.zero_point,
+                true.code_max - true.zero_point,
+            )
             assert (grids.unused is not None and bool(grids.unused[line, group])) == true.idle
 
 

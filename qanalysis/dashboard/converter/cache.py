@@ -1,4 +1,6 @@
-"""What does page Converter keep between two runs? Simulations, sweeps and captured records, keyed by the settings that make them."""
+"""What does page Converter keep between two runs? Simulations, sweeps and captured records, keyed by the settings
+that make them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,14 @@ from qanalysis.converters.simulation.dac import WorstSpur, find_worst_spur
 from qanalysis.converters.simulation.ledger import Ledger, open_ledger
 from qanalysis.converters.simulation.noise_model import NoiseModel, judge_noise_model
 from qanalysis.converters.simulation.simulate import SimulatedRecord, Simulation
-from qanalysis.converters.simulation.sweeps import AmplitudeSweep, BitsSweep, DitherPanel, sweep_amplitude, sweep_bits, sweep_dither
+from qanalysis.converters.simulation.sweeps import (
+    AmplitudeSweep,
+    BitsSweep,
+    DitherPanel,
+    sweep_amplitude,
+    sweep_bits,
+    sweep_dither,
+)
 from qanalysis.converters.simulation.tone_sweeps import ToneSweep, sweep_frequency, sweep_phase
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, Triangle, TwoTone, Waveform
 from qanalysis.converters.spectrum.options import SpectrumOptions
@@ -34,7 +43,20 @@ from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, read_root
 from qanalysis.quantizers.quantizer import check_fs_over
 
 SIMULATED = (
-    *("fs_over", "transfer", "sim_bits", "waveform", "amplitude", "cycles", "phase", "samples", "offset_lsb", "gain_percent", "inl_shape", "inl_lsb"),
+    *(
+        "fs_over",
+        "transfer",
+        "sim_bits",
+        "waveform",
+        "amplitude",
+        "cycles",
+        "phase",
+        "samples",
+        "offset_lsb",
+        "gain_percent",
+        "inl_shape",
+        "inl_lsb",
+    ),
     *("noise_lsb", "jitter_ps", "dither", "osr", "shaping_order", "sim_rate_hz"),
 )
 READ = ("record", "column", "channel", "record_bits", "justify", "signed", "rate_hz")
@@ -159,7 +181,9 @@ def get_records() -> UploadStore:
 
 
 def locate_record(text: str) -> str | Path:
-    """What `open_capture` is given for a record's text: "sample:NAME" itself, or a file below the root or the upload folder; ValueError for none."""
+    """What `open_capture` is given for a record's text: "sample:NAME" itself, or a file below the root or the upload
+    folder; ValueError for none.
+    """
     if text.startswith(SAMPLE_PREFIX):
         return text
     return get_records().locate(text) if text.startswith(UPLOAD_PREFIX) else resolve_inside(read_root(), text)
@@ -175,7 +199,9 @@ class Recording:
 
 
 def find_recording(view: ConverterView) -> Recording:
-    """The record that the controls state; another value when its file has changed. ValueError or OSError where there is none."""
+    """The record that the controls state; another value when its file has changed. ValueError or OSError where there
+    is none.
+    """
     located = locate_record(view.record)
     stat = located.stat() if isinstance(located, Path) else None
     reading = Reading(
@@ -203,7 +229,9 @@ def state_spectrum(view: ConverterView) -> SpectrumOptions:
 
 
 def state_linearity(view: ConverterView) -> LinearityOptions:
-    """How the controls want the linearity tested; both ends of the range 0 count it in LSB, both of the drive 0 leave it unknown."""
+    """How the controls want the linearity tested; both ends of the range 0 count it in LSB, both of the drive 0 leave
+    it unknown.
+    """
     low, high = _span(view.record_low, view.record_high) or (None, None)
     return LinearityOptions(
         test=check_test(view.test),

@@ -57,7 +57,14 @@ RECORDS = FileKind(
 
 def draw_capture(view: ConverterView) -> None:
     """The tab: the record and how to read it at the left, what it says at the right."""
-    st.segmented_control("Test", list(CAPTURE_TESTS), key=keep("test"), format_func=CAPTURE_TESTS.__getitem__, required=True, label_visibility="collapsed")
+    st.segmented_control(
+        "Test",
+        list(CAPTURE_TESTS),
+        key=keep("test"),
+        format_func=CAPTURE_TESTS.__getitem__,
+        required=True,
+        label_visibility="collapsed",
+    )
     controls, answers = st.columns([2, 7], gap="medium")
     with controls:
         draw_picker(RECORDS)
@@ -82,7 +89,12 @@ def draw_capture(view: ConverterView) -> None:
 
 def _draw_reading_controls(*, drive: bool) -> None:
     left, right = st.columns(2, gap="xsmall")
-    left.text_input("Column", key=keep("column"), placeholder="first", help="Name or number of a column of text, or of an array of an archive.")
+    left.text_input(
+        "Column",
+        key=keep("column"),
+        placeholder="first",
+        help="Name or number of a column of text, or of an array of an archive.",
+    )
     right.number_input("Channel", 0, 255, key=keep("channel"), help="From 1 on; 0 takes the first.")
     left.number_input("Bits", 0, 32, key=keep("record_bits"), help="Width of the converter; 0 takes what the file says, or a guess.")
     right.number_input("Rate (Hz)", 0.0, key=keep("rate_hz"), format="%g", help="0 takes what the file says.")
@@ -121,7 +133,10 @@ def _draw_linearity(recording: Recording, view: ConverterView) -> None:
 
 
 def _draw_answers(record: Record, row: Told) -> None:
-    draw_findings([finding for finding in row.findings if finding not in record.guesses], none="Nothing stands out in this record.")
+    draw_findings(
+        [finding for finding in row.findings if finding not in record.guesses],
+        none="Nothing stands out in this record.",
+    )
     draw_notes(record.guesses)
     left, right = st.columns([5, 4], gap="medium")
     with left:

@@ -1,4 +1,6 @@
-"""How does each tab of page Converter draw the figures of a row? As the reports write them, with the convention beside each number."""
+"""How does each tab of page Converter draw the figures of a row? As the reports write them, with the convention
+beside each number.
+"""
 
 from __future__ import annotations
 

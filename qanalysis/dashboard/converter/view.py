@@ -1,4 +1,6 @@
-"""What does page Converter look at? One frozen view of its three tabs: the conventions, a problem, a simulation, a record."""
+"""What does page Converter look at? One frozen view of its three tabs: the conventions, a problem, a simulation, a
+record.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,13 @@ SERIES_MODELS = {"grey": "GM(1,1) fitted to it", "converter": "the converter abo
 WAVEFORMS = {name: name for name in ("sine", "ramp", "triangle", "gaussian", "dc", "two-tone")} | {"record": "record in Capture"}
 INL_SHAPES = tuple(SHAPES)
 SAMPLE_COUNTS = ("1024", "4096", "16384", "65536")
-SIMULATE_VIEWS = {"errors": "Transfer and errors", "codes": "Codes and ledger", "spectrum": "Spectrum", "sweeps": "Sweeps", "dac": "DAC"}
+SIMULATE_VIEWS = {
+    "errors": "Transfer and errors",
+    "codes": "Codes and ledger",
+    "spectrum": "Spectrum",
+    "sweeps": "Sweeps",
+    "dac": "DAC",
+}
 CAPTURE_TESTS = {"spectrum": "Spectrum", "ramp": "Ramp histogram", "sine": "Sine histogram"}
 JUSTIFICATIONS = ("guess", *STATED)
 SIGNS = ("guess", "signed", "unsigned")
@@ -30,9 +38,9 @@ SIGNS = ("guess", "signed", "unsigned")
 class ConverterView(View):
     """Everything that decides what the page shows.
 
-    The first group are the conventions that all tabs share, then come Textbook, Simulate and Capture. What is 0 in Textbook beside
-    the range is not stated; a bit width, a rate and a channel of 0 in Capture, a range and a drive of 0 to 0, and empty texts, mean
-    "find out".
+    The first group are the conventions that all tabs share, then come Textbook, Simulate and Capture. What is 0 in
+    Textbook beside the range is not stated; a bit width, a rate and a channel of 0 in Capture, a range and a drive of
+    0 to 0, and empty texts, mean "find out".
     """
 
     tab: str = bound("textbook", choices=tuple(TABS), kept=True)
@@ -93,7 +101,8 @@ DEFAULT = ConverterView()
 
 
 def parse_numbers(text: str) -> list[float]:
-    """The numbers of a line: parted by semicolons, blanks or line ends; a comma between digits is a decimal comma, else it parts.
+    """The numbers of a line: parted by semicolons, blanks or line ends; a comma between digits is a decimal comma,
+    else it parts.
 
     ValueError names what is no number.
 

@@ -1,4 +1,6 @@
-"""What does page Layers keep between two runs? What was found inside layers, and the charts of it, each under its `Subject`."""
+"""What does page Layers keep between two runs? What was found inside layers, and the charts of it, each under its
+`Subject`.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ def read_conventions(subject: Subject) -> tuple[Convention, ...]:
 
 @st.cache_resource(max_entries=48, show_spinner="Finding this layer's limits …")
 def read_limits(origin: Origin, tensor: str) -> LayerLimits:
-    """What a layer's own values allow; of a very large layer those that the histograms show. ValueError for values without spread."""
+    """What a layer's own values allow; of a very large layer those that the histograms show. ValueError for values
+    without spread.
+    """
     return find_limits(read_values(origin, tensor), name=tensor)
 
 

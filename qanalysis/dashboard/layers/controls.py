@@ -9,7 +9,16 @@ import streamlit as st
 
 import sample_models
 from qanalysis.dashboard.cache import get_uploads, list_paths
-from qanalysis.dashboard.layers.view import AXES, FEWEST_BITS, FORMAT_CHOICES, GROUPING_CHOICES, INTEGERS, MOST_BITS, RANGE_CHOICES, LayersView
+from qanalysis.dashboard.layers.view import (
+    AXES,
+    FEWEST_BITS,
+    FORMAT_CHOICES,
+    GROUPING_CHOICES,
+    INTEGERS,
+    MOST_BITS,
+    RANGE_CHOICES,
+    LayersView,
+)
 from qanalysis.dashboard.open_file import FileKind, draw_picker
 from qanalysis.dashboard.session import draw_history, keep
 from qanalysis.dashboard.sources import UPLOAD_SUFFIXES
@@ -53,7 +62,11 @@ def _draw_filter() -> None:
     left, right = st.columns(2, gap="xsmall")
     left.text_input("Include", key=keep("include"), placeholder="regex", help="Keep tensors whose name matches, e.g. ^layers[.]0")
     right.text_input("Exclude", key=keep("exclude"), placeholder="regex", help="Leave out tensors whose name matches, e.g. norm|bias")
-    st.toggle("Weights only", key=keep("weights_only"), help="Tensors of two or more dimensions; norms and biases stay float in practice.")
+    st.toggle(
+        "Weights only",
+        key=keep("weights_only"),
+        help="Tensors of two or more dimensions; norms and biases stay float in practice.",
+    )
 
 
 def _draw_bits(view: LayersView) -> None:

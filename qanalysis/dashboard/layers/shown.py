@@ -1,4 +1,6 @@
-"""Which result is in sight on page Layers? That of the sweep asked for, or the last one of the same source while a new one runs."""
+"""Which result is in sight on page Layers? That of the sweep asked for, or the last one of the same source while a
+new one runs.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ def choose_shown(candidates: Sequence[Job | None], request: SweepRequest, view: 
     """The first of the jobs that has rows of the same source as `request`; None where none has."""
     for job in candidates:
         rows = job.snapshot.rows if job else None
-        if job and rows and len(rows) and (job.request.source, job.request.identity) == (request.source, request.identity):
+        asked = (request.source, request.identity)
+        if job and rows and len(rows) and (job.request.source, job.request.identity) == asked:
             schemes = dict.fromkeys(row.scheme for row in rows)
             return Shown(job.request, rows, view, view.scheme if view.scheme in schemes else next(iter(schemes)))
     return None

@@ -1,4 +1,6 @@
-"""What does page Layers look at? One frozen view: the source, what is swept of it, which of its figures and which layer are in sight."""
+"""What does page Layers look at? One frozen view: the source, what is swept of it, which of its figures and which
+layer are in sight.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,9 @@ RANGE_CHOICES = tuple(rule.example for rule in RANGE_RULES.values())
 class LayersView(View):
     """Everything that decides what the page shows.
 
-    `format` and `grouping` (a scheme without its format word) are the scheme in view, with `bits` where the format is "integers";
-    `formats` are swept beside the integers. `layer` None is the one that the page chooses. `job` names a sweep that may be long.
+    `format` and `grouping` (a scheme without its format word) are the scheme in view, with `bits` where the format is
+    "integers"; `formats` are swept beside the integers. `layer` None is the one that the page chooses. `job` names a
+    sweep that may be long.
     """
 
     source: str = bound("sample:digits-cnn", kept=True)
@@ -80,7 +83,9 @@ class LayersView(View):
 
     @property
     def families(self) -> tuple[str, ...]:
-        """The schemes of the format in view without their format word, in their order: what the grouping in view is chosen from."""
+        """The schemes of the format in view without their format word, in their order: what the grouping in view is
+        chosen from.
+        """
         return tuple(dict.fromkeys(family_of(scheme) for scheme in self._grid() if format_of(scheme) == self.format))
 
     def _grid(self) -> tuple[Scheme, ...]:
@@ -98,7 +103,8 @@ class LayersView(View):
 
     @classmethod
     def translate(cls, asked: Mapping[str, Sequence[str]]) -> tuple[Query, list[str], list[str]]:
-        """`scheme=TEXT` becomes the page's own parameters and goes before those beside it, so that the page's address is a link too.
+        """`scheme=TEXT` becomes the page's own parameters and goes before those beside it, so that the page's address
+        is a link too.
 
         >>> LayersView.translate({"scheme": ["int6 channel"], "groupings": ["tensor"]})
         ({'bits': ['6'], 'grouping': ['channel']}, ['groupings=tensor'], [])
@@ -120,7 +126,11 @@ _SCHEME_FIELDS = ("bits", "swept", "formats", "format", "grouping", "groupings",
 
 @lru_cache(maxsize=64)
 def _cross(
-    bits: tuple[int, int], formats: tuple[str, ...], groupings: tuple[str, ...], symmetries: tuple[str, ...], ranges: tuple[str, ...]
+    bits: tuple[int, int],
+    formats: tuple[str, ...],
+    groupings: tuple[str, ...],
+    symmetries: tuple[str, ...],
+    ranges: tuple[str, ...],
 ) -> tuple[Scheme, ...]:
     rules = [parse_range(word) for word in ranges]
     if formats and all(rule.needs_equal_steps for rule in rules):
@@ -169,7 +179,11 @@ def expand_scheme(text: str, view: LayersView) -> LayersView:
     ('int6 asym group=64', 'nvfp4')
     """
     scheme = Scheme.parse(text)
-    words = {"groupings": ("grouping", str(scheme.grouping)), "symmetries": ("symmetry", scheme.symmetry.name), "ranges": ("range", str(scheme.range))}
+    words = {
+        "groupings": ("grouping", str(scheme.grouping)),
+        "symmetries": ("symmetry", scheme.symmetry.name),
+        "ranges": ("range", str(scheme.range)),
+    }
     free: dict[str, Any] = {name: _with(getattr(view, name), word) for name, (part, word) in words.items() if part not in scheme.format.fixed}
     if scheme.format.is_integer:
         bits = scheme.format.bits
