@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,7 +64,12 @@ def parse_span(text: str, option: str) -> tuple[float, float]:
 
 
 def end_by_signals(leave: Callable[[int, Any], None]) -> None:
-    """What ends this program from outside calls `leave`; a signal that is ignored, as under nohup, stays so."""
+    """What ends this program from outside calls `leave`; a signal that is ignored, as under nohup, stays so.
+
+    In a thread beside the main one, where Python takes no handlers, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:

@@ -45,7 +45,11 @@ def pack_columns(frame: Frame[Any], *, limit: int) -> tuple[dict[str, str], list
 
 
 def fits_as_columns(table: Table[Any]) -> bool:
-    """Whether every row is a line of plain cells; lists and objects are taken along as one document instead."""
+    """Whether every row is a line of plain cells: text, numbers, flags.
+
+    A result with lists or objects in its cells (a record, a linearity test, textbook answers) has few rows; they are
+    taken along as one document instead.
+    """
     return all(column.kind not in ("list", "record") for column in table.columns)
 
 
@@ -55,7 +59,11 @@ def choose_first(table: Table[Any]) -> list[str]:
 
 
 def pack_document(table: Table[Any], **options: Any) -> tuple[str, list[str]]:
-    """The document in base64, and the lists left out of one that is too large to be taken along."""
+    """The document in base64, and the columns left out of it.
+
+    Beyond `MOST_TAKEN_ALONG` characters lists of numbers of any length, such as DNL by code, stay behind; pairs such as
+    intervals never do. `options` are those of `write_document`.
+    """
     document, left_out = write_document(table, **options), []
     packed = _to_base64(document)
     if len(packed) > MOST_TAKEN_ALONG:

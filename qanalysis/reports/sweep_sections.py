@@ -203,13 +203,13 @@ def _diagnose(number: int, found: Diagnosis) -> Section:
 
 
 def _full_bar(rows: Rows) -> float:
-    """Decibels of a full bar."""
+    """Decibels of a full bar: the largest finite SQNR of the totals, of the rows where there are none; 1 without any."""
     known = (rows.totals or rows.rows).column("sqnr_db")
     return float(np.max(known, where=np.isfinite(known), initial=0.0)) or 1.0
 
 
 def _measure_bars(values: Sequence[float | None], whole: float) -> list[int]:
-    """Lengths of bars in percent."""
+    """Lengths of bars in percent of `whole`: 0 to 100, 0 for None and for what is negative, 100 for infinity."""
     return [0 if value is None or whole <= 0 else round(100 * min(1.0, max(0.0, value / whole))) for value in values]
 
 
@@ -230,7 +230,7 @@ def _percent(share: float | None) -> str:
 
 
 def count_unmeasured(rows: Rows) -> str:
-    """How many rows hold no figures, in a sentence; empty where all do."""
+    """How many rows hold no figures, and of how many tensors, in a sentence; empty where all rows are measured."""
     without = rows.column("status") != "ok"
     tensors = len(set(rows.column("tensor")[without]))
     return f"{int(without.sum())} of {len(rows)} rows ({tensors} tensors) hold no figures; their columns status and reason say why" if tensors else ""
