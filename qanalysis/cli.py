@@ -34,7 +34,10 @@ def _print_version(*, wanted: bool) -> None:
 
 
 @app.callback()
-def _begin(*, _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False) -> None:
+def _begin(
+    *,
+    _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
     """What does quantization cost me here? The error of every layer at every bit width, with the bounds beside it."""
 
 

@@ -40,7 +40,17 @@ def list_tensors(source: TensorSource) -> Table[TensorRow]:
     """The tensors in the order of the file and one total; the digest is None: it would read the values."""
     tensors = source.tensors
     rows = [
-        TensorRow(info.name, info.kind, format_shape(info.shape), info.dtype, info.numel, info.size_bytes, info.channel_axis, info.decodes) for info in tensors
+        TensorRow(
+            info.name,
+            info.kind,
+            format_shape(info.shape),
+            info.dtype,
+            info.numel,
+            info.size_bytes,
+            info.channel_axis,
+            info.decodes,
+        )
+        for info in tensors
     ]
     total = TensorTotal(len(rows), sum(info.numel for info in tensors), sum(info.size_bytes for info in tensors))
     identity = SourceIdentity(source.name, source.size_bytes, None)

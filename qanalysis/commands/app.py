@@ -35,7 +35,14 @@ def serve(
     if address not in _LOOPBACK:
         folder = root.resolve()
         print_note(f"warning: listening on {address}: whoever reaches this machine can read the checkpoints below {folder}; leave --address out to stay local")
-    command = [sys.executable, "-m", "streamlit", "run", str(_PACKAGE / "dashboard" / "app.py"), *_server_options(address, port)]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(_PACKAGE / "dashboard" / "app.py"),
+        *_server_options(address, port),
+    ]
     sys.stderr.flush()
     os.execve(sys.executable, command, {**os.environ, ROOT_VARIABLE: str(root.resolve())})  # noqa: S606  no shell is wanted; signals reach the server itself
 

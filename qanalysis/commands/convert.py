@@ -23,14 +23,24 @@ def convert(
     fs_over: FsOver = "2^n",
     transfer: Transfer = "mid-tread",
     conversion_time: Annotated[float | None, typer.Option(metavar="S", help="Seconds that one conversion takes.")] = None,
-    jitter: Annotated[float | None, typer.Option(metavar="S", help="RMS aperture jitter in seconds, with --frequency: the SNR it allows.")] = None,
+    jitter: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="RMS aperture jitter in seconds, with --frequency: the SNR it allows."),
+    ] = None,
     frequency: Annotated[float | None, typer.Option(metavar="HZ", help="Frequency of the sine that --jitter acts on.")] = None,
-    capacitance: Annotated[float | None, typer.Option(metavar="F", help="Sampling capacitor in farads: its kT/C noise at 300 K and the SNR it allows.")] = None,
-    table: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the code table: code, edges, centre, level, code words.")] = None,
+    capacitance: Annotated[
+        float | None,
+        typer.Option(metavar="F", help="Sampling capacitor in farads: its kT/C noise at 300 K and the SNR it allows."),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Write the code table: code, edges, centre, level, code words."),
+    ] = None,
     out: Outputs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Solve the textbook problem of an n-bit converter: step, errors, resolution, SNR, code of an input, with the working.
+    """Solve the textbook problem of an n-bit converter: step, errors, resolution, SNR, code of an input, with the
+    working.
 
     \b
     Examples:

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver
-from qanalysis.commands.options import AsJson, Bits, Channel, Column, Dtype, FsOver, Justify, Outputs, RecordFile, Signed, Transfer, parse_span
+from qanalysis.commands.options import (
+    AsJson,
+    Bits,
+    Channel,
+    Column,
+    Dtype,
+    FsOver,
+    Justify,
+    Outputs,
+    RecordFile,
+    Signed,
+    Transfer,
+    parse_span,
+)
 
 if TYPE_CHECKING:
     from qanalysis.converters.linearity.linearity import Linearity
@@ -19,13 +32,21 @@ def linearity(
     file: RecordFile,
     *,
     bits: Bits,
-    test: Annotated[str, typer.Option(metavar="ramp|sine", help="What the input was: a slow ramp, or a sine that overdrives the range.")],
+    test: Annotated[
+        str,
+        typer.Option(metavar="ramp|sine", help="What the input was: a slow ramp, or a sine that overdrives the range."),
+    ],
     reference: Annotated[
-        str, typer.Option(metavar="LINE", help="INL from the line through both ends (end-point) or by least squares (best-fit).")
+        str,
+        typer.Option(metavar="LINE", help="INL from the line through both ends (end-point) or by least squares (best-fit)."),
     ] = "end-point",
-    span: Annotated[str | None, typer.Option("--range", metavar="LO:HI", help="Range of the converter in volts. Default: counted in LSB.")] = None,
+    span: Annotated[
+        str | None,
+        typer.Option("--range", metavar="LO:HI", help="Range of the converter in volts. Default: counted in LSB."),
+    ] = None,
     drive: Annotated[
-        str | None, typer.Option(metavar="LO:HI", help="Lowest and highest input, for offset and gain. A ramp is taken to span the range.")
+        str | None,
+        typer.Option(metavar="LO:HI", help="Lowest and highest input, for offset and gain. A ramp is taken to span the range."),
     ] = None,
     fs_over: FsOver = "2^n",
     transfer: Transfer = "mid-tread",
@@ -81,7 +102,12 @@ def linearity(
         Gate("--max-inl", "inl", max_inl, read_inl),
         Gate("--max-missing", "missing_codes", max_missing),
     )
-    deliver(tabulate_capture(row, record, reading, options, gates=gates), targets, as_json=as_json, draw=lambda: _draw_linearity(found))
+    deliver(
+        tabulate_capture(row, record, reading, options, gates=gates),
+        targets,
+        as_json=as_json,
+        draw=lambda: _draw_linearity(found),
+    )
 
 
 def _draw_linearity(found: Linearity) -> list[Chart]:

@@ -1,4 +1,6 @@
-"""What do all commands share? Options that mean the same, exit codes, how a range is written, and how a user's mistake is told."""
+"""What do all commands share? Options that mean the same, exit codes, how a range is written, and how a user's mistake
+is told.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +17,31 @@ from typer.core import TyperGroup
 MISSED, CANCELLED = 1, 130
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Outputs = Annotated[list[Path] | None, typer.Option("--out", metavar="FILE", help="Write .csv, .json, .parquet or .html; may be repeated.")]
+Outputs = Annotated[
+    list[Path] | None,
+    typer.Option("--out", metavar="FILE", help="Write .csv, .json, .parquet or .html; may be repeated."),
+]
 Source = Annotated[
     str,
-    typer.Argument(metavar="SOURCE", help="A .safetensors, .pt, .pth, .bin, .onnx, .gguf, .npz or .npy file, an index or folder of shards, or sample:NAME."),
+    typer.Argument(
+        metavar="SOURCE",
+        help="A .safetensors, .pt, .pth, .bin, .onnx, .gguf, .npz or .npy file, an index or folder of shards, or sample:NAME.",
+    ),
 ]
 Bits = Annotated[int, typer.Option(metavar="N", help="Width of the converter.")]
 Span = Annotated[str, typer.Option("--range", metavar="LO:HI", help="Range of the converter in volts, such as 0:5 or -2.5:2.5.")]
 FsOver = Annotated[str, typer.Option(metavar="2^n|2^n-1", help="LSB = FS/2^n, or FS/(2^n-1) where the top code stands for FS.")]
 Transfer = Annotated[str, typer.Option(metavar="WORD", help="mid-tread, mid-rise or floor.")]
-RecordFile = Annotated[str, typer.Argument(metavar="FILE", help="A .csv, .txt, .wav, .npy, .npz or raw (.bin, .raw) record of codes, or sample:NAME.")]
+RecordFile = Annotated[
+    str,
+    typer.Argument(metavar="FILE", help="A .csv, .txt, .wav, .npy, .npz or raw (.bin, .raw) record of codes, or sample:NAME."),
+]
 Column = Annotated[str | None, typer.Option(metavar="NAME|N", help="Column of text or array of an archive, by name or counted from 1.")]
 Channel = Annotated[int | None, typer.Option(metavar="N", help="Channel of a WAV, NPY or raw file, counted from 1.")]
-Justify = Annotated[str | None, typer.Option(metavar="left|right", help="Where the codes stand in their words. Default: guessed, and shown.")]
+Justify = Annotated[
+    str | None,
+    typer.Option(metavar="left|right", help="Where the codes stand in their words. Default: guessed, and shown."),
+]
 Signed = Annotated[bool | None, typer.Option("--signed/--unsigned", help="Two's complement or not. Default: guessed, and shown.")]
 Dtype = Annotated[str | None, typer.Option("--dtype", metavar="TYPE", help="Words of a raw file, such as i16le or u8.")]
 

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver
-from qanalysis.commands.options import AsJson, Channel, Column, Dtype, FsOver, Justify, Outputs, RecordFile, Signed, parse_span
+from qanalysis.commands.options import (
+    AsJson,
+    Channel,
+    Column,
+    Dtype,
+    FsOver,
+    Justify,
+    Outputs,
+    RecordFile,
+    Signed,
+    parse_span,
+)
 
 if TYPE_CHECKING:
     from qanalysis.converters.spectrum.spectrum import Spectrum
@@ -18,15 +29,24 @@ if TYPE_CHECKING:
 def record(
     file: RecordFile,
     *,
-    bits: Annotated[int | None, typer.Option(metavar="N", help="Width of the converter. Default: as the file says, or guessed, and shown.")] = None,
-    span: Annotated[str | None, typer.Option("--range", metavar="LO:HI", help="Range of the converter in volts. Default: counted in codes.")] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Width of the converter. Default: as the file says, or guessed, and shown."),
+    ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option("--range", metavar="LO:HI", help="Range of the converter in volts. Default: counted in codes."),
+    ] = None,
     fs: Annotated[float | None, typer.Option(metavar="HZ", help="Sample rate. Default: as the file says.")] = None,
     fs_over: FsOver = "2^n",
     full_scale: Annotated[str, typer.Option(metavar="sine|dc", help="0 dBFS: the rms of a full-scale sine, or of a square.")] = "sine",
     window: Annotated[str, typer.Option(metavar="NAME", help="Default: chosen; rectangular for a coherent record.")] = "auto",
     side_bins: Annotated[str, typer.Option(metavar="N", help="Bins to each side that belong to a tone. Default: chosen with the window.")] = "auto",
     harmonics: Annotated[int, typer.Option(metavar="N", help="Highest order counted as distortion.")] = 6,
-    band: Annotated[str | None, typer.Option(metavar="LO:HI", help="Only these frequencies, in Hz. Default: up to half the sample rate.")] = None,
+    band: Annotated[
+        str | None,
+        typer.Option(metavar="LO:HI", help="Only these frequencies, in Hz. Default: up to half the sample rate."),
+    ] = None,
     column: Column = None,
     channel: Channel = None,
     justify: Justify = None,
@@ -40,7 +60,8 @@ def record(
     out: Outputs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure SINAD, SNR, THD, SFDR and ENOB of a captured tone, and say what is wrong with the record. Exit 1 if a limit is missed.
+    """Measure SINAD, SNR, THD, SFDR and ENOB of a captured tone, and say what is wrong with the record. Exit 1 if a
+    limit is missed.
 
     \b
     Examples:
@@ -80,7 +101,12 @@ def record(
         Gate("--min-sfdr", "sfdr_dbc", min_sfdr),
         Gate("--max-thd", "thd_dbc", max_thd, read_thd),
     )
-    deliver(tabulate_capture(row, captured, reading, options, gates=gates), targets, as_json=as_json, draw=lambda: _draw_spectrum(found))
+    deliver(
+        tabulate_capture(row, captured, reading, options, gates=gates),
+        targets,
+        as_json=as_json,
+        draw=lambda: _draw_spectrum(found),
+    )
 
 
 def _parse_count(text: str, option: str) -> int | Literal["auto"]:

@@ -11,12 +11,19 @@ from qanalysis.commands.deliver import check_outputs
 
 
 def report(
-    rows: Annotated[Path, typer.Argument(metavar="ROWS", help="A .json, .parquet or .csv file that any of the commands has written.")],
+    rows: Annotated[
+        Path,
+        typer.Argument(metavar="ROWS", help="A .json, .parquet or .csv file that any of the commands has written."),
+    ],
     *,
     out: Annotated[list[Path], typer.Option("--out", metavar="FILE", help="Write .csv, .json, .parquet or .html; may be repeated.")],
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="Heading of an HTML report.")] = None,
     scheme: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The scheme an HTML report speaks of first. Default: the best at no more than 5 bits per weight.")
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="The scheme an HTML report speaks of first. Default: the best at no more than 5 bits per weight.",
+        ),
     ] = None,
 ) -> None:
     """Turn stored rows into a report, or into another format.

@@ -1,4 +1,6 @@
-"""What does each scheme cost each tensor? Options to schemes, a sweep that Ctrl-C ends early, its rows to files and terminal."""
+"""What does each scheme cost each tensor? Options to schemes, a sweep that Ctrl-C ends early, its rows to files and
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +32,28 @@ def sweep(  # one parameter per option
     *,
     bits: Annotated[str | None, typer.Option(metavar="LIST", help="Integer widths, such as 2-8 or 4,8. Default 2-8.")] = None,
     grouping: Annotated[
-        str | None, typer.Option(metavar="LIST", help="tensor, channel, group=N, block=RxC. Default tensor,channel,group=128,group=32.")
+        str | None,
+        typer.Option(metavar="LIST", help="tensor, channel, group=N, block=RxC. Default tensor,channel,group=128,group=32."),
     ] = None,
     symmetry: Annotated[str | None, typer.Option(metavar="LIST", help="sym, sym-full, sym-noclip, sym-clip, asym. Default sym.")] = None,
-    range_rules: Annotated[str | None, typer.Option("--range", metavar="LIST", help="minmax, percentile:99.9, meanstd:3, mse, kl. Default minmax.")] = None,
+    range_rules: Annotated[
+        str | None,
+        typer.Option("--range", metavar="LIST", help="minmax, percentile:99.9, meanstd:3, mse, kl. Default minmax."),
+    ] = None,
     formats: Annotated[
-        str | None, typer.Option("--format", metavar="LIST", help="mxfp4, nf4, gguf:q4_0, ...; instead of the integers, or after those of --bits.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="LIST",
+            help="mxfp4, nf4, gguf:q4_0, ...; instead of the integers, or after those of --bits.",
+        ),
     ] = None,
     scheme: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="A whole scheme, such as 'int4 group=128'; may be repeated. Not together with the lists.")
+        list[str] | None,
+        typer.Option(
+            metavar="TEXT",
+            help="A whole scheme, such as 'int4 group=128'; may be repeated. Not together with the lists.",
+        ),
     ] = None,
     include: Annotated[str | None, typer.Option(metavar="REGEX", help="Only tensors whose name has a match.")] = None,
     exclude: Annotated[str | None, typer.Option(metavar="REGEX", help="No tensors whose name has a match.")] = None,

@@ -1,4 +1,6 @@
-"""What does every result tell? What its columns mean, where it comes from, what was left out, which limits were held against it."""
+"""What does every result tell? What its columns mean, where it comes from, what was left out, which limits were held
+against it.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,14 @@ def list_limits(table: Table[Any]) -> list[Section]:
     """The limits that were given, and what was reached."""
     if table.totals.row_type is not LimitCheck or not len(table.totals):
         return []
-    return [Section("limits", "Limits", [Grid(("limit", "asked", "reached", "verdict"), list(map(_describe_limit, table.totals)))], printed=True)]
+    return [
+        Section(
+            "limits",
+            "Limits",
+            [Grid(("limit", "asked", "reached", "verdict"), list(map(_describe_limit, table.totals)))],
+            printed=True,
+        )
+    ]
 
 
 def list_missed(table: Table[Any]) -> list[LimitCheck]:

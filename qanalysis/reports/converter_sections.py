@@ -1,4 +1,6 @@
-"""What is told of a converter or a record? Every figure with its convention, what stands out, tables, limits, the working."""
+"""What is told of a converter or a record? Every figure with its convention, what stands out, tables, limits, the
+working.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from qanalysis.results.table import Table
 
 
 def outline_converter(table: Table[Any], *, title: str | None = None) -> Outline:
-    """A result about a converter as it is told; the figures are those of its first row. Raises ValueError without a row."""
+    """A result about a converter as it is told; the figures are those of its first row. Raises ValueError without a
+    row.
+    """
     if not len(table):
         raise ValueError("there are no rows to tell of; a command about converters makes at least one")
     first = table[0]

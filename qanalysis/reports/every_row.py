@@ -24,10 +24,11 @@ def order_leaving_out(columns: tuple[Column, ...]) -> list[str]:
 
 
 def pack_columns(frame: Frame[Any], *, limit: int) -> tuple[dict[str, str], list[str]]:
-    """Column name to packed list of its values, at most `limit` characters together, and the names of the columns left out.
+    """Column name to packed list of its values, at most `limit` characters together, and the names of the columns left
+    out.
 
-    Infinite figures are packed as the texts "inf" and "-inf". Raises ValueError where even the columns that always stay are
-    too large.
+    Infinite figures are packed as the texts "inf" and "-inf". Raises ValueError where even the columns that always stay
+    are too large.
     """
     packed = {column.name: pack_json([_to_plain(value) for value in cells]) for column, cells in zip(frame.columns, frame.list_cells(), strict=True)}
     left_out = []
@@ -59,7 +60,12 @@ def pack_document(table: Table[Any], **options: Any) -> tuple[str, list[str]]:
     packed = _to_base64(document)
     if len(packed) > MOST_TAKEN_ALONG:
         left_out = [column.name for column in table.columns if column.type.item and column.type.item.kind == "number" and column.type.length is None]
-        packed = _to_base64({**document, "rows": [{name: value for name, value in row.items() if name not in left_out} for row in document["rows"]]})
+        packed = _to_base64(
+            {
+                **document,
+                "rows": [{name: value for name, value in row.items() if name not in left_out} for row in document["rows"]],
+            }
+        )
     return packed, left_out
 
 

@@ -18,7 +18,14 @@ from qanalysis.sweeps.row import Row, Rows
 from qanalysis.validation.table import CheckRow
 
 #: Row types of the files that can be read, and the class of a table of each; files that name no command are of the first.
-KINDS: dict[Any, type[Table[Any]]] = {Row: Rows, RecordRow: Table, LinearityRow: Table, TextbookRow: Table, TensorRow: Table, CheckRow: Table}
+KINDS: dict[Any, type[Table[Any]]] = {
+    Row: Rows,
+    RecordRow: Table,
+    LinearityRow: Table,
+    TextbookRow: Table,
+    TensorRow: Table,
+    CheckRow: Table,
+}
 
 _OUTLINES: dict[Any, Callable[..., Outline]] = {
     Row: outline_sweep,

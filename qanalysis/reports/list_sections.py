@@ -40,7 +40,13 @@ def outline_checks(table: Table[Any], *, title: str | None = None) -> Outline:
         Section(
             f"peer-{number}",
             peer,
-            [Grid(CHECK_COLUMNS, [(row.check, row.reached_text, row.required_text, row.verdict) for name, row in asked if name == peer], text_columns=4)],
+            [
+                Grid(
+                    CHECK_COLUMNS,
+                    [(row.check, row.reached_text, row.required_text, row.verdict) for name, row in asked if name == peer],
+                    text_columns=4,
+                )
+            ],
             printed=True,
         )
         for number, peer in enumerate(dict.fromkeys(name for name, _ in asked), 1)

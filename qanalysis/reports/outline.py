@@ -1,6 +1,8 @@
-"""What is told of a result, in which order? Sections of tables, lists and facts, the same for the page and the terminal.
+"""What is told of a result, in which order? Sections of tables, lists and facts, the same for the page and the
+terminal.
 
-All text is plain: the page escapes it, the terminal aligns it, both show what could hide or move other text as an escape.
+All text is plain: the page escapes it, the terminal aligns it, both show what could hide or move other text as an
+escape.
 """
 
 from __future__ import annotations
@@ -100,7 +102,8 @@ class Outline:
 
 
 def clean_text(text: str) -> str:
-    r"""Text as one harmless line: control characters, such as those that move a cursor or turn the reading direction, are shown as escapes.
+    r"""Text as one harmless line: control characters, such as those that move a cursor or turn the reading direction,
+    are shown as escapes.
 
     >>> clean_text("layer\x1b[2J\u202e")
     'layer\\x1b[2J\\u202e'

@@ -1,7 +1,7 @@
 """One HTML file that answers for itself: headline, sections, charts, every row, definitions, provenance.
 
-It opens without a network: styles, scripts, charts and rows are inside. Names from the input reach the page as escaped text, or
-inside compressed data that the script only ever shows as text.
+It opens without a network: styles, scripts, charts and rows are inside. Names from the input reach the page as escaped
+text, or inside compressed data that the script only ever shows as text.
 """
 
 from __future__ import annotations
@@ -40,10 +40,12 @@ def render_page(
     created: datetime,
     limit: int = SIZE_LIMIT,
 ) -> str:
-    """The page as text, at most `limit` bytes in UTF-8; columns are left out, in a stated order, where all would be too large.
+    """The page as text, at most `limit` bytes in UTF-8; columns are left out, in a stated order, where all would be too
+    large.
 
-    `scheme`, `profiles` and `diagnoses` are of a sweep: the scheme of the headline and of the worst layers; profiles of one layer at
-    several bit widths become one chart with a slider. Raises ValueError for an unknown scheme, for no rows, and for more rows than fit.
+    `scheme`, `profiles` and `diagnoses` are of a sweep: the scheme of the headline and of the worst layers; profiles of
+    one layer at several bit widths become one chart with a slider. Raises ValueError for an unknown scheme, for no
+    rows, and for more rows than fit.
     """
     told = outline(table, title=title, scheme=scheme, profiles=profiles, diagnoses=diagnoses)
     drawn = [*(draw_sweep(table, scheme=scheme, profiles=profiles) if isinstance(table, Rows) else ()), *charts]
@@ -70,7 +72,13 @@ def render_page(
         "first": choose_first(table),
         "head": pack_json(write_document(replace(table, rows=table.rows[:0]), created=created)),
     }
-    bare = _render({**context, "columns": {column.name: "" for column in table.columns}, "left_out": order_leaving_out(table.columns)})
+    bare = _render(
+        {
+            **context,
+            "columns": {column.name: "" for column in table.columns},
+            "left_out": order_leaving_out(table.columns),
+        }
+    )
     columns, left_out = pack_columns(table.rows, limit=limit - len(bare.encode()))
     return _render({**context, "columns": columns, "left_out": left_out})
 

@@ -1,4 +1,6 @@
-"""How does a figure get into a page that opens without a network? Drawn for both themes, packed, with a sentence for those who do not see it."""
+"""How does a figure get into a page that opens without a network? Drawn for both themes, packed, with a sentence for
+those who do not see it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _TURNING = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\\u(?:061
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One figure of the page: packed for both themes, with a heading, a sentence for those who do not see it, a caption."""
+    """One figure of the page: packed for both themes, with a heading, a sentence for those who do not see it, a
+    caption.
+    """
 
     heading: str
     caption: str
@@ -32,7 +36,9 @@ class Chart:
 
 
 def make_chart(heading: str, caption: str, draw: Callable[..., Figure], *, half: bool = False) -> Chart:
-    """A figure for both themes; `draw` takes the theme. Its sentence for those who do not see it comes from the figure itself."""
+    """A figure for both themes; `draw` takes the theme. Its sentence for those who do not see it comes from the figure
+    itself.
+    """
     light, dark = draw(theme="light"), draw(theme="dark")
     alt = str((light.layout.meta or {}).get("alt", heading))
     packed = [pack_json(json.loads(_TURNING.sub("", figure.to_json()))) for figure in (light, dark)]

@@ -31,12 +31,13 @@ def write_report(
     charts: Sequence[Chart] = (),
     created: datetime | None = None,
 ) -> Path:
-    """Write a result as .csv, .json, .parquet or .html, by the suffix; returns the path. An existing file is replaced at once.
+    """Write a result as .csv, .json, .parquet or .html, by the suffix; returns the path. An existing file is replaced
+    at once.
 
-    `title` and `charts` serve the HTML. Of a sweep also `scheme` (the one the summary speaks of; by default `choose_scheme`) and
-    `profiles` (of layers to show; several of one layer become a slider over bits); `diagnoses` of layers serve the HTML and the JSON.
-    `created` is the time noted inside, by default now; give it to get the same file twice.
-    Raises ValueError for an unknown suffix and a target that can not be written, OSError where writing fails.
+    `title` and `charts` serve the HTML. Of a sweep also `scheme` (the one the summary speaks of; by default
+    `choose_scheme`) and `profiles` (of layers to show; several of one layer become a slider over bits); `diagnoses` of
+    layers serve the HTML and the JSON. `created` is the time noted inside, by default now; give it to get the same file
+    twice. Raises ValueError for an unknown suffix and a target that can not be written, OSError where writing fails.
     """
     target = check_targets([path])[0]
     moment = created or datetime.now(UTC)
@@ -65,8 +66,8 @@ def write_report(
 def read_result(path: str | os.PathLike[str]) -> Table[Any]:
     """A result of any kind written by `write_report` as .json, .csv or .parquet, equal to what was written.
 
-    CSV holds no totals and no source: `totals` is empty and `source` is the CSV file itself. Raises ValueError for any other file,
-    naming the place.
+    CSV holds no totals and no source: `totals` is empty and `source` is the CSV file itself. Raises ValueError for any
+    other file, naming the place.
     """
     return read_table(path, KINDS)
 

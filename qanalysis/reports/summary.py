@@ -1,4 +1,6 @@
-"""What is the answer in one sentence, and which layers need a look? The page, the command line and the report say the same."""
+"""What is the answer in one sentence, and which layers need a look? The page, the command line and the report say the
+same.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ NAMED_SCHEMES = 12
 def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> str:
     """One sentence for one scheme (canonical text): pooled SQNR, true bits per weight, the worst layer.
 
-    A part without figures is left out; `worst_channel` names the channel that carries the worst layer's error. A cancelled
-    sweep says so. Raises ValueError for a scheme that is not among the rows.
+    A part without figures is left out; `worst_channel` names the channel that carries the worst layer's error. A
+    cancelled sweep says so. Raises ValueError for a scheme that is not among the rows.
     """
     _check_scheme(rows, scheme)
     total = next((row for row in rows.totals if row.scheme == scheme), None)

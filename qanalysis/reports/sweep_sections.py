@@ -1,4 +1,6 @@
-"""What is told of a sweep? The headline, totals, worst tensors, diagnoses, what could not be measured; and the charts of the page."""
+"""What is told of a sweep? The headline, totals, worst tensors, diagnoses, what could not be measured; and the charts
+of the page.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,14 @@ def _sum_up(rows: Rows, scheme: str) -> list[Section]:
     if not totals:
         return []
     lines = [
-        (row.scheme, _show_bits(row.bits_per_weight), size(row.size_bytes), _db(row.sqnr_db), _percent(row.clipped_fraction), _percent(row.zeroed_fraction))
+        (
+            row.scheme,
+            _show_bits(row.bits_per_weight),
+            size(row.size_bytes),
+            _db(row.sqnr_db),
+            _percent(row.clipped_fraction),
+            _percent(row.zeroed_fraction),
+        )
         for row in totals
     ]
     chosen = next((place for place, row in enumerate(totals) if row.scheme == scheme), None)
@@ -171,14 +180,24 @@ def _diagnose(number: int, found: Diagnosis) -> Section:
         largest = max((cure.gain_db for cure in found.cures if math.isfinite(cure.gain_db)), default=0.0)
         lines = [
             (
-                *(cure.text, cure.scheme or "needs run-time support", true_minus(f"{cure.gain_db:+.2f} dB"), true_minus(f"{cure.worth_bits:+.2f}")),
+                *(
+                    cure.text,
+                    cure.scheme or "needs run-time support",
+                    true_minus(f"{cure.gain_db:+.2f} dB"),
+                    true_minus(f"{cure.worth_bits:+.2f}"),
+                ),
                 *(f"{cure.extra_bits:.3f}", true_minus(f"{cure.net_bits:+.2f}"), _db(cure.sqnr_db)),
             )
             for cure in found.cures
         ]
         head = ("cure", "scheme", "gain", "as bits", "price, bits/weight", "net, bits", "SQNR")
         bars = {2: _measure_bars([cure.gain_db for cure in found.cures], largest)}
-        blocks.append(Prose("Measured on this layer, the best for its bits first: net is the gain, at 6.02 dB a bit, less the price.", soft=True))
+        blocks.append(
+            Prose(
+                "Measured on this layer, the best for its bits first: net is the gain, at 6.02 dB a bit, less the price.",
+                soft=True,
+            )
+        )
         blocks.append(Grid(head, lines, text_columns=2, bars=bars))
     return Section(f"diagnosis-{number}", f"Diagnosis of {found.name} at {found.scheme}", blocks)
 

@@ -1,4 +1,6 @@
-"""How do results and progress look in a terminal? Drawn tables there, plain aligned text in a pipe, untrusted names made harmless."""
+"""How do results and progress look in a terminal? Drawn tables there, plain aligned text in a pipe, untrusted names
+made harmless.
+"""
 
 from __future__ import annotations
 
@@ -83,14 +85,25 @@ def show_progress() -> Iterator[Callable[[SweepProgress], None] | None]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"), TextColumn("{task.description}", markup=False))
+    columns = (
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TextColumn("{task.description}", markup=False),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None, speed="")
 
         def advance(progress: SweepProgress) -> None:
             left = "" if progress.seconds_left is None else f" · {progress.seconds_left:.0f} s left"
             speed = f"{progress.values_per_s / 1e6:.1f} M values/s{left}"
-            bar.update(task, completed=progress.done, total=progress.total, description=clean_text(progress.tensor), speed=speed)
+            bar.update(
+                task,
+                completed=progress.done,
+                total=progress.total,
+                description=clean_text(progress.tensor),
+                speed=speed,
+            )
 
         yield advance
 

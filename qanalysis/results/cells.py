@@ -1,4 +1,5 @@
-"""Does a value that was read belong into its column? Checked by the column's own type, lists and records inside cells too.
+"""Does a value that was read belong into its column? Checked by the column's own type, lists and records inside cells
+too.
 
 Whatever is wrong raises ValueError saying which column, which value, and what it must be; the reader adds the place.
 """
@@ -37,7 +38,8 @@ def shorten_value(value: Any) -> str:
 def check_cells(column: Column, values: Sequence[Any], places: Sequence[str] | str) -> list[Any]:
     """All cells of a column as they are kept: lists as tuples, objects as their dataclass, null as None.
 
-    `places` says where each stands, or the first part of it where rows are counted from 0. Raises ValueError for the first that does not fit.
+    `places` says where each stands, or the first part of it where rows are counted from 0. Raises ValueError for the
+    first that does not fit.
     """
     if _are_plainly_right(column, values):
         return list(values)
@@ -102,7 +104,10 @@ def _check_record(value: Any, record: Any, name: str) -> Any:
         cells = check_record(value, columns, what="as it must be")
     except ValueError as error:
         raise ValueError(f"column {name}: {error}") from None
-    return make_row(record, {column.name: _check(cells.get(column.name), column.type, f"{name}.{column.name}", column.infinite) for column in columns})
+    return make_row(
+        record,
+        {column.name: _check(cells.get(column.name), column.type, f"{name}.{column.name}", column.infinite) for column in columns},
+    )
 
 
 def _fits(value: Any, kind: CellType) -> bool:

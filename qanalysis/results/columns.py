@@ -1,7 +1,7 @@
-"""What does a column of a result mean? It is declared once, on the field of a row type; all that leaves the program follows.
+"""What does a column of a result mean? It is declared once, on the field of a row type; the rest follows.
 
-A row type is a frozen dataclass. `column(...)` says what the annotation can not: label, unit, direction, formula. From both follow
-documents, schemas, cells of files, Arrow types, tables, labels and the order of leaving out.
+A row type is a frozen dataclass. `column(...)` says what the annotation can not: label, unit, direction, formula. From
+both follow documents, schemas, cells of files, Arrow types, tables, labels and the order of leaving out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CellType:
 
     @classmethod
     def from_annotation(cls, hint: Any) -> Self:
-        """Read str, int, float, bool, Literal of words, tuple[T, ...], tuple[T, T], a dataclass, or any of these | None.
+        """Read str, int, float, bool, Literal of words, tuple[T, ...], tuple[T, T], a dataclass; each of them | None.
 
         Raises TypeError for what no file here can hold.
 
@@ -72,8 +72,10 @@ class Column:
     ----------
     name, type : from the field.
     label, unit, better, formula : what people read; `unit` "" for none, `better` None where no direction is good.
-    infinite : what null in JSON stands for, where `exact` holds: inf, -inf, or for a pair one of each. None where the column is never infinite.
-    exact : of the table's columns (attributes of arrays, null is NaN), the rows in which null means infinite; None: in all rows.
+    infinite : what null in JSON stands for, where `exact` holds: inf, -inf, or for a pair one of each. None where the
+        column is never infinite.
+    exact : of the table's columns (attributes of arrays, null is NaN), the rows in which null means infinite; None: in
+        all rows.
     leave_out : rank in the order in which a small page goes without; None stays.
     additive : whether the figure adds over tensors.
     late : whether older files lack it; then it is null in what is read from them.
@@ -139,7 +141,7 @@ def column(
 
     >>> @dataclass(frozen=True)
     ... class Line:
-    ...     gain_db: float | None = column("Gain", "dB", better="higher", formula="10 log10 of both powers", default=None)
+    ...     gain_db: float | None = column("Gain", "dB", formula="10 log10 of both powers", default=None)
     >>> [(found.name, found.kind, found.nullable, found.meaning) for found in columns_of(Line)]
     [('gain_db', 'number', True, 'Gain: 10 log10 of both powers')]
     """
@@ -182,7 +184,7 @@ class Kind:
 
 
 class RowType:
-    """Base of all row types: the columns are the fields, in their order. `first_columns` moves some of them to the front.
+    """Base of all row types: the columns are the fields, in their order. `first_columns` moves some to the front.
 
     `shown_first` are those that a long table shows before one asks for all; empty for all.
     """

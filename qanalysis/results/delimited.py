@@ -1,6 +1,7 @@
 """Any result as CSV and back: the rows alone, in UTF-8, every digit of a float.
 
-An empty cell is null, inf is itself, lists and objects are JSON inside their cell. Columns tell which kind of result it is.
+An empty cell is null, inf is itself, lists and objects are JSON inside their cell. Columns tell which kind of result it
+is.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def to_csv(table: Table[Any]) -> str:
 
 
 def parse_csv(content: bytes, kinds: Kinds, *, place: str) -> Table[Any]:
-    """The table of a CSV's bytes; it has no totals, and its source is the CSV itself. Raises ValueError naming line and column."""
+    """The table of a CSV's bytes; it has no totals, and its source is the CSV itself. Raises ValueError naming line and
+    column.
+    """
     again = f"write the file again with `{describe_ways(kinds)}`"
     try:
         reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)

@@ -1,6 +1,7 @@
 """Any result as one JSON document and back; its form follows from the columns of its rows.
 
-JSON has no infinity: an infinite figure is written as null, and comes back where its column says so (a sweep: where the error is exactly zero).
+JSON has no infinity: an infinite figure is written as null, and comes back where its column says so (a sweep: where the
+error is exactly zero).
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ class Described(Protocol):
 
 
 def to_json(table: Table[Any], *, created: datetime | None = None, diagnoses: Sequence[Described] = ()) -> str:
-    """The document as strict JSON text, one row per line, null for null and for infinite figures; floats keep every digit.
+    """The document as strict JSON text, one row per line, null for null and for infinite figures; floats keep every
+    digit.
 
-    Diagnoses of layers, where there are any, follow the rows; reading the rows back leaves them aside. `created` is noted in the
-    settings, unless the rows already carry the time they were made at.
+    Diagnoses of layers, where there are any, follow the rows; reading the rows back leaves them aside. `created` is
+    noted in the settings, unless the rows already carry the time they were made at.
     """
     parts = {name: json.dumps(value, allow_nan=False) for name, value in describe(table, created=created).items()}
     parts |= {"rows": _write_lines(table.rows), "totals": _write_lines(table.totals)}
@@ -53,7 +55,9 @@ def write_document(table: Table[Any], *, created: datetime | None = None) -> dic
 
 
 def describe(table: Table[Any], *, created: datetime | None = None) -> dict[str, Any]:
-    """The head of a document: what made it, from which input (null where nothing was read), with which settings, and what was left out."""
+    """The head of a document: what made it, from which input (null where nothing was read), with which settings, and
+    what was left out.
+    """
     settings = {"command": kind_of(table).command, **table.settings, "complete": table.complete}
     made = settings.pop("created", None if created is None else created.isoformat(timespec="seconds"))
     settings |= {} if made is None else {"created": made}
@@ -85,7 +89,9 @@ def without_infinity(value: Any) -> Any:
 
 
 def parse_document(text: str, kinds: Kinds, *, place: str) -> Table[Any]:
-    """The table of a document's text; `place` names the file in messages. Raises ValueError where it is not such a document."""
+    """The table of a document's text; `place` names the file in messages. Raises ValueError where it is not such a
+    document.
+    """
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -120,7 +126,12 @@ def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str
         raise ValueError(f"{place}: 'coverage' must be a list of objects; write the file again with `{row_type.KIND.again}`")
     own = {key: value for key, value in settings.items() if key not in ("command", "complete")}
     source = _read_source(document.get("source"), row_type.KIND, place)
-    return row_type, {"source": source, "settings": own, "complete": settings.get("complete") is not False, "coverage": tuple(coverage)}
+    return row_type, {
+        "source": source,
+        "settings": own,
+        "complete": settings.get("complete") is not False,
+        "coverage": tuple(coverage),
+    }
 
 
 def read_records(document: Mapping[str, Any], name: str, row_type: Any, kind: Kind, *, place: str) -> Frame[Any]:

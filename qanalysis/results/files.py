@@ -1,4 +1,6 @@
-"""Any result to and from files, by suffix. A file appears whole or not at all, and can be refused before the work starts."""
+"""Any result to and from files, by suffix. A file appears whole or not at all, and can be refused before the work
+starts.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,8 @@ _TOKEN_BYTES = 8
 def read_table(path: str | os.PathLike[str], kinds: Kinds) -> Table[Any]:
     """A result written as .json, .csv or .parquet, equal to what was written.
 
-    CSV holds no totals and no source: `totals` is empty and `source` is the CSV file itself. From JSON an infinite figure comes back
-    where its column says so. Raises ValueError for any other file, naming the place.
+    CSV holds no totals and no source: `totals` is empty and `source` is the CSV file itself. From JSON an infinite
+    figure comes back where its column says so. Raises ValueError for any other file, naming the place.
     """
     file = Path(path)
     suffix = file.suffix.lower()
@@ -55,10 +57,11 @@ def read_table(path: str | os.PathLike[str], kinds: Kinds) -> Table[Any]:
 
 @contextmanager
 def write_whole(target: Path) -> Iterator[IO[bytes]]:
-    """A new file beside `target`, open for writing; it takes the target's place when the block ends, and is gone where the block fails.
+    """A new file beside `target`, open for writing; it takes the target's place when the block ends, and is gone where
+    the block fails.
 
-    Its name can not be guessed and is never one that exists. What killed runs left for the same target is swept after a day.
-    Raises OSError that names the target where the system refuses.
+    Its name can not be guessed and is never one that exists. What killed runs left for the same target is swept after a
+    day. Raises OSError that names the target where the system refuses.
     """
     _sweep_left_over(target)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(_TOKEN_BYTES)}.part")

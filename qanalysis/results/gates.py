@@ -14,9 +14,11 @@ from qanalysis.results.columns import RowType
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A limit: its option, the column held against it, the bound (None where none was given), and what to read from a row.
+    """A limit: its option, the column held against it, the bound (None where none was given), and what to read from a
+    row.
 
-    "--min-..." bounds from below, "--max-..." from above. Without `read` the column itself counts, of a list its length.
+    "--min-..." bounds from below, "--max-..." from above. Without `read` the column itself counts, of a list its
+    length.
     """
 
     option: str
@@ -25,7 +27,9 @@ class Gate:
     read: Callable[[Any], float | None] | None = None
 
     def hold(self, row: Any) -> LimitCheck:
-        """What a row makes of the limit; a row without the figure misses it. Raises ValueError for a bound that is no finite number."""
+        """What a row makes of the limit; a row without the figure misses it. Raises ValueError for a bound that is no
+        finite number.
+        """
         if self.asked is None or not math.isfinite(self.asked):
             raise ValueError(f"{self.option} {self.asked}: a limit is a finite number that a figure can be held against")
         found = (self.read or attrgetter(self.column))(row)
@@ -36,7 +40,9 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class LimitCheck(RowType):
-    """A limit that the user gave and what was reached; `met` is false, too, where there is no figure to hold against it."""
+    """A limit that the user gave and what was reached; `met` is false, too, where there is no figure to hold against
+    it.
+    """
 
     limit: str = columns.column("Limit", formula="the option")
     asked: float = columns.column("Asked", formula="what the user asked for")

@@ -8,9 +8,9 @@ from collections.abc import Callable
 class SourceIdentity:
     """Which input the rows came from: its label (never an absolute path), its size in bytes, its content's digest.
 
-    `digest` may be given as a function, called when someone first asks: only what leaves the program needs it, and it reads
-    the whole input. It is None where the work was cancelled, where only the header was read, or where the input can no longer be read
-    as it was.
+    `digest` may be given as a function, called when someone first asks: only what leaves the program needs it, and it
+    reads the whole input. It is None where the work was cancelled, where only the header was read, or where the input
+    can no longer be read as it was.
     """
 
     __slots__ = ("_digest", "path", "size")
@@ -28,7 +28,11 @@ class SourceIdentity:
         return self._digest
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SourceIdentity) and (self.path, self.size, self.digest) == (other.path, other.size, other.digest)
+        return isinstance(other, SourceIdentity) and (self.path, self.size, self.digest) == (
+            other.path,
+            other.size,
+            other.digest,
+        )
 
     def __hash__(self) -> int:
         return hash((self.path, self.size))

@@ -17,7 +17,16 @@ import numpy as np
 
 from qanalysis.results.cells import check_cells, find_difference, shorten_value
 from qanalysis.results.columns import CellType, Column, columns_of, to_plain, totals_of
-from qanalysis.results.document import Kinds, describe, describe_ways, read_head, read_records, shorten_text, told, without_infinity
+from qanalysis.results.document import (
+    Kinds,
+    describe,
+    describe_ways,
+    read_head,
+    read_records,
+    shorten_text,
+    told,
+    without_infinity,
+)
 from qanalysis.results.table import NO_INTEGER, Frame, Table
 
 if TYPE_CHECKING:
@@ -41,7 +50,9 @@ def write_parquet(table: Table[Any], file: IO[bytes], *, created: datetime | Non
 
 
 def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
-    """Rows, totals, settings and source of a Parquet file written here. Raises ValueError for any other file, and for more than `MOST_ROWS`."""
+    """Rows, totals, settings and source of a Parquet file written here. Raises ValueError for any other file, and for
+    more than `MOST_ROWS`.
+    """
     import pyarrow.parquet as pq
 
     with _named(path, kinds), pq.ParquetFile(path) as file:

@@ -9,7 +9,14 @@ from typing import Any
 from qanalysis.results.columns import CellType, Column, columns_of, totals_of
 from qanalysis.results.document import SCHEMA_VERSION
 
-_KINDS = {"text": "string", "integer": "integer", "number": "number", "flag": "boolean", "list": "array", "record": "object"}
+_KINDS = {
+    "text": "string",
+    "integer": "integer",
+    "number": "number",
+    "flag": "boolean",
+    "list": "array",
+    "record": "object",
+}
 _SOURCE = {
     "type": "object",
     "additionalProperties": False,
@@ -23,7 +30,9 @@ _SOURCE = {
 
 
 def describe_kind(row_type: Any, *, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The schema of the documents of a row type; `more` are properties that such a document may have beside the common ones."""
+    """The schema of the documents of a row type; `more` are properties that such a document may have beside the common
+    ones.
+    """
     kind, totals = row_type.KIND, totals_of(row_type)
     definitions: dict[str, Any] = {"row": describe_record(row_type)}
     if totals is not row_type:
@@ -53,7 +62,9 @@ def describe_kind(row_type: Any, *, more: Mapping[str, Any] | None = None) -> di
 
 
 def describe_record(record: Any, *, more: Mapping[str, Any] | None = None, infinite: bool = False) -> dict[str, Any]:
-    """The schema of one object with a dataclass's columns, and `more` properties; `infinite`: any number in it may be null."""
+    """The schema of one object with a dataclass's columns, and `more` properties; `infinite`: any number in it may be
+    null.
+    """
     properties = {column.name: _describe_column(column, infinite=infinite) for column in columns_of(record)} | dict(more or {})
     return {"type": "object", "additionalProperties": False, "required": list(properties), "properties": properties}
 
@@ -69,7 +80,10 @@ def _describe_settings(command: str) -> dict[str, Any]:
         "required": ["command", "complete"],
         "properties": {
             "command": {"const": command},
-            "complete": {"type": "boolean", "description": "false where the work was cancelled and the rows are those made so far"},
+            "complete": {
+                "type": "boolean",
+                "description": "false where the work was cancelled and the rows are those made so far",
+            },
             "created": {"type": "string", "format": "date-time"},
         },
         "description": "the options as given",

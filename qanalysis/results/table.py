@@ -66,7 +66,10 @@ class Frame(Sequence[R]):
         parts = [frame for frame in frames if len(frame)]
         if not parts:
             return Frame.from_rows(row_type, ())
-        return Frame(row_type, {one.name: np.concatenate([part.cells[one.name] for part in parts]) for one in columns_of(row_type)})
+        return Frame(
+            row_type,
+            {one.name: np.concatenate([part.cells[one.name] for part in parts]) for one in columns_of(row_type)},
+        )
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -74,7 +77,8 @@ class Frame(Sequence[R]):
         return columns_of(self.row_type)
 
     def column(self, name: str) -> NDArray[Any]:
-        """All cells of a column: float64 (NaN for null) of numbers and of integers that may be null, int64 or bool of those that may not, else objects.
+        """All cells of a column: float64 (NaN for null) of numbers and of integers that may be null, int64 or bool of
+        those that may not, else objects.
 
         Shape (rows,). Not to be written to. Raises KeyError for a name that is no column.
         """
@@ -110,7 +114,9 @@ class Frame(Sequence[R]):
             yield from (make_row(self.row_type, dict(zip(names, line, strict=True))) for line in zip(*part.list_cells(), strict=True))
 
     def parts(self) -> Iterator[Frame[R]]:
-        """The rows in pieces of a few thousand, for whoever turns them into Python's own values, which take ten times the memory."""
+        """The rows in pieces of a few thousand, for whoever turns them into Python's own values, which take ten times
+        the memory.
+        """
         yield from (self.take(slice(start, start + _AT_ONCE)) for start in range(0, self._length, _AT_ONCE))
 
     def __add__(self, other: Frame[R]) -> Frame[R]:
@@ -131,7 +137,9 @@ class Frame(Sequence[R]):
         return [dict(zip(names, line, strict=True)) for line in zip(*self.list_plain(), strict=True)]
 
     def to_pandas(self) -> pd.DataFrame:
-        """The rows as a table: nullable integers and flags, float64 (NaN for null, inf as itself), text, lists of dictionaries."""
+        """The rows as a table: nullable integers and flags, float64 (NaN for null, inf as itself), text, lists of
+        dictionaries.
+        """
         import pandas as pd  # slow to import, and not every caller wants a table
 
         kinds = {"integer": "Int64", "flag": "boolean", "number": "float64"}
@@ -179,7 +187,9 @@ class Table(Sequence[R], Generic[R]):
 
     @classmethod
     def from_columns(cls, row_type: type[R], columns: Mapping[str, Cells], *, totals: Iterable[Any] = (), **rest: Any) -> Self:
-        """A table of one array per column; `rest` are the other fields. Raises ValueError for a missing or unknown column."""
+        """A table of one array per column; `rest` are the other fields. Raises ValueError for a missing or unknown
+        column.
+        """
         return cls(Frame(row_type, columns), Frame.from_rows(totals_of(row_type), totals), **rest)
 
     @property

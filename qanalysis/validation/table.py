@@ -1,4 +1,6 @@
-"""How do cross-checks read as a result? One row per check, the counts of verdicts beside them, and the words that go with them."""
+"""How do cross-checks read as a result? One row per check, the counts of verdicts beside them, and the words that go
+with them.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,12 @@ class CheckRow(RowType):
     """One cross-check: distances as numbers, null where nothing was reached or not a finite number."""
 
     KIND: ClassVar[columns.Kind] = columns.Kind(
-        "validate", "checks", "Cross-checks", "qanalysis validate --json > checks.json", totals=VerdictCount, reads=False
+        "validate",
+        "checks",
+        "Cross-checks",
+        "qanalysis validate --json > checks.json",
+        totals=VerdictCount,
+        reads=False,
     )
 
     check: str = columns.column("Check", formula="what was compared")

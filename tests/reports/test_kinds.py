@@ -48,7 +48,11 @@ DATA = Path(__file__).parents[1] / "results" / "data"
 
 
 def _sweep() -> Table[Any]:
-    arrays = {"w": np.random.default_rng(1).normal(size=(8, 27)).astype(np.float32), "exact": np.float32([[1, -1]]), "ids": np.arange(3)}
+    arrays = {
+        "w": np.random.default_rng(1).normal(size=(8, 27)).astype(np.float32),
+        "exact": np.float32([[1, -1]]),
+        "ids": np.arange(3),
+    }
     return sweep(arrays, ["int4", "int8 channel"])
 
 
@@ -62,7 +66,13 @@ def _record() -> Table[Any]:
 
 def _linearity() -> Table[Any]:
     row = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4))
-    return Table.from_rows(LinearityRow, [row], totals=hold_gates(row, [Gate("--max-dnl", "dnl", 1, read_dnl)]), source=SOURCE, settings={"bits": 4})
+    return Table.from_rows(
+        LinearityRow,
+        [row],
+        totals=hold_gates(row, [Gate("--max-dnl", "dnl", 1, read_dnl)]),
+        source=SOURCE,
+        settings={"bits": 4},
+    )
 
 
 def _convert() -> Table[Any]:
@@ -75,7 +85,13 @@ def _show() -> Table[Any]:
 
 def _validate() -> Table[Any]:
     agreed = Check("int4", "torch", "2.13", "bit-exact", reached=0.0, required=0.0, values=8)
-    return tabulate_checks([agreed, Check("all", "gfloat", "", "bit-exact"), Check("far", "torch", "2.13", "dB", reached=float("inf"), required=1.0)])
+    return tabulate_checks(
+        [
+            agreed,
+            Check("all", "gfloat", "", "bit-exact"),
+            Check("far", "torch", "2.13", "dB", reached=float("inf"), required=1.0),
+        ]
+    )
 
 
 MAKERS: dict[str, Callable[[], Table[Any]]] = {
@@ -187,13 +203,50 @@ def ask_report(path: Path) -> str:
 HEADS: dict[str, Any] = {
     "list": [],
     "null-settings": {"settings": None},
-    "list-command": {"schema_version": 1, "settings": {"command": ["record"]}, "source": None, "rows": [], "totals": []},
-    "empty-record": {"schema_version": 1, "settings": {"command": "record"}, "source": {"path": "x", "size": 1, "digest": None}, "rows": [], "totals": []},
+    "list-command": {
+        "schema_version": 1,
+        "settings": {"command": ["record"]},
+        "source": None,
+        "rows": [],
+        "totals": [],
+    },
+    "empty-record": {
+        "schema_version": 1,
+        "settings": {"command": "record"},
+        "source": {"path": "x", "size": 1, "digest": None},
+        "rows": [],
+        "totals": [],
+    },
     "no-source": {"schema_version": 1, "settings": {"command": "record"}, "source": None, "rows": [], "totals": []},
-    "true-version": {"schema_version": True, "settings": {}, "source": {"path": "x", "size": 1, "digest": None}, "rows": [], "totals": []},
-    "unknown-command": {"schema_version": 1, "settings": {"command": "train"}, "source": None, "rows": [], "totals": []},
-    "bad-coverage": {"schema_version": 1, "settings": {}, "source": {"path": "x", "size": 1, "digest": None}, "coverage": [1], "rows": [], "totals": []},
-    "negative-size": {"schema_version": 1, "settings": {}, "source": {"path": "x", "size": -1, "digest": None}, "rows": [], "totals": []},
+    "true-version": {
+        "schema_version": True,
+        "settings": {},
+        "source": {"path": "x", "size": 1, "digest": None},
+        "rows": [],
+        "totals": [],
+    },
+    "unknown-command": {
+        "schema_version": 1,
+        "settings": {"command": "train"},
+        "source": None,
+        "rows": [],
+        "totals": [],
+    },
+    "bad-coverage": {
+        "schema_version": 1,
+        "settings": {},
+        "source": {"path": "x", "size": 1, "digest": None},
+        "coverage": [1],
+        "rows": [],
+        "totals": [],
+    },
+    "negative-size": {
+        "schema_version": 1,
+        "settings": {},
+        "source": {"path": "x", "size": -1, "digest": None},
+        "rows": [],
+        "totals": [],
+    },
     "text": "x",
 }
 
@@ -219,7 +272,10 @@ def test_damaged_pages_are_told_with_the_path(tmp_path: Path) -> None:
         path.write_bytes(whole[:start] + b"\xff" * 40 + whole[start + 40 :])
         result = CliRunner().invoke(app, ["report", str(path), "--out", str(tmp_path / "out.csv")])
         assert result.exit_code in (0, 2), (start, result.exception)
-        assert result.exit_code == 0 or (result.stderr.count("\n") == 1 and "x.parquet" in result.stderr), (start, result.stderr)
+        assert result.exit_code == 0 or (result.stderr.count("\n") == 1 and "x.parquet" in result.stderr), (
+            start,
+            result.stderr,
+        )
 
 
 def test_more_rows_than_are_read_are_refused_by_the_footer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,8 +302,14 @@ def test_cells_of_wrong_types_are_told_by_column_in_parquet(tmp_path: Path) -> N
 
 
 NESTED = {
-    "finding": (("findings", [{"code": "clipping", "text": "x"}]), "column findings: not as it must be; missing columns: ['value']"),
-    "finding-value": (("findings", [{"code": "c", "text": 5, "value": None}]), "column findings.text holds 5, must be text"),
+    "finding": (
+        ("findings", [{"code": "clipping", "text": "x"}]),
+        "column findings: not as it must be; missing columns: ['value']",
+    ),
+    "finding-value": (
+        ("findings", [{"code": "c", "text": 5, "value": None}]),
+        "column findings.text holds 5, must be text",
+    ),
     "component": (("spur", {"name": "spur"}), "column spur: not as it must be; missing columns: ['alias_hz'"),
     "interval": (("sinad_ci95_db", [1.0]), "column sinad_ci95_db holds [1.0], must be a list of 2 or null"),
     "interval-text": (("sinad_ci95_db", ["a", "b"]), "column sinad_ci95_db holds 'a', must be a number"),

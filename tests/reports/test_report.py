@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
 import math
+import re
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -104,6 +107,27 @@ def test_csv_cells_that_a_spreadsheet_would_run_start_with_an_apostrophe_and_sta
     assert "'=cmd()" in names
     assert "''=quoted" in names
     assert not any(name.startswith(("=", "+", "-", "@", "\t", "\r")) for name in names)
+
+
+@pytest.mark.parametrize("name", ["＝1+1", " =1+1", "\u200b@x", "\x1b]0;x", "\t=1", "'＝1", "-"])
+def test_csv_guards_what_spreadsheets_and_terminals_would_run_and_reads_it_back(name: str, arrays: dict[str, np.ndarray]) -> None:
+    rows = sweep({name: arrays["part"]}, ["int4"])
+    line = list(csv.reader(io.StringIO(to_csv(rows), newline="")))[1]
+    assert line[0] == f"'{name}"
+    assert _parse(to_csv(rows).encode())[0].tensor == name
+
+
+def test_no_name_turns_the_reading_direction_of_a_page(arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+    name = "layer\u202egpj.exe"
+    rows = sweep({name: arrays["conv"]}, ["int4"])
+    profile = profile_layer(arrays["conv"], Scheme.parse("int4"), name=name)
+    page = write_report(rows, tmp_path / "report.html", profiles=[profile]).read_text("utf-8")
+    assert "\u202e" not in page
+    assert "layer\\u202egpj.exe" in page
+    # What stands inside the packed figures is drawn, too.
+    packed = re.findall(r'id="plot-[^"]+">([^<]+)<', page)
+    assert packed
+    assert not [text for text in packed if re.search("\u202e|\\\\u202e", zlib.decompress(base64.b64decode(text)).decode())]
 
 
 def test_csv_numbers_are_not_escaped() -> None:

@@ -60,7 +60,10 @@ def test_a_new_column_is_one_line_and_everything_knows_it(tmp_path: Path, capsys
     assert [row["drops"] for row in document["rows"]] == [7, None]
     schema = describe_kind(LongerLine)
     jsonschema.validate(document, schema)
-    assert schema["$defs"]["row"]["properties"]["drops"] == {"type": ["integer", "null"], "description": "Drops: how often it fell"}
+    assert schema["$defs"]["row"]["properties"]["drops"] == {
+        "type": ["integer", "null"],
+        "description": "Drops: how often it fell",
+    }
     assert parse_document(to_json(table), kinds, place="x.json").rows == table.rows
     assert to_csv(table).splitlines()[:2] == ["name,grams,drops", "first,2.5,7"]
     assert parse_csv(to_csv(table).encode(), kinds, place="x.csv").rows == table.rows
@@ -82,8 +85,14 @@ def test_a_late_column_is_null_in_what_older_files_hold() -> None:
     class LateLine(Line):
         drops: int | None = column("Drops", default=None, late=True)
 
-    old, kinds = Table.from_rows(Line, [Line("first", 2.5)], source=SourceIdentity("shelf", 12, None)), {LateLine: Table}
-    for again in (parse_document(to_json(old), kinds, place="x.json"), parse_csv(to_csv(old).encode(), kinds, place="x.csv")):
+    old, kinds = (
+        Table.from_rows(Line, [Line("first", 2.5)], source=SourceIdentity("shelf", 12, None)),
+        {LateLine: Table},
+    )
+    for again in (
+        parse_document(to_json(old), kinds, place="x.json"),
+        parse_csv(to_csv(old).encode(), kinds, place="x.csv"),
+    ):
         assert list(again) == [LateLine("first", 2.5, None)]
 
 

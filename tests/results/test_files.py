@@ -66,14 +66,23 @@ def test_the_name_can_not_be_guessed_and_a_link_of_that_name_is_not_followed(tmp
     victim.write_text("kept")
     monkeypatch.setattr(files.secrets, "token_hex", lambda _size: "0" * 16)
     (tmp_path / f".x.json.{'0' * 16}.part").symlink_to(victim)
-    with pytest.raises(OSError, match=r"x\.json: could not be written \(File exists\)"), write_whole(tmp_path / "x.json"):
+    with (
+        pytest.raises(OSError, match=r"x\.json: could not be written \(File exists\)"),
+        write_whole(tmp_path / "x.json"),
+    ):
         pass
     assert victim.read_text() == "kept"
 
 
 def test_what_killed_runs_left_is_swept_after_a_day(tmp_path: Path) -> None:
     token = "0123456789abcdef"
-    names = [f".x.json.{token}.part", ".x.json.4711.part", f".y.json.{token}.part", ".x.json.notes.part", f".x.json.{token[:-1]}1.part"]
+    names = [
+        f".x.json.{token}.part",
+        ".x.json.4711.part",
+        f".y.json.{token}.part",
+        ".x.json.notes.part",
+        f".x.json.{token[:-1]}1.part",
+    ]
     for name in names:
         (tmp_path / name).write_text("half")
     for name in names[:4]:
@@ -95,7 +104,10 @@ def test_a_full_disk_is_told_with_the_path_and_the_way_out(tmp_path: Path, monke
 def test_links_pipes_and_devices_are_refused_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "real.csv").write_text("")
     (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
-    with pytest.raises(ValueError, match=r"link\.csv: is a symbolic link, which would be replaced and not followed; give .*real\.csv itself"):
+    with pytest.raises(
+        ValueError,
+        match=r"link\.csv: is a symbolic link, which would be replaced and not followed; give .*real\.csv itself",
+    ):
         check_targets([tmp_path / "link.csv"])
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(ValueError, match=r"pipe\.csv: is a pipe or a device, which would be replaced by a file; use --json"):
