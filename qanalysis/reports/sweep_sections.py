@@ -128,9 +128,9 @@ def _list_worst(rows: Rows, scheme: str) -> list[Section]:
     worst = select_worst(rows, scheme)
     if not worst:
         return []
-    lines = [(row.tensor, row.shape, _db(row.sqnr_db), _show(row.max_abs_error), _percent(row.zeroed_fraction)) for row in worst]
+    lines = [(row.tensor, row.shape, _db(row.sqnr_db), _percent(row.zeroed_fraction), _show(row.max_abs_error)) for row in worst]
     grid = Grid(
-        ("tensor", "shape", "SQNR", "largest error", "zeroed"),
+        ("tensor", "shape", "SQNR", "zeroed", "largest error"),
         lines,
         text_columns=2,
         names=frozenset({0}),
