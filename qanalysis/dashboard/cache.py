@@ -72,13 +72,13 @@ def _run_sweep(request: SweepRequest, on_progress: Callable[[SweepProgress], Non
         )
 
 
-@st.cache_data(ttl=10, max_entries=4, show_spinner=False)
+@st.cache_resource(ttl=10, max_entries=4, show_spinner=False)
 def list_paths(root: str) -> list[str]:
     """Checkpoints below the allowed root, as suggestions."""
     return list_checkpoints(Path(root))
 
 
-@st.cache_data(ttl=10, max_entries=4, show_spinner=False)
+@st.cache_resource(ttl=10, max_entries=4, show_spinner=False)
 def list_records(root: str, suffixes: tuple[str, ...]) -> list[str]:
     """Records below the allowed root, as suggestions."""
     return list_files(Path(root), suffixes)

@@ -60,6 +60,8 @@ def choose_source(page: Any, text: str) -> None:
 def click_cell(page: Any, tensor: str, scheme: str) -> None:
     page.locator(".st-key-heat .js-plotly-plot .scatterlayer").first.wait_for()
     page.locator(".st-key-heat").scroll_into_view_if_needed()
+    page.wait_for_function(_FIND_CELL, arg=[tensor, scheme])  # a sweep under way still shows the last result
+    wait_until_idle(page)
     x, y = page.evaluate(_FIND_CELL, [tensor, scheme])
     page.mouse.click(x, y)
 
