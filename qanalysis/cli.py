@@ -22,7 +22,9 @@ from qanalysis.commands.show import show
 from qanalysis.commands.sweep import sweep
 from qanalysis.commands.validate import validate
 
-app = typer.Typer(cls=Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False)
+app = typer.Typer(
+    cls=Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=False
+)
 
 
 def _print_version(*, wanted: bool) -> None:
@@ -36,7 +38,9 @@ def _print_version(*, wanted: bool) -> None:
 @app.callback()
 def _begin(
     *,
-    _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """What does quantization cost me here? The error of every layer at every bit width, with the bounds beside it."""
 

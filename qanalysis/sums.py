@@ -342,7 +342,9 @@ class Histogram:
             raise ValueError(
                 f"histograms over different bins do not add: {self.low, self.high, self.counts.size} and {other.low, other.high, other.counts.size}"
             )
-        return type(self)(self.low, self.high, self.counts + other.counts, self.below + other.below, self.above + other.above)
+        return type(self)(
+            self.low, self.high, self.counts + other.counts, self.below + other.below, self.above + other.above
+        )
 
     @property
     def edges(self) -> NDArray[np.float64]:

@@ -44,7 +44,9 @@ def evaluation_path(name: str) -> Path:
     'words.npz'
     """
     if _known(name) not in _EVALUATION_FILES:
-        raise ValueError(f"sample {name!r} holds synthetic tensors and has no evaluation data; samples that have: {', '.join(_EVALUATION_FILES)}")
+        raise ValueError(
+            f"sample {name!r} holds synthetic tensors and has no evaluation data; samples that have: {', '.join(_EVALUATION_FILES)}"
+        )
     return _packaged(_EVALUATION_FILES[name])
 
 

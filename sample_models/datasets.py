@@ -48,7 +48,9 @@ def split_digits() -> DigitsSplit:
     try:
         from sklearn.datasets import load_digits
     except ImportError as missing:
-        raise ImportError("the digits come with scikit-learn, which is not installed: pip install scikit-learn (or qanalysis[test])") from missing
+        raise ImportError(
+            "the digits come with scikit-learn, which is not installed: pip install scikit-learn (or qanalysis[test])"
+        ) from missing
     digits = load_digits()
     order = np.random.default_rng(SPLIT_SEED).permutation(len(digits.target))
     train, held_out = order[HELD_OUT_DIGITS:], order[:HELD_OUT_DIGITS]
@@ -62,7 +64,9 @@ def split_words(path: Path) -> WordsSplit:
     Raises ValueError when the list is missing or is another one, since the split and the card hold only for this list.
     """
     if not path.is_file():
-        raise ValueError(f"word list {str(path)!r} not found; words-transformer learns from web2: install Debian's package miscfiles or give --words PATH")
+        raise ValueError(
+            f"word list {str(path)!r} not found; words-transformer learns from web2: install Debian's package miscfiles or give --words PATH"
+        )
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != WORD_LIST_SHA256:

@@ -15,13 +15,19 @@ from sample_models.digits_mlp import DigitsMLP
 from sample_models.training import digit_tensors, sum_loss, word_tensors
 from sample_models.words_transformer import WordsTransformer
 
-MODELS: dict[str, type[nn.Module]] = {"digits-mlp": DigitsMLP, "digits-cnn": DigitsCNN, "words-transformer": WordsTransformer}
+MODELS: dict[str, type[nn.Module]] = {
+    "digits-mlp": DigitsMLP,
+    "digits-cnn": DigitsCNN,
+    "words-transformer": WordsTransformer,
+}
 
 
 def build_model(name: str) -> nn.Module:
     """The sample's module with random weights; ValueError for an unknown name and for "outliers", which is only tensors."""
     if name not in MODELS:
-        raise ValueError(f"no module for sample {name!r}; {'it holds only tensors' if name in SAMPLES else 'unknown name'}; modules: {', '.join(MODELS)}")
+        raise ValueError(
+            f"no module for sample {name!r}; {'it holds only tensors' if name in SAMPLES else 'unknown name'}; modules: {', '.join(MODELS)}"
+        )
     return MODELS[name]()
 
 

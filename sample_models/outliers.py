@@ -105,13 +105,28 @@ class TensorRecipe:
 
 RECIPES: tuple[TensorRecipe, ...] = (
     TensorRecipe("model.embed_tokens.weight", (256, 256), "normal", 0.02, dtype="float16"),
-    TensorRecipe("model.layers.0.input_layernorm.weight", (256,), "normal", 0.05, mean=1.0, column_gains={31: 40.0, 200: 20.0}),
+    TensorRecipe(
+        "model.layers.0.input_layernorm.weight", (256,), "normal", 0.05, mean=1.0, column_gains={31: 40.0, 200: 20.0}
+    ),
     TensorRecipe("model.layers.0.self_attn.q_proj.weight", (256, 256), "student-t:5", 0.02),
     TensorRecipe("model.layers.0.self_attn.k_proj.weight", (256, 256), "laplace", 0.02),
     TensorRecipe("model.layers.0.self_attn.v_proj.weight", (256, 256), "normal", 0.02, row_gains={17: 1e-6}),
-    TensorRecipe("model.layers.0.self_attn.o_proj.weight", (256, 256), "normal", 0.02, dtype="bfloat16", column_gains={3: 12.0, 77: 30.0}),
+    TensorRecipe(
+        "model.layers.0.self_attn.o_proj.weight",
+        (256, 256),
+        "normal",
+        0.02,
+        dtype="bfloat16",
+        column_gains={3: 12.0, 77: 30.0},
+    ),
     TensorRecipe("model.layers.0.mlp.gate_proj.weight", (384, 256), "student-t:10", 0.02),
-    TensorRecipe("model.layers.0.mlp.up_proj.weight", (384, 256), "normal", 0.02, column_gains={5: 8.0, 64: 16.0, 130: 32.0, 251: 50.0}),
+    TensorRecipe(
+        "model.layers.0.mlp.up_proj.weight",
+        (384, 256),
+        "normal",
+        0.02,
+        column_gains={5: 8.0, 64: 16.0, 130: 32.0, 251: 50.0},
+    ),
     TensorRecipe("model.layers.0.mlp.down_proj.weight", (256, 384), "normal", 0.02, massive=((42, 211), 8.0)),
 )
 

@@ -30,9 +30,7 @@ from sample_models.training import Batch, digit_batches, train, word_batches
 SEED = 7
 THREADS = 2
 
-CNN_ARCHITECTURE = (
-    "conv 3x3 1-32, depthwise conv 3x3 32, pointwise conv 32-64, conv 3x3 stride 2 64-64, each with BatchNorm and ReLU; global mean, linear 64-10"
-)
+CNN_ARCHITECTURE = "conv 3x3 1-32, depthwise conv 3x3 32, pointwise conv 32-64, conv 3x3 stride 2 64-64, each with BatchNorm and ReLU; global mean, linear 64-10"
 
 DIGITS_DATA = {
     "name": "Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, 1998): the 1797 images of its test set, 8x8, ink counts 0..16",
@@ -52,10 +50,27 @@ WORDS_DATA = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; 0 when done, 2 with one line on standard error when something it needs is missing."""
-    parser = argparse.ArgumentParser(prog="python -m sample_models.remake", description="Makes the sample models again: weights, cards, held-out data.")
-    parser.add_argument("--only", choices=SAMPLES, metavar="NAME", help=f"one of {', '.join(SAMPLES)}; all of them when left out")
-    parser.add_argument("--words", type=Path, default=WORD_LIST, metavar="PATH", help="web2 of Debian's miscfiles (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, metavar="DIR", help="folder to write to (default: this package)")
+    parser = argparse.ArgumentParser(
+        prog="python -m sample_models.remake",
+        description="Makes the sample models again: weights, cards, held-out data.",
+    )
+    parser.add_argument(
+        "--only", choices=SAMPLES, metavar="NAME", help=f"one of {', '.join(SAMPLES)}; all of them when left out"
+    )
+    parser.add_argument(
+        "--words",
+        type=Path,
+        default=WORD_LIST,
+        metavar="PATH",
+        help="web2 of Debian's miscfiles (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).parent,
+        metavar="DIR",
+        help="folder to write to (default: this package)",
+    )
     options = parser.parse_args(arguments)
     try:
         for name in [options.only] if options.only else SAMPLES:
@@ -76,7 +91,9 @@ def remake(name: str, folder: Path, *, words: Path = WORD_LIST) -> dict[str, Any
     if not folder.is_dir():
         raise ValueError(f"output folder {str(folder)!r} does not exist; make it first or give another with --out")
     makers: dict[str, Callable[[], tuple[dict[str, Tensor], dict[str, Any]]]] = {
-        "digits-mlp": lambda: make_digits("digits-mlp", folder, architecture="perceptron 64-256-128-10, ReLU", epochs=60),
+        "digits-mlp": lambda: make_digits(
+            "digits-mlp", folder, architecture="perceptron 64-256-128-10, ReLU", epochs=60
+        ),
         "digits-cnn": lambda: make_digits("digits-cnn", folder, architecture=CNN_ARCHITECTURE, epochs=40),
         "words-transformer": lambda: make_words(folder, words=words),
         "outliers": make_outliers,
@@ -98,10 +115,22 @@ def make_digits(name: str, folder: Path, *, architecture: str, epochs: int) -> t
     batches = list(digit_batches(images, labels, epochs=epochs, size=64, generator=torch.Generator().manual_seed(SEED)))
     recipe = _train(model, batches, epochs=epochs, peak_rate=3e-3)
     with torch.inference_mode():
-        held_out = measure_accuracy(model, torch.from_numpy(data.held_out_images), torch.from_numpy(data.held_out_labels))
+        held_out = measure_accuracy(
+            model, torch.from_numpy(data.held_out_images), torch.from_numpy(data.held_out_labels)
+        )
     source = DIGITS_DATA | {"source_version": f"scikit-learn {version('scikit-learn')}"}
-    facts = {"task": "classify handwritten digits 0..9", "architecture": architecture, "data": source, "evaluation_data": "digits.npz"}
-    return model.state_dict(), facts | {"held_out": held_out, "baselines": {"accuracy_by_chance": 0.1}, "seed": SEED, "training": recipe}
+    facts = {
+        "task": "classify handwritten digits 0..9",
+        "architecture": architecture,
+        "data": source,
+        "evaluation_data": "digits.npz",
+    }
+    return model.state_dict(), facts | {
+        "held_out": held_out,
+        "baselines": {"accuracy_by_chance": 0.1},
+        "seed": SEED,
+        "training": recipe,
+    }
 
 
 def make_words(folder: Path, *, words: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -109,7 +138,9 @@ def make_words(folder: Path, *, words: Path) -> tuple[dict[str, Tensor], dict[st
     data = split_words(words)
     np.savez_compressed(folder / "words.npz", words=data.held_out)
     model = _build_seeded("words-transformer")
-    batches = list(word_batches(torch.from_numpy(data.words), epochs=3, size=192, generator=torch.Generator().manual_seed(SEED)))
+    batches = list(
+        word_batches(torch.from_numpy(data.words), epochs=3, size=192, generator=torch.Generator().manual_seed(SEED))
+    )
     recipe = _train(model, batches, epochs=3, peak_rate=3e-3)
     with torch.inference_mode():
         held_out = measure_loss(model, torch.from_numpy(data.held_out))
@@ -119,7 +150,10 @@ def make_words(folder: Path, *, words: Path) -> tuple[dict[str, Tensor], dict[st
         "data": WORDS_DATA,
         "evaluation_data": "words.npz",
     }
-    baselines = {"unigram_nats_per_character": unigram_loss(data.words, data.held_out), "uniform_nats_per_character": float(np.log(27))}
+    baselines = {
+        "unigram_nats_per_character": unigram_loss(data.words, data.held_out),
+        "uniform_nats_per_character": float(np.log(27)),
+    }
     return model.state_dict(), facts | {"held_out": held_out, "baselines": baselines, "seed": SEED, "training": recipe}
 
 
@@ -141,13 +175,16 @@ def make_outliers() -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def describe_files(weights: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
     """Size, digest, versions and the command that remakes the sample; BatchNorm's statistics are counted in `elements`, not in `parameters`."""
-    learned = [x for name, x in tensors.items() if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    learned = [
+        x for name, x in tensors.items() if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+    ]
     return {
         "parameters": sum(x.numel() for x in learned),
         "elements": sum(x.numel() for x in tensors.values()),
         "size_bytes": weights.stat().st_size,
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "versions": {"python": platform.python_version()} | {package: version(package) for package in ("torch", "numpy", "safetensors")},
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in ("torch", "numpy", "safetensors")},
         "remake": f"python -m sample_models.remake --only {weights.stem}",
     }
 

@@ -50,7 +50,9 @@ def word_tensors(words: Tensor) -> Batch:
     return torch.cat([start, letters], 1), targets
 
 
-def digit_batches(images: Tensor, labels: Tensor, *, epochs: int, size: int, generator: torch.Generator) -> Iterator[Batch]:
+def digit_batches(
+    images: Tensor, labels: Tensor, *, epochs: int, size: int, generator: torch.Generator
+) -> Iterator[Batch]:
     """Shuffled batches; the last one of an epoch is left out when it is short, so that no BatchNorm sees a handful of images."""
     inputs, targets = digit_tensors(images, labels)
     for _ in range(epochs):

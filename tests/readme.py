@@ -20,8 +20,28 @@ SAMPLE = "sample:words-transformer"
 SCHEMES = ("int8 channel", "int4 channel", "int4 group=128", "int4 group=32", "int4 asym group=32", "int3 group=32")
 SHOWN_LAYERS = 6
 FORMATS_SHOWN = (
-    *("int4 group=128 scale=float16", "int4 asym group=32 scale=float16", "int8 channel", "ternary channel", "fp8_e4m3", "mxfp4", "mxfp6_e2m3", "mxfp8_e4m3"),
-    *("mxint8", "nvfp4", "nf4 group=64", "nf4 group=64 scale=double", "gguf:q4_0", "gguf:q4_1", "gguf:q5_0", "gguf:q8_0", "gguf:tq1_0", "bfloat16"),
+    *(
+        "int4 group=128 scale=float16",
+        "int4 asym group=32 scale=float16",
+        "int8 channel",
+        "ternary channel",
+        "fp8_e4m3",
+        "mxfp4",
+        "mxfp6_e2m3",
+        "mxfp8_e4m3",
+    ),
+    *(
+        "mxint8",
+        "nvfp4",
+        "nf4 group=64",
+        "nf4 group=64 scale=double",
+        "gguf:q4_0",
+        "gguf:q4_1",
+        "gguf:q5_0",
+        "gguf:q8_0",
+        "gguf:tq1_0",
+        "bfloat16",
+    ),
 )
 GAUSSIAN_ROW = 4096
 CHROMIUM_FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
@@ -32,9 +52,16 @@ def draw_table(rows: Rows) -> str:
     figures = {(row.tensor, row.scheme): row for row in rows}
     layers = sorted({row.tensor for row in rows}, key=lambda layer: figures[layer, SCHEMES[1]].sqnr_db)[:SHOWN_LAYERS]
     lines = ["| SQNR in dB | " + " | ".join(SCHEMES) + " |", "| --- |" + " ---: |" * len(SCHEMES)]
-    lines += [f"| `{layer}` | " + " | ".join(f"{figures[layer, scheme].sqnr_db:.2f}" for scheme in SCHEMES) + " |" for layer in layers]
+    lines += [
+        f"| `{layer}` | " + " | ".join(f"{figures[layer, scheme].sqnr_db:.2f}" for scheme in SCHEMES) + " |"
+        for layer in layers
+    ]
     lines += ["| **all layers pooled** | " + " | ".join(f"**{total.sqnr_db:.2f}**" for total in rows.totals) + " |"]
-    lines += ["| bits per weight, scales counted | " + " | ".join(f"{total.bits_per_weight:.3f}" for total in rows.totals) + " |"]
+    lines += [
+        "| bits per weight, scales counted | "
+        + " | ".join(f"{total.bits_per_weight:.3f}" for total in rows.totals)
+        + " |"
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -46,14 +73,21 @@ def make_table() -> str:
 
 def make_formats() -> str:
     """What formats cost and reach on Gaussian values in rows of 4096, as predicted, and whose values they are."""
-    lines = ["| scheme | bits per weight | SQNR on Gaussian weights | bits wasted | values equal those of |", "| --- | ---: | ---: | ---: | --- |"]
+    lines = [
+        "| scheme | bits per weight | SQNR on Gaussian weights | bits wasted | values equal those of |",
+        "| --- | ---: | ---: | ---: | --- |",
+    ]
     for text in FORMATS_SHOWN:
         scheme = Scheme.parse(text)
         layout = scheme.lay_out((GAUSSIAN_ROW, GAUSSIAN_ROW))
         per_value, per_group = scheme.storage_bits
-        rate = per_value + (per_group * layout.groups + scheme.tensor_bits(layout.groups)) / (layout.rows * layout.columns)
+        rate = per_value + (per_group * layout.groups + scheme.tensor_bits(layout.groups)) / (
+            layout.rows * layout.columns
+        )
         sqnr = predict_sqnr_db(scheme, layout.length_counts)
-        lines.append(f"| `{text}` | {rate:.3f} | {sqnr:.2f} dB | {rate - sqnr / DB_PER_BIT:.2f} | {scheme.format.peer} |")
+        lines.append(
+            f"| `{text}` | {rate:.3f} | {sqnr:.2f} dB | {rate - sqnr / DB_PER_BIT:.2f} | {scheme.format.peer} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -121,7 +121,14 @@ def lay_grid(low: np.float32, high: np.float32, words: Words) -> Grid:
     if float(step) * farthest > LARGEST:
         # The largest step of a bfloat16's digits, or the largest power of two, whose end levels are float32 numbers.
         (word,) = struct.unpack("<I", struct.pack("<f", F(LARGEST / farthest)))
-        step = min(step, F(struct.unpack("<f", struct.pack("<I", word & (0xFF800000 if words.scale.startswith("pow2") else 0xFFFF0000)))[0]))
+        step = min(
+            step,
+            F(
+                struct.unpack(
+                    "<f", struct.pack("<I", word & (0xFF800000 if words.scale.startswith("pow2") else 0xFFFF0000))
+                )[0]
+            ),
+        )
         zero_point = _find_zero_point(lo, step, words)
     return Grid(F(step), zero_point, code_min, code_max, idle)
 
@@ -218,7 +225,9 @@ def expected_max_square(length: int) -> float:
     return 1e-3 * math.fsum(2 * x * -math.expm1(length * math.log1p(-math.erfc(x / math.sqrt(2)))) for x in points)
 
 
-def quantize(x: np.ndarray, words: Words, *, axis: int = 0) -> tuple[list[np.float32], list[np.float32], list[Group], list[float]]:
+def quantize(
+    x: np.ndarray, words: Words, *, axis: int = 0
+) -> tuple[list[np.float32], list[np.float32], list[Group], list[float]]:
     """(x, y, groups, unclipped codes), all in the order of the matrix view, under minmax ranges."""
     order, groups = find_groups(x.shape, words.grouping, axis=axis)
     values = [F(x[index]) for index in order]
@@ -316,11 +325,28 @@ def _ratio(part: float, whole: float) -> float | None:
 
 def _describe_steps(steps: list[float], sums: dict[str, float], *, clipped: float) -> dict[str, object]:
     share = sums["beyond"] / sums["e2"] if sums["e2"] else None
-    names = ("step_min", "step_mean", "step_max", "half_step_bound", "clipped_fraction", "rmse_in_steps", "clipping_share", "rounding_share")
+    names = (
+        "step_min",
+        "step_mean",
+        "step_max",
+        "half_step_bound",
+        "clipped_fraction",
+        "rmse_in_steps",
+        "clipping_share",
+        "rounding_share",
+    )
     if not steps:
         return dict.fromkeys(names)
     shares = share, None if share is None else 1 - share
-    figures = min(steps), math.fsum(steps) / len(steps), max(steps), max(steps) / 2, clipped, math.sqrt(sums["in_steps"] / sums["count"]), *shares
+    figures = (
+        min(steps),
+        math.fsum(steps) / len(steps),
+        max(steps),
+        max(steps) / 2,
+        clipped,
+        math.sqrt(sums["in_steps"] / sums["count"]),
+        *shares,
+    )
     return dict(zip(names, figures, strict=True))
 
 
@@ -344,7 +370,11 @@ def _describe_sums(s: dict[str, float], bits_per_weight: float, relative_count: 
 
 
 def _has_prediction(words: Words) -> bool:
-    return words.symmetry == "sym" and not words.scale.startswith("pow2") and words.mode.partition(":")[0] in ("nearest-even", "nearest-away", "half-up")
+    return (
+        words.symmetry == "sym"
+        and not words.scale.startswith("pow2")
+        and words.mode.partition(":")[0] in ("nearest-even", "nearest-away", "half-up")
+    )
 
 
 def _predict(words: Words, groups: list[Group]) -> float:
@@ -379,7 +409,10 @@ def find_tolerances(truth: Truth) -> dict[str, float | None]:
     n = s["count"]
     g = (min(n, LANE) + 4) * 2.0**-24
     decibel = 10 / math.log(10)
-    relative = {name: g * abs(columns[name] or 0) for name in ("mse", "mean_abs_error", "mean_relative_error", "rmse_in_steps", "relative_l2")}
+    relative = {
+        name: g * abs(columns[name] or 0)
+        for name in ("mse", "mean_abs_error", "mean_relative_error", "rmse_in_steps", "relative_l2")
+    }
     e2_db = decibel * 2.1 * g
     var_x, var_e = g * (s["x2"] + 2 * abs(s["x"]) * s["abs_x"] / n), g * (s["e2"] + 2 * abs(s["e"]) * s["abs_e"] / n)
     cov = g * (s["abs_xe"] + (abs(s["x"]) * s["abs_e"] + abs(s["e"]) * s["abs_x"]) / n)

@@ -17,7 +17,14 @@ import numpy as np
 from tests.reference import SCALE_BITS, Coded, F, Truth, describe_coded, find_groups, round_scale
 from tests.reference_levels import FLOATS, NF4, Levels, list_dynamic_code_book, list_levels, on_ladder, round_to_ladder
 
-MX = {"mxfp4": "fp4_e2m1", "mxfp6_e2m3": "fp6_e2m3", "mxfp6_e3m2": "fp6_e3m2", "mxfp8_e4m3": "fp8_e4m3", "mxfp8_e5m2": "fp8_e5m2", "mxint8": "int8/64"}
+MX = {
+    "mxfp4": "fp4_e2m1",
+    "mxfp6_e2m3": "fp6_e2m3",
+    "mxfp6_e3m2": "fp6_e3m2",
+    "mxfp8_e4m3": "fp8_e4m3",
+    "mxfp8_e5m2": "fp8_e5m2",
+    "mxint8": "int8/64",
+}
 SCALED_FLOATS = tuple(name for name in FLOATS if name.startswith("fp"))
 # name: (elements in a block, bytes of a block)
 GGUF = {
@@ -30,7 +37,11 @@ GGUF = {
     "gguf:tq2_0": (256, 64 + 2),
     "gguf:mxfp4": (32, 1 + 16),
 }
-BLOCKS = dict.fromkeys(MX, 32) | {"nvfp4": 16, "nvfp4:one-level": 16} | {name: block for name, (block, _size) in GGUF.items()}
+BLOCKS = (
+    dict.fromkeys(MX, 32)
+    | {"nvfp4": 16, "nvfp4:one-level": 16}
+    | {name: block for name, (block, _size) in GGUF.items()}
+)
 BITS = {
     "fp8": 8,
     "fp6": 6,
@@ -47,7 +58,18 @@ BITS = {
     "float16": 16,
 }
 GGUF_BITS = {"q4_0": 4, "q4_1": 4, "q5_0": 5, "q5_1": 5, "q8_0": 8, "tq1_0": 2, "tq2_0": 2, "mxfp4": 4}
-ALL_FORMATS = ("binary", "ternary", *SCALED_FLOATS, *MX, "nvfp4", "nvfp4:one-level", "nf4", "bfloat16", "float16", *GGUF)
+ALL_FORMATS = (
+    "binary",
+    "ternary",
+    *SCALED_FLOATS,
+    *MX,
+    "nvfp4",
+    "nvfp4:one-level",
+    "nf4",
+    "bfloat16",
+    "float16",
+    *GGUF,
+)
 SMALLEST_E4M3 = F(2.0**-6)
 
 
@@ -70,7 +92,11 @@ class FormatWords:
 
     @property
     def bits(self) -> int:
-        return GGUF_BITS[self.format[5:]] if self.format.startswith("gguf:") else BITS[self.format.partition("_")[0].partition(":")[0]]
+        return (
+            GGUF_BITS[self.format[5:]]
+            if self.format.startswith("gguf:")
+            else BITS[self.format.partition("_")[0].partition(":")[0]]
+        )
 
 
 def _inverts(scale: np.float32) -> bool:
@@ -141,7 +167,15 @@ def _fit_nf4(values: list[np.float32], words: FormatWords, stored: np.float32 | 
         return float(s) if math.isnan(s) else NF4[bisect_left(borders, s)]
 
     gap = max(high - low for low, high in itertools.pairwise(NF4))
-    return Levels(round_one, -1.0, 1.0, gap, scale if stored is None or idle else stored, idle=idle, slack=((NF4[1] + 1) / 2, (1 - NF4[-2]) / 2))
+    return Levels(
+        round_one,
+        -1.0,
+        1.0,
+        gap,
+        scale if stored is None or idle else stored,
+        idle=idle,
+        slack=((NF4[1] + 1) / 2, (1 - NF4[-2]) / 2),
+    )
 
 
 def _fit_signs(values: list[np.float32], words: FormatWords) -> Levels:
@@ -156,7 +190,15 @@ def _fit_signs(values: list[np.float32], words: FormatWords) -> Levels:
     def round_one(x: np.float32, _place: int) -> float:
         return 0.0 if not scale or abs(x) <= threshold else -1.0 if x < 0 else 1.0
 
-    return Levels(round_one, -1.0, 1.0, 1.0 if has_zero else 2.0, scale, idle=not scale, slack=(0.5, 0.5) if has_zero else (1.0, 1.0))
+    return Levels(
+        round_one,
+        -1.0,
+        1.0,
+        1.0 if has_zero else 2.0,
+        scale,
+        idle=not scale,
+        slack=(0.5, 0.5) if has_zero else (1.0, 1.0),
+    )
 
 
 # --- GGUF blocks --------------------------------------------------------------------------------------------------
@@ -277,7 +319,9 @@ def fit_levels(values: list[np.float32], words: FormatWords, *, tensor: Tensor, 
         ladder = list_levels(name)
         place = min(max(bisect_right(ladder.magnitudes, float(tensor.absmax)) - 1, 0), ladder.top - 1)
         levels = on_ladder(name, F(1), F(1), words.mode)
-        return Levels(levels.round, levels.low, levels.high, ladder.magnitudes[place + 1] - ladder.magnitudes[place], F(1))
+        return Levels(
+            levels.round, levels.low, levels.high, ladder.magnitudes[place + 1] - ladder.magnitudes[place], F(1)
+        )
     if name.startswith("nvfp4"):
         return _fit_nvfp4(values, words, tensor.absmax)
     if name == "nf4":

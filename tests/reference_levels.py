@@ -29,8 +29,26 @@ FLOATS = {
     "float16": (5, 10, 15, 1024),
 }
 NF4 = (
-    *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
-    *(0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0),
+    *(
+        -1.0,
+        -0.6961928009986877,
+        -0.5250730514526367,
+        -0.39491748809814453,
+        -0.28444138169288635,
+        -0.18477343022823334,
+        -0.09105003625154495,
+        0.0,
+    ),
+    *(
+        0.07958029955625534,
+        0.16093020141124725,
+        0.24611230194568634,
+        0.33791524171829224,
+        0.44070982933044434,
+        0.5626170039176941,
+        0.7229568362236023,
+        1.0,
+    ),
 )
 
 
@@ -100,7 +118,9 @@ def round_to_ladder(s: np.float32, ladder: Ladder, mode: str, place: int) -> flo
     middle = (lower + upper) / 2
     if mode.startswith("stochastic"):
         floor, gap = (lower, upper - lower) if sign > 0 else (-upper, upper - lower)
-        rises = draw(place, int(mode.partition(":")[2])) < float(F(float((Fraction(value) - Fraction(floor)) / Fraction(gap))))
+        rises = draw(place, int(mode.partition(":")[2])) < float(
+            F(float((Fraction(value) - Fraction(floor)) / Fraction(gap)))
+        )
         return floor + gap if rises else floor
     outward = {
         "nearest-even": magnitude > middle or (magnitude == middle and below % 2 == 1),
@@ -139,7 +159,10 @@ class Levels:
     def is_outside(self, x: np.float32, unit: float) -> bool:
         if self.slack is None:
             return not self.low <= unit <= self.high
-        return bool(self.scale) and not self.low - self.slack[0] <= float(x) / float(self.scale) <= self.high + self.slack[1]
+        return (
+            bool(self.scale)
+            and not self.low - self.slack[0] <= float(x) / float(self.scale) <= self.high + self.slack[1]
+        )
 
     @property
     def span(self) -> Span:
@@ -168,7 +191,9 @@ def list_dynamic_code_book() -> list[np.float32]:
         count = 2**decade
         step = float((F(1) - F(0.1)) / F(count))
         # From the nearer end, so that both ends are exact.
-        borders = [F(float(F(0.1)) + step * k) if 2 * k <= count else F(1 - step * (count - k)) for k in range(count + 1)]
+        borders = [
+            F(float(F(0.1)) + step * k) if 2 * k <= count else F(1 - step * (count - k)) for k in range(count + 1)
+        ]
         for low, high in itertools.pairwise(borders):
             value = F(10.0 ** (decade - 6)) * F(F(low + high) / F(2))
             book += [value, -value]

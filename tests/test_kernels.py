@@ -19,7 +19,12 @@ from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
 
 FILES = (lanes, adders, scans, uniform, searches, tiles, coded)
-LOOPS = {name: loop for file in FILES for name, loop in vars(file).items() if isinstance(loop, numba.core.registry.CPUDispatcher)}
+LOOPS = {
+    name: loop
+    for file in FILES
+    for name, loop in vars(file).items()
+    if isinstance(loop, numba.core.registry.CPUDispatcher)
+}
 
 
 @numba.njit
@@ -38,7 +43,9 @@ def test_there_are_loops_to_look_at() -> None:
 def test_no_two_loops_of_a_file_share_a_name() -> None:
     # Their symbols would be told apart by a counter alone, which starts anew in every process that fills the cache.
     for module in FILES:
-        loops = {id(loop): loop for loop in vars(module).values() if isinstance(loop, numba.core.registry.CPUDispatcher)}
+        loops = {
+            id(loop): loop for loop in vars(module).values() if isinstance(loop, numba.core.registry.CPUDispatcher)
+        }
         names = [loop.py_func.__qualname__ for loop in loops.values() if loop.py_func.__module__ == module.__name__]
         assert names
         assert len(set(names)) == len(names)
@@ -113,5 +120,8 @@ def test_a_second_process_finds_the_loops_compiled(words: str) -> None:
         "loops = (scans.scan, scans.extremes, uniform.accumulate, uniform.accumulate_rounded)\n"
         "print(sum(sum(loop.stats.cache_misses.values()) for loop in loops))"
     )
-    misses = [int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) for _ in range(2)]
+    misses = [
+        int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(2)
+    ]
     assert misses[1] == 0

@@ -40,7 +40,13 @@ CIRCLES: set[frozenset[str]] = set()
 
 # Where each heavy library may be imported when the program runs; imports for type checkers alone load nothing.
 ALLOWED = {
-    "torch": ("qanalysis/checkpoints/torch_file.py", "qanalysis/validation/", "sample_models/", "qanalysis/models/", "qanalysis/training/"),
+    "torch": (
+        "qanalysis/checkpoints/torch_file.py",
+        "qanalysis/validation/",
+        "sample_models/",
+        "qanalysis/models/",
+        "qanalysis/training/",
+    ),
     "plotly": ("qanalysis/charts/",),
     "streamlit": ("qanalysis/dashboard/", "app.py"),
     "numba": ("qanalysis/kernels/",),
@@ -126,7 +132,11 @@ def find_circles() -> set[frozenset[str]]:
                 seen.add(found)
                 waiting.extend(graph[found])
         reached[path] = seen
-    circles = {frozenset({path} | {other for other in reached[path] if path in reached[other]}) for path in graph if path in reached[path]}
+    circles = {
+        frozenset({path} | {other for other in reached[path] if path in reached[other]})
+        for path in graph
+        if path in reached[path]
+    }
     return {frozenset(map(name_file, circle)) for circle in circles}
 
 
@@ -148,7 +158,11 @@ def test_the_engine_knows_sources_but_no_reader(path: Path) -> None:
 
 
 def test_a_page_imports_no_other_page_and_the_shared_files_none() -> None:
-    pages = {path.parent.name for path in MODULES if room_of(path) == "dashboard" and len(path.relative_to(PACKAGE).parts) > 2}
+    pages = {
+        path.parent.name
+        for path in MODULES
+        if room_of(path) == "dashboard" and len(path.relative_to(PACKAGE).parts) > 2
+    }
     assert {"layers", "converter"} <= pages
     for path in MODULES:
         own = path.relative_to(PACKAGE).parts
@@ -160,24 +174,38 @@ def test_a_page_imports_no_other_page_and_the_shared_files_none() -> None:
 def test_readers_are_loaded_only_when_a_file_needs_them() -> None:
     tree = ast.parse((PACKAGE / "checkpoints" / "__init__.py").read_text(encoding="utf-8"))
     at_import = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
-    assert not {f"qanalysis.checkpoints.{kind}_file" for kind in ("torch", "onnx", "gguf", "safetensors", "numpy")} & at_import
+    assert (
+        not {f"qanalysis.checkpoints.{kind}_file" for kind in ("torch", "onnx", "gguf", "safetensors", "numpy")}
+        & at_import
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_file)
 def test_heavy_libraries_stay_where_they_belong(path: Path) -> None:
     for name, for_types in find_imports(path):
         allowed = ALLOWED.get(name.split(".")[0])
-        assert for_types or allowed is None or name_file(path).startswith(allowed), f"{name_file(path)} imports {name}; only {', '.join(allowed)} may"
+        assert for_types or allowed is None or name_file(path).startswith(allowed), (
+            f"{name_file(path)} imports {name}; only {', '.join(allowed)} may"
+        )
 
 
 def list_loaded(code: str) -> set[str]:
-    done = subprocess.run([sys.executable, "-c", f"{code}\nimport sys; print(' '.join(sys.modules))"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(' '.join(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("code", ["import qanalysis", "import qanalysis.cli, qanalysis.checkpoints", "import sample_models"])
+@pytest.mark.parametrize(
+    "code", ["import qanalysis", "import qanalysis.cli, qanalysis.checkpoints", "import sample_models"]
+)
 def test_imports_load_no_heavy_library(code: str) -> None:
-    assert not {"torch", "plotly", "streamlit", "pandas", "onnx", "gguf", "sklearn", "pyarrow", "jinja2"} & list_loaded(code)
+    assert not {"torch", "plotly", "streamlit", "pandas", "onnx", "gguf", "sklearn", "pyarrow", "jinja2"} & list_loaded(
+        code
+    )
 
 
 def test_help_loads_no_heavy_library() -> None:

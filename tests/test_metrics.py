@@ -31,7 +31,9 @@ def test_four_values_worked_by_hand() -> None:
     assert stats.relative_l2 == math.sqrt(1.5 / 21)
     assert stats.cosine == pytest.approx(26.5 / math.sqrt(21 * 33.5), rel=1e-15)
     # cov = mean(xe) - mean x mean e = 5.5/4 - 0.1875, var x = 18.75/4, var e = 1.25/4
-    assert stats.error_signal_correlation == pytest.approx((5.5 / 4 - 0.1875) / math.sqrt(18.75 / 4 * 1.25 / 4), rel=1e-14)
+    assert stats.error_signal_correlation == pytest.approx(
+        (5.5 / 4 - 0.1875) / math.sqrt(18.75 / 4 * 1.25 / 4), rel=1e-14
+    )
     # 1.7609 and 6.0206 are printed to four decimals.
     assert stats.enob == pytest.approx((stats.sqnr_db - 1.7609) / 6.0206, abs=2e-5)
 
@@ -46,13 +48,25 @@ def test_everything_rounded_to_zero_correlates_fully_and_has_0_db() -> None:
 def test_no_error_is_an_infinite_ratio_and_no_share() -> None:
     stats = measure([1.0, 2.0], [1.0, 2.0])
     assert (stats.sqnr_db, stats.sqnr_ac_db, stats.enob) == (math.inf, math.inf, math.inf)
-    assert (stats.mse, stats.relative_l2, stats.cosine, stats.error_signal_correlation) == (0, 0, pytest.approx(1, abs=1e-15), None)
+    assert (stats.mse, stats.relative_l2, stats.cosine, stats.error_signal_correlation) == (
+        0,
+        0,
+        pytest.approx(1, abs=1e-15),
+        None,
+    )
     assert (stats.clipping_share, stats.rounding_share) == (None, None)
 
 
 def test_no_signal_has_no_ratio() -> None:
     stats = measure([0.0, 0.0], [0.5, 0.0])
-    assert (stats.sqnr_db, stats.sqnr_ac_db, stats.enob, stats.relative_l2, stats.cosine, stats.mean_relative_error) == (None,) * 6
+    assert (
+        stats.sqnr_db,
+        stats.sqnr_ac_db,
+        stats.enob,
+        stats.relative_l2,
+        stats.cosine,
+        stats.mean_relative_error,
+    ) == (None,) * 6
     assert stats.mse == 0.125
 
 
@@ -60,7 +74,9 @@ def test_no_signal_has_no_ratio() -> None:
 def test_nothing_measured_has_no_figures(shape: tuple[int, ...]) -> None:
     stats = measure(np.zeros(shape), np.zeros(shape))
     assert stats == ErrorStats()
-    assert {getattr(stats, name) for name in METRICS if name not in ("theory_sqnr_db", "non_finite", "size_bytes")} == {None}
+    assert {getattr(stats, name) for name in METRICS if name not in ("theory_sqnr_db", "non_finite", "size_bytes")} == {
+        None
+    }
     assert (stats.numel, stats.size_bytes) == (0, 0)
 
 
@@ -101,7 +117,9 @@ def test_adding_covers_every_field() -> None:
     rules = {"max_abs_e": max, "step_low": min, "step_high": max}
     total = first + second
     for name in fields:
-        assert getattr(total, name) == rules.get(name, lambda a, b: a + b)(getattr(first, name), getattr(second, name)), name
+        assert getattr(total, name) == rules.get(name, lambda a, b: a + b)(
+            getattr(first, name), getattr(second, name)
+        ), name
 
 
 @given(x=hnp.arrays(np.float32, st.integers(0, 40), elements=FLOATS), data=st.data())
@@ -113,9 +131,15 @@ def test_parts_add_up_to_the_whole(x: np.ndarray, data: st.DataObject) -> None:
     whole = measure(x, y)
     for field in dataclasses.fields(ErrorStats):
         # Another order of at most 40 float64 additions of terms below (2e6)^2, 1e45 times that for |e|/|x| of subnormals.
-        size = max(abs(getattr(whole, field.name)), whole.sum_x2, whole.sum_e2, 1) if field.name != "sum_relative" else whole.sum_relative
+        size = (
+            max(abs(getattr(whole, field.name)), whole.sum_x2, whole.sum_e2, 1)
+            if field.name != "sum_relative"
+            else whole.sum_relative
+        )
         expected = getattr(whole, field.name)
-        assert getattr(parts, field.name) == (expected if math.isinf(expected) else pytest.approx(expected, abs=40 * 2.0**-52 * size)), field.name
+        assert getattr(parts, field.name) == (
+            expected if math.isinf(expected) else pytest.approx(expected, abs=40 * 2.0**-52 * size)
+        ), field.name
 
 
 def test_the_empty_value_is_neutral() -> None:
@@ -141,7 +165,13 @@ def test_figures_of_known_sums() -> None:
     )
     assert (stats.bits_per_weight, stats.size_bytes) == (33 / 8, 5)
     assert (stats.step_min, stats.step_mean, stats.step_max, stats.half_step_bound) == (1, 1.5, 2, 1)
-    assert (stats.clipping_share, stats.rounding_share, stats.clipped_fraction, stats.zeroed_fraction, stats.rmse_in_steps) == (0.25, 0.75, 0.25, 0.125, 0.5)
+    assert (
+        stats.clipping_share,
+        stats.rounding_share,
+        stats.clipped_fraction,
+        stats.zeroed_fraction,
+        stats.rmse_in_steps,
+    ) == (0.25, 0.75, 0.25, 0.125, 0.5)
     assert stats.shannon_gap_db == pytest.approx(20 * math.log10(2) * 33 / 8 - 10 * math.log10(16), rel=1e-14)
     # A ratio of 16 needs 2 bits of an ideal code.
     assert stats.wasted_bits == pytest.approx(33 / 8 - 2, rel=1e-14)
@@ -149,7 +179,10 @@ def test_figures_of_known_sums() -> None:
 
 def test_every_metric_is_a_column_with_a_direction() -> None:
     assert set(METRICS) <= set(COLUMNS)
-    assert all(name == metric.name and metric.label and metric.formula and metric.better in ("higher", "lower", None) for name, metric in METRICS.items())
+    assert all(
+        name == metric.name and metric.label and metric.formula and metric.better in ("higher", "lower", None)
+        for name, metric in METRICS.items()
+    )
 
 
 def test_every_figure_among_the_columns_is_in_the_catalogue() -> None:
@@ -203,11 +236,19 @@ def test_histogram_counts_by_hand() -> None:
 @given(values=hnp.arrays(np.float32, st.integers(0, 50), elements=st.floats(-3, 3, width=32)), cut=st.integers(0, 50))
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_histograms_of_parts_add_up_to_the_whole(values: np.ndarray, cut: int) -> None:
-    whole, first, second = (Histogram.from_values(part, low=-1, high=1.5, bins=7) for part in (values, values[:cut], values[cut:]))
+    whole, first, second = (
+        Histogram.from_values(part, low=-1, high=1.5, bins=7) for part in (values, values[:cut], values[cut:])
+    )
     total = first + second
-    assert (total.counts.tolist(), total.below, total.above, total.total) == (whole.counts.tolist(), whole.below, whole.above, values.size)
+    assert (total.counts.tolist(), total.below, total.above, total.total) == (
+        whole.counts.tolist(),
+        whole.below,
+        whole.above,
+        values.size,
+    )
     counted = [
-        int(((values >= low) & ((values < high) | ((values == 1.5) & (high == 1.5)))).sum()) for low, high in zip(whole.edges, whole.edges[1:], strict=False)
+        int(((values >= low) & ((values < high) | ((values == 1.5) & (high == 1.5)))).sum())
+        for low, high in zip(whole.edges, whole.edges[1:], strict=False)
     ]
     # np.histogram places by index arithmetic: a value within a rounding of an inner edge may fall beside it.
     near = [int((np.abs(values - edge) < 1e-6).sum()) for edge in whole.edges]
@@ -216,7 +257,10 @@ def test_histograms_of_parts_add_up_to_the_whole(values: np.ndarray, cut: int) -
 
 @pytest.mark.parametrize(("low", "high", "bins"), [(1, 1, 4), (2, 1, 4), (0, 1, 0), (math.nan, 1, 4)])
 def test_histogram_of_impossible_bins_fails(low: float, high: float, bins: int) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"histogram of {bins} bins over [{low}, {high}]: needs low < high and at least one bin")):
+    with pytest.raises(
+        ValueError,
+        match=re.escape(f"histogram of {bins} bins over [{low}, {high}]: needs low < high and at least one bin"),
+    ):
         Histogram.from_values([1.0], low=low, high=high, bins=bins)
 
 

@@ -35,12 +35,17 @@ def test_what_is_no_number_says_so() -> None:
     assert (si(math.nan, "V"), si(math.inf, "V"), si(-math.inf, "V")) == ("n/a V", "∞ V", "−∞ V")
 
 
-@pytest.mark.parametrize(("value", "text"), [(0, "0 values"), (999, "999 values"), (1_500, "1,500 values"), (2.34e6, "2.34 M values"), (1e9, "1 G values")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 values"), (999, "999 values"), (1_500, "1,500 values"), (2.34e6, "2.34 M values"), (1e9, "1 G values")],
+)
 def test_a_prefix_belongs_to_a_unit_and_not_to_a_noun(value: float, text: str) -> None:
     assert count(value, "values") == text
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "< 0.1 s"), (1.24, "1.2 s"), (61, "1 min 1 s"), (3600, "60 min 0 s")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "< 0.1 s"), (1.24, "1.2 s"), (61, "1 min 1 s"), (3600, "60 min 0 s")]
+)
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 

@@ -23,10 +23,24 @@ from qanalysis.reports.list_sections import outline_checks
 from qanalysis.results.document import write_document
 from qanalysis.sweeps.sweep import sweep
 from qanalysis.validation import PEERS, Check, Comparison, Peer, float_peers, validate
-from qanalysis.validation.check import Agreement, compare_figures, compare_sqnr, count_differing, count_ulps, read_sqnr_db
+from qanalysis.validation.check import (
+    Agreement,
+    compare_figures,
+    compare_sqnr,
+    count_differing,
+    count_ulps,
+    read_sqnr_db,
+)
 from qanalysis.validation.gguf_peer import _read_tensors as read_tensors
 from qanalysis.validation.table import explain_checks, summarize_checks, tabulate_checks
-from qanalysis.validation.tensors import fit_zero_points, make_tensors, map_groups, probe_levels, round_trip, whole_tensors
+from qanalysis.validation.tensors import (
+    fit_zero_points,
+    make_tensors,
+    map_groups,
+    probe_levels,
+    round_trip,
+    whole_tensors,
+)
 
 ALWAYS = ("torch", "ml-dtypes", "gguf", "published tables", "theory")
 EVERY_PEER = pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
@@ -40,16 +54,22 @@ def require(peer: Peer) -> Peer:
 
 
 def make_check(**parts: object) -> Check:
-    return Check(**{"name": "int4", "peer": "judge", "version": "1.0", "kind": "dB", "reached": 2e-7, "required": 1e-5} | parts)  # type: ignore[arg-type]
+    return Check(
+        **{"name": "int4", "peer": "judge", "version": "1.0", "kind": "dB", "reached": 2e-7, "required": 1e-5} | parts
+    )  # type: ignore[arg-type]
 
 
 @EVERY_PEER
 def test_every_peer_agrees(peer: Peer) -> None:
     checks = validate([require(peer)])
     assert len(checks) > 3
-    assert [(check.name, check.reached_text, check.reason) for check in checks if check.verdict not in ("ok", "by design")] == []
+    assert [
+        (check.name, check.reached_text, check.reason) for check in checks if check.verdict not in ("ok", "by design")
+    ] == []
     assert all(check.values > 0 and check.version == peer.version for check in checks)
-    assert all(check.reason and check.reached for check in checks if check.verdict == "by design"), "a difference by design is one, and says why"
+    assert all(check.reason and check.reached for check in checks if check.verdict == "by design"), (
+        "a difference by design is one, and says why"
+    )
 
 
 def spoil(x: np.ndarray, scheme: str) -> np.ndarray:
@@ -77,10 +97,14 @@ def test_a_figure_that_is_off_is_noticed_by_every_check(peer: Peer, monkeypatch:
     for place, name in ((place, name) for place in (module, float_peers) for name in wrong if hasattr(place, name)):
         monkeypatch.setattr(place, name, wrong[name])
     monkeypatch.setattr(
-        sys.modules["qanalysis.sweeps.sweep"], "sweep", lambda source, schemes, **options: sweep(source, map(take_another_width, schemes), **options)
+        sys.modules["qanalysis.sweeps.sweep"],
+        "sweep",
+        lambda source, schemes, **options: sweep(source, map(take_another_width, schemes), **options),
     )
     # An observer that must not be better does not mind a figure that is too good; it has a test of its own.
-    assert [check.name for check in validate([peer]) if check.verdict == "ok" and "HistogramObserver" not in check.name] == []
+    assert [
+        check.name for check in validate([peer]) if check.verdict == "ok" and "HistogramObserver" not in check.name
+    ] == []
 
 
 def test_a_wrong_peer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +126,9 @@ def test_a_wrong_peer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_range_rule_worse_than_the_observer_s_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qanalysis.validation.torch_peer.round_trip", lambda x, scheme: round_trip(x, scheme.removesuffix(" range=mse")))
+    monkeypatch.setattr(
+        "qanalysis.validation.torch_peer.round_trip", lambda x, scheme: round_trip(x, scheme.removesuffix(" range=mse"))
+    )
     (check,) = [check for check in validate([PEERS[0]]) if "HistogramObserver" in check.name]
     assert check.verdict == "failed"
 
@@ -112,7 +138,11 @@ def test_a_wrong_table_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     lloyd, even, odd = theory_tables.PUBLISHED["gaussian"]
     monkeypatch.setitem(theory_tables.PUBLISHED, "gaussian", ((*lloyd[:-1], lloyd[-1] * 1.00001), even, odd))
-    failed = [check.name for check in validate([Peer("tables", "theory_tables", "compare_tables", edition="x")]) if check.verdict == "failed"]
+    failed = [
+        check.name
+        for check in validate([Peer("tables", "theory_tables", "compare_tables", edition="x")])
+        if check.verdict == "failed"
+    ]
     assert failed == ["Lloyd-Max error, gaussian, 1 to 8 bits"]
 
 
@@ -125,7 +155,9 @@ def test_a_wrong_engine_is_noticed_by_theory(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(theory_tables, "_measure_gaussian", lambda _scheme: Row())
     monkeypatch.setattr(theory_tables, "sweep", lambda *_: [Row()])
     monkeypatch.setattr(theory_tables, "read_sqnr_db", lambda *_: 21.0)
-    assert {check.verdict for check in validate([Peer("theory", "theory_tables", "compare_monte_carlo", edition="x")])} == {"failed"}
+    assert {
+        check.verdict for check in validate([Peer("theory", "theory_tables", "compare_monte_carlo", edition="x")])
+    } == {"failed"}
 
 
 def test_a_peer_that_changed_its_interface_is_a_failed_line_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +188,9 @@ def test_a_peer_that_is_not_installed_is_listed() -> None:
     assert (check.verdict, check.reason) == ("not installed", "not installed: pip install 'qanalysis[peers]'")
 
 
-def test_what_peers_say_is_kept_out_of_the_answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_peers_say_is_kept_out_of_the_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def talk() -> Iterator[Comparison]:
         print("hello")
         warnings.warn("deprecated", DeprecationWarning, stacklevel=1)
@@ -199,8 +233,14 @@ def test_distances_are_written_in_their_unit() -> None:
 def test_one_unit_in_the_last_place_counts_as_different() -> None:
     x = np.float32([1.0, np.nan, -0.0])
     assert count_differing([(x, np.float32([1.0, np.nan, 0.0]))]) == (0.0, 3)
-    assert count_differing([(x, x), (np.nextafter(x, np.float32(2)), x)]) == (2.0, 6)  # -0 becomes the smallest subnormal; NaN stays
-    assert count_ulps([(np.float32([1.0]), np.float32([1.0])), (np.float32([2.0]), np.float32([2 - 2**-22]))]) == (2.0, 2)
+    assert count_differing([(x, x), (np.nextafter(x, np.float32(2)), x)]) == (
+        2.0,
+        6,
+    )  # -0 becomes the smallest subnormal; NaN stays
+    assert count_ulps([(np.float32([1.0]), np.float32([1.0])), (np.float32([2.0]), np.float32([2 - 2**-22]))]) == (
+        2.0,
+        2,
+    )
 
 
 def test_figures_differ_by_the_largest_distance() -> None:
@@ -248,7 +288,13 @@ def test_groups_are_mapped_with_their_shorter_last_one(length: int | None) -> No
     expected = (
         x / np.abs(x).max()
         if length is None
-        else np.concatenate([x[:, i : i + length] / np.abs(x[:, i : i + length]).max(axis=1, keepdims=True) for i in range(0, 10, length)], axis=1)
+        else np.concatenate(
+            [
+                x[:, i : i + length] / np.abs(x[:, i : i + length]).max(axis=1, keepdims=True)
+                for i in range(0, 10, length)
+            ],
+            axis=1,
+        )
     )
     np.testing.assert_array_equal(mapped, expected)
 
@@ -268,7 +314,9 @@ def test_the_document_follows_its_shipped_schema() -> None:
     jsonschema.validate(document, schema)
     assert [row["verdict"] for row in document["rows"]] == ["ok", "failed", "by design", "not installed", "failed"]
     assert document["rows"][4]["reached"] is None
-    assert document["totals"] == [{"verdict": v, "checks": n} for v, n in (("ok", 1), ("failed", 2), ("by design", 1), ("not installed", 1))]
+    assert document["totals"] == [
+        {"verdict": v, "checks": n} for v, n in (("ok", 1), ("failed", 2), ("by design", 1), ("not installed", 1))
+    ]
 
 
 def test_every_peer_that_was_asked_has_a_table() -> None:
@@ -282,7 +330,9 @@ def test_notes_explain_whatever_is_not_plain_agreement() -> None:
     notes = explain_checks(rows)
     assert "by design: shift (judge): a real shift there" in notes
     assert "not installed: gfloat: pip install 'qanalysis[peers]'" in notes
-    assert notes[-1] == summarize_checks(rows) == "1 of 3 checks agree; 1 difference is by design; 1 peer is not installed"
+    assert (
+        notes[-1] == summarize_checks(rows) == "1 of 3 checks agree; 1 difference is by design; 1 peer is not installed"
+    )
 
 
 def ask(monkeypatch: pytest.MonkeyPatch, checks: tuple[Check, ...], *words: str) -> tuple[int, str]:
@@ -308,4 +358,7 @@ def test_the_command_prints_one_document_even_if_a_check_falls_short(monkeypatch
 
 
 def test_the_command_shows_an_example() -> None:
-    assert "qanalysis validate" in CliRunner().invoke(app, ["validate", "--help"], prog_name="qanalysis").stdout.split("Example:")[1]
+    assert (
+        "qanalysis validate"
+        in CliRunner().invoke(app, ["validate", "--help"], prog_name="qanalysis").stdout.split("Example:")[1]
+    )

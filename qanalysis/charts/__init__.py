@@ -13,4 +13,14 @@ from qanalysis.charts.layer_charts import error_histogram, weight_histogram
 from qanalysis.charts.palette import PALETTES, Theme
 from qanalysis.charts.scrub import scrub
 
-__all__ = ["PALETTES", "Theme", "channel_errors", "error_curves", "error_histogram", "format_levels", "heat_map", "scrub", "weight_histogram"]
+__all__ = [
+    "PALETTES",
+    "Theme",
+    "channel_errors",
+    "error_curves",
+    "error_histogram",
+    "format_levels",
+    "heat_map",
+    "scrub",
+    "weight_histogram",
+]

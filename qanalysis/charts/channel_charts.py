@@ -41,7 +41,9 @@ def channel_errors(profile: LayerProfile | None, *, theme: Theme = "light") -> g
     _draw_channels(figure, profile, shown, theme)
     if map_trace is not None:
         figure.add_trace(map_trace)
-    return finish(figure, f"Error by channel of {profile.name or 'the layer'} under {profile.scheme}: {_sentence(profile)}.")
+    return finish(
+        figure, f"Error by channel of {profile.name or 'the layer'} under {profile.scheme}: {_sentence(profile)}."
+    )
 
 
 def _lay_out(profile: LayerProfile, run: int, *, mapped: bool) -> dict[str, Any]:
@@ -50,7 +52,12 @@ def _lay_out(profile: LayerProfile, run: int, *, mapped: bool) -> dict[str, Any]
     caption = "Channel (index)" if run == 1 else f"Channel (index), the worst of each {run} shown"
     span = [-0.02 * count - 0.5, 1.02 * count - 0.5]
     return {
-        "xaxis": {"anchor": "y3" if mapped else "y2", "title": {"text": caption}, "range": span, "exponentformat": "none"},
+        "xaxis": {
+            "anchor": "y3" if mapped else "y2",
+            "title": {"text": caption},
+            "range": span,
+            "exponentformat": "none",
+        },
         "yaxis": {"domain": upper, "title": {"text": "Share of error (%)"}, "rangemode": "tozero"},
         "yaxis2": {"domain": middle, "title": {"text": "SQNR (dB)"}},
         # At the bottom there is room for the three lines it takes in a narrow column.
@@ -80,7 +87,11 @@ def _draw_channels(figure: go.Figure, profile: LayerProfile, shown: NDArray[np.i
     head = f"<b>channel %{{x}}</b>, {sizes_of[0]:,} weights<br>" if sizes_of.size == 1 else "<b>channel %{x}</b><br>"
     tail = "<br>max|x| %{text} × median<extra></extra>"
     # Lists, not arrays: a click hands customdata on as JSON, and a typed array would arrive there as an object.
-    shared = {"x": shown, "customdata": [[int(channel)] for channel in shown], "text": [f"{ratio:.3g}" for ratio in ratios]}
+    shared = {
+        "x": shown,
+        "customdata": [[int(channel)] for channel in shown],
+        "text": [f"{ratio:.3g}" for ratio in ratios],
+    }
     symbols = np.where(outliers, "star", "circle").tolist()
     sizes = np.where(outliers, 13, 5).astype(np.uint8)
     tint = [colours.clipped if outlier else colours.error for outlier in outliers]
@@ -88,14 +99,23 @@ def _draw_channels(figure: go.Figure, profile: LayerProfile, shown: NDArray[np.i
     line = {"shape": "hvh", "width": 1, "color": colours.error}
     share_look = {"mode": "lines+markers", "line": line, "fill": "tozeroy", "fillcolor": fade(colours.error, 0.3)}
     hover = {"hovertemplate": f"{head}%{{y:.3~g}} % of the error{tail}"}
-    figure.add_scatter(y=percents.astype(np.float32), marker=marker, name="share", showlegend=False, **share_look, **hover, **shared)
+    figure.add_scatter(
+        y=percents.astype(np.float32), marker=marker, name="share", showlegend=False, **share_look, **hover, **shared
+    )
     finite = np.where(np.isfinite(sqnr), sqnr, np.nan).astype(np.float32)
     hover = {"hovertemplate": f"{head}%{{y:.2f}} dB{tail}"}
-    figure.add_scatter(y=finite, yaxis="y2", mode="markers", marker=marker, name="SQNR", showlegend=False, **hover, **shared)
+    figure.add_scatter(
+        y=finite, yaxis="y2", mode="markers", marker=marker, name="SQNR", showlegend=False, **hover, **shared
+    )
     count = profile.channel_error.size
     even = {"color": colours.reference, "width": 1.5, "dash": "dash"}
     figure.add_scatter(
-        x=[-0.5, count - 0.5], y=[100 / count] * 2, mode="lines", line=even, name="even share", hovertemplate="even share: %{y:.3~g} %<extra></extra>"
+        x=[-0.5, count - 0.5],
+        y=[100 / count] * 2,
+        mode="lines",
+        line=even,
+        name="even share",
+        hovertemplate="even share: %{y:.3~g} %<extra></extra>",
     )
     if profile.sqnr_db is not None and np.isfinite(profile.sqnr_db):
         figure.add_scatter(
@@ -109,7 +129,9 @@ def _draw_channels(figure: go.Figure, profile: LayerProfile, shown: NDArray[np.i
         )
     if outliers.any():
         star = {"symbol": "star", "size": 12, "color": colours.clipped}
-        figure.add_scatter(x=[None], y=[None], mode="markers", marker=star, name=f"outlier, max|x| ≥ {OUTLIER_RATIO:g} × median")
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", marker=star, name=f"outlier, max|x| ≥ {OUTLIER_RATIO:g} × median"
+        )
 
 
 def _draw_map(profile: LayerProfile, domain: tuple[float, float]) -> tuple[go.Heatmap, dict[str, Any]]:
@@ -132,7 +154,14 @@ def _draw_map(profile: LayerProfile, domain: tuple[float, float]) -> tuple[go.He
     ends = powers if len(powers) > 1 else [low, top]
     caption = "Group (index)" if (wide, high) == (1, 1) else f"Group (index), max of {wide} × {high}"
     words = [name_power(10.0**power) for power in ends]
-    bar = {"title": {"text": "Mean e²"}, "tickvals": ends, "ticktext": words, "y": 0, "yanchor": "bottom", "len": domain[1]}
+    bar = {
+        "title": {"text": "Mean e²"},
+        "tickvals": ends,
+        "ticktext": words,
+        "y": 0,
+        "yanchor": "bottom",
+        "len": domain[1],
+    }
     return trace, {
         "yaxis3": {
             "domain": domain,
@@ -141,7 +170,13 @@ def _draw_map(profile: LayerProfile, domain: tuple[float, float]) -> tuple[go.He
             "showgrid": False,
             "exponentformat": "none",
         },
-        "coloraxis": {"colorscale": MAGNITUDE, "reversescale": True, "cmin": low, "cmax": top if top > low else low + 1, "colorbar": bar},
+        "coloraxis": {
+            "colorscale": MAGNITUDE,
+            "reversescale": True,
+            "cmin": low,
+            "cmax": top if top > low else low + 1,
+            "colorbar": bar,
+        },
     }
 
 

@@ -38,7 +38,14 @@ def transfer_curve(converter: Converter, *, at: float | None = None, theme: Them
     if at is not None and low <= at <= high:
         result = float(converter.round_trip(at))
         marker = {"color": PALETTES[theme].clipped, "size": 10, "symbol": "diamond"}
-        figure.add_scatter(x=[at], y=[result], mode="markers", name="input", marker=marker, hovertemplate="input %{x:.6g}<br>output %{y:.6g}<extra></extra>")
+        figure.add_scatter(
+            x=[at],
+            y=[result],
+            mode="markers",
+            name="input",
+            marker=marker,
+            hovertemplate="input %{x:.6g}<br>output %{y:.6g}<extra></extra>",
+        )
     return figure
 
 
@@ -66,18 +73,42 @@ def _draw_transfer(converter: Converter, x: Doubles, y: Doubles, part: str, them
         height=460,
         xaxis=with_unit("Input x (V)", anchor="y2", range=ends),
         yaxis=with_unit("Output y (V)", domain=[0.42, 1]),
-        yaxis2={"title": {"text": "Error (LSB)"}, "domain": [0, 0.32], "range": _choose_range(error, x, converter), "zeroline": True},
+        yaxis2={
+            "title": {"text": "Error (LSB)"},
+            "domain": [0, 0.32],
+            "range": _choose_range(error, x, converter),
+            "zeroline": True,
+        },
         legend={"y": -0.16, "yanchor": "top"},
         margin={"t": 72, "b": 84},
     )
-    figure.add_scatter(x=ends, y=ends, mode="lines", name="ideal line y = x", line={"color": colours.reference, "dash": "dash", "width": 1.5})
+    figure.add_scatter(
+        x=ends,
+        y=ends,
+        mode="lines",
+        name="ideal line y = x",
+        line={"color": colours.reference, "dash": "dash", "width": 1.5},
+    )
     hover = "x = %{x:.6g}<br>y = %{y:.6g}<extra></extra>"
-    figure.add_scatter(x=x, y=y, mode="lines", name="converter", line={"color": colours.kept, "width": 2}, hovertemplate=hover)
+    figure.add_scatter(
+        x=x, y=y, mode="lines", name="converter", line={"color": colours.kept, "width": 2}, hovertemplate=hover
+    )
     hover = "x = %{x:.6g}<br>e = %{y:.3f} LSB<extra></extra>"
-    figure.add_scatter(x=x, y=error, yaxis="y2", mode="lines", name="error e = y − x", line={"color": colours.error, "width": 1.5}, hovertemplate=hover)
+    figure.add_scatter(
+        x=x,
+        y=error,
+        yaxis="y2",
+        mode="lines",
+        name="error e = y − x",
+        line={"color": colours.error, "width": 1.5},
+        hovertemplate=hover,
+    )
     _draw_bounds(figure, ends[0], ends[1], colours.clipped)
     worst = float(np.abs(error[(x >= converter.low) & (x <= converter.high)]).max(initial=0.0))
-    return finish(figure, f"Transfer curve of {converter.bits} bits with step {volts(converter.lsb, digits=6)}: the error shown reaches {worst:.3g} LSB.")
+    return finish(
+        figure,
+        f"Transfer curve of {converter.bits} bits with step {volts(converter.lsb, digits=6)}: the error shown reaches {worst:.3g} LSB.",
+    )
 
 
 def _choose_range(error: Doubles, x: Doubles, converter: Converter) -> list[float]:
@@ -93,7 +124,9 @@ def _choose_span(converter: Converter, at: float | None) -> tuple[float, float]:
         room = max(step, (converter.high - converter.low) / 20)
         return converter.low - room, converter.high + room
     centre = converter.centre if at is None else min(max(at, converter.low), converter.high)
-    return max(centre - NEAR_CODES * step, converter.low - 2 * step), min(centre + NEAR_CODES * step, converter.high + 2 * step)
+    return max(centre - NEAR_CODES * step, converter.low - 2 * step), min(
+        centre + NEAR_CODES * step, converter.high + 2 * step
+    )
 
 
 def _find_edges(converter: Converter, low: float, high: float) -> Doubles:
@@ -109,7 +142,15 @@ def _list_inputs(edges: Doubles, low: float, high: float) -> Doubles:
 
 def _draw_bounds(figure: go.Figure, low: float, high: float, colour: str) -> None:
     x, y = [low, high, None, low, high], [0.5, 0.5, None, -0.5, -0.5]
-    figure.add_scatter(x=x, y=y, yaxis="y2", mode="lines", name="±LSB/2", line={"color": colour, "dash": "dash", "width": 1.5}, hoverinfo="skip")
+    figure.add_scatter(
+        x=x,
+        y=y,
+        yaxis="y2",
+        mode="lines",
+        name="±LSB/2",
+        line={"color": colour, "dash": "dash", "width": 1.5},
+        hoverinfo="skip",
+    )
 
 
 def code_histogram(codes: ArrayLike, *, bits: int, theme: Theme = "light") -> go.Figure:
@@ -146,7 +187,10 @@ def code_histogram(codes: ArrayLike, *, bits: int, theme: Theme = "light") -> go
         fillcolor=fade(colour, 0.35),
         hovertemplate="code %{x:.0f}<br>%{y:,} samples<extra></extra>",
     )
-    return finish(figure, f"Code histogram of {codes.size} samples: {used} of {2**bits} codes occur, from {codes.min()} to {codes.max()}.")
+    return finish(
+        figure,
+        f"Code histogram of {codes.size} samples: {used} of {2**bits} codes occur, from {codes.min()} to {codes.max()}.",
+    )
 
 
 def error_density(errors_lsb: ArrayLike, *, transfer: str = "mid-tread", theme: Theme = "light") -> go.Figure:
@@ -188,11 +232,20 @@ def error_density(errors_lsb: ArrayLike, *, transfer: str = "mid-tread", theme: 
         hovertemplate="e = %{x:.3f} LSB<br>%{y:.3f} per LSB<extra></extra>",
     )
     line = {"color": colours.reference, "dash": "dash", "width": 2}
-    figure.add_scatter(x=[top - 1.0, top - 1.0, top, top], y=[0, 1, 1, 0], mode="lines", name="uniform noise model", line=line, hoverinfo="skip")
+    figure.add_scatter(
+        x=[top - 1.0, top - 1.0, top, top],
+        y=[0, 1, 1, 0],
+        mode="lines",
+        name="uniform noise model",
+        line=line,
+        hoverinfo="skip",
+    )
     return finish(figure, f"Error histogram: {percent(within)} of {errors.size} errors lie within {span}.")
 
 
-def ledger_bars(names: Sequence[str], powers: Sequence[float], *, total: float, unit: str = "LSB²", theme: Theme = "light") -> go.Figure:
+def ledger_bars(
+    names: Sequence[str], powers: Sequence[float], *, total: float, unit: str = "LSB²", theme: Theme = "light"
+) -> go.Figure:
     """Error power by source as bars with their values; `names` and `powers` go together, powers in `unit`.
 
     A source may take power away: its bar is negative, and hatched. `total` is their sum, of which the shares are
@@ -201,10 +254,15 @@ def ledger_bars(names: Sequence[str], powers: Sequence[float], *, total: float, 
     colours = PALETTES[theme]
     title = f"Error power {total:.4g} {unit}, by source"
     axis = {"title": {"text": f"Mean square error ({unit})"}}
-    figure = begin(title, theme, height=140 + 44 * max(len(names), 1), showlegend=False, margin={"t": 52, "l": 150}, xaxis=axis)
+    figure = begin(
+        title, theme, height=140 + 44 * max(len(names), 1), showlegend=False, margin={"t": 52, "l": 150}, xaxis=axis
+    )
     figure.add_bar(
         x=list(powers),
-        y=[f"{escape(name)}<br>{true_minus(f'{power:.4g}')} ({share_of(power, total)})" for name, power in zip(names, powers, strict=True)],
+        y=[
+            f"{escape(name)}<br>{true_minus(f'{power:.4g}')} ({share_of(power, total)})"
+            for name, power in zip(names, powers, strict=True)
+        ],
         orientation="h",
         marker={
             "color": [colours.kept if power >= 0 else colours.clipped for power in powers],
@@ -214,7 +272,10 @@ def ledger_bars(names: Sequence[str], powers: Sequence[float], *, total: float, 
     )
     figure.update_yaxes(autorange="reversed", dtick=1)
     largest = max(zip(powers, names, strict=True), default=(0.0, "nothing"))
-    return finish(figure, f"Ledger of the error power, {total:.4g} {unit} in all; the largest source is {largest[1]} with {largest[0]:.4g} {unit}.")
+    return finish(
+        figure,
+        f"Ledger of the error power, {total:.4g} {unit} in all; the largest source is {largest[1]} with {largest[0]:.4g} {unit}.",
+    )
 
 
 def share_of(power: float, total: float) -> str:

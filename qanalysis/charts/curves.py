@@ -22,7 +22,16 @@ Horizontal = Literal["bits", "bits_per_weight"]
 MEASURED_SQNR = ("sqnr_db", "sqnr_ac_db")
 SQNR_LIKE = (*MEASURED_SQNR, "theory_sqnr_db")
 NAMED_LINES = 8  # more lines than that go to the legend: their names would not fit at their ends
-FORMAT_MARKERS = ("star-diamond", "hexagram", "bowtie", "cross", "hourglass", "star-square", "star-triangle-up", "asterisk-open")
+FORMAT_MARKERS = (
+    "star-diamond",
+    "hexagram",
+    "bowtie",
+    "cross",
+    "hourglass",
+    "star-square",
+    "star-triangle-up",
+    "asterisk-open",
+)
 LEGEND_ROW, FORMATS_A_ROW = 26, 6  # pixels below the chart, for as many formats
 LABEL_SHARE = 0.055  # of the vertical axis: the height of one line's name
 
@@ -44,7 +53,13 @@ class _EndLabel(NamedTuple):
 
 
 def error_curves(
-    rows: Sequence[Row], tensors: Sequence[str], metric: str, *, horizontal: Horizontal = "bits", limits: LayerLimits | None = None, theme: Theme = "light"
+    rows: Sequence[Row],
+    tensors: Sequence[str],
+    metric: str,
+    *,
+    horizontal: Horizontal = "bits",
+    limits: LayerLimits | None = None,
+    theme: Theme = "light",
 ) -> go.Figure:
     """The column `metric` of the rows of `tensors` against bits, or against bits per weight with the scales counted
     in.
@@ -57,7 +72,9 @@ def error_curves(
     ValueError for an unknown metric or horizontal axis.
     """
     if metric not in METRICS or horizontal not in ("bits", "bits_per_weight"):
-        raise ValueError(f"metric {metric!r} against {horizontal!r}: metrics are {', '.join(METRICS)}; horizontal is 'bits' or 'bits_per_weight'")
+        raise ValueError(
+            f"metric {metric!r} against {horizontal!r}: metrics are {', '.join(METRICS)}; horizontal is 'bits' or 'bits_per_weight'"
+        )
     measure = METRICS[metric]
     known, infinite = _collect(rows, tensors, metric, horizontal)
     curves = _join(known)
@@ -80,12 +97,16 @@ def error_curves(
     else:
         rank_legend(figure)
         figure.update_layout(legend={"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top", "font": {"size": 12}})
-    best = max(known, key=lambda point: point[1]) if measure.better != "lower" else min(known, key=lambda point: point[1])
+    best = (
+        max(known, key=lambda point: point[1]) if measure.better != "lower" else min(known, key=lambda point: point[1])
+    )
     alt = f"{measure.label} of {len({row.tensor for _, _, row in known})} layers against bits; the best point is {best[2].tensor} under {best[2].scheme}"
     return finish(figure, f"{alt} with {tell(best[1], measure.unit)}.")
 
 
-def _collect(rows: Sequence[Row], tensors: Sequence[str], metric: str, horizontal: Horizontal) -> tuple[list[_Point], int]:
+def _collect(
+    rows: Sequence[Row], tensors: Sequence[str], metric: str, horizontal: Horizontal
+) -> tuple[list[_Point], int]:
     """Every finite point, and how many infinite ones there are beside them."""
     known, infinite = [], 0
     for row in rows:
@@ -165,7 +186,12 @@ def _draw_formats(figure: go.Figure, known: Sequence[_Point], measure: Column, t
                 name=escape(fmt),
                 legendgroup=fmt,
                 showlegend=tensor == having[0],
-                marker={"symbol": FORMAT_MARKERS[place % len(FORMAT_MARKERS)], "size": 11, "color": colour, "line": {"width": 1, "color": colour}},
+                marker={
+                    "symbol": FORMAT_MARKERS[place % len(FORMAT_MARKERS)],
+                    "size": 11,
+                    "color": colour,
+                    "line": {"width": 1, "color": colour},
+                },
                 customdata=[[row.tensor, row.scheme] for _, _, row in own],
                 text=[_hover(y, row, measure) for _, y, row in own],
                 hovertemplate=f"<b>{escape(tensor)}</b><br>%{{customdata[1]}}<br>%{{text}}<extra></extra>",
@@ -211,14 +237,23 @@ def _draw_theory(figure: go.Figure, points: Sequence[_Point], *, named: bool, th
         hovertemplate="best scalar grid for a Gaussian (Lloyd-Max):<br>%{y:.2f} dB at %{x} bit<extra></extra>",
         showlegend=not named,
     )
-    return [_EndLabel(limit_name, high, theory.uniform_sqnr_db(high), colour), _EndLabel(scalar_name, whole[-1], best[-1], colour)]
+    return [
+        _EndLabel(limit_name, high, theory.uniform_sqnr_db(high), colour),
+        _EndLabel(scalar_name, whole[-1], best[-1], colour),
+    ]
 
 
-def _draw_own_limits(figure: go.Figure, points: Sequence[_Point], limits: LayerLimits, *, named: bool, theme: Theme) -> list[_EndLabel]:
+def _draw_own_limits(
+    figure: go.Figure, points: Sequence[_Point], limits: LayerLimits, *, named: bool, theme: Theme
+) -> list[_EndLabel]:
     """The limits of one layer's own values over the drawn range."""
     colour = PALETTES[theme].error
     low, high = min(point[0] for point in points), max(point[0] for point in points)
-    scalar = [(bits, sqnr) for bits, sqnr in zip(limits.bits, limits.best_scalar_db, strict=True) if low - 0.5 <= bits <= high + 0.5 and math.isfinite(sqnr)]
+    scalar = [
+        (bits, sqnr)
+        for bits, sqnr in zip(limits.bits, limits.best_scalar_db, strict=True)
+        if low - 0.5 <= bits <= high + 0.5 and math.isfinite(sqnr)
+    ]
     bound_name, scalar_name = "entropy bound (this layer)", "best grid (this layer)"
     bound = [(rate, sqnr) for rate in (low, high) if (sqnr := limits.bound_db(rate)) is not None]
     lines = [(bound_name, [rate for rate, _ in bound], [sqnr for _, sqnr in bound], "solid")] if bound else []
@@ -236,7 +271,9 @@ def _draw_own_limits(figure: go.Figure, points: Sequence[_Point], limits: LayerL
     return [_EndLabel(name, x[-1], y[-1], colour) for name, x, y, _dash in lines]
 
 
-def _set_axes(figure: go.Figure, points: Sequence[_Point], measure: Column, horizontal: Horizontal) -> tuple[float, float, bool]:
+def _set_axes(
+    figure: go.Figure, points: Sequence[_Point], measure: Column, horizontal: Horizontal
+) -> tuple[float, float, bool]:
     """Fix both axes and return (bottom, top, logarithmic) of the vertical one, in its own coordinates: log10 where it
     is logarithmic.
 
@@ -250,7 +287,10 @@ def _set_axes(figure: go.Figure, points: Sequence[_Point], measure: Column, hori
     room = 0.06 * (high - low) or 1.0
     unit = f" ({measure.unit})" if measure.unit else ""
     figure.update_yaxes(
-        title_text=f"{measure.label}{unit}", type="log" if logarithmic else "linear", dtick=1 if logarithmic else None, range=[low - room, high + room]
+        title_text=f"{measure.label}{unit}",
+        type="log" if logarithmic else "linear",
+        dtick=1 if logarithmic else None,
+        range=[low - room, high + room],
     )
     right = max(point[0] for point in points)
     left = min(point[0] for point in points)
@@ -267,7 +307,9 @@ def _name_lines(figure: go.Figure, labels: list[_EndLabel], span: tuple[float, f
     """
     bottom, top, logarithmic = span
     gap = LABEL_SHARE * (top - bottom)
-    placed = sorted(((math.log10(label.y) if logarithmic else label.y, label) for label in labels), key=lambda pair: pair[0])
+    placed = sorted(
+        ((math.log10(label.y) if logarithmic else label.y, label) for label in labels), key=lambda pair: pair[0]
+    )
     heights = [y for y, _ in placed]
     for index in range(1, len(heights)):
         heights[index] = max(heights[index], heights[index - 1] + gap)
@@ -277,6 +319,14 @@ def _name_lines(figure: go.Figure, labels: list[_EndLabel], span: tuple[float, f
         heights[index] = min(heights[index], ceiling)
     for height, (_, label) in zip(heights, placed, strict=True):
         figure.add_annotation(
-            text=label.text, x=1, xref="paper", xanchor="left", xshift=6, y=height, yanchor="middle", showarrow=False, font={"color": label.colour, "size": 12}
+            text=label.text,
+            x=1,
+            xref="paper",
+            xanchor="left",
+            xshift=6,
+            y=height,
+            yanchor="middle",
+            showarrow=False,
+            font={"color": label.colour, "size": 12},
         )
     figure.update_layout(margin={"r": 24 + 6.6 * max((len(label.text) for label in labels), default=0)})

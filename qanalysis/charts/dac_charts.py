@@ -38,10 +38,26 @@ def hold_curve(values: Doubles, ideal: Doubles, *, fs_hz: float, theme: Theme = 
         margin={"t": 72, "b": 92},
     )
     line = {"color": colours.kept, "width": 2}
-    figure.add_scatter(x=times, y=held, mode="lines", name="DAC output", line=line, hovertemplate="%{x:.4s}s: %{y:.4g} V<extra></extra>")
+    figure.add_scatter(
+        x=times,
+        y=held,
+        mode="lines",
+        name="DAC output",
+        line=line,
+        hovertemplate="%{x:.4s}s: %{y:.4g} V<extra></extra>",
+    )
     marker = {"color": colours.clipped, "size": 5}
-    figure.add_scatter(x=np.arange(count) / fs_hz, y=ideal[:count], mode="markers", name="wanted value", marker=marker, hoverinfo="skip")
-    return finish(figure, f"The hold's staircase over the first {count} samples, between {held.min():.4g} and {held.max():.4g} V.")
+    figure.add_scatter(
+        x=np.arange(count) / fs_hz,
+        y=ideal[:count],
+        mode="markers",
+        name="wanted value",
+        marker=marker,
+        hoverinfo="skip",
+    )
+    return finish(
+        figure, f"The hold's staircase over the first {count} samples, between {held.min():.4g} and {held.max():.4g} V."
+    )
 
 
 def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Theme = "light") -> go.Figure:
@@ -67,15 +83,28 @@ def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Th
         margin={"t": 72, "b": 92},
     )
     x, y = found.frequencies_hz[places], np.maximum(found.level_dbc[places], -160)
-    figure.add_scatter(x=x, y=y, mode="lines", name="output", line={"color": colours.kept, "width": 1}, hovertemplate="%{x:.4s}Hz: %{y:.2f} dB<extra></extra>")
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="lines",
+        name="output",
+        line={"color": colours.kept, "width": 1},
+        hovertemplate="%{x:.4s}Hz: %{y:.2f} dB<extra></extra>",
+    )
     droop = {"color": colours.reference, "dash": "dash", "width": 1.5}
-    figure.add_scatter(x=x, y=np.maximum(found.droop_db[places], -160), mode="lines", name="sinc droop", line=droop, hoverinfo="skip")
+    figure.add_scatter(
+        x=x, y=np.maximum(found.droop_db[places], -160), mode="lines", name="sinc droop", line=droop, hoverinfo="skip"
+    )
     figure.add_scatter(
         x=[image.frequency_hz for image in images],
         y=[image.level_dbc for image in images],
         mode="markers",
         name="tone and images",
-        marker={"symbol": ["diamond" if image.multiple else "star" for image in images], "size": 10, "color": colours.clipped},
+        marker={
+            "symbol": ["diamond" if image.multiple else "star" for image in images],
+            "size": 10,
+            "color": colours.clipped,
+        },
         hovertemplate="%{x:.4s}Hz: %{y:.2f} dB<extra></extra>",
     )
     return finish(figure, f"Spectrum behind the hold with {len(alias)} images: {words}.")

@@ -67,4 +67,9 @@ def _stretch(levels: NDArray[np.float64]) -> dict[str, object]:
 def _stretch_wide(levels: NDArray[np.float64]) -> dict[str, object]:
     low, high = math.log10(levels[0]), math.log10(levels[-1])
     room = 0.01 * (high - low)
-    return {"type": "log", "range": [low - room, high + room], "exponentformat": "power", "dtick": max(1, round((high - low) / 8))}
+    return {
+        "type": "log",
+        "range": [low - room, high + room],
+        "exponentformat": "power",
+        "dtick": max(1, round((high - low) / 8)),
+    }

@@ -20,7 +20,10 @@ from qanalysis.results.columns import Column
 from qanalysis.sweeps.row import METRICS, Row
 
 CELL_LIMIT = 900  # one marker per cell up to here: names and schemes of that many markers stay below 100 kB
-TEXT_CELLS, TEXT_COLUMNS = 420, 14  # values are written into the cells up to here: more would not be legible beside a table
+TEXT_CELLS, TEXT_COLUMNS = (
+    420,
+    14,
+)  # values are written into the cells up to here: more would not be legible beside a table
 TALL = 60  # layers from which rows are drawn closer together
 FEW_HEIGHT = 260  # pixels that the rows of a small model share
 GROUP_GAP = 0.6  # empty columns between two groups of schemes
@@ -30,7 +33,9 @@ NARROW = 300  # pixels of the cells on a small window
 LETTER, SMALL_LETTER = 7, 5.8  # pixels of a bold letter, and of one of a column's name
 
 
-def heat_map(rows: Sequence[Row], metric: str, *, selected: tuple[str, str] | None = None, theme: Theme = "light") -> go.Figure:
+def heat_map(
+    rows: Sequence[Row], metric: str, *, selected: tuple[str, str] | None = None, theme: Theme = "light"
+) -> go.Figure:
     """Layers (in the order of the rows, those without any value last) by schemes (grouped, bits on the axis),
     coloured by the column `metric` of the rows.
 
@@ -111,17 +116,25 @@ class _Table:
     def is_crowded(self) -> bool:
         """Whether the groups' names would run into each other on a small window; they then stand upright."""
         pitch = NARROW / (self.places[-1] + 1)
-        return len(self.groups()) > 1 and any(LETTER * len(label) > pitch * len(columns) + LETTER for label, columns in self.labels())
+        return len(self.groups()) > 1 and any(
+            LETTER * len(label) > pitch * len(columns) + LETTER for label, columns in self.labels()
+        )
 
     @property
     def header(self) -> int:
         """Pixels above the cells."""
-        return HEADER + self.name_height + (LETTER * (max(len(label) for label, _columns in self.labels()) - 2) if self.is_crowded else 0)
+        return (
+            HEADER
+            + self.name_height
+            + (LETTER * (max(len(label) for label, _columns in self.labels()) - 2) if self.is_crowded else 0)
+        )
 
     @property
     def name_height(self) -> int:
         """Pixels that the names of formats, which stand upright over their columns, take beyond those of a number."""
-        return round(SMALL_LETTER * max((len(tick) - 2 for _, tick, _ in self.columns if not tick.isdigit()), default=0))
+        return round(
+            SMALL_LETTER * max((len(tick) - 2 for _, tick, _ in self.columns if not tick.isdigit()), default=0)
+        )
 
     def labels(self) -> list[tuple[str, list[int]]]:
         """The groups' names as they are written, with their columns."""
@@ -201,7 +214,12 @@ class _ColourScale:
         signed = measure.better is None and self.low < 0 < self.high
         unit = f" ({measure.unit})" if measure.unit else ""
         bar: dict[str, object] = {"title": {"text": f"{measure.label}{unit}"}}
-        bar |= {"lenmode": "pixels", "len": max(110, min(320, table.row_height * len(table.tensors))), "y": 1, "yanchor": "top"}
+        bar |= {
+            "lenmode": "pixels",
+            "len": max(110, min(320, table.row_height * len(table.tensors))),
+            "y": 1,
+            "yanchor": "top",
+        }
         if self.logarithmic:
             powers = list(range(math.ceil(self.low), math.floor(self.high) + 1))
             bar |= {"tickvals": powers, "ticktext": [name_power(10.0**power, measure.unit) for power in powers]}
@@ -220,7 +238,14 @@ def _draw_cells(figure: go.Figure, table: _Table, scale: _ColourScale, theme: Th
     values, placed = table.values, scale.place(table.values)
     written = values.size <= TEXT_CELLS and len(table.columns) <= TEXT_COLUMNS
     for group, columns in table.groups().items():
-        text = [["" if math.isnan(value) else _cell_text(value, table.measure.unit) for value in layer] for layer in values[:, columns]] if written else None
+        text = (
+            [
+                ["" if math.isnan(value) else _cell_text(value, table.measure.unit) for value in layer]
+                for layer in values[:, columns]
+            ]
+            if written
+            else None
+        )
         figure.add_heatmap(
             x=table.places[columns],
             y=np.arange(len(table.tensors), dtype=np.int16),
@@ -237,7 +262,16 @@ def _draw_cells(figure: go.Figure, table: _Table, scale: _ColourScale, theme: Th
         if absent.any() and table.per_cell:
             grey = [[0, "rgba(0,0,0,0)"], [1, PALETTES[theme].panel]]
             figure.add_heatmap(
-                x=table.places[columns], y0=0, z=absent.astype(np.uint8), zmin=0, zmax=1, colorscale=grey, showscale=False, hoverinfo="skip", xgap=1, ygap=1
+                x=table.places[columns],
+                y0=0,
+                z=absent.astype(np.uint8),
+                zmin=0,
+                zmax=1,
+                colorscale=grey,
+                showscale=False,
+                hoverinfo="skip",
+                xgap=1,
+                ygap=1,
             )
 
 
@@ -271,16 +305,48 @@ def _draw_axes(figure: go.Figure, table: _Table, theme: Theme) -> None:
         ticklabelstandoff=6,
         ticklabeloverflow="allow",
     )
-    figure.update_xaxes(showgrid=False, showline=False, ticks="", fixedrange=True).update_yaxes(showgrid=False, showline=False, ticks="", fixedrange=True)
+    figure.update_xaxes(showgrid=False, showline=False, ticks="", fixedrange=True).update_yaxes(
+        showgrid=False, showline=False, ticks="", fixedrange=True
+    )
     small = {"size": 11, "color": colours.muted}
     figure.add_annotation(
-        text="bits", x=0, xref="paper", xanchor="right", xshift=-6, y=1, yref="paper", yanchor="bottom", yshift=3, showarrow=False, font=small
+        text="bits",
+        x=0,
+        xref="paper",
+        xanchor="right",
+        xshift=-6,
+        y=1,
+        yref="paper",
+        yanchor="bottom",
+        yshift=3,
+        showarrow=False,
+        font=small,
     )
-    look = {"showarrow": False, "font": {"size": 12, "color": colours.text}, "textangle": -90 if table.is_crowded else 0}
+    look = {
+        "showarrow": False,
+        "font": {"size": 12, "color": colours.text},
+        "textangle": -90 if table.is_crowded else 0,
+    }
     for label, columns in table.labels():
         where = float(table.places[columns].mean())
-        figure.add_annotation(text=f"<b>{escape(label)}</b>", x=where, y=1, yref="paper", yanchor="bottom", yshift=22 + table.name_height, **look)
-    upright = {"showarrow": False, "textangle": -90, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 3, "font": {"size": 11, "color": colours.text}}
+        figure.add_annotation(
+            text=f"<b>{escape(label)}</b>",
+            x=where,
+            y=1,
+            yref="paper",
+            yanchor="bottom",
+            yshift=22 + table.name_height,
+            **look,
+        )
+    upright = {
+        "showarrow": False,
+        "textangle": -90,
+        "y": 1,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "yshift": 3,
+        "font": {"size": 11, "color": colours.text},
+    }
     for where, (_, tick, _) in zip(table.places.tolist(), table.columns, strict=True):
         if not tick.isdigit():
             figure.add_annotation(text=escape(tick), x=where, **upright)
@@ -289,13 +355,20 @@ def _draw_axes(figure: go.Figure, table: _Table, theme: Theme) -> None:
 def _name_ticks(table: _Table) -> list[str]:
     # Where columns are narrow, the first and the last width of a group say what lies between. Formats' names stand upright beside these.
     widths = [[index for index in columns if table.columns[index][1].isdigit()] for columns in table.groups().values()]
-    named = {index for columns in widths for index in (columns if not table.is_crowded else (columns[:1] + columns[-1:]))}
+    named = {
+        index for columns in widths for index in (columns if not table.is_crowded else (columns[:1] + columns[-1:]))
+    }
     return [tick if index in named else "" for index, (_, tick, _) in enumerate(table.columns)]
 
 
 def _draw_markers(figure: go.Figure, table: _Table, selected: tuple[str, str] | None, theme: Theme) -> None:
     colours = PALETTES[theme]
-    missing = [(x, y) for y, layer in enumerate(table.cells) for x, row in zip(table.places, layer, strict=True) if math.isnan(table.value(row))]
+    missing = [
+        (x, y)
+        for y, layer in enumerate(table.cells)
+        for x, row in zip(table.places, layer, strict=True)
+        if math.isnan(table.value(row))
+    ]
     if missing and len(missing) <= CELL_LIMIT:
         x, y = zip(*missing, strict=True)
         cross = {"symbol": "x-thin", "size": 9, "line": {"width": 1.5, "color": colours.muted}}
@@ -359,7 +432,14 @@ def _outline(figure: go.Figure, table: _Table, selected: tuple[str, str], theme:
     for x, (_, _, scheme) in zip(table.places, table.columns, strict=True):
         if scheme == selected[1]:
             figure.add_shape(type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line=line)
-    figure.add_shape(type="rect", x0=-0.5, x1=table.places[-1] + 0.5, y0=y - 0.5, y1=y + 0.5, line={**line, "width": 1, "dash": "dot"})
+    figure.add_shape(
+        type="rect",
+        x0=-0.5,
+        x1=table.places[-1] + 0.5,
+        y0=y - 0.5,
+        y1=y + 0.5,
+        line={**line, "width": 1, "dash": "dot"},
+    )
 
 
 def _worst(table: _Table) -> Row | None:
@@ -381,7 +461,9 @@ def _headline(table: _Table, selected: tuple[str, str] | None) -> tuple[str, str
         title = f"{measure.label}: {escape(table.layer_labels[row.tensor])}, {escape(row.scheme)}: {_hover_value(row, table)}"
         notes.append(counts)
     if worst is not None:
-        notes.append(f"worst: {escape(table.layer_labels[worst.tensor])}, {escape(worst.scheme)}: {_hover_value(worst, table)}")
+        notes.append(
+            f"worst: {escape(table.layer_labels[worst.tensor])}, {escape(worst.scheme)}: {_hover_value(worst, table)}"
+        )
     without = sum(all(math.isnan(table.value(row)) for row in layer) for layer in table.cells)
     if without:
         notes.append(f"{_count(without, 'layer')} without a value (crossed out)")
@@ -395,4 +477,8 @@ def _count(number: int, noun: str) -> str:
 def _describe(table: _Table) -> str:
     worst = _worst(table)
     sentence = f"Heat map of {table.measure.label} for {_count(len(table.tensors), 'layer')} under {_count(len(table.columns), 'scheme')}"
-    return f"{sentence}; the worst is {worst.tensor} under {worst.scheme} with {_hover_value(worst, table)}." if worst else f"{sentence}."
+    return (
+        f"{sentence}; the worst is {worst.tensor} under {worst.scheme} with {_hover_value(worst, table)}."
+        if worst
+        else f"{sentence}."
+    )

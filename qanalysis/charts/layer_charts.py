@@ -32,7 +32,10 @@ def weight_histogram(profile: LayerProfile | None, *, log_counts: bool = False, 
     axes = {"xaxis": weight_axis(profile), "yaxis": count_axis(log_counts=log_counts), "yaxis2": RUG_AXIS}
     figure = begin(weight_title(profile), theme, subtitle=weight_subtitle(profile), height=400, **axes, **LEGEND_BELOW)
     figure.add_traces(weight_traces(profile, theme))
-    return finish(figure, f"Histogram of {profile.count} weights of {profile.name or 'the layer'} under {profile.scheme}: {_fate_sentence(profile)}.")
+    return finish(
+        figure,
+        f"Histogram of {profile.count} weights of {profile.name or 'the layer'} under {profile.scheme}: {_fate_sentence(profile)}.",
+    )
 
 
 def error_histogram(profile: LayerProfile | None, *, theme: Theme = "light") -> go.Figure:
@@ -45,14 +48,31 @@ def error_histogram(profile: LayerProfile | None, *, theme: Theme = "light") -> 
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=400)
     top = 1.08 * max(1.1, float(density(profile).max()))
-    axes = {"xaxis": error_axis(profile), "yaxis": {"title": {"text": f"Density (1/{name_step(profile)})"}, "range": [0, top]}}
+    axes = {
+        "xaxis": error_axis(profile),
+        "yaxis": {"title": {"text": f"Density (1/{name_step(profile)})"}, "range": [0, top]},
+    }
     figure = begin(error_title(profile), theme, subtitle=error_subtitle(profile), height=400, **axes, **LEGEND_BELOW)
     figure.add_traces(error_traces(profile, theme))
-    for x, anchor, beyond, arrow in ((-ERROR_REACH, "left", profile.error_in_steps.below, "◂"), (ERROR_REACH, "right", profile.error_in_steps.above, "▸")):
+    for x, anchor, beyond, arrow in (
+        (-ERROR_REACH, "left", profile.error_in_steps.below, "◂"),
+        (ERROR_REACH, "right", profile.error_in_steps.above, "▸"),
+    ):
         if beyond:
             text = f"{arrow} {percent(beyond / profile.count)} beyond"
-            figure.add_annotation(text=text, x=x, xanchor=anchor, y=1, yref="paper", yanchor="top", showarrow=False, font={"color": PALETTES[theme].clipped})
-    return finish(figure, f"Error histogram of {profile.name or 'the layer'} under {profile.scheme}: {_bound_sentence(profile)}.")
+            figure.add_annotation(
+                text=text,
+                x=x,
+                xanchor=anchor,
+                y=1,
+                yref="paper",
+                yanchor="top",
+                showarrow=False,
+                font={"color": PALETTES[theme].clipped},
+            )
+    return finish(
+        figure, f"Error histogram of {profile.name or 'the layer'} under {profile.scheme}: {_bound_sentence(profile)}."
+    )
 
 
 LEGEND_BELOW = {"legend": {"y": -0.2, "yanchor": "top", "traceorder": "normal"}, "margin": {"t": 72, "b": 110}}
@@ -96,13 +116,23 @@ def weight_subtitle(profile: LayerProfile) -> str:
     parts = [escape(shorten(profile.name, 48))] if profile.name else []
     parts.append(f"{profile.count:,} weights")
     parts += [f"{profile.non_finite:,} not finite, left out"] if profile.non_finite else []
-    parts.append(f"{profile.groups:,} groups, the widest with step {plain(profile.step_max)}" if profile.groups > 1 else f"step {plain(profile.step_max)}")
+    parts.append(
+        f"{profile.groups:,} groups, the widest with step {plain(profile.step_max)}"
+        if profile.groups > 1
+        else f"step {plain(profile.step_max)}"
+    )
     return " · ".join(parts)
 
 
 def error_title(profile: LayerProfile) -> str:
     """The headline of the error: scheme and SQNR."""
-    quality = "no signal" if profile.sqnr_db is None else "no error" if np.isinf(profile.sqnr_db) else f"SQNR {decibels(profile.sqnr_db)}"
+    quality = (
+        "no signal"
+        if profile.sqnr_db is None
+        else "no error"
+        if np.isinf(profile.sqnr_db)
+        else f"SQNR {decibels(profile.sqnr_db)}"
+    )
     return f"{escape(str(profile.scheme))}: {quality}"
 
 
@@ -114,7 +144,11 @@ def error_subtitle(profile: LayerProfile) -> str:
 def weight_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
     """Grid first, then the three fates; always four traces, so that frames can replace them one by one."""
     colours = PALETTES[theme]
-    looks = {"in_range": (colours.kept, "", 0.35), "clipped": (colours.clipped, "x", 0.55), "zeroed": (colours.zeroed, "/", 0.55)}
+    looks = {
+        "in_range": (colours.kept, "", 0.35),
+        "clipped": (colours.clipped, "x", 0.55),
+        "zeroed": (colours.zeroed, "/", 0.55),
+    }
     traces = [_grid_trace(profile, theme)]
     for fate, (colour, pattern, alpha) in looks.items():
         histogram: Histogram = getattr(profile, fate)
@@ -208,7 +242,9 @@ def stairs(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int32]
     Both of shape (bins + 2,).
     """
     width = _bin_width(histogram)
-    centres = np.concatenate([[histogram.low - width / 2], histogram.edges[:-1] + width / 2, [histogram.high + width / 2]])
+    centres = np.concatenate(
+        [[histogram.low - width / 2], histogram.edges[:-1] + width / 2, [histogram.high + width / 2]]
+    )
     return centres, np.pad(histogram.counts, 1).astype(np.int32)
 
 
@@ -217,7 +253,9 @@ def _bin_width(histogram: Histogram) -> float:
 
 
 def _fate_sentence(profile: LayerProfile) -> str:
-    return ", ".join(f"{percent(getattr(profile, fate).total / profile.count)} {words}" for fate, words in FATE_WORDS.items())
+    return ", ".join(
+        f"{percent(getattr(profile, fate).total / profile.count)} {words}" for fate, words in FATE_WORDS.items()
+    )
 
 
 def _bound_sentence(profile: LayerProfile) -> str:

@@ -44,7 +44,9 @@ def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
         marker = {"symbol": "x", "size": 9, "color": colours.clipped}
         places = np.flatnonzero(gone)[:MOST_POINTS]
         hover = "code %{x} is missing<extra></extra>"
-        figure.add_scatter(x=found.dnl_codes[places], y=found.dnl_lsb[places], mode="markers", marker=marker, hovertemplate=hover)
+        figure.add_scatter(
+            x=found.dnl_codes[places], y=found.dnl_lsb[places], mode="markers", marker=marker, hovertemplate=hover
+        )
     alt = f"DNL lies in {_span(found.dnl_min_lsb, found.dnl_max_lsb)} LSB and INL in {_span(found.inl_min_lsb, found.inl_max_lsb)} LSB, with {words}."
     return finish(figure, alt)
 
@@ -53,13 +55,25 @@ def _span(low: float, high: float) -> str:
     return f"{signed(low, '+.3f')} to {signed(high, '+.3f')}"
 
 
-def _draw_band(figure: go.Figure, codes: NDArray[np.int64], values: Doubles, bars: Doubles, *, axis: str, name: str, colour: str) -> None:
+def _draw_band(
+    figure: go.Figure, codes: NDArray[np.int64], values: Doubles, bars: Doubles, *, axis: str, name: str, colour: str
+) -> None:
     places = thin_extremes(values)
     x, y, bar = codes[places].astype(np.int32), values[places].astype(np.float32), bars[places].astype(np.float32)
     edge = {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([y + bar, (y - bar)[::-1]])}
-    figure.add_scatter(**edge, yaxis=axis, mode="lines", line={"width": 0}, fill="toself", fillcolor=fade(colour, 0.2), hoverinfo="skip")
+    figure.add_scatter(
+        **edge,
+        yaxis=axis,
+        mode="lines",
+        line={"width": 0},
+        fill="toself",
+        fillcolor=fade(colour, 0.2),
+        hoverinfo="skip",
+    )
     hover = f"code %{{x}}<br>{name} %{{y:+.4f}} ± %{{customdata:.4f}} LSB<extra></extra>"
-    figure.add_scatter(x=x, y=y, customdata=bar, yaxis=axis, mode="lines", line={"color": colour, "width": 1.5}, hovertemplate=hover)
+    figure.add_scatter(
+        x=x, y=y, customdata=bar, yaxis=axis, mode="lines", line={"color": colour, "width": 1.5}, hovertemplate=hover
+    )
 
 
 def thin_extremes(values: Doubles) -> NDArray[np.int64]:
@@ -74,5 +88,8 @@ def thin_extremes(values: Doubles) -> NDArray[np.int64]:
     if values.size <= MOST_POINTS:
         return np.arange(values.size)
     edges = np.linspace(0, values.size, _HALF + 1).astype(np.int64)
-    pairs = [(low + int(np.argmin(values[low:high])), low + int(np.argmax(values[low:high]))) for low, high in pairwise(edges.tolist())]
+    pairs = [
+        (low + int(np.argmin(values[low:high])), low + int(np.argmax(values[low:high])))
+        for low, high in pairwise(edges.tolist())
+    ]
     return np.unique(np.array(pairs, np.int64).ravel())

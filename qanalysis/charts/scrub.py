@@ -28,7 +28,9 @@ DENSITY_LIMIT = 4.0  # coarse grids pile their error up at a few places; a talle
 MOVING = ("x", "y", "customdata", "name")
 
 
-def scrub(profiles: Sequence[LayerProfile], *, bits: int | None = None, log_counts: bool = True, theme: Theme = "light") -> go.Figure:
+def scrub(
+    profiles: Sequence[LayerProfile], *, bits: int | None = None, log_counts: bool = True, theme: Theme = "light"
+) -> go.Figure:
     """Weights with the grid (left) and error (right) of one layer, a frame per profile, moved by the figure's own
     slider.
 
@@ -51,7 +53,10 @@ def scrub(profiles: Sequence[LayerProfile], *, bits: int | None = None, log_coun
         margin={"t": 116, "b": 44},
     )
     name = profiles[0].name or "the layer"
-    return finish(figure, f"Weights and error of {name} from {min(widths)} to {max(widths)} bits, moved by a slider; shown first: {_title(profiles[start])}.")
+    return finish(
+        figure,
+        f"Weights and error of {name} from {min(widths)} to {max(widths)} bits, moved by a slider; shown first: {_title(profiles[start])}.",
+    )
 
 
 def _title(profile: LayerProfile) -> str:
@@ -69,14 +74,19 @@ def _frame(profile: LayerProfile, bits: int, theme: Theme) -> go.Frame:
     for trace in data[1:]:
         del trace["x"]
     return go.Frame(
-        name=str(bits), data=data, traces=list(range(5)), layout={"title": {"text": _title(profile), "subtitle": {"text": weight_subtitle(profile)}}}
+        name=str(bits),
+        data=data,
+        traces=list(range(5)),
+        layout={"title": {"text": _title(profile), "subtitle": {"text": weight_subtitle(profile)}}},
     )
 
 
 def _set_axes(figure: go.Figure, profiles: Sequence[LayerProfile], *, log_counts: bool) -> None:
     reach = AXIS_REACH * max(profile.in_range.high for profile in profiles)
     most = max(1, int(max(profile.weights.counts.max() for profile in profiles)))
-    counts = count_axis(log_counts=log_counts) | {"range": [-0.3, math.log10(most) + 0.2] if log_counts else [0, 1.05 * most]}
+    counts = count_axis(log_counts=log_counts) | {
+        "range": [-0.3, math.log10(most) + 0.2] if log_counts else [0, 1.05 * most]
+    }
     peak = max(float(density(profile).max()) for profile in profiles)
     title = "Density (1/LSB)" if peak <= DENSITY_LIMIT else f"Density (1/LSB), cut at {DENSITY_LIMIT:g}"
     figure.update_layout(

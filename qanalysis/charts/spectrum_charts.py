@@ -25,7 +25,9 @@ def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
     """
     heights = found.power_dbfs if found.power_dbfs is not None else found.power_dbc
     if heights is None or not np.isfinite(heights[1:]).any():
-        return empty_state("No spectrum to draw.", "The record holds one value, or no tone and no range; see the findings.", theme)
+        return empty_state(
+            "No spectrum to draw.", "The record holds one value, or no tone and no range; see the findings.", theme
+        )
     unit = "dBFS" if found.power_dbfs is not None else "dBc"
     colours = PALETTES[theme]
     places = thin_peaks(heights)
@@ -88,16 +90,51 @@ def _mark_lines(figure: go.Figure, found: Spectrum, heights: Doubles, theme: The
     colours = PALETTES[theme]
     if found.fundamental_hz is not None:
         _mark(
-            figure, "fundamental", [found.fundamental_hz], found, heights, [f"{si(found.fundamental_hz, 'Hz', digits=5)}"], colour=colours.error, symbol="star"
+            figure,
+            "fundamental",
+            [found.fundamental_hz],
+            found,
+            heights,
+            [f"{si(found.fundamental_hz, 'Hz', digits=5)}"],
+            colour=colours.error,
+            symbol="star",
         )
     drawn = [line for line in (*found.harmonics, *found.intermodulation) if line.corrected_dbc is not None]
     if drawn:
-        _mark(figure, "harmonics", [line.alias_hz for line in drawn], found, heights, [line.name for line in drawn], colour=colours.clipped, symbol="diamond")
+        _mark(
+            figure,
+            "harmonics",
+            [line.alias_hz for line in drawn],
+            found,
+            heights,
+            [line.name for line in drawn],
+            colour=colours.clipped,
+            symbol="diamond",
+        )
     if found.spur is not None and found.spur.name == "spur":
-        _mark(figure, "largest spur", [found.spur.alias_hz], found, heights, ["spur"], colour=colours.zeroed, symbol="triangle-down")
+        _mark(
+            figure,
+            "largest spur",
+            [found.spur.alias_hz],
+            found,
+            heights,
+            ["spur"],
+            colour=colours.zeroed,
+            symbol="triangle-down",
+        )
 
 
-def _mark(figure: go.Figure, name: str, places: list[float], found: Spectrum, heights: Doubles, labels: list[str], *, colour: str, symbol: str) -> None:
+def _mark(
+    figure: go.Figure,
+    name: str,
+    places: list[float],
+    found: Spectrum,
+    heights: Doubles,
+    labels: list[str],
+    *,
+    colour: str,
+    symbol: str,
+) -> None:
     bins = [min(max(round(place * found.samples / found.fs_hz), 0), heights.size - 1) for place in places]
     figure.add_scatter(
         x=places,

@@ -34,7 +34,14 @@ def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") ->
         **_BELOW,
     )
     line = {"color": colours.reference, "dash": "dash", "width": 2}
-    figure.add_scatter(x=sweep.bits, y=sweep.ideal_db, mode="lines", name="6.02 b + 1.76", line=line, hovertemplate="%{x} bit: %{y:.2f} dB<extra></extra>")
+    figure.add_scatter(
+        x=sweep.bits,
+        y=sweep.ideal_db,
+        mode="lines",
+        name="6.02 b + 1.76",
+        line=line,
+        hovertemplate="%{x} bit: %{y:.2f} dB<extra></extra>",
+    )
     figure.add_scatter(
         x=sweep.bits,
         y=np.where(np.isfinite(sweep.sqnr_db), sweep.sqnr_db, np.nan),
@@ -47,7 +54,10 @@ def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") ->
     marker = {"symbol": "diamond", "size": 13, "color": colours.clipped}
     figure.add_scatter(x=[bits], y=[here], mode="markers", name="in view", marker=marker, hoverinfo="skip")
     rank_legend(figure)
-    return finish(figure, f"SQNR against bits: {decibels(here)} at {bits} bit, a full-scale sine has {decibels(DB_PER_BIT * bits + SINE_DB)}.")
+    return finish(
+        figure,
+        f"SQNR against bits: {decibels(here)} at {bits} bit, a full-scale sine has {decibels(DB_PER_BIT * bits + SINE_DB)}.",
+    )
 
 
 def error_against_amplitude(sweep: AmplitudeSweep, *, signal: str, theme: Theme = "light") -> go.Figure:
@@ -71,15 +81,32 @@ def error_against_amplitude(sweep: AmplitudeSweep, *, signal: str, theme: Theme 
         legend={"y": -0.2, "yanchor": "top"},
         margin={"t": 72, "b": 84},
     )
-    panels = (("correlation", sweep.correlation, sweep.exact_correlation, "y"), ("error power", sweep.power_ratio, sweep.exact_power_ratio, "y2"))
+    panels = (
+        ("correlation", sweep.correlation, sweep.exact_correlation, "y"),
+        ("error power", sweep.power_ratio, sweep.exact_power_ratio, "y2"),
+    )
     for place, (name, measured, exact, axis) in enumerate(panels):
         colour = (colours.kept, colours.error)[place]
         hover = f"%{{x:.3g}} LSB: {name} %{{y:.4f}}<extra></extra>"
         figure.add_scatter(
-            x=sweep.amplitudes_lsb, y=exact, yaxis=axis, mode="lines", name=f"{name}, exact", line={"color": colour, "width": 1.5}, hoverinfo="skip"
+            x=sweep.amplitudes_lsb,
+            y=exact,
+            yaxis=axis,
+            mode="lines",
+            name=f"{name}, exact",
+            line={"color": colour, "width": 1.5},
+            hoverinfo="skip",
         )
         marker = {"color": colour, "size": 6, "symbol": MARKERS[place]}
-        figure.add_scatter(x=sweep.amplitudes_lsb, y=measured, yaxis=axis, mode="markers", name=name, marker=marker, hovertemplate=hover)
+        figure.add_scatter(
+            x=sweep.amplitudes_lsb,
+            y=measured,
+            yaxis=axis,
+            mode="markers",
+            name=name,
+            marker=marker,
+            hovertemplate=hover,
+        )
     first, last = signed(sweep.correlation[0], ".2f"), signed(sweep.correlation[-1], ".4f")
     ends = f"{first} at {lowest:g} LSB and {last} at {highest:g} LSB"
     return finish(figure, f"Error against amplitude: the correlation of error and signal is {ends}.")
@@ -103,10 +130,21 @@ def loading_curve(sweep: LoadingSweep, *, theme: Theme = "light") -> go.Figure:
     )
     hover = "±%{x:.2f} σ: %{y:.2f} dB<br>%{customdata:.3g} of the samples clip<extra></extra>"
     line = {"color": colours.kept, "width": 2}
-    figure.add_scatter(x=sweep.clip_sigmas, y=sweep.sqnr_db, customdata=sweep.beyond, mode="lines", name="SQNR, exact", line=line, hovertemplate=hover)
+    figure.add_scatter(
+        x=sweep.clip_sigmas,
+        y=sweep.sqnr_db,
+        customdata=sweep.beyond,
+        mode="lines",
+        name="SQNR, exact",
+        line=line,
+        hovertemplate=hover,
+    )
     marker = {"symbol": "diamond", "size": 12, "color": colours.clipped}
     figure.add_scatter(x=[sweep.best_clip_sigma], y=[sweep.best_sqnr_db], mode="markers", name="best", marker=marker)
-    return finish(figure, f"A Gaussian on {sweep.bits} bits has at best {sweep.best_sqnr_db:.2f} dB, clipped at {sweep.best_clip_sigma:.3f} sigma.")
+    return finish(
+        figure,
+        f"A Gaussian on {sweep.bits} bits has at best {sweep.best_sqnr_db:.2f} dB, clipped at {sweep.best_clip_sigma:.3f} sigma.",
+    )
 
 
 def dither_curves(panel: DitherPanel, *, theme: Theme = "light") -> go.Figure:
@@ -130,11 +168,22 @@ def dither_curves(panel: DitherPanel, *, theme: Theme = "light") -> go.Figure:
     for place, name in enumerate(panel.mean_error_lsb):
         line = {"color": colours[place], "dash": DASHES[place], "width": 2}
         shared = {"x": panel.positions_lsb, "mode": "lines", "name": name, "line": line, "legendgroup": name}
-        figure.add_scatter(y=panel.mean_error_lsb[name], hovertemplate=f"{name}: mean %{{y:.3f}} LSB<extra></extra>", **shared)
-        figure.add_scatter(y=panel.error_power_lsb2[name], yaxis="y2", showlegend=False, hovertemplate=f"{name}: %{{y:.3f}} LSB²<extra></extra>", **shared)
+        figure.add_scatter(
+            y=panel.mean_error_lsb[name], hovertemplate=f"{name}: mean %{{y:.3f}} LSB<extra></extra>", **shared
+        )
+        figure.add_scatter(
+            y=panel.error_power_lsb2[name],
+            yaxis="y2",
+            showlegend=False,
+            hovertemplate=f"{name}: %{{y:.3f}} LSB²<extra></extra>",
+            **shared,
+        )
     rank_legend(figure)
     worst = float(np.abs(panel.mean_error_lsb["none"]).max())
-    return finish(figure, f"Dithers across one step: without dither the mean error reaches {worst:.2f} LSB, with TPDF the power is 1/4 LSB² everywhere.")
+    return finish(
+        figure,
+        f"Dithers across one step: without dither the mean error reaches {worst:.2f} LSB, with TPDF the power is 1/4 LSB² everywhere.",
+    )
 
 
 def tone_curves(sweep: ToneSweep, *, title: str, at: float, theme: Theme = "light") -> go.Figure:
@@ -156,7 +205,10 @@ def tone_curves(sweep: ToneSweep, *, title: str, at: float, theme: Theme = "ligh
         **_BELOW,
     )
     symbols = ["circle" if divisor == 1 else "x" for divisor in sweep.common_divisor]
-    for name, values, colour, dash in (("SFDR", sweep.sfdr_db, colours.kept, "solid"), ("SINAD", sweep.sinad_db, colours.error, "dot")):
+    for name, values, colour, dash in (
+        ("SFDR", sweep.sfdr_db, colours.kept, "solid"),
+        ("SINAD", sweep.sinad_db, colours.error, "dot"),
+    ):
         figure.add_scatter(
             x=sweep.places,
             y=values,
@@ -169,4 +221,7 @@ def tone_curves(sweep: ToneSweep, *, title: str, at: float, theme: Theme = "ligh
     if sweep.places[0] <= at <= sweep.places[-1]:
         figure.add_vline(x=at, line={"color": colours.clipped, "dash": "dash", "width": 1.5})
     rank_legend(figure)
-    return finish(figure, f"{title} sweep over {sweep.places.size} points: SFDR from {signed(lowest, '.2f')} to {decibels(highest)}.")
+    return finish(
+        figure,
+        f"{title} sweep over {sweep.places.size} points: SFDR from {signed(lowest, '.2f')} to {decibels(highest)}.",
+    )

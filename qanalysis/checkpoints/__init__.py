@@ -32,7 +32,9 @@ def open_checkpoint(source: str | os.PathLike[str] | Mapping[str, NDArray[Any]])
     text = os.fspath(source)
     if not text:
         raise CheckpointError("the path is empty; give a checkpoint file, a folder of shards, or sample:NAME")
-    opened = _open_sample(text.removeprefix(SAMPLE_PREFIX)) if text.startswith(SAMPLE_PREFIX) else _open_path(Path(text))
+    opened = (
+        _open_sample(text.removeprefix(SAMPLE_PREFIX)) if text.startswith(SAMPLE_PREFIX) else _open_path(Path(text))
+    )
     if not opened.tensors:
         opened.close()
         raise CheckpointError(f"{text!r} holds no tensors; give a file with weights in it")
@@ -51,7 +53,9 @@ def _open_path(path: Path) -> TensorSource:
     try:
         is_folder = path.is_dir()
     except OSError as error:
-        raise CheckpointError(f"{str(path)[:200]!r} can not be opened: {error.strerror}; check the path and its permissions") from None
+        raise CheckpointError(
+            f"{str(path)[:200]!r} can not be opened: {error.strerror}; check the path and its permissions"
+        ) from None
     return _open_folder(path) if is_folder else _open_file(path, name=path.name)
 
 
@@ -64,11 +68,15 @@ def _open_folder(folder: Path) -> TensorSource:
     indexes = [path for path in files if path.name.endswith(INDEX_SUFFIX)]
     shards = [path for path in files if path.suffix.lower() == ".safetensors"]
     if len(indexes) > 1:
-        raise CheckpointError(f"folder {str(folder)!r} holds {len(indexes)} indexes ({indexes[0].name}, {indexes[1].name}, ...); open one of them")
+        raise CheckpointError(
+            f"folder {str(folder)!r} holds {len(indexes)} indexes ({indexes[0].name}, {indexes[1].name}, ...); open one of them"
+        )
     if indexes:
         return _open_file(indexes[0], name=name)
     if not shards:
-        raise CheckpointError(f"folder {str(folder)!r} holds no .safetensors file and no *{INDEX_SUFFIX}; open a checkpoint file of it by name")
+        raise CheckpointError(
+            f"folder {str(folder)!r} holds no .safetensors file and no *{INDEX_SUFFIX}; open a checkpoint file of it by name"
+        )
     from qanalysis.checkpoints.safetensors_file import open_safetensors
 
     for path in shards:

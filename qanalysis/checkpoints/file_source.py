@@ -67,7 +67,9 @@ class FileSource(TensorSource):
         for info, values in entries:
             _check_info(info, name)
             if info.name in self._values:
-                raise CheckpointError(f"{name}: the tensor name {info.name!r} occurs twice; names must be unique, so save the model again")
+                raise CheckpointError(
+                    f"{name}: the tensor name {info.name!r} occurs twice; names must be unique, so save the model again"
+                )
             self._values[info.name] = values
 
     @property
@@ -80,9 +82,13 @@ class FileSource(TensorSource):
     def read_slice(self, info: TensorInfo, start: int, stop: int) -> NDArray[np.float32]:
         place = f"{self.name}: tensor {info.name!r}"
         if info.name not in self._values:
-            raise CheckpointError(f"{place} is not in the file; it holds {len(self._tensors)} tensors, which `qanalysis show` lists")
+            raise CheckpointError(
+                f"{place} is not in the file; it holds {len(self._tensors)} tensors, which `qanalysis show` lists"
+            )
         if not info.decodes:
-            raise CheckpointError(f"{place} holds {info.dtype}, which is not read as real numbers; only floating-point tensors are measured")
+            raise CheckpointError(
+                f"{place} holds {info.dtype}, which is not read as real numbers; only floating-point tensors are measured"
+            )
         with refuse_broken(place):
             return self._values[info.name].read(*slice(start, stop).indices(info.numel)[:2])
 
@@ -108,11 +114,15 @@ def _check_info(info: TensorInfo, place: str) -> None:
     try:
         info.name.encode()
     except (UnicodeEncodeError, AttributeError):  # protobuf hands over a name that is not UTF-8 as bytes
-        raise CheckpointError(f"{place}: the tensor name {info.name!a} is not valid Unicode; save the model again with plain names") from None
+        raise CheckpointError(
+            f"{place}: the tensor name {info.name!a} is not valid Unicode; save the model again with plain names"
+        ) from None
     too_large = math.prod(size or 1 for size in info.shape) * 8 > _MAX_BYTES
     if len(info.shape) > _MAX_RANK or too_large or min(info.shape, default=0) < 0:
         shape = f"({', '.join(map(str, info.shape[:4]))}{', ...' if len(info.shape) > 4 else ''})"
-        raise CheckpointError(f"{place}: tensor {info.name!r} claims the shape {shape[:80]}, which no array can have; {SAVE_AGAIN}")
+        raise CheckpointError(
+            f"{place}: tensor {info.name!r} claims the shape {shape[:80]}, which no array can have; {SAVE_AGAIN}"
+        )
 
 
 @contextmanager

@@ -25,8 +25,29 @@ from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, MappedFile, MappedValu
 from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo
 
 MEMORY_NOTE = "Mapped: a read costs the tensor or the slice asked for; quantized blocks are decoded to float32 for it."
-_PLAIN = {"f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16", "i64": "int64", "i32": "int32", "i16": "int16", "i8": "int8"}
-_VALUE_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # of metadata types; the others are text and arrays
+_PLAIN = {
+    "f64": "float64",
+    "f32": "float32",
+    "f16": "float16",
+    "bf16": "bfloat16",
+    "i64": "int64",
+    "i32": "int32",
+    "i16": "int16",
+    "i8": "int8",
+}
+_VALUE_BYTES = {
+    0: 1,
+    1: 1,
+    2: 2,
+    3: 2,
+    4: 4,
+    5: 4,
+    6: 4,
+    7: 1,
+    10: 8,
+    11: 8,
+    12: 8,
+}  # of metadata types; the others are text and arrays
 _TEXT, _ARRAY, _UINT32 = 8, 9, 4
 _MAX_DIMENSIONS = 4
 _MIN_TENSOR_BYTES, _MIN_FIELD_BYTES, _MIN_TEXT_BYTES, _MIN_ARRAY_BYTES = 24, 13, 8, 12
@@ -51,7 +72,9 @@ class BlockValues:
         for begin in range(0, last - first, at_once):
             part = blocks[begin * size : (begin + at_once) * size]
             with np.errstate(all="ignore"):
-                values[begin * length : (begin + at_once) * length] = dequantize(part.reshape(1, -1), self.kind).reshape(-1)
+                values[begin * length : (begin + at_once) * length] = dequantize(
+                    part.reshape(1, -1), self.kind
+                ).reshape(-1)
         return values[start - first * length : stop - first * length]
 
 
@@ -87,7 +110,9 @@ class _Cursor:
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
-            raise CheckpointError(f"{self._place}: {what} at byte {self.offset - length} is not UTF-8 text; {SAVE_AGAIN}") from None
+            raise CheckpointError(
+                f"{self._place}: {what} at byte {self.offset - length} is not UTF-8 text; {SAVE_AGAIN}"
+            ) from None
 
     def skip_value(self, kind: int, *, count: int = 1, depth: int = 0) -> None:
         if kind in _VALUE_BYTES:
@@ -102,7 +127,9 @@ class _Cursor:
                 item_kind, length = self.take("IQ", "a metadata array")
                 self.skip_value(item_kind, count=length, depth=depth + 1)
         else:
-            raise CheckpointError(f"{self._place}: metadata at byte {self.offset} has the unknown type {kind}; types go from 0 to 12, {SAVE_AGAIN}")
+            raise CheckpointError(
+                f"{self._place}: metadata at byte {self.offset} has the unknown type {kind}; types go from 0 to 12, {SAVE_AGAIN}"
+            )
 
 
 def open_gguf(path: Path, *, name: str) -> FileSource:
@@ -116,7 +143,9 @@ def _read_header(file: MappedFile) -> Iterator[tuple[TensorInfo, Values]]:
     cursor = _Cursor(file, 4)
     version = cursor.take("I", "the version")
     if version not in (2, 3):
-        raise CheckpointError(f"{place}: GGUF version {version:#x} is not read; little-endian versions 2 and 3 are, so convert the model again")
+        raise CheckpointError(
+            f"{place}: GGUF version {version:#x} is not read; little-endian versions 2 and 3 are, so convert the model again"
+        )
     tensor_count, field_count = cursor.take("QQ", "the counts")
     cursor.check_room(tensor_count, each=_MIN_TENSOR_BYTES, what="the tensor count")
     cursor.check_room(field_count, each=_MIN_FIELD_BYTES, what="the metadata count")
@@ -138,7 +167,9 @@ def _read_alignment(cursor: _Cursor, field_count: int, place: str) -> int:
             continue
         alignment = cursor.take("I", key) if kind == _UINT32 else 0
         if alignment < 1 or alignment & (alignment - 1):
-            raise CheckpointError(f"{place}: general.alignment is {alignment} of type {kind}, it must be a power of two; {SAVE_AGAIN}")
+            raise CheckpointError(
+                f"{place}: general.alignment is {alignment} of type {kind}, it must be a power of two; {SAVE_AGAIN}"
+            )
     return alignment
 
 
@@ -146,7 +177,9 @@ def _read_tensor(cursor: _Cursor, place: str) -> tuple[TensorInfo, int, int]:
     name = cursor.take_text("a tensor name")
     rank = cursor.take("I", f"tensor {name!r}")
     if rank > _MAX_DIMENSIONS:
-        raise CheckpointError(f"{place}: tensor {name!r} claims {rank} dimensions, GGUF has at most {_MAX_DIMENSIONS}; {SAVE_AGAIN}")
+        raise CheckpointError(
+            f"{place}: tensor {name!r} claims {rank} dimensions, GGUF has at most {_MAX_DIMENSIONS}; {SAVE_AGAIN}"
+        )
     shape = tuple(cursor.take("Q", f"tensor {name!r}") for _ in range(rank))[::-1]
     kind, begin = cursor.take("IQ", f"tensor {name!r}")
     if kind not in GGML_QUANT_SIZES:
@@ -155,7 +188,9 @@ def _read_tensor(cursor: _Cursor, place: str) -> tuple[TensorInfo, int, int]:
     row = shape[-1] if shape else 1
     word = GGMLQuantizationType(kind).name.lower()
     if row % block_length:
-        raise CheckpointError(f"{place}: tensor {name!r} has rows of {row} values, {word} needs a multiple of {block_length}; {SAVE_AGAIN}")
+        raise CheckpointError(
+            f"{place}: tensor {name!r} has rows of {row} values, {word} needs a multiple of {block_length}; {SAVE_AGAIN}"
+        )
     dtype = _PLAIN.get(word, word)
     decodes = dtype in FLOAT_DTYPES or (word not in _PLAIN and _can_decode(GGMLQuantizationType(kind)))
     return TensorInfo(name, shape, dtype, math.prod(shape) // block_length * block_bytes, decodes=decodes), begin, kind

@@ -24,7 +24,9 @@ class TensorTotal(RowType):
 class TensorRow(RowType):
     """One tensor, as its header describes it."""
 
-    KIND: ClassVar[Kind] = Kind("show", "tensors", "Tensors of a checkpoint", "qanalysis show SOURCE --json > tensors.json", totals=TensorTotal)
+    KIND: ClassVar[Kind] = Kind(
+        "show", "tensors", "Tensors of a checkpoint", "qanalysis show SOURCE --json > tensors.json", totals=TensorTotal
+    )
 
     tensor: str = column("Tensor", formula="its name in the file")
     kind: str = column("Kind", formula="weight or activation")
@@ -54,7 +56,9 @@ def list_tensors(source: TensorSource) -> Table[TensorRow]:
     ]
     total = TensorTotal(len(rows), sum(info.numel for info in tensors), sum(info.size_bytes for info in tensors))
     identity = SourceIdentity(source.name, source.size_bytes, None)
-    return Table.from_rows(TensorRow, rows, totals=[total], source=identity, settings={"memory_note": source.memory_note})
+    return Table.from_rows(
+        TensorRow, rows, totals=[total], source=identity, settings={"memory_note": source.memory_note}
+    )
 
 
 def format_shape(shape: tuple[int, ...]) -> str:

@@ -27,11 +27,17 @@ def stat_file(path: Path) -> os.stat_result:
     try:
         status = path.stat()
     except FileNotFoundError:
-        raise CheckpointError(f"{str(path)!r} does not exist; check the spelling and the folder it is relative to") from None
+        raise CheckpointError(
+            f"{str(path)!r} does not exist; check the spelling and the folder it is relative to"
+        ) from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{str(path)!r} can not be opened: {_reason(error)}; check the path and its permissions") from None
+        raise CheckpointError(
+            f"{str(path)!r} can not be opened: {_reason(error)}; check the path and its permissions"
+        ) from None
     if not stat.S_ISREG(status.st_mode):
-        raise CheckpointError(f"{str(path)!r} is not a regular file; give a checkpoint file or the folder that holds it")
+        raise CheckpointError(
+            f"{str(path)!r} is not a regular file; give a checkpoint file or the folder that holds it"
+        )
     if not status.st_size:
         raise CheckpointError(f"{str(path)!r} is empty (0 bytes); {SAVE_AGAIN}")
     return status

@@ -99,8 +99,13 @@ def _read_member(file: MappedFile, archive: zipfile.ZipFile, member: zipfile.Zip
         if _is_stored(member):
             return _map_array(file, _find_data(file, member, place), room=member.file_size, name=name)
         header = _parse_header(stream.read(_HEAD_BYTES), place)
-    if member.file_size > (member.compress_size + 1) * _MAX_DEFLATE_RATIO and member.compress_type == zipfile.ZIP_DEFLATED:
-        raise CheckpointError(f"{place} claims {member.file_size} bytes, more than its {member.compress_size} can inflate to; {SAVE_AGAIN}")
+    if (
+        member.file_size > (member.compress_size + 1) * _MAX_DEFLATE_RATIO
+        and member.compress_type == zipfile.ZIP_DEFLATED
+    ):
+        raise CheckpointError(
+            f"{place} claims {member.file_size} bytes, more than its {member.compress_size} can inflate to; {SAVE_AGAIN}"
+        )
     _check_room(header, room=member.file_size, place=place)
     return _describe(name, header), InflatedValues(archive, member)
 
@@ -111,7 +116,9 @@ def _find_data(file: MappedFile, member: zipfile.ZipInfo, place: str) -> int:
     name_length, extra_length = struct.unpack("<HH", local[26:30])
     offset: int = member.header_offset + 30 + name_length + extra_length
     if offset + member.file_size > file.size:
-        raise CheckpointError(f"{place} ends at byte {offset + member.file_size}, the file has {file.size}; {SAVE_AGAIN}")
+        raise CheckpointError(
+            f"{place} ends at byte {offset + member.file_size}, the file has {file.size}; {SAVE_AGAIN}"
+        )
     return offset
 
 
@@ -129,18 +136,24 @@ def _parse_header(head: bytes, place: str) -> _Header:
     with refuse_broken(place):
         version = npy_format.read_magic(stream)
         if version not in ((1, 0), (2, 0)):
-            raise CheckpointError(f"{place} has the .npy version {version}, only 1.0 and 2.0 hold plain arrays; save it again with `numpy.save`")
+            raise CheckpointError(
+                f"{place} has the .npy version {version}, only 1.0 and 2.0 hold plain arrays; save it again with `numpy.save`"
+            )
         read_header = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, fortran_order, dtype = read_header(stream)
     if dtype.hasobject:
-        raise CheckpointError(f"{place} holds Python objects, which may run code when read; save it with a number dtype such as float32")
+        raise CheckpointError(
+            f"{place} holds Python objects, which may run code when read; save it with a number dtype such as float32"
+        )
     return _Header(tuple(int(size) for size in shape), dtype, fortran_order, stream.tell())
 
 
 def _check_room(header: _Header, *, room: int, place: str) -> None:
     if min(header.shape, default=0) < 0 or header.length + header.value_bytes > room:
         shape, left = str(header.shape)[:80], room - header.length
-        raise CheckpointError(f"{place} has shape {shape} of {header.dtype}, which is {header.value_bytes} bytes, the file holds {left}; {SAVE_AGAIN}")
+        raise CheckpointError(
+            f"{place} has shape {shape} of {header.dtype}, which is {header.value_bytes} bytes, the file holds {left}; {SAVE_AGAIN}"
+        )
 
 
 def _describe(name: str, header: _Header) -> TensorInfo:

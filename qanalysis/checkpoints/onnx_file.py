@@ -45,7 +45,9 @@ def open_onnx(path: Path, *, name: str) -> FileSource:
     weight of ConvTranspose, else 0.
     """
     if stat_file(path).st_size > _MAX_MODEL_BYTES:
-        raise CheckpointError(f"{path.name} has {path.stat().st_size} bytes, an ONNX model has at most 2 GB; save its weights as external data")
+        raise CheckpointError(
+            f"{path.name} has {path.stat().st_size} bytes, an ONNX model has at most 2 GB; save its weights as external data"
+        )
     with refuse_broken(f"{path.name} as an ONNX model"):
         graph = onnx.load(str(path), format="protobuf", load_external_data=False).graph
     axes = _find_channel_axes(graph)
@@ -69,9 +71,15 @@ class _ExternalData:
 
     def locate(self, location: str, place: str) -> MappedFile:
         path = self._folder / location
-        named_outside = PurePosixPath(location).is_absolute() or PureWindowsPath(location).anchor or ".." in PureWindowsPath(location).parts
+        named_outside = (
+            PurePosixPath(location).is_absolute()
+            or PureWindowsPath(location).anchor
+            or ".." in PureWindowsPath(location).parts
+        )
         if not location or named_outside or not path.resolve().is_relative_to(self._folder.resolve()):
-            raise CheckpointError(f"{place} names the external data {location!r}; it must lie inside the model's folder, so move the file there")
+            raise CheckpointError(
+                f"{place} names the external data {location!r}; it must lie inside the model's folder, so move the file there"
+            )
         if path not in self.maps:
             self.maps[path] = MappedFile(path)
         return self.maps[path]
@@ -97,7 +105,9 @@ def _find_operand_axes(node: NodeProto) -> Iterator[tuple[str, int]]:
         yield node.input[1], 1
 
 
-def _read_initializer(tensor: TensorProto, axis: int, *, external: _ExternalData, place: str) -> tuple[TensorInfo, Values]:
+def _read_initializer(
+    tensor: TensorProto, axis: int, *, external: _ExternalData, place: str
+) -> tuple[TensorInfo, Values]:
     shape, word = tuple(tensor.dims), _name_dtype(tensor.data_type)
     if min(shape, default=0) < 0:
         raise CheckpointError(f"{place} has the shape {str(shape)[:80]}, sizes must be at least 0; {SAVE_AGAIN}")
@@ -130,7 +140,9 @@ def _check_inline(tensor: TensorProto, info: TensorInfo, *, place: str) -> None:
     else:
         held, needed, unit = len(getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type))), info.numel, "values"
     if held != needed:
-        raise CheckpointError(f"{place} has shape {info.shape} of {info.dtype}, which is {needed} {unit}, the model holds {held}; {SAVE_AGAIN}")
+        raise CheckpointError(
+            f"{place} has shape {info.shape} of {info.dtype}, which is {needed} {unit}, the model holds {held}; {SAVE_AGAIN}"
+        )
 
 
 def _map_external(tensor: TensorProto, info: TensorInfo, *, external: _ExternalData, place: str) -> MappedValues:

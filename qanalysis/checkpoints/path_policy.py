@@ -33,13 +33,19 @@ def resolve_inside(root: Path, text: str) -> Path:
         exists = inside and path.exists()
         is_usable = exists and (path.is_file() or path.is_dir())
     except (OSError, ValueError):
-        raise CheckpointError(f"{shown} can not be resolved to a path; give one below the root folder, such as 'models/model.safetensors'") from None
+        raise CheckpointError(
+            f"{shown} can not be resolved to a path; give one below the root folder, such as 'models/model.safetensors'"
+        ) from None
     if not text.strip() or not inside:
-        raise CheckpointError(f"{shown} lies outside the root folder {home.name!r}; give a path below it, or start the app with another --root")
+        raise CheckpointError(
+            f"{shown} lies outside the root folder {home.name!r}; give a path below it, or start the app with another --root"
+        )
     if not exists:
         raise CheckpointError(f"{shown} does not exist in the root folder {home.name!r}; check the spelling")
     if not is_usable:
-        raise CheckpointError(f"{shown} is neither a regular file nor a folder; give a checkpoint file or the folder that holds it")
+        raise CheckpointError(
+            f"{shown} is neither a regular file nor a folder; give a checkpoint file or the folder that holds it"
+        )
     _check_shards(path, home, shown)
     return path
 
@@ -54,7 +60,9 @@ def _check_shards(path: Path, home: Path, shown: str) -> None:
     folder = path if path.is_dir() else path.parent
     for shard in folder.glob("*.safetensors*"):
         if not _follow_links(shard).is_relative_to(home):
-            raise CheckpointError(f"{shown} holds the link {shard.name!r}, which leaves the root folder {home.name!r}; copy the file into it")
+            raise CheckpointError(
+                f"{shown} holds the link {shard.name!r}, which leaves the root folder {home.name!r}; copy the file into it"
+            )
 
 
 def list_checkpoints(root: Path, *, limit: int = 200, depth: int = 4) -> list[str]:
@@ -87,11 +95,17 @@ def _walk(home: Path, *, depth: int, suffixes: Collection[str] = SUFFIX_KINDS) -
         if _ENVIRONMENT_MARK in files:
             folders.clear()
             continue
-        folders[:] = sorted(name for name in folders if level < depth and not name.startswith(".") and name not in _SKIPPED)
+        folders[:] = sorted(
+            name for name in folders if level < depth and not name.startswith(".") and name not in _SKIPPED
+        )
         indexed = any(name.endswith(INDEX_SUFFIX) for name in files)
         for name in sorted(files):
             is_shard = indexed and name.endswith(".safetensors")
-            if not name.startswith(".") and not is_shard and (name.endswith(INDEX_SUFFIX) or Path(name).suffix.lower() in suffixes):
+            if (
+                not name.startswith(".")
+                and not is_shard
+                and (name.endswith(INDEX_SUFFIX) or Path(name).suffix.lower() in suffixes)
+            ):
                 yield Path(folder) / name
         seen += len(files) + len(folders)
         if seen > _MAX_ENTRIES:

@@ -61,7 +61,9 @@ def open_safetensors(paths: Sequence[Path], *, name: str) -> FileSource:
         for info, values in _read_header(file):
             if info.name in shard_of:
                 shards = f"{shard_of[info.name]} and {file.path.name}"
-                raise CheckpointError(f"{name}: tensor {info.name!r} is in both {shards}; a folder must hold one model, so open one file or its index")
+                raise CheckpointError(
+                    f"{name}: tensor {info.name!r} is in both {shards}; a folder must hold one model, so open one file or its index"
+                )
             shard_of[info.name] = file.path.name
             entries.append((info, values))
     return FileSource(name, entries, files=paths, memory_note=MEMORY_NOTE, resources=files)
@@ -78,14 +80,20 @@ def open_safetensors_index(path: Path, *, name: str) -> FileSource:
     if missing := weight_map.keys() - {info.name for info in source.tensors}:
         tensor = min(missing)
         source.close()
-        raise CheckpointError(f"{path.name}: tensor {tensor!r} is not in its shard {weight_map[tensor]!r}; download the model again")
+        raise CheckpointError(
+            f"{path.name}: tensor {tensor!r} is not in its shard {weight_map[tensor]!r}; download the model again"
+        )
     return source
 
 
 def _read_weight_map(path: Path) -> dict[str, str]:
     index = _parse_json(read_head(path, HEADER_LIMIT_BYTES), path.name)
     weight_map = index.get("weight_map") if isinstance(index, dict) else None
-    if not isinstance(weight_map, dict) or not weight_map or not all(isinstance(shard, str) for shard in weight_map.values()):
+    if (
+        not isinstance(weight_map, dict)
+        or not weight_map
+        or not all(isinstance(shard, str) for shard in weight_map.values())
+    ):
         raise CheckpointError(f"{path.name} has no 'weight_map' from tensor names to shard files; {SAVE_AGAIN}")
     return weight_map
 
@@ -93,12 +101,16 @@ def _read_weight_map(path: Path) -> dict[str, str]:
 def _locate_shard(index: Path, shard: str) -> Path:
     # The name alone decides: download caches lay out a model as links to files elsewhere, which the user's own folder may do.
     if shard != PureWindowsPath(shard).name or not shard.endswith(".safetensors"):
-        raise CheckpointError(f"{index.name} names the shard {shard!r}; shards must be .safetensors files in the folder of the index")
+        raise CheckpointError(
+            f"{index.name} names the shard {shard!r}; shards must be .safetensors files in the folder of the index"
+        )
     path = index.parent / shard
     try:
         stat_file(path)
     except CheckpointError as error:
-        raise CheckpointError(f"{index.name} names the shard {shard!r}, but {error}; download the shard again") from None
+        raise CheckpointError(
+            f"{index.name} names the shard {shard!r}, but {error}; download the shard again"
+        ) from None
     return path
 
 
@@ -108,7 +120,9 @@ def _read_header(file: MappedFile) -> list[tuple[TensorInfo, MappedValues]]:
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
     limit = min(HEADER_LIMIT_BYTES, file.size - 8)
     if not 2 <= length <= limit:
-        raise CheckpointError(f"{place}: the header claims {length} bytes, it must have 2 to {limit} in a file of {file.size}; {SAVE_AGAIN}")
+        raise CheckpointError(
+            f"{place}: the header claims {length} bytes, it must have 2 to {limit} in a file of {file.size}; {SAVE_AGAIN}"
+        )
     header = _parse_json(file.read_header(8, length), place)
     if not isinstance(header, dict):
         raise CheckpointError(f"{place}: the header is not a JSON object of tensors; {SAVE_AGAIN}")
@@ -116,7 +130,9 @@ def _read_header(file: MappedFile) -> list[tuple[TensorInfo, MappedValues]]:
     base = 8 + length
     entries = [_read_entry(f"{place}: tensor {name!r}", name, entry) for name, entry in header.items()]
     _check_layout(entries, place=place, data_bytes=file.size - base)
-    return [(info, MappedValues(file, base + begin, FLOAT_DTYPES.get(info.dtype, _NO_VALUES))) for info, begin in entries]
+    return [
+        (info, MappedValues(file, base + begin, FLOAT_DTYPES.get(info.dtype, _NO_VALUES))) for info, begin in entries
+    ]
 
 
 def _parse_json(text: bytes, place: str) -> Any:
@@ -135,14 +151,26 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_entry(place: str, name: str, entry: Any) -> tuple[TensorInfo, int]:
-    word, shape, offsets = (entry.get(key) if isinstance(entry, dict) else None for key in ("dtype", "shape", "data_offsets"))
-    if not isinstance(word, str) or not _is_sizes(shape) or not _is_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise CheckpointError(f"{place} needs a dtype, a shape and two rising data_offsets, it has {str(entry)[:100]}; {SAVE_AGAIN}")
+    word, shape, offsets = (
+        entry.get(key) if isinstance(entry, dict) else None for key in ("dtype", "shape", "data_offsets")
+    )
+    if (
+        not isinstance(word, str)
+        or not _is_sizes(shape)
+        or not _is_sizes(offsets)
+        or len(offsets) != 2
+        or offsets[0] > offsets[1]
+    ):
+        raise CheckpointError(
+            f"{place} needs a dtype, a shape and two rising data_offsets, it has {str(entry)[:100]}; {SAVE_AGAIN}"
+        )
     dtype, bits = _DTYPES.get(word, (word.lower(), 0))
     begin, end = offsets
     if bits and math.prod(shape) * bits != 8 * (end - begin):
         needs = f"{math.prod(shape) * bits / 8:.15g}"
-        raise CheckpointError(f"{place} has shape {shape} of {word}, which is {needs} bytes, but its data_offsets {offsets} hold {end - begin}; {SAVE_AGAIN}")
+        raise CheckpointError(
+            f"{place} has shape {shape} of {word}, which is {needs} bytes, but its data_offsets {offsets} hold {end - begin}; {SAVE_AGAIN}"
+        )
     return TensorInfo(name, tuple(shape), dtype, end - begin, decodes=dtype in FLOAT_DTYPES), begin
 
 
@@ -155,8 +183,12 @@ def _check_layout(entries: list[tuple[TensorInfo, int]], *, place: str, data_byt
     for info, begin in sorted(entries, key=lambda entry: (entry[1], entry[1] + entry[0].size_bytes)):
         if begin != end:
             fault = "overlap those before" if begin < end else "leave a gap"
-            raise CheckpointError(f"{place}: the data_offsets of tensor {info.name!r} begin at {begin} and {fault}, which end at {end}; {SAVE_AGAIN}")
+            raise CheckpointError(
+                f"{place}: the data_offsets of tensor {info.name!r} begin at {begin} and {fault}, which end at {end}; {SAVE_AGAIN}"
+            )
         end += info.size_bytes
     if end != data_bytes:
         last = max(entries, key=lambda entry: entry[1])[0].name if entries else "no tensor"
-        raise CheckpointError(f"{place}: the tensors (last {last!r}) end at byte {end} of the data, the file holds {data_bytes}; {SAVE_AGAIN}")
+        raise CheckpointError(
+            f"{place}: the tensors (last {last!r}) end at byte {end} of the data, the file holds {data_bytes}; {SAVE_AGAIN}"
+        )

@@ -104,7 +104,9 @@ class TensorSource(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -139,7 +141,12 @@ def widen(values: NDArray[Any]) -> NDArray[np.float32]:
     >>> widen(np.array([1.5, 1e300])).tolist()
     [1.5, inf]
     """
-    if values.dtype.itemsize <= 2 and values.dtype.isnative and values.dtype.name in FLOAT_DTYPES and values.dtype.name != "bfloat16":
+    if (
+        values.dtype.itemsize <= 2
+        and values.dtype.isnative
+        and values.dtype.name in FLOAT_DTYPES
+        and values.dtype.name != "bfloat16"
+    ):
         return _look_up(values)
     with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(values, dtype=np.float32, order="C")
@@ -165,7 +172,14 @@ class ArraySource(TensorSource):
     @cached_property
     def tensors(self) -> tuple[TensorInfo, ...]:
         return tuple(
-            TensorInfo(name, array.shape, array.dtype.name, array.nbytes, kind=self._kind, decodes=array.dtype.name in FLOAT_DTYPES)
+            TensorInfo(
+                name,
+                array.shape,
+                array.dtype.name,
+                array.nbytes,
+                kind=self._kind,
+                decodes=array.dtype.name in FLOAT_DTYPES,
+            )
             for name, array in self._arrays.items()
         )
 

@@ -58,7 +58,9 @@ def open_torch(path: Path, *, name: str) -> FileSource:
     content = _load(path, mapped=mapped)
     tensors = list(_flatten(content, seen=set()))
     if not tensors:
-        raise CheckpointError(f"{path.name} holds no tensors, its content is of type {type(content).__name__}; {_SAVE_STATE_DICT}")
+        raise CheckpointError(
+            f"{path.name} holds no tensors, its content is of type {type(content).__name__}; {_SAVE_STATE_DICT}"
+        )
     entries = [(_describe(key, tensor, place=path), TorchValues(tensor, path, stamp)) for key, tensor in tensors]
     return FileSource(name, entries, files=[path], memory_note=MAPPED_NOTE if mapped else WHOLE_NOTE)
 
@@ -87,7 +89,9 @@ def _load(path: Path, *, mapped: bool) -> Any:
     if refused is None:
         raise CheckpointError(f"{path.name} is not a file that torch saved with weights only; {_SAVE_STATE_DICT}")
     called = next(filter(None, refused.groups()))
-    raise CheckpointError(f"{path.name} asks to run {called!r}; only tensors and plain containers are read, never code. {_SAVE_STATE_DICT.capitalize()}")
+    raise CheckpointError(
+        f"{path.name} asks to run {called!r}; only tensors and plain containers are read, never code. {_SAVE_STATE_DICT.capitalize()}"
+    )
 
 
 def _flatten(content: Any, *, seen: set[int], key: str = "", depth: int = 0) -> Iterator[tuple[str, torch.Tensor]]:
@@ -106,7 +110,9 @@ def _describe(name: str, tensor: torch.Tensor, *, place: Path) -> TensorInfo:
     decodes = word in FLOAT_DTYPES and tensor.layout == torch.strided and tensor.device.type == "cpu"
     if decodes and size_bytes > max(tensor.untyped_storage().nbytes(), place.stat().st_size):
         # a few bytes expanded with stride 0 may claim any size
-        raise CheckpointError(f"{place.name}: tensor {name!r} claims {size_bytes} bytes, more than the file has; {SAVE_AGAIN}")
+        raise CheckpointError(
+            f"{place.name}: tensor {name!r} claims {size_bytes} bytes, more than the file has; {SAVE_AGAIN}"
+        )
     return TensorInfo(name, tuple(tensor.shape), word, size_bytes, decodes=decodes)
 
 

@@ -34,7 +34,9 @@ def serve(
         _check_port(address, port)
     if address not in _LOOPBACK:
         folder = root.resolve()
-        print_note(f"warning: listening on {address}: whoever reaches this machine can read the checkpoints below {folder}; leave --address out to stay local")
+        print_note(
+            f"warning: listening on {address}: whoever reaches this machine can read the checkpoints below {folder}; leave --address out to stay local"
+        )
     command = [
         sys.executable,
         "-m",
@@ -69,7 +71,9 @@ def _server_options(address: str, port: int | None) -> list[str]:
     }
     if port is not None:
         options["server.port"] = str(port)
-    return [f"--{name}={value}" for name, value in options.items()] + [f"--server.allowedHosts={host}" for host in hosts]
+    return [f"--{name}={value}" for name, value in options.items()] + [
+        f"--server.allowedHosts={host}" for host in hosts
+    ]
 
 
 def _is_everywhere(address: str) -> bool:
@@ -89,4 +93,6 @@ def _check_port(address: str, port: int) -> None:
         with socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET):
             pass
     except OSError as error:
-        raise ValueError(f"--port {port}: can not listen on {address} ({error.strerror}); choose another port, or leave it out") from error
+        raise ValueError(
+            f"--port {port}: can not listen on {address} ({error.strerror}); choose another port, or leave it out"
+        ) from error

@@ -19,15 +19,21 @@ def convert(
     *,
     bits: Bits,
     span: Span,
-    inputs: Annotated[list[float] | None, typer.Option("--input", metavar="V", help="An input to convert; may be repeated.")] = None,
+    inputs: Annotated[
+        list[float] | None, typer.Option("--input", metavar="V", help="An input to convert; may be repeated.")
+    ] = None,
     fs_over: FsOver = "2^n",
     transfer: Transfer = "mid-tread",
-    conversion_time: Annotated[float | None, typer.Option(metavar="S", help="Seconds that one conversion takes.")] = None,
+    conversion_time: Annotated[
+        float | None, typer.Option(metavar="S", help="Seconds that one conversion takes.")
+    ] = None,
     jitter: Annotated[
         float | None,
         typer.Option(metavar="S", help="RMS aperture jitter in seconds, with --frequency: the SNR it allows."),
     ] = None,
-    frequency: Annotated[float | None, typer.Option(metavar="HZ", help="Frequency of the sine that --jitter acts on.")] = None,
+    frequency: Annotated[
+        float | None, typer.Option(metavar="HZ", help="Frequency of the sine that --jitter acts on.")
+    ] = None,
     capacitance: Annotated[
         float | None,
         typer.Option(metavar="F", help="Sampling capacitor in farads: its kT/C noise at 300 K and the SNR it allows."),
@@ -76,9 +82,13 @@ def _state_noise(jitter: float | None, frequency: float | None, capacitance: flo
     from qanalysis.converters.noise_limits import NoiseSources
 
     if jitter is not None and frequency is None:
-        raise ValueError(f"--jitter {jitter:g} needs --frequency: its noise grows with the frequency of the sine, such as --frequency 1e6")
+        raise ValueError(
+            f"--jitter {jitter:g} needs --frequency: its noise grows with the frequency of the sine, such as --frequency 1e6"
+        )
     if jitter is None and frequency is not None:
-        raise ValueError(f"--frequency {frequency:g} is of --jitter alone: state the jitter, such as --jitter 1e-12, or leave it out")
+        raise ValueError(
+            f"--frequency {frequency:g} is of --jitter alone: state the jitter, such as --jitter 1e-12, or leave it out"
+        )
     return NoiseSources(jitter_s=jitter, frequency_hz=frequency, capacitance_f=capacitance)
 
 

@@ -38,7 +38,9 @@ def linearity(
     ],
     reference: Annotated[
         str,
-        typer.Option(metavar="LINE", help="INL from the line through both ends (end-point) or by least squares (best-fit)."),
+        typer.Option(
+            metavar="LINE", help="INL from the line through both ends (end-point) or by least squares (best-fit)."
+        ),
     ] = "end-point",
     span: Annotated[
         str | None,
@@ -46,12 +48,16 @@ def linearity(
     ] = None,
     drive: Annotated[
         str | None,
-        typer.Option(metavar="LO:HI", help="Lowest and highest input, for offset and gain. A ramp is taken to span the range."),
+        typer.Option(
+            metavar="LO:HI", help="Lowest and highest input, for offset and gain. A ramp is taken to span the range."
+        ),
     ] = None,
     fs_over: FsOver = "2^n",
     transfer: Transfer = "mid-tread",
     confidence: Annotated[float, typer.Option(help="Of the error bars.")] = 0.95,
-    within: Annotated[float, typer.Option(metavar="LSB", help="For which DNL error the samples needed are told.")] = 0.1,
+    within: Annotated[
+        float, typer.Option(metavar="LSB", help="For which DNL error the samples needed are told.")
+    ] = 0.1,
     column: Column = None,
     channel: Channel = None,
     justify: Justify = None,
@@ -116,4 +122,8 @@ def _draw_linearity(found: Linearity) -> list[Chart]:
     from qanalysis.charts.linearity_charts import linearity_curves
     from qanalysis.reports.pictures import make_chart
 
-    return [make_chart("DNL and INL by code", "The band is the uncertainty of each figure.", partial(linearity_curves, found))]
+    return [
+        make_chart(
+            "DNL and INL by code", "The band is the uncertainty of each figure.", partial(linearity_curves, found)
+        )
+    ]

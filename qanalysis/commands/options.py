@@ -30,20 +30,30 @@ Source = Annotated[
     ),
 ]
 Bits = Annotated[int, typer.Option(metavar="N", help="Width of the converter.")]
-Span = Annotated[str, typer.Option("--range", metavar="LO:HI", help="Range of the converter in volts, such as 0:5 or -2.5:2.5.")]
-FsOver = Annotated[str, typer.Option(metavar="2^n|2^n-1", help="LSB = FS/2^n, or FS/(2^n-1) where the top code stands for FS.")]
+Span = Annotated[
+    str, typer.Option("--range", metavar="LO:HI", help="Range of the converter in volts, such as 0:5 or -2.5:2.5.")
+]
+FsOver = Annotated[
+    str, typer.Option(metavar="2^n|2^n-1", help="LSB = FS/2^n, or FS/(2^n-1) where the top code stands for FS.")
+]
 Transfer = Annotated[str, typer.Option(metavar="WORD", help="mid-tread, mid-rise or floor.")]
 RecordFile = Annotated[
     str,
-    typer.Argument(metavar="FILE", help="A .csv, .txt, .wav, .npy, .npz or raw (.bin, .raw) record of codes, or sample:NAME."),
+    typer.Argument(
+        metavar="FILE", help="A .csv, .txt, .wav, .npy, .npz or raw (.bin, .raw) record of codes, or sample:NAME."
+    ),
 ]
-Column = Annotated[str | None, typer.Option(metavar="NAME|N", help="Column of text or array of an archive, by name or counted from 1.")]
+Column = Annotated[
+    str | None, typer.Option(metavar="NAME|N", help="Column of text or array of an archive, by name or counted from 1.")
+]
 Channel = Annotated[int | None, typer.Option(metavar="N", help="Channel of a WAV, NPY or raw file, counted from 1.")]
 Justify = Annotated[
     str | None,
     typer.Option(metavar="left|right", help="Where the codes stand in their words. Default: guessed, and shown."),
 ]
-Signed = Annotated[bool | None, typer.Option("--signed/--unsigned", help="Two's complement or not. Default: guessed, and shown.")]
+Signed = Annotated[
+    bool | None, typer.Option("--signed/--unsigned", help="Two's complement or not. Default: guessed, and shown.")
+]
 Dtype = Annotated[str | None, typer.Option("--dtype", metavar="TYPE", help="Words of a raw file, such as i16le or u8.")]
 
 
@@ -57,9 +67,13 @@ def parse_span(text: str, option: str) -> tuple[float, float]:
     try:
         low, high = map(float, parts)
     except ValueError:
-        raise ValueError(f"{option} {text!r}: two numbers with a colon between are expected, such as 0:5 or -2.5:2.5") from None
+        raise ValueError(
+            f"{option} {text!r}: two numbers with a colon between are expected, such as 0:5 or -2.5:2.5"
+        ) from None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"{option} {text!r}: the first number must be finite and below the second; write the lower end first")
+        raise ValueError(
+            f"{option} {text!r}: the first number must be finite and below the second; write the lower end first"
+        )
     return low, high
 
 

@@ -39,9 +39,15 @@ def record(
     ] = None,
     fs: Annotated[float | None, typer.Option(metavar="HZ", help="Sample rate. Default: as the file says.")] = None,
     fs_over: FsOver = "2^n",
-    full_scale: Annotated[str, typer.Option(metavar="sine|dc", help="0 dBFS: the rms of a full-scale sine, or of a square.")] = "sine",
-    window: Annotated[str, typer.Option(metavar="NAME", help="Default: chosen; rectangular for a coherent record.")] = "auto",
-    side_bins: Annotated[str, typer.Option(metavar="N", help="Bins to each side that belong to a tone. Default: chosen with the window.")] = "auto",
+    full_scale: Annotated[
+        str, typer.Option(metavar="sine|dc", help="0 dBFS: the rms of a full-scale sine, or of a square.")
+    ] = "sine",
+    window: Annotated[
+        str, typer.Option(metavar="NAME", help="Default: chosen; rectangular for a coherent record.")
+    ] = "auto",
+    side_bins: Annotated[
+        str, typer.Option(metavar="N", help="Bins to each side that belong to a tone. Default: chosen with the window.")
+    ] = "auto",
     harmonics: Annotated[int, typer.Option(metavar="N", help="Highest order counted as distortion.")] = 6,
     band: Annotated[
         str | None,
@@ -52,7 +58,9 @@ def record(
     justify: Justify = None,
     signed: Signed = None,
     dtype: Dtype = None,
-    min_enob: Annotated[float | None, typer.Option(metavar="BIT", help="Exit 1 if the ENOB (IEEE, of full scale) is lower.")] = None,
+    min_enob: Annotated[
+        float | None, typer.Option(metavar="BIT", help="Exit 1 if the ENOB (IEEE, of full scale) is lower.")
+    ] = None,
     min_sinad: Annotated[float | None, typer.Option(metavar="DB", help="Exit 1 if SINAD is lower.")] = None,
     min_snr: Annotated[float | None, typer.Option(metavar="DB", help="Exit 1 if SNR is lower.")] = None,
     min_sfdr: Annotated[float | None, typer.Option(metavar="DBC", help="Exit 1 if SFDR is lower.")] = None,
@@ -80,7 +88,9 @@ def record(
     targets = check_outputs(out)
     low, high = (None, None) if span is None else parse_span(span, "--range")
     justification = check_justification(justify, Path(file).name)
-    reading = Reading(bits=bits, column=column, channel=channel, justify=justification, signed=signed, dtype=dtype, fs_hz=fs)
+    reading = Reading(
+        bits=bits, column=column, channel=channel, justify=justification, signed=signed, dtype=dtype, fs_hz=fs
+    )
     options = SpectrumOptions(
         low=low,
         high=high,
@@ -123,4 +133,8 @@ def _draw_spectrum(found: Spectrum) -> list[Chart]:
     from qanalysis.charts.spectrum_charts import spectrum_chart
     from qanalysis.reports.pictures import make_chart
 
-    return [make_chart("Spectrum", "The tone, its harmonics and the largest spur are marked.", partial(spectrum_chart, found))]
+    return [
+        make_chart(
+            "Spectrum", "The tone, its harmonics and the largest spur are marked.", partial(spectrum_chart, found)
+        )
+    ]

@@ -16,7 +16,9 @@ def report(
         typer.Argument(metavar="ROWS", help="A .json, .parquet or .csv file that any of the commands has written."),
     ],
     *,
-    out: Annotated[list[Path], typer.Option("--out", metavar="FILE", help="Write .csv, .json, .parquet or .html; may be repeated.")],
+    out: Annotated[
+        list[Path], typer.Option("--out", metavar="FILE", help="Write .csv, .json, .parquet or .html; may be repeated.")
+    ],
     title: Annotated[str | None, typer.Option(metavar="TEXT", help="Heading of an HTML report.")] = None,
     scheme: Annotated[
         str | None,

@@ -30,12 +30,18 @@ _LARGEST_SCRUB = 4_000_000  # elements; 15 profiles take about a second
 def sweep(  # one parameter per option
     source: Source,
     *,
-    bits: Annotated[str | None, typer.Option(metavar="LIST", help="Integer widths, such as 2-8 or 4,8. Default 2-8.")] = None,
+    bits: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Integer widths, such as 2-8 or 4,8. Default 2-8.")
+    ] = None,
     grouping: Annotated[
         str | None,
-        typer.Option(metavar="LIST", help="tensor, channel, group=N, block=RxC. Default tensor,channel,group=128,group=32."),
+        typer.Option(
+            metavar="LIST", help="tensor, channel, group=N, block=RxC. Default tensor,channel,group=128,group=32."
+        ),
     ] = None,
-    symmetry: Annotated[str | None, typer.Option(metavar="LIST", help="sym, sym-full, sym-noclip, sym-clip, asym. Default sym.")] = None,
+    symmetry: Annotated[
+        str | None, typer.Option(metavar="LIST", help="sym, sym-full, sym-noclip, sym-clip, asym. Default sym.")
+    ] = None,
     range_rules: Annotated[
         str | None,
         typer.Option("--range", metavar="LIST", help="minmax, percentile:99.9, meanstd:3, mse, kl. Default minmax."),
@@ -57,10 +63,14 @@ def sweep(  # one parameter per option
     ] = None,
     include: Annotated[str | None, typer.Option(metavar="REGEX", help="Only tensors whose name has a match.")] = None,
     exclude: Annotated[str | None, typer.Option(metavar="REGEX", help="No tensors whose name has a match.")] = None,
-    weights_only: Annotated[bool, typer.Option("--weights-only", help="Only tensors of two or more dimensions.")] = False,
+    weights_only: Annotated[
+        bool, typer.Option("--weights-only", help="Only tensors of two or more dimensions.")
+    ] = False,
     out: Outputs = None,
     store: Annotated[Path | None, typer.Option(metavar="FILE", help="Not available yet.")] = None,
-    no_store: Annotated[bool, typer.Option("--no-store", help="Keep no store of finished rows; there is none yet.")] = False,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Keep no store of finished rows; there is none yet.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(help="Threads. Default: one per core.")] = None,
     cluster: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Not available yet.")] = None,
     as_json: AsJson = False,
@@ -79,18 +89,26 @@ def sweep(  # one parameter per option
     for option, value in (("--store", store), ("--cluster", cluster)):
         if value is not None:
             raise ValueError(f"{option} {value}: is not available yet; leave it out")
-    schemes = _choose_schemes(scheme or [], bits=bits, grouping=grouping, symmetry=symmetry, range=range_rules, format=formats)
+    schemes = _choose_schemes(
+        scheme or [], bits=bits, grouping=grouping, symmetry=symmetry, range=range_rules, format=formats
+    )
     from qanalysis.checkpoints import open_checkpoint
 
     targets = check_outputs(out)
     with open_checkpoint(source) as checkpoint:
         if makes_page(targets):
             _check_room(checkpoint, schemes, include=include, exclude=exclude, weights_only=weights_only)
-        rows = _run_sweep(checkpoint, schemes, include=include, exclude=exclude, weights_only=weights_only, workers=workers)
+        rows = _run_sweep(
+            checkpoint, schemes, include=include, exclude=exclude, weights_only=weights_only, workers=workers
+        )
         if not rows.complete and not rows:
             _stop("cancelled before the first tensor was done; nothing is written")
         prints_summary = not as_json and not targets
-        profiles = _profile_worst(checkpoint, rows, all_bits=makes_page(targets)) if makes_page(targets) or prints_summary else ()
+        profiles = (
+            _profile_worst(checkpoint, rows, all_bits=makes_page(targets))
+            if makes_page(targets) or prints_summary
+            else ()
+        )
         diagnoses = _diagnose_worst(checkpoint, rows) if makes_page(targets) else ()
     deliver(rows, targets, as_json=as_json, profiles=profiles, diagnoses=diagnoses)
     _tell_unmeasured(rows)
@@ -110,17 +128,27 @@ def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
     given = {name: text.split(",") for name, text in lists.items() if text is not None}
     if texts and given:
         mixed = ", ".join(f"--{name}" for name in given)
-        raise ValueError(f"--scheme {texts[0]!r} can not be mixed with {mixed}; a sweep takes whole schemes or lists to cross, never both")
+        raise ValueError(
+            f"--scheme {texts[0]!r} can not be mixed with {mixed}; a sweep takes whole schemes or lists to cross, never both"
+        )
     if texts:
         return [Scheme.parse(text) for text in texts]
-    widths = parse_bits("2-8" if lists["bits"] is None else lists["bits"]) if "bits" in given or "format" not in given else []
+    widths = (
+        parse_bits("2-8" if lists["bits"] is None else lists["bits"])
+        if "bits" in given or "format" not in given
+        else []
+    )
     chosen: list[NumberFormat] = [*map(integer_format, widths), *map(parse_format, given.get("format", []))]
     for part in ("grouping", "symmetry", "range"):
         if part in given and all(part in fmt.fixed for fmt in chosen):
-            raise ValueError(f"--{part} {lists[part]}: no {part} can be chosen for {', '.join(map(str, chosen))}; leave the option out")
+            raise ValueError(
+                f"--{part} {lists[part]}: no {part} can be chosen for {', '.join(map(str, chosen))}; leave the option out"
+            )
     return cross_schemes(
         chosen,
-        groupings=[parse_grouping(text) for text in given.get("grouping", ["tensor", "channel", "group=128", "group=32"])],
+        groupings=[
+            parse_grouping(text) for text in given.get("grouping", ["tensor", "channel", "group=128", "group=32"])
+        ],
         symmetries=[parse_symmetry(text) for text in given.get("symmetry", ["sym"])],
         ranges=[parse_range(text) for text in given.get("range", ["minmax"])],
     )
@@ -133,7 +161,9 @@ def _check_room(checkpoint: TensorSource, schemes: Sequence[Scheme], **filters: 
 
     count = len(select_tensors(checkpoint.tensors, **filters)) * len(schemes)
     if count > MOST_ROWS:
-        raise ValueError(f"--out .html: {count:,} rows, one HTML file has room for {MOST_ROWS:,} at most; take fewer tensors (--include) or write .parquet")
+        raise ValueError(
+            f"--out .html: {count:,} rows, one HTML file has room for {MOST_ROWS:,} at most; take fewer tensors (--include) or write .parquet"
+        )
 
 
 def _run_sweep(checkpoint: TensorSource, schemes: list[Scheme], **options: Any) -> Rows:
@@ -158,7 +188,10 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
         cancel.set()
         raise SystemExit(128 + number)
 
-    handled = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))}
+    handled = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+    }
     signal.signal(signal.SIGINT, ask_to_stop)
     end_by_signals(leave)
     try:
@@ -196,7 +229,10 @@ def _diagnose_worst(checkpoint: TensorSource, rows: Rows) -> Sequence[Diagnosis]
     from qanalysis.quantizers.scheme import Scheme
 
     worst = _find_worst(checkpoint, rows)
-    return [diagnose(checkpoint.read(info), Scheme.parse(row.scheme), axis=info.channel_axis, name=info.name) for row, info in worst]
+    return [
+        diagnose(checkpoint.read(info), Scheme.parse(row.scheme), axis=info.channel_axis, name=info.name)
+        for row, info in worst
+    ]
 
 
 def _tell_unmeasured(rows: Rows) -> None:

@@ -74,7 +74,9 @@ def measure_capture(record: Record, options: LinearityOptions | None = None) -> 
     """The linearity of a record's codes; without a range it is counted in LSB. Raises ValueError for a record without codes."""
     options = options or LinearityOptions()
     if record.codes is None or record.bits is None:
-        fault = "holds numbers that are no whole ones: a linearity test counts codes; give the integers of the converter"
+        fault = (
+            "holds numbers that are no whole ones: a linearity test counts codes; give the integers of the converter"
+        )
         raise ValueError(f"{record.name} {fault}")
     if options.low is None:
         options = replace(options, low=0.0, high=2.0**record.bits)

@@ -53,7 +53,9 @@ class Converter:
         low, high = float(self.low), float(self.high)
         step = UniformQuantizer.from_range(bits, low, high, fs_over=self.fs_over).step
         if not 8 * np.spacing(max(abs(low), abs(high))) <= step < np.inf:
-            raise ValueError(f"range {low}:{high} with {bits} bits has a step of {step:.3g}, which float64 does not resolve there; move the range to zero")
+            raise ValueError(
+                f"range {low}:{high} with {bits} bits has a step of {step:.3g}, which float64 does not resolve there; move the range to zero"
+            )
         for name, value in (("bits", bits), ("low", low), ("high", high)):
             object.__setattr__(self, name, value)
 
@@ -110,7 +112,9 @@ class Converter:
         """
         codes = self.quantizer.encode(x)
         if np.isnan(codes).any():
-            raise ValueError(f"{int(np.isnan(codes).sum())} of {codes.size} inputs are NaN, which has no code; drop them first")
+            raise ValueError(
+                f"{int(np.isnan(codes).sum())} of {codes.size} inputs are NaN, which has no code; drop them first"
+            )
         return codes.astype(np.int64)
 
     def decode(self, codes: ArrayLike) -> Doubles:
@@ -148,5 +152,7 @@ class Converter:
 
     def _list_codes(self) -> Codes:
         if self.bits > MOST_BITS_LISTED:
-            raise ValueError(f"{self.bits} bits: lists by code stop at {MOST_BITS_LISTED} bits; ask for single codes instead")
+            raise ValueError(
+                f"{self.bits} bits: lists by code stop at {MOST_BITS_LISTED} bits; ask for single codes instead"
+            )
         return np.arange(self.codes)

@@ -84,14 +84,24 @@ def _find_non_finite(values: NDArray[np.float64], finite: NDArray[np.float64]) -
 def _find_shortness(values: NDArray[np.float64]) -> list[Finding]:
     if values.size >= SHORTEST:
         return []
-    return [Finding("too-short", f"The record has {values.size} samples; a spectrum and a sine fit need {SHORTEST} at least. Capture more.", values.size)]
+    return [
+        Finding(
+            "too-short",
+            f"The record has {values.size} samples; a spectrum and a sine fit need {SHORTEST} at least. Capture more.",
+            values.size,
+        )
+    ]
 
 
 def _describe_constant(record: Record, value: float) -> Finding:
     if record.codes is not None:
         text = f"All samples are code {value:.0f}: nothing toggles. Is the input connected, the clock running, the right column read?"
         return Finding("constant", text, value)
-    return Finding("constant", f"All samples are {value:g}: there is no signal. Is the input connected, the right column read?", value)
+    return Finding(
+        "constant",
+        f"All samples are {value:g}: there is no signal. Is the input connected, the right column read?",
+        value,
+    )
 
 
 def _find_clipping(values: NDArray[np.float64], record: Record) -> list[Finding]:
@@ -99,12 +109,20 @@ def _find_clipping(values: NDArray[np.float64], record: Record) -> list[Finding]
     levels, counts = _tally(values) if record.codes is None else _tally_codes(record.codes)
     if levels.size < _FEWEST_LEVELS:
         return []
-    ends = {"bottom": (levels[0], counts[0], counts[1 : 1 + _PEAK_LEVELS]), "top": (levels[-1], counts[-1], counts[-1 - _PEAK_LEVELS : -1])}
-    clipped = {end: (level, int(count)) for end, (level, count, near) in ends.items() if count >= max(_FEWEST_CLIPPED, _PEAK_RATIO * near.sum() + 1)}
+    ends = {
+        "bottom": (levels[0], counts[0], counts[1 : 1 + _PEAK_LEVELS]),
+        "top": (levels[-1], counts[-1], counts[-1 - _PEAK_LEVELS : -1]),
+    }
+    clipped = {
+        end: (level, int(count))
+        for end, (level, count, near) in ends.items()
+        if count >= max(_FEWEST_CLIPPED, _PEAK_RATIO * near.sum() + 1)
+    }
     if not clipped:
         return []
     parts = [
-        f"{count} samples at the {end} ({_name_level(level, record)}, longest run {_longest_run(values == level)})" for end, (level, count) in clipped.items()
+        f"{count} samples at the {end} ({_name_level(level, record)}, longest run {_longest_run(values == level)})"
+        for end, (level, count) in clipped.items()
     ]
     share = sum(count for _level, count in clipped.values()) / values.size
     lopsided = f" Only the {next(iter(clipped))} is clipped: move the offset as well." if len(clipped) == 1 else ""
@@ -143,7 +161,11 @@ def _find_wrong_width(record: Record) -> Finding | None:
     outside = int(np.count_nonzero((record.codes < low) | (record.codes > high)))
     if not outside:
         return None
-    least, most, needed = int(record.codes.min()), int(record.codes.max()), needed_bits(record.codes, signed=bool(record.signed))
+    least, most, needed = (
+        int(record.codes.min()),
+        int(record.codes.max()),
+        needed_bits(record.codes, signed=bool(record.signed)),
+    )
     text = f"{outside} samples lie outside the {low}..{high} of {record.bits} bits: the codes run from {least} to {most}, which takes {needed} bits."
     return Finding("wrong-width", f"{text} State {needed} bits, another sign, or left-justified words.", outside)
 
@@ -210,7 +232,9 @@ def _find_tied_bits(levels: Codes, places: NDArray[np.intp]) -> Finding | None:
 def _take_levels(codes: Codes) -> Codes:
     """The distinct codes in order, about 2^16 of them at most, the ends among them."""
     levels = _tally_codes(codes)[0].astype(np.int64)
-    return levels if levels.size <= _MOST_LEVELS else levels[np.linspace(0, levels.size - 1, _MOST_LEVELS).astype(np.intp)]
+    return (
+        levels if levels.size <= _MOST_LEVELS else levels[np.linspace(0, levels.size - 1, _MOST_LEVELS).astype(np.intp)]
+    )
 
 
 def _find_repetition(record: Record) -> Finding | None:
@@ -218,7 +242,11 @@ def _find_repetition(record: Record) -> Finding | None:
     if period is None:
         return None
     text = f"The record repeats itself exactly every {period} samples: {record.values.size} samples show no more than {period} do, and quantization noise"
-    return Finding("locked-period", f"{text} gathers into lines. Choose a frequency whose number of periods has no divisor in common with the length.", period)
+    return Finding(
+        "locked-period",
+        f"{text} gathers into lines. Choose a frequency whose number of periods has no divisor in common with the length.",
+        period,
+    )
 
 
 def find_period(values: NDArray[np.float64]) -> int | None:
@@ -258,7 +286,9 @@ def _find_rest(record: Record) -> Finding | None:
     if rms > 1.5 or 8 * (int(np.ptp(record.values)) + 1) > 1 << record.bits:
         return None
     free = record.bits - max(0.0, math.log2(6.6 * rms))
-    text = f"The codes stay within {int(np.ptp(record.values)) + 1} levels, {rms:.3g} LSB rms: DC, or a tone of a few LSB."
+    text = (
+        f"The codes stay within {int(np.ptp(record.values)) + 1} levels, {rms:.3g} LSB rms: DC, or a tone of a few LSB."
+    )
     return Finding("dc-only", f"{text} As noise on DC it leaves {free:.2f} noise-free bits, bits - log2(6.6 rms).", rms)
 
 

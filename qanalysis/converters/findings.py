@@ -25,7 +25,10 @@ class Finding:
     def title(self) -> str:
         """The code as a heading."""
         words = self.code.split("-")
-        return " ".join(word.upper() if word in _CAPITALS else word.capitalize() if place == 0 else word for place, word in enumerate(words))
+        return " ".join(
+            word.upper() if word in _CAPITALS else word.capitalize() if place == 0 else word
+            for place, word in enumerate(words)
+        )
 
     def to_dict(self) -> dict[str, str | float | None]:
         """`code`, `text`, `value`: an entry of the column `findings`."""

@@ -209,7 +209,9 @@ def fit_grey_model(x: ArrayLike) -> GreyModel:
     if series.ndim != 1 or series.size < 4:
         raise ValueError(f"series of shape {series.shape}: GM(1,1) is fitted to one row of at least 4 values")
     if not np.isfinite(series).all():
-        raise ValueError(f"series with {np.count_nonzero(~np.isfinite(series))} values that are not finite: leave them out or fill them first")
+        raise ValueError(
+            f"series with {np.count_nonzero(~np.isfinite(series))} values that are not finite: leave them out or fill them first"
+        )
     total = np.cumsum(series)
     background = (total[1:] + total[:-1]) / 2
     solution = np.linalg.lstsq(np.column_stack([-background, np.ones_like(background)]), series[1:], rcond=None)[0]

@@ -30,7 +30,9 @@ class SampleRecord:
         return (self.simulation.run().codes | self.stuck) << self.shift
 
 
-def _sine(bits: int, cycles: float, *, samples: int = 16384, level: float = 0.98, noise_lsb: float = 0.0, inl: Inl = STRAIGHT) -> Simulation:
+def _sine(
+    bits: int, cycles: float, *, samples: int = 16384, level: float = 0.98, noise_lsb: float = 0.0, inl: Inl = STRAIGHT
+) -> Simulation:
     waveform = Sine(level, cycles * RATE_HZ / samples)
     return Simulation(Converter(bits, -1, 1), waveform, samples=samples, fs_hz=RATE_HZ, noise_lsb=noise_lsb, inl=inl)
 
@@ -46,9 +48,13 @@ def _list_samples() -> dict[str, SampleRecord]:
         "clipped tone, 8 bit": SampleRecord(_sine(8, 1021, level=1.1)),
         "left-justified words, 12 bit": SampleRecord(_sine(12, 1021, noise_lsb=0.3), shift=4),
         "stuck bit, 10 bit": SampleRecord(_sine(10, 1021, noise_lsb=0.3), stuck=8),
-        "two tones, 14 bit": SampleRecord(Simulation(Converter(14, -1, 1), two, samples=16384, fs_hz=RATE_HZ, noise_lsb=0.5)),
+        "two tones, 14 bit": SampleRecord(
+            Simulation(Converter(14, -1, 1), two, samples=16384, fs_hz=RATE_HZ, noise_lsb=0.5)
+        ),
         "ramp for a linearity test, 8 bit": SampleRecord(ramp),
-        "sine for a linearity test, 10 bit": SampleRecord(_sine(10, 1021.37, samples=2**17, level=1.03, noise_lsb=0.3, inl=Inl("s-shape", 0.8))),
+        "sine for a linearity test, 10 bit": SampleRecord(
+            _sine(10, 1021.37, samples=2**17, level=1.03, noise_lsb=0.3, inl=Inl("s-shape", 0.8))
+        ),
     }
 
 

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 Fact = tuple[str, str, str]
 """A quantity, its value and the convention that the value follows; plain texts."""
-_CHART_CONFIG = {"displaylogo": False, "showSendToCloud": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"]}
+_CHART_CONFIG = {
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+}
 
 
 def read_theme() -> Theme:
@@ -42,15 +46,34 @@ def draw_chart(figure: Figure, key: str, *, on_select: Callable[[], None] | None
 
 def draw_table(frame: pd.DataFrame, key: str, *, height: int, alt: str) -> None:
     """A table of fixed height."""
-    st.dataframe(frame, key=key, height=height, hide_index=True, column_config=format_columns(frame), placeholder="–", alt=alt)
+    st.dataframe(
+        frame, key=key, height=height, hide_index=True, column_config=format_columns(frame), placeholder="–", alt=alt
+    )
 
 
 def draw_marked_table(frame: pd.DataFrame, key: str, *, place: int, alt: str) -> None:
     """A table as high as its rows with one of them tinted."""
-    st.dataframe(mark_row(frame, place), key=key, height="content", hide_index=True, column_config=format_columns(frame), placeholder="–", alt=alt)
+    st.dataframe(
+        mark_row(frame, place),
+        key=key,
+        height="content",
+        hide_index=True,
+        column_config=format_columns(frame),
+        placeholder="–",
+        alt=alt,
+    )
 
 
-def draw_choice_table(frame: pd.DataFrame, key: str, *, names: Sequence[str], chosen: str, height: int, alt: str, on_choose: Callable[[str], None]) -> None:
+def draw_choice_table(
+    frame: pd.DataFrame,
+    key: str,
+    *,
+    names: Sequence[str],
+    chosen: str,
+    height: int,
+    alt: str,
+    on_choose: Callable[[str], None],
+) -> None:
     """A table whose rows can be clicked: `on_choose` is given the row's entry in `names`; the row of `chosen` is tinted."""
 
     def take_row() -> None:
@@ -77,7 +100,13 @@ def ask_first(key: str, subject: object, label: str) -> bool:
     """Whether a person has asked for what takes long on `subject`; until then its button is drawn."""
     asked = bool(st.session_state.get(f"{key}-asked") == subject)
     if not asked:
-        st.button(label, key=key, icon=":material/play_arrow:", on_click=st.session_state.update, kwargs={f"{key}-asked": subject})
+        st.button(
+            label,
+            key=key,
+            icon=":material/play_arrow:",
+            on_click=st.session_state.update,
+            kwargs={f"{key}-asked": subject},
+        )
     return asked
 
 
@@ -93,7 +122,9 @@ def pick_row(event: Mapping[str, Any] | None, names: Sequence[str]) -> str | Non
 
 def draw_facts(facts: Sequence[Fact], *, alt: str) -> None:
     """A table of facts."""
-    frame = pd.DataFrame([tuple(map(escape_markdown, fact)) for fact in facts], columns=["Quantity", "Value", "Convention"])
+    frame = pd.DataFrame(
+        [tuple(map(escape_markdown, fact)) for fact in facts], columns=["Quantity", "Value", "Convention"]
+    )
     frame["Value"] = [f"**{value}**" for value in frame["Value"]]
     st.table(frame, hide_index=True, border="horizontal", alt=alt)
 
@@ -107,7 +138,9 @@ def draw_lines(columns: Sequence[str], lines: Sequence[tuple[str, ...]], key: st
 
 def draw_numbers(frame: pd.DataFrame, key: str, *, height: int | Literal["content"], alt: str) -> None:
     """A table of numbers with seven digits."""
-    floats = {name: st.column_config.NumberColumn(format="%.7g") for name in frame.columns if frame[name].dtype.kind == "f"}
+    floats = {
+        name: st.column_config.NumberColumn(format="%.7g") for name in frame.columns if frame[name].dtype.kind == "f"
+    }
     st.dataframe(frame, key=key, height=height, hide_index=True, column_config=floats, placeholder="–", alt=alt)
 
 

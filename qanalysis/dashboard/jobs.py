@@ -101,7 +101,8 @@ class Job:
         except Exception as error:  # a fault must end as a state of the page, not as a job that never ends
             logging.getLogger(__name__).exception("the sweep of %s stopped on an internal fault", self.request.source)
             return Snapshot(
-                "failed", message=f"The sweep stopped on an internal fault ({type(error).__name__}: {error}). Please report it with the file's format."
+                "failed",
+                message=f"The sweep stopped on an internal fault ({type(error).__name__}: {error}). Please report it with the file's format.",
             )
         return Snapshot("done" if rows.complete else "cancelled", rows=rows)
 
@@ -126,7 +127,9 @@ class JobManager:
             job = self._jobs.get(request.digest)
             if job is None or (again and not job.snapshot.is_active):
                 job = self._jobs[request.digest] = Job(request)
-                threading.Thread(target=job.run, args=(self._run_sweep, self._turn), name=f"sweep-{request.digest}", daemon=True).start()
+                threading.Thread(
+                    target=job.run, args=(self._run_sweep, self._turn), name=f"sweep-{request.digest}", daemon=True
+                ).start()
             self._jobs.move_to_end(request.digest)
             self._forget_oldest()
             return job

@@ -46,7 +46,9 @@ _LOGO = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 190 40" height="4
 def run_dashboard() -> None:
     """Draw the page that the address names; runs once per interaction."""
     warm_kernels()
-    st.set_page_config(page_title="Quantization analysis", page_icon=_ICON, layout="wide", initial_sidebar_state="expanded")
+    st.set_page_config(
+        page_title="Quantization analysis", page_icon=_ICON, layout="wide", initial_sidebar_state="expanded"
+    )
     st.logo(_LOGO.format(ink={"light": "#1f2430", "dark": "#eef1f5"}[read_theme()]), size="large")
     st.navigation([_register(page, opens=page is PAGES[0]) for page in PAGES]).run()
 

@@ -59,7 +59,9 @@ class UploadStore:
         key, _, name = text.removeprefix(UPLOAD_PREFIX).partition("/")
         path = self._folder / key / name
         if key not in self._saved or Path(name).name != name or not path.is_file():
-            raise ValueError(f"{text!r}: uploads are kept for {self._lifetime_s / 60:.0f} minutes on this server and this one is gone; upload the file again")
+            raise ValueError(
+                f"{text!r}: uploads are kept for {self._lifetime_s / 60:.0f} minutes on this server and this one is gone; upload the file again"
+            )
         return path
 
     def expire(self) -> None:

@@ -16,7 +16,16 @@ from qanalysis.sweeps.row import METRICS, Row
 TINT = "#2f83b540"
 _NAMES = ("Scheme", "Layer", "Convention", "As in")
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-_LAYER_METRICS = ("sqnr_db", "bits_per_weight", "size_bytes", "max_abs_error", "half_step_bound", "clipped_fraction", "zeroed_fraction", "enob")
+_LAYER_METRICS = (
+    "sqnr_db",
+    "bits_per_weight",
+    "size_bytes",
+    "max_abs_error",
+    "half_step_bound",
+    "clipped_fraction",
+    "zeroed_fraction",
+    "enob",
+)
 
 
 def choose_byte_unit(sizes: Sequence[int]) -> tuple[str, int]:
@@ -109,12 +118,21 @@ def head_metric(name: str) -> str:
 def format_columns(frame: pd.DataFrame) -> dict[str, Any]:
     """Column settings for a frame of this module: number formats, and widths in pixels that hold the headings."""
     numbers = frame.select_dtypes("number").columns
-    config: dict[str, Any] = {heading: st.column_config.NumberColumn(format=_choose_format(heading), width=22 + 6 * len(heading)) for heading in numbers}
-    config |= {heading: st.column_config.TextColumn(width=_fit_names(frame[heading])) for heading in _NAMES if heading in frame}
+    config: dict[str, Any] = {
+        heading: st.column_config.NumberColumn(format=_choose_format(heading), width=22 + 6 * len(heading))
+        for heading in numbers
+    }
+    config |= {
+        heading: st.column_config.TextColumn(width=_fit_names(frame[heading])) for heading in _NAMES if heading in frame
+    }
     if "Cost (dB)" in frame:
         finite = frame["Cost (dB)"][np.isfinite(frame["Cost (dB)"])]
-        config["Cost (dB)"] = st.column_config.ProgressColumn(format="%.2f", min_value=0, max_value=max(finite, default=0) or 1, width=140)
-        config["vs view (dB)"] = st.column_config.NumberColumn(format="%+.2f", width=92, help="SQNR gained over the scheme in view")
+        config["Cost (dB)"] = st.column_config.ProgressColumn(
+            format="%.2f", min_value=0, max_value=max(finite, default=0) or 1, width=140
+        )
+        config["vs view (dB)"] = st.column_config.NumberColumn(
+            format="%+.2f", width=92, help="SQNR gained over the scheme in view"
+        )
     return config
 
 

@@ -107,7 +107,11 @@ def _find_clipping(examined: Examined) -> Cause | None:
     if examined.view.scheme.range.tries_grids:
         return None  # searched for, so neither too narrow nor too wide
     share = examined.row.clipping_share or 0.0
-    usual = examined.reference.clipping_share if examined.reference and "range" in examined.view.scheme.format.fixed else 0.0
+    usual = (
+        examined.reference.clipping_share
+        if examined.reference and "range" in examined.view.scheme.format.fixed
+        else 0.0
+    )
     if share <= max(CLIPPING_SHARE, usual + NOTABLE_SHARE):
         return None
     clipped = examined.row.clipped_fraction or 0.0
@@ -120,7 +124,11 @@ def _find_outlier_channels(examined: Examined) -> Cause | None:
     if not places.size:
         return None
     shared = examined.view.layout.block_rows > 1
-    share = examined.without(np.isin(examined.rows, places)[:, np.newaxis]) if shared else float(profile.channel_share[places].sum())
+    share = (
+        examined.without(np.isin(examined.rows, places)[:, np.newaxis])
+        if shared
+        else float(profile.channel_share[places].sum())
+    )
     if share < NOTABLE_SHARE:
         return None
     power = np.nan_to_num(profile.channel_power) * profile.channel_count
@@ -145,7 +153,9 @@ def _find_outlier_columns(examined: Examined) -> Cause | None:
 
 def _find_outlier_groups(examined: Examined) -> Cause | None:
     layout, profile = examined.view.layout, examined.profile
-    errors = np.nan_to_num(profile.group_mse) * np.diff(np.append(np.arange(0, layout.columns, layout.block_columns), layout.columns))
+    errors = np.nan_to_num(profile.group_mse) * np.diff(
+        np.append(np.arange(0, layout.columns, layout.block_columns), layout.columns)
+    )
     total = errors.sum()
     errors[examined.channels.places] = 0  # those are a finding of their own
     top = math.ceil(TOP_GROUPS * errors.size)
@@ -171,9 +181,15 @@ def _find_crest(examined: Examined) -> Cause | None:
     if excess <= QUARTER_BIT_DB + CHANCE_DB / math.sqrt(levels.groups):
         return None
     reach = "Half the span of a group" if one_sided else "The largest value of a group"
-    effect = "steps are as much too coarse" if examined.view.scheme.range == MINMAX else "the range rule has to clip or to coarsen the steps"
+    effect = (
+        "steps are as much too coarse"
+        if examined.view.scheme.range == MINMAX
+        else "the range rule has to clip or to coarsen the steps"
+    )
     text = f"{reach} stands {level:.1f} dB over its RMS, {level - expected:.1f} dB more than with Gaussian values: few values set the range, and {effect}. "
-    return Cause("crest", f"{text}That makes {percent(_share_of(excess))} of the error.", level - expected, _share_of(excess))
+    return Cause(
+        "crest", f"{text}That makes {percent(_share_of(excess))} of the error.", level - expected, _share_of(excess)
+    )
 
 
 def _find_asymmetry(examined: Examined) -> Cause | None:
@@ -187,7 +203,12 @@ def _find_asymmetry(examined: Examined) -> Cause | None:
         return None
     unused = 1 - 10 ** ((levels.span_db - levels.crest_db) / 20)
     text = f"The values of a group lie to one side: {percent(unused)} of the codes of a symmetric grid stand where no value is. That costs {cost:.1f} dB "
-    return Cause("asymmetry", text + f"more than if signs were even, {percent(_share_of(cost))} of the error.", cost, _share_of(cost))
+    return Cause(
+        "asymmetry",
+        text + f"more than if signs were even, {percent(_share_of(cost))} of the error.",
+        cost,
+        _share_of(cost),
+    )
 
 
 def _find_zeroed(examined: Examined) -> Cause | None:
@@ -198,19 +219,25 @@ def _find_zeroed(examined: Examined) -> Cause | None:
     matrix, scheme = examined.sample.matrix, examined.sample.scheme
     lost = matrix[scheme.fit(matrix).round_trip(matrix) == 0].astype(np.float64)
     share = min(1.0, float(np.nansum(lost * lost)) / examined.base.error)
-    text = (
-        f"{percent(zeroed).capitalize()} of the nonzero values come back as zero and make {percent(share)} of the error; the best three-level grid of Gaussian "
-    )
+    text = f"{percent(zeroed).capitalize()} of the nonzero values come back as zero and make {percent(share)} of the error; the best three-level grid of Gaussian "
     return Cause("zeroed", text + "values zeroes 46 %.", zeroed, share)
 
 
 def _find_scale_rounding(examined: Examined) -> Cause | None:
-    return _compare(examined, exact_scale(examined.sample.scheme), "scale-rounding", "Rounding the scales to their stored type", "float32 scales")
+    return _compare(
+        examined,
+        exact_scale(examined.sample.scheme),
+        "scale-rounding",
+        "Rounding the scales to their stored type",
+        "float32 scales",
+    )
 
 
 def _find_rounding_mode(examined: Examined) -> Cause | None:
     scheme = examined.sample.scheme
-    return _compare(examined, nearest_rounding(scheme), "rounding-mode", f"Rounding by {scheme.rounding}", "rounding to nearest")
+    return _compare(
+        examined, nearest_rounding(scheme), "rounding-mode", f"Rounding by {scheme.rounding}", "rounding to nearest"
+    )
 
 
 def _compare(examined: Examined, other: Scheme | None, code: str, what: str, instead: str) -> Cause | None:
@@ -262,7 +289,9 @@ def _find_ragged_tail(examined: Examined) -> Cause | None:
     if extra * DB_PER_BIT <= NOTABLE_DB and (share < NOTABLE_SHARE or share < 2 * part):
         return None
     text = f"Rows of {layout.columns} end in a group of {tail} instead of {layout.block_columns}: these hold {percent(part)} of the values and "
-    text += f"{percent(share)} of the error, and their scales cost {extra:.2g} bits per weight more than full groups would."
+    text += (
+        f"{percent(share)} of the error, and their scales cost {extra:.2g} bits per weight more than full groups would."
+    )
     return Cause("ragged-tail", text, part, share)
 
 
@@ -309,6 +338,4 @@ def _name_places(kind: str, found: Outliers) -> str:
     ratio = f"{found.ratios[worst]:.3g} times"
     if found.places.size == 1:
         return f"The mean magnitude of {kind} {worst} is {ratio} the median {kind}'s"
-    return (
-        f"The mean magnitude of {found.places.size:,} of {found.ratios.size:,} {kind}s is 3 times the median {kind}'s or more, up to {ratio} ({kind} {worst})"
-    )
+    return f"The mean magnitude of {found.places.size:,} of {found.ratios.size:,} {kind}s is 3 times the median {kind}'s or more, up to {ratio} ({kind} {worst})"

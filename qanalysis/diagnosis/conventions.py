@@ -60,7 +60,9 @@ class Convention:
         return self.row.bits_per_weight
 
 
-def compare_conventions(x: ArrayLike, scheme: Scheme | str, *, axis: int = 0, name: str = "tensor") -> tuple[Convention, ...]:
+def compare_conventions(
+    x: ArrayLike, scheme: Scheme | str, *, axis: int = 0, name: str = "tensor"
+) -> tuple[Convention, ...]:
     """The conventions beside `scheme` on the tensor `x`: best SQNR first, those without a figure last.
 
     `x` is a real array of any shape, measured as float32; `axis` is its channel axis, `name` the rows' tensor. A tensor
@@ -91,7 +93,9 @@ def compare_conventions(x: ArrayLike, scheme: Scheme | str, *, axis: int = 0, na
         )
         for row, reading in zip(rows, readings.values(), strict=True)
     ]
-    return tuple(sorted(compared, key=lambda convention: math.inf if convention.cost_db is None else convention.cost_db))
+    return tuple(
+        sorted(compared, key=lambda convention: math.inf if convention.cost_db is None else convention.cost_db)
+    )
 
 
 def describe_spread(conventions: Sequence[Convention]) -> str:

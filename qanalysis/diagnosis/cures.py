@@ -73,7 +73,9 @@ class Cure:
         return self.worth_bits - self.extra_bits
 
 
-def measure_cures(sample: LayerView, scheme: Scheme, *, columns: NDArray[np.intp], base: Trial, sqnr_db: float, bits_per_weight: float) -> tuple[Cure, ...]:
+def measure_cures(
+    sample: LayerView, scheme: Scheme, *, columns: NDArray[np.intp], base: Trial, sqnr_db: float, bits_per_weight: float
+) -> tuple[Cure, ...]:
     """The cures that `scheme`, the chosen one, leaves open, the best for its bits first.
 
     `sample` is the layer, or rows of it, `columns` its outliers, `base` the chosen scheme's trial on it; `sqnr_db` and
@@ -90,9 +92,13 @@ def measure_cures(sample: LayerView, scheme: Scheme, *, columns: NDArray[np.intp
     return tuple(sorted(cures, key=lambda cure: -cure.net_bits))
 
 
-def _try_all(sample: LayerView, scheme: Scheme, columns: NDArray[np.intp]) -> Iterator[tuple[str, str, str | None, Trial | None]]:
+def _try_all(
+    sample: LayerView, scheme: Scheme, columns: NDArray[np.intp]
+) -> Iterator[tuple[str, str, str | None, Trial | None]]:
     offered = list(_offer_schemes(scheme, *sample.matrix.shape))
-    trials = try_schemes(sample.matrix, [replace(found, grouping=replace(found.grouping, axis=None)) for _code, _text, found in offered])
+    trials = try_schemes(
+        sample.matrix, [replace(found, grouping=replace(found.grouping, axis=None)) for _code, _text, found in offered]
+    )
     for (code, text, found), trial in zip(offered, trials, strict=True):
         yield code, text, str(found), trial
     for percent, trial in zip(KEPT_PERCENTS, try_keeping(sample, KEPT_PERCENTS), strict=True):

@@ -54,7 +54,9 @@ class Diagnosis:
         if self.gaussian_db is not None:
             text += f"; Gaussian values of this shape give {decibels(self.gaussian_db, digits=1)}"
         text += (
-            "." if self.clipping_share is None else f". Of the error {percent(1 - self.clipping_share)} is rounding, {percent(self.clipping_share)} clipping."
+            "."
+            if self.clipping_share is None
+            else f". Of the error {percent(1 - self.clipping_share)} is rounding, {percent(self.clipping_share)} clipping."
         )
         if self.wasted_bits is not None and self.wasted_bits > 0:
             text += f" A perfect code for Gaussian values would need {self.wasted_bits:.2f} bits per weight fewer for the same error."
@@ -65,13 +67,17 @@ class Diagnosis:
         """The best cure for its bits, and the best that needs no run-time support, in words. Empty without an error."""
         if not self.cures:
             return ""
-        useful = [cure for cure in self.cures if cure.code != "wider" and cure.gain_db >= NOTABLE_DB and cure.net_bits > 0]
+        useful = [
+            cure for cure in self.cures if cure.code != "wider" and cure.gain_db >= NOTABLE_DB and cure.net_bits > 0
+        ]
         if not useful:
             return "No cure tried here buys more than longer codes of the same size would."
         text = f"Best for its bits: {_praise(useful[0])}, as good as {useful[0].worth_bits:.2f} bits more per code."
         if useful[0].needs_support:
             plain = next((cure for cure in useful if not cure.needs_support), None)
-            text += f" It needs run-time support; without: {_praise(plain)}." if plain else " It needs run-time support."
+            text += (
+                f" It needs run-time support; without: {_praise(plain)}." if plain else " It needs run-time support."
+            )
         return text
 
     @property
@@ -79,7 +85,9 @@ class Diagnosis:
         """What was left out, in words."""
         notes = []
         if self.tried < self.count:
-            notes.append(f"Tried out on {self.tried:,} of {self.count:,} values: whole channels drawn at random, and those that stand out.")
+            notes.append(
+                f"Tried out on {self.tried:,} of {self.count:,} values: whole channels drawn at random, and those that stand out."
+            )
         if self.non_finite:
             notes.append(f"{self.non_finite:,} values are NaN or infinite and left out.")
         return tuple(notes)
@@ -89,7 +97,9 @@ class Diagnosis:
         record = asdict(self) | {"summary": self.summary, "advice": self.advice, "notes": list(self.notes)}
         record["causes"] = [asdict(cause) for cause in self.causes]
         record["cures"] = [
-            asdict(cure) | {"worth_bits": cure.worth_bits, "net_bits": cure.net_bits, "needs_support": cure.needs_support} for cure in self.cures
+            asdict(cure)
+            | {"worth_bits": cure.worth_bits, "net_bits": cure.net_bits, "needs_support": cure.needs_support}
+            for cure in self.cures
         ]
         plain: dict[str, Any] = without_infinity(record)
         return plain
@@ -97,10 +107,14 @@ class Diagnosis:
 
 def _praise(cure: Cure) -> str:
     price = "for" if cure.extra_bits > 0 else "and saves"
-    return f"{cure.text}, {cure.gain_db:+.1f} dB " + (f"{price} {abs(cure.extra_bits):.2g} bits per weight" if abs(cure.extra_bits) > 0.005 else "for no bits")
+    return f"{cure.text}, {cure.gain_db:+.1f} dB " + (
+        f"{price} {abs(cure.extra_bits):.2g} bits per weight" if abs(cure.extra_bits) > 0.005 else "for no bits"
+    )
 
 
-def _draw_sample(view: LayerView, outliers: NDArray[np.intp], whole: Trial) -> tuple[NDArray[np.intp], LayerView, Trial]:
+def _draw_sample(
+    view: LayerView, outliers: NDArray[np.intp], whole: Trial
+) -> tuple[NDArray[np.intp], LayerView, Trial]:
     """Numbers of the rows that things are tried out on, these rows, and the chosen scheme's trial on them."""
     rows = sample_rows(view, outliers)
     if rows.size < len(view.matrix):
@@ -111,7 +125,9 @@ def _draw_sample(view: LayerView, outliers: NDArray[np.intp], whole: Trial) -> t
     return np.arange(len(view.matrix)), view, whole
 
 
-def diagnose(x: ArrayLike, scheme: Scheme, *, axis: int = 0, name: str = "", profile: LayerProfile | None = None) -> Diagnosis:
+def diagnose(
+    x: ArrayLike, scheme: Scheme, *, axis: int = 0, name: str = "", profile: LayerProfile | None = None
+) -> Diagnosis:
     """Causes and measured cures of a float tensor of one or more dimensions under a scheme; `axis` is its channel axis.
 
     `profile` is the layer's own under the scheme, where it is at hand. Elements that are not finite are left out and
@@ -129,7 +145,9 @@ def diagnose(x: ArrayLike, scheme: Scheme, *, axis: int = 0, name: str = "", pro
     view = view_layer(x, scheme, axis=axis)
     whole = try_schemes(view.matrix, [view.scheme])[0]
     if whole is None or whole.row is None or whole.row.sqnr_db is None:
-        raise ValueError(f"tensor {name!r}: every value is zero, which every scheme keeps exactly; there is nothing to diagnose")
+        raise ValueError(
+            f"tensor {name!r}: every value is zero, which every scheme keeps exactly; there is nothing to diagnose"
+        )
     channels, columns = find_outliers(view)
     rows, sample, base = _draw_sample(view, channels.places, whole)
     reference = draw_reference(view.scheme, *view.matrix.shape)

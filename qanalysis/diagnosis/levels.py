@@ -41,7 +41,11 @@ def measure_levels(view: LayerView) -> Levels:
     reach = lengths * np.maximum(-low, high) ** 2
     span = lengths * (high / 2 - low / 2) ** 2
     signal = view.signal
-    return Levels(10 * math.log10(reach.sum() / signal), 10 * math.log10(span.sum() / signal), float(reach.sum() ** 2 / (reach**2).sum()))
+    return Levels(
+        10 * math.log10(reach.sum() / signal),
+        10 * math.log10(span.sum() / signal),
+        float(reach.sum() ** 2 / (reach**2).sum()),
+    )
 
 
 def _lengths(layout: Layout) -> NDArray[np.float64]:
@@ -79,4 +83,6 @@ def draw_reference(scheme: Scheme, rows: int, columns: int) -> GaussianReference
     trial = try_schemes(matrix, [scheme])[0]
     if trial is None or trial.row is None or trial.row.sqnr_db is None:
         return None
-    return GaussianReference(trial.row.sqnr_db, trial.row.clipping_share or 0.0, measure_levels(LayerView(matrix, scheme)))
+    return GaussianReference(
+        trial.row.sqnr_db, trial.row.clipping_share or 0.0, measure_levels(LayerView(matrix, scheme))
+    )

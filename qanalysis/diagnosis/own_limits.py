@@ -72,7 +72,9 @@ def find_limits(x: ArrayLike, *, bits: Sequence[int] = range(2, 9), name: str = 
     low, high = float(values.min()), float(values.max())
     fine = Histogram.from_values(values, low=low, high=high, bins=LAYER_BINS)
     best = tuple(lloyd_max_histogram(fine, width).sqnr_db for width in bits)
-    coarse = Histogram.from_values(values, low=low, high=high, bins=min(LAYER_BINS, max(values.size // VALUES_PER_BIN, 1)))
+    coarse = Histogram.from_values(
+        values, low=low, high=high, bins=min(LAYER_BINS, max(values.size // VALUES_PER_BIN, 1))
+    )
     return LayerLimits(name, tuple(bits), best, entropy_bound_db(coarse, 0.0) if values.size >= LEAST_VALUES else None)
 
 
@@ -226,7 +228,9 @@ def _relax(thresholds: Doubles, origin: float, mass: Doubles) -> tuple[Doubles, 
 
     def moments(x: Doubles) -> Doubles:
         cell = np.clip(np.int64(x - origin), 0, mass.size - 1)
-        return np.stack([power[cell] + mass[cell] * (x**n - edges[cell] ** n) / n for n, power in enumerate(powers, start=1)])
+        return np.stack(
+            [power[cell] + mass[cell] * (x**n - edges[cell] ** n) / n for n, power in enumerate(powers, start=1)]
+        )
 
     ends = moments(edges[[0, -1]])
     error = math.inf

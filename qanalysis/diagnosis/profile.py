@@ -26,7 +26,9 @@ from qanalysis.sums import Histogram
 
 MAX_BINS = 256
 ERROR_BINS = 121
-ERROR_REACH = 0.605  # steps: the bound at half a step and some room beyond it; 0.01 step per bin, one of them centred on zero
+ERROR_REACH = (
+    0.605  # steps: the bound at half a step and some room beyond it; 0.01 step per bin, one of them centred on zero
+)
 TILE_ELEMENTS = 2**15  # the temporaries of a tile stay in the second-level cache
 MAX_LEVELS = 256
 #: A channel or column stands out from this many times the median one on: of max|x| here, of mean |x| where errors are traced to it.
@@ -139,7 +141,9 @@ def _power_ratio_db(signal: Doubles, noise: Doubles) -> Doubles:
         return np.asarray(np.where(signal > 0, 10 * (np.log10(signal) - np.log10(noise)), np.nan))
 
 
-def profile_layer(x: ArrayLike, scheme: Scheme, *, axis: int = 0, bins: int | None = None, name: str = "") -> LayerProfile:
+def profile_layer(
+    x: ArrayLike, scheme: Scheme, *, axis: int = 0, bins: int | None = None, name: str = ""
+) -> LayerProfile:
     """Profile of a float tensor of one or more dimensions; `axis` is its channel axis, `bins` those of the weight
     histograms.
 
@@ -160,7 +164,9 @@ def profile_layer(x: ArrayLike, scheme: Scheme, *, axis: int = 0, bins: int | No
     with np.errstate(over="ignore"):  # float64 beyond float32 counts as not finite
         values = values.astype(np.float32, copy=False)
     if not values.ndim or not np.isfinite(values).any():
-        raise ValueError(f"tensor {name!r} of shape {values.shape}: a profile needs at least one dimension and one finite element")
+        raise ValueError(
+            f"tensor {name!r} of shape {values.shape}: a profile needs at least one dimension and one finite element"
+        )
     layout = scheme.lay_out(values.shape, axis=axis)
     matrix = layout.to_matrix(values)
     grid = scheme.lay_grid(scheme.find_statistic(matrix, layout))
@@ -172,7 +178,9 @@ def _choose_bins(values: int) -> int:
     return min(255, max(31, 3 * math.isqrt(values) | 1))
 
 
-def profile_bits(x: ArrayLike, scheme: Scheme, bits: Iterable[int] = range(2, 17), *, axis: int = 0, name: str = "") -> tuple[LayerProfile, ...]:
+def profile_bits(
+    x: ArrayLike, scheme: Scheme, bits: Iterable[int] = range(2, 17), *, axis: int = 0, name: str = ""
+) -> tuple[LayerProfile, ...]:
     """The same tensor under the same scheme at several bit widths, in the order asked: what a scrub over bits shows.
 
     Exact like `profile_layer`, so each bit width costs as much. Errors as there.
@@ -210,7 +218,9 @@ def _profile_matrix(fitted: _Fitted, bins: int, name: str) -> LayerProfile:
             in_range=in_range,
             clipped=clipped,
             zeroed=zeroed,
-            error_in_steps=Histogram(-ERROR_REACH, ERROR_REACH, sums.errors[1:-1], int(sums.errors[0]), int(sums.errors[-1])),
+            error_in_steps=Histogram(
+                -ERROR_REACH, ERROR_REACH, sums.errors[1:-1], int(sums.errors[0]), int(sums.errors[-1])
+            ),
             beyond_bound=int(sums.beyond),
             step_min=float(np.nanmin(steps)),
             step_max=float(np.nanmax(steps)),
@@ -242,7 +252,10 @@ def _cut_tiles(layout: Layout, elements: int = TILE_ELEMENTS) -> Iterator[_Tile]
     for top in range(0, layout.rows, height):
         for left in range(0, layout.columns, width):
             bottom, right = min(top + height, layout.rows), min(left + width, layout.columns)
-            groups = (_groups_between(top, bottom, layout.block_rows), _groups_between(left, right, layout.block_columns))
+            groups = (
+                _groups_between(top, bottom, layout.block_rows),
+                _groups_between(left, right, layout.block_columns),
+            )
             shape = (bottom - top, right - left)
             part = Layout(shape, 0, *shape, min(layout.block_rows, shape[0]), min(layout.block_columns, shape[1]))
             yield _Tile(slice(top, bottom), slice(left, right), groups, part)
@@ -328,7 +341,9 @@ def _measure_errors(fitted: _Fitted, bins: _Bins) -> _Sums:
         e = restored - x
         finite = np.isfinite(values)
         keep = slice(None) if finite.all() else finite.reshape(-1)
-        in_steps = ((restored - values) / tile.layout.spread(np.where(here.step > 0, here.step, np.float32(1)))).reshape(-1)[keep]
+        in_steps = (
+            (restored - values) / tile.layout.spread(np.where(here.step > 0, here.step, np.float32(1)))
+        ).reshape(-1)[keep]
         zeroed = (restored == 0) & (values != 0)
         sums.fates[:] += bins.count_fates(x.reshape(-1)[keep], clipped.reshape(-1)[keep], zeroed.reshape(-1)[keep])
         sums.errors[:] += bins.count_errors(in_steps)

@@ -177,11 +177,17 @@ def try_keeping(view: LayerView, percents: Sequence[float]) -> list[Trial | None
     magnitude = np.nan_to_num(np.abs(view.matrix), nan=-1.0).reshape(-1)
     finite = int(np.count_nonzero(magnitude >= 0))
     counts = [round(finite * percent / 100) for percent in percents]
-    order = np.argpartition(magnitude, sorted({magnitude.size - count for count in counts if count})) if any(counts) else magnitude
+    order = (
+        np.argpartition(magnitude, sorted({magnitude.size - count for count in counts if count}))
+        if any(counts)
+        else magnitude
+    )
     trials: list[Trial | None] = []
     for count in counts:
         kept = order[magnitude.size - count :]
-        trials.append(_try_without(view, kept, bits=16 + math.ceil(math.log2(magnitude.size))) if 0 < count < finite else None)
+        trials.append(
+            _try_without(view, kept, bits=16 + math.ceil(math.log2(magnitude.size))) if 0 < count < finite else None
+        )
     return trials
 
 
@@ -198,14 +204,18 @@ def _try_without(view: LayerView, kept: NDArray[np.intp], *, bits: int) -> Trial
     values = rest.reshape(-1)[kept].astype(np.float64)
     rest.reshape(-1)[kept] = np.nan
     trial = try_schemes(rest, [view.scheme])[0]
-    return trial and Trial(trial.error + _narrow_error(values), trial.bits_per_weight + kept.size * bits / view.matrix.size)
+    return trial and Trial(
+        trial.error + _narrow_error(values), trial.bits_per_weight + kept.size * bits / view.matrix.size
+    )
 
 
 def _narrow_error(values: Doubles) -> float:
     import ml_dtypes
 
     with np.errstate(over="ignore"):
-        return min(_sum_squares(values.astype(kind).astype(np.float64) - values) for kind in (np.float16, ml_dtypes.bfloat16))
+        return min(
+            _sum_squares(values.astype(kind).astype(np.float64) - values) for kind in (np.float16, ml_dtypes.bfloat16)
+        )
 
 
 def _sum_squares(values: NDArray[np.floating]) -> float:

@@ -133,7 +133,9 @@ def accumulate_coded(x, raw, first_index, geometry, parts, parameters, moments, 
             if raw.size > 0:
                 _leave_out(x, raw, place, stop, tile)
             if is_fast:
-                _add_errors(x, place, stop, reciprocal, tile, rows[PER_STEP], silent, kind not in (BIASED, SIGN), grid, sums)
+                _add_errors(
+                    x, place, stop, reciprocal, tile, rows[PER_STEP], silent, kind not in (BIASED, SIGN), grid, sums
+                )
             else:
                 _add_errors_exactly(x, place, stop, tile, rows[PER_STEP], grid, sums)
 

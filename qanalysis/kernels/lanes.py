@@ -58,7 +58,9 @@ def _float_intrinsic(name: str, operands: int) -> Callable[..., Any]:
 
     def emit(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()] * operands)
-        return builder.call(builder.module.declare_intrinsic(name, [ir.FloatType()], kind), values, fastmath=["nnan", "nsz", "reassoc"])
+        return builder.call(
+            builder.module.declare_intrinsic(name, [ir.FloatType()], kind), values, fastmath=["nnan", "nsz", "reassoc"]
+        )
 
     def type_one(_typing: Any, _first: Any) -> Any:
         return signature, emit

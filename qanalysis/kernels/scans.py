@@ -5,7 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from qanalysis.kernels.codes import NONZERO, SUM_X, SUM_X2
-from qanalysis.kernels.lanes import LARGEST_TAME, ONE, REORDER, SMALLEST_TAME, TILE, ZERO, absolute, compiled, inner, maximum, minimum
+from qanalysis.kernels.lanes import (
+    LARGEST_TAME,
+    ONE,
+    REORDER,
+    SMALLEST_TAME,
+    TILE,
+    ZERO,
+    absolute,
+    compiled,
+    inner,
+    maximum,
+    minimum,
+)
 
 # A tile whose mean square is within this share of its squared mean loses its variance to float32 lanes.
 RIPPLE = 0.99

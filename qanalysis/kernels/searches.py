@@ -109,6 +109,10 @@ def _divergence(counts, below, filled, own, bins, levels, edge, end_bin, logs):
         if mass > 0:
             reference = mass + (tail if begin < end_bin <= end else 0.0)
             spread = filled[end] - filled[begin]
-            total -= reference * (logs[int(mass)] - logs[int(spread)] if mass < logs.size and spread < logs.size else np.log(mass / spread))
+            total -= reference * (
+                logs[int(mass)] - logs[int(spread)]
+                if mass < logs.size and spread < logs.size
+                else np.log(mass / spread)
+            )
     # P is normalised by N, Q by N - tail.
     return total / below[bins] + np.log((below[bins] - tail) / below[bins])

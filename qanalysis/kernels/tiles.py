@@ -193,7 +193,12 @@ def _code_floats_exactly(x, place, stop, rows, tile, low, high, mantissa_bits, l
         if scaled != ZERO and absolute(scaled) < np.float32(np.inf):
             exponent = max(math.frexp(np.float64(scaled))[1] - 1, int(least_exponent))
             gap = math.ldexp(1.0, exponent - int(mantissa_bits))
-            wanted = np.float32(np.float64(round_one(np.float32(np.float64(scaled) / gap), mode, seed, np.uint64(first_index + place + i))) * gap)
+            wanted = np.float32(
+                np.float64(
+                    round_one(np.float32(np.float64(scaled) / gap), mode, seed, np.uint64(first_index + place + i))
+                )
+                * gap
+            )
         kept = min(max(wanted, low), high)
         y[i] = kept * scales[i]
         outside[i] = ONE if wanted != kept else ZERO
@@ -258,11 +263,15 @@ def code_tile(x, place, stop, rows, tile, coder, rounding, first_index, exactly)
     if kind == FLOAT:
         mantissa_bits, least_exponent = parameters[MANTISSA_BITS], parameters[LEAST_EXPONENT]
         if exactly:
-            _code_floats_exactly(x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent, mode, seed, first_index)
+            _code_floats_exactly(
+                x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent, mode, seed, first_index
+            )
         elif mode == NEAREST_EVEN:
             _code_floats(x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent)
         else:
-            _code_floats_rounded(x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent, mode, seed, first_index)
+            _code_floats_rounded(
+                x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent, mode, seed, first_index
+            )
     elif kind == INTEGER:
         if mode == NEAREST_EVEN:
             _code_integers(x, place, stop, rows, tile, low, high)

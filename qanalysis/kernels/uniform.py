@@ -24,7 +24,21 @@ from qanalysis.kernels.codes import (
     SEED,
     TAME,
 )
-from qanalysis.kernels.lanes import ONE, REORDER, TILE, ZERO, absolute, compiled, fill, inner, maximum, minimum, muladd, rint, round_one
+from qanalysis.kernels.lanes import (
+    ONE,
+    REORDER,
+    TILE,
+    ZERO,
+    absolute,
+    compiled,
+    fill,
+    inner,
+    maximum,
+    minimum,
+    muladd,
+    rint,
+    round_one,
+)
 from qanalysis.kernels.scans import add_moments
 
 LONG_RUN = 256
@@ -40,7 +54,9 @@ def _run_at(place, geometry, grid):
     row = place // columns
     column = place - row * columns
     part = column // block_columns
-    return row // geometry[grid, BLOCK_ROWS] * (-(-columns // block_columns)) + part, min((part + 1) * block_columns, columns) - column
+    return row // geometry[grid, BLOCK_ROWS] * (-(-columns // block_columns)) + part, min(
+        (part + 1) * block_columns, columns
+    ) - column
 
 
 @inner()
@@ -48,7 +64,11 @@ def _spread(place, stop, grids, grid, rows, ends):
     """One value per block to one per element, from `place` to `stop`; the ends of a signed grid only where asked."""
     geometry, step, inverse, low_code, high_code = grids
     steps, inverses, lows, highs = rows
-    columns, block_rows, block_columns = geometry[grid, COLUMNS], geometry[grid, BLOCK_ROWS], geometry[grid, BLOCK_COLUMNS]
+    columns, block_rows, block_columns = (
+        geometry[grid, COLUMNS],
+        geometry[grid, BLOCK_ROWS],
+        geometry[grid, BLOCK_COLUMNS],
+    )
     first, first_end, end_stride = geometry[grid, FIRST], geometry[grid, FIRST_END], geometry[grid, END_STRIDE]
     if end_stride == 0:
         # The main loop looks at the first pair of a signed grid only, a second look at clipping at all of them.
@@ -170,7 +190,11 @@ def _make_exact_adder(*, rounded):
             block, _run = _run_at(i, geometry, grid)
             at, end = geometry[grid, FIRST] + block, geometry[grid, FIRST_END] + block * geometry[grid, END_STRIDE]
             scaled = x[i] * inverse[at]
-            code = round_one(scaled, geometry[grid, MODE], geometry[grid, SEED], np.uint64(first_index + i)) if rounded else rint(scaled)
+            code = (
+                round_one(scaled, geometry[grid, MODE], geometry[grid, SEED], np.uint64(first_index + i))
+                if rounded
+                else rint(scaled)
+            )
             kept = min(max(code, low_code[end]), high_code[end])
             error = np.float64(kept * step[at] - x[i])
             past = scaled != min(max(scaled, low_code[end]), high_code[end])
@@ -180,7 +204,10 @@ def _make_exact_adder(*, rounded):
 
 
 # A function that closes over compiled functions is compiled anew in every process; what these close over is one word.
-_signed_even, _signed_rounded = _make_tile_adder(rounded=False, signed=True), _make_tile_adder(rounded=True, signed=True)
+_signed_even, _signed_rounded = (
+    _make_tile_adder(rounded=False, signed=True),
+    _make_tile_adder(rounded=True, signed=True),
+)
 _tile_even, _tile_rounded = _make_tile_adder(rounded=False, signed=False), _make_tile_adder(rounded=True, signed=False)
 _overload_even, _overload_rounded = _make_overload_adder(rounded=False), _make_overload_adder(rounded=True)
 _exactly_even, _exactly_rounded = _make_exact_adder(rounded=False), _make_exact_adder(rounded=True)
@@ -201,16 +228,24 @@ def _make_fast_adder(*, rounded):
             if rounded:
                 _spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
                 if geometry[grid, END_STRIDE] == 0:
-                    overload = _signed_rounded(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
+                    overload = _signed_rounded(
+                        x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums
+                    )
                 else:
-                    overload = _tile_rounded(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
+                    overload = _tile_rounded(
+                        x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums
+                    )
             elif run >= LONG_RUN:
                 last = min(place + run, stop)
-                overload = _add_run(x, place, last, origin, reciprocal, step[at], inverse[at], low_code[end], high_code[end], grid, sums)
+                overload = _add_run(
+                    x, place, last, origin, reciprocal, step[at], inverse[at], low_code[end], high_code[end], grid, sums
+                )
             else:
                 _spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
                 if geometry[grid, END_STRIDE] == 0:
-                    overload = _signed_even(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
+                    overload = _signed_even(
+                        x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums
+                    )
                 else:
                     overload = _tile_even(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
             if overload:
@@ -247,7 +282,12 @@ def _make_accumulator(*, rounded):
         sums : (grids, SUMS) float64; ZEROED counts every y = 0.
         """
         reciprocal = np.empty(TILE, np.float32)
-        rows = (np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32))
+        rows = (
+            np.empty(TILE, np.float32),
+            np.empty(TILE, np.float32),
+            np.empty(TILE, np.float32),
+            np.empty(TILE, np.float32),
+        )
         grids = (geometry, step, inverse, low_code, high_code)
         for place in range(0, x.size, TILE):
             stop = min(place + TILE, x.size)

@@ -165,7 +165,9 @@ def integer_format(bits: int) -> NumberFormat:
         raise ValueError(f"int{bits}: integer formats have {FEWEST_BITS} to {MOST_BITS} bits")
     half, wider = 1 << (bits - 1), f"int{bits + 1}" if bits < MOST_BITS else ""
     other = "nf4" if bits == NF4_BITS else ""
-    return NumberFormat(f"int{bits}", element=IntegerCoder(-half, half - 1), wider=wider, other=other, peer=_INTEGER_PEERS)
+    return NumberFormat(
+        f"int{bits}", element=IntegerCoder(-half, half - 1), wider=wider, other=other, peer=_INTEGER_PEERS
+    )
 
 
 def _float(name: str, element: FloatCoder, *, wider: str = "", other: str = "") -> NumberFormat:

@@ -26,7 +26,9 @@ class Grouping:
 
     def __post_init__(self) -> None:
         if any(count is not None and count < 1 for count in (self.rows, self.columns)):
-            raise ValueError(f"grouping {self}: a group has at least one element; write N, R and C of 1 or more, for example group=128")
+            raise ValueError(
+                f"grouping {self}: a group has at least one element; write N, R and C of 1 or more, for example group=128"
+            )
 
     def __str__(self) -> str:
         match self.rows, self.columns:
@@ -50,7 +52,9 @@ class Grouping:
         if len(shape) == 1:
             return Layout(shape, 0, 1, shape[0], *self._block(1, shape[0]))
         if not -len(shape) <= chosen < len(shape):
-            raise ValueError(f"{self}: axis {chosen} of a tensor with {len(shape)} dimensions; axes are 0 to {len(shape) - 1}")
+            raise ValueError(
+                f"{self}: axis {chosen} of a tensor with {len(shape)} dimensions; axes are 0 to {len(shape) - 1}"
+            )
         rows = shape[chosen]
         columns = int(np.prod(shape, dtype=np.int64)) // rows if rows else 0
         return Layout(shape, chosen % len(shape), rows, columns, *self._block(rows, columns))

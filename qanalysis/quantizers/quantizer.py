@@ -56,7 +56,9 @@ class UniformQuantizer:
     rounding: Rounding = NEAREST_EVEN
 
     @classmethod
-    def from_range(cls, bits: int, low: float, high: float, *, fs_over: FsOver = "2^n", rounding: Rounding | None = None) -> Self:
+    def from_range(
+        cls, bits: int, low: float, high: float, *, fs_over: FsOver = "2^n", rounding: Rounding | None = None
+    ) -> Self:
         """The grid of a converter: codes 0..2^bits-1 over low..high, LSB = FS/2^n, mid-tread.
 
         With `fs_over="2^n-1"` the top code stands at `high`. Raises ValueError for bits outside 1..32, a range that is

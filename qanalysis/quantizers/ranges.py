@@ -110,7 +110,9 @@ class Percentile(RangeRule):
 
     def __post_init__(self) -> None:
         if not 50 < self.percent <= 100:
-            raise ValueError(f"range percentile:{self.percent:g}: the percentile lies above 50 and at most at 100; write for example {self.example}")
+            raise ValueError(
+                f"range percentile:{self.percent:g}: the percentile lies above 50 and at most at 100; write for example {self.example}"
+            )
 
     @property
     def formula(self) -> str:
@@ -228,7 +230,9 @@ class KullbackLeibler(RangeRule):
 
 
 #: Every rule by its name, in the order of lists.
-RANGE_RULES: dict[str, type[RangeRule]] = {rule.name: rule for rule in (MinMax, Percentile, MeanStd, MeanSquaredError, KullbackLeibler)}
+RANGE_RULES: dict[str, type[RangeRule]] = {
+    rule.name: rule for rule in (MinMax, Percentile, MeanStd, MeanSquaredError, KullbackLeibler)
+}
 
 
 def list_forms(*, equal_steps: bool = True) -> list[str]:

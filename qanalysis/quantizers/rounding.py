@@ -64,7 +64,9 @@ def parse_rounding(text: str) -> Rounding:
             raise ValueError(f"round {text!r}: the seed is a whole number of at most 9 digits")
         return Rounding(name, int(seed))
     if name == "stochastic":
-        raise ValueError("round 'stochastic' needs its seed, for example stochastic:0: the same input must give the same table")
+        raise ValueError(
+            "round 'stochastic' needs its seed, for example stochastic:0: the same input must give the same table"
+        )
     return Rounding(text)
 
 

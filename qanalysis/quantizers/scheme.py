@@ -56,7 +56,9 @@ class Scheme:
         recognize=lambda word: word.partition("=")[0] in ("tensor", "channel", "group", "block"),
         read=parse_grouping,
         own=lambda fmt: Grouping(1, fmt.block) if fmt.block else WHOLE_TENSOR,
-        reason=lambda fmt: f"its blocks have {fmt.block} values" if fmt.block else "it has no scales, so nothing is grouped",
+        reason=lambda fmt: (
+            f"its blocks have {fmt.block} values" if fmt.block else "it has no scales, so nothing is grouped"
+        ),
     )
     range: RangeRule = part(
         MINMAX,

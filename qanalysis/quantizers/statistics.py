@@ -34,7 +34,9 @@ class Statistic:
         """The statistic of each group of a matrix in the layout's view; a kind that only a rule or a whole tensor gives
         has none.
         """
-        raise TypeError(f"{cls.__name__} of {layout.groups} groups in {matrix.size} values: a range rule or the whole tensor gives it")
+        raise TypeError(
+            f"{cls.__name__} of {layout.groups} groups in {matrix.size} values: a range rule or the whole tensor gives it"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -68,7 +68,9 @@ def parse_format(text: str) -> NumberFormat:
     if re.fullmatch(r"int\d+", text):
         raise ValueError(f"format {text!r}: integer formats have {FEWEST_BITS} to {MOST_BITS} bits")
     if re.fullmatch(r"gguf:(q\d_k\w*|iq\w+)", text, re.IGNORECASE):
-        raise ValueError(f"format {text!r}: K- and I-quants are read from files, not written; the package that defines them has no public encoder for them")
+        raise ValueError(
+            f"format {text!r}: K- and I-quants are read from files, not written; the package that defines them has no public encoder for them"
+        )
     names = [name for name, fmt in FORMATS.items() if not fmt.is_integer]
     close = _find_alike(text.lower(), names) if text else []
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""

@@ -33,7 +33,11 @@ def tell_provenance(table: Table[Any], created: datetime) -> Section:
     source = table.source
     packages = [*_PACKAGES, *(name for name in _PACKAGES_IF_USED if name in sys.modules)]
     made_with = ", ".join([f"{name} {version(name)}" for name in packages] + [f"Python {platform.python_version()}"])
-    facts = [("Input", source.path), ("Input size", f"{source.size:,} B"), ("Input digest", source.digest or "not taken")] if source else []
+    facts = (
+        [("Input", source.path), ("Input size", f"{source.size:,} B"), ("Input digest", source.digest or "not taken")]
+        if source
+        else []
+    )
     facts += [
         ("Command", kind_of(table).command),
         ("Rows", f"{len(table):,}" + ("" if table.complete else ", partial: it was cancelled")),
@@ -42,7 +46,10 @@ def tell_provenance(table: Table[Any], created: datetime) -> Section:
         ("Made with", made_with),
     ]
     settings = [(name, value) for name, value in table.settings.items() if name != "created" and value is not None]
-    facts += [(f"Setting {name}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)) for name, value in settings]
+    facts += [
+        (f"Setting {name}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+        for name, value in settings
+    ]
     return Section("provenance", "Where it comes from", [Facts(facts)])
 
 

@@ -30,7 +30,10 @@ def pack_columns(frame: Frame[Any], *, limit: int) -> tuple[dict[str, str], list
     Infinite figures are packed as the texts "inf" and "-inf". Raises ValueError where even the columns that always stay
     are too large.
     """
-    packed = {column.name: pack_json([_to_plain(value) for value in cells]) for column, cells in zip(frame.columns, frame.list_cells(), strict=True)}
+    packed = {
+        column.name: pack_json([_to_plain(value) for value in cells])
+        for column, cells in zip(frame.columns, frame.list_cells(), strict=True)
+    }
     left_out = []
     for name in order_leaving_out(frame.columns):
         if sum(map(len, packed.values())) <= limit:
@@ -39,8 +42,14 @@ def pack_columns(frame: Frame[Any], *, limit: int) -> tuple[dict[str, str], list
         left_out.append(name)
     size = sum(map(len, packed.values()))
     if size > limit:
-        room = f"one HTML file has room for {limit:,} beside its charts" if limit > 0 else "charts and totals alone fill an HTML file"
-        raise ValueError(f"{len(frame):,} rows need {size:,} bytes, {room}; take fewer tensors (--include) or write .parquet")
+        room = (
+            f"one HTML file has room for {limit:,} beside its charts"
+            if limit > 0
+            else "charts and totals alone fill an HTML file"
+        )
+        raise ValueError(
+            f"{len(frame):,} rows need {size:,} bytes, {room}; take fewer tensors (--include) or write .parquet"
+        )
     return packed, left_out
 
 
@@ -67,11 +76,17 @@ def pack_document(table: Table[Any], **options: Any) -> tuple[str, list[str]]:
     document, left_out = write_document(table, **options), []
     packed = _to_base64(document)
     if len(packed) > MOST_TAKEN_ALONG:
-        left_out = [column.name for column in table.columns if column.type.item and column.type.item.kind == "number" and column.type.length is None]
+        left_out = [
+            column.name
+            for column in table.columns
+            if column.type.item and column.type.item.kind == "number" and column.type.length is None
+        ]
         packed = _to_base64(
             {
                 **document,
-                "rows": [{name: value for name, value in row.items() if name not in left_out} for row in document["rows"]],
+                "rows": [
+                    {name: value for name, value in row.items() if name not in left_out} for row in document["rows"]
+                ],
             }
         )
     return packed, left_out

@@ -19,8 +19,16 @@ def outline_tensors(table: Table[Any], *, title: str | None = None) -> Outline:
     unmeasurable = sum(not row.measurable for row in rows)
     lines = [(row.tensor, row.dtype, row.shape or "single number", size(row.size_bytes)) for row in rows]
     total = next(iter(table.totals), None)
-    counted = f"{total.tensors:,} tensors, {total.numel:,} values, {size(total.size_bytes)}" if total else f"{len(table):,} tensors"
-    closing = [counted, f"{unmeasurable:,} at the end hold no real numbers and can not be measured"] if unmeasurable else [counted]
+    counted = (
+        f"{total.tensors:,} tensors, {total.numel:,} values, {size(total.size_bytes)}"
+        if total
+        else f"{len(table):,} tensors"
+    )
+    closing = (
+        [counted, f"{unmeasurable:,} at the end hold no real numbers and can not be measured"]
+        if unmeasurable
+        else [counted]
+    )
     grid = Grid(("tensor", "dtype", "shape", "size"), lines, text_columns=3, names=frozenset({0}))
     name = table.source.path if table.source else "Tensors"
     note = str(table.settings.get("memory_note", ""))
@@ -43,7 +51,11 @@ def outline_checks(table: Table[Any], *, title: str | None = None) -> Outline:
             [
                 Grid(
                     CHECK_COLUMNS,
-                    [(row.check, row.reached_text, row.required_text, row.verdict) for name, row in asked if name == peer],
+                    [
+                        (row.check, row.reached_text, row.required_text, row.verdict)
+                        for name, row in asked
+                        if name == peer
+                    ],
                     text_columns=4,
                 )
             ],
@@ -53,7 +65,11 @@ def outline_checks(table: Table[Any], *, title: str | None = None) -> Outline:
     ]
     reasons = explain_checks(list(table))
     notes = Section("reasons", "Reasons", [Bullets([("", reason) for reason in reasons[:-1]])])
-    failed = [f"{row.check} ({row.peer}) failed: {row.reason or row.reached_text}." for row in table if row.verdict == "failed"]
+    failed = [
+        f"{row.check} ({row.peer}) failed: {row.reason or row.reached_text}."
+        for row in table
+        if row.verdict == "failed"
+    ]
     return Outline(
         title=title or "Cross-checks with other libraries",
         headline=f"{reasons[-1]}.",
@@ -69,7 +85,9 @@ def outline_plain(table: Table[Any], *, title: str | None = None) -> Outline:
     name = f"{table.row_type.KIND.title}{f' of {table.source.path}' if table.source else ''}"
     columns = [column for column in table.columns if column.kind not in ("list", "record")]
     records = table.to_dicts()
-    lines = [["–" if record[column.name] is None else str(record[column.name]) for column in columns] for record in records]
+    lines = [
+        ["–" if record[column.name] is None else str(record[column.name]) for column in columns] for record in records
+    ]
     grid = Grid([column.label for column in columns], lines, text_columns=len(columns))
     return Outline(
         title=title or name,

@@ -108,4 +108,8 @@ def clean_text(text: str) -> str:
     >>> clean_text("layer\x1b[2J\u202e")
     'layer\\x1b[2J\\u202e'
     """
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    )

@@ -47,7 +47,9 @@ def make_chart(heading: str, caption: str, draw: Callable[..., Figure], *, half:
 
 def pack_json(value: Any) -> str:
     """JSON, compressed (zlib) and in base64: safe inside any HTML, whatever the names in it."""
-    return base64.b64encode(zlib.compress(json.dumps(value, allow_nan=False, separators=(",", ":")).encode(), 9)).decode()
+    return base64.b64encode(
+        zlib.compress(json.dumps(value, allow_nan=False, separators=(",", ":")).encode(), 9)
+    ).decode()
 
 
 @cache

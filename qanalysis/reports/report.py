@@ -57,7 +57,9 @@ def write_report(
         case _:
             from qanalysis.reports.page import render_page
 
-            content = render_page(rows, title=title, scheme=scheme, profiles=profiles, diagnoses=diagnoses, charts=charts, created=moment)
+            content = render_page(
+                rows, title=title, scheme=scheme, profiles=profiles, diagnoses=diagnoses, charts=charts, created=moment
+            )
     with write_whole(target) as file:
         file.write(content.encode())
     return target
@@ -76,5 +78,7 @@ def read_rows(path: str | os.PathLike[str]) -> Rows:
     """The rows of a sweep, as `read_result`. Raises ValueError for a file of another command."""
     found = read_result(path)
     if found.row_type is not Row:
-        raise ValueError(f"{path}: holds a result of `qanalysis {kind_of(found).command}`, rows of a sweep are expected; read it with read_result")
+        raise ValueError(
+            f"{path}: holds a result of `qanalysis {kind_of(found).command}`, rows of a sweep are expected; read it with read_result"
+        )
     return cast("Rows", found)

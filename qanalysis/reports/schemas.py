@@ -33,7 +33,9 @@ def list_schemas() -> dict[str, str]:
 
 def _describe_diagnosis() -> dict[str, object]:
     number = {"type": ["number", "null"]}
-    cure = schema.describe_record(Cure, more={"worth_bits": number, "net_bits": number, "needs_support": {"type": "boolean"}}, infinite=True)
+    cure = schema.describe_record(
+        Cure, more={"worth_bits": number, "net_bits": number, "needs_support": {"type": "boolean"}}, infinite=True
+    )
     lists = {"causes": schema.describe_record(Cause, infinite=True), "cures": cure}
     words = {"summary": _TEXT, "advice": _TEXT, "notes": {"type": "array", "items": _TEXT}}
     more = {**words, **{name: {"type": "array", "items": items} for name, items in lists.items()}}

@@ -73,10 +73,14 @@ def draw_sweep(rows: Rows, *, scheme: str | None = None, profiles: Sequence[Laye
         return drawn
     if any(not math.isnan(value) for value in rows.column("sqnr_db")):
         caption = "SQNR of every layer under every scheme; higher is better."
-        drawn.append(make_chart("Every layer under every scheme", caption, partial(charts.heat_map, rows.rows, "sqnr_db")))
+        drawn.append(
+            make_chart("Every layer under every scheme", caption, partial(charts.heat_map, rows.rows, "sqnr_db"))
+        )
     if worst:
         caption = f"The {len(worst)} worst layers at {chosen}, beside what theory allows."
-        drawn.append(make_chart("Error against bits", caption, partial(charts.error_curves, rows.rows, worst, "sqnr_db")))
+        drawn.append(
+            make_chart("Error against bits", caption, partial(charts.error_curves, rows.rows, worst, "sqnr_db"))
+        )
     for name in dict.fromkeys(profile.name for profile in profiles):
         drawn += _draw_layer([profile for profile in profiles if profile.name == name], chosen)
     return drawn
@@ -128,7 +132,10 @@ def _list_worst(rows: Rows, scheme: str) -> list[Section]:
     worst = select_worst(rows, scheme)
     if not worst:
         return []
-    lines = [(row.tensor, row.shape, _db(row.sqnr_db), _percent(row.zeroed_fraction), _show(row.max_abs_error)) for row in worst]
+    lines = [
+        (row.tensor, row.shape, _db(row.sqnr_db), _percent(row.zeroed_fraction), _show(row.max_abs_error))
+        for row in worst
+    ]
     grid = Grid(
         ("tensor", "shape", "SQNR", "zeroed", "largest error"),
         lines,
@@ -233,4 +240,8 @@ def count_unmeasured(rows: Rows) -> str:
     """How many rows hold no figures, and of how many tensors, in a sentence; empty where all rows are measured."""
     without = rows.column("status") != "ok"
     tensors = len(set(rows.column("tensor")[without]))
-    return f"{int(without.sum())} of {len(rows)} rows ({tensors} tensors) hold no figures; their columns status and reason say why" if tensors else ""
+    return (
+        f"{int(without.sum())} of {len(rows)} rows ({tensors} tensors) hold no figures; their columns status and reason say why"
+        if tensors
+        else ""
+    )

@@ -30,7 +30,10 @@ def print_table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str
     if not sys.stdout.isatty():
         widths = [min(_WIDEST, max(map(len, column))) for column in zip(columns, *lines, strict=True)]
         aligned = [
-            "  ".join(cell.ljust(w) if i < text_columns else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
+            "  ".join(
+                cell.ljust(w) if i < text_columns else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+            )
             for line in (columns, *lines)
         ]
         typer.echo("\n".join([title, *(line.rstrip() for line in aligned)]))
@@ -42,7 +45,9 @@ def print_table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str
 
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < text_columns else "right", overflow="fold", no_wrap=i >= text_columns)
+        table.add_column(
+            column, justify="left" if i < text_columns else "right", overflow="fold", no_wrap=i >= text_columns
+        )
     for line in lines:
         table.add_row(*map(Text, line))
     Console().print(table)

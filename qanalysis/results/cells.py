@@ -64,7 +64,9 @@ def check_record(record: Any, columns: Sequence[Column], *, what: str) -> Mappin
     """An object with exactly these columns as keys. Raises ValueError naming the keys that are missing or unknown."""
     missing, unknown = find_difference(record if isinstance(record, Mapping) else (), columns)
     if missing or unknown or not isinstance(record, Mapping):
-        raise ValueError(f"not {what}; missing columns: {shorten_value(missing or 'none')}, unknown: {shorten_value(unknown or 'none')}")
+        raise ValueError(
+            f"not {what}; missing columns: {shorten_value(missing or 'none')}, unknown: {shorten_value(unknown or 'none')}"
+        )
     return record
 
 
@@ -86,13 +88,18 @@ def _check(value: Any, kind: CellType, name: str, infinite: float | tuple[float,
     if value is None and may_lack:
         return None
     if value is None or not _fits(value, kind):
-        raise ValueError(f"column {name} holds {shorten_value(value)}, must be {_describe_rule(kind, value, nullable=may_lack)}")
+        raise ValueError(
+            f"column {name} holds {shorten_value(value)}, must be {_describe_rule(kind, value, nullable=may_lack)}"
+        )
     if kind.kind == "number":
         return float(value)
     if kind.kind == "list" and kind.item is not None:
         ends: Sequence[Any] = infinite if isinstance(infinite, tuple) else (None,) * len(value)
         item = kind.item
-        return tuple(end if part is None and end is not None else _check(part, item, name) for part, end in zip(value, ends, strict=True))
+        return tuple(
+            end if part is None and end is not None else _check(part, item, name)
+            for part, end in zip(value, ends, strict=True)
+        )
     if kind.kind == "record":
         return _check_record(value, kind.record, name)
     return value
@@ -106,7 +113,10 @@ def _check_record(value: Any, record: Any, name: str) -> Any:
         raise ValueError(f"column {name}: {error}") from None
     return make_row(
         record,
-        {column.name: _check(cells.get(column.name), column.type, f"{name}.{column.name}", column.infinite) for column in columns},
+        {
+            column.name: _check(cells.get(column.name), column.type, f"{name}.{column.name}", column.infinite)
+            for column in columns
+        },
     )
 
 

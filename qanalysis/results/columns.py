@@ -61,7 +61,9 @@ class CellType:
             return cls("list", item=cls.from_annotation(parts[0]), length=None if parts[-1] is Ellipsis else len(parts))
         if isinstance(hint, type) and is_dataclass(hint):
             return cls("record", record=hint)
-        raise TypeError(f"a column of type {hint}: a cell holds text, integers, numbers, flags, tuples or dataclasses of these")
+        raise TypeError(
+            f"a column of type {hint}: a cell holds text, integers, numbers, flags, tuples or dataclasses of these"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +237,20 @@ def make_row(row_type: Any, cells: Mapping[str, Any]) -> Any:
     """A row from all its cells by column name, embedded parts included."""
     plain, parts = _fields_of(row_type)
     own = {name: cells[name] for name in plain}
-    return row_type(**own, **{name: make_row(part, cells) for name, part in parts.items()}) if parts else row_type(**own)
+    return (
+        row_type(**own, **{name: make_row(part, cells) for name, part in parts.items()}) if parts else row_type(**own)
+    )
 
 
 def to_plain(value: Any) -> Any:
     """A cell as JSON's own kinds: tuples as lists, dataclasses as dictionaries."""
     if isinstance(value, tuple | list):
         return [to_plain(item) for item in value]
-    return dict(zip(names_of(type(value)), map(to_plain, read_cells(value)), strict=True)) if is_dataclass(value) else value
+    return (
+        dict(zip(names_of(type(value)), map(to_plain, read_cells(value)), strict=True))
+        if is_dataclass(value)
+        else value
+    )
 
 
 def _find_columns(row_type: type[Any], path: tuple[str, ...]) -> Iterator[Column]:

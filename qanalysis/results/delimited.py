@@ -54,11 +54,18 @@ def parse_csv(content: bytes, kinds: Kinds, *, place: str) -> Table[Any]:
     for where, line in lines:
         if len(line) != len(head):
             raise ValueError(f"{where}: {len(head)} cells expected, found {len(line)}; {again}")
-    cells = dict(zip(head, zip(*[line for _, line in lines], strict=True), strict=True)) if lines else dict.fromkeys(head, ())
+    cells = (
+        dict(zip(head, zip(*[line for _, line in lines], strict=True), strict=True))
+        if lines
+        else dict.fromkeys(head, ())
+    )
     places = [where for where, _ in lines]
     with told("", f"; {again}"):
         read = {
-            column.name: check_cells(column, _from_cells(column, cells.get(column.name, [""] * len(lines)), places), places) for column in columns_of(row_type)
+            column.name: check_cells(
+                column, _from_cells(column, cells.get(column.name, [""] * len(lines)), places), places
+            )
+            for column in columns_of(row_type)
         }
     identity = SourceIdentity(Path(place).name, len(content), f"sha256:{hashlib.sha256(content).hexdigest()}")
     return kinds[row_type](Frame(row_type, read), Frame.from_rows(totals_of(row_type), ()), identity)
@@ -85,7 +92,9 @@ def _find_kind(head: list[str], kinds: Kinds, place: str) -> Any:
             f"{place}: no table of qanalysis: the first line must name the columns {names[0]}, {names[1]}, ...; write it with `{nearest.KIND.again}`"
         )
     wrong = f"missing columns: {shorten_value(missing or 'none')}, unknown: {shorten_value(unknown or 'none')}, or one named twice"
-    raise ValueError(f"{place}, line 1: not a row of qanalysis; {wrong}; write the file again with `{nearest.KIND.again}`")
+    raise ValueError(
+        f"{place}, line 1: not a row of qanalysis; {wrong}; write the file again with `{nearest.KIND.again}`"
+    )
 
 
 def _to_cell(value: Any) -> str:

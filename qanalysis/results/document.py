@@ -95,7 +95,9 @@ def parse_document(text: str, kinds: Kinds, *, place: str) -> Table[Any]:
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{place}: not valid JSON ({shorten_text(error)}); write it again with `{describe_ways(kinds)}`") from error
+        raise ValueError(
+            f"{place}: not valid JSON ({shorten_text(error)}); write it again with `{describe_ways(kinds)}`"
+        ) from error
     return read_document(document, kinds, place=place)
 
 
@@ -109,21 +111,31 @@ def read_document(document: Any, kinds: Kinds, *, place: str) -> Table[Any]:
 def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str, Any]]:
     """The row type that a document says it has, and source, settings, completeness and coverage of its table."""
     if not isinstance(document, dict) or "schema_version" not in document:
-        raise ValueError(f"{place}: not a rows file of qanalysis (no schema_version); write one with `{describe_ways(kinds)}`")
+        raise ValueError(
+            f"{place}: not a rows file of qanalysis (no schema_version); write one with `{describe_ways(kinds)}`"
+        )
     settings, found = document.get("settings"), document["schema_version"]
     by_command = {row_type.KIND.command: row_type for row_type in kinds}
     command = settings.get("command", _OLD_COMMAND) if isinstance(settings, dict) else None
     row_type = by_command.get(command) if isinstance(command, str) else None
     if found != SCHEMA_VERSION or isinstance(found, bool):
         again = f"run `qanalysis {command}` again" if row_type else "run its command again"
-        raise ValueError(f"{place}: schema_version is {shorten_value(found)}, this program reads {SCHEMA_VERSION}; {again}, or use the program that wrote it")
+        raise ValueError(
+            f"{place}: schema_version is {shorten_value(found)}, this program reads {SCHEMA_VERSION}; {again}, or use the program that wrote it"
+        )
     if type(settings) is not dict:
-        raise ValueError(f"{place}: 'source' and 'settings' must be objects; write the file again with `{describe_ways(kinds)}`")
+        raise ValueError(
+            f"{place}: 'source' and 'settings' must be objects; write the file again with `{describe_ways(kinds)}`"
+        )
     if row_type is None:
-        raise ValueError(f"{place}: settings name the command {shorten_value(command)}, must be one of {', '.join(by_command)}; use the program that wrote it")
+        raise ValueError(
+            f"{place}: settings name the command {shorten_value(command)}, must be one of {', '.join(by_command)}; use the program that wrote it"
+        )
     coverage = document.get("coverage", [])
     if type(coverage) is not list or any(type(entry) is not dict for entry in coverage):
-        raise ValueError(f"{place}: 'coverage' must be a list of objects; write the file again with `{row_type.KIND.again}`")
+        raise ValueError(
+            f"{place}: 'coverage' must be a list of objects; write the file again with `{row_type.KIND.again}`"
+        )
     own = {key: value for key, value in settings.items() if key not in ("command", "complete")}
     source = _read_source(document.get("source"), row_type.KIND, place)
     return row_type, {
@@ -149,7 +161,10 @@ def read_records(document: Mapping[str, Any], name: str, row_type: Any, kind: Ki
             with told(f"{place}, {name}[{number}]: ", f"; {again}"):
                 check_record(record, columns, what="a row of qanalysis")
     with told(f"{place}, ", f"; {again}"):
-        cells = {column.name: check_cells(column, [record.get(column.name) for record in records], name) for column in columns}
+        cells = {
+            column.name: check_cells(column, [record.get(column.name) for record in records], name)
+            for column in columns
+        }
     return restore_infinity(Frame(row_type, cells))
 
 
@@ -194,7 +209,10 @@ def _write_lines(frame: Frame[Any]) -> str:
     encode, names = json.JSONEncoder(allow_nan=False).encode, [column.name for column in frame.columns]
     lines = []
     for part in frame.parts():
-        cells = [_without_infinite_cells(part, column, line) for column, line in zip(part.columns, part.list_plain(), strict=True)]
+        cells = [
+            _without_infinite_cells(part, column, line)
+            for column, line in zip(part.columns, part.list_plain(), strict=True)
+        ]
         lines += [encode(dict(zip(names, line, strict=True))) for line in zip(*cells, strict=True)]
     return "[\n" + ",\n".join(lines) + "\n]" if lines else "[]"
 
@@ -215,7 +233,9 @@ def _read_source(source: Any, kind: Kind, place: str) -> SourceIdentity | None:
     path, size, digest = (source.get(key) for key in ("path", "size", "digest"))
     if isinstance(path, str) and type(size) is int and size >= 0 and isinstance(digest, str | None):
         return SourceIdentity(path, size, digest)
-    raise ValueError(f"{place}: source holds {shorten_value(source)}, must be path (text), size (bytes) and digest (text or null); {again}")
+    raise ValueError(
+        f"{place}: source holds {shorten_value(source)}, must be path (text), size (bytes) and digest (text or null); {again}"
+    )
 
 
 def _refuse_constant(word: str) -> NoReturn:

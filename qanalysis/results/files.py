@@ -37,7 +37,9 @@ def read_table(path: str | os.PathLike[str], kinds: Kinds) -> Table[Any]:
     file = Path(path)
     suffix = file.suffix.lower()
     if suffix not in READ_SUFFIXES:
-        raise ValueError(f"{file}: rows are read from {', '.join(READ_SUFFIXES)}, not from {suffix or 'a name without suffix'!r}")
+        raise ValueError(
+            f"{file}: rows are read from {', '.join(READ_SUFFIXES)}, not from {suffix or 'a name without suffix'!r}"
+        )
     if not file.is_file():
         what = "a folder" if file.is_dir() else "no file that can be read" if file.exists() else "no such file"
         raise ValueError(f"{file}: {what}; give a rows file written by `{describe_ways(kinds)}`")
@@ -47,7 +49,9 @@ def read_table(path: str | os.PathLike[str], kinds: Kinds) -> Table[Any]:
         return read_parquet(file, kinds)
     size = file.stat().st_size
     if size > MOST_BYTES:
-        raise ValueError(f"{file}: {size:,} bytes, at most {MOST_BYTES:,} of text are read; write the result as .parquet")
+        raise ValueError(
+            f"{file}: {size:,} bytes, at most {MOST_BYTES:,} of text are read; write the result as .parquet"
+        )
     if suffix == ".json":
         return parse_document(file.read_text(encoding="utf-8", errors="surrogateescape"), kinds, place=str(file))
     from qanalysis.results.delimited import parse_csv
@@ -96,22 +100,32 @@ def check_targets(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
 def _check_target(target: Path) -> None:
     length = len(os.fsencode(target.name))
     if length > LONGEST_NAME:
-        raise ValueError(f"{str(target)[:60]}...: the file name has {length} bytes, at most {LONGEST_NAME} are allowed; choose a shorter one")
+        raise ValueError(
+            f"{str(target)[:60]}...: the file name has {length} bytes, at most {LONGEST_NAME} are allowed; choose a shorter one"
+        )
     if target.is_symlink():
-        raise ValueError(f"{target}: is a symbolic link, which would be replaced and not followed; give {target.resolve()} itself, or another --out")
+        raise ValueError(
+            f"{target}: is a symbolic link, which would be replaced and not followed; give {target.resolve()} itself, or another --out"
+        )
     if target.is_dir():
         raise ValueError(f"{target}: is a folder; give a file name inside it, such as {target / 'rows.csv'}")
     if target.suffix.lower() not in WRITE_SUFFIXES:
-        raise ValueError(f"{target}: suffix {target.suffix!r} is unknown; a report is written as {', '.join(WRITE_SUFFIXES)}")
+        raise ValueError(
+            f"{target}: suffix {target.suffix!r} is unknown; a report is written as {', '.join(WRITE_SUFFIXES)}"
+        )
     if target.exists() and not target.is_file():
-        raise ValueError(f"{target}: is a pipe or a device, which would be replaced by a file; use --json for a pipe, or choose another --out")
+        raise ValueError(
+            f"{target}: is a pipe or a device, which would be replaced by a file; use --json for a pipe, or choose another --out"
+        )
     if not target.parent.is_dir():
         raise ValueError(f"{target}: folder {target.parent} does not exist; create it first, or choose another --out")
     try:
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
-        raise ValueError(f"{target}: folder {target.parent} is not writable ({error.strerror}); choose another --out") from error
+        raise ValueError(
+            f"{target}: folder {target.parent} is not writable ({error.strerror}); choose another --out"
+        ) from error
 
 
 def _sweep_left_over(target: Path) -> None:

@@ -31,10 +31,14 @@ class Gate:
         finite number.
         """
         if self.asked is None or not math.isfinite(self.asked):
-            raise ValueError(f"{self.option} {self.asked}: a limit is a finite number that a figure can be held against")
+            raise ValueError(
+                f"{self.option} {self.asked}: a limit is a finite number that a figure can be held against"
+            )
         found = (self.read or attrgetter(self.column))(row)
         reached = float(len(found)) if isinstance(found, tuple) else found
-        met = reached is not None and (reached >= self.asked if self.option.startswith("--min") else reached <= self.asked)
+        met = reached is not None and (
+            reached >= self.asked if self.option.startswith("--min") else reached <= self.asked
+        )
         return LimitCheck(self.option, self.asked, self.column, reached, met)
 
 
@@ -46,7 +50,9 @@ class LimitCheck(RowType):
 
     limit: str = columns.column("Limit", formula="the option")
     asked: float = columns.column("Asked", formula="what the user asked for")
-    column: str = columns.column("Column", formula="the column held against it; dnl and inl stand for the larger magnitude")
+    column: str = columns.column(
+        "Column", formula="the column held against it; dnl and inl stand for the larger magnitude"
+    )
     reached: float | None = columns.column("Reached", formula="null where there is no figure")
     met: bool = columns.column("Met", formula="whether it is met")
 

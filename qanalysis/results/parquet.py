@@ -64,7 +64,9 @@ def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
         row_type, rest = read_head(head, kinds, place=str(path))
         count, again = file.metadata.num_rows, f"write the file again with `{row_type.KIND.again}`"
         if not row_type.KIND.least <= count <= MOST_ROWS:
-            raise ValueError(f"{path}: says that it has {count:,} rows, {row_type.KIND.least} to {MOST_ROWS:,} are read; take fewer tensors or schemes")
+            raise ValueError(
+                f"{path}: says that it has {count:,} rows, {row_type.KIND.least} to {MOST_ROWS:,} are read; take fewer tensors or schemes"
+            )
         columns = columns_of(row_type)
         given = list(file.schema_arrow.names)
         missing, unknown = find_difference(given, columns)
@@ -74,7 +76,10 @@ def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
         # Kept as a dictionary: a text that is written once stays one, however many rows point to it.
         texts = [column.name for column in columns if column.kind == "text" and column.name in given]
         with told(f"{path}, ", f"; {again}"), pq.ParquetFile(path, read_dictionary=texts) as shared:
-            cells = {column.name: _read_column(shared, column) if column.name in given else [None] * count for column in columns}
+            cells = {
+                column.name: _read_column(shared, column) if column.name in given else [None] * count
+                for column in columns
+            }
         totals = read_records(head, "totals", totals_of(row_type), row_type.KIND, place=str(path))
         return kinds[row_type](Frame(row_type, cells), totals, **rest)
 
@@ -97,7 +102,9 @@ def _named(path: Path, kinds: Kinds) -> Iterator[None]:
     except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError) as error:
         if isinstance(error, PermissionError):
             raise
-        raise ValueError(f"{path}: not a readable Parquet file ({shorten_text(error)}); write it again with `{describe_ways(kinds)}`") from error
+        raise ValueError(
+            f"{path}: not a readable Parquet file ({shorten_text(error)}); write it again with `{describe_ways(kinds)}`"
+        ) from error
 
 
 def _read_column(file: Any, column: Column) -> Any:
@@ -111,7 +118,10 @@ def _read_column(file: Any, column: Column) -> Any:
             return found
     if pa.types.is_dictionary(cells.type):
         codes = cells.combine_chunks()
-        known = [None if text is None else sys.intern(text) if isinstance(text, str) else text for text in codes.dictionary.to_pylist()]
+        known = [
+            None if text is None else sys.intern(text) if isinstance(text, str) else text
+            for text in codes.dictionary.to_pylist()
+        ]
         with suppress(ValueError):  # else the row that is wrong is looked for below
             shared = np.array([*check_cells(column, known, "rows"), None], object)
             if column.nullable or not codes.null_count:

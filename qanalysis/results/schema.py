@@ -65,7 +65,9 @@ def describe_record(record: Any, *, more: Mapping[str, Any] | None = None, infin
     """The schema of one object with a dataclass's columns, and `more` properties; `infinite`: any number in it may be
     null.
     """
-    properties = {column.name: _describe_column(column, infinite=infinite) for column in columns_of(record)} | dict(more or {})
+    properties = {column.name: _describe_column(column, infinite=infinite) for column in columns_of(record)} | dict(
+        more or {}
+    )
     return {"type": "object", "additionalProperties": False, "required": list(properties), "properties": properties}
 
 

@@ -58,7 +58,9 @@ class Frame(Sequence[R]):
             return rows
         lines = [read_cells(row, row_type) for row in rows]
         names = [one.name for one in columns_of(row_type)]
-        return Frame(row_type, dict(zip(names, zip(*lines, strict=True), strict=True)) if lines else dict.fromkeys(names, ()))
+        return Frame(
+            row_type, dict(zip(names, zip(*lines, strict=True), strict=True)) if lines else dict.fromkeys(names, ())
+        )
 
     @classmethod
     def concat(cls, row_type: type[R], frames: Iterable[Frame[R]]) -> Frame[R]:
@@ -111,7 +113,10 @@ class Frame(Sequence[R]):
     def __iter__(self) -> Iterator[R]:
         names = list(self.cells)
         for part in self.parts():
-            yield from (make_row(self.row_type, dict(zip(names, line, strict=True))) for line in zip(*part.list_cells(), strict=True))
+            yield from (
+                make_row(self.row_type, dict(zip(names, line, strict=True)))
+                for line in zip(*part.list_cells(), strict=True)
+            )
 
     def parts(self) -> Iterator[Frame[R]]:
         """The rows in pieces of a few thousand, for whoever turns them into Python's own values, which take ten times
@@ -144,13 +149,21 @@ class Frame(Sequence[R]):
 
         kinds = {"integer": "Int64", "flag": "boolean", "number": "float64"}
         cells = zip(self.columns, self.list_plain(), strict=True)
-        series = {one.name: pd.Series(line, dtype=kinds.get(one.kind, None if line else "object")) for one, line in cells}
+        series = {
+            one.name: pd.Series(line, dtype=kinds.get(one.kind, None if line else "object")) for one, line in cells
+        }
         return pd.DataFrame(series, columns=list(series))
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Frame) and other.row_type is self.row_type:
-            return len(self) == len(other) and all(_are_equal(cells, other.cells[name]) for name, cells in self.cells.items())
-        return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+            return len(self) == len(other) and all(
+                _are_equal(cells, other.cells[name]) for name, cells in self.cells.items()
+            )
+        return (
+            isinstance(other, Sequence)
+            and len(self) == len(other)
+            and all(a == b for a, b in zip(self, other, strict=True))
+        )
 
     def __hash__(self) -> int:
         raise TypeError("a frame holds arrays, which have no hash; use its rows")
@@ -186,7 +199,9 @@ class Table(Sequence[R], Generic[R]):
         return cls(Frame.from_rows(row_type, rows), Frame.from_rows(totals_of(row_type), totals), **rest)
 
     @classmethod
-    def from_columns(cls, row_type: type[R], columns: Mapping[str, Cells], *, totals: Iterable[Any] = (), **rest: Any) -> Self:
+    def from_columns(
+        cls, row_type: type[R], columns: Mapping[str, Cells], *, totals: Iterable[Any] = (), **rest: Any
+    ) -> Self:
         """A table of one array per column; `rest` are the other fields. Raises ValueError for a missing or unknown
         column.
         """

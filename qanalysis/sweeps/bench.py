@@ -109,7 +109,9 @@ class UniformPacking:
             np.zeros(len(codes.MOMENTS)),
             np.zeros((len(self.lines), len(codes.SUMS))),
         )
-        geometry[:, codes.TAME] = bench.are_tame(np.concatenate([own.smallest for own in grids]), np.concatenate([own.largest for own in grids]))
+        geometry[:, codes.TAME] = bench.are_tame(
+            np.concatenate([own.smallest for own in grids]), np.concatenate([own.largest for own in grids])
+        )
         step, inverse = (
             np.concatenate([own.scale.ravel() for own in grids]),
             np.concatenate([own.inverse.ravel() for own in grids]),
@@ -183,7 +185,9 @@ def pack(wanted: Sequence[tuple[Widths | Scheme, Layout]], values: int) -> tuple
     packings: list[Packing] = []
     if uniform:
         jobs = [place for place, _grids, _layout in uniform]
-        packings.append(UniformPacking.of([one[1:] for one in uniform], jobs, np.flatnonzero(np.isin(whose, jobs)), values))
+        packings.append(
+            UniformPacking.of([one[1:] for one in uniform], jobs, np.flatnonzero(np.isin(whose, jobs)), values)
+        )
     if coded:
         jobs = [place for place, _grids, _layout in coded]
         packings.append(CodedPacking.of([one[1:] for one in coded], jobs, np.flatnonzero(np.isin(whose, jobs)), values))

@@ -36,7 +36,9 @@ class Chunk:
     def crosses(self, layout: Layout) -> bool:
         """Whether this layout's groups reach beyond the piece."""
         whole = self.rows == layout.rows and self.columns == layout.columns
-        return not whole and (layout.block_rows > self.rows or layout.block_columns > self.columns or layout.groups == 1)
+        return not whole and (
+            layout.block_rows > self.rows or layout.block_columns > self.columns or layout.groups == 1
+        )
 
     def localize(self, layout: Layout) -> Layout:
         """The layout seen inside the piece; a group that crosses pieces becomes one group of it."""
@@ -64,7 +66,11 @@ def cut_chunks(layouts: Iterable[Layout], *, values: int = CHUNK_VALUES) -> Iter
     shared = list(layouts)
     rows, columns = shared[0].rows, shared[0].columns
     if columns > values and all(layout.block_rows == 1 or layout.groups == 1 for layout in shared):
-        yield from _cut_rows_apart(rows, columns, _multiple(values, (layout.block_columns for layout in shared if layout.block_columns < columns)))
+        yield from _cut_rows_apart(
+            rows,
+            columns,
+            _multiple(values, (layout.block_columns for layout in shared if layout.block_columns < columns)),
+        )
         return
     taken = _multiple(max(1, values // columns), (layout.block_rows for layout in shared if layout.block_rows < rows))
     for row in range(0, rows, taken):

@@ -55,7 +55,11 @@ class Job:
         The tensor as a whole where only its largest magnitude matters.
         """
         whole = self.lead.has_outer_scale
-        return replace(self.layout, block_rows=self.layout.rows, block_columns=self.layout.columns) if whole else self.layout
+        return (
+            replace(self.layout, block_rows=self.layout.rows, block_columns=self.layout.columns)
+            if whole
+            else self.layout
+        )
 
     def lay(self, found: Statistic) -> Grids:
         """Its grids over the statistics of all groups."""
@@ -85,9 +89,14 @@ class Cut:
         layouts = tuple(chunk.localize(job.layout) for job in jobs)
         owns = [not crosses or chunk.begins_groups(job.layout) for crosses, job in zip(crossing, jobs, strict=True)]
         own = [not crosses or job.lead.has_outer_scale for crosses, job in zip(crossing, jobs, strict=True)]
-        extremes = dict.fromkeys(layout for layout, job, finds in zip(layouts, jobs, own, strict=True) if finds and job.lead.takes_extremes)
+        extremes = dict.fromkeys(
+            layout for layout, job, finds in zip(layouts, jobs, own, strict=True) if finds and job.lead.takes_extremes
+        )
         size = chunk.rows * chunk.columns
-        storage = [job.value_bits * size + job.group_bits * layout.groups * owned for job, layout, owned in zip(jobs, layouts, owns, strict=True)]
+        storage = [
+            job.value_bits * size + job.group_bits * layout.groups * owned
+            for job, layout, owned in zip(jobs, layouts, owns, strict=True)
+        ]
         packings = pack([(job.widths or job.lead, layout) for job, layout in zip(jobs, layouts, strict=True)], size)
         owned = np.repeat(owns, [len(job.value_bits) for job in jobs])
         return cls(chunk, layouts, packings, tuple(extremes), owned, np.concatenate(storage).astype(np.float64))
@@ -115,9 +124,13 @@ class View:
         """The view that some jobs share."""
         chunks = tuple(cut_chunks([job.layout for job in jobs]))
         crossing = tuple(job.lead.is_tensor_scaled or chunks[0].crosses(job.layout) for job in jobs)
-        must_hold = jobs[0].layout.axis != 0 or any(crosses and not job.lead.takes_extremes for crosses, job in zip(crossing, jobs, strict=True))
+        must_hold = jobs[0].layout.axis != 0 or any(
+            crosses and not job.lead.takes_extremes for crosses, job in zip(crossing, jobs, strict=True)
+        )
         cuts = tuple(Cut.of(chunk, jobs, crossing) for chunk in chunks)
-        return cls(tuple(jobs), tuple(places), cuts, crossing, must_hold, np.concatenate([job.tensor_bits for job in jobs]))
+        return cls(
+            tuple(jobs), tuple(places), cuts, crossing, must_hold, np.concatenate([job.tensor_bits for job in jobs])
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +158,11 @@ class Outline:
             return self.predictions
         predicted, power = self.predictions.copy(), sums.sum_x2 / np.maximum(sums.count, 1)
         for place, counts in self.counts.items():
-            found = predict_sqnr_db(self.schemes[place], counts, sigma=float(np.sqrt(power[place]))) if power[place] else None
+            found = (
+                predict_sqnr_db(self.schemes[place], counts, sigma=float(np.sqrt(power[place])))
+                if power[place]
+                else None
+            )
             predicted[place] = np.nan if found is None else found
         return predicted
 

@@ -126,7 +126,9 @@ def measure_tensor(source: TensorSource, info: TensorInfo, schemes: int, *, work
 
 def make_empty(schemes: int) -> ErrorStats:
     """The sums of nothing under so many schemes, arrays (schemes,)."""
-    return ErrorStats(*(np.full(schemes, getattr(ErrorStats(), field.name), np.float64) for field in fields(ErrorStats)))
+    return ErrorStats(
+        *(np.full(schemes, getattr(ErrorStats(), field.name), np.float64) for field in fields(ErrorStats))
+    )
 
 
 def _put_in_order(parts: Sequence[tuple[tuple[int, ...], ErrorStats]], schemes: int) -> ErrorStats:
@@ -182,12 +184,18 @@ def _find_crossing_ranges(read: Read, view: View, workshop: Workshop) -> list[St
     return ranges
 
 
-def _pool_extremes(read: Read, chunks: Sequence[Chunk], layouts: Sequence[Layout], workshop: Workshop) -> dict[Layout, Range]:
+def _pool_extremes(
+    read: Read, chunks: Sequence[Chunk], layouts: Sequence[Layout], workshop: Workshop
+) -> dict[Layout, Range]:
     """The extremes of every group of some layouts, over all pieces."""
-    extremes = {layout: Range(np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for layout in layouts}
+    extremes = {
+        layout: Range(np.zeros(layout.groups, np.float32), np.zeros(layout.groups, np.float32)) for layout in layouts
+    }
     if not layouts:
         return extremes
-    for chunk, found in zip(chunks, workshop.share(partial(_find_extremes, read, layouts, workshop), chunks), strict=True):
+    for chunk, found in zip(
+        chunks, workshop.share(partial(_find_extremes, read, layouts, workshop), chunks), strict=True
+    ):
         for layout, own in zip(layouts, found, strict=True):
             for total, values, widen in (
                 (extremes[layout].low, own.low, np.minimum),
@@ -222,7 +230,9 @@ def _measure_cut(going: Pass, cut: Cut) -> ErrorStats:
             elif job.lead.takes_extremes:
                 found = extremes[local]
             else:
-                found = job.lead.find_statistic(raw.reshape(local.rows, local.columns), local, check=going.workshop.check)
+                found = job.lead.find_statistic(
+                    raw.reshape(local.rows, local.columns), local, check=going.workshop.check
+                )
             grids.append(job.lay(found))
         return _name_sums(bench, cut, grids)
 

@@ -38,10 +38,24 @@ def _has_no_error_but_variance(table: Any) -> Any:
 class Row(RowType):
     """The error of one tensor under one scheme; figures are None where `status` is not ok. Units are in the names."""
 
-    KIND: ClassVar[Kind] = Kind("sweep", "rows", "Rows of a sweep: one per tensor and scheme, one total per scheme", "qanalysis sweep SOURCE --out rows.json")
+    KIND: ClassVar[Kind] = Kind(
+        "sweep",
+        "rows",
+        "Rows of a sweep: one per tensor and scheme, one total per scheme",
+        "qanalysis sweep SOURCE --out rows.json",
+    )
 
     shown_first: ClassVar[tuple[str, ...]] = (
-        *("tensor", "scheme", "bits_per_weight", "sqnr_db", "max_abs_error", "clipped_fraction", "zeroed_fraction", "status"),
+        *(
+            "tensor",
+            "scheme",
+            "bits_per_weight",
+            "sqnr_db",
+            "max_abs_error",
+            "clipped_fraction",
+            "zeroed_fraction",
+            "status",
+        ),
     )
 
     tensor: str = column("Tensor", formula=f"its name in the file; {TOTAL_NAME} for the totals of a scheme")
@@ -49,7 +63,9 @@ class Row(RowType):
     shape: str = column("Shape", formula="lengths of the dimensions, row-major")
     dtype: str = column("Type", formula="number type in the file", leave_out=27)
     numel: int = column("Elements", formula="number of values")
-    scheme: str = column("Scheme", formula="format, symmetry, grouping, range and scale as one text; defaults are left out")
+    scheme: str = column(
+        "Scheme", formula="format, symmetry, grouping, range and scale as one text; defaults are left out"
+    )
     format: str = column("Format", formula="number format of the codes")
     bits: int = column("Bits", "bit", formula="bits per code")
     grouping: str = column("Grouping", formula="which values share one scale")
@@ -57,19 +73,50 @@ class Row(RowType):
     range: str = column("Range", formula="rule that picks the largest value kept")
     scale: str = column("Scale type", formula="number type of the stored scales", leave_out=26)
     bits_per_weight: float | None = column(
-        "Bits per weight", "bit", better="lower", formula="(codes + scales + zero points) / elements", default=None, of=ErrorStats.bits_per_weight
+        "Bits per weight",
+        "bit",
+        better="lower",
+        formula="(codes + scales + zero points) / elements",
+        default=None,
+        of=ErrorStats.bits_per_weight,
     )
     size_bytes: int | None = column(
-        "Size", "B", better="lower", formula="bits_per_weight · elements / 8", default=None, leave_out=8, additive=True, of=lambda sums: sums.size_bytes
+        "Size",
+        "B",
+        better="lower",
+        formula="bits_per_weight · elements / 8",
+        default=None,
+        leave_out=8,
+        additive=True,
+        of=lambda sums: sums.size_bytes,
     )
-    step_min: float | None = column("Smallest step", formula="min of the groups' steps", default=None, leave_out=9, of=ErrorStats.step_min)
-    step_mean: float | None = column("Mean step", formula="mean of the groups' steps", default=None, leave_out=10, of=ErrorStats.step_mean)
-    step_max: float | None = column("Largest step", formula="max of the groups' steps", default=None, leave_out=19, of=ErrorStats.step_max)
-    half_step_bound: float | None = column("LSB/2 bound", better="lower", formula="step_max / 2", default=None, leave_out=2, of=ErrorStats.half_step_bound)
-    max_abs_error: float | None = column("Largest error", better="lower", formula="max |e|", default=None, leave_out=21, of=ErrorStats.max_abs_error)
-    mean_abs_error: float | None = column("Mean absolute error", better="lower", formula="mean |e|", default=None, leave_out=15, of=ErrorStats.mean_abs_error)
+    step_min: float | None = column(
+        "Smallest step", formula="min of the groups' steps", default=None, leave_out=9, of=ErrorStats.step_min
+    )
+    step_mean: float | None = column(
+        "Mean step", formula="mean of the groups' steps", default=None, leave_out=10, of=ErrorStats.step_mean
+    )
+    step_max: float | None = column(
+        "Largest step", formula="max of the groups' steps", default=None, leave_out=19, of=ErrorStats.step_max
+    )
+    half_step_bound: float | None = column(
+        "LSB/2 bound", better="lower", formula="step_max / 2", default=None, leave_out=2, of=ErrorStats.half_step_bound
+    )
+    max_abs_error: float | None = column(
+        "Largest error", better="lower", formula="max |e|", default=None, leave_out=21, of=ErrorStats.max_abs_error
+    )
+    mean_abs_error: float | None = column(
+        "Mean absolute error",
+        better="lower",
+        formula="mean |e|",
+        default=None,
+        leave_out=15,
+        of=ErrorStats.mean_abs_error,
+    )
     bias: float | None = column("Bias", formula="mean e, e = y − x", default=None, leave_out=14, of=ErrorStats.bias)
-    mse: float | None = column("Mean squared error", better="lower", formula="mean e²", default=None, leave_out=20, of=ErrorStats.mse)
+    mse: float | None = column(
+        "Mean squared error", better="lower", formula="mean e²", default=None, leave_out=20, of=ErrorStats.mse
+    )
     rmse_in_steps: float | None = column(
         "RMS error in steps",
         "LSB",
@@ -80,7 +127,14 @@ class Row(RowType):
         of=ErrorStats.rmse_in_steps,
     )
     sqnr_db: float | None = column(
-        "SQNR", "dB", better="higher", formula="10 log₁₀(Σx²/Σe²)", default=None, infinite=math.inf, exact=_has_no_error, of=ErrorStats.sqnr_db
+        "SQNR",
+        "dB",
+        better="higher",
+        formula="10 log₁₀(Σx²/Σe²)",
+        default=None,
+        infinite=math.inf,
+        exact=_has_no_error,
+        of=ErrorStats.sqnr_db,
     )
     sqnr_ac_db: float | None = column(
         "SQNR, mean removed",
@@ -104,7 +158,9 @@ class Row(RowType):
         leave_out=1,
         of=ErrorStats.enob,
     )
-    relative_l2: float | None = column("Relative L2 error", better="lower", formula="‖e‖/‖x‖", default=None, leave_out=7, of=ErrorStats.relative_l2)
+    relative_l2: float | None = column(
+        "Relative L2 error", better="lower", formula="‖e‖/‖x‖", default=None, leave_out=7, of=ErrorStats.relative_l2
+    )
     relative_error_energy: float | None = column(
         "Relative error energy",
         better="lower",
@@ -116,26 +172,61 @@ class Row(RowType):
         late=True,
     )
     mean_relative_error: float | None = column(
-        "Mean relative error", better="lower", formula="mean |e|/|x| over x ≠ 0", default=None, leave_out=12, of=ErrorStats.mean_relative_error
+        "Mean relative error",
+        better="lower",
+        formula="mean |e|/|x| over x ≠ 0",
+        default=None,
+        leave_out=12,
+        of=ErrorStats.mean_relative_error,
     )
     relative_count: int | None = column(
-        "Values with a relative error", formula="number of x ≠ 0", default=None, leave_out=11, additive=True, of=lambda sums: sums.relative_count
+        "Values with a relative error",
+        formula="number of x ≠ 0",
+        default=None,
+        leave_out=11,
+        additive=True,
+        of=lambda sums: sums.relative_count,
     )
-    cosine: float | None = column("Cosine similarity", better="higher", formula="x·y/(‖x‖‖y‖)", default=None, leave_out=18, of=ErrorStats.cosine)
+    cosine: float | None = column(
+        "Cosine similarity", better="higher", formula="x·y/(‖x‖‖y‖)", default=None, leave_out=18, of=ErrorStats.cosine
+    )
     error_signal_correlation: float | None = column(
-        "Error-signal correlation", formula="corr(e, x)", default=None, leave_out=13, of=ErrorStats.error_signal_correlation
+        "Error-signal correlation",
+        formula="corr(e, x)",
+        default=None,
+        leave_out=13,
+        of=ErrorStats.error_signal_correlation,
     )
     clipped_fraction: float | None = column(
-        "Clipped", better="lower", formula="share of x whose rounded code lies outside the codes", default=None, leave_out=24, of=ErrorStats.clipped_fraction
+        "Clipped",
+        better="lower",
+        formula="share of x whose rounded code lies outside the codes",
+        default=None,
+        leave_out=24,
+        of=ErrorStats.clipped_fraction,
     )
     zeroed_fraction: float | None = column(
-        "Zeroed", better="lower", formula="share of x ≠ 0 that comes back as 0", default=None, leave_out=22, of=ErrorStats.zeroed_fraction
+        "Zeroed",
+        better="lower",
+        formula="share of x ≠ 0 that comes back as 0",
+        default=None,
+        leave_out=22,
+        of=ErrorStats.zeroed_fraction,
     )
     rounding_share: float | None = column(
-        "Rounding share", formula="share of Σe² between the end levels", default=None, leave_out=3, of=ErrorStats.rounding_share
+        "Rounding share",
+        formula="share of Σe² between the end levels",
+        default=None,
+        leave_out=3,
+        of=ErrorStats.rounding_share,
     )
     clipping_share: float | None = column(
-        "Clipping share", better="lower", formula="share of Σe² beyond the end levels", default=None, leave_out=23, of=ErrorStats.clipping_share
+        "Clipping share",
+        better="lower",
+        formula="share of Σe² beyond the end levels",
+        default=None,
+        leave_out=23,
+        of=ErrorStats.clipping_share,
     )
     shannon_gap_db: float | None = column(
         "Gap to Shannon",
@@ -159,7 +250,9 @@ class Row(RowType):
         leave_out=5,
         of=ErrorStats.wasted_bits,
     )
-    theory_sqnr_db: float | None = column("Predicted SQNR", "dB", better="higher", formula=_GAUSSIAN, default=None, leave_out=6)
+    theory_sqnr_db: float | None = column(
+        "Predicted SQNR", "dB", better="higher", formula=_GAUSSIAN, default=None, leave_out=6
+    )
     non_finite: int | None = column(
         "Non-finite values",
         better="lower",
@@ -175,7 +268,9 @@ class Row(RowType):
 
 COLUMNS: tuple[str, ...] = names_of(Row)
 #: The figures: what has no value where nothing was measured. How many elements a mean is over is none.
-METRICS: dict[str, Column] = {found.name: found for found in columns_of(Row) if found.nullable and found.name != "relative_count"}
+METRICS: dict[str, Column] = {
+    found.name: found for found in columns_of(Row) if found.nullable and found.name != "relative_count"
+}
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,9 @@ def sweep(
     )
 
 
-def select_tensors(tensors: Sequence[TensorInfo], *, include: str | None = None, exclude: str | None = None, weights_only: bool = False) -> list[TensorInfo]:
+def select_tensors(
+    tensors: Sequence[TensorInfo], *, include: str | None = None, exclude: str | None = None, weights_only: bool = False
+) -> list[TensorInfo]:
     """The tensors that pass the filters, in order; ValueError for an invalid expression or when none is left."""
     if not tensors:
         raise ValueError("the source holds no tensors; there is nothing to sweep")
@@ -109,7 +111,9 @@ def select_tensors(tensors: Sequence[TensorInfo], *, include: str | None = None,
         raise ValueError(f"exclude {exclude!r} leaves none of the {len(tensors)} tensors{_name_some(tensors)}")
     kept = [info for info in chosen if len(info.shape) >= 2 or not weights_only]
     if not kept:
-        raise ValueError(f"weights only: none of the {len(chosen)} chosen tensors has two or more dimensions; leave the filter off to measure them")
+        raise ValueError(
+            f"weights only: none of the {len(chosen)} chosen tensors has two or more dimensions; leave the filter off to measure them"
+        )
     return kept
 
 
@@ -126,7 +130,14 @@ def _name_some(tensors: Sequence[TensorInfo]) -> str:
     return f"; their names begin with {', '.join(repr(info.name) for info in tensors[:3])}" if tensors else ""
 
 
-def _measure_all(source: TensorSource, tensors: Sequence[TensorInfo], plan: Sequence[Scheme], *, workers: int, cancel: threading.Event) -> Iterator[Measured]:
+def _measure_all(
+    source: TensorSource,
+    tensors: Sequence[TensorInfo],
+    plan: Sequence[Scheme],
+    *,
+    workers: int,
+    cancel: threading.Event,
+) -> Iterator[Measured]:
     # Conductors wait for the pieces of one tensor each, so the workers always find pieces of the next one to go on with.
     pool, conductors = ThreadPoolExecutor(workers, "piece"), ThreadPoolExecutor(workers + 1, "tensor")
     workshop = Workshop(pool, threading.Semaphore(workers), cancel, threading.Lock(), lru_cache(partial(outline, plan)))

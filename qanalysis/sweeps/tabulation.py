@@ -116,7 +116,9 @@ def _describe_schemes(schemes: Sequence[Scheme]) -> Cells:
         "range": [str(scheme.range) for scheme in schemes],
         "scale": [scheme.scale.name for scheme in schemes],
     }
-    return {name: np.array(words, object) for name, words in texts.items()} | {"bits": np.array([scheme.format.bits for scheme in schemes], np.int64)}
+    return {name: np.array(words, object) for name, words in texts.items()} | {
+        "bits": np.array([scheme.format.bits for scheme in schemes], np.int64)
+    }
 
 
 def _describe(parts: Sequence[Measured], words: Cells, *, sums: ErrorStats | None = None) -> Cells:
@@ -141,7 +143,11 @@ def _describe(parts: Sequence[Measured], words: Cells, *, sums: ErrorStats | Non
     is_ok, is_zero, is_without = (status == word for word in ("ok", "zero", "non-finite"))
     for one in columns_of(Row):
         if one.of is not None:
-            known = is_ok | (is_zero if one.name in _KNOWN_OF_ZEROS else False) | (is_without if one.name in _KNOWN_OF_NOTHING else False)
+            known = (
+                is_ok
+                | (is_zero if one.name in _KNOWN_OF_ZEROS else False)
+                | (is_without if one.name in _KNOWN_OF_NOTHING else False)
+            )
             # Sums of nothing stand beside the others; their figures are not kept.
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                 figures = one.of(sums)
@@ -170,4 +176,6 @@ def _judge(parts: Sequence[Measured], sums: ErrorStats) -> tuple[NDArray[np.obje
 
 def _store(figures: NDArray[Any], known: NDArray[np.bool_], *, is_whole: bool = False) -> NDArray[Any]:
     """Figures as a table holds them, in one line; null where they are not known."""
-    return (np.where(known, figures, NO_INTEGER).astype(np.int64) if is_whole else np.where(known, figures, np.nan)).reshape(-1)
+    return (
+        np.where(known, figures, NO_INTEGER).astype(np.int64) if is_whole else np.where(known, figures, np.nan)
+    ).reshape(-1)

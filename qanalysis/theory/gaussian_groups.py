@@ -150,7 +150,9 @@ def _find_steps(u: Doubles, length: int, lay: Lay) -> Doubles:
     """Relative change of the scale from each u to the next along the last axis."""
     largest = _quantile_of_largest(u.ravel(), length)
     scale = np.abs(lay(-largest, largest).scale).reshape(u.shape)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a scale too small to store is 0, and no jump between two such
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # a scale too small to store is 0, and no jump between two such
         return np.asarray(np.abs(np.diff(np.log(scale), axis=-1)))
 
 

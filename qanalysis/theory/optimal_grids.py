@@ -124,7 +124,9 @@ def _newton_step(levels: Doubles, cells: _Cells, distribution: Distribution) -> 
     In this form, and not as the gradient of D, the matrix is diagonally dominant for every log-concave density (moving both
     thresholds moves a centroid by less), so the step never meets the degenerate points that plague a bare Newton on D.
     """
-    from scipy.linalg import solve_banded  # here, because predictions for a sweep need none of it and pay 0.2 s at start-up
+    from scipy.linalg import (
+        solve_banded,
+    )  # here, because predictions for a sweep need none of it and pay 0.2 s at start-up
 
     thresholds, masses, centroids = cells
     density = distribution.pdf(thresholds[1:])
@@ -147,7 +149,9 @@ def grid_mse(level_count: int, step: float, distribution: Distribution | str) ->
     0.36338
     """
     if level_count < 2 or not 0.0 < step < math.inf:
-        message = f"level_count={level_count!r}, step={step!r} is no grid: use at least 2 levels and a finite step above 0"
+        message = (
+            f"level_count={level_count!r}, step={step!r} is no grid: use at least 2 levels and a finite step above 0"
+        )
         raise ValueError(message)
     with_signal, own_power = _grid_products(level_count, step, Distribution.parse(distribution))
     return 1.0 - 2.0 * with_signal + own_power

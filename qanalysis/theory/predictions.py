@@ -62,7 +62,9 @@ def has_formula(scheme: Scheme) -> bool:
     >>> has_formula(Scheme.parse("int4 group=32")), has_formula(Scheme.parse("int4 asym"))
     (True, False)
     """
-    is_symmetric = scheme.format.is_integer and scheme.symmetry == SYMMETRIES["sym"] and not scheme.scale.is_power_of_two
+    is_symmetric = (
+        scheme.format.is_integer and scheme.symmetry == SYMMETRIES["sym"] and not scheme.scale.is_power_of_two
+    )
     return is_symmetric and scheme.range == MINMAX and scheme.rounding.is_nearest
 
 
@@ -79,12 +81,16 @@ def integrate_sqnr_db(scheme: Scheme, length_counts: Mapping[int, int], *, sigma
         return None
     lengths = tuple(sorted(length_counts.items()))
     if not any(count for _, count in lengths) or any(length < 1 or count < 0 for length, count in lengths):
-        raise ValueError(f"length_counts={length_counts!r} has no values: give lengths of 1 or more and how many groups have them, one of them above 0")
+        raise ValueError(
+            f"length_counts={length_counts!r} has no values: give lengths of 1 or more and how many groups have them, one of them above 0"
+        )
     # Split from its exponent first, so that an octave up or down changes no digit.
     mantissa, exponent = math.frexp(sigma)
     place = PLACES * math.log2(mantissa)
     below = math.floor(place)
-    first, second = (_integrate(scheme, lengths, _fold(scheme, PLACES * exponent + k)) for k in (below, below + (place > below)))
+    first, second = (
+        _integrate(scheme, lengths, _fold(scheme, PLACES * exponent + k)) for k in (below, below + (place > below))
+    )
     return first if first == second else first + (second - first) * (place - below)
 
 
@@ -204,7 +210,9 @@ def _lay(scheme: Scheme, low: Doubles, high: Doubles, sigma: float, *, largest: 
 
 def _lay_values(scheme: Scheme, low: Doubles, high: Doubles, sigma: float, *, largest: float = 0.0) -> Grid:
     with np.errstate(over="ignore"):  # near the largest float32 a sum of scales or the widest gap can pass it
-        return scheme.lay_grid(_settle(scheme, _to_values(sigma * low), _to_values(sigma * high), largest=_to_values(sigma * largest)))
+        return scheme.lay_grid(
+            _settle(scheme, _to_values(sigma * low), _to_values(sigma * high), largest=_to_values(sigma * largest))
+        )
 
 
 def _to_values(x: Doubles | float) -> Floats:

@@ -42,7 +42,9 @@ class Peer:
 
     def list_comparisons(self) -> Iterator[Comparison]:
         """The comparisons, none of them made yet; raises what the peer raises when it is imported."""
-        compare: Callable[[], Iterator[Comparison]] = getattr(importlib.import_module(f"qanalysis.validation.{self.module}"), self.function)
+        compare: Callable[[], Iterator[Comparison]] = getattr(
+            importlib.import_module(f"qanalysis.validation.{self.module}"), self.function
+        )
         yield from compare()
 
 
@@ -61,7 +63,9 @@ PEERS = (
 )
 
 
-def validate(peers: Iterable[Peer] = PEERS, *, on_peer: Callable[[str], None] = lambda _name: None) -> tuple[Check, ...]:
+def validate(
+    peers: Iterable[Peer] = PEERS, *, on_peer: Callable[[str], None] = lambda _name: None
+) -> tuple[Check, ...]:
     """Every check of every peer, in order; one line for a peer that is not installed.
 
     Takes 10 to 30 seconds, most of it imports, and a minute more where the loops are compiled first.

@@ -29,13 +29,17 @@ def _quantize(x: Floats, length: int, *, double: bool = False) -> Floats:
     import torch
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
-    codes, state = quantize_4bit(torch.from_numpy(np.array(x)), blocksize=length, quant_type="nf4", compress_statistics=double)
+    codes, state = quantize_4bit(
+        torch.from_numpy(np.array(x)), blocksize=length, quant_type="nf4", compress_statistics=double
+    )
     restored: Floats = dequantize_4bit(codes, state).numpy()
     return restored
 
 
 def _compare_blocks(length: int) -> Agreement:
-    return count_differing((round_trip(x, f"nf4 group={length}"), _quantize(x, length)) for x in whole_tensors().values())
+    return count_differing(
+        (round_trip(x, f"nf4 group={length}"), _quantize(x, length)) for x in whole_tensors().values()
+    )
 
 
 def _compare_levels() -> Agreement:

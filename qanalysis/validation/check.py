@@ -71,7 +71,11 @@ class Check:
         """
         if self.reached is None:
             return "–"
-        return f"{self.reached:,.0f} of {self.values:,} differ" if self.kind == "bit-exact" else _write_distance(self.reached, self.kind)
+        return (
+            f"{self.reached:,.0f} of {self.values:,} differ"
+            if self.kind == "bit-exact"
+            else _write_distance(self.reached, self.kind)
+        )
 
     @property
     def required_text(self) -> str:

@@ -11,7 +11,14 @@ import numpy as np
 
 from qanalysis.arrays import Floats
 from qanalysis.validation.check import Agreement, Comparison, count_differing
-from qanalysis.validation.tensors import draw_bit_patterns, make_tensors, map_groups, probe_levels, round_trip, whole_tensors
+from qanalysis.validation.tensors import (
+    draw_bit_patterns,
+    make_tensors,
+    map_groups,
+    probe_levels,
+    round_trip,
+    whole_tensors,
+)
 
 #: Word, ml-dtypes type, gfloat name, bits, largest finite.
 ELEMENTS = (
@@ -22,8 +29,16 @@ ELEMENTS = (
     ("fp4_e2m1", "float4_e2m1fn", "ocp_e2m1", 4, 6.0),
 )
 #: Word and name of the element above.
-BLOCKS = {"mxfp8_e4m3": "fp8_e4m3", "mxfp8_e5m2": "fp8_e5m2", "mxfp6_e2m3": "fp6_e2m3", "mxfp6_e3m2": "fp6_e3m2", "mxfp4": "fp4_e2m1"}
-BEYOND_REASON = "its cast makes NaN or inf of values beyond the largest finite; MX elements saturate here, as OCP recommends"
+BLOCKS = {
+    "mxfp8_e4m3": "fp8_e4m3",
+    "mxfp8_e5m2": "fp8_e5m2",
+    "mxfp6_e2m3": "fp6_e2m3",
+    "mxfp6_e3m2": "fp6_e3m2",
+    "mxfp4": "fp4_e2m1",
+}
+BEYOND_REASON = (
+    "its cast makes NaN or inf of values beyond the largest finite; MX elements saturate here, as OCP recommends"
+)
 HALF_REASON = "values beyond the largest finite become inf there, the largest finite here, so that one outlier can not hide a layer's error"
 
 Cast = Callable[[Floats], Floats]
@@ -37,18 +52,43 @@ def compare_ml_dtypes() -> Iterator[Comparison]:
         dtype = getattr(ml_dtypes, name)
         cast = partial(_cast, dtype=dtype)
         levels = np.arange(2**bits, dtype=np.uint8).view(dtype).astype(np.float32)
-        yield Comparison(f"{word}: every level, midpoint and neighbour: {name}", "bit-exact", 0, partial(compare_levels, word, levels, cast))
-        yield Comparison(f"{word} tensor, channel, group=32: {name}", "bit-exact", 0, partial(compare_scaled, word, cast, largest))
+        yield Comparison(
+            f"{word}: every level, midpoint and neighbour: {name}",
+            "bit-exact",
+            0,
+            partial(compare_levels, word, levels, cast),
+        )
+        yield Comparison(
+            f"{word} tensor, channel, group=32: {name}", "bit-exact", 0, partial(compare_scaled, word, cast, largest)
+        )
     for word, element in BLOCKS.items():
-        cast, largest = next((partial(_cast, dtype=getattr(ml_dtypes, name)), largest) for key, name, *_, largest in ELEMENTS if key == element)
+        cast, largest = next(
+            (partial(_cast, dtype=getattr(ml_dtypes, name)), largest)
+            for key, name, *_, largest in ELEMENTS
+            if key == element
+        )
         clipped = partial(_clip_and_cast, cast=cast, largest=largest)
-        yield Comparison(f"{word}: scaled blocks, clipped, cast", "bit-exact", 0, partial(_compare_blocks, word, clipped, largest))
+        yield Comparison(
+            f"{word}: scaled blocks, clipped, cast", "bit-exact", 0, partial(_compare_blocks, word, clipped, largest)
+        )
         if element.startswith("fp8"):
-            yield Comparison(f"{word}: scaled blocks, cast only", "bit-exact", None, partial(_compare_blocks, word, cast, largest), BEYOND_REASON)
+            yield Comparison(
+                f"{word}: scaled blocks, cast only",
+                "bit-exact",
+                None,
+                partial(_compare_blocks, word, cast, largest),
+                BEYOND_REASON,
+            )
     for word, dtype in (("bfloat16", ml_dtypes.bfloat16), ("float16", np.float16)):
         cast = partial(_cast, dtype=dtype)
         yield Comparison(f"{word}: all exponents and subnormals", "bit-exact", 0, partial(compare_halves, word, cast))
-        yield Comparison(f"{word} beyond the largest finite", "bit-exact", None, partial(compare_halves, word, cast, beyond=True), HALF_REASON)
+        yield Comparison(
+            f"{word} beyond the largest finite",
+            "bit-exact",
+            None,
+            partial(compare_halves, word, cast, beyond=True),
+            HALF_REASON,
+        )
 
 
 def compare_gfloat() -> Iterator[Comparison]:
@@ -56,7 +96,12 @@ def compare_gfloat() -> Iterator[Comparison]:
     from gfloat import formats
 
     for word, _, name, _, largest in ELEMENTS:
-        yield Comparison(f"{word} tensor, channel, group=32: round_ndarray", "bit-exact", 0, partial(compare_scaled, word, partial(_round_like, name), largest))
+        yield Comparison(
+            f"{word} tensor, channel, group=32: round_ndarray",
+            "bit-exact",
+            0,
+            partial(compare_scaled, word, partial(_round_like, name), largest),
+        )
     for word in (*BLOCKS, "mxint8"):
         info = getattr(formats, "format_info_mxfp4_e2m1" if word == "mxfp4" else f"format_info_{word}")
         yield Comparison(f"{word}: quantize_block", "bit-exact", 0, partial(_compare_quantized_blocks, word, info))
@@ -105,7 +150,9 @@ def _clip_and_cast(x: Floats, cast: Cast, largest: float) -> Floats:
 def _round_like(name: str, x: Floats) -> Floats:
     from gfloat import RoundMode, formats, round_ndarray
 
-    restored: Floats = round_ndarray(getattr(formats, f"format_info_{name}"), x, RoundMode.TiesToEven, sat=True).astype(np.float32)
+    restored: Floats = round_ndarray(getattr(formats, f"format_info_{name}"), x, RoundMode.TiesToEven, sat=True).astype(
+        np.float32
+    )
     return restored
 
 
@@ -124,7 +171,12 @@ def _compare_quantized_blocks(word: str, info: Any) -> Agreement:
     from gfloat import compute_scale_amax, quantize_block
 
     def restore(x: Floats) -> Floats:
-        return np.stack([np.float32(quantize_block(info, block.astype(np.float64), compute_scale_amax)) for block in x.reshape(-1, 32)]).reshape(x.shape)
+        return np.stack(
+            [
+                np.float32(quantize_block(info, block.astype(np.float64), compute_scale_amax))
+                for block in x.reshape(-1, 32)
+            ]
+        ).reshape(x.shape)
 
     samples = [np.ascontiguousarray(x[:: max(len(x) // 6, 1), :32]) for x in whole_tensors().values()]
     return count_differing((round_trip(x, word), restore(x)) for x in samples)

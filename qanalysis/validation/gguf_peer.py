@@ -23,10 +23,20 @@ TIES_REASON = "ties between two levels go toward zero in GGUF's MXFP4, to the ev
 def compare_gguf() -> Iterator[Comparison]:
     """Each block format that the package writes, and those that are only read."""
     for word in BLOCKS:
-        yield Comparison(f"gguf:{word}: quantize, dequantize", "bit-exact", 0, partial(_compare_blocks, f"gguf:{word}", word))
+        yield Comparison(
+            f"gguf:{word}: quantize, dequantize", "bit-exact", 0, partial(_compare_blocks, f"gguf:{word}", word)
+        )
     yield Comparison(f"reading {len(KINDS)} kinds of K- and I-quants: dequantize", "bit-exact", 0, _compare_reading)
-    yield Comparison("gguf:q4_0, scales beyond float16", "bit-exact", None, partial(_compare_blocks, "gguf:q4_0", "q4_0", beyond=True), HALF_REASON)
-    yield Comparison("mxfp4 (OCP): MXFP4 of GGUF", "bit-exact", None, partial(_compare_blocks, "mxfp4", "mxfp4"), TIES_REASON)
+    yield Comparison(
+        "gguf:q4_0, scales beyond float16",
+        "bit-exact",
+        None,
+        partial(_compare_blocks, "gguf:q4_0", "q4_0", beyond=True),
+        HALF_REASON,
+    )
+    yield Comparison(
+        "mxfp4 (OCP): MXFP4 of GGUF", "bit-exact", None, partial(_compare_blocks, "mxfp4", "mxfp4"), TIES_REASON
+    )
 
 
 def _compare_blocks(scheme: str, word: str, *, beyond: bool = False) -> Agreement:
@@ -42,7 +52,9 @@ def _compare_reading() -> Agreement:
 
     rng = np.random.default_rng(5)
     kinds = {kind: GGMLQuantizationType[kind] for kind in KINDS}
-    blocks = {kind: rng.integers(0, 256, (8, 4 * GGML_QUANT_SIZES[block][1]), dtype=np.uint8) for kind, block in kinds.items()}
+    blocks = {
+        kind: rng.integers(0, 256, (8, 4 * GGML_QUANT_SIZES[block][1]), dtype=np.uint8) for kind, block in kinds.items()
+    }
     with TemporaryDirectory() as folder, np.errstate(all="ignore"):
         path = Path(folder, "blocks.gguf")
         writer = GGUFWriter(path, "llama")
@@ -52,7 +64,9 @@ def _compare_reading() -> Agreement:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        return count_differing((values, dequantize(blocks[kind], kinds[kind])) for kind, values in _read_tensors(path).items())
+        return count_differing(
+            (values, dequantize(blocks[kind], kinds[kind])) for kind, values in _read_tensors(path).items()
+        )
 
 
 def _read_tensors(path: Path) -> dict[str, Floats]:

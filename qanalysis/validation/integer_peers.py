@@ -12,7 +12,17 @@ import numpy as np
 
 from qanalysis.arrays import Floats
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.validation.check import METRIC_DB, SQNR_DB, Agreement, Comparison, compare_figures, compare_sqnr, count_differing, count_ulps, read_sqnr_db
+from qanalysis.validation.check import (
+    METRIC_DB,
+    SQNR_DB,
+    Agreement,
+    Comparison,
+    compare_figures,
+    compare_sqnr,
+    count_differing,
+    count_ulps,
+    read_sqnr_db,
+)
 from qanalysis.validation.tensors import fit_zero_points, make_tensors, make_weights, round_trip
 
 LENGTHS = (32, 64, 128)
@@ -50,31 +60,63 @@ def _compare_groups(symmetry: str) -> Agreement:
         return restored
 
     tensors = [make_tensors()[name] for name in FAMILIAR]
-    return compare_sqnr((x, round_trip(x, f"int{bits} {symmetry} group={n}"), restore(x, bits, n)) for x in tensors for bits in (4, 8) for n in LENGTHS)
+    return compare_sqnr(
+        (x, round_trip(x, f"int{bits} {symmetry} group={n}"), restore(x, bits, n))
+        for x in tensors
+        for bits in (4, 8)
+        for n in LENGTHS
+    )
 
 
 def _compare_scales(symmetry: str) -> Agreement:
     x = make_weights()
-    return count_ulps((Scheme.parse(f"int4 {symmetry} group={n}").fit(x).step, _choose_parameters(x, symmetry, 4, n)[0].numpy().ravel()) for n in LENGTHS)
+    return count_ulps(
+        (
+            Scheme.parse(f"int4 {symmetry} group={n}").fit(x).step,
+            _choose_parameters(x, symmetry, 4, n)[0].numpy().ravel(),
+        )
+        for n in LENGTHS
+    )
 
 
 def _compare_zero_points() -> Agreement:
     """Codes are signed numbers there, so that 8 lies between the two."""
     x = make_weights()
-    return count_differing((fit_zero_points(x, f"int4 asym group={n}") - 8, _choose_parameters(x, "asym", 4, n)[1].numpy().ravel()) for n in LENGTHS)
+    return count_differing(
+        (fit_zero_points(x, f"int4 asym group={n}") - 8, _choose_parameters(x, "asym", 4, n)[1].numpy().ravel())
+        for n in LENGTHS
+    )
 
 
 def _compare_idle_steps() -> Agreement:
     x = np.zeros((4, 32), np.float32)
-    return count_differing([(Scheme.parse("int4 sym-full group=32").fit(x).step, _choose_parameters(x, "sym-full", 4, 32)[0].numpy().ravel())])
+    return count_differing(
+        [
+            (
+                Scheme.parse("int4 sym-full group=32").fit(x).step,
+                _choose_parameters(x, "sym-full", 4, 32)[0].numpy().ravel(),
+            )
+        ]
+    )
 
 
 def compare_quanto() -> Iterator[Comparison]:
     """Weights per channel, and affine weights in groups."""
     yield Comparison("int8 channel: qint8", "dB", SQNR_DB, _compare_qint8)
     for bits in (2, 4):
-        yield Comparison(f"int{bits} asym groups: qint{bits} with zeropoint=True", "dB", SQNR_DB, partial(_compare_affine, bits, zeropoint=True))
-        yield Comparison(f"int{bits} asym groups: qint{bits}", "dB", None, partial(_compare_affine, bits, zeropoint=False), SHIFT_REASON)
+        yield Comparison(
+            f"int{bits} asym groups: qint{bits} with zeropoint=True",
+            "dB",
+            SQNR_DB,
+            partial(_compare_affine, bits, zeropoint=True),
+        )
+        yield Comparison(
+            f"int{bits} asym groups: qint{bits}",
+            "dB",
+            None,
+            partial(_compare_affine, bits, zeropoint=False),
+            SHIFT_REASON,
+        )
 
 
 def _compare_qint8() -> Agreement:
@@ -83,7 +125,9 @@ def _compare_qint8() -> Agreement:
 
     def restore(x: Floats) -> Floats:
         tensor = torch.from_numpy(np.array(x))
-        restored: Floats = quantize_weight(tensor, qint8, 0, AbsmaxOptimizer()(tensor, qint8, 0), optimized=False).dequantize().numpy()
+        restored: Floats = (
+            quantize_weight(tensor, qint8, 0, AbsmaxOptimizer()(tensor, qint8, 0), optimized=False).dequantize().numpy()
+        )
         return restored
 
     return compare_sqnr((x, round_trip(x, "int8 channel"), restore(x)) for x in _list_tensors())
@@ -100,7 +144,9 @@ def _compare_affine(bits: int, *, zeropoint: bool) -> Agreement:
         return restored
 
     tensors = [make_tensors()[name] for name in ("weights", "heavy tails")]
-    return compare_sqnr((x, round_trip(x, f"int{bits} asym group={n}"), restore(x, n)) for x in tensors for n in (64, 128))
+    return compare_sqnr(
+        (x, round_trip(x, f"int{bits} asym group={n}"), restore(x, n)) for x in tensors for n in (64, 128)
+    )
 
 
 def compare_onnxruntime() -> Iterator[Comparison]:
@@ -114,7 +160,9 @@ def compare_onnxruntime() -> Iterator[Comparison]:
     ):
         name = f"{scheme} tensor: quantize_data {code}"
         yield Comparison(name, "dB", SQNR_DB, partial(_compare_tensor, scheme, code, symmetric=symmetric))
-        yield Comparison(f"{scheme} tensor: scale", "ulp", 1, partial(_compare_scale, scheme, code, symmetric=symmetric))
+        yield Comparison(
+            f"{scheme} tensor: scale", "ulp", 1, partial(_compare_scale, scheme, code, symmetric=symmetric)
+        )
     yield Comparison("SQNR: qdq_loss_debug", "dB", METRIC_DB, _compare_metric)
     yield Comparison("weights of a QDQ model: compute_weight_error", "dB", METRIC_DB, _compare_model)
     yield Comparison("range=percentile:99.9: calibrator, in bins", "relative", 1, _compare_percentile)
@@ -129,14 +177,18 @@ def _compare_tensor(scheme: str, code: str, *, symmetric: bool) -> Agreement:
 
 
 def _compare_scale(scheme: str, code: str, *, symmetric: bool) -> Agreement:
-    return count_ulps((Scheme.parse(scheme).fit(x).step, _quantize_data(x, code, symmetric=symmetric)[1]) for x in _list_tensors())
+    return count_ulps(
+        (Scheme.parse(scheme).fit(x).step, _quantize_data(x, code, symmetric=symmetric)[1]) for x in _list_tensors()
+    )
 
 
 def _quantize_data(x: Floats, code: str, *, symmetric: bool) -> tuple[Floats, Floats, Floats]:
     """Zero point and scale, each of shape (1,), and the codes, all as float32."""
     from onnxruntime.quantization.quant_utils import TensorProto, quantize_data
 
-    zero_point, scale, codes = (np.asarray(part).astype(np.float32) for part in quantize_data(x, TensorProto.DataType.Value(code), symmetric))
+    zero_point, scale, codes = (
+        np.asarray(part).astype(np.float32) for part in quantize_data(x, TensorProto.DataType.Value(code), symmetric)
+    )
     return zero_point.reshape(1), scale.reshape(1), codes.reshape(x.shape)
 
 
@@ -157,7 +209,9 @@ def _compare_percentile() -> Agreement:
     from onnxruntime.quantization.calibrate import HistogramCollector
 
     x, bins = make_weights(), 2048
-    collector = HistogramCollector(method="percentile", symmetric=True, num_bins=bins, num_quantized_bins=128, percentile=99.9, scenario="same")
+    collector = HistogramCollector(
+        method="percentile", symmetric=True, num_bins=bins, num_quantized_bins=128, percentile=99.9, scenario="same"
+    )
     collector.collect({"x": [np.array(x)]})
     theirs = float(collector.compute_collection_result()["x"][1])
     ours = float(Scheme.parse("int8 range=percentile:99.9").fit(x).step[0]) * 127
@@ -176,7 +230,14 @@ def _compare_model() -> Agreement:
         plain, quantized = Path(folder, "float.onnx"), Path(folder, "qdq.onnx")
         _write_model(plain)
         options = {"ActivationSymmetric": True, "WeightSymmetric": True}
-        quantize_static(str(plain), str(quantized), _OneBatch(), quant_format=QuantFormat.QDQ, weight_type=QuantType.QInt8, extra_options=options)
+        quantize_static(
+            str(plain),
+            str(quantized),
+            _OneBatch(),
+            quant_format=QuantFormat.QDQ,
+            weight_type=QuantType.QInt8,
+            extra_options=options,
+        )
         theirs = compute_weight_error(create_weight_matching(str(plain), str(quantized)))
         with open_checkpoint(plain) as source:
             ours = {row.tensor: row.sqnr_db for row in sweep(source, ["int8"], workers=1)}
@@ -199,8 +260,17 @@ class _OneBatch:
 def _write_model(path: Path) -> None:
     from onnx import TensorProto, helper, numpy_helper, save
 
-    weights = {"wide": np.ascontiguousarray(make_weights()[:, :64]), "narrow": np.ascontiguousarray(make_weights()[:64, 96:112])}
+    weights = {
+        "wide": np.ascontiguousarray(make_weights()[:, :64]),
+        "narrow": np.ascontiguousarray(make_weights()[:64, 96:112]),
+    }
     nodes = [helper.make_node("MatMul", ["x", "wide"], ["h"]), helper.make_node("MatMul", ["h", "narrow"], ["y"])]
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size]) for name, size in (("x", 256), ("y", 16))]
-    graph = helper.make_graph(nodes, "two layers", ends[:1], ends[1:], [numpy_helper.from_array(array, name) for name, array in weights.items()])
+    graph = helper.make_graph(
+        nodes,
+        "two layers",
+        ends[:1],
+        ends[1:],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))

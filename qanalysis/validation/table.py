@@ -44,8 +44,12 @@ class CheckRow(RowType):
     peer: str = columns.column("Peer", formula="a library, or the table that judges")
     version: str = columns.column("Version", formula="empty where the peer is not installed")
     kind: Unit = columns.column("Kind", formula="unit of reached and required; bit-exact counts differing values")
-    reached: float | None = columns.column("Reached", formula="distance, 0 for equal; null where nothing finite was reached")
-    required: float | None = columns.column("Required", formula="largest distance allowed; null for a difference by design")
+    reached: float | None = columns.column(
+        "Reached", formula="distance, 0 for equal; null where nothing finite was reached"
+    )
+    required: float | None = columns.column(
+        "Required", formula="largest distance allowed; null for a difference by design"
+    )
     values: int = columns.column("Values", formula="values compared")
     reached_text: str = columns.column("Reached, in words")
     required_text: str = columns.column("Required, in words")
@@ -78,7 +82,11 @@ def tabulate_checks(checks: Sequence[Check]) -> Table[CheckRow]:
 
 def explain_checks(checks: Sequence[CheckRow]) -> list[str]:
     """The reason of whatever is not plain agreement, who is missing, what is not covered, and the summary last."""
-    reasons = [f"{row.verdict}: {row.check} ({row.peer}): {row.reason}" for row in checks if row.verdict in ("by design", "failed")]
+    reasons = [
+        f"{row.verdict}: {row.check} ({row.peer}): {row.reason}"
+        for row in checks
+        if row.verdict in ("by design", "failed")
+    ]
     missing = [row.peer for row in checks if row.verdict == "not installed"]
     reasons += [f"not installed: {', '.join(missing)}: pip install 'qanalysis[peers]'"] if missing else []
     return [*reasons, NOT_COVERED, summarize_checks(checks)]

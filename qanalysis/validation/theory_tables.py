@@ -85,9 +85,24 @@ class Grid(Protocol):
 def compare_tables() -> Iterator[Comparison]:
     """Our closed forms against printed numbers."""
     for word, (lloyd, even, odd) in PUBLISHED.items():
-        yield Comparison(f"Lloyd-Max error, {word}, 1 to 8 bits", "relative", 1e-6, partial(_compare_grids, word, lloyd, theory.lloyd_max))
-        yield Comparison(f"best even grid, {word}, 1 to 8 bits", "relative", 1e-6, partial(_compare_grids, word, even, theory.optimal_uniform))
-        yield Comparison(f"best odd grid, {word}, 2 to 8 bits", "relative", 1e-6, partial(_compare_grids, word, odd, theory.optimal_symmetric, first=2))
+        yield Comparison(
+            f"Lloyd-Max error, {word}, 1 to 8 bits",
+            "relative",
+            1e-6,
+            partial(_compare_grids, word, lloyd, theory.lloyd_max),
+        )
+        yield Comparison(
+            f"best even grid, {word}, 1 to 8 bits",
+            "relative",
+            1e-6,
+            partial(_compare_grids, word, even, theory.optimal_uniform),
+        )
+        yield Comparison(
+            f"best odd grid, {word}, 2 to 8 bits",
+            "relative",
+            1e-6,
+            partial(_compare_grids, word, odd, theory.optimal_symmetric, first=2),
+        )
         # Half a unit of the last printed digit.
         yield Comparison(f"Panter-Dite and Shannon, {word}, 8 bits", "dB", 0.0005, partial(_compare_asymptotes, word))
     yield Comparison("largest square of 16 to 4096 Gaussian values", "relative", 2e-4, _compare_largest_squares)
@@ -100,17 +115,39 @@ def compare_monte_carlo() -> Iterator[Comparison]:
         yield Comparison(f"N(0, 1), {scheme}: SQNR", "dB", limit, partial(_compare_gaussian, [(scheme, sqnr_db)]))
     yield Comparison(f"bits per weight of these {len(GAUSSIAN_BLOCKS)}", "relative", 1e-12, _compare_storage)
     yield Comparison(f"rows of a sweep: round trips under these {len(GAUSSIAN_BLOCKS)}", "dB", LOOPS_DB, _compare_rows)
-    predictions = [(f"int{bits} group={n}", theory.absmax_group_sqnr_db(bits, n)) for bits in (4, 8) for n in (32, 64, 128)]
-    yield Comparison("N(0, 1), int4 and int8 groups: E[max²] prediction", "dB", MONTE_CARLO_DB, partial(_compare_gaussian, predictions))
+    predictions = [
+        (f"int{bits} group={n}", theory.absmax_group_sqnr_db(bits, n)) for bits in (4, 8) for n in (32, 64, 128)
+    ]
     yield Comparison(
-        "N(0, 1), binary channel: 1 - 2/π", "dB", MONTE_CARLO_DB, partial(_compare_gaussian, [("binary channel", theory.binary_sqnr_db("gaussian"))])
+        "N(0, 1), int4 and int8 groups: E[max²] prediction",
+        "dB",
+        MONTE_CARLO_DB,
+        partial(_compare_gaussian, predictions),
+    )
+    yield Comparison(
+        "N(0, 1), binary channel: 1 - 2/π",
+        "dB",
+        MONTE_CARLO_DB,
+        partial(_compare_gaussian, [("binary channel", theory.binary_sqnr_db("gaussian"))]),
     )
     yield Comparison("RMSE of unclipped codes: step/√12", "relative", RMSE_RATIO, _compare_rmse)
-    yield Comparison("full-range uniform, 8 bits: 6.0206 b", "dB", 0.02, partial(_compare_converter, 8, theory.uniform_sqnr_db(8), sine=False))
-    yield Comparison("full-scale sine, 16 bits: 6.0206 b + 1.7609", "dB", 0.02, partial(_compare_converter, 16, theory.sine_sqnr_db(16), sine=True))
+    yield Comparison(
+        "full-range uniform, 8 bits: 6.0206 b",
+        "dB",
+        0.02,
+        partial(_compare_converter, 8, theory.uniform_sqnr_db(8), sine=False),
+    )
+    yield Comparison(
+        "full-scale sine, 16 bits: 6.0206 b + 1.7609",
+        "dB",
+        0.02,
+        partial(_compare_converter, 16, theory.sine_sqnr_db(16), sine=True),
+    )
 
 
-def _compare_grids(word: str, published: Sequence[float], fit: Callable[[int, str], Grid], *, first: int = 1) -> Agreement:
+def _compare_grids(
+    word: str, published: Sequence[float], fit: Callable[[int, str], Grid], *, first: int = 1
+) -> Agreement:
     return compare_figures([(fit(bits, word).mse, mse) for bits, mse in enumerate(published, first)], relative=True)
 
 
@@ -120,7 +157,9 @@ def _compare_asymptotes(word: str) -> Agreement:
 
 
 def _compare_largest_squares() -> Agreement:
-    return compare_figures([(theory.expected_max_square(length), square) for length, square in LARGEST_SQUARES.items()], relative=True)
+    return compare_figures(
+        [(theory.expected_max_square(length), square) for length, square in LARGEST_SQUARES.items()], relative=True
+    )
 
 
 @cache
@@ -143,7 +182,9 @@ def _compare_gaussian(expected: Iterable[tuple[str, float]]) -> Agreement:
 
 
 def _compare_storage() -> Agreement:
-    return compare_figures([(_measure_gaussian(scheme).bits_per_weight or 0.0, bits) for scheme, _, bits in GAUSSIAN_BLOCKS], relative=True)
+    return compare_figures(
+        [(_measure_gaussian(scheme).bits_per_weight or 0.0, bits) for scheme, _, bits in GAUSSIAN_BLOCKS], relative=True
+    )
 
 
 def _compare_rows() -> Agreement:

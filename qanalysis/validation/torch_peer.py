@@ -25,7 +25,12 @@ def compare_torch() -> Iterator[Comparison]:
     """Everything that torch itself can judge."""
     for symmetry in ("sym", "asym"):
         for grouping in GROUPINGS:
-            yield Comparison(f"int2..int8 {symmetry} {grouping}: fake_quantize", "bit-exact", 0, partial(_compare_integers, symmetry, grouping))
+            yield Comparison(
+                f"int2..int8 {symmetry} {grouping}: fake_quantize",
+                "bit-exact",
+                0,
+                partial(_compare_integers, symmetry, grouping),
+            )
     yield from _list_casts()
     yield Comparison("SQNR, normalised L2, cosine: torch.ao.ns", "dB", METRIC_DB, _compare_metrics)
     yield Comparison("range=mse at least as good as HistogramObserver", "dB", 0, _compare_ranges)
@@ -64,10 +69,25 @@ def _list_casts() -> Iterator[Comparison]:
 
     for word, dtype in (("fp8_e4m3", torch.float8_e4m3fn), ("fp8_e5m2", torch.float8_e5m2)):
         levels, cast = torch.arange(256, dtype=torch.uint8).view(dtype).float().numpy(), partial(_cast, dtype=dtype)
-        yield Comparison(f"{word}: every level, midpoint and neighbour: cast", "bit-exact", 0, partial(compare_levels, word, levels, cast))
-        yield Comparison(f"{word} tensor, channel, group=32: cast", "bit-exact", 0, partial(compare_scaled, word, cast, torch.finfo(dtype).max))
+        yield Comparison(
+            f"{word}: every level, midpoint and neighbour: cast",
+            "bit-exact",
+            0,
+            partial(compare_levels, word, levels, cast),
+        )
+        yield Comparison(
+            f"{word} tensor, channel, group=32: cast",
+            "bit-exact",
+            0,
+            partial(compare_scaled, word, cast, torch.finfo(dtype).max),
+        )
     for word, dtype in (("bfloat16", torch.bfloat16), ("float16", torch.float16)):
-        yield Comparison(f"{word}: all exponents and subnormals: cast", "bit-exact", 0, partial(compare_halves, word, partial(_cast, dtype=dtype)))
+        yield Comparison(
+            f"{word}: all exponents and subnormals: cast",
+            "bit-exact",
+            0,
+            partial(compare_halves, word, partial(_cast, dtype=dtype)),
+        )
 
 
 def _cast(x: Floats, dtype: torch.dtype) -> Floats:
@@ -92,7 +112,10 @@ def _compare_metrics() -> Agreement:
     for x, y in _list_round_trips():
         ours, pair = measure(x, y), (torch.from_numpy(x.ravel().copy()), torch.from_numpy(y.ravel()))
         figures.append((read_sqnr_db(x, y), float(compute_sqnr(*pair))))
-        ratios = ((ours.relative_l2, compute_normalized_l2_error(*pair)), (ours.cosine, compute_cosine_similarity(*pair)))
+        ratios = (
+            (ours.relative_l2, compute_normalized_l2_error(*pair)),
+            (ours.cosine, compute_cosine_similarity(*pair)),
+        )
         figures += [(20 * math.log10(mine or 0), 20 * math.log10(float(theirs))) for mine, theirs in ratios]
     return compare_figures(figures)
 
@@ -108,6 +131,8 @@ def _compare_ranges() -> Agreement:
         observer = HistogramObserver(dtype=torch.quint8, quant_min=0, quant_max=2**bits - 1)
         observer(torch.from_numpy(np.array(x)))
         scale, zero_point = observer.calculate_qparams()
-        theirs = torch.fake_quantize_per_tensor_affine(torch.from_numpy(np.array(x)), float(scale), int(zero_point), 0, 2**bits - 1).numpy()
+        theirs = torch.fake_quantize_per_tensor_affine(
+            torch.from_numpy(np.array(x)), float(scale), int(zero_point), 0, 2**bits - 1
+        ).numpy()
         ahead.append(max(0.0, read_sqnr_db(x, theirs) - read_sqnr_db(x, round_trip(x, f"int{bits} asym range=mse"))))
     return Agreement(max(ahead), 2 * x.size)

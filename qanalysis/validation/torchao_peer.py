@@ -10,28 +10,44 @@ import numpy as np
 
 from qanalysis.arrays import Floats
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.validation.check import METRIC_DB, Agreement, Comparison, compare_figures, count_differing, count_ulps, read_sqnr_db
+from qanalysis.validation.check import (
+    METRIC_DB,
+    Agreement,
+    Comparison,
+    compare_figures,
+    count_differing,
+    count_ulps,
+    read_sqnr_db,
+)
 from qanalysis.validation.tensors import fit_zero_points, make_tensors, make_weights, round_trip, whole_tensors
 
 MAPPINGS = {"sym-full": "SYMMETRIC", "sym-noclip": "SYMMETRIC_NO_CLIPPING_ERR", "asym": "ASYMMETRIC"}
 LENGTHS = (32, 64, 128)
 TINY_REASON = "blocks below 2^(largest exponent - 126): encoded with 2^-126 and decoded with 2^-127 there, which halves the values; OCP's rule here"
-SCALE_REASON = "block scales below 2^-6 become 2^-6 there, subnormal E4M3 numbers here; `scale=fp8_e4m3:normal` is the former"
+SCALE_REASON = (
+    "block scales below 2^-6 become 2^-6 there, subnormal E4M3 numbers here; `scale=fp8_e4m3:normal` is the former"
+)
 ZERO_REASON = "a tensor of zeros divides 0 by 0 there and becomes NaN; zeros stay zeros here"
 
 
 def compare_torchao() -> Iterator[Comparison]:
     """Everything that torchao can judge on a CPU."""
     for symmetry, mapping in MAPPINGS.items():
-        yield Comparison(f"int2..int8 {symmetry} channel, groups: {mapping}", "bit-exact", 0, partial(_compare_integers, symmetry))
-        yield Comparison(f"int4 {symmetry} groups: scales of choose_qparams", "ulp", 1, partial(_compare_scales, symmetry))
+        yield Comparison(
+            f"int2..int8 {symmetry} channel, groups: {mapping}", "bit-exact", 0, partial(_compare_integers, symmetry)
+        )
+        yield Comparison(
+            f"int4 {symmetry} groups: scales of choose_qparams", "ulp", 1, partial(_compare_scales, symmetry)
+        )
     yield Comparison("int4 asym groups: zero points", "bit-exact", 0, _compare_zero_points)
     for word in _list_elements():
         yield Comparison(f"{word}: MXTensor", "bit-exact", 0, partial(_compare_mx, word))
     yield Comparison("MX blocks near the smallest scale: MXTensor", "bit-exact", None, _compare_tiny, TINY_REASON)
     for scheme in ("nvfp4", "nvfp4:one-level scale=fp8_e4m3:normal"):
         yield Comparison(f"{scheme}: NVFP4Tensor", "bit-exact", 0, partial(_compare_nvfp4, scheme))
-    yield Comparison("nvfp4:one-level: NVFP4Tensor", "bit-exact", None, partial(_compare_nvfp4, "nvfp4:one-level"), SCALE_REASON)
+    yield Comparison(
+        "nvfp4:one-level: NVFP4Tensor", "bit-exact", None, partial(_compare_nvfp4, "nvfp4:one-level"), SCALE_REASON
+    )
     yield Comparison("nvfp4 of zeros: NVFP4Tensor", "bit-exact", None, _compare_zeros, ZERO_REASON)
     yield Comparison("SQNR: compute_error", "dB", METRIC_DB, _compare_metric)
 
@@ -45,7 +61,9 @@ def _choose_parameters(x: Floats, symmetry: str, bits: int, length: int) -> tupl
     limits = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
     layout = ((1, length), torch.int8 if signed else torch.uint8, *limits)
     block, *target = layout
-    scale, zero_point = choose_qparams_affine(torch.from_numpy(np.array(x)), MappingType[MAPPINGS[symmetry]], block, *target)
+    scale, zero_point = choose_qparams_affine(
+        torch.from_numpy(np.array(x)), MappingType[MAPPINGS[symmetry]], block, *target
+    )
     return scale, zero_point, layout
 
 
@@ -71,12 +89,21 @@ def _compare_integers(symmetry: str) -> Agreement:
 
 def _compare_scales(symmetry: str) -> Agreement:
     x = make_weights()
-    return count_ulps((Scheme.parse(f"int4 {symmetry} group={n}").fit(x).step, _choose_parameters(x, symmetry, 4, n)[0].numpy().ravel()) for n in LENGTHS)
+    return count_ulps(
+        (
+            Scheme.parse(f"int4 {symmetry} group={n}").fit(x).step,
+            _choose_parameters(x, symmetry, 4, n)[0].numpy().ravel(),
+        )
+        for n in LENGTHS
+    )
 
 
 def _compare_zero_points() -> Agreement:
     x = make_weights()
-    return count_differing((fit_zero_points(x, f"int4 asym group={n}"), _choose_parameters(x, "asym", 4, n)[1].numpy().ravel()) for n in LENGTHS)
+    return count_differing(
+        (fit_zero_points(x, f"int4 asym group={n}"), _choose_parameters(x, "asym", 4, n)[1].numpy().ravel())
+        for n in LENGTHS
+    )
 
 
 def _list_elements() -> dict[str, Any]:
@@ -134,4 +161,9 @@ def _compare_metric() -> Agreement:
 
     x = make_weights()
     restored = [round_trip(x, scheme) for scheme in ("int4 group=128", "int8 channel", "int3 asym group=32")]
-    return compare_figures([(read_sqnr_db(x, y), float(compute_error(torch.from_numpy(np.array(x)), torch.from_numpy(y)))) for y in restored])
+    return compare_figures(
+        [
+            (read_sqnr_db(x, y), float(compute_error(torch.from_numpy(np.array(x)), torch.from_numpy(y))))
+            for y in restored
+        ]
+    )

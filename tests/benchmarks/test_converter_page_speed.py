@@ -69,5 +69,7 @@ def test_from_the_slider_to_the_painted_chart(
     page.get_by_role("slider", name="Bits").focus()
     times = [_press(page, "ArrowRight", selector, title(bits)) for bits in range(5, 15)][1:]
     with capsys.disabled():
-        print(f"\n{query}: p50 {np.percentile(times, 50):.0f} ms, p95 {np.percentile(times, 95):.0f} ms, n {len(times)}")
+        print(
+            f"\n{query}: p50 {np.percentile(times, 50):.0f} ms, p95 {np.percentile(times, 95):.0f} ms, n {len(times)}"
+        )
     assert np.percentile(times, 50) <= PAINTED_MS * SHARED_MACHINE

@@ -29,7 +29,9 @@ def time_best(run: Callable[[], object], *, rounds: int = 7) -> float:
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
 @pytest.mark.parametrize("test", ["ramp", "sine"])
-def test_linearity_of_a_million_samples_takes_less_than_30_ms(test: str, bits: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_linearity_of_a_million_samples_takes_less_than_30_ms(
+    test: str, bits: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     codes, phase = 2**bits, 2 * np.pi * 1021 * np.arange(SAMPLES) / SAMPLES
     x = np.linspace(0, codes, SAMPLES) if test == "ramp" else codes / 2 * (1 + 1.02 * np.sin(phase))
     record = np.clip(np.floor(x), 0, codes - 1).astype(np.int64)
@@ -47,7 +49,13 @@ def test_all_figures_of_a_spectrum_cost_a_few_ffts(record: str, bits: int, capsy
     # The first call fills the cache of windows and loads the libraries.
     assert analyze_spectrum(values, bits=bits).coherent is (record == "coherent")
     # In turns, so that a busy machine is busy for both.
-    pairs = [(time_best(lambda: analyze_spectrum(values, bits=bits), rounds=1), time_best(lambda: np.fft.rfft(values), rounds=1)) for _ in range(11)]
+    pairs = [
+        (
+            time_best(lambda: analyze_spectrum(values, bits=bits), rounds=1),
+            time_best(lambda: np.fft.rfft(values), rounds=1),
+        )
+        for _ in range(11)
+    ]
     ours, fft = (min(times) for times in zip(*pairs, strict=True))
     with capsys.disabled():
         print(f"\n{bits} bit, {record:12s} {ours:6.1f} ms, rfft {fft:5.1f} ms: {ours / fft:4.2f} times")

@@ -30,7 +30,10 @@ WATCH = """([selector, wanted]) => new Promise(resolve => {
 def models(server: Server) -> Path:  # noqa: F811
     rng = np.random.default_rng(0)
     np.savez(server.root / "wide.npz", w=rng.standard_normal((1000, 10_000), dtype=np.float32))
-    np.savez(server.root / "deep.npz", **{f"block.{index}.weight": rng.standard_normal((48, 64), dtype=np.float32) for index in range(500)})
+    np.savez(
+        server.root / "deep.npz",
+        **{f"block.{index}.weight": rng.standard_normal((48, 64), dtype=np.float32) for index in range(500)},
+    )
     return server.root
 
 
@@ -61,7 +64,9 @@ def _percentiles(times: list[float]) -> str:
     ["source=sample:digits-cnn", "source=wide.npz", "source=deep.npz", "source=deep.npz&show=all"],
     ids=["5 layers", "10 M values", "60 of 500 layers", "500 layers"],
 )
-def test_from_the_slider_to_the_painted_histogram(server: Server, models: Path, open_visit: OpenVisit, query: str, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_from_the_slider_to_the_painted_histogram(
+    server: Server, models: Path, open_visit: OpenVisit, query: str, capsys: pytest.CaptureFixture[str]
+) -> None:  # noqa: F811
     page = open_visit(f"{server.url}/?{query}").page
     page.locator(".st-key-weights .js-plotly-plot").wait_for(timeout=60_000)
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
@@ -82,7 +87,9 @@ def _sweep_again(page: Any) -> list[float]:
     return [_press(page, key, f"int{bits} group=128") for key, bits in steps]
 
 
-def test_from_the_scrub_s_rail_to_the_painted_histogram(server: Server, open_visit: OpenVisit, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_from_the_scrub_s_rail_to_the_painted_histogram(
+    server: Server, open_visit: OpenVisit, capsys: pytest.CaptureFixture[str]
+) -> None:  # noqa: F811
     page = open_visit(f"{server.url}/?scrub=true").page
     chart = page.locator(".st-key-scrub-chart .js-plotly-plot")
     rail = chart.locator(".slider-rail-touch-rect")
@@ -91,7 +98,9 @@ def test_from_the_scrub_s_rail_to_the_painted_histogram(server: Server, open_vis
     page.wait_for_timeout(2_000)
     box, times = rail.bounding_box(), []
     for bits in [*range(2, 17), *range(15, 3, -2)]:
-        handle = page.evaluate_handle(f"(argument) => ({{promise: ({WATCH})(argument)}})", [".st-key-scrub-chart .gtitle", f"int{bits} group"])
+        handle = page.evaluate_handle(
+            f"(argument) => ({{promise: ({WATCH})(argument)}})", [".st-key-scrub-chart .gtitle", f"int{bits} group"]
+        )
         page.mouse.click(box["x"] + (bits - 2) / 14 * (box["width"] - 2) + 1, box["y"] + box["height"] / 2)
         times.append(float(handle.evaluate("held => held.promise")))
     with capsys.disabled():

@@ -15,7 +15,14 @@ from qanalysis.converters.simulation.sweeps import sweep_bits
 from qanalysis.converters.simulation.transfer import trace_transfer
 from qanalysis.converters.simulation.waveforms import Sine
 
-EVERYTHING = {"offset_lsb": 0.5, "gain_error_percent": 0.1, "inl": Inl("bow", 0.5), "noise_lsb": 0.3, "jitter_s": 1e-4, "dither": "tpdf"}
+EVERYTHING = {
+    "offset_lsb": 0.5,
+    "gain_error_percent": 0.1,
+    "inl": Inl("bow", 0.5),
+    "noise_lsb": 0.3,
+    "jitter_s": 1e-4,
+    "dither": "tpdf",
+}
 SETTINGS = {"ideal": {}, "everything": EVERYTHING, "shaped": {"osr": 32, "shaping_order": 2}}
 
 
@@ -39,6 +46,8 @@ def test_a_slider_move_leaves_the_page_its_time(name: str, capsys: pytest.Captur
             rounds.append((time.perf_counter() - began) * 1e3)
         times[label] = min(rounds)  # what the work takes when nothing else runs
     with capsys.disabled():
-        print(f"\n{name:10s} record, ledger, meter and curves {times['record']:5.1f} ms, sweep of 16 widths {times['bits']:5.1f} ms")
+        print(
+            f"\n{name:10s} record, ledger, meter and curves {times['record']:5.1f} ms, sweep of 16 widths {times['bits']:5.1f} ms"
+        )
     assert times["record"] < 25
     assert times["bits"] < 100

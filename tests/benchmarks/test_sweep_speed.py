@@ -24,7 +24,10 @@ def transformer(tmp_path_factory: pytest.TempPathFactory):
     tensors = {"embed.weight": (VOCABULARY, WIDTH)}
     for block in range(BLOCKS):
         tensors |= {f"blocks.{block}.attn.{name}.weight": (WIDTH, WIDTH) for name in ("q", "k", "v", "out")}
-        tensors |= {f"blocks.{block}.mlp.up.weight": (4 * WIDTH, WIDTH), f"blocks.{block}.mlp.down.weight": (WIDTH, 4 * WIDTH)}
+        tensors |= {
+            f"blocks.{block}.mlp.up.weight": (4 * WIDTH, WIDTH),
+            f"blocks.{block}.mlp.down.weight": (WIDTH, 4 * WIDTH),
+        }
         tensors |= {f"blocks.{block}.norm.weight": (WIDTH,), f"blocks.{block}.mlp.up.bias": (4 * WIDTH,)}
     path = tmp_path_factory.mktemp("bench") / "transformer.safetensors"
     save_file({name: rng.normal(scale=0.02, size=shape).astype(np.float32) for name, shape in tensors.items()}, path)
@@ -70,7 +73,9 @@ def test_a_sweep_of_28_schemes_is_thirty_times_faster_than_torch_eager(transform
         ours = min(_seconds(lambda: sweep(source, schemes)) for _ in range(5))
         sample = [torch.from_numpy(source.read(info)) for info in source.tensors]
     taken = sum(x.numel() for x in sample) * len(schemes)
-    theirs = min(_seconds(lambda: [measure_with_torch(x, scheme) for x in sample for scheme in schemes]) for _ in range(2))
+    theirs = min(
+        _seconds(lambda: [measure_with_torch(x, scheme) for x in sample for scheme in schemes]) for _ in range(2)
+    )
     ratio = (theirs / taken) / (ours / values)
     with capsys.disabled():
         print(
@@ -86,7 +91,10 @@ def _peak_mib(path) -> float:
         "with open_checkpoint(sys.argv[1]) as source: sweep(source, default_schemes())\n"
         "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
     )
-    return int(subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True, text=True).stdout) / 1024
+    return (
+        int(subprocess.run([sys.executable, "-c", code, str(path)], check=True, capture_output=True, text=True).stdout)
+        / 1024
+    )
 
 
 def _seconds(work) -> float:

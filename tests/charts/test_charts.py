@@ -47,9 +47,25 @@ def many_rows(layers, *, schemes=28):
     groups = ("tensor", "channel", "group=128", "group=32")
     names = [f"model.layers.{index}.self_attn.q_proj.weight" for index in range(layers)]
     columns = [(f"int{2 + index % 7}", groups[index // 7]) for index in range(schemes)]
-    shared = {"kind": "weight", "shape": "8x8", "dtype": "float32", "numel": 64, "symmetry": "sym", "range": "minmax", "scale": "float32"}
+    shared = {
+        "kind": "weight",
+        "shape": "8x8",
+        "dtype": "float32",
+        "numel": 64,
+        "symmetry": "sym",
+        "range": "minmax",
+        "scale": "float32",
+    }
     return [
-        Row(tensor=name, scheme=f"{fmt} {grouping}", format=fmt, bits=int(fmt[3:]), grouping=grouping, sqnr_db=math.pi * (place + column), **shared)
+        Row(
+            tensor=name,
+            scheme=f"{fmt} {grouping}",
+            format=fmt,
+            bits=int(fmt[3:]),
+            grouping=grouping,
+            sqnr_db=math.pi * (place + column),
+            **shared,
+        )
         for place, name in enumerate(names)
         for column, (fmt, grouping) in enumerate(columns)
     ]
@@ -106,7 +122,10 @@ class TestHeatMap:
         maps = [trace for trace in figure.data if trace.type == "heatmap" and trace.coloraxis]
         assert [trace.name for trace in maps] == ["tensor", "group=8"]
         for trace, grouping in zip(maps, ("tensor", "group=8"), strict=True):
-            expected = [[row_of(rows, tensor, f"int{bits} {grouping}").sqnr_db or math.nan for bits in (2, 4, 8)] for tensor in ("conv1", EVIL, "ids")]
+            expected = [
+                [row_of(rows, tensor, f"int{bits} {grouping}").sqnr_db or math.nan for bits in (2, 4, 8)]
+                for tensor in ("conv1", EVIL, "ids")
+            ]
             np.testing.assert_array_equal(np.asarray(trace.z), np.float32(expected))
 
     def test_every_cell_is_a_marker_that_names_tensor_and_scheme(self, rows):
@@ -119,7 +138,9 @@ class TestHeatMap:
         figure = heat_map(rows, "sqnr_db")
         for trace in (trace for trace in figure.data if trace.customdata):
             for x, y, (tensor, scheme) in zip(trace.x, trace.y, trace.customdata, strict=True):
-                group = next(cells for cells in figure.data if cells.type == "heatmap" and cells.coloraxis and x in cells.x)
+                group = next(
+                    cells for cells in figure.data if cells.type == "heatmap" and cells.coloraxis and x in cells.x
+                )
                 value = row_of(rows, tensor, scheme).sqnr_db
                 drawn = group.z[y][list(group.x).index(x)]
                 assert drawn == np.float32(value) if value is not None else np.isnan(drawn)
@@ -197,7 +218,9 @@ class TestHeatMap:
 
     def test_names_of_many_groups_stand_upright_and_keep_apart(self):
         groups = ["", " channel", " group=128", " group=32", " asym", " asym channel", " asym group=128"]
-        rows = sweep({"w": np.eye(4, dtype=np.float32)}, [f"int{bits}{group}" for group in groups for bits in range(2, 9)]).rows
+        rows = sweep(
+            {"w": np.eye(4, dtype=np.float32)}, [f"int{bits}{group}" for group in groups for bits in range(2, 9)]
+        ).rows
         few, many = heat_map(rows[:28], "sqnr_db"), heat_map(rows, "sqnr_db")
         assert {label.textangle for label in few.layout.annotations if label.text.startswith("<b>")} == {0}
         assert {label.textangle for label in many.layout.annotations if label.text.startswith("<b>")} == {-90}
@@ -240,7 +263,12 @@ class TestErrorCurves:
         limit, scalar = figure.data[-2:]
         assert list(limit.y) == [theory.shannon_db(bits, "gaussian") for bits in (2, 8)]
         assert list(scalar.y) == [theory.lloyd_max(bits, "gaussian").sqnr_db for bits in range(2, 9)]
-        assert {note.text for note in figure.layout.annotations} == {"tensor", "group=8", "Shannon limit (Gauss)", "Lloyd-Max (Gauss)"}
+        assert {note.text for note in figure.layout.annotations} == {
+            "tensor",
+            "group=8",
+            "Shannon limit (Gauss)",
+            "Lloyd-Max (Gauss)",
+        }
         assert len(error_curves(rows, ["conv1"], "mse").data) == 2
 
     def test_a_point_says_what_gaussian_values_would_have(self, rows):
@@ -248,7 +276,10 @@ class TestErrorCurves:
         text = f"{row.theory_sqnr_db:.2f} dB predicted, were it Gaussian"
         assert text in error_curves(rows, ["conv1"], "sqnr_db").data[1].text[1]
         assert "predicted" not in error_curves(rows, ["conv1"], "mse").data[1].text[1]
-        assert "predicted" not in error_curves([dataclasses.replace(row, theory_sqnr_db=None)], ["conv1"], "sqnr_db").data[0].text[0]
+        assert (
+            "predicted"
+            not in error_curves([dataclasses.replace(row, theory_sqnr_db=None)], ["conv1"], "sqnr_db").data[0].text[0]
+        )
 
     def test_groupings_differ_by_more_than_colour(self, rows):
         first, second = error_curves(rows, ["conv1"], "sqnr_db").data[:2]
@@ -291,7 +322,9 @@ class TestErrorCurves:
 class TestLayerCharts:
     def test_fates_hold_the_profiles_counts_and_percentages(self, profile):
         figure = weight_histogram(profile)
-        for trace, fate, word in zip(figure.data[1:], ("in_range", "clipped", "zeroed"), ("in range", "clipped", "rounded to zero"), strict=True):
+        for trace, fate, word in zip(
+            figure.data[1:], ("in_range", "clipped", "zeroed"), ("in range", "clipped", "rounded to zero"), strict=True
+        ):
             histogram = getattr(profile, fate)
             assert list(trace.y) == [0, *histogram.counts, 0]
             assert trace.name == f"{word} {percent(histogram.total / profile.count)}"
@@ -310,7 +343,10 @@ class TestLayerCharts:
 
     def test_axes_are_the_same_for_every_scheme_of_a_layer(self):
         x = weights((16, 64))
-        ranges = {tuple(weight_histogram(profile_layer(x, Scheme.parse(text))).layout.xaxis.range) for text in ("int2 sym-full", "int8 asym", "int4 channel")}
+        ranges = {
+            tuple(weight_histogram(profile_layer(x, Scheme.parse(text))).layout.xaxis.range)
+            for text in ("int2 sym-full", "int8 asym", "int4 channel")
+        }
         assert len(ranges) == 1
 
     def test_counts_may_be_logarithmic(self, profile):
@@ -364,13 +400,18 @@ class TestChannelErrors:
     def test_groups_become_a_map(self, profile):
         trace = channel_errors(profile).data[-1]
         np.testing.assert_array_equal(np.asarray(trace.z), np.log10(profile.group_mse).T.astype(np.float32))
-        assert all(trace.type == "scatter" for trace in channel_errors(profile_layer(weights((4, 8)), Scheme.parse("int4"))).data)
+        assert all(
+            trace.type == "scatter"
+            for trace in channel_errors(profile_layer(weights((4, 8)), Scheme.parse("int4"))).data
+        )
 
     def test_many_channels_are_shown_by_the_worst_of_each_run(self):
         profile = profile_layer(weights((1100, 4)), Scheme.parse("int4 channel"))
         shown, run = pick_channels(profile)
         assert run == 3
-        assert shown.tolist() == [start + int(profile.channel_share[start : start + 3].argmax()) for start in range(0, 1100, 3)]
+        assert shown.tolist() == [
+            start + int(profile.channel_share[start : start + 3].argmax()) for start in range(0, 1100, 3)
+        ]
         assert "the worst of each 3 shown" in channel_errors(profile).layout.xaxis.title.text
 
     def test_a_large_map_shows_the_largest_error_of_each_block(self):
@@ -427,7 +468,9 @@ def test_every_figure_is_small_described_escaped_and_has_units(rows, profile, th
         assert figure.layout.meta["alt"].endswith("."), name
         assert not [text for text in texts_of(figure) if "<b>evil" in text or "&gt;%{x}" in text], name
         assert figure.layout.template.layout.paper_bgcolor == PALETTES[theme].background
-        assert figure.layout.template.layout.xaxis.exponentformat == "power"  # a prefix belongs to a unit, which no axis here has
+        assert (
+            figure.layout.template.layout.xaxis.exponentformat == "power"
+        )  # a prefix belongs to a unit, which no axis here has
         titles = [axis.title.text for axis in (*figure.select_xaxes(), *figure.select_yaxes()) if axis.title.text]
         assert all("(" in title for title in titles if title != "Mean squared error"), (name, titles)
 
@@ -440,7 +483,11 @@ def test_large_tensors_make_no_larger_figures():
 
 @BOTH_THEMES
 def test_nothing_to_draw_says_what_to_do_next(theme):
-    empties = [heat_map([], "sqnr_db", theme=theme), error_curves([], ["a"], "sqnr_db", theme=theme), scrub([], theme=theme)]
+    empties = [
+        heat_map([], "sqnr_db", theme=theme),
+        error_curves([], ["a"], "sqnr_db", theme=theme),
+        scrub([], theme=theme),
+    ]
     empties += [draw(None, theme=theme) for draw in (weight_histogram, error_histogram, channel_errors)]
     for figure in empties:
         assert figure.layout.title.text
@@ -462,7 +509,15 @@ def test_a_shortened_name_keeps_both_ends(name):
 
 
 def test_numbers_read_with_their_prefix():
-    assert [si(value, "B") for value in (0, 1, 999.9, -1500, 2.5e-7, 1e15, 1e-20)] == ["0 B", "1 B", "1 kB", "−1.5 kB", "250 nB", "1 PB", "1·10⁻²⁰ B"]
+    assert [si(value, "B") for value in (0, 1, 999.9, -1500, 2.5e-7, 1e15, 1e-20)] == [
+        "0 B",
+        "1 B",
+        "1 kB",
+        "−1.5 kB",
+        "250 nB",
+        "1 PB",
+        "1·10⁻²⁰ B",
+    ]
     assert measure(-3.456, "dB") == "−3.46 dB"
     assert measure(math.nan, "dB") == "n/a"
     assert si(-math.inf) == "−∞"
@@ -476,8 +531,12 @@ def test_a_prefix_stands_before_a_unit_only():
 @pytest.mark.parametrize(
     "names",
     [
-        [f"model.decoder.layers.{i}.a_rather_long_block_name.self_attention.query_projection.weight" for i in range(1000)],
-        [f"model.layers.{i}.self_attn.{part}_proj.weight" for i in range(40) for part in ("q", "k", "v", "o")] + ["lm_head.weight"],
+        [
+            f"model.decoder.layers.{i}.a_rather_long_block_name.self_attention.query_projection.weight"
+            for i in range(1000)
+        ],
+        [f"model.layers.{i}.self_attn.{part}_proj.weight" for i in range(40) for part in ("q", "k", "v", "o")]
+        + ["lm_head.weight"],
         [f"{'x' * 40}{i}{'y' * 40}" for i in range(5)],
         ["a", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q.r.s.t", "a.z"],
     ],
@@ -521,12 +580,26 @@ def format_rows():
 
 def test_the_heat_map_names_formats_over_their_columns(format_rows):
     figure = heat_map(format_rows, "sqnr_db")
-    upright = [annotation for annotation in figure.layout.annotations if annotation.textangle == -90 and not annotation.text.startswith("<b>")]
+    upright = [
+        annotation
+        for annotation in figure.layout.annotations
+        if annotation.textangle == -90 and not annotation.text.startswith("<b>")
+    ]
     assert [annotation.text for annotation in upright] == ["nf4", "nf4", "mxfp4", "nvfp4:one-level"]
-    places = {column: x for trace in figure.data if trace.customdata is not None for (_, column), x in zip(trace.customdata, trace.x, strict=True)}
-    assert [annotation.x for annotation in upright] == [places[scheme] for scheme in ("nf4", "nf4 group=32", "mxfp4", "nvfp4:one-level")]
+    places = {
+        column: x
+        for trace in figure.data
+        if trace.customdata is not None
+        for (_, column), x in zip(trace.customdata, trace.x, strict=True)
+    }
+    assert [annotation.x for annotation in upright] == [
+        places[scheme] for scheme in ("nf4", "nf4 group=32", "mxfp4", "nvfp4:one-level")
+    ]
     assert [tick for tick in figure.layout.xaxis.ticktext if tick] == ["3", "4", "3", "4"]
-    assert figure.layout.margin.t > heat_map([row for row in format_rows if row.format.startswith("int")], "sqnr_db").layout.margin.t
+    assert (
+        figure.layout.margin.t
+        > heat_map([row for row in format_rows if row.format.startswith("int")], "sqnr_db").layout.margin.t
+    )
 
 
 @pytest.mark.parametrize("horizontal", ["bits", "bits_per_weight"])
@@ -539,8 +612,14 @@ def test_formats_are_points_at_their_bits(format_rows, horizontal):
     known = [row for row in format_rows if row.status == "ok" and not row.format.startswith("int")]
     assert set(points) == {"nf4", "mxfp4", "nvfp4:one-level"}
     for name, drawn in points.items():
-        assert sorted(drawn) == sorted((getattr(row, horizontal), row.sqnr_db, (row.tensor, row.scheme)) for row in known if row.format == name)
-    assert sorted(trace.name for trace in figure.data if trace.mode == "markers" and trace.showlegend) == ["mxfp4", "nf4", "nvfp4:one-level"]
+        assert sorted(drawn) == sorted(
+            (getattr(row, horizontal), row.sqnr_db, (row.tensor, row.scheme)) for row in known if row.format == name
+        )
+    assert sorted(trace.name for trace in figure.data if trace.mode == "markers" and trace.showlegend) == [
+        "mxfp4",
+        "nf4",
+        "nvfp4:one-level",
+    ]
     assert "3 formats beside the integers" in figure.layout.title.subtitle.text
 
 
@@ -566,4 +645,6 @@ def test_a_layers_own_limits_join_the_curves_of_sqnr_alone(rows) -> None:
     bound = own["entropy bound (this layer)"]
     # 6.0206 dB per bit above the bound at rate 0.
     assert bound.y[1] == pytest.approx(1.5 + 20 * math.log10(2) * bound.x[1], rel=1e-12)
-    assert not [trace for trace in error_curves(rows, [tensor], "mse", limits=limits).data if "this layer" in (trace.name or "")]
+    assert not [
+        trace for trace in error_curves(rows, [tensor], "mse", limits=limits).data if "this layer" in (trace.name or "")
+    ]

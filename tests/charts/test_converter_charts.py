@@ -11,11 +11,24 @@ import plotly.graph_objects as go
 import pytest
 
 from qanalysis.charts import PALETTES
-from qanalysis.charts.converter_charts import code_histogram, error_density, ledger_bars, share_of, simulated_transfer, transfer_curve
+from qanalysis.charts.converter_charts import (
+    code_histogram,
+    error_density,
+    ledger_bars,
+    share_of,
+    simulated_transfer,
+    transfer_curve,
+)
 from qanalysis.charts.dac_charts import hold_curve, output_spectrum
 from qanalysis.charts.linearity_charts import MOST_POINTS, linearity_curves, thin_extremes
 from qanalysis.charts.spectrum_charts import headline_spectrum, spectrum_chart, thin_peaks
-from qanalysis.charts.sweep_charts import dither_curves, error_against_amplitude, loading_curve, sqnr_against_bits, tone_curves
+from qanalysis.charts.sweep_charts import (
+    dither_curves,
+    error_against_amplitude,
+    loading_curve,
+    sqnr_against_bits,
+    tone_curves,
+)
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import Inl
 from qanalysis.converters.linearity.linearity import measure_linearity
@@ -27,7 +40,9 @@ from qanalysis.converters.simulation.waveforms import Sine
 from qanalysis.converters.spectrum.spectrum import analyze_spectrum
 
 SIMULATION = Simulation(Converter(8, -1, 1), Sine(0.99, 127.0), samples=4096, fs_hz=4096.0)
-BENT = Simulation(Converter(12, -1, 1), Sine(0.98, 1021.0), samples=16384, fs_hz=16384.0, noise_lsb=0.3, inl=Inl("bow", 1.5))
+BENT = Simulation(
+    Converter(12, -1, 1), Sine(0.98, 1021.0), samples=16384, fs_hz=16384.0, noise_lsb=0.3, inl=Inl("bow", 1.5)
+)
 LARGEST_MESSAGE = 100_000  # bytes of one figure
 
 
@@ -83,7 +98,9 @@ def test_the_staircase_stands_upright_and_its_error_keeps_the_bound() -> None:
 
 def test_a_fine_converter_is_shown_around_the_input() -> None:
     figure = transfer_curve(Converter(12, 0, 10), at=4.5)
-    assert np.ptp(np.array(_trace(figure, "converter").x)) == pytest.approx(16 * 10 / 4096, rel=1e-9)  # 8 steps to each side
+    assert np.ptp(np.array(_trace(figure, "converter").x)) == pytest.approx(
+        16 * 10 / 4096, rel=1e-9
+    )  # 8 steps to each side
     assert _trace(figure, "input").y[0] == Converter(12, 0, 10).round_trip(4.5)
 
 
@@ -165,7 +182,9 @@ def test_missing_codes_are_crossed_and_dnl_is_drawn_at_its_code() -> None:
 def test_sqnr_stands_beside_its_line() -> None:
     sweep = sweep_bits(SIMULATION, bits=range(1, 9))
     figure = sqnr_against_bits(sweep, bits=8)
-    assert _trace(figure, "6.02 b + 1.76").y[-1] == pytest.approx(8 * 6.0206 + 1.7609, abs=1e-3)  # constants of four decimals
+    assert _trace(figure, "6.02 b + 1.76").y[-1] == pytest.approx(
+        8 * 6.0206 + 1.7609, abs=1e-3
+    )  # constants of four decimals
     assert _trace(figure, "simulated").y[-1] == _trace(figure, "in view").y[0] == sweep.sqnr_db[-1]
 
 

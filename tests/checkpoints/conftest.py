@@ -15,7 +15,11 @@ from tests.checkpoints.damage import read_all
 @pytest.fixture
 def weights() -> dict[str, NDArray[np.float32]]:
     draw = np.random.default_rng(7).standard_normal
-    return {"blocks.0.weight": draw((5, 33), dtype=np.float32), "blocks.0.bias": draw(5, dtype=np.float32), "conv": draw((4, 2, 3, 3), dtype=np.float32)}
+    return {
+        "blocks.0.weight": draw((5, 33), dtype=np.float32),
+        "blocks.0.bias": draw(5, dtype=np.float32),
+        "conv": draw((4, 2, 3, 3), dtype=np.float32),
+    }
 
 
 @pytest.fixture

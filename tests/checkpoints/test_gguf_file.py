@@ -31,13 +31,38 @@ def tensor(name: str, shape: tuple[int, ...], kind: int, offset: int) -> bytes:
     return text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
 
 
-def gguf(*tensors: bytes, fields: bytes = b"", field_count: int = 0, data: bytes = b"", count: int | None = None, version: int = 3) -> bytes:
-    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors) if count is None else count, field_count) + fields + b"".join(tensors)
+def gguf(
+    *tensors: bytes,
+    fields: bytes = b"",
+    field_count: int = 0,
+    data: bytes = b"",
+    count: int | None = None,
+    version: int = 3,
+) -> bytes:
+    head = (
+        b"GGUF"
+        + struct.pack("<IQQ", version, len(tensors) if count is None else count, field_count)
+        + fields
+        + b"".join(tensors)
+    )
     return head + bytes(-len(head) % 32) + data
 
 
-FIELDS = text("general.alignment") + struct.pack("<II", 4, 32) + text("names") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("bc")
-SMALL = gguf(tensor("w", (4, 2), Kind.F32, 0), tensor("q", (32,), Kind.Q8_0, 32), fields=FIELDS, field_count=2, data=bytes(range(66)))
+FIELDS = (
+    text("general.alignment")
+    + struct.pack("<II", 4, 32)
+    + text("names")
+    + struct.pack("<IIQ", 9, 8, 2)
+    + text("a")
+    + text("bc")
+)
+SMALL = gguf(
+    tensor("w", (4, 2), Kind.F32, 0),
+    tensor("q", (32,), Kind.Q8_0, 32),
+    fields=FIELDS,
+    field_count=2,
+    data=bytes(range(66)),
+)
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -70,7 +95,14 @@ def test_values_of_the_formats_writer_read_with_shapes_row_major(tmp_path: Path)
     np.testing.assert_array_equal(read["blk.0.bf16"], dequantize(quantize(values, Kind.BF16), Kind.BF16))
     np.testing.assert_array_equal(read["blk.0.q8_0"], dequantize(quantize(values, Kind.Q8_0), Kind.Q8_0))
     with open_checkpoint(path) as source:
-        assert [info.dtype for info in source.tensors] == ["float32", "float16", "float64", "bfloat16", "q8_0", "float32"]
+        assert [info.dtype for info in source.tensors] == [
+            "float32",
+            "float16",
+            "float64",
+            "bfloat16",
+            "q8_0",
+            "float32",
+        ]
         assert "apped" in source.memory_note
 
 
@@ -87,7 +119,13 @@ def test_every_block_type_decodes_as_its_package_does_and_in_parts(tmp_path: Pat
         assert (info.shape, info.dtype, info.size_bytes) == ((rows, 3 * length), kind.name.lower(), blocks.nbytes)
         assert source.is_sliceable(info)
         np.testing.assert_array_equal(source.read(info), expected)
-        for start, stop in [(0, 1), (length - 1, length + 1), (length, 7 * length + 3), (rows * 3 * length - 1, rows * 3 * length), (5, 5)]:
+        for start, stop in [
+            (0, 1),
+            (length - 1, length + 1),
+            (length, 7 * length + 3),
+            (rows * 3 * length - 1, rows * 3 * length),
+            (5, 5),
+        ]:
             np.testing.assert_array_equal(source.read_slice(info, start, stop), expected.reshape(-1)[start:stop])
 
 
@@ -102,7 +140,9 @@ def test_long_tensors_decode_the_same_in_pieces(tmp_path: Path) -> None:
 def test_integers_are_listed_only(tmp_path: Path, kind: GGMLQuantizationType) -> None:
     size = GGML_QUANT_SIZES[kind][1]
     with open_checkpoint(write(tmp_path / "m.gguf", gguf(tensor("i", (3,), kind, 0), data=bytes(3 * size)))) as source:
-        assert [(info.dtype, info.decodes, info.size_bytes) for info in source.tensors] == [(INTEGERS[kind], False, 3 * size)]
+        assert [(info.dtype, info.decodes, info.size_bytes) for info in source.tensors] == [
+            (INTEGERS[kind], False, 3 * size)
+        ]
 
 
 @pytest.mark.parametrize("kind", sorted(WITHOUT_DECODER), ids=lambda kind: kind.name.lower())
@@ -121,9 +161,22 @@ def test_types_of_the_future_are_listed_only(tmp_path: Path) -> None:
 
 
 def test_version_two_alignment_nested_arrays_and_empty_tensors_read(tmp_path: Path) -> None:
-    nested = text("n") + struct.pack("<IIQ", 9, 9, 2) + struct.pack("<IQ3B", 0, 3, 1, 2, 3) + struct.pack("<IQ", 8, 1) + text("z")
+    nested = (
+        text("n")
+        + struct.pack("<IIQ", 9, 9, 2)
+        + struct.pack("<IQ3B", 0, 3, 1, 2, 3)
+        + struct.pack("<IQ", 8, 1)
+        + text("z")
+    )
     aligned = text("general.alignment") + struct.pack("<II", 4, 1)
-    head = b"GGUF" + struct.pack("<IQQ", 2, 2, 2) + nested + aligned + tensor("w", (2,), Kind.F32, 0) + tensor("e", (0, 4), Kind.F32, 8)
+    head = (
+        b"GGUF"
+        + struct.pack("<IQQ", 2, 2, 2)
+        + nested
+        + aligned
+        + tensor("w", (2,), Kind.F32, 0)
+        + tensor("e", (0, 4), Kind.F32, 8)
+    )
     read = read_all(write(tmp_path / "m.gguf", head + struct.pack("<2f", 1.5, -2.0)))
     np.testing.assert_array_equal(read["w"], [1.5, -2.0])
     assert read["e"].shape == (4, 0)
@@ -136,43 +189,92 @@ def test_threads_decoding_at_once_see_the_same_values(tmp_path: Path) -> None:
     flat = dequantize(blocks, Kind.Q4_0).reshape(-1)
     with open_checkpoint(path) as source, ThreadPoolExecutor(4) as pool:
         starts = range(0, 32_000, 250)
-        for start, part in zip(starts, pool.map(lambda start: source.read_slice(source.tensors[0], start, start + 500), starts), strict=True):
+        for start, part in zip(
+            starts,
+            pool.map(lambda start: source.read_slice(source.tensors[0], start, start + 500), starts),
+            strict=True,
+        ):
             np.testing.assert_array_equal(part, flat[start : start + 500])
 
 
 HUGE = 1 << 62
 W = tensor("w", (2,), Kind.F32, 0)
 LIES = {
-    "tensor count": (gguf(count=HUGE), r"the tensor count at byte 24 claims 4611686018427387904 entries of 24 or more bytes, \d+ bytes are left"),
+    "tensor count": (
+        gguf(count=HUGE),
+        r"the tensor count at byte 24 claims 4611686018427387904 entries of 24 or more bytes, \d+ bytes are left",
+    ),
     "metadata count": (gguf(field_count=HUGE), r"the metadata count at byte 24 claims 4611686018427387904 entries"),
-    "name length": (gguf(struct.pack("<Q", HUGE), data=bytes(64)), r"a tensor name at byte 32 claims 4611686018427387904 entries"),
+    "name length": (
+        gguf(struct.pack("<Q", HUGE), data=bytes(64)),
+        r"a tensor name at byte 32 claims 4611686018427387904 entries",
+    ),
     "key length": (gguf(W, fields=struct.pack("<Q", HUGE), field_count=1), r"a metadata key at byte 32 claims"),
-    "text length": (gguf(W, fields=text("k") + struct.pack("<IQ", 8, HUGE), field_count=1), r"metadata text at byte \d+ claims"),
-    "array of numbers": (gguf(W, fields=text("k") + struct.pack("<IIQ", 9, 10, HUGE), field_count=1), r"a metadata value at byte \d+ claims"),
-    "array of text": (gguf(W, fields=text("k") + struct.pack("<IIQ", 9, 8, HUGE), field_count=1), r"metadata text at byte \d+ claims"),
-    "array of arrays": (gguf(W, fields=text("k") + struct.pack("<IIQ", 9, 9, HUGE), field_count=1), r"a metadata array at byte \d+ claims"),
-    "arrays without end": (gguf(W, fields=text("k") + struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 60, field_count=1), r"has the unknown type 9"),
-    "metadata type": (gguf(W, fields=text("k") + struct.pack("<I", 77), field_count=1), r"metadata at byte \d+ has the unknown type 77"),
+    "text length": (
+        gguf(W, fields=text("k") + struct.pack("<IQ", 8, HUGE), field_count=1),
+        r"metadata text at byte \d+ claims",
+    ),
+    "array of numbers": (
+        gguf(W, fields=text("k") + struct.pack("<IIQ", 9, 10, HUGE), field_count=1),
+        r"a metadata value at byte \d+ claims",
+    ),
+    "array of text": (
+        gguf(W, fields=text("k") + struct.pack("<IIQ", 9, 8, HUGE), field_count=1),
+        r"metadata text at byte \d+ claims",
+    ),
+    "array of arrays": (
+        gguf(W, fields=text("k") + struct.pack("<IIQ", 9, 9, HUGE), field_count=1),
+        r"a metadata array at byte \d+ claims",
+    ),
+    "arrays without end": (
+        gguf(W, fields=text("k") + struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 60, field_count=1),
+        r"has the unknown type 9",
+    ),
+    "metadata type": (
+        gguf(W, fields=text("k") + struct.pack("<I", 77), field_count=1),
+        r"metadata at byte \d+ has the unknown type 77",
+    ),
     "alignment of zero": (
         gguf(W, fields=text("general.alignment") + struct.pack("<II", 4, 0), field_count=1),
         r"general.alignment is 0 of type 4, it must be a power of two",
     ),
-    "alignment of three": (gguf(W, fields=text("general.alignment") + struct.pack("<II", 4, 3), field_count=1), r"general.alignment is 3"),
+    "alignment of three": (
+        gguf(W, fields=text("general.alignment") + struct.pack("<II", 4, 3), field_count=1),
+        r"general.alignment is 3",
+    ),
     "dimensions": (gguf(tensor("w", (1,) * 9, Kind.F32, 0)), r"tensor 'w' claims 9 dimensions, GGUF has at most 4"),
     "absurd size": (
         gguf(tensor("w", (HUGE, HUGE), Kind.F32, 0), data=bytes(8)),
         r"tensor 'w' claims bytes 0 to \d+ of the data, but tensors before it end at 0 and the file holds 8",
     ),
     "offset": (gguf(tensor("w", (2,), Kind.F32, HUGE), data=bytes(8)), r"tensor 'w' claims bytes 4611686018427387904"),
-    "overlap": (gguf(W, tensor("v", (2,), Kind.F32, 4), data=bytes(32)), r"tensor 'v' claims bytes 4 to 12 of the data, but tensors before it end at 8"),
-    "row of half a block": (gguf(tensor("w", (33,), Kind.Q8_0, 0), data=bytes(99)), r"tensor 'w' has rows of 33 values, q8_0 needs a multiple of 32"),
+    "overlap": (
+        gguf(W, tensor("v", (2,), Kind.F32, 4), data=bytes(32)),
+        r"tensor 'v' claims bytes 4 to 12 of the data, but tensors before it end at 8",
+    ),
+    "row of half a block": (
+        gguf(tensor("w", (33,), Kind.Q8_0, 0), data=bytes(99)),
+        r"tensor 'w' has rows of 33 values, q8_0 needs a multiple of 32",
+    ),
     "no data at all": (gguf(W)[:60], r"tensor 'w'.* claims"),
     "name twice": (gguf(W, tensor("w", (2,), Kind.F32, 32), data=bytes(64)), r"the tensor name 'w' occurs twice"),
-    "name not utf-8": (gguf(struct.pack("<Q", 2) + b"\xff\xfe", data=bytes(64)), r"a tensor name at byte 32 is not UTF-8 text"),
+    "name not utf-8": (
+        gguf(struct.pack("<Q", 2) + b"\xff\xfe", data=bytes(64)),
+        r"a tensor name at byte 32 is not UTF-8 text",
+    ),
     "version one": (gguf(W, version=1), r"GGUF version 0x1 is not read"),
-    "big-endian": (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), r"GGUF version 0x3000000 is not read; little-endian versions 2 and 3 are"),
-    "cut after the magic": (b"GGUF\x03\x00", r"the version at byte 4 claims 1 entries of 4 or more bytes, 2 bytes are left"),
-    "unknown type, absurd shape": (gguf(tensor("w", (HUGE, HUGE), 999, 0), data=bytes(8)), r"tensor 'w' claims the shape .* which no array can have"),
+    "big-endian": (
+        b"GGUF" + struct.pack(">IQQ", 3, 0, 0),
+        r"GGUF version 0x3000000 is not read; little-endian versions 2 and 3 are",
+    ),
+    "cut after the magic": (
+        b"GGUF\x03\x00",
+        r"the version at byte 4 claims 1 entries of 4 or more bytes, 2 bytes are left",
+    ),
+    "unknown type, absurd shape": (
+        gguf(tensor("w", (HUGE, HUGE), 999, 0), data=bytes(8)),
+        r"tensor 'w' claims the shape .* which no array can have",
+    ),
 }
 
 

@@ -23,7 +23,9 @@ Arrays = dict[str, NDArray[np.float32]]
 
 def npz_bytes(*, compressed: bool) -> bytes:
     stream = io.BytesIO()
-    (np.savez_compressed if compressed else np.savez)(stream, w=np.arange(12, dtype=np.float32).reshape(3, 4), h=np.ones(5, dtype=np.float16))
+    (np.savez_compressed if compressed else np.savez)(
+        stream, w=np.arange(12, dtype=np.float32).reshape(3, 4), h=np.ones(5, dtype=np.float16)
+    )
     return stream.getvalue()
 
 
@@ -35,7 +37,9 @@ def npy_header(text: str, data: bytes = b"", *, version: bytes = b"\x01\x00") ->
     return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text.encode() + data
 
 
-def test_stored_members_are_mapped_and_equal(tmp_path: Path, weights: Arrays, assert_reads: Callable[[Path, Arrays], None]) -> None:
+def test_stored_members_are_mapped_and_equal(
+    tmp_path: Path, weights: Arrays, assert_reads: Callable[[Path, Arrays], None]
+) -> None:
     save_arrays(tmp_path / "m.npz", weights)
     assert_reads(tmp_path / "m.npz", weights)
     with open_checkpoint(tmp_path / "m.npz") as source:
@@ -43,7 +47,9 @@ def test_stored_members_are_mapped_and_equal(tmp_path: Path, weights: Arrays, as
         assert all(source.is_sliceable(info) for info in source.tensors)
 
 
-def test_compressed_members_inflate_and_equal(tmp_path: Path, weights: Arrays, assert_reads: Callable[[Path, Arrays], None]) -> None:
+def test_compressed_members_inflate_and_equal(
+    tmp_path: Path, weights: Arrays, assert_reads: Callable[[Path, Arrays], None]
+) -> None:
     save_arrays(tmp_path / "m.npz", weights, compressed=True)
     assert_reads(tmp_path / "m.npz", weights)
     with open_checkpoint(tmp_path / "m.npz") as source:
@@ -113,12 +119,18 @@ HEADERS = {
         npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (9, 9)}", bytes(8)),
         r"shape \(9, 9\) of float32, which is 324 bytes, the file holds 8",
     ),
-    "absurd shape": (npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 8)}"), r"shape \(4611686018427387904, 8\)"),
+    "absurd shape": (
+        npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 8)}"),
+        r"shape \(4611686018427387904, 8\)",
+    ),
     "negative size": (npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 8)}"), r"shape \(-1, 8\)"),
     "not a header": (npy_header("os.getcwd()"), r"can not be read"),
     "nested": (npy_header("(" * 5000), r"can not be read"),
     "unknown dtype": (npy_header("{'descr': 'q9', 'fortran_order': False, 'shape': ()}"), r"can not be read"),
-    "other version": (npy_header("", version=b"\x03\x00"), r"the .npy version \(3, 0\), only 1.0 and 2.0 hold plain arrays"),
+    "other version": (
+        npy_header("", version=b"\x03\x00"),
+        r"the .npy version \(3, 0\), only 1.0 and 2.0 hold plain arrays",
+    ),
     "cut in the header": (npy_header("{'descr'")[:9], r"can not be read"),
 }
 
@@ -186,7 +198,10 @@ def test_damage_inside_a_compressed_member_is_found_by_its_checksum(tmp_path: Pa
     content = bytearray((tmp_path / "m.npz").read_bytes())
     content[len(content) // 2] ^= 0xFF
     (tmp_path / "m.npz").write_bytes(content)
-    with open_checkpoint(tmp_path / "m.npz") as source, refusal(r"m.npz: tensor 'w' can not be read: .*; the file is damaged"):
+    with (
+        open_checkpoint(tmp_path / "m.npz") as source,
+        refusal(r"m.npz: tensor 'w' can not be read: .*; the file is damaged"),
+    ):
         source.read(source.tensors[0])
 
 

@@ -24,7 +24,9 @@ def make_model(tensors: list[TensorProto], nodes: list[NodeProto] | None = None)
     return helper.make_model(helper.make_graph(nodes or [], "net", [], [], initializer=tensors))
 
 
-def external(name: str = "w", *, shape: tuple[int, ...] = (4,), data_type: int = TensorProto.FLOAT, **keys: Any) -> TensorProto:
+def external(
+    name: str = "w", *, shape: tuple[int, ...] = (4,), data_type: int = TensorProto.FLOAT, **keys: Any
+) -> TensorProto:
     tensor = TensorProto(name=name, dims=shape, data_type=data_type, data_location=TensorProto.EXTERNAL)
     for key, value in keys.items():
         tensor.external_data.add(key=key, value=str(value))
@@ -37,11 +39,16 @@ def save(path: Path, *tensors: TensorProto, nodes: list[NodeProto] | None = None
 
 
 SMALL = make_model(
-    [numpy_helper.from_array(np.arange(6, dtype=np.float32).reshape(2, 3), "w"), helper.make_tensor("h", TensorProto.FLOAT16, [2], [1.0, 2.0])]
+    [
+        numpy_helper.from_array(np.arange(6, dtype=np.float32).reshape(2, 3), "w"),
+        helper.make_tensor("h", TensorProto.FLOAT16, [2], [1.0, 2.0]),
+    ]
 ).SerializeToString()
 
 
-def test_inline_initializers_equal_what_was_written(tmp_path: Path, weights: Arrays, assert_reads: Callable[[Path, Arrays], None]) -> None:
+def test_inline_initializers_equal_what_was_written(
+    tmp_path: Path, weights: Arrays, assert_reads: Callable[[Path, Arrays], None]
+) -> None:
     path = save(tmp_path / "m.onnx", *(numpy_helper.from_array(array, name) for name, array in weights.items()))
     assert_reads(path, weights)
     with open_checkpoint(path) as source:
@@ -49,7 +56,9 @@ def test_inline_initializers_equal_what_was_written(tmp_path: Path, weights: Arr
         assert not any(source.is_sliceable(info) for info in source.tensors)
 
 
-def test_external_data_is_mapped_and_equal(tmp_path: Path, weights: Arrays, assert_reads: Callable[[Path, Arrays], None]) -> None:
+def test_external_data_is_mapped_and_equal(
+    tmp_path: Path, weights: Arrays, assert_reads: Callable[[Path, Arrays], None]
+) -> None:
     model = make_model([numpy_helper.from_array(array, name) for name, array in weights.items()])
     path = tmp_path / "m.onnx"
     onnx.save(model, path, save_as_external_data=True, location="m.data", size_threshold=0)
@@ -82,7 +91,11 @@ FLOATS = {
 def test_every_float_dtype_reads_from_either_field(tmp_path: Path, name: str, *, raw: bool) -> None:
     array = np.linspace(-3, 3, 12).reshape(3, 4).astype(FLOATS[name])
     data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
-    inline = numpy_helper.from_array(array, "w") if raw else helper.make_tensor("w", data_type, array.shape, array.astype(np.float64).reshape(-1))
+    inline = (
+        numpy_helper.from_array(array, "w")
+        if raw
+        else helper.make_tensor("w", data_type, array.shape, array.astype(np.float64).reshape(-1))
+    )
     assert inline.HasField("raw_data") == raw
     path = save(tmp_path / "m.onnx", inline)
     np.testing.assert_array_equal(read_all(path)["w"], array.astype(np.float32))
@@ -160,7 +173,9 @@ def test_external_data_outside_the_folder_is_refused(tmp_path: Path, location: s
     folder = tmp_path / "model"
     folder.mkdir()
     (tmp_path / "secret.data").write_bytes(bytes(16))
-    with refusal(r"m.onnx: initializer 'w' names the external data .*; it must lie inside the model's folder, so move the file there"):
+    with refusal(
+        r"m.onnx: initializer 'w' names the external data .*; it must lie inside the model's folder, so move the file there"
+    ):
         open_checkpoint(save(folder / "m.onnx", external(location=location)))
 
 
@@ -204,7 +219,9 @@ def test_external_data_without_permission_is_refused(tmp_path: Path) -> None:
 
 def test_inline_values_unlike_the_shape_are_refused(tmp_path: Path) -> None:
     raw = TensorProto(name="w", dims=[1 << 40, 2], data_type=TensorProto.FLOAT, raw_data=bytes(8))
-    with refusal(r"m.onnx: initializer 'w' has shape \(1099511627776, 2\) of float32, which is 8796093022208 bytes, the model holds 8"):
+    with refusal(
+        r"m.onnx: initializer 'w' has shape \(1099511627776, 2\) of float32, which is 8796093022208 bytes, the model holds 8"
+    ):
         open_checkpoint(save(tmp_path / "m.onnx", raw))
     typed = TensorProto(name="w", dims=[3], data_type=TensorProto.FLOAT, float_data=[1.0])
     with refusal(r"which is 3 values, the model holds 1"):

@@ -75,7 +75,10 @@ def test_files_and_folders_without_permission_are_refused(tmp_path: Path) -> Non
 
 
 DISAGREEMENTS = {
-    "m.safetensors": (b"PK\x03\x04 and more", r"begins with a zip archive \(.pt or .npz\), which does not go with its suffix '.safetensors'; rename it"),
+    "m.safetensors": (
+        b"PK\x03\x04 and more",
+        r"begins with a zip archive \(.pt or .npz\), which does not go with its suffix '.safetensors'; rename it",
+    ),
     "m.pt": (b"\x02\0\0\0\0\0\0\0{}", r"begins with a safetensors header, which does not go with its suffix '.pt'"),
     "m.bin": (b"GGUF\x03\0\0\0", r"begins with a GGUF header"),
     "m.npz": (b"\x93NUMPY\x01\0", r"begins with a .npy header"),
@@ -86,7 +89,9 @@ DISAGREEMENTS = {
 }
 
 
-@pytest.mark.parametrize(("name", "content", "match"), [(name, *case) for name, case in DISAGREEMENTS.items()], ids=DISAGREEMENTS.keys())
+@pytest.mark.parametrize(
+    ("name", "content", "match"), [(name, *case) for name, case in DISAGREEMENTS.items()], ids=DISAGREEMENTS.keys()
+)
 def test_content_that_disagrees_with_the_suffix_is_named(tmp_path: Path, name: str, content: bytes, match: str) -> None:
     (tmp_path / name).write_bytes(content)
     with refusal(match):
@@ -108,4 +113,7 @@ def test_unknown_suffixes_are_refused_with_the_list(tmp_path: Path) -> None:
 
 def test_readers_load_their_libraries_only_when_needed() -> None:
     program = "import sys, qanalysis.checkpoints; print([name for name in ('torch', 'onnx', 'gguf', 'pandas') if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+        == "[]"
+    )

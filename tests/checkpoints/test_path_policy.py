@@ -18,7 +18,11 @@ def root(tmp_path: Path) -> Path:
     """A root with two models, and a file beside it that is out of bounds."""
     folder = tmp_path / "root"
     (folder / "sharded").mkdir(parents=True)
-    for place in (folder / "a.safetensors", folder / "sharded" / "model-1.safetensors", tmp_path / "secret.safetensors"):
+    for place in (
+        folder / "a.safetensors",
+        folder / "sharded" / "model-1.safetensors",
+        tmp_path / "secret.safetensors",
+    ):
         save_file({"w": np.ones(3, dtype=np.float32)}, place)
     (folder / "sharded" / "model.safetensors.index.json").write_text("{}")
     return folder
@@ -36,7 +40,9 @@ def test_links_that_stay_inside_are_followed(root: Path) -> None:
     assert resolve_inside(root, "link.safetensors") == (root / "a.safetensors").resolve()
 
 
-@pytest.mark.parametrize("text", ["../secret.safetensors", "../not-there", "sharded/../../secret.safetensors", "/etc/passwd", "", "  "])
+@pytest.mark.parametrize(
+    "text", ["../secret.safetensors", "../not-there", "sharded/../../secret.safetensors", "/etc/passwd", "", "  "]
+)
 def test_paths_outside_are_refused_alike_whether_they_exist_or_not(root: Path, text: str) -> None:
     with refusal(r"lies outside the root folder 'root'; give a path below it, or start the app with another --root"):
         resolve_inside(root, text)

@@ -24,7 +24,10 @@ from qanalysis.checkpoints.source import FLOAT_DTYPES
 from tests.checkpoints.damage import damaged_copies, find, read_all, read_or_refuse, refusal
 
 Arrays = dict[str, NDArray[np.float32]]
-SMALL = save({"w": np.arange(12, dtype=np.float32).reshape(3, 4), "h": np.ones(5, dtype=np.float16), "i": np.arange(3)}, metadata={"format": "pt"})
+SMALL = save(
+    {"w": np.arange(12, dtype=np.float32).reshape(3, 4), "h": np.ones(5, dtype=np.float16), "i": np.arange(3)},
+    metadata={"format": "pt"},
+)
 
 
 def write_raw(path: Path, header: Any, data: bytes = b"") -> Path:
@@ -55,7 +58,9 @@ def test_values_equal_the_writers_and_the_label_is_the_file_name(tmp_path: Path,
 @pytest.mark.parametrize("dtype", [getattr(torch, name) for name in FLOAT_DTYPES if hasattr(torch, name)], ids=str)
 def test_every_float_dtype_reads_as_torch_widens_it(tmp_path: Path, dtype: torch.dtype) -> None:
     codes = torch.arange(256, dtype=torch.uint8)
-    tensor = codes.view(dtype) if dtype.itemsize == 1 else torch.linspace(-70000, 70000, 256, dtype=torch.float64).to(dtype)
+    tensor = (
+        codes.view(dtype) if dtype.itemsize == 1 else torch.linspace(-70000, 70000, 256, dtype=torch.float64).to(dtype)
+    )
     path = tmp_path / "model.safetensors"
     save_torch_file({"w": tensor}, path)
     np.testing.assert_array_equal(read_all(path)["w"], tensor.to(torch.float32).numpy())
@@ -64,7 +69,9 @@ def test_every_float_dtype_reads_as_torch_widens_it(tmp_path: Path, dtype: torch
         assert source.tensors[0].size_bytes == 256 * dtype.itemsize
 
 
-@pytest.mark.parametrize(("word", "dtype"), [("I8", "int8"), ("U64", "uint64"), ("BOOL", "bool"), ("C64", "complex64"), ("I32", "int32")])
+@pytest.mark.parametrize(
+    ("word", "dtype"), [("I8", "int8"), ("U64", "uint64"), ("BOOL", "bool"), ("C64", "complex64"), ("I32", "int32")]
+)
 def test_other_dtypes_are_listed_and_refused_when_read(tmp_path: Path, word: str, dtype: str) -> None:
     size = np.dtype(dtype).itemsize
     path = write_raw(tmp_path / "m.safetensors", {"w": entry(word, [2], 0, 2 * size)}, bytes(2 * size))
@@ -76,7 +83,9 @@ def test_other_dtypes_are_listed_and_refused_when_read(tmp_path: Path, word: str
             source.read(info)
 
 
-@pytest.mark.parametrize(("word", "size_bytes", "dtype"), [("F4", 4, "float4_e2m1fn"), ("F6_E2M3", 6, "float6_e2m3fn"), ("X3", 5, "x3")])
+@pytest.mark.parametrize(
+    ("word", "size_bytes", "dtype"), [("F4", 4, "float4_e2m1fn"), ("F6_E2M3", 6, "float6_e2m3fn"), ("X3", 5, "x3")]
+)
 def test_sub_byte_and_unknown_dtypes_are_listed_only(tmp_path: Path, word: str, size_bytes: int, dtype: str) -> None:
     path = write_raw(tmp_path / "m.safetensors", {"w": entry(word, [8], 0, size_bytes)}, bytes(size_bytes))
     with open_checkpoint(path) as source:
@@ -85,7 +94,14 @@ def test_sub_byte_and_unknown_dtypes_are_listed_only(tmp_path: Path, word: str, 
 
 def test_scalars_vectors_and_empty_tensors_are_listed_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
-    save_file({"s": np.array(2.5, dtype=np.float32), "v": np.ones(3, dtype=np.float32), "e": np.empty((0, 4), dtype=np.float32)}, path)
+    save_file(
+        {
+            "s": np.array(2.5, dtype=np.float32),
+            "v": np.ones(3, dtype=np.float32),
+            "e": np.empty((0, 4), dtype=np.float32),
+        },
+        path,
+    )
     values = read_all(path)
     assert {name: array.shape for name, array in values.items()} == {"s": (), "v": (3,), "e": (0, 4)}
     assert values["s"] == 2.5
@@ -99,12 +115,17 @@ def test_threads_reading_at_once_see_the_same_values(tmp_path: Path) -> None:
     with open_checkpoint(path) as source, ThreadPoolExecutor(4) as pool:
         (info,) = source.tensors
         starts = [(7919 * step) % 63_000 for step in range(200)]
-        for start, part in zip(starts, pool.map(lambda start: source.read_slice(info, start, start + 1000), starts), strict=True):
+        for start, part in zip(
+            starts, pool.map(lambda start: source.read_slice(info, start, start + 1000), starts), strict=True
+        ):
             np.testing.assert_array_equal(part, flat[start : start + 1000])
 
 
 HEADERS = {
-    "length beyond the file": (struct.pack("<Q", 1 << 62) + b"{}", r"header claims 4611686018427387904 bytes, it must have 2 to 2"),
+    "length beyond the file": (
+        struct.pack("<Q", 1 << 62) + b"{}",
+        r"header claims 4611686018427387904 bytes, it must have 2 to 2",
+    ),
     "length of zero": (struct.pack("<Q", 0) + b"{}      ", r"header claims 0 bytes"),
     "shorter than a length": (b"\x02\0\0", r"header claims 0 bytes"),
     "not json": (struct.pack("<Q", 4) + b"{abc", r"not valid JSON"),
@@ -131,18 +152,38 @@ LIES = {
     ),
     "absurd shape": ({"w": entry("F32", [1 << 62, 1 << 62], 0, 4)}, 4, r"tensor 'w' has shape"),
     "half a byte": ({"w": entry("F4", [3], 0, 2)}, 2, r"is 1.5 bytes"),
-    "negative size": ({"w": entry("F32", [-1], 0, 4)}, 4, r"tensor 'w' needs a dtype, a shape and two rising data_offsets"),
+    "negative size": (
+        {"w": entry("F32", [-1], 0, 4)},
+        4,
+        r"tensor 'w' needs a dtype, a shape and two rising data_offsets",
+    ),
     "size of true": ({"w": {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}}, 4, r"tensor 'w' needs"),
     "no shape": ({"w": {"dtype": "F32", "data_offsets": [0, 4]}}, 4, r"tensor 'w' needs"),
     "entry is a number": ({"w": 3}, 0, r"tensor 'w' needs"),
     "falling offsets": ({"w": entry("F32", [1], 4, 0)}, 4, r"tensor 'w' needs"),
     "three offsets": ({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4, 4]}}, 4, r"tensor 'w' needs"),
-    "overlap": ({"w": entry("F32", [2], 0, 8), "v": entry("F32", [2], 4, 12)}, 12, r"tensor 'v' begin at 4 and overlap those before, which end at 8"),
-    "gap": ({"w": entry("F32", [1], 0, 4), "v": entry("F32", [1], 8, 12)}, 12, r"tensor 'v' begin at 8 and leave a gap"),
-    "behind the end": ({"w": entry("F32", [4], 0, 16)}, 12, r"last 'w'\) end at byte 16 of the data, the file holds 12"),
+    "overlap": (
+        {"w": entry("F32", [2], 0, 8), "v": entry("F32", [2], 4, 12)},
+        12,
+        r"tensor 'v' begin at 4 and overlap those before, which end at 8",
+    ),
+    "gap": (
+        {"w": entry("F32", [1], 0, 4), "v": entry("F32", [1], 8, 12)},
+        12,
+        r"tensor 'v' begin at 8 and leave a gap",
+    ),
+    "behind the end": (
+        {"w": entry("F32", [4], 0, 16)},
+        12,
+        r"last 'w'\) end at byte 16 of the data, the file holds 12",
+    ),
     "trailing bytes": ({"w": entry("F32", [1], 0, 4)}, 9, r"end at byte 4 of the data, the file holds 9"),
     "unprintable name": ({"\ud800": entry("F32", [1], 0, 4)}, 4, r"name '\\ud800' is not valid Unicode"),
-    "too many dimensions": ({"w": entry("F32", [1] * 65, 0, 4)}, 4, r"tensor 'w' claims the shape \(1, 1, 1, 1, \.\.\.\), which no array can have"),
+    "too many dimensions": (
+        {"w": entry("F32", [1] * 65, 0, 4)},
+        4,
+        r"tensor 'w' claims the shape \(1, 1, 1, 1, \.\.\.\), which no array can have",
+    ),
     "unknown dtype, absurd shape": ({"w": entry("X9", [1 << 62], 0, 4)}, 4, r"which no array can have"),
 }
 
@@ -197,22 +238,32 @@ def sharded(tmp_path: Path, weights: Arrays) -> Path:
     shards = {name: f"model-0000{number}-of-00003.safetensors" for number, name in enumerate(weights, start=1)}
     for name, shard in shards.items():
         save_file({name: weights[name]}, folder / shard)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": shards}))
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {"total_size": 1}, "weight_map": shards})
+    )
     return folder
 
 
-def test_an_index_and_its_folder_read_all_shards(sharded: Path, weights: Arrays, assert_reads: Callable[[Path, Arrays], None]) -> None:
+def test_an_index_and_its_folder_read_all_shards(
+    sharded: Path, weights: Arrays, assert_reads: Callable[[Path, Arrays], None]
+) -> None:
     index = sharded / "model.safetensors.index.json"
     assert_reads(index, weights)
     assert_reads(sharded, weights)
     with open_checkpoint(sharded) as folder, open_checkpoint(index) as source:
         assert (folder.name, source.name) == ("model", "model.safetensors.index.json")
         shards = sorted(sharded.glob("*.safetensors"))
-        assert source.digest == folder.digest == f"sha256:{sha256(b''.join(shard.read_bytes() for shard in shards)).hexdigest()}"
+        assert (
+            source.digest
+            == folder.digest
+            == f"sha256:{sha256(b''.join(shard.read_bytes() for shard in shards)).hexdigest()}"
+        )
         assert source.size_bytes == sum(shard.stat().st_size for shard in shards)
 
 
-def test_a_folder_of_shards_without_an_index_reads_in_order_of_names(sharded: Path, weights: Arrays, assert_reads: Callable[[Path, Arrays], None]) -> None:
+def test_a_folder_of_shards_without_an_index_reads_in_order_of_names(
+    sharded: Path, weights: Arrays, assert_reads: Callable[[Path, Arrays], None]
+) -> None:
     (sharded / "model.safetensors.index.json").unlink()
     assert_reads(sharded, weights)
 
@@ -231,15 +282,24 @@ def test_two_indexes_in_a_folder_are_refused(sharded: Path) -> None:
 
 
 INDEXES = {
-    "missing shard": ({"w": "model-9.safetensors"}, r"names the shard 'model-9.safetensors', but '.*' does not exist;.*; download the shard again"),
-    "parent folder": ({"w": "../x.safetensors"}, r"names the shard '../x.safetensors'; shards must be .safetensors files in the folder"),
+    "missing shard": (
+        {"w": "model-9.safetensors"},
+        r"names the shard 'model-9.safetensors', but '.*' does not exist;.*; download the shard again",
+    ),
+    "parent folder": (
+        {"w": "../x.safetensors"},
+        r"names the shard '../x.safetensors'; shards must be .safetensors files in the folder",
+    ),
     "absolute path": ({"w": "/etc/x.safetensors"}, r"names the shard '/etc/x.safetensors'; shards must be"),
     "other drive": ({"w": "C:\\x.safetensors"}, r"shards must be"),
     "another format": ({"w": "x.pt"}, r"shards must be"),
     "shard is a number": ({"w": 3}, r"no 'weight_map' from tensor names"),
     "empty map": ({}, r"no 'weight_map'"),
     "no map": (None, r"no 'weight_map'"),
-    "tensor not in the shard": ({"nope": "model-00001-of-00003.safetensors"}, r"tensor 'nope' is not in its shard 'model-00001-of-00003.safetensors'"),
+    "tensor not in the shard": (
+        {"nope": "model-00001-of-00003.safetensors"},
+        r"tensor 'nope' is not in its shard 'model-00001-of-00003.safetensors'",
+    ),
 }
 
 

@@ -26,7 +26,9 @@ def test_widening_longer_than_one_table_chunk_keeps_the_order() -> None:
 
 def test_float64_rounds_to_nearest_and_overflows_to_infinity() -> None:
     values = np.array([0.1, 1e300, -1e300, np.nan, 2.0**-160])
-    np.testing.assert_array_equal(widen(values), np.array([np.float32(0.1), np.inf, -np.inf, np.nan, 0.0], dtype=np.float32))
+    np.testing.assert_array_equal(
+        widen(values), np.array([np.float32(0.1), np.inf, -np.inf, np.nan, 0.0], dtype=np.float32)
+    )
 
 
 def test_widening_keeps_shape_and_reads_other_byte_orders_and_strides() -> None:
@@ -45,7 +47,13 @@ def test_float32_in_order_is_not_copied() -> None:
 
 
 def test_arrays_are_listed_as_they_are_and_integers_do_not_decode() -> None:
-    arrays = {"w": np.ones((2, 3), dtype=ml_dtypes.bfloat16), "i": np.arange(4), "flag": np.array(True), "c": np.ones(2, dtype=complex), "e": np.empty((0, 4))}
+    arrays = {
+        "w": np.ones((2, 3), dtype=ml_dtypes.bfloat16),
+        "i": np.arange(4),
+        "flag": np.array(True),
+        "c": np.ones(2, dtype=complex),
+        "e": np.empty((0, 4)),
+    }
     with ArraySource(arrays) as source:
         assert [(info.name, info.shape, info.dtype, info.decodes) for info in source.tensors] == [
             ("w", (2, 3), "bfloat16", True),

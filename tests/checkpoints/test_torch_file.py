@@ -47,7 +47,12 @@ SMALL_LEGACY = save_bytes({"w": torch.arange(12.0).reshape(3, 4)}, zipped=False)
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin"])
 def test_nested_state_dicts_flatten_to_dotted_names(tmp_path: Path, suffix: str, *, zipped: bool) -> None:
     w, b = torch.randn(3, 4), torch.randn(3)
-    content = {"epoch": 3, "model": OrderedDict({"fc.weight": w, "fc.bias": torch.nn.Parameter(b)}), "optimizer": [{"lr": 0.1, "state": (b,)}], "note": "text"}
+    content = {
+        "epoch": 3,
+        "model": OrderedDict({"fc.weight": w, "fc.bias": torch.nn.Parameter(b)}),
+        "optimizer": [{"lr": 0.1, "state": (b,)}],
+        "note": "text",
+    }
     path = tmp_path / f"model{suffix}"
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     values = read_all(path)
@@ -106,7 +111,10 @@ def test_a_bare_tensor_and_expanded_views_read(tmp_path: Path) -> None:
 
 
 def test_compressed_archives_are_inflated_not_mapped(tmp_path: Path) -> None:
-    with zipfile.ZipFile(io.BytesIO(SMALL)) as stored, zipfile.ZipFile(tmp_path / "m.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+    with (
+        zipfile.ZipFile(io.BytesIO(SMALL)) as stored,
+        zipfile.ZipFile(tmp_path / "m.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
         for member in stored.infolist():
             packed.writestr(member.filename, stored.read(member))
     np.testing.assert_array_equal(read_all(tmp_path / "m.pt")["w"], np.arange(12, dtype=np.float32).reshape(3, 4))
@@ -120,7 +128,11 @@ def test_threads_reading_at_once_see_the_same_values(tmp_path: Path) -> None:
     flat = array.float().numpy().reshape(-1)
     with open_checkpoint(tmp_path / "m.pt") as source, ThreadPoolExecutor(4) as pool:
         starts = range(0, 63_000, 500)
-        for start, part in zip(starts, pool.map(lambda start: source.read_slice(source.tensors[0], start, start + 1000), starts), strict=True):
+        for start, part in zip(
+            starts,
+            pool.map(lambda start: source.read_slice(source.tensors[0], start, start + 1000), starts),
+            strict=True,
+        ):
             np.testing.assert_array_equal(part, flat[start : start + 1000])
 
 
@@ -128,7 +140,9 @@ def test_threads_reading_at_once_see_the_same_values(tmp_path: Path) -> None:
 def test_code_in_a_file_is_named_and_never_run(tmp_path: Path, *, zipped: bool) -> None:
     mark = tmp_path / "was-run"
     torch.save({"w": torch.ones(3), "x": Payload(mark)}, tmp_path / "evil.pt", _use_new_zipfile_serialization=zipped)
-    with refusal(r"evil.pt asks to run 'posix.mkdir'; only tensors and plain containers are read, never code. Save `model.state_dict\(\)` instead"):
+    with refusal(
+        r"evil.pt asks to run 'posix.mkdir'; only tensors and plain containers are read, never code. Save `model.state_dict\(\)` instead"
+    ):
         open_checkpoint(tmp_path / "evil.pt")
     assert not mark.exists()
 

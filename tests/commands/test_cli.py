@@ -58,7 +58,13 @@ def test_show_lists_every_tensor_with_shape_type_size_and_memory(checkpoint: Pat
     result = ask("show", str(checkpoint))
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert next(line for line in lines if line.startswith("attention")).split() == ["attention", "float32", "8x96", "3.00", "KiB"]
+    assert next(line for line in lines if line.startswith("attention")).split() == [
+        "attention",
+        "float32",
+        "8x96",
+        "3.00",
+        "KiB",
+    ]
     assert next(line for line in lines if line.startswith("ids")).split()[:3] == ["ids", "int64", "5"]
     assert "6 tensors, 855 values" in result.stdout  # 768 + 64 + 6 + 6 + 6 + 5
     with open_checkpoint(checkpoint) as source:
@@ -75,10 +81,17 @@ def test_show_as_json_has_one_row_per_tensor(checkpoint: Path) -> None:
 
 
 def test_sweep_as_json_holds_the_rows_of_the_engine_and_nothing_else(checkpoint: Path) -> None:
-    result = ask("sweep", str(checkpoint), "--bits", "3,8", "--grouping", "tensor,group=32", "--symmetry", "sym,asym", "--json")
+    result = ask(
+        "sweep", str(checkpoint), "--bits", "3,8", "--grouping", "tensor,group=32", "--symmetry", "sym,asym", "--json"
+    )
     assert result.exit_code == 0
     (checkpoint.parent / "out.json").write_text(result.stdout)
-    schemes = [f"int{bits}{symmetry}{grouping}" for grouping in ("", " group=32") for symmetry in ("", " asym") for bits in (3, 8)]
+    schemes = [
+        f"int{bits}{symmetry}{grouping}"
+        for grouping in ("", " group=32")
+        for symmetry in ("", " asym")
+        for bits in (3, 8)
+    ]
     with open_checkpoint(checkpoint) as source:
         expected = sweep(source, schemes)
     written = read_rows("out.json")
@@ -90,7 +103,10 @@ def test_sweep_as_json_holds_the_rows_of_the_engine_and_nothing_else(checkpoint:
 
 def test_sweep_without_wishes_takes_28_schemes(checkpoint: Path) -> None:
     document = json.loads(ask("sweep", str(checkpoint), "--no-store", "--json").stdout)
-    assert [total["scheme"] for total in document["totals"]][:8] == [*(f"int{bits}" for bits in range(2, 9)), "int2 channel"]
+    assert [total["scheme"] for total in document["totals"]][:8] == [
+        *(f"int{bits}" for bits in range(2, 9)),
+        "int2 channel",
+    ]
     assert len(document["totals"]) == 28
 
 
@@ -118,17 +134,36 @@ def test_rows_without_figures_are_counted_on_standard_error_and_exit_stays_0(che
     assert result.exit_code == 0
     assert "4 of 12 rows (2 tensors) hold no figures" in result.stderr
     by_name = {row["tensor"]: row for row in json.loads(result.stdout)["rows"]}
-    assert (by_name["zeros"]["status"], by_name["ids"]["status"], by_name["holes"]["status"]) == ("zero", "unsupported", "ok")
+    assert (by_name["zeros"]["status"], by_name["ids"]["status"], by_name["holes"]["status"]) == (
+        "zero",
+        "unsupported",
+        "ok",
+    )
     assert by_name["holes"]["non_finite"] == 2
 
 
 def test_filters_choose_tensors(checkpoint: Path) -> None:
-    document = json.loads(ask("sweep", str(checkpoint), "--bits", "4", "--grouping", "tensor", "--exclude", "^(zeros|ids)$", "--weights-only", "--json").stdout)
+    document = json.loads(
+        ask(
+            "sweep",
+            str(checkpoint),
+            "--bits",
+            "4",
+            "--grouping",
+            "tensor",
+            "--exclude",
+            "^(zeros|ids)$",
+            "--weights-only",
+            "--json",
+        ).stdout
+    )
     assert [row["tensor"] for row in document["rows"]] == ["attention", "head", "holes"]
 
 
 def test_several_outputs_hold_the_same_rows_and_keep_standard_output_empty(checkpoint: Path) -> None:
-    result = ask("sweep", str(checkpoint), "--bits", "4", "--out", "rows.csv", "--out", "rows.json", "--out", "rows.parquet")
+    result = ask(
+        "sweep", str(checkpoint), "--bits", "4", "--out", "rows.csv", "--out", "rows.json", "--out", "rows.parquet"
+    )
     assert result.exit_code == 0
     assert result.stdout == ""
     first, second, third = (read_rows(f"rows{suffix}") for suffix in (".csv", ".json", ".parquet"))
@@ -138,15 +173,32 @@ def test_several_outputs_hold_the_same_rows_and_keep_standard_output_empty(check
 
 def test_formats_by_name_are_widths_too(checkpoint: Path) -> None:
     document = json.loads(
-        ask("sweep", str(checkpoint), "--format", "int5,int4", "--bits", "8", "--grouping", "channel", "--range", "percentile:99.9", "--json").stdout
+        ask(
+            "sweep",
+            str(checkpoint),
+            "--format",
+            "int5,int4",
+            "--bits",
+            "8",
+            "--grouping",
+            "channel",
+            "--range",
+            "percentile:99.9",
+            "--json",
+        ).stdout
     )
-    assert [total["scheme"] for total in document["totals"]] == [f"int{bits} channel range=percentile:99.9" for bits in (8, 5, 4)]
+    assert [total["scheme"] for total in document["totals"]] == [
+        f"int{bits} channel range=percentile:99.9" for bits in (8, 5, 4)
+    ]
 
 
 @pytest.mark.parametrize(
     ("options", "schemes"),
     [
-        (["--format", "mxfp4,nf4,float16"], ["mxfp4", "nf4", "float16", "nf4 channel", "nf4 group=128", "nf4 group=32"]),
+        (
+            ["--format", "mxfp4,nf4,float16"],
+            ["mxfp4", "nf4", "float16", "nf4 channel", "nf4 group=128", "nf4 group=32"],
+        ),
         (
             ["--format", "nf4,gguf:q8_0", "--bits", "4", "--grouping", "channel,group=8"],
             ["int4 channel", "nf4 channel", "gguf:q8_0", "int4 group=8", "nf4 group=8"],
@@ -155,7 +207,9 @@ def test_formats_by_name_are_widths_too(checkpoint: Path) -> None:
     ],
     ids=["alone", "with bits", "with a symmetry that one leaves open"],
 )
-def test_formats_take_the_place_of_the_integers_unless_bits_are_asked_for(checkpoint: Path, options: list[str], schemes: list[str]) -> None:
+def test_formats_take_the_place_of_the_integers_unless_bits_are_asked_for(
+    checkpoint: Path, options: list[str], schemes: list[str]
+) -> None:
     document = json.loads(ask("sweep", str(checkpoint), *options, "--include", "attention", "--json").stdout)
     assert [row["scheme"] for row in document["rows"]] == schemes
     assert {row["status"] for row in document["rows"]} == {"ok"}
@@ -188,12 +242,21 @@ def test_report_turns_stored_rows_into_another_format(checkpoint: Path) -> None:
         (["sweep", "model.npz", "--symmetry", "odd"], "symmetry 'odd' is unknown"),
         (["sweep", "model.npz", "--range", "best"], "'best'"),
         (["sweep", "model.npz", "--format", "fp99"], "format 'fp99' is unknown"),
-        (["sweep", "model.npz", "--format", "mxfp4,float16", "--grouping", "group=64"], "--grouping group=64: no grouping can be chosen for mxfp4, float16"),
-        (["sweep", "model.npz", "--format", "nf4", "--symmetry", "asym"], "--symmetry asym: no symmetry can be chosen for nf4"),
+        (
+            ["sweep", "model.npz", "--format", "mxfp4,float16", "--grouping", "group=64"],
+            "--grouping group=64: no grouping can be chosen for mxfp4, float16",
+        ),
+        (
+            ["sweep", "model.npz", "--format", "nf4", "--symmetry", "asym"],
+            "--symmetry asym: no symmetry can be chosen for nf4",
+        ),
         (["sweep", "model.npz", "--format", "nf4", "--range", "kl"], "nf4 has unequal levels"),
         (["sweep", "model.npz", "--scheme", "int4 weird"], "the word 'weird' is unknown"),
         (["sweep", "model.npz", "--scheme", "int4", "--bits", "4"], "can not be mixed with --bits"),
-        (["sweep", "model.npz", "--scheme", "int4", "--range", "mse", "--format", "int4"], "can not be mixed with --range, --format"),
+        (
+            ["sweep", "model.npz", "--scheme", "int4", "--range", "mse", "--format", "int4"],
+            "can not be mixed with --range, --format",
+        ),
         (["sweep", "model.npz", "--include", "nothing"], "'nothing' matches none of the 6 tensors"),
         (["sweep", "model.npz", "--include", "("], "'\\(' is not a regular expression"),
         (["sweep", "model.npz", "--out", "none/rows.csv"], "folder none does not exist"),
@@ -206,7 +269,10 @@ def test_report_turns_stored_rows_into_another_format(checkpoint: Path) -> None:
         (["sweep", "model.npz", "--bits", ""], "bits '': '' is neither a number nor a span"),
         (["sweep", ""], "the path is empty; give a checkpoint file"),
         (["sweep", "model.npz", "--out", "n" * 300 + ".csv"], "the file name has 304 bytes, at most 230 are allowed"),
-        (["sweep", "model.npz", "--range", "meanstd:-1"], "'-1' is not a number of 0 or more; write for example meanstd:3"),
+        (
+            ["sweep", "model.npz", "--range", "meanstd:-1"],
+            "'-1' is not a number of 0 or more; write for example meanstd:3",
+        ),
         (["report", "none.json", "--out", "rows.csv"], "none.json: no such file"),
         (["report", "model.npz", "--out", "rows.csv"], "rows are read from .json, .csv, .parquet"),
         (["app", "--root", "none"], "--root none: no such folder"),
@@ -241,9 +307,13 @@ def test_the_server_settings_are_safe_and_known_to_streamlit() -> None:
     assert options["browser.gatherUsageStats"] == "false"
     assert options["client.showErrorDetails"] == "none"
     assert options["server.enableXsrfProtection"] == options["server.enableCORS"] == "true"
-    listing = subprocess.run([sys.executable, "-m", "streamlit", "run", "--help"], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(
+        [sys.executable, "-m", "streamlit", "run", "--help"], capture_output=True, text=True, check=True
+    ).stdout
     assert [name for name in options if f"--{name} " not in listing] == []
-    assert [option for option in _server_options("0.0.0.0", None) if "allowedHosts" in option] == ["--server.allowedHosts=*"]
+    assert [option for option in _server_options("0.0.0.0", None) if "allowedHosts" in option] == [
+        "--server.allowedHosts=*"
+    ]
 
 
 def test_names_can_not_steer_a_terminal(tmp_path: Path) -> None:
@@ -297,7 +367,9 @@ def test_ctrl_c_keeps_the_rows_so_far_marked_as_partial(checkpoint: Path) -> Non
     values = np.random.default_rng(0).normal(size=(512, 1024)).astype(np.float32)
     layers: dict[str, Any] = {"first": values[:2, :32], **{f"layer{i:02}": values for i in range(60)}}
     np.savez("big.npz", **layers)
-    ask("sweep", str(checkpoint), "--range", "mse", "--out", "warm.csv")  # the kernels are loaded before the clock starts
+    ask(
+        "sweep", str(checkpoint), "--range", "mse", "--out", "warm.csv"
+    )  # the kernels are loaded before the clock starts
     interrupt = threading.Timer(3.0, lambda: os.kill(os.getpid(), signal.SIGINT))
     interrupt.start()
     result = ask("sweep", "big.npz", "--range", "mse", "--out", "rows.json", "--out", "rows.csv")
@@ -313,9 +385,20 @@ def test_ctrl_c_keeps_the_rows_so_far_marked_as_partial(checkpoint: Path) -> Non
 def test_the_dashboard_starts_from_any_folder_and_ends_with_its_command(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    command = [sys.executable, "-c", "from qanalysis.cli import main; main()", "app", "--port", str(port), "--root", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-c",
+        "from qanalysis.cli import main; main()",
+        "app",
+        "--port",
+        str(port),
+        "--root",
+        str(tmp_path),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         assert wait_for(f"http://127.0.0.1:{port}/_stcore/health", seconds=60) == "ok"
     finally:

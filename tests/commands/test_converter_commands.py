@@ -71,7 +71,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.save("noise.npy", np.random.default_rng(1).integers(0, 4096, SAMPLES))
     phase = 2 * np.pi * np.arange(SAMPLES) / SAMPLES
     np.save("two.npy", np.rint(2048 + 900 * np.sin(127 * phase) + 900 * np.sin(149 * phase)).astype(np.int16))
-    np.save("sine.npy", np.clip(np.rint(511.5 + 530 * np.sin(2 * np.pi * 1021 * np.arange(2**17) / 2**17)), 0, 1023).astype(np.uint16))
+    np.save(
+        "sine.npy",
+        np.clip(np.rint(511.5 + 530 * np.sin(2 * np.pi * 1021 * np.arange(2**17) / 2**17)), 0, 1023).astype(np.uint16),
+    )
     np.save("flat.npy", np.full(200, 7))
     np.save("three.npy", np.array([1, 2, 3]))
     np.save("holes.npy", np.array([0.0, math.nan] * 50))
@@ -89,10 +92,22 @@ LINEARITY = ("linearity", "ramp.csv", "--bits", "8", "--test", "ramp")
 @pytest.mark.parametrize(
     ("words", "answers"),
     [
-        (["--bits", "12", "--range", "0:10"], ["Step: LSB = FS / 2^n = 10 V / 4096 = 2.441406 mV", "0.02441406 %", "±1.220703 mV", "0.01220703 %", "74.01 dB"]),
+        (
+            ["--bits", "12", "--range", "0:10"],
+            [
+                "Step: LSB = FS / 2^n = 10 V / 4096 = 2.441406 mV",
+                "0.02441406 %",
+                "±1.220703 mV",
+                "0.01220703 %",
+                "74.01 dB",
+            ],
+        ),
         (["--bits", "8", "--range", "0:5"], ["19.53125 mV", "±9.765625 mV", "4.980469 V", "19.60784 mV"]),
         (["--bits", "8", "--range", "0:5", "--fs-over", "2^n-1"], ["19.60784 mV", "LSB = FS/(2^n-1)"]),
-        (["--bits", "8", "--range", "0:12", "--input", "4.5"], ["46.875 mV", "23.4375 mV", "96    0x60", "11100000", "01010000"]),
+        (
+            ["--bits", "8", "--range", "0:12", "--input", "4.5"],
+            ["46.875 mV", "23.4375 mV", "96    0x60", "11100000", "01010000"],
+        ),
         (["--bits", "8", "--range", "0:12", "--conversion-time", "1e-6"], ["Conversion rate", "1 MS/s"]),
     ],
     ids=["12 bit 10 V", "8 bit 5 V", "the other step", "4.5 V of 12 V", "rate"],
@@ -106,14 +121,23 @@ def test_convert_answers_the_textbook_with_the_working(words: list[str], answers
 
 
 def test_convert_as_json_has_a_row_for_each_input_and_no_source() -> None:
-    document = ask_json("convert", "--bits", "8", "--range", "-6:6", "--input", "-1.5", "--input", "5.99", "--transfer", "floor")
+    document = ask_json(
+        "convert", "--bits", "8", "--range", "-6:6", "--input", "-1.5", "--input", "5.99", "--transfer", "floor"
+    )
     assert document["source"] is None
     assert document["settings"]["inputs"] == [-1.5, 5.99]
-    assert [row["code"] for row in document["rows"]] == [96, 255]  # 4.5 and 11.99 over the lower end, in steps of 12/256
+    assert [row["code"] for row in document["rows"]] == [
+        96,
+        255,
+    ]  # 4.5 and 11.99 over the lower end, in steps of 12/256
     first = document["rows"][0]
     assert list(first) == list(names_of(TextbookRow))
     solved = solve_textbook(8, -6, 6, inputs=[-1.5, 5.99], transfer="floor")
-    assert (first["step"], first["rms_error"], first["ideal_snr_db"]) == (solved.step, solved.rms_error, solved.ideal_snr_db)
+    assert (first["step"], first["rms_error"], first["ideal_snr_db"]) == (
+        solved.step,
+        solved.rms_error,
+        solved.ideal_snr_db,
+    )
     assert (first["error_bound"], first["half_step_bound"], first["actual_error"]) == (0.046875, 0.0234375, 0.0)
     assert (first["straight_binary"], first["twos_complement"], first["gray"]) == ("01100000", "11100000", "01010000")
     assert first["working"] == [str(step) for step in work_out(solved)]
@@ -122,7 +146,9 @@ def test_convert_as_json_has_a_row_for_each_input_and_no_source() -> None:
 def test_convert_without_an_input_is_one_row_with_nulls() -> None:
     rows = ask_json("convert", "--bits", "32", "--range", "0:1")["rows"]
     assert len(rows) == 1
-    assert {rows[0][name] for name in ("input", "code", "reconstructed", "actual_error", "gray", "conversion_rate_hz")} == {None}
+    assert {
+        rows[0][name] for name in ("input", "code", "reconstructed", "actual_error", "gray", "conversion_rate_hz")
+    } == {None}
 
 
 def test_convert_tells_of_an_input_beyond_the_range() -> None:
@@ -141,7 +167,12 @@ def test_the_code_table_has_a_line_for_each_code(folder: Path) -> None:
     assert ask("convert", "--bits", "8", "--range", "0:5", "--table", "codes.csv").exit_code == 0
     lines = list(csv.DictReader(Path("codes.csv").read_text("utf-8").splitlines()))
     assert len(lines) == 256
-    assert [float(lines[1][name]) for name in ("code", "lower_edge", "centre", "upper_edge")] == [1, 0.009765625, 0.01953125, 0.029296875]
+    assert [float(lines[1][name]) for name in ("code", "lower_edge", "centre", "upper_edge")] == [
+        1,
+        0.009765625,
+        0.01953125,
+        0.029296875,
+    ]
 
 
 # record
@@ -167,13 +198,28 @@ def test_record_as_json_is_the_row_of_the_engine(folder: Path) -> None:
     row = document["rows"][0]
     assert list(row) == list(names_of(RecordRow))
     found = analyze_spectrum(make_tone(), fs_hz=1e6, bits=12, low=0, high=3.3)
-    for name in ("sinad_db", "snr_db", "thd_dbc", "sfdr_dbc", "sfdr_dbfs", "enob_ieee", "enob_at_level", "nsd_dbfs_hz", "sinefit_sinad_db", "fundamental_hz"):
+    for name in (
+        "sinad_db",
+        "snr_db",
+        "thd_dbc",
+        "sfdr_dbc",
+        "sfdr_dbfs",
+        "enob_ieee",
+        "enob_at_level",
+        "nsd_dbfs_hz",
+        "sinefit_sinad_db",
+        "fundamental_hz",
+    ):
         assert row[name] == getattr(found, name)
     assert row["hd3_dbc"] == found.hd_dbc(3)
     assert row["sinad_ci95_db"] == list(found.sinad_ci95_db or ())
     assert (row["coherent"], row["window"], row["lsb"], row["full_scale"]) == (True, "rectangular", 3.3 / 4096, "sine")
     content = (folder / "tone.csv").read_bytes()
-    assert document["source"] == {"path": "tone.csv", "size": len(content), "digest": f"sha256:{hashlib.sha256(content).hexdigest()}"}
+    assert document["source"] == {
+        "path": "tone.csv",
+        "size": len(content),
+        "digest": f"sha256:{hashlib.sha256(content).hexdigest()}",
+    }
 
 
 def test_the_columns_stand_in_the_order_of_the_contract() -> None:
@@ -206,18 +252,30 @@ def test_what_the_file_tells_need_not_be_said(folder: Path) -> None:
 
 def test_values_in_volts_are_measured_like_codes(folder: Path) -> None:
     row = ask_json("record", "volts.npy", "--bits", "12", "--range", "0:3.3", "--fs", "1e6")["rows"][0]
-    assert row["sinad_db"] == pytest.approx(ask_json(*RECORD)["rows"][0]["sinad_db"], abs=1e-6)  # scaling rounds each value to 1e-16 of it
+    assert row["sinad_db"] == pytest.approx(
+        ask_json(*RECORD)["rows"][0]["sinad_db"], abs=1e-6
+    )  # scaling rounds each value to 1e-16 of it
 
 
-REACHED = {"--min-enob": "enob_ieee", "--min-sinad": "sinad_db", "--min-snr": "snr_db", "--min-sfdr": "sfdr_dbc", "--max-thd": "thd_dbc"}
+REACHED = {
+    "--min-enob": "enob_ieee",
+    "--min-sinad": "sinad_db",
+    "--min-snr": "snr_db",
+    "--min-sfdr": "sfdr_dbc",
+    "--max-thd": "thd_dbc",
+}
 
 
 @pytest.mark.parametrize(("option", "column"), REACHED.items())
-def test_a_missed_limit_of_a_record_ends_with_1_after_everything_is_printed(option: str, column: str, folder: Path) -> None:
+def test_a_missed_limit_of_a_record_ends_with_1_after_everything_is_printed(
+    option: str, column: str, folder: Path
+) -> None:
     reached = ask_json(*RECORD)["rows"][0][column]
     easier = -0.01 if option.startswith("--min") else 0.01
     met = ask_json(*RECORD, option, str(reached + easier))
-    assert met["totals"] == [{"limit": option, "asked": reached + easier, "column": column, "reached": reached, "met": True}]
+    assert met["totals"] == [
+        {"limit": option, "asked": reached + easier, "column": column, "reached": reached, "met": True}
+    ]
     missed = ask_json(*RECORD, option, str(reached - easier), exit_code=1)
     assert missed["rows"] == met["rows"]
     assert missed["totals"][0]["met"] is False
@@ -270,14 +328,40 @@ def test_linearity_prints_each_error_with_its_reference_and_the_missing_codes(fo
 
 
 def test_linearity_as_json_is_the_row_of_the_engine(folder: Path) -> None:
-    document = ask_json(*LINEARITY, "--reference", "best-fit", "--range", "0:5", "--drive", "-0.1:5.1", "--confidence", "0.9", "--within", "0.05")
+    document = ask_json(
+        *LINEARITY,
+        "--reference",
+        "best-fit",
+        "--range",
+        "0:5",
+        "--drive",
+        "-0.1:5.1",
+        "--confidence",
+        "0.9",
+        "--within",
+        "0.05",
+    )
     row = document["rows"][0]
     assert list(row) == list(names_of(LinearityRow))
-    found = measure_linearity(make_ramp(), bits=8, test="ramp", reference="best-fit", low=0, high=5, drive=(-0.1, 5.1), confidence=0.9, dnl_within_lsb=0.05)
+    found = measure_linearity(
+        make_ramp(),
+        bits=8,
+        test="ramp",
+        reference="best-fit",
+        low=0,
+        high=5,
+        drive=(-0.1, 5.1),
+        confidence=0.9,
+        dnl_within_lsb=0.05,
+    )
     assert row["dnl_lsb"] == found.dnl_lsb.tolist()
     assert row["inl_lsb"] == found.inl_lsb.tolist()
     assert row["dnl_bar_lsb"] == found.dnl_bar_lsb.tolist()
-    assert (row["offset_lsb"], row["gain_error_percent"], row["tue_max_lsb"]) == (found.offset_lsb, found.gain_error_percent, found.tue_max_lsb)
+    assert (row["offset_lsb"], row["gain_error_percent"], row["tue_max_lsb"]) == (
+        found.offset_lsb,
+        found.gain_error_percent,
+        found.tue_max_lsb,
+    )
     assert (row["missing_codes"], row["inl_reference"], row["lsb"]) == ([100], "best-fit", 5 / 256)
     assert row["samples_needed"] == found.samples_needed
     assert document["settings"]["drive"] == "-0.1:5.1"
@@ -301,7 +385,9 @@ def test_a_sine_leaves_offset_and_gain_open(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "met", "missed"), [("--max-dnl", "1.1", "0.9"), ("--max-inl", "1.1", "0.9"), ("--max-missing", "1", "0")]
 )  # the missing code doubles its neighbour: DNL -1 and +1, INL -1
-def test_a_missed_limit_of_linearity_ends_with_1_after_everything_is_printed(option: str, met: str, missed: str, folder: Path) -> None:
+def test_a_missed_limit_of_linearity_ends_with_1_after_everything_is_printed(
+    option: str, met: str, missed: str, folder: Path
+) -> None:
     assert ask_json(*LINEARITY, option, met)["totals"][0] == {
         "limit": option,
         "asked": float(met),
@@ -318,7 +404,11 @@ def test_a_missed_limit_of_linearity_ends_with_1_after_everything_is_printed(opt
 
 def test_several_limits_are_all_told(folder: Path) -> None:
     result = ask(*LINEARITY, "--max-dnl", "0.5", "--max-inl", "2", "--max-missing", "0")
-    assert [line.split()[-1] for line in result.stdout.splitlines() if line.startswith("--max")] == ["missed", "met", "missed"]
+    assert [line.split()[-1] for line in result.stdout.splitlines() if line.startswith("--max")] == [
+        "missed",
+        "met",
+        "missed",
+    ]
     assert result.stderr.count("is missed") == 2
 
 
@@ -331,10 +421,16 @@ def test_signed_codes_keep_their_own_numbers(folder: Path) -> None:
 # files
 
 
-@pytest.mark.parametrize("words", [("convert", "--bits", "8", "--range", "0:12", "--input", "4.5"), RECORD, LINEARITY], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words",
+    [("convert", "--bits", "8", "--range", "0:12", "--input", "4.5"), RECORD, LINEARITY],
+    ids=lambda words: words[0],
+)
 def test_every_kind_of_file_holds_the_same_row(words: tuple[str, ...], folder: Path) -> None:
     row = ask_json(*words)["rows"][0]
-    result = ask(*words, *(word for suffix in ("csv", "json", "parquet", "html") for word in ("--out", f"out.{suffix}")))
+    result = ask(
+        *words, *(word for suffix in ("csv", "json", "parquet", "html") for word in ("--out", f"out.{suffix}"))
+    )
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.count("wrote ") == 4
     document = json.loads(Path("out.json").read_text("utf-8"))
@@ -360,12 +456,20 @@ def _holds_infinity(value: Any) -> bool:
     return any(isinstance(item, float) and math.isinf(item) for item in values)
 
 
-@pytest.mark.parametrize("words", [("convert", "--bits", "8", "--range", "0:12", "--input", "4.5"), RECORD, LINEARITY], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words",
+    [("convert", "--bits", "8", "--range", "0:12", "--input", "4.5"), RECORD, LINEARITY],
+    ids=lambda words: words[0],
+)
 def test_the_page_stands_alone_and_holds_every_figure(words: tuple[str, ...], folder: Path) -> None:
     assert ask(*words, "--out", "page.html").exit_code == 0
     page = Path("page.html").read_text("utf-8")
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", page)
-    for label in ("By which convention", "Where it comes from", *(("The working",) if words[0] == "convert" else ("Input digest", "Findings"))):
+    for label in (
+        "By which convention",
+        "Where it comes from",
+        *(("The working",) if words[0] == "convert" else ("Input digest", "Findings")),
+    ):
         assert label in page
     packed = re.search(r"data:application/json;base64,([^\"]+)", page)
     assert packed
@@ -378,7 +482,11 @@ def test_the_page_tells_of_a_missed_limit_and_is_written_before_the_exit(folder:
     assert "--min-enob 12 is missed: reached 11.0" in Path("page.html").read_text("utf-8")
 
 
-@pytest.mark.parametrize("words", [("convert", "--bits", "8", "--range", "0:12", "--input", "4.5"), RECORD, LINEARITY], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words",
+    [("convert", "--bits", "8", "--range", "0:12", "--input", "4.5"), RECORD, LINEARITY],
+    ids=lambda words: words[0],
+)
 @pytest.mark.parametrize("suffix", [".json", ".parquet"])
 def test_stored_rows_become_a_report_later(words: tuple[str, ...], suffix: str, folder: Path) -> None:
     limit = {"record": ("--max-thd", "-70"), "linearity": ("--max-dnl", "2"), "convert": ()}[words[0]]
@@ -421,7 +529,12 @@ def test_what_is_no_rows_file_at_all_is_refused_as_ever(suffix: str, folder: Pat
 
 def test_a_page_of_many_codes_leaves_out_the_lists_and_says_so(folder: Path) -> None:
     np.save("wide.npy", np.repeat(np.arange(2**16, dtype=np.uint16), 2))
-    assert ask("linearity", "wide.npy", "--bits", "16", "--test", "ramp", "--drive", "0:65536", "--out", "page.html").exit_code == 0
+    assert (
+        ask(
+            "linearity", "wide.npy", "--bits", "16", "--test", "ramp", "--drive", "0:65536", "--out", "page.html"
+        ).exit_code
+        == 0
+    )
     page = Path("page.html").read_text("utf-8")
     assert len(page) < 6_000_000
     assert "Left out so that this file stays small: dnl_lsb, inl_lsb, dnl_bar_lsb, inl_bar_lsb." in page
@@ -521,7 +634,12 @@ def test_help_is_there_at_once_and_loads_nothing_heavy() -> None:
 
 
 def test_a_real_process_ends_with_the_exit_code_of_the_limit(folder: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "qanalysis.cli", *RECORD, "--min-enob", "11.5", "--json"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "qanalysis.cli", *RECORD, "--min-enob", "11.5", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert json.loads(done.stdout)["totals"][0]["met"] is False
     assert done.stderr == f"--min-enob 11.5 is missed: reached {json.loads(done.stdout)['rows'][0]['enob_ieee']:.6g}\n"
@@ -540,7 +658,9 @@ def test_a_sample_record_is_opened_by_name_without_a_file() -> None:
     assert tested["rows"][0]["samples"] == 16384
     unknown = ask("record", "sample:tune")
     assert unknown.exit_code == 2
-    assert "there is no sample record 'tune'; the samples are tone between bins, 12 bit;" in unknown.stderr.replace("\n", " ")
+    assert "there is no sample record 'tune'; the samples are tone between bins, 12 bit;" in unknown.stderr.replace(
+        "\n", " "
+    )
 
 
 def test_convert_tells_what_jitter_and_a_sampling_capacitor_allow() -> None:
@@ -553,9 +673,15 @@ def test_convert_tells_what_jitter_and_a_sampling_capacitor_allow() -> None:
     powers = [10 ** (-row[name] / 10) for name in ("ideal_snr_db", "jitter_snr_db", "thermal_snr_db")]
     assert row["limited_snr_db"] == pytest.approx(-10 * math.log10(sum(powers)), rel=1e-12)
     assert row["limited_enob"] == pytest.approx((row["limited_snr_db"] - 1.7609) / 6.0206, abs=1e-4)
-    assert any(step.startswith("SNR that jitter allows: −20 · log10(2 π · f · t) = ") and step.endswith("= 67.13 dB") for step in row["working"])
+    assert any(
+        step.startswith("SNR that jitter allows: −20 · log10(2 π · f · t) = ") and step.endswith("= 67.13 dB")
+        for step in row["working"]
+    )
     (plain,) = ask_json(*words)["rows"]
-    assert {plain[name] for name in ("jitter_snr_db", "thermal_noise_rms", "thermal_snr_db", "limited_snr_db", "limited_enob")} == {None}
+    assert {
+        plain[name]
+        for name in ("jitter_snr_db", "thermal_noise_rms", "thermal_snr_db", "limited_snr_db", "limited_enob")
+    } == {None}
     assert len(plain["working"]) == len(row["working"]) - 4
     assert "SNR with these limits" in ask(*words, "--capacitance", "1e-12").stdout
     assert "SNR with these limits" not in ask(*words).stdout

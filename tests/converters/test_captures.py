@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from qanalysis.converters.captures import analyze_capture, describe_capture, describe_settings, describe_tested, measure_capture, open_capture
+from qanalysis.converters.captures import (
+    analyze_capture,
+    describe_capture,
+    describe_settings,
+    describe_tested,
+    measure_capture,
+    open_capture,
+)
 from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.records import read_record
@@ -79,13 +86,20 @@ def test_a_sample_is_opened_by_its_name(name: str, tmp_path: Path) -> None:
     (tmp_path / "sample.csv").write_bytes(write_sample(name))
     opened, read = open_capture(f"sample:{name}"), open_capture(tmp_path / "sample.csv")
     assert opened.name == f"sample:{name}"
-    assert (opened.source.size, opened.source.digest, opened.bits, opened.fs_hz) == (read.source.size, read.source.digest, read.bits, read.fs_hz)
+    assert (opened.source.size, opened.source.digest, opened.bits, opened.fs_hz) == (
+        read.source.size,
+        read.source.digest,
+        read.bits,
+        read.fs_hz,
+    )
     assert opened.codes is not None
     assert np.array_equal(opened.codes, read.codes)
 
 
 def test_an_unknown_sample_is_refused_with_the_names_of_all() -> None:
-    with pytest.raises(ValueError, match="there is no sample record 'tune'; the samples are tone between bins, 12 bit; coherent tone"):
+    with pytest.raises(
+        ValueError, match="there is no sample record 'tune'; the samples are tone between bins, 12 bit; coherent tone"
+    ):
         open_capture("sample:tune")
 
 

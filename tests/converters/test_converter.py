@@ -78,7 +78,10 @@ def test_the_saturating_end_of_mid_tread_reaches_a_whole_step() -> None:
     assert 5.0 - converter.round_trip([5.0])[0] == converter.lsb == 2 * converter.half_step
 
 
-@pytest.mark.parametrize(("transfer", "mean_lsb", "rms_lsb"), [("mid-tread", 0.0, 12**-0.5), ("mid-rise", 0.0, 12**-0.5), ("floor", -0.5, 3**-0.5)])
+@pytest.mark.parametrize(
+    ("transfer", "mean_lsb", "rms_lsb"),
+    [("mid-tread", 0.0, 12**-0.5), ("mid-rise", 0.0, 12**-0.5), ("floor", -0.5, 3**-0.5)],
+)
 def test_error_moments_are_those_of_the_transfer(transfer: str, mean_lsb: float, rms_lsb: float) -> None:
     converter = Converter(6, 0, 64, transfer=transfer)
     x = (np.arange(62 * 1000) + 0.5) / 1000 + 1
@@ -92,7 +95,10 @@ def test_steps_follow_their_convention() -> None:
     assert Converter(12, 0, 10).lsb == 10 / 4096
     assert Converter(12, 0, 10, fs_over="2^n-1").lsb == 10 / 4095
     assert Converter(8, 0, 5, fs_over="2^n-1").levels[-1] == 5.0
-    assert [Converter(8, 0, 5, fs_over=fs_over).lsb_convention for fs_over in ("2^n", "2^n-1")] == ["fs/2^n", "fs/(2^n-1)"]
+    assert [Converter(8, 0, 5, fs_over=fs_over).lsb_convention for fs_over in ("2^n", "2^n-1")] == [
+        "fs/2^n",
+        "fs/(2^n-1)",
+    ]
 
 
 def test_four_and_a_half_volts_of_twelve_are_code_96_exactly() -> None:
@@ -113,7 +119,9 @@ def test_four_and_a_half_volts_of_twelve_are_code_96_exactly() -> None:
     fs_over=st.sampled_from(["2^n", "2^n-1"]),
     parts=st.lists(st.floats(0, 1), min_size=1, max_size=20),
 )
-def test_any_converter_rises_and_keeps_its_bound(bits: int, low: float, span: float, transfer: str, fs_over: str, parts: list[float]) -> None:
+def test_any_converter_rises_and_keeps_its_bound(
+    bits: int, low: float, span: float, transfer: str, fs_over: str, parts: list[float]
+) -> None:
     try:
         converter = Converter(bits, low, low + span, fs_over=fs_over, transfer=transfer)
     except ValueError:
@@ -150,7 +158,9 @@ def test_thirty_two_bits_keep_every_code() -> None:
     converter = Converter(32, -1, 1)
     codes = np.array([0, 1, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1])
     assert np.array_equal(converter.encode(converter.decode(codes)), codes)
-    assert all(later - earlier == 2**-31 for earlier, later in pairwise(converter.locate_transitions(range(5)).tolist()))
+    assert all(
+        later - earlier == 2**-31 for earlier, later in pairwise(converter.locate_transitions(range(5)).tolist())
+    )
 
 
 @pytest.mark.parametrize("name", ["levels", "transitions"])

@@ -19,7 +19,15 @@ VOICE = Path(__file__).parent / "data" / "spoken_card.wav"
 SAMPLES = 4096
 
 
-def sine(bits: int = 12, *, level: float = 0.98, cycles: float = 127, phase: float = 0.1, offset: float = 0.0, noise: float = 0.0) -> np.ndarray:
+def sine(
+    bits: int = 12,
+    *,
+    level: float = 0.98,
+    cycles: float = 127,
+    phase: float = 0.1,
+    offset: float = 0.0,
+    noise: float = 0.0,
+) -> np.ndarray:
     """Two's complement codes (4096,) of a sine of `level` times the range, saturating; offset and noise rms in LSB."""
     low, high = code_range(bits, signed=True)
     drawn = np.random.default_rng(7).normal(0, noise, SAMPLES) if noise else 0.0
@@ -62,7 +70,9 @@ def test_gaussian_noise_a_ramp_and_a_square_wave_are_not_clipped_or_stuck() -> N
     noise = np.rint(np.random.default_rng(3).normal(0, 300, SAMPLES)).astype(np.int64)
     square = np.where(np.arange(SAMPLES) % 30 < 15, 2000, -2001)
     for codes in (noise, np.arange(SAMPLES) - 2048, square):
-        assert not {"clipping", "stuck-bits", "tied-bits", "left-justified"} & set(codes_in(examine_record(record_of(codes))))
+        assert not {"clipping", "stuck-bits", "tied-bits", "left-justified"} & set(
+            codes_in(examine_record(record_of(codes)))
+        )
 
 
 # Clipping
@@ -97,7 +107,9 @@ def test_floats_clip_too() -> None:
 def test_three_lsb_of_overdrive_are_clipping_and_one_is_not() -> None:
     for bits in (10, 12):
         assert "clipping" in codes_in(examine_record(record_of(sine(bits, level=1 + 4 / 2 ** (bits - 1)), bits=bits)))
-        assert "clipping" not in codes_in(examine_record(record_of(sine(bits, level=1 + 1 / 2 ** (bits - 1)), bits=bits)))
+        assert "clipping" not in codes_in(
+            examine_record(record_of(sine(bits, level=1 + 1 / 2 ** (bits - 1)), bits=bits))
+        )
 
 
 def test_an_overdriven_recording_is_found_clipped() -> None:
@@ -266,7 +278,16 @@ def test_two_tones_and_folded_harmonics_are_left_to_the_spectrum() -> None:
 
 
 def test_every_finding_has_a_number_in_its_text() -> None:
-    made = [sine(level=1.05), sine(offset=300), sine() & ~16, sine(cycles=128), sine() << 4, sine(level=0.01), np.full(64, 3), np.array([1, 2, 1])]
+    made = [
+        sine(level=1.05),
+        sine(offset=300),
+        sine() & ~16,
+        sine(cycles=128),
+        sine() << 4,
+        sine(level=0.01),
+        np.full(64, 3),
+        np.array([1, 2, 1]),
+    ]
     for codes in made:
         for finding in examine_record(record_of(codes, bits=16 if codes.max() > 2047 else 12)):
             assert finding.value is not None

@@ -6,7 +6,14 @@ import math
 
 import pytest
 
-from qanalysis.converters.noise_limits import NO_NOISE, NoiseSources, combine_snr_db, jitter_snr_db, thermal_noise_rms, thermal_snr_db
+from qanalysis.converters.noise_limits import (
+    NO_NOISE,
+    NoiseSources,
+    combine_snr_db,
+    jitter_snr_db,
+    thermal_noise_rms,
+    thermal_snr_db,
+)
 
 HALF_DIGIT = 0.005 + 1e-9  # tables are stated to 0.01 dB
 

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from qanalysis.converters.converter import Converter
-from qanalysis.converters.posterior import GRADES, QUARTILE, GreyModel, fit_grey_model, judge_posterior, measure_relative_errors
+from qanalysis.converters.posterior import (
+    GRADES,
+    QUARTILE,
+    GreyModel,
+    fit_grey_model,
+    judge_posterior,
+    measure_relative_errors,
+)
 
 SERIES = [2.67, 3.13, 3.25, 3.36, 3.56, 3.72]
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30)
@@ -62,7 +69,9 @@ def test_grey_model_and_its_posterior_check() -> None:
     [(0.5, 0.38627685, 0.14920980, 5 / 6, (2, 2, 2)), (1.0, 0.92282521, 0.85160636, 1 / 6, (4, 4, 4))],
     ids=["multiples of a half", "whole numbers"],
 )
-def test_rounding_a_series_moves_its_grade(step: float, c_std: float, c_var: float, p: float, grades: tuple[int, int, int]) -> None:
+def test_rounding_a_series_moves_its_grade(
+    step: float, c_std: float, c_var: float, p: float, grades: tuple[int, int, int]
+) -> None:
     check = judge_posterior(SERIES, round_to(step))
     # Printed to 8 decimals; P is a count over 6.
     assert (check.c_std, check.c_var) == (pytest.approx(c_std, abs=5e-9), pytest.approx(c_var, abs=5e-9))
@@ -83,7 +92,9 @@ def test_limits_of_the_grades_are_one_limit_in_three_units() -> None:
     assert GRADES[3].sqnr_over_db == -math.inf
 
 
-@pytest.mark.parametrize(("c", "number"), [(0.349, 1), (0.351, 2), (0.499, 2), (0.5, 3), (0.501, 3), (0.649, 3), (0.651, 4)])
+@pytest.mark.parametrize(
+    ("c", "number"), [(0.349, 1), (0.351, 2), (0.499, 2), (0.5, 3), (0.501, 3), (0.649, 3), (0.651, 4)]
+)
 def test_the_grade_of_c_changes_at_its_limits(c: float, number: int) -> None:
     # The error is c times a series of the same deviations.
     x = np.array([-1.0, 1.0, -1.0, 1.0])
@@ -114,7 +125,13 @@ def test_any_converter_of_a_full_sine_has_grade_1(bits: int, c: float) -> None:
 
 def test_a_bias_is_shown_because_the_ratio_ignores_it() -> None:
     check = judge_posterior([1.0, 2.0, 3.0], [6.0, 7.0, 8.0])
-    assert (check.bias, check.c_std, check.c_var, check.sqnr_ac_db, check.small_error_frequency) == (5.0, 0.0, 0.0, math.inf, 1.0)
+    assert (check.bias, check.c_std, check.c_var, check.sqnr_ac_db, check.small_error_frequency) == (
+        5.0,
+        0.0,
+        0.0,
+        math.inf,
+        1.0,
+    )
 
 
 def test_magnitudes_in_place_of_signed_errors_are_an_option() -> None:
@@ -126,7 +143,15 @@ def test_magnitudes_in_place_of_signed_errors_are_an_option() -> None:
 def test_a_constant_series_has_no_ratio_though_its_mean_is_rounded() -> None:
     check = judge_posterior([0.1] * 3, [0.1, 0.2, 0.3])
     assert check.std_x == 0
-    assert (check.c_std, check.c_var, check.sqnr_ac_db, check.small_error_frequency, check.grade_of_c, check.grade_of_p, check.grade) == (None,) * 7
+    assert (
+        check.c_std,
+        check.c_var,
+        check.sqnr_ac_db,
+        check.small_error_frequency,
+        check.grade_of_c,
+        check.grade_of_p,
+        check.grade,
+    ) == (None,) * 7
 
 
 def test_an_empty_series_has_no_figures_and_pairs_that_are_not_finite_are_counted() -> None:
@@ -149,7 +174,9 @@ def test_the_check_is_its_definition_and_does_not_depend_on_scale(values: list[f
         return
     assert check.c_std == pytest.approx(s2 / s1, rel=1e-4)
     if all(abs(abs(e - statistics.fmean(errors)) - QUARTILE * s1) > 1e-9 for e in errors):
-        assert check.small_error_frequency == sum(abs(e - statistics.fmean(errors)) < QUARTILE * s1 for e in errors) / len(errors)
+        assert check.small_error_frequency == sum(
+            abs(e - statistics.fmean(errors)) < QUARTILE * s1 for e in errors
+        ) / len(errors)
     # A factor of two changes no rounding.
     doubled = judge_posterior(2 * np.array(values), 2 * np.array(model))
     assert (doubled.c_std, doubled.small_error_frequency) == (check.c_std, check.small_error_frequency)
@@ -163,7 +190,12 @@ def test_the_grey_model_is_the_series_of_its_textbook_recipe() -> None:
     assert model.predict(9) == pytest.approx([SERIES[0], *np.diff(total)], rel=1e-12)
     sums = np.cumsum(SERIES)
     middle = (sums[1:] + sums[:-1]) / 2
-    least = minimize(lambda p: float(np.sum((np.array(SERIES[1:]) + p[0] * middle - p[1]) ** 2)), [0.0, 1.0], method="BFGS", options={"gtol": 1e-12})
+    least = minimize(
+        lambda p: float(np.sum((np.array(SERIES[1:]) + p[0] * middle - p[1]) ** 2)),
+        [0.0, 1.0],
+        method="BFGS",
+        options={"gtol": 1e-12},
+    )
     # The minimum is flat: an error of sqrt(eps) in the parameters can not be seen in the sum of squares.
     assert least.x == pytest.approx([a, b], abs=1e-6)
 

@@ -22,7 +22,9 @@ from qanalysis.converters.spectrum.spectrum import analyze_spectrum
 def test_a_ramp_finds_the_transitions_that_were_put_in(shape: str, transfer: str) -> None:
     converter = Converter(8, 0, 256, transfer=transfer)
     drive = (-4.0, 260.0)
-    simulation = Simulation(converter, Ramp(*drive), samples=2**19, offset_lsb=0.4, gain_error_percent=-0.3, inl=Inl(shape, 0.8))
+    simulation = Simulation(
+        converter, Ramp(*drive), samples=2**19, offset_lsb=0.4, gain_error_percent=-0.3, inl=Inl(shape, 0.8)
+    )
     found = measure_linearity(simulation.run().codes, bits=8, low=0, high=256, transfer=transfer, drive=drive)
     # Samples stand 264/2^19 of a step apart, and a transition is known to one of them.
     assert np.abs(found.transitions - simulation.transitions).max() < 0.001
@@ -58,7 +60,9 @@ def test_a_bow_is_a_second_harmonic_of_its_size() -> None:
 
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_a_shaped_record_is_as_quiet_in_its_band_as_the_simulation_says(order: int) -> None:
-    capture = Simulation(Converter(8, -1, 1), Sine(0.5, 31 / 16384), osr=32, shaping_order=order, dither="subtractive").run()
+    capture = Simulation(
+        Converter(8, -1, 1), Sine(0.5, 31 / 16384), osr=32, shaping_order=order, dither="subtractive"
+    ).run()
     found = analyze_spectrum(capture.values, low=-1, high=1, band_hz=(0.0, capture.simulation.band_hz))
     # The tone of the record is that of the input but for what noise in its own bin adds, one of 256.
     assert found.sinad_db == pytest.approx(capture.in_band_snr_db, abs=0.1)

@@ -48,7 +48,9 @@ FIGURES = (
 # Two tones
 
 
-@pytest.mark.parametrize(("first", "second"), [(401, 487), (401.3, 487.8), (401, 487.5)], ids=["coherent", "between bins", "one of each"])
+@pytest.mark.parametrize(
+    ("first", "second"), [(401, 487), (401.3, 487.8), (401, 487.5)], ids=["coherent", "between bins", "one of each"]
+)
 def test_two_tones_are_one_finding_with_their_products_named(first: float, second: float) -> None:
     products = draw(2 * first - second, amplitude=1e-3) + draw(second - first, amplitude=3e-4)
     record = draw(first, amplitude=0.5) + draw(second, amplitude=0.45) + products + hiss(1e-5)
@@ -145,11 +147,14 @@ def test_harmonics_that_fold_onto_the_tone_or_dc_or_each_other_are_named_and_cou
     assert (spectrum.hd_dbc(6), spectrum.hd_dbc(8)) == (spectrum.hd_dbc(2), None)
     aliases = [line.alias_hz for line in spectrum.harmonics]
     assert aliases == pytest.approx([0.25, 0.375, 0.5, 0.375, 0.25, 0.125, 0.0, 0.125])
-    assert [line.frequency_hz for line in spectrum.harmonics] == pytest.approx([0.125 * order for order in range(2, 10)])
+    assert [line.frequency_hz for line in spectrum.harmonics] == pytest.approx(
+        [0.125 * order for order in range(2, 10)]
+    )
 
 
 @pytest.mark.parametrize(
-    ("cycles", "samples", "shown"), [(3000, 4096, 1096), (4096, 4096, 0), (2048, 4096, 2048), (9000.5, 4096, 808.5), (7, 15, 7), (8, 15, 7)]
+    ("cycles", "samples", "shown"),
+    [(3000, 4096, 1096), (4096, 4096, 0), (2048, 4096, 2048), (9000.5, 4096, 808.5), (7, 15, 7), (8, 15, 7)],
 )
 def test_lines_fold_at_half_the_rate(cycles: float, samples: int, shown: float) -> None:
     assert fold_cycles(cycles, samples) == shown
@@ -173,13 +178,18 @@ def test_what_leaks_more_than_the_noise_is_not_coherent(bits: int, noise: float)
     ratio = noise**2 / 12 / (2.0 ** (2 * bits - 2) / 2)
     border = np.sqrt(3 * 0.01 * ratio) / np.pi
     for times, coherent in ((0.3, True), (4.0, False)):
-        record = draw(301 + times * border, amplitude=2.0 ** (bits - 1), samples=1 << 15) + hiss(noise / np.sqrt(12), samples=1 << 15)
+        record = draw(301 + times * border, amplitude=2.0 ** (bits - 1), samples=1 << 15) + hiss(
+            noise / np.sqrt(12), samples=1 << 15
+        )
         spectrum = np.fft.rfft(record - record.mean())
         assert is_coherent(spectrum, np.abs(spectrum) ** 2, 1 << 15, [301]) is coherent
 
 
 def test_noise_alone_rarely_makes_a_record_incoherent() -> None:
-    kept = sum(analyze_spectrum(draw(31, samples=256) + hiss(0.1, samples=256, seed=seed), low=-2, high=2).coherent for seed in range(300))
+    kept = sum(
+        analyze_spectrum(draw(31, samples=256) + hiss(0.1, samples=256, seed=seed), low=-2, high=2).coherent
+        for seed in range(300)
+    )
     # One in a thousand by design; five of 300 would be a chance of 1e-5.
     assert kept >= 296
 
@@ -210,7 +220,9 @@ def test_a_band_takes_the_window_of_the_highest_resolution() -> None:
 
 
 def test_a_long_record_s_spur_is_no_edge_of_its_tone_s_lobe() -> None:
-    record = np.rint(127 * draw(12345.5, samples=1 << 17) + np.random.default_rng(0).uniform(-0.5, 0.5, (2, 1 << 17)).sum(axis=0))
+    record = np.rint(
+        127 * draw(12345.5, samples=1 << 17) + np.random.default_rng(0).uniform(-0.5, 0.5, (2, 1 << 17)).sum(axis=0)
+    )
     spectrum = analyze_spectrum(record, bits=8, low=-130, high=130)
     # White noise LSB^2/4 in 2^16 bins of bandwidth ENBW: the highest stands at most 13 dB above the mean, and 10 dB above it on the whole.
     mean = 10 * np.log10(0.25 / 2**16 / (127**2 / 2) * 2.0)
@@ -233,7 +245,13 @@ def test_a_constant_record_has_no_figures() -> None:
         assert find(spectrum, "constant").value == record[0]
         assert [getattr(spectrum, name) for name in FIGURES] == [None] * len(FIGURES)
         assert spectrum.noise_dbfs == -np.inf
-        assert (spectrum.coherent, spectrum.spur, spectrum.sinefit, spectrum.harmonics, spectrum.power_dbc) == (None, None, None, (), None)
+        assert (spectrum.coherent, spectrum.spur, spectrum.sinefit, spectrum.harmonics, spectrum.power_dbc) == (
+            None,
+            None,
+            None,
+            (),
+            None,
+        )
 
 
 def test_noise_alone_has_a_density_and_no_tone() -> None:
@@ -267,7 +285,14 @@ def test_fractions_within_one_are_taken_as_normalised_and_other_values_have_no_f
     assert normalised.level_dbfs == pytest.approx(-6.02, abs=0.01)
     unknown = analyze_spectrum(draw(101, amplitude=5) + hiss(1e-3))
     assert "full-scale-unknown" in find_codes(unknown)
-    assert (unknown.level_dbfs, unknown.sfdr_dbfs, unknown.enob_ieee, unknown.nsd_dbfs_hz, unknown.power_dbfs, unknown.enob_ci95) == (None,) * 6
+    assert (
+        unknown.level_dbfs,
+        unknown.sfdr_dbfs,
+        unknown.enob_ieee,
+        unknown.nsd_dbfs_hz,
+        unknown.power_dbfs,
+        unknown.enob_ci95,
+    ) == (None,) * 6
     assert unknown.sinad_db == pytest.approx(10 * np.log10(12.5 / 1e-6), abs=0.5)
 
 
@@ -332,7 +357,10 @@ def test_bad_records_are_refused(record, message: str) -> None:
 
 
 def test_codes_outside_the_stated_width_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"codes reach from -2047 to 2047, which 8 bits can not hold \(256 codes\); raise bits, or shift left-justified words"):
+    with pytest.raises(
+        ValueError,
+        match=r"codes reach from -2047 to 2047, which 8 bits can not hold \(256 codes\); raise bits, or shift left-justified words",
+    ):
         analyze_spectrum(np.rint(2047 * draw(31)).astype(int), bits=8)
 
 

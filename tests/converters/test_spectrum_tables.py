@@ -15,7 +15,16 @@ def turn(cycles: float, phase: float = 0.0) -> np.ndarray:
 
 
 # SFDR in dBc and SINAD in dB of sines of 2^(n-1) - 1 LSB, 4096 points, given to two decimals.
-SPURS = {(4, 127): 35.39, (4, 128): 30.63, (6, 127): 51.66, (6, 128): 43.99, (8, 127): 68.61, (8, 128): 53.53, (10, 127): 81.36, (10, 128): 68.73}
+SPURS = {
+    (4, 127): 35.39,
+    (4, 128): 30.63,
+    (6, 127): 51.66,
+    (6, 128): 43.99,
+    (8, 127): 68.61,
+    (8, 128): 53.53,
+    (10, 127): 81.36,
+    (10, 128): 68.73,
+}
 
 
 @pytest.mark.parametrize(("bits", "cycles"), SPURS)
@@ -82,7 +91,9 @@ def test_twelve_bits_between_bins_read_73_db_where_small_lobes_fail() -> None:
     assert narrow.sinad_db < 66
 
 
-@pytest.mark.parametrize(("fs_over", "lsb", "convention"), [("2^n", 10 / 256, "fs/2^n"), ("2^n-1", 10 / 255, "fs/(2^n-1)")])
+@pytest.mark.parametrize(
+    ("fs_over", "lsb", "convention"), [("2^n", 10 / 256, "fs/2^n"), ("2^n-1", 10 / 255, "fs/(2^n-1)")]
+)
 def test_the_step_follows_its_convention(fs_over: str, lsb: float, convention: str) -> None:
     spectrum = analyze_spectrum(np.rint(100 * turn(127)).astype(int), bits=8, low=0, high=10, fs_over=fs_over)
     assert (spectrum.lsb, spectrum.lsb_convention) == (pytest.approx(lsb), convention)

@@ -136,6 +136,11 @@ def test_a_notice_stays_on_its_page() -> None:
 def test_what_a_tab_does_not_show_is_kept() -> None:
     page = open_converter(tab="simulate", waveform="sine", phase="45", record="sample:two tones, 14 bit")
     page.selectbox(key="waveform").set_value("gaussian").run()
-    assert page.query_params == {"tab": "simulate", "waveform": "gaussian", "phase": "45", "record": "sample:two tones, 14 bit"}
+    assert page.query_params == {
+        "tab": "simulate",
+        "waveform": "gaussian",
+        "phase": "45",
+        "record": "sample:two tones, 14 bit",
+    }
     page.selectbox(key="waveform").set_value("sine").run()
     assert page.slider(key="phase").value == 45

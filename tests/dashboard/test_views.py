@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qanalysis.dashboard.main import PAGES, Page
-from qanalysis.dashboard.views import View, bound, drop_passing, join_link, list_rules, read_address, read_view, reset_view, spell_view, write_view
+from qanalysis.dashboard.views import (
+    View,
+    bound,
+    drop_passing,
+    join_link,
+    list_rules,
+    read_address,
+    read_view,
+    reset_view,
+    spell_view,
+    write_view,
+)
 from qanalysis.quantizers.grouping import parse_grouping
 
 
@@ -54,7 +65,9 @@ def test_a_view_comes_back_from_its_widgets_and_from_its_address(view: Sample) -
 
 @given(samples)
 def test_an_address_spells_what_differs_from_the_defaults_and_nothing_else(view: Sample) -> None:
-    query = parse_qs(urlsplit(join_link("http://127.0.0.1:8501/?old=1", spell_view(view))).query, keep_blank_values=True)
+    query = parse_qs(
+        urlsplit(join_link("http://127.0.0.1:8501/?old=1", spell_view(view))).query, keep_blank_values=True
+    )
     assert query == spell_view(view)
     assert set(query) == {name for name, rule in list_rules(Sample).items() if getattr(view, name) != rule.default}
 
@@ -70,7 +83,9 @@ def test_an_address_spells_what_differs_from_the_defaults_and_nothing_else(view:
         pytest.param({"span": (1, 40)}, "span", (2, 16), id="a span beyond both ends"),
         pytest.param({"span": (5, 5)}, "span", (5, 5), id="a span of one"),
         pytest.param({"order": "odd"}, "order", "file", id="no choice"),
-        pytest.param({"words": ["group=0", "group=48", "group=48"]}, "words", ("group=48",), id="a word that is none, one twice"),
+        pytest.param(
+            {"words": ["group=0", "group=48", "group=48"]}, "words", ("group=48",), id="a word that is none, one twice"
+        ),
         pytest.param({"words": []}, "words", ("tensor",), id="no word"),
         pytest.param({"more": ["z", "y"]}, "more", ("y",), id="one of two choices"),
         pytest.param({"file": "  "}, "file", "a.npz", id="blank"),
@@ -98,7 +113,9 @@ def test_what_can_not_be_shown_becomes_the_nearest_that_can(held: dict[str, Any]
         ({"find2": ["x" * 200]}, "find2=" + "x" * 74),
     ],
 )
-def test_what_an_address_can_not_mean_is_named_and_takes_part_in_nothing(asked: dict[str, list[str]], left_out: str) -> None:
+def test_what_an_address_can_not_mean_is_named_and_takes_part_in_nothing(
+    asked: dict[str, list[str]], left_out: str
+) -> None:
     found = read_address(Sample, asked)
     assert found.left_out == (left_out,)
     assert found.view == Sample()
@@ -117,7 +134,9 @@ def test_a_reset_keeps_what_it_says_and_a_history_forgets_what_passes() -> None:
 
 
 def test_the_link_of_an_untouched_page_is_the_bare_address() -> None:
-    assert join_link("http://127.0.0.1:8501/converter?bits=3", spell_view(Sample())) == "http://127.0.0.1:8501/converter"
+    assert (
+        join_link("http://127.0.0.1:8501/converter?bits=3", spell_view(Sample())) == "http://127.0.0.1:8501/converter"
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)

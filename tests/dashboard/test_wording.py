@@ -38,10 +38,26 @@ def _progress(seconds_left: float | None = 3.0) -> SweepProgress:
         pytest.param(None, "Not swept yet: 1,000 values × 28 schemes", id="not asked for"),
         pytest.param(Snapshot("queued"), "Waiting for its turn", id="queued"),
         pytest.param(Snapshot("running"), "conv\\*0: 0 of 10 tensors × 28 schemes", id="begun"),
-        pytest.param(Snapshot("running", _progress()), "conv\\*1: 4 of 10 tensors × 28 schemes, 200 M round trips/s, 3.0 s left", id="running"),
-        pytest.param(Snapshot("running", _progress(None)), "conv\\*1: 4 of 10 tensors × 28 schemes, 200 M round trips/s", id="no estimate"),
-        pytest.param(Snapshot("done", _progress(), seconds=2), "Complete: 4 of 10 tensors × 28 schemes in 2.0 s, 200 M round trips/s", id="done"),
-        pytest.param(Snapshot("cancelled", _progress()), "**Partial**: 4 of 10 tensors × 28 schemes before it was cancelled", id="cancelled"),
+        pytest.param(
+            Snapshot("running", _progress()),
+            "conv\\*1: 4 of 10 tensors × 28 schemes, 200 M round trips/s, 3.0 s left",
+            id="running",
+        ),
+        pytest.param(
+            Snapshot("running", _progress(None)),
+            "conv\\*1: 4 of 10 tensors × 28 schemes, 200 M round trips/s",
+            id="no estimate",
+        ),
+        pytest.param(
+            Snapshot("done", _progress(), seconds=2),
+            "Complete: 4 of 10 tensors × 28 schemes in 2.0 s, 200 M round trips/s",
+            id="done",
+        ),
+        pytest.param(
+            Snapshot("cancelled", _progress()),
+            "**Partial**: 4 of 10 tensors × 28 schemes before it was cancelled",
+            id="cancelled",
+        ),
         pytest.param(Snapshot("cancelled"), "Cancelled before the first tensor", id="cancelled at once"),
         pytest.param(Snapshot("failed"), "The sweep failed", id="failed"),
     ],
@@ -53,7 +69,17 @@ def test_the_strip_says_where_a_sweep_stands(snapshot: Snapshot | None, text: st
 
 def test_a_range_rule_that_searches_weighs_what_it_costs() -> None:
     tensors = [TensorInfo("a", (20, 30), "float32", 2400), TensorInfo("b", (400,), "float32", 1600)]
-    schemes = ["int4", "int8 asym group=32", "int4 range=mse:1", "int4 range=mse:100", "int4 range=percentile:99.9", "int4 range=meanstd:3", "int4 range=kl"]
+    schemes = [
+        "int4",
+        "int8 asym group=32",
+        "int4 range=mse:1",
+        "int4 range=mse:100",
+        "int4 range=percentile:99.9",
+        "int4 range=meanstd:3",
+        "int4 range=kl",
+    ]
     assert [weigh_work(tensors, [text]) for text in schemes] == [1_000, 1_000, 1_000, 50_000, 10_000, 10_000, 1_000_000]
     assert weigh_work(tensors, schemes) == 1_073_000
-    assert [weigh_work(tensors, [text]) for text in ("mxfp4", "nf4 channel range=percentile:99", "fp8_e4m3 range=mse:10")] == [3_000, 30_000, 100_000]
+    assert [
+        weigh_work(tensors, [text]) for text in ("mxfp4", "nf4 channel range=percentile:99", "fp8_e4m3 range=mse:10")
+    ] == [3_000, 30_000, 100_000]

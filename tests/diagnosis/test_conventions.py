@@ -25,7 +25,19 @@ SCHEMES = (
     "ternary group=100",
     "float16",
 )
-PACKED = ("mxfp4", "gguf:mxfp4", "nvfp4", "nvfp4:one-level", "mxfp6_e2m3", "mxfp8_e5m2", "mxint8", "gguf:q4_0", "gguf:q5_1", "gguf:q8_0", "gguf:tq1_0")
+PACKED = (
+    "mxfp4",
+    "gguf:mxfp4",
+    "nvfp4",
+    "nvfp4:one-level",
+    "mxfp6_e2m3",
+    "mxfp8_e5m2",
+    "mxint8",
+    "gguf:q4_0",
+    "gguf:q5_1",
+    "gguf:q8_0",
+    "gguf:tq1_0",
+)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +70,13 @@ def _measure_grid(x: np.ndarray, word: str) -> float:
 def test_the_words_int4_group_128_span_three_decibels_on_one_tensor(weights: np.ndarray) -> None:
     conventions = compare_conventions(weights, "int4 group=128")
     grids = [convention for convention in conventions if convention.aspect == "grid"]
-    assert [convention.name.partition(":")[0] for convention in grids] == ["asym", "sym-clip", "sym-noclip", "sym-full", "sym"]
+    assert [convention.name.partition(":")[0] for convention in grids] == [
+        "asym",
+        "sym-clip",
+        "sym-noclip",
+        "sym-full",
+        "sym",
+    ]
     for convention in grids:
         # the kernel rounds y and e in float32 as this does; only the order of the float64 sums differs
         assert convention.sqnr_db == pytest.approx(_measure_grid(weights, convention.name.partition(":")[0]), abs=1e-6)
@@ -98,7 +116,11 @@ def test_each_reading_is_a_row_of_its_own_that_differs_in_one_word(weights: np.n
 def test_a_packed_format_stands_beside_the_same_numbers_in_free_groups(weights: np.ndarray, scheme: str) -> None:
     conventions = compare_conventions(weights[:16, :256], scheme)
     assert next(convention for convention in conventions if convention.is_asked).aspect == "block format"
-    free = next(convention for convention in conventions if convention.name in ("scale float32", "sym: absmax / 7", "sym: absmax / 15", "sym: absmax / 127"))
+    free = next(
+        convention
+        for convention in conventions
+        if convention.name in ("scale float32", "sym: absmax / 7", "sym: absmax / 15", "sym: absmax / 127")
+    )
     assert Scheme.parse(free.scheme).grouping == Scheme.parse(scheme).grouping
     assert compare_conventions(weights[:16, :256], free.scheme)[0].row == conventions[0].row
 
@@ -119,8 +141,14 @@ def test_blocks_that_do_not_divide_the_rows_come_last(weights: np.ndarray) -> No
 @pytest.mark.parametrize(
     ("scheme", "sentence"),
     [
-        ("gguf:tq1_0", "gguf:tq1_0 gives 1.7 dB in 2 block formats; as written it costs 4.2 dB against the best, ternary group=256"),
-        ("fp8_e4m3", "fp8_e4m3 spans 31.5 to 31.6 dB over 6 scale types; as written it is within 0.05 dB of the best, fp8_e4m3 scale=bfloat16"),
+        (
+            "gguf:tq1_0",
+            "gguf:tq1_0 gives 1.7 dB in 2 block formats; as written it costs 4.2 dB against the best, ternary group=256",
+        ),
+        (
+            "fp8_e4m3",
+            "fp8_e4m3 spans 31.5 to 31.6 dB over 6 scale types; as written it is within 0.05 dB of the best, fp8_e4m3 scale=bfloat16",
+        ),
         ("bfloat16", "bfloat16 spans 49.6 to 55.6 dB over 3 roundings; as written it is the best"),
     ],
     ids=["equal", "close", "best"],
@@ -132,7 +160,9 @@ def test_the_sentence_rounds_with_care(weights: np.ndarray, scheme: str, sentenc
 def test_channels_lie_along_the_axis_given(weights: np.ndarray) -> None:
     moved = compare_conventions(weights[:32], "int4 channel")
     given = compare_conventions(np.ascontiguousarray(weights[:32].T), "int4 channel", axis=1)
-    assert [(convention.scheme, convention.sqnr_db) for convention in given] == [(convention.scheme, convention.sqnr_db) for convention in moved]
+    assert [(convention.scheme, convention.sqnr_db) for convention in given] == [
+        (convention.scheme, convention.sqnr_db) for convention in moved
+    ]
 
 
 def test_readings_without_any_error_are_equal_bests() -> None:
@@ -159,7 +189,9 @@ def test_readings_without_any_error_are_equal_bests() -> None:
 def test_a_tensor_without_figures_keeps_its_status(x: np.ndarray, status: str) -> None:
     conventions = compare_conventions(x, "int4")
     assert {convention.row.status for convention in conventions} == {status}
-    assert {(convention.cost_db, convention.delta_db, convention.sqnr_db) for convention in conventions} == {(None, None, None)}
+    assert {(convention.cost_db, convention.delta_db, convention.sqnr_db) for convention in conventions} == {
+        (None, None, None)
+    }
     assert describe_spread(conventions) == f"int4: nothing to compare, the tensor is {status}"
 
 

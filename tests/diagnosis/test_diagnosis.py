@@ -16,7 +16,16 @@ from qanalysis.diagnosis import Cause, Cure, Diagnosis, diagnose, trials
 from qanalysis.diagnosis.causes import NOTABLE_SHARE
 from qanalysis.diagnosis.cures import KEPT_PERCENTS
 from qanalysis.diagnosis.levels import draw_reference
-from qanalysis.diagnosis.trials import LayerView, find_outliers, sample_rows, transform, try_keeping, try_rotation, try_schemes, view_layer
+from qanalysis.diagnosis.trials import (
+    LayerView,
+    find_outliers,
+    sample_rows,
+    transform,
+    try_keeping,
+    try_rotation,
+    try_schemes,
+    view_layer,
+)
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sums import measure
@@ -52,7 +61,9 @@ def sqnr_db(x: Matrix, text: str) -> float:
     return float(measure(x, Scheme.parse(text).fit(x).round_trip(x)).sqnr_db or math.nan)
 
 
-@pytest.mark.parametrize("grouping", ["", " channel", " group=128", " group=32"], ids=["tensor", "channel", "group=128", "group=32"])
+@pytest.mark.parametrize(
+    "grouping", ["", " channel", " group=128", " group=32"], ids=["tensor", "channel", "group=128", "group=32"]
+)
 @pytest.mark.parametrize("bits", [4, 6, 8])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_gaussian_layer_has_no_cause(bits: int, grouping: str, seed: int) -> None:
@@ -103,7 +114,11 @@ def test_an_outlier_column_is_told_from_an_outlier_channel() -> None:
     assert "column 17 " in cause.text
     rest = x.copy()
     rest[:, 17] = 0  # no error on any grid, and no part in a range
-    share = 1 - measure(rest, Scheme.parse("int4 group=128").fit(rest).round_trip(rest)).sum_e2 / measure(x, _trip(x, "int4 group=128")).sum_e2
+    share = (
+        1
+        - measure(rest, Scheme.parse("int4 group=128").fit(rest).round_trip(rest)).sum_e2
+        / measure(x, _trip(x, "int4 group=128")).sum_e2
+    )
     assert cause.share == pytest.approx(share, rel=LANES)
 
 
@@ -198,7 +213,9 @@ def test_what_the_scale_s_type_costs_is_measured_against_float32() -> None:
     assert find(diagnosis, "scale-rounding").value == pytest.approx(cost, abs=LANES_DB)
     assert cure(diagnosis, "Scales in float32").gain_db == pytest.approx(cost, abs=LANES_DB)
     assert "scale-rounding" not in codes(examine(x, "int4 channel scale=float16"))
-    assert find(examine(x, "mxfp4"), "scale-rounding").value == pytest.approx(sqnr_db(x, "fp4_e2m1 group=32") - sqnr_db(x, "mxfp4"), abs=LANES_DB)
+    assert find(examine(x, "mxfp4"), "scale-rounding").value == pytest.approx(
+        sqnr_db(x, "fp4_e2m1 group=32") - sqnr_db(x, "mxfp4"), abs=LANES_DB
+    )
 
 
 @pytest.mark.parametrize("mode", ["floor", "to-zero", "stochastic:3"])
@@ -251,7 +268,16 @@ def test_scaling_the_layer_changes_no_finding(factor: float) -> None:
 
 def _list_schemes() -> list[str]:
     integers = [f"int4 {grouping}" for grouping in ("tensor", "channel", "group=64", "block=4x32")]
-    others = ["int3 asym group=32 scale=float16", "nf4 group=64", "fp8_e4m3", "mxfp4", "nvfp4", "gguf:q4_0", "ternary channel", "bfloat16"]
+    others = [
+        "int3 asym group=32 scale=float16",
+        "nf4 group=64",
+        "fp8_e4m3",
+        "mxfp4",
+        "nvfp4",
+        "gguf:q4_0",
+        "ternary channel",
+        "bfloat16",
+    ]
     return [*integers, "int8 range=mse", *others]
 
 
@@ -266,7 +292,9 @@ def test_every_cure_s_gain_is_the_difference_of_two_round_trips(text: str) -> No
         assert found.gain_db == pytest.approx(sqnr_db(x, str(found.scheme)) - before, abs=2 * LANES_DB), found.scheme
         assert found.sqnr_db == pytest.approx(diagnosis.sqnr_db + found.gain_db, abs=1e-9)
     assert len({found.scheme for found in schemes} | {text}) == len(schemes) + 1
-    assert [found.net_bits for found in diagnosis.cures] == sorted((found.net_bits for found in diagnosis.cures), reverse=True)
+    assert [found.net_bits for found in diagnosis.cures] == sorted(
+        (found.net_bits for found in diagnosis.cures), reverse=True
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -284,13 +312,17 @@ def test_gains_and_prices_hold_for_any_layer(seed: int, rows: int, columns: int,
         assert found.sqnr_db == pytest.approx(diagnosis.sqnr_db + found.gain_db, abs=1e-9)
         assert found.bits_per_weight == pytest.approx(diagnosis.bits_per_weight + found.extra_bits, abs=1e-9)
         if found.scheme is not None:
-            assert found.gain_db == pytest.approx(sqnr_db(x, found.scheme) - sqnr_db(x, diagnosis.scheme), abs=2 * LANES_DB)
+            assert found.gain_db == pytest.approx(
+                sqnr_db(x, found.scheme) - sqnr_db(x, diagnosis.scheme), abs=2 * LANES_DB
+            )
     assert all(0 <= cause.share <= 1 for cause in diagnosis.causes)
 
 
 def test_finer_groups_cost_their_scales() -> None:
     diagnosis = examine(draw(), "int4 group=128")
-    assert [found.scheme for found in sorted(diagnosis.cures, key=lambda found: found.extra_bits) if found.code == "group"] == [
+    assert [
+        found.scheme for found in sorted(diagnosis.cures, key=lambda found: found.extra_bits) if found.code == "group"
+    ] == [
         "int4 group=64",
         "int4 group=32",
         "int4 group=16",
@@ -301,7 +333,13 @@ def test_finer_groups_cost_their_scales() -> None:
 
 def test_a_format_that_fixes_its_conventions_has_fewer_cures() -> None:
     assert {found.code for found in examine(draw(), "gguf:q4_0").cures} == {"wider", "keep", "rotate"}
-    assert {found.code for found in examine(draw(), "nf4 group=64").cures} == {"group", "range", "wider", "keep", "rotate"}
+    assert {found.code for found in examine(draw(), "nf4 group=64").cures} == {
+        "group",
+        "range",
+        "wider",
+        "keep",
+        "rotate",
+    }
 
 
 def test_keeping_the_largest_values_by_hand() -> None:
@@ -336,8 +374,12 @@ def test_keeping_an_outlier_column_takes_it_out_of_every_range() -> None:
     rest = np.where(np.arange(COLUMNS) == 17, np.float32(0), x)
     kept = x[:, 17].astype(np.float64)
     error = measure(rest, _trip(rest, "int4 group=128")).sum_e2 + np.nansum(np.square(kept - kept.astype(np.float16)))
-    assert found.gain_db == pytest.approx(10 * math.log10(measure(x, _trip(x, "int4 group=128")).sum_e2 / error), abs=2 * LANES_DB)
-    assert found.extra_bits == pytest.approx(16 * (ROWS - 1) / x.size, abs=1e-12)  # the value that is not finite is not kept
+    assert found.gain_db == pytest.approx(
+        10 * math.log10(measure(x, _trip(x, "int4 group=128")).sum_e2 / error), abs=2 * LANES_DB
+    )
+    assert found.extra_bits == pytest.approx(
+        16 * (ROWS - 1) / x.size, abs=1e-12
+    )  # the value that is not finite is not kept
     assert "column" not in "".join(found.text for found in examine(draw(), "int4").cures)
     assert "column" not in "".join(found.text for found in examine(draw(1, 300)[0], "int4").cures)
 
@@ -396,7 +438,9 @@ def test_a_large_layer_is_tried_out_on_rows_that_hold_what_stands_out() -> None:
     x[200, 5] = -600
     diagnosis = examine(x, "int4")
     assert (diagnosis.count, diagnosis.tried) == (256 * 64, 4096)
-    assert diagnosis.notes == ("Tried out on 4,096 of 16,384 values: whole channels drawn at random, and those that stand out.",)
+    assert diagnosis.notes == (
+        "Tried out on 4,096 of 16,384 values: whole channels drawn at random, and those that stand out.",
+    )
     assert diagnosis.sqnr_db == pytest.approx(sqnr_db(x, "int4"), abs=LANES_DB)
     rows = sample_rows(view_layer(x, Scheme.parse("int4")), np.array([33]))
     assert {33, 200} <= set(rows.tolist())
@@ -427,7 +471,9 @@ def test_gains_on_a_sample_are_near_those_of_the_whole_layer() -> None:
     x = draw(512, 64)
     diagnosis = examine(x, "int4 channel")
     # 64 rows; the error of a row varies by a relative 0.3 or so with its largest value, cure and base together: below 0.3 dB.
-    assert cure(diagnosis, "int5 channel").gain_db == pytest.approx(sqnr_db(x, "int5 channel") - sqnr_db(x, "int4 channel"), abs=0.3)
+    assert cure(diagnosis, "int5 channel").gain_db == pytest.approx(
+        sqnr_db(x, "int5 channel") - sqnr_db(x, "int4 channel"), abs=0.3
+    )
 
 
 def test_values_that_are_not_finite_are_left_out_and_counted() -> None:
@@ -438,7 +484,9 @@ def test_values_that_are_not_finite_are_left_out_and_counted() -> None:
     assert (diagnosis.non_finite, diagnosis.count) == (2, x.size - 2)
     assert diagnosis.notes == ("2 values are NaN or infinite and left out.",)
     zeroed = np.where(np.isfinite(spoilt), spoilt, np.float32(0))
-    assert cure(diagnosis, "int5 channel").gain_db == pytest.approx(sqnr_db(zeroed, "int5 channel") - sqnr_db(zeroed, "int4 channel"), abs=2 * LANES_DB)
+    assert cure(diagnosis, "int5 channel").gain_db == pytest.approx(
+        sqnr_db(zeroed, "int5 channel") - sqnr_db(zeroed, "int4 channel"), abs=2 * LANES_DB
+    )
     assert all(math.isfinite(found.gain_db) for found in diagnosis.cures)
 
 
@@ -457,7 +505,11 @@ def test_channels_lie_along_the_axis_of_the_layer_or_of_the_scheme(axis: int) ->
 def test_a_vector_is_one_row() -> None:
     diagnosis = examine(draw(1, 300)[0], "int4")
     assert codes(diagnosis) == set()
-    assert {found.scheme for found in diagnosis.cures if found.code == "group"} == {"int4 group=256", "int4 group=128", "int4 group=64"}
+    assert {found.scheme for found in diagnosis.cures if found.code == "group"} == {
+        "int4 group=256",
+        "int4 group=128",
+        "int4 group=64",
+    }
 
 
 def test_wider_floats_than_float32_can_hold_are_not_finite() -> None:
@@ -477,9 +529,19 @@ def test_wider_floats_than_float32_can_hold_are_not_finite() -> None:
         (draw(4, 48), "mxfp8_e4m3", ValueError, "blocks of 32"),
         (draw(4, 4), "int4 channel=5", ValueError, "axis 5"),
     ],
-    ids=["zeros", "empty", "nothing finite", "a single number", "integers", "blocks that do not divide", "no such axis"],
+    ids=[
+        "zeros",
+        "empty",
+        "nothing finite",
+        "a single number",
+        "integers",
+        "blocks that do not divide",
+        "no such axis",
+    ],
 )
-def test_what_can_not_be_diagnosed_is_refused_with_a_reason(x: Matrix, text: str, error: type[Exception], message: str) -> None:
+def test_what_can_not_be_diagnosed_is_refused_with_a_reason(
+    x: Matrix, text: str, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         examine(x, text)
 
@@ -507,7 +569,9 @@ def test_the_words_hold_the_numbers() -> None:
     assert best.worth_bits == best.gain_db / DB_PER_BIT
     assert best.net_bits == best.worth_bits - best.extra_bits
     assert all(cause.share >= NOTABLE_SHARE for cause in diagnosis.causes)
-    assert [cause.share for cause in diagnosis.causes] == sorted((cause.share for cause in diagnosis.causes), reverse=True)
+    assert [cause.share for cause in diagnosis.causes] == sorted(
+        (cause.share for cause in diagnosis.causes), reverse=True
+    )
 
 
 def test_no_cure_is_praised_that_longer_codes_beat() -> None:

@@ -45,7 +45,13 @@ def test_the_report_tells_causes_cures_and_notes_as_text(rows: Rows, found: Diag
     assert HOSTILE not in page
     section = html.unescape(page[page.index('<section id="diagnosis-1">') : page.index('<section id="every-row">')])
     assert f"Diagnosis of {HOSTILE} at int4 channel" in section
-    sentences = [found.summary, found.advice, *found.notes, *(cause.text for cause in found.causes), *(cure.text for cure in found.cures)]
+    sentences = [
+        found.summary,
+        found.advice,
+        *found.notes,
+        *(cause.text for cause in found.causes),
+        *(cure.text for cure in found.cures),
+    ]
     assert all(sentence in section for sentence in sentences)
     assert found.causes
     for cure in found.cures:
@@ -61,14 +67,20 @@ def test_a_report_without_diagnoses_has_no_such_section(rows: Rows, tmp_path: Pa
 def test_gains_without_an_error_left_are_shown_as_infinite(tmp_path: Path) -> None:
     whole = np.tile(np.float32([0, 1, 3, 3]), (4, 16))
     diagnosis = diagnose(whole, Scheme.parse("int2"), name="w")
-    page = write_report(sweep({"w": whole}, ["int2"]), tmp_path / "report.html", diagnoses=[diagnosis]).read_text(encoding="utf-8")
+    page = write_report(sweep({"w": whole}, ["int2"]), tmp_path / "report.html", diagnoses=[diagnosis]).read_text(
+        encoding="utf-8"
+    )
     assert '--share: 100%">+∞ dB' in page
     exact = diagnose(whole, Scheme.parse("int3"), name="w")
-    page = write_report(sweep({"w": whole}, ["int3"]), tmp_path / "exact.html", diagnoses=[exact]).read_text(encoding="utf-8")
+    page = write_report(sweep({"w": whole}, ["int3"]), tmp_path / "exact.html", diagnoses=[exact]).read_text(
+        encoding="utf-8"
+    )
     assert exact.summary in page
 
 
-def test_the_json_holds_the_diagnosis_as_its_schema_says_and_reads_back_as_rows(rows: Rows, found: Diagnosis, tmp_path: Path) -> None:
+def test_the_json_holds_the_diagnosis_as_its_schema_says_and_reads_back_as_rows(
+    rows: Rows, found: Diagnosis, tmp_path: Path
+) -> None:
     path = write_report(rows, tmp_path / "rows.json", diagnoses=[found])
     document = json.loads(path.read_text(encoding="utf-8"))
     schema = json.loads(files("qanalysis").joinpath("schema/rows.schema.json").read_text(encoding="utf-8"))
@@ -79,9 +91,17 @@ def test_the_json_holds_the_diagnosis_as_its_schema_says_and_reads_back_as_rows(
 
 
 def test_a_sweep_to_html_diagnoses_its_worst_layer(tmp_path: Path, weights: np.ndarray) -> None:
-    np.savez(tmp_path / "own.npz", bad=weights, good=np.random.default_rng(1).standard_normal((32, 64)).astype(np.float32))
+    np.savez(
+        tmp_path / "own.npz", bad=weights, good=np.random.default_rng(1).standard_normal((32, 64)).astype(np.float32)
+    )
     targets = [tmp_path / "report.html", tmp_path / "rows.json"]
-    command = ["sweep", str(tmp_path / "own.npz"), "--scheme", "int4 channel", *(word for target in targets for word in ("--out", str(target)))]
+    command = [
+        "sweep",
+        str(tmp_path / "own.npz"),
+        "--scheme",
+        "int4 channel",
+        *(word for target in targets for word in ("--out", str(target))),
+    ]
     assert CliRunner().invoke(app, command).exit_code == 0
     expected = diagnose(weights, Scheme.parse("int4 channel"), name="bad")
     assert "Diagnosis of bad at int4 channel" in targets[0].read_text(encoding="utf-8")

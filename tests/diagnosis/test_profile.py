@@ -58,9 +58,15 @@ def test_errors_equal_plain_numpy_on_the_quantizers_round_trip(text):
     # Sums of the same float64 terms in another order: a few units of the last place.
     np.testing.assert_allclose(profile.channel_error, squares.mean(axis=1), rtol=1e-12)
     starts = range(0, layout.columns, layout.block_columns)
-    np.testing.assert_allclose(profile.group_mse, np.stack([squares[:, s : s + layout.block_columns].mean(axis=1) for s in starts], axis=1), rtol=1e-12)
+    np.testing.assert_allclose(
+        profile.group_mse,
+        np.stack([squares[:, s : s + layout.block_columns].mean(axis=1) for s in starts], axis=1),
+        rtol=1e-12,
+    )
     assert profile.sqnr_db == pytest.approx(10 * np.log10((matrix**2).sum() / squares.sum()), rel=1e-12)
-    np.testing.assert_allclose(profile.channel_sqnr_db, 10 * np.log10((matrix**2).sum(axis=1) / squares.sum(axis=1)), rtol=1e-12)
+    np.testing.assert_allclose(
+        profile.channel_sqnr_db, 10 * np.log10((matrix**2).sum(axis=1) / squares.sum(axis=1)), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("text", SCHEMES)
@@ -79,7 +85,17 @@ def test_fates_and_steps_equal_the_row_of_the_sweep(text):
 
 
 @pytest.mark.parametrize("shape", LARGE_SHAPES.values(), ids=LARGE_SHAPES)
-@pytest.mark.parametrize("text", ["int4", "int4 channel", "int4 group=700", "int3 asym group=32", "int4 block=7x900", "int4 group=32 round=stochastic:1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "int4",
+        "int4 channel",
+        "int4 group=700",
+        "int3 asym group=32",
+        "int4 block=7x900",
+        "int4 group=32 round=stochastic:1",
+    ],
+)
 def test_tiles_change_nothing(shape, text):
     x, scheme = weights(shape), Scheme.parse(text)
     profile = profile_layer(x, scheme)
@@ -106,7 +122,10 @@ def test_error_histogram_counts_in_steps_of_the_own_group():
     profile = profile_layer(x, scheme)
     layout, matrix, y = restored(x, scheme)
     in_steps = (y - matrix) / layout.spread(scheme.fit(x).step)
-    assert (profile.error_in_steps.below, profile.error_in_steps.above) == ((in_steps < -ERROR_REACH).sum(), (in_steps > ERROR_REACH).sum())
+    assert (profile.error_in_steps.below, profile.error_in_steps.above) == (
+        (in_steps < -ERROR_REACH).sum(),
+        (in_steps > ERROR_REACH).sum(),
+    )
     assert profile.error_in_steps.below + profile.error_in_steps.above > 0
     expected, _ = np.histogram(in_steps, bins=ERROR_BINS, range=(-ERROR_REACH, ERROR_REACH))
     # Places are found in float32: an error within 2^-16 bins of an edge may fall on its other side.
@@ -177,13 +196,19 @@ def test_elements_that_are_not_finite_are_left_out_and_counted():
 def test_float64_beyond_float32_is_not_finite_and_float16_is_widened():
     assert profile_layer(np.array([1e300, 1.0]), Scheme.parse("int4")).non_finite == 1
     half = weights((3, 5)).astype(np.float16)
-    assert profile_layer(half, Scheme.parse("int4")).mse == profile_layer(half.astype(np.float32), Scheme.parse("int4")).mse
+    assert (
+        profile_layer(half, Scheme.parse("int4")).mse
+        == profile_layer(half.astype(np.float32), Scheme.parse("int4")).mse
+    )
 
 
 def test_the_channel_axis_is_followed_and_the_grouping_may_override_it():
     x = weights((4, 6))
     assert profile_layer(x, Scheme.parse("int4 channel"), axis=1).channel_error.shape == (6,)
-    by_axis, by_word = profile_layer(x, Scheme.parse("int4 channel"), axis=1), profile_layer(x, Scheme.parse("int4 channel=1"))
+    by_axis, by_word = (
+        profile_layer(x, Scheme.parse("int4 channel"), axis=1),
+        profile_layer(x, Scheme.parse("int4 channel=1")),
+    )
     assert by_axis.channel_error.tolist() == by_word.channel_error.tolist()
 
 

@@ -18,7 +18,15 @@ from typing import Any
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 TROUBLE = ("Traceback", "WARNING", "Warning", "ERROR", "deprecated", "Exception")
 
 
@@ -45,7 +53,9 @@ class Server:
 
     def read_trouble(self) -> list[str]:
         """Lines of the log that a clean run does not have."""
-        return [line for line in self.log.read_text(encoding="utf-8").splitlines() if any(word in line for word in TROUBLE)]
+        return [
+            line for line in self.log.read_text(encoding="utf-8").splitlines() if any(word in line for word in TROUBLE)
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +98,10 @@ class Visit:
 
     def watch(self) -> None:
         """Note what happens from now on."""
-        self.page.on("console", lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None)
+        self.page.on(
+            "console",
+            lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None,
+        )
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("requestfailed", lambda request: self.complaints.append(request.url))
         self.page.on("websocket", self._watch_socket)

@@ -32,7 +32,9 @@ def wait_for_query(page: Any, text: str) -> None:
         ("/converter?tab=capture&record=sample:clipped+tone,+8+bit", "clipped tone"),
     ],
 )
-def test_a_link_leads_straight_to_its_page_and_the_console_stays_clean(server: Server, open_visit: OpenVisit, path: str, headline: str) -> None:
+def test_a_link_leads_straight_to_its_page_and_the_console_stays_clean(
+    server: Server, open_visit: OpenVisit, path: str, headline: str
+) -> None:
     visit, answers = open_visit("about:blank"), []
     visit.page.on("response", lambda response: answers.append((response.status, response.url)))
     visit.page.goto(server.url + path)
@@ -42,7 +44,9 @@ def test_a_link_leads_straight_to_its_page_and_the_console_stays_clean(server: S
     assert visit.complaints == []
     visit.page.reload()
     wait_for_headline(visit.page, headline)
-    assert [text for text in visit.complaints if not text.startswith(server.url)] == []  # a reload breaks off what is being loaded
+    assert [
+        text for text in visit.complaints if not text.startswith(server.url)
+    ] == []  # a reload breaks off what is being loaded
     assert [answer for answer in answers if answer[0] >= 400] == []
     assert server.read_trouble() == []
 
@@ -57,7 +61,9 @@ def test_a_parameter_that_means_nothing_does_not_change_the_page(server: Server,
     assert visit.complaints == []
 
 
-def test_from_page_to_page_each_keeps_its_state_and_the_browser_finds_back(server: Server, open_visit: OpenVisit) -> None:
+def test_from_page_to_page_each_keeps_its_state_and_the_browser_finds_back(
+    server: Server, open_visit: OpenVisit
+) -> None:
     visit = open_visit(f"{server.url}/?bits=6")
     page = visit.page
     wait_for_headline(page, "at int6 group=128")

@@ -23,7 +23,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright
 
 
 def wait_until_idle(page: Any) -> None:
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]')
+    page.wait_for_selector(
+        '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+    )
 
 
 def wait_for_headline(page: Any, text: str) -> str:
@@ -37,7 +39,10 @@ def open_page(open_visit: OpenVisit, server: Server, tab: str) -> Visit:
     visit = open_visit(f"{server.url}/converter")
     wait_for_headline(visit.page, "^12 bit over 10 V")
     visit.page.get_by_role("tab", name=tab).click()
-    wait_for_headline(visit.page, {"Textbook": "^12 bit over 10 V", "Simulate": "^8 bit: SQNR", "Capture": "^sample:tone between bins"}[tab])
+    wait_for_headline(
+        visit.page,
+        {"Textbook": "^12 bit over 10 V", "Simulate": "^8 bit: SQNR", "Capture": "^sample:tone between bins"}[tab],
+    )
     return visit
 
 
@@ -58,7 +63,9 @@ def check_clean(visit: Visit, server: Server) -> None:
     assert server.read_trouble() == []
 
 
-def test_a_textbook_problem_from_the_preset_to_the_code_table(server: Server, open_visit: OpenVisit, tmp_path: Path) -> None:
+def test_a_textbook_problem_from_the_preset_to_the_code_table(
+    server: Server, open_visit: OpenVisit, tmp_path: Path
+) -> None:
     visit = open_page(open_visit, server, "Textbook")
     page = visit.page
     wait_for_headline(page, "12 bit over 10 V: step 2.441406 mV, bound ±1.220703 mV")
@@ -84,7 +91,9 @@ def test_a_textbook_problem_from_the_preset_to_the_code_table(server: Server, op
     check_clean(visit, server)
 
 
-def test_a_simulation_follows_its_sliders_and_every_view_shows_its_charts(server: Server, open_visit: OpenVisit) -> None:
+def test_a_simulation_follows_its_sliders_and_every_view_shows_its_charts(
+    server: Server, open_visit: OpenVisit
+) -> None:
     visit = open_page(open_visit, server, "Simulate")
     page = visit.page
     page.get_by_role("slider", name="Bits").focus()
@@ -109,7 +118,11 @@ def test_a_simulation_follows_its_sliders_and_every_view_shows_its_charts(server
 
 def save_wav(path: Path) -> Path:
     n, rng = np.arange(8192), np.random.default_rng(3)
-    tone = 30_000 * np.sin(2 * np.pi * 1021 * n / n.size) + 30 * np.sin(2 * np.pi * 3063 * n / n.size) + rng.normal(0, 4, n.size)
+    tone = (
+        30_000 * np.sin(2 * np.pi * 1021 * n / n.size)
+        + 30 * np.sin(2 * np.pi * 3063 * n / n.size)
+        + rng.normal(0, 4, n.size)
+    )
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

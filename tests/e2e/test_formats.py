@@ -65,7 +65,10 @@ def test_a_format_is_chosen_clicked_and_compared(server: Server, open_visit: Ope
 
     click_cell(page, "fc.weight", "int6 channel")
     assert wait_for_headline(page, "at int6 channel: ").startswith(headline(rows, "int6 channel"))
-    assert read_section(page, "conventions", "^fc.weight: int6") == f"fc.weight: {describe_spread(compare_conventions(weights, 'int6 channel'))}"
+    assert (
+        read_section(page, "conventions", "^fc.weight: int6")
+        == f"fc.weight: {describe_spread(compare_conventions(weights, 'int6 channel'))}"
+    )
     for opened in (visit, fresh):
         assert opened.page.locator('[data-testid="stException"]').count() == 0
         assert opened.complaints == []

@@ -34,7 +34,9 @@ _FIND_CELL = """([tensor, scheme]) => {
 
 
 def wait_until_idle(page: Any) -> None:
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]')
+    page.wait_for_selector(
+        '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+    )
 
 
 def wait_for_headline(page: Any, pattern: str) -> str:
@@ -121,7 +123,11 @@ def test_the_whole_path(server: Server, open_visit: OpenVisit, tmp_path: Path) -
         assert download.value.suggested_filename == f"own.{kind}"
         download.value.save_as(tmp_path / f"own.{kind}")
     from_json, from_parquet = read_rows(tmp_path / "own.json"), read_rows(tmp_path / "own.parquet")
-    assert (from_json.rows, from_json.totals, from_json.source) == (from_parquet.rows, from_parquet.totals, from_parquet.source)
+    assert (from_json.rows, from_json.totals, from_json.source) == (
+        from_parquet.rows,
+        from_parquet.totals,
+        from_parquet.source,
+    )
     assert read_rows(tmp_path / "own.json").rows == rows.rows
     assert read_rows(tmp_path / "own.csv").rows == rows.rows
     assert json.loads((tmp_path / "own.json").read_text(encoding="utf-8"))["source"]["digest"] == rows.source.digest

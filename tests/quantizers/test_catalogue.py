@@ -111,7 +111,11 @@ def rule(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[RangeRule]]:
 
 def test_an_added_range_rule_parses_sweeps_and_stands_in_lists(rule: type[RangeRule]) -> None:
     scheme = Scheme.parse("int4 channel range=half")
-    assert (str(scheme), str(scheme.range), Scheme.parse("int4 channel range=half:0.5")) == ("int4 channel range=half", "half:0.5", scheme)
+    assert (str(scheme), str(scheme.range), Scheme.parse("int4 channel range=half:0.5")) == (
+        "int4 channel range=half",
+        "half:0.5",
+        scheme,
+    )
     assert list_forms()[-1] == "half:S"
     with pytest.raises(ValueError, match="use minmax, percentile:P, meanstd:K, mse:N or half:S"):
         Scheme.parse("nf4 range=kl")
@@ -124,10 +128,15 @@ def test_an_added_range_rule_parses_sweeps_and_stands_in_lists(rule: type[RangeR
 
 def test_an_added_range_rule_is_offered_compared_and_weighed(rule: type[RangeRule]) -> None:
     compared = {convention.scheme: convention for convention in compare_conventions(TAILS, "int4 channel")}
-    assert (compared["int4 channel range=half"].formula, compared["int4 channel range=half"].peers) == ("0.5 of the group's own ends", "nobody yet")
+    assert (compared["int4 channel range=half"].formula, compared["int4 channel range=half"].peers) == (
+        "0.5 of the group's own ends",
+        "nobody yet",
+    )
     cures = diagnose(TAILS, Scheme.parse("int4 channel")).cures
     assert ("Half of the range", "int4 channel range=half") in [(cure.text, cure.scheme) for cure in cures]
-    assert weigh_work([TensorInfo("w", (10, 10), "F32", 400)], ["int4 range=half", "nf4 range=half"]) == 100 * 2 * (1 + 3)
+    assert weigh_work([TensorInfo("w", (10, 10), "F32", 400)], ["int4 range=half", "nf4 range=half"]) == 100 * 2 * (
+        1 + 3
+    )
 
 
 def test_every_rule_stands_in_the_help_of_the_sweep() -> None:

@@ -22,7 +22,9 @@ Floats = NDArray[np.float32]
 TAILS = np.random.default_rng(25).standard_t(4, size=(6, 512)).astype(np.float32)
 # 256 values, which every block divides: eight rows of the same 32 at sizes that float16 scales hold.
 FACTORS = np.float32([[1], [0.5], [-2], [0.25], [1], [-1], [4], [0.125]])
-BLOCKFULS = hnp.arrays(np.float32, 32, elements=st.floats(-64, 64, width=16), fill=st.nothing()).map(lambda x: (x * FACTORS).reshape(1, 256))
+BLOCKFULS = hnp.arrays(np.float32, 32, elements=st.floats(-64, 64, width=16), fill=st.nothing()).map(
+    lambda x: (x * FACTORS).reshape(1, 256)
+)
 SYMMETRIC = [name for name in ALL_FORMATS if name not in ("binary", "mxint8", "nf4", "gguf:q4_1", "gguf:q5_1")]
 OFFSET = ("gguf:q4_1", "gguf:q5_1")
 ROUNDED = (*SCALED_FLOATS, *MX, "nvfp4", "nvfp4:one-level", "bfloat16", "float16")
@@ -109,7 +111,9 @@ def test_stochastic_rounding_is_right_on_average_and_repeats(name: str) -> None:
 @pytest.mark.parametrize("text", [text for text in TEXTS if text not in ("float16", "nvfp4:one-level")])
 def test_multiplying_by_a_power_of_two_multiplies_the_round_trip(text: str, exponent: int) -> None:
     # 2^-6 keeps GGUF's float16 scales normal.
-    np.testing.assert_array_equal(round_trip(np.ldexp(TAILS, exponent), text), np.ldexp(round_trip(TAILS, text), exponent))
+    np.testing.assert_array_equal(
+        round_trip(np.ldexp(TAILS, exponent), text), np.ldexp(round_trip(TAILS, text), exponent)
+    )
 
 
 @pytest.mark.parametrize("text", [text for text in TEXTS if not text.startswith(("gguf", "binary", "ternary"))])
@@ -130,7 +134,10 @@ def test_errors_of_gguf_blocks_are_half_a_step_and_what_float16_does_to_scales(n
     if row.status == "ok" and row.step_max:
         # Scale and offset are off by 2^-11 of themselves, or by float16's smallest number at up to 127 steps; codes -8 and 7 leave one step at one end.
         scales = 2.0**-10 * np.abs(x).max() + 128 * 2.0**-25
-        assert row.max_abs_error <= row.half_step_bound * (2 if name in ("gguf:q4_0", "gguf:q5_0") else 1) * (1 + 2.0**-10) + scales
+        assert (
+            row.max_abs_error
+            <= row.half_step_bound * (2 if name in ("gguf:q4_0", "gguf:q5_0") else 1) * (1 + 2.0**-10) + scales
+        )
 
 
 @pytest.mark.parametrize("text", [text for text in TEXTS if text not in ("ternary tensor", "binary tensor")])
@@ -147,7 +154,13 @@ def test_round_trips_never_turn_two_values_round(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("free", "fixed"),
-    [("fp4_e2m1", "mxfp4"), ("fp6_e2m3", "mxfp6_e2m3"), ("fp6_e3m2", "mxfp6_e3m2"), ("fp8_e4m3", "mxfp8_e4m3"), ("fp8_e5m2", "mxfp8_e5m2")],
+    [
+        ("fp4_e2m1", "mxfp4"),
+        ("fp6_e2m3", "mxfp6_e2m3"),
+        ("fp6_e3m2", "mxfp6_e3m2"),
+        ("fp8_e4m3", "mxfp8_e4m3"),
+        ("fp8_e5m2", "mxfp8_e5m2"),
+    ],
 )
 def test_an_mx_format_is_its_element_under_the_librarys_power_of_two(free: str, fixed: str) -> None:
     loose, packed = sweep({"x": TAILS}, [f"{free} group=32 scale=pow2:library", fixed])
@@ -168,8 +181,12 @@ def test_rows_of_the_parts_pool_to_the_row_of_the_whole(text: str) -> None:
     parts = sweep({"top": TAILS[:2], "bottom": TAILS[2:]}, [text])
     sizes = (1 / 3, 2 / 3)
     # Lanes of at most 1024 float32 terms on both sides.
-    assert sum(size * row.mse for size, row in zip(sizes, parts, strict=True)) == pytest.approx(whole.mse, rel=2 * 1028 * 2.0**-24)
-    assert sum(size * row.clipped_fraction for size, row in zip(sizes, parts, strict=True)) == pytest.approx(whole.clipped_fraction, rel=1e-12)
+    assert sum(size * row.mse for size, row in zip(sizes, parts, strict=True)) == pytest.approx(
+        whole.mse, rel=2 * 1028 * 2.0**-24
+    )
+    assert sum(size * row.clipped_fraction for size, row in zip(sizes, parts, strict=True)) == pytest.approx(
+        whole.clipped_fraction, rel=1e-12
+    )
     assert parts.totals[0].sqnr_db == pytest.approx(whole.sqnr_db, abs=9 * 1028 * 2.0**-24)
     assert parts.totals[0].bits_per_weight == whole.bits_per_weight
 
@@ -182,11 +199,18 @@ def test_rows_agree_with_the_fitted_quantizer_for_every_range_rule(name: str, ru
         row, fitted = sweep({"x": TAILS}, [scheme])[0], scheme.fit(TAILS)
         e = fitted.round_trip(TAILS).astype(np.float64) - TAILS
         # e is rounded to float32 once; lanes add at most 1024 terms.
-        assert (row.step_min, row.step_max, row.max_abs_error) == (fitted.step.min(), fitted.step.max(), pytest.approx(np.abs(e).max(), rel=2**-24))
+        assert (row.step_min, row.step_max, row.max_abs_error) == (
+            fitted.step.min(),
+            fitted.step.max(),
+            pytest.approx(np.abs(e).max(), rel=2**-24),
+        )
         assert row.mse == pytest.approx(np.mean(e**2), rel=1028 * 2.0**-24)
 
 
-@given(x=hnp.arrays(np.float32, (2, 40), elements=st.floats(-8, 8, width=16)), name=st.sampled_from([*SCALED_FLOATS, "nf4"]))
+@given(
+    x=hnp.arrays(np.float32, (2, 40), elements=st.floats(-8, 8, width=16)),
+    name=st.sampled_from([*SCALED_FLOATS, "nf4"]),
+)
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_mse_search_is_never_worse_than_minmax(x: Floats, name: str) -> None:
     plain, searched = sweep({"x": x}, [f"{name} channel", f"{name} channel range=mse:20"], workers=1)
@@ -237,7 +261,9 @@ TABLE = [
 
 @pytest.fixture(scope="module")
 def gaussian_rows() -> dict[str, list[Row]]:
-    tensors = {str(seed): np.random.default_rng(seed).normal(size=(256, 4096)).astype(np.float32) for seed in (27, 28, 29)}
+    tensors = {
+        str(seed): np.random.default_rng(seed).normal(size=(256, 4096)).astype(np.float32) for seed in (27, 28, 29)
+    }
     texts = [text for text, *_figures in TABLE]
     rows = list(sweep(tensors, texts))
     return {text: rows[place :: len(texts)] for place, text in enumerate(texts)}
@@ -253,11 +279,15 @@ def test_gaussian_values_reach_their_tabulated_sqnr(
     # The difference of two means of three runs: sqrt(2/3) of that, 4.5 of which are allowed, and the printed digit.
     sigma = 0.043 if "channel" in text else 0.01
     allowed = 4.5 * sigma * math.sqrt(2 / 3)
-    assert sum(found) / 3 == pytest.approx(sqnr_db, abs=allowed + (5e-3 if text.endswith("float16") and "int" not in text else 5e-4))
+    assert sum(found) / 3 == pytest.approx(
+        sqnr_db, abs=allowed + (5e-3 if text.endswith("float16") and "int" not in text else 5e-4)
+    )
     assert max(found) - min(found) < 6 * sigma
     # Tensor scales add 32 bits to a million values.
     assert rows[0].bits_per_weight == pytest.approx(bits_per_weight, abs=5e-4)
-    assert rows[0].shannon_gap_db == pytest.approx(gap_db, abs=2 * allowed + 0.05 if gap_db > 12.5 else 2 * allowed + 0.01)
+    assert rows[0].shannon_gap_db == pytest.approx(
+        gap_db, abs=2 * allowed + 0.05 if gap_db > 12.5 else 2 * allowed + 0.01
+    )
     assert rows[0].wasted_bits == pytest.approx(rows[0].shannon_gap_db / 6.0206, abs=1e-4)
 
 
@@ -265,7 +295,9 @@ def test_binary_and_ternary_of_gaussian_values_lose_what_theory_says() -> None:
     x = np.random.default_rng(30).normal(size=(8, 1 << 17)).astype(np.float32)
     binary, ternary = sweep({"x": x}, ["binary", "ternary"])
     # Binary: 1 - 2/pi. The squared error of one value has a standard deviation of 0.47 around its mean: 4.5 of a thousandth of that.
-    assert binary.mse == pytest.approx((1 - 2 / math.pi) * np.mean(np.square(x, dtype=np.float64)), abs=4.5 * 0.5 / 1024)
+    assert binary.mse == pytest.approx(
+        (1 - 2 / math.pi) * np.mean(np.square(x, dtype=np.float64)), abs=4.5 * 0.5 / 1024
+    )
     # Ternary at t = 0.7 sqrt(2/pi): 1 - level^2 P(|x| > t), level = phi(t)/Q(t); within a thousandth of the best threshold's 0.19017.
     t = 0.7 * math.sqrt(2 / math.pi)
     tail = math.erfc(t / math.sqrt(2)) / 2

@@ -83,7 +83,9 @@ def test_blocks_decode_as_the_gguf_package_decodes_them(name: str, tensor: str) 
     np.testing.assert_array_equal(round_trip(x, name), as_gguf_stores_it(x, name))
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning", "ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.filterwarnings(
+    "ignore:overflow encountered:RuntimeWarning", "ignore:invalid value encountered:RuntimeWarning"
+)
 @pytest.mark.parametrize("name", [name for name in GGUF if name != "gguf:mxfp4"])
 def test_blocks_too_small_for_their_scale_type_come_back_as_nothing_there_and_here(name: str) -> None:
     # Steps of 1e-38 and less can not be inverted, and round to 0 in float16 anyway. (The exponent of the package's mxfp4 wraps round there.)
@@ -92,7 +94,9 @@ def test_blocks_too_small_for_their_scale_type_come_back_as_nothing_there_and_he
     np.testing.assert_array_equal(as_gguf_stores_it(x, name), np.zeros_like(x))
 
 
-@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning", "ignore:invalid value encountered:RuntimeWarning")
+@pytest.mark.filterwarnings(
+    "ignore:overflow encountered:RuntimeWarning", "ignore:invalid value encountered:RuntimeWarning"
+)
 @pytest.mark.parametrize("name", [name for name in GGUF if name != "gguf:mxfp4"])
 def test_scales_beyond_float16_saturate_where_the_package_has_infinities(name: str) -> None:
     # A difference by design: an infinite scale has no error to measure.
@@ -125,7 +129,9 @@ def test_elements_are_rounded_as_ml_dtypes_casts_them(name: str) -> None:
     largest = float(ml_dtypes.finfo(DTYPES[name]).max)
     rng = np.random.default_rng(19)
     # Log-uniform magnitudes over the whole range, subnormals too, and the largest number, which makes the scale 1.
-    exponents = rng.uniform(np.log2(float(ml_dtypes.finfo(DTYPES[name]).smallest_subnormal)) - 2, np.log2(largest), 20_000)
+    exponents = rng.uniform(
+        np.log2(float(ml_dtypes.finfo(DTYPES[name]).smallest_subnormal)) - 2, np.log2(largest), 20_000
+    )
     x = (np.exp2(exponents) * rng.choice([-1, 1], exponents.size)).astype(np.float32)
     x[0] = largest
     np.testing.assert_array_equal(round_trip(x, name), x.astype(DTYPES[name]).astype(np.float32))
@@ -147,7 +153,9 @@ def mx_formats() -> Any:
 def test_mx_blocks_decode_as_torchao_decodes_them(name: str, tensor: str, mx_formats: Any) -> None:
     import torch
 
-    kind = {"mxfp4": torch.float4_e2m1fn_x2, "mxfp8_e4m3": torch.float8_e4m3fn, "mxfp8_e5m2": torch.float8_e5m2}.get(name, name.removeprefix("mx"))
+    kind = {"mxfp4": torch.float4_e2m1fn_x2, "mxfp8_e4m3": torch.float8_e4m3fn, "mxfp8_e5m2": torch.float8_e5m2}.get(
+        name, name.removeprefix("mx")
+    )
     x = TENSORS[tensor]
     scale, data = mx_formats[0].to_mx(torch.from_numpy(as_rows(x)), kind, 32)
     theirs = mx_formats[0].to_dtype(data, scale, kind, 32, torch.float32).numpy().reshape(x.shape)
@@ -181,20 +189,28 @@ def test_nf4_decodes_as_bitsandbytes_decodes_it(block: int, tensor: str, functio
 
     x = TENSORS[tensor]
     data, state = functional.quantize_4bit(torch.from_numpy(as_rows(x)), blocksize=block, quant_type="nf4")
-    np.testing.assert_array_equal(round_trip(x, f"nf4 group={block}"), functional.dequantize_4bit(data, state).numpy().reshape(x.shape))
+    np.testing.assert_array_equal(
+        round_trip(x, f"nf4 group={block}"), functional.dequantize_4bit(data, state).numpy().reshape(x.shape)
+    )
 
 
 @pytest.mark.parametrize("tensor", TENSORS)
 @pytest.mark.parametrize("block", [32, 64])
-def test_nf4_with_scales_quantized_twice_decodes_as_bitsandbytes_decodes_it(block: int, tensor: str, functional: Any) -> None:
+def test_nf4_with_scales_quantized_twice_decodes_as_bitsandbytes_decodes_it(
+    block: int, tensor: str, functional: Any
+) -> None:
     import torch
 
     x = TENSORS[tensor]
-    data, state = functional.quantize_4bit(torch.from_numpy(as_rows(x)), blocksize=block, quant_type="nf4", compress_statistics=True)
+    data, state = functional.quantize_4bit(
+        torch.from_numpy(as_rows(x)), blocksize=block, quant_type="nf4", compress_statistics=True
+    )
     theirs = functional.dequantize_4bit(data, state).numpy().reshape(x.shape)
     # torch adds the scales in float32 in an order of its own: their mean, which every scale carries, may be an ulp off,
     # and an ulp more where scale and mean are added up again.
-    np.testing.assert_allclose(round_trip(x, f"nf4 group={block} scale=double"), theirs, rtol=0, atol=3 * 2.0**-23 * np.abs(x).max())
+    np.testing.assert_allclose(
+        round_trip(x, f"nf4 group={block} scale=double"), theirs, rtol=0, atol=3 * 2.0**-23 * np.abs(x).max()
+    )
 
 
 # --- gfloat -------------------------------------------------------------------------------------------------------
@@ -221,9 +237,17 @@ def test_every_directed_rounding_is_gfloats(name: str, theirs: str, mode: str) -
     from gfloat import formats
 
     info = getattr(formats, theirs)
-    words = {"TiesToEven": "nearest-even", "TiesToAway": "nearest-away", "TowardZero": "to-zero", "TowardNegative": "floor", "TowardPositive": "ceil"}
+    words = {
+        "TiesToEven": "nearest-even",
+        "TiesToAway": "nearest-away",
+        "TowardZero": "to-zero",
+        "TowardNegative": "floor",
+        "TowardPositive": "ceil",
+    }
     rng = np.random.default_rng(20)
-    x = np.concatenate([[info.max], rng.uniform(-1, 1, 500) * info.max, rng.normal(size=500) * info.smallest]).astype(np.float32)
+    x = np.concatenate([[info.max], rng.uniform(-1, 1, 500) * info.max, rng.normal(size=500) * info.smallest]).astype(
+        np.float32
+    )
     expected = [gfloat.round_float(info, float(value), getattr(gfloat.RoundMode, mode), True) for value in x]
     assert round_trip(x, f"{name} round={words[mode]}").tolist() == expected
 
@@ -236,5 +260,7 @@ def test_mx_blocks_are_gfloats(name: str, tensor: str) -> None:
 
     info = getattr(formats, f"format_info_{name}" if name != "mxfp4" else "format_info_mxfp4_e2m1")
     x = TENSORS[tensor][:, :64]
-    expected = [gfloat.quantize_block(info, block, gfloat.compute_scale_amax) for block in x.astype(np.float64).reshape(-1, 32)]
+    expected = [
+        gfloat.quantize_block(info, block, gfloat.compute_scale_amax) for block in x.astype(np.float64).reshape(-1, 32)
+    ]
     np.testing.assert_array_equal(round_trip(x, name).reshape(-1, 32), np.float32(expected))

@@ -97,10 +97,39 @@ def test_rows_name_what_the_format_fixes(text: str, columns: tuple[str, int, str
             "gguf:q4_1 sym-full",
             "mxfp8_e4m3 sym-clip",
         ),
-        *("mxfp4 range=mse", "nvfp4 range=percentile:99", "gguf:q8_0 range=meanstd:3", "binary range=mse", "ternary range=percentile:99", "bfloat16 range=mse"),
-        *("mxfp4 scale=float16", "nvfp4 scale=pow2", "gguf:q4_0 scale=bfloat16", "bfloat16 scale=float16", "int4 scale=double", "fp8_e4m3 scale=double"),
-        *("nf4 round=floor", "binary round=ceil", "ternary round=half-up", "gguf:q8_0 round=to-zero", "gguf:mxfp4 round=stochastic:1"),
-        *("binary asym", "ternary sym-full", "fp8_e4m3 asym", "fp4_e2m1 sym-noclip", "nf4 asym", "float16 asym", "float16 channel", "bfloat16 group=32"),
+        *(
+            "mxfp4 range=mse",
+            "nvfp4 range=percentile:99",
+            "gguf:q8_0 range=meanstd:3",
+            "binary range=mse",
+            "ternary range=percentile:99",
+            "bfloat16 range=mse",
+        ),
+        *(
+            "mxfp4 scale=float16",
+            "nvfp4 scale=pow2",
+            "gguf:q4_0 scale=bfloat16",
+            "bfloat16 scale=float16",
+            "int4 scale=double",
+            "fp8_e4m3 scale=double",
+        ),
+        *(
+            "nf4 round=floor",
+            "binary round=ceil",
+            "ternary round=half-up",
+            "gguf:q8_0 round=to-zero",
+            "gguf:mxfp4 round=stochastic:1",
+        ),
+        *(
+            "binary asym",
+            "ternary sym-full",
+            "fp8_e4m3 asym",
+            "fp4_e2m1 sym-noclip",
+            "nf4 asym",
+            "float16 asym",
+            "float16 channel",
+            "bfloat16 group=32",
+        ),
     ],
 )
 def test_words_that_a_format_can_not_obey_are_refused_by_name(text: str) -> None:
@@ -112,24 +141,33 @@ def test_words_that_a_format_can_not_obey_are_refused_by_name(text: str) -> None
 @pytest.mark.parametrize("name", [*SCALED_FLOATS, "nf4"])
 def test_unequal_levels_have_no_divergence_search(name: str) -> None:
     with pytest.raises(
-        ValueError, match=rf"scheme '{name} range=kl:64': {name} has unequal levels, and range=kl:64 compares histograms of equal ones; use minmax"
+        ValueError,
+        match=rf"scheme '{name} range=kl:64': {name} has unequal levels, and range=kl:64 compares histograms of equal ones; use minmax",
     ):
         Scheme.parse(f"{name} range=kl:64")
 
 
 @pytest.mark.parametrize("text", ["fp8", "fp8_e3m4", "nf8", "gguf:", "mxfp5", "nvfp4:two-level", "float8", "q4_0"])
 def test_unknown_formats_list_the_known_ones(text: str) -> None:
-    with pytest.raises(ValueError, match=rf"format '{text}' is unknown.*; formats are int2 to int16, binary, ternary, fp8_e4m3.*gguf:mxfp4"):
+    with pytest.raises(
+        ValueError,
+        match=rf"format '{text}' is unknown.*; formats are int2 to int16, binary, ternary, fp8_e4m3.*gguf:mxfp4",
+    ):
         parse_format(text)
 
 
-@pytest.mark.parametrize(("name", "columns"), [(name, columns) for name, block in BLOCKS.items() for columns in (1, 8, 33, 48, 257) if columns % block])
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [(name, columns) for name, block in BLOCKS.items() for columns in (1, 8, 33, 48, 257) if columns % block],
+)
 def test_blocks_that_do_not_divide_the_row_are_refused_with_a_reason(name: str, columns: int) -> None:
     x = np.ones((2, columns), np.float32)
     row, other = sweep({"x": x}, [name, "int4"])
     assert (row.status, row.sqnr_db, other.status) == ("unsupported", None, "ok")
     assert row.reason.startswith(f"{name} codes blocks of {BLOCKS[name]}, which do not divide a row of {columns}")
-    with pytest.raises(ValueError, match=f"{name} codes blocks of {BLOCKS[name]}, which do not divide a row of {columns}"):
+    with pytest.raises(
+        ValueError, match=f"{name} codes blocks of {BLOCKS[name]}, which do not divide a row of {columns}"
+    ):
         Scheme.parse(name).fit(x)
 
 

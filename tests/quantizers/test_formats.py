@@ -38,10 +38,17 @@ def test_integers_use_all_codes_of_their_bits(bits: int) -> None:
 
 
 def test_catalogue_holds_every_format_in_its_order() -> None:
-    others = "binary ternary fp8_e4m3 fp8_e5m2 fp6_e2m3 fp6_e3m2 fp4_e2m1 mxfp4 mxfp6_e2m3 mxfp6_e3m2 mxfp8_e4m3 mxfp8_e5m2"
+    others = (
+        "binary ternary fp8_e4m3 fp8_e5m2 fp6_e2m3 fp6_e3m2 fp4_e2m1 mxfp4 mxfp6_e2m3 mxfp6_e3m2 mxfp8_e4m3 mxfp8_e5m2"
+    )
     tables = "mxint8 nvfp4 nvfp4:one-level nf4 bfloat16 float16"
     blocks = "gguf:q4_0 gguf:q4_1 gguf:q5_0 gguf:q5_1 gguf:q8_0 gguf:tq1_0 gguf:tq2_0 gguf:mxfp4"
-    assert list(FORMATS) == [*(f"int{bits}" for bits in range(2, 17)), *others.split(), *tables.split(), *blocks.split()]
+    assert list(FORMATS) == [
+        *(f"int{bits}" for bits in range(2, 17)),
+        *others.split(),
+        *tables.split(),
+        *blocks.split(),
+    ]
 
 
 @pytest.mark.parametrize("bits", [-1, 0, 1, 17, 40])
@@ -51,7 +58,10 @@ def test_widths_outside_2_to_16_fail(bits: int) -> None:
 
 
 def test_unknown_format_names_the_choices() -> None:
-    with pytest.raises(ValueError, match=r"format 'float7' is unknown \(did you mean float16 or bfloat16\?\); formats are int2 to int16, binary"):
+    with pytest.raises(
+        ValueError,
+        match=r"format 'float7' is unknown \(did you mean float16 or bfloat16\?\); formats are int2 to int16, binary",
+    ):
         parse_format("float7")
     with pytest.raises(ValueError, match="format 'int17': integer formats have 2 to 16 bits"):
         parse_format("int17")
@@ -91,7 +101,16 @@ def test_no_clip_convention_follows_the_longer_side_in_codes() -> None:
 # s of each rule at 8 bits, for a largest magnitude of a; 127 * 2^s < a where the rule does not cover.
 @pytest.mark.parametrize(
     ("a", "source", "library", "covering"),
-    [(0.9, -7, -7, -7), (0.999, -7, -7, -6), (1.0, -7, -6, -6), (1.5, -6, -6, -6), (1.99, -6, -6, -5), (2.0, -6, -5, -5), (3.0, -5, -5, -5), (0.5, -8, -7, -7)],
+    [
+        (0.9, -7, -7, -7),
+        (0.999, -7, -7, -6),
+        (1.0, -7, -6, -6),
+        (1.5, -6, -6, -6),
+        (1.99, -6, -6, -5),
+        (2.0, -6, -5, -5),
+        (3.0, -5, -5, -5),
+        (0.5, -8, -7, -7),
+    ],
 )
 def test_three_rules_of_power_of_two_steps(a: float, source: int, library: int, covering: int) -> None:
     found = [lay(-a / 3, a, Words(8, scale=word)).step[0] for word in ("pow2:source", "pow2:library", "pow2")]
@@ -139,7 +158,13 @@ def test_range_wider_than_float32_still_has_a_finite_step() -> None:
     assert lay(-3e38, 3e38, Words(8, "asym")).step[0] == pytest.approx(6e38 / 255, rel=3 * 2**-24)
 
 
-@given(low=FLOATS, high=FLOATS, bits=st.integers(2, 16), symmetry=st.sampled_from(REFERENCE_SYMMETRIES), scale=st.sampled_from(list(SCALE_BITS)))
+@given(
+    low=FLOATS,
+    high=FLOATS,
+    bits=st.integers(2, 16),
+    symmetry=st.sampled_from(REFERENCE_SYMMETRIES),
+    scale=st.sampled_from(list(SCALE_BITS)),
+)
 @settings(max_examples=400, deadline=None, derandomize=True)
 def test_grids_equal_the_reference_bit_for_bit(low: float, high: float, bits: int, symmetry: str, scale: str) -> None:
     words = Words(bits, symmetry, scale=scale)
@@ -153,9 +178,17 @@ def test_grids_equal_the_reference_bit_for_bit(low: float, high: float, bits: in
     )
 
 
-@given(low=FLOATS, high=FLOATS, bits=st.integers(2, 16), scale=st.sampled_from(["float32", "pow2"]), symmetry=st.sampled_from(["sym", "sym-noclip", "asym"]))
+@given(
+    low=FLOATS,
+    high=FLOATS,
+    bits=st.integers(2, 16),
+    scale=st.sampled_from(["float32", "pow2"]),
+    symmetry=st.sampled_from(["sym", "sym-noclip", "asym"]),
+)
 @settings(max_examples=200, deadline=None, derandomize=True)
-def test_conventions_that_do_not_clip_reach_both_ends_to_half_a_step(low: float, high: float, bits: int, scale: str, symmetry: str) -> None:
+def test_conventions_that_do_not_clip_reach_both_ends_to_half_a_step(
+    low: float, high: float, bits: int, scale: str, symmetry: str
+) -> None:
     grid = lay(low, high, Words(bits, symmetry, scale=scale))
     lo, hi = min(low, 0.0), max(high, 0.0)
     # The zero point is rounded, so an asymmetric end may lie half a step outside; 2^-22 for the roundings of step and end.

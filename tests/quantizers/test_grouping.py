@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from qanalysis.quantizers.grouping import Grouping, Layout, parse_grouping
 from tests.reference import find_groups
 
-TEXTS = ["tensor", "channel", "channel=0", "channel=1", "group=1", "group=7", "group=32", "block=3x5", "block=2x1", "block=100x100"]
+TEXTS = [
+    "tensor",
+    "channel",
+    "channel=0",
+    "channel=1",
+    "group=1",
+    "group=7",
+    "group=32",
+    "block=3x5",
+    "block=2x1",
+    "block=100x100",
+]
 SHAPES = st.lists(st.integers(1, 7), min_size=1, max_size=4).map(tuple)
 
 
@@ -28,9 +39,13 @@ def test_block_of_one_row_is_a_group() -> None:
     assert parse_grouping("block=1x128") == parse_grouping("group=128")
 
 
-@pytest.mark.parametrize("text", ["row", "group", "group=", "group=-4", "group=3.5", "block=3", "block=3x", "channel=-1", "tensor=1", ""])
+@pytest.mark.parametrize(
+    "text", ["row", "group", "group=", "group=-4", "group=3.5", "block=3", "block=3x", "channel=-1", "tensor=1", ""]
+)
 def test_unknown_words_fail_and_name_the_forms(text: str) -> None:
-    with pytest.raises(ValueError, match=rf"grouping '{text}' is unknown; write tensor, channel, channel=AXIS, group=N or block=RxC"):
+    with pytest.raises(
+        ValueError, match=rf"grouping '{text}' is unknown; write tensor, channel, channel=AXIS, group=N or block=RxC"
+    ):
         parse_grouping(text)
 
 
@@ -88,7 +103,9 @@ def test_empty_tensors_have_no_elements_in_any_group(text: str, shape: tuple[int
 
 @given(shape=SHAPES, text=st.sampled_from(TEXTS), data=st.data())
 @settings(max_examples=300, deadline=None, derandomize=True)
-def test_layout_finds_the_groups_of_plain_index_arithmetic(shape: tuple[int, ...], text: str, data: st.DataObject) -> None:
+def test_layout_finds_the_groups_of_plain_index_arithmetic(
+    shape: tuple[int, ...], text: str, data: st.DataObject
+) -> None:
     axis = data.draw(st.integers(0, len(shape) - 1))
     if text == "channel=1" and len(shape) == 1:
         text = "channel"

@@ -15,7 +15,16 @@ from qanalysis.quantizers.words import parse_format
 from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
 from tests.reference import MODES, check_row, round_code
-from tests.reference_formats import ALL_FORMATS, BITS, BLOCKS, GGUF_BITS, MX, SCALED_FLOATS, FormatWords, describe_format
+from tests.reference_formats import (
+    ALL_FORMATS,
+    BITS,
+    BLOCKS,
+    GGUF_BITS,
+    MX,
+    SCALED_FLOATS,
+    FormatWords,
+    describe_format,
+)
 from tests.reference_levels import FLOATS, NF4, decode_bits, list_levels, round_to_ladder
 
 Floats = NDArray[np.float32]
@@ -64,7 +73,9 @@ def give_row(x: NDArray, text: str) -> Row:
         ("float16", 2**16 - 2 * 1024 - 1, 65504.0, 2.0**-24),
     ],
 )
-def test_a_float_format_holds_the_numbers_of_its_specification(name: str, count: int, largest: float, smallest: float) -> None:
+def test_a_float_format_holds_the_numbers_of_its_specification(
+    name: str, count: int, largest: float, smallest: float
+) -> None:
     levels = FORMATS[name].element.levels
     assert levels.tolist() == list_values(name)
     assert (len(levels), levels[-1], levels[0], levels[levels > 0][0]) == (count, largest, -largest, smallest)
@@ -73,7 +84,11 @@ def test_a_float_format_holds_the_numbers_of_its_specification(name: str, count:
 def test_four_bit_floats_are_the_well_known_sixteen() -> None:
     halves = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
     assert FORMATS["fp4_e2m1"].element.levels.tolist() == [*(-value for value in halves[:0:-1]), *halves]
-    assert FORMATS["mxfp4"].element.levels.tolist() == FORMATS["nvfp4"].element.levels.tolist() == FORMATS["gguf:mxfp4"].element.levels.tolist()
+    assert (
+        FORMATS["mxfp4"].element.levels.tolist()
+        == FORMATS["nvfp4"].element.levels.tolist()
+        == FORMATS["gguf:mxfp4"].element.levels.tolist()
+    )
 
 
 def test_nf4_has_its_published_sixteen_levels() -> None:
@@ -81,7 +96,10 @@ def test_nf4_has_its_published_sixteen_levels() -> None:
     assert FORMATS["nf4"].element.widest_gap == 1.0 - 0.6961928009986877
 
 
-@pytest.mark.parametrize(("name", "levels"), [("binary", [-1, 1]), ("ternary", [-1, 0, 1]), ("gguf:tq1_0", [-1, 0, 1]), ("gguf:tq2_0", [-1, 0, 1])])
+@pytest.mark.parametrize(
+    ("name", "levels"),
+    [("binary", [-1, 1]), ("ternary", [-1, 0, 1]), ("gguf:tq1_0", [-1, 0, 1]), ("gguf:tq2_0", [-1, 0, 1])],
+)
 def test_one_and_two_bit_formats_have_signs_and_perhaps_zero(name: str, levels: list[int]) -> None:
     assert FORMATS[name].element.levels.tolist() == levels
 
@@ -92,7 +110,11 @@ def test_the_catalogue_knows_each_formats_bits_and_block(name: str) -> None:
     assert (str(fmt), fmt.bits, fmt.block) == (name, FormatWords(name).bits, BLOCKS.get(name))
     assert fmt.element.levels.size <= 2**fmt.bits
     assert (np.diff(fmt.element.levels) > 0).all()
-    assert (fmt.element.low, fmt.element.high, fmt.element.widest_gap) == (fmt.element.levels[0], fmt.element.levels[-1], np.diff(fmt.element.levels).max())
+    assert (fmt.element.low, fmt.element.high, fmt.element.widest_gap) == (
+        fmt.element.levels[0],
+        fmt.element.levels[-1],
+        np.diff(fmt.element.levels).max(),
+    )
 
 
 def test_the_catalogue_is_complete_and_in_order() -> None:
@@ -157,7 +179,13 @@ def test_sixteen_bit_midpoints_round_as_the_mode_says(name: str, mode: str) -> N
     # Every 61st of the 32 thousand magnitudes, the first sixty and the last sixty.
     magnitudes = [value for value in list_values(name) if value >= 0]
     chosen = [*magnitudes[:60], *magnitudes[60:-60:61], *magnitudes[-60:]]
-    values = around([*chosen, *(sum(pair) / 2 for pair in pairwise(magnitudes[-60:])), *(sum(pair) / 2 for pair in pairwise(magnitudes[:60]))])
+    values = around(
+        [
+            *chosen,
+            *(sum(pair) / 2 for pair in pairwise(magnitudes[-60:])),
+            *(sum(pair) / 2 for pair in pairwise(magnitudes[:60])),
+        ]
+    )
     expected = [round_to_ladder(value, list_levels(name), mode, 0) for value in values]
     clipped = np.clip(expected, list_levels(name).low, list_levels(name).high).tolist()
     assert at_scale_one(name, values, mode).tolist() == clipped
@@ -170,7 +198,11 @@ def test_the_compiled_loops_round_every_midpoint_the_same(name: str, mode: str) 
     magnitudes = [value for value in list_values(name) if value >= 0]
     values = around([sum(pair) / 2 for pair in pairwise(magnitudes)])
     largest = np.float32(list_levels(name).high)
-    rows = sweep({str(number): np.array([value, largest]) for number, value in enumerate(values)}, [f"{name} round={mode}"], workers=1)
+    rows = sweep(
+        {str(number): np.array([value, largest]) for number, value in enumerate(values)},
+        [f"{name} round={mode}"],
+        workers=1,
+    )
     # An error is a float32 number itself.
     expected = [float(np.float32(round_to_ladder(value, list_levels(name), mode, 0)) - value) for value in values]
     assert [row.bias * 2 for row in rows] == expected
@@ -189,8 +221,12 @@ def test_nf4_ties_go_down_as_its_peer_sends_them(position: int) -> None:
 def test_mxfp4_of_gguf_breaks_ties_toward_zero(sign: int) -> None:
     ties = sign * np.float32([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0, 4.0])
     x = np.concatenate([ties, np.zeros(24, np.float32)])
-    assert Scheme.parse("gguf:mxfp4").fit(x).round_trip(x)[:8].tolist() == [sign * value for value in (0, 0.5, 1, 1.5, 2, 3, 4, 4)]
-    assert Scheme.parse("mxfp4").fit(x).round_trip(x)[:8].tolist() == [sign * value for value in (0, 1, 1, 2, 2, 4, 4, 4)]
+    assert Scheme.parse("gguf:mxfp4").fit(x).round_trip(x)[:8].tolist() == [
+        sign * value for value in (0, 0.5, 1, 1.5, 2, 3, 4, 4)
+    ]
+    assert Scheme.parse("mxfp4").fit(x).round_trip(x)[:8].tolist() == [
+        sign * value for value in (0, 1, 1, 2, 2, 4, 4, 4)
+    ]
 
 
 @pytest.mark.parametrize("mode", NEAREST_MODES)
@@ -212,7 +248,9 @@ def test_mxint8_rounds_to_sixty_fourths(mode: str) -> None:
 def test_what_lies_beyond_the_largest_number_saturates(name: str, mode: str) -> None:
     largest = np.float32(list_levels(name).high)
     with np.errstate(over="ignore"):
-        beyond = np.float32([np.nextafter(largest, np.float32(np.inf)), min(float(largest) * 1.5, 3.4e38), 3.4e38, np.inf])
+        beyond = np.float32(
+            [np.nextafter(largest, np.float32(np.inf)), min(float(largest) * 1.5, 3.4e38), 3.4e38, np.inf]
+        )
     assert at_scale_one(name, beyond, mode).tolist() == [largest] * 4
     assert at_scale_one(name, -beyond, mode).tolist() == [-largest] * 4
 
@@ -295,7 +333,13 @@ def test_mx_elements_beyond_the_largest_number_saturate_and_are_counted() -> Non
     # Scale 1: 7 rounds to 8 and 6.9 to 6, both end at 6, only the first is clipped; all but 6 lies beyond the end level.
     x = np.float32([7, 6.9, 6, -7.9, *[0] * 28])
     row = give_row(x, "mxfp4")
-    assert (row.clipped_fraction, row.max_abs_error, row.step_max, row.clipping_share, row.rounding_share) == (2 / 32, np.float32(7.9) - 6, 2, 1, 0)
+    assert (row.clipped_fraction, row.max_abs_error, row.step_max, row.clipping_share, row.rounding_share) == (
+        2 / 32,
+        np.float32(7.9) - 6,
+        2,
+        1,
+        0,
+    )
 
 
 def test_blocks_of_zeros_say_nothing_of_steps() -> None:

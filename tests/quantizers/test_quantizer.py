@@ -15,7 +15,9 @@ from qanalysis.quantizers.rounding import ROUNDINGS, Rounding, draw_uniform, par
 from qanalysis.quantizers.scheme import Scheme
 from tests.reference import MODES, SCALE_BITS, SYMMETRIES, Words, draw, quantize, round_code
 
-TENSORS = hnp.arrays(np.float32, hnp.array_shapes(min_dims=1, max_dims=3, max_side=9), elements=st.floats(-(2.0**60), 2.0**60, width=32))
+TENSORS = hnp.arrays(
+    np.float32, hnp.array_shapes(min_dims=1, max_dims=3, max_side=9), elements=st.floats(-(2.0**60), 2.0**60, width=32)
+)
 WORDS = st.builds(
     Words,
     bits=st.sampled_from([2, 3, 4, 8, 16]),
@@ -58,7 +60,9 @@ def test_whole_numbers_and_non_finite_values_stay(mode: str) -> None:
 @given(scaled=hnp.arrays(np.float32, 20, elements=st.floats(-70000, 70000, width=32)))
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_rounding_equals_the_reference(mode: str, scaled: np.ndarray) -> None:
-    assert parse_rounding(mode)(scaled).tolist() == [round_code(value, mode, place) for place, value in enumerate(scaled)]
+    assert parse_rounding(mode)(scaled).tolist() == [
+        round_code(value, mode, place) for place, value in enumerate(scaled)
+    ]
 
 
 @pytest.mark.parametrize("mode", [*ROUNDINGS.keys() - {"stochastic"}, "stochastic:0", "stochastic:123456789"])
@@ -103,7 +107,9 @@ def test_stochastic_rounding_has_mean_y_and_variance_p_times_1_minus_p(y: float)
     # A coin of probability p: the mean has sd sqrt(p(1-p)/n), p(1-p) then moves by |1-2p| times that; 4 sigma, and a second-order rest.
     sigma = math.sqrt(p * (1 - p) / n)
     assert drawn.mean(dtype=np.float64) == pytest.approx(y, abs=4 * sigma + 1e-7)
-    assert drawn.var(dtype=np.float64) == pytest.approx(p * (1 - p), abs=4 * sigma * abs(1 - 2 * p) + 16 * sigma**2 + 1e-7)
+    assert drawn.var(dtype=np.float64) == pytest.approx(
+        p * (1 - p), abs=4 * sigma * abs(1 - 2 * p) + 16 * sigma**2 + 1e-7
+    )
 
 
 # --- converters ---------------------------------------------------------------------------------------------------
@@ -111,7 +117,12 @@ def test_stochastic_rounding_has_mean_y_and_variance_p_times_1_minus_p(y: float)
 
 @pytest.mark.parametrize(
     ("bits", "high", "step", "end_point_step"),
-    [(12, 10, 2.44140625e-3, 2.442002e-3), (8, 5, 19.53125e-3, 19.60784e-3), (8, 12, 46.875e-3, 47.058824e-3), (24, 10, 0.59604644775390625e-6, 0.596046e-6)],
+    [
+        (12, 10, 2.44140625e-3, 2.442002e-3),
+        (8, 5, 19.53125e-3, 19.60784e-3),
+        (8, 12, 46.875e-3, 47.058824e-3),
+        (24, 10, 0.59604644775390625e-6, 0.596046e-6),
+    ],
 )
 def test_converter_steps_of_both_conventions(bits: int, high: float, step: float, end_point_step: float) -> None:
     quantizer = UniformQuantizer.from_range(bits, 0, high)
@@ -136,7 +147,14 @@ def test_8_bit_12_volt_converter_hits_4_5_volt_exactly_though_its_bound_is_23_mi
 
 
 def test_8_bit_5_volt_converter_ends_one_step_below_full_scale() -> None:
-    assert UniformQuantizer.from_range(8, 0, 5).encode([4.98, 5.0, 99.0, -1.0, np.inf, -np.inf]).tolist() == [255, 255, 255, 0, 255, 0]
+    assert UniformQuantizer.from_range(8, 0, 5).encode([4.98, 5.0, 99.0, -1.0, np.inf, -np.inf]).tolist() == [
+        255,
+        255,
+        255,
+        0,
+        255,
+        0,
+    ]
     assert UniformQuantizer.from_range(8, 0, 5).high == pytest.approx(4.980469, abs=5e-7)
 
 
@@ -151,7 +169,9 @@ def test_nan_stays_nan() -> None:
 
 @given(bits=st.integers(1, 32), low=st.floats(-1e6, 1e6), span=st.floats(1e-3, 1e6), part=st.floats(0, 1))
 @settings(max_examples=200, deadline=None, derandomize=True)
-def test_converter_error_is_within_half_a_step_between_the_end_levels(bits: int, low: float, span: float, part: float) -> None:
+def test_converter_error_is_within_half_a_step_between_the_end_levels(
+    bits: int, low: float, span: float, part: float
+) -> None:
     quantizer = UniformQuantizer.from_range(bits, low, low + span)
     x = quantizer.low + part * (quantizer.high - quantizer.low)
     # Four roundings at the size of the range's ends.
@@ -179,7 +199,9 @@ def test_unknown_division_of_full_scale_fails() -> None:
 # --- grids fitted to tensors --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("bits", "mse", "sqnr_db"), [(8, 3.46167e-6, 48.8532), (4, 1.343537e-3, 22.9636), (2, 0.0558333, 6.7772)])
+@pytest.mark.parametrize(
+    ("bits", "mse", "sqnr_db"), [(8, 3.46167e-6, 48.8532), (4, 1.343537e-3, 22.9636), (2, 0.0558333, 6.7772)]
+)
 def test_six_weights_have_their_worked_errors(bits: int, mse: float, sqnr_db: float) -> None:
     w = np.float32([0.9, -0.1, 0.4, -0.7, 0.05, -0.35])
     e = Scheme.parse(f"int{bits}").fit(w).round_trip(w).astype(np.float64) - w
@@ -209,9 +231,13 @@ def test_non_finite_elements_do_not_move_the_grid_and_saturate() -> None:
 def test_unclipped_elements_are_within_half_a_step(x: np.ndarray, bits: int, symmetry: str, mode: str) -> None:
     quantizer = Scheme.parse(f"int{bits} {symmetry} channel round={mode}").fit(x)
     step, low, high = (
-        np.broadcast_to(quantizer.layout.spread(part), quantizer.layout.to_matrix(x).shape) for part in (quantizer.step, quantizer.low, quantizer.high)
+        np.broadcast_to(quantizer.layout.spread(part), quantizer.layout.to_matrix(x).shape)
+        for part in (quantizer.step, quantizer.low, quantizer.high)
     )
-    matrix, y = quantizer.layout.to_matrix(x).astype(np.float64), quantizer.layout.to_matrix(quantizer.round_trip(x)).astype(np.float64)
+    matrix, y = (
+        quantizer.layout.to_matrix(x).astype(np.float64),
+        quantizer.layout.to_matrix(quantizer.round_trip(x)).astype(np.float64),
+    )
     inside = (matrix >= low) & (matrix <= high)
     # y = code * step, x * (1/step) and 1/step each round once, all at most 2^b steps large.
     slack = 3 * 2.0**-24 * 2**bits * step
@@ -256,21 +282,30 @@ def test_round_trip_equals_torch_fake_quantize_bit_for_bit(bits: int, symmetry: 
         # torch wants the code range to hold zero point and codes; both sides get the same steps.
         options = (ours.code_min, ours.code_max)
         if grouping == "tensor":
-            theirs = torch.fake_quantize_per_tensor_affine(torch.from_numpy(x), float(ours.step[0]), int(ours.zero_point[0]), *options)
+            theirs = torch.fake_quantize_per_tensor_affine(
+                torch.from_numpy(x), float(ours.step[0]), int(ours.zero_point[0]), *options
+            )
         else:
             zero_points = torch.from_numpy(ours.zero_point.astype(np.int32))
-            theirs = torch.fake_quantize_per_channel_affine(torch.from_numpy(x), torch.from_numpy(ours.step), zero_points, 0, *options)
+            theirs = torch.fake_quantize_per_channel_affine(
+                torch.from_numpy(x), torch.from_numpy(ours.step), zero_points, 0, *options
+            )
         np.testing.assert_array_equal(ours.round_trip(x), theirs.numpy())
 
 
-@pytest.mark.parametrize(("text", "low", "high"), [("int4", -7, 7), ("int4 asym", 0, 15), ("int4 sym-full", -8, 7), ("nf4", 0, 15), ("gguf:q4_0", -8, 7)])
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [("int4", -7, 7), ("int4 asym", 0, 15), ("int4 sym-full", -8, 7), ("nf4", 0, 15), ("gguf:q4_0", -8, 7)],
+)
 def test_codes_of_a_fitted_scheme_have_ends_and_no_negative_zero(text: str, low: int, high: int) -> None:
     x = np.float32([[-1, 1, -1e-9, 0.3] * 8])
     quantizer = Scheme.parse(text).fit(x)
     assert (quantizer.code_min, quantizer.code_max) == (low, high)
     assert not np.signbit(quantizer.encode(np.float32([[-1e-9, 0, 1, 1] * 8]))).any()
     ends = quantizer.decode(np.float32([[low, high] * 16]))
-    np.testing.assert_array_equal(ends[0, :2], np.sort([quantizer.low[0], quantizer.high[0]])[:: 1 if quantizer.scale[0] > 0 else -1])
+    np.testing.assert_array_equal(
+        ends[0, :2], np.sort([quantizer.low[0], quantizer.high[0]])[:: 1 if quantizer.scale[0] > 0 else -1]
+    )
 
 
 def test_a_converter_and_a_tensor_of_the_same_range_have_the_same_levels() -> None:

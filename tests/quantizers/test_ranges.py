@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qanalysis.quantizers.ranges import KullbackLeibler, MeanSquaredError, MeanStd, MinMax, Percentile, RangeRule, parse_range, shorten_range
+from qanalysis.quantizers.ranges import (
+    KullbackLeibler,
+    MeanSquaredError,
+    MeanStd,
+    MinMax,
+    Percentile,
+    RangeRule,
+    parse_range,
+    shorten_range,
+)
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.quantizers.statistics import Range
 
@@ -56,12 +65,19 @@ def test_every_number_parses_back_from_its_text(percent: float, factor: float) -
 
 def test_defaults_may_be_left_out() -> None:
     assert [str(parse_range(word)) for word in ("meanstd", "mse", "kl")] == ["meanstd:3", "mse:100", "kl:2048"]
-    assert [shorten_range(parse_range(text)) for text in ("meanstd:3", "mse:100", "kl:2048", "mse:50")] == ["meanstd", "mse", "kl", "mse:50"]
+    assert [shorten_range(parse_range(text)) for text in ("meanstd:3", "mse:100", "kl:2048", "mse:50")] == [
+        "meanstd",
+        "mse",
+        "kl",
+        "mse:50",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "max", "minmax:2", "percent:99", "minmax:"])
 def test_unknown_rules_fail_and_name_the_choices(text: str) -> None:
-    with pytest.raises(ValueError, match=f"range '{text}' is unknown; rules are minmax, percentile:P, meanstd:K, mse:N, kl:BINS"):
+    with pytest.raises(
+        ValueError, match=f"range '{text}' is unknown; rules are minmax, percentile:P, meanstd:K, mse:N, kl:BINS"
+    ):
         parse_range(text)
 
 
@@ -71,7 +87,14 @@ def test_percentile_needs_its_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"), [("percentile:", "number"), ("percentile:x", "number"), ("meanstd:-1", "number"), ("mse:2.5", "whole number"), ("kl:nan", "whole number")]
+    ("text", "kind"),
+    [
+        ("percentile:", "number"),
+        ("percentile:x", "number"),
+        ("meanstd:-1", "number"),
+        ("mse:2.5", "whole number"),
+        ("kl:nan", "whole number"),
+    ],
 )
 def test_argument_must_be_a_number(text: str, kind: str) -> None:
     with pytest.raises(ValueError, match=f"range '{text}': '.*' is not a {kind}"):
@@ -113,10 +136,15 @@ def test_percentile_interpolates_linearly() -> None:
     assert (low[0], high[0]) == (-np.float32(4.6), np.float32(4.6))
 
 
-@given(x=hnp.arrays(np.float32, (3, 11), elements=st.floats(-100, 100, width=32)), symmetry=st.sampled_from(["sym", "asym"]))
+@given(
+    x=hnp.arrays(np.float32, (3, 11), elements=st.floats(-100, 100, width=32)),
+    symmetry=st.sampled_from(["sym", "asym"]),
+)
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_percentile_100_gives_the_grid_of_minmax(x: np.ndarray, symmetry: str) -> None:
-    ours, theirs = (Scheme.parse(f"int4 {symmetry} group=4 range={rule}").fit(x) for rule in ("percentile:100", "minmax"))
+    ours, theirs = (
+        Scheme.parse(f"int4 {symmetry} group=4 range={rule}").fit(x) for rule in ("percentile:100", "minmax")
+    )
     np.testing.assert_array_equal(ours.step, theirs.step)
     np.testing.assert_array_equal(ours.zero_point, theirs.zero_point)
 
@@ -154,7 +182,9 @@ def test_mse_search_finds_the_best_fraction_of_a_plain_loop(symmetry: str, scale
     for part in range(1, 31):
         grid = scheme.lay_grid(Range(low * np.float32(part / 30), high * np.float32(part / 30)))
         step, zero_point = layout.spread(grid.step), layout.spread(grid.zero_point)
-        y = (np.clip(np.rint(x * (np.float32(1) / step)) + zero_point, grid.coder.low, grid.coder.high) - zero_point) * step
+        y = (
+            np.clip(np.rint(x * (np.float32(1) / step)) + zero_point, grid.coder.low, grid.coder.high) - zero_point
+        ) * step
         best = np.minimum(best, np.square(y.astype(np.float64) - x).sum(axis=1))
     found = Scheme.parse(text + " range=mse:30").fit(x).round_trip(x).astype(np.float64) - x
     # The search adds 50 squares in float32: 54 * 2^-24 may swap two candidates that close.
@@ -176,10 +206,14 @@ def test_non_finite_elements_are_left_out(rule: RangeRule, symmetry: str) -> Non
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
 @pytest.mark.parametrize(
-    "values", [np.zeros((2, 9)), np.full((2, 9), np.nan), np.full((2, 9), 0.3), np.full((2, 1), -0.7)], ids=["zeros", "nan", "constant", "one element"]
+    "values",
+    [np.zeros((2, 9)), np.full((2, 9), np.nan), np.full((2, 9), 0.3), np.full((2, 1), -0.7)],
+    ids=["zeros", "nan", "constant", "one element"],
 )
 @pytest.mark.parametrize("symmetry", ["sym", "asym"])
-def test_degenerate_groups_get_finite_ranges_without_a_warning(rule: RangeRule, values: np.ndarray, symmetry: str) -> None:
+def test_degenerate_groups_get_finite_ranges_without_a_warning(
+    rule: RangeRule, values: np.ndarray, symmetry: str
+) -> None:
     low, high = find_range(values.astype(np.float32), f"int4 {symmetry} channel range={rule}")
     assert np.isfinite([low, high]).all()
     assert low.shape == high.shape == (2,)
@@ -192,7 +226,9 @@ def divergences(magnitudes: np.ndarray, bins: int, levels: int) -> dict[int, flo
     each spread evenly over the cell's non-empty bins.
     """
     top = magnitudes.max()
-    counts = np.bincount(np.minimum((magnitudes.astype(np.float64) / float(top) * bins).astype(int), bins - 1), minlength=bins).astype(float)
+    counts = np.bincount(
+        np.minimum((magnitudes.astype(np.float64) / float(top) * bins).astype(int), bins - 1), minlength=bins
+    ).astype(float)
     found = {}
     for edge in range(levels, bins + 1):
         kept = counts[:edge]

@@ -9,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qanalysis.quantizers.formats import FORMATS
-from qanalysis.quantizers.scales import DOUBLE, E8M0, FLOAT16, FLOAT32, FP8, NO_SCALE, NORMAL_FP8, SCALE_TYPES, STORED_FLOATS, ScaleType
+from qanalysis.quantizers.scales import (
+    DOUBLE,
+    E8M0,
+    FLOAT16,
+    FLOAT32,
+    FP8,
+    NO_SCALE,
+    NORMAL_FP8,
+    SCALE_TYPES,
+    STORED_FLOATS,
+    ScaleType,
+)
 
 EVERY = list(dict.fromkeys([*STORED_FLOATS, *(scale for fmt in FORMATS.values() for scale in fmt.scales)]))
 POSITIVE = st.floats(2.0**-120, 2.0**120, width=32)

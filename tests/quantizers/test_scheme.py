@@ -25,7 +25,9 @@ WORDS = st.tuples(
     st.sampled_from([f"int{bits}" for bits in range(2, 17)]),
     st.sampled_from(["", *SYMMETRIES]),
     st.sampled_from(["", "tensor", "channel", "channel=1", "group=32", "group=1", "block=3x5"]),
-    st.sampled_from(["", "range=minmax", "range=percentile:99.99", "range=meanstd:2.5", "range=mse", "range=mse:10", "range=kl:512"]),
+    st.sampled_from(
+        ["", "range=minmax", "range=percentile:99.99", "range=meanstd:2.5", "range=mse", "range=mse:10", "range=kl:512"]
+    ),
     st.sampled_from(["", *(f"scale={name}" for name in SCALE_TYPES)]),
     st.sampled_from(["", *(f"round={mode}" for mode in MODES)]),
 )
@@ -70,7 +72,10 @@ def test_printing_is_canonical_and_leaves_defaults_out() -> None:
         ("int40", "format 'int40': integer formats have 2 to 16 bits"),
         ("int4 group=0", "grouping group=0: a group has at least one element"),
         ("int4 range=best", "range 'best' is unknown"),
-        ("int4 scale=half", "scale 'half' is unknown; types are float32, float16, bfloat16, pow2, pow2:source, pow2:library"),
+        (
+            "int4 scale=half",
+            "scale 'half' is unknown; types are float32, float16, bfloat16, pow2, pow2:source, pow2:library",
+        ),
         ("int4 round=up", "round 'up' is unknown"),
     ],
 )
@@ -84,12 +89,21 @@ def test_single_words_parse_or_name_the_choices() -> None:
     assert parse_symmetry("asym") is SYMMETRIES["asym"]
     with pytest.raises(ValueError, match="scale 'int8' is unknown; types are float32"):
         parse_scale("int8")
-    with pytest.raises(ValueError, match="symmetry 'both' is unknown; conventions are sym, sym-full, sym-noclip, sym-clip, asym"):
+    with pytest.raises(
+        ValueError, match="symmetry 'both' is unknown; conventions are sym, sym-full, sym-noclip, sym-clip, asym"
+    ):
         parse_symmetry("both")
 
 
 @pytest.mark.parametrize(
-    ("text", "bits"), [("2-8", [2, 3, 4, 5, 6, 7, 8]), ("2,3,4,8", [2, 3, 4, 8]), ("8,4-5, 16", [8, 4, 5, 16]), ("4,4", [4, 4]), ("3-3", [3])]
+    ("text", "bits"),
+    [
+        ("2-8", [2, 3, 4, 5, 6, 7, 8]),
+        ("2,3,4,8", [2, 3, 4, 8]),
+        ("8,4-5, 16", [8, 4, 5, 16]),
+        ("4,4", [4, 4]),
+        ("3-3", [3]),
+    ],
 )
 def test_bit_lists(text: str, bits: list[int]) -> None:
     assert parse_bits(text) == bits
@@ -148,7 +162,9 @@ def test_a_range_rule_that_a_format_can_not_take_is_refused_where_it_is_the_only
 
 
 def test_sweep_without_wishes_has_28_schemes() -> None:
-    expected = [f"int{bits}{grouping}" for grouping in ("", " channel", " group=128", " group=32") for bits in range(2, 9)]
+    expected = [
+        f"int{bits}{grouping}" for grouping in ("", " channel", " group=128", " group=32") for bits in range(2, 9)
+    ]
     assert [str(scheme) for scheme in default_schemes()] == expected
 
 

@@ -55,17 +55,25 @@ def test_a_range_knows_its_largest_magnitude() -> None:
     assert Range(np.float32([-3, -1]), np.float32([2, 4])).largest.tolist() == [3, 4]
 
 
-@pytest.mark.parametrize("kind", [Range, Extremes, SignedLargest, MeanMagnitude, Threshold, LargestOfTensor, DoubledScale])
+@pytest.mark.parametrize(
+    "kind", [Range, Extremes, SignedLargest, MeanMagnitude, Threshold, LargestOfTensor, DoubledScale]
+)
 def test_taking_groups_keeps_the_kind_and_every_part(kind: type[Statistic]) -> None:
-    parts = {part.name: np.float32([10 * place, 10 * place + 1, 10 * place + 2]) for place, part in enumerate(fields(kind))}
+    parts = {
+        part.name: np.float32([10 * place, 10 * place + 1, 10 * place + 2]) for place, part in enumerate(fields(kind))
+    }
     taken = kind(**parts).take(lambda values: values[1:])
     assert type(taken) is kind
-    assert {name: getattr(taken, name).tolist() for name in parts} == {name: values[1:].tolist() for name, values in parts.items()}
+    assert {name: getattr(taken, name).tolist() for name in parts} == {
+        name: values[1:].tolist() for name, values in parts.items()
+    }
 
 
 @pytest.mark.parametrize("kind", [Range, LargestOfTensor, DoubledScale])
 def test_what_values_alone_do_not_tell_is_refused(kind: type[Statistic]) -> None:
-    with pytest.raises(TypeError, match=f"{kind.__name__} of 4 groups in 16 values: a range rule or the whole tensor gives it"):
+    with pytest.raises(
+        TypeError, match=f"{kind.__name__} of 4 groups in 16 values: a range rule or the whole tensor gives it"
+    ):
         kind.find(X, ROWS)
 
 
@@ -103,5 +111,8 @@ def test_scales_that_depend_on_the_tensor_are_settled_from_all_groups() -> None:
 
 
 def test_one_property_says_whether_groups_depend_on_their_tensor() -> None:
-    scaled = {text: Scheme.parse(text).is_tensor_scaled for text in ("nvfp4", "nf4 scale=double", "nf4", "nvfp4:one-level", "int4")}
+    scaled = {
+        text: Scheme.parse(text).is_tensor_scaled
+        for text in ("nvfp4", "nf4 scale=double", "nf4", "nvfp4:one-level", "int4")
+    }
     assert scaled == {"nvfp4": True, "nf4 scale=double": True, "nf4": False, "nvfp4:one-level": False, "int4": False}

@@ -57,7 +57,9 @@ def _sweep() -> Table[Any]:
 
 
 def _record() -> Table[Any]:
-    noise = np.random.default_rng(3).normal(size=4096)  # a harmonic without any power would be null in JSON, as one that can not be told
+    noise = np.random.default_rng(3).normal(
+        size=4096
+    )  # a harmonic without any power would be null in JSON, as one that can not be told
     codes = np.rint(2040 * np.sin(2 * np.pi * 127 * np.arange(4096) / 4096) + noise).astype(np.int64)
     row = describe_spectrum(analyze_spectrum(codes, SpectrumOptions(), fs_hz=1e6, bits=12), findings=())
     gates = [Gate("--min-enob", "enob_ieee", 20), Gate("--min-sinad", "sinad_db", 10)]
@@ -76,11 +78,15 @@ def _linearity() -> Table[Any]:
 
 
 def _convert() -> Table[Any]:
-    return Table.from_rows(TextbookRow, list_textbook_rows(solve_textbook(8, 0, 12, inputs=[4.5, 11])), settings={"bits": 8})
+    return Table.from_rows(
+        TextbookRow, list_textbook_rows(solve_textbook(8, 0, 12, inputs=[4.5, 11])), settings={"bits": 8}
+    )
 
 
 def _show() -> Table[Any]:
-    return list_tensors(ArraySource({"ids": np.arange(3), "w": np.ones((2, 3), np.float32), "\u202egpj.exe": np.ones(2, np.float32)}))
+    return list_tensors(
+        ArraySource({"ids": np.arange(3), "w": np.ones((2, 3), np.float32), "\u202egpj.exe": np.ones(2, np.float32)})
+    )
 
 
 def _validate() -> Table[Any]:
@@ -123,7 +129,10 @@ def test_what_is_written_reads_back_equal(table: Table[Any], tmp_path: Path, suf
     else:
         assert (again.totals, again.source, again.complete) == (table.totals, table.source, table.complete)
         assert again.settings == {**table.settings, "created": NOON.isoformat()}
-    assert write_report(again, tmp_path / f"y{suffix}", created=NOON).read_bytes() == (tmp_path / f"x{suffix}").read_bytes()
+    assert (
+        write_report(again, tmp_path / f"y{suffix}", created=NOON).read_bytes()
+        == (tmp_path / f"x{suffix}").read_bytes()
+    )
 
 
 def test_coverage_travels_with_the_rows(table: Table[Any], tmp_path: Path) -> None:
@@ -170,7 +179,9 @@ def read_result_names(table: Table[Any]) -> list[str]:
 
 def test_rows_of_a_sweep_are_asked_for_by_name(tmp_path: Path) -> None:
     path = write_report(_convert(), tmp_path / "x.json")
-    with pytest.raises(ValueError, match=r"x\.json: holds a result of `qanalysis convert`, rows of a sweep are expected"):
+    with pytest.raises(
+        ValueError, match=r"x\.json: holds a result of `qanalysis convert`, rows of a sweep are expected"
+    ):
         read_rows(path)
 
 
@@ -255,11 +266,15 @@ HEADS: dict[str, Any] = {
 def test_an_odd_head_is_refused_in_json_and_in_parquet(head: Any, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps(head))
     ask_report(tmp_path / "x.json")
-    pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({METADATA_KEY: json.dumps(head).encode()}), tmp_path / "x.parquet")
+    pq.write_table(
+        pa.table({"a": [1]}).replace_schema_metadata({METADATA_KEY: json.dumps(head).encode()}), tmp_path / "x.parquet"
+    )
     ask_report(tmp_path / "x.parquet")
 
 
-@pytest.mark.parametrize("metadata", [b"x", b"\xff", b"[" * 100_000, b"9" * 6000], ids=["word", "bytes", "deep", "digits"])
+@pytest.mark.parametrize(
+    "metadata", [b"x", b"\xff", b"[" * 100_000, b"9" * 6000], ids=["word", "bytes", "deep", "digits"]
+)
 def test_metadata_that_is_no_json_is_told_with_the_path(metadata: bytes, tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({METADATA_KEY: metadata}), tmp_path / "x.parquet")
     assert "write" in ask_report(tmp_path / "x.parquet")
@@ -331,7 +346,11 @@ def _damage(value: Any, rng: random.Random) -> Any:
     odd = rng.choice([None, [], {}, "x" * 300, -1, 2**80, 1e308, True, [1, "a"], {"a": 1}, "\ud800", "=1"])
     if isinstance(value, dict) and value and rng.random() < 0.8:
         key = rng.choice(list(value))
-        return {**value, key: _damage(value[key], rng)} if rng.random() < 0.8 else {name: part for name, part in value.items() if name != key}
+        return (
+            {**value, key: _damage(value[key], rng)}
+            if rng.random() < 0.8
+            else {name: part for name, part in value.items() if name != key}
+        )
     if isinstance(value, list) and value and rng.random() < 0.8:
         place = rng.randrange(len(value))
         return [*value[:place], _damage(value[place], rng), *value[place + 1 :]]
@@ -343,7 +362,9 @@ def test_a_damaged_document_is_read_or_refused_in_one_line(seed: int, table: Tab
     rng = random.Random(seed)
     path = tmp_path / "x.json"
     path.write_text(json.dumps(_damage(json.loads(to_json(table)), rng)))
-    result = CliRunner().invoke(app, ["report", str(path), "--out", str(tmp_path / "out.csv"), "--out", str(tmp_path / "out.html")])
+    result = CliRunner().invoke(
+        app, ["report", str(path), "--out", str(tmp_path / "out.csv"), "--out", str(tmp_path / "out.html")]
+    )
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code in (0, 2)
     assert result.exit_code == 0 or result.stderr.splitlines()[-1].startswith("error: ")

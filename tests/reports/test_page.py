@@ -29,7 +29,14 @@ def arrays() -> dict[str, np.ndarray]:
     conv = rng.normal(size=(8, 64)).astype(np.float32)
     conv[5] *= 20
     head = rng.normal(size=(4, 40)).astype(np.float32)
-    return {"conv": conv, "head": head, "=cmd()": head * 2, HOSTILE: head[:2], "exact": np.array([[1, -1], [0, 1]], np.float32), "ids": np.arange(4)}
+    return {
+        "conv": conv,
+        "head": head,
+        "=cmd()": head * 2,
+        HOSTILE: head[:2],
+        "exact": np.array([[1, -1], [0, 1]], np.float32),
+        "ids": np.arange(4),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +61,10 @@ def test_a_page_that_would_be_too_large_names_the_columns_left_out(rows: Rows) -
 
 def test_the_page_of_500_layers_and_28_schemes_is_below_six_megabytes() -> None:
     rng = np.random.default_rng(1)
-    layers = {f"model.layers.{i // 7}.block_{i % 7}.weight": rng.standard_t(5, size=(8, 160)).astype(np.float32) for i in range(500)}
+    layers = {
+        f"model.layers.{i // 7}.block_{i % 7}.weight": rng.standard_t(5, size=(8, 160)).astype(np.float32)
+        for i in range(500)
+    }
     groupings = ["", " channel", " group=128", " group=32"]
     rows = sweep(layers, [f"int{bits}{grouping}" for grouping in groupings for bits in range(2, 9)])
     page = render_page(rows, created=NOON)
@@ -67,7 +77,9 @@ def test_the_page_of_500_layers_and_28_schemes_is_below_six_megabytes() -> None:
 def browser() -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("no Chromium on the PATH; install the package chromium")
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
+            "no Chromium on the PATH; install the package chromium"
+        )
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield started
@@ -76,8 +88,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(rows: Rows, arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    profiles = [profile_layer(arrays["head"], Scheme.parse("int4"), name="head"), *profile_bits(arrays["conv"], Scheme.parse("int4"), name="conv")]
-    return write_report(rows, tmp_path_factory.mktemp("report") / "report.html", profiles=profiles, scheme="int4", created=NOON)
+    profiles = [
+        profile_layer(arrays["head"], Scheme.parse("int4"), name="head"),
+        *profile_bits(arrays["conv"], Scheme.parse("int4"), name="conv"),
+    ]
+    return write_report(
+        rows, tmp_path_factory.mktemp("report") / "report.html", profiles=profiles, scheme="int4", created=NOON
+    )
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +126,19 @@ def page(opened_page: Page) -> Page:
     return opened_page
 
 
-def test_the_report_opens_without_a_network_and_shows_headline_charts_and_rows(page: Page, rows: Rows, arrays: dict[str, np.ndarray]) -> None:
-    assert page.locator(".headline").text_content() == headline(rows, "int4", worst_channel=5 if select_worst(rows, "int4")[0].tensor == "conv" else None)
-    headings = ["Every layer under every scheme", "Error against bits", "Weights of head", "Error of head", "Weights and error of conv"]
+def test_the_report_opens_without_a_network_and_shows_headline_charts_and_rows(
+    page: Page, rows: Rows, arrays: dict[str, np.ndarray]
+) -> None:
+    assert page.locator(".headline").text_content() == headline(
+        rows, "int4", worst_channel=5 if select_worst(rows, "int4")[0].tensor == "conv" else None
+    )
+    headings = [
+        "Every layer under every scheme",
+        "Error against bits",
+        "Weights of head",
+        "Error of head",
+        "Weights and error of conv",
+    ]
     assert page.locator("section:has(.plot .main-svg) h2").all_text_contents() == headings
     assert page.locator("#trouble").is_hidden()
     assert page.locator("#count").text_content() == f"1–{len(rows)} of {len(rows)} rows"
@@ -161,7 +188,11 @@ def test_both_themes_follow_the_reader(page: Page) -> None:
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
         page.wait_for_timeout(500)
-        colours.append(page.evaluate("[getComputedStyle(document.body).backgroundColor, document.querySelector('.plot .xtick text').style.fill]"))
+        colours.append(
+            page.evaluate(
+                "[getComputedStyle(document.body).backgroundColor, document.querySelector('.plot .xtick text').style.fill]"
+            )
+        )
     assert colours[0][0] != colours[1][0]
     assert colours[0][1] != colours[1][1]
 
@@ -169,7 +200,9 @@ def test_both_themes_follow_the_reader(page: Page) -> None:
 def test_the_slider_of_a_layer_moves_through_the_bit_widths(page: Page) -> None:
     title = page.locator("#plot-5 .gtitle")
     assert "int4" in str(title.text_content())
-    page.evaluate("Plotly.animate('plot-5', ['8'], {mode: 'immediate', frame: {duration: 0}, transition: {duration: 0}})")
+    page.evaluate(
+        "Plotly.animate('plot-5', ['8'], {mode: 'immediate', frame: {duration: 0}, transition: {duration: 0}})"
+    )
     page.wait_for_timeout(200)
     assert "int8" in str(title.text_content())
 

@@ -23,7 +23,17 @@ import pytest
 
 from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.reports import check_targets, choose_scheme, find_outlier, find_worst_channel, headline, read_rows, select_worst, to_json, write_report
+from qanalysis.reports import (
+    check_targets,
+    choose_scheme,
+    find_outlier,
+    find_worst_channel,
+    headline,
+    read_rows,
+    select_worst,
+    to_json,
+    write_report,
+)
 from qanalysis.reports.every_row import order_leaving_out, pack_columns
 from qanalysis.reports.kinds import KINDS
 from qanalysis.results.columns import columns_of
@@ -110,7 +120,9 @@ def test_csv_cells_that_a_spreadsheet_would_run_start_with_an_apostrophe_and_sta
 
 
 @pytest.mark.parametrize("name", ["＝1+1", " =1+1", "\u200b@x", "\x1b]0;x", "\t=1", "'＝1", "-"])
-def test_csv_guards_what_spreadsheets_and_terminals_would_run_and_reads_it_back(name: str, arrays: dict[str, np.ndarray]) -> None:
+def test_csv_guards_what_spreadsheets_and_terminals_would_run_and_reads_it_back(
+    name: str, arrays: dict[str, np.ndarray]
+) -> None:
     rows = sweep({name: arrays["part"]}, ["int4"])
     line = list(csv.reader(io.StringIO(to_csv(rows), newline="")))[1]
     assert line[0] == f"'{name}"
@@ -127,7 +139,9 @@ def test_no_name_turns_the_reading_direction_of_a_page(arrays: dict[str, np.ndar
     # What stands inside the packed figures is drawn, too.
     packed = re.findall(r'id="plot-[^"]+">([^<]+)<', page)
     assert packed
-    assert not [text for text in packed if re.search("\u202e|\\\\u202e", zlib.decompress(base64.b64decode(text)).decode())]
+    assert not [
+        text for text in packed if re.search("\u202e|\\\\u202e", zlib.decompress(base64.b64decode(text)).decode())
+    ]
 
 
 def test_csv_numbers_are_not_escaped() -> None:
@@ -154,7 +168,10 @@ def test_json_is_strict_and_its_numbers_are_those_of_the_rows(rows: Rows) -> Non
 
     document = json.loads(to_json(rows), parse_constant=refuse)
     for record, row in zip(document["rows"], rows, strict=True):
-        expected = {name: None if isinstance(value, float) and math.isinf(value) else value for name, value in row.to_dict().items()}
+        expected = {
+            name: None if isinstance(value, float) and math.isinf(value) else value
+            for name, value in row.to_dict().items()
+        }
         assert record == expected
     assert [total["tensor"] for total in document["totals"]] == ["(all)"] * 3
 
@@ -186,7 +203,9 @@ def test_rows_of_a_cancelled_sweep_read_back_without_a_digest(rows: Rows, tmp_pa
 
 def test_a_scheme_that_is_not_there_is_refused_with_a_short_list(rows: Rows) -> None:
     many = replace(rows, totals=tuple(replace(rows.totals[0], scheme=f"int4 group={n}") for n in range(1, 100)))
-    with pytest.raises(ValueError, match=r"scheme 'int3 group=9' is not among the rows; they hold: int4 group=1; .*and \d+ more"):
+    with pytest.raises(
+        ValueError, match=r"scheme 'int3 group=9' is not among the rows; they hold: int4 group=1; .*and \d+ more"
+    ):
         headline(many, "int3 group=9")
 
 
@@ -250,7 +269,9 @@ def _break(document: dict[str, object], **changes: object) -> str:
     ],
     ids=["version", "source", "identity", "rows", "totals", "columns", "number"],
 )
-def test_a_foreign_document_is_refused_with_its_place(rows: Rows, tmp_path: Path, changes: dict[str, object], message: str) -> None:
+def test_a_foreign_document_is_refused_with_its_place(
+    rows: Rows, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
     file = tmp_path / "foreign.json"
     file.write_text(_break(json.loads(to_json(rows)), **changes))
     with pytest.raises(ValueError, match=rf"foreign\.json.*{message}"):
@@ -269,7 +290,9 @@ def test_a_foreign_document_is_refused_with_its_place(rows: Rows, tmp_path: Path
         ("mse", "low", "a number or null"),
     ],
 )
-def test_a_wrong_value_is_refused_with_its_column(rows: Rows, tmp_path: Path, column: str, value: object, rule: str) -> None:
+def test_a_wrong_value_is_refused_with_its_column(
+    rows: Rows, tmp_path: Path, column: str, value: object, rule: str
+) -> None:
     document = json.loads(to_json(rows))
     document["rows"][2][column] = value
     (tmp_path / "rows.json").write_text(json.dumps(document))
@@ -277,7 +300,11 @@ def test_a_wrong_value_is_refused_with_its_column(rows: Rows, tmp_path: Path, co
         read_rows(tmp_path / "rows.json")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"a": NaN}', "[" * 100_000, "\xff"], ids=["empty", "cut", "list", "nan", "deep", "latin"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[1, 2]", '{"a": NaN}', "[" * 100_000, "\xff"],
+    ids=["empty", "cut", "list", "nan", "deep", "latin"],
+)
 def test_what_is_no_document_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "rows.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match=r"rows.json: (not valid JSON|not a rows file)"):
@@ -355,7 +382,9 @@ def test_an_outlier_channel_is_three_times_the_median(arrays: dict[str, np.ndarr
     assert find_outlier(profile_layer(np.array([[1, 2], [2, 1], [2, 2]], np.float32), Scheme.parse("int4"))) is None
 
 
-def test_the_outlier_of_the_headline_is_that_of_the_worst_layer_under_its_scheme(arrays: dict[str, np.ndarray], rows: Rows) -> None:
+def test_the_outlier_of_the_headline_is_that_of_the_worst_layer_under_its_scheme(
+    arrays: dict[str, np.ndarray], rows: Rows
+) -> None:
     conv = sweep({"conv": arrays["conv"]}, ["int4"])
     profiles = [profile_layer(arrays["conv"], Scheme.parse(text), name="conv") for text in ("int8", "int4")]
     assert find_worst_channel(conv, "int4", profiles) == 5

@@ -56,7 +56,9 @@ def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     assert (target.read_text(), list(tmp_path.iterdir())) == ("old", [target])
 
 
-def test_the_name_can_not_be_guessed_and_a_link_of_that_name_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_can_not_be_guessed_and_a_link_of_that_name_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = []
     for _ in range(2):
         with write_whole(tmp_path / "x.json"):
@@ -110,7 +112,9 @@ def test_links_pipes_and_devices_are_refused_with_the_way_out(tmp_path: Path) ->
     ):
         check_targets([tmp_path / "link.csv"])
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(ValueError, match=r"pipe\.csv: is a pipe or a device, which would be replaced by a file; use --json"):
+    with pytest.raises(
+        ValueError, match=r"pipe\.csv: is a pipe or a device, which would be replaced by a file; use --json"
+    ):
         check_targets([tmp_path / "pipe.csv"])
     with pytest.raises(ValueError, match=r"pipe\.csv: no file that can be read"):
         read_table(tmp_path / "pipe.csv", KINDS)
@@ -119,14 +123,18 @@ def test_links_pipes_and_devices_are_refused_with_the_way_out(tmp_path: Path) ->
 def test_a_text_that_is_too_large_is_refused_by_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MOST_BYTES", 10)
     (tmp_path / "x.json").write_text("{" + " " * 20)
-    with pytest.raises(ValueError, match=r"x\.json: 21 bytes, at most 10 of text are read; write the result as \.parquet"):
+    with pytest.raises(
+        ValueError, match=r"x\.json: 21 bytes, at most 10 of text are read; write the result as \.parquet"
+    ):
         read_table(tmp_path / "x.json", KINDS)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["terminate", "hang-up"])
 def test_a_command_that_is_ended_while_it_writes_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen([sys.executable, "-c", SLOW], cwd=tmp_path, stdout=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW], cwd=tmp_path, stdout=subprocess.PIPE, env=environment
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"writing\n"
         assert [path.suffix for path in tmp_path.iterdir()] == [".part"]

@@ -25,4 +25,8 @@ def test_a_shipped_schema_is_the_generated_one(name: str) -> None:
 
 def test_every_kind_has_its_schema_and_there_is_no_other() -> None:
     folder = Path(qanalysis.__file__).parent / "results" / "schema"
-    assert {path.name for path in folder.iterdir()} == set(SCHEMAS) == {f"{kind.KIND.schema}.schema.json" for kind in KINDS}
+    assert (
+        {path.name for path in folder.iterdir()}
+        == set(SCHEMAS)
+        == {f"{kind.KIND.schema}.schema.json" for kind in KINDS}
+    )

@@ -21,7 +21,9 @@ from sample_models.training import IGNORED, digit_batches, train, word_batches, 
 def test_digits_accuracy_on_the_card_is_reached_by_the_shipped_weights(name: str, goal: float) -> None:
     card, measured = read_card(name)["held_out"], evaluate(name)
     assert measured["count"] == card["count"] == HELD_OUT_DIGITS
-    assert abs(measured["correct"] - card["correct"]) <= 1  # one image may sit on the border between two logits and fall either way on another processor
+    assert (
+        abs(measured["correct"] - card["correct"]) <= 1
+    )  # one image may sit on the border between two logits and fall either way on another processor
     assert card["accuracy"] == card["correct"] / card["count"] >= goal
 
 
@@ -38,7 +40,9 @@ def test_words_loss_on_the_card_is_reached_and_far_below_the_unigram_loss() -> N
 def test_file_holds_exactly_the_tensors_of_the_module(name: str) -> None:
     expected = build_model(name).state_dict()
     stored = load_file(weights_path(name))
-    assert {key: (x.shape, x.dtype) for key, x in stored.items()} == {key: (x.shape, x.dtype) for key, x in expected.items()}
+    assert {key: (x.shape, x.dtype) for key, x in stored.items()} == {
+        key: (x.shape, x.dtype) for key, x in expected.items()
+    }
     assert read_card(name)["parameters"] == sum(x.numel() for x in build_model(name).parameters())
 
 
@@ -85,7 +89,9 @@ def test_missing_tensor_in_other_weights_is_named() -> None:
 
 @pytest.mark.parametrize(("name", "reason"), [("outliers", "it holds only tensors"), ("resnet", "unknown name")])
 def test_samples_without_a_module_are_refused_with_the_reason(name: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=f"no module for sample '{name}'; {reason}; modules: digits-mlp, digits-cnn, words-transformer"):
+    with pytest.raises(
+        ValueError, match=f"no module for sample '{name}'; {reason}; modules: digits-mlp, digits-cnn, words-transformer"
+    ):
         evaluate(name)
 
 
@@ -97,8 +103,14 @@ def test_word_tensors_start_with_zero_and_ignore_what_follows_the_end() -> None:
 
 def test_word_batches_hold_every_word_once_per_epoch() -> None:
     words = ["a", "bee", "sea", "deed", "e"]
-    batches = list(word_batches(torch.from_numpy(encode_words(words)), epochs=2, size=2, generator=torch.Generator().manual_seed(1)))
-    spelled = ["".join(chr(96 + letter) for letter in row if letter) for inputs, _ in batches for row in inputs.tolist()]
+    batches = list(
+        word_batches(
+            torch.from_numpy(encode_words(words)), epochs=2, size=2, generator=torch.Generator().manual_seed(1)
+        )
+    )
+    spelled = [
+        "".join(chr(96 + letter) for letter in row if letter) for inputs, _ in batches for row in inputs.tolist()
+    ]
     assert len(batches) == 6
     assert sorted(spelled) == sorted(words * 2)
 

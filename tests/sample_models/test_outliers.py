@@ -64,18 +64,27 @@ def test_second_and_fourth_moments_are_the_theoretical_ones(tensors: dict[str, T
     unit = UNIT_DISTRIBUTIONS[CARD[name]["distribution"]]
     fourth, count = CARD[name]["theoretical_base_excess_kurtosis"] + 3, z.size
     assert fourth == pytest.approx(float(unit.stats("k")) + 3, rel=1e-12)
-    assert np.nanmean(z**2) == pytest.approx(1, abs=5 * math.sqrt((fourth - 1) / count))  # five standard errors of a mean of z^2
+    assert np.nanmean(z**2) == pytest.approx(
+        1, abs=5 * math.sqrt((fourth - 1) / count)
+    )  # five standard errors of a mean of z^2
     eighth = EIGHTH_MOMENTS.get(CARD[name]["distribution"])
     if eighth is not None:
         assert np.nanmean(z**4) == pytest.approx(fourth, abs=5 * math.sqrt((eighth - fourth**2) / count))
 
 
 def test_every_outlier_column_has_its_gain(tensors: dict[str, Tensor]) -> None:
-    columns = [(name, int(column)) for name, entry in CARD.items() if len(entry["shape"]) == 2 for column in entry["column_gains"]]
+    columns = [
+        (name, int(column))
+        for name, entry in CARD.items()
+        if len(entry["shape"]) == 2
+        for column in entry["column_gains"]
+    ]
     assert len(columns) == 6
     for name, column in columns:
         z = ungained(tensors[name], CARD[name])[:, column]
-        assert np.mean(z**2) == pytest.approx(1, abs=5 * math.sqrt(2 / z.size))  # five standard errors for a normal z; the smallest gain would give 64
+        assert np.mean(z**2) == pytest.approx(
+            1, abs=5 * math.sqrt(2 / z.size)
+        )  # five standard errors for a normal z; the smallest gain would give 64
 
 
 def test_outlier_columns_are_8_to_50_times_the_others() -> None:
@@ -90,7 +99,9 @@ def test_tiny_row_and_massive_element_stand_where_the_card_says(tensors: dict[st
     assert 0 < float(tiny[17]) < 6 * 0.02 * 1e-6  # a normal draw beyond six sigma has probability 2e-9
     down = tensors["model.layers.0.mlp.down_proj.weight"]
     assert float(down[42, 211]) == 8.0
-    assert float(down.abs().flatten().topk(2).values[1]) < 6 * 0.02  # of 98304 draws one beyond six sigma has probability 2e-4
+    assert (
+        float(down.abs().flatten().topk(2).values[1]) < 6 * 0.02
+    )  # of 98304 draws one beyond six sigma has probability 2e-4
 
 
 def test_theory_on_the_card_for_outlier_columns_by_hand() -> None:
@@ -106,13 +117,17 @@ def test_theory_on_the_card_for_a_massive_element_by_hand() -> None:
     entry, count = CARD["model.layers.0.mlp.down_proj.weight"], 256 * 384
     second = ((count - 1) * 0.02**2 + 8.0**2) / count
     fourth = ((count - 1) * 3 * 0.02**4 + 8.0**4) / count
-    assert entry["theoretical_excess_kurtosis"] == pytest.approx(fourth / second**2 - 3, rel=1e-9)  # 98304 rounded additions of 2^-53 each
+    assert entry["theoretical_excess_kurtosis"] == pytest.approx(
+        fourth / second**2 - 3, rel=1e-9
+    )  # 98304 rounded additions of 2^-53 each
 
 
 def test_one_tensor_is_float16_and_one_bfloat16(tensors: dict[str, Tensor]) -> None:
     assert tensors["model.embed_tokens.weight"].dtype == torch.float16
     assert tensors["model.layers.0.self_attn.o_proj.weight"].dtype == torch.bfloat16
-    assert {str(x.dtype).removeprefix("torch.") for x in tensors.values()} == {entry["dtype"] for entry in CARD.values()}
+    assert {str(x.dtype).removeprefix("torch.") for x in tensors.values()} == {
+        entry["dtype"] for entry in CARD.values()
+    }
 
 
 def test_draws_depend_on_the_generator_alone() -> None:
@@ -127,7 +142,9 @@ def test_remade_outliers_are_the_shipped_bytes(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "outliers.json").read_text(encoding="utf-8"))
     shipped = read_card("outliers")
     assert written == json.loads(json.dumps(card))
-    assert {key: value for key, value in written.items() if key != "versions"} == {key: value for key, value in shipped.items() if key != "versions"}
+    assert {key: value for key, value in written.items() if key != "versions"} == {
+        key: value for key, value in shipped.items() if key != "versions"
+    }
     assert len(written["tensors"]) == len(RECIPES)
 
 
@@ -137,7 +154,9 @@ def test_command_remakes_one_sample_and_says_so(tmp_path: Path, capsys: pytest.C
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outliers.json", "outliers.safetensors"]
 
 
-def test_command_ends_with_2_and_one_line_for_a_missing_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_ends_with_2_and_one_line_for_a_missing_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--only", "outliers", "--out", str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -152,7 +171,9 @@ def test_unknown_name_is_not_remade(tmp_path: Path) -> None:
         remake("resnet", tmp_path)
 
 
-def test_missing_scikit_learn_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_scikit_learn_names_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ImportError, match=r"scikit-learn, which is not installed: pip install scikit-learn"):
         remake("digits-mlp", tmp_path)

@@ -49,7 +49,9 @@ def test_elements_on_the_card_are_the_elements_in_the_file(name: str) -> None:
 def test_all_shipped_data_together_stay_below_eight_megabytes() -> None:
     folder = weights_path(SAMPLES[0]).parent
     files = [path for path in folder.iterdir() if path.suffix in {".safetensors", ".json", ".npz"}]
-    assert {path.name for path in files} == {f"{name}{suffix}" for name in SAMPLES for suffix in (".safetensors", ".json")} | {"digits.npz", "words.npz"}
+    assert {path.name for path in files} == {
+        f"{name}{suffix}" for name in SAMPLES for suffix in (".safetensors", ".json")
+    } | {"digits.npz", "words.npz"}
     assert sum(path.stat().st_size for path in files) < 8_000_000
 
 
@@ -78,12 +80,17 @@ def test_held_out_words_are_distinct_and_end_in_zeros() -> None:
 @pytest.mark.parametrize("ask", [weights_path, read_card, evaluation_path])
 def test_unknown_name_is_answered_with_the_names(ask: object) -> None:
     assert callable(ask)
-    with pytest.raises(ValueError, match="unknown sample model 'digits'; the samples are: digits-mlp, digits-cnn, words-transformer, outliers"):
+    with pytest.raises(
+        ValueError,
+        match="unknown sample model 'digits'; the samples are: digits-mlp, digits-cnn, words-transformer, outliers",
+    ):
         ask("digits")
 
 
 def test_outliers_have_no_evaluation_data() -> None:
-    with pytest.raises(ValueError, match="'outliers' holds synthetic tensors and has no evaluation data; samples that have: digits-mlp"):
+    with pytest.raises(
+        ValueError, match="'outliers' holds synthetic tensors and has no evaluation data; samples that have: digits-mlp"
+    ):
         evaluation_path("outliers")
 
 

@@ -15,7 +15,19 @@ from tests.reference import MODES, SCALE_BITS, Truth, check_row
 from tests.reference_formats import ALL_FORMATS, BLOCKS, SCALED_FLOATS, FormatWords, describe_format
 
 FREE = ("binary", "ternary", *SCALED_FLOATS, "nf4")
-ROUNDED = (*SCALED_FLOATS, "mxfp4", "mxfp6_e2m3", "mxfp6_e3m2", "mxfp8_e4m3", "mxfp8_e5m2", "mxint8", "nvfp4", "nvfp4:one-level", "bfloat16", "float16")
+ROUNDED = (
+    *SCALED_FLOATS,
+    "mxfp4",
+    "mxfp6_e2m3",
+    "mxfp6_e3m2",
+    "mxfp8_e4m3",
+    "mxfp8_e5m2",
+    "mxint8",
+    "nvfp4",
+    "nvfp4:one-level",
+    "bfloat16",
+    "float16",
+)
 GROUPINGS = ("tensor", "channel", "group=7", "group=32", "block=3x5")
 PLAIN = [FormatWords(name) for name in ALL_FORMATS]
 CATALOGUE = [
@@ -115,7 +127,11 @@ def test_rows_that_fill_several_tiles_equal_the_truth(name: str) -> None:
 @pytest.mark.parametrize("values", [1, 40, 64, 200])
 def test_pieces_of_any_size_give_the_same_rows(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "cut_chunks", partial(cut_chunks, values=values))
-    plan = [*PLAIN, *(FormatWords(name, grouping) for name in FREE for grouping in GROUPINGS[1:]), FormatWords("nf4", "group=7", "double")]
+    plan = [
+        *PLAIN,
+        *(FormatWords(name, grouping) for name in FREE for grouping in GROUPINGS[1:]),
+        FormatWords("nf4", "group=7", "double"),
+    ]
     plan += [FormatWords("mxfp6_e3m2", mode="stochastic:7"), FormatWords("fp8_e4m3", mode="stochastic:7")]
     for name in ("gaussian", "outlier column, rows of 256", "holes", "three dimensions", "many magnitudes"):
         check(name, plan)

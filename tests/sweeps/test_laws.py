@@ -43,10 +43,17 @@ def test_each_bit_more_lowers_the_error_of_a_generic_tensor(symmetry: str, group
     assert all(more - less > 1 for less, more in pairwise(sqnr))
 
 
-@given(x=TENSORS, symmetry=st.sampled_from(SYMMETRIES), grouping=st.sampled_from(["tensor", "channel", "group=7"]), bits=st.sampled_from([2, 3, 4, 8]))
+@given(
+    x=TENSORS,
+    symmetry=st.sampled_from(SYMMETRIES),
+    grouping=st.sampled_from(["tensor", "channel", "group=7"]),
+    bits=st.sampled_from([2, 3, 4, 8]),
+)
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_mse_search_is_never_worse_than_minmax(x: np.ndarray, symmetry: str, grouping: str, bits: int) -> None:
-    plain, searched = sweep({"x": x}, [f"int{bits} {symmetry} {grouping}", f"int{bits} {symmetry} {grouping} range=mse"], workers=1)
+    plain, searched = sweep(
+        {"x": x}, [f"int{bits} {symmetry} {grouping}", f"int{bits} {symmetry} {grouping} range=mse"], workers=1
+    )
     if plain.status == "ok":
         # Both sums of at most 80 squares are float32: 84 * 2^-24 of the larger.
         assert searched.mse <= plain.mse * (1 + 2 * 84 * 2.0**-24)
@@ -55,17 +62,32 @@ def test_mse_search_is_never_worse_than_minmax(x: np.ndarray, symmetry: str, gro
 @given(x=TENSORS, symmetry=st.sampled_from(SYMMETRIES), mode=st.sampled_from(["floor", "ceil", "to-zero"]))
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_mse_search_is_never_worse_than_minmax_under_other_roundings(x: np.ndarray, symmetry: str, mode: str) -> None:
-    plain, searched = sweep({"x": x}, [f"int3 {symmetry} round={mode}", f"int3 {symmetry} range=mse round={mode}"], workers=1)
+    plain, searched = sweep(
+        {"x": x}, [f"int3 {symmetry} round={mode}", f"int3 {symmetry} range=mse round={mode}"], workers=1
+    )
     if plain.status == "ok":
         assert searched.mse <= plain.mse * (1 + 2 * 84 * 2.0**-24)
 
 
 # A percentile of |x| has one value for both ends, so sym-noclip, which looks at each end, is left out.
-@given(x=TENSORS, symmetry=st.sampled_from([name for name in SYMMETRIES if name != "sym-noclip"]), grouping=st.sampled_from(["tensor", "channel", "group=7"]))
+@given(
+    x=TENSORS,
+    symmetry=st.sampled_from([name for name in SYMMETRIES if name != "sym-noclip"]),
+    grouping=st.sampled_from(["tensor", "channel", "group=7"]),
+)
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_percentile_100_is_minmax(x: np.ndarray, symmetry: str, grouping: str) -> None:
-    plain, ranked = sweep({"x": x}, [f"int4 {symmetry} {grouping}", f"int4 {symmetry} {grouping} range=percentile:100"], workers=1)
-    columns = [*(name for name in DIMENSIONLESS if name != "theory_sqnr_db"), "mse", "bias", "step_min", "step_max", "max_abs_error"]
+    plain, ranked = sweep(
+        {"x": x}, [f"int4 {symmetry} {grouping}", f"int4 {symmetry} {grouping} range=percentile:100"], workers=1
+    )
+    columns = [
+        *(name for name in DIMENSIONLESS if name != "theory_sqnr_db"),
+        "mse",
+        "bias",
+        "step_min",
+        "step_max",
+        "max_abs_error",
+    ]
     assert [getattr(plain, name) for name in columns] == [getattr(ranked, name) for name in columns]
 
 
@@ -74,7 +96,9 @@ def test_percentile_100_is_minmax(x: np.ndarray, symmetry: str, grouping: str) -
 def test_multiplying_by_a_power_of_two_changes_no_ratio(exponent: int, rule: str) -> None:
     for words in ("int4", "int3 asym channel", "int4 group=32 scale=pow2", "int8 round=stochastic:5"):
         plain, scaled = (give_row(x, f"{words} range={rule}") for x in (WEIGHTS, np.ldexp(WEIGHTS, exponent)))
-        assert {name: getattr(plain, name) for name in DIMENSIONLESS} == {name: getattr(scaled, name) for name in DIMENSIONLESS}
+        assert {name: getattr(plain, name) for name in DIMENSIONLESS} == {
+            name: getattr(scaled, name) for name in DIMENSIONLESS
+        }
         assert (scaled.step_max, scaled.mse) == (plain.step_max * 2.0**exponent, plain.mse * 4.0**exponent)
 
 
@@ -82,7 +106,11 @@ def test_multiplying_by_a_power_of_two_changes_no_ratio(exponent: int, rule: str
 @pytest.mark.parametrize("exponent", [-100, 100])
 def test_multiplying_by_a_huge_power_of_two_changes_ratios_by_no_more_than_lanes_do(exponent: int, rule: str) -> None:
     plain, scaled = (give_row(x, f"int3 group=32 range={rule}") for x in (WEIGHTS, np.ldexp(WEIGHTS, exponent)))
-    assert (scaled.clipped_fraction, scaled.zeroed_fraction, scaled.step_max) == (plain.clipped_fraction, plain.zeroed_fraction, plain.step_max * 2.0**exponent)
+    assert (scaled.clipped_fraction, scaled.zeroed_fraction, scaled.step_max) == (
+        plain.clipped_fraction,
+        plain.zeroed_fraction,
+        plain.step_max * 2.0**exponent,
+    )
     # Such magnitudes may be added in float64 throughout, the others in float32 lanes: 1028 * 2^-24, 4.4 times twice that in dB.
     assert scaled.sqnr_db == pytest.approx(plain.sqnr_db, abs=9 * 1028 * 2.0**-24)
 
@@ -96,7 +124,10 @@ def test_symmetric_grids_treat_both_signs_alike(grouping: str) -> None:
 
 
 @given(
-    x=TENSORS, symmetry=st.sampled_from(SYMMETRIES), rule=st.sampled_from(["minmax", "percentile:80", "meanstd:1", "mse:9"]), bits=st.sampled_from([2, 4, 8])
+    x=TENSORS,
+    symmetry=st.sampled_from(SYMMETRIES),
+    rule=st.sampled_from(["minmax", "percentile:80", "meanstd:1", "mse:9"]),
+    bits=st.sampled_from([2, 4, 8]),
 )
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_rounding_and_clipping_share_the_error_between_them(x: np.ndarray, symmetry: str, rule: str, bits: int) -> None:
@@ -149,7 +180,9 @@ def test_pieces_of_a_real_size_do_not_change_a_row(monkeypatch: pytest.MonkeyPat
         ("int8 channel scale=float16", 41.208),
     ],
 )
-def test_gaussian_groups_reach_their_tabulated_sqnr(text: str, sqnr_db: float, gaussian_parts: dict[str, NDArray[np.float32]]) -> None:
+def test_gaussian_groups_reach_their_tabulated_sqnr(
+    text: str, sqnr_db: float, gaussian_parts: dict[str, NDArray[np.float32]]
+) -> None:
     rows = sweep(gaussian_parts, [text])
     parts = np.array([row.sqnr_db for row in rows])
     # Our standard error comes from the spread of the 32 parts; the table's is a third of its variance; 3 sigma and the printed digit.
@@ -166,8 +199,12 @@ def gaussian_parts() -> dict[str, NDArray[np.float32]]:
 
 @pytest.mark.parametrize("grouping", ["channel", "group=128", "group=32"])
 @pytest.mark.parametrize("bits", [3, 4, 8])
-def test_prediction_for_gaussian_groups_is_met(bits: int, grouping: str, gaussian_parts: dict[str, NDArray[np.float32]]) -> None:
+def test_prediction_for_gaussian_groups_is_met(
+    bits: int, grouping: str, gaussian_parts: dict[str, NDArray[np.float32]]
+) -> None:
     rows = sweep(gaussian_parts, [f"int{bits} {grouping}"])
     parts = np.array([row.sqnr_db for row in rows])
     # 3 standard errors of 32 parts, and 0.03 dB of the fine-step assumption at 3 bits.
-    assert parts.mean() == pytest.approx(rows[0].theory_sqnr_db, abs=3 * parts.std(ddof=1) / math.sqrt(parts.size) + 0.03)
+    assert parts.mean() == pytest.approx(
+        rows[0].theory_sqnr_db, abs=3 * parts.std(ddof=1) / math.sqrt(parts.size) + 0.03
+    )

@@ -105,7 +105,9 @@ def test_rows_that_fill_several_tiles_equal_the_reference(words: Words) -> None:
 @pytest.mark.parametrize("values", [1, 40, 64, 200])
 def test_pieces_of_any_size_give_the_same_rows(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "cut_chunks", partial(cut_chunks, values=values))
-    plan = [words for words in PLAIN if words.bits in (3, 8)] + [Words(4, "asym", grouping, mode="stochastic:7") for grouping in GROUPINGS]
+    plan = [words for words in PLAIN if words.bits in (3, 8)] + [
+        Words(4, "asym", grouping, mode="stochastic:7") for grouping in GROUPINGS
+    ]
     for name in ("gaussian", "outlier column", "holes", "one dimension", "three dimensions", "many magnitudes"):
         check(name, TENSORS[name], plan)
 
@@ -150,7 +152,11 @@ def test_rows_agree_with_the_fitted_quantizer_for_every_range_rule(rule: str, sy
     row = sweep({"x": x}, [scheme])[0]
     quantizer = scheme.fit(x)
     e = quantizer.round_trip(x).astype(np.float64) - x
-    assert (row.step_min, row.step_max, row.max_abs_error) == (quantizer.step.min(), quantizer.step.max(), pytest.approx(np.abs(e).max(), rel=2**-24))
+    assert (row.step_min, row.step_max, row.max_abs_error) == (
+        quantizer.step.min(),
+        quantizer.step.max(),
+        pytest.approx(np.abs(e).max(), rel=2**-24),
+    )
     assert row.mse == pytest.approx(np.mean(e**2), rel=324 * 2.0**-24)  # lanes of at most 320 terms
 
 
@@ -224,7 +230,10 @@ def test_what_can_not_be_measured_says_why_and_has_no_error_figures(x: np.ndarra
 
 def test_axis_that_a_tensor_lacks_makes_an_unsupported_row_beside_good_ones() -> None:
     rows = sweep({"x": np.ones((2, 3), np.float32)}, ["int4 channel=2", "int4 channel=1"])
-    assert [(row.status, row.reason) for row in rows] == [("unsupported", "channel=2: axis 2 of a tensor with 2 dimensions; axes are 0 to 1"), ("ok", "")]
+    assert [(row.status, row.reason) for row in rows] == [
+        ("unsupported", "channel=2: axis 2 of a tensor with 2 dimensions; axes are 0 to 1"),
+        ("ok", ""),
+    ]
 
 
 def test_group_longer_than_the_row_is_one_ragged_group_and_says_so() -> None:

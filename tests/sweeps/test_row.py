@@ -43,9 +43,39 @@ def test_columns_are_the_contract_in_its_order() -> None:
 
 def test_words_of_a_row_write_defaults_out(rows: Rows) -> None:
     row = rows[0]
-    words = (row.tensor, row.kind, row.shape, row.dtype, row.numel, row.scheme, row.format, row.bits, row.grouping, row.symmetry, row.range, row.scale)
-    assert words == ("model.w", "weight", "6x40", "float32", 240, "int4 group=32 range=mse", "int4", 4, "group=32", "sym", "mse:100", "float32")
-    assert (rows[1].scheme, rows[1].range, rows[1].scale) == ("int8 asym channel scale=float16 round=floor", "minmax", "float16")
+    words = (
+        row.tensor,
+        row.kind,
+        row.shape,
+        row.dtype,
+        row.numel,
+        row.scheme,
+        row.format,
+        row.bits,
+        row.grouping,
+        row.symmetry,
+        row.range,
+        row.scale,
+    )
+    assert words == (
+        "model.w",
+        "weight",
+        "6x40",
+        "float32",
+        240,
+        "int4 group=32 range=mse",
+        "int4",
+        4,
+        "group=32",
+        "sym",
+        "mse:100",
+        "float32",
+    )
+    assert (rows[1].scheme, rows[1].range, rows[1].scale) == (
+        "int8 asym channel scale=float16 round=floor",
+        "minmax",
+        "float16",
+    )
 
 
 def test_rows_behave_as_a_sequence(rows: Rows) -> None:
@@ -61,7 +91,12 @@ def test_dictionaries_hold_every_column_as_plain_values(rows: Rows) -> None:
         # Not one numpy scalar: json and csv would write them otherwise.
         assert {type(value) for value in record.values()} <= {str, int, float, type(None)}
     assert [record["tensor"] for record in rows.totals_to_dicts()] == [TOTAL_NAME] * 2
-    assert {type(value) for record in rows.totals_to_dicts() for value in record.values()} <= {str, int, float, type(None)}
+    assert {type(value) for record in rows.totals_to_dicts() for value in record.values()} <= {
+        str,
+        int,
+        float,
+        type(None),
+    }
 
 
 def test_counts_are_whole_numbers(rows: Rows) -> None:

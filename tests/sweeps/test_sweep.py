@@ -86,7 +86,10 @@ def test_impossible_number_of_workers_names_the_value(workers: int) -> None:
     [
         ({}, list(MODEL)),
         ({"include": "attention"}, ["blocks.0.attention.weight", "blocks.0.attention.bias"]),
-        ({"include": r"^blocks\.\d"}, ["blocks.0.attention.weight", "blocks.0.attention.bias", "blocks.1.Attention.weight"]),
+        (
+            {"include": r"^blocks\.\d"},
+            ["blocks.0.attention.weight", "blocks.0.attention.bias", "blocks.1.Attention.weight"],
+        ),
         ({"exclude": "weight$"}, ["blocks.0.attention.bias", "position"]),
         ({"include": "blocks", "exclude": "bias|1"}, ["blocks.0.attention.weight"]),
         ({"weights_only": True}, ["blocks.0.attention.weight", "blocks.1.Attention.weight", "head.weight"]),
@@ -96,15 +99,23 @@ def test_impossible_number_of_workers_names_the_value(workers: int) -> None:
 def test_filters_search_the_names(filters: dict, names: list[str]) -> None:
     rows = sweep(MODEL, ["int4"], **filters)
     assert [row.tensor for row in rows] == names
-    assert dict(rows.settings) == {"schemes": ["int4"], "include": None, "exclude": None, "weights_only": False} | filters
+    assert (
+        dict(rows.settings) == {"schemes": ["int4"], "include": None, "exclude": None, "weights_only": False} | filters
+    )
 
 
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
-        ({"include": "decoder"}, "include 'decoder' matches none of the 5 tensors; their names begin with 'blocks.0.attention.weight'"),
+        (
+            {"include": "decoder"},
+            "include 'decoder' matches none of the 5 tensors; their names begin with 'blocks.0.attention.weight'",
+        ),
         ({"exclude": "."}, "exclude '.' leaves none of the 5 tensors; their names begin with 'blocks"),
-        ({"include": "bias", "weights_only": True}, "weights only: none of the 1 chosen tensors has two or more dimensions"),
+        (
+            {"include": "bias", "weights_only": True},
+            "weights only: none of the 1 chosen tensors has two or more dimensions",
+        ),
         ({"include": "("}, r"include '\(' is not a regular expression: missing \)"),
         ({"exclude": "["}, r"exclude '\[' is not a regular expression"),
     ],
@@ -127,7 +138,11 @@ def test_selection_keeps_the_order_of_the_file() -> None:
 def test_source_is_named_by_label_size_and_digest() -> None:
     source = ArraySource(MODEL, name="model.safetensors", kind="activation")
     rows = sweep(source, ["int4"])
-    assert (rows.source.path, rows.source.size, rows.source.digest) == ("model.safetensors", source.size_bytes, source.digest)
+    assert (rows.source.path, rows.source.size, rows.source.digest) == (
+        "model.safetensors",
+        source.size_bytes,
+        source.digest,
+    )
     assert rows.source.digest.startswith("sha256:")
     assert {row.kind for row in rows} == {"activation"}
 
@@ -162,7 +177,9 @@ class Waiting(ArraySource):
     """Gives its tensor "large" only once "small" is finished, so that a cancel always falls into "large"."""
 
     def __init__(self) -> None:
-        super().__init__({"small": WEIGHTS, "large": np.broadcast_to(GAUSSIAN, (512, *GAUSSIAN.shape)).reshape(-1, 512)})
+        super().__init__(
+            {"small": WEIGHTS, "large": np.broadcast_to(GAUSSIAN, (512, *GAUSSIAN.shape)).reshape(-1, 512)}
+        )
         self.small_is_done = threading.Event()
 
     def read(self, info: TensorInfo) -> NDArray[np.float32]:
@@ -174,7 +191,10 @@ class Waiting(ArraySource):
         return False
 
 
-@pytest.mark.parametrize(("text", "times"), [("int4 group=32", 400), ("int4 range=mse:300", 5), ("int8 group=64 range=mse:300", 5), ("int8 range=kl:30000", 2)])
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [("int4 group=32", 400), ("int4 range=mse:300", 5), ("int8 group=64 range=mse:300", 5), ("int8 range=kl:30000", 2)],
+)
 def test_cancel_ends_within_a_fifth_of_a_second_and_keeps_finished_rows(text: str, times: int) -> None:
     finished = sweep({"small": WEIGHTS}, [text] * times)
     delays: list[float] = []
@@ -241,7 +261,12 @@ def test_cancel_before_the_start_measures_nothing() -> None:
     cancel = threading.Event()
     cancel.set()
     rows = sweep(MODEL, ["int4"], cancel=cancel)
-    assert (len(rows), rows.complete, rows.totals[0].reason, rows.source.digest) == (0, False, "no tensor was measured", None)
+    assert (len(rows), rows.complete, rows.totals[0].reason, rows.source.digest) == (
+        0,
+        False,
+        "no tensor was measured",
+        None,
+    )
 
 
 # --- one bad tensor -----------------------------------------------------------------------------------------------
@@ -271,7 +296,11 @@ class Broken(ArraySource):
 
 
 @pytest.mark.parametrize("sliceable", [True, False], ids=["slices", "whole"])
-@pytest.mark.parametrize("error", [CheckpointError("m.gguf: 'bad' ends early"), OSError(5, "Input/output error")], ids=["broken file", "broken disk"])
+@pytest.mark.parametrize(
+    "error",
+    [CheckpointError("m.gguf: 'bad' ends early"), OSError(5, "Input/output error")],
+    ids=["broken file", "broken disk"],
+)
 def test_one_bad_tensor_becomes_failed_rows_and_ends_nothing(error: Exception, sliceable: bool) -> None:
     schemes = ["int4", "int4 channel=1", "int8 range=mse"]
     rows = sweep(Broken(error, sliceable=sliceable), schemes)
@@ -280,19 +309,35 @@ def test_one_bad_tensor_becomes_failed_rows_and_ends_nothing(error: Exception, s
     assert rows.totals == good.totals
     assert rows.complete
     for row, scheme in zip(rows[3:6], schemes, strict=True):
-        assert (row.status, row.reason, row.scheme, row.numel, row.mse, row.bits_per_weight) == ("failed", str(error), scheme, WEIGHTS.size, None, None)
+        assert (row.status, row.reason, row.scheme, row.numel, row.mse, row.bits_per_weight) == (
+            "failed",
+            str(error),
+            scheme,
+            WEIGHTS.size,
+            None,
+            None,
+        )
 
 
 def test_a_tensor_that_does_not_fit_in_memory_says_what_to_do() -> None:
     rows = sweep(Broken(MemoryError(), sliceable=True), ["int4"])
-    assert (rows[1].status, rows[1].reason) == ("failed", f"'bad': {WEIGHTS.size} values do not fit in memory; use range=minmax or a machine with more")
+    assert (rows[1].status, rows[1].reason) == (
+        "failed",
+        f"'bad': {WEIGHTS.size} values do not fit in memory; use range=minmax or a machine with more",
+    )
 
 
 # --- totals -------------------------------------------------------------------------------------------------------
 
 
 def test_totals_pool_the_errors_of_all_values() -> None:
-    tensors = {"a": WEIGHTS, "b": GAUSSIAN * np.float32(0.01), "zeros": np.zeros((2, 8), np.float32), "codes": np.arange(9), "holes": np.float32([[1, np.nan]])}
+    tensors = {
+        "a": WEIGHTS,
+        "b": GAUSSIAN * np.float32(0.01),
+        "zeros": np.zeros((2, 8), np.float32),
+        "codes": np.arange(9),
+        "holes": np.float32([[1, np.nan]]),
+    }
     rows = sweep(tensors, ["int4 channel", "int8 asym group=32"])
     for place, total in enumerate(rows.totals):
         measured = [row for row in rows[place::2] if row.status in ("ok", "zero")]

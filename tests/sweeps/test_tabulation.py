@@ -37,7 +37,11 @@ def test_the_loops_sums_are_fields_of_error_stats() -> None:
 
 @pytest.mark.parametrize("figure", [one.name for one in columns_of(Row) if one.of is not None])
 def test_figures_of_many_sums_are_those_of_each(figure: str) -> None:
-    single = [measure(x, x + RNG.normal(scale=scale, size=x.shape)) for x in (TENSORS["gaussian"], TENSORS["exact"], TENSORS["zeros"]) for scale in (0.1, 0.0)]
+    single = [
+        measure(x, x + RNG.normal(scale=scale, size=x.shape))
+        for x in (TENSORS["gaussian"], TENSORS["exact"], TENSORS["zeros"])
+        for scale in (0.1, 0.0)
+    ]
     single += [
         ErrorStats(),
         ErrorStats(
@@ -56,7 +60,9 @@ def test_figures_of_many_sums_are_those_of_each(figure: str) -> None:
     many = formula(ErrorStats.stack(single))
     each = [getattr(stats, figure) for stats in single]
     # The same operations on the same numbers; only a logarithm may differ by its last digit.
-    assert many.tolist() == pytest.approx([math.nan if value is None else value for value in each], rel=2.0**-51, nan_ok=True)
+    assert many.tolist() == pytest.approx(
+        [math.nan if value is None else value for value in each], rel=2.0**-51, nan_ok=True
+    )
 
 
 def test_arrays_of_sums_add_and_pool_as_the_sums_themselves() -> None:
@@ -118,20 +124,26 @@ def test_a_further_figure_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row, "Row", WiderRow)
     rows = sweep({"w": TENSORS["gaussian"], "z": TENSORS["codes"]}, ["int4", "int8"])
     expected = [rows[place].max_abs_error / rows[place].mean_abs_error for place in (0, 1)]
-    assert rows.column("peak_over_mean").tolist() == pytest.approx([*expected, math.nan, math.nan], rel=2.0**-51, nan_ok=True)
+    assert rows.column("peak_over_mean").tolist() == pytest.approx(
+        [*expected, math.nan, math.nan], rel=2.0**-51, nan_ok=True
+    )
     assert [found["peak_over_mean"] for found in rows.to_dicts()] == pytest.approx([*expected, None, None])
     assert rows.totals[0].peak_over_mean == pytest.approx(expected[0])
     assert list(rows.to_pandas().columns) == [one.name for one in columns_of(WiderRow)]
     # The columns that were there before are untouched.
     monkeypatch.undo()
-    assert sweep({"w": TENSORS["gaussian"], "z": TENSORS["codes"]}, ["int4", "int8"]).column("mse").tolist() == pytest.approx(
-        rows.column("mse").tolist(), rel=0, nan_ok=True
-    )
+    assert sweep({"w": TENSORS["gaussian"], "z": TENSORS["codes"]}, ["int4", "int8"]).column(
+        "mse"
+    ).tolist() == pytest.approx(rows.column("mse").tolist(), rel=0, nan_ok=True)
 
 
 def test_relative_error_energy_is_the_square_of_relative_l2_and_adds_for_tensors_of_one_power() -> None:
     x = TENSORS["gaussian"]
     rows = sweep({"a": x, "b": x[::-1]}, ["int3"])
-    assert [found.relative_error_energy for found in rows] == pytest.approx([found.relative_l2**2 for found in rows], rel=2.0**-51)
+    assert [found.relative_error_energy for found in rows] == pytest.approx(
+        [found.relative_l2**2 for found in rows], rel=2.0**-51
+    )
     assert next(one for one in columns_of(Row) if one.name == "relative_error_energy").additive
-    assert rows.totals[0].relative_error_energy == pytest.approx(sum(found.relative_error_energy for found in rows) / 2, rel=2.0**-50)
+    assert rows.totals[0].relative_error_energy == pytest.approx(
+        sum(found.relative_error_energy for found in rows) / 2, rel=2.0**-50
+    )

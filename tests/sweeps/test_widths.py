@@ -34,7 +34,11 @@ def make_ranges() -> dict[str, Range]:
         "subnormal": draw(1e-40),
         "steps near the smallest": draw(1e-37),
         "huge": draw(4e37),
-        "of many magnitudes": Range(*(RNG.normal(size=(2, 40)) * 10.0 ** RNG.integers(-44, 38, 40) * [[-1], [1]]).clip(-3.4e38, 3.4e38).astype(np.float32)),
+        "of many magnitudes": Range(
+            *(RNG.normal(size=(2, 40)) * 10.0 ** RNG.integers(-44, 38, 40) * [[-1], [1]])
+            .clip(-3.4e38, 3.4e38)
+            .astype(np.float32)
+        ),
         "ends of zero": Range(np.float32([-1, -0.0, 0]), np.float32([-0.0, 0, 1])),
     }
 
@@ -79,4 +83,6 @@ def test_grids_laid_together_are_those_of_the_reference(symmetry: str, name: str
 
 
 def test_only_integers_with_steps_as_computed_are_laid_together() -> None:
-    assert [is_plain(Scheme.parse(text)) for text in ("int4 asym group=32", "int4 scale=float16", "nf4 group=64", "mxfp4")] == [True, False, False, False]
+    assert [
+        is_plain(Scheme.parse(text)) for text in ("int4 asym group=32", "int4 scale=float16", "nf4 group=64", "mxfp4")
+    ] == [True, False, False, False]

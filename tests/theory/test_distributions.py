@@ -52,7 +52,9 @@ def test_tail_mass_and_tail_mean_are_the_integrals_they_name(density, t):
 @EVERY
 def test_cdf_is_the_complement_of_the_tail_and_quantile_its_inverse(density):
     # Both sides are within a few eps of numbers near 1.
-    np.testing.assert_allclose(density.cdf(np.array(POINTS)) + density.tail_mass(np.array(POINTS)), 1.0, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(
+        density.cdf(np.array(POINTS)) + density.tail_mass(np.array(POINTS)), 1.0, rtol=0, atol=1e-15
+    )
     np.testing.assert_allclose(density.quantile(density.cdf(np.array(POINTS))), POINTS, rtol=0, atol=1e-14)
 
 
@@ -64,13 +66,17 @@ def test_far_tail_keeps_its_relative_precision():
 
 def test_beyond_its_support_the_uniform_has_no_mass():
     assert UNIFORM.support == math.sqrt(3)
-    np.testing.assert_array_equal([UNIFORM.pdf(2.0), UNIFORM.tail_mass(2.0), UNIFORM.tail_mean(2.0), UNIFORM.tail_mass(-2.0) - 1.0], 0.0)
+    np.testing.assert_array_equal(
+        [UNIFORM.pdf(2.0), UNIFORM.tail_mass(2.0), UNIFORM.tail_mean(2.0), UNIFORM.tail_mass(-2.0) - 1.0], 0.0
+    )
 
 
 @EVERY
 def test_entropy_and_mean_magnitude_are_the_integrals_they_name(density):
     edge = min(density.support, 36.0)  # beyond 36 a pdf underflows; what is left there is below 1e-20
-    assert density.entropy_nats == pytest.approx(-integrate(lambda x: density.pdf(x) * math.log(density.pdf(x)), -edge, edge), **QUAD)
+    assert density.entropy_nats == pytest.approx(
+        -integrate(lambda x: density.pdf(x) * math.log(density.pdf(x)), -edge, edge), **QUAD
+    )
     assert density.mean_abs == pytest.approx(integrate(lambda x: abs(x) * density.pdf(x), -40, 40), **QUAD)
 
 
@@ -90,7 +96,11 @@ def test_cube_root_of_the_pdf_is_the_pdf_stretched(density):
     np.testing.assert_allclose(np.cbrt(density.pdf(x) / density.pdf(0.0)), stretched / density.pdf(0.0), rtol=1e-14)
 
 
-@pytest.mark.parametrize(("density", "panter_dite", "shannon"), [(GAUSSIAN, 2.7207, 1.0), (LAPLACE, 4.5, 0.8653), (UNIFORM, 1.0, 0.7026)], ids=str)
+@pytest.mark.parametrize(
+    ("density", "panter_dite", "shannon"),
+    [(GAUSSIAN, 2.7207, 1.0), (LAPLACE, 4.5, 0.8653), (UNIFORM, 1.0, 0.7026)],
+    ids=str,
+)
 def test_rate_constants_have_their_published_values(density, panter_dite, shannon):
     # Half a unit of the last printed digit.
     assert density.panter_dite_factor == pytest.approx(panter_dite, abs=0.5e-4)

@@ -72,22 +72,32 @@ def test_two_values_on_three_levels_have_their_hand_worked_error() -> None:
 def test_a_group_of_one_value_is_its_own_largest() -> None:
     assert group_mse(1, cut_cells(integers(4)), lay_absmax(7)) == pytest.approx(0, abs=1e-28)
     # Where the signed largest is the lowest code, both signs are met.
-    assert group_mse(1, cut_cells(np.arange(-8.0, 8.0)), lay_signed(8), follows="signed-max") == pytest.approx(0, abs=1e-28)
+    assert group_mse(1, cut_cells(np.arange(-8.0, 8.0)), lay_signed(8), follows="signed-max") == pytest.approx(
+        0, abs=1e-28
+    )
     # By its magnitude alone a positive one is clipped by a step, M/8, a negative one is met: E M^2 / 64 / 2.
-    assert group_mse(1, cut_cells(np.arange(-8.0, 8.0)), lay_absmax(8)) == pytest.approx(1 / 128, rel=1e-4)  # the rule's last panel holds 1/256 of M
+    assert group_mse(1, cut_cells(np.arange(-8.0, 8.0)), lay_absmax(8)) == pytest.approx(
+        1 / 128, rel=1e-4
+    )  # the rule's last panel holds 1/256 of M
 
 
 def test_two_values_are_both_ends_of_their_range() -> None:
     assert group_mse(2, cut_cells(np.arange(4.0)), lay_range(3), follows="extremes") == pytest.approx(0, abs=1e-28)
 
 
-@pytest.mark.parametrize(("levels", "exponent"), [(E2M1, 2), (np.arange(-128.0, 128.0) / 64, 0)], ids=["e2m1", "mxint8"])
+@pytest.mark.parametrize(
+    ("levels", "exponent"), [(E2M1, 2), (np.arange(-128.0, 128.0) / 64, 0)], ids=["e2m1", "mxint8"]
+)
 def test_power_of_two_scales_meet_the_sum_over_octaves(levels: NDArray[np.float64], exponent: int) -> None:
     # Within an octave of M the grid stands still, so E[sum e^2; M <= m] = g G(m) F(m)^(g-1), G the error mass and F the mass of -m..m.
     length, total = 32, 0.0
     for octave in range(-12, 4):
         x = np.linspace(-(2.0 ** (octave + 1)), 2.0 ** (octave + 1), 2_000_001)
-        error = np.square(x - levels[np.searchsorted((levels[1:] + levels[:-1]) / 2, x / 2.0 ** (octave - exponent))] * 2.0 ** (octave - exponent))
+        error = np.square(
+            x
+            - levels[np.searchsorted((levels[1:] + levels[:-1]) / 2, x / 2.0 ** (octave - exponent))]
+            * 2.0 ** (octave - exponent)
+        )
         mass = error * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi) * (x[1] - x[0])
         for m, sign in ((2.0 ** (octave + 1), 1), (2.0**octave, -1)):
             total += sign * mass[np.abs(x) <= m].sum() * (2 * ndtr(m) - 1) ** (length - 1)
@@ -99,12 +109,16 @@ def test_fine_integers_meet_the_closed_form() -> None:
     for bits, length in ((8, 32), (8, 4096), (6, 64)):
         # step^2/12 misses terms of order step^2 relative: (1/31)^2 / 10 at 6 bits.
         expected = 10 ** (-theory.absmax_group_sqnr_db(bits, length) / 10)
-        assert group_mse(length, cut_cells(integers(bits)), lay_absmax(2 ** (bits - 1) - 1)) == pytest.approx(expected, rel=1e-4)
+        assert group_mse(length, cut_cells(integers(bits)), lay_absmax(2 ** (bits - 1) - 1)) == pytest.approx(
+            expected, rel=1e-4
+        )
 
 
 @pytest.mark.parametrize("stochastic", [False, True])
 @pytest.mark.parametrize("follows", ["absmax", "extremes"])
-def test_merging_fine_cells_changes_nothing_that_shows(stochastic: bool, follows: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merging_fine_cells_changes_nothing_that_shows(
+    stochastic: bool, follows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     levels, lay = (integers(6), lay_absmax(31)) if follows == "absmax" else (np.arange(64.0), lay_range(63))
     cells = cut_cells(levels, stochastic=stochastic)
     merged = group_mse(32, cells, lay, follows=follows)
@@ -125,7 +139,9 @@ def test_stochastic_cells_hold_the_variance_of_the_draw() -> None:
     one = np.ones(1)
     for x, variance in ((0.25, 0.25 * 0.75), (2.0, 1.0), (4.0, 1.0), (-0.5, 0.25)):
         # A window of 1e-6 about x; its error is that at x within 1e-6 times a slope below 2.
-        found = mean_inside(np.array([x - 5e-7]), np.array([x + 5e-7]), cells=cells, grids=Grids(one, one, 0 * one, 0 * one))
+        found = mean_inside(
+            np.array([x - 5e-7]), np.array([x + 5e-7]), cells=cells, grids=Grids(one, one, 0 * one, 0 * one)
+        )
         assert found[0] == pytest.approx(variance, abs=1e-4)  # moments of a window of 1e-6 keep 1e-10 of 1e-6
 
 
@@ -136,9 +152,13 @@ def test_error_inside_a_window_equals_its_integral() -> None:
         return float(plain_error(np.array([x]), E2M1 * scale)[0]) * math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
 
     edges = [edge * scale for edge in (E2M1[1:] + E2M1[:-1]) / 2]
-    whole = quad(integrand, low, high, points=[edge for edge in edges if low < edge < high], epsabs=1e-13, limit=200)[0] / (ndtr(high) - ndtr(low))
+    whole = quad(integrand, low, high, points=[edge for edge in edges if low < edge < high], epsabs=1e-13, limit=200)[
+        0
+    ] / (ndtr(high) - ndtr(low))
     grids = Grids(np.array([scale]), np.array([1 / scale]), np.zeros(1), np.zeros(1))
-    assert mean_inside(np.array([low]), np.array([high]), cells=cut_cells(E2M1), grids=grids)[0] == pytest.approx(whole, rel=1e-10)
+    assert mean_inside(np.array([low]), np.array([high]), cells=cut_cells(E2M1), grids=grids)[0] == pytest.approx(
+        whole, rel=1e-10
+    )
 
 
 def test_a_step_beyond_all_values_leaves_their_own_power() -> None:
@@ -146,7 +166,9 @@ def test_a_step_beyond_all_values_leaves_their_own_power() -> None:
     grids = Grids(huge, 1 / huge, 0 * huge, 0 * huge)
     for bits in (2, 8):
         cells = gaussian_groups._merge_fine(cut_cells(integers(bits)))
-        assert mean_inside(np.full(1, -9.0), np.full(1, 9.0), cells=cells, grids=grids)[0] == pytest.approx(1, rel=1e-12)
+        assert mean_inside(np.full(1, -9.0), np.full(1, 9.0), cells=cells, grids=grids)[0] == pytest.approx(
+            1, rel=1e-12
+        )
 
 
 @pytest.mark.parametrize("length", [2, 3, 17, 4096])

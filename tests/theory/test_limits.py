@@ -10,7 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from qanalysis import theory
-from qanalysis.diagnosis.own_limits import LAYER_BINS, describe_limits, entropy_bits, entropy_bound_db, find_limits, lloyd_max_histogram
+from qanalysis.diagnosis.own_limits import (
+    LAYER_BINS,
+    describe_limits,
+    entropy_bits,
+    entropy_bound_db,
+    find_limits,
+    lloyd_max_histogram,
+)
 from qanalysis.sums import Histogram
 from qanalysis.theory.distributions import DISTRIBUTIONS, GAUSSIAN, LAPLACE, UNIFORM, Distribution
 
@@ -77,7 +84,11 @@ def test_eight_bits_of_a_gaussian_lose_a_hundredth_of_a_decibel_to_the_bins() ->
     assert lloyd_max_histogram(count_density(GAUSSIAN), 8).sqnr_db == pytest.approx(43.853, abs=0.015)
 
 
-@pytest.mark.parametrize(("density", "bits", "printed"), [(GAUSSIAN, 3, 14.616), (GAUSSIAN, 4, 20.222), (LAPLACE, 3, 12.638), (LAPLACE, 4, 18.133)], ids=str)
+@pytest.mark.parametrize(
+    ("density", "bits", "printed"),
+    [(GAUSSIAN, 3, 14.616), (GAUSSIAN, 4, 20.222), (LAPLACE, 3, 12.638), (LAPLACE, 4, 18.133)],
+    ids=str,
+)
 def test_samples_come_to_the_printed_tables(density: Distribution, bits: int, printed: float) -> None:
     values = density.quantile(np.random.default_rng(3).random(2**18))
     histogram = Histogram.from_values(values, low=float(values.min()), high=float(values.max()), bins=4096)
@@ -112,7 +123,9 @@ def test_known_densities_reach_their_shannon_bound(density: Distribution) -> Non
     # w^2/6 on a mean square of 1; the entropy's share is w^2/24 times a Fisher information of 1 (Gaussian) or 2 (Laplace), with the other sign.
     tolerance = 10 * math.log10(1 + width**2 / 6) + 1e-6
     for rate in (0, 2.5, 8):
-        assert entropy_bound_db(count_density(density), rate) == pytest.approx(theory.shannon_db(rate, density), abs=tolerance)
+        assert entropy_bound_db(count_density(density), rate) == pytest.approx(
+            theory.shannon_db(rate, density), abs=tolerance
+        )
 
 
 def test_entropy_of_equal_bins_is_the_log_of_their_reach() -> None:
@@ -127,11 +140,19 @@ def test_no_grid_passes_the_entropy_bound() -> None:
         assert lloyd_max_histogram(histogram, bits).sqnr_db < entropy_bound_db(histogram, bits)
 
 
-@pytest.mark.parametrize(("counts", "below"), [(np.zeros(4, np.int64), 0), (np.ones(4, np.int64), 1)], ids=["empty", "outside"])
+@pytest.mark.parametrize(
+    ("counts", "below"), [(np.zeros(4, np.int64), 0), (np.ones(4, np.int64), 1)], ids=["empty", "outside"]
+)
 def test_histograms_that_do_not_hold_all_values_are_refused(counts: NDArray[np.int64], below: int) -> None:
     histogram = Histogram(0.0, 1.0, counts, below=below)
-    for call in (lambda: lloyd_max_histogram(histogram, 4), lambda: entropy_bound_db(histogram, 4), lambda: entropy_bits(histogram)):
-        with pytest.raises(ValueError, match=r"the limits need at least one value and all of them inside; widen low and high"):
+    for call in (
+        lambda: lloyd_max_histogram(histogram, 4),
+        lambda: entropy_bound_db(histogram, 4),
+        lambda: entropy_bits(histogram),
+    ):
+        with pytest.raises(
+            ValueError, match=r"the limits need at least one value and all of them inside; widen low and high"
+        ):
             call()
 
 
@@ -179,4 +200,6 @@ def test_small_layers_have_a_bound_from_1024_values_on() -> None:
     # 32 bins miss (32 - 1)/2048 = 0.015 nats, 0.13 dB; the entropy of 1024 draws varies by sqrt(0.5/1024) = 0.022 nats, 0.19 dB: four of those.
     assert find_limits(x, bits=[2]).bound_db(4) == pytest.approx(24.082, abs=0.13 + 4 * 0.19)
     assert find_limits(x[:1023], bits=[2]).bound_db(4) is None
-    assert "too few values" in describe_limits(find_limits(x[:1023], bits=[2]), bits=2, bits_per_weight=2.0, sqnr_db=9.0)
+    assert "too few values" in describe_limits(
+        find_limits(x[:1023], bits=[2]), bits=2, bits_per_weight=2.0, sqnr_db=9.0
+    )

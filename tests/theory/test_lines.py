@@ -57,7 +57,9 @@ def test_constants_are_exact():
     assert 0.5 * math.log2(theory.ENTROPY_CODED_GAP) == pytest.approx(0.2546, abs=0.5e-4)
 
 
-@pytest.mark.parametrize(("bits", "printed"), [(2, 13.80), (4, 25.84), (8, 49.93), (10, 61.97), (12, 74.01), (16, 98.09), (24, 146.26)])
+@pytest.mark.parametrize(
+    ("bits", "printed"), [(2, 13.80), (4, 25.84), (8, 49.93), (10, 61.97), (12, 74.01), (16, 98.09), (24, 146.26)]
+)
 def test_sine_line_meets_the_converter_table(bits, printed):
     assert theory.sine_sqnr_db(bits) == pytest.approx(printed, abs=0.5e-2)
 
@@ -69,14 +71,18 @@ def test_effective_bits_invert_the_sine_line():
 
 @pytest.mark.parametrize("bits", ASYMPTOTES)
 def test_asymptotes_meet_the_table(bits):
-    lines = [line(bits, density) for density in (GAUSSIAN, LAPLACE) for line in (theory.panter_dite_db, theory.shannon_db)]
+    lines = [
+        line(bits, density) for density in (GAUSSIAN, LAPLACE) for line in (theory.panter_dite_db, theory.shannon_db)
+    ]
     assert lines == pytest.approx(list(ASYMPTOTES[bits]), abs=0.5e-3)
 
 
 def test_asymptotes_of_the_uniform_density_have_their_closed_form():
     assert theory.panter_dite_db(5, UNIFORM) == theory.uniform_sqnr_db(5)
     # Shannon's bound is the space-filling gain pi e / 6 above the uniform grid, at equal rate.
-    assert theory.shannon_db(5, UNIFORM) - theory.uniform_sqnr_db(5) == pytest.approx(10 * math.log10(theory.ENTROPY_CODED_GAP), rel=1e-13)
+    assert theory.shannon_db(5, UNIFORM) - theory.uniform_sqnr_db(5) == pytest.approx(
+        10 * math.log10(theory.ENTROPY_CODED_GAP), rel=1e-13
+    )
 
 
 @EVERY
@@ -97,8 +103,12 @@ def test_entropy_coding_the_lloyd_max_grid_keeps_it_below_shannon_at_its_entropy
 
 @EVERY
 def test_best_scalar_says_where_its_number_comes_from(density):
-    assert theory.best_scalar_sqnr_db(16, density) == theory.BestScalar(theory.lloyd_max(16, density).sqnr_db, "lloyd-max")
-    assert theory.best_scalar_sqnr_db(17, density) == theory.BestScalar(theory.panter_dite_db(17, density), "panter-dite")
+    assert theory.best_scalar_sqnr_db(16, density) == theory.BestScalar(
+        theory.lloyd_max(16, density).sqnr_db, "lloyd-max"
+    )
+    assert theory.best_scalar_sqnr_db(17, density) == theory.BestScalar(
+        theory.panter_dite_db(17, density), "panter-dite"
+    )
 
 
 @EVERY
@@ -120,14 +130,21 @@ def test_loaded_gaussian_meets_the_converter_table(bits):
     assert best.clip_edge == pytest.approx(best_sigma, abs=0.5e-3)
     assert best.sqnr_db == pytest.approx(best_db, abs=0.5e-2)
     assert best.step == pytest.approx(float(best_step), abs=0.5 * 10.0 ** -len(best_step.split(".")[1]))
-    assert theory.loaded_gaussian_sqnr_db(bits, best.clip_edge) == pytest.approx(best.sqnr_db, abs=1e-5)  # rounding of D, 3e-9 at 16 bits
+    assert theory.loaded_gaussian_sqnr_db(bits, best.clip_edge) == pytest.approx(
+        best.sqnr_db, abs=1e-5
+    )  # rounding of D, 3e-9 at 16 bits
 
 
 def test_loaded_gaussian_tends_to_the_overload_limit():
-    assert [theory.loaded_gaussian_sqnr_db(16, sigma) for sigma in (2, 3, 4)] == pytest.approx([19.38, 33.90, 52.09], abs=0.5e-2)
+    assert [theory.loaded_gaussian_sqnr_db(16, sigma) for sigma in (2, 3, 4)] == pytest.approx(
+        [19.38, 33.90, 52.09], abs=0.5e-2
+    )
 
 
-@pytest.mark.parametrize(("length", "printed"), [(16, 4.549), (32, 5.710), (64, 6.914), (128, 8.148), (256, 9.404), (512, 10.675), (4096, 14.552)])
+@pytest.mark.parametrize(
+    ("length", "printed"),
+    [(16, 4.549), (32, 5.710), (64, 6.914), (128, 8.148), (256, 9.404), (512, 10.675), (4096, 14.552)],
+)
 def test_expected_largest_square_meets_the_list(length, printed):
     assert theory.expected_max_square(length) == pytest.approx(printed, abs=0.5e-3)
 
@@ -141,32 +158,49 @@ def test_expected_largest_square_of_one_and_two_values_has_a_closed_form():
 @pytest.mark.parametrize("length", [3, 128, 10**6, 10**9])
 def test_expected_largest_square_equals_the_mean_over_its_density(length):
     def integrand(x):
-        return x * x * length * 2 * float(GAUSSIAN.pdf(x)) * math.exp((length - 1) * math.log1p(-math.erfc(x / math.sqrt(2))))
+        return (
+            x
+            * x
+            * length
+            * 2
+            * float(GAUSSIAN.pdf(x))
+            * math.exp((length - 1) * math.log1p(-math.erfc(x / math.sqrt(2))))
+        )
 
     pieces = zip((1e-9, 1, 2, 3, 4, 5, 6, 7, 8, 10), (1, 2, 3, 4, 5, 6, 7, 8, 10, 14), strict=True)
     # quad is asked for 1e-12 in each of ten pieces.
-    assert theory.expected_max_square(length) == pytest.approx(sum(quad(integrand, a, b, epsabs=1e-12, epsrel=1e-12)[0] for a, b in pieces), rel=1e-11)
+    assert theory.expected_max_square(length) == pytest.approx(
+        sum(quad(integrand, a, b, epsabs=1e-12, epsrel=1e-12)[0] for a, b in pieces), rel=1e-11
+    )
 
 
 def test_expected_largest_square_grows_with_the_group():
     values = [theory.expected_max_square(2**k) for k in range(31)]
     assert all(np.diff(values) > 0)
-    assert all(value < 2 * math.log(2 * 2**k) + 1 for k, value in enumerate(values))  # below the usual bound 2 ln(2 g), plus 1 at g = 1
+    assert all(
+        value < 2 * math.log(2 * 2**k) + 1 for k, value in enumerate(values)
+    )  # below the usual bound 2 ln(2 g), plus 1 at g = 1
 
 
-@pytest.mark.parametrize(("bits", "length", "printed"), [(4, 32, 20.27), (4, 64, 19.36), (4, 128, 18.62), (8, 32, 45.44)])
+@pytest.mark.parametrize(
+    ("bits", "length", "printed"), [(4, 32, 20.27), (4, 64, 19.36), (4, 128, 18.62), (8, 32, 45.44)]
+)
 def test_absmax_prediction_meets_the_published_values(bits, length, printed):
     assert theory.absmax_group_sqnr_db(bits, length) == pytest.approx(printed, abs=0.5e-2)
 
 
-@pytest.mark.parametrize(("bits", "lengths"), [(4, {64: 1}), (8, {32: 1}), (8, {128: 2, 40: 1}), (6, {16: 3, 1: 2})], ids=str)
+@pytest.mark.parametrize(
+    ("bits", "lengths"), [(4, {64: 1}), (8, {32: 1}), (8, {128: 2, 40: 1}), (6, {16: 3, 1: 2})], ids=str
+)
 def test_absmax_prediction_meets_a_plain_quantizer_on_gaussian_rows(bits, lengths):
     rows, rng = 4000, np.random.default_rng(20240229)
     noise = np.zeros(rows)
     for length, count in lengths.items():
         for _ in range(count):
             noise += np.square(absmax_error(rng.standard_normal((rows, length)), bits)).sum(axis=1)
-    predicted = sum(length * count for length, count in lengths.items()) * 10 ** (-theory.absmax_groups_sqnr_db(bits, lengths) / 10)
+    predicted = sum(length * count for length, count in lengths.items()) * 10 ** (
+        -theory.absmax_groups_sqnr_db(bits, lengths) / 10
+    )
     # Rows are independent: sigma of their mean noise is their sample deviation over the root of their number, about 1 percent.
     assert abs(noise.mean() - predicted) < 3 * noise.std(ddof=1) / math.sqrt(rows)
 
@@ -179,7 +213,9 @@ def test_equal_groups_pool_to_one_group():
 
 def test_pooled_groups_weigh_error_power_by_values():
     noise = [10 ** (-theory.absmax_group_sqnr_db(4, length) / 10) for length in (128, 16)]
-    assert theory.absmax_groups_sqnr_db(4, {128: 3, 16: 1}) == pytest.approx(-10 * math.log10((384 * noise[0] + 16 * noise[1]) / 400), rel=1e-14)
+    assert theory.absmax_groups_sqnr_db(4, {128: 3, 16: 1}) == pytest.approx(
+        -10 * math.log10((384 * noise[0] + 16 * noise[1]) / 400), rel=1e-14
+    )
 
 
 def test_a_group_of_one_value_is_exact():
@@ -188,7 +224,9 @@ def test_a_group_of_one_value_is_exact():
 
 
 def test_absmax_prediction_gains_with_bits_and_loses_with_length():
-    assert all(np.diff([theory.absmax_group_sqnr_db(bits, 64) for bits in range(2, 17)]) > theory.DB_PER_BIT)  # q more than doubles
+    assert all(
+        np.diff([theory.absmax_group_sqnr_db(bits, 64) for bits in range(2, 17)]) > theory.DB_PER_BIT
+    )  # q more than doubles
     assert all(np.diff([theory.absmax_group_sqnr_db(4, length) for length in range(2, 200)]) < 0)
 
 
@@ -202,7 +240,13 @@ def test_absmax_prediction_is_that_of_a_known_crest_but_for_the_value_that_is_me
 
 @pytest.mark.parametrize("bits", [-1, math.inf, math.nan])
 @pytest.mark.parametrize(
-    "line", [theory.uniform_sqnr_db, theory.sine_sqnr_db, lambda bits: theory.panter_dite_db(bits, GAUSSIAN), lambda bits: theory.shannon_db(bits, GAUSSIAN)]
+    "line",
+    [
+        theory.uniform_sqnr_db,
+        theory.sine_sqnr_db,
+        lambda bits: theory.panter_dite_db(bits, GAUSSIAN),
+        lambda bits: theory.shannon_db(bits, GAUSSIAN),
+    ],
 )
 def test_what_is_no_rate_is_refused(line, bits):
     with pytest.raises(ValueError, match=r"bits=.* is no rate: use a finite number of bits per value, 0 or more"):
@@ -210,7 +254,12 @@ def test_what_is_no_rate_is_refused(line, bits):
 
 
 @pytest.mark.parametrize(
-    "call", [lambda: theory.absmax_group_sqnr_db(1, 32), lambda: theory.absmax_group_sqnr_db(17, 32), lambda: theory.absmax_groups_sqnr_db(40, {32: 1})]
+    "call",
+    [
+        lambda: theory.absmax_group_sqnr_db(1, 32),
+        lambda: theory.absmax_group_sqnr_db(17, 32),
+        lambda: theory.absmax_groups_sqnr_db(40, {32: 1}),
+    ],
 )
 def test_absmax_codes_need_two_to_sixteen_bits(call):
     with pytest.raises(ValueError, match=r"bits=\d+ is out of range: use a whole number from 2 to 16"):

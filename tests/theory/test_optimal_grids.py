@@ -52,8 +52,12 @@ def assert_prints_as(value: float, printed: str) -> None:
         assert abs(value - float(printed)) <= half_unit + 1e-12, f"{value} is not {printed}"
 
 
-@pytest.mark.parametrize(("density", "bits", "best", "best_db", "entropy", "step", "edge", "even", "even_db", "amax", "odd", "odd_db"), ROWS)
-def test_every_printed_digit_of_the_tables_is_met(density, bits, best, best_db, entropy, step, edge, even, even_db, amax, odd, odd_db):
+@pytest.mark.parametrize(
+    ("density", "bits", "best", "best_db", "entropy", "step", "edge", "even", "even_db", "amax", "odd", "odd_db"), ROWS
+)
+def test_every_printed_digit_of_the_tables_is_met(
+    density, bits, best, best_db, entropy, step, edge, even, even_db, amax, odd, odd_db
+):
     lloyd, uniform = lloyd_max(int(bits), density), optimal_uniform(int(bits), density)
     for value, printed in (
         (lloyd.mse, best),
@@ -94,7 +98,9 @@ def test_levels_are_centroids_and_thresholds_are_midpoints(density, bits):
     mass = density.tail_mass(near) - np.where(finite, density.tail_mass(np.where(finite, far, 0.0)), 0.0)
     centroids = side * (density.tail_mean(near) - mean) / mass
     np.testing.assert_allclose(grid.levels, centroids, rtol=0, atol=1e-10)  # the accuracy the docstring promises
-    np.testing.assert_allclose(grid.thresholds, 0.5 * (grid.levels[1:] + grid.levels[:-1]), rtol=0, atol=1e-15 * 32)  # eps of the largest level, 24
+    np.testing.assert_allclose(
+        grid.thresholds, 0.5 * (grid.levels[1:] + grid.levels[:-1]), rtol=0, atol=1e-15 * 32
+    )  # eps of the largest level, 24
 
 
 @EVERY_BITS
@@ -116,7 +122,9 @@ def test_newton_reaches_the_grid_of_plain_lloyd_iterations(density):
     levels = np.array([0.2, 0.8, 1.4, 2.5])
     for _ in range(300):
         edges = [0.0, *(0.5 * (levels[1:] + levels[:-1])), 30.0]
-        moments = [[quad(lambda x, k=k: x**k * float(density.pdf(x)), a, b)[0] for k in (0, 1)] for a, b in pairwise(edges)]
+        moments = [
+            [quad(lambda x, k=k: x**k * float(density.pdf(x)), a, b)[0] for k in (0, 1)] for a, b in pairwise(edges)
+        ]
         levels = np.array([mean / mass for mass, mean in moments])
     # quad is good to 1e-9 or better; the last round moves a level by less, and the rounds contract by 0.9 at most: 1e-8 in all.
     np.testing.assert_allclose(lloyd_max(3, density).levels[4:], levels, rtol=0, atol=1e-8)
@@ -140,7 +148,11 @@ def test_closed_form_error_equals_the_integral_of_the_squared_error(density, lev
 @pytest.mark.parametrize("bits", [2, 4, 8, 12])
 def test_optimal_step_beats_every_other_step(density, fit, bits):
     grid = fit(bits, density)
-    found = minimize_scalar(lambda edge: grid_mse(grid.level_count, 2 * edge / grid.level_count, density), bounds=(1.0, 1.8 * grid.clip_edge), method="bounded")
+    found = minimize_scalar(
+        lambda edge: grid_mse(grid.level_count, 2 * edge / grid.level_count, density),
+        bounds=(1.0, 1.8 * grid.clip_edge),
+        method="bounded",
+    )
     assert grid.mse <= found.fun + 1e-15  # rounding of a sum near 1
     for factor in (0.99, 1.01):
         assert grid_mse(grid.level_count, factor * grid.step, density) > grid.mse
@@ -164,7 +176,9 @@ def test_more_bits_and_freer_grids_never_lose(density):
         lloyd, uniform, symmetric = (fit(bits, density) for fit in (lloyd_max, optimal_uniform, optimal_symmetric))
         assert lloyd.mse <= uniform.mse + rounding
         assert uniform.mse <= symmetric.mse + rounding
-        assert lloyd.mse < lloyd_max(bits - 1, density).mse / 2.8  # 0.5 / 0.1762 = 2.84 from 1 to 2 bits (Laplace), then towards 4
+        assert (
+            lloyd.mse < lloyd_max(bits - 1, density).mse / 2.8
+        )  # 0.5 / 0.1762 = 2.84 from 1 to 2 bits (Laplace), then towards 4
         assert symmetric.mse < optimal_uniform(bits - 1, density).mse
 
 

@@ -80,7 +80,9 @@ def measure_groups(scheme: Scheme, *, sigma: float, seed: int = 11) -> tuple[np.
     return error.reshape(256 // rows, rows, -1, length).mean(axis=(1, 3)).ravel(), scheme.lay_out(x.shape).length_counts
 
 
-@pytest.mark.parametrize(("words", "printed"), MEASURED.items(), ids=lambda part: part[0] if isinstance(part, tuple) else "")
+@pytest.mark.parametrize(
+    ("words", "printed"), MEASURED.items(), ids=lambda part: part[0] if isinstance(part, tuple) else ""
+)
 def test_printed_experiments_are_met(words: tuple[str, int], printed: float) -> None:
     text, length = words
     groups = 2**20 // length
@@ -102,16 +104,22 @@ def test_experiments_through_the_scheme_are_met(scheme: Scheme, sigma: float) ->
 @pytest.mark.parametrize("length", [16, 64])
 def test_ternary_groups_are_met_to_second_order(length: int) -> None:
     errors, lengths = measure_groups(Scheme.parse(f"ternary group={length}"), sigma=1.0)
-    spread = 3 * errors.std() / math.sqrt(errors.size) + errors.mean() * 0.5 / length**2  # 2/length^2 dB is 0.46/length^2
+    spread = (
+        3 * errors.std() / math.sqrt(errors.size) + errors.mean() * 0.5 / length**2
+    )  # 2/length^2 dB is 0.46/length^2
     assert 10 ** (-integrate_sqnr_db(Scheme.parse("ternary"), lengths) / 10) == pytest.approx(errors.mean(), abs=spread)
 
 
 def test_long_groups_of_signs_reach_the_lines_of_theory() -> None:
-    assert predict_sqnr_db(Scheme.parse("binary"), {10**9: 1}) == pytest.approx(theory.binary_sqnr_db("gaussian"), abs=1e-8)
+    assert predict_sqnr_db(Scheme.parse("binary"), {10**9: 1}) == pytest.approx(
+        theory.binary_sqnr_db("gaussian"), abs=1e-8
+    )
     # Threshold 0.7 E|x|, level E[|x|; beyond]/share: D = 1 - moment^2 / share, by hand from the tails.
     threshold = 0.7 * math.sqrt(2 / math.pi)
     share, moment = math.erfc(threshold / math.sqrt(2)), 2 * math.exp(-(threshold**2) / 2) / math.sqrt(2 * math.pi)
-    assert predict_sqnr_db(Scheme.parse("ternary"), {10**9: 1}) == pytest.approx(-10 * math.log10(1 - moment**2 / share), abs=1e-7)
+    assert predict_sqnr_db(Scheme.parse("ternary"), {10**9: 1}) == pytest.approx(
+        -10 * math.log10(1 - moment**2 / share), abs=1e-7
+    )
 
 
 def test_binary_groups_have_their_exact_error() -> None:
@@ -122,7 +130,11 @@ def test_binary_groups_have_their_exact_error() -> None:
         assert found == pytest.approx(expected, abs=1e-9) or found > 140  # what float32 leaves of an exact mean
 
 
-@pytest.mark.parametrize("scheme", [Scheme.parse(f"int{bits} scale={scale}") for bits in (3, 4, 8, 16) for scale in ("float32", "bfloat16")], ids=str)
+@pytest.mark.parametrize(
+    "scheme",
+    [Scheme.parse(f"int{bits} scale={scale}") for bits in (3, 4, 8, 16) for scale in ("float32", "bfloat16")],
+    ids=str,
+)
 def test_symmetric_integers_have_the_fine_step_formula(scheme: Scheme) -> None:
     lengths = {128: 3, 16: 1}
     assert predict_sqnr_db(scheme, lengths) == theory.absmax_groups_sqnr_db(scheme.format.bits, lengths)
@@ -133,7 +145,10 @@ def test_integration_agrees_with_the_fine_step_formula_except_at_two_bits() -> N
         # A fine step errs by about 0.01 dB at 3 bits and a fifth of that with each further bit.
         expected = predict_sqnr_db(Scheme.parse(f"int{bits}"), {64: 1})
         assert integrate_sqnr_db(Scheme.parse(f"int{bits}"), {64: 1}) == pytest.approx(expected, abs=0.01)
-    gains = [integrate_sqnr_db(Scheme.parse("int2"), {n: 1}) - predict_sqnr_db(Scheme.parse("int2"), {n: 1}) for n in (8, 128, 1024)]
+    gains = [
+        integrate_sqnr_db(Scheme.parse("int2"), {n: 1}) - predict_sqnr_db(Scheme.parse("int2"), {n: 1})
+        for n in (8, 128, 1024)
+    ]
     assert gains == pytest.approx([0.1, 0.6, 1.2], abs=0.1)
 
 
@@ -145,20 +160,28 @@ def test_lengths_pool_by_error_power() -> None:
     assert integrate_sqnr_db(scheme, {10: 2, 64: 3, 9: 0}) == pytest.approx(pooled, rel=1e-12)
 
 
-@pytest.mark.parametrize("text", ["int4 asym scale=bfloat16", "nf4", "nvfp4", "fp8_e4m3", "gguf:q4_0", "int4 sym-full scale=float16", "binary"])
+@pytest.mark.parametrize(
+    "text",
+    ["int4 asym scale=bfloat16", "nf4", "nvfp4", "fp8_e4m3", "gguf:q4_0", "int4 sym-full scale=float16", "binary"],
+)
 def test_ratios_alone_count_where_scales_follow_the_data(text: str) -> None:
     found = {integrate_sqnr_db(Scheme.parse(text), {32: 4}, sigma=sigma) for sigma in (1.0, 0.25, 0.013)}
     assert len(found) == 1
 
 
 def test_scales_coarser_than_the_grid_know_where_in_the_octave_they_are() -> None:
-    found = [integrate_sqnr_db(Scheme.parse("int8 asym scale=bfloat16"), {32: 4}, sigma=sigma) for sigma in (1.0, 0.25, 0.013)]
+    found = [
+        integrate_sqnr_db(Scheme.parse("int8 asym scale=bfloat16"), {32: 4}, sigma=sigma)
+        for sigma in (1.0, 0.25, 0.013)
+    ]
     assert found[0] == found[1] != found[2]
     # A scale off by 2^-9 moves the end codes, 127 from the middle, by a quarter of a step: 12/16/3 of the noise for the outermost values, 2 of 32.
     assert found[2] == pytest.approx(found[0], abs=10 * math.log10(1 + 0.25 * 2 / 32))
 
 
-@pytest.mark.parametrize("text", ["mxfp4", "mxint8", "int4 scale=pow2", "bfloat16", "gguf:mxfp4", "fp6_e3m2 scale=pow2"])
+@pytest.mark.parametrize(
+    "text", ["mxfp4", "mxint8", "int4 scale=pow2", "bfloat16", "gguf:mxfp4", "fp6_e3m2 scale=pow2"]
+)
 def test_powers_of_two_repeat_by_the_octave_and_join_smoothly(text: str) -> None:
     found = [integrate_sqnr_db(Scheme.parse(text), {32: 4}, sigma=0.02 * 2 ** (step / 64)) for step in range(65)]
     assert found[0] == found[-1]
@@ -181,7 +204,15 @@ def test_every_format_has_a_figure_at_extreme_sigmas(name: str, sigma: float) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["int4 range=mse", "int4 asym range=percentile:99", "nf4 range=meanstd", "int4 round=floor", "mxfp4 round=to-zero", "ternary scale=pow2"]
+    "text",
+    [
+        "int4 range=mse",
+        "int4 asym range=percentile:99",
+        "nf4 range=meanstd",
+        "int4 round=floor",
+        "mxfp4 round=to-zero",
+        "ternary scale=pow2",
+    ],
 )
 def test_what_can_not_be_predicted_is_none(text: str) -> None:
     assert predict_sqnr_db(Scheme.parse(text), {32: 1}) is None
@@ -201,7 +232,15 @@ def test_groups_without_values_are_refused(lengths: dict[int, int]) -> None:
 
 def test_rows_carry_the_prediction_for_their_own_power() -> None:
     x = (0.0137 * np.random.default_rng(8).standard_normal((512, 512))).astype(np.float32)
-    texts = ["mxfp4", "nvfp4", "int4 asym group=64", "gguf:q4_1", "int4 group=32 scale=pow2", "bfloat16", "int4 group=32 range=mse"]
+    texts = [
+        "mxfp4",
+        "nvfp4",
+        "int4 asym group=64",
+        "gguf:q4_1",
+        "int4 group=32 scale=pow2",
+        "bfloat16",
+        "int4 group=32 range=mse",
+    ]
     rows = sweep({"w": x}, texts, workers=1)
     sigma = math.sqrt(np.square(np.float64(x)).mean())
     for row, text in zip(rows, texts, strict=True):
@@ -219,4 +258,6 @@ def test_long_groups_between_half_octaves_are_interpolated(text: str, length: in
     scheme = Scheme.parse(text)
     # SQNR over log2 length bends like that of E[max^2], about 2 ln(2 length): by 4.3/t^2 dB per octave squared, t = log2 length >= 8.
     # A straight line over half an octave is then off by at most 4.3/64/8/4 = 0.002 dB; min and max grids are good to 0.002 themselves.
-    assert integrate_sqnr_db(scheme, {length: 3}) == pytest.approx(-10 * math.log10(_find_mse(scheme, length, 0, 0.0)), abs=0.004)
+    assert integrate_sqnr_db(scheme, {length: 3}) == pytest.approx(
+        -10 * math.log10(_find_mse(scheme, length, 0, 0.0)), abs=0.004
+    )

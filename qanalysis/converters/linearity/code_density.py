@@ -65,19 +65,27 @@ def count_codes(codes: ArrayLike, *, bits: int, test: Test = "ramp", signed: boo
 def _read_codes(codes: ArrayLike) -> NDArray[np.integer[Any]]:
     record = np.asarray(codes)
     if record.ndim != 1 or record.size == 0:
-        raise ValueError(f"a record of codes is one list of numbers, found shape {record.shape}; choose one column or channel")
+        raise ValueError(
+            f"a record of codes is one list of numbers, found shape {record.shape}; choose one column or channel"
+        )
     if record.dtype.kind in "iu":
-        return record.astype(np.int64) if record.dtype == np.uint64 else record  # counting takes no unsigned 64-bit index
+        return (
+            record.astype(np.int64) if record.dtype == np.uint64 else record
+        )  # counting takes no unsigned 64-bit index
     if record.dtype.kind != "f":
         raise TypeError(f"codes must be whole numbers, found {record.dtype}; give the integers of the converter")
     broken = np.flatnonzero(~(np.isfinite(record) & (record == np.rint(record))))
     if broken.size:
         at = int(broken[0])
-        raise ValueError(f"sample {at} is {record[at]!s}, no whole number: a linearity test counts codes, not volts; give the integers of the converter")
+        raise ValueError(
+            f"sample {at} is {record[at]!s}, no whole number: a linearity test counts codes, not volts; give the integers of the converter"
+        )
     return record.astype(np.int64)
 
 
-def _place_codes(record: NDArray[np.integer[Any]], bits: int, *, signed: bool | None) -> tuple[int, NDArray[np.integer[Any]]]:
+def _place_codes(
+    record: NDArray[np.integer[Any]], bits: int, *, signed: bool | None
+) -> tuple[int, NDArray[np.integer[Any]]]:
     """The smallest code of the width, and each sample's place counted from it."""
     least, most = int(record.min()), int(record.max())
     negative = least < 0 if signed is None else signed
@@ -90,10 +98,16 @@ def _place_codes(record: NDArray[np.integer[Any]], bits: int, *, signed: bool | 
         rule = "two's complement" if negative else "unsigned"
         raise ValueError(
             f"{outside} of {record.size} codes lie outside {first} to {last} ({bits} bits {rule}), first sample {at} with {int(record[at])}; "
-            + (f"these codes need {needed} bits" if least >= 0 or negative else "negative codes are two's complement: leave signed out")
+            + (
+                f"these codes need {needed} bits"
+                if least >= 0 or negative
+                else "negative codes are two's complement: leave signed out"
+            )
         )
     if least == most:
-        raise ValueError(f"all {record.size} samples are code {least}: nothing moves; record a ramp or a sine over the whole range")
+        raise ValueError(
+            f"all {record.size} samples are code {least}: nothing moves; record a ramp or a sine over the whole range"
+        )
     return first, record - np.asarray(first, np.int64) if first else record
 
 
@@ -108,7 +122,12 @@ def _follow_ramp(index: NDArray[np.integer[Any]], codes: int) -> tuple[int | Non
         return None, [Finding("several-ramps", text, step_back)]
     findings = []
     if falls:
-        findings.append(Finding("falling-ramp", "The codes fall along the record: taken as a ramp that runs from its highest to its lowest input."))
+        findings.append(
+            Finding(
+                "falling-ramp",
+                "The codes fall along the record: taken as a ramp that runs from its highest to its lowest input.",
+            )
+        )
     if step_back:
         text = f"The codes step back by up to {step_back} on the way: noise, or a converter that is not monotonic."
         findings.append(Finding("step-back", text, step_back))

@@ -91,7 +91,9 @@ class Linearity:
         return None if self.largest_step_back is None else self.largest_step_back == 0
 
 
-def measure_linearity(codes: ArrayLike, options: LinearityOptions | None = None, *, bits: int, signed: bool | None = None, **changes: Any) -> Linearity:
+def measure_linearity(
+    codes: ArrayLike, options: LinearityOptions | None = None, *, bits: int, signed: bool | None = None, **changes: Any
+) -> Linearity:
     """The static errors of a converter from the codes it gave, (samples,), to a ramp or to a sine that overdrives it.
 
     `options` and `changes` say what is asked, as one value, by its fields (`test="sine"`), or both: see `LinearityOptions`. `signed` as
@@ -132,13 +134,17 @@ def measure_linearity(codes: ArrayLike, options: LinearityOptions | None = None,
         missing_codes=tuple((np.flatnonzero(dnl <= MISSING_DNL_LSB) + 1 + density.first_code).tolist()),
         largest_step_back=density.largest_step_back,
         dnl_within_lsb=options.dnl_within_lsb,
-        samples_needed=samples_needed(bits, options.dnl_within_lsb, options.confidence, test=options.test, ordered=density.largest_step_back == 0),
+        samples_needed=samples_needed(
+            bits, options.dnl_within_lsb, options.confidence, test=options.test, ordered=density.largest_step_back == 0
+        ),
         findings=density.findings,
     )
     return replace(found, findings=_judge(found, drive=options.drive))
 
 
-def samples_needed(bits: int, dnl_lsb: float, confidence: float = 0.95, *, test: Test = "sine", ordered: bool = False) -> int:
+def samples_needed(
+    bits: int, dnl_lsb: float, confidence: float = 0.95, *, test: Test = "sine", ordered: bool = False
+) -> int:
     """Samples for which every DNL is known within +-`dnl_lsb` at the two-sided `confidence`.
 
     A sine needs pi 2^(n-1) (z/b)^2, a noisy ramp 2^n (z/b)^2, a single ramp that never steps back (`ordered`) 2^n/b: each of its
@@ -235,11 +241,11 @@ def _judge(found: Linearity, *, drive: tuple[float, float] | None) -> tuple[Find
         )
         findings.append(Finding("few-samples", text, found.samples_needed))
     if drive is None and found.test == "ramp":
-        text = (
-            f"Offset, gain error and TUE take the ramp to run from {found.converter.low:g} to {found.converter.high:g}; state its ends (drive) if it does not."
-        )
+        text = f"Offset, gain error and TUE take the ramp to run from {found.converter.low:g} to {found.converter.high:g}; state its ends (drive) if it does not."
         findings.append(Finding("assumed-drive", text))
     elif drive is None:
-        text = "Offset, gain error and TUE need the lowest and the highest input of the sine (drive); DNL and INL do not."
+        text = (
+            "Offset, gain error and TUE need the lowest and the highest input of the sine (drive); DNL and INL do not."
+        )
         findings.append(Finding("unknown-drive", text))
     return (*found.findings, *findings)

@@ -183,7 +183,11 @@ class LinearityRow(RowType):
     @property
     def tables(self) -> tuple[LineTable, ...]:
         """The missing codes, where there are any."""
-        return (LineTable("Missing codes", ("Code",), [(str(code),) for code in self.missing_codes]),) if self.missing_codes else ()
+        return (
+            (LineTable("Missing codes", ("Code",), [(str(code),) for code in self.missing_codes]),)
+            if self.missing_codes
+            else ()
+        )
 
 
 def describe_linearity(found: Linearity, findings: Sequence[Finding] = ()) -> LinearityRow:

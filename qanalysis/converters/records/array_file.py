@@ -47,15 +47,25 @@ def read_npz(path: Path, *, column: str | int | None = None, channel: int | None
     place = path.name
     with _refuse_broken(f"{place} is no whole .npz archive of plain arrays", "save it again with `numpy.savez`"):
         with zipfile.ZipFile(path) as archive:
-            sizes = {member.filename.removesuffix(".npy"): member.file_size for member in archive.infolist() if member.filename.endswith(".npy")}
+            sizes = {
+                member.filename.removesuffix(".npy"): member.file_size
+                for member in archive.infolist()
+                if member.filename.endswith(".npy")
+            }
         if max(sizes.values(), default=0) > MAX_SAMPLES * 16:
-            raise RecordError(f"{place} holds an array of {max(sizes.values())} bytes, more than 2^26 samples take; cut out the part that matters")
+            raise RecordError(
+                f"{place} holds an array of {max(sizes.values())} bytes, more than 2^26 samples take; cut out the part that matters"
+            )
         name, notes = _pick_member(sizes, column, place)
         with np.load(path, allow_pickle=False) as arrays:
             samples = _take_array(arrays[name], channel, f"{place}: array {name!r}")
-            rates = [float(arrays[word]) for word in _RATE_NAMES if word in sizes and word != name and sizes[word] < 256]
+            rates = [
+                float(arrays[word]) for word in _RATE_NAMES if word in sizes and word != name and sizes[word] < 256
+            ]
     fs_hz = rates[0] if rates and rates[0] > 0 else None
-    return Samples(samples.numbers, samples.container_bits, samples.container_signed, fs_hz=fs_hz, notes=(*notes, *samples.notes))
+    return Samples(
+        samples.numbers, samples.container_bits, samples.container_signed, fs_hz=fs_hz, notes=(*notes, *samples.notes)
+    )
 
 
 @contextmanager
@@ -75,7 +85,11 @@ def _pick_member(sizes: dict[str, int], column: str | int | None, place: str) ->
         raise RecordError(f"{place} holds no arrays; save one with `numpy.savez`")
     if column is None:
         name = max(names, key=sizes.__getitem__)
-        note = Finding("column", f"Array {name!r} is read, the largest of {len(names)}; name another where it was meant.", names.index(name) + 1)
+        note = Finding(
+            "column",
+            f"Array {name!r} is read, the largest of {len(names)}; name another where it was meant.",
+            names.index(name) + 1,
+        )
         return name, (note,) if len(names) > 1 else ()
     number = int(column) if isinstance(column, int) or (column not in names and column.isdecimal()) else 0
     if 1 <= number <= len(names):
@@ -101,7 +115,9 @@ def _take_array(array: NDArray[Any], channel: int | None, place: str) -> Samples
     return Samples(picked, container_bits=bits, container_signed=array.dtype.kind == "i", notes=notes)
 
 
-def read_raw(path: Path, *, dtype: str | None = None, column: str | int | None = None, channel: int | None = None) -> Samples:
+def read_raw(
+    path: Path, *, dtype: str | None = None, column: str | int | None = None, channel: int | None = None
+) -> Samples:
     """One channel of a file of words without a header; 16-bit words of the smoother byte order unless `dtype` says. Raises RecordError."""
     place = path.name
     refuse_choice("column", column, place, instead="choose a channel")
@@ -110,7 +126,9 @@ def read_raw(path: Path, *, dtype: str | None = None, column: str | int | None =
         dtype, notes = _guess_dtype(path)
     match = _WORD.fullmatch(dtype)
     if match is None:
-        raise RecordError(f"{place}: dtype {dtype!r} was given; it is i, u or f, the bits (8, 16, 24, 32, 64) and le or be, such as i16le, u8, f32be, i16le*2")
+        raise RecordError(
+            f"{place}: dtype {dtype!r} was given; it is i, u or f, the bits (8, 16, 24, 32, 64) and le or be, such as i16le, u8, f32be, i16le*2"
+        )
     kind, bits, order = match[1] or match[3], int(match[2] or match[4]), match[5] or "le"
     channels = int(match[6] or 1)
     size = path.stat().st_size
@@ -120,7 +138,13 @@ def read_raw(path: Path, *, dtype: str | None = None, column: str | int | None =
     frames, left = divmod(size, frame_bytes)
     check_sample_count(frames, place)
     if left:
-        notes += (Finding("odd-bytes", f"{size} bytes do not divide into frames of {frame_bytes}: the last {left} are left out. Is {dtype} right?", left),)
+        notes += (
+            Finding(
+                "odd-bytes",
+                f"{size} bytes do not divide into frames of {frame_bytes}: the last {left} are left out. Is {dtype} right?",
+                left,
+            ),
+        )
     picked, channel_notes = pick_channel(_map_words(path, kind, bits, order, (frames, channels)), channel, place)
     if kind == "f":
         return Samples(np.asarray(picked, np.float64), notes=notes + channel_notes)

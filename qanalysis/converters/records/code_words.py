@@ -35,7 +35,14 @@ class Resolved:
     notes: tuple[Finding, ...]
 
 
-def resolve_codes(samples: Samples, place: str, *, bits: int | None = None, justify: Justification | None = None, signed: bool | None = None) -> Resolved:
+def resolve_codes(
+    samples: Samples,
+    place: str,
+    *,
+    bits: int | None = None,
+    justify: Justification | None = None,
+    signed: bool | None = None,
+) -> Resolved:
     """The codes in integer samples; what is given is taken, what is not is guessed. Codes beyond a given width are kept as they are.
 
     Raises RecordError for a width beyond 1..32 or beyond the container.
@@ -48,13 +55,17 @@ def resolve_codes(samples: Samples, place: str, *, bits: int | None = None, just
     words = samples.numbers.astype(np.int64)
     held = next((width for width in _CONTAINERS if _fits(words, width)), None)
     if held is None:
-        raise RecordError(f"{place}: the codes run from {words.min()} to {words.max()}; converters have at most {MAX_BITS} bits")
+        raise RecordError(
+            f"{place}: the codes run from {words.min()} to {words.max()}; converters have at most {MAX_BITS} bits"
+        )
     container = samples.container_bits or held
     if container > MAX_BITS or samples.container_bits is None:
         # Text and integers of 64 bits, a language's default, are no words of a width: a stated one is taken as it is.
         container = max(held, next((width for width in _CONTAINERS if width >= (bits or 0)), held))
     if bits is not None and (isinstance(bits, bool) or not 1 <= bits <= min(MAX_BITS, container)):
-        raise RecordError(f"{place}: bits {bits} was given; converters have 1 to {MAX_BITS}, and these words have {container}")
+        raise RecordError(
+            f"{place}: bits {bits} was given; converters have 1 to {MAX_BITS}, and these words have {container}"
+        )
     check_justification(justify, place)
     shift, shift_notes = _find_shift(words, samples, container, bits=bits, justify=justify)
     words >>= shift
@@ -64,7 +75,13 @@ def resolve_codes(samples: Samples, place: str, *, bits: int | None = None, just
     if width is None:
         width = min(round_up_bits(codes, signed=is_signed), container)
     width_notes = () if bits is not None else (_note_bits(codes, width, samples, shift),)
-    return Resolved(codes, width, "left" if shift or justify == "left" else "right", is_signed, (*width_notes, *shift_notes, *sign_notes))
+    return Resolved(
+        codes,
+        width,
+        "left" if shift or justify == "left" else "right",
+        is_signed,
+        (*width_notes, *shift_notes, *sign_notes),
+    )
 
 
 def needed_bits(codes: Codes, *, signed: bool) -> int:
@@ -112,7 +129,9 @@ def _fits(words: Codes, width: int) -> bool:
     return -(1 << width - 1) <= int(words.min()) and int(words.max()) < 1 << width
 
 
-def _find_shift(words: Codes, samples: Samples, container: int, *, bits: int | None, justify: Justification | None) -> tuple[int, tuple[Finding, ...]]:
+def _find_shift(
+    words: Codes, samples: Samples, container: int, *, bits: int | None, justify: Justification | None
+) -> tuple[int, tuple[Finding, ...]]:
     zeros = count_low_zeros(words)
     if justify is not None:
         return (container - bits if bits else zeros) if justify == "left" else 0, ()
@@ -124,13 +143,13 @@ def _find_shift(words: Codes, samples: Samples, container: int, *, bits: int | N
     shift = (container - bits if bits else zeros) if evident else 0
     if not 0 < shift <= zeros:
         return 0, ()
-    text = (
-        f"The low {zeros} bits of the {container}-bit words are zero in every sample: left-justified codes of {container - shift} bits, moved down by {shift}."
-    )
+    text = f"The low {zeros} bits of the {container}-bit words are zero in every sample: left-justified codes of {container - shift} bits, moved down by {shift}."
     return shift, (Finding("left-justified", text, zeros),)
 
 
-def _find_sign(words: Codes, samples: Samples, container: int, *, bits: int | None, signed: bool | None) -> tuple[Codes, bool, int | None, tuple[Finding, ...]]:
+def _find_sign(
+    words: Codes, samples: Samples, container: int, *, bits: int | None, signed: bool | None
+) -> tuple[Codes, bool, int | None, tuple[Finding, ...]]:
     """Codes, whether they are two's complement, the width that they were wrapped at, and why; `container` is the width left after the shift."""
     low, high = int(words.min()), int(words.max())
     width = container if low < 0 else bits or round_up_bits(words, signed=False)
@@ -151,7 +170,18 @@ def _find_sign(words: Codes, samples: Samples, container: int, *, bits: int | No
     kept = bool(samples.container_signed) and (samples.stated_bits is not None or words.size < _FEWEST or low == high)
     if low < 0 or kept:
         return words, True, None, ()
-    return words, False, None, (Finding("unsigned", f"Read as unsigned (straight binary): the codes run from {low} to {high}, none is negative.", low),)
+    return (
+        words,
+        False,
+        None,
+        (
+            Finding(
+                "unsigned",
+                f"Read as unsigned (straight binary): the codes run from {low} to {high}, none is negative.",
+                low,
+            ),
+        ),
+    )
 
 
 def _wrap(words: Codes, width: int, *, signed: bool) -> Codes:
@@ -176,4 +206,8 @@ def _note_bits(codes: Codes, width: int, samples: Samples, shift: int) -> Findin
     low, high = int(codes.min()), int(codes.max())
     if samples.stated_bits is not None and not shift:
         return Finding("bits-stated", f"{width} bits, as the header states; the codes run from {low} to {high}.", width)
-    return Finding("bits-guessed", f"{width} bits guessed: the codes run from {low} to {high}. Give the width where the converter has another.", width)
+    return Finding(
+        "bits-guessed",
+        f"{width} bits guessed: the codes run from {low} to {high}. Give the width where the converter has another.",
+        width,
+    )

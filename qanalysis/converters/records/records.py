@@ -102,13 +102,18 @@ def _state_rate(samples: Samples, fs_hz: float | None) -> Samples:
         return samples
     notes = tuple(note for note in samples.notes if note.code not in {"sample-rate", "no-rate"})
     if samples.fs_hz and not math.isclose(samples.fs_hz, fs_hz, rel_tol=1e-3):
-        notes = (*notes, Finding("sample-rate", f"fs is {fs_hz:.6g} Hz, as stated; the file says {samples.fs_hz:.6g} Hz.", fs_hz))
+        notes = (
+            *notes,
+            Finding("sample-rate", f"fs is {fs_hz:.6g} Hz, as stated; the file says {samples.fs_hz:.6g} Hz.", fs_hz),
+        )
     return replace(samples, notes=notes)
 
 
 def _keep_floats(samples: Samples, reading: Reading, fs_hz: float | None, stamp: SourceIdentity) -> Record:
     if reading.justify is not None or reading.signed is not None:
-        raise RecordError(f"{stamp.path} holds numbers that are no whole ones: they are neither justified nor signed codes; leave justify and signed out")
+        raise RecordError(
+            f"{stamp.path} holds numbers that are no whole ones: they are neither justified nor signed codes; leave justify and signed out"
+        )
     if reading.bits is not None and not 1 <= reading.bits <= 32:
         raise RecordError(f"{stamp.path}: bits {reading.bits} was given; converters have 1 to 32")
     return Record(
@@ -134,7 +139,9 @@ def _stamp(path: Path) -> tuple[SourceIdentity, bytes]:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
     except OSError as error:
-        raise RecordError(f"{str(path)!r} can not be read: {error.strerror or error}; check the path and its permissions") from None
+        raise RecordError(
+            f"{str(path)!r} can not be read: {error.strerror or error}; check the path and its permissions"
+        ) from None
     if not size:
         raise RecordError(f"{path.name} is empty (0 bytes); capture or copy it again")
     return SourceIdentity(path.name, size, f"sha256:{digest}"), head
@@ -149,6 +156,10 @@ def _read_samples(path: Path, head: bytes, reading: Reading) -> Samples:
         return read(path, column=column, channel=channel)
     suffix = path.suffix.casefold()
     if suffix in (".wav", ".npy", ".npz"):
-        raise RecordError(f"{path.name} does not start as a {suffix} file does; check that it was saved whole, or name raw words .bin")
+        raise RecordError(
+            f"{path.name} does not start as a {suffix} file does; check that it was saved whole, or name raw words .bin"
+        )
     is_text = suffix not in RAW_SUFFIXES or (suffix == ".dat" and b"\0" not in head)
-    return read_text(path, column=column, channel=channel) if is_text else read_raw(path, column=column, channel=channel)
+    return (
+        read_text(path, column=column, channel=channel) if is_text else read_raw(path, column=column, channel=channel)
+    )

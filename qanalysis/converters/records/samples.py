@@ -60,7 +60,9 @@ def check_sample_count(count: int, place: str) -> None:
     if not count:
         raise RecordError(f"{place} holds no samples; capture it again, or check that this is the file that was meant")
     if count > MAX_SAMPLES:
-        raise RecordError(f"{place} holds {count} samples, more than 2^26 = {MAX_SAMPLES}; cut out the part that matters")
+        raise RecordError(
+            f"{place} holds {count} samples, more than 2^26 = {MAX_SAMPLES}; cut out the part that matters"
+        )
 
 
 def pick_channel(frames: NDArray[Any], channel: int | None, place: str) -> tuple[NDArray[Any], tuple[Finding, ...]]:
@@ -69,13 +71,21 @@ def pick_channel(frames: NDArray[Any], channel: int | None, place: str) -> tuple
     if channel is not None and (isinstance(channel, bool) or not 1 <= channel <= count):
         raise RecordError(f"{place} has {count} channel{'s' * (count > 1)}, channel {channel} was asked for; {FIRST}")
     picked = channel or 1
-    notes = (Finding("channel", f"Channel {picked} of {count} is read; name another where it was meant.", picked),) if count > 1 and channel is None else ()
+    notes = (
+        (Finding("channel", f"Channel {picked} of {count} is read; name another where it was meant.", picked),)
+        if count > 1 and channel is None
+        else ()
+    )
     return frames[:, picked - 1], notes
 
 
 def keep_whole(values: NDArray[np.float64]) -> NDArray[np.int64] | NDArray[np.float64]:
     """The values as integers where all of them are whole and exact."""
-    whole = bool(np.isfinite(values).all()) and bool((values == np.rint(values)).all()) and float(np.abs(values).max()) < 2**53
+    whole = (
+        bool(np.isfinite(values).all())
+        and bool((values == np.rint(values)).all())
+        and float(np.abs(values).max()) < 2**53
+    )
     return values.astype(np.int64) if whole else values
 
 

@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.records.samples import FIRST, RecordError, Samples, check_sample_count, keep_whole, name_some, refuse_choice
+from qanalysis.converters.records.samples import (
+    FIRST,
+    RecordError,
+    Samples,
+    check_sample_count,
+    keep_whole,
+    name_some,
+    refuse_choice,
+)
 
 _COMMENTS = ("#", "%", "!", "//")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
@@ -23,7 +31,16 @@ _STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _TIME_NAME = re.compile(r"(t|time|timestamp|zeit|x-axis|second|seconds|sec)(?![a-z]).*|date.*time", re.IGNORECASE)
 _INDEX_NAME = re.compile(r"(index|i|n|no\.?|nr\.?|#|sample|point)\b.*", re.IGNORECASE)
-_TIME_UNITS = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ns": 1e-9}
+_TIME_UNITS = {
+    "s": 1.0,
+    "sec": 1.0,
+    "seconds": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "\u00b5s": 1e-6,
+    "\u03bcs": 1e-6,
+    "ns": 1e-9,
+}
 _UNIT = re.compile(r"[\[(/_ ](s|sec|seconds|ms|[uµμ]s|ns)[\])]?$", re.IGNORECASE)
 _EVEN_WITHIN = 1.0  # samples: times written with few digits are off by less, a missing sample by more
 _LOOK = 200  # lines that settle the delimiter
@@ -63,7 +80,9 @@ def read_text(path: Path, *, column: str | int | None = None, channel: int | Non
     if axis is not None and axis != picked:
         times = _read_times([_split(row, delimiter)[axis] for row in rows])
         name = layout.names[axis]
-        is_time = _TIME_NAME.fullmatch(name) is not None or _STAMP.fullmatch(_split(rows[0], delimiter)[axis]) is not None
+        is_time = (
+            _TIME_NAME.fullmatch(name) is not None or _STAMP.fullmatch(_split(rows[0], delimiter)[axis]) is not None
+        )
         fs_hz, rate_notes = _measure_rate(times, name, is_time=is_time)
         notes = (*notes, *rate_notes)
     return Samples(keep_whole(values), fs_hz=fs_hz, notes=notes)
@@ -78,7 +97,9 @@ def _decode(content: bytes, place: str) -> list[str]:
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = content.decode("utf-16", errors="replace")
     elif b"\0" in content[: 1 << 16]:
-        raise RecordError(f"{place} holds binary data, not text; name it .bin and give the type of its words, such as i16le")
+        raise RecordError(
+            f"{place} holds binary data, not text; name it .bin and give the type of its words, such as i16le"
+        )
     else:
         try:
             text = content.decode("utf-8-sig")
@@ -101,7 +122,11 @@ def _is_number(cell: str) -> bool:
 def _find_layout(lines: list[str], delimiter: str | None, place: str) -> _Layout:
     for number, line in enumerate(lines):
         cells = _split(line, delimiter)
-        if not _is_comment(line) and any(map(_is_number, cells)) and all(not cell or _is_number(cell) or _STAMP.fullmatch(cell) for cell in cells):
+        if (
+            not _is_comment(line)
+            and any(map(_is_number, cells))
+            and all(not cell or _is_number(cell) or _STAMP.fullmatch(cell) for cell in cells)
+        ):
             return _Layout(delimiter, number, _find_names(lines[:number], delimiter, len(cells)))
     shown = name_some([line[:40] for line in lines if not _is_comment(line)][:2])
     raise RecordError(f"{place} has no line of numbers: it starts with {shown}; {_RULE}")
@@ -118,7 +143,11 @@ def _find_decimal(lines: list[str], place: str) -> tuple[str | None, bool]:
     if not any("," in row for row in rows):
         return None, False
     cells = [cell for row in rows for cell in row.split()]
-    if len(cells) > len(rows) and not any(cell.startswith(",") or cell.endswith(",") for cell in cells) and _has_decimal_comma(cells):
+    if (
+        len(cells) > len(rows)
+        and not any(cell.startswith(",") or cell.endswith(",") for cell in cells)
+        and _has_decimal_comma(cells)
+    ):
         return None, True
     lone = [row.split(",") for row in rows if row.count(",") == 1]
     fractions = len(lone) * 2 > len(rows) and not any("." in row for row in rows)
@@ -162,11 +191,17 @@ def _find_axis(rows: list[str], layout: _Layout) -> int | None:
     return 0 if bool((steps > 0).all()) and float(np.ptp(steps)) <= 0.5 * float(steps.mean()) else None
 
 
-def _pick_column(layout: _Layout, column: str | int | None, axis: int | None, place: str) -> tuple[int, tuple[Finding, ...]]:
+def _pick_column(
+    layout: _Layout, column: str | int | None, axis: int | None, place: str
+) -> tuple[int, tuple[Finding, ...]]:
     names = layout.names
     if column is None:
         picked = next(index for index in range(len(names)) if index != axis)
-        note = Finding("column", f"Column {names[picked]!r} is read, number {picked + 1} of {len(names)}; name another where it was meant.", picked + 1)
+        note = Finding(
+            "column",
+            f"Column {names[picked]!r} is read, number {picked + 1} of {len(names)}; name another where it was meant.",
+            picked + 1,
+        )
         return picked, (note,) if len(names) > 1 else ()
     if isinstance(column, int) or (column not in names and column.isdecimal()):
         if not 1 <= int(column) <= len(names):
@@ -180,16 +215,22 @@ def _pick_column(layout: _Layout, column: str | int | None, axis: int | None, pl
 
 def _parse_column(rows: list[str], kept: list[int], picked: int, layout: _Layout, place: str) -> NDArray[np.float64]:
     try:
-        values: NDArray[np.float64] = np.loadtxt(rows, delimiter=layout.delimiter, usecols=picked, comments=None, ndmin=1)
+        values: NDArray[np.float64] = np.loadtxt(
+            rows, delimiter=layout.delimiter, usecols=picked, comments=None, ndmin=1
+        )
     except (ValueError, IndexError):
         for row, number in zip(rows, kept, strict=True):
             cells = _split(row, layout.delimiter)
             where = f"{place}, line {number + 1}"
             if picked >= len(cells):
-                raise RecordError(f"{where} ends after column {len(cells)}, column {picked + 1} is missing; mend the line or take it out") from None
+                raise RecordError(
+                    f"{where} ends after column {len(cells)}, column {picked + 1} is missing; mend the line or take it out"
+                ) from None
             if not _is_number(cells[picked]):
                 shown = repr(cells[picked][:40]) if cells[picked] else "an empty cell"
-                raise RecordError(f"{where}, column {picked + 1} ({layout.names[picked]}): {shown} is not a number; mend or take out the line") from None
+                raise RecordError(
+                    f"{where}, column {picked + 1} ({layout.names[picked]}): {shown} is not a number; mend or take out the line"
+                ) from None
         raise
     return values
 
@@ -205,19 +246,38 @@ def _read_times(cells: list[str]) -> NDArray[np.float64] | None:
         return None
 
 
-def _measure_rate(times: NDArray[np.float64] | None, name: str, *, is_time: bool) -> tuple[float | None, tuple[Finding, ...]]:
+def _measure_rate(
+    times: NDArray[np.float64] | None, name: str, *, is_time: bool
+) -> tuple[float | None, tuple[Finding, ...]]:
     """Samples per second from the mean step of the times, with how uneven they are; None for sample numbers and columns of other things."""
     if times is None or times.size < 2 or not np.isfinite(times).all() or times[-1] <= times[0]:
-        return None, (Finding("no-rate", f"Column {name!r} gives no sample rate: its times do not rise from the first line to the last. State fs."),)
+        return None, (
+            Finding(
+                "no-rate",
+                f"Column {name!r} gives no sample rate: its times do not rise from the first line to the last. State fs.",
+            ),
+        )
     step = float(times[-1] - times[0]) / (times.size - 1)
     if _INDEX_NAME.fullmatch(name) or not (is_time or name.startswith("column ")) or (step == 1 and not is_time):
         return None, ()
     unit = _UNIT.search(name)
     fs_hz = 1 / (step * (_TIME_UNITS[unit[1].lower()] if unit else 1.0))
-    notes = [Finding("sample-rate", f"fs is {fs_hz:.6g} Hz, from the mean step of column {name!r}. State fs where that is wrong.", fs_hz)]
+    notes = [
+        Finding(
+            "sample-rate",
+            f"fs is {fs_hz:.6g} Hz, from the mean step of column {name!r}. State fs where that is wrong.",
+            fs_hz,
+        )
+    ]
     late = float(np.abs(times - times[0] - step * np.arange(times.size)).max()) / step
     if late > _EVEN_WITHIN:
-        notes.append(Finding("uneven-times", f"Times of column {name!r} are up to {late:.3g} samples off even steps: samples may be missing.", late))
+        notes.append(
+            Finding(
+                "uneven-times",
+                f"Times of column {name!r} are up to {late:.3g} samples off even steps: samples may be missing.",
+                late,
+            )
+        )
     return fs_hz, tuple(notes)
 
 
@@ -227,5 +287,10 @@ def _describe(layout: _Layout, *, decimal_comma: bool) -> tuple[Finding, ...]:
         lines = "line is no sample and is" if layout.first == 1 else f"{layout.first} lines are no samples and are"
         notes.append(Finding("header-lines", f"The first {lines} passed over.", layout.first))
     if decimal_comma:
-        notes.append(Finding("decimal-comma", f"Commas are read as decimal commas; columns are separated by {_NAMES[layout.delimiter]}."))
+        notes.append(
+            Finding(
+                "decimal-comma",
+                f"Commas are read as decimal commas; columns are separated by {_NAMES[layout.delimiter]}.",
+            )
+        )
     return tuple(notes)

@@ -49,13 +49,32 @@ def read_wav(path: Path, *, column: str | int | None = None, channel: int | None
     picked, notes = pick_channel(_map_frames(path, stated, offset, frames), channel, place)
     if room < claimed:
         missing = claimed - room
-        notes += (Finding("truncated", f"The header claims {claimed} bytes of samples, {missing} of them are missing: {frames} frames are read.", missing),)
+        notes += (
+            Finding(
+                "truncated",
+                f"The header claims {claimed} bytes of samples, {missing} of them are missing: {frames} frames are read.",
+                missing,
+            ),
+        )
     elif claimed % stated.frame_bytes:
-        notes += (Finding("odd-bytes", f"{claimed % stated.frame_bytes} bytes after the last whole frame are left out.", claimed % stated.frame_bytes),)
+        notes += (
+            Finding(
+                "odd-bytes",
+                f"{claimed % stated.frame_bytes} bytes after the last whole frame are left out.",
+                claimed % stated.frame_bytes,
+            ),
+        )
     if stated.tag == _FLOAT:
         return Samples(picked, low=-1.0, high=1.0, fs_hz=float(stated.rate_hz), notes=notes)
     width = 8 * stated.word_bytes
-    return Samples(picked, container_bits=width, container_signed=stated.word_bytes > 1, stated_bits=stated.bits, fs_hz=float(stated.rate_hz), notes=notes)
+    return Samples(
+        picked,
+        container_bits=width,
+        container_signed=stated.word_bytes > 1,
+        stated_bits=stated.bits,
+        fs_hz=float(stated.rate_hz),
+        notes=notes,
+    )
 
 
 def _find_chunks(path: Path, place: str) -> tuple[_Format, int, int]:
@@ -88,13 +107,19 @@ def _parse_format(chunk: bytes, place: str) -> _Format:
         valid_bits, _speakers, tag = struct.unpack("<HIH", chunk[18:26])
         bits = valid_bits or bits
     if tag not in (_PCM, _FLOAT):
-        raise RecordError(f"{place} holds {_KINDS.get(tag, f'samples of kind {tag:#x}')}, which are no plain samples; {_EXPORT}")
+        raise RecordError(
+            f"{place} holds {_KINDS.get(tag, f'samples of kind {tag:#x}')}, which are no plain samples; {_EXPORT}"
+        )
     if not channels or not frame_bytes or frame_bytes % channels:
-        raise RecordError(f"{place} states {channels} channels in frames of {frame_bytes} bytes, which do not divide; {_EXPORT}")
+        raise RecordError(
+            f"{place} states {channels} channels in frames of {frame_bytes} bytes, which do not divide; {_EXPORT}"
+        )
     stated = _Format(tag, channels, rate, frame_bytes, bits)
     allowed = (4, 8) if tag == _FLOAT else (1, 2, 3, 4)
     if stated.word_bytes not in allowed or not 1 <= bits <= 8 * stated.word_bytes:
-        raise RecordError(f"{place} states samples of {bits} bits in {stated.word_bytes} bytes; PCM of 1 to 4 bytes and floats of 4 or 8 are read: {_EXPORT}")
+        raise RecordError(
+            f"{place} states samples of {bits} bits in {stated.word_bytes} bytes; PCM of 1 to 4 bytes and floats of 4 or 8 are read: {_EXPORT}"
+        )
     return stated
 
 
@@ -104,7 +129,9 @@ def _map_frames(path: Path, stated: _Format, offset: int, frames: int) -> NDArra
         packed = np.memmap(path, np.uint8, mode="r", offset=offset, shape=(frames * stated.channels, 3))
         return widen_three_bytes(packed, signed=True).reshape(frames, stated.channels)
     kind = "f" if stated.tag == _FLOAT else "u" if stated.word_bytes == 1 else "i"
-    return np.memmap(path, np.dtype(f"<{kind}{stated.word_bytes}"), mode="r", offset=offset, shape=(frames, stated.channels))
+    return np.memmap(
+        path, np.dtype(f"<{kind}{stated.word_bytes}"), mode="r", offset=offset, shape=(frames, stated.channels)
+    )
 
 
 def widen_three_bytes(packed: NDArray[np.uint8], *, signed: bool, big_endian: bool = False) -> NDArray[np.int32]:

@@ -60,7 +60,10 @@ def _list_orders(turn: float, *, every: bool) -> NDArray[np.int64]:
 
 
 def _sum_cosines(angles: Doubles, orders: NDArray[np.int64]) -> Doubles:
-    parts = [np.cos(part[:, None] * angles).sum(axis=1) for part in np.array_split(orders, -(-orders.size * angles.size // 2_000_000))]
+    parts = [
+        np.cos(part[:, None] * angles).sum(axis=1)
+        for part in np.array_split(orders, -(-orders.size * angles.size // 2_000_000))
+    ]
     return np.asarray(4 / (orders * np.pi) * np.concatenate(parts))
 
 
@@ -97,7 +100,9 @@ def list_images(frequency_hz: float, fs_hz: float, *, zones: int = 4) -> tuple[I
     """
     if not 0 < frequency_hz < fs_hz / 2:
         raise ValueError(f"tone at {frequency_hz} Hz: a DAC at {fs_hz} Hz gives tones between 0 and half its rate")
-    places = [(0, frequency_hz)] + [(k, k * fs_hz + side) for k in range(1, zones + 1) for side in (-frequency_hz, frequency_hz)]
+    places = [(0, frequency_hz)] + [
+        (k, k * fs_hz + side) for k in range(1, zones + 1) for side in (-frequency_hz, frequency_hz)
+    ]
     return tuple(Image(k, place, float(hold_droop_db(place, fs_hz))) for k, place in places)
 
 
@@ -130,7 +135,9 @@ def trace_output(values: ArrayLike, fs_hz: float, *, zones: int = 4) -> OutputSp
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or values.size < 2 or zones < 1:
-        raise ValueError(f"values of shape {values.shape} over {zones} zones: needs a row of 2 samples at least, and a zone")
+        raise ValueError(
+            f"values of shape {values.shape} over {zones} zones: needs a row of 2 samples at least, and a zone"
+        )
     lines = np.arange(values.size * zones // 2 + 1)
     magnitude = np.abs(np.fft.fft(values - values.mean()))[lines % values.size]
     frequencies = lines * fs_hz / values.size
@@ -163,7 +170,9 @@ def check_monotone(levels: ArrayLike) -> Monotonicity:
         raise ValueError(f"levels of shape {levels.shape}: needs a row of 2 finite values at least")
     step = (levels[-1] - levels[0]) / (levels.size - 1)
     if step <= 0:
-        raise ValueError(f"levels run from {levels[0]} to {levels[-1]}: the top code must stand above code 0; turn the codes round")
+        raise ValueError(
+            f"levels run from {levels[0]} to {levels[-1]}: the top code must stand above code 0; turn the codes round"
+        )
     dnl = np.diff(levels) / step - 1
     falling = np.flatnonzero(dnl <= -1) + 1
     return Monotonicity(not falling.size, float(round(dnl.min(), 12)), int(dnl.argmin()) + 1, tuple(falling.tolist()))

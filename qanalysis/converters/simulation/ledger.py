@@ -59,7 +59,12 @@ def open_ledger(record: SimulatedRecord) -> Ledger:
     total = band_power(record.errors, simulation.osr)
     powers["interaction"] = total - sum(powers.values())
     signal = band_power(record.ideal - record.ideal.mean(), simulation.osr) if np.ptp(record.ideal) else 0.0
-    return Ledger(tuple(_make_row(source, powers.get(source, 0.0), total, signal, simulation.converter.lsb) for source in SOURCES), total)
+    return Ledger(
+        tuple(
+            _make_row(source, powers.get(source, 0.0), total, signal, simulation.converter.lsb) for source in SOURCES
+        ),
+        total,
+    )
 
 
 def clip_analog(x: Doubles, converter: Converter) -> Doubles:
@@ -77,7 +82,12 @@ def _errors_alone(record: SimulatedRecord) -> Iterator[tuple[str, Doubles]]:
     yield "rounding", step * _round_alone(simulation, ideal)
     yield "clipping", clip_analog(ideal, simulation.converter) - ideal
     quiet = replace(simulation, offset_lsb=0.0, gain_error_percent=0.0, noise_lsb=0.0, jitter_s=0.0, inl=STRAIGHT)
-    for source, name in (("offset", "offset_lsb"), ("gain", "gain_error_percent"), ("noise", "noise_lsb"), ("jitter", "jitter_s")):
+    for source, name in (
+        ("offset", "offset_lsb"),
+        ("gain", "gain_error_percent"),
+        ("noise", "noise_lsb"),
+        ("jitter", "jitter_s"),
+    ):
         if setting := getattr(simulation, name):
             yield source, replace(quiet, **{name: setting}).disturb(ideal) - ideal
     if simulation.inl:

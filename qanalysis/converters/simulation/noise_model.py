@@ -79,8 +79,14 @@ class NoiseModel:
     def shape_faults(self) -> tuple[str, ...]:
         """What makes the error other than white and uniform, in words with numbers."""
         said = (
-            (self.line_ratio > self.line_limit, f"its largest line stands {10 * math.log10(self.line_ratio):.1f} dB above the mean bin"),
-            ((self.uniformity or 0) > self.uniformity_limit, f"its distribution is {self.uniformity or 0:.3f} off the uniform one"),
+            (
+                self.line_ratio > self.line_limit,
+                f"its largest line stands {10 * math.log10(self.line_ratio):.1f} dB above the mean bin",
+            ),
+            (
+                (self.uniformity or 0) > self.uniformity_limit,
+                f"its distribution is {self.uniformity or 0:.3f} off the uniform one",
+            ),
         )
         return tuple(text for holds, text in said if holds)
 
@@ -208,7 +214,9 @@ def gaussian_moments(std_lsb: float) -> ErrorMoments:
 
 def _cross(amplitude_lsb: float, *, mid_rise: bool) -> tuple[Doubles, float]:
     if not 0 < amplitude_lsb <= LARGEST_SINE_LSB:
-        raise ValueError(f"amplitude {amplitude_lsb} LSB: is above 0, and at most {LARGEST_SINE_LSB} as every crossing is summed")
+        raise ValueError(
+            f"amplitude {amplitude_lsb} LSB: is above 0, and at most {LARGEST_SINE_LSB} as every crossing is summed"
+        )
     half = 0.0 if mid_rise else 0.5
     count = math.ceil(amplitude_lsb + half) - 1  # at A = 0.5 the sine touches the transition and spends no time beyond
     return np.arcsin((np.arange(1, count + 1) - half) / amplitude_lsb), 0.5 - half

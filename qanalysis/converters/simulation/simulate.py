@@ -66,9 +66,13 @@ class Simulation:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} {getattr(self, name)}: an rms value is finite and 0 or more")
         if not (math.isfinite(self.offset_lsb) and -100 < self.gain_error_percent < math.inf):
-            raise ValueError(f"offset {self.offset_lsb} LSB, gain error {self.gain_error_percent} %: both are finite, the gain stays above 0")
+            raise ValueError(
+                f"offset {self.offset_lsb} LSB, gain error {self.gain_error_percent} %: both are finite, the gain stays above 0"
+            )
         if self.osr < 1 or not 0 <= self.shaping_order <= MOST_SHAPING:
-            raise ValueError(f"oversampling {self.osr}, shaping order {self.shaping_order}: needs 1 or more, and 0 to {MOST_SHAPING}")
+            raise ValueError(
+                f"oversampling {self.osr}, shaping order {self.shaping_order}: needs 1 or more, and 0 to {MOST_SHAPING}"
+            )
         if self.seed < 0:
             raise ValueError(f"seed {self.seed} is negative")
         if self.inl and self.converter.bits > MOST_INL_BITS:
@@ -82,11 +86,15 @@ class Simulation:
     @property
     def transitions(self) -> Doubles:
         """Transition levels of codes 1..2^n-1 at the input, with offset, gain and INL: the truth for a linearity test. To 24 bits."""
-        return self._refer_to_input(bend_transitions(self.converter, self.inl)[1:-1] if self.inl else self.converter.transitions)
+        return self._refer_to_input(
+            bend_transitions(self.converter, self.inl)[1:-1] if self.inl else self.converter.transitions
+        )
 
     def locate_transitions(self, codes: Codes) -> Doubles:
         """Those of some codes, at any width."""
-        return self._refer_to_input(bend_transitions(self.converter, self.inl)[codes] if self.inl else self.converter.locate_transitions(codes))
+        return self._refer_to_input(
+            bend_transitions(self.converter, self.inl)[codes] if self.inl else self.converter.locate_transitions(codes)
+        )
 
     def _refer_to_input(self, levels: Doubles) -> Doubles:
         low = self.converter.low
@@ -97,14 +105,18 @@ class Simulation:
         ideal = self.waveform.sample(self.samples, self.fs_hz)
         disturbed = self.disturb(ideal)
         quantized = quantize(self, disturbed)
-        return SimulatedRecord(self, ideal, disturbed, quantized.codes, quantized.values, quantized.loop_error, quantized.saturated)
+        return SimulatedRecord(
+            self, ideal, disturbed, quantized.codes, quantized.values, quantized.loop_error, quantized.saturated
+        )
 
     def disturb(self, ideal: Doubles) -> Doubles:
         """What reaches the quantizer in place of `ideal` (samples,): jitter, gain, offset and noise, as far as they are on."""
         step, low = self.converter.lsb, self.converter.low
         x = ideal
         if self.jitter_s:
-            x = self.waveform.sample(self.samples, self.fs_hz, shift_s=self.jitter_s * self._stream(JITTER).standard_normal(self.samples))
+            x = self.waveform.sample(
+                self.samples, self.fs_hz, shift_s=self.jitter_s * self._stream(JITTER).standard_normal(self.samples)
+            )
         if self.gain_error_percent or self.offset_lsb:
             x = x + (x - low) * (self.gain_error_percent / 100) + self.offset_lsb * step
         return x + self.noise_lsb * step * self._stream(NOISE).standard_normal(self.samples) if self.noise_lsb else x
@@ -188,7 +200,12 @@ class Quantized:
 
 def quantize(simulation: Simulation, disturbed: Doubles) -> Quantized:
     """Dither, round and clip `disturbed` (samples,) as the simulation says."""
-    converter, kind, inl, order = simulation.converter, find_dither(simulation.dither), simulation.inl, simulation.shaping_order
+    converter, kind, inl, order = (
+        simulation.converter,
+        find_dither(simulation.dither),
+        simulation.inl,
+        simulation.shaping_order,
+    )
     grid, step = converter.quantizer, converter.lsb
     dither = simulation.draw_dither() if simulation.dither != "none" else np.zeros(simulation.samples)
     added = dither if kind.subtracted else np.zeros(1)
@@ -201,12 +218,22 @@ def quantize(simulation: Simulation, disturbed: Doubles) -> Quantized:
         wanted, loop_error = shape_noise(scaled, inside, order=order, rounding=grid.rounding)
     elif inl:
         # The first entry is the transition of code 0, so the count of transitions passed is one more than the code.
-        wanted = np.searchsorted(bend_transitions(converter, inl), disturbed + step * dither, side="right").astype(np.float64) - 1
+        wanted = (
+            np.searchsorted(bend_transitions(converter, inl), disturbed + step * dither, side="right").astype(
+                np.float64
+            )
+            - 1
+        )
     else:
         wanted = np.asarray(grid.rounding(scaled + inside))
     codes = np.clip(wanted, 0, grid.code_max)
     saturated = int(np.count_nonzero(codes != wanted))
-    return Quantized(codes.astype(np.int64), grid.decode(codes) - step * added, codes - scaled if loop_error is None else loop_error, saturated)
+    return Quantized(
+        codes.astype(np.int64),
+        grid.decode(codes) - step * added,
+        codes - scaled if loop_error is None else loop_error,
+        saturated,
+    )
 
 
 def shape_noise(scaled: Doubles, dither: Doubles, *, order: int, rounding: Rounding) -> tuple[Doubles, Doubles]:

@@ -66,8 +66,12 @@ def sweep_amplitude(
     model = 6 * sizes**2 if signal == "sine" else 12 * sizes**2
     with np.errstate(divide="ignore"):
         sqnr = 10 * np.log10(np.mean(np.square(x), axis=1) / power)
-    correlation, ratio, exact = np.array([(moment.correlation, moment.power_ratio, moment.sqnr_db) for moment in moments]).T
-    return AmplitudeSweep(sizes, _correlate_rows(errors, x), 12 * power, sqnr, correlation, ratio, exact, 10 * np.log10(model))
+    correlation, ratio, exact = np.array(
+        [(moment.correlation, moment.power_ratio, moment.sqnr_db) for moment in moments]
+    ).T
+    return AmplitudeSweep(
+        sizes, _correlate_rows(errors, x), 12 * power, sqnr, correlation, ratio, exact, 10 * np.log10(model)
+    )
 
 
 def _correlate_rows(e: Doubles, x: Doubles) -> Doubles:
@@ -105,7 +109,9 @@ def sweep_bits(simulation: Simulation, *, bits: Sequence[int] = range(1, 17)) ->
     x = simulation.waveform.sample(simulation.samples, simulation.fs_hz)
     power = band_power(x - x.mean(), simulation.osr) if np.ptp(x) else 0.0
     level = 10 * math.log10(2 * power / simulation.converter.amplitude**2) if power else -math.inf
-    return BitsSweep(np.array(bits), np.array(found), np.array([sine_sqnr_db(width) for width in bits]), level, np.array(saturated))
+    return BitsSweep(
+        np.array(bits), np.array(found), np.array([sine_sqnr_db(width) for width in bits]), level, np.array(saturated)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,7 +39,9 @@ def measure_tone(records: ArrayLike, cycles: int, *, osr: int = 1) -> ToneFigure
     samples = records.shape[-1]
     power = np.square(np.abs(np.fft.rfft(records)[:, : count_bins(samples, osr)]))
     if not 0 < cycles < power.shape[-1]:
-        raise ValueError(f"{cycles} periods: the band of a record of {samples} samples has the bins 1..{power.shape[-1] - 1} beside DC")
+        raise ValueError(
+            f"{cycles} periods: the band of a record of {samples} samples has the bins 1..{power.shape[-1] - 1} beside DC"
+        )
     power[:, 0] = 0.0
     if samples % 2 == 0 and osr == 1:
         power[:, -1] /= 2  # the bin of fs/2 stands for itself, the others for two
@@ -68,7 +70,11 @@ def sweep_phase(simulation: Simulation, *, phase_degrees: Sequence[float] | None
     """
     wave, cycles = _find_tone(simulation)
     divisor = math.gcd(cycles, simulation.samples)
-    phases = np.arange(64) / 64 * 360 * divisor / simulation.samples if phase_degrees is None else np.asarray(phase_degrees, np.float64)
+    phases = (
+        np.arange(64) / 64 * 360 * divisor / simulation.samples
+        if phase_degrees is None
+        else np.asarray(phase_degrees, np.float64)
+    )
     return _sweep(simulation, [replace(wave, phase_degrees=float(phase)) for phase in phases], phases, "degrees")
 
 
@@ -78,7 +84,12 @@ def sweep_frequency(simulation: Simulation, *, cycles: Sequence[int] | None = No
     last = count_bins(simulation.samples, simulation.osr) - 1
     places = np.arange(max(1, centre - 32), min(last, centre + 32) + 1) if cycles is None else np.asarray(cycles)
     unit = simulation.fs_hz / simulation.samples
-    return _sweep(simulation, [replace(wave, frequency_hz=float(place) * unit) for place in places], places.astype(np.float64), "periods")
+    return _sweep(
+        simulation,
+        [replace(wave, frequency_hz=float(place) * unit) for place in places],
+        places.astype(np.float64),
+        "periods",
+    )
 
 
 def _find_tone(simulation: Simulation) -> tuple[Sine | Triangle, int]:
@@ -87,7 +98,9 @@ def _find_tone(simulation: Simulation) -> tuple[Sine | Triangle, int]:
         raise TypeError(f"{type(wave).__name__}: frequency and start phase are swept on a sine or a triangle")
     cycles = count_cycles(wave.frequency_hz, fs_hz=simulation.fs_hz, samples=simulation.samples)
     if not cycles.is_integer():
-        raise ValueError(f"{cycles:.6g} periods in the record: sweeps need a whole number; find_coherent_hz gives the nearest")
+        raise ValueError(
+            f"{cycles:.6g} periods in the record: sweeps need a whole number; find_coherent_hz gives the nearest"
+        )
     return wave, int(cycles)
 
 

@@ -37,7 +37,9 @@ class TransferCurve:
         return self.values - self.x
 
 
-def trace_transfer(simulation: Simulation, *, low: float | None = None, high: float | None = None, most_steps: int = MOST_STEPS) -> TransferCurve:
+def trace_transfer(
+    simulation: Simulation, *, low: float | None = None, high: float | None = None, most_steps: int = MOST_STEPS
+) -> TransferCurve:
     """Staircase of a simulated converter over `low`..`high` (default: its range), with its offset, gain and INL, without its noise.
 
     ValueError unless low < high and `most_steps` is 2 or more.
@@ -51,7 +53,9 @@ def trace_transfer(simulation: Simulation, *, low: float | None = None, high: fl
     converter = simulation.converter
     low, high = (converter.low if low is None else low), (converter.high if high is None else high)
     if not (low < high and most_steps >= 2):
-        raise ValueError(f"window {low}:{high} with {most_steps} steps: needs two numbers, the lower one first, and 2 steps at least")
+        raise ValueError(
+            f"window {low}:{high} with {most_steps} steps: needs two numbers, the lower one first, and 2 steps at least"
+        )
     first, last = _find_code(simulation, low), _find_code(simulation, high)
     steps = last - first
     entered = np.unique(np.linspace(first + 1, last, min(steps, 64 * most_steps)).round().astype(np.int64))
@@ -66,7 +70,11 @@ def trace_transfer(simulation: Simulation, *, low: float | None = None, high: fl
 def _find_code(simulation: Simulation, x: float) -> int:
     """The code at input x without any noise, by halving: INL included, and no list of 2^n transitions."""
     converter = simulation.converter
-    guess = int(converter.encode(replace(simulation, samples=1, noise_lsb=0.0, jitter_s=0.0, inl=STRAIGHT).disturb(np.array([x])))[0])
+    guess = int(
+        converter.encode(
+            replace(simulation, samples=1, noise_lsb=0.0, jitter_s=0.0, inl=STRAIGHT).disturb(np.array([x]))
+        )[0]
+    )
     reach = math.ceil(abs(simulation.inl.peak_lsb)) + 2
     near = np.arange(max(1, guess - reach), min(converter.codes, guess + reach + 1))
     return int(near[0] - 1 + np.count_nonzero(simulation.locate_transitions(near) <= x))

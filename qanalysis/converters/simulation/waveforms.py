@@ -73,7 +73,13 @@ class Sine:
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        _check("sine", amplitude=self.amplitude, frequency_hz=self.frequency_hz, phase_degrees=self.phase_degrees, offset=self.offset)
+        _check(
+            "sine",
+            amplitude=self.amplitude,
+            frequency_hz=self.frequency_hz,
+            phase_degrees=self.phase_degrees,
+            offset=self.offset,
+        )
 
     def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:
         turns = _count_turns(self.frequency_hz, samples, fs_hz, shift_s) + self.phase_degrees / 360.0
@@ -91,10 +97,18 @@ class TwoTone:
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        _check("two tones", amplitude=self.amplitude, frequency_hz=self.frequency_hz, second_hz=self.second_hz, offset=self.offset)
+        _check(
+            "two tones",
+            amplitude=self.amplitude,
+            frequency_hz=self.frequency_hz,
+            second_hz=self.second_hz,
+            offset=self.offset,
+        )
 
     def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:
-        first, second = (Sine(self.amplitude, f).sample(samples, fs_hz, shift_s=shift_s) for f in (self.frequency_hz, self.second_hz))
+        first, second = (
+            Sine(self.amplitude, f).sample(samples, fs_hz, shift_s=shift_s) for f in (self.frequency_hz, self.second_hz)
+        )
         return self.offset + first + second
 
 
@@ -113,7 +127,13 @@ class Triangle:
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        _check("triangle", amplitude=self.amplitude, frequency_hz=self.frequency_hz, phase_degrees=self.phase_degrees, offset=self.offset)
+        _check(
+            "triangle",
+            amplitude=self.amplitude,
+            frequency_hz=self.frequency_hz,
+            phase_degrees=self.phase_degrees,
+            offset=self.offset,
+        )
 
     def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:
         turns = _count_turns(self.frequency_hz, samples, fs_hz, shift_s) + self.phase_degrees / 360.0 + 0.25
@@ -141,7 +161,9 @@ class Ramp:
     def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:
         check_times(samples, fs_hz)
         part = (np.arange(samples) * self.sweeps % samples + 0.5) / samples
-        return np.asarray(self.low + (self.high - self.low) * (part + self.sweeps * fs_hz / samples * np.asarray(shift_s)))
+        return np.asarray(
+            self.low + (self.high - self.low) * (part + self.sweeps * fs_hz / samples * np.asarray(shift_s))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +212,9 @@ class OwnRecord:
     def __post_init__(self) -> None:
         values = np.asarray(self.values, np.float64)
         if values.ndim != 1 or not values.size or not np.isfinite(values).all():
-            raise ValueError(f"{self.name}: needs a row of finite values; has shape {values.shape} with {int((~np.isfinite(values)).sum())} not finite")
+            raise ValueError(
+                f"{self.name}: needs a row of finite values; has shape {values.shape} with {int((~np.isfinite(values)).sum())} not finite"
+            )
         object.__setattr__(self, "values", values)
 
     def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles:
@@ -241,7 +265,9 @@ def find_coherent_hz(fs_hz: float, samples: int, near_hz: float) -> float:
     """
     check_times(samples, fs_hz)
     if samples < 3 or not 0 <= near_hz <= fs_hz / 2:
-        raise ValueError(f"{near_hz} Hz in {samples} samples at {fs_hz} Hz: needs 3 samples at least and a frequency from 0 to half the rate")
+        raise ValueError(
+            f"{near_hz} Hz in {samples} samples at {fs_hz} Hz: needs 3 samples at least and a frequency from 0 to half the rate"
+        )
     wanted = near_hz / fs_hz * samples
     cycles = np.arange(1, (samples + 1) // 2)
     # Runs without a relatively prime number are short (Jacobsthal: below 100 for any M of 40 digits), so the neighbourhood is enough.
@@ -283,4 +309,6 @@ def sample_phases(samples: int, cycles: int, *, phase_degrees: ArrayLike = 0.0) 
     [[0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 1.0, 0.0]]
     """
     turns = (cycles * np.arange(samples) % samples) / samples
-    return np.asarray(np.sin(2 * np.pi * (turns + np.atleast_1d(np.asarray(phase_degrees, np.float64))[:, None] / 360.0)))
+    return np.asarray(
+        np.sin(2 * np.pi * (turns + np.atleast_1d(np.asarray(phase_degrees, np.float64))[:, None] / 360.0))
+    )

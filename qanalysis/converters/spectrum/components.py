@@ -101,7 +101,9 @@ def share_power(view: View, first: int, last: int, harmonics: int) -> Shares:
         place = round(fold_cycles(cycles, view.samples))
         shared = _name_owner(view, place, claims)
         lobe = free[:0] if shared in {"DC", "the tone"} else _claim_lobe(view, free, place)
-        claims.append(Claim(name, order, cycles, place, float(view.power[lobe].sum()) if len(lobe) else 0.0, len(lobe), shared))
+        claims.append(
+            Claim(name, order, cycles, place, float(view.power[lobe].sum()) if len(lobe) else 0.0, len(lobe), shared)
+        )
     powers = [float(view.power[lobe].sum()) for lobe in tones]
     return Shares(
         fundamental=powers[0] if powers else 0.0,

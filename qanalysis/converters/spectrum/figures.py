@@ -126,7 +126,9 @@ def _bound_distortion(view: View, shares: Shares) -> Interval:
     per_bin, owned = shares.noise_per_bin, shares.owned
     clean = [max(claim.power - claim.bins * per_bin, 0.0) for claim in owned]
     share = describe_window(view.window).effective_share
-    spread = _TWO_SIGMA * np.sqrt(sum((2 * power * per_bin + claim.bins * per_bin**2) / share for power, claim in zip(clean, owned, strict=True)))
+    spread = _TWO_SIGMA * np.sqrt(
+        sum((2 * power * per_bin + claim.bins * per_bin**2) / share for power, claim in zip(clean, owned, strict=True))
+    )
     total = sum(clean)
     return to_db(max(total - spread, 0.0), shares.fundamental), to_db(total + spread, shares.fundamental)
 

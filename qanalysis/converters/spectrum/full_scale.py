@@ -95,7 +95,9 @@ def _are_codes(values: Doubles, low: float | None, high: float | None, *, whole:
         return True
     fits = low is not None and high is not None and np.ptp(values) <= _OVERDRIVE * (high - low)
     blocks = range(0, values.size, _BLOCK)
-    return not fits and all(bool((values[start : start + _BLOCK] == np.rint(values[start : start + _BLOCK])).all()) for start in blocks)
+    return not fits and all(
+        bool((values[start : start + _BLOCK] == np.rint(values[start : start + _BLOCK])).all()) for start in blocks
+    )
 
 
 def _check_bits(bits: int | None) -> None:

@@ -242,7 +242,11 @@ class RecordRow(RowType):
     @property
     def tables(self) -> tuple[LineTable, ...]:
         """The harmonics, where there is a tone."""
-        return (LineTable("Harmonics", HARMONIC_COLUMNS, list_harmonic_lines(self), text_columns=7),) if self.harmonics else ()
+        return (
+            (LineTable("Harmonics", HARMONIC_COLUMNS, list_harmonic_lines(self), text_columns=7),)
+            if self.harmonics
+            else ()
+        )
 
 
 def read_thd(row: RecordRow) -> float | None:

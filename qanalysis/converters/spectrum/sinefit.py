@@ -19,7 +19,9 @@ SHORTEST = 16  # samples; four parameters and a DC bin leave too little of fewer
 _MOST_STEPS = 12
 _SETTLED = 1e-9  # rad over the record: P d^2/24 is then 1e-20 of the tone
 _MOST_ROUNDS = 8
-_ROWS_AT_ONCE = 32  # what a core's cache holds, and too small a product to be shared with another core, which may be busy
+_ROWS_AT_ONCE = (
+    32  # what a core's cache holds, and too small a product to be shared with another core, which may be busy
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,15 @@ def fit_sine(record: ArrayLike, *, fs_hz: float = 1.0, frequency_hz: float | Non
     if values.min() == values.max():
         raise ValueError(f"the record is constant at {values[0]:g}: there is no sine to fit")
     if frequency_hz is not None and not 0 < frequency_hz <= fs_hz / 2:
-        raise ValueError(f"frequency_hz {frequency_hz:g}: a sine lies above 0 and at most at half the sample rate, {fs_hz / 2:g} Hz")
+        raise ValueError(
+            f"frequency_hz {frequency_hz:g}: a sine lies above 0 and at most at half the sample rate, {fs_hz / 2:g} Hz"
+        )
     scaled, scale = scale_record(values)
-    omega = 2 * np.pi * frequency_hz / fs_hz if frequency_hz is not None else guess_frequency(np.fft.rfft(scaled - scaled.mean()), values.size)
+    omega = (
+        2 * np.pi * frequency_hz / fs_hz
+        if frequency_hz is not None
+        else guess_frequency(np.fft.rfft(scaled - scaled.mean()), values.size)
+    )
     fit, _ = fit_tone(scaled, omega, free=frequency_hz is None)
     return rescale_fit(fit, scale, fs_hz)
 
@@ -96,12 +104,16 @@ def read_samples(record: ArrayLike) -> Doubles:
     except TypeError as error:
         raise ValueError(f"the record is not made of numbers: {error}") from error
     if values.ndim != 1:
-        raise ValueError(f"a record is one channel, one-dimensional; this one has shape {values.shape}: choose a row or column")
+        raise ValueError(
+            f"a record is one channel, one-dimensional; this one has shape {values.shape}: choose a row or column"
+        )
     if values.size < SHORTEST:
         raise ValueError(f"the record has {values.size} samples; a spectrum and a sine fit need at least {SHORTEST}")
     finite = np.isfinite(values)
     if not finite.all():
-        raise ValueError(f"the record has {values.size - finite.sum()} samples that are not finite, the first at {int(np.argmin(finite))}; cut or repair them")
+        raise ValueError(
+            f"the record has {values.size - finite.sum()} samples that are not finite, the first at {int(np.argmin(finite))}; cut or repair them"
+        )
     return values
 
 
@@ -224,7 +236,13 @@ def _make_clock(samples: int) -> _Clock:
     rows = samples // columns
     middle = (samples - 1) / 2
     times = np.arange(rows * columns, samples, dtype=np.float64) - middle
-    return _Clock(np.arange(rows, dtype=np.float64) * columns - middle, np.arange(columns, dtype=np.float64), times, middle, samples)
+    return _Clock(
+        np.arange(rows, dtype=np.float64) * columns - middle,
+        np.arange(columns, dtype=np.float64),
+        times,
+        middle,
+        samples,
+    )
 
 
 class _Sums(NamedTuple):
@@ -239,7 +257,9 @@ def _project(values: Doubles, clock: _Clock, omega: float) -> _Sums:
     """The record's sums of order 0 and 1; order 2 is not needed."""
     whole = clock.rows.size * clock.columns.size
     column_turns, position = np.exp(-1j * omega * clock.columns), clock.columns / clock.samples
-    table = np.column_stack([column_turns.real, column_turns.imag, position * column_turns.real, position * column_turns.imag])
+    table = np.column_stack(
+        [column_turns.real, column_turns.imag, position * column_turns.real, position * column_turns.imag]
+    )
     rows = values[:whole].reshape(clock.rows.size, -1)
     sums = np.concatenate([rows[start : start + _ROWS_AT_ONCE] @ table for start in range(0, len(rows), _ROWS_AT_ONCE)])
     flat, linear = sums[:, 0] + 1j * sums[:, 1], sums[:, 2] + 1j * sums[:, 3]
@@ -253,7 +273,10 @@ def _project(values: Doubles, clock: _Clock, omega: float) -> _Sums:
 
 def _sum_phasors(clock: _Clock, omega: float) -> _Sums:
     """The sums of y = 1, from those of the rows and of the columns (binomial in the power of time)."""
-    parts = [np.exp(-1j * omega * times) @ np.vander(times / clock.samples, 3, increasing=True) for times in (clock.rows, clock.columns, clock.tail)]
+    parts = [
+        np.exp(-1j * omega * times) @ np.vander(times / clock.samples, 3, increasing=True)
+        for times in (clock.rows, clock.columns, clock.tail)
+    ]
     row, column, tail = parts
     return _Sums(
         complex(row[0] * column[0] + tail[0]),
@@ -293,7 +316,11 @@ def _solve_bend(clock: _Clock, sums: _Sums, omega: float, sine: tuple[float, flo
         -b * twice.linear.imag / 2 + a * twice.linear.real / 2,
         b * once.linear.real + a * once.linear.imag,
     ]
-    own = (b**2 * (flat_square + twice.square.real) + 2 * a * b * twice.square.imag + a**2 * (flat_square - twice.square.real)) / 2
+    own = (
+        b**2 * (flat_square + twice.square.real)
+        + 2 * a * b * twice.square.imag
+        + a**2 * (flat_square - twice.square.real)
+    ) / 2
     full = np.block([[gram, np.array(slopes)[:, None]], [np.array(slopes)[None, :], np.array([[own]])]])
     wanted = np.array([sums.flat.real, -sums.flat.imag, 0.0, b * sums.linear.real + a * sums.linear.imag])
     return float(np.linalg.lstsq(full, wanted, rcond=1e-13)[0][3])
@@ -306,7 +333,9 @@ def _remove_sine(values: Doubles, clock: _Clock, omega: float, sine: tuple[float
     whole = values[: rows.size * columns.size].reshape(rows.size, -1)
     for start in range(0, rows.size, _ROWS_AT_ONCE):
         some = rows[start : start + _ROWS_AT_ONCE]
-        whole[start : start + _ROWS_AT_ONCE] += np.multiply.outer(some.imag, columns.imag) - np.multiply.outer(some.real, columns.real)
+        whole[start : start + _ROWS_AT_ONCE] += np.multiply.outer(some.imag, columns.imag) - np.multiply.outer(
+            some.real, columns.real
+        )
     values[whole.size :] -= (phasor * np.exp(-1j * omega * clock.tail)).real
 
 

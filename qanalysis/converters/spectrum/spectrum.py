@@ -162,7 +162,9 @@ def _assemble(view: View, range_of: FullScale, recording: _Recording, wishes: Wi
         intermodulation=lines[options.harmonics - 1 :],
         power=view.power * scale**2,
         full_scale_power=range_of.power,
-        sinefit=rescale_fit(replace(view.fits[0], offset=view.fits[0].offset + recording.mean), scale, fs_hz) if view.fits else None,
+        sinefit=rescale_fit(replace(view.fits[0], offset=view.fits[0].offset + recording.mean), scale, fs_hz)
+        if view.fits
+        else None,
         **powers,
     )
     reference = None if range_of.power is None else range_of.power / scale**2

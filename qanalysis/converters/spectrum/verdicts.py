@@ -25,7 +25,12 @@ def judge_view(view: View, row: RecordRow, evidence: Evidence) -> tuple[Finding,
     """Findings of a spectrum whose figures stand in its row."""
     if not view.fits:
         return _judge_missing(view)
-    found = [*_judge_two_tones(view, row.intermodulation, row.fs_hz), *_judge_noiseless(row), *_judge_folding(row.harmonics), *_judge_thd(row)]
+    found = [
+        *_judge_two_tones(view, row.intermodulation, row.fs_hz),
+        *_judge_noiseless(row),
+        *_judge_folding(row.harmonics),
+        *_judge_thd(row),
+    ]
     disagreement = _judge_disagreement(view, row, evidence)
     return (*found, disagreement) if disagreement else tuple(found)
 
@@ -79,11 +84,21 @@ def _judge_folding(harmonics: tuple[Component, ...]) -> list[Finding]:
         if orders:
             names = ", ".join(f"HD{order}" for order in orders)
             verb = "fold" if len(orders) > 1 else "folds"
-            findings.append(Finding(code, f"{names} {verb} onto {owner}: {effect}. Choose another number of periods.", float(orders[0])))
+            findings.append(
+                Finding(
+                    code, f"{names} {verb} onto {owner}: {effect}. Choose another number of periods.", float(orders[0])
+                )
+            )
     shared = [line for line in harmonics if line.shared.startswith("HD")]
     if shared:
         names = ", ".join(f"{line.name} with {line.shared}" for line in shared)
-        findings.append(Finding("harmonics-share-bins", f"Harmonics fold onto each other and are counted once: {names}.", float(shared[0].order)))
+        findings.append(
+            Finding(
+                "harmonics-share-bins",
+                f"Harmonics fold onto each other and are counted once: {names}.",
+                float(shared[0].order),
+            )
+        )
     return findings
 
 
@@ -100,7 +115,11 @@ def _judge_thd(row: RecordRow) -> list[Finding]:
 
 def _judge_disagreement(view: View, row: RecordRow, evidence: Evidence) -> Finding | None:
     """Why SINAD by spectrum and by sine fit differ, where they do by more than 0.1 dB."""
-    if row.sinad_db is None or row.sinefit_sinad_db is None or not np.isfinite([row.sinad_db, row.sinefit_sinad_db]).all():
+    if (
+        row.sinad_db is None
+        or row.sinefit_sinad_db is None
+        or not np.isfinite([row.sinad_db, row.sinefit_sinad_db]).all()
+    ):
         return None
     gap = row.sinad_db - row.sinefit_sinad_db
     if abs(gap) <= AGREEMENT_DB:
@@ -117,4 +136,8 @@ def _judge_disagreement(view: View, row: RecordRow, evidence: Evidence) -> Findi
         reason = view.findings[0].text
     else:
         reason = f"chance explains only +-{chance:.2f} dB: the tone drifts, breaks off or is modulated, or the band leaves part of the spectrum out"
-    return Finding("sinad-differs", f"SINAD is {row.sinad_db:.2f} dB by spectrum and {row.sinefit_sinad_db:.2f} dB by sine fit: {reason}.", float(gap))
+    return Finding(
+        "sinad-differs",
+        f"SINAD is {row.sinad_db:.2f} dB by spectrum and {row.sinefit_sinad_db:.2f} dB by sine fit: {reason}.",
+        float(gap),
+    )

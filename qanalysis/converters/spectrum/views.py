@@ -70,7 +70,11 @@ class View:
     def measure_height(self, place: int) -> float:
         """Height of a line; between bins the parabola through three logarithms, which windows of low side lobes follow."""
         middle = float(self.power[place])
-        if self.side_bins == 0 or not 0 < place < self.power.size - 1 or not (around := self.power[place - 1 : place + 2]).all():
+        if (
+            self.side_bins == 0
+            or not 0 < place < self.power.size - 1
+            or not (around := self.power[place - 1 : place + 2]).all()
+        ):
             return middle
         left, top, right = np.log(around)
         bend = left - 2 * top + right
@@ -102,16 +106,26 @@ def view_record(centred: Doubles, wishes: Wishes) -> View:
 
 def find_second_tone(view: View, wishes: Wishes) -> int | None:
     """Bin of a second tone: within 10 dB of the first and no harmonic of it, nor the first of it; None if there is none."""
-    rest, height = view.power[wishes.first : wishes.last + 1].copy(), view.fits[0].power / describe_window(view.window).enbw_bins
+    rest, height = (
+        view.power[wishes.first : wishes.last + 1].copy(),
+        view.fits[0].power / describe_window(view.window).enbw_bins,
+    )
     place, reach = view.carriers[0], 2 * view.side_bins + 2
     rest[max(place - reach - wishes.first, 0) : max(place + reach + 1 - wishes.first, 0)] = 0.0
     second = wishes.first + int(np.argmax(rest))
-    if second == place or view.measure_height(second) < _SECOND_TONE * height or not _stands_out(view.power, second, wishes, skip=place):
+    if (
+        second == place
+        or view.measure_height(second) < _SECOND_TONE * height
+        or not _stands_out(view.power, second, wishes, skip=place)
+    ):
         return None
     cycles = view.cycles[0]
     for order in range(2, _HIGHEST_RELATION + 1):
         slack = 0.5 if view.coherent else 1 + order / 2
-        forward, backward = fold_cycles(order * cycles, view.samples) - second, fold_cycles(order * second, view.samples) - cycles
+        forward, backward = (
+            fold_cycles(order * cycles, view.samples) - second,
+            fold_cycles(order * second, view.samples) - cycles,
+        )
         if abs(forward) <= slack or abs(backward) <= slack:
             return None
     return second
@@ -126,7 +140,9 @@ def _stands_out(power: Doubles, peak: int, wishes: Wishes, *, skip: int | None =
     return bool(power[peak] > floor * np.log(band.size / _CHANCE))
 
 
-def _fit_tones(centred: Doubles, spectrum: Phasors, peaks: list[int], *, coherent: bool) -> tuple[list[SineFit], Doubles]:
+def _fit_tones(
+    centred: Doubles, spectrum: Phasors, peaks: list[int], *, coherent: bool
+) -> tuple[list[SineFit], Doubles]:
     """Three parameters where the frequencies are bins, or where a free fit ran away from its peak (a burst, a slide, noise), else four."""
     if not coherent:
         fits, residual = separate_tones(centred, [guess_frequency(spectrum, centred.size, peak) for peak in peaks])
@@ -148,7 +164,10 @@ def _take_view(centred: Doubles, spectrum: Phasors, flat: View, peaks: list[int]
         return replace(base, side_bins=0 if wishes.options.side_bins == "auto" else int(wishes.options.side_bins))
     name, side_bins = choose_window(_find_resolution(base, wishes), base.samples)
     if wishes.options.window != "auto":
-        name, side_bins = wishes.options.window, choose_side_bins(wishes.options.window, wishes.bits, coherent=bool(base.coherent))
+        name, side_bins = (
+            wishes.options.window,
+            choose_side_bins(wishes.options.window, wishes.bits, coherent=bool(base.coherent)),
+        )
     if wishes.options.side_bins != "auto":
         side_bins = int(wishes.options.side_bins)
     if wishes.options.window == "auto" and not base.coherent and (reason := _say_why_fitted(base, side_bins, wishes)):

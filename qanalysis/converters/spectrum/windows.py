@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from qanalysis.converters.choices import choose
 
-Window = Literal["rectangular", "hann", "hamming", "blackman", "nuttall", "blackman-harris", "flat-top", "kaiser-38", "chebyshev-100"]
+Window = Literal[
+    "rectangular", "hann", "hamming", "blackman", "nuttall", "blackman-harris", "flat-top", "kaiser-38", "chebyshev-100"
+]
 WINDOWS: tuple[Window, ...] = get_args(Window)
 COSINE_SUMS: dict[str, tuple[float, ...]] = {
     "rectangular": (1.0,),
@@ -44,7 +46,9 @@ def make_window(name: str, samples: int) -> NDArray[np.float64]:
     """
     if name in COSINE_SUMS:
         turns = np.arange(samples) * (2 * np.pi / samples)
-        window = np.add.reduce([(-1) ** order * weight * np.cos(order * turns) for order, weight in enumerate(COSINE_SUMS[name])])
+        window = np.add.reduce(
+            [(-1) ** order * weight * np.cos(order * turns) for order, weight in enumerate(COSINE_SUMS[name])]
+        )
     elif name == "kaiser-38":
         window = np.kaiser(samples + 1, 38.0)[:-1]
     elif name == "chebyshev-100":
@@ -153,7 +157,9 @@ def choose_window(bits: int | None, samples: int = _GRID) -> tuple[str, int]:
 
 def choose_side_bins(name: str, bits: int | None, *, coherent: bool) -> int:
     """Side bins of a window that the user named; at most 12 where no lobe would do."""
-    side_bins = find_side_bins(name, _NOTHING, offset_bins=0.0) if coherent else find_side_bins(name, bound_leakage(bits))
+    side_bins = (
+        find_side_bins(name, _NOTHING, offset_bins=0.0) if coherent else find_side_bins(name, bound_leakage(bits))
+    )
     return WIDEST_SIDE if side_bins is None else min(side_bins, WIDEST_SIDE)
 
 

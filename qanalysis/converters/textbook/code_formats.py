@@ -136,7 +136,9 @@ def spell_code(code: int, bits: int) -> tuple[CodeWord, ...]:
     words = []
     for form in CODE_FORMATS.values():
         pattern = int(form.encode(code, bits))
-        digits, nibbles = (f"{pattern:0{bits}b}", f"0x{pattern:0{-(-bits // 4)}X}") if pattern != NO_WORD else (None, None)
+        digits, nibbles = (
+            (f"{pattern:0{bits}b}", f"0x{pattern:0{-(-bits // 4)}X}") if pattern != NO_WORD else (None, None)
+        )
         words.append(CodeWord(form.name, digits and group_digits(digits), nibbles, form.number(code, bits)))
     return tuple(words)
 

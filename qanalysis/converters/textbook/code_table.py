@@ -71,7 +71,13 @@ class CodeTable:
         bits = self.converter.bits
         yield ",".join([*self._list_columns(0, 0), *(form.name for form in formats)]) + "\n"
         for columns in self.iterate_columns():
-            words = [[f"{pattern:0{bits}b}" if pattern >= 0 else "" for pattern in form.encode(columns["code"], bits).tolist()] for form in formats]
+            words = [
+                [
+                    f"{pattern:0{bits}b}" if pattern >= 0 else ""
+                    for pattern in form.encode(columns["code"], bits).tolist()
+                ]
+                for form in formats
+            ]
             cells = [map(repr, column.tolist()) for column in columns.values()]
             yield "".join(",".join(line) + "\n" for line in zip(*cells, *words, strict=True))
 
@@ -89,4 +95,6 @@ class CodeTable:
 
     def _check_length(self) -> None:
         if len(self) > MOST_ROWS:
-            raise ValueError(f"a table of {len(self)} codes is too long: at most {MOST_ROWS} rows at once; name a part of it by its first and last code")
+            raise ValueError(
+                f"a table of {len(self)} codes is too long: at most {MOST_ROWS} rows at once; name a part of it by its first and last code"
+            )

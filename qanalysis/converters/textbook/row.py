@@ -47,7 +47,9 @@ def _of_input(name: str) -> Callable[[Answer], Any]:
 def _word_of(format_name: str) -> Callable[[Answer], str | None]:
     def spell(answer: Answer) -> str | None:
         words = answer.conversion.words if answer.conversion else ()
-        return next((word.binary.replace(" ", "") for word in words if word.format == format_name and word.binary), None)
+        return next(
+            (word.binary.replace(" ", "") for word in words if word.format == format_name and word.binary), None
+        )
 
     return spell
 
@@ -225,7 +227,11 @@ class TextbookRow(RowType):
 
     def _tell_rate(self) -> tuple[Line, ...]:
         rate = self.conversion_rate_hz
-        return () if rate is None else (tell(self, "conversion_rate_hz", "1 / conversion time", si(rate, "S/s", digits=7)),)
+        return (
+            ()
+            if rate is None
+            else (tell(self, "conversion_rate_hz", "1 / conversion time", si(rate, "S/s", digits=7)),)
+        )
 
     def _tell_limits(self) -> tuple[Line, ...]:
         given = (

@@ -76,7 +76,10 @@ class Conversion:
     def within_bound(self) -> bool:
         """Whether |e| keeps the bound of the transfer: LSB/2, for floor one LSB. On a bin's edge x and y are rounded: a few ulp are allowed."""
         converter = self.converter
-        return bool(abs(self.actual_error) <= converter.error_bound + 4 * np.spacing(max(abs(converter.low), abs(converter.high))))
+        return bool(
+            abs(self.actual_error)
+            <= converter.error_bound + 4 * np.spacing(max(abs(converter.low), abs(converter.high)))
+        )
 
     @property
     def finding(self) -> Finding | None:
@@ -244,7 +247,9 @@ def solve_textbook(
     return Textbook(converter, values, conversion_time_s, noise)
 
 
-def tabulate_resolution(low: float, high: float, *, bits: Iterable[int] = range(1, 25), fs_over: FsOver = "2^n") -> tuple[Textbook, ...]:
+def tabulate_resolution(
+    low: float, high: float, *, bits: Iterable[int] = range(1, 25), fs_over: FsOver = "2^n"
+) -> tuple[Textbook, ...]:
     """The resolution table: the figures of each width over one range; the other LSB stands in each row's `other_convention`.
 
     >>> [round(row.ideal_snr_db, 2) for row in tabulate_resolution(0, 10, bits=(8, 12, 16))]

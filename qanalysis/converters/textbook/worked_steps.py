@@ -30,7 +30,11 @@ def work_out(problem: Textbook) -> tuple[Step, ...]:
     Step: LSB = FS / 2^n = 12 V / 256 = 46.875 mV
     """
     time = problem.conversion_time_s
-    rate = () if time is None else (Step("Conversion rate", "f = 1 / T", f"1 / {si(time, 's', digits=7)}", si(1 / time, "S/s", digits=7)),)
+    rate = (
+        ()
+        if time is None
+        else (Step("Conversion rate", "f = 1 / T", f"1 / {si(time, 's', digits=7)}", si(1 / time, "S/s", digits=7)),)
+    )
     inputs = (step for conversion in problem.conversions for step in _convert(conversion))
     return (*_size(problem), *_relate(problem), *_noise(problem), *_limit(problem), *rate, *inputs)
 
@@ -45,12 +49,25 @@ def _size(problem: Textbook) -> tuple[Step, ...]:
     return (
         Step("Number of codes", "N = 2^n", f"2^{converter.bits}", f"{converter.codes} codes, 0 to {top}"),
         Step(
-            "Full scale", "FS = high − low", f"{volts(converter.high)} − {_enclose(volts(converter.low))}", f"{volts(problem.full_scale)}, {problem.polarity}"
+            "Full scale",
+            "FS = high − low",
+            f"{volts(converter.high)} − {_enclose(volts(converter.low))}",
+            f"{volts(problem.full_scale)}, {problem.polarity}",
         ),
         Step("Step", f"LSB = FS / {divisor}", f"{volts(problem.full_scale)} / {count}", lsb),
-        Step("Half a step" if floor else "Bound of the error, half a step", "LSB / 2", f"{lsb} / 2", f"±{volts(problem.half_step_bound)}"),
+        Step(
+            "Half a step" if floor else "Bound of the error, half a step",
+            "LSB / 2",
+            f"{lsb} / 2",
+            f"±{volts(problem.half_step_bound)}",
+        ),
         *whole,
-        Step("Level of the top code", f"low + (N − 1) · LSB{plus[0]}", f"{volts(converter.low)} + {top} · {lsb}{plus[1]}", volts(problem.top_level)),
+        Step(
+            "Level of the top code",
+            f"low + (N − 1) · LSB{plus[0]}",
+            f"{volts(converter.low)} + {top} · {lsb}{plus[1]}",
+            volts(problem.top_level),
+        ),
     )
 
 
@@ -59,7 +76,12 @@ def _relate(problem: Textbook) -> tuple[Step, ...]:
     resolution = f"{problem.resolution_ppm:.7g} ppm = {problem.relative_percent:.7g} % = {signed(problem.resolution_db, '.2f')} dB of full scale"
     return (
         Step("Resolution", "LSB / FS", share, resolution),
-        Step("Relative error, one step of full scale", "100 · LSB / FS", f"100 · {share}", f"{problem.relative_percent:.7g} %"),
+        Step(
+            "Relative error, one step of full scale",
+            "100 · LSB / FS",
+            f"100 · {share}",
+            f"{problem.relative_percent:.7g} %",
+        ),
         Step(
             "Relative error, half a step of full scale",
             "100 · (LSB / 2) / FS",
@@ -72,7 +94,9 @@ def _relate(problem: Textbook) -> tuple[Step, ...]:
 def _noise(problem: Textbook) -> tuple[Step, ...]:
     converter = problem.converter
     rule = f"6.0206 · {converter.bits} + 1.7609"
-    rms = Step("RMS of the quantization error", "LSB / √12", f"{volts(problem.step)} / 3.464102", volts(problem.rms_error))
+    rms = Step(
+        "RMS of the quantization error", "LSB / √12", f"{volts(problem.step)} / 3.464102", volts(problem.rms_error)
+    )
     if converter.fs_over == "2^n":
         return rms, Step("Ideal SNR of a full-scale sine", "6.02 · n + 1.76 dB", rule, f"{problem.ideal_snr_db:.2f} dB")
     ratio, snr = (
@@ -85,28 +109,46 @@ def _noise(problem: Textbook) -> tuple[Step, ...]:
 def _limit(problem: Textbook) -> tuple[Step, ...]:
     noise, steps = problem.noise, []
     if noise.jitter_s is not None and noise.frequency_hz is not None:
-        numbers = f"−20 · log10(6.283185 · {si(noise.frequency_hz, 'Hz', digits=7)} · {si(noise.jitter_s, 's', digits=7)})"
-        steps.append(Step("SNR that jitter allows", "−20 · log10(2 π · f · t)", numbers, decibels(problem.jitter_snr_db)))
+        numbers = (
+            f"−20 · log10(6.283185 · {si(noise.frequency_hz, 'Hz', digits=7)} · {si(noise.jitter_s, 's', digits=7)})"
+        )
+        steps.append(
+            Step("SNR that jitter allows", "−20 · log10(2 π · f · t)", numbers, decibels(problem.jitter_snr_db))
+        )
     if noise.capacitance_f is not None and problem.thermal_noise_rms is not None:
         numbers = f"√({BOLTZMANN:.7g} J/K · {ROOM_KELVIN:g} K / {si(noise.capacitance_f, 'F', digits=7)})"
         rms, full = volts(problem.thermal_noise_rms), volts(problem.full_scale)
         steps.append(Step("Noise of the sampling capacitor", "√(k · T / C)", numbers, rms))
         steps.append(
-            Step("SNR that the capacitor allows", "20 · log10(FS / √8 / noise)", f"20 · log10({full} / 2.828427 / {rms})", decibels(problem.thermal_snr_db))
+            Step(
+                "SNR that the capacitor allows",
+                "20 · log10(FS / √8 / noise)",
+                f"20 · log10({full} / 2.828427 / {rms})",
+                decibels(problem.thermal_snr_db),
+            )
         )
     if steps:
-        parts = [part for part in (problem.ideal_snr_db, problem.jitter_snr_db, problem.thermal_snr_db) if part is not None]
+        parts = [
+            part for part in (problem.ideal_snr_db, problem.jitter_snr_db, problem.thermal_snr_db) if part is not None
+        ]
         numbers = " + ".join(f"10^({signed(-part / 10, '.4f')})" for part in parts)
         result = f"{decibels(problem.limited_snr_db)}, {decibels(problem.limited_enob, 'bit')}"
-        steps.append(Step("SNR with these limits", "−10 · log10(sum of 10^(−SNR / 10))", f"−10 · log10({numbers})", result))
+        steps.append(
+            Step("SNR with these limits", "−10 · log10(sum of 10^(−SNR / 10))", f"−10 · log10({numbers})", result)
+        )
     return tuple(steps)
 
 
 def _convert(conversion: Conversion) -> tuple[Step, ...]:
     converter, code = conversion.converter, conversion.code
     floor, half = converter.transfer != "mid-tread", converter.transfer == "mid-rise"
-    digits = max(7, len(str(converter.codes)) + 3)  # two digits behind the step, so that a level can be told from its input
-    x, y, low, lsb = (volts(value, digits=digits) for value in (conversion.input, conversion.reconstructed, converter.low, converter.lsb))
+    digits = max(
+        7, len(str(converter.codes)) + 3
+    )  # two digits behind the step, so that a level can be told from its input
+    x, y, low, lsb = (
+        volts(value, digits=digits)
+        for value in (conversion.input, conversion.reconstructed, converter.low, converter.lsb)
+    )
     spelled, position = conversion.words[0], lsb_text(conversion.position_lsb, digits=digits)
     clipped = ", clipped: the input lies outside the range" if conversion.clipped else ""
     holds = "within" if conversion.within_bound else "beyond"
@@ -119,7 +161,12 @@ def _convert(conversion: Conversion) -> tuple[Step, ...]:
             f"{'floor' if floor else 'round'}({position.removesuffix(' LSB')})",
             f"{code} = {spelled.hexadecimal} = {spelled.binary}{clipped}",
         ),
-        Step(f"Level of code {code}", f"y = low + {'(code + 0.5)' if half else 'code'} · LSB", f"{low} + {f'({code} + 0.5)' if half else code} · {lsb}", y),
+        Step(
+            f"Level of code {code}",
+            f"y = low + {'(code + 0.5)' if half else 'code'} · LSB",
+            f"{low} + {f'({code} + 0.5)' if half else code} · {lsb}",
+            y,
+        ),
         Step(
             "Actual error",
             "e = y − x",

@@ -82,7 +82,9 @@ def simulation_key(view: ConverterView) -> ConverterView:
 
 def build_simulation(view: ConverterView) -> Simulation:
     """The simulation that the controls state, over -1 to 1 V; ValueError for one that can not be."""
-    converter = Converter(view.sim_bits, SIM_LOW, SIM_HIGH, fs_over=check_fs_over(view.fs_over), transfer=check_transfer(view.transfer))
+    converter = Converter(
+        view.sim_bits, SIM_LOW, SIM_HIGH, fs_over=check_fs_over(view.fs_over), transfer=check_transfer(view.transfer)
+    )
     waveform, samples = _build_waveform(view, converter)
     return Simulation(
         converter,

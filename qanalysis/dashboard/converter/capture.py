@@ -96,7 +96,9 @@ def _draw_reading_controls(*, drive: bool) -> None:
         help="Name or number of a column of text, or of an array of an archive.",
     )
     right.number_input("Channel", 0, 255, key=keep("channel"), help="From 1 on; 0 takes the first.")
-    left.number_input("Bits", 0, 32, key=keep("record_bits"), help="Width of the converter; 0 takes what the file says, or a guess.")
+    left.number_input(
+        "Bits", 0, 32, key=keep("record_bits"), help="Width of the converter; 0 takes what the file says, or a guess."
+    )
     right.number_input("Rate (Hz)", 0.0, key=keep("rate_hz"), format="%g", help="0 takes what the file says.")
     left.selectbox("Words", JUSTIFICATIONS, key=keep("justify"), help="Where the code stands in its word.")
     right.selectbox("Sign", SIGNS, key=keep("signed"))
@@ -116,7 +118,9 @@ def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
     _draw_headline(record, row)
     draw_chart(spectrum_chart(found, theme=read_theme()), "c-spectrum")
     _draw_answers(record, row)
-    draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(row), "c-lines", alt="Harmonics, mixing products and the largest spur")
+    draw_lines(
+        HARMONIC_COLUMNS, list_harmonic_lines(row), "c-lines", alt="Harmonics, mixing products and the largest spur"
+    )
     picture = ("Spectrum", "The tone, its harmonics and the largest spur are marked.", partial(spectrum_chart, found))
     _draw_export(recording, row, options, picture)
 
@@ -174,6 +178,10 @@ def _draw_codes(record: Record) -> None:
         draw_chart(code_histogram(record.codes, bits=record.bits, theme=read_theme()), "c-codes")
 
 
-def _draw_export(recording: Recording, row: RecordRow | LinearityRow, options: SpectrumOptions | LinearityOptions, picture: Picture) -> None:
+def _draw_export(
+    recording: Recording, row: RecordRow | LinearityRow, options: SpectrumOptions | LinearityOptions, picture: Picture
+) -> None:
     record = read_recording(recording)
-    draw_export(tabulate_capture(row, record, recording.reading, options), ConverterView, "c-save", Extras(pictures=(picture,)))
+    draw_export(
+        tabulate_capture(row, record, recording.reading, options), ConverterView, "c-save", Extras(pictures=(picture,))
+    )

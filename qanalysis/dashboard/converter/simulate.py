@@ -8,7 +8,13 @@ import streamlit as st
 from qanalysis.charts.converter_charts import code_histogram, error_density, ledger_bars, simulated_transfer
 from qanalysis.charts.dac_charts import hold_curve, output_spectrum
 from qanalysis.charts.spectrum_charts import spectrum_chart
-from qanalysis.charts.sweep_charts import dither_curves, error_against_amplitude, loading_curve, sqnr_against_bits, tone_curves
+from qanalysis.charts.sweep_charts import (
+    dither_curves,
+    error_against_amplitude,
+    loading_curve,
+    sqnr_against_bits,
+    tone_curves,
+)
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.simulation.dac import MOST_SPUR_BITS, list_images, trace_output
@@ -42,7 +48,12 @@ _PERIODIC = ("sine", "triangle", "two-tone")
 def draw_simulate(view: ConverterView) -> None:
     """The tab: controls at the left; a move reruns it alone."""
     st.segmented_control(
-        "View", list(SIMULATE_VIEWS), key=keep("sim_view"), format_func=SIMULATE_VIEWS.__getitem__, required=True, label_visibility="collapsed"
+        "View",
+        list(SIMULATE_VIEWS),
+        key=keep("sim_view"),
+        format_func=SIMULATE_VIEWS.__getitem__,
+        required=True,
+        label_visibility="collapsed",
     )
     controls, figures = st.columns([2, 7], gap="medium")
     with controls:
@@ -63,15 +74,33 @@ def draw_simulate(view: ConverterView) -> None:
 def _draw_controls(view: ConverterView) -> None:
     st.slider("Bits", 1, 16, key=keep("sim_bits"), format="%d bit")
     st.selectbox("Waveform", list(WAVEFORMS), key=keep("waveform"), format_func=WAVEFORMS.__getitem__)
-    st.slider("Amplitude", 0.1, 150.0, step=0.1, key=keep("amplitude"), format="%g %%", help="Peak, in percent of half the range (−1 to 1 V).")
+    st.slider(
+        "Amplitude",
+        0.1,
+        150.0,
+        step=0.1,
+        key=keep("amplitude"),
+        format="%g %%",
+        help="Peak, in percent of half the range (−1 to 1 V).",
+    )
     if view.waveform in _PERIODIC:
-        help_ = "Whole and without a common divisor with the number of samples: every sample then has a phase of its own."
+        help_ = (
+            "Whole and without a common divisor with the number of samples: every sample then has a phase of its own."
+        )
         st.number_input("Periods in the record (J)", 0.0, 32768.0, key=keep("cycles"), format="%g", help=help_)
     if view.waveform in _PERIODIC[:2]:
         st.slider("Start phase", 0, 359, key=keep("phase"), format="%d°")
     st.selectbox("Samples (M)", SAMPLE_COUNTS, key=keep("samples"))
     st.selectbox("Dither", tuple(DITHERS), key=keep("dither"))
-    st.slider("Noise", 0.0, 5.0, step=0.05, key=keep("noise_lsb"), format="%g LSB", help="Gaussian, rms, before the quantizer.")
+    st.slider(
+        "Noise",
+        0.0,
+        5.0,
+        step=0.05,
+        key=keep("noise_lsb"),
+        format="%g LSB",
+        help="Gaussian, rms, before the quantizer.",
+    )
     with st.expander("Imperfections", expanded=True):
         left, right = st.columns(2, gap="xsmall")
         left.number_input("Offset (LSB)", -100.0, 100.0, key=keep("offset_lsb"), format="%g")
@@ -80,21 +109,33 @@ def _draw_controls(view: ConverterView) -> None:
         right.number_input("INL peak (LSB)", 0.0, 20.0, key=keep("inl_lsb"), format="%g")
         left.number_input("Jitter (ps rms)", 0.0, 1e6, key=keep("jitter_ps"), format="%g")
         right.number_input("Rate (Hz)", 1e-3, 1e12, key=keep("sim_rate_hz"), format="%g")
-        left.number_input("OSR", 1, 256, key=keep("osr"), help="Oversampling ratio: the band that counts ends at fs/(2 OSR).")
+        left.number_input(
+            "OSR", 1, 256, key=keep("osr"), help="Oversampling ratio: the band that counts ends at fs/(2 OSR)."
+        )
         right.number_input("Shaping order", 0, 3, key=keep("shaping_order"))
 
 
 def _draw_save(capture: SimulatedRecord) -> None:
     name = f"simulated-{capture.simulation.converter.bits}bit.csv"
     label = f"Record, {capture.codes.size:,} samples (CSV)"
-    st.download_button(label, lambda: write_capture(capture), file_name=name, mime="text/csv", key="s-save", on_click="ignore", icon=":material/download:")
+    st.download_button(
+        label,
+        lambda: write_capture(capture),
+        file_name=name,
+        mime="text/csv",
+        key="s-save",
+        on_click="ignore",
+        icon=":material/download:",
+    )
 
 
 def write_capture(capture: SimulatedRecord) -> str:
     """The record as CSV: time, ideal input, code, value; numbers read back equal."""
     times = np.arange(capture.codes.size) / capture.simulation.fs_hz
     columns = zip(*(part.tolist() for part in (times, capture.ideal, capture.codes, capture.values)), strict=True)
-    return "time (s),input (V),code,value (V)\n" + "".join(f"{time!r},{x!r},{code},{y!r}\n" for time, x, code, y in columns)
+    return "time (s),input (V),code,value (V)\n" + "".join(
+        f"{time!r},{x!r},{code},{y!r}\n" for time, x, code, y in columns
+    )
 
 
 def headline_simulation(capture: SimulatedRecord) -> str:
@@ -129,9 +170,17 @@ def _draw_codes(_view: ConverterView, simulated: Simulated) -> None:
         rows = [row for row in simulated.ledger.rows if abs(row.power) > 1e-9 * simulated.ledger.total]
         scale = converter.lsb**2
         draw_chart(
-            ledger_bars([row.source for row in rows], [row.power / scale for row in rows], total=simulated.ledger.total / scale, theme=theme), "s-ledger"
+            ledger_bars(
+                [row.source for row in rows],
+                [row.power / scale for row in rows],
+                total=simulated.ledger.total / scale,
+                theme=theme,
+            ),
+            "s-ledger",
         )
-    st.caption("Each source was switched on alone; what they do together beyond that is the interaction. The rows sum to the total.")
+    st.caption(
+        "Each source was switched on alone; what they do together beyond that is the interaction. The rows sum to the total."
+    )
 
 
 def _draw_meter(simulated: Simulated) -> None:
@@ -153,11 +202,27 @@ def list_errors(simulated: Simulated, view: ConverterView) -> list[Fact]:
     band = "whole band" if simulation.osr == 1 else f"0 to fs/{2 * simulation.osr}"
     facts = [
         ("SQNR", "n/a" if snr is None else decibels(snr), f"AC signal over error, {band}"),
-        ("Error rms", f"{np.sqrt(np.mean(np.square(capture.errors))) / lsb:.4f} LSB", f"LSB = {simulation.converter.lsb_convention.replace('fs', 'FS')}"),
+        (
+            "Error rms",
+            f"{np.sqrt(np.mean(np.square(capture.errors))) / lsb:.4f} LSB",
+            f"LSB = {simulation.converter.lsb_convention.replace('fs', 'FS')}",
+        ),
         ("Bias", f"{signed(float(np.mean(capture.errors)) / lsb, '.4f')} LSB", "mean of e = y − x"),
-        ("Largest error", f"{float(np.abs(capture.errors).max()) / lsb:.4f} LSB", f"{view.transfer}: bound {simulation.converter.error_bound / lsb:g} LSB"),
-        ("Error power over q²/12", f"{meter.power_ratio:.4f}", f"the quantizer's own; model {meter.expected_ratio:g} ± {meter.power_limit:.2g}"),
-        ("corr(e, x)", _correlation(meter.correlation), f"the quantizer's own; model 0 ± {meter.correlation_limit:.2g}"),
+        (
+            "Largest error",
+            f"{float(np.abs(capture.errors).max()) / lsb:.4f} LSB",
+            f"{view.transfer}: bound {simulation.converter.error_bound / lsb:g} LSB",
+        ),
+        (
+            "Error power over q²/12",
+            f"{meter.power_ratio:.4f}",
+            f"the quantizer's own; model {meter.expected_ratio:g} ± {meter.power_limit:.2g}",
+        ),
+        (
+            "corr(e, x)",
+            _correlation(meter.correlation),
+            f"the quantizer's own; model 0 ± {meter.correlation_limit:.2g}",
+        ),
         ("Largest line over the mean bin", f"{meter.line_ratio:.1f}", f"whiteness; model below {meter.line_limit:.1f}"),
     ]
     if stats.error_signal_correlation is not None:
@@ -207,14 +272,21 @@ def _draw_tone_sweeps(view: ConverterView, simulated: Simulated) -> None:
         draw_chart(tone_curves(phases, title="Start phase", at=float(view.phase), theme=theme), "s-phase")
     with right:
         draw_chart(tone_curves(frequencies, title="Frequency", at=view.cycles, theme=theme), "s-frequency")
-    draw_findings(_keep_period_findings(simulated.capture), none="J and M share no divisor: the start phase moves SINAD by less than 0.4 dB.")
+    draw_findings(
+        _keep_period_findings(simulated.capture),
+        none="J and M share no divisor: the start phase moves SINAD by less than 0.4 dB.",
+    )
 
 
 def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
     capture, theme = simulated.capture, read_theme()
     simulation = capture.simulation
     tone = view.cycles * simulation.fs_hz / simulation.samples
-    images = list_images(tone, simulation.fs_hz, zones=2) if view.waveform == "sine" and 0 < tone < simulation.fs_hz / 2 else ()
+    images = (
+        list_images(tone, simulation.fs_hz, zones=2)
+        if view.waveform == "sine" and 0 < tone < simulation.fs_hz / 2
+        else ()
+    )
     draw_chart(output_spectrum(trace_output(capture.values, simulation.fs_hz), images, theme=theme), "s-images")
     draw_chart(hold_curve(capture.values, capture.ideal, fs_hz=simulation.fs_hz, theme=theme), "s-hold")
     if 2 <= view.sim_bits <= MOST_SPUR_BITS:
@@ -222,7 +294,9 @@ def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
         place = f"HD{spur.order:,}, {spur.sfdr_db:.2f} dB below the tone; fit {spur.fit_db:.2f} dB (8.07 n + 3.29)"
         text = f"Worst spur of an ideal {spur.bits} bit sine over the whole range: {place}."
         st.info(escape_markdown(text), icon=":material/ssid_chart:")
-    draw_findings(_keep_period_findings(capture), none="The period suits the record: every sample has a phase of its own.")
+    draw_findings(
+        _keep_period_findings(capture), none="The period suits the record: every sample has a phase of its own."
+    )
 
 
 def _keep_period_findings(capture: SimulatedRecord) -> tuple[Finding, ...]:

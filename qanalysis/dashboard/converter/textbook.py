@@ -14,14 +14,28 @@ from qanalysis.charts.converter_charts import transfer_curve
 from qanalysis.converters.choices import check_transfer
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.noise_limits import NoiseSources
-from qanalysis.converters.posterior import GRADE_NOTE, Posterior, fit_grey_model, judge_posterior, measure_relative_errors
+from qanalysis.converters.posterior import (
+    GRADE_NOTE,
+    Posterior,
+    fit_grey_model,
+    judge_posterior,
+    measure_relative_errors,
+)
 from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
 from qanalysis.converters.textbook.row import list_textbook_rows, tabulate_textbook
 from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.dashboard.converter.figures import draw_figures
 from qanalysis.dashboard.converter.view import SERIES_MODELS, ConverterView, parse_numbers
-from qanalysis.dashboard.elements import Fact, draw_chart, draw_facts, draw_fault, draw_findings, draw_numbers, read_theme
+from qanalysis.dashboard.elements import (
+    Fact,
+    draw_chart,
+    draw_facts,
+    draw_fault,
+    draw_findings,
+    draw_numbers,
+    read_theme,
+)
 from qanalysis.dashboard.export import Extras, draw_export
 from qanalysis.dashboard.session import change, keep
 from qanalysis.dashboard.wording import escape_markdown
@@ -81,12 +95,37 @@ def _draw_controls() -> None:
     left, right = st.columns(2, gap="xsmall")
     left.number_input("Low end (V)", key=keep("low"), format="%g")
     right.number_input("High end (V)", key=keep("high"), format="%g")
-    st.text_input("Inputs (V)", key=keep("inputs"), placeholder="4.5; 2.25", help="One or several voltages, parted by semicolons; decimal commas are read.")
+    st.text_input(
+        "Inputs (V)",
+        key=keep("inputs"),
+        placeholder="4.5; 2.25",
+        help="One or several voltages, parted by semicolons; decimal commas are read.",
+    )
     with st.expander("More: rate, jitter, kT/C"):
-        st.number_input("Conversion time (µs)", min_value=0.0, key=keep("conversion_us"), format="%g", help="0 leaves the rate out.")
-        st.number_input("Jitter of the clock (ps rms)", min_value=0.0, key=keep("clock_jitter_ps"), format="%g", help="0: none is stated.")
-        st.number_input("Tone (Hz)", min_value=0.0, key=keep("tone_hz"), format="%g", help="The sine that the jitter acts on; the two go together.")
-        st.number_input("Capacitor (pF)", min_value=0.0, key=keep("capacitance_pf"), format="%g", help="Its kT/C noise at 300 K; 0: none is stated.")
+        st.number_input(
+            "Conversion time (µs)", min_value=0.0, key=keep("conversion_us"), format="%g", help="0 leaves the rate out."
+        )
+        st.number_input(
+            "Jitter of the clock (ps rms)",
+            min_value=0.0,
+            key=keep("clock_jitter_ps"),
+            format="%g",
+            help="0: none is stated.",
+        )
+        st.number_input(
+            "Tone (Hz)",
+            min_value=0.0,
+            key=keep("tone_hz"),
+            format="%g",
+            help="The sine that the jitter acts on; the two go together.",
+        )
+        st.number_input(
+            "Capacitor (pF)",
+            min_value=0.0,
+            key=keep("capacitance_pf"),
+            format="%g",
+            help="Its kT/C noise at 300 K; 0: none is stated.",
+        )
 
 
 def solve_view(view: ConverterView) -> Textbook:
@@ -124,17 +163,30 @@ def _draw_answers(problem: Textbook) -> None:
 
 def _draw_working(problem: Textbook) -> None:
     with st.expander("Working, step by step", expanded=True, icon=":material/function:"):
-        rows = [(step.title, step.formula, step.substitution, f"**{escape_markdown(step.result)}**") for step in work_out(problem)]
-        frame = pd.DataFrame([(*map(escape_markdown, row[:3]), row[3]) for row in rows], columns=["Asked", "Formula", "With numbers", "Answer"])
+        rows = [
+            (step.title, step.formula, step.substitution, f"**{escape_markdown(step.result)}**")
+            for step in work_out(problem)
+        ]
+        frame = pd.DataFrame(
+            [(*map(escape_markdown, row[:3]), row[3]) for row in rows],
+            columns=["Asked", "Formula", "With numbers", "Answer"],
+        )
         st.table(frame, hide_index=True, border="horizontal", alt=f"The working in {len(rows)} steps")
 
 
 def list_means(problem: Textbook) -> list[Fact]:
     """Mean relative error over the inputs in both readings; nothing without inputs."""
     errors = problem.relative_errors
-    readings = (("|x|", errors.of_measured, errors.of_measured_count), ("|y|", errors.of_predicted, errors.of_predicted_count))
+    readings = (
+        ("|x|", errors.of_measured, errors.of_measured_count),
+        ("|y|", errors.of_predicted, errors.of_predicted_count),
+    )
     return [
-        (f"Mean relative error over {base}", "n/a" if mean is None else f"{100 * mean:.6g} %", f"|e|/{base}, {count} of {errors.count} inputs")
+        (
+            f"Mean relative error over {base}",
+            "n/a" if mean is None else f"{100 * mean:.6g} %",
+            f"|e|/{base}, {count} of {errors.count} inputs",
+        )
         for base, mean, count in readings
         if problem.inputs
     ]
@@ -158,21 +210,36 @@ def _list_conversion(conversion: Conversion) -> dict[str, object]:
 
 
 def _draw_tables(problem: Textbook) -> None:
-    codes = st.expander("Code table: code, lower edge, centre, upper edge", key=keep("code_table"), on_change="rerun", icon=":material/table:")
+    codes = st.expander(
+        "Code table: code, lower edge, centre, upper edge",
+        key=keep("code_table"),
+        on_change="rerun",
+        icon=":material/table:",
+    )
     if codes.open:
         with codes:
             _draw_code_table(problem)
-    section = st.expander("Resolution of 1 to 24 bits over this range", key=keep("resolutions"), on_change="rerun", icon=":material/stacked_line_chart:")
+    section = st.expander(
+        "Resolution of 1 to 24 bits over this range",
+        key=keep("resolutions"),
+        on_change="rerun",
+        icon=":material/stacked_line_chart:",
+    )
     if section.open:
         with section:
-            draw_numbers(build_resolutions(problem), "k-resolutions", height=TABLE_HEIGHT, alt="Resolution of 1 to 24 bits")
+            draw_numbers(
+                build_resolutions(problem), "k-resolutions", height=TABLE_HEIGHT, alt="Resolution of 1 to 24 bits"
+            )
 
 
 def _draw_code_table(problem: Textbook) -> None:
     centre = problem.conversions[0].code if problem.inputs else 0
     first, last = _window(centre, problem.converter.codes, ROWS_SHOWN)
     part = CodeTable(problem.converter, first, last)
-    st.caption(f"Codes {first:,} to {last:,} of {problem.converter.codes:,}" + (", around the first input." if problem.inputs else "."))
+    st.caption(
+        f"Codes {first:,} to {last:,} of {problem.converter.codes:,}"
+        + (", around the first input." if problem.inputs else ".")
+    )
     frame = pd.DataFrame(cast("dict[str, object]", part.to_columns())).rename(columns=_CODE_COLUMNS)
     draw_numbers(frame, "k-codes", height=TABLE_HEIGHT, alt=f"Code table, codes {first} to {last}")
     low, high = _window(centre, problem.converter.codes, MOST_ROWS)
@@ -206,7 +273,9 @@ def build_resolutions(problem: Textbook) -> pd.DataFrame:
         {
             "Bits": [line.converter.bits for line in lines],
             f"Step {names[converter.fs_over]} (V)": [line.step for line in lines],
-            f"Step {names[lines[0].other_convention.converter.fs_over]} (V)": [line.other_convention.step for line in lines],
+            f"Step {names[lines[0].other_convention.converter.fs_over]} (V)": [
+                line.other_convention.step for line in lines
+            ],
             "LSB/2 (V)": [line.half_step_bound for line in lines],
             "LSB/FS (%)": [line.relative_percent for line in lines],
             "ppm": [line.resolution_ppm for line in lines],
@@ -217,7 +286,12 @@ def build_resolutions(problem: Textbook) -> pd.DataFrame:
 
 
 def _draw_posterior(problem: Textbook, view: ConverterView) -> None:
-    section = st.expander("Check of a series: mean relative error, C, P, GM(1,1)", key=keep("posterior"), on_change="rerun", icon=":material/grading:")
+    section = st.expander(
+        "Check of a series: mean relative error, C, P, GM(1,1)",
+        key=keep("posterior"),
+        on_change="rerun",
+        icon=":material/grading:",
+    )
     if not section.open:
         return
     with section:
@@ -240,9 +314,14 @@ def _model_series(view: ConverterView, series: Doubles, problem: Textbook) -> tu
     match view.model:
         case "grey":
             grey = fit_grey_model(series)
-            return grey.predict(series.size), f"GM(1,1): a = {grey.a:.8f}, b = {grey.b:.8f}; the next value would be {grey.predict(series.size + 1)[-1]:.6g}."
+            return (
+                grey.predict(series.size),
+                f"GM(1,1): a = {grey.a:.8f}, b = {grey.b:.8f}; the next value would be {grey.predict(series.size + 1)[-1]:.6g}.",
+            )
         case "converter":
-            return problem.converter.round_trip(series), f"y is what {problem.converter.bits} bits over {volts(problem.full_scale)} make of x."
+            return problem.converter.round_trip(
+                series
+            ), f"y is what {problem.converter.bits} bits over {volts(problem.full_scale)} make of x."
     return np.array(parse_numbers(view.own_model)), "y as typed."
 
 
@@ -255,8 +334,16 @@ def list_posterior(found: Posterior, x: Doubles, y: Doubles) -> list[Fact]:
         ("Posterior-error ratio c", found.c_var, "S2²/S1², variances; not graded"),
         ("Small-error frequency P", found.small_error_frequency, "share of |e − mean e| < 0.6745 S1"),
         ("Bias", found.bias, "mean of e = y − x, which C and P leave out"),
-        ("Mean relative error over |x|", errors.of_measured, f"{errors.of_measured_count} of {errors.count} values, x ≠ 0"),
-        ("Mean relative error over |y|", errors.of_predicted, f"{errors.of_predicted_count} of {errors.count} values, y ≠ 0"),
+        (
+            "Mean relative error over |x|",
+            errors.of_measured,
+            f"{errors.of_measured_count} of {errors.count} values, x ≠ 0",
+        ),
+        (
+            "Mean relative error over |y|",
+            errors.of_predicted,
+            f"{errors.of_predicted_count} of {errors.count} values, y ≠ 0",
+        ),
     ]
     texts = [(name, "n/a" if value is None else true_minus(f"{value:.8g}"), word) for name, value, word in rows]
     return [("Grade", grade, "the worse of those by C and by P"), *texts]

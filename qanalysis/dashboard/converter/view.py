@@ -19,7 +19,9 @@ from qanalysis.dashboard.views import View, bound
 LSB_WORDS = {word: name.replace("fs", "FS") for word, name in LSB_CONVENTIONS.items()}
 TABS = {"textbook": "Textbook", "simulate": "Simulate", "capture": "Capture"}
 SERIES_MODELS = {"grey": "GM(1,1) fitted to it", "converter": "the converter above", "own": "own numbers"}
-WAVEFORMS = {name: name for name in ("sine", "ramp", "triangle", "gaussian", "dc", "two-tone")} | {"record": "record in Capture"}
+WAVEFORMS = {name: name for name in ("sine", "ramp", "triangle", "gaussian", "dc", "two-tone")} | {
+    "record": "record in Capture"
+}
 INL_SHAPES = tuple(SHAPES)
 SAMPLE_COUNTS = ("1024", "4096", "16384", "65536")
 SIMULATE_VIEWS = {

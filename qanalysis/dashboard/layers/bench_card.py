@@ -17,13 +17,20 @@ from qanalysis.sweeps.row import Row
 
 def draw_bench_card(subject: Subject, row: Row) -> None:
     """The section for the layer and scheme of `row`, whose status is ok; closed, it costs nothing."""
-    section = st.expander("Converter bench: loading, correlation, C, P, ENOB", key=keep("bench"), on_change="rerun", icon=":material/show_chart:")
+    section = st.expander(
+        "Converter bench: loading, correlation, C, P, ENOB",
+        key=keep("bench"),
+        on_change="rerun",
+        icon=":material/show_chart:",
+    )
     if not section.open:
         return
     with section:
         found = read_posterior(subject)
         if found.count + found.non_finite < row.numel:
-            st.caption(f"C and P from the first {count(found.count)} of {count(row.numel)} values; the other figures count all of them.")
+            st.caption(
+                f"C and P from the first {count(found.count)} of {count(row.numel)} values; the other figures count all of them."
+            )
         draw_facts(list_bench(row, found), alt=f"Converter bench of {row.tensor} under {row.scheme}")
         st.caption(escape_markdown(GRADE_NOTE))
 
@@ -37,7 +44,11 @@ def list_bench(row: Row, found: Posterior) -> list[Fact]:
     grade = "n/a" if found.grade is None else f"{found.grade.number}, {found.grade.word}"
     return [
         ("Loading", _write(loading, 4, "steps"), "standard deviation of the weights over the mean step"),
-        ("corr(e, x)", _write(row.error_signal_correlation, 4), f"error and weights; a Gaussian of this loading on an endless grid: {model}"),
+        (
+            "corr(e, x)",
+            _write(row.error_signal_correlation, 4),
+            f"error and weights; a Gaussian of this loading on an endless grid: {model}",
+        ),
         ("Error power over q²/12", _write(power, 4), "steps of each group; the noise model has 1, without clipping"),
         ("SQNR", _write(row.sqnr_db, 2, "dB"), "weights over error"),
         ("ENOB", _write(row.enob, 2, "bit"), "(SQNR − 1.7609) / 6.0206"),
@@ -45,7 +56,11 @@ def list_bench(row: Row, found: Posterior) -> list[Fact]:
         ("Posterior-error ratio c", _write(found.c_var, 6), "variances, C²; not graded"),
         ("Small-error frequency P", _write(found.small_error_frequency, 6), "share of |e − mean e| < 0.6745 S1"),
         ("Grade", grade, "the worse of those by C and by P"),
-        ("Mean relative error", "n/a" if row.mean_relative_error is None else f"{100 * row.mean_relative_error:.4g} %", "|e|/|x|, weights that are not 0"),
+        (
+            "Mean relative error",
+            "n/a" if row.mean_relative_error is None else f"{100 * row.mean_relative_error:.4g} %",
+            "|e|/|x|, weights that are not 0",
+        ),
     ]
 
 

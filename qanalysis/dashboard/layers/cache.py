@@ -30,7 +30,9 @@ Part = Literal["weights", "log weights", "errors", "channels"]
 def read_profile(subject: Subject) -> LayerProfile:
     """What a layer looks like under a scheme; ValueError or TypeError for a tensor without values to show."""
     axis = channel_axis(subject.origin, subject.tensor)
-    return profile_layer(read_values(subject.origin, subject.tensor), Scheme.parse(subject.scheme), axis=axis, name=subject.tensor)
+    return profile_layer(
+        read_values(subject.origin, subject.tensor), Scheme.parse(subject.scheme), axis=axis, name=subject.tensor
+    )
 
 
 @st.cache_resource(max_entries=48, show_spinner="Trying cures …")
@@ -51,7 +53,9 @@ def read_posterior(subject: Subject) -> Posterior:
 def read_conventions(subject: Subject) -> tuple[Convention, ...]:
     """A layer under every reading of a scheme's words; of a very large layer the part that the histograms show."""
     axis = channel_axis(subject.origin, subject.tensor)
-    return compare_conventions(read_values(subject.origin, subject.tensor), subject.scheme, axis=axis, name=subject.tensor)
+    return compare_conventions(
+        read_values(subject.origin, subject.tensor), subject.scheme, axis=axis, name=subject.tensor
+    )
 
 
 @st.cache_resource(max_entries=48, show_spinner="Finding this layer's limits …")
@@ -75,7 +79,9 @@ def draw_cells(shown: Shown, tensors: tuple[str, ...], metric: str, selected: tu
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Shown: _name_result})
-def draw_curves(shown: Shown, tensors: tuple[str, ...], metric: str, horizontal: Axis, limits: LayerLimits | None, theme: Theme) -> Figure:
+def draw_curves(
+    shown: Shown, tensors: tuple[str, ...], metric: str, horizontal: Axis, limits: LayerLimits | None, theme: Theme
+) -> Figure:
     """Error against bits of some tensors of a result."""
     return charts.error_curves(shown.rows, tensors, metric, horizontal=horizontal, limits=limits, theme=theme)
 

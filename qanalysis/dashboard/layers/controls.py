@@ -60,8 +60,12 @@ def draw_controls(view: LayersView) -> None:
 
 def _draw_filter() -> None:
     left, right = st.columns(2, gap="xsmall")
-    left.text_input("Include", key=keep("include"), placeholder="regex", help="Keep tensors whose name matches, e.g. ^layers[.]0")
-    right.text_input("Exclude", key=keep("exclude"), placeholder="regex", help="Leave out tensors whose name matches, e.g. norm|bias")
+    left.text_input(
+        "Include", key=keep("include"), placeholder="regex", help="Keep tensors whose name matches, e.g. ^layers[.]0"
+    )
+    right.text_input(
+        "Exclude", key=keep("exclude"), placeholder="regex", help="Leave out tensors whose name matches, e.g. norm|bias"
+    )
     st.toggle(
         "Weights only",
         key=keep("weights_only"),

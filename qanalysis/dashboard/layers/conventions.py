@@ -22,7 +22,12 @@ MOST_UNASKED = 2**20
 
 def draw_conventions(subject: Subject, row: Row) -> None:
     """The section for the layer and scheme of `row`, whose status is ok; closed, it costs nothing."""
-    section = st.expander("Conventions: what the same words cost in other tools", key=keep("conventions"), on_change="rerun", icon=":material/balance:")
+    section = st.expander(
+        "Conventions: what the same words cost in other tools",
+        key=keep("conventions"),
+        on_change="rerun",
+        icon=":material/balance:",
+    )
     if not section.open:
         return
     with section:
@@ -35,5 +40,9 @@ def _draw_comparison(conventions: Sequence[Convention], row: Row) -> None:
     measured = conventions[place].row.numel
     st.markdown(f"**{escape_markdown(row.tensor)}**: {escape_markdown(describe_spread(conventions))}")
     if measured < row.numel:
-        st.caption(f"Compared on the first {count(measured)} of {count(row.numel)} values; the tables above count all of them.")
-    draw_marked_table(build_conventions(conventions), "conventions-table", place=place, alt=describe_spread(conventions))
+        st.caption(
+            f"Compared on the first {count(measured)} of {count(row.numel)} values; the tables above count all of them."
+        )
+    draw_marked_table(
+        build_conventions(conventions), "conventions-table", place=place, alt=describe_spread(conventions)
+    )

@@ -22,11 +22,18 @@ MOST_OFFERED = 3
 
 def draw_diagnosis(subject: Subject, row: Row, view: LayersView) -> Diagnosis | None:
     """The section for the layer and scheme of `row`, whose status is ok; None where it is closed, or waits for its button."""
-    section = st.expander("Diagnosis: what goes wrong in this layer, and what helps", key=keep("diagnosis"), on_change="rerun", icon=":material/stethoscope:")
+    section = st.expander(
+        "Diagnosis: what goes wrong in this layer, and what helps",
+        key=keep("diagnosis"),
+        on_change="rerun",
+        icon=":material/stethoscope:",
+    )
     if not section.open:
         return None
     with section:
-        if row.numel > MOST_UNASKED and not ask_first("diagnose", (subject.origin, subject.tensor), f"Diagnose {count(row.numel)} values"):
+        if row.numel > MOST_UNASKED and not ask_first(
+            "diagnose", (subject.origin, subject.tensor), f"Diagnose {count(row.numel)} values"
+        ):
             return None
         found = read_diagnosis(subject)
         _draw_words(found)
@@ -36,7 +43,9 @@ def draw_diagnosis(subject: Subject, row: Row, view: LayersView) -> Diagnosis | 
 
 
 def _draw_words(found: Diagnosis) -> None:
-    st.markdown(f"**{escape_markdown(found.name)}** at {escape_markdown(found.scheme)}: {escape_markdown(found.summary)}")
+    st.markdown(
+        f"**{escape_markdown(found.name)}** at {escape_markdown(found.scheme)}: {escape_markdown(found.summary)}"
+    )
     if found.causes:
         st.markdown("\n".join(f"- **{cause.title}.** {escape_markdown(cause.text)}" for cause in found.causes))
     if found.advice:
@@ -46,12 +55,29 @@ def _draw_words(found: Diagnosis) -> None:
 
 
 def _draw_cures(found: Diagnosis, view: LayersView) -> None:
-    st.table(build_cures(found), hide_index=True, border="horizontal", alt=f"{len(found.cures)} cures of {found.name}. {found.advice}")
-    st.caption("Each cure was tried out on this layer. Net: the gain, at 6.02 dB a bit, less the price; what lies above the wider format beats spending bits.")
-    texts = [cure.scheme for cure in found.cures if cure.scheme is not None and cure.net_bits > 0 and _can_show(cure.scheme, view)]
+    st.table(
+        build_cures(found),
+        hide_index=True,
+        border="horizontal",
+        alt=f"{len(found.cures)} cures of {found.name}. {found.advice}",
+    )
+    st.caption(
+        "Each cure was tried out on this layer. Net: the gain, at 6.02 dB a bit, less the price; what lies above the wider format beats spending bits."
+    )
+    texts = [
+        cure.scheme
+        for cure in found.cures
+        if cure.scheme is not None and cure.net_bits > 0 and _can_show(cure.scheme, view)
+    ]
     with st.container(horizontal=True):
         for place, text in enumerate(texts[:MOST_OFFERED]):
-            st.button(f"View {escape_markdown(text)}", key=f"cure-{place}", icon=":material/visibility:", on_click=_view_scheme, args=(text,))
+            st.button(
+                f"View {escape_markdown(text)}",
+                key=f"cure-{place}",
+                icon=":material/visibility:",
+                on_click=_view_scheme,
+                args=(text,),
+            )
 
 
 def build_cures(found: Diagnosis) -> pd.DataFrame:

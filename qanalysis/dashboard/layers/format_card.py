@@ -18,13 +18,23 @@ from qanalysis.sweeps.row import Row
 
 def draw_format_card(text: str, row: Row | None, profile: LayerProfile | None) -> None:
     """The section for the scheme in view; `row` and `profile` are those of the layer in view where it was measured."""
-    section = st.expander("Number format: levels, range, storage, equal tools", key=keep("card"), on_change="rerun", icon=":material/pin:")
+    section = st.expander(
+        "Number format: levels, range, storage, equal tools", key=keep("card"), on_change="rerun", icon=":material/pin:"
+    )
     if not section.open:
         return
     with section:
         draw_chart(draw_levels(text, read_theme()), "levels")
-        facts = [(f"**{label}**", escape_markdown(value)) for label, value in list_facts(Scheme.parse(text), row, profile)]
-        st.table(pd.DataFrame(facts, columns=["Fact", "Value"]), hide_index=True, hide_header=True, border="horizontal", alt=f"What {text} stores")
+        facts = [
+            (f"**{label}**", escape_markdown(value)) for label, value in list_facts(Scheme.parse(text), row, profile)
+        ]
+        st.table(
+            pd.DataFrame(facts, columns=["Fact", "Value"]),
+            hide_index=True,
+            hide_header=True,
+            border="horizontal",
+            alt=f"What {text} stores",
+        )
 
 
 def list_facts(scheme: Scheme, row: Row | None = None, profile: LayerProfile | None = None) -> list[tuple[str, str]]:
@@ -43,7 +53,9 @@ def list_facts(scheme: Scheme, row: Row | None = None, profile: LayerProfile | N
     facts = [("Levels", true_minus(spread))]
     if profile:
         where = " in the widest group" if groups > 1 else ""
-        facts += [("Range here", f"{true_minus(f'{profile.level_low:.4g} to {profile.level_high:.4g}')}{where} of this layer")]
+        facts += [
+            ("Range here", f"{true_minus(f'{profile.level_low:.4g} to {profile.level_high:.4g}')}{where} of this layer")
+        ]
         stored += f": {row.bits_per_weight:.4g} bits per weight on this layer" if row and row.bits_per_weight else ""
     scales = f"{scheme.scale.name}{f', {groups:,} on this layer' if profile else ''}" if scheme.scale.bits else "none"
     return [

@@ -13,7 +13,15 @@ from qanalysis.dashboard.elements import draw_chart, draw_choice_table, draw_fau
 from qanalysis.dashboard.export import Extras, draw_export
 from qanalysis.dashboard.jobs import Job, SweepRequest
 from qanalysis.dashboard.layers.bench_card import draw_bench_card
-from qanalysis.dashboard.layers.cache import Part, draw_cells, draw_curves, draw_layer, draw_scrub, read_limits, read_profile
+from qanalysis.dashboard.layers.cache import (
+    Part,
+    draw_cells,
+    draw_curves,
+    draw_layer,
+    draw_scrub,
+    read_limits,
+    read_profile,
+)
 from qanalysis.dashboard.layers.controls import draw_controls
 from qanalysis.dashboard.layers.conventions import draw_conventions
 from qanalysis.dashboard.layers.diagnosis import draw_diagnosis
@@ -50,7 +58,9 @@ def draw_layers(view: LayersView) -> None:
     try:
         origin = identify(view.source)
         contents = read_contents(origin)
-        tensors = select_tensors(contents.tensors, include=view.include, exclude=view.exclude, weights_only=view.weights_only)
+        tensors = select_tensors(
+            contents.tensors, include=view.include, exclude=view.exclude, weights_only=view.weights_only
+        )
     except (CheckpointError, ValueError, OSError) as error:
         draw_fault(str(error), _WAY_OUT)
         return
@@ -128,7 +138,13 @@ def _draw_headline(slot: Any, shown: Shown) -> None:
     left.markdown(f"#### {escape_markdown(headline(shown.rows, shown.scheme, worst_channel=channel))}")
     if worst:
         right.button(
-            "Worst layer", key="worst", icon=":material/target:", width="stretch", help="Put it in view", on_click=_choose_layer, args=(worst[0].tensor,)
+            "Worst layer",
+            key="worst",
+            icon=":material/target:",
+            width="stretch",
+            help="Put it in view",
+            on_click=_choose_layer,
+            args=(worst[0].tensor,),
         )
 
 
@@ -172,8 +188,19 @@ def _draw_layer_choice(shown: Shown, names: Sequence[str]) -> tuple[str, Sequenc
     names = sorted(names, key=unmeasured.__contains__)
     view = confine(LayersView, "layer", names, chosen=names[0])
     left, right = st.columns(2, gap="medium")
-    left.selectbox("Layer in view", names, key=keep("layer"), help="A click on the heat map, a curve or a table row chooses the layer too.")
-    right.multiselect("Curves of further layers", names, key=keep("compared"), max_selections=MOST_COMPARED, placeholder="Choose up to six")
+    left.selectbox(
+        "Layer in view",
+        names,
+        key=keep("layer"),
+        help="A click on the heat map, a curve or a table row chooses the layer too.",
+    )
+    right.multiselect(
+        "Curves of further layers",
+        names,
+        key=keep("compared"),
+        max_selections=MOST_COMPARED,
+        placeholder="Choose up to six",
+    )
     return view.layer or names[0], view.compared
 
 
@@ -185,7 +212,11 @@ def _draw_curves(shown: Shown, tensors: Sequence[str]) -> None:
     figure = draw_curves(shown, tuple(dict.fromkeys(tensors)), view.metric, view.axis, limits, read_theme())
     draw_chart(figure, "curves", on_select=lambda: _click_cell("curves"))
     if limits and row and row.sqnr_db is not None and row.bits_per_weight is not None:
-        st.caption(escape_markdown(describe_limits(limits, bits=row.bits, bits_per_weight=row.bits_per_weight, sqnr_db=row.sqnr_db)))
+        st.caption(
+            escape_markdown(
+                describe_limits(limits, bits=row.bits, bits_per_weight=row.bits_per_weight, sqnr_db=row.sqnr_db)
+            )
+        )
 
 
 def _find_limits(shown: Shown, tensor: str) -> LayerLimits | None:
@@ -204,7 +235,9 @@ def _draw_detail(shown: Shown, tensor: str) -> LayerProfile | None:
     scrubs = _draw_detail_switches(shown.view)
     profile = read_profile(subject)
     if profile.count + profile.non_finite < row.numel:
-        st.caption(f"Histograms from the first {count(profile.count)} of {count(row.numel)} values; the tables count all of them.")
+        st.caption(
+            f"Histograms from the first {count(profile.count)} of {count(row.numel)} values; the tables count all of them."
+        )
     if scrubs:
         draw_chart(draw_scrub(subject, theme), "scrub-chart")
         return profile
@@ -261,7 +294,9 @@ def _draw_layer_table(shown: Shown, listed: Sequence[Row], tensor: str) -> None:
 
 
 def _draw_contents(slot: Any, contents: Contents) -> None:
-    slot.markdown(f"#### {escape_markdown(contents.name)}: {len(contents.tensors)} tensors, {size(contents.size_bytes)}")
+    slot.markdown(
+        f"#### {escape_markdown(contents.name)}: {len(contents.tensors)} tensors, {size(contents.size_bytes)}"
+    )
     st.caption(escape_markdown(contents.memory_note))
     draw_table(build_contents(contents.tensors), "contents", height=PANEL_HEIGHT, alt="Tensors of the file")
 

@@ -32,7 +32,11 @@ _INTRODUCTION = (
 
 def draw_validation() -> None:
     """The section. The checks run once per server, in the background, and stay."""
-    with st.expander("Why trust this: every number against other libraries and published tables", key="trust", icon=":material/verified:"):
+    with st.expander(
+        "Why trust this: every number against other libraries and published tables",
+        key="trust",
+        icon=":material/verified:",
+    ):
         st.markdown(_INTRODUCTION)
         running = get_checks().running
         st.fragment(_draw_checks, run_every=POLL_S if running else None)(drawn_running=running)
@@ -51,7 +55,12 @@ def _draw_checks(*, drawn_running: bool) -> None:
         st.error(escape_markdown(checks.fault), icon=":material/error:")
     if checks.document:
         _draw_document(checks.document)
-    st.button("Check again" if checks.document else "Run the checks", key="validate", icon=":material/rule:", on_click=checks.start)
+    st.button(
+        "Check again" if checks.document else "Run the checks",
+        key="validate",
+        icon=":material/rule:",
+        on_click=checks.start,
+    )
 
 
 def _draw_document(document: dict[str, Any]) -> None:
@@ -75,4 +84,6 @@ def _draw_document(document: dict[str, Any]) -> None:
 def build_checks(document: dict[str, Any]) -> pd.DataFrame:
     """One line per check: what failed, what agrees, differences by design, who is not installed."""
     rows = sorted(document["rows"], key=lambda row: _ORDER.index(row["verdict"]))
-    return pd.DataFrame([{heading: row[key] for key, heading in HEADINGS.items()} for row in rows], columns=list(HEADINGS.values()))
+    return pd.DataFrame(
+        [{heading: row[key] for key, heading in HEADINGS.items()} for row in rows], columns=list(HEADINGS.values())
+    )

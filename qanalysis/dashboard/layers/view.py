@@ -184,7 +184,11 @@ def expand_scheme(text: str, view: LayersView) -> LayersView:
         "symmetries": ("symmetry", scheme.symmetry.name),
         "ranges": ("range", str(scheme.range)),
     }
-    free: dict[str, Any] = {name: _with(getattr(view, name), word) for name, (part, word) in words.items() if part not in scheme.format.fixed}
+    free: dict[str, Any] = {
+        name: _with(getattr(view, name), word)
+        for name, (part, word) in words.items()
+        if part not in scheme.format.fixed
+    }
     if scheme.format.is_integer:
         bits = scheme.format.bits
         free |= {"bits": bits, "swept": (min(view.swept[0], bits), max(view.swept[1], bits)), "format": INTEGERS}
@@ -192,7 +196,9 @@ def expand_scheme(text: str, view: LayersView) -> LayersView:
         free |= {"formats": _with(view.formats, str(scheme.format)), "format": str(scheme.format)}
     expanded = replace(view, grouping=family_of(scheme), **free)
     if expanded.grouping not in expanded.families:
-        raise ValueError(f"scheme {text!r}: the page sweeps formats, grouping, symmetry and range; use `qanalysis sweep --scheme` for scale and rounding")
+        raise ValueError(
+            f"scheme {text!r}: the page sweeps formats, grouping, symmetry and range; use `qanalysis sweep --scheme` for scale and rounding"
+        )
     return expanded
 
 

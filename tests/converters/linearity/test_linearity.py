@@ -58,7 +58,9 @@ def test_a_dense_ramp_gives_back_the_transitions(bits: int) -> None:
 @pytest.mark.parametrize("bits", [4, 8, 10])
 def test_a_dense_sine_gives_back_the_transitions(bits: int) -> None:
     truth = make_transitions(bits)
-    found = measure_linearity(convert(truth, make_sine(bits)), bits=bits, test="sine", low=0, high=2**bits, drive=drive_of_sine(bits))
+    found = measure_linearity(
+        convert(truth, make_sine(bits)), bits=bits, test="sine", low=0, high=2**bits, drive=drive_of_sine(bits)
+    )
     # a hit more or less moves a transition by pi A/S, at mid-scale; A = 1.02 * 2^(bits-1): 0.0016 LSB at 10 bits; half of it on either side
     assert np.abs(found.transitions - truth).max() <= math.pi * 1.02 * 2 ** (bits - 1) / DENSE
     if bits <= 8:
@@ -92,7 +94,9 @@ def test_a_ramp_of_four_codes_worked_by_hand() -> None:
 
 def test_the_integral_error_at_the_end_points_is_the_sum_of_the_differential_ones() -> None:
     found = measure_linearity(convert(make_transitions(8), np.linspace(0, 256, DENSE)), bits=8)
-    assert found.inl_lsb == pytest.approx(np.concatenate(([0], np.cumsum(found.dnl_lsb))), abs=1e-10)  # 255 sums of doubles near 1
+    assert found.inl_lsb == pytest.approx(
+        np.concatenate(([0], np.cumsum(found.dnl_lsb))), abs=1e-10
+    )  # 255 sums of doubles near 1
     assert found.inl_lsb[[0, -1]] == pytest.approx([0, 0], abs=1e-12)
 
 
@@ -120,7 +124,9 @@ def test_an_ideal_converter_has_no_errors_whatever_its_transfer_and_step() -> No
 @pytest.mark.parametrize("reference", INL_REFERENCES)
 def test_offset_and_gain_are_those_put_in(reference: str) -> None:
     truth = 1.01 * np.linspace(0.5, 254.5, 255) + 0.75
-    found = measure_linearity(convert(truth, np.linspace(-3, 260, DENSE)), bits=8, low=0, high=256, reference=reference, drive=(-3, 260))
+    found = measure_linearity(
+        convert(truth, np.linspace(-3, 260, DENSE)), bits=8, low=0, high=256, reference=reference, drive=(-3, 260)
+    )
     # the first transition should be at 0.5 and is at 1.255
     assert found.offset_lsb == pytest.approx(0.755, abs=3e-4)
     assert found.gain_error_percent == pytest.approx(1.0, abs=2e-4)
@@ -170,7 +176,10 @@ def test_signed_codes_give_what_unsigned_ones_give() -> None:
 
 def test_figures_in_lsb_do_not_depend_on_the_unit_of_the_range() -> None:
     codes = convert(make_transitions(8), np.linspace(0, 256, DENSE))
-    small, large = measure_linearity(codes, bits=8, low=0, high=1e-9), measure_linearity(codes, bits=8, low=-1e9, high=1e9)
+    small, large = (
+        measure_linearity(codes, bits=8, low=0, high=1e-9),
+        measure_linearity(codes, bits=8, low=-1e9, high=1e9),
+    )
     # positions near 1e9 keep 2e-16 * 1e9 of an LSB of 8e6: 1e-14; sums over 255 of them
     assert small.dnl_lsb == pytest.approx(large.dnl_lsb, abs=1e-10)
     assert small.offset_lsb == pytest.approx(large.offset_lsb, abs=1e-10)
@@ -227,7 +236,9 @@ def test_noise_around_the_middle_does_not_break_the_periods() -> None:
 @pytest.mark.parametrize("cycles", [DENSE // 2 - 1, DENSE // 3 + 1, DENSE // 10 + 1])
 def test_fast_tones_keep_every_sample(cycles: int) -> None:
     truth = make_transitions(8)
-    found = measure_linearity(convert(truth, make_sine(8, cycles=cycles)), bits=8, test="sine", low=0, high=256, drive=drive_of_sine(8))
+    found = measure_linearity(
+        convert(truth, make_sine(8, cycles=cycles)), bits=8, test="sine", low=0, high=256, drive=drive_of_sine(8)
+    )
     assert found.samples == DENSE
     assert np.abs(found.transitions - truth).max() < 0.001
 
@@ -248,7 +259,12 @@ def test_the_error_bars_hold_the_truth_as_often_as_they_say(test: str) -> None:
         x = 128 * u if test == "ramp" else 64 - 65 * np.cos(2 * np.pi * u)
         found = measure_linearity(convert(truth, x), bits=7, test=test)
         dnl, inl = find_errors_one_by_one(truth, "end-point")
-        inside.append([np.mean(np.abs(found.dnl_lsb - dnl) <= found.dnl_bar_lsb), np.mean(np.abs(found.inl_lsb - inl) <= found.inl_bar_lsb)])
+        inside.append(
+            [
+                np.mean(np.abs(found.dnl_lsb - dnl) <= found.dnl_bar_lsb),
+                np.mean(np.abs(found.inl_lsb - inl) <= found.inl_bar_lsb),
+            ]
+        )
     dnl_share, inl_share = np.mean(inside, axis=0)
     assert 0.94 < dnl_share < 0.965  # 2520 nearly independent cases: 0.95 +- 3 * 0.0043
     assert inl_share > 0.90  # neighbours move together, so 20 records count for little more than 20 cases
@@ -256,7 +272,9 @@ def test_the_error_bars_hold_the_truth_as_often_as_they_say(test: str) -> None:
 
 def test_an_ordered_ramp_knows_each_code_to_one_sample() -> None:
     found = measure_linearity(convert(make_transitions(8), np.linspace(0, 256, 256 * 32)), bits=8)
-    assert found.dnl_bar_lsb.max() == pytest.approx(1 / 32, rel=0.05)  # one sample in 32; the mean width is 2 % off by the spread
+    assert found.dnl_bar_lsb.max() == pytest.approx(
+        1 / 32, rel=0.05
+    )  # one sample in 32; the mean width is 2 % off by the spread
     truth = find_errors_one_by_one(make_transitions(8), "end-point")[0]
     assert np.abs(found.dnl_lsb - truth).max() <= found.dnl_bar_lsb.max() * 1.1
 
@@ -277,11 +295,15 @@ def test_samples_needed_are_those_of_the_published_formula(bits: int, dnl_lsb: f
 
 def test_the_samples_needed_bring_the_error_bar_down_to_what_was_asked() -> None:
     samples = samples_needed(7, 0.2, 0.9)
-    codes = convert(make_transitions(7, spread=0), 64 - 64.5 * np.cos(2 * np.pi * np.random.default_rng(2).random(samples)))
+    codes = convert(
+        make_transitions(7, spread=0), 64 - 64.5 * np.cos(2 * np.pi * np.random.default_rng(2).random(samples))
+    )
     found = measure_linearity(codes, bits=7, test="sine", confidence=0.9, dnl_within_lsb=0.2)
     assert found.samples_needed == samples
     assert np.median(found.dnl_bar_lsb[50:77]) == pytest.approx(0.2, rel=0.05)  # at mid-scale, where a sine is fastest
-    assert samples_needed(7, 0.1, 0.9) == pytest.approx(4 * samples, abs=4)  # halving the error takes four times as many; each count is rounded up
+    assert samples_needed(7, 0.1, 0.9) == pytest.approx(
+        4 * samples, abs=4
+    )  # halving the error takes four times as many; each count is rounded up
 
 
 def test_ramps_need_fewer_samples_and_an_ordered_one_the_fewest() -> None:
@@ -338,7 +360,9 @@ SINE = convert(make_transitions(4), make_sine(4, samples=1000, cycles=7))
         ([0.0, math.nan], {}, "sample 1 is nan, no whole number"),
     ],
 )  # fmt: skip
-def test_what_can_not_be_measured_is_refused_with_the_reason(codes: NDArray[np.int64], options: dict[str, object], message: str) -> None:
+def test_what_can_not_be_measured_is_refused_with_the_reason(
+    codes: NDArray[np.int64], options: dict[str, object], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         measure_linearity(codes, **{"bits": 4, **options})  # type: ignore[arg-type]
 
@@ -356,7 +380,12 @@ def test_what_is_no_number_is_no_code(codes: list[object]) -> None:
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [((8, 0.0), "DNL error of 0.0"), ((8, math.inf), "DNL error of inf"), ((0, 0.1), "bits is 0"), ((8, 0.1, 0.0), "confidence is 0.0")],
+    [
+        ((8, 0.0), "DNL error of 0.0"),
+        ((8, math.inf), "DNL error of inf"),
+        ((0, 0.1), "bits is 0"),
+        ((8, 0.1, 0.0), "confidence is 0.0"),
+    ],
 )
 def test_samples_for_an_impossible_wish_are_refused(words: tuple[int, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):

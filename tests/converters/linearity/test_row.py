@@ -24,7 +24,9 @@ def test_lists_by_code_are_cells() -> None:
 
 
 def test_every_line_names_a_column_of_its_own() -> None:
-    columns = [line.column for line in describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4)).lines]
+    columns = [
+        line.column for line in describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4)).lines
+    ]
     assert set(columns) <= set(names_of(LinearityRow))
     assert len(columns) == len(set(columns))
 
@@ -43,9 +45,18 @@ def test_every_line_names_a_column_of_its_own() -> None:
         ("--min-samples", "samples", 321, False),
     ],
 )
-def test_a_limit_is_met_at_its_own_value_and_missed_without_a_figure(option: str, column: str, asked: float, *, met: bool) -> None:
+def test_a_limit_is_met_at_its_own_value_and_missed_without_a_figure(
+    option: str, column: str, asked: float, *, met: bool
+) -> None:
     plain = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4))
-    figures = {"dnl_min_lsb": -0.5, "dnl_max_lsb": 0.3, "inl_min_lsb": -0.2, "inl_max_lsb": 0.7, "missing_codes": (3, 9), "tue_max_lsb": None}
+    figures = {
+        "dnl_min_lsb": -0.5,
+        "dnl_max_lsb": 0.3,
+        "inl_min_lsb": -0.2,
+        "inl_max_lsb": 0.7,
+        "missing_codes": (3, 9),
+        "tue_max_lsb": None,
+    }
     gate = Gate(option, column, asked, {"dnl": read_dnl, "inl": read_inl}.get(column))
     (check,) = hold_gates(replace(plain, **figures), [gate, Gate("--min-none", "bits", None)])
     assert (check.limit, check.asked, check.met) == (option, asked, met)
@@ -60,7 +71,10 @@ def test_a_limit_that_is_no_number_is_refused(asked: float) -> None:
 
 def test_missed_limits_and_their_lines() -> None:
     row = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4, test="ramp"))
-    limits = hold_gates(row, [Gate("--min-bits", "bits", 3), Gate("--max-bits", "bits", 2), Gate("--max-offset", "largest_step_back", 0)])
+    limits = hold_gates(
+        row,
+        [Gate("--min-bits", "bits", 3), Gate("--max-bits", "bits", 2), Gate("--max-offset", "largest_step_back", 0)],
+    )
     table = Table.from_rows(LinearityRow, [row], totals=limits)
     assert [limit.limit for limit in list_missed(table)] == ["--max-bits"]
     (section,) = list_limits(table)

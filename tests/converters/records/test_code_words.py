@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qanalysis.converters.records.code_words import Resolved, code_range, count_low_zeros, needed_bits, resolve_codes, round_up_bits
+from qanalysis.converters.records.code_words import (
+    Resolved,
+    code_range,
+    count_low_zeros,
+    needed_bits,
+    resolve_codes,
+    round_up_bits,
+)
 from qanalysis.converters.records.samples import RecordError, Samples
 
 T = np.arange(4096)
@@ -15,10 +22,19 @@ WIDTHS = range(1, 17)
 def sine(bits: int, *, level: float = 1.0, cycles: int = 127) -> np.ndarray:
     """Two's complement codes of a sine, 1 for the whole range."""
     low, high = code_range(bits, signed=True)
-    return np.clip(np.floor(level * 2.0 ** (bits - 1) * np.sin(2 * np.pi * cycles * T / T.size + 0.1)), low, high).astype(np.int64)
+    return np.clip(
+        np.floor(level * 2.0 ** (bits - 1) * np.sin(2 * np.pi * cycles * T / T.size + 0.1)), low, high
+    ).astype(np.int64)
 
 
-def resolve(words: np.ndarray, container: int | None = 16, *, signed_words: bool | None = True, stated: int | None = None, **options: object) -> Resolved:
+def resolve(
+    words: np.ndarray,
+    container: int | None = 16,
+    *,
+    signed_words: bool | None = True,
+    stated: int | None = None,
+    **options: object,
+) -> Resolved:
     return resolve_codes(Samples(words, container, signed_words, stated), "test", **options)  # type: ignore[arg-type]
 
 
@@ -119,7 +135,9 @@ def test_a_header_is_believed_and_words_without_one_are_measured() -> None:
     assert resolve(np.abs(quiet)).signed is False
 
 
-@pytest.mark.parametrize("words", [np.zeros(64, np.int64), np.full(64, 5), np.array([1, 2, 1])], ids=["zeros", "one-code", "three-samples"])
+@pytest.mark.parametrize(
+    "words", [np.zeros(64, np.int64), np.full(64, 5), np.array([1, 2, 1])], ids=["zeros", "one-code", "three-samples"]
+)
 def test_words_without_evidence_stay_as_their_container_has_them(words: np.ndarray) -> None:
     read = resolve(words)
     assert (read.bits, read.signed, read.justification) == (8, True, "right")
@@ -138,7 +156,13 @@ def test_widths_beyond_the_words_are_refused() -> None:
 
 
 def test_hand_worked_widths() -> None:
-    assert [needed_bits(np.array(pair), signed=True) for pair in ([0, 0], [-1, 0], [0, 1], [-129, 0], [-128, 127])] == [1, 1, 2, 9, 8]
+    assert [needed_bits(np.array(pair), signed=True) for pair in ([0, 0], [-1, 0], [0, 1], [-129, 0], [-128, 127])] == [
+        1,
+        1,
+        2,
+        9,
+        8,
+    ]
     assert [needed_bits(np.array(pair), signed=False) for pair in ([0, 0], [0, 1], [0, 255], [0, 256])] == [1, 1, 8, 9]
     # 9 bits reach 0..511; 3 of 511 are within 1/128 of the end, 4 are not.
     assert [round_up_bits(np.array([0, top]), signed=False) for top in (511, 508, 507)] == [9, 9, 10]

@@ -45,13 +45,37 @@ def test_a_lone_column_of_whole_numbers_is_codes(tmp_path: Path) -> None:
 def test_a_record_knows_its_file(tmp_path: Path) -> None:
     content = b"1\n2\n3\n"
     record = read(tmp_path, content)
-    assert (record.name, record.source.size, record.source.digest) == ("capture.csv", 6, f"sha256:{hashlib.sha256(content).hexdigest()}")
+    assert (record.name, record.source.size, record.source.digest) == (
+        "capture.csv",
+        6,
+        f"sha256:{hashlib.sha256(content).hexdigest()}",
+    )
 
 
 @pytest.mark.parametrize(
     ("delimiter", "comma"),
-    [(",", False), (";", False), ("\t", False), (" ", False), (";", True), ("\t", True), (" ", True), ("   ", False), (", ", False)],
-    ids=["comma", "semicolon", "tab", "blank", "semicolon-decimal-comma", "tab-decimal-comma", "blank-decimal-comma", "blanks", "comma-blank"],
+    [
+        (",", False),
+        (";", False),
+        ("\t", False),
+        (" ", False),
+        (";", True),
+        ("\t", True),
+        (" ", True),
+        ("   ", False),
+        (", ", False),
+    ],
+    ids=[
+        "comma",
+        "semicolon",
+        "tab",
+        "blank",
+        "semicolon-decimal-comma",
+        "tab-decimal-comma",
+        "blank-decimal-comma",
+        "blanks",
+        "comma-blank",
+    ],
 )
 def test_every_delimiter_is_found_with_and_without_decimal_commas(tmp_path: Path, delimiter: str, comma: bool) -> None:
     cells = [(f"{t * 0.001:.3f}", f"{value:.6f}") for t, value in enumerate(SINE[:300])]
@@ -114,7 +138,9 @@ def test_a_first_column_that_rises_unevenly_is_samples(tmp_path: Path) -> None:
     ids=["microseconds", "milliseconds", "seconds", "nanoseconds", "oscilloscope"],
 )
 def test_the_rate_follows_the_unit_of_the_times(tmp_path: Path, head: str, step: float, fs_hz: float) -> None:
-    record = read(tmp_path, f"{head},volts\n" + "\n".join(f"{index * step},{value:.5f}" for index, value in enumerate(SINE[:64])))
+    record = read(
+        tmp_path, f"{head},volts\n" + "\n".join(f"{index * step},{value:.5f}" for index, value in enumerate(SINE[:64]))
+    )
     assert record.fs_hz == pytest.approx(fs_hz, rel=1e-12)  # one division and 63 exact steps
     assert note(record, "sample-rate") == record.fs_hz
 
@@ -140,7 +166,9 @@ def test_a_stated_rate_is_the_only_one_told_and_a_file_that_differs_is_named(tmp
     (told,) = [finding.text for finding in read(tmp_path, text, fs_hz=5.0).guesses if finding.code == "sample-rate"]
     assert told == "fs is 5 Hz, as stated; the file says 1000 Hz."
     assert not [finding for finding in read(tmp_path, text, fs_hz=1000.0).guesses if finding.code == "sample-rate"]
-    assert not [finding for finding in read(tmp_path, "time,v\n5,1\n4,2\n3,4\n", fs_hz=9.0).guesses if finding.code == "no-rate"]
+    assert not [
+        finding for finding in read(tmp_path, "time,v\n5,1\n4,2\n3,4\n", fs_hz=9.0).guesses if finding.code == "no-rate"
+    ]
 
 
 def test_times_that_do_not_rise_give_no_rate(tmp_path: Path) -> None:
@@ -181,7 +209,11 @@ def test_nan_is_a_number_that_is_kept(tmp_path: Path) -> None:
         ("# nothing\n\n", {}, "no line of numbers"),
         (b"1,2\n\0\0\0", {}, "binary data, not text"),
         ("a,b\n1,2\n3,5\n", {"column": "c"}, "no column 'c'; it has 'a', 'b'"),
-        ("a,b\n1,2\n3,5\n", {"column": 3}, "has 2 columns, column 3 was asked for; columns and channels are counted from 1"),
+        (
+            "a,b\n1,2\n3,5\n",
+            {"column": 3},
+            "has 2 columns, column 3 was asked for; columns and channels are counted from 1",
+        ),
         ("a,b\n1,2\n3,5\n", {"column": 0}, "column 0 was asked for"),
         ("1\n2\n", {"channel": 1}, "does not have; choose a column"),
         ("1\n2\n", {"bits": 0}, "bits 0 was given"),
@@ -194,7 +226,9 @@ def test_nan_is_a_number_that_is_kept(tmp_path: Path) -> None:
         ("1\n99999999999\n", {}, "converters have at most 32 bits"),
     ],
 )
-def test_text_that_gives_no_record_is_refused_with_the_way_out(tmp_path: Path, content: str | bytes, options: dict[str, object], message: str) -> None:
+def test_text_that_gives_no_record_is_refused_with_the_way_out(
+    tmp_path: Path, content: str | bytes, options: dict[str, object], message: str
+) -> None:
     with pytest.raises(RecordError, match=message):
         read(tmp_path, content, **options)
 
@@ -244,7 +278,9 @@ def test_an_archive_gives_its_largest_array_and_its_rate(tmp_path: Path) -> None
         read_record(path, column="right")
 
 
-def test_archives_without_arrays_or_with_a_huge_one_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archives_without_arrays_or_with_a_huge_one_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
         archive.writestr("notes.txt", "no array")
     with pytest.raises(RecordError, match="holds no arrays; save one with"):
@@ -309,7 +345,9 @@ def test_raw_words_without_a_type_are_of_16_bits_in_the_smoother_order(tmp_path:
     for order in ("<", ">"):
         for cycles in (1, 127, 1365, 2047):
             codes = np.rint(2047 * np.sin(2 * np.pi * cycles * np.arange(SAMPLES) / SAMPLES + 0.1)).astype(np.int64)
-            np.testing.assert_array_equal(read(tmp_path, codes.astype(f"{order}i2").tobytes(), "capture.bin").codes, codes)
+            np.testing.assert_array_equal(
+                read(tmp_path, codes.astype(f"{order}i2").tobytes(), "capture.bin").codes, codes
+            )
 
 
 def test_raw_unsigned_bytes_floats_and_channels_are_read(tmp_path: Path) -> None:

@@ -53,7 +53,9 @@ def test_integer_words_of_every_width_are_codes(tmp_path: Path, bits: int) -> No
     assert (record.bits, record.signed, record.justification, record.fs_hz) == (bits, bits > 8, "right", 48000)
     assert note(record, "bits-stated") == bits
     peer = wavfile.read(path)[1].astype(np.int64)
-    np.testing.assert_array_equal(record.codes, peer >> 8 if bits == 24 else peer)  # scipy moves 24 bits to the top of 32
+    np.testing.assert_array_equal(
+        record.codes, peer >> 8 if bits == 24 else peer
+    )  # scipy moves 24 bits to the top of 32
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -136,7 +138,9 @@ def test_files_that_hold_no_plain_samples_are_refused(tmp_path: Path, content: b
 def test_three_bytes_widen_in_both_orders() -> None:
     words = np.array([0, 1, -1, 2**23 - 1, -(2**23), 0x123456], np.int64)
     for order in ("little", "big"):
-        packed = np.frombuffer(b"".join(int(word).to_bytes(3, order, signed=True) for word in words), np.uint8).reshape(-1, 3)
+        packed = np.frombuffer(b"".join(int(word).to_bytes(3, order, signed=True) for word in words), np.uint8).reshape(
+            -1, 3
+        )
         np.testing.assert_array_equal(widen_three_bytes(packed, signed=True, big_endian=order == "big"), words)
         np.testing.assert_array_equal(widen_three_bytes(packed, signed=False, big_endian=order == "big"), words % 2**24)
 

@@ -84,7 +84,12 @@ def test_the_output_spectrum_shows_the_images_where_the_list_has_them() -> None:
     assert output.frequencies_hz[-1] == 96.0
     found = {round(f): level for f, level in zip(output.frequencies_hz, output.level_dbc, strict=True) if level > -100}
     assert found == pytest.approx(
-        {round(image.frequency_hz): image.level_dbc for image in list_images(10.0, 48.0, zones=2) if image.frequency_hz < 96}, abs=1e-9
+        {
+            round(image.frequency_hz): image.level_dbc
+            for image in list_images(10.0, 48.0, zones=2)
+            if image.frequency_hz < 96
+        },
+        abs=1e-9,
     )
 
 

@@ -33,7 +33,9 @@ EVERYTHING = {
 @pytest.mark.parametrize("shaped", [{}, {"osr": 16, "shaping_order": 2}], ids=["plain", "shaped"])
 @pytest.mark.parametrize("amplitude", [0.9, 1.2])
 def test_rows_sum_to_the_total(transfer: str, shaped: dict[str, int], amplitude: float) -> None:
-    ledger = ledger_of(converter=Converter(12, -1, 1, transfer=transfer), waveform=Sine(amplitude, 127 / 16384), **EVERYTHING, **shaped)
+    ledger = ledger_of(
+        converter=Converter(12, -1, 1, transfer=transfer), waveform=Sine(amplitude, 127 / 16384), **EVERYTHING, **shaped
+    )
     assert [row.source for row in ledger.rows] == list(SOURCES)
     # Nine terms, the largest near the total: a few roundings of it.
     assert sum(row.power for row in ledger.rows) == pytest.approx(ledger.total, rel=1e-14)
@@ -48,7 +50,9 @@ def test_total_is_the_measured_error() -> None:
 def test_each_source_alone_has_the_power_of_its_formula() -> None:
     ledger = ledger_of(**EVERYTHING)
     rounding = ledger["rounding"].power / STEP**2
-    assert 12 * rounding == pytest.approx(1.0, abs=0.03)  # a sine of 1843 steps: 0.28/sqrt(A) is 0.7 %, and 16384 samples of it
+    assert 12 * rounding == pytest.approx(
+        1.0, abs=0.03
+    )  # a sine of 1843 steps: 0.28/sqrt(A) is 0.7 %, and 16384 samples of it
     assert ledger["offset"].power == pytest.approx(9 * STEP**2, rel=1e-12)
     # Gain acts on x - low, mean square 0.81/2 + 1.
     assert ledger["gain"].power == pytest.approx(0.002**2 * 1.405, rel=1e-9)
@@ -97,6 +101,8 @@ def test_no_error_has_no_shares() -> None:
     assert ledger["rounding"].snr_db is None
 
 
-@pytest.mark.parametrize(("transfer", "low", "high"), [("mid-tread", 0.0, 7.0), ("mid-rise", 0.0, 8.0), ("floor", 0.0, 8.0)])
+@pytest.mark.parametrize(
+    ("transfer", "low", "high"), [("mid-tread", 0.0, 7.0), ("mid-rise", 0.0, 8.0), ("floor", 0.0, 8.0)]
+)
 def test_clipping_begins_at_the_end_levels_or_cells(transfer: str, low: float, high: float) -> None:
     assert clip_analog(np.array([-9.0, 3.0, 9.0]), Converter(3, 0, 8, transfer=transfer)).tolist() == [low, 3.0, high]

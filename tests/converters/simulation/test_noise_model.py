@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from qanalysis.converters.converter import Converter
-from qanalysis.converters.simulation.noise_model import correlate, gaussian_moments, judge_noise_model, sine_harmonic, sine_moments
+from qanalysis.converters.simulation.noise_model import (
+    correlate,
+    gaussian_moments,
+    judge_noise_model,
+    sine_harmonic,
+    sine_moments,
+)
 from qanalysis.converters.simulation.simulate import SimulatedRecord, Simulation
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, Sine, Waveform
 
@@ -28,9 +34,21 @@ SINES = [
 ]
 
 
-@pytest.mark.parametrize(("a", "gain", "hd3", "hd5", "hd7", "power", "correlation", "sqnr", "model"), SINES, ids=[f"A={row[0]}" for row in SINES])
+@pytest.mark.parametrize(
+    ("a", "gain", "hd3", "hd5", "hd7", "power", "correlation", "sqnr", "model"),
+    SINES,
+    ids=[f"A={row[0]}" for row in SINES],
+)
 def test_a_slow_sine_has_the_published_moments(
-    a: float, gain: float, hd3: float | None, hd5: float, hd7: float, power: float, correlation: float, sqnr: float, model: float
+    a: float,
+    gain: float,
+    hd3: float | None,
+    hd5: float,
+    hd7: float,
+    power: float,
+    correlation: float,
+    sqnr: float,
+    model: float,
 ) -> None:
     moments = sine_moments(a)
     assert moments.gain == pytest.approx(gain, abs=0.001)
@@ -83,10 +101,21 @@ def test_sine_moments_are_those_of_a_finely_sampled_sine(a: float, mid_rise: boo
 
 @pytest.mark.parametrize(
     ("s", "correlation", "digits"),
-    [(0.1, -1.0, 3), (0.2, -0.842, 3), (0.25, -0.611, 3), (0.3, -0.393, 3), (0.35, -0.229, 3), (0.4, -0.121, 3), (0.5, -0.025, 3), (0.6, -0.0034, 4)],
+    [
+        (0.1, -1.0, 3),
+        (0.2, -0.842, 3),
+        (0.25, -0.611, 3),
+        (0.3, -0.393, 3),
+        (0.35, -0.229, 3),
+        (0.4, -0.121, 3),
+        (0.5, -0.025, 3),
+        (0.6, -0.0034, 4),
+    ],
 )
 def test_a_gaussian_has_the_published_correlation(s: float, correlation: float, digits: int) -> None:
-    assert gaussian_moments(s).correlation == pytest.approx(correlation, abs=0.5 * 10**-digits + 1e-9)  # half of the last digit stated
+    assert gaussian_moments(s).correlation == pytest.approx(
+        correlation, abs=0.5 * 10**-digits + 1e-9
+    )  # half of the last digit stated
 
 
 def test_a_gaussian_of_one_step_is_free_of_its_error() -> None:
@@ -124,7 +153,9 @@ def test_moments_of_nothing_are_refused(call: object, message: str) -> None:
 
 
 def simulate(waveform: Waveform, **options: object) -> SimulatedRecord:
-    return Simulation(Converter(12, -1, 1, transfer=str(options.pop("transfer", "mid-tread"))), waveform, **options).run()  # type: ignore[arg-type]
+    return Simulation(
+        Converter(12, -1, 1, transfer=str(options.pop("transfer", "mid-tread"))), waveform, **options
+    ).run()  # type: ignore[arg-type]
 
 
 STEP = 2 / 4096
@@ -195,7 +226,10 @@ def test_chance_rarely_fails_a_true_record() -> None:
 
 
 def test_the_meter_does_not_depend_on_the_unit() -> None:
-    small, large = (judge_noise_model(Simulation(Converter(8, -a, a), Sine(0.9 * a, 127 / 4096), samples=4096).run()) for a in (2**-20, 2**20))
+    small, large = (
+        judge_noise_model(Simulation(Converter(8, -a, a), Sine(0.9 * a, 127 / 4096), samples=4096).run())
+        for a in (2**-20, 2**20)
+    )
     assert small == large
 
 

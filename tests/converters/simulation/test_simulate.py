@@ -61,20 +61,30 @@ def test_one_source_leaves_the_draws_of_the_others_as_they_were() -> None:
     noisy = Simulation(TWELVE, TONE, noise_lsb=1.0)
     alone = noisy.disturb(np.zeros(16384))
     assert np.array_equal(alone, replace(noisy, dither="tpdf").disturb(np.zeros(16384)))
-    assert np.array_equal(replace(noisy, dither="tpdf").draw_dither(), replace(noisy, dither="tpdf", noise_lsb=0.0).draw_dither())
+    assert np.array_equal(
+        replace(noisy, dither="tpdf").draw_dither(), replace(noisy, dither="tpdf", noise_lsb=0.0).draw_dither()
+    )
 
 
 def test_records_scale_with_the_range_and_ignore_the_label_of_the_rate() -> None:
     options = {"noise_lsb": 0.5, "offset_lsb": 0.3, "gain_error_percent": 0.1, "dither": "tpdf", "inl": Inl("bow", 1.0)}
     here = run(**options)
-    there = run(converter=Converter(12, -8, 8), waveform=Sine(8 * 2047 / 2048, 127 / 16384 * 48000), fs_hz=48000.0, **options)
+    there = run(
+        converter=Converter(12, -8, 8), waveform=Sine(8 * 2047 / 2048, 127 / 16384 * 48000), fs_hz=48000.0, **options
+    )
     assert np.array_equal(here.codes, there.codes)
     assert np.array_equal(8 * here.values, there.values)
 
 
 def test_offset_and_gain_add_to_the_input_about_the_low_end() -> None:
     converter = Converter(8, 0, 256)
-    capture = run(converter=converter, waveform=OwnRecord(np.array([0.0, 100.0, 200.0])), samples=3, offset_lsb=2, gain_error_percent=10)
+    capture = run(
+        converter=converter,
+        waveform=OwnRecord(np.array([0.0, 100.0, 200.0])),
+        samples=3,
+        offset_lsb=2,
+        gain_error_percent=10,
+    )
     assert capture.disturbed == pytest.approx([2.0, 112.0, 222.0], abs=1e-12)  # numbers below 256 to 2^-45
     assert capture.codes.tolist() == [2, 112, 222]
 
@@ -83,7 +93,11 @@ def test_offset_and_gain_add_to_the_input_about_the_low_end() -> None:
 @pytest.mark.parametrize("transfer", ["mid-tread", "mid-rise", "floor"])
 def test_transitions_are_where_the_codes_change(shape: str, transfer: str) -> None:
     simulation = Simulation(
-        Converter(6, -1, 1, transfer=transfer), Dc(0.0), offset_lsb=0.7, gain_error_percent=-1.5, inl=Inl(shape, 0.4 if shape == "mid-step" else 0.8)
+        Converter(6, -1, 1, transfer=transfer),
+        Dc(0.0),
+        offset_lsb=0.7,
+        gain_error_percent=-1.5,
+        inl=Inl(shape, 0.4 if shape == "mid-step" else 0.8),
     )
     transitions = simulation.transitions
     assert transitions.size == 63
@@ -213,20 +227,30 @@ def test_power_in_a_band_is_the_sum_of_its_lines() -> None:
 
 def test_saturated_samples_are_counted_and_named() -> None:
     capture = run(waveform=Sine(1.5, 127 / 16384))
-    assert capture.saturated == np.count_nonzero((capture.ideal >= TWELVE.levels[-1] + TWELVE.half_step) | (capture.ideal < -1 - TWELVE.half_step))
+    assert capture.saturated == np.count_nonzero(
+        (capture.ideal >= TWELVE.levels[-1] + TWELVE.half_step) | (capture.ideal < -1 - TWELVE.half_step)
+    )
     assert [finding.code for finding in capture.findings] == ["clipping"]
     assert {capture.codes.min(), capture.codes.max()} == {0, 4095}
 
 
 @pytest.mark.parametrize("inl", [Inl(), Inl("bow", 0.5)], ids=["straight", "bent"])
 def test_a_bent_converter_saturates_where_a_straight_one_does(inl: Inl) -> None:
-    capture = run(converter=Converter(3, 0, 8), waveform=OwnRecord(np.array([-5.0, -0.6, -0.4, 7.4, 7.6, 50.0])), samples=6, inl=inl)
+    capture = run(
+        converter=Converter(3, 0, 8),
+        waveform=OwnRecord(np.array([-5.0, -0.6, -0.4, 7.4, 7.6, 50.0])),
+        samples=6,
+        inl=inl,
+    )
     assert capture.saturated == 4
     assert capture.codes.tolist() == [0, 0, 0, 7, 7, 7]
 
 
 def test_an_overloaded_shaper_says_so() -> None:
-    assert run(converter=Converter(2, -1, 1), waveform=Sine(0.9, 31 / 16384), osr=64, shaping_order=3).findings[0].code == "clipping"
+    assert (
+        run(converter=Converter(2, -1, 1), waveform=Sine(0.9, 31 / 16384), osr=64, shaping_order=3).findings[0].code
+        == "clipping"
+    )
 
 
 def test_a_locked_tone_and_one_outside_the_band_are_named() -> None:
@@ -249,7 +273,9 @@ def test_bent_transitions_with_shaping_distort_the_input() -> None:
 
 def test_a_constant_has_no_signal_and_a_level_no_error() -> None:
     assert run(waveform=Dc(0.3)).in_band_snr_db is None
-    assert run(converter=Converter(4, 0, 16), waveform=OwnRecord(np.arange(16.0)), samples=16).in_band_snr_db == math.inf
+    assert (
+        run(converter=Converter(4, 0, 16), waveform=OwnRecord(np.arange(16.0)), samples=16).in_band_snr_db == math.inf
+    )
 
 
 @pytest.mark.parametrize("bits", [1, 2, 32])
@@ -285,7 +311,10 @@ def test_what_can_not_be_simulated_is_refused(wrong: dict[str, object], message:
         run(**wrong)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [(("wave", 1.0), "use none, bow, s-shape, saw-tooth, mid-step"), (("bow", math.nan), "peak nan LSB")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(("wave", 1.0), "use none, bow, s-shape, saw-tooth, mid-step"), (("bow", math.nan), "peak nan LSB")],
+)
 def test_what_is_no_inl_is_refused(arguments: tuple[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Inl(*arguments)

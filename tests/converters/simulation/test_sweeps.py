@@ -40,7 +40,9 @@ def test_dither_takes_the_correlation_away() -> None:
 @pytest.mark.parametrize(("dither", "ratio"), [("tpdf", 3.0), ("subtractive", 1.0)])
 def test_dither_fixes_the_power_at_every_size(dither: str, ratio: float) -> None:
     power = sweep_amplitude([0.1, 0.5, 1.5, 10], dither=dither).power_ratio
-    assert power == pytest.approx(np.full(4, ratio), rel=0.1)  # deviation of e^2 below 1.5, over sqrt(4096): 0.023, four of them
+    assert power == pytest.approx(
+        np.full(4, ratio), rel=0.1
+    )  # deviation of e^2 below 1.5, over sqrt(4096): 0.023, four of them
 
 
 def test_records_follow_the_exact_sums() -> None:
@@ -125,7 +127,9 @@ def test_a_loaded_gaussian_has_the_published_sqnr(row: tuple[float, ...]) -> Non
 
 
 def test_tails_beyond_the_ends_are_the_published_ones() -> None:
-    assert sweep_loading(8, [2, 3, 4, 5]).beyond == pytest.approx([4.55e-2, 2.70e-3, 63.3e-6, 0.573e-6], rel=2e-3)  # three digits
+    assert sweep_loading(8, [2, 3, 4, 5]).beyond == pytest.approx(
+        [4.55e-2, 2.70e-3, 63.3e-6, 0.573e-6], rel=2e-3
+    )  # three digits
 
 
 def test_a_simulated_loaded_gaussian_agrees_with_the_integral() -> None:

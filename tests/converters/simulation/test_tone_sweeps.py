@@ -32,7 +32,9 @@ def tone(cycles: int, **options: object) -> Simulation:
         (10, 128, 68.73, None),
     ],
 )
-def test_a_quantized_sine_has_the_published_spurs(bits: int, cycles: int, sfdr_db: float, sinad_db: float | None) -> None:
+def test_a_quantized_sine_has_the_published_spurs(
+    bits: int, cycles: int, sfdr_db: float, sinad_db: float | None
+) -> None:
     peak = 2 ** (bits - 1) - 1
     figures = measure_tone(np.rint(peak * sample_phases(4096, cycles)), cycles)
     assert figures.sfdr_db[0] == pytest.approx(sfdr_db, abs=0.005 + 1e-9)  # half of the last digit stated
@@ -66,7 +68,10 @@ def test_a_locked_period_moves_with_its_start() -> None:
     # Stated to 0.1 dB, for 64 phases between two of the record's own 32.
     assert (sweep.sfdr_db.min(), sweep.sfdr_db.max()) == (pytest.approx(75.8, abs=0.05), pytest.approx(82.3, abs=0.05))
     assert np.median(sweep.sfdr_db) == pytest.approx(78.9, abs=0.05)
-    assert (sweep.sinad_db.min(), sweep.sinad_db.max()) == (pytest.approx(72.5, abs=0.05), pytest.approx(78.6, abs=0.05))
+    assert (sweep.sinad_db.min(), sweep.sinad_db.max()) == (
+        pytest.approx(72.5, abs=0.05),
+        pytest.approx(78.6, abs=0.05),
+    )
 
 
 def test_a_frequency_sweep_names_what_locks() -> None:

@@ -27,7 +27,9 @@ def test_the_staircase_has_a_corner_below_and_above_every_transition(transfer: s
     assert curve.steps == inside.size
     assert np.array_equal(curve.x[1:-1:2], inside)
     assert np.array_equal(curve.x[2:-1:2], inside)
-    assert np.diff(curve.values[1:-1].reshape(-1, 2), axis=1).ravel() == pytest.approx(np.full(inside.size, 1 / 8), abs=1e-12)
+    assert np.diff(curve.values[1:-1].reshape(-1, 2), axis=1).ravel() == pytest.approx(
+        np.full(inside.size, 1 / 8), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("transfer", TRANSFERS)
@@ -52,12 +54,16 @@ def test_a_window_beyond_the_range_has_no_steps() -> None:
 @pytest.mark.parametrize("bits", [14, 20, 32])
 def test_too_many_steps_become_their_extremes(bits: int) -> None:
     converter = Converter(bits, -1, 1)
-    curve = trace_transfer(Simulation(converter, Dc(0.0)), high=converter.levels[-1] if bits < 24 else 0.9, most_steps=500)
+    curve = trace_transfer(
+        Simulation(converter, Dc(0.0)), high=converter.levels[-1] if bits < 24 else 0.9, most_steps=500
+    )
     assert not curve.complete
     assert curve.x.size <= 500
     assert (np.diff(curve.x) >= 0).all()
     # Inputs near 1 are known to 2^-53; within the window every stretch holds a corner of each kind.
-    assert [curve.errors.min(), curve.errors.max()] == pytest.approx([-converter.half_step, converter.half_step], abs=2**-51)
+    assert [curve.errors.min(), curve.errors.max()] == pytest.approx(
+        [-converter.half_step, converter.half_step], abs=2**-51
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"low": 1.0, "high": 1.0}, {"most_steps": 1}, {"low": math.nan}])

@@ -23,7 +23,14 @@ from qanalysis.converters.simulation.waveforms import (
     sample_phases,
 )
 
-SMOOTH: list[Waveform] = [Sine(0.7, 127.0, phase_degrees=30, offset=0.1), TwoTone(0.4, 101.0, 127.0), Triangle(0.5, 3.0), Ramp(-1, 1), Dc(0.3), Gaussian(0.2)]
+SMOOTH: list[Waveform] = [
+    Sine(0.7, 127.0, phase_degrees=30, offset=0.1),
+    TwoTone(0.4, 101.0, 127.0),
+    Triangle(0.5, 3.0),
+    Ramp(-1, 1),
+    Dc(0.3),
+    Gaussian(0.2),
+]
 
 
 def test_a_sine_is_its_formula_one_sample_at_a_time() -> None:
@@ -159,4 +166,7 @@ def test_cycles_are_whole_where_they_are_so_to_a_millionth() -> None:
 def test_rows_of_phases_are_sines() -> None:
     rows = sample_phases(256, 3, phase_degrees=[0, 10, 350])
     # Sums of turns below 2 to 2^-52, times 2 pi.
-    assert all(np.abs(row - Sine(1.0, 3.0, phase_degrees=p).sample(256, 256.0)).max() < 1e-14 for row, p in zip(rows, (0, 10, 350), strict=True))
+    assert all(
+        np.abs(row - Sine(1.0, 3.0, phase_degrees=p).sample(256, 256.0)).max() < 1e-14
+        for row, p in zip(rows, (0, 10, 350), strict=True)
+    )

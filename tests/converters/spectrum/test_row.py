@@ -38,7 +38,10 @@ def test_findings_named_before_are_not_named_again() -> None:
     own = Finding("constant", "It never moves.", 5)
     assert describe_spectrum(found, findings=(own,)).findings == (own,)
     other = Finding("clipping", "It clips.", 1)
-    assert [finding.code for finding in describe_spectrum(found, findings=(other,)).findings] == ["clipping", "constant"]
+    assert [finding.code for finding in describe_spectrum(found, findings=(other,)).findings] == [
+        "clipping",
+        "constant",
+    ]
 
 
 def test_every_line_names_a_column_of_its_own() -> None:
@@ -56,7 +59,9 @@ def test_powers_of_harmonics_stand_in_columns_of_their_own() -> None:
 
 
 def test_of_a_thd_below_the_noise_the_end_of_its_interval_is_held_against_a_limit() -> None:
-    found = analyze_spectrum(np.rint(2000 * np.sin(127.4 * TURNS) + np.random.default_rng(2).normal(0, 3, 4096)), bits=12)
+    found = analyze_spectrum(
+        np.rint(2000 * np.sin(127.4 * TURNS) + np.random.default_rng(2).normal(0, 3, 4096)), bits=12
+    )
     assert found.thd_below_noise
     assert found.thd_dbc is None
     assert read_thd(found) == found.thd_ci95_db[1]

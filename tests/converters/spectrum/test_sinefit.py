@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from qanalysis.converters.spectrum.sinefit import fit_sine, guess_frequency, separate_tones
 
 
-def draw(samples: int, frequency: float, *, amplitude: float = 1.0, phase: float = 0.0, offset: float = 0.0) -> np.ndarray:
+def draw(
+    samples: int, frequency: float, *, amplitude: float = 1.0, phase: float = 0.0, offset: float = 0.0
+) -> np.ndarray:
     return offset + amplitude * np.sin(2 * np.pi * frequency * np.arange(samples) + phase)
 
 
@@ -19,7 +21,12 @@ def solve_plainly(record: np.ndarray, frequency: float) -> tuple[float, float, f
     turns = 2 * np.pi * frequency * np.arange(record.size)
     design = np.column_stack([np.sin(turns), np.cos(turns), np.ones(record.size)])
     (a, b, c), *_ = np.linalg.lstsq(design, record, rcond=None)
-    return float(np.hypot(a, b)), float(np.arctan2(b, a)), float(c), float(np.sqrt(np.mean((record - design @ [a, b, c]) ** 2)))
+    return (
+        float(np.hypot(a, b)),
+        float(np.arctan2(b, a)),
+        float(c),
+        float(np.sqrt(np.mean((record - design @ [a, b, c]) ** 2))),
+    )
 
 
 def wrap(angle: float) -> float:
@@ -45,7 +52,9 @@ def test_three_parameters_equal_the_plain_solver(samples: int, frequency: float)
     phase=st.floats(-3.1, 3.1),
     offset=st.floats(-3, 3),
 )
-def test_a_pure_sine_is_found_wherever_it_lies(samples: int, share: float, amplitude: float, phase: float, offset: float) -> None:
+def test_a_pure_sine_is_found_wherever_it_lies(
+    samples: int, share: float, amplitude: float, phase: float, offset: float
+) -> None:
     frequency = 0.5 * share
     fit = fit_sine(draw(samples, frequency, amplitude=amplitude, phase=phase, offset=offset * amplitude))
     # The sines' arguments reach 1e4 rad with rounding 1e-12; the fit may not add more than two digits to that.
@@ -76,7 +85,10 @@ def test_four_parameters_beat_three_at_any_other_frequency() -> None:
 
 def test_the_residual_is_what_noise_leaves_after_four_parameters() -> None:
     samples, sigma = 4096, 0.01
-    rms = [fit_sine(draw(samples, 0.1234) + np.random.default_rng(seed).normal(scale=sigma, size=samples)).residual_rms for seed in range(50)]
+    rms = [
+        fit_sine(draw(samples, 0.1234) + np.random.default_rng(seed).normal(scale=sigma, size=samples)).residual_rms
+        for seed in range(50)
+    ]
     # The mean square of 50 (N - 4) normal draws: relative standard deviation sqrt(2/(50 N)) = 0.3 %, four of them.
     assert np.mean(np.square(rms)) == pytest.approx(sigma**2 * (samples - 4) / samples, rel=0.0125)
 

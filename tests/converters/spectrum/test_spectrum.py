@@ -83,7 +83,12 @@ def test_the_number_of_harmonics_can_be_chosen(highest: int) -> None:
 
 
 # Tones of half an LSB and more.
-LEVELS = [(bits, level_db) for bits in range(4, 21, 2) for level_db in (0, -6, -20, -60) if 10 ** (level_db / 20) * 2 ** (bits - 1) >= 0.5]
+LEVELS = [
+    (bits, level_db)
+    for bits in range(4, 21, 2)
+    for level_db in (0, -6, -20, -60)
+    if 10 ** (level_db / 20) * 2 ** (bits - 1) >= 0.5
+]
 
 
 @pytest.mark.parametrize(("bits", "level_db"), LEVELS)
@@ -115,7 +120,9 @@ def test_an_ideal_quantizer_of_a_full_sine_stays_near_the_textbook_line(bits: in
     spectrum = analyze_spectrum(record, bits=bits)
     # A sine's quantization error is not quite uniform: 0.979 of q^2/12 at 128 LSB, more off below; 0.3 dB serve 6 bits and up, chance of a window 0.5.
     tolerance = 0.3 + (0 if spectrum.coherent else 0.5)
-    assert spectrum.sinad_db == pytest.approx(6.0206 * bits + 1.7609 + 20 * np.log10(1 - 2.0 ** (1 - bits)), abs=tolerance)
+    assert spectrum.sinad_db == pytest.approx(
+        6.0206 * bits + 1.7609 + 20 * np.log10(1 - 2.0 ** (1 - bits)), abs=tolerance
+    )
     assert spectrum.enob_ieee == pytest.approx(bits, abs=tolerance / 6.02)
 
 
@@ -204,10 +211,14 @@ def test_intervals_of_95_percent_hold_the_truth_in_95_percent(cycles: float) -> 
 def test_the_interval_is_the_chi_square_of_its_bins() -> None:
     from scipy.stats import chi2
 
-    spectrum = analyze_spectrum(draw(1024, 101) + np.random.default_rng(0).normal(scale=0.01, size=1024), low=-1.1, high=1.1)
+    spectrum = analyze_spectrum(
+        draw(1024, 101) + np.random.default_rng(0).normal(scale=0.01, size=1024), low=-1.1, high=1.1
+    )
     bins = 512 - 1 - 5
     low, high = chi2.ppf([0.025, 0.975], 2 * bins) / (2 * bins)
-    assert spectrum.snr_ci95_db == pytest.approx((spectrum.snr_db + 10 * np.log10(low), spectrum.snr_db + 10 * np.log10(high)))
+    assert spectrum.snr_ci95_db == pytest.approx(
+        (spectrum.snr_db + 10 * np.log10(low), spectrum.snr_db + 10 * np.log10(high))
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -245,8 +256,12 @@ def test_a_drifting_tone_says_that_chance_is_no_excuse() -> None:
     assert "the tone drifts, breaks off or is modulated" in reason.text
 
 
-RECORD = np.rint(2000 * draw(1024, 101, phase=0.4) + 20 * draw(1024, 202) + np.random.default_rng(1).normal(scale=3, size=1024))
-LOOSE = np.rint(2000 * draw(1024, 101.3, phase=0.4) + 20 * draw(1024, 202.6) + np.random.default_rng(1).normal(scale=3, size=1024))
+RECORD = np.rint(
+    2000 * draw(1024, 101, phase=0.4) + 20 * draw(1024, 202) + np.random.default_rng(1).normal(scale=3, size=1024)
+)
+LOOSE = np.rint(
+    2000 * draw(1024, 101.3, phase=0.4) + 20 * draw(1024, 202.6) + np.random.default_rng(1).normal(scale=3, size=1024)
+)
 
 
 @pytest.mark.parametrize("record", [RECORD, LOOSE], ids=["coherent", "between bins"])
@@ -278,7 +293,9 @@ def test_time_reversal_and_offsets_change_no_figure(record: np.ndarray) -> None:
         changed = analyze_spectrum(other, low=-2048, high=2048)
         for name in DBC + DBFS:
             # A periodic window is symmetric about sample 0 and not about the middle: reversal shifts it by one sample in 1024.
-            assert getattr(changed, name) == pytest.approx(getattr(plain, name), abs=0.05 if record is LOOSE else 1e-6), name
+            assert getattr(changed, name) == pytest.approx(
+                getattr(plain, name), abs=0.05 if record is LOOSE else 1e-6
+            ), name
 
 
 def test_no_power_hides_in_the_bins() -> None:
@@ -288,7 +305,12 @@ def test_no_power_hides_in_the_bins() -> None:
         spectrum = analyze_spectrum(record, low=-2, high=2)
         # Parseval: the sum over the bins is the mean square without DC.
         assert spectrum.power[1:].sum() == pytest.approx(np.var(record))
-        assert spectrum.frequencies_hz.shape == spectrum.power.shape == spectrum.power_dbfs.shape == spectrum.power_dbc.shape
+        assert (
+            spectrum.frequencies_hz.shape
+            == spectrum.power.shape
+            == spectrum.power_dbfs.shape
+            == spectrum.power_dbc.shape
+        )
         assert spectrum.power_dbfs[31] == pytest.approx(spectrum.level_dbfs)
 
 

@@ -56,7 +56,16 @@ def test_the_table_of_windows_is_reproduced(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "bins"), [("rectangular", 0), ("hann", 1), ("hamming", 1), ("blackman", 2), ("nuttall", 3), ("blackman-harris", 3), ("flat-top", 4)]
+    ("name", "bins"),
+    [
+        ("rectangular", 0),
+        ("hann", 1),
+        ("hamming", 1),
+        ("blackman", 2),
+        ("nuttall", 3),
+        ("blackman-harris", 3),
+        ("flat-top", 4),
+    ],
 )
 def test_a_coherent_tone_fills_the_bins_of_the_cosine_sum(name: str, bins: int) -> None:
     # Sums of K cosines have exactly K side lines; 1e-20 is the rounding of 4096 terms of size eps, squared.
@@ -69,7 +78,9 @@ def test_a_coherent_tone_fills_the_bins_of_the_cosine_sum(name: str, bins: int) 
 @pytest.mark.parametrize("samples", [16, 101])
 def test_windows_equal_scipy(name: str, samples: int) -> None:
     # chebwin and the cosine sums agree to rounding; kaiser through two Bessel series of relative error 1e-14
-    np.testing.assert_allclose(make_window(name, samples), scipy_windows.get_window(SCIPY[name], samples), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        make_window(name, samples), scipy_windows.get_window(SCIPY[name], samples), rtol=0, atol=1e-12
+    )
 
 
 def test_a_cached_window_can_not_be_written_to() -> None:

@@ -58,7 +58,11 @@ def test_every_word_is_its_definition_and_reads_back(form: CodeFormat, bits: int
 
 @EVERY
 def test_the_widest_codes_read_back(form: CodeFormat) -> None:
-    codes = np.unique(np.concatenate([2 ** np.arange(32), 2 ** np.arange(1, 33) - 1, np.random.default_rng(4).integers(1, 2**32, 1000)]))
+    codes = np.unique(
+        np.concatenate(
+            [2 ** np.arange(32), 2 ** np.arange(1, 33) - 1, np.random.default_rng(4).integers(1, 2**32, 1000)]
+        )
+    )
     assert form.decode(form.encode(codes, 32), 32).tolist() == codes.tolist()
 
 
@@ -90,7 +94,9 @@ def test_the_lowest_code_has_no_word_in_formats_with_two_zeros() -> None:
     assert {word.number for word in spell_code(0, 12) if word.format in silent} == {-2048}
 
 
-@pytest.mark.parametrize(("digits", "grouped"), [("1", "1"), ("1010", "1010"), ("11010", "1 1010"), ("110011001100", "1100 1100 1100")])
+@pytest.mark.parametrize(
+    ("digits", "grouped"), [("1", "1"), ("1010", "1010"), ("11010", "1 1010"), ("110011001100", "1100 1100 1100")]
+)
 def test_digits_are_grouped_from_the_right(digits: str, grouped: str) -> None:
     assert group_digits(digits) == grouped
 

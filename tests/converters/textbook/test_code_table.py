@@ -31,14 +31,24 @@ def list_rows(table: CodeTable) -> list[tuple[float, ...]]:
 
 def test_two_bits_by_hand_in_the_three_transfers() -> None:
     # code, lower edge, centre, upper edge, level; LSB 1 V
-    assert list_rows(CodeTable(Converter(2, 0, 4))) == [(0, 0, 0, 0.5, 0), (1, 0.5, 1, 1.5, 1), (2, 1.5, 2, 2.5, 2), (3, 2.5, 3, 4, 3)]
+    assert list_rows(CodeTable(Converter(2, 0, 4))) == [
+        (0, 0, 0, 0.5, 0),
+        (1, 0.5, 1, 1.5, 1),
+        (2, 1.5, 2, 2.5, 2),
+        (3, 2.5, 3, 4, 3),
+    ]
     assert list_rows(CodeTable(Converter(2, -2, 2, transfer="mid-rise"))) == [
         (0, -2, -1.5, -1, -1.5),
         (1, -1, -0.5, 0, -0.5),
         (2, 0, 0.5, 1, 0.5),
         (3, 1, 1.5, 2, 1.5),
     ]
-    assert list_rows(CodeTable(Converter(2, 0, 4, transfer="floor"))) == [(0, 0, 0.5, 1, 0), (1, 1, 1.5, 2, 1), (2, 2, 2.5, 3, 2), (3, 3, 3.5, 4, 3)]
+    assert list_rows(CodeTable(Converter(2, 0, 4, transfer="floor"))) == [
+        (0, 0, 0.5, 1, 0),
+        (1, 1, 1.5, 2, 1),
+        (2, 2, 2.5, 3, 2),
+        (3, 3, 3.5, 4, 3),
+    ]
     assert list_rows(CodeTable(Converter(2, 0, 3, fs_over="2^n-1")))[3] == (3, 2.5, 3, 3, 3)
 
 
@@ -103,14 +113,18 @@ def test_csv_reads_back_with_every_word() -> None:
     for form in CODE_FORMATS.values():
         spelled = [line for line in lines if line[form.name]]
         assert len(spelled) == 512 - (not form.has_lowest)
-        assert form.decode([int(line[form.name], 2) for line in spelled], 9).tolist() == [int(line["code"]) for line in spelled]
+        assert form.decode([int(line[form.name], 2) for line in spelled], 9).tolist() == [
+            int(line["code"]) for line in spelled
+        ]
         assert {len(line[form.name]) for line in spelled} == {9}
 
 
 def test_csv_with_chosen_formats_or_none() -> None:
     table = CodeTable(Converter(2, 0, 4), 1, 1)
     assert "".join(table.write_csv(formats=())) == "code,lower_edge,centre,upper_edge,level\n1,0.5,1.0,1.5,1.0\n"
-    assert "".join(table.write_csv(formats=[CODE_FORMATS["two's complement"]])).splitlines()[1] == "1,0.5,1.0,1.5,1.0,11"
+    assert (
+        "".join(table.write_csv(formats=[CODE_FORMATS["two's complement"]])).splitlines()[1] == "1,0.5,1.0,1.5,1.0,11"
+    )
 
 
 def test_lists_and_exports_of_24_bits_are_refused_with_a_way_out() -> None:

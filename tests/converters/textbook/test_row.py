@@ -22,7 +22,12 @@ def test_each_input_has_a_row_and_a_problem_without_inputs_has_one() -> None:
 
 def test_the_lowest_code_has_no_word_in_two_formats() -> None:
     (row,) = list_textbook_rows(solve_textbook(4, -8, 8, inputs=[-8]))
-    assert (row.straight_binary, row.twos_complement, row.ones_complement, row.sign_magnitude) == ("0000", "1000", None, None)
+    assert (row.straight_binary, row.twos_complement, row.ones_complement, row.sign_magnitude) == (
+        "0000",
+        "1000",
+        None,
+        None,
+    )
     words = list_input_tables([row])[1]
     assert words.lines == [("0", "0000", "1000", "none", "none", "0000")]
 
@@ -38,7 +43,9 @@ def test_every_line_names_a_column_of_its_own() -> None:
 
 def test_the_settings_are_the_problem() -> None:
     noise = NoiseSources(capacitance_f=1e-12)
-    table = tabulate_textbook(solve_textbook(8, -2.5, 2.5, inputs=[1, 2], transfer="floor", conversion_time_s=1e-6, noise=noise))
+    table = tabulate_textbook(
+        solve_textbook(8, -2.5, 2.5, inputs=[1, 2], transfer="floor", conversion_time_s=1e-6, noise=noise)
+    )
     assert table.settings == {
         "bits": 8,
         "range": "-2.5:2.5",

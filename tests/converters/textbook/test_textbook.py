@@ -101,7 +101,10 @@ def test_just_beside_a_level_the_error_is_what_was_added() -> None:
     assert conversion.actual_error_lsb == pytest.approx(-0.01 / 0.046875, rel=1e-12)
 
 
-@pytest.mark.parametrize(("low", "high", "polarity"), [(0, 5, "unipolar"), (1, 5, "unipolar"), (-5, 0, "unipolar"), (-5, 5, "bipolar"), (-1, 3, "bipolar")])
+@pytest.mark.parametrize(
+    ("low", "high", "polarity"),
+    [(0, 5, "unipolar"), (1, 5, "unipolar"), (-5, 0, "unipolar"), (-5, 5, "bipolar"), (-1, 3, "bipolar")],
+)
 def test_a_range_with_zero_inside_is_bipolar(low: float, high: float, polarity: str) -> None:
     assert solve_textbook(8, low, high).polarity == polarity
 
@@ -117,7 +120,9 @@ def test_the_ends_of_a_bipolar_range_in_every_format() -> None:
     ]
 
 
-@pytest.mark.parametrize(("transfer", "code", "error"), [("mid-tread", 3, 0.3), ("mid-rise", 2, -0.2), ("floor", 2, -0.7)])
+@pytest.mark.parametrize(
+    ("transfer", "code", "error"), [("mid-tread", 3, 0.3), ("mid-rise", 2, -0.2), ("floor", 2, -0.7)]
+)
 def test_three_transfers_of_one_input(transfer: str, code: int, error: float) -> None:
     conversion = solve_textbook(3, 0, 8, inputs=[2.7], transfer=transfer).conversions[0]
     assert conversion.code == code
@@ -128,12 +133,19 @@ def test_three_transfers_of_one_input(transfer: str, code: int, error: float) ->
 def test_inputs_beyond_the_range_clip_and_say_so(transfer: str, beyond: float) -> None:
     problem = solve_textbook(8, 0, 5, inputs=[6.0, -1.0], transfer=transfer)
     high, low = problem.conversions
-    assert ((high.code, low.code), (high.clipped, low.clipped), (high.within_bound, low.within_bound)) == ((255, 0), (True, True), (False, False))
+    assert ((high.code, low.code), (high.clipped, low.clipped), (high.within_bound, low.within_bound)) == (
+        (255, 0),
+        (True, True),
+        (False, False),
+    )
     assert [finding.code for finding in problem.findings] == ["clipping", "clipping"]
     # 6 V less the top level, 5 V less one step, in steps.
     assert problem.findings[0].value == pytest.approx(-(1 / 0.01953125 + 1), rel=1e-13)
     assert problem.findings[1].value == pytest.approx(1 / 0.01953125, rel=1e-13)
-    assert "6 V lies outside the range 0 V to 5 V and clips to code 255: the error is −1.019531 V, −52.2 LSB" in problem.findings[0].text
+    assert (
+        "6 V lies outside the range 0 V to 5 V and clips to code 255: the error is −1.019531 V, −52.2 LSB"
+        in problem.findings[0].text
+    )
 
 
 def test_the_last_half_step_of_the_range_breaks_the_bound_without_clipping() -> None:
@@ -141,7 +153,10 @@ def test_the_last_half_step_of_the_range_breaks_the_bound_without_clipping() -> 
     assert [conversion.clipped for conversion in problem.conversions] == [False] * 3
     assert [conversion.actual_error for conversion in problem.conversions] == [-0.5, -0.75, -1.0]
     assert [conversion.within_bound for conversion in problem.conversions] == [True, False, False]
-    assert [(finding.code, finding.value) for finding in problem.findings] == [("end-of-range", -0.75), ("end-of-range", -1.0)]
+    assert [(finding.code, finding.value) for finding in problem.findings] == [
+        ("end-of-range", -0.75),
+        ("end-of-range", -1.0),
+    ]
     assert "the top code stands for 7 V, so that the bound ends at 7.5 V" in problem.findings[0].text
     assert solve_textbook(3, 0, 8, inputs=[8.0], fs_over="2^n-1").findings == ()
     assert solve_textbook(3, 0, 8, inputs=[8.0], transfer="floor").findings == ()
@@ -193,7 +208,9 @@ def test_figures_of_every_width_agree_with_exact_fractions(bits: int, fs_over: s
     st.floats(-0.2, 1.2),
     st.sampled_from([(0.0, 5.0), (-10.0, 10.0), (-1.0, 3.3)]),
 )
-def test_inside_the_range_the_bound_holds_and_what_breaks_it_is_told(bits: int, transfer: str, fs_over: str, place: float, span: tuple[float, float]) -> None:
+def test_inside_the_range_the_bound_holds_and_what_breaks_it_is_told(
+    bits: int, transfer: str, fs_over: str, place: float, span: tuple[float, float]
+) -> None:
     low, high = span
     problem = solve_textbook(bits, low, high, inputs=[low + place * (high - low)], transfer=transfer, fs_over=fs_over)
     (conversion,) = problem.conversions
@@ -234,7 +251,9 @@ def test_the_working_of_an_input() -> None:
 
 
 def test_the_working_of_other_transfers_clipping_zero_and_a_rate() -> None:
-    text = "\n".join(map(str, work_out(solve_textbook(10, -5, 5, inputs=[0, -7], transfer="mid-rise", conversion_time_s=1e-5))))
+    text = "\n".join(
+        map(str, work_out(solve_textbook(10, -5, 5, inputs=[0, -7], transfer="mid-rise", conversion_time_s=1e-5)))
+    )
     assert "FS = high − low = 5 V − (−5 V) = 10 V, bipolar" in text
     assert "low + (N − 1) · LSB + LSB / 2 = −5 V + 1023 · 9.765625 mV + 4.882812 mV = 4.995117 V" in text
     assert "f = 1 / T = 1 / 10 µs = 100 kS/s" in text
@@ -253,25 +272,41 @@ def test_the_working_of_other_transfers_clipping_zero_and_a_rate() -> None:
 @pytest.mark.parametrize(
     "problem",
     [
-        solve_textbook(bits, low, high, inputs=[low + 0.3 * (high - low), high], fs_over=fs, transfer=t, conversion_time_s=1e-6)
-        for bits, (low, high), fs, t in itertools.product((1, 8, 24, 32), ((0, 5), (-2.5, 2.5)), LSB_CONVENTIONS, TRANSFERS)
+        solve_textbook(
+            bits, low, high, inputs=[low + 0.3 * (high - low), high], fs_over=fs, transfer=t, conversion_time_s=1e-6
+        )
+        for bits, (low, high), fs, t in itertools.product(
+            (1, 8, 24, 32), ((0, 5), (-2.5, 2.5)), LSB_CONVENTIONS, TRANSFERS
+        )
     ],
-    ids=lambda p: f"{p.converter.bits} bit {p.converter.low:g}:{p.converter.high:g} {p.converter.lsb_convention} {p.converter.transfer}",
+    ids=lambda p: (
+        f"{p.converter.bits} bit {p.converter.low:g}:{p.converter.high:g} {p.converter.lsb_convention} {p.converter.transfer}"
+    ),
 )
 def test_the_working_says_the_figures_and_no_line_is_empty(problem: Textbook) -> None:
     steps = {step.title: step for step in work_out(problem)}
-    assert all(text.strip() for step in work_out(problem) for text in (step.title, step.formula, step.substitution, step.result))
+    assert all(
+        text.strip()
+        for step in work_out(problem)
+        for text in (step.title, step.formula, step.substitution, step.result)
+    )
     assert steps["Step"].result == volts(problem.step)
     assert steps["Level of the top code"].result == volts(problem.top_level)
     assert steps["RMS of the quantization error"].result == volts(problem.rms_error)
-    assert float(steps["Ideal SNR of a full-scale sine"].result.split(" dB")[0]) == pytest.approx(problem.ideal_snr_db, abs=0.005001)
+    assert float(steps["Ideal SNR of a full-scale sine"].result.split(" dB")[0]) == pytest.approx(
+        problem.ideal_snr_db, abs=0.005001
+    )
     codes = [int(step.result.partition(" =")[0]) for step in work_out(problem) if step.title.startswith("Code of")]
     assert codes == [conversion.code for conversion in problem.conversions]
 
 
 def test_presets_are_the_problems_of_the_course_books() -> None:
     assert list(PRESETS) == ["12 bit, 10 V", "8 bit, 0 to 5 V", "8 bit, 12 V at 4.5 V"]
-    assert [(p.converter.bits, p.converter.low, p.converter.high, p.inputs) for p in PRESETS.values()] == [(12, 0, 10, ()), (8, 0, 5, ()), (8, 0, 12, (4.5,))]
+    assert [(p.converter.bits, p.converter.low, p.converter.high, p.inputs) for p in PRESETS.values()] == [
+        (12, 0, 10, ()),
+        (8, 0, 5, ()),
+        (8, 0, 12, (4.5,)),
+    ]
 
 
 def test_the_code_table_is_that_of_the_converter() -> None:

@@ -71,7 +71,10 @@ def test_textbook_shows_the_row_of_the_command_line() -> None:
     assert "23.4375 mV" in headline(page)
 
 
-@pytest.mark.parametrize(("place", "expected"), [(0, "12 bit over 10 V: step 2.441406 mV"), (1, "8 bit over 5 V: step 19.53125 mV"), (2, "8 bit over 12 V")])
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [(0, "12 bit over 10 V: step 2.441406 mV"), (1, "8 bit over 5 V: step 19.53125 mV"), (2, "8 bit over 12 V")],
+)
 def test_a_preset_sets_the_whole_problem(place: int, expected: str) -> None:
     page = open_tab("textbook", bits="20", low="-1", inputs="0.3")
     page.button(key=f"k-preset-{place}").click().run()
@@ -97,7 +100,9 @@ def test_the_code_table_stands_around_the_input_and_leaves_whole() -> None:
     page = open_tab("textbook", bits="10", high="1.024", inputs="0.5", code_table="true")
     table = page.dataframe[1].value
     assert table["Code"].tolist() == list(range(468, 532))
-    assert table.loc[table["Code"] == 500, "Centre (V)"].item() == pytest.approx(0.5, rel=1e-12)  # 500 steps of 1 mV, rounded to float64
+    assert table.loc[table["Code"] == 500, "Centre (V)"].item() == pytest.approx(
+        0.5, rel=1e-12
+    )  # 500 steps of 1 mV, rounded to float64
 
 
 def test_the_series_is_checked_against_a_grey_model_and_against_the_converter() -> None:
@@ -195,10 +200,21 @@ def test_the_doctor_names_what_is_wrong_with_a_sample(name: str, finding: str) -
 def test_a_linearity_test_shows_the_row_and_the_missing_codes_by_number(tmp_path: Path) -> None:
     path = tmp_path / "ramp.csv"
     path.write_bytes(write_sample("ramp for a linearity test, 8 bit"))
-    page = open_tab("capture", record="ramp.csv", test="ramp", inl_reference="best-fit", record_low="0", record_high="1", drive_low="0", drive_high="1")
+    page = open_tab(
+        "capture",
+        record="ramp.csv",
+        test="ramp",
+        inl_reference="best-fit",
+        record_low="0",
+        record_high="1",
+        drive_low="0",
+        drive_high="1",
+    )
     found = measure_linearity(read_record(path).codes, bits=8, reference="best-fit", drive=(0, 1), signed=False)
     assert headline(page) == f"ramp.csv: {describe_linearity(found).headline}"
-    assert {figure.label: (figure.text, figure.convention) for figure in describe_linearity(found).lines} == figures(page)
+    assert {figure.label: (figure.text, figure.convention) for figure in describe_linearity(found).lines} == figures(
+        page
+    )
     assert found.missing_codes == (64, 127, 191, 254)
 
 
@@ -215,7 +231,9 @@ def test_a_linearity_test_shows_the_row_and_the_missing_codes_by_number(tmp_path
         ("empty.npy", b"", "is empty"),
     ],
 )
-def test_a_broken_record_is_one_message_with_a_way_out(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+def test_a_broken_record_is_one_message_with_a_way_out(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     page = open_tab("capture", record=name, rate_hz="1000")

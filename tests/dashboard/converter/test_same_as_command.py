@@ -32,11 +32,20 @@ def _show_page() -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("QANALYSIS_ROOT", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    wavfile.write("float.wav", 48_000, (TONE / 4096).astype(np.float32))  # 12 bits of 24, a quarter of the range each way
+    wavfile.write(
+        "float.wav", 48_000, (TONE / 4096).astype(np.float32)
+    )  # 12 bits of 24, a quarter of the range each way
     np.save("codes.npy", TONE)
     np.save("stereo.npy", np.stack([TONE[::-1] // 2, TONE], axis=1))
     two = np.rint(900 * np.sin(127 * TURNS) + 900 * np.sin(149 * TURNS)).astype(np.int16)
-    np.savetxt("two.csv", np.column_stack([np.arange(SAMPLES) * 1e-6, two]), fmt=["%.6f", "%d"], delimiter=",", header="time (s),code", comments="")
+    np.savetxt(
+        "two.csv",
+        np.column_stack([np.arange(SAMPLES) * 1e-6, two]),
+        fmt=["%.6f", "%d"],
+        delimiter=",",
+        header="time (s),code",
+        comments="",
+    )
     ramp = np.repeat(np.arange(256), 64)
     ramp[ramp == 100] = 101
     np.save("ramp.npy", ramp)
@@ -50,7 +59,9 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> list[Table[Any]]:
     """What the page offers for download, in the order of its runs."""
     offered: list[Table[Any]] = []
     for tab in ("capture", "textbook"):
-        monkeypatch.setattr(f"qanalysis.dashboard.converter.{tab}.draw_export", lambda table, *_rest: offered.append(table))
+        monkeypatch.setattr(
+            f"qanalysis.dashboard.converter.{tab}.draw_export", lambda table, *_rest: offered.append(table)
+        )
     return offered
 
 
@@ -80,7 +91,10 @@ def without_time(text: str) -> dict[str, Any]:
     [
         (("float.wav", "--range", "-2:2"), {"record": "float.wav", "record_low": "-2", "record_high": "2"}),
         (("float.wav",), {"record": "float.wav"}),
-        (("codes.npy", "--fs", "1e6", "--fs-over", "2^n-1"), {"record": "codes.npy", "rate_hz": "1000000", "fs_over": "2^n-1"}),
+        (
+            ("codes.npy", "--fs", "1e6", "--fs-over", "2^n-1"),
+            {"record": "codes.npy", "rate_hz": "1000000", "fs_over": "2^n-1"},
+        ),
         (
             ("stereo.npy", "--fs", "1e6", "--channel", "2", "--range", "0:3.3"),
             {"record": "stereo.npy", "rate_hz": "1000000", "channel": "2", "record_low": "0", "record_high": "3.3"},
@@ -104,14 +118,38 @@ def test_a_spectrum_is_the_same(words: tuple[str, ...], parameters: dict[str, st
     [
         (("ramp.npy", "--bits", "8", "--test", "ramp"), {"record": "ramp.npy", "record_bits": "8", "test": "ramp"}),
         (
-            ("sine.npy", "--bits", "10", "--test", "sine", "--range", "-1:1", "--drive", "-1.04:1.04", "--reference", "best-fit", "--transfer", "floor"),
-            {"record": "sine.npy", "record_bits": "10", "test": "sine", "record_low": "-1", "record_high": "1", "drive_low": "-1.04", "drive_high": "1.04"}
+            (
+                "sine.npy",
+                "--bits",
+                "10",
+                "--test",
+                "sine",
+                "--range",
+                "-1:1",
+                "--drive",
+                "-1.04:1.04",
+                "--reference",
+                "best-fit",
+                "--transfer",
+                "floor",
+            ),
+            {
+                "record": "sine.npy",
+                "record_bits": "10",
+                "test": "sine",
+                "record_low": "-1",
+                "record_high": "1",
+                "drive_low": "-1.04",
+                "drive_high": "1.04",
+            }
             | {"inl_reference": "best-fit", "transfer": "floor"},
         ),
     ],
     ids=["no-range", "driven-sine"],
 )
-def test_a_linearity_test_is_the_same(words: tuple[str, ...], parameters: dict[str, str], tables: list[Table[Any]]) -> None:
+def test_a_linearity_test_is_the_same(
+    words: tuple[str, ...], parameters: dict[str, str], tables: list[Table[Any]]
+) -> None:
     open_tab("capture", parameters)
     assert without_time(to_json(tables[-1])) == ask(("linearity", *words))
 
@@ -139,13 +177,28 @@ def test_without_a_rate_neither_tells_a_spectrum(tables: list[Table[Any]]) -> No
     [
         (("--bits", "8", "--range", "0:12", "--input", "4.5"), {"bits": "8", "high": "12", "inputs": "4.5"}),
         (
-            ("--bits", "10", "--range", "-2.5:2.5", "--fs-over", "2^n-1", "--transfer", "floor", "--input", "-3", "--input", "1.25"),
+            (
+                "--bits",
+                "10",
+                "--range",
+                "-2.5:2.5",
+                "--fs-over",
+                "2^n-1",
+                "--transfer",
+                "floor",
+                "--input",
+                "-3",
+                "--input",
+                "1.25",
+            ),
             {"bits": "10", "low": "-2.5", "high": "2.5", "fs_over": "2^n-1", "transfer": "floor", "inputs": "-3; 1.25"},
         ),
         (("--bits", "12", "--range", "0:10", "--conversion-time", "2.5e-06"), {"bits": "12", "conversion_us": "2.5"}),
     ],
     ids=["one-input", "other-conventions", "conversion-time"],
 )
-def test_a_textbook_problem_is_the_same(words: tuple[str, ...], parameters: dict[str, str], tables: list[Table[Any]]) -> None:
+def test_a_textbook_problem_is_the_same(
+    words: tuple[str, ...], parameters: dict[str, str], tables: list[Table[Any]]
+) -> None:
     open_tab("textbook", parameters)
     assert without_time(to_json(tables[-1])) == ask(("convert", *words))

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.dashboard.converter.view import CAPTURE_TESTS, SIMULATE_VIEWS, TABS, WAVEFORMS, ConverterView, parse_numbers
+from qanalysis.dashboard.converter.view import (
+    CAPTURE_TESTS,
+    SIMULATE_VIEWS,
+    TABS,
+    WAVEFORMS,
+    ConverterView,
+    parse_numbers,
+)
 from qanalysis.dashboard.views import read_address, read_view, spell_view, write_view
 
 views = st.builds(
@@ -32,7 +39,9 @@ def test_a_view_survives_its_widgets_and_its_address(view: ConverterView) -> Non
 
 
 def test_values_in_the_address_are_ids() -> None:
-    view = ConverterView(tab="simulate", sim_view="codes", waveform="record", model="converter", fs_over="2^n-1", test="ramp")
+    view = ConverterView(
+        tab="simulate", sim_view="codes", waveform="record", model="converter", fs_over="2^n-1", test="ramp"
+    )
     assert {key: words[0] for key, words in spell_view(view).items()} == {
         "tab": "simulate",
         "sim_view": "codes",

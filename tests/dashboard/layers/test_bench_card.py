@@ -30,7 +30,10 @@ def test_the_card_shows_the_row_and_the_posterior_check_of_the_layer_in_view(ope
         measured = sweep(source, ["int4 channel"], include=f"^{re.escape(info.name)}$").rows[0]
     found = judge_posterior(values, Scheme.parse("int4 channel").fit(values, axis=info.channel_axis).round_trip(values))
     table = next(table.value for table in page.table if "Quantity" in table.value)
-    shown = {name: re.sub(r"\\(.)", r"\1", text).strip("*") for name, text in zip(table["Quantity"], table["Value"], strict=True)}
+    shown = {
+        name: re.sub(r"\\(.)", r"\1", text).strip("*")
+        for name, text in zip(table["Quantity"], table["Value"], strict=True)
+    }
     assert shown["Posterior\\-error ratio C"] == f"{found.c_std:.6f}"
     assert shown["Small\\-error frequency P"] == f"{found.small_error_frequency:.6f}"
     assert shown["ENOB"] == f"{measured.enob:.2f} bit"
@@ -39,8 +42,15 @@ def test_the_card_shows_the_row_and_the_posterior_check_of_the_layer_in_view(ope
 
 def test_a_finely_quantized_gaussian_meets_the_noise_model(row: Row) -> None:
     values = np.random.default_rng(1).standard_normal((64, 64), dtype=np.float32)
-    facts = {name: value for name, value, _ in list_bench(row, judge_posterior(values, Scheme.parse("int8").fit(values).round_trip(values)))}
-    assert float(facts["Error power over q²/12"]) == pytest.approx(1, abs=4 * np.sqrt(0.8 / 4096))  # 4 sigma of 4096 squared uniform errors
+    facts = {
+        name: value
+        for name, value, _ in list_bench(
+            row, judge_posterior(values, Scheme.parse("int8").fit(values).round_trip(values))
+        )
+    }
+    assert float(facts["Error power over q²/12"]) == pytest.approx(
+        1, abs=4 * np.sqrt(0.8 / 4096)
+    )  # 4 sigma of 4096 squared uniform errors
     assert abs(float(facts["corr(e, x)"].replace("−", "-"))) < 4 / np.sqrt(4096)  # 4 sigma of no correlation
     assert facts["Grade"] == "1, good"
 

@@ -46,7 +46,9 @@ def test_an_open_section_holds_the_engine_s_figures_for_the_layer_and_scheme_in_
     assert not page.warning
 
 
-def test_a_large_layer_is_compared_when_asked(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_layer_is_compared_when_asked(
+    open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(conventions_section, "MOST_UNASKED", 1_000)
     np.save(tmp_path / "w.npy", np.random.default_rng(2).normal(size=(40, 100)).astype(np.float32))
     page = open_page(source="w.npy", conventions="true", grouping="channel")
@@ -64,12 +66,20 @@ def test_a_layer_read_in_part_says_so(open_page: OpenPage, tmp_path: Path, monke
     page = open_page(source="w.npy", conventions="true", grouping="channel")
     assert any("Compared on the first 1,000 of 4,000 values" in element.value for element in page.caption)
     table = next(table.value for table in page.dataframe if "Convention" in table.value)
-    assert list(table["SQNR (dB)"]) == [convention.sqnr_db for convention in compare_conventions(weights[:10], "int4 channel")]
+    assert list(table["SQNR (dB)"]) == [
+        convention.sqnr_db for convention in compare_conventions(weights[:10], "int4 channel")
+    ]
 
 
-@pytest.mark.parametrize("weights", [np.float32([[7, -7, 3, 1]]), np.zeros((2, 3), np.float32)], ids=["exact", "no figure"])
+@pytest.mark.parametrize(
+    "weights", [np.float32([[7, -7, 3, 1]]), np.zeros((2, 3), np.float32)], ids=["exact", "no figure"]
+)
 def test_bars_of_the_table_end_at_a_finite_cost(weights: np.ndarray) -> None:
     conventions = compare_conventions(weights, "int4")
-    finite = [convention.cost_db for convention in conventions if convention.cost_db is not None and np.isfinite(convention.cost_db)]
+    finite = [
+        convention.cost_db
+        for convention in conventions
+        if convention.cost_db is not None and np.isfinite(convention.cost_db)
+    ]
     settings = format_columns(build_conventions(conventions))["Cost (dB)"]["type_config"]
     assert settings["max_value"] == (max(finite, default=0) or 1)

@@ -66,7 +66,11 @@ def test_the_table_says_gains_prices_and_schemes_in_plain_figures() -> None:
     table = build_cures(found)
     wider = next(place for place, cure in enumerate(found.cures) if cure.code == "wider")
     line = table.iloc[wider]
-    assert (line["Cure"], line["Scheme"], line["Price (bits/weight)"]) == ("One bit more (int5)", "int5 group=32", "1.000")
+    assert (line["Cure"], line["Scheme"], line["Price (bits/weight)"]) == (
+        "One bit more (int5)",
+        "int5 group=32",
+        "1.000",
+    )
     assert line["Gain (dB)"] == f"{found.cures[wider].gain_db:+.2f}"
     kept = next(place for place, cure in enumerate(found.cures) if cure.code == "keep")
     assert table.iloc[kept]["Scheme"] == "needs run-time support"
@@ -79,7 +83,9 @@ def test_a_closed_section_costs_nothing(open_page: OpenPage, monkeypatch: pytest
     assert not open_page(diagnosis="false").table
 
 
-def test_a_large_layer_is_diagnosed_when_asked(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_layer_is_diagnosed_when_asked(
+    open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(diagnosis, "MOST_UNASKED", 1000)
     source = _save(tmp_path, w=_draw_layer(), v=_draw_layer())
     page = open_page(source=source, layer="w")
@@ -95,7 +101,11 @@ def test_a_large_layer_is_diagnosed_when_asked(open_page: OpenPage, tmp_path: Pa
 def test_a_cure_can_be_put_in_view(open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page(source=_save(tmp_path, w=_draw_layer()), grouping="channel")
     found = _diagnose(tmp_path / "own.npz", "w", "int4 channel")
-    offered = next(cure.scheme for cure in found.cures if cure.scheme is not None and cure.scheme.startswith("int4") and cure.net_bits > 0)
+    offered = next(
+        cure.scheme
+        for cure in found.cures
+        if cure.scheme is not None and cure.scheme.startswith("int4") and cure.net_bits > 0
+    )
     button = next(button for button in page.button if re.sub(r"\\(.)", r"\1", button.label) == f"View {offered}")
     page = settle(button.click().run())
     again = _diagnose(tmp_path / "own.npz", "w", offered)

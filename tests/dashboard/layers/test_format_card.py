@@ -49,7 +49,23 @@ def test_lines_stand_at_the_levels(name: str) -> None:
 
 
 def test_narrow_formats_show_each_level_and_wide_floats_their_octaves() -> None:
-    assert format_levels(Scheme.parse("mxfp4")).data[0].x[::3].tolist() == [-6, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 6]
+    assert format_levels(Scheme.parse("mxfp4")).data[0].x[::3].tolist() == [
+        -6,
+        -4,
+        -3,
+        -2,
+        -1.5,
+        -1,
+        -0.5,
+        0,
+        0.5,
+        1,
+        1.5,
+        2,
+        3,
+        4,
+        6,
+    ]
     assert format_levels(Scheme.parse("int4 asym")).data[0].x[::3].tolist() == list(range(16))
     figure = format_levels(Scheme.parse("fp8_e4m3"), theme="dark")
     assert figure.data[0].x[::3].size == 126  # 7 subnormal and 15 x 8 - 1 normal ones: the last pattern is NaN
@@ -89,12 +105,26 @@ def test_the_section_is_drawn_when_it_is_open(open_page: OpenPage) -> None:
     closed = open_page()
     page = open_page(scheme="gguf:q4_0", card="true", include="conv3")
     assert len(page.get("plotly_chart")) == len(closed.get("plotly_chart")) + 1
-    shown = {re.sub(r"\\(.)", r"\1", text) for table in page.table for text in table.value.to_numpy().ravel() if isinstance(text, str)}
-    assert {"**Equal bit for bit**", FORMATS["gguf:q4_0"].peer, "4 bit a value + 16 bit a group=32: 4.5 bits per weight on this layer"} <= shown
+    shown = {
+        re.sub(r"\\(.)", r"\1", text)
+        for table in page.table
+        for text in table.value.to_numpy().ravel()
+        if isinstance(text, str)
+    }
+    assert {
+        "**Equal bit for bit**",
+        FORMATS["gguf:q4_0"].peer,
+        "4 bit a value + 16 bit a group=32: 4.5 bits per weight on this layer",
+    } <= shown
 
 
 def test_the_card_stands_for_a_layer_that_the_format_can_not_take(open_page: OpenPage) -> None:
     page = open_page(scheme="gguf:tq1_0", card="true", include="conv3")
-    shown = {re.sub(r"\\(.)", r"\1", text) for table in page.table for text in table.value.to_numpy().ravel() if isinstance(text, str)}
+    shown = {
+        re.sub(r"\\(.)", r"\1", text)
+        for table in page.table
+        for text in table.value.to_numpy().ravel()
+        if isinstance(text, str)
+    }
     assert "432 bit a group=256" in shown
     assert "**Range here**" not in shown

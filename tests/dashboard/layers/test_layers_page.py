@@ -66,8 +66,12 @@ def test_opening_shows_a_sample_already_swept(open_page: OpenPage, expected: Row
     assert not page.warning
 
 
-@pytest.mark.parametrize(("loudest", "named"), [(2.9, None), (3.0, 5)], ids=["below three times the median", "three times"])
-def test_the_headline_is_the_sentence_of_the_command_line(open_page: OpenPage, tmp_path: Path, loudest: float, named: int | None) -> None:
+@pytest.mark.parametrize(
+    ("loudest", "named"), [(2.9, None), (3.0, 5)], ids=["below three times the median", "three times"]
+)
+def test_the_headline_is_the_sentence_of_the_command_line(
+    open_page: OpenPage, tmp_path: Path, loudest: float, named: int | None
+) -> None:
     path, scheme = tmp_path / _save(tmp_path, w=_outlier_model(loudest=loudest)), "int4 group=32"
     with open_checkpoint(path) as source:
         rows = sweep(source, default_schemes(), weights_only=True)
@@ -104,7 +108,9 @@ def test_the_tables_hold_the_engine_s_numbers(open_page: OpenPage, expected: Row
 def test_moving_the_bits_shows_the_rows_of_the_new_scheme(open_page: OpenPage, expected: Rows) -> None:
     page = settle(open_page().slider(key="bits").set_value(6).run())
     assert " at int6 group=128: " in _headline(page)
-    assert list(page.dataframe[1].value["SQNR (dB)"]) == [row.sqnr_db for row in expected if row.scheme == "int6 group=128"]
+    assert list(page.dataframe[1].value["SQNR (dB)"]) == [
+        row.sqnr_db for row in expected if row.scheme == "int6 group=128"
+    ]
 
 
 def test_any_column_is_a_metric(open_page: OpenPage, expected: Rows) -> None:
@@ -117,7 +123,9 @@ def test_any_column_is_a_metric(open_page: OpenPage, expected: Rows) -> None:
 def test_search_order_and_limit_narrow_the_layer_table(open_page: OpenPage, expected: Rows) -> None:
     page = open_page(find="conv2|fc", order="worst")
     rows = [row for row in expected if row.scheme == "int4 group=128" and re.search("conv2|fc", row.tensor)]
-    assert list(page.dataframe[1].value["Layer"]) == [row.tensor for row in sorted(rows, key=lambda row: row.sqnr_db or 0)]
+    assert list(page.dataframe[1].value["Layer"]) == [
+        row.tensor for row in sorted(rows, key=lambda row: row.sqnr_db or 0)
+    ]
 
 
 def test_a_search_without_a_match_says_how_to_get_back(open_page: OpenPage) -> None:
@@ -141,7 +149,14 @@ def test_a_link_brings_back_the_same_numbers(open_page: OpenPage) -> None:
         "symmetries": "asym",
         "ranges": "percentile:99.9",
     }
-    first = open_page(**asked, grouping="asym group=48 range=percentile:99.9", metric="enob", axis="bits_per_weight", find="a", scrub="true")
+    first = open_page(
+        **asked,
+        grouping="asym group=48 range=percentile:99.9",
+        metric="enob",
+        axis="bits_per_weight",
+        find="a",
+        scrub="true",
+    )
     assert " at int3 asym group=48 range=percentile:99.9: " in _headline(first)
     assert not first.warning
     link = _link(first)
@@ -164,7 +179,10 @@ def test_a_scheme_in_a_link_ends_as_a_link(open_page: OpenPage) -> None:
     first = open_page(scheme="int6 group=50 asym", find="conv")
     address = dict(first.query_params)
     assert address.pop("job")
-    assert address == {"find": "conv", **{key: values if len(values) > 1 else values[0] for key, values in _expanded("int6 asym group=50").items()}}
+    assert address == {
+        "find": "conv",
+        **{key: values if len(values) > 1 else values[0] for key, values in _expanded("int6 asym group=50").items()},
+    }
     again = open_page(**first.query_params)
     assert _headline(again) == _headline(first)
     assert " at int6 asym group=50: " in _headline(again)
@@ -178,7 +196,9 @@ def _expanded(scheme: str) -> dict[str, list[str]]:
 
 
 def test_formats_are_swept_beside_the_integers(open_page: OpenPage) -> None:
-    page = open_page(source="sample:outliers", formats=["mxfp4", "nf4"], groupings=["channel", "group=64"], swept=["3", "4"])
+    page = open_page(
+        source="sample:outliers", formats=["mxfp4", "nf4"], groupings=["channel", "group=64"], swept=["3", "4"]
+    )
     schemes = ["int3 channel", "int4 channel", "mxfp4", "nf4 channel", "int3 group=64", "int4 group=64", "nf4 group=64"]
     with open_checkpoint("sample:outliers") as source:
         rows = sweep(source, schemes, weights_only=True)
@@ -216,7 +236,9 @@ def test_the_limits_of_the_layer_in_view_are_said_in_numbers(open_page: OpenPage
     page = open_page(limits="true")
     row = next(row for row in expected if row.scheme == "int4 group=128")
     with open_checkpoint("sample:digits-cnn") as source:
-        limits = find_limits(source.read(next(info for info in source.tensors if info.name == row.tensor)), name=row.tensor)
+        limits = find_limits(
+            source.read(next(info for info in source.tensors if info.name == row.tensor)), name=row.tensor
+        )
     sentence = describe_limits(limits, bits=4, bits_per_weight=row.bits_per_weight, sqnr_db=row.sqnr_db)
     assert sentence in [re.sub(r"\\(.)", r"\1", caption.value) for caption in page.caption]
     assert len(page.get("plotly_chart")) == 5
@@ -241,7 +263,9 @@ def test_an_impossible_scheme_in_a_link_is_named_in_one_notice(open_page: OpenPa
 
 
 def test_stale_and_unknown_parameters_fall_back_with_one_notice(open_page: OpenPage) -> None:
-    page = open_page(bits="99", layer="gone.weight", zoom="3", metric="Beauty", groupings=["group=0", "tensor", "group=128"])
+    page = open_page(
+        bits="99", layer="gone.weight", zoom="3", metric="Beauty", groupings=["group=0", "tensor", "group=128"]
+    )
     assert len(page.warning) == 1
     notice = re.sub(r"\\(.)", r"\1", page.warning[0].value)
     assert notice.endswith(": bits=99; zoom=3; metric=Beauty; groupings=group=0; layer=gone.weight")
@@ -265,7 +289,9 @@ def test_stale_and_unknown_parameters_fall_back_with_one_notice(open_page: OpenP
     ],
     ids=["missing", "outside", "no sample", "expired upload", "truncated", "empty folder", "not an archive"],
 )
-def test_a_source_that_can_not_be_opened_is_one_message_with_a_way_out(open_page: OpenPage, tmp_path: Path, source: str, message: str) -> None:
+def test_a_source_that_can_not_be_opened_is_one_message_with_a_way_out(
+    open_page: OpenPage, tmp_path: Path, source: str, message: str
+) -> None:
     (tmp_path / "broken.safetensors").write_bytes(b"\xff\xff\xff\xff\0\0\0\0{}")
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.npz").write_text("these are notes")
@@ -331,7 +357,10 @@ def test_names_from_a_file_are_shown_as_text(open_page: OpenPage, tmp_path: Path
     assert f"worst: {name}" in _headline(page)
     shown = [element.value for element in (*page.markdown, *page.caption, *page.info) if "onerror" in element.value]
     assert shown
-    assert all("\\<img" in value and "\\*\\*bold" in value and "\\$x" in value and "\\[y" in value and "\\:red" in value for value in shown)
+    assert all(
+        "\\<img" in value and "\\*\\*bold" in value and "\\$x" in value and "\\[y" in value and "\\:red" in value
+        for value in shown
+    )
 
 
 def test_an_upload_is_opened_at_once(open_page: OpenPage, tmp_path: Path) -> None:
@@ -354,7 +383,9 @@ def test_undo_takes_one_step_back_and_reset_all(open_page: OpenPage) -> None:
     assert page.selectbox(key="source").value == "sample:digits-mlp"
 
 
-def test_a_large_model_waits_for_the_button(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_model_waits_for_the_button(
+    open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(progress, "MOST_UNASKED", 99)
     source = _save(tmp_path, w=np.float32([[0.5, -0.25], [1, 0.75]]))
     page = open_page(source=source)
@@ -365,7 +396,9 @@ def test_a_large_model_waits_for_the_button(open_page: OpenPage, tmp_path: Path,
     assert page.query_params["job"]
 
 
-def test_the_job_in_a_link_starts_a_large_sweep(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_job_in_a_link_starts_a_large_sweep(
+    open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = _save(tmp_path, w=np.float32([[0.5, -0.25], [1, 0.7]]))
     link = _link(open_page(source=source))
     cache.get_jobs.clear()
@@ -373,7 +406,9 @@ def test_the_job_in_a_link_starts_a_large_sweep(open_page: OpenPage, tmp_path: P
     assert "own.npz at int4" in _headline(open_page(**link))
 
 
-def test_the_last_result_stays_in_sight_and_cancel_ends_the_new_one(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_result_stays_in_sight_and_cancel_ends_the_new_one(
+    open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = open_page(source=_save(tmp_path, a=np.eye(4, dtype=np.float32), swept=np.eye(8, dtype=np.float32)))
     before = _headline(page)
     gate = threading.Event()
@@ -394,7 +429,9 @@ def test_the_last_result_stays_in_sight_and_cancel_ends_the_new_one(open_page: O
     assert _headline(page) == before
 
 
-def test_a_second_tab_finds_the_running_job(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_tab_finds_the_running_job(
+    open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, started, release = _save(tmp_path, w=np.eye(6, dtype=np.float32)), [], threading.Event()
 
     def sweep_late(*arguments: object, **options: object) -> Rows:
@@ -413,7 +450,9 @@ def test_a_second_tab_finds_the_running_job(open_page: OpenPage, tmp_path: Path,
     assert len(started) == 1
 
 
-def test_a_sweep_that_fails_is_one_message(open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_that_fails_is_one_message(
+    open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*arguments: object, **options: object) -> Rows:
         raise MemoryError("no room for tensor 'w'")
 

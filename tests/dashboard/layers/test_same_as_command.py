@@ -30,7 +30,12 @@ def ask_page(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch, **parameters:
     [
         ({}, []),
         (
-            {"swept": ["3", "5"], "groupings": ["channel", "group=8"], "symmetries": ["sym", "asym"], "ranges": "percentile:99.9"},
+            {
+                "swept": ["3", "5"],
+                "groupings": ["channel", "group=8"],
+                "symmetries": ["sym", "asym"],
+                "ranges": "percentile:99.9",
+            },
             ["--bits", "3-5", "--grouping", "channel,group=8", "--symmetry", "sym,asym", "--range", "percentile:99.9"],
         ),
         ({"include": "^a|odd", "exclude": "b$"}, ["--include", "^a|odd", "--exclude", "b$"]),
@@ -38,11 +43,23 @@ def ask_page(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch, **parameters:
     ids=["untouched", "a grid", "a filter"],
 )
 def test_the_rows_of_a_sweep(
-    open_page: OpenPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, str | list[str]], options: list[str]
+    open_page: OpenPage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    parameters: dict[str, str | list[str]],
+    options: list[str],
 ) -> None:
     rng = np.random.default_rng(11)
-    tensors = {"a": rng.normal(size=(8, 24)), "b": rng.standard_t(3, (5, 7)), "odd": np.zeros((3, 3)), "whole": np.eye(4, dtype=np.int64)}
-    np.savez(tmp_path / "own.npz", **{name: values if values.dtype == np.int64 else values.astype(np.float32) for name, values in tensors.items()})
+    tensors = {
+        "a": rng.normal(size=(8, 24)),
+        "b": rng.standard_t(3, (5, 7)),
+        "odd": np.zeros((3, 3)),
+        "whole": np.eye(4, dtype=np.int64),
+    }
+    np.savez(
+        tmp_path / "own.npz",
+        **{name: values if values.dtype == np.int64 else values.astype(np.float32) for name, values in tensors.items()},
+    )
     page = ask_page(open_page, monkeypatch, source="own.npz", **parameters)
     done = CliRunner().invoke(app, ["sweep", str(tmp_path / "own.npz"), "--weights-only", *options, "--json"])
     assert done.exit_code == 0, done.output

@@ -20,16 +20,27 @@ def _event(customdata: object) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def rows() -> tuple[Row, ...]:
     rng = np.random.default_rng(1)
-    tensors = {"fine": rng.uniform(-1, 1, (4, 8)), "coarse": rng.standard_t(2, (8, 16)), "zero": np.zeros((2, 2)), "exact": np.float64([[7, -7, 1, 2]])}
+    tensors = {
+        "fine": rng.uniform(-1, 1, (4, 8)),
+        "coarse": rng.standard_t(2, (8, 16)),
+        "zero": np.zeros((2, 2)),
+        "exact": np.float64([[7, -7, 1, 2]]),
+    }
     return sweep(tensors, ["int4"]).rows
 
 
-@pytest.mark.parametrize("customdata", [["conv1", "int4"], ("conv1", "int4", 18.2), {"0": "conv1", "1": "int4"}], ids=["list", "tuple", "mapping"])
+@pytest.mark.parametrize(
+    "customdata",
+    [["conv1", "int4"], ("conv1", "int4", 18.2), {"0": "conv1", "1": "int4"}],
+    ids=["list", "tuple", "mapping"],
+)
 def test_a_clicked_cell_names_its_tensor_and_scheme(customdata: object) -> None:
     assert pick_cell(_event(customdata)) == ("conv1", "int4")
 
 
-@pytest.mark.parametrize("event", [None, {}, {"selection": {"points": []}}, _event(None), {"selection": {"points": [{"x": 1}]}}], ids=repr)
+@pytest.mark.parametrize(
+    "event", [None, {}, {"selection": {"points": []}}, _event(None), {"selection": {"points": [{"x": 1}]}}], ids=repr
+)
 def test_an_event_without_a_point_chooses_nothing(event: dict[str, object] | None) -> None:
     assert pick_cell(event) is None
     assert pick_row(event, ["a"]) is None

@@ -57,7 +57,9 @@ def test_the_section_shows_the_command_s_own_checks(open_page: OpenPage) -> None
     assert find_button(page, "validate").label == "Check again"
 
 
-def test_a_run_that_breaks_off_says_why_and_can_be_repeated(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_breaks_off_says_why_and_can_be_repeated(
+    open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checks_room, "COMMAND", (sys.executable, "-c", "raise SystemExit('out of memory')"))
     page = open_page()
     find_button(page, "validate").click()

@@ -80,24 +80,40 @@ def test_the_scheme_in_view_is_one_of_those_swept(view: LayersView) -> None:
         pytest.param({"swept": (3, 5), "bits": 8}, {"swept": (3, 5), "bits": 5}, id="bits in view above those swept"),
         pytest.param({"swept": (40, 1)}, {"swept": (2, 16)}, id="bits out of bounds and backwards"),
         pytest.param({"groupings": []}, {"groupings": LayersView().groupings}, id="no grouping"),
-        pytest.param({"groupings": ["group=0", "group=48"]}, {"groupings": ("group=48",)}, id="a grouping that is none"),
+        pytest.param(
+            {"groupings": ["group=0", "group=48"]}, {"groupings": ("group=48",)}, id="a grouping that is none"
+        ),
         pytest.param({"symmetries": ["odd"]}, {"symmetries": ("sym",)}, id="an unknown symmetry"),
         pytest.param({"ranges": ["mse:0"]}, {"ranges": ("minmax",)}, id="an impossible range"),
         pytest.param({"metric": "beauty"}, {"metric": "sqnr_db"}, id="an unknown metric"),
-        pytest.param({"axis": None, "order": "?", "show": "7"}, {"axis": "bits", "order": "file", "show": "60"}, id="unknown choices"),
+        pytest.param(
+            {"axis": None, "order": "?", "show": "7"},
+            {"axis": "bits", "order": "file", "show": "60"},
+            id="unknown choices",
+        ),
         pytest.param({"source": "  "}, {"source": "sample:digits-cnn"}, id="a blank source"),
         pytest.param({"grouping": "block=2x2"}, {"grouping": "group=128"}, id="a scheme in view that is not swept"),
-        pytest.param({"formats": ["nf4", "int4", "fp9"], "format": "fp9"}, {"formats": ("nf4",), "format": INTEGERS}, id="formats that are none"),
-        pytest.param({"format": "nf4"}, {"format": INTEGERS, "grouping": "group=128"}, id="a format in view that is not swept"),
+        pytest.param(
+            {"formats": ["nf4", "int4", "fp9"], "format": "fp9"},
+            {"formats": ("nf4",), "format": INTEGERS},
+            id="formats that are none",
+        ),
+        pytest.param(
+            {"format": "nf4"}, {"format": INTEGERS, "grouping": "group=128"}, id="a format in view that is not swept"
+        ),
         pytest.param(
             {"formats": ["mxfp4"], "format": "mxfp4", "grouping": "group=128"},
             {"format": "mxfp4", "grouping": "group=32"},
             id="a grouping that the format fixes",
         ),
-        pytest.param({"groupings": ["channel"], "grouping": "group=128"}, {"grouping": "channel"}, id="the only family left"),
+        pytest.param(
+            {"groupings": ["channel"], "grouping": "group=128"}, {"grouping": "channel"}, id="the only family left"
+        ),
     ],
 )
-def test_what_can_not_be_shown_becomes_the_nearest_that_can(widgets: dict[str, object], expected: dict[str, object]) -> None:
+def test_what_can_not_be_shown_becomes_the_nearest_that_can(
+    widgets: dict[str, object], expected: dict[str, object]
+) -> None:
     view = read_view(LayersView, widgets)
     assert {name: getattr(view, name) for name in expected} == expected
 
@@ -121,11 +137,19 @@ _USUAL = ["tensor", "channel", "group=128", "group=32"]
     ("text", "query"),
     [
         ("mxfp4", {"formats": ["mxfp4"], "format": ["mxfp4"], "grouping": ["group=32"]}),
-        ("nf4 group=64", {"formats": ["nf4"], "format": ["nf4"], "grouping": ["group=64"], "groupings": [*_USUAL, "group=64"]}),
+        (
+            "nf4 group=64",
+            {"formats": ["nf4"], "format": ["nf4"], "grouping": ["group=64"], "groupings": [*_USUAL, "group=64"]},
+        ),
         ("float16", {"formats": ["float16"], "format": ["float16"], "grouping": ["tensor"]}),
         (
             "fp8_e4m3 channel range=mse:20",
-            {"formats": ["fp8_e4m3"], "format": ["fp8_e4m3"], "grouping": ["channel range=mse:20"], "ranges": ["minmax", "mse:20"]},
+            {
+                "formats": ["fp8_e4m3"],
+                "format": ["fp8_e4m3"],
+                "grouping": ["channel range=mse:20"],
+                "ranges": ["minmax", "mse:20"],
+            },
         ),
     ],
     ids=["blocks", "groups", "no scales", "range"],
@@ -139,7 +163,11 @@ def test_any_format_in_a_link_is_swept_and_put_in_view(text: str, query: dict[st
 
 
 def test_a_divergence_alone_sweeps_other_formats_under_minmax() -> None:
-    assert LayersView(groupings=("tensor",), swept=(4, 4), ranges=("kl:64",), formats=("nf4",)).schemes == ("int4 range=kl:64", "int4", "nf4")
+    assert LayersView(groupings=("tensor",), swept=(4, 4), ranges=("kl:64",), formats=("nf4",)).schemes == (
+        "int4 range=kl:64",
+        "int4",
+        "nf4",
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,14 +186,23 @@ def test_a_scheme_that_the_page_can_not_show_is_refused(text: str, message: str)
 
 
 def test_a_scheme_replaces_what_it_names_and_keeps_the_rest_of_the_address() -> None:
-    asked = {"source": ["own.npz"], "bits": ["3"], "groupings": ["tensor"], "scheme": ["int4", "int6 group=50 asym"], "find": ["fc"]}
+    asked = {
+        "source": ["own.npz"],
+        "bits": ["3"],
+        "groupings": ["tensor"],
+        "scheme": ["int4", "int6 group=50 asym"],
+        "find": ["fc"],
+    }
     found = read_address(LayersView, asked)
     assert found.view == replace(expand_scheme("int6 asym group=50", LayersView()), source="own.npz", find="fc")
     assert (found.left_out, found.refusals) == (("bits=3", "groupings=tensor"), ())
 
 
 def test_words_that_mean_nothing_leave_the_address_and_are_named() -> None:
-    found = read_address(LayersView, {"groupings": ["group=0", "tensor"], "ranges": ["odd", "mse:0"], "zoom": ["3", "4"], "scheme": ["int99"]})
+    found = read_address(
+        LayersView,
+        {"groupings": ["group=0", "tensor"], "ranges": ["odd", "mse:0"], "zoom": ["3", "4"], "scheme": ["int99"]},
+    )
     assert spell_view(found.view) == {"groupings": ["tensor"], "grouping": ["tensor"]}
     assert found.left_out == ("groupings=group=0", "ranges=odd,mse:0", "zoom=3,4")
     assert len(found.refusals) == 1
