@@ -1,4 +1,5 @@
-"""How do ratios, bits and decibels relate? The two constants of the converter formula, and ratios that keep their edges.
+"""How do ratios, bits and decibels relate? The two constants of the converter formula, and ratios that keep their
+edges.
 
 A ratio without noise is infinite, one without a signal does not exist.
 """

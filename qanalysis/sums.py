@@ -325,7 +325,8 @@ class Histogram:
 
     @classmethod
     def from_values(cls, values: ArrayLike, *, low: float, high: float, bins: int = 256) -> Self:
-        """Count finite values; a value equal to `high` falls in the last bin. Raises ValueError unless low < high, bins >= 1.
+        """Count finite values; a value equal to `high` falls in the last bin. Raises ValueError unless low < high, bins
+        >= 1.
 
         >>> Histogram.from_values([0.1, 0.9, 1.0, 5.0], low=0, high=1, bins=2)
         Histogram(low=0, high=1, counts=array([1, 2]), below=0, above=1)

@@ -1,6 +1,7 @@
 """Which real data are the samples trained on, and which part is held out? Seeded splits as plain numpy arrays.
 
-Digits: scikit-learn's copy of the UCI test set, read from the installed package. Words: web2, read from a file. Nothing is downloaded.
+Digits: scikit-learn's copy of the UCI test set, read from the installed package. Words: web2, read from a file. Nothing
+is downloaded.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""How do the samples come about? `python -m sample_models.remake [--only NAME] [--words PATH] [--out DIR]` makes all of them again.
+"""How do the samples come about? `python -m sample_models.remake [--only NAME] [--words PATH] [--out DIR]` makes all of
+them again.
 
-Guaranteed: the same bytes on the same machine with the versions and the thread count that the card names. On another processor or with
-other versions the sums of training round differently, so weights and held-out results differ a little; `outliers` and the held-out
-data involve no training and stay the same wherever numpy's random streams do. Time on two free cores: under ten minutes, nearly all of it words-transformer.
+Guaranteed: the same bytes on the same machine with the versions and the thread count that the card names. On another
+processor or with other versions the sums of training round differently, so weights and held-out results differ a
+little; `outliers` and the held-out data involve no training and stay the same wherever numpy's random streams do. Time
+on two free cores: under ten minutes, nearly all of it words-transformer.
 """
 
 from __future__ import annotations
@@ -83,9 +85,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def remake(name: str, folder: Path, *, words: Path = WORD_LIST) -> dict[str, Any]:
-    """Makes one sample, writes its files to `folder` and returns its card. Training sets torch's seed, thread count and deterministic mode.
+    """Makes one sample, writes its files to `folder` and returns its card. Training sets torch's seed, thread count and
+    deterministic mode.
 
-    Raises ValueError for an unknown name, a missing folder and for a missing or foreign word list, ImportError where scikit-learn is missing.
+    Raises ValueError for an unknown name, a missing folder and for a missing or foreign word list, ImportError where
+    scikit-learn is missing.
     """
     weights = folder / weights_path(name).name
     if not folder.is_dir():
@@ -99,7 +103,8 @@ def remake(name: str, folder: Path, *, words: Path = WORD_LIST) -> dict[str, Any
         "outliers": make_outliers,
     }
     tensors, facts = makers[name]()
-    # One metadata key only, since the writer puts several in random order; `save_file` would make the file unreadable for other users
+    # One metadata key only, since the writer puts several in random order; `save_file` would make the file unreadable
+    # for other users
     weights.write_bytes(save(tensors, metadata={"format": "pt"}))
     card = {"name": name} | facts | describe_files(weights, tensors)
     (folder / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -174,7 +179,9 @@ def make_outliers() -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def describe_files(weights: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """Size, digest, versions and the command that remakes the sample; BatchNorm's statistics are counted in `elements`, not in `parameters`."""
+    """Size, digest, versions and the command that remakes the sample; BatchNorm's statistics are counted in `elements`,
+    not in `parameters`.
+    """
     learned = [
         x for name, x in tensors.items() if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))
     ]

@@ -1,4 +1,6 @@
-"""How is a checkpoint opened, whatever its format? `open_checkpoint` picks the reader; each is imported only when it is needed."""
+"""How is a checkpoint opened, whatever its format? `open_checkpoint` picks the reader; each is imported only when it is
+needed.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,9 @@ __all__ = ["ArraySource", "CheckpointError", "TensorInfo", "TensorSource", "open
 def open_checkpoint(source: str | os.PathLike[str] | Mapping[str, NDArray[Any]]) -> TensorSource:
     """Open a checkpoint, reading its header only.
 
-    `source` is a .safetensors, .pt, .pth, .bin, .onnx, .gguf, .npz or .npy file, a `*.safetensors.index.json`, a folder with an index
-    or with .safetensors files, "sample:NAME", or a mapping of names to arrays. Raises CheckpointError for what can not be opened and
-    for files without a single tensor; the text names the path, the rule and the way out.
+    `source` is a .safetensors, .pt, .pth, .bin, .onnx, .gguf, .npz or .npy file, a `*.safetensors.index.json`, a folder
+    with an index or with .safetensors files, "sample:NAME", or a mapping of names to arrays. Raises CheckpointError for
+    what can not be opened and for files without a single tensor; the text names the path, the rule and the way out.
 
     >>> import numpy as np
     >>> with open_checkpoint({"w": np.ones((2, 3), dtype=np.float32)}) as source:

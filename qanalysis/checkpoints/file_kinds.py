@@ -42,7 +42,9 @@ _ALLOWED: dict[str, set[str | None]] = {
 
 
 def identify_file(path: Path) -> str:
-    """The kind of a checkpoint file, a value of SUFFIX_KINDS or "index". Raises CheckpointError where suffix and content disagree."""
+    """The kind of a checkpoint file, a value of SUFFIX_KINDS or "index". Raises CheckpointError where suffix and
+    content disagree.
+    """
     if path.name.endswith(INDEX_SUFFIX):
         return "index"
     kind = SUFFIX_KINDS.get(path.suffix.lower())

@@ -1,8 +1,8 @@
 """What is in a GGUF file?
 
-The header is parsed here with every count and offset held against the file's size first, since the format's own reader believes
-them and takes seconds over a vocabulary; blocks are decoded by the format's own package. GGUF states the fastest-running size first:
-shapes are reversed to row-major.
+The header is parsed here with every count and offset held against the file's size first, since the format's own reader
+believes them and takes seconds over a vocabulary; blocks are decoded by the format's own package. GGUF states the
+fastest-running size first: shapes are reversed to row-major.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ _DECODED_AT_ONCE = 1 << 18  # bytes of blocks: the package's intermediate arrays
 
 @dataclass(frozen=True, slots=True)
 class BlockValues:
-    """Values in quantized blocks of `block_length` values and `block_bytes` bytes. Slices decode the blocks they touch."""
+    """Values in quantized blocks of `block_length` values and `block_bytes` bytes. Slices decode the blocks they
+    touch.
+    """
 
     file: MappedFile
     offset: int

@@ -1,7 +1,7 @@
 """What is in a .npy or .npz file?
 
-Arrays that lie plainly in the file are mapped; deflated members have to be inflated whole. Arrays of Python objects are refused,
-since reading them runs code from the file.
+Arrays that lie plainly in the file are mapped; deflated members have to be inflated whole. Arrays of Python objects are
+refused, since reading them runs code from the file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What weights are in an ONNX model?
 
-The initializers of the main graph. Constant nodes, sparse initializers and the bodies of If and Loop are left out. External data
-is read only from the model's own folder: a model must not be able to name other files of the reader's machine.
+The initializers of the main graph. Constant nodes, sparse initializers and the bodies of If and Loop are left out.
+External data is read only from the model's own folder: a model must not be able to name other files of the reader's
+machine.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class InlineValues:
 def open_onnx(path: Path, *, name: str) -> FileSource:
     """Initializers of an ONNX model in the order of the graph. Raises CheckpointError.
 
-    `channel_axis` is that of the outputs: the last for the right operand of MatMul, 1 for that of Gemm with transB=0 and for the
-    weight of ConvTranspose, else 0.
+    `channel_axis` is that of the outputs: the last for the right operand of MatMul, 1 for that of Gemm with transB=0
+    and for the weight of ConvTranspose, else 0.
     """
     if stat_file(path).st_size > _MAX_MODEL_BYTES:
         raise CheckpointError(

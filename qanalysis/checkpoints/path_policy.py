@@ -22,8 +22,8 @@ _ENVIRONMENT_MARK = "pyvenv.cfg"
 def resolve_inside(root: Path, text: str) -> Path:
     """The file or folder that `text` names, relative to `root` or absolute, links resolved.
 
-    Raises CheckpointError unless it and, for a folder or an index, the weights that it holds lie inside `root`. What lies outside
-    is refused alike whether it exists or not.
+    Raises CheckpointError unless it and, for a folder or an index, the weights that it holds lie inside `root`. What
+    lies outside is refused alike whether it exists or not.
     """
     shown = repr(text[:200])
     try:
@@ -68,7 +68,8 @@ def _check_shards(path: Path, home: Path, shown: str) -> None:
 def list_checkpoints(root: Path, *, limit: int = 200, depth: int = 4) -> list[str]:
     """Names, relative to `root` and sorted, of at most `limit` files that look openable, down to `depth` folders.
 
-    Hidden folders, virtual environments and links that leave the root are skipped. Where an index is, its shards are not listed.
+    Hidden folders, virtual environments and links that leave the root are skipped. Where an index is, its shards are
+    not listed.
     """
     home = _follow_links(root)
     found: list[str] = []

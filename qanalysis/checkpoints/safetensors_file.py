@@ -1,8 +1,8 @@
 """What is in a .safetensors file, or in the shards of an index or a folder?
 
-The header is parsed here because the format's numpy reader can not give fp8 or bfloat16: 8 bytes of header length, JSON, then the
-values back to back. Checked as the format demands: unique names, offsets that follow one another without gap or overlap from the
-first byte to the last, and as many bytes as shape and dtype ask for.
+The header is parsed here because the format's numpy reader can not give fp8 or bfloat16: 8 bytes of header length,
+JSON, then the values back to back. Checked as the format demands: unique names, offsets that follow one another without
+gap or overlap from the first byte to the last, and as many bytes as shape and dtype ask for.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ _NO_VALUES = np.dtype(np.uint8)
 
 
 def open_safetensors(paths: Sequence[Path], *, name: str) -> FileSource:
-    """Tensors of one file or of all shards, in the order of `paths` and, within each, of its header. Raises CheckpointError."""
+    """Tensors of one file or of all shards, in the order of `paths` and, within each, of its header. Raises
+    CheckpointError.
+    """
     files = [MappedFile(path) for path in paths]
     entries: list[tuple[TensorInfo, MappedValues]] = []
     shard_of: dict[str, str] = {}
@@ -99,7 +101,8 @@ def _read_weight_map(path: Path) -> dict[str, str]:
 
 
 def _locate_shard(index: Path, shard: str) -> Path:
-    # The name alone decides: download caches lay out a model as links to files elsewhere, which the user's own folder may do.
+    # The name alone decides: download caches lay out a model as links to files elsewhere, which the user's own folder
+    # may do.
     if shard != PureWindowsPath(shard).name or not shard.endswith(".safetensors"):
         raise CheckpointError(
             f"{index.name} names the shard {shard!r}; shards must be .safetensors files in the folder of the index"

@@ -1,7 +1,8 @@
 """What tensors are in a file that torch saved (.pt, .pth, .bin)?
 
-Read with torch's weights-only unpickler, which builds tensors and plain containers and runs no code of the file. Zip files with stored
-members, as torch writes them since 1.6, are mapped; the older pickle streams are read whole. The only reader that imports torch.
+Read with torch's weights-only unpickler, which builds tensors and plain containers and runs no code of the file. Zip
+files with stored members, as torch writes them since 1.6, are mapped; the older pickle streams are read whole. The only
+reader that imports torch.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class TorchValues:
 
 
 def open_torch(path: Path, *, name: str) -> FileSource:
-    """Tensors of a saved state dict, however deeply nested: {"model": {"w": tensor}} gives "model.w"; other objects are left out.
+    """Tensors of a saved state dict, however deeply nested: {"model": {"w": tensor}} gives "model.w"; other objects are
+    left out.
 
     Raises CheckpointError for damaged files and for those that hold more than tensors and plain containers.
     """

@@ -90,7 +90,9 @@ class Examined:
         return 0.0 if self.reference is None or self.row.sqnr_db is None else self.reference.sqnr_db - self.row.sqnr_db
 
     def without(self, mask: NDArray[np.bool_]) -> float:
-        """Share of the error that goes where the masked elements of the sample do, their part in the ranges included."""
+        """Share of the error that goes where the masked elements of the sample do, their part in the ranges
+        included.
+        """
         trial = try_schemes(np.where(mask, np.float32(np.nan), self.sample.matrix), [self.sample.scheme])[0]
         return 1 - trial.error / self.base.error if trial else 0.0
 

@@ -1,9 +1,9 @@
 """What is the least error that any grid, or any code at all, could reach on a tensor's own values?
 
-It is read from their histogram. Inside a bin values are taken as uniform. For a smooth density, n values and bins of width w this makes the mean square
-too large by w^2/6 and the entropy by w^2/24 of the Fisher information, in nats; (occupied bins - 1)/(2n) nats of
-entropy are missing. Structure finer than w is hidden: an error below w^2/12 can not be told from zero. A few thousand
-bins serve 8 bits (0.01 dB on a Gaussian).
+It is read from their histogram. Inside a bin values are taken as uniform. For a smooth density, n values and bins of
+width w this makes the mean square too large by w^2/6 and the entropy by w^2/24 of the Fisher information, in nats;
+(occupied bins - 1)/(2n) nats of entropy are missing. Structure finer than w is hidden: an error below w^2/12 can not be
+told from zero. A few thousand bins serve 8 bits (0.01 dB on a Gaussian).
 """
 
 from __future__ import annotations

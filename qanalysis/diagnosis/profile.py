@@ -31,7 +31,8 @@ ERROR_REACH = (
 )
 TILE_ELEMENTS = 2**15  # the temporaries of a tile stay in the second-level cache
 MAX_LEVELS = 256
-#: A channel or column stands out from this many times the median one on: of max|x| here, of mean |x| where errors are traced to it.
+#: A channel or column stands out from this many times the median one on: of max|x| here, of mean |x| where errors are
+#: traced to it.
 OUTLIER_RATIO = 3.0
 
 
@@ -203,7 +204,8 @@ def _profile_matrix(fitted: _Fitted, bins: int, name: str) -> LayerProfile:
     absmax, counts = _measure_extents(matrix, fitted.layout)
     steps = np.where(grid.idle, np.nan, grid.step) if not grid.idle.all() else np.ones(1)
     reach = float(absmax.max()) or 1.0
-    # x/step and its product with the step are rounded to float32, which moves e by 2^-23 of the code to either side of LSB/2.
+    # x/step and its product with the step are rounded to float32, which moves e by 2^-23 of the code to either side of
+    # LSB/2.
     bound = 0.5 + 2.0**-22 * (grid.coder.high - grid.coder.low) / grid.coder.widest_gap
     sums = _measure_errors(fitted, _Bins(reach, bound, bins))
     channel_count = counts.sum(axis=1)

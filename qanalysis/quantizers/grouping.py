@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Rectangles of `rows` x `columns` elements, None for all of them; `axis` overrides the tensor's own channel axis."""
+    """Rectangles of `rows` x `columns` elements, None for all of them; `axis` overrides the tensor's own channel
+    axis.
+    """
 
     rows: int | None = None
     columns: int | None = None

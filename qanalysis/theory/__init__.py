@@ -1,5 +1,5 @@
-"""What error must a quantizer have, and what is the least it could have? Lines over bits; beside them, in files of their own, predictions
-for schemes (`predictions`) and the limits of a tensor's own values (`limits`).
+"""What error must a quantizer have, and what is the least it could have? Lines over bits; beside them, in files of
+their own, predictions for schemes (`predictions`) and the limits of a tensor's own values (`limits`).
 """
 
 from qanalysis.decibels import DB_PER_BIT, SINE_DB, enob

@@ -24,7 +24,8 @@ from qanalysis.theory.distributions import GAUSSIAN
 from qanalysis.theory.gaussian_groups import Cells, Follows, Grids, cut_cells, group_mse, mean_inside
 from qanalysis.theory.lines import absmax_groups_sqnr_db, expected_max_square
 
-#: sigma is taken at this many places per octave, and between them by interpolation (0.001 dB where scales are powers of two).
+#: sigma is taken at this many places per octave, and between them by interpolation (0.001 dB where scales are powers of
+#: two).
 PLACES = 32
 #: From this length on, predictions are interpolated between half octaves.
 LONG_GROUP = 256

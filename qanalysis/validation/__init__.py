@@ -1,7 +1,7 @@
 """Are the numbers right? Every figure that another library or a published table can judge, compared here and now.
 
-`validate()` asks each peer that is installed; `Check` is the answer. A peer that is missing is listed, one whose interface has
-changed fails with the reason. Differences by design are measured and explained, and do not fail.
+`validate()` asks each peer that is installed; `Check` is the answer. A peer that is missing is listed, one whose
+interface has changed fails with the reason. Differences by design are measured and explained, and do not fail.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ NOT_COVERED = "Not covered: sensitivity of whole models, ranks of Hessian criter
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A judge: the distribution that is asked (or the table, with its own `edition`), and the function that lists the comparisons."""
+    """A judge: the distribution that is asked (or the table, with its own `edition`), and the function that lists the
+    comparisons.
+    """
 
     name: str
     module: str

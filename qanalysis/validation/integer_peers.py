@@ -1,4 +1,6 @@
-"""Do compressed-tensors, quanto and ONNX Runtime agree on integers? They divide by the step where we multiply by 1/step."""
+"""Do compressed-tensors, quanto and ONNX Runtime agree on integers? They divide by the step where we multiply by
+1/step.
+"""
 
 from __future__ import annotations
 

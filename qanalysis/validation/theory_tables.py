@@ -1,7 +1,7 @@
 """Do the theory lines meet their published values, and do the engine's figures meet the theory?
 
-Tables: Max 1960 and its successors for the Gaussian and the Laplacian density, to the digits printed. Monte-Carlo runs are
-seeded; their limits are three standard deviations, or what a formula for fine steps leaves out.
+Tables: Max 1960 and its successors for the Gaussian and the Laplacian density, to the digits printed. Monte-Carlo runs
+are seeded; their limits are three standard deviations, or what a formula for fine steps leaves out.
 """
 
 from __future__ import annotations
@@ -65,11 +65,14 @@ GAUSSIAN_BLOCKS = (
     ("bfloat16", 55.58, 16.0),
     ("float16", 73.65, 16.0),
 )
-#: Three standard deviations of the difference of one run from the mean of three, 0.01 dB each: 3 x 0.01 x sqrt(1 + 1/3).
+#: Three standard deviations of the difference of one run from the mean of three, 0.01 dB each: 3 x 0.01 x sqrt(1 +
+#: 1/3).
 MONTE_CARLO_DB = 0.035
-#: Schemes whose figure scatters more, by how much: 256 scales for 2^20 values; elements clipped or not by the block's largest.
+#: Schemes whose figure scatters more, by how much: 256 scales for 2^20 values; elements clipped or not by the block's
+#: largest.
 WIDER = {"int8 channel scale=float16": 4.7, "mxfp8_e4m3": 1.6}
-#: Errors are float32 numbers and up to 2048 of them are added in float32 lanes before float64 takes over; what SQNR is held to elsewhere.
+#: Errors are float32 numbers and up to 2048 of them are added in float32 lanes before float64 takes over; what SQNR is
+#: held to elsewhere.
 LOOPS_DB = 1e-5
 #: Three standard deviations of the RMSE of 2^20 errors, uniform over a step: 3 x sqrt(4/5) / 2^10 / 2.
 RMSE_RATIO = 1.3e-3
