@@ -48,7 +48,8 @@ def evaluation_path(name: str) -> Path:
     """
     if _known(name) not in _EVALUATION_FILES:
         raise ValueError(
-            f"sample {name!r} holds synthetic tensors and has no evaluation data; samples that have: {', '.join(_EVALUATION_FILES)}"
+            f"sample {name!r} holds synthetic tensors and has no evaluation data; samples that have: "
+            f"{', '.join(_EVALUATION_FILES)}"
         )
     return _packaged(_EVALUATION_FILES[name])
 

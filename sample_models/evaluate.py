@@ -28,7 +28,8 @@ def build_model(name: str) -> nn.Module:
     """
     if name not in MODELS:
         raise ValueError(
-            f"no module for sample {name!r}; {'it holds only tensors' if name in SAMPLES else 'unknown name'}; modules: {', '.join(MODELS)}"
+            f"no module for sample {name!r}; {'it holds only tensors' if name in SAMPLES else 'unknown name'}; "
+            f"modules: {', '.join(MODELS)}"
         )
     return MODELS[name]()
 

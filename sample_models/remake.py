@@ -32,13 +32,18 @@ from sample_models.training import Batch, digit_batches, train, word_batches
 SEED = 7
 THREADS = 2
 
-CNN_ARCHITECTURE = "conv 3x3 1-32, depthwise conv 3x3 32, pointwise conv 32-64, conv 3x3 stride 2 64-64, each with BatchNorm and ReLU; global mean, linear 64-10"
+CNN_ARCHITECTURE = (
+    "conv 3x3 1-32, depthwise conv 3x3 32, pointwise conv 32-64, conv 3x3 stride 2 64-64, each with BatchNorm and "
+    "ReLU; global mean, linear 64-10"
+)
 
 DIGITS_DATA = {
-    "name": "Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, 1998): the 1797 images of its test set, 8x8, ink counts 0..16",
+    "name": "Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, 1998): the 1797 images of its test "
+    "set, 8x8, ink counts 0..16",
     "source": "scikit-learn's load_digits, a copy of https://archive.ics.uci.edu/dataset/80; doi.org/10.24432/C50P49",
     "licence": "CC BY 4.0, as published by UCI",
-    "split": f"random permutation with seed {SPLIT_SEED}: 450 held out, 1347 for training; the 13 writers are in both parts",
+    "split": f"random permutation with seed {SPLIT_SEED}: 450 held out, 1347 for training; "
+    "the 13 writers are in both parts",
 }
 WORDS_DATA = {
     "name": "web2, the words of Webster's Second International Dictionary (1934), lower-cased, 233615 distinct",
@@ -46,7 +51,8 @@ WORDS_DATA = {
     "source_sha256": WORD_LIST_SHA256,
     "licence": "public domain: the list's own README (dict-README) says that the 1934 copyright has elapsed; "
     "the package that carries it is offered as a whole under GPL-2.0-or-later",
-    "split": f"random permutation of the words with seed {SPLIT_SEED}: 4000 held out, the others for training; forms of one stem may be in both parts",
+    "split": f"random permutation of the words with seed {SPLIT_SEED}: 4000 held out, the others for training; "
+    "forms of one stem may be in both parts",
 }
 
 
@@ -151,7 +157,8 @@ def make_words(folder: Path, *, words: Path) -> tuple[dict[str, Tensor], dict[st
         held_out = measure_loss(model, torch.from_numpy(data.held_out))
     facts = {
         "task": "predict the next character of an English word, its end included",
-        "architecture": "decoder of 3 pre-norm blocks, width 128, 4 heads, GELU network of width 512, learned positions, vocabulary of 27, context of 25",
+        "architecture": "decoder of 3 pre-norm blocks, width 128, 4 heads, GELU network of width 512, learned "
+        "positions, vocabulary of 27, context of 25",
         "data": WORDS_DATA,
         "evaluation_data": "words.npz",
     }

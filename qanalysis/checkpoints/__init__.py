@@ -71,13 +71,15 @@ def _open_folder(folder: Path) -> TensorSource:
     shards = [path for path in files if path.suffix.lower() == ".safetensors"]
     if len(indexes) > 1:
         raise CheckpointError(
-            f"folder {str(folder)!r} holds {len(indexes)} indexes ({indexes[0].name}, {indexes[1].name}, ...); open one of them"
+            f"folder {str(folder)!r} holds {len(indexes)} indexes ({indexes[0].name}, {indexes[1].name}, ...); "
+            "open one of them"
         )
     if indexes:
         return _open_file(indexes[0], name=name)
     if not shards:
         raise CheckpointError(
-            f"folder {str(folder)!r} holds no .safetensors file and no *{INDEX_SUFFIX}; open a checkpoint file of it by name"
+            f"folder {str(folder)!r} holds no .safetensors file and no *{INDEX_SUFFIX}; open a checkpoint file of "
+            "it by name"
         )
     from qanalysis.checkpoints.safetensors_file import open_safetensors
 

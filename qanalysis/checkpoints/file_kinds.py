@@ -51,13 +51,15 @@ def identify_file(path: Path) -> str:
     head = read_head(path, 9)
     if kind is None:
         raise CheckpointError(
-            f"{path.name}: the suffix {path.suffix!r} is not known; checkpoints end in {', '.join(SUFFIX_KINDS)} or {INDEX_SUFFIX}"
+            f"{path.name}: the suffix {path.suffix!r} is not known; checkpoints end in {', '.join(SUFFIX_KINDS)} "
+            f"or {INDEX_SUFFIX}"
         )
     content = _recognize(head)
     if content not in _ALLOWED[kind]:
         found = _CONTENTS[content] if content else f"bytes that are no {kind} file ({head[:4].hex(' ')})"
         raise CheckpointError(
-            f"{path.name} begins with {found}, which does not go with its suffix {path.suffix!r}; rename it or save it again"
+            f"{path.name} begins with {found}, which does not go with its suffix {path.suffix!r}; rename it or "
+            "save it again"
         )
     return kind
 

@@ -88,7 +88,8 @@ class FileSource(TensorSource):
             )
         if not info.decodes:
             raise CheckpointError(
-                f"{place} holds {info.dtype}, which is not read as real numbers; only floating-point tensors are measured"
+                f"{place} holds {info.dtype}, which is not read as real numbers; only floating-point tensors are "
+                "measured"
             )
         with refuse_broken(place):
             return self._values[info.name].read(*slice(start, stop).indices(info.numel)[:2])

@@ -38,7 +38,8 @@ def resolve_inside(root: Path, text: str) -> Path:
         ) from None
     if not text.strip() or not inside:
         raise CheckpointError(
-            f"{shown} lies outside the root folder {home.name!r}; give a path below it, or start the app with another --root"
+            f"{shown} lies outside the root folder {home.name!r}; give a path below it, or start the app with "
+            "another --root"
         )
     if not exists:
         raise CheckpointError(f"{shown} does not exist in the root folder {home.name!r}; check the spelling")
@@ -61,7 +62,8 @@ def _check_shards(path: Path, home: Path, shown: str) -> None:
     for shard in folder.glob("*.safetensors*"):
         if not _follow_links(shard).is_relative_to(home):
             raise CheckpointError(
-                f"{shown} holds the link {shard.name!r}, which leaves the root folder {home.name!r}; copy the file into it"
+                f"{shown} holds the link {shard.name!r}, which leaves the root folder {home.name!r}; copy the file "
+                "into it"
             )
 
 

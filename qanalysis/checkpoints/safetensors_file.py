@@ -64,7 +64,8 @@ def open_safetensors(paths: Sequence[Path], *, name: str) -> FileSource:
             if info.name in shard_of:
                 shards = f"{shard_of[info.name]} and {file.path.name}"
                 raise CheckpointError(
-                    f"{name}: tensor {info.name!r} is in both {shards}; a folder must hold one model, so open one file or its index"
+                    f"{name}: tensor {info.name!r} is in both {shards}; a folder must hold one model, so open one "
+                    "file or its index"
                 )
             shard_of[info.name] = file.path.name
             entries.append((info, values))
@@ -124,7 +125,8 @@ def _read_header(file: MappedFile) -> list[tuple[TensorInfo, MappedValues]]:
     limit = min(HEADER_LIMIT_BYTES, file.size - 8)
     if not 2 <= length <= limit:
         raise CheckpointError(
-            f"{place}: the header claims {length} bytes, it must have 2 to {limit} in a file of {file.size}; {SAVE_AGAIN}"
+            f"{place}: the header claims {length} bytes, it must have 2 to {limit} in a file of {file.size}; "
+            f"{SAVE_AGAIN}"
         )
     header = _parse_json(file.read_header(8, length), place)
     if not isinstance(header, dict):
@@ -172,7 +174,8 @@ def _read_entry(place: str, name: str, entry: Any) -> tuple[TensorInfo, int]:
     if bits and math.prod(shape) * bits != 8 * (end - begin):
         needs = f"{math.prod(shape) * bits / 8:.15g}"
         raise CheckpointError(
-            f"{place} has shape {shape} of {word}, which is {needs} bytes, but its data_offsets {offsets} hold {end - begin}; {SAVE_AGAIN}"
+            f"{place} has shape {shape} of {word}, which is {needs} bytes, but its data_offsets {offsets} hold "
+            f"{end - begin}; {SAVE_AGAIN}"
         )
     return TensorInfo(name, tuple(shape), dtype, end - begin, decodes=dtype in FLOAT_DTYPES), begin
 
@@ -187,11 +190,13 @@ def _check_layout(entries: list[tuple[TensorInfo, int]], *, place: str, data_byt
         if begin != end:
             fault = "overlap those before" if begin < end else "leave a gap"
             raise CheckpointError(
-                f"{place}: the data_offsets of tensor {info.name!r} begin at {begin} and {fault}, which end at {end}; {SAVE_AGAIN}"
+                f"{place}: the data_offsets of tensor {info.name!r} begin at {begin} and {fault}, which end at "
+                f"{end}; {SAVE_AGAIN}"
             )
         end += info.size_bytes
     if end != data_bytes:
         last = max(entries, key=lambda entry: entry[1])[0].name if entries else "no tensor"
         raise CheckpointError(
-            f"{place}: the tensors (last {last!r}) end at byte {end} of the data, the file holds {data_bytes}; {SAVE_AGAIN}"
+            f"{place}: the tensors (last {last!r}) end at byte {end} of the data, the file holds {data_bytes}; "
+            f"{SAVE_AGAIN}"
         )

@@ -29,7 +29,8 @@ class Grouping:
     def __post_init__(self) -> None:
         if any(count is not None and count < 1 for count in (self.rows, self.columns)):
             raise ValueError(
-                f"grouping {self}: a group has at least one element; write N, R and C of 1 or more, for example group=128"
+                f"grouping {self}: a group has at least one element; write N, R and C of 1 or more, for example "
+                "group=128"
             )
 
     def __str__(self) -> str:

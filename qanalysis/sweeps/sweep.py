@@ -115,7 +115,8 @@ def select_tensors(
     kept = [info for info in chosen if len(info.shape) >= 2 or not weights_only]
     if not kept:
         raise ValueError(
-            f"weights only: none of the {len(chosen)} chosen tensors has two or more dimensions; leave the filter off to measure them"
+            f"weights only: none of the {len(chosen)} chosen tensors has two or more dimensions; leave the filter "
+            "off to measure them"
         )
     return kept
 

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import erfc
 
 from qanalysis.arrays import Doubles
-from qanalysis.decibels import DB_PER_BIT, SINE_DB
+from qanalysis.decibels import DB_PER_BIT, SINE_DB, gain_db
 from qanalysis.theory.distributions import GAUSSIAN, Distribution
 from qanalysis.theory.optimal_grids import MAX_BITS, check_bits, grid_mse, lloyd_max
 
@@ -174,7 +174,10 @@ def absmax_groups_sqnr_db(bits: int, lengths: Mapping[int, int] | Iterable[tuple
     """
     pairs = list(lengths.items() if isinstance(lengths, Mapping) else lengths)
     if any(count < 0 for _, count in pairs) or not any(count for _, count in pairs):
-        message = f"lengths={pairs!r} has no values: give (length, count) pairs with counts of 0 or more, one of them positive"
+        message = (
+            f"lengths={pairs!r} has no values: give (length, count) pairs with counts of 0 or more, one of them "
+            "positive"
+        )
         raise ValueError(message)
     noise = sum(length * count * _absmax_noise(bits, length) for length, count in pairs)
-    return 10.0 * math.log10(sum(length * count for length, count in pairs) / noise) if noise else math.inf
+    return gain_db(sum(length * count for length, count in pairs), noise)

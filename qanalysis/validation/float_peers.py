@@ -41,7 +41,10 @@ BLOCKS = {
 BEYOND_REASON = (
     "its cast makes NaN or inf of values beyond the largest finite; MX elements saturate here, as OCP recommends"
 )
-HALF_REASON = "values beyond the largest finite become inf there, the largest finite here, so that one outlier can not hide a layer's error"
+HALF_REASON = (
+    "values beyond the largest finite become inf there, the largest finite here, so that one outlier can not hide "
+    "a layer's error"
+)
 
 Cast = Callable[[Floats], Floats]
 
