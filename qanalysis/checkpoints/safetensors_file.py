@@ -11,7 +11,6 @@ import json
 import math
 import struct
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeGuard
 
@@ -52,7 +51,7 @@ _DTYPES: dict[str, tuple[str, int]] = {
 _NO_VALUES = np.dtype(np.uint8)
 
 
-def open_safetensors(paths: Sequence[Path], *, name: str) -> FileSource:
+def open_safetensors(*paths: Path, name: str) -> FileSource:
     """Tensors of one file or of all shards, in the order of `paths` and, within each, of its header. Raises
     CheckpointError.
     """
@@ -79,7 +78,7 @@ def open_safetensors_index(path: Path, *, name: str) -> FileSource:
     """
     weight_map = _read_weight_map(path)
     shards = [_locate_shard(path, shard) for shard in sorted(set(weight_map.values()))]
-    source = open_safetensors(shards, name=name)
+    source = open_safetensors(*shards, name=name)
     if missing := weight_map.keys() - {info.name for info in source.tensors}:
         tensor = min(missing)
         source.close()

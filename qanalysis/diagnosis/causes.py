@@ -218,18 +218,13 @@ def _find_asymmetry(examined: Examined) -> Cause | None:
     cost = levels.crest_db - levels.span_db - (even.crest_db - even.span_db)
     if cost <= QUARTER_BIT_DB + CHANCE_DB / math.sqrt(levels.groups):
         return None
-    unused = 1 - 10 ** ((levels.span_db - levels.crest_db) / 20)
+    unused, share = 1 - 10 ** ((levels.span_db - levels.crest_db) / 20), _share_of(cost)
     text = (
-        f"The values of a group lie to one side: {percent(unused, digits=2)} of the codes of a symmetric grid "
-        "stand where no "
-        f"value is. That costs {cost:.1f} dB "
+        f"The values of a group lie to one side: {percent(unused, digits=2)} of the codes of a symmetric grid stand "
+        f"where no value is. That costs {cost:.1f} dB more than if signs were even, {percent(share, digits=2)} of the "
+        "error."
     )
-    return Cause(
-        "asymmetry",
-        text + f"more than if signs were even, {percent(_share_of(cost), digits=2)} of the error.",
-        cost,
-        _share_of(cost),
-    )
+    return Cause("asymmetry", text, cost, share)
 
 
 def _find_zeroed(examined: Examined) -> Cause | None:

@@ -73,7 +73,7 @@ def _compare_reading() -> Agreement:
 
 
 def _read_tensors(path: Path) -> dict[str, Floats]:
-    from qanalysis.checkpoints import open_checkpoint
+    from qanalysis.checkpoints.catalogue import open_checkpoint
 
     with open_checkpoint(path) as source:
         return {info.name: source.read(info) for info in source.tensors}

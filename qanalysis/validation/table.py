@@ -13,8 +13,8 @@ from typing import ClassVar, Literal
 from qanalysis.results import columns
 from qanalysis.results.columns import RowType
 from qanalysis.results.table import Table
-from qanalysis.validation import NOT_COVERED
 from qanalysis.validation.check import Check, Verdict
+from qanalysis.validation.peers import NOT_COVERED
 
 Unit = Literal["bit-exact", "ulp", "dB", "relative"]
 
