@@ -173,7 +173,8 @@ def test_a_page_imports_no_other_page_and_the_shared_files_none() -> None:
 
 def test_readers_are_loaded_only_when_a_file_needs_them() -> None:
     loaded = list_loaded("import qanalysis.checkpoints.catalogue")
-    assert not {f"qanalysis.checkpoints.{kind}_file" for kind in ("torch", "onnx", "gguf", "safetensors", "numpy")} & loaded
+    readers = {f"qanalysis.checkpoints.{kind}_file" for kind in ("torch", "onnx", "gguf", "safetensors", "numpy")}
+    assert not readers & loaded
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_file)

@@ -311,8 +311,7 @@ def _find_ragged_tail(examined: Examined) -> Cause | None:
     text = (
         f"Rows of {layout.columns} end in a group of {tail} instead of {layout.block_columns}: these hold "
         f"{percent(part, digits=2)} of the values and {percent(share, digits=2)} of the error, and their scales "
-        f"cost {extra:.2g} bits per "
-        "weight more than full groups would."
+        f"cost {extra:.2g} bits per weight more than full groups would."
     )
     return Cause("ragged-tail", text, part, share)
 
@@ -328,8 +327,7 @@ def _find_on_grid(examined: Examined) -> Cause | None:
         return None
     text = (
         f"{percent(part, digits=2).capitalize()} of the nonzero values come back as they were: most of the layer "
-        "lies on "
-        "this grid already, as a quantized one does."
+        "lies on this grid already, as a quantized one does."
     )
     return Cause("on-grid", text, part, 0.0)
 
