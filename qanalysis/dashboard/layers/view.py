@@ -11,7 +11,8 @@ from typing import Any, Literal, Self
 
 from qanalysis.dashboard.views import Query, View, bound, name_parameter, spell_view
 from qanalysis.quantizers.crossing import cross_schemes
-from qanalysis.quantizers.formats import FORMATS, integer_format
+from qanalysis.quantizers.families import integer_format
+from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import RANGE_RULES, parse_range
 from qanalysis.quantizers.scheme import MINMAX, Scheme
