@@ -11,9 +11,9 @@ from qanalysis.converters.choices import InlReference, Test, Transfer
 from qanalysis.converters.converter import LsbConvention
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.linearity import Linearity
-from qanalysis.converters.lines import Line, LineTable, describe_row, tell
+from qanalysis.converters.lines import Line, LineTable, tell
 from qanalysis.notation import NOTHING, signed
-from qanalysis.results.columns import Kind, RowType, column
+from qanalysis.results.columns import Kind, RowType, column, describe_row
 from qanalysis.results.gates import LimitCheck
 
 _MOST_NAMED = 12  # missing codes in one line
@@ -147,7 +147,10 @@ class LinearityRow(RowType):
     def headline(self) -> str:
         """The figures one asks for first, in a sentence."""
         dnl = f"DNL {signed(self.dnl_min_lsb, '+.3f')} to {signed(self.dnl_max_lsb, '+.3f')} LSB"
-        inl = f"INL {signed(self.inl_min_lsb, '+.3f')} to {signed(self.inl_max_lsb, '+.3f')} LSB by {self.inl_reference} line"
+        inl = (
+            f"INL {signed(self.inl_min_lsb, '+.3f')} to {signed(self.inl_max_lsb, '+.3f')} LSB by "
+            f"{self.inl_reference} line"
+        )
         return f"{dnl}, {inl}, missing codes: {name_codes(self.missing_codes)}."
 
     @property

@@ -1,4 +1,7 @@
-"""What is told about a textbook problem? The columns of `convert`, each declared once, and how they read; one row per input."""
+"""What is told about a textbook problem?
+
+The columns of `convert`, each declared once, and how they read; one row per input.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from typing import Any, ClassVar
 from qanalysis.converters.choices import Transfer
 from qanalysis.converters.converter import LsbConvention
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.lines import Line, LineTable, describe_row, spell_span, tell
+from qanalysis.converters.lines import Line, LineTable, spell_span, tell
 from qanalysis.converters.textbook.textbook import Conversion, Textbook
 from qanalysis.converters.textbook.worked_steps import Step, work_out
 from qanalysis.notation import NOTHING, si, signed, volts
-from qanalysis.results.columns import Kind, RowType, column
+from qanalysis.results.columns import Kind, RowType, column, describe_row
 from qanalysis.results.table import Table
 
 INPUT_COLUMNS = ("input", "code", "hex", "level", "actual error", "bound", "|e|/|x|")
@@ -58,7 +61,8 @@ def _word_of(format_name: str) -> Callable[[Answer], str | None]:
 class TextbookRow(RowType):
     """The figures of a converter and, where there is an input, its code; one row per input, or one without.
 
-    `code` and the six code words are of the input; `actual_error` stands beside `error_bound`, what the transfer promises.
+    `code` and the six code words are of the input; `actual_error` stands beside `error_bound`, what the transfer
+    promises.
     """
 
     KIND: ClassVar[Kind] = Kind(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import streamlit as st
@@ -15,7 +15,15 @@ import streamlit as st
 from qanalysis.checkpoints.path_policy import resolve_inside
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.captures import analyze_capture, measure_capture, open_capture
-from qanalysis.converters.choices import check_full_scale, check_reference, check_test, check_transfer
+from qanalysis.converters.choices import (
+    check_dither,
+    check_full_scale,
+    check_reference,
+    check_shape,
+    check_signal,
+    check_test,
+    check_transfer,
+)
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import Inl
 from qanalysis.converters.linearity.linearity import Linearity
@@ -93,10 +101,10 @@ def build_simulation(view: ConverterView) -> Simulation:
         fs_hz=view.sim_rate_hz,
         offset_lsb=view.offset_lsb,
         gain_error_percent=view.gain_percent,
-        inl=Inl(view.inl_shape, view.inl_lsb),
+        inl=Inl(check_shape(view.inl_shape), view.inl_lsb),
         noise_lsb=view.noise_lsb,
         jitter_s=view.jitter_ps * 1e-12,
-        dither=view.dither,
+        dither=check_dither(view.dither),
         osr=view.osr,
         shaping_order=view.shaping_order,
     )
@@ -161,7 +169,7 @@ def sweep_tone(key: ConverterView, kind: Literal["phase", "frequency"]) -> ToneS
 @st.cache_resource(max_entries=16, show_spinner=False)
 def sweep_sizes(signal: str, dither: str) -> AmplitudeSweep:
     """Error against the size of a signal."""
-    return sweep_amplitude(AMPLITUDES, signal=cast('Literal["sine", "gaussian"]', signal), dither=dither)
+    return sweep_amplitude(AMPLITUDES, signal=check_signal(signal), dither=check_dither(dither))
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
