@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple, get_args
 
 import plotly.graph_objects as go
 
-from qanalysis import theory
 from qanalysis.charts.cell_table import group_label, is_integer
 from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, empty_state, finish, rank_legend
 from qanalysis.charts.wording import escape
@@ -17,6 +16,7 @@ from qanalysis.notation import measure as tell
 from qanalysis.notation import percent, shorten
 from qanalysis.results.columns import Column
 from qanalysis.sweeps.row import METRICS, Row
+from qanalysis.theory import lines
 
 Horizontal = Literal["bits", "bits_per_weight"]
 HORIZONTALS: tuple[Horizontal, ...] = get_args(Horizontal)
@@ -239,12 +239,12 @@ def _draw_theory(figure: go.Figure, points: Sequence[_Point], *, named: bool, th
     colour = PALETTES[theme].reference
     low, high = min(point[0] for point in points), max(point[0] for point in points)
     whole = [bits for bits in range(max(1, math.floor(low)), math.ceil(high) + 1) if bits >= 1]
-    best = [theory.best_scalar_sqnr_db(bits, "gaussian").sqnr_db for bits in whole]
+    best = [lines.best_scalar_sqnr_db(bits, "gaussian").sqnr_db for bits in whole]
     limit_name, scalar_name = "Shannon limit (Gauss)", "Lloyd-Max (Gauss)"
     passed_by_none = "6.02 dB per bit, which no code of a Gaussian passes (Shannon)"
     figure.add_scatter(
         x=[low, high],
-        y=[theory.uniform_sqnr_db(low), theory.uniform_sqnr_db(high)],
+        y=[lines.uniform_sqnr_db(low), lines.uniform_sqnr_db(high)],
         mode="lines",
         name=limit_name,
         line={"color": colour, "width": 1.5},
@@ -262,7 +262,7 @@ def _draw_theory(figure: go.Figure, points: Sequence[_Point], *, named: bool, th
         showlegend=not named,
     )
     return [
-        _EndLabel(limit_name, high, theory.uniform_sqnr_db(high), colour),
+        _EndLabel(limit_name, high, lines.uniform_sqnr_db(high), colour),
         _EndLabel(scalar_name, whole[-1], best[-1], colour),
     ]
 

@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from qanalysis import theory
 from qanalysis.charts.curves import error_curves
 from qanalysis.diagnosis.own_limits import LayerLimits
 from qanalysis.sweeps.sweep import sweep
+from qanalysis.theory import lines, optimal_grids
 from tests.charts.examples import EVIL, many_rows, row_of, weights
 
 
@@ -28,8 +28,8 @@ class TestErrorCurves:
     def test_theory_stands_beside_decibels_only(self, rows):
         figure = error_curves(rows, ["conv1"], "sqnr_db")
         limit, scalar = figure.data[-2:]
-        assert list(limit.y) == [theory.shannon_db(bits, "gaussian") for bits in (2, 8)]
-        assert list(scalar.y) == [theory.lloyd_max(bits, "gaussian").sqnr_db for bits in range(2, 9)]
+        assert list(limit.y) == [lines.shannon_db(bits, "gaussian") for bits in (2, 8)]
+        assert list(scalar.y) == [optimal_grids.lloyd_max(bits, "gaussian").sqnr_db for bits in range(2, 9)]
         assert {note.text for note in figure.layout.annotations} == {
             "tensor",
             "group=8",
