@@ -43,9 +43,10 @@ def deliver(
     """
     from datetime import UTC, datetime
 
-    from qanalysis.reports import to_json, write_report
     from qanalysis.reports.common_sections import list_missed, name_missed
+    from qanalysis.reports.report import write_report
     from qanalysis.reports.terminal import print_note, print_result
+    from qanalysis.results.document import to_json
 
     created = datetime.now(UTC)
     charts = draw() if makes_page(targets) else ()

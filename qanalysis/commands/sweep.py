@@ -203,7 +203,7 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
 
 def _find_worst(checkpoint: TensorSource, rows: Rows) -> Iterator[tuple[Row, TensorInfo]]:
     """The worst layer at the scheme of the summary, unless there is none or it is too large to be looked at as a whole."""
-    from qanalysis.reports import choose_scheme, select_worst
+    from qanalysis.reports.summary import choose_scheme, select_worst
 
     for worst in select_worst(rows, choose_scheme(rows), count=1):
         if worst.numel <= _LARGEST_PROFILE:

@@ -28,9 +28,9 @@ from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.spectrum import analyze_spectrum, describe_spectrum
 from qanalysis.converters.textbook.row import TextbookRow, list_textbook_rows
 from qanalysis.converters.textbook.textbook import solve_textbook
-from qanalysis.reports import read_result, read_rows, write_report
 from qanalysis.reports.kinds import KINDS, outline
 from qanalysis.reports.page import render_page
+from qanalysis.reports.report import read_result, read_rows, write_report
 from qanalysis.reports.terminal import print_result
 from qanalysis.results import parquet
 from qanalysis.results.document import kind_of, to_json
