@@ -253,7 +253,7 @@ def _break(document: dict[str, object], **changes: object) -> str:
     ("changes", "message"),
     [
         ({"schema_version": 9}, "schema_version is 9, this program reads 1"),
-        ({"source": []}, "'source' and 'settings' must be objects"),
+        ({"source": []}, r"'source' must be an object, found \[\]"),
         ({"source": {"path": 1}}, "must be path"),
         ({"rows": {}}, "'rows' must be a list"),
         ({"totals": None}, "'totals' must be a list"),
