@@ -115,6 +115,15 @@ def percent(share: float, *, digits: int = 3) -> str:
     return f"{100 * share:.{shown}g} %"
 
 
+def stated_percent(share: float, *, digits: int = 6) -> str:
+    """A share of one as percent with all its digits, up to `digits`: for what was stated or counted and is no estimate.
+
+    >>> stated_percent(0.95), stated_percent(0.00001234, digits=3), stated_percent(0.99996)
+    ('95 %', '0.00123 %', '99.996 %')
+    """
+    return f"{100 * share:.{digits}g} %"
+
+
 def size(count: int | None) -> str:
     """Bytes with binary prefixes.
 

@@ -22,6 +22,8 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.inl import STRAIGHT, Inl, bend_transitions
 from qanalysis.converters.simulation.dither import find_dither
 from qanalysis.converters.simulation.waveforms import Waveform, judge_period, list_tones
+from qanalysis.decibels import ratio_db
+from qanalysis.notation import stated_percent
 from qanalysis.quantizers.rounding import Rounding
 from qanalysis.sums import ErrorStats, measure
 
@@ -174,7 +176,7 @@ class SimulatedRecord:
         if np.ptp(self.ideal) == 0:
             return None
         signal, noise = (band_power(x - x.mean(), self.simulation.osr) for x in (self.ideal, self.errors))
-        return 10 * math.log10(signal / noise) if noise else math.inf
+        return ratio_db(signal, noise)
 
     @property
     def in_band_values(self) -> Doubles:
@@ -193,8 +195,8 @@ class SimulatedRecord:
         if self.saturated:
             share = self.saturated / self.codes.size
             text = (
-                f"{self.saturated} of {self.codes.size} samples ({100 * share:.3g} %) lie beyond the end codes and "
-                "saturate; lower the level."
+                f"{self.saturated} of {self.codes.size} samples ({stated_percent(share, digits=3)}) "
+                "lie beyond the end codes and saturate; lower the level."
             )
             found.append(Finding("clipping", text, share))
         for frequency in list_tones(simulation.waveform):

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Doubles, Phasors
+from qanalysis.decibels import level_db
 
 SHORTEST = 16  # samples; four parameters and a DC bin leave too little of fewer
 _MOST_STEPS = 12
@@ -48,8 +49,7 @@ class SineFit:
     @property
     def sinad_db(self) -> float:
         """Power of the sine over that of the residual; inf where nothing is left."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return float(10 * np.log10(np.float64(self.power) / self.residual_rms**2))
+        return level_db(self.power, self.residual_rms**2)
 
     @property
     def power(self) -> float:
