@@ -179,13 +179,6 @@ class SimulatedRecord:
         return ratio_db(signal, noise)
 
     @property
-    def in_band_values(self) -> Doubles:
-        """The values through an ideal low-pass of the band that counts, at the converter's rate: (samples,)."""
-        spectrum = np.fft.rfft(self.values)
-        spectrum[count_bins(self.values.size, self.simulation.osr) :] = 0
-        return np.fft.irfft(spectrum, self.values.size)
-
-    @property
     def findings(self) -> tuple[Finding, ...]:
         """What to know before believing the figures:
         samples beyond the ends, a locked or broken period, a tone outside the band.
