@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 
 import plotly.graph_objects as go
 
-from qanalysis import theory
 from qanalysis.charts.heat_map import group_label, is_integer
 from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, empty_state, finish, rank_legend
 from qanalysis.charts.wording import escape
@@ -17,6 +16,7 @@ from qanalysis.notation import measure as tell
 from qanalysis.notation import percent, shorten
 from qanalysis.results.columns import Column
 from qanalysis.sweeps.row import METRICS, Row
+from qanalysis.theory import lines
 
 Horizontal = Literal["bits", "bits_per_weight"]
 MEASURED_SQNR = ("sqnr_db", "sqnr_ac_db")
@@ -216,11 +216,11 @@ def _draw_theory(figure: go.Figure, points: Sequence[_Point], *, named: bool, th
     colour = PALETTES[theme].reference
     low, high = min(point[0] for point in points), max(point[0] for point in points)
     whole = [bits for bits in range(max(1, math.floor(low)), math.ceil(high) + 1) if bits >= 1]
-    best = [theory.best_scalar_sqnr_db(bits, "gaussian").sqnr_db for bits in whole]
+    best = [lines.best_scalar_sqnr_db(bits, "gaussian").sqnr_db for bits in whole]
     limit_name, scalar_name = "Shannon limit (Gauss)", "Lloyd-Max (Gauss)"
     figure.add_scatter(
         x=[low, high],
-        y=[theory.uniform_sqnr_db(low), theory.uniform_sqnr_db(high)],
+        y=[lines.uniform_sqnr_db(low), lines.uniform_sqnr_db(high)],
         mode="lines",
         name=limit_name,
         line={"color": colour, "width": 1.5},
@@ -238,7 +238,7 @@ def _draw_theory(figure: go.Figure, points: Sequence[_Point], *, named: bool, th
         showlegend=not named,
     )
     return [
-        _EndLabel(limit_name, high, theory.uniform_sqnr_db(high), colour),
+        _EndLabel(limit_name, high, lines.uniform_sqnr_db(high), colour),
         _EndLabel(scalar_name, whole[-1], best[-1], colour),
     ]
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import sample_models
-from qanalysis.checkpoints.file_kinds import INDEX_SUFFIX, SUFFIX_KINDS
+from qanalysis.checkpoints.catalogue import INDEX_SUFFIX, SUFFIX_KINDS
 from qanalysis.checkpoints.path_policy import ROOT_VARIABLE, resolve_inside
 from qanalysis.checkpoints.source import SAMPLE_PREFIX, CheckpointError
 

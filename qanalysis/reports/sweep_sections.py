@@ -20,7 +20,7 @@ from qanalysis.reports.summary import choose_scheme, find_worst_channel, headlin
 from qanalysis.sweeps.row import STATUS_WORDS, Rows
 
 if TYPE_CHECKING:
-    from qanalysis.diagnosis import Diagnosis
+    from qanalysis.diagnosis.findings import Diagnosis
     from qanalysis.diagnosis.profile import LayerProfile
 
 CURVE_LAYERS = 3

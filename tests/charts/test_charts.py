@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from qanalysis import theory
 from qanalysis.charts import PALETTES, channel_errors, error_curves, error_histogram, heat_map, scrub, weight_histogram
 from qanalysis.charts.channel_charts import MAP_SIDE, pick_channels, shrink_map
 from qanalysis.charts.heat_map import CELL_LIMIT, group_label
@@ -19,6 +18,7 @@ from qanalysis.notation import measure, percent, shorten, si
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.row import METRICS, Row
 from qanalysis.sweeps.sweep import sweep
+from qanalysis.theory import lines, optimal_grids
 
 EVIL = "<b>evil</b>%{x}"
 SCHEMES = [f"int{bits} {grouping}" for grouping in ("tensor", "group=8") for bits in (2, 4, 8)]
@@ -261,8 +261,8 @@ class TestErrorCurves:
     def test_theory_stands_beside_decibels_only(self, rows):
         figure = error_curves(rows, ["conv1"], "sqnr_db")
         limit, scalar = figure.data[-2:]
-        assert list(limit.y) == [theory.shannon_db(bits, "gaussian") for bits in (2, 8)]
-        assert list(scalar.y) == [theory.lloyd_max(bits, "gaussian").sqnr_db for bits in range(2, 9)]
+        assert list(limit.y) == [lines.shannon_db(bits, "gaussian") for bits in (2, 8)]
+        assert list(scalar.y) == [optimal_grids.lloyd_max(bits, "gaussian").sqnr_db for bits in range(2, 9)]
         assert {note.text for note in figure.layout.annotations} == {
             "tensor",
             "group=8",

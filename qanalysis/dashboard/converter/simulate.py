@@ -40,7 +40,7 @@ from qanalysis.dashboard.export import draw_link
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import decibels, signed
-from qanalysis.theory import sine_sqnr_db
+from qanalysis.theory.lines import sine_sqnr_db
 
 _PERIODIC = ("sine", "triangle", "two-tone")
 

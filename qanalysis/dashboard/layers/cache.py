@@ -14,8 +14,8 @@ from qanalysis.converters.posterior import Posterior, judge_posterior
 from qanalysis.dashboard.cache import Origin, Subject, channel_axis, read_values
 from qanalysis.dashboard.layers.shown import Shown
 from qanalysis.dashboard.layers.view import Axis
-from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.diagnosis.conventions import Convention, compare_conventions
+from qanalysis.diagnosis.findings import Diagnosis, diagnose
 from qanalysis.diagnosis.own_limits import LayerLimits, find_limits
 from qanalysis.diagnosis.profile import LayerProfile, profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme
