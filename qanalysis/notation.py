@@ -115,13 +115,13 @@ def percent(share: float, *, digits: int = 3) -> str:
     return f"{100 * share:.{shown}g} %"
 
 
-def stated_percent(share: float, *, digits: int = 6) -> str:
-    """A share of one as percent with all its digits, up to `digits`: for what was stated or counted and is no estimate.
+def in_percent(ratio: float, form: str) -> str:
+    """A ratio in percent as a format has it, with a true minus: for changes and levels, which may lie outside 0 to 1.
 
-    >>> stated_percent(0.95), stated_percent(0.00001234, digits=3), stated_percent(0.99996)
-    ('95 %', '0.00123 %', '99.996 %')
+    >>> in_percent(-0.1, ".1f"), in_percent(0.9973, "g"), in_percent(1.25, ".3g")
+    ('−10.0 %', '99.73 %', '125 %')
     """
-    return f"{100 * share:.{digits}g} %"
+    return f"{signed(100 * ratio, form)} %"
 
 
 def size(count: int | None) -> str:

@@ -23,7 +23,7 @@ from qanalysis.converters.linearity.inl import STRAIGHT, Inl, bend_transitions
 from qanalysis.converters.simulation.dither import find_dither
 from qanalysis.converters.simulation.waveforms import Waveform, judge_period, list_tones
 from qanalysis.decibels import ratio_db
-from qanalysis.notation import stated_percent
+from qanalysis.notation import in_percent
 from qanalysis.quantizers.rounding import Rounding
 from qanalysis.sums import ErrorStats, measure
 
@@ -188,7 +188,7 @@ class SimulatedRecord:
         if self.saturated:
             share = self.saturated / self.codes.size
             text = (
-                f"{self.saturated} of {self.codes.size} samples ({stated_percent(share, digits=3)}) "
+                f"{self.saturated} of {self.codes.size} samples ({in_percent(share, '.3g')}) "
                 "lie beyond the end codes and saturate; lower the level."
             )
             found.append(Finding("clipping", text, share))
