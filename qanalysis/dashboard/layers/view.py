@@ -7,11 +7,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Any, Self
 
+from qanalysis.charts.curves import HORIZONTALS, Horizontal
 from qanalysis.dashboard.views import Query, View, bound, name_parameter, spell_view
 from qanalysis.quantizers.crossing import cross_schemes
-from qanalysis.quantizers.formats import FORMATS, integer_format
+from qanalysis.quantizers.families import integer_format
+from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import RANGE_RULES, parse_range
 from qanalysis.quantizers.scheme import MINMAX, Scheme
@@ -20,8 +22,7 @@ from qanalysis.quantizers.words import parse_format
 from qanalysis.sweeps.row import METRICS
 
 FEWEST_BITS, MOST_BITS = 2, 16
-Axis = Literal["bits", "bits_per_weight"]
-AXES: dict[Axis, str] = {"bits": "bits", "bits_per_weight": "true bits per weight"}
+AXES: dict[Horizontal, str] = {"bits": "bits", "bits_per_weight": "true bits per weight"}
 ORDERS = {"file": "file order", "worst": "worst first", "largest": "largest first", "name": "name"}
 ROW_LIMITS = ("60", "150", "500", "all")
 GROUPING_CHOICES = ("tensor", "channel", "group=256", "group=128", "group=64", "group=32")
@@ -52,7 +53,7 @@ class LayersView(View):
     symmetries: tuple[str, ...] = bound(("sym",), choices=tuple(SYMMETRIES))
     ranges: tuple[str, ...] = bound(("minmax",), parse=parse_range)
     metric: str = bound("sqnr_db", choices=tuple(METRICS))
-    axis: Literal["bits", "bits_per_weight"] = bound("bits", choices=("bits", "bits_per_weight"))
+    axis: Horizontal = bound("bits", choices=HORIZONTALS)
     layer: str | None = bound(None)
     compared: tuple[str, ...] = bound(())
     find: str = bound("")
