@@ -65,8 +65,12 @@ def _percentiles(times: list[float]) -> str:
     ids=["5 layers", "10 M values", "60 of 500 layers", "500 layers"],
 )
 def test_from_the_slider_to_the_painted_histogram(
-    server: Server, models: Path, open_visit: OpenVisit, query: str, capsys: pytest.CaptureFixture[str]
-) -> None:  # noqa: F811
+    server: Server,
+    models: Path,
+    open_visit: OpenVisit,
+    query: str,
+    capsys: pytest.CaptureFixture[str],  # noqa: F811
+) -> None:
     page = open_visit(f"{server.url}/?{query}").page
     page.locator(".st-key-weights .js-plotly-plot").wait_for(timeout=60_000)
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
@@ -88,8 +92,10 @@ def _sweep_again(page: Any) -> list[float]:
 
 
 def test_from_the_scrub_s_rail_to_the_painted_histogram(
-    server: Server, open_visit: OpenVisit, capsys: pytest.CaptureFixture[str]
-) -> None:  # noqa: F811
+    server: Server,
+    open_visit: OpenVisit,
+    capsys: pytest.CaptureFixture[str],  # noqa: F811
+) -> None:
     page = open_visit(f"{server.url}/?scrub=true").page
     chart = page.locator(".st-key-scrub-chart .js-plotly-plot")
     rail = chart.locator(".slider-rail-touch-rect")
