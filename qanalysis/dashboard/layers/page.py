@@ -30,6 +30,7 @@ from qanalysis.dashboard.layers.selection import choose_rows, pick_cell
 from qanalysis.dashboard.layers.shown import Shown, choose_shown
 from qanalysis.dashboard.layers.validation import draw_validation
 from qanalysis.dashboard.layers.view import INTEGERS, ORDERS, ROW_LIMITS, LayersView, put_in_view
+from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
 from qanalysis.dashboard.session import change, confine, keep
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
@@ -314,3 +315,6 @@ def _click_cell(chart: str) -> None:
     if cell:
         _choose_layer(cell[0])
         _choose_scheme(cell[1])
+
+
+PAGE = Page("Layers", ":material/layers:", "layers", LayersView, draw_layers)
