@@ -1,1 +1,3 @@
-"""A converter is a uniform quantizer with a fixed range: textbook answers, simulated converters, captured records analysed."""
+"""A converter is a uniform quantizer with a fixed range:
+textbook answers, simulated converters, captured records analysed.
+"""

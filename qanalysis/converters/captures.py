@@ -1,6 +1,9 @@
-"""How does a record become a row? The one way from a path or a sample to a spectrum or a linearity test, for commands and pages alike.
+"""How does a record become a row?
 
-Each of the two is measured and then described: the measured value has the arrays that charts draw, the row has what is told and stored.
+The one way from a path or a sample to a spectrum or a linearity test, for commands and pages alike.
+
+Each of the two is measured and then described: the measured value has the arrays that charts draw, the row has what is
+told and stored.
 """
 
 from __future__ import annotations
@@ -50,7 +53,8 @@ def open_capture(text: str | Path, reading: Reading | None = None) -> Record:
 def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> Spectrum:
     """The spectrum of a record's codes, or of its numbers; rate and width are the record's, `low` and `high` in volts.
 
-    Numbers whose file fixes their range (a WAV of floats: -1 to 1) are spread over the range. Raises ValueError without a sample rate.
+    Numbers whose file fixes their range (a WAV of floats: -1 to 1) are spread over the range. Raises ValueError without
+    a sample rate.
     """
     options = options or SpectrumOptions()
     if record.fs_hz is None:
@@ -71,7 +75,10 @@ def _spread(record: Record, options: SpectrumOptions) -> tuple[Reals, SpectrumOp
 
 
 def measure_capture(record: Record, options: LinearityOptions | None = None) -> Linearity:
-    """The linearity of a record's codes; without a range it is counted in LSB. Raises ValueError for a record without codes."""
+    """The linearity of a record's codes; without a range it is counted in LSB.
+
+    Raises ValueError for a record without codes.
+    """
     options = options or LinearityOptions()
     if record.codes is None or record.bits is None:
         fault = (
@@ -89,7 +96,9 @@ def describe_capture(record: Record, found: Spectrum) -> RecordRow:
 
 
 def describe_tested(record: Record, found: Linearity) -> LinearityRow:
-    """The row of a record's linearity test; that a ramp or a sine reaches the end codes is no finding here: it has to."""
+    """The row of a record's linearity test; that a ramp or a sine reaches the end codes is no finding
+    here: it has to.
+    """
     findings = [finding for finding in examine_record(record) if finding.code != "clipping"]
     return describe_linearity(found, (*findings, *record.guesses))
 
@@ -109,7 +118,9 @@ def tabulate_capture(
 
 
 def describe_settings(record: Record, reading: Reading, options: SpectrumOptions | LinearityOptions) -> dict[str, Any]:
-    """What a document says about how its row was made: the options as asked, and how the file was read, guesses included."""
+    """What a document says about how its row was made:
+    the options as asked, and how the file was read, guesses included.
+    """
     return {
         "bits": record.bits,
         "fs_hz": record.fs_hz,

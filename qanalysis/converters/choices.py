@@ -1,4 +1,6 @@
-"""Which words may be chosen about a converter and its record? One Literal, one tuple and one check each, for engines, commands and pages.
+"""Which words may be chosen about a converter and its record?
+
+One Literal, one tuple and one check each, for engines, commands and pages.
 
 The steps of a range, "2^n" or "2^n-1", belong to the quantizer (`FsOver`), the windows to `spectrum/windows.py`.
 """

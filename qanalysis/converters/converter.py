@@ -1,8 +1,9 @@
 """Which code does an ideal converter give, what does the code stand for, and where does it change?
 
-Notation: n bits, range low..high, q = LSB. Code c stands for the level low + c q (mid-rise: + q/2) and is entered at transition T[c]:
-mid-tread low + (c - 1/2) q, mid-rise and floor low + c q. Names refer to the low end: with FS/2^n a range of -FS/2..FS/2 has a level at
-zero for mid-tread and a transition for mid-rise; with FS/(2^n-1) its levels lie even about zero, and the two change roles there.
+Notation: n bits, range low..high, q = LSB. Code c stands for the level low + c q (mid-rise: + q/2) and is entered at
+transition T[c]: mid-tread low + (c - 1/2) q, mid-rise and floor low + c q. Names refer to the low end: with FS/2^n a
+range of -FS/2..FS/2 has a level at zero for mid-tread and a transition for mid-rise; with FS/(2^n-1) its levels lie
+even about zero, and the two change roles there.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ MOST_BITS_LISTED = 24
 class Converter:
     """An ideal n-bit converter of low..high: a uniform quantizer with a range and saturating ends, in float64.
 
-    `bits` 1 to 32; LSB = FS/2^n, or FS/(2^n-1) with `fs_over="2^n-1"` (then the top level of mid-tread stands at `high`); `transfer`
-    is mid-tread, mid-rise or floor. TypeError for bits that are no whole number, ValueError for anything else that is no converter.
-    Source: IEEE 1241-2010, code transition levels; the three transfers as in every data sheet's first figure.
+    `bits` 1 to 32; LSB = FS/2^n, or FS/(2^n-1) with `fs_over="2^n-1"` (then the top level of mid-tread stands at
+    `high`); `transfer` is mid-tread, mid-rise or floor. TypeError for bits that are no whole number, ValueError for
+    anything else that is no converter. Source: IEEE 1241-2010, code transition levels; the three transfers as in every
+    data sheet's first figure.
 
     >>> Converter(8, 0, 12).lsb, Converter(8, 0, 12).half_step
     (0.046875, 0.0234375)
@@ -54,7 +56,8 @@ class Converter:
         step = UniformQuantizer.from_range(bits, low, high, fs_over=self.fs_over).step
         if not 8 * np.spacing(max(abs(low), abs(high))) <= step < np.inf:
             raise ValueError(
-                f"range {low}:{high} with {bits} bits has a step of {step:.3g}, which float64 does not resolve there; move the range to zero"
+                f"range {low}:{high} with {bits} bits has a step of {step:.3g}, which float64 does not resolve there; "
+                "move the range to zero"
             )
         for name, value in (("bits", bits), ("low", low), ("high", high)):
             object.__setattr__(self, name, value)
@@ -135,14 +138,16 @@ class Converter:
     def locate_transitions(self, codes: ArrayLike) -> Doubles:
         """T[c], the input at which code c is entered from below; code 0 has none, its value here is where it would be.
 
-        >>> Converter(3, 0, 8).locate_transitions([1, 7]), Converter(3, 0, 8, transfer="floor").locate_transitions([1, 7])
-        (array([0.5, 6.5]), array([1., 7.]))
+        >>> [Converter(3, 0, 8, transfer=word).locate_transitions([1, 7]) for word in ("mid-tread", "floor")]
+        [array([0.5, 6.5]), array([1., 7.])]
         """
         return self.low + (np.asarray(codes, np.float64) - (0.5 if self.transfer == "mid-tread" else 0.0)) * self.lsb
 
     @property
     def transitions(self) -> Doubles:
-        """All 2^n-1 transition levels, ascending; ValueError above 24 bits (use `locate_transitions` for some codes)."""
+        """All 2^n-1 transition levels, ascending;
+        ValueError above 24 bits (use `locate_transitions` for some codes).
+        """
         return self.locate_transitions(self._list_codes()[1:])
 
     @property

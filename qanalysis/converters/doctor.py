@@ -1,7 +1,10 @@
-"""What is wrong with a captured record? Clipping, stuck bits, wrong width, left-justified words, locked period, DC, too little to measure.
+"""What is wrong with a captured record?
 
-Each finding has the number behind it and says what to do. What concerns lines (no tone, two tones, folded harmonics) are findings of a `Spectrum`.
-Thresholds are bounds of what a sound record can show: smooth peaks for clipping, chance for bits and repetition.
+Clipping, stuck bits, wrong width, left-justified words, locked period, DC, too little to measure.
+
+Each finding has the number behind it and says what to do. What concerns lines (no tone, two tones, folded harmonics)
+are findings of a `Spectrum`. Thresholds are bounds of what a sound record can show: smooth peaks for clipping, chance
+for bits and repetition.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from qanalysis.converters.spectrum.sinefit import SHORTEST
 from qanalysis.converters.spectrum.spectrum import Spectrum
 
 NOTABLE_OFFSET = 0.01  # of the range: beyond what converters are specified to
-# A smooth peak spends at most as long in its top cell as in the three below: sqrt(1) against sqrt(4) - sqrt(1). Clipping is more than twice that.
+# A smooth peak spends at most as long in its top cell as in the three below: sqrt(1) against sqrt(4) - sqrt(1).
+# Clipping is more than twice that.
 _PEAK_RATIO = 2.0
 _PEAK_LEVELS = 3
 _FEWEST_CLIPPED = 8
@@ -35,8 +39,8 @@ _MOST_TRIED = 256
 def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Finding, ...]:
     r"""What stands out in a record, in the order of the checks; empty where nothing does.
 
-    With its `spectrum` also leakage and gcd(J, M) > 1 of the tone; what the spectrum's own findings say is not said again.
-    NaN and infinities are counted and left out of the other checks.
+    With its `spectrum` also leakage and gcd(J, M) > 1 of the tone; what the spectrum's own findings say is not said
+    again. NaN and infinities are counted and left out of the other checks.
 
     >>> from pathlib import Path
     >>> import tempfile
@@ -63,7 +67,10 @@ def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Fi
 
 
 def _find_period_faults(spectrum: Spectrum, found: list[Finding]) -> list[Finding]:
-    """Leakage or a locked period of one tone; `coherent` decides which, since a frequency has rounding errors. Two tones lock only together."""
+    """Leakage or a locked period of one tone; `coherent` decides which, since a frequency has rounding errors.
+
+    Two tones lock only together.
+    """
     if spectrum.fundamental_hz is None or any(finding.code == "two-tone" for finding in spectrum.findings):
         return []
     cycles = spectrum.fundamental_hz / spectrum.fs_hz * spectrum.samples
@@ -77,7 +84,10 @@ def _find_non_finite(values: NDArray[np.float64], finite: NDArray[np.float64]) -
     if not bad:
         return []
     first = int(np.flatnonzero(~np.isfinite(values))[0])
-    text = f"{bad} of {values.size} samples are NaN or infinite, the first is sample {first}: a spectrum needs every sample. Cut the record around them."
+    text = (
+        f"{bad} of {values.size} samples are NaN or infinite, the first is sample {first}: "
+        "a spectrum needs every sample. Cut the record around them."
+    )
     return [Finding("non-finite", text, bad)]
 
 
@@ -95,7 +105,10 @@ def _find_shortness(values: NDArray[np.float64]) -> list[Finding]:
 
 def _describe_constant(record: Record, value: float) -> Finding:
     if record.codes is not None:
-        text = f"All samples are code {value:.0f}: nothing toggles. Is the input connected, the clock running, the right column read?"
+        text = (
+            f"All samples are code {value:.0f}: nothing toggles. Is the input connected, the clock running, "
+            "the right column read?"
+        )
         return Finding("constant", text, value)
     return Finding(
         "constant",
@@ -126,7 +139,10 @@ def _find_clipping(values: NDArray[np.float64], record: Record) -> list[Finding]
     ]
     share = sum(count for _level, count in clipped.values()) / values.size
     lopsided = f" Only the {next(iter(clipped))} is clipped: move the offset as well." if len(clipped) == 1 else ""
-    text = f"Clipped: {' and '.join(parts)}, {100 * share:.3g} % of the record, more than twice what the next three levels hold together.{lopsided}"
+    text = (
+        f"Clipped: {' and '.join(parts)}, {100 * share:.3g} % of the record, "
+        f"more than twice what the next three levels hold together.{lopsided}"
+    )
     return [Finding("clipping", f"{text} Lower the level for a spectrum; a histogram test wants it.", share)]
 
 
@@ -166,7 +182,10 @@ def _find_wrong_width(record: Record) -> Finding | None:
         int(record.codes.max()),
         needed_bits(record.codes, signed=bool(record.signed)),
     )
-    text = f"{outside} samples lie outside the {low}..{high} of {record.bits} bits: the codes run from {least} to {most}, which takes {needed} bits."
+    text = (
+        f"{outside} samples lie outside the {low}..{high} of {record.bits} bits: "
+        f"the codes run from {least} to {most}, which takes {needed} bits."
+    )
     return Finding("wrong-width", f"{text} State {needed} bits, another sign, or left-justified words.", outside)
 
 
@@ -177,7 +196,10 @@ def _find_unused_bits(record: Record) -> Finding | None:
     unused = record.bits - needed
     if unused < 2 or _is_width_guessed(record):
         return None
-    text = f"The upper {unused} of {record.bits} bits are never used: the codes run from {record.codes.min()} to {record.codes.max()}."
+    text = (
+        f"The upper {unused} of {record.bits} bits are never used: the codes run from {record.codes.min()} to "
+        f"{record.codes.max()}."
+    )
     return Finding("unused-upper-bits", f"{text} The level is low, or the width is {needed} bits: state it.", unused)
 
 
@@ -191,7 +213,10 @@ def _find_left_justified(record: Record) -> Finding | None:
     zeros = count_low_zeros(record.codes)
     if zeros < 2 or zeros * count_levels(record.codes) < CHANCE_BITS:
         return None
-    text = f"The low {zeros} bits are zero in every code: left-justified words of {record.bits - zeros} bits? Read them with justify left."
+    text = (
+        f"The low {zeros} bits are zero in every code: left-justified words of {record.bits - zeros} bits? "
+        "Read them with justify left."
+    )
     return Finding("left-justified", text, zeros)
 
 
@@ -209,7 +234,10 @@ def _find_stuck_bits(record: Record) -> Finding | None:
     resting = [place for place in places if not toggled >> place & 1 and place >= justified]
     if resting:
         states = ", ".join(f"bit {place} at {int(levels[0]) >> place & 1}" for place in resting)
-        text = f"Stuck: {states} (bit 0 is the LSB), while {levels.size} different codes over {span} steps toggle the others. Check the data lines."
+        text = (
+            f"Stuck: {states} (bit 0 is the LSB), while {levels.size} different codes over {span} steps toggle the "
+            "others. Check the data lines."
+        )
         return Finding("stuck-bits", text, resting[-1])
     return _find_tied_bits(levels, np.array(places[justified:], np.intp))
 
@@ -225,7 +253,10 @@ def _find_tied_bits(levels: Codes, places: NDArray[np.intp]) -> Finding | None:
         return None
     first, second = (int(places[index]) for index in pairs[0])
     same = "equals" if (int(levels[0]) >> first & 1) == (int(levels[0]) >> second & 1) else "is the inverse of"
-    text = f"Bit {second} always {same} bit {first} (bit 0 is the LSB) in {levels.size} different codes: two data lines are joined, or one is read twice."
+    text = (
+        f"Bit {second} always {same} bit {first} (bit 0 is the LSB) in {levels.size} different codes: "
+        "two data lines are joined, or one is read twice."
+    )
     return Finding("tied-bits", text, second)
 
 
@@ -241,10 +272,14 @@ def _find_repetition(record: Record) -> Finding | None:
     period = find_period(record.values)
     if period is None:
         return None
-    text = f"The record repeats itself exactly every {period} samples: {record.values.size} samples show no more than {period} do, and quantization noise"
+    text = (
+        f"The record repeats itself exactly every {period} samples: {record.values.size} samples show no more than "
+        f"{period} do, and quantization noise"
+    )
     return Finding(
         "locked-period",
-        f"{text} gathers into lines. Choose a frequency whose number of periods has no divisor in common with the length.",
+        f"{text} gathers into lines. Choose a frequency whose number of periods has no divisor in common with the "
+        "length.",
         period,
     )
 
@@ -274,7 +309,10 @@ def _find_offset(record: Record) -> Finding | None:
         return None
     unit = "LSB" if record.codes is not None else "of the range -1 to 1"
     side = "top" if offset > 0 else "bottom"
-    text = f"The mean lies {abs(offset):.4g} {unit} from the middle of the range towards the {side} ({100 * abs(offset) / span:.3g} % of the range)."
+    text = (
+        f"The mean lies {abs(offset):.4g} {unit} from the middle of the range towards the {side} "
+        f"({100 * abs(offset) / span:.3g} % of the range)."
+    )
     return Finding("dc-offset", f"{text} DC is left out of the figures, but takes headroom.", offset)
 
 

@@ -1,4 +1,7 @@
-"""What stands out in a record, a spectrum or a converter? One finding: a code for programs, a sentence for people, the number behind it."""
+"""What stands out in a record, a spectrum or a converter?
+
+One finding: a code for programs, a sentence for people, the number behind it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ _CAPITALS = {"dc", "sinad", "thd"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that stands out. `code` is a word such as "clipping"; `text` says it with its numbers and what to do about it.
+    """One thing that stands out.
+
+    `code` is a word such as "clipping"; `text` says it with its numbers and what to do about it.
 
     `value` is the number behind it, in the unit that the text names; None where there is none.
 

@@ -1,4 +1,7 @@
-"""How is something found told? As a row of columns for programs, and as lines with label, value and convention for people."""
+"""How is something found told?
+
+As a row of columns for programs, and as lines with label, value and convention for people.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ _SPELLINGS = {"V": volts, "LSB": lambda value: f"{signed(value, '+.3f')} LSB"}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a table of figures: the column that it shows, its label, the value as text, and by which convention it is."""
+    """One line of a table of figures: the column that it shows, its label, the value as text,
+    and by which convention it is.
+    """
 
     column: str
     label: str
@@ -26,7 +31,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class LineTable:
-    """One more table beside the figures: heading, names of its columns, lines of cells; the first `text_columns` are no numbers."""
+    """One more table beside the figures: heading, names of its columns, lines of cells;
+    the first `text_columns` are no numbers.
+    """
 
     heading: str
     columns: tuple[str, ...]
@@ -50,7 +57,8 @@ class Told(Protocol):
 
 
 def describe_row(row_type: type[R], found: Any, **cells: Any) -> R:
-    """The row of what was found: each cell by its column's `of`, or by the attribute of the same name; `cells` go before both.
+    """The row of what was found: each cell by its column's `of`,
+    or by the attribute of the same name; `cells` go before both.
 
     Raises AttributeError for a column that `found` does not have.
     """
@@ -60,7 +68,8 @@ def describe_row(row_type: type[R], found: Any, **cells: Any) -> R:
 
 
 def tell(row: Any, name: str, convention: str, text: str | None = None) -> Line:
-    """The line of a column; without `text` its value is written by its unit: volts and signed LSB, all else as decibels are.
+    """The line of a column; without `text` its value is written by its unit:
+    volts and signed LSB, all else as decibels are.
 
     Raises StopIteration for a name that is no column.
     """

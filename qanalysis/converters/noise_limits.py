@@ -10,7 +10,8 @@ ROOM_KELVIN = 300.0
 
 
 def jitter_snr_db(frequency_hz: float, jitter_s: float) -> float:
-    """-20 log10(2 pi f t): SNR of a sine sampled with rms aperture jitter t, whatever its level; infinite without jitter.
+    """-20 log10(2 pi f t): SNR of a sine sampled with rms aperture jitter t,
+    whatever its level; infinite without jitter.
 
     >>> round(jitter_snr_db(70e6, 1e-12), 2)
     67.13
@@ -63,7 +64,8 @@ class NoiseSources:
     def __post_init__(self) -> None:
         if (self.jitter_s is None) != (self.frequency_hz is None):
             raise ValueError(
-                f"jitter {self.jitter_s} s at frequency {self.frequency_hz} Hz: what jitter costs depends on the frequency of the sine, "
+                f"jitter {self.jitter_s} s at frequency {self.frequency_hz} Hz: "
+                "what jitter costs depends on the frequency of the sine, "
                 "-20 log10(2 pi f t); give both or neither"
             )
         for name, value in (

@@ -1,7 +1,10 @@
-"""Does a model, or a quantizer, reproduce a series well enough? Mean relative error, posterior-error ratio C, small-error frequency P, GM(1,1).
+"""Does a model, or a quantizer, reproduce a series well enough?
 
-Notation: x is the original (measured), y its model (predicted, quantized), e = y - x, S1 and S2 the population standard deviations of x and e.
-Two readings of each figure are in use and stand side by side under their own names: |e| over |x| or over |y|; S2/S1 or its square.
+Mean relative error, posterior-error ratio C, small-error frequency P, GM(1,1).
+
+Notation: x is the original (measured), y its model (predicted, quantized), e = y - x, S1 and S2 the population standard
+deviations of x and e. Two readings of each figure are in use and stand side by side under their own names: |e| over |x|
+or over |y|; S2/S1 or its square.
 """
 
 from __future__ import annotations
@@ -18,14 +21,17 @@ from qanalysis.arrays import Doubles
 QUARTILE = 0.6745
 #: What the grades can not do, to be said wherever one is shown.
 GRADE_NOTE = (
-    "The grades are lenient: a 2-bit converter of a full-scale sine already has C = 0.29 and P = 1, which is grade 1. They do not tell good from bad. "
+    "The grades are lenient: a 2-bit converter of a full-scale sine already has C = 0.29 and P = 1, "
+    "which is grade 1. They do not tell good from bad. "
     "The mean of the error is removed first, so look at the bias beside them."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """One grade of the posterior check: it is reached where P > `p_over` and C < `c_below`, C being a ratio of standard deviations."""
+    """One grade of the posterior check: it is reached where P > `p_over` and C < `c_below`,
+    C being a ratio of standard deviations.
+    """
 
     number: int
     word: str
@@ -65,9 +71,11 @@ class RelativeErrors:
 
 
 def measure_relative_errors(x: ArrayLike, y: ArrayLike) -> RelativeErrors:
-    """Mean |e| over |x|, the textbook's reading, and over |y|, the reading that divides by the prediction; x, y of one shape.
+    """Mean |e| over |x|, the textbook's reading, and over |y|,
+    the reading that divides by the prediction; x, y of one shape.
 
-    Pairs with a value that is not finite are left out and counted; a mean of nothing is None. ValueError for unequal shapes.
+    Pairs with a value that is not finite are left out and counted; a mean of nothing is None. ValueError for unequal
+    shapes.
 
     >>> errors = measure_relative_errors([10, 20, 30], [9, 22, 30])
     >>> round(errors.of_measured, 8), round(errors.of_predicted, 8)
@@ -88,7 +96,10 @@ def _mean_ratio(magnitude: Doubles, base: Doubles) -> tuple[float | None, int]:
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """The posterior check of a model: S1, S2, the bias (mean e) that both ignore, and P. Undefined figures are None: x constant or empty."""
+    """The posterior check of a model: S1, S2, the bias (mean e) that both ignore, and P.
+
+    Undefined figures are None: x constant or empty.
+    """
 
     count: int
     non_finite: int
@@ -137,9 +148,9 @@ class Posterior:
 def judge_posterior(x: ArrayLike, y: ArrayLike, *, absolute: bool = False) -> Posterior:
     """C, c, P and the grade of the model `y` of the series `x` (one shape, any number of dimensions).
 
-    P is the share of elements with |e - mean e| < 0.6745 S1. `absolute` takes |e| for e, as some programs do. Pairs with a value
-    that is not finite are left out and counted. Where x is constant, S1 is 0 and ratio, frequency and grade are None.
-    ValueError for unequal shapes. Source: the posterior check of grey models.
+    P is the share of elements with |e - mean e| < 0.6745 S1. `absolute` takes |e| for e, as some programs do. Pairs
+    with a value that is not finite are left out and counted. Where x is constant, S1 is 0 and ratio, frequency and
+    grade are None. ValueError for unequal shapes. Source: the posterior check of grey models.
 
     >>> x = np.array([2.67, 3.13, 3.25, 3.36, 3.56, 3.72])
     >>> check = judge_posterior(x, np.rint(x / 0.5) * 0.5)
@@ -175,14 +186,18 @@ def _pair_finite(x: ArrayLike, y: ArrayLike) -> tuple[Doubles, Doubles, int]:
 
 @dataclass(frozen=True, slots=True)
 class GreyModel:
-    """GM(1,1): the running sum of a series grows as exp(-a k) toward b/a. `first` is the series' first value, which the model keeps."""
+    """GM(1,1): the running sum of a series grows as exp(-a k) toward b/a.
+
+    `first` is the series' first value, which the model keeps.
+    """
 
     a: float
     b: float
     first: float
 
     def predict(self, count: int) -> Doubles:
-        """The model's series (count,), beyond the fitted values too; differences of the running sum, taken without cancellation.
+        """The model's series (count,), beyond the fitted values too;
+        differences of the running sum, taken without cancellation.
 
         >>> GreyModel(0.0, 2.0, 1.0).predict(3)
         array([1., 2., 2.])
@@ -197,7 +212,8 @@ class GreyModel:
 
 
 def fit_grey_model(x: ArrayLike) -> GreyModel:
-    """The GM(1,1) of a series (n,): least squares of x[k] = -a z[k] + b, z[k] the mean of the running sum at k - 1 and k.
+    """The GM(1,1) of a series (n,): least squares of x[k] = -a z[k] + b,
+    z[k] the mean of the running sum at k - 1 and k.
 
     ValueError for fewer than 4 values, values that are not finite, or more than one dimension. Source: Deng 1982.
 
@@ -210,7 +226,8 @@ def fit_grey_model(x: ArrayLike) -> GreyModel:
         raise ValueError(f"series of shape {series.shape}: GM(1,1) is fitted to one row of at least 4 values")
     if not np.isfinite(series).all():
         raise ValueError(
-            f"series with {np.count_nonzero(~np.isfinite(series))} values that are not finite: leave them out or fill them first"
+            f"series with {np.count_nonzero(~np.isfinite(series))} values that are not finite: "
+            "leave them out or fill them first"
         )
     total = np.cumsum(series)
     background = (total[1:] + total[:-1]) / 2

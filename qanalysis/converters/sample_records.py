@@ -1,4 +1,7 @@
-"""Which records can be opened without a file, as `sample:NAME`? Captures made by the simulator, each with something to find in it."""
+"""Which records can be opened without a file, as `sample:NAME`?
+
+Captures made by the simulator, each with something to find in it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How often does each code occur in a record of a ramp or a sine? The hits behind a linearity test, and whether the record fits it."""
+"""How often does each code occur in a record of a ramp or a sine?
+
+The hits behind a linearity test, and whether the record fits it.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,9 @@ _SHORTEST_PERIOD = 8  # samples
 class CodeDensity:
     """Hits per code, `hits[i]` of code `first_code + i`; every code of the width has its place.
 
-    `largest_step_back` is how far, in codes, a single ramp ever falls behind what it has reached: 0 for one free of noise; None
-    for a sine and for a record of several ramps. `samples` may be fewer than were given: a sine is cut to whole periods.
+    `largest_step_back` is how far, in codes, a single ramp ever falls behind what it has reached: 0 for one free of
+    noise; None for a sine and for a record of several ramps. `samples` may be fewer than were given: a sine is cut to
+    whole periods.
     """
 
     test: Test
@@ -40,9 +44,9 @@ class CodeDensity:
 def count_codes(codes: ArrayLike, *, bits: int, test: Test = "ramp", signed: bool | None = None) -> CodeDensity:
     """Count the codes of a record, (samples,), after checking that they can serve the test.
 
-    `signed`: two's complement, -2^(bits-1) to 2^(bits-1)-1; None takes negative codes as the sign of it.
-    Raises ValueError for what is no list of whole numbers, codes outside the width, a single code, too few samples, and end codes
-    that never occur; TypeError for values that are no real numbers.
+    `signed`: two's complement, -2^(bits-1) to 2^(bits-1)-1; None takes negative codes as the sign of it. Raises
+    ValueError for what is no list of whole numbers, codes outside the width, a single code, too few samples, and end
+    codes that never occur; TypeError for values that are no real numbers.
 
     >>> count_codes([0, 0, 1, 1, 2, 2, 3, 3], bits=2).hits.tolist()
     [2, 2, 2, 2]
@@ -78,7 +82,8 @@ def _read_codes(codes: ArrayLike) -> NDArray[np.integer[Any]]:
     if broken.size:
         at = int(broken[0])
         raise ValueError(
-            f"sample {at} is {record[at]!s}, no whole number: a linearity test counts codes, not volts; give the integers of the converter"
+            f"sample {at} is {record[at]!s}, no whole number: a linearity test counts codes, not volts; "
+            "give the integers of the converter"
         )
     return record.astype(np.int64)
 
@@ -97,7 +102,8 @@ def _place_codes(
         needed = max(max(-least - 1, most).bit_length() + 1, 1) if negative else most.bit_length()
         rule = "two's complement" if negative else "unsigned"
         raise ValueError(
-            f"{outside} of {record.size} codes lie outside {first} to {last} ({bits} bits {rule}), first sample {at} with {int(record[at])}; "
+            f"{outside} of {record.size} codes lie outside {first} to {last} ({bits} bits {rule}), "
+            f"first sample {at} with {int(record[at])}; "
             + (
                 f"these codes need {needed} bits"
                 if least >= 0 or negative
@@ -118,7 +124,10 @@ def _follow_ramp(index: NDArray[np.integer[Any]], codes: int) -> tuple[int | Non
     forward = index[::-1] if falls else index
     step_back = int((np.maximum.accumulate(forward) - forward).max())
     if step_back > codes // 2:
-        text = f"The codes fall back by {step_back} within the record: taken as several ramps. In a single ramp it means codes of another sign or width."
+        text = (
+            f"The codes fall back by {step_back} within the record: taken as several ramps. "
+            "In a single ramp it means codes of another sign or width."
+        )
         return None, [Finding("several-ramps", text, step_back)]
     findings = []
     if falls:
@@ -135,20 +144,28 @@ def _follow_ramp(index: NDArray[np.integer[Any]], codes: int) -> tuple[int | Non
 
 
 def _keep_whole_periods(index: NDArray[np.integer[Any]], codes: int) -> tuple[NDArray[np.integer[Any]], list[Finding]]:
-    """A sine without its last part of a period, which would count one side twice; a record of whole periods stays as it is."""
+    """A sine without its last part of a period, which would count one side twice;
+    a record of whole periods stays as it is.
+    """
     edges = _find_edges(index, codes)
     if edges.size < 2:
-        text = "The record holds less than two rising edges of the sine: it can not be told whether its periods are whole; record more of them."
+        text = (
+            "The record holds less than two rising edges of the sine: it can not be told whether its periods are "
+            "whole; record more of them."
+        )
         return index, [Finding("few-periods", text, float(edges.size))]
     gaps = np.diff(edges)
     period = (edges[-1] - edges[0]) / gaps.size
     rest = abs(index.size - round(index.size / period) * period)
-    # Each of the two edges is known to a sample. Short periods, and the beats of a tone near half the sample rate, have no edges
-    # to cut at; a part of theirs is a few samples.
+    # Each of the two edges is known to a sample. Short periods, and the beats of a tone near half the sample rate, have
+    # no edges to cut at; a part of theirs is a few samples.
     if rest <= 2 or period < _SHORTEST_PERIOD or gaps.max() > 1.5 * gaps.min():
         return index, []
     kept = index[edges[0] : edges[-1]]
-    text = f"{index.size - kept.size} of {index.size} samples are left out: they are no whole period ({index.size / period:.2f} periods)."
+    text = (
+        f"{index.size - kept.size} of {index.size} samples are left out: "
+        f"they are no whole period ({index.size / period:.2f} periods)."
+    )
     return kept, [Finding("partial-period", text, index.size - kept.size)]
 
 
@@ -173,7 +190,8 @@ def _check_ends(hits: NDArray[np.int64], first_code: int, bits: int, test: Test)
     if hits[0] and hits[-1]:
         if not hits[1:-1].any():
             raise ValueError(
-                f"only the end codes {first_code} and {first_code + 2**bits - 1} occur: a {test} has to pass through those between; lower its amplitude"
+                f"only the end codes {first_code} and {first_code + 2**bits - 1} occur: "
+                f"a {test} has to pass through those between; lower its amplitude"
             )
         return
     met = np.flatnonzero(hits)
@@ -182,13 +200,16 @@ def _check_ends(hits: NDArray[np.int64], first_code: int, bits: int, test: Test)
     width = max(most, -least - 1).bit_length() + (first_code < 0)
     hint = f", or state the width: these codes fit in {width} bits" if width < bits else ""
     raise ValueError(
-        f"the {test} {verb}: its codes are {least} to {most}, both {first_code} and {first_code + 2**bits - 1} must occur ({bits} bits); "
+        f"the {test} {verb}: its codes are {least} to {most}, both {first_code} and {first_code + 2**bits - 1} must "
+        f"occur ({bits} bits); "
         f"raise its amplitude a little beyond the range{hint}"
     )
 
 
 def _judge_shape(hits: NDArray[np.int64], test: Test) -> list[Finding]:
-    """Whether the density is the one of the test: hits per code in the outer quarter over those in the middle quarter."""
+    """Whether the density is the one of the test:
+    hits per code in the outer quarter over those in the middle quarter.
+    """
     eighth = hits.size // 8
     inner = hits[3 * eighth : 5 * eighth]
     outer = np.concatenate((hits[1 : 1 + eighth], hits[-1 - eighth : -1]))
@@ -197,16 +218,24 @@ def _judge_shape(hits: NDArray[np.int64], test: Test) -> list[Finding]:
     ratio = float(outer.mean() / inner.mean())
     expected = _expect_ratio(hits) if test == "sine" else 1.0
     if test == "ramp" and not 0.75 < ratio < 1.3:
-        text = f"The outer codes are met {ratio:.2f} times as often as those in the middle: no ramp. A sine would give up to 2.8: test it as one."
+        text = (
+            f"The outer codes are met {ratio:.2f} times as often as those in the middle: no ramp. "
+            "A sine would give up to 2.8: test it as one."
+        )
         return [Finding("not-a-ramp", text, ratio)]
     if test == "sine" and ratio < math.sqrt(expected):
-        text = f"The outer codes are met {ratio:.2f} times as often as those in the middle, a sine of this size gives {expected:.2f}: test it as a ramp."
+        text = (
+            f"The outer codes are met {ratio:.2f} times as often as those in the middle, "
+            f"a sine of this size gives {expected:.2f}: test it as a ramp."
+        )
         return [Finding("not-a-sine", text, ratio)]
     return []
 
 
 def _expect_ratio(hits: NDArray[np.int64]) -> float:
-    """The ratio of `_judge_shape` for a true sine that clips as often as this one: density 1/sqrt(A^2 - x^2), range -1 to 1."""
+    """The ratio of `_judge_shape` for a true sine that clips as often as this one:
+    density 1/sqrt(A^2 - x^2), range -1 to 1.
+    """
     clipped = float(hits[0] + hits[-1]) / 2 / float(hits.sum())
     size = 1 / math.cos(math.pi * min(clipped, 0.49))
     outer = math.asin(1 / size) - math.asin(0.75 / size)

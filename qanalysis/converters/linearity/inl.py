@@ -1,6 +1,9 @@
-"""How do real transitions lie off the straight line? Four shapes of integral nonlinearity, all zero at the two end transitions.
+"""How do real transitions lie off the straight line?
 
-Sign: INL[k] = (T[k] - ideal) / q, so a positive INL makes codes come late. u = -1..1 runs from the first transition to the last.
+Four shapes of integral nonlinearity, all zero at the two end transitions.
+
+Sign: INL[k] = (T[k] - ideal) / q, so a positive INL makes codes come late. u = -1..1 runs from the first transition to
+the last.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from qanalysis.converters.converter import Converter
 
 SHAPES: dict[str, Callable[[Doubles], Doubles]] = {
     "none": np.zeros_like,
-    # A second harmonic, a third, the segments of a coarse-fine converter (4 of them), and the major carry at half scale.
+    # A second harmonic, a third, the segments of a coarse-fine converter (4 of them), and the major carry at half
+    # scale.
     "bow": lambda u: 1.0 - u**2,
     "s-shape": lambda u: np.sin(np.pi * u),
     "saw-tooth": lambda u: (2.0 * u) % 1.0,
@@ -27,7 +31,10 @@ SHAPES: dict[str, Callable[[Doubles], Doubles]] = {
 
 @dataclass(frozen=True, slots=True)
 class Inl:
-    """One of SHAPES, with its peak in LSB; false where it is nothing. ValueError for another word or a peak that is not finite."""
+    """One of SHAPES, with its peak in LSB; false where it is nothing.
+
+    ValueError for another word or a peak that is not finite.
+    """
 
     shape: str = "none"
     peak_lsb: float = 0.0
@@ -60,7 +67,8 @@ STRAIGHT = Inl()
 
 @lru_cache(maxsize=8)
 def bend_transitions(converter: Converter, inl: Inl) -> Doubles:
-    """Transitions 0..2^n with `inl` on them, ascending and read-only; the first and last are those of the codes beyond the ends.
+    """Transitions 0..2^n with `inl` on them, ascending and read-only;
+    the first and last are those of the codes beyond the ends.
 
     Where the shape falls by more than a step the codes between are missing: their transitions coincide.
     """

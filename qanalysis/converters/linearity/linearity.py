@@ -1,8 +1,9 @@
 """Where does each code begin, and how far is that from where it should? Ramp and sine histogram tests of IEEE 1241.
 
-T[k] is the input where code k begins, k = 1..2^n-1. DNL[k] = (T[k+1] - T[k])/Q - 1 for the codes 1..2^n-2, with Q the mean width
-between the first and the last transition. INL[k] is what a line leaves of T[k], in steps of that line: through both ends
-(end-point) or by least squares (best-fit). Codes are numbered from 0 here and in the record's own numbers in `missing_codes`.
+T[k] is the input where code k begins, k = 1..2^n-1. DNL[k] = (T[k+1] - T[k])/Q - 1 for the codes 1..2^n-2, with Q the
+mean width between the first and the last transition. INL[k] is what a line leaves of T[k], in steps of that line:
+through both ends (end-point) or by least squares (best-fit). Codes are numbered from 0 here and in the record's own
+numbers in `missing_codes`.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ MISSING_DNL_LSB = -0.9  # IEEE 1241: a code this narrow counts as missing
 class Linearity:
     """A converter's transitions and what is wrong with them, in LSB; the error bars are half-widths at `confidence`.
 
-    `transitions`, `inl_lsb`, `inl_bar_lsb`: (2^n-1,), item i for transition i+1; `dnl_lsb`, `dnl_bar_lsb`: (2^n-2,), item i for code i+1.
-    `offset_lsb`, `gain_error_percent` and `tue_max_lsb` are None where the input is unknown: a sine without `drive`; the transitions are
-    then placed so that the reference line is the ideal one. A gain error above 0 means transitions too far apart.
+    `transitions`, `inl_lsb`, `inl_bar_lsb`: (2^n-1,), item i for transition i+1; `dnl_lsb`, `dnl_bar_lsb`: (2^n-2,),
+    item i for code i+1. `offset_lsb`, `gain_error_percent` and `tue_max_lsb` are None where the input is unknown: a
+    sine without `drive`; the transitions are then placed so that the reference line is the ideal one. A gain error
+    above 0 means transitions too far apart.
     """
 
     converter: Converter
@@ -96,10 +98,11 @@ def measure_linearity(
 ) -> Linearity:
     """The static errors of a converter from the codes it gave, (samples,), to a ramp or to a sine that overdrives it.
 
-    `options` and `changes` say what is asked, as one value, by its fields (`test="sine"`), or both: see `LinearityOptions`. `signed` as
-    `count_codes` has it. A sine is cut to whole periods. Error bars: binomial counts, as for random phases (a coherent record is surer),
-    or one sample for a single ramp that never steps back. Raises ValueError for bad options and as `count_codes` does.
-    Source: IEEE 1241-2010, ramp and sine histograms, terminal-based and independently based INL.
+    `options` and `changes` say what is asked, as one value, by its fields (`test="sine"`), or both: see
+    `LinearityOptions`. `signed` as `count_codes` has it. A sine is cut to whole periods. Error bars: binomial counts,
+    as for random phases (a coherent record is surer), or one sample for a single ramp that never steps back. Raises
+    ValueError for bad options and as `count_codes` does. Source: IEEE 1241-2010, ramp and sine histograms,
+    terminal-based and independently based INL.
 
     >>> found = measure_linearity(np.repeat([0, 1, 2, 3], [10, 30, 15, 25]), bits=2, transfer="floor")
     >>> found.dnl_lsb.round(2).tolist(), found.inl_lsb.round(2).tolist(), found.missing_codes
@@ -147,8 +150,9 @@ def samples_needed(
 ) -> int:
     """Samples for which every DNL is known within +-`dnl_lsb` at the two-sided `confidence`.
 
-    A sine needs pi 2^(n-1) (z/b)^2, a noisy ramp 2^n (z/b)^2, a single ramp that never steps back (`ordered`) 2^n/b: each of its
-    transitions is known to a sample. Source: IEEE 1241-2010, sine histogram. Raises ValueError for what is out of range.
+    A sine needs pi 2^(n-1) (z/b)^2, a noisy ramp 2^n (z/b)^2, a single ramp that never steps back (`ordered`) 2^n/b:
+    each of its transitions is known to a sample. Source: IEEE 1241-2010, sine histogram. Raises ValueError for what is
+    out of range.
 
     >>> samples_needed(8, 0.1), samples_needed(12, 0.1), samples_needed(12, 0.25)
     (154475, 2471588, 395455)
@@ -215,7 +219,10 @@ def _fit_to(ideal: Doubles, place: Doubles, reference: InlReference) -> Doubles:
 
 
 def _find_bars(density: CodeDensity, place: Doubles, confidence: float) -> _Bars:
-    """Half-widths in LSB: the error of counts (Wilson's interval, which a code without hits has too), times the input per hit."""
+    """Half-widths in LSB: the error of counts times the input per hit.
+
+    Counts have Wilson's interval, which a code without hits has too.
+    """
     z, samples, hits = _find_z(confidence), density.samples, density.hits[1:-1]
     inside = int(hits.sum())
     counted = np.concatenate(([0], np.cumsum(hits)))
@@ -236,12 +243,17 @@ def _judge(found: Linearity, *, drive: tuple[float, float] | None) -> tuple[Find
     widest = float(found.dnl_bar_lsb.max())
     if widest > found.dnl_within_lsb:
         text = (
-            f"DNL is known within {widest:.2g} LSB at {100 * found.confidence:g} % where the phases are random, as in an asynchronous record; "
-            f"within {found.dnl_within_lsb:g} LSB it takes {found.samples_needed:,} samples, here are {found.samples:,}."
+            f"DNL is known within {widest:.2g} LSB at {100 * found.confidence:g} % where the phases are random, "
+            "as in an asynchronous record; "
+            f"within {found.dnl_within_lsb:g} LSB it takes {found.samples_needed:,} samples, "
+            f"here are {found.samples:,}."
         )
         findings.append(Finding("few-samples", text, found.samples_needed))
     if drive is None and found.test == "ramp":
-        text = f"Offset, gain error and TUE take the ramp to run from {found.converter.low:g} to {found.converter.high:g}; state its ends (drive) if it does not."
+        text = (
+            f"Offset, gain error and TUE take the ramp to run from {found.converter.low:g} to "
+            f"{found.converter.high:g}; state its ends (drive) if it does not."
+        )
         findings.append(Finding("assumed-drive", text))
     elif drive is None:
         text = (

@@ -1,4 +1,7 @@
-"""What may be asked of a linearity test? The stimulus, the range, the reference line and the error bars, as one value."""
+"""What may be asked of a linearity test?
+
+The stimulus, the range, the reference line and the error bars, as one value.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,12 @@ class LinearityOptions:
     ----------
     test : what stood at the input: a "ramp", or a "sine" that overdrives the range.
     reference : INL from the line through both ends ("end-point") or by least squares ("best-fit").
-    low, high, fs_over, transfer : the converter. Without a range `measure_linearity` takes 0 to 1; a capture is counted in LSB.
-    drive : the lowest and the highest input, in the unit of `low` and `high`; a ramp without it runs from `low` to `high`, of a sine
-        without it neither offset nor gain can be known.
-    confidence : of the error bars, two-sided. dnl_within_lsb : for which error `samples_needed` is told; it decides nothing else.
+    low, high, fs_over, transfer : the converter. Without a range `measure_linearity` takes 0 to 1; a capture is counted
+        in LSB.
+    drive : the lowest and the highest input, in the unit of `low` and `high`; a ramp without it runs from `low` to
+        `high`, of a sine without it neither offset nor gain can be known.
+    confidence : of the error bars, two-sided. dnl_within_lsb : for which error `samples_needed` is told; it decides
+        nothing else.
 
     Raises
     ------
@@ -50,7 +55,8 @@ class LinearityOptions:
             start, stop = map(float, self.drive)
             if not (math.isfinite(start) and math.isfinite(stop) and start < stop):
                 raise ValueError(
-                    f"drive {start}:{stop}: the lowest input must lie below the highest; swap them (a falling ramp is seen in the record)",
+                    f"drive {start}:{stop}: the lowest input must lie below the highest; "
+                    "swap them (a falling ramp is seen in the record)",
                 )
 
     @property

@@ -147,7 +147,10 @@ class LinearityRow(RowType):
     def headline(self) -> str:
         """The figures one asks for first, in a sentence."""
         dnl = f"DNL {signed(self.dnl_min_lsb, '+.3f')} to {signed(self.dnl_max_lsb, '+.3f')} LSB"
-        inl = f"INL {signed(self.inl_min_lsb, '+.3f')} to {signed(self.inl_max_lsb, '+.3f')} LSB by {self.inl_reference} line"
+        inl = (
+            f"INL {signed(self.inl_min_lsb, '+.3f')} to {signed(self.inl_max_lsb, '+.3f')} LSB by "
+            f"{self.inl_reference} line"
+        )
         return f"{dnl}, {inl}, missing codes: {name_codes(self.missing_codes)}."
 
     @property

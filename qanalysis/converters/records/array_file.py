@@ -1,6 +1,7 @@
 """What is in a .npy or .npz file, or in a file of raw integers? One channel of it, mapped where it lies plainly.
 
-The type of raw words is a word such as `i16le`: i, u or f, the bits, le or be; `i16le*2` says that two channels take turns.
+The type of raw words is a word such as `i16le`: i, u or f, the bits, le or be; `i16le*2` says that two channels take
+turns.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ _SAVE_AGAIN = "save it again with `numpy.save` as a plain array of numbers"
 
 
 def read_npy(path: Path, *, column: str | int | None = None, channel: int | None = None) -> Samples:
-    """One channel of a .npy array (samples,), (samples, channels) or (channels, samples): the longer axis is time. Raises RecordError."""
+    """One channel of a .npy array (samples,), (samples, channels) or (channels, samples): the longer axis is time.
+
+    Raises RecordError.
+    """
     refuse_choice("column", column, path.name, instead="choose a channel")
     with _refuse_broken(f"{path.name} is no whole .npy array", _SAVE_AGAIN):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -43,7 +47,10 @@ def read_npy(path: Path, *, column: str | int | None = None, channel: int | None
 
 
 def read_npz(path: Path, *, column: str | int | None = None, channel: int | None = None) -> Samples:
-    """One array of a .npz archive, by its name or its number from 1; the largest unless asked. A scalar named `fs` gives fs. Raises RecordError."""
+    """One array of a .npz archive, by its name or its number from 1; the largest unless asked.
+
+    A scalar named `fs` gives fs. Raises RecordError.
+    """
     place = path.name
     with _refuse_broken(f"{place} is no whole .npz archive of plain arrays", "save it again with `numpy.savez`"):
         with zipfile.ZipFile(path) as archive:
@@ -54,7 +61,8 @@ def read_npz(path: Path, *, column: str | int | None = None, channel: int | None
             }
         if max(sizes.values(), default=0) > MAX_SAMPLES * 16:
             raise RecordError(
-                f"{place} holds an array of {max(sizes.values())} bytes, more than 2^26 samples take; cut out the part that matters"
+                f"{place} holds an array of {max(sizes.values())} bytes, more than 2^26 samples take; "
+                "cut out the part that matters"
             )
         name, notes = _pick_member(sizes, column, place)
         with np.load(path, allow_pickle=False) as arrays:
@@ -118,7 +126,10 @@ def _take_array(array: NDArray[Any], channel: int | None, place: str) -> Samples
 def read_raw(
     path: Path, *, dtype: str | None = None, column: str | int | None = None, channel: int | None = None
 ) -> Samples:
-    """One channel of a file of words without a header; 16-bit words of the smoother byte order unless `dtype` says. Raises RecordError."""
+    """One channel of a file of words without a header; 16-bit words of the smoother byte order unless `dtype` says.
+
+    Raises RecordError.
+    """
     place = path.name
     refuse_choice("column", column, place, instead="choose a channel")
     notes: tuple[Finding, ...] = ()
@@ -127,7 +138,8 @@ def read_raw(
     match = _WORD.fullmatch(dtype)
     if match is None:
         raise RecordError(
-            f"{place}: dtype {dtype!r} was given; it is i, u or f, the bits (8, 16, 24, 32, 64) and le or be, such as i16le, u8, f32be, i16le*2"
+            f"{place}: dtype {dtype!r} was given; it is i, u or f, the bits (8, 16, 24, 32, 64) and le or be, "
+            "such as i16le, u8, f32be, i16le*2"
         )
     kind, bits, order = match[1] or match[3], int(match[2] or match[4]), match[5] or "le"
     channels = int(match[6] or 1)
@@ -141,7 +153,8 @@ def read_raw(
         notes += (
             Finding(
                 "odd-bytes",
-                f"{size} bytes do not divide into frames of {frame_bytes}: the last {left} are left out. Is {dtype} right?",
+                f"{size} bytes do not divide into frames of {frame_bytes}: the last {left} are left out. "
+                f"Is {dtype} right?",
                 left,
             ),
         )
@@ -163,5 +176,8 @@ def _guess_dtype(path: Path) -> tuple[str, tuple[Finding, ...]]:
     head = np.fromfile(path, np.uint8, count=1 << 15)
     little, big = (measure_surprise(head[: head.size // 2 * 2].view(order)) for order in ("<i2", ">i2"))
     dtype = "i16be" if 2 * big < little else "i16le"
-    text = f"Words read as {dtype}: neighbours foretell a sample to {little:.4g} steps as little-endian, to {big:.4g} as big-endian. State the type."
+    text = (
+        f"Words read as {dtype}: neighbours foretell a sample to {little:.4g} steps as little-endian, "
+        f"to {big:.4g} as big-endian. State the type."
+    )
     return dtype, (Finding("words", text),)

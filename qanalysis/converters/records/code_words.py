@@ -1,7 +1,10 @@
-"""Which codes do the words of a file hold? Width, justification and sign, guessed from evidence that is shown, or as they are stated.
+"""Which codes do the words of a file hold?
 
-Words are taken as two's complement or unsigned as their container is, right-justified, unless the evidence says otherwise.
-Right-justified codes of a container without a header may be narrower than it: the guess is the narrowest usual width that holds them.
+Width, justification and sign, guessed from evidence that is shown, or as they are stated.
+
+Words are taken as two's complement or unsigned as their container is, right-justified, unless the evidence says
+otherwise. Right-justified codes of a container without a header may be narrower than it: the guess is the narrowest
+usual width that holds them.
 """
 
 from __future__ import annotations
@@ -43,7 +46,9 @@ def resolve_codes(
     justify: Justification | None = None,
     signed: bool | None = None,
 ) -> Resolved:
-    """The codes in integer samples; what is given is taken, what is not is guessed. Codes beyond a given width are kept as they are.
+    """The codes in integer samples; what is given is taken, what is not is guessed.
+
+    Codes beyond a given width are kept as they are.
 
     Raises RecordError for a width beyond 1..32 or beyond the container.
 
@@ -143,14 +148,19 @@ def _find_shift(
     shift = (container - bits if bits else zeros) if evident else 0
     if not 0 < shift <= zeros:
         return 0, ()
-    text = f"The low {zeros} bits of the {container}-bit words are zero in every sample: left-justified codes of {container - shift} bits, moved down by {shift}."
+    text = (
+        f"The low {zeros} bits of the {container}-bit words are zero in every sample: "
+        f"left-justified codes of {container - shift} bits, moved down by {shift}."
+    )
     return shift, (Finding("left-justified", text, zeros),)
 
 
 def _find_sign(
     words: Codes, samples: Samples, container: int, *, bits: int | None, signed: bool | None
 ) -> tuple[Codes, bool, int | None, tuple[Finding, ...]]:
-    """Codes, whether they are two's complement, the width that they were wrapped at, and why; `container` is the width left after the shift."""
+    """Codes, whether they are two's complement, the width that they were wrapped at, and why;
+    `container` is the width left after the shift.
+    """
     low, high = int(words.min()), int(words.max())
     width = container if low < 0 else bits or round_up_bits(words, signed=False)
     other = _wrap(words, width, signed=low >= 0)
@@ -165,7 +175,10 @@ def _find_sign(
         ratio = _compare_readings(words, other)
         if ratio is not None:
             found = "two's complement" if low >= 0 else "offset binary"
-            text = f"Read as {found} of {width} bits: as the words stand they wrap in mid-range, and neighbours foretell a sample {ratio:.3g} times worse."
+            text = (
+                f"Read as {found} of {width} bits: as the words stand they wrap in mid-range, "
+                f"and neighbours foretell a sample {ratio:.3g} times worse."
+            )
             return other, low >= 0, width, (Finding("wrapped-codes", text, ratio),)
     kept = bool(samples.container_signed) and (samples.stated_bits is not None or words.size < _FEWEST or low == high)
     if low < 0 or kept:
@@ -191,7 +204,9 @@ def _wrap(words: Codes, width: int, *, signed: bool) -> Codes:
 
 
 def _compare_readings(words: Codes, other: Codes) -> float | None:
-    """How much worse neighbours foretell the words than another reading of them; None below twice, and where that has no middle, as a square wave."""
+    """How much worse neighbours foretell the words than another reading of them;
+    None below twice, and where that has no middle, as a square wave.
+    """
     if words.size < _FEWEST:
         return None
     low, high = int(other.min()), int(other.max())

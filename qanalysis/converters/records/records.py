@@ -1,6 +1,9 @@
-"""What did the converter give? One captured record from a CSV, WAV, NPY, NPZ or raw file, with width, justification and sign of its codes.
+"""What did the converter give?
 
-What the file does not say is guessed, and every guess stands in `guesses` with its evidence; all of them can be overridden.
+One captured record from a CSV, WAV, NPY, NPZ or raw file, with width, justification and sign of its codes.
+
+What the file does not say is guessed, and every guess stands in `guesses` with its evidence; all of them can be
+overridden.
 """
 
 from __future__ import annotations
@@ -34,11 +37,14 @@ _MAGIC = {b"RIFF": read_wav, b"RF64": read_wav, b"\x93NUM": read_npy, b"PK\x03\x
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Record:
-    """One channel of a capture. `values` (samples,) are float64: the codes where the file holds codes, its numbers otherwise.
+    """One channel of a capture.
 
-    `codes` (samples,) are right-justified int64, None for numbers that are no whole ones; then `justification` and `signed` are None too,
-    and `bits` is what was stated. `low` and `high` are the ends of the range in units of the values, high one LSB above the top code;
-    None where nothing fixes them. `source` is the file's name, size in bytes and digest, "sha256:..." of its content.
+    `values` (samples,) are float64: the codes where the file holds codes, its numbers otherwise.
+
+    `codes` (samples,) are right-justified int64, None for numbers that are no whole ones; then `justification` and
+    `signed` are None too, and `bits` is what was stated. `low` and `high` are the ends of the range in units of the
+    values, high one LSB above the top code; None where nothing fixes them. `source` is the file's name, size in bytes
+    and digest, "sha256:..." of its content.
     """
 
     values: NDArray[np.float64]
@@ -61,9 +67,9 @@ class Record:
 def read_record(path: str | Path, reading: Reading | None = None, **changes: Any) -> Record:
     r"""Read one channel of a capture; the content says what kind of file it is, for raw words the suffix or `dtype`.
 
-    `reading` and `changes` say what is stated, as one value, by its fields (`bits=12, column="code"`), or both: see `Reading`.
-    What is stated overrides what the file says and what would be guessed. Raises RecordError, a ValueError, for files and choices that
-    give no record; NaN and codes beyond the width are left to the doctor.
+    `reading` and `changes` say what is stated, as one value, by its fields (`bits=12, column="code"`), or both: see
+    `Reading`. What is stated overrides what the file says and what would be guessed. Raises RecordError, a ValueError,
+    for files and choices that give no record; NaN and codes beyond the width are left to the doctor.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -112,7 +118,8 @@ def _state_rate(samples: Samples, fs_hz: float | None) -> Samples:
 def _keep_floats(samples: Samples, reading: Reading, fs_hz: float | None, stamp: SourceIdentity) -> Record:
     if reading.justify is not None or reading.signed is not None:
         raise RecordError(
-            f"{stamp.path} holds numbers that are no whole ones: they are neither justified nor signed codes; leave justify and signed out"
+            f"{stamp.path} holds numbers that are no whole ones: they are neither justified nor signed codes; "
+            "leave justify and signed out"
         )
     if reading.bits is not None and not 1 <= reading.bits <= 32:
         raise RecordError(f"{stamp.path}: bits {reading.bits} was given; converters have 1 to 32")

@@ -1,6 +1,7 @@
 """What do all readers of records hand on? Numbers as they stand in the file, with what the file says about them.
 
-A word is an integer as its container holds it (16 bits of a WAV file, say); a code is what the converter gave, right-justified.
+A word is an integer as its container holds it (16 bits of a WAV file, say); a code is what the converter gave,
+right-justified.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """One channel of a file. `numbers` (samples,) are integers (words) or floats; the facts are None where the file is silent.
+    """One channel of a file.
+
+    `numbers` (samples,) are integers (words) or floats; the facts are None where the file is silent.
 
     `container_bits` and `container_signed` describe the words, `stated_bits` is the width that a header states,
     `low` and `high` the range of float samples where the format fixes it (WAV: -1 to 1).
@@ -43,9 +46,11 @@ class Samples:
 
 
 def measure_surprise(words: NDArray[np.integer[Any]]) -> float:
-    """The rms of what four neighbours before a sample do not foretell of it, by least squares over the first 2^14; in steps of the words.
+    """The rms of what four neighbours before a sample do not foretell of it,
+    by least squares over the first 2^14; in steps of the words.
 
-    Two tones of any frequency leave their noise, wrapped codes and swapped bytes leave jumps. 0 for fewer than 16 samples.
+    Two tones of any frequency leave their noise, wrapped codes and swapped bytes leave jumps. 0 for fewer than 16
+    samples.
     """
     values = words[:_LOOK].astype(np.float64)
     if values.size < 16:
@@ -66,7 +71,9 @@ def check_sample_count(count: int, place: str) -> None:
 
 
 def pick_channel(frames: NDArray[Any], channel: int | None, place: str) -> tuple[NDArray[Any], tuple[Finding, ...]]:
-    """One channel (samples,) of frames (samples, channels), the first unless asked, with a note where there was a choice. Raises RecordError."""
+    """One channel (samples,) of frames (samples, channels), the first unless asked,
+    with a note where there was a choice. Raises RecordError.
+    """
     count = frames.shape[1]
     if channel is not None and (isinstance(channel, bool) or not 1 <= channel <= count):
         raise RecordError(f"{place} has {count} channel{'s' * (count > 1)}, channel {channel} was asked for; {FIRST}")

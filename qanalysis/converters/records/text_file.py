@@ -1,7 +1,10 @@
-"""Which numbers are in a text file? Delimiter, decimal comma, header lines and the column of samples, found from the lines themselves.
+"""Which numbers are in a text file?
 
-Lines that are empty or start with #, %, ! or // are comments. A first column that rises in even steps is a time axis and gives fs.
-A comma is a decimal comma where another delimiter separates the columns, or where digits after it start with a zero.
+Delimiter, decimal comma, header lines and the column of samples, found from the lines themselves.
+
+Lines that are empty or start with #, %, ! or // are comments. A first column that rises in even steps is a time axis
+and gives fs. A comma is a decimal comma where another delimiter separates the columns, or where digits after it start
+with a zero.
 """
 
 from __future__ import annotations
@@ -50,7 +53,9 @@ _NAMES = {"\t": "tab", ";": "semicolon", ",": "comma", None: "blanks"}
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Lines of numbers start at `first` (counted from 0); `delimiter` None stands for blanks; `names` has one word per column."""
+    """Lines of numbers start at `first` (counted from 0); `delimiter` None stands for blanks;
+    `names` has one word per column.
+    """
 
     delimiter: str | None
     first: int
@@ -58,7 +63,9 @@ class _Layout:
 
 
 def read_text(path: Path, *, column: str | int | None = None, channel: int | None = None) -> Samples:
-    """One column of a text file, by its name or its number from 1: whole numbers as int64 words, others as float64. Raises RecordError.
+    """One column of a text file, by its name or its number from 1: whole numbers as int64 words, others as float64.
+
+    Raises RecordError.
 
     Cells that are no numbers are named with line and column; `nan` and `inf` are numbers, which the doctor finds.
     """
@@ -176,7 +183,9 @@ def _find_names(head: list[str], delimiter: str | None, count: int) -> tuple[str
 
 
 def _find_axis(rows: list[str], layout: _Layout) -> int | None:
-    """The column of times or sample numbers: one named so, one of timestamps, or a first one that rises evenly; None where there is none."""
+    """The column of times or sample numbers: one named so, one of timestamps, or a first one that rises evenly;
+    None where there is none.
+    """
     if len(layout.names) < 2:
         return None
     named = [index for index, name in enumerate(layout.names) if _TIME_NAME.fullmatch(name)]
@@ -224,12 +233,14 @@ def _parse_column(rows: list[str], kept: list[int], picked: int, layout: _Layout
             where = f"{place}, line {number + 1}"
             if picked >= len(cells):
                 raise RecordError(
-                    f"{where} ends after column {len(cells)}, column {picked + 1} is missing; mend the line or take it out"
+                    f"{where} ends after column {len(cells)}, column {picked + 1} is missing; "
+                    "mend the line or take it out"
                 ) from None
             if not _is_number(cells[picked]):
                 shown = repr(cells[picked][:40]) if cells[picked] else "an empty cell"
                 raise RecordError(
-                    f"{where}, column {picked + 1} ({layout.names[picked]}): {shown} is not a number; mend or take out the line"
+                    f"{where}, column {picked + 1} ({layout.names[picked]}): {shown} is not a number; "
+                    "mend or take out the line"
                 ) from None
         raise
     return values
@@ -249,12 +260,15 @@ def _read_times(cells: list[str]) -> NDArray[np.float64] | None:
 def _measure_rate(
     times: NDArray[np.float64] | None, name: str, *, is_time: bool
 ) -> tuple[float | None, tuple[Finding, ...]]:
-    """Samples per second from the mean step of the times, with how uneven they are; None for sample numbers and columns of other things."""
+    """Samples per second from the mean step of the times, with how uneven they are;
+    None for sample numbers and columns of other things.
+    """
     if times is None or times.size < 2 or not np.isfinite(times).all() or times[-1] <= times[0]:
         return None, (
             Finding(
                 "no-rate",
-                f"Column {name!r} gives no sample rate: its times do not rise from the first line to the last. State fs.",
+                f"Column {name!r} gives no sample rate: its times do not rise from the first line to the last. "
+                "State fs.",
             ),
         )
     step = float(times[-1] - times[0]) / (times.size - 1)

@@ -1,4 +1,6 @@
-"""What is in a .wav file? Integer PCM of 8 to 32 bits and floats, mapped where the words allow it, cut-off files as far as they go.
+"""What is in a .wav file?
+
+Integer PCM of 8 to 32 bits and floats, mapped where the words allow it, cut-off files as far as they go.
 
 The chunks of RIFF and RF64: `fmt ` says what the words are, `data` holds them. Words of one byte are unsigned,
 wider ones two's complement. The width that the header states is kept, which general readers drop.
@@ -38,7 +40,8 @@ class _Format:
 def read_wav(path: Path, *, column: str | int | None = None, channel: int | None = None) -> Samples:
     """One channel of a WAV file: words of the stated width, or floats of the range -1 to 1. Raises RecordError.
 
-    A file that ends early gives the whole frames that are there and a note `truncated` with the number of bytes missing.
+    A file that ends early gives the whole frames that are there and a note `truncated` with the number of bytes
+    missing.
     """
     place = path.name
     refuse_choice("column", column, place, instead="choose a channel")
@@ -52,7 +55,8 @@ def read_wav(path: Path, *, column: str | int | None = None, channel: int | None
         notes += (
             Finding(
                 "truncated",
-                f"The header claims {claimed} bytes of samples, {missing} of them are missing: {frames} frames are read.",
+                f"The header claims {claimed} bytes of samples, {missing} of them are missing: "
+                f"{frames} frames are read.",
                 missing,
             ),
         )
@@ -118,7 +122,8 @@ def _parse_format(chunk: bytes, place: str) -> _Format:
     allowed = (4, 8) if tag == _FLOAT else (1, 2, 3, 4)
     if stated.word_bytes not in allowed or not 1 <= bits <= 8 * stated.word_bytes:
         raise RecordError(
-            f"{place} states samples of {bits} bits in {stated.word_bytes} bytes; PCM of 1 to 4 bytes and floats of 4 or 8 are read: {_EXPORT}"
+            f"{place} states samples of {bits} bits in {stated.word_bytes} bytes; "
+            f"PCM of 1 to 4 bytes and floats of 4 or 8 are read: {_EXPORT}"
         )
     return stated
 

@@ -1,6 +1,9 @@
-"""What comes out of a DAC? Spurs of an ideal n-bit sine, the staircase of the hold, its droop and images, and whether it is monotone.
+"""What comes out of a DAC?
 
-Notation: fs the rate, f the tone; the hold keeps each value for 1/fs, so every line at frequency v is weighted by sinc(v/fs).
+Spurs of an ideal n-bit sine, the staircase of the hold, its droop and images, and whether it is monotone.
+
+Notation: fs the rate, f the tone; the hold keeps each value for 1/fs, so every line at frequency v is weighted by
+sinc(v/fs).
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ MOST_SPUR_BITS = 16
 
 @dataclass(frozen=True, slots=True)
 class WorstSpur:
-    """The largest harmonic of an ideal n-bit sine: its order, its distance below the sine, and the fit 8.07 n + 3.29 dB beside it."""
+    """The largest harmonic of an ideal n-bit sine:
+    its order, its distance below the sine, and the fit 8.07 n + 3.29 dB beside it.
+    """
 
     bits: int
     order: int
@@ -29,11 +34,12 @@ class WorstSpur:
 
 @lru_cache(maxsize=32)
 def find_worst_spur(bits: int) -> WorstSpur:
-    """Exact Fourier sums of a slow full-scale sine, A = (2^n - 1)/2 LSB, on a mid-tread grid, all harmonics counted; n = 2 to 16.
+    """Exact Fourier sums of a slow full-scale sine, A = (2^n - 1)/2 LSB, on a mid-tread grid,
+    all harmonics counted; n = 2 to 16.
 
-    b_m = 4/(m pi) sum cos(m asin((k - 1/2)/A)) over the transitions k. The error is sum over k of J_m(2 pi k A)-like terms, largest for
-    k = 1 just below m = 2 pi A: above 8 bits only the low orders and those about there are summed. The fit is Pan and Abidi's (2004).
-    ValueError for other widths. 0.1 s at 12 bits, 1 s at 16; kept once found.
+    b_m = 4/(m pi) sum cos(m asin((k - 1/2)/A)) over the transitions k. The error is sum over k of J_m(2 pi k A)-like
+    terms, largest for k = 1 just below m = 2 pi A: above 8 bits only the low orders and those about there are summed.
+    The fit is Pan and Abidi's (2004). ValueError for other widths. 0.1 s at 12 bits, 1 s at 16; kept once found.
 
     >>> spur = find_worst_spur(8)
     >>> spur.order, round(spur.sfdr_db, 2)
@@ -121,7 +127,9 @@ def hold_samples(values: ArrayLike, fs_hz: float) -> tuple[Doubles, Doubles]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutputSpectrum:
-    """Lines of the held output, from DC to zones fs/2: frequencies and levels under the largest line beside DC, both (lines,)."""
+    """Lines of the held output, from DC to zones fs/2:
+    frequencies and levels under the largest line beside DC, both (lines,).
+    """
 
     frequencies_hz: Doubles
     level_dbc: Doubles
@@ -129,9 +137,9 @@ class OutputSpectrum:
 
 
 def trace_output(values: ArrayLike, fs_hz: float, *, zones: int = 4) -> OutputSpectrum:
-    """The spectrum behind the hold: the record's own, repeated over `zones` halves of fs and weighted with sinc. No window.
+    """The spectrum behind the hold: the record's own, repeated over `zones` halves of fs and weighted with sinc.
 
-    ValueError for fewer than 2 samples or zones below 1. Levels are -inf where there is nothing.
+    No window. ValueError for fewer than 2 samples or zones below 1. Levels are -inf where there is nothing.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or values.size < 2 or zones < 1:
@@ -149,7 +157,9 @@ def trace_output(values: ArrayLike, fs_hz: float, *, zones: int = 4) -> OutputSp
 
 @dataclass(frozen=True, slots=True)
 class Monotonicity:
-    """Whether levels rise from code to code (DNL > -1 everywhere): the least DNL, its code, and every code that does not rise."""
+    """Whether levels rise from code to code (DNL > -1 everywhere):
+    the least DNL, its code, and every code that does not rise.
+    """
 
     monotone: bool
     dnl_min_lsb: float

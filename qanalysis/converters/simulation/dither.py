@@ -15,7 +15,9 @@ from qanalysis.arrays import Doubles
 
 @dataclass(frozen=True, slots=True)
 class Dither:
-    """One kind: how a draw is made, whether it is taken out after decoding, and the mean error power it leads to, over q^2/12."""
+    """One kind: how a draw is made, whether it is taken out after decoding,
+    and the mean error power it leads to, over q^2/12.
+    """
 
     name: str
     draw: Callable[[np.random.Generator, tuple[int, ...]], Doubles]
@@ -35,7 +37,8 @@ def _draw_triangle(rng: np.random.Generator, shape: tuple[int, ...]) -> Doubles:
     return np.asarray(rng.random(shape) - rng.random(shape))
 
 
-# Power over q^2/12: none 1; RPDF the mean of f (1 - f) q^2, q^2/6; TPDF q^2/4 for every input; subtractive RPDF 1 for every input.
+# Power over q^2/12: none 1; RPDF the mean of f (1 - f) q^2, q^2/6; TPDF q^2/4 for every input; subtractive RPDF 1 for
+# every input.
 _CATALOGUE = (
     Dither("none", _draw_none, 1.0),
     Dither("rpdf", _draw_rectangle, 2.0),

@@ -1,7 +1,10 @@
-"""Which source makes how much of the error? Each source switched on alone, and what they do together beyond that as a row of its own.
+"""Which source makes how much of the error?
 
-Powers are mean squares in the band that counts; the rows, interaction included, sum to the total by construction. Alone means: rounding on
-an endless grid, clipping without any grid, every other source on the analog side; what one source does to another is interaction.
+Each source switched on alone, and what they do together beyond that as a row of its own.
+
+Powers are mean squares in the band that counts; the rows, interaction included, sum to the total by construction. Alone
+means: rounding on an endless grid, clipping without any grid, every other source on the analog side; what one source
+does to another is interaction.
 """
 
 from __future__ import annotations
@@ -23,9 +26,11 @@ SOURCES = ("rounding", "clipping", "offset", "gain", "inl", "noise", "jitter", "
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One source: its power alone, in the square of the range's unit; its share of the total; its rms in LSB; the SNR it leaves alone.
+    """One source: its power alone, in the square of the range's unit; its share of the total;
+    its rms in LSB; the SNR it leaves alone.
 
-    `share` is None where there is no error at all; `snr_db` is infinite for a silent source and None for a negative interaction.
+    `share` is None where there is no error at all; `snr_db` is infinite for a silent source and None for a negative
+    interaction.
     """
 
     source: str
@@ -68,7 +73,8 @@ def open_ledger(record: SimulatedRecord) -> Ledger:
 
 
 def clip_analog(x: Doubles, converter: Converter) -> Doubles:
-    """`x` within what the codes can say: between the end levels of mid-tread, where clipping and rounding have no cross term.
+    """`x` within what the codes can say: between the end levels of mid-tread,
+    where clipping and rounding have no cross term.
 
     Mid-rise and floor stand off their end levels by design, so there it is the span of the cells.
     """

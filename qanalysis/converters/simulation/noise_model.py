@@ -1,7 +1,10 @@
-"""Does the noise model hold here? Error as uniform, white noise of power q^2/12 that knows nothing of the signal: tested, and exact moments.
+"""Does the noise model hold here?
 
-Notation: r = e/q, error in steps; A the peak of a sine, s the deviation of a Gaussian, both in steps of an endless grid. The model is exact
-only if the input's characteristic function vanishes at the multiples of 2 pi/q (Widrow; Sripad and Snyder 1977); a sine's never does.
+Error as uniform, white noise of power q^2/12 that knows nothing of the signal: tested, and exact moments.
+
+Notation: r = e/q, error in steps; A the peak of a sine, s the deviation of a Gaussian, both in steps of an endless
+grid. The model is exact only if the input's characteristic function vanishes at the multiples of 2 pi/q (Widrow; Sripad
+and Snyder 1977); a sine's never does.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from qanalysis.converters.simulation.dither import find_dither
 from qanalysis.converters.simulation.simulate import SimulatedRecord
 
 Verdict = Literal["holds", "power only", "fails"]
-# Beyond what chance gives a record of this length: the model may miss the power by 5 %, the others by 0.02, and still serve.
+# Beyond what chance gives a record of this length: the model may miss the power by 5 %, the others by 0.02, and still
+# serve.
 POWER_SLACK, OTHER_SLACK = 0.05, 0.02
 LARGEST_SINE_LSB = 2**24
 
@@ -26,10 +30,10 @@ LARGEST_SINE_LSB = 2**24
 class NoiseModel:
     """The meter: what a record of so many samples shows, beside the limits that the model is held to.
 
-    `power_ratio` is error power about the model's mean over q^2/12, `expected_ratio` what the dither makes of it (1, 2, 3); `correlation`
-    is that of error and signal (None where one is constant); `line_ratio` the largest bin of the error's spectrum over the mean bin;
-    `uniformity` the largest distance of the distribution of e/q from the uniform one (None with added dither, which bends it).
-    Limits are the slack plus what 1 of 1000 true records passes.
+    `power_ratio` is error power about the model's mean over q^2/12, `expected_ratio` what the dither makes of it (1, 2,
+    3); `correlation` is that of error and signal (None where one is constant); `line_ratio` the largest bin of the
+    error's spectrum over the mean bin; `uniformity` the largest distance of the distribution of e/q from the uniform
+    one (None with added dither, which bends it). Limits are the slack plus what 1 of 1000 true records passes.
     """
 
     samples: int
@@ -100,9 +104,11 @@ class NoiseModel:
         """The verdict as a sentence with its reasons."""
         reasons = "; ".join(self.faults + self.shape_faults)
         return {
-            "holds": "The noise model holds here: power, correlation, spectrum and distribution are those of uniform white noise.",
+            "holds": "The noise model holds here: power, correlation, spectrum and distribution are those of uniform "
+            "white noise.",
             "power only": f"The model gives the power but not the shape: {reasons}. Do not trust it for spurs.",
-            "fails": f"The noise model does not hold here: {reasons}. 6.02 b + 1.76 is not for this signal; add dither or change the level.",
+            "fails": f"The noise model does not hold here: {reasons}. 6.02 b + 1.76 is not for this signal; "
+            "add dither or change the level.",
         }[self.verdict]
 
 
@@ -157,7 +163,9 @@ def _distance_from_uniform(r: Doubles) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ErrorMoments:
-    """What rounding does to a signal, exactly: gain of the signal's own component, error power over q^2/12, corr(e, x), SQNR."""
+    """What rounding does to a signal, exactly: gain of the signal's own component,
+    error power over q^2/12, corr(e, x), SQNR.
+    """
 
     gain: float
     power_ratio: float
@@ -166,7 +174,8 @@ class ErrorMoments:
 
 
 def sine_moments(amplitude_lsb: float, *, mid_rise: bool = False) -> ErrorMoments:
-    """Moments of a slow sine of peak A on an endless mid-tread (or mid-rise) grid; ValueError unless A is above 0 and at most 2^24.
+    """Moments of a slow sine of peak A on an endless mid-tread (or mid-rise) grid;
+    ValueError unless A is above 0 and at most 2^24.
 
     From the angles asin(T/A) at which the sine crosses the transitions T: sums of cosines and of times, exact.
 
@@ -176,7 +185,8 @@ def sine_moments(amplitude_lsb: float, *, mid_rise: bool = False) -> ErrorMoment
     angles, half = _cross(amplitude_lsb, mid_rise=mid_rise)
     first = 4 / math.pi * float(np.cos(angles).sum()) + (2 / math.pi if mid_rise else 0.0)
     k = np.arange(1, angles.size + 1)
-    # y^2 grows by (2k - 1) (mid-rise: 2k) at transition k and stays there for the part (pi - 2 angle)/pi of the half period.
+    # y^2 grows by (2k - 1) (mid-rise: 2k) at transition k and stays there for the part (pi - 2 angle)/pi of the half
+    # period.
     square = float(((2 * k - (0 if mid_rise else 1)) * (1 - 2 * angles / math.pi)).sum()) + half**2
     return _make_moments(first * amplitude_lsb / 2, square, amplitude_lsb**2 / 2)
 
@@ -194,7 +204,8 @@ def sine_harmonic(amplitude_lsb: float, order: int, *, mid_rise: bool = False) -
 
 
 def gaussian_moments(std_lsb: float) -> ErrorMoments:
-    """Moments of a Gaussian of deviation s on an endless mid-tread grid: series in exp(-2 pi^2 k^2 s^2); ValueError unless s > 0.
+    """Moments of a Gaussian of deviation s on an endless mid-tread grid:
+    series in exp(-2 pi^2 k^2 s^2); ValueError unless s > 0.
 
     E[ex] = 2 s^2 sum (-1)^k exp(...), E[e^2] = 1/12 + sum (-1)^k/k^2 exp(...)/pi^2: Widrow's sums.
 

@@ -1,8 +1,11 @@
-"""What does a real converter make of a waveform? The chain from input to codes, every imperfection switchable, the same draw every time.
+"""What does a real converter make of a waveform?
 
-Chain: waveform (at jittered instants) -> low + (x - low)(1 + gain) + offset + noise -> dither -> quantizer (with INL, in a noise-shaping
-loop of order L) -> codes, clipped at the ends -> levels (less a subtractive dither). `fs_hz` is the converter's own rate; oversampling by R
-leaves the record as it is and makes 0..fs/(2R) the band that counts. e = values - ideal input. Gain and offset as in IEEE 1241: G x + V.
+The chain from input to codes, every imperfection switchable, the same draw every time.
+
+Chain: waveform (at jittered instants) -> low + (x - low)(1 + gain) + offset + noise -> dither -> quantizer (with INL,
+in a noise-shaping loop of order L) -> codes, clipped at the ends -> levels (less a subtractive dither). `fs_hz` is the
+converter's own rate; oversampling by R leaves the record as it is and makes 0..fs/(2R) the band that counts.
+e = values - ideal input. Gain and offset as in IEEE 1241: G x + V.
 """
 
 from __future__ import annotations
@@ -32,8 +35,9 @@ NOISE, JITTER, DITHER = 1, 2, 3
 class Simulation:
     """A converter, what stands at its input, and what is wrong with it; `run()` gives the record.
 
-    `gain_error_percent` and `offset_lsb` act about the low end; `noise_lsb` is rms; `jitter_s` rms; `osr` the oversampling ratio. With
-    noise shaping an INL is that of the feedback DAC and acts on the input. ValueError for whatever can not be.
+    `gain_error_percent` and `offset_lsb` act about the low end; `noise_lsb` is rms; `jitter_s` rms; `osr` the
+    oversampling ratio. With noise shaping an INL is that of the feedback DAC and acts on the input. ValueError for
+    whatever can not be.
 
     >>> from qanalysis.converters.simulation.waveforms import Sine
     >>> record = Simulation(Converter(8, -1, 1), Sine(127 / 128, 127.0), samples=4096, fs_hz=4096.0).run()
@@ -67,7 +71,8 @@ class Simulation:
                 raise ValueError(f"{name} {getattr(self, name)}: an rms value is finite and 0 or more")
         if not (math.isfinite(self.offset_lsb) and -100 < self.gain_error_percent < math.inf):
             raise ValueError(
-                f"offset {self.offset_lsb} LSB, gain error {self.gain_error_percent} %: both are finite, the gain stays above 0"
+                f"offset {self.offset_lsb} LSB, gain error {self.gain_error_percent} %: "
+                "both are finite, the gain stays above 0"
             )
         if self.osr < 1 or not 0 <= self.shaping_order <= MOST_SHAPING:
             raise ValueError(
@@ -85,7 +90,10 @@ class Simulation:
 
     @property
     def transitions(self) -> Doubles:
-        """Transition levels of codes 1..2^n-1 at the input, with offset, gain and INL: the truth for a linearity test. To 24 bits."""
+        """Transition levels of codes 1..2^n-1 at the input, with offset, gain and INL: the truth for a linearity test.
+
+        To 24 bits.
+        """
         return self._refer_to_input(
             bend_transitions(self.converter, self.inl)[1:-1] if self.inl else self.converter.transitions
         )
@@ -110,7 +118,9 @@ class Simulation:
         )
 
     def disturb(self, ideal: Doubles) -> Doubles:
-        """What reaches the quantizer in place of `ideal` (samples,): jitter, gain, offset and noise, as far as they are on."""
+        """What reaches the quantizer in place of `ideal` (samples,):
+        jitter, gain, offset and noise, as far as they are on.
+        """
         step, low = self.converter.lsb, self.converter.low
         x = ideal
         if self.jitter_s:
@@ -133,8 +143,8 @@ class Simulation:
 class SimulatedRecord:
     """A simulated record: all arrays (samples,). `disturbed` is what the quantizer saw, `values` what the codes say.
 
-    `loop_error` is the quantizer's own error in LSB, ends included; in a shaping loop it is the error before shaping, on an endless grid.
-    `saturated` counts the samples beyond the end codes.
+    `loop_error` is the quantizer's own error in LSB, ends included; in a shaping loop it is the error before shaping,
+    on an endless grid. `saturated` counts the samples beyond the end codes.
     """
 
     simulation: Simulation
@@ -157,7 +167,9 @@ class SimulatedRecord:
 
     @property
     def in_band_snr_db(self) -> float | None:
-        """AC power of the ideal input over the error's, DC aside, both in 0..fs/(2 osr): what an ideal decimator would leave."""
+        """AC power of the ideal input over the error's, DC aside, both in 0..fs/(2 osr):
+        what an ideal decimator would leave.
+        """
         if np.ptp(self.ideal) == 0:
             return None
         signal, noise = (band_power(x - x.mean(), self.simulation.osr) for x in (self.ideal, self.errors))
@@ -172,25 +184,35 @@ class SimulatedRecord:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What to know before believing the figures: samples beyond the ends, a locked or broken period, a tone outside the band."""
+        """What to know before believing the figures:
+        samples beyond the ends, a locked or broken period, a tone outside the band.
+        """
         simulation = self.simulation
         found = []
         if self.saturated:
             share = self.saturated / self.codes.size
-            text = f"{self.saturated} of {self.codes.size} samples ({100 * share:.3g} %) lie beyond the end codes and saturate; lower the level."
+            text = (
+                f"{self.saturated} of {self.codes.size} samples ({100 * share:.3g} %) lie beyond the end codes and "
+                "saturate; lower the level."
+            )
             found.append(Finding("clipping", text, share))
         for frequency in list_tones(simulation.waveform):
             locked = judge_period(frequency, fs_hz=simulation.fs_hz, samples=simulation.samples)
             found += [locked] if locked else []
             if abs(frequency) > simulation.band_hz:
-                text = f"The tone at {frequency:.6g} Hz lies outside the band to {simulation.band_hz:.6g} Hz; lower it or the oversampling."
+                text = (
+                    f"The tone at {frequency:.6g} Hz lies outside the band to {simulation.band_hz:.6g} Hz; "
+                    "lower it or the oversampling."
+                )
                 found.append(Finding("out-of-band", text, frequency))
         return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantized:
-    """What the quantizer made of its input: codes, their values, its own error in LSB, and how many samples saturated."""
+    """What the quantizer made of its input: codes, their values, its own error in LSB,
+    and how many samples saturated.
+    """
 
     codes: Codes
     values: Doubles
@@ -239,9 +261,10 @@ def quantize(simulation: Simulation, disturbed: Doubles) -> Quantized:
 def shape_noise(scaled: Doubles, dither: Doubles, *, order: int, rounding: Rounding) -> tuple[Doubles, Doubles]:
     """Error feedback of order L without a loop: whole codes y = x + (1 - 1/z)^L e, and e, for x in LSB (samples,).
 
-    The L-fold running sum of y is the rounded L-fold running sum of x, and only its fraction decides the rounding: sums wrap exactly in
-    whole 2^-64 LSB. The loop is in its steady state, the end of the record running into its beginning, or the window would smear the
-    shaped noise into the band; that costs less than 1/M LSB of DC. Holds while no code saturates; the caller clips what comes out.
+    The L-fold running sum of y is the rounded L-fold running sum of x, and only its fraction decides the rounding: sums
+    wrap exactly in whole 2^-64 LSB. The loop is in its steady state, the end of the record running into its beginning,
+    or the window would smear the shaped noise into the band; that costs less than 1/M LSB of DC. Holds while no code
+    saturates; the caller clips what comes out.
 
     >>> shape_noise(np.full(8, 0.25), np.zeros(8), order=1, rounding=Rounding("half-up"))[0].tolist()
     [0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]

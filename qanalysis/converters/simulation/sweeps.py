@@ -1,4 +1,7 @@
-"""Where does the noise model start to hold? Error against amplitude, SQNR against bits and against loading, the dithers side by side."""
+"""Where does the noise model start to hold?
+
+Error against amplitude, SQNR against bits and against loading, the dithers side by side.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ LOADINGS = tuple(k / 10 for k in range(10, 81))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AmplitudeSweep:
-    """Error against signal size on an endless grid, all (amplitudes,): measured on records, exact without dither, and by the model.
+    """Error against signal size on an endless grid, all (amplitudes,):
+    measured on records, exact without dither, and by the model.
 
     `amplitudes_lsb` are peaks of a sine or deviations of a Gaussian. A correlation is NaN where the error is constant.
     """
@@ -82,10 +86,12 @@ def _correlate_rows(e: Doubles, x: Doubles) -> Doubles:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BitsSweep:
-    """SQNR of the simulated converter at each width, in the band that counts, beside 6.02 b + 1.76 at full scale; all (bits,).
+    """SQNR of the simulated converter at each width, in the band that counts,
+    beside 6.02 b + 1.76 at full scale; all (bits,).
 
-    `level_db` is the input's power over that of a full-scale sine: the ideal line of this input lies that much higher. `saturated` counts
-    samples beyond the end codes: a full-scale sine passes the top code of mid-tread by half a step, which costs 2 dB at 4 bits.
+    `level_db` is the input's power over that of a full-scale sine: the ideal line of this input lies that much higher.
+    `saturated` counts samples beyond the end codes: a full-scale sine passes the top code of mid-tread by half a step,
+    which costs 2 dB at 4 bits.
     """
 
     bits: NDArray[np.int64]
@@ -116,7 +122,9 @@ def sweep_bits(simulation: Simulation, *, bits: Sequence[int] = range(1, 17)) ->
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadingSweep:
-    """A Gaussian on n bits that saturate at +-k sigma: SQNR against k (exact), the share beyond the ends, and the best k."""
+    """A Gaussian on n bits that saturate at +-k sigma:
+    SQNR against k (exact), the share beyond the ends, and the best k.
+    """
 
     bits: int
     clip_sigmas: Doubles
@@ -128,7 +136,8 @@ class LoadingSweep:
 
 
 def sweep_loading(bits: int, clip_sigmas: ArrayLike = LOADINGS) -> LoadingSweep:
-    """Granular error falls with the step, overload grows with the tail: SQNR over the loading, for mid-rise steps, 1 to 16 bits.
+    """Granular error falls with the step, overload grows with the tail:
+    SQNR over the loading, for mid-rise steps, 1 to 16 bits.
 
     >>> sweep = sweep_loading(8, [2, 3, 4, 5])
     >>> sweep.sqnr_db.round(2).tolist(), round(sweep.best_clip_sigma, 3)
@@ -143,7 +152,9 @@ def sweep_loading(bits: int, clip_sigmas: ArrayLike = LOADINGS) -> LoadingSweep:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DitherPanel:
-    """Each dither on constant inputs across one LSB: mean error in LSB and mean squared error in LSB^2, by name, (positions,)."""
+    """Each dither on constant inputs across one LSB:
+    mean error in LSB and mean squared error in LSB^2, by name, (positions,).
+    """
 
     positions_lsb: Doubles
     mean_error_lsb: dict[str, Doubles]
@@ -153,7 +164,8 @@ class DitherPanel:
 def sweep_dither(*, positions: int = 41, draws: int = 4096, seed: int = 0) -> DitherPanel:
     """What each dither does at every place between two codes (-1/2..1/2 LSB off a level), over `draws` of it.
 
-    Without dither the mean error is the saw-tooth; RPDF makes it 0 with power f(1-f) that still moves; TPDF has 1/4 everywhere.
+    Without dither the mean error is the saw-tooth; RPDF makes it 0 with power f(1-f) that still moves; TPDF has 1/4
+    everywhere.
     """
     if positions < 2 or draws < 1:
         raise ValueError(f"{positions} positions with {draws} draws: needs 2 and 1 at least")

@@ -26,7 +26,8 @@ class ToneFigures:
 
 
 def measure_tone(records: ArrayLike, cycles: int, *, osr: int = 1) -> ToneFigures:
-    """Figures of records (samples,) or (records, samples) whose tone has `cycles` whole periods, in the bins to M/(2 osr).
+    """Figures of records (samples,) or (records, samples) whose tone has `cycles` whole periods,
+    in the bins to M/(2 osr).
 
     ValueError where that bin is not among them, or DC.
 
@@ -40,7 +41,8 @@ def measure_tone(records: ArrayLike, cycles: int, *, osr: int = 1) -> ToneFigure
     power = np.square(np.abs(np.fft.rfft(records)[:, : count_bins(samples, osr)]))
     if not 0 < cycles < power.shape[-1]:
         raise ValueError(
-            f"{cycles} periods: the band of a record of {samples} samples has the bins 1..{power.shape[-1] - 1} beside DC"
+            f"{cycles} periods: the band of a record of {samples} samples has the bins 1..{power.shape[-1] - 1} "
+            "beside DC"
         )
     power[:, 0] = 0.0
     if samples % 2 == 0 and osr == 1:
@@ -63,10 +65,11 @@ class ToneSweep:
 
 
 def sweep_phase(simulation: Simulation, *, phase_degrees: Sequence[float] | None = None) -> ToneSweep:
-    """The start phase of a coherent sine or triangle; the default is 64 phases over the distance between the record's own phases.
+    """The start phase of a coherent sine or triangle;
+    the default is 64 phases over the distance between the record's own phases.
 
-    A relatively prime period has the same phases in every record that starts a multiple of 360/M degrees later; a locked one has not.
-    TypeError for another waveform, ValueError for a broken number of periods.
+    A relatively prime period has the same phases in every record that starts a multiple of 360/M degrees later; a
+    locked one has not. TypeError for another waveform, ValueError for a broken number of periods.
     """
     wave, cycles = _find_tone(simulation)
     divisor = math.gcd(cycles, simulation.samples)

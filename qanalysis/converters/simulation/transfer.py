@@ -18,10 +18,12 @@ MOST_STEPS = 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TransferCurve:
-    """Corners of the staircase: input x, level and error at each, (points,), in the unit of the range; draw with straight lines.
+    """Corners of the staircase: input x, level and error at each, (points,), in the unit of the range;
+    draw with straight lines.
 
-    The ideal line is values = x; `bound` is the ideal |e|, LSB/2 (floor: LSB). `steps` are in the window; where `complete` is false
-    they are too many to see, and the corners are the lowest and highest error of every stretch of them.
+    The ideal line is values = x; `bound` is the ideal |e|, LSB/2 (floor: LSB). `steps` are in the window; where
+    `complete` is false they are too many to see, and the corners are the lowest and highest error of every stretch of
+    them.
     """
 
     x: Doubles
@@ -40,7 +42,8 @@ class TransferCurve:
 def trace_transfer(
     simulation: Simulation, *, low: float | None = None, high: float | None = None, most_steps: int = MOST_STEPS
 ) -> TransferCurve:
-    """Staircase of a simulated converter over `low`..`high` (default: its range), with its offset, gain and INL, without its noise.
+    """Staircase of a simulated converter over `low`..`high` (default: its range),
+    with its offset, gain and INL, without its noise.
 
     ValueError unless low < high and `most_steps` is 2 or more.
 

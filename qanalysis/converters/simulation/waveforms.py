@@ -1,7 +1,10 @@
-"""What stands at the converter's input? Waveforms as values, their exact samples, and the frequencies that fit a record.
+"""What stands at the converter's input?
 
-A record of M samples at fs holds J = f M / fs periods. J is taken as whole where it is so to 1e-6; then phases are computed in whole
-numbers and do not depend on the label of the sample rate. Angles are degrees, amplitudes are peaks in the unit of the converter's range.
+Waveforms as values, their exact samples, and the frequencies that fit a record.
+
+A record of M samples at fs holds J = f M / fs periods. J is taken as whole where it is so to 1e-6; then phases are
+computed in whole numbers and do not depend on the label of the sample rate. Angles are degrees, amplitudes are peaks in
+the unit of the converter's range.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ Shift = Doubles | float
 
 
 class Waveform(Protocol):
-    """Anything that can be sampled: (samples,) values at the times n/fs + shift, the shift in seconds, one or one per sample."""
+    """Anything that can be sampled: (samples,) values at the times n/fs + shift,
+    the shift in seconds, one or one per sample.
+    """
 
     def sample(self, samples: int, fs_hz: float, *, shift_s: Shift = 0.0) -> Doubles: ...
 
@@ -51,7 +56,9 @@ def count_cycles(frequency_hz: float, *, fs_hz: float, samples: int) -> float:
 
 
 def _count_turns(frequency_hz: float, samples: int, fs_hz: float, shift_s: Shift) -> Doubles:
-    """Phase of every sample in turns, reduced below 1 before the shift is added, so that long records keep their digits."""
+    """Phase of every sample in turns, reduced below 1 before the shift is added,
+    so that long records keep their digits.
+    """
     cycles = count_cycles(frequency_hz, fs_hz=fs_hz, samples=samples)
     n = np.arange(samples)
     turns = (int(cycles) * n % samples) / samples if cycles.is_integer() else cycles / samples * n % 1.0
@@ -142,7 +149,8 @@ class Triangle:
 
 @dataclass(frozen=True, slots=True)
 class Ramp:
-    """Straight from `low` to `high` over the record, `sweeps` times; samples stand in the middle of their M equal parts.
+    """Straight from `low` to `high` over the record, `sweeps` times;
+    samples stand in the middle of their M equal parts.
 
     >>> Ramp(0.0, 8.0).sample(4, 1.0).tolist()
     [1.0, 3.0, 5.0, 7.0]
@@ -182,7 +190,9 @@ class Dc:
 
 @dataclass(frozen=True, slots=True)
 class Gaussian:
-    """White Gaussian noise up to fs/2, drawn from `seed`; shifted in time as the band-limited wave through its samples."""
+    """White Gaussian noise up to fs/2, drawn from `seed`;
+    shifted in time as the band-limited wave through its samples.
+    """
 
     std: float
     _: KW_ONLY
@@ -213,7 +223,8 @@ class OwnRecord:
         values = np.asarray(self.values, np.float64)
         if values.ndim != 1 or not values.size or not np.isfinite(values).all():
             raise ValueError(
-                f"{self.name}: needs a row of finite values; has shape {values.shape} with {int((~np.isfinite(values)).sum())} not finite"
+                f"{self.name}: needs a row of finite values; has shape {values.shape} with "
+                f"{int((~np.isfinite(values)).sum())} not finite"
             )
         object.__setattr__(self, "values", values)
 
@@ -225,7 +236,9 @@ class OwnRecord:
 
 
 def _shift(values: Doubles, fs_hz: float, shift_s: Shift) -> Doubles:
-    """x(t + d) = x + d x'(t), first order in d, with the derivative of the periodic band-limited wave through the samples."""
+    """x(t + d) = x + d x'(t), first order in d,
+    with the derivative of the periodic band-limited wave through the samples.
+    """
     if not np.any(shift_s):
         return values
     spectrum = np.fft.rfft(values)
@@ -256,7 +269,8 @@ def list_tones(waveform: Waveform) -> tuple[float, ...]:
 
 
 def find_coherent_hz(fs_hz: float, samples: int, near_hz: float) -> float:
-    """The frequency J fs / M nearest to `near_hz` with J and M relatively prime, 1 <= J < M/2: all M samples then differ in phase.
+    """The frequency J fs / M nearest to `near_hz` with J and M relatively prime, 1 <= J < M/2:
+    all M samples then differ in phase.
 
     Of two equally near the lower one. ValueError for a frequency outside 0..fs/2 and for fewer than 3 samples.
 
@@ -266,20 +280,24 @@ def find_coherent_hz(fs_hz: float, samples: int, near_hz: float) -> float:
     check_times(samples, fs_hz)
     if samples < 3 or not 0 <= near_hz <= fs_hz / 2:
         raise ValueError(
-            f"{near_hz} Hz in {samples} samples at {fs_hz} Hz: needs 3 samples at least and a frequency from 0 to half the rate"
+            f"{near_hz} Hz in {samples} samples at {fs_hz} Hz: needs 3 samples at least and a frequency from 0 to "
+            "half the rate"
         )
     wanted = near_hz / fs_hz * samples
     cycles = np.arange(1, (samples + 1) // 2)
-    # Runs without a relatively prime number are short (Jacobsthal: below 100 for any M of 40 digits), so the neighbourhood is enough.
+    # Runs without a relatively prime number are short (Jacobsthal: below 100 for any M of 40 digits), so the
+    # neighbourhood is enough.
     close = cycles[max(0, math.floor(wanted) - 200) : math.floor(wanted) + 200] if samples > 1000 else cycles
     prime = close[np.gcd(close, samples) == 1]
     return float(prime[np.argmin(np.abs(prime - wanted))]) * fs_hz / samples
 
 
 def judge_period(frequency_hz: float, *, fs_hz: float, samples: int) -> Finding | None:
-    """What is wrong with the number of periods in the record: a common divisor with M ("locked-period"), or no whole number ("leakage").
+    """What is wrong with the number of periods in the record:
+    a common divisor with M ("locked-period"), or no whole number ("leakage").
 
-    None where J is whole and relatively prime to M. The value is the divisor, or the distance to the nearest whole number.
+    None where J is whole and relatively prime to M. The value is the divisor, or the distance to the nearest whole
+    number.
 
     >>> judge_period(128, fs_hz=4096, samples=4096).value
     128.0
@@ -290,20 +308,25 @@ def judge_period(frequency_hz: float, *, fs_hz: float, samples: int) -> Finding 
     better = find_coherent_hz(fs_hz, samples, frequency_hz)
     way_out = f"use {better:.9g} Hz, {round(better / fs_hz * samples)} periods"
     if not cycles.is_integer():
-        text = f"{cycles:.6g} periods in {samples} samples are no whole number: a plain transform smears the tone; {way_out}, or a window."
+        text = (
+            f"{cycles:.6g} periods in {samples} samples are no whole number: a plain transform smears the tone; "
+            f"{way_out}, or a window."
+        )
         return Finding("leakage", text, abs(cycles - round(cycles)))
     divisor = math.gcd(int(cycles), samples)
     if divisor == 1:
         return None
     text = (
-        f"{cycles:.0f} periods in {samples} samples share the divisor {divisor}: the record holds only {samples // divisor} phases, each {divisor} times, "
+        f"{cycles:.0f} periods in {samples} samples share the divisor {divisor}: "
+        f"the record holds only {samples // divisor} phases, each {divisor} times, "
         f"and quantization noise gathers in lines; {way_out}."
     )
     return Finding("locked-period", text, float(divisor))
 
 
 def sample_phases(samples: int, cycles: int, *, phase_degrees: ArrayLike = 0.0) -> Doubles:
-    """A coherent sine of peak 1, one row per start phase: shape (phases, samples), its phases computed in whole numbers.
+    """A coherent sine of peak 1, one row per start phase:
+    shape (phases, samples), its phases computed in whole numbers.
 
     >>> np.abs(sample_phases(4, 1, phase_degrees=[0, 90])).round(12).tolist()
     [[0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 1.0, 0.0]]

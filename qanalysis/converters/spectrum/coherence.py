@@ -1,7 +1,11 @@
-"""Do the tones of a record fall on bins? Judged by the trace that a frequency d bins beside one leaves in the bins around it.
+"""Do the tones of a record fall on bins?
 
-A tone X_J moved by d leaks d G_k, G_k = (2 pi j/N) (X_J/(exp(-2 pi j (k - J)/N) - 1) - conj(X_J)/(exp(-2 pi j (k + J)/N) - 1)),
-about d/(k - J) of it, in all |X_J|^2 (pi d)^2/3. d is fitted to the bins around J, harmonics left out: strong ones would pass for a leak.
+Judged by the trace that a frequency d bins beside one leaves in the bins around it.
+
+A tone X_J moved by d leaks d G_k,
+G_k = (2 pi j/N) (X_J/(exp(-2 pi j (k - J)/N) - 1) - conj(X_J)/(exp(-2 pi j (k + J)/N) - 1)),
+about d/(k - J) of it, in all |X_J|^2 (pi d)^2/3. d is fitted to the bins around J, harmonics left out:
+strong ones would pass for a leak.
 """
 
 from __future__ import annotations
@@ -14,7 +18,8 @@ from qanalysis.converters.spectrum.windows import LEAK_OF_NOISE
 
 _REACH = 256  # bins to each side: beyond lies 1/400 of the trace
 _HIGHEST_HARMONIC = 50
-_CHANCE = 5.4  # times the noise of a bin: a projection on noise gains half a chi-square of one degree of freedom, 99.9 % of it
+# Times the noise of a bin: a projection on noise gains half a chi-square of one degree of freedom, 99.9 % of it.
+_CHANCE = 5.4
 _ROUNDING = 1e-24  # of the tone's power: what the rounding of its frequency leaves
 _FEWEST_BINS = 4
 
@@ -30,7 +35,8 @@ def fold_cycles(cycles: float, samples: int) -> float:
 
 
 def is_coherent(spectrum: Phasors, power: NDArray[np.float64], samples: int, places: list[int]) -> bool:
-    """Whether the tones at the bins `places` of a one-sided spectrum (samples // 2 + 1,) leak less than 1 % of the noise, or no more than noise seems to.
+    """Whether the tones at the bins `places` of a one-sided spectrum (samples // 2 + 1,) leak less than 1 % of the
+    noise, or no more than noise seems to.
 
     `power` is proportional to the spectrum's squares.
 

@@ -1,7 +1,7 @@
 """Which lines of a spectrum are harmonics or mixing products, where do they fold to, and do they rise above the noise?
 
-Orders 2..n of each tone, and for two tones the products of orders 2 and 3 (IMD2, IMD3). Each bin is counted once, for the first that claims it;
-a line on DC or on a tone can not be told from it and is not counted.
+Orders 2..n of each tone, and for two tones the products of orders 2 and 3 (IMD2, IMD3). Each bin is counted once, for
+the first that claims it; a line on DC or on a tone can not be told from it and is not counted.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class Claim:
 class Shares:
     """How a band's power divides: tones, claimed components, and the rest, which is noise.
 
-    `fundamental` is the power of the strongest tone, `tones` of all; `tone_bins` and `noise_bins` count the band's bins.
+    `fundamental` is the power of the strongest tone, `tones` of all; `tone_bins` and `noise_bins` count the band's
+    bins.
     """
 
     fundamental: float
@@ -92,7 +93,9 @@ class Shares:
 
 
 def share_power(view: View, first: int, last: int, harmonics: int) -> Shares:
-    """Divide the bins first..last between tones, harmonics up to order `harmonics`, mixing products, and noise; without a tone all is noise."""
+    """Divide the bins first..last between tones, harmonics up to order `harmonics`, mixing products, and noise;
+    without a tone all is noise.
+    """
     free = np.zeros(view.power.size, dtype=bool)
     free[first : last + 1] = True
     tones = [_claim_lobe(view, free, place) for place in view.carriers]
@@ -171,15 +174,17 @@ def describe_claim(claim: Claim, shares: Shares, view: View, fs_hz: float) -> Co
 
 
 def find_harmonic(lines: Sequence[Component], order: int) -> float | None:
-    """The power found of the harmonic HD`order` over the tone's, dBc; None where it was not counted or can not be told apart."""
+    """The power found of the harmonic HD`order` over the tone's, dBc;
+    None where it was not counted or can not be told apart.
+    """
     return next((line.dbc for line in lines if line.order == order), None)
 
 
 def is_below_noise(power: float, bins: int, shares: Shares, view: View) -> bool:
     """Whether noise alone shows so much power in so many bins once in twenty times.
 
-    Mean powers of bins have an F distribution, with two degrees of freedom for each independent one on either side; of a window's lobe about
-    bins/ENBW are independent. Where no bin is left to tell the noise, nothing is above it.
+    Mean powers of bins have an F distribution, with two degrees of freedom for each independent one on either side; of
+    a window's lobe about bins/ENBW are independent. Where no bin is left to tell the noise, nothing is above it.
     """
     from scipy.special import fdtri
 

@@ -1,8 +1,9 @@
 """What do the shares of a spectrum come to in decibels and bits, and how sure are they?
 
-Intervals of 95 %: a noise power from m independent bins is the truth times chi-square over its nu = 2 m degrees of freedom, so the truth lies within
-noise * nu / chi2(nu; 0.975 .. 0.025); a window leaves nu = 2 m (sum w^2)^2/(N sum w^4). Distortion above the noise counts as exact in the SINAD. A line of
-power S in noise n per bin has the variance 2 S n + n^2, which gives THD and SFDR their intervals (normal, never below zero power).
+Intervals of 95 %: a noise power from m independent bins is the truth times chi-square over its nu = 2 m degrees of
+freedom, so the truth lies within noise * nu / chi2(nu; 0.975 .. 0.025); a window leaves nu = 2 m
+(sum w^2)^2/(N sum w^4). Distortion above the noise counts as exact in the SINAD. A line of power S in noise n per bin
+has the variance 2 S n + n^2, which gives THD and SFDR their intervals (normal, never below zero power).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ Seen = TypeVar("Seen", bound=RecordRow)
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What only the findings need: degrees of freedom of the noise, the bin of the largest spur, whether the noise may be as high."""
+    """What only the findings need: degrees of freedom of the noise, the bin of the largest spur,
+    whether the noise may be as high.
+    """
 
     freedom: float = 0.0
     spur_bin: int | None = None
@@ -39,7 +42,9 @@ def measure_figures(
     full_scale: float | None,
     band: tuple[int, int],
 ) -> tuple[Seen, Evidence]:
-    """A row with the figures of its view, and the evidence; `full_scale` is the mean square at 0 dBFS or None, `band` the first and the last bin."""
+    """A row with the figures of its view, and the evidence;
+    `full_scale` is the mean square at 0 dBFS or None, `band` the first and the last bin.
+    """
     filled = shares.noise_per_bin if view.side_bins else 0.0  # the noise that lobes hide, bin by bin
     noise = shares.noise + filled * (shares.tone_bins + shares.product_bins)
     if full_scale is not None:
@@ -87,7 +92,9 @@ def _add_thd(seen: Seen, view: View, shares: Shares) -> Seen:
 
 
 def _refer_to_full_scale(seen: Seen, shares: Shares, full_scale: float) -> Seen:
-    """Level, SFDR and ENOB over full scale; the IEEE form of the ENOB refers to a sine over the range, whatever 0 dBFS is."""
+    """Level, SFDR and ENOB over full scale; the IEEE form of the ENOB refers to a sine over the range,
+    whatever 0 dBFS is.
+    """
     if seen.sinad_db is None or seen.sfdr_dbc is None or seen.sinad_ci95_db is None:
         return seen
     level = to_db(shares.tones, full_scale)
@@ -113,7 +120,9 @@ def _bound_noise(noise: float, freedom: float) -> Interval:
 
 
 def _bound_error(error: float, noise: float, freedom: float, more: float | None) -> Interval:
-    """Where noise and distortion lie together: distortion as found, or noise with `more` degrees of freedom where it is no more than that."""
+    """Where noise and distortion lie together: distortion as found,
+    or noise with `more` degrees of freedom where it is no more than that.
+    """
     if more is not None:
         return _bound_noise(error, freedom + more)
     low, high = _bound_noise(noise, freedom)
@@ -122,7 +131,9 @@ def _bound_error(error: float, noise: float, freedom: float, more: float | None)
 
 
 def _bound_distortion(view: View, shares: Shares) -> Interval:
-    """Harmonics' power over the tone's, from the variance of each line; the lower end is -inf where noise could be all of it."""
+    """Harmonics' power over the tone's, from the variance of each line;
+    the lower end is -inf where noise could be all of it.
+    """
     per_bin, owned = shares.noise_per_bin, shares.owned
     clean = [max(claim.power - claim.bins * per_bin, 0.0) for claim in owned]
     share = describe_window(view.window).effective_share
@@ -134,7 +145,9 @@ def _bound_distortion(view: View, shares: Shares) -> Interval:
 
 
 def _measure_spur(view: View, shares: Shares, band: tuple[int, int]) -> tuple[int, float, Interval, bool]:
-    """Bin of the largest line beside the tones, the tone's height over its, the interval, and whether the noise alone would reach as high (95 %)."""
+    """Bin of the largest line beside the tones, the tone's height over its, the interval,
+    and whether the noise alone would reach as high (95 %).
+    """
     first, last = band
     per_bin, tone = shares.noise_per_bin, shares.fundamental / describe_window(view.window).enbw_bins
     rest = view.power[first : last + 1].copy()

@@ -1,6 +1,9 @@
-"""What is full scale, in the record's own unit? The reference of every dBFS figure, never taken from the record's own maximum.
+"""What is full scale, in the record's own unit?
 
-0 dBFS is the rms of a sine over the whole range ("sine": span / sqrt 8) or of a square over it ("dc": span / 2), 3.01 dB apart.
+The reference of every dBFS figure, never taken from the record's own maximum.
+
+0 dBFS is the rms of a sine over the whole range ("sine": span / sqrt 8) or of a square over it ("dc": span / 2),
+3.01 dB apart.
 """
 
 from __future__ import annotations
@@ -54,8 +57,9 @@ class FullScale:
 def find_full_scale(values: Doubles, options: SpectrumOptions, *, bits: int | None, whole: bool) -> FullScale:
     """The range of a record (samples,) from what the user says; `whole` marks a record of integer type.
 
-    Integers with `bits`, and whole numbers without a range or far beyond it, are codes: their span is 2^bits. Other values lie in low..high.
-    Fractions within +-1 without a range are taken as normalised, with a finding. Otherwise the full scale stays unknown.
+    Integers with `bits`, and whole numbers without a range or far beyond it, are codes: their span is 2^bits. Other
+    values lie in low..high. Fractions within +-1 without a range are taken as normalised, with a finding. Otherwise the
+    full scale stays unknown.
 
     Raises
     ------
@@ -69,7 +73,8 @@ def find_full_scale(values: Doubles, options: SpectrumOptions, *, bits: int | No
     if steps is not None and bits is not None and _are_codes(values, low, high, whole=whole):
         if most - least >= 2**bits:
             raise ValueError(
-                f"codes reach from {least:g} to {most:g}, which {bits} bits can not hold ({2**bits} codes); raise bits, or shift left-justified words right"
+                f"codes reach from {least:g} to {most:g}, which {bits} bits can not hold ({2**bits} codes); "
+                "raise bits, or shift left-justified words right"
             )
         bottom = -(2.0 ** (bits - 1)) if least < 0 else 0.0
         low, high = (bottom, bottom + steps) if low is None or high is None else (low, high)
@@ -77,15 +82,24 @@ def find_full_scale(values: Doubles, options: SpectrumOptions, *, bits: int | No
     findings: tuple[Finding, ...] = ()
     if low is None or high is None:
         if not -1 <= least <= most <= 1 or whole:
-            text = "Nothing tells the full scale of this record: figures in dBFS and the IEEE ENOB are left out. Give low and high, or bits for codes."
+            text = (
+                "Nothing tells the full scale of this record: figures in dBFS and the IEEE ENOB are left out. "
+                "Give low and high, or bits for codes."
+            )
             return FullScale(None, None, None, None, bits, kind, convention, (Finding("full-scale-unknown", text),))
         low, high = -1.0, 1.0
-        text = f"No range was given; the values lie within +-1 (peak {max(-least, most):.4g}) and are taken as normalised, full scale -1 to 1."
+        text = (
+            f"No range was given; the values lie within +-1 (peak {max(-least, most):.4g}) and are taken as "
+            "normalised, full scale -1 to 1."
+        )
         findings = (Finding("range-assumed", text, max(-least, most)),)
     span = high - low
     outside = max(most - high, low - least, 0.0)
     if outside > span * 1e-3:
-        text = f"The record leaves its range {low:g} to {high:g} by {outside:.4g}: dBFS figures rest on a wrong range or unit."
+        text = (
+            f"The record leaves its range {low:g} to {high:g} by {outside:.4g}: "
+            "dBFS figures rest on a wrong range or unit."
+        )
         findings = (*findings, Finding("beyond-range", text, outside))
     return FullScale(span, low, high, None if steps is None else span / steps, bits, kind, convention, findings)
 

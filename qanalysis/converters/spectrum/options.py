@@ -1,4 +1,7 @@
-"""What may be asked of a spectrum? The range, the window, the harmonics and the band, as one value for engine, command and page."""
+"""What may be asked of a spectrum?
+
+The range, the window, the harmonics and the band, as one value for engine, command and page.
+"""
 
 from __future__ import annotations
 
@@ -73,5 +76,6 @@ def _check_range(low: float | None, high: float | None) -> None:
         raise ValueError(f"range {low}:{high}: needs two finite numbers, the lower one first")
     if not _NARROWEST <= high - low <= _WIDEST:
         raise ValueError(
-            f"range {low:g}:{high:g}: the square of its width leaves double precision; count in a larger or smaller unit",
+            f"range {low:g}:{high:g}: the square of its width leaves double precision; "
+            "count in a larger or smaller unit",
         )

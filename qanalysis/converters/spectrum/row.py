@@ -40,8 +40,8 @@ def _has_range(table: Any) -> Any:
 class RecordRow(RowType):
     """The dynamic figures of a captured tone; `hdN_dbc` are powers as found, with the noise of their bins.
 
-    Intervals are (lower, upper) of 95 %. `thd_dbc` is corrected for noise and None below it, `thd_raw_dbc` is not corrected. None stands
-    for what has no meaning: without a tone, without a full scale.
+    Intervals are (lower, upper) of 95 %. `thd_dbc` is corrected for noise and None below it, `thd_raw_dbc` is not
+    corrected. None stands for what has no meaning: without a tone, without a full scale.
     """
 
     KIND: ClassVar[Kind] = Kind(
@@ -250,7 +250,9 @@ class RecordRow(RowType):
 
 
 def read_thd(row: RecordRow) -> float | None:
-    """THD as a limit is held against it: below the noise the upper end of its interval, what the noise leaves room for."""
+    """THD as a limit is held against it: below the noise the upper end of its interval,
+    what the noise leaves room for.
+    """
     return row.thd_ci95_db[1] if row.thd_below_noise and row.thd_ci95_db else row.thd_dbc
 
 

@@ -1,8 +1,11 @@
-"""Which sine lies in a record, and what is left of the record without it? IEEE 1057/1241 fits of three and four parameters.
+"""Which sine lies in a record, and what is left of the record without it?
 
-x_t = offset + a cos(w t) + b sin(w t) + residual, least squares. The normal equations need only sums of x, cos and sin times powers of t;
-with t = C r + c every phasor is a product of one of r and one of c, so a record of N samples costs 4 sqrt(N) sines and one matrix product.
-Time is counted from the middle of the record (u = t - (N - 1)/2) and in record lengths (u/N), which keeps the equations well conditioned.
+IEEE 1057/1241 fits of three and four parameters.
+
+x_t = offset + a cos(w t) + b sin(w t) + residual, least squares. The normal equations need only sums of x, cos and sin
+times powers of t; with t = C r + c every phasor is a product of one of r and one of c, so a record of N samples costs
+4 sqrt(N) sines and one matrix product. Time is counted from the middle of the record (u = t - (N - 1)/2) and in record
+lengths (u/N), which keeps the equations well conditioned.
 """
 
 from __future__ import annotations
@@ -26,10 +29,11 @@ _ROWS_AT_ONCE = (
 
 @dataclass(frozen=True, slots=True)
 class SineFit:
-    """offset + amplitude sin(2 pi frequency_hz t / fs_hz + phase), t = 0, 1, ...; amplitudes in the record's unit, phase in rad within (-pi, pi].
+    """offset + amplitude sin(2 pi frequency_hz t / fs_hz + phase), t = 0, 1, ...;
+    amplitudes in the record's unit, phase in rad within (-pi, pi].
 
-    `parameters` is 3 where the frequency was given and 4 where it was fitted; `residual_rms` is IEEE 1241's NAD: noise and distortion.
-    A sine at fs/2 shows only its cosine: amplitude is then what the samples reach.
+    `parameters` is 3 where the frequency was given and 4 where it was fitted; `residual_rms` is IEEE 1241's NAD: noise
+    and distortion. A sine at fs/2 shows only its cosine: amplitude is then what the samples reach.
     """
 
     frequency_hz: float
@@ -112,7 +116,8 @@ def read_samples(record: ArrayLike) -> Doubles:
     finite = np.isfinite(values)
     if not finite.all():
         raise ValueError(
-            f"the record has {values.size - finite.sum()} samples that are not finite, the first at {int(np.argmin(finite))}; cut or repair them"
+            f"the record has {values.size - finite.sum()} samples that are not finite, "
+            f"the first at {int(np.argmin(finite))}; cut or repair them"
         )
     return values
 
@@ -142,7 +147,9 @@ def rescale_fit(fit: SineFit, scale: float, fs_hz: float) -> SineFit:
 
 
 def guess_frequency(spectrum: Phasors, samples: int, peak: int | None = None) -> float:
-    """Angular frequency of a peak (the highest bin unless given) from its two neighbours (Jacobsen's estimator), rad per sample."""
+    """Angular frequency of a peak (the highest bin unless given) from its two neighbours,
+    rad per sample: Jacobsen's estimator.
+    """
     if peak is None:
         peak = 1 + int(np.argmax(spectrum.real[1:] ** 2 + spectrum.imag[1:] ** 2))
     offset = 0.0
@@ -154,7 +161,9 @@ def guess_frequency(spectrum: Phasors, samples: int, peak: int | None = None) ->
 
 
 def separate_tones(values: Doubles, omegas: list[float]) -> tuple[list[SineFit], Doubles]:
-    """Fit several sines, each to what the others leave, until the residual settles; the fits and the residual, fs = 1."""
+    """Fit several sines, each to what the others leave, until the residual settles;
+    the fits and the residual, fs = 1.
+    """
     fit, residual = fit_tone(values, omegas[0], free=True)
     if len(omegas) == 1:
         return [fit], residual
@@ -222,7 +231,9 @@ def _fit_from(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Do
 
 
 class _Clock(NamedTuple):
-    """Sample times from the middle of the record: `rows` (R, 1) plus `columns` (C,) for whole rows, `tail` for the rest."""
+    """Sample times from the middle of the record:
+    `rows` (R, 1) plus `columns` (C,) for whole rows, `tail` for the rest.
+    """
 
     rows: Doubles
     columns: Doubles
@@ -300,7 +311,9 @@ def _weigh(clock: _Clock, omega: float) -> tuple[Doubles, _Sums, _Sums]:
 
 
 def _solve(clock: _Clock, sums: _Sums, omega: float) -> tuple[float, float, float]:
-    """Three parameters: cosine, sine and offset of a centred record (its sum is 0); least norm where the sine vanishes, at fs/2."""
+    """Three parameters: cosine, sine and offset of a centred record (its sum is 0);
+    least norm where the sine vanishes, at fs/2.
+    """
     gram, _, _ = _weigh(clock, omega)
     answer = np.linalg.lstsq(gram, np.array([sums.flat.real, -sums.flat.imag, 0.0]), rcond=1e-13)[0]
     return float(answer[0]), float(answer[1]), float(answer[2])

@@ -1,8 +1,9 @@
 """How good is a captured sine: SNR, SINAD, THD, SFDR, ENOB and noise density, right without being asked for a window?
 
-Signal is the tone's bin (coherent) or lobe; DC, bin 0, is no part of anything; distortion is HD2..HDn, each bin once; noise is every other bin.
-Without a window bins under tones are left out, as the definitions have it; under a window's lobes the mean noise is put in their place.
-THD alone is corrected for noise (`thd_raw_dbc` is not). SFDR compares heights of lines, for tone and spur alike.
+Signal is the tone's bin (coherent) or lobe; DC, bin 0, is no part of anything; distortion is HD2..HDn, each bin once;
+noise is every other bin. Without a window bins under tones are left out, as the definitions have it; under a window's
+lobes the mean noise is put in their place. THD alone is corrected for noise (`thd_raw_dbc` is not). SFDR compares
+heights of lines, for tone and spur alike.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _FEWEST_BAND_BINS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Spectrum(RecordRow):
-    """The figures of one record, as its row has them, with what they were taken from; None where a figure has no meaning.
+    """The figures of one record, as its row has them, with what they were taken from;
+    None where a figure has no meaning.
 
     Parameters
     ----------
@@ -52,7 +54,10 @@ class Spectrum(RecordRow):
 
     @property
     def power_dbfs(self) -> Doubles | None:
-        """Heights over full scale, by bin: a tone peaks at its level, up to the window's scallop. None without a full scale."""
+        """Heights over full scale, by bin: a tone peaks at its level, up to the window's scallop.
+
+        None without a full scale.
+        """
         return None if self.full_scale_power is None else self._heights(self.full_scale_power)
 
     @property
@@ -96,7 +101,8 @@ def analyze_spectrum(
     Parameters
     ----------
     record : (samples,) at least 16 finite numbers. Integers with `bits` are codes, signed or not.
-    options, changes : what is asked, as one value, by its fields (`low=0, high=5, window="hann"`), or both: see `SpectrumOptions`.
+    options, changes : what is asked, as one value, by its fields (`low=0, high=5, window="hann"`), or both: see
+        `SpectrumOptions`.
     fs_hz : sample rate; no figure but those in hertz and per hertz depends on it.
     bits : the converter's width.
 
@@ -201,18 +207,21 @@ def _read_wishes(samples: int, fs_hz: float, options: SpectrumOptions, bits: int
         low_hz, high_hz = band_hz
         if not 0 <= low_hz < high_hz <= fs_hz / 2:
             raise ValueError(
-                f"band_hz {low_hz:g}:{high_hz:g}: two frequencies, the lower one first, within 0 and half the sample rate, {fs_hz / 2:g} Hz",
+                f"band_hz {low_hz:g}:{high_hz:g}: two frequencies, the lower one first, "
+                f"within 0 and half the sample rate, {fs_hz / 2:g} Hz",
             )
         first, last = max(1, int(np.ceil(low_hz * samples / fs_hz))), int(np.floor(high_hz * samples / fs_hz))
     if last - first + 1 < _FEWEST_BAND_BINS:
         raise ValueError(
-            f"band_hz {band_hz}: holds {max(last - first + 1, 0)} bins of {fs_hz / samples:g} Hz; at least {_FEWEST_BAND_BINS} are needed",
+            f"band_hz {band_hz}: holds {max(last - first + 1, 0)} bins of {fs_hz / samples:g} Hz; "
+            f"at least {_FEWEST_BAND_BINS} are needed",
         )
     return Wishes(options, bits, first, last)
 
 
 def describe_spectrum(found: Spectrum, findings: Sequence[Finding]) -> RecordRow:
-    """The row of a record; `findings` stand before those of the spectrum itself, of which the codes already named are left out.
+    """The row of a record; `findings` stand before those of the spectrum itself,
+    of which the codes already named are left out.
 
     >>> row = describe_spectrum(analyze_spectrum([0, 1, 0, -1] * 8, bits=2), findings=())
     >>> row.samples, row.window, row.hd3_dbc

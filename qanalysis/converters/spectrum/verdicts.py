@@ -17,7 +17,10 @@ _DB_PER_NEPER = 10 / np.log(10)
 
 def judge_constant(value: float) -> tuple[Finding, ...]:
     """A record of one value has no spectrum."""
-    text = f"Every sample is {value:g}: there is no tone and no noise to measure. Check that the input is connected and the right channel was read."
+    text = (
+        f"Every sample is {value:g}: there is no tone and no noise to measure. "
+        "Check that the input is connected and the right channel was read."
+    )
     return (Finding("constant", text, value),)
 
 
@@ -40,7 +43,10 @@ def _judge_missing(view: View) -> tuple[Finding, ...]:
         return ()
     others = view.power[1:]
     ratio = float(10 * np.log10(others.max() / others.mean()))
-    text = f"No tone stands out: the highest bin is {ratio:.1f} dB above the mean bin, as noise alone may be. SINAD, SNR, THD, SFDR and ENOB need a tone."
+    text = (
+        f"No tone stands out: the highest bin is {ratio:.1f} dB above the mean bin, as noise alone may be. "
+        "SINAD, SNR, THD, SFDR and ENOB need a tone."
+    )
     return (Finding("no-tone", text, ratio),)
 
 
@@ -70,7 +76,10 @@ def _judge_noiseless(row: RecordRow) -> list[Finding]:
     """Why SINAD is no finite figure although there is a tone."""
     if row.sinad_db is not None and np.isfinite(row.sinad_db):
         return []
-    text = "Nothing but the tone and DC is in the record: its error folds onto them, or there is none, so that SINAD, SNR and ENOB are infinite."
+    text = (
+        "Nothing but the tone and DC is in the record: its error folds onto them, or there is none, so that SINAD, "
+        "SNR and ENOB are infinite."
+    )
     return [Finding("no-error", f"{text} Choose a number of periods that has no divisor in common with the length.")]
 
 
@@ -127,15 +136,24 @@ def _judge_disagreement(view: View, row: RecordRow, evidence: Evidence) -> Findi
     # Two degrees of freedom of the fit, and the noise that the window sees instead of all of it.
     chance = float(1.96 * _DB_PER_NEPER * np.sqrt(2 / evidence.freedom)) if evidence.freedom else float("inf")
     if min(row.sinad_db, row.sinefit_sinad_db) > _PRECISION_DB:
-        reason = "both lie where double precision and the window's side lobes end; the record itself has no error to speak of"
+        reason = (
+            "both lie where double precision and the window's side lobes end; "
+            "the record itself has no error to speak of"
+        )
     elif view.window == "rectangular" and view.samples < 500:
         reason = f"{view.samples} samples leave few degrees of freedom, of which the fit takes four per tone"
     elif abs(gap) <= chance:
-        reason = f"the {view.window} window weights the middle of the record, so that the two see different noise; +-{chance:.2f} dB is chance (95 %)"
+        reason = (
+            f"the {view.window} window weights the middle of the record, so that the two see different noise; "
+            f"+-{chance:.2f} dB is chance (95 %)"
+        )
     elif view.findings:
         reason = view.findings[0].text
     else:
-        reason = f"chance explains only +-{chance:.2f} dB: the tone drifts, breaks off or is modulated, or the band leaves part of the spectrum out"
+        reason = (
+            f"chance explains only +-{chance:.2f} dB: the tone drifts, breaks off or is modulated, "
+            "or the band leaves part of the spectrum out"
+        )
     return Finding(
         "sinad-differs",
         f"SINAD is {row.sinad_db:.2f} dB by spectrum and {row.sinefit_sinad_db:.2f} dB by sine fit: {reason}.",

@@ -1,6 +1,7 @@
 """Through which window is a record seen? From samples to powers by bin, with the tones found by bin and by sine fit.
 
-Powers are one-sided mean squares, p_k = 2 |X_k|^2 / (N sum w^2), so that their sum is the mean square and a tone's lobe is its power.
+Powers are one-sided mean squares, p_k = 2 |X_k|^2 / (N sum w^2), so that their sum is the mean square and a tone's lobe
+is its power.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class View:
 
     Parameters
     ----------
-    power : (samples // 2 + 1,) mean square by bin, in the square of the record's unit; bin 0 is what the window leaves of DC.
+    power : (samples // 2 + 1,) mean square by bin, in the square of the record's unit; bin 0 is what the window leaves
+        of DC.
     window, side_bins : its name and the bins to each side that belong to a tone.
     coherent : None where there is no tone.
     fits : the sines, strongest first, for fs = 1.
@@ -68,7 +70,9 @@ class View:
         return tuple(float(round(fit.cycles)) if self.coherent else fit.cycles for fit in self.fits)
 
     def measure_height(self, place: int) -> float:
-        """Height of a line; between bins the parabola through three logarithms, which windows of low side lobes follow."""
+        """Height of a line; between bins the parabola through three logarithms,
+        which windows of low side lobes follow.
+        """
         middle = float(self.power[place])
         if (
             self.side_bins == 0
@@ -92,7 +96,9 @@ class Wishes:
 
 
 def view_record(centred: Doubles, wishes: Wishes) -> View:
-    """Find the tones of a record (samples,) of mean 0, decide whether it is coherent, and take its powers through the right window."""
+    """Find the tones of a record (samples,) of mean 0, decide whether it is coherent,
+    and take its powers through the right window.
+    """
     spectrum = np.fft.rfft(centred)
     power = _measure_power(spectrum, centred.size, centred.size)
     flat = View(power, "rectangular", 0, None)
@@ -105,7 +111,9 @@ def view_record(centred: Doubles, wishes: Wishes) -> View:
 
 
 def find_second_tone(view: View, wishes: Wishes) -> int | None:
-    """Bin of a second tone: within 10 dB of the first and no harmonic of it, nor the first of it; None if there is none."""
+    """Bin of a second tone: within 10 dB of the first and no harmonic of it,
+    nor the first of it; None if there is none.
+    """
     rest, height = (
         view.power[wishes.first : wishes.last + 1].copy(),
         view.fits[0].power / describe_window(view.window).enbw_bins,
@@ -132,7 +140,9 @@ def find_second_tone(view: View, wishes: Wishes) -> int | None:
 
 
 def _stands_out(power: Doubles, peak: int, wishes: Wishes, *, skip: int | None = None) -> bool:
-    """Whether noise alone would show such a peak less than once in a million records: exponential powers, Bonferroni over the bins."""
+    """Whether noise alone would show such a peak less than once in a million records:
+    exponential powers, Bonferroni over the bins.
+    """
     band = power[wishes.first : wishes.last + 1]
     around = power[max(peak - 1, 1) : peak + 2].sum()
     others = band.sum() - around - (0.0 if skip is None else power[skip - 1 : skip + 2].sum())
@@ -143,7 +153,9 @@ def _stands_out(power: Doubles, peak: int, wishes: Wishes, *, skip: int | None =
 def _fit_tones(
     centred: Doubles, spectrum: Phasors, peaks: list[int], *, coherent: bool
 ) -> tuple[list[SineFit], Doubles]:
-    """Three parameters where the frequencies are bins, or where a free fit ran away from its peak (a burst, a slide, noise), else four."""
+    """Three parameters where the frequencies are bins, or where a free fit ran away from its peak
+    (a burst, a slide, noise), else four.
+    """
     if not coherent:
         fits, residual = separate_tones(centred, [guess_frequency(spectrum, centred.size, peak) for peak in peaks])
         if all(abs(fit.cycles - peak) <= 1.5 for fit, peak in zip(fits, peaks, strict=True)):
@@ -177,7 +189,9 @@ def _take_view(centred: Doubles, spectrum: Phasors, flat: View, peaks: list[int]
 
 
 def _find_resolution(view: View, wishes: Wishes) -> int | None:
-    """Bits that the window must serve: the converter's, or more if the fit shows more; unknown in a band, whose noise may be any part of the whole."""
+    """Bits that the window must serve: the converter's, or more if the fit shows more;
+    unknown in a band, whose noise may be any part of the whole.
+    """
     if wishes.bits is None or (wishes.first, wishes.last) != (1, view.samples // 2):
         return None
     seen = view.fits[0].sinad_db / DB_PER_BIT
@@ -197,10 +211,16 @@ def _view_residual(view: View, residual: Doubles, name: str, side_bins: int, rea
     """Powers of what the sine fit leaves, with the fitted tones put into their bins."""
     if reason == "short":
         name, side_bins = "rectangular", 0
-        text = f"{view.samples} samples are too few for the lobes of a window: the tone's power is the sine fit's, the rest is the spectrum of the residual."
+        text = (
+            f"{view.samples} samples are too few for the lobes of a window: "
+            "the tone's power is the sine fit's, the rest is the spectrum of the residual."
+        )
         finding = Finding("short-record", text, float(view.samples))
     else:
-        text = f"The tone lies {reason}, where a window's lobe folds onto itself: its power is the sine fit's, the rest is the spectrum of the residual."
+        text = (
+            f"The tone lies {reason}, where a window's lobe folds onto itself: "
+            "its power is the sine fit's, the rest is the spectrum of the residual."
+        )
         finding = Finding("tone-at-edge", text, view.fits[0].cycles)
     power = _window_power(residual, name)
     for fit, place in zip(view.fits, view.carriers, strict=True):
@@ -217,7 +237,10 @@ def _find_leakage(view: View, wishes: Wishes) -> tuple[Finding, ...]:
     if wishes.options.window == "auto" or leak <= bound_leakage(wishes.bits) * 10:
         return ()
     level = float(10 * np.log10(leak))
-    text = f"The record is not coherent: {view.side_bins} side bins of the {view.window} window leave up to {level:.1f} dBc of the tone among the noise."
+    text = (
+        f"The record is not coherent: {view.side_bins} side bins of the {view.window} window leave up to {level:.1f} "
+        "dBc of the tone among the noise."
+    )
     return (Finding("window-leaks", text, level),)
 
 

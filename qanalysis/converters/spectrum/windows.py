@@ -1,7 +1,7 @@
 """Which window shows a record that is not coherent, and how many bins to each side of a tone belong to it?
 
-Windows are periodic (one period of N + 1 points without the last). A lobe of s side bins is the 2 s + 1 bins around the tone's;
-what it leaves outside leaks into the noise. Cosine sums are sum_k (-1)^k a_k cos(2 pi k t / N).
+Windows are periodic (one period of N + 1 points without the last). A lobe of s side bins is the 2 s + 1 bins around the
+tone's; what it leaves outside leaks into the noise. Cosine sums are sum_k (-1)^k a_k cos(2 pi k t / N).
 """
 
 from __future__ import annotations
@@ -136,10 +136,11 @@ def find_side_bins(name: str, share: float, *, offset_bins: float = 0.5) -> int 
 
 
 def choose_window(bits: int | None, samples: int = _GRID) -> tuple[str, int]:
-    """Window and side bins for a tone between bins, so that it stays below an ideal converter's noise at full scale outside its lobe.
+    """Window and side bins for a tone between bins,
+    so that it stays below an ideal converter's noise at full scale outside its lobe.
 
-    All that leaks is below 1 % of the noise, and no bin of it above five times the noise of one bin, where it would pass for a spur. Without
-    `bits` the resolution could be anything: 24 bits are served.
+    All that leaks is below 1 % of the noise, and no bin of it above five times the noise of one bin, where it would
+    pass for a spur. Without `bits` the resolution could be anything: 24 bits are served.
 
     >>> choose_window(10), choose_window(12), choose_window(16), choose_window(12, 1 << 20)
     (('blackman-harris', 4), ('blackman-harris', 10), ('kaiser-38', 9), ('kaiser-38', 9))

@@ -1,7 +1,10 @@
-"""How is a converter's code written as bits? Six formats, each a pair of inverse maps between codes 0..2^n-1 and bit patterns.
+"""How is a converter's code written as bits?
 
-Straight binary and Gray count from the bottom of the range; offset binary, two's complement, one's complement and sign-magnitude stand
-for the signed number code - 2^(n-1), counted from the middle. The last two have two zeros and no word for the lowest code.
+Six formats, each a pair of inverse maps between codes 0..2^n-1 and bit patterns.
+
+Straight binary and Gray count from the bottom of the range; offset binary, two's complement, one's complement and
+sign-magnitude stand for the signed number code - 2^(n-1), counted from the middle. The last two have two zeros and no
+word for the lowest code.
 """
 
 from __future__ import annotations
@@ -20,7 +23,10 @@ NO_WORD = -1
 
 @dataclass(frozen=True, slots=True)
 class CodeFormat:
-    """One way to write codes as bits. `signed` formats stand for code - 2^(n-1); `has_lowest` says whether the lowest code has a word."""
+    """One way to write codes as bits.
+
+    `signed` formats stand for code - 2^(n-1); `has_lowest` says whether the lowest code has a word.
+    """
 
     name: str
     signed: bool
@@ -32,7 +38,9 @@ class CodeFormat:
         return self.name
 
     def encode(self, codes: ArrayLike, bits: int) -> Codes:
-        """Bit patterns of `codes` as numbers 0..2^n-1, same shape; NO_WORD (-1) where the format has none. ValueError outside 0..2^n-1.
+        """Bit patterns of `codes` as numbers 0..2^n-1, same shape; NO_WORD (-1) where the format has none.
+
+        ValueError outside 0..2^n-1.
 
         >>> CODE_FORMATS["sign-magnitude"].encode([0, 1, 4, 7], 3)
         array([-1,  7,  0,  3])
@@ -119,7 +127,9 @@ CODE_FORMATS = {
 
 @dataclass(frozen=True, slots=True)
 class CodeWord:
-    """One code in one format: its bits in groups of four, the same as hexadecimal, and the number counted; None where there is no word."""
+    """One code in one format: its bits in groups of four, the same as hexadecimal, and the number counted;
+    None where there is no word.
+    """
 
     format: str
     binary: str | None

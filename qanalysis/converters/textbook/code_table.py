@@ -1,7 +1,9 @@
-"""Which inputs does each code cover? The code table of a converter: code, lower edge, centre, upper edge, level, and the code words.
+"""Which inputs does each code cover?
 
-A bin is one LSB wide about its centre; the end bins reach to the ends of the range, and inputs beyond them saturate there.
-Rows are made block by block, so that a table of any width can be walked; lists and exports have a limit.
+The code table of a converter: code, lower edge, centre, upper edge, level, and the code words.
+
+A bin is one LSB wide about its centre; the end bins reach to the ends of the range, and inputs beyond them saturate
+there. Rows are made block by block, so that a table of any width can be walked; lists and exports have a limit.
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ Columns = dict[str, NDArray[np.int64] | NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class CodeTable:
-    """Codes `first` to `last`, both included, of a converter; all of them by default. ValueError for codes that it does not have."""
+    """Codes `first` to `last`, both included, of a converter; all of them by default.
+
+    ValueError for codes that it does not have.
+    """
 
     converter: Converter
     first: int = 0
@@ -33,7 +38,8 @@ class CodeTable:
     def __post_init__(self) -> None:
         if not 0 <= self.first < self._end <= self.converter.codes:
             raise ValueError(
-                f"codes {self.first} to {self._end - 1}: {self.converter.bits} bits have the codes 0 to {self.converter.codes - 1}; the smaller one comes first"
+                f"codes {self.first} to {self._end - 1}: {self.converter.bits} bits have the codes 0 to "
+                f"{self.converter.codes - 1}; the smaller one comes first"
             )
 
     def __len__(self) -> int:
@@ -59,7 +65,9 @@ class CodeTable:
             yield self._list_columns(self.first + start, min(rows, len(self) - start))
 
     def write_csv(self, *, formats: Sequence[CodeFormat] = tuple(CODE_FORMATS.values())) -> Iterator[str]:
-        """The table as CSV text, a block at a time, with the code words of `formats` in binary. ValueError for more than 2^20 rows.
+        """The table as CSV text, a block at a time, with the code words of `formats` in binary.
+
+        ValueError for more than 2^20 rows.
 
         >>> print("".join(CodeTable(Converter(2, 0, 1)).write_csv(formats=[CODE_FORMATS["Gray"]])).splitlines()[3])
         2,0.375,0.5,0.625,0.5,11
@@ -96,5 +104,6 @@ class CodeTable:
     def _check_length(self) -> None:
         if len(self) > MOST_ROWS:
             raise ValueError(
-                f"a table of {len(self)} codes is too long: at most {MOST_ROWS} rows at once; name a part of it by its first and last code"
+                f"a table of {len(self)} codes is too long: at most {MOST_ROWS} rows at once; "
+                "name a part of it by its first and last code"
             )

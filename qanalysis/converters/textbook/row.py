@@ -1,4 +1,7 @@
-"""What is told about a textbook problem? The columns of `convert`, each declared once, and how they read; one row per input."""
+"""What is told about a textbook problem?
+
+The columns of `convert`, each declared once, and how they read; one row per input.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,8 @@ def _word_of(format_name: str) -> Callable[[Answer], str | None]:
 class TextbookRow(RowType):
     """The figures of a converter and, where there is an input, its code; one row per input, or one without.
 
-    `code` and the six code words are of the input; `actual_error` stands beside `error_bound`, what the transfer promises.
+    `code` and the six code words are of the input; `actual_error` stands beside `error_bound`, what the transfer
+    promises.
     """
 
     KIND: ClassVar[Kind] = Kind(

@@ -1,7 +1,9 @@
-"""What does the textbook answer for n bits over a range? Step, bounds, relative errors, resolution, noise, SNR, rate; per input the code and its error.
+"""What does the textbook answer for n bits over a range?
 
-Notation: FS = high - low, LSB = FS/2^n or FS/(2^n-1), x the input, y the level of its code, e = y - x.
-Relative error has three meanings, kept apart: LSB/FS, half of it (the largest error of full scale), and |e|/|x| of the reading.
+Step, bounds, relative errors, resolution, noise, SNR, rate; per input the code and its error.
+
+Notation: FS = high - low, LSB = FS/2^n or FS/(2^n-1), x the input, y the level of its code, e = y - x. Relative error
+has three meanings, kept apart: LSB/FS, half of it (the largest error of full scale), and |e|/|x| of the reading.
 """
 
 from __future__ import annotations
@@ -74,7 +76,10 @@ class Conversion:
 
     @property
     def within_bound(self) -> bool:
-        """Whether |e| keeps the bound of the transfer: LSB/2, for floor one LSB. On a bin's edge x and y are rounded: a few ulp are allowed."""
+        """Whether |e| keeps the bound of the transfer: LSB/2, for floor one LSB.
+
+        On a bin's edge x and y are rounded: a few ulp are allowed.
+        """
         converter = self.converter
         return bool(
             abs(self.actual_error)
@@ -83,22 +88,33 @@ class Conversion:
 
     @property
     def finding(self) -> Finding | None:
-        """What stands out: an input beyond the range, or one so close to the upper end that the top code is too low for it."""
+        """What stands out: an input beyond the range,
+        or one so close to the upper end that the top code is too low for it.
+        """
         if self.within_bound and not self.clipped:
             return None
         converter, error = self.converter, f"the error is {volts(self.actual_error)}, {lsb_text(self.actual_error_lsb)}"
         if self.clipped:
             span = f"{volts(converter.low)} to {volts(converter.high)}"
-            text = f"{volts(self.input)} lies outside the range {span} and clips to code {self.code}: {error}. Scale the input or widen the range."
+            text = (
+                f"{volts(self.input)} lies outside the range {span} and clips to code {self.code}: {error}. "
+                "Scale the input or widen the range."
+            )
             return Finding("clipping", text, self.actual_error_lsb)
         level, last = volts(self.reconstructed), volts(self.reconstructed + converter.error_bound)
-        text = f"{volts(self.input)} is in the last half step of the range: the top code stands for {level}, so that the bound ends at {last}; {error}."
+        text = (
+            f"{volts(self.input)} is in the last half step of the range: "
+            f"the top code stands for {level}, so that the bound ends at {last}; {error}."
+        )
         return Finding("end-of-range", text, self.actual_error_lsb)
 
 
 @dataclass(frozen=True, slots=True)
 class Textbook:
-    """A converter's textbook figures, its inputs' and conversions. Everything follows from the four fields; make it by `solve_textbook`."""
+    """A converter's textbook figures, its inputs' and conversions.
+
+    Everything follows from the four fields; make it by `solve_textbook`.
+    """
 
     converter: Converter
     inputs: tuple[float, ...] = ()
@@ -152,7 +168,9 @@ class Textbook:
 
     @property
     def rms_error(self) -> float:
-        """LSB/sqrt 12: the deviation of an error spread evenly over one step, about its mean (-LSB/2 for floor, else 0)."""
+        """LSB/sqrt 12: the deviation of an error spread evenly over one step,
+        about its mean (-LSB/2 for floor, else 0).
+        """
         return self.step / math.sqrt(12)
 
     @property
@@ -204,7 +222,9 @@ class Textbook:
 
     @property
     def relative_errors(self) -> RelativeErrors:
-        """Mean relative error over the inputs, over |x| and over |y|; zeros in the denominator are left out and counted."""
+        """Mean relative error over the inputs, over |x| and over |y|;
+        zeros in the denominator are left out and counted.
+        """
         return measure_relative_errors(self.inputs, [conversion.reconstructed for conversion in self.conversions])
 
     @property
@@ -231,7 +251,8 @@ def solve_textbook(
 ) -> Textbook:
     """The textbook's answers for `bits` (1..32) over low..high volts, `inputs` are volts, one or many.
 
-    ValueError for what is no converter (see `Converter`), an input that is not finite, or a conversion time that is not above 0.
+    ValueError for what is no converter (see `Converter`), an input that is not finite, or a conversion time that is not
+    above 0.
 
     >>> problem = solve_textbook(8, 0, 12, inputs=[4.5])
     >>> problem.step, problem.half_step_bound, problem.conversions[0].code, problem.conversions[0].actual_error
@@ -250,7 +271,8 @@ def solve_textbook(
 def tabulate_resolution(
     low: float, high: float, *, bits: Iterable[int] = range(1, 25), fs_over: FsOver = "2^n"
 ) -> tuple[Textbook, ...]:
-    """The resolution table: the figures of each width over one range; the other LSB stands in each row's `other_convention`.
+    """The resolution table: the figures of each width over one range;
+    the other LSB stands in each row's `other_convention`.
 
     >>> [round(row.ideal_snr_db, 2) for row in tabulate_resolution(0, 10, bits=(8, 12, 16))]
     [49.93, 74.01, 98.09]

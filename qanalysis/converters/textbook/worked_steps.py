@@ -1,4 +1,7 @@
-"""How does one get there by hand? Each figure of the textbook as a line of working: formula, the numbers put in, the result."""
+"""How does one get there by hand?
+
+Each figure of the textbook as a line of working: formula, the numbers put in, the result.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from qanalysis.notation import decibels, si, signed, volts
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the working, all text: what is asked, its formula, the formula with numbers, the answer. As text: one line with "="."""
+    """One line of the working, all text: what is asked, its formula, the formula with numbers, the answer.
+
+    As text: one line with "=".
+    """
 
     title: str
     formula: str
@@ -73,7 +79,10 @@ def _size(problem: Textbook) -> tuple[Step, ...]:
 
 def _relate(problem: Textbook) -> tuple[Step, ...]:
     full, share = volts(problem.full_scale), f"{volts(problem.step)} / {volts(problem.full_scale)}"
-    resolution = f"{problem.resolution_ppm:.7g} ppm = {problem.relative_percent:.7g} % = {signed(problem.resolution_db, '.2f')} dB of full scale"
+    resolution = (
+        f"{problem.resolution_ppm:.7g} ppm = {problem.relative_percent:.7g} % = "
+        f"{signed(problem.resolution_db, '.2f')} dB of full scale"
+    )
     return (
         Step("Resolution", "LSB / FS", share, resolution),
         Step(
