@@ -45,7 +45,7 @@ def list_tensors(source: TensorSource) -> Table[TensorRow]:
         TensorRow(
             info.name,
             info.kind,
-            format_shape(info.shape),
+            info.shape_text,
             info.dtype,
             info.numel,
             info.size_bytes,
@@ -59,12 +59,3 @@ def list_tensors(source: TensorSource) -> Table[TensorRow]:
     return Table.from_rows(
         TensorRow, rows, totals=[total], source=identity, settings={"memory_note": source.memory_note}
     )
-
-
-def format_shape(shape: tuple[int, ...]) -> str:
-    """The text form of a shape.
-
-    >>> format_shape((384, 1024)), format_shape(())
-    ('384x1024', '')
-    """
-    return "x".join(map(str, shape))

@@ -58,6 +58,15 @@ class TensorInfo:
         """Number of elements; 1 for a 0-d tensor, 0 for an empty one."""
         return math.prod(self.shape)
 
+    @property
+    def shape_text(self) -> str:
+        """The shape as rows write it; empty for a single number.
+
+        >>> TensorInfo("w", (384, 1024), "float32", 1572864).shape_text
+        '384x1024'
+        """
+        return "x".join(map(str, self.shape))
+
 
 class TensorSource(ABC):
     """Named tensors of one checkpoint. Safe to read from several threads at once; close it when done.

@@ -20,6 +20,8 @@ FULL_SCALES: tuple[FullScaleWave, ...] = get_args(FullScaleWave)
 #: What stood at the input of a linearity test.
 Test = Literal["ramp", "sine"]
 TESTS: tuple[Test, ...] = get_args(Test)
+#: What an error is swept against the size of.
+Signal = Literal["sine", "gaussian"]
 #: The line that an INL is taken from.
 InlReference = Literal["end-point", "best-fit"]
 INL_REFERENCES: tuple[InlReference, ...] = get_args(InlReference)

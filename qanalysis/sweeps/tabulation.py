@@ -131,7 +131,7 @@ def _describe(parts: Sequence[Measured], words: Cells, *, sums: ErrorStats | Non
     texts = {
         "tensor": [info.name for info in infos],
         "kind": [info.kind for info in infos],
-        "shape": ["x".join(map(str, info.shape)) for info in infos],
+        "shape": [info.shape_text for info in infos],
         "dtype": [info.dtype for info in infos],
     }
     cells = {name: np.repeat(np.array(own, object), schemes) for name, own in texts.items()}

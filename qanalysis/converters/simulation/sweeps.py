@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Doubles
+from qanalysis.converters.choices import Signal
 from qanalysis.converters.linearity.inl import STRAIGHT
 from qanalysis.converters.simulation.dither import DITHERS, find_dither
 from qanalysis.converters.simulation.noise_model import gaussian_moments, sine_moments
@@ -45,7 +45,7 @@ class AmplitudeSweep:
 def sweep_amplitude(
     amplitudes_lsb: ArrayLike,
     *,
-    signal: Literal["sine", "gaussian"] = "sine",
+    signal: Signal = "sine",
     dither: str = "none",
     samples: int = 4096,
     cycles: int = 127,

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import streamlit as st
@@ -15,7 +15,7 @@ import streamlit as st
 from qanalysis.checkpoints.path_policy import resolve_inside
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.captures import analyze_capture, measure_capture, open_capture
-from qanalysis.converters.choices import check_full_scale, check_reference, check_test, check_transfer
+from qanalysis.converters.choices import Signal, check_full_scale, check_reference, check_test, check_transfer
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import Inl
 from qanalysis.converters.linearity.linearity import Linearity
@@ -35,7 +35,17 @@ from qanalysis.converters.simulation.sweeps import (
     sweep_dither,
 )
 from qanalysis.converters.simulation.tone_sweeps import ToneSweep, sweep_frequency, sweep_phase
-from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, Triangle, TwoTone, Waveform
+from qanalysis.converters.simulation.waveforms import (
+    WAVEFORMS,
+    Dc,
+    Gaussian,
+    OwnRecord,
+    Ramp,
+    Sine,
+    Triangle,
+    TwoTone,
+    Waveform,
+)
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
 from qanalysis.dashboard.converter.view import DEFAULT, ConverterView
@@ -106,16 +116,17 @@ def _build_waveform(view: ConverterView, converter: Converter) -> tuple[Waveform
     samples, peak = int(view.samples), converter.amplitude * view.amplitude / 100
     spacing = view.sim_rate_hz / samples
     tone = view.cycles * spacing
-    makers: dict[str, Callable[[], Waveform]] = {
-        "sine": lambda: Sine(peak, tone, phase_degrees=view.phase),
-        "triangle": lambda: Triangle(peak, tone, phase_degrees=view.phase),
-        "two-tone": lambda: TwoTone(peak / 2, tone, tone + TONES_APART * spacing),
-        "ramp": lambda: Ramp(-peak, peak),
-        "gaussian": lambda: Gaussian(peak / 4),
-        "dc": lambda: Dc(peak),
+    makers: dict[Callable[..., Waveform], Callable[[], Waveform]] = {
+        Sine: lambda: Sine(peak, tone, phase_degrees=view.phase),
+        Triangle: lambda: Triangle(peak, tone, phase_degrees=view.phase),
+        TwoTone: lambda: TwoTone(peak / 2, tone, tone + TONES_APART * spacing),
+        Ramp: lambda: Ramp(-peak, peak),
+        Gaussian: lambda: Gaussian(peak / 4),
+        Dc: lambda: Dc(peak),
     }
-    if view.waveform in makers:
-        return makers[view.waveform](), samples
+    wave = WAVEFORMS[view.waveform]
+    if wave is not OwnRecord:
+        return makers[wave](), samples
     values = read_recording(find_recording(view)).values
     centred = values - (values.max() + values.min()) / 2
     reach = float(np.abs(centred).max())
@@ -159,9 +170,9 @@ def sweep_tone(key: ConverterView, kind: Literal["phase", "frequency"]) -> ToneS
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def sweep_sizes(signal: str, dither: str) -> AmplitudeSweep:
+def sweep_sizes(signal: Signal, dither: str) -> AmplitudeSweep:
     """Error against the size of a signal."""
-    return sweep_amplitude(AMPLITUDES, signal=cast('Literal["sine", "gaussian"]', signal), dither=dither)
+    return sweep_amplitude(AMPLITUDES, signal=signal, dither=dither)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from qanalysis.converters.choices import FULL_SCALES, INL_REFERENCES, TRANSFERS
+from qanalysis.dashboard.converter.boxes import draw_number
 from qanalysis.dashboard.converter.capture import draw_capture
 from qanalysis.dashboard.converter.simulate import draw_simulate
 from qanalysis.dashboard.converter.textbook import draw_textbook
@@ -47,7 +48,7 @@ def _draw_conventions() -> None:
     st.segmented_control("Transfer", TRANSFERS, key=keep("transfer"), required=True, help=_TRANSFER_HELP)
     st.segmented_control("Full scale (0 dBFS)", FULL_SCALES, key=keep("full_scale"), required=True, help=_SCALE_HELP)
     st.segmented_control("INL line", INL_REFERENCES, key=keep("inl_reference"), required=True)
-    st.number_input("Harmonics up to order", 2, 20, key=keep("harmonics"), help=_HARMONICS_HELP)
+    draw_number("Harmonics up to order", "harmonics", help=_HARMONICS_HELP)
     st.caption("ENOB is shown in both forms: referred to full scale (IEEE 1241), and at the level of the test.")
 
 

@@ -8,20 +8,20 @@ import math
 from dataclasses import dataclass
 
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
-from qanalysis.converters.choices import FULL_SCALES, INL_REFERENCES, TRANSFERS
+from qanalysis.converters.choices import FULL_SCALES, INL_REFERENCES, TESTS, TRANSFERS
 from qanalysis.converters.choices import JUSTIFICATIONS as STATED
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.linearity.inl import SHAPES
 from qanalysis.converters.sample_records import DEFAULT_RECORD
 from qanalysis.converters.simulation.dither import DITHERS
+from qanalysis.converters.simulation.waveforms import WAVEFORMS
+from qanalysis.converters.spectrum.options import MOST_HARMONICS
 from qanalysis.dashboard.views import View, bound
 
 LSB_WORDS = {word: name.replace("fs", "FS") for word, name in LSB_CONVENTIONS.items()}
 TABS = {"textbook": "Textbook", "simulate": "Simulate", "capture": "Capture"}
 SERIES_MODELS = {"grey": "GM(1,1) fitted to it", "converter": "the converter above", "own": "own numbers"}
-WAVEFORMS = {name: name for name in ("sine", "ramp", "triangle", "gaussian", "dc", "two-tone")} | {
-    "record": "record in Capture"
-}
+WAVEFORM_WORDS = {name: name for name in WAVEFORMS} | {"record": "record in Capture"}
 INL_SHAPES = tuple(SHAPES)
 SAMPLE_COUNTS = ("1024", "4096", "16384", "65536")
 SIMULATE_VIEWS = {
@@ -31,7 +31,7 @@ SIMULATE_VIEWS = {
     "sweeps": "Sweeps",
     "dac": "DAC",
 }
-CAPTURE_TESTS = {"spectrum": "Spectrum", "ramp": "Ramp histogram", "sine": "Sine histogram"}
+CAPTURE_TESTS = {"spectrum": "Spectrum"} | {name: f"{name.capitalize()} histogram" for name in TESTS}
 JUSTIFICATIONS = ("guess", *STATED)
 SIGNS = ("guess", "signed", "unsigned")
 
@@ -49,7 +49,7 @@ class ConverterView(View):
     fs_over: str = bound("2^n", choices=tuple(LSB_WORDS))
     transfer: str = bound(TRANSFERS[0], choices=TRANSFERS)
     full_scale: str = bound("sine", choices=FULL_SCALES)
-    harmonics: int = bound(6, low=2, high=20)
+    harmonics: int = bound(6, low=2, high=MOST_HARMONICS)
     inl_reference: str = bound(INL_REFERENCES[0], choices=INL_REFERENCES)
 
     bits: int = bound(12, low=1, high=32)

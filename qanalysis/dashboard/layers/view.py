@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from qanalysis.dashboard.views import Query, View, bound, name_parameter, spell_view
 from qanalysis.quantizers.crossing import cross_schemes
-from qanalysis.quantizers.formats import FORMATS, integer_format
+from qanalysis.quantizers.formats import FEWEST_BITS, FORMATS, MOST_BITS, integer_format
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import RANGE_RULES, parse_range
 from qanalysis.quantizers.scheme import MINMAX, Scheme
@@ -19,7 +19,6 @@ from qanalysis.quantizers.symmetries import SYMMETRIES
 from qanalysis.quantizers.words import parse_format
 from qanalysis.sweeps.row import METRICS
 
-FEWEST_BITS, MOST_BITS = 2, 16
 Axis = Literal["bits", "bits_per_weight"]
 AXES: dict[Axis, str] = {"bits": "bits", "bits_per_weight": "true bits per weight"}
 ORDERS = {"file": "file order", "worst": "worst first", "largest": "largest first", "name": "name"}
