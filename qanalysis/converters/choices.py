@@ -20,14 +20,24 @@ FULL_SCALES: tuple[FullScaleWave, ...] = get_args(FullScaleWave)
 #: What stood at the input of a linearity test.
 Test = Literal["ramp", "sine"]
 TESTS: tuple[Test, ...] = get_args(Test)
-#: What an error is swept against the size of.
-Signal = Literal["sine", "gaussian"]
 #: The line that an INL is taken from.
 InlReference = Literal["end-point", "best-fit"]
 INL_REFERENCES: tuple[InlReference, ...] = get_args(InlReference)
 #: Where a code stands in its word.
 Justification = Literal["right", "left"]
 JUSTIFICATIONS: tuple[Justification, ...] = get_args(Justification)
+#: What stands at the input of a simulated converter; a record is the user's own.
+WaveformName = Literal["sine", "ramp", "triangle", "gaussian", "dc", "two-tone", "record"]
+WAVEFORMS: tuple[WaveformName, ...] = get_args(WaveformName)
+#: Whose size is swept against the step.
+Signal = Literal["sine", "gaussian"]
+SIGNALS: tuple[Signal, ...] = get_args(Signal)
+#: What is added before rounding.
+DitherName = Literal["none", "rpdf", "tpdf", "subtractive"]
+DITHER_NAMES: tuple[DitherName, ...] = get_args(DitherName)
+#: How real transitions lie off the straight line.
+InlShape = Literal["none", "bow", "s-shape", "saw-tooth", "mid-step"]
+INL_SHAPES: tuple[InlShape, ...] = get_args(InlShape)
 
 
 def choose(word: str, words: tuple[Word, ...], fault: str) -> Word:
@@ -60,3 +70,18 @@ def check_test(word: str) -> Test:
 def check_reference(word: str) -> InlReference:
     """The word as the line of an INL; ValueError names both."""
     return choose(word, INL_REFERENCES, f"INL reference {word!r} is unknown; choose {' or '.join(INL_REFERENCES)}")
+
+
+def check_signal(word: str) -> Signal:
+    """The word as a signal whose size is swept; ValueError names both."""
+    return choose(word, SIGNALS, f"signal {word!r} is unknown; choose {' or '.join(SIGNALS)}")
+
+
+def check_dither(word: str) -> DitherName:
+    """The word as a dither; ValueError names them all."""
+    return choose(word, DITHER_NAMES, f"dither {word!r} is unknown; use {', '.join(DITHER_NAMES)}")
+
+
+def check_shape(word: str) -> InlShape:
+    """The word as the shape of an INL; ValueError names them all."""
+    return choose(word, INL_SHAPES, f"INL shape {word!r} is unknown; use {', '.join(INL_SHAPES)}")

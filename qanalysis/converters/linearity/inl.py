@@ -16,9 +16,10 @@ from functools import lru_cache
 import numpy as np
 
 from qanalysis.arrays import Doubles
+from qanalysis.converters.choices import InlShape, check_shape
 from qanalysis.converters.converter import Converter
 
-SHAPES: dict[str, Callable[[Doubles], Doubles]] = {
+SHAPES: dict[InlShape, Callable[[Doubles], Doubles]] = {
     "none": np.zeros_like,
     # A second harmonic, a third, the segments of a coarse-fine converter (4 of them), and the major carry at half
     # scale.
@@ -36,12 +37,11 @@ class Inl:
     ValueError for another word or a peak that is not finite.
     """
 
-    shape: str = "none"
+    shape: InlShape = "none"
     peak_lsb: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.shape not in SHAPES:
-            raise ValueError(f"INL shape {self.shape!r} is unknown; use {', '.join(SHAPES)}")
+        check_shape(self.shape)
         if not math.isfinite(self.peak_lsb):
             raise ValueError(f"INL peak {self.peak_lsb} LSB is not finite")
 

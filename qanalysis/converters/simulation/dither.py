@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qanalysis.arrays import Doubles
+from qanalysis.converters.choices import DitherName, check_dither
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Dither:
     and the mean error power it leads to, over q^2/12.
     """
 
-    name: str
+    name: DitherName
     draw: Callable[[np.random.Generator, tuple[int, ...]], Doubles]
     power_ratio: float
     subtracted: bool = False
@@ -45,7 +46,7 @@ _CATALOGUE = (
     Dither("tpdf", _draw_triangle, 3.0),
     Dither("subtractive", _draw_rectangle, 1.0, subtracted=True),
 )
-DITHERS = {dither.name: dither for dither in _CATALOGUE}
+DITHERS: dict[DitherName, Dither] = {dither.name: dither for dither in _CATALOGUE}
 
 
 def find_dither(name: str) -> Dither:
@@ -54,6 +55,4 @@ def find_dither(name: str) -> Dither:
     >>> find_dither("tpdf").power_ratio
     3.0
     """
-    if name not in DITHERS:
-        raise ValueError(f"dither {name!r} is unknown; use {', '.join(DITHERS)}")
-    return DITHERS[name]
+    return DITHERS[check_dither(name)]

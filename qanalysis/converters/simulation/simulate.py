@@ -16,6 +16,7 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 
 from qanalysis.arrays import Codes, Doubles
+from qanalysis.converters.choices import DitherName, check_dither
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.inl import STRAIGHT, Inl, bend_transitions
@@ -55,13 +56,13 @@ class Simulation:
     inl: Inl = STRAIGHT
     noise_lsb: float = 0.0
     jitter_s: float = 0.0
-    dither: str = "none"
+    dither: DitherName = "none"
     osr: int = 1
     shaping_order: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        find_dither(self.dither)
+        check_dither(self.dither)
         if not 1 <= self.samples <= MOST_SAMPLES:
             raise ValueError(f"samples {self.samples}: a simulated record has 1 to {MOST_SAMPLES}")
         if not 0 < self.fs_hz < math.inf:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Doubles
-from qanalysis.converters.choices import Signal
+from qanalysis.converters.choices import DitherName, Signal, check_signal
 from qanalysis.converters.linearity.inl import STRAIGHT
 from qanalysis.converters.simulation.dither import DITHERS, find_dither
 from qanalysis.converters.simulation.noise_model import gaussian_moments, sine_moments
@@ -46,19 +46,20 @@ def sweep_amplitude(
     amplitudes_lsb: ArrayLike,
     *,
     signal: Signal = "sine",
-    dither: str = "none",
+    dither: DitherName = "none",
     samples: int = 4096,
     cycles: int = 127,
     seed: int = 0,
 ) -> AmplitudeSweep:
     """Error power over q^2/12, corr(e, x) and SQNR for each size, on a mid-tread grid: about 0.2 ms per size.
 
-    ValueError for sizes that are not above 0.
+    ValueError for sizes that are not above 0, and for an unknown word.
 
     >>> sweep = sweep_amplitude([0.3, 1.0])
     >>> sweep.correlation.round(5).tolist(), sweep.exact_correlation.round(3).tolist()
     ([-1.0, 0.28646], [-1.0, 0.287])
     """
+    check_signal(signal)
     sizes = np.atleast_1d(np.asarray(amplitudes_lsb, np.float64))
     moments = [(sine_moments if signal == "sine" else gaussian_moments)(float(size)) for size in sizes]
     rng, kind = np.random.default_rng(seed), find_dither(dither)
@@ -170,7 +171,8 @@ def sweep_dither(*, positions: int = 41, draws: int = 4096, seed: int = 0) -> Di
     if positions < 2 or draws < 1:
         raise ValueError(f"{positions} positions with {draws} draws: needs 2 and 1 at least")
     places = np.linspace(-0.5, 0.5, positions)
-    mean, power = {}, {}
+    mean: dict[str, Doubles] = {}
+    power: dict[str, Doubles] = {}
     for name, kind in DITHERS.items():
         added = kind.draw(np.random.default_rng(seed), (positions, draws))
         errors = np.floor(places[:, None] + added + 0.5) - places[:, None] - (added if kind.subtracted else 0.0)

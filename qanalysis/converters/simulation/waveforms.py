@@ -10,7 +10,6 @@ the unit of the converter's range.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Protocol
 
@@ -244,17 +243,6 @@ def _shift(values: Doubles, fs_hz: float, shift_s: Shift) -> Doubles:
     spectrum = np.fft.rfft(values)
     slope = np.fft.irfft(spectrum * 2j * np.pi * np.fft.rfftfreq(values.size, 1 / fs_hz), values.size)
     return np.asarray(values + slope * np.asarray(shift_s))
-
-
-WAVEFORMS: dict[str, Callable[..., Waveform]] = {
-    "sine": Sine,
-    "two-tone": TwoTone,
-    "triangle": Triangle,
-    "ramp": Ramp,
-    "gaussian": Gaussian,
-    "dc": Dc,
-    "record": OwnRecord,
-}
 
 
 def list_tones(waveform: Waveform) -> tuple[float, ...]:

@@ -15,7 +15,7 @@ import streamlit as st
 from qanalysis.checkpoints.path_policy import resolve_inside
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.captures import analyze_capture, measure_capture, open_capture
-from qanalysis.converters.choices import Signal, check_full_scale, check_reference, check_test, check_transfer
+from qanalysis.converters.choices import DitherName, FullScaleWave, Signal, WaveformName, check_test
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import Inl
 from qanalysis.converters.linearity.linearity import Linearity
@@ -35,22 +35,11 @@ from qanalysis.converters.simulation.sweeps import (
     sweep_dither,
 )
 from qanalysis.converters.simulation.tone_sweeps import ToneSweep, sweep_frequency, sweep_phase
-from qanalysis.converters.simulation.waveforms import (
-    WAVEFORMS,
-    Dc,
-    Gaussian,
-    OwnRecord,
-    Ramp,
-    Sine,
-    Triangle,
-    TwoTone,
-    Waveform,
-)
+from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, Triangle, TwoTone, Waveform
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
 from qanalysis.dashboard.converter.view import DEFAULT, ConverterView
 from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, read_root
-from qanalysis.quantizers.quantizer import check_fs_over
 
 SIMULATED = (
     *(
@@ -92,9 +81,7 @@ def simulation_key(view: ConverterView) -> ConverterView:
 
 def build_simulation(view: ConverterView) -> Simulation:
     """The simulation that the controls state, over -1 to 1 V; ValueError for one that can not be."""
-    converter = Converter(
-        view.sim_bits, SIM_LOW, SIM_HIGH, fs_over=check_fs_over(view.fs_over), transfer=check_transfer(view.transfer)
-    )
+    converter = Converter(view.sim_bits, SIM_LOW, SIM_HIGH, fs_over=view.fs_over, transfer=view.transfer)
     waveform, samples = _build_waveform(view, converter)
     return Simulation(
         converter,
@@ -116,17 +103,16 @@ def _build_waveform(view: ConverterView, converter: Converter) -> tuple[Waveform
     samples, peak = int(view.samples), converter.amplitude * view.amplitude / 100
     spacing = view.sim_rate_hz / samples
     tone = view.cycles * spacing
-    makers: dict[Callable[..., Waveform], Callable[[], Waveform]] = {
-        Sine: lambda: Sine(peak, tone, phase_degrees=view.phase),
-        Triangle: lambda: Triangle(peak, tone, phase_degrees=view.phase),
-        TwoTone: lambda: TwoTone(peak / 2, tone, tone + TONES_APART * spacing),
-        Ramp: lambda: Ramp(-peak, peak),
-        Gaussian: lambda: Gaussian(peak / 4),
-        Dc: lambda: Dc(peak),
+    makers: dict[WaveformName, Callable[[], Waveform]] = {
+        "sine": lambda: Sine(peak, tone, phase_degrees=view.phase),
+        "triangle": lambda: Triangle(peak, tone, phase_degrees=view.phase),
+        "two-tone": lambda: TwoTone(peak / 2, tone, tone + TONES_APART * spacing),
+        "ramp": lambda: Ramp(-peak, peak),
+        "gaussian": lambda: Gaussian(peak / 4),
+        "dc": lambda: Dc(peak),
     }
-    wave = WAVEFORMS[view.waveform]
-    if wave is not OwnRecord:
-        return makers[wave](), samples
+    if view.waveform in makers:
+        return makers[view.waveform](), samples
     values = read_recording(find_recording(view)).values
     centred = values - (values.max() + values.min()) / 2
     reach = float(np.abs(centred).max())
@@ -141,15 +127,15 @@ def run_simulation(key: ConverterView) -> Simulated:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def analyze_simulation(key: ConverterView, full_scale: str, harmonics: int) -> Spectrum:
+def analyze_simulation(key: ConverterView, full_scale: FullScaleWave, harmonics: int) -> Spectrum:
     """The spectrum of a simulation's output, within its band."""
     capture = run_simulation(key).capture
     simulation = capture.simulation
     options = SpectrumOptions(
         low=SIM_LOW,
         high=SIM_HIGH,
-        fs_over=check_fs_over(key.fs_over),
-        full_scale=check_full_scale(full_scale),
+        fs_over=key.fs_over,
+        full_scale=full_scale,
         harmonics=harmonics,
         band_hz=None if simulation.osr == 1 else (0.0, simulation.band_hz),
     )
@@ -170,7 +156,7 @@ def sweep_tone(key: ConverterView, kind: Literal["phase", "frequency"]) -> ToneS
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def sweep_sizes(signal: Signal, dither: str) -> AmplitudeSweep:
+def sweep_sizes(signal: Signal, dither: DitherName) -> AmplitudeSweep:
     """Error against the size of a signal."""
     return sweep_amplitude(AMPLITUDES, signal=signal, dither=dither)
 
@@ -237,8 +223,8 @@ def read_recording(recording: Recording) -> Record:
 def state_spectrum(view: ConverterView) -> SpectrumOptions:
     """How the controls want a spectrum taken; both ends of the range 0 mean that the record decides."""
     low, high = _span(view.record_low, view.record_high) or (None, None)
-    fs_over, full_scale = check_fs_over(view.fs_over), check_full_scale(view.full_scale)
-    return SpectrumOptions(low=low, high=high, fs_over=fs_over, full_scale=full_scale, harmonics=view.harmonics)
+    scale, fs_over = view.full_scale, view.fs_over
+    return SpectrumOptions(low=low, high=high, fs_over=fs_over, full_scale=scale, harmonics=view.harmonics)
 
 
 def state_linearity(view: ConverterView) -> LinearityOptions:
@@ -248,11 +234,11 @@ def state_linearity(view: ConverterView) -> LinearityOptions:
     low, high = _span(view.record_low, view.record_high) or (None, None)
     return LinearityOptions(
         test=check_test(view.test),
-        reference=check_reference(view.inl_reference),
+        reference=view.inl_reference,
         low=low,
         high=high,
-        fs_over=check_fs_over(view.fs_over),
-        transfer=check_transfer(view.transfer),
+        fs_over=view.fs_over,
+        transfer=view.transfer,
         drive=_span(view.drive_low, view.drive_high),
     )
 

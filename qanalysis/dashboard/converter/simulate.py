@@ -16,13 +16,11 @@ from qanalysis.charts.sweep_charts import (
     tone_curves,
 )
 from qanalysis.checkpoints.source import CheckpointError
-from qanalysis.converters.choices import Signal
+from qanalysis.converters.choices import DITHER_NAMES, INL_SHAPES, Signal, WaveformName
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.simulation.dac import MOST_SPUR_BITS, list_images, trace_output
-from qanalysis.converters.simulation.dither import DITHERS
 from qanalysis.converters.simulation.simulate import SimulatedRecord
 from qanalysis.converters.simulation.sweeps import sweep_loading
-from qanalysis.converters.simulation.waveforms import WAVEFORMS, Sine, Triangle, TwoTone
 from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, list_harmonic_lines
 from qanalysis.dashboard.converter.boxes import draw_number
 from qanalysis.dashboard.converter.cache import (
@@ -37,7 +35,7 @@ from qanalysis.dashboard.converter.cache import (
     sweep_tone,
 )
 from qanalysis.dashboard.converter.figures import draw_figures
-from qanalysis.dashboard.converter.view import INL_SHAPES, SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORM_WORDS, ConverterView
+from qanalysis.dashboard.converter.view import SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORM_WORDS, ConverterView
 from qanalysis.dashboard.elements import Fact, draw_chart, draw_facts, draw_fault, draw_findings, draw_lines, read_theme
 from qanalysis.dashboard.export import draw_link
 from qanalysis.dashboard.session import keep
@@ -45,6 +43,8 @@ from qanalysis.dashboard.views import list_ends
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import decibels, signed
 from qanalysis.theory import sine_sqnr_db
+
+_PERIODIC: tuple[WaveformName, ...] = ("sine", "triangle", "two-tone")
 
 
 def draw_simulate(view: ConverterView) -> None:
@@ -77,16 +77,15 @@ def _draw_controls(view: ConverterView) -> None:
     _draw_slider("Bits", "sim_bits", "%d bit")
     st.selectbox("Waveform", list(WAVEFORM_WORDS), key=keep("waveform"), format_func=WAVEFORM_WORDS.__getitem__)
     _draw_slider("Amplitude", "amplitude", "%g %%", step=0.1, help="Peak, in percent of half the range (−1 to 1 V).")
-    wave = WAVEFORMS[view.waveform]
-    if wave in (Sine, Triangle, TwoTone):
+    if view.waveform in _PERIODIC:
         coherent = (
             "Whole and without a common divisor with the number of samples: every sample then has a phase of its own."
         )
         draw_number("Periods in the record (J)", "cycles", help=coherent)
-    if wave in (Sine, Triangle):
+    if view.waveform in _PERIODIC[:2]:
         _draw_slider("Start phase", "phase", "%d°")
     st.selectbox("Samples (M)", SAMPLE_COUNTS, key=keep("samples"))
-    st.selectbox("Dither", tuple(DITHERS), key=keep("dither"))
+    st.selectbox("Dither", DITHER_NAMES, key=keep("dither"))
     _draw_slider("Noise", "noise_lsb", "%g LSB", step=0.05, help="Gaussian, rms, before the quantizer.")
     with st.expander("Imperfections", expanded=True):
         left, right = st.columns(2, gap="xsmall")

@@ -11,7 +11,6 @@ import streamlit as st
 
 from qanalysis.arrays import Doubles
 from qanalysis.charts.converter_charts import transfer_curve
-from qanalysis.converters.choices import check_transfer
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.noise_limits import NoiseSources
 from qanalysis.converters.posterior import (
@@ -42,7 +41,6 @@ from qanalysis.dashboard.session import change, keep
 from qanalysis.dashboard.views import list_ends
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import si, true_minus, volts
-from qanalysis.quantizers.quantizer import check_fs_over
 
 ROWS_SHOWN, TABLE_HEIGHT = 64, 420
 _CODE_COLUMNS = {
@@ -117,8 +115,8 @@ def solve_view(view: ConverterView) -> Textbook:
         view.low,
         view.high,
         inputs=parse_numbers(view.inputs),
-        fs_over=check_fs_over(view.fs_over),
-        transfer=check_transfer(view.transfer),
+        fs_over=view.fs_over,
+        transfer=view.transfer,
         conversion_time_s=view.conversion_us / 1e6 or None,
         noise=NoiseSources(
             jitter_s=view.clock_jitter_ps / 1e12 or None,

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from qanalysis.converters.simulation.waveforms import (
-    WAVEFORMS,
     Dc,
     Gaussian,
     OwnRecord,
@@ -116,10 +115,6 @@ def test_a_record_is_a_row_of_finite_values(values: list[float]) -> None:
 def test_what_is_no_waveform_is_refused(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
-
-
-def test_the_catalogue_has_every_waveform_by_its_word() -> None:
-    assert list(WAVEFORMS) == ["sine", "two-tone", "triangle", "ramp", "gaussian", "dc", "record"]
 
 
 @pytest.mark.parametrize("samples", [3, 7, 100, 1000, 1001, 4096, 30030, 65536])
