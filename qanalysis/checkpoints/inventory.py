@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import ClassVar
 
 from qanalysis.checkpoints.source import TensorSource
-from qanalysis.results.columns import Kind, RowType, column
+from qanalysis.results.columns import Kind, RowType, column, describe_row
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
 
@@ -28,32 +29,22 @@ class TensorRow(RowType):
         "show", "tensors", "Tensors of a checkpoint", "qanalysis show SOURCE --json > tensors.json", totals=TensorTotal
     )
 
-    tensor: str = column("Tensor", formula="its name in the file")
+    tensor: str = column("Tensor", formula="its name in the file", of=attrgetter("name"))
     kind: str = column("Kind", formula="weight or activation")
-    shape: str = column("Shape", formula="such as 384x1024; empty for a single number")
+    shape: str = column("Shape", formula="such as 384x1024; empty for a single number", of=attrgetter("shape_text"))
     dtype: str = column("Type", formula="number type in the file")
     numel: int = column("Elements", formula="number of values", additive=True)
     size_bytes: int = column("Size", "B", formula="bytes in the file", additive=True)
     channel_axis: int = column("Channel axis", formula="axis of the output channels")
-    measurable: bool = column("Measurable", formula="false for integers, bool, complex and unknown types")
+    measurable: bool = column(
+        "Measurable", formula="false for integers, bool, complex and unknown types", of=attrgetter("decodes")
+    )
 
 
 def list_tensors(source: TensorSource) -> Table[TensorRow]:
     """The tensors in the order of the file and one total; the digest is None: it would read the values."""
     tensors = source.tensors
-    rows = [
-        TensorRow(
-            info.name,
-            info.kind,
-            info.shape_text,
-            info.dtype,
-            info.numel,
-            info.size_bytes,
-            info.channel_axis,
-            info.decodes,
-        )
-        for info in tensors
-    ]
+    rows = [describe_row(TensorRow, info) for info in tensors]
     total = TensorTotal(len(rows), sum(info.numel for info in tensors), sum(info.size_bytes for info in tensors))
     identity = SourceIdentity(source.name, source.size_bytes, None)
     return Table.from_rows(

@@ -60,10 +60,10 @@ class TensorInfo:
 
     @property
     def shape_text(self) -> str:
-        """The shape as rows write it; empty for a single number.
+        """The shape as rows hold it.
 
-        >>> TensorInfo("w", (384, 1024), "float32", 1572864).shape_text
-        '384x1024'
+        >>> TensorInfo("w", (384, 1024), "float32", 0).shape_text, TensorInfo("scalar", (), "float32", 4).shape_text
+        ('384x1024', '')
         """
         return "x".join(map(str, self.shape))
 

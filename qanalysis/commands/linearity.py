@@ -104,9 +104,9 @@ def linearity(
     found = measure_capture(record, options)
     row = describe_tested(record, found)
     gates = (
-        Gate("--max-dnl", "dnl", max_dnl, read_dnl),
-        Gate("--max-inl", "inl", max_inl, read_inl),
-        Gate("--max-missing", "missing_codes", max_missing),
+        Gate("--max-dnl", "dnl", "at most", max_dnl, read_dnl),
+        Gate("--max-inl", "inl", "at most", max_inl, read_inl),
+        Gate("--max-missing", "missing_codes", "at most", max_missing),
     )
     deliver(
         tabulate_capture(row, record, reading, options, gates=gates),

@@ -105,11 +105,11 @@ def record(
     found = analyze_capture(captured, options)
     row = describe_capture(captured, found)
     gates = (
-        Gate("--min-enob", "enob_ieee", min_enob),
-        Gate("--min-sinad", "sinad_db", min_sinad),
-        Gate("--min-snr", "snr_db", min_snr),
-        Gate("--min-sfdr", "sfdr_dbc", min_sfdr),
-        Gate("--max-thd", "thd_dbc", max_thd, read_thd),
+        Gate("--min-enob", "enob_ieee", "at least", min_enob),
+        Gate("--min-sinad", "sinad_db", "at least", min_sinad),
+        Gate("--min-snr", "snr_db", "at least", min_snr),
+        Gate("--min-sfdr", "sfdr_dbc", "at least", min_sfdr),
+        Gate("--max-thd", "thd_dbc", "at most", max_thd, read_thd),
     )
     deliver(
         tabulate_capture(row, captured, reading, options, gates=gates),

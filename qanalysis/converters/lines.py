@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from qanalysis.converters.findings import Finding
 from qanalysis.notation import NOTHING, decibels, signed, volts
-from qanalysis.results.columns import Column, columns_of, make_row
+from qanalysis.results.columns import columns_of
 
-R = TypeVar("R")
 _SPELLINGS = {"V": volts, "LSB": lambda value: f"{signed(value, '+.3f')} LSB"}
 
 
@@ -56,17 +55,6 @@ class Told(Protocol):
     def tables(self) -> tuple[LineTable, ...]: ...
 
 
-def describe_row(row_type: type[R], found: Any, **cells: Any) -> R:
-    """The row of what was found: each cell by its column's `of`,
-    or by the attribute of the same name; `cells` go before both.
-
-    Raises AttributeError for a column that `found` does not have.
-    """
-    told = {one.name: cells[one.name] if one.name in cells else _ask(found, one) for one in columns_of(row_type)}
-    row: R = make_row(row_type, told)
-    return row
-
-
 def tell(row: Any, name: str, convention: str, text: str | None = None) -> Line:
     """The line of a column; without `text` its value is written by its unit:
     volts and signed LSB, all else as decibels are.
@@ -95,7 +83,3 @@ def spell_span(low: float | None, high: float | None) -> str | None:
     ('-2.5:3.3', '0:1e-06', None)
     """
     return None if low is None or high is None else ":".join(repr(float(end)).removesuffix(".0") for end in (low, high))
-
-
-def _ask(found: Any, column: Column) -> Any:
-    return column.of(found) if column.of is not None else getattr(found, column.name)

@@ -33,8 +33,8 @@ def build_totals(totals: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Scheme": [row.scheme for row in totals],
-            "SQNR (dB)": _floats(row.sqnr_db for row in totals),
-            "Bits/weight": _floats(row.bits_per_weight for row in totals),
+            head_metric("sqnr_db"): _floats(row.sqnr_db for row in totals),
+            head_metric("bits_per_weight"): _floats(row.bits_per_weight for row in totals),
             **_list_sizes([row.size_bytes for row in totals]),
         }
     )
@@ -60,9 +60,9 @@ def build_conventions(conventions: Sequence[Convention]) -> pd.DataFrame:
         {
             "Convention": [convention.name for convention in conventions],
             "Cost (dB)": _floats(convention.cost_db for convention in conventions),
-            "SQNR (dB)": _floats(convention.sqnr_db for convention in conventions),
+            head_metric("sqnr_db"): _floats(convention.sqnr_db for convention in conventions),
             "vs view (dB)": _floats(convention.delta_db for convention in conventions),
-            "Bits/weight": _floats(convention.bits_per_weight for convention in conventions),
+            head_metric("bits_per_weight"): _floats(convention.bits_per_weight for convention in conventions),
             "As in": [convention.peers for convention in conventions],
             "What it does": [convention.formula for convention in conventions],
             "Scheme": [convention.scheme for convention in conventions],
@@ -91,15 +91,12 @@ def build_contents(tensors: Sequence[TensorInfo]) -> pd.DataFrame:
 
 
 def head_metric(name: str) -> str:
-    """A column's heading: the metric's label with its unit.
+    """A column's heading, which tells it from all other metrics.
 
     >>> head_metric("sqnr_db"), head_metric("clipped_fraction"), head_metric("bits_per_weight")
     ('SQNR (dB)', 'Clipped', 'Bits/weight')
     """
-    if name == "bits_per_weight":
-        return "Bits/weight"
-    metric = METRICS[name]
-    return f"{metric.label} ({metric.unit})" if metric.unit else metric.label
+    return METRICS[name].heading
 
 
 def format_columns(frame: pd.DataFrame) -> dict[str, Any]:
@@ -129,11 +126,11 @@ def _fit_names(names: pd.Series) -> int:
 
 
 def _choose_format(heading: str) -> str:
-    if heading in ("Clipped", "Zeroed", "Rounding share", "Clipping share"):
+    """Shares in percent; two places for what has a unit, sizes and costs among them; four digits for plain numbers."""
+    metric = next((one for one in METRICS.values() if one.heading == heading), None)
+    if metric is not None and metric.share:
         return "percent"
-    if heading.endswith(("(dB)", "(bit)", "(LSB)")) or heading == "Bits/weight" or heading.startswith("Size"):
-        return "%.2f"
-    return "%.4g"
+    return "%.2f" if metric is None or metric.unit else "%.4g"
 
 
 def _list_sizes(sizes: Sequence[int | None]) -> dict[str, pd.Series]:

@@ -67,8 +67,7 @@ def render_page(
         packed, left_out = pack_document(table, created=created)
         return _render({**context, "document": packed, "left_out": left_out})
     context |= {
-        "texts": [column.name for column in table.columns if not column.is_numeric],
-        "meanings": {column.name: column.meaning for column in table.columns},
+        "facts": {column.name: column for column in table.columns},
         "first": choose_first(table),
         "head": pack_json(write_document(replace(table, rows=table.rows[:0]), created=created)),
     }

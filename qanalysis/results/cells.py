@@ -1,5 +1,4 @@
-"""Does a value that was read belong into its column? Checked by the column's own type, lists and records inside cells
-too.
+"""Does a value that was read belong into its column? Checked by the column's own type, also inside lists and records.
 
 Whatever is wrong raises ValueError saying which column, which value, and what it must be; the reader adds the place.
 """
@@ -60,13 +59,21 @@ def find_difference(given: Collection[Any], columns: Iterable[Column]) -> tuple[
     return sorted(missing), sorted(map(str, set(given) - {column.name for column in known}))
 
 
+def describe_difference(missing: Collection[str], unknown: Collection[str]) -> str:
+    """Such a difference in words.
+
+    >>> describe_difference(["mse"], [])
+    "missing columns: ['mse'], unknown: none"
+    """
+    told = (shorten_value(names) if names else "none" for names in (missing, unknown))
+    return "missing columns: {}, unknown: {}".format(*told)
+
+
 def check_record(record: Any, columns: Sequence[Column], *, what: str) -> Mapping[str, Any]:
     """An object with exactly these columns as keys. Raises ValueError naming the keys that are missing or unknown."""
     missing, unknown = find_difference(record if isinstance(record, Mapping) else (), columns)
     if missing or unknown or not isinstance(record, Mapping):
-        raise ValueError(
-            f"not {what}; missing columns: {shorten_value(missing or 'none')}, unknown: {shorten_value(unknown or 'none')}"
-        )
+        raise ValueError(f"not {what}; {describe_difference(missing, unknown)}")
     return record
 
 
@@ -92,7 +99,7 @@ def _check(value: Any, kind: CellType, name: str, infinite: float | tuple[float,
             f"column {name} holds {shorten_value(value)}, must be {_describe_rule(kind, value, nullable=may_lack)}"
         )
     if kind.kind == "number":
-        return float(value)
+        return value if kind.keeps_integers else float(value)
     if kind.kind == "list" and kind.item is not None:
         ends: Sequence[Any] = infinite if isinstance(infinite, tuple) else (None,) * len(value)
         item = kind.item

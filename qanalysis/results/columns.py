@@ -7,16 +7,17 @@ both follow documents, schemas, cells of files, Arrow types, tables, labels and 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from operator import attrgetter
-from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
+R = TypeVar("R")
 Better = Literal["higher", "lower"]
 KindName = Literal["text", "integer", "number", "flag", "list", "record"]
 _PLAIN: dict[Any, KindName] = {str: "text", int: "integer", float: "number", bool: "flag"}
-_FACTS, _EMBEDDED, _APART = "column", "embedded", "apart"
+_FACTS, _APART = "column", "apart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class CellType:
     nullable : whether None is allowed.
     choices : the words of a Literal, else empty.
     item : type of a list's items; length : how many there must be, None for any number.
+    keeps_integers : whether a number that was given as an integer stays one (int | float).
     record : the dataclass of a record.
     """
 
@@ -38,10 +40,12 @@ class CellType:
     item: CellType | None = None
     length: int | None = None
     record: type[Any] | None = None
+    keeps_integers: bool = False
 
     @classmethod
     def from_annotation(cls, hint: Any) -> Self:
-        """Read str, int, float, bool, Literal of words, tuple[T, ...], tuple[T, T], a dataclass; each of them | None.
+        """Read str, int, float, int | float, bool, Literal of words, tuple[T, ...], tuple[T, T], a dataclass; each of
+        them | None.
 
         Raises TypeError for what no file here can hold.
 
@@ -50,6 +54,9 @@ class CellType:
         """
         if get_origin(hint) in (Union, types.UnionType):
             inner = [part for part in get_args(hint) if part is not type(None)]
+            nullable = len(inner) < len(get_args(hint))
+            if set(inner) == {int, float}:
+                return cls("number", nullable, keeps_integers=True)
             if len(inner) == 1:
                 return replace(cls.from_annotation(inner[0]), nullable=True)
         if hint in _PLAIN:
@@ -80,9 +87,14 @@ class Column:
         all rows.
     leave_out : rank in the order in which a small page goes without; None stays.
     additive : whether the figure adds over tensors.
+    share : whether it is a part of one, which people read in percent.
+    counts : whether it is no figure, but says how many values another one is taken over.
     late : whether older files lack it; then it is null in what is read from them.
-    of : the figure from an ErrorStats of numbers or of equal-shaped arrays; undefined is NaN.
-    path : the fields that lead to the value, the last is `name`; longer than one where its dataclass is embedded.
+    short : what stands above it where room is scarce; "" for label and unit.
+    part : which attribute of what was found it is read from; "" for the whole.
+    of : how it is read from there; None for the attribute of the column's own name. Where many rows are worked out at
+        once there are arrays to be read, undefined is NaN.
+    known_of : words of a row's status, besides ok, under which the figure is known.
     """
 
     label: str
@@ -93,11 +105,15 @@ class Column:
     exact: Callable[[Any], Any] | None = None
     leave_out: int | None = None
     additive: bool = False
-    of: Callable[[Any], Any] | None = None
+    share: bool = False
+    counts: bool = False
     late: bool = False
+    short: str = ""
+    part: str = ""
+    of: Callable[[Any], Any] | None = None
+    known_of: tuple[str, ...] = ()
     name: str = ""
     type: CellType = CellType("text")
-    path: tuple[str, ...] = ()
 
     @property
     def kind(self) -> KindName:
@@ -124,22 +140,22 @@ class Column:
         """Label and formula in one line."""
         return f"{self.label}: {self.formula}" if self.formula else self.label
 
+    @property
+    def heading(self) -> str:
+        """What stands above it in a table: label and unit, or the short one.
 
-def column(
-    label: str,
-    unit: str = "",
-    *,
-    better: Better | None = None,
-    formula: str = "",
-    default: Any = MISSING,
-    infinite: float | tuple[float, float] | None = None,
-    exact: Callable[[Any], Any] | None = None,
-    leave_out: int | None = None,
-    additive: bool = False,
-    of: Callable[[Any], Any] | None = None,
-    late: bool = False,
-) -> Any:
-    """A dataclass field that is a column; the arguments are those of `Column`.
+        >>> Column("SQNR", "dB").heading, Column("Bits per weight", "bit", short="Bits/weight").heading
+        ('SQNR (dB)', 'Bits/weight')
+        """
+        return self.short or (f"{self.label} ({self.unit})" if self.unit else self.label)
+
+    def read(self, part: Any) -> Any:
+        """Its value in the part that it is read from. Raises AttributeError where neither `of` nor the part knows it."""
+        return self.of(part) if self.of is not None else getattr(part, self.name)
+
+
+def column(label: str, unit: str = "", *, default: Any = MISSING, **facts: Any) -> Any:
+    """A dataclass field that is a column; `facts` are those of `Column`. Raises TypeError for one that it does not have.
 
     >>> @dataclass(frozen=True)
     ... class Line:
@@ -147,13 +163,12 @@ def column(
     >>> [(found.name, found.kind, found.nullable, found.meaning) for found in columns_of(Line)]
     [('gain_db', 'number', True, 'Gain: 10 log10 of both powers')]
     """
-    facts = Column(label, unit, better, formula, infinite, exact, leave_out, additive, of, late)
-    return field(default=default, metadata={_FACTS: facts})
+    return field(default=default, metadata={_FACTS: Column(label, unit, **facts)})
 
 
-def embedded(*, default: Any = MISSING) -> Any:
-    """A dataclass field whose dataclass spreads its columns in the field's place."""
-    return field(default=default, metadata={_EMBEDDED: True})
+def figure(label: str, unit: str = "", **facts: Any) -> Any:
+    """A column that is null in a row where nothing was measured; its annotation allows None."""
+    return column(label, unit, default=None, **facts)
 
 
 def apart() -> Any:
@@ -186,14 +201,13 @@ class Kind:
 
 
 class RowType:
-    """Base of all row types: the columns are the fields, in their order. `first_columns` moves some to the front.
+    """Base of all row types: the columns are the fields, in their order.
 
     `shown_first` are those that a long table shows before one asks for all; empty for all.
     """
 
     __slots__ = ()
     KIND: ClassVar[Kind]
-    first_columns: ClassVar[tuple[str, ...]] = ()
     shown_first: ClassVar[tuple[str, ...]] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -202,18 +216,11 @@ class RowType:
 
 
 def columns_of(row_type: Any) -> tuple[Column, ...]:
-    """The columns of a dataclass in the order of the contract; a field without `column(...)` is labelled by its name.
+    """The columns of a dataclass in the order of its fields; a field without `column(...)` is labelled by its name.
 
     Raises TypeError for a field whose type no file can hold.
     """
-    return _sort_columns(row_type)
-
-
-@cache
-def _sort_columns(row_type: Any) -> tuple[Column, ...]:
-    found = tuple(_find_columns(row_type, ()))
-    first = {name: place for place, name in enumerate(getattr(row_type, "first_columns", ()))}
-    return tuple(sorted(found, key=lambda one: first.get(one.name, len(first))))
+    return _find_columns(row_type)
 
 
 def names_of(row_type: type[Any]) -> tuple[str, ...]:
@@ -234,12 +241,21 @@ def read_cells(row: Any, row_type: Any = None) -> tuple[Any, ...]:
 
 
 def make_row(row_type: Any, cells: Mapping[str, Any]) -> Any:
-    """A row from all its cells by column name, embedded parts included."""
-    plain, parts = _fields_of(row_type)
-    own = {name: cells[name] for name in plain}
-    return (
-        row_type(**own, **{name: make_row(part, cells) for name, part in parts.items()}) if parts else row_type(**own)
-    )
+    """A row from all its cells by column name. Raises KeyError where one is missing."""
+    return row_type(**{name: cells[name] for name in names_of(row_type)})
+
+
+def describe_row(row_type: type[R], found: Any, **cells: Any) -> R:
+    """The row of what was found: each cell from the column's part by its `of`, or by the attribute of the same name.
+
+    `cells` go before both. Raises AttributeError for a column that `found` does not have.
+    """
+    told = {
+        one.name: cells[one.name] if one.name in cells else one.read(getattr(found, one.part) if one.part else found)
+        for one in columns_of(row_type)
+    }
+    row: R = make_row(row_type, told)
+    return row
 
 
 def to_plain(value: Any) -> Any:
@@ -253,28 +269,20 @@ def to_plain(value: Any) -> Any:
     )
 
 
-def _find_columns(row_type: type[Any], path: tuple[str, ...]) -> Iterator[Column]:
-    hints = get_type_hints(row_type)
-    for one in fields(row_type):
-        here = (*path, one.name)
-        if _APART in one.metadata:
-            continue
-        if _EMBEDDED in one.metadata:
-            yield from _find_columns(hints[one.name], here)
-        else:
-            facts: Column = one.metadata.get(_FACTS) or Column(one.name)
-            yield replace(facts, name=one.name, type=CellType.from_annotation(hints[one.name]), path=here)
-
-
 @cache
-def _fields_of(row_type: Any) -> tuple[tuple[str, ...], dict[str, type[Any]]]:
+def _find_columns(row_type: Any) -> tuple[Column, ...]:
     hints = get_type_hints(row_type)
-    parts = {one.name: hints[one.name] for one in fields(row_type) if _EMBEDDED in one.metadata}
-    return tuple(one.name for one in fields(row_type) if one.name not in parts), parts
+    return tuple(
+        replace(
+            one.metadata.get(_FACTS) or Column(one.name), name=one.name, type=CellType.from_annotation(hints[one.name])
+        )
+        for one in fields(row_type)
+        if _APART not in one.metadata
+    )
 
 
 @cache
 def _getter(row_type: Any) -> Callable[[Any], tuple[Any, ...]]:
-    paths = [".".join(found.path) for found in columns_of(row_type)]
-    get = attrgetter(*paths)
-    return get if len(paths) > 1 else lambda row: (get(row),)
+    names = names_of(row_type)
+    get = attrgetter(*names)
+    return get if len(names) > 1 else lambda row: (get(row),)

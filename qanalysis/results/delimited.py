@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from qanalysis.results.cells import check_cells, find_difference, shorten_value
+from qanalysis.results.cells import check_cells, describe_difference, find_difference
 from qanalysis.results.columns import Column, columns_of, names_of, totals_of
 from qanalysis.results.document import Kinds, describe_ways, shorten_text, told, without_infinity
 from qanalysis.results.identity import SourceIdentity
@@ -89,9 +89,10 @@ def _find_kind(head: list[str], kinds: Kinds, place: str) -> Any:
     names, (missing, unknown) = names_of(nearest), find_difference(head, columns_of(nearest))
     if not set(names) & set(head):
         raise ValueError(
-            f"{place}: no table of qanalysis: the first line must name the columns {names[0]}, {names[1]}, ...; write it with `{nearest.KIND.again}`"
+            f"{place}: no table of qanalysis: the first line must name the columns {names[0]}, {names[1]}, ...; "
+            f"write it with `{nearest.KIND.again}`"
         )
-    wrong = f"missing columns: {shorten_value(missing or 'none')}, unknown: {shorten_value(unknown or 'none')}, or one named twice"
+    wrong = f"{describe_difference(missing, unknown)}, or one named twice"
     raise ValueError(
         f"{place}, line 1: not a row of qanalysis; {wrong}; write the file again with `{nearest.KIND.again}`"
     )
@@ -120,6 +121,8 @@ def _from_cell(column: Column, text: str, place: str) -> Any:
     if text == "":
         return None
     try:
+        if column.type.keeps_integers and text.removeprefix("-").isdecimal():
+            return int(text)
         return {"integer": int, "number": float}.get(column.kind, json.loads)(text)
     except (ValueError, RecursionError):
         rule = {"integer": "an integer or empty", "number": "a number or empty"}.get(column.kind, "JSON or empty")

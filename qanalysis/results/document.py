@@ -121,7 +121,8 @@ def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str
     if found != SCHEMA_VERSION or isinstance(found, bool):
         again = f"run `qanalysis {command}` again" if row_type else "run its command again"
         raise ValueError(
-            f"{place}: schema_version is {shorten_value(found)}, this program reads {SCHEMA_VERSION}; {again}, or use the program that wrote it"
+            f"{place}: schema_version is {shorten_value(found)}, this program reads {SCHEMA_VERSION}; {again}, "
+            "or use the program that wrote it"
         )
     if type(settings) is not dict:
         raise ValueError(
@@ -129,7 +130,8 @@ def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str
         )
     if row_type is None:
         raise ValueError(
-            f"{place}: settings name the command {shorten_value(command)}, must be one of {', '.join(by_command)}; use the program that wrote it"
+            f"{place}: settings name the command {shorten_value(command)}, must be one of {', '.join(by_command)}; "
+            "use the program that wrote it"
         )
     coverage = document.get("coverage", [])
     if type(coverage) is not list or any(type(entry) is not dict for entry in coverage):
@@ -219,7 +221,7 @@ def _write_lines(frame: Frame[Any]) -> str:
 
 def _without_infinite_cells(part: Frame[Any], column: Column, line: list[Any]) -> list[Any]:
     """Looks at cells one by one only where an array says that there is something to find."""
-    if column.kind in ("list", "record") or (column.kind == "number" and np.isinf(part.cells[column.name]).any()):
+    if column.kind in ("list", "record") or (column.kind == "number" and np.isinf(part.column(column.name)).any()):
         return [without_infinity(value) for value in line]
     return line
 
@@ -234,7 +236,8 @@ def _read_source(source: Any, kind: Kind, place: str) -> SourceIdentity | None:
     if isinstance(path, str) and type(size) is int and size >= 0 and isinstance(digest, str | None):
         return SourceIdentity(path, size, digest)
     raise ValueError(
-        f"{place}: source holds {shorten_value(source)}, must be path (text), size (bytes) and digest (text or null); {again}"
+        f"{place}: source holds {shorten_value(source)}, "
+        f"must be path (text), size (bytes) and digest (text or null); {again}"
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 from qanalysis.results import columns
 from qanalysis.results.columns import RowType
@@ -14,17 +14,23 @@ from qanalysis.results.columns import RowType
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A limit: its option, the column held against it, the bound (None where none was given), and what to read from a
-    row.
+    """A limit that a user may give.
 
-    "--min-..." bounds from below, "--max-..." from above. Without `read` the column itself counts, of a list its
-    length.
+    Parameters
+    ----------
+    option : as it is typed.
+    column : the column held against it.
+    side : whether the figure must be at least or at most what was asked.
+    asked : the bound, in the column's unit; None where none was given.
+    read : what to read from a row, None where the row has no such figure. Without it the column itself counts, of a
+        list its length.
     """
 
     option: str
     column: str
-    asked: float | None
-    read: Callable[[Any], float | None] | None = None
+    side: Literal["at least", "at most"]
+    asked: int | float | None
+    read: Callable[[Any], int | float | None] | None = None
 
     def hold(self, row: Any) -> LimitCheck:
         """What a row makes of the limit; a row without the figure misses it. Raises ValueError for a bound that is no
@@ -35,10 +41,8 @@ class Gate:
                 f"{self.option} {self.asked}: a limit is a finite number that a figure can be held against"
             )
         found = (self.read or attrgetter(self.column))(row)
-        reached = float(len(found)) if isinstance(found, tuple) else found
-        met = reached is not None and (
-            reached >= self.asked if self.option.startswith("--min") else reached <= self.asked
-        )
+        reached = len(found) if isinstance(found, tuple) else found
+        met = reached is not None and (reached >= self.asked if self.side == "at least" else reached <= self.asked)
         return LimitCheck(self.option, self.asked, self.column, reached, met)
 
 
@@ -49,11 +53,11 @@ class LimitCheck(RowType):
     """
 
     limit: str = columns.column("Limit", formula="the option")
-    asked: float = columns.column("Asked", formula="what the user asked for")
+    asked: int | float = columns.column("Asked", formula="what the user asked for")
     column: str = columns.column(
         "Column", formula="the column held against it; dnl and inl stand for the larger magnitude"
     )
-    reached: float | None = columns.column("Reached", formula="null where there is no figure")
+    reached: int | float | None = columns.column("Reached", formula="null where there is no figure")
     met: bool = columns.column("Met", formula="whether it is met")
 
 

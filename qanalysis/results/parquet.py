@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from qanalysis.results.cells import check_cells, find_difference, shorten_value
+from qanalysis.results.cells import check_cells, describe_difference, find_difference
 from qanalysis.results.columns import CellType, Column, columns_of, to_plain, totals_of
 from qanalysis.results.document import (
     Kinds,
@@ -65,14 +65,14 @@ def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
         count, again = file.metadata.num_rows, f"write the file again with `{row_type.KIND.again}`"
         if not row_type.KIND.least <= count <= MOST_ROWS:
             raise ValueError(
-                f"{path}: says that it has {count:,} rows, {row_type.KIND.least} to {MOST_ROWS:,} are read; take fewer tensors or schemes"
+                f"{path}: says that it has {count:,} rows, {row_type.KIND.least} to {MOST_ROWS:,} are read; "
+                "take fewer tensors or schemes"
             )
         columns = columns_of(row_type)
         given = list(file.schema_arrow.names)
         missing, unknown = find_difference(given, columns)
         if missing or unknown or len(set(given)) < len(given):
-            wrong = f"missing columns: {shorten_value(missing or 'none')}, unknown: {shorten_value(unknown or 'none')}, or one named twice"
-            raise ValueError(f"{path}: {wrong}; {again}")
+            raise ValueError(f"{path}: {describe_difference(missing, unknown)}, or one named twice; {again}")
         # Kept as a dictionary: a text that is written once stays one, however many rows point to it.
         texts = [column.name for column in columns if column.kind == "text" and column.name in given]
         with told(f"{path}, ", f"; {again}"), pq.ParquetFile(path, read_dictionary=texts) as shared:

@@ -84,8 +84,10 @@ class Frame(Sequence[R]):
 
         Shape (rows,). Not to be written to. Raises KeyError for a name that is no column.
         """
-        cells = self.cells[name]
-        if cells.dtype == np.int64 and next(one for one in self.columns if one.name == name).nullable:
+        cells, one = self.cells[name], next((one for one in self.columns if one.name == name), Column(name))
+        if one.kind == "number":
+            return cells.astype(np.float64, copy=False)
+        if one.kind == "integer" and one.nullable:
             return np.where(cells == NO_INTEGER, np.nan, cells)
         return cells
 
@@ -252,10 +254,10 @@ class Table(Sequence[R], Generic[R]):
 
 
 def _store(cells: Cells, column: Column) -> NDArray[Any]:
-    if isinstance(cells, np.ndarray) and cells.dtype == _dtype_of(column):
+    if isinstance(cells, np.ndarray) and cells.dtype == dtype_of(column):
         return cells
     values: list[Any] = cells.tolist() if isinstance(cells, np.ndarray) else list(cells)
-    if column.kind == "number":
+    if column.kind == "number" and not column.type.keeps_integers:
         return np.array([np.nan if value is None else value for value in values], np.float64)
     if column.kind == "integer":
         return np.array([NO_INTEGER if value is None or math.isnan(value) else value for value in values], np.int64)
@@ -266,9 +268,11 @@ def _store(cells: Cells, column: Column) -> NDArray[Any]:
     return stored
 
 
-def _dtype_of(column: Column) -> np.dtype[Any]:
-    plain = {"number": np.float64, "integer": np.int64, "flag": object if column.nullable else bool}
-    return np.dtype(plain.get(column.kind, object))
+def dtype_of(column: Column) -> np.dtype[Any]:
+    """As what its cells are stored: float64, int64 and bool where that holds all that they may be, else objects."""
+    if column.type.keeps_integers or (column.kind == "flag" and column.nullable):
+        return np.dtype(object)
+    return np.dtype({"number": np.float64, "integer": np.int64, "flag": bool}.get(column.kind, object))
 
 
 def _to_list(cells: NDArray[Any]) -> list[Any]:

@@ -1,16 +1,20 @@
-"""What is the error of one tensor under one scheme? The columns of a sweep, each declared once, and the table of them."""
+"""What is the error of one tensor under one scheme? The columns of a sweep, each declared once, and the table of them.
+
+A word is read from the tensor's header (`part` info) or from the scheme, a figure from the sums of its errors; status,
+reason and prediction are given with them.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
-from qanalysis.results.columns import Column, Kind, RowType, column, columns_of, names_of
+from qanalysis.results.columns import Column, Kind, RowType, column, columns_of, figure, names_of
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Frame, Table
-from qanalysis.sums import ErrorStats
 
 Status = Literal["ok", "zero", "empty", "non-finite", "unsupported", "failed"]
 STATUS_WORDS: dict[Status, str] = {
@@ -18,7 +22,8 @@ STATUS_WORDS: dict[Status, str] = {
     "zero": "every value is zero: nothing to compare the error with",
     "empty": "no values",
     "non-finite": "no finite value",
-    "unsupported": "integers, bool, complex numbers, a single number without dimensions, or a scheme that does not fit the tensor",
+    "unsupported": "integers, bool, complex numbers, a single number without dimensions, "
+    "or a scheme that does not fit the tensor",
     "failed": "could not be read or measured; the reason says why",
 }
 TOTAL_NAME = "(all)"
@@ -46,221 +51,186 @@ class Row(RowType):
     )
 
     shown_first: ClassVar[tuple[str, ...]] = (
-        *(
-            "tensor",
-            "scheme",
-            "bits_per_weight",
-            "sqnr_db",
-            "max_abs_error",
-            "clipped_fraction",
-            "zeroed_fraction",
-            "status",
-        ),
+        "tensor",
+        "scheme",
+        "bits_per_weight",
+        "sqnr_db",
+        "max_abs_error",
+        "clipped_fraction",
+        "zeroed_fraction",
+        "status",
     )
 
-    tensor: str = column("Tensor", formula=f"its name in the file; {TOTAL_NAME} for the totals of a scheme")
-    kind: str = column("Kind", formula="weight or activation", leave_out=25)
-    shape: str = column("Shape", formula="lengths of the dimensions, row-major")
-    dtype: str = column("Type", formula="number type in the file", leave_out=27)
-    numel: int = column("Elements", formula="number of values")
-    scheme: str = column(
-        "Scheme", formula="format, symmetry, grouping, range and scale as one text; defaults are left out"
+    tensor: str = column(
+        "Tensor",
+        formula=f"its name in the file; {TOTAL_NAME} for the totals of a scheme",
+        part="info",
+        of=attrgetter("name"),
     )
-    format: str = column("Format", formula="number format of the codes")
-    bits: int = column("Bits", "bit", formula="bits per code")
-    grouping: str = column("Grouping", formula="which values share one scale")
-    symmetry: str = column("Symmetry", formula="sym: zero in the middle, no zero point; asym: with a zero point")
-    range: str = column("Range", formula="rule that picks the largest value kept")
-    scale: str = column("Scale type", formula="number type of the stored scales", leave_out=26)
-    bits_per_weight: float | None = column(
+    kind: str = column("Kind", formula="weight or activation", leave_out=25, part="info")
+    shape: str = column(
+        "Shape", formula="lengths of the dimensions, row-major", part="info", of=attrgetter("shape_text")
+    )
+    dtype: str = column("Type", formula="number type in the file", leave_out=27, part="info")
+    numel: int = column("Elements", formula="number of values", part="info")
+    scheme: str = column(
+        "Scheme",
+        formula="format, symmetry, grouping, range and scale as one text; defaults are left out",
+        part="scheme",
+        of=str,
+    )
+    format: str = column(
+        "Format", formula="number format of the codes", part="scheme", of=lambda scheme: str(scheme.format)
+    )
+    bits: int = column("Bits", "bit", formula="bits per code", part="scheme", of=attrgetter("format.bits"))
+    grouping: str = column(
+        "Grouping", formula="which values share one scale", part="scheme", of=lambda scheme: str(scheme.grouping)
+    )
+    symmetry: str = column(
+        "Symmetry",
+        formula="sym: zero in the middle, no zero point; asym: with a zero point",
+        part="scheme",
+        of=attrgetter("symmetry.name"),
+    )
+    range: str = column(
+        "Range", formula="rule that picks the largest value kept", part="scheme", of=lambda scheme: str(scheme.range)
+    )
+    scale: str = column(
+        "Scale type",
+        formula="number type of the stored scales",
+        leave_out=26,
+        part="scheme",
+        of=attrgetter("scale.name"),
+    )
+    bits_per_weight: float | None = figure(
         "Bits per weight",
         "bit",
         better="lower",
         formula="(codes + scales + zero points) / elements",
-        default=None,
-        of=ErrorStats.bits_per_weight,
+        short="Bits/weight",
+        known_of=("zero",),
     )
-    size_bytes: int | None = column(
+    size_bytes: int | None = figure(
         "Size",
         "B",
         better="lower",
         formula="bits_per_weight · elements / 8",
-        default=None,
         leave_out=8,
         additive=True,
-        of=lambda sums: sums.size_bytes,
+        known_of=("zero",),
     )
-    step_min: float | None = column(
-        "Smallest step", formula="min of the groups' steps", default=None, leave_out=9, of=ErrorStats.step_min
-    )
-    step_mean: float | None = column(
-        "Mean step", formula="mean of the groups' steps", default=None, leave_out=10, of=ErrorStats.step_mean
-    )
-    step_max: float | None = column(
-        "Largest step", formula="max of the groups' steps", default=None, leave_out=19, of=ErrorStats.step_max
-    )
-    half_step_bound: float | None = column(
-        "LSB/2 bound", better="lower", formula="step_max / 2", default=None, leave_out=2, of=ErrorStats.half_step_bound
-    )
-    max_abs_error: float | None = column(
-        "Largest error", better="lower", formula="max |e|", default=None, leave_out=21, of=ErrorStats.max_abs_error
-    )
-    mean_abs_error: float | None = column(
+    step_min: float | None = figure("Smallest step", formula="min of the groups' steps", leave_out=9)
+    step_mean: float | None = figure("Mean step", formula="mean of the groups' steps", leave_out=10)
+    step_max: float | None = figure("Largest step", formula="max of the groups' steps", leave_out=19)
+    half_step_bound: float | None = figure("LSB/2 bound", better="lower", formula="step_max / 2", leave_out=2)
+    max_abs_error: float | None = figure("Largest error", better="lower", formula="max |e|", leave_out=21)
+    mean_abs_error: float | None = figure(
         "Mean absolute error",
         better="lower",
         formula="mean |e|",
-        default=None,
         leave_out=15,
-        of=ErrorStats.mean_abs_error,
     )
-    bias: float | None = column("Bias", formula="mean e, e = y − x", default=None, leave_out=14, of=ErrorStats.bias)
-    mse: float | None = column(
-        "Mean squared error", better="lower", formula="mean e²", default=None, leave_out=20, of=ErrorStats.mse
-    )
-    rmse_in_steps: float | None = column(
+    bias: float | None = figure("Bias", formula="mean e, e = y − x", leave_out=14)
+    mse: float | None = figure("Mean squared error", better="lower", formula="mean e²", leave_out=20)
+    rmse_in_steps: float | None = figure(
         "RMS error in steps",
         "LSB",
         better="lower",
         formula="√mean(e²/step²); 0.2887 for a fine grid without clipping",
-        default=None,
         leave_out=17,
-        of=ErrorStats.rmse_in_steps,
     )
-    sqnr_db: float | None = column(
+    sqnr_db: float | None = figure(
         "SQNR",
         "dB",
         better="higher",
         formula="10 log₁₀(Σx²/Σe²)",
-        default=None,
         infinite=math.inf,
         exact=_has_no_error,
-        of=ErrorStats.sqnr_db,
     )
-    sqnr_ac_db: float | None = column(
+    sqnr_ac_db: float | None = figure(
         "SQNR, mean removed",
         "dB",
         better="higher",
         formula="10 log₁₀(N·var x/Σe²)",
-        default=None,
         infinite=math.inf,
         exact=_has_no_error_but_variance,
         leave_out=16,
-        of=ErrorStats.sqnr_ac_db,
     )
-    enob: float | None = column(
+    enob: float | None = figure(
         "ENOB",
         "bit",
         better="higher",
         formula="(sqnr_db − 1.7609)/6.0206",
-        default=None,
         infinite=math.inf,
         exact=_has_no_error,
         leave_out=1,
-        of=ErrorStats.enob,
     )
-    relative_l2: float | None = column(
-        "Relative L2 error", better="lower", formula="‖e‖/‖x‖", default=None, leave_out=7, of=ErrorStats.relative_l2
-    )
-    relative_error_energy: float | None = column(
+    relative_l2: float | None = figure("Relative L2 error", better="lower", formula="‖e‖/‖x‖", leave_out=7)
+    relative_error_energy: float | None = figure(
         "Relative error energy",
         better="lower",
         formula="Σe²/Σx², relative_l2²",
-        default=None,
         leave_out=30,
         additive=True,
-        of=ErrorStats.relative_error_energy,
         late=True,
     )
-    mean_relative_error: float | None = column(
+    mean_relative_error: float | None = figure(
         "Mean relative error",
         better="lower",
         formula="mean |e|/|x| over x ≠ 0",
-        default=None,
         leave_out=12,
-        of=ErrorStats.mean_relative_error,
     )
-    relative_count: int | None = column(
-        "Values with a relative error",
-        formula="number of x ≠ 0",
-        default=None,
-        leave_out=11,
-        additive=True,
-        of=lambda sums: sums.relative_count,
+    relative_count: int | None = figure(
+        "Values with a relative error", formula="number of x ≠ 0", leave_out=11, additive=True, counts=True
     )
-    cosine: float | None = column(
-        "Cosine similarity", better="higher", formula="x·y/(‖x‖‖y‖)", default=None, leave_out=18, of=ErrorStats.cosine
-    )
-    error_signal_correlation: float | None = column(
+    cosine: float | None = figure("Cosine similarity", better="higher", formula="x·y/(‖x‖‖y‖)", leave_out=18)
+    error_signal_correlation: float | None = figure(
         "Error-signal correlation",
         formula="corr(e, x)",
-        default=None,
         leave_out=13,
-        of=ErrorStats.error_signal_correlation,
     )
-    clipped_fraction: float | None = column(
+    clipped_fraction: float | None = figure(
         "Clipped",
         better="lower",
         formula="share of x whose rounded code lies outside the codes",
-        default=None,
         leave_out=24,
-        of=ErrorStats.clipped_fraction,
+        share=True,
     )
-    zeroed_fraction: float | None = column(
-        "Zeroed",
-        better="lower",
-        formula="share of x ≠ 0 that comes back as 0",
-        default=None,
-        leave_out=22,
-        of=ErrorStats.zeroed_fraction,
+    zeroed_fraction: float | None = figure(
+        "Zeroed", better="lower", formula="share of x ≠ 0 that comes back as 0", leave_out=22, share=True
     )
-    rounding_share: float | None = column(
-        "Rounding share",
-        formula="share of Σe² between the end levels",
-        default=None,
-        leave_out=3,
-        of=ErrorStats.rounding_share,
+    rounding_share: float | None = figure(
+        "Rounding share", formula="share of Σe² between the end levels", leave_out=3, share=True
     )
-    clipping_share: float | None = column(
-        "Clipping share",
-        better="lower",
-        formula="share of Σe² beyond the end levels",
-        default=None,
-        leave_out=23,
-        of=ErrorStats.clipping_share,
+    clipping_share: float | None = figure(
+        "Clipping share", better="lower", formula="share of Σe² beyond the end levels", leave_out=23, share=True
     )
-    shannon_gap_db: float | None = column(
+    shannon_gap_db: float | None = figure(
         "Gap to Shannon",
         "dB",
         better="lower",
         formula="6.0206·bits_per_weight − sqnr_ac_db",
-        default=None,
         infinite=-math.inf,
         exact=_has_no_error_but_variance,
         leave_out=4,
-        of=ErrorStats.shannon_gap_db,
     )
-    wasted_bits: float | None = column(
+    wasted_bits: float | None = figure(
         "Wasted bits",
         "bit",
         better="lower",
         formula="shannon_gap_db / 6.0206",
-        default=None,
         infinite=-math.inf,
         exact=_has_no_error_but_variance,
         leave_out=5,
-        of=ErrorStats.wasted_bits,
     )
-    theory_sqnr_db: float | None = column(
-        "Predicted SQNR", "dB", better="higher", formula=_GAUSSIAN, default=None, leave_out=6
-    )
-    non_finite: int | None = column(
+    theory_sqnr_db: float | None = figure("Predicted SQNR", "dB", better="higher", formula=_GAUSSIAN, leave_out=6)
+    non_finite: int | None = figure(
         "Non-finite values",
         better="lower",
         formula="NaN and infinite elements, left out of every figure",
-        default=None,
         leave_out=28,
         additive=True,
-        of=lambda sums: sums.non_finite,
+        known_of=("zero", "non-finite"),
     )
     status: Status = column("Status", formula="ok, or why there are no figures", default="ok")
     reason: str = column("Reason", formula="in words", default="", leave_out=29)
@@ -268,9 +238,7 @@ class Row(RowType):
 
 COLUMNS: tuple[str, ...] = names_of(Row)
 #: The figures: what has no value where nothing was measured. How many elements a mean is over is none.
-METRICS: dict[str, Column] = {
-    found.name: found for found in columns_of(Row) if found.nullable and found.name != "relative_count"
-}
+METRICS: dict[str, Column] = {found.name: found for found in columns_of(Row) if found.nullable and not found.counts}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How do the sums of many tensors become the columns of a table?
 
-All figures of a block of tensors are worked out at once, under all schemes. A figure is its column's
-formula (`of`) over arrays of sums; what a row may hold is decided by its status.
+All figures of a block of tensors are worked out at once, under all schemes: what a column reads from arrays of sums. A
+row holds those that are known under its status.
 """
 
 from __future__ import annotations
@@ -17,16 +17,13 @@ from numpy.typing import NDArray
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.columns import columns_of
-from qanalysis.results.table import NO_INTEGER, Frame
+from qanalysis.results.table import NO_INTEGER, Frame, dtype_of
 from qanalysis.sums import ErrorStats
 from qanalysis.sweeps.measurement import Measured, make_empty
 from qanalysis.sweeps.row import TOTAL_NAME, Row
 
 #: So many tensors become columns at a time.
 BLOCK = 64
-#: What is known of values that are all zero, and of none at all.
-_KNOWN_OF_ZEROS = ("bits_per_weight", "size_bytes", "non_finite")
-_KNOWN_OF_NOTHING = ("non_finite",)
 
 Cells = dict[str, NDArray[Any]]
 
@@ -49,7 +46,7 @@ class Tabulation:
     _pooled: ErrorStats = field(init=False)
 
     def __post_init__(self) -> None:
-        self._words, self._pooled = _describe_schemes(self.schemes), make_empty(len(self.schemes))
+        self._words, self._pooled = _read_part("scheme", self.schemes), make_empty(len(self.schemes))
 
     def add(self, measured: Measured) -> Sequence[Row]:
         """Take the next tensor; its rows, made when someone looks at them."""
@@ -107,52 +104,34 @@ class LateRows(Sequence[Row]):
         return iter(self._rows)
 
 
-def _describe_schemes(schemes: Sequence[Scheme]) -> Cells:
-    texts = {
-        "scheme": [str(scheme) for scheme in schemes],
-        "format": [str(scheme.format) for scheme in schemes],
-        "grouping": [str(scheme.grouping) for scheme in schemes],
-        "symmetry": [scheme.symmetry.name for scheme in schemes],
-        "range": [str(scheme.range) for scheme in schemes],
-        "scale": [scheme.scale.name for scheme in schemes],
-    }
-    return {name: np.array(words, object) for name, words in texts.items()} | {
-        "bits": np.array([scheme.format.bits for scheme in schemes], np.int64)
+def _read_part(part: str, found: Sequence[Any]) -> Cells:
+    """The cells, (found,), of the columns that are read from this part."""
+    return {
+        one.name: np.array([one.read(thing) for thing in found], dtype_of(one))
+        for one in columns_of(Row)
+        if one.part == part
     }
 
 
 def _describe(parts: Sequence[Measured], words: Cells, *, sums: ErrorStats | None = None) -> Cells:
     """The cells of some tensors under all schemes, (tensors * schemes,), tensors outermost.
 
-    `sums` are theirs where already stacked.
+    `sums` are theirs where already stacked, fields (tensors, schemes).
     """
-    schemes = len(words["scheme"])
-    infos = [part.info for part in parts]
-    texts = {
-        "tensor": [info.name for info in infos],
-        "kind": [info.kind for info in infos],
-        "shape": [info.shape_text for info in infos],
-        "dtype": [info.dtype for info in infos],
-    }
-    cells = {name: np.repeat(np.array(own, object), schemes) for name, own in texts.items()}
-    cells["numel"] = np.repeat(np.array([info.numel for info in infos], np.int64), schemes)
+    headers = _read_part("info", [part.info for part in parts])
+    cells = {name: np.repeat(own, len(words["scheme"])) for name, own in headers.items()}
     cells |= {name: np.tile(own, len(parts)) for name, own in words.items()}
     sums = sums or ErrorStats.stack([part.sums for part in parts])
     status, reason = _judge(parts, sums)
     cells["status"], cells["reason"] = status.reshape(-1), reason.reshape(-1)
-    is_ok, is_zero, is_without = (status == word for word in ("ok", "zero", "non-finite"))
-    for one in columns_of(Row):
-        if one.of is not None:
-            known = (
-                is_ok
-                | (is_zero if one.name in _KNOWN_OF_ZEROS else False)
-                | (is_without if one.name in _KNOWN_OF_NOTHING else False)
-            )
-            # Sums of nothing stand beside the others; their figures are not kept.
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                figures = one.of(sums)
-            cells[one.name] = _store(figures, known, is_whole=one.kind == "integer")
-    cells["theory_sqnr_db"] = _store(np.array([part.predictions for part in parts]), is_ok)
+    cells["theory_sqnr_db"] = _store(np.array([part.predictions for part in parts]), status == "ok")
+    figures = [one for one in columns_of(Row) if one.name not in cells]
+    known = {more: _is_one_of(status, ("ok", *more)) for more in {one.known_of for one in figures}}
+    for one in figures:
+        # Sums of nothing stand beside the others; their figures are not kept.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            found = one.read(sums)
+        cells[one.name] = _store(found, known[one.known_of], is_whole=one.kind == "integer")
     return cells
 
 
@@ -172,6 +151,11 @@ def _judge(parts: Sequence[Measured], sums: ErrorStats) -> tuple[NDArray[np.obje
     status[all_zero], reason[all_zero] = "zero", "every element is 0"
     reason[all_zero & (sums.non_finite > 0)] = "every finite element is 0"
     return status, reason
+
+
+def _is_one_of(status: NDArray[np.object_], words: Sequence[str]) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = np.logical_or.reduce([status == word for word in words])
+    return found
 
 
 def _store(figures: NDArray[Any], known: NDArray[np.bool_], *, is_whole: bool = False) -> NDArray[Any]:

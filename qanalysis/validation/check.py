@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from qanalysis.sums import measure
 
-Kind = Literal["bit-exact", "ulp", "dB", "relative"]
+Unit = Literal["bit-exact", "ulp", "dB", "relative"]
 Verdict = Literal["ok", "failed", "by design", "not installed"]
 Pairs = Iterable[tuple[ArrayLike, ArrayLike]]
 
@@ -43,7 +43,7 @@ class Check:
     name: str
     peer: str
     version: str
-    kind: Kind
+    kind: Unit
     reached: float | None = None
     required: float | None = None
     values: int = 0
@@ -85,7 +85,7 @@ class Check:
         return "bit-exact" if self.kind == "bit-exact" else f"≤ {_write_distance(self.required, self.kind)}"
 
 
-def _write_distance(distance: float, kind: Kind) -> str:
+def _write_distance(distance: float, kind: Unit) -> str:
     return f"{distance:.2g}" if kind == "relative" else f"{distance:.2g} {kind}"
 
 
@@ -94,7 +94,7 @@ class Comparison:
     """A question not yet asked: `measure` compares when it is called. `required` None marks a difference by design, with its reason."""
 
     name: str
-    kind: Kind
+    kind: Unit
     required: float | None
     measure: Callable[[], Agreement]
     reason: str = ""

@@ -1,6 +1,4 @@
-"""How do cross-checks read as a result? One row per check, the counts of verdicts beside them, and the words that go
-with them.
-"""
+"""How do cross-checks read as a result? One row per check, the counts of verdicts beside them, and their words."""
 
 from __future__ import annotations
 
@@ -8,15 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from operator import attrgetter
+from typing import ClassVar
 
 from qanalysis.results import columns
-from qanalysis.results.columns import RowType
+from qanalysis.results.columns import RowType, describe_row
 from qanalysis.results.table import Table
 from qanalysis.validation import NOT_COVERED
-from qanalysis.validation.check import Check, Verdict
+from qanalysis.validation.check import Check, Unit, Verdict
 
-Unit = Literal["bit-exact", "ulp", "dB", "relative"]
+
+def _read_reached(check: Check) -> float | None:
+    return check.reached if check.reached is not None and math.isfinite(check.reached) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,14 @@ class CheckRow(RowType):
         reads=False,
     )
 
-    check: str = columns.column("Check", formula="what was compared")
+    check: str = columns.column("Check", formula="what was compared", of=attrgetter("name"))
     peer: str = columns.column("Peer", formula="a library, or the table that judges")
     version: str = columns.column("Version", formula="empty where the peer is not installed")
     kind: Unit = columns.column("Kind", formula="unit of reached and required; bit-exact counts differing values")
     reached: float | None = columns.column(
-        "Reached", formula="distance, 0 for equal; null where nothing finite was reached"
+        "Reached", formula="distance, 0 for equal; null where nothing finite was reached", of=_read_reached
     )
-    required: float | None = columns.column(
+    required: int | float | None = columns.column(
         "Required", formula="largest distance allowed; null for a difference by design"
     )
     values: int = columns.column("Values", formula="values compared")
@@ -59,22 +60,7 @@ class CheckRow(RowType):
 
 def tabulate_checks(checks: Sequence[Check]) -> Table[CheckRow]:
     """The checks as they were made, and how often each verdict was given."""
-    rows = [
-        CheckRow(
-            check=check.name,
-            peer=check.peer,
-            version=check.version,
-            kind=check.kind,
-            reached=check.reached if check.reached is not None and math.isfinite(check.reached) else None,
-            required=check.required,
-            values=check.values,
-            reached_text=check.reached_text,
-            required_text=check.required_text,
-            verdict=check.verdict,
-            reason=check.reason,
-        )
-        for check in checks
-    ]
+    rows = [describe_row(CheckRow, check) for check in checks]
     totals = [VerdictCount(verdict, count) for verdict, count in Counter(check.verdict for check in checks).items()]
     settings = {"summary": summarize_checks(rows), "not_covered": NOT_COVERED}
     return Table.from_rows(CheckRow, rows, totals=totals, settings=settings)

@@ -62,7 +62,7 @@ def _record() -> Table[Any]:
     )  # a harmonic without any power would be null in JSON, as one that can not be told
     codes = np.rint(2040 * np.sin(2 * np.pi * 127 * np.arange(4096) / 4096) + noise).astype(np.int64)
     row = describe_spectrum(analyze_spectrum(codes, SpectrumOptions(), fs_hz=1e6, bits=12), findings=())
-    gates = [Gate("--min-enob", "enob_ieee", 20), Gate("--min-sinad", "sinad_db", 10)]
+    gates = [Gate("--min-enob", "enob_ieee", "at least", 20), Gate("--min-sinad", "sinad_db", "at least", 10)]
     return Table.from_rows(RecordRow, [row], totals=hold_gates(row, gates), source=SOURCE, settings={"bits": 12})
 
 
@@ -71,7 +71,7 @@ def _linearity() -> Table[Any]:
     return Table.from_rows(
         LinearityRow,
         [row],
-        totals=hold_gates(row, [Gate("--max-dnl", "dnl", 1, read_dnl)]),
+        totals=hold_gates(row, [Gate("--max-dnl", "dnl", "at most", 1, read_dnl)]),
         source=SOURCE,
         settings={"bits": 4},
     )
@@ -313,7 +313,7 @@ def test_cells_of_wrong_types_are_told_by_column_in_parquet(tmp_path: Path) -> N
         pq.write_table(table.set_column(place, name, pa.array(cells)), path)
         assert told in ask_report(path)
     pq.write_table(table.drop_columns(["mse"]), path)
-    assert "missing columns: ['mse'], unknown: 'none'" in ask_report(path)
+    assert "missing columns: ['mse'], unknown: none" in ask_report(path)
 
 
 NESTED = {

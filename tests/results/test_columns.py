@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
 
 import jsonschema
@@ -19,7 +20,7 @@ import pytest
 from qanalysis.reports.list_sections import outline_plain
 from qanalysis.reports.page import render_page
 from qanalysis.reports.terminal import print_result
-from qanalysis.results.columns import CellType, Kind, RowType, column, columns_of, embedded, make_row, names_of
+from qanalysis.results.columns import CellType, Kind, RowType, column, columns_of, describe_row, figure, names_of
 from qanalysis.results.delimited import parse_csv, to_csv
 from qanalysis.results.document import parse_document, to_json
 from qanalysis.results.files import read_table, write_whole
@@ -105,21 +106,52 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole(RowType):
-    """A row with a part in it."""
+class Held(RowType):
+    """A row read from a part of what was found, from the whole, and given."""
 
-    first_columns: ClassVar[tuple[str, ...]] = ("word",)
+    KIND: ClassVar[Kind] = Line.KIND
 
-    part: Part = embedded()
-    word: Literal["good", "bad"] = column("Word")
+    part: Part = column("Part", of=lambda found: Part(found["gain"], found["ends"]))
+    word: Literal["good", "bad"] = column("Word", of=lambda found: found["word"])
+    asked: int | float | None = figure("Asked")
 
 
-def test_an_embedded_part_spreads_its_columns_and_comes_back_as_a_part() -> None:
-    row = Whole(Part(1.5, (0.0, math.inf)), "good")
-    assert names_of(Whole) == ("word", "gain_db", "ends")
-    assert row.to_dict() == {"word": "good", "gain_db": 1.5, "ends": [0.0, math.inf]}
-    assert list(Table.from_rows(Whole, [row])) == [row]
-    assert make_row(Whole, {"word": "good", "gain_db": 1.5, "ends": (0.0, math.inf)}) == row
+def test_a_row_is_described_by_its_columns_and_holds_a_dataclass_as_an_object() -> None:
+    row = describe_row(Held, {"gain": 1.5, "ends": (0.0, math.inf), "word": "good"}, asked=None)
+    assert row == Held(Part(1.5, (0.0, math.inf)), "good")
+    assert row.to_dict() == {"part": {"gain_db": 1.5, "ends": [0.0, math.inf]}, "word": "good", "asked": None}
+    assert list(Table.from_rows(Held, [row])) == [row]
+    with pytest.raises(AttributeError, match="'dict' object has no attribute 'asked'"):
+        describe_row(Held, {"gain": 1.5, "ends": (0.0, math.inf), "word": "good"})
+
+
+def test_a_cell_is_read_from_the_part_that_its_column_names() -> None:
+    @dataclass(frozen=True)
+    class Size(RowType):
+        real: float = column("Real part", part="value")
+        imag: float = column("Imaginary part", part="value", of=lambda value: abs(value.imag))
+
+    assert describe_row(Size, SimpleNamespace(value=3 - 4j)) == Size(3.0, 4.0)
+
+
+def test_an_integer_stays_one_where_numbers_of_both_kinds_are_allowed(tmp_path: Path) -> None:
+    part = Part(1.5, (0.0, 1.0))
+    table = Table.from_rows(
+        Held, [Held(part, "good", asked) for asked in (2, 2.5, None)], source=SourceIdentity("shelf", 12, None)
+    )
+    assert [row["asked"] for row in table.to_dicts()] == [2, 2.5, None]
+    text = to_json(table, created=NOON)
+    assert '"asked": 2}' in text
+    jsonschema.validate(json.loads(text), describe_kind(Held))
+    kinds = {Held: Table}
+    again = [parse_document(text, kinds, place="x.json"), parse_csv(to_csv(table).encode(), kinds, place="x.csv")]
+    assert [list(map(type, found.to_pandas()["asked"])) for found in again] == [[float] * 3] * 2
+    assert [[type(row.asked) for row in found] for found in again] == [[int, float, type(None)]] * 2
+    assert table.column("asked").tolist() == pytest.approx([2, 2.5, math.nan], nan_ok=True)
+    with write_whole(tmp_path / "x.parquet") as file:
+        write_parquet(table, file)
+    assert pq.read_schema(tmp_path / "x.parquet").field("asked").type == pa.float64()
+    assert read_table(tmp_path / "x.parquet", kinds).rows == table.rows
 
 
 @pytest.mark.parametrize(
@@ -127,6 +159,8 @@ def test_an_embedded_part_spreads_its_columns_and_comes_back_as_a_part() -> None
     [
         (int, CellType("integer")),
         (str | None, CellType("text", nullable=True)),
+        (int | float, CellType("number", keeps_integers=True)),
+        (float | int | None, CellType("number", nullable=True, keeps_integers=True)),
         (Literal["a", "b"], CellType("text", choices=("a", "b"))),
         (tuple[str, ...], CellType("list", item=CellType("text"))),
         (tuple[float, float] | None, CellType("list", nullable=True, item=CellType("number"), length=2)),

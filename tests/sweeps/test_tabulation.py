@@ -35,7 +35,10 @@ def test_the_loops_sums_are_fields_of_error_stats() -> None:
     assert len({*codes.MOMENTS, *codes.SUMS}) == len(codes.MOMENTS) + len(codes.SUMS)
 
 
-@pytest.mark.parametrize("figure", [one.name for one in columns_of(Row) if one.of is not None])
+FIGURES = {one.name: one for one in columns_of(Row) if one.nullable and one.name != "theory_sqnr_db"}
+
+
+@pytest.mark.parametrize("figure", FIGURES)
 def test_figures_of_many_sums_are_those_of_each(figure: str) -> None:
     single = [
         measure(x, x + RNG.normal(scale=scale, size=x.shape))
@@ -56,8 +59,7 @@ def test_figures_of_many_sums_are_those_of_each(figure: str) -> None:
             storage_bits=33,
         ),
     ]
-    formula = next(one.of for one in columns_of(Row) if one.name == figure)
-    many = formula(ErrorStats.stack(single))
+    many = FIGURES[figure].read(ErrorStats.stack(single))
     each = [getattr(stats, figure) for stats in single]
     # The same operations on the same numbers; only a logarithm may differ by its last digit.
     assert many.tolist() == pytest.approx(
@@ -109,7 +111,7 @@ def test_a_row_takes_four_tenths_of_a_kilobyte_and_texts_are_shared() -> None:
 
 @dataclass(frozen=True, slots=True)
 class WiderRow(Row):
-    """A row with one more figure, declared in one line."""
+    """A row with one more figure, a word of the tensor and one of the scheme, each declared in one line."""
 
     peak_over_mean: float | None = column(
         "Peak over mean error",
@@ -117,9 +119,11 @@ class WiderRow(Row):
         default=None,
         of=lambda sums: sums.max_abs_e * sums.count / sums.sum_abs_e,
     )
+    stored: int = column("Stored", "B", default=0, part="info", of=lambda info: info.size_bytes)
+    rounding: str = column("Rounding", default="", part="scheme", of=lambda scheme: scheme.rounding.name)
 
 
-def test_a_further_figure_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_further_column_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tabulation, "Row", WiderRow)
     monkeypatch.setattr(row, "Row", WiderRow)
     rows = sweep({"w": TENSORS["gaussian"], "z": TENSORS["codes"]}, ["int4", "int8"])
@@ -128,6 +132,8 @@ def test_a_further_figure_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         [*expected, math.nan, math.nan], rel=2.0**-51, nan_ok=True
     )
     assert [found["peak_over_mean"] for found in rows.to_dicts()] == pytest.approx([*expected, None, None])
+    assert [found.stored for found in rows] == [TENSORS["gaussian"].nbytes] * 2 + [TENSORS["codes"].nbytes] * 2
+    assert [found.rounding for found in (*rows, *rows.totals)] == ["nearest-even"] * 6
     assert rows.totals[0].peak_over_mean == pytest.approx(expected[0])
     assert list(rows.to_pandas().columns) == [one.name for one in columns_of(WiderRow)]
     # The columns that were there before are untouched.

@@ -11,9 +11,9 @@ from qanalysis.converters.choices import InlReference, Test, Transfer
 from qanalysis.converters.converter import LsbConvention
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.linearity import Linearity
-from qanalysis.converters.lines import Line, LineTable, describe_row, tell
+from qanalysis.converters.lines import Line, LineTable, tell
 from qanalysis.notation import NOTHING, signed
-from qanalysis.results.columns import Kind, RowType, column
+from qanalysis.results.columns import Kind, RowType, column, describe_row
 from qanalysis.results.gates import LimitCheck
 
 _MOST_NAMED = 12  # missing codes in one line

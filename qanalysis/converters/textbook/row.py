@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 from qanalysis.converters.choices import Transfer
 from qanalysis.converters.converter import LsbConvention
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.lines import Line, LineTable, describe_row, spell_span, tell
+from qanalysis.converters.lines import Line, LineTable, spell_span, tell
 from qanalysis.converters.textbook.textbook import Conversion, Textbook
 from qanalysis.converters.textbook.worked_steps import Step, work_out
 from qanalysis.notation import NOTHING, si, signed, volts
-from qanalysis.results.columns import Kind, RowType, column
+from qanalysis.results.columns import Kind, RowType, column, describe_row
 from qanalysis.results.table import Table
 
 INPUT_COLUMNS = ("input", "code", "hex", "level", "actual error", "bound", "|e|/|x|")

@@ -53,8 +53,8 @@
     columns[element.dataset.column] = await unpack(element.id);
   }
   const names = Object.keys(columns);
-  const isText = (name) => document.querySelector('script[data-column="' + name + '"]').dataset.kind === "text";
-  const textual = new Set(names.filter(isText));
+  const facts = (name) => byId("column-" + name).dataset; // kind, unit, meaning
+  const textual = new Set(names.filter((name) => facts(name).kind === "text"));
   for (const name of names) {
     if (!textual.has(name)) columns[name] = columns[name].map((value) => (value === null ? null : Number(value === "inf" ? Infinity : value === "-inf" ? -Infinity : value)));
   }
@@ -69,7 +69,7 @@
     if (textual.has(name)) return String(value).replace(TURNING, "");
     if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
     if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString("en");
-    if (name.endsWith("_db")) return value.toFixed(2).replace("-", "−");
+    if (facts(name).unit === "dB") return value.toFixed(2).replace("-", "−");
     return String(Number(value.toPrecision(4))).replace("-", "−");
   };
 
@@ -109,7 +109,7 @@
       const cell = make("th", undefined, textual.has(name) ? "" : "number");
       const button = make("button", name);
       cell.scope = "col";
-      button.title = byId("column-" + name).dataset.meaning;
+      button.title = facts(name).meaning;
       button.type = "button";
       button.dataset.sort = name;
       cell.setAttribute("aria-sort", state.sort === name ? (state.descending ? "descending" : "ascending") : "none");

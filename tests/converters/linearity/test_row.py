@@ -57,8 +57,14 @@ def test_a_limit_is_met_at_its_own_value_and_missed_without_a_figure(
         "missing_codes": (3, 9),
         "tue_max_lsb": None,
     }
-    gate = Gate(option, column, asked, {"dnl": read_dnl, "inl": read_inl}.get(column))
-    (check,) = hold_gates(replace(plain, **figures), [gate, Gate("--min-none", "bits", None)])
+    gate = Gate(
+        option,
+        column,
+        "at least" if "min" in option else "at most",
+        asked,
+        {"dnl": read_dnl, "inl": read_inl}.get(column),
+    )
+    (check,) = hold_gates(replace(plain, **figures), [gate, Gate("--min-none", "bits", "at least", None)])
     assert (check.limit, check.asked, check.met) == (option, asked, met)
 
 
@@ -66,14 +72,18 @@ def test_a_limit_is_met_at_its_own_value_and_missed_without_a_figure(
 def test_a_limit_that_is_no_number_is_refused(asked: float) -> None:
     row = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4))
     with pytest.raises(ValueError, match=f"--max-dnl {asked}: a limit is a finite number"):
-        hold_gates(row, [Gate("--max-dnl", "dnl", asked, read_dnl)])
+        hold_gates(row, [Gate("--max-dnl", "dnl", "at most", asked, read_dnl)])
 
 
 def test_missed_limits_and_their_lines() -> None:
     row = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4, test="ramp"))
     limits = hold_gates(
         row,
-        [Gate("--min-bits", "bits", 3), Gate("--max-bits", "bits", 2), Gate("--max-offset", "largest_step_back", 0)],
+        [
+            Gate("--min-bits", "bits", "at least", 3),
+            Gate("--max-bits", "bits", "at most", 2),
+            Gate("--max-offset", "largest_step_back", "at most", 0),
+        ],
     )
     table = Table.from_rows(LinearityRow, [row], totals=limits)
     assert [limit.limit for limit in list_missed(table)] == ["--max-bits"]
