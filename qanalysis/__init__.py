@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qanalysis.checkpoints import CheckpointError, TensorInfo, TensorSource, open_checkpoint
+    from qanalysis.checkpoints.catalogue import open_checkpoint
+    from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
     from qanalysis.converters.converter import Converter
     from qanalysis.converters.linearity.linearity import measure_linearity
     from qanalysis.converters.spectrum.spectrum import analyze_spectrum
@@ -46,7 +47,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "checkpoints": ("CheckpointError", "TensorInfo", "TensorSource", "open_checkpoint"),
+    "checkpoints.catalogue": ("open_checkpoint",),
+    "checkpoints.source": ("CheckpointError", "TensorInfo", "TensorSource"),
     "converters.converter": ("Converter",),
     "converters.linearity.linearity": ("measure_linearity",),
     "converters.spectrum.spectrum": ("analyze_spectrum",),

@@ -119,6 +119,15 @@ def percent(share: float, *, digits: int = 3) -> str:
     return f"{100 * share:.{shown}g} %"
 
 
+def in_percent(ratio: float, form: str) -> str:
+    """A ratio in percent as a format has it, with a true minus: for changes and levels, which may lie outside 0 to 1.
+
+    >>> in_percent(-0.1, ".1f"), in_percent(0.9973, "g"), in_percent(1.25, ".3g")
+    ('−10.0 %', '99.73 %', '125 %')
+    """
+    return f"{signed(100 * ratio, form)} %"
+
+
 def size(count: int | None) -> str:
     """Bytes with binary prefixes.
 

@@ -15,7 +15,7 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis.decibels import DB_PER_BIT, SINE_DB
+from qanalysis.decibels import DB_PER_BIT, SINE_DB, ratios_db
 
 #: A number, or an array of them: one for each scheme, or tensor and scheme.
 Amount = Any
@@ -159,12 +159,12 @@ class ErrorStats:
     @Figure
     def sqnr_db(self) -> Amount:
         """10 log10(sum x^2 / sum e^2), uncentred."""
-        return _ratio_db(self.sum_x2, self.sum_e2)
+        return ratios_db(self.sum_x2, self.sum_e2)
 
     @Figure
     def sqnr_ac_db(self) -> Amount:
         """The same with the signal's mean removed: var x in place of mean x^2."""
-        return _ratio_db(self._centred(self.sum_x, self.sum_x, self.sum_x2), self.sum_e2)
+        return ratios_db(self._centred(self.sum_x, self.sum_x, self.sum_x2), self.sum_e2)
 
     @Figure
     def enob(self) -> Amount:
@@ -268,15 +268,6 @@ def _ratio(part: Amount, whole: Amount) -> Amount:
         return _where(whole, np.true_divide(part, whole))
 
 
-def _ratio_db(signal: Amount, noise: Amount) -> Amount:
-    """`decibels.ratio_db` for arrays: infinite without noise, NaN without a signal."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = np.true_divide(signal, noise)
-        held = np.isfinite(ratio) & (ratio > 0)
-        db = 10 * np.where(held, np.log10(ratio), np.log10(signal) - np.log10(noise))
-    return np.where(np.less_equal(signal, 0), np.nan, np.where(np.less_equal(noise, 0), np.inf, db))
-
-
 def measure(x: ArrayLike, y: ArrayLike) -> ErrorStats:
     """Error sums of a reconstruction `y` of `x`, any equal shapes; elements with non-finite x are left out and counted.
 
@@ -325,7 +316,8 @@ class Histogram:
 
     @classmethod
     def from_values(cls, values: ArrayLike, *, low: float, high: float, bins: int = 256) -> Self:
-        """Count finite values; a value equal to `high` falls in the last bin. Raises ValueError unless low < high, bins >= 1.
+        """Count finite values; a value equal to `high` falls in the last bin. Raises ValueError unless low < high, bins
+        >= 1.
 
         >>> Histogram.from_values([0.1, 0.9, 1.0, 5.0], low=0, high=1, bins=2)
         Histogram(low=0, high=1, counts=array([1, 2]), below=0, above=1)
@@ -340,7 +332,8 @@ class Histogram:
     def __add__(self, other: Self) -> Self:
         if (self.low, self.high, self.counts.size) != (other.low, other.high, other.counts.size):
             raise ValueError(
-                f"histograms over different bins do not add: {self.low, self.high, self.counts.size} and {other.low, other.high, other.counts.size}"
+                f"histograms over different bins do not add: {self.low, self.high, self.counts.size} and "
+                f"{other.low, other.high, other.counts.size}"
             )
         return type(self)(
             self.low, self.high, self.counts + other.counts, self.below + other.below, self.above + other.above

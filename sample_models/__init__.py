@@ -1,7 +1,8 @@
 """Which small trained models ship with the program, and where do their weights, cards and evaluation data lie?
 
 Per sample: NAME.safetensors (weights), NAME.json (card), a module that defines it, and held-out data in an .npz.
-Importing this package loads neither torch nor numpy; `sample_models.evaluate` loads torch, `sample_models.remake` also scikit-learn.
+Importing this package loads neither torch nor numpy; `sample_models.evaluate` loads torch, `sample_models.remake` also
+scikit-learn.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def weights_path(name: str) -> Path:
 
 
 def read_card(name: str) -> dict[str, Any]:
-    """The sample's card: task, data and licence, size, architecture, held-out result, seed, versions; ValueError for an unknown name.
+    """The sample's card: task, data and licence, size, architecture, held-out result, seed, versions; ValueError for an
+    unknown name.
 
     >>> read_card("digits-mlp")["name"]
     'digits-mlp'
@@ -37,15 +39,17 @@ def read_card(name: str) -> dict[str, Any]:
 
 
 def evaluation_path(name: str) -> Path:
-    """Path of the sample's held-out data: digits.npz holds `images` uint8 (450, 8, 8) in 0..16 and `labels` uint8 (450,);
-    words.npz holds `words` uint8 (4000, 24), 1..26 for a..z, 0 after the end. ValueError for an unknown name and for "outliers", which nothing runs.
+    """Path of the sample's held-out data: digits.npz holds `images` uint8 (450, 8, 8) in 0..16 and `labels` uint8
+    (450,); words.npz holds `words` uint8 (4000, 24), 1..26 for a..z, 0 after the end. ValueError for an unknown name
+    and for "outliers", which nothing runs.
 
     >>> evaluation_path("words-transformer").name
     'words.npz'
     """
     if _known(name) not in _EVALUATION_FILES:
         raise ValueError(
-            f"sample {name!r} holds synthetic tensors and has no evaluation data; samples that have: {', '.join(_EVALUATION_FILES)}"
+            f"sample {name!r} holds synthetic tensors and has no evaluation data; samples that have: "
+            f"{', '.join(_EVALUATION_FILES)}"
         )
     return _packaged(_EVALUATION_FILES[name])
 

@@ -1,6 +1,7 @@
 """Which real data are the samples trained on, and which part is held out? Seeded splits as plain numpy arrays.
 
-Digits: scikit-learn's copy of the UCI test set, read from the installed package. Words: web2, read from a file. Nothing is downloaded.
+Digits: scikit-learn's copy of the UCI test set, read from the installed package. Words: web2, read from a file. Nothing
+is downloaded.
 """
 
 from __future__ import annotations
@@ -65,13 +66,15 @@ def split_words(path: Path) -> WordsSplit:
     """
     if not path.is_file():
         raise ValueError(
-            f"word list {str(path)!r} not found; words-transformer learns from web2: install Debian's package miscfiles or give --words PATH"
+            f"word list {str(path)!r} not found; words-transformer learns from web2: install Debian's package "
+            "miscfiles or give --words PATH"
         )
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != WORD_LIST_SHA256:
         raise ValueError(
-            f"word list {str(path)!r} has SHA-256 {digest[:12]}..., web2 of miscfiles 1.5 has {WORD_LIST_SHA256[:12]}...; give that file with --words PATH"
+            f"word list {str(path)!r} has SHA-256 {digest[:12]}..., web2 of miscfiles 1.5 has "
+            f"{WORD_LIST_SHA256[:12]}...; give that file with --words PATH"
         )
     words = encode_words(sorted(set(content.decode("ascii").lower().split())))
     order = np.random.default_rng(SPLIT_SEED).permutation(len(words))

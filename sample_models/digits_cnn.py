@@ -1,6 +1,7 @@
 """What is the sample `digits-cnn`: a small convolutional network that reads 8x8 handwritten digits.
 
-One block is depthwise separable (as in MobileNet), so per-channel behaviour of 3x3 filters with a single input channel can be seen.
+One block is depthwise separable (as in MobileNet), so per-channel behaviour of 3x3 filters with a single input channel
+can be seen.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 
 
 class DigitsCNN(nn.Module):
-    """Images `(batch, 1, 8, 8)` in 0..1 to logits `(batch, 10)`; every convolution is followed by BatchNorm and ReLU."""
+    """Images `(batch, 1, 8, 8)` in 0..1 to logits `(batch, 10)`; every convolution is followed by BatchNorm and
+    ReLU.
+    """
 
     def __init__(self) -> None:
         super().__init__()

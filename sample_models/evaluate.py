@@ -23,10 +23,13 @@ MODELS: dict[str, type[nn.Module]] = {
 
 
 def build_model(name: str) -> nn.Module:
-    """The sample's module with random weights; ValueError for an unknown name and for "outliers", which is only tensors."""
+    """The sample's module with random weights; ValueError for an unknown name and for "outliers", which is only
+    tensors.
+    """
     if name not in MODELS:
         raise ValueError(
-            f"no module for sample {name!r}; {'it holds only tensors' if name in SAMPLES else 'unknown name'}; modules: {', '.join(MODELS)}"
+            f"no module for sample {name!r}; {'it holds only tensors' if name in SAMPLES else 'unknown name'}; "
+            f"modules: {', '.join(MODELS)}"
         )
     return MODELS[name]()
 
@@ -39,7 +42,8 @@ def load_model(name: str) -> nn.Module:
 
 
 def evaluate(name: str, state_dict: Mapping[str, Tensor] | None = None) -> dict[str, float]:
-    """Held-out result of a sample: `{"accuracy", "correct", "count"}` or `{"loss_nats_per_character", "characters", "words"}`.
+    """Held-out result of a sample: `{"accuracy", "correct", "count"}` or `{"loss_nats_per_character", "characters",
+    "words"}`.
 
     Without `state_dict` the shipped weights are measured; with one it must hold exactly the model's tensors.
     ValueError for an unknown name and for "outliers"; RuntimeError of torch for missing or unexpected tensors.

@@ -1,7 +1,8 @@
-"""What is the sample `outliers`: synthetic tensors with the heavy tails and outlier channels seen in large language models.
+"""What is the sample `outliers`: synthetic tensors with the heavy tails and outlier channels seen in large language
+models.
 
-Each element is scale * gain * z, with z of a known distribution and unit variance, and gain a known pattern over rows and columns;
-at most one element is set to a fixed value. So every moment is known: see `TensorRecipe.kurtosis`.
+Each element is scale * gain * z, with z of a known distribution and unit variance, and gain a known pattern over rows
+and columns; at most one element is set to a fixed value. So every moment is known: see `TensorRecipe.kurtosis`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 class TensorRecipe:
     """How one tensor is made.
 
-    `distribution` is "normal", "laplace" or "student-t:NU" with NU > 4, each scaled to variance 1 before `scale` is applied.
-    `column_gains` and `row_gains` map an index of the last or first axis to its factor; `massive` is ((row, column), value).
+    `distribution` is "normal", "laplace" or "student-t:NU" with NU > 4, each scaled to variance 1 before `scale` is
+    applied. `column_gains` and `row_gains` map an index of the last or first axis to its factor; `massive` is ((row,
+    column), value).
     """
 
     name: str
@@ -40,7 +42,9 @@ class TensorRecipe:
 
     @property
     def base_kurtosis(self) -> float:
-        """E[z^4]: 3 for normal, 6 for Laplace, 3 + 6/(NU - 4) for Student-t (Johnson, Kotz, Balakrishnan, chapters 13, 24 and 28)."""
+        """E[z^4]: 3 for normal, 6 for Laplace, 3 + 6/(NU - 4) for Student-t (Johnson, Kotz, Balakrishnan, chapters 13,
+        24 and 28).
+        """
         family, _, freedom = self.distribution.partition(":")
         return {"normal": 3.0, "laplace": 6.0}[family] if family != "student-t" else 3 + 6 / (float(freedom) - 4)
 
@@ -52,7 +56,8 @@ class TensorRecipe:
 
     @property
     def kurtosis(self) -> float:
-        """Expected mean of (x - mean)^4 over the square of the expected mean of (x - mean)^2; 3 for a plain normal tensor.
+        """Expected mean of (x - mean)^4 over the square of the expected mean of (x - mean)^2; 3 for a plain normal
+        tensor.
 
         >>> TensorRecipe("w", (4, 2), "normal", 1.0, column_gains={0: 3.0}).kurtosis  # 3 * mean(81, 1) / mean(9, 1)^2
         4.92
@@ -132,13 +137,17 @@ RECIPES: tuple[TensorRecipe, ...] = (
 
 
 def draw_tensors() -> dict[str, Tensor]:
-    """All tensors of the sample; each has a random stream of its own, so one recipe can change without moving the others."""
+    """All tensors of the sample; each has a random stream of its own, so one recipe can change without moving the
+    others.
+    """
     streams = np.random.default_rng(SEED).spawn(len(RECIPES))
     return {recipe.name: recipe.draw(rng) for recipe, rng in zip(RECIPES, streams, strict=True)}
 
 
 def _draw_unit(distribution: str, shape: tuple[int, ...], *, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Independent draws of mean 0 and variance 1; a Laplace variable of scale b has variance 2b^2, a Student-t one NU/(NU - 2)."""
+    """Independent draws of mean 0 and variance 1; a Laplace variable of scale b has variance 2b^2, a Student-t one
+    NU/(NU - 2).
+    """
     family, _, freedom = distribution.partition(":")
     if family == "student-t":
         return rng.standard_t(float(freedom), shape) * math.sqrt(1 - 2 / float(freedom))

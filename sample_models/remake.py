@@ -1,8 +1,10 @@
-"""How do the samples come about? `python -m sample_models.remake [--only NAME] [--words PATH] [--out DIR]` makes all of them again.
+"""How do the samples come about? `python -m sample_models.remake [--only NAME] [--words PATH] [--out DIR]` makes all of
+them again.
 
-Guaranteed: the same bytes on the same machine with the versions and the thread count that the card names. On another processor or with
-other versions the sums of training round differently, so weights and held-out results differ a little; `outliers` and the held-out
-data involve no training and stay the same wherever numpy's random streams do. Time on two free cores: under ten minutes, nearly all of it words-transformer.
+Guaranteed: the same bytes on the same machine with the versions and the thread count that the card names. On another
+processor or with other versions the sums of training round differently, so weights and held-out results differ a
+little; `outliers` and the held-out data involve no training and stay the same wherever numpy's random streams do. Time
+on two free cores: under ten minutes, nearly all of it words-transformer.
 """
 
 from __future__ import annotations
@@ -30,13 +32,18 @@ from sample_models.training import Batch, digit_batches, train, word_batches
 SEED = 7
 THREADS = 2
 
-CNN_ARCHITECTURE = "conv 3x3 1-32, depthwise conv 3x3 32, pointwise conv 32-64, conv 3x3 stride 2 64-64, each with BatchNorm and ReLU; global mean, linear 64-10"
+CNN_ARCHITECTURE = (
+    "conv 3x3 1-32, depthwise conv 3x3 32, pointwise conv 32-64, conv 3x3 stride 2 64-64, each with BatchNorm and "
+    "ReLU; global mean, linear 64-10"
+)
 
 DIGITS_DATA = {
-    "name": "Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, 1998): the 1797 images of its test set, 8x8, ink counts 0..16",
+    "name": "Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, 1998): the 1797 images of its test "
+    "set, 8x8, ink counts 0..16",
     "source": "scikit-learn's load_digits, a copy of https://archive.ics.uci.edu/dataset/80; doi.org/10.24432/C50P49",
     "licence": "CC BY 4.0, as published by UCI",
-    "split": f"random permutation with seed {SPLIT_SEED}: 450 held out, 1347 for training; the 13 writers are in both parts",
+    "split": f"random permutation with seed {SPLIT_SEED}: 450 held out, 1347 for training; "
+    "the 13 writers are in both parts",
 }
 WORDS_DATA = {
     "name": "web2, the words of Webster's Second International Dictionary (1934), lower-cased, 233615 distinct",
@@ -44,7 +51,8 @@ WORDS_DATA = {
     "source_sha256": WORD_LIST_SHA256,
     "licence": "public domain: the list's own README (dict-README) says that the 1934 copyright has elapsed; "
     "the package that carries it is offered as a whole under GPL-2.0-or-later",
-    "split": f"random permutation of the words with seed {SPLIT_SEED}: 4000 held out, the others for training; forms of one stem may be in both parts",
+    "split": f"random permutation of the words with seed {SPLIT_SEED}: 4000 held out, the others for training; "
+    "forms of one stem may be in both parts",
 }
 
 
@@ -83,9 +91,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def remake(name: str, folder: Path, *, words: Path = WORD_LIST) -> dict[str, Any]:
-    """Makes one sample, writes its files to `folder` and returns its card. Training sets torch's seed, thread count and deterministic mode.
+    """Makes one sample, writes its files to `folder` and returns its card. Training sets torch's seed, thread count and
+    deterministic mode.
 
-    Raises ValueError for an unknown name, a missing folder and for a missing or foreign word list, ImportError where scikit-learn is missing.
+    Raises ValueError for an unknown name, a missing folder and for a missing or foreign word list, ImportError where
+    scikit-learn is missing.
     """
     weights = folder / weights_path(name).name
     if not folder.is_dir():
@@ -99,7 +109,8 @@ def remake(name: str, folder: Path, *, words: Path = WORD_LIST) -> dict[str, Any
         "outliers": make_outliers,
     }
     tensors, facts = makers[name]()
-    # One metadata key only, since the writer puts several in random order; `save_file` would make the file unreadable for other users
+    # One metadata key only, since the writer puts several in random order; `save_file` would make the file unreadable
+    # for other users
     weights.write_bytes(save(tensors, metadata={"format": "pt"}))
     card = {"name": name} | facts | describe_files(weights, tensors)
     (folder / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
@@ -146,7 +157,8 @@ def make_words(folder: Path, *, words: Path) -> tuple[dict[str, Tensor], dict[st
         held_out = measure_loss(model, torch.from_numpy(data.held_out))
     facts = {
         "task": "predict the next character of an English word, its end included",
-        "architecture": "decoder of 3 pre-norm blocks, width 128, 4 heads, GELU network of width 512, learned positions, vocabulary of 27, context of 25",
+        "architecture": "decoder of 3 pre-norm blocks, width 128, 4 heads, GELU network of width 512, learned "
+        "positions, vocabulary of 27, context of 25",
         "data": WORDS_DATA,
         "evaluation_data": "words.npz",
     }
@@ -174,7 +186,9 @@ def make_outliers() -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def describe_files(weights: Path, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """Size, digest, versions and the command that remakes the sample; BatchNorm's statistics are counted in `elements`, not in `parameters`."""
+    """Size, digest, versions and the command that remakes the sample; BatchNorm's statistics are counted in `elements`,
+    not in `parameters`.
+    """
     learned = [
         x for name, x in tensors.items() if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))
     ]

@@ -1,6 +1,7 @@
 """How are the samples trained? One loop for all of them: AdamW, a one-cycle learning rate, cross-entropy.
 
-Targets equal to IGNORED are padding and count nothing. The only randomness here is the order of the batches, drawn from the generator given.
+Targets equal to IGNORED are padding and count nothing. The only randomness here is the order of the batches, drawn from
+the generator given.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def digit_tensors(images: Tensor, labels: Tensor) -> Batch:
 
 
 def word_tensors(words: Tensor) -> Batch:
-    """Words `(n, 24)` as inputs `(n, longest + 1)` that start with token 0, and next characters as targets, padded with IGNORED."""
+    """Words `(n, 24)` as inputs `(n, longest + 1)` that start with token 0, and next characters as targets, padded with
+    IGNORED.
+    """
     lengths = (words > 0).sum(1)
     letters = words[:, : int(lengths.max())].long()
     start = torch.zeros(len(words), 1, dtype=torch.int64)
@@ -53,7 +56,9 @@ def word_tensors(words: Tensor) -> Batch:
 def digit_batches(
     images: Tensor, labels: Tensor, *, epochs: int, size: int, generator: torch.Generator
 ) -> Iterator[Batch]:
-    """Shuffled batches; the last one of an epoch is left out when it is short, so that no BatchNorm sees a handful of images."""
+    """Shuffled batches; the last one of an epoch is left out when it is short, so that no BatchNorm sees a handful of
+    images.
+    """
     inputs, targets = digit_tensors(images, labels)
     for _ in range(epochs):
         for chosen in torch.split(torch.randperm(len(inputs), generator=generator), size):

@@ -1,7 +1,8 @@
 """What is the sample `words-transformer`: a character-level decoder that spells English words.
 
 Pre-norm blocks with separate query, key, value and output projections, named as in OPT-style checkpoints.
-Tokens: 0 ends and starts a word, 1..26 are a..z. Position 0 reads token 0, so a word of n letters has n + 1 predictions.
+Tokens: 0 ends and starts a word, 1..26 are a..z. Position 0 reads token 0, so a word of n letters has n + 1
+predictions.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class SelfAttention(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """One pre-norm block: attention and a four times wider GELU network, each added to its input `(batch, length, WIDTH)`."""
+    """One pre-norm block: attention and a four times wider GELU network, each added to its input `(batch, length,
+    WIDTH)`.
+    """
 
     def __init__(self) -> None:
         super().__init__()

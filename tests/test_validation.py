@@ -16,15 +16,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from qanalysis import validation
 from qanalysis.cli import app
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports.list_sections import outline_checks
 from qanalysis.results.document import write_document
 from qanalysis.sweeps.sweep import sweep
-from qanalysis.validation import PEERS, Check, Comparison, Peer, float_peers, validate
+from qanalysis.validation import float_peers, peers
 from qanalysis.validation.check import (
     Agreement,
+    Check,
+    Comparison,
     compare_figures,
     compare_sqnr,
     count_differing,
@@ -32,6 +33,7 @@ from qanalysis.validation.check import (
     read_sqnr_db,
 )
 from qanalysis.validation.gguf_peer import _read_tensors as read_tensors
+from qanalysis.validation.peers import PEERS, Peer, validate
 from qanalysis.validation.table import explain_checks, summarize_checks, tabulate_checks
 from qanalysis.validation.tensors import (
     fit_zero_points,
@@ -336,7 +338,7 @@ def test_notes_explain_whatever_is_not_plain_agreement() -> None:
 
 
 def ask(monkeypatch: pytest.MonkeyPatch, checks: tuple[Check, ...], *words: str) -> tuple[int, str]:
-    monkeypatch.setattr(validation, "validate", lambda **_options: checks)
+    monkeypatch.setattr(peers, "validate", lambda **_options: checks)
     result = CliRunner().invoke(app, ["validate", *words], prog_name="qanalysis")
     return result.exit_code, result.stdout
 

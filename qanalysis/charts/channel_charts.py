@@ -25,8 +25,15 @@ def channel_errors(profile: LayerProfile | None, *, theme: Theme = "light") -> g
 
     Shares are in percent of the layer's squared error, SQNR in dB, the map in mean e² by channel and group (dark is
     good). Outlier channels (max|x| at least OUTLIER_RATIO times the median channel's) carry stars. Markers carry
-    customdata [channel]. A channel without any error has no SQNR to draw; of more than CHANNEL_POINTS channels the
-    worst of each run stands for its neighbours. None gives the empty state.
+    customdata [channel].
+
+    Parameters
+    ----------
+    profile : errors of shape (channels,) and of groups (channels, groups per channel). A channel without any error,
+        or without a signal, has no SQNR to draw; a cell of the map without error stays empty. Of more than
+        CHANNEL_POINTS channels the worst of each run stands for its neighbours. None gives the empty state.
+
+    Title and alternative text name the channel that carries most of the error, or say that none has any.
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=420)
@@ -47,6 +54,7 @@ def channel_errors(profile: LayerProfile | None, *, theme: Theme = "light") -> g
 
 
 def _lay_out(profile: LayerProfile, run: int, *, mapped: bool) -> dict[str, Any]:
+    """Two panels over each other, or three with room for the map; `run` channels are shown by one point."""
     upper, middle = ((0.74, 1.0), (0.42, 0.66)) if mapped else ((0.56, 1.0), (0.0, 0.44))
     count = profile.channel_error.size
     caption = "Channel (index)" if run == 1 else f"Channel (index), the worst of each {run} shown"
@@ -68,9 +76,9 @@ def _lay_out(profile: LayerProfile, run: int, *, mapped: bool) -> dict[str, Any]
 
 def pick_channels(profile: LayerProfile) -> tuple[NDArray[np.intp], int]:
     """The channels to draw, ascending, and how many neighbours each stands for: of every run the one that carries
-    most error.
+    most error, the first of several.
 
-    At most CHANNEL_POINTS of them; all, each for itself, where there are no more.
+    Of shape (shown,), at most CHANNEL_POINTS of them; all, each for itself, where there are no more.
     """
     share = profile.channel_share
     run = -(-share.size // CHANNEL_POINTS)
@@ -79,6 +87,7 @@ def pick_channels(profile: LayerProfile) -> tuple[NDArray[np.intp], int]:
 
 
 def _draw_channels(figure: go.Figure, profile: LayerProfile, shown: NDArray[np.intp], theme: Theme) -> None:
+    """Shares above and SQNR below, of the channels `shown` (shown,); what they are compared with; the stars' name."""
     colours = PALETTES[theme]
     percents, sqnr = 100 * profile.channel_share[shown], profile.channel_sqnr_db[shown]
     ratios = profile.outlier_ratios[shown]
@@ -107,8 +116,17 @@ def _draw_channels(figure: go.Figure, profile: LayerProfile, shown: NDArray[np.i
     figure.add_scatter(
         y=finite, yaxis="y2", mode="markers", marker=marker, name="SQNR", showlegend=False, **hover, **shared
     )
+    _draw_levels(figure, profile, theme)
+    if outliers.any():
+        star = {"symbol": "star", "size": 12, "color": colours.clipped}
+        name = f"outlier, max|x| ≥ {OUTLIER_RATIO:g} × median"
+        figure.add_scatter(x=[None], y=[None], mode="markers", marker=star, name=name)
+
+
+def _draw_levels(figure: go.Figure, profile: LayerProfile, theme: Theme) -> None:
+    """What the channels are compared with: 100 % over their number, and the SQNR of the whole layer where finite."""
     count = profile.channel_error.size
-    even = {"color": colours.reference, "width": 1.5, "dash": "dash"}
+    even = {"color": PALETTES[theme].reference, "width": 1.5, "dash": "dash"}
     figure.add_scatter(
         x=[-0.5, count - 0.5],
         y=[100 / count] * 2,
@@ -127,14 +145,10 @@ def _draw_channels(figure: go.Figure, profile: LayerProfile, shown: NDArray[np.i
             name="whole layer",
             hovertemplate="whole layer: %{y:.2f} dB<extra></extra>",
         )
-    if outliers.any():
-        star = {"symbol": "star", "size": 12, "color": colours.clipped}
-        figure.add_scatter(
-            x=[None], y=[None], mode="markers", marker=star, name=f"outlier, max|x| ≥ {OUTLIER_RATIO:g} × median"
-        )
 
 
 def _draw_map(profile: LayerProfile, domain: tuple[float, float]) -> tuple[go.Heatmap, dict[str, Any]]:
+    """The map by log10 of its mean squared errors, and what it adds to the layout; cells without error are empty."""
     cells, (wide, high) = shrink_map(profile.group_mse)
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(cells > 0, np.log10(cells), np.nan)
@@ -148,35 +162,31 @@ def _draw_map(profile: LayerProfile, domain: tuple[float, float]) -> tuple[go.He
         coloraxis="coloraxis",
         hovertemplate="channel %{x:.0f}, group %{y:.0f}<br>mean e² = 10^%{z:.2f}<extra></extra>",
     )
-    known = z[np.isfinite(z)]
+    caption = "Group (index)" if (wide, high) == (1, 1) else f"Group (index), max of {wide} × {high}"
+    groups = {
+        "domain": domain,
+        "title": {"text": caption},
+        "range": [-0.5, profile.group_mse.shape[1] - 0.5],
+        "showgrid": False,
+        "exponentformat": "none",
+    }
+    return trace, {"yaxis3": groups, "coloraxis": _scale_map(z[np.isfinite(z)], domain[1])}
+
+
+def _scale_map(known: NDArray[np.float64], height: float) -> dict[str, Any]:
+    """The colour axis over the finite log10 `known`, of any number: whole powers of ten are named, or both ends where
+    there is at most one. `height` is that of its bar, of 1.
+    """
     low, top = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     powers = list(range(int(np.ceil(low)), int(np.floor(top)) + 1))
     ends = powers if len(powers) > 1 else [low, top]
-    caption = "Group (index)" if (wide, high) == (1, 1) else f"Group (index), max of {wide} × {high}"
-    words = [name_power(10.0**power) for power in ends]
-    bar = {
-        "title": {"text": "Mean e²"},
-        "tickvals": ends,
-        "ticktext": words,
-        "y": 0,
-        "yanchor": "bottom",
-        "len": domain[1],
-    }
-    return trace, {
-        "yaxis3": {
-            "domain": domain,
-            "title": {"text": caption},
-            "range": [-0.5, profile.group_mse.shape[1] - 0.5],
-            "showgrid": False,
-            "exponentformat": "none",
-        },
-        "coloraxis": {
-            "colorscale": MAGNITUDE,
-            "reversescale": True,
-            "cmin": low,
-            "cmax": top if top > low else low + 1,
-            "colorbar": bar,
-        },
+    bar = {"title": {"text": "Mean e²"}, "tickvals": ends, "ticktext": [name_power(10.0**power) for power in ends]}
+    return {
+        "colorscale": MAGNITUDE,
+        "reversescale": True,
+        "cmin": low,
+        "cmax": top if top > low else low + 1,
+        "colorbar": bar | {"y": 0, "yanchor": "bottom", "len": height},
     }
 
 
@@ -185,7 +195,10 @@ def shrink_map(group_mse: NDArray[np.float64]) -> tuple[NDArray[np.float64], tup
     (channels, groups).
 
     `group_mse` has shape (channels, groups), NaN where a group holds no finite value; a block of such cells stays
-    NaN.
+    NaN. A block at the far end may hold fewer cells.
+
+    >>> shrink_map(np.array([[0.1, np.nan]]))
+    (array([[0.1, nan]]), (1, 1))
     """
     blocks = tuple(-(-side // MAP_SIDE) for side in group_mse.shape)
     filled = np.where(np.isnan(group_mse), -1.0, group_mse)

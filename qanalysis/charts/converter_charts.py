@@ -1,4 +1,6 @@
-"""What does a converter make of its input? Its transfer curve with the error below it, code and error histograms, the ledger of its errors."""
+"""What does a converter make of its input? Its transfer curve with the error below it, code and error histograms, the
+ledger of its errors.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from qanalysis.charts.wording import escape
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.transfer import trace_transfer
-from qanalysis.notation import percent, signed, true_minus, volts
+from qanalysis.notation import in_percent, percent, true_minus, volts
 
 WHOLE_CODES = 64  # a converter of more codes is shown in part
 NEAR_CODES = 8  # to each side of the point in view
@@ -28,7 +30,10 @@ def transfer_curve(converter: Converter, *, at: float | None = None, theme: Them
     """The staircase over the ideal line, and below it the error in LSB with the bounds +-LSB/2.
 
     All codes up to 6 bits; of finer converters NEAR_CODES codes to each side of `at` (an input in volts), by default
-    of the middle, and always a little beyond an end. `at` is marked where it lies in that part.
+    of the middle, and always a little beyond an end. `at` is marked where it lies in that part; one beyond the range
+    moves the view to that end.
+
+    The subtitle gives the step in volts and the part, the alternative text the largest error in LSB within the range.
     """
     low, high = _choose_span(converter, at)
     x = _list_inputs(_find_edges(converter, low, high), low, high)
@@ -54,7 +59,7 @@ def simulated_transfer(simulation: Simulation, *, theme: Theme = "light") -> go.
     is not ideal.
 
     Inputs and outputs are in volts, the error in LSB. Of more than MOST_STEPS steps the extremes of the error are
-    drawn.
+    drawn, and the subtitle says so.
     """
     ideal = not (simulation.offset_lsb or simulation.gain_error_percent or simulation.inl)
     low, high = _choose_span(simulation.converter, None) if ideal else (None, None)
@@ -64,12 +69,13 @@ def simulated_transfer(simulation: Simulation, *, theme: Theme = "light") -> go.
 
 
 def _draw_transfer(converter: Converter, x: Doubles, y: Doubles, part: str, theme: Theme) -> go.Figure:
-    error = (y - x) / converter.lsb
+    """Inputs `x`, ascending, and outputs `y`, both in volts and of shape (points,); `part` says how much is shown."""
+    error, step = (y - x) / converter.lsb, volts(converter.lsb, digits=5)
     colours, ends = PALETTES[theme], [float(x[0]), float(x[-1])]
     figure = begin(
         f"{converter.bits} bit, {escape(converter.transfer)}",
         theme,
-        subtitle=f"step {volts(converter.lsb, digits=5)}, LSB = {converter.lsb_convention.replace('fs', 'FS')} · {part}",
+        subtitle=f"step {step}, LSB = {converter.lsb_convention.replace('fs', 'FS')} · {part}",
         height=460,
         xaxis=with_unit("Input x (V)", anchor="y2", range=ends),
         yaxis=with_unit("Output y (V)", domain=[0.42, 1]),
@@ -82,33 +88,18 @@ def _draw_transfer(converter: Converter, x: Doubles, y: Doubles, part: str, them
         legend={"y": -0.16, "yanchor": "top"},
         margin={"t": 72, "b": 84},
     )
-    figure.add_scatter(
-        x=ends,
-        y=ends,
-        mode="lines",
-        name="ideal line y = x",
-        line={"color": colours.reference, "dash": "dash", "width": 1.5},
-    )
+    line = {"color": colours.reference, "dash": "dash", "width": 1.5}
+    figure.add_scatter(x=ends, y=ends, mode="lines", name="ideal line y = x", line=line)
     hover = "x = %{x:.6g}<br>y = %{y:.6g}<extra></extra>"
-    figure.add_scatter(
-        x=x, y=y, mode="lines", name="converter", line={"color": colours.kept, "width": 2}, hovertemplate=hover
-    )
+    line = {"color": colours.kept, "width": 2}
+    figure.add_scatter(x=x, y=y, mode="lines", name="converter", line=line, hovertemplate=hover)
     hover = "x = %{x:.6g}<br>e = %{y:.3f} LSB<extra></extra>"
-    figure.add_scatter(
-        x=x,
-        y=error,
-        yaxis="y2",
-        mode="lines",
-        name="error e = y − x",
-        line={"color": colours.error, "width": 1.5},
-        hovertemplate=hover,
-    )
+    below = {"yaxis": "y2", "mode": "lines", "line": {"color": colours.error, "width": 1.5}}
+    figure.add_scatter(x=x, y=error, name="error e = y − x", hovertemplate=hover, **below)
     _draw_bounds(figure, ends[0], ends[1], colours.clipped)
     worst = float(np.abs(error[(x >= converter.low) & (x <= converter.high)]).max(initial=0.0))
-    return finish(
-        figure,
-        f"Transfer curve of {converter.bits} bits with step {volts(converter.lsb, digits=6)}: the error shown reaches {worst:.3g} LSB.",
-    )
+    told = f"Transfer curve of {converter.bits} bits with step {volts(converter.lsb, digits=6)}"
+    return finish(figure, f"{told}: the error shown reaches {worst:.3g} LSB.")
 
 
 def _choose_range(error: Doubles, x: Doubles, converter: Converter) -> list[float]:
@@ -119,6 +110,7 @@ def _choose_range(error: Doubles, x: Doubles, converter: Converter) -> list[floa
 
 
 def _choose_span(converter: Converter, at: float | None) -> tuple[float, float]:
+    """Lowest and highest input in view, in volts: some of both ends beyond the range, or steps around `at`."""
     step = converter.lsb
     if converter.codes <= WHOLE_CODES:
         room = max(step, (converter.high - converter.low) / 20)
@@ -130,12 +122,15 @@ def _choose_span(converter: Converter, at: float | None) -> tuple[float, float]:
 
 
 def _find_edges(converter: Converter, low: float, high: float) -> Doubles:
+    """Inputs in volts, ascending, at which the codes between those of `low` and `high` begin: shape (edges,)."""
     first, last = (int(converter.encode(end)) for end in (low, high))
     return converter.locate_transitions(np.arange(max(first, 1), last + 1))
 
 
 def _list_inputs(edges: Doubles, low: float, high: float) -> Doubles:
-    """The span's ends, and inputs just below and at every edge within it, so that the stairs stand upright."""
+    """The span's ends, and inputs just below and at every edge within it, so that the stairs stand upright: shape
+    (2 + 2 * edges inside,), ascending.
+    """
     inside = edges[(edges > low) & (edges < high)]
     return np.concatenate([[low], np.stack([np.nextafter(inside, -np.inf), inside], axis=1).ravel(), [high]])
 
@@ -154,10 +149,15 @@ def _draw_bounds(figure: go.Figure, low: float, high: float, colour: str) -> Non
 
 
 def code_histogram(codes: ArrayLike, *, bits: int, theme: Theme = "light") -> go.Figure:
-    """How often each code occurs, as a stepped line of at most MOST_BARS bins.
+    """How often each code occurs, as a stepped line of at most MOST_BARS bins with an empty one at both ends.
 
-    `codes` are whole numbers of any shape, 0 to 2^bits - 1, or two's complement where one is negative; codes beyond
-    are counted in the end bins. Without any the empty state.
+    Parameters
+    ----------
+    codes : whole numbers of any shape, 0 to 2^bits - 1, or two's complement where one is negative; codes beyond are
+        counted in the end bins. Without any the empty state.
+    bits : width of the converter; above 8 bits a bin holds 2^bits / MOST_BARS neighbouring codes, as the subtitle says.
+
+    The alternative text gives how many codes occur, and the least and the largest.
     """
     codes = np.asarray(codes)
     if not codes.size:
@@ -187,33 +187,39 @@ def code_histogram(codes: ArrayLike, *, bits: int, theme: Theme = "light") -> go
         fillcolor=fade(colour, 0.35),
         hovertemplate="code %{x:.0f}<br>%{y:,} samples<extra></extra>",
     )
-    return finish(
-        figure,
-        f"Code histogram of {codes.size} samples: {used} of {2**bits} codes occur, from {codes.min()} to {codes.max()}.",
-    )
+    ends = true_minus(f"from {codes.min()} to {codes.max()}")
+    return finish(figure, f"Code histogram of {codes.size} samples: {used} of {2**bits} codes occur, {ends}.")
 
 
 def error_density(errors_lsb: ArrayLike, *, transfer: str = "mid-tread", theme: Theme = "light") -> go.Figure:
     """Density of the error in LSB beside the noise model's, uniform over one LSB: -1 to 0 for a floor transfer, else
     +-1/2.
 
-    `errors_lsb` are reconstructed minus ideal, of any shape. What lies beyond +-ERROR_REACH LSB is counted in the
-    subtitle.
+    Parameters
+    ----------
+    errors_lsb : reconstructed minus ideal, finite, of any shape and at least one. What lies beyond +-ERROR_REACH LSB
+        is counted in the subtitle.
+    transfer : of the converter; "floor" shifts the model.
+
+    The density is per LSB: its sum over the bins, times their width, is the share of the errors on the axis. Title
+    and alternative text give the share within the model's bounds.
     """
     errors = np.asarray(errors_lsb, np.float64)
     counts, edges = np.histogram(errors, ERROR_BINS, (-ERROR_REACH, ERROR_REACH))
     width = edges[1] - edges[0]
     density = counts / (max(errors.size, 1) * width)
+    rms = math.sqrt(float(np.mean(errors**2)))
     top = 0.0 if transfer == "floor" else 0.5
     span = "−1..0 LSB" if transfer == "floor" else "±LSB/2"
     model_rms = math.sqrt((top**3 - (top - 1.0) ** 3) / 3.0)
     within = float(np.mean(np.abs(errors - (top - 0.5)) <= 0.5 * (1 + 1e-9))) if errors.size else 0.0
     beyond = float(np.mean(np.abs(errors) > ERROR_REACH)) if errors.size else 0.0
+    outside = f" · {percent(beyond)} beyond the axis" if beyond else ""
     colours = PALETTES[theme]
     figure = begin(
         f"Error: {percent(within)} within {span}",
         theme,
-        subtitle=f"rms {math.sqrt(float(np.mean(errors**2))):.4f} LSB, uniform {model_rms:.4f}{f' · {percent(beyond)} beyond the axis' if beyond else ''}",
+        subtitle=f"rms {rms:.4f} LSB, uniform {model_rms:.4f}{outside}",
         height=320,
         xaxis={"title": {"text": "Error y − x (LSB)"}, "range": [-ERROR_REACH, ERROR_REACH], "dtick": 0.5},
         yaxis={"title": {"text": "Density (1/LSB)"}, "range": [0, 1.08 * max(1.1, float(density.max()))]},
@@ -231,25 +237,21 @@ def error_density(errors_lsb: ArrayLike, *, transfer: str = "mid-tread", theme: 
         fillcolor=fade(colours.error, 0.35),
         hovertemplate="e = %{x:.3f} LSB<br>%{y:.3f} per LSB<extra></extra>",
     )
-    line = {"color": colours.reference, "dash": "dash", "width": 2}
-    figure.add_scatter(
-        x=[top - 1.0, top - 1.0, top, top],
-        y=[0, 1, 1, 0],
-        mode="lines",
-        name="uniform noise model",
-        line=line,
-        hoverinfo="skip",
-    )
+    x, line = [top - 1.0, top - 1.0, top, top], {"color": colours.reference, "dash": "dash", "width": 2}
+    figure.add_scatter(x=x, y=[0, 1, 1, 0], mode="lines", name="uniform noise model", line=line, hoverinfo="skip")
     return finish(figure, f"Error histogram: {percent(within)} of {errors.size} errors lie within {span}.")
 
 
 def ledger_bars(
     names: Sequence[str], powers: Sequence[float], *, total: float, unit: str = "LSB²", theme: Theme = "light"
 ) -> go.Figure:
-    """Error power by source as bars with their values; `names` and `powers` go together, powers in `unit`.
+    """Error power by source as bars with their values.
 
-    A source may take power away: its bar is negative, and hatched. `total` is their sum, of which the shares are
-    told; of a total of 0 there are none.
+    Parameters
+    ----------
+    names, powers : go together, powers in `unit`; ValueError where one has more. A source may take power away: its
+        bar is negative, and hatched. Without any the alternative text tells of nothing with 0.
+    total : their sum, of which the shares are told; of a total of 0 there are none ("n/a").
     """
     colours = PALETTES[theme]
     title = f"Error power {total:.4g} {unit}, by source"
@@ -272,10 +274,8 @@ def ledger_bars(
     )
     figure.update_yaxes(autorange="reversed", dtick=1)
     largest = max(zip(powers, names, strict=True), default=(0.0, "nothing"))
-    return finish(
-        figure,
-        f"Ledger of the error power, {total:.4g} {unit} in all; the largest source is {largest[1]} with {largest[0]:.4g} {unit}.",
-    )
+    told = f"Ledger of the error power, {total:.4g} {unit} in all"
+    return finish(figure, f"{told}; the largest source is {largest[1]} with {largest[0]:.4g} {unit}.")
 
 
 def share_of(power: float, total: float) -> str:
@@ -284,4 +284,4 @@ def share_of(power: float, total: float) -> str:
     >>> share_of(0.25, 1.0), share_of(-0.1, 1.0), share_of(0.0, 0.0)
     ('25.0 %', '−10.0 %', 'n/a')
     """
-    return f"{signed(100 * power / total, '.1f')} %" if total else "n/a"
+    return in_percent(power / total, ".1f") if total else "n/a"

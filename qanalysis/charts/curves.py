@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import plotly.graph_objects as go
 
-from qanalysis import theory
-from qanalysis.charts.heat_map import group_label, is_integer
+from qanalysis.charts.cell_table import group_label, is_integer
 from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, empty_state, finish, rank_legend
 from qanalysis.charts.wording import escape
 from qanalysis.diagnosis.own_limits import LayerLimits
@@ -17,8 +16,10 @@ from qanalysis.notation import measure as tell
 from qanalysis.notation import percent, shorten
 from qanalysis.results.columns import Column
 from qanalysis.sweeps.row import METRICS, Row
+from qanalysis.theory import lines
 
 Horizontal = Literal["bits", "bits_per_weight"]
+HORIZONTALS: tuple[Horizontal, ...] = get_args(Horizontal)
 MEASURED_SQNR = ("sqnr_db", "sqnr_ac_db")
 SQNR_LIKE = (*MEASURED_SQNR, "theory_sqnr_db")
 NAMED_LINES = 8  # more lines than that go to the legend: their names would not fit at their ends
@@ -36,16 +37,20 @@ LEGEND_ROW, FORMATS_A_ROW = 26, 6  # pixels below the chart, for as many formats
 LABEL_SHARE = 0.055  # of the vertical axis: the height of one line's name
 
 
-_Point = tuple[float, float, Row]
+_Point = tuple[float, float, Row]  # horizontal, vertical, and the row they are of
 
 
 class _Curve(NamedTuple):
+    """The integers of one layer under one grouping, from few bits to many: at least one point."""
+
     tensor: str
     group: str
     points: list[_Point]
 
 
 class _EndLabel(NamedTuple):
+    """The escaped name of a line, with the place of its right end in data coordinates."""
+
     text: str
     x: float
     y: float
@@ -65,16 +70,23 @@ def error_curves(
     in.
 
     Integers are joined to lines; every other format is points without a line and stands in the legend. Colour and
-    marker tell layers apart (groupings and formats, where there is one layer), dashes tell groupings apart. Metrics
-    in dB get the Shannon limit of a Gaussian (6.02 dB per bit) and its Lloyd-Max points. A legend follows the ends of
-    the lines. With `limits` the chart of sqnr_db shows one layer's own: its best scalar grid, and the bound from its
-    entropy. Markers carry customdata [tensor, scheme]. Infinite values are left out and counted in the subtitle.
-    ValueError for an unknown metric or horizontal axis.
+    marker tell layers apart (groupings and formats, where there is one layer), dashes tell groupings apart. SQNR gets
+    the Shannon limit of a Gaussian (6.02 dB per bit) and its Lloyd-Max points. Up to NAMED_LINES lines are named at
+    their ends, more in a legend that follows them. Markers carry customdata [tensor, scheme].
+
+    Parameters
+    ----------
+    rows : of a sweep, in any order; those that are not ok or have no value are passed over. Infinite values are left
+        out and counted in the subtitle. Where nothing is left, the empty state.
+    tensors : the layers to draw.
+    metric, horizontal : ValueError for a name that is not in METRICS, or not in HORIZONTALS.
+    limits : of one layer: its best scalar grid, and the bound from its entropy, which the chart of sqnr_db shows.
+
+    The alternative text gives the number of layers, and the best point with its value.
     """
-    if metric not in METRICS or horizontal not in ("bits", "bits_per_weight"):
-        raise ValueError(
-            f"metric {metric!r} against {horizontal!r}: metrics are {', '.join(METRICS)}; horizontal is 'bits' or 'bits_per_weight'"
-        )
+    if metric not in METRICS or horizontal not in HORIZONTALS:
+        choices = f"metrics are {', '.join(METRICS)}; horizontal is {' or '.join(map(repr, HORIZONTALS))}"
+        raise ValueError(f"metric {metric!r} against {horizontal!r}: {choices}")
     measure = METRICS[metric]
     known, infinite = _collect(rows, tensors, metric, horizontal)
     curves = _join(known)
@@ -97,11 +109,15 @@ def error_curves(
     else:
         rank_legend(figure)
         figure.update_layout(legend={"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top", "font": {"size": 12}})
-    best = (
-        max(known, key=lambda point: point[1]) if measure.better != "lower" else min(known, key=lambda point: point[1])
-    )
-    alt = f"{measure.label} of {len({row.tensor for _, _, row in known})} layers against bits; the best point is {best[2].tensor} under {best[2].scheme}"
-    return finish(figure, f"{alt} with {tell(best[1], measure.unit)}.")
+    return finish(figure, _describe(known, measure))
+
+
+def _describe(points: Sequence[_Point], measure: Column) -> str:
+    """The alternative text: how many layers, and the best point, which is the highest unless less is better."""
+    _, value, row = (min if measure.better == "lower" else max)(points, key=lambda point: point[1])
+    layers = len({row.tensor for _, _, row in points})
+    what = f"{measure.label} of {layers} layers against bits"
+    return f"{what}; the best point is {row.tensor} under {row.scheme} with {tell(value, measure.unit)}."
 
 
 def _collect(
@@ -130,6 +146,7 @@ def _join(points: Sequence[_Point]) -> list[_Curve]:
 
 
 def _headline(points: Sequence[_Point], curves: Sequence[_Curve], measure: Column, infinite: int) -> tuple[str, str]:
+    """Title and subtitle, escaped: layer and widths; groupings, formats beside the integers, points left out."""
     tensors = list(dict.fromkeys(row.tensor for _, _, row in points))
     who = escape(shorten(tensors[0], 48)) if len(tensors) == 1 else f"{len(tensors)} layers"
     lowest, highest = (pick(row.bits for _, _, row in points) for pick in (min, max))
@@ -142,7 +159,9 @@ def _headline(points: Sequence[_Point], curves: Sequence[_Curve], measure: Colum
 
 
 def _draw_curves(figure: go.Figure, curves: list[_Curve], measure: Column, theme: Theme) -> list[_EndLabel]:
-    """The lines, with markers that carry customdata [tensor, scheme]; returns the names for their right ends, in data coordinates."""
+    """The lines, with markers that carry customdata [tensor, scheme]; returns the names for their right ends, in data
+    coordinates.
+    """
     colours = PALETTES[theme].categories
     tensors = list(dict.fromkeys(curve.tensor for curve in curves))
     groups = list(dict.fromkeys(curve.group for curve in curves))
@@ -170,7 +189,9 @@ def _draw_curves(figure: go.Figure, curves: list[_Curve], measure: Column, theme
 
 
 def _draw_formats(figure: go.Figure, known: Sequence[_Point], measure: Column, theme: Theme) -> None:
-    """Formats that are no integers: a marker for each, in the layer's colour where there are several layers, and one entry in the legend."""
+    """Formats that are no integers: a marker for each, in the layer's colour where there are several layers, and one
+    entry in the legend.
+    """
     colours = PALETTES[theme].categories
     tensors = list(dict.fromkeys(row.tensor for _, _, row in known))
     for place, fmt in enumerate(dict.fromkeys(row.format for _, _, row in known if not is_integer(row))):
@@ -199,7 +220,9 @@ def _draw_formats(figure: go.Figure, known: Sequence[_Point], measure: Column, t
 
 
 def _hover(value: float, row: Row, measure: Column) -> str:
-    """What a point says beside its layer and scheme: the value with its unit, what it costs, the weights clipped and zeroed where known."""
+    """What a point says beside its layer and scheme: the value with its unit, what it costs, the weights clipped and
+    zeroed where known.
+    """
     cost = f"{row.bits_per_weight:.3f} bit per weight, " if row.bits_per_weight is not None else ""
     clipped = f"<br>{percent(row.clipped_fraction)} clipped" if row.clipped_fraction is not None else ""
     zeroed = f", {percent(row.zeroed_fraction)} zeroed" if row.zeroed_fraction is not None else ""
@@ -210,21 +233,22 @@ def _hover(value: float, row: Row, measure: Column) -> str:
 
 
 def _draw_theory(figure: go.Figure, points: Sequence[_Point], *, named: bool, theme: Theme) -> list[_EndLabel]:
-    """Two limits for one Gaussian of the data's power: 6.02 dB per bit, which is Shannon's and not the rule 6.02 b + 1.76 of a sine, over the
-    drawn range, and the best scalar grid (Lloyd-Max) at whole bits.
+    """Two limits for one Gaussian of the data's power: 6.02 dB per bit, which is Shannon's and not the rule
+    6.02 b + 1.76 of a sine, over the drawn range, and the best scalar grid (Lloyd-Max) at whole bits.
     """
     colour = PALETTES[theme].reference
     low, high = min(point[0] for point in points), max(point[0] for point in points)
     whole = [bits for bits in range(max(1, math.floor(low)), math.ceil(high) + 1) if bits >= 1]
-    best = [theory.best_scalar_sqnr_db(bits, "gaussian").sqnr_db for bits in whole]
+    best = [lines.best_scalar_sqnr_db(bits, "gaussian").sqnr_db for bits in whole]
     limit_name, scalar_name = "Shannon limit (Gauss)", "Lloyd-Max (Gauss)"
+    passed_by_none = "6.02 dB per bit, which no code of a Gaussian passes (Shannon)"
     figure.add_scatter(
         x=[low, high],
-        y=[theory.uniform_sqnr_db(low), theory.uniform_sqnr_db(high)],
+        y=[lines.uniform_sqnr_db(low), lines.uniform_sqnr_db(high)],
         mode="lines",
         name=limit_name,
         line={"color": colour, "width": 1.5},
-        hovertemplate="6.02 dB per bit, which no code of a Gaussian passes (Shannon):<br>%{y:.2f} dB at %{x:.2f} bit<extra></extra>",
+        hovertemplate=f"{passed_by_none}:<br>%{{y:.2f}} dB at %{{x:.2f}} bit<extra></extra>",
         showlegend=not named,
     )
     figure.add_scatter(
@@ -238,7 +262,7 @@ def _draw_theory(figure: go.Figure, points: Sequence[_Point], *, named: bool, th
         showlegend=not named,
     )
     return [
-        _EndLabel(limit_name, high, theory.uniform_sqnr_db(high), colour),
+        _EndLabel(limit_name, high, lines.uniform_sqnr_db(high), colour),
         _EndLabel(scalar_name, whole[-1], best[-1], colour),
     ]
 
@@ -246,7 +270,7 @@ def _draw_theory(figure: go.Figure, points: Sequence[_Point], *, named: bool, th
 def _draw_own_limits(
     figure: go.Figure, points: Sequence[_Point], limits: LayerLimits, *, named: bool, theme: Theme
 ) -> list[_EndLabel]:
-    """The limits of one layer's own values over the drawn range."""
+    """The limits of one layer's own values over the drawn range: no line for what is not known, or infinite, there."""
     colour = PALETTES[theme].error
     low, high = min(point[0] for point in points), max(point[0] for point in points)
     scalar = [

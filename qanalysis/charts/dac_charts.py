@@ -11,9 +11,10 @@ from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import PALETTES, Theme, begin, finish, with_unit
 from qanalysis.charts.spectrum_charts import thin_peaks
 from qanalysis.converters.simulation.dac import Image, OutputSpectrum, hold_samples
-from qanalysis.notation import decibels
+from qanalysis.notation import decibels, true_minus
 
 MOST_HELD = 96
+FLOOR_DB = -160.0
 
 
 def hold_curve(values: Doubles, ideal: Doubles, *, fs_hz: float, theme: Theme = "light") -> go.Figure:
@@ -21,8 +22,11 @@ def hold_curve(values: Doubles, ideal: Doubles, *, fs_hz: float, theme: Theme = 
 
     Parameters
     ----------
-    values, ideal : what the converter puts out and what was wanted, in volts, both of shape (samples,); at least one sample.
+    values, ideal : what the converter puts out and what was wanted, in volts, both of shape (samples,); at least one
+        sample.
     fs_hz : the clock; each value is held for 1/fs_hz seconds. At most MOST_HELD samples are drawn.
+
+    The alternative text gives the lowest and the highest value drawn.
     """
     colours = PALETTES[theme]
     count = min(values.size, MOST_HELD)
@@ -55,17 +59,21 @@ def hold_curve(values: Doubles, ideal: Doubles, *, fs_hz: float, theme: Theme = 
         marker=marker,
         hoverinfo="skip",
     )
-    return finish(
-        figure, f"The hold's staircase over the first {count} samples, between {held.min():.4g} and {held.max():.4g} V."
-    )
+    ends = true_minus(f"between {held.min():.4g} and {held.max():.4g} V")
+    return finish(figure, f"The hold's staircase over the first {count} samples, {ends}.")
 
 
 def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Theme = "light") -> go.Figure:
     """Lines of the held output to four times the rate, the droop over them, the tone and its images marked.
 
-    Levels are in dB over the tone before the hold. Without `images` (no tone, or one at or above half the rate)
-    nothing is marked and the title says so. Of many lines the highest of each bundle is drawn; what lies below -160
-    dB is drawn there.
+    Levels are in dB over the tone before the hold. Of many lines the highest of each bundle is drawn; what lies below
+    FLOOR_DB, zero power (minus infinity) included, is drawn there.
+
+    Parameters
+    ----------
+    found : frequencies in Hz, levels and droop in dB, all of shape (lines,) and without NaN.
+    images : the tone (multiple 0) and its images. Without any (no tone, or one at or above half the rate) nothing is
+        marked, and title and alternative text say so.
     """
     colours = PALETTES[theme]
     places = thin_peaks(found.level_dbc)
@@ -82,19 +90,13 @@ def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Th
         legend={"y": -0.22, "yanchor": "top"},
         margin={"t": 72, "b": 92},
     )
-    x, y = found.frequencies_hz[places], np.maximum(found.level_dbc[places], -160)
-    figure.add_scatter(
-        x=x,
-        y=y,
-        mode="lines",
-        name="output",
-        line={"color": colours.kept, "width": 1},
-        hovertemplate="%{x:.4s}Hz: %{y:.2f} dB<extra></extra>",
-    )
-    droop = {"color": colours.reference, "dash": "dash", "width": 1.5}
-    figure.add_scatter(
-        x=x, y=np.maximum(found.droop_db[places], -160), mode="lines", name="sinc droop", line=droop, hoverinfo="skip"
-    )
+    hover = "%{x:.4s}Hz: %{y:.2f} dB<extra></extra>"
+    x, y = found.frequencies_hz[places], np.maximum(found.level_dbc[places], FLOOR_DB)
+    line = {"color": colours.kept, "width": 1}
+    figure.add_scatter(x=x, y=y, mode="lines", name="output", line=line, hovertemplate=hover)
+    line = {"color": colours.reference, "dash": "dash", "width": 1.5}
+    droop = np.maximum(found.droop_db[places], FLOOR_DB)
+    figure.add_scatter(x=x, y=droop, mode="lines", name="sinc droop", line=line, hoverinfo="skip")
     figure.add_scatter(
         x=[image.frequency_hz for image in images],
         y=[image.level_dbc for image in images],
@@ -105,6 +107,6 @@ def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Th
             "size": 10,
             "color": colours.clipped,
         },
-        hovertemplate="%{x:.4s}Hz: %{y:.2f} dB<extra></extra>",
+        hovertemplate=hover,
     )
     return finish(figure, f"Spectrum behind the hold with {len(alias)} images: {words}.")

@@ -25,17 +25,22 @@ def weight_histogram(profile: LayerProfile | None, *, log_counts: bool = False, 
 
     Levels are lines up to LINE_LEVELS of them, a band above; those of a finer grouping than tensor belong to its
     widest group. The horizontal axis is +-max|x| of the layer whatever the scheme, in the layer's unit; counts are of
-    weights per bin, finite ones only, percentages of all finite weights. None gives the empty state.
+    weights per bin, finite ones only, percentages of all finite weights.
+
+    Parameters
+    ----------
+    profile : of at least one finite weight; None gives the empty state. How many are not finite the subtitle says.
+    log_counts : whether a bin's height is the logarithm of its count; empty bins then break the line.
+
+    The alternative text gives the number of weights and the share of each fate.
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=400)
     axes = {"xaxis": weight_axis(profile), "yaxis": count_axis(log_counts=log_counts), "yaxis2": RUG_AXIS}
+    which = f"{profile.name or 'the layer'} under {profile.scheme}"
     figure = begin(weight_title(profile), theme, subtitle=weight_subtitle(profile), height=400, **axes, **LEGEND_BELOW)
     figure.add_traces(weight_traces(profile, theme))
-    return finish(
-        figure,
-        f"Histogram of {profile.count} weights of {profile.name or 'the layer'} under {profile.scheme}: {_fate_sentence(profile)}.",
-    )
+    return finish(figure, f"Histogram of {profile.count} weights of {which}: {_fate_sentence(profile)}.")
 
 
 def error_histogram(profile: LayerProfile | None, *, theme: Theme = "light") -> go.Figure:
@@ -43,7 +48,10 @@ def error_histogram(profile: LayerProfile | None, *, theme: Theme = "light") -> 
 
     The error is reconstructed minus original, in steps of its own group (of the widest gap, for formats with unequal
     ones); the density is per step and integrates to the share within the axis. Errors beyond the axis, clipped ones
-    as a rule, are counted beside it. None gives the empty state.
+    as a rule, are counted beside it. None gives the empty state; of a layer that is represented exactly the title
+    says "no error", of zeros "no signal".
+
+    The alternative text gives the share within the bound, and the bound in the layer's unit.
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=400)
@@ -91,28 +99,27 @@ def name_step(profile: LayerProfile) -> str:
 
 
 def weight_axis(profile: LayerProfile) -> dict[str, object]:
-    """The horizontal axis of the weights, the same for all schemes of a layer."""
+    """The horizontal axis of the weights, the same for all schemes of a layer: +-AXIS_REACH times max|x|."""
     reach = AXIS_REACH * profile.in_range.high
     return {"title": {"text": "Weight x (in the layer's unit)"}, "range": [-reach, reach]}
 
 
 def count_axis(*, log_counts: bool) -> dict[str, object]:
-    """The vertical axis of the weights: counts per bin; on the logarithmic one a bin with a single weight still shows."""
-    return (
-        {"title": {"text": "Weights per bin (count)"}, "type": "log", "dtick": 1}
-        if log_counts
-        else {"title": {"text": "Weights per bin (count)"}, "rangemode": "tozero"}
-    )
+    """The vertical axis of the weights: counts per bin, from 0; on the logarithmic one a bin with a single weight still
+    shows.
+    """
+    kind: dict[str, object] = {"type": "log", "dtick": 1} if log_counts else {"rangemode": "tozero"}
+    return {"title": {"text": "Weights per bin (count)"}} | kind
 
 
 def weight_title(profile: LayerProfile) -> str:
-    """The headline of the weights: scheme and fates."""
+    """The headline of the weights, escaped: the scheme, and the shares clipped and rounded to zero."""
     clipped, zeroed = (percent(part.total / profile.count) for part in (profile.clipped, profile.zeroed))
     return f"{escape(str(profile.scheme))}: {clipped} clipped, {zeroed} to zero"
 
 
 def weight_subtitle(profile: LayerProfile) -> str:
-    """Layer, number of weights and of groups, largest step."""
+    """Layer, number of weights and of groups, largest step in the layer's unit; escaped."""
     parts = [escape(shorten(profile.name, 48))] if profile.name else []
     parts.append(f"{profile.count:,} weights")
     parts += [f"{profile.non_finite:,} not finite, left out"] if profile.non_finite else []
@@ -125,7 +132,9 @@ def weight_subtitle(profile: LayerProfile) -> str:
 
 
 def error_title(profile: LayerProfile) -> str:
-    """The headline of the error: scheme and SQNR."""
+    """The headline of the error, escaped: scheme and SQNR; "no error" where that is infinite, "no signal" where there
+    is none.
+    """
     quality = (
         "no signal"
         if profile.sqnr_db is None
@@ -137,12 +146,16 @@ def error_title(profile: LayerProfile) -> str:
 
 
 def error_subtitle(profile: LayerProfile) -> str:
-    """How much lies within the bound, and how large that is."""
+    """How much lies within the bound, and how large that is in the layer's unit."""
     return _bound_sentence(profile)
 
 
 def weight_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
-    """Grid first, then the three fates; always four traces, so that frames can replace them one by one."""
+    """Grid first, then the three fates; always four traces, so that frames can replace them one by one.
+
+    Each fate is a stepped line of shape (bins + 2,) over the same edges, with the share of all finite weights as
+    customdata, in percent; a fate that no weight has is a line at 0.
+    """
     colours = PALETTES[theme]
     looks = {
         "in_range": (colours.kept, "", 0.35),
@@ -154,7 +167,7 @@ def weight_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
         histogram: Histogram = getattr(profile, fate)
         centres, counts = stairs(histogram)
         hatch = {"shape": pattern, "fgcolor": colour, "bgcolor": fade(colour, 0.15), "size": 6, "solidity": 0.35}
-        place = f"x = %{{x:.4~g}} ± {plain(_bin_width(histogram) / 2)}"
+        head = f"{FATE_WORDS[fate]}<br>x = %{{x:.4~g}} ± {plain(_bin_width(histogram) / 2)}"
         traces.append(
             go.Scatter(
                 x=centres.astype(np.float32),
@@ -166,7 +179,7 @@ def weight_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
                 fill="tozeroy",
                 fillcolor=fade(colour, alpha),
                 fillpattern=hatch if pattern else None,
-                hovertemplate=f"{FATE_WORDS[fate]}<br>{place}<br>%{{y:,}} weights, %{{customdata:.3~g}} %<extra></extra>",
+                hovertemplate=f"{head}<br>%{{y:,}} weights, %{{customdata:.3~g}} %<extra></extra>",
             )
         )
     return traces
@@ -194,10 +207,14 @@ def _grid_trace(profile: LayerProfile, theme: Theme) -> go.Scatter:
 
 
 def error_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
-    """The density of the error, the uniform density, the two bounds: always three traces."""
+    """The density of the error, the uniform density, the two bounds: always three traces.
+
+    The density is per step and of shape (bins + 2,); customdata are [count, percent of all finite weights].
+    """
     colours = PALETTES[theme]
     step = name_step(profile)
     centres, counts = stairs(profile.error_in_steps)
+    bin_words = f"e = %{{x:.3f}} {step} ± 0.005<br>%{{customdata[0]:,}} weights, %{{customdata[1]:.3~g}} %"
     return [
         go.Scatter(
             x=centres.astype(np.float32),
@@ -208,7 +225,7 @@ def error_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
             line={"shape": "hvh", "width": 1.5, "color": colours.error},
             fill="tozeroy",
             fillcolor=fade(colours.error, 0.35),
-            hovertemplate=f"e = %{{x:.3f}} {step} ± 0.005<br>%{{customdata[0]:,}} weights, %{{customdata[1]:.3~g}} %<br>%{{y:.3f}} per {step}<extra></extra>",
+            hovertemplate=f"{bin_words}<br>%{{y:.3f}} per {step}<extra></extra>",
         ),
         go.Scatter(
             x=[-0.5, -0.5, 0.5, 0.5],
@@ -260,4 +277,5 @@ def _fate_sentence(profile: LayerProfile) -> str:
 
 def _bound_sentence(profile: LayerProfile) -> str:
     where = " in the widest group" if profile.groups > 1 else ""
-    return f"{percent(profile.within_bound)} within ±{name_step(profile)}/2, which is {plain(profile.half_step_bound)}{where}"
+    bound = plain(profile.half_step_bound)
+    return f"{percent(profile.within_bound)} within ±{name_step(profile)}/2, which is {bound}{where}"

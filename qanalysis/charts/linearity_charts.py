@@ -12,7 +12,7 @@ from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import PALETTES, Theme, begin, fade, finish
 from qanalysis.charts.wording import escape
 from qanalysis.converters.linearity.linearity import MISSING_DNL_LSB, Linearity
-from qanalysis.notation import signed
+from qanalysis.notation import in_percent, signed
 
 MOST_POINTS = 1000
 _HALF = MOST_POINTS // 2
@@ -23,14 +23,23 @@ def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
 
     Of more than MOST_POINTS codes the lowest and the highest of each bin are drawn, so that no spike is lost. Codes
     that never occur are crossed out, at most MOST_POINTS of them.
+
+    Parameters
+    ----------
+    found : of a converter of at least 2 bits. DNL and its bars are of shape (2^bits - 2,), since the end codes have no
+        width; INL and its, which belong to transitions, of shape (2^bits - 1,).
+
+    Title and alternative text give the extremes of both, the text the number of missing codes too.
     """
     colours = PALETTES[theme]
     missing = len(found.missing_codes)
     words = f"{missing} missing code{'' if missing == 1 else 's'}"
+    dnl, inl = _span(found.dnl_min_lsb, found.dnl_max_lsb), _span(found.inl_min_lsb, found.inl_max_lsb)
+    test = f"{escape(found.test)} histogram · INL by {escape(found.inl_reference)} line"
     figure = begin(
-        f"DNL {_span(found.dnl_min_lsb, found.dnl_max_lsb)}, INL {_span(found.inl_min_lsb, found.inl_max_lsb)} LSB",
+        f"DNL {dnl}, INL {inl} LSB",
         theme,
-        subtitle=f"{escape(found.test)} histogram · INL by {escape(found.inl_reference)} line · {words} · band: {100 * found.confidence:g} % confidence",
+        subtitle=f"{test} · {words} · band: {in_percent(found.confidence, 'g')} confidence",
         height=480,
         xaxis={"title": {"text": "Code"}, "anchor": "y2", "exponentformat": "none"},
         yaxis={"title": {"text": "DNL (LSB)"}, "domain": [0.55, 1], "zeroline": True},
@@ -47,8 +56,7 @@ def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
         figure.add_scatter(
             x=found.dnl_codes[places], y=found.dnl_lsb[places], mode="markers", marker=marker, hovertemplate=hover
         )
-    alt = f"DNL lies in {_span(found.dnl_min_lsb, found.dnl_max_lsb)} LSB and INL in {_span(found.inl_min_lsb, found.inl_max_lsb)} LSB, with {words}."
-    return finish(figure, alt)
+    return finish(figure, f"DNL lies in {dnl} LSB and INL in {inl} LSB, with {words}.")
 
 
 def _span(low: float, high: float) -> str:
@@ -58,6 +66,7 @@ def _span(low: float, high: float) -> str:
 def _draw_band(
     figure: go.Figure, codes: NDArray[np.int64], values: Doubles, bars: Doubles, *, axis: str, name: str, colour: str
 ) -> None:
+    """A line of `values` in LSB and a band of `bars` to each side, all of shape (codes,), thinned together."""
     places = thin_extremes(values)
     x, y, bar = codes[places].astype(np.int32), values[places].astype(np.float32), bars[places].astype(np.float32)
     edge = {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([y + bar, (y - bar)[::-1]])}

@@ -34,10 +34,15 @@ def scrub(
     """Weights with the grid (left) and error (right) of one layer, a frame per profile, moved by the figure's own
     slider.
 
-    `profiles` are of one layer under integer formats, one per width, in the order of the slider. All axes are fixed
-    over all of them (the density is cut at DENSITY_LIMIT per LSB); frames change data, names and title. It starts at
-    `bits`, by default 4, or at the first profile where that is missing. Written to HTML it wants `auto_play=False`.
-    No profile gives the empty state.
+    Parameters
+    ----------
+    profiles : of one layer under integer formats, one per width, in the order of the slider. None at all gives the
+        empty state.
+    bits : the width it starts at, by default 4; at the first profile where that is missing.
+    log_counts : whether the height of the weights is the logarithm of their count.
+
+    All axes are fixed over all profiles (the density is cut at DENSITY_LIMIT per LSB); frames change data, names and
+    title. Written to HTML it wants `auto_play=False`. The alternative text tells of the widths and the first frame.
     """
     if not profiles:
         return empty_state(*NO_LAYER, theme, height=470)
@@ -52,11 +57,8 @@ def scrub(
         legend={"y": 1.0, "yanchor": "bottom", "traceorder": "normal", "font": {"size": 12}},
         margin={"t": 116, "b": 44},
     )
-    name = profiles[0].name or "the layer"
-    return finish(
-        figure,
-        f"Weights and error of {name} from {min(widths)} to {max(widths)} bits, moved by a slider; shown first: {_title(profiles[start])}.",
-    )
+    told = f"Weights and error of {profiles[0].name or 'the layer'} from {min(widths)} to {max(widths)} bits"
+    return finish(figure, f"{told}, moved by a slider; shown first: {_title(profiles[start])}.")
 
 
 def _title(profile: LayerProfile) -> str:
@@ -64,11 +66,13 @@ def _title(profile: LayerProfile) -> str:
 
 
 def _traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
+    """Seven: the grid and three fates at the left; error, noise model and bound at the right."""
     right = [trace.update(xaxis="x2", yaxis="y3") for trace in error_traces(profile, theme)]
     return [*weight_traces(profile, theme), *right]
 
 
 def _frame(profile: LayerProfile, bits: int, theme: Theme) -> go.Frame:
+    """What changes at a width: of the grid everything, of the histograms, whose bins stay, heights and names."""
     moving = _traces(profile, theme)[:5]  # the noise model and the bound stay where they are
     data = [{key: trace[key] for key in MOVING if trace[key] is not None} | {"type": "scatter"} for trace in moving]
     for trace in data[1:]:
@@ -82,6 +86,7 @@ def _frame(profile: LayerProfile, bits: int, theme: Theme) -> go.Frame:
 
 
 def _set_axes(figure: go.Figure, profiles: Sequence[LayerProfile], *, log_counts: bool) -> None:
+    """Axes that hold every profile, so that nothing jumps when the slider moves."""
     reach = AXIS_REACH * max(profile.in_range.high for profile in profiles)
     most = max(1, int(max(profile.weights.counts.max() for profile in profiles)))
     counts = count_axis(log_counts=log_counts) | {

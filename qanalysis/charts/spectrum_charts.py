@@ -20,8 +20,15 @@ def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
     """Heights of the bins in dBFS, or over the tone (dBc) where full scale is unknown.
 
     Frequencies run from 0 to half the rate in Hz. Of more than MOST_POINTS bins the highest of each bundle is drawn,
-    so that no line is lost; what lies below FLOOR_DB is drawn there. The tone, its harmonics and the largest spur are
-    marked where they were found. A record without a finite bin gives the empty state.
+    so that no line is lost; what lies below FLOOR_DB, bins without any power (minus infinity) included, is drawn
+    there. The tone, its harmonics and the largest spur are marked where they were found.
+
+    Parameters
+    ----------
+    found : heights of shape (samples // 2 + 1,), DC first. Without a finite one beside DC (a constant record), and
+        with neither tone nor full scale, the empty state.
+
+    The alternative text says whether the record is coherent, and what `headline_spectrum` says.
     """
     heights = found.power_dbfs if found.power_dbfs is not None else found.power_dbc
     if heights is None or not np.isfinite(heights[1:]).any():
@@ -57,7 +64,11 @@ def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
 
 
 def headline_spectrum(found: Spectrum) -> str:
-    """SINAD, ENOB and SFDR in one line; "No tone found" without a tone, and no word of a figure that could not be defended."""
+    """SINAD, ENOB and SFDR in one line; "No tone found" without a tone, and no word of a figure that could not be
+    defended.
+
+    The ENOB is that of the IEEE, referred to full scale, or the one at the tone's level where full scale is unknown.
+    """
     if found.sinad_db is None:
         return "No tone found"
     enob = found.enob_ieee if found.enob_ieee is not None else found.enob_at_level
@@ -87,6 +98,7 @@ def _choose_range(heights: Doubles) -> tuple[float, float]:
 
 
 def _mark_lines(figure: go.Figure, found: Spectrum, heights: Doubles, theme: Theme) -> None:
+    """The tone, what rises above the noise of harmonics and mixing products, and the largest spur if it is neither."""
     colours = PALETTES[theme]
     if found.fundamental_hz is not None:
         _mark(
@@ -135,6 +147,7 @@ def _mark(
     colour: str,
     symbol: str,
 ) -> None:
+    """Markers with `labels` over them at `places`, in Hz, on the heights of the nearest bins; all three go together."""
     bins = [min(max(round(place * found.samples / found.fs_hz), 0), heights.size - 1) for place in places]
     figure.add_scatter(
         x=places,

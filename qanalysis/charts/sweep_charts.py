@@ -1,4 +1,6 @@
-"""Where does the noise model hold? SQNR against bits and loading, error against amplitude, the dithers across one step."""
+"""Where does the noise model hold? SQNR against bits and loading, error against amplitude, the dithers across one
+step.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,12 @@ def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") ->
     Widths run along the horizontal axis (1 to 16 bit), SQNR in dB along the vertical one. A width whose SQNR is
     infinite, or that has none, leaves a gap in the line; where `bits` is such a width, or is not in the sweep, the
     title says "n/a" or "∞".
+
+    Parameters
+    ----------
+    sweep : widths, and the measured and the ideal SQNR in dB, all of shape (widths,).
+
+    The alternative text compares the width in view with a full-scale sine, 6.0206 b + 1.7609 dB.
     """
     colours = PALETTES[theme]
     shown = {int(width): float(sqnr) for width, sqnr in zip(sweep.bits, sweep.sqnr_db, strict=True)}
@@ -54,10 +62,8 @@ def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") ->
     marker = {"symbol": "diamond", "size": 13, "color": colours.clipped}
     figure.add_scatter(x=[bits], y=[here], mode="markers", name="in view", marker=marker, hoverinfo="skip")
     rank_legend(figure)
-    return finish(
-        figure,
-        f"SQNR against bits: {decibels(here)} at {bits} bit, a full-scale sine has {decibels(DB_PER_BIT * bits + SINE_DB)}.",
-    )
+    full = decibels(DB_PER_BIT * bits + SINE_DB)
+    return finish(figure, f"SQNR against bits: {decibels(here)} at {bits} bit, a full-scale sine has {full}.")
 
 
 def error_against_amplitude(sweep: AmplitudeSweep, *, signal: str, theme: Theme = "light") -> go.Figure:
@@ -66,6 +72,12 @@ def error_against_amplitude(sweep: AmplitudeSweep, *, signal: str, theme: Theme 
 
     The size is the amplitude of a "sine", or the standard deviation of a "gaussian" signal, on a logarithmic axis.
     The correlation lies within -1..1; the power is 1 where the noise model holds.
+
+    Parameters
+    ----------
+    sweep : sizes in LSB, positive and ascending, with measured and exact figures, all of shape (sizes,); at least one.
+
+    The alternative text gives the correlation at the least and at the largest size.
     """
     colours = PALETTES[theme]
     size = "Amplitude A (LSB)" if signal == "sine" else "Deviation σ (LSB)"
@@ -87,26 +99,12 @@ def error_against_amplitude(sweep: AmplitudeSweep, *, signal: str, theme: Theme 
     )
     for place, (name, measured, exact, axis) in enumerate(panels):
         colour = (colours.kept, colours.error)[place]
-        hover = f"%{{x:.3g}} LSB: {name} %{{y:.4f}}<extra></extra>"
-        figure.add_scatter(
-            x=sweep.amplitudes_lsb,
-            y=exact,
-            yaxis=axis,
-            mode="lines",
-            name=f"{name}, exact",
-            line={"color": colour, "width": 1.5},
-            hoverinfo="skip",
-        )
+        shared = {"x": sweep.amplitudes_lsb, "yaxis": axis}
+        line = {"color": colour, "width": 1.5}
+        figure.add_scatter(y=exact, mode="lines", name=f"{name}, exact", line=line, hoverinfo="skip", **shared)
         marker = {"color": colour, "size": 6, "symbol": MARKERS[place]}
-        figure.add_scatter(
-            x=sweep.amplitudes_lsb,
-            y=measured,
-            yaxis=axis,
-            mode="markers",
-            name=name,
-            marker=marker,
-            hovertemplate=hover,
-        )
+        hover = f"%{{x:.3g}} LSB: {name} %{{y:.4f}}<extra></extra>"
+        figure.add_scatter(y=measured, mode="markers", name=name, marker=marker, hovertemplate=hover, **shared)
     first, last = signed(sweep.correlation[0], ".2f"), signed(sweep.correlation[-1], ".4f")
     ends = f"{first} at {lowest:g} LSB and {last} at {highest:g} LSB"
     return finish(figure, f"Error against amplitude: the correlation of error and signal is {ends}.")
@@ -117,6 +115,11 @@ def loading_curve(sweep: LoadingSweep, *, theme: Theme = "light") -> go.Figure:
 
     The range is in standard deviations to each side, SQNR in dB; on hover the share of the samples beyond the range,
     0 to 1.
+
+    Parameters
+    ----------
+    sweep : ranges, SQNR and shares beyond, all finite and of shape (ranges,), with the best range and its SQNR, which
+        title and alternative text give.
     """
     colours = PALETTES[theme]
     figure = begin(
@@ -141,17 +144,20 @@ def loading_curve(sweep: LoadingSweep, *, theme: Theme = "light") -> go.Figure:
     )
     marker = {"symbol": "diamond", "size": 12, "color": colours.clipped}
     figure.add_scatter(x=[sweep.best_clip_sigma], y=[sweep.best_sqnr_db], mode="markers", name="best", marker=marker)
-    return finish(
-        figure,
-        f"A Gaussian on {sweep.bits} bits has at best {sweep.best_sqnr_db:.2f} dB, clipped at {sweep.best_clip_sigma:.3f} sigma.",
-    )
+    best = f"at best {sweep.best_sqnr_db:.2f} dB, clipped at {sweep.best_clip_sigma:.3f} sigma"
+    return finish(figure, f"A Gaussian on {sweep.bits} bits has {best}.")
 
 
 def dither_curves(panel: DitherPanel, *, theme: Theme = "light") -> go.Figure:
     """Mean error above, mean squared error below, of constant inputs across one step, for each dither.
 
     Inputs run from -1/2 to 1/2 LSB off a level; the error is in LSB, its power in LSB². One line per dither in each
-    panel, both under one entry of the legend. The panel must hold a dither called "none".
+    panel, both under one entry of the legend.
+
+    Parameters
+    ----------
+    panel : inputs of shape (positions,), and per dither the mean error and the mean squared error of the same shape.
+        It must hold a dither called "none" (KeyError), whose largest mean error the alternative text gives.
     """
     colours = PALETTES[theme].categories
     figure = begin(
@@ -180,18 +186,22 @@ def dither_curves(panel: DitherPanel, *, theme: Theme = "light") -> go.Figure:
         )
     rank_legend(figure)
     worst = float(np.abs(panel.mean_error_lsb["none"]).max())
-    return finish(
-        figure,
-        f"Dithers across one step: without dither the mean error reaches {worst:.2f} LSB, with TPDF the power is 1/4 LSB² everywhere.",
-    )
+    bare = f"without dither the mean error reaches {worst:.2f} LSB"
+    return finish(figure, f"Dithers across one step: {bare}, with TPDF the power is 1/4 LSB² everywhere.")
 
 
 def tone_curves(sweep: ToneSweep, *, title: str, at: float, theme: Theme = "light") -> go.Figure:
     """SINAD and SFDR against the start phase or the frequency; points whose periods share a divisor with the record
     are crosses.
 
-    `title` names what was swept, in the sweep's own unit; `at` is the value in view in that unit, a dashed line where
-    it lies within the sweep. Both figures are in dB. The sweep holds at least one point.
+    Parameters
+    ----------
+    sweep : places in the sweep's own unit, ascending, with SFDR and SINAD in dB and the divisor that periods and
+        record share, all of shape (points,); at least one point.
+    title : names what was swept, in the same unit.
+    at : the value in view, a dashed line where it lies within the sweep.
+
+    Title and alternative text give the range of the SFDR. Values that are infinite or NaN leave gaps.
     """
     colours = PALETTES[theme]
     lowest, highest = float(sweep.sfdr_db.min()), float(sweep.sfdr_db.max())

@@ -1,7 +1,8 @@
 """What do all checkpoint files have in common once their header is read?
 
-A reader turns a header into pairs of a `TensorInfo` and its `Values`, the means to get at the numbers later. What holds for every
-format stands here: the laws of names and shapes, reading by name, hashing, closing, and the one kind of error that leaves.
+A reader turns a header into pairs of a `TensorInfo` and its `Values`, the means to get at the numbers later. What holds
+for every format stands here: the laws of names and shapes, reading by name, hashing, closing, and the one kind of error
+that leaves.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ class FileSource(TensorSource):
             )
         if not info.decodes:
             raise CheckpointError(
-                f"{place} holds {info.dtype}, which is not read as real numbers; only floating-point tensors are measured"
+                f"{place} holds {info.dtype}, which is not read as real numbers; only floating-point tensors are "
+                "measured"
             )
         with refuse_broken(place):
             return self._values[info.name].read(*slice(start, stop).indices(info.numel)[:2])

@@ -1,8 +1,8 @@
 """What is in a GGUF file?
 
-The header is parsed here with every count and offset held against the file's size first, since the format's own reader believes
-them and takes seconds over a vocabulary; blocks are decoded by the format's own package. GGUF states the fastest-running size first:
-shapes are reversed to row-major.
+The header is parsed here with every count and offset held against the file's size first, since the format's own reader
+believes them and takes seconds over a vocabulary; blocks are decoded by the format's own package. GGUF states the
+fastest-running size first: shapes are reversed to row-major.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ _DECODED_AT_ONCE = 1 << 18  # bytes of blocks: the package's intermediate arrays
 
 @dataclass(frozen=True, slots=True)
 class BlockValues:
-    """Values in quantized blocks of `block_length` values and `block_bytes` bytes. Slices decode the blocks they touch."""
+    """Values in quantized blocks of `block_length` values and `block_bytes` bytes. Slices decode the blocks they
+    touch.
+    """
 
     file: MappedFile
     offset: int
@@ -88,7 +90,10 @@ class _Cursor:
     def check_room(self, count: int, *, each: int, what: str) -> None:
         left = self._file.size - self.offset
         if count * each > left:
-            message = f"{self._place}: {what} at byte {self.offset} claims {count} entries of {each} or more bytes, {left} bytes are left; {SAVE_AGAIN}"
+            message = (
+                f"{self._place}: {what} at byte {self.offset} claims {count} entries of {each} or more bytes, "
+                f"{left} bytes are left; {SAVE_AGAIN}"
+            )
             raise CheckpointError(message)
 
     def take(self, layout: str, what: str) -> Any:
@@ -128,7 +133,8 @@ class _Cursor:
                 self.skip_value(item_kind, count=length, depth=depth + 1)
         else:
             raise CheckpointError(
-                f"{self._place}: metadata at byte {self.offset} has the unknown type {kind}; types go from 0 to 12, {SAVE_AGAIN}"
+                f"{self._place}: metadata at byte {self.offset} has the unknown type {kind}; types go from 0 to "
+                f"12, {SAVE_AGAIN}"
             )
 
 
@@ -144,7 +150,8 @@ def _read_header(file: MappedFile) -> Iterator[tuple[TensorInfo, Values]]:
     version = cursor.take("I", "the version")
     if version not in (2, 3):
         raise CheckpointError(
-            f"{place}: GGUF version {version:#x} is not read; little-endian versions 2 and 3 are, so convert the model again"
+            f"{place}: GGUF version {version:#x} is not read; little-endian versions 2 and 3 are, so convert the "
+            "model again"
         )
     tensor_count, field_count = cursor.take("QQ", "the counts")
     cursor.check_room(tensor_count, each=_MIN_TENSOR_BYTES, what="the tensor count")
@@ -189,7 +196,8 @@ def _read_tensor(cursor: _Cursor, place: str) -> tuple[TensorInfo, int, int]:
     word = GGMLQuantizationType(kind).name.lower()
     if row % block_length:
         raise CheckpointError(
-            f"{place}: tensor {name!r} has rows of {row} values, {word} needs a multiple of {block_length}; {SAVE_AGAIN}"
+            f"{place}: tensor {name!r} has rows of {row} values, {word} needs a multiple of {block_length}; "
+            f"{SAVE_AGAIN}"
         )
     dtype = _PLAIN.get(word, word)
     decodes = dtype in FLOAT_DTYPES or (word not in _PLAIN and _can_decode(GGMLQuantizationType(kind)))

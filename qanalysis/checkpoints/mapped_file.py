@@ -1,7 +1,8 @@
 """How are bytes of a large file reached without holding the file in memory?
 
-The file is mapped and the pages of each read are handed back, so that resident memory stays near one slice however much is
-read. Before each read the file is checked to be the one that was opened: reading a map of a file that was cut short kills the process.
+The file is mapped and the pages of each read are handed back, so that resident memory stays near one slice however much
+is read. Before each read the file is checked to be the one that was opened: reading a map of a file that was cut short
+kills the process.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ class MappedFile:
             raise CheckpointError(f"{str(path)!r} can not be opened: {_reason(error)}; check its permissions") from None
 
     def read_header(self, offset: int, length: int) -> bytes:
-        """`length` bytes at `offset`, fewer at the end of the file; unlike `read_array` without a look at the file on disk."""
+        """`length` bytes at `offset`, fewer at the end of the file; unlike `read_array` without a look at the file on
+        disk.
+        """
         self._check_open()
         return self._map[offset : offset + length]
 
@@ -101,7 +104,8 @@ class MappedFile:
             raise CheckpointError(f"{self.path.name} was closed; open it again to read from it")
 
     def _release(self, offset: int, length: int) -> None:
-        # Pages read through a map count as resident until the kernel needs them: a 2 GB file would look like 2 GB in use.
+        # Pages read through a map count as resident until the kernel needs them: a 2 GB file would look like 2 GB in
+        # use.
         start = offset // mmap.PAGESIZE * mmap.PAGESIZE
         if length and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED, start, offset + length - start)

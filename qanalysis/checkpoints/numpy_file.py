@@ -1,7 +1,7 @@
 """What is in a .npy or .npz file?
 
-Arrays that lie plainly in the file are mapped; deflated members have to be inflated whole. Arrays of Python objects are refused,
-since reading them runs code from the file.
+Arrays that lie plainly in the file are mapped; deflated members have to be inflated whole. Arrays of Python objects are
+refused, since reading them runs code from the file.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ def _read_member(file: MappedFile, archive: zipfile.ZipFile, member: zipfile.Zip
         and member.compress_type == zipfile.ZIP_DEFLATED
     ):
         raise CheckpointError(
-            f"{place} claims {member.file_size} bytes, more than its {member.compress_size} can inflate to; {SAVE_AGAIN}"
+            f"{place} claims {member.file_size} bytes, more than its {member.compress_size} can inflate to; "
+            f"{SAVE_AGAIN}"
         )
     _check_room(header, room=member.file_size, place=place)
     return _describe(name, header), InflatedValues(archive, member)
@@ -137,7 +138,8 @@ def _parse_header(head: bytes, place: str) -> _Header:
         version = npy_format.read_magic(stream)
         if version not in ((1, 0), (2, 0)):
             raise CheckpointError(
-                f"{place} has the .npy version {version}, only 1.0 and 2.0 hold plain arrays; save it again with `numpy.save`"
+                f"{place} has the .npy version {version}, only 1.0 and 2.0 hold plain arrays; save it again with "
+                "`numpy.save`"
             )
         read_header = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
         shape, fortran_order, dtype = read_header(stream)
@@ -152,7 +154,8 @@ def _check_room(header: _Header, *, room: int, place: str) -> None:
     if min(header.shape, default=0) < 0 or header.length + header.value_bytes > room:
         shape, left = str(header.shape)[:80], room - header.length
         raise CheckpointError(
-            f"{place} has shape {shape} of {header.dtype}, which is {header.value_bytes} bytes, the file holds {left}; {SAVE_AGAIN}"
+            f"{place} has shape {shape} of {header.dtype}, which is {header.value_bytes} bytes, the file holds "
+            f"{left}; {SAVE_AGAIN}"
         )
 
 

@@ -1,7 +1,8 @@
 """What weights are in an ONNX model?
 
-The initializers of the main graph. Constant nodes, sparse initializers and the bodies of If and Loop are left out. External data
-is read only from the model's own folder: a model must not be able to name other files of the reader's machine.
+The initializers of the main graph. Constant nodes, sparse initializers and the bodies of If and Loop are left out.
+External data is read only from the model's own folder: a model must not be able to name other files of the reader's
+machine.
 """
 
 from __future__ import annotations
@@ -20,8 +21,14 @@ from qanalysis.checkpoints.file_source import FileSource, Values, refuse_broken
 from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, MappedFile, MappedValues, stat_file
 from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo, widen
 
-INLINE_NOTE = "The model is parsed whole and held in memory; Constant nodes are not read. Weights in external data would be mapped."
-EXTERNAL_NOTE = "The graph is parsed whole; weights in external data are mapped, a read costs the tensor or the slice. Constant nodes are not read."
+INLINE_NOTE = (
+    "The model is parsed whole and held in memory; Constant nodes are not read. Weights in external data would be "
+    "mapped."
+)
+EXTERNAL_NOTE = (
+    "The graph is parsed whole; weights in external data are mapped, a read costs the tensor or the slice. "
+    "Constant nodes are not read."
+)
 
 _MAX_MODEL_BYTES = 2**31 - 1  # of one protobuf message
 _BITS = {"int2": 2, "uint2": 2, "int4": 4, "uint4": 4, "float4_e2m1fn": 4, "float6_e2m3fn": 6, "float6_e3m2fn": 6}
@@ -41,12 +48,13 @@ class InlineValues:
 def open_onnx(path: Path, *, name: str) -> FileSource:
     """Initializers of an ONNX model in the order of the graph. Raises CheckpointError.
 
-    `channel_axis` is that of the outputs: the last for the right operand of MatMul, 1 for that of Gemm with transB=0 and for the
-    weight of ConvTranspose, else 0.
+    `channel_axis` is that of the outputs: the last for the right operand of MatMul, 1 for that of Gemm with transB=0
+    and for the weight of ConvTranspose, else 0.
     """
     if stat_file(path).st_size > _MAX_MODEL_BYTES:
         raise CheckpointError(
-            f"{path.name} has {path.stat().st_size} bytes, an ONNX model has at most 2 GB; save its weights as external data"
+            f"{path.name} has {path.stat().st_size} bytes, an ONNX model has at most 2 GB; save its weights as "
+            "external data"
         )
     with refuse_broken(f"{path.name} as an ONNX model"):
         graph = onnx.load(str(path), format="protobuf", load_external_data=False).graph
@@ -78,7 +86,8 @@ class _ExternalData:
         )
         if not location or named_outside or not path.resolve().is_relative_to(self._folder.resolve()):
             raise CheckpointError(
-                f"{place} names the external data {location!r}; it must lie inside the model's folder, so move the file there"
+                f"{place} names the external data {location!r}; it must lie inside the model's folder, so move the "
+                "file there"
             )
         if path not in self.maps:
             self.maps[path] = MappedFile(path)
@@ -141,7 +150,8 @@ def _check_inline(tensor: TensorProto, info: TensorInfo, *, place: str) -> None:
         held, needed, unit = len(getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type))), info.numel, "values"
     if held != needed:
         raise CheckpointError(
-            f"{place} has shape {info.shape} of {info.dtype}, which is {needed} {unit}, the model holds {held}; {SAVE_AGAIN}"
+            f"{place} has shape {info.shape} of {info.dtype}, which is {needed} {unit}, the model holds {held}; "
+            f"{SAVE_AGAIN}"
         )
 
 

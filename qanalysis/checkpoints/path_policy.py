@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
-from qanalysis.checkpoints.file_kinds import INDEX_SUFFIX, SUFFIX_KINDS, identify_file
+from qanalysis.checkpoints.catalogue import INDEX_SUFFIX, SUFFIX_KINDS, identify_file
 from qanalysis.checkpoints.source import CheckpointError
 
 #: Names the root folder to a server that is started.
@@ -22,8 +22,8 @@ _ENVIRONMENT_MARK = "pyvenv.cfg"
 def resolve_inside(root: Path, text: str) -> Path:
     """The file or folder that `text` names, relative to `root` or absolute, links resolved.
 
-    Raises CheckpointError unless it and, for a folder or an index, the weights that it holds lie inside `root`. What lies outside
-    is refused alike whether it exists or not.
+    Raises CheckpointError unless it and, for a folder or an index, the weights that it holds lie inside `root`. What
+    lies outside is refused alike whether it exists or not.
     """
     shown = repr(text[:200])
     try:
@@ -38,7 +38,8 @@ def resolve_inside(root: Path, text: str) -> Path:
         ) from None
     if not text.strip() or not inside:
         raise CheckpointError(
-            f"{shown} lies outside the root folder {home.name!r}; give a path below it, or start the app with another --root"
+            f"{shown} lies outside the root folder {home.name!r}; give a path below it, or start the app with "
+            "another --root"
         )
     if not exists:
         raise CheckpointError(f"{shown} does not exist in the root folder {home.name!r}; check the spelling")
@@ -61,14 +62,16 @@ def _check_shards(path: Path, home: Path, shown: str) -> None:
     for shard in folder.glob("*.safetensors*"):
         if not _follow_links(shard).is_relative_to(home):
             raise CheckpointError(
-                f"{shown} holds the link {shard.name!r}, which leaves the root folder {home.name!r}; copy the file into it"
+                f"{shown} holds the link {shard.name!r}, which leaves the root folder {home.name!r}; copy the file "
+                "into it"
             )
 
 
 def list_checkpoints(root: Path, *, limit: int = 200, depth: int = 4) -> list[str]:
     """Names, relative to `root` and sorted, of at most `limit` files that look openable, down to `depth` folders.
 
-    Hidden folders, virtual environments and links that leave the root are skipped. Where an index is, its shards are not listed.
+    Hidden folders, virtual environments and links that leave the root are skipped. Where an index is, its shards are
+    not listed.
     """
     home = _follow_links(root)
     found: list[str] = []

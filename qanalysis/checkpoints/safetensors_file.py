@@ -1,8 +1,8 @@
 """What is in a .safetensors file, or in the shards of an index or a folder?
 
-The header is parsed here because the format's numpy reader can not give fp8 or bfloat16: 8 bytes of header length, JSON, then the
-values back to back. Checked as the format demands: unique names, offsets that follow one another without gap or overlap from the
-first byte to the last, and as many bytes as shape and dtype ask for.
+The header is parsed here because the format's numpy reader can not give fp8 or bfloat16: 8 bytes of header length,
+JSON, then the values back to back. Checked as the format demands: unique names, offsets that follow one another without
+gap or overlap from the first byte to the last, and as many bytes as shape and dtype ask for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import math
 import struct
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeGuard
 
@@ -52,8 +51,10 @@ _DTYPES: dict[str, tuple[str, int]] = {
 _NO_VALUES = np.dtype(np.uint8)
 
 
-def open_safetensors(paths: Sequence[Path], *, name: str) -> FileSource:
-    """Tensors of one file or of all shards, in the order of `paths` and, within each, of its header. Raises CheckpointError."""
+def open_safetensors(*paths: Path, name: str) -> FileSource:
+    """Tensors of one file or of all shards, in the order of `paths` and, within each, of its header. Raises
+    CheckpointError.
+    """
     files = [MappedFile(path) for path in paths]
     entries: list[tuple[TensorInfo, MappedValues]] = []
     shard_of: dict[str, str] = {}
@@ -62,7 +63,8 @@ def open_safetensors(paths: Sequence[Path], *, name: str) -> FileSource:
             if info.name in shard_of:
                 shards = f"{shard_of[info.name]} and {file.path.name}"
                 raise CheckpointError(
-                    f"{name}: tensor {info.name!r} is in both {shards}; a folder must hold one model, so open one file or its index"
+                    f"{name}: tensor {info.name!r} is in both {shards}; a folder must hold one model, so open one "
+                    "file or its index"
                 )
             shard_of[info.name] = file.path.name
             entries.append((info, values))
@@ -76,7 +78,7 @@ def open_safetensors_index(path: Path, *, name: str) -> FileSource:
     """
     weight_map = _read_weight_map(path)
     shards = [_locate_shard(path, shard) for shard in sorted(set(weight_map.values()))]
-    source = open_safetensors(shards, name=name)
+    source = open_safetensors(*shards, name=name)
     if missing := weight_map.keys() - {info.name for info in source.tensors}:
         tensor = min(missing)
         source.close()
@@ -99,7 +101,8 @@ def _read_weight_map(path: Path) -> dict[str, str]:
 
 
 def _locate_shard(index: Path, shard: str) -> Path:
-    # The name alone decides: download caches lay out a model as links to files elsewhere, which the user's own folder may do.
+    # The name alone decides: download caches lay out a model as links to files elsewhere, which the user's own folder
+    # may do.
     if shard != PureWindowsPath(shard).name or not shard.endswith(".safetensors"):
         raise CheckpointError(
             f"{index.name} names the shard {shard!r}; shards must be .safetensors files in the folder of the index"
@@ -121,7 +124,8 @@ def _read_header(file: MappedFile) -> list[tuple[TensorInfo, MappedValues]]:
     limit = min(HEADER_LIMIT_BYTES, file.size - 8)
     if not 2 <= length <= limit:
         raise CheckpointError(
-            f"{place}: the header claims {length} bytes, it must have 2 to {limit} in a file of {file.size}; {SAVE_AGAIN}"
+            f"{place}: the header claims {length} bytes, it must have 2 to {limit} in a file of {file.size}; "
+            f"{SAVE_AGAIN}"
         )
     header = _parse_json(file.read_header(8, length), place)
     if not isinstance(header, dict):
@@ -169,7 +173,8 @@ def _read_entry(place: str, name: str, entry: Any) -> tuple[TensorInfo, int]:
     if bits and math.prod(shape) * bits != 8 * (end - begin):
         needs = f"{math.prod(shape) * bits / 8:.15g}"
         raise CheckpointError(
-            f"{place} has shape {shape} of {word}, which is {needs} bytes, but its data_offsets {offsets} hold {end - begin}; {SAVE_AGAIN}"
+            f"{place} has shape {shape} of {word}, which is {needs} bytes, but its data_offsets {offsets} hold "
+            f"{end - begin}; {SAVE_AGAIN}"
         )
     return TensorInfo(name, tuple(shape), dtype, end - begin, decodes=dtype in FLOAT_DTYPES), begin
 
@@ -184,11 +189,13 @@ def _check_layout(entries: list[tuple[TensorInfo, int]], *, place: str, data_byt
         if begin != end:
             fault = "overlap those before" if begin < end else "leave a gap"
             raise CheckpointError(
-                f"{place}: the data_offsets of tensor {info.name!r} begin at {begin} and {fault}, which end at {end}; {SAVE_AGAIN}"
+                f"{place}: the data_offsets of tensor {info.name!r} begin at {begin} and {fault}, which end at "
+                f"{end}; {SAVE_AGAIN}"
             )
         end += info.size_bytes
     if end != data_bytes:
         last = max(entries, key=lambda entry: entry[1])[0].name if entries else "no tensor"
         raise CheckpointError(
-            f"{place}: the tensors (last {last!r}) end at byte {end} of the data, the file holds {data_bytes}; {SAVE_AGAIN}"
+            f"{place}: the tensors (last {last!r}) end at byte {end} of the data, the file holds {data_bytes}; "
+            f"{SAVE_AGAIN}"
         )

@@ -71,8 +71,8 @@ class TensorInfo:
 class TensorSource(ABC):
     """Named tensors of one checkpoint. Safe to read from several threads at once; close it when done.
 
-    `name` is the label shown to people (a file name or "sample:NAME", never an absolute path), `memory_note` one sentence
-    on what reading costs in memory.
+    `name` is the label shown to people (a file name or "sample:NAME", never an absolute path), `memory_note` one
+    sentence on what reading costs in memory.
     """
 
     name: str
@@ -86,7 +86,8 @@ class TensorSource(ABC):
 
     @abstractmethod
     def read(self, info: TensorInfo) -> NDArray[np.float32]:
-        """Values of one tensor, float32, C order, in `info.shape`; do not write into them, they may be the source's own memory.
+        """Values of one tensor, float32, C order, in `info.shape`; do not write into them, they may be the source's own
+        memory.
 
         Raises CheckpointError where they can not be had.
         """
@@ -144,8 +145,8 @@ def widen(values: NDArray[Any]) -> NDArray[np.float32]:
     """Real values as C-ordered float32 in the same shape: exact from narrower floats, rounded from float64.
 
     Overflow becomes infinity without a warning. A C-ordered float32 array comes back as it is, without a copy.
-    float8 and float16 go through a table of all their codes: 1.1 ns per value against 11 and 1.4 to 2.7 ns for numpy's cast;
-    bfloat16 is cast, at 0.3 ns per value.
+    float8 and float16 go through a table of all their codes: 1.1 ns per value against 11 and 1.4 to 2.7 ns for numpy's
+    cast; bfloat16 is cast, at 0.3 ns per value.
 
     >>> widen(np.array([1.5, 1e300])).tolist()
     [1.5, inf]

@@ -1,7 +1,8 @@
 """What tensors are in a file that torch saved (.pt, .pth, .bin)?
 
-Read with torch's weights-only unpickler, which builds tensors and plain containers and runs no code of the file. Zip files with stored
-members, as torch writes them since 1.6, are mapped; the older pickle streams are read whole. The only reader that imports torch.
+Read with torch's weights-only unpickler, which builds tensors and plain containers and runs no code of the file. Zip
+files with stored members, as torch writes them since 1.6, are mapped; the older pickle streams are read whole. The only
+reader that imports torch.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, check_unchanged, stamp
 from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo, widen
 
 MAPPED_NOTE = "Mapped: values are read from disk when asked for; the system may keep pages that were read."
-WHOLE_NOTE = "Not mapped: this older or compressed layout is read whole into memory. Saved again with `torch.save` it would be mapped."
+WHOLE_NOTE = (
+    "Not mapped: this older or compressed layout is read whole into memory. Saved again with `torch.save` it would "
+    "be mapped."
+)
 
 _MAX_DEPTH = 32
 _SAVE_STATE_DICT = "save `model.state_dict()` instead, best as .safetensors"
@@ -49,7 +53,8 @@ class TorchValues:
 
 
 def open_torch(path: Path, *, name: str) -> FileSource:
-    """Tensors of a saved state dict, however deeply nested: {"model": {"w": tensor}} gives "model.w"; other objects are left out.
+    """Tensors of a saved state dict, however deeply nested: {"model": {"w": tensor}} gives "model.w"; other objects are
+    left out.
 
     Raises CheckpointError for damaged files and for those that hold more than tensors and plain containers.
     """
@@ -90,7 +95,8 @@ def _load(path: Path, *, mapped: bool) -> Any:
         raise CheckpointError(f"{path.name} is not a file that torch saved with weights only; {_SAVE_STATE_DICT}")
     called = next(filter(None, refused.groups()))
     raise CheckpointError(
-        f"{path.name} asks to run {called!r}; only tensors and plain containers are read, never code. {_SAVE_STATE_DICT.capitalize()}"
+        f"{path.name} asks to run {called!r}; only tensors and plain containers are read, never code. "
+        f"{_SAVE_STATE_DICT.capitalize()}"
     )
 
 

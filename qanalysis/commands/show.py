@@ -13,7 +13,7 @@ def show(source: Source, *, as_json: AsJson = False) -> None:
     Example:
       qanalysis show model.safetensors
     """
-    from qanalysis.checkpoints import open_checkpoint
+    from qanalysis.checkpoints.catalogue import open_checkpoint
     from qanalysis.checkpoints.inventory import list_tensors
 
     with open_checkpoint(source) as checkpoint:

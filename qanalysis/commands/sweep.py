@@ -17,8 +17,8 @@ from qanalysis.commands.deliver import check_outputs, deliver, makes_page
 from qanalysis.commands.options import CANCELLED, AsJson, Outputs, Source, end_by_signals
 
 if TYPE_CHECKING:
-    from qanalysis.checkpoints import TensorInfo, TensorSource
-    from qanalysis.diagnosis import Diagnosis
+    from qanalysis.checkpoints.source import TensorInfo, TensorSource
+    from qanalysis.diagnosis.findings import Diagnosis
     from qanalysis.diagnosis.profile import LayerProfile
     from qanalysis.quantizers.scheme import Scheme
     from qanalysis.sweeps.row import Row, Rows
@@ -92,7 +92,7 @@ def sweep(  # one parameter per option
     schemes = _choose_schemes(
         scheme or [], bits=bits, grouping=grouping, symmetry=symmetry, range=range_rules, format=formats
     )
-    from qanalysis.checkpoints import open_checkpoint
+    from qanalysis.checkpoints.catalogue import open_checkpoint
 
     targets = check_outputs(out)
     with open_checkpoint(source) as checkpoint:
@@ -225,7 +225,7 @@ def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> S
 
 def _diagnose_worst(checkpoint: TensorSource, rows: Rows) -> Sequence[Diagnosis]:
     """What is wrong with the worst layer, and what helps."""
-    from qanalysis.diagnosis import diagnose
+    from qanalysis.diagnosis.findings import diagnose
     from qanalysis.quantizers.scheme import Scheme
 
     worst = _find_worst(checkpoint, rows)

@@ -19,7 +19,7 @@ def validate(*, as_json: AsJson = False) -> None:
       qanalysis validate
     """
     from qanalysis.reports.terminal import print_note
-    from qanalysis.validation import validate as ask_peers
+    from qanalysis.validation.peers import validate as ask_peers
     from qanalysis.validation.table import tabulate_checks
 
     checks = ask_peers(on_peer=lambda name: print_note(f"asking {name} …") if sys.stderr.isatty() else None)

@@ -17,7 +17,7 @@ import numpy as np
 import streamlit as st
 
 from qanalysis.arrays import Floats
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.path_policy import list_checkpoints, list_files
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.checks import BackgroundChecks

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from qanalysis.checkpoints.file_kinds import SUFFIX_KINDS
+from qanalysis.checkpoints.catalogue import SUFFIX_KINDS
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.session import write_link
 from qanalysis.dashboard.views import View
-from qanalysis.diagnosis import Diagnosis
+from qanalysis.diagnosis.findings import Diagnosis
 from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.reports import write_report
 from qanalysis.reports.pictures import make_chart

@@ -13,8 +13,7 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
-from qanalysis.checkpoints import locate_sample
-from qanalysis.checkpoints.file_kinds import INDEX_SUFFIX, SUFFIX_KINDS
+from qanalysis.checkpoints.catalogue import INDEX_SUFFIX, SUFFIX_KINDS, locate_sample
 from qanalysis.checkpoints.path_policy import ROOT_VARIABLE, resolve_inside
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis import notation
 from qanalysis.decibels import DB_PER_BIT
 from qanalysis.diagnosis.levels import GaussianReference, Levels, flip_signs, measure_levels
 from qanalysis.diagnosis.profile import ERROR_BINS, LayerProfile
 from qanalysis.diagnosis.trials import LayerView, Outliers, Trial, try_schemes
+from qanalysis.notation import percent
 from qanalysis.quantizers.grouping import Grouping
 from qanalysis.quantizers.scales import FLOAT32
 from qanalysis.quantizers.scheme import MINMAX, NEAREST_EVEN, Scheme
@@ -90,7 +90,9 @@ class Examined:
         return 0.0 if self.reference is None or self.row.sqnr_db is None else self.reference.sqnr_db - self.row.sqnr_db
 
     def without(self, mask: NDArray[np.bool_]) -> float:
-        """Share of the error that goes where the masked elements of the sample do, their part in the ranges included."""
+        """Share of the error that goes where the masked elements of the sample do, their part in the ranges
+        included.
+        """
         trial = try_schemes(np.where(mask, np.float32(np.nan), self.sample.matrix), [self.sample.scheme])[0]
         return 1 - trial.error / self.base.error if trial else 0.0
 
@@ -115,8 +117,11 @@ def _find_clipping(examined: Examined) -> Cause | None:
     if share <= max(CLIPPING_SHARE, usual + NOTABLE_SHARE):
         return None
     clipped = examined.row.clipped_fraction or 0.0
-    text = f"Clipping makes {percent(share)} of the error: {percent(clipped)} of the values lie beyond the range. It is too narrow; the best range for "
-    return Cause("clipping", text + "Gaussian values clips away 10 to 30 % of its error.", clipped, share)
+    text = (
+        f"Clipping makes {percent(share, digits=2)} of the error: {percent(clipped, digits=2)} of the values lie "
+        "beyond the range. It is too narrow; the best range for Gaussian values clips away 10 to 30 % of its error."
+    )
+    return Cause("clipping", text, clipped, share)
 
 
 def _find_outlier_channels(examined: Examined) -> Cause | None:
@@ -134,7 +139,10 @@ def _find_outlier_channels(examined: Examined) -> Cause | None:
     power = np.nan_to_num(profile.channel_power) * profile.channel_count
     signal = float(power[places].sum() / power.sum())
     named = _name_places("channel", examined.channels)
-    text = f"{named}. Without, the error falls by {percent(share)}; {percent(signal)} of the signal's power is there."
+    text = (
+        f"{named}. Without, the error falls by {percent(share, digits=2)}; {percent(signal, digits=2)} of the "
+        "signal's power is there."
+    )
     return Cause("outlier-channels", text, float(examined.channels.ratios.max()), share)
 
 
@@ -147,7 +155,10 @@ def _find_outlier_columns(examined: Examined) -> Cause | None:
     share = examined.without(mask)
     if share < NOTABLE_SHARE:
         return None
-    text = f"{_name_places('column', examined.columns)}. Columns cross the groups of every channel: without, the error falls by {percent(share)}."
+    text = (
+        f"{_name_places('column', examined.columns)}. Columns cross the groups of every channel: without, the "
+        f"error falls by {percent(share, digits=2)}."
+    )
     return Cause("outlier-columns", text, float(examined.columns.ratios.max()), share)
 
 
@@ -167,7 +178,10 @@ def _find_outlier_groups(examined: Examined) -> Cause | None:
     row, place = np.unravel_index(int(errors.argmax()), errors.shape)
     start = int(place) * layout.block_columns
     where = f"channel {row}, columns {start} to {min(start + layout.block_columns, layout.columns) - 1}"
-    text = f"{percent(top / errors.size).capitalize()} of the groups ({top:,} of {errors.size:,}) carry {percent(share)} of the error; the worst is {where}."
+    text = (
+        f"{percent(top / errors.size, digits=2).capitalize()} of the groups ({top:,} of {errors.size:,}) carry "
+        f"{percent(share, digits=2)} of the error; the worst is {where}."
+    )
     return Cause("outlier-groups", text, top / errors.size, share)
 
 
@@ -186,10 +200,13 @@ def _find_crest(examined: Examined) -> Cause | None:
         if examined.view.scheme.range == MINMAX
         else "the range rule has to clip or to coarsen the steps"
     )
-    text = f"{reach} stands {level:.1f} dB over its RMS, {level - expected:.1f} dB more than with Gaussian values: few values set the range, and {effect}. "
-    return Cause(
-        "crest", f"{text}That makes {percent(_share_of(excess))} of the error.", level - expected, _share_of(excess)
+    text = (
+        f"{reach} stands {level:.1f} dB over its RMS, {level - expected:.1f} dB more than with Gaussian values: "
+        f"few values set the range, and {effect}. "
     )
+    share = _share_of(excess)
+    text += f"That makes {percent(share, digits=2)} of the error."
+    return Cause("crest", text, level - expected, share)
 
 
 def _find_asymmetry(examined: Examined) -> Cause | None:
@@ -201,14 +218,13 @@ def _find_asymmetry(examined: Examined) -> Cause | None:
     cost = levels.crest_db - levels.span_db - (even.crest_db - even.span_db)
     if cost <= QUARTER_BIT_DB + CHANCE_DB / math.sqrt(levels.groups):
         return None
-    unused = 1 - 10 ** ((levels.span_db - levels.crest_db) / 20)
-    text = f"The values of a group lie to one side: {percent(unused)} of the codes of a symmetric grid stand where no value is. That costs {cost:.1f} dB "
-    return Cause(
-        "asymmetry",
-        text + f"more than if signs were even, {percent(_share_of(cost))} of the error.",
-        cost,
-        _share_of(cost),
+    unused, share = 1 - 10 ** ((levels.span_db - levels.crest_db) / 20), _share_of(cost)
+    text = (
+        f"The values of a group lie to one side: {percent(unused, digits=2)} of the codes of a symmetric grid stand "
+        f"where no value is. That costs {cost:.1f} dB more than if signs were even, {percent(share, digits=2)} of the "
+        "error."
     )
+    return Cause("asymmetry", text, cost, share)
 
 
 def _find_zeroed(examined: Examined) -> Cause | None:
@@ -219,7 +235,11 @@ def _find_zeroed(examined: Examined) -> Cause | None:
     matrix, scheme = examined.sample.matrix, examined.sample.scheme
     lost = matrix[scheme.fit(matrix).round_trip(matrix) == 0].astype(np.float64)
     share = min(1.0, float(np.nansum(lost * lost)) / examined.base.error)
-    text = f"{percent(zeroed).capitalize()} of the nonzero values come back as zero and make {percent(share)} of the error; the best three-level grid of Gaussian "
+    text = (
+        f"{percent(zeroed, digits=2).capitalize()} of the nonzero values come back as zero and make "
+        f"{percent(share, digits=2)} of the "
+        "error; the best three-level grid of Gaussian "
+    )
     return Cause("zeroed", text + "values zeroes 46 %.", zeroed, share)
 
 
@@ -248,7 +268,7 @@ def _compare(examined: Examined, other: Scheme | None, code: str, what: str, ins
     cost = 10 * math.log10(examined.base.error / trial.error)
     if cost <= NOTABLE_DB:
         return None
-    text = f"{what} costs {cost:.1f} dB against {instead} ({other}), {percent(_share_of(cost))} of the error."
+    text = f"{what} costs {cost:.1f} dB against {instead} ({other}), {percent(_share_of(cost), digits=2)} of the error."
     return Cause(code, text, cost, _share_of(cost))
 
 
@@ -288,9 +308,10 @@ def _find_ragged_tail(examined: Examined) -> Cause | None:
     extra = scales * (1 - layout.rows * layout.columns / (layout.block_rows * layout.block_columns * layout.groups))
     if extra * DB_PER_BIT <= NOTABLE_DB and (share < NOTABLE_SHARE or share < 2 * part):
         return None
-    text = f"Rows of {layout.columns} end in a group of {tail} instead of {layout.block_columns}: these hold {percent(part)} of the values and "
-    text += (
-        f"{percent(share)} of the error, and their scales cost {extra:.2g} bits per weight more than full groups would."
+    text = (
+        f"Rows of {layout.columns} end in a group of {tail} instead of {layout.block_columns}: these hold "
+        f"{percent(part, digits=2)} of the values and {percent(share, digits=2)} of the error, and their scales "
+        f"cost {extra:.2g} bits per weight more than full groups would."
     )
     return Cause("ragged-tail", text, part, share)
 
@@ -304,7 +325,10 @@ def _find_on_grid(examined: Examined) -> Cause | None:
     part = int(np.count_nonzero(np.abs(y - x) < ON_GRID * np.abs(x))) / max(1, int(np.count_nonzero(np.abs(x) > 0)))
     if part <= 0.5:
         return None
-    text = f"{percent(part).capitalize()} of the nonzero values come back as they were: most of the layer lies on this grid already, as a quantized one does."
+    text = (
+        f"{percent(part, digits=2).capitalize()} of the nonzero values come back as they were: most of the layer "
+        "lies on this grid already, as a quantized one does."
+    )
     return Cause("on-grid", text, part, 0.0)
 
 
@@ -328,14 +352,12 @@ def _share_of(cost_db: float) -> float:
     return 1 - 10 ** (-cost_db / 10)
 
 
-def percent(share: float) -> str:
-    """A share in percent, two digits."""
-    return notation.percent(share, digits=2)
-
-
 def _name_places(kind: str, found: Outliers) -> str:
     worst = int(found.ratios.argmax())
     ratio = f"{found.ratios[worst]:.3g} times"
     if found.places.size == 1:
         return f"The mean magnitude of {kind} {worst} is {ratio} the median {kind}'s"
-    return f"The mean magnitude of {found.places.size:,} of {found.ratios.size:,} {kind}s is 3 times the median {kind}'s or more, up to {ratio} ({kind} {worst})"
+    return (
+        f"The mean magnitude of {found.places.size:,} of {found.ratios.size:,} {kind}s is 3 times the median "
+        f"{kind}'s or more, up to {ratio} ({kind} {worst})"
+    )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.decibels import DB_PER_BIT
+from qanalysis.decibels import DB_PER_BIT, gain_db
 from qanalysis.diagnosis.causes import exact_scale, nearest_rounding
 from qanalysis.diagnosis.trials import (
     LayerView,
@@ -86,7 +86,7 @@ def measure_cures(
     for code, text, words, trial in _try_all(sample, scheme, columns):
         if trial is None:
             continue
-        gain = 10 * math.log10(base.error / trial.error) if trial.error else math.inf
+        gain = gain_db(base.error, trial.error)
         extra = 0.0 if math.isnan(trial.bits_per_weight) else trial.bits_per_weight - base.bits_per_weight
         cures.append(Cure(code, text, words, sqnr_db + gain, gain, bits_per_weight + extra, extra))
     return tuple(sorted(cures, key=lambda cure: -cure.net_bits))

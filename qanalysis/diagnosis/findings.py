@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qanalysis.diagnosis.causes import NOTABLE_DB, Cause, Examined, find_causes, percent
+from qanalysis.diagnosis.causes import NOTABLE_DB, Cause, Examined, find_causes
 from qanalysis.diagnosis.cures import Cure, measure_cures
 from qanalysis.diagnosis.levels import draw_reference, measure_levels
 from qanalysis.diagnosis.profile import LayerProfile, profile_layer
 from qanalysis.diagnosis.trials import LayerView, Trial, find_outliers, sample_rows, try_schemes, view_layer
-from qanalysis.notation import decibels
+from qanalysis.notation import decibels, percent
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.document import without_infinity
 
@@ -50,16 +50,21 @@ class Diagnosis:
         """Where the layer stands, in one or two sentences."""
         if math.isinf(self.sqnr_db):
             return f"No error at {self.bits_per_weight:.4g} bits per weight."
-        text = f"{'' if self.causes else 'Nothing stands out: '}{decibels(self.sqnr_db, digits=1)} at {self.bits_per_weight:.4g} bits per weight"
+        text = (
+            f"{'' if self.causes else 'Nothing stands out: '}{decibels(self.sqnr_db, digits=1)} at "
+            f"{self.bits_per_weight:.4g} bits per weight"
+        )
         if self.gaussian_db is not None:
             text += f"; Gaussian values of this shape give {decibels(self.gaussian_db, digits=1)}"
-        text += (
-            "."
-            if self.clipping_share is None
-            else f". Of the error {percent(1 - self.clipping_share)} is rounding, {percent(self.clipping_share)} clipping."
-        )
+        if self.clipping_share is not None:
+            rounding, clipping = (percent(part, digits=2) for part in (1 - self.clipping_share, self.clipping_share))
+            text += f". Of the error {rounding} is rounding, {clipping} clipping"
+        text += "."
         if self.wasted_bits is not None and self.wasted_bits > 0:
-            text += f" A perfect code for Gaussian values would need {self.wasted_bits:.2f} bits per weight fewer for the same error."
+            text += (
+                f" A perfect code for Gaussian values would need {self.wasted_bits:.2f} bits per weight fewer for "
+                "the same error."
+            )
         return text
 
     @property
@@ -86,7 +91,8 @@ class Diagnosis:
         notes = []
         if self.tried < self.count:
             notes.append(
-                f"Tried out on {self.tried:,} of {self.count:,} values: whole channels drawn at random, and those that stand out."
+                f"Tried out on {self.tried:,} of {self.count:,} values: whole channels drawn at random, and those "
+                "that stand out."
             )
         if self.non_finite:
             notes.append(f"{self.non_finite:,} values are NaN or infinite and left out.")

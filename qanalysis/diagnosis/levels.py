@@ -1,4 +1,6 @@
-"""How far do groups reach over their RMS, and how far do Gaussian values? The yardstick for what a layer's shape costs."""
+"""How far do groups reach over their RMS, and how far do Gaussian values? The yardstick for what a layer's shape
+costs.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """What is the least error that any grid, or any code at all, could reach on a tensor's own values?
 
-It is read from their histogram. Inside a bin values are taken as uniform. For a smooth density, n values and bins of width w this makes the mean square
-too large by w^2/6 and the entropy by w^2/24 of the Fisher information, in nats; (occupied bins - 1)/(2n) nats of
-entropy are missing. Structure finer than w is hidden: an error below w^2/12 can not be told from zero. A few thousand
-bins serve 8 bits (0.01 dB on a Gaussian).
+It is read from their histogram. Inside a bin values are taken as uniform. For a smooth density, n values and bins of
+width w this makes the mean square too large by w^2/6 and the entropy by w^2/24 of the Fisher information, in nats;
+(occupied bins - 1)/(2n) nats of entropy are missing. Structure finer than w is hidden: an error below w^2/12 can not be
+told from zero. A few thousand bins serve 8 bits (0.01 dB on a Gaussian).
 """
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ def describe_limits(limits: LayerLimits, *, bits: int, bits_per_weight: float, s
     if bound is None:
         return f"At {sqnr_db:.2f} dB: {grid}there are too few values to tell their entropy, which takes {LEAST_VALUES}."
     away = (bound - sqnr_db) / DB_PER_BIT
-    rate = f"no code of {bits_per_weight:.3f} bits per weight passes {bound:.2f} dB if the values are independent, {away:.2f} bits away"
+    rate = (
+        f"no code of {bits_per_weight:.3f} bits per weight passes {bound:.2f} dB if the values are independent, "
+        f"{away:.2f} bits away"
+    )
     return f"At {sqnr_db:.2f} dB: {grid}{rate}."
 
 
@@ -157,7 +160,8 @@ def _masses(histogram: Histogram) -> Doubles:
     inside = int(histogram.counts.sum())
     if histogram.below or histogram.above or not inside:
         raise ValueError(
-            f"histogram over [{histogram.low}, {histogram.high}] with {inside} values inside, {histogram.below} below and {histogram.above} above: "
+            f"histogram over [{histogram.low}, {histogram.high}] with {inside} values inside, {histogram.below} "
+            f"below and {histogram.above} above: "
             "the limits need at least one value and all of them inside; widen low and high"
         )
     return histogram.counts / inside

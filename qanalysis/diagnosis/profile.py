@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Doubles
-from qanalysis.decibels import ratio_db
+from qanalysis.decibels import ratio_db, ratios_db
 from qanalysis.quantizers.formats import integer_format
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Layout
@@ -26,12 +26,12 @@ from qanalysis.sums import Histogram
 
 MAX_BINS = 256
 ERROR_BINS = 121
-ERROR_REACH = (
-    0.605  # steps: the bound at half a step and some room beyond it; 0.01 step per bin, one of them centred on zero
-)
+#: Steps: the bound at half a step and some room beyond it; 0.01 step per bin, one of them centred on zero.
+ERROR_REACH = 0.605
 TILE_ELEMENTS = 2**15  # the temporaries of a tile stay in the second-level cache
 MAX_LEVELS = 256
-#: A channel or column stands out from this many times the median one on: of max|x| here, of mean |x| where errors are traced to it.
+#: A channel or column stands out from this many times the median one on: of max|x| here, of mean |x| where errors are
+#: traced to it.
 OUTLIER_RATIO = 3.0
 
 
@@ -101,7 +101,8 @@ class LayerProfile:
     @property
     def channel_sqnr_db(self) -> Doubles:
         """SQNR of each channel: inf without an error, NaN without a signal."""
-        return _power_ratio_db(self.channel_power, self.channel_error)
+        channels: Doubles = ratios_db(self.channel_power, self.channel_error)
+        return channels
 
     @property
     def channel_share(self) -> Doubles:
@@ -134,11 +135,6 @@ class LayerProfile:
     def top_share(self, channels: int) -> float:
         """Share of the error that the `channels` worst channels carry together, 0 to 1: a point of the Lorenz curve."""
         return float(np.sort(self.channel_share)[::-1][:channels].sum())
-
-
-def _power_ratio_db(signal: Doubles, noise: Doubles) -> Doubles:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(signal > 0, 10 * (np.log10(signal) - np.log10(noise)), np.nan))
 
 
 def profile_layer(
@@ -203,7 +199,8 @@ def _profile_matrix(fitted: _Fitted, bins: int, name: str) -> LayerProfile:
     absmax, counts = _measure_extents(matrix, fitted.layout)
     steps = np.where(grid.idle, np.nan, grid.step) if not grid.idle.all() else np.ones(1)
     reach = float(absmax.max()) or 1.0
-    # x/step and its product with the step are rounded to float32, which moves e by 2^-23 of the code to either side of LSB/2.
+    # x/step and its product with the step are rounded to float32, which moves e by 2^-23 of the code to either side of
+    # LSB/2.
     bound = 0.5 + 2.0**-22 * (grid.coder.high - grid.coder.low) / grid.coder.widest_gap
     sums = _measure_errors(fitted, _Bins(reach, bound, bins))
     channel_count = counts.sum(axis=1)

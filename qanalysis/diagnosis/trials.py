@@ -114,7 +114,8 @@ class Outliers:
 def find_outliers(view: LayerView) -> tuple[Outliers, Outliers]:
     """Outliers among the rows, and among the columns of the other rows.
 
-    >>> rows, columns = find_outliers(LayerView(np.float32([[1, 1, -4], [1, 1, 4], [90, -90, 90]]), Scheme.parse("int4")))
+    >>> matrix = np.float32([[1, 1, -4], [1, 1, 4], [90, -90, 90]])
+    >>> rows, columns = find_outliers(LayerView(matrix, Scheme.parse("int4")))
     >>> rows.places, columns.places
     (array([2]), array([2]))
     """

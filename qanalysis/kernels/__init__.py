@@ -1,1 +1,3 @@
-"""The fused loops, and the only folder that imports numba: see `uniform` for what all of them keep to, `codes` for their numbers."""
+"""The fused loops, and the only folder that imports numba: see `uniform` for what all of them keep to, `codes` for
+their numbers.
+"""

@@ -107,11 +107,11 @@ def accumulate_coded(x, raw, first_index, geometry, parts, parameters, moments, 
     Parameters
     ----------
     x, first_index, moments : as there.
-    raw : `x` before its non-finite values were replaced by 0, or empty where there are none; where it is not finite nothing is added.
-    geometry : (grids, GEOMETRY) int64: how blocks lie on the chunk, where its groups begin in `parts` (FIRST), KIND, MODE, SEED, TAME.
-    parts : (PARTS, all groups of all grids) float32: scales, inverses (or thresholds), 1/step (0 where a group has none), centres.
-    parameters : (grids, MOST_PARAMETERS) float32, what `coders` says of each coder.
-    sums : (grids, SUMS) float64; ZEROED counts y = 0 where x is not.
+    raw : `x` before its non-finite values were replaced by 0, or empty where there are none; where it is not finite
+    nothing is added. geometry : (grids, GEOMETRY) int64: how blocks lie on the chunk, where its groups begin in `parts`
+    (FIRST), KIND, MODE, SEED, TAME. parts : (PARTS, all groups of all grids) float32: scales, inverses (or thresholds),
+    1/step (0 where a group has none), centres. parameters : (grids, MOST_PARAMETERS) float32, what `coders` says of
+    each coder. sums : (grids, SUMS) float64; ZEROED counts y = 0 where x is not.
     """
     reciprocal, rows, tile = np.empty(TILE, np.float32), make_rows(), make_tile()
     for place in range(0, x.size, TILE):
@@ -148,9 +148,8 @@ def coded_errors(groups, kind, mode, parts, parameters, out):
     ----------
     groups : (groups, length) float32, finite.
     kind, parameters : those of the coder; at most MOST_PARAMETERS, float32.
-    mode : a rounding; a stochastic one is judged by nearest-even, as the draws belong to places that a search does not know.
-    parts : (PARTS, groups) float32, as in `accumulate_coded`.
-    out : (groups,) float64, overwritten.
+    mode : a rounding; a stochastic one is judged by nearest-even, as the draws belong to places that a search does not
+    know. parts : (PARTS, groups) float32, as in `accumulate_coded`. out : (groups,) float64, overwritten.
     """
     rows, tile = make_rows(), make_tile()
     x = groups.reshape(-1)

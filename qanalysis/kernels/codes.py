@@ -1,7 +1,8 @@
 """Which numbers do Python and the compiled loops agree on? Kinds, modes, and what stands at which place of an array.
 
 Loops take these as constants when they are compiled, and their cache knows a loop by its own file alone: after an edit
-here, the files that use it must be touched. This file loads nothing, so that values which only name a number stay light.
+here, the files that use it must be touched. This file loads nothing, so that values which only name a number stay
+light.
 """
 
 #: Roundings by number, in the words of a scheme.
@@ -11,7 +12,8 @@ NEAREST_EVEN, NEAREST_AWAY, HALF_UP, FLOOR, CEIL, TO_ZERO, STOCHASTIC = range(7)
 #: Sorts of coders.
 INTEGER, BIASED, FLOAT, TABLE, SIGN = range(5)
 
-#: Places in a coder's parameters: its ends (or edges), then what its kind needs; a table's thresholds, then its numbers.
+#: Places in a coder's parameters: its ends (or edges), then what its kind needs; a table's thresholds, then its
+#: numbers.
 LOW, HIGH = range(2)
 BIAS = 2
 MANTISSA_BITS, LEAST_EXPONENT = 2, 3
@@ -24,7 +26,8 @@ MOST_PARAMETERS = FIRST_NUMBER + MOST_THRESHOLDS + 1
 SCALE, INVERSE, PER_STEP, STEP, CENTRE_BEFORE, CENTRE_AFTER = range(6)
 PARTS = 6
 
-#: Places in a grid's geometry: how its blocks lie on the chunk, where its groups begin, how it rounds, whether float32 lanes serve it.
+#: Places in a grid's geometry: how its blocks lie on the chunk, where its groups begin, how it rounds, whether float32
+#: lanes serve it.
 COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS, FIRST, MODE, SEED, TAME = range(7)
 #: Then, of uniform grids, where its end codes begin and how far apart they stand; of coded ones the coder's kind.
 FIRST_END, END_STRIDE = 7, 8

@@ -1,7 +1,8 @@
-"""What every compiled loop is made of: how loops are compiled, float32 operations that LLVM turns into vector lanes, the roundings.
+"""What every compiled loop is made of: how loops are compiled, float32 operations that LLVM turns into vector lanes,
+the roundings.
 
-Loops are compiled on first use, cached on disk, and release the interpreter lock; none starts threads. The cache knows a
-loop by its own file: after an edit here, the files that use it must be touched.
+Loops are compiled on first use, cached on disk, and release the interpreter lock; none starts threads. The cache knows
+a loop by its own file: after an edit here, the files that use it must be touched.
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ def fill(row, begin, end, value):
 
 @inner(fastmath=REORDER)
 def round_one(scaled, mode, seed, index):
-    """A scaled value, float32, as a whole number by one of `codes.ROUNDINGS`; `seed` and the element's `index` decide a stochastic one.
+    """A scaled value, float32, as a whole number by one of `codes.ROUNDINGS`; `seed` and the element's `index` decide a
+    stochastic one.
 
     The modes are those of `quantizers.rounding`, bit for bit; NaN may come out as anything, so values are finite.
     """

@@ -1,4 +1,6 @@
-"""What a chunk holds before any grid: whether it is finite, the range of each block, its own sums, the mean of its magnitudes."""
+"""What a chunk holds before any grid: whether it is finite, the range of each block, its own sums, the mean of its
+magnitudes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ RIPPLE = 0.99
 
 @compiled()
 def scan(x):
-    """(non-finite elements, largest finite magnitude) of a chunk, (values,) float32, that may hold anything; (0, 0) of an empty one."""
+    """(non-finite elements, largest finite magnitude) of a chunk, (values,) float32, that may hold anything; (0, 0) of
+    an empty one.
+    """
     bad = 0
     largest = ZERO
     for start in range(0, x.size, TILE):
@@ -50,10 +54,11 @@ def _scan_tile(x):
 
 @inner(fastmath=REORDER)
 def add_moments(x, place, stop, reciprocal, moments):
-    """Add a tile's own sums, x[place:stop], to `moments` (MOMENTS,) float64, and say whether float32 lanes can serve the tile.
+    """Add a tile's own sums, x[place:stop], to `moments` (MOMENTS,) float64, and say whether float32 lanes can serve
+    the tile.
 
-    They can where squares neither overflow nor vanish, and where x is not a small ripple on a large mean. `reciprocal` (TILE,)
-    float32 becomes 1/|x|, of an x below SMALLEST_TAME the reciprocal of that.
+    They can where squares neither overflow nor vanish, and where x is not a small ripple on a large mean. `reciprocal`
+    (TILE,) float32 becomes 1/|x|, of an x below SMALLEST_TAME the reciprocal of that.
     """
     total, power, nonzero = 0.0, 0.0, ZERO
     largest, smallest = ZERO, LARGEST_TAME
@@ -83,8 +88,8 @@ def add_moments(x, place, stop, reciprocal, moments):
 def extremes(x, columns, block_rows, block_columns, low, high):
     """Widen `low` and `high`, one value per block, to hold the chunk's elements.
 
-    `x` is flat float32 without NaN, in C order of rows of `columns` elements; blocks are numbered along rows first, and the last
-    along a row or down may be shorter. `low` and `high` are (blocks,) float32, changed in place.
+    `x` is flat float32 without NaN, in C order of rows of `columns` elements; blocks are numbered along rows first, and
+    the last along a row or down may be shorter. `low` and `high` are (blocks,) float32, changed in place.
     """
     group_columns = -(-columns // block_columns)
     for row in range(x.size // columns):
@@ -109,10 +114,11 @@ def _extremes_run(x):
 
 @compiled()
 def magnitudes(x, columns, block_rows, block_columns, threshold, total, count):
-    """Add |x| of each block's finite elements above its `threshold` to `total`, and their number to `count`, both (blocks,) float64.
+    """Add |x| of each block's finite elements above its `threshold` to `total`, and their number to `count`, both
+    (blocks,) float64.
 
-    `x` and its blocks as in `extremes`, but NaN and infinities may be there and are passed over; `threshold` is (blocks,) float32,
-    negative where every finite element counts.
+    `x` and its blocks as in `extremes`, but NaN and infinities may be there and are passed over; `threshold` is
+    (blocks,) float32, negative where every finite element counts.
     """
     group_columns = -(-columns // block_columns)
     for row in range(x.size // columns):
@@ -127,7 +133,9 @@ def magnitudes(x, columns, block_rows, block_columns, threshold, total, count):
 
 @inner(fastmath={"reassoc", "nsz"})
 def _magnitudes_run(x, begin, end, threshold):
-    """(sum, number) of the finite |x| above the threshold in x[begin:end], float64; numbers in float32 lanes of a tile, exact up to 2^24."""
+    """(sum, number) of the finite |x| above the threshold in x[begin:end], float64; numbers in float32 lanes of a tile,
+    exact up to 2^24.
+    """
     total = count = 0.0
     for i in range(np.uint64(begin), np.uint64(end)):
         magnitude = absolute(x[i])

@@ -17,8 +17,8 @@ def squared_errors(groups, step, inverse, low_code, high_code, mode, out):
     groups : (groups, length) float32, finite.
     step, inverse : (groups,) float32.
     low_code, high_code : (groups,) float32, relative to the zero point, or (1,) where one pair serves all.
-    mode : a rounding; a stochastic one is judged by nearest-even, as the draws belong to places that a search does not know.
-    out : (groups,) float64, overwritten.
+    mode : a rounding; a stochastic one is judged by nearest-even, as the draws belong to places that a search does not
+    know. out : (groups,) float64, overwritten.
     """
     for group in range(groups.shape[0]):
         pair = group if low_code.size > 1 else 0
@@ -43,7 +43,8 @@ def _squared_error_run(x, step, inverse, low_code, high_code):
 
 @compiled()
 def divergence_clips(groups, bins, levels, out):
-    """Clip edge of |x| for each row of `groups`, (groups, length) float32 and finite, by least KL divergence, into `out` (groups,) float32.
+    """Clip edge of |x| for each row of `groups`, (groups, length) float32 and finite, by least KL divergence, into
+    `out` (groups,) float32.
 
     Candidates are the upper borders of the histogram's bins, from `levels` on, that leave at least half of the elements
     unclipped (a histogram clipped to one bin fits any Q). A candidate's P is the clipped histogram with

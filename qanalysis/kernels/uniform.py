@@ -1,8 +1,9 @@
 """The fused loop of integer formats: all error sums of one chunk under every grid in a single pass.
 
 Arrays are flat float32 in C order of a matrix with `columns` columns whose blocks of block_rows x block_columns share a
-grid: arrays of one value per block, numbered along rows first. Values are finite. y and e = y - x are rounded exactly as
-written (no fused multiply-add); only sums may be reordered. Lanes add at most TILE values in float32, tiles add in float64.
+grid: arrays of one value per block, numbered along rows first. Values are finite. y and e = y - x are rounded exactly
+as written (no fused multiply-add); only sums may be reordered. Lanes add at most TILE values in float32, tiles add in
+float64.
 """
 
 from __future__ import annotations
@@ -124,7 +125,9 @@ def _add_run(x, place, stop, origin, reciprocal, step, inverse, low_code, high_c
 
 
 def _make_tile_adder(*, rounded, signed):
-    """As `_add_run`, for a tile of several grids; `rounded` tiles round by mode, `signed` ones share the first pair of ends."""
+    """As `_add_run`, for a tile of several grids; `rounded` tiles round by mode, `signed` ones share the first pair of
+    ends.
+    """
 
     @inner(variant=f"{_ROUNDED[rounded]}_{'signed' if signed else 'shifted'}", fastmath=REORDER)
     def add_tile(x, place, stop, origin, reciprocal, rows, mode, seed, first_index, grid, sums):
@@ -263,7 +266,9 @@ _fast_even, _fast_rounded = _make_fast_adder(rounded=False), _make_fast_adder(ro
 
 
 def _make_accumulator(*, rounded):
-    """The loop over tiles and grids; the `rounded` one serves every rounding mode, the other nearest-even alone and compiles sooner."""
+    """The loop over tiles and grids; the `rounded` one serves every rounding mode, the other nearest-even alone and
+    compiles sooner.
+    """
 
     @compiled(variant=_ROUNDED[rounded])
     def accumulate(x, first_index, geometry, step, inverse, low_code, high_code, moments, sums):
@@ -273,9 +278,10 @@ def _make_accumulator(*, rounded):
         ----------
         x : (values,) float32, finite, in C order of its matrix.
         first_index : the chunk's place in its tensor, which seeds the stochastic draw.
-        geometry : (grids, GEOMETRY) int64: how blocks lie on the chunk (COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS), where a grid's values
-            begin in the next four (FIRST, FIRST_END; END_STRIDE is 0 where one pair of ends serves all blocks), MODE and SEED of
-            the rounding, and whether float32 lanes can serve its steps (TAME).
+        geometry : (grids, GEOMETRY) int64: how blocks lie on the chunk (COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS), where a
+        grid's values
+            begin in the next four (FIRST, FIRST_END; END_STRIDE is 0 where one pair of ends serves all blocks), MODE
+            and SEED of the rounding, and whether float32 lanes can serve its steps (TAME).
         step, inverse : (all blocks of all grids,) float32, 1 where a block has no signal.
         low_code, high_code : (pairs,) float32, relative to the zero point.
         moments : (MOMENTS,) float64, the same for all grids.

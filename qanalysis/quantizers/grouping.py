@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Rectangles of `rows` x `columns` elements, None for all of them; `axis` overrides the tensor's own channel axis."""
+    """Rectangles of `rows` x `columns` elements, None for all of them; `axis` overrides the tensor's own channel
+    axis.
+    """
 
     rows: int | None = None
     columns: int | None = None
@@ -27,7 +29,8 @@ class Grouping:
     def __post_init__(self) -> None:
         if any(count is not None and count < 1 for count in (self.rows, self.columns)):
             raise ValueError(
-                f"grouping {self}: a group has at least one element; write N, R and C of 1 or more, for example group=128"
+                f"grouping {self}: a group has at least one element; write N, R and C of 1 or more, for example "
+                "group=128"
             )
 
     def __str__(self) -> str:

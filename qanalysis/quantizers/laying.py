@@ -126,7 +126,8 @@ def _lay_gguf(coder: Coder, scale: Floats, *, centre: tuple[Floats, Floats] | No
     """
     usable = is_invertible(np.abs(scale))
     stored = np.where(usable, _to_half(scale), np.float32(0))
-    # Where there is no scale every code stands for the same value: the inverse must only keep infinities from becoming NaN.
+    # Where there is no scale every code stands for the same value: the inverse must only keep infinities from becoming
+    # NaN.
     inverses = np.where(usable, np.float32(1) / np.where(usable, scale, np.float32(1)), np.float32(1))
     return lay_scaled(coder, stored, unused=keep_any(stored == 0), inverses=inverses, centre=centre)
 

@@ -111,7 +111,8 @@ class Percentile(RangeRule):
     def __post_init__(self) -> None:
         if not 50 < self.percent <= 100:
             raise ValueError(
-                f"range percentile:{self.percent:g}: the percentile lies above 50 and at most at 100; write for example {self.example}"
+                f"range percentile:{self.percent:g}: the percentile lies above 50 and at most at 100; write for "
+                f"example {self.example}"
             )
 
     @property

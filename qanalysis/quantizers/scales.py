@@ -26,8 +26,8 @@ FLOAT_BITS = 32
 # The peer looks codes up by the scaled value's place among 2^16.
 _PLACES = 65535
 
-#: From the step, the largest magnitude that the grid must reach and the exponent b of its top code (about 2^b) to the step
-#: as stored.
+#: From the step, the largest magnitude that the grid must reach and the exponent b of its top code (about 2^b) to the
+#: step as stored.
 Fit = Callable[[Floats, Floats, int], Floats]
 
 

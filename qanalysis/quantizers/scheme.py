@@ -188,7 +188,8 @@ class Scheme:
         block = self.format.block
         if block and layout.columns % block:
             raise ValueError(
-                f"{self.format} codes blocks of {block}, which do not divide a row of {layout.columns}; the format's own tools refuse such a tensor too"
+                f"{self.format} codes blocks of {block}, which do not divide a row of {layout.columns}; the "
+                "format's own tools refuse such a tensor too"
             )
         return layout
 

@@ -35,7 +35,8 @@ class Statistic:
         has none.
         """
         raise TypeError(
-            f"{cls.__name__} of {layout.groups} groups in {matrix.size} values: a range rule or the whole tensor gives it"
+            f"{cls.__name__} of {layout.groups} groups in {matrix.size} values: a range rule or the whole tensor "
+            "gives it"
         )
 
 

@@ -69,7 +69,8 @@ def parse_format(text: str) -> NumberFormat:
         raise ValueError(f"format {text!r}: integer formats have {FEWEST_BITS} to {MOST_BITS} bits")
     if re.fullmatch(r"gguf:(q\d_k\w*|iq\w+)", text, re.IGNORECASE):
         raise ValueError(
-            f"format {text!r}: K- and I-quants are read from files, not written; the package that defines them has no public encoder for them"
+            f"format {text!r}: K- and I-quants are read from files, not written; the package that defines them has "
+            "no public encoder for them"
         )
     names = [name for name, fmt in FORMATS.items() if not fmt.is_integer]
     close = _find_alike(text.lower(), names) if text else []
@@ -130,7 +131,8 @@ def parse_bits(text: str) -> list[int]:
         outside = [width for width in (first, last) if not FEWEST_BITS <= width <= MOST_BITS]
         if outside:
             raise ValueError(
-                f"bits {text!r}: {outside[0]} is outside {FEWEST_BITS} to {MOST_BITS}, the widths of integer formats; write for example 2-8 or 4,8"
+                f"bits {text!r}: {outside[0]} is outside {FEWEST_BITS} to {MOST_BITS}, the widths of integer "
+                "formats; write for example 2-8 or 4,8"
             )
         if last < first:
             raise ValueError(f"bits {text!r}: the span {span.strip()} runs backwards; write {last}-{first}")

@@ -23,7 +23,7 @@ from qanalysis.results.table import Table
 from qanalysis.sweeps.row import Rows
 
 if TYPE_CHECKING:
-    from qanalysis.diagnosis import Diagnosis
+    from qanalysis.diagnosis.findings import Diagnosis
     from qanalysis.diagnosis.profile import LayerProfile
 
 SIZE_LIMIT = 6_000_000

@@ -15,7 +15,7 @@ from qanalysis.results.table import Table
 from qanalysis.sweeps.row import Row, Rows
 
 if TYPE_CHECKING:
-    from qanalysis.diagnosis import Diagnosis
+    from qanalysis.diagnosis.findings import Diagnosis
     from qanalysis.diagnosis.profile import LayerProfile
     from qanalysis.reports.pictures import Chart
 

@@ -20,7 +20,7 @@ from qanalysis.reports.summary import choose_scheme, find_worst_channel, headlin
 from qanalysis.sweeps.row import STATUS_WORDS, Rows
 
 if TYPE_CHECKING:
-    from qanalysis.diagnosis import Diagnosis
+    from qanalysis.diagnosis.findings import Diagnosis
     from qanalysis.diagnosis.profile import LayerProfile
 
 CURVE_LAYERS = 3
@@ -64,7 +64,8 @@ def outline_sweep(
 
 def draw_sweep(rows: Rows, *, scheme: str | None = None, profiles: Sequence[LayerProfile] = ()) -> list[Chart]:
     """The charts of the page: error by layer and scheme, error against bits, and the layers that are seen from inside."""
-    from qanalysis import charts
+    from qanalysis.charts.curves import error_curves
+    from qanalysis.charts.heat_map import heat_map
 
     chosen = scheme or choose_scheme(rows)
     worst = [row.tensor for row in select_worst(rows, chosen, count=CURVE_LAYERS)]
@@ -73,30 +74,27 @@ def draw_sweep(rows: Rows, *, scheme: str | None = None, profiles: Sequence[Laye
         return drawn
     if any(not math.isnan(value) for value in rows.column("sqnr_db")):
         caption = "SQNR of every layer under every scheme; higher is better."
-        drawn.append(
-            make_chart("Every layer under every scheme", caption, partial(charts.heat_map, rows.rows, "sqnr_db"))
-        )
+        drawn.append(make_chart("Every layer under every scheme", caption, partial(heat_map, rows.rows, "sqnr_db")))
     if worst:
         caption = f"The {len(worst)} worst layers at {chosen}, beside what theory allows."
-        drawn.append(
-            make_chart("Error against bits", caption, partial(charts.error_curves, rows.rows, worst, "sqnr_db"))
-        )
+        drawn.append(make_chart("Error against bits", caption, partial(error_curves, rows.rows, worst, "sqnr_db")))
     for name in dict.fromkeys(profile.name for profile in profiles):
         drawn += _draw_layer([profile for profile in profiles if profile.name == name], chosen)
     return drawn
 
 
 def _draw_layer(profiles: Sequence[LayerProfile], scheme: str) -> list[Chart]:
-    from qanalysis import charts
+    from qanalysis.charts.layer_charts import error_histogram, weight_histogram
+    from qanalysis.charts.scrub import scrub
 
     name = profiles[0].name
     if len(profiles) > 1:
         bits = next((profile.scheme.format.bits for profile in profiles if str(profile.scheme) == scheme), None)
         caption = "Move the slider through the bit widths."
-        return [make_chart(f"Weights and error of {name}", caption, partial(charts.scrub, profiles, bits=bits))]
+        return [make_chart(f"Weights and error of {name}", caption, partial(scrub, profiles, bits=bits))]
     return [
-        make_chart(f"Weights of {name}", "", partial(charts.weight_histogram, profiles[0]), half=True),
-        make_chart(f"Error of {name}", "", partial(charts.error_histogram, profiles[0]), half=True),
+        make_chart(f"Weights of {name}", "", partial(weight_histogram, profiles[0]), half=True),
+        make_chart(f"Error of {name}", "", partial(error_histogram, profiles[0]), half=True),
     ]
 
 

@@ -34,8 +34,8 @@ Grids = UniformGrids | Grid
 class Bench:
     """A chunk of a tensor, ready to be measured.
 
-    `values` hold 0 where `raw` is not finite (`raw` is empty where all are), `bad` says how many those are; `start` is the
-    chunk's place in its tensor, `largest` max |x|.
+    `values` hold 0 where `raw` is not finite (`raw` is empty where all are), `bad` says how many those are; `start` is
+    the chunk's place in its tensor, `largest` max |x|.
     """
 
     values: Floats

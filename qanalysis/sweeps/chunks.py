@@ -1,7 +1,8 @@
-"""How is a tensor cut so that it need not fit in memory? Flat pieces of its matrix view that no group of a scheme crosses.
+"""How is a tensor cut so that it need not fit in memory? Flat pieces of its matrix view that no group of a scheme
+crosses.
 
-A piece is a run of whole rows, or part of one long row cut at a multiple of every group length. Groups of whole tensors and
-of long rows do cross pieces: their range comes from a first pass, everything else is fitted inside the piece.
+A piece is a run of whole rows, or part of one long row cut at a multiple of every group length. Groups of whole tensors
+and of long rows do cross pieces: their range comes from a first pass, everything else is fitted inside the piece.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ CHUNK_VALUES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Elements start..stop of the flat matrix view: `rows` x `columns` of it, from row `first_row`, column `first_column`."""
+    """Elements start..stop of the flat matrix view: `rows` x `columns` of it, from row `first_row`, column
+    `first_column`.
+    """
 
     start: int
     rows: int
@@ -46,11 +49,15 @@ class Chunk:
         return Layout(shape, 0, *shape, min(layout.block_rows, self.rows), min(layout.block_columns, self.columns))
 
     def begins_groups(self, layout: Layout) -> bool:
-        """Whether the groups that cross the piece start in it, so that it is the one to count their steps and storage."""
+        """Whether the groups that cross the piece start in it, so that it is the one to count their steps and
+        storage.
+        """
         return self.first_row % layout.block_rows == 0 and self.first_column % layout.block_columns == 0
 
     def take(self, values: NDArray[Any], layout: Layout) -> NDArray[Any]:
-        """The piece's window on one value per group (groups,) of the whole tensor: a view shaped as groups down and along."""
+        """The piece's window on one value per group (groups,) of the whole tensor: a view shaped as groups down and
+        along.
+        """
         local = self.localize(layout)
         row, column = self.first_row // layout.block_rows, self.first_column // layout.block_columns
         grid = values.reshape(layout.group_rows, layout.group_columns)

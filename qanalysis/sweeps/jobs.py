@@ -1,7 +1,8 @@
 """What is there to do for a tensor of one shape?
 
-A job is some schemes whose groups lie alike, a view the jobs that go over the same pieces, an outline all views and what
-is known before any value. All of it depends on the shape alone and is worked out once for each: models repeat few shapes.
+A job is some schemes whose groups lie alike, a view the jobs that go over the same pieces, an outline all views and
+what is known before any value. All of it depends on the shape alone and is worked out once for each: models repeat few
+shapes.
 """
 
 from __future__ import annotations
@@ -168,7 +169,9 @@ class Outline:
 
 
 def outline(schemes: Sequence[Scheme], shape: tuple[int, ...], axis: int) -> Outline:
-    """What a sweep of these schemes does to a tensor of this shape and channel axis; one that is neither 0-d nor empty."""
+    """What a sweep of these schemes does to a tensor of this shape and channel axis; one that is neither 0-d nor
+    empty.
+    """
     reasons, layouts = np.array([""] * len(schemes), object), dict[int, Layout]()
     for place, scheme in enumerate(schemes):
         try:

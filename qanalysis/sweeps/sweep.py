@@ -1,7 +1,8 @@
 """What does each scheme cost each tensor? The cross product of a checkpoint's tensors and schemes, as rows.
 
 Tensors are cut into pieces (`chunks`), a pool of our own threads measures the pieces, sums add up in the order of the
-pieces: results do not depend on the number of threads. One bad tensor becomes a row with a reason, never the end of a run.
+pieces: results do not depend on the number of threads. One bad tensor becomes a row with a reason, never the end of a
+run.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ AHEAD = 256
 
 @dataclass(frozen=True, slots=True)
 class SweepProgress:
-    """Where a sweep stands: the tensor just finished, how many of how many, speed, time left, and that tensor's rows."""
+    """Where a sweep stands: the tensor just finished, how many of how many, speed, time left, and that tensor's
+    rows.
+    """
 
     tensor: str
     done: int
@@ -58,10 +61,10 @@ def sweep(
 ) -> Rows:
     """Measure every tensor of `source` under every scheme.
 
-    `include` and `exclude` are regular expressions searched in the tensors' names; `weights_only` keeps tensors of two or
-    more dimensions. `on_progress` is called after each tensor, in the thread of the caller. Setting `cancel` ends the sweep
-    within one piece per thread and returns the rows so far with `complete` false. Raises ValueError for a scheme that does
-    not parse, no scheme at all, or a filter that leaves no tensor.
+    `include` and `exclude` are regular expressions searched in the tensors' names; `weights_only` keeps tensors of two
+    or more dimensions. `on_progress` is called after each tensor, in the thread of the caller. Setting `cancel` ends
+    the sweep within one piece per thread and returns the rows so far with `complete` false. Raises ValueError for a
+    scheme that does not parse, no scheme at all, or a filter that leaves no tensor.
 
     >>> import numpy as np
     >>> rows = sweep({"w": np.float32([[1.0, -0.5], [0.25, 0.125]])}, ["int4", "int8 channel"])
@@ -112,7 +115,8 @@ def select_tensors(
     kept = [info for info in chosen if len(info.shape) >= 2 or not weights_only]
     if not kept:
         raise ValueError(
-            f"weights only: none of the {len(chosen)} chosen tensors has two or more dimensions; leave the filter off to measure them"
+            f"weights only: none of the {len(chosen)} chosen tensors has two or more dimensions; leave the filter "
+            "off to measure them"
         )
     return kept
 
@@ -138,7 +142,8 @@ def _measure_all(
     workers: int,
     cancel: threading.Event,
 ) -> Iterator[Measured]:
-    # Conductors wait for the pieces of one tensor each, so the workers always find pieces of the next one to go on with.
+    # Conductors wait for the pieces of one tensor each, so the workers always find pieces of the next one to go on
+    # with.
     pool, conductors = ThreadPoolExecutor(workers, "piece"), ThreadPoolExecutor(workers + 1, "tensor")
     workshop = Workshop(pool, threading.Semaphore(workers), cancel, threading.Lock(), lru_cache(partial(outline, plan)))
     waiting = (conductors.submit(measure_tensor, source, info, len(plan), workshop=workshop) for info in tensors)

@@ -84,7 +84,8 @@ class Widths:
     def lay(self, found: Statistic) -> UniformGrids:
         """The grids over the ranges of all groups.
 
-        >>> Widths.of([Scheme.parse("int2"), Scheme.parse("int4")]).lay(Range(np.float32([-0.7]), np.float32([0.35]))).scale
+        >>> widths = Widths.of([Scheme.parse("int2"), Scheme.parse("int4")])
+        >>> widths.lay(Range(np.float32([-0.7]), np.float32([0.35]))).scale
         array([[0.7],
                [0.1]], dtype=float32)
         """

@@ -24,7 +24,8 @@ _SQRT3 = math.sqrt(3.0)
 class Distribution:
     """A symmetric density of mean 0 and variance 1; `str()` gives the word that `parse` reads back.
 
-    `tail_mass(t)` = P(X > t) and `tail_mean(t)` = E[X; X > t] are the two partial moments from which every grid's error follows.
+    `tail_mass(t)` = P(X > t) and `tail_mean(t)` = E[X; X > t] are the two partial moments from which every grid's error
+    follows.
     """
 
     name: str
@@ -32,7 +33,8 @@ class Distribution:
     tail_mass: RealFunction
     tail_mean: RealFunction
     quantile: RealFunction
-    #: pdf^(1/3), normalised, is the pdf this many times as wide: the level density of the best companding (Panter and Dite 1951).
+    #: pdf^(1/3), normalised, is the pdf this many times as wide: the level density of the best companding (Panter and
+    #: Dite 1951).
     companding_stretch: float
     #: 2^2b D of the best companding grid as b grows: (1/12) (integral of pdf^(1/3))^3.
     panter_dite_factor: float
@@ -46,7 +48,8 @@ class Distribution:
 
     @classmethod
     def parse(cls, text: Distribution | str) -> Distribution:
-        """The catalogue's value for a word such as "gaussian"; a Distribution passes through. ValueError for another word.
+        """The catalogue's value for a word such as "gaussian"; a Distribution passes through. ValueError for another
+        word.
 
         >>> str(Distribution.parse("laplace"))
         'laplace'

@@ -1,8 +1,9 @@
 """How large is the error of Gaussian groups whose grid follows their extremes? Integrals in place of experiments.
 
-A group holds `length` independent N(0, 1) values and gets the grid that its largest magnitude M, or its smallest and largest value a and b, ask for.
-Given those, the other values are Gaussians cut off at -M..M or a..b, and their squared error is a closed form on every cell of the grid;
-what is left is an integral over M or (a, b), done at well spread points of their distribution functions.
+A group holds `length` independent N(0, 1) values and gets the grid that its largest magnitude M, or its smallest and
+largest value a and b, ask for. Given those, the other values are Gaussians cut off at -M..M or a..b, and their squared
+error is a closed form on every cell of the grid; what is left is an integral over M or (a, b), done at well spread
+points of their distribution functions.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from qanalysis.theory.distributions import GAUSSIAN
 Follows = Literal["absmax", "signed-max", "extremes"]
 # More equal cells than these are fine: their mean squared errors are step^2/12 (stochastic: /6) to 0.001 dB.
 MOST_EXACT_CELLS = 32
-# Largest magnitudes at which a scale is looked at for jumps, and the smallest relative jump that gets a border of its own.
+# Largest magnitudes at which a scale is looked at for jumps, and the smallest relative jump that gets a border of its
+# own.
 SCAN_POINTS, SMALLEST_JUMP = 1024, 0.02
 # Pairs of extremes for their own errors, and pairs times cells for all others'.
 LATTICE_POINTS, EDGE_BUDGET = 10_946, 72_000
@@ -30,7 +32,9 @@ LATTICE_POINTS, EDGE_BUDGET = 10_946, 72_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grids:
-    """One grid per group, all (groups,): x is coded as the unit (x - origin) * inverse, and unit u decodes to u * scale + centre."""
+    """One grid per group, all (groups,): x is coded as the unit (x - origin) * inverse, and unit u decodes to u * scale
+    + centre.
+    """
 
     scale: Doubles
     inverse: Doubles
@@ -42,7 +46,9 @@ Lay = Callable[[Doubles, Doubles], Grids]
 
 
 class Cells(NamedTuple):
-    """Between which units which squared error is expected: sign (u - first)(u - second) + flat; n cells have n - 1 inner edges."""
+    """Between which units which squared error is expected: sign (u - first)(u - second) + flat; n cells have n - 1
+    inner edges.
+    """
 
     edges: Doubles
     first: Doubles
@@ -52,7 +58,8 @@ class Cells(NamedTuple):
 
 
 def cut_cells(levels: Doubles, *, stochastic: bool = False) -> Cells:
-    """The cells of ascending unit `levels` under nearest rounding, or under stochastic rounding to the neighbours in proportion.
+    """The cells of ascending unit `levels` under nearest rounding, or under stochastic rounding to the neighbours in
+    proportion.
 
     >>> cut_cells(np.array([-1.0, 0.0, 1.0])).edges.tolist()
     [-0.5, 0.5]
@@ -158,10 +165,11 @@ def _find_steps(u: Doubles, length: int, lay: Lay) -> Doubles:
 
 @lru_cache(maxsize=64)
 def _draw_extremes(length: int, most: int) -> tuple[Doubles, Doubles]:
-    """Smallest and largest of `length` (2 or more) values at equally likely points, at most `most`: a Fibonacci lattice in two distribution functions.
+    """Smallest and largest of `length` (2 or more) values at equally likely points, at most `most`: a Fibonacci lattice
+    in two distribution functions.
 
-    The largest is drawn first, then the smallest of the others below it. Unlike a product rule, a lattice has no rows of points
-    for a jump of the scale to run along.
+    The largest is drawn first, then the smallest of the others below it. Unlike a product rule, a lattice has no rows
+    of points for a jump of the scale to run along.
     """
     before, points = 1, 1
     while before + points <= min(most, LATTICE_POINTS):

@@ -1,8 +1,9 @@
 """What error should a quantizer have, and what is the least it could have?
 
-Lines over bits (dB of signal power over error power, unit variance): the full-range uniform 6.02 b, the sine, Lloyd-Max,
-Panter-Dite, Shannon; and the prediction for groups of Gaussian values scaled by their largest magnitude.
-Rates may be real ("bits per weight"), grids need whole bits. Errors are taken as uniform over a step where a formula says fine-step.
+Lines over bits (dB of signal power over error power, unit variance): the full-range uniform 6.02 b, the sine,
+Lloyd-Max, Panter-Dite, Shannon; and the prediction for groups of Gaussian values scaled by their largest magnitude.
+Rates may be real ("bits per weight"), grids need whole bits. Errors are taken as uniform over a step where a formula
+says fine-step.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import numpy as np
 from scipy.special import erfc
 
 from qanalysis.arrays import Doubles
-from qanalysis.decibels import DB_PER_BIT, SINE_DB
+from qanalysis.decibels import DB_PER_BIT, SINE_DB, gain_db
 from qanalysis.theory.distributions import GAUSSIAN, Distribution
 from qanalysis.theory.optimal_grids import MAX_BITS, check_bits, grid_mse, lloyd_max
 
-#: Noise of a fine uniform grid with ideal lossless coding over the Shannon bound at the same rate (Gish and Pierce 1968): 1.4233, 1.533 dB.
+#: Noise of a fine uniform grid with ideal lossless coding over the Shannon bound at the same rate (Gish and Pierce
+#: 1968): 1.4233, 1.533 dB.
 ENTROPY_CODED_GAP = math.pi * math.e / 6.0
 
 
@@ -50,7 +52,8 @@ def sine_sqnr_db(bits: float) -> float:
 
 
 def panter_dite_db(bits: float, distribution: Distribution | str) -> float:
-    """The best scalar grid as bits grow (Panter and Dite 1951); Lloyd-Max comes from above to it: 0.49 dB at 4 bits, 0.04 at 8 (Gaussian).
+    """The best scalar grid as bits grow (Panter and Dite 1951); Lloyd-Max comes from above to it: 0.49 dB at 4 bits,
+    0.04 at 8 (Gaussian).
 
     >>> round(panter_dite_db(8, "gaussian"), 3)
     43.818
@@ -59,7 +62,8 @@ def panter_dite_db(bits: float, distribution: Distribution | str) -> float:
 
 
 def shannon_db(bits: float, distribution: Distribution | str) -> float:
-    """What no coder of `bits` per independent value can pass: D(R) of the Gaussian; for the others the Shannon lower bound on D.
+    """What no coder of `bits` per independent value can pass: D(R) of the Gaussian; for the others the Shannon lower
+    bound on D.
 
     >>> round(shannon_db(4, "gaussian"), 3), round(shannon_db(4, "laplace"), 3)
     (24.082, 24.711)
@@ -76,7 +80,8 @@ class BestScalar:
 
 
 def best_scalar_sqnr_db(bits: int, distribution: Distribution | str) -> BestScalar:
-    """The best scalar grid at any whole `bits` from 1: Lloyd-Max up to 16, above that the asymptote, by then exact to 0.0002 dB.
+    """The best scalar grid at any whole `bits` from 1: Lloyd-Max up to 16, above that the asymptote, by then exact to
+    0.0002 dB.
 
     >>> best_scalar_sqnr_db(8, "laplace").rule, best_scalar_sqnr_db(24, "laplace").rule
     ('lloyd-max', 'panter-dite')
@@ -96,7 +101,8 @@ def binary_sqnr_db(distribution: Distribution | str) -> float:
 
 
 def loaded_gaussian_sqnr_db(bits: int, clip_sigma: float) -> float:
-    """A Gaussian on 2^b mid-rise steps that saturate at +-`clip_sigma` standard deviations; bits 1 to 16, ValueError beyond.
+    """A Gaussian on 2^b mid-rise steps that saturate at +-`clip_sigma` standard deviations; bits 1 to 16, ValueError
+    beyond.
 
     >>> round(loaded_gaussian_sqnr_db(8, 4), 2)
     40.55
@@ -110,7 +116,9 @@ def loaded_gaussian_sqnr_db(bits: int, clip_sigma: float) -> float:
 
 @cache
 def _tail_nodes() -> tuple[Doubles, Doubles, Doubles]:
-    """Gauss-Legendre nodes x on panels of width 1 from 0 to 16, weights, and P(|X| > x) of N(0, 1), which ends below 1e-56."""
+    """Gauss-Legendre nodes x on panels of width 1 from 0 to 16, weights, and P(|X| > x) of N(0, 1), which ends below
+    1e-56.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(24)
     x = (np.arange(16)[:, np.newaxis] + 0.5 * (nodes + 1.0)).ravel()
     return x, np.tile(0.5 * weights, 16), np.asarray(erfc(x / math.sqrt(2.0)))
@@ -118,7 +126,8 @@ def _tail_nodes() -> tuple[Doubles, Doubles, Doubles]:
 
 @lru_cache(maxsize=4096)
 def expected_max_square(group_length: int) -> float:
-    """E[max x^2] of `group_length` independent N(0, 1) values, to a relative 1e-12 for lengths up to 1e15; ValueError below 1.
+    """E[max x^2] of `group_length` independent N(0, 1) values, to a relative 1e-12 for lengths up to 1e15; ValueError
+    below 1.
 
     The integral of 2x P(max |x| > x) over x > 0.
 
@@ -142,11 +151,11 @@ def _absmax_noise(bits: int, group_length: int) -> float:
 
 
 def absmax_group_sqnr_db(bits: int, group_length: int) -> float:
-    """Gaussian values in groups, each scaled so that its largest magnitude is code q = 2^(b-1) - 1: -10 log10(E[max^2]/(12 q^2) (g-1)/g).
+    """Gaussian values in groups, each scaled so that its largest magnitude is code q = 2^(b-1) - 1: -10
+    log10(E[max^2]/(12 q^2) (g-1)/g).
 
-    Fine-step: exact within 0.01 dB from 3 bits on; 2 bits measure higher, by 0.1 dB at 8 values, 0.6 at 128, 1.2 at 1024.
-    A group of one value is exact: infinite.
-    ValueError for bits outside 2 to 16 or a length below 1.
+    Fine-step: exact within 0.01 dB from 3 bits on; 2 bits measure higher, by 0.1 dB at 8 values, 0.6 at 128, 1.2 at
+    1024. A group of one value is exact: infinite. ValueError for bits outside 2 to 16 or a length below 1.
 
     >>> round(absmax_group_sqnr_db(4, 128), 2), absmax_group_sqnr_db(4, 1)
     (18.62, inf)
@@ -155,7 +164,8 @@ def absmax_group_sqnr_db(bits: int, group_length: int) -> float:
 
 
 def absmax_groups_sqnr_db(bits: int, lengths: Mapping[int, int] | Iterable[tuple[int, int]]) -> float:
-    """`absmax_group_sqnr_db` of a tensor cut into groups of several lengths, `lengths` = {length: how many groups} or such pairs.
+    """`absmax_group_sqnr_db` of a tensor cut into groups of several lengths, `lengths` = {length: how many groups} or
+    such pairs.
 
     Error powers are pooled over all values. ValueError as there, for a negative count, and where no value is left.
 
@@ -164,7 +174,10 @@ def absmax_groups_sqnr_db(bits: int, lengths: Mapping[int, int] | Iterable[tuple
     """
     pairs = list(lengths.items() if isinstance(lengths, Mapping) else lengths)
     if any(count < 0 for _, count in pairs) or not any(count for _, count in pairs):
-        message = f"lengths={pairs!r} has no values: give (length, count) pairs with counts of 0 or more, one of them positive"
+        message = (
+            f"lengths={pairs!r} has no values: give (length, count) pairs with counts of 0 or more, one of them "
+            "positive"
+        )
         raise ValueError(message)
     noise = sum(length * count * _absmax_noise(bits, length) for length, count in pairs)
-    return 10.0 * math.log10(sum(length * count for length, count in pairs) / noise) if noise else math.inf
+    return gain_db(sum(length * count for length, count in pairs), noise)

@@ -1,8 +1,8 @@
 """Which scalar grid loses least on a known density, and how much does it lose?
 
-Grids are symmetric with nearest-level rounding: an even number of levels is mid-rise, an odd number has a level at zero.
-Densities have variance 1, so a mean squared error D is noise over signal and SQNR = -10 log10 D.
-D comes from closed forms as 1 minus a sum close to 1: its absolute error is about 1e-15, below 2e-5 dB at 16 bits.
+Grids are symmetric with nearest-level rounding: an even number of levels is mid-rise, an odd number has a level at
+zero. Densities have variance 1, so a mean squared error D is noise over signal and SQNR = -10 log10 D. D comes from
+closed forms as 1 minus a sum close to 1: its absolute error is about 1e-15, below 2e-5 dB at 16 bits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ MAX_BITS = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LloydMax:
-    """The grid of least mean squared error: 2^b `levels` and the 2^b - 1 `thresholds` between them, ascending, read-only."""
+    """The grid of least mean squared error: 2^b `levels` and the 2^b - 1 `thresholds` between them, ascending,
+    read-only.
+    """
 
     levels: Doubles
     thresholds: Doubles
@@ -38,7 +40,9 @@ class LloydMax:
 
 @dataclass(frozen=True, slots=True)
 class UniformGrid:
-    """A symmetric grid of equal steps and its mean squared error; `amax` is the largest level, `clip_edge` half a step beyond."""
+    """A symmetric grid of equal steps and its mean squared error; `amax` is the largest level, `clip_edge` half a step
+    beyond.
+    """
 
     level_count: int
     step: float
@@ -71,8 +75,8 @@ def check_bits(bits: int, *, lowest: int = 1) -> int:
 def lloyd_max(bits: int, distribution: Distribution | str) -> LloydMax:
     """The Lloyd-Max grid: every level is the centroid of its cell, every threshold the midpoint of its neighbours.
 
-    `bits` 1 to 16 (ValueError beyond); about 1 ms at 8 bits, 15 ms at 16, then remembered. For log-concave densities, as all
-    of these are, the two conditions have one solution (Kieffer 1983). Levels are met to 1e-10 or better.
+    `bits` 1 to 16 (ValueError beyond); about 1 ms at 8 bits, 15 ms at 16, then remembered. For log-concave densities,
+    as all of these are, the two conditions have one solution (Kieffer 1983). Levels are met to 1e-10 or better.
 
     >>> grid = lloyd_max(2, "gaussian")
     >>> grid.levels.round(4).tolist(), round(grid.mse, 7), round(grid.entropy_bits, 3)
@@ -121,8 +125,9 @@ def _cut_cells(levels: Doubles, distribution: Distribution) -> _Cells:
 def _newton_step(levels: Doubles, cells: _Cells, distribution: Distribution) -> Doubles:
     """Newton on levels = centroids(levels).
 
-    In this form, and not as the gradient of D, the matrix is diagonally dominant for every log-concave density (moving both
-    thresholds moves a centroid by less), so the step never meets the degenerate points that plague a bare Newton on D.
+    In this form, and not as the gradient of D, the matrix is diagonally dominant for every log-concave density (moving
+    both thresholds moves a centroid by less), so the step never meets the degenerate points that plague a bare Newton
+    on D.
     """
     from scipy.linalg import (
         solve_banded,
@@ -143,7 +148,8 @@ def _newton_step(levels: Doubles, cells: _Cells, distribution: Distribution) -> 
 
 
 def grid_mse(level_count: int, step: float, distribution: Distribution | str) -> float:
-    """Mean squared error of the symmetric grid of `level_count` (2 or more) equal steps on the density, clipping included.
+    """Mean squared error of the symmetric grid of `level_count` (2 or more) equal steps on the density, clipping
+    included.
 
     >>> round(grid_mse(2, 2 * (2 / 3.141592653589793) ** 0.5, "gaussian"), 5)
     0.36338
@@ -177,7 +183,8 @@ def optimal_uniform(bits: int, distribution: Distribution | str) -> UniformGrid:
 
 
 def optimal_symmetric(bits: int, distribution: Distribution | str) -> UniformGrid:
-    """The best grid of 2^b - 1 equal steps around a zero level, as signed symmetric codes have it, `bits` 2 to 16 (ValueError beyond).
+    """The best grid of 2^b - 1 equal steps around a zero level, as signed symmetric codes have it, `bits` 2 to 16
+    (ValueError beyond).
 
     >>> grid = optimal_symmetric(4, "gaussian")
     >>> round(grid.amax, 4), round(grid.sqnr_db, 3)
@@ -191,7 +198,8 @@ def _fit_uniform_grid(level_count: int, distribution: Distribution) -> UniformGr
     from scipy.optimize import brentq  # here for the same reason as the banded solver above
 
     def slope(clip_edge: float) -> float:
-        # dD/dstep = -(2/step) (E[x Q] - E[Q^2]): thresholds sit where both neighbours err alike, so moving them costs nothing.
+        # dD/dstep = -(2/step) (E[x Q] - E[Q^2]): thresholds sit where both neighbours err alike, so moving them costs
+        # nothing.
         with_signal, own_power = _grid_products(level_count, 2.0 * clip_edge / level_count, distribution)
         return with_signal - own_power
 

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import gammaincinv
 
 from qanalysis.arrays import Doubles, Floats
+from qanalysis.decibels import gain_db
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.scheme import MINMAX, Scheme
 from qanalysis.quantizers.statistics import Extremes, MeanMagnitude, Range, SignedLargest, Statistic, Threshold
@@ -24,7 +25,8 @@ from qanalysis.theory.distributions import GAUSSIAN
 from qanalysis.theory.gaussian_groups import Cells, Follows, Grids, cut_cells, group_mse, mean_inside
 from qanalysis.theory.lines import absmax_groups_sqnr_db, expected_max_square
 
-#: sigma is taken at this many places per octave, and between them by interpolation (0.001 dB where scales are powers of two).
+#: sigma is taken at this many places per octave, and between them by interpolation (0.001 dB where scales are powers of
+#: two).
 PLACES = 32
 #: From this length on, predictions are interpolated between half octaves.
 LONG_GROUP = 256
@@ -48,8 +50,10 @@ def predict_sqnr_db(scheme: Scheme, length_counts: Mapping[int, int], *, sigma: 
     ternary groups are good to 2/length^2 dB. Remembered: a first call takes 2 to 12 ms. ValueError unless sigma is a
     positive number and at least one group has a value.
 
-    >>> round(predict_sqnr_db(Scheme.parse("mxfp4"), {32: 1000}), 2), predict_sqnr_db(Scheme.parse("int4 range=mse"), {32: 1})
-    (18.79, None)
+    >>> round(predict_sqnr_db(Scheme.parse("mxfp4"), {32: 1000}), 2)
+    18.79
+    >>> predict_sqnr_db(Scheme.parse("int4 range=mse"), {32: 1}) is None
+    True
     """
     if has_formula(scheme):
         return absmax_groups_sqnr_db(scheme.format.bits, length_counts)
@@ -82,7 +86,8 @@ def integrate_sqnr_db(scheme: Scheme, length_counts: Mapping[int, int], *, sigma
     lengths = tuple(sorted(length_counts.items()))
     if not any(count for _, count in lengths) or any(length < 1 or count < 0 for length, count in lengths):
         raise ValueError(
-            f"length_counts={length_counts!r} has no values: give lengths of 1 or more and how many groups have them, one of them above 0"
+            f"length_counts={length_counts!r} has no values: give lengths of 1 or more and how many groups have "
+            "them, one of them above 0"
         )
     # Split from its exponent first, so that an octave up or down changes no digit.
     mantissa, exponent = math.frexp(sigma)
@@ -120,7 +125,7 @@ def _integrate(scheme: Scheme, lengths: Lengths, place: int) -> float:
     size = sum(length * count for length, count in lengths)
     largest = math.sqrt(expected_max_square(size)) if scheme.is_tensor_scaled else 0.0
     noise = sum(length * count * _interpolate_mse(scheme, length, place, largest) for length, count in lengths if count)
-    return 10.0 * math.log10(size / noise) if noise > 0.0 else math.inf
+    return gain_db(size, noise)
 
 
 def _interpolate_mse(scheme: Scheme, length: int, place: int, largest: float) -> float:

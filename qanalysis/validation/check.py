@@ -1,4 +1,5 @@
-"""How well does a figure of ours agree with someone else's? One comparison as a value, asked later, and the check that comes of it.
+"""How well does a figure of ours agree with someone else's? One comparison as a value, asked later, and the check that
+comes of it.
 
 Agreement is a distance, 0 for equal: values that differ, steps between neighbouring float32 numbers, dB, or a ratio.
 """
@@ -37,7 +38,8 @@ class Agreement(NamedTuple):
 class Check:
     """One cross-check as it came out: what was compared, with whom, the distance `reached` and the largest one allowed.
 
-    `required` is None where a difference is by design, `reached` None where nothing could be compared; then `reason` says why.
+    `required` is None where a difference is by design, `reached` None where nothing could be compared; then `reason`
+    says why.
     """
 
     name: str
@@ -91,7 +93,9 @@ def _write_distance(distance: float, kind: Unit) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A question not yet asked: `measure` compares when it is called. `required` None marks a difference by design, with its reason."""
+    """A question not yet asked: `measure` compares when it is called. `required` None marks a difference by design,
+    with its reason.
+    """
 
     name: str
     kind: Unit
@@ -124,7 +128,8 @@ def fail_check(name: str, peer: str, version: str, error: Exception) -> Check:
 
 
 def count_differing(pairs: Pairs) -> Agreement:
-    """Values of ours that differ from theirs over all pairs; NaN equals NaN, -0 equals 0. Shapes that differ raise ValueError.
+    """Values of ours that differ from theirs over all pairs; NaN equals NaN, -0 equals 0. Shapes that differ raise
+    ValueError.
 
     >>> count_differing([([1.0, 2.0], [1.0, 2.5])])
     Agreement(reached=1.0, values=2)

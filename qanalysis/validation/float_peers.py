@@ -1,4 +1,6 @@
-"""Do ml-dtypes and gfloat agree on small floats, bare and in MX blocks? Both know the element; the block scale is 2^(floor(log2 absmax) - emax)."""
+"""Do ml-dtypes and gfloat agree on small floats, bare and in MX blocks? Both know the element; the block scale is
+2^(floor(log2 absmax) - emax).
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,10 @@ BLOCKS = {
 BEYOND_REASON = (
     "its cast makes NaN or inf of values beyond the largest finite; MX elements saturate here, as OCP recommends"
 )
-HALF_REASON = "values beyond the largest finite become inf there, the largest finite here, so that one outlier can not hide a layer's error"
+HALF_REASON = (
+    "values beyond the largest finite become inf there, the largest finite here, so that one outlier can not hide "
+    "a layer's error"
+)
 
 Cast = Callable[[Floats], Floats]
 
@@ -108,7 +113,9 @@ def compare_gfloat() -> Iterator[Comparison]:
 
 
 def compare_levels(word: str, levels: Floats, cast: Cast) -> Agreement:
-    """A format at scale 1 against a cast: `levels` (non-finite ones left out), their midpoints, and the neighbours of both."""
+    """A format at scale 1 against a cast: `levels` (non-finite ones left out), their midpoints, and the neighbours of
+    both.
+    """
     probes = probe_levels(levels[np.isfinite(levels)])
     return count_differing([(round_trip(probes, word), cast(probes))])
 
@@ -167,7 +174,9 @@ def _compare_blocks(word: str, cast: Cast, largest: float) -> Agreement:
 
 
 def _compare_quantized_blocks(word: str, info: Any) -> Agreement:
-    """A few blocks of each tensor, because it codes value by value; in float64, where its floor(log2 absmax) is exact."""
+    """A few blocks of each tensor, because it codes value by value; in float64, where its floor(log2 absmax) is
+    exact.
+    """
     from gfloat import compute_scale_amax, quantize_block
 
     def restore(x: Floats) -> Floats:

@@ -17,7 +17,10 @@ BLOCKS = ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "tq1_0", "tq2_0", "mxfp4")
 KINDS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS")
 LARGEST_HALF = 65504  # no scale or offset of a block is beyond its largest magnitude
 HALF_REASON = "a scale that float16 can not hold becomes inf there and the block inf or NaN; the largest float16 here"
-TIES_REASON = "ties between two levels go toward zero in GGUF's MXFP4, to the even mantissa in OCP's; `gguf:mxfp4` names the former"
+TIES_REASON = (
+    "ties between two levels go toward zero in GGUF's MXFP4, to the even mantissa in OCP's; `gguf:mxfp4` names the "
+    "former"
+)
 
 
 def compare_gguf() -> Iterator[Comparison]:
@@ -70,7 +73,7 @@ def _compare_reading() -> Agreement:
 
 
 def _read_tensors(path: Path) -> dict[str, Floats]:
-    from qanalysis.checkpoints import open_checkpoint
+    from qanalysis.checkpoints.catalogue import open_checkpoint
 
     with open_checkpoint(path) as source:
         return {info.name: source.read(info) for info in source.tensors}

@@ -1,4 +1,6 @@
-"""Do compressed-tensors, quanto and ONNX Runtime agree on integers? They divide by the step where we multiply by 1/step."""
+"""Do compressed-tensors, quanto and ONNX Runtime agree on integers? They divide by the step where we multiply by
+1/step.
+"""
 
 from __future__ import annotations
 
@@ -223,7 +225,7 @@ def _compare_model() -> Agreement:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.qdq_loss_debug import compute_weight_error, create_weight_matching
 
-    from qanalysis.checkpoints import open_checkpoint
+    from qanalysis.checkpoints.catalogue import open_checkpoint
     from qanalysis.sweeps.sweep import sweep
 
     with TemporaryDirectory() as folder:

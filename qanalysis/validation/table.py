@@ -12,8 +12,8 @@ from typing import ClassVar
 from qanalysis.results import columns
 from qanalysis.results.columns import RowType, describe_row
 from qanalysis.results.table import Table
-from qanalysis.validation import NOT_COVERED
 from qanalysis.validation.check import Check, Unit, Verdict
+from qanalysis.validation.peers import NOT_COVERED
 
 
 def _read_reached(check: Check) -> float | None:

@@ -1,4 +1,6 @@
-"""On which tensors are peers compared? Seeded ones that hold what goes wrong: outliers, tiny rows, zeros, exact ties, ragged rows."""
+"""On which tensors are peers compared? Seeded ones that hold what goes wrong: outliers, tiny rows, zeros, exact ties,
+ragged rows.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,8 @@ def fit_zero_points(x: Floats, scheme: str) -> Floats:
 
 
 def map_groups(x: Floats, length: int | None, quantize: Callable[[Floats], Floats]) -> Floats:
-    """`quantize`, which takes (groups, length) and keeps the shape, over groups along the rows; the shorter last ones on their own.
+    """`quantize`, which takes (groups, length) and keeps the shape, over groups along the rows; the shorter last ones
+    on their own.
 
     None makes the tensor one group.
     """

@@ -1,7 +1,7 @@
 """Do the theory lines meet their published values, and do the engine's figures meet the theory?
 
-Tables: Max 1960 and its successors for the Gaussian and the Laplacian density, to the digits printed. Monte-Carlo runs are
-seeded; their limits are three standard deviations, or what a formula for fine steps leaves out.
+Tables: Max 1960 and its successors for the Gaussian and the Laplacian density, to the digits printed. Monte-Carlo runs
+are seeded; their limits are three standard deviations, or what a formula for fine steps leaves out.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Protocol
 
 import numpy as np
 
-from qanalysis import theory
 from qanalysis.arrays import Floats
 from qanalysis.quantizers.quantizer import UniformQuantizer
 from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
+from qanalysis.theory import lines, optimal_grids
 from qanalysis.validation.check import Agreement, Comparison, compare_figures, read_sqnr_db
 from qanalysis.validation.tensors import make_weights, round_trip
 
@@ -65,11 +65,14 @@ GAUSSIAN_BLOCKS = (
     ("bfloat16", 55.58, 16.0),
     ("float16", 73.65, 16.0),
 )
-#: Three standard deviations of the difference of one run from the mean of three, 0.01 dB each: 3 x 0.01 x sqrt(1 + 1/3).
+#: Three standard deviations of the difference of one run from the mean of three, 0.01 dB each: 3 x 0.01 x sqrt(1 +
+#: 1/3).
 MONTE_CARLO_DB = 0.035
-#: Schemes whose figure scatters more, by how much: 256 scales for 2^20 values; elements clipped or not by the block's largest.
+#: Schemes whose figure scatters more, by how much: 256 scales for 2^20 values; elements clipped or not by the block's
+#: largest.
 WIDER = {"int8 channel scale=float16": 4.7, "mxfp8_e4m3": 1.6}
-#: Errors are float32 numbers and up to 2048 of them are added in float32 lanes before float64 takes over; what SQNR is held to elsewhere.
+#: Errors are float32 numbers and up to 2048 of them are added in float32 lanes before float64 takes over; what SQNR is
+#: held to elsewhere.
 LOOPS_DB = 1e-5
 #: Three standard deviations of the RMSE of 2^20 errors, uniform over a step: 3 x sqrt(4/5) / 2^10 / 2.
 RMSE_RATIO = 1.3e-3
@@ -89,19 +92,19 @@ def compare_tables() -> Iterator[Comparison]:
             f"Lloyd-Max error, {word}, 1 to 8 bits",
             "relative",
             1e-6,
-            partial(_compare_grids, word, lloyd, theory.lloyd_max),
+            partial(_compare_grids, word, lloyd, optimal_grids.lloyd_max),
         )
         yield Comparison(
             f"best even grid, {word}, 1 to 8 bits",
             "relative",
             1e-6,
-            partial(_compare_grids, word, even, theory.optimal_uniform),
+            partial(_compare_grids, word, even, optimal_grids.optimal_uniform),
         )
         yield Comparison(
             f"best odd grid, {word}, 2 to 8 bits",
             "relative",
             1e-6,
-            partial(_compare_grids, word, odd, theory.optimal_symmetric, first=2),
+            partial(_compare_grids, word, odd, optimal_grids.optimal_symmetric, first=2),
         )
         # Half a unit of the last printed digit.
         yield Comparison(f"Panter-Dite and Shannon, {word}, 8 bits", "dB", 0.0005, partial(_compare_asymptotes, word))
@@ -116,7 +119,7 @@ def compare_monte_carlo() -> Iterator[Comparison]:
     yield Comparison(f"bits per weight of these {len(GAUSSIAN_BLOCKS)}", "relative", 1e-12, _compare_storage)
     yield Comparison(f"rows of a sweep: round trips under these {len(GAUSSIAN_BLOCKS)}", "dB", LOOPS_DB, _compare_rows)
     predictions = [
-        (f"int{bits} group={n}", theory.absmax_group_sqnr_db(bits, n)) for bits in (4, 8) for n in (32, 64, 128)
+        (f"int{bits} group={n}", lines.absmax_group_sqnr_db(bits, n)) for bits in (4, 8) for n in (32, 64, 128)
     ]
     yield Comparison(
         "N(0, 1), int4 and int8 groups: E[max²] prediction",
@@ -128,20 +131,20 @@ def compare_monte_carlo() -> Iterator[Comparison]:
         "N(0, 1), binary channel: 1 - 2/π",
         "dB",
         MONTE_CARLO_DB,
-        partial(_compare_gaussian, [("binary channel", theory.binary_sqnr_db("gaussian"))]),
+        partial(_compare_gaussian, [("binary channel", lines.binary_sqnr_db("gaussian"))]),
     )
     yield Comparison("RMSE of unclipped codes: step/√12", "relative", RMSE_RATIO, _compare_rmse)
     yield Comparison(
         "full-range uniform, 8 bits: 6.0206 b",
         "dB",
         0.02,
-        partial(_compare_converter, 8, theory.uniform_sqnr_db(8), sine=False),
+        partial(_compare_converter, 8, lines.uniform_sqnr_db(8), sine=False),
     )
     yield Comparison(
         "full-scale sine, 16 bits: 6.0206 b + 1.7609",
         "dB",
         0.02,
-        partial(_compare_converter, 16, theory.sine_sqnr_db(16), sine=True),
+        partial(_compare_converter, 16, lines.sine_sqnr_db(16), sine=True),
     )
 
 
@@ -153,12 +156,12 @@ def _compare_grids(
 
 def _compare_asymptotes(word: str) -> Agreement:
     panter_dite, shannon = ASYMPTOTES[word]
-    return compare_figures([(theory.panter_dite_db(8, word), panter_dite), (theory.shannon_db(8, word), shannon)])
+    return compare_figures([(lines.panter_dite_db(8, word), panter_dite), (lines.shannon_db(8, word), shannon)])
 
 
 def _compare_largest_squares() -> Agreement:
     return compare_figures(
-        [(theory.expected_max_square(length), square) for length, square in LARGEST_SQUARES.items()], relative=True
+        [(lines.expected_max_square(length), square) for length, square in LARGEST_SQUARES.items()], relative=True
     )
 
 

@@ -23,7 +23,10 @@ from qanalysis.validation.tensors import fit_zero_points, make_tensors, make_wei
 
 MAPPINGS = {"sym-full": "SYMMETRIC", "sym-noclip": "SYMMETRIC_NO_CLIPPING_ERR", "asym": "ASYMMETRIC"}
 LENGTHS = (32, 64, 128)
-TINY_REASON = "blocks below 2^(largest exponent - 126): encoded with 2^-126 and decoded with 2^-127 there, which halves the values; OCP's rule here"
+TINY_REASON = (
+    "blocks below 2^(largest exponent - 126): encoded with 2^-126 and decoded with 2^-127 there, which halves the "
+    "values; OCP's rule here"
+)
 SCALE_REASON = (
     "block scales below 2^-6 become 2^-6 there, subnormal E4M3 numbers here; `scale=fp8_e4m3:normal` is the former"
 )

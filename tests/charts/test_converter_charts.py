@@ -10,7 +10,6 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from qanalysis.charts import PALETTES
 from qanalysis.charts.converter_charts import (
     code_histogram,
     error_density,
@@ -21,6 +20,7 @@ from qanalysis.charts.converter_charts import (
 )
 from qanalysis.charts.dac_charts import hold_curve, output_spectrum
 from qanalysis.charts.linearity_charts import MOST_POINTS, linearity_curves, thin_extremes
+from qanalysis.charts.palette import PALETTES
 from qanalysis.charts.spectrum_charts import headline_spectrum, spectrum_chart, thin_peaks
 from qanalysis.charts.sweep_charts import (
     dither_curves,

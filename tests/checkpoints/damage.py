@@ -12,7 +12,8 @@ import pytest
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints import CheckpointError, TensorInfo, TensorSource, open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
+from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
 
 
 def read_all(path: Path) -> dict[str, NDArray[np.float32]]:

@@ -13,7 +13,7 @@ from gguf.constants import GGML_QUANT_SIZES
 from gguf.quants import dequantize, quantize
 from hypothesis import HealthCheck, given, settings
 
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from tests.checkpoints.damage import damaged_copies, find, read_all, read_or_refuse, refusal
 
 Kind = GGMLQuantizationType

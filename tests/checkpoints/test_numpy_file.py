@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from tests.checkpoints.damage import damaged_copies, find, read_all, read_or_refuse, refusal
 
 Arrays = dict[str, NDArray[np.float32]]

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from tests.checkpoints.damage import as_nobody, damaged_copies, find, open_to_others, read_all, read_or_refuse, refusal
 
 Arrays = dict[str, NDArray[np.float32]]

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import sample_models
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from tests.checkpoints.damage import as_nobody, open_to_others, refusal
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save, save_file
 from safetensors.torch import save_file as save_torch_file
 
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.source import FLOAT_DTYPES
 from tests.checkpoints.damage import damaged_copies, find, read_all, read_or_refuse, refusal
 

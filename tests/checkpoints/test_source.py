@@ -6,8 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from qanalysis.checkpoints import ArraySource
-from qanalysis.checkpoints.source import FLOAT_DTYPES, TensorInfo, widen
+from qanalysis.checkpoints.source import FLOAT_DTYPES, ArraySource, TensorInfo, widen
 
 
 @pytest.mark.parametrize("name", [name for name, dtype in FLOAT_DTYPES.items() if dtype.itemsize <= 2])

@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.source import FLOAT_DTYPES
 from tests.checkpoints.damage import damaged_copies, find, read_all, read_or_refuse, refusal
 

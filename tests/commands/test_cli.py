@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.cli import app
 from qanalysis.commands.app import _server_options
 from qanalysis.commands.sweep import _cancel_on_interrupt

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import sample_models
-from qanalysis.checkpoints import locate_sample, open_checkpoint
+from qanalysis.checkpoints.catalogue import locate_sample, open_checkpoint
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source, read_root
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from qanalysis.decibels import DB_PER_BIT
-from qanalysis.diagnosis import Cause, Cure, Diagnosis, diagnose, trials
-from qanalysis.diagnosis.causes import NOTABLE_SHARE
-from qanalysis.diagnosis.cures import KEPT_PERCENTS
+from qanalysis.diagnosis import trials
+from qanalysis.diagnosis.causes import NOTABLE_SHARE, Cause
+from qanalysis.diagnosis.cures import KEPT_PERCENTS, Cure
+from qanalysis.diagnosis.findings import Diagnosis, diagnose
 from qanalysis.diagnosis.levels import draw_reference
 from qanalysis.diagnosis.trials import (
     LayerView,

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from qanalysis.cli import app
-from qanalysis.diagnosis import Diagnosis, diagnose
+from qanalysis.diagnosis.findings import Diagnosis, diagnose
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports import read_rows, to_json, write_report
 from qanalysis.sweeps.row import Rows

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.diagnosis.conventions import compare_conventions, describe_spread
 from qanalysis.reports import headline
 from qanalysis.sweeps.sweep import sweep

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.dashboard.layers.view import LayersView, expand_scheme
 from qanalysis.dashboard.views import spell_view
 from qanalysis.quantizers.crossing import default_schemes

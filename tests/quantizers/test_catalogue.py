@@ -14,9 +14,9 @@ from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.cli import app
 from qanalysis.dashboard.layers.format_card import list_facts
 from qanalysis.dashboard.progress import weigh_work
-from qanalysis.diagnosis import diagnose
 from qanalysis.diagnosis.causes import exact_scale
 from qanalysis.diagnosis.conventions import compare_conventions
+from qanalysis.diagnosis.findings import diagnose
 from qanalysis.quantizers import ranges
 from qanalysis.quantizers.formats import FORMATS, NumberFormat, list_packers, mx_format
 from qanalysis.quantizers.ranges import RANGE_RULES, GridSearch, RangeRule, list_forms, parse_range

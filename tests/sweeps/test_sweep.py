@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo
 from qanalysis.quantizers.crossing import default_schemes
 from qanalysis.quantizers.scheme import Scheme

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.special import ndtr
 
-from qanalysis import theory
-from qanalysis.theory import gaussian_groups
+from qanalysis.theory import gaussian_groups, lines
 from qanalysis.theory.gaussian_groups import Grids, Lay, cut_cells, group_mse, mean_inside
 
 E2M1 = np.array([-6, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 6])
@@ -108,7 +107,7 @@ def test_power_of_two_scales_meet_the_sum_over_octaves(levels: NDArray[np.float6
 def test_fine_integers_meet_the_closed_form() -> None:
     for bits, length in ((8, 32), (8, 4096), (6, 64)):
         # step^2/12 misses terms of order step^2 relative: (1/31)^2 / 10 at 6 bits.
-        expected = 10 ** (-theory.absmax_group_sqnr_db(bits, length) / 10)
+        expected = 10 ** (-lines.absmax_group_sqnr_db(bits, length) / 10)
         assert group_mse(length, cut_cells(integers(bits)), lay_absmax(2 ** (bits - 1) - 1)) == pytest.approx(
             expected, rel=1e-4
         )
@@ -179,4 +178,4 @@ def test_extremes_have_the_moments_of_order_statistics(length: int) -> None:
     assert low.mean() == pytest.approx(-high.mean(), abs=0.01)
     assert np.mean(np.square(low)) == pytest.approx(np.mean(np.square(high)), rel=0.01)
     largest = np.mean(np.square(np.maximum(-low, high)))
-    assert largest == pytest.approx(theory.expected_max_square(length), rel=0.01)
+    assert largest == pytest.approx(lines.expected_max_square(length), rel=0.01)

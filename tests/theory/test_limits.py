@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qanalysis import theory
 from qanalysis.diagnosis.own_limits import (
     LAYER_BINS,
     describe_limits,
@@ -19,6 +18,7 @@ from qanalysis.diagnosis.own_limits import (
     lloyd_max_histogram,
 )
 from qanalysis.sums import Histogram
+from qanalysis.theory import lines, optimal_grids
 from qanalysis.theory.distributions import DISTRIBUTIONS, GAUSSIAN, LAPLACE, UNIFORM, Distribution
 
 EVERY = pytest.mark.parametrize("density", DISTRIBUTIONS.values(), ids=str)
@@ -73,7 +73,7 @@ def test_no_division_of_the_bins_does_better(bits: int, seed: int) -> None:
 @pytest.mark.parametrize("bits", range(1, 7))
 def test_known_densities_reach_their_lloyd_max_grid(density: Distribution, bits: int) -> None:
     width = 2 * REACH[density.name] / 4096
-    best = theory.lloyd_max(bits, density)
+    best = optimal_grids.lloyd_max(bits, density)
     found = lloyd_max_histogram(count_density(density), bits)
     # The mean square gains w^2/6, and so does what is left of it in a cell; stopping at gains of 1e-9 leaves some 1e-6.
     assert found.sqnr_db == pytest.approx(best.sqnr_db, abs=10 * math.log10(1 + width**2 / 6 / best.mse) + 1e-4)
@@ -124,7 +124,7 @@ def test_known_densities_reach_their_shannon_bound(density: Distribution) -> Non
     tolerance = 10 * math.log10(1 + width**2 / 6) + 1e-6
     for rate in (0, 2.5, 8):
         assert entropy_bound_db(count_density(density), rate) == pytest.approx(
-            theory.shannon_db(rate, density), abs=tolerance
+            lines.shannon_db(rate, density), abs=tolerance
         )
 
 

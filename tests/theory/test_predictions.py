@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from qanalysis import theory
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
+from qanalysis.theory import lines
 from qanalysis.theory.predictions import _find_mse, integrate_sqnr_db, predict_sqnr_db
 
 # What 3 tensors of 2^20 values gave. A tensor's figure has a standard deviation of about 0.01 dB, where it has thousands of groups.
@@ -112,7 +112,7 @@ def test_ternary_groups_are_met_to_second_order(length: int) -> None:
 
 def test_long_groups_of_signs_reach_the_lines_of_theory() -> None:
     assert predict_sqnr_db(Scheme.parse("binary"), {10**9: 1}) == pytest.approx(
-        theory.binary_sqnr_db("gaussian"), abs=1e-8
+        lines.binary_sqnr_db("gaussian"), abs=1e-8
     )
     # Threshold 0.7 E|x|, level E[|x|; beyond]/share: D = 1 - moment^2 / share, by hand from the tails.
     threshold = 0.7 * math.sqrt(2 / math.pi)
@@ -137,7 +137,7 @@ def test_binary_groups_have_their_exact_error() -> None:
 )
 def test_symmetric_integers_have_the_fine_step_formula(scheme: Scheme) -> None:
     lengths = {128: 3, 16: 1}
-    assert predict_sqnr_db(scheme, lengths) == theory.absmax_groups_sqnr_db(scheme.format.bits, lengths)
+    assert predict_sqnr_db(scheme, lengths) == lines.absmax_groups_sqnr_db(scheme.format.bits, lengths)
 
 
 def test_integration_agrees_with_the_fine_step_formula_except_at_two_bits() -> None:

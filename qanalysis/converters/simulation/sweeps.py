@@ -19,7 +19,8 @@ from qanalysis.converters.simulation.dither import DITHERS, find_dither
 from qanalysis.converters.simulation.noise_model import gaussian_moments, sine_moments
 from qanalysis.converters.simulation.simulate import MOST_INL_BITS, Simulation, band_power
 from qanalysis.converters.simulation.waveforms import sample_phases
-from qanalysis.theory import loaded_gaussian_sqnr_db, optimal_uniform, sine_sqnr_db
+from qanalysis.theory.lines import loaded_gaussian_sqnr_db, sine_sqnr_db
+from qanalysis.theory.optimal_grids import optimal_uniform
 
 LOADINGS = tuple(k / 10 for k in range(10, 81))
 

@@ -42,7 +42,7 @@ from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.views import list_ends
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import decibels, signed
-from qanalysis.theory import sine_sqnr_db
+from qanalysis.theory.lines import sine_sqnr_db
 
 _PERIODIC: tuple[WaveformName, ...] = ("sine", "triangle", "two-tone")
 

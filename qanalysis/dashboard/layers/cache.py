@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Literal
 
 import streamlit as st
 
-from qanalysis import charts
+from qanalysis.charts.channel_charts import channel_errors
+from qanalysis.charts.curves import Horizontal, error_curves
+from qanalysis.charts.format_levels import format_levels
+from qanalysis.charts.heat_map import heat_map
+from qanalysis.charts.layer_charts import error_histogram, weight_histogram
 from qanalysis.charts.palette import Theme
+from qanalysis.charts.scrub import scrub
 from qanalysis.converters.posterior import Posterior, judge_posterior
 from qanalysis.dashboard.cache import Origin, Subject, channel_axis, read_values
 from qanalysis.dashboard.layers.shown import Shown
-from qanalysis.dashboard.layers.view import Axis
-from qanalysis.diagnosis import Diagnosis, diagnose
 from qanalysis.diagnosis.conventions import Convention, compare_conventions
+from qanalysis.diagnosis.findings import Diagnosis, diagnose
 from qanalysis.diagnosis.own_limits import LayerLimits, find_limits
 from qanalysis.diagnosis.profile import LayerProfile, profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme
@@ -75,15 +79,20 @@ def draw_cells(shown: Shown, tensors: tuple[str, ...], metric: str, selected: tu
     """Heat map of some tensors of a result, in their order."""
     place = {tensor: index for index, tensor in enumerate(tensors)}
     rows = sorted((row for row in shown.rows if row.tensor in place), key=lambda row: place[row.tensor])
-    return charts.heat_map(rows, metric, selected=selected, theme=theme)
+    return heat_map(rows, metric, selected=selected, theme=theme)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Shown: _name_result})
 def draw_curves(
-    shown: Shown, tensors: tuple[str, ...], metric: str, horizontal: Axis, limits: LayerLimits | None, theme: Theme
+    shown: Shown,
+    tensors: tuple[str, ...],
+    metric: str,
+    horizontal: Horizontal,
+    limits: LayerLimits | None,
+    theme: Theme,
 ) -> Figure:
     """Error against bits of some tensors of a result."""
-    return charts.error_curves(shown.rows, tensors, metric, horizontal=horizontal, limits=limits, theme=theme)
+    return error_curves(shown.rows, tensors, metric, horizontal=horizontal, limits=limits, theme=theme)
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)
@@ -92,20 +101,20 @@ def draw_layer(part: Part, subject: Subject, theme: Theme) -> Figure:
     profile = read_profile(subject)
     match part:
         case "errors":
-            return charts.error_histogram(profile, theme=theme)
+            return error_histogram(profile, theme=theme)
         case "channels":
-            return charts.channel_errors(profile, theme=theme)
-    return charts.weight_histogram(profile, log_counts=part == "log weights", theme=theme)
+            return channel_errors(profile, theme=theme)
+    return weight_histogram(profile, log_counts=part == "log weights", theme=theme)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def draw_levels(scheme: str, theme: Theme) -> Figure:
     """The levels of a scheme's format."""
-    return charts.format_levels(Scheme.parse(scheme), theme=theme)
+    return format_levels(Scheme.parse(scheme), theme=theme)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Preparing 2 to 16 bits …")
 def draw_scrub(subject: Subject, theme: Theme) -> Figure:
     """The chart that scrubs through every integer format by itself, without a server."""
     axis, values = channel_axis(subject.origin, subject.tensor), read_values(subject.origin, subject.tensor)
-    return charts.scrub(profile_bits(values, Scheme.parse(subject.scheme), axis=axis, name=subject.tensor), theme=theme)
+    return scrub(profile_bits(values, Scheme.parse(subject.scheme), axis=axis, name=subject.tensor), theme=theme)

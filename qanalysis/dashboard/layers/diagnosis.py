@@ -11,7 +11,7 @@ from qanalysis.dashboard.layers.cache import read_diagnosis
 from qanalysis.dashboard.layers.view import LayersView, expand_scheme
 from qanalysis.dashboard.session import current_view, keep, replace_view
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.diagnosis import Diagnosis
+from qanalysis.diagnosis.findings import Diagnosis
 from qanalysis.notation import count, signed
 from qanalysis.sweeps.row import Row
 

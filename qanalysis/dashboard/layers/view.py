@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Any, Self
 
+from qanalysis.charts.curves import HORIZONTALS, Horizontal
 from qanalysis.dashboard.views import Query, View, bound, name_parameter, spell_view
 from qanalysis.quantizers.crossing import cross_schemes
 from qanalysis.quantizers.formats import FEWEST_BITS, FORMATS, MOST_BITS, integer_format
@@ -19,8 +20,7 @@ from qanalysis.quantizers.symmetries import SYMMETRIES
 from qanalysis.quantizers.words import parse_format
 from qanalysis.sweeps.row import METRICS
 
-Axis = Literal["bits", "bits_per_weight"]
-AXES: dict[Axis, str] = {"bits": "bits", "bits_per_weight": "true bits per weight"}
+AXES: dict[Horizontal, str] = {"bits": "bits", "bits_per_weight": "true bits per weight"}
 ORDERS = {"file": "file order", "worst": "worst first", "largest": "largest first", "name": "name"}
 ROW_LIMITS = ("60", "150", "500", "all")
 GROUPING_CHOICES = ("tensor", "channel", "group=256", "group=128", "group=64", "group=32")
@@ -51,7 +51,7 @@ class LayersView(View):
     symmetries: tuple[str, ...] = bound(("sym",), choices=tuple(SYMMETRIES))
     ranges: tuple[str, ...] = bound(("minmax",), parse=parse_range)
     metric: str = bound("sqnr_db", choices=tuple(METRICS))
-    axis: Literal["bits", "bits_per_weight"] = bound("bits", choices=("bits", "bits_per_weight"))
+    axis: Horizontal = bound("bits", choices=HORIZONTALS)
     layer: str | None = bound(None)
     compared: tuple[str, ...] = bound(())
     find: str = bound("")

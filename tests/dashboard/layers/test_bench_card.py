@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.converters.posterior import judge_posterior
 from qanalysis.dashboard.layers.bench_card import list_bench
 from qanalysis.quantizers.scheme import Scheme

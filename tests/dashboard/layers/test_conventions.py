@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.dashboard import cache as shared_cache
 from qanalysis.dashboard.layers import cache
 from qanalysis.dashboard.layers import conventions as conventions_section

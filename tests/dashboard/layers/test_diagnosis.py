@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.dashboard.export import Extras, render_file
 from qanalysis.dashboard.layers import cache, diagnosis
 from qanalysis.dashboard.layers.diagnosis import build_cures
-from qanalysis.diagnosis import Diagnosis, diagnose
+from qanalysis.diagnosis.findings import Diagnosis, diagnose
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
 from tests.dashboard.conftest import OpenPage, settle

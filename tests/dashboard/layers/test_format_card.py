@@ -7,8 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from qanalysis.charts import format_levels
-from qanalysis.charts.format_levels import MOST_DRAWN, find_levels
+from qanalysis.charts.format_levels import MOST_DRAWN, find_levels, format_levels
 from qanalysis.dashboard.layers.format_card import list_facts
 from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.formats import FORMATS

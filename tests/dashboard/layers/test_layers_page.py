@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from qanalysis.checkpoints import open_checkpoint
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.dashboard import cache, main, progress
 from qanalysis.dashboard.layers.view import LayersView, expand_scheme
 from qanalysis.dashboard.views import spell_view

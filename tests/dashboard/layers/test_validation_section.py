@@ -13,7 +13,7 @@ from qanalysis.dashboard import checks as checks_room
 from qanalysis.dashboard.cache import get_checks
 from qanalysis.dashboard.layers.validation import build_checks
 from qanalysis.results.document import write_document
-from qanalysis.validation import Check
+from qanalysis.validation.check import Check
 from qanalysis.validation.table import tabulate_checks
 from tests.dashboard.conftest import OpenPage
 

@@ -1,0 +1,174 @@
+"""Which kinds of checkpoint are there, and how is one opened? A kind is one line of `KINDS`: its suffixes, the bytes it
+may begin with, and its reader, which is imported only when a file needs it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from qanalysis.checkpoints.mapped_file import read_head
+from qanalysis.checkpoints.source import SAMPLE_PREFIX, ArraySource, CheckpointError, TensorSource
+
+INDEX_SUFFIX = ".safetensors.index.json"
+#: Bytes of a file that tell what it is.
+_HEAD = 9
+
+
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """A kind of checkpoint file: `suffixes` in lower case, the `contents` it may have (keys of `_CONTENTS`, None for
+    bytes without a signature, such as protobuf), and its `reader`, "file.function" of this folder.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    contents: tuple[str | None, ...]
+    reader: str
+
+    def open(self, *paths: Path, name: str) -> TensorSource:
+        """The tensors of a file, under the name that the source gets; of several files where the reader takes shards.
+        Raises CheckpointError for damaged ones.
+        """
+        module, function = self.reader.split(".")
+        read: Callable[..., TensorSource] = getattr(import_module(f"qanalysis.checkpoints.{module}"), function)
+        return read(*paths, name=name)
+
+
+_SAFETENSORS = FileKind("safetensors", (".safetensors",), ("safetensors", None), "safetensors_file.open_safetensors")
+_INDEX = FileKind("index", (INDEX_SUFFIX,), ("text", None), "safetensors_file.open_safetensors_index")
+KINDS = (
+    _SAFETENSORS,
+    FileKind("torch", (".pt", ".pth", ".bin"), ("zip", "pickle", None), "torch_file.open_torch"),
+    FileKind("onnx", (".onnx",), (None,), "onnx_file.open_onnx"),
+    FileKind("gguf", (".gguf",), ("gguf",), "gguf_file.open_gguf"),
+    FileKind("npz", (".npz",), ("zip",), "numpy_file.open_npz"),
+    FileKind("npy", (".npy",), ("npy",), "numpy_file.open_npy"),
+)
+#: The kind of each suffix, that of an index apart, which ends in two of them.
+SUFFIX_KINDS = {suffix: kind for kind in KINDS for suffix in kind.suffixes}
+
+_CONTENTS = {
+    "safetensors": "a safetensors header",
+    "zip": "a zip archive (.pt or .npz)",
+    "pickle": "a Python pickle (.pth)",
+    "gguf": "a GGUF header",
+    "npy": "a .npy header",
+    "hdf5": "an HDF5 file, which is not read",
+    "text": "text",
+}
+
+
+def open_checkpoint(source: str | os.PathLike[str] | Mapping[str, NDArray[Any]]) -> TensorSource:
+    """Open a checkpoint, reading its header only.
+
+    `source` is a .safetensors, .pt, .pth, .bin, .onnx, .gguf, .npz or .npy file, a `*.safetensors.index.json`, a folder
+    with an index or with .safetensors files, "sample:NAME", or a mapping of names to arrays. Raises CheckpointError for
+    what can not be opened and for files without a single tensor; the text names the path, the rule and the way out.
+
+    >>> import numpy as np
+    >>> with open_checkpoint({"w": np.ones((2, 3), dtype=np.float32)}) as source:
+    ...     source.tensors[0].shape
+    (2, 3)
+    """
+    if isinstance(source, Mapping):
+        return ArraySource(source)
+    text = os.fspath(source)
+    if not text:
+        raise CheckpointError("the path is empty; give a checkpoint file, a folder of shards, or sample:NAME")
+    is_sample = text.startswith(SAMPLE_PREFIX)
+    opened = _open_file(locate_sample(text), name=text) if is_sample else _open_path(Path(text))
+    if not opened.tensors:
+        opened.close()
+        raise CheckpointError(f"{text!r} holds no tensors; give a file with weights in it")
+    return opened
+
+
+def locate_sample(text: str) -> Path:
+    """The weights behind "sample:NAME"; CheckpointError lists the samples where there is none of that name."""
+    import sample_models  # the samples are data beside the package
+
+    name = text.removeprefix(SAMPLE_PREFIX)
+    if name not in sample_models.SAMPLES:
+        raise CheckpointError(f"there is no sample {name!r}; the samples are {', '.join(sample_models.SAMPLES)}")
+    return sample_models.weights_path(name)
+
+
+def _open_path(path: Path) -> TensorSource:
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise CheckpointError(
+            f"{str(path)[:200]!r} can not be opened: {error.strerror}; check the path and its permissions"
+        ) from None
+    return _open_folder(path) if is_folder else _open_file(path, name=path.name)
+
+
+def _open_folder(folder: Path) -> TensorSource:
+    name = folder.resolve().name
+    try:
+        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError as error:
+        raise CheckpointError(f"{str(folder)!r} can not be listed: {error.strerror}; check its permissions") from None
+    indexes = [path for path in files if path.name.endswith(INDEX_SUFFIX)]
+    shards = [path for path in files if path.suffix.lower() == ".safetensors"]
+    if len(indexes) > 1:
+        raise CheckpointError(
+            f"folder {str(folder)!r} holds {len(indexes)} indexes ({indexes[0].name}, {indexes[1].name}, ...); "
+            "open one of them"
+        )
+    if indexes:
+        return _open_file(indexes[0], name=name)
+    if not shards:
+        raise CheckpointError(
+            f"folder {str(folder)!r} holds no .safetensors file and no *{INDEX_SUFFIX}; open a checkpoint file of "
+            "it by name"
+        )
+    for path in shards:
+        identify_file(path)
+    return _SAFETENSORS.open(*shards, name=name)
+
+
+def _open_file(path: Path, *, name: str) -> TensorSource:
+    return identify_file(path).open(path, name=name)
+
+
+def identify_file(path: Path) -> FileKind:
+    """The kind of a checkpoint file, by its suffix. Raises CheckpointError where suffix and content disagree; an index
+    is not looked into.
+    """
+    if path.name.endswith(INDEX_SUFFIX):
+        return _INDEX
+    kind = SUFFIX_KINDS.get(path.suffix.lower())
+    head = read_head(path, _HEAD)
+    if kind is None:
+        raise CheckpointError(
+            f"{path.name}: the suffix {path.suffix!r} is not known; checkpoints end in {', '.join(SUFFIX_KINDS)} "
+            f"or {INDEX_SUFFIX}"
+        )
+    content = _recognize(head)
+    if content not in kind.contents:
+        found = _CONTENTS[content] if content else f"bytes that are no {kind.name} file ({head[:4].hex(' ')})"
+        raise CheckpointError(
+            f"{path.name} begins with {found}, which does not go with its suffix {path.suffix!r}; rename it or "
+            "save it again"
+        )
+    return kind
+
+
+def _recognize(head: bytes) -> str | None:
+    signatures = {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"GGUF": "gguf", b"\x93NUMPY": "npy", b"\x89HDF": "hdf5"}
+    for signature, content in signatures.items():
+        if head.startswith(signature):
+            return content
+    if head[8:] == b"{":
+        return "safetensors"
+    if head[:1] == b"\x80" and head[1:2] in b"\x01\x02\x03\x04\x05":
+        return "pickle"
+    return "text" if head[:1] in b"{<[" or head[:7] == b"version" else None

@@ -1,0 +1,192 @@
+"""The heat map holds the rows' values where its markers say, names columns and groups, and stays small."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from qanalysis.charts.cell_table import CELL_LIMIT, group_label
+from qanalysis.charts.heat_map import heat_map
+from qanalysis.charts.wording import escape
+from qanalysis.sweeps.row import METRICS
+from qanalysis.sweeps.sweep import sweep
+from tests.charts.examples import EVIL, SCHEMES, many_rows, row_of, size_of, weights
+
+
+class TestHeatMap:
+    def test_cells_hold_the_rows_values_in_file_order(self, rows):
+        figure = heat_map(rows, "sqnr_db")
+        maps = [trace for trace in figure.data if trace.type == "heatmap" and trace.coloraxis]
+        assert [trace.name for trace in maps] == ["tensor", "group=8"]
+        for trace, grouping in zip(maps, ("tensor", "group=8"), strict=True):
+            expected = [
+                [row_of(rows, tensor, f"int{bits} {grouping}").sqnr_db or math.nan for bits in (2, 4, 8)]
+                for tensor in ("conv1", EVIL, "ids")
+            ]
+            np.testing.assert_array_equal(np.asarray(trace.z), np.float32(expected))
+
+    def test_every_cell_is_a_marker_that_names_tensor_and_scheme(self, rows):
+        figure = heat_map(rows, "sqnr_db")
+        markers = [tuple(data) for trace in figure.data for data in trace.customdata or ()]
+        assert sorted(markers) == sorted((row.tensor, row.scheme) for row in rows)
+        assert figure.layout.clickmode == "event+select"
+
+    def test_markers_lie_on_their_cells(self, rows):
+        figure = heat_map(rows, "sqnr_db")
+        for trace in (trace for trace in figure.data if trace.customdata):
+            for x, y, (tensor, scheme) in zip(trace.x, trace.y, trace.customdata, strict=True):
+                group = next(
+                    cells for cells in figure.data if cells.type == "heatmap" and cells.coloraxis and x in cells.x
+                )
+                value = row_of(rows, tensor, scheme).sqnr_db
+                drawn = group.z[y][list(group.x).index(x)]
+                assert drawn == np.float32(value) if value is not None else np.isnan(drawn)
+
+    def test_a_layer_without_value_is_crossed_out_and_says_why(self, rows):
+        figure = heat_map(rows, "sqnr_db")
+        crosses = next(trace for trace in figure.data if trace.type == "scatter" and trace.marker.symbol == "x-thin")
+        assert set(crosses.y) == {2}
+        assert len(crosses.x) == len(SCHEMES)
+        reasons = next(trace.text for trace in figure.data if trace.name == "ids")
+        assert all(text.startswith("no value: ") and "int64" in text for text in reasons)
+        assert "1 layer without a value" in figure.layout.title.subtitle.text
+
+    def test_the_selected_cell_is_outlined_and_in_the_title(self, rows):
+        figure = heat_map(rows, "sqnr_db", selected=("conv1", "int4 group=8"))
+        value = row_of(rows, "conv1", "int4 group=8").sqnr_db
+        assert figure.layout.title.text == f"SQNR: conv1, int4 group=8: {value:.2f} dB"
+        cell = figure.layout.shapes[0]
+        column = next(trace for trace in figure.data if trace.name == "group=8").x[1]
+        assert (cell.x0, cell.x1, cell.y0, cell.y1) == (column - 0.5, column + 0.5, -0.5, 0.5)
+
+    @pytest.mark.parametrize(("metric", "reverse"), [("sqnr_db", False), ("mse", True), ("bias", False)])
+    def test_bright_is_good(self, rows, metric, reverse):
+        assert heat_map(rows, metric).layout.coloraxis.reversescale is reverse
+
+    def test_small_errors_are_coloured_by_their_logarithm(self, rows):
+        figure = heat_map(rows, "mse")
+        trace = next(trace for trace in figure.data if trace.name == "tensor")
+        assert trace.z[0][0] == np.float32(math.log10(row_of(rows, "conv1", "int2").mse))
+        assert figure.layout.coloraxis.colorbar.ticktext
+
+    def test_signed_values_are_centred_on_zero(self, rows):
+        axis = heat_map(rows, "bias").layout.coloraxis
+        assert axis.cmin == -axis.cmax
+
+    def test_an_infinite_value_is_shown_as_the_brightest_and_named(self, rows):
+        exact = [dataclasses.replace(row, sqnr_db=math.inf) if row.scheme == "int8" else row for row in rows]
+        figure = heat_map(exact, "sqnr_db")
+        trace = next(trace for trace in figure.data if trace.name == "tensor")
+        assert trace.z[0][2] == np.float32(figure.layout.coloraxis.cmax)
+        assert next(trace.text for trace in figure.data if trace.name == "conv1")[2] == "∞ dB"
+
+    @pytest.mark.parametrize(("layers", "limit"), [(5, 30e3), (32, 100e3), (300, 100e3), (500, 165e3)])
+    def test_the_payload_stays_small(self, layers, limit):
+        assert size_of(heat_map(many_rows(layers), "sqnr_db")) < limit
+
+    def test_a_large_model_has_one_marker_per_layer_and_all_names(self):
+        rows = many_rows(500)
+        figure = heat_map(rows, "sqnr_db", selected=(rows[0].tensor, "int4 channel"))
+        assert len(rows) > CELL_LIMIT
+        markers = figure.data[-1].customdata
+        assert [tensor for tensor, _ in markers] == [row.tensor for row in rows[::28]]
+        assert {scheme for _, scheme in markers} == {"int4 channel"}
+        assert len(figure.layout.yaxis.ticktext) == 500
+        assert figure.layout.height / 500 >= 14  # pixels: a line of small text
+        # Without these two the browser measures each name, for seconds.
+        assert (figure.layout.yaxis.automargin, figure.layout.yaxis.ticklabeloverflow) == (False, "allow")
+        assert figure.layout.hoverdistance == -1
+
+    def test_names_are_safe_in_a_large_model_too(self):
+        rows = many_rows(40)
+        rows[0] = dataclasses.replace(rows[0], tensor=EVIL)
+        figure = heat_map(rows, "sqnr_db")
+        assert escape(EVIL) in figure.data[-1].hovertext
+        assert "%{hovertext}" in figure.data[-1].hovertemplate
+
+    def test_values_are_written_where_they_fit(self, rows):
+        few = next(trace for trace in heat_map(rows, "sqnr_db").data if trace.name == "tensor")
+        assert few.text[0][1] == f"{row_of(rows, 'conv1', 'int4').sqnr_db:.1f}"
+        assert heat_map(many_rows(5), "sqnr_db").data[0].text is None
+
+    def test_a_cancelled_sweep_leaves_its_missing_cells_empty(self, rows):
+        figure = heat_map(rows.rows[:4], "sqnr_db")
+        assert sum(len(trace.customdata or ()) for trace in figure.data) == 4
+
+    def test_names_of_many_groups_stand_upright_and_keep_apart(self):
+        groups = ["", " channel", " group=128", " group=32", " asym", " asym channel", " asym group=128"]
+        rows = sweep(
+            {"w": np.eye(4, dtype=np.float32)}, [f"int{bits}{group}" for group in groups for bits in range(2, 9)]
+        ).rows
+        few, many = heat_map(rows[:28], "sqnr_db"), heat_map(rows, "sqnr_db")
+        assert {label.textangle for label in few.layout.annotations if label.text.startswith("<b>")} == {0}
+        assert {label.textangle for label in many.layout.annotations if label.text.startswith("<b>")} == {-90}
+        # The longest name, "group=128 asym", has 14 letters of 7 px, and stands 22 px above the cells below a title of 76 px.
+        assert many.layout.margin.t >= 14 * 7 + 22 + 76
+        assert many.layout.height - many.layout.margin.t == few.layout.height - few.layout.margin.t
+        assert list(few.layout.xaxis.ticktext[:7]) == list("2345678")
+        assert list(many.layout.xaxis.ticktext[:7]) == ["2", "", "", "", "", "", "8"]
+
+    def test_an_unknown_metric_is_refused(self, rows):
+        with pytest.raises(ValueError, match="metric 'loudness' is unknown; metrics are bits_per_weight"):
+            heat_map(rows, "loudness")
+
+
+def test_every_metric_of_the_catalogue_can_be_drawn(rows):
+    for metric in METRICS:
+        assert METRICS[metric].label in heat_map(rows, metric).layout.title.text
+
+
+@pytest.mark.parametrize(
+    ("words", "label"),
+    [
+        ("int4", "tensor"),
+        ("int4 asym channel", "channel asym"),
+        ("int4 group=8 range=percentile:99 scale=float16", "group=8 range=percentile:99 scale=float16"),
+        ("int4 round=floor", "tensor round=floor"),
+    ],
+)
+def test_a_column_group_is_named_by_what_differs_from_the_defaults(words, label):
+    assert group_label(sweep({"w": weights((4, 8))}, [words])[0]) == label
+
+
+@pytest.mark.parametrize(
+    ("words", "label"),
+    [
+        ("mxfp4", "own blocks"),
+        ("gguf:q4_1", "own blocks"),
+        ("bfloat16", "no scales"),
+        ("nf4 group=8 scale=double", "group=8 scale=double"),
+        ("fp8_e4m3 channel round=floor range=mse:9", "channel range=mse:9 round=floor"),
+        ("ternary", "tensor"),
+    ],
+)
+def test_other_formats_stand_beside_the_integers_of_their_grouping(words, label):
+    assert group_label(sweep({"w": weights((4, 32))}, [words])[0]) == label
+
+
+def test_the_heat_map_names_formats_over_their_columns(format_rows):
+    figure = heat_map(format_rows, "sqnr_db")
+    upright = [
+        annotation
+        for annotation in figure.layout.annotations
+        if annotation.textangle == -90 and not annotation.text.startswith("<b>")
+    ]
+    assert [annotation.text for annotation in upright] == ["nf4", "nf4", "mxfp4", "nvfp4:one-level"]
+    places = {
+        column: x
+        for trace in figure.data
+        if trace.customdata is not None
+        for (_, column), x in zip(trace.customdata, trace.x, strict=True)
+    }
+    assert [annotation.x for annotation in upright] == [
+        places[scheme] for scheme in ("nf4", "nf4 group=32", "mxfp4", "nvfp4:one-level")
+    ]
+    assert [tick for tick in figure.layout.xaxis.ticktext if tick] == ["3", "4", "3", "4"]
+    assert (
+        figure.layout.margin.t
+        > heat_map([row for row in format_rows if row.format.startswith("int")], "sqnr_db").layout.margin.t
+    )
