@@ -118,8 +118,9 @@ def sweep(  # one parameter per option
 
 def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
     from qanalysis.quantizers.crossing import cross_schemes
-    from qanalysis.quantizers.formats import NumberFormat, integer_format
+    from qanalysis.quantizers.families import integer_format
     from qanalysis.quantizers.grouping import parse_grouping
+    from qanalysis.quantizers.number_format import NumberFormat
     from qanalysis.quantizers.ranges import parse_range
     from qanalysis.quantizers.scheme import Scheme
     from qanalysis.quantizers.symmetries import parse_symmetry

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Doubles
 from qanalysis.decibels import ratio_db, ratios_db
-from qanalysis.quantizers.formats import integer_format
+from qanalysis.quantizers.families import integer_format
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.quantizer import LevelQuantizer

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any
 
-from qanalysis.quantizers.formats import NumberFormat, integer_format
+from qanalysis.quantizers.families import integer_format
 from qanalysis.quantizers.grouping import Grouping, parse_grouping
+from qanalysis.quantizers.number_format import NumberFormat
 from qanalysis.quantizers.ranges import RangeRule
 from qanalysis.quantizers.scheme import MINMAX, WHOLE_TENSOR, Scheme
 from qanalysis.quantizers.symmetries import SYMMETRIES, Symmetry

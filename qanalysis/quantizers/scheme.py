@@ -16,9 +16,10 @@ from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Floats
 from qanalysis.quantizers.coders import Coder
-from qanalysis.quantizers.formats import FORMATS, NumberFormat
+from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Grouping, Layout, parse_grouping
+from qanalysis.quantizers.number_format import NumberFormat
 from qanalysis.quantizers.quantizer import LevelQuantizer
 from qanalysis.quantizers.ranges import MinMax, RangeRule, list_forms, parse_range, shorten_range
 from qanalysis.quantizers.rounding import Rounding, parse_rounding

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from qanalysis.quantizers.formats import FEWEST_BITS, FORMATS, MOST_BITS, NumberFormat
+from qanalysis.quantizers.families import FEWEST_BITS, MOST_BITS
+from qanalysis.quantizers.formats import FORMATS
+from qanalysis.quantizers.number_format import NumberFormat
 from qanalysis.quantizers.scales import SCALE_TYPES, ScaleType
 
 

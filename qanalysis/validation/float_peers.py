@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 
 from qanalysis.arrays import Floats
+from qanalysis.quantizers.formats import FORMATS, list_packers
+from qanalysis.quantizers.laying import POWER_OF_TWO
+from qanalysis.quantizers.number_format import NumberFormat
 from qanalysis.validation.check import Agreement, Comparison, count_differing
 from qanalysis.validation.tensors import (
     draw_bit_patterns,
@@ -22,22 +25,15 @@ from qanalysis.validation.tensors import (
     whole_tensors,
 )
 
-#: Word, ml-dtypes type, gfloat name, bits, largest finite.
+#: Word, ml-dtypes type, gfloat name; what else is asked of an element, its format knows.
 ELEMENTS = (
-    ("fp8_e4m3", "float8_e4m3fn", "ocp_e4m3", 8, 448.0),
-    ("fp8_e5m2", "float8_e5m2", "ocp_e5m2", 8, 57344.0),
-    ("fp6_e2m3", "float6_e2m3fn", "ocp_e2m3", 6, 7.5),
-    ("fp6_e3m2", "float6_e3m2fn", "ocp_e3m2", 6, 28.0),
-    ("fp4_e2m1", "float4_e2m1fn", "ocp_e2m1", 4, 6.0),
+    ("fp8_e4m3", "float8_e4m3fn", "ocp_e4m3"),
+    ("fp8_e5m2", "float8_e5m2", "ocp_e5m2"),
+    ("fp6_e2m3", "float6_e2m3fn", "ocp_e2m3"),
+    ("fp6_e3m2", "float6_e3m2fn", "ocp_e3m2"),
+    ("fp4_e2m1", "float4_e2m1fn", "ocp_e2m1"),
 )
-#: Word and name of the element above.
-BLOCKS = {
-    "mxfp8_e4m3": "fp8_e4m3",
-    "mxfp8_e5m2": "fp8_e5m2",
-    "mxfp6_e2m3": "fp6_e2m3",
-    "mxfp6_e3m2": "fp6_e3m2",
-    "mxfp4": "fp4_e2m1",
-}
+BLOCK = 32
 BEYOND_REASON = (
     "its cast makes NaN or inf of values beyond the largest finite; MX elements saturate here, as OCP recommends"
 )
@@ -53,61 +49,50 @@ def compare_ml_dtypes() -> Iterator[Comparison]:
     """Casts to each type, over whole code books and over tensors."""
     import ml_dtypes
 
-    for word, name, _, bits, largest in ELEMENTS:
-        dtype = getattr(ml_dtypes, name)
+    types = {word: getattr(ml_dtypes, name) for word, name, _ in ELEMENTS}
+    for word, dtype in types.items():
         cast = partial(_cast, dtype=dtype)
-        levels = np.arange(2**bits, dtype=np.uint8).view(dtype).astype(np.float32)
-        yield Comparison(
-            f"{word}: every level, midpoint and neighbour: {name}",
-            "bit-exact",
-            0,
-            partial(compare_levels, word, levels, cast),
-        )
-        yield Comparison(
-            f"{word} tensor, channel, group=32: {name}", "bit-exact", 0, partial(compare_scaled, word, cast, largest)
-        )
-    for word, element in BLOCKS.items():
-        cast, largest = next(
-            (partial(_cast, dtype=getattr(ml_dtypes, name)), largest)
-            for key, name, *_, largest in ELEMENTS
-            if key == element
-        )
-        clipped = partial(_clip_and_cast, cast=cast, largest=largest)
-        yield Comparison(
-            f"{word}: scaled blocks, clipped, cast", "bit-exact", 0, partial(_compare_blocks, word, clipped, largest)
-        )
-        if element.startswith("fp8"):
-            yield Comparison(
-                f"{word}: scaled blocks, cast only",
-                "bit-exact",
-                None,
-                partial(_compare_blocks, word, cast, largest),
-                BEYOND_REASON,
-            )
+        levels = np.arange(2 ** FORMATS[word].bits, dtype=np.uint8).view(dtype).astype(np.float32)
+        name = f"{word}: every level, midpoint and neighbour: {dtype.__name__}"
+        yield Comparison(name, "bit-exact", 0, partial(compare_levels, word, levels, cast))
+        name = f"{word} tensor, channel, group=32: {dtype.__name__}"
+        yield Comparison(name, "bit-exact", 0, partial(compare_scaled, word, cast, _find_largest(dtype)))
+    for word, dtype in types.items():
+        yield from _compare_casts_in_blocks(word, partial(_cast, dtype=dtype), _find_largest(dtype))
     for word, dtype in (("bfloat16", ml_dtypes.bfloat16), ("float16", np.float16)):
         cast = partial(_cast, dtype=dtype)
         yield Comparison(f"{word}: all exponents and subnormals", "bit-exact", 0, partial(compare_halves, word, cast))
-        yield Comparison(
-            f"{word} beyond the largest finite",
-            "bit-exact",
-            None,
-            partial(compare_halves, word, cast, beyond=True),
-            HALF_REASON,
-        )
+        beyond = partial(compare_halves, word, cast, beyond=True)
+        yield Comparison(f"{word} beyond the largest finite", "bit-exact", None, beyond, HALF_REASON)
+
+
+def _compare_casts_in_blocks(element: str, cast: Cast, largest: float) -> Iterator[Comparison]:
+    """The MX formats of an element; casts of 8 bits, which know NaN or inf, also without clipping first."""
+    for block in _list_blocks(element):
+        clipped = partial(_compare_blocks, block, partial(_clip_and_cast, cast=cast, largest=largest), largest)
+        yield Comparison(f"{block}: scaled blocks, clipped, cast", "bit-exact", 0, clipped)
+        if block.bits == 8:
+            bare = partial(_compare_blocks, block, cast, largest)
+            yield Comparison(f"{block}: scaled blocks, cast only", "bit-exact", None, bare, BEYOND_REASON)
+
+
+def _list_blocks(element: str) -> list[NumberFormat]:
+    """The formats that put this element in blocks as MX does."""
+    return [fmt for fmt in list_packers(FORMATS[element], BLOCK) if fmt.laying == POWER_OF_TWO]
 
 
 def compare_gfloat() -> Iterator[Comparison]:
     """Its rounding of arrays for the elements, its own blocks for MX."""
     from gfloat import formats
 
-    for word, _, name, _, largest in ELEMENTS:
+    for word, _, name in ELEMENTS:
         yield Comparison(
             f"{word} tensor, channel, group=32: round_ndarray",
             "bit-exact",
             0,
-            partial(compare_scaled, word, partial(_round_like, name), largest),
+            partial(compare_scaled, word, partial(_round_like, name), getattr(formats, f"format_info_{name}").max),
         )
-    for word in (*BLOCKS, "mxint8"):
+    for word in (*(fmt.name for element, *_ in ELEMENTS for fmt in _list_blocks(element)), "mxint8"):
         info = getattr(formats, "format_info_mxfp4_e2m1" if word == "mxfp4" else f"format_info_{word}")
         yield Comparison(f"{word}: quantize_block", "bit-exact", 0, partial(_compare_quantized_blocks, word, info))
 
@@ -143,6 +128,14 @@ def compare_halves(word: str, cast: Cast, *, beyond: bool = False) -> Agreement:
     return count_differing([(round_trip(x[chosen], word), cast(x[chosen]))])
 
 
+def _find_largest(dtype: Any) -> float:
+    """The largest finite number, by the peer's own word."""
+    import ml_dtypes
+
+    limits: Any = ml_dtypes.finfo  # untyped there
+    return float(limits(dtype).max)
+
+
 def _cast(x: Floats, dtype: Any) -> Floats:
     with np.errstate(over="ignore", invalid="ignore"):
         restored: Floats = x.astype(dtype).astype(np.float32)
@@ -163,14 +156,14 @@ def _round_like(name: str, x: Floats) -> Floats:
     return restored
 
 
-def _compare_blocks(word: str, cast: Cast, largest: float) -> Agreement:
+def _compare_blocks(block: NumberFormat, cast: Cast, largest: float) -> Agreement:
     def restore(groups: Floats) -> Floats:
         _, top = np.frexp(np.abs(groups).max(axis=1, keepdims=True))
         exponent = np.clip(top - 1 - math.floor(math.log2(largest)), -127, 127)
         scale: Floats = np.ldexp(np.float32(1), exponent).astype(np.float32)
         return cast(groups / scale) * scale
 
-    return count_differing((round_trip(x, word), map_groups(x, 32, restore)) for x in whole_tensors().values())
+    return count_differing((round_trip(x, block.name), map_groups(x, BLOCK, restore)) for x in whole_tensors().values())
 
 
 def _compare_quantized_blocks(word: str, info: Any) -> Agreement:

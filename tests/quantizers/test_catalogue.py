@@ -18,7 +18,9 @@ from qanalysis.diagnosis.causes import exact_scale
 from qanalysis.diagnosis.conventions import compare_conventions
 from qanalysis.diagnosis.findings import diagnose
 from qanalysis.quantizers import ranges
-from qanalysis.quantizers.formats import FORMATS, NumberFormat, list_packers, mx_format
+from qanalysis.quantizers.families import mx_format
+from qanalysis.quantizers.formats import FORMATS, list_packers
+from qanalysis.quantizers.number_format import NumberFormat
 from qanalysis.quantizers.ranges import RANGE_RULES, GridSearch, RangeRule, list_forms, parse_range
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.quantizers.statistics import Range

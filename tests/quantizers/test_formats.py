@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanalysis.quantizers.formats import FORMATS, NumberFormat, integer_format
+from qanalysis.quantizers.families import integer_format
+from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.grids import Grid
+from qanalysis.quantizers.number_format import NumberFormat
 from qanalysis.quantizers.scales import SCALE_TYPES
 from qanalysis.quantizers.statistics import Range
 from qanalysis.quantizers.symmetries import SYMMETRIES

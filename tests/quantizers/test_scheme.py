@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qanalysis.quantizers.crossing import cross_schemes, default_schemes
-from qanalysis.quantizers.formats import integer_format
+from qanalysis.quantizers.families import integer_format
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import parse_range
 from qanalysis.quantizers.rounding import parse_rounding

@@ -12,7 +12,8 @@ from typing import Any, Self
 from qanalysis.charts.curves import HORIZONTALS, Horizontal
 from qanalysis.dashboard.views import Query, View, bound, name_parameter, spell_view
 from qanalysis.quantizers.crossing import cross_schemes
-from qanalysis.quantizers.formats import FEWEST_BITS, FORMATS, MOST_BITS, integer_format
+from qanalysis.quantizers.families import FEWEST_BITS, MOST_BITS, integer_format
+from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import RANGE_RULES, parse_range
 from qanalysis.quantizers.scheme import MINMAX, Scheme
