@@ -211,7 +211,7 @@ def test_record_as_json_is_the_row_of_the_engine(folder: Path) -> None:
         "fundamental_hz",
     ):
         assert row[name] == getattr(found, name)
-    assert row["hd3_dbc"] == found.hd_dbc(3)
+    assert row["hd3_dbc"] == found.hd3_dbc
     assert row["sinad_ci95_db"] == list(found.sinad_ci95_db or ())
     assert (row["coherent"], row["window"], row["lsb"], row["full_scale"]) == (True, "rectangular", 3.3 / 4096, "sine")
     content = (folder / "tone.csv").read_bytes()
