@@ -56,6 +56,16 @@ def ratios_db(signal: ArrayLike, noise: ArrayLike) -> Any:
     return np.where(np.less_equal(signal, 0), np.nan, np.where(np.less_equal(noise, 0), np.inf, db))
 
 
+def level_db(power: float, reference: float) -> float:
+    """10 log10 of a power over a reference, a level: -inf where there is nothing, inf over nothing.
+
+    >>> level_db(2.0, 0.5), level_db(1.0, 0.0), level_db(0.0, 1.0)
+    (6.020599913279624, inf, -inf)
+    """
+    level = ratio_db(float(power), float(reference))
+    return -math.inf if level is None else level
+
+
 def enob(sqnr_db: float) -> float:
     """Bits of the ideal sine quantizer with this ratio, (SQNR - 1.7609) / 6.0206; infinite for zero error.
 

@@ -123,7 +123,7 @@ def _mark_lines(figure: go.Figure, found: Spectrum, heights: Doubles, theme: The
             colour=colours.clipped,
             symbol="diamond",
         )
-    if found.spur is not None and found.spur.name == "spur":
+    if found.spur is not None and found.spur.kind == "spur":
         _mark(
             figure,
             "largest spur",

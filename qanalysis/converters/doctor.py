@@ -22,6 +22,7 @@ from qanalysis.converters.records.records import Record
 from qanalysis.converters.simulation.waveforms import judge_period
 from qanalysis.converters.spectrum.sinefit import SHORTEST
 from qanalysis.converters.spectrum.spectrum import Spectrum
+from qanalysis.notation import in_percent
 
 NOTABLE_OFFSET = 0.01  # of the range: beyond what converters are specified to
 # A smooth peak spends at most as long in its top cell as in the three below: sqrt(1) against sqrt(4) - sqrt(1).
@@ -140,7 +141,7 @@ def _find_clipping(values: NDArray[np.float64], record: Record) -> list[Finding]
     share = sum(count for _level, count in clipped.values()) / values.size
     lopsided = f" Only the {next(iter(clipped))} is clipped: move the offset as well." if len(clipped) == 1 else ""
     text = (
-        f"Clipped: {' and '.join(parts)}, {100 * share:.3g} % of the record, "
+        f"Clipped: {' and '.join(parts)}, {in_percent(share, '.3g')} of the record, "
         f"more than twice what the next three levels hold together.{lopsided}"
     )
     return [Finding("clipping", f"{text} Lower the level for a spectrum; a histogram test wants it.", share)]
@@ -311,7 +312,7 @@ def _find_offset(record: Record) -> Finding | None:
     side = "top" if offset > 0 else "bottom"
     text = (
         f"The mean lies {abs(offset):.4g} {unit} from the middle of the range towards the {side} "
-        f"({100 * abs(offset) / span:.3g} % of the range)."
+        f"({in_percent(abs(offset) / span, '.3g')} of the range)."
     )
     return Finding("dc-offset", f"{text} DC is left out of the figures, but takes headroom.", offset)
 

@@ -38,16 +38,6 @@ class Grade:
     p_over: float
     c_below: float
 
-    @property
-    def c_var_below(self) -> float:
-        """The same limit for the ratio of variances: the square."""
-        return self.c_below**2
-
-    @property
-    def sqnr_over_db(self) -> float:
-        """The same limit as signal over error power, both without their means: -20 log10 C."""
-        return -20 * math.log10(self.c_below) if math.isfinite(self.c_below) else -math.inf
-
 
 #: Best first. Published tables agree on the first row and differ in the last ones.
 GRADES = (

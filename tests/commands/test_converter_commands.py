@@ -211,7 +211,7 @@ def test_record_as_json_is_the_row_of_the_engine(folder: Path) -> None:
         "fundamental_hz",
     ):
         assert row[name] == getattr(found, name)
-    assert row["hd3_dbc"] == found.hd_dbc(3)
+    assert row["hd3_dbc"] == found.hd3_dbc
     assert row["sinad_ci95_db"] == list(found.sinad_ci95_db or ())
     assert (row["coherent"], row["window"], row["lsb"], row["full_scale"]) == (True, "rectangular", 3.3 / 4096, "sine")
     content = (folder / "tone.csv").read_bytes()
@@ -508,7 +508,7 @@ def test_stored_rows_become_a_report_later(words: tuple[str, ...], suffix: str, 
         ({"rows": [{"bits": 8}]}, "rows[0]: not a row of qanalysis; missing columns: ['actual_error'"),
         ({"rows": None}, "'rows' must be a list of rows, found NoneType; write the file again with `qanalysis convert"),
         ({"totals": [{"limit": "--max-dnl"}]}, "totals[0]: not a row of qanalysis; missing columns: "),
-        ({"settings": None}, "must be objects"),
+        ({"settings": None}, "must be an object"),
     ],
 )
 def test_stored_rows_that_were_changed_are_refused(change: dict[str, Any], message: str, folder: Path) -> None:

@@ -82,14 +82,7 @@ def test_rounding_a_series_moves_its_grade(
 def test_the_variance_ratio_held_against_the_limits_of_c_would_flatter() -> None:
     check = judge_posterior(SERIES, round_to(0.5))
     assert check.c_var < GRADES[0].c_below < check.c_std
-    assert check.c_var > GRADES[0].c_var_below
-
-
-def test_limits_of_the_grades_are_one_limit_in_three_units() -> None:
-    assert [grade.c_var_below for grade in GRADES[:3]] == pytest.approx([0.1225, 0.25, 0.4225], rel=1e-15)
-    # Printed to two decimals.
-    assert [grade.sqnr_over_db for grade in GRADES[:3]] == pytest.approx([9.12, 6.02, 3.74], abs=5e-3)
-    assert GRADES[3].sqnr_over_db == -math.inf
+    assert check.c_var > GRADES[0].c_below ** 2
 
 
 @pytest.mark.parametrize(

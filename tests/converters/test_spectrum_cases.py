@@ -9,6 +9,7 @@ import pytest
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.coherence import fold_cycles, is_coherent
+from qanalysis.converters.spectrum.components import find_harmonic
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
 
 SAMPLES = 4096
@@ -76,7 +77,7 @@ def test_two_tones_are_one_finding_with_their_products_named(first: float, secon
 def test_a_strong_harmonic_is_no_second_tone() -> None:
     spectrum = analyze_spectrum(draw(401) + draw(802, amplitude=0.6), low=-2, high=2)
     assert "two-tone" not in find_codes(spectrum)
-    assert spectrum.hd_dbc(2) == pytest.approx(20 * np.log10(0.6))
+    assert find_harmonic(spectrum.harmonics, 2) == pytest.approx(20 * np.log10(0.6))
 
 
 def test_a_weak_second_line_is_a_spur() -> None:
@@ -144,7 +145,10 @@ def test_harmonics_that_fold_onto_the_tone_or_dc_or_each_other_are_named_and_cou
     assert find(spectrum, "harmonic-on-dc").text.startswith("HD8 folds onto DC")
     assert "HD5 with HD3, HD6 with HD2" in find(spectrum, "harmonics-share-bins").text
     assert spectrum.thd_dbc == pytest.approx(10 * np.log10(1e-4 + 1e-6), abs=0.01)
-    assert (spectrum.hd_dbc(6), spectrum.hd_dbc(8)) == (spectrum.hd_dbc(2), None)
+    assert (find_harmonic(spectrum.harmonics, 6), find_harmonic(spectrum.harmonics, 8)) == (
+        find_harmonic(spectrum.harmonics, 2),
+        None,
+    )
     aliases = [line.alias_hz for line in spectrum.harmonics]
     assert aliases == pytest.approx([0.25, 0.375, 0.5, 0.375, 0.25, 0.125, 0.0, 0.125])
     assert [line.frequency_hz for line in spectrum.harmonics] == pytest.approx(

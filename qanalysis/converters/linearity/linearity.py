@@ -22,6 +22,7 @@ from qanalysis.converters.converter import Converter
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.code_density import LARGEST_BITS, CodeDensity, count_codes
 from qanalysis.converters.linearity.options import LinearityOptions
+from qanalysis.notation import in_percent
 
 MISSING_DNL_LSB = -0.9  # IEEE 1241: a code this narrow counts as missing
 
@@ -243,7 +244,7 @@ def _judge(found: Linearity, *, drive: tuple[float, float] | None) -> tuple[Find
     widest = float(found.dnl_bar_lsb.max())
     if widest > found.dnl_within_lsb:
         text = (
-            f"DNL is known within {widest:.2g} LSB at {100 * found.confidence:g} % where the phases are random, "
+            f"DNL is known within {widest:.2g} LSB at {in_percent(found.confidence, 'g')} where the phases are random, "
             "as in an asynchronous record; "
             f"within {found.dnl_within_lsb:g} LSB it takes {found.samples_needed:,} samples, "
             f"here are {found.samples:,}."

@@ -12,7 +12,7 @@ from qanalysis.converters.converter import LsbConvention
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.linearity import Linearity
 from qanalysis.converters.lines import Line, LineTable, tell
-from qanalysis.notation import NOTHING, signed
+from qanalysis.notation import NOTHING, in_percent, signed
 from qanalysis.results.columns import Kind, RowType, column, describe_row
 from qanalysis.results.gates import LimitCheck
 
@@ -156,7 +156,7 @@ class LinearityRow(RowType):
     @property
     def lines(self) -> tuple[Line, ...]:
         """The figures in the order in which one reads them, each with its convention."""
-        share = f"{100 * self.confidence:g} %"
+        share = in_percent(self.confidence, "g")
         sure = share if self.largest_step_back == 0 else f"{share}, phases at random"
         known = f"{self.transfer}, LSB = {self.lsb_convention.replace('fs', 'FS')}"
         drive = "needs the ends of the input: --drive" if self.offset_lsb is None else known

@@ -1,6 +1,6 @@
 """What comes out of a DAC?
 
-Spurs of an ideal n-bit sine, the staircase of the hold, its droop and images, and whether it is monotone.
+Spurs of an ideal n-bit sine, the staircase of the hold, its droop and images.
 
 Notation: fs the rate, f the tone; the hold keeps each value for 1/fs, so every line at frequency v is weighted by
 sinc(v/fs).
@@ -153,36 +153,3 @@ def trace_output(values: ArrayLike, fs_hz: float, *, zones: int = 4) -> OutputSp
     with np.errstate(divide="ignore", invalid="ignore"):
         level = 20 * np.log10(magnitude / magnitude.max()) if magnitude.max() else np.full(lines.size, -np.inf)
     return OutputSpectrum(frequencies, level + droop, droop)
-
-
-@dataclass(frozen=True, slots=True)
-class Monotonicity:
-    """Whether levels rise from code to code (DNL > -1 everywhere):
-    the least DNL, its code, and every code that does not rise.
-    """
-
-    monotone: bool
-    dnl_min_lsb: float
-    worst_code: int
-    falling_codes: tuple[int, ...]
-
-
-def check_monotone(levels: ArrayLike) -> Monotonicity:
-    """Judge a DAC's measured levels (codes,), code 0 first; DNL of code c is (level[c] - level[c-1]) / mean step - 1.
-
-    ValueError for fewer than 2 levels, values that are not finite, or ends that do not rise.
-
-    >>> check_monotone([0.0, 1.0, 0.9, 3.0])
-    Monotonicity(monotone=False, dnl_min_lsb=-1.1, worst_code=2, falling_codes=(2,))
-    """
-    levels = np.asarray(levels, np.float64)
-    if levels.ndim != 1 or levels.size < 2 or not np.isfinite(levels).all():
-        raise ValueError(f"levels of shape {levels.shape}: needs a row of 2 finite values at least")
-    step = (levels[-1] - levels[0]) / (levels.size - 1)
-    if step <= 0:
-        raise ValueError(
-            f"levels run from {levels[0]} to {levels[-1]}: the top code must stand above code 0; turn the codes round"
-        )
-    dnl = np.diff(levels) / step - 1
-    falling = np.flatnonzero(dnl <= -1) + 1
-    return Monotonicity(not falling.size, float(round(dnl.min(), 12)), int(dnl.argmin()) + 1, tuple(falling.tolist()))

@@ -20,6 +20,7 @@ from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import STRAIGHT
 from qanalysis.converters.simulation.dither import find_dither
 from qanalysis.converters.simulation.simulate import SimulatedRecord, Simulation, band_power, difference, shape_noise
+from qanalysis.decibels import ratio_db
 
 SOURCES = ("rounding", "clipping", "offset", "gain", "inl", "noise", "jitter", "dither", "interaction")
 
@@ -115,5 +116,4 @@ def _make_row(source: str, power: float, total: float, signal: float, step: floa
     share = power / total if total else None
     if power < 0:
         return LedgerRow(source, power, share, None, None)
-    snr = (10 * math.log10(signal / power) if power else math.inf) if signal else None
-    return LedgerRow(source, power, share, math.sqrt(power) / step, snr)
+    return LedgerRow(source, power, share, math.sqrt(power) / step, ratio_db(signal, power))

@@ -191,18 +191,6 @@ def sine_moments(amplitude_lsb: float, *, mid_rise: bool = False) -> ErrorMoment
     return _make_moments(first * amplitude_lsb / 2, square, amplitude_lsb**2 / 2)
 
 
-def sine_harmonic(amplitude_lsb: float, order: int, *, mid_rise: bool = False) -> float:
-    """Peak, in steps, of one harmonic of the quantized slow sine (order 1: the sine itself); even orders are zero.
-
-    >>> round(20 * math.log10(abs(sine_harmonic(5.0, 3)) / sine_harmonic(5.0, 1)), 2)
-    -41.84
-    """
-    if order < 1:
-        raise ValueError(f"order {order}: harmonics count from 1")
-    angles, half = _cross(amplitude_lsb, mid_rise=mid_rise)
-    return 0.0 if order % 2 == 0 else 4 / (order * math.pi) * (float(np.cos(order * angles).sum()) + half)
-
-
 def gaussian_moments(std_lsb: float) -> ErrorMoments:
     """Moments of a Gaussian of deviation s on an endless mid-tread grid:
     series in exp(-2 pi^2 k^2 s^2); ValueError unless s > 0.

@@ -22,6 +22,8 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.inl import STRAIGHT, Inl, bend_transitions
 from qanalysis.converters.simulation.dither import find_dither
 from qanalysis.converters.simulation.waveforms import Waveform, judge_period, list_tones
+from qanalysis.decibels import ratio_db
+from qanalysis.notation import in_percent
 from qanalysis.quantizers.rounding import Rounding
 from qanalysis.sums import ErrorStats, measure
 
@@ -174,14 +176,7 @@ class SimulatedRecord:
         if np.ptp(self.ideal) == 0:
             return None
         signal, noise = (band_power(x - x.mean(), self.simulation.osr) for x in (self.ideal, self.errors))
-        return 10 * math.log10(signal / noise) if noise else math.inf
-
-    @property
-    def in_band_values(self) -> Doubles:
-        """The values through an ideal low-pass of the band that counts, at the converter's rate: (samples,)."""
-        spectrum = np.fft.rfft(self.values)
-        spectrum[count_bins(self.values.size, self.simulation.osr) :] = 0
-        return np.fft.irfft(spectrum, self.values.size)
+        return ratio_db(signal, noise)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -193,8 +188,8 @@ class SimulatedRecord:
         if self.saturated:
             share = self.saturated / self.codes.size
             text = (
-                f"{self.saturated} of {self.codes.size} samples ({100 * share:.3g} %) lie beyond the end codes and "
-                "saturate; lower the level."
+                f"{self.saturated} of {self.codes.size} samples ({in_percent(share, '.3g')}) "
+                "lie beyond the end codes and saturate; lower the level."
             )
             found.append(Finding("clipping", text, share))
         for frequency in list_tones(simulation.waveform):

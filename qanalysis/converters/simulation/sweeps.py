@@ -19,6 +19,7 @@ from qanalysis.converters.simulation.dither import DITHERS, find_dither
 from qanalysis.converters.simulation.noise_model import gaussian_moments, sine_moments
 from qanalysis.converters.simulation.simulate import MOST_INL_BITS, Simulation, band_power
 from qanalysis.converters.simulation.waveforms import sample_phases
+from qanalysis.decibels import level_db
 from qanalysis.theory.lines import loaded_gaussian_sqnr_db, sine_sqnr_db
 from qanalysis.theory.optimal_grids import optimal_uniform
 
@@ -116,7 +117,7 @@ def sweep_bits(simulation: Simulation, *, bits: Sequence[int] = range(1, 17)) ->
         saturated.append(record.saturated)
     x = simulation.waveform.sample(simulation.samples, simulation.fs_hz)
     power = band_power(x - x.mean(), simulation.osr) if np.ptp(x) else 0.0
-    level = 10 * math.log10(2 * power / simulation.converter.amplitude**2) if power else -math.inf
+    level = level_db(2 * power, simulation.converter.amplitude**2)
     return BitsSweep(
         np.array(bits), np.array(found), np.array([sine_sqnr_db(width) for width in bits]), level, np.array(saturated)
     )

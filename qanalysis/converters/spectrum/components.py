@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,11 @@ from numpy.typing import NDArray
 from qanalysis.converters.spectrum.coherence import fold_cycles
 from qanalysis.converters.spectrum.views import View
 from qanalysis.converters.spectrum.windows import describe_window
+from qanalysis.decibels import level_db
+
+ComponentKind = Literal["harmonic", "product", "spur"]
+#: What may own the bin of a line besides another line.
+ON_DC, ON_TONE = "DC", "the tone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,18 @@ class Component:
     corrected_dbc: float | None
     below_noise: bool
     shared: str = ""
+
+    @property
+    def kind(self) -> ComponentKind:
+        """Harmonic of a tone, product of two, or spur: by the order and the name, which are all that a file keeps."""
+        if self.order == 0:
+            return "spur"
+        return "product" if self.name.startswith("IMD") else "harmonic"
+
+    @property
+    def owner(self) -> str | None:
+        """Name of the line that owns the bin of this one; None where it is its own, or DC's or a tone's."""
+        return None if self.shared in {"", ON_DC, ON_TONE} else self.shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +121,7 @@ def share_power(view: View, first: int, last: int, harmonics: int) -> Shares:
     for name, order, cycles in _list_products(view, harmonics) if view.fits else ():
         place = round(fold_cycles(cycles, view.samples))
         shared = _name_owner(view, place, claims)
-        lobe = free[:0] if shared in {"DC", "the tone"} else _claim_lobe(view, free, place)
+        lobe = free[:0] if shared in {ON_DC, ON_TONE} else _claim_lobe(view, free, place)
         claims.append(
             Claim(name, order, cycles, place, float(view.power[lobe].sum()) if len(lobe) else 0.0, len(lobe), shared)
         )
@@ -148,9 +166,9 @@ def _claim_lobe(view: View, free: NDArray[np.bool_], place: int) -> NDArray[np.i
 def _name_owner(view: View, place: int, claims: list[Claim]) -> str:
     """What already stands where a line folds to: DC (bin 0), a tone's lobe, or a component's bin."""
     if place == 0:
-        return "DC"
+        return ON_DC
     if any(abs(place - carrier) <= view.side_bins for carrier in view.carriers):
-        return "the tone"
+        return ON_TONE
     return next((claim.name for claim in claims if claim.place == place and not claim.shared), "")
 
 
@@ -166,8 +184,8 @@ def describe_claim(claim: Claim, shares: Shares, view: View, fs_hz: float) -> Co
         frequency_hz=claim.cycles * fs_hz / view.samples,
         alias_hz=fold_cycles(claim.cycles, view.samples) * fs_hz / view.samples,
         bin=claim.place,
-        dbc=to_db(owner.power, shares.fundamental) if readable else None,
-        corrected_dbc=to_db(clean, shares.fundamental) if readable and not below else None,
+        dbc=level_db(owner.power, shares.fundamental) if readable else None,
+        corrected_dbc=level_db(clean, shares.fundamental) if readable and not below else None,
         below_noise=below,
         shared=claim.shared,
     )
@@ -193,9 +211,3 @@ def is_below_noise(power: float, bins: int, shares: Shares, view: View) -> bool:
     facts = describe_window(view.window)
     own, others = 2 * max(bins / facts.enbw_bins, 1.0), max(2 * shares.noise_bins * facts.effective_share, 1.0)
     return bool(power <= bins * shares.noise_per_bin * fdtri(own, others, 0.95))
-
-
-def to_db(power: float, reference: float) -> float:
-    """10 log10 of a ratio of powers: -inf for none, inf over nothing."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(10 * np.log10(np.float64(power) / np.float64(reference)))

@@ -13,11 +13,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from qanalysis.converters.spectrum.components import Shares, is_below_noise, to_db
+from qanalysis.converters.spectrum.components import Shares, is_below_noise
 from qanalysis.converters.spectrum.row import Interval, RecordRow
 from qanalysis.converters.spectrum.views import View
 from qanalysis.converters.spectrum.windows import describe_window
-from qanalysis.decibels import enob
+from qanalysis.decibels import enob, level_db
 
 _TWO_SIGMA = 1.959964
 Seen = TypeVar("Seen", bound=RecordRow)
@@ -48,14 +48,14 @@ def measure_figures(
     filled = shares.noise_per_bin if view.side_bins else 0.0  # the noise that lobes hide, bin by bin
     noise = shares.noise + filled * (shares.tone_bins + shares.product_bins)
     if full_scale is not None:
-        noise_dbfs = to_db(noise, full_scale)
+        noise_dbfs = level_db(noise, full_scale)
         density = float(noise_dbfs - 10 * np.log10(seen.band_hz[1] - seen.band_hz[0]))
         seen = replace(seen, noise_dbfs=noise_dbfs, nsd_dbfs_hz=density)
     if not view.fits:
         return seen, Evidence()
     seen = _add_thd(seen, view, shares)
     error = shares.noise + shares.products + filled * shares.tone_bins
-    sinad = to_db(shares.tones, error)
+    sinad = level_db(shares.tones, error)
     freedom = 2 * shares.noise_bins * describe_window(view.window).effective_share
     more = shares.product_bins * freedom / max(shares.noise_bins, 1) if seen.thd_below_noise else None
     noise_low, noise_high = _bound_noise(noise, freedom)
@@ -64,12 +64,12 @@ def measure_figures(
     seen = replace(
         seen,
         sinad_db=sinad,
-        snr_db=to_db(shares.tones, noise),
+        snr_db=level_db(shares.tones, noise),
         sfdr_dbc=sfdr,
         enob_at_level=enob(sinad),
-        sinefit_sinad_db=to_db(sum(fit.power for fit in view.fits), view.fits[0].residual_rms ** 2),
-        sinad_ci95_db=(to_db(shares.tones, error_high), to_db(shares.tones, error_low)),
-        snr_ci95_db=(to_db(shares.tones, noise_high), to_db(shares.tones, noise_low)),
+        sinefit_sinad_db=level_db(sum(fit.power for fit in view.fits), view.fits[0].residual_rms ** 2),
+        sinad_ci95_db=(level_db(shares.tones, error_high), level_db(shares.tones, error_low)),
+        snr_ci95_db=(level_db(shares.tones, noise_high), level_db(shares.tones, noise_low)),
         sfdr_ci95_db=sfdr_ci,
     )
     evidence = Evidence(freedom, spur_bin, spur_below)
@@ -85,8 +85,8 @@ def _add_thd(seen: Seen, view: View, shares: Shares) -> Seen:
     return replace(
         seen,
         thd_below_noise=below,
-        thd_dbc=None if below else to_db(clean, shares.fundamental),
-        thd_raw_dbc=to_db(shares.products, shares.fundamental),
+        thd_dbc=None if below else level_db(clean, shares.fundamental),
+        thd_raw_dbc=level_db(shares.products, shares.fundamental),
         thd_ci95_db=_bound_distortion(view, shares),
     )
 
@@ -97,13 +97,13 @@ def _refer_to_full_scale(seen: Seen, shares: Shares, full_scale: float) -> Seen:
     """
     if seen.sinad_db is None or seen.sfdr_dbc is None or seen.sinad_ci95_db is None:
         return seen
-    level = to_db(shares.tones, full_scale)
+    level = level_db(shares.tones, full_scale)
     headroom = -level - (10 * np.log10(2.0) if seen.full_scale == "dc" else 0.0)
     low, high = seen.sinad_ci95_db
     return replace(
         seen,
         level_dbfs=level,
-        sfdr_dbfs=seen.sfdr_dbc - to_db(shares.fundamental, full_scale),
+        sfdr_dbfs=seen.sfdr_dbc - level_db(shares.fundamental, full_scale),
         enob_ieee=enob(seen.sinad_db + headroom),
         enob_ci95=(enob(low + headroom), enob(high + headroom)),
     )
@@ -141,7 +141,7 @@ def _bound_distortion(view: View, shares: Shares) -> Interval:
         sum((2 * power * per_bin + claim.bins * per_bin**2) / share for power, claim in zip(clean, owned, strict=True))
     )
     total = sum(clean)
-    return to_db(max(total - spread, 0.0), shares.fundamental), to_db(total + spread, shares.fundamental)
+    return level_db(max(total - spread, 0.0), shares.fundamental), level_db(total + spread, shares.fundamental)
 
 
 def _measure_spur(view: View, shares: Shares, band: tuple[int, int]) -> tuple[int, float, Interval, bool]:
@@ -156,6 +156,6 @@ def _measure_spur(view: View, shares: Shares, band: tuple[int, int]) -> tuple[in
     spur_bin = first + int(np.argmax(rest))
     height = view.measure_height(spur_bin) if rest.any() else 0.0
     spread = _TWO_SIGMA * np.sqrt(2 * height * per_bin + per_bin**2)
-    interval = (to_db(tone, height + spread), to_db(tone, max(height - spread, 0.0)))
+    interval = (level_db(tone, height + spread), level_db(tone, max(height - spread, 0.0)))
     highest_noise = per_bin * -np.log1p(-(0.95 ** (1 / rest.size)))
-    return spur_bin, to_db(tone, height), interval, bool(height <= highest_noise)
+    return spur_bin, level_db(tone, height), interval, bool(height <= highest_noise)

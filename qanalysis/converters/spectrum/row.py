@@ -258,7 +258,7 @@ def read_thd(row: RecordRow) -> float | None:
 
 def list_harmonic_lines(row: RecordRow) -> list[tuple[str, ...]]:
     """Cells under `HARMONIC_COLUMNS`: harmonics, mixing products, the largest spur."""
-    spurs = (row.spur,) if row.spur and row.spur.name == "spur" else ()
+    spurs = (row.spur,) if row.spur and row.spur.kind == "spur" else ()
     return [_tell_component(line) for line in (*row.harmonics, *row.intermodulation, *spurs)]
 
 

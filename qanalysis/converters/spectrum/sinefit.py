@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Doubles, Phasors
+from qanalysis.decibels import level_db
 
 SHORTEST = 16  # samples; four parameters and a DC bin leave too little of fewer
 _MOST_STEPS = 12
@@ -48,8 +49,7 @@ class SineFit:
     @property
     def sinad_db(self) -> float:
         """Power of the sine over that of the residual; inf where nothing is left."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return float(10 * np.log10(np.float64(self.power) / self.residual_rms**2))
+        return level_db(self.power, self.residual_rms**2)
 
     @property
     def power(self) -> float:
@@ -60,42 +60,6 @@ class SineFit:
     def cycles(self) -> float:
         """Periods in the record."""
         return float(self.frequency_hz / self.fs_hz * self.samples)
-
-
-def fit_sine(record: ArrayLike, *, fs_hz: float = 1.0, frequency_hz: float | None = None) -> SineFit:
-    """Fit one sine: three parameters at `frequency_hz`, or four starting from the highest bin of the spectrum.
-
-    Parameters
-    ----------
-    record : (samples,) finite numbers, at least 16, not all equal.
-    fs_hz : sample rate; only the frequency's unit depends on it.
-    frequency_hz : where the sine is known to lie, above 0 and at most fs/2.
-
-    Raises
-    ------
-    ValueError : a record of another shape or length, not finite or constant; a rate or frequency out of range.
-
-    >>> t = np.arange(1000)
-    >>> fit = fit_sine(0.25 + 2 * np.sin(2 * np.pi * 0.1234 * t + 0.5))
-    >>> round(fit.frequency_hz, 9), round(fit.amplitude, 9), round(fit.phase, 9), round(fit.offset, 9)
-    (0.1234, 2.0, 0.5, 0.25)
-    """
-    values = read_samples(record)
-    check_rate(fs_hz)
-    if values.min() == values.max():
-        raise ValueError(f"the record is constant at {values[0]:g}: there is no sine to fit")
-    if frequency_hz is not None and not 0 < frequency_hz <= fs_hz / 2:
-        raise ValueError(
-            f"frequency_hz {frequency_hz:g}: a sine lies above 0 and at most at half the sample rate, {fs_hz / 2:g} Hz"
-        )
-    scaled, scale = scale_record(values)
-    omega = (
-        2 * np.pi * frequency_hz / fs_hz
-        if frequency_hz is not None
-        else guess_frequency(np.fft.rfft(scaled - scaled.mean()), values.size)
-    )
-    fit, _ = fit_tone(scaled, omega, free=frequency_hz is None)
-    return rescale_fit(fit, scale, fs_hz)
 
 
 def read_samples(record: ArrayLike) -> Doubles:
@@ -146,12 +110,12 @@ def rescale_fit(fit: SineFit, scale: float, fs_hz: float) -> SineFit:
     )
 
 
-def guess_frequency(spectrum: Phasors, samples: int, peak: int | None = None) -> float:
-    """Angular frequency of a peak (the highest bin unless given) from its two neighbours,
-    rad per sample: Jacobsen's estimator.
+def guess_frequency(spectrum: Phasors, samples: int, peak: int) -> float:
+    """Angular frequency, rad per sample, of a peak of a one-sided spectrum (samples // 2 + 1,) from its two neighbours.
+
+    Jacobsen's estimator, held within half a bin; the bin itself at both ends of the spectrum, where a neighbour is
+    missing, and where the three lie on a line.
     """
-    if peak is None:
-        peak = 1 + int(np.argmax(spectrum.real[1:] ** 2 + spectrum.imag[1:] ** 2))
     offset = 0.0
     if 1 < peak < len(spectrum) - 1:
         left, middle, right = spectrum[peak - 1 : peak + 2]

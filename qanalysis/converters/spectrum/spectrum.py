@@ -65,23 +65,6 @@ class Spectrum(RecordRow):
         """Heights over the strongest tone as fitted, by bin; None without a tone."""
         return None if self.sinefit is None else self._heights(self.sinefit.power)
 
-    @property
-    def conventions(self) -> dict[str, str]:
-        """What the figures follow, in words."""
-        return {
-            "lsb": self.lsb_convention,
-            "full scale": f"0 dBFS is the rms of a full-range {'sine' if self.full_scale == 'sine' else 'square (dc)'}",
-            "harmonics": f"HD2..HD{self.harmonics_counted}, folded, each bin once",
-            "enob": "IEEE: referred to full scale; at level: (SINAD - 1.7609)/6.0206",
-            "noise under tones": "left out" if self.side_bins == 0 else "the mean noise in its place",
-            "thd": "corrected for noise",
-            "sfdr": "heights of lines, tone and spur alike",
-        }
-
-    def hd_dbc(self, order: int) -> float | None:
-        """The harmonic's power as found, over the tone's; None where it was not counted or can not be told apart."""
-        return find_harmonic(self.harmonics, order)
-
     def _heights(self, reference: float) -> Doubles:
         with np.errstate(divide="ignore"):
             heights: Doubles = 10 * np.log10(self.power * (describe_window(self.window).enbw_bins / reference))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.spectrum.components import Component
+from qanalysis.converters.spectrum.components import ON_DC, ON_TONE, Component
 from qanalysis.converters.spectrum.figures import Evidence
 from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.views import View
@@ -55,7 +55,7 @@ def _judge_two_tones(view: View, products: tuple[Component, ...], fs_hz: float) 
         return []
     first, second = (cycles * fs_hz / view.samples for cycles in view.cycles)
     gap = 10 * np.log10(view.fits[0].power / view.fits[1].power)
-    worst = [_name_worst([line for line in products if line.name.startswith(kind)]) for kind in ("IMD2", "IMD3")]
+    worst = [_name_worst(products, order) for order in (2, 3)]
     text = (
         f"Two tones, at {first:.6g} and {second:.6g} Hz, {gap:.2f} dB apart; both count as signal. "
         f"Largest products, over the stronger tone: {worst[0]}, {worst[1]}."
@@ -63,11 +63,12 @@ def _judge_two_tones(view: View, products: tuple[Component, ...], fs_hz: float) 
     return [Finding("two-tone", text, float(second))]
 
 
-def _name_worst(lines: list[Component]) -> str:
-    kind = lines[0].name.split()[0]
-    risen = [line for line in lines if line.corrected_dbc is not None]
+def _name_worst(lines: tuple[Component, ...], order: int) -> str:
+    """The largest mixing product of an order, with its level."""
+    products = [line for line in lines if line.kind == "product" and line.order == order]
+    risen = [line for line in products if line.corrected_dbc is not None]
     if not risen:
-        return f"{kind} below the noise"
+        return f"IMD{order} below the noise"
     worst = max(risen, key=lambda line: line.corrected_dbc or 0.0)
     return f"{worst.name} {worst.corrected_dbc:.1f} dBc"
 
@@ -86,8 +87,8 @@ def _judge_noiseless(row: RecordRow) -> list[Finding]:
 def _judge_folding(harmonics: tuple[Component, ...]) -> list[Finding]:
     findings = []
     for owner, code, effect in (
-        ("the tone", "harmonic-on-tone", "its power counts as signal"),
-        ("DC", "harmonic-on-dc", "it is left out with the offset"),
+        (ON_TONE, "harmonic-on-tone", "its power counts as signal"),
+        (ON_DC, "harmonic-on-dc", "it is left out with the offset"),
     ):
         orders = [line.order for line in harmonics if line.shared == owner]
         if orders:
@@ -98,9 +99,9 @@ def _judge_folding(harmonics: tuple[Component, ...]) -> list[Finding]:
                     code, f"{names} {verb} onto {owner}: {effect}. Choose another number of periods.", float(orders[0])
                 )
             )
-    shared = [line for line in harmonics if line.shared.startswith("HD")]
+    shared = [line for line in harmonics if line.owner is not None]
     if shared:
-        names = ", ".join(f"{line.name} with {line.shared}" for line in shared)
+        names = ", ".join(f"{line.name} with {line.owner}" for line in shared)
         findings.append(
             Finding(
                 "harmonics-share-bins",
