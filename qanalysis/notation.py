@@ -11,6 +11,8 @@ import math
 NOTHING = "–"
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_WITHOUT_PREFIX = {"%", "ppm"}
+_BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 _DECIMALS = {"dB": 2, "bit": 2, "LSB": 2}
 
 
@@ -40,13 +42,15 @@ def plain(value: float, *, digits: int = 3) -> str:
 
 
 def si(value: float, unit: str = "", *, digits: int = 3) -> str:
-    """A number with `digits` significant digits and its unit, an SI prefix between them; without a unit as `plain`.
+    """A number with `digits` significant digits and its unit, an SI prefix between them.
 
-    >>> si(0.00134, "V"), si(2_400_000, "B"), si(0), si(0.0572), si(float("inf"), "dB")
-    ('1.34 mV', '2.4 MB', '0', '0.0572', '∞ dB')
+    Without a unit, and with one that takes no prefix (%, ppm), the number is written as `plain` does.
+
+    >>> si(0.00134, "V"), si(2_400_000, "B"), si(0), si(0.0572, "%"), si(float("inf"), "dB")
+    ('1.34 mV', '2.4 MB', '0', '0.0572 %', '∞ dB')
     """
-    if not unit:
-        return plain(value, digits=digits)
+    if not unit or unit in _WITHOUT_PREFIX:
+        return f"{plain(value, digits=digits)} {unit}".rstrip()
     if not math.isfinite(value):
         return f"{true_minus(str(value))} {unit}"
     rounded = float(f"{value:.{digits}g}")
@@ -132,8 +136,18 @@ def size(count: int | None) -> str:
     """
     if count is None:
         return NOTHING
-    power = min(4, max(0, (count.bit_length() - 1) // 10))
-    return f"{count} B" if power == 0 else f"{count / 1024**power:.2f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+    unit, factor = byte_unit(count)
+    return f"{count} B" if factor == 1 else f"{count / factor:.2f} {unit}"
+
+
+def byte_unit(count: int) -> tuple[str, int]:
+    """The largest binary unit that is no more than so many bytes, at most TiB, and how many bytes it is; B for none.
+
+    >>> byte_unit(3 * 2**20), byte_unit(0)
+    (('MiB', 1048576), ('B', 1))
+    """
+    power = min(max(count.bit_length() - 1, 0) // 10, len(_BYTES) - 1)
+    return _BYTES[power], 1024**power
 
 
 def count(value: float, noun: str = "") -> str:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from qanalysis.notation import count, duration, shorten, si, volts
+from qanalysis.notation import byte_unit, count, duration, shorten, si, volts
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,15 @@ def test_a_long_name_keeps_both_ends() -> None:
     assert shorten(name, 21) == "a" * 10 + "…" + "z" * 10
     assert len(shorten(name, 20)) == 20
     assert shorten("short") == "short"
+
+
+@pytest.mark.parametrize(
+    ("size", "unit"),
+    [(0, "B"), (1023, "B"), (1024, "KiB"), (2**20, "MiB"), (2**40, "TiB"), (2**60, "TiB")],
+)
+def test_a_size_chooses_its_binary_unit(size: int, unit: str) -> None:
+    assert byte_unit(size)[0] == unit
+
+
+def test_percent_and_ppm_take_no_prefix() -> None:
+    assert [si(0.0025, "%"), si(4321.0, "%", digits=4), si(0.00025, "ppm")] == ["0.0025 %", "4321 %", "2.5·10⁻⁴ ppm"]

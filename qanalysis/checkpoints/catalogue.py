@@ -82,21 +82,22 @@ def open_checkpoint(source: str | os.PathLike[str] | Mapping[str, NDArray[Any]])
     text = os.fspath(source)
     if not text:
         raise CheckpointError("the path is empty; give a checkpoint file, a folder of shards, or sample:NAME")
-    opened = (
-        _open_sample(text.removeprefix(SAMPLE_PREFIX)) if text.startswith(SAMPLE_PREFIX) else _open_path(Path(text))
-    )
+    is_sample = text.startswith(SAMPLE_PREFIX)
+    opened = _open_file(locate_sample(text), name=text) if is_sample else _open_path(Path(text))
     if not opened.tensors:
         opened.close()
         raise CheckpointError(f"{text!r} holds no tensors; give a file with weights in it")
     return opened
 
 
-def _open_sample(name: str) -> TensorSource:
+def locate_sample(text: str) -> Path:
+    """The weights behind "sample:NAME"; CheckpointError lists the samples where there is none of that name."""
     import sample_models  # the samples are data beside the package
 
+    name = text.removeprefix(SAMPLE_PREFIX)
     if name not in sample_models.SAMPLES:
         raise CheckpointError(f"there is no sample {name!r}; the samples are {', '.join(sample_models.SAMPLES)}")
-    return _open_file(sample_models.weights_path(name), name=f"{SAMPLE_PREFIX}{name}")
+    return sample_models.weights_path(name)
 
 
 def _open_path(path: Path) -> TensorSource:

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from qanalysis.dashboard.cache import warm_kernels
-from qanalysis.dashboard.converter.page import draw_converter
-from qanalysis.dashboard.converter.view import ConverterView
+from qanalysis.dashboard.converter import page as converter
 from qanalysis.dashboard.elements import read_theme
-from qanalysis.dashboard.layers.page import draw_layers
-from qanalysis.dashboard.layers.view import LayersView
+from qanalysis.dashboard.layers import page as layers
+from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.session import draw_notices, open_page
-from qanalysis.dashboard.views import View
 
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page: its name, its icon, its path in the address, what it looks at, and what draws it for such a view."""
-
-    title: str
-    icon: str
-    path: str
-    view: type[View]
-    draw: Callable[[Any], None]
-
-
-PAGES = (
-    Page("Layers", ":material/layers:", "layers", LayersView, draw_layers),
-    Page("Converter", ":material/show_chart:", "converter", ConverterView, draw_converter),
-)
+PAGES: tuple[Page[Any], ...] = (layers.PAGE, converter.PAGE)
 """The pages in their order; the first is the one that opens."""
 
 # Drawn here because a named icon of streamlit's would be fetched from the network.
@@ -44,7 +25,10 @@ _LOGO = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 190 40" height="4
 
 
 def run_dashboard() -> None:
-    """Draw the page that the address names; runs once per interaction."""
+    """Draw the page that the address names, its logo and the list of pages; runs once per interaction.
+
+    An address without the path of a page shows the first one. The compiled loops are loaded on the server's first run.
+    """
     warm_kernels()
     st.set_page_config(
         page_title="Quantization analysis", page_icon=_ICON, layout="wide", initial_sidebar_state="expanded"
@@ -53,12 +37,15 @@ def run_dashboard() -> None:
     st.navigation([_register(page, opens=page is PAGES[0]) for page in PAGES]).run()
 
 
-def _register(page: Page, *, opens: bool) -> Any:
+def _register(page: Page[Any], *, opens: bool) -> Any:
     return st.Page(partial(show_page, page), title=page.title, icon=page.icon, url_path=page.path, default=opens)
 
 
-def show_page(page: Page) -> None:
-    """One page, what its link could not mean above it."""
+def show_page(page: Page[Any]) -> None:
+    """One page, what its link could not mean above it.
+
+    The notices are drawn last, into a place above the page: drawing finds out what a source does not have.
+    """
     notices = st.container()
     with open_page(page.view, page.path) as view:
         page.draw(view)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import streamlit as st
 
@@ -82,12 +81,3 @@ def _count_key(kind: FileKind) -> str:
 
 def _refusal_key(kind: FileKind) -> str:
     return f"refused {kind.field}"
-
-
-def name_upload(text: str) -> str:
-    """A source's text as people know the file: without the digest of an upload.
-
-    >>> name_upload("upload:04903a1e99db/tone.wav"), name_upload("a/b.npz")
-    ('tone.wav', 'a/b.npz')
-    """
-    return Path(text).name if text.startswith("upload:") else text

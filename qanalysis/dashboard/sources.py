@@ -13,10 +13,9 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
-import sample_models
-from qanalysis.checkpoints.catalogue import INDEX_SUFFIX, SUFFIX_KINDS
+from qanalysis.checkpoints.catalogue import INDEX_SUFFIX, SUFFIX_KINDS, locate_sample
 from qanalysis.checkpoints.path_policy import ROOT_VARIABLE, resolve_inside
-from qanalysis.checkpoints.source import SAMPLE_PREFIX, CheckpointError
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 
 UPLOAD_PREFIX = "upload:"
 UPLOAD_SUFFIXES = tuple(SUFFIX_KINDS)
@@ -87,7 +86,7 @@ def locate_source(text: str, uploads: UploadStore) -> str | Path:
 def identify_source(text: str, uploads: UploadStore) -> str:
     """A digest of path, size, time of change and first 64 KiB of each file behind a source: another value when the file changed."""
     located = locate_source(text, uploads)
-    path = sample_path(text) if isinstance(located, str) else located
+    path = locate_sample(text) if isinstance(located, str) else located
     digest = hashlib.sha256()
     for file in _files_of(path):
         stat = file.stat()
@@ -95,14 +94,6 @@ def identify_source(text: str, uploads: UploadStore) -> str:
         with file.open("rb") as stream:
             digest.update(stream.read(_HEADER_BYTES))
     return digest.hexdigest()[:16]
-
-
-def sample_path(text: str) -> Path:
-    """The weights behind "sample:NAME"; CheckpointError lists the samples."""
-    name = text.removeprefix(SAMPLE_PREFIX)
-    if name not in sample_models.SAMPLES:
-        raise CheckpointError(f"there is no sample {name!r}; the samples are {', '.join(sample_models.SAMPLES)}")
-    return sample_models.weights_path(name)
 
 
 def _files_of(path: Path) -> list[Path]:

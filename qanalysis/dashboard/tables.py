@@ -11,11 +11,11 @@ import streamlit as st
 
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.diagnosis.conventions import Convention
+from qanalysis.notation import byte_unit
 from qanalysis.sweeps.row import METRICS, Row
 
 TINT = "#2f83b540"
 _NAMES = ("Scheme", "Layer", "Convention", "As in")
-_BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _LAYER_METRICS = (
     "sqnr_db",
     "bits_per_weight",
@@ -28,37 +28,25 @@ _LAYER_METRICS = (
 )
 
 
-def choose_byte_unit(sizes: Sequence[int]) -> tuple[str, int]:
-    """The binary unit that suits the largest size, and its bytes.
-
-    >>> choose_byte_unit([100, 3 * 2**20])
-    ('MiB', 1048576)
-    """
-    power = min(max((max(sizes, default=0) or 1).bit_length() - 1, 0) // 10, len(_BYTE_UNITS) - 1)
-    return _BYTE_UNITS[power], 1024**power
-
-
 def build_totals(totals: Sequence[Row]) -> pd.DataFrame:
     """One line per scheme: pooled SQNR, bits per weight, size."""
-    unit, factor = choose_byte_unit([row.size_bytes or 0 for row in totals])
     return pd.DataFrame(
         {
             "Scheme": [row.scheme for row in totals],
             head_metric("sqnr_db"): _floats(row.sqnr_db for row in totals),
             head_metric("bits_per_weight"): _floats(row.bits_per_weight for row in totals),
-            f"Size ({unit})": _floats(None if row.size_bytes is None else row.size_bytes / factor for row in totals),
+            **_list_sizes([row.size_bytes for row in totals]),
         }
     )
 
 
 def build_layers(rows: Sequence[Row], metric: str) -> pd.DataFrame:
     """One line per layer of one scheme: the chosen metric first, then the usual ones."""
-    unit, factor = choose_byte_unit([row.size_bytes or 0 for row in rows])
     columns: dict[str, Any] = {"Layer": [row.tensor for row in rows], "Shape": [row.shape for row in rows]}
     for name in dict.fromkeys((metric, *_LAYER_METRICS)):
         values = [getattr(row, name) for row in rows]
         if name == "size_bytes":
-            columns[f"Size ({unit})"] = _floats(None if value is None else value / factor for value in values)
+            columns |= _list_sizes(values)
         else:
             columns[head_metric(name)] = _floats(values)
     columns["Status"] = [row.status for row in rows]
@@ -92,13 +80,12 @@ def mark_row(frame: pd.DataFrame, place: int | None) -> Any:
 
 def build_contents(tensors: Sequence[TensorInfo]) -> pd.DataFrame:
     """What a header lists: name, shape, type, size."""
-    unit, factor = choose_byte_unit([info.size_bytes for info in tensors])
     return pd.DataFrame(
         {
             "Tensor": [info.name for info in tensors],
-            "Shape": ["×".join(map(str, info.shape)) or "single number" for info in tensors],
+            "Shape": [info.shape_text.replace("x", "×") or "single number" for info in tensors],
             "Type": [info.dtype for info in tensors],
-            f"Size ({unit})": _floats(info.size_bytes / factor for info in tensors),
+            **_list_sizes([info.size_bytes for info in tensors]),
         }
     )
 
@@ -144,6 +131,12 @@ def _choose_format(heading: str) -> str:
     if metric is not None and metric.share:
         return "percent"
     return "%.2f" if metric is None or metric.unit else "%.4g"
+
+
+def _list_sizes(sizes: Sequence[int | None]) -> dict[str, pd.Series]:
+    """A column of bytes under its heading, in the binary unit that suits the largest."""
+    unit, factor = byte_unit(max((size or 0 for size in sizes), default=0))
+    return {f"Size ({unit})": _floats(None if size is None else size / factor for size in sizes)}
 
 
 def _floats(values: Any) -> pd.Series:

@@ -46,8 +46,8 @@ class Rule:
             found = self._take(value)
         except (TypeError, ValueError, OverflowError):
             return None
-        if self._kind in (int, float):
-            return self._kind(min(max(found, self.low), self.high))
+        if self.kind in (int, float):
+            return self.kind(min(max(found, self.low), self.high))
         return found
 
     def take_words(self, words: Sequence[str]) -> tuple[Any, list[str]]:
@@ -59,20 +59,20 @@ class Rule:
         found = [self._read_one(word) for word in words]
         if isinstance(self.default, tuple):
             wrong = [word for word, part in zip(words, found, strict=True) if part is None]
-            if self._kind in (int, float) and (wrong or len(found) != len(self.default)):
+            if self.kind in (int, float) and (wrong or len(found) != len(self.default)):
                 return self.default, list(words)
             kept = _unite(part for part in found if part is not None)
             return kept or self.default, wrong
         return (self.default, list(words)) if found[-1] is None else (found[-1], [])
 
     def _read_one(self, word: str) -> Any:
-        if self._kind is bool:
+        if self.kind is bool:
             return _FLAGS.get(word)
         try:
             found = self._take(word)
         except (ValueError, OverflowError):
             return None
-        return found if self._kind not in (int, float) or self.low <= found <= self.high else None
+        return found if self.kind not in (int, float) or self.low <= found <= self.high else None
 
     def _take(self, value: Any) -> Any:
         """One value of the field's kind; TypeError, ValueError or OverflowError for what is none."""
@@ -80,13 +80,14 @@ class Rule:
             raise ValueError(f"{value!r} is none of {self.choices}")
         if self.parse is not None:
             return str(self.parse(str(value).strip()))
-        found = str(value).strip() if self._kind is str else self._kind(value)
+        found = str(value).strip() if self.kind is str else self.kind(value)
         if isinstance(found, float) and math.isnan(found):
             raise ValueError("not a number")
         return found
 
     @property
-    def _kind(self) -> type:
+    def kind(self) -> type:
+        """bool, int, float or str: what the field holds, or each part of a tuple."""
         part = self.default[0] if isinstance(self.default, tuple) and self.default else self.default
         return type(part) if isinstance(part, (bool, int, float)) else str
 
@@ -131,6 +132,13 @@ class Address(Generic[V]):
 def list_rules(kind: type[View]) -> Mapping[str, Rule]:
     """The rule of every field of a view."""
     return {entry.name: entry.metadata["rule"] for entry in fields(kind)}
+
+
+def list_ends(kind: type[View], name: str) -> tuple[Any, Any]:
+    """The lowest and the highest number that a field holds, as its widget takes them: None for an end that is open."""
+    rule = list_rules(kind)[name]
+    low, high = (rule.kind(end) if math.isfinite(end) else None for end in (rule.low, rule.high))
+    return low, high
 
 
 def read_view(kind: type[V], held: Mapping[str, Any]) -> V:

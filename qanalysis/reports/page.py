@@ -55,7 +55,7 @@ def render_page(
         "kind": kind_of(table),
         "created": created.isoformat(sep=" ", timespec="minutes"),
         "file_name": re.sub(r"[^\w.-]+", "-", table.source.path if table.source else "result")
-        + f"-{'rows' if isinstance(table, Rows) else kind_of(table).command}",
+        + f"-{kind_of(table).schema}",
         "count": len(table),
         "charts": drawn,
         "plotly": pack_plotly() if drawn else "",

@@ -14,7 +14,7 @@ from qanalysis.dashboard.converter.cache import analyze_simulation, simulation_k
 from qanalysis.dashboard.converter.view import ConverterView
 from qanalysis.notation import volts
 
-from ..e2e.conftest import OpenVisit, Server, browser_path, open_visit, server  # noqa: F401  fixtures
+from ..e2e.conftest import OpenVisit, Server
 from .test_page_speed import SETTLE_MS, SHARED_MACHINE, WATCH
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
@@ -49,15 +49,15 @@ def _press(page: Any, key: str, selector: str, wanted: str) -> float:
 @pytest.mark.parametrize(
     ("query", "selector", "title"),
     [
-        ("kt=Textbook&kb=4", ".st-key-k-transfer", _title_textbook),
-        ("kt=Simulate&sn=16384&sb=4", ".st-key-s-transfer", _title_transfer),
-        ("kt=Simulate&sn=16384&sb=4&sv=Spectrum", ".st-key-s-spectrum", _title_spectrum),
+        ("tab=textbook&bits=4", ".st-key-k-transfer", _title_textbook),
+        ("tab=simulate&samples=16384&sim_bits=4", ".st-key-s-transfer", _title_transfer),
+        ("tab=simulate&samples=16384&sim_bits=4&sim_view=spectrum", ".st-key-s-spectrum", _title_spectrum),
     ],
     ids=["textbook", "transfer and errors", "spectrum"],
 )
 def test_from_the_slider_to_the_painted_chart(
-    server: Server,  # noqa: F811
-    open_visit: OpenVisit,  # noqa: F811
+    server: Server,
+    open_visit: OpenVisit,
     query: str,
     selector: str,
     title: Callable[[int], str],

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ..e2e.conftest import OpenVisit, Server, browser_path, open_visit, server  # noqa: F401  fixtures
+from ..e2e.conftest import OpenVisit, Server
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
 CACHED_MS, MISSED_MS, SCRUB_MS = 400, 700, 80
@@ -27,7 +27,7 @@ WATCH = """([selector, wanted]) => new Promise(resolve => {
 
 
 @pytest.fixture(scope="module")
-def models(server: Server) -> Path:  # noqa: F811
+def models(server: Server) -> Path:
     rng = np.random.default_rng(0)
     np.savez(server.root / "wide.npz", w=rng.standard_normal((1000, 10_000), dtype=np.float32))
     np.savez(
@@ -66,7 +66,7 @@ def _percentiles(times: list[float]) -> str:
 )
 def test_from_the_slider_to_the_painted_histogram(
     server: Server, models: Path, open_visit: OpenVisit, query: str, capsys: pytest.CaptureFixture[str]
-) -> None:  # noqa: F811
+) -> None:
     page = open_visit(f"{server.url}/?{query}").page
     page.locator(".st-key-weights .js-plotly-plot").wait_for(timeout=60_000)
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
@@ -89,7 +89,7 @@ def _sweep_again(page: Any) -> list[float]:
 
 def test_from_the_scrub_s_rail_to_the_painted_histogram(
     server: Server, open_visit: OpenVisit, capsys: pytest.CaptureFixture[str]
-) -> None:  # noqa: F811
+) -> None:
     page = open_visit(f"{server.url}/?scrub=true").page
     chart = page.locator(".st-key-scrub-chart .js-plotly-plot")
     rail = chart.locator(".slider-rail-touch-rect")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import sample_models
-from qanalysis.checkpoints.catalogue import open_checkpoint
+from qanalysis.checkpoints.catalogue import locate_sample, open_checkpoint
 from qanalysis.checkpoints.source import CheckpointError
-from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source, read_root, sample_path
+from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source, read_root
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def test_a_link_that_leaves_the_root_is_refused(root: Path, uploads: UploadStore
 
 
 def test_every_sample_has_a_file_and_no_other_name_does() -> None:
-    assert all(sample_path(f"sample:{name}").is_file() for name in sample_models.SAMPLES)
+    assert all(locate_sample(f"sample:{name}").is_file() for name in sample_models.SAMPLES)
     with pytest.raises(CheckpointError, match="there is no sample 'x'; the samples are digits-mlp"):
-        sample_path("sample:x")
+        locate_sample("sample:x")
 
 
 def test_the_identity_changes_with_content_time_and_size(root: Path, uploads: UploadStore) -> None:

@@ -12,7 +12,6 @@ from qanalysis.dashboard.tables import (
     build_contents,
     build_layers,
     build_totals,
-    choose_byte_unit,
     format_columns,
     head_metric,
     mark_row,
@@ -28,15 +27,6 @@ def rows() -> Rows:
         {"w": rng.standard_normal((64, 512)), "exact": np.float32([[7.0, -7.0]]), "count": np.arange(4).reshape(2, 2)},
         ["int4", "int4 channel"],
     )
-
-
-@pytest.mark.parametrize(
-    ("sizes", "unit"),
-    [([], "B"), ([0], "B"), ([1023], "B"), ([1024], "KiB"), ([1, 2**20], "MiB"), ([2**40], "TiB"), ([2**60], "TiB")],
-    ids=str,
-)
-def test_the_largest_size_chooses_the_unit(sizes: list[int], unit: str) -> None:
-    assert choose_byte_unit(sizes)[0] == unit
 
 
 def test_totals_are_the_rows_totals(rows: Rows) -> None:

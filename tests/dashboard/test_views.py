@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qanalysis.dashboard.main import PAGES, Page
+from qanalysis.dashboard.main import PAGES
+from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.views import (
     View,
     bound,

@@ -15,15 +15,7 @@ import streamlit as st
 from qanalysis.checkpoints.path_policy import resolve_inside
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.captures import analyze_capture, measure_capture, open_capture
-from qanalysis.converters.choices import (
-    check_dither,
-    check_full_scale,
-    check_reference,
-    check_shape,
-    check_signal,
-    check_test,
-    check_transfer,
-)
+from qanalysis.converters.choices import DitherName, FullScaleWave, Signal, WaveformName, check_test
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import Inl
 from qanalysis.converters.linearity.linearity import Linearity
@@ -48,7 +40,6 @@ from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
 from qanalysis.dashboard.converter.view import DEFAULT, ConverterView
 from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, read_root
-from qanalysis.quantizers.quantizer import check_fs_over
 
 SIMULATED = (
     *(
@@ -90,9 +81,7 @@ def simulation_key(view: ConverterView) -> ConverterView:
 
 def build_simulation(view: ConverterView) -> Simulation:
     """The simulation that the controls state, over -1 to 1 V; ValueError for one that can not be."""
-    converter = Converter(
-        view.sim_bits, SIM_LOW, SIM_HIGH, fs_over=check_fs_over(view.fs_over), transfer=check_transfer(view.transfer)
-    )
+    converter = Converter(view.sim_bits, SIM_LOW, SIM_HIGH, fs_over=view.fs_over, transfer=view.transfer)
     waveform, samples = _build_waveform(view, converter)
     return Simulation(
         converter,
@@ -101,10 +90,10 @@ def build_simulation(view: ConverterView) -> Simulation:
         fs_hz=view.sim_rate_hz,
         offset_lsb=view.offset_lsb,
         gain_error_percent=view.gain_percent,
-        inl=Inl(check_shape(view.inl_shape), view.inl_lsb),
+        inl=Inl(view.inl_shape, view.inl_lsb),
         noise_lsb=view.noise_lsb,
         jitter_s=view.jitter_ps * 1e-12,
-        dither=check_dither(view.dither),
+        dither=view.dither,
         osr=view.osr,
         shaping_order=view.shaping_order,
     )
@@ -114,7 +103,7 @@ def _build_waveform(view: ConverterView, converter: Converter) -> tuple[Waveform
     samples, peak = int(view.samples), converter.amplitude * view.amplitude / 100
     spacing = view.sim_rate_hz / samples
     tone = view.cycles * spacing
-    makers: dict[str, Callable[[], Waveform]] = {
+    makers: dict[WaveformName, Callable[[], Waveform]] = {
         "sine": lambda: Sine(peak, tone, phase_degrees=view.phase),
         "triangle": lambda: Triangle(peak, tone, phase_degrees=view.phase),
         "two-tone": lambda: TwoTone(peak / 2, tone, tone + TONES_APART * spacing),
@@ -138,15 +127,15 @@ def run_simulation(key: ConverterView) -> Simulated:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def analyze_simulation(key: ConverterView, full_scale: str, harmonics: int) -> Spectrum:
+def analyze_simulation(key: ConverterView, full_scale: FullScaleWave, harmonics: int) -> Spectrum:
     """The spectrum of a simulation's output, within its band."""
     capture = run_simulation(key).capture
     simulation = capture.simulation
     options = SpectrumOptions(
         low=SIM_LOW,
         high=SIM_HIGH,
-        fs_over=check_fs_over(key.fs_over),
-        full_scale=check_full_scale(full_scale),
+        fs_over=key.fs_over,
+        full_scale=full_scale,
         harmonics=harmonics,
         band_hz=None if simulation.osr == 1 else (0.0, simulation.band_hz),
     )
@@ -167,9 +156,9 @@ def sweep_tone(key: ConverterView, kind: Literal["phase", "frequency"]) -> ToneS
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def sweep_sizes(signal: str, dither: str) -> AmplitudeSweep:
+def sweep_sizes(signal: Signal, dither: DitherName) -> AmplitudeSweep:
     """Error against the size of a signal."""
-    return sweep_amplitude(AMPLITUDES, signal=check_signal(signal), dither=check_dither(dither))
+    return sweep_amplitude(AMPLITUDES, signal=signal, dither=dither)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -234,8 +223,8 @@ def read_recording(recording: Recording) -> Record:
 def state_spectrum(view: ConverterView) -> SpectrumOptions:
     """How the controls want a spectrum taken; both ends of the range 0 mean that the record decides."""
     low, high = _span(view.record_low, view.record_high) or (None, None)
-    fs_over, full_scale = check_fs_over(view.fs_over), check_full_scale(view.full_scale)
-    return SpectrumOptions(low=low, high=high, fs_over=fs_over, full_scale=full_scale, harmonics=view.harmonics)
+    scale, fs_over = view.full_scale, view.fs_over
+    return SpectrumOptions(low=low, high=high, fs_over=fs_over, full_scale=scale, harmonics=view.harmonics)
 
 
 def state_linearity(view: ConverterView) -> LinearityOptions:
@@ -245,11 +234,11 @@ def state_linearity(view: ConverterView) -> LinearityOptions:
     low, high = _span(view.record_low, view.record_high) or (None, None)
     return LinearityOptions(
         test=check_test(view.test),
-        reference=check_reference(view.inl_reference),
+        reference=view.inl_reference,
         low=low,
         high=high,
-        fs_over=check_fs_over(view.fs_over),
-        transfer=check_transfer(view.transfer),
+        fs_over=view.fs_over,
+        transfer=view.transfer,
         drive=_span(view.drive_low, view.drive_high),
     )
 

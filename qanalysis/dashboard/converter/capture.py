@@ -21,6 +21,7 @@ from qanalysis.converters.sample_records import SAMPLE_RECORDS
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, RecordRow, list_harmonic_lines
 from qanalysis.dashboard.cache import list_records
+from qanalysis.dashboard.converter.boxes import draw_number
 from qanalysis.dashboard.converter.cache import (
     Recording,
     analyze_recording,
@@ -95,20 +96,18 @@ def _draw_reading_controls(*, drive: bool) -> None:
         placeholder="first",
         help="Name or number of a column of text, or of an array of an archive.",
     )
-    right.number_input("Channel", 0, 255, key=keep("channel"), help="From 1 on; 0 takes the first.")
-    left.number_input(
-        "Bits", 0, 32, key=keep("record_bits"), help="Width of the converter; 0 takes what the file says, or a guess."
-    )
-    right.number_input("Rate (Hz)", 0.0, key=keep("rate_hz"), format="%g", help="0 takes what the file says.")
+    draw_number("Channel", "channel", place=right, help="From 1 on; 0 takes the first.")
+    help_ = "Width of the converter; 0 takes what the file says, or a guess."
+    draw_number("Bits", "record_bits", place=left, help=help_)
+    draw_number("Rate (Hz)", "rate_hz", place=right, help="0 takes what the file says.")
     left.selectbox("Words", JUSTIFICATIONS, key=keep("justify"), help="Where the code stands in its word.")
     right.selectbox("Sign", SIGNS, key=keep("signed"))
-    help_ = "Range of the converter; both 0: counted in codes."
-    left.number_input("Low end (V)", key=keep("record_low"), format="%g", help=help_)
-    right.number_input("High end (V)", key=keep("record_high"), format="%g")
+    draw_number("Low end (V)", "record_low", place=left, help="Range of the converter; both 0: counted in codes.")
+    draw_number("High end (V)", "record_high", place=right)
     if drive:
         help_ = "Lowest and highest input of the ramp or sine; both 0: unknown. Offset, gain error and TUE need them."
-        left.number_input("Input from (V)", key=keep("drive_low"), format="%g", help=help_)
-        right.number_input("Input to (V)", key=keep("drive_high"), format="%g")
+        draw_number("Input from (V)", "drive_low", place=left, help=help_)
+        draw_number("Input to (V)", "drive_high", place=right)
 
 
 def _draw_spectrum(recording: Recording, view: ConverterView) -> None:

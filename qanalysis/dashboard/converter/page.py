@@ -5,10 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from qanalysis.converters.choices import FULL_SCALES, INL_REFERENCES, TRANSFERS
+from qanalysis.dashboard.converter.boxes import draw_number
 from qanalysis.dashboard.converter.capture import draw_capture
 from qanalysis.dashboard.converter.simulate import draw_simulate
 from qanalysis.dashboard.converter.textbook import draw_textbook
 from qanalysis.dashboard.converter.view import LSB_WORDS, TABS, ConverterView
+from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.session import change, draw_history, keep, open_tab
 
 _DRAWERS = {"textbook": draw_textbook, "simulate": draw_simulate, "capture": draw_capture}
@@ -46,5 +48,8 @@ def _draw_conventions() -> None:
     st.segmented_control("Transfer", TRANSFERS, key=keep("transfer"), required=True, help=_TRANSFER_HELP)
     st.segmented_control("Full scale (0 dBFS)", FULL_SCALES, key=keep("full_scale"), required=True, help=_SCALE_HELP)
     st.segmented_control("INL line", INL_REFERENCES, key=keep("inl_reference"), required=True)
-    st.number_input("Harmonics up to order", 2, 20, key=keep("harmonics"), help=_HARMONICS_HELP)
+    draw_number("Harmonics up to order", "harmonics", help=_HARMONICS_HELP)
     st.caption("ENOB is shown in both forms: referred to full scale (IEEE 1241), and at the level of the test.")
+
+
+PAGE = Page("Converter", ":material/show_chart:", "converter", ConverterView, draw_converter)

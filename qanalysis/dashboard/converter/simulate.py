@@ -16,12 +16,13 @@ from qanalysis.charts.sweep_charts import (
     tone_curves,
 )
 from qanalysis.checkpoints.source import CheckpointError
+from qanalysis.converters.choices import DITHER_NAMES, INL_SHAPES, Signal, WaveformName
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.simulation.dac import MOST_SPUR_BITS, list_images, trace_output
-from qanalysis.converters.simulation.dither import DITHERS
 from qanalysis.converters.simulation.simulate import SimulatedRecord
 from qanalysis.converters.simulation.sweeps import sweep_loading
 from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, list_harmonic_lines
+from qanalysis.dashboard.converter.boxes import draw_number
 from qanalysis.dashboard.converter.cache import (
     Simulated,
     analyze_simulation,
@@ -34,15 +35,16 @@ from qanalysis.dashboard.converter.cache import (
     sweep_tone,
 )
 from qanalysis.dashboard.converter.figures import draw_figures
-from qanalysis.dashboard.converter.view import INL_SHAPES, SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORMS, ConverterView
+from qanalysis.dashboard.converter.view import SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORM_WORDS, ConverterView
 from qanalysis.dashboard.elements import Fact, draw_chart, draw_facts, draw_fault, draw_findings, draw_lines, read_theme
 from qanalysis.dashboard.export import draw_link
 from qanalysis.dashboard.session import keep
+from qanalysis.dashboard.views import list_ends
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import decibels, signed
 from qanalysis.theory.lines import sine_sqnr_db
 
-_PERIODIC = ("sine", "triangle", "two-tone")
+_PERIODIC: tuple[WaveformName, ...] = ("sine", "triangle", "two-tone")
 
 
 def draw_simulate(view: ConverterView) -> None:
@@ -72,47 +74,34 @@ def draw_simulate(view: ConverterView) -> None:
 
 
 def _draw_controls(view: ConverterView) -> None:
-    st.slider("Bits", 1, 16, key=keep("sim_bits"), format="%d bit")
-    st.selectbox("Waveform", list(WAVEFORMS), key=keep("waveform"), format_func=WAVEFORMS.__getitem__)
-    st.slider(
-        "Amplitude",
-        0.1,
-        150.0,
-        step=0.1,
-        key=keep("amplitude"),
-        format="%g %%",
-        help="Peak, in percent of half the range (−1 to 1 V).",
-    )
+    _draw_slider("Bits", "sim_bits", "%d bit")
+    st.selectbox("Waveform", list(WAVEFORM_WORDS), key=keep("waveform"), format_func=WAVEFORM_WORDS.__getitem__)
+    _draw_slider("Amplitude", "amplitude", "%g %%", step=0.1, help="Peak, in percent of half the range (−1 to 1 V).")
     if view.waveform in _PERIODIC:
-        help_ = (
+        coherent = (
             "Whole and without a common divisor with the number of samples: every sample then has a phase of its own."
         )
-        st.number_input("Periods in the record (J)", 0.0, 32768.0, key=keep("cycles"), format="%g", help=help_)
+        draw_number("Periods in the record (J)", "cycles", help=coherent)
     if view.waveform in _PERIODIC[:2]:
-        st.slider("Start phase", 0, 359, key=keep("phase"), format="%d°")
+        _draw_slider("Start phase", "phase", "%d°")
     st.selectbox("Samples (M)", SAMPLE_COUNTS, key=keep("samples"))
-    st.selectbox("Dither", tuple(DITHERS), key=keep("dither"))
-    st.slider(
-        "Noise",
-        0.0,
-        5.0,
-        step=0.05,
-        key=keep("noise_lsb"),
-        format="%g LSB",
-        help="Gaussian, rms, before the quantizer.",
-    )
+    st.selectbox("Dither", DITHER_NAMES, key=keep("dither"))
+    _draw_slider("Noise", "noise_lsb", "%g LSB", step=0.05, help="Gaussian, rms, before the quantizer.")
     with st.expander("Imperfections", expanded=True):
         left, right = st.columns(2, gap="xsmall")
-        left.number_input("Offset (LSB)", -100.0, 100.0, key=keep("offset_lsb"), format="%g")
-        right.number_input("Gain error (%)", -50.0, 50.0, key=keep("gain_percent"), format="%g")
+        draw_number("Offset (LSB)", "offset_lsb", place=left)
+        draw_number("Gain error (%)", "gain_percent", place=right)
         left.selectbox("INL shape", INL_SHAPES, key=keep("inl_shape"))
-        right.number_input("INL peak (LSB)", 0.0, 20.0, key=keep("inl_lsb"), format="%g")
-        left.number_input("Jitter (ps rms)", 0.0, 1e6, key=keep("jitter_ps"), format="%g")
-        right.number_input("Rate (Hz)", 1e-3, 1e12, key=keep("sim_rate_hz"), format="%g")
-        left.number_input(
-            "OSR", 1, 256, key=keep("osr"), help="Oversampling ratio: the band that counts ends at fs/(2 OSR)."
-        )
-        right.number_input("Shaping order", 0, 3, key=keep("shaping_order"))
+        draw_number("INL peak (LSB)", "inl_lsb", place=right)
+        draw_number("Jitter (ps rms)", "jitter_ps", place=left)
+        draw_number("Rate (Hz)", "sim_rate_hz", place=right)
+        osr = "Oversampling ratio: the band that counts ends at fs/(2 OSR)."
+        draw_number("OSR", "osr", place=left, help=osr)
+        draw_number("Shaping order", "shaping_order", place=right)
+
+
+def _draw_slider(label: str, field: str, form: str, *, step: float | None = None, help: str | None = None) -> None:
+    st.slider(label, *list_ends(ConverterView, field), step=step, key=keep(field), format=form, help=help)
 
 
 def _draw_save(capture: SimulatedRecord) -> None:
@@ -255,7 +244,7 @@ def _draw_sweeps(view: ConverterView, simulated: Simulated) -> None:
         draw_chart(sqnr_against_bits(sweep_simulation(simulation_key(view)), bits=view.sim_bits, theme=theme), "s-bits")
         draw_chart(loading_curve(sweep_loading(view.sim_bits), theme=theme), "s-loading")
     with right:
-        signal = "gaussian" if view.waveform == "gaussian" else "sine"
+        signal: Signal = "gaussian" if view.waveform == "gaussian" else "sine"
         draw_chart(error_against_amplitude(sweep_sizes(signal, view.dither), signal=signal, theme=theme), "s-amplitude")
         draw_chart(dither_curves(compare_dithers(), theme=theme), "s-dithers")
 

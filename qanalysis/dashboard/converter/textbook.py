@@ -11,7 +11,6 @@ import streamlit as st
 
 from qanalysis.arrays import Doubles
 from qanalysis.charts.converter_charts import transfer_curve
-from qanalysis.converters.choices import check_transfer
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.noise_limits import NoiseSources
 from qanalysis.converters.posterior import (
@@ -25,6 +24,7 @@ from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
 from qanalysis.converters.textbook.row import list_textbook_rows, tabulate_textbook
 from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.converters.textbook.worked_steps import work_out
+from qanalysis.dashboard.converter.boxes import draw_number
 from qanalysis.dashboard.converter.figures import draw_figures
 from qanalysis.dashboard.converter.view import SERIES_MODELS, ConverterView, parse_numbers
 from qanalysis.dashboard.elements import (
@@ -38,9 +38,9 @@ from qanalysis.dashboard.elements import (
 )
 from qanalysis.dashboard.export import Extras, draw_export
 from qanalysis.dashboard.session import change, keep
+from qanalysis.dashboard.views import list_ends
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.notation import true_minus, volts
-from qanalysis.quantizers.quantizer import check_fs_over
+from qanalysis.notation import si, true_minus, volts
 
 ROWS_SHOWN, TABLE_HEIGHT = 64, 420
 _CODE_COLUMNS = {
@@ -91,10 +91,10 @@ def _take_preset(preset: Textbook) -> None:
 
 
 def _draw_controls() -> None:
-    st.slider("Bits", 1, 32, key=keep("bits"), format="%d bit")
+    st.slider("Bits", *list_ends(ConverterView, "bits"), key=keep("bits"), format="%d bit")
     left, right = st.columns(2, gap="xsmall")
-    left.number_input("Low end (V)", key=keep("low"), format="%g")
-    right.number_input("High end (V)", key=keep("high"), format="%g")
+    draw_number("Low end (V)", "low", place=left)
+    draw_number("High end (V)", "high", place=right)
     st.text_input(
         "Inputs (V)",
         key=keep("inputs"),
@@ -102,30 +102,10 @@ def _draw_controls() -> None:
         help="One or several voltages, parted by semicolons; decimal commas are read.",
     )
     with st.expander("More: rate, jitter, kT/C"):
-        st.number_input(
-            "Conversion time (µs)", min_value=0.0, key=keep("conversion_us"), format="%g", help="0 leaves the rate out."
-        )
-        st.number_input(
-            "Jitter of the clock (ps rms)",
-            min_value=0.0,
-            key=keep("clock_jitter_ps"),
-            format="%g",
-            help="0: none is stated.",
-        )
-        st.number_input(
-            "Tone (Hz)",
-            min_value=0.0,
-            key=keep("tone_hz"),
-            format="%g",
-            help="The sine that the jitter acts on; the two go together.",
-        )
-        st.number_input(
-            "Capacitor (pF)",
-            min_value=0.0,
-            key=keep("capacitance_pf"),
-            format="%g",
-            help="Its kT/C noise at 300 K; 0: none is stated.",
-        )
+        draw_number("Conversion time (µs)", "conversion_us", help="0 leaves the rate out.")
+        draw_number("Jitter of the clock (ps rms)", "clock_jitter_ps", help="0: none is stated.")
+        draw_number("Tone (Hz)", "tone_hz", help="The sine that the jitter acts on; the two go together.")
+        draw_number("Capacitor (pF)", "capacitance_pf", help="Its kT/C noise at 300 K; 0: none is stated.")
 
 
 def solve_view(view: ConverterView) -> Textbook:
@@ -135,8 +115,8 @@ def solve_view(view: ConverterView) -> Textbook:
         view.low,
         view.high,
         inputs=parse_numbers(view.inputs),
-        fs_over=check_fs_over(view.fs_over),
-        transfer=check_transfer(view.transfer),
+        fs_over=view.fs_over,
+        transfer=view.transfer,
         conversion_time_s=view.conversion_us / 1e6 or None,
         noise=NoiseSources(
             jitter_s=view.clock_jitter_ps / 1e12 or None,
@@ -184,7 +164,7 @@ def list_means(problem: Textbook) -> list[Fact]:
     return [
         (
             f"Mean relative error over {base}",
-            "n/a" if mean is None else f"{100 * mean:.6g} %",
+            "n/a" if mean is None else si(100 * mean, "%", digits=6),
             f"|e|/{base}, {count} of {errors.count} inputs",
         )
         for base, mean, count in readings

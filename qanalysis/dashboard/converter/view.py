@@ -8,21 +8,32 @@ import math
 from dataclasses import dataclass
 
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
-from qanalysis.converters.choices import FULL_SCALES, INL_REFERENCES, TRANSFERS
+from qanalysis.converters.choices import (
+    DITHER_NAMES,
+    FULL_SCALES,
+    INL_REFERENCES,
+    INL_SHAPES,
+    TESTS,
+    TRANSFERS,
+    WAVEFORMS,
+    DitherName,
+    FullScaleWave,
+    InlReference,
+    InlShape,
+    Transfer,
+    WaveformName,
+)
 from qanalysis.converters.choices import JUSTIFICATIONS as STATED
 from qanalysis.converters.converter import LSB_CONVENTIONS
-from qanalysis.converters.linearity.inl import SHAPES
 from qanalysis.converters.sample_records import DEFAULT_RECORD
-from qanalysis.converters.simulation.dither import DITHERS
+from qanalysis.converters.spectrum.options import MOST_HARMONICS
 from qanalysis.dashboard.views import View, bound
+from qanalysis.quantizers.quantizer import FsOver
 
 LSB_WORDS = {word: name.replace("fs", "FS") for word, name in LSB_CONVENTIONS.items()}
 TABS = {"textbook": "Textbook", "simulate": "Simulate", "capture": "Capture"}
 SERIES_MODELS = {"grey": "GM(1,1) fitted to it", "converter": "the converter above", "own": "own numbers"}
-WAVEFORMS = {name: name for name in ("sine", "ramp", "triangle", "gaussian", "dc", "two-tone")} | {
-    "record": "record in Capture"
-}
-INL_SHAPES = tuple(SHAPES)
+WAVEFORM_WORDS = {name: name for name in WAVEFORMS} | {"record": "record in Capture"}
 SAMPLE_COUNTS = ("1024", "4096", "16384", "65536")
 SIMULATE_VIEWS = {
     "errors": "Transfer and errors",
@@ -31,7 +42,7 @@ SIMULATE_VIEWS = {
     "sweeps": "Sweeps",
     "dac": "DAC",
 }
-CAPTURE_TESTS = {"spectrum": "Spectrum", "ramp": "Ramp histogram", "sine": "Sine histogram"}
+CAPTURE_TESTS = {"spectrum": "Spectrum"} | {name: f"{name.capitalize()} histogram" for name in TESTS}
 JUSTIFICATIONS = ("guess", *STATED)
 SIGNS = ("guess", "signed", "unsigned")
 
@@ -46,11 +57,11 @@ class ConverterView(View):
     """
 
     tab: str = bound("textbook", choices=tuple(TABS), kept=True)
-    fs_over: str = bound("2^n", choices=tuple(LSB_WORDS))
-    transfer: str = bound(TRANSFERS[0], choices=TRANSFERS)
-    full_scale: str = bound("sine", choices=FULL_SCALES)
-    harmonics: int = bound(6, low=2, high=20)
-    inl_reference: str = bound(INL_REFERENCES[0], choices=INL_REFERENCES)
+    fs_over: FsOver = bound("2^n", choices=tuple(LSB_WORDS))
+    transfer: Transfer = bound(TRANSFERS[0], choices=TRANSFERS)
+    full_scale: FullScaleWave = bound("sine", choices=FULL_SCALES)
+    harmonics: int = bound(6, low=2, high=MOST_HARMONICS)
+    inl_reference: InlReference = bound(INL_REFERENCES[0], choices=INL_REFERENCES)
 
     bits: int = bound(12, low=1, high=32)
     low: float = bound(0.0)
@@ -68,7 +79,7 @@ class ConverterView(View):
     own_model: str = bound("")
 
     sim_bits: int = bound(8, low=1, high=16)
-    waveform: str = bound("sine", choices=tuple(WAVEFORMS))
+    waveform: WaveformName = bound("sine", choices=tuple(WAVEFORMS))
     amplitude: float = bound(99.2, low=0.1, high=150.0)
     cycles: float = bound(127.0, low=0.0, high=32768.0)
     phase: int = bound(0, low=0, high=359)
@@ -76,11 +87,11 @@ class ConverterView(View):
     sim_rate_hz: float = bound(1e6, low=1e-3, high=1e12)
     offset_lsb: float = bound(0.0, low=-100.0, high=100.0)
     gain_percent: float = bound(0.0, low=-50.0, high=50.0)
-    inl_shape: str = bound(INL_SHAPES[0], choices=INL_SHAPES)
+    inl_shape: InlShape = bound(INL_SHAPES[0], choices=INL_SHAPES)
     inl_lsb: float = bound(1.0, low=0.0, high=20.0)
     noise_lsb: float = bound(0.0, low=0.0, high=5.0)
     jitter_ps: float = bound(0.0, low=0.0, high=1e6)
-    dither: str = bound("none", choices=tuple(DITHERS))
+    dither: DitherName = bound("none", choices=DITHER_NAMES)
     osr: int = bound(1, low=1, high=256)
     shaping_order: int = bound(0, low=0, high=3)
     sim_view: str = bound("errors", choices=tuple(SIMULATE_VIEWS))

@@ -11,7 +11,7 @@ from qanalysis.dashboard.elements import Fact, draw_facts
 from qanalysis.dashboard.layers.cache import read_posterior
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.notation import count, signed
+from qanalysis.notation import count, si, signed
 from qanalysis.sweeps.row import Row
 
 
@@ -58,7 +58,7 @@ def list_bench(row: Row, found: Posterior) -> list[Fact]:
         ("Grade", grade, "the worse of those by C and by P"),
         (
             "Mean relative error",
-            "n/a" if row.mean_relative_error is None else f"{100 * row.mean_relative_error:.4g} %",
+            "n/a" if row.mean_relative_error is None else si(100 * row.mean_relative_error, "%", digits=4),
             "|e|/|x|, weights that are not 0",
         ),
     ]

@@ -11,17 +11,16 @@ import sample_models
 from qanalysis.dashboard.cache import get_uploads, list_paths
 from qanalysis.dashboard.layers.view import (
     AXES,
-    FEWEST_BITS,
     FORMAT_CHOICES,
     GROUPING_CHOICES,
     INTEGERS,
-    MOST_BITS,
     RANGE_CHOICES,
     LayersView,
 )
 from qanalysis.dashboard.open_file import FileKind, draw_picker
 from qanalysis.dashboard.session import draw_history, keep
 from qanalysis.dashboard.sources import UPLOAD_SUFFIXES
+from qanalysis.dashboard.views import list_ends
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import parse_range
@@ -46,7 +45,7 @@ def draw_controls(view: LayersView) -> None:
     draw_picker(CHECKPOINTS)
     _draw_filter()
     _draw_bits(view)
-    st.slider("Bits swept", FEWEST_BITS, MOST_BITS, view.swept, key=keep("swept"), format="%d bit")
+    st.slider("Bits swept", *list_ends(LayersView, "swept"), view.swept, key=keep("swept"), format="%d bit")
     _draw_formats(view)
     families = view.families
     st.selectbox("Grouping in view", families, key=keep("grouping"), disabled=len(families) == 1)

@@ -30,6 +30,7 @@ from qanalysis.dashboard.layers.selection import choose_rows, pick_cell
 from qanalysis.dashboard.layers.shown import Shown, choose_shown
 from qanalysis.dashboard.layers.validation import draw_validation
 from qanalysis.dashboard.layers.view import INTEGERS, ORDERS, ROW_LIMITS, LayersView, put_in_view
+from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
 from qanalysis.dashboard.session import change, confine, keep
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
@@ -37,8 +38,8 @@ from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.own_limits import LayerLimits, describe_limits
 from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.notation import count, size
-from qanalysis.reports import find_outlier, headline, select_worst
-from qanalysis.sweeps.row import Row
+from qanalysis.reports.summary import find_outlier, headline, select_worst
+from qanalysis.sweeps.row import STATUS_WORDS, Row
 from qanalysis.sweeps.sweep import select_tensors
 
 PANEL_HEIGHT, LEAST_HEIGHT = 560, 340
@@ -264,13 +265,9 @@ def _explain_row(row: Row | None, tensor: str) -> str:
     name = escape_markdown(tensor)
     if row is None:
         return f"**{name}** is not in the rows shown; they change when the sweep above is complete."
-    reasons = {
-        "zero": "holds zeros only: every scheme keeps it exactly, and there is no error to show",
-        "empty": "holds no element",
-        "non-finite": "holds no finite element: only NaN or infinite values",
-    }
-    reason = reasons.get(row.status, f"is {row.status}: {escape_markdown(row.reason)}")
-    return f"**{name}** ({escape_markdown(row.shape)}, {escape_markdown(row.dtype)}) {reason}. Choose another layer above, or click one in the heat map."
+    kind, reason = escape_markdown(f"{row.shape}, {row.dtype}"), escape_markdown(row.reason or STATUS_WORDS[row.status])
+    way_out = "Choose another layer above, or click one in the heat map."
+    return f"**{name}** ({kind}) has no figures, its status is {row.status}: {reason}. {way_out}"
 
 
 def _draw_channels(shown: Shown, profile: LayerProfile | None) -> None:
@@ -314,3 +311,6 @@ def _click_cell(chart: str) -> None:
     if cell:
         _choose_layer(cell[0])
         _choose_scheme(cell[1])
+
+
+PAGE = Page("Layers", ":material/layers:", "layers", LayersView, draw_layers)

@@ -12,7 +12,7 @@ from typing import Any, Self
 from qanalysis.charts.curves import HORIZONTALS, Horizontal
 from qanalysis.dashboard.views import Query, View, bound, name_parameter, spell_view
 from qanalysis.quantizers.crossing import cross_schemes
-from qanalysis.quantizers.families import integer_format
+from qanalysis.quantizers.families import FEWEST_BITS, MOST_BITS, integer_format
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import RANGE_RULES, parse_range
@@ -21,7 +21,6 @@ from qanalysis.quantizers.symmetries import SYMMETRIES
 from qanalysis.quantizers.words import parse_format
 from qanalysis.sweeps.row import METRICS
 
-FEWEST_BITS, MOST_BITS = 2, 16
 AXES: dict[Horizontal, str] = {"bits": "bits", "bits_per_weight": "true bits per weight"}
 ORDERS = {"file": "file order", "worst": "worst first", "largest": "largest first", "name": "name"}
 ROW_LIMITS = ("60", "150", "500", "all")

@@ -21,7 +21,7 @@ from qanalysis.converters.textbook.row import list_textbook_rows
 from qanalysis.converters.textbook.textbook import solve_textbook
 from qanalysis.dashboard.converter.cache import build_simulation
 from qanalysis.dashboard.converter.simulate import headline_simulation, write_capture
-from qanalysis.dashboard.converter.view import SIMULATE_VIEWS, WAVEFORMS, ConverterView
+from qanalysis.dashboard.converter.view import SIMULATE_VIEWS, WAVEFORM_WORDS, ConverterView
 
 
 def _show_page() -> None:
@@ -131,7 +131,7 @@ def test_what_textbook_can_not_read_is_said_in_place(parameters: dict[str, str],
     assert message in re.sub(r"\\(.)", r"\1", page.error[0].value)
 
 
-@pytest.mark.parametrize("waveform", WAVEFORMS)
+@pytest.mark.parametrize("waveform", WAVEFORM_WORDS)
 def test_a_simulation_s_headline_is_the_engine_s(waveform: str) -> None:
     page = open_tab("simulate", waveform=waveform, sim_bits="10", samples="1024", noise_lsb="0.2", dither="tpdf")
     view = ConverterView(waveform=waveform, sim_bits=10, samples="1024", noise_lsb=0.2, dither="tpdf")

@@ -10,7 +10,7 @@ from qanalysis.dashboard.converter.view import (
     CAPTURE_TESTS,
     SIMULATE_VIEWS,
     TABS,
-    WAVEFORMS,
+    WAVEFORM_WORDS,
     ConverterView,
     parse_numbers,
 )
@@ -23,7 +23,7 @@ views = st.builds(
     low=st.floats(-1e6, 0),
     fs_over=st.sampled_from(["2^n", "2^n-1"]),
     inputs=st.text(alphabet="0123456789.; ", max_size=12).map(str.strip),
-    waveform=st.sampled_from(sorted(WAVEFORMS)),
+    waveform=st.sampled_from(sorted(WAVEFORM_WORDS)),
     sim_view=st.sampled_from(sorted(SIMULATE_VIEWS)),
     test=st.sampled_from(sorted(CAPTURE_TESTS)),
     code_table=st.booleans(),

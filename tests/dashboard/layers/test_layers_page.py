@@ -19,7 +19,7 @@ from qanalysis.diagnosis.own_limits import describe_limits, find_limits
 from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.crossing import default_schemes
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.reports import find_worst_channel, headline
+from qanalysis.reports.summary import find_worst_channel, headline
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import sweep
 from tests.dashboard.conftest import OpenPage, settle
@@ -323,10 +323,10 @@ def test_a_filter_that_leaves_nothing_says_so(open_page: OpenPage, parameters: d
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        (np.zeros((4, 4), np.float32), "holds zeros only"),
-        (np.full((4, 4), np.nan, np.float32), "only NaN or infinite values"),
-        (np.empty((0, 4), np.float32), "holds no element"),
-        (np.eye(4, dtype=np.int64), "is unsupported"),
+        (np.zeros((4, 4), np.float32), "status is zero: every element is 0"),
+        (np.full((4, 4), np.nan, np.float32), "status is non-finite: no element is finite"),
+        (np.empty((0, 4), np.float32), "status is empty: the tensor has no elements"),
+        (np.eye(4, dtype=np.int64), "status is unsupported: "),
     ],
     ids=["zeros", "NaN", "empty", "integers"],
 )

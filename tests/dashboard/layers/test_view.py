@@ -26,7 +26,11 @@ from qanalysis.quantizers.scheme import Scheme
 from qanalysis.quantizers.symmetries import SYMMETRIES
 from qanalysis.sweeps.row import METRICS
 
-some_of = lambda words: st.lists(st.sampled_from(words), min_size=1, max_size=3, unique=True).map(tuple)  # noqa: E731
+
+def some_of(words):
+    return st.lists(st.sampled_from(words), min_size=1, max_size=3, unique=True).map(tuple)
+
+
 views = st.builds(
     LayersView,
     source=st.sampled_from(["sample:outliers", "models/a b.safetensors"]),

@@ -1,0 +1,22 @@
+"""How is a number of page Converter typed? In a box whose ends are those of the view's field, in the spelling of its kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from qanalysis.dashboard.converter.view import ConverterView
+from qanalysis.dashboard.session import keep
+from qanalysis.dashboard.views import list_ends, list_rules
+
+
+def draw_number(label: str, field: str, *, place: Any = st, help: str | None = None) -> None:
+    """A box for the view's field `field`, whose key is the field's name.
+
+    `label` names the unit, `place` is the column or container to draw into. Numbers beyond the field's ends can not be
+    typed; a field without ends takes any finite number. Real numbers are shown with as many digits as they have, up to
+    six.
+    """
+    form = "%g" if list_rules(ConverterView)[field].kind is float else None
+    place.number_input(label, *list_ends(ConverterView, field), key=keep(field), format=form, help=help)
