@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qanalysis.quantizers.crossing import default_schemes
     from qanalysis.quantizers.quantizer import UniformQuantizer
     from qanalysis.quantizers.scheme import Scheme
-    from qanalysis.reports import read_rows, write_report
+    from qanalysis.reports.report import read_rows, write_report
     from qanalysis.sums import ErrorStats, Histogram, measure
     from qanalysis.sweeps.row import COLUMNS, METRICS, Row, Rows
     from qanalysis.sweeps.sweep import SweepProgress, sweep
@@ -54,7 +54,7 @@ _HOMES = {
     "converters.spectrum.spectrum": ("analyze_spectrum",),
     "sums": ("ErrorStats", "Histogram", "measure"),
     "quantizers.quantizer": ("UniformQuantizer",),
-    "reports": ("read_rows", "write_report"),
+    "reports.report": ("read_rows", "write_report"),
     "quantizers.crossing": ("default_schemes",),
     "quantizers.scheme": ("Scheme",),
     "sweeps.row": ("COLUMNS", "METRICS", "Row", "Rows"),

@@ -35,7 +35,8 @@ def serve(
     if address not in _LOOPBACK:
         folder = root.resolve()
         print_note(
-            f"warning: listening on {address}: whoever reaches this machine can read the checkpoints below {folder}; leave --address out to stay local"
+            f"warning: listening on {address}: whoever reaches this machine can read the checkpoints below {folder}; "
+            "leave --address out to stay local"
         )
     command = [
         sys.executable,

@@ -1,4 +1,4 @@
-"""What are the textbook answers of an n-bit converter? Options to the worked problem, its rows to files and terminal."""
+"""What are the textbook answers of an n-bit converter? From options to the worked problem, its rows to files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qanalysis.commands.deliver import check_outputs, deliver
+from qanalysis.commands.deliver import check_outputs, deliver, keep_typed
 from qanalysis.commands.options import AsJson, Bits, FsOver, Outputs, Span, Transfer, parse_span
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def convert(
     )
     if table is not None:
         _write_table(solved, table)
-    deliver(tabulate_textbook(solved), targets, as_json=as_json)
+    deliver(keep_typed(tabulate_textbook(solved), range=span), targets, as_json=as_json)
 
 
 def _state_noise(jitter: float | None, frequency: float | None, capacitance: float | None) -> NoiseSources:
@@ -83,7 +83,8 @@ def _state_noise(jitter: float | None, frequency: float | None, capacitance: flo
 
     if jitter is not None and frequency is None:
         raise ValueError(
-            f"--jitter {jitter:g} needs --frequency: its noise grows with the frequency of the sine, such as --frequency 1e6"
+            f"--jitter {jitter:g} needs --frequency: its noise grows with the frequency of the sine, "
+            "such as --frequency 1e6"
         )
     if jitter is None and frequency is not None:
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def check_outputs(out: Sequence[Path] | None, table: Path | None = None) -> list[Path]:
-    """The targets of --out, checked before the work; those of --table too."""
+    """The targets of --out, checked before the work; that of --table too, which is not among those returned.
+
+    Raises ValueError for the first that can not be written.
+    """
     from qanalysis.results.files import check_targets
 
     if table is not None and table.suffix.lower() != ".csv":
@@ -29,6 +33,11 @@ def makes_page(targets: Sequence[Path]) -> bool:
     return any(target.suffix.lower() == ".html" for target in targets)
 
 
+def keep_typed(table: Table[Any], **words: str | None) -> Table[Any]:
+    """The table with settings as the user typed them, such as a range of 0:1e9; those not given stay as they are."""
+    return replace(table, settings={**table.settings, **{name: word for name, word in words.items() if word}})
+
+
 def deliver(
     table: Table[Any],
     targets: Sequence[Path],
@@ -39,13 +48,15 @@ def deliver(
 ) -> None:
     """Files, then the document or the tables, then exit code 1 where a limit is missed.
 
+    The tables are printed where neither a file nor the document was asked for.
     `draw` makes the charts of a page, and is called for a page only; `options` are those of `write_report`.
     """
     from datetime import UTC, datetime
 
-    from qanalysis.reports import to_json, write_report
     from qanalysis.reports.common_sections import list_missed, name_missed
+    from qanalysis.reports.report import write_report
     from qanalysis.reports.terminal import print_note, print_result
+    from qanalysis.results.document import to_json
 
     created = datetime.now(UTC)
     charts = draw() if makes_page(targets) else ()

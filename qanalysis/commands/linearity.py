@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qanalysis.commands.deliver import check_outputs, deliver
+from qanalysis.commands.deliver import check_outputs, deliver, keep_typed
 from qanalysis.commands.options import (
     AsJson,
     Bits,
@@ -21,6 +20,7 @@ from qanalysis.commands.options import (
     Signed,
     Transfer,
     parse_span,
+    state_reading,
 )
 
 if TYPE_CHECKING:
@@ -80,15 +80,15 @@ def linearity(
     from qanalysis.converters.choices import check_reference, check_test, check_transfer
     from qanalysis.converters.linearity.options import LinearityOptions
     from qanalysis.converters.linearity.row import read_dnl, read_inl
-    from qanalysis.converters.records.reading import Reading, check_justification
     from qanalysis.quantizers.quantizer import check_fs_over
     from qanalysis.results.gates import Gate
 
     targets = check_outputs(out)
     ends = None if drive is None else parse_span(drive, "--drive")
     low, high = (None, None) if span is None else parse_span(span, "--range")
-    justification = check_justification(justify, Path(file).name)
-    reading = Reading(bits=bits, column=column, channel=channel, justify=justification, signed=signed, dtype=dtype)
+    reading = state_reading(
+        file, bits=bits, column=column, channel=channel, justify=justify, signed=signed, dtype=dtype
+    )
     options = LinearityOptions(
         low=low,
         high=high,
@@ -108,12 +108,8 @@ def linearity(
         Gate("--max-inl", "inl", "at most", max_inl, read_inl),
         Gate("--max-missing", "missing_codes", "at most", max_missing),
     )
-    deliver(
-        tabulate_capture(row, record, reading, options, gates=gates),
-        targets,
-        as_json=as_json,
-        draw=lambda: _draw_linearity(found),
-    )
+    table = keep_typed(tabulate_capture(row, record, reading, options, gates=gates), range=span, drive=drive)
+    deliver(table, targets, as_json=as_json, draw=lambda: _draw_linearity(found))
 
 
 def _draw_linearity(found: Linearity) -> list[Chart]:

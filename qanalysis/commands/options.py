@@ -1,6 +1,4 @@
-"""What do all commands share? Options that mean the same, exit codes, how a range is written, and how a user's mistake
-is told.
-"""
+"""What do all commands share? Options that mean the same, exit codes, ranges, and how a user's mistake is told."""
 
 from __future__ import annotations
 
@@ -10,10 +8,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from qanalysis.converters.records.reading import Reading
 
 MISSED, CANCELLED = 1, 130
 
@@ -26,7 +27,8 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A .safetensors, .pt, .pth, .bin, .onnx, .gguf, .npz or .npy file, an index or folder of shards, or sample:NAME.",
+        help="A .safetensors, .pt, .pth, .bin, .onnx, .gguf, .npz or .npy file, an index or folder of shards, "
+        "or sample:NAME.",
     ),
 ]
 Bits = Annotated[int, typer.Option(metavar="N", help="Width of the converter.")]
@@ -58,7 +60,7 @@ Dtype = Annotated[str | None, typer.Option("--dtype", metavar="TYPE", help="Word
 
 
 def parse_span(text: str, option: str) -> tuple[float, float]:
-    """Two numbers "LO:HI", the lower one first; ValueError names the option.
+    """Two numbers "LO:HI", finite and the lower one first; ValueError names the option.
 
     >>> parse_span("-2.5:2.5", "--range")
     (-2.5, 2.5)
@@ -77,6 +79,16 @@ def parse_span(text: str, option: str) -> tuple[float, float]:
     return low, high
 
 
+def state_reading(file: str, *, justify: str | None, **stated: Any) -> Reading:
+    """How a record's file is to be read, as the options say; `stated` are the other fields of `Reading`.
+
+    Raises RecordError, which names the file, for a word that is no justification.
+    """
+    from qanalysis.converters.records.reading import Reading, check_justification
+
+    return Reading(justify=check_justification(justify, Path(file).name), **stated)
+
+
 def end_by_signals(leave: Callable[[int, Any], None]) -> None:
     """What ends this program from outside calls `leave`; a signal that is ignored, as under nohup, stays so.
 
@@ -91,7 +103,11 @@ def end_by_signals(leave: Callable[[int, Any], None]) -> None:
 
 
 class Commands(TyperGroup):
-    """Turns what a user can get wrong into one line `error: ...` and exit code 2."""
+    """Turns what a user can get wrong into one line `error: ...` and exit code 2.
+
+    That is a usage error, an unreadable checkpoint, ValueError and OSError; any other error is a fault of the program
+    and is shown as such.
+    """
 
     def main(self, *args: Any, **options: Any) -> Any:
         standalone = options.pop("standalone_mode", True)

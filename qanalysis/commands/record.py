@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from qanalysis.commands.deliver import check_outputs, deliver
+from qanalysis.commands.deliver import check_outputs, deliver, keep_typed
 from qanalysis.commands.options import (
     AsJson,
     Channel,
@@ -19,6 +18,7 @@ from qanalysis.commands.options import (
     RecordFile,
     Signed,
     parse_span,
+    state_reading,
 )
 
 if TYPE_CHECKING:
@@ -78,7 +78,6 @@ def record(
     """
     from qanalysis.converters.captures import analyze_capture, describe_capture, open_capture, tabulate_capture
     from qanalysis.converters.choices import check_full_scale
-    from qanalysis.converters.records.reading import Reading, check_justification
     from qanalysis.converters.spectrum.options import SpectrumOptions
     from qanalysis.converters.spectrum.row import read_thd
     from qanalysis.converters.spectrum.windows import check_window
@@ -87,9 +86,8 @@ def record(
 
     targets = check_outputs(out)
     low, high = (None, None) if span is None else parse_span(span, "--range")
-    justification = check_justification(justify, Path(file).name)
-    reading = Reading(
-        bits=bits, column=column, channel=channel, justify=justification, signed=signed, dtype=dtype, fs_hz=fs
+    reading = state_reading(
+        file, bits=bits, column=column, channel=channel, justify=justify, signed=signed, dtype=dtype, fs_hz=fs
     )
     options = SpectrumOptions(
         low=low,
@@ -111,12 +109,8 @@ def record(
         Gate("--min-sfdr", "sfdr_dbc", "at least", min_sfdr),
         Gate("--max-thd", "thd_dbc", "at most", max_thd, read_thd),
     )
-    deliver(
-        tabulate_capture(row, captured, reading, options, gates=gates),
-        targets,
-        as_json=as_json,
-        draw=lambda: _draw_spectrum(found),
-    )
+    table = keep_typed(tabulate_capture(row, captured, reading, options, gates=gates), range=span, band=band)
+    deliver(table, targets, as_json=as_json, draw=lambda: _draw_spectrum(found))
 
 
 def _parse_count(text: str, option: str) -> int | Literal["auto"]:

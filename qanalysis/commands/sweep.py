@@ -1,6 +1,4 @@
-"""What does each scheme cost each tensor? Options to schemes, a sweep that Ctrl-C ends early, its rows to files and
-terminal.
-"""
+"""What does each scheme cost each tensor? Options to schemes, a sweep that Ctrl-C ends early, its rows to files."""
 
 from __future__ import annotations
 
@@ -130,7 +128,8 @@ def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
     if texts and given:
         mixed = ", ".join(f"--{name}" for name in given)
         raise ValueError(
-            f"--scheme {texts[0]!r} can not be mixed with {mixed}; a sweep takes whole schemes or lists to cross, never both"
+            f"--scheme {texts[0]!r} can not be mixed with {mixed}; "
+            "a sweep takes whole schemes or lists to cross, never both"
         )
     if texts:
         return [Scheme.parse(text) for text in texts]
@@ -143,7 +142,8 @@ def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
     for part in ("grouping", "symmetry", "range"):
         if part in given and all(part in fmt.fixed for fmt in chosen):
             raise ValueError(
-                f"--{part} {lists[part]}: no {part} can be chosen for {', '.join(map(str, chosen))}; leave the option out"
+                f"--{part} {lists[part]}: no {part} can be chosen for {', '.join(map(str, chosen))}; "
+                "leave the option out"
             )
     return cross_schemes(
         chosen,
@@ -163,7 +163,8 @@ def _check_room(checkpoint: TensorSource, schemes: Sequence[Scheme], **filters: 
     count = len(select_tensors(checkpoint.tensors, **filters)) * len(schemes)
     if count > MOST_ROWS:
         raise ValueError(
-            f"--out .html: {count:,} rows, one HTML file has room for {MOST_ROWS:,} at most; take fewer tensors (--include) or write .parquet"
+            f"--out .html: {count:,} rows, one HTML file has room for {MOST_ROWS:,} at most; "
+            "take fewer tensors (--include) or write .parquet"
         )
 
 
@@ -203,8 +204,8 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
 
 
 def _find_worst(checkpoint: TensorSource, rows: Rows) -> Iterator[tuple[Row, TensorInfo]]:
-    """The worst layer at the scheme of the summary, unless there is none or it is too large to be looked at as a whole."""
-    from qanalysis.reports import choose_scheme, select_worst
+    """The worst layer at the scheme of the summary; none where nothing was measured or it is too large for one look."""
+    from qanalysis.reports.summary import choose_scheme, select_worst
 
     for worst in select_worst(rows, choose_scheme(rows), count=1):
         if worst.numel <= _LARGEST_PROFILE:

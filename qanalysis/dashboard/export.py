@@ -19,8 +19,8 @@ from qanalysis.dashboard.session import write_link
 from qanalysis.dashboard.views import View
 from qanalysis.diagnosis.findings import Diagnosis
 from qanalysis.diagnosis.profile import LayerProfile
-from qanalysis.reports import write_report
 from qanalysis.reports.pictures import make_chart
+from qanalysis.reports.report import write_report
 from qanalysis.results.document import kind_of
 from qanalysis.results.table import Table
 from qanalysis.sweeps.row import Row

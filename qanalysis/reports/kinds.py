@@ -1,4 +1,4 @@
-"""Which results are there, and how is each told? One line per kind: the row type, the class of its table, its outline."""
+"""Which results are there, and how is each told? One line per kind: row type, class of its table, outline."""
 
 from __future__ import annotations
 
@@ -17,27 +17,24 @@ from qanalysis.results.table import Table
 from qanalysis.sweeps.row import Row, Rows
 from qanalysis.validation.table import CheckRow
 
-#: Row types of the files that can be read, and the class of a table of each; files that name no command are of the first.
-KINDS: dict[Any, type[Table[Any]]] = {
-    Row: Rows,
-    RecordRow: Table,
-    LinearityRow: Table,
-    TextbookRow: Table,
-    TensorRow: Table,
-    CheckRow: Table,
-}
-
-_OUTLINES: dict[Any, Callable[..., Outline]] = {
-    Row: outline_sweep,
-    RecordRow: outline_converter,
-    LinearityRow: outline_converter,
-    TextbookRow: outline_converter,
-    TensorRow: outline_tensors,
-    CheckRow: outline_checks,
-}
+# Files that name no command are of the first kind.
+_ALL: tuple[tuple[type[Any], type[Table[Any]], Callable[..., Outline]], ...] = (
+    (Row, Rows, outline_sweep),
+    (RecordRow, Table, outline_converter),
+    (LinearityRow, Table, outline_converter),
+    (TextbookRow, Table, outline_converter),
+    (TensorRow, Table, outline_tensors),
+    (CheckRow, Table, outline_checks),
+)
+#: Row types of the files that can be read, and the class of a table of each.
+KINDS: dict[Any, type[Table[Any]]] = {row_type: table for row_type, table, _ in _ALL}
+_OUTLINES = {row_type: tell for row_type, _, tell in _ALL}
 
 
 def outline(table: Table[Any], **options: Any) -> Outline:
-    """A result as it is told; `options` are those of its kind, those given as None or empty left aside."""
+    """A result as it is told; `options` are those of its kind, those given as None or empty left aside.
+
+    A row type that is not listed here is told by its columns alone. Raises TypeError for an option of another kind.
+    """
     tell: Callable[..., Outline] = _OUTLINES.get(table.row_type, outline_plain)
     return tell(table, **{name: value for name, value in options.items() if value})

@@ -1,5 +1,6 @@
-"""How do results and progress look in a terminal? Drawn tables there, plain aligned text in a pipe, untrusted names
-made harmless.
+"""How do results and progress look in a terminal?
+
+Drawn tables there, plain aligned text in a pipe, untrusted names made harmless.
 """
 
 from __future__ import annotations
@@ -7,9 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-import typer
+from typing import TYPE_CHECKING, Any, TextIO
 
 from qanalysis.reports.kinds import outline
 from qanalysis.reports.outline import Block, Bullets, Facts, Grid, Prose, clean_text
@@ -36,7 +35,7 @@ def print_table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str
             )
             for line in (columns, *lines)
         ]
-        typer.echo("\n".join([title, *(line.rstrip() for line in aligned)]))
+        _write("\n".join([title, *(line.rstrip() for line in aligned)]))
         return
     from rich import box
     from rich.console import Console
@@ -57,17 +56,17 @@ def print_result(table: Table[Any], **options: Any) -> None:
     """A result on standard output: its opening, its tables and lists, its closing; `options` are those of `outline`."""
     told = outline(table, **options)
     for line in told.opening:
-        typer.echo(clean_text(line))
+        _write(clean_text(line))
     first = not told.opening
     for section in (*told.lead, *told.rest):
         if section.printed:
             if not first:
-                typer.echo()
+                _write()
             first = False
             for block in section.blocks:
                 _print_block(section.heading, block)
     if told.closing:
-        typer.echo("\n" + "\n".join(map(clean_text, told.closing)))
+        _write("\n" + "\n".join(map(clean_text, told.closing)))
 
 
 def _print_block(heading: str, block: Block) -> None:
@@ -76,9 +75,9 @@ def _print_block(heading: str, block: Block) -> None:
             print_table(clean_text(heading), block.columns, block.lines, text_columns=block.text_columns)
         case Bullets() | Facts():
             lines = [f"  {clean_text(word)}{': ' if word else ''}{clean_text(text)}" for word, text in block.items]
-            typer.echo("\n".join([clean_text(heading), *lines]))
+            _write("\n".join([clean_text(heading), *lines]))
         case Prose():
-            typer.echo(clean_text(block.text))
+            _write(clean_text(block.text))
 
 
 @contextmanager
@@ -115,4 +114,11 @@ def show_progress() -> Iterator[Callable[[SweepProgress], None] | None]:
 
 def print_note(text: str) -> None:
     """One harmless line on standard error."""
-    typer.echo(clean_text(" ".join(text.split())), err=True)
+    _write(clean_text(" ".join(text.split())), sys.stderr)
+
+
+def _write(text: str = "", stream: TextIO | None = None) -> None:
+    """A line at once: a reader at the other end of a pipe waits for it, and one that has gone is noticed here."""
+    stream = stream or sys.stdout
+    stream.write(f"{text}\n")
+    stream.flush()

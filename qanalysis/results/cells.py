@@ -6,6 +6,7 @@ Whatever is wrong raises ValueError saying which column, which value, and what i
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -59,21 +60,23 @@ def find_difference(given: Collection[Any], columns: Iterable[Column]) -> tuple[
     return sorted(missing), sorted(map(str, set(given) - {column.name for column in known}))
 
 
-def describe_difference(missing: Collection[str], unknown: Collection[str]) -> str:
-    """Such a difference in words.
+def describe_difference(given: Collection[Any], missing: Collection[str], unknown: Collection[str]) -> str:
+    """Such a difference in words, and which of the given names stand twice; empty where nothing is wrong.
 
-    >>> describe_difference(["mse"], [])
-    "missing columns: ['mse'], unknown: none"
+    >>> describe_difference(["bits", "bits"], ["mse"], [])
+    "missing columns: ['mse'], named twice: ['bits']"
     """
-    told = (shorten_value(names) if names else "none" for names in (missing, unknown))
-    return "missing columns: {}, unknown: {}".format(*told)
+    twice = sorted(name for name, count in Counter(map(str, given)).items() if count > 1)
+    told = {"missing columns": missing, "unknown": unknown, "named twice": twice}
+    return ", ".join(f"{word}: {shorten_value(names)}" for word, names in told.items() if names)
 
 
 def check_record(record: Any, columns: Sequence[Column], *, what: str) -> Mapping[str, Any]:
     """An object with exactly these columns as keys. Raises ValueError naming the keys that are missing or unknown."""
-    missing, unknown = find_difference(record if isinstance(record, Mapping) else (), columns)
-    if missing or unknown or not isinstance(record, Mapping):
-        raise ValueError(f"not {what}; {describe_difference(missing, unknown)}")
+    given = record if isinstance(record, Mapping) else ()
+    wrong = describe_difference(given, *find_difference(given, columns))
+    if wrong or not isinstance(record, Mapping):
+        raise ValueError(f"not {what}; {wrong}")
     return record
 
 

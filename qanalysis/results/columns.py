@@ -150,12 +150,12 @@ class Column:
         return self.short or (f"{self.label} ({self.unit})" if self.unit else self.label)
 
     def read(self, part: Any) -> Any:
-        """Its value in the part that it is read from. Raises AttributeError where neither `of` nor the part knows it."""
+        """Its value in the part that it is read from; AttributeError where neither `of` nor the part knows it."""
         return self.of(part) if self.of is not None else getattr(part, self.name)
 
 
 def column(label: str, unit: str = "", *, default: Any = MISSING, **facts: Any) -> Any:
-    """A dataclass field that is a column; `facts` are those of `Column`. Raises TypeError for one that it does not have.
+    """A dataclass field that is a column; `facts` are those of `Column`, TypeError for one that it does not have.
 
     >>> @dataclass(frozen=True)
     ... class Line:

@@ -48,8 +48,12 @@ def parse_csv(content: bytes, kinds: Kinds, *, place: str) -> Table[Any]:
         reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
         head = next(reader, [])
         lines = [(f"{place}, line {reader.line_num}", line) for line in reader if line]
-    except (csv.Error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ValueError(f"{place}: not a CSV in UTF-8 ({shorten_text(error)}); {again}") from error
+    except csv.Error as error:
+        raise ValueError(
+            f"{place}: quotes or separators are not those of a CSV ({shorten_text(error)}); {again}"
+        ) from error
     row_type = _find_kind(head, kinds, place)
     for where, line in lines:
         if len(line) != len(head):
@@ -86,13 +90,13 @@ def _find_kind(head: list[str], kinds: Kinds, place: str) -> Any:
         if find_difference(head, columns_of(row_type)) == ([], []) and len(set(head)) == len(head):
             return row_type
     nearest = max(kinds, key=lambda row_type: len(set(head) & set(names_of(row_type))))
-    names, (missing, unknown) = names_of(nearest), find_difference(head, columns_of(nearest))
+    names = names_of(nearest)
     if not set(names) & set(head):
         raise ValueError(
             f"{place}: no table of qanalysis: the first line must name the columns {names[0]}, {names[1]}, ...; "
             f"write it with `{nearest.KIND.again}`"
         )
-    wrong = f"{describe_difference(missing, unknown)}, or one named twice"
+    wrong = describe_difference(head, *find_difference(head, columns_of(nearest)))
     raise ValueError(
         f"{place}, line 1: not a row of qanalysis; {wrong}; write the file again with `{nearest.KIND.again}`"
     )

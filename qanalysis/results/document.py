@@ -92,6 +92,8 @@ def parse_document(text: str, kinds: Kinds, *, place: str) -> Table[Any]:
     """The table of a document's text; `place` names the file in messages. Raises ValueError where it is not such a
     document.
     """
+    if not text.strip():
+        raise ValueError(f"{place}: not valid JSON (the file is empty); write it again with `{describe_ways(kinds)}`")
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -125,14 +127,13 @@ def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str
             "or use the program that wrote it"
         )
     if type(settings) is not dict:
-        raise ValueError(
-            f"{place}: 'source' and 'settings' must be objects; write the file again with `{describe_ways(kinds)}`"
-        )
+        raise ValueError(f"{place}: 'settings' must be an object; write the file again with `{describe_ways(kinds)}`")
     if row_type is None:
         raise ValueError(
             f"{place}: settings name the command {shorten_value(command)}, must be one of {', '.join(by_command)}; "
             "use the program that wrote it"
         )
+    _check_settings(settings, f"{place}: settings hold", f"write the file again with `{row_type.KIND.again}`")
     coverage = document.get("coverage", [])
     if type(coverage) is not list or any(type(entry) is not dict for entry in coverage):
         raise ValueError(
@@ -207,6 +208,13 @@ def shorten_text(error: BaseException) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
+def _check_settings(settings: Mapping[str, Any], before: str, after: str) -> None:
+    for word, kind, rule in (("complete", bool, "true or false"), ("created", str, "text")):
+        wrong = word in settings and not isinstance(settings[word], kind)
+        if wrong:
+            raise ValueError(f"{before} {word} {shorten_value(settings[word])}, must be {rule}; {after}")
+
+
 def _write_lines(frame: Frame[Any]) -> str:
     encode, names = json.JSONEncoder(allow_nan=False).encode, [column.name for column in frame.columns]
     lines = []
@@ -231,7 +239,7 @@ def _read_source(source: Any, kind: Kind, place: str) -> SourceIdentity | None:
     if source is None and not kind.reads:
         return None
     if type(source) is not dict:
-        raise ValueError(f"{place}: 'source' and 'settings' must be objects; {again}")
+        raise ValueError(f"{place}: 'source' must be an object, found {shorten_value(source)}; {again}")
     path, size, digest = (source.get(key) for key in ("path", "size", "digest"))
     if isinstance(path, str) and type(size) is int and size >= 0 and isinstance(digest, str | None):
         return SourceIdentity(path, size, digest)

@@ -1,6 +1,4 @@
-"""Any result to and from files, by suffix. A file appears whole or not at all, and can be refused before the work
-starts.
-"""
+"""Any result to and from files, by suffix. A file appears whole or not at all; a wrong target is refused at once."""
 
 from __future__ import annotations
 
@@ -37,8 +35,10 @@ def read_table(path: str | os.PathLike[str], kinds: Kinds) -> Table[Any]:
     file = Path(path)
     suffix = file.suffix.lower()
     if suffix not in READ_SUFFIXES:
+        found = "is a folder" if file.is_dir() else f"has the suffix {suffix}" if suffix else "has no suffix"
         raise ValueError(
-            f"{file}: rows are read from {', '.join(READ_SUFFIXES)}, not from {suffix or 'a name without suffix'!r}"
+            f"{file}: {found}, rows are read from {', '.join(READ_SUFFIXES)}; "
+            f"give a rows file written by `{describe_ways(kinds)}`"
         )
     if not file.is_file():
         what = "a folder" if file.is_dir() else "no file that can be read" if file.exists() else "no such file"
@@ -53,7 +53,7 @@ def read_table(path: str | os.PathLike[str], kinds: Kinds) -> Table[Any]:
             f"{file}: {size:,} bytes, at most {MOST_BYTES:,} of text are read; write the result as .parquet"
         )
     if suffix == ".json":
-        return parse_document(file.read_text(encoding="utf-8", errors="surrogateescape"), kinds, place=str(file))
+        return parse_document(file.read_text(encoding="utf-8-sig", errors="surrogateescape"), kinds, place=str(file))
     from qanalysis.results.delimited import parse_csv
 
     return parse_csv(file.read_bytes(), kinds, place=str(file))
@@ -62,7 +62,7 @@ def read_table(path: str | os.PathLike[str], kinds: Kinds) -> Table[Any]:
 @contextmanager
 def write_whole(target: Path) -> Iterator[IO[bytes]]:
     """A new file beside `target`, open for writing; it takes the target's place when the block ends, and is gone where
-    the block fails.
+    the block fails. Who may read it stays as it was where there is a target already.
 
     Its name can not be guessed and is never one that exists. What killed runs left for the same target is swept after a
     day. Raises OSError that names the target where the system refuses.
@@ -73,6 +73,8 @@ def write_whole(target: Path) -> Iterator[IO[bytes]]:
         descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                if target.exists() and hasattr(os, "fchmod"):
+                    os.fchmod(descriptor, stat.S_IMODE(target.stat().st_mode))
                 yield file
             partial.replace(target)
         finally:
@@ -101,11 +103,13 @@ def _check_target(target: Path) -> None:
     length = len(os.fsencode(target.name))
     if length > LONGEST_NAME:
         raise ValueError(
-            f"{str(target)[:60]}...: the file name has {length} bytes, at most {LONGEST_NAME} are allowed; choose a shorter one"
+            f"{str(target)[:60]}...: the file name has {length} bytes, at most {LONGEST_NAME} are allowed; "
+            "choose a shorter one"
         )
     if target.is_symlink():
         raise ValueError(
-            f"{target}: is a symbolic link, which would be replaced and not followed; give {target.resolve()} itself, or another --out"
+            f"{target}: is a symbolic link, which would be replaced and not followed; "
+            f"give {target.resolve()} itself, or another --out"
         )
     if target.is_dir():
         raise ValueError(f"{target}: is a folder; give a file name inside it, such as {target / 'rows.csv'}")
@@ -115,7 +119,8 @@ def _check_target(target: Path) -> None:
         )
     if target.exists() and not target.is_file():
         raise ValueError(
-            f"{target}: is a pipe or a device, which would be replaced by a file; use --json for a pipe, or choose another --out"
+            f"{target}: is a pipe or a device, which would be replaced by a file; "
+            "use --json for a pipe, or choose another --out"
         )
     if not target.parent.is_dir():
         raise ValueError(f"{target}: folder {target.parent} does not exist; create it first, or choose another --out")

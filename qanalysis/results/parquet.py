@@ -63,16 +63,16 @@ def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
         head = _parse_head(kept, path, kinds)
         row_type, rest = read_head(head, kinds, place=str(path))
         count, again = file.metadata.num_rows, f"write the file again with `{row_type.KIND.again}`"
-        if not row_type.KIND.least <= count <= MOST_ROWS:
-            raise ValueError(
-                f"{path}: says that it has {count:,} rows, {row_type.KIND.least} to {MOST_ROWS:,} are read; "
-                "take fewer tensors or schemes"
-            )
+        if count > MOST_ROWS:
+            way = "take fewer tensors or schemes"
+            raise ValueError(f"{path}: says that it has {count:,} rows, at most {MOST_ROWS:,} are read; {way}")
+        if count < row_type.KIND.least:
+            raise ValueError(f"{path}: has {count} rows, at least {row_type.KIND.least} is expected; {again}")
         columns = columns_of(row_type)
         given = list(file.schema_arrow.names)
-        missing, unknown = find_difference(given, columns)
-        if missing or unknown or len(set(given)) < len(given):
-            raise ValueError(f"{path}: {describe_difference(missing, unknown)}, or one named twice; {again}")
+        wrong = describe_difference(given, *find_difference(given, columns))
+        if wrong:
+            raise ValueError(f"{path}: {wrong}; {again}")
         # Kept as a dictionary: a text that is written once stays one, however many rows point to it.
         texts = [column.name for column in columns if column.kind == "text" and column.name in given]
         with told(f"{path}, ", f"; {again}"), pq.ParquetFile(path, read_dictionary=texts) as shared:
@@ -112,6 +112,7 @@ def _read_column(file: Any, column: Column) -> Any:
     import pyarrow as pa
 
     cells = file.read(columns=[column.name])[column.name]
+    cells.validate(full=True)  # a damaged file can point beyond its own texts
     if cells.type == pa.float64() and column.type == CellType("number", nullable=True):
         found = cells.to_numpy()
         if np.isnan(found).sum() == cells.null_count:

@@ -25,7 +25,8 @@ from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.cli import app
 from qanalysis.commands.app import _server_options
 from qanalysis.commands.sweep import _cancel_on_interrupt
-from qanalysis.reports import headline, read_rows, select_worst
+from qanalysis.reports.report import read_rows
+from qanalysis.reports.summary import headline, select_worst
 from qanalysis.reports.terminal import clean_text
 from qanalysis.sweeps.sweep import sweep
 

@@ -508,7 +508,7 @@ def test_stored_rows_become_a_report_later(words: tuple[str, ...], suffix: str, 
         ({"rows": [{"bits": 8}]}, "rows[0]: not a row of qanalysis; missing columns: ['actual_error'"),
         ({"rows": None}, "'rows' must be a list of rows, found NoneType; write the file again with `qanalysis convert"),
         ({"totals": [{"limit": "--max-dnl"}]}, "totals[0]: not a row of qanalysis; missing columns: "),
-        ({"settings": None}, "must be objects"),
+        ({"settings": None}, "must be an object"),
     ],
 )
 def test_stored_rows_that_were_changed_are_refused(change: dict[str, Any], message: str, folder: Path) -> None:

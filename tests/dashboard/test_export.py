@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from qanalysis.dashboard.export import Extras, name_file, render_file
-from qanalysis.reports import read_rows
+from qanalysis.reports.report import read_rows
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import sweep

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from qanalysis.cli import app
 from qanalysis.diagnosis.findings import Diagnosis, diagnose
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.reports import read_rows, to_json, write_report
+from qanalysis.reports.report import read_rows, write_report
+from qanalysis.results.document import to_json
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import sweep
 

@@ -10,7 +10,7 @@ import pytest
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.diagnosis.conventions import compare_conventions, describe_spread
-from qanalysis.reports import headline
+from qanalysis.reports.summary import headline
 from qanalysis.sweeps.sweep import sweep
 
 from .conftest import OpenVisit, Server

@@ -15,7 +15,8 @@ from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.dashboard.layers.view import LayersView, expand_scheme
 from qanalysis.dashboard.views import spell_view
 from qanalysis.quantizers.crossing import default_schemes
-from qanalysis.reports import headline, read_rows
+from qanalysis.reports.report import read_rows
+from qanalysis.reports.summary import headline
 from qanalysis.sweeps.sweep import sweep
 
 from .conftest import OpenVisit, Server

@@ -14,8 +14,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from qanalysis.diagnosis.profile import profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.reports import headline, read_rows, select_worst, write_report
 from qanalysis.reports.page import SIZE_LIMIT, render_page
+from qanalysis.reports.report import read_rows, write_report
+from qanalysis.reports.summary import headline, select_worst
 from qanalysis.sweeps.row import COLUMNS, Row, Rows
 from qanalysis.sweeps.sweep import sweep
 

@@ -23,21 +23,14 @@ import pytest
 
 from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.reports import (
-    check_targets,
-    choose_scheme,
-    find_outlier,
-    find_worst_channel,
-    headline,
-    read_rows,
-    select_worst,
-    to_json,
-    write_report,
-)
 from qanalysis.reports.every_row import order_leaving_out, pack_columns
 from qanalysis.reports.kinds import KINDS
+from qanalysis.reports.report import read_rows, write_report
+from qanalysis.reports.summary import choose_scheme, find_outlier, find_worst_channel, headline, select_worst
 from qanalysis.results.columns import columns_of
 from qanalysis.results.delimited import parse_csv, to_csv
+from qanalysis.results.document import to_json
+from qanalysis.results.files import check_targets
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.sweeps.row import COLUMNS, STATUS_WORDS, Row, Rows, Status
 from qanalysis.sweeps.sweep import sweep
@@ -260,7 +253,7 @@ def _break(document: dict[str, object], **changes: object) -> str:
     ("changes", "message"),
     [
         ({"schema_version": 9}, "schema_version is 9, this program reads 1"),
-        ({"source": []}, "'source' and 'settings' must be objects"),
+        ({"source": []}, r"'source' must be an object, found \[\]"),
         ({"source": {"path": 1}}, "must be path"),
         ({"rows": {}}, "'rows' must be a list"),
         ({"totals": None}, "'totals' must be a list"),

@@ -38,7 +38,7 @@ from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.own_limits import LayerLimits, describe_limits
 from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.notation import count, size
-from qanalysis.reports import find_outlier, headline, select_worst
+from qanalysis.reports.summary import find_outlier, headline, select_worst
 from qanalysis.sweeps.row import STATUS_WORDS, Row
 from qanalysis.sweeps.sweep import select_tensors
 

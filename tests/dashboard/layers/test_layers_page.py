@@ -19,7 +19,7 @@ from qanalysis.diagnosis.own_limits import describe_limits, find_limits
 from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.crossing import default_schemes
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.reports import find_worst_channel, headline
+from qanalysis.reports.summary import find_worst_channel, headline
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import sweep
 from tests.dashboard.conftest import OpenPage, settle
