@@ -55,7 +55,7 @@ def heat_map(
         theme,
         subtitle=subtitle,
         height=table.header + 16 + table.row_height * len(table.tensors),
-        margin={"t": table.header, "b": 16, "l": 28 + 6.6 * max(map(len, table.layer_labels.values())), "r": 16},
+        margin={"t": table.header, "b": 16, "l": table.margin, "r": 16},
         showlegend=False,
         clickmode="event+select",
         hoverdistance=40 if table.per_cell else -1,
