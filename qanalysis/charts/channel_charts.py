@@ -208,6 +208,7 @@ def shrink_map(group_mse: NDArray[np.float64]) -> tuple[NDArray[np.float64], tup
 
 
 def _sentence(profile: LayerProfile) -> str:
+    """The channel that carries most of the squared error, with its share; of equal ones the first."""
     if not profile.channel_share.any():
         return "no channel has any error"
     worst = profile.worst_channel
@@ -219,6 +220,7 @@ def _title(profile: LayerProfile) -> str:
 
 
 def _subtitle(profile: LayerProfile) -> str:
+    """How the error is spread, where there are more than TOP_CHANNELS channels and any error; the widest channel."""
     count = profile.channel_error.size
     top = (
         f"the worst {TOP_CHANNELS} of {count:,} carry {percent(profile.top_share(TOP_CHANNELS))} ·<br>"
