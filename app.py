@@ -1,4 +1,7 @@
-"""Run the dashboard from a checkout: `streamlit run app.py`. The server takes `app` from here, and each visit runs the file as a script."""
+"""Run the dashboard from a checkout: `streamlit run app.py`.
+
+The server takes `app` from here, and each visit runs the file as a script.
+"""
 
 from streamlit import App
 

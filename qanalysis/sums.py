@@ -94,7 +94,7 @@ class ErrorStats:
         >>> ErrorStats.stack([measure([2.0], [1.0]), measure([4.0], [1.0])]).mse
         array([1., 9.])
         """
-        return cls(*(np.array([getattr(part, name) for part in parts]) for name in _MERGES))
+        return cls(*(_stack([getattr(part, name) for part in parts]) for name in _MERGES))
 
     @property
     def numel(self) -> Amount:
@@ -251,6 +251,13 @@ class ErrorStats:
 
 
 _MERGES: dict[str, np.ufunc] = {entry.name: entry.metadata.get("merge", np.add) for entry in fields(ErrorStats)}
+
+
+def _stack(values: Sequence[Amount]) -> NDArray[Any]:
+    """Numbers, or arrays of one shape, along a new first axis."""
+    shape = np.shape(values[0])
+    # A list of many short arrays is taken apart value by value; joined end to end they are copied whole.
+    return np.concatenate(values).reshape(len(values), *shape) if shape else np.array(values)
 
 
 def _where(known: Amount, value: Amount) -> Amount:

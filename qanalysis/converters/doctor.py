@@ -81,6 +81,7 @@ def _find_period_faults(spectrum: Spectrum, found: list[Finding]) -> list[Findin
 
 
 def _find_non_finite(values: NDArray[np.float64], finite: NDArray[np.float64]) -> list[Finding]:
+    """How many samples are NaN or infinite, and where the first stands."""
     bad = values.size - finite.size
     if not bad:
         return []
@@ -93,6 +94,7 @@ def _find_non_finite(values: NDArray[np.float64], finite: NDArray[np.float64]) -
 
 
 def _find_shortness(values: NDArray[np.float64]) -> list[Finding]:
+    """Whether there are fewer samples than a sine fit needs."""
     if values.size >= SHORTEST:
         return []
     return [
@@ -105,6 +107,7 @@ def _find_shortness(values: NDArray[np.float64]) -> list[Finding]:
 
 
 def _describe_constant(record: Record, value: float) -> Finding:
+    """All finite samples are one value: codes do not toggle, numbers carry no signal."""
     if record.codes is not None:
         text = (
             f"All samples are code {value:.0f}: nothing toggles. Is the input connected, the clock running, "
@@ -119,7 +122,11 @@ def _describe_constant(record: Record, value: float) -> Finding:
 
 
 def _find_clipping(values: NDArray[np.float64], record: Record) -> list[Finding]:
-    """Both ends are judged alone, so that clipping of one end is seen."""
+    """An end level that holds more than twice what the next three hold, and 8 samples at least.
+
+    Both ends are judged alone, so that clipping of one end is seen. Records of fewer than 8 levels have no shape to
+    judge.
+    """
     levels, counts = _tally(values) if record.codes is None else _tally_codes(record.codes)
     if levels.size < _FEWEST_LEVELS:
         return []
@@ -148,6 +155,7 @@ def _find_clipping(values: NDArray[np.float64], record: Record) -> list[Finding]
 
 
 def _tally(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Distinct values, ascending, and how often each occurs, both (levels,)."""
     levels, counts = np.unique(values, return_counts=True)
     return levels, counts
 
@@ -163,15 +171,18 @@ def _tally_codes(codes: Codes) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
 
 
 def _name_level(level: float, record: Record) -> str:
+    """A level as people call it: a code, or a value with six digits."""
     return f"code {level:.0f}" if record.codes is not None else f"value {level:.6g}"
 
 
 def _longest_run(held: NDArray[np.bool_]) -> int:
+    """Longest stretch of true in (samples,); at least one must be true."""
     edges = np.flatnonzero(np.diff(held, prepend=False, append=False))
     return int((edges[1::2] - edges[::2]).max())
 
 
 def _find_wrong_width(record: Record) -> Finding | None:
+    """Codes outside the range of the width, with the width that would hold them."""
     if record.codes is None or record.bits is None:
         return None
     low, high = code_range(record.bits, signed=bool(record.signed))
@@ -191,6 +202,7 @@ def _find_wrong_width(record: Record) -> Finding | None:
 
 
 def _find_unused_bits(record: Record) -> Finding | None:
+    """Two or more upper bits that no code uses; nothing where the width itself was guessed from the codes."""
     if record.codes is None or record.bits is None:
         return None
     needed = needed_bits(record.codes, signed=bool(record.signed))
@@ -205,10 +217,12 @@ def _find_unused_bits(record: Record) -> Finding | None:
 
 
 def _is_width_guessed(record: Record) -> bool:
+    """Whether the width comes from the codes and not from the user or a header."""
     return any(finding.code == "bits-guessed" for finding in record.guesses)
 
 
 def _find_left_justified(record: Record) -> Finding | None:
+    """Low bits that are zero in every code, where chance would show that once in 2^30 records."""
     if record.codes is None or record.bits is None:
         return None
     zeros = count_low_zeros(record.codes)
@@ -244,6 +258,7 @@ def _find_stuck_bits(record: Record) -> Finding | None:
 
 
 def _find_tied_bits(levels: Codes, places: NDArray[np.intp]) -> Finding | None:
+    """The first two of the bits `places` that are equal, or inverse, in all of the distinct `levels` (levels,)."""
     if places.size < 2:
         return None
     signs = ((levels[:, np.newaxis] >> places & 1) * 2 - 1).astype(np.float32)
@@ -270,6 +285,7 @@ def _take_levels(codes: Codes) -> Codes:
 
 
 def _find_repetition(record: Record) -> Finding | None:
+    """A record that repeats itself exactly: its quantization error does so too and is no noise."""
     period = find_period(record.values)
     if period is None:
         return None
@@ -288,6 +304,8 @@ def _find_repetition(record: Record) -> Finding | None:
 def find_period(values: NDArray[np.float64]) -> int | None:
     """The shortest period after which the record (samples,) repeats exactly, twice at least; None where there is none.
 
+    NaN equals nothing, so a record that holds one has no period.
+
     >>> find_period(np.tile(np.arange(100.0), 5))
     100
     """
@@ -299,6 +317,7 @@ def find_period(values: NDArray[np.float64]) -> int | None:
 
 
 def _find_offset(record: Record) -> Finding | None:
+    """A mean off the middle of the range by more than 1 % of it; NaN and infinities are left out."""
     if record.low is None or record.high is None or record.values.size < SHORTEST:
         return None
     if _is_width_guessed(record) and np.ptp(record.values) < (record.high - record.low) / 4:
@@ -318,7 +337,7 @@ def _find_offset(record: Record) -> Finding | None:
 
 
 def _find_rest(record: Record) -> Finding | None:
-    """DC with noise of a few codes: what a shorted input gives."""
+    """DC with noise of a few codes, at most 1.5 LSB rms and an eighth of the range: what a shorted input gives."""
     if record.codes is None or record.bits is None or record.codes.size < SHORTEST:
         return None
     rms = float(record.values.std())

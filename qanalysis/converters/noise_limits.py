@@ -79,11 +79,9 @@ class NoiseSources:
     @property
     def jitter_snr_db(self) -> float | None:
         """The SNR that jitter allows, None without jitter."""
-        return (
-            None
-            if self.jitter_s is None or self.frequency_hz is None
-            else jitter_snr_db(self.frequency_hz, self.jitter_s)
-        )
+        if self.jitter_s is None or self.frequency_hz is None:
+            return None
+        return jitter_snr_db(self.frequency_hz, self.jitter_s)
 
     @property
     def thermal_noise_rms(self) -> float | None:

@@ -21,7 +21,10 @@ DEFAULT_RECORD = "tone between bins, 12 bit"
 
 @dataclass(frozen=True, slots=True)
 class SampleRecord:
-    """A record by its simulation; `shift` moves the codes left in their words, `stuck` bits are always set."""
+    """A record by its simulation; `shift` moves the codes left in their words, `stuck` bits are always set.
+
+    Simulated anew whenever `words` is asked for, with the same draw every time.
+    """
 
     simulation: Simulation
     shift: int = 0
@@ -41,6 +44,7 @@ def _sine(
 
 
 def _list_samples() -> dict[str, SampleRecord]:
+    """The samples by their names, in the order in which pages list them."""
     bent = Inl("bow", 1.5)
     two = TwoTone(0.45, 1009 * RATE_HZ / 16384, 1201 * RATE_HZ / 16384)
     ramp = Simulation(Converter(8, -1, 1), Ramp(-1.01, 1.01), samples=16384, fs_hz=RATE_HZ, inl=Inl("saw-tooth", 1.2))

@@ -1,4 +1,7 @@
-"""What `qanalysis app` hands to streamlit: the server takes `app` from here, and each visit runs the file as a script."""
+"""What does `qanalysis app` hand to streamlit?
+
+The server takes `app` from here, and each visit runs the file as a script.
+"""
 
 from streamlit import App
 

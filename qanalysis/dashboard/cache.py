@@ -33,19 +33,28 @@ MOST_PROFILED = 2**24
 
 @st.cache_resource
 def get_uploads() -> UploadStore:
-    """The server's uploaded checkpoints."""
+    """The server's uploaded checkpoints.
+
+    They are shared by all sessions of the server; the oldest make room, and all are gone when the server ends.
+    """
     return UploadStore()
 
 
 @st.cache_resource
 def get_jobs() -> JobManager:
-    """The server's sweeps."""
+    """The server's sweeps.
+
+    A job outlives the tab that asked for it: another session that asks for the same finds it at work or done.
+    """
     return JobManager(_run_sweep)
 
 
 @st.cache_resource
 def get_checks() -> BackgroundChecks:
-    """The server's one run of the cross-checks."""
+    """The server's one run of the cross-checks.
+
+    They take seconds to minutes and depend on nothing that a page could set, so that one run serves everybody.
+    """
     return BackgroundChecks()
 
 
@@ -60,6 +69,11 @@ def warm_kernels() -> None:
 
 
 def _run_sweep(request: SweepRequest, on_progress: Callable[[SweepProgress], None], cancel: threading.Event) -> Rows:
+    """What a job does, on the job's own thread: open the source, sweep it, and close it.
+
+    `cancel` ends the sweep after the tensors at work; the rows so far come back with `complete` false. Raises what
+    opening and sweeping raise: CheckpointError, ValueError for a filter that leaves nothing, OSError.
+    """
     with open_checkpoint(locate_source(request.source, get_uploads())) as source:
         return sweep(
             source,
@@ -74,19 +88,29 @@ def _run_sweep(request: SweepRequest, on_progress: Callable[[SweepProgress], Non
 
 @st.cache_resource(ttl=10, max_entries=4, show_spinner=False)
 def list_paths(root: str) -> list[str]:
-    """Checkpoints below the allowed root, as suggestions."""
+    """Checkpoints below the allowed root, as suggestions.
+
+    Paths relative to the root as POSIX texts, sorted, at most 200; asked for again after ten seconds, so that a new
+    file appears.
+    """
     return list_checkpoints(Path(root))
 
 
 @st.cache_resource(ttl=10, max_entries=4, show_spinner=False)
 def list_records(root: str, suffixes: tuple[str, ...]) -> list[str]:
-    """Records below the allowed root, as suggestions."""
+    """Records below the allowed root, as suggestions.
+
+    The same for files with one of `suffixes`, whatever they hold.
+    """
     return list_files(Path(root), suffixes)
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A source as it lies on disk: its text, and an identity that changes with the file."""
+    """A source as it lies on disk: its text, and an identity that changes with the file.
+
+    A file that changes under the same name gives another value, and with it other keys for all that is kept.
+    """
 
     text: str
     identity: str
@@ -104,7 +128,10 @@ class Subject:
 
 
 def identify(text: str) -> Origin:
-    """The source as it lies on disk now; CheckpointError or ValueError where it can not be reached."""
+    """The source as it lies on disk now; CheckpointError or ValueError where it can not be reached.
+
+    Reads the first bytes of each file behind the source and its size and time of change, never the weights.
+    """
     return Origin(text, identify_source(text, get_uploads()))
 
 
@@ -119,17 +146,26 @@ class Contents:
 
     @property
     def numel(self) -> int:
-        """Elements of all tensors."""
+        """Elements of all tensors.
+
+        A single number counts as 1, an empty tensor as 0.
+        """
         return sum(info.numel for info in self.tensors)
 
     def info_of(self, tensor: str) -> TensorInfo:
-        """What the header says of one tensor."""
+        """What the header says of one tensor.
+
+        StopIteration where the header has none of that name: callers take names from the header itself.
+        """
         return next(info for info in self.tensors if info.name == tensor)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def read_contents(origin: Origin) -> Contents:
-    """The header of a source."""
+    """The header of a source.
+
+    No value is read, however large the checkpoint is. CheckpointError where the header is broken.
+    """
     with open_checkpoint(locate_source(origin.text, get_uploads())) as source:
         return Contents(source.name, tuple(source.tensors), source.size_bytes, source.memory_note)
 
@@ -138,6 +174,10 @@ def read_contents(origin: Origin) -> Contents:
 def read_values(origin: Origin, tensor: str) -> Floats:
     """The values of one tensor in its own shape, read-only; of a very large one the first rows, about `MOST_PROFILED`
     values.
+
+    float32, C order. A part is read only of a tensor whose first axis holds the channels and whose file can be read in
+    pieces; it keeps whole channels, so that its shape is (rows, ...) with at least one row. Raises CheckpointError
+    where the values can not be had; the last two are kept, so that a move of a slider reads nothing.
     """
     with open_checkpoint(locate_source(origin.text, get_uploads())) as source:
         info = next(info for info in source.tensors if info.name == tensor)
@@ -153,5 +193,8 @@ def read_values(origin: Origin, tensor: str) -> Floats:
 
 
 def channel_axis(origin: Origin, tensor: str) -> int:
-    """Which axis of a tensor holds its output channels."""
+    """Which axis of a tensor holds its output channels.
+
+    0 where the file says nothing else; the axis counts in the tensor's own shape, row-major.
+    """
     return read_contents(origin).info_of(tensor).channel_axis

@@ -16,7 +16,10 @@ COMMAND = (sys.executable, "-m", "qanalysis.cli", "validate", "--json")
 
 
 class BackgroundChecks:
-    """`qanalysis validate` in the background: its `document` once it has ended, or its `fault`."""
+    """`qanalysis validate` in the background: its `document` once it has ended, or its `fault`.
+
+    Safe to ask from every session's thread. Before the first start there is neither a document nor a fault.
+    """
 
     def __init__(self) -> None:
         self.document: dict[str, Any] | None = None
@@ -31,7 +34,10 @@ class BackgroundChecks:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Run the checks, again where they have ended; a run under way is left alone."""
+        """Run the checks, again where they have ended; a run under way is left alone.
+
+        What an earlier run has left is forgotten at once: a page never shows old verdicts beside a run under way.
+        """
         with self._lock:
             if not self.running:
                 self.document, self.fault, self.started_s = None, "", time.monotonic()
@@ -44,6 +50,11 @@ class BackgroundChecks:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        """Wait for the command and take its document; where it printed none, its last line of complaint becomes the
+        fault.
+
+        Checks that fail are no fault: the document holds them with their verdicts.
+        """
         done = subprocess.run(COMMAND, capture_output=True, text=True, check=False)  # noqa: S603  our own command, nothing of a user's in it
         try:
             self.document = json.loads(done.stdout)

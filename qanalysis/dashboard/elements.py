@@ -1,4 +1,7 @@
-"""How does every page draw a chart, a table, facts, findings and a fault? The same settings everywhere, and an alternative text for each."""
+"""How does every page draw a chart, a table, facts, findings and a fault?
+
+The same settings everywhere, and an alternative text for each.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,19 @@ _CHART_CONFIG = {
 
 
 def read_theme() -> Theme:
-    """The theme that this browser shows."""
+    """The theme that this browser shows.
+
+    Light where the browser has not told yet, as on the first run of a session.
+    """
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
 def draw_chart(figure: Figure, key: str, *, on_select: Callable[[], None] | None = None) -> None:
-    """A chart with its alternative text; `on_select` is called for a click on a point."""
+    """A chart with its alternative text; `on_select` is called for a click on a point.
+
+    `key` is the key of the chart's state and the CSS class "st-key-KEY". The figure carries its alternative text in
+    `layout.meta["alt"]`: KeyError for one that `charts` did not finish.
+    """
     st.plotly_chart(
         figure,
         key=key,
@@ -45,14 +55,20 @@ def draw_chart(figure: Figure, key: str, *, on_select: Callable[[], None] | None
 
 
 def draw_table(frame: pd.DataFrame, key: str, *, height: int, alt: str) -> None:
-    """A table of fixed height."""
+    """A table of fixed height.
+
+    `height` in pixels; a longer frame scrolls within. What is None or NaN shows as a dash.
+    """
     st.dataframe(
         frame, key=key, height=height, hide_index=True, column_config=format_columns(frame), placeholder="–", alt=alt
     )
 
 
 def draw_marked_table(frame: pd.DataFrame, key: str, *, place: int, alt: str) -> None:
-    """A table as high as its rows with one of them tinted."""
+    """A table as high as its rows with one of them tinted.
+
+    `place` counts the rows from 0. For tables of a few dozen rows, which need no scrolling.
+    """
     st.dataframe(
         mark_row(frame, place),
         key=key,
@@ -74,9 +90,14 @@ def draw_choice_table(
     alt: str,
     on_choose: Callable[[str], None],
 ) -> None:
-    """A table whose rows can be clicked: `on_choose` is given the row's entry in `names`; the row of `chosen` is tinted."""
+    """A table whose rows can be clicked: `on_choose` is given the row's entry in `names`; the row of `chosen` is
+    tinted.
+
+    `names` has one entry per row; a `chosen` that is not among them tints nothing. `height` in pixels.
+    """
 
     def take_row() -> None:
+        """What a click means, for the callback of the table; a click beside the cells means nothing."""
         name = pick_row(st.session_state[key], names)
         # A cell that stays selected could not be chosen again after a choice made elsewhere on the page.
         st.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": []}}
@@ -97,7 +118,10 @@ def draw_choice_table(
 
 
 def ask_first(key: str, subject: object, label: str) -> bool:
-    """Whether a person has asked for what takes long on `subject`; until then its button is drawn."""
+    """Whether a person has asked for what takes long on `subject`; until then its button is drawn.
+
+    `key` is the button's; another `subject`, equal to none before, has to be asked for again.
+    """
     asked = bool(st.session_state.get(f"{key}-asked") == subject)
     if not asked:
         st.button(
@@ -111,7 +135,9 @@ def ask_first(key: str, subject: object, label: str) -> bool:
 
 
 def pick_row(event: Mapping[str, Any] | None, names: Sequence[str]) -> str | None:
-    """Name behind a clicked table cell; `names` are the rows as they were sent. None for no cell, or one that is no longer there.
+    """Name behind a clicked table cell; `names` are the rows as they were sent.
+
+    None for no cell, or one that is no longer there.
 
     >>> pick_row({"selection": {"cells": [(1, "Shape")]}}, ["a", "b"])
     'b'
@@ -121,7 +147,10 @@ def pick_row(event: Mapping[str, Any] | None, names: Sequence[str]) -> str | Non
 
 
 def draw_facts(facts: Sequence[Fact], *, alt: str) -> None:
-    """A table of facts."""
+    """A table of facts.
+
+    Texts are shown as they are, whatever marks they hold; the values stand in bold. `alt` says what the facts are of.
+    """
     frame = pd.DataFrame(
         [tuple(map(escape_markdown, fact)) for fact in facts], columns=["Quantity", "Value", "Convention"]
     )
@@ -130,14 +159,20 @@ def draw_facts(facts: Sequence[Fact], *, alt: str) -> None:
 
 
 def draw_lines(columns: Sequence[str], lines: Sequence[tuple[str, ...]], key: str, *, alt: str) -> None:
-    """A table of texts; nothing where there is no line."""
+    """A table of texts; nothing where there is no line.
+
+    Headings are `columns` with a capital; each line has one text per column, shown as it is.
+    """
     if lines:
         frame = pd.DataFrame(lines, columns=[name[:1].upper() + name[1:] for name in columns])
         st.dataframe(frame, key=key, height="content", hide_index=True, alt=alt)
 
 
 def draw_numbers(frame: pd.DataFrame, key: str, *, height: int | Literal["content"], alt: str) -> None:
-    """A table of numbers with seven digits."""
+    """A table of numbers with seven digits.
+
+    Whole numbers and texts are shown as they are, None and NaN as a dash; `height` in pixels, or that of all rows.
+    """
     floats = {
         name: st.column_config.NumberColumn(format="%.7g") for name in frame.columns if frame[name].dtype.kind == "f"
     }
@@ -145,7 +180,10 @@ def draw_numbers(frame: pd.DataFrame, key: str, *, height: int | Literal["conten
 
 
 def draw_findings(findings: Iterable[Finding], *, none: str) -> None:
-    """Findings as a list, each with its name in front; `none` where there is nothing to say."""
+    """Findings as a list, each with its name in front; `none` where there is nothing to say.
+
+    Amber with findings, green without; names and texts from files are shown as text.
+    """
     lines = [f"- **{escape_markdown(finding.title)}**: {escape_markdown(finding.text)}" for finding in findings]
     if lines:
         st.warning("\n".join(lines), icon=":material/troubleshoot:")
@@ -154,5 +192,7 @@ def draw_findings(findings: Iterable[Finding], *, none: str) -> None:
 
 
 def draw_fault(message: str, way_out: str) -> None:
-    """What is wrong with the input, in place, without markup from a file or a path above the root, and what to do (markdown)."""
+    """What is wrong with the input, in place, without markup from a file or a path above the root, and what to do
+    (markdown).
+    """
     st.error(f"{escape_markdown(hide_root(message, read_root()))}\n\n{way_out}", icon=":material/error:")

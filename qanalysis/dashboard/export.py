@@ -40,7 +40,10 @@ Picture = tuple[str, str, Callable[..., "Figure"]]
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a report shows beside the rows: the scheme it speaks of, layers from inside, diagnoses, other charts."""
+    """What a report shows beside the rows: the scheme it speaks of, layers from inside, diagnoses, other charts.
+
+    Profiles and pictures stand in the HTML report only; the other files hold rows, totals and settings.
+    """
 
     scheme: str | None = None
     profiles: Sequence[LayerProfile] = ()
@@ -49,7 +52,10 @@ class Extras:
 
 
 def render_file(rows: Table[Any], suffix: str, extras: Extras) -> bytes:
-    """The bytes of the file for one suffix; needs no session, so that a download may run on any thread."""
+    """The bytes of the file for one suffix; needs no session, so that a download may run on any thread.
+
+    `suffix` is one of .csv, .json, .parquet, .html. ValueError and OSError as `write_report` raises them.
+    """
     with tempfile.TemporaryDirectory(prefix="qanalysis-") as folder:
         target = Path(folder, f"rows{suffix}")
         page = suffix == ".html"
@@ -66,6 +72,9 @@ def render_file(rows: Table[Any], suffix: str, extras: Extras) -> bytes:
 def name_file(rows: Table[Any], suffix: str) -> str:
     """A download's name: the command where it is no sweep, the source's label in plain characters, "partial" where it
     is, and the suffix.
+
+    At most 60 characters before the suffix, letters, digits, dots, dashes and underscores; "rows" where nothing is
+    left.
     """
     command = "" if rows.row_type is Row else f"{kind_of(rows).command}-"
     label = Path(rows.source.path.removeprefix(SAMPLE_PREFIX) if rows.source else "")
@@ -75,7 +84,11 @@ def name_file(rows: Table[Any], suffix: str) -> str:
 
 
 def draw_export(rows: Table[Any], kind: type[View], key: str, extras: Extras) -> None:
-    """Four downloads side by side, and the link to the view."""
+    """Four downloads side by side, and the link to the view.
+
+    Buttons have the keys KEY-csv, KEY-json, KEY-parquet and KEY-html; a file is made when its button is pressed, not
+    before.
+    """
     with st.container(horizontal=True):
         for suffix, label, mime in _KINDS:
             st.download_button(
@@ -91,11 +104,15 @@ def draw_export(rows: Table[Any], kind: type[View], key: str, extras: Extras) ->
 
 
 def draw_link(kind: type[View]) -> None:
-    """A popover with the address of the view."""
+    """A popover with the address of the view.
+
+    Parameters that have their defaults are left out; an untouched page has the bare address.
+    """
     with st.popover("Copy link", icon=":material/link:"):
         st.caption("This address shows the same numbers in another browser on this machine.")
         st.code(write_link(kind), language=None, wrap_lines=True)
 
 
 def _delay(rows: Table[Any], suffix: str, extras: Extras) -> Callable[[], bytes]:
+    """What a button is given in place of the bytes: they are made when it is pressed."""
     return lambda: render_file(rows, suffix, extras)

@@ -1,7 +1,9 @@
-"""How does a sweep run while the page answers? One background thread per request, its state a value that is replaced whole.
+"""How does a sweep run while the page answers?
 
-A request's digest is the job's name: asking for the same again attaches to the running or finished job.
-Nothing here knows of streamlit, so a job outlives the browser tab that asked for it.
+One background thread per request, its state a value that is replaced whole.
+
+A request's digest is the job's name: asking for the same again attaches to the running or finished job. Nothing here
+knows of streamlit, so a job outlives the browser tab that asked for it.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ RunSweep = Callable[["SweepRequest", Callable[[SweepProgress], None], threading.
 
 @dataclass(frozen=True, slots=True)
 class SweepRequest:
-    """What to sweep: the source as asked for, its identity on disk, the filter, and canonical scheme texts."""
+    """What to sweep: the source as asked for, its identity on disk, the filter, and canonical scheme texts.
+
+    Patterns are regular expressions, "" for none; `schemes` in the order of the rows. Equal requests are one job.
+    """
 
     source: str
     identity: str
@@ -38,13 +43,20 @@ class SweepRequest:
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits over every field and the engine's version."""
+        """Sixteen hexadecimal digits over every field and the engine's version.
+
+        Another version of the engine gives another digest, so that a link never names rows of older code.
+        """
         return hashlib.sha256(repr((ENGINE_VERSION, astuple(self))).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Where a job stands; `rows` are there when it is done or cancelled, `message` when it failed, `seconds` from its start."""
+    """Where a job stands; `rows` are there when it is done or cancelled, `message` when it failed, `seconds` from its
+    start.
+
+    `seconds` counts from the turn, not from the asking: what waited in the queue is not in it.
+    """
 
     state: JobState = "queued"
     progress: SweepProgress | None = None
@@ -59,7 +71,10 @@ class Snapshot:
 
     @property
     def share_done(self) -> float:
-        """Tensors finished over tensors asked for, 0 to 1."""
+        """Tensors finished over tensors asked for, 0 to 1.
+
+        A sweep without tensors counts as 0 until it is done.
+        """
         if self.state == "done":
             return 1.0
         return self.progress.done / max(self.progress.total, 1) if self.progress else 0.0
@@ -75,15 +90,24 @@ class Job:
         self._ended = threading.Event()
 
     def cancel(self) -> None:
-        """Ask it to stop; the rows of finished tensors stay."""
+        """Ask it to stop; the rows of finished tensors stay.
+
+        May be called more than once, and after the end.
+        """
         self._cancel.set()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Whether the job has ended within that time."""
+        """Whether the job has ended within that time.
+
+        None waits without a limit.
+        """
         return self._ended.wait(timeout_s)
 
     def run(self, run_sweep: RunSweep, turn: threading.Semaphore) -> None:
-        """Work on the calling thread: wait for a turn, sweep, and leave the outcome in `snapshot`."""
+        """Work on the calling thread: wait for a turn, sweep, and leave the outcome in `snapshot`.
+
+        Never raises: a fault of the sweep becomes the state "failed" with its message.
+        """
         try:
             with turn:
                 start = time.perf_counter()
@@ -94,25 +118,34 @@ class Job:
             self._ended.set()
 
     def _sweep(self, run_sweep: RunSweep) -> Snapshot:
+        """The snapshot that the sweep ends with: done, cancelled or failed.
+
+        A fault of the input fails with its own sentence; anything else is logged with its traceback and asks for a
+        report.
+        """
         try:
             rows = run_sweep(self.request, self._note, self._cancel)
         except (CheckpointError, ValueError, TypeError, OSError, MemoryError) as error:
             return Snapshot("failed", message=str(error) or type(error).__name__)
         except Exception as error:  # a fault must end as a state of the page, not as a job that never ends
             logging.getLogger(__name__).exception("the sweep of %s stopped on an internal fault", self.request.source)
-            return Snapshot(
-                "failed",
-                message=f"The sweep stopped on an internal fault ({type(error).__name__}: {error}). Please report it with the file's format.",
-            )
+            fault = f"The sweep stopped on an internal fault ({type(error).__name__}: {error})."
+            return Snapshot("failed", message=f"{fault} Please report it with the file's format.")
         return Snapshot("done" if rows.complete else "cancelled", rows=rows)
 
     def _note(self, progress: SweepProgress) -> None:
+        """How far the sweep is, for the page that polls; called on the sweep's thread after each tensor."""
         # The rows of each report would add up to the whole result a second time.
         self.snapshot = replace(self.snapshot, progress=replace(progress, rows=()))
 
 
 class JobManager:
-    """The jobs of this server: at most `turns` at work, the last `keep` ended ones remembered. Safe to call from every session's thread."""
+    """The jobs of this server: at most `turns` at work, the last `keep` ended ones remembered.
+
+    Safe to call from every session's thread.
+
+    Jobs that wait or work are never forgotten, however many there are.
+    """
 
     def __init__(self, run_sweep: RunSweep, *, turns: int = 2, keep: int = 12) -> None:
         self._run_sweep = run_sweep
@@ -122,7 +155,10 @@ class JobManager:
         self._lock = threading.Lock()
 
     def submit(self, request: SweepRequest, *, again: bool = False) -> Job:
-        """The job of this request, started unless it is known; `again` replaces one that has ended."""
+        """The job of this request, started unless it is known; `again` replaces one that has ended.
+
+        Returns at once; the sweep begins when fewer than `turns` are at work.
+        """
         with self._lock:
             job = self._jobs.get(request.digest)
             if job is None or (again and not job.snapshot.is_active):
@@ -135,7 +171,10 @@ class JobManager:
             return job
 
     def find(self, digest: str) -> Job | None:
-        """The job of that digest while it is remembered."""
+        """The job of that digest while it is remembered.
+
+        None for one that was forgotten or never asked for.
+        """
         return self._jobs.get(digest)
 
     def active(self) -> tuple[Job, ...]:
@@ -144,6 +183,7 @@ class JobManager:
             return tuple(job for job in self._jobs.values() if job.snapshot.is_active)
 
     def _forget_oldest(self) -> None:
+        """Let go of ended jobs beyond the last `keep`, those asked for longest ago first; with the lock held."""
         ended = [digest for digest, job in self._jobs.items() if not job.snapshot.is_active]
         for digest in ended[: max(len(ended) - self._keep, 0)]:
             del self._jobs[digest]

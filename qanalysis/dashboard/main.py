@@ -38,6 +38,7 @@ def run_dashboard() -> None:
 
 
 def _register(page: Page[Any], *, opens: bool) -> Any:
+    """The page as streamlit lists it: drawn by `show_page`, under its path; `opens` is that of the bare address."""
     return st.Page(partial(show_page, page), title=page.title, icon=page.icon, url_path=page.path, default=opens)
 
 

@@ -18,8 +18,10 @@ from qanalysis.dashboard.wording import escape_markdown
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """What a page opens: the field of its view, how it is called, its samples, its suffixes, where its uploads are
-    kept and what lies below the root.
+    """What a page opens: the field of its view, how it is called, its samples, its suffixes, where its uploads are kept
+    and what lies below the root.
+
+    `list_paths` is given the root folder; suffixes are in lower case with their dot.
     """
 
     field: str
@@ -39,7 +41,11 @@ class FileKind:
 
 
 def draw_picker(kind: FileKind) -> None:
-    """The box, and the upload in a popover beside it."""
+    """The box, and the upload in a popover beside it.
+
+    The box's key is the field of the view and takes typed texts too. A refused upload is told once, below the box; the
+    limit is `UPLOAD_LIMIT_MB`.
+    """
     st.selectbox(kind.label, kind.options, key=keep(kind.field), accept_new_options=True, help=kind.help)
     with st.popover(f"Open your own {kind.noun}", icon=":material/folder_open:", width="stretch"):
         folder = escape_markdown(read_root().resolve().name)
@@ -65,6 +71,7 @@ def draw_picker(kind: FileKind) -> None:
 
 
 def _keep_upload(kind: FileKind, key: str) -> None:
+    """Keep what was uploaded and put it in the box; for the uploader's callback. A refusal waits for the next run."""
     file = st.session_state.get(key)
     if file is None:
         return
@@ -76,8 +83,10 @@ def _keep_upload(kind: FileKind, key: str) -> None:
 
 
 def _count_key(kind: FileKind) -> str:
+    """Where the session counts the uploads of a kind: a number in the uploader's key."""
     return f"uploads of {kind.field}"
 
 
 def _refusal_key(kind: FileKind) -> str:
+    """Where the session keeps why an upload was refused, until it was told."""
     return f"refused {kind.field}"

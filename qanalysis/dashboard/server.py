@@ -20,15 +20,20 @@ _TOLD = "<head><script>window.__streamlit = {BACKEND_BASE_URL: new URL('.', wind
 
 
 def list_routes() -> list[Route]:
-    """One route for each page: the frame itself, or for the page that opens the way to the root."""
+    """One route for each page: the frame itself, or for the page that opens the way to the root.
+
+    For `streamlit.App(routes=...)`; they go before streamlit's own, which answer everything else.
+    """
     opening, *others = PAGES
     return [Route(f"/{opening.path}", _lead_to_root), *(Route(f"/{page.path}", _serve_frame) for page in others)]
 
 
 def _serve_frame(_request: Request) -> Response:
+    """Streamlit's page with one line more at its head: the server is where the page's folder is. Never cached."""
     frame = Path(get_static_dir(), "index.html").read_text(encoding="utf-8")
     return HTMLResponse(frame.replace("<head>", _TOLD, 1), headers={"Cache-Control": "no-cache"})
 
 
 def _lead_to_root(request: Request) -> Response:
+    """The page that opens lives at the root: the browser is sent there with its parameters."""
     return RedirectResponse(f".?{request.url.query}".rstrip("?"))

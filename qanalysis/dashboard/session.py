@@ -60,21 +60,28 @@ class Memory(Generic[V]):
         return self.place > 0, self.place < len(self.history) - 1
 
     def note(self, view: V) -> None:
-        """Take the view as the newest one where it differs; what had been undone is forgotten then."""
+        """Take the view as the newest one where it differs; what had been undone is forgotten then.
+
+        At most `HISTORY_LENGTH` steps are kept; passing fields make no step of their own.
+        """
         self.view, step = view, drop_passing(view)
         if self.place < 0 or self.history[self.place] != step:
             self.history = [*self.history[: self.place + 1], step][-HISTORY_LENGTH - 1 :]
             self.place = len(self.history) - 1
 
     def step(self, by: int) -> V:
-        """The view so many steps later."""
+        """The view so many steps later.
+
+        Stays at the first and the last view; fields that pass keep what they are now.
+        """
         self.place = min(max(self.place + by, 0), len(self.history) - 1)
         passing = {name: getattr(self.view, name) for name, rule in list_rules(type(self.view)).items() if rule.passing}
         return replace(self.history[self.place], **passing)
 
     def begin(self, part: str) -> None:
-        """A part is about to be drawn; of a run that was broken off both what it drew and what stood before it is
-        live.
+        """A part is about to be drawn; of a run that was broken off both what it drew and what stood before it is live.
+
+        `part` is "page" or "tab".
         """
         self.part = part
         self.live[part] |= self.drawn[part]
@@ -96,7 +103,11 @@ class Memory(Generic[V]):
 
 @contextmanager
 def open_page(kind: type[V], path: str) -> Iterator[V]:
-    """A full run of a page, from the reading of its address to the writing of it."""
+    """A full run of a page, from the reading of its address to the writing of it.
+
+    Drawing happens inside the block. A page that is left and reached again keeps its view, unless the address came with
+    parameters, which then decide.
+    """
     arrives, asked = st.session_state.get("page") != path, read_query()
     if arrives:
         st.session_state.update({"page": path, "notices": []})
@@ -113,6 +124,10 @@ def open_page(kind: type[V], path: str) -> Iterator[V]:
 
 
 def _follow_link(kind: type[V], asked: Query) -> None:
+    """Take the view that an address spells, whole: what it does not spell is the default.
+
+    Notices tell what was refused.
+    """
     address = read_address(kind, asked)
     memory = st.session_state.setdefault(_key(kind), Memory(address.view))
     memory.asked = frozenset(asked)
@@ -125,6 +140,8 @@ def _follow_link(kind: type[V], asked: Query) -> None:
 def open_tab(kind: type[V]) -> Iterator[V]:
     """A run of the part of a page that runs by itself: the address follows at once, and so do Undo and Redo where one
     of them awakes.
+
+    For fragments: the address is written before the tab is drawn, so that slow charts do not hold it back.
     """
     memory = _recall(kind)
     memory.begin("tab")
@@ -137,7 +154,10 @@ def open_tab(kind: type[V]) -> Iterator[V]:
 
 
 def current_view(kind: type[V]) -> V:
-    """The view that this session's widgets hold, bent into what is possible; before the widgets are drawn."""
+    """The view that this session's widgets hold, bent into what is possible; before the widgets are drawn.
+
+    KeyError before the page was opened.
+    """
     memory = _recall(kind)
     held = {name: st.session_state.get(name) for name in list_rules(kind) if memory.is_live(name)}
     known = {name: value for name, value in held.items() if value is not None}
@@ -150,6 +170,8 @@ def current_view(kind: type[V]) -> V:
 def keep(name: str) -> str:
     """The key of a field's widget, for the moment it is drawn: one that was not on the page takes its value from the
     view.
+
+    To be called where the widget is made: it also notes that the field's widget is on the page.
     """
     memory: Memory[Any] = st.session_state["memory"]
     if not memory.is_live(name):
@@ -159,14 +181,21 @@ def keep(name: str) -> str:
 
 
 def publish(kind: type[V]) -> None:
-    """Bring the address in line with the view."""
+    """Bring the address in line with the view.
+
+    Fields with their defaults are left out. Writes only where something changes: each write is a step of the browser's
+    history.
+    """
     query = spell_view(_recall(kind).view)
     if query != read_query():
         st.query_params.from_dict(query)
 
 
 def write_link(kind: type[V]) -> str:
-    """The address that shows this view in a fresh browser."""
+    """The address that shows this view in a fresh browser.
+
+    Only the parameters that differ from the defaults; a bare query where no browser has told its address.
+    """
     return join_link(st.context.url or "", spell_view(_recall(kind).view))
 
 
@@ -174,6 +203,8 @@ def confine(kind: type[V], name: str, choices: Sequence[str], *, chosen: str | N
     """The view without values of a field that this source does not have; a notice where they came with the link.
 
     `chosen` is what the field's widget shows where nobody has chosen.
+
+    `choices` are what the source has. A field of several keeps those of its values that are there.
     """
     memory = _recall(kind)
     if chosen is not None:
@@ -193,6 +224,8 @@ def confine(kind: type[V], name: str, choices: Sequence[str], *, chosen: str | N
 def change(kind: type[V], **values: Any) -> None:
     """Set fields of the view from a callback, or passing ones while the page is drawn; other widgets keep what they
     hold.
+
+    Values are not bent: callers give possible ones.
     """
     memory = _recall(kind)
     memory.view = replace(memory.view, **values)
@@ -201,7 +234,10 @@ def change(kind: type[V], **values: Any) -> None:
 
 
 def replace_view(view: V) -> None:
-    """Show another view from the next run on; for callbacks."""
+    """Show another view from the next run on; for callbacks.
+
+    Undo, redo and reset go this way; the next run notes it as a step of the history.
+    """
     memory = _recall(type(view))
     memory.view = view
     for name in filter(memory.is_live, list_rules(type(view))):
@@ -209,12 +245,18 @@ def replace_view(view: V) -> None:
 
 
 def read_query() -> Query:
-    """The parameters of the address."""
+    """The parameters of the address.
+
+    Every value as a list, in the order of the address; empty for a bare one.
+    """
     return {key: st.query_params.get_all(key) for key in st.query_params}
 
 
 def draw_history(kind: type[V], *, keeps: str) -> None:
-    """Undo, redo and reset, side by side."""
+    """Undo, redo and reset, side by side.
+
+    Buttons "undo", "redo" and "reset"; `keeps` says what a reset leaves alone.
+    """
     memory = _recall(kind)
     memory.buttons = can_undo, can_redo = memory.can_step
     with st.container(horizontal=True, gap="xsmall"):
@@ -247,7 +289,10 @@ def draw_history(kind: type[V], *, keeps: str) -> None:
 
 
 def draw_notices() -> None:
-    """What was left out or refused since the page was opened, until it is dismissed."""
+    """What was left out or refused since the page was opened, until it is dismissed.
+
+    The button is "dismiss"; texts from an address are shown as text.
+    """
     notices: list[str] = st.session_state["notices"]
     if notices:
         with st.container(horizontal=True, vertical_alignment="center", key="notices"):
@@ -260,6 +305,7 @@ _LEFT_OUT = "Left out of the link, because the page or this model does not know 
 
 
 def _leave_out(parameters: Sequence[str]) -> None:
+    """Add parameters to the one notice of what was left out; none leaves the notices as they are."""
     notices: list[str] = st.session_state["notices"]
     told = next((notice for notice in notices if notice.startswith(_LEFT_OUT)), None)
     if told is not None:
@@ -269,10 +315,12 @@ def _leave_out(parameters: Sequence[str]) -> None:
 
 
 def _step(kind: type[V], by: int) -> None:
+    """Go so many steps through the page's history; for the callbacks of Undo and Redo."""
     replace_view(_recall(kind).step(by))
 
 
 def _reset(kind: type[V]) -> None:
+    """Back to the defaults, as a step that can be undone; for a callback."""
     replace_view(reset_view(_recall(kind).view))
 
 
@@ -286,6 +334,7 @@ def _correct(memory: Memory[V]) -> None:
 
 
 def _hold(name: str, value: Any) -> None:
+    """Let a widget hold a value from the next time it is drawn; None lets it choose for itself."""
     if value is None:
         st.session_state.pop(name, None)
     else:
@@ -293,14 +342,17 @@ def _hold(name: str, value: Any) -> None:
 
 
 def _key(kind: type[V]) -> str:
+    """Where the session keeps a page's memory."""
     return f"memory of {kind.__name__}"
 
 
 def _recall(kind: type[V]) -> Memory[V]:
+    """The page's memory; KeyError before it was opened."""
     memory: Memory[V] = st.session_state[_key(kind)]
     return memory
 
 
 def _goes_back() -> bool:
+    """Whether this run follows the browser's Back or Forward; false outside of a session, as in tests."""
     context = get_script_run_ctx()
     return context is not None and context.is_history_navigation

@@ -23,12 +23,19 @@ _HEADER_BYTES = 64 * 1024
 
 
 def read_root() -> Path:
-    """The folder that typed paths stay inside: QANALYSIS_ROOT, or where the program was started."""
+    """The folder that typed paths stay inside: QANALYSIS_ROOT, or where the program was started.
+
+    Read anew each time, so that tests and servers may set it late.
+    """
     return Path(os.environ.get(ROOT_VARIABLE) or Path.cwd())
 
 
 class UploadStore:
-    """Uploaded files in a private temporary folder: the newest `keep`, each for `lifetime_s` seconds, all gone when the server ends."""
+    """Uploaded files in a private temporary folder: the newest `keep`, each for `lifetime_s` seconds, all gone when the
+    server ends.
+
+    Safe to use from several sessions' threads. Nobody but the server's user can read the folder.
+    """
 
     def __init__(self, *, suffixes: Sequence[str] = UPLOAD_SUFFIXES, keep: int = 8, lifetime_s: float = 3600) -> None:
         self._suffixes = tuple(suffixes)
@@ -39,7 +46,12 @@ class UploadStore:
         self._lock = threading.Lock()
 
     def save(self, name: str, content: bytes) -> str:
-        """Keep one file; returns its source text "upload:DIGEST/NAME". ValueError for a suffix that the store does not take."""
+        """Keep one file; returns its source text "upload:DIGEST/NAME".
+
+        ValueError for a suffix that the store does not take.
+
+        The same bytes under the same name are one file, kept anew for its full time. Path parts of `name` are dropped.
+        """
         safe = re.sub(r"[^\w.-]", "_", Path(name).name)[-80:]
         if Path(safe).suffix.lower() not in self._suffixes:
             raise ValueError(f"upload {safe!r}: unknown kind of file; one of {', '.join(self._suffixes)} is expected")
@@ -59,12 +71,16 @@ class UploadStore:
         path = self._folder / key / name
         if key not in self._saved or Path(name).name != name or not path.is_file():
             raise ValueError(
-                f"{text!r}: uploads are kept for {self._lifetime_s / 60:.0f} minutes on this server and this one is gone; upload the file again"
+                f"{text!r}: uploads are kept for {self._lifetime_s / 60:.0f} minutes on this server "
+                "and this one is gone; upload the file again"
             )
         return path
 
     def expire(self) -> None:
-        """Remove what is too old or too much."""
+        """Remove what is too old or too much.
+
+        Called with every save and look-up; it never runs by itself.
+        """
         with self._lock:
             oldest_first = sorted(self._saved, key=lambda key: self._saved[key])
             limit = time.monotonic() - self._lifetime_s
@@ -75,7 +91,11 @@ class UploadStore:
 
 
 def locate_source(text: str, uploads: UploadStore) -> str | Path:
-    """What `open_checkpoint` is given for a source's text: "sample:NAME" itself, or a path inside the root or the upload folder."""
+    """What `open_checkpoint` is given for a source's text: "sample:NAME" itself, or a path inside the root or the
+    upload folder.
+
+    CheckpointError for a path outside the root or one that is not there, ValueError for an upload that is gone.
+    """
     if text.startswith(SAMPLE_PREFIX):
         return text
     if text.startswith(UPLOAD_PREFIX):
@@ -84,7 +104,11 @@ def locate_source(text: str, uploads: UploadStore) -> str | Path:
 
 
 def identify_source(text: str, uploads: UploadStore) -> str:
-    """A digest of path, size, time of change and first 64 KiB of each file behind a source: another value when the file changed."""
+    """A digest of path, size, time of change and first 64 KiB of each file behind a source: another value when the file
+    changed.
+
+    Sixteen hexadecimal digits; for a folder or an index over all files beside it. Raises as `locate_source`.
+    """
     located = locate_source(text, uploads)
     path = locate_sample(text) if isinstance(located, str) else located
     digest = hashlib.sha256()
@@ -97,6 +121,7 @@ def identify_source(text: str, uploads: UploadStore) -> str:
 
 
 def _files_of(path: Path) -> list[Path]:
+    """The files that a checkpoint may consist of: itself, or all of its folder where it is one or an index."""
     if path.is_dir() or path.name.endswith(INDEX_SUFFIX):
         folder = path if path.is_dir() else path.parent
         return sorted(file for file in folder.iterdir() if file.is_file())

@@ -1,4 +1,7 @@
-"""How do rows become tables on a page? Plain frames in the units of the headings, and the headings with their formats."""
+"""How do rows become tables on a page?
+
+Plain frames in the units of the headings, and the headings with their formats.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ _LAYER_METRICS = (
 
 
 def build_totals(totals: Sequence[Row]) -> pd.DataFrame:
-    """One line per scheme: pooled SQNR, bits per weight, size."""
+    """One line per scheme: pooled SQNR, bits per weight, size.
+
+    In the order of the sweep; exact results are ∞ dB, what could not be measured is empty.
+    """
     return pd.DataFrame(
         {
             "Scheme": [row.scheme for row in totals],
@@ -41,7 +47,10 @@ def build_totals(totals: Sequence[Row]) -> pd.DataFrame:
 
 
 def build_layers(rows: Sequence[Row], metric: str) -> pd.DataFrame:
-    """One line per layer of one scheme: the chosen metric first, then the usual ones."""
+    """One line per layer of one scheme: the chosen metric first, then the usual ones.
+
+    Units stand in the headings; rows without figures keep their status and reason.
+    """
     columns: dict[str, Any] = {"Layer": [row.tensor for row in rows], "Shape": [row.shape for row in rows]}
     for name in dict.fromkeys((metric, *_LAYER_METRICS)):
         values = [getattr(row, name) for row in rows]
@@ -55,7 +64,10 @@ def build_layers(rows: Sequence[Row], metric: str) -> pd.DataFrame:
 
 
 def build_conventions(conventions: Sequence[Convention]) -> pd.DataFrame:
-    """One line per convention: what it costs, what it does, who does it."""
+    """One line per convention: what it costs, what it does, who does it.
+
+    Costs are over the best convention, in dB; an exact one has ∞ dB.
+    """
     return pd.DataFrame(
         {
             "Convention": [convention.name for convention in conventions],
@@ -72,14 +84,20 @@ def build_conventions(conventions: Sequence[Convention]) -> pd.DataFrame:
 
 
 def mark_row(frame: pd.DataFrame, place: int | None) -> Any:
-    """The frame with one row tinted: the one in view. None leaves it as it is."""
+    """The frame with one row tinted: the one in view. None leaves it as it is.
+
+    `place` counts from 0; the tint suits both themes.
+    """
     if place is None:
         return frame
     return frame.style.set_properties(subset=pd.IndexSlice[[place], :], **{"background-color": TINT})
 
 
 def build_contents(tensors: Sequence[TensorInfo]) -> pd.DataFrame:
-    """What a header lists: name, shape, type, size."""
+    """What a header lists: name, shape, type, size.
+
+    Shapes with ×; a tensor without dimensions is a "single number".
+    """
     return pd.DataFrame(
         {
             "Tensor": [info.name for info in tensors],
@@ -93,6 +111,8 @@ def build_contents(tensors: Sequence[TensorInfo]) -> pd.DataFrame:
 def head_metric(name: str) -> str:
     """A column's heading, which tells it from all other metrics.
 
+    KeyError for a name that is no metric.
+
     >>> head_metric("sqnr_db"), head_metric("clipped_fraction"), head_metric("bits_per_weight")
     ('SQNR (dB)', 'Clipped', 'Bits/weight')
     """
@@ -100,7 +120,10 @@ def head_metric(name: str) -> str:
 
 
 def format_columns(frame: pd.DataFrame) -> dict[str, Any]:
-    """Column settings for a frame of this module: number formats, and widths in pixels that hold the headings."""
+    """Column settings for a frame of this module: number formats, and widths in pixels that hold the headings.
+
+    Columns of text get widths only where names are long; costs are bars from 0 to the largest finite one.
+    """
     numbers = frame.select_dtypes("number").columns
     config: dict[str, Any] = {
         heading: st.column_config.NumberColumn(format=_choose_format(heading), width=22 + 6 * len(heading))
@@ -121,6 +144,7 @@ def format_columns(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _fit_names(names: pd.Series) -> int:
+    """Pixels for the longest name in the table's font, between what reads well and what the page can spare."""
     # Pixels for the longest name in the table's font, between what the page can spare.
     return int(min(max(names.str.len().max() * 6.5 + 20, 104), 290)) if len(names) else 104
 
@@ -140,4 +164,5 @@ def _list_sizes(sizes: Sequence[int | None]) -> dict[str, pd.Series]:
 
 
 def _floats(values: Any) -> pd.Series:
+    """A column of numbers, NaN for None; whole numbers too, so that a column has one type."""
     return pd.Series([None if value is None else float(value) for value in values], dtype="float64")

@@ -22,6 +22,9 @@ class Rule:
     `high`.
 
     A tuple holds several of these. `kept` survives a reset; `passing` belongs to the address but not to the history.
+
+    The kind of the default is the kind of the field: bool, int, float or str, or a tuple of these. `low` and `high` are
+    ends of numbers and belong to the range. None as a default stands for a text that the page chooses.
     """
 
     default: Any
@@ -33,15 +36,20 @@ class Rule:
     passing: bool = False
 
     def bend(self, value: Any) -> Any:
-        """A widget's value, or the nearest possible one; the default for None, a blank, and what means nothing."""
+        """A widget's value, or the nearest possible one; the default for None, a blank, and what means nothing.
+
+        Never raises: widgets and tests may hold anything.
+        """
         several = isinstance(self.default, tuple)
         found = self._bend_all(value or ()) if several else self._bend_one(value)
         return self.default if found in (None, "", ()) else found
 
     def _bend_all(self, values: Iterable[Any]) -> tuple[Any, ...]:
+        """Each value bent by itself; those that mean nothing are left out."""
         return _unite(part for part in map(self._bend_one, values) if part is not None)
 
     def _bend_one(self, value: Any) -> Any:
+        """One value moved into the field's range; None for one that means nothing."""
         try:
             found = self._take(value)
         except (TypeError, ValueError, OverflowError):
@@ -66,6 +74,7 @@ class Rule:
         return (self.default, list(words)) if found[-1] is None else (found[-1], [])
 
     def _read_one(self, word: str) -> Any:
+        """One word of an address, None where it means nothing: numbers beyond the ends do, they are not bent."""
         if self.kind is bool:
             return _FLAGS.get(word)
         try:
@@ -99,13 +108,19 @@ def _unite(parts: Any) -> tuple[Any, ...]:
 
 
 def bound(default: Any, **rule: Any) -> Any:
-    """A field of a view: its default, and what else a `Rule` says of it."""
+    """A field of a view: its default, and what else a `Rule` says of it.
+
+    Keywords are the fields of `Rule`. For classes derived from `View` alone.
+    """
     return field(default=default, metadata={"rule": Rule(default, **rule)})
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The base of the views: fields made with `bound`, and what a page knows beyond single fields."""
+    """The base of the views: fields made with `bound`, and what a page knows beyond single fields.
+
+    Frozen and hashable, so that a view can be the key of what is kept.
+    """
 
     def settle(self) -> Self:
         """The view with fields that depend on one another brought in line."""
@@ -130,7 +145,10 @@ class Address(Generic[V]):
 
 
 def list_rules(kind: type[View]) -> Mapping[str, Rule]:
-    """The rule of every field of a view."""
+    """The rule of every field of a view.
+
+    In the order of the class, which is the order of the address.
+    """
     return {entry.name: entry.metadata["rule"] for entry in fields(kind)}
 
 
@@ -142,13 +160,18 @@ def list_ends(kind: type[View], name: str) -> tuple[Any, Any]:
 
 
 def read_view(kind: type[V], held: Mapping[str, Any]) -> V:
-    """The view that widgets hold; missing and impossible values become the default or the nearest valid one."""
+    """The view that widgets hold; missing and impossible values become the default or the nearest valid one.
+
+    Keys that are no fields are passed over. Every view that this returns can be drawn.
+    """
     return kind(**{name: rule.bend(held.get(name)) for name, rule in list_rules(kind).items()}).settle()
 
 
 def write_view(view: View) -> dict[str, Any]:
     """Widget key to value, for presets, undo and reset: words of several as a list, None where a widget chooses for
     itself.
+
+    A span of two numbers stays a tuple, as a slider with two ends wants it.
     """
     values = {name: getattr(view, name) for name in list_rules(type(view))}
     words = {name: list(value) for name, value in values.items() if isinstance(value, tuple) and not _is_span(value)}
@@ -156,16 +179,21 @@ def write_view(view: View) -> dict[str, Any]:
 
 
 def _is_span(value: tuple[Any, ...]) -> bool:
+    """Whether a tuple is one of numbers, low and high, and no list of words."""
     return bool(value) and isinstance(value[0], (int, float))
 
 
 def spell_view(view: View) -> Query:
-    """The view as parameters of an address, defaults left out."""
+    """The view as parameters of an address, defaults left out.
+
+    One entry per field, each a list: several values repeat the parameter. An untouched view is empty.
+    """
     values = {name: (getattr(view, name), rule.default) for name, rule in list_rules(type(view)).items()}
     return {name: _spell(value) for name, (value, default) in values.items() if value != default}
 
 
 def _spell(value: Any) -> list[str]:
+    """A value as words of an address: flags as true and false, whole numbers without a point, tuples word by word."""
     if isinstance(value, tuple):
         return [word for part in value for word in _spell(part)]
     if isinstance(value, bool):
@@ -176,7 +204,10 @@ def _spell(value: Any) -> list[str]:
 
 
 def read_address(kind: type[V], asked: Mapping[str, Sequence[str]]) -> Address[V]:
-    """What the parameters of an address mean on a page; what means nothing is named and takes part in nothing."""
+    """What the parameters of an address mean on a page; what means nothing is named and takes part in nothing.
+
+    Never raises. Of a parameter given twice the last counts, where the field holds one value.
+    """
     query, left_out, refusals = kind.translate(asked)
     rules, values = list_rules(kind), {}
     for name, words in query.items():
@@ -202,17 +233,25 @@ def name_parameter(name: str, words: Sequence[str]) -> str:
 
 
 def reset_view(view: V) -> V:
-    """The defaults, with what a reset keeps."""
+    """The defaults, with what a reset keeps.
+
+    Settled already: the defaults suit each other whatever is kept.
+    """
     return type(view)(**{name: getattr(view, name) for name, rule in list_rules(type(view)).items() if rule.kept})
 
 
 def drop_passing(view: V) -> V:
-    """The view without what does not belong to its history."""
+    """The view without what does not belong to its history.
+
+    Two views that differ in passing fields alone are one step of the history.
+    """
     return replace(view, **{name: rule.default for name, rule in list_rules(type(view)).items() if rule.passing})
 
 
 def join_link(base: str, query: Mapping[str, Sequence[str]]) -> str:
     """An address with other parameters.
+
+    Parameters of `base` are dropped; values are percent-encoded.
 
     >>> join_link("http://127.0.0.1:8501/?old=1", {"bits": ["6"]})
     'http://127.0.0.1:8501/?bits=6'

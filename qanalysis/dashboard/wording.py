@@ -1,4 +1,7 @@
-"""How are names and faults put into words that a page may show? Names from files are text, never markup; numbers are `notation`'s."""
+"""How are names and faults put into words that a page may show?
+
+Names from files are text, never markup; numbers are `notation`'s.
+"""
 
 from __future__ import annotations
 
@@ -19,5 +22,8 @@ def escape_markdown(text: str) -> str:
 
 
 def hide_root(message: str, root: Path) -> str:
-    """A message without the part of a path that lies above the allowed root."""
+    """A message without the part of a path that lies above the allowed root.
+
+    The root itself becomes its name; a message without it comes back as it is.
+    """
     return message.replace(f"{root.resolve()}/", "").replace(str(root.resolve()), root.resolve().name)

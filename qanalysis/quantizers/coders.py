@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -229,29 +230,38 @@ class FixedCoder(Coder):
 
 
 class ListedCoder(Coder):
-    """Few numbers without a rule; codes are places in `levels`, from 0, and clipping begins half an end gap beyond the
-    ends.
+    """Few numbers without a rule, ascending; codes are places among them, from 0, and clipping begins half an end gap
+    beyond the ends.
     """
 
     __slots__ = ()
 
     @property
+    @abstractmethod
+    def listed(self) -> tuple[float, ...]:
+        """The numbers, two or more."""
+
+    @property
     def low(self) -> float:
-        return float(self.levels[0])
+        return self.listed[0]
 
     @property
     def high(self) -> float:
-        return float(self.levels[-1])
+        return self.listed[-1]
+
+    @property
+    def levels(self) -> Doubles:
+        return np.array(self.listed)
 
     @property
     def widest_gap(self) -> float:
-        return float(np.diff(self.levels).max())
+        return max(above - below for below, above in pairwise(self.listed))
 
     @property
     def edges(self) -> tuple[float, float]:
         """Where the next number of a longer list would begin."""
-        gaps = np.diff(self.levels)
-        return self.low - float(gaps[0]) / 2, self.high + float(gaps[-1]) / 2
+        listed = self.listed
+        return listed[0] - (listed[1] - listed[0]) / 2, listed[-1] + (listed[-1] - listed[-2]) / 2
 
     @property
     def parameters(self) -> tuple[float, ...]:
@@ -281,8 +291,8 @@ class TableCoder(ListedCoder):
     kind: ClassVar[int] = TABLE
 
     @property
-    def levels(self) -> Doubles:
-        return np.array(self.numbers)
+    def listed(self) -> tuple[float, ...]:
+        return self.numbers
 
     @property
     def thresholds(self) -> Floats:
@@ -326,8 +336,9 @@ class SignCoder(ListedCoder):
     kind: ClassVar[int] = SIGN
 
     @property
-    def levels(self) -> Doubles:
-        return np.array([-1.0, 0.0, 1.0] if self.has_zero else [-1.0, 1.0])
+    def listed(self) -> tuple[float, ...]:
+        """-1 and 1, and 0 between them where it is a level."""
+        return (-1.0, 0.0, 1.0) if self.has_zero else (-1.0, 1.0)
 
     @property
     def own_rounding(self) -> str:

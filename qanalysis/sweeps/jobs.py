@@ -7,6 +7,7 @@ shapes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -22,7 +23,7 @@ from qanalysis.sums import ErrorStats
 from qanalysis.sweeps.bench import Grids, Packing, pack
 from qanalysis.sweeps.chunks import Chunk, cut_chunks
 from qanalysis.sweeps.widths import Widths, is_plain
-from qanalysis.theory.predictions import has_formula, predict_sqnr_db
+from qanalysis.theory.predictions import Predictor, has_formula, predict_sqnr_db
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,31 +141,26 @@ class Outline:
 
     The views of those that can be, and per scheme what its rows say and what Gaussian values would give.
 
-    `predictions` are those that hold for values of any power, NaN elsewhere; `counts` the groups of those that depend
-    on it.
+    `predictions` are those that hold for values of any power, NaN elsewhere; `predictors` give those that depend on it,
+    by the place of their scheme.
     """
 
-    schemes: tuple[Scheme, ...]
     views: tuple[View, ...]
     reasons: NDArray[np.object_]
     predictions: Doubles
-    counts: dict[int, dict[int, int]]
+    predictors: dict[int, Predictor]
 
     def predict(self, sums: ErrorStats) -> Doubles:
         """The SQNR of Gaussian values of the same power in these groups, (schemes,).
 
         NaN where there is no prediction.
         """
-        if not self.counts or not sums.sum_x2.any():
+        if not self.predictors or not sums.sum_x2.any():
             return self.predictions
         predicted, power = self.predictions.copy(), sums.sum_x2 / np.maximum(sums.count, 1)
-        for place, counts in self.counts.items():
-            found = (
-                predict_sqnr_db(self.schemes[place], counts, sigma=float(np.sqrt(power[place])))
-                if power[place]
-                else None
-            )
-            predicted[place] = np.nan if found is None else found
+        for place, predictor in self.predictors.items():
+            if power[place]:
+                predicted[place] = predictor.at(math.sqrt(power[place]))
         return predicted
 
 
@@ -182,13 +178,13 @@ def outline(schemes: Sequence[Scheme], shape: tuple[int, ...], axis: int) -> Out
         wanted = scheme.grouping.columns
         if wanted is not None and wanted > layout.columns:
             reasons[place] = f"{scheme.grouping} is longer than the row of {layout.columns}: one ragged group per row"
-    predictions, counts = np.full(len(schemes), np.nan), {}
+    predictions, predictors = np.full(len(schemes), np.nan), dict[int, Predictor]()
     for place, layout in layouts.items():
         if has_formula(schemes[place]):
             predictions[place] = predict_sqnr_db(schemes[place], layout.length_counts)
-        else:
-            counts[place] = layout.length_counts
-    return Outline(tuple(schemes), _find_views(schemes, layouts), reasons, predictions, counts)
+        elif predictor := Predictor.of(schemes[place], layout.length_counts):
+            predictors[place] = predictor
+    return Outline(_find_views(schemes, layouts), reasons, predictions, predictors)
 
 
 def _find_views(schemes: Sequence[Scheme], layouts: dict[int, Layout]) -> tuple[View, ...]:

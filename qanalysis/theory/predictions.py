@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Self
 
 import numpy as np
 from scipy.special import gammaincinv
@@ -80,23 +82,49 @@ def integrate_sqnr_db(scheme: Scheme, length_counts: Mapping[int, int], *, sigma
     """
     if not 0.0 < sigma < math.inf:
         raise ValueError(f"sigma={sigma!r} is no standard deviation: use a finite number above 0")
-    is_coarse_ternary = scheme.format.statistic is Threshold and scheme.scale.is_power_of_two
-    if scheme.range != MINMAX or not (scheme.rounding.is_nearest or scheme.rounding.is_stochastic) or is_coarse_ternary:
-        return None
-    lengths = tuple(sorted(length_counts.items()))
-    if not any(count for _, count in lengths) or any(length < 1 or count < 0 for length, count in lengths):
-        raise ValueError(
-            f"length_counts={length_counts!r} has no values: give lengths of 1 or more and how many groups have "
-            "them, one of them above 0"
-        )
-    # Split from its exponent first, so that an octave up or down changes no digit.
-    mantissa, exponent = math.frexp(sigma)
-    place = PLACES * math.log2(mantissa)
-    below = math.floor(place)
-    first, second = (
-        _integrate(scheme, lengths, _fold(scheme, PLACES * exponent + k)) for k in (below, below + (place > below))
-    )
-    return first if first == second else first + (second - first) * (place - below)
+    predictor = Predictor.of(scheme, length_counts)
+    return None if predictor is None else predictor.at(sigma)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictor:
+    """`integrate_sqnr_db` of one scheme in groups of given lengths, for any sigma.
+
+    `lengths` are pairs of a length and how many groups have it; `found` remembers what each place of sigma gives.
+    """
+
+    scheme: Scheme
+    lengths: Lengths
+    found: dict[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, scheme: Scheme, length_counts: Mapping[int, int]) -> Self | None:
+        """The predictor of a scheme; None where there is no prediction, ValueError where no group has a value."""
+        is_coarse_ternary = scheme.format.statistic is Threshold and scheme.scale.is_power_of_two
+        is_plain = scheme.range == MINMAX and (scheme.rounding.is_nearest or scheme.rounding.is_stochastic)
+        if not is_plain or is_coarse_ternary:
+            return None
+        lengths = tuple(sorted(length_counts.items()))
+        if not any(count for _, count in lengths) or any(length < 1 or count < 0 for length, count in lengths):
+            raise ValueError(
+                f"length_counts={length_counts!r} has no values: give lengths of 1 or more and how many groups have "
+                "them, one of them above 0"
+            )
+        return cls(scheme, lengths)
+
+    def at(self, sigma: float) -> float:
+        """The SQNR in dB where values have this standard deviation, a finite number above 0."""
+        # Split from its exponent first, so that an octave up or down changes no digit.
+        mantissa, exponent = math.frexp(sigma)
+        place = PLACES * math.log2(mantissa)
+        below = math.floor(place)
+        first, second = (self._look_up(PLACES * exponent + k) for k in (below, below + (place > below)))
+        return first if first == second else first + (second - first) * (place - below)
+
+    def _look_up(self, place: int) -> float:
+        if place not in self.found:
+            self.found[place] = _integrate(self.scheme, self.lengths, _fold(self.scheme, place))
+        return self.found[place]
 
 
 @lru_cache(maxsize=4096)

@@ -67,6 +67,11 @@ def count_codes(codes: ArrayLike, *, bits: int, test: Test = "ramp", signed: boo
 
 
 def _read_codes(codes: ArrayLike) -> NDArray[np.integer[Any]]:
+    """The record (samples,) as integers: as they are, or from floats that are whole.
+
+    ValueError for another shape, no samples, and fractions, NaN and infinities; TypeError for booleans, complex numbers
+    and texts.
+    """
     record = np.asarray(codes)
     if record.ndim != 1 or record.size == 0:
         raise ValueError(
@@ -187,6 +192,7 @@ def _check_count(samples: int, bits: int, test: Test) -> None:
 
 
 def _check_ends(hits: NDArray[np.int64], first_code: int, bits: int, test: Test) -> None:
+    """ValueError where an end code never occurs, or nothing else does: the input did not sweep the whole range."""
     if hits[0] and hits[-1]:
         if not hits[1:-1].any():
             raise ValueError(

@@ -177,11 +177,14 @@ class _Line(NamedTuple):
 
 
 class _Bars(NamedTuple):
+    """Half-widths in LSB of DNL (2^n-2,) and INL (2^n-1,)."""
+
     dnl: Doubles
     inl: Doubles
 
 
 def _build_converter(bits: int, options: LinearityOptions) -> Converter:
+    """The converter that is tested, over 0 to 1 where no range was given; ValueError outside 2 to 24 bits."""
     low, high = (0.0, 1.0) if options.low is None or options.high is None else (options.low, options.high)
     converter = Converter(bits, low, high, fs_over=options.fs_over, transfer=options.transfer)
     if not 2 <= converter.bits <= LARGEST_BITS:
@@ -205,6 +208,7 @@ def _place_transitions(density: CodeDensity) -> Doubles:
 
 
 def _draw_line(transitions: Doubles, reference: InlReference) -> _Line:
+    """The line through both end transitions, or the least-squares line through all (2^n-1,) of them."""
     if reference == "end-point":
         return _Line(float(transitions[0]), float(transitions[-1] - transitions[0]) / (transitions.size - 1))
     index = np.arange(transitions.size) - (transitions.size - 1) / 2
@@ -240,6 +244,7 @@ def _find_bars(density: CodeDensity, place: Doubles, confidence: float) -> _Bars
 
 
 def _judge(found: Linearity, *, drive: tuple[float, float] | None) -> tuple[Finding, ...]:
+    """What the record showed, and what its figures rest on: too few samples, ends of the input that were not stated."""
     findings = []
     widest = float(found.dnl_bar_lsb.max())
     if widest > found.dnl_within_lsb:

@@ -20,10 +20,12 @@ _MOST_NAMED = 12  # missing codes in one line
 
 
 def _list_of(name: str) -> Callable[[Linearity], tuple[float, ...]]:
+    """How an array of the test becomes a cell: a tuple of its items."""
     return lambda found: tuple(getattr(found, name).tolist())
 
 
 def _largest_of(name: str) -> Callable[[Linearity], float]:
+    """How an array of the test becomes its largest item."""
     return lambda found: float(getattr(found, name).max())
 
 
@@ -32,6 +34,7 @@ class LinearityRow(RowType):
     """The static errors of a converter, in LSB.
 
     Item i of `dnl_lsb` belongs to code first_code + i + 1, item i of `inl_lsb` to the transition that begins it.
+    Offset, gain error and TUE are None where the input is unknown, a sine without its drive.
     """
 
     KIND: ClassVar[Kind] = Kind(

@@ -38,7 +38,8 @@ _SAVE_AGAIN = "save it again with `numpy.save` as a plain array of numbers"
 def read_npy(path: Path, *, column: str | int | None = None, channel: int | None = None) -> Samples:
     """One channel of a .npy array (samples,), (samples, channels) or (channels, samples): the longer axis is time.
 
-    Raises RecordError.
+    The file is mapped, not read whole. Raises RecordError for a damaged or pickled array, and as `read_npz` does for
+    its numbers.
     """
     refuse_choice("column", column, path.name, instead="choose a channel")
     with _refuse_broken(f"{path.name} is no whole .npy array", _SAVE_AGAIN):
@@ -49,7 +50,8 @@ def read_npy(path: Path, *, column: str | int | None = None, channel: int | None
 def read_npz(path: Path, *, column: str | int | None = None, channel: int | None = None) -> Samples:
     """One array of a .npz archive, by its name or its number from 1; the largest unless asked.
 
-    A scalar named `fs` gives fs. Raises RecordError.
+    A scalar named `fs` (or fs_hz, sample_rate, samplerate, rate) gives fs where it is above 0. Raises RecordError for
+    a damaged archive, an array that is not there or takes over 1 GiB, and numbers that are not real.
     """
     place = path.name
     with _refuse_broken(f"{place} is no whole .npz archive of plain arrays", "save it again with `numpy.savez`"):
@@ -88,6 +90,10 @@ def _refuse_broken(fault: str, way_out: str) -> Iterator[None]:
 
 
 def _pick_member(sizes: dict[str, int], column: str | int | None, place: str) -> tuple[str, tuple[Finding, ...]]:
+    """Name of the array asked for, by name or number from 1, else of the largest; a note where there was a choice.
+
+    Raises RecordError for an archive without arrays and for one that is not in it.
+    """
     names = list(sizes)
     if not names:
         raise RecordError(f"{place} holds no arrays; save one with `numpy.savez`")
@@ -108,6 +114,10 @@ def _pick_member(sizes: dict[str, int], column: str | int | None, place: str) ->
 
 
 def _take_array(array: NDArray[Any], channel: int | None, place: str) -> Samples:
+    """One channel of an array of one or two axes; booleans are words of 1 bit, floats are words where all are whole.
+
+    Raises RecordError for complex numbers, fields, other shapes, no samples, and unsigned codes from 2^53 on.
+    """
     if array.dtype.kind not in "biuf":
         raise RecordError(f"{place} holds {array.dtype}, not real numbers; save its real part or one field as numbers")
     if array.ndim not in (1, 2):
@@ -128,7 +138,8 @@ def read_raw(
 ) -> Samples:
     """One channel of a file of words without a header; 16-bit words of the smoother byte order unless `dtype` says.
 
-    Raises RecordError.
+    Bytes after the last whole frame are left out, with a note. Raises RecordError for an unknown type, no channel, a
+    channel that is not there, and a file without a whole frame.
     """
     place = path.name
     refuse_choice("column", column, place, instead="choose a channel")
@@ -165,6 +176,7 @@ def read_raw(
 
 
 def _map_words(path: Path, kind: str, bits: int, order: str, shape: tuple[int, int]) -> NDArray[Any]:
+    """Words (frames, channels) of a raw file, mapped where they lie; those of three bytes are widened in memory."""
     if bits == 24:
         packed = np.memmap(path, np.uint8, mode="r", shape=(shape[0] * shape[1], 3))
         return widen_three_bytes(packed, signed=kind == "i", big_endian=order == "be").reshape(shape)

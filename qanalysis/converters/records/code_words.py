@@ -48,9 +48,8 @@ def resolve_codes(
 ) -> Resolved:
     """The codes in integer samples; what is given is taken, what is not is guessed.
 
-    Codes beyond a given width are kept as they are.
-
-    Raises RecordError for a width beyond 1..32 or beyond the container.
+    Codes beyond a given width are kept as they are. Raises RecordError for a width beyond 1..32 or beyond the
+    container.
 
     >>> words = Samples(np.arange(-32768, 32768, 16, np.int16), container_bits=16, container_signed=True)
     >>> read = resolve_codes(words, "left.npy")
@@ -101,7 +100,13 @@ def needed_bits(codes: Codes, *, signed: bool) -> int:
 
 
 def round_up_bits(codes: Codes, *, signed: bool) -> int:
-    """The narrowest width where the codes reach within 1/128 of both its ends, the next usual one otherwise."""
+    """The narrowest width where the codes (samples,) reach within 1/128 of both its ends, the next usual one otherwise.
+
+    >>> round_up_bits(np.array([0, 4090]), signed=False), round_up_bits(np.array([0, 2100]), signed=False)
+    (12, 12)
+    >>> round_up_bits(np.array([0, 2040]), signed=False), round_up_bits(np.array([0, 1100]), signed=False)
+    (11, 12)
+    """
     narrow = needed_bits(codes, signed=signed)
     low, high = code_range(narrow, signed=signed)
     room = (high - low) >> 7
@@ -111,7 +116,11 @@ def round_up_bits(codes: Codes, *, signed: bool) -> int:
 
 
 def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
-    """Lowest and highest code of a width."""
+    """Lowest and highest code of a width.
+
+    >>> code_range(12, signed=True), code_range(12, signed=False)
+    ((-2048, 2047), (0, 4095))
+    """
     return (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
 
 
@@ -131,12 +140,18 @@ def count_levels(codes: Codes) -> int:
 
 
 def _fits(words: Codes, width: int) -> bool:
+    """Whether the words stay between the lowest signed and the highest unsigned code of a width."""
     return -(1 << width - 1) <= int(words.min()) and int(words.max()) < 1 << width
 
 
 def _find_shift(
     words: Codes, samples: Samples, container: int, *, bits: int | None, justify: Justification | None
 ) -> tuple[int, tuple[Finding, ...]]:
+    """By how many bits the words stand too far left:
+    as stated, or where low zeros are no chance; 0 for right-justified.
+
+    Zeros are evident where all levels seen would have them by chance once in 2^30, or where WAV prescribes them.
+    """
     zeros = count_low_zeros(words)
     if justify is not None:
         return (container - bits if bits else zeros) if justify == "left" else 0, ()
@@ -198,6 +213,7 @@ def _find_sign(
 
 
 def _wrap(words: Codes, width: int, *, signed: bool) -> Codes:
+    """The low `width` bits of each word read anew, as two's complement or as unsigned."""
     half = 1 << width - 1 if signed else 0
     wrapped: Codes = ((words + half) & ((1 << width) - 1)) - half
     return wrapped
@@ -218,6 +234,7 @@ def _compare_readings(words: Codes, other: Codes) -> float | None:
 
 
 def _note_bits(codes: Codes, width: int, samples: Samples, shift: int) -> Finding:
+    """How the width was found: from the header, or guessed from the codes."""
     low, high = int(codes.min()), int(codes.max())
     if samples.stated_bits is not None and not shift:
         return Finding("bits-stated", f"{width} bits, as the header states; the codes run from {low} to {high}.", width)

@@ -46,11 +46,10 @@ class Samples:
 
 
 def measure_surprise(words: NDArray[np.integer[Any]]) -> float:
-    """The rms of what four neighbours before a sample do not foretell of it,
-    by least squares over the first 2^14; in steps of the words.
+    """The rms of what four neighbours before a sample do not foretell of it, in steps of the words (samples,).
 
-    Two tones of any frequency leave their noise, wrapped codes and swapped bytes leave jumps. 0 for fewer than 16
-    samples.
+    By least squares over the first 2^14. Two tones of any frequency leave their noise, wrapped codes and swapped bytes
+    leave jumps. 0 for fewer than 16 samples.
     """
     values = words[:_LOOK].astype(np.float64)
     if values.size < 16:
@@ -71,8 +70,9 @@ def check_sample_count(count: int, place: str) -> None:
 
 
 def pick_channel(frames: NDArray[Any], channel: int | None, place: str) -> tuple[NDArray[Any], tuple[Finding, ...]]:
-    """One channel (samples,) of frames (samples, channels), the first unless asked,
-    with a note where there was a choice. Raises RecordError.
+    """One channel (samples,) of frames (samples, channels), the first unless asked.
+
+    A note tells where there was a choice. Raises RecordError for a channel that is not there.
     """
     count = frames.shape[1]
     if channel is not None and (isinstance(channel, bool) or not 1 <= channel <= count):
@@ -87,7 +87,7 @@ def pick_channel(frames: NDArray[Any], channel: int | None, place: str) -> tuple
 
 
 def keep_whole(values: NDArray[np.float64]) -> NDArray[np.int64] | NDArray[np.float64]:
-    """The values as integers where all of them are whole and exact."""
+    """The values (samples,) as integers where all of them are finite, whole and below 2^53, where float64 is exact."""
     whole = (
         bool(np.isfinite(values).all())
         and bool((values == np.rint(values)).all())

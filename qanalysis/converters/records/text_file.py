@@ -65,9 +65,9 @@ class _Layout:
 def read_text(path: Path, *, column: str | int | None = None, channel: int | None = None) -> Samples:
     """One column of a text file, by its name or its number from 1: whole numbers as int64 words, others as float64.
 
-    Raises RecordError.
-
-    Cells that are no numbers are named with line and column; `nan` and `inf` are numbers, which the doctor finds.
+    `nan` and `inf` are numbers, which the doctor finds. A column of times gives fs unless it is the one that is read.
+    Raises RecordError for binary data, no line of numbers, no such column, more than 2^26 lines, and a cell that is no
+    number, which is named with line and column.
     """
     place = path.name
     refuse_choice("channel", channel, place, instead="choose a column")
@@ -96,11 +96,16 @@ def read_text(path: Path, *, column: str | int | None = None, channel: int | Non
 
 
 def _split(line: str, delimiter: str | None) -> list[str]:
+    """Cells of a line without blanks around them; None splits at any run of blanks."""
     cells = [cell.strip() for cell in line.split(delimiter)]
     return cells[:-1] if len(cells) > 1 and not cells[-1] else cells  # a delimiter at the end of the line
 
 
 def _decode(content: bytes, place: str) -> list[str]:
+    """Lines of UTF-16 by its mark, else UTF-8, else Latin-1; commas within quotes become points, the quotes go.
+
+    Raises RecordError for a zero byte in the first 64 KiB, which no text has.
+    """
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = content.decode("utf-16", errors="replace")
     elif b"\0" in content[: 1 << 16]:
@@ -118,6 +123,7 @@ def _decode(content: bytes, place: str) -> list[str]:
 
 
 def _is_comment(line: str) -> bool:
+    """Whether a line holds nothing to read: blank, or one of `_COMMENTS` in front."""
     stripped = line.strip()
     return not stripped or stripped.startswith(_COMMENTS)
 
@@ -127,6 +133,10 @@ def _is_number(cell: str) -> bool:
 
 
 def _find_layout(lines: list[str], delimiter: str | None, place: str) -> _Layout:
+    """The first line with a number and nothing but numbers, timestamps and empty cells; names stand above it.
+
+    Raises RecordError where there is none.
+    """
     for number, line in enumerate(lines):
         cells = _split(line, delimiter)
         if (
@@ -170,6 +180,7 @@ def _has_plain_head(lines: list[str]) -> bool:
 
 
 def _has_decimal_comma(cells: Iterable[str]) -> bool:
+    """Whether any cell is a number with a decimal comma."""
     return any(_DECIMAL_COMMA.fullmatch(cell.strip()) for cell in cells)
 
 
@@ -203,6 +214,11 @@ def _find_axis(rows: list[str], layout: _Layout) -> int | None:
 def _pick_column(
     layout: _Layout, column: str | int | None, axis: int | None, place: str
 ) -> tuple[int, tuple[Finding, ...]]:
+    """Place of the column asked for, from 0, by number from 1 or by name in any case; else the first that is no axis.
+
+    A name of digits is taken as a name where a column has it. The note names the column where there was a choice.
+    Raises RecordError for a column that is not there.
+    """
     names = layout.names
     if column is None:
         picked = next(index for index in range(len(names)) if index != axis)
@@ -223,6 +239,7 @@ def _pick_column(
 
 
 def _parse_column(rows: list[str], kept: list[int], picked: int, layout: _Layout, place: str) -> NDArray[np.float64]:
+    """One column (samples,); RecordError names line and column of the first cell that is missing or no number."""
     try:
         values: NDArray[np.float64] = np.loadtxt(
             rows, delimiter=layout.delimiter, usecols=picked, comments=None, ndmin=1
@@ -296,6 +313,7 @@ def _measure_rate(
 
 
 def _describe(layout: _Layout, *, decimal_comma: bool) -> tuple[Finding, ...]:
+    """What was passed over or read otherwise than it stands: lines above the numbers, decimal commas."""
     notes = []
     if layout.first:
         lines = "line is no sample and is" if layout.first == 1 else f"{layout.first} lines are no samples and are"

@@ -26,6 +26,8 @@ _EXPORT = "export it as plain PCM or float WAV"
 
 @dataclass(frozen=True, slots=True)
 class _Format:
+    """What a format chunk states: kind of samples, channels, rate in hertz, bytes of a frame, bits in use of a word."""
+
     tag: int
     channels: int
     rate_hz: int
@@ -34,6 +36,7 @@ class _Format:
 
     @property
     def word_bytes(self) -> int:
+        """Bytes of one word, padding included."""
         return self.frame_bytes // self.channels
 
 
@@ -82,7 +85,11 @@ def read_wav(path: Path, *, column: str | int | None = None, channel: int | None
 
 
 def _find_chunks(path: Path, place: str) -> tuple[_Format, int, int]:
-    """The format, the offset of the samples and the bytes that the file claims for them."""
+    """The format, the offset of the samples and the bytes that the file claims for them.
+
+    A claim of 2^32 - 1 stands for that of the ds64 chunk of RF64. Raises RecordError where the word WAVE, the format or
+    the samples are missing.
+    """
     stated: _Format | None = None
     wide_data = 0
     with path.open("rb") as file:
@@ -104,6 +111,10 @@ def _find_chunks(path: Path, place: str) -> tuple[_Format, int, int]:
 
 
 def _parse_format(chunk: bytes, place: str) -> _Format:
+    """The format of a chunk of 16 bytes or more; the extensible one tells the width in use beside that of its words.
+
+    Raises RecordError for a chunk cut short, compressed samples, frames that do not divide, and widths beyond the word.
+    """
     if len(chunk) < 16:
         raise RecordError(f"{place} ends within its format chunk ({len(chunk)} bytes of 16); capture or copy it again")
     tag, channels, rate, _bytes_per_second, frame_bytes, bits = struct.unpack("<HHIIHH", chunk[:16])

@@ -218,12 +218,8 @@ class Quantized:
 
 def quantize(simulation: Simulation, disturbed: Doubles) -> Quantized:
     """Dither, round and clip `disturbed` (samples,) as the simulation says."""
-    converter, kind, inl, order = (
-        simulation.converter,
-        find_dither(simulation.dither),
-        simulation.inl,
-        simulation.shaping_order,
-    )
+    converter, inl, order = simulation.converter, simulation.inl, simulation.shaping_order
+    kind = find_dither(simulation.dither)
     grid, step = converter.quantizer, converter.lsb
     dither = simulation.draw_dither() if simulation.dither != "none" else np.zeros(simulation.samples)
     added = dither if kind.subtracted else np.zeros(1)
@@ -236,12 +232,8 @@ def quantize(simulation: Simulation, disturbed: Doubles) -> Quantized:
         wanted, loop_error = shape_noise(scaled, inside, order=order, rounding=grid.rounding)
     elif inl:
         # The first entry is the transition of code 0, so the count of transitions passed is one more than the code.
-        wanted = (
-            np.searchsorted(bend_transitions(converter, inl), disturbed + step * dither, side="right").astype(
-                np.float64
-            )
-            - 1
-        )
+        passed = np.searchsorted(bend_transitions(converter, inl), disturbed + step * dither, side="right")
+        wanted = passed.astype(np.float64) - 1
     else:
         wanted = np.asarray(grid.rounding(scaled + inside))
     codes = np.clip(wanted, 0, grid.code_max)

@@ -44,6 +44,9 @@ def measure_figures(
 ) -> tuple[Seen, Evidence]:
     """A row with the figures of its view, and the evidence;
     `full_scale` is the mean square at 0 dBFS or None, `band` the first and the last bin.
+
+    Without a full scale there are no dBFS and no IEEE ENOB; without a tone only the noise is told. Ratios over no noise
+    are infinite.
     """
     filled = shares.noise_per_bin if view.side_bins else 0.0  # the noise that lobes hide, bin by bin
     noise = shares.noise + filled * (shares.tone_bins + shares.product_bins)
@@ -110,7 +113,7 @@ def _refer_to_full_scale(seen: Seen, shares: Shares, full_scale: float) -> Seen:
 
 
 def _bound_noise(noise: float, freedom: float) -> Interval:
-    """Where the true noise power lies; anywhere if no bin is left to tell."""
+    """Where the true noise power lies, by chi-square of `freedom` degrees; anywhere if no bin is left to tell."""
     from scipy.special import gammaincinv
 
     if freedom == 0:

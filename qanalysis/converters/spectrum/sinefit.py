@@ -23,9 +23,8 @@ SHORTEST = 16  # samples; four parameters and a DC bin leave too little of fewer
 _MOST_STEPS = 12
 _SETTLED = 1e-9  # rad over the record: P d^2/24 is then 1e-20 of the tone
 _MOST_ROUNDS = 8
-_ROWS_AT_ONCE = (
-    32  # what a core's cache holds, and too small a product to be shared with another core, which may be busy
-)
+# What a core's cache holds, and too small a product to be shared with another core, which may be busy.
+_ROWS_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,10 @@ class SineFit:
 
 
 def read_samples(record: ArrayLike) -> Doubles:
-    """The record as float64, checked: one-dimensional, at least 16 samples, all finite; ValueError says what is not."""
+    """The record as float64 (samples,), a copy only where its type or layout asks for one.
+
+    ValueError for complex numbers, what is no number, another shape, fewer than 16 samples, NaN and infinities.
+    """
     try:
         values = np.asarray(record)
         if np.iscomplexobj(values):
@@ -93,7 +95,10 @@ def check_rate(fs_hz: float) -> None:
 
 
 def scale_record(values: Doubles) -> tuple[Doubles, float]:
-    """The record over a power of two, so that squares neither overflow nor vanish; its bits stay the same."""
+    """The record (samples,) over a power of two, so that squares neither overflow nor vanish, and that power.
+
+    Its bits stay the same, except where a value becomes subnormal beside one 2^1022 times as large.
+    """
     scale = float(2.0 ** np.clip(np.frexp(max(values.max(), -values.min()))[1], -1022, 1023))
     return values / scale, scale
 
@@ -125,8 +130,10 @@ def guess_frequency(spectrum: Phasors, samples: int, peak: int) -> float:
 
 
 def separate_tones(values: Doubles, omegas: list[float]) -> tuple[list[SineFit], Doubles]:
-    """Fit several sines, each to what the others leave, until the residual settles;
-    the fits and the residual, fs = 1.
+    """Fit several sines, each to what the others leave, until the residual settles; the fits and the residual, fs = 1.
+
+    `values` (samples,) have no NaN; `omegas` are rad per sample, one start for each sine, the strongest first. At most
+    8 rounds, ended by one that takes less than 1e-4 of the residual's power. All fits carry the common residual.
     """
     fit, residual = fit_tone(values, omegas[0], free=True)
     if len(omegas) == 1:
@@ -148,7 +155,8 @@ def separate_tones(values: Doubles, omegas: list[float]) -> tuple[list[SineFit],
 
 
 def fit_tone(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Doubles]:
-    """One sine near (`free`) or at angular frequency omega; the fit for fs = 1 and the residual (samples,).
+    """One sine near (`free`) or at angular frequency omega, 0 < omega <= pi;
+    the fit for fs = 1, the residual (samples,).
 
     Newton steps on the frequency start from the three-parameter fit; a step is at most half a period over the record.
     Just at fs/2 the residual has no slope in the frequency: a start below it is tried too.
@@ -162,6 +170,10 @@ def fit_tone(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Dou
 
 
 def _fit_from(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Doubles]:
+    """The fit that Newton steps reach from one start, and its residual (samples,), for fs = 1.
+
+    Steps end when one moves the sine by less than 1e-9 rad over the record, grows, or leaves 0..pi.
+    """
     mean = values.mean()
     residual = values - mean
     clock = _make_clock(values.size)
@@ -207,6 +219,7 @@ class _Clock(NamedTuple):
 
 
 def _make_clock(samples: int) -> _Clock:
+    """Columns by a power of two, about as many rows, and the samples left over; for one sample at least."""
     columns = 1 << samples.bit_length() // 2
     rows = samples // columns
     middle = (samples - 1) / 2

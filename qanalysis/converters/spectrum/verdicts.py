@@ -25,7 +25,10 @@ def judge_constant(value: float) -> tuple[Finding, ...]:
 
 
 def judge_view(view: View, row: RecordRow, evidence: Evidence) -> tuple[Finding, ...]:
-    """Findings of a spectrum whose figures stand in its row."""
+    """Findings of a spectrum whose figures stand in its row, in the order in which one reads them.
+
+    A record without a tone has one only: why. What the view found by itself is no part of them.
+    """
     if not view.fits:
         return _judge_missing(view)
     found = [
@@ -39,6 +42,7 @@ def judge_view(view: View, row: RecordRow, evidence: Evidence) -> tuple[Finding,
 
 
 def _judge_missing(view: View) -> tuple[Finding, ...]:
+    """No tone: how far the highest bin stands above the mean bin, DC aside; nothing where the view says more."""
     if view.findings:
         return ()
     others = view.power[1:]
@@ -51,6 +55,9 @@ def _judge_missing(view: View) -> tuple[Finding, ...]:
 
 
 def _judge_two_tones(view: View, products: tuple[Component, ...], fs_hz: float) -> list[Finding]:
+    """Two tones, how far they are apart in level,
+    and the largest product of either order that rises above the noise.
+    """
     if len(view.fits) < 2:
         return []
     first, second = (cycles * fs_hz / view.samples for cycles in view.cycles)
@@ -85,6 +92,7 @@ def _judge_noiseless(row: RecordRow) -> list[Finding]:
 
 
 def _judge_folding(harmonics: tuple[Component, ...]) -> list[Finding]:
+    """Harmonics that fold onto the tone, onto DC or onto each other, where their power can not be told apart."""
     findings = []
     for owner, code, effect in (
         (ON_TONE, "harmonic-on-tone", "its power counts as signal"),
@@ -113,6 +121,7 @@ def _judge_folding(harmonics: tuple[Component, ...]) -> list[Finding]:
 
 
 def _judge_thd(row: RecordRow) -> list[Finding]:
+    """Why there is no THD although there are harmonics: they do not rise above the noise."""
     if not row.thd_below_noise or row.thd_ci95_db is None or row.thd_raw_dbc is None:
         return []
     limit = row.thd_ci95_db[1]
@@ -124,7 +133,11 @@ def _judge_thd(row: RecordRow) -> list[Finding]:
 
 
 def _judge_disagreement(view: View, row: RecordRow, evidence: Evidence) -> Finding | None:
-    """Why SINAD by spectrum and by sine fit differ, where they do by more than 0.1 dB."""
+    """Why SINAD by spectrum and by sine fit differ, where they do by more than 0.1 dB.
+
+    None too where one of them is infinite or missing. Chance is 1.96 deviations of a chi-square of
+    the noise's degrees of freedom, in decibels.
+    """
     if (
         row.sinad_db is None
         or row.sinefit_sinad_db is None

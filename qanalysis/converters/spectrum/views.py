@@ -56,7 +56,7 @@ class View:
 
     @property
     def samples(self) -> int:
-        """Length of the record, as the fits know it."""
+        """Length of the record, as the fits know it; IndexError for a view without a tone."""
         return self.fits[0].samples
 
     @property
@@ -96,8 +96,10 @@ class Wishes:
 
 
 def view_record(centred: Doubles, wishes: Wishes) -> View:
-    """Find the tones of a record (samples,) of mean 0, decide whether it is coherent,
-    and take its powers through the right window.
+    """Find the tones of a record (samples,) of mean 0, decide whether it is coherent, and take its powers.
+
+    The window is the one asked for, or the one that the tones need. Without a tone that stands out of noise the powers
+    are those of the whole record, `coherent` is None, and there are no fits.
     """
     spectrum = np.fft.rfft(centred)
     power = _measure_power(spectrum, centred.size, centred.size)
@@ -169,6 +171,11 @@ def _fit_tones(
 
 
 def _take_view(centred: Doubles, spectrum: Phasors, flat: View, peaks: list[int], wishes: Wishes) -> View:
+    """The record through the window that suits its tones at the bins `peaks`.
+
+    Coherent: no window, unless one was named. Else a window, or the sine fit's residual where no lobe can hold the
+    tone.
+    """
     coherent = is_coherent(spectrum, flat.power, centred.size, peaks)
     fits, residual = _fit_tones(centred, spectrum, peaks, coherent=coherent)
     base = replace(flat, fits=tuple(sorted(fits, key=lambda fit: -fit.power)), coherent=coherent)
@@ -245,6 +252,7 @@ def _find_leakage(view: View, wishes: Wishes) -> tuple[Finding, ...]:
 
 
 def _window_power(values: Doubles, name: str) -> Doubles:
+    """Powers (samples // 2 + 1,) of a record (samples,) through the window of that name, less its weighted mean."""
     window = make_window(name, values.size)
     # The weighted mean takes DC and its whole lobe away, so that bins 1 and up remain the signal's.
     weighted = values - np.einsum("i,i", window, values) / window.sum()

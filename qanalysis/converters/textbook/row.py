@@ -48,6 +48,8 @@ def _of_input(name: str) -> Callable[[Answer], Any]:
 
 
 def _word_of(format_name: str) -> Callable[[Answer], str | None]:
+    """How an answer tells its code in a format: the bits without blanks, None without an input or a word."""
+
     def spell(answer: Answer) -> str | None:
         words = answer.conversion.words if answer.conversion else ()
         return next(

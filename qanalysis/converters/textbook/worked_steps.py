@@ -46,6 +46,7 @@ def work_out(problem: Textbook) -> tuple[Step, ...]:
 
 
 def _size(problem: Textbook) -> tuple[Step, ...]:
+    """Codes, full scale, step, bound of the error, top level."""
     converter = problem.converter
     lsb, top = volts(problem.step), converter.codes - 1
     divisor, count = ("2^n", converter.codes) if converter.fs_over == "2^n" else ("(2^n − 1)", top)
@@ -78,6 +79,7 @@ def _size(problem: Textbook) -> tuple[Step, ...]:
 
 
 def _relate(problem: Textbook) -> tuple[Step, ...]:
+    """The step and half of it over full scale, in ppm, percent and decibels."""
     full, share = volts(problem.full_scale), f"{volts(problem.step)} / {volts(problem.full_scale)}"
     resolution = (
         f"{problem.resolution_ppm:.7g} ppm = {problem.relative_percent:.7g} % = "
@@ -101,6 +103,7 @@ def _relate(problem: Textbook) -> tuple[Step, ...]:
 
 
 def _noise(problem: Textbook) -> tuple[Step, ...]:
+    """Rms of the error and the SNR of a full-scale sine; with 2^n - 1 steps beside what the rule would give."""
     converter = problem.converter
     rule = f"6.0206 · {converter.bits} + 1.7609"
     rms = Step(
@@ -116,6 +119,7 @@ def _noise(problem: Textbook) -> tuple[Step, ...]:
 
 
 def _limit(problem: Textbook) -> tuple[Step, ...]:
+    """What jitter and the sampling capacitor allow, as far as they are stated, and all limits together."""
     noise, steps = problem.noise, []
     if noise.jitter_s is not None and noise.frequency_hz is not None:
         numbers = (
@@ -149,11 +153,11 @@ def _limit(problem: Textbook) -> tuple[Step, ...]:
 
 
 def _convert(conversion: Conversion) -> tuple[Step, ...]:
+    """One input: position, code, level, error, and the relative error of the reading, which 0 V does not have."""
     converter, code = conversion.converter, conversion.code
     floor, half = converter.transfer != "mid-tread", converter.transfer == "mid-rise"
-    digits = max(
-        7, len(str(converter.codes)) + 3
-    )  # two digits behind the step, so that a level can be told from its input
+    # Two digits behind the step, so that a level can be told from its input.
+    digits = max(7, len(str(converter.codes)) + 3)
     x, y, low, lsb = (
         volts(value, digits=digits)
         for value in (conversion.input, conversion.reconstructed, converter.low, converter.lsb)

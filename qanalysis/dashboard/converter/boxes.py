@@ -1,4 +1,7 @@
-"""How is a number of page Converter typed? In a box whose ends are those of the view's field, in the spelling of its kind."""
+"""How is a number of page Converter typed?
+
+In a box whose ends are those of the view's field, in the spelling of its kind.
+"""
 
 from __future__ import annotations
 

@@ -66,7 +66,10 @@ TONES_APART = 14  # bins between the two tones
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Simulated:
-    """A simulated record with its ledger and the verdict on the noise model."""
+    """A simulated record with its ledger and the verdict on the noise model.
+
+    Compared by identity: the cache's key is the view that made it.
+    """
 
     capture: SimulatedRecord
     ledger: Ledger
@@ -74,13 +77,19 @@ class Simulated:
 
 
 def simulation_key(view: ConverterView) -> ConverterView:
-    """A view in which only what a simulation depends on differs from the defaults; of a record's, what reads it."""
+    """A view in which only what a simulation depends on differs from the defaults; of a record's, what reads it.
+
+    Two views that differ in anything else, a tab, a convention of the spectrum, share one simulation.
+    """
     names = (*SIMULATED, *READ) if view.waveform == "record" else SIMULATED
     return replace(DEFAULT, **{name: getattr(view, name) for name in names})
 
 
 def build_simulation(view: ConverterView) -> Simulation:
-    """The simulation that the controls state, over -1 to 1 V; ValueError for one that can not be."""
+    """The simulation that the controls state, over -1 to 1 V; ValueError for one that can not be.
+
+    The view's amplitude is in percent of half the range, its jitter in ps; offset, INL and noise are in LSB.
+    """
     converter = Converter(view.sim_bits, SIM_LOW, SIM_HIGH, fs_over=view.fs_over, transfer=view.transfer)
     waveform, samples = _build_waveform(view, converter)
     return Simulation(
@@ -100,6 +109,12 @@ def build_simulation(view: ConverterView) -> Simulation:
 
 
 def _build_waveform(view: ConverterView, converter: Converter) -> tuple[Waveform, int]:
+    """The waveform that the controls state and the number of its samples; amplitudes in volts, frequencies in hertz.
+
+    A Gaussian has a quarter of the peak as its standard deviation. A record is centred between its extremes and scaled
+    to the peak, a constant one stays constant; it gives at most as many samples as it has. Raises what reading a record
+    raises.
+    """
     samples, peak = int(view.samples), converter.amplitude * view.amplitude / 100
     spacing = view.sim_rate_hz / samples
     tone = view.cycles * spacing
@@ -121,14 +136,20 @@ def _build_waveform(view: ConverterView, converter: Converter) -> tuple[Waveform
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def run_simulation(key: ConverterView) -> Simulated:
-    """The capture of `simulation_key`'s view, its ledger and its verdict."""
+    """The capture of `simulation_key`'s view, its ledger and its verdict.
+
+    The same key gives the same samples: every random source has a fixed seed. ValueError where the controls contradict.
+    """
     capture = build_simulation(key).run()
     return Simulated(capture, open_ledger(capture), judge_noise_model(capture))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def analyze_simulation(key: ConverterView, full_scale: FullScaleWave, harmonics: int) -> Spectrum:
-    """The spectrum of a simulation's output, within its band."""
+    """The spectrum of a simulation's output, within its band.
+
+    With oversampling the band ends at fs/(2 OSR), in hertz. ValueError for a record too short for a spectrum.
+    """
     capture = run_simulation(key).capture
     simulation = capture.simulation
     options = SpectrumOptions(
@@ -144,38 +165,56 @@ def analyze_simulation(key: ConverterView, full_scale: FullScaleWave, harmonics:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def sweep_simulation(key: ConverterView) -> BitsSweep:
-    """SQNR of a simulation against the bits."""
+    """SQNR of a simulation against the bits.
+
+    In dB, for each width with everything else as in the view.
+    """
     return sweep_bits(build_simulation(key))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def sweep_tone(key: ConverterView, kind: Literal["phase", "frequency"]) -> ToneSweep:
-    """SINAD and SFDR of a simulation's tone against its start phase or its number of periods."""
+    """SINAD and SFDR of a simulation's tone against its start phase or its number of periods.
+
+    In dB. ValueError for a waveform that is no sine, or for a number of periods that is not whole.
+    """
     simulation = build_simulation(key)
     return sweep_phase(simulation) if kind == "phase" else sweep_frequency(simulation)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def sweep_sizes(signal: Signal, dither: DitherName) -> AmplitudeSweep:
-    """Error against the size of a signal."""
+    """Error against the size of a signal.
+
+    Sizes are `AMPLITUDES`, in LSB of a mid-tread grid: the peak of a sine, the standard deviation of a Gaussian.
+    """
     return sweep_amplitude(AMPLITUDES, signal=signal, dither=dither)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def compare_dithers() -> DitherPanel:
-    """The dithers across one step."""
+    """The dithers across one step.
+
+    Mean error and error power over the place of the input within a step; depends on no control.
+    """
     return sweep_dither()
 
 
 @st.cache_resource(max_entries=16, show_spinner="Summing the spurs …")
 def read_worst_spur(bits: int) -> WorstSpur:
-    """The worst spur of an ideal sine."""
+    """The worst spur of an ideal sine.
+
+    `bits` from 2 to `MOST_SPUR_BITS`: the sum over all harmonics grows with the number of codes.
+    """
     return find_worst_spur(bits)
 
 
 @st.cache_resource
 def get_records() -> UploadStore:
-    """The server's uploaded records."""
+    """The server's uploaded records.
+
+    Apart from the checkpoints', since it takes other suffixes; limits and life are the same.
+    """
     return UploadStore(suffixes=RECORD_SUFFIXES)
 
 
@@ -198,8 +237,11 @@ class Recording:
 
 
 def find_recording(view: ConverterView) -> Recording:
-    """The record that the controls state; another value when its file has changed. ValueError or OSError where there
-    is none.
+    """The record that the controls state; another value when its file has changed.
+
+    ValueError or OSError where there is none.
+
+    A box that holds 0 or nothing states nothing: the file decides, or a guess that the page tells.
     """
     located = locate_record(view.record)
     stat = located.stat() if isinstance(located, Path) else None
@@ -221,7 +263,10 @@ def read_recording(recording: Recording) -> Record:
 
 
 def state_spectrum(view: ConverterView) -> SpectrumOptions:
-    """How the controls want a spectrum taken; both ends of the range 0 mean that the record decides."""
+    """How the controls want a spectrum taken; both ends of the range 0 mean that the record decides.
+
+    Ends in volts. Window and averaging are the engine's defaults, as those of the command.
+    """
     low, high = _span(view.record_low, view.record_high) or (None, None)
     scale, fs_over = view.full_scale, view.fs_over
     return SpectrumOptions(low=low, high=high, fs_over=fs_over, full_scale=scale, harmonics=view.harmonics)
@@ -230,6 +275,8 @@ def state_spectrum(view: ConverterView) -> SpectrumOptions:
 def state_linearity(view: ConverterView) -> LinearityOptions:
     """How the controls want the linearity tested; both ends of the range 0 count it in LSB, both of the drive 0 leave
     it unknown.
+
+    Range and drive in volts.
     """
     low, high = _span(view.record_low, view.record_high) or (None, None)
     return LinearityOptions(
@@ -244,16 +291,23 @@ def state_linearity(view: ConverterView) -> LinearityOptions:
 
 
 def _span(low: float, high: float) -> tuple[float, float] | None:
+    """Two ends as the engine takes them; None where both boxes hold 0, which stands for "not stated"."""
     return None if low == high == 0 else (low, high)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def analyze_recording(recording: Recording, options: SpectrumOptions) -> Spectrum:
-    """The spectrum of a record; ValueError for one that has none."""
+    """The spectrum of a record; ValueError for one that has none.
+
+    The key holds the file's size and time of change, so that a changed file is analyzed anew.
+    """
     return analyze_capture(read_recording(recording), options)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def measure_recording(recording: Recording, options: LinearityOptions) -> Linearity:
-    """The linearity of a record; ValueError for one without codes."""
+    """The linearity of a record; ValueError for one without codes.
+
+    The key holds the file's size and time of change, so that a changed file is measured anew.
+    """
     return measure_capture(read_recording(recording), options)

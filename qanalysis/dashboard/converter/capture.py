@@ -57,7 +57,11 @@ RECORDS = FileKind(
 
 
 def draw_capture(view: ConverterView) -> None:
-    """The tab: the record and how to read it at the left, what it says at the right."""
+    """The tab: the record and how to read it at the left, what it says at the right.
+
+    What can not be opened or read becomes a fault in place of the figures, with the way out. A record that opens but
+    can not be measured still shows how it was read, what is wrong with it and its histogram.
+    """
     st.segmented_control(
         "Test",
         list(CAPTURE_TESTS),
@@ -89,6 +93,10 @@ def draw_capture(view: ConverterView) -> None:
 
 
 def _draw_reading_controls(*, drive: bool) -> None:
+    """How the record is read, in two columns: column, channel, width, rate, place in the word, sign, range.
+
+    With `drive` also the ends of the input, which only the linearity tests use. 0 and empty boxes leave it to the file.
+    """
     left, right = st.columns(2, gap="xsmall")
     left.text_input(
         "Column",
@@ -111,6 +119,10 @@ def _draw_reading_controls(*, drive: bool) -> None:
 
 
 def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
+    """The record as `qanalysis record` tells it: chart "c-spectrum", figures, lines "c-lines", downloads.
+
+    Raises ValueError for a record without a spectrum, before anything is drawn.
+    """
     record, options = read_recording(recording), state_spectrum(view)
     found = analyze_recording(recording, options)
     row = describe_capture(record, found)
@@ -125,6 +137,10 @@ def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
 
 
 def _draw_linearity(recording: Recording, view: ConverterView) -> None:
+    """The record as `qanalysis linearity` tells it: chart "c-linearity" of DNL and INL, figures, downloads.
+
+    Raises ValueError for a record without codes or of another signal than the test wants, before anything is drawn.
+    """
     record, options = read_recording(recording), state_linearity(view)
     found = measure_recording(recording, options)
     row = describe_tested(record, found)
@@ -136,6 +152,10 @@ def _draw_linearity(recording: Recording, view: ConverterView) -> None:
 
 
 def _draw_answers(record: Record, row: Told) -> None:
+    """Findings, how the file was read, the figures at the left and the histogram of codes at the right.
+
+    What was guessed in reading stands in the notes, not among the findings.
+    """
     draw_findings(
         [finding for finding in row.findings if finding not in record.guesses],
         none="Nothing stands out in this record.",
@@ -149,12 +169,16 @@ def _draw_answers(record: Record, row: Told) -> None:
 
 
 def _draw_headline(record: Record, row: Told) -> None:
+    """The record's name and the verdict in one line, and below it in small print how the record was read."""
     st.markdown(f"#### {escape_markdown(record.name)}: {escape_markdown(row.headline)}")
     st.caption(escape_markdown(describe_reading(record)))
 
 
 def describe_reading(record: Record) -> str:
-    """How the record was read: length, width, justification, sign, rate; plain text."""
+    """How the record was read: length, width, justification, sign, rate; plain text.
+
+    The rate in samples per second with an SI prefix; numbers without codes have no width and no sign.
+    """
     kind = (
         "numbers, no codes"
         if record.codes is None
@@ -173,6 +197,7 @@ def _draw_unmeasured(record: Record, findings: tuple[Finding, ...]) -> None:
 
 
 def _draw_codes(record: Record) -> None:
+    """How often each code came, chart "c-codes"; nothing for a record of numbers, or of unknown width."""
     if record.codes is not None and record.bits is not None:
         draw_chart(code_histogram(record.codes, bits=record.bits, theme=read_theme()), "c-codes")
 
@@ -180,6 +205,7 @@ def _draw_codes(record: Record) -> None:
 def _draw_export(
     recording: Recording, row: RecordRow | LinearityRow, options: SpectrumOptions | LinearityOptions, picture: Picture
 ) -> None:
+    """The four downloads of the row, the chart in the report: the files that the command writes for this reading."""
     record = read_recording(recording)
     draw_export(
         tabulate_capture(row, record, recording.reading, options), ConverterView, "c-save", Extras(pictures=(picture,))

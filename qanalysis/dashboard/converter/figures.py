@@ -15,12 +15,18 @@ from qanalysis.dashboard.wording import escape_markdown
 
 
 def draw_figures(row: Told, *, alt: str, more: Sequence[Fact] = ()) -> None:
-    """The figures of a row as the reports write them, and `more` below."""
+    """The figures of a row as the reports write them, and `more` below.
+
+    `alt` says the figures' headline to those who do not see the table; `more` are facts that no row holds.
+    """
     draw_facts([*((line.label, line.text, line.convention) for line in row.lines), *more], alt=alt)
 
 
 def draw_notes(findings: Iterable[Finding]) -> None:
-    """How something was read, in small print."""
+    """How something was read, in small print.
+
+    Nothing is drawn where nothing had to be decided.
+    """
     text = " ".join(escape_markdown(finding.text) for finding in findings)
     if text:
         st.caption(f"**How the file was read.** {text}")

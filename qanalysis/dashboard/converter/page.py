@@ -14,13 +14,19 @@ from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.session import change, draw_history, keep, open_tab
 
 _DRAWERS = {"textbook": draw_textbook, "simulate": draw_simulate, "capture": draw_capture}
-_TRANSFER_HELP = "Where the codes change: half a step around each level (mid-tread), at the levels of a shifted grid (mid-rise), or always down (floor)."
+_TRANSFER_HELP = (
+    "Where the codes change: half a step around each level (mid-tread), "
+    "at the levels of a shifted grid (mid-rise), or always down (floor)."
+)
 _SCALE_HELP = "What 0 dBFS is: a sine over the whole range, or a DC level at its end, 3.01 dB more."
 _HARMONICS_HELP = "The highest order counted as distortion: 6 takes HD2 to HD6."
 
 
 def draw_converter(view: ConverterView) -> None:
-    """The page: conventions in the sidebar, then the tab in view, which alone reruns when one of its controls moves."""
+    """The page: conventions in the sidebar, then the tab in view, which alone reruns when one of its controls moves.
+
+    Tabs out of view are not drawn: their widgets keep their values in the view.
+    """
     with st.sidebar:
         _draw_conventions()
         draw_history(ConverterView, keeps="the tab")
@@ -34,15 +40,18 @@ def draw_converter(view: ConverterView) -> None:
 
 @st.fragment
 def _draw_tab(tab: str) -> None:
+    """One tab as a fragment: a move of its controls runs this function alone; the rest of the page stays as it is."""
     with open_tab(ConverterView) as view:
         _DRAWERS[tab](view)
 
 
 def _take_tab() -> None:
+    """The tab that was clicked becomes the view's; for the callback of the tabs, whose state is the heading."""
     change(ConverterView, tab=next(tab for tab, heading in TABS.items() if heading == st.session_state["tabs"]))
 
 
 def _draw_conventions() -> None:
+    """The five choices that name a figure's convention; a change reruns the page, since every tab depends on them."""
     st.markdown("**Conventions**, named beside each figure")
     st.segmented_control("LSB", list(LSB_WORDS), key=keep("fs_over"), format_func=LSB_WORDS.__getitem__, required=True)
     st.segmented_control("Transfer", TRANSFERS, key=keep("transfer"), required=True, help=_TRANSFER_HELP)

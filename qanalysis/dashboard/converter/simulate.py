@@ -1,4 +1,6 @@
-"""Tab Simulate: a converter with its imperfections behind a waveform, seen as transfer and errors, spectrum, sweeps, or as a DAC."""
+"""Tab Simulate: a converter with its imperfections behind a waveform, seen as transfer and errors, spectrum, sweeps, or
+as a DAC.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,11 @@ _PERIODIC: tuple[WaveformName, ...] = ("sine", "triangle", "two-tone")
 
 
 def draw_simulate(view: ConverterView) -> None:
-    """The tab: controls at the left; a move reruns it alone."""
+    """The tab: controls at the left; a move reruns it alone.
+
+    The part in view is one of `SIMULATE_VIEWS`. Controls that contradict each other become a fault in place of the
+    figures; the controls stay, so that they can be corrected.
+    """
     st.segmented_control(
         "View",
         list(SIMULATE_VIEWS),
@@ -74,6 +80,11 @@ def draw_simulate(view: ConverterView) -> None:
 
 
 def _draw_controls(view: ConverterView) -> None:
+    """Converter, waveform and imperfections; boxes that the waveform has no use for are not drawn.
+
+    Keys are the fields of the view. Amplitude in percent of half the range, offset, INL and noise in LSB, jitter in ps
+    rms, rate in hertz.
+    """
     _draw_slider("Bits", "sim_bits", "%d bit")
     st.selectbox("Waveform", list(WAVEFORM_WORDS), key=keep("waveform"), format_func=WAVEFORM_WORDS.__getitem__)
     _draw_slider("Amplitude", "amplitude", "%g %%", step=0.1, help="Peak, in percent of half the range (−1 to 1 V).")
@@ -101,10 +112,15 @@ def _draw_controls(view: ConverterView) -> None:
 
 
 def _draw_slider(label: str, field: str, form: str, *, step: float | None = None, help: str | None = None) -> None:
+    """A slider over all that the view's field may hold, with the field's name as its key.
+
+    `form` spells the number and its unit, `step` is None for a field of whole numbers.
+    """
     st.slider(label, *list_ends(ConverterView, field), step=step, key=keep(field), format=form, help=help)
 
 
 def _draw_save(capture: SimulatedRecord) -> None:
+    """The button "s-save": the simulated record as CSV, written only when it is pressed."""
     name = f"simulated-{capture.simulation.converter.bits}bit.csv"
     label = f"Record, {capture.codes.size:,} samples (CSV)"
     st.download_button(
@@ -119,7 +135,10 @@ def _draw_save(capture: SimulatedRecord) -> None:
 
 
 def write_capture(capture: SimulatedRecord) -> str:
-    """The record as CSV: time, ideal input, code, value; numbers read back equal."""
+    """The record as CSV: time, ideal input, code, value; numbers read back equal.
+
+    One line per sample; volts and seconds without prefixes, a dot as decimal point.
+    """
     times = np.arange(capture.codes.size) / capture.simulation.fs_hz
     columns = zip(*(part.tolist() for part in (times, capture.ideal, capture.codes, capture.values)), strict=True)
     return "time (s),input (V),code,value (V)\n" + "".join(
@@ -128,7 +147,10 @@ def write_capture(capture: SimulatedRecord) -> str:
 
 
 def headline_simulation(capture: SimulatedRecord) -> str:
-    """Width, SQNR in the band, and the ideal beside it; plain text."""
+    """Width, SQNR in the band, and the ideal beside it; plain text.
+
+    The ideal is that of a full-scale sine, 6.0206 b + 1.7609 dB; "no signal" where the input is constant.
+    """
     simulation, snr = capture.simulation, capture.in_band_snr_db
     ideal = sine_sqnr_db(simulation.converter.bits)
     quality = "no signal" if snr is None else f"SQNR {decibels(snr)}"
@@ -136,6 +158,10 @@ def headline_simulation(capture: SimulatedRecord) -> str:
 
 
 def _draw_errors(view: ConverterView, simulated: Simulated) -> None:
+    """View "errors": transfer, histogram of the errors in LSB, the verdict on the noise model, findings, figures.
+
+    Charts "s-transfer" and "s-errors".
+    """
     capture, theme = simulated.capture, read_theme()
     simulation = capture.simulation
     converter = simulation.converter
@@ -150,6 +176,10 @@ def _draw_errors(view: ConverterView, simulated: Simulated) -> None:
 
 
 def _draw_codes(_view: ConverterView, simulated: Simulated) -> None:
+    """View "codes": how often each code came, and which source makes how much of the error power, in LSB².
+
+    Charts "s-codes" and "s-ledger". Sources below a billionth of the total are left out: they are rounding of the sums.
+    """
     capture, theme = simulated.capture, read_theme()
     converter = capture.simulation.converter
     left, right = st.columns(2, gap="medium")
@@ -168,11 +198,13 @@ def _draw_codes(_view: ConverterView, simulated: Simulated) -> None:
             "s-ledger",
         )
     st.caption(
-        "Each source was switched on alone; what they do together beyond that is the interaction. The rows sum to the total."
+        "Each source was switched on alone; what they do together beyond that is the interaction. "
+        "The rows sum to the total."
     )
 
 
 def _draw_meter(simulated: Simulated) -> None:
+    """Whether the noise model holds, as a green, amber or red box with the reason in words."""
     meter = simulated.meter
     looks = {
         "holds": (st.success, ":material/check_circle:"),
@@ -184,7 +216,10 @@ def _draw_meter(simulated: Simulated) -> None:
 
 
 def list_errors(simulated: Simulated, view: ConverterView) -> list[Fact]:
-    """The figures of a simulated record with their conventions, plain texts."""
+    """The figures of a simulated record with their conventions, plain texts.
+
+    Errors are in LSB, powers over q²/12. "n/a" stands for a ratio without a signal, or a correlation with a constant.
+    """
     capture, meter = simulated.capture, simulated.meter
     simulation, stats = capture.simulation, capture.stats
     lsb, snr = simulation.converter.lsb, capture.in_band_snr_db
@@ -220,10 +255,15 @@ def list_errors(simulated: Simulated, view: ConverterView) -> list[Fact]:
 
 
 def _correlation(value: float | None) -> str:
+    """A correlation with four digits and its sign; "n/a" where one side does not vary."""
     return "n/a" if value is None else signed(value, ".4f")
 
 
 def _draw_spectrum(view: ConverterView, _simulated: Simulated) -> None:
+    """View "spectrum": chart "s-spectrum", findings, figures and the harmonics as lines "s-lines".
+
+    A record too short for its band becomes a fault in place of them.
+    """
     try:
         found = analyze_simulation(simulation_key(view), view.full_scale, view.harmonics)
     except ValueError as error:
@@ -236,6 +276,11 @@ def _draw_spectrum(view: ConverterView, _simulated: Simulated) -> None:
 
 
 def _draw_sweeps(view: ConverterView, simulated: Simulated) -> None:
+    """View "sweeps": SQNR against bits and loading, error against the signal's size, the dithers side by side.
+
+    Charts "s-bits", "s-loading", "s-amplitude" and "s-dithers"; for a sine of whole periods also phase and frequency.
+    Sizes are swept with a Gaussian where the waveform is one, else with a sine.
+    """
     theme = read_theme()
     if view.waveform == "sine" and view.cycles.is_integer():
         _draw_tone_sweeps(view, simulated)
@@ -250,6 +295,11 @@ def _draw_sweeps(view: ConverterView, simulated: Simulated) -> None:
 
 
 def _draw_tone_sweeps(view: ConverterView, simulated: Simulated) -> None:
+    """SINAD and SFDR against start phase and number of periods, charts "s-phase" and "s-frequency", with the verdict on
+    J and M below.
+
+    A tone outside the band becomes a fault in place of them.
+    """
     theme, key = read_theme(), simulation_key(view)
     try:
         phases, frequencies = sweep_tone(key, "phase"), sweep_tone(key, "frequency")
@@ -268,6 +318,11 @@ def _draw_tone_sweeps(view: ConverterView, simulated: Simulated) -> None:
 
 
 def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
+    """View "dac": the held output's spectrum with its images, the output in time, the worst spur of an ideal sine.
+
+    Charts "s-images" and "s-hold". Images are marked for a sine within the band; the spur is told for 2 bits and more,
+    up to what can be summed.
+    """
     capture, theme = simulated.capture, read_theme()
     simulation = capture.simulation
     tone = view.cycles * simulation.fs_hz / simulation.samples
@@ -289,6 +344,7 @@ def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
 
 
 def _keep_period_findings(capture: SimulatedRecord) -> tuple[Finding, ...]:
+    """What was found of the number of periods; clipping is told where the errors are shown."""
     return tuple(finding for finding in capture.findings if finding.code != "clipping")
 
 

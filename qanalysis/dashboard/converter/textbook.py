@@ -1,4 +1,6 @@
-"""Tab Textbook: the answers for n bits over a range with their working, the codes of inputs, code and resolution tables, the check of a series."""
+"""Tab Textbook: the answers for n bits over a range with their working, the codes of inputs, code and resolution
+tables, the check of a series.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,10 @@ _WAY_OUT = "Correct the number in the controls at the left, or press one of the 
 
 
 def draw_textbook(view: ConverterView) -> None:
-    """The tab: controls at the left, answers at the right, tables below."""
+    """The tab: controls at the left, answers at the right, tables below.
+
+    A problem without an answer becomes a fault beside the controls, and nothing is drawn below.
+    """
     with st.container(horizontal=True):
         for place, (name, preset) in enumerate(PRESETS.items()):
             st.button(name, key=f"k-preset-{place}", on_click=_take_preset, args=(preset,), icon=":material/school:")
@@ -75,6 +80,7 @@ def draw_textbook(view: ConverterView) -> None:
 
 
 def _take_preset(preset: Textbook) -> None:
+    """Fill the boxes with a worked problem; for a button's callback. What the problem does not state becomes 0."""
     converter = preset.converter
     inputs = "; ".join(f"{value:g}" for value in preset.inputs)
     change(
@@ -91,6 +97,10 @@ def _take_preset(preset: Textbook) -> None:
 
 
 def _draw_controls() -> None:
+    """Width, range and inputs, and in an expander what the noise limits need.
+
+    Volts, µs, ps, hertz and pF, as the labels say; 0 in the expander states nothing. Keys are the fields of the view.
+    """
     st.slider("Bits", *list_ends(ConverterView, "bits"), key=keep("bits"), format="%d bit")
     left, right = st.columns(2, gap="xsmall")
     draw_number("Low end (V)", "low", place=left)
@@ -109,7 +119,10 @@ def _draw_controls() -> None:
 
 
 def solve_view(view: ConverterView) -> Textbook:
-    """The problem that the controls state; ValueError for one that has no answer."""
+    """The problem that the controls state; ValueError for one that has no answer.
+
+    Units of the boxes become SI units. Also for inputs that are no numbers, and for a jitter without its tone.
+    """
     return solve_textbook(
         view.bits,
         view.low,
@@ -127,8 +140,13 @@ def solve_view(view: ConverterView) -> Textbook:
 
 
 def _draw_answers(problem: Textbook) -> None:
+    """Headline, transfer curve "k-transfer" with the first input marked, figures; per input a line "k-inputs".
+
+    Without inputs the figures of the converter alone.
+    """
     converter, first = problem.converter, problem.conversions[0] if problem.inputs else None
-    headline = f"{converter.bits} bit over {volts(problem.full_scale)}: step {volts(problem.step)}, bound ±{volts(converter.error_bound)}"
+    step, bound = volts(problem.step), volts(converter.error_bound)
+    headline = f"{converter.bits} bit over {volts(problem.full_scale)}: step {step}, bound ±{bound}"
     st.markdown(f"#### {escape_markdown(headline)}")
     left, right = st.columns([5, 4], gap="medium")
     with left:
@@ -142,6 +160,7 @@ def _draw_answers(problem: Textbook) -> None:
 
 
 def _draw_working(problem: Textbook) -> None:
+    """Every asked quantity with its formula, the formula with the numbers in it, and the answer in bold."""
     with st.expander("Working, step by step", expanded=True, icon=":material/function:"):
         rows = [
             (step.title, step.formula, step.substitution, f"**{escape_markdown(step.result)}**")
@@ -155,7 +174,10 @@ def _draw_working(problem: Textbook) -> None:
 
 
 def list_means(problem: Textbook) -> list[Fact]:
-    """Mean relative error over the inputs in both readings; nothing without inputs."""
+    """Mean relative error over the inputs in both readings; nothing without inputs.
+
+    In percent, six digits; "n/a" where every base is 0.
+    """
     errors = problem.relative_errors
     readings = (
         ("|x|", errors.of_measured, errors.of_measured_count),
@@ -173,11 +195,15 @@ def list_means(problem: Textbook) -> list[Fact]:
 
 
 def build_conversions(problem: Textbook) -> pd.DataFrame:
-    """One line per input: code, level, actual error, and the code in all formats."""
+    """One line per input: code, level, actual error, and the code in all formats.
+
+    Columns in volts, LSB and percent, then one column per code format; a relative error of 0 V is empty.
+    """
     return pd.DataFrame([_list_conversion(conversion) for conversion in problem.conversions])
 
 
 def _list_conversion(conversion: Conversion) -> dict[str, object]:
+    """One input as a line of the table, heading to value."""
     return {
         "Input (V)": conversion.input,
         "Code": conversion.code,
@@ -190,6 +216,7 @@ def _list_conversion(conversion: Conversion) -> dict[str, object]:
 
 
 def _draw_tables(problem: Textbook) -> None:
+    """Two closed expanders: the code table, and the resolution of other widths; closed, they cost nothing."""
     codes = st.expander(
         "Code table: code, lower edge, centre, upper edge",
         key=keep("code_table"),
@@ -213,6 +240,10 @@ def _draw_tables(problem: Textbook) -> None:
 
 
 def _draw_code_table(problem: Textbook) -> None:
+    """64 codes around the first input, or the first codes, as table "k-codes", and the download of up to `MOST_ROWS`.
+
+    The headings are those of the CSV in words; edges, centres and levels are in volts.
+    """
     centre = problem.conversions[0].code if problem.inputs else 0
     first, last = _window(centre, problem.converter.codes, ROWS_SHOWN)
     part = CodeTable(problem.converter, first, last)
@@ -236,16 +267,24 @@ def _draw_code_table(problem: Textbook) -> None:
 
 
 def _write_codes(problem: Textbook, first: int, last: int) -> Iterator[str]:
+    """The lines of the code table as CSV, head first, made one by one: a million rows never lie in memory at once."""
     return CodeTable(problem.converter, first, last).write_csv()
 
 
 def _window(centre: int, codes: int, rows: int) -> tuple[int, int]:
+    """First and last of `rows` codes around `centre`, moved inwards at the ends; all codes where there are fewer.
+
+    Both ends belong to the window.
+    """
     first = max(0, min(centre - rows // 2, codes - rows))
     return first, min(first + rows, codes) - 1
 
 
 def build_resolutions(problem: Textbook) -> pd.DataFrame:
-    """One line per width, both steps side by side."""
+    """One line per width, both steps side by side.
+
+    Volts, percent, ppm and dB; the second step is that of the other convention of the range.
+    """
     converter = problem.converter
     lines = tabulate_resolution(converter.low, converter.high, fs_over=converter.fs_over)
     names = {word: name.replace("fs", "FS") for word, name in LSB_CONVENTIONS.items()}
@@ -266,6 +305,10 @@ def build_resolutions(problem: Textbook) -> pd.DataFrame:
 
 
 def _draw_posterior(problem: Textbook, view: ConverterView) -> None:
+    """The expander that checks a series against its model: two texts of numbers, facts, and how grades are given.
+
+    Numbers that can not be read, too few of them, or two series of different lengths become a fault in place.
+    """
     section = st.expander(
         "Check of a series: mean relative error, C, P, GM(1,1)",
         key=keep("posterior"),
@@ -291,22 +334,29 @@ def _draw_posterior(problem: Textbook, view: ConverterView) -> None:
 
 
 def _model_series(view: ConverterView, series: Doubles, problem: Textbook) -> tuple[Doubles, str]:
+    """The model's values, (numbers of the series,), and a sentence that says how they were made.
+
+    "grey" fits GM(1,1), "converter" rounds by the converter above, "own" takes the typed numbers. ValueError for
+    numbers that can not be read and for a series that GM(1,1) can not be fitted to.
+    """
     match view.model:
         case "grey":
             grey = fit_grey_model(series)
-            return (
-                grey.predict(series.size),
-                f"GM(1,1): a = {grey.a:.8f}, b = {grey.b:.8f}; the next value would be {grey.predict(series.size + 1)[-1]:.6g}.",
-            )
+            following = grey.predict(series.size + 1)[-1]
+            note = f"GM(1,1): a = {grey.a:.8f}, b = {grey.b:.8f}; the next value would be {following:.6g}."
+            return grey.predict(series.size), note
         case "converter":
-            return problem.converter.round_trip(
-                series
-            ), f"y is what {problem.converter.bits} bits over {volts(problem.full_scale)} make of x."
+            note = f"y is what {problem.converter.bits} bits over {volts(problem.full_scale)} make of x."
+            return problem.converter.round_trip(series), note
     return np.array(parse_numbers(view.own_model)), "y as typed."
 
 
 def list_posterior(found: Posterior, x: Doubles, y: Doubles) -> list[Fact]:
-    """C, c, P, the grade, the bias, and mean relative error in both readings, as plain texts; "n/a" where x is constant."""
+    """C, c, P, the grade, the bias, and mean relative error in both readings, as plain texts; "n/a" where x is
+    constant.
+
+    Ratios and shares are plain numbers with eight digits; a mean relative error leaves out values whose base is 0.
+    """
     errors = measure_relative_errors(x, y)
     grade = "n/a" if found.grade is None else f"{found.grade.number}, {found.grade.word}"
     rows = [

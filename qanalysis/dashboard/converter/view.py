@@ -52,8 +52,10 @@ class ConverterView(View):
     """Everything that decides what the page shows.
 
     The first group are the conventions that all tabs share, then come Textbook, Simulate and Capture. What is 0 in
-    Textbook beside the range is not stated; a bit width, a rate and a channel of 0 in Capture, a range and a drive of
-    0 to 0, and empty texts, mean "find out".
+    Textbook beside the range is not stated; a bit width, a rate and a channel of 0 in Capture, a range and a drive of 0
+    to 0, and empty texts, mean "find out".
+
+    Units are those of the labels: volts, µs, ps, hertz, pF, LSB, percent, degrees.
     """
 
     tab: str = bound("textbook", choices=tuple(TABS), kept=True)

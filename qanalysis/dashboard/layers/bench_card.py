@@ -1,4 +1,7 @@
-"""What would a converter bench say of the layer in view? Its loading, the error's correlation, C, P and ENOB, as a section of page Layers."""
+"""What would a converter bench say of the layer in view?
+
+Its loading, the error's correlation, C, P and ENOB, as a section of page Layers.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,11 @@ from qanalysis.sweeps.row import Row
 
 
 def draw_bench_card(subject: Subject, row: Row) -> None:
-    """The section for the layer and scheme of `row`, whose status is ok; closed, it costs nothing."""
+    """The section for the layer and scheme of `row`, whose status is ok; closed, it costs nothing.
+
+    The expander's key is "bench", a field of the view. Of a layer larger than `MOST_PROFILED` C and P are those of its
+    first values, which the card says.
+    """
     section = st.expander(
         "Converter bench: loading, correlation, C, P, ENOB",
         key=keep("bench"),
@@ -28,15 +35,20 @@ def draw_bench_card(subject: Subject, row: Row) -> None:
     with section:
         found = read_posterior(subject)
         if found.count + found.non_finite < row.numel:
-            st.caption(
-                f"C and P from the first {count(found.count)} of {count(row.numel)} values; the other figures count all of them."
-            )
+            part = f"{count(found.count)} of {count(row.numel)} values"
+            st.caption(f"C and P from the first {part}; the other figures count all of them.")
         draw_facts(list_bench(row, found), alt=f"Converter bench of {row.tensor} under {row.scheme}")
         st.caption(escape_markdown(GRADE_NOTE))
 
 
 def list_bench(row: Row, found: Posterior) -> list[Fact]:
-    """The layer as a converter's input: each figure, and what it follows; "n/a" where it is undefined. `row` has status ok."""
+    """The layer as a converter's input: each figure, and what it follows; "n/a" where it is undefined.
+
+    `row` has status ok.
+
+    Loading is in steps, ENOB in bits, SQNR in dB; C, c, P and the correlation are plain numbers. A constant layer has
+    neither loading nor C, one without steps neither loading nor power.
+    """
     loading = found.std_x / row.step_mean if found.std_x and row.step_mean else None
     expected = gaussian_moments(loading).correlation if loading else None
     power = None if row.rmse_in_steps is None else 12 * row.rmse_in_steps**2
@@ -65,4 +77,5 @@ def list_bench(row: Row, found: Posterior) -> list[Fact]:
 
 
 def _write(value: float | None, digits: int, unit: str = "") -> str:
+    """A figure with so many decimals, a true minus and its unit; "n/a" for None."""
     return "n/a" if value is None else f"{signed(value, f'.{digits}f')} {unit}".rstrip()

@@ -32,7 +32,10 @@ Part = Literal["weights", "log weights", "errors", "channels"]
 
 @st.cache_resource(max_entries=48, show_spinner=False)
 def read_profile(subject: Subject) -> LayerProfile:
-    """What a layer looks like under a scheme; ValueError or TypeError for a tensor without values to show."""
+    """What a layer looks like under a scheme; ValueError or TypeError for a tensor without values to show.
+
+    Histograms, error per channel and per group of the values that `read_values` gives.
+    """
     axis = channel_axis(subject.origin, subject.tensor)
     return profile_layer(
         read_values(subject.origin, subject.tensor), Scheme.parse(subject.scheme), axis=axis, name=subject.tensor
@@ -41,21 +44,30 @@ def read_profile(subject: Subject) -> LayerProfile:
 
 @st.cache_resource(max_entries=48, show_spinner="Trying cures …")
 def read_diagnosis(subject: Subject) -> Diagnosis:
-    """Causes and cures of a layer under a scheme; of a very large layer from the part that the histograms show."""
+    """Causes and cures of a layer under a scheme; of a very large layer from the part that the histograms show.
+
+    ValueError or TypeError as for its profile; some tenths of a second per million values.
+    """
     axis, values = channel_axis(subject.origin, subject.tensor), read_values(subject.origin, subject.tensor)
     return diagnose(values, Scheme.parse(subject.scheme), axis=axis, name=subject.tensor, profile=read_profile(subject))
 
 
 @st.cache_resource(max_entries=48, show_spinner="Comparing with the weights …")
 def read_posterior(subject: Subject) -> Posterior:
-    """The posterior check of a layer under a scheme; of a very large layer of the part that the histograms show."""
+    """The posterior check of a layer under a scheme; of a very large layer of the part that the histograms show.
+
+    Channels are those of the file; values that are not finite are left out and counted.
+    """
     axis, values = channel_axis(subject.origin, subject.tensor), read_values(subject.origin, subject.tensor)
     return judge_posterior(values, Scheme.parse(subject.scheme).fit(values, axis=axis).round_trip(values))
 
 
 @st.cache_resource(max_entries=48, show_spinner="Comparing conventions …")
 def read_conventions(subject: Subject) -> tuple[Convention, ...]:
-    """A layer under every reading of a scheme's words; of a very large layer the part that the histograms show."""
+    """A layer under every reading of a scheme's words; of a very large layer the part that the histograms show.
+
+    The one asked for is among them (`is_asked`). A searched range costs a hundred round trips for each.
+    """
     axis = channel_axis(subject.origin, subject.tensor)
     return compare_conventions(
         read_values(subject.origin, subject.tensor), subject.scheme, axis=axis, name=subject.tensor
@@ -64,19 +76,26 @@ def read_conventions(subject: Subject) -> tuple[Convention, ...]:
 
 @st.cache_resource(max_entries=48, show_spinner="Finding this layer's limits …")
 def read_limits(origin: Origin, tensor: str) -> LayerLimits:
-    """What a layer's own values allow; of a very large layer those that the histograms show. ValueError for values
-    without spread.
+    """What a layer's own values allow; of a very large layer those that the histograms show.
+
+    ValueError for values without spread.
+
+    In dB over bits per weight; depends on the values alone, so that one result serves every scheme.
     """
     return find_limits(read_values(origin, tensor), name=tensor)
 
 
 def _name_result(shown: Shown) -> str:
+    """The key of a result in the caches of charts: its rows are never compared one by one."""
     return shown.result
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Shown: _name_result})
 def draw_cells(shown: Shown, tensors: tuple[str, ...], metric: str, selected: tuple[str, str], theme: Theme) -> Figure:
-    """Heat map of some tensors of a result, in their order."""
+    """Heat map of some tensors of a result, in their order.
+
+    `selected` is the tensor and the scheme in view, whose cell is framed. No tensor gives an empty map with its axes.
+    """
     place = {tensor: index for index, tensor in enumerate(tensors)}
     rows = sorted((row for row in shown.rows if row.tensor in place), key=lambda row: place[row.tensor])
     return heat_map(rows, metric, selected=selected, theme=theme)
@@ -91,13 +110,19 @@ def draw_curves(
     limits: LayerLimits | None,
     theme: Theme,
 ) -> Figure:
-    """Error against bits of some tensors of a result."""
+    """Error against bits of some tensors of a result.
+
+    `horizontal` is the axis, nominal bits or true bits per weight; `limits` are drawn where they are given.
+    """
     return error_curves(shown.rows, tensors, metric, horizontal=horizontal, limits=limits, theme=theme)
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)
 def draw_layer(part: Part, subject: Subject, theme: Theme) -> Figure:
-    """One chart of a layer under a scheme."""
+    """One chart of a layer under a scheme.
+
+    Raises what the profile raises: ValueError or TypeError for a tensor without values to show.
+    """
     profile = read_profile(subject)
     match part:
         case "errors":
@@ -109,12 +134,18 @@ def draw_layer(part: Part, subject: Subject, theme: Theme) -> Figure:
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def draw_levels(scheme: str, theme: Theme) -> Figure:
-    """The levels of a scheme's format."""
+    """The levels of a scheme's format.
+
+    At scale 1, whatever the layer.
+    """
     return format_levels(Scheme.parse(scheme), theme=theme)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Preparing 2 to 16 bits …")
 def draw_scrub(subject: Subject, theme: Theme) -> Figure:
-    """The chart that scrubs through every integer format by itself, without a server."""
+    """The chart that scrubs through every integer format by itself, without a server.
+
+    2 to 16 bits, each rounded once: fifteen round trips of the values that `read_values` gives.
+    """
     axis, values = channel_axis(subject.origin, subject.tensor), read_values(subject.origin, subject.tensor)
     return scrub(profile_bits(values, Scheme.parse(subject.scheme), axis=axis, name=subject.tensor), theme=theme)

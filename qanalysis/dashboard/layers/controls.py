@@ -31,7 +31,10 @@ CHECKPOINTS = FileKind(
     field="source",
     label="Source",
     noun="model",
-    help="A sample, or the path of a checkpoint below the root folder: safetensors (file, index or folder), .pt, .pth, .bin, .onnx, .gguf, .npz, .npy.",
+    help=(
+        "A sample, or the path of a checkpoint below the root folder: "
+        "safetensors (file, index or folder), .pt, .pth, .bin, .onnx, .gguf, .npz, .npy."
+    ),
     samples=tuple(sample_models.SAMPLES),
     suffixes=UPLOAD_SUFFIXES,
     get_store=get_uploads,
@@ -41,7 +44,10 @@ _METRIC_LABELS = {name: metric.label for name, metric in METRICS.items()}
 
 
 def draw_controls(view: LayersView) -> None:
-    """Source, filter, what is in view above what is swept, metric, history."""
+    """Source, filter, what is in view above what is swept, metric, history.
+
+    Keys are the fields of `LayersView`. Words that can not be read are told in red below their box and take no part.
+    """
     draw_picker(CHECKPOINTS)
     _draw_filter()
     _draw_bits(view)
@@ -58,6 +64,7 @@ def draw_controls(view: LayersView) -> None:
 
 
 def _draw_filter() -> None:
+    """Include, exclude and "weights only": which tensors are swept. Empty boxes leave every name in."""
     left, right = st.columns(2, gap="xsmall")
     left.text_input(
         "Include", key=keep("include"), placeholder="regex", help="Keep tensors whose name matches, e.g. ^layers[.]0"
@@ -73,6 +80,9 @@ def _draw_filter() -> None:
 
 
 def _draw_bits(view: LayersView) -> None:
+    """The slider of the bits in view within those swept; fixed where one width is swept, or a format without widths is
+    in view.
+    """
     low, high = view.swept
     if low < high:
         st.slider("Bits in view", low, high, key=keep("bits"), format="%d bit", disabled=view.format != INTEGERS)
@@ -81,6 +91,7 @@ def _draw_bits(view: LayersView) -> None:
 
 
 def _draw_formats(view: LayersView) -> None:
+    """Formats swept beside the integers, and above them which is in view; the latter only where there is a choice."""
     if view.formats:
         st.selectbox("Format in view", (INTEGERS, *view.formats), key=keep("format"))
     st.multiselect(
@@ -89,12 +100,17 @@ def _draw_formats(view: LayersView) -> None:
         key=keep("formats"),
         placeholder="Beside the integers",
         filter_mode="contains",
-        select_all=False,  # it would be the first of the list, so that Enter takes every format whose name holds the typed one
-        help="Swept beside the integer widths, with the groupings and ranges below as far as the format leaves them open.",
+        # It would be the first of the list, so that Enter takes every format whose name holds the typed one.
+        select_all=False,
+        help=(
+            "Swept beside the integer widths, "
+            "with the groupings and ranges below as far as the format leaves them open."
+        ),
     )
 
 
 def _draw_words(label: str, key: str, choices: Sequence[str], parse: Callable[[str], Any]) -> None:
+    """A box that takes words of a kind, listed or typed; `parse` raises ValueError for one that means nothing."""
     words = st.multiselect(label, choices, key=keep(key), accept_new_options=True, placeholder="Choose or type")
     for word in words:
         try:

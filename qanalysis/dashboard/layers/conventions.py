@@ -1,4 +1,7 @@
-"""What does the scheme in view cost against other tools' readings of its words? A section of page Layers, compared when it is open."""
+"""What does the scheme in view cost against other tools' readings of its words?
+
+A section of page Layers, compared when it is open.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,17 @@ from qanalysis.notation import count
 from qanalysis.sweeps.row import Row
 
 MOST_UNASKED = 2**20
-"""Elements of a layer that is compared without being asked, in about half a second: a searched range costs a hundred round trips."""
+"""Elements of a layer that is compared without being asked, in about half a second.
+
+A searched range costs a hundred round trips.
+"""
 
 
 def draw_conventions(subject: Subject, row: Row) -> None:
-    """The section for the layer and scheme of `row`, whose status is ok; closed, it costs nothing."""
+    """The section for the layer and scheme of `row`, whose status is ok; closed, it costs nothing.
+
+    A layer of more than `MOST_UNASKED` values waits for the button "compare". The expander's key is "conventions".
+    """
     section = st.expander(
         "Conventions: what the same words cost in other tools",
         key=keep("conventions"),
@@ -36,6 +45,10 @@ def draw_conventions(subject: Subject, row: Row) -> None:
 
 
 def _draw_comparison(conventions: Sequence[Convention], row: Row) -> None:
+    """The spread in one sentence, then the table "conventions-table" with the convention in view tinted.
+
+    A very large layer is compared on its first values, which a caption says.
+    """
     place = next(index for index, convention in enumerate(conventions) if convention.is_asked)
     measured = conventions[place].row.numel
     st.markdown(f"**{escape_markdown(row.tensor)}**: {escape_markdown(describe_spread(conventions))}")

@@ -1,4 +1,7 @@
-"""Why does the layer in view lose what it loses, and what helps? A section of page Layers: causes in words, cures as a table."""
+"""Why does the layer in view lose what it loses, and what helps?
+
+A section of page Layers: causes in words, cures as a table.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,11 @@ MOST_OFFERED = 3
 
 
 def draw_diagnosis(subject: Subject, row: Row, view: LayersView) -> Diagnosis | None:
-    """The section for the layer and scheme of `row`, whose status is ok; None where it is closed, or waits for its button."""
+    """The section for the layer and scheme of `row`, whose status is ok; None where it is closed, or waits for its
+    button.
+
+    The expander's key is "diagnosis"; a layer of more than `MOST_UNASKED` values waits for the button "diagnose".
+    """
     section = st.expander(
         "Diagnosis: what goes wrong in this layer, and what helps",
         key=keep("diagnosis"),
@@ -43,6 +50,9 @@ def draw_diagnosis(subject: Subject, row: Row, view: LayersView) -> Diagnosis | 
 
 
 def _draw_words(found: Diagnosis) -> None:
+    """Summary, causes as a list, the advice in bold, notes in small print; a layer without causes has its summary
+    alone.
+    """
     st.markdown(
         f"**{escape_markdown(found.name)}** at {escape_markdown(found.scheme)}: {escape_markdown(found.summary)}"
     )
@@ -55,6 +65,7 @@ def _draw_words(found: Diagnosis) -> None:
 
 
 def _draw_cures(found: Diagnosis, view: LayersView) -> None:
+    """The table of cures, and buttons "cure-0" on for at most `MOST_OFFERED` that pay and that the page can show."""
     st.table(
         build_cures(found),
         hide_index=True,
@@ -62,7 +73,8 @@ def _draw_cures(found: Diagnosis, view: LayersView) -> None:
         alt=f"{len(found.cures)} cures of {found.name}. {found.advice}",
     )
     st.caption(
-        "Each cure was tried out on this layer. Net: the gain, at 6.02 dB a bit, less the price; what lies above the wider format beats spending bits."
+        "Each cure was tried out on this layer. Net: the gain, at 6.02 dB a bit, less the price; "
+        "what lies above the wider format beats spending bits."
     )
     texts = [
         cure.scheme
@@ -81,7 +93,10 @@ def _draw_cures(found: Diagnosis, view: LayersView) -> None:
 
 
 def build_cures(found: Diagnosis) -> pd.DataFrame:
-    """One line per cure as texts with signs, the best for its bits first."""
+    """One line per cure as texts with signs, the best for its bits first.
+
+    Gain, net and worth are signed; dB, bits and bits per weight as the headings say. No cure gives no line.
+    """
     return pd.DataFrame(
         {
             "Cure": [cure.text for cure in found.cures],
@@ -96,6 +111,7 @@ def build_cures(found: Diagnosis) -> pd.DataFrame:
 
 
 def _can_show(text: str, view: LayersView) -> bool:
+    """Whether the page's controls can hold a scheme: its scale and rounding are the usual ones."""
     try:
         expand_scheme(text, view)
     except ValueError:
@@ -104,4 +120,5 @@ def _can_show(text: str, view: LayersView) -> bool:
 
 
 def _view_scheme(text: str) -> None:
+    """Sweep a scheme along with the rest and put it in view; for a button's callback."""
     replace_view(expand_scheme(text, current_view(LayersView)))

@@ -1,4 +1,7 @@
-"""What is the format in view? Its levels, range, storage and the tools whose values it gives bit for bit, as a section of page Layers."""
+"""What is the format in view?
+
+Its levels, range, storage and the tools whose values it gives bit for bit, as a section of page Layers.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ from qanalysis.sweeps.row import Row
 
 
 def draw_format_card(text: str, row: Row | None, profile: LayerProfile | None) -> None:
-    """The section for the scheme in view; `row` and `profile` are those of the layer in view where it was measured."""
+    """The section for the scheme in view; `row` and `profile` are those of the layer in view where it was measured.
+
+    Chart "levels" and a table of facts; the expander's key is "card". Closed, it costs nothing.
+    """
     section = st.expander(
         "Number format: levels, range, storage, equal tools", key=keep("card"), on_change="rerun", icon=":material/pin:"
     )
@@ -38,7 +44,10 @@ def draw_format_card(text: str, row: Row | None, profile: LayerProfile | None) -
 
 
 def list_facts(scheme: Scheme, row: Row | None = None, profile: LayerProfile | None = None) -> list[tuple[str, str]]:
-    """What a person asks of a format, as label and plain text: at scale 1, and on the layer of `row` and `profile` where there is one.
+    """What a person asks of a format, as label and plain text: at scale 1, and on the layer of `row` and `profile`
+    where there is one.
+
+    Levels are relative to the scale; the range on a layer is that of its widest group, in the units of the weights.
 
     >>> dict(list_facts(Scheme.parse("mxfp4")))["Storage"]
     '4 bit a value + 8 bit a group=32'
@@ -49,8 +58,8 @@ def list_facts(scheme: Scheme, row: Row | None = None, profile: LayerProfile | N
     stored = f"{code_bits} bit a value" if code_bits else ""
     for bits, place in ((group_bits, f"a {scheme.grouping}"), (scheme.tensor_bits(groups), "once")):
         stored += f"{' + ' if stored else ''}{bits} bit {place}" if bits else ""
-    spread = f"{levels.size:,} from {levels[0]:.6g} to {levels[-1]:.6g} at scale 1, smallest positive {levels[levels > 0][0]:.6g}"
-    facts = [("Levels", true_minus(spread))]
+    spread = f"{levels.size:,} from {levels[0]:.6g} to {levels[-1]:.6g} at scale 1"
+    facts = [("Levels", true_minus(f"{spread}, smallest positive {levels[levels > 0][0]:.6g}"))]
     if profile:
         where = " in the widest group" if groups > 1 else ""
         facts += [

@@ -47,13 +47,19 @@ TABLE_HEIGHT, HEADING_HEIGHT, ROW_HEIGHT = 460, 39, 35
 MOST_COMPARED = 6
 MOST_BESIDE, TOTALS_HEIGHT = 30, 320
 """Schemes that a heat map shows beside the totals; with more it takes the page's width, and the totals stand below."""
-
-
-_WAY_OUT = "Choose another **Source** in the sidebar, change the **filter**, or take a step back with **Undo**. The samples always open."
+_WAY_OUT = (
+    "Choose another **Source** in the sidebar, change the **filter**, or take a step back with **Undo**. "
+    "The samples always open."
+)
 
 
 def draw_layers(view: LayersView) -> None:
-    """The page: controls, the sweep's progress, then the result from the model down to one layer."""
+    """The page: controls, the sweep's progress, then the result from the model down to one layer.
+
+    A source that can not be opened and a filter that leaves nothing become a fault in place of the result; the sidebar
+    stays. Until the first rows are there, the file's contents are shown. Without a sweep of its own the page shows the
+    last one of the same source.
+    """
     with st.sidebar:
         draw_controls(view)
     try:
@@ -84,6 +90,7 @@ def draw_layers(view: LayersView) -> None:
 
 
 def _find_shown(job: Job | None, request: SweepRequest, view: LayersView) -> Shown | None:
+    """The result in sight, remembered as the last one; None before the first rows of this source."""
     # While a new sweep of the same source runs, the last result stays in sight.
     shown = choose_shown((job, get_jobs().find(st.session_state.get("last", ""))), request, view)
     if shown is not None:
@@ -92,6 +99,10 @@ def _find_shown(job: Job | None, request: SweepRequest, view: LayersView) -> Sho
 
 
 def _draw_result(headline_slot: Any, shown: Shown, names: Sequence[str]) -> None:
+    """Everything that needs rows, each part in its place from the headline down to the sections.
+
+    `names` are the tensors that pass the filter, whether they were swept or not.
+    """
     overview_slot, choice_slot, curves_slot, detail_slot = (st.container() for _ in range(4))
     channels_slot, table_slot = st.columns(2, gap="medium")
     # The browser paints in the order of the calls: what follows the bits most closely comes first, wherever it stands.
@@ -112,6 +123,10 @@ def _draw_result(headline_slot: Any, shown: Shown, names: Sequence[str]) -> None
 
 
 def _draw_sections(shown: Shown, tensor: str, profile: LayerProfile | None) -> None:
+    """The expanders below the result: diagnosis, conventions, bench card, number format, downloads, cross-checks.
+
+    The first three need a layer with figures. What is open and drawn goes into the report too.
+    """
     row, subject, diagnosis = shown.row_of(tensor), shown.subject(tensor), None
     if row and profile:
         diagnosis = draw_diagnosis(subject, row, shown.view)
@@ -123,6 +138,7 @@ def _draw_sections(shown: Shown, tensor: str, profile: LayerProfile | None) -> N
 
 
 def _draw_export(shown: Shown, extras: Extras) -> None:
+    """What the files hold, in one line, and the downloads with keys "save-csv" and so on."""
     tensors, rows = len(shown.in_view), len(shown.rows)
     state = "" if shown.rows.complete else " The sweep was cancelled: these are the rows so far."
     held = f"{count(rows)} rows: {count(tensors)} tensors × {rows // max(tensors, 1)} schemes"
@@ -131,6 +147,10 @@ def _draw_export(shown: Shown, extras: Extras) -> None:
 
 
 def _draw_headline(slot: Any, shown: Shown) -> None:
+    """The model in one sentence at the scheme in view, and the button "worst" that puts the worst layer in view.
+
+    The outlier channel is told of layers that are profiled whole; no button where no layer has figures.
+    """
     worst = select_worst(shown.rows, shown.scheme, count=1)
     channel = None
     if worst and worst[0].numel <= MOST_PROFILED:
@@ -150,6 +170,12 @@ def _draw_headline(slot: Any, shown: Shown) -> None:
 
 
 def _draw_overview(shown: Shown, tensor: str) -> list[Row]:
+    """Search, heat map "heat" and totals "totals" side by side, or one below the other with many schemes; returns the
+    rows listed.
+
+    A click on a cell puts its layer and scheme in view, one on a total its scheme. A search that finds nothing leaves
+    an empty map and says so.
+    """
     wide = len({row.scheme for row in shown.rows.totals}) > MOST_BESIDE
     left, right = (st.container(), st.container()) if wide else st.columns([3, 2], gap="medium")
     with left:
@@ -176,6 +202,7 @@ def _draw_overview(shown: Shown, tensor: str) -> list[Row]:
 
 
 def _draw_search(shown: Shown) -> list[Row]:
+    """Boxes "find", "order" and "show"; returns the rows of the scheme in view that they leave, in their order."""
     left, middle, right = st.columns([3, 2, 1], gap="xsmall")
     left.text_input("Find layers", key=keep("find"), placeholder="text or regex", icon=":material/search:")
     middle.selectbox("Order", list(ORDERS), key=keep("order"), format_func=ORDERS.__getitem__)
@@ -185,6 +212,11 @@ def _draw_search(shown: Shown) -> list[Row]:
 
 
 def _draw_layer_choice(shown: Shown, names: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Boxes "layer" and "compared"; returns the layer in view and up to `MOST_COMPARED` others.
+
+    Layers without figures stand last. Where nobody has chosen, the first one is in view, and the view's field stays
+    None.
+    """
     unmeasured = {row.tensor for row in shown.in_view if row.status != "ok"}
     names = sorted(names, key=unmeasured.__contains__)
     view = confine(LayersView, "layer", names, chosen=names[0])
@@ -206,8 +238,15 @@ def _draw_layer_choice(shown: Shown, names: Sequence[str]) -> tuple[str, Sequenc
 
 
 def _draw_curves(shown: Shown, tensors: Sequence[str]) -> None:
+    """Chart "curves" of error against bits, the layer in view first; a click puts layer and scheme in view.
+
+    The toggle "limits" adds what this layer's values allow, for the metric SQNR only, with a sentence below.
+    """
     view, row = shown.view, shown.row_of(tensors[0])
-    note = "The best grid for this layer's own values at each bit width, and the SQNR that no code passes, from their entropy. For the metric SQNR."
+    note = (
+        "The best grid for this layer's own values at each bit width, and the SQNR that no code passes, "
+        "from their entropy. For the metric SQNR."
+    )
     st.toggle("Limits of the layer in view", key=keep("limits"), help=note, disabled=view.metric != "sqnr_db")
     limits = _find_limits(shown, tensors[0]) if view.limits and view.metric == "sqnr_db" else None
     figure = draw_curves(shown, tuple(dict.fromkeys(tensors)), view.metric, view.axis, limits, read_theme())
@@ -221,6 +260,7 @@ def _draw_curves(shown: Shown, tensors: Sequence[str]) -> None:
 
 
 def _find_limits(shown: Shown, tensor: str) -> LayerLimits | None:
+    """The layer's own limits; None, and the reason in small print, for values without spread."""
     try:
         return read_limits(shown.subject(tensor).origin, tensor)
     except (ValueError, TypeError) as error:
@@ -229,6 +269,12 @@ def _find_limits(shown: Shown, tensor: str) -> LayerLimits | None:
 
 
 def _draw_detail(shown: Shown, tensor: str) -> LayerProfile | None:
+    """Inside the layer in view: charts "weights" and "errors", or the chart "scrub-chart" of every width; returns the
+    profile.
+
+    None, and a sentence on why, for a layer without figures. Of a very large layer the histograms are those of its
+    first values, which a caption says.
+    """
     row, subject, theme = shown.row_of(tensor), shown.subject(tensor), read_theme()
     if row is None or row.status != "ok":
         st.info(_explain_row(row, tensor), icon=":material/info:")
@@ -236,9 +282,8 @@ def _draw_detail(shown: Shown, tensor: str) -> LayerProfile | None:
     scrubs = _draw_detail_switches(shown.view)
     profile = read_profile(subject)
     if profile.count + profile.non_finite < row.numel:
-        st.caption(
-            f"Histograms from the first {count(profile.count)} of {count(row.numel)} values; the tables count all of them."
-        )
+        part = f"{count(profile.count)} of {count(row.numel)} values"
+        st.caption(f"Histograms from the first {part}; the tables count all of them.")
     if scrubs:
         draw_chart(draw_scrub(subject, theme), "scrub-chart")
         return profile
@@ -252,9 +297,15 @@ def _draw_detail(shown: Shown, tensor: str) -> LayerProfile | None:
 
 
 def _draw_detail_switches(view: LayersView) -> bool:
-    """Whether every bit width is to be shown at once."""
+    """Whether every bit width is to be shown at once.
+
+    Toggles "scrub", for integers alone, and "log"; without the server the scrub has no logarithmic counts.
+    """
     integers = view.format == INTEGERS
-    note = "Every bit width at once: the slider below the charts then moves without the server. For integers, whose widths differ."
+    note = (
+        "Every bit width at once: the slider below the charts then moves without the server. "
+        "For integers, whose widths differ."
+    )
     with st.container(horizontal=True, gap="medium"):
         st.toggle("Scrub 2 to 16 bits", key=keep("scrub"), help=note, disabled=not integers)
         st.toggle("Logarithmic counts", key=keep("log"), disabled=integers and view.scrub)
@@ -262,6 +313,7 @@ def _draw_detail_switches(view: LayersView) -> bool:
 
 
 def _explain_row(row: Row | None, tensor: str) -> str:
+    """Why a layer shows no figures: not swept yet, or its status with the row's own reason; markdown, names escaped."""
     name = escape_markdown(tensor)
     if row is None:
         return f"**{name}** is not in the rows shown; they change when the sweep above is complete."
@@ -271,6 +323,7 @@ def _explain_row(row: Row | None, tensor: str) -> str:
 
 
 def _draw_channels(shown: Shown, profile: LayerProfile | None) -> None:
+    """Chart "channels", the error of each output channel; a sentence in its place for a layer without figures."""
     if profile is None:
         st.info("The error per channel is shown for a layer that was measured.", icon=":material/info:")
     else:
@@ -278,6 +331,10 @@ def _draw_channels(shown: Shown, profile: LayerProfile | None) -> None:
 
 
 def _draw_layer_table(shown: Shown, listed: Sequence[Row], tensor: str) -> None:
+    """Table "layers" of the rows listed at the scheme in view, the layer in view tinted; a click puts one in view.
+
+    As high as its rows, from two on, up to `TABLE_HEIGHT` pixels.
+    """
     st.markdown(f"**Layers at {escape_markdown(shown.scheme)}**: {len(listed)} of {len(shown.in_view)}")
     draw_choice_table(
         build_layers(listed, shown.view.metric),
@@ -291,6 +348,7 @@ def _draw_layer_table(shown: Shown, listed: Sequence[Row], tensor: str) -> None:
 
 
 def _draw_contents(slot: Any, contents: Contents) -> None:
+    """What the file holds before the first sweep: its size, what reading costs, and the table "contents"."""
     slot.markdown(
         f"#### {escape_markdown(contents.name)}: {len(contents.tensors)} tensors, {size(contents.size_bytes)}"
     )
@@ -299,14 +357,17 @@ def _draw_contents(slot: Any, contents: Contents) -> None:
 
 
 def _choose_layer(tensor: str) -> None:
+    """Put a layer in view; for callbacks."""
     change(LayersView, layer=tensor)
 
 
 def _choose_scheme(text: str) -> None:
+    """Put a scheme of the sweep in view, by its canonical text; for callbacks."""
     change(LayersView, **put_in_view(text))
 
 
 def _click_cell(chart: str) -> None:
+    """Put the clicked layer and scheme in view; for the callback of a chart, whose event may hold no point."""
     cell = pick_cell(st.session_state[chart])
     if cell:
         _choose_layer(cell[0])

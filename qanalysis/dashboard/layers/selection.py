@@ -1,6 +1,7 @@
 """Which layer did a click mean, and which layers does a search leave? Pure functions over events and rows.
 
-An event without a point means that nothing new was chosen, never that nothing is chosen: charts forget their selection when redrawn.
+An event without a point means that nothing new was chosen, never that nothing is chosen: charts forget their selection
+when redrawn.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from qanalysis.sweeps.row import METRICS, Row
 
 
 def pick_cell(event: Mapping[str, Any] | None) -> tuple[str, str] | None:
-    """Tensor and scheme of a clicked heat map cell or point of a curve, from its `customdata`; None where the event holds no cell.
+    """Tensor and scheme of a clicked heat map cell or point of a curve, from its `customdata`; None where the event
+    holds no cell.
+
+    Only the first point of the event counts.
 
     >>> pick_cell({"selection": {"points": [{"customdata": ["conv1", "int4"]}]}})
     ('conv1', 'int4')
@@ -26,6 +30,10 @@ def pick_cell(event: Mapping[str, Any] | None) -> tuple[str, str] | None:
 
 
 def _first_point(event: Mapping[str, Any] | None) -> list[Any]:
+    """The `customdata` of the first point as a list; empty for an event without one.
+
+    Browsers send it as a mapping at times.
+    """
     points = (event or {}).get("selection", {}).get("points", [])
     data = points[0].get("customdata") if points else None
     if isinstance(data, Mapping):
@@ -35,6 +43,8 @@ def _first_point(event: Mapping[str, Any] | None) -> list[Any]:
 
 def find_tensors(names: Sequence[str], pattern: str) -> list[str]:
     r"""Names that hold the pattern, upper and lower case alike: a regular expression where it is one, else plain text.
+
+    An empty pattern leaves every name.
 
     >>> find_tensors(["enc.0.q", "enc.0.k", "head"], r"\.(q|k)$")
     ['enc.0.q', 'enc.0.k']
@@ -49,7 +59,11 @@ def find_tensors(names: Sequence[str], pattern: str) -> list[str]:
 
 
 def order_rows(rows: Sequence[Row], order: str, metric: str) -> list[Row]:
-    """One scheme's rows in the order asked for ("file", "worst", "largest", "name"); those without figures stand last in each."""
+    """One scheme's rows in the order asked for ("file", "worst", "largest", "name"); those without figures stand last
+    in each.
+
+    An unknown word leaves the order of the file; equal rows keep it among themselves.
+    """
     match order:
         case "worst":
             ordered = sorted(rows, key=lambda row: _badness(row, metric), reverse=True)
@@ -63,6 +77,7 @@ def order_rows(rows: Sequence[Row], order: str, metric: str) -> list[Row]:
 
 
 def _badness(row: Row, metric: str) -> float:
+    """How bad a row is by a metric, more is worse; −∞ where the row has no such figure."""
     value: float | None = getattr(row, metric)
     if value is None:
         return -math.inf
@@ -70,7 +85,10 @@ def _badness(row: Row, metric: str) -> float:
 
 
 def choose_rows(rows: Sequence[Row], *, find: str, order: str, limit: str, metric: str) -> list[Row]:
-    """One scheme's rows after search, sorting and the limit ("60" or "all")."""
+    """One scheme's rows after search, sorting and the limit ("60" or "all").
+
+    `find` and `order` as in `find_tensors` and `order_rows`; ValueError for a limit that is neither a number nor "all".
+    """
     kept = set(find_tensors([row.tensor for row in rows], find))
     ordered = order_rows([row for row in rows if row.tensor in kept], order, metric)
     return ordered if limit == "all" else ordered[: int(limit)]

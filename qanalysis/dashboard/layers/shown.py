@@ -39,16 +39,25 @@ class Shown:
         return tuple(row.tensor for row in sorted(self.in_view, key=lambda row: row.status != "ok"))
 
     def row_of(self, tensor: str) -> Row | None:
-        """The row of a tensor under the scheme in view; None for one that was not swept."""
+        """The row of a tensor under the scheme in view; None for one that was not swept.
+
+        Rows without figures count too: their status says why.
+        """
         return next((row for row in self.in_view if row.tensor == tensor), None)
 
     def subject(self, tensor: str) -> Subject:
-        """A tensor of this result under the scheme in view."""
+        """A tensor of this result under the scheme in view.
+
+        The key of what is kept of it; it names the source as it was when it was swept.
+        """
         return Subject(Origin(self.request.source, self.request.identity), tensor, self.scheme)
 
 
 def choose_shown(candidates: Sequence[Job | None], request: SweepRequest, view: LayersView) -> Shown | None:
-    """The first of the jobs that has rows of the same source as `request`; None where none has."""
+    """The first of the jobs that has rows of the same source as `request`; None where none has.
+
+    The scheme in view is the view's where it was swept, else the first of the rows. None among the jobs is passed over.
+    """
     for job in candidates:
         rows = job.snapshot.rows if job else None
         asked = (request.source, request.identity)

@@ -78,7 +78,10 @@ class LayersView(View):
 
     @property
     def schemes(self) -> tuple[str, ...]:
-        """Every scheme of the sweep, canonical texts in the order of the rows."""
+        """Every scheme of the sweep, canonical texts in the order of the rows.
+
+        Formats outermost, as `cross_schemes` orders them; words that contradict a format are left out there.
+        """
         return tuple(str(scheme) for scheme in self._grid())
 
     @property
@@ -89,6 +92,7 @@ class LayersView(View):
         return tuple(dict.fromkeys(family_of(scheme) for scheme in self._grid() if format_of(scheme) == self.format))
 
     def _grid(self) -> tuple[Scheme, ...]:
+        """The schemes as values, in the order of the rows."""
         return _cross(self.swept, self.formats, self.groupings, self.symmetries, self.ranges)
 
     def settle(self) -> Self:
@@ -132,6 +136,7 @@ def _cross(
     symmetries: tuple[str, ...],
     ranges: tuple[str, ...],
 ) -> tuple[Scheme, ...]:
+    """The schemes of the sweep; kept for the last 64 choices, since every run asks several times."""
     rules = [parse_range(word) for word in ranges]
     if formats and all(rule.needs_equal_steps for rule in rules):
         rules.append(MINMAX)  # a divergence needs equal steps, which no format beside the integers has
@@ -146,7 +151,10 @@ def _cross(
 
 
 def format_of(scheme: Scheme) -> str:
-    """What the scheme's format is called as the format in view: its name, or "integers"."""
+    """What the scheme's format is called as the format in view: its name, or "integers".
+
+    Every integer width has the same word: the width is another field.
+    """
     return INTEGERS if scheme.format.is_integer else str(scheme.format)
 
 
@@ -161,6 +169,8 @@ def family_of(scheme: Scheme) -> str:
 
 def put_in_view(text: str) -> dict[str, Any]:
     """The fields that bring a scheme of the sweep into view.
+
+    ValueError for a text that is no scheme.
 
     >>> put_in_view("int6 channel"), put_in_view("mxfp4")
     ({'bits': 6, 'format': 'integers', 'grouping': 'channel'}, {'format': 'mxfp4', 'grouping': 'group=32'})
@@ -197,10 +207,12 @@ def expand_scheme(text: str, view: LayersView) -> LayersView:
     expanded = replace(view, grouping=family_of(scheme), **free)
     if expanded.grouping not in expanded.families:
         raise ValueError(
-            f"scheme {text!r}: the page sweeps formats, grouping, symmetry and range; use `qanalysis sweep --scheme` for scale and rounding"
+            f"scheme {text!r}: the page sweeps formats, grouping, symmetry and range; "
+            "use `qanalysis sweep --scheme` for scale and rounding"
         )
     return expanded
 
 
 def _with(words: tuple[str, ...], word: str) -> tuple[str, ...]:
+    """Words with one more at the end, unless it is among them."""
     return words if word in words else (*words, word)
