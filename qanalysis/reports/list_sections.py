@@ -8,7 +8,6 @@ from qanalysis.notation import size
 from qanalysis.reports.common_sections import define_columns, tell_coverage
 from qanalysis.reports.outline import Bullets, Grid, Outline, Section
 from qanalysis.results.table import Table
-from qanalysis.validation.table import explain_checks
 
 CHECK_COLUMNS = ("check", "reached", "required", "verdict")
 
@@ -46,6 +45,8 @@ def outline_checks(table: Table[Any], *, title: str | None = None) -> Outline:
 
     Peers that are not installed have no table; failed checks are warnings.
     """
+    from qanalysis.validation.table import explain_checks
+
     asked = [(f"{row.peer} {row.version}", row) for row in table if row.verdict != "not installed"]
     sections = [
         Section(
