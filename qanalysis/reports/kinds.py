@@ -1,34 +1,45 @@
-"""Which results are there, and how is each told? One line per kind: row type, class of its table, outline."""
+"""Which results are there, and how is each told? One line per kind: row type, class of its table, outline.
+
+Kinds stand here by name, so that a command loads the rooms of its own result and no others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import Any
 
-from qanalysis.checkpoints.inventory import TensorRow
-from qanalysis.converters.linearity.row import LinearityRow
-from qanalysis.converters.spectrum.row import RecordRow
-from qanalysis.converters.textbook.row import TextbookRow
-from qanalysis.reports.converter_sections import outline_converter
-from qanalysis.reports.list_sections import outline_checks, outline_plain, outline_tensors
+from qanalysis.reports.list_sections import outline_plain
 from qanalysis.reports.outline import Outline
-from qanalysis.reports.sweep_sections import outline_sweep
 from qanalysis.results.table import Table
-from qanalysis.sweeps.row import Row, Rows
-from qanalysis.validation.table import CheckRow
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Names below the package: of the row type, of the function that tells a table of it, and of the table's class."""
+
+    row: str
+    outline: str
+    table: str = "results.table.Table"
+
 
 # Files that name no command are of the first kind.
-_ALL: tuple[tuple[type[Any], type[Table[Any]], Callable[..., Outline]], ...] = (
-    (Row, Rows, outline_sweep),
-    (RecordRow, Table, outline_converter),
-    (LinearityRow, Table, outline_converter),
-    (TextbookRow, Table, outline_converter),
-    (TensorRow, Table, outline_tensors),
-    (CheckRow, Table, outline_checks),
+_ALL = (
+    _Kind("sweeps.row.Row", "reports.sweep_sections.outline_sweep", table="sweeps.row.Rows"),
+    _Kind("converters.spectrum.row.RecordRow", "reports.converter_sections.outline_converter"),
+    _Kind("converters.linearity.row.LinearityRow", "reports.converter_sections.outline_converter"),
+    _Kind("converters.textbook.row.TextbookRow", "reports.converter_sections.outline_converter"),
+    _Kind("checkpoints.inventory.TensorRow", "reports.list_sections.outline_tensors"),
+    _Kind("validation.table.CheckRow", "reports.list_sections.outline_checks"),
 )
-#: Row types of the files that can be read, and the class of a table of each.
-KINDS: dict[Any, type[Table[Any]]] = {row_type: table for row_type, table, _ in _ALL}
-_OUTLINES = {row_type: tell for row_type, _, tell in _ALL}
+
+
+@cache
+def load_kinds() -> dict[Any, type[Table[Any]]]:
+    """Row types of the files that can be read, and the class of a table of each; loads the rooms of all."""
+    return {_load(kind.row): _load(kind.table) for kind in _ALL}
 
 
 def outline(table: Table[Any], **options: Any) -> Outline:
@@ -36,5 +47,11 @@ def outline(table: Table[Any], **options: Any) -> Outline:
 
     A row type that is not listed here is told by its columns alone. Raises TypeError for an option of another kind.
     """
-    tell: Callable[..., Outline] = _OUTLINES.get(table.row_type, outline_plain)
+    own = f"{table.row_type.__module__}.{table.row_type.__qualname__}".removeprefix("qanalysis.")
+    tell: Callable[..., Outline] = next((_load(kind.outline) for kind in _ALL if kind.row == own), outline_plain)
     return tell(table, **{name: value for name, value in options.items() if value})
+
+
+def _load(name: str) -> Any:
+    module, _, part = name.rpartition(".")
+    return getattr(import_module(f"qanalysis.{module}"), part)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from qanalysis.reports.kinds import KINDS
+from qanalysis.reports.kinds import load_kinds
 from qanalysis.results.document import kind_of, to_json
 from qanalysis.results.files import check_targets, read_table, write_whole
 from qanalysis.results.table import Table
@@ -71,7 +71,7 @@ def read_result(path: str | os.PathLike[str]) -> Table[Any]:
     CSV holds no totals and no source: `totals` is empty and `source` is the CSV file itself. Raises ValueError for any
     other file, naming the place.
     """
-    return read_table(path, KINDS)
+    return read_table(path, load_kinds())
 
 
 def read_rows(path: str | os.PathLike[str]) -> Rows:
@@ -79,6 +79,7 @@ def read_rows(path: str | os.PathLike[str]) -> Rows:
     found = read_result(path)
     if found.row_type is not Row:
         raise ValueError(
-            f"{path}: holds a result of `qanalysis {kind_of(found).command}`, rows of a sweep are expected; read it with read_result"
+            f"{path}: holds a result of `qanalysis {kind_of(found).command}`, rows of a sweep are expected; "
+            "read it with read_result"
         )
     return cast("Rows", found)

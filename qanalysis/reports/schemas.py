@@ -7,7 +7,7 @@ from pathlib import Path
 from qanalysis.diagnosis.causes import Cause
 from qanalysis.diagnosis.cures import Cure
 from qanalysis.diagnosis.findings import Diagnosis
-from qanalysis.reports.kinds import KINDS
+from qanalysis.reports.kinds import load_kinds
 from qanalysis.results import schema
 from qanalysis.sweeps.row import Row
 
@@ -26,7 +26,7 @@ def list_schemas() -> dict[str, str]:
             }
         }
     }
-    found = {row_type.KIND.schema: schema.describe_kind(row_type, more=more.get(row_type)) for row_type in KINDS}
+    found = {row_type.KIND.schema: schema.describe_kind(row_type, more=more.get(row_type)) for row_type in load_kinds()}
     found[Row.KIND.schema]["$defs"]["diagnosis"] = _describe_diagnosis()
     return {f"{stem}.schema.json": schema.write_schema(one) for stem, one in found.items()}
 

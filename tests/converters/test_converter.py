@@ -1,4 +1,6 @@
-"""An ideal converter: levels and transitions of the three transfers, both steps, saturating ends, and what is no converter."""
+"""An ideal converter: levels and transitions of the three transfers, both steps, saturating ends,
+and what is no converter.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,8 @@ def test_error_moments_are_those_of_the_transfer(transfer: str, mean_lsb: float,
     converter = Converter(6, 0, 64, transfer=transfer)
     x = (np.arange(62 * 1000) + 0.5) / 1000 + 1
     error = converter.round_trip(x) - x
-    # A thousand mid-points per cell: the mean is exact by symmetry, the mean square short by 1/12 of the spacing squared.
+    # A thousand mid-points per cell: the mean is exact by symmetry, the mean square short by 1/12 of the spacing
+    # squared.
     assert error.mean() == pytest.approx(mean_lsb, abs=1e-9)
     assert math.sqrt(np.mean(error**2)) == pytest.approx(rms_lsb, abs=1e-6)
 

@@ -83,7 +83,8 @@ def test_clipping_is_found_at_both_ends_with_its_share_and_longest_run() -> None
     found = find(examine_record(record_of(codes)), "clipping")
     share = np.mean((codes == 2047) | (codes == -2048))
     assert found.value == share
-    # Codes 2047 and -2048 begin at +-2047 of 2150.4: acos of that over pi on each side, and 4096 even phases miss an arc by one at most.
+    # Codes 2047 and -2048 begin at +-2047 of 2150.4: acos of that over pi on each side, and 4096 even phases miss an
+    # arc by one at most.
     assert found.value == pytest.approx(2 * np.arccos(2047 / (1.05 * 2048)) / np.pi, abs=2 / SAMPLES)
     held = "".join("x" if code == 2047 else " " for code in codes)
     assert f"at the top (code 2047, longest run {max(map(len, held.split()))})" in found.text

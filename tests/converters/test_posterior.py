@@ -1,4 +1,6 @@
-"""The posterior check and mean relative errors: values worked by hand, the definitions as plain loops, laws, edges and refusals."""
+"""The posterior check and mean relative errors:
+values worked by hand, the definitions as plain loops, laws, edges and refusals.
+"""
 
 from __future__ import annotations
 
@@ -201,7 +203,8 @@ def test_a_constant_series_stays_constant_and_a_geometric_one_is_followed() -> N
     assert GreyModel(0.0, 3.0, 1.0).predict(3).tolist() == [1.0, 3.0, 3.0]
     assert fit_grey_model([0.0] * 4).predict(4).tolist() == [0.0] * 4
     geometric = 2.0 * 1.1 ** np.arange(8)
-    # z is the mean of the sums at both ends, so that a ratio r gives a = -2 (r - 1)/(r + 1), where ln r would be exact: 3.6e-5 per step here.
+    # z is the mean of the sums at both ends, so that a ratio r gives a = -2 (r - 1)/(r + 1), where ln r would be exact:
+    # 3.6e-5 per step here.
     assert fit_grey_model(geometric).a == pytest.approx(-2 * 0.1 / 2.1, rel=1e-12)
 
 

@@ -28,7 +28,8 @@ def test_a_ramp_finds_the_transitions_that_were_put_in(shape: str, transfer: str
     found = measure_linearity(simulation.run().codes, bits=8, low=0, high=256, transfer=transfer, drive=drive)
     # Samples stand 264/2^19 of a step apart, and a transition is known to one of them.
     assert np.abs(found.transitions - simulation.transitions).max() < 0.001
-    # The reference line runs through the end transitions, where the shapes are zero; its steps are 0.3 % longer. Four transitions make INL.
+    # The reference line runs through the end transitions, where the shapes are zero; its steps are 0.3 % longer. Four
+    # transitions make INL.
     u = np.linspace(-1, 1, 255)
     assert np.abs(found.inl_lsb - Inl(shape, 0.8)(u))[np.abs(u % 0.5) > 1e-9].max() < 0.003
 

@@ -1,4 +1,6 @@
-"""Published and recomputed values of whole records: locked periods, spurs by width, the two ENOBs, full scales, the rate label."""
+"""Published and recomputed values of whole records:
+locked periods, spurs by width, the two ENOBs, full scales, the rate label.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,8 @@ def test_a_prime_period_has_one_spectrum_for_every_start_phase_and_a_locked_one_
     assert [spectrum.sfdr_dbc for spectrum in prime] == pytest.approx([92.96] * 64, abs=0.1)
     assert [spectrum.sinad_db for spectrum in prime] == pytest.approx([74.09] * 64, abs=0.02)
     spurs, sinads = [spectrum.sfdr_dbc for spectrum in locked], [spectrum.sinad_db for spectrum in locked]
-    # 75.8..82.3 (median 78.9) and 72.5..78.6 over another grid of phases: extremes of a jagged curve move with the grid.
+    # 75.8..82.3 (median 78.9) and 72.5..78.6 over another grid of phases: extremes of a jagged curve move with the
+    # grid.
     assert (min(spurs), np.median(spurs)) == pytest.approx((75.8, 78.9), abs=0.5)
     assert 82 <= max(spurs) <= 84
     assert (min(sinads), max(sinads)) == pytest.approx((72.5, 78.6), abs=0.4)

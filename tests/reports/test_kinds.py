@@ -28,7 +28,7 @@ from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.spectrum import analyze_spectrum, describe_spectrum
 from qanalysis.converters.textbook.row import TextbookRow, list_textbook_rows
 from qanalysis.converters.textbook.textbook import solve_textbook
-from qanalysis.reports.kinds import KINDS, outline
+from qanalysis.reports.kinds import load_kinds, outline
 from qanalysis.reports.page import render_page
 from qanalysis.reports.report import read_result, read_rows, write_report
 from qanalysis.reports.terminal import print_result
@@ -116,7 +116,7 @@ def table(request: pytest.FixtureRequest) -> Table[Any]:
 
 
 def test_every_kind_is_tried() -> None:
-    assert set(MAKERS) == {row_type.KIND.command for row_type in KINDS}
+    assert set(MAKERS) == {row_type.KIND.command for row_type in load_kinds()}
 
 
 @pytest.mark.parametrize("suffix", [".json", ".parquet", ".csv"])
@@ -169,7 +169,7 @@ def test_what_can_not_be_measured_stands_at_the_end_of_the_list(capsys: pytest.C
     print_result(_show())
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[2:5]] == ["w", "\\u202egpj.exe", "ids"]
-    assert "1 at the end hold no real numbers and can not be measured" in lines
+    assert "1 tensor at the end holds no real numbers and can not be measured" in lines
     assert list(read_result_names(_show())) == ["ids", "w", "\u202egpj.exe"]
 
 

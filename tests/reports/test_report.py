@@ -24,7 +24,7 @@ import pytest
 from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports.every_row import order_leaving_out, pack_columns
-from qanalysis.reports.kinds import KINDS
+from qanalysis.reports.kinds import load_kinds
 from qanalysis.reports.report import read_rows, write_report
 from qanalysis.reports.summary import choose_scheme, find_outlier, find_worst_channel, headline, select_worst
 from qanalysis.results.columns import columns_of
@@ -39,7 +39,7 @@ INTEGER_COLUMNS = tuple(one.name for one in columns_of(Row) if one.kind == "inte
 
 
 def _parse(content: bytes) -> Rows:
-    return parse_csv(content, KINDS, place="r.csv")
+    return parse_csv(content, load_kinds(), place="r.csv")
 
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

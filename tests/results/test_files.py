@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from qanalysis.reports.kinds import KINDS
+from qanalysis.reports.kinds import load_kinds
 from qanalysis.results import files
 from qanalysis.results.files import check_targets, read_table, write_whole
 
@@ -117,7 +117,7 @@ def test_links_pipes_and_devices_are_refused_with_the_way_out(tmp_path: Path) ->
     ):
         check_targets([tmp_path / "pipe.csv"])
     with pytest.raises(ValueError, match=r"pipe\.csv: no file that can be read"):
-        read_table(tmp_path / "pipe.csv", KINDS)
+        read_table(tmp_path / "pipe.csv", load_kinds())
 
 
 def test_a_text_that_is_too_large_is_refused_by_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_a_text_that_is_too_large_is_refused_by_its_size(tmp_path: Path, monkeyp
     with pytest.raises(
         ValueError, match=r"x\.json: 21 bytes, at most 10 of text are read; write the result as \.parquet"
     ):
-        read_table(tmp_path / "x.json", KINDS)
+        read_table(tmp_path / "x.json", load_kinds())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["terminate", "hang-up"])

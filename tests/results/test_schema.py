@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 import qanalysis
-from qanalysis.reports.kinds import KINDS
+from qanalysis.reports.kinds import load_kinds
 from qanalysis.reports.schemas import list_schemas
 
 SCHEMAS = list_schemas()
@@ -28,5 +28,5 @@ def test_every_kind_has_its_schema_and_there_is_no_other() -> None:
     assert (
         {path.name for path in folder.iterdir()}
         == set(SCHEMAS)
-        == {f"{kind.KIND.schema}.schema.json" for kind in KINDS}
+        == {f"{kind.KIND.schema}.schema.json" for kind in load_kinds()}
     )

@@ -1,4 +1,6 @@
-"""Ramp and sine histograms against known transitions: noise-free to 0.001 LSB, noisy within the error bars that are stated."""
+"""Ramp and sine histograms against known transitions:
+noise-free to 0.001 LSB, noisy within the error bars that are stated.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,8 @@ def test_a_dense_sine_gives_back_the_transitions(bits: int) -> None:
     found = measure_linearity(
         convert(truth, make_sine(bits)), bits=bits, test="sine", low=0, high=2**bits, drive=drive_of_sine(bits)
     )
-    # a hit more or less moves a transition by pi A/S, at mid-scale; A = 1.02 * 2^(bits-1): 0.0016 LSB at 10 bits; half of it on either side
+    # a hit more or less moves a transition by pi A/S, at mid-scale; A = 1.02 * 2^(bits-1): 0.0016 LSB at 10 bits; half
+    # of it on either side
     assert np.abs(found.transitions - truth).max() <= math.pi * 1.02 * 2 ** (bits - 1) / DENSE
     if bits <= 8:
         assert np.abs(found.transitions - truth).max() < 0.001
@@ -74,7 +77,8 @@ def test_errors_are_those_of_the_definitions_code_by_code(test: str, reference: 
     x = np.linspace(0, 64, DENSE) if test == "ramp" else make_sine(6)
     found = measure_linearity(convert(truth, x), bits=6, test=test, reference=reference)
     dnl, inl = find_errors_one_by_one(truth, reference)
-    # each transition is known within 64/2^20 LSB (ramp) or pi 33/2^20 (sine): 1e-4; a width takes two of them, a line's ends two more
+    # each transition is known within 64/2^20 LSB (ramp) or pi 33/2^20 (sine): 1e-4; a width takes two of them, a line's
+    # ends two more
     assert found.dnl_lsb == pytest.approx(dnl, abs=4e-4)
     assert found.inl_lsb == pytest.approx(inl, abs=4e-4)
     assert (found.dnl_min_lsb, found.dnl_max_lsb) == (found.dnl_lsb.min(), found.dnl_lsb.max())
@@ -82,7 +86,8 @@ def test_errors_are_those_of_the_definitions_code_by_code(test: str, reference: 
 
 
 def test_a_ramp_of_four_codes_worked_by_hand() -> None:
-    # 81 samples from 0 to 80 in a range of 0..80, LSB 20: code 1 begins between 9 and 10, code 2 between 39 and 40, code 3 between 54 and 55
+    # 81 samples from 0 to 80 in a range of 0..80, LSB 20: code 1 begins between 9 and 10, code 2 between 39 and 40,
+    # code 3 between 54 and 55
     found = measure_linearity(np.repeat([0, 1, 2, 3], [10, 30, 15, 26]), bits=2, low=0, high=80)
     assert found.transitions.tolist() == pytest.approx([9.5, 39.5, 54.5], abs=1e-12)
     assert found.dnl_lsb.tolist() == pytest.approx([30 / 22.5 - 1, 15 / 22.5 - 1], abs=1e-12)
@@ -219,7 +224,8 @@ def test_a_sine_of_broken_periods_is_cut_to_whole_ones() -> None:
     found = measure_linearity(codes, bits=8, test="sine", low=0, high=256, drive=drive_of_sine(8))
     assert found.samples < DENSE
     assert "partial-period" in {finding.code for finding in found.findings}
-    # each end of the cut is known to a sample; at mid-scale a sample is 2 pi J A/S = 0.016 LSB per period, and counts for 1/20 of them
+    # each end of the cut is known to a sample; at mid-scale a sample is 2 pi J A/S = 0.016 LSB per period, and counts
+    # for 1/20 of them
     assert np.abs(found.transitions - truth).max() < 0.01
 
 
@@ -229,7 +235,8 @@ def test_noise_around_the_middle_does_not_break_the_periods() -> None:
     found = measure_linearity(convert(truth, x), bits=8, test="sine")
     periods = found.samples / DENSE * 20.4
     assert periods == pytest.approx(round(periods), abs=0.01)
-    # one sample is 0.016 LSB; the noise of 0.5 LSB moves an edge by some 30 of 51,000 samples, and two edges count for 1/20: 0.05 LSB
+    # one sample is 0.016 LSB; the noise of 0.5 LSB moves an edge by some 30 of 51,000 samples, and two edges count for
+    # 1/20: 0.05 LSB
     assert np.abs(found.inl_lsb).max() < 0.05
 
 

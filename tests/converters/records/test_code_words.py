@@ -1,4 +1,6 @@
-"""Width, justification and sign are guessed right over all widths, follow the evidence, and give way to what is stated."""
+"""Width, justification and sign are guessed right over all widths, follow the evidence,
+and give way to what is stated.
+"""
 
 from __future__ import annotations
 

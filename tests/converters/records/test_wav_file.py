@@ -1,4 +1,6 @@
-"""WAV files of every plain kind give their words, cut-off ones what is left; scipy's and Python's own readers and writers are the judges."""
+"""WAV files of every plain kind give their words, cut-off ones what is left;
+scipy's and Python's own readers and writers are the judges.
+"""
 
 from __future__ import annotations
 

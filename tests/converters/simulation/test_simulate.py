@@ -1,4 +1,6 @@
-"""A simulated converter: the chain against a slow one, every imperfection by its known effect, the same record every time."""
+"""A simulated converter: the chain against a slow one, every imperfection by its known effect,
+the same record every time.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ def test_without_imperfections_the_chain_is_the_converter(transfer: str) -> None
 @pytest.mark.parametrize("bits", [6, 8, 10, 12, 14, 16])
 def test_a_full_sine_reaches_six_decibels_per_bit(bits: int) -> None:
     capture = run(converter=Converter(bits, -1, 1), waveform=Sine(1 - 2.0**-bits, 127 / 16384))
-    # The slow sine's exact figure. Of 16384 phases a quarter are independent, e^2 varies by sqrt(0.8): 4.34 sqrt(0.8/4096) dB, three of them.
+    # The slow sine's exact figure. Of 16384 phases a quarter are independent, e^2 varies by sqrt(0.8):
+    # 4.34 sqrt(0.8/4096) dB, three of them.
     assert sinad_db(capture) == pytest.approx(sine_moments(2 ** (bits - 1) - 0.5).sqnr_db, abs=0.19)
     assert sinad_db(capture) == pytest.approx(DB_PER_BIT * bits + SINE_DB, abs=0.5)
 
@@ -142,7 +145,8 @@ def test_noise_has_the_power_it_was_given() -> None:
 def test_dither_costs_what_it_should_on_a_busy_signal(name: str) -> None:
     capture = run(waveform=Gaussian(0.1), dither=name)
     ratio = 12 * np.mean(np.square(capture.errors / TWELVE.lsb))
-    # The error of TPDF has the largest spread; e^2 has a relative deviation below 1.5, over sqrt(16384): 0.012, four of them.
+    # The error of TPDF has the largest spread; e^2 has a relative deviation below 1.5, over sqrt(16384): 0.012, four of
+    # them.
     assert ratio == pytest.approx(find_dither(name).power_ratio, rel=0.05)
 
 
@@ -158,7 +162,9 @@ def test_unknown_dither_is_refused_with_the_known_ones() -> None:
 
 
 def shape_by_loop(x: list[Fraction], dither: list[Fraction], past: list[Fraction]) -> tuple[list[int], list[Fraction]]:
-    """Error feedback as a book draws it, exact: y = round(v + d), e = y - v, v = x + what the filter makes of past e, the latest first."""
+    """Error feedback as a book draws it, exact: y = round(v + d), e = y - v,
+    v = x + what the filter makes of past e, the latest first.
+    """
     weights = [(-1) ** k * math.comb(len(past), k) for k in range(1, len(past) + 1)]
     codes = []
     for value, added in zip(x, dither, strict=True):
@@ -176,7 +182,8 @@ def test_shaping_without_a_loop_is_the_loop_in_its_steady_state(order: int, name
     x = np.rint((20 * np.sin(2 * np.pi * 0.0123 * np.arange(1024)) + rng.standard_normal(1024) * 1e-3) * 2**20) / 2**20
     dither = np.rint(find_dither(name).draw(rng, (1024,)) * 2**20) / 2**20
     codes, error = shape_noise(x, dither, order=order, rounding=Rounding("half-up"))
-    # The input of the loop is what the codes and errors say it was: x and less than 1/M of DC, the same in every sample.
+    # The input of the loop is what the codes and errors say it was: x and less than 1/M of DC, the same in every
+    # sample.
     past = [Fraction(value) for value in error[::-1][:order]]
     dc = Fraction(float(np.mean(codes - x)))
     by_loop, end = shape_by_loop([Fraction(value) + dc for value in x], [Fraction(value) for value in dither], past)
@@ -187,7 +194,9 @@ def test_shaping_without_a_loop_is_the_loop_in_its_steady_state(order: int, name
 
 
 def shaping_gain_db(osr: float, order: int) -> float:
-    """(20 L + 10) log10 OSR - 10 log10(pi^2L / (2L + 1)): (pi f / fs)^2L stands for |2 sin(pi f / fs)|^2L, the limit of large `osr`."""
+    """(20 L + 10) log10 OSR - 10 log10(pi^2L / (2L + 1)):
+    (pi f / fs)^2L stands for |2 sin(pi f / fs)|^2L, the limit of large `osr`.
+    """
     return (20 * order + 10) * math.log10(osr) - 10 * math.log10(math.pi ** (2 * order) / (2 * order + 1))
 
 
@@ -203,8 +212,8 @@ def test_oversampling_and_shaping_gain_what_the_formula_says(osr: int, order: in
     capture = run(waveform=Sine(0.9, 31 / 16384), osr=osr, shaping_order=order, dither="subtractive")
     level = 20 * math.log10(0.9)
     gain = capture.in_band_snr_db - (DB_PER_BIT * 12 + SINE_DB + level)  # type: ignore[operator]
-    # K = M/(2 osr) bins, the uppermost weigh most: chi-square of about K/(L + 1) pairs, deviation 4.34 sqrt((2L+1)/K) dB, three of them;
-    # the mean of the error is taken out, and 0.02 dB that (pi f)^2L passes sin^2L by.
+    # K = M/(2 osr) bins, the uppermost weigh most: chi-square of about K/(L + 1) pairs, deviation 4.34 sqrt((2L+1)/K)
+    # dB, three of them; the mean of the error is taken out, and 0.02 dB that (pi f)^2L passes sin^2L by.
     tolerance = 3 * 4.34 * math.sqrt((2 * order + 1) / (16384 / 2 / osr)) + 0.02
     assert gain == pytest.approx(shaping_gain_db(osr, order), abs=tolerance)
 

@@ -1,4 +1,6 @@
-"""Sweeps: the published numbers of amplitude, loading and dither, records against exact sums, and the line of 6.02 b + 1.76."""
+"""Sweeps: the published numbers of amplitude, loading and dither, records against exact sums,
+and the line of 6.02 b + 1.76.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.sweeps import sweep_amplitude, sweep_bits, sweep_dither, sweep_loading
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, Sine
 
-# Sine of so many LSB, 127 periods in 4096 samples: correlation, rms error times sqrt 12; stated to five and four digits.
+# Sine of so many LSB, 127 periods in 4096 samples: correlation, rms error times sqrt 12; stated to five and four
+# digits.
 RECORDS = [
     (0.3, -1.0, 0.7348),
     (0.6, 0.20216, 1.2518),
@@ -47,7 +50,8 @@ def test_dither_fixes_the_power_at_every_size(dither: str, ratio: float) -> None
 
 def test_records_follow_the_exact_sums() -> None:
     sweep = sweep_amplitude(np.geomspace(0.55, 30, 60))
-    # A crossing is misplaced by half of 1/4096 of a turn at most; errors jump there by a step, 4 A + 4 crossings a turn: 12 (4 A + 4)/8192.
+    # A crossing is misplaced by half of 1/4096 of a turn at most; errors jump there by a step, 4 A + 4 crossings a
+    # turn: 12 (4 A + 4)/8192.
     reach = 12 * (4 * sweep.amplitudes_lsb + 4) / 8192
     assert (np.abs(sweep.power_ratio - sweep.exact_power_ratio) < reach).all()
     assert sweep.model_sqnr_db == pytest.approx(10 * np.log10(6 * sweep.amplitudes_lsb**2), abs=1e-12)
@@ -135,7 +139,8 @@ def test_tails_beyond_the_ends_are_the_published_ones() -> None:
 def test_a_simulated_loaded_gaussian_agrees_with_the_integral() -> None:
     capture = Simulation(Converter(8, -4, 4, transfer="mid-rise"), Gaussian(1.0), samples=2**18).run()
     exact = float(sweep_loading(8, [4]).sqnr_db[0])
-    # Overload is a third of the error here and comes from 16 of 2^18 samples: a third of 1/sqrt(16), times 4.34 dB, and three of them.
+    # Overload is a third of the error here and comes from 16 of 2^18 samples: a third of 1/sqrt(16), times 4.34 dB, and
+    # three of them.
     assert capture.stats.sqnr_db == pytest.approx(exact, abs=1.1)
     assert capture.saturated == pytest.approx(2**18 * 63.3e-6, abs=4 * 4)  # Poisson, four deviations
 

@@ -119,7 +119,8 @@ def test_dithered_converters_reach_the_analytic_sinad(bits: int, level_db: float
 def test_an_ideal_quantizer_of_a_full_sine_stays_near_the_textbook_line(bits: int, cycles: float) -> None:
     record = np.rint((2 ** (bits - 1) - 1) * draw(4096, cycles, phase=0.2))
     spectrum = analyze_spectrum(record, bits=bits)
-    # A sine's quantization error is not quite uniform: 0.979 of q^2/12 at 128 LSB, more off below; 0.3 dB serve 6 bits and up, chance of a window 0.5.
+    # A sine's quantization error is not quite uniform: 0.979 of q^2/12 at 128 LSB, more off below; 0.3 dB serve 6 bits
+    # and up, chance of a window 0.5.
     tolerance = 0.3 + (0 if spectrum.coherent else 0.5)
     assert spectrum.sinad_db == pytest.approx(
         6.0206 * bits + 1.7609 + 20 * np.log10(1 - 2.0 ** (1 - bits)), abs=tolerance
@@ -143,7 +144,8 @@ def test_known_harmonics_and_noise_are_read_back(cycles: float, phase: float) ->
     assert spectrum.thd_below_noise is False
     assert spectrum.sinad_db == pytest.approx(10 * np.log10(0.5 / (1e-8 + distortion / 2)), abs=0.05)
     for order, level in levels.items():
-        # Noise of one bin stands at -116 dBc, of a lobe of 19 bins at -103: amplitudes err by up to 3 * 10^((noise - level)/20).
+        # Noise of one bin stands at -116 dBc, of a lobe of 19 bins at -103: amplitudes err by up to
+        # 3 * 10^((noise - level)/20).
         noise = -116 if spectrum.coherent else -103
         assert find_harmonic(spectrum.harmonics, order) == pytest.approx(
             level, abs=0.05 + 3 * 8.7 * 10 ** ((noise - level) / 20)
@@ -295,7 +297,8 @@ def test_time_reversal_and_offsets_change_no_figure(record: np.ndarray) -> None:
     for other in (record[::-1], record + 47):
         changed = analyze_spectrum(other, low=-2048, high=2048)
         for name in DBC + DBFS:
-            # A periodic window is symmetric about sample 0 and not about the middle: reversal shifts it by one sample in 1024.
+            # A periodic window is symmetric about sample 0 and not about the middle: reversal shifts it by one sample
+            # in 1024.
             assert getattr(changed, name) == pytest.approx(
                 getattr(plain, name), abs=0.05 if record is LOOSE else 1e-6
             ), name

@@ -19,7 +19,8 @@ from qanalysis.converters.spectrum.windows import (
     measure_lobe,
 )
 
-# coherent gain, noise bandwidth in bins, scallop in dB, side bins that hold all but 1e-6, 1e-9, 1e-12 of a tone half-way between two bins
+# coherent gain, noise bandwidth in bins, scallop in dB, side bins that hold all but 1e-6, 1e-9, 1e-12 of a tone
+# half-way between two bins
 TABLE = {
     "rectangular": (1.0, 1.000, -3.92, 2040, None, None),
     "hann": (0.5000, 1.500, -1.42, 8, 31, 122),

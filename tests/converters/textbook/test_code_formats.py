@@ -1,4 +1,6 @@
-"""Six code formats: tables worked by hand, inverse pairs over all codes, the definitions as plain Python, the two zeros, refusals."""
+"""Six code formats: tables worked by hand, inverse pairs over all codes,
+the definitions as plain Python, the two zeros, refusals.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The code table: bins by hand and by asking the converter, the ends of the range, walking without memory, CSV, the limit."""
+"""The code table: bins by hand and by asking the converter, the ends of the range,
+walking without memory, CSV, the limit.
+"""
 
 from __future__ import annotations
 

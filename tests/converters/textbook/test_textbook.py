@@ -1,4 +1,6 @@
-"""Textbook answers: the resolution table, the problems of course books, the working, laws over all widths, ends of the range, refusals."""
+"""Textbook answers: the resolution table, the problems of course books, the working, laws over all widths,
+ends of the range, refusals.
+"""
 
 from __future__ import annotations
 
@@ -280,7 +282,8 @@ def test_the_working_of_other_transfers_clipping_zero_and_a_rate() -> None:
         )
     ],
     ids=lambda p: (
-        f"{p.converter.bits} bit {p.converter.low:g}:{p.converter.high:g} {p.converter.lsb_convention} {p.converter.transfer}"
+        f"{p.converter.bits} bit {p.converter.low:g}:{p.converter.high:g} {p.converter.lsb_convention} "
+        f"{p.converter.transfer}"
     ),
 )
 def test_the_working_says_the_figures_and_no_line_is_empty(problem: Textbook) -> None:
