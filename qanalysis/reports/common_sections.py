@@ -1,6 +1,4 @@
-"""What does every result tell? What its columns mean, where it comes from, what was left out, which limits were held
-against it.
-"""
+"""What does every result tell? What its columns mean, where it comes from, what was left out, which limits it met."""
 
 from __future__ import annotations
 
@@ -29,7 +27,11 @@ def define_columns(columns: tuple[Column, ...], *, note: str = "", more: Iterabl
 
 
 def tell_provenance(table: Table[Any], created: datetime) -> Section:
-    """The input, when and with what it was measured, and with which settings."""
+    """The input, when and with what it was measured, and with which settings; those that are None are left out.
+
+    `created` is the time of the report, and stands for that of the measurement where the settings do not know it. The
+    versions are those of the packages that this process has loaded.
+    """
     source = table.source
     packages = [*_PACKAGES, *(name for name in _PACKAGES_IF_USED if name in sys.modules)]
     made_with = ", ".join([f"{name} {version(name)}" for name in packages] + [f"Python {platform.python_version()}"])
@@ -46,11 +48,20 @@ def tell_provenance(table: Table[Any], created: datetime) -> Section:
         ("Made with", made_with),
     ]
     settings = [(name, value) for name, value in table.settings.items() if name != "created" and value is not None]
-    facts += [
-        (f"Setting {name}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
-        for name, value in settings
-    ]
+    facts += [(f"Setting {name}", _spell(value)) for name, value in settings]
     return Section("provenance", "Where it comes from", [Facts(facts)])
+
+
+def _spell(value: Any) -> str:
+    """A setting in words: yes and no, numbers with all digits, lists with commas."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return repr(value).removesuffix(".0")
+        case list() | tuple():
+            return ", ".join(map(_spell, value))
+    return str(value)
 
 
 def tell_coverage(table: Table[Any]) -> list[Section]:
@@ -63,7 +74,7 @@ def tell_coverage(table: Table[Any]) -> list[Section]:
 
 
 def list_limits(table: Table[Any]) -> list[Section]:
-    """The limits that were given, and what was reached."""
+    """The limits that were given, and what was reached; no section where none was given."""
     if table.totals.row_type is not LimitCheck or not len(table.totals):
         return []
     return [
@@ -77,13 +88,14 @@ def list_limits(table: Table[Any]) -> list[Section]:
 
 
 def list_missed(table: Table[Any]) -> list[LimitCheck]:
-    """The limits that were not met."""
+    """The limits that were not met, those without a figure among them; empty for results that have no limits."""
     return [limit for limit in table.totals if isinstance(limit, LimitCheck) and not limit.met]
 
 
 def name_missed(limit: LimitCheck, nothing: str = "no figure") -> str:
-    """A missed limit in a sentence."""
-    return f"{limit.limit} {limit.asked:g} is missed: {nothing if limit.reached is None else f'reached {limit.reached:.6g}'}"
+    """A missed limit in a sentence; `nothing` stands where there was no figure to hold against it."""
+    reached = nothing if limit.reached is None else f"reached {limit.reached:.6g}"
+    return f"{limit.limit} {limit.asked:g} is missed: {reached}"
 
 
 def _describe_limit(limit: LimitCheck) -> tuple[str, ...]:

@@ -1,6 +1,4 @@
-"""What is told of a sweep? The headline, totals, worst tensors, diagnoses, what could not be measured; and the charts
-of the page.
-"""
+"""What is told of a sweep? The headline, totals, worst tensors, diagnoses, what could not be measured; its charts."""
 
 from __future__ import annotations
 
@@ -63,7 +61,11 @@ def outline_sweep(
 
 
 def draw_sweep(rows: Rows, *, scheme: str | None = None, profiles: Sequence[LayerProfile] = ()) -> list[Chart]:
-    """The charts of the page: error by layer and scheme, error against bits, and the layers that are seen from inside."""
+    """The charts of the page: error by layer and scheme, error against bits, and the layers seen from inside.
+
+    None for more than 2,000 tensors; without any SQNR those of the profiles alone. Several profiles of one layer, which
+    are of several bit widths, become one chart with a slider. Raises ValueError where there is no row at all.
+    """
     from qanalysis.charts.curves import error_curves
     from qanalysis.charts.heat_map import heat_map
 
@@ -175,7 +177,7 @@ def _list_tiles(rows: Rows, scheme: str) -> list[tuple[str, str, str]]:
 
 
 def _diagnose(number: int, found: Diagnosis) -> Section:
-    """What is wrong with one layer, and what helps."""
+    """What is wrong with one layer, and what helps; bars are of the largest finite gain, in dB."""
     blocks: list[Block] = [Prose(found.summary)]
     if found.causes:
         blocks.append(Bullets([(cause.title, cause.text) for cause in found.causes]))
@@ -185,30 +187,26 @@ def _diagnose(number: int, found: Diagnosis) -> Section:
         largest = max((cure.gain_db for cure in found.cures if math.isfinite(cure.gain_db)), default=0.0)
         lines = [
             (
-                *(
-                    cure.text,
-                    cure.scheme or "needs run-time support",
-                    true_minus(f"{cure.gain_db:+.2f} dB"),
-                    true_minus(f"{cure.worth_bits:+.2f}"),
-                ),
-                *(f"{cure.extra_bits:.3f}", true_minus(f"{cure.net_bits:+.2f}"), _db(cure.sqnr_db)),
+                cure.text,
+                cure.scheme or "needs run-time support",
+                true_minus(f"{cure.gain_db:+.2f} dB"),
+                true_minus(f"{cure.worth_bits:+.2f}"),
+                f"{cure.extra_bits:.3f}",
+                true_minus(f"{cure.net_bits:+.2f}"),
+                _db(cure.sqnr_db),
             )
             for cure in found.cures
         ]
         head = ("cure", "scheme", "gain", "as bits", "price, bits/weight", "net, bits", "SQNR")
         bars = {2: _measure_bars([cure.gain_db for cure in found.cures], largest)}
-        blocks.append(
-            Prose(
-                "Measured on this layer, the best for its bits first: net is the gain, at 6.02 dB a bit, less the price.",
-                soft=True,
-            )
-        )
+        order = "Measured on this layer, the best for its bits first: "
+        blocks.append(Prose(f"{order}net is the gain, at 6.02 dB a bit, less the price.", soft=True))
         blocks.append(Grid(head, lines, text_columns=2, bars=bars))
     return Section(f"diagnosis-{number}", f"Diagnosis of {found.name} at {found.scheme}", blocks)
 
 
 def _full_bar(rows: Rows) -> float:
-    """Decibels of a full bar: the largest finite SQNR of the totals, of the rows where there are none; 1 without any."""
+    """Decibels of a full bar: the largest finite SQNR of the totals, else of the rows; 1 without any."""
     known = (rows.totals or rows.rows).column("sqnr_db")
     return float(np.max(known, where=np.isfinite(known), initial=0.0)) or 1.0
 
@@ -231,15 +229,17 @@ def _show_bits(value: float | None) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return NOTHING if share is None else f"{100 * share:.3g} %"
+    """In percent with one place, so that a column of them aligns; what is not nothing never reads as 0.0 %."""
+    if share is None:
+        return NOTHING
+    return f"{100 * share:.1f} %" if share == 0 or share >= 5e-4 else "under 0.1 %"
 
 
 def count_unmeasured(rows: Rows) -> str:
     """How many rows hold no figures, and of how many tensors, in a sentence; empty where all rows are measured."""
     without = rows.column("status") != "ok"
     tensors = len(set(rows.column("tensor")[without]))
-    return (
-        f"{int(without.sum())} of {len(rows)} rows ({tensors} tensors) hold no figures; their columns status and reason say why"
-        if tensors
-        else ""
-    )
+    if not tensors:
+        return ""
+    counted = f"{int(without.sum())} of {len(rows)} rows ({tensors} tensors) hold no figures"
+    return f"{counted}; their columns status and reason say why"

@@ -47,6 +47,7 @@ def check_cells(column: Column, values: Sequence[Any], places: Sequence[str] | s
     for number, value in enumerate(values):
         try:
             checked.append(_check(value, column.type, column.name, column.infinite))
+            _check_least(checked[-1], column)
         except ValueError as error:
             place = f"{places}[{number}]" if isinstance(places, str) else places[number]
             raise ValueError(f"{place}: {error}") from None
@@ -89,8 +90,14 @@ def _are_plainly_right(column: Column, values: Sequence[Any]) -> bool:
     if column.kind == "text":
         return all(map(str.isascii, given - {None})) and (not column.choices or given - {None} <= set(column.choices))
     if column.kind == "integer":
-        return all(abs(value) <= _LARGEST_INTEGER for value in given if value is not None)
+        least = -_LARGEST_INTEGER if column.least is None else column.least
+        return all(least <= value <= _LARGEST_INTEGER for value in given if value is not None)
     return column.kind == "flag" or all(type(value) is float and not math.isnan(value) for value in given - {None})
+
+
+def _check_least(value: Any, column: Column) -> None:
+    if column.least is not None and value is not None and value < column.least:
+        raise ValueError(f"column {column.name} holds {shorten_value(value)}, must be at least {column.least}")
 
 
 def _check(value: Any, kind: CellType, name: str, infinite: float | tuple[float, float] | None = None) -> Any:

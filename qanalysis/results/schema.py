@@ -94,6 +94,7 @@ def _describe_settings(command: str) -> dict[str, Any]:
 
 def _describe_column(column: Column, *, infinite: bool) -> dict[str, Any]:
     found = _describe_type(column.type, may_lack=infinite or column.infinite is not None)
+    found |= {} if column.least is None else {"minimum": column.least}
     unit = f", {column.unit}" if column.unit else ""
     return found if column.label == column.name else {**found, "description": f"{column.meaning}{unit}"}
 

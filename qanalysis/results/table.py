@@ -186,6 +186,7 @@ class Table(Sequence[R], Generic[R]):
     settings : what the user asked for; plain values.
     complete : false where the work was cancelled and the rows are those made until then.
     coverage : what was left out and why, plain dictionaries.
+    more : further parts of the document that it was read from, such as diagnoses; they are written again.
     """
 
     rows: Frame[R]
@@ -194,6 +195,7 @@ class Table(Sequence[R], Generic[R]):
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     complete: bool = True
     coverage: Sequence[Mapping[str, Any]] = ()
+    more: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), compare=False)
 
     @classmethod
     def from_rows(cls, row_type: type[R], rows: Iterable[R], *, totals: Iterable[Any] = (), **rest: Any) -> Self:
