@@ -127,9 +127,9 @@ def test_a_listing_from_an_older_version_is_named(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"settings": {"complete": "x"}}, "settings hold complete 'x', must be true or false"),
-        ({"settings": {"created": 5}}, "settings hold created 5, must be text"),
-        ({"tool_version": []}, "hold tool_version [], must be text"),
+        ({"settings": {"complete": "x"}}, "rows.json: complete is 'x', must be true or false"),
+        ({"settings": {"created": 5}}, "rows.json: created is 5, must be text"),
+        ({"tool_version": []}, "rows.json: tool_version is [], must be text"),
     ],
     ids=["complete", "created", "version"],
 )
