@@ -1,8 +1,16 @@
-"""README shows what the program says today."""
+"""README shows what the program says today, and what it tells to type runs."""
 
+import re
+from pathlib import Path
+
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from qanalysis import COLUMNS
 from tests.readme import PICTURE, README, TABLES, read_table
+
+PACKAGE = README.parent / "qanalysis"
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -16,3 +24,26 @@ def test_readme_shows_the_page_and_both_set_up_commands() -> None:
     assert PICTURE.stat().st_size < 500_000
     assert "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/streamlit run app.py" in text
     assert 'python3 -m venv .venv && .venv/bin/pip install -e ".[test]" && .venv/bin/python -m pytest' in text
+
+
+def test_the_python_block_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+    values = np.random.default_rng(0).normal(size=(4, 256)).astype(np.float32)
+    save_file({"layer.weight": values, "layer.bias": values[0]}, tmp_path / "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, str(README), "exec"), {})
+    told = capsys.readouterr().out
+    assert re.findall(r"^\d +(layer\.\w+) +int4", told, re.MULTILINE) == ["layer.weight"]
+    assert "<title>" in (tmp_path / "report.html").read_text()
+
+
+def test_every_room_and_file_that_readme_names_is_there() -> None:
+    told = README.read_text().split("## How it is built")[1].split("\n## ")[0]
+    rooms = {room for line in told.splitlines() if line.startswith("| ") for room in re.findall(r"`(\w+)`", line)}
+    there = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert rooms == there - {"__init__"}
+    for name in re.findall(r"`([\w/*]+\.py)`", told):
+        assert [*PACKAGE.glob(name), *README.parent.glob(name)], name
+    assert set(re.findall(r"\[\[(.*?)\]\]", README.read_text())[0].replace('"', "").split(", ")) <= set(COLUMNS)

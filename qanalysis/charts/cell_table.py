@@ -22,7 +22,8 @@ TALL = 60  # layers from which rows are drawn closer together
 FEW_HEIGHT = 260  # pixels that the rows of a small model share
 GROUP_GAP = 0.6  # empty columns between two groups of schemes
 HEADER = 122  # pixels for title, scheme names and bits
-NARROW = 300  # pixels of the cells on a small window
+NARROW = 385  # pixels of the figure in a window of 1100, beside the totals
+BAR = 96  # pixels right of the cells: the bar of colours with its numbers and its title
 LETTER, SMALL_LETTER = 7, 5.8  # pixels of a bold letter, and of one of a column's name
 
 
@@ -76,21 +77,31 @@ class CellTable:
         return min(44, max(24, FEW_HEIGHT // len(self.tensors))) if len(self.tensors) < TALL else 16
 
     @property
+    def margin(self) -> float:
+        """Pixels left of the cells, for the longest label."""
+        return 28 + 6.6 * max(map(len, self.layer_labels.values()))
+
+    @property
     def per_cell(self) -> bool:
         """Whether every cell has its own marker; beyond CELL_LIMIT cells there is one per layer."""
         return len(self.tensors) * len(self.columns) <= CELL_LIMIT
 
     @property
     def is_crowded(self) -> bool:
-        """Whether the groups' names would run into each other on a small window; they then stand upright."""
-        pitch = NARROW / (self.places[-1] + 1)
+        """Whether the groups' names would run into each other in a figure of NARROW pixels; they then stand upright.
+
+        Never of a single group, which has nothing beside it.
+        """
+        pitch = (NARROW - self.margin - BAR) / (self.places[-1] + 1)
         return len(self.groups()) > 1 and any(
             LETTER * len(label) > pitch * len(columns) + LETTER for label, columns in self.labels()
         )
 
     @property
     def header(self) -> int:
-        """Pixels above the cells."""
+        """Pixels above the cells: for title and numbers, for names of formats, and for names of groups where those
+        stand upright.
+        """
         return (
             HEADER
             + self.name_height

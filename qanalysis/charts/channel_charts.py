@@ -44,7 +44,7 @@ def channel_errors(profile: LayerProfile | None, *, theme: Theme = "light") -> g
     if mapped:
         map_trace, map_layout = _draw_map(profile, (0.0, 0.34))
         layout |= map_layout
-    figure = begin(_title(profile), theme, subtitle=_subtitle(profile), height=664 if mapped else 464, **layout)
+    figure = begin(_title(profile), theme, subtitle=_subtitle(profile), height=688 if mapped else 488, **layout)
     _draw_channels(figure, profile, shown, theme)
     if map_trace is not None:
         figure.add_trace(map_trace)
@@ -70,7 +70,7 @@ def _lay_out(profile: LayerProfile, run: int, *, mapped: bool) -> dict[str, Any]
         "yaxis2": {"domain": middle, "title": {"text": "SQNR (dB)"}},
         # At the bottom there is room for the three lines it takes in a narrow column.
         "legend": {"y": 0, "yref": "container", "yanchor": "bottom"},
-        "margin": {"t": 76, "b": 108},
+        "margin": {"t": 100, "b": 108},
     }
 
 
@@ -195,7 +195,8 @@ def shrink_map(group_mse: NDArray[np.float64]) -> tuple[NDArray[np.float64], tup
     (channels, groups).
 
     `group_mse` has shape (channels, groups), NaN where a group holds no finite value; a block of such cells stays
-    NaN. A block at the far end may hold fewer cells.
+    NaN. A block at the far end may hold fewer cells. Block sides are (1, 1) up to MAP_SIDE cells a side, where the map
+    is `group_mse` itself.
 
     >>> shrink_map(np.array([[0.1, np.nan]]))
     (array([[0.1, nan]]), (1, 1))
@@ -208,6 +209,7 @@ def shrink_map(group_mse: NDArray[np.float64]) -> tuple[NDArray[np.float64], tup
 
 
 def _sentence(profile: LayerProfile) -> str:
+    """The channel that carries most of the squared error, with its share; of equal ones the first."""
     if not profile.channel_share.any():
         return "no channel has any error"
     worst = profile.worst_channel
@@ -215,13 +217,14 @@ def _sentence(profile: LayerProfile) -> str:
 
 
 def _title(profile: LayerProfile) -> str:
-    return f"{escape(str(profile.scheme))}: {_sentence(profile)}"
+    return f"{escape(str(profile.scheme))}:<br>{_sentence(profile)}"
 
 
 def _subtitle(profile: LayerProfile) -> str:
+    """How the error is spread, where there are more than TOP_CHANNELS channels and any error; the widest channel."""
     count = profile.channel_error.size
     top = (
-        f"the worst {TOP_CHANNELS} of {count:,} carry {percent(profile.top_share(TOP_CHANNELS))} · "
+        f"the worst {TOP_CHANNELS} of {count:,} carry {percent(profile.top_share(TOP_CHANNELS))} ·<br>"
         if count > TOP_CHANNELS and profile.channel_share.any()
         else ""
     )

@@ -123,7 +123,10 @@ def _describe(points: Sequence[_Point], measure: Column) -> str:
 def _collect(
     rows: Sequence[Row], tensors: Sequence[str], metric: str, horizontal: Horizontal
 ) -> tuple[list[_Point], int]:
-    """Every finite point, and how many infinite ones there are beside them."""
+    """Every finite point in the order of the rows, and how many infinite ones there are beside them.
+
+    Rows that are not ok, or lack one of both values, count in neither.
+    """
     known, infinite = [], 0
     for row in rows:
         x, y = getattr(row, horizontal), getattr(row, metric)
@@ -137,7 +140,7 @@ def _collect(
 
 
 def _join(points: Sequence[_Point]) -> list[_Curve]:
-    """One curve per tensor and grouping, of its integer formats alone, from few bits to many."""
+    """One curve per tensor and grouping, of its integer formats alone, from few bits to many; none without integers."""
     found: dict[tuple[str, str], list[_Point]] = {}
     for point in points:
         if is_integer(point[2]):
@@ -191,6 +194,8 @@ def _draw_curves(figure: go.Figure, curves: list[_Curve], measure: Column, theme
 def _draw_formats(figure: go.Figure, known: Sequence[_Point], measure: Column, theme: Theme) -> None:
     """Formats that are no integers: a marker for each, in the layer's colour where there are several layers, and one
     entry in the legend.
+
+    A format under several groupings has several points with the same marker; what sets them apart is told on hover.
     """
     colours = PALETTES[theme].categories
     tensors = list(dict.fromkeys(row.tensor for _, _, row in known))
@@ -222,6 +227,8 @@ def _draw_formats(figure: go.Figure, known: Sequence[_Point], measure: Column, t
 def _hover(value: float, row: Row, measure: Column) -> str:
     """What a point says beside its layer and scheme: the value with its unit, what it costs, the weights clipped and
     zeroed where known.
+
+    Of a measured SQNR also what is predicted for Gaussian values of the same power, where there is a prediction.
     """
     cost = f"{row.bits_per_weight:.3f} bit per weight, " if row.bits_per_weight is not None else ""
     clipped = f"<br>{percent(row.clipped_fraction)} clipped" if row.clipped_fraction is not None else ""
@@ -235,6 +242,8 @@ def _hover(value: float, row: Row, measure: Column) -> str:
 def _draw_theory(figure: go.Figure, points: Sequence[_Point], *, named: bool, theme: Theme) -> list[_EndLabel]:
     """Two limits for one Gaussian of the data's power: 6.02 dB per bit, which is Shannon's and not the rule
     6.02 b + 1.76 of a sine, over the drawn range, and the best scalar grid (Lloyd-Max) at whole bits.
+
+    Returns their names for the right ends; with `named` the legend leaves them out.
     """
     colour = PALETTES[theme].reference
     low, high = min(point[0] for point in points), max(point[0] for point in points)
@@ -301,7 +310,9 @@ def _set_axes(
     """Fix both axes and return (bottom, top, logarithmic) of the vertical one, in its own coordinates: log10 where it
     is logarithmic.
 
-    It is that for a metric that is better when lower, positive throughout and over more than a factor of 30.
+    It is that for a metric that is better when lower, positive throughout and over more than a factor of 30. The range
+    holds every trace that is drawn already, theory included, with a little room; where all values are equal, 1 to
+    each side.
     """
     drawn = [float(y) for trace in figure.data for y in trace.y]
     low, high = min(drawn), max(drawn)
@@ -327,7 +338,8 @@ def _name_lines(figure: go.Figure, labels: list[_EndLabel], span: tuple[float, f
     """Write each line's name at its end, pushed apart where two ends meet, and never out of the plot.
 
     `span` is what `_set_axes` returned. Names are placed from the lowest end upwards; what would leave the plot at
-    the top pushes the ones below it down again.
+    the top pushes the ones below it down again: NAMED_LINES of them and four of theory take two thirds of its height.
+    The margin at the right grows with the longest name; without any line it is 24 pixels.
     """
     bottom, top, logarithmic = span
     gap = LABEL_SHARE * (top - bottom)

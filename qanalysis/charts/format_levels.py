@@ -18,7 +18,7 @@ LOGARITHMIC = 512.0  # times the smallest positive level: from here on unequal o
 
 
 def find_levels(scheme: Scheme) -> NDArray[np.float64]:
-    """The levels at scale 1, ascending; for integers the codes that the scheme's symmetry uses.
+    """The levels at scale 1, ascending and finite, (levels,); for integers the codes that the scheme's symmetry uses.
 
     >>> find_levels(Scheme.parse("int2")).tolist(), find_levels(Scheme.parse("fp4_e2m1")).tolist()[-3:]
     ([-1.0, 0.0, 1.0], [3.0, 4.0, 6.0])
@@ -31,6 +31,8 @@ def format_levels(scheme: Scheme, *, theme: Theme = "light") -> go.Figure:
 
     Of formats whose positive levels span more than LOGARITHMIC times the smallest, in unequal steps, the positive
     half is drawn on a logarithmic axis. A format without a positive level can not be drawn; there is none.
+
+    Title and alternative text give the number of all levels and both ends, however many are drawn.
     """
     name, levels = escape(str(scheme.format)), find_levels(scheme)
     positive = levels[levels > 0]
@@ -60,11 +62,13 @@ def format_levels(scheme: Scheme, *, theme: Theme = "light") -> go.Figure:
 
 
 def _stretch(levels: NDArray[np.float64]) -> dict[str, object]:
+    """An axis from the first to the last of ascending levels, with a hundredth of room at both ends."""
     room = 0.01 * (levels[-1] - levels[0])
     return {"range": [levels[0] - room, levels[-1] + room], "exponentformat": "none"}
 
 
 def _stretch_wide(levels: NDArray[np.float64]) -> dict[str, object]:
+    """The same by the logarithm of positive levels, with about eight powers of ten named."""
     low, high = math.log10(levels[0]), math.log10(levels[-1])
     room = 0.01 * (high - low)
     return {

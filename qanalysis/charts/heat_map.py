@@ -55,7 +55,7 @@ def heat_map(
         theme,
         subtitle=subtitle,
         height=table.header + 16 + table.row_height * len(table.tensors),
-        margin={"t": table.header, "b": 16, "l": 28 + 6.6 * max(map(len, table.layer_labels.values())), "r": 16},
+        margin={"t": table.header, "b": 16, "l": table.margin, "r": 16},
         showlegend=False,
         clickmode="event+select",
         hoverdistance=40 if table.per_cell else -1,
@@ -70,17 +70,16 @@ def heat_map(
 
 
 def _draw_cells(figure: go.Figure, table: CellTable, scale: ColourScale, theme: Theme) -> None:
+    """One heat map per group of schemes, so that gaps lie between them; values are written up to TEXT_CELLS cells.
+
+    Cells without a value are transparent there; up to CELL_LIMIT cells a second map greys them.
+    """
     values, placed = table.values, scale.place(table.values)
+    still = {"xgap": 1, "ygap": 1, "hoverinfo": "skip"}
     written = values.size <= TEXT_CELLS and len(table.columns) <= TEXT_COLUMNS
     for group, columns in table.groups().items():
-        text = (
-            [
-                ["" if math.isnan(value) else _cell_text(value, table.measure.unit) for value in layer]
-                for layer in values[:, columns]
-            ]
-            if written
-            else None
-        )
+        unit = table.measure.unit
+        text = [[_cell_text(value, unit) for value in layer] for layer in values[:, columns]] if written else None
         figure.add_heatmap(
             x=table.places[columns],
             y=np.arange(len(table.tensors), dtype=np.int16),
@@ -88,36 +87,32 @@ def _draw_cells(figure: go.Figure, table: CellTable, scale: ColourScale, theme: 
             text=text,
             texttemplate="%{text}" if written else None,
             coloraxis="coloraxis",
-            xgap=1,
-            ygap=1,
             name=escape(group),
-            hoverinfo="skip",
+            **still,
         )
         absent = np.isnan(values[:, columns])
         if absent.any() and table.per_cell:
             grey = [[0, "rgba(0,0,0,0)"], [1, PALETTES[theme].panel]]
-            figure.add_heatmap(
-                x=table.places[columns],
-                y0=0,
-                z=absent.astype(np.uint8),
-                zmin=0,
-                zmax=1,
-                colorscale=grey,
-                showscale=False,
-                hoverinfo="skip",
-                xgap=1,
-                ygap=1,
-            )
+            look = {"zmin": 0, "zmax": 1, "colorscale": grey, "showscale": False}
+            figure.add_heatmap(x=table.places[columns], y0=0, z=absent.astype(np.uint8), **look, **still)
 
 
 def _cell_text(value: float, unit: str) -> str:
-    """A value as a cell has room for it: dB with one decimal, bit and LSB with two, everything else with two digits."""
+    """A value as a cell has room for it: dB with one decimal, bit and LSB with two, everything else with two digits.
+
+    Infinite ones are ∞ or −∞; NaN, where a cell has no value, is left empty.
+    """
+    if math.isnan(value):
+        return ""
     if math.isfinite(value) and unit in ("dB", "bit", "LSB"):
         return signed(value, ".1f" if unit == "dB" else ".2f")
     return plain(value, digits=2)
 
 
 def _draw_axes(figure: go.Figure, table: CellTable, theme: Theme) -> None:
+    """Layers downwards from 0, schemes at their places, neither to be zoomed; with a marker per layer there is room
+    for it at -1, left of the cells.
+    """
     margin = 0.5 if table.per_cell else 1.4
     still = {"showgrid": False, "showline": False, "ticks": "", "fixedrange": True, "tickmode": "array"}
     figure.update_xaxes(
@@ -161,8 +156,10 @@ def _write_names(figure: go.Figure, table: CellTable, theme: Theme) -> None:
 
 
 def _name_ticks(table: CellTable) -> list[str]:
-    # Where columns are narrow, the first and the last width of a group say what lies between. Formats' names stand
-    # upright beside these.
+    """What stands over each column, (columns,): its bits, nothing for a format, whose name stands upright there.
+
+    Where columns are narrow, the first and the last width of a group say what lies between.
+    """
     widths = [[index for index in columns if table.columns[index][1].isdigit()] for columns in table.groups().values()]
     named = {
         index for columns in widths for index in (columns if not table.is_crowded else (columns[:1] + columns[-1:]))
@@ -171,6 +168,10 @@ def _name_ticks(table: CellTable) -> list[str]:
 
 
 def _draw_markers(figure: go.Figure, table: CellTable, selected: tuple[str, str] | None, theme: Theme) -> None:
+    """Crosses on cells without a value, at most CELL_LIMIT, and what can be clicked: cells, or layers of a large model.
+
+    Clickable markers come last, and carry customdata [tensor, scheme]; a cell without a row has none.
+    """
     colours = PALETTES[theme]
     missing = [
         (x, y)
@@ -211,6 +212,9 @@ def _mark_cells(figure: go.Figure, table: CellTable) -> None:
 
 
 def _hover_value(row: Row, table: CellTable) -> str:
+    """The row's value with its unit, ∞ where it is infinite, "n/a" where it has none; why there is no figure where the
+    row is not ok.
+    """
     if row.status != "ok":
         return f"no value: {escape(row.reason or row.status)}"
     return tell(getattr(row, table.measure.name), table.measure.unit)
@@ -241,6 +245,7 @@ def _mark_rows(figure: go.Figure, table: CellTable, selected: tuple[str, str] | 
 
 
 def _outline(figure: go.Figure, table: CellTable, selected: tuple[str, str], theme: Theme) -> None:
+    """A frame around the selected cell, and a dotted one around its layer, which must be one of the table's."""
     y = table.tensors.index(selected[0])
     line = {"color": PALETTES[theme].text, "width": 2.5}
     for x, (_, _, scheme) in zip(table.places, table.columns, strict=True):
@@ -276,6 +281,7 @@ def _headline(table: CellTable, selected: tuple[str, str] | None) -> tuple[str, 
 
 
 def _tell_row(row: Row, table: CellTable) -> str:
+    """Layer, scheme and value, escaped; the layer as it is labelled beside the cells."""
     return f"{escape(table.layer_labels[row.tensor])}, {escape(row.scheme)}: {_hover_value(row, table)}"
 
 
@@ -284,6 +290,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _describe(table: CellTable) -> str:
+    """The alternative text: how much there is, and the worst row by its whole name; plain, not escaped."""
     worst = table.find_worst()
     extent = f"{_count(len(table.tensors), 'layer')} under {_count(len(table.columns), 'scheme')}"
     sentence = f"Heat map of {table.measure.label} for {extent}"

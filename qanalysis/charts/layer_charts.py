@@ -16,6 +16,7 @@ LINE_LEVELS = 64  # grids of more levels are drawn as a band
 AXIS_REACH = 1.06  # of max|x|: the same for every scheme of a layer, so that nothing jumps
 RUG = "y2"  # an axis of its own, 0 to 1 over the plot's height, so that the grid stands on counts of any scale
 FATE_WORDS = {"in_range": "in range", "clipped": "clipped", "zeroed": "rounded to zero"}
+HEIGHT = 418  # pixels of either histogram; they stand side by side, with two lines below the title
 NO_LAYER = ("No layer to show.", "Choose a layer in the heat map or in the table.")
 
 
@@ -35,10 +36,12 @@ def weight_histogram(profile: LayerProfile | None, *, log_counts: bool = False, 
     The alternative text gives the number of weights and the share of each fate.
     """
     if profile is None:
-        return empty_state(*NO_LAYER, theme, height=400)
+        return empty_state(*NO_LAYER, theme, height=HEIGHT)
     axes = {"xaxis": weight_axis(profile), "yaxis": count_axis(log_counts=log_counts), "yaxis2": RUG_AXIS}
     which = f"{profile.name or 'the layer'} under {profile.scheme}"
-    figure = begin(weight_title(profile), theme, subtitle=weight_subtitle(profile), height=400, **axes, **LEGEND_BELOW)
+    figure = begin(
+        weight_title(profile), theme, subtitle=weight_subtitle(profile, lines=2), height=HEIGHT, **axes, **LEGEND_BELOW
+    )
     figure.add_traces(weight_traces(profile, theme))
     return finish(figure, f"Histogram of {profile.count} weights of {which}: {_fate_sentence(profile)}.")
 
@@ -54,13 +57,13 @@ def error_histogram(profile: LayerProfile | None, *, theme: Theme = "light") -> 
     The alternative text gives the share within the bound, and the bound in the layer's unit.
     """
     if profile is None:
-        return empty_state(*NO_LAYER, theme, height=400)
+        return empty_state(*NO_LAYER, theme, height=HEIGHT)
     top = 1.08 * max(1.1, float(density(profile).max()))
     axes = {
         "xaxis": error_axis(profile),
         "yaxis": {"title": {"text": f"Density (1/{name_step(profile)})"}, "range": [0, top]},
     }
-    figure = begin(error_title(profile), theme, subtitle=error_subtitle(profile), height=400, **axes, **LEGEND_BELOW)
+    figure = begin(error_title(profile), theme, subtitle=error_subtitle(profile), height=HEIGHT, **axes, **LEGEND_BELOW)
     figure.add_traces(error_traces(profile, theme))
     for x, anchor, beyond, arrow in (
         (-ERROR_REACH, "left", profile.error_in_steps.below, "◂"),
@@ -83,7 +86,7 @@ def error_histogram(profile: LayerProfile | None, *, theme: Theme = "light") -> 
     )
 
 
-LEGEND_BELOW = {"legend": {"y": -0.2, "yanchor": "top", "traceorder": "normal"}, "margin": {"t": 72, "b": 110}}
+LEGEND_BELOW = {"legend": {"y": -0.2, "yanchor": "top", "traceorder": "normal"}, "margin": {"t": 90, "b": 110}}
 RUG_AXIS = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
 
 
@@ -118,17 +121,20 @@ def weight_title(profile: LayerProfile) -> str:
     return f"{escape(str(profile.scheme))}: {clipped} clipped, {zeroed} to zero"
 
 
-def weight_subtitle(profile: LayerProfile) -> str:
-    """Layer, number of weights and of groups, largest step in the layer's unit; escaped."""
-    parts = [escape(shorten(profile.name, 48))] if profile.name else []
-    parts.append(f"{profile.count:,} weights")
+def weight_subtitle(profile: LayerProfile, *, lines: int = 1) -> str:
+    """Layer, number of weights and of groups, largest step in the layer's unit; escaped.
+
+    With 2 `lines` the layer has one of its own, for charts in a column of half a page.
+    """
+    name = escape(shorten(profile.name, 48))
+    parts = [f"{profile.count:,} weights"]
     parts += [f"{profile.non_finite:,} not finite, left out"] if profile.non_finite else []
     parts.append(
         f"{profile.groups:,} groups, the widest with step {plain(profile.step_max)}"
         if profile.groups > 1
         else f"step {plain(profile.step_max)}"
     )
-    return " · ".join(parts)
+    return (" · " if lines == 1 or not name else "<br>").join(filter(None, [name, " · ".join(parts)]))
 
 
 def error_title(profile: LayerProfile) -> str:
@@ -146,8 +152,8 @@ def error_title(profile: LayerProfile) -> str:
 
 
 def error_subtitle(profile: LayerProfile) -> str:
-    """How much lies within the bound, and how large that is in the layer's unit."""
-    return _bound_sentence(profile)
+    """How much lies within the bound, and how large that is in the layer's unit, in two lines for a narrow column."""
+    return _bound_sentence(profile).replace(", which", ",<br>which")
 
 
 def weight_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:

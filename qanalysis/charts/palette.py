@@ -22,7 +22,16 @@ MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star", "triangle-
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of one theme: page, text, lines, the three fates of a weight, the error, and categories in order."""
+    """The colours of one theme, all as "#rrggbb".
+
+    Parameters
+    ----------
+    background, panel : of the page, and of what stands out from it a little (cells without a value).
+    text, muted, grid : words, second-rank words and lines, rules behind the data.
+    kept, clipped, zeroed : the three fates of a weight; also the output, what goes wrong, and a spur.
+    error, reference : what was measured of an error, and what theory says beside it.
+    categories : of layers or groupings, in their order; an eighth one begins again.
+    """
 
     background: str
     panel: str
@@ -73,7 +82,9 @@ SIGNED = {
 
 
 def fade(colour: str, alpha: float) -> str:
-    """A colour "#rrggbb" with transparency, as CSS.
+    """A colour "#rrggbb" with transparency, as CSS; `alpha` runs from 0, which can not be seen, to 1.
+
+    ValueError for what is no such colour.
 
     >>> fade("#0072b2", 0.25)
     'rgba(0,114,178,0.25)'
@@ -129,6 +140,7 @@ def template(theme: Theme) -> go.layout.Template:
 
 
 def _describe_axis(colours: Palette) -> dict[str, Any]:
+    """A line with ticks outside, no line at zero, room made for labels that need it."""
     return {
         "gridcolor": colours.grid,
         "linecolor": colours.muted,
@@ -145,6 +157,7 @@ def _describe_axis(colours: Palette) -> dict[str, Any]:
 
 
 def _describe_title(colours: Palette) -> dict[str, Any]:
+    """Title and subtitle at the figure's top left, whatever the margins of the plot."""
     place = {
         "x": 0,
         "xref": "container",
@@ -158,13 +171,21 @@ def _describe_title(colours: Palette) -> dict[str, Any]:
 
 
 def with_unit(title: str, **axis: Any) -> dict[str, Any]:
-    """An axis whose title ends in a unit, such as "Frequency (Hz)": its ticks take the unit's prefixes."""
+    """An axis whose title ends in a unit, such as "Frequency (Hz)": its ticks take the unit's prefixes.
+
+    `axis` is what else plotly is told of it.
+
+    >>> with_unit("Time (s)", range=[0, 1])
+    {'title': {'text': 'Time (s)'}, 'exponentformat': 'SI', 'range': [0, 1]}
+    """
     return {"title": {"text": title}, "exponentformat": "SI", **axis}
 
 
 def rank_legend(figure: go.Figure) -> None:
     """Bring the legend into the order in which the lines end at the right, the highest first; points without a line
     follow.
+
+    The end is the finite point of the largest x, in whatever order the points are; a line without any comes last.
     """
     lines = [trace for trace in figure.data if "lines" in (trace.mode or "") and trace.y is not None and len(trace.y)]
     for place, trace in enumerate(sorted(lines, key=lambda trace: -_end_of(trace))):
@@ -179,10 +200,15 @@ def _end_of(trace: Any) -> float:
 
 
 def begin(title: str, theme: Theme, *, subtitle: str = "", height: int = 380, **layout: Any) -> go.Figure:
-    """An empty figure in the common frame; `title` carries the headline state, `subtitle` what it belongs to (both
-    escaped).
+    """An empty figure in the common frame: nothing is dragged, hover takes the nearest point, and what a reader moved
+    stays when the figure is drawn anew.
 
-    `layout` is what the chart itself sets. Given at once it costs a third of a later update.
+    Parameters
+    ----------
+    title : the headline state, escaped.
+    subtitle : what it belongs to, escaped; empty where there is nothing to say.
+    height : pixels, margins included; the width is that of the page.
+    layout : what the chart itself sets. Given at once it costs a third of a later update.
     """
     return go.Figure(
         layout={
@@ -204,7 +230,10 @@ def finish(figure: go.Figure, alt: str) -> go.Figure:
 
 
 def empty_state(message: str, next_step: str, theme: Theme, *, height: int = 260) -> go.Figure:
-    """A figure without data that says what is missing and what to do; plain texts without markup."""
+    """A figure without data that says what is missing and what to do; plain texts without markup.
+
+    The alternative text is both sentences.
+    """
     colours = PALETTES[theme]
     figure = begin(message, theme, height=height)
     figure.update_xaxes(visible=False, fixedrange=True).update_yaxes(visible=False, fixedrange=True)

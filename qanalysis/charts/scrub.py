@@ -25,6 +25,7 @@ from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
 from qanalysis.diagnosis.profile import LayerProfile
 
 DENSITY_LIMIT = 4.0  # coarse grids pile their error up at a few places; a taller axis would flatten all other frames
+HEIGHT = 488  # pixels, of which title, subtitle and a legend of three lines take 134
 MOVING = ("x", "y", "customdata", "name")
 
 
@@ -45,23 +46,24 @@ def scrub(
     title. Written to HTML it wants `auto_play=False`. The alternative text tells of the widths and the first frame.
     """
     if not profiles:
-        return empty_state(*NO_LAYER, theme, height=470)
+        return empty_state(*NO_LAYER, theme, height=HEIGHT)
     widths = [profile.scheme.format.bits for profile in profiles]
     start = widths.index(4 if bits is None else bits) if (4 if bits is None else bits) in widths else 0
-    figure = begin(_title(profiles[start]), theme, subtitle=weight_subtitle(profiles[start]), height=470)
+    figure = begin(_title(profiles[start]), theme, subtitle=weight_subtitle(profiles[start]), height=HEIGHT)
     figure.add_traces(_traces(profiles[start], theme))
     figure.frames = [_frame(profile, width, theme) for profile, width in zip(profiles, widths, strict=True)]
     _set_axes(figure, profiles, log_counts=log_counts)
     figure.update_layout(
         sliders=[_slider(widths, start, theme)],
         legend={"y": 1.0, "yanchor": "bottom", "traceorder": "normal", "font": {"size": 12}},
-        margin={"t": 116, "b": 44},
+        margin={"t": 134, "b": 44},
     )
     told = f"Weights and error of {profiles[0].name or 'the layer'} from {min(widths)} to {max(widths)} bits"
     return finish(figure, f"{told}, moved by a slider; shown first: {_title(profiles[start])}.")
 
 
 def _title(profile: LayerProfile) -> str:
+    """The headlines of both halves in one, escaped, the scheme once."""
     return f"{weight_title(profile)}, {error_title(profile).rpartition(': ')[2]}"
 
 
@@ -104,6 +106,7 @@ def _set_axes(figure: go.Figure, profiles: Sequence[LayerProfile], *, log_counts
 
 
 def _slider(widths: Sequence[int], start: int, theme: Theme) -> dict[str, object]:
+    """A step per width, `start` of them first; each shows the frame of its name at once, without a transition."""
     move = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     colours = PALETTES[theme]
     return {

@@ -80,7 +80,9 @@ def headline_spectrum(found: Spectrum) -> str:
 
 def thin_peaks(values: Doubles) -> NDArray[np.int64]:
     """Places of the largest value of each bundle of bins, ascending: at most MOST_POINTS of `values` of shape
-    (bins,), NaN-free.
+    (bins,), NaN-free and not empty.
+
+    Minus infinity is a value like any other; of equal ones in a bundle the first is taken.
 
     >>> thin_peaks(np.array([-3.0, -1.0])).tolist()
     [0, 1]
@@ -91,7 +93,11 @@ def thin_peaks(values: Doubles) -> NDArray[np.int64]:
 
 
 def _choose_range(heights: Doubles) -> tuple[float, float]:
-    """Tens of decibels from above the highest bin to below the median one: the same while a slider moves a little."""
+    """Highest and lowest level in view, in dB: tens from above the highest bin to below the median one, the same while
+    a slider moves a little.
+
+    DC and bins without any power do not count; at least one other must be finite. Never below FLOOR_DB.
+    """
     finite = heights[1:][np.isfinite(heights[1:])]
     middle = float(np.median(finite))
     return 10 * np.ceil((float(finite.max()) + 5) / 10), max(10 * np.floor((middle - 25) / 10), FLOOR_DB)

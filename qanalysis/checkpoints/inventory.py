@@ -16,9 +16,9 @@ from qanalysis.results.table import Table
 class TensorTotal(RowType):
     """All tensors of a checkpoint together."""
 
-    tensors: int = column("Tensors", formula="how many there are")
-    numel: int = column("Elements", formula="number of values")
-    size_bytes: int = column("Size", "B", formula="bytes in the file", additive=True)
+    tensors: int = column("Tensors", least=0, formula="how many there are")
+    numel: int = column("Elements", least=0, formula="number of values")
+    size_bytes: int = column("Size", "B", least=0, formula="bytes in the file", additive=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class TensorRow(RowType):
     kind: str = column("Kind", formula="weight or activation")
     shape: str = column("Shape", formula="such as 384x1024; empty for a single number", of=attrgetter("shape_text"))
     dtype: str = column("Type", formula="number type in the file")
-    numel: int = column("Elements", formula="number of values", additive=True)
-    size_bytes: int = column("Size", "B", formula="bytes in the file", additive=True)
+    numel: int = column("Elements", least=0, formula="number of values", additive=True)
+    size_bytes: int = column("Size", "B", least=0, formula="bytes in the file", additive=True)
     channel_axis: int = column("Channel axis", formula="axis of the output channels")
     measurable: bool = column(
         "Measurable", formula="false for integers, bool, complex and unknown types", of=attrgetter("decodes")

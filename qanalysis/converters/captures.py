@@ -123,7 +123,7 @@ def describe_settings(record: Record, reading: Reading, options: SpectrumOptions
     """
     return {
         "bits": record.bits,
-        "fs_hz": record.fs_hz,
+        **({"fs_hz": record.fs_hz} if isinstance(options, SpectrumOptions) else {}),
         **options.settings,
         "column": None if reading.column is None else str(reading.column),
         "channel": reading.channel,

@@ -16,7 +16,7 @@ class Finding:
 
     `code` is a word such as "clipping"; `text` says it with its numbers and what to do about it.
 
-    `value` is the number behind it, in the unit that the text names; None where there is none.
+    `value` is the number behind it, in the unit that the text names, a count as an integer; None where there is none.
 
     >>> Finding("dc-offset", "The mean is 3.2 LSB off the middle.", 3.2).title
     'DC offset'
@@ -24,7 +24,7 @@ class Finding:
 
     code: str
     text: str
-    value: float | None = None
+    value: int | float | None = None
 
     @property
     def title(self) -> str:
@@ -35,6 +35,6 @@ class Finding:
             for place, word in enumerate(words)
         )
 
-    def to_dict(self) -> dict[str, str | float | None]:
+    def to_dict(self) -> dict[str, str | int | float | None]:
         """`code`, `text`, `value`: an entry of the column `findings`."""
         return {"code": self.code, "text": self.text, "value": self.value}

@@ -54,7 +54,8 @@ class NoiseSources:
 
     Raises
     ------
-    ValueError : one of jitter and frequency without the other, a value that is not above 0.
+    ValueError : one of jitter and frequency without the other, a value that is not finite or not above 0, jitter that
+        shifts the phase of the sine by a radian or more.
     """
 
     jitter_s: float | None = None
@@ -68,13 +69,23 @@ class NoiseSources:
                 "what jitter costs depends on the frequency of the sine, "
                 "-20 log10(2 pi f t); give both or neither"
             )
-        for name, value in (
-            ("jitter_s", self.jitter_s),
-            ("frequency_hz", self.frequency_hz),
-            ("capacitance_f", self.capacitance_f),
+        for name, value, unit, example in (
+            ("jitter", self.jitter_s, "s", "1e-12"),
+            ("frequency", self.frequency_hz, "Hz", "1e6"),
+            ("capacitance", self.capacitance_f, "F", "1e-12"),
         ):
             if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} {value}: needs a finite value above 0")
+                raise ValueError(
+                    f"{name} {value} {unit}: needs a finite value above 0, such as {example}; or leave it out"
+                )
+        if self.jitter_s is not None and self.frequency_hz is not None:
+            phase = 2 * math.pi * self.frequency_hz * self.jitter_s
+            if not 0 < phase < 1:
+                raise ValueError(
+                    f"jitter {self.jitter_s} s at frequency {self.frequency_hz} Hz: shifts the phase by {phase:.3g} "
+                    "radians, and the formula holds for much less than one; give a jitter far below 1 / (2 pi f), "
+                    "such as 1e-12"
+                )
 
     @property
     def jitter_snr_db(self) -> float | None:
@@ -102,4 +113,6 @@ def combine_snr_db(*parts_db: float) -> float:
     >>> round(combine_snr_db(60, 60), 2), combine_snr_db(60, math.inf)
     (56.99, 60.0)
     """
-    return -10 * math.log10(math.fsum(10 ** (-part / 10) for part in parts_db))
+    # Counted from the worst, so that no power overflows.
+    worst = min(parts_db)
+    return worst - 10 * math.log10(math.fsum(10 ** ((worst - part) / 10) for part in parts_db))

@@ -41,7 +41,8 @@ class Memory(Generic[V]):
     `asked` are the parameters that its address came with, until the page was drawn once; `chosen` is what a field of
     None stands for with the source in view; `buttons` says which of Undo and Redo a person can press. `live` are the
     fields whose widgets are on the page, by the part of the page that draws them, `drawn` those of the run under way:
-    what a widget holds counts while it is live.
+    what a widget holds counts while it is live. `returned` is the view with which the page was reached again under its
+    bare address, until the browser has gone back there.
     """
 
     view: V
@@ -50,6 +51,7 @@ class Memory(Generic[V]):
     asked: frozenset[str] = frozenset()
     chosen: dict[str, str] = field(default_factory=dict)
     buttons: tuple[bool, bool] = (False, False)
+    returned: V | None = None
     part: str = "page"
     live: dict[str, set[str]] = field(default_factory=lambda: {"page": set(), "tab": set()})
     drawn: dict[str, set[str]] = field(default_factory=lambda: {"page": set(), "tab": set()})
@@ -111,8 +113,8 @@ def open_page(kind: type[V], path: str) -> Iterator[V]:
     arrives, asked = st.session_state.get("page") != path, read_query()
     if arrives:
         st.session_state.update({"page": path, "notices": []})
-    if _key(kind) not in st.session_state or _goes_back() or (arrives and asked):
-        _follow_link(kind, asked)
+    if _key(kind) not in st.session_state or arrives or _goes_back():
+        _settle_address(kind, asked, arrives=arrives)
     memory = st.session_state["memory"] = _recall(kind)
     if arrives:
         memory.live, memory.drawn = {"page": set(), "tab": set()}, {"page": set(), "tab": set()}
@@ -121,6 +123,20 @@ def open_page(kind: type[V], path: str) -> Iterator[V]:
     memory.end("page")
     publish(kind)
     memory.asked = frozenset()
+
+
+def _settle_address(kind: type[V], asked: Query, *, arrives: bool) -> None:
+    """Follow the address, or keep the view where the bare address only means that the page was reached from the list.
+
+    The browser's history has two entries then: the bare address, and the one that `publish` writes. Going back from the
+    second to the first changes nothing, and the first takes the words of the view.
+    """
+    memory: Memory[V] | None = st.session_state.get(_key(kind))
+    steps_back = _goes_back()
+    if memory is None or asked or (steps_back and (arrives or memory.returned != drop_passing(memory.view))):
+        _follow_link(kind, asked)
+    if memory is not None:
+        memory.returned = drop_passing(memory.view) if arrives and not asked and not steps_back else None
 
 
 def _follow_link(kind: type[V], asked: Query) -> None:

@@ -1,6 +1,4 @@
-"""What does every result tell? What its columns mean, where it comes from, what was left out, which limits were held
-against it.
-"""
+"""What does every result tell? What its columns mean, where it comes from, what was left out, which limits it met."""
 
 from __future__ import annotations
 
@@ -22,14 +20,21 @@ _PACKAGES_IF_USED = ("scipy", "plotly", "torch")
 
 
 def define_columns(columns: tuple[Column, ...], *, note: str = "", more: Iterable[Block] = ()) -> Section:
-    """What each column means; those that no one has named are left out."""
+    """What each column means: name, label, unit, formula, better direction; those that no one has named are left out.
+
+    `note` stands above the table, `more` are blocks below it.
+    """
     lines = [(one.name, one.label, one.unit, one.formula, one.better or "") for one in columns if one.label != one.name]
     grid = Grid(("column", "name", "unit", "meaning", "better"), lines, text_columns=5, names=frozenset({0}))
     return Section("definitions", "Definitions", [grid, *more], note)
 
 
 def tell_provenance(table: Table[Any], created: datetime) -> Section:
-    """The input, when and with what it was measured, and with which settings."""
+    """The input, when and with what it was measured, and with which settings; those that are None are left out.
+
+    `created` is the time of the report, and stands for that of the measurement where the settings do not know it. The
+    versions are those of the packages that this process has loaded.
+    """
     source = table.source
     packages = [*_PACKAGES, *(name for name in _PACKAGES_IF_USED if name in sys.modules)]
     made_with = ", ".join([f"{name} {version(name)}" for name in packages] + [f"Python {platform.python_version()}"])
@@ -46,15 +51,24 @@ def tell_provenance(table: Table[Any], created: datetime) -> Section:
         ("Made with", made_with),
     ]
     settings = [(name, value) for name, value in table.settings.items() if name != "created" and value is not None]
-    facts += [
-        (f"Setting {name}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
-        for name, value in settings
-    ]
+    facts += [(f"Setting {name}", _spell(value)) for name, value in settings]
     return Section("provenance", "Where it comes from", [Facts(facts)])
 
 
+def _spell(value: Any) -> str:
+    """A setting in words: yes and no, numbers with all digits, lists with commas."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return repr(value).removesuffix(".0")
+        case list() | tuple():
+            return ", ".join(map(_spell, value))
+    return str(value)
+
+
 def tell_coverage(table: Table[Any]) -> list[Section]:
-    """What was left out and why; nothing where all was taken."""
+    """What was left out and why, a line for each entry; no section where all was taken."""
     if not table.coverage:
         return []
     names = list(dict.fromkeys(name for entry in table.coverage for name in entry))
@@ -63,7 +77,7 @@ def tell_coverage(table: Table[Any]) -> list[Section]:
 
 
 def list_limits(table: Table[Any]) -> list[Section]:
-    """The limits that were given, and what was reached."""
+    """The limits that were given, and what was reached; no section where none was given."""
     if table.totals.row_type is not LimitCheck or not len(table.totals):
         return []
     return [
@@ -77,15 +91,17 @@ def list_limits(table: Table[Any]) -> list[Section]:
 
 
 def list_missed(table: Table[Any]) -> list[LimitCheck]:
-    """The limits that were not met."""
+    """The limits that were not met, those without a figure among them; empty for results that have no limits."""
     return [limit for limit in table.totals if isinstance(limit, LimitCheck) and not limit.met]
 
 
 def name_missed(limit: LimitCheck, nothing: str = "no figure") -> str:
-    """A missed limit in a sentence."""
-    return f"{limit.limit} {limit.asked:g} is missed: {nothing if limit.reached is None else f'reached {limit.reached:.6g}'}"
+    """A missed limit in a sentence; `nothing` stands where there was no figure to hold against it."""
+    reached = nothing if limit.reached is None else f"reached {limit.reached:.6g}"
+    return f"{limit.limit} {limit.asked:g} is missed: {reached}"
 
 
 def _describe_limit(limit: LimitCheck) -> tuple[str, ...]:
+    """Six digits of what was reached."""
     reached = "no figure" if limit.reached is None else f"{limit.reached:.6g}"
     return limit.limit, f"{limit.asked:g}", reached, "met" if limit.met else "missed"

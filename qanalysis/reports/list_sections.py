@@ -13,7 +13,10 @@ CHECK_COLUMNS = ("check", "reached", "required", "verdict")
 
 
 def outline_tensors(table: Table[Any], *, title: str | None = None) -> Outline:
-    """The tensors of a checkpoint and what reading them costs in memory."""
+    """The tensors of a checkpoint and what reading them costs in memory; those that can not be measured stand last.
+
+    Sizes are in binary units. Without totals (as from a CSV) the tensors alone are counted.
+    """
     rows = sorted(table, key=lambda row: not row.measurable)
     unmeasurable = sum(not row.measurable for row in rows)
     lines = [(row.tensor, row.dtype, row.shape or "single number", size(row.size_bytes)) for row in rows]
@@ -23,11 +26,8 @@ def outline_tensors(table: Table[Any], *, title: str | None = None) -> Outline:
         if total
         else f"{len(table):,} tensors"
     )
-    closing = (
-        [counted, f"{unmeasurable:,} at the end hold no real numbers and can not be measured"]
-        if unmeasurable
-        else [counted]
-    )
+    holders = "1 tensor at the end holds" if unmeasurable == 1 else f"{unmeasurable:,} tensors at the end hold"
+    closing = [counted, *([f"{holders} no real numbers and can not be measured"] if unmeasurable else [])]
     grid = Grid(("tensor", "dtype", "shape", "size"), lines, text_columns=3, names=frozenset({0}))
     name = table.source.path if table.source else "Tensors"
     note = str(table.settings.get("memory_note", ""))
@@ -41,7 +41,10 @@ def outline_tensors(table: Table[Any], *, title: str | None = None) -> Outline:
 
 
 def outline_checks(table: Table[Any], *, title: str | None = None) -> Outline:
-    """A table for each peer that was asked, a line for each check, then the reasons."""
+    """A table for each peer that was asked, a line for each check, then the reasons, the summary as headline.
+
+    Peers that are not installed have no table; failed checks are warnings.
+    """
     from qanalysis.validation.table import explain_checks
 
     asked = [(f"{row.peer} {row.version}", row) for row in table if row.verdict != "not installed"]
@@ -82,7 +85,10 @@ def outline_checks(table: Table[Any], *, title: str | None = None) -> Outline:
 
 
 def outline_plain(table: Table[Any], *, title: str | None = None) -> Outline:
-    """Any other result: its columns and its rows speak for themselves."""
+    """Any other result: its columns and its rows speak for themselves, those with lists or objects left out.
+
+    A dash stands for null.
+    """
     name = f"{table.row_type.KIND.title}{f' of {table.source.path}' if table.source else ''}"
     columns = [column for column in table.columns if column.kind not in ("list", "record")]
     records = table.to_dicts()

@@ -79,6 +79,7 @@ def read_rows(path: str | os.PathLike[str]) -> Rows:
     found = read_result(path)
     if found.row_type is not Row:
         raise ValueError(
-            f"{path}: holds a result of `qanalysis {kind_of(found).command}`, rows of a sweep are expected; read it with read_result"
+            f"{path}: holds a result of `qanalysis {kind_of(found).command}`, rows of a sweep are expected; "
+            "read it with read_result"
         )
     return cast("Rows", found)

@@ -1,6 +1,4 @@
-"""What is told of a sweep? The headline, totals, worst tensors, diagnoses, what could not be measured; and the charts
-of the page.
-"""
+"""What is told of a sweep? The headline, totals, worst tensors, diagnoses, what could not be measured; its charts."""
 
 from __future__ import annotations
 
@@ -63,7 +61,11 @@ def outline_sweep(
 
 
 def draw_sweep(rows: Rows, *, scheme: str | None = None, profiles: Sequence[LayerProfile] = ()) -> list[Chart]:
-    """The charts of the page: error by layer and scheme, error against bits, and the layers that are seen from inside."""
+    """The charts of the page: error by layer and scheme, error against bits, and the layers seen from inside.
+
+    None for more than 2,000 tensors; without any SQNR those of the profiles alone. Several profiles of one layer, which
+    are of several bit widths, become one chart with a slider. Raises ValueError where there is no row at all.
+    """
     from qanalysis.charts.curves import error_curves
     from qanalysis.charts.heat_map import heat_map
 
@@ -84,6 +86,7 @@ def draw_sweep(rows: Rows, *, scheme: str | None = None, profiles: Sequence[Laye
 
 
 def _draw_layer(profiles: Sequence[LayerProfile], scheme: str) -> list[Chart]:
+    """The values of one layer and their errors: two charts, or one with a slider where there are several profiles."""
     from qanalysis.charts.layer_charts import error_histogram, weight_histogram
     from qanalysis.charts.scrub import scrub
 
@@ -99,7 +102,7 @@ def _draw_layer(profiles: Sequence[LayerProfile], scheme: str) -> list[Chart]:
 
 
 def _sum_up(rows: Rows, scheme: str) -> list[Section]:
-    """The totals, those without figures last."""
+    """The totals, those without figures last; a bar of SQNR beside each. No section where there are no totals."""
     totals = sorted(rows.totals, key=lambda row: row.sqnr_db is None)
     if not totals:
         return []
@@ -127,6 +130,7 @@ def _sum_up(rows: Rows, scheme: str) -> list[Section]:
 
 
 def _list_worst(rows: Rows, scheme: str) -> list[Section]:
+    """At most ten layers of the scheme with the lowest SQNR; no section where nothing was measured."""
     worst = select_worst(rows, scheme)
     if not worst:
         return []
@@ -160,6 +164,10 @@ def _list_unmeasured(rows: Rows) -> list[Section]:
 
 
 def _list_tiles(rows: Rows, scheme: str) -> list[tuple[str, str, str]]:
+    """Label, figure and remark of the large figures: tensors, values, pooled SQNR, bits per weight, size, worst tensor.
+
+    Those of the totals are missing where there are none, the last one where nothing was measured.
+    """
     of_scheme = rows.column("scheme") == scheme
     measured = int((of_scheme & (rows.column("status") == "ok")).sum())
     tiles = [("Tensors", f"{measured:,}", f"of {int(of_scheme.sum()):,} measured")]
@@ -175,7 +183,7 @@ def _list_tiles(rows: Rows, scheme: str) -> list[tuple[str, str, str]]:
 
 
 def _diagnose(number: int, found: Diagnosis) -> Section:
-    """What is wrong with one layer, and what helps."""
+    """What is wrong with one layer, and what helps; bars are of the largest finite gain, in dB."""
     blocks: list[Block] = [Prose(found.summary)]
     if found.causes:
         blocks.append(Bullets([(cause.title, cause.text) for cause in found.causes]))
@@ -185,30 +193,26 @@ def _diagnose(number: int, found: Diagnosis) -> Section:
         largest = max((cure.gain_db for cure in found.cures if math.isfinite(cure.gain_db)), default=0.0)
         lines = [
             (
-                *(
-                    cure.text,
-                    cure.scheme or "needs run-time support",
-                    true_minus(f"{cure.gain_db:+.2f} dB"),
-                    true_minus(f"{cure.worth_bits:+.2f}"),
-                ),
-                *(f"{cure.extra_bits:.3f}", true_minus(f"{cure.net_bits:+.2f}"), _db(cure.sqnr_db)),
+                cure.text,
+                cure.scheme or "needs run-time support",
+                true_minus(f"{cure.gain_db:+.2f} dB"),
+                true_minus(f"{cure.worth_bits:+.2f}"),
+                f"{cure.extra_bits:.3f}",
+                true_minus(f"{cure.net_bits:+.2f}"),
+                _db(cure.sqnr_db),
             )
             for cure in found.cures
         ]
         head = ("cure", "scheme", "gain", "as bits", "price, bits/weight", "net, bits", "SQNR")
         bars = {2: _measure_bars([cure.gain_db for cure in found.cures], largest)}
-        blocks.append(
-            Prose(
-                "Measured on this layer, the best for its bits first: net is the gain, at 6.02 dB a bit, less the price.",
-                soft=True,
-            )
-        )
+        order = "Measured on this layer, the best for its bits first: "
+        blocks.append(Prose(f"{order}net is the gain, at 6.02 dB a bit, less the price.", soft=True))
         blocks.append(Grid(head, lines, text_columns=2, bars=bars))
     return Section(f"diagnosis-{number}", f"Diagnosis of {found.name} at {found.scheme}", blocks)
 
 
 def _full_bar(rows: Rows) -> float:
-    """Decibels of a full bar: the largest finite SQNR of the totals, of the rows where there are none; 1 without any."""
+    """Decibels of a full bar: the largest finite SQNR of the totals, else of the rows; 1 without any."""
     known = (rows.totals or rows.rows).column("sqnr_db")
     return float(np.max(known, where=np.isfinite(known), initial=0.0)) or 1.0
 
@@ -219,6 +223,7 @@ def _measure_bars(values: Sequence[float | None], whole: float) -> list[int]:
 
 
 def _db(value: float | None) -> str:
+    """One digit behind the point, a dash for none."""
     return decibels(value, digits=1)
 
 
@@ -231,15 +236,17 @@ def _show_bits(value: float | None) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return NOTHING if share is None else f"{100 * share:.3g} %"
+    """In percent with one place, so that a column of them aligns; what is not nothing never reads as 0.0 %."""
+    if share is None:
+        return NOTHING
+    return f"{100 * share:.1f} %" if share == 0 or share >= 5e-4 else "under 0.1 %"
 
 
 def count_unmeasured(rows: Rows) -> str:
     """How many rows hold no figures, and of how many tensors, in a sentence; empty where all rows are measured."""
     without = rows.column("status") != "ok"
     tensors = len(set(rows.column("tensor")[without]))
-    return (
-        f"{int(without.sum())} of {len(rows)} rows ({tensors} tensors) hold no figures; their columns status and reason say why"
-        if tensors
-        else ""
-    )
+    if not tensors:
+        return ""
+    counted = f"{int(without.sum())} of {len(rows)} rows ({tensors} tensors) hold no figures"
+    return f"{counted}; their columns status and reason say why"

@@ -85,6 +85,7 @@ class Column:
         column is never infinite.
     exact : of the table's columns (attributes of arrays, null is NaN), the rows in which null means infinite; None: in
         all rows.
+    least : the least that it can be, as of counts; None for any number.
     leave_out : rank in the order in which a small page goes without; None stays.
     additive : whether the figure adds over tensors.
     share : whether it is a part of one, which people read in percent.
@@ -103,6 +104,7 @@ class Column:
     formula: str = ""
     infinite: float | tuple[float, float] | None = None
     exact: Callable[[Any], Any] | None = None
+    least: int | None = None
     leave_out: int | None = None
     additive: bool = False
     share: bool = False

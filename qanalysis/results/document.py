@@ -17,12 +17,13 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from qanalysis.results.cells import check_cells, check_record, shorten_value
-from qanalysis.results.columns import Column, Kind, columns_of, totals_of
+from qanalysis.results.columns import Column, Kind, columns_of, names_of, totals_of
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Frame, Table
 
 SCHEMA_VERSION = 1
 _OLD_COMMAND = "sweep"  # documents that name no command are older than the others
+_COMMON = {"schema_version", "tool_version", "source", "settings", "coverage", "rows", "totals"}
 
 #: Which row types are known when reading, and the class of a table of each.
 Kinds = Mapping[Any, type[Table[Any]]]
@@ -38,13 +39,13 @@ def to_json(table: Table[Any], *, created: datetime | None = None, diagnoses: Se
     """The document as strict JSON text, one row per line, null for null and for infinite figures; floats keep every
     digit.
 
-    Diagnoses of layers, where there are any, follow the rows; reading the rows back leaves them aside. `created` is
-    noted in the settings, unless the rows already carry the time they were made at.
+    Diagnoses of layers, where there are any, follow the rows; those of a document that was read are written again.
+    `created` is noted in the settings, unless the rows already carry the time they were made at.
     """
     parts = {name: json.dumps(value, allow_nan=False) for name, value in describe(table, created=created).items()}
     parts |= {"rows": _write_lines(table.rows), "totals": _write_lines(table.totals)}
-    if diagnoses:
-        parts["diagnoses"] = json.dumps([diagnosis.to_dict() for diagnosis in diagnoses], allow_nan=False)
+    made = {"diagnoses": [diagnosis.to_dict() for diagnosis in diagnoses]} if diagnoses else {}
+    parts |= {name: json.dumps(part, allow_nan=False) for name, part in {**table.more, **made}.items()}
     return "{\n" + ",\n".join(f"{json.dumps(name)}: {text}" for name, text in parts.items()) + "\n}"
 
 
@@ -107,11 +108,18 @@ def read_document(document: Any, kinds: Kinds, *, place: str) -> Table[Any]:
     """The table of a document; missing keys, unknown versions, wrong columns and wrong types raise ValueError."""
     row_type, rest = read_head(document, kinds, place=place)
     totals = read_records(document, "totals", totals_of(row_type), row_type.KIND, place=place)
-    return kinds[row_type](read_records(document, "rows", row_type, row_type.KIND, place=place), totals, **rest)
+    more = {name: part for name, part in document.items() if name not in _COMMON}
+    return kinds[row_type](
+        read_records(document, "rows", row_type, row_type.KIND, place=place), totals, **rest, more=more
+    )
 
 
 def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str, Any]]:
-    """The row type that a document says it has, and source, settings, completeness and coverage of its table."""
+    """The row type that a document says it has, and source, settings, completeness and coverage of its table.
+
+    A document without a command is one of the oldest kind. Raises ValueError, which names the place and the way out,
+    for another version, an unknown command, and for settings, coverage or a source that are not of their kinds.
+    """
     if not isinstance(document, dict) or "schema_version" not in document:
         raise ValueError(
             f"{place}: not a rows file of qanalysis (no schema_version); write one with `{describe_ways(kinds)}`"
@@ -133,24 +141,26 @@ def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str
             f"{place}: settings name the command {shorten_value(command)}, must be one of {', '.join(by_command)}; "
             "use the program that wrote it"
         )
-    _check_settings(settings, f"{place}: settings hold", f"write the file again with `{row_type.KIND.again}`")
-    coverage = document.get("coverage", [])
-    if type(coverage) is not list or any(type(entry) is not dict for entry in coverage):
-        raise ValueError(
-            f"{place}: 'coverage' must be a list of objects; write the file again with `{row_type.KIND.again}`"
-        )
+    if "command" not in settings:
+        _check_is_of(row_type, kinds, document.get("rows"), place)
+    again = f"write the file again with `{row_type.KIND.again}`"
+    _check_facts({**document, **settings}, place, again)
     own = {key: value for key, value in settings.items() if key not in ("command", "complete")}
     source = _read_source(document.get("source"), row_type.KIND, place)
     return row_type, {
         "source": source,
         "settings": own,
         "complete": settings.get("complete") is not False,
-        "coverage": tuple(coverage),
+        "coverage": tuple(document.get("coverage", ())),
     }
 
 
 def read_records(document: Mapping[str, Any], name: str, row_type: Any, kind: Kind, *, place: str) -> Frame[Any]:
-    """One of the two tables of a document."""
+    """One of the two tables of a document, `name` is "rows" or "totals".
+
+    Raises ValueError for fewer rows than the kind has at least, for missing or unknown columns (those that older files
+    lack are null), and for the first cell that does not fit; the message names the row.
+    """
     records = document.get(name)
     again = f"write the file again with `{kind.again}`"
     if type(records) is not list:
@@ -208,14 +218,35 @@ def shorten_text(error: BaseException) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
-def _check_settings(settings: Mapping[str, Any], before: str, after: str) -> None:
-    for word, kind, rule in (("complete", bool, "true or false"), ("created", str, "text")):
-        wrong = word in settings and not isinstance(settings[word], kind)
-        if wrong:
-            raise ValueError(f"{before} {word} {shorten_value(settings[word])}, must be {rule}; {after}")
+def _check_is_of(row_type: Any, kinds: Kinds, rows: Any, place: str) -> None:
+    """Whether rows for which no command is named are of this type: other commands once did not name themselves either.
+
+    Raises ValueError that names the command whose columns they have.
+    """
+    first = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
+    nearest = max(kinds, key=lambda one: len(first.keys() & set(names_of(one))) / len(names_of(one)))
+    if first and nearest is not row_type:
+        was = f"a result of `qanalysis {nearest.KIND.command}` from an older version"
+        raise ValueError(f"{place}: {was}; run `{nearest.KIND.again}` again")
+
+
+def _check_facts(facts: Mapping[str, Any], place: str, again: str) -> None:
+    """ValueError for a fact about the whole document that is not of its kind; those that are absent pass."""
+    for word, kind, rule in (
+        ("complete", bool, "true or false"),
+        ("created", str, "text"),
+        ("tool_version", str, "text"),
+    ):
+        fits = isinstance(facts.get(word, kind()), kind)
+        if not fits:
+            raise ValueError(f"{place}: {word} is {shorten_value(facts[word])}, must be {rule}; {again}")
+    coverage = facts.get("coverage", [])
+    if type(coverage) is not list or any(type(entry) is not dict for entry in coverage):
+        raise ValueError(f"{place}: 'coverage' must be a list of objects; {again}")
 
 
 def _write_lines(frame: Frame[Any]) -> str:
+    """One row per line; the rows pass through Python's own values a few thousand at a time."""
     encode, names = json.JSONEncoder(allow_nan=False).encode, [column.name for column in frame.columns]
     lines = []
     for part in frame.parts():
@@ -235,6 +266,7 @@ def _without_infinite_cells(part: Frame[Any], column: Column, line: list[Any]) -
 
 
 def _read_source(source: Any, kind: Kind, place: str) -> SourceIdentity | None:
+    """Label, size and digest of the input; None for kinds that read nothing. ValueError for anything else."""
     again = f"write the file again with `{kind.again}`"
     if source is None and not kind.reads:
         return None

@@ -186,6 +186,7 @@ class Table(Sequence[R], Generic[R]):
     settings : what the user asked for; plain values.
     complete : false where the work was cancelled and the rows are those made until then.
     coverage : what was left out and why, plain dictionaries.
+    more : further parts of the document that it was read from, such as diagnoses; they are written again.
     """
 
     rows: Frame[R]
@@ -194,6 +195,7 @@ class Table(Sequence[R], Generic[R]):
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     complete: bool = True
     coverage: Sequence[Mapping[str, Any]] = ()
+    more: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), compare=False)
 
     @classmethod
     def from_rows(cls, row_type: type[R], rows: Iterable[R], *, totals: Iterable[Any] = (), **rest: Any) -> Self:
@@ -254,6 +256,7 @@ class Table(Sequence[R], Generic[R]):
 
 
 def _store(cells: Cells, column: Column) -> NDArray[Any]:
+    """Cells as they are held, a copy unless they already are: null as NaN, as `NO_INTEGER` or as None."""
     if isinstance(cells, np.ndarray) and cells.dtype == dtype_of(column):
         return cells
     values: list[Any] = cells.tolist() if isinstance(cells, np.ndarray) else list(cells)
@@ -276,6 +279,7 @@ def dtype_of(column: Column) -> np.dtype[Any]:
 
 
 def _to_list(cells: NDArray[Any]) -> list[Any]:
+    """Cells as Python's own values, null as None."""
     null = np.isnan(cells) if cells.dtype == np.float64 else cells == NO_INTEGER if cells.dtype == np.int64 else None
     if null is None or not null.any():
         return list(cells.tolist())

@@ -72,7 +72,7 @@ class Row(RowType):
         "Shape", formula="lengths of the dimensions, row-major", part="info", of=attrgetter("shape_text")
     )
     dtype: str = column("Type", formula="number type in the file", leave_out=27, part="info")
-    numel: int = column("Elements", formula="number of values", part="info")
+    numel: int = column("Elements", least=0, formula="number of values", part="info")
     scheme: str = column(
         "Scheme",
         formula="format, symmetry, grouping, range and scale as one text; defaults are left out",
@@ -82,7 +82,7 @@ class Row(RowType):
     format: str = column(
         "Format", formula="number format of the codes", part="scheme", of=lambda scheme: str(scheme.format)
     )
-    bits: int = column("Bits", "bit", formula="bits per code", part="scheme", of=attrgetter("format.bits"))
+    bits: int = column("Bits", "bit", least=0, formula="bits per code", part="scheme", of=attrgetter("format.bits"))
     grouping: str = column(
         "Grouping", formula="which values share one scale", part="scheme", of=lambda scheme: str(scheme.grouping)
     )
@@ -113,6 +113,7 @@ class Row(RowType):
     size_bytes: int | None = figure(
         "Size",
         "B",
+        least=0,
         better="lower",
         formula="bits_per_weight · elements / 8",
         leave_out=8,
@@ -181,7 +182,7 @@ class Row(RowType):
         leave_out=12,
     )
     relative_count: int | None = figure(
-        "Values with a relative error", formula="number of x ≠ 0", leave_out=11, additive=True, counts=True
+        "Values with a relative error", least=0, formula="number of x ≠ 0", leave_out=11, additive=True, counts=True
     )
     cosine: float | None = figure("Cosine similarity", better="higher", formula="x·y/(‖x‖‖y‖)", leave_out=18)
     error_signal_correlation: float | None = figure(
@@ -226,6 +227,7 @@ class Row(RowType):
     theory_sqnr_db: float | None = figure("Predicted SQNR", "dB", better="higher", formula=_GAUSSIAN, leave_out=6)
     non_finite: int | None = figure(
         "Non-finite values",
+        least=0,
         better="lower",
         formula="NaN and infinite elements, left out of every figure",
         leave_out=28,

@@ -25,7 +25,7 @@ class VerdictCount(RowType):
     """How often a verdict was given."""
 
     verdict: Verdict = columns.column("Verdict")
-    checks: int = columns.column("Checks", formula="how many have it")
+    checks: int = columns.column("Checks", least=0, formula="how many have it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class CheckRow(RowType):
     required: int | float | None = columns.column(
         "Required", formula="largest distance allowed; null for a difference by design"
     )
-    values: int = columns.column("Values", formula="values compared")
+    values: int = columns.column("Values", least=0, formula="values compared")
     reached_text: str = columns.column("Reached, in words")
     required_text: str = columns.column("Required, in words")
     verdict: Verdict = columns.column("Verdict", formula="whether the distance is allowed")

@@ -130,6 +130,13 @@ class TestHeatMap:
         assert list(few.layout.xaxis.ticktext[:7]) == list("2345678")
         assert list(many.layout.xaxis.ticktext[:7]) == ["2", "", "", "", "", "", "8"]
 
+    @pytest.mark.parametrize(("name", "angle"), [("w", 0), ("conv2_depthwise.weight", -90)])
+    def test_long_names_of_layers_leave_the_groups_less_room(self, name, angle):
+        groups = ["", " channel", " group=128", " group=32"]
+        schemes = [f"int{bits}{group}" for group in groups for bits in range(2, 9)]
+        figure = heat_map(sweep({name: np.eye(4, dtype=np.float32)}, schemes), "sqnr_db")
+        assert {label.textangle for label in figure.layout.annotations if label.text.startswith("<b>")} == {angle}
+
     def test_an_unknown_metric_is_refused(self, rows):
         with pytest.raises(ValueError, match="metric 'loudness' is unknown; metrics are bits_per_weight"):
             heat_map(rows, "loudness")

@@ -74,3 +74,9 @@ def test_unequal_levels_have_no_lsb():
         figure = error_histogram(profile_layer(weights((4, 32)), Scheme.parse(words)))
         assert figure.layout.xaxis.title.text == f"Error y − x ({unit} of its group)"
         assert f"±{unit}/2" in figure.layout.meta["alt"]
+
+
+def test_no_line_of_a_histogram_s_head_is_longer_than_half_a_page(profile):
+    # 320 pixels less 12 at the left, of which a letter of a subtitle takes 5.4.
+    for figure in (weight_histogram(profile), error_histogram(profile)):
+        assert max(map(len, figure.layout.title.subtitle.text.split("<br>"))) <= 308 / 5.4

@@ -48,8 +48,8 @@ def test_what_is_not_stated_limits_nothing() -> None:
     [
         ({"jitter_s": 1e-12}, "jitter 1e-12 s at frequency None Hz: what jitter costs depends on the frequency"),
         ({"frequency_hz": 1e6}, "jitter None s at frequency 1000000.0 Hz"),
-        ({"jitter_s": 0.0, "frequency_hz": 1e6}, "jitter_s 0.0: needs a finite value above 0"),
-        ({"capacitance_f": math.nan}, "capacitance_f nan: needs a finite value above 0"),
+        ({"jitter_s": 0.0, "frequency_hz": 1e6}, "jitter 0.0 s: needs a finite value above 0"),
+        ({"capacitance_f": math.nan}, "capacitance nan F: needs a finite value above 0"),
     ],
 )
 def test_half_a_statement_is_refused(stated: dict[str, float], message: str) -> None:
@@ -72,3 +72,8 @@ def test_no_jitter_sets_no_limit() -> None:
 def test_limits_of_nothing_are_refused(call: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()  # type: ignore[operator]
+
+
+def test_powers_of_extreme_ratios_add_without_overflow() -> None:
+    # Of a ratio 6000 dB below another only the lower counts; 10^600 would be no float64.
+    assert combine_snr_db(-6000.0, 60.0) == pytest.approx(-6000.0, abs=1e-9)

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,14 +61,32 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(browser_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The dashboard over an empty root folder, started as a user does from another folder; exactly this process is ended afterwards."""
-    root, log = tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("log") / "server.log"
+    """The dashboard over an empty root folder, started as a user does from another folder."""
+
+    def command(root: Path, port: int) -> list[str]:
+        return ["qanalysis.cli", "app", "--root", str(root), "--port", str(port)]
+
+    with start_server(command, tmp_path_factory, cwd=tmp_path_factory.mktemp("elsewhere")) as started:
+        yield started
+
+
+@contextmanager
+def start_server(
+    command: Callable[[Path, int], list[str]], folders: pytest.TempPathFactory, *, cwd: Path
+) -> Iterator[Server]:
+    """A dashboard over an empty root folder on a free port, until the block ends; exactly this process is ended then."""
+    root, log = folders.mktemp("root"), folders.mktemp("log") / "server.log"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "qanalysis.cli", "app", "--root", str(root), "--port", str(port)]
     with log.open("w") as stream:
-        process = subprocess.Popen(command, cwd=log.parent, stdout=stream, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command(root, port)],
+            cwd=cwd,
+            env={**os.environ, "QANALYSIS_ROOT": str(root)},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
     try:
         _wait_for_health(f"http://127.0.0.1:{port}/_stcore/health", process)
         yield Server(f"http://127.0.0.1:{port}", log, root)

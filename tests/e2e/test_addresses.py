@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from .conftest import OpenVisit, Server
+from .conftest import OpenVisit, Server, start_server
 from .test_layers_page import wait_for_headline, wait_until_idle
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
@@ -22,6 +24,18 @@ def wait_for_query(page: Any, text: str) -> None:
     wait_until_idle(page)
 
 
+@pytest.fixture(scope="module")
+def checkout(browser_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same dashboard as `streamlit run app.py` starts it in a checkout."""
+
+    def command(_root: Path, port: int) -> list[str]:
+        return ["streamlit", "run", "app.py", "--server.port", str(port)]
+
+    with start_server(command, tmp_path_factory, cwd=Path(__file__).parents[2]) as started:
+        yield started
+
+
+@pytest.mark.parametrize("start", ["server", "checkout"])
 @pytest.mark.parametrize(
     ("path", "headline"),
     [
@@ -33,8 +47,9 @@ def wait_for_query(page: Any, text: str) -> None:
     ],
 )
 def test_a_link_leads_straight_to_its_page_and_the_console_stays_clean(
-    server: Server, open_visit: OpenVisit, path: str, headline: str
+    request: pytest.FixtureRequest, open_visit: OpenVisit, start: str, path: str, headline: str
 ) -> None:
+    server: Server = request.getfixturevalue(start)
     visit, answers = open_visit("about:blank"), []
     visit.page.on("response", lambda response: answers.append((response.status, response.url)))
     visit.page.goto(server.url + path)
@@ -91,6 +106,25 @@ def test_from_page_to_page_each_keeps_its_state_and_the_browser_finds_back(
     wait_for_headline(page, "14 bit over 10 V")
     page.get_by_role("button", name="Undo").click()
     wait_for_headline(page, "13 bit over 10 V")
+    assert [*visit.complaints, *server.read_trouble()] == []
+
+
+def test_back_on_a_page_that_was_reached_again_takes_no_detour(server: Server, open_visit: OpenVisit) -> None:
+    visit = open_visit(f"{server.url}/converter?bits=13")
+    page = visit.page
+    wait_for_headline(page, "13 bit over 10 V")
+    page.get_by_role("link", name="Layers").click()
+    wait_for_headline(page, "at int4 group=128")
+    page.get_by_role("link", name="Converter").click()
+    wait_for_headline(page, "13 bit over 10 V")
+    wait_for_query(page, "bits=13")
+    page.go_back()
+    wait_until_idle(page)
+    wait_for_query(page, "bits=13")
+    wait_for_headline(page, "13 bit over 10 V")
+    assert urlsplit(page.url).path == "/converter"
+    page.go_back()
+    wait_for_headline(page, "at int4 group=128")
     assert [*visit.complaints, *server.read_trouble()] == []
 
 

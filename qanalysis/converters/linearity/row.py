@@ -69,7 +69,7 @@ class LinearityRow(RowType):
     )
     transfer: Transfer = column("Transfer", formula="where the transitions lie", of=attrgetter("converter.transfer"))
     test: Test = column("Test", formula="what the input was")
-    samples: int = column("Samples", formula="number of samples used")
+    samples: int = column("Samples", least=0, formula="number of samples used")
     dnl_min_lsb: float = column("DNL, lowest", "LSB", formula="code width / mean width − 1")
     dnl_max_lsb: float = column("DNL, highest", "LSB", formula="code width / mean width − 1")
     inl_min_lsb: float = column("INL, lowest", "LSB", formula="transition furthest below the reference line")

@@ -59,10 +59,10 @@ class RecordRow(RowType):
     lsb: float | None = column("Step", formula="LSB by the stated convention, in the unit of the range")
     lsb_convention: LsbConvention = column("LSB convention", formula="how full scale is divided")
     fs_hz: float = column("Sample rate", "Hz")
-    samples: int = column("Samples", formula="number of samples used")
+    samples: int = column("Samples", least=0, formula="number of samples used")
     coherent: bool | None = column("Coherent", formula="whether whole periods were recorded; null without a tone")
     window: str = column("Window", formula="through which the record was seen")
-    side_bins: int = column("Side bins", formula="bins to each side that belong to a tone")
+    side_bins: int = column("Side bins", least=0, formula="bins to each side that belong to a tone")
     fundamental_hz: float | None = column("Tone", "Hz", formula="the strongest tone")
     level_dbfs: float | None = column(
         "Level",

@@ -26,6 +26,8 @@ from qanalysis.decibels import SINE_DB, enob
 from qanalysis.notation import volts
 from qanalysis.quantizers.quantizer import FS_OVERS, FsOver
 
+SHORTEST_CONVERSION_S = 1e-18  # a shorter one has no rate that a number holds
+
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
@@ -263,8 +265,10 @@ def solve_textbook(
     for value in values:
         if not math.isfinite(value):
             raise ValueError(f"input {value}: has no code; inputs are finite numbers in the unit of the range")
-    if conversion_time_s is not None and not 0 < conversion_time_s < math.inf:
-        raise ValueError(f"conversion time {conversion_time_s} s: needs a finite time above 0")
+    if conversion_time_s is not None and not SHORTEST_CONVERSION_S <= conversion_time_s < math.inf:
+        raise ValueError(
+            f"conversion time {conversion_time_s} s: needs a finite time of {SHORTEST_CONVERSION_S:g} s or more"
+        )
     return Textbook(converter, values, conversion_time_s, noise)
 
 

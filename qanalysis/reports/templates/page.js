@@ -1,7 +1,13 @@
 (async () => {
   "use strict";
   const PAGE = 100;
-  const TURNING = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g; // marks that turn the reading direction
+  // Control characters and marks that turn the reading direction; shown as escapes, as everywhere on the page.
+  const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+  const escape = (letter) => {
+    const code = letter.charCodeAt(0).toString(16);
+    return code.length < 3 ? "\\x" + code.padStart(2, "0") : "\\u" + code.padStart(4, "0");
+  };
+  const clean = (text) => String(text).replace(HIDDEN, escape);
   const byId = (id) => document.getElementById(id);
 
   const inflate = async (id) => {
@@ -13,7 +19,11 @@
   const unpack = async (id) => JSON.parse(await inflate(id));
 
   const chosen = document.querySelector("tr.chosen");
-  if (chosen) chosen.closest(".scroll").scrollTop = chosen.offsetTop - 120;
+  if (chosen) { // below the head that stays: two rows above it, no row cut
+    const above = chosen.previousElementSibling?.previousElementSibling ?? chosen.parentElement.firstElementChild;
+    const box = chosen.closest(".scroll");
+    box.scrollTop = above.offsetTop - box.querySelector("thead").offsetHeight;
+  }
 
   // charts
 
@@ -66,7 +76,7 @@
 
   const show = (name, value) => {
     if (value === null) return "–";
-    if (textual.has(name)) return String(value).replace(TURNING, "");
+    if (textual.has(name)) return clean(value);
     if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
     if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString("en");
     if (facts(name).unit === "dB") return value.toFixed(2).replace("-", "−");
@@ -126,7 +136,7 @@
         if (position === 0) cell.scope = "row";
         if (name === "status" && value !== "ok") cell.classList.add("status");
         if (typeof value === "number") cell.title = name + " = " + value;
-        if (name === "status" && columns.reason) cell.title = columns.reason[i].replace(TURNING, "");
+        if (name === "status" && columns.reason) cell.title = clean(columns.reason[i]);
         line.append(cell);
       });
       body.append(line);
