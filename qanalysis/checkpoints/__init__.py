@@ -1,1 +1,1 @@
-"""Checkpoints as sources of tensors, whatever their format: see `catalogue` for the kinds, `source` for what all are."""
+"""Checkpoints as sources of tensors: see `catalogue` for the kinds of files, `source` for what all of them give."""

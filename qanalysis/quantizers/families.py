@@ -61,8 +61,8 @@ def float_format(name: str, element: FloatCoder, *, wider: str = "", other: str 
 
 
 def cast_format(name: str, element: FloatCoder, *, other: str, caster: str) -> NumberFormat:
-    """Floats stored as they are, without a scale; what is beyond the largest finite number saturates. `caster` names the
-    tools whose casts these are, beside torch.
+    """Floats stored as they are, without a scale; what is beyond the largest finite number saturates. `caster` names
+    the tools whose casts these are, beside torch.
     """
     return NumberFormat(
         name,
@@ -116,9 +116,9 @@ def gguf_format(
     wider: str = "",
     other: str = "",
 ) -> NumberFormat:
-    """A type of GGUF files, "gguf:NAME": `element` in blocks of `block` values, laid by `rule`, with the `scale` that each
-    block stores. `packs` is the format of free groups nearest to it; `block_bits` are all code bits of a block where not
-    every code has its own.
+    """A type of GGUF files, "gguf:NAME": `element` in blocks of `block` values, laid by `rule`, with the `scale` that
+    each block stores. `packs` is the format of free groups nearest to it; `block_bits` are all code bits of a block
+    where not every code has its own.
     """
     return NumberFormat(
         f"gguf:{name}",

@@ -1,5 +1,5 @@
-"""Which numbers can a code stand for? A number format as a value, composed of its element (the numbers of one code), the
-length of its blocks, the types of its scales, and the rule that lays them.
+"""Which numbers can a code stand for? A number format as a value, composed of its element (the numbers of one code),
+the length of its blocks, the types of its scales, and the rule that lays them.
 
 Sizes, what a scheme can not choose, and whose values these are follow.
 """

@@ -61,10 +61,6 @@ class Distribution:
             raise ValueError(message)
         return DISTRIBUTIONS[text]
 
-    def cdf(self, x: Doubles | float) -> Doubles:
-        """P(X <= x); taken from the other tail, so it keeps its relative precision far below zero."""
-        return self.tail_mass(-x)
-
     @property
     def mean_abs(self) -> float:
         """E|X|."""

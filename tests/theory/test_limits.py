@@ -29,9 +29,9 @@ def count_density(density: Distribution, bins: int = 4096) -> Histogram:
     """10^15 values as the density has them, to half a value."""
     reach = REACH[density.name]
     edges = np.linspace(-reach, reach, bins + 1)
-    upper = density.tail_mass(edges)
+    upper, lower = density.tail_mass(edges), density.tail_mass(-edges)
     # From the nearer tail, which keeps the digits of small masses.
-    masses = np.where(edges[1:] > 0, upper[:-1] - upper[1:], density.cdf(edges[1:]) - density.cdf(edges[:-1]))
+    masses = np.where(edges[1:] > 0, upper[:-1] - upper[1:], lower[1:] - lower[:-1])
     return Histogram(-reach, reach, np.rint(1e15 * masses).astype(np.int64))
 
 
