@@ -88,6 +88,7 @@ def _is_everywhere(address: str) -> bool:
 
 
 def _check_port(address: str, port: int) -> None:
+    """ValueError where nothing can listen there, before the server starts: it would choose another in silence."""
     import socket
 
     try:

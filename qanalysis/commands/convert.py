@@ -94,6 +94,7 @@ def _state_noise(jitter: float | None, frequency: float | None, capacitance: flo
 
 
 def _write_table(solved: Textbook, target: Path) -> None:
+    """The code table as CSV, whole or not at all; a note names the file."""
     from qanalysis.reports.terminal import print_note
     from qanalysis.results.files import write_whole
 

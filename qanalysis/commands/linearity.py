@@ -113,6 +113,7 @@ def linearity(
 
 
 def _draw_linearity(found: Linearity) -> list[Chart]:
+    """The chart of the page: both errors by code, with their bars."""
     from functools import partial
 
     from qanalysis.charts.linearity_charts import linearity_curves

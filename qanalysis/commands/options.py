@@ -126,12 +126,14 @@ class Commands(TyperGroup):
 
 
 def _is_user_error(error: Exception) -> bool:
+    """Whether the user can mend it: a wrong option, an unreadable file, a value that does not fit, a full disk."""
     from qanalysis.checkpoints.source import CheckpointError
 
     return isinstance(error, typer.TyperException | CheckpointError | ValueError | OSError)
 
 
 def _describe(error: Exception) -> str:
+    """The error's own text; a usage error also names the help of its command."""
     if not isinstance(error, typer.TyperException):
         return str(error)
     context = getattr(error, "ctx", None)  # click's errors of usage know their command

@@ -114,6 +114,7 @@ def record(
 
 
 def _parse_count(text: str, option: str) -> int | Literal["auto"]:
+    """A whole number of at least 0, or auto; ValueError names the option."""
     if text == "auto":
         return "auto"
     if not text.isdecimal():
@@ -122,6 +123,7 @@ def _parse_count(text: str, option: str) -> int | Literal["auto"]:
 
 
 def _draw_spectrum(found: Spectrum) -> list[Chart]:
+    """The chart of the page: power by frequency, in dB of full scale where there is one."""
     from functools import partial
 
     from qanalysis.charts.spectrum_charts import spectrum_chart

@@ -115,6 +115,11 @@ def sweep(  # one parameter per option
 
 
 def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
+    """The schemes: whole ones in the order given, or lists crossed, groupings outermost and formats innermost.
+
+    Without any option int2 to int8 by tensor, channel, 128 and 32, symmetric, minmax. Raises ValueError for both ways
+    together, and for a list that none of the formats leaves open.
+    """
     from qanalysis.quantizers.crossing import cross_schemes
     from qanalysis.quantizers.families import integer_format
     from qanalysis.quantizers.grouping import parse_grouping
@@ -169,6 +174,7 @@ def _check_room(checkpoint: TensorSource, schemes: Sequence[Scheme], **filters: 
 
 
 def _run_sweep(checkpoint: TensorSource, schemes: list[Scheme], **options: Any) -> Rows:
+    """The sweep with a progress line; Ctrl-C ends it early, and its rows so far are kept."""
     from qanalysis.reports.terminal import show_progress
     from qanalysis.sweeps.sweep import sweep as measure_checkpoint
 
@@ -213,7 +219,10 @@ def _find_worst(checkpoint: TensorSource, rows: Rows) -> Iterator[tuple[Row, Ten
 
 
 def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> Sequence[LayerProfile]:
-    """Profiles of the worst layer: as it is, or integers at 2 to 16 bits for a page unless the layer is large."""
+    """Profiles of the worst layer: as it is, or integers at 2 to 16 bits for a page unless the layer is large.
+
+    Beyond 50 million elements there is none, beyond 4 million no slider: 15 profiles of them would take seconds.
+    """
     from qanalysis.diagnosis.profile import profile_bits, profile_layer
     from qanalysis.quantizers.scheme import Scheme
 
@@ -226,7 +235,7 @@ def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> S
 
 
 def _diagnose_worst(checkpoint: TensorSource, rows: Rows) -> Sequence[Diagnosis]:
-    """What is wrong with the worst layer, and what helps."""
+    """What is wrong with the worst layer, and what helps; empty where there is none or it is too large."""
     from qanalysis.diagnosis.findings import diagnose
     from qanalysis.quantizers.scheme import Scheme
 
@@ -238,6 +247,7 @@ def _diagnose_worst(checkpoint: TensorSource, rows: Rows) -> Sequence[Diagnosis]
 
 
 def _tell_unmeasured(rows: Rows) -> None:
+    """A note on how many rows hold no figures, where there are any."""
     from qanalysis.reports.sweep_sections import count_unmeasured
     from qanalysis.reports.terminal import print_note
 
@@ -247,6 +257,7 @@ def _tell_unmeasured(rows: Rows) -> None:
 
 
 def _stop(text: str) -> None:
+    """A note, and exit code 130."""
     from qanalysis.reports.terminal import print_note
 
     print_note(text)

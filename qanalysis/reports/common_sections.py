@@ -20,7 +20,10 @@ _PACKAGES_IF_USED = ("scipy", "plotly", "torch")
 
 
 def define_columns(columns: tuple[Column, ...], *, note: str = "", more: Iterable[Block] = ()) -> Section:
-    """What each column means; those that no one has named are left out."""
+    """What each column means: name, label, unit, formula, better direction; those that no one has named are left out.
+
+    `note` stands above the table, `more` are blocks below it.
+    """
     lines = [(one.name, one.label, one.unit, one.formula, one.better or "") for one in columns if one.label != one.name]
     grid = Grid(("column", "name", "unit", "meaning", "better"), lines, text_columns=5, names=frozenset({0}))
     return Section("definitions", "Definitions", [grid, *more], note)
@@ -65,7 +68,7 @@ def _spell(value: Any) -> str:
 
 
 def tell_coverage(table: Table[Any]) -> list[Section]:
-    """What was left out and why; nothing where all was taken."""
+    """What was left out and why, a line for each entry; no section where all was taken."""
     if not table.coverage:
         return []
     names = list(dict.fromkeys(name for entry in table.coverage for name in entry))
@@ -99,5 +102,6 @@ def name_missed(limit: LimitCheck, nothing: str = "no figure") -> str:
 
 
 def _describe_limit(limit: LimitCheck) -> tuple[str, ...]:
+    """Six digits of what was reached."""
     reached = "no figure" if limit.reached is None else f"{limit.reached:.6g}"
     return limit.limit, f"{limit.asked:g}", reached, "met" if limit.met else "missed"

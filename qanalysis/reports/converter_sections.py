@@ -14,8 +14,10 @@ from qanalysis.results.table import Table
 
 
 def outline_converter(table: Table[Any], *, title: str | None = None) -> Outline:
-    """A result about a converter as it is told; the figures are those of its first row. Raises ValueError without a
-    row.
+    """A result about a converter as it is told; the figures are those of its first row, findings those of all.
+
+    Of textbook answers every input has its line, and the working follows. Missed limits are warnings. Raises ValueError
+    without a row.
     """
     if not len(table):
         raise ValueError("there are no rows to tell of; a command about converters makes at least one")
@@ -47,5 +49,6 @@ def outline_converter(table: Table[Any], *, title: str | None = None) -> Outline
 
 
 def _show_table(table: LineTable) -> Section:
+    """A further table as a section; the terminal leaves out lists of one column."""
     grid = Grid(table.columns, table.lines, text_columns=table.text_columns)
     return Section(table.heading.lower().replace(" ", "-"), table.heading, [grid], printed=len(table.columns) > 1)

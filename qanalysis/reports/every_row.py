@@ -97,4 +97,5 @@ def _to_base64(document: dict[str, Any]) -> str:
 
 
 def _to_plain(value: Any) -> Any:
+    """An infinite figure as text: JSON has none."""
     return str(value) if isinstance(value, float) and math.isinf(value) else value

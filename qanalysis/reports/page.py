@@ -83,6 +83,7 @@ def render_page(
 
 
 def _render(context: dict[str, Any]) -> str:
+    """The template with everything from the input escaped; an unknown name in it raises UndefinedError."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("qanalysis.reports")

@@ -16,7 +16,7 @@ _TEXT = {"type": "string"}
 
 
 def list_schemas() -> dict[str, str]:
-    """File name to text."""
+    """File name to text, one for each kind of result; that of a sweep also describes diagnoses."""
     more = {
         Row: {
             "diagnoses": {
@@ -32,6 +32,7 @@ def list_schemas() -> dict[str, str]:
 
 
 def _describe_diagnosis() -> dict[str, object]:
+    """A diagnosis as `Diagnosis.to_dict` makes it: figures without a value, and infinite ones, are null."""
     number = {"type": ["number", "null"]}
     cure = schema.describe_record(
         Cure, more={"worth_bits": number, "net_bits": number, "needs_support": {"type": "boolean"}}, infinite=True

@@ -63,7 +63,10 @@ def choose_scheme(rows: Rows) -> str:
 
 
 def select_worst(rows: Rows, scheme: str, *, count: int = 10) -> tuple[Row, ...]:
-    """The measured layers of a scheme with the lowest SQNR, lowest first; ties stay in the order of the file."""
+    """At most `count` measured layers of a scheme with the lowest SQNR, lowest first; ties stay in the file's order.
+
+    Layers without an SQNR are none of them; an unknown scheme has none at all.
+    """
     sqnr_db = rows.column("sqnr_db")
     measured = np.flatnonzero((rows.column("scheme") == scheme) & ~np.isnan(sqnr_db))
     order = measured[np.argsort(sqnr_db[measured], kind="stable")]
@@ -91,6 +94,7 @@ def _size(row: Row) -> float:
 
 
 def _check_scheme(rows: Rows, scheme: str) -> None:
+    """ValueError for a scheme that neither rows nor totals hold; it names at most a dozen of those they do."""
     known = list(dict.fromkeys([*rows.totals.column("scheme"), *rows.column("scheme")]))
     if scheme not in known:
         more = f"; and {len(known) - NAMED_SCHEMES} more" if len(known) > NAMED_SCHEMES else ""

@@ -86,6 +86,7 @@ def draw_sweep(rows: Rows, *, scheme: str | None = None, profiles: Sequence[Laye
 
 
 def _draw_layer(profiles: Sequence[LayerProfile], scheme: str) -> list[Chart]:
+    """The values of one layer and their errors: two charts, or one with a slider where there are several profiles."""
     from qanalysis.charts.layer_charts import error_histogram, weight_histogram
     from qanalysis.charts.scrub import scrub
 
@@ -101,7 +102,7 @@ def _draw_layer(profiles: Sequence[LayerProfile], scheme: str) -> list[Chart]:
 
 
 def _sum_up(rows: Rows, scheme: str) -> list[Section]:
-    """The totals, those without figures last."""
+    """The totals, those without figures last; a bar of SQNR beside each. No section where there are no totals."""
     totals = sorted(rows.totals, key=lambda row: row.sqnr_db is None)
     if not totals:
         return []
@@ -129,6 +130,7 @@ def _sum_up(rows: Rows, scheme: str) -> list[Section]:
 
 
 def _list_worst(rows: Rows, scheme: str) -> list[Section]:
+    """At most ten layers of the scheme with the lowest SQNR; no section where nothing was measured."""
     worst = select_worst(rows, scheme)
     if not worst:
         return []
@@ -162,6 +164,10 @@ def _list_unmeasured(rows: Rows) -> list[Section]:
 
 
 def _list_tiles(rows: Rows, scheme: str) -> list[tuple[str, str, str]]:
+    """Label, figure and remark of the large figures: tensors, values, pooled SQNR, bits per weight, size, worst tensor.
+
+    Those of the totals are missing where there are none, the last one where nothing was measured.
+    """
     of_scheme = rows.column("scheme") == scheme
     measured = int((of_scheme & (rows.column("status") == "ok")).sum())
     tiles = [("Tensors", f"{measured:,}", f"of {int(of_scheme.sum()):,} measured")]
@@ -217,6 +223,7 @@ def _measure_bars(values: Sequence[float | None], whole: float) -> list[int]:
 
 
 def _db(value: float | None) -> str:
+    """One digit behind the point, a dash for none."""
     return decibels(value, digits=1)
 
 

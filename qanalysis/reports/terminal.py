@@ -23,7 +23,8 @@ _WIDEST = 80
 def print_table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
     """A table on standard output; the first `text_columns` are left-aligned. Nothing is cut.
 
-    Long names wrap; in a pipe they run on, and no line is padded for them beyond 80 characters.
+    In a terminal it is drawn, and long names wrap. In a pipe columns are aligned with blanks, long names run on, and no
+    line is padded for them beyond 80 characters. Without lines the headings stand alone.
     """
     lines = [[clean_text(cell) for cell in line] for line in lines]
     if not sys.stdout.isatty():
@@ -70,6 +71,7 @@ def print_result(table: Table[Any], **options: Any) -> None:
 
 
 def _print_block(heading: str, block: Block) -> None:
+    """A grid as a table, lists and facts as indented lines below the heading, prose as it is."""
     match block:
         case Grid():
             print_table(clean_text(heading), block.columns, block.lines, text_columns=block.text_columns)
@@ -82,7 +84,10 @@ def _print_block(heading: str, block: Block) -> None:
 
 @contextmanager
 def show_progress() -> Iterator[Callable[[SweepProgress], None] | None]:
-    """A progress line on standard error while the block runs; None where that is not a terminal."""
+    """A progress line on standard error while the block runs: values per second, the tensor at work, seconds left.
+
+    Yields None where standard error is not a terminal. The line is gone when the block ends.
+    """
     if not sys.stderr.isatty():
         yield None
         return
@@ -113,7 +118,7 @@ def show_progress() -> Iterator[Callable[[SweepProgress], None] | None]:
 
 
 def print_note(text: str) -> None:
-    """One harmless line on standard error."""
+    """One harmless line on standard error; runs of blanks and line ends become one blank."""
     _write(clean_text(" ".join(text.split())), sys.stderr)
 
 

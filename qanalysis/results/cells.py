@@ -96,11 +96,17 @@ def _are_plainly_right(column: Column, values: Sequence[Any]) -> bool:
 
 
 def _check_least(value: Any, column: Column) -> None:
+    """ValueError for a number below what its column says is the least; null has no least."""
     if column.least is not None and value is not None and value < column.least:
         raise ValueError(f"column {column.name} holds {shorten_value(value)}, must be at least {column.least}")
 
 
 def _check(value: Any, kind: CellType, name: str, infinite: float | tuple[float, float] | None = None) -> Any:
+    """A value as it is kept, or ValueError.
+
+    Null passes where the type allows it or where it stands for an infinite figure; of a pair each null end becomes the
+    infinity that its column says. A number becomes a float unless its column keeps integers.
+    """
     may_lack = kind.nullable or isinstance(infinite, float)
     if value is None and may_lack:
         return None
@@ -123,6 +129,7 @@ def _check(value: Any, kind: CellType, name: str, infinite: float | tuple[float,
 
 
 def _check_record(value: Any, record: Any, name: str) -> Any:
+    """An object inside a cell as its dataclass; the messages name the column and the key inside it."""
     columns = columns_of(record)
     try:
         cells = check_record(value, columns, what="as it must be")
@@ -138,6 +145,11 @@ def _check_record(value: Any, record: Any, name: str) -> Any:
 
 
 def _fits(value: Any, kind: CellType) -> bool:
+    """Whether a value is of a kind, its null left aside.
+
+    True is no integer, NaN no number; an integer may stand for a number where a float is beside it. Text must be
+    Unicode that a file can hold, a list as long as its type says.
+    """
     match kind.kind:
         case "text":
             return isinstance(value, str) and (not kind.choices or value in kind.choices) and _is_unicode(value)
@@ -166,6 +178,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _describe_rule(kind: CellType, value: Any, *, nullable: bool) -> str:
+    """What the value must be, in the words of a message."""
     if kind.choices:
         return f"one of {', '.join(kind.choices)}"
     rule = _RULES[kind.kind] + (f" of {kind.length}" if kind.length else "")

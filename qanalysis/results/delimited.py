@@ -103,6 +103,7 @@ def _find_kind(head: list[str], kinds: Kinds, place: str) -> Any:
 
 
 def _to_cell(value: Any) -> str:
+    """The text of a plain value: empty for null, every digit of a float, JSON for flags, lists and objects."""
     match value:
         case None:
             return ""
@@ -120,6 +121,10 @@ def _from_cells(column: Column, texts: Any, places: list[str]) -> list[Any]:
 
 
 def _from_cell(column: Column, text: str, place: str) -> Any:
+    """The plain value of a cell's text; ValueError names the place, the column and at most 60 characters of the text.
+
+    An empty cell is null, of a text column that has no null the empty text. Whether the value fits is checked later.
+    """
     if column.kind == "text":
         return None if text == "" and column.nullable else text[1:] if _ESCAPED.match(text) else text
     if text == "":

@@ -115,7 +115,11 @@ def read_document(document: Any, kinds: Kinds, *, place: str) -> Table[Any]:
 
 
 def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str, Any]]:
-    """The row type that a document says it has, and source, settings, completeness and coverage of its table."""
+    """The row type that a document says it has, and source, settings, completeness and coverage of its table.
+
+    A document without a command is one of the oldest kind. Raises ValueError, which names the place and the way out,
+    for another version, an unknown command, and for settings, coverage or a source that are not of their kinds.
+    """
     if not isinstance(document, dict) or "schema_version" not in document:
         raise ValueError(
             f"{place}: not a rows file of qanalysis (no schema_version); write one with `{describe_ways(kinds)}`"
@@ -139,28 +143,24 @@ def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str
         )
     if "command" not in settings:
         _check_is_of(row_type, kinds, document.get("rows"), place)
-    _check_settings(
-        {**settings, "tool_version": document.get("tool_version", "")},
-        f"{place}: settings hold",
-        f"write the file again with `{row_type.KIND.again}`",
-    )
-    coverage = document.get("coverage", [])
-    if type(coverage) is not list or any(type(entry) is not dict for entry in coverage):
-        raise ValueError(
-            f"{place}: 'coverage' must be a list of objects; write the file again with `{row_type.KIND.again}`"
-        )
+    again = f"write the file again with `{row_type.KIND.again}`"
+    _check_facts({**document, **settings}, place, again)
     own = {key: value for key, value in settings.items() if key not in ("command", "complete")}
     source = _read_source(document.get("source"), row_type.KIND, place)
     return row_type, {
         "source": source,
         "settings": own,
         "complete": settings.get("complete") is not False,
-        "coverage": tuple(coverage),
+        "coverage": tuple(document.get("coverage", ())),
     }
 
 
 def read_records(document: Mapping[str, Any], name: str, row_type: Any, kind: Kind, *, place: str) -> Frame[Any]:
-    """One of the two tables of a document."""
+    """One of the two tables of a document, `name` is "rows" or "totals".
+
+    Raises ValueError for fewer rows than the kind has at least, for missing or unknown columns (those that older files
+    lack are null), and for the first cell that does not fit; the message names the row.
+    """
     records = document.get(name)
     again = f"write the file again with `{kind.again}`"
     if type(records) is not list:
@@ -230,18 +230,23 @@ def _check_is_of(row_type: Any, kinds: Kinds, rows: Any, place: str) -> None:
         raise ValueError(f"{place}: {was}; run `{nearest.KIND.again}` again")
 
 
-def _check_settings(settings: Mapping[str, Any], before: str, after: str) -> None:
+def _check_facts(facts: Mapping[str, Any], place: str, again: str) -> None:
+    """ValueError for a fact about the whole document that is not of its kind; those that are absent pass."""
     for word, kind, rule in (
         ("complete", bool, "true or false"),
         ("created", str, "text"),
         ("tool_version", str, "text"),
     ):
-        wrong = word in settings and not isinstance(settings[word], kind)
-        if wrong:
-            raise ValueError(f"{before} {word} {shorten_value(settings[word])}, must be {rule}; {after}")
+        fits = isinstance(facts.get(word, kind()), kind)
+        if not fits:
+            raise ValueError(f"{place}: {word} is {shorten_value(facts[word])}, must be {rule}; {again}")
+    coverage = facts.get("coverage", [])
+    if type(coverage) is not list or any(type(entry) is not dict for entry in coverage):
+        raise ValueError(f"{place}: 'coverage' must be a list of objects; {again}")
 
 
 def _write_lines(frame: Frame[Any]) -> str:
+    """One row per line; the rows pass through Python's own values a few thousand at a time."""
     encode, names = json.JSONEncoder(allow_nan=False).encode, [column.name for column in frame.columns]
     lines = []
     for part in frame.parts():
@@ -261,6 +266,7 @@ def _without_infinite_cells(part: Frame[Any], column: Column, line: list[Any]) -
 
 
 def _read_source(source: Any, kind: Kind, place: str) -> SourceIdentity | None:
+    """Label, size and digest of the input; None for kinds that read nothing. ValueError for anything else."""
     again = f"write the file again with `{kind.again}`"
     if source is None and not kind.reads:
         return None

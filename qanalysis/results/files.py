@@ -100,6 +100,9 @@ def check_targets(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def _check_target(target: Path) -> None:
+    """ValueError for a target that can not be written: its name, its kind, its folder. Links are refused: they would be
+    replaced, not followed.
+    """
     length = len(os.fsencode(target.name))
     if length > LONGEST_NAME:
         raise ValueError(

@@ -38,7 +38,10 @@ MOST_ROWS = 2_800_000
 
 
 def write_parquet(table: Table[Any], file: IO[bytes], *, created: datetime | None = None) -> None:
-    """One column per column of the contract: 64-bit integers, float64, text, flags, lists, structs."""
+    """One column per column of the contract: 64-bit integers, float64, text, flags, lists, structs.
+
+    `created` is noted in the metadata unless the settings already hold a time. Diagnoses are not kept.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -85,6 +88,7 @@ def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
 
 
 def _parse_head(kept: bytes, path: Path, kinds: Kinds) -> Any:
+    """The document without its rows; ValueError where the metadata is no JSON."""
     try:
         return json.loads(kept)
     except (ValueError, RecursionError) as error:
@@ -131,6 +135,7 @@ def _read_column(file: Any, column: Column) -> Any:
 
 
 def _to_arrow(frame: Frame[Any], column: Column, kind: pa.DataType) -> pa.Array:
+    """A column as Arrow holds it: NaN and the integer that stands for none as null, infinities as themselves."""
     import pyarrow as pa
 
     cells = frame.cells[column.name]
@@ -141,6 +146,7 @@ def _to_arrow(frame: Frame[Any], column: Column, kind: pa.DataType) -> pa.Array:
 
 
 def _arrow_type(kind: CellType) -> pa.DataType:
+    """int64, float64, text, flag, list or struct, as the column's type says."""
     import pyarrow as pa
 
     plain = {"text": pa.string, "integer": pa.int64, "number": pa.float64, "flag": pa.bool_}

@@ -30,8 +30,9 @@ _SOURCE = {
 
 
 def describe_kind(row_type: Any, *, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The schema of the documents of a row type; `more` are properties that such a document may have beside the common
-    ones.
+    """The schema of the documents of a row type, draft 2020-12; nothing but its keys is allowed.
+
+    `more` are properties that such a document may have beside the common ones; they are not required.
     """
     kind, totals = row_type.KIND, totals_of(row_type)
     definitions: dict[str, Any] = {"row": describe_record(row_type)}
@@ -77,6 +78,7 @@ def write_schema(schema: Mapping[str, Any]) -> str:
 
 
 def _describe_settings(command: str) -> dict[str, Any]:
+    """Command, completeness and time are common to all; every command has options of its own beside them."""
     return {
         "type": "object",
         "required": ["command", "complete"],
@@ -93,6 +95,7 @@ def _describe_settings(command: str) -> dict[str, Any]:
 
 
 def _describe_column(column: Column, *, infinite: bool) -> dict[str, Any]:
+    """Kind, least value and meaning; a column that no one has named has no description."""
     found = _describe_type(column.type, may_lack=infinite or column.infinite is not None)
     found |= {} if column.least is None else {"minimum": column.least}
     unit = f", {column.unit}" if column.unit else ""
@@ -100,6 +103,7 @@ def _describe_column(column: Column, *, infinite: bool) -> dict[str, Any]:
 
 
 def _describe_type(kind: CellType, *, may_lack: bool = False) -> dict[str, Any]:
+    """A cell's kind; null is allowed where the type says so, and for any number in it where `may_lack`."""
     if kind.record is not None:
         record = describe_record(kind.record, infinite=may_lack)
         return {"anyOf": [{"type": "null"}, record]} if kind.nullable else record

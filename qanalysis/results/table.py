@@ -256,6 +256,7 @@ class Table(Sequence[R], Generic[R]):
 
 
 def _store(cells: Cells, column: Column) -> NDArray[Any]:
+    """Cells as they are held, a copy unless they already are: null as NaN, as `NO_INTEGER` or as None."""
     if isinstance(cells, np.ndarray) and cells.dtype == dtype_of(column):
         return cells
     values: list[Any] = cells.tolist() if isinstance(cells, np.ndarray) else list(cells)
@@ -278,6 +279,7 @@ def dtype_of(column: Column) -> np.dtype[Any]:
 
 
 def _to_list(cells: NDArray[Any]) -> list[Any]:
+    """Cells as Python's own values, null as None."""
     null = np.isnan(cells) if cells.dtype == np.float64 else cells == NO_INTEGER if cells.dtype == np.int64 else None
     if null is None or not null.any():
         return list(cells.tolist())

@@ -140,3 +140,9 @@ def test_half_a_source_of_noise_is_refused(words: tuple[str, ...], message: str)
     result = ask("convert", "--bits", "8", "--range", "0:5", *words)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_a_range_stands_in_the_document_as_it_was_typed() -> None:
+    document = ask_json("convert", "--bits", "8", "--range", "0:1e9")
+    assert document["settings"]["range"] == "0:1e9"
+    assert document["rows"][0]["high"] == 1e9

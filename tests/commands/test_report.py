@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from qanalysis.reports.report import read_rows
+from qanalysis.reports.report import read_rows, write_report
+from qanalysis.results import parquet
+from qanalysis.results.columns import columns_of
+from qanalysis.sweeps.row import Row
 from tests.commands.asking import LINEARITY, RECORD, ask, ask_json
 
 
@@ -62,3 +68,93 @@ def test_what_is_no_rows_file_at_all_is_refused_as_ever(suffix: str, folder: Pat
     result = ask("report", f"broken{suffix}", "--out", "again.csv")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "write it again with `qanalysis sweep" in result.stderr
+
+
+def test_a_scheme_belongs_to_a_sweep_and_nothing_is_written(folder: Path) -> None:
+    ask("convert", "--bits", "8", "--range", "0:12", "--out", "rows.json")
+    result = ask("report", "rows.json", "--scheme", "int4", "--out", "again.csv", "--out", "again.html")
+    assert result.exit_code == 2
+    told = "error: --scheme belongs to a sweep; rows.json holds a result of `qanalysis convert`; leave it out"
+    assert result.stderr == f"{told}\n"
+    assert not list(folder.glob("again.*"))
+
+
+def test_a_file_without_rows_is_refused_before_the_first_output(checkpoint: Path) -> None:
+    ask("sweep", str(checkpoint), "--scheme", "int4", "--out", "rows.csv")
+    Path("rows.csv").write_text(Path("rows.csv").read_text().splitlines()[0] + "\n")
+    result = ask("report", "rows.csv", "--out", "again.json", "--out", "again.html")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "rows.csv: holds no rows, there is nothing to report" in result.stderr
+    assert not Path("again.json").exists()
+
+
+def test_a_csv_can_not_tell_whether_the_sweep_was_complete_and_says_so(checkpoint: Path) -> None:
+    ask("sweep", str(checkpoint), "--scheme", "int4", "--out", "rows.csv")
+    result = ask("report", "rows.csv", "--out", "again.json")
+    assert result.exit_code == 0
+    assert "rows.csv: a CSV holds no totals and can not say whether the sweep was complete" in result.stderr
+
+
+def test_diagnoses_and_a_mark_of_byte_order_survive_a_report(checkpoint: Path) -> None:
+    ask("sweep", str(checkpoint), "--scheme", "int4", "--out", "rows.json")
+    document = json.loads(Path("rows.json").read_text())
+    diagnoses = [{"name": "attention", "advice": "group=32"}]
+    Path("marked.json").write_text("\ufeff" + json.dumps({**document, "diagnoses": diagnoses}), encoding="utf-8")
+    assert ask("report", "marked.json", "--out", "again.json").exit_code == 0
+    again = json.loads(Path("again.json").read_text())
+    assert again["diagnoses"] == diagnoses
+    assert again["rows"] == document["rows"]
+
+
+def test_integers_of_findings_and_limits_stay_integers(folder: Path) -> None:
+    assert ask(*LINEARITY, "--max-missing", "2", "--out", "rows.json").exit_code == 0
+    ask("report", "rows.json", "--out", "again.json")
+    first, again = (json.loads(Path(name).read_text()) for name in ("rows.json", "again.json"))
+    (limit,) = again["totals"]
+    assert list(map(repr, (limit["asked"], limit["reached"]))) == ["2", "1"]
+    assert repr(again["rows"][0]["findings"]) == repr(first["rows"][0]["findings"])
+
+
+def test_a_listing_from_an_older_version_is_named(checkpoint: Path) -> None:
+    document = json.loads(ask("show", str(checkpoint), "--json").stdout)
+    del document["settings"]["command"]
+    Path("old.json").write_text(json.dumps(document))
+    result = ask("report", "old.json", "--out", "again.csv")
+    assert result.exit_code == 2
+    assert "old.json: a result of `qanalysis show` from an older version; run `qanalysis show SOURCE" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"settings": {"complete": "x"}}, "rows.json: complete is 'x', must be true or false"),
+        ({"settings": {"created": 5}}, "rows.json: created is 5, must be text"),
+        ({"tool_version": []}, "rows.json: tool_version is [], must be text"),
+    ],
+    ids=["complete", "created", "version"],
+)
+def test_facts_of_a_document_have_their_kinds(change: dict[str, Any], told: str, checkpoint: Path) -> None:
+    ask("sweep", str(checkpoint), "--scheme", "int4", "--out", "rows.json")
+    Path("rows.json").write_text(json.dumps({**json.loads(Path("rows.json").read_text()), **change}))
+    result = ask("report", "rows.json", "--out", "again.csv")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert told in result.stderr
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet"])
+def test_a_count_below_zero_is_refused(suffix: str, checkpoint: Path) -> None:
+    ask("sweep", str(checkpoint), "--scheme", "int4", "--out", f"rows{suffix}")
+    rows = read_rows(f"rows{suffix}")
+    write_report(replace(rows, rows=[replace(rows[0], numel=-5), *rows[1:]], totals=()), f"wrong{suffix}")
+    result = ask("report", f"wrong{suffix}", "--out", "again.csv")
+    assert result.exit_code == 2
+    assert "column numel holds -5, must be at least 0" in result.stderr
+
+
+@pytest.mark.parametrize("place", [79, -1])
+def test_parquet_that_points_beyond_its_own_texts_is_refused(place: int) -> None:
+    words = pa.DictionaryArray.from_arrays(pa.array([place], pa.int32()), pa.array(["w"]), safe=False)
+    (scheme,) = [one for one in columns_of(Row) if one.name == "scheme"]
+    damaged = SimpleNamespace(read=lambda columns: {columns[0]: pa.chunked_array([words])})
+    with pytest.raises(pa.ArrowInvalid, match="out of bounds"):
+        parquet._read_column(damaged, scheme)

@@ -141,3 +141,12 @@ def test_a_command_that_is_ended_while_it_writes_leaves_nothing(number: signal.S
         process.send_signal(number)
         assert process.wait(20) == 128 + number
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_may_read_a_file_stays_as_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "rows.csv"
+    target.write_text("old")
+    target.chmod(0o640)
+    with write_whole(target) as file:
+        file.write(b"new")
+    assert (target.read_text(), target.stat().st_mode & 0o777) == ("new", 0o640)
