@@ -195,7 +195,8 @@ def shrink_map(group_mse: NDArray[np.float64]) -> tuple[NDArray[np.float64], tup
     (channels, groups).
 
     `group_mse` has shape (channels, groups), NaN where a group holds no finite value; a block of such cells stays
-    NaN. A block at the far end may hold fewer cells.
+    NaN. A block at the far end may hold fewer cells. Block sides are (1, 1) up to MAP_SIDE cells a side, where the map
+    is `group_mse` itself.
 
     >>> shrink_map(np.array([[0.1, np.nan]]))
     (array([[0.1, nan]]), (1, 1))

@@ -227,6 +227,8 @@ def _draw_formats(figure: go.Figure, known: Sequence[_Point], measure: Column, t
 def _hover(value: float, row: Row, measure: Column) -> str:
     """What a point says beside its layer and scheme: the value with its unit, what it costs, the weights clipped and
     zeroed where known.
+
+    Of a measured SQNR also what is predicted for Gaussian values of the same power, where there is a prediction.
     """
     cost = f"{row.bits_per_weight:.3f} bit per weight, " if row.bits_per_weight is not None else ""
     clipped = f"<br>{percent(row.clipped_fraction)} clipped" if row.clipped_fraction is not None else ""
@@ -336,7 +338,8 @@ def _name_lines(figure: go.Figure, labels: list[_EndLabel], span: tuple[float, f
     """Write each line's name at its end, pushed apart where two ends meet, and never out of the plot.
 
     `span` is what `_set_axes` returned. Names are placed from the lowest end upwards; what would leave the plot at
-    the top pushes the ones below it down again.
+    the top pushes the ones below it down again: NAMED_LINES of them and four of theory take two thirds of its height.
+    The margin at the right grows with the longest name; without any line it is 24 pixels.
     """
     bottom, top, logarithmic = span
     gap = LABEL_SHARE * (top - bottom)

@@ -82,7 +82,9 @@ SIGNED = {
 
 
 def fade(colour: str, alpha: float) -> str:
-    """A colour "#rrggbb" with transparency, as CSS.
+    """A colour "#rrggbb" with transparency, as CSS; `alpha` runs from 0, which can not be seen, to 1.
+
+    ValueError for what is no such colour.
 
     >>> fade("#0072b2", 0.25)
     'rgba(0,114,178,0.25)'

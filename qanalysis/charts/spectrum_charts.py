@@ -80,7 +80,9 @@ def headline_spectrum(found: Spectrum) -> str:
 
 def thin_peaks(values: Doubles) -> NDArray[np.int64]:
     """Places of the largest value of each bundle of bins, ascending: at most MOST_POINTS of `values` of shape
-    (bins,), NaN-free.
+    (bins,), NaN-free and not empty.
+
+    Minus infinity is a value like any other; of equal ones in a bundle the first is taken.
 
     >>> thin_peaks(np.array([-3.0, -1.0])).tolist()
     [0, 1]

@@ -26,7 +26,11 @@ from qanalysis.kernels.lanes import inner
 
 @inner()
 def add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zeros, largest):
-    """Add the partial sums of a tile or run, all but the clipping sums."""
+    """Add the partial sums of a tile or run to line `grid` of `sums`, all but the clipping sums.
+
+    The sums of e, e^2, |e|, |e|/|x|, (e/step)^2 and x e, then the number of y = 0 and the largest |e|, float32 each but
+    for `in_steps`, which may be float64. What they are of is at most TILE elements.
+    """
     sums[grid, SUM_E] += e_sum
     sums[grid, SUM_E2] += e2_sum
     sums[grid, SUM_ABS_E] += abs_sum
@@ -39,7 +43,12 @@ def add_sums(sums, grid, e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum, zer
 
 @inner()
 def add_exactly(sums, grid, value, error, step, outside, past, is_zero):
-    """Add one element, float64: `outside` (1 or 0) the codes, `past` the end levels, y = 0; a step of 0 is none."""
+    """Add one element to line `grid` of `sums`.
+
+    Value, error and step are float64, of any size whose square float64 holds. `outside` (1 or 0) tells whether the code
+    was clipped, `past` whether x lies beyond the end levels, `is_zero` whether y counts as 0. An x of 0 has no relative
+    error, a step of 0 is none: both add nothing.
+    """
     square = error * error
     sums[grid, SUM_E] += error
     sums[grid, SUM_E2] += square

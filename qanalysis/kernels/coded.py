@@ -33,9 +33,10 @@ from qanalysis.kernels.tiles import code_tile, make_rows, make_tile, spread_part
 
 @inner(fastmath=REORDER)
 def _add_errors(x, place, stop, reciprocal, tile, per_step, silent, keeps_zero, grid, sums):
-    """Add a tile under one grid in float32 lanes.
+    """Add a tile under one grid in float32 lanes: x[place:stop], at most TILE values, all tame.
 
-    On grids that keep 0 the `silent` elements are among those with y = 0.
+    `reciprocal` and `per_step` are (TILE,) float32: 1/|x| (0 where x is 0) and 1/step (0 where a group has none, so
+    that its errors in steps count as 0). On grids that keep 0 the `silent` elements are among those with y = 0.
     """
     y, outside, past = tile
     e_sum, e2_sum, abs_sum, relative, in_steps, xe_sum = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
@@ -70,7 +71,10 @@ def _add_errors(x, place, stop, reciprocal, tile, per_step, silent, keeps_zero, 
 
 @inner(fastmath=REORDER)
 def _count_silence(x, place, stop, reciprocal):
-    """How many x of a tile are 0; their reciprocals become 0, as a relative error has no meaning there."""
+    """How many x of a tile are 0, float32; their reciprocals become 0, as a relative error has no meaning there.
+
+    `reciprocal` (TILE,) float32 is what `scans.add_moments` wrote for x[place:stop]; it is changed in place.
+    """
     silent = ZERO
     for i in range(np.uint64(stop - place)):
         silent += ONE if x[np.uint64(place) + i] == ZERO else ZERO
@@ -82,7 +86,9 @@ def _count_silence(x, place, stop, reciprocal):
 
 @inner()
 def _add_errors_exactly(x, place, stop, tile, step, grid, sums):
-    """The same element by element in float64; `step` are the steps themselves, 0 where a group has none."""
+    """The same element by element in float64, for tiles that are not tame: no square of a value or error overflows or
+    vanishes there. `step` (TILE,) float32 are the steps themselves, 0 where a group has none.
+    """
     y, outside, past = tile
     for i in range(stop - place):
         value = np.float64(x[place + i])
@@ -93,7 +99,7 @@ def _add_errors_exactly(x, place, stop, tile, step, grid, sums):
 
 @inner()
 def _leave_out(x, raw, place, stop, tile):
-    """Where the raw value is not finite: y = x = 0, and no marks."""
+    """Where the raw value is not finite: y = x = 0, and no marks, so that all sums stay as they are."""
     y, outside, past = tile
     for i in range(stop - place):
         if not np.isfinite(raw[place + i]):
@@ -108,10 +114,14 @@ def accumulate_coded(x, raw, first_index, geometry, parts, parameters, moments, 
     ----------
     x, first_index, moments : as there.
     raw : `x` before its non-finite values were replaced by 0, or empty where there are none; where it is not finite
-    nothing is added. geometry : (grids, GEOMETRY) int64: how blocks lie on the chunk, where its groups begin in `parts`
-    (FIRST), KIND, MODE, SEED, TAME. parts : (PARTS, all groups of all grids) float32: scales, inverses (or thresholds),
-    1/step (0 where a group has none), centres. parameters : (grids, MOST_PARAMETERS) float32, what `coders` says of
-    each coder. sums : (grids, SUMS) float64; ZEROED counts y = 0 where x is not.
+        nothing is added.
+    geometry : (grids, GEOMETRY) int64: how blocks lie on the chunk, where its groups begin in `parts` (FIRST), KIND,
+        MODE, SEED, TAME.
+    parts : (PARTS, all groups of all grids) float32: scales, inverses (or thresholds), 1/step (0 where a group has
+        none), centres.
+    parameters : (grids, MOST_PARAMETERS) float32, what `coders` says of each coder.
+    sums : (grids, SUMS) float64, added to; ZEROED counts y = 0 where x is not. A value outside the codes is CLIPPED,
+        the error of one past the end levels is in CLIPPED_E2.
     """
     reciprocal, rows, tile = np.empty(TILE, np.float32), make_rows(), make_tile()
     for place in range(0, x.size, TILE):
@@ -149,7 +159,9 @@ def coded_errors(groups, kind, mode, parts, parameters, out):
     groups : (groups, length) float32, finite.
     kind, parameters : those of the coder; at most MOST_PARAMETERS, float32.
     mode : a rounding; a stochastic one is judged by nearest-even, as the draws belong to places that a search does not
-    know. parts : (PARTS, groups) float32, as in `accumulate_coded`. out : (groups,) float64, overwritten.
+        know.
+    parts : (PARTS, groups) float32, as in `accumulate_coded`.
+    out : (groups,) float64, overwritten.
     """
     rows, tile = make_rows(), make_tile()
     x = groups.reshape(-1)

@@ -54,6 +54,9 @@ def inner(*, variant: str = "", **options: Any) -> Callable[[Callable[..., Any]]
 
 
 def _float_intrinsic(name: str, operands: int) -> Callable[..., Any]:
+    """An operation of LLVM on `operands` float32 numbers, one to three, as a function for compiled code; what it makes
+    of NaN is not defined.
+    """
     # numba's own rint, min and max branch on NaN and keep LLVM from using vector lanes.
     signature = numba.float32(*[numba.float32] * operands)
 
@@ -111,6 +114,12 @@ def fill(row, begin, end, value):
         row[i] = value
 
 
+@inner()
+def make_row():
+    """Room for one value per element of a tile, (TILE,) float32; what is in it means nothing yet."""
+    return np.empty(TILE, np.float32)
+
+
 @inner(fastmath=REORDER)
 def round_one(scaled, mode, seed, index):
     """A scaled value, float32, as a whole number by one of `codes.ROUNDINGS`; `seed` and the element's `index` decide a
@@ -135,7 +144,9 @@ def round_one(scaled, mode, seed, index):
 
 @inner(fastmath=REORDER)
 def _round_half_up(scaled):
-    """Halves go up; the comparison is on the fraction, as adding one half first could carry 0.49999997 over."""
+    """Halves go up, also below zero (-0.5 to 0); the comparison is on the fraction, as adding one half first could
+    carry 0.49999997 over.
+    """
     whole = floor(scaled)
     return whole + (ONE if scaled - whole >= HALF else ZERO)
 
@@ -150,14 +161,18 @@ def _round_away(scaled):
 
 @inner(fastmath=REORDER)
 def _round_by_draw(scaled, seed, index):
-    """Up with the probability of the fraction: where the draw in [0, 1) lies below it."""
+    """Up with the probability of the fraction: where the draw in [0, 1) lies below it; whole numbers stay."""
     whole = floor(scaled)
     return whole + (ONE if draw(np.uint64(index), seed) < scaled - whole else ZERO)
 
 
 @inner()
 def draw(index, seed):
-    """A uniform draw in [0, 1), a multiple of 2^-24, for a uint64 index and a seed."""
+    """A uniform draw in [0, 1), a multiple of 2^-24, float32, for a uint64 index and a seed.
+
+    The same for the same index and seed in every process and in any order, so that a sweep in pieces rounds as one in
+    whole.
+    """
     # SplitMix64's output function; quantizer.draw_uniform is the same in numpy and a test holds them equal.
     mixed = (index + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed) * np.uint64(0xD1B54A32D192ED03)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

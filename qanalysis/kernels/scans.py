@@ -104,7 +104,7 @@ def extremes(x, columns, block_rows, block_columns, low, high):
 
 @inner(fastmath=REORDER)
 def _extremes_run(x):
-    """(smallest, largest) of a run of one element or more; no NaN."""
+    """(smallest, largest) of a run of one element or more, (values,) float32, infinities among them; no NaN."""
     smallest = largest = x[0]
     for i in range(x.size):
         smallest = minimum(smallest, x[i])

@@ -18,7 +18,8 @@ def squared_errors(groups, step, inverse, low_code, high_code, mode, out):
     step, inverse : (groups,) float32.
     low_code, high_code : (groups,) float32, relative to the zero point, or (1,) where one pair serves all.
     mode : a rounding; a stochastic one is judged by nearest-even, as the draws belong to places that a search does not
-    know. out : (groups,) float64, overwritten.
+        know.
+    out : (groups,) float64, overwritten.
     """
     for group in range(groups.shape[0]):
         pair = group if low_code.size > 1 else 0

@@ -36,7 +36,6 @@ from qanalysis.kernels.codes import (
 )
 from qanalysis.kernels.lanes import (
     ONE,
-    TILE,
     ZERO,
     absolute,
     bits_of,
@@ -44,6 +43,7 @@ from qanalysis.kernels.lanes import (
     float_of,
     floor,
     inner,
+    make_row,
     maximum,
     minimum,
     rint,
@@ -96,7 +96,9 @@ def spread_parts(place, stop, blocks, kind, parts, rows, exactly):
 
 @inner()
 def _mark(x, place, stop, rows, tile, low, high):
-    """Which values lie beyond the end levels; a GGUF scale may be negative, so either end can be the upper one."""
+    """Which values lie beyond the end levels, low * scale and high * scale; a GGUF scale may be negative, so either end
+    can be the upper one. Groups without a signal have scale 0 and nothing past an end.
+    """
     scales, _inverses, _per_step, _before, _after = rows
     _y, _outside, past = tile
     for i in range(np.uint64(stop - place)):
@@ -107,8 +109,23 @@ def _mark(x, place, stop, rows, tile, low, high):
 
 
 @inner()
+def _mark_outside(x, place, stop, rows, tile, low_edge, high_edge):
+    """Which values lie beyond the edges of a list of numbers, given at scale 1: their codes would be others in a longer
+    list. A group without a scale has none outside.
+    """
+    scales, _inverses, _per_step, _before, _after = rows
+    _y, outside, _past = tile
+    for i in range(np.uint64(stop - place)):
+        value = x[np.uint64(place) + i]
+        scale = absolute(scales[i]) if scales[i] != ZERO else _ENDLESS
+        outside[i] = (ONE if value > high_edge * scale else ZERO) + (ONE if value < low_edge * scale else ZERO)
+
+
+@inner()
 def _code_integers(x, place, stop, rows, tile, low, high):
-    """Whole numbers by nearest-even."""
+    """Whole numbers low..high, rounded by nearest-even and then clipped: x * inverse has its code outside where
+    clipping changes the rounded number, not where it only rounds past an end level.
+    """
     scales, inverses, _per_step, _before, _after = rows
     y, outside, _past = tile
     for i in range(np.uint64(stop - place)):
@@ -120,7 +137,7 @@ def _code_integers(x, place, stop, rows, tile, low, high):
 
 @inner()
 def _code_integers_rounded(x, place, stop, rows, tile, low, high, mode, seed, first_index):
-    """Whole numbers by any mode."""
+    """Whole numbers by any mode; the place of an element in its tensor, `first_index` on, decides a stochastic draw."""
     scales, inverses, _per_step, _before, _after = rows
     y, outside, _past = tile
     for i in range(np.uint64(stop - place)):
@@ -132,7 +149,9 @@ def _code_integers_rounded(x, place, stop, rows, tile, low, high, mode, seed, fi
 
 @inner()
 def _code_biased(x, place, stop, rows, tile, low, high, bias):
-    """Codes around a centre; their end levels are marked here, as no other kind has a centre."""
+    """Codes around a centre: floor((x - before) * inverse + bias) - floor(bias), then y = code * scale + after, as
+    GGUF's own code rounds. Their end levels are marked here, as no other kind has a centre.
+    """
     scales, inverses, _per_step, before, after = rows
     y, outside, past = tile
     whole = floor(bias)
@@ -151,7 +170,9 @@ def _code_biased(x, place, stop, rows, tile, low, high, bias):
 
 @inner()
 def _code_floats(x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent):
-    """The gap around a value comes from the bits of its exponent."""
+    """Floats by nearest-even: the gap around a scaled value, 2^(exponent - mantissa_bits), comes from the bits of its
+    exponent, and is the smallest normal number's below that. Gap and its inverse must be normal float32 numbers.
+    """
     scales, inverses, _per_step, _before, _after = rows
     y, outside, _past = tile
     mantissa = np.int32(mantissa_bits) << np.int32(23)
@@ -167,7 +188,7 @@ def _code_floats(x, place, stop, rows, tile, low, high, mantissa_bits, least_exp
 
 @inner()
 def _code_floats_rounded(x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent, mode, seed, first_index):
-    """The same by any mode, on the whole number of gaps."""
+    """The same by any mode, on the whole number of gaps; `mode`, `seed` and `first_index` as in `round_one`."""
     scales, inverses, _per_step, _before, _after = rows
     y, outside, _past = tile
     mantissa = np.int32(mantissa_bits) << np.int32(23)
@@ -184,7 +205,9 @@ def _code_floats_rounded(x, place, stop, rows, tile, low, high, mantissa_bits, l
 
 @inner()
 def _code_floats_exactly(x, place, stop, rows, tile, low, high, mantissa_bits, least_exponent, mode, seed, first_index):
-    """The same where a gap or its inverse may leave the normal float32 numbers: gaps in float64."""
+    """The same where a gap or its inverse may leave the normal float32 numbers: gaps in float64. Zeros and infinities
+    want to be themselves.
+    """
     scales, inverses, _per_step, _before, _after = rows
     y, outside, _past = tile
     for i in range(stop - place):
@@ -206,10 +229,13 @@ def _code_floats_exactly(x, place, stop, rows, tile, low, high, mantissa_bits, l
 
 @inner()
 def _code_tables(x, place, stop, rows, tile, parameters):
-    """Four comparisons deep: a tree over up to 15 thresholds."""
+    """The number of a list that lies nearest, by comparisons four deep: a tree over up to 15 thresholds.
+
+    `parameters` (MOST_PARAMETERS,) hold edges, thresholds and numbers; places that a shorter list leaves are filled
+    with infinity and the last number. A value on a threshold goes down.
+    """
     scales, inverses, _per_step, _before, _after = rows
-    y, outside, _past = tile
-    low_edge, high_edge = parameters[LOW], parameters[HIGH]
+    y, _outside, _past = tile
     t, n = parameters[FIRST_THRESHOLD:], parameters[FIRST_NUMBER:]
     t0, t1, t2, t3, t4, t5, t6, t7 = t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7]
     t8, t9, t10, t11, t12, t13, t14 = t[8], t[9], t[10], t[11], t[12], t[13], t[14]
@@ -224,24 +250,20 @@ def _code_tables(x, place, stop, rows, tile, parameters):
         below = second if scaled > t3 else first
         above = fourth if scaled > t11 else third
         y[i] = (above if scaled > t7 else below) * scales[i]
-    for i in range(np.uint64(stop - place)):
-        value = x[np.uint64(place) + i]
-        scale = absolute(scales[i]) if scales[i] != ZERO else _ENDLESS
-        outside[i] = (ONE if value > high_edge * scale else ZERO) + (ONE if value < low_edge * scale else ZERO)
+    _mark_outside(x, place, stop, rows, tile, parameters[LOW], parameters[HIGH])
 
 
 @inner()
 def _code_signs(x, place, stop, rows, tile, low_edge, high_edge):
-    """The place of the inverses holds thresholds."""
+    """The sign where |x| exceeds the group's threshold, else 0; the place of the inverses holds thresholds, negative
+    where every value counts. The sign of 0 is +1.
+    """
     scales, thresholds, _per_step, _before, _after = rows
-    y, outside, _past = tile
+    y, _outside, _past = tile
     for i in range(np.uint64(stop - place)):
         value = x[np.uint64(place) + i]
         y[i] = (-scales[i] if value < ZERO else scales[i]) if absolute(value) > thresholds[i] else ZERO
-    for i in range(np.uint64(stop - place)):
-        value = x[np.uint64(place) + i]
-        scale = scales[i] if scales[i] != ZERO else _ENDLESS
-        outside[i] = (ONE if value > high_edge * scale else ZERO) + (ONE if value < low_edge * scale else ZERO)
+    _mark_outside(x, place, stop, rows, tile, low_edge, high_edge)
 
 
 @inner()
@@ -291,17 +313,11 @@ def code_tile(x, place, stop, rows, tile, coder, rounding, first_index, exactly)
 
 @inner()
 def make_rows():
-    """Room for what `spread_parts` writes."""
-    return (
-        np.empty(TILE, np.float32),
-        np.empty(TILE, np.float32),
-        np.empty(TILE, np.float32),
-        np.empty(TILE, np.float32),
-        np.empty(TILE, np.float32),
-    )
+    """Room for what `spread_parts` writes, five of (TILE,) float32."""
+    return make_row(), make_row(), make_row(), make_row(), make_row()
 
 
 @inner()
 def make_tile():
-    """Room for y and its two marks."""
-    return (np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32))
+    """Room for y and its two marks, three of (TILE,) float32."""
+    return make_row(), make_row(), make_row()

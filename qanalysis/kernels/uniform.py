@@ -34,6 +34,7 @@ from qanalysis.kernels.lanes import (
     compiled,
     fill,
     inner,
+    make_row,
     maximum,
     minimum,
     muladd,
@@ -50,7 +51,9 @@ _ROUNDED = {False: "even", True: "rounded"}
 
 @inner()
 def _run_at(place, geometry, grid):
-    """(block, elements left of it in this row) at a flat place."""
+    """(block, elements left of it in this row) at a flat place; blocks are numbered along rows first, and the last one
+    along a row may be shorter.
+    """
     columns, block_columns = geometry[grid, COLUMNS], geometry[grid, BLOCK_COLUMNS]
     row = place // columns
     column = place - row * columns
@@ -62,7 +65,11 @@ def _run_at(place, geometry, grid):
 
 @inner()
 def _spread(place, stop, grids, grid, rows, ends):
-    """One value per block to one per element, from `place` to `stop`; the ends of a signed grid only where asked."""
+    """One value per block to one per element, from `place` to `stop`; the ends of a signed grid only where asked.
+
+    `rows` are steps, inverses, lowest and highest codes, (TILE,) float32 each; as many places are overwritten as the
+    tile has elements, of the ends of a signed grid only the first where not all are asked for.
+    """
     geometry, step, inverse, low_code, high_code = grids
     steps, inverses, lows, highs = rows
     columns, block_rows, block_columns = (
@@ -102,7 +109,12 @@ def _spread(place, stop, grids, grid, rows, ends):
 
 @inner(fastmath=REORDER)
 def _add_run(x, place, stop, origin, reciprocal, step, inverse, low_code, high_code, grid, sums):
-    """Add a run on one grid, all but the clipping sums; true where those have something to add."""
+    """Add a run on one grid, all but the clipping sums; true where those have something to add.
+
+    x[place:stop] is at most a tile inside one block; `reciprocal` (TILE,) begins at `origin`, the tile's first place.
+    Step, inverse and end codes are those of the block, float32. A scaled value that lies past an end code by no more
+    than two roundings can add is none to look at again: clipping it changes nothing that float32 holds.
+    """
     e_sum, e2_sum, abs_sum, relative, xe_sum = ZERO, ZERO, ZERO, ZERO, ZERO
     zeros, largest, top, bottom = ZERO, ZERO, high_code, low_code
     for i in range(np.uint64(stop - place)):
@@ -127,6 +139,9 @@ def _add_run(x, place, stop, origin, reciprocal, step, inverse, low_code, high_c
 def _make_tile_adder(*, rounded, signed):
     """As `_add_run`, for a tile of several grids; `rounded` tiles round by mode, `signed` ones share the first pair of
     ends.
+
+    What is made returns whether the clipping sums have something to add, always true of `rounded` ones: there a code
+    can lie outside though its value does not.
     """
 
     @inner(variant=f"{_ROUNDED[rounded]}_{'signed' if signed else 'shifted'}", fastmath=REORDER)
@@ -163,7 +178,11 @@ def _make_tile_adder(*, rounded, signed):
 
 
 def _make_overload_adder(*, rounded):
-    """Add the clipping sums of a tile: most tiles have none, so they are left out of the main loop."""
+    """Add the clipping sums of a tile: most tiles have none, so they are left out of the main loop.
+
+    CLIPPED counts rounded codes outside lowest..highest, CLIPPED_E2 adds e^2 of values past the end codes before they
+    are rounded.
+    """
 
     @inner(variant=_ROUNDED[rounded], fastmath=REORDER)
     def add_overload(x, place, stop, rows, mode, seed, first_index, grid, sums):
@@ -217,10 +236,13 @@ _exactly_even, _exactly_rounded = _make_exact_adder(rounded=False), _make_exact_
 
 
 def _make_fast_adder(*, rounded):
-    """Add a tile under one grid in float32 lanes: run by run where runs are long, else spread over a tile."""
+    """Add a tile under one grid in float32 lanes: run by run where runs are long, else spread over a tile.
+
+    `rows` (four of (TILE,) float32) is room for `_spread`; `reciprocal` is what `add_moments` wrote for the tile.
+    """
 
     @inner(variant=_ROUNDED[rounded])
-    def add_fast(x, place, stop, reciprocal, grids, grid, rows, first_index, sums):
+    def add_fast(x, place, stop, reciprocal, grids, grid, rows, first, sums):
         geometry, step, inverse, low_code, high_code = grids
         mode, seed = geometry[grid, MODE], geometry[grid, SEED]
         origin = place
@@ -231,13 +253,9 @@ def _make_fast_adder(*, rounded):
             if rounded:
                 _spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
                 if geometry[grid, END_STRIDE] == 0:
-                    overload = _signed_rounded(
-                        x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums
-                    )
+                    overload = _signed_rounded(x, place, last, origin, reciprocal, rows, mode, seed, first, grid, sums)
                 else:
-                    overload = _tile_rounded(
-                        x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums
-                    )
+                    overload = _tile_rounded(x, place, last, origin, reciprocal, rows, mode, seed, first, grid, sums)
             elif run >= LONG_RUN:
                 last = min(place + run, stop)
                 overload = _add_run(
@@ -246,17 +264,15 @@ def _make_fast_adder(*, rounded):
             else:
                 _spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
                 if geometry[grid, END_STRIDE] == 0:
-                    overload = _signed_even(
-                        x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums
-                    )
+                    overload = _signed_even(x, place, last, origin, reciprocal, rows, mode, seed, first, grid, sums)
                 else:
-                    overload = _tile_even(x, place, last, origin, reciprocal, rows, mode, seed, first_index, grid, sums)
+                    overload = _tile_even(x, place, last, origin, reciprocal, rows, mode, seed, first, grid, sums)
             if overload:
                 _spread(place, last, grids, grid, rows, overload)
                 if rounded:
-                    _overload_rounded(x, place, last, rows, mode, seed, first_index, grid, sums)
+                    _overload_rounded(x, place, last, rows, mode, seed, first, grid, sums)
                 else:
-                    _overload_even(x, place, last, rows, mode, seed, first_index, grid, sums)
+                    _overload_even(x, place, last, rows, mode, seed, first, grid, sums)
             place = last
 
     return add_fast
@@ -279,21 +295,15 @@ def _make_accumulator(*, rounded):
         x : (values,) float32, finite, in C order of its matrix.
         first_index : the chunk's place in its tensor, which seeds the stochastic draw.
         geometry : (grids, GEOMETRY) int64: how blocks lie on the chunk (COLUMNS, BLOCK_ROWS, BLOCK_COLUMNS), where a
-        grid's values
-            begin in the next four (FIRST, FIRST_END; END_STRIDE is 0 where one pair of ends serves all blocks), MODE
-            and SEED of the rounding, and whether float32 lanes can serve its steps (TAME).
+            grid's values begin in the next four (FIRST, FIRST_END; END_STRIDE is 0 where one pair of ends serves all
+            blocks), MODE and SEED of the rounding, and whether float32 lanes can serve its steps (TAME).
         step, inverse : (all blocks of all grids,) float32, 1 where a block has no signal.
         low_code, high_code : (pairs,) float32, relative to the zero point.
         moments : (MOMENTS,) float64, the same for all grids.
-        sums : (grids, SUMS) float64; ZEROED counts every y = 0.
+        sums : (grids, SUMS) float64, added to; ZEROED counts every y = 0, those of x = 0 included.
         """
         reciprocal = np.empty(TILE, np.float32)
-        rows = (
-            np.empty(TILE, np.float32),
-            np.empty(TILE, np.float32),
-            np.empty(TILE, np.float32),
-            np.empty(TILE, np.float32),
-        )
+        rows = (make_row(), make_row(), make_row(), make_row())
         grids = (geometry, step, inverse, low_code, high_code)
         for place in range(0, x.size, TILE):
             stop = min(place + TILE, x.size)
