@@ -1,7 +1,7 @@
 """How is a number or a name written for people? One spelling for charts, tables, pages, terminal and worked steps.
 
-Minus is the true minus sign, infinity its sign, a dash stands for what does not exist. SI prefixes come with a unit only: a number
-without one is plain, or a power of ten where its zeros would have to be counted.
+Minus is the true minus sign, infinity its sign, a dash stands for what does not exist. SI prefixes come with a unit
+only: a number without one is plain, or a power of ten where its zeros would have to be counted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def true_minus(text: str) -> str:
 
 
 def plain(value: float, *, digits: int = 3) -> str:
-    """A number without a unit, `digits` significant digits: plain from 0.001 to below a million, else with a power of ten.
+    """A number without a unit, `digits` significant digits: plain from 0.001 to below a million, else with a power of
+    ten.
 
     >>> plain(0.0572), plain(-1.5), plain(3.2e-7), plain(1_234_567), plain(0)
     ('0.0572', '−1.5', '3.2·10⁻⁷', '1.23·10⁶', '0')

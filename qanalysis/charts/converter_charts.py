@@ -75,8 +75,8 @@ def _draw_transfer(converter: Converter, x: Doubles, y: Doubles, part: str, them
     figure = begin(
         f"{converter.bits} bit, {escape(converter.transfer)}",
         theme,
-        subtitle=f"step {step}, LSB = {converter.lsb_convention.replace('fs', 'FS')} · {part}",
-        height=460,
+        subtitle=f"step {step}, LSB = {converter.lsb_convention.replace('fs', 'FS')} ·<br>{part}",
+        height=478,
         xaxis=with_unit("Input x (V)", anchor="y2", range=ends),
         yaxis=with_unit("Output y (V)", domain=[0.42, 1]),
         yaxis2={
@@ -86,7 +86,7 @@ def _draw_transfer(converter: Converter, x: Doubles, y: Doubles, part: str, them
             "zeroline": True,
         },
         legend={"y": -0.16, "yanchor": "top"},
-        margin={"t": 72, "b": 84},
+        margin={"t": 90, "b": 84},
     )
     line = {"color": colours.reference, "dash": "dash", "width": 1.5}
     figure.add_scatter(x=ends, y=ends, mode="lines", name="ideal line y = x", line=line)

@@ -13,6 +13,8 @@ from qanalysis.converters.simulation.tone_sweeps import ToneSweep
 from qanalysis.decibels import DB_PER_BIT, SINE_DB
 from qanalysis.notation import decibels, signed
 
+# Lines of a head are short enough for half a page in a narrow window: what is longer has two, for which there is room.
+_HEAD = {"margin": {"t": 90, "b": 92}}
 _BELOW = {"legend": {"y": -0.22, "yanchor": "top"}, "margin": {"t": 72, "b": 92}}
 
 
@@ -35,11 +37,11 @@ def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") ->
     figure = begin(
         f"{bits} bit: SQNR {decibels(here)}",
         theme,
-        subtitle=f"the signal lies {decibels(sweep.level_db)} from a full-scale sine",
-        height=380,
+        subtitle=f"the signal lies {decibels(sweep.level_db)}<br>from a full-scale sine",
+        height=398,
         xaxis={"title": {"text": "Bits"}, "dtick": 2, "range": [0.4, 16.6]},
         yaxis={"title": {"text": "SQNR (dB)"}, "exponentformat": "none"},
-        **_BELOW,
+        **_BELOW | _HEAD,
     )
     line = {"color": colours.reference, "dash": "dash", "width": 2}
     figure.add_scatter(
@@ -85,13 +87,13 @@ def error_against_amplitude(sweep: AmplitudeSweep, *, signal: str, theme: Theme 
     figure = begin(
         f"Error against amplitude, {signal}",
         theme,
-        subtitle="endless mid-tread grid · points: measured, lines: exact",
-        height=420,
+        subtitle="endless mid-tread grid ·<br>points: measured, lines: exact",
+        height=438,
         xaxis={"title": {"text": size}, "type": "log", "dtick": 1, "anchor": "y2", "exponentformat": "none"},
         yaxis={"title": {"text": "corr(e, x)"}, "domain": [0.55, 1], "range": [-1.08, 1.08], "zeroline": True},
         yaxis2={"title": {"text": "e² / (q²/12)"}, "domain": [0, 0.45], "rangemode": "tozero"},
         legend={"y": -0.2, "yanchor": "top"},
-        margin={"t": 72, "b": 84},
+        margin={"t": 90, "b": 84},
     )
     panels = (
         ("correlation", sweep.correlation, sweep.exact_correlation, "y"),
@@ -123,13 +125,13 @@ def loading_curve(sweep: LoadingSweep, *, theme: Theme = "light") -> go.Figure:
     """
     colours = PALETTES[theme]
     figure = begin(
-        f"Gaussian on {sweep.bits} bit: best {sweep.best_sqnr_db:.2f} dB at ±{sweep.best_clip_sigma:.3f} σ",
+        f"Gaussian on {sweep.bits} bit:<br>best {sweep.best_sqnr_db:.2f} dB at ±{sweep.best_clip_sigma:.3f} σ",
         theme,
         subtitle="left of it clipping rules, right of it the step",
-        height=360,
+        height=378,
         xaxis={"title": {"text": "Range of the converter (± σ)"}, "exponentformat": "none"},
         yaxis={"title": {"text": "SQNR (dB)"}, "exponentformat": "none"},
-        **_BELOW,
+        **_BELOW | _HEAD,
     )
     hover = "±%{x:.2f} σ: %{y:.2f} dB<br>%{customdata:.3g} of the samples clip<extra></extra>"
     line = {"color": colours.kept, "width": 2}

@@ -42,7 +42,7 @@ class Memory(Generic[V]):
     None stands for with the source in view; `buttons` says which of Undo and Redo a person can press. `live` are the
     fields whose widgets are on the page, by the part of the page that draws them, `drawn` those of the run under way:
     what a widget holds counts while it is live. `returned` is the view with which the page was reached again under its
-    bare address, until the browser has gone back there.
+    bare address, until the browser has gone back there. `whole` says that the run under way is one of the whole page.
     """
 
     view: V
@@ -52,6 +52,7 @@ class Memory(Generic[V]):
     chosen: dict[str, str] = field(default_factory=dict)
     buttons: tuple[bool, bool] = (False, False)
     returned: V | None = None
+    whole: bool = False
     part: str = "page"
     live: dict[str, set[str]] = field(default_factory=lambda: {"page": set(), "tab": set()})
     drawn: dict[str, set[str]] = field(default_factory=lambda: {"page": set(), "tab": set()})
@@ -119,7 +120,11 @@ def open_page(kind: type[V], path: str) -> Iterator[V]:
     if arrives:
         memory.live, memory.drawn = {"page": set(), "tab": set()}, {"page": set(), "tab": set()}
     memory.begin("page")
-    yield current_view(kind)
+    memory.whole = True
+    try:
+        yield current_view(kind)
+    finally:
+        memory.whole = False
     memory.end("page")
     publish(kind)
     memory.asked = frozenset()
@@ -157,12 +162,14 @@ def open_tab(kind: type[V]) -> Iterator[V]:
     """A run of the part of a page that runs by itself: the address follows at once, and so do Undo and Redo where one
     of them awakes.
 
-    For fragments: the address is written before the tab is drawn, so that slow charts do not hold it back.
+    For fragments: it writes the address before the tab is drawn, so that slow charts do not hold it back. In a run of
+    the whole page the page does: a browser that comes from another page needs a moment to have the path.
     """
     memory = _recall(kind)
     memory.begin("tab")
     view = current_view(kind)
-    publish(kind)
+    if not memory.whole:
+        publish(kind)
     if memory.buttons != memory.can_step:
         st.rerun()
     yield view

@@ -212,6 +212,10 @@ class RowType:
     KIND: ClassVar[Kind]
     shown_first: ClassVar[tuple[str, ...]] = ()
 
+    def find_fault(self) -> str:
+        """What does not go together in a row that was read, though each cell fits its column; empty where all does."""
+        return ""
+
     def to_dict(self) -> dict[str, Any]:
         """Column name to value, in the order of the contract: plain numbers, text, None, lists and dictionaries."""
         return dict(zip(names_of(type(self)), map(to_plain, read_cells(self)), strict=True))

@@ -16,7 +16,7 @@ from typing import Any
 
 from qanalysis.results.cells import check_cells, describe_difference, find_difference
 from qanalysis.results.columns import Column, columns_of, names_of, totals_of
-from qanalysis.results.document import Kinds, describe_ways, shorten_text, told, without_infinity
+from qanalysis.results.document import Kinds, check_rows, describe_ways, shorten_text, told, without_infinity
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Frame, Table
 
@@ -71,8 +71,9 @@ def parse_csv(content: bytes, kinds: Kinds, *, place: str) -> Table[Any]:
             )
             for column in columns_of(row_type)
         }
+        rows = check_rows(Frame(row_type, read), f"{place}, rows")
     identity = SourceIdentity(Path(place).name, len(content), f"sha256:{hashlib.sha256(content).hexdigest()}")
-    return kinds[row_type](Frame(row_type, read), Frame.from_rows(totals_of(row_type), ()), identity)
+    return kinds[row_type](rows, Frame.from_rows(totals_of(row_type), ()), identity)
 
 
 def guard_formula(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from qanalysis.results.cells import check_cells, check_record, shorten_value
-from qanalysis.results.columns import Column, Kind, columns_of, names_of, totals_of
+from qanalysis.results.columns import Column, Kind, RowType, columns_of, names_of, totals_of
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Frame, Table
 
@@ -178,7 +178,17 @@ def read_records(document: Mapping[str, Any], name: str, row_type: Any, kind: Ki
             column.name: check_cells(column, [record.get(column.name) for record in records], name)
             for column in columns
         }
-    return restore_infinity(Frame(row_type, cells))
+        return restore_infinity(check_rows(Frame(row_type, cells), name))
+
+
+def check_rows(frame: Frame[Any], name: str = "rows") -> Frame[Any]:
+    """The frame itself; ValueError for the first row whose cells do not go together, where its type can tell."""
+    if frame.row_type.find_fault is not RowType.find_fault:
+        for number, row in enumerate(frame):
+            fault = row.find_fault()
+            if fault:
+                raise ValueError(f"{name}[{number}]: {fault}")
+    return frame
 
 
 def restore_infinity(frame: Frame[Any]) -> Frame[Any]:

@@ -19,6 +19,7 @@ from qanalysis.results.cells import check_cells, describe_difference, find_diffe
 from qanalysis.results.columns import CellType, Column, columns_of, to_plain, totals_of
 from qanalysis.results.document import (
     Kinds,
+    check_rows,
     describe,
     describe_ways,
     read_head,
@@ -83,8 +84,9 @@ def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
                 column.name: _read_column(shared, column) if column.name in given else [None] * count
                 for column in columns
             }
+            rows = check_rows(Frame(row_type, cells))
         totals = read_records(head, "totals", totals_of(row_type), row_type.KIND, place=str(path))
-        return kinds[row_type](Frame(row_type, cells), totals, **rest)
+        return kinds[row_type](rows, totals, **rest)
 
 
 def _parse_head(kept: bytes, path: Path, kinds: Kinds) -> Any:

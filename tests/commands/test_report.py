@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from qanalysis.reports.report import read_rows, write_report
+from qanalysis.reports.report import read_result, read_rows, write_report
 from qanalysis.results import parquet
 from qanalysis.results.columns import columns_of
+from qanalysis.results.table import Frame
 from qanalysis.sweeps.row import Row
 from tests.commands.asking import LINEARITY, RECORD, ask, ask_json
 
@@ -158,3 +159,14 @@ def test_parquet_that_points_beyond_its_own_texts_is_refused(place: int) -> None
     damaged = SimpleNamespace(read=lambda columns: {columns[0]: pa.chunked_array([words])})
     with pytest.raises(pa.ArrowInvalid, match="out of bounds"):
         parquet._read_column(damaged, scheme)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet"])
+def test_lists_by_code_are_as_long_as_the_converter_has_codes(suffix: str, folder: Path) -> None:
+    ask(*LINEARITY, "--out", "rows.json")
+    rows = read_result("rows.json")
+    short = replace(rows[0], dnl_lsb=rows[0].dnl_lsb[:-1])
+    write_report(replace(rows, rows=Frame.from_rows(rows.row_type, [short])), f"wrong{suffix}")
+    result = ask("report", f"wrong{suffix}", "--out", "again.csv")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "rows[0]: column dnl_lsb has 253 items, 8 bits have 254" in result.stderr

@@ -119,6 +119,35 @@ def test_each_page_keeps_its_own_state_though_both_say_bits() -> None:
     assert page.slider(key="bits").value == 6
 
 
+def go_back(page: AppTest, monkeypatch: pytest.MonkeyPatch, **parameters: str) -> AppTest:
+    """What the browser's Back does: the parameters of an earlier address, and a run that says so."""
+    page.query_params.clear()
+    for key, value in parameters.items():
+        page.query_params[key] = value
+    with monkeypatch.context() as patch:
+        patch.setattr("qanalysis.dashboard.session._goes_back", lambda: True)
+        page.run()
+    assert not page.exception
+    return page
+
+
+def test_back_to_the_bare_address_of_a_page_reached_again_keeps_its_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = turn_to(turn_to(open_converter(bits="13"), 0), 1)
+    go_back(page, monkeypatch)
+    assert page.slider(key="bits").value == 13
+    assert page.query_params == {"bits": "13"}
+    assert can_step(page) == (False, False)
+
+
+def test_back_to_a_bare_address_of_other_figures_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = open_converter()
+    page.slider(key="bits").set_value(13).run()
+    assert go_back(page, monkeypatch).slider(key="bits").value == 12
+    turn_to(turn_to(go_back(page, monkeypatch, bits="14"), 0), 1)
+    page.slider(key="bits").set_value(15).run()
+    assert go_back(page, monkeypatch).slider(key="bits").value == 12
+
+
 def test_a_parameter_of_another_page_is_told_and_left_out() -> None:
     page = open_converter(layer="conv1.weight", bits="8", foo="1")
     assert notice(page).endswith(": layer=conv1.weight; foo=1")

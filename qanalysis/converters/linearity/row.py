@@ -141,6 +141,15 @@ class LinearityRow(RowType):
     )
     findings: tuple[Finding, ...] = column("Findings", formula="what stands out")
 
+    def find_fault(self) -> str:
+        """Lists by code that are not as long as the converter has codes, or error bars that do not go with them."""
+        codes = 2**self.bits if 1 <= self.bits <= 32 else 0
+        lengths = {"dnl_lsb": codes - 2, "dnl_bar_lsb": codes - 2, "inl_lsb": codes - 1, "inl_bar_lsb": codes - 1}
+        for name, length in lengths.items():
+            if len(getattr(self, name)) != max(length, 0):
+                return f"column {name} has {len(getattr(self, name)):,} items, {self.bits} bits have {max(length, 0):,}"
+        return ""
+
     @property
     def subject(self) -> str:
         """What was looked at."""
