@@ -1,5 +1,4 @@
-"""What does quantization cost here? Error of uniform quantizers: tensors of neural networks, layer by layer, and
-converters.
+"""What does quantization cost here? Error of quantizers: tensors of neural networks, layer by layer, and converters.
 
 The public names below are imported when they are first asked for, so that `qanalysis --help` starts at once.
 """

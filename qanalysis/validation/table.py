@@ -81,8 +81,8 @@ def explain_checks(checks: Sequence[CheckRow]) -> list[str]:
 def summarize_checks(checks: Sequence[CheckRow]) -> str:
     """One sentence.
 
-    >>> agreed = Check("int4", "torch", "2.13", "bit-exact", reached=0.0, required=0.0, values=8)
-    >>> summarize_checks(tabulate_checks([agreed, Check("all", "gfloat", "", "bit-exact")]))
+    >>> equal = Check("int4", "torch", "2.13", "bit-exact", reached=0.0, required=0.0, values=8)
+    >>> summarize_checks(tabulate_checks([equal, Check("all", "gfloat", "", "bit-exact")]))
     '1 of 1 checks agree; 1 peer is not installed'
     """
     counts = Counter(row.verdict for row in checks)
