@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from qanalysis.arrays import Doubles
 
@@ -76,14 +77,10 @@ def _gaussian_pdf(x: Doubles | float) -> Doubles:
 
 
 def _gaussian_tail_mass(t: Doubles | float) -> Doubles:
-    from scipy.special import ndtr  # a sweep of plain integers needs none of it, and it takes long to load
-
     return np.asarray(ndtr(np.negative(t)))
 
 
 def _gaussian_quantile(p: Doubles | float) -> Doubles:
-    from scipy.special import ndtri
-
     return np.asarray(ndtri(p))
 
 

@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from qanalysis.arrays import Doubles
 from qanalysis.theory.distributions import GAUSSIAN
@@ -132,8 +133,6 @@ def _spread_rule(breaks: Doubles) -> tuple[Doubles, Doubles]:
 
 def _quantile_of_largest(u: Doubles, length: int) -> Doubles:
     """M with P(max |x| <= M) = u."""
-    from scipy.special import ndtri  # as in `distributions`: slow to load
-
     return np.asarray(-ndtri(-0.5 * np.expm1(np.log(u) / length)))
 
 
@@ -172,8 +171,6 @@ def _draw_extremes(length: int, most: int) -> tuple[Doubles, Doubles]:
     The largest is drawn first, then the smallest of the others below it. Unlike a product rule, a lattice has no rows
     of points for a jump of the scale to run along.
     """
-    from scipy.special import ndtr, ndtri
-
     before, points = 1, 1
     while before + points <= min(most, LATTICE_POINTS):
         before, points = points, before + points
@@ -191,8 +188,6 @@ def _error_at(x: Doubles, cells: Cells, grids: Grids) -> Doubles:
 
 def mean_inside(low: Doubles, high: Doubles, *, cells: Cells, grids: Grids) -> Doubles:
     """Mean squared error of one N(0, 1) value known to lie in low..high, (groups,)."""
-    from scipy.special import ndtr
-
     scale, centre = grids.scale[:, np.newaxis], grids.centre[:, np.newaxis]
     edges = np.empty((low.size, cells.first.size + 1))
     edges[:, 0], edges[:, -1] = low, high

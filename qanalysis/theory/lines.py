@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
+from scipy.special import erfc
 
 from qanalysis.arrays import Doubles
 from qanalysis.decibels import DB_PER_BIT, SINE_DB, gain_db
@@ -120,7 +121,7 @@ def _tail_nodes() -> tuple[Doubles, Doubles, Doubles]:
     """
     nodes, weights = np.polynomial.legendre.leggauss(24)
     x = (np.arange(16)[:, np.newaxis] + 0.5 * (nodes + 1.0)).ravel()
-    return x, np.tile(0.5 * weights, 16), np.array([math.erfc(node) for node in x / math.sqrt(2.0)])
+    return x, np.tile(0.5 * weights, 16), np.asarray(erfc(x / math.sqrt(2.0)))
 
 
 @lru_cache(maxsize=4096)

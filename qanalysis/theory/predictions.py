@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Self
 
 import numpy as np
+from scipy.special import gammaincinv
 
 from qanalysis.arrays import Doubles, Floats
 from qanalysis.decibels import gain_db
@@ -192,8 +193,6 @@ def _find_binary_mse(scheme: Scheme, length: int, sigma: float) -> float:
     """Levels +-L for the mean magnitude m: E[x^2 - 2 L m + L^2], with m gamma distributed by its true mean and
     variance.
     """
-    from scipy.special import gammaincinv
-
     mean, variance = GAUSSIAN.mean_abs, (1.0 - GAUSSIAN.mean_abs**2) / length
     rate = mean / variance
     means = gammaincinv(mean * rate, (np.arange(SIGN_POINTS) + 0.5) / SIGN_POINTS) / rate
