@@ -138,7 +138,10 @@ def _settle_address(kind: type[V], asked: Query, *, arrives: bool) -> None:
     """
     memory: Memory[V] | None = st.session_state.get(_key(kind))
     steps_back = _goes_back()
-    if memory is None or asked or (steps_back and (arrives or memory.returned != drop_passing(memory.view))):
+    at_home = memory is not None and not arrives and not asked and memory.returned == drop_passing(memory.view)
+    if steps_back and at_home:
+        return  # and once more, where the browser's step makes the page run twice
+    if memory is None or asked or steps_back:
         _follow_link(kind, asked)
     if memory is not None:
         memory.returned = drop_passing(memory.view) if arrives and not asked and not steps_back else None

@@ -139,6 +139,13 @@ def test_back_to_the_bare_address_of_a_page_reached_again_keeps_its_view(monkeyp
     assert can_step(page) == (False, False)
 
 
+def test_a_step_back_that_makes_the_page_run_twice_keeps_its_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = turn_to(turn_to(open_converter(bits="13"), 0), 1)
+    for _run in range(2):
+        go_back(page, monkeypatch)
+        assert page.slider(key="bits").value == 13
+
+
 def test_back_to_a_bare_address_of_other_figures_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     page = open_converter()
     page.slider(key="bits").set_value(13).run()

@@ -109,27 +109,6 @@ def test_from_page_to_page_each_keeps_its_state_and_the_browser_finds_back(
     assert [*visit.complaints, *server.read_trouble()] == []
 
 
-def test_back_on_a_page_that_was_reached_again_takes_no_detour(server: Server, open_visit: OpenVisit) -> None:
-    visit = open_visit(f"{server.url}/converter?bits=13")
-    page = visit.page
-    wait_for_headline(page, "13 bit over 10 V")
-    page.get_by_role("link", name="Layers").click()
-    wait_for_headline(page, "at int4 group=128")
-    page.get_by_role("link", name="Converter").click()
-    wait_for_headline(page, "13 bit over 10 V")
-    wait_for_query(page, "bits=13")
-    told = len(visit.sent)
-    page.go_back()
-    while len(visit.sent) == told:  # else the address before the step back is taken for the one after it
-        page.wait_for_timeout(50)
-    wait_for_query(page, "bits=13")
-    wait_for_headline(page, "13 bit over 10 V")
-    assert urlsplit(page.url).path == "/converter"
-    page.go_back()
-    wait_for_headline(page, "at int4 group=128")
-    assert [*visit.complaints, *server.read_trouble()] == []
-
-
 def test_undo_wakes_with_the_first_step(server: Server, open_visit: OpenVisit) -> None:
     page = open_visit(server.url).page
     wait_for_headline(page, "at int4 group=128")
