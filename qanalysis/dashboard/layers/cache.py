@@ -91,14 +91,11 @@ def _name_result(shown: Shown) -> str:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Shown: _name_result})
-def draw_cells(shown: Shown, tensors: tuple[str, ...], metric: str, selected: tuple[str, str], theme: Theme) -> Figure:
-    """Heat map of some tensors of a result, in their order.
-
-    `selected` is the tensor and the scheme in view, whose cell is framed. No tensor gives an empty map with its axes.
-    """
+def draw_cells(shown: Shown, tensors: tuple[str, ...], metric: str, theme: Theme) -> Figure:
+    """Heat map of some tensors of a result, in their order; no tensor gives an empty map that says so."""
     place = {tensor: index for index, tensor in enumerate(tensors)}
     rows = sorted((row for row in shown.rows if row.tensor in place), key=lambda row: place[row.tensor])
-    return heat_map(rows, metric, selected=selected, theme=theme)
+    return heat_map(rows, metric, theme=theme)
 
 
 @st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Shown: _name_result})

@@ -114,7 +114,7 @@ def _draw_result(headline_slot: Any, shown: Shown, names: Sequence[str]) -> None
     with channels_slot:
         _draw_channels(shown, profile)
     with overview_slot:
-        listed = _draw_overview(shown, tensor)
+        listed = _draw_overview(shown)
     with curves_slot:
         _draw_curves(shown, (tensor, *compared))
     with table_slot:
@@ -169,7 +169,7 @@ def _draw_headline(slot: Any, shown: Shown) -> None:
         )
 
 
-def _draw_overview(shown: Shown, tensor: str) -> list[Row]:
+def _draw_overview(shown: Shown) -> list[Row]:
     """Search, heat map "heat" and totals "totals" side by side, or one below the other with many schemes; returns the
     rows listed.
 
@@ -181,7 +181,7 @@ def _draw_overview(shown: Shown, tensor: str) -> list[Row]:
     with left:
         listed = _draw_search(shown)
         names = tuple(row.tensor for row in listed)
-        figure = draw_cells(shown, names, shown.view.metric, (tensor, shown.scheme), read_theme())
+        figure = draw_cells(shown, names, shown.view.metric, read_theme())
         height = min(max(figure.layout.height + 16, LEAST_HEIGHT), PANEL_HEIGHT)
         if not listed:
             st.info("No layer's name matches the search; clear the box *Find layers*.", icon=":material/search_off:")
