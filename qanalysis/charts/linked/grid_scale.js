@@ -1,0 +1,42 @@
+// Which value has which colour? The bar above a heat map, with the numbers of the figure's own colour axis and its unit.
+
+import { make, plainText } from "./words.js";
+
+export class Scale {
+  constructor() {
+    this.title = make("span", { className: "heat-scale-title" });
+    this.bar = make("div", { className: "heat-bar" });
+    this.ticks = make("div", { className: "heat-bar-ticks" });
+    this.better = make("span", { className: "heat-scale-better" });
+    this.root = make("div", { className: "heat-scale" }, this.title, make("div", { className: "heat-bar-box" }, this.bar, this.ticks), this.better);
+  }
+
+  // `cells` has been painted in the theme's colours.
+  show(cells) {
+    const { axis, metric, shades } = cells;
+    this.title.textContent = plainText(axis.colorbar.title?.text ?? metric.label);
+    const stops = Array.from({ length: 17 }, (_, index) => shades[Math.round((index * (shades.length - 1)) / 16)].fill);
+    this.bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
+    this.better.textContent = metric.better ? `${metric.better} is better` : "";
+    this.axis = axis;
+    this.place();
+  }
+
+  // The numbers that keep apart.
+  place() {
+    if (!this.axis) return;
+    const { cmin, cmax, colorbar } = this.axis;
+    const width = this.bar.clientWidth || 1;
+    this.ticks.replaceChildren();
+    let end = -Infinity;
+    Array.from(colorbar.tickvals ?? []).forEach((value, place) => {
+      const left = (width * (value - cmin)) / (cmax - cmin);
+      const tick = make("span", { text: plainText(colorbar.ticktext[place]) });
+      this.ticks.append(tick);
+      const half = tick.offsetWidth / 2;
+      if (left - half < end + 5) tick.remove();
+      else end = left + half;
+      tick.style.left = `${left}px`;
+    });
+  }
+}
