@@ -5,13 +5,13 @@ import { Cells } from "./cells.js";
 import { cutEnd, fitLabels, listRows, placeColumns, placeHeadings, placeTicks } from "./grid_layout.js";
 import { Scale } from "./grid_scale.js";
 import { Tiles } from "./grid_tiles.js";
+import { buildTools } from "./tools.js";
 import { make, plainText } from "./words.js";
 
 const LABEL_SHARE = 0.38;
 const BLOCK_INDENT = 12;
 const ROW = { least: 16, most: 24, few: 12, tallest: 44 };
 const LABEL_SIZE = 12;
-const GRID_PICTURE = { width: 1000, scale: 2 };
 const keepWithin = (value, low, high) => Math.min(high, Math.max(low, value));
 
 let gridCount = 0;
@@ -30,14 +30,25 @@ const makeMeasure = (family) => {
   };
 };
 
+// Every cell in words, for the table of numbers.
+const listCells = (cells) => {
+  const { label, unit } = cells.metric;
+  const lines = cells.layers.flatMap(({ name, numel }, row) => cells.schemes.map(({ scheme }, column) => {
+    const value = cells.value(row, column);
+    return [name, scheme, Number.isNaN(value) ? cells.tell(row, column) : value, numel];
+  }));
+  return { heads: ["Layer", "Scheme", unit ? `${label} (${unit})` : label, "Weights"], lines };
+};
+
 export class Grid {
-  // `hooks.onPick({ layer, scheme })` is told of the cell that a person chooses.
-  constructor(holder, hooks = {}) {
-    this.hooks = hooks;
+  // `hooks.onPick({ layer, scheme, moving })` is told of the cell that a person chooses, `moving` where a key may be
+  // held down; Plotly makes the picture that can be saved.
+  constructor(holder, hooks = {}, Plotly = undefined) {
+    Object.assign(this, { hooks, Plotly });
     this.name = `heat-${(gridCount += 1)}`;
     this.folded = new Set();
     this.build();
-    holder.append(this.root);
+    holder.replaceChildren(this.root);
     this.tiles = new Tiles(this.area);
     this.listen();
     // Names that were measured in the font before are measured again in the one that arrived.
@@ -45,11 +56,10 @@ export class Grid {
   }
 
   build() {
-    this.fold = make("button", { text: "Fold blocks", className: "heat-tool", type: "button", "aria-pressed": "false" });
-    this.save = make("button", { text: "Picture", className: "heat-tool", type: "button", title: "Save as PNG" });
+    this.fold = make("button", { text: "Fold blocks", className: "ql-tool heat-fold", type: "button", title: "One row for each block of layers, with its worst values" });
     this.scale = new Scale();
     this.note = make("p", { className: "heat-note" });
-    this.top = make("div", { className: "heat-top" }, this.scale.root, make("div", { className: "heat-tools" }, this.fold, this.save));
+    this.listCells = () => listCells(this.cells);
     this.corner = make("div", { className: "heat-corner", "aria-hidden": "true" });
     this.head = make("div", { className: "heat-head", "aria-hidden": "true" });
     this.labels = make("div", { className: "heat-labels", "aria-hidden": "true" });
@@ -60,7 +70,11 @@ export class Grid {
     this.tip = make("div", { className: "heat-tip", "aria-hidden": "true" });
     this.tip.hidden = true;
     this.empty = make("p", { className: "heat-empty" });
-    this.root = make("div", { className: "heat" }, this.top, this.note, this.box, this.empty, this.tip);
+    this.plot = this.box;
+    this.tools = buildTools(this);
+    this.tools.bar.prepend(this.fold);
+    this.top = make("figcaption", { className: "heat-top" }, this.scale.root, this.tools.bar);
+    this.root = make("figure", { className: "ql-chart heat" }, this.top, this.note, this.box, this.empty, this.tools.drawer, this.tip);
   }
 
   listen() {
@@ -70,13 +84,12 @@ export class Grid {
     this.box.addEventListener("click", (event) => this.press(event));
     this.box.addEventListener("keydown", (event) => this.type(event));
     this.fold.addEventListener("click", () => this.foldAll(this.folded.size < this.cells.blocks.length));
-    this.save.addEventListener("click", () => this.savePicture());
   }
 
-  // Draws a panel of kind "grid" in the colours of a theme; `Plotly` makes the picture that can be saved.
-  show(panel, colours, Plotly) {
-    const drawn = this.panel?.figure === panel.figure && this.colours?.theme === colours.theme;
-    Object.assign(this, { panel, colours, Plotly });
+  // Draws a panel of kind "grid" in the colours of a theme.
+  show(panel, colours, template) {
+    const drawn = this.panel?.figure === panel.figure && this.colours === colours;
+    Object.assign(this, { panel, colours, template });
     for (const role of ["text", "muted", "grid", "panel", "background", "kept"]) this.root.style.setProperty(`--heat-${role}`, colours[role]);
     const filled = Boolean((panel.meta ?? panel.figure.layout.meta)?.cells);
     for (const part of [this.top, this.note, this.box]) part.hidden = !filled;
@@ -92,8 +105,10 @@ export class Grid {
     this.box.setAttribute("aria-label", panel.alt ?? panel.figure.layout.meta?.alt ?? "");
     this.folded = new Set(this.cells.blocks.map((block) => block.start).filter((start) => this.folded.has(start)));
     this.writeNote();
-    this.scale.show(this.cells, colours);
+    this.scale.show(this.cells);
+    this.tools.refresh();
     this.place();
+    this.scale.place();
   }
 
   writeNote() {
@@ -299,11 +314,11 @@ export class Grid {
     else this.pick(at.column < 0 ? { ...at, column: this.chosen?.column ?? 0 } : at);
   }
 
-  pick(at) {
-    const row = this.rowAt(at);
-    const told = { layer: this.cells.layers[row].name, scheme: this.cells.schemes[at.column].scheme };
-    this.select(told.layer, told.scheme);
-    this.hooks.onPick?.(told);
+  pick(at, moving = false) {
+    const layer = this.cells.layers[this.rowAt(at)].name;
+    const { scheme } = this.cells.schemes[at.column];
+    this.select(layer, scheme);
+    this.hooks.onPick?.({ layer, scheme, moving });
   }
 
   toggle(block) {
@@ -341,20 +356,15 @@ export class Grid {
     const step = to < index ? -1 : 1;
     const open = (place) => this.rows[place]?.block && !this.rows[place].folded;
     while (open(to)) to += to + step < 0 || to + step > last ? 1 : step;
-    if (to !== index || across !== column) this.pick({ index: to, column: across });
+    if (to !== index || across !== column) this.pick({ index: to, column: across }, true);
     return true;
-  }
-
-  savePicture() {
-    const { data, layout } = this.panel.figure;
-    const height = (this.panel.meta ?? layout.meta).cells.height;
-    return this.Plotly.downloadImage({ data, layout: { ...layout, height } }, { format: "png", ...PICTURE, height, filename: this.panel.name ?? "heat map" });
   }
 
   resize() {
     if (!this.cells || this.box.clientWidth === this.width) return;
     this.place();
     this.scale.place();
+    this.tip.hidden = true;
   }
 
   destroy() {

@@ -19,24 +19,22 @@ export class Scale {
     this.bar.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
     this.better.textContent = metric.better ? `${metric.better} is better` : "";
     this.axis = axis;
-    this.place();
   }
 
-  // The numbers that keep apart.
+  // The numbers that keep apart: all, or every second, third …
   place() {
     if (!this.axis) return;
     const { cmin, cmax, colorbar } = this.axis;
-    const width = this.bar.clientWidth || 1;
-    this.ticks.replaceChildren();
-    let end = -Infinity;
-    Array.from(colorbar.tickvals ?? []).forEach((value, place) => {
-      const left = (width * (value - cmin)) / (cmax - cmin);
+    const ticks = Array.from(colorbar.tickvals ?? [], (value, place) => {
       const tick = make("span", { text: plainText(colorbar.ticktext[place]) });
-      this.ticks.append(tick);
-      const half = tick.offsetWidth / 2;
-      if (left - half < end + 5) tick.remove();
-      else end = left + half;
-      tick.style.left = `${left}px`;
+      tick.style.left = `${(100 * (value - cmin)) / (cmax - cmin)}%`;
+      return tick;
     });
+    this.ticks.replaceChildren(...ticks);
+    const spans = ticks.map((tick) => tick.getBoundingClientRect());
+    let every = 1;
+    const apart = (span, place) => place < every || place % every || span.left > spans[place - every].right + 4;
+    while (every < ticks.length && !spans.every(apart)) every += 1;
+    ticks.forEach((tick, place) => { if (place % every) tick.remove(); });
   }
 }
