@@ -44,7 +44,7 @@ export class Linked {
       this.part = part;
       this.build();
     } else if (this.failed) this.failed = undefined;
-    if (this.part) this.paint();
+    if (this.part) await this.paint();
     if (anew) this.root.dataset.theme = colours.theme;
   }
 
@@ -107,6 +107,7 @@ export class Linked {
 
   pick({ layer, scheme, row, moving }) {
     if (row !== undefined) this.ask({ ...this.at, row, seq: ++this.seq });
+    else if (this.part.control?.schemes?.includes(scheme)) this.move(this.part.control.schemes.indexOf(scheme));
     else if (layer !== undefined) this.go(scheme ? { layer, scheme } : { layer }, { now: !moving });
   }
 
@@ -183,7 +184,7 @@ export class Linked {
     const told = detail?.told ?? control.told?.[place];
     this.control.hidden = !steps;
     if (!steps) return;
-    this.slider.describe({ label: control.label, steps, marks: family?.swept });
+    this.slider.describe({ label: control.label, steps, marks: family ? family.swept : control.swept });
     this.slider.set(place, [`${steps[place]} ${control.unit ?? ""}`.trim(), told].filter(Boolean).join(", "));
   }
 
