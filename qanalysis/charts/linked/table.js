@@ -3,7 +3,9 @@
 
 const USUAL_HEIGHT = 29; // pixels of a row, until one is measured
 const SPARE_ROWS = 12; // rows kept above and below the sight, for a wheel that is faster than a frame
-const WIDEST_SHARE = 0.6; // of the box; a first column that is wider scrolls along, or nothing else could be seen
+const MOST_FIRST = 0.62; // of the box; a wider first column is folded, or nothing else could be seen
+const FOLDED = 0.46; // of the box, that it then takes
+const PADDING = 32; // pixels beside its text
 const SIZERS = 4; // texts of a column, the longest ones, that hold its width while rows come and go
 const COPIED_MS = 1500;
 const RUN_BY_SPREADSHEETS = /^'*(?:[\s\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n\x1b])/;
@@ -68,9 +70,16 @@ export class Table {
     this.reveal(row);
   }
 
+  // Where names would take most of the box they run over several lines, as many in every row.
   resize() {
-    const first = this.head.firstElementChild?.offsetWidth ?? 0;
-    this.root.classList.toggle("linked-table-narrow", first > WIDEST_SHARE * this.box.clientWidth);
+    this.root.classList.remove("linked-table-narrow");
+    const [natural, room] = [this.head.firstElementChild?.offsetWidth ?? 0, this.box.clientWidth];
+    if (natural > MOST_FIRST * room && room) {
+      const lines = Math.ceil((natural - PADDING) / Math.max(FOLDED * room - PADDING, 1));
+      this.root.style.setProperty("--table-first", `${Math.round(FOLDED * room)}px`);
+      this.root.style.setProperty("--table-lines", lines);
+      this.root.classList.add("linked-table-narrow");
+    }
     this.draw();
   }
 
@@ -216,7 +225,7 @@ export class Table {
     const height = this.lines.get(this.shown[0])?.getBoundingClientRect().height;
     if (!height || this.paper.matches || Math.abs(height - this.rowHeight) < 0.01) return;
     this.rowHeight = height;
-    this.shown = null;
+    this.shown = [];
     this.drawLater();
   }
 
@@ -391,5 +400,5 @@ function makeGap(height) {
 }
 
 function isSame(one, other) {
-  return !!other && one.length === other.length && one.every((item, place) => item === other[place]);
+  return other !== undefined && one.length === other.length && one.every((item, place) => item === other[place]);
 }
