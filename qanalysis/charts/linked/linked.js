@@ -4,12 +4,13 @@
 import { Chart } from "./chart.js";
 import { PartStore, readStep } from "./parts.js";
 import { Slider } from "./slider.js";
+import { Table } from "./table.js";
 import { make } from "./words.js";
 
 const REST_MS = 250;
 const LARGE = 300_000; // values of a layer whose step in sight is fetched before all its steps
 const MOST_AHEAD = 2_000_000; // values of a neighbour that is fetched before anybody asks
-const KINDS = { chart: Chart };
+const KINDS = { chart: Chart, table: Table };
 
 export class Linked {
   // `load(address, options)` gives the bytes of a part, `ask(state)` tells the owner of the state.
@@ -105,7 +106,7 @@ export class Linked {
   }
 
   pick({ layer, scheme, row }) {
-    if (row !== undefined) this.ask({ ...this.at, row, seq: ++this.seq });
+    if (row !== undefined) this.go({ row }, { now: true });
     else if (layer !== undefined) this.go(scheme ? { layer, scheme } : { layer }, { now: true });
   }
 
@@ -197,7 +198,9 @@ export class Linked {
       held = { slot, view: new View(slot, { onPick: (picked) => this.pick(Array.isArray(picked) ? { layer: picked[0], scheme: picked[1] } : picked ?? {}) }, this.Plotly) };
       this.panels.set(panel.name, held);
     }
-    return held.view.show(panel, this.colours, this.looks.template);
+    const drawn = held.view.show(panel, this.colours, this.looks.template);
+    if (panel.kind === "table") held.view.select(this.at.row ?? null);
+    return drawn;
   }
 
   drop(name) {

@@ -1,10 +1,13 @@
 // How does a person read, sort and copy a table, and choose a row of it? Focus only looks: a click, Enter or Space
 // chooses. Only the rows in sight are in the document, so a thousand of them cost as little as thirty.
 
+import { putOnClipboard } from "./clipboard.js";
+import { make } from "./words.js";
+
 const USUAL_HEIGHT = 29; // pixels of a row, until one is measured
 const SPARE_ROWS = 12; // rows kept above and below the sight, for a wheel that is faster than a frame
-const MOST_FIRST = 0.62; // of the box; a wider first column is folded, or nothing else could be seen
-const FOLDED = 0.46; // of the box, that it then takes
+const MOST_FIRST = 0.62; // of the room; a wider first column is folded, or nothing else could be seen
+const FOLDED = 0.46; // of the room, that it then takes
 const PADDING = 32; // pixels beside its text
 const SIZERS = 4; // texts of a column, the longest ones, that hold its width while rows come and go
 const COPIED_MS = 1500;
@@ -14,17 +17,11 @@ const WORDS = new Intl.Collator("en", { numeric: true });
 export class Table {
   constructor(holder, hooks) {
     this.hooks = hooks;
-    this.caption = makeElement("p", "caption");
-    this.copy = makeElement("button", "copy", "Copy");
-    this.copy.type = "button";
-    this.copy.title = "The table for a spreadsheet, every digit";
-    this.said = makeElement("span", "said");
-    this.said.setAttribute("role", "status");
-    this.box = makeElement("div", "box");
-    this.root = makeElement("div", "frame");
-    const top = makeElement("div", "top");
-    top.append(this.caption, this.said, this.copy);
-    this.root.append(top, this.box);
+    this.caption = make("div", { className: "ql-table-caption" });
+    this.said = make("span", { className: "ql-table-said", role: "status" });
+    this.copy = make("button", { className: "ql-table-copy", type: "button", text: "Copy", title: "The table for a spreadsheet, with every digit" });
+    this.box = make("div", { className: "ql-table-box" });
+    this.root = make("div", { className: "ql-table-frame" }, make("div", { className: "ql-table-top" }, this.caption, this.said, this.copy), this.box);
     holder.replaceChildren(this.root);
     this.chosen = null;
     this.active = null;
@@ -33,6 +30,7 @@ export class Table {
     this.copy.addEventListener("click", () => this.copyAll());
     this.box.addEventListener("scroll", () => this.drawLater(), { passive: true });
     this.box.addEventListener("click", (event) => this.takeClick(event));
+    this.box.addEventListener("focusin", ({ target }) => this.takeFocus(target));
     this.box.addEventListener("keydown", (event) => this.takeKey(event));
     this.draw = this.draw.bind(this);
     this.paper = matchMedia("print");
@@ -46,12 +44,17 @@ export class Table {
     const { table } = panel;
     if (table === this.table) return;
     const same = isSame(table.rows, this.table?.rows);
+    const focused = this.body && this.findFocused();
+    const { scrollTop, scrollLeft } = this.box;
     this.table = table;
     if (!same) this.active = null;
     this.build(panel.alt);
     this.sort();
     this.resize();
-    if (!same) this.meet();
+    if (same) this.box.scrollTo(scrollLeft, scrollTop);
+    else this.meet();
+    this.draw();
+    if (focused) this.refocus(focused);
   }
 
   // Mark the row in view, by its name; null marks none.
@@ -70,15 +73,15 @@ export class Table {
     this.reveal(row);
   }
 
-  // Where names would take most of the box they run over several lines, as many in every row.
+  // Where names would take most of the room they run over several lines, as many in every row.
   resize() {
-    this.root.classList.remove("linked-table-narrow");
-    const [natural, room] = [this.head.firstElementChild?.offsetWidth ?? 0, this.box.clientWidth];
+    this.root.classList.remove("ql-table-narrow");
+    const [natural, room] = [this.head.firstElementChild?.offsetWidth ?? 0, this.root.clientWidth];
     if (natural > MOST_FIRST * room && room) {
       const lines = Math.ceil((natural - PADDING) / Math.max(FOLDED * room - PADDING, 1));
       this.root.style.setProperty("--table-first", `${Math.round(FOLDED * room)}px`);
       this.root.style.setProperty("--table-lines", lines);
-      this.root.classList.add("linked-table-narrow");
+      this.root.classList.add("ql-table-narrow");
     }
     this.draw();
   }
@@ -91,53 +94,36 @@ export class Table {
   }
 
   build(label) {
-    const { columns, rows, height, caption } = this.table;
+    const { columns, rows, height, caption, pick } = this.table;
     this.lines = new Map();
     this.caption.textContent = caption ?? "";
     this.box.style.maxHeight = height ? `${height}px` : "";
-    const grid = makeElement("table", "grid");
-    if (this.table.pick) grid.setAttribute("role", "grid");
-    grid.setAttribute("aria-label", label);
-    grid.setAttribute("aria-rowcount", rows.length + 1);
-    this.head = makeElement("tr", "");
-    this.head.append(...columns.map((column, place) => this.buildHeading(column, place)));
-    const top = makeElement("thead", "");
-    top.append(this.head);
-    this.body = makeElement("tbody", "");
-    grid.append(top, this.buildSizers(), this.body);
+    this.head = make("tr", {}, ...columns.map((column, place) => this.buildHeading(column, place)));
+    this.body = make("tbody");
+    const grid = make("table", { className: "ql-table", role: pick ? "grid" : undefined, "aria-label": label, "aria-rowcount": rows.length + 1 });
+    grid.append(make("thead", {}, this.head), this.buildSizers(), this.body);
     this.box.replaceChildren(grid);
-    this.box.tabIndex = this.table.pick ? -1 : 0;
+    this.box.tabIndex = pick ? -1 : 0;
   }
 
-  buildHeading(column, place) {
-    const heading = makeElement("th", column.values ? "number" : "");
-    heading.scope = "col";
-    const button = makeElement("button", "sort", column.heading);
-    button.type = "button";
-    button.tabIndex = place ? -1 : 0;
-    if (column.note) button.title = column.note;
-    heading.append(button);
-    return heading;
+  buildHeading({ heading, note, values }, place) {
+    const button = make("button", { className: "ql-table-sort", type: "button", text: heading, title: note || undefined, tabindex: place ? -1 : 0 });
+    return make("th", { scope: "col", className: values ? "ql-table-number" : "" }, button);
   }
 
   // Rows that take no height, but hold the width of each column.
   buildSizers() {
-    const sizers = makeElement("tbody", "sizers");
     const longest = this.table.columns.map(({ texts }) =>
       [...new Set(texts)].sort((one, other) => other.length - one.length).slice(0, SIZERS),
     );
-    for (let rank = 0; rank < SIZERS; rank += 1) {
-      const line = makeElement("tr", "");
-      line.append(...longest.map((texts, place) => this.buildCell(place, texts[rank] ?? "")));
-      sizers.append(line);
-    }
-    return sizers;
+    const ranks = Array.from({ length: SIZERS }, (_, rank) => rank);
+    const lines = ranks.map((rank) => make("tr", {}, ...longest.map((texts, place) => this.buildCell(place, texts[rank] ?? ""))));
+    return make("tbody", { className: "ql-table-sizers" }, ...lines);
   }
 
   buildCell(place, text) {
-    const cell = makeElement(place ? "td" : "th", this.table.columns[place].values ? "number" : "", text);
-    if (!place) cell.scope = "row";
-    return cell;
+    const className = this.table.columns[place].values ? "ql-table-number" : "";
+    return place ? make("td", { text, className }) : make("th", { text, className, scope: "row" });
   }
 
   // The line of a row, made when it is first in sight, at its place in the order.
@@ -148,11 +134,10 @@ export class Table {
   }
 
   buildLine(row) {
-    const line = makeElement("tr", "row");
-    line.append(...this.table.columns.map(({ texts }, place) => this.buildCell(place, texts[row])));
-    line.dataset.row = row;
+    const cells = this.table.columns.map(({ texts }, place) => this.buildCell(place, texts[row]));
+    const line = make("tr", { className: "ql-table-row", "data-row": row }, ...cells);
     const name = this.table.rows[row];
-    if (name !== line.firstChild.textContent) line.firstChild.title = name;
+    if (name !== cells[0].textContent) cells[0].title = name;
     this.mark(row, line);
     this.lines.set(row, line);
     return line;
@@ -230,11 +215,7 @@ export class Table {
   }
 
   buildEmpty() {
-    const line = makeElement("tr", "");
-    const cell = makeElement("td", "empty", "No rows.");
-    cell.colSpan = this.table.columns.length;
-    line.append(cell);
-    return line;
+    return make("tr", {}, make("td", { className: "ql-table-empty", text: "No rows.", colspan: this.table.columns.length }));
   }
 
   // A focused row that was scrolled away leaves the focus to the box, where the arrow keys find it again.
@@ -244,6 +225,26 @@ export class Table {
 
   findFocus() {
     return this.root.getRootNode().activeElement;
+  }
+
+  // What has the focus inside the box: a row, the heading of a column by its name, or nothing.
+  findFocused() {
+    const focus = this.findFocus();
+    if (this.body.contains(focus)) return { row: true };
+    const place = [...this.head.children].findIndex((heading) => heading.contains(focus));
+    return place < 0 ? null : { column: this.table.columns[place].name };
+  }
+
+  refocus({ row, column }) {
+    const place = this.table.columns.findIndex(({ name }) => name === column);
+    if (row && this.table.pick) this.focusActive();
+    else if (place >= 0) this.focusHeading(place);
+  }
+
+  focusHeading(goal) {
+    const buttons = [...this.head.querySelectorAll("button")];
+    buttons.forEach((button, place) => (button.tabIndex = place === goal ? 0 : -1));
+    buttons[goal].focus();
   }
 
   hasRowFocus() {
@@ -273,6 +274,11 @@ export class Table {
     this.activate(row);
     this.select(this.table.rows[row]);
     this.hooks.onPick?.({ row: this.table.rows[row] });
+  }
+
+  takeFocus(target) {
+    const { row } = target.closest("tr")?.dataset ?? {};
+    if (row !== undefined) this.activate(Number(row));
   }
 
   takeClick(event) {
@@ -307,8 +313,7 @@ export class Table {
     }
     const goal = { ArrowLeft: place - 1, ArrowRight: place + 1, Home: 0, End: buttons.length - 1 }[key];
     if (!(goal in buttons)) return false;
-    buttons.forEach((one, index) => (one.tabIndex = index === goal ? 0 : -1));
-    buttons[goal].focus();
+    this.focusHeading(goal);
     return true;
   }
 
@@ -365,35 +370,9 @@ function compareBy(column, direction) {
   };
 }
 
-// Whether text reached the clipboard. The older way is for pages over plain http, which may not use the newer one.
-async function putOnClipboard(text, holder) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const area = document.createElement("textarea");
-    const before = holder.getRootNode().activeElement;
-    area.value = text;
-    holder.append(area);
-    area.select();
-    const done = document.execCommand("copy");
-    area.remove();
-    before?.focus();
-    return done;
-  }
-}
-
-function makeElement(tag, word, text) {
-  const element = document.createElement(tag);
-  if (word) element.className = `linked-table-${word}`;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
-// A row as high as those left out; one more where their number is odd would turn the stripes, so there are no stripes.
+// A row as high as those left out.
 function makeGap(height) {
-  const gap = makeElement("tr", "gap");
-  gap.setAttribute("aria-hidden", "true");
+  const gap = make("tr", { "aria-hidden": "true" });
   gap.style.height = `${height}px`;
   gap.hidden = height <= 0;
   return gap;

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from qanalysis.charts.linked.scene import Tree, without_turning
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,14 @@ class ShownColumn:
     values: Sequence[float | None] | None = None
     note: str = ""
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Tree:
         """The column as JSON; infinite numbers are the words "Infinity" and "-Infinity", NaN is null."""
         values = None if self.values is None else list(map(_to_plain, self.values))
         return {
             "name": self.name,
             "heading": self.heading,
             "note": self.note,
-            "texts": list(self.texts),
+            "texts": list(map(without_turning, self.texts)),
             "values": values,
         }
 
@@ -74,7 +75,7 @@ class TablePanel:
                     f"table {self.name}: column {column.name} has {max(lengths)} cells, must have {len(self.rows)}"
                 )
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Tree:
         """The panel as JSON, without a figure."""
         table = {
             "columns": [column.describe() for column in self.columns],

@@ -1,10 +1,12 @@
 // What every chart offers besides being looked at: its numbers as a table, the lines of Python that make them, and a
 // picture of it.
 
+import { putOnClipboard } from "./clipboard.js";
 import { recolour } from "./colours.js";
+import { Table } from "./table.js";
 import { make, plainText, tellNumber } from "./words.js";
 
-const MOST_LINES = 2000;
+const NUMBERS_HEIGHT = 260;
 
 const unitOf = (title) => /\(([^()]*)\)\s*$/.exec(title)?.[1] ?? "";
 
@@ -27,44 +29,45 @@ export const listNumbers = (figure) => {
 
 const spell = (value) => (typeof value === "number" ? tellNumber(value, "", 6) : String(value));
 
-const buildTable = (figure) => {
+// The numbers of a figure as a table: what each point belongs to, where it stands, and how high.
+const tabulate = (figure) => {
   const { lines } = listNumbers(figure);
   const one = lines[0] ?? { across: "x", up: "y" };
   const uniform = lines.every((line) => line.across === one.across && line.up === one.up);
-  const heads = ["Series", ...(uniform ? [one.across || "x", one.up || "y"] : ["x", "y", "of"])];
-  const head = make("tr", {}, ...heads.map((text) => make("th", { text, scope: "col" })));
-  const body = make("tbody");
-  for (const line of lines.slice(0, MOST_LINES)) {
-    const cells = [spell(line.x), spell(line.y), ...(uniform ? [] : [line.up])];
-    body.append(make("tr", {}, make("th", { text: line.series, scope: "row" }), ...cells.map((text) => make("td", { text }))));
-  }
-  const table = make("table", {}, make("thead", {}, head), body);
-  const more = lines.length > MOST_LINES ? `The first ${MOST_LINES} of ${lines.length} points; the copy holds all.` : "";
-  return { table, more, text: [heads.join("\t"), ...lines.map((line) => [line.series, line.x, line.y, ...(uniform ? [] : [line.up])].join("\t"))].join("\n") };
+  const list = (heading, read) => {
+    const cells = lines.map(read);
+    const numbers = cells.every((cell) => typeof cell === "number");
+    return { name: heading, heading, note: "", texts: cells.map(spell), values: numbers ? cells : null };
+  };
+  const columns = [
+    list("Series", (line) => line.series),
+    list(uniform ? one.across || "x" : "x", (line) => line.x),
+    list(uniform ? one.up || "y" : "y", (line) => line.y),
+    ...(uniform ? [] : [list("of", (line) => line.up)]),
+  ];
+  return { columns, rows: columns[0].texts, pick: false, height: NUMBERS_HEIGHT, caption: "" };
 };
 
-const copyText = async (button, text) => {
-  const label = button.textContent;
-  try {
-    await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-  } catch {
-    button.textContent = "Select and copy";
-  }
-  setTimeout(() => { button.textContent = label; }, 1500);
+const fillNumbers = (holder) => {
+  const view = new Table(holder, {});
+  const show = ({ panel, colours }) => view.show({ alt: `Numbers: ${plainText(panel.figure.layout.title?.text)}`, table: tabulate(panel.figure) }, colours);
+  return { show, destroy: () => view.destroy() };
 };
 
-const drawNumbers = (drawer, panel) => {
-  const { table, more, text } = buildTable(panel.figure);
-  const copy = make("button", { type: "button", text: "Copy numbers", className: "ql-tool" });
-  copy.addEventListener("click", () => copyText(copy, text));
-  drawer.replaceChildren(make("div", { className: "ql-row" }, copy, make("span", { text: more })), make("div", { className: "ql-scroll", tabindex: 0, role: "region", "aria-label": `Numbers: ${plainText(panel.figure.layout.title?.text)}` }, table));
-};
-
-const drawPython = (drawer, panel) => {
+const fillPython = (holder) => {
   const copy = make("button", { type: "button", text: "Copy Python", className: "ql-tool" });
-  copy.addEventListener("click", () => copyText(copy, panel.python));
-  drawer.replaceChildren(make("div", { className: "ql-row" }, copy), make("pre", { text: panel.python, tabindex: 0 }));
+  const said = make("span", { role: "status" });
+  const lines = make("pre", { tabindex: 0 });
+  copy.addEventListener("click", async () => {
+    const done = await putOnClipboard(lines.textContent, holder);
+    said.textContent = done ? "Copied" : "Mark the lines and copy them";
+  });
+  holder.replaceChildren(make("div", { className: "ql-row" }, copy, said), lines);
+  const show = ({ panel }) => {
+    if (lines.textContent !== panel.python) said.textContent = "";
+    lines.textContent = panel.python;
+  };
+  return { show, destroy: () => holder.replaceChildren() };
 };
 
 const savePicture = ({ panel, colours, template, Plotly, plot }) => {
@@ -77,13 +80,16 @@ const savePicture = ({ panel, colours, template, Plotly, plot }) => {
 export const buildTools = (chart) => {
   const bar = make("div", { className: "ql-tools" });
   const drawer = make("div", { className: "ql-drawer", hidden: "" });
-  const fill = { numbers: drawNumbers, python: drawPython };
+  const fill = { numbers: fillNumbers, python: fillPython };
   let open = "";
+  let view;
   const press = (kind) => {
     open = open === kind ? "" : kind;
     drawer.hidden = !open;
     for (const button of bar.querySelectorAll("[data-opens]")) button.setAttribute("aria-expanded", String(button.dataset.opens === open));
-    if (open) fill[open](drawer, chart.panel);
+    view?.destroy();
+    view = open ? fill[open](drawer) : undefined;
+    view?.show(chart);
   };
   const add = (text, title, run, opens) => {
     const button = make("button", { type: "button", className: "ql-tool", text, title, "data-opens": opens, "aria-expanded": opens ? "false" : undefined });
@@ -96,7 +102,7 @@ export const buildTools = (chart) => {
   add("Picture", "Save this chart as a picture (PNG)", () => savePicture(chart));
   const refresh = () => {
     python.hidden = !chart.panel.python;
-    if (open) fill[open](drawer, chart.panel);
+    view?.show(chart);
   };
   return { bar, drawer, refresh };
 };
