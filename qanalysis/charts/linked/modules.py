@@ -16,20 +16,10 @@ from qanalysis.charts.palette import PALETTES, pair_colours, template
 
 # A module stands after those that it takes names from.
 MODULES = (
-    "words",
-    "parts",
-    "colours",
-    "slider",
-    "legend",
-    "marks",
-    "clipboard",
-    "table",
-    "tools",
-    "chart",
-    "linked",
-    "main",
+    *("words", "parts", "colours", "clipboard", "slider", "legend", "marks", "table", "tools", "chart"),
+    *("cells", "grid_layout", "grid_scale", "grid_tiles", "grid", "linked", "main"),
 )
-STYLES = ("linked", "table")
+STYLES = ("linked", "grid", "table")
 PLOTLY = "plotly.min.js"
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./[a-z_]+\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=const |class |let |async function |function )", re.MULTILINE)

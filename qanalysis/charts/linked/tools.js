@@ -7,6 +7,7 @@ import { Table } from "./table.js";
 import { make, plainText, tellNumber } from "./words.js";
 
 const NUMBERS_HEIGHT = 260;
+const MOST_LINES = 20_000; // of a table; what a heat map of a thousand layers has more of is in the downloads
 
 const unitOf = (title) => /\(([^()]*)\)\s*$/.exec(title)?.[1] ?? "";
 
@@ -29,28 +30,33 @@ export const listNumbers = (figure) => {
 
 const spell = (value) => (typeof value === "number" ? tellNumber(value, "", 6) : String(value));
 
-// The numbers of a figure as a table: what each point belongs to, where it stands, and how high.
-const tabulate = (figure) => {
+// The points of a figure as a table: what heads its columns, and the cells of each line.
+const listPoints = (figure) => {
   const { lines } = listNumbers(figure);
   const one = lines[0] ?? { across: "x", up: "y" };
   const uniform = lines.every((line) => line.across === one.across && line.up === one.up);
-  const list = (heading, read) => {
-    const cells = lines.map(read);
-    const numbers = cells.every((cell) => typeof cell === "number");
-    return { name: heading, heading, note: "", texts: cells.map(spell), values: numbers ? cells : null };
-  };
-  const columns = [
-    list("Series", (line) => line.series),
-    list(uniform ? one.across || "x" : "x", (line) => line.x),
-    list(uniform ? one.up || "y" : "y", (line) => line.y),
-    ...(uniform ? [] : [list("of", (line) => line.up)]),
-  ];
-  return { columns, rows: columns[0].texts, pick: false, height: NUMBERS_HEIGHT, caption: "" };
+  const heads = ["Series", ...(uniform ? [one.across || "x", one.up || "y"] : ["x", "y", "of"])];
+  return { heads, lines: lines.map((line) => [line.series, line.x, line.y, ...(uniform ? [] : [line.up])]) };
+};
+
+// Lines of cells as a table to sort and copy. In a column of numbers a word says why there is none.
+const tabulate = ({ heads, lines }) => {
+  const shown = lines.slice(0, MOST_LINES);
+  const columns = heads.map((heading, place) => {
+    const cells = shown.map((line) => line[place]);
+    const values = cells.map((cell) => (typeof cell === "number" ? cell : null));
+    return { name: heading, heading, note: "", texts: cells.map(spell), values: values.some((value) => value !== null) ? values : null };
+  });
+  const caption = lines.length > MOST_LINES ? `The first ${MOST_LINES} of ${lines.length} lines.` : "";
+  return { columns, rows: columns[0].texts, pick: false, height: NUMBERS_HEIGHT, caption };
 };
 
 const fillNumbers = (holder) => {
   const view = new Table(holder, {});
-  const show = ({ panel, colours }) => view.show({ alt: `Numbers: ${plainText(panel.figure.layout.title?.text)}`, table: tabulate(panel.figure) }, colours);
+  const show = ({ panel, colours, listCells }) => {
+    const table = tabulate(listCells?.() ?? listPoints(panel.figure));
+    view.show({ alt: `Numbers: ${plainText(panel.figure.layout.title?.text)}`, table }, colours);
+  };
   return { show, destroy: () => view.destroy() };
 };
 
@@ -73,7 +79,7 @@ const fillPython = (holder) => {
 const savePicture = ({ panel, colours, template, Plotly, plot }) => {
   const { data, layout } = recolour(panel.figure, colours);
   const figure = { data, layout: { ...layout, template: recolour(template, colours), paper_bgcolor: colours.background, plot_bgcolor: colours.background } };
-  return Plotly.downloadImage(figure, { format: "png", scale: 2, width: Math.max(plot.clientWidth, 640), height: 480, filename: panel.name });
+  return Plotly.downloadImage(figure, { format: "png", scale: 2, width: Math.max(plot.clientWidth, 640), height: panel.meta?.cells?.height ?? 480, filename: panel.name });
 };
 
 // The bar of buttons, and the drawer below the chart that they open; `chart` is asked for its panel when one is pressed.
