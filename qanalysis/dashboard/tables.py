@@ -41,13 +41,11 @@ def build_conventions(conventions: Sequence[Convention]) -> pd.DataFrame:
     )
 
 
-def mark_row(frame: pd.DataFrame, place: int | None) -> Any:
-    """The frame with one row tinted: the one in view. None leaves it as it is.
+def mark_row(frame: pd.DataFrame, place: int) -> Any:
+    """The frame with one row tinted: the one in view.
 
     `place` counts from 0; the tint suits both themes.
     """
-    if place is None:
-        return frame
     return frame.style.set_properties(subset=pd.IndexSlice[[place], :], **{"background-color": TINT})
 
 
