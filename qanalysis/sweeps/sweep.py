@@ -80,7 +80,7 @@ def sweep(
     tensors = select_tensors(opened.tensors, include=include, exclude=exclude, weights_only=weights_only)
     stop = cancel or threading.Event()
     clock, table = _Clock(tensors, len(plan)), Tabulation(plan, len(tensors))
-    for measured in _measure_all(opened, tensors, plan, workers=workers or _count_cores(), cancel=stop):
+    for measured in _measure_all(opened, tensors, plan, workers=workers or count_cores(), cancel=stop):
         progress = clock.tick(measured.info, table.add(measured))
         if on_progress:
             on_progress(progress)
@@ -168,8 +168,9 @@ def _await(future: Future[Measured], workshop: Workshop) -> Measured:
             workshop.check()
 
 
-def _count_cores() -> int:
-    # Only Linux tells which cores this process may use.
+def count_cores() -> int:
+    """How many cores this process may use."""
+    # Only Linux tells which.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
