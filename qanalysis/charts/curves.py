@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import plotly.graph_objects as go
 
@@ -110,6 +110,22 @@ def error_curves(
         rank_legend(figure)
         figure.update_layout(legend={"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top", "font": {"size": 12}})
     return finish(figure, _describe(known, measure))
+
+
+def mark_point(at: float | None, note: str) -> dict[str, Any]:
+    """What marks the scheme in view on a figure of `error_curves`: a line, and what it says at its foot.
+
+    `at` is the place on the horizontal axis, in its unit; nothing without a place.
+    """
+    shapes: list[dict[str, Any]] = []
+    notes: list[dict[str, Any]] = []
+    if at is not None:
+        line = {"color": PALETTES["light"].text, "width": 1.5, "dash": "dot"}
+        ends = {"x0": at, "x1": at, "y0": 0, "y1": 1, "xref": "x", "yref": "paper"}
+        shapes.append({"name": "mark-line", "type": "line", "line": line, **ends})
+        text = {"text": note, "x": at, "xref": "x", "y": 0, "yref": "paper", "yanchor": "bottom", "xanchor": "left"}
+        notes.append({"name": "mark-value", "showarrow": False, "xshift": 4, "yshift": 2, **text})
+    return {"shapes": shapes, "annotations": notes}
 
 
 def _describe(points: Sequence[_Point], measure: Column) -> str:

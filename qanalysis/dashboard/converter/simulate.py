@@ -38,7 +38,7 @@ from qanalysis.dashboard.converter.cache import (
 )
 from qanalysis.dashboard.converter.figures import draw_figures
 from qanalysis.dashboard.converter.view import SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORM_WORDS, ConverterView
-from qanalysis.dashboard.elements import Fact, draw_chart, draw_facts, draw_fault, draw_findings, draw_lines, read_theme
+from qanalysis.dashboard.elements import Fact, draw_chart, draw_facts, draw_fault, draw_findings, draw_lines
 from qanalysis.dashboard.export import draw_link
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.views import list_ends
@@ -162,14 +162,14 @@ def _draw_errors(view: ConverterView, simulated: Simulated) -> None:
 
     Charts "s-transfer" and "s-errors".
     """
-    capture, theme = simulated.capture, read_theme()
+    capture = simulated.capture
     simulation = capture.simulation
     converter = simulation.converter
     left, right = st.columns(2, gap="medium")
     with left:
-        draw_chart(simulated_transfer(simulation, theme=theme), "s-transfer")
+        draw_chart(simulated_transfer(simulation), "s-transfer")
     with right:
-        draw_chart(error_density(capture.errors / converter.lsb, transfer=converter.transfer, theme=theme), "s-errors")
+        draw_chart(error_density(capture.errors / converter.lsb, transfer=converter.transfer), "s-errors")
         _draw_meter(simulated)
     draw_findings(capture.findings, none="Nothing clips, and the period suits the record.")
     draw_facts(list_errors(simulated, view), alt=headline_simulation(capture))
@@ -180,11 +180,11 @@ def _draw_codes(_view: ConverterView, simulated: Simulated) -> None:
 
     Charts "s-codes" and "s-ledger". Sources below a billionth of the total are left out: they are rounding of the sums.
     """
-    capture, theme = simulated.capture, read_theme()
+    capture = simulated.capture
     converter = capture.simulation.converter
     left, right = st.columns(2, gap="medium")
     with left:
-        draw_chart(code_histogram(capture.codes, bits=converter.bits, theme=theme), "s-codes")
+        draw_chart(code_histogram(capture.codes, bits=converter.bits), "s-codes")
     with right:
         rows = [row for row in simulated.ledger.rows if abs(row.power) > 1e-9 * simulated.ledger.total]
         scale = converter.lsb**2
@@ -193,7 +193,6 @@ def _draw_codes(_view: ConverterView, simulated: Simulated) -> None:
                 [row.source for row in rows],
                 [row.power / scale for row in rows],
                 total=simulated.ledger.total / scale,
-                theme=theme,
             ),
             "s-ledger",
         )
@@ -269,7 +268,7 @@ def _draw_spectrum(view: ConverterView, _simulated: Simulated) -> None:
     except ValueError as error:
         draw_fault(str(error), "Choose more samples, or a lower oversampling.")
         return
-    draw_chart(spectrum_chart(found, theme=read_theme()), "s-spectrum")
+    draw_chart(spectrum_chart(found), "s-spectrum")
     draw_findings(found.findings, none="Nothing stands out in this spectrum.")
     draw_figures(found, alt=found.headline)
     draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(found), "s-lines", alt="Harmonics and the largest spur")
@@ -281,17 +280,16 @@ def _draw_sweeps(view: ConverterView, simulated: Simulated) -> None:
     Charts "s-bits", "s-loading", "s-amplitude" and "s-dithers"; for a sine of whole periods also phase and frequency.
     Sizes are swept with a Gaussian where the waveform is one, else with a sine.
     """
-    theme = read_theme()
     if view.waveform == "sine" and view.cycles.is_integer():
         _draw_tone_sweeps(view, simulated)
     left, right = st.columns(2, gap="medium")
     with left:
-        draw_chart(sqnr_against_bits(sweep_simulation(simulation_key(view)), bits=view.sim_bits, theme=theme), "s-bits")
-        draw_chart(loading_curve(sweep_loading(view.sim_bits), theme=theme), "s-loading")
+        draw_chart(sqnr_against_bits(sweep_simulation(simulation_key(view)), bits=view.sim_bits), "s-bits")
+        draw_chart(loading_curve(sweep_loading(view.sim_bits)), "s-loading")
     with right:
         signal: Signal = "gaussian" if view.waveform == "gaussian" else "sine"
-        draw_chart(error_against_amplitude(sweep_sizes(signal, view.dither), signal=signal, theme=theme), "s-amplitude")
-        draw_chart(dither_curves(compare_dithers(), theme=theme), "s-dithers")
+        draw_chart(error_against_amplitude(sweep_sizes(signal, view.dither), signal=signal), "s-amplitude")
+        draw_chart(dither_curves(compare_dithers()), "s-dithers")
 
 
 def _draw_tone_sweeps(view: ConverterView, simulated: Simulated) -> None:
@@ -300,7 +298,7 @@ def _draw_tone_sweeps(view: ConverterView, simulated: Simulated) -> None:
 
     A tone outside the band becomes a fault in place of them.
     """
-    theme, key = read_theme(), simulation_key(view)
+    key = simulation_key(view)
     try:
         phases, frequencies = sweep_tone(key, "phase"), sweep_tone(key, "frequency")
     except ValueError as error:
@@ -308,9 +306,9 @@ def _draw_tone_sweeps(view: ConverterView, simulated: Simulated) -> None:
         return
     left, right = st.columns(2, gap="medium")
     with left:
-        draw_chart(tone_curves(phases, title="Start phase", at=float(view.phase), theme=theme), "s-phase")
+        draw_chart(tone_curves(phases, title="Start phase", at=float(view.phase)), "s-phase")
     with right:
-        draw_chart(tone_curves(frequencies, title="Frequency", at=view.cycles, theme=theme), "s-frequency")
+        draw_chart(tone_curves(frequencies, title="Frequency", at=view.cycles), "s-frequency")
     draw_findings(
         _keep_period_findings(simulated.capture),
         none="J and M share no divisor: the start phase moves SINAD by less than 0.4 dB.",
@@ -323,7 +321,7 @@ def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
     Charts "s-images" and "s-hold". Images are marked for a sine within the band; the spur is told for 2 bits and more,
     up to what can be summed.
     """
-    capture, theme = simulated.capture, read_theme()
+    capture = simulated.capture
     simulation = capture.simulation
     tone = view.cycles * simulation.fs_hz / simulation.samples
     images = (
@@ -331,8 +329,8 @@ def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
         if view.waveform == "sine" and 0 < tone < simulation.fs_hz / 2
         else ()
     )
-    draw_chart(output_spectrum(trace_output(capture.values, simulation.fs_hz), images, theme=theme), "s-images")
-    draw_chart(hold_curve(capture.values, capture.ideal, fs_hz=simulation.fs_hz, theme=theme), "s-hold")
+    draw_chart(output_spectrum(trace_output(capture.values, simulation.fs_hz), images), "s-images")
+    draw_chart(hold_curve(capture.values, capture.ideal, fs_hz=simulation.fs_hz), "s-hold")
     if 2 <= view.sim_bits <= MOST_SPUR_BITS:
         spur = read_worst_spur(view.sim_bits)
         place = f"HD{spur.order:,}, {spur.sfdr_db:.2f} dB below the tone; fit {spur.fit_db:.2f} dB (8.07 n + 3.29)"

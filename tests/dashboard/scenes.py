@@ -1,0 +1,50 @@
+"""What a browser would draw of a page that AppTest runs: the panels behind each component of linked charts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from streamlit.testing.v1 import AppTest
+
+from qanalysis.charts.linked.scene import read_step, unpack
+from qanalysis.dashboard.linked import PARTS
+
+
+def read_components(page: AppTest) -> dict[str, dict[str, Any]]:
+    """What each component is told, by its key."""
+    return {element.key: json.loads(element.proto.json) for element in page.get("bidi_component")}
+
+
+def read_address(address: str) -> dict[str, Any]:
+    """The part behind an address, as the browser's fetch would get it."""
+    packed = PARTS.get(address)
+    if packed is None:
+        path, _, query = address.partition("?place=")
+        token, _, index = path.rpartition("/")
+        packed = PARTS.make(token, int(index), int(query) if query else None)
+    assert packed is not None, address
+    return unpack(packed)
+
+
+def read_scene(page: AppTest, key: str) -> dict[str, Any]:
+    """The scene of a component."""
+    return read_address(read_components(page)[key]["scene"])
+
+
+def read_charts(page: AppTest) -> dict[str, dict[str, Any]]:
+    """Every panel in sight by its name: those of single charts, and of linked ones those of the layer in view."""
+    found: dict[str, dict[str, Any]] = {}
+    for told in read_components(page).values():
+        scene = read_address(told["scene"])
+        at = told["at"]
+        if "families" not in scene:
+            steps = scene.get("control", {}).get("steps", [])
+            found |= read_step(scene, steps.index(at["step"]) if at.get("step") in steps else 0)
+            continue
+        found |= read_step(scene, 0)
+        family = next(family for family in scene["families"] if at["scheme"] in family["schemes"])
+        layer = read_address(f"{family['frames']}/{scene['layers']['names'].index(at['layer'])}")
+        place = family["schemes"].index(at["scheme"])
+        found |= read_step(layer, min(place, len(layer["changes"]) - 1))
+    return found
