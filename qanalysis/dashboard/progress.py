@@ -154,7 +154,7 @@ def describe_progress(snapshot: Snapshot | None, tensors: Sequence[TensorInfo], 
         cost = f"{about(ahead.seconds)}, {about_size(ahead.memory_bytes)} of memory"
         return f"Not swept yet: {count(sum(info.numel for info in tensors), 'values')} × {len(schemes)} schemes, {cost}"
     progress = snapshot.progress
-    if progress is None and snapshot.state == "running":
+    if snapshot.state == "running" and (progress is None or not progress.share_done):
         return f"{escape_markdown(shorten(tensors[0].name))}: 0 of {len(tensors)} tensors × {len(schemes)} schemes"
     if progress is None or not (progress.done or snapshot.is_active):
         return _WITHOUT_PROGRESS[snapshot.state]

@@ -43,6 +43,11 @@ def _progress(seconds_left: float | None = 3.0) -> SweepProgress:
         pytest.param(Snapshot("queued"), "Waiting for its turn", id="queued"),
         pytest.param(Snapshot("running"), "conv\\*0: 0 of 10 tensors × 28 schemes", id="begun"),
         pytest.param(
+            Snapshot("running", SweepProgress("conv*0", 0, 10, 0.0, None, (), 0.0)),
+            "conv\\*0: 0 of 10 tensors × 28 schemes",
+            id="nothing done yet",
+        ),
+        pytest.param(
             Snapshot("running", _progress()),
             "conv\\*1: 4 of 10 tensors × 28 schemes, 45 %, 200 M round trips/s, 3.0 s left",
             id="running",
