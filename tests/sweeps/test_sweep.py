@@ -248,7 +248,8 @@ def test_a_heavy_tensor_is_told_of_while_it_is_at_work_and_left_out_whole_when_c
 
     def note(progress: SweepProgress) -> None:
         seen.append((progress, time.monotonic()))
-        if len([one for one, _time in seen if one.tensor == "large"]) == 4:
+        # A busy machine may do nothing between two reports.
+        if len({one.share_done for one, _time in seen if one.tensor == "large"}) == 4 and not asked:
             asked.append(time.monotonic())
             cancel.set()
 
@@ -256,10 +257,11 @@ def test_a_heavy_tensor_is_told_of_while_it_is_at_work_and_left_out_whole_when_c
     rows = sweep(model, schemes, on_progress=note, cancel=cancel)
     ended = time.monotonic()
     within = [progress for progress, _time in seen if progress.tensor == "large"]
-    assert [len(progress.rows) for progress in within] == [0] * 4
+    assert not any(progress.rows for progress in within)
     assert all((progress.done, progress.total) == (1, 2) for progress in within)
     shares = [progress.share_done for progress in within]
-    assert 0 < shares[0] < shares[1] < shares[2] < shares[3] < 1
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] < 1
     assert all(progress.values_per_s > 0 and progress.seconds_left > 0 for progress in within)
     # The small tensor takes about a second and the report 0.25 s more; the rest is for a busy machine.
     assert next(at for progress, at in seen if progress.tensor == "large") - began < 10
