@@ -72,14 +72,14 @@ def draw_layers(view: LayersView) -> None:
         change(LayersView, job=request.digest)
     shown = _find_shown(job, request, view)
     # The browser paints in the order of the calls: what follows the hand comes first.
-    charts = st.container()
+    above, charts, below = st.container(), st.container(), st.container()
     if job is not None and job.snapshot.state == "failed":
         draw_fault(job.snapshot.message, _WAY_OUT)
     elif shown is None:
         _draw_contents(charts, contents)
     else:
         _draw_result(charts, slot, shown, names)
-    with charts:
+    with below if job is not None and not job.snapshot.is_active else above:
         draw_strip(request, tensors)
 
 
