@@ -120,7 +120,8 @@ def mark_point(figure: go.Figure, at: float | None, note: str) -> dict[str, Any]
     """
     shapes: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
-    low, high = (float(end) for end in list(figure.layout.xaxis.range))
+    span: Any = figure.layout.xaxis.range
+    low, high = span
     if at is not None and not low <= at <= high:
         side = {"x": 1, "xanchor": "right", "xshift": -4} if at > high else {"x": 0, "xanchor": "left", "xshift": 4}
         place = {"xref": "paper", "y": 0, "yref": "paper", "yanchor": "bottom", "yshift": 2, "showarrow": False}
