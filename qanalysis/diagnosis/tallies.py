@@ -24,7 +24,7 @@ from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.rounding import Rounding
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.quantizers.statistics import Range, Statistic
-from qanalysis.sweeps.sweep import count_cores
+from qanalysis.sweeps.work import count_cores
 
 T = TypeVar("T")
 
