@@ -15,7 +15,7 @@ from typing import Any
 from qanalysis.charts.palette import PALETTES, pair_colours, template
 
 # A module stands after those that it takes names from.
-MODULES = ("words", "parts", "colours", "slider", "legend", "marks", "tools", "chart", "linked", "main")
+MODULES = ("words", "parts", "colours", "dials", "slider", "legend", "marks", "tools", "chart", "table", "linked", "main")
 STYLES = ("linked",)
 PLOTLY = "plotly.min.js"
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./[a-z_]+\.js\";\n", re.MULTILINE)
