@@ -30,7 +30,7 @@ class Dial:
     @property
     def places(self) -> int:
         """How many values can be told apart."""
-        return round((self.high - self.low) * 10**self.digits) + 1
+        return round((self.high - self.low) * 10.0**self.digits) + 1
 
     def describe(self) -> dict[str, Any]:
         """The dial as the browser is told of it."""
@@ -52,7 +52,7 @@ def place_values(dials: Sequence[Dial], values: Mapping[str, float]) -> int:
     """
     index = 0
     for dial in dials:
-        index = index * dial.places + round((values[dial.name] - dial.low) * 10**dial.digits)
+        index = index * dial.places + round((values[dial.name] - dial.low) * 10.0**dial.digits)
     return index
 
 
@@ -67,5 +67,5 @@ def read_values(dials: Sequence[Dial], index: int) -> dict[str, float]:
     values = {}
     for dial in reversed(dials):
         index, place = divmod(index, dial.places)
-        values[dial.name] = round(dial.low + place / 10**dial.digits, dial.digits)
+        values[dial.name] = round(dial.low + place / 10.0**dial.digits, dial.digits)
     return {dial.name: float(values[dial.name]) for dial in dials}
