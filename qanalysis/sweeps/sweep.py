@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from itertools import count, islice
 from typing import Any
 
@@ -199,7 +199,7 @@ class _Clock:
     def __init__(self, tensors: Sequence[TensorInfo], plan: Sequence[Scheme]) -> None:
         self._began = time.monotonic()
         self._tensors, self.done = tensors, 0
-        self.weigh = lru_cache(partial(weigh_tensor, plan))
+        self.weigh = cache(partial(weigh_tensor, plan))
         self._round_trips = sum(info.numel for info in tensors) * len(plan)
         self.ledger = Ledger(sum(self.weigh(info.shape, info.channel_axis) for info in tensors))
 

@@ -59,6 +59,20 @@ class Panel:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class FactPanel:
+    """A table of a part: its name, quantities with their values and conventions as plain texts, and what it is of."""
+
+    name: str
+    facts: Sequence[tuple[str, str, str]]
+    alt: str
+
+    def describe(self) -> Tree:
+        """The table as JSON; a step changes the texts that differ."""
+        lines = [dict(zip(("label", "text", "note"), fact, strict=True)) for fact in self.facts]
+        return {"name": self.name, "kind": "table", "alt": self.alt, "lines": lines}
+
+
 def find_changes(base: Any, other: Any) -> Any:
     """What turns `base` into `other`: a tree of the parts that differ, None for what `base` has and `other` has not.
 
@@ -107,7 +121,7 @@ def _is_row(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_tree, value))
 
 
-def build_part(steps: Sequence[Sequence[Panel]], **facts: Any) -> Tree:
+def build_part(steps: Sequence[Sequence[Panel | FactPanel]], **facts: Any) -> Tree:
     """Panels at every step of a control as one part: those of the first step, and the changes of each.
 
     Parameters
@@ -123,13 +137,16 @@ def build_part(steps: Sequence[Sequence[Panel]], **facts: Any) -> Tree:
     return {"panels": described[0], "changes": [find_changes(described[0], panels) for panels in described]} | facts
 
 
-def _describe_all(steps: Sequence[Sequence[Panel]]) -> list[Tree]:
+def _describe_all(steps: Sequence[Sequence[Panel | FactPanel]]) -> list[Tree]:
     """Every step's panels by name as JSON; a figure that several steps share is described once."""
     known: dict[tuple[int, str], Tree] = {}
     described = []
     for panels in steps:
         found = {}
         for panel in panels:
+            if isinstance(panel, FactPanel):
+                found[panel.name] = panel.describe()
+                continue
             key = (id(panel.figure), panel.python)
             if key not in known:
                 known[key] = panel.describe()
