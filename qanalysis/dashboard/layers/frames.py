@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from qanalysis.charts.channel_charts import draw_channels
 from qanalysis.charts.curves import error_curves, mark_point
 from qanalysis.charts.heat_map import heat_map
@@ -82,7 +84,7 @@ def _build_map(shown: Shown, names: Sequence[str], listed: Sequence[str]) -> Map
     place = {tensor: index for index, tensor in enumerate(listed)}
     tensors = shown.rows.column("tensor").tolist()
     kept = sorted((index for index, tensor in enumerate(tensors) if tensor in place), key=lambda at: place[tensors[at]])
-    rows = [shown.rows[index] for index in kept]
+    rows = tuple(shown.rows.rows.take(np.array(kept, np.intp)))
     swept = dict.fromkeys(shown.rows.column("scheme").tolist())
     sizes = {tensor: row.numel for tensor, row in shown.firsts.items()}
     families = list_families(tuple(swept))

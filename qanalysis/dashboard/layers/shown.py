@@ -51,7 +51,7 @@ class Shown:
         places: dict[str, int] = {}
         for place, tensor in enumerate(self.rows.column("tensor").tolist()):
             places.setdefault(tensor, place)
-        return {tensor: self.rows[place] for tensor, place in places.items()}
+        return dict(zip(places, self.rows.rows.take(np.array([*places.values()], np.intp)), strict=True))
 
     @cached_property
     def opening(self) -> str | None:
@@ -68,7 +68,7 @@ class Shown:
 
     def _pick(self, column: str, value: str) -> tuple[Row, ...]:
         """The rows with a value in a column; only these are made, of a table that may have many."""
-        return tuple(self.rows[int(place)] for place in np.flatnonzero(self.rows.column(column) == value))
+        return tuple(self.rows.rows.take(np.flatnonzero(self.rows.column(column) == value)))
 
     def choose_layer(self, names: Sequence[str]) -> str:
         """The layer in view where nobody has chosen: `opening` where it is among the names, else the first of them."""
