@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-Kind = Literal["chart", "grid", "table"]
+    from qanalysis.charts.drawing import Drawing
+
+Kind = Literal["chart", "grid", "table", "facts"]
 Tree = dict[str, Any]
 _STEM = ("template", "height", "uirevision")
 # Marks that turn the reading direction, as themselves and as JSON writes them.
@@ -37,7 +39,7 @@ class Panel:
     """
 
     name: str
-    figure: Figure
+    figure: Figure | Drawing
     python: str = ""
     kind: Kind = "chart"
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -48,7 +50,7 @@ class Panel:
         Numbers stay as plotly packs them (typed arrays in base64). The template, which all figures share, is left out.
         `changes` are not applied. KeyError for a figure without an alternative text.
         """
-        figure = json.loads(without_turning(self.figure.to_json(engine="json")))
+        figure = json.loads(without_turning(self.figure.to_json()))
         meta = figure["layout"].pop("meta")
         layout = {key: value for key, value in figure["layout"].items() if key not in _STEM}
         return {
@@ -60,6 +62,20 @@ class Panel:
             "height": figure["layout"].get("height"),
             "figure": {"data": figure["data"], "layout": layout},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class FactPanel:
+    """A table of a part: its name, quantities with their values and conventions as plain texts, and what it is of."""
+
+    name: str
+    facts: Sequence[tuple[str, str, str]]
+    alt: str
+
+    def describe(self) -> Tree:
+        """The table as JSON; a step changes the texts that differ."""
+        lines = [dict(zip(("label", "text", "note"), fact, strict=True)) for fact in self.facts]
+        return {"name": self.name, "kind": "facts", "alt": self.alt, "lines": lines}
 
 
 def find_changes(base: Any, other: Any) -> Any:
@@ -110,7 +126,7 @@ def _is_row(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_tree, value))
 
 
-def build_part(steps: Sequence[Sequence[Panel]], **facts: Any) -> Tree:
+def build_part(steps: Sequence[Sequence[Panel | FactPanel]], **facts: Any) -> Tree:
     """Panels at every step of a control as one part: those of the first step, and the changes of each.
 
     Parameters
@@ -131,13 +147,16 @@ def build_still(panel: Tree) -> Tree:
     return {"panels": {panel["name"]: panel}, "changes": [{}]}
 
 
-def _describe_all(steps: Sequence[Sequence[Panel]]) -> list[Tree]:
+def _describe_all(steps: Sequence[Sequence[Panel | FactPanel]]) -> list[Tree]:
     """Every step's panels by name as JSON; a figure that several steps share is described once."""
     known: dict[tuple[int, str], Tree] = {}
     described = []
     for panels in steps:
         found = {}
         for panel in panels:
+            if isinstance(panel, FactPanel):
+                found[panel.name] = panel.describe()
+                continue
             key = (id(panel.figure), panel.python)
             if key not in known:
                 known[key] = panel.describe()
