@@ -17,7 +17,7 @@ from qanalysis.charts.palette import PALETTES, pair_colours, template
 # A module stands after those that it takes names from.
 MODULES = (
     *("words", "parts", "colours", "dials", "slider", "legend", "marks", "tools", "chart", "table"),
-    *("cells", "grid_layout", "grid_scale", "grid_tiles", "grid", "linked", "main"),
+    *("cells", "grid_layout", "grid_names", "grid_scale", "grid_tiles", "grid", "linked", "main"),
 )
 STYLES = ("linked", "grid")
 PLOTLY = "plotly.min.js"
