@@ -213,8 +213,8 @@ export class Linked {
   listAhead(family, place, at) {
     const { dials, layers, whole } = this.part;
     if (layers) {
-      const layer = this.names.get(at.layer) ?? 0;
-      const beside = [layer + 1, layer - 1].filter((other) => other >= 0 && other < this.names.size);
+      const row = layers.listed.indexOf(this.names.get(at.layer) ?? 0);
+      const beside = [layers.listed[row + 1], layers.listed[row - 1]].filter((other) => other !== undefined);
       return beside.filter((other) => layers.numel[other] <= MOST_AHEAD).map((other) => `${family.frames}/${other}`);
     }
     const address = this.addressOf(family, at);
