@@ -35,6 +35,15 @@ def test_record_prints_each_figure_with_its_convention_and_what_stands_out(folde
     assert "Findings\n" in result.stdout
 
 
+def test_a_guessed_width_stands_in_the_first_lines_of_the_terminal_and_of_the_report(folder: Path) -> None:
+    words = [word for word in RECORD if word not in {"--bits", "12"}]
+    printed = ask(*words).stdout.splitlines()
+    ask(*words, "--out", "report.html")
+    assert re.fullmatch(r"SINAD .* dB, ENOB .* bit at 12 bit \(guessed\), SFDR .* dBc\.", printed[1])
+    assert printed[1] in (folder / "report.html").read_text(encoding="utf-8")
+    assert "guessed" not in ask(*RECORD).stdout.splitlines()[1]
+
+
 def test_record_as_json_is_the_row_of_the_engine(folder: Path) -> None:
     document = ask_json(*RECORD)
     row = document["rows"][0]

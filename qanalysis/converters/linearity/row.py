@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from qanalysis.converters.choices import InlReference, Test, Transfer
 from qanalysis.converters.converter import LsbConvention
-from qanalysis.converters.findings import Finding
+from qanalysis.converters.findings import Finding, tell_guess
 from qanalysis.converters.linearity.linearity import Linearity
 from qanalysis.converters.lines import Line, LineTable, tell
 from qanalysis.notation import NOTHING, in_percent, signed
@@ -163,7 +163,8 @@ class LinearityRow(RowType):
             f"INL {signed(self.inl_min_lsb, '+.3f')} to {signed(self.inl_max_lsb, '+.3f')} LSB by "
             f"{self.inl_reference} line"
         )
-        return f"{dnl}, {inl}, missing codes: {name_codes(self.missing_codes)}."
+        guess = tell_guess(self.bits, self.findings)
+        return f"{dnl}, {inl}, missing codes: {name_codes(self.missing_codes)}{f'; at {guess}' if guess else ''}."
 
     @property
     def lines(self) -> tuple[Line, ...]:

@@ -71,7 +71,7 @@ def find_full_scale(values: Doubles, options: SpectrumOptions, *, bits: int | No
     convention = LSB_CONVENTIONS[options.fs_over]
     steps = None if bits is None else count_steps(bits, options.fs_over)
     if steps is not None and bits is not None and _are_codes(values, low, high, whole=whole):
-        if most - least >= 2**bits:
+        if most - least > 2**bits:  # one code beyond an end is told by the doctor
             raise ValueError(
                 f"codes reach from {least:g} to {most:g}, which {bits} bits can not hold ({2**bits} codes); "
                 "raise bits, or shift left-justified words right"

@@ -10,7 +10,7 @@ import numpy as np
 
 from qanalysis.converters.choices import FullScaleWave
 from qanalysis.converters.converter import LsbConvention
-from qanalysis.converters.findings import Finding
+from qanalysis.converters.findings import Finding, tell_guess
 from qanalysis.converters.lines import Line, LineTable, tell, write_cell
 from qanalysis.converters.spectrum.components import Component
 from qanalysis.notation import si, signed
@@ -202,15 +202,20 @@ class RecordRow(RowType):
 
     @property
     def headline(self) -> str:
-        """The figures one asks for first, in a sentence."""
+        """The figures one asks for first, in a sentence; a width that was guessed stands beside the ENOB."""
         cells = ((self.sinad_db, "dB"), (self.enob_ieee, "bit"), (self.sfdr_dbc, "dBc"))
         sinad, bits, sfdr = (write_cell(*cell) for cell in cells)
-        return f"SINAD {sinad}, ENOB {bits}, SFDR {sfdr}."
+        return f"SINAD {sinad}, ENOB {bits}{_at(self._guess)}, SFDR {sfdr}."
+
+    @property
+    def _guess(self) -> str:
+        return tell_guess(self.bits, self.findings)
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """The figures in the order in which one reads them, each with its convention."""
         full = f"0 dBFS: rms of a full-range {'sine' if self.full_scale == 'sine' else 'square (dc)'}"
+        scale = f"full scale{_at(self._guess)}"
         order = f"HD2 to HD{self.harmonics_counted}, folded"
         seen = {None: "no tone", True: "coherent", False: "not coherent"}[self.coherent]
         tone = "none" if self.fundamental_hz is None else si(self.fundamental_hz, "Hz", digits=8)
@@ -232,7 +237,7 @@ class RecordRow(RowType):
             tell(self, "thd_raw_dbc", f"{order}, with the noise of their bins"),
             tell(self, "sfdr_dbc", spur),
             tell(self, "sfdr_dbfs", full),
-            tell(self, "enob_ieee", f"IEEE 1241, of full scale; {_tell_interval(self.enob_ci95, 'bit')}"),
+            tell(self, "enob_ieee", f"IEEE 1241, of {scale}; {_tell_interval(self.enob_ci95, 'bit')}"),
             tell(self, "enob_at_level", "(SINAD − 1.7609) / 6.0206"),
             tell(self, "nsd_dbfs_hz", band),
             tell(self, "window", f"{self.side_bins} side bins, {self.samples:,} samples", self.window),
@@ -260,6 +265,10 @@ def list_harmonic_lines(row: RecordRow) -> list[tuple[str, ...]]:
     """Cells under `HARMONIC_COLUMNS`: harmonics, mixing products, the largest spur."""
     spurs = (row.spur,) if row.spur and row.spur.kind == "spur" else ()
     return [_tell_component(line) for line in (*row.harmonics, *row.intermodulation, *spurs)]
+
+
+def _at(guess: str) -> str:
+    return f" at {guess}" if guess else ""
 
 
 def _tell_component(line: Component) -> tuple[str, ...]:

@@ -210,8 +210,10 @@ def test_a_linearity_test_shows_the_row_and_the_missing_codes_by_number(tmp_path
         drive_low="0",
         drive_high="1",
     )
-    found = measure_linearity(read_record(path).codes, bits=8, reference="best-fit", drive=(0, 1), signed=False)
-    assert headline(page) == f"ramp.csv: {describe_linearity(found).headline}"
+    record = read_record(path)
+    found = measure_linearity(record.codes, bits=8, reference="best-fit", drive=(0, 1), signed=False)
+    assert headline(page) == f"ramp.csv: {describe_linearity(found, record.guesses).headline}"
+    assert headline(page).endswith("; at 8 bit (guessed).")
     assert {figure.label: (figure.text, figure.convention) for figure in describe_linearity(found).lines} == figures(
         page
     )
