@@ -30,7 +30,7 @@ from qanalysis.converters.records.records import Record
 from qanalysis.converters.simulation.waveforms import judge_period
 from qanalysis.converters.spectrum.sinefit import SHORTEST
 from qanalysis.converters.spectrum.spectrum import Spectrum
-from qanalysis.notation import count, decibels, in_percent, true_minus
+from qanalysis.notation import count, decibels, in_percent, plain, signed, true_minus
 
 NOTABLE_OFFSET = 0.01  # of the range: beyond what converters are specified to
 # A smooth peak spends at most as long in its top cell as in the three below: sqrt(1) against sqrt(4) - sqrt(1).
@@ -131,13 +131,13 @@ def _describe_constant(record: Record, value: float) -> Finding:
     """All finite samples are one value: codes do not toggle, numbers carry no signal."""
     if record.codes is not None:
         text = (
-            f"All samples are code {value:.0f}: nothing toggles. Is the input connected, the clock running, "
+            f"All samples are code {signed(value, '.0f')}: nothing toggles. Is the input connected, the clock running, "
             "the right column read?"
         )
         return Finding("constant", text, value)
     return Finding(
         "constant",
-        f"All samples are {value:g}: there is no signal. Is the input connected, the right column read?",
+        f"All samples are {plain(value, digits=4)}: there is no signal. Is the input connected, the right column read?",
         value,
     )
 
@@ -193,7 +193,7 @@ def _tally_codes(codes: Codes) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
 
 def _name_level(level: float, record: Record) -> str:
     """A level as people call it: a code, or a value with six digits."""
-    return f"code {level:.0f}" if record.codes is not None else f"value {level:.6g}"
+    return f"code {signed(level, '.0f')}" if record.codes is not None else f"value {plain(level, digits=4)}"
 
 
 def _longest_run(held: NDArray[np.bool_]) -> int:
@@ -242,8 +242,8 @@ def _find_unused_bits(record: Record) -> Finding | None:
     if unused < 2 or _is_width_guessed(record):
         return None
     text = (
-        f"The upper {unused} of {record.bits} bits are never used: the codes run from {record.codes.min()} to "
-        f"{record.codes.max()}."
+        f"The upper {unused} of {record.bits} bits are never used: the codes run "
+        f"{true_minus(f'from {record.codes.min()} to {record.codes.max()}')}."
     )
     return Finding("unused-upper-bits", f"{text} The level is low, or the width is {needed} bits: state it.", unused)
 
@@ -359,10 +359,10 @@ def _find_offset(record: Record) -> Finding | None:
     offset = float(np.mean(record.values, where=np.isfinite(record.values))) - (record.low + top) / 2
     if abs(offset) <= NOTABLE_OFFSET * span:
         return None
-    unit = "LSB" if record.codes is not None else "of the range -1 to 1"
+    unit = "LSB" if record.codes is not None else "of the range −1 to 1"
     side = "top" if offset > 0 else "bottom"
     text = (
-        f"The mean lies {abs(offset):.4g} {unit} from the middle of the range towards the {side} "
+        f"The mean lies {plain(abs(offset), digits=4)} {unit} from the middle of the range towards the {side} "
         f"({in_percent(abs(offset) / span, '.3g')} of the range)."
     )
     return Finding("dc-offset", f"{text} DC is left out of the figures, but takes headroom.", offset)
@@ -377,9 +377,10 @@ def _find_rest(record: Record) -> Finding | None:
         return None
     free = record.bits - max(0.0, math.log2(6.6 * rms))
     text = (
-        f"The codes stay within {int(np.ptp(record.values)) + 1} levels, {rms:.3g} LSB rms: DC, or a tone of a few LSB."
+        f"The codes stay within {int(np.ptp(record.values)) + 1} levels, {plain(rms)} LSB rms: "
+        "DC, or a tone of a few LSB."
     )
-    return Finding("dc-only", f"{text} As noise on DC it leaves {free:.2f} noise-free bits, bits - log2(6.6 rms).", rms)
+    return Finding("dc-only", f"{text} As noise on DC it leaves {free:.2f} noise-free bits, bits − log2(6.6 rms).", rms)
 
 
 _FINDERS: tuple[Callable[[Record], Finding | None], ...] = (

@@ -19,7 +19,7 @@ from qanalysis.converters.choices import Justification
 from qanalysis.converters.findings import BITS_GUESSED, Finding
 from qanalysis.converters.records.reading import check_justification
 from qanalysis.converters.records.samples import QUANTIZATION_RMS, RecordError, Samples, measure_surprise
-from qanalysis.notation import true_minus
+from qanalysis.notation import plain, true_minus
 
 USUAL_BITS = (8, 10, 12, 14, 16, 18, 20, 24, 32)
 MAX_BITS = 32
@@ -87,7 +87,8 @@ def _find_container(words: Codes, samples: Samples, place: str, *, bits: int | N
     held = next((width for width in _CONTAINERS if _fits(words, width) or edge == width), None)
     if held is None:
         raise RecordError(
-            f"{place}: the codes run from {words.min()} to {words.max()}; converters have at most {MAX_BITS} bits"
+            f"{place}: the codes run {true_minus(f'from {words.min()} to {words.max()}')}; converters have at "
+            f"most {MAX_BITS} bits"
         )
     container = samples.container_bits or held
     if container > MAX_BITS or samples.container_bits is None:
@@ -240,7 +241,7 @@ def _find_sign(
             found = "two's complement" if low >= 0 else "offset binary"
             text = (
                 f"Read as {found} of {width} bits: as the words stand they wrap in mid-range, "
-                f"and neighbours foretell a sample {ratio:.3g} times worse."
+                f"and neighbours foretell a sample {plain(ratio)} times worse."
             )
             return other, low >= 0, width, (Finding("wrapped-codes", text, ratio),)
     kept = bool(samples.container_signed) and (samples.stated_bits is not None or words.size < _FEWEST or low == high)

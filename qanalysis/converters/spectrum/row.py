@@ -13,7 +13,7 @@ from qanalysis.converters.converter import LsbConvention
 from qanalysis.converters.findings import Finding, tell_guess
 from qanalysis.converters.lines import Line, LineTable, tell, write_cell
 from qanalysis.converters.spectrum.components import Component
-from qanalysis.notation import si, signed
+from qanalysis.notation import plain, si, signed, true_minus
 from qanalysis.results.columns import Kind, RowType, column
 from qanalysis.results.gates import LimitCheck
 
@@ -198,7 +198,7 @@ class RecordRow(RowType):
     @property
     def subject(self) -> str:
         """What was looked at."""
-        return f"{self.samples:,} samples at {si(self.fs_hz, 'Hz', digits=6)}"
+        return f"{self.samples:,} samples at {si(self.fs_hz, 'Hz', digits=4)}"
 
     @property
     def headline(self) -> str:
@@ -218,9 +218,9 @@ class RecordRow(RowType):
         scale = f"full scale{_at(self._guess)}"
         order = f"HD2 to HD{self.harmonics_counted}, folded"
         seen = {None: "no tone", True: "coherent", False: "not coherent"}[self.coherent]
-        tone = "none" if self.fundamental_hz is None else si(self.fundamental_hz, "Hz", digits=8)
+        tone = "none" if self.fundamental_hz is None else si(self.fundamental_hz, "Hz", digits=4)
         spur = f"height of the tone over the largest other line; {_tell_interval(self.sfdr_ci95_db, 'dBc')}"
-        band = f"{si(self.band_hz[0], 'Hz')} to {si(self.band_hz[1], 'Hz', digits=6)}; {full}"
+        band = f"{si(self.band_hz[0], 'Hz')} to {si(self.band_hz[1], 'Hz', digits=4)}; {full}"
         step = f"LSB = {self.lsb_convention.replace('fs', 'FS')}, in the unit of the range"
         return (
             tell(self, "fundamental_hz", seen, tone),
@@ -241,7 +241,7 @@ class RecordRow(RowType):
             tell(self, "enob_at_level", "(SINAD − 1.7609) / 6.0206"),
             tell(self, "nsd_dbfs_hz", band),
             tell(self, "window", f"{self.side_bins} side bins, {self.samples:,} samples", self.window),
-            tell(self, "lsb", step, None if self.lsb is None else f"{self.lsb:.7g}"),
+            tell(self, "lsb", step, None if self.lsb is None else plain(self.lsb, digits=4)),
         )
 
     @property
@@ -272,9 +272,15 @@ def _at(guess: str) -> str:
 
 
 def _tell_component(line: Component) -> tuple[str, ...]:
-    places = (si(line.frequency_hz, "Hz", digits=7), si(line.alias_hz, "Hz", digits=7), str(line.bin))
+    places = (si(line.frequency_hz, "Hz", digits=4), si(line.alias_hz, "Hz", digits=4), str(line.bin))
     clean = "below noise" if line.below_noise else write_cell(line.corrected_dbc, "dBc")
-    return (line.name, *places, write_cell(line.dbc, "dBc"), clean, f"on {line.shared}" if line.shared else "")
+    return (
+        true_minus(line.name),
+        *places,
+        write_cell(line.dbc, "dBc"),
+        clean,
+        f"on {true_minus(line.shared)}" if line.shared else "",
+    )
 
 
 def _tell_interval(ends: Interval | None, unit: str) -> str:

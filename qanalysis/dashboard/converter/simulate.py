@@ -4,6 +4,8 @@ as a DAC.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import streamlit as st
 
@@ -43,7 +45,7 @@ from qanalysis.dashboard.export import draw_link
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.views import list_ends
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.notation import decibels, signed
+from qanalysis.notation import decibels, plain, signed
 from qanalysis.theory.lines import sine_sqnr_db
 
 _PERIODIC: tuple[WaveformName, ...] = ("sine", "triangle", "two-tone")
@@ -99,16 +101,16 @@ def _draw_controls(view: ConverterView) -> None:
     st.selectbox("Dither", DITHER_NAMES, key=keep("dither"))
     _draw_slider("Noise", "noise_lsb", "%g LSB", step=0.05, help="Gaussian, rms, before the quantizer.")
     with st.expander("Imperfections", expanded=True):
-        left, right = st.columns(2, gap="xsmall")
-        draw_number("Offset (LSB)", "offset_lsb", place=left)
-        draw_number("Gain error (%)", "gain_percent", place=right)
-        left.selectbox("INL shape", INL_SHAPES, key=keep("inl_shape"))
-        draw_number("INL peak (LSB)", "inl_lsb", place=right)
-        draw_number("Jitter (ps rms)", "jitter_ps", place=left)
-        draw_number("Rate (Hz)", "sim_rate_hz", place=right)
+        boxes = st.container(horizontal=True, gap="small")
+        draw_number("Offset (LSB)", "offset_lsb", place=boxes)
+        draw_number("Gain error (%)", "gain_percent", place=boxes)
+        boxes.selectbox("INL shape", INL_SHAPES, key=keep("inl_shape"))
+        draw_number("INL peak (LSB)", "inl_lsb", place=boxes)
+        draw_number("Jitter (ps rms)", "jitter_ps", place=boxes)
+        draw_number("Rate (Hz)", "sim_rate_hz", place=boxes)
         osr = "Oversampling ratio: the band that counts ends at fs/(2 OSR)."
-        draw_number("OSR", "osr", place=left, help=osr)
-        draw_number("Shaping order", "shaping_order", place=right)
+        draw_number("OSR", "osr", place=boxes, help=osr)
+        draw_number("Shaping order", "shaping_order", place=boxes)
 
 
 def _draw_slider(label: str, field: str, form: str, *, step: float | None = None, help: str | None = None) -> None:
@@ -228,30 +230,39 @@ def list_errors(simulated: Simulated, view: ConverterView) -> list[Fact]:
         ("SQNR", "n/a" if snr is None else decibels(snr), f"AC signal over error, {band}"),
         (
             "Error rms",
-            f"{np.sqrt(np.mean(np.square(capture.errors))) / lsb:.4f} LSB",
+            _in_steps(np.sqrt(np.mean(np.square(capture.errors))) / lsb),
             f"LSB = {simulation.converter.lsb_convention.replace('fs', 'FS')}",
         ),
-        ("Bias", f"{signed(float(np.mean(capture.errors)) / lsb, '.4f')} LSB", "mean of e = y − x"),
+        ("Bias", _in_steps(np.mean(capture.errors) / lsb), "mean of e = y − x"),
         (
             "Largest error",
-            f"{float(np.abs(capture.errors).max()) / lsb:.4f} LSB",
-            f"{view.transfer}: bound {simulation.converter.error_bound / lsb:g} LSB",
+            _in_steps(np.abs(capture.errors).max() / lsb),
+            f"{view.transfer}: bound {plain(simulation.converter.error_bound / lsb)} LSB",
         ),
         (
             "Error power over q²/12",
-            f"{meter.power_ratio:.4f}",
-            f"the quantizer's own; model {meter.expected_ratio:g} ± {meter.power_limit:.2g}",
+            plain(meter.power_ratio, digits=4),
+            f"the quantizer's own; model {plain(meter.expected_ratio)} ± {plain(meter.power_limit, digits=2)}",
         ),
         (
             "corr(e, x)",
             _correlation(meter.correlation),
-            f"the quantizer's own; model 0 ± {meter.correlation_limit:.2g}",
+            f"the quantizer's own; model 0 ± {plain(meter.correlation_limit, digits=2)}",
         ),
-        ("Largest line over the mean bin", f"{meter.line_ratio:.1f}", f"whiteness; model below {meter.line_limit:.1f}"),
+        (
+            "Largest line over the mean bin",
+            plain(meter.line_ratio),
+            f"whiteness; model below {plain(meter.line_limit)}",
+        ),
     ]
     if stats.error_signal_correlation is not None:
         facts.append(("corr of the whole error", _correlation(stats.error_signal_correlation), "all sources"))
     return facts
+
+
+def _in_steps(error: np.floating[Any]) -> str:
+    """An error in LSB with four digits."""
+    return f"{signed(float(error), '.4f')} LSB"
 
 
 def _correlation(value: float | None) -> str:
@@ -335,7 +346,9 @@ def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
     draw_chart(hold_curve(capture.values, capture.ideal, fs_hz=simulation.fs_hz, theme=theme), "s-hold")
     if 2 <= view.sim_bits <= MOST_SPUR_BITS:
         spur = read_worst_spur(view.sim_bits)
-        place = f"HD{spur.order:,}, {spur.sfdr_db:.2f} dB below the tone; fit {spur.fit_db:.2f} dB (8.07 n + 3.29)"
+        place = (
+            f"HD{spur.order:,}, {decibels(spur.sfdr_db)} below the tone; fit {decibels(spur.fit_db)} (8.07 n + 3.29)"
+        )
         text = f"Worst spur of an ideal {spur.bits} bit sine over the whole range: {place}."
         st.info(escape_markdown(text), icon=":material/ssid_chart:")
     draw_findings(
