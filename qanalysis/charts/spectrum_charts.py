@@ -103,7 +103,7 @@ def _draw_floor(figure: go.Figure, found: Spectrum, floor: float, hertz: float, 
         y=[max(floor, FLOOR_DB)] * 2,
         mode="lines",
         name="average noise floor",
-        line={"color": PALETTES[theme].reference, "dash": "dash", "width": 1.5},
+        line={"color": PALETTES[theme].text, "dash": "dash", "width": 2},
         hoverinfo="skip",
     )
 
@@ -172,7 +172,7 @@ def _mark_lines(figure: go.Figure, found: Spectrum, heights: Doubles, unit: tupl
                 mode="markers+text",
                 name=name,
                 text=[escape(label) for label in labels],
-                textposition="top center",
+                textposition="bottom center" if symbol.endswith("open") else "top center",
                 textfont={"size": 11},
                 marker={"color": colour, "symbol": symbol, "size": 9},
                 hovertemplate=f"%{{text}}<br>%{{x:.6g}} {unit[0]}: %{{y:.2f}} dB<extra></extra>",

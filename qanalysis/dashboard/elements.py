@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Fact = tuple[str, str, str]
 """A quantity, its value and the convention that the value follows; plain texts."""
+_GAP = "\u2003"  # an em space: markdown makes one of several blanks
+_UNBROKEN = 16  # characters of a value that stays on one line with its unit
 _CHART_CONFIG = {
     "displaylogo": False,
     "showSendToCloud": False,
@@ -162,7 +164,10 @@ def draw_facts(facts: Sequence[Fact], *, alt: str) -> None:
     lines = []
     for fact in facts:
         name, value, convention = map(escape_markdown, fact)
-        lines.append((name, f"**{value}**{f'  :small[{convention}]' if convention else ''}"))
+        if len(value) <= _UNBROKEN:
+            value = value.replace(" ", "\u00a0")
+        told = f"{_GAP}:gray[:small[{convention}]]" if convention else ""
+        lines.append((name, f"**{value}**{told}"))
     frame = pd.DataFrame(lines, columns=["Quantity", "Value, by which convention"])
     st.table(frame, hide_index=True, border="horizontal", alt=alt)
 

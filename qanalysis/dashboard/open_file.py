@@ -50,7 +50,7 @@ def draw_picker(kind: FileKind) -> None:
     held = str(st.session_state.get(key) or "")
     options = [*kind.options, *([held] if held.startswith(UPLOAD_PREFIX) else [])]
     st.selectbox(kind.label, options, key=key, format_func=_name_option, accept_new_options=True, help=kind.help)
-    with st.popover(f"Open your own {kind.noun}", icon=":material/folder_open:", width="stretch"):
+    with st.popover(f"Your own {kind.noun}", width="stretch"):
         folder = escape_markdown(read_root().resolve().name)
         st.markdown(
             f"Type or choose a path below the folder **{folder}** in the box *{kind.label}*. "

@@ -195,7 +195,7 @@ def test_missing_codes_are_crossed_and_dnl_is_drawn_at_its_code() -> None:
     figure = linearity_curves(found)
     cross = next(trace for trace in figure.data if trace.mode == "markers")
     assert list(cross.x) == [2] == list(found.missing_codes)
-    assert "1 missing code" in figure.layout.title.subtitle.text
+    assert figure.layout.title.text == "DNL and INL by code, 1 missing code"
 
 
 def test_sqnr_stands_beside_its_line() -> None:

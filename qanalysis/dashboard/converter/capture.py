@@ -71,7 +71,7 @@ def draw_capture(view: ConverterView) -> None:
         required=True,
         label_visibility="collapsed",
     )
-    controls, answers = st.columns([2, 7], gap="medium")
+    controls, answers = st.columns([1, 3], gap="medium")
     record: Record | None = None
     with answers:
         try:

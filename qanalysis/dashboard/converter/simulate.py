@@ -92,9 +92,9 @@ def _draw_controls(view: ConverterView) -> None:
     _draw_slider("Amplitude", "amplitude", "%g %%", step=0.1, help="Peak, in percent of half the range (−1 to 1 V).")
     if view.waveform in _PERIODIC:
         coherent = (
-            "Whole and without a common divisor with the number of samples: every sample then has a phase of its own."
+            "Of the record: whole and without a common divisor with M, so that every sample has a phase of its own."
         )
-        draw_number("Periods in the record (J)", "cycles", help=coherent)
+        draw_number("Periods (J)", "cycles", help=coherent)
     if view.waveform in _PERIODIC[:2]:
         _draw_slider("Start phase", "phase", "%d°")
     st.selectbox("Samples (M)", SAMPLE_COUNTS, key=keep("samples"))

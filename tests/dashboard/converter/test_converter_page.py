@@ -54,8 +54,8 @@ def headline(page: AppTest) -> str:
 def figures(page: AppTest, place: int = 0) -> dict[str, tuple[str, str]]:
     shown = {}
     for quantity, cell in page.table[place].value.itertuples(index=False):
-        value, convention = re.fullmatch(r"\*\*(.*)\*\*(?:  :small\[(.*)\])?", cell).groups(default="")
-        name, *told = (re.sub(r"\\(.)", r"\1", text) for text in (quantity, value, convention))
+        value, convention = re.fullmatch(r"\*\*(.*)\*\*(?:\u2003:gray\[:small\[(.*)\]\])?", cell).groups(default="")
+        name, *told = (re.sub(r"\\(.)", r"\1", text.replace("\u00a0", " ")) for text in (quantity, value, convention))
         shown[name] = tuple(told)
     return shown
 

@@ -30,7 +30,10 @@ def test_the_card_shows_the_row_and_the_posterior_check_of_the_layer_in_view(ope
         measured = sweep(source, ["int4 channel"], include=f"^{re.escape(info.name)}$").rows[0]
     found = judge_posterior(values, Scheme.parse("int4 channel").fit(values, axis=info.channel_axis).round_trip(values))
     table = next(table.value for table in page.table if "Quantity" in table.value)
-    shown = {name: re.sub(r"\\(.)", r"\1", text.split("**")[1]) for name, text in table.itertuples(index=False)}
+    shown = {
+        name: re.sub(r"\\(.)", r"\1", text.replace("\u00a0", " ").split("**")[1])
+        for name, text in table.itertuples(index=False)
+    }
     assert shown["Posterior\\-error ratio C"] == f"{found.c_std:.6f}"
     assert shown["Small\\-error frequency P"] == f"{found.small_error_frequency:.6f}"
     assert shown["ENOB"] == f"{measured.enob:.2f} bit"
