@@ -113,6 +113,17 @@ def measure(value: float | None, unit: str) -> str:
     return f"{signed(value, f'.{_DECIMALS[unit]}f')} {unit}" if unit in _DECIMALS else si(value, unit)
 
 
+def as_told(value: float, unit: str, *, digits: int = 4) -> float:
+    """The number that is told of a figure: two decimals for dB, bit and LSB, else `digits` significant digits.
+
+    >>> as_told(18.3456, "dB"), as_told(3.21987e-7, ""), as_told(float("inf"), "dB")
+    (18.35, 3.22e-07, inf)
+    """
+    if not math.isfinite(value):
+        return value
+    return round(value, _DECIMALS[unit]) if unit in _DECIMALS else float(f"{value:.{digits}g}")
+
+
 def percent(share: float, *, digits: int = 3) -> str:
     """A share of one as percent; what is not nothing never reads as 0 %, what is not all never as 100 %.
 
@@ -183,6 +194,28 @@ def duration(seconds: float) -> str:
     if seconds < 0.1:
         return "< 0.1 s"
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def about(seconds: float) -> str:
+    """An estimated time, one digit.
+
+    >>> about(0.3), about(3.4), about(37), about(75), about(2500), about(9000)
+    ('under a second', 'about 3 s', 'about 40 s', 'about 1 min', 'about 40 min', 'about 2 h')
+    """
+    if seconds < 1:
+        return "under a second"
+    factor, unit = (3600, "h") if seconds >= 3600 else (60, "min") if seconds >= 60 else (1, "s")
+    return f"about {float(f'{seconds / factor:.1g}'):g} {unit}"
+
+
+def about_size(count: int) -> str:
+    """Estimated bytes, one digit, from MiB on.
+
+    >>> about_size(113_600), about_size(216_032_768), about_size(1_600_000_000)
+    ('under 1 MiB', 'about 200 MiB', 'about 1 GiB')
+    """
+    unit, factor = byte_unit(count)
+    return "under 1 MiB" if factor < 1024**2 else f"about {float(f'{count / factor:.1g}'):g} {unit}"
 
 
 def shorten(text: str, length: int = 48) -> str:

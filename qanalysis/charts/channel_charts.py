@@ -8,66 +8,91 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from qanalysis.charts.layer_axes import LayerAxes
 from qanalysis.charts.layer_charts import NO_LAYER
 from qanalysis.charts.palette import MAGNITUDE, PALETTES, Theme, begin, empty_state, fade, finish
 from qanalysis.charts.wording import escape, name_power
 from qanalysis.diagnosis.profile import OUTLIER_RATIO, LayerProfile
 from qanalysis.notation import percent
 
-CHANNEL_POINTS = 512  # more channels are shown by the worst of each run of neighbours
+CHANNEL_POINTS = 128  # more channels are shown by the worst of each run of neighbours: a step must redraw them all
 MAP_SIDE = 128  # cells of the map along each side; larger maps show the largest error of each block
 TOP_CHANNELS = 5
 
 
-def channel_errors(profile: LayerProfile | None, *, theme: Theme = "light") -> go.Figure:
-    """Each channel's share of the layer's squared error, and its SQNR; with several groups per channel also a map of
-    their error.
+def channel_errors(profile: LayerProfile | None, *, axes: LayerAxes | None = None, theme: Theme = "light") -> go.Figure:
+    """Each channel's share of the layer's squared error, and its SQNR.
 
-    Shares are in percent of the layer's squared error, SQNR in dB, the map in mean e² by channel and group (dark is
-    good). Outlier channels (max|x| at least OUTLIER_RATIO times the median channel's) carry stars. Markers carry
-    customdata [channel].
+    Shares are in percent of the layer's squared error, SQNR in dB. Outlier channels (max|x| at least OUTLIER_RATIO
+    times the median channel's) carry stars. Always six traces.
 
     Parameters
     ----------
-    profile : errors of shape (channels,) and of groups (channels, groups per channel). A channel without any error,
-        or without a signal, has no SQNR to draw; a cell of the map without error stays empty. Of more than
-        CHANNEL_POINTS channels the worst of each run stands for its neighbours. None gives the empty state.
+    profile : errors of shape (channels,). A channel without any error, or without a signal, has no SQNR to draw. Of
+        more than CHANNEL_POINTS channels the worst of each run stands for its neighbours. None gives the empty state.
+    axes : the vertical axes, where several profiles of the layer share them; those of this profile by default.
 
     Title and alternative text name the channel that carries most of the error, or say that none has any.
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=420)
-    mapped = profile.group_mse.shape[1] > 1
     shown, run = pick_channels(profile)
-    layout = _lay_out(profile, run, mapped=mapped)
-    map_trace = None
-    if mapped:
-        map_trace, map_layout = _draw_map(profile, (0.0, 0.34))
-        layout |= map_layout
-    figure = begin(_title(profile), theme, subtitle=_subtitle(profile), height=688 if mapped else 488, **layout)
-    _draw_channels(figure, profile, shown, theme)
-    if map_trace is not None:
-        figure.add_trace(map_trace)
+    layout = _lay_out(profile, axes or LayerAxes.over([profile]), run)
+    figure = begin(_title(profile), theme, subtitle=_subtitle(profile), height=488, **layout)
+    figure.add_traces([*_draw_channels(profile, shown, theme), *_draw_levels(profile, theme)])
     return finish(
         figure, f"Error by channel of {profile.name or 'the layer'} under {profile.scheme}: {_sentence(profile)}."
     )
 
 
-def _lay_out(profile: LayerProfile, run: int, *, mapped: bool) -> dict[str, Any]:
-    """Two panels over each other, or three with room for the map; `run` channels are shown by one point."""
-    upper, middle = ((0.74, 1.0), (0.42, 0.66)) if mapped else ((0.56, 1.0), (0.0, 0.44))
+def group_errors(profile: LayerProfile | None, *, theme: Theme = "light") -> go.Figure:
+    """A map of the mean e² by channel and group, dark is good; None, or a single group per channel, gives the empty
+    state.
+
+    Groups of shape (channels, groups per channel); a cell without error stays empty. Of more than MAP_SIDE channels or
+    groups a cell shows the largest error of its block.
+    """
+    if profile is None:
+        return empty_state(*NO_LAYER, theme, height=420)
+    if profile.group_mse.shape[1] < 2:
+        return empty_state("One group per channel.", "The chart of channels shows the same error.", theme, height=120)
+    cells, (wide, high) = shrink_map(profile.group_mse)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(cells > 0, np.log10(cells), np.nan)
+    block = "" if (wide, high) == (1, 1) else f", a cell is the largest of {wide} × {high}"
+    still = {"showgrid": False, "exponentformat": "none"}
+    figure = begin(
+        f"{escape(str(profile.scheme))}: mean e² by channel and group",
+        theme,
+        subtitle=f"{profile.group_mse.shape[0]:,} channels × {profile.group_mse.shape[1]:,} groups{block}",
+        height=380,
+        xaxis={"title": {"text": "Channel (index)"}, **still},
+        yaxis={"title": {"text": "Group (index)"}, "range": [-0.5, profile.group_mse.shape[1] - 0.5], **still},
+        coloraxis=_scale_map(z[np.isfinite(z)]),
+    )
+    figure.add_heatmap(
+        x0=(wide - 1) / 2,
+        dx=wide,
+        y0=(high - 1) / 2,
+        dy=high,
+        z=z.T.astype(np.float32),
+        coloraxis="coloraxis",
+        hovertemplate="channel %{x:.0f}, group %{y:.0f}<br>mean e² = 10^%{z:.2f}<extra></extra>",
+    )
+    return finish(
+        figure, f"Map of the error of {profile.name or 'the layer'} under {profile.scheme} by channel and group."
+    )
+
+
+def _lay_out(profile: LayerProfile, axes: LayerAxes, run: int) -> dict[str, Any]:
+    """Two panels over each other; `run` channels are shown by one point."""
     count = profile.channel_error.size
     caption = "Channel (index)" if run == 1 else f"Channel (index), the worst of each {run} shown"
     span = [-0.02 * count - 0.5, 1.02 * count - 0.5]
     return {
-        "xaxis": {
-            "anchor": "y3" if mapped else "y2",
-            "title": {"text": caption},
-            "range": span,
-            "exponentformat": "none",
-        },
-        "yaxis": {"domain": upper, "title": {"text": "Share of error (%)"}, "rangemode": "tozero"},
-        "yaxis2": {"domain": middle, "title": {"text": "SQNR (dB)"}},
+        "xaxis": {"anchor": "y2", "title": {"text": caption}, "range": span, "exponentformat": "none"},
+        "yaxis": {"domain": (0.56, 1.0), **axes.of_share()},
+        "yaxis2": {"domain": (0.0, 0.44), **axes.of_sqnr()},
         # At the bottom there is room for the three lines it takes in a narrow column.
         "legend": {"y": 0, "yref": "container", "yanchor": "bottom"},
         "margin": {"t": 100, "b": 108},
@@ -86,96 +111,74 @@ def pick_channels(profile: LayerProfile) -> tuple[NDArray[np.intp], int]:
     return padded.argmax(axis=1) + run * np.arange(len(padded)), run
 
 
-def _draw_channels(figure: go.Figure, profile: LayerProfile, shown: NDArray[np.intp], theme: Theme) -> None:
-    """Shares above and SQNR below, of the channels `shown` (shown,); what they are compared with; the stars' name."""
+def _draw_channels(profile: LayerProfile, shown: NDArray[np.intp], theme: Theme) -> list[go.Scatter]:
+    """Shares above and SQNR below, of the channels `shown` (shown,), and the outliers among them once more as stars.
+
+    Customdata is max|x| over that of the median channel.
+    """
     colours = PALETTES[theme]
-    percents, sqnr = 100 * profile.channel_share[shown], profile.channel_sqnr_db[shown]
+    percents = (100 * profile.channel_share[shown]).astype(np.float32)
+    sqnr = np.where(np.isfinite(profile.channel_sqnr_db), profile.channel_sqnr_db, np.nan)[shown].astype(np.float32)
     ratios = profile.outlier_ratios[shown]
     outliers = ratios >= OUTLIER_RATIO
     sizes_of = np.unique(profile.channel_count[shown])
     head = f"<b>channel %{{x}}</b>, {sizes_of[0]:,} weights<br>" if sizes_of.size == 1 else "<b>channel %{x}</b><br>"
-    tail = "<br>max|x| %{text} × median<extra></extra>"
-    # Lists, not arrays: a click hands customdata on as JSON, and a typed array would arrive there as an object.
-    shared = {
-        "x": shown,
-        "customdata": [[int(channel)] for channel in shown],
-        "text": [f"{ratio:.3g}" for ratio in ratios],
-    }
-    symbols = np.where(outliers, "star", "circle").tolist()
-    sizes = np.where(outliers, 13, 5).astype(np.uint8)
-    tint = [colours.clipped if outlier else colours.error for outlier in outliers]
-    marker = {"symbol": symbols, "size": sizes, "color": tint}
+    tail = "<br>max|x| %{customdata:.3~g} × median<extra></extra>"
+    shared = {"x": shown.astype(np.int32), "customdata": ratios.astype(np.float32), "showlegend": False}
     line = {"shape": "hvh", "width": 1, "color": colours.error}
-    share_look = {"mode": "lines+markers", "line": line, "fill": "tozeroy", "fillcolor": fade(colours.error, 0.3)}
-    hover = {"hovertemplate": f"{head}%{{y:.3~g}} % of the error{tail}"}
-    figure.add_scatter(
-        y=percents.astype(np.float32), marker=marker, name="share", showlegend=False, **share_look, **hover, **shared
-    )
-    finite = np.where(np.isfinite(sqnr), sqnr, np.nan).astype(np.float32)
-    hover = {"hovertemplate": f"{head}%{{y:.2f}} dB{tail}"}
-    figure.add_scatter(
-        y=finite, yaxis="y2", mode="markers", marker=marker, name="SQNR", showlegend=False, **hover, **shared
-    )
-    _draw_levels(figure, profile, theme)
-    if outliers.any():
-        star = {"symbol": "star", "size": 12, "color": colours.clipped}
-        name = f"outlier, max|x| ≥ {OUTLIER_RATIO:g} × median"
-        figure.add_scatter(x=[None], y=[None], mode="markers", marker=star, name=name)
+    dot = {"symbol": "circle", "size": 5, "color": colours.error}
+    look = {
+        "mode": "lines+markers",
+        "line": line,
+        "marker": dot,
+        "fill": "tozeroy",
+        "fillcolor": fade(colours.error, 0.3),
+    }
+    share_hover, sqnr_hover = f"{head}%{{y:.3~g}} % of the error{tail}", f"{head}%{{y:.2f}} dB{tail}"
+    star = {"symbol": "star", "size": 12, "color": colours.clipped}
+    which = {"x": shown[outliers].astype(np.int32), "customdata": ratios[outliers].astype(np.float32)}
+    stars = {"mode": "markers", "marker": star, **which}
+    name = f"outlier, max|x| ≥ {OUTLIER_RATIO:g} × median"
+    return [
+        go.Scatter(y=percents, name="share", hovertemplate=share_hover, **look, **shared),
+        go.Scatter(y=sqnr, yaxis="y2", mode="markers", marker=dot, name="SQNR", hovertemplate=sqnr_hover, **shared),
+        go.Scatter(
+            y=percents[outliers], name=name, showlegend=bool(outliers.any()), hovertemplate=share_hover, **stars
+        ),
+        go.Scatter(y=sqnr[outliers], yaxis="y2", name=name, showlegend=False, hovertemplate=sqnr_hover, **stars),
+    ]
 
 
-def _draw_levels(figure: go.Figure, profile: LayerProfile, theme: Theme) -> None:
+def _draw_levels(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
     """What the channels are compared with: 100 % over their number, and the SQNR of the whole layer where finite."""
-    count = profile.channel_error.size
+    ends = [-0.5, profile.channel_error.size - 0.5]
     even = {"color": PALETTES[theme].reference, "width": 1.5, "dash": "dash"}
-    figure.add_scatter(
-        x=[-0.5, count - 0.5],
-        y=[100 / count] * 2,
-        mode="lines",
-        line=even,
-        name="even share",
-        hovertemplate="even share: %{y:.3~g} %<extra></extra>",
-    )
-    if profile.sqnr_db is not None and np.isfinite(profile.sqnr_db):
-        figure.add_scatter(
-            x=[-0.5, count - 0.5],
-            y=[profile.sqnr_db] * 2,
+    whole = profile.sqnr_db if profile.sqnr_db is not None and np.isfinite(profile.sqnr_db) else None
+    return [
+        go.Scatter(
+            x=ends,
+            y=[100 / profile.channel_error.size] * 2,
+            mode="lines",
+            line=even,
+            name="even share",
+            hovertemplate="even share: %{y:.3~g} %<extra></extra>",
+        ),
+        go.Scatter(
+            x=ends,
+            y=[whole] * 2,
             yaxis="y2",
             mode="lines",
             line=even | {"dash": "dot"},
             name="whole layer",
+            showlegend=whole is not None,
             hovertemplate="whole layer: %{y:.2f} dB<extra></extra>",
-        )
+        ),
+    ]
 
 
-def _draw_map(profile: LayerProfile, domain: tuple[float, float]) -> tuple[go.Heatmap, dict[str, Any]]:
-    """The map by log10 of its mean squared errors, and what it adds to the layout; cells without error are empty."""
-    cells, (wide, high) = shrink_map(profile.group_mse)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = np.where(cells > 0, np.log10(cells), np.nan)
-    trace = go.Heatmap(
-        x0=(wide - 1) / 2,
-        dx=wide,
-        y0=(high - 1) / 2,
-        dy=high,
-        z=z.T.astype(np.float32),
-        yaxis="y3",
-        coloraxis="coloraxis",
-        hovertemplate="channel %{x:.0f}, group %{y:.0f}<br>mean e² = 10^%{z:.2f}<extra></extra>",
-    )
-    caption = "Group (index)" if (wide, high) == (1, 1) else f"Group (index), max of {wide} × {high}"
-    groups = {
-        "domain": domain,
-        "title": {"text": caption},
-        "range": [-0.5, profile.group_mse.shape[1] - 0.5],
-        "showgrid": False,
-        "exponentformat": "none",
-    }
-    return trace, {"yaxis3": groups, "coloraxis": _scale_map(z[np.isfinite(z)], domain[1])}
-
-
-def _scale_map(known: NDArray[np.float64], height: float) -> dict[str, Any]:
+def _scale_map(known: NDArray[np.float64]) -> dict[str, Any]:
     """The colour axis over the finite log10 `known`, of any number: whole powers of ten are named, or both ends where
-    there is at most one. `height` is that of its bar, of 1.
+    there is at most one.
     """
     low, top = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     powers = list(range(int(np.ceil(low)), int(np.floor(top)) + 1))
@@ -186,7 +189,7 @@ def _scale_map(known: NDArray[np.float64], height: float) -> dict[str, Any]:
         "reversescale": True,
         "cmin": low,
         "cmax": top if top > low else low + 1,
-        "colorbar": bar | {"y": 0, "yanchor": "bottom", "len": height},
+        "colorbar": bar,
     }
 
 
@@ -217,14 +220,14 @@ def _sentence(profile: LayerProfile) -> str:
 
 
 def _title(profile: LayerProfile) -> str:
-    return f"{escape(str(profile.scheme))}:<br>{_sentence(profile)}"
+    return f"{escape(str(profile.scheme))}: {_sentence(profile)}"
 
 
 def _subtitle(profile: LayerProfile) -> str:
     """How the error is spread, where there are more than TOP_CHANNELS channels and any error; the widest channel."""
     count = profile.channel_error.size
     top = (
-        f"the worst {TOP_CHANNELS} of {count:,} carry {percent(profile.top_share(TOP_CHANNELS))} ·<br>"
+        f"the worst {TOP_CHANNELS} of {count:,} carry {percent(profile.top_share(TOP_CHANNELS))} · "
         if count > TOP_CHANNELS and profile.channel_share.any()
         else ""
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import plotly.graph_objects as go
 
@@ -13,7 +13,7 @@ from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, em
 from qanalysis.charts.wording import escape
 from qanalysis.diagnosis.own_limits import LayerLimits
 from qanalysis.notation import measure as tell
-from qanalysis.notation import percent, shorten
+from qanalysis.notation import percent, plain, shorten
 from qanalysis.results.columns import Column
 from qanalysis.sweeps.row import METRICS, Row
 from qanalysis.theory import lines
@@ -110,6 +110,29 @@ def error_curves(
         rank_legend(figure)
         figure.update_layout(legend={"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top", "font": {"size": 12}})
     return finish(figure, _describe(known, measure))
+
+
+def mark_point(figure: go.Figure, at: float | None, note: str) -> dict[str, Any]:
+    """What marks the scheme in view on a figure of `error_curves`: a line, and what it says at its foot.
+
+    `at` is the place on the horizontal axis, in its unit; nothing without a place, and on a figure without curves.
+    Beyond the axis there is no line, and what it says stands at the near end.
+    """
+    span = figure.layout.xaxis.range
+    if at is None or span is None:
+        return {"shapes": [], "annotations": []}
+    low, high = span
+    foot = {"name": "mark-value", "y": 0, "yref": "paper", "yanchor": "bottom", "yshift": 2, "showarrow": False}
+    if low <= at <= high:
+        line = {"color": PALETTES["light"].text, "width": 1.5, "dash": "dot"}
+        ends = {"x0": at, "x1": at, "y0": 0, "y1": 1, "xref": "x", "yref": "paper"}
+        side = {"xanchor": "left", "xshift": 4} if at < (low + high) / 2 else {"xanchor": "right", "xshift": -4}
+        shape = {"name": "mark-line", "type": "line", "line": line, **ends}
+        return {"shapes": [shape], "annotations": [foot | side | {"text": note, "x": at, "xref": "x"}]}
+    bits = f"{plain(at, digits=4)} bit"
+    text = f"{bits} ▸ {note}" if at > high else f"{note} ◂ {bits}"
+    side = {"xanchor": "right", "xshift": -4} if at > high else {"xanchor": "left", "xshift": 4}
+    return {"shapes": [], "annotations": [foot | side | {"text": text, "x": int(at > high), "xref": "paper"}]}
 
 
 def _describe(points: Sequence[_Point], measure: Column) -> str:

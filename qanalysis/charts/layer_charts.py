@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from qanalysis.charts.layer_axes import LayerAxes
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
 from qanalysis.charts.wording import escape
 from qanalysis.diagnosis.profile import ERROR_REACH, LayerProfile
@@ -20,7 +21,9 @@ HEIGHT = 418  # pixels of either histogram; they stand side by side, with two li
 NO_LAYER = ("No layer to show.", "Choose a layer in the heat map or in the table.")
 
 
-def weight_histogram(profile: LayerProfile | None, *, log_counts: bool = False, theme: Theme = "light") -> go.Figure:
+def weight_histogram(
+    profile: LayerProfile | None, *, log_counts: bool = False, axes: LayerAxes | None = None, theme: Theme = "light"
+) -> go.Figure:
     """Weights by fate (in range, clipped, rounded to zero: by colour, pattern and name with its percentage) over the
     grid's levels.
 
@@ -32,38 +35,40 @@ def weight_histogram(profile: LayerProfile | None, *, log_counts: bool = False, 
     ----------
     profile : of at least one finite weight; None gives the empty state. How many are not finite the subtitle says.
     log_counts : whether a bin's height is the logarithm of its count; empty bins then break the line.
+    axes : the vertical axis, where several profiles of the layer share it; that of this profile by default.
 
     The alternative text gives the number of weights and the share of each fate.
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=HEIGHT)
-    axes = {"xaxis": weight_axis(profile), "yaxis": count_axis(log_counts=log_counts), "yaxis2": RUG_AXIS}
+    vertical = (axes or LayerAxes.over([profile])).of_counts(log_counts=log_counts)
+    plane = {"xaxis": weight_axis(profile), "yaxis": vertical, "yaxis2": RUG_AXIS}
     which = f"{profile.name or 'the layer'} under {profile.scheme}"
     figure = begin(
-        weight_title(profile), theme, subtitle=weight_subtitle(profile, lines=2), height=HEIGHT, **axes, **LEGEND_BELOW
+        weight_title(profile), theme, subtitle=weight_subtitle(profile), height=HEIGHT, **plane, **LEGEND_BELOW
     )
     figure.add_traces(weight_traces(profile, theme))
     return finish(figure, f"Histogram of {profile.count} weights of {which}: {_fate_sentence(profile)}.")
 
 
-def error_histogram(profile: LayerProfile | None, *, theme: Theme = "light") -> go.Figure:
+def error_histogram(
+    profile: LayerProfile | None, *, axes: LayerAxes | None = None, theme: Theme = "light"
+) -> go.Figure:
     """Density of the error in steps of its group, with the bounds +-LSB/2 and the uniform density of the noise model.
 
     The error is reconstructed minus original, in steps of its own group (of the widest gap, for formats with unequal
     ones); the density is per step and integrates to the share within the axis. Errors beyond the axis, clipped ones
     as a rule, are counted beside it. None gives the empty state; of a layer that is represented exactly the title
-    says "no error", of zeros "no signal".
+    says "no error", of zeros "no signal". `axes` as for the weights.
 
     The alternative text gives the share within the bound, and the bound in the layer's unit.
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=HEIGHT)
-    top = 1.08 * max(1.1, float(density(profile).max()))
-    axes = {
-        "xaxis": error_axis(profile),
-        "yaxis": {"title": {"text": f"Density (1/{name_step(profile)})"}, "range": [0, top]},
-    }
-    figure = begin(error_title(profile), theme, subtitle=error_subtitle(profile), height=HEIGHT, **axes, **LEGEND_BELOW)
+    vertical = (axes or LayerAxes.over([profile])).of_density(name_step(profile))
+    plane = {"xaxis": error_axis(profile), "yaxis": vertical}
+    subtitle = _bound_sentence(profile)
+    figure = begin(error_title(profile), theme, subtitle=subtitle, height=HEIGHT, **plane, **LEGEND_BELOW)
     figure.add_traces(error_traces(profile, theme))
     for x, anchor, beyond, arrow in (
         (-ERROR_REACH, "left", profile.error_in_steps.below, "◂"),
@@ -72,6 +77,7 @@ def error_histogram(profile: LayerProfile | None, *, theme: Theme = "light") -> 
         if beyond:
             text = f"{arrow} {percent(beyond / profile.count)} beyond"
             figure.add_annotation(
+                name="mark-beyond",
                 text=text,
                 x=x,
                 xanchor=anchor,
@@ -107,25 +113,14 @@ def weight_axis(profile: LayerProfile) -> dict[str, object]:
     return {"title": {"text": "Weight x (in the layer's unit)"}, "range": [-reach, reach]}
 
 
-def count_axis(*, log_counts: bool) -> dict[str, object]:
-    """The vertical axis of the weights: counts per bin, from 0; on the logarithmic one a bin with a single weight still
-    shows.
-    """
-    kind: dict[str, object] = {"type": "log", "dtick": 1} if log_counts else {"rangemode": "tozero"}
-    return {"title": {"text": "Weights per bin (count)"}} | kind
-
-
 def weight_title(profile: LayerProfile) -> str:
     """The headline of the weights, escaped: the scheme, and the shares clipped and rounded to zero."""
     clipped, zeroed = (percent(part.total / profile.count) for part in (profile.clipped, profile.zeroed))
     return f"{escape(str(profile.scheme))}: {clipped} clipped, {zeroed} to zero"
 
 
-def weight_subtitle(profile: LayerProfile, *, lines: int = 1) -> str:
-    """Layer, number of weights and of groups, largest step in the layer's unit; escaped.
-
-    With 2 `lines` the layer has one of its own, for charts in a column of half a page.
-    """
+def weight_subtitle(profile: LayerProfile) -> str:
+    """Layer, number of weights and of groups, largest step in the layer's unit; escaped."""
     name = escape(shorten(profile.name, 48))
     parts = [f"{profile.count:,} weights"]
     parts += [f"{profile.non_finite:,} not finite, left out"] if profile.non_finite else []
@@ -134,7 +129,7 @@ def weight_subtitle(profile: LayerProfile, *, lines: int = 1) -> str:
         if profile.groups > 1
         else f"step {plain(profile.step_max)}"
     )
-    return (" · " if lines == 1 or not name else "<br>").join(filter(None, [name, " · ".join(parts)]))
+    return " · ".join(filter(None, [name, *parts]))
 
 
 def error_title(profile: LayerProfile) -> str:
@@ -149,11 +144,6 @@ def error_title(profile: LayerProfile) -> str:
         else f"SQNR {decibels(profile.sqnr_db)}"
     )
     return f"{escape(str(profile.scheme))}: {quality}"
-
-
-def error_subtitle(profile: LayerProfile) -> str:
-    """How much lies within the bound, and how large that is in the layer's unit, in two lines for a narrow column."""
-    return _bound_sentence(profile).replace(", which", ",<br>which")
 
 
 def weight_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
@@ -243,7 +233,7 @@ def error_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
         ),
         go.Scatter(
             x=[-0.5, -0.5, None, 0.5, 0.5],
-            y=[0, 1000, None, 0, 1000],
+            y=[0, 10, None, 0, 10],
             mode="lines",
             name=f"±{step}/2 bound",
             line={"width": 2, "color": colours.clipped},

@@ -8,7 +8,7 @@ or label says the same.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, Literal
 
@@ -91,6 +91,34 @@ def fade(colour: str, alpha: float) -> str:
     """
     red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha:g})"
+
+
+@cache
+def pair_colours() -> dict[str, str]:
+    """The dark theme's colour for each one of the light theme, all as "#rrggbb": what turns a light figure dark.
+
+    A light colour that stands for several roles has the same twin in each of them; ValueError where it has two.
+    """
+    twins: dict[str, str] = {}
+    pairs = [
+        *zip(*map(_list_colours, PALETTES.values()), strict=True),
+        *zip(*map(_list_ends, SIGNED.values()), strict=True),
+    ]
+    for light, dark in pairs:
+        if twins.setdefault(light, dark) != dark:
+            raise ValueError(f"{light} is both {twins[light]} and {dark} in the dark theme")
+    return twins
+
+
+def _list_colours(palette: Palette) -> list[str]:
+    """Every colour of a palette, role by role."""
+    parts = (getattr(palette, field.name) for field in fields(palette))
+    return [colour for part in parts for colour in ((part,) if isinstance(part, str) else part)]
+
+
+def _list_ends(scale: list[list[Any]]) -> list[str]:
+    """The colours of a map of signed values."""
+    return [colour for _place, colour in scale]
 
 
 @cache

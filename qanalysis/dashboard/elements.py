@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 import streamlit as st
 
+from qanalysis.charts.linked.scene import Panel, build_part
 from qanalysis.charts.palette import Theme
 from qanalysis.converters.findings import Finding
+from qanalysis.dashboard.linked import PARTS, draw_linked
 from qanalysis.dashboard.sources import read_root
 from qanalysis.dashboard.tables import format_columns, mark_row
 from qanalysis.dashboard.wording import escape_markdown, hide_root
@@ -26,11 +28,6 @@ Fact = tuple[str, str, str]
 """A quantity, its value and the convention that the value follows; plain texts."""
 _GAP = "\u2003"  # an em space: markdown makes one of several blanks
 _UNBROKEN = 16  # characters of a value that stays on one line with its unit
-_CHART_CONFIG = {
-    "displaylogo": False,
-    "showSendToCloud": False,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
-}
 
 
 def read_theme() -> Theme:
@@ -41,21 +38,14 @@ def read_theme() -> Theme:
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
-def draw_chart(figure: Figure, key: str, *, on_select: Callable[[], None] | None = None) -> None:
-    """A chart with its alternative text; `on_select` is called for a click on a point.
+def draw_chart(figure: Figure, key: str, *, python: str = "") -> None:
+    """A chart by itself, with its numbers, its picture and, where there are any, the lines of Python that remake it.
 
-    `key` is the key of the chart's state and the CSS class "st-key-KEY". The figure carries its alternative text in
-    `layout.meta["alt"]`: KeyError for one that `charts` did not finish.
+    `figure` is in the light theme, which the browser turns into its own; it carries its alternative text in
+    `layout.meta["alt"]`: KeyError for one that `charts` did not finish. `key` is the CSS class "st-key-KEY" too.
     """
-    st.plotly_chart(
-        figure,
-        key=key,
-        theme=None,
-        config=_CHART_CONFIG,
-        on_select=on_select or "ignore",
-        selection_mode="points",
-        alt=figure.layout.meta["alt"],
-    )
+    scene = PARTS.put(build_part([[Panel(key, figure, python)]]))
+    draw_linked(scene, key, at={}, on_ask=lambda _asked: None)
 
 
 def draw_table(frame: pd.DataFrame, key: str, *, height: int, alt: str) -> None:

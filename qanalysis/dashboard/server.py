@@ -14,18 +14,21 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from streamlit.file_util import get_static_dir
 
+from qanalysis.dashboard.linked import list_linked_routes
 from qanalysis.dashboard.main import PAGES
 
 _TOLD = "<head><script>window.__streamlit = {BACKEND_BASE_URL: new URL('.', window.location.href).href}</script>"
 
 
 def list_routes() -> list[Route]:
-    """One route for each page: the frame itself, or for the page that opens the way to the root.
+    """One route for each page: the frame itself, or for the page that opens the way to the root; and what the linked
+    charts fetch.
 
     For `streamlit.App(routes=...)`; they go before streamlit's own, which answer everything else.
     """
     opening, *others = PAGES
-    return [Route(f"/{opening.path}", _lead_to_root), *(Route(f"/{page.path}", _serve_frame) for page in others)]
+    pages = [Route(f"/{opening.path}", _lead_to_root), *(Route(f"/{page.path}", _serve_frame) for page in others)]
+    return [*pages, *list_linked_routes()]
 
 
 def _serve_frame(_request: Request) -> Response:

@@ -88,16 +88,12 @@ def draw_sweep(rows: Rows, *, scheme: str | None = None, profiles: Sequence[Laye
 def _draw_layer(profiles: Sequence[LayerProfile], scheme: str) -> list[Chart]:
     """The values of one layer and their errors: two charts, or one with a slider where there are several profiles."""
     from qanalysis.charts.layer_charts import error_histogram, weight_histogram
-    from qanalysis.charts.scrub import scrub
 
     name = profiles[0].name
-    if len(profiles) > 1:
-        bits = next((profile.scheme.format.bits for profile in profiles if str(profile.scheme) == scheme), None)
-        caption = "Move the slider through the bit widths."
-        return [make_chart(f"Weights and error of {name}", caption, partial(scrub, profiles, bits=bits))]
+    chosen = next((profile for profile in profiles if str(profile.scheme) == scheme), profiles[0])
     return [
-        make_chart(f"Weights of {name}", "", partial(weight_histogram, profiles[0]), half=True),
-        make_chart(f"Error of {name}", "", partial(error_histogram, profiles[0]), half=True),
+        make_chart(f"Weights of {name}", "", partial(weight_histogram, chosen), half=True),
+        make_chart(f"Error of {name}", "", partial(error_histogram, chosen), half=True),
     ]
 
 

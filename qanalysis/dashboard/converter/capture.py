@@ -35,7 +35,7 @@ from qanalysis.dashboard.converter.cache import (
 )
 from qanalysis.dashboard.converter.figures import draw_figures, draw_notes
 from qanalysis.dashboard.converter.view import CAPTURE_TESTS, JUSTIFICATIONS, SIGNS, ConverterView
-from qanalysis.dashboard.elements import draw_chart, draw_fault, draw_findings, draw_lines, read_theme
+from qanalysis.dashboard.elements import draw_chart, draw_fault, draw_findings, draw_lines
 from qanalysis.dashboard.export import Extras, Picture, draw_export
 from qanalysis.dashboard.open_file import FileKind, draw_picker
 from qanalysis.dashboard.session import keep
@@ -170,7 +170,7 @@ def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
     record, options = read_recording(recording), state_spectrum(view)
     row = describe_capture(record, analyze_recording(recording, options))
     _draw_headline(record, row)
-    draw_chart(spectrum_chart(row, theme=read_theme()), "c-spectrum")
+    draw_chart(spectrum_chart(row), "c-spectrum")
     _draw_answers(record, row)
     draw_lines(
         HARMONIC_COLUMNS, list_harmonic_lines(row), "c-lines", alt="Harmonics, mixing products and the largest spur"
@@ -188,7 +188,7 @@ def _draw_linearity(recording: Recording, view: ConverterView) -> None:
     found = measure_recording(recording, options)
     row = describe_tested(record, found)
     _draw_headline(record, row)
-    draw_chart(linearity_curves(found, theme=read_theme()), "c-linearity")
+    draw_chart(linearity_curves(found), "c-linearity")
     _draw_answers(record, row)
     picture = ("DNL and INL by code", "The band is the uncertainty of each figure.", partial(linearity_curves, found))
     _draw_export(recording, row, options, picture)
@@ -239,7 +239,7 @@ def _draw_unmeasured(record: Record, findings: tuple[Finding, ...]) -> None:
 def _draw_codes(record: Record) -> None:
     """How often each code came, chart "c-codes"; nothing for a record of numbers, or of unknown width."""
     if record.codes is not None and record.bits is not None:
-        draw_chart(code_histogram(record.codes, bits=record.bits, theme=read_theme()), "c-codes")
+        draw_chart(code_histogram(record.codes, bits=record.bits), "c-codes")
 
 
 def _draw_export(

@@ -37,7 +37,6 @@ from qanalysis.dashboard.elements import (
     draw_fault,
     draw_findings,
     draw_numbers,
-    read_theme,
 )
 from qanalysis.dashboard.export import Extras, draw_export
 from qanalysis.dashboard.session import change, keep
@@ -157,7 +156,7 @@ def _draw_answers(problem: Textbook) -> None:
     st.markdown(f"#### {escape_markdown(headline)}")
     left, right = st.columns([5, 4], gap="medium")
     with left:
-        draw_chart(transfer_curve(converter, at=first.input if first else None, theme=read_theme()), "k-transfer")
+        draw_chart(transfer_curve(converter, at=first.input if first else None), "k-transfer")
     with right:
         draw_figures(list_textbook_rows(problem)[0], alt=f"Answers: {headline}", more=list_means(problem))
     if problem.inputs:

@@ -4,30 +4,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from qanalysis.charts.channel_charts import channel_errors
-from qanalysis.charts.curves import Horizontal, error_curves
+from qanalysis.charts.channel_charts import group_errors
 from qanalysis.charts.format_levels import format_levels
-from qanalysis.charts.heat_map import heat_map
-from qanalysis.charts.layer_charts import error_histogram, weight_histogram
-from qanalysis.charts.palette import Theme
-from qanalysis.charts.scrub import scrub
 from qanalysis.converters.posterior import Posterior, judge_posterior
 from qanalysis.dashboard.cache import Origin, Subject, channel_axis, read_values
-from qanalysis.dashboard.layers.shown import Shown
 from qanalysis.diagnosis.conventions import Convention, compare_conventions
 from qanalysis.diagnosis.findings import Diagnosis, diagnose
 from qanalysis.diagnosis.own_limits import LayerLimits, find_limits
-from qanalysis.diagnosis.profile import LayerProfile, profile_bits, profile_layer
+from qanalysis.diagnosis.profile import LayerProfile, profile_layer
 from qanalysis.quantizers.scheme import Scheme
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
-
-Part = Literal["weights", "log weights", "errors", "channels"]
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
@@ -85,67 +77,16 @@ def read_limits(origin: Origin, tensor: str) -> LayerLimits:
     return find_limits(read_values(origin, tensor), name=tensor)
 
 
-def _name_result(shown: Shown) -> str:
-    """The key of a result in the caches of charts: its rows are never compared one by one."""
-    return shown.result
-
-
-@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Shown: _name_result})
-def draw_cells(shown: Shown, tensors: tuple[str, ...], metric: str, selected: tuple[str, str], theme: Theme) -> Figure:
-    """Heat map of some tensors of a result, in their order.
-
-    `selected` is the tensor and the scheme in view, whose cell is framed. No tensor gives an empty map with its axes.
-    """
-    place = {tensor: index for index, tensor in enumerate(tensors)}
-    rows = sorted((row for row in shown.rows if row.tensor in place), key=lambda row: place[row.tensor])
-    return heat_map(rows, metric, selected=selected, theme=theme)
-
-
-@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs={Shown: _name_result})
-def draw_curves(
-    shown: Shown,
-    tensors: tuple[str, ...],
-    metric: str,
-    horizontal: Horizontal,
-    limits: LayerLimits | None,
-    theme: Theme,
-) -> Figure:
-    """Error against bits of some tensors of a result.
-
-    `horizontal` is the axis, nominal bits or true bits per weight; `limits` are drawn where they are given.
-    """
-    return error_curves(shown.rows, tensors, metric, horizontal=horizontal, limits=limits, theme=theme)
-
-
-@st.cache_resource(max_entries=128, show_spinner=False)
-def draw_layer(part: Part, subject: Subject, theme: Theme) -> Figure:
-    """One chart of a layer under a scheme.
-
-    Raises what the profile raises: ValueError or TypeError for a tensor without values to show.
-    """
-    profile = read_profile(subject)
-    match part:
-        case "errors":
-            return error_histogram(profile, theme=theme)
-        case "channels":
-            return channel_errors(profile, theme=theme)
-    return weight_histogram(profile, log_counts=part == "log weights", theme=theme)
+@st.cache_resource(max_entries=32, show_spinner=False)
+def draw_groups(subject: Subject) -> Figure:
+    """The map of a layer's error by channel and group; raises what the profile raises."""
+    return group_errors(read_profile(subject))
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def draw_levels(scheme: str, theme: Theme) -> Figure:
+def draw_levels(scheme: str) -> Figure:
     """The levels of a scheme's format.
 
     At scale 1, whatever the layer.
     """
-    return format_levels(Scheme.parse(scheme), theme=theme)
-
-
-@st.cache_resource(max_entries=8, show_spinner="Preparing 2 to 16 bits …")
-def draw_scrub(subject: Subject, theme: Theme) -> Figure:
-    """The chart that scrubs through every integer format by itself, without a server.
-
-    2 to 16 bits, each rounded once: fifteen round trips of the values that `read_values` gives.
-    """
-    axis, values = channel_axis(subject.origin, subject.tensor), read_values(subject.origin, subject.tensor)
-    return scrub(profile_bits(values, Scheme.parse(subject.scheme), axis=axis, name=subject.tensor), theme=theme)
+    return format_levels(Scheme.parse(scheme))

@@ -1,4 +1,4 @@
-"""The sidebar of page Layers: which file, what to sweep of it, and which figure to look at."""
+"""The sidebar of page Layers: which file, which of its figures to look at, and what to sweep of it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from qanalysis.dashboard.layers.view import (
     FORMAT_CHOICES,
     GROUPING_CHOICES,
     INTEGERS,
+    ORDERS,
     RANGE_CHOICES,
+    ROW_LIMITS,
     LayersView,
 )
 from qanalysis.dashboard.open_file import FileKind, draw_picker
-from qanalysis.dashboard.session import draw_history, keep
+from qanalysis.dashboard.session import confine, draw_history, keep
 from qanalysis.dashboard.sources import UPLOAD_SUFFIXES
 from qanalysis.dashboard.views import list_ends
 from qanalysis.dashboard.wording import escape_markdown
@@ -40,27 +42,90 @@ CHECKPOINTS = FileKind(
     get_store=get_uploads,
     list_paths=list_paths,
 )
+MOST_COMPARED = 6
+_SYMMETRY_HELP = (
+    "sym: codes −q to q (torch, TensorRT); sym-full: one code more below, step from the full range (torchao); "
+    "sym-noclip: one code more below, nothing clipped; sym-clip: step from max|x| over 2^(b−1) (GGUF); "
+    "asym: its own zero point (ONNX Runtime, QNNPACK)."
+)
+_LIMITS_HELP = (
+    "The best grid for this layer's own values at each bit width, and the SQNR that no code passes, "
+    "from their entropy. For the metric SQNR."
+)
 _METRIC_LABELS = {name: metric.label for name, metric in METRICS.items()}
 
 
-def draw_controls(view: LayersView) -> None:
-    """Source, filter, what is in view above what is swept, metric, history.
+def draw_controls(view: LayersView) -> tuple[Any, Any]:
+    """What is looked at, above what is swept; then the history.
+
+    Returns the place under "Look at" for the layer, and that under "Sweep" for how far a sweep that has ended came.
 
     Keys are the fields of `LayersView`. Words that can not be read are told in red below their box and take no part.
     """
     draw_picker(CHECKPOINTS)
-    _draw_filter()
-    _draw_bits(view)
-    st.slider("Bits swept", *list_ends(LayersView, "swept"), view.swept, key=keep("swept"), format="%d bit")
-    _draw_formats(view)
-    families = view.families
-    st.selectbox("Grouping in view", families, key=keep("grouping"), disabled=len(families) == 1)
-    _draw_words("Groupings swept", "groupings", GROUPING_CHOICES, parse_grouping)
-    st.pills("Symmetry", list(SYMMETRIES), selection_mode="multi", key=keep("symmetries"))
-    _draw_words("Range", "ranges", RANGE_CHOICES, parse_range)
-    st.selectbox("Metric", list(_METRIC_LABELS), key=keep("metric"), format_func=_METRIC_LABELS.__getitem__)
-    st.segmented_control("Horizontal axis", list(AXES), key=keep("axis"), format_func=AXES.__getitem__, required=True)
+    with st.container(border=True, key="look"):
+        st.markdown("**Look at**")
+        layer = st.container()
+        _draw_look(view)
+    with st.container(border=True, key="sweep-box"):
+        st.markdown("**Sweep**")
+        _draw_filter()
+        st.slider("Bits swept", *list_ends(LayersView, "swept"), view.swept, key=keep("swept"), format="%d bit")
+        _draw_words("Groupings swept", "groupings", GROUPING_CHOICES, parse_grouping)
+        st.pills("Symmetry", list(SYMMETRIES), selection_mode="multi", key=keep("symmetries"), help=_SYMMETRY_HELP)
+        _draw_words("Range", "ranges", RANGE_CHOICES, parse_range)
+        _draw_formats()
+        ended = st.container()
     draw_history(LayersView, keeps="the source")
+    return layer, ended
+
+
+def draw_layer_choice(names: Sequence[str], opening: str, worst: str | None, on_worst: Callable[..., None]) -> None:
+    """Boxes "layer" and "compared", and the button "worst".
+
+    Where nobody has chosen, `opening` is in view, and the view's field stays None. `worst` is the layer that the button
+    puts in view, with `on_worst`; None draws no button.
+    """
+    confine(LayersView, "layer", names, chosen=opening)
+    st.selectbox(
+        "Layer in view",
+        names,
+        key=keep("layer"),
+        help="A click on the heat map or a table row chooses the layer too.",
+    )
+    if worst is not None:
+        st.button(
+            "Worst layer",
+            key="worst",
+            icon=":material/target:",
+            width="stretch",
+            help=f"Put {escape_markdown(worst)} in view",
+            on_click=on_worst,
+            args=(worst,),
+        )
+    st.multiselect(
+        "Curves of further layers",
+        names,
+        key=keep("compared"),
+        max_selections=MOST_COMPARED,
+        placeholder="Choose up to six",
+    )
+
+
+def _draw_look(view: LayersView) -> None:
+    """Which of the figures are in sight; nothing here is swept anew."""
+    families = view.families
+    if view.formats:
+        st.selectbox("Format in view", (INTEGERS, *view.formats), key=keep("format"))
+    st.selectbox("Grouping in view", families, key=keep("grouping"), disabled=len(families) == 1)
+    st.selectbox("Metric", list(_METRIC_LABELS), key=keep("metric"), format_func=_METRIC_LABELS.__getitem__)
+    st.text_input("Find layers", key=keep("find"), placeholder="text or regex", icon=":material/search:")
+    left, right = st.columns([3, 2], gap="xsmall")
+    left.selectbox("Order", list(ORDERS), key=keep("order"), format_func=ORDERS.__getitem__)
+    right.selectbox("Show", ROW_LIMITS, key=keep("show"))
+    st.segmented_control("Curves over", list(AXES), key=keep("axis"), format_func=AXES.__getitem__, required=True)
+    st.toggle("Limits of the layer", key=keep("limits"), help=_LIMITS_HELP, disabled=view.metric != "sqnr_db")
+    st.toggle("Logarithmic counts", key=keep("log"))
 
 
 def _draw_filter() -> None:
@@ -79,32 +144,19 @@ def _draw_filter() -> None:
     )
 
 
-def _draw_bits(view: LayersView) -> None:
-    """The slider of the bits in view within those swept; fixed where one width is swept, or a format without widths is
-    in view.
-    """
-    low, high = view.swept
-    if low < high:
-        st.slider("Bits in view", low, high, key=keep("bits"), format="%d bit", disabled=view.format != INTEGERS)
-    else:
-        st.slider("Bits in view", low - 1, high, high, key="bits-fixed", format="%d bit", disabled=True)
-
-
-def _draw_formats(view: LayersView) -> None:
-    """Formats swept beside the integers, and above them which is in view; the latter only where there is a choice."""
-    if view.formats:
-        st.selectbox("Format in view", (INTEGERS, *view.formats), key=keep("format"))
+def _draw_formats() -> None:
+    """Formats swept beside the integers."""
     st.multiselect(
-        "Number formats swept",
+        "Also sweep formats",
         FORMAT_CHOICES,
         key=keep("formats"),
-        placeholder="Beside the integers",
+        placeholder="mxfp4, nf4, fp8 …",
         filter_mode="contains",
         # It would be the first of the list, so that Enter takes every format whose name holds the typed one.
         select_all=False,
         help=(
             "Swept beside the integer widths, "
-            "with the groupings and ranges below as far as the format leaves them open."
+            "with the groupings and ranges above as far as the format leaves them open."
         ),
     )
 

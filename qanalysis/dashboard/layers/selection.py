@@ -1,44 +1,12 @@
-"""Which layer did a click mean, and which layers does a search leave? Pure functions over events and rows.
-
-An event without a point means that nothing new was chosen, never that nothing is chosen: charts forget their selection
-when redrawn.
-"""
+"""Which layers does a search leave, and in which order? Pure functions over rows."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from qanalysis.sweeps.row import METRICS, Row
-
-
-def pick_cell(event: Mapping[str, Any] | None) -> tuple[str, str] | None:
-    """Tensor and scheme of a clicked heat map cell or point of a curve, from its `customdata`; None where the event
-    holds no cell.
-
-    Only the first point of the event counts.
-
-    >>> pick_cell({"selection": {"points": [{"customdata": ["conv1", "int4"]}]}})
-    ('conv1', 'int4')
-    """
-    match _first_point(event):
-        case [str(tensor), str(scheme), *_]:
-            return tensor, scheme
-    return None
-
-
-def _first_point(event: Mapping[str, Any] | None) -> list[Any]:
-    """The `customdata` of the first point as a list; empty for an event without one.
-
-    Browsers send it as a mapping at times.
-    """
-    points = (event or {}).get("selection", {}).get("points", [])
-    data = points[0].get("customdata") if points else None
-    if isinstance(data, Mapping):
-        data = [data[key] for key in sorted(data, key=int)]
-    return list(data) if isinstance(data, (list, tuple)) else []
 
 
 def find_tensors(names: Sequence[str], pattern: str) -> list[str]:

@@ -35,8 +35,8 @@ class LayersView(View):
     """Everything that decides what the page shows.
 
     `format` and `grouping` (a scheme without its format word) are the scheme in view, with `bits` where the format is
-    "integers"; `formats` are swept beside the integers. `layer` None is the one that the page chooses. `job` names a
-    sweep that may be long.
+    "integers"; `formats` are swept beside the integers. `bits` need not be among the widths `swept`: they are measured
+    for the layer in view then. `layer` None is the one that the page chooses. `job` names a sweep that may be long.
     """
 
     source: str = bound("sample:digits-cnn", kept=True)
@@ -58,10 +58,10 @@ class LayersView(View):
     find: str = bound("")
     order: str = bound("file", choices=tuple(ORDERS))
     show: str = bound("60", choices=ROW_LIMITS)
-    scrub: bool = bound(False)
     log: bool = bound(False)
     limits: bool = bound(False)
-    diagnosis: bool = bound(True)
+    diagnosis: bool = bound(False)
+    map: bool = bound(False)
     conventions: bool = bound(False)
     card: bool = bound(False)
     bench: bool = bound(False)
@@ -96,9 +96,8 @@ class LayersView(View):
         return _cross(self.swept, self.formats, self.groupings, self.symmetries, self.ranges)
 
     def settle(self) -> Self:
-        """Bits in view within those swept, format and grouping in view among those swept."""
-        low, high = min(self.swept), max(self.swept)
-        view = replace(self, swept=(low, high), bits=min(max(self.bits, low), high))
+        """The lower end of the swept widths first, format and grouping in view among those swept."""
+        view = replace(self, swept=(min(self.swept), max(self.swept)))
         view = replace(view, format=view.format if view.format in view.formats else INTEGERS)
         families, usual = view.families, LayersView().grouping
         if view.grouping in families:

@@ -1,0 +1,148 @@
+// One chart of a scene. Plotly draws its axes and traces; title, legend and marks are elements of ours, because a step
+// that moves those alone, and the heights of lines, then costs a quarter of a plot that is drawn anew.
+
+import { recolour } from "./colours.js";
+import { Legend } from "./legend.js";
+import { Marks, isMark } from "./marks.js";
+import { buildTools } from "./tools.js";
+import { make, writeLabel } from "./words.js";
+
+const MOVING = new Set(["x", "y", "customdata", "text", "name", "hovertemplate"]);
+const AT_ONCE = { mode: "immediate", transition: { duration: 0 }, frame: { duration: 0, redraw: false } };
+const CONFIG = { displaylogo: false, showSendToCloud: false, responsive: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "toImage"] };
+const BOTTOM = 48;
+const HEADER = 72; // of a figure's top margin, that its title takes; ours stands above the plot
+
+const keep = (items) => (items ?? []).filter((item) => !isMark(item));
+const same = (first, second) => first === second || JSON.stringify(first) === JSON.stringify(second);
+
+// The layout that plotly is given: without what we draw ourselves.
+const layOut = (layout, template, height) => {
+  const { title: _title, legend, ...rest } = layout;
+  const margin = { l: 60, r: 24, t: 84, b: BOTTOM, ...layout.margin };
+  const below = layout.showlegend !== false && (legend?.orientation ?? "h") === "h" && (legend?.yref === "container" || (legend?.y ?? 1) < 0);
+  return {
+    ...rest,
+    template,
+    height,
+    autosize: true,
+    showlegend: false,
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    shapes: keep(layout.shapes),
+    annotations: keep(layout.annotations),
+    margin: { ...margin, t: Math.max(14, margin.t - HEADER), b: below ? BOTTOM : margin.b },
+  };
+};
+
+// Which attributes of which traces differ, or null where more than those that move in place does.
+const findMoves = (before, after) => {
+  if (!before || before.data.length !== after.data.length) return null;
+  const { title: _old, shapes: oldShapes, annotations: oldNotes, ...oldRest } = before.layout;
+  const { title: _new, shapes, annotations, ...rest } = after.layout;
+  if (!same(oldRest, rest) || !same(keep(oldShapes), keep(shapes)) || !same(keep(oldNotes), keep(annotations))) return null;
+  const moves = [];
+  for (const [place, trace] of after.data.entries()) {
+    const old = before.data[place];
+    if (old === trace) continue;
+    if (trace.type && trace.type !== "scatter") return null;
+    const names = new Set([...Object.keys(old), ...Object.keys(trace)]);
+    const changed = [...names].filter((name) => old[name] !== trace[name] && !same(old[name], trace[name]));
+    if (changed.some((name) => !MOVING.has(name) || !(name in trace))) return null;
+    if (changed.length) moves.push([place, Object.fromEntries(changed.map((name) => [name, trace[name]]))]);
+  }
+  return moves;
+};
+
+// Pixels of the plot with its axes: the figure's height without the room of title and legend.
+const plotHeight = ({ height, figure: { layout } }) => {
+  const margin = { t: 84, b: BOTTOM, ...layout.margin };
+  return (height ?? 380) - (margin.t - Math.max(14, margin.t - HEADER)) - Math.max(0, margin.b - BOTTOM);
+};
+
+export class Chart {
+  constructor(holder, hooks, Plotly) {
+    this.hooks = hooks;
+    this.Plotly = Plotly;
+    this.hidden = new Set();
+    this.title = make("div", { className: "ql-title" });
+    this.subtitle = make("div", { className: "ql-subtitle" });
+    this.plot = make("div", { className: "ql-plot", role: "img" });
+    this.frame = make("div", { className: "ql-frame" }, this.plot);
+    this.marks = new Marks(this.frame);
+    this.tools = buildTools(this);
+    this.root = make("figure", { className: "ql-chart" }, make("figcaption", {}, make("div", { className: "ql-heads" }, this.title, this.subtitle), this.tools.bar), this.frame);
+    this.legend = new Legend(this.root, { onToggle: (place) => this.toggle(place) });
+    this.root.append(this.tools.drawer);
+    holder.replaceChildren(this.root);
+  }
+
+  // Draws the panel, or moves what stands to it.
+  async show(panel, colours, template) {
+    if (!this.panel) this.frame.style.setProperty("--ql-height", `${plotHeight(panel)}px`);
+    const height = Math.round(this.frame.clientHeight);
+    const anew = this.colours !== colours || this.height !== height;
+    const moves = anew || this.drawing ? null : findMoves(this.panel?.figure, panel.figure);
+    Object.assign(this, { panel, colours, template, height });
+    const { layout } = panel.figure;
+    this.write(layout);
+    this.legend.show(recolour(this.panel.figure.data.map(({ x: _x, y: _y, z: _z, customdata: _c, text: _t, ...look }) => look), colours), this.hidden, { redraw: !moves });
+    if (moves) await this.move(moves);
+    else await this.draw();
+    this.mark();
+    this.tools.refresh();
+  }
+
+  mark() {
+    const { layout } = this.panel.figure;
+    const moving = this.panel.marks ?? {};
+    const [shapes, annotations] = ["shapes", "annotations"].map((kind) => [...(layout[kind] ?? []).filter(isMark), ...(moving[kind] ?? [])]);
+    this.marks.show(this.plot, recolour({ shapes, annotations }, this.colours));
+  }
+
+  write(layout) {
+    const { text, subtitle } = layout.title ?? {};
+    if (this.written !== text) writeLabel(this.title, text);
+    if (this.writtenBelow !== subtitle?.text) writeLabel(this.subtitle, subtitle?.text);
+    Object.assign(this, { written: text, writtenBelow: subtitle?.text });
+    this.plot.setAttribute("aria-label", this.panel.alt);
+  }
+
+  async move(moves) {
+    if (!moves.length) return;
+    const data = moves.map(([, change]) => change);
+    await this.Plotly.animate(this.plot, { data, traces: moves.map(([place]) => place) }, AT_ONCE);
+  }
+
+  async draw() {
+    const { data, layout } = recolour(this.panel.figure, this.colours);
+    const traces = data.map((trace, place) => (this.hidden.has(place) ? { ...trace, visible: false } : { ...trace }));
+    this.drawing = true;
+    try {
+      await this.Plotly.react(this.plot, traces, layOut(layout, recolour(this.template, this.colours), this.height), CONFIG);
+    } finally {
+      this.drawing = false;
+    }
+    if (!this.wired && this.hooks.onPick) this.plot.on("plotly_click", (event) => this.hooks.onPick(event.points[0]?.customdata));
+    this.wired = true;
+  }
+
+  toggle(place) {
+    if (this.hidden.has(place)) this.hidden.delete(place);
+    else this.hidden.add(place);
+    const panel = this.panel;
+    this.panel = undefined;
+    this.show(panel, this.colours, this.template);
+  }
+
+  resize() {
+    if (!this.panel || !this.root.isConnected) return;
+    this.height = Math.round(this.frame.clientHeight);
+    this.draw().then(() => this.mark());
+  }
+
+  destroy() {
+    this.Plotly.purge(this.plot);
+    this.root.remove();
+  }
+}

@@ -1,0 +1,285 @@
+// The linked charts of a page or a report: one state (layer and scheme, or step and dials), controls that move at once,
+// every chart drawn from what the browser holds. Who owns the state elsewhere (a server, an address) is asked when the hand rests.
+
+import { Chart } from "./chart.js";
+import { countSteps, indexDials, listBeside, placeDial, readDial } from "./dials.js";
+import { Grid } from "./grid.js";
+import { PartStore, readStep } from "./parts.js";
+import { Slider } from "./slider.js";
+import { FactTable } from "./table.js";
+import { make, plainNumber } from "./words.js";
+
+const REST_MS = 280;
+const LARGE = 300_000; // values of a layer whose step in sight is fetched before all its steps
+const MOST_AHEAD = 2_000_000; // values of a neighbour that is fetched before anybody asks
+const KINDS = { chart: Chart, grid: Grid, table: FactTable };
+
+export class Linked {
+  // `load(address, options)` gives the bytes of a part, `ask(state)` tells the owner of the state.
+  constructor(root, { Plotly, looks, load, ask }) {
+    Object.assign(this, { root, Plotly, looks, ask, at: {}, seq: 0, panels: new Map(), dials: new Map() });
+    this.store = new PartStore(load);
+    this.head = make("div", { className: "ql-headline", role: "heading", "aria-level": 4 });
+    this.control = make("div", { className: "ql-control" });
+    this.trouble = make("div", { className: "ql-trouble", role: "alert", hidden: "" });
+    this.slots = make("div", { className: "ql-slots" });
+    this.note = make("div", { className: "ql-remark", role: "status", hidden: "" });
+    this.body = make("div", { className: "ql-body" }, this.head, this.control, this.trouble, this.note, this.slots);
+    root.replaceChildren(this.body);
+    this.watcher = new ResizeObserver(() => this.resizeSoon());
+    this.watcher.observe(root);
+    this.onPrint = () => this.paint();
+  }
+
+  // What the owner says now: the address of the scene, where it stands, and the last question that this answers.
+  async update({ scene, at, seq = 0, colours }) {
+    const anew = this.colours && this.colours.theme !== colours.theme;
+    this.colours = colours;
+    if (!this.resting && seq >= this.seq) {
+      this.at = { ...at };
+      this.seq = seq;
+    }
+    if (scene !== this.scene) {
+      this.scene = scene;
+      const part = await this.hold(scene);
+      if (!part || scene !== this.scene) return;
+      this.part = part;
+      this.build();
+    } else if (this.failed) this.failed = undefined;
+    if (this.part) this.paint();
+    if (anew) this.root.dataset.theme = colours.theme;
+  }
+
+  // Fetches a part; what went wrong is told in place, with the next step.
+  async hold(address, options) {
+    try {
+      const part = await this.store.fetch(address, options);
+      this.complain("");
+      return part;
+    } catch (error) {
+      this.failed = address;
+      this.complain(error.message);
+      if (error.name === "Gone" && !this.asked) {
+        this.asked = true;
+        this.ask({ ...this.at, seq: ++this.seq });
+      }
+      return undefined;
+    }
+  }
+
+  complain(text) {
+    this.trouble.textContent = text;
+    this.trouble.hidden = !text;
+  }
+
+  build() {
+    this.body.dataset.layout = this.part.layout ?? "plain";
+    this.root.dataset.theme = this.colours.theme;
+    if (this.part.control && !this.slider) this.slider = new Slider(this.control, { onMove: (place) => this.move(place) });
+    this.control.hidden = !this.part.control;
+    this.buildDials(this.part.dials ?? []);
+    this.names = this.part.layers ? new Map(this.part.layers.names.map((name, place) => [name, place])) : undefined;
+  }
+
+  buildDials(wanted) {
+    for (const [name, slider] of this.dials) {
+      if (wanted.some((dial) => dial.name === name)) continue;
+      slider.root.remove();
+      this.dials.delete(name);
+    }
+    for (const { name } of wanted) {
+      if (this.dials.has(name)) continue;
+      const onMove = (place) => this.go({ [name]: readDial(this.part.dials.find((dial) => dial.name === name), place) });
+      this.dials.set(name, new Slider(this.control, { onMove }));
+    }
+  }
+
+  // Where the state stands: the family of schemes in view and the place in it, or the step of a scene without families,
+  // whose dials may ask for the charts.
+  locate() {
+    const { families, control, frames } = this.part;
+    if (!families) return { family: frames && { frames, steps: control.steps }, place: control ? Math.max(0, control.steps.indexOf(this.at.step)) : 0 };
+    for (const family of families) {
+      const place = family.schemes.indexOf(this.at.scheme);
+      if (place >= 0) return { family, place };
+    }
+    return { family: families[0], place: 0 };
+  }
+
+  move(place) {
+    const { family } = this.locate();
+    this.go(family?.schemes ? { scheme: family.schemes[place] } : { step: this.part.control.steps[place] });
+  }
+
+  // A person chose: the charts follow now, the owner of the state when the hand rests.
+  go(change, { now = false } = {}) {
+    this.at = { ...this.at, ...change };
+    this.failed = undefined;
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => {
+      this.resting = undefined;
+      this.ask({ ...this.at, seq: ++this.seq });
+    }, now ? 0 : REST_MS);
+    this.paint();
+  }
+
+  pick({ layer, scheme, row, moving }) {
+    if (row !== undefined) this.ask({ ...this.at, row, seq: ++this.seq });
+    else if (layer !== undefined) this.go(scheme ? { layer, scheme } : { layer }, { now: !moving });
+  }
+
+  async paint() {
+    this.again = true;
+    if (this.painting) return;
+    this.painting = true;
+    try {
+      while (this.again) {
+        this.again = false;
+        await this.paintOnce();
+      }
+    } catch (error) {
+      this.complain(`The charts could not be drawn (${error.message}). Reload the page; the tables hold the same numbers.`);
+    } finally {
+      this.painting = false;
+    }
+  }
+
+  async paintOnce() {
+    const { family, place } = this.locate();
+    const shown = { ...readStep(this.part, this.part.changes.length > 1 ? place : 0) };
+    const detail = family && this.findDetail(family, place);
+    if (detail) Object.assign(shown, detail.panels);
+    this.tell(family, place, detail);
+    for (const name of this.panels.keys()) if (!(name in shown) && !(family && !detail)) this.drop(name);
+    const drawn = Object.values(shown).map((panel) => this.show(panel));
+    this.panels.get("heat")?.view.select?.(this.at.layer, this.at.scheme);
+    await Promise.all(drawn);
+    const dials = (this.part.dials ?? []).map(({ name }) => this.at[name]);
+    this.root.dataset.shown = JSON.stringify([this.at.layer ?? null, this.at.scheme ?? this.at.step ?? null, ...dials]);
+    this.root.dataset.waiting = String(Boolean(family && !detail));
+  }
+
+  // Where the part of a state lies among those of its family: by its layer, or by the dials.
+  addressOf({ frames }, at) {
+    const { layers, dials } = this.part;
+    return `${frames}/${layers ? this.names.get(at.layer) ?? 0 : indexDials(dials ?? [], at)}`;
+  }
+
+  // The panels of the state in view at a place of its family; undefined, and a request, while they are not here.
+  findDetail(family, place) {
+    const address = this.addressOf(family, this.at);
+    const single = `${address}?place=${place}`;
+    const whole = this.store.held(address);
+    const part = whole ?? this.store.held(single);
+    if (!part && [address, single].includes(this.failed)) return { panels: {} };
+    if (!part) this.request(address, single);
+    else if (whole || this.part.dials) this.lookAhead(family, place);
+    if (!part) return undefined;
+    const step = Math.min(whole ? place : 0, part.changes.length - 1);
+    const [told, head] = [part.told, part.heads].map((texts) => texts?.[Math.min(step, texts.length - 1)]);
+    return { panels: readStep(part, step), told, head, note: part.note };
+  }
+
+  // Asks for what the state in view lacks. Dials move faster than a server draws: they have one request under way, and
+  // what is in view when it is answered is asked for next.
+  async request(address, single) {
+    const { dials, layers } = this.part;
+    if (dials) {
+      if (this.asking) return;
+      this.asking = true;
+      await this.hold(single);
+      this.asking = false;
+      this.paint();
+      return;
+    }
+    const layer = Number(address.slice(address.lastIndexOf("/") + 1));
+    if (layers.numel[layer] > LARGE && (await this.hold(single))) this.paint();
+    if (await this.hold(address)) this.paint();
+  }
+
+  // What a hand is likely to want next, while nothing else is asked for.
+  lookAhead(family, place) {
+    clearTimeout(this.ahead);
+    const at = this.at;
+    this.ahead = setTimeout(async () => {
+      for (const address of this.listAhead(family, place, at)) {
+        if (this.at !== at || this.asking) return;
+        await this.store.fetch(address, { priority: "low" }).catch(() => undefined);
+      }
+    }, REST_MS);
+  }
+
+  // The steps of the state in view and the dials beside it; or the layers beside the one in view, in the map's order.
+  listAhead(family, place, at) {
+    const { dials, layers, whole } = this.part;
+    if (layers) {
+      const layer = this.names.get(at.layer) ?? 0;
+      const beside = [layer + 1, layer - 1].filter((other) => other >= 0 && other < this.names.size);
+      return beside.filter((other) => layers.numel[other] <= MOST_AHEAD).map((other) => `${family.frames}/${other}`);
+    }
+    const address = this.addressOf(family, at);
+    const steps = [place + 1, place - 1].filter((step) => step >= 0 && step < family.steps.length);
+    const here = whole ? [address] : steps.map((step) => `${address}?place=${step}`);
+    return [...here, ...listBeside(dials, at).map((moved) => `${this.addressOf(family, moved)}?place=${place}`)];
+  }
+
+  tell(family, place, detail) {
+    const { control } = this.part;
+    for (const dial of this.part.dials ?? []) this.tellDial(dial);
+    const texts = family?.heads ?? this.part.heads;
+    const head = detail?.head ?? texts?.[texts.length > 1 ? place : 0];
+    if (head !== undefined && this.head.textContent !== head) this.head.textContent = head;
+    this.head.hidden = !this.head.textContent;
+    this.note.textContent = detail?.note ?? "";
+    this.note.hidden = !detail?.note;
+    if (!this.slider || !control) return;
+    const steps = family ? family.steps : control.steps;
+    const told = detail?.told ?? control.told?.[place];
+    this.control.hidden = !steps;
+    if (!steps) return;
+    this.slider.describe({ label: control.label, count: steps.length, steps, marks: family?.swept });
+    this.slider.set(place, [`${steps[place]} ${control.unit ?? ""}`.trim(), told].filter(Boolean).join(", "));
+  }
+
+  tellDial(dial) {
+    const slider = this.dials.get(dial.name);
+    slider.describe({ label: dial.label, count: countSteps(dial) });
+    slider.set(placeDial(dial, this.at[dial.name]), `${plainNumber(this.at[dial.name], 6)} ${dial.unit}`.trim());
+  }
+
+  show(panel) {
+    let held = this.panels.get(panel.name);
+    if (!held) {
+      const slot = make("div", { className: "ql-slot", "data-panel": panel.name });
+      const order = this.part.order ?? [];
+      const after = [...this.slots.children].find((other) => order.indexOf(other.dataset.panel) > order.indexOf(panel.name));
+      this.slots.insertBefore(slot, after ?? null);
+      slot.toggleAttribute("data-wide", Boolean(this.part.wide?.includes(panel.name)));
+      const View = KINDS[panel.kind] ?? Chart;
+      held = { slot, view: new View(slot, { onPick: (picked) => this.pick(Array.isArray(picked) ? { layer: picked[0], scheme: picked[1] } : picked ?? {}) }, this.Plotly) };
+      this.panels.set(panel.name, held);
+    }
+    return held.view.show(panel, this.colours, this.looks.template);
+  }
+
+  drop(name) {
+    const { slot, view } = this.panels.get(name);
+    view.destroy();
+    slot.remove();
+    this.panels.delete(name);
+  }
+
+  resizeSoon() {
+    clearTimeout(this.sizing);
+    this.sizing = setTimeout(() => {
+      for (const { view } of this.panels.values()) view.resize?.();
+    }, 120);
+  }
+
+  destroy() {
+    clearTimeout(this.resting);
+    clearTimeout(this.ahead);
+    this.watcher.disconnect();
+    for (const name of [...this.panels.keys()]) this.drop(name);
+  }
+}

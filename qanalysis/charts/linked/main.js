@@ -1,0 +1,99 @@
+// How the page's server and the charts meet: the component's element, what it is told, and the scripts it needs.
+
+import { makeColours, themeOf } from "./colours.js";
+import { Linked } from "./linked.js";
+import { Gone } from "./parts.js";
+
+const held = new WeakMap();
+let plotly;
+
+const isUsable = (candidate) => ["react", "animate", "purge", "downloadImage"].every((name) => typeof candidate?.[name] === "function");
+
+// Plotly of the installed package, fetched once; a copy that the page brought along keeps its place.
+const loadPlotly = (address) => {
+  plotly ??= new Promise((resolve, reject) => {
+    const before = window.Plotly;
+    const script = document.createElement("script");
+    script.src = address;
+    script.onload = () => {
+      const loaded = window.Plotly;
+      if (before) window.Plotly = before;
+      if (isUsable(loaded)) resolve(loaded);
+      else reject(new Error("the script that draws charts is not the one of the installed package"));
+    };
+    script.onerror = () => reject(new Error(`${address} could not be loaded`));
+    document.head.append(script);
+  }).catch((error) => {
+    plotly = undefined;
+    throw error;
+  });
+  return plotly;
+};
+
+const loadStyles = (address) =>
+  new Promise((resolve, reject) => {
+    if (document.querySelector(`link[href="${address}"]`)) return resolve();
+    const link = document.createElement("link");
+    Object.assign(link, { rel: "stylesheet", href: address, onload: resolve, onerror: () => reject(new Error(`${address} could not be loaded`)) });
+    document.head.append(link);
+  });
+
+const loadLooks = async (address) => (await fetch(address)).json();
+
+const loadPart = (base) => async (address, options) => {
+  let reply;
+  try {
+    reply = await fetch(new URL(address, base), options);
+  } catch {
+    throw new Error("The server does not answer. Start it again, or wait until it is back; the charts then go on.");
+  }
+  if (reply.ok) return reply.arrayBuffer();
+  const message = await reply.text();
+  if (reply.status === 404) {
+    const gone = new Gone("The server no longer holds these charts. If they do not come back by themselves, reload the page.");
+    gone.name = "Gone";
+    throw gone;
+  }
+  throw new Error(message);
+};
+
+const begin = async (root, { base, data }) => {
+  const at = (address) => new URL(address, base).href;
+  const [Plotly, looks] = await Promise.all([loadPlotly(at(data.plotly)), loadLooks(at(data.looks)), loadStyles(at(data.styles))]);
+  return new Linked(root, { Plotly, looks, load: loadPart(base), ask: (state) => held.get(root).send(state) });
+};
+
+// Called by the component each time that the server has said something, or the page's theme has changed.
+export const mount = async ({ parentElement, data, setStateValue }) => {
+  let root = parentElement.querySelector(":scope > .ql-root");
+  if (!root) {
+    root = document.createElement("div");
+    root.className = "ql-root";
+    parentElement.append(root);
+  }
+  const base = window.__streamlit?.BACKEND_BASE_URL ?? new URL(".", window.location.href).href;
+  const entry = held.get(root) ?? {};
+  entry.send = (state) => setStateValue("asked", state);
+  held.set(root, entry);
+  entry.linked ??= begin(root, { base, data });
+  const linked = await entry.linked;
+  parentElement.querySelectorAll(".ql-before").forEach((element) => element.remove());
+  linked.update({ ...data, colours: coloursOf(linked, parentElement) });
+  return () => {
+    linked.destroy();
+    held.delete(root);
+  };
+};
+
+const known = new Map();
+
+// Colours by theme, the same object for the same theme: a chart is drawn anew where they are another.
+const coloursOf = (linked, element) => {
+  const probe = document.createElement("span");
+  probe.style.color = "var(--st-background-color)";
+  element.append(probe);
+  const theme = themeOf(getComputedStyle(probe).color);
+  probe.remove();
+  if (!known.has(theme)) known.set(theme, makeColours(linked.looks, theme));
+  return known.get(theme);
+};
