@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+    from qanalysis.charts.drawing import Drawing
+
 Kind = Literal["chart", "grid", "table"]
 Tree = dict[str, Any]
 _STEM = ("template", "height", "uirevision")
@@ -32,7 +34,7 @@ class Panel:
     """
 
     name: str
-    figure: Figure
+    figure: Figure | Drawing
     python: str = ""
     kind: Kind = "chart"
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -43,7 +45,7 @@ class Panel:
         Numbers stay as plotly packs them (typed arrays in base64). The template, which all figures share, is left out.
         `changes` are not applied. KeyError for a figure without an alternative text.
         """
-        figure = json.loads(_TURNING.sub("", self.figure.to_json(engine="json")))
+        figure = json.loads(_TURNING.sub("", self.figure.to_json()))
         meta = figure["layout"].pop("meta")
         layout = {key: value for key, value in figure["layout"].items() if key not in _STEM}
         return {
