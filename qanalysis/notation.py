@@ -61,6 +61,17 @@ def si(value: float, unit: str = "", *, digits: int = 3) -> str:
     return f"{true_minus(f'{rounded / 10.0**power:.{digits}g}')} {_PREFIXES[power]}{unit}"
 
 
+def choose_unit(largest: float, unit: str) -> tuple[str, float]:
+    """The unit with the prefix that suits the largest of several numbers, and how many bare units it is: an axis names
+    it once, so that its ticks need no prefixes.
+
+    >>> choose_unit(500_000, "Hz"), choose_unit(0, "s"), choose_unit(2e-5, "s")
+    (('kHz', 1000.0), ('s', 1.0), ('µs', 1e-06))
+    """
+    power = 3 * math.floor(math.log10(abs(largest)) / 3) if largest and math.isfinite(largest) else 0
+    return (f"{_PREFIXES[power]}{unit}", float(f"1e{power}")) if power in _PREFIXES else (unit, 1.0)
+
+
 def volts(value: float, *, digits: int = 7) -> str:
     """A voltage with the digits of a worked problem.
 
@@ -183,6 +194,28 @@ def duration(seconds: float) -> str:
     if seconds < 0.1:
         return "< 0.1 s"
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def about(seconds: float) -> str:
+    """An estimated time, one digit.
+
+    >>> about(0.3), about(3.4), about(37), about(75), about(2500), about(9000)
+    ('under a second', 'about 3 s', 'about 40 s', 'about 1 min', 'about 40 min', 'about 2 h')
+    """
+    if seconds < 1:
+        return "under a second"
+    factor, unit = (3600, "h") if seconds >= 3600 else (60, "min") if seconds >= 60 else (1, "s")
+    return f"about {float(f'{seconds / factor:.1g}'):g} {unit}"
+
+
+def about_size(count: int) -> str:
+    """Estimated bytes, one digit, from MiB on.
+
+    >>> about_size(113_600), about_size(216_032_768), about_size(1_600_000_000)
+    ('under 1 MiB', 'about 200 MiB', 'about 1 GiB')
+    """
+    unit, factor = byte_unit(count)
+    return "under 1 MiB" if factor < 1024**2 else f"about {float(f'{count / factor:.1g}'):g} {unit}"
 
 
 def shorten(text: str, length: int = 48) -> str:

@@ -13,7 +13,7 @@ from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, em
 from qanalysis.charts.wording import escape
 from qanalysis.diagnosis.own_limits import LayerLimits
 from qanalysis.notation import measure as tell
-from qanalysis.notation import percent, shorten
+from qanalysis.notation import percent, plain, shorten
 from qanalysis.results.columns import Column
 from qanalysis.sweeps.row import METRICS, Row
 from qanalysis.theory import lines
@@ -112,20 +112,27 @@ def error_curves(
     return finish(figure, _describe(known, measure))
 
 
-def mark_point(at: float | None, note: str) -> dict[str, Any]:
+def mark_point(figure: go.Figure, at: float | None, note: str) -> dict[str, Any]:
     """What marks the scheme in view on a figure of `error_curves`: a line, and what it says at its foot.
 
-    `at` is the place on the horizontal axis, in its unit; nothing without a place.
+    `at` is the place on the horizontal axis, in its unit; nothing without a place, and on a figure without curves.
+    Beyond the axis there is no line, and what it says stands at the near end.
     """
-    shapes: list[dict[str, Any]] = []
-    notes: list[dict[str, Any]] = []
-    if at is not None:
+    span = figure.layout.xaxis.range
+    if at is None or span is None:
+        return {"shapes": [], "annotations": []}
+    low, high = span
+    foot = {"name": "mark-value", "y": 0, "yref": "paper", "yanchor": "bottom", "yshift": 2, "showarrow": False}
+    if low <= at <= high:
         line = {"color": PALETTES["light"].text, "width": 1.5, "dash": "dot"}
         ends = {"x0": at, "x1": at, "y0": 0, "y1": 1, "xref": "x", "yref": "paper"}
-        shapes.append({"name": "mark-line", "type": "line", "line": line, **ends})
-        text = {"text": note, "x": at, "xref": "x", "y": 0, "yref": "paper", "yanchor": "bottom", "xanchor": "left"}
-        notes.append({"name": "mark-value", "showarrow": False, "xshift": 4, "yshift": 2, **text})
-    return {"shapes": shapes, "annotations": notes}
+        side = {"xanchor": "left", "xshift": 4} if at < (low + high) / 2 else {"xanchor": "right", "xshift": -4}
+        shape = {"name": "mark-line", "type": "line", "line": line, **ends}
+        return {"shapes": [shape], "annotations": [foot | side | {"text": note, "x": at, "xref": "x"}]}
+    bits = f"{plain(at, digits=4)} bit"
+    text = f"{bits} ▸ {note}" if at > high else f"{note} ◂ {bits}"
+    side = {"xanchor": "right", "xshift": -4} if at > high else {"xanchor": "left", "xshift": 4}
+    return {"shapes": [], "annotations": [foot | side | {"text": text, "x": int(at > high), "xref": "paper"}]}
 
 
 def _describe(points: Sequence[_Point], measure: Column) -> str:

@@ -6,6 +6,7 @@ holds, so that a browser keeps it, and it can not be guessed. Parts are kept for
 
 from __future__ import annotations
 
+import gzip
 import hmac
 import json
 import secrets
@@ -36,9 +37,10 @@ from qanalysis.dashboard.wording import hide_root
 
 MOST_BYTES = 128 * 2**20
 MOST_OFFERS = 64
-LOOKS = "looks.json"
+LOOKS, STYLES = "looks.json", "linked.css"
 MakeFrames = Callable[[int, int | None], Mapping[str, Any]]
-"""Makes the part of a layer, by its place among the layers: all its steps, or the one at a place alone."""
+"""Makes a part by its place among those that are promised: all its steps, or the one at a place alone."""
+WAY_OUT = "Choose another layer or another source."
 
 # Replaced by the charts as soon as the script runs; it stays where a browser keeps scripts of this page from running.
 _BEFORE = (
@@ -71,7 +73,7 @@ class PartStore:
         self._secret = secrets.token_bytes(32)
         self._most_bytes, self._most_offers = most_bytes, most_offers
         self._packed: OrderedDict[str, bytes] = OrderedDict()
-        self._offers: OrderedDict[str, MakeFrames] = OrderedDict()
+        self._offers: OrderedDict[str, tuple[MakeFrames, str]] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
@@ -82,14 +84,14 @@ class PartStore:
         self._keep(address, packed)
         return address
 
-    def offer(self, key: object, make: MakeFrames) -> str:
+    def offer(self, key: object, make: MakeFrames, *, way_out: str = WAY_OUT) -> str:
         """Promise the parts of `key`, whose text names everything that they depend on; the address that they lie under.
 
-        A promise made before is renewed.
+        `way_out` is the sentence that a person reads behind what went wrong. A promise made before is renewed.
         """
         address = f"linked/frames/{self._sign(repr(key).encode())}"
         with self._lock:
-            self._offers[address] = make
+            self._offers[address] = make, way_out
             self._offers.move_to_end(address)
             while len(self._offers) > self._most_offers:
                 self._offers.popitem(last=False)
@@ -109,14 +111,19 @@ class PartStore:
         if packed is not None:
             return packed
         with self._lock:
-            make = self._offers.get(address)
-            if make is not None:
+            offer = self._offers.get(address)
+            if offer is not None:
                 self._offers.move_to_end(address)
-        if make is None:
+        if offer is None:
             return None
-        packed = pack(make(index, place))
+        packed = pack(offer[0](index, place))
         self._keep(name, packed)
         return packed
+
+    def find_way_out(self, address: str) -> str:
+        """The next step where a promised part can not be made; "" without the promise."""
+        with self._lock:
+            return self._offers.get(address, (None, ""))[1]
 
     def _sign(self, text: bytes) -> str:
         """32 hexadecimal digits over a text and this server's secret."""
@@ -136,10 +143,8 @@ PARTS = PartStore()
 
 @cache
 def _register() -> Any:
-    """The component, registered once per process; its script is fetched, so that a message holds a few lines of it."""
-    return st.components.v2.component(
-        "qanalysis_linked", html=_BEFORE, css=read_styles(), js=_STUB, isolate_styles=False
-    )
+    """The component, registered once per process; scripts and styles are fetched, so that a message stays small."""
+    return st.components.v2.component("qanalysis_linked", html=_BEFORE, js=_STUB, isolate_styles=False)
 
 
 def draw_linked(scene: str, key: str, *, at: Mapping[str, Any], on_ask: Callable[[dict[str, Any]], None]) -> None:
@@ -162,6 +167,7 @@ def draw_linked(scene: str, key: str, *, at: Mapping[str, Any], on_ask: Callable
         "script": f"linked/asset/{version}/main.js",
         "plotly": f"linked/asset/{version}/{PLOTLY}",
         "looks": f"linked/asset/{version}/{LOOKS}",
+        "styles": f"linked/asset/{version}/{STYLES}",
         "scene": scene,
         "at": dict(at),
         "seq": st.session_state.get(f"{key}-seq", 0),
@@ -182,9 +188,11 @@ def _serve_asset(request: Request) -> Response:
     """A module, plotly, or the colours; kept for ever, since the address changes with the files."""
     name = request.path_params["name"]
     if name == PLOTLY:
-        return _reply(read_plotly(), "text/javascript")
+        return _reply(_squeeze_plotly(), "text/javascript", encoding="gzip")
     if name == LOOKS:
         return _reply(json.dumps(describe_looks()).encode(), "application/json")
+    if name == STYLES:
+        return _reply(read_styles().encode(), "text/css")
     module = name.removesuffix(".js")
     if module not in MODULES:
         return PlainTextResponse("There is no such script.", 404)
@@ -199,20 +207,23 @@ def _serve_part(request: Request) -> Response:
 
 def _serve_frames(request: Request) -> Response:
     """A layer's part: made where it is asked for the first time; 422 with a sentence where it can not be made."""
-    place = request.query_params.get("place", "")
+    place, address = request.query_params.get("place", ""), f"linked/frames/{request.path_params['token']}"
     try:
-        packed = PARTS.make(
-            f"linked/frames/{request.path_params['token']}",
-            request.path_params["index"],
-            int(place) if place.isdecimal() else None,
-        )
+        packed = PARTS.make(address, request.path_params["index"], int(place) if place.isdecimal() else None)
     except (CheckpointError, ValueError, TypeError, OSError, LookupError, MemoryError) as error:
-        text = f"{hide_root(str(error), read_root())} Choose another layer or another source."
+        text = f"{hide_root(str(error), read_root())} {PARTS.find_way_out(address)}"
         return PlainTextResponse(text, 422)
     return _reply(packed, "application/octet-stream") if packed else PlainTextResponse("No longer offered.", 404)
 
 
-def _reply(content: bytes, kind: str) -> Response:
+@cache
+def _squeeze_plotly() -> bytes:
+    """Plotly's script as it travels, a third of its size."""
+    return gzip.compress(read_plotly(), 6)
+
+
+def _reply(content: bytes, kind: str, *, encoding: str | None = None) -> Response:
     """Bytes that never change under their address; for this browser alone."""
     headers = {"Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+    headers |= {"Content-Encoding": encoding} if encoding else {}
     return Response(content, media_type=kind, headers=headers)

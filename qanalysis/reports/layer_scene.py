@@ -31,14 +31,15 @@ def draw_layer(rows: Rows, profiles: Sequence[LayerProfile], scheme: str) -> Cha
     own = {row.scheme: row for row in rows if row.tensor == name}
     told = [_tell(profile, own.get(text)) for profile, text in zip(profiles, texts, strict=True)]
     curves = _draw_curves(rows, list(own.values()))
+    widths = [profile.scheme.format.bits for profile in profiles]
     marks = [
-        {"marks": mark_point(profile.scheme.format.bits, words)} for profile, words in zip(profiles, told, strict=True)
+        {"marks": mark_point(curves.figure, bits, words)} if curves else {}
+        for bits, words in zip(widths, told, strict=True)
     ]
     steps = draw_steps(profiles, source=find_file(rows), curves=curves, marks=marks)
     caption = tell_part(profiles[0], next(iter(own.values())).numel) if own else ""
     if len(profiles) == 1:
         return make_scene(f"{name} at {texts[0]}", caption, build_part(steps, layout="layer", order=PANELS))
-    widths = [profile.scheme.format.bits for profile in profiles]
     labels: Sequence[Any] = widths if len(set(widths)) == len(widths) else texts
     swept = set(rows.column("scheme"))
     part = build_part(

@@ -78,7 +78,7 @@ def test_every_step_of_the_slider_is_the_figures_of_charts(
         panel = {key: value for key, value in drawn[name].items() if key != "marks"}
         assert panel == Panel(name, figure).describe()
     bits, told = WIDTHS[place], part["control"]["told"][place]
-    assert drawn["curves"]["marks"] == mark_point(bits, told)
+    assert drawn["curves"]["marks"] == mark_point(expected["curves"], bits, told)
     assert part["control"]["steps"][place] == bits
     assert part["control"]["schemes"][place] == f"int{bits} channel"
 

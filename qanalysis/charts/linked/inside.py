@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from qanalysis.charts.channel_charts import channel_errors
+from qanalysis.charts.channel_charts import draw_channels
 from qanalysis.charts.layer_axes import LayerAxes
-from qanalysis.charts.layer_charts import error_histogram, weight_histogram
+from qanalysis.charts.layer_charts import draw_errors, draw_weights
 from qanalysis.charts.linked.recipes import write_profile
 from qanalysis.charts.linked.scene import Panel
 from qanalysis.diagnosis.profile import LayerProfile
@@ -49,9 +49,9 @@ def tell_part(profile: LayerProfile, numel: int) -> str:
 def _draw_inside(profile: LayerProfile, axes: LayerAxes, source: str, *, log_counts: bool) -> list[Panel]:
     """The three charts of a layer from inside, under one scheme."""
     figures = {
-        "weights": (weight_histogram(profile, log_counts=log_counts, axes=axes), "profile.weights.counts"),
-        "errors": (error_histogram(profile, axes=axes), "profile.error_in_steps.counts"),
-        "channels": (channel_errors(profile, axes=axes), "profile.channel_share"),
+        "weights": (draw_weights(profile, axes, log_counts=log_counts), "profile.weights.counts"),
+        "errors": (draw_errors(profile, axes), "profile.error_in_steps.counts"),
+        "channels": (draw_channels(profile, axes), "profile.channel_share"),
     }
     return [
         Panel(name, figure, write_profile(source, profile, f"figures = {words}") if source else "")

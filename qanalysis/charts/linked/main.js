@@ -30,6 +30,14 @@ const loadPlotly = (address) => {
   return plotly;
 };
 
+const loadStyles = (address) =>
+  new Promise((resolve, reject) => {
+    if (document.querySelector(`link[href="${address}"]`)) return resolve();
+    const link = document.createElement("link");
+    Object.assign(link, { rel: "stylesheet", href: address, onload: resolve, onerror: () => reject(new Error(`${address} could not be loaded`)) });
+    document.head.append(link);
+  });
+
 const loadLooks = async (address) => (await fetch(address)).json();
 
 const loadPart = (base) => async (address, options) => {
@@ -50,7 +58,8 @@ const loadPart = (base) => async (address, options) => {
 };
 
 const begin = async (root, { base, data }) => {
-  const [Plotly, looks] = await Promise.all([loadPlotly(new URL(data.plotly, base).href), loadLooks(new URL(data.looks, base).href)]);
+  const at = (address) => new URL(address, base).href;
+  const [Plotly, looks] = await Promise.all([loadPlotly(at(data.plotly)), loadLooks(at(data.looks)), loadStyles(at(data.styles))]);
   return new Linked(root, { Plotly, looks, load: loadPart(base), ask: (state) => held.get(root).send(state) });
 };
 
@@ -69,13 +78,18 @@ export const mount = async ({ parentElement, data, setStateValue }) => {
   entry.linked ??= begin(root, { base, data });
   const linked = await entry.linked;
   parentElement.querySelectorAll(".ql-before").forEach((element) => element.remove());
-  linked.update({ ...data, colours: coloursOf(linked, parentElement) });
+  entry.tell = () => linked.update({ ...data, colours: coloursOf(linked, parentElement) });
+  entry.onPaper ??= () => entry.tell();
+  paper.addEventListener("change", entry.onPaper);
+  entry.tell();
   return () => {
+    paper.removeEventListener("change", entry.onPaper);
     linked.destroy();
     held.delete(root);
   };
 };
 
+const paper = matchMedia("print");
 const known = new Map();
 
 // Colours by theme, the same object for the same theme: a chart is drawn anew where they are another.
@@ -83,7 +97,7 @@ const coloursOf = (linked, element) => {
   const probe = document.createElement("span");
   probe.style.color = "var(--st-background-color)";
   element.append(probe);
-  const theme = themeOf(getComputedStyle(probe).color);
+  const theme = paper.matches ? "light" : themeOf(getComputedStyle(probe).color);
   probe.remove();
   if (!known.has(theme)) known.set(theme, makeColours(linked.looks, theme));
   return known.get(theme);

@@ -30,9 +30,11 @@ from qanalysis.converters.simulation.sweeps import (
     AmplitudeSweep,
     BitsSweep,
     DitherPanel,
+    LoadingSweep,
     sweep_amplitude,
     sweep_bits,
     sweep_dither,
+    sweep_loading,
 )
 from qanalysis.converters.simulation.tone_sweeps import ToneSweep, sweep_frequency, sweep_phase
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, Triangle, TwoTone, Waveform
@@ -62,6 +64,7 @@ READ = ("record", "column", "channel", "record_bits", "justify", "signed", "rate
 AMPLITUDES = tuple(np.round(np.geomspace(0.2, 128, 60), 4).tolist())
 SIM_LOW, SIM_HIGH = -1.0, 1.0
 TONES_APART = 14  # bins between the two tones
+AMPLITUDE_DIGITS = 6  # amplitudes that differ beyond these decimals of a percent are one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +85,8 @@ def simulation_key(view: ConverterView) -> ConverterView:
     Two views that differ in anything else, a tab, a convention of the spectrum, share one simulation.
     """
     names = (*SIMULATED, *READ) if view.waveform == "record" else SIMULATED
-    return replace(DEFAULT, **{name: getattr(view, name) for name in names})
+    amplitude = round(view.amplitude, AMPLITUDE_DIGITS)
+    return replace(DEFAULT, **{name: getattr(view, name) for name in names} | {"amplitude": amplitude})
 
 
 def build_simulation(view: ConverterView) -> Simulation:
@@ -134,7 +138,7 @@ def _build_waveform(view: ConverterView, converter: Converter) -> tuple[Waveform
     return OwnRecord(centred * (peak / reach) if reach else centred), min(samples, values.size)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=64, show_spinner=False)
 def run_simulation(key: ConverterView) -> Simulated:
     """The capture of `simulation_key`'s view, its ledger and its verdict.
 
@@ -191,6 +195,12 @@ def sweep_sizes(signal: Signal, dither: DitherName) -> AmplitudeSweep:
     return sweep_amplitude(AMPLITUDES, signal=signal, dither=dither)
 
 
+@st.cache_resource(max_entries=16, show_spinner=False)
+def sweep_range(bits: int) -> LoadingSweep:
+    """SQNR in dB of a Gaussian on `bits` bits against where it is clipped."""
+    return sweep_loading(bits)
+
+
 @st.cache_resource(max_entries=1, show_spinner=False)
 def compare_dithers() -> DitherPanel:
     """The dithers across one step.
@@ -241,17 +251,17 @@ def find_recording(view: ConverterView) -> Recording:
 
     ValueError or OSError where there is none.
 
-    A box that holds 0 or nothing states nothing: the file decides, or a guess that the page tells.
+    An empty box states nothing: the file decides, or a guess that the page tells.
     """
     located = locate_record(view.record)
     stat = located.stat() if isinstance(located, Path) else None
     reading = Reading(
         column=view.column or None,
-        channel=view.channel or None,
-        bits=view.record_bits or None,
+        channel=view.channel,
+        bits=view.record_bits,
         justify=None if view.justify == "guess" else check_justification(view.justify, view.record),
         signed={"guess": None, "signed": True, "unsigned": False}[view.signed],
-        fs_hz=view.rate_hz or None,
+        fs_hz=view.rate_hz,
     )
     return Recording(view.record, reading, (stat.st_size, stat.st_mtime_ns) if stat else (0, 0))
 
@@ -263,7 +273,7 @@ def read_recording(recording: Recording) -> Record:
 
 
 def state_spectrum(view: ConverterView) -> SpectrumOptions:
-    """How the controls want a spectrum taken; both ends of the range 0 mean that the record decides.
+    """How the controls want a spectrum taken; without a range the record decides.
 
     Ends in volts. Window and averaging are the engine's defaults, as those of the command.
     """
@@ -273,8 +283,7 @@ def state_spectrum(view: ConverterView) -> SpectrumOptions:
 
 
 def state_linearity(view: ConverterView) -> LinearityOptions:
-    """How the controls want the linearity tested; both ends of the range 0 count it in LSB, both of the drive 0 leave
-    it unknown.
+    """How the controls want the linearity tested; without a range in LSB, without a drive no figure that needs one.
 
     Range and drive in volts.
     """
@@ -290,9 +299,9 @@ def state_linearity(view: ConverterView) -> LinearityOptions:
     )
 
 
-def _span(low: float, high: float) -> tuple[float, float] | None:
-    """Two ends as the engine takes them; None where both boxes hold 0, which stands for "not stated"."""
-    return None if low == high == 0 else (low, high)
+def _span(low: float | None, high: float | None) -> tuple[float, float] | None:
+    """Two ends as the engine takes them; None where nothing but 0 is stated. Beside another end an empty one is 0."""
+    return (low or 0.0, high or 0.0) if low or high else None
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from qanalysis.charts.curves import error_curves, mark_point
 from qanalysis.charts.heat_map import heat_map
 from qanalysis.charts.linked.inside import draw_steps, tell_part
@@ -77,9 +79,11 @@ def offer_scene(shown: Shown, names: tuple[str, ...], listed: tuple[str, ...]) -
 def _build_map(shown: Shown, names: Sequence[str], listed: Sequence[str]) -> Mapping[str, Any]:
     """The part of the whole model: map, headlines, families."""
     place = {tensor: index for index, tensor in enumerate(listed)}
-    rows = sorted((row for row in shown.rows if row.tensor in place), key=lambda row: place[row.tensor])
-    swept = dict.fromkeys(row.scheme for row in shown.rows)
-    sizes = {row.tensor: row.numel for row in shown.in_view}
+    tensors = shown.rows.column("tensor").tolist()
+    kept = sorted((index for index, tensor in enumerate(tensors) if tensor in place), key=lambda at: place[tensors[at]])
+    rows = tuple(shown.rows.rows.take(np.array(kept, np.intp)))
+    swept = dict.fromkeys(shown.rows.column("scheme").tolist())
+    sizes = {tensor: row.numel for tensor, row in shown.firsts.items()}
     families = list_families(tuple(swept))
     python = write_map(shown.request.source, shown.rows.settings, shown.view.metric)
     return build_part(
@@ -87,7 +91,13 @@ def _build_map(shown: Shown, names: Sequence[str], listed: Sequence[str]) -> Map
         layout="layers",
         order=["heat", "weights", "errors", "curves", "channels"],
         control={"label": "Bits in view", "unit": "bit"},
-        layers={"names": list(names), "numel": [sizes.get(name, 0) for name in names]},
+        layers={
+            "names": list(names),
+            "numel": [sizes.get(name, 0) for name in names],
+            "listed": [
+                at for at, name in sorted(enumerate(names), key=lambda pair: place.get(pair[1], -1)) if name in place
+            ],
+        },
         families=[
             {
                 "name": family.name,
@@ -118,19 +128,20 @@ def build_layer(
     raises.
     """
     tensor = names[index]
-    row = next((row for row in shown.rows if row.tensor == tensor), None)
+    row = shown.firsts.get(tensor)
     if row is None or row.status != "ok":
         return build_part([[]], note=_explain(row, tensor))
     texts = family.schemes if place is None else family.schemes[place : place + 1]
     subject = Subject(Origin(shown.request.source, shown.request.identity), tensor, texts[0])
     rows = _collect_rows(shown, subject, texts)
     profiles = _profile(subject, family, texts)
+    curves = _draw_curves(shown, tensor)
     steps = draw_steps(
         profiles,
         source=shown.request.source,
         log_counts=shown.view.log,
-        curves=_draw_curves(shown, tensor),
-        marks=[_mark(shown, rows[text], swept=text in shown.schemes) for text in texts],
+        curves=curves,
+        marks=[_mark(shown, curves, rows[text], swept=text in shown.schemes) for text in texts],
     )
     told = [_tell(rows[text], shown) for text in texts]
     return build_part(steps, told=told, note=tell_part(profiles[0], row.numel))
@@ -138,14 +149,14 @@ def build_layer(
 
 def profile_widths(shown: Shown, tensor: str) -> Sequence[LayerProfile]:
     """A layer with figures under every scheme of the family in view: what its part at all widths is drawn from."""
-    families = list_families(tuple(dict.fromkeys(row.scheme for row in shown.rows)))
+    families = list_families(tuple(dict.fromkeys(shown.rows.column("scheme").tolist())))
     family = next(family for family in families if shown.scheme in family.schemes)
     return _profile(shown.subject(tensor), family, family.schemes)
 
 
 def _collect_rows(shown: Shown, subject: Subject, texts: Sequence[str]) -> dict[str, Row]:
     """The layer's rows by scheme: those of the sweep, and for the others those that the engine measures now."""
-    known = {row.scheme: row for row in shown.rows if row.tensor == subject.tensor and row.scheme in texts}
+    known = {row.scheme: row for row in shown.rows_of(subject.tensor) if row.scheme in texts}
     missing = [text for text in texts if text not in known]
     if not missing:
         return known
@@ -173,15 +184,16 @@ def _draw_curves(shown: Shown, tensor: str) -> Panel:
             limits = read_limits(Origin(shown.request.source, shown.request.identity), tensor)
         except (ValueError, TypeError):
             limits = None  # values without spread have no limits of their own
-    figure = error_curves(shown.rows, tensors, view.metric, horizontal=view.axis, limits=limits)
+    rows = [row for name in tensors for row in shown.rows_of(name)]
+    figure = error_curves(rows, tensors, view.metric, horizontal=view.axis, limits=limits)
     return Panel("curves", figure, write_curve(shown.request.source, shown.rows.settings, tensor, view.metric))
 
 
-def _mark(shown: Shown, row: Row, *, swept: bool) -> Mapping[str, Any]:
+def _mark(shown: Shown, curves: Panel, row: Row, *, swept: bool) -> Mapping[str, Any]:
     """What the mark on the curves adds to their figure at one width."""
     view = shown.view
     note = tell(getattr(row, view.metric), METRICS[view.metric].unit) + ("" if swept else f", {NOT_SWEPT}")
-    return {"marks": mark_point(getattr(row, view.axis), note)}
+    return {"marks": mark_point(curves.figure, getattr(row, view.axis), note)}
 
 
 def _tell(row: Row, shown: Shown) -> str:

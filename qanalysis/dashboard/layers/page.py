@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import streamlit as st
 
+from qanalysis.charts.sweep_tables import tabulate_layers, tabulate_totals
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.cache import Contents, get_jobs, identify, read_contents
 from qanalysis.dashboard.elements import draw_chart, draw_choice_table, draw_fault, draw_table
@@ -27,8 +29,8 @@ from qanalysis.dashboard.layers.view import LayersView, put_in_view
 from qanalysis.dashboard.linked import draw_linked
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
-from qanalysis.dashboard.session import change, confine, keep
-from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
+from qanalysis.dashboard.session import change, confine, keep, open_tab
+from qanalysis.dashboard.tables import build_contents
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.own_limits import describe_limits
 from qanalysis.diagnosis.profile import LayerProfile
@@ -38,7 +40,7 @@ from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import select_tensors
 
 CONTENTS_HEIGHT = 560
-TABLE_HEIGHT, HEADING_HEIGHT, ROW_HEIGHT = 460, 39, 35
+TABLE_HEIGHT = 380
 _WAY_OUT = (
     "Choose another **Source** in the sidebar, change the **filter**, or take a step back with **Undo**. "
     "The samples always open."
@@ -53,7 +55,7 @@ def draw_layers(view: LayersView) -> None:
     last one of the same source.
     """
     with st.sidebar:
-        slot = draw_controls(view)
+        layer_slot, ended_slot = draw_controls(view)
     try:
         origin = identify(view.source)
         contents = read_contents(origin)
@@ -71,16 +73,17 @@ def draw_layers(view: LayersView) -> None:
     if job is not None:
         change(LayersView, job=request.digest)
     shown = _find_shown(job, request, view)
-    # The browser paints in the order of the calls: what follows the hand comes first.
-    charts = st.container()
+    above = st.container()
+    with ended_slot if job is not None and not job.snapshot.is_active else above:
+        draw_strip(request, tensors)
     if job is not None and job.snapshot.state == "failed":
         draw_fault(job.snapshot.message, _WAY_OUT)
     elif shown is None:
-        _draw_contents(charts, contents)
+        _draw_contents(contents)
     else:
-        _draw_result(charts, slot, shown, names)
-    with charts:
-        draw_strip(request, tensors)
+        with layer_slot:
+            _draw_layer_slot(shown, names)
+        _draw_result(shown, tuple(names))
 
 
 def _find_shown(job: Job | None, request: SweepRequest, view: LayersView) -> Shown | None:
@@ -92,27 +95,33 @@ def _find_shown(job: Job | None, request: SweepRequest, view: LayersView) -> Sho
     return shown
 
 
-def _draw_result(charts: Any, slot: Any, shown: Shown, names: Sequence[str]) -> None:
-    """Everything that needs rows: the linked charts in `charts`, the choice of a layer in `slot`, tables and sections.
-
-    `names` are the tensors that pass the filter, whether they were swept or not.
-    """
+def _draw_layer_slot(shown: Shown, names: Sequence[str]) -> None:
+    """The choice of a layer; layers without figures stand last."""
     measured = {name for name, row in shown.firsts.items() if row.status == "ok"}
     ordered = sorted(names, key=lambda name: name not in measured)
     worst = select_worst(shown.rows, shown.scheme, count=1)
-    with slot:
-        tensor = draw_layer_choice(ordered, shown.opening, worst[0].tensor if worst else None, _choose_layer)
-    listed = _list_rows(shown)
-    with charts:
-        _draw_charts(shown, tuple(names), listed, tensor)
-    profile = _read_profile(shown, tensor)
-    _draw_remarks(shown, listed, tensor, profile)
-    left, right = st.columns([2, 3], gap="medium")
-    with left:
+    draw_layer_choice(ordered, shown.choose_layer(names), worst[0].tensor if worst else None, _choose_layer)
+
+
+@st.fragment
+def _draw_result(drawn: Shown, names: tuple[str, ...]) -> None:
+    """Everything that needs rows: the linked charts, the tables, the sections. A move of the bits runs this alone.
+
+    `drawn` is the result as the whole page was drawn; where more than the bits has changed since, the page is drawn
+    anew. `names` are the tensors that pass the filter, whether they were swept or not.
+    """
+    with open_tab(LayersView) as view:
+        if replace(view, bits=drawn.view.bits, job="") != replace(drawn.view, job=""):
+            st.rerun()
+        shown = drawn.look(view)
+        tensor = view.layer or shown.choose_layer(names)
+        listed = _list_rows(shown)
+        _draw_charts(shown, names, listed, tensor)
+        profile = _read_profile(shown, tensor)
+        _draw_remarks(shown, listed, tensor, profile)
         _draw_totals(shown)
-    with right:
         _draw_layer_table(shown, listed, tensor)
-    _draw_sections(shown, tensor, profile)
+        _draw_sections(shown, tensor, profile)
 
 
 def _list_rows(shown: Shown) -> list[Row]:
@@ -181,15 +190,8 @@ def _draw_remarks(shown: Shown, listed: Sequence[Row], tensor: str, profile: Lay
 def _draw_totals(shown: Shown) -> None:
     """Table "totals" of all swept schemes, the one in view marked; a choice puts a scheme in view."""
     st.markdown("**Totals per scheme**, all layers of the sweep pooled")
-    draw_choice_table(
-        build_totals(shown.rows.totals),
-        "totals",
-        names=[row.scheme for row in shown.rows.totals],
-        chosen=shown.scheme,
-        height=TABLE_HEIGHT,
-        alt="Totals per scheme",
-        on_choose=_choose_scheme,
-    )
+    panel = tabulate_totals(shown.rows.totals, height=TABLE_HEIGHT)
+    draw_choice_table(panel, "totals", chosen=shown.scheme, on_choose=_choose_scheme)
 
 
 def _draw_sections(shown: Shown, tensor: str, profile: LayerProfile | None) -> None:
@@ -236,28 +238,16 @@ def _draw_export(shown: Shown, extras: Extras) -> None:
 
 
 def _draw_layer_table(shown: Shown, listed: Sequence[Row], tensor: str) -> None:
-    """Table "layers" of the rows listed at the scheme in view, the layer in view tinted; a click puts one in view.
-
-    As high as its rows, from two on, up to `TABLE_HEIGHT` pixels.
-    """
+    """Table "layers" of the rows listed at the scheme in view, the layer in view marked; a choice puts one in view."""
     scheme = listed[0].scheme if listed else shown.scheme
     st.markdown(f"**Layers at {escape_markdown(scheme)}**: {len(listed)} of {len(shown.firsts)}")
-    draw_choice_table(
-        build_layers(listed, shown.view.metric),
-        "layers",
-        names=[row.tensor for row in listed],
-        chosen=tensor,
-        height=min(HEADING_HEIGHT + ROW_HEIGHT * max(len(listed), 2), TABLE_HEIGHT),
-        alt="Layers at the scheme in view",
-        on_choose=_choose_layer,
-    )
+    panel = tabulate_layers(listed, shown.view.metric, height=TABLE_HEIGHT)
+    draw_choice_table(panel, "layers", chosen=tensor, on_choose=_choose_layer)
 
 
-def _draw_contents(slot: Any, contents: Contents) -> None:
+def _draw_contents(contents: Contents) -> None:
     """What the file holds before the first sweep: its size, what reading costs, and the table "contents"."""
-    slot.markdown(
-        f"#### {escape_markdown(contents.name)}: {len(contents.tensors)} tensors, {size(contents.size_bytes)}"
-    )
+    st.markdown(f"#### {escape_markdown(contents.name)}: {len(contents.tensors)} tensors, {size(contents.size_bytes)}")
     st.caption(escape_markdown(contents.memory_note))
     draw_table(build_contents(contents.tensors), "contents", height=CONTENTS_HEIGHT, alt="Tensors of the file")
 
