@@ -124,11 +124,13 @@ def build_layer(
 ) -> Mapping[str, Any]:
     """The part of one layer under a family: its charts at every width, or at the one at `place` alone.
 
-    A layer without figures has no chart, and a note that says why. IndexError for no such layer; raises what reading it
-    raises.
+    A layer without figures under the family has no chart, and a note that says why. IndexError for no such layer;
+    raises what reading it raises.
     """
     tensor = names[index]
-    row = shown.firsts.get(tensor)
+    # A layer may have figures under integers, and none under a format whose blocks do not divide its rows.
+    under = (row for row in shown.rows_of(tensor) if row.scheme in family.schemes)
+    row = next(under, shown.firsts.get(tensor))
     if row is None or row.status != "ok":
         return build_part([[]], note=_explain(row, tensor))
     texts = family.schemes if place is None else family.schemes[place : place + 1]
