@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Kind = Literal["chart", "grid", "table"]
 Tree = dict[str, Any]
 _STEM = ("template", "height", "uirevision")
-# Marks that turn the reading direction, as themselves and as JSON writes them.
-_TURNING = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\\u(?:061c|200[ef]|202[a-e]|206[6-9])")
+# Marks that turn the reading direction, as JSON writes them; two backslashes are one that a name holds itself.
+_TURNING = re.compile(r"(?<!\\)((?:\\\\)*)\\u(?:061c|200[ef]|202[a-e]|206[6-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Panel:
         Numbers stay as plotly packs them (typed arrays in base64). The template, which all figures share, is left out.
         `changes` are not applied. KeyError for a figure without an alternative text.
         """
-        figure = json.loads(_TURNING.sub("", self.figure.to_json(engine="json")))
+        figure = json.loads(_TURNING.sub(r"\1", self.figure.to_json(engine="json")))
         meta = figure["layout"].pop("meta")
         layout = {key: value for key, value in figure["layout"].items() if key not in _STEM}
         return {
