@@ -102,6 +102,17 @@ def measure(value: float | None, unit: str) -> str:
     return f"{signed(value, f'.{_DECIMALS[unit]}f')} {unit}" if unit in _DECIMALS else si(value, unit)
 
 
+def as_told(value: float, unit: str, *, digits: int = 4) -> float:
+    """The number that is told of a figure: two decimals for dB, bit and LSB, else `digits` significant digits.
+
+    >>> as_told(18.3456, "dB"), as_told(3.21987e-7, ""), as_told(float("inf"), "dB")
+    (18.35, 3.22e-07, inf)
+    """
+    if not math.isfinite(value):
+        return value
+    return round(value, _DECIMALS[unit]) if unit in _DECIMALS else float(f"{value:.{digits}g}")
+
+
 def percent(share: float, *, digits: int = 3) -> str:
     """A share of one as percent; what is not nothing never reads as 0 %, what is not all never as 100 %.
 

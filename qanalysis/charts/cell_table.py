@@ -10,19 +10,20 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from qanalysis.arrays import Doubles
+from qanalysis.charts.layer_names import LayerNames
 from qanalysis.charts.wording import label_layers
+from qanalysis.notation import measure as tell
 from qanalysis.notation import shorten
 from qanalysis.quantizers.scheme import PARTS, Scheme
 from qanalysis.quantizers.words import parse_format
 from qanalysis.results.columns import Column
 from qanalysis.sweeps.row import Row
 
-CELL_LIMIT = 900  # one marker per cell up to here: names and schemes of that many markers stay below 100 kB
 TALL = 60  # layers from which rows are drawn closer together
 FEW_HEIGHT = 260  # pixels that the rows of a small model share
 GROUP_GAP = 0.6  # empty columns between two groups of schemes
 HEADER = 122  # pixels for title, scheme names and bits
-NARROW = 385  # pixels of the figure in a window of 1100, beside the totals
+WIDTH = 760  # pixels of the figure that its headings count on
 BAR = 96  # pixels right of the cells: the bar of colours with its numbers and its title
 LETTER, SMALL_LETTER = 7, 5.8  # pixels of a bold letter, and of one of a column's name
 
@@ -67,6 +68,12 @@ class CellTable:
         )
 
     @cached_property
+    def names(self) -> LayerNames:
+        """The names of the layers split into what is shared and what differs; layers without any figure have no say."""
+        measured = sum(any(row is not None and row.status == "ok" for row in layer) for layer in self.cells)
+        return LayerNames.split(self.tensors, measured or None)
+
+    @cached_property
     def layer_labels(self) -> dict[str, str]:
         """What stands beside each row, by the layer's name; not escaped."""
         return label_layers(self.tensors)
@@ -82,17 +89,12 @@ class CellTable:
         return 28 + 6.6 * max(map(len, self.layer_labels.values()))
 
     @property
-    def per_cell(self) -> bool:
-        """Whether every cell has its own marker; beyond CELL_LIMIT cells there is one per layer."""
-        return len(self.tensors) * len(self.columns) <= CELL_LIMIT
-
-    @property
     def is_crowded(self) -> bool:
-        """Whether the groups' names would run into each other in a figure of NARROW pixels; they then stand upright.
+        """Whether the groups' names would run into each other in a figure of WIDTH pixels; they then stand upright.
 
         Never of a single group, which has nothing beside it.
         """
-        pitch = (NARROW - self.margin - BAR) / (self.places[-1] + 1)
+        pitch = (WIDTH - self.margin - BAR) / (self.places[-1] + 1)
         return len(self.groups()) > 1 and any(
             LETTER * len(label) > pitch * len(columns) + LETTER for label, columns in self.labels()
         )
@@ -107,6 +109,11 @@ class CellTable:
             + self.name_height
             + (LETTER * (max(len(label) for label, _columns in self.labels()) - 2) if self.is_crowded else 0)
         )
+
+    @property
+    def height(self) -> int:
+        """Pixels of a figure that shows every layer."""
+        return self.header + 16 + self.row_height * len(self.tensors)
 
     @property
     def name_height(self) -> int:
@@ -124,7 +131,26 @@ class CellTable:
         value = getattr(row, self.measure.name) if row is not None and row.status == "ok" else None
         return math.nan if value is None else float(value)
 
+    def tell(self, row: Row) -> str:
+        """The row's value with its unit, ∞ where it is infinite, "n/a" where it has none; why there is no figure where
+        the row is not ok. Not escaped.
+        """
+        return self.reason(row) if row.status != "ok" else tell(getattr(row, self.measure.name), self.measure.unit)
+
+    def reason(self, row: Row | None) -> str:
+        """Why a cell has no value; not escaped."""
+        if row is None:
+            return "not measured"
+        if row.status != "ok":
+            return f"no value: {row.reason or row.status}"
+        return self.otherwise
+
     @property
+    def otherwise(self) -> str:
+        """Why a cell of a row that is ok has no value."""
+        return f"n/a: {self.measure.label} is not defined here"
+
+    @cached_property
     def values(self) -> Doubles:
         """The metric by layer and scheme, NaN where a cell has none: shape (layers, columns)."""
         return np.array([[self.value(row) for row in layer] for layer in self.cells])

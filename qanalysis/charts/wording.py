@@ -30,15 +30,20 @@ def label_layers(names: Sequence[str], length: int = 32) -> dict[str, str]:
     if len(names) > 1 and max(map(len, names)) > length:
         parts = [name.split(".") for name in names]
         spare = min(map(len, parts)) - 1
-        head = _count_shared(parts, spare)
-        tail = _count_shared([part[::-1] for part in parts], spare - head)
+        head = count_shared(parts, spare)
+        tail = count_shared([part[::-1] for part in parts], spare - head)
         head = max(0, head - 1)  # one shared part stays in front: "layers.31" reads better than "31"
         shown = [".".join(part[head : len(part) - tail]) for part in parts]
     labels = [shorten(name, length) for name in shown]
     return dict(zip(names, labels if len(set(labels)) == len(set(names)) else shown, strict=True))
 
 
-def _count_shared(parts: Sequence[Sequence[str]], most: int) -> int:
+def count_shared(parts: Sequence[Sequence[str]], most: int) -> int:
+    """How many leading parts all names share, at most `most`.
+
+    >>> count_shared([["model", "0", "k"], ["model", "1", "k"]], 2)
+    1
+    """
     return next((place for place in range(most) if len({part[place] for part in parts}) > 1), most)
 
 

@@ -61,7 +61,7 @@ def test_every_colour_that_carries_meaning_stands_out_from_the_background(theme)
 
 def all_figures(rows, profile, theme):
     return {
-        "heat map": heat_map(rows, "sqnr_db", selected=(EVIL, "int4"), theme=theme),
+        "heat map": heat_map(rows, "sqnr_db", theme=theme),
         "curves": error_curves(rows, [EVIL], "sqnr_db", theme=theme),
         "curves of layers": error_curves(rows, ["conv1", EVIL], "mse", theme=theme),
         "weights": weight_histogram(profile, theme=theme),

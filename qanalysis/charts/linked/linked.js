@@ -2,6 +2,7 @@
 // from what the browser holds. Who owns the state elsewhere (a server, an address) is asked when the hand rests.
 
 import { Chart } from "./chart.js";
+import { Grid } from "./grid.js";
 import { PartStore, readStep } from "./parts.js";
 import { Slider } from "./slider.js";
 import { make } from "./words.js";
@@ -9,7 +10,7 @@ import { make } from "./words.js";
 const REST_MS = 250;
 const LARGE = 300_000; // values of a layer whose step in sight is fetched before all its steps
 const MOST_AHEAD = 2_000_000; // values of a neighbour that is fetched before anybody asks
-const KINDS = { chart: Chart };
+const KINDS = { chart: Chart, grid: Grid };
 
 export class Linked {
   // `load(address, options)` gives the bytes of a part, `ask(state)` tells the owner of the state.
@@ -104,9 +105,9 @@ export class Linked {
     this.paint();
   }
 
-  pick({ layer, scheme, row }) {
+  pick({ layer, scheme, row, moving }) {
     if (row !== undefined) this.ask({ ...this.at, row, seq: ++this.seq });
-    else if (layer !== undefined) this.go(scheme ? { layer, scheme } : { layer }, { now: true });
+    else if (layer !== undefined) this.go(scheme ? { layer, scheme } : { layer }, { now: !moving });
   }
 
   async paint() {

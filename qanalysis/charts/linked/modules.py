@@ -15,8 +15,11 @@ from typing import Any
 from qanalysis.charts.palette import PALETTES, pair_colours, template
 
 # A module stands after those that it takes names from.
-MODULES = ("words", "parts", "colours", "slider", "legend", "marks", "tools", "chart", "linked", "main")
-STYLES = ("linked",)
+MODULES = (
+    *("words", "parts", "colours", "slider", "legend", "marks", "tools", "chart"),
+    *("cells", "grid_layout", "grid_scale", "grid_tiles", "grid", "linked", "main"),
+)
+STYLES = ("linked", "grid")
 PLOTLY = "plotly.min.js"
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./[a-z_]+\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=const |class |let |async function |function )", re.MULTILINE)

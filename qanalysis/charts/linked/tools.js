@@ -27,20 +27,24 @@ export const listNumbers = (figure) => {
 
 const spell = (value) => (typeof value === "number" ? tellNumber(value, "", 6) : String(value));
 
-const buildTable = (figure) => {
+// The points of a figure as a table: what heads its columns, and the cells of each line.
+const listPoints = (figure) => {
   const { lines } = listNumbers(figure);
   const one = lines[0] ?? { across: "x", up: "y" };
   const uniform = lines.every((line) => line.across === one.across && line.up === one.up);
   const heads = ["Series", ...(uniform ? [one.across || "x", one.up || "y"] : ["x", "y", "of"])];
+  return { heads, lines: lines.map((line) => [line.series, line.x, line.y, ...(uniform ? [] : [line.up])]) };
+};
+
+const buildTable = ({ heads, lines }) => {
   const head = make("tr", {}, ...heads.map((text) => make("th", { text, scope: "col" })));
   const body = make("tbody");
-  for (const line of lines.slice(0, MOST_LINES)) {
-    const cells = [spell(line.x), spell(line.y), ...(uniform ? [] : [line.up])];
-    body.append(make("tr", {}, make("th", { text: line.series, scope: "row" }), ...cells.map((text) => make("td", { text }))));
+  for (const [first, ...cells] of lines.slice(0, MOST_LINES)) {
+    body.append(make("tr", {}, make("th", { text: first, scope: "row" }), ...cells.map((cell) => make("td", { text: spell(cell) }))));
   }
   const table = make("table", {}, make("thead", {}, head), body);
-  const more = lines.length > MOST_LINES ? `The first ${MOST_LINES} of ${lines.length} points; the copy holds all.` : "";
-  return { table, more, text: [heads.join("\t"), ...lines.map((line) => [line.series, line.x, line.y, ...(uniform ? [] : [line.up])].join("\t"))].join("\n") };
+  const more = lines.length > MOST_LINES ? `The first ${MOST_LINES} of ${lines.length} lines; the copy holds all.` : "";
+  return { table, more, text: [heads, ...lines].map((line) => line.join("\t")).join("\n") };
 };
 
 const copyText = async (button, text) => {
@@ -54,14 +58,14 @@ const copyText = async (button, text) => {
   setTimeout(() => { button.textContent = label; }, 1500);
 };
 
-const drawNumbers = (drawer, panel) => {
-  const { table, more, text } = buildTable(panel.figure);
+const drawNumbers = (drawer, { panel, listCells }) => {
+  const { table, more, text } = buildTable(listCells?.() ?? listPoints(panel.figure));
   const copy = make("button", { type: "button", text: "Copy numbers", className: "ql-tool" });
   copy.addEventListener("click", () => copyText(copy, text));
   drawer.replaceChildren(make("div", { className: "ql-row" }, copy, make("span", { text: more })), make("div", { className: "ql-scroll", tabindex: 0, role: "region", "aria-label": `Numbers: ${plainText(panel.figure.layout.title?.text)}` }, table));
 };
 
-const drawPython = (drawer, panel) => {
+const drawPython = (drawer, { panel }) => {
   const copy = make("button", { type: "button", text: "Copy Python", className: "ql-tool" });
   copy.addEventListener("click", () => copyText(copy, panel.python));
   drawer.replaceChildren(make("div", { className: "ql-row" }, copy), make("pre", { text: panel.python, tabindex: 0 }));
@@ -70,7 +74,7 @@ const drawPython = (drawer, panel) => {
 const savePicture = ({ panel, colours, template, Plotly, plot }) => {
   const { data, layout } = recolour(panel.figure, colours);
   const figure = { data, layout: { ...layout, template: recolour(template, colours), paper_bgcolor: colours.background, plot_bgcolor: colours.background } };
-  return Plotly.downloadImage(figure, { format: "png", scale: 2, width: Math.max(plot.clientWidth, 640), height: 480, filename: panel.name });
+  return Plotly.downloadImage(figure, { format: "png", scale: 2, width: Math.max(plot.clientWidth, 640), height: panel.meta?.cells?.height ?? 480, filename: panel.name });
 };
 
 // The bar of buttons, and the drawer below the chart that they open; `chart` is asked for its panel when one is pressed.
@@ -83,7 +87,7 @@ export const buildTools = (chart) => {
     open = open === kind ? "" : kind;
     drawer.hidden = !open;
     for (const button of bar.querySelectorAll("[data-opens]")) button.setAttribute("aria-expanded", String(button.dataset.opens === open));
-    if (open) fill[open](drawer, chart.panel);
+    if (open) fill[open](drawer, chart);
   };
   const add = (text, title, run, opens) => {
     const button = make("button", { type: "button", className: "ql-tool", text, title, "data-opens": opens, "aria-expanded": opens ? "false" : undefined });
@@ -96,7 +100,7 @@ export const buildTools = (chart) => {
   add("Picture", "Save this chart as a picture (PNG)", () => savePicture(chart));
   const refresh = () => {
     python.hidden = !chart.panel.python;
-    if (open) fill[open](drawer, chart.panel);
+    if (open) fill[open](drawer, chart);
   };
   return { bar, drawer, refresh };
 };

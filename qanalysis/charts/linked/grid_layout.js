@@ -1,0 +1,121 @@
+// Where does everything of a heat map stand? Widths of columns, lines of headings, ticks that keep apart, and names cut
+// so that the part that differs is left. Pure: texts are measured by the `measure(text, bold)` that is handed in.
+
+const COLUMN = { least: 8, most: 160, gap: 6, upright: 15 };
+const HEADING = { line: 15, lines: 3, tallest: 116 };
+
+const isWidth = (text) => /^\d+$/.test(text);
+
+// Left edges and widths of the columns in pixels, and the groups with theirs; as wide as there is room.
+export const placeColumns = (schemes, room) => {
+  const groups = [];
+  schemes.forEach(({ group }, column) => {
+    if (groups.at(-1)?.label === group) groups.at(-1).last = column;
+    else groups.push({ label: group, first: column, last: column });
+  });
+  const least = schemes.map(({ tick }) => (isWidth(tick) ? COLUMN.least : COLUMN.upright));
+  for (const { first, last } of groups) if (first === last) least[first] = Math.max(least[first], COLUMN.upright);
+  const gaps = COLUMN.gap * (groups.length - 1);
+  const even = Math.min(COLUMN.most, (room - gaps) / schemes.length);
+  const held = least.filter((width) => width > even);
+  const spare = room - gaps - held.reduce((sum, width) => sum + width, 0);
+  const pitch = held.length < schemes.length ? Math.min(COLUMN.most, Math.max(COLUMN.least, spare / (schemes.length - held.length))) : 0;
+  const widths = least.map((width) => (width > even ? width : Math.max(width, pitch)));
+  const lefts = [];
+  let left = 0;
+  for (const group of groups) {
+    group.left = left;
+    for (let column = group.first; column <= group.last; column += 1) {
+      lefts.push(left);
+      left += widths[column];
+    }
+    group.width = left - group.left;
+    left += COLUMN.gap;
+  }
+  return { lefts, widths, groups, total: left - COLUMN.gap };
+};
+
+// Words of a heading on lines of a width, broken after a blank or else after a sign; null where they take too many lines,
+// or one word is too wide.
+const wrapHeading = (text, width, measure) => {
+  for (const breaks of [/(?<= )/, /(?<=[ =:×_-])/]) {
+    const lines = [];
+    for (const word of text.split(breaks)) {
+      const joined = (lines.at(-1) ?? "") + word;
+      if (lines.length && measure(joined.trim(), true) <= width) lines[lines.length - 1] = joined;
+      else lines.push(word);
+    }
+    const fits = lines.length <= HEADING.lines && lines.every((line) => measure(line.trim(), true) <= width);
+    if (fits) return lines.map((line) => line.trim());
+  }
+  return null;
+};
+
+// The longest head of a text with an ellipsis that fits; the text itself where it does.
+export const cutEnd = (text, width, measure, bold = false) => {
+  if (measure(text, bold) <= width) return text;
+  let length = text.length - 1;
+  while (length > 1 && measure(`${text.slice(0, length)}…`, bold) > width) length -= 1;
+  return `${text.slice(0, length)}…`;
+};
+
+// How each group is headed: by lines that fit its width, or upright where none do.
+export const placeHeadings = (groups, measure) => {
+  const headings = groups.map(({ label, width }) => {
+    const lines = wrapHeading(label, groups.length > 1 ? width : Infinity, measure);
+    if (lines) return { text: lines.join("\n"), upright: false, height: HEADING.line * lines.length + 2 };
+    const text = cutEnd(label, HEADING.tallest, measure, true);
+    return { text, upright: true, height: Math.ceil(measure(text, true)) + 6 };
+  });
+  return { headings, height: Math.max(...headings.map(({ height }) => height)) };
+};
+
+// What stands over each column: numbers only where they keep apart, names of formats upright.
+export const placeTicks = (schemes, { lefts, widths }, measure) => {
+  let end = -Infinity;
+  const ticks = schemes.map(({ tick }, column) => {
+    if (!isWidth(tick)) return { text: cutEnd(tick, HEADING.tallest, measure), upright: true };
+    const width = measure(tick);
+    const left = lefts[column] + (widths[column] - width) / 2;
+    if (left < end + 3) return null;
+    end = left + width;
+    return { text: tick, upright: false };
+  });
+  const names = ticks.filter((tick) => tick?.upright).map(({ text }) => measure(text));
+  const some = ticks.some((tick) => tick && !tick.upright);
+  return { ticks, numbered: some, height: Math.max(some ? HEADING.line : 0, names.length ? Math.ceil(Math.max(...names)) + 6 : 0) };
+};
+
+const cutMiddle = (text, length, share) => {
+  if (text.length <= length) return text;
+  const head = Math.round((length - 1) * share);
+  return `${text.slice(0, head)}…${text.slice(text.length - (length - 1 - head))}`;
+};
+
+const fitLabel = (text, width, measure, share) => {
+  let length = Math.max(3, Math.min(text.length, Math.floor((text.length * width) / Math.max(measure(text), 1)) + 2));
+  while (length > 3 && measure(cutMiddle(text, length, share)) > width) length -= 1;
+  return cutMiddle(text, length, share);
+};
+
+// Labels of neighbours in a width: the end of a name is kept if that tells them apart, else both ends, else the start.
+export const fitLabels = (labels, width, measure) => {
+  const distinct = new Set(labels).size;
+  if (labels.every((label) => measure(label) <= width)) return labels;
+  const tries = [0, 0.3, 0.5, 0.7, 1].map((share) => labels.map((label) => (measure(label) <= width ? label : fitLabel(label, width, measure, share))));
+  return tries.find((cut) => new Set(cut).size === distinct) ?? tries.reduce((one, other) => (new Set(other).size > new Set(one).size ? other : one));
+};
+
+// The rows that are seen: layers, and a heading for each block, which alone is left of a folded one.
+export const listRows = (cells, folded) => {
+  const rows = [];
+  let row = 0;
+  for (const block of cells.blocks) {
+    for (; row < block.start; row += 1) rows.push({ row });
+    rows.push({ block, folded: folded.has(block.start) });
+    if (!folded.has(block.start)) for (row = block.start; row < block.stop; row += 1) rows.push({ row, inside: block });
+    row = block.stop;
+  }
+  for (; row < cells.layers.length; row += 1) rows.push({ row });
+  return rows;
+};
