@@ -22,6 +22,7 @@ from qanalysis.converters.textbook.textbook import solve_textbook
 from qanalysis.dashboard.converter.cache import build_simulation
 from qanalysis.dashboard.converter.simulate import headline_simulation, write_capture
 from qanalysis.dashboard.converter.view import SIMULATE_VIEWS, WAVEFORM_WORDS, ConverterView
+from tests.dashboard.scenes import read_charts
 
 
 def _show_page() -> None:
@@ -56,7 +57,7 @@ def figures(page: AppTest, place: int = 0) -> dict[str, tuple[str, str]]:
 
 
 def charts(page: AppTest) -> list[str]:
-    return [element.proto.alt for element in page.get("plotly_chart")]
+    return [panel["alt"] for panel in read_charts(page).values()]
 
 
 def test_textbook_shows_the_row_of_the_command_line() -> None:
