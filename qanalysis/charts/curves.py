@@ -13,7 +13,7 @@ from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, em
 from qanalysis.charts.wording import escape
 from qanalysis.diagnosis.own_limits import LayerLimits
 from qanalysis.notation import measure as tell
-from qanalysis.notation import percent, shorten
+from qanalysis.notation import percent, plain, shorten
 from qanalysis.results.columns import Column
 from qanalysis.sweeps.row import METRICS, Row
 from qanalysis.theory import lines
@@ -112,14 +112,22 @@ def error_curves(
     return finish(figure, _describe(known, measure))
 
 
-def mark_point(at: float | None, note: str) -> dict[str, Any]:
+def mark_point(figure: go.Figure, at: float | None, note: str) -> dict[str, Any]:
     """What marks the scheme in view on a figure of `error_curves`: a line, and what it says at its foot.
 
-    `at` is the place on the horizontal axis, in its unit; nothing without a place.
+    `at` is the place on the horizontal axis, in its unit; nothing without a place. Beyond the axis there is no line,
+    and what it says stands at the near end.
     """
     shapes: list[dict[str, Any]] = []
     notes: list[dict[str, Any]] = []
-    if at is not None:
+    span: Any = figure.layout.xaxis.range
+    low, high = span
+    if at is not None and not low <= at <= high:
+        side = {"x": 1, "xanchor": "right", "xshift": -4} if at > high else {"x": 0, "xanchor": "left", "xshift": 4}
+        place = {"xref": "paper", "y": 0, "yref": "paper", "yanchor": "bottom", "yshift": 2, "showarrow": False}
+        text = f"{plain(at, digits=4)} bit ▸ {note}" if at > high else f"{note} ◂ {plain(at, digits=4)} bit"
+        notes.append({"name": "mark-value", "text": text, **place, **side})
+    elif at is not None:
         line = {"color": PALETTES["light"].text, "width": 1.5, "dash": "dot"}
         ends = {"x0": at, "x1": at, "y0": 0, "y1": 1, "xref": "x", "yref": "paper"}
         shapes.append({"name": "mark-line", "type": "line", "line": line, **ends})

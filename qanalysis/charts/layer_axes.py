@@ -61,7 +61,7 @@ class LayerAxes:
 
     def of_share(self) -> dict[str, Any]:
         """The axis of a channel's share of the error, in percent."""
-        return {"title": {"text": "Share of error (%)"}, "range": [0, 1.06 * self.share]}
+        return {"title": {"text": "Share (%)"}, "range": [0, 1.06 * self.share]}
 
     def of_sqnr(self) -> dict[str, Any]:
         """The axis of a channel's SQNR, in dB, with some room at both ends."""

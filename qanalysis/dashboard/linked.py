@@ -36,7 +36,7 @@ from qanalysis.dashboard.wording import hide_root
 
 MOST_BYTES = 128 * 2**20
 MOST_OFFERS = 64
-LOOKS = "looks.json"
+LOOKS, STYLES = "looks.json", "linked.css"
 MakeFrames = Callable[[int, int | None], Mapping[str, Any]]
 """Makes the part of a layer, by its place among the layers: all its steps, or the one at a place alone."""
 
@@ -136,10 +136,8 @@ PARTS = PartStore()
 
 @cache
 def _register() -> Any:
-    """The component, registered once per process; its script is fetched, so that a message holds a few lines of it."""
-    return st.components.v2.component(
-        "qanalysis_linked", html=_BEFORE, css=read_styles(), js=_STUB, isolate_styles=False
-    )
+    """The component, registered once per process; scripts and styles are fetched, so that a message stays small."""
+    return st.components.v2.component("qanalysis_linked", html=_BEFORE, js=_STUB, isolate_styles=False)
 
 
 def draw_linked(scene: str, key: str, *, at: Mapping[str, Any], on_ask: Callable[[dict[str, Any]], None]) -> None:
@@ -162,6 +160,7 @@ def draw_linked(scene: str, key: str, *, at: Mapping[str, Any], on_ask: Callable
         "script": f"linked/asset/{version}/main.js",
         "plotly": f"linked/asset/{version}/{PLOTLY}",
         "looks": f"linked/asset/{version}/{LOOKS}",
+        "styles": f"linked/asset/{version}/{STYLES}",
         "scene": scene,
         "at": dict(at),
         "seq": st.session_state.get(f"{key}-seq", 0),
@@ -185,6 +184,8 @@ def _serve_asset(request: Request) -> Response:
         return _reply(read_plotly(), "text/javascript")
     if name == LOOKS:
         return _reply(json.dumps(describe_looks()).encode(), "application/json")
+    if name == STYLES:
+        return _reply(read_styles().encode(), "text/css")
     module = name.removesuffix(".js")
     if module not in MODULES:
         return PlainTextResponse("There is no such script.", 404)

@@ -7,7 +7,7 @@ import { PartStore, readStep } from "./parts.js";
 import { Slider } from "./slider.js";
 import { make } from "./words.js";
 
-const REST_MS = 250;
+const REST_MS = 280;
 const LARGE = 300_000; // values of a layer whose step in sight is fetched before all its steps
 const MOST_AHEAD = 2_000_000; // values of a neighbour that is fetched before anybody asks
 const KINDS = { chart: Chart, grid: Grid };

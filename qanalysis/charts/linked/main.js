@@ -30,6 +30,14 @@ const loadPlotly = (address) => {
   return plotly;
 };
 
+const loadStyles = (address) =>
+  new Promise((resolve, reject) => {
+    if (document.querySelector(`link[href="${address}"]`)) return resolve();
+    const link = document.createElement("link");
+    Object.assign(link, { rel: "stylesheet", href: address, onload: resolve, onerror: () => reject(new Error(`${address} could not be loaded`)) });
+    document.head.append(link);
+  });
+
 const loadLooks = async (address) => (await fetch(address)).json();
 
 const loadPart = (base) => async (address, options) => {
@@ -50,7 +58,8 @@ const loadPart = (base) => async (address, options) => {
 };
 
 const begin = async (root, { base, data }) => {
-  const [Plotly, looks] = await Promise.all([loadPlotly(new URL(data.plotly, base).href), loadLooks(new URL(data.looks, base).href)]);
+  const at = (address) => new URL(address, base).href;
+  const [Plotly, looks] = await Promise.all([loadPlotly(at(data.plotly)), loadLooks(at(data.looks)), loadStyles(at(data.styles))]);
   return new Linked(root, { Plotly, looks, load: loadPart(base), ask: (state) => held.get(root).send(state) });
 };
 

@@ -5,6 +5,20 @@ import { recolour } from "./colours.js";
 import { make, plainText, tellNumber } from "./words.js";
 
 const MOST_LINES = 2000;
+const ICONS = {
+  Numbers: "M2 3h12v10H2zM2 6.3h12M2 9.6h12M6 3v10",
+  Python: "M6 4L2.5 8 6 12M10 4l3.5 4L10 12",
+  Picture: "M2 4.5h3l1-1.5h4l1 1.5h3V13H2zM8 6.2a2.4 2.4 0 1 0 0 4.8a2.4 2.4 0 1 0 0-4.8",
+};
+
+const drawIcon = (name) => {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  for (const [key, value] of Object.entries({ viewBox: "0 0 16 16", width: 16, height: 16, fill: "none", stroke: "currentColor", "stroke-width": 1.3, "aria-hidden": "true" })) svg.setAttribute(key, value);
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+};
 
 const unitOf = (title) => /\(([^()]*)\)\s*$/.exec(title)?.[1] ?? "";
 
@@ -89,8 +103,8 @@ export const buildTools = (chart) => {
     for (const button of bar.querySelectorAll("[data-opens]")) button.setAttribute("aria-expanded", String(button.dataset.opens === open));
     if (open) fill[open](drawer, chart);
   };
-  const add = (text, title, run, opens) => {
-    const button = make("button", { type: "button", className: "ql-tool", text, title, "data-opens": opens, "aria-expanded": opens ? "false" : undefined });
+  const add = (name, title, run, opens) => {
+    const button = make("button", { type: "button", className: "ql-tool", title, "aria-label": name, "data-opens": opens, "aria-expanded": opens ? "false" : undefined }, drawIcon(name));
     button.addEventListener("click", run);
     bar.append(button);
     return button;

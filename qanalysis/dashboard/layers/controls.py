@@ -55,15 +55,17 @@ _LIMITS_HELP = (
 _METRIC_LABELS = {name: metric.label for name, metric in METRICS.items()}
 
 
-def draw_controls(view: LayersView) -> Any:
-    """What is looked at, above what is swept; then the history. Returns the place under "Look at" for the layer.
+def draw_controls(view: LayersView) -> tuple[Any, Any]:
+    """What is looked at, above what is swept; then the history.
+
+    Returns the place under "Look at" for the layer, and that under "Sweep" for how far a sweep that has ended came.
 
     Keys are the fields of `LayersView`. Words that can not be read are told in red below their box and take no part.
     """
     draw_picker(CHECKPOINTS)
     with st.container(border=True, key="look"):
         st.markdown("**Look at**")
-        slot = st.container()
+        layer = st.container()
         _draw_look(view)
     with st.container(border=True, key="sweep-box"):
         st.markdown("**Sweep**")
@@ -73,20 +75,18 @@ def draw_controls(view: LayersView) -> Any:
         st.pills("Symmetry", list(SYMMETRIES), selection_mode="multi", key=keep("symmetries"), help=_SYMMETRY_HELP)
         _draw_words("Range", "ranges", RANGE_CHOICES, parse_range)
         _draw_formats()
+        ended = st.container()
     draw_history(LayersView, keeps="the source")
-    return slot
+    return layer, ended
 
 
-def draw_layer_choice(
-    names: Sequence[str], opening: str | None, worst: str | None, on_worst: Callable[..., None]
-) -> str:
-    """Boxes "layer" and "compared", and the button "worst"; returns the layer in view.
+def draw_layer_choice(names: Sequence[str], opening: str, worst: str | None, on_worst: Callable[..., None]) -> None:
+    """Boxes "layer" and "compared", and the button "worst".
 
-    Where nobody has chosen, `opening` is in view, or the first name, and the view's field stays None. `worst` is the
-    layer that the button puts in view, with `on_worst`; None draws no button.
+    Where nobody has chosen, `opening` is in view, and the view's field stays None. `worst` is the layer that the button
+    puts in view, with `on_worst`; None draws no button.
     """
-    chosen = opening if opening is not None and opening in names else names[0]
-    view = confine(LayersView, "layer", names, chosen=chosen)
+    confine(LayersView, "layer", names, chosen=opening)
     st.selectbox(
         "Layer in view",
         names,
@@ -110,7 +110,6 @@ def draw_layer_choice(
         max_selections=MOST_COMPARED,
         placeholder="Choose up to six",
     )
-    return view.layer or chosen
 
 
 def _draw_look(view: LayersView) -> None:

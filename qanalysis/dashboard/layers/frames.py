@@ -165,7 +165,7 @@ def build_layer(
     steps = [
         [
             *_draw_inside(shown, profile, axes),
-            replace(curves, changes=_mark(shown, rows[text], swept=text in shown.schemes)),
+            replace(curves, changes=_mark(shown, curves, rows[text], swept=text in shown.schemes)),
         ]
         for profile, text in zip(profiles, texts, strict=True)
     ]
@@ -234,11 +234,11 @@ def _draw_curves(shown: Shown, tensor: str) -> Panel:
     return Panel("curves", figure, f"{_write_sweep(shown)}\nframe = rows.to_pandas()\n{python}")
 
 
-def _mark(shown: Shown, row: Row, *, swept: bool) -> Mapping[str, Any]:
+def _mark(shown: Shown, curves: Panel, row: Row, *, swept: bool) -> Mapping[str, Any]:
     """What the mark on the curves adds to their figure at one width."""
     view = shown.view
     note = tell(getattr(row, view.metric), METRICS[view.metric].unit) + ("" if swept else f", {NOT_SWEPT}")
-    return {"marks": mark_point(getattr(row, view.axis), note)}
+    return {"marks": mark_point(curves.figure, getattr(row, view.axis), note)}
 
 
 def _tell(row: Row, shown: Shown) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,7 +28,7 @@ from qanalysis.dashboard.layers.view import LayersView, put_in_view
 from qanalysis.dashboard.linked import draw_linked
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
-from qanalysis.dashboard.session import change, confine, keep
+from qanalysis.dashboard.session import change, confine, keep, open_tab
 from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.own_limits import describe_limits
@@ -53,7 +54,7 @@ def draw_layers(view: LayersView) -> None:
     last one of the same source.
     """
     with st.sidebar:
-        slot = draw_controls(view)
+        layer_slot, ended_slot = draw_controls(view)
     try:
         origin = identify(view.source)
         contents = read_contents(origin)
@@ -71,16 +72,17 @@ def draw_layers(view: LayersView) -> None:
     if job is not None:
         change(LayersView, job=request.digest)
     shown = _find_shown(job, request, view)
-    # The browser paints in the order of the calls: what follows the hand comes first.
-    charts = st.container()
+    above = st.container()
+    with ended_slot if job is not None and not job.snapshot.is_active else above:
+        draw_strip(request, tensors)
     if job is not None and job.snapshot.state == "failed":
         draw_fault(job.snapshot.message, _WAY_OUT)
     elif shown is None:
-        _draw_contents(charts, contents)
+        _draw_contents(contents)
     else:
-        _draw_result(charts, slot, shown, names)
-    with charts:
-        draw_strip(request, tensors)
+        with layer_slot:
+            _draw_layer_slot(shown, names)
+        _draw_result(shown, tuple(names))
 
 
 def _find_shown(job: Job | None, request: SweepRequest, view: LayersView) -> Shown | None:
@@ -92,27 +94,36 @@ def _find_shown(job: Job | None, request: SweepRequest, view: LayersView) -> Sho
     return shown
 
 
-def _draw_result(charts: Any, slot: Any, shown: Shown, names: Sequence[str]) -> None:
-    """Everything that needs rows: the linked charts in `charts`, the choice of a layer in `slot`, tables and sections.
-
-    `names` are the tensors that pass the filter, whether they were swept or not.
-    """
+def _draw_layer_slot(shown: Shown, names: Sequence[str]) -> None:
+    """The choice of a layer; layers without figures stand last."""
     measured = {name for name, row in shown.firsts.items() if row.status == "ok"}
     ordered = sorted(names, key=lambda name: name not in measured)
     worst = select_worst(shown.rows, shown.scheme, count=1)
-    with slot:
-        tensor = draw_layer_choice(ordered, shown.opening, worst[0].tensor if worst else None, _choose_layer)
-    listed = _list_rows(shown)
-    with charts:
-        _draw_charts(shown, tuple(names), listed, tensor)
-    profile = _read_profile(shown, tensor)
-    _draw_remarks(shown, listed, tensor, profile)
-    left, right = st.columns([2, 3], gap="medium")
-    with left:
-        _draw_totals(shown)
-    with right:
-        _draw_layer_table(shown, listed, tensor)
-    _draw_sections(shown, tensor, profile)
+    draw_layer_choice(ordered, shown.choose_layer(names), worst[0].tensor if worst else None, _choose_layer)
+
+
+@st.fragment
+def _draw_result(drawn: Shown, names: tuple[str, ...]) -> None:
+    """Everything that needs rows: the linked charts, the tables, the sections. A move of the bits runs this alone.
+
+    `drawn` is the result as the whole page was drawn; where more than the bits has changed since, the page is drawn
+    anew. `names` are the tensors that pass the filter, whether they were swept or not.
+    """
+    with open_tab(LayersView) as view:
+        if replace(view, bits=drawn.view.bits, job="") != replace(drawn.view, job=""):
+            st.rerun()
+        shown = drawn.look(view)
+        tensor = view.layer or shown.choose_layer(names)
+        listed = _list_rows(shown)
+        _draw_charts(shown, names, listed, tensor)
+        profile = _read_profile(shown, tensor)
+        _draw_remarks(shown, listed, tensor, profile)
+        left, right = st.columns([2, 3], gap="medium")
+        with left:
+            _draw_totals(shown)
+        with right:
+            _draw_layer_table(shown, listed, tensor)
+        _draw_sections(shown, tensor, profile)
 
 
 def _list_rows(shown: Shown) -> list[Row]:
@@ -252,11 +263,9 @@ def _draw_layer_table(shown: Shown, listed: Sequence[Row], tensor: str) -> None:
     )
 
 
-def _draw_contents(slot: Any, contents: Contents) -> None:
+def _draw_contents(contents: Contents) -> None:
     """What the file holds before the first sweep: its size, what reading costs, and the table "contents"."""
-    slot.markdown(
-        f"#### {escape_markdown(contents.name)}: {len(contents.tensors)} tensors, {size(contents.size_bytes)}"
-    )
+    st.markdown(f"#### {escape_markdown(contents.name)}: {len(contents.tensors)} tensors, {size(contents.size_bytes)}")
     st.caption(escape_markdown(contents.memory_note))
     draw_table(build_contents(contents.tensors), "contents", height=CONTENTS_HEIGHT, alt="Tensors of the file")
 

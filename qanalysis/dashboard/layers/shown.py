@@ -5,7 +5,7 @@ new one runs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from qanalysis.dashboard.cache import Origin, Subject
@@ -59,6 +59,14 @@ class Shown:
         worst = select_worst(self.rows, choose_scheme(self.rows), count=1)
         named = (tensor for tensor, row in self.firsts.items() if row.status == "ok")
         return worst[0].tensor if worst else next(named, None)
+
+    def choose_layer(self, names: Sequence[str]) -> str:
+        """The layer in view where nobody has chosen: `opening` where it is among the names, else the first of them."""
+        return self.opening if self.opening is not None and self.opening in names else names[0]
+
+    def look(self, view: LayersView) -> Shown:
+        """The same rows under another view, whose family of schemes is the same."""
+        return replace(self, view=view, scheme=view.scheme if _holds_family(tuple(self.schemes), view) else self.scheme)
 
     def row_of(self, tensor: str) -> Row | None:
         """The row of a tensor under the scheme in view; None for one that was not swept.
