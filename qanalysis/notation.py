@@ -185,6 +185,28 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
+def about(seconds: float) -> str:
+    """An estimated time, one digit.
+
+    >>> about(0.3), about(3.4), about(37), about(75), about(2500), about(9000)
+    ('under a second', 'about 3 s', 'about 40 s', 'about 1 min', 'about 40 min', 'about 2 h')
+    """
+    if seconds < 1:
+        return "under a second"
+    factor, unit = (3600, "h") if seconds >= 3600 else (60, "min") if seconds >= 60 else (1, "s")
+    return f"about {float(f'{seconds / factor:.1g}'):g} {unit}"
+
+
+def about_size(count: int) -> str:
+    """Estimated bytes, one digit, from MiB on.
+
+    >>> about_size(113_600), about_size(216_032_768), about_size(1_600_000_000)
+    ('under 1 MiB', 'about 200 MiB', 'about 1 GiB')
+    """
+    unit, factor = byte_unit(count)
+    return "under 1 MiB" if factor < 1024**2 else f"about {float(f'{count / factor:.1g}'):g} {unit}"
+
+
 def shorten(text: str, length: int = 48) -> str:
     """A long name with its middle left out: both ends of a layer's name tell layers apart. Not escaped.
 

@@ -18,7 +18,8 @@ def describe_cells(table: CellTable, scale: ColourScale) -> dict[str, Any]:
     `suffix` (what layers' names share), `layers` (name, label, numel), `blocks` (label, start, stop), `schemes`
     (scheme, group, tick), `infinite` (layer, column, sign), `reasons` and `without` (layer, column or WHOLE, number of
     a reason): cells that have no row, or one that is not ok; `otherwise` is the reason of any other cell without a
-    value; `height` (pixels of the figure). Names are not escaped.
+    value; `width` and `height` (pixels that the
+    figure takes). Names are not escaped.
     """
     names, measure = table.names, table.measure
     reasons: dict[str, int] = {}
@@ -42,6 +43,7 @@ def describe_cells(table: CellTable, scale: ColourScale) -> dict[str, Any]:
         "without": [cell for place in range(len(table.tensors)) for cell in _find_reasons(table, place, reasons)],
         "reasons": list(reasons),
         "otherwise": table.otherwise,
+        "width": table.width,
         "height": table.height,
     }
 

@@ -24,6 +24,7 @@ FEW_HEIGHT = 260  # pixels that the rows of a small model share
 GROUP_GAP = 0.6  # empty columns between two groups of schemes
 HEADER = 122  # pixels for title, scheme names and bits
 WIDTH = 760  # pixels of the figure that its headings count on
+NARROWEST = 8  # pixels of a scheme
 BAR = 96  # pixels right of the cells: the bar of colours with its numbers and its title
 LETTER, SMALL_LETTER = 7, 5.8  # pixels of a bold letter, and of one of a column's name
 
@@ -89,12 +90,17 @@ class CellTable:
         return 28 + 6.6 * max(map(len, self.layer_labels.values()))
 
     @property
+    def width(self) -> int:
+        """Pixels of a figure in which no scheme is narrower than NARROWEST; at least WIDTH."""
+        return max(WIDTH, round(self.margin + BAR + NARROWEST * (float(self.places[-1]) + 1)))
+
+    @property
     def is_crowded(self) -> bool:
-        """Whether the groups' names would run into each other in a figure of WIDTH pixels; they then stand upright.
+        """Whether the groups' names would run into each other in a figure of `width` pixels; they then stand upright.
 
         Never of a single group, which has nothing beside it.
         """
-        pitch = (WIDTH - self.margin - BAR) / (self.places[-1] + 1)
+        pitch = (self.width - self.margin - BAR) / (self.places[-1] + 1)
         return len(self.groups()) > 1 and any(
             LETTER * len(label) > pitch * len(columns) + LETTER for label, columns in self.labels()
         )

@@ -115,25 +115,24 @@ def error_curves(
 def mark_point(figure: go.Figure, at: float | None, note: str) -> dict[str, Any]:
     """What marks the scheme in view on a figure of `error_curves`: a line, and what it says at its foot.
 
-    `at` is the place on the horizontal axis, in its unit; nothing without a place. Beyond the axis there is no line,
-    and what it says stands at the near end.
+    `at` is the place on the horizontal axis, in its unit; nothing without a place, and on a figure without curves.
+    Beyond the axis there is no line, and what it says stands at the near end.
     """
-    shapes: list[dict[str, Any]] = []
-    notes: list[dict[str, Any]] = []
-    span: Any = figure.layout.xaxis.range
+    span = figure.layout.xaxis.range
+    if at is None or span is None:
+        return {"shapes": [], "annotations": []}
     low, high = span
-    if at is not None and not low <= at <= high:
-        side = {"x": 1, "xanchor": "right", "xshift": -4} if at > high else {"x": 0, "xanchor": "left", "xshift": 4}
-        place = {"xref": "paper", "y": 0, "yref": "paper", "yanchor": "bottom", "yshift": 2, "showarrow": False}
-        text = f"{plain(at, digits=4)} bit ▸ {note}" if at > high else f"{note} ◂ {plain(at, digits=4)} bit"
-        notes.append({"name": "mark-value", "text": text, **place, **side})
-    elif at is not None:
+    foot = {"name": "mark-value", "y": 0, "yref": "paper", "yanchor": "bottom", "yshift": 2, "showarrow": False}
+    if low <= at <= high:
         line = {"color": PALETTES["light"].text, "width": 1.5, "dash": "dot"}
         ends = {"x0": at, "x1": at, "y0": 0, "y1": 1, "xref": "x", "yref": "paper"}
-        shapes.append({"name": "mark-line", "type": "line", "line": line, **ends})
-        text = {"text": note, "x": at, "xref": "x", "y": 0, "yref": "paper", "yanchor": "bottom", "xanchor": "left"}
-        notes.append({"name": "mark-value", "showarrow": False, "xshift": 4, "yshift": 2, **text})
-    return {"shapes": shapes, "annotations": notes}
+        side = {"xanchor": "left", "xshift": 4} if at < (low + high) / 2 else {"xanchor": "right", "xshift": -4}
+        shape = {"name": "mark-line", "type": "line", "line": line, **ends}
+        return {"shapes": [shape], "annotations": [foot | side | {"text": note, "x": at, "xref": "x"}]}
+    bits = f"{plain(at, digits=4)} bit"
+    text = f"{bits} ▸ {note}" if at > high else f"{note} ◂ {bits}"
+    side = {"xanchor": "right", "xshift": -4} if at > high else {"xanchor": "left", "xshift": 4}
+    return {"shapes": [], "annotations": [foot | side | {"text": text, "x": int(at > high), "xref": "paper"}]}
 
 
 def _describe(points: Sequence[_Point], measure: Column) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from qanalysis.charts.cell_facts import describe_cells
-from qanalysis.charts.cell_table import TALL, CellTable
+from qanalysis.charts.cell_table import TALL, WIDTH, CellTable
 from qanalysis.charts.colour_scale import ColourScale
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape
@@ -49,6 +49,7 @@ def heat_map(rows: Sequence[Row], metric: str, *, theme: Theme = "light") -> go.
         theme,
         subtitle=subtitle,
         height=table.height,
+        width=table.width if table.width > WIDTH else None,
         margin={"t": table.header, "b": 16, "l": table.margin, "r": 16},
         showlegend=False,
         coloraxis=scale.axis(table, theme),

@@ -71,13 +71,10 @@ class Snapshot:
 
     @property
     def share_done(self) -> float:
-        """Tensors finished over tensors asked for, 0 to 1.
-
-        A sweep without tensors counts as 0 until it is done.
-        """
+        """How much of the work is done, within tensors too, 0 to 1; 0 before the first report."""
         if self.state == "done":
             return 1.0
-        return self.progress.done / max(self.progress.total, 1) if self.progress else 0.0
+        return self.progress.share_done if self.progress else 0.0
 
 
 class Job:
@@ -134,7 +131,7 @@ class Job:
         return Snapshot("done" if rows.complete else "cancelled", rows=rows)
 
     def _note(self, progress: SweepProgress) -> None:
-        """How far the sweep is, for the page that polls; called on the sweep's thread after each tensor."""
+        """How far the sweep is, for the page that polls; called on the sweep's thread."""
         # The rows of each report would add up to the whole result a second time.
         self.snapshot = replace(self.snapshot, progress=replace(progress, rows=()))
 

@@ -12,6 +12,7 @@ from qanalysis.dashboard.converter import page as converter
 from qanalysis.dashboard.elements import read_theme
 from qanalysis.dashboard.layers import page as layers
 from qanalysis.dashboard.pages import Page
+from qanalysis.dashboard.progress import tell_jobs
 from qanalysis.dashboard.session import draw_notices, open_page
 
 PAGES: tuple[Page[Any], ...] = (layers.PAGE, converter.PAGE)
@@ -43,12 +44,12 @@ def _register(page: Page[Any], *, opens: bool) -> Any:
 
 
 def show_page(page: Page[Any]) -> None:
-    """One page, what its link could not mean above it.
+    """One page, what its link could not mean and the server's running jobs above it.
 
     The notices are drawn last, into a place above the page: drawing finds out what a source does not have.
     """
     notices = st.container()
-    with open_page(page.view, page.path) as view:
+    with tell_jobs(), open_page(page.view, page.path) as view:
         page.draw(view)
     with notices:
         draw_notices()

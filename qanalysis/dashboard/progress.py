@@ -1,11 +1,14 @@
-"""How far is the sweep?
+"""How far are the sweeps?
 
-The strip under the title: one bar, one button, drawn again every half second while something runs.
+The strip of page Layers: one bar, one button, and a line for each other job; on every page without a strip those lines
+alone. One fragment on the page, drawn again every half second while something runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 
 import streamlit as st
 
@@ -13,34 +16,15 @@ from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.cache import get_jobs
 from qanalysis.dashboard.jobs import Job, Snapshot, SweepRequest
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.notation import count, duration, percent, shorten
-from qanalysis.quantizers.scheme import Scheme
+from qanalysis.notation import about, about_size, count, duration, percent, shorten
 from qanalysis.sweeps.sweep import SweepProgress
+from qanalysis.sweeps.work import Estimate, weigh_work
 
 POLL_S = 0.5
 SETTLE_S = 0.3
 """A sweep that ends within this time is shown at once, without a strip that flickers."""
 MOST_UNASKED = 1_000_000_000
 """Work of `weigh_work` that is swept without a click; about a second on two cores."""
-UNEQUAL, UNEQUAL_SEARCHED = 3, 20
-"""How many times the work of an integer format another one is, and where its range is searched."""
-
-
-def weigh_work(tensors: Sequence[TensorInfo], schemes: Sequence[str]) -> int:
-    """Values times schemes, each scheme weighed by its format and range rule against integers under minmax.
-
-    A plain number to compare with `MOST_UNASKED`; the filter has been applied to `tensors`. ValueError for a bad text.
-
-    >>> weigh_work([TensorInfo("w", (10, 10), "F32", 400)], ["int4", "int4 range=mse:20", "int4 range=kl"])
-    101100
-    """
-    return sum(info.numel for info in tensors) * sum(_weigh(Scheme.parse(text)) for text in schemes)
-
-
-def _weigh(scheme: Scheme) -> int:
-    """How many times the work of integers under minmax one scheme is: its range's cost times that of its format."""
-    unequal = UNEQUAL_SEARCHED if scheme.range.tries_grids else UNEQUAL
-    return scheme.range.cost * (1 if scheme.format.is_integer else unequal)
 
 
 def follow_sweep(request: SweepRequest, tensors: Sequence[TensorInfo], *, named: str) -> Job | None:
@@ -62,8 +46,32 @@ def draw_strip(request: SweepRequest, tensors: Sequence[TensorInfo]) -> None:
 
     A fragment of its own; without anything at work it does not poll. Names of tensors are shown as text.
     """
+    st.session_state["has_strip"] = True
     active = _active_jobs()
     st.fragment(_poll, run_every=POLL_S if active else None)(request, tensors, active)
+
+
+@contextmanager
+def tell_jobs() -> Iterator[None]:
+    """A place above what the block draws, with a line for each job of the server that waits or works.
+
+    Empty where nothing does, and where the block draws the strip, which has those lines.
+    """
+    place = st.container()
+    st.session_state["has_strip"] = False
+    yield
+    active = _active_jobs()
+    if active and not st.session_state["has_strip"]:
+        with place:
+            st.fragment(_poll_others, run_every=POLL_S)(active)
+
+
+def _poll_others(drawn: frozenset[str]) -> None:
+    """The lines of all jobs as they stand; with other jobs than `drawn` the page is drawn anew."""
+    for job in get_jobs().active():
+        _draw_line(job, "Running")
+    if _active_jobs() != drawn:
+        st.rerun()
 
 
 def _active_jobs() -> frozenset[str]:
@@ -76,11 +84,9 @@ def _poll(request: SweepRequest, tensors: Sequence[TensorInfo], drawn: frozenset
 
     `drawn` are the jobs that were active when the page was drawn: when others are, the page is drawn anew.
     """
-    if _active_jobs() != drawn:
-        st.rerun()
     job = get_jobs().find(request.digest)
     snapshot = job.snapshot if job else None
-    words = describe_progress(snapshot, tensors, schemes=len(request.schemes))
+    words = describe_progress(snapshot, tensors, schemes=request.schemes)
     with st.container(horizontal=True, vertical_alignment="center", key="strip"):
         if snapshot and snapshot.is_active:
             st.progress(snapshot.share_done, text=words)
@@ -89,7 +95,10 @@ def _poll(request: SweepRequest, tensors: Sequence[TensorInfo], drawn: frozenset
         _draw_button(request, snapshot)
     for other in get_jobs().active():
         if other.request.digest != request.digest:
-            _draw_other(other)
+            _draw_line(other, "Also running")
+    # What a click did is in sight before the whole page, which may take seconds, is drawn anew.
+    if _active_jobs() != drawn:
+        st.rerun()
 
 
 def _draw_button(request: SweepRequest, snapshot: Snapshot | None) -> None:
@@ -115,30 +124,44 @@ def _cancel(digest: str) -> None:
         job.wait(SETTLE_S)
 
 
-def _draw_other(job: Job) -> None:
+def _draw_line(job: Job, label: str) -> None:
     """A line and a button for a job that is not this page's: another source, or choices left behind."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        source, schemes = escape_markdown(shorten(job.request.source)), len(job.request.schemes)
-        st.caption(f"Also running: {source}, {schemes} schemes, {percent(job.snapshot.share_done)}", width="stretch")
+        st.caption(f"{label}: {describe_job(job.request, job.snapshot)}", width="stretch")
         st.button("Cancel", key=f"cancel-{job.request.digest}", width=120, on_click=_cancel, args=(job.request.digest,))
 
 
-def describe_progress(snapshot: Snapshot | None, tensors: Sequence[TensorInfo], *, schemes: int) -> str:
+def describe_job(request: SweepRequest, snapshot: Snapshot) -> str:
+    """A job in a few words for pages that are not its own: source, schemes, share done, time left; as markdown.
+
+    The source is named by the last part of its path, as text.
+    """
+    source = escape_markdown(shorten(request.source.rstrip("/").rpartition("/")[2]))
+    if snapshot.state == "queued":
+        return f"{source}, {len(request.schemes)} schemes, waiting for its turn"
+    left = _name_time_left(snapshot.progress) if snapshot.progress else ""
+    return f"{source}, {len(request.schemes)} schemes, {percent(snapshot.share_done)}{left}"
+
+
+def describe_progress(snapshot: Snapshot | None, tensors: Sequence[TensorInfo], *, schemes: Sequence[str]) -> str:
     """One line on where a sweep of these tensors stands, as markdown with every name escaped.
 
-    `schemes` is how many there are. Partial results say so in bold; without a snapshot it tells the work ahead.
+    `schemes` are canonical texts. Partial results say so in bold; without a snapshot it tells the work ahead, with
+    about how long it takes and how much memory.
     """
     if snapshot is None:
-        return f"Not swept yet: {count(sum(info.numel for info in tensors), 'values')} × {schemes} schemes"
+        ahead = _estimate(tuple(tensors), tuple(schemes))
+        cost = f"{about(ahead.seconds)}, {about_size(ahead.memory_bytes)} of memory"
+        return f"Not swept yet: {count(sum(info.numel for info in tensors), 'values')} × {len(schemes)} schemes, {cost}"
     progress = snapshot.progress
-    if progress is None and snapshot.state == "running":
-        return f"{escape_markdown(shorten(tensors[0].name))}: 0 of {len(tensors)} tensors × {schemes} schemes"
-    if progress is None:
+    if snapshot.state == "running" and (progress is None or not progress.share_done):
+        return f"{escape_markdown(shorten(tensors[0].name))}: 0 of {len(tensors)} tensors × {len(schemes)} schemes"
+    if progress is None or not (progress.done or snapshot.is_active):
         return _WITHOUT_PROGRESS[snapshot.state]
-    counted = f"{progress.done} of {progress.total} tensors × {schemes} schemes"
+    counted = f"{progress.done} of {progress.total} tensors × {len(schemes)} schemes"
     if snapshot.is_active:
-        left = f", {duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
-        return f"{escape_markdown(shorten(progress.tensor))}: {counted}, {_name_speed(progress)}{left}"
+        done = f"{percent(progress.share_done)}, {_name_speed(progress)}{_name_time_left(progress)}"
+        return f"{escape_markdown(shorten(progress.tensor))}: {counted}, {done}"
     if snapshot.state == "done":
         return f"Complete: {counted} in {duration(snapshot.seconds)}, {_name_speed(progress)}"
     return f"**Partial**: {counted} before it was {'cancelled' if snapshot.state == 'cancelled' else 'stopped'}"
@@ -150,6 +173,17 @@ _WITHOUT_PROGRESS = {
     "cancelled": "Cancelled before the first tensor",
     "failed": "The sweep failed",
 }
+
+
+@lru_cache(maxsize=4)
+def _estimate(tensors: tuple[TensorInfo, ...], schemes: tuple[str, ...]) -> Estimate:
+    """The estimate of the last requests, which the strip tells at every run."""
+    return Estimate.of(tensors, schemes)
+
+
+def _name_time_left(progress: SweepProgress) -> str:
+    """The end of a line that tells the time left, empty where that is not known."""
+    return "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
 
 
 def _name_speed(progress: SweepProgress) -> str:

@@ -66,9 +66,21 @@ class RangeRule(ABC):
         return ""
 
     @property
+    def candidates(self) -> int:
+        """How many ranges a search tries on every group; 0 for a rule that tries none."""
+        return 0
+
+    @property
     def cost(self) -> int:
-        """How many times the work of minmax a sweep has with it, measured per value of an integer format."""
+        """How many times the work of minmax a sweep has with it, measured per value of an integer format.
+
+        At worst, where that depends on the groups.
+        """
         return 1
+
+    def cost_in(self, _length: float, _largest_code: int, /) -> float:
+        """The same for groups of so many elements and a grid up to so large a code."""
+        return self.cost
 
     @property
     def needs_equal_steps(self) -> bool:
@@ -185,6 +197,10 @@ class MeanSquaredError(RangeRule):
         return f"the clip of least squared error among {self.fractions}"
 
     @property
+    def candidates(self) -> int:
+        return self.fractions
+
+    @property
     def cost(self) -> int:
         return max(self.fractions // 2, 1)
 
@@ -225,8 +241,16 @@ class KullbackLeibler(RangeRule):
     def cost(self) -> int:
         return 1000
 
+    def cost_in(self, length: float, largest_code: int, /) -> float:
+        # Each bin beyond the codes is a candidate, which steps through the codes; measured, within a factor of two.
+        candidates = max(self._limit_bins(int(length)) - largest_code, 0)
+        return 10 + candidates * (4 * largest_code + 20) / length
+
+    def _limit_bins(self, length: int) -> int:
+        return min(self.bins, max(16, 4 * length))
+
     def __call__(self, values: Floats, *, symmetric: bool, search: GridSearch) -> Range:
-        edge = search.divergence_clip(values, min(self.bins, max(16, 4 * values.shape[1])))
+        edge = search.divergence_clip(values, self._limit_bins(values.shape[1]))
         return _clip_at(edge, values, symmetric=symmetric)
 
 

@@ -92,24 +92,25 @@ def show_progress() -> Iterator[Callable[[SweepProgress], None] | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[counted]}"),
         TextColumn("{task.fields[speed]}"),
         TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, speed="")
+        task = bar.add_task("", total=None, counted="", speed="")
 
         def advance(progress: SweepProgress) -> None:
             left = "" if progress.seconds_left is None else f" · {progress.seconds_left:.0f} s left"
             speed = f"{progress.values_per_s / 1e6:.1f} M values/s{left}"
             bar.update(
                 task,
-                completed=progress.done,
-                total=progress.total,
+                completed=progress.share_done,
+                total=1.0,
+                counted=f"{progress.done}/{progress.total}",
                 description=clean_text(progress.tensor),
                 speed=speed,
             )

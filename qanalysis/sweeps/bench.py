@@ -29,6 +29,9 @@ from qanalysis.sweeps.widths import UniformGrids, Widths
 
 Grids = UniformGrids | Grid
 
+#: So many jobs go over a chunk in one call of a loop, which can not be stopped: at most half a second.
+JOBS_AT_ONCE = 64
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bench:
@@ -183,20 +186,34 @@ def pack(wanted: Sequence[tuple[Widths | Scheme, Layout]], values: int) -> tuple
     counts = [len(grids.schemes) if isinstance(grids, Widths) else 1 for grids, _layout in wanted]
     whose = np.repeat(np.arange(len(wanted)), counts)
     packings: list[Packing] = []
-    if uniform:
-        jobs = [place for place, _grids, _layout in uniform]
+    for start in range(0, len(uniform), JOBS_AT_ONCE):
+        part = uniform[start : start + JOBS_AT_ONCE]
+        jobs = [place for place, _grids, _layout in part]
         packings.append(
-            UniformPacking.of([one[1:] for one in uniform], jobs, np.flatnonzero(np.isin(whose, jobs)), values)
+            UniformPacking.of([one[1:] for one in part], jobs, np.flatnonzero(np.isin(whose, jobs)), values)
         )
-    if coded:
-        jobs = [place for place, _grids, _layout in coded]
-        packings.append(CodedPacking.of([one[1:] for one in coded], jobs, np.flatnonzero(np.isin(whose, jobs)), values))
+    for start in range(0, len(coded), JOBS_AT_ONCE):
+        few = coded[start : start + JOBS_AT_ONCE]
+        jobs = [place for place, _grids, _layout in few]
+        packings.append(CodedPacking.of([one[1:] for one in few], jobs, np.flatnonzero(np.isin(whose, jobs)), values))
     return tuple(packings)
 
 
-def take_sums(bench: Bench, packings: Sequence[Packing], grids: Sequence[Grids]) -> tuple[Doubles, Doubles]:
-    """The chunk's own sums (MOMENTS,), and those under each grid (SUMS, lines), by the names in `codes`."""
-    found = [packing.take_sums(bench, [grids[job] for job in packing.jobs]) for packing in packings]
+def take_sums(
+    bench: Bench,
+    packings: Sequence[Packing],
+    grids: Sequence[Grids],
+    *,
+    on_packing: Callable[[Packing], None] = lambda _packing: None,
+) -> tuple[Doubles, Doubles]:
+    """The chunk's own sums (MOMENTS,), and those under each grid (SUMS, lines), by the names in `codes`.
+
+    `on_packing` is told of each packing when its sums are taken, and may raise to end the work.
+    """
+    found = []
+    for packing in packings:
+        found.append(packing.take_sums(bench, [grids[job] for job in packing.jobs]))
+        on_packing(packing)
     if len(found) == 1:
         return found[0][0], found[0][1].T
     sums = np.empty((sum(len(packing.lines) for packing in packings), len(codes.SUMS)))

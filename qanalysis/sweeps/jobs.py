@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.scheme import MINMAX, Scheme
+from qanalysis.quantizers.searches import GROUPS_PER_CHECK
 from qanalysis.quantizers.statistics import Statistic
 from qanalysis.sums import ErrorStats
 from qanalysis.sweeps.bench import Grids, Packing, pack
 from qanalysis.sweeps.chunks import Chunk, cut_chunks
 from qanalysis.sweeps.widths import Widths, is_plain
+from qanalysis.sweeps.work import weigh
 from qanalysis.theory.predictions import Predictor, has_formula, predict_sqnr_db
 
 
@@ -32,7 +34,8 @@ class Job:
 
     `lead` speaks for them.
 
-    `layout` is that of the whole tensor. Storage is in bits per value, per group and once, (schemes,) each.
+    `layout` is that of the whole tensor. Storage is in bits per value, per group and once, (schemes,) each. `work` is
+    what one value takes, by `work.weigh`.
     """
 
     lead: Scheme
@@ -41,6 +44,7 @@ class Job:
     value_bits: Codes
     group_bits: Codes
     tensor_bits: Codes
+    work: float
 
     @classmethod
     def of(cls, schemes: Sequence[Scheme], layout: Layout) -> Self:
@@ -48,7 +52,13 @@ class Job:
         value_bits, group_bits = np.array([scheme.storage_bits for scheme in schemes], np.int64).T
         tensor_bits = np.array([scheme.tensor_bits(layout.groups) for scheme in schemes], np.int64)
         widths = Widths.of(schemes) if schemes[0].format.is_integer else None
-        return cls(schemes[0], widths, layout, value_bits, group_bits, tensor_bits)
+        work = sum(weigh(scheme, layout) for scheme in schemes)
+        return cls(schemes[0], widths, layout, value_bits, group_bits, tensor_bits, work)
+
+    @property
+    def search_work(self) -> float:
+        """What one value takes until its range is known, apart from its sums; 0 where extremes are all."""
+        return 0 if self.lead.takes_extremes else self.work - 1
 
     @property
     def pool(self) -> Layout:
@@ -62,6 +72,10 @@ class Job:
             if whole
             else self.layout
         )
+
+    def count_checks(self, layout: Layout) -> int:
+        """About how often a search in this layout, of the tensor or a piece, asks whether to go on."""
+        return self.lead.range.candidates or -(-layout.groups // GROUPS_PER_CHECK)
 
     def lay(self, found: Statistic) -> Grids:
         """Its grids over the statistics of all groups."""

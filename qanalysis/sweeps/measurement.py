@@ -25,11 +25,12 @@ from qanalysis.kernels import codes
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.statistics import Range, Statistic
 from qanalysis.sums import ErrorStats
-from qanalysis.sweeps.bench import Bench, Grids, take_sums
+from qanalysis.sweeps.bench import Bench, Grids, Packing, take_sums
 from qanalysis.sweeps.chunks import Chunk
-from qanalysis.sweeps.jobs import Cut, Outline, View
+from qanalysis.sweeps.jobs import Cut, Job, Outline, View
 from qanalysis.sweeps.row import Status
 from qanalysis.sweeps.widths import UniformGrids
+from qanalysis.sweeps.work import Account, Ledger
 
 Read = Callable[[int, int], Floats]
 P = TypeVar("P")
@@ -64,7 +65,7 @@ class Workshop:
 
     The pool that works on pieces, how many may compute at once, the stop sign, the lock for large tensors.
 
-    `outline` tells what there is to do for a shape and a channel axis.
+    `outline` tells what there is to do for a shape and a channel axis; `ledger` counts what is done.
     """
 
     pool: Executor
@@ -72,6 +73,7 @@ class Workshop:
     cancel: threading.Event
     large: threading.Lock
     outline: Callable[[tuple[int, ...], int], Outline]
+    ledger: Ledger
 
     def check(self) -> None:
         """Raise CancelledError once the stop sign is set."""
@@ -94,27 +96,37 @@ class Workshop:
 class Pass:
     """A going over the pieces of a tensor.
 
-    How they are read, what is wanted, and each job's ranges, None where a piece finds its own.
+    How they are read, what is wanted, and each job's ranges, None where a piece finds its own; the tensor's account.
     """
 
     read: Read
     view: View
     ranges: Sequence[Statistic | None]
     workshop: Workshop
+    account: Account
 
 
-def measure_tensor(source: TensorSource, info: TensorInfo, schemes: int, *, workshop: Workshop) -> Measured:
-    """Measure one tensor under the workshop's `schemes` schemes. What can not be measured says why.
+def measure_tensor(
+    source: TensorSource, info: TensorInfo, schemes: int, *, workshop: Workshop, work: float
+) -> Measured:
+    """Measure one tensor under the workshop's `schemes` schemes, `work` in all. What can not be measured says why.
 
     Raises CancelledError soon after the workshop's stop sign is set.
     """
     workshop.check()
+    account = workshop.ledger.open(work)
+    measured = _measure(source, info, schemes, workshop, account)
+    account.close()
+    return measured
+
+
+def _measure(source: TensorSource, info: TensorInfo, schemes: int, workshop: Workshop, account: Account) -> Measured:
     refusal = _refuse(info)
     if refusal:
         return Measured.nothing(info, schemes, *refusal)
     outline = workshop.outline(info.shape, info.channel_axis)
     try:
-        parts = [(view.places, _measure_view(source, info, view, workshop)) for view in outline.views]
+        parts = [(view.places, _measure_view(source, info, view, workshop, account)) for view in outline.views]
     except (CheckpointError, OSError) as error:
         return Measured.nothing(info, schemes, "failed", str(error))
     except MemoryError:
@@ -151,11 +163,13 @@ def _refuse(info: TensorInfo) -> tuple[Status, str] | None:
     return None
 
 
-def _measure_view(source: TensorSource, info: TensorInfo, view: View, workshop: Workshop) -> ErrorStats:
+def _measure_view(
+    source: TensorSource, info: TensorInfo, view: View, workshop: Workshop, account: Account
+) -> ErrorStats:
     whole = view.must_hold or not source.is_sliceable(info)
     with workshop.large if whole and info.numel > LARGE_VALUES else nullcontext():
         read = _reader(source, info, view.jobs[0].layout, whole=whole)
-        going = Pass(read, view, _find_crossing_ranges(read, view, workshop), workshop)
+        going = Pass(read, view, _find_crossing_ranges(read, view, workshop, account), workshop, account)
         sums = reduce(operator.add, workshop.share(partial(_measure_cut, going), view.cuts))
     return replace(sums, storage_bits=sums.storage_bits + view.tensor_bits) if view.tensor_bits.any() else sums
 
@@ -167,7 +181,7 @@ def _reader(source: TensorSource, info: TensorInfo, layout: Layout, *, whole: bo
     return lambda start, stop: flat[start:stop]
 
 
-def _find_crossing_ranges(read: Read, view: View, workshop: Workshop) -> list[Statistic | None]:
+def _find_crossing_ranges(read: Read, view: View, workshop: Workshop, account: Account) -> list[Statistic | None]:
     crossing = [job if crosses else None for job, crosses in zip(view.jobs, view.crossing, strict=True)]
     pools = list({job.pool for job in crossing if job and job.lead.takes_extremes})
     extremes = _pool_extremes(read, [cut.chunk for cut in view.cuts], pools, workshop)
@@ -180,8 +194,16 @@ def _find_crossing_ranges(read: Read, view: View, workshop: Workshop) -> list[St
             ranges.append(found if job.lead.has_outer_scale else job.lead.settle(found))
         else:
             matrix = read(0, view.cuts[-1].chunk.stop).reshape(job.layout.rows, job.layout.columns)
-            ranges.append(job.lead.find_statistic(matrix, job.layout, check=workshop.check))
+            ranges.append(_search(job, matrix, job.layout, workshop, account))
     return ranges
+
+
+def _search(job: Job, matrix: Floats, layout: Layout, workshop: Workshop, account: Account) -> Statistic:
+    """What its rule or format says of the groups of the tensor, or of a piece."""
+    workshop.check()
+    work = job.search_work * matrix.size
+    check = account.spread(work, job.count_checks(layout), workshop.check)
+    return job.lead.find_statistic(matrix, layout, check=check)
 
 
 def _pool_extremes(
@@ -230,11 +252,9 @@ def _measure_cut(going: Pass, cut: Cut) -> ErrorStats:
             elif job.lead.takes_extremes:
                 found = extremes[local]
             else:
-                found = job.lead.find_statistic(
-                    raw.reshape(local.rows, local.columns), local, check=going.workshop.check
-                )
+                found = _search(job, raw.reshape(local.rows, local.columns), local, going.workshop, going.account)
             grids.append(job.lay(found))
-        return _name_sums(bench, cut, grids)
+        return _name_sums(bench, cut, grids, going)
 
 
 def _take_groups(chunk: Chunk, layout: Layout, part: Floats) -> Floats:
@@ -242,8 +262,13 @@ def _take_groups(chunk: Chunk, layout: Layout, part: Floats) -> Floats:
     return groups
 
 
-def _name_sums(bench: Bench, cut: Cut, grids: Sequence[Grids]) -> ErrorStats:
-    moments, sums = take_sums(bench, cut.packings, grids)
+def _name_sums(bench: Bench, cut: Cut, grids: Sequence[Grids], going: Pass) -> ErrorStats:
+    def note(packing: Packing) -> None:
+        going.workshop.check()
+        jobs = [going.view.jobs[place] for place in packing.jobs]
+        going.account.spend(sum(job.work - job.search_work for job in jobs) * bench.values.size)
+
+    moments, sums = take_sums(bench, cut.packings, grids, on_packing=note)
     lines, steps = sums.shape[1], np.concatenate([_count_steps(own) for own in grids], axis=1)
     steps[:, ~cut.owned] = _NO_STEPS
     return ErrorStats(

@@ -7,16 +7,15 @@ run.
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from itertools import islice
+from functools import cache, lru_cache, partial
+from itertools import count, islice
 from typing import Any
 
 from numpy.typing import NDArray
@@ -28,16 +27,21 @@ from qanalysis.sweeps.jobs import outline
 from qanalysis.sweeps.measurement import Measured, Workshop, measure_tensor
 from qanalysis.sweeps.row import Row, Rows
 from qanalysis.sweeps.tabulation import Tabulation
+from qanalysis.sweeps.work import Ledger, count_cores, weigh_tensor
 
 CANCEL_POLL_S = 0.05
+#: A tensor that takes longer is told of while it is at work.
+REPORT_S = 0.25
 #: So many tensors are under way at most: enough to keep all threads at work beside a large one.
 AHEAD = 256
 
 
 @dataclass(frozen=True, slots=True)
 class SweepProgress:
-    """Where a sweep stands: the tensor just finished, how many of how many, speed, time left, and that tensor's
-    rows.
+    """Where a sweep stands: the tensor just finished with its rows, or the first one at work, without rows.
+
+    `done` of `total` tensors are finished; `share_done`, 0 to 1, counts what is done within tensors too, each scheme by
+    its work. `values_per_s` is over all schemes, 0 before anything is done, and time left is unknown then.
     """
 
     tensor: str
@@ -46,6 +50,7 @@ class SweepProgress:
     values_per_s: float
     seconds_left: float | None
     rows: Sequence[Row]
+    share_done: float = 0.0
 
 
 def sweep(
@@ -62,8 +67,9 @@ def sweep(
     """Measure every tensor of `source` under every scheme.
 
     `include` and `exclude` are regular expressions searched in the tensors' names; `weights_only` keeps tensors of two
-    or more dimensions. `on_progress` is called after each tensor, in the thread of the caller. Setting `cancel` ends
-    the sweep within one piece per thread and returns the rows so far with `complete` false. Raises ValueError for a
+    or more dimensions. `on_progress` is called after each tensor, and four times a second within a long one, in
+    the thread of the caller. Setting `cancel` ends the sweep within a tenth of a second, whatever is at work, and
+    returns the rows of the finished tensors with `complete` false. Raises ValueError for a
     scheme that does not parse, no scheme at all, or a filter that leaves no tensor.
 
     >>> import numpy as np
@@ -79,9 +85,9 @@ def sweep(
         raise ValueError("a sweep needs at least one scheme, for example 'int4 group=128'")
     tensors = select_tensors(opened.tensors, include=include, exclude=exclude, weights_only=weights_only)
     stop = cancel or threading.Event()
-    clock, table = _Clock(tensors, len(plan)), Tabulation(plan, len(tensors))
-    for measured in _measure_all(opened, tensors, plan, workers=workers or _count_cores(), cancel=stop):
-        progress = clock.tick(measured.info, table.add(measured))
+    clock, table = _Clock(tensors, plan), Tabulation(plan, len(tensors))
+    for measured in _measure_all(opened, tensors, plan, clock, workers=workers or count_cores(), cancel=stop):
+        progress = clock.finish(table.add(measured)) if measured else clock.look()
         if on_progress:
             on_progress(progress)
     complete = clock.done == len(tensors)
@@ -138,19 +144,28 @@ def _measure_all(
     source: TensorSource,
     tensors: Sequence[TensorInfo],
     plan: Sequence[Scheme],
+    clock: _Clock,
     *,
     workers: int,
     cancel: threading.Event,
-) -> Iterator[Measured]:
+) -> Iterator[Measured | None]:
+    """Each tensor's sums in the order of the file; None from time to time while the next one is at work."""
     # Conductors wait for the pieces of one tensor each, so the workers always find pieces of the next one to go on
     # with.
     pool, conductors = ThreadPoolExecutor(workers, "piece"), ThreadPoolExecutor(workers + 1, "tensor")
-    workshop = Workshop(pool, threading.Semaphore(workers), cancel, threading.Lock(), lru_cache(partial(outline, plan)))
-    waiting = (conductors.submit(measure_tensor, source, info, len(plan), workshop=workshop) for info in tensors)
+    workshop = Workshop(
+        pool, threading.Semaphore(workers), cancel, threading.Lock(), lru_cache(partial(outline, plan)), clock.ledger
+    )
+    waiting = (
+        conductors.submit(
+            measure_tensor, source, info, len(plan), workshop=workshop, work=clock.weigh(info.shape, info.channel_axis)
+        )
+        for info in tensors
+    )
     under_way = deque(islice(waiting, AHEAD))
     try:
         while under_way:
-            yield _await(under_way.popleft(), workshop)
+            yield from _await(under_way.popleft(), workshop)
             under_way.extend(islice(waiting, 1))
     except CancelledError:
         return
@@ -160,17 +175,15 @@ def _measure_all(
         pool.shutdown(wait=not cancel_rest, cancel_futures=True)
 
 
-def _await(future: Future[Measured], workshop: Workshop) -> Measured:
-    while True:
-        try:
-            return future.result(timeout=CANCEL_POLL_S)
-        except TimeoutError:
-            workshop.check()
-
-
-def _count_cores() -> int:
-    # Only Linux tells which cores this process may use.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _await(future: Future[Measured], workshop: Workshop) -> Iterator[Measured | None]:
+    """The tensor's sums once they are there, None every `REPORT_S` seconds until then."""
+    for polls in count(1):
+        if wait([future], timeout=CANCEL_POLL_S).done:
+            yield future.result()
+            return
+        workshop.check()
+        if polls % round(REPORT_S / CANCEL_POLL_S) == 0:
+            yield None
 
 
 def _take_digest(source: TensorSource) -> str | None:
@@ -181,14 +194,27 @@ def _take_digest(source: TensorSource) -> str | None:
 
 
 class _Clock:
-    def __init__(self, tensors: Sequence[TensorInfo], schemes: int) -> None:
-        self._began = time.monotonic()
-        self._values, self._all_values = 0, sum(info.numel for info in tensors)
-        self.done, self._total, self._schemes = 0, len(tensors), schemes
+    """How far the sweep is, and since when."""
 
-    def tick(self, info: TensorInfo, rows: Sequence[Row]) -> SweepProgress:
+    def __init__(self, tensors: Sequence[TensorInfo], plan: Sequence[Scheme]) -> None:
+        self._began = time.monotonic()
+        self._tensors, self.done = tensors, 0
+        self.weigh = cache(partial(weigh_tensor, plan))
+        self._round_trips = sum(info.numel for info in tensors) * len(plan)
+        self.ledger = Ledger(sum(self.weigh(info.shape, info.channel_axis) for info in tensors))
+
+    def finish(self, rows: Sequence[Row]) -> SweepProgress:
+        """The next tensor is finished."""
         self.done += 1
-        self._values += info.numel
+        return self._report(self._tensors[self.done - 1], rows)
+
+    def look(self) -> SweepProgress:
+        """The next tensor is still at work."""
+        return self._report(self._tensors[self.done], ())
+
+    def _report(self, info: TensorInfo, rows: Sequence[Row]) -> SweepProgress:
+        total = len(self._tensors)
+        share = 1.0 if self.done == total else self.ledger.share
         elapsed = max(time.monotonic() - self._began, 1e-9)
-        left = elapsed * (self._all_values - self._values) / self._values if self._values else None
-        return SweepProgress(info.name, self.done, self._total, self._values * self._schemes / elapsed, left, rows)
+        left = elapsed * (1 - share) / share if share else None
+        return SweepProgress(info.name, self.done, total, share * self._round_trips / elapsed, left, rows, share)

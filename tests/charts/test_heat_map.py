@@ -125,6 +125,13 @@ class TestHeatMap:
         assert list(few.layout.xaxis.ticktext[:7]) == list("2345678")
         assert list(many.layout.xaxis.ticktext[:7]) == ["2", "", "", "", "", "", "8"]
 
+    def test_hundreds_of_schemes_make_the_figure_wider(self):
+        schemes = [f"int{bits} group={2**size}" for size in range(3, 12) for bits in range(2, 17)]
+        figure = heat_map(sweep({"w": np.eye(4, dtype=np.float32)}, schemes), "sqnr_db")
+        cells = figure.layout.width - figure.layout.margin.l - 96  # the bar of colours takes 96
+        assert cells / np.ptp(figure.layout.xaxis.range) == pytest.approx(8, abs=0.5 / len(schemes))  # a whole width
+        assert heat_map(many_rows(2), "sqnr_db").layout.width is None
+
     @pytest.mark.parametrize(("name", "angle"), [("w", 0), ("the_second_convolution_by_depth", -90)])
     def test_long_names_of_layers_leave_the_groups_less_room(self, name, angle):
         groups = ["", " channel", " group=128", " group=32", " group=64", " asym"]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,23 @@ def test_ctrl_c_keeps_the_rows_so_far_marked_as_partial(checkpoint: Path) -> Non
     assert not rows.complete
     assert 28 <= len(rows) < 61 * 28
     assert read_rows("rows.csv").rows == rows.rows
+
+
+def test_ctrl_c_within_one_large_tensor_ends_at_once_and_writes_nothing(checkpoint: Path) -> None:
+    np.save("large.npy", np.random.default_rng(0).normal(size=(4096, 1024)).astype(np.float32))
+    options = ["--bits", "2-16", "--symmetry", "sym,asym", "--range", "minmax,mse,kl", "--out", "rows.csv"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qanalysis.cli", "sweep", "large.npy", *options],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(6)  # reads, loads the loops, and is within the tensor; the whole takes minutes
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    told, note = process.communicate(timeout=60)
+    # The sweep ends within a second; writing nothing, and leaving python, may take another on a busy machine.
+    assert time.monotonic() - asked < 2
+    assert (process.returncode, told) == (130, "")
+    assert "cancelled before the first tensor was done; nothing is written" in note
+    assert sorted(path.name for path in Path().iterdir()) == ["large.npy", checkpoint.name]

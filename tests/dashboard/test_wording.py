@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from qanalysis.checkpoints.source import TensorInfo
-from qanalysis.dashboard.jobs import Snapshot
-from qanalysis.dashboard.progress import describe_progress, weigh_work
+from qanalysis.dashboard.jobs import Snapshot, SweepRequest
+from qanalysis.dashboard.progress import describe_job, describe_progress
 from qanalysis.dashboard.wording import escape_markdown, hide_root
 from qanalysis.sweeps.sweep import SweepProgress
 
@@ -29,23 +29,32 @@ def test_messages_show_paths_from_the_root_on(tmp_path: Path) -> None:
 
 
 def _progress(seconds_left: float | None = 3.0) -> SweepProgress:
-    return SweepProgress("conv*1", 4, 10, 2e8, seconds_left, ())
+    return SweepProgress("conv*1", 4, 10, 2e8, seconds_left, (), 0.45)
 
 
 @pytest.mark.parametrize(
     ("snapshot", "text"),
     [
-        pytest.param(None, "Not swept yet: 1,000 values × 28 schemes", id="not asked for"),
+        pytest.param(
+            None,
+            "Not swept yet: 1,000 values × 28 schemes, under a second, under 1 MiB of memory",
+            id="not asked for",
+        ),
         pytest.param(Snapshot("queued"), "Waiting for its turn", id="queued"),
         pytest.param(Snapshot("running"), "conv\\*0: 0 of 10 tensors × 28 schemes", id="begun"),
         pytest.param(
+            Snapshot("running", SweepProgress("conv*0", 0, 10, 0.0, None, (), 0.0)),
+            "conv\\*0: 0 of 10 tensors × 28 schemes",
+            id="nothing done yet",
+        ),
+        pytest.param(
             Snapshot("running", _progress()),
-            "conv\\*1: 4 of 10 tensors × 28 schemes, 200 M round trips/s, 3.0 s left",
+            "conv\\*1: 4 of 10 tensors × 28 schemes, 45 %, 200 M round trips/s, 3.0 s left",
             id="running",
         ),
         pytest.param(
             Snapshot("running", _progress(None)),
-            "conv\\*1: 4 of 10 tensors × 28 schemes, 200 M round trips/s",
+            "conv\\*1: 4 of 10 tensors × 28 schemes, 45 %, 200 M round trips/s",
             id="no estimate",
         ),
         pytest.param(
@@ -59,27 +68,28 @@ def _progress(seconds_left: float | None = 3.0) -> SweepProgress:
             id="cancelled",
         ),
         pytest.param(Snapshot("cancelled"), "Cancelled before the first tensor", id="cancelled at once"),
+        pytest.param(
+            Snapshot("cancelled", SweepProgress("conv*0", 0, 10, 2e8, 9.0, (), 0.05)),
+            "Cancelled before the first tensor",
+            id="cancelled within the first tensor",
+        ),
         pytest.param(Snapshot("failed"), "The sweep failed", id="failed"),
     ],
 )
 def test_the_strip_says_where_a_sweep_stands(snapshot: Snapshot | None, text: str) -> None:
     tensors = [TensorInfo(f"conv*{index}", (10, 10), "float32", 400) for index in range(10)]
-    assert describe_progress(snapshot, tensors, schemes=28) == text
+    assert describe_progress(snapshot, tensors, schemes=[f"int{bits}" for bits in range(2, 16)] * 2) == text
 
 
-def test_a_range_rule_that_searches_weighs_what_it_costs() -> None:
-    tensors = [TensorInfo("a", (20, 30), "float32", 2400), TensorInfo("b", (400,), "float32", 1600)]
-    schemes = [
-        "int4",
-        "int8 asym group=32",
-        "int4 range=mse:1",
-        "int4 range=mse:100",
-        "int4 range=percentile:99.9",
-        "int4 range=meanstd:3",
-        "int4 range=kl",
-    ]
-    assert [weigh_work(tensors, [text]) for text in schemes] == [1_000, 1_000, 1_000, 50_000, 10_000, 10_000, 1_000_000]
-    assert weigh_work(tensors, schemes) == 1_073_000
-    assert [
-        weigh_work(tensors, [text]) for text in ("mxfp4", "nf4 channel range=percentile:99", "fp8_e4m3 range=mse:10")
-    ] == [3_000, 30_000, 100_000]
+@pytest.mark.parametrize(
+    ("snapshot", "text"),
+    [
+        (Snapshot("running"), "my\\_w\\.npz, 2 schemes, 0 %"),
+        (Snapshot("running", _progress()), "my\\_w\\.npz, 2 schemes, 45 %, 3.0 s left"),
+        (Snapshot("running", _progress(None)), "my\\_w\\.npz, 2 schemes, 45 %"),
+        (Snapshot("queued"), "my\\_w\\.npz, 2 schemes, waiting for its turn"),
+    ],
+    ids=["begun", "running", "no estimate", "queued"],
+)
+def test_a_job_of_another_page_is_told_in_one_line(snapshot: Snapshot, text: str) -> None:
+    assert describe_job(SweepRequest("folder/my_w.npz", "v1", ("int4", "int8")), snapshot) == text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from functools import cache
 
 import numpy as np
 import pytest
@@ -60,8 +61,11 @@ BOXES = """(selector) => [...document.querySelectorAll(selector)].filter((elemen
 })"""
 
 
+parse = cache(Scheme.parse)
+
+
 def make_row(tensor, text, value):
-    scheme = Scheme.parse(text)
+    scheme = parse(text)
     known = tensor != ENCODER[-1]
     return Row(
         tensor, "weight", "8x8", "float32", 36864, str(scheme), str(scheme.format), scheme.format.bits,
@@ -119,7 +123,7 @@ def show(page, parts):
 
 
 def value_of(rows, tensor, scheme):
-    return next(row.sqnr_db for row in rows if (row.tensor, row.scheme) == (tensor, str(Scheme.parse(scheme))))
+    return next(row.sqnr_db for row in rows if (row.tensor, row.scheme) == (tensor, str(parse(scheme))))
 
 
 def cell_centre(page, row, column):
@@ -198,7 +202,7 @@ def test_a_click_picks_the_cell_at_every_size(page, show):
         page.mouse.click(*cell_centre(page, row, column))
         (picked,) = page.evaluate("window.picks")
         tensor = page.evaluate("(row) => window.grid.cells.layers[window.grid.rows[row].row].name", row)
-        scheme = str(Scheme.parse(TABLES[name][1][column]))
+        scheme = str(parse(TABLES[name][1][column]))
         if name == "formats":  # formats stand with the integers of their grouping
             scheme = page.evaluate("(column) => window.grid.cells.schemes[column].scheme", column)
         assert picked == {"layer": tensor, "scheme": scheme, "moving": False}
@@ -261,7 +265,7 @@ def test_a_block_folds_to_its_worst_values_by_click_and_by_keyboard(page, show):
     page.mouse.click(*cell_centre(page, 4, 10))
     assert page.evaluate("window.picks.at(-1)") == {
         "layer": worst,
-        "scheme": str(Scheme.parse(SCHEMES[10])),
+        "scheme": str(parse(SCHEMES[10])),
         "moving": False,
     }
     page.locator(".heat-box").focus()

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.cli import app
 from qanalysis.dashboard.layers.format_card import list_facts
-from qanalysis.dashboard.progress import weigh_work
 from qanalysis.diagnosis.causes import exact_scale
 from qanalysis.diagnosis.conventions import compare_conventions
 from qanalysis.diagnosis.findings import diagnose
@@ -26,6 +25,7 @@ from qanalysis.quantizers.scheme import Scheme
 from qanalysis.quantizers.statistics import Range
 from qanalysis.quantizers.words import parse_format, parse_scale
 from qanalysis.sweeps.sweep import sweep
+from qanalysis.sweeps.work import weigh_work
 from qanalysis.theory.predictions import predict_sqnr_db
 from tests.reference_levels import decode_bits
 

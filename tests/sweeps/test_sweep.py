@@ -160,35 +160,45 @@ def test_progress_tells_of_each_tensor_in_order_in_the_thread_of_the_caller() ->
 
     rows = sweep(MODEL, ["int4", "int8"], on_progress=note)
     assert threads == {threading.current_thread()}
+    # What is told while a tensor is at work has no rows; here all are quick, but the machine may not be.
+    seen = [progress for progress in seen if progress.rows]
     assert [progress.tensor for progress in seen] == list(MODEL)
     assert [(progress.done, progress.total) for progress in seen] == [(place, 5) for place in range(1, 6)]
     assert [row for progress in seen for row in progress.rows] == list(rows)
     assert all(progress.values_per_s > 0 and progress.seconds_left >= 0 for progress in seen)
     assert seen[-1].seconds_left == 0
-
-
-def test_time_left_is_unknown_before_the_first_value() -> None:
-    seen: list[SweepProgress] = []
-    sweep({"empty": np.zeros((0, 3), np.float32), "x": WEIGHTS}, ["int4"], on_progress=seen.append)
-    assert seen[0].seconds_left is None
+    shares = [progress.share_done for progress in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
 
 
 class Waiting(ArraySource):
-    """Gives its tensor "large" only once "small" is finished, so that a cancel always falls into "large"."""
+    """Gives its tensor "large" only once told to go on, so that what is told before is known."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            {"small": WEIGHTS, "large": np.broadcast_to(GAUSSIAN, (512, *GAUSSIAN.shape)).reshape(-1, 512)}
-        )
-        self.small_is_done = threading.Event()
+    def __init__(self, tensors: dict[str, NDArray[np.float32]]) -> None:
+        super().__init__(tensors)
+        self.go_on = threading.Event()
 
     def read(self, info: TensorInfo) -> NDArray[np.float32]:
         if info.name == "large":
-            self.small_is_done.wait(60)
+            self.go_on.wait(60)
         return super().read(info)
 
     def is_sliceable(self, info: TensorInfo) -> bool:
         return False
+
+
+def test_time_left_is_unknown_before_the_first_value() -> None:
+    source = Waiting({"empty": np.zeros((0, 3), np.float32), "large": WEIGHTS})
+    seen: list[SweepProgress] = []
+
+    def note(progress: SweepProgress) -> None:
+        seen.append(progress)
+        source.go_on.set()
+
+    sweep(source, ["int4"], on_progress=note)
+    assert (seen[0].seconds_left, seen[0].share_done, seen[0].values_per_s) == (None, 0, 0)
+    assert seen[-1].seconds_left == 0
 
 
 @pytest.mark.parametrize(
@@ -196,25 +206,68 @@ class Waiting(ArraySource):
     [("int4 group=32", 400), ("int4 range=mse:300", 5), ("int8 group=64 range=mse:300", 5), ("int8 range=kl:30000", 2)],
 )
 def test_cancel_ends_within_a_fifth_of_a_second_and_keeps_finished_rows(text: str, times: int) -> None:
+    large = np.broadcast_to(GAUSSIAN, (512, *GAUSSIAN.shape)).reshape(-1, 512)
     finished = sweep({"small": WEIGHTS}, [text] * times)
     delays: list[float] = []
     # The third try excuses a machine that was busy during two.
     while len(delays) < 3 and min(delays, default=1) >= 0.2:
-        cancel, asked, source = threading.Event(), [], Waiting()
+        cancel, asked, source = threading.Event(), [], Waiting({"small": WEIGHTS, "large": large})
 
         def ask(cancel: threading.Event = cancel, asked: list[float] = asked) -> None:
             asked.append(time.monotonic())
             cancel.set()
 
-        def note(_progress: SweepProgress, source: Waiting = source, ask: Callable[[], None] = ask) -> None:
-            source.small_is_done.set()
-            threading.Timer(0.05, ask).start()
+        def note(progress: SweepProgress, source: Waiting = source, ask: Callable[[], None] = ask) -> None:
+            if progress.rows:
+                source.go_on.set()
+                threading.Timer(0.05, ask).start()
 
         rows = sweep(source, [text] * times, workers=2, on_progress=note, cancel=cancel)
         delays.append(time.monotonic() - asked[0])
         assert not rows.complete
         assert (rows.rows, rows.totals) == (finished.rows, finished.totals)
     assert min(delays) < 0.2
+
+
+def _list_heavy_schemes() -> list[str]:
+    """540 schemes, a third of them with each rule; and formats by tables."""
+    integers = [
+        f"int{bits} {symmetry} {grouping} range={rule}"
+        for bits in range(2, 17)
+        for symmetry in ("sym-full", "sym-clip", "asym")
+        for grouping in ("tensor", "channel", "group=128", "group=32")
+        for rule in ("minmax", "mse:20", "kl")
+    ]
+    return [*integers, "nf4", "nf4 group=64 range=mse:20", "fp8_e4m3 channel", "mxfp4", "gguf:q4_0"]
+
+
+def test_a_heavy_tensor_is_told_of_while_it_is_at_work_and_left_out_whole_when_cancelled() -> None:
+    schemes, seen, asked = _list_heavy_schemes(), [], []
+    model = {"small": GAUSSIAN[:2, :64], "large": np.tile(GAUSSIAN, (512, 1))}
+    cancel = threading.Event()
+
+    def note(progress: SweepProgress) -> None:
+        seen.append((progress, time.monotonic()))
+        # A busy machine may do nothing between two reports.
+        if len({one.share_done for one, _time in seen if one.tensor == "large"}) == 4 and not asked:
+            asked.append(time.monotonic())
+            cancel.set()
+
+    began = time.monotonic()
+    rows = sweep(model, schemes, on_progress=note, cancel=cancel)
+    ended = time.monotonic()
+    within = [progress for progress, _time in seen if progress.tensor == "large"]
+    assert not any(progress.rows for progress in within)
+    assert all((progress.done, progress.total) == (1, 2) for progress in within)
+    shares = [progress.share_done for progress in within]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] < 1
+    assert all(progress.values_per_s > 0 and progress.seconds_left > 0 for progress in within)
+    # The small tensor takes about a second and the report 0.25 s more; the rest is for a busy machine.
+    assert next(at for progress, at in seen if progress.tensor == "large") - began < 10
+    # The loop looks every 0.05 s, and a call of a compiled loop takes up to half a second.
+    assert ended - asked[0] <= 1
+    assert (rows.complete, rows.rows) == (False, sweep({"small": model["small"]}, schemes).rows)
 
 
 class CountingHashes(ArraySource):

@@ -71,6 +71,17 @@ export class Cells {
     return (Number(text) ? text : text.replace("-", "")).replace("-", "−");
   }
 
+  // How the short texts look, each digit a zero: few, so that their widths are known at once.
+  listShapes() {
+    if (!this.shapes) {
+      this.shapes = new Set();
+      for (let row = 0; row < this.layers.length; row += 1) {
+        for (let column = 0; column < this.columns; column += 1) this.shapes.add(this.tellShort(row, column).replace(/\d/g, "0"));
+      }
+    }
+    return [...this.shapes];
+  }
+
   // The layer of a block that is worst under a scheme, its first one where none has a value.
   findWorst(block, column) {
     const rank = { higher: (place) => -place, lower: (place) => place }[this.metric.better] ?? Math.abs;
@@ -97,6 +108,7 @@ export class Cells {
   paint(colours) {
     const stops = this.axis.colorscale.map(([place, colour]) => [place, readChannels(colours.map(colour))]);
     const inks = [colours.text, colours.background].map((ink) => [ink, lightOf(readChannels(ink))]);
+    this.absent = readChannels(colours.panel);
     this.shades = Array.from({ length: SHADE_COUNT }, (_, index) => {
       const share = index / (SHADE_COUNT - 1);
       const place = this.axis.reversescale ? 1 - share : share;
@@ -105,7 +117,7 @@ export class Cells {
       const parts = from.map((part, channel) => Math.round(part + ((to[channel] - part) * (place - low)) / (high - low)));
       const own = lightOf(parts);
       const [best] = inks.reduce((one, other) => (contrastOf(own, other[1]) > contrastOf(own, one[1]) ? other : one));
-      return { fill: `rgb(${parts.join(",")})`, ink: best };
+      return { parts, fill: `rgb(${parts.join(",")})`, ink: best };
     });
   }
 

@@ -28,11 +28,12 @@ export const makeColours = (palettes, theme) => {
   return { theme, map, ...palettes[theme] };
 };
 
-// A figure's tree with every colour of the theme; arrays of numbers are the figure's own.
+// A figure's tree with every colour of the theme; arrays of numbers are the figure's own. A stop of a
+// colour scale is a number and a colour.
 export const recolour = (value, colours) => {
   if (colours.theme === "light") return value;
   if (typeof value === "string") return colours.map(value);
-  if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map((inner) => recolour(inner, colours));
+  if (Array.isArray(value)) return typeof value.at(-1) === "number" ? value : value.map((inner) => recolour(inner, colours));
   if (value === null || typeof value !== "object" || ArrayBuffer.isView(value)) return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, recolour(inner, colours)]));
 };

@@ -52,13 +52,16 @@ export class Grid {
     this.tiles = new Tiles(this.area);
     this.listen();
     // Names that were measured in the font before are measured again in the one that arrived.
-    document.fonts?.ready.then(() => { if (this.width) this.place(); });
+    document.fonts?.ready.then(() => {
+      this.family = undefined;
+      if (this.width) this.place();
+    });
   }
 
   build() {
     this.fold = make("button", { text: "Fold blocks", className: "ql-tool heat-fold", type: "button", title: "One row for each block of layers, with its worst values" });
     this.scale = new Scale();
-    this.note = make("p", { className: "heat-note" });
+    this.note = make("div", { className: "heat-note" });
     this.listCells = () => listCells(this.cells);
     this.corner = make("div", { className: "heat-corner", "aria-hidden": "true" });
     this.head = make("div", { className: "heat-head", "aria-hidden": "true" });
@@ -69,7 +72,7 @@ export class Grid {
     this.box = make("div", { className: "heat-box", role: "grid", tabindex: "0" }, this.corner, this.head, this.labels, this.area);
     this.tip = make("div", { className: "heat-tip", "aria-hidden": "true" });
     this.tip.hidden = true;
-    this.empty = make("p", { className: "heat-empty" });
+    this.empty = make("div", { className: "heat-empty" });
     this.plot = this.box;
     this.tools = buildTools(this);
     this.tools.bar.prepend(this.fold);
@@ -83,6 +86,8 @@ export class Grid {
     this.box.addEventListener("pointerleave", () => { this.tip.hidden = true; });
     this.box.addEventListener("click", (event) => this.press(event));
     this.box.addEventListener("keydown", (event) => this.type(event));
+    this.onPrint = () => { if (this.rows) this.tiles.show(0, this.rows.length * this.height); };
+    globalThis.addEventListener("beforeprint", this.onPrint);
     this.fold.addEventListener("click", () => this.foldAll(this.folded.size < this.cells.blocks.length));
   }
 
@@ -122,8 +127,8 @@ export class Grid {
   place(again = false) {
     const { cells } = this;
     const family = getComputedStyle(this.root).fontFamily;
-    const measure = makeMeasure(family);
-    this.measure = measure;
+    if (family !== this.family) Object.assign(this, { family, measure: makeMeasure(family) });
+    const { measure } = this;
     this.rows = listRows(cells, this.folded);
     this.width = this.box.clientWidth;
     if (!this.width) return;
@@ -199,7 +204,11 @@ export class Grid {
   // Labels by row: those of a block are cut together, and those that stand alone.
   cutLabels() {
     const sets = new Map();
-    for (const { row, inside } of this.rows.filter((line) => !line.block)) sets.set(inside, [...(sets.get(inside) ?? []), row]);
+    for (const { row, inside, block } of this.rows) {
+      if (block) continue;
+      if (!sets.has(inside)) sets.set(inside, []);
+      sets.get(inside).push(row);
+    }
     const texts = new Map();
     for (const [inside, rows] of sets) {
       const room = this.beside - 12 - (inside ? BLOCK_INDENT : 0);
@@ -368,6 +377,7 @@ export class Grid {
   }
 
   destroy() {
+    globalThis.removeEventListener("beforeprint", this.onPrint);
     this.tiles.clear();
     this.root.remove();
   }

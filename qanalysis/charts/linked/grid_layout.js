@@ -100,10 +100,16 @@ const fitLabel = (text, width, measure, share) => {
 
 // Labels of neighbours in a width: the end of a name is kept if that tells them apart, else both ends, else the start.
 export const fitLabels = (labels, width, measure) => {
-  const distinct = new Set(labels).size;
   if (labels.every((label) => measure(label) <= width)) return labels;
-  const tries = [0, 0.3, 0.5, 0.7, 1].map((share) => labels.map((label) => (measure(label) <= width ? label : fitLabel(label, width, measure, share))));
-  return tries.find((cut) => new Set(cut).size === distinct) ?? tries.reduce((one, other) => (new Set(other).size > new Set(one).size ? other : one));
+  const distinct = new Set(labels).size;
+  let [best, told] = [labels, 0];
+  for (const share of [0, 0.3, 0.5, 0.7, 1]) {
+    const cut = labels.map((label) => (measure(label) <= width ? label : fitLabel(label, width, measure, share)));
+    const apart = new Set(cut).size;
+    if (apart > told) [best, told] = [cut, apart];
+    if (apart === distinct) break;
+  }
+  return best;
 };
 
 // The rows that are seen: layers, and a heading for each block, which alone is left of a folded one.

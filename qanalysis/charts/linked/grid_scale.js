@@ -8,7 +8,7 @@ export class Scale {
     this.bar = make("div", { className: "heat-bar" });
     this.ticks = make("div", { className: "heat-bar-ticks" });
     this.better = make("span", { className: "heat-scale-better" });
-    this.root = make("div", { className: "heat-scale" }, this.title, make("div", { className: "heat-bar-box" }, this.bar, this.ticks), this.better);
+    this.root = make("div", { className: "heat-scale" }, make("div", { className: "heat-scale-head" }, this.title, this.better), this.bar, this.ticks);
   }
 
   // `cells` has been painted in the theme's colours.

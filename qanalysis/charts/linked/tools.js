@@ -88,7 +88,7 @@ const drawPython = (drawer, { panel }) => {
 const savePicture = ({ panel, colours, template, Plotly, plot }) => {
   const { data, layout } = recolour(panel.figure, colours);
   const figure = { data, layout: { ...layout, template: recolour(template, colours), paper_bgcolor: colours.background, plot_bgcolor: colours.background } };
-  return Plotly.downloadImage(figure, { format: "png", scale: 2, width: Math.max(plot.clientWidth, 640), height: panel.meta?.cells?.height ?? 480, filename: panel.name });
+  return Plotly.downloadImage(figure, { format: "png", scale: 2, width: Math.max(plot.clientWidth, panel.meta?.cells?.width ?? 640), height: panel.meta?.cells?.height ?? 480, filename: panel.name });
 };
 
 // The bar of buttons, and the drawer below the chart that they open; `chart` is asked for its panel when one is pressed.

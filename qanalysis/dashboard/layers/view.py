@@ -60,7 +60,7 @@ class LayersView(View):
     show: str = bound("60", choices=ROW_LIMITS)
     log: bool = bound(False)
     limits: bool = bound(False)
-    diagnosis: bool = bound(True)
+    diagnosis: bool = bound(False)
     map: bool = bound(False)
     conventions: bool = bound(False)
     card: bool = bound(False)

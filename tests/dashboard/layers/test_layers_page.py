@@ -391,7 +391,7 @@ def test_a_large_model_waits_for_the_button(
     monkeypatch.setattr(progress, "MOST_UNASKED", 99)
     source = _save(tmp_path, w=np.float32([[0.5, -0.25], [1, 0.75]]))
     page = open_page(source=source)
-    assert _strip(page) == "Not swept yet: 4 values × 28 schemes"
+    assert _strip(page) == "Not swept yet: 4 values × 28 schemes, under a second, under 1 MiB of memory"
     assert list(page.dataframe[0].value["Tensor"]) == ["w"]
     page = settle(page.button(key="sweep").click().run())
     assert "own.npz at int4 group=128" in read_headline(page)
