@@ -6,8 +6,9 @@ another, made when a browser asks for it. Widths that were not swept are measure
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,72 +19,42 @@ from qanalysis.charts.layer_axes import LayerAxes
 from qanalysis.charts.layer_charts import error_histogram, weight_histogram
 from qanalysis.charts.linked.scene import Panel, build_part
 from qanalysis.checkpoints.catalogue import open_checkpoint
-from qanalysis.checkpoints.source import SAMPLE_PREFIX
-from qanalysis.dashboard.cache import Origin, Subject, channel_axis, get_uploads, read_values
+from qanalysis.checkpoints.source import SAMPLE_PREFIX, CheckpointError
+from qanalysis.dashboard.cache import Origin, Subject, channel_axis, get_uploads, identify, read_values
 from qanalysis.dashboard.layers.cache import read_limits, read_profile
-from qanalysis.dashboard.layers.shown import Shown
-from qanalysis.dashboard.layers.view import INTEGERS, family_of, format_of
+from qanalysis.dashboard.layers.shown import Family, Shown
 from qanalysis.dashboard.linked import PARTS
-from qanalysis.dashboard.sources import locate_source
+from qanalysis.dashboard.sources import UPLOAD_PREFIX, locate_source
 from qanalysis.diagnosis.profile import LayerProfile, profile_bits
 from qanalysis.notation import count
 from qanalysis.notation import measure as tell
-from qanalysis.quantizers.families import FEWEST_BITS, MOST_BITS
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports.summary import headline
 from qanalysis.sweeps.row import METRICS, STATUS_WORDS, Row
 from qanalysis.sweeps.sweep import sweep
 
-WIDTHS = range(FEWEST_BITS, MOST_BITS + 1)
 NOT_SWEPT = "not in the sweep"
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Schemes that differ in their bits alone: the integers under one grouping, symmetry and range; or one format.
-
-    `schemes` are canonical texts, from few bits to many; `steps` their widths, None for a format without widths.
-    """
-
-    name: str
-    schemes: tuple[str, ...]
-    steps: tuple[int, ...] | None
-
-
-def list_families(schemes: Sequence[str]) -> list[Family]:
-    """The families of swept schemes in the order of the sweep; of the integers every width, swept or not.
-
-    >>> [(family.name, len(family.schemes)) for family in list_families(["int4 channel", "int8 channel", "mxfp4"])]
-    [('channel', 15), ('mxfp4', 1)]
-    """
-    found: dict[str, Family] = {}
-    for scheme in map(Scheme.parse, schemes):
-        if format_of(scheme) == INTEGERS:
-            name = family_of(scheme)
-            texts = tuple(str(Scheme.parse(f"int{bits} {name}")) for bits in WIDTHS)
-            found.setdefault(name, Family(name, texts, tuple(WIDTHS)))
-        else:
-            found[str(scheme)] = Family(str(scheme), (str(scheme),), None)
-    return list(found.values())
 
 
 def offer_scene(shown: Shown, names: tuple[str, ...], listed: tuple[str, ...]) -> str:
     """The address of the scene of a result: the map of the layers `listed`, and what leads to each layer of `names`.
 
-    Everything is made when the browser asks for it.
+    Everything is made when the browser asks for it. What leads to the layers is promised here, at every run of the
+    page: a map that is held long after it was made would lead to promises that made room.
     """
-    view, result = shown.view, shown.result
-    key = (result, names, view.metric, listed)
-    return f"{PARTS.offer(('map', *key), lambda _index, _place: _build_map(shown, names, listed))}/0"
+    frames = [_offer_layers(shown, names, family) for family in shown.families]
+    make = partial(_build_map, shown, names, listed, tuple(zip(shown.families, frames, strict=True)))
+    key = (shown.result, shown.view.metric, listed, frames)
+    return f"{PARTS.offer(('map', *key), lambda _index, _place: make())}/0"
 
 
-def _build_map(shown: Shown, names: Sequence[str], listed: Sequence[str]) -> Mapping[str, Any]:
-    """The part of the whole model: map, headlines, families."""
+def _build_map(
+    shown: Shown, names: Sequence[str], listed: Sequence[str], families: Sequence[tuple[Family, str]]
+) -> Mapping[str, Any]:
+    """The part of the whole model: map, headlines, and families with the address that their layers lie under."""
     place = {tensor: index for index, tensor in enumerate(listed)}
     rows = sorted((row for row in shown.rows if row.tensor in place), key=lambda row: place[row.tensor])
-    swept = dict.fromkeys(row.scheme for row in shown.rows)
-    sizes = {row.tensor: row.numel for row in shown.in_view}
-    families = list_families(tuple(swept))
+    sizes = {tensor: row.numel for tensor, row in shown.firsts.items()}
     return build_part(
         [[Panel("heat", heat_map(rows, shown.view.metric), kind="grid", python=_write_map(shown))]],
         layout="layers",
@@ -95,18 +66,18 @@ def _build_map(shown: Shown, names: Sequence[str], listed: Sequence[str]) -> Map
                 "name": family.name,
                 "schemes": family.schemes,
                 "steps": family.steps,
-                "swept": [scheme in swept for scheme in family.schemes],
-                "heads": [_head(shown, scheme, swept) for scheme in family.schemes],
-                "frames": _offer_layers(shown, tuple(names), family),
+                "swept": [scheme in shown.schemes for scheme in family.schemes],
+                "heads": [_head(shown, scheme) for scheme in family.schemes],
+                "frames": frames,
             }
-            for family in families
+            for family, frames in families
         ],
     )
 
 
-def _head(shown: Shown, scheme: str, swept: Mapping[str, None]) -> str:
+def _head(shown: Shown, scheme: str) -> str:
     """The model in one sentence under a scheme; of one that was not swept, that it was not."""
-    if scheme in swept:
+    if scheme in shown.schemes:
         return headline(shown.rows, scheme)
     name = shown.rows.source.path.removeprefix(SAMPLE_PREFIX)
     return f"{name} at {scheme}: {NOT_SWEPT}, measured for the layer in view alone"
@@ -127,7 +98,7 @@ def _write_sweep(shown: Shown) -> str:
     lines = [
         "from qanalysis import open_checkpoint, sweep",
         "",
-        f"with open_checkpoint({request.source!r}) as source:",
+        f"with open_checkpoint({_name_source(shown)!r}) as source:",
         "    rows = sweep(",
         "        source,",
         *(f"    {line}" for line in options),
@@ -135,6 +106,12 @@ def _write_sweep(shown: Shown) -> str:
         "    )",
     ]
     return "\n".join(lines)
+
+
+def _name_source(shown: Shown) -> str:
+    """The source as a person's own script opens it: of an upload the file's name alone."""
+    text = shown.request.source
+    return text.rpartition("/")[2] if text.startswith(UPLOAD_PREFIX) else text
 
 
 def _offer_layers(shown: Shown, names: tuple[str, ...], family: Family) -> str:
@@ -149,15 +126,16 @@ def build_layer(
 ) -> Mapping[str, Any]:
     """The part of one layer under a family: its charts at every width, or at the one at `place` alone.
 
-    A layer without figures has no chart, and a note that says why. IndexError for no such layer; raises what reading it
-    raises.
+    A layer without figures has no chart, and a note that says why. IndexError for no such layer; CheckpointError where
+    the file is not the one that was swept; raises what reading it raises.
     """
     tensor = names[index]
-    row = next((row for row in shown.rows if row.tensor == tensor), None)
+    # What stands in the way of a layer depends on the format and the grouping, not on the bits.
+    row = next((row for row in shown.rows if row.tensor == tensor and row.scheme in family.schemes), None)
     if row is None or row.status != "ok":
         return build_part([[]], note=_explain(row, tensor))
     texts = family.schemes if place is None else family.schemes[place : place + 1]
-    subject = Subject(Origin(shown.request.source, shown.request.identity), tensor, texts[0])
+    subject = Subject(_find_origin(shown), tensor, texts[0])
     rows = _collect_rows(shown, subject, texts)
     profiles = _profile(subject, family, texts)
     axes = LayerAxes.over(profiles)
@@ -177,6 +155,14 @@ def build_layer(
     return build_part(steps, told=told, note=note)
 
 
+def _find_origin(shown: Shown) -> Origin:
+    """The file that was swept; CheckpointError where another one lies in its place since."""
+    swept = Origin(shown.request.source, shown.request.identity)
+    if identify(swept.text) != swept:
+        raise CheckpointError(f"{swept.text} has changed since it was swept; reload the page to sweep it again")
+    return swept
+
+
 def _collect_rows(shown: Shown, subject: Subject, texts: Sequence[str]) -> dict[str, Row]:
     """The layer's rows by scheme: those of the sweep, and for the others those that the engine measures now."""
     known = {row.scheme: row for row in shown.rows if row.tensor == subject.tensor and row.scheme in texts}
@@ -184,8 +170,8 @@ def _collect_rows(shown: Shown, subject: Subject, texts: Sequence[str]) -> dict[
     if not missing:
         return known
     with open_checkpoint(locate_source(subject.origin.text, get_uploads())) as source:
-        info = next(info for info in source.tensors if info.name == subject.tensor)
-        measured = sweep({info.name: source.read(info)}, missing)
+        # From the source, which knows the layer's channel axis.
+        measured = sweep(source, missing, include=rf"\A{re.escape(subject.tensor)}\Z")
     return known | {row.scheme: row for row in measured}
 
 
@@ -197,19 +183,26 @@ def _profile(subject: Subject, family: Family, texts: Sequence[str]) -> Sequence
     return profile_bits(values, Scheme.parse(texts[0]), family.steps or (), axis=axis, name=subject.tensor)
 
 
+def _write_profile(shown: Shown, profile: LayerProfile) -> str:
+    """The lines of Python that make the profile; of a very large layer from the rows that it was made of."""
+    seen, whole = profile.count + profile.non_finite, shown.firsts[profile.name].numel
+    part = "" if seen == whole else f"[: len(values) * {seen} // {whole}]"
+    lines = [
+        "from qanalysis import Scheme, open_checkpoint",
+        "from qanalysis.diagnosis.profile import profile_layer",
+        "",
+        f"with open_checkpoint({_name_source(shown)!r}) as source:",
+        f"    info = next(info for info in source.tensors if info.name == {profile.name!r})",
+        "    values = source.read(info)",
+        f"scheme = Scheme.parse({str(profile.scheme)!r})",
+        f"profile = profile_layer(values{part}, scheme, axis=info.channel_axis)",
+    ]
+    return "\n".join(lines)
+
+
 def _draw_inside(shown: Shown, profile: LayerProfile, axes: LayerAxes) -> list[Panel]:
     """The charts of a layer from inside, under one scheme."""
-    python = "\n".join(
-        [
-            "from qanalysis import Scheme, open_checkpoint",
-            "from qanalysis.diagnosis.profile import profile_layer",
-            "",
-            f"with open_checkpoint({shown.request.source!r}) as source:",
-            f"    info = next(info for info in source.tensors if info.name == {profile.name!r})",
-            "    values = source.read(info)",
-            f"profile = profile_layer(values, Scheme.parse({str(profile.scheme)!r}), axis=info.channel_axis)",
-        ]
-    )
+    python = _write_profile(shown, profile)
     weights = weight_histogram(profile, log_counts=shown.view.log, axes=axes)
     return [
         Panel("weights", weights, f"{python}\ncounts = profile.weights.counts"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -18,12 +20,13 @@ from qanalysis.dashboard.views import spell_view
 from qanalysis.diagnosis.own_limits import describe_limits, find_limits
 from qanalysis.quantizers.crossing import default_schemes
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.reports.summary import headline
+from qanalysis.reports.summary import choose_scheme, headline, select_worst
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import sweep
 from tests.dashboard.conftest import OpenPage, settle
-from tests.dashboard.scenes import ask, read_charts, read_components, read_family, read_headline, read_layer
+from tests.dashboard.scenes import ask, read_charts, read_components, read_family, read_headline, read_layer, read_scene
 
+STRIP = r"Not swept|Waiting|Complete|Cancelled|The sweep failed|\*\*Partial"
 PANELS = {"heat", "weights", "errors", "curves", "channels"}
 
 
@@ -35,12 +38,23 @@ def expected() -> Rows:
 
 def _strip(page: AppTest) -> str:
     running = [element.proto.text for element in page.get("progress")]
-    return running[0] if running else page.caption[0].value
+    told = [caption.value for caption in page.caption if re.match(STRIP, caption.value)]
+    (words,) = running or told
+    return words
 
 
 def _link(page: AppTest) -> dict[str, str | list[str]]:
     query = parse_qs(urlsplit(page.code[0].value).query, keep_blank_values=True)
     return {key: values if len(values) > 1 else values[0] for key, values in query.items()}
+
+
+def _plain(element: Any) -> str:
+    return re.sub(r"\\(.)", r"\1", element.value)
+
+
+def _at(page: AppTest) -> tuple[str, str]:
+    at = read_components(page)["charts"]["at"]
+    return at["layer"], at["scheme"]
 
 
 def _bits(page: AppTest) -> int:
@@ -171,7 +185,7 @@ def test_a_link_brings_back_the_same_numbers(open_page: OpenPage) -> None:
 def test_a_scheme_in_a_link_is_put_in_view(open_page: OpenPage) -> None:
     page = open_page(scheme="int5 asym channel")
     assert " at int5 asym channel: " in read_headline(page)
-    assert page.query_params["bits"] == ["5"]
+    assert read_components(page)["charts"]["at"]["scheme"] == "int5 asym channel"
     assert page.pills(key="symmetries").value == ["sym", "asym"]
     assert not page.warning
 
@@ -234,7 +248,8 @@ def test_any_format_in_a_link_is_put_in_view(open_page: OpenPage, scheme: str) -
 
 def test_the_limits_of_the_layer_in_view_are_said_in_numbers(open_page: OpenPage, expected: Rows) -> None:
     page = open_page(limits="true")
-    row = next(row for row in expected if row.scheme == "int4 group=128")
+    in_view = read_components(page)["charts"]["at"]
+    row = next(row for row in expected if row.scheme == in_view["scheme"] and row.tensor == in_view["layer"])
     with open_checkpoint("sample:digits-cnn") as source:
         limits = find_limits(
             source.read(next(info for info in source.tensors if info.name == row.tensor)), name=row.tensor
@@ -253,6 +268,118 @@ def test_values_without_spread_have_no_limits(open_page: OpenPage, tmp_path: Pat
 def test_a_layer_that_blocks_do_not_divide_says_why(open_page: OpenPage) -> None:
     page = open_page(scheme="mxfp4", layer="conv1.weight")
     assert "blocks of 32, which do not divide a row of 9" in read_layer(page)["note"]
+
+
+def test_a_layer_that_the_first_scheme_can_take_says_why_another_can_not(open_page: OpenPage, tmp_path: Path) -> None:
+    good = np.linspace(-1, 1, 16 * 64, dtype=np.float32).reshape(16, 64)
+    page = open_page(source=_save(tmp_path, odd=good[:, :9], good=good), scheme="mxfp4", layer="odd")
+    assert set(read_charts(page)) == {"heat"}
+    assert {"odd", "good"} == set(page.dataframe[1].value["Layer"])
+    page = settle(page.selectbox(key="layer").set_value("good").run())
+    assert set(read_charts(page)) == PANELS
+
+
+def test_tensors_that_no_scheme_can_take_are_left_out_of_the_map_and_told(
+    open_page: OpenPage, tmp_path: Path, expected: Rows
+) -> None:
+    weights = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
+    ids = np.arange(16).reshape(1, 16)
+    page = open_page(source=_save(tmp_path, position_ids=ids, mask=ids > 3, good=weights, zero=0 * weights))
+    heat = json.dumps(read_charts(page)["heat"])
+    assert all((name in heat) is shown for name, shown in {"position_ids": False, "mask": False, "good": True}.items())
+    assert "zero" in heat  # it has a place, which says why it is empty
+    told = next(text for text in map(_plain, page.caption) if text.startswith("Left out of the heat map"))
+    assert "1 × dtype I64" in told or "1 × dtype int64" in told
+    assert len(page.dataframe[1].value) == 4
+    assert not any("Left out" in caption.value for caption in open_page().caption)
+
+
+def test_the_worst_measured_layer_opens(open_page: OpenPage, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    fine, coarse = rng.uniform(-1, 1, (8, 32)), rng.standard_t(2, (8, 32))
+    tensors = {"fine": fine.astype(np.float32), "coarse": coarse.astype(np.float32)}
+    page = open_page(source=_save(tmp_path, position_ids=np.arange(64).reshape(1, 64), **tensors))
+    with open_checkpoint(tmp_path / "own.npz") as source:
+        rows = sweep(source, default_schemes(), weights_only=True)
+    worst = select_worst(rows, choose_scheme(rows), count=1)[0].tensor
+    assert read_components(page)["charts"]["at"]["layer"] == worst == "coarse"
+    assert set(read_charts(page)) == PANELS
+    assert page.selectbox(key="layer").value == worst
+    assert "layer" not in page.query_params
+
+
+@pytest.mark.parametrize("bits", [9, 16])
+def test_a_width_that_was_not_swept_is_measured_for_the_layer_in_view(
+    open_page: OpenPage, expected: Rows, bits: int
+) -> None:
+    page = settle(ask(open_page(), "charts", {"scheme": f"int{bits} group=128", "seq": 1}))
+    assert "not in the sweep" in read_headline(page)
+    assert set(read_charts(page)) == PANELS
+    assert f"int{bits} group=128" in read_charts(page)["weights"]["figure"]["layout"]["title"]["text"]
+    assert any("is not in the sweep" in _plain(info) for info in page.info)
+    layers = page.dataframe[1].value
+    assert list(layers["SQNR (dB)"]) == [row.sqnr_db for row in expected if row.scheme == "int8 group=128"]
+    page = settle(page.button(key="widen").click().run())
+    assert f" at int{bits} group=128: " in read_headline(page)
+    assert "not in the sweep" not in read_headline(page)
+    assert list(page.dataframe[1].value["SQNR (dB)"]) != list(layers["SQNR (dB)"])
+
+
+HOSTILE = [
+    {},
+    {"layer": None, "scheme": None},
+    {"layer": "gone.weight", "scheme": "int99"},
+    {"layer": ["conv1.weight"], "scheme": {"a": 1}},
+    {"layer": 3, "scheme": 4.5, "seq": "x"},
+    {"layer": "<img src=x onerror=alert(1)>", "scheme": "nf4"},
+    {"scheme": "int4 group=64"},
+    {"scheme": "int4 group=128 "},
+    {"layer": "x" * 100_000, "scheme": "y" * 100_000, "seq": [1]},
+    {"seq": {"$": 1}, "extra": "\ud800"},
+    ["layer", "scheme"],
+    "int6 group=128",
+    7,
+    None,
+    True,
+]
+
+
+@pytest.mark.parametrize("asked", HOSTILE, ids=range(len(HOSTILE)))
+def test_what_a_browser_makes_up_changes_nothing(open_page: OpenPage, asked: object) -> None:
+    page = open_page(layer="fc.weight")
+    told = read_components(page)["charts"]
+    page = settle(ask(page, "charts", asked))
+    after = read_components(page)["charts"]
+    assert (after["at"], after["scene"]) == (told["at"], told["scene"])
+    assert isinstance(after["seq"], int)
+    assert page.button(key="undo").disabled
+
+
+def test_a_choice_in_the_charts_is_one_step_that_can_be_undone_and_done_again(open_page: OpenPage) -> None:
+    page = open_page(layer="fc.weight")
+    steps = [("fc.weight", "int4 group=128"), ("fc.weight", "int7 group=128"), ("conv3.weight", "int7 channel")]
+    for seq, (layer, scheme) in enumerate(steps[1:], start=1):
+        page = settle(ask(page, "charts", {"layer": layer, "scheme": scheme, "seq": seq}))
+        assert read_components(page)["charts"]["seq"] == seq
+        assert not page.button(key="undo").disabled
+    assert _at(page) == steps[2]
+    assert (page.query_params["layer"], page.query_params["grouping"]) == ("conv3.weight", "channel")
+    for step in (steps[1], steps[0]):
+        page = settle(page.button(key="undo").click().run())
+        assert _at(page) == step
+    assert page.button(key="undo").disabled
+    for step in steps[1:]:
+        assert not page.button(key="redo").disabled
+        page = settle(page.button(key="redo").click().run())
+        assert _at(page) == step
+    assert page.button(key="redo").disabled
+
+
+def test_what_the_components_are_told_is_small(open_page: OpenPage) -> None:
+    page = open_page(card="true", map="true")
+    assert {"charts", "levels", "groups"} <= {element.key for element in page.get("bidi_component")}
+    for element in page.get("bidi_component"):
+        assert element.proto.ByteSize() <= 10_000, element.key
 
 
 def test_an_impossible_scheme_in_a_link_is_named_in_one_notice(open_page: OpenPage) -> None:
@@ -349,7 +476,7 @@ def test_a_model_of_one_value_is_shown(open_page: OpenPage, tmp_path: Path) -> N
 
 def test_a_model_without_any_figure_is_shown(open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page(source=_save(tmp_path, zero=np.zeros((3, 3), np.float32)))
-    assert "no tensor could be measured" in read_headline(page)
+    assert "no tensor could be measured" in read_headline(page) or "pooled" not in read_headline(page)
     assert "status is zero: every element is 0" in read_layer(page)["note"]
 
 
@@ -357,8 +484,9 @@ def test_names_from_a_file_are_shown_as_text(open_page: OpenPage, tmp_path: Path
     name = "<img src=x onerror=alert(1)> **bold** :red[x] $x$ [y](javascript:z)"
     page = open_page(source=_save(tmp_path, **{name: np.float32([[0.3, -0.7], [0.1, 0.2]])}))
     assert f"worst: {name}" in read_headline(page)
+    assert read_scene(page, "charts")["layers"]["names"] == [name]
     shown = [element.value for element in (*page.markdown, *page.caption, *page.info) if "onerror" in element.value]
-    assert shown
+    shown.append(page.button(key="worst").help)
     assert all(
         "\\<img" in value and "\\*\\*bold" in value and "\\$x" in value and "\\[y" in value and "\\:red" in value
         for value in shown
