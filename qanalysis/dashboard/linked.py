@@ -38,7 +38,8 @@ MOST_BYTES = 128 * 2**20
 MOST_OFFERS = 1024  # one for each family of schemes in sight of each session
 LOOKS, STYLES = "looks.json", "linked.css"
 MakeFrames = Callable[[int, int | None], Mapping[str, Any]]
-"""Makes the part of a layer, by its place among the layers: all its steps, or the one at a place alone."""
+"""Makes a part by its place among those that are promised: all its steps, or the one at a place alone."""
+WAY_OUT = "Choose another layer or another source."
 
 # Replaced by the charts as soon as the script runs; it stays where a browser keeps scripts of this page from running.
 _BEFORE = (
@@ -71,7 +72,7 @@ class PartStore:
         self._secret = secrets.token_bytes(32)
         self._most_bytes, self._most_offers = most_bytes, most_offers
         self._packed: OrderedDict[str, bytes] = OrderedDict()
-        self._offers: OrderedDict[str, MakeFrames] = OrderedDict()
+        self._offers: OrderedDict[str, tuple[MakeFrames, str]] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
@@ -82,14 +83,14 @@ class PartStore:
         self._keep(address, packed)
         return address
 
-    def offer(self, key: object, make: MakeFrames) -> str:
+    def offer(self, key: object, make: MakeFrames, *, way_out: str = WAY_OUT) -> str:
         """Promise the parts of `key`, whose text names everything that they depend on; the address that they lie under.
 
-        A promise made before is renewed.
+        `way_out` is the sentence that a person reads behind what went wrong. A promise made before is renewed.
         """
         address = f"linked/frames/{self._sign(repr(key).encode())}"
         with self._lock:
-            self._offers[address] = make
+            self._offers[address] = make, way_out
             self._offers.move_to_end(address)
             while len(self._offers) > self._most_offers:
                 self._offers.popitem(last=False)
@@ -109,14 +110,19 @@ class PartStore:
         if packed is not None:
             return packed
         with self._lock:
-            make = self._offers.get(address)
-            if make is not None:
+            offer = self._offers.get(address)
+            if offer is not None:
                 self._offers.move_to_end(address)
-        if make is None:
+        if offer is None:
             return None
-        packed = pack(make(index, place))
+        packed = pack(offer[0](index, place))
         self._keep(name, packed)
         return packed
+
+    def find_way_out(self, address: str) -> str:
+        """The next step where a promised part can not be made; "" without the promise."""
+        with self._lock:
+            return self._offers.get(address, (None, ""))[1]
 
     def _sign(self, text: bytes) -> str:
         """32 hexadecimal digits over a text and this server's secret."""
@@ -201,15 +207,11 @@ def _serve_part(request: Request) -> Response:
 
 def _serve_frames(request: Request) -> Response:
     """A layer's part: made where it is asked for the first time; 422 with a sentence where it can not be made."""
-    place = request.query_params.get("place", "")
+    place, address = request.query_params.get("place", ""), f"linked/frames/{request.path_params['token']}"
     try:
-        packed = PARTS.make(
-            f"linked/frames/{request.path_params['token']}",
-            request.path_params["index"],
-            int(place) if place.isdecimal() else None,
-        )
+        packed = PARTS.make(address, request.path_params["index"], int(place) if place.isdecimal() else None)
     except (CheckpointError, ValueError, TypeError, OSError, LookupError, MemoryError) as error:
-        text = f"{hide_root(str(error), read_root())} Choose another layer or another source."
+        text = f"{hide_root(str(error), read_root())} {PARTS.find_way_out(address)}"
         return PlainTextResponse(text, 422)
     return _reply(packed, "application/octet-stream") if packed else PlainTextResponse("No longer offered.", 404)
 

@@ -229,6 +229,7 @@ def columns_of(row_type: Any) -> tuple[Column, ...]:
     return _find_columns(row_type)
 
 
+@cache
 def names_of(row_type: type[Any]) -> tuple[str, ...]:
     """The names of the columns, in the order of the contract."""
     return tuple(found.name for found in columns_of(row_type))

@@ -34,21 +34,48 @@ def read_scene(page: AppTest, key: str) -> dict[str, Any]:
 
 
 def read_charts(page: AppTest) -> dict[str, dict[str, Any]]:
-    """Every panel in sight by its name: those of single charts, and of linked ones those of the layer in view."""
+    """Every panel in sight by its name: those of single charts, and of linked ones those of the state in view."""
     found: dict[str, dict[str, Any]] = {}
     for told in read_components(page).values():
-        scene = read_address(told["scene"])
-        at = told["at"]
-        if "families" not in scene:
-            steps = scene.get("control", {}).get("steps", [])
-            found |= read_step(scene, steps.index(at["step"]) if at.get("step") in steps else 0)
-            continue
-        found |= read_step(scene, 0)
-        family = next(family for family in scene["families"] if at["scheme"] in family["schemes"])
-        layer = read_address(f"{family['frames']}/{scene['layers']['names'].index(at['layer'])}")
-        place = family["schemes"].index(at["scheme"])
-        found |= read_step(layer, min(place, len(layer["changes"]) - 1))
+        scene, at = read_address(told["scene"]), told["at"]
+        steps = scene.get("control", {}).get("steps", [])
+        place = steps.index(at["step"]) if at.get("step") in steps else 0
+        found |= read_step(scene, min(place, len(scene["changes"]) - 1))
+        detail = read_detail(scene, at)
+        if detail is not None:
+            found |= read_step(*detail)
     return found
+
+
+def read_detail(scene: dict[str, Any], at: dict[str, Any]) -> tuple[dict[str, Any], int] | None:
+    """The part behind the state in view with its place there; None for a scene that holds all its charts itself."""
+    if "families" in scene:
+        family = next(family for family in scene["families"] if at["scheme"] in family["schemes"])
+        part = read_address(f"{family['frames']}/{scene['layers']['names'].index(at['layer'])}")
+        return part, min(family["schemes"].index(at["scheme"]), len(part["changes"]) - 1)
+    if "frames" not in scene:
+        return None
+    index = 0
+    for dial in scene["dials"]:
+        places = round((dial["max"] - dial["min"]) / dial["grain"]) + 1
+        index = index * places + round((at[dial["name"]] - dial["min"]) / dial["grain"])
+    return read_address(f"{scene['frames']}/{index}?place={scene['control']['steps'].index(at['step'])}"), 0
+
+
+def read_heads(page: AppTest) -> list[str]:
+    """The headline of each component that has one."""
+    heads = []
+    for told in read_components(page).values():
+        scene, at = read_address(told["scene"]), told["at"]
+        if "families" in scene:
+            continue
+        part, place = read_detail(scene, at) or (
+            scene,
+            scene["control"]["steps"].index(at["step"]) if scene.get("control") else 0,
+        )
+        if "heads" in part:
+            heads.append(part["heads"][place])
+    return heads
 
 
 def read_family(page: AppTest) -> tuple[dict[str, Any], int]:

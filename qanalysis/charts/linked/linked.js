@@ -1,21 +1,23 @@
-// The linked charts of a page or a report: one state (layer, scheme), one control that moves at once, every chart drawn
-// from what the browser holds. Who owns the state elsewhere (a server, an address) is asked when the hand rests.
+// The linked charts of a page or a report: one state (layer and scheme, or step and dials), controls that move at once,
+// every chart drawn from what the browser holds. Who owns the state elsewhere (a server, an address) is asked when the hand rests.
 
 import { Chart } from "./chart.js";
+import { countSteps, indexDials, listBeside, placeDial, readDial } from "./dials.js";
 import { Grid } from "./grid.js";
 import { PartStore, readStep } from "./parts.js";
 import { Slider } from "./slider.js";
-import { make } from "./words.js";
+import { FactTable } from "./table.js";
+import { make, plainNumber } from "./words.js";
 
 const REST_MS = 280;
 const LARGE = 300_000; // values of a layer whose step in sight is fetched before all its steps
 const MOST_AHEAD = 2_000_000; // values of a neighbour that is fetched before anybody asks
-const KINDS = { chart: Chart, grid: Grid };
+const KINDS = { chart: Chart, grid: Grid, table: FactTable };
 
 export class Linked {
   // `load(address, options)` gives the bytes of a part, `ask(state)` tells the owner of the state.
   constructor(root, { Plotly, looks, load, ask }) {
-    Object.assign(this, { root, Plotly, looks, ask, at: {}, seq: 0, panels: new Map(), waiting: false });
+    Object.assign(this, { root, Plotly, looks, ask, at: {}, seq: 0, panels: new Map(), dials: new Map() });
     this.store = new PartStore(load);
     this.head = make("div", { className: "ql-headline", role: "heading", "aria-level": 4 });
     this.control = make("div", { className: "ql-control" });
@@ -75,13 +77,28 @@ export class Linked {
     this.root.dataset.theme = this.colours.theme;
     if (this.part.control && !this.slider) this.slider = new Slider(this.control, { onMove: (place) => this.move(place) });
     this.control.hidden = !this.part.control;
+    this.buildDials(this.part.dials ?? []);
     this.names = this.part.layers ? new Map(this.part.layers.names.map((name, place) => [name, place])) : undefined;
   }
 
-  // Where the state stands: the family of schemes in view and the place in it, or the step of a scene without families.
+  buildDials(wanted) {
+    for (const [name, slider] of this.dials) {
+      if (wanted.some((dial) => dial.name === name)) continue;
+      slider.root.remove();
+      this.dials.delete(name);
+    }
+    for (const { name } of wanted) {
+      if (this.dials.has(name)) continue;
+      const onMove = (place) => this.go({ [name]: readDial(this.part.dials.find((dial) => dial.name === name), place) });
+      this.dials.set(name, new Slider(this.control, { onMove }));
+    }
+  }
+
+  // Where the state stands: the family of schemes in view and the place in it, or the step of a scene without families,
+  // whose dials may ask for the charts.
   locate() {
-    const { families, control } = this.part;
-    if (!families) return { place: control ? Math.max(0, control.steps.indexOf(this.at.step)) : 0 };
+    const { families, control, frames } = this.part;
+    if (!families) return { family: frames && { frames, steps: control.steps }, place: control ? Math.max(0, control.steps.indexOf(this.at.step)) : 0 };
     for (const family of families) {
       const place = family.schemes.indexOf(this.at.scheme);
       if (place >= 0) return { family, place };
@@ -91,12 +108,13 @@ export class Linked {
 
   move(place) {
     const { family } = this.locate();
-    this.go(family ? { scheme: family.schemes[place] } : { step: this.part.control.steps[place] });
+    this.go(family?.schemes ? { scheme: family.schemes[place] } : { step: this.part.control.steps[place] });
   }
 
   // A person chose: the charts follow now, the owner of the state when the hand rests.
   go(change, { now = false } = {}) {
     this.at = { ...this.at, ...change };
+    this.failed = undefined;
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
       this.resting = undefined;
@@ -136,46 +154,82 @@ export class Linked {
     const drawn = Object.values(shown).map((panel) => this.show(panel));
     this.panels.get("heat")?.view.select?.(this.at.layer, this.at.scheme);
     await Promise.all(drawn);
-    this.root.dataset.shown = JSON.stringify([this.at.layer ?? null, this.at.scheme ?? this.at.step ?? null]);
+    const dials = (this.part.dials ?? []).map(({ name }) => this.at[name]);
+    this.root.dataset.shown = JSON.stringify([this.at.layer ?? null, this.at.scheme ?? this.at.step ?? null, ...dials]);
     this.root.dataset.waiting = String(Boolean(family && !detail));
   }
 
-  // The panels of the layer in view at a place of its family; undefined, and a request, while they are not here.
-  findDetail(family, place) {
-    const layer = this.names.get(this.at.layer) ?? 0;
-    const address = `${family.frames}/${layer}`;
-    const whole = this.store.held(address);
-    const part = whole ?? this.store.held(`${address}?place=${place}`);
-    if (!part) this.request(address, place, this.part.layers.numel[layer]);
-    else if (whole) this.lookAhead(family, layer);
-    if (!part) return undefined;
-    const step = whole ? place : 0;
-    return { panels: readStep(part, Math.min(step, part.changes.length - 1)), told: part.told?.[Math.min(step, part.told.length - 1)], note: part.note };
+  // Where the part of a state lies among those of its family: by its layer, or by the dials.
+  addressOf({ frames }, at) {
+    const { layers, dials } = this.part;
+    return `${frames}/${layers ? this.names.get(at.layer) ?? 0 : indexDials(dials ?? [], at)}`;
   }
 
-  async request(address, place, numel) {
-    if (this.failed === address) return;
-    const first = numel > LARGE ? this.hold(`${address}?place=${place}`) : undefined;
-    if (first && (await first)) this.paint();
+  // The panels of the state in view at a place of its family; undefined, and a request, while they are not here.
+  findDetail(family, place) {
+    const address = this.addressOf(family, this.at);
+    const single = `${address}?place=${place}`;
+    const whole = this.store.held(address);
+    const part = whole ?? this.store.held(single);
+    if (!part && [address, single].includes(this.failed)) return { panels: {} };
+    if (!part) this.request(address, single);
+    else if (whole || this.part.dials) this.lookAhead(family, place);
+    if (!part) return undefined;
+    const step = Math.min(whole ? place : 0, part.changes.length - 1);
+    const [told, head] = [part.told, part.heads].map((texts) => texts?.[Math.min(step, texts.length - 1)]);
+    return { panels: readStep(part, step), told, head, note: part.note };
+  }
+
+  // Asks for what the state in view lacks. Dials move faster than a server draws: they have one request under way, and
+  // what is in view when it is answered is asked for next.
+  async request(address, single) {
+    const { dials, layers } = this.part;
+    if (dials) {
+      if (this.asking) return;
+      this.asking = true;
+      await this.hold(single);
+      this.asking = false;
+      this.paint();
+      return;
+    }
+    const layer = Number(address.slice(address.lastIndexOf("/") + 1));
+    if (layers.numel[layer] > LARGE && (await this.hold(single))) this.paint();
     if (await this.hold(address)) this.paint();
   }
 
-  // The layers beside the one in view, in the order of the map, while nothing else is asked for.
-  lookAhead(family, layer) {
+  // What a hand is likely to want next, while nothing else is asked for.
+  lookAhead(family, place) {
     clearTimeout(this.ahead);
+    const at = this.at;
     this.ahead = setTimeout(async () => {
-      for (const beside of [layer + 1, layer - 1]) {
-        if (beside < 0 || beside >= this.names.size || this.part.layers.numel[beside] > MOST_AHEAD) continue;
-        await this.store.fetch(`${family.frames}/${beside}`, { priority: "low" }).catch(() => undefined);
+      for (const address of this.listAhead(family, place, at)) {
+        if (this.at !== at || this.asking) return;
+        await this.store.fetch(address, { priority: "low" }).catch(() => undefined);
       }
     }, REST_MS);
   }
 
+  // The steps of the state in view and the dials beside it; or the layers beside the one in view, in the map's order.
+  listAhead(family, place, at) {
+    const { dials, layers, whole } = this.part;
+    if (layers) {
+      const layer = this.names.get(at.layer) ?? 0;
+      const beside = [layer + 1, layer - 1].filter((other) => other >= 0 && other < this.names.size);
+      return beside.filter((other) => layers.numel[other] <= MOST_AHEAD).map((other) => `${family.frames}/${other}`);
+    }
+    const address = this.addressOf(family, at);
+    const steps = [place + 1, place - 1].filter((step) => step >= 0 && step < family.steps.length);
+    const here = whole ? [address] : steps.map((step) => `${address}?place=${step}`);
+    return [...here, ...listBeside(dials, at).map((moved) => `${this.addressOf(family, moved)}?place=${place}`)];
+  }
+
   tell(family, place, detail) {
     const { control } = this.part;
-    const head = family ? family.heads[place] : this.part.heads?.[this.part.heads.length > 1 ? place : 0];
+    for (const dial of this.part.dials ?? []) this.tellDial(dial);
+    const texts = family?.heads ?? this.part.heads;
+    const head = detail?.head ?? texts?.[texts.length > 1 ? place : 0];
     if (head !== undefined && this.head.textContent !== head) this.head.textContent = head;
-    this.head.hidden = head === undefined;
+    this.head.hidden = !this.head.textContent;
     this.note.textContent = detail?.note ?? "";
     this.note.hidden = !detail?.note;
     if (!this.slider || !control) return;
@@ -183,8 +237,14 @@ export class Linked {
     const told = detail?.told ?? control.told?.[place];
     this.control.hidden = !steps;
     if (!steps) return;
-    this.slider.describe({ label: control.label, steps, marks: family?.swept });
+    this.slider.describe({ label: control.label, count: steps.length, steps, marks: family?.swept });
     this.slider.set(place, [`${steps[place]} ${control.unit ?? ""}`.trim(), told].filter(Boolean).join(", "));
+  }
+
+  tellDial(dial) {
+    const slider = this.dials.get(dial.name);
+    slider.describe({ label: dial.label, count: countSteps(dial) });
+    slider.set(placeDial(dial, this.at[dial.name]), `${plainNumber(this.at[dial.name], 6)} ${dial.unit}`.trim());
   }
 
   show(panel) {
@@ -194,6 +254,7 @@ export class Linked {
       const order = this.part.order ?? [];
       const after = [...this.slots.children].find((other) => order.indexOf(other.dataset.panel) > order.indexOf(panel.name));
       this.slots.insertBefore(slot, after ?? null);
+      slot.toggleAttribute("data-wide", Boolean(this.part.wide?.includes(panel.name)));
       const View = KINDS[panel.kind] ?? Chart;
       held = { slot, view: new View(slot, { onPick: (picked) => this.pick(Array.isArray(picked) ? { layer: picked[0], scheme: picked[1] } : picked ?? {}) }, this.Plotly) };
       this.panels.set(panel.name, held);

@@ -16,7 +16,7 @@ from qanalysis.charts.palette import PALETTES, pair_colours, template
 
 # A module stands after those that it takes names from.
 MODULES = (
-    *("words", "parts", "colours", "slider", "legend", "marks", "tools", "chart"),
+    *("words", "parts", "colours", "dials", "slider", "legend", "marks", "tools", "chart", "table"),
     *("cells", "grid_layout", "grid_scale", "grid_tiles", "grid", "linked", "main"),
 )
 STYLES = ("linked", "grid")

@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+    from qanalysis.charts.drawing import Drawing
+
 Kind = Literal["chart", "grid", "table"]
 Tree = dict[str, Any]
 _STEM = ("template", "height", "uirevision")
-# Marks that turn the reading direction, as JSON writes them; two backslashes are one that a name holds itself.
-_TURNING = re.compile(r"(?<!\\)((?:\\\\)*)\\u(?:061c|200[ef]|202[a-e]|206[6-9])")
+# Marks that turn the reading direction, as themselves and as JSON writes them; two backslashes are a name's own.
+_TURNING = re.compile(
+    r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|(?<!\\)((?:\\\\)*)\\u(?:061c|200[ef]|202[a-e]|206[6-9])"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Panel:
     """
 
     name: str
-    figure: Figure
+    figure: Figure | Drawing
     python: str = ""
     kind: Kind = "chart"
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -43,7 +47,7 @@ class Panel:
         Numbers stay as plotly packs them (typed arrays in base64). The template, which all figures share, is left out.
         `changes` are not applied. KeyError for a figure without an alternative text.
         """
-        figure = json.loads(_TURNING.sub(r"\1", self.figure.to_json(engine="json")))
+        figure = json.loads(_TURNING.sub(r"\1", self.figure.to_json()))
         meta = figure["layout"].pop("meta")
         layout = {key: value for key, value in figure["layout"].items() if key not in _STEM}
         return {
@@ -55,6 +59,20 @@ class Panel:
             "height": figure["layout"].get("height"),
             "figure": {"data": figure["data"], "layout": layout},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class FactPanel:
+    """A table of a part: its name, quantities with their values and conventions as plain texts, and what it is of."""
+
+    name: str
+    facts: Sequence[tuple[str, str, str]]
+    alt: str
+
+    def describe(self) -> Tree:
+        """The table as JSON; a step changes the texts that differ."""
+        lines = [dict(zip(("label", "text", "note"), fact, strict=True)) for fact in self.facts]
+        return {"name": self.name, "kind": "table", "alt": self.alt, "lines": lines}
 
 
 def find_changes(base: Any, other: Any) -> Any:
@@ -105,7 +123,7 @@ def _is_row(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_tree, value))
 
 
-def build_part(steps: Sequence[Sequence[Panel]], **facts: Any) -> Tree:
+def build_part(steps: Sequence[Sequence[Panel | FactPanel]], **facts: Any) -> Tree:
     """Panels at every step of a control as one part: those of the first step, and the changes of each.
 
     Parameters
@@ -121,13 +139,16 @@ def build_part(steps: Sequence[Sequence[Panel]], **facts: Any) -> Tree:
     return {"panels": described[0], "changes": [find_changes(described[0], panels) for panels in described]} | facts
 
 
-def _describe_all(steps: Sequence[Sequence[Panel]]) -> list[Tree]:
+def _describe_all(steps: Sequence[Sequence[Panel | FactPanel]]) -> list[Tree]:
     """Every step's panels by name as JSON; a figure that several steps share is described once."""
     known: dict[tuple[int, str], Tree] = {}
     described = []
     for panels in steps:
         found = {}
         for panel in panels:
+            if isinstance(panel, FactPanel):
+                found[panel.name] = panel.describe()
+                continue
             key = (id(panel.figure), panel.python)
             if key not in known:
                 known[key] = panel.describe()

@@ -27,15 +27,17 @@ export class Slider {
     }
   }
 
-  // What it moves through: a name, a label for each step, and which steps are marked as measured everywhere.
-  describe({ label, steps, marks }) {
-    const key = JSON.stringify([label, steps, marks]);
+  // What it moves through: a name, how many steps, a label below each where it has one, and which of these are marked
+  // as measured everywhere.
+  describe({ label, count, steps = [], marks }) {
+    const key = JSON.stringify([label, count, steps, marks]);
     if (key === this.described) return;
     this.described = key;
     this.label.firstChild.textContent = label;
-    this.input.max = steps.length - 1;
+    this.input.max = count - 1;
     this.input.setAttribute("aria-label", label);
-    this.input.disabled = steps.length < 2;
+    this.input.disabled = count < 2;
+    this.root.classList.toggle("ql-bare", !steps.length);
     this.marks.replaceChildren(...steps.map((step, place) => {
       const mark = make("span", { text: String(step), className: marks?.[place] === false ? "ql-mark ql-apart" : "ql-mark" });
       mark.style.setProperty("--at", steps.length > 1 ? place / (steps.length - 1) : 0);
@@ -46,6 +48,7 @@ export class Slider {
   // Where it stands, and how that reads: "4 bit, 19.84 dB".
   set(place, text) {
     if (Number(this.input.value) !== place) this.input.value = place;
+    this.input.style.setProperty("--ql-done", `${(100 * place) / Math.max(1, Number(this.input.max))}%`);
     this.input.setAttribute("aria-valuetext", text);
     this.output.textContent = text;
     this.marks.querySelector("[data-here]")?.removeAttribute("data-here");

@@ -30,9 +30,11 @@ from qanalysis.converters.simulation.sweeps import (
     AmplitudeSweep,
     BitsSweep,
     DitherPanel,
+    LoadingSweep,
     sweep_amplitude,
     sweep_bits,
     sweep_dither,
+    sweep_loading,
 )
 from qanalysis.converters.simulation.tone_sweeps import ToneSweep, sweep_frequency, sweep_phase
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, Triangle, TwoTone, Waveform
@@ -62,6 +64,7 @@ READ = ("record", "column", "channel", "record_bits", "justify", "signed", "rate
 AMPLITUDES = tuple(np.round(np.geomspace(0.2, 128, 60), 4).tolist())
 SIM_LOW, SIM_HIGH = -1.0, 1.0
 TONES_APART = 14  # bins between the two tones
+AMPLITUDE_DIGITS = 6  # amplitudes that differ beyond these decimals of a percent are one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +85,8 @@ def simulation_key(view: ConverterView) -> ConverterView:
     Two views that differ in anything else, a tab, a convention of the spectrum, share one simulation.
     """
     names = (*SIMULATED, *READ) if view.waveform == "record" else SIMULATED
-    return replace(DEFAULT, **{name: getattr(view, name) for name in names})
+    amplitude = round(view.amplitude, AMPLITUDE_DIGITS)
+    return replace(DEFAULT, **{name: getattr(view, name) for name in names} | {"amplitude": amplitude})
 
 
 def build_simulation(view: ConverterView) -> Simulation:
@@ -134,7 +138,7 @@ def _build_waveform(view: ConverterView, converter: Converter) -> tuple[Waveform
     return OwnRecord(centred * (peak / reach) if reach else centred), min(samples, values.size)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=64, show_spinner=False)
 def run_simulation(key: ConverterView) -> Simulated:
     """The capture of `simulation_key`'s view, its ledger and its verdict.
 
@@ -189,6 +193,12 @@ def sweep_sizes(signal: Signal, dither: DitherName) -> AmplitudeSweep:
     Sizes are `AMPLITUDES`, in LSB of a mid-tread grid: the peak of a sine, the standard deviation of a Gaussian.
     """
     return sweep_amplitude(AMPLITUDES, signal=signal, dither=dither)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def sweep_range(bits: int) -> LoadingSweep:
+    """SQNR in dB of a Gaussian on `bits` bits against where it is clipped."""
+    return sweep_loading(bits)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)

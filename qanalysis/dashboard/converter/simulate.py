@@ -4,49 +4,33 @@ as a DAC.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import streamlit as st
 
-from qanalysis.charts.converter_charts import code_histogram, error_density, ledger_bars, simulated_transfer
-from qanalysis.charts.dac_charts import hold_curve, output_spectrum
-from qanalysis.charts.spectrum_charts import spectrum_chart
-from qanalysis.charts.sweep_charts import (
-    dither_curves,
-    error_against_amplitude,
-    loading_curve,
-    sqnr_against_bits,
-    tone_curves,
-)
 from qanalysis.checkpoints.source import CheckpointError
-from qanalysis.converters.choices import DITHER_NAMES, INL_SHAPES, Signal, WaveformName
+from qanalysis.converters.choices import DITHER_NAMES, INL_SHAPES
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.simulation.dac import MOST_SPUR_BITS, list_images, trace_output
+from qanalysis.converters.simulation.dac import MOST_SPUR_BITS
 from qanalysis.converters.simulation.simulate import SimulatedRecord
-from qanalysis.converters.simulation.sweeps import sweep_loading
 from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, list_harmonic_lines
 from qanalysis.dashboard.converter.boxes import draw_number
 from qanalysis.dashboard.converter.cache import (
     Simulated,
     analyze_simulation,
-    compare_dithers,
     read_worst_spur,
     run_simulation,
     simulation_key,
-    sweep_simulation,
-    sweep_sizes,
-    sweep_tone,
 )
-from qanalysis.dashboard.converter.figures import draw_figures
-from qanalysis.dashboard.converter.view import SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORM_WORDS, ConverterView
-from qanalysis.dashboard.elements import Fact, draw_chart, draw_facts, draw_fault, draw_findings, draw_lines
+from qanalysis.dashboard.converter.simulate_frames import offer_simulation, place_simulation, take_simulation
+from qanalysis.dashboard.converter.view import PERIODIC, SAMPLE_COUNTS, SIMULATE_VIEWS, WAVEFORM_WORDS, ConverterView
+from qanalysis.dashboard.elements import draw_fault, draw_findings, draw_lines
 from qanalysis.dashboard.export import draw_link
+from qanalysis.dashboard.linked import draw_linked
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.views import list_ends
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.notation import decibels, signed
-from qanalysis.theory.lines import sine_sqnr_db
-
-_PERIODIC: tuple[WaveformName, ...] = ("sine", "triangle", "two-tone")
 
 
 def draw_simulate(view: ConverterView) -> None:
@@ -68,12 +52,16 @@ def draw_simulate(view: ConverterView) -> None:
         _draw_controls(view)
     with figures:
         try:
-            simulated = run_simulation(simulation_key(view))
-        except (CheckpointError, ValueError, TypeError, OSError) as error:
-            draw_fault(str(error), "Change the control that the message names, or press **Reset** in the sidebar.")
+            scene = offer_simulation(view)
+        except (CheckpointError, ValueError, OSError) as error:
+            draw_fault(str(error), "Choose another waveform, or another record in **Capture**.")
             return
-        st.markdown(f"#### {escape_markdown(headline_simulation(simulated.capture))}")
-        _DRAWERS[view.sim_view](view, simulated)
+        draw_linked(scene, "s-charts", at=place_simulation(view), on_ask=partial(take_simulation, view))
+        try:
+            simulated = run_simulation(simulation_key(view))
+        except (CheckpointError, ValueError, TypeError, OSError):
+            return  # the charts say what is wrong, below sliders that can mend it
+        _NOTES[view.sim_view](view, simulated)
         with st.container(horizontal=True):
             _draw_save(simulated.capture)
             draw_link(ConverterView)
@@ -85,16 +73,12 @@ def _draw_controls(view: ConverterView) -> None:
     Keys are the fields of the view. Amplitude in percent of half the range, offset, INL and noise in LSB, jitter in ps
     rms, rate in hertz.
     """
-    _draw_slider("Bits", "sim_bits", "%d bit")
     st.selectbox("Waveform", list(WAVEFORM_WORDS), key=keep("waveform"), format_func=WAVEFORM_WORDS.__getitem__)
-    _draw_slider("Amplitude", "amplitude", "%g %%", step=0.1, help="Peak, in percent of half the range (−1 to 1 V).")
-    if view.waveform in _PERIODIC:
+    if view.waveform in PERIODIC:
         coherent = (
             "Whole and without a common divisor with the number of samples: every sample then has a phase of its own."
         )
         draw_number("Periods in the record (J)", "cycles", help=coherent)
-    if view.waveform in _PERIODIC[:2]:
-        _draw_slider("Start phase", "phase", "%d°")
     st.selectbox("Samples (M)", SAMPLE_COUNTS, key=keep("samples"))
     st.selectbox("Dither", DITHER_NAMES, key=keep("dither"))
     _draw_slider("Noise", "noise_lsb", "%g LSB", step=0.05, help="Gaussian, rms, before the quantizer.")
@@ -146,62 +130,6 @@ def write_capture(capture: SimulatedRecord) -> str:
     )
 
 
-def headline_simulation(capture: SimulatedRecord) -> str:
-    """Width, SQNR in the band, and the ideal beside it; plain text.
-
-    The ideal is that of a full-scale sine, 6.0206 b + 1.7609 dB; "no signal" where the input is constant.
-    """
-    simulation, snr = capture.simulation, capture.in_band_snr_db
-    ideal = sine_sqnr_db(simulation.converter.bits)
-    quality = "no signal" if snr is None else f"SQNR {decibels(snr)}"
-    return f"{simulation.converter.bits} bit: {quality}; 6.02 b + 1.76 = {decibels(ideal)}"
-
-
-def _draw_errors(view: ConverterView, simulated: Simulated) -> None:
-    """View "errors": transfer, histogram of the errors in LSB, the verdict on the noise model, findings, figures.
-
-    Charts "s-transfer" and "s-errors".
-    """
-    capture = simulated.capture
-    simulation = capture.simulation
-    converter = simulation.converter
-    left, right = st.columns(2, gap="medium")
-    with left:
-        draw_chart(simulated_transfer(simulation), "s-transfer")
-    with right:
-        draw_chart(error_density(capture.errors / converter.lsb, transfer=converter.transfer), "s-errors")
-        _draw_meter(simulated)
-    draw_findings(capture.findings, none="Nothing clips, and the period suits the record.")
-    draw_facts(list_errors(simulated, view), alt=headline_simulation(capture))
-
-
-def _draw_codes(_view: ConverterView, simulated: Simulated) -> None:
-    """View "codes": how often each code came, and which source makes how much of the error power, in LSB².
-
-    Charts "s-codes" and "s-ledger". Sources below a billionth of the total are left out: they are rounding of the sums.
-    """
-    capture = simulated.capture
-    converter = capture.simulation.converter
-    left, right = st.columns(2, gap="medium")
-    with left:
-        draw_chart(code_histogram(capture.codes, bits=converter.bits), "s-codes")
-    with right:
-        rows = [row for row in simulated.ledger.rows if abs(row.power) > 1e-9 * simulated.ledger.total]
-        scale = converter.lsb**2
-        draw_chart(
-            ledger_bars(
-                [row.source for row in rows],
-                [row.power / scale for row in rows],
-                total=simulated.ledger.total / scale,
-            ),
-            "s-ledger",
-        )
-    st.caption(
-        "Each source was switched on alone; what they do together beyond that is the interaction. "
-        "The rows sum to the total."
-    )
-
-
 def _draw_meter(simulated: Simulated) -> None:
     """Whether the noise model holds, as a green, amber or red box with the reason in words."""
     meter = simulated.meter
@@ -214,136 +142,59 @@ def _draw_meter(simulated: Simulated) -> None:
     draw(f"**Does the noise model hold here?** {escape_markdown(meter.text)}", icon=icon)
 
 
-def list_errors(simulated: Simulated, view: ConverterView) -> list[Fact]:
-    """The figures of a simulated record with their conventions, plain texts.
-
-    Errors are in LSB, powers over q²/12. "n/a" stands for a ratio without a signal, or a correlation with a constant.
-    """
-    capture, meter = simulated.capture, simulated.meter
-    simulation, stats = capture.simulation, capture.stats
-    lsb, snr = simulation.converter.lsb, capture.in_band_snr_db
-    band = "whole band" if simulation.osr == 1 else f"0 to fs/{2 * simulation.osr}"
-    facts = [
-        ("SQNR", "n/a" if snr is None else decibels(snr), f"AC signal over error, {band}"),
-        (
-            "Error rms",
-            f"{np.sqrt(np.mean(np.square(capture.errors))) / lsb:.4f} LSB",
-            f"LSB = {simulation.converter.lsb_convention.replace('fs', 'FS')}",
-        ),
-        ("Bias", f"{signed(float(np.mean(capture.errors)) / lsb, '.4f')} LSB", "mean of e = y − x"),
-        (
-            "Largest error",
-            f"{float(np.abs(capture.errors).max()) / lsb:.4f} LSB",
-            f"{view.transfer}: bound {simulation.converter.error_bound / lsb:g} LSB",
-        ),
-        (
-            "Error power over q²/12",
-            f"{meter.power_ratio:.4f}",
-            f"the quantizer's own; model {meter.expected_ratio:g} ± {meter.power_limit:.2g}",
-        ),
-        (
-            "corr(e, x)",
-            _correlation(meter.correlation),
-            f"the quantizer's own; model 0 ± {meter.correlation_limit:.2g}",
-        ),
-        ("Largest line over the mean bin", f"{meter.line_ratio:.1f}", f"whiteness; model below {meter.line_limit:.1f}"),
-    ]
-    if stats.error_signal_correlation is not None:
-        facts.append(("corr of the whole error", _correlation(stats.error_signal_correlation), "all sources"))
-    return facts
-
-
-def _correlation(value: float | None) -> str:
-    """A correlation with four digits and its sign; "n/a" where one side does not vary."""
-    return "n/a" if value is None else signed(value, ".4f")
-
-
-def _draw_spectrum(view: ConverterView, _simulated: Simulated) -> None:
-    """View "spectrum": chart "s-spectrum", findings, figures and the harmonics as lines "s-lines".
-
-    A record too short for its band becomes a fault in place of them.
-    """
-    try:
-        found = analyze_simulation(simulation_key(view), view.full_scale, view.harmonics)
-    except ValueError as error:
-        draw_fault(str(error), "Choose more samples, or a lower oversampling.")
-        return
-    draw_chart(spectrum_chart(found), "s-spectrum")
-    draw_findings(found.findings, none="Nothing stands out in this spectrum.")
-    draw_figures(found, alt=found.headline)
-    draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(found), "s-lines", alt="Harmonics and the largest spur")
-
-
-def _draw_sweeps(view: ConverterView, simulated: Simulated) -> None:
-    """View "sweeps": SQNR against bits and loading, error against the signal's size, the dithers side by side.
-
-    Charts "s-bits", "s-loading", "s-amplitude" and "s-dithers"; for a sine of whole periods also phase and frequency.
-    Sizes are swept with a Gaussian where the waveform is one, else with a sine.
-    """
-    if view.waveform == "sine" and view.cycles.is_integer():
-        _draw_tone_sweeps(view, simulated)
-    left, right = st.columns(2, gap="medium")
-    with left:
-        draw_chart(sqnr_against_bits(sweep_simulation(simulation_key(view)), bits=view.sim_bits), "s-bits")
-        draw_chart(loading_curve(sweep_loading(view.sim_bits)), "s-loading")
-    with right:
-        signal: Signal = "gaussian" if view.waveform == "gaussian" else "sine"
-        draw_chart(error_against_amplitude(sweep_sizes(signal, view.dither), signal=signal), "s-amplitude")
-        draw_chart(dither_curves(compare_dithers()), "s-dithers")
-
-
-def _draw_tone_sweeps(view: ConverterView, simulated: Simulated) -> None:
-    """SINAD and SFDR against start phase and number of periods, charts "s-phase" and "s-frequency", with the verdict on
-    J and M below.
-
-    A tone outside the band becomes a fault in place of them.
-    """
-    key = simulation_key(view)
-    try:
-        phases, frequencies = sweep_tone(key, "phase"), sweep_tone(key, "frequency")
-    except ValueError as error:
-        draw_fault(str(error), "Set **Periods** to a whole number within the band.")
-        return
-    left, right = st.columns(2, gap="medium")
-    with left:
-        draw_chart(tone_curves(phases, title="Start phase", at=float(view.phase)), "s-phase")
-    with right:
-        draw_chart(tone_curves(frequencies, title="Frequency", at=view.cycles), "s-frequency")
-    draw_findings(
-        _keep_period_findings(simulated.capture),
-        none="J and M share no divisor: the start phase moves SINAD by less than 0.4 dB.",
-    )
-
-
-def _draw_dac(view: ConverterView, simulated: Simulated) -> None:
-    """View "dac": the held output's spectrum with its images, the output in time, the worst spur of an ideal sine.
-
-    Charts "s-images" and "s-hold". Images are marked for a sine within the band; the spur is told for 2 bits and more,
-    up to what can be summed.
-    """
-    capture = simulated.capture
-    simulation = capture.simulation
-    tone = view.cycles * simulation.fs_hz / simulation.samples
-    images = (
-        list_images(tone, simulation.fs_hz, zones=2)
-        if view.waveform == "sine" and 0 < tone < simulation.fs_hz / 2
-        else ()
-    )
-    draw_chart(output_spectrum(trace_output(capture.values, simulation.fs_hz), images), "s-images")
-    draw_chart(hold_curve(capture.values, capture.ideal, fs_hz=simulation.fs_hz), "s-hold")
-    if 2 <= view.sim_bits <= MOST_SPUR_BITS:
-        spur = read_worst_spur(view.sim_bits)
-        place = f"HD{spur.order:,}, {spur.sfdr_db:.2f} dB below the tone; fit {spur.fit_db:.2f} dB (8.07 n + 3.29)"
-        text = f"Worst spur of an ideal {spur.bits} bit sine over the whole range: {place}."
-        st.info(escape_markdown(text), icon=":material/ssid_chart:")
-    draw_findings(
-        _keep_period_findings(capture), none="The period suits the record: every sample has a phase of its own."
-    )
-
-
 def _keep_period_findings(capture: SimulatedRecord) -> tuple[Finding, ...]:
     """What was found of the number of periods; clipping is told where the errors are shown."""
     return tuple(finding for finding in capture.findings if finding.code != "clipping")
 
 
-_DRAWERS = dict(zip(SIMULATE_VIEWS, (_draw_errors, _draw_codes, _draw_spectrum, _draw_sweeps, _draw_dac), strict=True))
+def _draw_spectrum_notes(view: ConverterView, _simulated: Simulated) -> None:
+    """Of view "spectrum": findings, and the harmonics as lines "s-lines"; nothing where the charts tell of a fault."""
+    try:
+        found = analyze_simulation(simulation_key(view), view.full_scale, view.harmonics)
+    except ValueError:
+        return
+    draw_findings(found.findings, none="Nothing stands out in this spectrum.")
+    draw_lines(HARMONIC_COLUMNS, list_harmonic_lines(found), "s-lines", alt="Harmonics and the largest spur")
+
+
+def _draw_error_notes(_view: ConverterView, simulated: Simulated) -> None:
+    """Of view "errors": the verdict on the noise model, and findings."""
+    _draw_meter(simulated)
+    draw_findings(simulated.capture.findings, none="Nothing clips, and the period suits the record.")
+
+
+def _draw_code_notes(_view: ConverterView, _simulated: Simulated) -> None:
+    """Of view "codes": how the ledger is made."""
+    st.caption(
+        "Each source was switched on alone; what they do together beyond that is the interaction. "
+        "The rows sum to the total."
+    )
+
+
+def _draw_sweep_notes(view: ConverterView, simulated: Simulated) -> None:
+    """Of view "sweeps": the verdict on J and M for a sine of whole periods."""
+    if view.waveform == "sine" and view.cycles.is_integer():
+        draw_findings(
+            _keep_period_findings(simulated.capture),
+            none="J and M share no divisor: the start phase moves SINAD by less than 0.4 dB.",
+        )
+
+
+def _draw_dac_notes(view: ConverterView, simulated: Simulated) -> None:
+    """Of view "dac": the worst spur of an ideal sine, for 2 bits and more up to what can be summed, and findings."""
+    if 2 <= view.sim_bits <= MOST_SPUR_BITS:
+        spur = read_worst_spur(view.sim_bits)
+        place = f"HD{spur.order:,}, {spur.sfdr_db:.2f} dB below the tone; fit {spur.fit_db:.2f} dB (8.07 n + 3.29)"
+        text = f"Worst spur of an ideal {spur.bits} bit sine over the whole range: {place}."
+        st.info(escape_markdown(text), icon=":material/ssid_chart:")
+    findings = _keep_period_findings(simulated.capture)
+    draw_findings(findings, none="The period suits the record: every sample has a phase of its own.")
+
+
+_NOTES = dict(
+    zip(
+        SIMULATE_VIEWS,
+        (_draw_error_notes, _draw_code_notes, _draw_spectrum_notes, _draw_sweep_notes, _draw_dac_notes),
+        strict=True,
+    )
+)

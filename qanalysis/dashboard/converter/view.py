@@ -34,6 +34,8 @@ LSB_WORDS = {word: name.replace("fs", "FS") for word, name in LSB_CONVENTIONS.it
 TABS = {"textbook": "Textbook", "simulate": "Simulate", "capture": "Capture"}
 SERIES_MODELS = {"grey": "GM(1,1) fitted to it", "converter": "the converter above", "own": "own numbers"}
 WAVEFORM_WORDS = {name: name for name in WAVEFORMS} | {"record": "record in Capture"}
+PERIODIC: tuple[WaveformName, ...] = ("sine", "triangle", "two-tone")
+PHASED = PERIODIC[:2]
 SAMPLE_COUNTS = ("1024", "4096", "16384", "65536")
 SIMULATE_VIEWS = {
     "errors": "Transfer and errors",

@@ -1,0 +1,157 @@
+"""Which lines of Python make the numbers of a chart of page Converter? Short scripts with the package's own names."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from qanalysis.converters.converter import Converter
+from qanalysis.converters.simulation.simulate import Simulation
+from qanalysis.converters.simulation.waveforms import OwnRecord
+from qanalysis.dashboard.converter.cache import find_recording
+from qanalysis.dashboard.converter.view import ConverterView
+
+_SIMULATION = "qanalysis.converters.simulation"
+
+
+def write_converter(converter: Converter) -> str:
+    """The line that makes a converter, for use behind its import."""
+    words = [f"{converter.bits}, {converter.low!r}, {converter.high!r}"]
+    words += [f"{name}={getattr(converter, name)!r}" for name in ("fs_over", "transfer") if _differs(converter, name)]
+    return f"Converter({', '.join(words)})"
+
+
+def write_simulation(simulation: Simulation, view: ConverterView) -> str:
+    """The lines that make `simulation` and its `record`; what is at its default is left out."""
+    wave = simulation.waveform
+    own = isinstance(wave, OwnRecord)
+    names = [
+        field.name
+        for field in fields(Simulation)
+        if field.name not in ("converter", "waveform", "inl", "_") and _differs(simulation, field.name)
+    ]
+    options = [f"    {name}={getattr(simulation, name)!r}," for name in names]
+    bent = bool(simulation.inl)
+    options += [f"    inl=Inl({simulation.inl.shape!r}, {simulation.inl.peak_lsb!r}),"] if bent else []
+    return "\n".join(
+        [
+            "from qanalysis import Converter",
+            *(["from qanalysis.converters.linearity.inl import Inl"] if bent else []),
+            f"from {_SIMULATION}.simulate import Simulation",
+            f"from {_SIMULATION}.waveforms import {type(wave).__name__}",
+            *(_write_record(view) if own else []),
+            "",
+            "simulation = Simulation(",
+            f"    {write_converter(simulation.converter)},",
+            f"    {'OwnRecord(values)' if own else repr(wave)},",
+            *options,
+            ")",
+            "record = simulation.run()",
+        ]
+    )
+
+
+def _write_record(view: ConverterView) -> list[str]:
+    """The lines that make the `values` of a waveform from a record, centred and scaled as the page does."""
+    reading = find_recording(view).reading
+    words = [
+        f"{field.name}={value!r}" for field in fields(reading) if (value := getattr(reading, field.name)) is not None
+    ]
+    return [
+        "from qanalysis.converters.captures import open_capture",
+        "from qanalysis.converters.records.reading import Reading",
+        "",
+        f"values = open_capture({view.record!r}, Reading({', '.join(words)})).values",
+        "values = values - (values.max() + values.min()) / 2",
+        f"values = values * ({view.amplitude / 100!r} / max(abs(values)))  # of a range of -1 to 1 V",
+    ]
+
+
+def _differs(value: Any, name: str) -> bool:
+    """Whether a field of a dataclass is not at its default."""
+    default = next(field.default for field in fields(value) if field.name == name)
+    return bool(getattr(value, name) != default)
+
+
+def write_transfer(lines: str) -> str:
+    """`lines` are those of `write_simulation`, here and below; the transfer curve in volts."""
+    traced = f"from {_SIMULATION}.transfer import trace_transfer\n"
+    return f"{traced}{lines}\ncurve = trace_transfer(simulation)\ninputs, outputs = curve.x, curve.values"
+
+
+def write_errors(lines: str) -> str:
+    """The density of the errors."""
+    density = "np.histogram(errors, 120, (-1.5, 1.5), density=True)"
+    errors = "errors = record.errors / simulation.converter.lsb"
+    return f"import numpy as np\n\n{lines}\n{errors}\ndensity, edges = {density}"
+
+
+def write_codes(lines: str) -> str:
+    """How often each code came."""
+    counted = "counts = np.bincount(record.codes, minlength=simulation.converter.codes)"
+    return f"import numpy as np\n\n{lines}\n{counted}"
+
+
+def write_ledger(lines: str) -> str:
+    """Error power by source, in LSB²."""
+    powers = "powers = {row.source: row.power / simulation.converter.lsb**2 for row in open_ledger(record).rows}"
+    return f"from {_SIMULATION}.ledger import open_ledger\n{lines}\n{powers}"
+
+
+def write_spectrum(lines: str, simulation: Simulation, view: ConverterView) -> str:
+    """The spectrum of the output."""
+    converter = simulation.converter
+    words = [f"low={converter.low!r}", f"high={converter.high!r}", f"harmonics={view.harmonics}"]
+    words += [f"fs_over={view.fs_over!r}"] if view.fs_over != "2^n" else []
+    words += [f"full_scale={view.full_scale!r}"] if view.full_scale != "sine" else []
+    words += ["band_hz=(0.0, simulation.band_hz)"] if simulation.osr != 1 else []
+    return "\n".join(
+        [
+            "from qanalysis import analyze_spectrum",
+            "from qanalysis.converters.spectrum.options import SpectrumOptions",
+            lines,
+            f"options = SpectrumOptions({', '.join(words)})",
+            f"spectrum = analyze_spectrum(record.values, options, fs_hz=simulation.fs_hz, bits={converter.bits})",
+            "print(spectrum.sinad_db, spectrum.enob_ieee, spectrum.sfdr_dbc)",
+        ]
+    )
+
+
+def write_bits(lines: str) -> str:
+    """SQNR against bits."""
+    return f"from {_SIMULATION}.sweeps import sweep_bits\n{lines}\nsqnr_db = sweep_bits(simulation).sqnr_db"
+
+
+def write_tone(lines: str, kind: str) -> str:
+    """SINAD and SFDR against the start phase, or the frequency: `kind` is "phase" or "frequency"."""
+    swept = f"from {_SIMULATION}.tone_sweeps import sweep_{kind}\n"
+    return f"{swept}{lines}\nsweep = sweep_{kind}(simulation)\nplaces, sfdr_db = sweep.places, sweep.sfdr_db"
+
+
+def write_loading(bits: int) -> str:
+    """SQNR of a Gaussian against loading."""
+    return f"from {_SIMULATION}.sweeps import sweep_loading\n\nsweep = sweep_loading({bits})\nprint(sweep.best_sqnr_db)"
+
+
+def write_sizes(signal: str, dither: str) -> str:
+    """Error against the size of a signal."""
+    sizes = "np.geomspace(0.2, 128, 60)"
+    call = f"sweep_amplitude({sizes}, signal={signal!r}, dither={dither!r})"
+    return f"import numpy as np\n\nfrom {_SIMULATION}.sweeps import sweep_amplitude\n\nsweep = {call}"
+
+
+def write_dithers() -> str:
+    """The dithers across one step."""
+    return f"from {_SIMULATION}.sweeps import sweep_dither\n\npanel = sweep_dither()\nprint(panel.mean_error_lsb)"
+
+
+def write_output(lines: str) -> str:
+    """The spectrum behind the hold."""
+    traced = "output = trace_output(record.values, simulation.fs_hz)"
+    return f"from {_SIMULATION}.dac import trace_output\n{lines}\n{traced}"
+
+
+def write_hold(lines: str) -> str:
+    """The output in time."""
+    held = "times, held = hold_samples(record.values[:96], simulation.fs_hz)"
+    return f"from {_SIMULATION}.dac import hold_samples\n{lines}\n{held}"
