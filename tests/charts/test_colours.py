@@ -73,7 +73,7 @@ def _draw_others(theme: Theme, rows: list[Row], format_rows: list[Row]) -> list[
     outliers = profile_layer(loud, Scheme.parse("int4 group=16"))
     limits = LayerLimits("a", (2, 3, 4), (9.0, 14.5, 20.0), 1.5)
     return [
-        heat_map(many_rows(80), "sqnr_db", selected=("none", "int4"), theme=theme),
+        heat_map(many_rows(80), "sqnr_db", theme=theme),
         error_curves(rows, ["conv1"], "sqnr_db", limits=limits, theme=theme),
         error_curves(format_rows, ["conv1", "odd"], "sqnr_db", horizontal="bits_per_weight", theme=theme),
         error_curves(many_rows(3), [row.tensor for row in many_rows(3)[::28]], "sqnr_db", theme=theme),

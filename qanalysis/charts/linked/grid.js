@@ -2,7 +2,7 @@
 // and a cell is picked by the pointer or the keyboard at any size.
 
 import { Cells } from "./cells.js";
-import { cutEnd, fitLabels, listRows, placeColumns, placeHeadings, placeTicks } from "./grid_layout.js";
+import { fitLabels, listRows, placeColumns, placeHeadings, placeTicks } from "./grid_layout.js";
 import { Scale } from "./grid_scale.js";
 import { Tiles } from "./grid_tiles.js";
 import { buildTools } from "./tools.js";

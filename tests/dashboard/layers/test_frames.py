@@ -23,7 +23,7 @@ from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.cache import identify
 from qanalysis.dashboard.jobs import SweepRequest
 from qanalysis.dashboard.layers.frames import build_layer, offer_scene
-from qanalysis.dashboard.layers.shown import Shown, list_families
+from qanalysis.dashboard.layers.shown import Shown
 from qanalysis.dashboard.layers.view import LayersView
 from qanalysis.dashboard.linked import PARTS, list_linked_routes
 from qanalysis.diagnosis.profile import profile_layer
@@ -143,12 +143,14 @@ def test_one_width_alone_is_the_same_charts(root: Path, bits: int) -> None:
 
 
 def test_families_are_the_integers_at_every_width_and_each_format_once() -> None:
-    families = list_families(tuple(show().schemes and dict.fromkeys(row.scheme for row in show().rows)))
+    families = show().families
     assert [family.name for family in families] == [
         "channel",
         "asym group=8 range=percentile:99",
         "sym-clip tensor",
-    ] or [family.name for family in families][-2:] == ["mxfp4", "nf4 group=8"]
+        "mxfp4",
+        "nf4 group=8",
+    ]
     for family in families[:3]:
         assert family.steps == tuple(WIDTHS)
         assert [Scheme.parse(text).format.bits for text in family.schemes] == list(WIDTHS)
@@ -273,10 +275,10 @@ def test_a_scene_that_is_held_leads_to_promises_that_are_held_too() -> None:
     frames = read_scene(address)["families"][0]["frames"]
     for number in range(2000):
         PARTS.offer(("crowd", number), lambda index, place: {})
-    assert PARTS.make(frames, 0) is None
+    assert PARTS.make(frames, 0, 5) is None
     assert offer_scene(shown, names_of(shown), names_of(shown)) == address
     assert read_scene(address)["families"][0]["frames"] == frames
-    assert PARTS.make(frames, 0) is not None
+    assert PARTS.make(frames, 0, 5) is not None
 
 
 def test_an_unswept_width_keeps_the_channel_axis_of_the_file(root: Path) -> None:
@@ -331,7 +333,7 @@ class TestTheWire:
     MOST = 150_000  # bytes of a layer at fifteen widths
 
     def test_every_layer_of_the_sample(self) -> None:
-        shown = show("sample:digits-cnn", ["int4 group=128", "int4 channel"])
+        shown = show("sample:digits-cnn", ["int4 group=128"])
         for family in shown.families:
             for index in range(len(names_of(shown))):
                 assert len(pack(build_layer(shown, names_of(shown), family, index))) <= self.MOST
