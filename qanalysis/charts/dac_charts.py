@@ -11,7 +11,7 @@ from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import PALETTES, Theme, begin, finish, with_unit
 from qanalysis.charts.spectrum_charts import thin_peaks
 from qanalysis.converters.simulation.dac import Image, OutputSpectrum, hold_samples
-from qanalysis.notation import decibels, true_minus
+from qanalysis.notation import choose_unit, decibels, volts
 
 MOST_HELD = 96
 FLOOR_DB = -160.0
@@ -31,35 +31,36 @@ def hold_curve(values: Doubles, ideal: Doubles, *, fs_hz: float, theme: Theme = 
     colours = PALETTES[theme]
     count = min(values.size, MOST_HELD)
     times, held = hold_samples(values[:count], fs_hz)
+    unit, seconds = choose_unit(count / fs_hz, "s")
     figure = begin(
         f"Hold: the first {count} samples",
         theme,
         subtitle="each value is kept for one period of the clock",
         height=360,
-        xaxis=with_unit("Time (s)"),
+        xaxis={"title": {"text": f"Time ({unit})"}, "exponentformat": "none"},
         yaxis=with_unit("Output (V)"),
         legend={"y": -0.22, "yanchor": "top"},
         margin={"t": 72, "b": 92},
     )
     line = {"color": colours.kept, "width": 2}
     figure.add_scatter(
-        x=times,
+        x=times / seconds,
         y=held,
         mode="lines",
         name="DAC output",
         line=line,
-        hovertemplate="%{x:.4s}s: %{y:.4g} V<extra></extra>",
+        hovertemplate=f"%{{x:.4g}} {unit}: %{{y:.4g}} V<extra></extra>",
     )
     marker = {"color": colours.clipped, "size": 5}
     figure.add_scatter(
-        x=np.arange(count) / fs_hz,
+        x=np.arange(count) / fs_hz / seconds,
         y=ideal[:count],
         mode="markers",
         name="wanted value",
         marker=marker,
         hoverinfo="skip",
     )
-    ends = true_minus(f"between {held.min():.4g} and {held.max():.4g} V")
+    ends = f"between {volts(held.min(), digits=4)} and {volts(held.max(), digits=4)}"
     return finish(figure, f"The hold's staircase over the first {count} samples, {ends}.")
 
 
@@ -77,6 +78,7 @@ def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Th
     """
     colours = PALETTES[theme]
     places = thin_peaks(found.level_dbc)
+    unit, hertz = choose_unit(float(found.frequencies_hz[-1]), "Hz")
     alias = [image for image in images if image.multiple]
     largest = max(alias, key=lambda image: image.level_dbc, default=None)
     words = f"largest image {decibels(largest.level_dbc)}" if largest else "no tone, no image"
@@ -85,20 +87,20 @@ def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Th
         theme,
         subtitle="0 dB: the tone before the hold · sinc droop −3.92 dB at fs/2",
         height=380,
-        xaxis=with_unit("Frequency (Hz)"),
+        xaxis={"title": {"text": f"Frequency ({unit})"}, "exponentformat": "none"},
         yaxis={"title": {"text": "Level (dBc)"}, "range": [-140, 8], "exponentformat": "none"},
         legend={"y": -0.22, "yanchor": "top"},
         margin={"t": 72, "b": 92},
     )
-    hover = "%{x:.4s}Hz: %{y:.2f} dB<extra></extra>"
-    x, y = found.frequencies_hz[places], np.maximum(found.level_dbc[places], FLOOR_DB)
+    hover = f"%{{x:.4g}} {unit}: %{{y:.2f}} dB<extra></extra>"
+    x, y = found.frequencies_hz[places] / hertz, np.maximum(found.level_dbc[places], FLOOR_DB)
     line = {"color": colours.kept, "width": 1}
     figure.add_scatter(x=x, y=y, mode="lines", name="output", line=line, hovertemplate=hover)
     line = {"color": colours.reference, "dash": "dash", "width": 1.5}
     droop = np.maximum(found.droop_db[places], FLOOR_DB)
     figure.add_scatter(x=x, y=droop, mode="lines", name="sinc droop", line=line, hoverinfo="skip")
     figure.add_scatter(
-        x=[image.frequency_hz for image in images],
+        x=[image.frequency_hz / hertz for image in images],
         y=[image.level_dbc for image in images],
         mode="markers",
         name="tone and images",

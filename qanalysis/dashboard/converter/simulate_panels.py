@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ from qanalysis.dashboard.converter.cache import (
 )
 from qanalysis.dashboard.converter.view import DEFAULT, ConverterView
 from qanalysis.dashboard.elements import Fact
-from qanalysis.notation import decibels, signed
+from qanalysis.notation import decibels, plain, signed
 from qanalysis.theory.lines import sine_sqnr_db
 
 Panels = list[Panel | FactPanel]
@@ -184,30 +185,39 @@ def list_errors(simulated: Simulated, view: ConverterView) -> list[Fact]:
         ("SQNR", "n/a" if snr is None else decibels(snr), f"AC signal over error, {band}"),
         (
             "Error rms",
-            f"{np.sqrt(np.mean(np.square(capture.errors))) / lsb:.4f} LSB",
+            _in_steps(np.sqrt(np.mean(np.square(capture.errors))) / lsb),
             f"LSB = {simulation.converter.lsb_convention.replace('fs', 'FS')}",
         ),
-        ("Bias", f"{signed(float(np.mean(capture.errors)) / lsb, '.4f')} LSB", "mean of e = y − x"),
+        ("Bias", _in_steps(np.mean(capture.errors) / lsb), "mean of e = y − x"),
         (
             "Largest error",
-            f"{float(np.abs(capture.errors).max()) / lsb:.4f} LSB",
-            f"{view.transfer}: bound {simulation.converter.error_bound / lsb:g} LSB",
+            _in_steps(np.abs(capture.errors).max() / lsb),
+            f"{view.transfer}: bound {plain(simulation.converter.error_bound / lsb)} LSB",
         ),
         (
             "Error power over q²/12",
-            f"{meter.power_ratio:.4f}",
-            f"the quantizer's own; model {meter.expected_ratio:g} ± {meter.power_limit:.2g}",
+            plain(meter.power_ratio, digits=4),
+            f"the quantizer's own; model {plain(meter.expected_ratio)} ± {plain(meter.power_limit, digits=2)}",
         ),
         (
             "corr(e, x)",
             _correlation(meter.correlation),
-            f"the quantizer's own; model 0 ± {meter.correlation_limit:.2g}",
+            f"the quantizer's own; model 0 ± {plain(meter.correlation_limit, digits=2)}",
         ),
-        ("Largest line over the mean bin", f"{meter.line_ratio:.1f}", f"whiteness; model below {meter.line_limit:.1f}"),
+        (
+            "Largest line over the mean bin",
+            plain(meter.line_ratio),
+            f"whiteness; model below {plain(meter.line_limit)}",
+        ),
     ]
     if stats.error_signal_correlation is not None:
         facts.append(("corr of the whole error", _correlation(stats.error_signal_correlation), "all sources"))
     return facts
+
+
+def _in_steps(error: np.floating[Any]) -> str:
+    """An error in LSB with four digits."""
+    return f"{signed(float(error), '.4f')} LSB"
 
 
 def _correlation(value: float | None) -> str:

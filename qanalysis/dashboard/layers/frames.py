@@ -64,7 +64,13 @@ def _build_map(
         layout="layers",
         order=["heat", "weights", "errors", "curves", "channels"],
         control={"label": "Bits in view", "unit": "bit"},
-        layers={"names": list(names), "numel": [sizes.get(name, 0) for name in names]},
+        layers={
+            "names": list(names),
+            "numel": [sizes.get(name, 0) for name in names],
+            "listed": [
+                at for at, name in sorted(enumerate(names), key=lambda pair: place.get(pair[1], -1)) if name in place
+            ],
+        },
         families=[
             {
                 "name": family.name,

@@ -24,7 +24,16 @@ from qanalysis.reports.summary import choose_scheme, headline, select_worst
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import sweep
 from tests.dashboard.conftest import OpenPage, settle
-from tests.dashboard.scenes import ask, read_charts, read_components, read_family, read_headline, read_layer, read_scene
+from tests.dashboard.scenes import (
+    ask,
+    read_charts,
+    read_components,
+    read_family,
+    read_headline,
+    read_layer,
+    read_scene,
+    read_table,
+)
 
 STRIP = r"Not swept|Waiting|Complete|Cancelled|The sweep failed|\*\*Partial"
 PANELS = {"heat", "weights", "errors", "curves", "channels"}
@@ -52,6 +61,10 @@ def _plain(element: Any) -> str:
     return re.sub(r"\\(.)", r"\1", element.value)
 
 
+def _charts(page: AppTest) -> dict[str, dict[str, Any]]:
+    return {name: panel for name, panel in read_charts(page).items() if panel["kind"] != "table"}
+
+
 def _at(page: AppTest) -> tuple[str, str]:
     at = read_components(page)["charts"]["at"]
     return at["layer"], at["scheme"]
@@ -76,7 +89,7 @@ def _save(folder: Path, **tensors: np.ndarray) -> str:
 def test_opening_shows_a_sample_already_swept(open_page: OpenPage, expected: Rows) -> None:
     page = open_page()
     assert read_headline(page) == headline(expected, "int4 group=128")
-    assert set(read_charts(page)) == PANELS
+    assert set(_charts(page)) == PANELS
     assert not page.error
     assert not page.warning
 
@@ -102,57 +115,54 @@ def test_the_installed_page_runs_without_the_checkout_s_script(open_page: OpenPa
 
 
 def test_every_chart_says_its_number_in_words(open_page: OpenPage) -> None:
-    charts = read_charts(open_page())
+    charts = _charts(open_page())
     assert all(re.search(r"\d", panel["alt"]) for panel in charts.values())
     assert len({panel["alt"] for panel in charts.values()}) == len(PANELS)
 
 
 def test_the_tables_hold_the_engine_s_numbers(open_page: OpenPage, expected: Rows) -> None:
-    totals, layers = (table.value for table in open_page().dataframe)
-    assert list(totals["Scheme"]) == [row.scheme for row in expected.totals]
-    assert list(totals["SQNR (dB)"]) == [row.sqnr_db for row in expected.totals]
-    assert list(totals["Bits/weight"]) == [row.bits_per_weight for row in expected.totals]
-    assert list(totals["Size (KiB)"]) == [row.size_bytes / 1024 for row in expected.totals if row.size_bytes]
+    page = open_page()
+    totals, layers = read_table(page, "totals"), read_table(page, "layers")
+    assert totals["scheme"] == totals["row"] == [row.scheme for row in expected.totals]
+    assert totals["sqnr_db"] == [row.sqnr_db for row in expected.totals]
+    assert totals["bits_per_weight"] == [row.bits_per_weight for row in expected.totals]
+    assert totals["size_bytes"] == [row.size_bytes for row in expected.totals]
     rows = [row for row in expected if row.scheme == "int4 group=128"]
-    assert list(layers["Layer"]) == [row.tensor for row in rows]
-    assert list(layers["SQNR (dB)"]) == [row.sqnr_db for row in rows]
-    assert list(layers["LSB/2 bound"]) == [row.half_step_bound for row in rows]
-    assert list(layers["Zeroed"]) == [row.zeroed_fraction for row in rows]
+    assert layers["row"] == [row.tensor for row in rows]
+    assert layers["sqnr_db"] == [row.sqnr_db for row in rows]
+    assert layers["half_step_bound"] == [row.half_step_bound for row in rows]
+    assert layers["zeroed_fraction"] == [row.zeroed_fraction for row in rows]
 
 
 def test_moving_the_bits_shows_the_rows_of_the_new_scheme(open_page: OpenPage, expected: Rows) -> None:
     page = settle(ask(open_page(), "charts", {"scheme": "int6 group=128", "seq": 1}))
     assert " at int6 group=128: " in read_headline(page)
-    assert list(page.dataframe[1].value["SQNR (dB)"]) == [
-        row.sqnr_db for row in expected if row.scheme == "int6 group=128"
-    ]
+    assert read_table(page, "layers")["sqnr_db"] == [row.sqnr_db for row in expected if row.scheme == "int6 group=128"]
 
 
 def test_any_column_is_a_metric(open_page: OpenPage, expected: Rows) -> None:
     page = settle(open_page().selectbox(key="metric").set_value("max_abs_error").run())
-    layers = page.dataframe[1].value
-    assert layers.columns[2] == "Largest error"
-    assert list(layers["Largest error"]) == [row.max_abs_error for row in expected if row.scheme == "int4 group=128"]
+    layers = read_table(page, "layers")
+    assert list(layers)[3] == "max_abs_error"
+    assert layers["max_abs_error"] == [row.max_abs_error for row in expected if row.scheme == "int4 group=128"]
 
 
 def test_search_order_and_limit_narrow_the_layer_table(open_page: OpenPage, expected: Rows) -> None:
     page = open_page(find="conv2|fc", order="worst")
     rows = [row for row in expected if row.scheme == "int4 group=128" and re.search("conv2|fc", row.tensor)]
-    assert list(page.dataframe[1].value["Layer"]) == [
-        row.tensor for row in sorted(rows, key=lambda row: row.sqnr_db or 0)
-    ]
+    assert read_table(page, "layers")["row"] == [row.tensor for row in sorted(rows, key=lambda row: row.sqnr_db or 0)]
 
 
 def test_a_search_without_a_match_says_how_to_get_back(open_page: OpenPage) -> None:
     page = open_page(find="zzz")
     assert "clear the box" in page.info[0].value
-    assert len(page.dataframe[1].value) == 0
+    assert len(read_table(page, "layers")["row"]) == 0
 
 
 def test_the_weights_only_switch_adds_the_vectors(open_page: OpenPage) -> None:
     page = open_page(weights_only="false")
     with open_checkpoint("sample:digits-cnn") as source:
-        assert len(page.dataframe[1].value) == len(source.tensors)
+        assert len(read_table(page, "layers")["row"]) == len(source.tensors)
 
 
 def test_a_link_brings_back_the_same_numbers(open_page: OpenPage) -> None:
@@ -178,7 +188,8 @@ def test_a_link_brings_back_the_same_numbers(open_page: OpenPage) -> None:
     assert {key: link[key] for key in asked} == asked
     second = open_page(**link)
     assert read_headline(second) == read_headline(first)
-    assert [table.value.to_dict() for table in second.dataframe] == [table.value.to_dict() for table in first.dataframe]
+    for key in ("totals", "layers"):
+        assert read_table(second, key) == read_table(first, key)
     assert _link(second) == link
 
 
@@ -217,13 +228,13 @@ def test_formats_are_swept_beside_the_integers(open_page: OpenPage) -> None:
     schemes = ["int3 channel", "int4 channel", "mxfp4", "nf4 channel", "int3 group=64", "int4 group=64", "nf4 group=64"]
     with open_checkpoint("sample:outliers") as source:
         rows = sweep(source, schemes, weights_only=True)
-    assert list(page.dataframe[0].value["Scheme"]) == schemes
-    assert list(page.dataframe[0].value["SQNR (dB)"]) == [row.sqnr_db for row in rows.totals]
+    assert read_table(page, "totals")["scheme"] == schemes
+    assert read_table(page, "totals")["sqnr_db"] == [row.sqnr_db for row in rows.totals]
     page = settle(page.selectbox(key="format").set_value("nf4").run())
     assert page.selectbox(key="grouping").options == ["channel", "group=64"]
     page = settle(page.selectbox(key="grouping").set_value("group=64").run())
     assert read_headline(page).startswith(headline(rows, "nf4 group=64"))
-    assert list(page.dataframe[1].value["SQNR (dB)"]) == [row.sqnr_db for row in rows if row.scheme == "nf4 group=64"]
+    assert read_table(page, "layers")["sqnr_db"] == [row.sqnr_db for row in rows if row.scheme == "nf4 group=64"]
     assert read_family(page)[0]["steps"] is None  # nothing to move
 
 
@@ -243,7 +254,8 @@ def test_any_format_in_a_link_is_put_in_view(open_page: OpenPage, scheme: str) -
     assert not page.warning
     again = open_page(**_link(page))
     assert read_headline(again) == read_headline(page)
-    assert [table.value.to_dict() for table in again.dataframe] == [table.value.to_dict() for table in page.dataframe]
+    for key in ("totals", "layers"):
+        assert read_table(again, key) == read_table(page, key)
 
 
 def test_the_limits_of_the_layer_in_view_are_said_in_numbers(open_page: OpenPage, expected: Rows) -> None:
@@ -256,7 +268,7 @@ def test_the_limits_of_the_layer_in_view_are_said_in_numbers(open_page: OpenPage
         )
     sentence = describe_limits(limits, bits=4, bits_per_weight=row.bits_per_weight, sqnr_db=row.sqnr_db)
     assert sentence in [re.sub(r"\\(.)", r"\1", caption.value) for caption in page.caption]
-    assert set(read_charts(page)) == PANELS
+    assert set(_charts(page)) == PANELS
 
 
 def test_values_without_spread_have_no_limits(open_page: OpenPage, tmp_path: Path) -> None:
@@ -273,10 +285,10 @@ def test_a_layer_that_blocks_do_not_divide_says_why(open_page: OpenPage) -> None
 def test_a_layer_that_the_first_scheme_can_take_says_why_another_can_not(open_page: OpenPage, tmp_path: Path) -> None:
     good = np.linspace(-1, 1, 16 * 64, dtype=np.float32).reshape(16, 64)
     page = open_page(source=_save(tmp_path, odd=good[:, :9], good=good), scheme="mxfp4", layer="odd")
-    assert set(read_charts(page)) == {"heat"}
-    assert {"odd", "good"} == set(page.dataframe[1].value["Layer"])
+    assert set(_charts(page)) == {"heat"}
+    assert {"odd", "good"} == set(read_table(page, "layers")["row"])
     page = settle(page.selectbox(key="layer").set_value("good").run())
-    assert set(read_charts(page)) == PANELS
+    assert set(_charts(page)) == PANELS
 
 
 def test_tensors_that_no_scheme_can_take_are_left_out_of_the_map_and_told(
@@ -290,7 +302,7 @@ def test_tensors_that_no_scheme_can_take_are_left_out_of_the_map_and_told(
     assert "zero" in heat  # it has a place, which says why it is empty
     told = next(text for text in map(_plain, page.caption) if text.startswith("Left out of the heat map"))
     assert "1 × dtype I64" in told or "1 × dtype int64" in told
-    assert len(page.dataframe[1].value) == 4
+    assert len(read_table(page, "layers")["row"]) == 4
     assert not any("Left out" in caption.value for caption in open_page().caption)
 
 
@@ -303,7 +315,7 @@ def test_the_worst_measured_layer_opens(open_page: OpenPage, tmp_path: Path) -> 
         rows = sweep(source, default_schemes(), weights_only=True)
     worst = select_worst(rows, choose_scheme(rows), count=1)[0].tensor
     assert read_components(page)["charts"]["at"]["layer"] == worst == "coarse"
-    assert set(read_charts(page)) == PANELS
+    assert set(_charts(page)) == PANELS
     assert page.selectbox(key="layer").value == worst
     assert "layer" not in page.query_params
 
@@ -314,15 +326,15 @@ def test_a_width_that_was_not_swept_is_measured_for_the_layer_in_view(
 ) -> None:
     page = settle(ask(open_page(), "charts", {"scheme": f"int{bits} group=128", "seq": 1}))
     assert "not in the sweep" in read_headline(page)
-    assert set(read_charts(page)) == PANELS
+    assert set(_charts(page)) == PANELS
     assert f"int{bits} group=128" in read_charts(page)["weights"]["figure"]["layout"]["title"]["text"]
     assert any("is not in the sweep" in _plain(info) for info in page.info)
-    layers = page.dataframe[1].value
-    assert list(layers["SQNR (dB)"]) == [row.sqnr_db for row in expected if row.scheme == "int8 group=128"]
+    layers = read_table(page, "layers")["sqnr_db"]
+    assert layers == [row.sqnr_db for row in expected if row.scheme == "int8 group=128"]
     page = settle(page.button(key="widen").click().run())
     assert f" at int{bits} group=128: " in read_headline(page)
     assert "not in the sweep" not in read_headline(page)
-    assert list(page.dataframe[1].value["SQNR (dB)"]) != list(layers["SQNR (dB)"])
+    assert read_table(page, "layers")["sqnr_db"] != layers
 
 
 HOSTILE = [
@@ -461,10 +473,10 @@ def test_a_layer_without_figures_says_why(open_page: OpenPage, tmp_path: Path, v
     good = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
     page = open_page(source=_save(tmp_path, odd=values, good=good), layer="odd")
     assert says in read_layer(page)["note"]
-    assert set(read_charts(page)) == {"heat"}
+    assert set(_charts(page)) == {"heat"}
     assert "worst: good" in read_headline(page)
     page = settle(page.selectbox(key="layer").set_value("good").run())
-    assert set(read_charts(page)) == PANELS
+    assert set(_charts(page)) == PANELS
     assert not read_layer(page)["note"]
 
 

@@ -25,15 +25,14 @@ def rows() -> tuple[Row, ...]:
     return sweep(tensors, ["int4"]).rows
 
 
-@pytest.mark.parametrize("event", [None, {}, {"selection": {}}, {"selection": {"cells": []}}], ids=repr)
-def test_an_event_without_a_cell_chooses_nothing(event: dict[str, object] | None) -> None:
-    assert pick_row(event, ["a"]) is None
-
-
 def test_a_row_that_is_no_longer_there_chooses_nothing() -> None:
-    event = {"selection": {"cells": [(2, "Layer")]}}
-    assert pick_row(event, ["a", "b", "c"]) == "c"
-    assert pick_row(event, ["a", "b"]) is None
+    assert pick_row({"row": "c", "seq": 3}, ["a", "b", "c"]) == "c"
+    assert pick_row({"row": "c", "seq": 3}, ["a", "b"]) is None
+
+
+@pytest.mark.parametrize("asked", [{}, {"row": None}, {"row": 0}, {"row": ["a"]}, {"row": {"a": 1}}], ids=repr)
+def test_what_is_no_row_s_name_chooses_nothing(asked: dict[str, object]) -> None:
+    assert pick_row(asked, ["a", "b"]) is None
 
 
 def test_search_is_plain_text_where_it_is_no_expression() -> None:
