@@ -147,7 +147,7 @@ def test_families_are_the_integers_at_every_width_and_each_format_once() -> None
     assert [family.name for family in families] == [
         "channel",
         "asym group=8 range=percentile:99",
-        "sym-clip tensor",
+        "sym-clip",
         "mxfp4",
         "nf4 group=8",
     ]
@@ -238,7 +238,7 @@ def read_scene(address: str) -> dict[str, Any]:
 def test_the_scene_leads_to_every_layer_of_every_family() -> None:
     shown = show()
     scene = read_scene(offer_scene(shown, names_of(shown), ("layer", "odd")))
-    assert scene["layers"] == {"names": list(names_of(shown)), "numel": [192, 32, 36, 32, 12]}
+    assert scene["layers"] == {"names": list(names_of(shown)), "numel": [192, 32, 36, 32, 12], "listed": [0, 2]}
     for family, known in zip(scene["families"], shown.families, strict=True):
         assert family["schemes"] == list(known.schemes)
         assert family["swept"] == [scheme in shown.schemes for scheme in known.schemes]

@@ -369,13 +369,13 @@ def test_what_a_browser_makes_up_changes_nothing(open_page: OpenPage, asked: obj
 
 def test_a_choice_in_the_charts_is_one_step_that_can_be_undone_and_done_again(open_page: OpenPage) -> None:
     page = open_page(layer="fc.weight")
-    steps = [("fc.weight", "int4 group=128"), ("fc.weight", "int7 group=128"), ("conv3.weight", "int7 channel")]
+    steps = [("fc.weight", "int4 group=128"), ("fc.weight", "int7 group=128"), ("conv1.weight", "int7 channel")]
     for seq, (layer, scheme) in enumerate(steps[1:], start=1):
         page = settle(ask(page, "charts", {"layer": layer, "scheme": scheme, "seq": seq}))
         assert read_components(page)["charts"]["seq"] == seq
         assert not page.button(key="undo").disabled
     assert _at(page) == steps[2]
-    assert (page.query_params["layer"], page.query_params["grouping"]) == ("conv3.weight", "channel")
+    assert (page.query_params["layer"], page.query_params["grouping"]) == ("conv1.weight", "channel")
     for step in (steps[1], steps[0]):
         page = settle(page.button(key="undo").click().run())
         assert _at(page) == step
