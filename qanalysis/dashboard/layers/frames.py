@@ -8,34 +8,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from qanalysis.charts.channel_charts import draw_channels
 from qanalysis.charts.curves import error_curves, mark_point
 from qanalysis.charts.heat_map import heat_map
-from qanalysis.charts.layer_axes import LayerAxes
-from qanalysis.charts.layer_charts import draw_errors, draw_weights
+from qanalysis.charts.linked.inside import draw_steps, tell_part
+from qanalysis.charts.linked.recipes import write_curve, write_map
 from qanalysis.charts.linked.scene import Panel, build_part
 from qanalysis.checkpoints.catalogue import open_checkpoint
-from qanalysis.checkpoints.source import SAMPLE_PREFIX, CheckpointError
+from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.cache import Origin, Subject, channel_axis, get_uploads, identify, read_values
 from qanalysis.dashboard.layers.cache import read_limits, read_profile
 from qanalysis.dashboard.layers.shown import Family, Shown
 from qanalysis.dashboard.linked import PARTS
 from qanalysis.dashboard.sources import UPLOAD_PREFIX, locate_source
 from qanalysis.diagnosis.profile import LayerProfile, profile_bits
-from qanalysis.notation import count
 from qanalysis.notation import measure as tell
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.reports.summary import headline
+from qanalysis.reports.outline import clean_text
+from qanalysis.reports.summary import NOT_SWEPT, head_scheme
 from qanalysis.sweeps.row import METRICS, STATUS_WORDS, Row
 from qanalysis.sweeps.sweep import sweep
-
-NOT_SWEPT = "not in the sweep"
 
 
 def offer_scene(shown: Shown, names: tuple[str, ...], listed: tuple[str, ...]) -> str:
@@ -59,8 +55,9 @@ def _build_map(
     kept = sorted((index for index, tensor in enumerate(tensors) if tensor in place), key=lambda at: place[tensors[at]])
     rows = tuple(shown.rows.rows.take(np.array(kept, np.intp)))
     sizes = {tensor: row.numel for tensor, row in shown.firsts.items()}
+    python = write_map(_name_source(shown), shown.rows.settings, shown.view.metric)
     return build_part(
-        [[Panel("heat", heat_map(rows, shown.view.metric), kind="grid", python=_write_map(shown))]],
+        [[Panel("heat", heat_map(rows, shown.view.metric), kind="grid", python=python)]],
         layout="layers",
         order=["heat", "weights", "errors", "curves", "channels"],
         control={"label": "Bits in view", "unit": "bit"},
@@ -77,45 +74,12 @@ def _build_map(
                 "schemes": family.schemes,
                 "steps": family.steps,
                 "swept": [scheme in shown.schemes for scheme in family.schemes],
-                "heads": [_head(shown, scheme) for scheme in family.schemes],
+                "heads": [clean_text(head_scheme(shown.rows, scheme)) for scheme in family.schemes],
                 "frames": frames,
             }
             for family, frames in families
         ],
     )
-
-
-def _head(shown: Shown, scheme: str) -> str:
-    """The model in one sentence under a scheme; of one that was not swept, that it was not."""
-    if scheme in shown.schemes:
-        return headline(shown.rows, scheme)
-    name = shown.rows.source.path.removeprefix(SAMPLE_PREFIX)
-    return f"{name} at {scheme}: {NOT_SWEPT}, measured for the layer in view alone"
-
-
-def _write_map(shown: Shown) -> str:
-    """The lines of Python that make the values of the map."""
-    table = f"rows.to_pandas().pivot(index='tensor', columns='scheme', values={shown.view.metric!r})"
-    return f"{_write_sweep(shown)}\nvalues = {table}"
-
-
-def _write_sweep(shown: Shown) -> str:
-    """The lines of Python that make the rows of the map."""
-    request = shown.request
-    options = [f"    schemes={list(request.schemes)!r},"]
-    options += [f"    include={request.include!r},"] if request.include else []
-    options += [f"    exclude={request.exclude!r},"] if request.exclude else []
-    lines = [
-        "from qanalysis import open_checkpoint, sweep",
-        "",
-        f"with open_checkpoint({_name_source(shown)!r}) as source:",
-        "    rows = sweep(",
-        "        source,",
-        *(f"    {line}" for line in options),
-        f"        weights_only={request.weights_only},",
-        "    )",
-    ]
-    return "\n".join(lines)
 
 
 def _name_source(shown: Shown) -> str:
@@ -148,21 +112,23 @@ def build_layer(
     subject = Subject(_find_origin(shown), tensor, texts[0])
     rows = _collect_rows(shown, subject, texts)
     profiles = _profile(subject, family, texts)
-    axes = LayerAxes.over(profiles)
     curves = _draw_curves(shown, tensor)
-    steps = [
-        [
-            *_draw_inside(shown, profile, axes),
-            replace(curves, changes=_mark(shown, curves, rows[text], swept=text in shown.schemes)),
-        ]
-        for profile, text in zip(profiles, texts, strict=True)
-    ]
+    steps = draw_steps(
+        profiles,
+        source=_name_source(shown),
+        numel=row.numel,
+        log_counts=shown.view.log,
+        curves=curves,
+        marks=[_mark(shown, curves, rows[text], swept=text in shown.schemes) for text in texts],
+    )
     told = [_tell(rows[text], shown) for text in texts]
-    note = ""
-    if profiles[0].count + profiles[0].non_finite < row.numel:
-        part = f"{count(profiles[0].count)} of {count(row.numel)} values"
-        note = f"Histograms from the first {part}; the tables count all of them."
-    return build_part(steps, told=told, note=note)
+    return build_part(steps, told=told, note=tell_part(profiles[0], row.numel))
+
+
+def profile_widths(shown: Shown, tensor: str) -> Sequence[LayerProfile]:
+    """A layer with figures under every scheme of the family in view: what its part at all widths is drawn from."""
+    family = next(family for family in shown.families if shown.scheme in family.schemes)
+    return _profile(shown.subject(tensor), family, family.schemes)
 
 
 def _find_origin(shown: Shown) -> Origin:
@@ -193,34 +159,6 @@ def _profile(subject: Subject, family: Family, texts: Sequence[str]) -> Sequence
     return profile_bits(values, Scheme.parse(texts[0]), family.steps or (), axis=axis, name=subject.tensor)
 
 
-def _write_profile(shown: Shown, profile: LayerProfile) -> str:
-    """The lines of Python that make the profile; of a very large layer from the rows that it was made of."""
-    seen, whole = profile.count + profile.non_finite, shown.firsts[profile.name].numel
-    part = "" if seen == whole else f"[: len(values) * {seen} // {whole}]"
-    lines = [
-        "from qanalysis import Scheme, open_checkpoint",
-        "from qanalysis.diagnosis.profile import profile_layer",
-        "",
-        f"with open_checkpoint({_name_source(shown)!r}) as source:",
-        f"    info = next(info for info in source.tensors if info.name == {profile.name!r})",
-        "    values = source.read(info)",
-        f"scheme = Scheme.parse({str(profile.scheme)!r})",
-        f"profile = profile_layer(values{part}, scheme, axis=info.channel_axis)",
-    ]
-    return "\n".join(lines)
-
-
-def _draw_inside(shown: Shown, profile: LayerProfile, axes: LayerAxes) -> list[Panel]:
-    """The charts of a layer from inside, under one scheme."""
-    python = _write_profile(shown, profile)
-    weights = draw_weights(profile, axes, log_counts=shown.view.log)
-    return [
-        Panel("weights", weights, f"{python}\ncounts = profile.weights.counts"),
-        Panel("errors", draw_errors(profile, axes), f"{python}\ncounts = profile.error_in_steps.counts"),
-        Panel("channels", draw_channels(profile, axes), f"{python}\nshares = profile.channel_share"),
-    ]
-
-
 def _draw_curves(shown: Shown, tensor: str) -> Panel:
     """Error against bits of the layer and of those compared with it; the mark moves, the lines stay."""
     view = shown.view
@@ -233,9 +171,7 @@ def _draw_curves(shown: Shown, tensor: str) -> Panel:
             limits = None  # values without spread have no limits of their own
     rows = [row for name in tensors for row in shown.rows_of(name)]
     figure = error_curves(rows, tensors, view.metric, horizontal=view.axis, limits=limits)
-    chosen = f"[['scheme', 'bits', 'bits_per_weight', {view.metric!r}]]"
-    python = f"curve = frame[frame['tensor'] == {tensor!r}]{chosen}"
-    return Panel("curves", figure, f"{_write_sweep(shown)}\nframe = rows.to_pandas()\n{python}")
+    return Panel("curves", figure, write_curve(_name_source(shown), shown.rows.settings, tensor, view.metric))
 
 
 def _mark(shown: Shown, curves: Panel, row: Row, *, swept: bool) -> Mapping[str, Any]:

@@ -70,8 +70,8 @@ def test_no_module_reads_text_as_markup_or_program(name: str) -> None:
     assert NOT_ALLOWED.findall(read_module(name)) == []
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "main"])
-def test_only_the_page_s_own_module_knows_the_page(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in ("main", "offline")])
+def test_only_what_begins_on_a_page_or_in_a_report_knows_it(name: str) -> None:
     assert THE_PAGE_S_OWN.findall(read_module(name)) == []
 
 

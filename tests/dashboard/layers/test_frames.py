@@ -210,9 +210,9 @@ def test_the_lines_of_python_give_the_numbers_of_the_chart(tensor: str, place: i
     panels = read_step(part, place)
     profile = profile_layer(np.load(SOURCE)[tensor], Scheme.parse(shown.families[1].schemes[place]), name=tensor)
     lines = {name: run_lines(panel["python"]) for name, panel in panels.items()}
-    np.testing.assert_array_equal(lines["weights"]["counts"], profile.weights.counts)
-    np.testing.assert_array_equal(lines["errors"]["counts"], profile.error_in_steps.counts)
-    np.testing.assert_array_equal(lines["channels"]["shares"], profile.channel_share)
+    np.testing.assert_array_equal(lines["weights"]["figures"], profile.weights.counts)
+    np.testing.assert_array_equal(lines["errors"]["figures"], profile.error_in_steps.counts)
+    np.testing.assert_array_equal(lines["channels"]["figures"], profile.channel_share)
     curve = lines["curves"]["curve"]
     rows = [row for row in shown.rows if row.tensor == tensor]
     assert list(curve["scheme"]) == [row.scheme for row in rows]

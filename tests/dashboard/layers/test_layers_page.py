@@ -303,6 +303,8 @@ def test_tensors_that_no_scheme_can_take_are_left_out_of_the_map_and_told(
     told = next(text for text in map(_plain, page.caption) if text.startswith("Left out of the heat map"))
     assert "1 × dtype I64" in told or "1 × dtype int64" in told
     assert len(read_table(page, "layers")["row"]) == 4
+    assert _strip(page).startswith("Complete: 1 of 4 tensors × 28 schemes in ")
+    assert _strip(page).endswith("; 3 without figures")
     assert not any("Left out" in caption.value for caption in open_page().caption)
 
 
