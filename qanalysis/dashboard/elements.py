@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 import streamlit as st
 
-from qanalysis.charts.linked.scene import Panel, build_part
+from qanalysis.charts.linked.scene import Panel, build_part, build_still
+from qanalysis.charts.linked.table import TablePanel
 from qanalysis.charts.palette import Theme
 from qanalysis.converters.findings import Finding
 from qanalysis.dashboard.linked import PARTS, draw_linked
@@ -80,41 +81,19 @@ def draw_marked_table(frame: pd.DataFrame, key: str, *, place: int, alt: str) ->
     )
 
 
-def draw_choice_table(
-    frame: pd.DataFrame,
-    key: str,
-    *,
-    names: Sequence[str],
-    chosen: str,
-    height: int,
-    alt: str,
-    on_choose: Callable[[str], None],
-) -> None:
-    """A table whose rows can be clicked: `on_choose` is given the row's entry in `names`; the row of `chosen` is
-    tinted.
+def draw_choice_table(panel: TablePanel, key: str, *, chosen: str, on_choose: Callable[[str], None]) -> None:
+    """A table from which a person chooses a row by a click, Enter or Space: `on_choose` is given its name.
 
-    `names` has one entry per row; a `chosen` that is not among them tints nothing. `height` in pixels.
+    The row named `chosen` is marked, none where there is no such row. `key` is the CSS class "st-key-KEY" too.
     """
 
-    def take_row() -> None:
-        """What a click means, for the callback of the table; a click beside the cells means nothing."""
-        name = pick_row(st.session_state[key], names)
-        # A cell that stays selected could not be chosen again after a choice made elsewhere on the page.
-        st.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": []}}
+    def take(asked: Mapping[str, Any]) -> None:
+        """What was asked for, for the callback of the table."""
+        name = pick_row(asked, panel.rows)
         if name is not None:
             on_choose(name)
 
-    st.dataframe(
-        mark_row(frame, names.index(chosen) if chosen in names else None),
-        key=key,
-        height=height,
-        hide_index=True,
-        column_config=format_columns(frame),
-        on_select=take_row,
-        selection_mode="single-cell",
-        placeholder=NOTHING,
-        alt=alt,
-    )
+    draw_linked(PARTS.put(build_still(panel.describe())), key, at={"row": chosen}, on_ask=take)
 
 
 def ask_first(key: str, subject: object, label: str) -> bool:
@@ -134,16 +113,14 @@ def ask_first(key: str, subject: object, label: str) -> bool:
     return asked
 
 
-def pick_row(event: Mapping[str, Any] | None, names: Sequence[str]) -> str | None:
-    """Name behind a clicked table cell; `names` are the rows as they were sent.
+def pick_row(asked: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The row that a browser asks for, whose words may be anything; None for one that is not among `names`.
 
-    None for no cell, or one that is no longer there.
-
-    >>> pick_row({"selection": {"cells": [(1, "Shape")]}}, ["a", "b"])
-    'b'
+    >>> pick_row({"row": "b"}, ["a", "b"]), pick_row({"row": 1}, ["a", "b"])
+    ('b', None)
     """
-    cells = (event or {}).get("selection", {}).get("cells", [])
-    return names[cells[0][0]] if cells and 0 <= cells[0][0] < len(names) else None
+    row = asked.get("row")
+    return row if isinstance(row, str) and row in names else None
 
 
 def draw_facts(facts: Sequence[Fact], *, alt: str) -> None:

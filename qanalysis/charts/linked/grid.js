@@ -121,7 +121,7 @@ export class Grid {
     if (!this.width) return;
     const family = getComputedStyle(this.root).fontFamily;
     if (family !== this.family) Object.assign(this, { family, measure: makeMeasure(family) });
-    this.beside = Math.ceil(Math.min(LABEL_SHARE * this.width, askWidth(cells, this.measure)));
+    this.beside = Math.ceil(Math.min(LABEL_SHARE * this.width, askWidth(this.rows, cells, this.measure)));
     this.columns = placeColumns(cells.schemes, this.width - this.beside - 2);
     const headings = placeHeadings(this.columns.groups, this.measure);
     const ticks = placeTicks(cells.schemes, this.columns, this.measure);

@@ -9,6 +9,8 @@ const BLOCK_INDENT = 12;
 const LABEL_PADDING = 14;
 const HEADING_PADDING = 26;
 
+const countLayers = ({ start, stop }) => ` (${stop - start})`;
+
 // Widths of texts in a font, each measured once.
 export const makeMeasure = (family) => {
   const pen = make("canvas").getContext("2d");
@@ -23,10 +25,13 @@ export const makeMeasure = (family) => {
   };
 };
 
-// Pixels that the longest label asks for.
-export const askWidth = (cells, measure) => {
-  const indent = cells.blocks.length ? BLOCK_INDENT : 0;
-  return Math.max(30, ...cells.layers.map(({ label }) => measure(label))) + indent + LABEL_PADDING;
+// Pixels that the longest label in sight asks for; the heading of an open block has the whole row.
+export const askWidth = (rows, cells, measure) => {
+  const widths = rows.map(({ row, block, folded, inside }) => {
+    if (block) return folded ? measure(block.label + countLayers(block), true) + HEADING_PADDING : 0;
+    return measure(cells.layers[row].label) + (inside ? BLOCK_INDENT : 0) + LABEL_PADDING;
+  });
+  return Math.max(44, ...widths);
 };
 
 const makeName = (className, { text, upright }, title, style) => {
@@ -63,7 +68,7 @@ const cutLabels = ({ rows, cells, beside, measure }) => {
 };
 
 const headBlock = ({ block, folded }, { beside, width, measure }) => {
-  const count = ` (${block.stop - block.start})`;
+  const count = countLayers(block);
   const room = (folded ? beside : width) - HEADING_PADDING - measure(count, true);
   return fitLabels([block.label], room, (text) => measure(text, true))[0] + count;
 };
