@@ -6,6 +6,7 @@ import { recolour } from "./colours.js";
 import { Table } from "./table.js";
 import { make, plainText, tellNumber } from "./words.js";
 
+const SETTLED_MS = 120; // an open table follows when the hand pauses, so that the charts keep their pace
 const NUMBERS_HEIGHT = 260;
 const MOST_LINES = 20_000; // of a table; what a heat map of a thousand layers has more of is in the downloads
 const ICONS = {
@@ -103,6 +104,7 @@ export const buildTools = (chart) => {
   const fill = { numbers: fillNumbers, python: fillPython };
   let open = "";
   let view;
+  let waiting;
   const press = (kind) => {
     open = open === kind ? "" : kind;
     drawer.hidden = !open;
@@ -122,7 +124,8 @@ export const buildTools = (chart) => {
   add("Picture", "Save this chart as a picture (PNG)", () => savePicture(chart));
   const refresh = () => {
     python.hidden = !chart.panel.python;
-    view?.show(chart);
+    clearTimeout(waiting);
+    if (view) waiting = setTimeout(() => view?.show(chart), SETTLED_MS);
   };
   return { bar, drawer, refresh };
 };

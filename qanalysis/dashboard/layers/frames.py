@@ -7,20 +7,18 @@ another, made when a browser asks for it. Widths that were not swept are measure
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from qanalysis.charts.channel_charts import draw_channels
 from qanalysis.charts.curves import error_curves, mark_point
 from qanalysis.charts.heat_map import heat_map
-from qanalysis.charts.layer_axes import LayerAxes
-from qanalysis.charts.layer_charts import draw_errors, draw_weights
+from qanalysis.charts.linked.inside import draw_steps, tell_part
+from qanalysis.charts.linked.recipes import write_curve, write_map
 from qanalysis.charts.linked.scene import Panel, build_part
 from qanalysis.checkpoints.catalogue import open_checkpoint
-from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.cache import Origin, Subject, channel_axis, get_uploads, read_values
 from qanalysis.dashboard.layers.cache import read_limits, read_profile
 from qanalysis.dashboard.layers.shown import Shown
@@ -28,16 +26,15 @@ from qanalysis.dashboard.layers.view import INTEGERS, family_of, format_of
 from qanalysis.dashboard.linked import PARTS
 from qanalysis.dashboard.sources import locate_source
 from qanalysis.diagnosis.profile import LayerProfile, profile_bits
-from qanalysis.notation import count
 from qanalysis.notation import measure as tell
 from qanalysis.quantizers.families import FEWEST_BITS, MOST_BITS
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.reports.summary import headline
+from qanalysis.reports.outline import clean_text
+from qanalysis.reports.summary import NOT_SWEPT, head_scheme
 from qanalysis.sweeps.row import METRICS, STATUS_WORDS, Row
 from qanalysis.sweeps.sweep import sweep
 
 WIDTHS = range(FEWEST_BITS, MOST_BITS + 1)
-NOT_SWEPT = "not in the sweep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +85,9 @@ def _build_map(shown: Shown, names: Sequence[str], listed: Sequence[str]) -> Map
     swept = dict.fromkeys(shown.rows.column("scheme").tolist())
     sizes = {tensor: row.numel for tensor, row in shown.firsts.items()}
     families = list_families(tuple(swept))
+    python = write_map(shown.request.source, shown.rows.settings, shown.view.metric)
     return build_part(
-        [[Panel("heat", heat_map(rows, shown.view.metric), kind="grid", python=_write_map(shown))]],
+        [[Panel("heat", heat_map(rows, shown.view.metric), kind="grid", python=python)]],
         layout="layers",
         order=["heat", "weights", "errors", "curves", "channels"],
         control={"label": "Bits in view", "unit": "bit"},
@@ -106,45 +104,12 @@ def _build_map(shown: Shown, names: Sequence[str], listed: Sequence[str]) -> Map
                 "schemes": family.schemes,
                 "steps": family.steps,
                 "swept": [scheme in swept for scheme in family.schemes],
-                "heads": [_head(shown, scheme, swept) for scheme in family.schemes],
+                "heads": [clean_text(head_scheme(shown.rows, scheme)) for scheme in family.schemes],
                 "frames": _offer_layers(shown, tuple(names), family),
             }
             for family in families
         ],
     )
-
-
-def _head(shown: Shown, scheme: str, swept: Mapping[str, None]) -> str:
-    """The model in one sentence under a scheme; of one that was not swept, that it was not."""
-    if scheme in swept:
-        return headline(shown.rows, scheme)
-    name = shown.rows.source.path.removeprefix(SAMPLE_PREFIX)
-    return f"{name} at {scheme}: {NOT_SWEPT}, measured for the layer in view alone"
-
-
-def _write_map(shown: Shown) -> str:
-    """The lines of Python that make the values of the map."""
-    table = f"rows.to_pandas().pivot(index='tensor', columns='scheme', values={shown.view.metric!r})"
-    return f"{_write_sweep(shown)}\nvalues = {table}"
-
-
-def _write_sweep(shown: Shown) -> str:
-    """The lines of Python that make the rows of the map."""
-    request = shown.request
-    options = [f"    schemes={list(request.schemes)!r},"]
-    options += [f"    include={request.include!r},"] if request.include else []
-    options += [f"    exclude={request.exclude!r},"] if request.exclude else []
-    lines = [
-        "from qanalysis import open_checkpoint, sweep",
-        "",
-        f"with open_checkpoint({request.source!r}) as source:",
-        "    rows = sweep(",
-        "        source,",
-        *(f"    {line}" for line in options),
-        f"        weights_only={request.weights_only},",
-        "    )",
-    ]
-    return "\n".join(lines)
 
 
 def _offer_layers(shown: Shown, names: tuple[str, ...], family: Family) -> str:
@@ -170,21 +135,23 @@ def build_layer(
     subject = Subject(Origin(shown.request.source, shown.request.identity), tensor, texts[0])
     rows = _collect_rows(shown, subject, texts)
     profiles = _profile(subject, family, texts)
-    axes = LayerAxes.over(profiles)
     curves = _draw_curves(shown, tensor)
-    steps = [
-        [
-            *_draw_inside(shown, profile, axes),
-            replace(curves, changes=_mark(shown, curves, rows[text], swept=text in shown.schemes)),
-        ]
-        for profile, text in zip(profiles, texts, strict=True)
-    ]
+    steps = draw_steps(
+        profiles,
+        source=shown.request.source,
+        log_counts=shown.view.log,
+        curves=curves,
+        marks=[_mark(shown, curves, rows[text], swept=text in shown.schemes) for text in texts],
+    )
     told = [_tell(rows[text], shown) for text in texts]
-    note = ""
-    if profiles[0].count + profiles[0].non_finite < row.numel:
-        part = f"{count(profiles[0].count)} of {count(row.numel)} values"
-        note = f"Histograms from the first {part}; the tables count all of them."
-    return build_part(steps, told=told, note=note)
+    return build_part(steps, told=told, note=tell_part(profiles[0], row.numel))
+
+
+def profile_widths(shown: Shown, tensor: str) -> Sequence[LayerProfile]:
+    """A layer with figures under every scheme of the family in view: what its part at all widths is drawn from."""
+    families = list_families(tuple(dict.fromkeys(shown.rows.column("scheme").tolist())))
+    family = next(family for family in families if shown.scheme in family.schemes)
+    return _profile(shown.subject(tensor), family, family.schemes)
 
 
 def _collect_rows(shown: Shown, subject: Subject, texts: Sequence[str]) -> dict[str, Row]:
@@ -207,27 +174,6 @@ def _profile(subject: Subject, family: Family, texts: Sequence[str]) -> Sequence
     return profile_bits(values, Scheme.parse(texts[0]), family.steps or (), axis=axis, name=subject.tensor)
 
 
-def _draw_inside(shown: Shown, profile: LayerProfile, axes: LayerAxes) -> list[Panel]:
-    """The charts of a layer from inside, under one scheme."""
-    python = "\n".join(
-        [
-            "from qanalysis import Scheme, open_checkpoint",
-            "from qanalysis.diagnosis.profile import profile_layer",
-            "",
-            f"with open_checkpoint({shown.request.source!r}) as source:",
-            f"    info = next(info for info in source.tensors if info.name == {profile.name!r})",
-            "    values = source.read(info)",
-            f"profile = profile_layer(values, Scheme.parse({str(profile.scheme)!r}), axis=info.channel_axis)",
-        ]
-    )
-    weights = draw_weights(profile, axes, log_counts=shown.view.log)
-    return [
-        Panel("weights", weights, f"{python}\ncounts = profile.weights.counts"),
-        Panel("errors", draw_errors(profile, axes), f"{python}\ncounts = profile.error_in_steps.counts"),
-        Panel("channels", draw_channels(profile, axes), f"{python}\nshares = profile.channel_share"),
-    ]
-
-
 def _draw_curves(shown: Shown, tensor: str) -> Panel:
     """Error against bits of the layer and of those compared with it; the mark moves, the lines stay."""
     view = shown.view
@@ -240,9 +186,7 @@ def _draw_curves(shown: Shown, tensor: str) -> Panel:
             limits = None  # values without spread have no limits of their own
     rows = [row for name in tensors for row in shown.rows_of(name)]
     figure = error_curves(rows, tensors, view.metric, horizontal=view.axis, limits=limits)
-    chosen = f"[['scheme', 'bits', 'bits_per_weight', {view.metric!r}]]"
-    python = f"curve = frame[frame['tensor'] == {tensor!r}]{chosen}"
-    return Panel("curves", figure, f"{_write_sweep(shown)}\nframe = rows.to_pandas()\n{python}")
+    return Panel("curves", figure, write_curve(shown.request.source, shown.rows.settings, tensor, view.metric))
 
 
 def _mark(shown: Shown, curves: Panel, row: Row, *, swept: bool) -> Mapping[str, Any]:

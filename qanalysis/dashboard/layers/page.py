@@ -21,7 +21,7 @@ from qanalysis.dashboard.layers.controls import draw_controls, draw_layer_choice
 from qanalysis.dashboard.layers.conventions import draw_conventions
 from qanalysis.dashboard.layers.diagnosis import draw_diagnosis
 from qanalysis.dashboard.layers.format_card import draw_format_card
-from qanalysis.dashboard.layers.frames import offer_scene
+from qanalysis.dashboard.layers.frames import offer_scene, profile_widths
 from qanalysis.dashboard.layers.selection import choose_rows
 from qanalysis.dashboard.layers.shown import Shown, choose_shown
 from qanalysis.dashboard.layers.validation import draw_validation
@@ -206,7 +206,8 @@ def _draw_sections(shown: Shown, tensor: str, profile: LayerProfile | None) -> N
         draw_conventions(subject, row)
         draw_bench_card(subject, row)
     draw_format_card(shown.scheme, row, profile)
-    _draw_export(shown, Extras(shown.scheme, (profile,) if profile else (), (diagnosis,) if diagnosis else ()))
+    profiles = partial(profile_widths, shown, tensor) if profile else tuple
+    _draw_export(shown, Extras(shown.scheme, profiles, (diagnosis,) if diagnosis else ()))
     draw_validation()
 
 
