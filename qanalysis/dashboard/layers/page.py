@@ -209,8 +209,10 @@ def _draw_sections(shown: Shown, tensor: str, profile: LayerProfile | None) -> N
         draw_conventions(subject, row)
         draw_bench_card(subject, row)
     draw_format_card(shown.scheme, row, profile)
-    profiles = partial(profile_widths, shown, tensor) if profile else tuple
-    _draw_export(shown, Extras(shown.scheme, profiles, (diagnosis,) if diagnosis else ()))
+    first = shown.firsts.get(tensor)
+    profiles = partial(profile_widths, shown, tensor) if first is not None and first.status == "ok" else tuple
+    scheme = shown.scheme if shown.in_view else None
+    _draw_export(shown, Extras(scheme, profiles, (diagnosis,) if diagnosis else ()))
     draw_validation()
 
 
