@@ -303,3 +303,6 @@ def test_the_page_stays_readable_on_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    slider = page.locator(".ql-range").bounding_box()
+    assert slider
+    assert slider["width"] > 250  # as wide as the sheet, below its name
