@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.conftest import settle
 from tests.dashboard.scenes import ask, read_components
 
 
@@ -110,14 +111,14 @@ def test_reset_can_be_undone() -> None:
 
 def test_each_page_keeps_its_own_state_though_both_say_bits() -> None:
     page = open_converter(bits="20", high="5")
-    turn_to(page, 0)
+    settle(turn_to(page, 0))
     assert read_components(page)["charts"]["at"]["scheme"] == "int4 group=128"
     ask(page, "charts", {"scheme": "int6 group=128", "seq": 1})
     assert page.query_params["bits"] == "6"
     turn_to(page, 1)
     assert (page.slider(key="bits").value, page.number_input(key="high").value) == (20, 5.0)
     assert page.query_params == {"bits": "20", "high": "5"}
-    turn_to(page, 0)
+    settle(turn_to(page, 0))
     assert read_components(page)["charts"]["at"]["scheme"] == "int6 group=128"
 
 
