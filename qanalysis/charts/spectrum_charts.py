@@ -12,7 +12,7 @@ from qanalysis.charts.wording import escape
 from qanalysis.converters.spectrum.spectrum import Spectrum
 from qanalysis.notation import decibels, si
 
-MOST_POINTS = 2000
+MOST_POINTS = 1000
 FLOOR_DB = -200.0
 
 
@@ -52,8 +52,8 @@ def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
         margin={"t": 72, "b": 84},
     )
     figure.add_scatter(
-        x=found.frequencies_hz[places],
-        y=np.maximum(heights[places], FLOOR_DB).astype(np.float32),
+        x=found.frequencies_hz[places].astype(np.float32),
+        y=np.maximum(heights[places], FLOOR_DB).round(2).astype(np.float32),
         mode="lines",
         name="spectrum",
         line={"color": colours.kept, "width": 1},

@@ -8,8 +8,10 @@ from typing import Any
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.waveforms import OwnRecord
+from qanalysis.converters.textbook.textbook import Textbook
 from qanalysis.dashboard.converter.cache import find_recording
 from qanalysis.dashboard.converter.view import ConverterView
+from qanalysis.dashboard.views import list_ends
 
 _SIMULATION = "qanalysis.converters.simulation"
 
@@ -49,6 +51,30 @@ def write_simulation(simulation: Simulation, view: ConverterView) -> str:
             "record = simulation.run()",
         ]
     )
+
+
+def write_textbook(problem: Textbook) -> str:
+    """The lines that make a transfer curve, and the first input's code, level and error."""
+    lines = [
+        "import numpy as np",
+        "",
+        "from qanalysis import Converter",
+        "",
+        f"converter = {write_converter(problem.converter)}",
+        "inputs = np.linspace(converter.low, converter.high, 1001)",
+        "errors_lsb = (converter.round_trip(inputs) - inputs) / converter.lsb",
+        "print(converter.lsb, converter.error_bound)",
+    ]
+    if problem.inputs:
+        lines += [f"code = converter.encode({problem.inputs[0]!r})", "print(code, converter.decode(code))"]
+    return "\n".join(lines)
+
+
+def write_resolution(view: ConverterView) -> str:
+    """The lines that make the step of each width."""
+    call = f"Converter(bits, {view.low!r}, {view.high!r}, fs_over={view.fs_over!r})"
+    ends = list_ends(ConverterView, "bits")
+    return f"from qanalysis import Converter\n\nsteps = [{call}.lsb for bits in range({ends[0]}, {ends[1] + 1})]"
 
 
 def _write_record(view: ConverterView) -> list[str]:
