@@ -61,6 +61,17 @@ def si(value: float, unit: str = "", *, digits: int = 3) -> str:
     return f"{true_minus(f'{rounded / 10.0**power:.{digits}g}')} {_PREFIXES[power]}{unit}"
 
 
+def choose_unit(largest: float, unit: str) -> tuple[str, float]:
+    """The unit with the prefix that suits the largest of several numbers, and how many bare units it is: an axis names
+    it once, so that its ticks need no prefixes.
+
+    >>> choose_unit(500_000, "Hz"), choose_unit(0, "s"), choose_unit(2e-5, "s")
+    (('kHz', 1000.0), ('s', 1.0), ('µs', 1e-06))
+    """
+    power = 3 * math.floor(math.log10(abs(largest)) / 3) if largest and math.isfinite(largest) else 0
+    return (f"{_PREFIXES[power]}{unit}", float(f"1e{power}")) if power in _PREFIXES else (unit, 1.0)
+
+
 def volts(value: float, *, digits: int = 7) -> str:
     """A voltage with the digits of a worked problem.
 

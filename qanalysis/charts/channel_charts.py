@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from qanalysis.charts.drawing import Drawing, draw, line
 from qanalysis.charts.layer_axes import LayerAxes
 from qanalysis.charts.layer_charts import NO_LAYER
 from qanalysis.charts.palette import MAGNITUDE, PALETTES, Theme, begin, empty_state, fade, finish
@@ -36,12 +37,20 @@ def channel_errors(profile: LayerProfile | None, *, axes: LayerAxes | None = Non
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=420)
+    return draw_channels(profile, axes or LayerAxes.over([profile]), theme=theme).to_figure()
+
+
+def draw_channels(profile: LayerProfile, axes: LayerAxes, *, theme: Theme = "light") -> Drawing:
+    """The drawing behind `channel_errors`."""
     shown, run = pick_channels(profile)
-    layout = _lay_out(profile, axes or LayerAxes.over([profile]), run)
-    figure = begin(_title(profile), theme, subtitle=_subtitle(profile), height=488, **layout)
-    figure.add_traces([*_draw_channels(profile, shown, theme), *_draw_levels(profile, theme)])
-    return finish(
-        figure, f"Error by channel of {profile.name or 'the layer'} under {profile.scheme}: {_sentence(profile)}."
+    return draw(
+        [*_draw_channels(profile, shown, theme), *_draw_levels(profile, theme)],
+        _title(profile),
+        theme,
+        alt=f"Error by channel of {profile.name or 'the layer'} under {profile.scheme}: {_sentence(profile)}.",
+        subtitle=_subtitle(profile),
+        height=488,
+        **_lay_out(profile, axes, run),
     )
 
 
@@ -91,8 +100,8 @@ def _lay_out(profile: LayerProfile, axes: LayerAxes, run: int) -> dict[str, Any]
     span = [-0.02 * count - 0.5, 1.02 * count - 0.5]
     return {
         "xaxis": {"anchor": "y2", "title": {"text": caption}, "range": span, "exponentformat": "none"},
-        "yaxis": {"domain": (0.56, 1.0), **axes.of_share()},
-        "yaxis2": {"domain": (0.0, 0.44), **axes.of_sqnr()},
+        "yaxis": {"domain": [0.56, 1.0], **axes.of_share()},
+        "yaxis2": {"domain": [0.0, 0.44], **axes.of_sqnr()},
         # At the bottom there is room for the three lines it takes in a narrow column.
         "legend": {"y": 0, "yref": "container", "yanchor": "bottom"},
         "margin": {"t": 100, "b": 108},
@@ -111,7 +120,7 @@ def pick_channels(profile: LayerProfile) -> tuple[NDArray[np.intp], int]:
     return padded.argmax(axis=1) + run * np.arange(len(padded)), run
 
 
-def _draw_channels(profile: LayerProfile, shown: NDArray[np.intp], theme: Theme) -> list[go.Scatter]:
+def _draw_channels(profile: LayerProfile, shown: NDArray[np.intp], theme: Theme) -> list[dict[str, Any]]:
     """Shares above and SQNR below, of the channels `shown` (shown,), and the outliers among them once more as stars.
 
     Customdata is max|x| over that of the median channel.
@@ -125,11 +134,11 @@ def _draw_channels(profile: LayerProfile, shown: NDArray[np.intp], theme: Theme)
     head = f"<b>channel %{{x}}</b>, {sizes_of[0]:,} weights<br>" if sizes_of.size == 1 else "<b>channel %{x}</b><br>"
     tail = "<br>max|x| %{customdata:.3~g} × median<extra></extra>"
     shared = {"x": shown.astype(np.int32), "customdata": ratios.astype(np.float32), "showlegend": False}
-    line = {"shape": "hvh", "width": 1, "color": colours.error}
+    stair = {"shape": "hvh", "width": 1, "color": colours.error}
     dot = {"symbol": "circle", "size": 5, "color": colours.error}
     look = {
         "mode": "lines+markers",
-        "line": line,
+        "line": stair,
         "marker": dot,
         "fill": "tozeroy",
         "fillcolor": fade(colours.error, 0.3),
@@ -140,22 +149,20 @@ def _draw_channels(profile: LayerProfile, shown: NDArray[np.intp], theme: Theme)
     stars = {"mode": "markers", "marker": star, **which}
     name = f"outlier, max|x| ≥ {OUTLIER_RATIO:g} × median"
     return [
-        go.Scatter(y=percents, name="share", hovertemplate=share_hover, **look, **shared),
-        go.Scatter(y=sqnr, yaxis="y2", mode="markers", marker=dot, name="SQNR", hovertemplate=sqnr_hover, **shared),
-        go.Scatter(
-            y=percents[outliers], name=name, showlegend=bool(outliers.any()), hovertemplate=share_hover, **stars
-        ),
-        go.Scatter(y=sqnr[outliers], yaxis="y2", name=name, showlegend=False, hovertemplate=sqnr_hover, **stars),
+        line(y=percents, name="share", hovertemplate=share_hover, **look, **shared),
+        line(y=sqnr, yaxis="y2", mode="markers", marker=dot, name="SQNR", hovertemplate=sqnr_hover, **shared),
+        line(y=percents[outliers], name=name, showlegend=bool(outliers.any()), hovertemplate=share_hover, **stars),
+        line(y=sqnr[outliers], yaxis="y2", name=name, showlegend=False, hovertemplate=sqnr_hover, **stars),
     ]
 
 
-def _draw_levels(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
+def _draw_levels(profile: LayerProfile, theme: Theme) -> list[dict[str, Any]]:
     """What the channels are compared with: 100 % over their number, and the SQNR of the whole layer where finite."""
     ends = [-0.5, profile.channel_error.size - 0.5]
     even = {"color": PALETTES[theme].reference, "width": 1.5, "dash": "dash"}
     whole = profile.sqnr_db if profile.sqnr_db is not None and np.isfinite(profile.sqnr_db) else None
     return [
-        go.Scatter(
+        line(
             x=ends,
             y=[100 / profile.channel_error.size] * 2,
             mode="lines",
@@ -163,7 +170,7 @@ def _draw_levels(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
             name="even share",
             hovertemplate="even share: %{y:.3~g} %<extra></extra>",
         ),
-        go.Scatter(
+        line(
             x=ends,
             y=[whole] * 2,
             yaxis="y2",

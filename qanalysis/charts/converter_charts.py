@@ -18,7 +18,7 @@ from qanalysis.charts.wording import escape
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.transfer import trace_transfer
-from qanalysis.notation import in_percent, percent, true_minus, volts
+from qanalysis.notation import in_percent, percent, plain, true_minus, volts
 from qanalysis.quantizers.quantizer import FsOver
 
 WHOLE_CODES = 64  # a converter of more codes is shown in part
@@ -126,7 +126,7 @@ def simulated_transfer(simulation: Simulation, *, theme: Theme = "light") -> go.
 
 def _draw_transfer(converter: Converter, x: Doubles, y: Doubles, part: str, theme: Theme) -> go.Figure:
     """Inputs `x`, ascending, and outputs `y`, both in volts and of shape (points,); `part` says how much is shown."""
-    error, step = (y - x) / converter.lsb, volts(converter.lsb, digits=5)
+    error, step = (y - x) / converter.lsb, volts(converter.lsb, digits=4)
     colours, ends = PALETTES[theme], [float(x[0]), float(x[-1])]
     figure = begin(
         f"{converter.bits} bit, {escape(converter.transfer)}",
@@ -154,8 +154,8 @@ def _draw_transfer(converter: Converter, x: Doubles, y: Doubles, part: str, them
     figure.add_scatter(x=x, y=error, name="error e = y − x", hovertemplate=hover, **below)
     _draw_bounds(figure, ends[0], ends[1], colours.clipped)
     worst = float(np.abs(error[(x >= converter.low) & (x <= converter.high)]).max(initial=0.0))
-    told = f"Transfer curve of {converter.bits} bits with step {volts(converter.lsb, digits=6)}"
-    return finish(figure, f"{told}: the error shown reaches {worst:.3g} LSB.")
+    told = f"Transfer curve of {converter.bits} bits with step {step}"
+    return finish(figure, f"{told}: the error shown reaches {plain(worst)} LSB.")
 
 
 def _widen(ends: list[float]) -> list[float]:
@@ -281,7 +281,7 @@ def error_density(errors_lsb: ArrayLike, *, transfer: str = "mid-tread", theme: 
     figure = begin(
         f"Error: {percent(within)} within {span}",
         theme,
-        subtitle=f"rms {rms:.4f} LSB, uniform {model_rms:.4f}{outside}",
+        subtitle=f"rms {plain(rms, digits=4)} LSB, uniform {plain(model_rms, digits=4)}{outside}",
         height=320,
         xaxis={"title": {"text": "Error y − x (LSB)"}, "range": [-ERROR_REACH, ERROR_REACH], "dtick": 0.5},
         yaxis={"title": {"text": "Density (1/LSB)"}, "range": [0, max(1.2, climb(float(density.max())))]},
@@ -316,7 +316,7 @@ def ledger_bars(
     total : their sum, of which the shares are told; of a total of 0 there are none ("n/a").
     """
     colours = PALETTES[theme]
-    title = f"Error power {total:.4g} {unit}, by source"
+    title = f"Error power {plain(total, digits=4)} {unit}, by source"
     axis = {"title": {"text": f"Mean e² ({unit})"}, "nticks": 4, "tickangle": 0}  # beside the names little room is left
     figure = begin(
         title, theme, height=140 + 44 * max(len(names), 1), showlegend=False, margin={"t": 52, "l": 150}, xaxis=axis
@@ -324,7 +324,7 @@ def ledger_bars(
     figure.add_bar(
         x=list(powers),
         y=[
-            f"{escape(name)}<br>{true_minus(f'{power:.4g}')} ({share_of(power, total)})"
+            f"{escape(name)}<br>{plain(power, digits=4)} ({share_of(power, total)})"
             for name, power in zip(names, powers, strict=True)
         ],
         orientation="h",
@@ -336,8 +336,8 @@ def ledger_bars(
     )
     figure.update_yaxes(autorange="reversed", dtick=1)
     largest = max(zip(powers, names, strict=True), default=(0.0, "nothing"))
-    told = f"Ledger of the error power, {total:.4g} {unit} in all"
-    return finish(figure, f"{told}; the largest source is {largest[1]} with {largest[0]:.4g} {unit}.")
+    told = f"Ledger of the error power, {plain(total, digits=4)} {unit} in all"
+    return finish(figure, f"{told}; the largest source is {largest[1]} with {plain(largest[0], digits=4)} {unit}.")
 
 
 def share_of(power: float, total: float) -> str:

@@ -11,7 +11,7 @@ from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import PALETTES, Theme, begin, climb, finish, with_unit
 from qanalysis.charts.spectrum_charts import thin_peaks
 from qanalysis.converters.simulation.dac import Image, OutputSpectrum, hold_samples
-from qanalysis.notation import decibels, true_minus
+from qanalysis.notation import choose_unit, decibels, volts
 
 MOST_HELD = 96
 DROOP_POINTS = 401
@@ -33,35 +33,40 @@ def hold_curve(values: Doubles, ideal: Doubles, *, fs_hz: float, theme: Theme = 
     count = min(values.size, MOST_HELD)
     times, held = hold_samples(values[:count], fs_hz)
     reach = climb(float(max(np.abs(held).max(), np.abs(ideal[:count]).max())))
+    unit, seconds = choose_unit(count / fs_hz, "s")
     figure = begin(
         f"Hold: the first {count} samples",
         theme,
         subtitle="each value is kept for one period of the clock",
         height=360,
-        xaxis=with_unit("Time (s)", range=[-0.02 * times[-1], 1.02 * times[-1]]),
+        xaxis={
+            "title": {"text": f"Time ({unit})"},
+            "exponentformat": "none",
+            "range": [-0.02 * times[-1] / seconds, 1.02 * times[-1] / seconds],
+        },
         yaxis=with_unit("Output (V)", range=[-reach, reach]),
         legend={"y": -0.22, "yanchor": "top"},
         margin={"t": 72, "b": 92},
     )
     line = {"color": colours.kept, "width": 2}
     figure.add_scatter(
-        x=times,
+        x=times / seconds,
         y=held,
         mode="lines",
         name="DAC output",
         line=line,
-        hovertemplate="%{x:.4s}s: %{y:.4g} V<extra></extra>",
+        hovertemplate=f"%{{x:.4g}} {unit}: %{{y:.4g}} V<extra></extra>",
     )
     marker = {"color": colours.clipped, "size": 5}
     figure.add_scatter(
-        x=np.arange(count) / fs_hz,
+        x=np.arange(count) / fs_hz / seconds,
         y=ideal[:count],
         mode="markers",
         name="wanted value",
         marker=marker,
         hoverinfo="skip",
     )
-    ends = true_minus(f"between {held.min():.4g} and {held.max():.4g} V")
+    ends = f"between {volts(held.min(), digits=4)} and {volts(held.max(), digits=4)}"
     return finish(figure, f"The hold's staircase over the first {count} samples, {ends}.")
 
 
@@ -79,6 +84,8 @@ def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Th
     """
     colours = PALETTES[theme]
     places = thin_peaks(found.level_dbc)
+    last = float(found.frequencies_hz[-1])
+    unit, hertz = choose_unit(last, "Hz")
     alias = [image for image in images if image.multiple]
     largest = max(alias, key=lambda image: image.level_dbc, default=None)
     words = f"largest image {decibels(largest.level_dbc)}" if largest else "no tone, no image"
@@ -87,13 +94,13 @@ def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Th
         theme,
         subtitle="0 dB: the tone before the hold · sinc droop −3.92 dB at fs/2",
         height=380,
-        xaxis=with_unit("Frequency (Hz)", range=[0, float(found.frequencies_hz[-1])]),
+        xaxis={"title": {"text": f"Frequency ({unit})"}, "exponentformat": "none", "range": [0, last / hertz]},
         yaxis={"title": {"text": "Level (dBc)"}, "range": [-140, 8], "exponentformat": "none"},
         legend={"y": -0.22, "yanchor": "top"},
         margin={"t": 72, "b": 92},
     )
-    hover = "%{x:.4s}Hz: %{y:.2f} dB<extra></extra>"
-    x = found.frequencies_hz[places].astype(np.float32)
+    hover = f"%{{x:.4g}} {unit}: %{{y:.2f}} dB<extra></extra>"
+    x = (found.frequencies_hz[places] / hertz).astype(np.float32)
     y = np.maximum(found.level_dbc[places], FLOOR_DB).round(2).astype(np.float32)
     line = {"color": colours.kept, "width": 1}
     figure.add_scatter(x=x, y=y, mode="lines", name="output", line=line, hovertemplate=hover)
@@ -101,10 +108,10 @@ def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Th
     some = np.unique(np.linspace(0, found.droop_db.size - 1, DROOP_POINTS).astype(np.int64))
     droop = np.maximum(found.droop_db[some], FLOOR_DB)
     figure.add_scatter(
-        x=found.frequencies_hz[some], y=droop, mode="lines", name="sinc droop", line=line, hoverinfo="skip"
+        x=found.frequencies_hz[some] / hertz, y=droop, mode="lines", name="sinc droop", line=line, hoverinfo="skip"
     )
     figure.add_scatter(
-        x=[image.frequency_hz for image in images],
+        x=[image.frequency_hz / hertz for image in images],
         y=[image.level_dbc for image in images],
         mode="markers",
         name="tone and images",

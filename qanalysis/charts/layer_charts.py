@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from qanalysis.charts.drawing import Drawing, draw, line
 from qanalysis.charts.layer_axes import LayerAxes
-from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
+from qanalysis.charts.palette import PALETTES, Theme, empty_state, fade
 from qanalysis.charts.wording import escape
 from qanalysis.diagnosis.profile import ERROR_REACH, LayerProfile
 from qanalysis.notation import decibels, percent, plain, shorten
@@ -41,14 +44,27 @@ def weight_histogram(
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=HEIGHT)
-    vertical = (axes or LayerAxes.over([profile])).of_counts(log_counts=log_counts)
-    plane = {"xaxis": weight_axis(profile), "yaxis": vertical, "yaxis2": RUG_AXIS}
+    axes = axes or LayerAxes.over([profile])
+    return draw_weights(profile, axes, log_counts=log_counts, theme=theme).to_figure()
+
+
+def draw_weights(
+    profile: LayerProfile, axes: LayerAxes, *, log_counts: bool = False, theme: Theme = "light"
+) -> Drawing:
+    """The drawing behind `weight_histogram`."""
     which = f"{profile.name or 'the layer'} under {profile.scheme}"
-    figure = begin(
-        weight_title(profile), theme, subtitle=weight_subtitle(profile), height=HEIGHT, **plane, **LEGEND_BELOW
+    return draw(
+        weight_traces(profile, theme),
+        weight_title(profile),
+        theme,
+        alt=f"Histogram of {profile.count} weights of {which}: {_fate_sentence(profile)}.",
+        subtitle=weight_subtitle(profile),
+        height=HEIGHT,
+        xaxis=weight_axis(profile),
+        yaxis=axes.of_counts(log_counts=log_counts),
+        yaxis2=RUG_AXIS,
+        **LEGEND_BELOW,
     )
-    figure.add_traces(weight_traces(profile, theme))
-    return finish(figure, f"Histogram of {profile.count} weights of {which}: {_fate_sentence(profile)}.")
 
 
 def error_histogram(
@@ -65,31 +81,38 @@ def error_histogram(
     """
     if profile is None:
         return empty_state(*NO_LAYER, theme, height=HEIGHT)
-    vertical = (axes or LayerAxes.over([profile])).of_density(name_step(profile))
-    plane = {"xaxis": error_axis(profile), "yaxis": vertical}
-    subtitle = _bound_sentence(profile)
-    figure = begin(error_title(profile), theme, subtitle=subtitle, height=HEIGHT, **plane, **LEGEND_BELOW)
-    figure.add_traces(error_traces(profile, theme))
+    return draw_errors(profile, axes or LayerAxes.over([profile]), theme=theme).to_figure()
+
+
+def draw_errors(profile: LayerProfile, axes: LayerAxes, *, theme: Theme = "light") -> Drawing:
+    """The drawing behind `error_histogram`."""
+    subject = f"{profile.name or 'the layer'} under {profile.scheme}"
+    return draw(
+        error_traces(profile, theme),
+        error_title(profile),
+        theme,
+        alt=f"Error histogram of {subject}: {_bound_sentence(profile)}.",
+        subtitle=_bound_sentence(profile),
+        height=HEIGHT,
+        xaxis=error_axis(profile),
+        yaxis=axes.of_density(name_step(profile)),
+        **({"annotations": notes} if (notes := _note_beyond(profile, theme)) else {}),
+        **LEGEND_BELOW,
+    )
+
+
+def _note_beyond(profile: LayerProfile, theme: Theme) -> list[dict[str, Any]]:
+    """The shares of the errors beyond either end of the axis, where there are any."""
+    notes: list[dict[str, Any]] = []
     for x, anchor, beyond, arrow in (
         (-ERROR_REACH, "left", profile.error_in_steps.below, "◂"),
         (ERROR_REACH, "right", profile.error_in_steps.above, "▸"),
     ):
         if beyond:
             text = f"{arrow} {percent(beyond / profile.count)} beyond"
-            figure.add_annotation(
-                name="mark-beyond",
-                text=text,
-                x=x,
-                xanchor=anchor,
-                y=1,
-                yref="paper",
-                yanchor="top",
-                showarrow=False,
-                font={"color": PALETTES[theme].clipped},
-            )
-    return finish(
-        figure, f"Error histogram of {profile.name or 'the layer'} under {profile.scheme}: {_bound_sentence(profile)}."
-    )
+            place = {"x": x, "xanchor": anchor, "y": 1, "yref": "paper", "yanchor": "top", "showarrow": False}
+            notes.append({"name": "mark-beyond", "text": text, "font": {"color": PALETTES[theme].clipped}, **place})
+    return notes
 
 
 LEGEND_BELOW = {"legend": {"y": -0.2, "yanchor": "top", "traceorder": "normal"}, "margin": {"t": 90, "b": 110}}
@@ -146,7 +169,7 @@ def error_title(profile: LayerProfile) -> str:
     return f"{escape(str(profile.scheme))}: {quality}"
 
 
-def weight_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
+def weight_traces(profile: LayerProfile, theme: Theme) -> list[dict[str, Any]]:
     """Grid first, then the three fates; always four traces, so that frames can replace them one by one.
 
     Each fate is a stepped line of shape (bins + 2,) over the same edges, with the share of all finite weights as
@@ -165,7 +188,7 @@ def weight_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
         hatch = {"shape": pattern, "fgcolor": colour, "bgcolor": fade(colour, 0.15), "size": 6, "solidity": 0.35}
         head = f"{FATE_WORDS[fate]}<br>x = %{{x:.4~g}} ± {plain(_bin_width(histogram) / 2)}"
         traces.append(
-            go.Scatter(
+            line(
                 x=centres.astype(np.float32),
                 y=counts,
                 customdata=(100 * counts / profile.count).astype(np.float32),
@@ -181,7 +204,7 @@ def weight_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
     return traces
 
 
-def _grid_trace(profile: LayerProfile, theme: Theme) -> go.Scatter:
+def _grid_trace(profile: LayerProfile, theme: Theme) -> dict[str, Any]:
     """Levels as lines over the plot's height, NaN lifting the pen, or the span of many levels as a low band."""
     colours = PALETTES[theme]
     if profile.levels is not None and profile.level_count <= LINE_LEVELS:
@@ -189,7 +212,7 @@ def _grid_trace(profile: LayerProfile, theme: Theme) -> go.Scatter:
     else:
         low, high = profile.level_low, profile.level_high
         x, y = np.array([low, low, high, high, low]), np.array([0, 0.03, 0.03, 0, 0])
-    return go.Scatter(
+    return line(
         x=x.astype(np.float32),
         y=y.astype(np.float32),
         yaxis=RUG,
@@ -202,7 +225,7 @@ def _grid_trace(profile: LayerProfile, theme: Theme) -> go.Scatter:
     )
 
 
-def error_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
+def error_traces(profile: LayerProfile, theme: Theme) -> list[dict[str, Any]]:
     """The density of the error, the uniform density, the two bounds: always three traces.
 
     The density is per step and of shape (bins + 2,); customdata are [count, percent of all finite weights].
@@ -212,7 +235,7 @@ def error_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
     centres, counts = stairs(profile.error_in_steps)
     bin_words = f"e = %{{x:.3f}} {step} ± 0.005<br>%{{customdata[0]:,}} weights, %{{customdata[1]:.3~g}} %"
     return [
-        go.Scatter(
+        line(
             x=centres.astype(np.float32),
             y=density(profile),
             customdata=np.stack([counts, np.round(100 * counts / profile.count, 4)], axis=1).astype(np.float32),
@@ -223,7 +246,7 @@ def error_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
             fillcolor=fade(colours.error, 0.35),
             hovertemplate=f"{bin_words}<br>%{{y:.3f}} per {step}<extra></extra>",
         ),
-        go.Scatter(
+        line(
             x=[-0.5, -0.5, 0.5, 0.5],
             y=[0, 1, 1, 0],
             mode="lines",
@@ -231,7 +254,7 @@ def error_traces(profile: LayerProfile, theme: Theme) -> list[go.Scatter]:
             line={"width": 2, "dash": "dash", "color": colours.reference},
             hovertemplate=f"uniform over ±{step}/2: 1 per {step}<extra></extra>",
         ),
-        go.Scatter(
+        line(
             x=[-0.5, -0.5, None, 0.5, 0.5],
             y=[0, 10, None, 0, 10],
             mode="lines",

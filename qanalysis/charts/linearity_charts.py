@@ -29,7 +29,7 @@ def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
     found : of a converter of at least 2 bits. DNL and its bars are of shape (2^bits - 2,), since the end codes have no
         width; INL and its, which belong to transitions, of shape (2^bits - 1,).
 
-    Title and alternative text give the extremes of both, the text the number of missing codes too.
+    The title gives the number of missing codes, the alternative text the extremes of both too.
     """
     colours = PALETTES[theme]
     missing = len(found.missing_codes)
@@ -37,9 +37,9 @@ def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
     dnl, inl = _span(found.dnl_min_lsb, found.dnl_max_lsb), _span(found.inl_min_lsb, found.inl_max_lsb)
     test = f"{escape(found.test)} histogram · INL by {escape(found.inl_reference)} line"
     figure = begin(
-        f"DNL {dnl}, INL {inl} LSB",
+        f"DNL and INL by code, {words}",
         theme,
-        subtitle=f"{test} · {words} · band: {in_percent(found.confidence, 'g')} confidence",
+        subtitle=f"{test} · band: {in_percent(found.confidence, 'g')} confidence",
         height=480,
         xaxis={"title": {"text": "Code"}, "anchor": "y2", "exponentformat": "none"},
         yaxis={"title": {"text": "DNL (LSB)"}, "domain": [0.55, 1], "zeroline": True},

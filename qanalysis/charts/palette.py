@@ -252,17 +252,20 @@ def begin(title: str, theme: Theme, *, subtitle: str = "", height: int = 380, **
     height : pixels, margins included; the width is that of the page.
     layout : what the chart itself sets. Given at once it costs a third of a later update.
     """
-    return go.Figure(
-        layout={
-            "template": template(theme),
-            "height": height,
-            "hovermode": "closest",
-            "dragmode": False,
-            "uirevision": "keep",
-            "title": {"text": title, "subtitle": {"text": subtitle}},
-            **layout,
-        }
-    )
+    framed = frame_layout(title, subtitle=subtitle, height=height, **layout)
+    return go.Figure(layout={"template": template(theme), **framed})
+
+
+def frame_layout(title: str, *, subtitle: str, height: int, **layout: Any) -> dict[str, Any]:
+    """The layout of every figure but for its template; parameters as `begin` takes them."""
+    return {
+        "height": height,
+        "hovermode": "closest",
+        "dragmode": False,
+        "uirevision": "keep",
+        "title": {"text": title, "subtitle": {"text": subtitle}},
+        **layout,
+    }
 
 
 def finish(figure: go.Figure, alt: str) -> go.Figure:

@@ -2,65 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Doubles
-from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish, with_unit
+from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape
+from qanalysis.converters.findings import tell_guess
+from qanalysis.converters.spectrum.components import Component
 from qanalysis.converters.spectrum.spectrum import Spectrum
-from qanalysis.notation import decibels, si
+from qanalysis.converters.spectrum.windows import describe_window
+from qanalysis.notation import choose_unit, decibels, si, true_minus
 
 MOST_POINTS = 1000
 FLOOR_DB = -200.0
 
 
-def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
-    """Heights of the bins in dBFS, or over the tone (dBc) where full scale is unknown.
+def spectrum_chart(found: Spectrum, *, levels: tuple[float, float] | None = None, theme: Theme = "light") -> go.Figure:
+    """Heights of the bins in dBFS, or over the tone (dBc) where full scale is unknown, with the average noise floor.
 
-    Frequencies run from 0 to half the rate in Hz. Of more than MOST_POINTS bins the highest of each bundle is drawn,
-    so that no line is lost; what lies below FLOOR_DB, bins without any power (minus infinity) included, is drawn
-    there. The tone, its harmonics and the largest spur are marked where they were found.
+    Frequencies run from 0 to half the rate, in the unit that the axis names. Of more than MOST_POINTS bins the highest
+    of each bundle is drawn, so that no line is lost; what lies below FLOOR_DB, bins without any power (minus infinity)
+    included, is drawn there. The tone, its harmonics and the largest spur are marked where they were found; marks of
+    harmonics that do not stand above the noise are hollow.
 
     Parameters
     ----------
     found : heights of shape (samples // 2 + 1,), DC first. Without a finite one beside DC (a constant record), and
         with neither tone nor full scale, the empty state.
+    levels : ends of the vertical axis for one of several spectra that are drawn in turn, which then have the same
+        traces, empty where there is nothing to mark; by default they follow the record.
 
-    The alternative text says whether the record is coherent, and what `headline_spectrum` says.
+    The title gives the floor; the alternative text says whether the record is coherent, and what `headline_spectrum`
+    says.
     """
     heights = found.power_dbfs if found.power_dbfs is not None else found.power_dbc
     if heights is None or not np.isfinite(heights[1:]).any():
         return empty_state(
             "No spectrum to draw.", "The record holds one value, or no tone and no range; see the findings.", theme
         )
-    unit = "dBFS" if found.power_dbfs is not None else "dBc"
-    colours = PALETTES[theme]
-    places = thin_peaks(heights)
-    top, bottom = _choose_range(heights)
+    level = "dBFS" if found.power_dbfs is not None else "dBc"
+    unit, hertz = choose_unit(found.fs_hz / 2, "Hz")
+    bottom, top = levels or _choose_range(heights)
+    floor = find_floor(found)
     window = f"{escape(found.window)}{f', {found.side_bins} side bins' if found.side_bins else ''}"
     kind = "no tone" if found.coherent is None else "coherent" if found.coherent else "not coherent"
+    told = f"average noise floor {decibels(floor, level)} a bin" if floor is not None else "no noise"
     figure = begin(
-        headline_spectrum(found),
+        f"Spectrum: {told}",
         theme,
         subtitle=f"{found.samples:,} samples, {kind} · {window} · 0 dBFS: full-scale {found.full_scale}",
         height=460,
-        xaxis=with_unit("Frequency (Hz)", range=[0, found.fs_hz / 2]),
-        yaxis={"title": {"text": f"Level ({unit} a bin)"}, "range": [bottom, top], "exponentformat": "none"},
+        xaxis={
+            "title": {"text": f"Frequency ({unit})"},
+            "range": [0, found.fs_hz / 2 / hertz],
+            "exponentformat": "none",
+        },
+        yaxis={"title": {"text": f"Level ({level} a bin)"}, "range": [bottom, top], "exponentformat": "none"},
         legend={"y": -0.18, "yanchor": "top"},
         margin={"t": 72, "b": 84},
     )
+    _draw_bins(figure, found, heights, (unit, hertz), level, theme)
+    if floor is not None or levels:
+        _draw_floor(figure, found, floor, hertz, theme)
+    _mark_lines(figure, found, heights, (unit, hertz), theme, every=levels is not None)
+    return finish(figure, f"Spectrum of {found.samples} samples, {kind}: {headline_spectrum(found)}; {told}.")
+
+
+def find_floor(found: Spectrum) -> float | None:
+    """The height at which noise of the same power would lie in every bin of the band, in the unit of the heights; None
+    without any noise.
+    """
+    level = found.noise_dbfs if found.power_dbfs is not None else None if found.snr_db is None else -found.snr_db
+    if level is None or not np.isfinite(level):
+        return None
+    bins = (found.band_hz[1] - found.band_hz[0]) / found.fs_hz * found.samples
+    return float(level - 10 * np.log10(bins / describe_window(found.window).enbw_bins))
+
+
+def _draw_bins(
+    figure: go.Figure, found: Spectrum, heights: Doubles, unit: tuple[str, float], level: str, theme: Theme
+) -> None:
+    """The highest bins of each bundle as a line; `unit` names the frequencies' and says how many hertz it is."""
+    places = thin_peaks(heights)
     figure.add_scatter(
-        x=found.frequencies_hz[places].astype(np.float32),
+        x=(found.frequencies_hz[places] / unit[1]).astype(np.float32),
         y=np.maximum(heights[places], FLOOR_DB).round(2).astype(np.float32),
         mode="lines",
         name="spectrum",
-        line={"color": colours.kept, "width": 1},
-        hovertemplate=f"%{{x:.5s}}Hz: %{{y:.2f}} {unit}<extra></extra>",
+        line={"color": PALETTES[theme].kept, "width": 1},
+        hovertemplate=f"%{{x:.6g}} {unit[0]}: %{{y:.2f}} {level}<extra></extra>",
     )
-    _mark_lines(figure, found, heights, theme)
-    return finish(figure, f"Spectrum of {found.samples} samples, {kind}: {headline_spectrum(found)}.")
+
+
+def _draw_floor(figure: go.Figure, found: Spectrum, floor: float | None, hertz: float, theme: Theme) -> None:
+    """The average noise floor over the band, dashed."""
+    figure.add_scatter(
+        x=[end / hertz for end in found.band_hz],
+        y=[None if floor is None else max(floor, FLOOR_DB)] * 2,
+        mode="lines",
+        name="average noise floor",
+        line={"color": PALETTES[theme].text, "dash": "dash", "width": 2},
+        hoverinfo="skip",
+    )
 
 
 def headline_spectrum(found: Spectrum) -> str:
@@ -73,7 +120,8 @@ def headline_spectrum(found: Spectrum) -> str:
         return "No tone found"
     enob = found.enob_ieee if found.enob_ieee is not None else found.enob_at_level
     form = "IEEE" if found.enob_ieee is not None else "at level"
-    bits = "" if enob is None else f", ENOB {decibels(enob, 'bit')} ({form})"
+    guess = tell_guess(found.bits, found.findings)
+    bits = "" if enob is None else f", ENOB {decibels(enob, 'bit')} ({form}{f', at {guess}' if guess else ''})"
     spur = "" if found.sfdr_dbc is None else f", SFDR {decibels(found.sfdr_dbc, 'dBc')}"
     return f"SINAD {decibels(found.sinad_db)}{bits}{spur}"
 
@@ -93,76 +141,48 @@ def thin_peaks(values: Doubles) -> NDArray[np.int64]:
 
 
 def _choose_range(heights: Doubles) -> tuple[float, float]:
-    """Highest and lowest level in view, in dB: tens from above the highest bin to below the median one, the same while
+    """Lowest and highest level in view, in dB: tens from above the highest bin to below the median one, the same while
     a slider moves a little.
 
     DC and bins without any power do not count; at least one other must be finite. Never below FLOOR_DB.
     """
     finite = heights[1:][np.isfinite(heights[1:])]
     middle = float(np.median(finite))
-    return 10 * np.ceil((float(finite.max()) + 5) / 10), max(10 * np.floor((middle - 25) / 10), FLOOR_DB)
+    return max(10 * np.floor((middle - 25) / 10), FLOOR_DB), 10 * np.ceil((float(finite.max()) + 5) / 10)
 
 
-def _mark_lines(figure: go.Figure, found: Spectrum, heights: Doubles, theme: Theme) -> None:
-    """The tone, what rises above the noise of harmonics and mixing products, and the largest spur if it is neither."""
-    colours = PALETTES[theme]
-    if found.fundamental_hz is not None:
-        _mark(
-            figure,
-            "fundamental",
-            [found.fundamental_hz],
-            found,
-            heights,
-            [f"{si(found.fundamental_hz, 'Hz', digits=5)}"],
-            colour=colours.error,
-            symbol="star",
-        )
-    drawn = [line for line in (*found.harmonics, *found.intermodulation) if line.corrected_dbc is not None]
-    if drawn:
-        _mark(
-            figure,
-            "harmonics",
-            [line.alias_hz for line in drawn],
-            found,
-            heights,
-            [line.name for line in drawn],
-            colour=colours.clipped,
-            symbol="diamond",
-        )
-    if found.spur is not None and found.spur.kind == "spur":
-        _mark(
-            figure,
-            "largest spur",
-            [found.spur.alias_hz],
-            found,
-            heights,
-            ["spur"],
-            colour=colours.zeroed,
-            symbol="triangle-down",
-        )
-
-
-def _mark(
-    figure: go.Figure,
-    name: str,
-    places: list[float],
-    found: Spectrum,
-    heights: Doubles,
-    labels: list[str],
-    *,
-    colour: str,
-    symbol: str,
+def _mark_lines(
+    figure: go.Figure, found: Spectrum, heights: Doubles, unit: tuple[str, float], theme: Theme, *, every: bool
 ) -> None:
-    """Markers with `labels` over them at `places`, in Hz, on the heights of the nearest bins; all three go together."""
-    bins = [min(max(round(place * found.samples / found.fs_hz), 0), heights.size - 1) for place in places]
-    figure.add_scatter(
-        x=places,
-        y=[max(float(heights[place]), FLOOR_DB) for place in bins],
-        mode="markers+text",
-        name=name,
-        text=[escape(label) for label in labels],
-        textposition="top center",
-        textfont={"size": 11},
-        marker={"color": colour, "symbol": symbol, "size": 9},
-        hovertemplate="%{text}<br>%{x:.5s}Hz: %{y:.2f} dB<extra></extra>",
-    )
+    """The tone, harmonics and mixing products, hollow where they do not rise above the noise, and the largest spur if
+    it is neither; `every` kind of mark has its trace, or those alone that were found.
+    """
+    colours = PALETTES[theme]
+    lines = [line for line in (*found.harmonics, *found.intermodulation) if line.dbc is not None]
+    risen, sunk = ([line for line in lines if line.below_noise is below] for below in (False, True))
+    tone = found.fundamental_hz
+    spur = found.spur if found.spur is not None and found.spur.kind == "spur" else None
+    for name, places, labels, colour, symbol in (
+        ("fundamental", [] if tone is None else [tone], [si(tone or 0.0, "Hz", digits=4)], colours.error, "star"),
+        ("harmonics", *_list_places(risen), colours.clipped, "diamond"),
+        ("harmonics within the noise", *_list_places(sunk), colours.clipped, "diamond-open"),
+        ("largest spur", [spur.alias_hz] if spur else [], ["spur"], colours.zeroed, "triangle-down"),
+    ):
+        if places or every:
+            bins = [min(max(round(place * found.samples / found.fs_hz), 0), heights.size - 1) for place in places]
+            figure.add_scatter(
+                x=[place / unit[1] for place in places],
+                y=[max(float(heights[place]), FLOOR_DB) for place in bins],
+                mode="markers+text",
+                name=name,
+                text=[escape(label) for label in labels[: len(places)]],
+                textposition="bottom center" if symbol.endswith("open") else "top center",
+                textfont={"size": 11},
+                marker={"color": colour, "symbol": symbol, "size": 9},
+                hovertemplate=f"%{{text}}<br>%{{x:.6g}} {unit[0]}: %{{y:.2f}} dB<extra></extra>",
+            )
+
+
+def _list_places(lines: Sequence[Component]) -> tuple[list[float], list[str]]:
+    """Where lines show, in Hz, and how they are called."""
+    return [line.alias_hz for line in lines], [true_minus(line.name) for line in lines]

@@ -14,7 +14,7 @@ from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, fi
 from qanalysis.converters.simulation.sweeps import AmplitudeSweep, BitsSweep, DitherPanel, LoadingSweep
 from qanalysis.converters.simulation.tone_sweeps import ToneSweep
 from qanalysis.decibels import DB_PER_BIT, SINE_DB
-from qanalysis.notation import decibels, signed
+from qanalysis.notation import decibels, plain, signed
 
 # Lines of a head are short enough for half a page in a narrow window: what is longer has two, for which there is room.
 _HEAD = {"margin": {"t": 90, "b": 92}}
@@ -60,7 +60,7 @@ def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") ->
         yaxis={
             "title": {"text": "SQNR (dB)"},
             "exponentformat": "none",
-            "range": _span_tens(sweep.sqnr_db, sweep.ideal_db),
+            "range": ends,
         },
         **_BELOW | _HEAD,
     )
@@ -128,7 +128,7 @@ def error_against_amplitude(sweep: AmplitudeSweep, *, signal: str, theme: Theme 
         hover = f"%{{x:.3g}} LSB: {name} %{{y:.4f}}<extra></extra>"
         figure.add_scatter(y=measured, mode="markers", name=name, marker=marker, hovertemplate=hover, **shared)
     first, last = signed(sweep.correlation[0], ".2f"), signed(sweep.correlation[-1], ".4f")
-    ends = f"{first} at {lowest:g} LSB and {last} at {highest:g} LSB"
+    ends = f"{first} at {plain(lowest)} LSB and {last} at {plain(highest)} LSB"
     return finish(figure, f"Error against amplitude: the correlation of error and signal is {ends}.")
 
 
@@ -146,7 +146,8 @@ def loading_curve(sweep: LoadingSweep, *, theme: Theme = "light") -> go.Figure:
     colours = PALETTES[theme]
     ends = [float(sweep.clip_sigmas[0]) - 0.2, float(sweep.clip_sigmas[-1]) + 0.2]
     figure = begin(
-        f"Gaussian on {sweep.bits} bit:<br>best {sweep.best_sqnr_db:.2f} dB at ±{sweep.best_clip_sigma:.3f} σ",
+        f"Gaussian on {sweep.bits} bit:<br>best {decibels(sweep.best_sqnr_db)} at "
+        f"±{plain(sweep.best_clip_sigma, digits=4)} σ",
         theme,
         subtitle="left of it clipping rules, right of it the step",
         height=378,
@@ -167,7 +168,7 @@ def loading_curve(sweep: LoadingSweep, *, theme: Theme = "light") -> go.Figure:
     )
     marker = {"symbol": "diamond", "size": 12, "color": colours.clipped}
     figure.add_scatter(x=[sweep.best_clip_sigma], y=[sweep.best_sqnr_db], mode="markers", name="best", marker=marker)
-    best = f"at best {sweep.best_sqnr_db:.2f} dB, clipped at {sweep.best_clip_sigma:.3f} sigma"
+    best = f"at best {decibels(sweep.best_sqnr_db)}, clipped at {plain(sweep.best_clip_sigma, digits=4)} sigma"
     return finish(figure, f"A Gaussian on {sweep.bits} bits has {best}.")
 
 
@@ -209,7 +210,7 @@ def dither_curves(panel: DitherPanel, *, theme: Theme = "light") -> go.Figure:
         )
     rank_legend(figure)
     worst = float(np.abs(panel.mean_error_lsb["none"]).max())
-    bare = f"without dither the mean error reaches {worst:.2f} LSB"
+    bare = f"without dither the mean error reaches {plain(worst)} LSB"
     return finish(figure, f"Dithers across one step: {bare}, with TPDF the power is 1/4 LSB² everywhere.")
 
 

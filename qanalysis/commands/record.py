@@ -100,8 +100,7 @@ def record(
         band_hz=None if band is None else parse_span(band, "--band"),
     )
     captured = open_capture(file, reading)
-    found = analyze_capture(captured, options)
-    row = describe_capture(captured, found)
+    row = describe_capture(captured, analyze_capture(captured, options))
     gates = (
         Gate("--min-enob", "enob_ieee", "at least", min_enob),
         Gate("--min-sinad", "sinad_db", "at least", min_sinad),
@@ -110,7 +109,7 @@ def record(
         Gate("--max-thd", "thd_dbc", "at most", max_thd, read_thd),
     )
     table = keep_typed(tabulate_capture(row, captured, reading, options, gates=gates), range=span, band=band)
-    deliver(table, targets, as_json=as_json, draw=lambda: _draw_spectrum(found))
+    deliver(table, targets, as_json=as_json, draw=lambda: _draw_spectrum(row))
 
 
 def _parse_count(text: str, option: str) -> int | Literal["auto"]:

@@ -90,7 +90,7 @@ def measure_capture(record: Record, options: LinearityOptions | None = None) -> 
     return measure_linearity(record.codes, options, bits=record.bits, signed=record.signed)
 
 
-def describe_capture(record: Record, found: Spectrum) -> RecordRow:
+def describe_capture(record: Record, found: Spectrum) -> Spectrum:
     """The row of a record's spectrum: what the doctor found, how the file was read, what the spectrum itself tells."""
     return describe_spectrum(found, (*examine_record(record, found), *record.guesses))
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.converters.choices import Transfer, check_transfer
+from qanalysis.notation import plain
 from qanalysis.quantizers.quantizer import FsOver, UniformQuantizer, count_steps
 from qanalysis.quantizers.rounding import Rounding
 
@@ -56,7 +57,8 @@ class Converter:
         step = UniformQuantizer.from_range(bits, low, high, fs_over=self.fs_over).step
         if not 8 * np.spacing(max(abs(low), abs(high))) <= step < np.inf:
             raise ValueError(
-                f"range {low}:{high} with {bits} bits has a step of {step:.3g}, which float64 does not resolve there; "
+                f"range {low}:{high} with {bits} bits has a step of {plain(step)}, which float64 does not "
+                "resolve there; "
                 "move the range to zero"
             )
         for name, value in (("bits", bits), ("low", low), ("high", high)):

@@ -16,13 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Codes
-from qanalysis.converters.findings import Finding
-from qanalysis.converters.records.code_words import CHANCE_BITS, code_range, count_levels, count_low_zeros, needed_bits
+from qanalysis.converters.findings import BITS_AMBIGUOUS, BITS_GUESSED, Finding
+from qanalysis.converters.records.code_words import (
+    CHANCE_BITS,
+    code_range,
+    count_levels,
+    count_low_zeros,
+    find_edge,
+    needed_bits,
+    round_up_usual,
+)
 from qanalysis.converters.records.records import Record
 from qanalysis.converters.simulation.waveforms import judge_period
 from qanalysis.converters.spectrum.sinefit import SHORTEST
 from qanalysis.converters.spectrum.spectrum import Spectrum
-from qanalysis.notation import in_percent
+from qanalysis.notation import count, decibels, in_percent, plain, signed, true_minus
 
 NOTABLE_OFFSET = 0.01  # of the range: beyond what converters are specified to
 # A smooth peak spends at most as long in its top cell as in the three below: sqrt(1) against sqrt(4) - sqrt(1).
@@ -35,13 +43,14 @@ _MOST_LEVELS = 2**16
 _BLOCK = 64
 _FEWEST_FOR_BITS = 32  # levels: a bit rests by chance once in 2^31
 _MOST_TRIED = 256
+_FEW_STEPS = 8  # peak of a sine in LSB, below which its rounding follows its shape
 
 
 def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Finding, ...]:
     r"""What stands out in a record, in the order of the checks; empty where nothing does.
 
-    With its `spectrum` also leakage and gcd(J, M) > 1 of the tone; what the spectrum's own findings say is not said
-    again. NaN and infinities are counted and left out of the other checks.
+    With its `spectrum` also leakage and gcd(J, M) > 1 of the tone, and an ENOB above the width; what its own findings
+    say is not said again. NaN and infinities are counted and left out of the other checks.
 
     >>> from pathlib import Path
     >>> import tempfile
@@ -63,6 +72,7 @@ def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Fi
         return tuple(found)
     if spectrum.fundamental_hz is not None:
         found = [finding for finding in found if finding.code != "dc-only"] + _find_period_faults(spectrum, found)
+    found += _find_flattery(record, spectrum)
     known = {finding.code for finding in spectrum.findings}
     return tuple(finding for finding in found if finding.code not in known)
 
@@ -80,6 +90,24 @@ def _find_period_faults(spectrum: Spectrum, found: list[Finding]) -> list[Findin
     return [fault] if fault is not None and all(finding.code != fault.code for finding in found) else []
 
 
+def _find_flattery(record: Record, spectrum: Spectrum) -> list[Finding]:
+    """An ENOB of the whole band beyond the width: no converter has it. A narrower band gains what it leaves out.
+
+    The rounding of a sine without noise is no noise: it leaves up to 0.1 bit more, 0.4 where the sine is a few steps.
+    """
+    bits, enob, ci95 = record.bits, spectrum.enob_ieee, spectrum.enob_ci95
+    if bits is None or enob is None or ci95 is None or spectrum.band_hz != (0.0, spectrum.fs_hz / 2):
+        return []
+    steps = 2.0 ** (bits - 1) * 10 ** ((spectrum.level_dbfs or 0.0) / 20)
+    if not ci95[0] > bits + (0.1 if steps >= _FEW_STEPS else 0.5):
+        return []
+    text = (
+        f"ENOB is {decibels(enob, 'bit')} (95 %: from {decibels(ci95[0], 'bit')}), more than the {bits} bits of the "
+        "converter can give. State the width or the range; were the samples averaged or filtered?"
+    )
+    return [Finding("enob-above-width", text, enob)]
+
+
 def _find_non_finite(values: NDArray[np.float64], finite: NDArray[np.float64]) -> list[Finding]:
     """How many samples are NaN or infinite, and where the first stands."""
     bad = values.size - finite.size
@@ -95,28 +123,21 @@ def _find_non_finite(values: NDArray[np.float64], finite: NDArray[np.float64]) -
 
 def _find_shortness(values: NDArray[np.float64]) -> list[Finding]:
     """Whether there are fewer samples than a sine fit needs."""
-    if values.size >= SHORTEST:
-        return []
-    return [
-        Finding(
-            "too-short",
-            f"The record has {values.size} samples; a spectrum and a sine fit need {SHORTEST} at least. Capture more.",
-            values.size,
-        )
-    ]
+    text = f"The record has {values.size} samples; a spectrum and a sine fit need {SHORTEST} at least. Capture more."
+    return [Finding("too-short", text, values.size)] if values.size < SHORTEST else []
 
 
 def _describe_constant(record: Record, value: float) -> Finding:
     """All finite samples are one value: codes do not toggle, numbers carry no signal."""
     if record.codes is not None:
         text = (
-            f"All samples are code {value:.0f}: nothing toggles. Is the input connected, the clock running, "
+            f"All samples are code {signed(value, '.0f')}: nothing toggles. Is the input connected, the clock running, "
             "the right column read?"
         )
         return Finding("constant", text, value)
     return Finding(
         "constant",
-        f"All samples are {value:g}: there is no signal. Is the input connected, the right column read?",
+        f"All samples are {plain(value, digits=4)}: there is no signal. Is the input connected, the right column read?",
         value,
     )
 
@@ -172,7 +193,7 @@ def _tally_codes(codes: Codes) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
 
 def _name_level(level: float, record: Record) -> str:
     """A level as people call it: a code, or a value with six digits."""
-    return f"code {level:.0f}" if record.codes is not None else f"value {level:.6g}"
+    return f"code {signed(level, '.0f')}" if record.codes is not None else f"value {plain(level, digits=4)}"
 
 
 def _longest_run(held: NDArray[np.bool_]) -> int:
@@ -189,16 +210,27 @@ def _find_wrong_width(record: Record) -> Finding | None:
     outside = int(np.count_nonzero((record.codes < low) | (record.codes > high)))
     if not outside:
         return None
-    least, most, needed = (
-        int(record.codes.min()),
-        int(record.codes.max()),
-        needed_bits(record.codes, signed=bool(record.signed)),
-    )
-    text = (
-        f"{outside} samples lie outside the {low}..{high} of {record.bits} bits: "
-        f"the codes run from {least} to {most}, which takes {needed} bits."
-    )
+    most, needed = int(record.codes.max()), needed_bits(record.codes, signed=bool(record.signed))
+    span = true_minus(f"{low}..{high} of {record.bits} bits")
+    if find_edge(record.codes, signed=bool(record.signed)) == record.bits:
+        return _describe_edge(record, most, outside, round_up_usual(needed))
+    ends = true_minus(f"from {int(record.codes.min())} to {most}")
+    text = f"{count(outside, 'samples')} lie outside the {span}: the codes run {ends}, which takes {needed} bits."
     return Finding("wrong-width", f"{text} State {needed} bits, another sign, or left-justified words.", outside)
+
+
+def _describe_edge(record: Record, most: int, outside: int, wide: int) -> Finding:
+    """Codes that pass the top of the width by exactly one: both readings where the width is a guess."""
+    beyond = f"{count(outside, 'samples') if outside > 1 else 'One sample'} at code {most}, one beyond the top of"
+    if not _is_width_guessed(record):
+        text = f"{beyond} the {record.bits} bits stated: clipping, inverted polarity, or a converter of {wide} bits?"
+        return Finding("wrong-width", text, outside)
+    text = (
+        f"{beyond} {record.bits} bits: as clipping or inverted polarity leave it, or a {wide} bit converter whose "
+        f"level ends just there, whose ENOB would read {wide - (record.bits or 0)} more. The smaller width is taken; "
+        f"state {record.bits} or {wide} bits."
+    )
+    return Finding(BITS_AMBIGUOUS, text, wide)
 
 
 def _find_unused_bits(record: Record) -> Finding | None:
@@ -210,15 +242,15 @@ def _find_unused_bits(record: Record) -> Finding | None:
     if unused < 2 or _is_width_guessed(record):
         return None
     text = (
-        f"The upper {unused} of {record.bits} bits are never used: the codes run from {record.codes.min()} to "
-        f"{record.codes.max()}."
+        f"The upper {unused} of {record.bits} bits are never used: the codes run "
+        f"{true_minus(f'from {record.codes.min()} to {record.codes.max()}')}."
     )
     return Finding("unused-upper-bits", f"{text} The level is low, or the width is {needed} bits: state it.", unused)
 
 
 def _is_width_guessed(record: Record) -> bool:
     """Whether the width comes from the codes and not from the user or a header."""
-    return any(finding.code == "bits-guessed" for finding in record.guesses)
+    return any(finding.code == BITS_GUESSED for finding in record.guesses)
 
 
 def _find_left_justified(record: Record) -> Finding | None:
@@ -327,10 +359,10 @@ def _find_offset(record: Record) -> Finding | None:
     offset = float(np.mean(record.values, where=np.isfinite(record.values))) - (record.low + top) / 2
     if abs(offset) <= NOTABLE_OFFSET * span:
         return None
-    unit = "LSB" if record.codes is not None else "of the range -1 to 1"
+    unit = "LSB" if record.codes is not None else "of the range −1 to 1"
     side = "top" if offset > 0 else "bottom"
     text = (
-        f"The mean lies {abs(offset):.4g} {unit} from the middle of the range towards the {side} "
+        f"The mean lies {plain(abs(offset), digits=4)} {unit} from the middle of the range towards the {side} "
         f"({in_percent(abs(offset) / span, '.3g')} of the range)."
     )
     return Finding("dc-offset", f"{text} DC is left out of the figures, but takes headroom.", offset)
@@ -345,9 +377,10 @@ def _find_rest(record: Record) -> Finding | None:
         return None
     free = record.bits - max(0.0, math.log2(6.6 * rms))
     text = (
-        f"The codes stay within {int(np.ptp(record.values)) + 1} levels, {rms:.3g} LSB rms: DC, or a tone of a few LSB."
+        f"The codes stay within {int(np.ptp(record.values)) + 1} levels, {plain(rms)} LSB rms: "
+        "DC, or a tone of a few LSB."
     )
-    return Finding("dc-only", f"{text} As noise on DC it leaves {free:.2f} noise-free bits, bits - log2(6.6 rms).", rms)
+    return Finding("dc-only", f"{text} As noise on DC it leaves {free:.2f} noise-free bits, bits − log2(6.6 rms).", rms)
 
 
 _FINDERS: tuple[Callable[[Record], Finding | None], ...] = (

@@ -5,9 +5,14 @@ One finding: a code for programs, a sentence for people, the number behind it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-_CAPITALS = {"dc", "sinad", "thd"}
+#: Codes of the findings that a headline must not pass over: the width is a guess, and there is another.
+BITS_GUESSED, BITS_AMBIGUOUS = "bits-guessed", "bits-ambiguous"
+# What belongs to a sound record too: how the test was made, and what it can not see.
+_NOTES = {"assumed-drive", "unknown-drive", "range-assumed", "thd-below-noise", "two-tone"}
+_CAPITALS = {"dc", "enob", "sinad", "thd"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,23 @@ class Finding:
             for place, word in enumerate(words)
         )
 
+    @property
+    def is_note(self) -> bool:
+        """Whether it only tells of the test, and neither of a fault of the record nor of a figure to doubt."""
+        return self.code in _NOTES
+
     def to_dict(self) -> dict[str, str | int | float | None]:
         """`code`, `text`, `value`: an entry of the column `findings`."""
         return {"code": self.code, "text": self.text, "value": self.value}
+
+
+def tell_guess(bits: int | None, findings: Iterable[Finding]) -> str:
+    """The width that figures rest on where it is a guess, for a headline; empty where it was stated.
+
+    >>> tell_guess(12, [Finding("bits-guessed", "12 bits guessed.", 12)]), tell_guess(12, [])
+    ('12 bit (guessed)', '')
+    """
+    values = {finding.code: finding.value for finding in findings}
+    if BITS_GUESSED not in values:
+        return ""
+    return f"{bits} bit (guessed{f', or {values[BITS_AMBIGUOUS]}' if BITS_AMBIGUOUS in values else ''})"

@@ -13,7 +13,7 @@ from qanalysis.converters.findings import Finding
 from qanalysis.notation import NOTHING, decibels, signed, volts
 from qanalysis.results.columns import columns_of
 
-_SPELLINGS = {"V": volts, "LSB": lambda value: f"{signed(value, '+.3f')} LSB"}
+_SPELLINGS = {"V": lambda value: volts(value, digits=4), "LSB": lambda value: f"{signed(value, '+.3f')} LSB"}
 
 
 @dataclass(frozen=True, slots=True)

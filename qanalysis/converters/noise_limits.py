@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from qanalysis.notation import plain, si
+
 BOLTZMANN = 1.380649e-23
 ROOM_KELVIN = 300.0
 
@@ -17,7 +19,7 @@ def jitter_snr_db(frequency_hz: float, jitter_s: float) -> float:
     67.13
     """
     if frequency_hz < 0 or jitter_s < 0:
-        raise ValueError(f"jitter {jitter_s} s at {frequency_hz} Hz: both are 0 or more")
+        raise ValueError(f"jitter {si(jitter_s, 's')} at {si(frequency_hz, 'Hz')}: both are 0 or more")
     return -20 * math.log10(2 * math.pi * frequency_hz * jitter_s) if frequency_hz * jitter_s else math.inf
 
 
@@ -64,9 +66,9 @@ class NoiseSources:
 
     def __post_init__(self) -> None:
         if (self.jitter_s is None) != (self.frequency_hz is None):
+            given = "a jitter without a frequency" if self.frequency_hz is None else "a frequency without a jitter"
             raise ValueError(
-                f"jitter {self.jitter_s} s at frequency {self.frequency_hz} Hz: "
-                "what jitter costs depends on the frequency of the sine, "
+                f"{given}: what jitter costs depends on the frequency of the sine, "
                 "-20 log10(2 pi f t); give both or neither"
             )
         for name, value, unit, example in (
@@ -76,13 +78,14 @@ class NoiseSources:
         ):
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(
-                    f"{name} {value} {unit}: needs a finite value above 0, such as {example}; or leave it out"
+                    f"{name} {si(value, unit)}: needs a finite value above 0, such as {example}; or leave it out"
                 )
         if self.jitter_s is not None and self.frequency_hz is not None:
             phase = 2 * math.pi * self.frequency_hz * self.jitter_s
             if not 0 < phase < 1:
                 raise ValueError(
-                    f"jitter {self.jitter_s} s at frequency {self.frequency_hz} Hz: shifts the phase by {phase:.3g} "
+                    f"jitter {si(self.jitter_s, 's')} at frequency {si(self.frequency_hz, 'Hz')}: shifts the "
+                    f"phase by {plain(phase)} "
                     "radians, and the formula holds for much less than one; give a jitter far below 1 / (2 pi f), "
                     "such as 1e-12"
                 )

@@ -6,24 +6,29 @@ The same settings everywhere, and an alternative text for each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 import streamlit as st
 
-from qanalysis.charts.linked.scene import Panel, build_part
+from qanalysis.charts.linked.scene import Panel, build_part, build_still
+from qanalysis.charts.linked.table import TablePanel
 from qanalysis.charts.palette import Theme
 from qanalysis.converters.findings import Finding
 from qanalysis.dashboard.linked import PARTS, draw_linked
 from qanalysis.dashboard.sources import read_root
 from qanalysis.dashboard.tables import format_columns, mark_row
 from qanalysis.dashboard.wording import escape_markdown, hide_root
+from qanalysis.notation import NOTHING, plain
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 Fact = tuple[str, str, str]
 """A quantity, its value and the convention that the value follows; plain texts."""
+_GAP = "\u2003"  # an em space: markdown makes one of several blanks
+_UNBROKEN = 16  # characters of a value that stays on one line with its unit
 
 
 def read_theme() -> Theme:
@@ -50,7 +55,13 @@ def draw_table(frame: pd.DataFrame, key: str, *, height: int, alt: str) -> None:
     `height` in pixels; a longer frame scrolls within. What is None or NaN shows as a dash.
     """
     st.dataframe(
-        frame, key=key, height=height, hide_index=True, column_config=format_columns(frame), placeholder="–", alt=alt
+        frame,
+        key=key,
+        height=height,
+        hide_index=True,
+        column_config=format_columns(frame),
+        placeholder=NOTHING,
+        alt=alt,
     )
 
 
@@ -65,46 +76,24 @@ def draw_marked_table(frame: pd.DataFrame, key: str, *, place: int, alt: str) ->
         height="content",
         hide_index=True,
         column_config=format_columns(frame),
-        placeholder="–",
+        placeholder=NOTHING,
         alt=alt,
     )
 
 
-def draw_choice_table(
-    frame: pd.DataFrame,
-    key: str,
-    *,
-    names: Sequence[str],
-    chosen: str,
-    height: int,
-    alt: str,
-    on_choose: Callable[[str], None],
-) -> None:
-    """A table whose rows can be clicked: `on_choose` is given the row's entry in `names`; the row of `chosen` is
-    tinted.
+def draw_choice_table(panel: TablePanel, key: str, *, chosen: str, on_choose: Callable[[str], None]) -> None:
+    """A table from which a person chooses a row by a click, Enter or Space: `on_choose` is given its name.
 
-    `names` has one entry per row; a `chosen` that is not among them tints nothing. `height` in pixels.
+    The row named `chosen` is marked, none where there is no such row. `key` is the CSS class "st-key-KEY" too.
     """
 
-    def take_row() -> None:
-        """What a click means, for the callback of the table; a click beside the cells means nothing."""
-        name = pick_row(st.session_state[key], names)
-        # A cell that stays selected could not be chosen again after a choice made elsewhere on the page.
-        st.session_state[key] = {"selection": {"rows": [], "columns": [], "cells": []}}
+    def take(asked: Mapping[str, Any]) -> None:
+        """What was asked for, for the callback of the table."""
+        name = pick_row(asked, panel.rows)
         if name is not None:
             on_choose(name)
 
-    st.dataframe(
-        mark_row(frame, names.index(chosen) if chosen in names else None),
-        key=key,
-        height=height,
-        hide_index=True,
-        column_config=format_columns(frame),
-        on_select=take_row,
-        selection_mode="single-cell",
-        placeholder="–",
-        alt=alt,
-    )
+    draw_linked(PARTS.put(build_still(panel.describe())), key, at={"row": chosen}, on_ask=take)
 
 
 def ask_first(key: str, subject: object, label: str) -> bool:
@@ -124,27 +113,29 @@ def ask_first(key: str, subject: object, label: str) -> bool:
     return asked
 
 
-def pick_row(event: Mapping[str, Any] | None, names: Sequence[str]) -> str | None:
-    """Name behind a clicked table cell; `names` are the rows as they were sent.
+def pick_row(asked: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    """The row that a browser asks for, whose words may be anything; None for one that is not among `names`.
 
-    None for no cell, or one that is no longer there.
-
-    >>> pick_row({"selection": {"cells": [(1, "Shape")]}}, ["a", "b"])
-    'b'
+    >>> pick_row({"row": "b"}, ["a", "b"]), pick_row({"row": 1}, ["a", "b"])
+    ('b', None)
     """
-    cells = (event or {}).get("selection", {}).get("cells", [])
-    return names[cells[0][0]] if cells and 0 <= cells[0][0] < len(names) else None
+    row = asked.get("row")
+    return row if isinstance(row, str) and row in names else None
 
 
 def draw_facts(facts: Sequence[Fact], *, alt: str) -> None:
-    """A table of facts.
+    """A table of facts: each value in bold, its convention in small print behind it.
 
-    Texts are shown as they are, whatever marks they hold; the values stand in bold. `alt` says what the facts are of.
+    Texts are shown as they are, whatever marks they hold. `alt` says what the facts are of.
     """
-    frame = pd.DataFrame(
-        [tuple(map(escape_markdown, fact)) for fact in facts], columns=["Quantity", "Value", "Convention"]
-    )
-    frame["Value"] = [f"**{value}**" for value in frame["Value"]]
+    lines = []
+    for fact in facts:
+        name, value, convention = map(escape_markdown, fact)
+        if len(value) <= _UNBROKEN:
+            value = value.replace(" ", "\u00a0")
+        told = f"{_GAP}:gray[:small[{convention}]]" if convention else ""
+        lines.append((name, f"**{value}**{told}"))
+    frame = pd.DataFrame(lines, columns=["Quantity", "Value, by which convention"])
     st.table(frame, hide_index=True, border="horizontal", alt=alt)
 
 
@@ -159,26 +150,31 @@ def draw_lines(columns: Sequence[str], lines: Sequence[tuple[str, ...]], key: st
 
 
 def draw_numbers(frame: pd.DataFrame, key: str, *, height: int | Literal["content"], alt: str) -> None:
-    """A table of numbers with seven digits.
+    """A table of numbers with seven digits, which tell neighbouring codes apart.
 
     Whole numbers and texts are shown as they are, None and NaN as a dash; `height` in pixels, or that of all rows.
     """
-    floats = {
-        name: st.column_config.NumberColumn(format="%.7g") for name in frame.columns if frame[name].dtype.kind == "f"
-    }
-    st.dataframe(frame, key=key, height=height, hide_index=True, column_config=floats, placeholder="–", alt=alt)
+    spell = partial(plain, digits=7)
+    shown = frame.style.format({name: spell for name in frame if frame[name].dtype.kind == "f"}, na_rep=NOTHING)
+    st.dataframe(shown, key=key, height=height, hide_index=True, placeholder=NOTHING, alt=alt)
 
 
 def draw_findings(findings: Iterable[Finding], *, none: str) -> None:
-    """Findings as a list, each with its name in front; `none` where there is nothing to say.
+    """Findings as a list, each with its name in front; `none` where there is no fault to tell of.
 
-    Amber with findings, green without; names and texts from files are shown as text.
+    Amber with faults, green without; notes of the test follow in blue. Names and texts from files are shown as text.
     """
-    lines = [f"- **{escape_markdown(finding.title)}**: {escape_markdown(finding.text)}" for finding in findings]
-    if lines:
-        st.warning("\n".join(lines), icon=":material/troubleshoot:")
+    faults: list[str] = []
+    notes: list[str] = []
+    for finding in findings:
+        line = f"- **{escape_markdown(finding.title)}**: {escape_markdown(finding.text)}"
+        (notes if finding.is_note else faults).append(line)
+    if faults:
+        st.warning("\n".join(faults), icon=":material/troubleshoot:")
     else:
         st.success(escape_markdown(none), icon=":material/check_circle:")
+    if notes:
+        st.info("\n".join(notes), icon=":material/info:")
 
 
 def draw_fault(message: str, way_out: str) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 from qanalysis.checkpoints.path_policy import UPLOAD_LIMIT_MB
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.session import keep
-from qanalysis.dashboard.sources import UploadStore, read_root
+from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, read_root
 from qanalysis.dashboard.wording import escape_markdown
 
 
@@ -44,10 +44,13 @@ def draw_picker(kind: FileKind) -> None:
     """The box, and the upload in a popover beside it.
 
     The box's key is the field of the view and takes typed texts too. A refused upload is told once, below the box; the
-    limit is `UPLOAD_LIMIT_MB`.
+    limit is `UPLOAD_LIMIT_MB`. An upload reads as the name of its file.
     """
-    st.selectbox(kind.label, kind.options, key=keep(kind.field), accept_new_options=True, help=kind.help)
-    with st.popover(f"Open your own {kind.noun}", icon=":material/folder_open:", width="stretch"):
+    key = keep(kind.field)
+    held = str(st.session_state.get(key) or "")
+    options = [*kind.options, *([held] if held.startswith(UPLOAD_PREFIX) else [])]
+    st.selectbox(kind.label, options, key=key, format_func=_name_option, accept_new_options=True, help=kind.help)
+    with st.popover(f"Your own {kind.noun}", width="stretch"):
         folder = escape_markdown(read_root().resolve().name)
         st.markdown(
             f"Type or choose a path below the folder **{folder}** in the box *{kind.label}*. "
@@ -68,6 +71,11 @@ def draw_picker(kind: FileKind) -> None:
     refused = st.session_state.pop(_refusal_key(kind), None)
     if refused:
         st.error(escape_markdown(refused), icon=":material/error:")
+
+
+def _name_option(text: str) -> str:
+    """A source as the box shows it: an upload by its file's name, without the folder that keeps it."""
+    return f"{text.rpartition('/')[2]} (uploaded)" if text.startswith(UPLOAD_PREFIX) else text
 
 
 def _keep_upload(kind: FileKind, key: str) -> None:

@@ -103,6 +103,16 @@ class Memory(Generic[V]):
         value = write_view(self.view)[name]
         return self.chosen.get(name) if value is None else value
 
+    def hold(self, name: str) -> None:
+        """Let the field's widget hold what is wanted from the next time it is drawn; None empties a box of a number and
+        lets any other widget choose for itself.
+        """
+        wanted = self.wanted(name)
+        if wanted is None and list_rules(type(self.view))[name].number is None:
+            st.session_state.pop(name, None)
+        else:
+            st.session_state[name] = wanted
+
 
 @contextmanager
 def open_page(kind: type[V], path: str) -> Iterator[V]:
@@ -185,8 +195,10 @@ def current_view(kind: type[V]) -> V:
     KeyError before the page was opened.
     """
     memory = _recall(kind)
-    held = {name: st.session_state.get(name) for name in list_rules(kind) if memory.is_live(name)}
-    known = {name: value for name, value in held.items() if value is not None}
+    rules = list_rules(kind)
+    held = {name: st.session_state.get(name) for name in rules if memory.is_live(name)}
+    emptied = {name for name in held if rules[name].number is not None and name in st.session_state}
+    known = {name: value for name, value in held.items() if value is not None or name in emptied}
     unchosen = dict.fromkeys(name for name, value in memory.chosen.items() if held.get(name) == value)
     memory.note(read_view(kind, write_view(memory.view) | known | unchosen))
     _correct(memory)
@@ -201,7 +213,7 @@ def keep(name: str) -> str:
     """
     memory: Memory[Any] = st.session_state["memory"]
     if not memory.is_live(name):
-        _hold(name, memory.wanted(name))
+        memory.hold(name)
     memory.drawn[memory.part].add(name)
     return name
 
@@ -256,7 +268,7 @@ def change(kind: type[V], **values: Any) -> None:
     memory = _recall(kind)
     memory.view = replace(memory.view, **values)
     for name in filter(memory.is_live, values):
-        _hold(name, memory.wanted(name))
+        memory.hold(name)
 
 
 def replace_view(view: V) -> None:
@@ -267,7 +279,7 @@ def replace_view(view: V) -> None:
     memory = _recall(type(view))
     memory.view = view
     for name in filter(memory.is_live, list_rules(type(view))):
-        _hold(name, memory.wanted(name))
+        memory.hold(name)
 
 
 def read_query() -> Query:
@@ -356,15 +368,7 @@ def _correct(memory: Memory[V]) -> None:
         value, held, wanted = getattr(memory.view, name), st.session_state.get(name), memory.wanted(name)
         reads_so = held == wanted if value is None else rule.bend(held) == value
         if memory.is_live(name) and not reads_so:
-            _hold(name, wanted)
-
-
-def _hold(name: str, value: Any) -> None:
-    """Let a widget hold a value from the next time it is drawn; None lets it choose for itself."""
-    if value is None:
-        st.session_state.pop(name, None)
-    else:
-        st.session_state[name] = value
+            memory.hold(name)
 
 
 def _key(kind: type[V]) -> str:

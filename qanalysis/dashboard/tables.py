@@ -15,52 +15,10 @@ import streamlit as st
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.diagnosis.conventions import Convention
 from qanalysis.notation import byte_unit
-from qanalysis.sweeps.row import METRICS, Row
+from qanalysis.sweeps.row import METRICS
 
 TINT = "#2f83b540"
-_NAMES = ("Scheme", "Layer", "Convention", "As in")
-_LAYER_METRICS = (
-    "sqnr_db",
-    "bits_per_weight",
-    "size_bytes",
-    "max_abs_error",
-    "half_step_bound",
-    "clipped_fraction",
-    "zeroed_fraction",
-    "enob",
-)
-
-
-def build_totals(totals: Sequence[Row]) -> pd.DataFrame:
-    """One line per scheme: pooled SQNR, bits per weight, size.
-
-    In the order of the sweep; exact results are ∞ dB, what could not be measured is empty.
-    """
-    return pd.DataFrame(
-        {
-            "Scheme": [row.scheme for row in totals],
-            head_metric("sqnr_db"): _floats(row.sqnr_db for row in totals),
-            head_metric("bits_per_weight"): _floats(row.bits_per_weight for row in totals),
-            **_list_sizes([row.size_bytes for row in totals]),
-        }
-    )
-
-
-def build_layers(rows: Sequence[Row], metric: str) -> pd.DataFrame:
-    """One line per layer of one scheme: the chosen metric first, then the usual ones.
-
-    Units stand in the headings; rows without figures keep their status and reason.
-    """
-    columns: dict[str, Any] = {"Layer": [row.tensor for row in rows], "Shape": [row.shape for row in rows]}
-    for name in dict.fromkeys((metric, *_LAYER_METRICS)):
-        values = [getattr(row, name) for row in rows]
-        if name == "size_bytes":
-            columns |= _list_sizes(values)
-        else:
-            columns[head_metric(name)] = _floats(values)
-    columns["Status"] = [row.status for row in rows]
-    columns["Note"] = [row.reason for row in rows]
-    return pd.DataFrame(columns)
+_NAMES = ("Scheme", "Convention", "As in")
 
 
 def build_conventions(conventions: Sequence[Convention]) -> pd.DataFrame:
@@ -83,13 +41,11 @@ def build_conventions(conventions: Sequence[Convention]) -> pd.DataFrame:
     )
 
 
-def mark_row(frame: pd.DataFrame, place: int | None) -> Any:
-    """The frame with one row tinted: the one in view. None leaves it as it is.
+def mark_row(frame: pd.DataFrame, place: int) -> Any:
+    """The frame with one row tinted: the one in view.
 
     `place` counts from 0; the tint suits both themes.
     """
-    if place is None:
-        return frame
     return frame.style.set_properties(subset=pd.IndexSlice[[place], :], **{"background-color": TINT})
 
 

@@ -24,7 +24,8 @@ class Rule:
     A tuple holds several of these. `kept` survives a reset; `passing` belongs to the address but not to the history.
 
     The kind of the default is the kind of the field: bool, int, float or str, or a tuple of these. `low` and `high` are
-    ends of numbers and belong to the range. None as a default stands for a text that the page chooses.
+    ends of numbers and belong to the range. None as a default stands for a text that the page chooses, or with `number`
+    (int or float) for an empty box: a number that is not given.
     """
 
     default: Any
@@ -32,6 +33,7 @@ class Rule:
     low: float = -math.inf
     high: float = math.inf
     parse: Callable[[str], Any] | None = None
+    number: type[int | float] | None = None
     kept: bool = False
     passing: bool = False
 
@@ -63,6 +65,8 @@ class Rule:
 
         >>> Rule((2, 8), low=2, high=16).take_words(["3", "99"]), Rule("a", choices=("a", "b")).take_words(["b"])
         (((2, 8), ['3', '99']), ('b', []))
+        >>> Rule(None, number=int, low=1).take_words(["12"]), Rule(None, number=int, low=1).take_words(["0"])
+        ((12, []), (None, ['0']))
         """
         found = [self._read_one(word) for word in words]
         if isinstance(self.default, tuple):
@@ -96,7 +100,9 @@ class Rule:
 
     @property
     def kind(self) -> type:
-        """bool, int, float or str: what the field holds, or each part of a tuple."""
+        """bool, int, float or str: what the field holds, or each part of a tuple, or a box that is not empty."""
+        if self.number is not None:
+            return self.number
         part = self.default[0] if isinstance(self.default, tuple) and self.default else self.default
         return type(part) if isinstance(part, (bool, int, float)) else str
 
@@ -169,7 +175,7 @@ def read_view(kind: type[V], held: Mapping[str, Any]) -> V:
 
 def write_view(view: View) -> dict[str, Any]:
     """Widget key to value, for presets, undo and reset: words of several as a list, None where a widget chooses for
-    itself.
+    itself and for an empty box.
 
     A span of two numbers stays a tuple, as a slider with two ends wants it.
     """

@@ -98,7 +98,7 @@ def _add_errors_exactly(x, place, stop, tile, step, grid, sums):
 
 
 @inner()
-def _leave_out(x, raw, place, stop, tile):
+def leave_out(x, raw, place, stop, tile):
     """Where the raw value is not finite: y = x = 0, and no marks, so that all sums stay as they are."""
     y, outside, past = tile
     for i in range(stop - place):
@@ -141,7 +141,7 @@ def accumulate_coded(x, raw, first_index, geometry, parts, parameters, moments, 
             rounding = (geometry[grid, MODE], geometry[grid, SEED])
             code_tile(x, place, stop, rows, tile, (kind, parameters[grid]), rounding, first_index, not is_fast)
             if raw.size > 0:
-                _leave_out(x, raw, place, stop, tile)
+                leave_out(x, raw, place, stop, tile)
             if is_fast:
                 _add_errors(
                     x, place, stop, reciprocal, tile, rows[PER_STEP], silent, kind not in (BIASED, SIGN), grid, sums

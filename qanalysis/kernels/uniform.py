@@ -50,7 +50,7 @@ _ROUNDED = {False: "even", True: "rounded"}
 
 
 @inner()
-def _run_at(place, geometry, grid):
+def run_at(place, geometry, grid):
     """(block, elements left of it in this row) at a flat place; blocks are numbered along rows first, and the last one
     along a row may be shorter.
     """
@@ -64,7 +64,7 @@ def _run_at(place, geometry, grid):
 
 
 @inner()
-def _spread(place, stop, grids, grid, rows, ends):
+def spread(place, stop, grids, grid, rows, ends):
     """One value per block to one per element, from `place` to `stop`; the ends of a signed grid only where asked.
 
     `rows` are steps, inverses, lowest and highest codes, (TILE,) float32 each; as many places are overwritten as the
@@ -209,7 +209,7 @@ def _make_exact_adder(*, rounded):
     def add_tile_exactly(x, place, stop, grids, grid, first_index, sums):
         geometry, step, inverse, low_code, high_code = grids
         for i in range(place, stop):
-            block, _run = _run_at(i, geometry, grid)
+            block, _run = run_at(i, geometry, grid)
             at, end = geometry[grid, FIRST] + block, geometry[grid, FIRST_END] + block * geometry[grid, END_STRIDE]
             scaled = x[i] * inverse[at]
             code = (
@@ -238,7 +238,7 @@ _exactly_even, _exactly_rounded = _make_exact_adder(rounded=False), _make_exact_
 def _make_fast_adder(*, rounded):
     """Add a tile under one grid in float32 lanes: run by run where runs are long, else spread over a tile.
 
-    `rows` (four of (TILE,) float32) is room for `_spread`; `reciprocal` is what `add_moments` wrote for the tile.
+    `rows` (four of (TILE,) float32) is room for `spread`; `reciprocal` is what `add_moments` wrote for the tile.
     """
 
     @inner(variant=_ROUNDED[rounded])
@@ -247,11 +247,11 @@ def _make_fast_adder(*, rounded):
         mode, seed = geometry[grid, MODE], geometry[grid, SEED]
         origin = place
         while place < stop:
-            block, run = _run_at(place, geometry, grid)
+            block, run = run_at(place, geometry, grid)
             at, end = geometry[grid, FIRST] + block, geometry[grid, FIRST_END] + block * geometry[grid, END_STRIDE]
             last = stop
             if rounded:
-                _spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
+                spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
                 if geometry[grid, END_STRIDE] == 0:
                     overload = _signed_rounded(x, place, last, origin, reciprocal, rows, mode, seed, first, grid, sums)
                 else:
@@ -262,13 +262,13 @@ def _make_fast_adder(*, rounded):
                     x, place, last, origin, reciprocal, step[at], inverse[at], low_code[end], high_code[end], grid, sums
                 )
             else:
-                _spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
+                spread(place, last, grids, grid, rows, mode != NEAREST_EVEN)
                 if geometry[grid, END_STRIDE] == 0:
                     overload = _signed_even(x, place, last, origin, reciprocal, rows, mode, seed, first, grid, sums)
                 else:
                     overload = _tile_even(x, place, last, origin, reciprocal, rows, mode, seed, first, grid, sums)
             if overload:
-                _spread(place, last, grids, grid, rows, overload)
+                spread(place, last, grids, grid, rows, overload)
                 if rounded:
                     _overload_rounded(x, place, last, rows, mode, seed, first, grid, sums)
                 else:

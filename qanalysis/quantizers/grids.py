@@ -104,10 +104,13 @@ class Grid:
         return replace(self, **chosen, centre=self.centre and (choose(self.centre[0]), choose(self.centre[1])))
 
     def levels(self, group: int) -> Doubles:
-        """All values that the group can hold, ascending, as float32 arithmetic gives them."""
+        """All values that the group can hold, ascending, as float32 arithmetic gives them; an end beyond that is
+        infinite.
+        """
         centre = np.float32(0) if self.centre is None else self.centre[1][group]
         numbers = (self.coder.levels - float(self.zero_point[group])).astype(np.float32)
-        return np.sort(np.float64(numbers * self.scale[group] + centre))
+        with np.errstate(over="ignore"):
+            return np.sort(np.float64(numbers * self.scale[group] + centre))
 
 
 def lay_scaled(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Doubles, Floats
 from qanalysis.quantizers.rounding import Rounding
@@ -191,15 +191,6 @@ class LevelQuantizer:
         """What the quantizer makes of `x`."""
         kept, _wanted = self._code(self.layout.to_matrix(np.asarray(x, np.float32)))
         return self.layout.from_matrix(self._restore(kept))
-
-    def inspect(self, matrix: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-        """The round trip of a matrix in the layout's view, and which elements lie outside the codes."""
-        kept, wanted = self._code(matrix)
-        edges = self.grid.coder.edges
-        if edges is None:
-            return self._restore(kept), kept != wanted
-        level = self.layout.spread(np.where(self.scale == 0, np.float32(np.inf), np.abs(self.scale)))
-        return self._restore(kept), (matrix < np.float32(edges[0]) * level) | (matrix > np.float32(edges[1]) * level)
 
     def _code(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Numbers at scale 1 as the coder keeps them, and as it wants them before clipping."""

@@ -87,6 +87,11 @@ class RangeRule(ABC):
         """Whether it can not be used with a format of unequal steps."""
         return bool(self.equal_steps)
 
+    @property
+    def asks_grid(self) -> bool:
+        """Whether it searches, so that grids of other widths find other ranges."""
+        return self.tries_grids or self.needs_equal_steps
+
 
 @dataclass(frozen=True, slots=True)
 class MinMax(RangeRule):

@@ -32,7 +32,7 @@ def outline_converter(table: Table[Any], *, title: str | None = None) -> Outline
     return Outline(
         title=title or subject,
         headline=first.headline,
-        opening=[subject],
+        opening=[subject, first.headline],
         warnings=[f"{name_missed(limit)}." for limit in list_missed(table)],
         lead=[
             Section("figures", "Figures", [grid], "Each with the convention that it follows.", printed=True),

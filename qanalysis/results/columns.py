@@ -231,7 +231,8 @@ def columns_of(row_type: Any) -> tuple[Column, ...]:
 
 def names_of(row_type: type[Any]) -> tuple[str, ...]:
     """The names of the columns, in the order of the contract."""
-    return tuple(found.name for found in columns_of(row_type))
+    kind: Any = row_type
+    return _find_names(kind)
 
 
 def totals_of(row_type: type[Any]) -> type[Any]:
@@ -273,6 +274,11 @@ def to_plain(value: Any) -> Any:
         if is_dataclass(value)
         else value
     )
+
+
+@cache
+def _find_names(row_type: Any) -> tuple[str, ...]:
+    return tuple(found.name for found in _find_columns(row_type))
 
 
 @cache

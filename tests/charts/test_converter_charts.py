@@ -21,7 +21,7 @@ from qanalysis.charts.converter_charts import (
 from qanalysis.charts.dac_charts import hold_curve, output_spectrum
 from qanalysis.charts.linearity_charts import MOST_POINTS, linearity_curves, thin_extremes
 from qanalysis.charts.palette import PALETTES
-from qanalysis.charts.spectrum_charts import headline_spectrum, spectrum_chart, thin_peaks
+from qanalysis.charts.spectrum_charts import find_floor, headline_spectrum, spectrum_chart, thin_peaks
 from qanalysis.charts.sweep_charts import (
     dither_curves,
     error_against_amplitude,
@@ -149,14 +149,33 @@ def test_a_source_that_takes_power_away_is_drawn_the_other_way() -> None:
 def test_the_spectrum_marks_the_tone_the_harmonics_and_keeps_every_line() -> None:
     found = analyze_spectrum(BENT.run().codes, fs_hz=16384.0, bits=12)
     figure = spectrum_chart(found)
-    assert headline_spectrum(found) in figure.layout.title.text
+    assert headline_spectrum(found) in figure.layout.meta["alt"]
+    assert figure.layout.xaxis.title.text == "Frequency (kHz)"
     tone, harmonics, line = (_trace(figure, name) for name in ("fundamental", "harmonics", "spectrum"))
-    assert tone.x[0] == pytest.approx(1021, abs=1e-3)  # Hz; the fit's own uncertainty is below a thousandth of a bin
+    assert tone.x[0] == pytest.approx(1.021, abs=1e-6)  # kHz; the fit's own uncertainty is below a thousandth of a Hz
     assert tone.y[0] == pytest.approx(found.level_dbfs, abs=0.01)  # one bin against the fitted sine
     assert harmonics.text[0] == "HD2"
-    assert harmonics.x[0] == pytest.approx(2042, abs=2e-3)
+    assert harmonics.x[0] == pytest.approx(2.042, abs=2e-6)
     assert len(line.x) <= 2000
     assert max(line.y) == pytest.approx(float(found.power_dbfs.max()), abs=1e-4)  # drawn as float32
+
+
+def test_harmonics_within_the_noise_are_hollow_and_the_floor_is_that_of_white_noise() -> None:
+    turns = np.sin(2 * np.pi * 127 * np.arange(2**14) / 2**14)
+    noise = np.random.default_rng(8).normal(0, 1, 2**14)
+    found = analyze_spectrum(1800 * turns + 9 * turns**2 + noise, fs_hz=4e6, low=-2048, high=2048)
+    figure = spectrum_chart(found)
+    solid, hollow = _trace(figure, "harmonics"), _trace(figure, "harmonics within the noise")
+    assert {"HD2"} <= set(solid.text)
+    assert set(solid.text) | set(hollow.text) == {f"HD{order}" for order in range(2, 7)}
+    assert hollow.marker.symbol == "diamond-open"
+    assert figure.layout.xaxis.title.text == "Frequency (MHz)"
+    # 1 rms under a sine of 2048 peak, over 2^13 bins; the power of so many has a deviation of 1/sqrt(2^13): 0.05 dB.
+    floor = 10 * np.log10(2 / 2048**2 / 2**13)
+    assert find_floor(found) == pytest.approx(floor, abs=0.2)
+    assert list(_trace(figure, "average noise floor").y) == [find_floor(found)] * 2
+    hann = analyze_spectrum(1800 * turns + noise, fs_hz=4e6, low=-2048, high=2048, window="hann")
+    assert find_floor(hann) == pytest.approx(floor + 10 * np.log10(1.5), abs=0.25)  # a Hann bin sees 1.5 bins of noise
 
 
 def test_a_constant_record_is_an_empty_state_with_the_next_step() -> None:
@@ -176,7 +195,7 @@ def test_missing_codes_are_crossed_and_dnl_is_drawn_at_its_code() -> None:
     figure = linearity_curves(found)
     cross = next(trace for trace in figure.data if trace.mode == "markers")
     assert list(cross.x) == [2] == list(found.missing_codes)
-    assert "1 missing code" in figure.layout.title.subtitle.text
+    assert figure.layout.title.text == "DNL and INL by code, 1 missing code"
 
 
 def test_sqnr_stands_beside_its_line() -> None:
@@ -196,7 +215,7 @@ def test_periods_that_share_a_divisor_are_crosses() -> None:
 def test_images_stand_under_the_droop() -> None:
     figure = CHARTS["images"]()
     marks = _trace(figure, "tone and images")
-    assert list(marks.x) == [127.0, 4096.0 - 127, 4096.0 + 127, 8192.0 - 127, 8192.0 + 127]
+    assert [1000 * x for x in marks.x] == pytest.approx([127, 4096 - 127, 4096 + 127, 8192 - 127, 8192 + 127])  # kHz
     assert marks.y[1] == pytest.approx(20 * np.log10(abs(np.sinc(3969 / 4096))), abs=1e-9)  # the same formula
 
 

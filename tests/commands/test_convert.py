@@ -28,7 +28,7 @@ from tests.commands.asking import ask, ask_json
                 "74.01 dB",
             ],
         ),
-        (["--bits", "8", "--range", "0:5"], ["19.53125 mV", "±9.765625 mV", "4.980469 V", "19.60784 mV"]),
+        (["--bits", "8", "--range", "0:5"], ["19.53125 mV", "±9.765625 mV", "4.980469 V", "19.61 mV"]),
         (["--bits", "8", "--range", "0:5", "--fs-over", "2^n-1"], ["19.60784 mV", "LSB = FS/(2^n-1)"]),
         (
             ["--bits", "8", "--range", "0:12", "--input", "4.5"],
@@ -130,10 +130,10 @@ def test_convert_tells_what_jitter_and_a_sampling_capacitor_allow() -> None:
     [
         (("--jitter", "1e-12"), "--jitter 1e-12 needs --frequency"),
         (("--frequency", "1e6"), "--frequency 1e+06 is of --jitter alone"),
-        (("--jitter", "1e200", "--frequency", "1e5"), "shifts the phase by 6.28e+205 radians"),
+        (("--jitter", "1e200", "--frequency", "1e5"), "shifts the phase by 6.28·10²⁰⁵ radians"),
         (("--jitter", "1e-3", "--frequency", "1e3"), "give a jitter far below"),
-        (("--conversion-time", "1e-320"), "needs a finite time of 1e-18 s or more"),
-        (("--capacitance", "0"), "capacitance 0.0 F: needs a finite value above 0, such as 1e-12"),
+        (("--conversion-time", "1e-320"), "needs a finite time of 1·10⁻¹⁸ s or more"),
+        (("--capacitance", "0"), "capacitance 0 F: needs a finite value above 0, such as 1e-12"),
     ],
 )
 def test_half_a_source_of_noise_is_refused(words: tuple[str, ...], message: str) -> None:

@@ -31,8 +31,17 @@ def test_record_prints_each_figure_with_its_convention_and_what_stands_out(folde
     assert "IEEE 1241, of full scale" in lines["ENOB"]
     assert "HD2 to HD6, folded, noise taken off" in lines["THD"]
     assert "0 dBFS: rms of a full-range sine" in lines["Level"]
-    assert re.search(r"HD3 +93\.01758 kHz", result.stdout)
+    assert re.search(r"HD3 +93\.02 kHz", result.stdout)
     assert "Findings\n" in result.stdout
+
+
+def test_a_guessed_width_stands_in_the_first_lines_of_the_terminal_and_of_the_report(folder: Path) -> None:
+    words = [word for word in RECORD if word not in {"--bits", "12"}]
+    printed = ask(*words).stdout.splitlines()
+    ask(*words, "--out", "report.html")
+    assert re.fullmatch(r"SINAD .* dB, ENOB .* bit at 12 bit \(guessed\), SFDR .* dBc\.", printed[1])
+    assert printed[1] in (folder / "report.html").read_text(encoding="utf-8")
+    assert "guessed" not in ask(*RECORD).stdout.splitlines()[1]
 
 
 def test_record_as_json_is_the_row_of_the_engine(folder: Path) -> None:
@@ -153,7 +162,7 @@ def test_two_tones_are_a_row_with_a_finding_and_exit_0(folder: Path) -> None:
     row = ask_json(*words)["rows"][0]
     assert "two-tone" in {finding["code"] for finding in row["findings"]}
     assert {line["name"] for line in row["intermodulation"]} >= {"IMD3 2f1-f2", "IMD2 f1+f2"}
-    assert "IMD3 2f1-f2" in ask(*words).stdout
+    assert "IMD3 2f1−f2" in ask(*words).stdout
 
 
 def test_a_real_process_ends_with_the_exit_code_of_the_limit(folder: Path) -> None:

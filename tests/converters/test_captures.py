@@ -19,9 +19,10 @@ from qanalysis.converters.captures import (
 )
 from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.records.reading import Reading
-from qanalysis.converters.records.records import read_record
+from qanalysis.converters.records.records import Record, read_record
 from qanalysis.converters.sample_records import SAMPLE_RECORDS, write_sample
 from qanalysis.converters.spectrum.options import SpectrumOptions
+from qanalysis.converters.spectrum.row import RecordRow
 
 SINE = np.sin(2 * np.pi * 127 * np.arange(4096) / 4096)
 CODES = np.rint(2047 * SINE).astype(np.int16)
@@ -148,3 +149,68 @@ def test_settings_say_what_was_asked_and_how_the_file_was_read(tmp_path: Path) -
 def test_options_are_checked_once_when_they_are_made(options: dict[str, Any], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         LinearityOptions(**options)
+
+
+def write_codes(path: Path, amplitude: float, *, noise: float = 0.5) -> None:
+    """A coherent tone of codes at 1 MHz as text: what it says of its width is in its codes alone."""
+    rough = amplitude * np.sin(2 * np.pi * 127 * np.arange(4096) / 4096)
+    codes = np.rint(rough + np.random.default_rng(2).normal(0, noise, 4096)).astype(int)
+    codes = np.clip(codes, -int(amplitude), int(amplitude))
+    path.write_text("time,code\n" + "".join(f"{n * 1e-6:.6f},{code}\n" for n, code in enumerate(codes)))
+
+
+def told(record: Record) -> RecordRow:
+    return describe_capture(record, analyze_capture(record))
+
+
+def test_a_guessed_width_stands_in_the_headline_and_a_stated_one_does_not(tmp_path: Path) -> None:
+    write_codes(tmp_path / "plain.csv", 2047)
+    guessed, stated = told(read_record(tmp_path / "plain.csv")), told(read_record(tmp_path / "plain.csv", bits=12))
+    assert " bit at 12 bit (guessed), SFDR " in guessed.headline
+    assert guessed.headline.replace(" at 12 bit (guessed)", "") == stated.headline
+    assert any("at 12 bit (guessed)" in line.convention for line in guessed.lines if line.column == "enob_ieee")
+    assert not any("guessed" in line.convention for line in stated.lines)
+
+
+@pytest.mark.parametrize(("amplitude", "bits", "wide"), [(2048, 12, 14), (128, 8, 10)])
+def test_an_ambiguous_width_is_told_with_both_readings_and_never_flatters(
+    tmp_path: Path, amplitude: int, bits: int, wide: int
+) -> None:
+    write_codes(tmp_path / "edge.csv", amplitude)
+    row = told(read_record(tmp_path / "edge.csv"))
+    assert f" bit at {bits} bit (guessed, or {wide}), SFDR " in row.headline
+    found = {finding.code: finding for finding in row.findings}
+    assert found["bits-ambiguous"].value == wide
+    assert f"state {bits} or {wide} bits" in found["bits-ambiguous"].text
+    assert "wrong-width" not in found
+    wider = told(read_record(tmp_path / "edge.csv", bits=wide))
+    # Full scale is 2^(wide - bits) times as large, the noise the same.
+    assert wider.enob_ieee - row.enob_ieee == pytest.approx(wide - bits, abs=1e-9)
+    assert not {"bits-ambiguous", "bits-guessed"} & {finding.code for finding in wider.findings}
+    narrow = {finding.code: finding for finding in told(read_record(tmp_path / "edge.csv", bits=bits)).findings}
+    assert "one beyond the top" in narrow["wrong-width"].text
+
+
+def test_an_enob_above_the_width_carries_a_warning(tmp_path: Path) -> None:
+    smooth = 2000 * np.sin(2 * np.pi * 127 * np.arange(4096) / 4096) / 2048
+    np.savetxt(tmp_path / "averaged.csv", smooth, fmt="%.9f")  # fractions of a code, as averaging leaves them
+    row = told(read_record(tmp_path / "averaged.csv", bits=12, fs_hz=1e6))
+    assert row.enob_ieee > 12
+    found = next(finding for finding in row.findings if finding.code == "enob-above-width")
+    assert found.value == row.enob_ieee
+    assert "more than the 12 bits" in found.text
+    half = analyze_capture(
+        read_record(tmp_path / "averaged.csv", bits=12, fs_hz=1e6), SpectrumOptions(band_hz=(0, 2e5))
+    )
+    record = read_record(tmp_path / "averaged.csv", bits=12, fs_hz=1e6)
+    assert "enob-above-width" not in {finding.code for finding in describe_capture(record, half).findings}
+
+
+def test_the_headline_of_a_linearity_test_says_that_its_width_is_a_guess(tmp_path: Path) -> None:
+    np.save(tmp_path / "ramp.npy", np.repeat(np.arange(256), 64))
+    guessed = read_record(tmp_path / "ramp.npy")
+    assert describe_tested(guessed, measure_capture(guessed, LinearityOptions(test="ramp"))).headline.endswith(
+        "; at 8 bit (guessed)."
+    )
+    stated = read_record(tmp_path / "ramp.npy", bits=8)
+    assert "guessed" not in describe_tested(stated, measure_capture(stated, LinearityOptions(test="ramp"))).headline

@@ -46,10 +46,10 @@ def test_what_is_not_stated_limits_nothing() -> None:
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
-        ({"jitter_s": 1e-12}, "jitter 1e-12 s at frequency None Hz: what jitter costs depends on the frequency"),
-        ({"frequency_hz": 1e6}, "jitter None s at frequency 1000000.0 Hz"),
-        ({"jitter_s": 0.0, "frequency_hz": 1e6}, "jitter 0.0 s: needs a finite value above 0"),
-        ({"capacitance_f": math.nan}, "capacitance nan F: needs a finite value above 0"),
+        ({"jitter_s": 1e-12}, "a jitter without a frequency: what jitter costs depends on the frequency"),
+        ({"frequency_hz": 1e6}, "a frequency without a jitter: what jitter costs"),
+        ({"jitter_s": 0.0, "frequency_hz": 1e6}, "jitter 0 s: needs a finite value above 0"),
+        ({"capacitance_f": math.nan}, "capacitance n/a F: needs a finite value above 0"),
     ],
 )
 def test_half_a_statement_is_refused(stated: dict[str, float], message: str) -> None:

@@ -58,8 +58,8 @@ def test_two_tones_are_one_finding_with_their_products_named(first: float, secon
     spectrum = analyze_spectrum(record, low=-1, high=1, bits=14)
     finding = find(spectrum, "two-tone")
     assert spectrum.coherent is (first == int(first) and second == int(second))
-    assert "IMD2 f2-f1 -64.4 dBc" in finding.text
-    assert "IMD3 2f1-f2 -54.0 dBc" in finding.text
+    assert "IMD2 f2−f1 −64.4 dBc" in finding.text
+    assert "IMD3 2f1−f2 −54.0 dBc" in finding.text
     lines = {line.name: line for line in spectrum.intermodulation}
     # 20 log10(1e-3/0.5) and 20 log10(3e-4/0.5); noise is 30 dB below the smaller one even in a lobe.
     assert lines["IMD3 2f1-f2"].corrected_dbc == pytest.approx(-53.98, abs=0.1)
@@ -336,8 +336,8 @@ def test_a_record_beyond_its_range_is_told() -> None:
         ({"harmonics": 1}, r"harmonics 1: the highest order counted is 2 to 100"),
         ({"harmonics": 101}, r"harmonics 101"),
         ({"band_hz": (0.3, 0.1)}, r"band_hz 0.3:0.1: two frequencies, the lower one first"),
-        ({"band_hz": (0.1, 0.6)}, r"within 0 and half the sample rate, 0.5 Hz"),
-        ({"band_hz": (0.1, 0.11)}, r"band_hz \(0.1, 0.11\): holds 3 bins of 0.00390625 Hz; at least 8 are needed"),
+        ({"band_hz": (0.1, 0.6)}, r"within 0 and half the sample rate, 500 mHz"),
+        ({"band_hz": (0.1, 0.11)}, r"band_hz \(0.1, 0.11\): holds 3 bins of 3.906 mHz; at least 8 are needed"),
         ({"fs_hz": 0}, r"fs_hz 0: the sample rate is a positive number of hertz"),
     ],
 )
@@ -363,7 +363,7 @@ def test_bad_records_are_refused(record, message: str) -> None:
 def test_codes_outside_the_stated_width_are_refused() -> None:
     with pytest.raises(
         ValueError,
-        match=r"codes reach from -2047 to 2047, which 8 bits can not hold \(256 codes\); raise bits, or shift left-justified words",
+        match=r"codes reach from −2047 to 2047, which 8 bits can not hold \(256 codes\); raise bits, or shift left-justified words",
     ):
         analyze_spectrum(np.rint(2047 * draw(31)).astype(int), bits=8)
 

@@ -46,6 +46,17 @@ def read_charts(page: AppTest) -> dict[str, dict[str, Any]]:
     return found
 
 
+def read_table(page: AppTest, key: str) -> dict[str, list[Any]]:
+    """The columns of a table from which one chooses, by name: numbers with every digit, words as they are shown.
+
+    Rows' whole names are under "row"; infinite numbers are the words that JSON needs.
+    """
+    (panel,) = read_scene(page, key)["panels"].values()
+    columns = panel["table"]["columns"]
+    told = {one["name"]: one["texts"] if one["values"] is None else one["values"] for one in columns}
+    return {"row": panel["table"]["rows"], **told}
+
+
 def read_detail(scene: dict[str, Any], at: dict[str, Any]) -> tuple[dict[str, Any], int] | None:
     """The part behind the state in view with its place there; None for a scene that holds all its charts itself."""
     if "families" in scene:

@@ -38,6 +38,8 @@ class Sample(View):
     words: tuple[str, ...] = bound(("tensor",), parse=parse_grouping)
     more: tuple[str, ...] = bound((), choices=("x", "y"))
     layer: str | None = bound(None)
+    width: int | None = bound(None, number=int, low=1, high=32)
+    low: float | None = bound(None, number=float)
     log: bool = bound(False)
     job: str = bound("", passing=True)
 
@@ -53,6 +55,8 @@ samples = st.builds(
     words=st.lists(st.sampled_from(["tensor", "channel", "group=48"]), min_size=1, unique=True).map(tuple),
     more=st.lists(st.sampled_from(["x", "y"]), unique=True).map(tuple),
     layer=st.sampled_from([None, "conv1.weight", "a=b&c"]),
+    width=st.none() | st.integers(1, 32),
+    low=st.none() | st.floats(-1e9, 1e9),
     log=st.booleans(),
 )
 
@@ -91,6 +95,10 @@ def test_an_address_spells_what_differs_from_the_defaults_and_nothing_else(view:
         pytest.param({"more": ["z", "y"]}, "more", ("y",), id="one of two choices"),
         pytest.param({"file": "  "}, "file", "a.npz", id="blank"),
         pytest.param({"find": " fc "}, "find", "fc", id="blanks around"),
+        pytest.param({"width": None}, "width", None, id="an empty box"),
+        pytest.param({"width": 99}, "width", 32, id="a box that need not hold a number, above"),
+        pytest.param({"low": 0}, "low", 0.0, id="0 is a number"),
+        pytest.param({"low": float("nan")}, "low", None, id="a box that holds no number"),
     ],
 )
 def test_what_can_not_be_shown_becomes_the_nearest_that_can(held: dict[str, Any], name: str, value: object) -> None:
@@ -109,6 +117,8 @@ def test_what_can_not_be_shown_becomes_the_nearest_that_can(held: dict[str, Any]
         ({"log": ["yes"]}, "log=yes"),
         ({"span": ["3"]}, "span=3"),
         ({"span": ["3", "99"]}, "span=3,99"),
+        ({"width": ["0"]}, "width=0"),
+        ({"width": ["twelve"]}, "width=twelve"),
         ({"order": ["Worst first"]}, "order=Worst first"),
         ({"words": ["group=0"]}, "words=group=0"),
         ({"find2": ["x" * 200]}, "find2=" + "x" * 74),
@@ -126,6 +136,12 @@ def test_the_words_beside_a_wrong_one_count() -> None:
     found = read_address(Sample, {"words": ["group=0", "channel"], "bits": ["6"], "log": ["true"]})
     assert found.view == Sample(words=("channel",), bits=6, log=True)
     assert found.left_out == ("words=group=0",)
+
+
+def test_an_empty_box_is_no_0_in_the_address() -> None:
+    assert spell_view(Sample(low=0.0, width=3)) == {"width": ["3"], "low": ["0"]}
+    assert spell_view(Sample()) == {}
+    assert write_view(Sample())["width"] is None
 
 
 def test_a_reset_keeps_what_it_says_and_a_history_forgets_what_passes() -> None:

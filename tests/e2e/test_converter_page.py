@@ -138,7 +138,7 @@ def test_a_capture_from_the_upload_to_the_report(server: Server, open_visit: Ope
     visit = open_page(open_visit, server, "Capture")
     page = visit.page
     wait_for_headline(page, "sample:tone between bins, 12 bit: SINAD 70")
-    page.get_by_role("button", name="Open your own record").click()
+    page.get_by_role("button", name="Your own record").click()
     page.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(tmp_path / "tone.wav")
     assert wait_for_headline(page, "^tone.wav: SINAD") == f"tone.wav: {expected.headline}"
     page.keyboard.press("Escape")

@@ -12,6 +12,7 @@ import pytest
 from qanalysis.charts.heat_map import heat_map
 from qanalysis.charts.linked.modules import describe_looks, join_modules, read_styles
 from qanalysis.charts.linked.scene import Panel, build_part, pack
+from qanalysis.charts.palette import PALETTES
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.row import Row
 from tests.e2e.conftest import FLAGS
@@ -101,7 +102,7 @@ def page(browser_path):
         opened.set_content(
             f"<!doctype html><meta charset=utf-8><style>body{{margin:8px}}{read_styles()}</style>"
             f'<div class="ql-root"><div id="here"></div></div><script>{join_modules()}\n'
-            "Object.assign(window, { Grid, makeColours, decodeArrays });</script>"
+            "Object.assign(window, { Grid, makeColours, decodeArrays, recolour });</script>"
         )
         complaints = []
         opened.on("pageerror", lambda error: complaints.append(str(error)))
@@ -165,7 +166,7 @@ def test_no_text_overlaps_or_is_cut(page, show, name, width):
         "(() => { const { left, right, width } = document.querySelector('.heat-box').getBoundingClientRect(); return { left, right, width }; })()"
     )
     assert frame["width"] == width
-    for box in page.evaluate(BOXES, ".heat-label, .heat-scale > *, .ql-tools > *, .heat-note"):
+    for box in page.evaluate(BOXES, ".heat-label, .heat-scale *, .ql-tools > *, .heat-note"):
         assert frame["left"] - 0.5 <= box["left"], box
         assert box["right"] <= frame["right"] + 0.5, box
     labels = page.evaluate(BOXES, ".heat-label:not(.heat-open)")
@@ -222,6 +223,8 @@ def test_hover_tells_the_whole_name_the_value_and_why_there_is_none(page, show):
     value = value_of(rows, ENCODER[0], SCHEMES[8])
     assert tip.inner_text().split("\n") == [ENCODER[0], "int3 channel", f"{value:.2f} dB", "36,864 weights"]
     page.evaluate("document.querySelector('.heat-box').scrollTop = 1e6")
+    # Scrolling takes the tip away, a frame later.
+    tip.wait_for(state="hidden")
     last = page.evaluate("window.grid.rows.length - 1")
     page.mouse.move(*cell_centre(page, last, 0))
     assert tip.inner_text().split("\n") == [ENCODER[-1], "int2", f"no value: {UNMEASURED}", "36,864 weights"]
@@ -271,7 +274,7 @@ def test_a_block_folds_to_its_worst_values_by_click_and_by_keyboard(page, show):
     page.locator(".heat-box").focus()
     page.keyboard.press("Enter")
     assert page.evaluate("window.grid.rows.length") == height
-    assert page.evaluate("window.grid.index") == 5 + block.index(worst)
+    assert page.evaluate("window.grid.chosen.index") == 5 + block.index(worst)
     page.keyboard.press("Space")
     assert page.evaluate("window.grid.rows.length") == height - 5
 
@@ -330,3 +333,28 @@ def test_hover_stays_quick_on_a_thousand_layers(page, show):
     )
     # The median of 40 in ms, to the end of the frame: a busy machine delays a frame here and there, not half of them.
     assert spent[20] <= 60
+
+
+def test_a_fold_and_the_scrolled_place_survive_a_redraw(page, show, parts):
+    show("encoder")
+    page.evaluate(f"window.grid.select({ENCODER[1]!r}, 'int4')")
+    page.get_by_text("encoder.layer.1 (5)").click()
+    page.evaluate("document.querySelector('.heat-box').scrollTop = 200")
+    part, looks = parts["encoder"][0], json.dumps(describe_looks())
+    redraw = """([part, looks, tensor]) => {
+      window.grid.show(Object.values(decodeArrays(JSON.parse(part)).panels)[0], makeColours(JSON.parse(looks), "dark"));
+      window.grid.select(tensor, "int4");
+      return [window.grid.rows.filter((line) => line.folded).map((line) => line.block.label), window.grid.box.scrollTop];
+    }"""
+    assert page.evaluate(redraw, [part, looks, ENCODER[1]]) == [["encoder.layer.1"], 200]
+    (_, top) = page.evaluate(redraw, [part, looks, ENCODER[0]])  # another cell is brought into sight
+    assert top < 200
+
+
+def test_the_stops_of_a_colour_scale_are_turned_dark_in_a_picture(page):
+    light, dark = PALETTES["light"], PALETTES["dark"]
+    turned = page.evaluate(
+        "([looks, scale]) => recolour(scale, makeColours(JSON.parse(looks), 'dark'))",
+        [json.dumps(describe_looks()), [[0, "rgba(0,0,0,0)"], [1, light.panel]]],
+    )
+    assert turned == [[0, "rgba(0,0,0,0)"], [1, dark.panel]]

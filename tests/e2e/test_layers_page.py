@@ -70,13 +70,8 @@ def click_cell(page: Any, tensor: str, scheme: str) -> None:
 
 
 def click_row(page: Any, table: str, row: int) -> None:
-    canvas = page.locator(f".st-key-{table} canvas").first
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    place = box["x"] + 60, box["y"] + 35 * (row + 1) + 17
-    page.mouse.move(*place)
-    page.wait_for_timeout(300)  # the table finds the row under a resting pointer
-    page.mouse.click(*place)
+    wait_until_idle(page)
+    page.locator(f".st-key-{table} tr.ql-table-row > th").nth(row).click()
 
 
 def wait_for_layer(page: Any, name: str) -> None:

@@ -262,3 +262,15 @@ def test_kl_rule_finds_the_edge_of_a_plain_numpy_search(bits: int) -> None:
 def test_kl_rule_clips_an_outlier() -> None:
     x = np.append(np.random.default_rng(4).normal(size=4096), 100.0).astype(np.float32)
     assert find_range(x, "int8 range=kl")[1][0] < 20
+
+
+@pytest.mark.parametrize("text", ["minmax", "percentile:90", "meanstd:1", "mse:20", "kl:64"])
+def test_a_rule_that_does_not_ask_the_grid_finds_one_range_for_all_widths(text: str) -> None:
+    x = np.random.default_rng(2).standard_t(2, size=(8, 200)).astype(np.float32)
+    found = []
+    for bits in (2, 5, 8):
+        scheme = Scheme.parse(f"int{bits} channel range={text}")
+        found.append(scheme.find_statistic(x, scheme.lay_out(x.shape)))
+    assert all(isinstance(one, Range) for one in found)
+    same = all(np.array_equal(found[0].low, one.low) and np.array_equal(found[0].high, one.high) for one in found)
+    assert same is not parse_range(text).asks_grid

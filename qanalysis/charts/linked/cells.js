@@ -1,5 +1,5 @@
-// What is in the cells of a heat map? Its figure and facts as one table of numbers that can be asked for a cell's value,
-// words and colour, whichever rows are folded.
+// What is in the cells of a heat map? Its figure and facts as one table of numbers that can be asked for a cell's
+// value, words and colour, whichever rows are folded.
 
 import { plainNumber, tellNumber } from "./words.js";
 
@@ -14,7 +14,8 @@ const readChannels = (colour) => {
 };
 
 const lightOf = (parts) => {
-  const [red, green, blue] = parts.map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+  const linear = (share) => (share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4);
+  const [red, green, blue] = parts.map((part) => linear(part / 255));
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 };
 
@@ -23,8 +24,9 @@ const contrastOf = (first, second) => (Math.max(first, second) + 0.05) / (Math.m
 export class Cells {
   // A panel whose figure has heat maps on a colour axis and whose facts are those of `describe_cells`.
   constructor(panel) {
-    const facts = (panel.meta ?? panel.figure.layout.meta).cells;
-    Object.assign(this, { layers: facts.layers, schemes: facts.schemes, blocks: facts.blocks, metric: facts.metric, facts });
+    const { cells: facts } = panel.meta;
+    const { layers, schemes, blocks, metric } = facts;
+    Object.assign(this, { layers, schemes, blocks, metric, facts });
     this.axis = panel.figure.layout.coloraxis;
     this.columns = this.schemes.length;
     this.places = this.readPlaces(panel.figure.data.filter((trace) => trace.type === "heatmap" && trace.coloraxis));
@@ -37,7 +39,9 @@ export class Cells {
     let start = 0;
     for (const { z } of traces) {
       const width = z[0]?.length ?? 0;
-      z.forEach((line, row) => line.forEach((value, column) => { places[row * this.columns + start + column] = value ?? Number.NaN; }));
+      z.forEach((line, row) => line.forEach((value, column) => {
+        places[row * this.columns + start + column] = value ?? Number.NaN;
+      }));
       start += width;
     }
     return places;
@@ -76,7 +80,9 @@ export class Cells {
     if (!this.shapes) {
       this.shapes = new Set();
       for (let row = 0; row < this.layers.length; row += 1) {
-        for (let column = 0; column < this.columns; column += 1) this.shapes.add(this.tellShort(row, column).replace(/\d/g, "0"));
+        for (let column = 0; column < this.columns; column += 1) {
+          this.shapes.add(this.tellShort(row, column).replace(/\d/g, "0"));
+        }
       }
     }
     return [...this.shapes];
@@ -114,9 +120,10 @@ export class Cells {
       const place = this.axis.reversescale ? 1 - share : share;
       const above = Math.max(1, stops.findIndex(([stop]) => stop >= place));
       const [[low, from], [high, to]] = [stops[above - 1], stops[above]];
-      const parts = from.map((part, channel) => Math.round(part + ((to[channel] - part) * (place - low)) / (high - low)));
+      const way = (place - low) / (high - low);
+      const parts = from.map((part, channel) => Math.round(part + (to[channel] - part) * way));
       const own = lightOf(parts);
-      const [best] = inks.reduce((one, other) => (contrastOf(own, other[1]) > contrastOf(own, one[1]) ? other : one));
+      const [best] = [...inks].sort((one, other) => contrastOf(own, other[1]) - contrastOf(own, one[1]))[0];
       return { parts, fill: `rgb(${parts.join(",")})`, ink: best };
     });
   }

@@ -19,7 +19,8 @@ export const placeColumns = (schemes, room) => {
   const even = Math.min(COLUMN.most, (room - gaps) / schemes.length);
   const held = least.filter((width) => width > even);
   const spare = room - gaps - held.reduce((sum, width) => sum + width, 0);
-  const pitch = held.length < schemes.length ? Math.min(COLUMN.most, Math.max(COLUMN.least, spare / (schemes.length - held.length))) : 0;
+  const others = schemes.length - held.length;
+  const pitch = others ? Math.min(COLUMN.most, Math.max(COLUMN.least, spare / others)) : 0;
   const widths = least.map((width) => (width > even ? width : Math.max(width, pitch)));
   const lefts = [];
   let left = 0;
@@ -35,8 +36,8 @@ export const placeColumns = (schemes, room) => {
   return { lefts, widths, groups, total: left - COLUMN.gap };
 };
 
-// Words of a heading on lines of a width, broken after a blank or else after a sign; null where they take too many lines,
-// or one word is too wide.
+// Words of a heading on lines of a width, broken after a blank or else after a sign; null where they take too many
+// lines, or one word is too wide.
 const wrapHeading = (text, width, measure) => {
   for (const breaks of [/(?<= )/, /(?<=[ =:×_-])/]) {
     const lines = [];
@@ -83,7 +84,8 @@ export const placeTicks = (schemes, { lefts, widths }, measure) => {
   });
   const names = ticks.filter((tick) => tick?.upright).map(({ text }) => measure(text));
   const some = ticks.some((tick) => tick && !tick.upright);
-  return { ticks, numbered: some, height: Math.max(some ? HEADING.line : 0, names.length ? Math.ceil(Math.max(...names)) + 6 : 0) };
+  const height = Math.max(some ? HEADING.line : 0, names.length ? Math.ceil(Math.max(...names)) + 6 : 0);
+  return { ticks, numbered: some, height };
 };
 
 const cutMiddle = (text, length, share) => {
@@ -112,16 +114,44 @@ export const fitLabels = (labels, width, measure) => {
   return best;
 };
 
-// The rows that are seen: layers, and a heading for each block, which alone is left of a folded one.
+// The rows that are seen: layers, and a heading for each block, which alone is left of one whose label is in `folded`.
 export const listRows = (cells, folded) => {
   const rows = [];
   let row = 0;
   for (const block of cells.blocks) {
+    const hidden = folded.has(block.label);
     for (; row < block.start; row += 1) rows.push({ row });
-    rows.push({ block, folded: folded.has(block.start) });
-    if (!folded.has(block.start)) for (row = block.start; row < block.stop; row += 1) rows.push({ row, inside: block });
+    rows.push({ block, folded: hidden });
+    if (!hidden) for (row = block.start; row < block.stop; row += 1) rows.push({ row, inside: block });
     row = block.stop;
   }
   for (; row < cells.layers.length; row += 1) rows.push({ row });
   return rows;
+};
+
+const holdsRow = ({ row, block, folded }, wanted) =>
+  row === wanted || (folded && wanted >= block.start && wanted < block.stop);
+
+// The place among the rows of a layer, or of the folded block that holds it.
+export const findLine = (rows, wanted) => rows.findIndex((line) => holdsRow(line, wanted));
+
+const within = (value, last) => Math.min(last, Math.max(0, value));
+
+// Where a key leads from a cell, by its place among the rows and its column: null for a key that leads nowhere.
+// Headings of open blocks hold no cells and are passed over.
+export const findTarget = ({ key, ctrlKey }, { index, column }, { rows, columns, page }) => {
+  const [lastRow, lastColumn] = [rows.length - 1, columns - 1];
+  const targets = {
+    ArrowLeft: [index, column - 1], ArrowRight: [index, column + 1], ArrowUp: [index - 1, column],
+    ArrowDown: [index + 1, column], PageUp: [index - page, column], PageDown: [index + page, column],
+    Home: ctrlKey ? [0, column] : [index, 0], End: ctrlKey ? [lastRow, column] : [index, lastColumn],
+  };
+  if (!targets[key]) return null;
+  const isOpen = (place) => rows[place]?.block && !rows[place].folded;
+  const [row, across] = [within(targets[key][0], lastRow), within(targets[key][1], lastColumn)];
+  let to = row;
+  const step = row < index ? -1 : 1;
+  while (isOpen(to)) to += step;
+  if (to < 0 || to > lastRow) for (to = row; isOpen(to); ) to -= step;
+  return { index: to, column: across };
 };

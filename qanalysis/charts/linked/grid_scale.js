@@ -1,4 +1,4 @@
-// Which value has which colour? The bar above a heat map, with the numbers of the figure's own colour axis and its unit.
+// Which value has which colour? The bar above a heat map, with the numbers and the unit of the figure's colour axis.
 
 import { make, plainText } from "./words.js";
 
@@ -8,7 +8,8 @@ export class Scale {
     this.bar = make("div", { className: "heat-bar" });
     this.ticks = make("div", { className: "heat-bar-ticks" });
     this.better = make("span", { className: "heat-scale-better" });
-    this.root = make("div", { className: "heat-scale" }, make("div", { className: "heat-scale-head" }, this.title, this.better), this.bar, this.ticks);
+    const head = make("div", { className: "heat-scale-head" }, this.title, this.better);
+    this.root = make("div", { className: "heat-scale" }, head, this.bar, this.ticks);
   }
 
   // `cells` has been painted in the theme's colours.
@@ -35,6 +36,10 @@ export class Scale {
     let every = 1;
     const apart = (span, place) => place < every || place % every || span.left > spans[place - every].right + 4;
     while (every < ticks.length && !spans.every(apart)) every += 1;
-    ticks.forEach((tick, place) => { if (place % every) tick.remove(); });
+    const edge = this.bar.getBoundingClientRect().left;
+    ticks.forEach((tick, place) => {
+      if (place % every) tick.remove();
+      else if (spans[place].left < edge) tick.style.marginLeft = `${edge - spans[place].left}px`;
+    });
   }
 }

@@ -59,7 +59,8 @@ export class Tiles {
     const scale = width > 2400 ? 1 : Math.min(2, globalThis.devicePixelRatio || 1);
     const canvas = make("canvas", { className: "heat-tile", "aria-hidden": "true" });
     Object.assign(canvas, { width: width * scale, height: height * scale });
-    Object.assign(canvas.style, { width: `${width}px`, height: `${height}px`, top: `${tile * this.perTile * this.height}px` });
+    const top = tile * this.perTile * this.height;
+    Object.assign(canvas.style, { width: `${width}px`, height: `${height}px`, top: `${top}px` });
     const pen = canvas.getContext("2d");
     pen.scale(scale, scale);
     this.fill(pen, rows);
@@ -82,11 +83,16 @@ export class Tiles {
     });
     small.getContext("2d").putImageData(image, 0, 0);
     pen.imageSmoothingEnabled = false;
-    const { lefts, widths } = this.columns;
-    lefts.forEach((left, column) => pen.drawImage(small, column, 0, 1, rows.length, left, 0, widths[column] - 1, rows.length * this.height));
-    rows.forEach((_, index) => pen.clearRect(0, (index + 1) * this.height - 1, this.columns.total, 1));
+    const { lefts, widths, total } = this.columns;
+    const count = rows.length;
+    lefts.forEach((left, column) => {
+      pen.drawImage(small, column, 0, 1, count, left, 0, widths[column] - 1, count * this.height);
+    });
+    rows.forEach((_, index) => pen.clearRect(0, (index + 1) * this.height - 1, total, 1));
     pen.strokeStyle = this.colours.muted;
-    for (const [index, column] of absent) this.crossOut(pen, lefts[column], index * this.height, widths[column] - 1, this.height - 1);
+    for (const [index, column] of absent) {
+      this.crossOut(pen, lefts[column], index * this.height, widths[column] - 1, this.height - 1);
+    }
   }
 
   write(pen, rows) {
@@ -104,7 +110,9 @@ export class Tiles {
   eachCell(rows, tell) {
     rows.forEach(({ row, block, folded }, index) => {
       if (block && !folded) return;
-      for (let column = 0; column < this.cells.columns; column += 1) tell(block ? this.cells.findWorst(block, column) : row, column, index);
+      for (let column = 0; column < this.cells.columns; column += 1) {
+        tell(block ? this.cells.findWorst(block, column) : row, column, index);
+      }
     });
   }
 

@@ -3,16 +3,17 @@
 
 import { Chart } from "./chart.js";
 import { countSteps, indexDials, listBeside, placeDial, readDial } from "./dials.js";
+import { FactTable } from "./facts.js";
 import { Grid } from "./grid.js";
 import { PartStore, readStep } from "./parts.js";
 import { Slider } from "./slider.js";
-import { FactTable } from "./table.js";
+import { Table } from "./table.js";
 import { make, plainNumber } from "./words.js";
 
 const REST_MS = 280;
 const LARGE = 300_000; // values of a layer whose step in sight is fetched before all its steps
 const MOST_AHEAD = 2_000_000; // values of a neighbour that is fetched before anybody asks
-const KINDS = { chart: Chart, grid: Grid, table: FactTable };
+const KINDS = { chart: Chart, grid: Grid, table: Table, facts: FactTable };
 
 export class Linked {
   // `load(address, options)` gives the bytes of a part, `ask(state)` tells the owner of the state.
@@ -124,7 +125,7 @@ export class Linked {
   }
 
   pick({ layer, scheme, row, moving }) {
-    if (row !== undefined) this.ask({ ...this.at, row, seq: ++this.seq });
+    if (row !== undefined) this.go({ row }, { now: true });
     else if (layer !== undefined) this.go(scheme ? { layer, scheme } : { layer }, { now: !moving });
   }
 
@@ -213,8 +214,8 @@ export class Linked {
   listAhead(family, place, at) {
     const { dials, layers, whole } = this.part;
     if (layers) {
-      const layer = this.names.get(at.layer) ?? 0;
-      const beside = [layer + 1, layer - 1].filter((other) => other >= 0 && other < this.names.size);
+      const row = layers.listed.indexOf(this.names.get(at.layer) ?? 0);
+      const beside = [layers.listed[row + 1], layers.listed[row - 1]].filter((other) => other !== undefined);
       return beside.filter((other) => layers.numel[other] <= MOST_AHEAD).map((other) => `${family.frames}/${other}`);
     }
     const address = this.addressOf(family, at);
@@ -259,7 +260,9 @@ export class Linked {
       held = { slot, view: new View(slot, { onPick: (picked) => this.pick(Array.isArray(picked) ? { layer: picked[0], scheme: picked[1] } : picked ?? {}) }, this.Plotly) };
       this.panels.set(panel.name, held);
     }
-    return held.view.show(panel, this.colours, this.looks.template);
+    const drawn = held.view.show(panel, this.colours, this.looks.template);
+    if (panel.kind === "table") held.view.select(this.at.row ?? null);
+    return drawn;
   }
 
   drop(name) {

@@ -78,13 +78,18 @@ export const mount = async ({ parentElement, data, setStateValue }) => {
   entry.linked ??= begin(root, { base, data });
   const linked = await entry.linked;
   parentElement.querySelectorAll(".ql-before").forEach((element) => element.remove());
-  linked.update({ ...data, colours: coloursOf(linked, parentElement) });
+  entry.tell = () => linked.update({ ...data, colours: coloursOf(linked, parentElement) });
+  entry.onPaper ??= () => entry.tell();
+  paper.addEventListener("change", entry.onPaper);
+  entry.tell();
   return () => {
+    paper.removeEventListener("change", entry.onPaper);
     linked.destroy();
     held.delete(root);
   };
 };
 
+const paper = matchMedia("print");
 const known = new Map();
 
 // Colours by theme, the same object for the same theme: a chart is drawn anew where they are another.
@@ -92,7 +97,7 @@ const coloursOf = (linked, element) => {
   const probe = document.createElement("span");
   probe.style.color = "var(--st-background-color)";
   element.append(probe);
-  const theme = themeOf(getComputedStyle(probe).color);
+  const theme = paper.matches ? "light" : themeOf(getComputedStyle(probe).color);
   probe.remove();
   if (!known.has(theme)) known.set(theme, makeColours(linked.looks, theme));
   return known.get(theme);

@@ -16,10 +16,10 @@ from qanalysis.charts.palette import PALETTES, pair_colours, template
 
 # A module stands after those that it takes names from.
 MODULES = (
-    *("words", "parts", "colours", "dials", "slider", "legend", "marks", "tools", "chart", "table"),
-    *("cells", "grid_layout", "grid_scale", "grid_tiles", "grid", "linked", "main"),
+    *("words", "parts", "colours", "clipboard", "dials", "slider", "legend", "marks", "table", "facts", "tools"),
+    *("chart", "cells", "grid_layout", "grid_names", "grid_scale", "grid_tiles", "grid", "linked", "main"),
 )
-STYLES = ("linked", "grid")
+STYLES = ("linked", "grid", "table")
 PLOTLY = "plotly.min.js"
 _IMPORT = re.compile(r"^import \{[^}]*\} from \"\./[a-z_]+\.js\";\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=const |class |let |async function |function )", re.MULTILINE)

@@ -16,11 +16,18 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-Kind = Literal["chart", "grid", "table"]
+    from qanalysis.charts.drawing import Drawing
+
+Kind = Literal["chart", "grid", "table", "facts"]
 Tree = dict[str, Any]
 _STEM = ("template", "height", "uirevision")
 # Marks that turn the reading direction, as themselves and as JSON writes them.
 _TURNING = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\\u(?:061c|200[ef]|202[a-e]|206[6-9])")
+
+
+def without_turning(text: str) -> str:
+    """Text without the marks that turn the reading direction, which a name from a file could hide something with."""
+    return _TURNING.sub("", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,7 @@ class Panel:
     """
 
     name: str
-    figure: Figure
+    figure: Figure | Drawing
     python: str = ""
     kind: Kind = "chart"
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -43,7 +50,7 @@ class Panel:
         Numbers stay as plotly packs them (typed arrays in base64). The template, which all figures share, is left out.
         `changes` are not applied. KeyError for a figure without an alternative text.
         """
-        figure = json.loads(_TURNING.sub("", self.figure.to_json(engine="json")))
+        figure = json.loads(without_turning(self.figure.to_json()))
         meta = figure["layout"].pop("meta")
         layout = {key: value for key, value in figure["layout"].items() if key not in _STEM}
         return {
@@ -68,7 +75,7 @@ class FactPanel:
     def describe(self) -> Tree:
         """The table as JSON; a step changes the texts that differ."""
         lines = [dict(zip(("label", "text", "note"), fact, strict=True)) for fact in self.facts]
-        return {"name": self.name, "kind": "table", "alt": self.alt, "lines": lines}
+        return {"name": self.name, "kind": "facts", "alt": self.alt, "lines": lines}
 
 
 def find_changes(base: Any, other: Any) -> Any:
@@ -133,6 +140,11 @@ def build_part(steps: Sequence[Sequence[Panel | FactPanel]], **facts: Any) -> Tr
     if any(list(panels) != list(described[0]) for panels in described):
         raise ValueError(f"every step needs the panels {list(described[0])}, in this order")
     return {"panels": described[0], "changes": [find_changes(described[0], panels) for panels in described]} | facts
+
+
+def build_still(panel: Tree) -> Tree:
+    """A part of one panel, given as JSON, that no control moves."""
+    return {"panels": {panel["name"]: panel}, "changes": [{}]}
 
 
 def _describe_all(steps: Sequence[Sequence[Panel | FactPanel]]) -> list[Tree]:

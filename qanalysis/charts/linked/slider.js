@@ -48,6 +48,7 @@ export class Slider {
   // Where it stands, and how that reads: "4 bit, 19.84 dB".
   set(place, text) {
     if (Number(this.input.value) !== place) this.input.value = place;
+    this.input.style.setProperty("--ql-done", `${(100 * place) / Math.max(1, Number(this.input.max))}%`);
     this.input.setAttribute("aria-valuetext", text);
     this.output.textContent = text;
     this.marks.querySelector("[data-here]")?.removeAttribute("data-here");

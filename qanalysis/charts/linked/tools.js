@@ -1,10 +1,14 @@
 // What every chart offers besides being looked at: its numbers as a table, the lines of Python that make them, and a
 // picture of it.
 
+import { putOnClipboard } from "./clipboard.js";
 import { recolour } from "./colours.js";
+import { Table } from "./table.js";
 import { make, plainText, tellNumber } from "./words.js";
 
-const MOST_LINES = 2000;
+const SETTLED_MS = 120; // an open table follows when the hand pauses, so that the charts keep their pace
+const NUMBERS_HEIGHT = 260;
+const MOST_LINES = 20_000; // of a table; what a heat map of a thousand layers has more of is in the downloads
 const ICONS = {
   Numbers: "M2 3h12v10H2zM2 6.3h12M2 9.6h12M6 3v10",
   Python: "M6 4L2.5 8 6 12M10 4l3.5 4L10 12",
@@ -50,39 +54,41 @@ const listPoints = (figure) => {
   return { heads, lines: lines.map((line) => [line.series, line.x, line.y, ...(uniform ? [] : [line.up])]) };
 };
 
-const buildTable = ({ heads, lines }) => {
-  const head = make("tr", {}, ...heads.map((text) => make("th", { text, scope: "col" })));
-  const body = make("tbody");
-  for (const [first, ...cells] of lines.slice(0, MOST_LINES)) {
-    body.append(make("tr", {}, make("th", { text: first, scope: "row" }), ...cells.map((cell) => make("td", { text: spell(cell) }))));
-  }
-  const table = make("table", {}, make("thead", {}, head), body);
-  const more = lines.length > MOST_LINES ? `The first ${MOST_LINES} of ${lines.length} lines; the copy holds all.` : "";
-  return { table, more, text: [heads, ...lines].map((line) => line.join("\t")).join("\n") };
+// Lines of cells as a table to sort and copy. In a column of numbers a word says why there is none.
+const tabulate = ({ heads, lines }) => {
+  const shown = lines.slice(0, MOST_LINES);
+  const columns = heads.map((heading, place) => {
+    const cells = shown.map((line) => line[place]);
+    const values = cells.map((cell) => (typeof cell === "number" ? cell : null));
+    return { name: heading, heading, note: "", texts: cells.map(spell), values: values.some((value) => value !== null) ? values : null };
+  });
+  const caption = lines.length > MOST_LINES ? `The first ${MOST_LINES} of ${lines.length} lines.` : "";
+  return { columns, rows: columns[0].texts, pick: false, height: NUMBERS_HEIGHT, caption };
 };
 
-const copyText = async (button, text) => {
-  const label = button.textContent;
-  try {
-    await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-  } catch {
-    button.textContent = "Select and copy";
-  }
-  setTimeout(() => { button.textContent = label; }, 1500);
+const fillNumbers = (holder) => {
+  const view = new Table(holder, {});
+  const show = ({ panel, colours, listCells }) => {
+    const table = tabulate(listCells?.() ?? listPoints(panel.figure));
+    view.show({ alt: `Numbers: ${plainText(panel.figure.layout.title?.text)}`, table }, colours);
+  };
+  return { show, destroy: () => view.destroy() };
 };
 
-const drawNumbers = (drawer, { panel, listCells }) => {
-  const { table, more, text } = buildTable(listCells?.() ?? listPoints(panel.figure));
-  const copy = make("button", { type: "button", text: "Copy numbers", className: "ql-tool" });
-  copy.addEventListener("click", () => copyText(copy, text));
-  drawer.replaceChildren(make("div", { className: "ql-row" }, copy, make("span", { text: more })), make("div", { className: "ql-scroll", tabindex: 0, role: "region", "aria-label": `Numbers: ${plainText(panel.figure.layout.title?.text)}` }, table));
-};
-
-const drawPython = (drawer, { panel }) => {
+const fillPython = (holder) => {
   const copy = make("button", { type: "button", text: "Copy Python", className: "ql-tool" });
-  copy.addEventListener("click", () => copyText(copy, panel.python));
-  drawer.replaceChildren(make("div", { className: "ql-row" }, copy), make("pre", { text: panel.python, tabindex: 0 }));
+  const said = make("span", { role: "status" });
+  const lines = make("pre", { tabindex: 0 });
+  copy.addEventListener("click", async () => {
+    const done = await putOnClipboard(lines.textContent, holder);
+    said.textContent = done ? "Copied" : "Mark the lines and copy them";
+  });
+  holder.replaceChildren(make("div", { className: "ql-row" }, copy, said), lines);
+  const show = ({ panel }) => {
+    if (lines.textContent !== panel.python) said.textContent = "";
+    lines.textContent = panel.python;
+  };
+  return { show, destroy: () => holder.replaceChildren() };
 };
 
 const savePicture = ({ panel, colours, template, Plotly, plot }) => {
@@ -95,13 +101,17 @@ const savePicture = ({ panel, colours, template, Plotly, plot }) => {
 export const buildTools = (chart) => {
   const bar = make("div", { className: "ql-tools" });
   const drawer = make("div", { className: "ql-drawer", hidden: "" });
-  const fill = { numbers: drawNumbers, python: drawPython };
+  const fill = { numbers: fillNumbers, python: fillPython };
   let open = "";
+  let view;
+  let waiting;
   const press = (kind) => {
     open = open === kind ? "" : kind;
     drawer.hidden = !open;
     for (const button of bar.querySelectorAll("[data-opens]")) button.setAttribute("aria-expanded", String(button.dataset.opens === open));
-    if (open) fill[open](drawer, chart);
+    view?.destroy();
+    view = open ? fill[open](drawer) : undefined;
+    view?.show(chart);
   };
   const add = (name, title, run, opens) => {
     const button = make("button", { type: "button", className: "ql-tool", title, "aria-label": name, "data-opens": opens, "aria-expanded": opens ? "false" : undefined }, drawIcon(name));
@@ -114,7 +124,8 @@ export const buildTools = (chart) => {
   add("Picture", "Save this chart as a picture (PNG)", () => savePicture(chart));
   const refresh = () => {
     python.hidden = !chart.panel.python;
-    if (open) fill[open](drawer, chart);
+    clearTimeout(waiting);
+    if (view) waiting = setTimeout(() => view?.show(chart), SETTLED_MS);
   };
   return { bar, drawer, refresh };
 };

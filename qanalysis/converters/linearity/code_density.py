@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.converters.choices import Test, check_test
 from qanalysis.converters.findings import Finding
+from qanalysis.notation import true_minus
 
 LARGEST_BITS = 24  # arrays by code: 2^24 of them are 128 MB each
 _JUDGED_CODES, _JUDGED_HITS = 16, 100  # fewer say nothing about the shape of a density
@@ -107,8 +108,8 @@ def _place_codes(
         needed = max(max(-least - 1, most).bit_length() + 1, 1) if negative else most.bit_length()
         rule = "two's complement" if negative else "unsigned"
         raise ValueError(
-            f"{outside} of {record.size} codes lie outside {first} to {last} ({bits} bits {rule}), "
-            f"first sample {at} with {int(record[at])}; "
+            f"{outside} of {record.size} codes lie outside {true_minus(f'{first} to {last}')} ({bits} bits {rule}), "
+            f"first sample {at} with {true_minus(str(int(record[at])))}; "
             + (
                 f"these codes need {needed} bits"
                 if least >= 0 or negative

@@ -22,7 +22,7 @@ from qanalysis.converters.converter import Converter
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.code_density import LARGEST_BITS, CodeDensity, count_codes
 from qanalysis.converters.linearity.options import LinearityOptions
-from qanalysis.notation import in_percent
+from qanalysis.notation import in_percent, plain
 
 MISSING_DNL_LSB = -0.9  # IEEE 1241: a code this narrow counts as missing
 
@@ -249,16 +249,17 @@ def _judge(found: Linearity, *, drive: tuple[float, float] | None) -> tuple[Find
     widest = float(found.dnl_bar_lsb.max())
     if widest > found.dnl_within_lsb:
         text = (
-            f"DNL is known within {widest:.2g} LSB at {in_percent(found.confidence, 'g')} where the phases are random, "
+            f"DNL is known within {plain(widest, digits=2)} LSB at {in_percent(found.confidence, 'g')} where "
+            "the phases are random, "
             "as in an asynchronous record; "
-            f"within {found.dnl_within_lsb:g} LSB it takes {found.samples_needed:,} samples, "
+            f"within {plain(found.dnl_within_lsb)} LSB it takes {found.samples_needed:,} samples, "
             f"here are {found.samples:,}."
         )
         findings.append(Finding("few-samples", text, found.samples_needed))
     if drive is None and found.test == "ramp":
         text = (
-            f"Offset, gain error and TUE take the ramp to run from {found.converter.low:g} to "
-            f"{found.converter.high:g}; state its ends (drive) if it does not."
+            f"Offset, gain error and TUE take the ramp to run from {plain(found.converter.low, digits=4)} to "
+            f"{plain(found.converter.high, digits=4)}; state its ends (drive) if it does not."
         )
         findings.append(Finding("assumed-drive", text))
     elif drive is None:

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from qanalysis.converters.choices import InlReference, Test, Transfer
 from qanalysis.converters.converter import LsbConvention
-from qanalysis.converters.findings import Finding
+from qanalysis.converters.findings import Finding, tell_guess
 from qanalysis.converters.linearity.linearity import Linearity
 from qanalysis.converters.lines import Line, LineTable, tell
-from qanalysis.notation import NOTHING, in_percent, signed
+from qanalysis.notation import NOTHING, in_percent, plain, signed
 from qanalysis.results.columns import Kind, RowType, column, describe_row
 from qanalysis.results.gates import LimitCheck
 
@@ -163,7 +163,8 @@ class LinearityRow(RowType):
             f"INL {signed(self.inl_min_lsb, '+.3f')} to {signed(self.inl_max_lsb, '+.3f')} LSB by "
             f"{self.inl_reference} line"
         )
-        return f"{dnl}, {inl}, missing codes: {name_codes(self.missing_codes)}."
+        guess = tell_guess(self.bits, self.findings)
+        return f"{dnl}, {inl}, missing codes: {name_codes(self.missing_codes)}{f'; at {guess}' if guess else ''}."
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -176,11 +177,19 @@ class LinearityRow(RowType):
         kind = "through both ends" if self.inl_reference == "end-point" else "least squares"
         gain = None if self.gain_error_percent is None else f"{signed(self.gain_error_percent, '+.4f')} %"
         back = NOTHING if self.largest_step_back is None else str(self.largest_step_back)
-        needed = f"for DNL within {self.dnl_within_lsb:g} LSB at {sure}; here {self.samples:,}"
+        needed = f"for DNL within {plain(self.dnl_within_lsb)} LSB at {sure}; here {self.samples:,}"
         return (
-            tell(self, "dnl_min_lsb", f"code width / mean width − 1; ± {self.dnl_bar_max_lsb:.2g} LSB at {sure}"),
+            tell(
+                self,
+                "dnl_min_lsb",
+                f"code width / mean width − 1; ± {plain(self.dnl_bar_max_lsb, digits=2)} LSB at {sure}",
+            ),
             tell(self, "dnl_max_lsb", "same"),
-            tell(self, "inl_min_lsb", f"of transitions, {by} ({kind}); ± {self.inl_bar_max_lsb:.2g} LSB at {sure}"),
+            tell(
+                self,
+                "inl_min_lsb",
+                f"of transitions, {by} ({kind}); ± {plain(self.inl_bar_max_lsb, digits=2)} LSB at {sure}",
+            ),
             tell(self, "inl_max_lsb", "same"),
             tell(self, "offset_lsb", f"first transition by the {by}; {drive}"),
             tell(self, "gain_error_percent", f"step of the {by} over LSB; {drive}", gain),

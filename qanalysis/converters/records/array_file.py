@@ -29,6 +29,7 @@ from qanalysis.converters.records.samples import (
     refuse_choice,
 )
 from qanalysis.converters.records.wav_file import widen_three_bytes
+from qanalysis.notation import plain
 
 _WORD = re.compile(r"(?:([iu])(8|16|24|32)|(f)(32|64))(le|be)?(?:\*(\d{1,3}))?")
 _RATE_NAMES = ("fs_hz", "fs", "sample_rate", "samplerate", "rate")
@@ -189,7 +190,7 @@ def _guess_dtype(path: Path) -> tuple[str, tuple[Finding, ...]]:
     little, big = (measure_surprise(head[: head.size // 2 * 2].view(order)) for order in ("<i2", ">i2"))
     dtype = "i16be" if 2 * big < little else "i16le"
     text = (
-        f"Words read as {dtype}: neighbours foretell a sample to {little:.4g} steps as little-endian, "
-        f"to {big:.4g} as big-endian. State the type."
+        f"Words read as {dtype}: neighbours foretell a sample to {plain(little, digits=4)} steps as little-endian, "
+        f"to {plain(big, digits=4)} as big-endian. State the type."
     )
     return dtype, (Finding("words", text),)

@@ -4,7 +4,8 @@ Width, justification and sign, guessed from evidence that is shown, or as they a
 
 Words are taken as two's complement or unsigned as their container is, right-justified, unless the evidence says
 otherwise. Right-justified codes of a container without a header may be narrower than it: the guess is the narrowest
-usual width that holds them.
+usual width that holds them. Codes that reach exactly 2^k are those of the width that ends just below it, clipped or of
+inverted polarity, sooner than those of a wider converter: a guess never flatters.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import numpy as np
 
 from qanalysis.arrays import Codes
 from qanalysis.converters.choices import Justification
-from qanalysis.converters.findings import Finding
+from qanalysis.converters.findings import BITS_GUESSED, Finding
 from qanalysis.converters.records.reading import check_justification
 from qanalysis.converters.records.samples import QUANTIZATION_RMS, RecordError, Samples, measure_surprise
+from qanalysis.notation import plain, true_minus
 
 USUAL_BITS = (8, 10, 12, 14, 16, 18, 20, 24, 32)
 MAX_BITS = 32
@@ -25,6 +27,7 @@ CHANCE_BITS = 30  # evidence that is there by chance once in 2^30 records
 _CONTAINERS = (8, 16, 24, 32)
 _LOOK = 2**16  # samples that are enough to judge by
 _FEWEST = 16  # samples below which nothing is evident
+_NARROWEST_EDGE = 6  # bits: codes that reach less are as well a few steps of noise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,19 +60,7 @@ def resolve_codes(
     (12, 'left', [-2048, 2047])
     """
     words = samples.numbers.astype(np.int64)
-    held = next((width for width in _CONTAINERS if _fits(words, width)), None)
-    if held is None:
-        raise RecordError(
-            f"{place}: the codes run from {words.min()} to {words.max()}; converters have at most {MAX_BITS} bits"
-        )
-    container = samples.container_bits or held
-    if container > MAX_BITS or samples.container_bits is None:
-        # Text and integers of 64 bits, a language's default, are no words of a width: a stated one is taken as it is.
-        container = max(held, next((width for width in _CONTAINERS if width >= (bits or 0)), held))
-    if bits is not None and (isinstance(bits, bool) or not 1 <= bits <= min(MAX_BITS, container)):
-        raise RecordError(
-            f"{place}: bits {bits} was given; converters have 1 to {MAX_BITS}, and these words have {container}"
-        )
+    container = _find_container(words, samples, place, bits=bits)
     check_justification(justify, place)
     shift, shift_notes = _find_shift(words, samples, container, bits=bits, justify=justify)
     words >>= shift
@@ -88,6 +79,31 @@ def resolve_codes(
     )
 
 
+def _find_container(words: Codes, samples: Samples, place: str, *, bits: int | None) -> int:
+    """The width of the words: as the file has it, or the least usual one; RecordError where no converter's codes fit,
+    and for a stated width that is none of these words.
+    """
+    edge = find_edge(words, signed=bool(words.min() < 0))
+    held = next((width for width in _CONTAINERS if _fits(words, width) or edge == width), None)
+    if held is None:
+        raise RecordError(
+            f"{place}: the codes run {true_minus(f'from {words.min()} to {words.max()}')}; converters have at "
+            f"most {MAX_BITS} bits"
+        )
+    container = samples.container_bits or held
+    if container > MAX_BITS or samples.container_bits is None:
+        # Text and integers of 64 bits, a language's default, are no words of a width: a stated one is taken as it is.
+        container = max(held, next((width for width in _CONTAINERS if width >= (bits or 0)), held))
+    zeros = count_low_zeros(words)
+    if bits is None and container - zeros not in USUAL_BITS and held - zeros in USUAL_BITS:
+        container = held  # left-justified in words of 16 bits, say, that were kept in 32
+    if bits is not None and (isinstance(bits, bool) or not 1 <= bits <= min(MAX_BITS, container)):
+        raise RecordError(
+            f"{place}: bits {bits} was given; converters have 1 to {MAX_BITS}, and these words have {container}"
+        )
+    return container
+
+
 def needed_bits(codes: Codes, *, signed: bool) -> int:
     """The narrowest width that holds the codes, at least 1; two's complement where `signed`.
 
@@ -99,20 +115,53 @@ def needed_bits(codes: Codes, *, signed: bool) -> int:
     return max(1, reach.bit_length() + (signed or low < 0))
 
 
+def find_edge(codes: Codes, *, signed: bool) -> int | None:
+    """The width whose top code the codes (samples,) pass by exactly one; None where they do not reach exactly 2^k.
+
+    Such codes may as well be those of a wider converter, driven to 2^k by chance. They must cover half of the width, of
+    at least 6 bits, as the noise of a converter at rest does not.
+
+    >>> find_edge(np.array([-2047, 2048]), signed=True), find_edge(np.array([0, 4096]), signed=False)
+    (12, 12)
+    >>> find_edge(np.array([-2049, 2048]), signed=True), find_edge(np.array([2040, 2048]), signed=False)
+    (None, None)
+    """
+    low, high = int(codes.min()), int(codes.max())
+    width = high.bit_length() - 1 + signed
+    reaches = high > 0 and high & (high - 1) == 0 and low >= code_range(width, signed=signed)[0]
+    return width if reaches and width >= _NARROWEST_EDGE and high - low >= 1 << width - 1 else None
+
+
 def round_up_bits(codes: Codes, *, signed: bool) -> int:
     """The narrowest width where the codes (samples,) reach within 1/128 of both its ends, the next usual one otherwise.
+
+    Of codes that pass the top of a width by exactly one it is that width.
 
     >>> round_up_bits(np.array([0, 4090]), signed=False), round_up_bits(np.array([0, 2100]), signed=False)
     (12, 12)
     >>> round_up_bits(np.array([0, 2040]), signed=False), round_up_bits(np.array([0, 1100]), signed=False)
     (11, 12)
+    >>> round_up_bits(np.array([-2048, 2048]), signed=True)
+    12
     """
+    edge = find_edge(codes, signed=signed)
+    if edge is not None:
+        return edge
     narrow = needed_bits(codes, signed=signed)
     low, high = code_range(narrow, signed=signed)
     room = (high - low) >> 7
     if int(codes.min()) <= low + room and int(codes.max()) >= high - room:
         return narrow
-    return next((usual for usual in USUAL_BITS if usual >= narrow), narrow)
+    return round_up_usual(narrow)
+
+
+def round_up_usual(bits: int) -> int:
+    """The next width that converters have, the width itself beyond them.
+
+    >>> round_up_usual(13), round_up_usual(14)
+    (14, 14)
+    """
+    return next((usual for usual in USUAL_BITS if usual >= bits), bits)
 
 
 def code_range(bits: int, *, signed: bool) -> tuple[int, int]:
@@ -192,7 +241,7 @@ def _find_sign(
             found = "two's complement" if low >= 0 else "offset binary"
             text = (
                 f"Read as {found} of {width} bits: as the words stand they wrap in mid-range, "
-                f"and neighbours foretell a sample {ratio:.3g} times worse."
+                f"and neighbours foretell a sample {plain(ratio)} times worse."
             )
             return other, low >= 0, width, (Finding("wrapped-codes", text, ratio),)
     kept = bool(samples.container_signed) and (samples.stated_bits is not None or words.size < _FEWEST or low == high)
@@ -235,11 +284,8 @@ def _compare_readings(words: Codes, other: Codes) -> float | None:
 
 def _note_bits(codes: Codes, width: int, samples: Samples, shift: int) -> Finding:
     """How the width was found: from the header, or guessed from the codes."""
-    low, high = int(codes.min()), int(codes.max())
+    ends = true_minus(f"from {int(codes.min())} to {int(codes.max())}")
     if samples.stated_bits is not None and not shift:
-        return Finding("bits-stated", f"{width} bits, as the header states; the codes run from {low} to {high}.", width)
-    return Finding(
-        "bits-guessed",
-        f"{width} bits guessed: the codes run from {low} to {high}. Give the width where the converter has another.",
-        width,
-    )
+        return Finding("bits-stated", f"{width} bits, as the header states; the codes run {ends}.", width)
+    text = f"{width} bits guessed: the codes run {ends}. Give the width where the converter has another."
+    return Finding(BITS_GUESSED, text, width)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from qanalysis.converters.choices import JUSTIFICATIONS, Justification
 from qanalysis.converters.records.samples import RecordError
+from qanalysis.notation import si
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Reading:
     def check_rate(self, place: str) -> None:
         """RecordError unless the stated rate, if any, is finite and above 0."""
         if self.fs_hz is not None and not (math.isfinite(self.fs_hz) and self.fs_hz > 0):
-            raise RecordError(f"{place}: fs {self.fs_hz} Hz was given; a sample rate is finite and above zero")
+            raise RecordError(f"{place}: fs {si(self.fs_hz, 'Hz')} was given; a sample rate is finite and above zero")
 
 
 def check_justification(word: str | None, place: str) -> Justification | None:

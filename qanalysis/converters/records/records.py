@@ -26,6 +26,7 @@ from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.samples import RecordError, Samples
 from qanalysis.converters.records.text_file import read_text
 from qanalysis.converters.records.wav_file import read_wav
+from qanalysis.notation import si
 from qanalysis.results.identity import SourceIdentity
 
 __all__ = ["Record", "RecordError", "read_record"]
@@ -110,7 +111,11 @@ def _state_rate(samples: Samples, fs_hz: float | None) -> Samples:
     if samples.fs_hz and not math.isclose(samples.fs_hz, fs_hz, rel_tol=1e-3):
         notes = (
             *notes,
-            Finding("sample-rate", f"fs is {fs_hz:.6g} Hz, as stated; the file says {samples.fs_hz:.6g} Hz.", fs_hz),
+            Finding(
+                "sample-rate",
+                f"fs is {si(fs_hz, 'Hz', digits=7)}, as stated; the file says {si(samples.fs_hz, 'Hz', digits=7)}.",
+                fs_hz,
+            ),
         )
     return replace(samples, notes=notes)
 

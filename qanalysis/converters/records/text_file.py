@@ -27,6 +27,7 @@ from qanalysis.converters.records.samples import (
     name_some,
     refuse_choice,
 )
+from qanalysis.notation import plain, si
 
 _COMMENTS = ("#", "%", "!", "//")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
@@ -296,7 +297,7 @@ def _measure_rate(
     notes = [
         Finding(
             "sample-rate",
-            f"fs is {fs_hz:.6g} Hz, from the mean step of column {name!r}. State fs where that is wrong.",
+            f"fs is {si(fs_hz, 'Hz', digits=7)}, from the mean step of column {name!r}. State fs where that is wrong.",
             fs_hz,
         )
     ]
@@ -305,7 +306,7 @@ def _measure_rate(
         notes.append(
             Finding(
                 "uneven-times",
-                f"Times of column {name!r} are up to {late:.3g} samples off even steps: samples may be missing.",
+                f"Times of column {name!r} are up to {plain(late)} samples off even steps: samples may be missing.",
                 late,
             )
         )

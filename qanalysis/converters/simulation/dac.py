@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Doubles
+from qanalysis.notation import si
 
 MOST_SPUR_BITS = 16
 
@@ -105,7 +106,10 @@ def list_images(frequency_hz: float, fs_hz: float, *, zones: int = 4) -> tuple[I
     [(0.25, -0.91), (0.75, -10.45), (1.25, -14.89)]
     """
     if not 0 < frequency_hz < fs_hz / 2:
-        raise ValueError(f"tone at {frequency_hz} Hz: a DAC at {fs_hz} Hz gives tones between 0 and half its rate")
+        raise ValueError(
+            f"tone at {si(frequency_hz, 'Hz', digits=4)}: a DAC at {si(fs_hz, 'Hz', digits=4)} gives tones "
+            "between 0 and half its rate"
+        )
     places = [(0, frequency_hz)] + [
         (k, k * fs_hz + side) for k in range(1, zones + 1) for side in (-frequency_hz, frequency_hz)
     ]

@@ -18,6 +18,7 @@ import numpy as np
 from qanalysis.arrays import Doubles
 from qanalysis.converters.simulation.dither import find_dither
 from qanalysis.converters.simulation.simulate import SimulatedRecord
+from qanalysis.notation import decibels, plain, signed
 
 Verdict = Literal["holds", "power only", "fails"]
 # Beyond what chance gives a record of this length: the model may miss the power by 5 %, the others by 0.02, and still
@@ -71,11 +72,12 @@ class NoiseModel:
         """What makes the model's power or its independence of the signal wrong, in words with numbers."""
         loud = abs(self.power_ratio / self.expected_ratio - 1) > self.power_limit
         tied = self.correlation is not None and abs(self.correlation) > self.correlation_limit
+        power, expected = plain(self.power_ratio), plain(self.expected_ratio)
         said = (
-            (loud, f"the error's power is {self.power_ratio:.3g} q²/12 where the model has {self.expected_ratio:g}"),
+            (loud, f"the error's power is {power} q²/12 where the model has {expected}"),
             (self.saturated > 0 and (loud or self.shaped), f"{self.saturated} of {self.samples} samples saturate"),
             (self.constant, "the error is constant"),
-            (tied, f"error and signal correlate by {self.correlation or 0:+.3f}"),
+            (tied, f"error and signal correlate by {signed(self.correlation or 0, '+.3f')}"),
         )
         return tuple(text for holds, text in said if holds)
 
@@ -85,7 +87,7 @@ class NoiseModel:
         said = (
             (
                 self.line_ratio > self.line_limit,
-                f"its largest line stands {10 * math.log10(self.line_ratio):.1f} dB above the mean bin",
+                f"its largest line stands {decibels(10 * math.log10(self.line_ratio), digits=1)} above the mean bin",
             ),
             (
                 (self.uniformity or 0) > self.uniformity_limit,

@@ -23,7 +23,7 @@ from qanalysis.converters.linearity.inl import STRAIGHT, Inl, bend_transitions
 from qanalysis.converters.simulation.dither import find_dither
 from qanalysis.converters.simulation.waveforms import Waveform, judge_period, list_tones
 from qanalysis.decibels import ratio_db
-from qanalysis.notation import in_percent
+from qanalysis.notation import in_percent, si
 from qanalysis.quantizers.rounding import Rounding
 from qanalysis.sums import ErrorStats, measure
 
@@ -197,8 +197,8 @@ class SimulatedRecord:
             found += [locked] if locked else []
             if abs(frequency) > simulation.band_hz:
                 text = (
-                    f"The tone at {frequency:.6g} Hz lies outside the band to {simulation.band_hz:.6g} Hz; "
-                    "lower it or the oversampling."
+                    f"The tone at {si(frequency, 'Hz', digits=4)} lies outside the band to "
+                    f"{si(simulation.band_hz, 'Hz', digits=4)}; lower it or the oversampling."
                 )
                 found.append(Finding("out-of-band", text, frequency))
         return tuple(found)

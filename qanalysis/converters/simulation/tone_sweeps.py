@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from qanalysis.arrays import Doubles
 from qanalysis.converters.simulation.simulate import Simulation, count_bins
 from qanalysis.converters.simulation.waveforms import Sine, Triangle, count_cycles
+from qanalysis.notation import plain
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +103,8 @@ def _find_tone(simulation: Simulation) -> tuple[Sine | Triangle, int]:
     cycles = count_cycles(wave.frequency_hz, fs_hz=simulation.fs_hz, samples=simulation.samples)
     if not cycles.is_integer():
         raise ValueError(
-            f"{cycles:.6g} periods in the record: sweeps need a whole number; find_coherent_hz gives the nearest"
+            f"{plain(cycles, digits=6)} periods in the record: sweeps need a whole number; find_coherent_hz "
+            "gives the nearest"
         )
     return wave, int(cycles)
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Doubles
 from qanalysis.converters.findings import Finding
+from qanalysis.notation import plain, si
 
 Shift = Doubles | float
 
@@ -39,7 +40,7 @@ def _check(place: str, **numbers: float) -> None:
 def check_times(samples: int, fs_hz: float) -> None:
     """ValueError unless there is a sample at least, and a rate above 0."""
     if not (samples >= 1 and 0 < fs_hz < math.inf):
-        raise ValueError(f"{samples} samples at {fs_hz} Hz: needs a sample at least and a finite rate above 0")
+        raise ValueError(f"{samples} samples at {si(fs_hz, 'Hz')}: needs a sample at least and a finite rate above 0")
 
 
 def count_cycles(frequency_hz: float, *, fs_hz: float, samples: int) -> float:
@@ -268,7 +269,8 @@ def find_coherent_hz(fs_hz: float, samples: int, near_hz: float) -> float:
     check_times(samples, fs_hz)
     if samples < 3 or not 0 <= near_hz <= fs_hz / 2:
         raise ValueError(
-            f"{near_hz} Hz in {samples} samples at {fs_hz} Hz: needs 3 samples at least and a frequency from 0 to "
+            f"{si(near_hz, 'Hz', digits=7)} in {samples} samples at {si(fs_hz, 'Hz', digits=7)}: needs 3 "
+            "samples at least and a frequency from 0 to "
             "half the rate"
         )
     wanted = near_hz / fs_hz * samples
@@ -294,10 +296,11 @@ def judge_period(frequency_hz: float, *, fs_hz: float, samples: int) -> Finding 
     if samples < 3 or not 0 < frequency_hz <= fs_hz / 2:
         return None
     better = find_coherent_hz(fs_hz, samples, frequency_hz)
-    way_out = f"use {better:.9g} Hz, {round(better / fs_hz * samples)} periods"
+    way_out = f"use {si(better, 'Hz', digits=9)}, {round(better / fs_hz * samples)} periods"
     if not cycles.is_integer():
         text = (
-            f"{cycles:.6g} periods in {samples} samples are no whole number: a plain transform smears the tone; "
+            f"{plain(cycles, digits=6)} periods in {samples} samples are no whole number: a plain transform "
+            "smears the tone; "
             f"{way_out}, or a window."
         )
         return Finding("leakage", text, abs(cycles - round(cycles)))

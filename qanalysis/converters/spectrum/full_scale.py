@@ -17,6 +17,7 @@ from qanalysis.converters.choices import FullScaleWave
 from qanalysis.converters.converter import LSB_CONVENTIONS, LsbConvention
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.options import SpectrumOptions
+from qanalysis.notation import plain, signed
 from qanalysis.quantizers.quantizer import count_steps
 
 _BLOCK = 1 << 14  # samples looked at together, so that the first fraction ends the search
@@ -71,9 +72,10 @@ def find_full_scale(values: Doubles, options: SpectrumOptions, *, bits: int | No
     convention = LSB_CONVENTIONS[options.fs_over]
     steps = None if bits is None else count_steps(bits, options.fs_over)
     if steps is not None and bits is not None and _are_codes(values, low, high, whole=whole):
-        if most - least >= 2**bits:
+        if most - least > 2**bits:  # one code beyond an end is told by the doctor
             raise ValueError(
-                f"codes reach from {least:g} to {most:g}, which {bits} bits can not hold ({2**bits} codes); "
+                f"codes reach from {signed(least, '.0f')} to {signed(most, '.0f')}, which {bits} bits can not "
+                f"hold ({2**bits} codes); "
                 "raise bits, or shift left-justified words right"
             )
         bottom = -(2.0 ** (bits - 1)) if least < 0 else 0.0
@@ -89,15 +91,16 @@ def find_full_scale(values: Doubles, options: SpectrumOptions, *, bits: int | No
             return FullScale(None, None, None, None, bits, kind, convention, (Finding("full-scale-unknown", text),))
         low, high = -1.0, 1.0
         text = (
-            f"No range was given; the values lie within +-1 (peak {max(-least, most):.4g}) and are taken as "
-            "normalised, full scale -1 to 1."
+            f"No range was given; the values lie within ±1 (peak {plain(max(-least, most), digits=4)}) and are "
+            "taken as "
+            "normalised, full scale −1 to 1."
         )
         findings = (Finding("range-assumed", text, max(-least, most)),)
     span = high - low
     outside = max(most - high, low - least, 0.0)
     if outside > span * 1e-3:
         text = (
-            f"The record leaves its range {low:g} to {high:g} by {outside:.4g}: "
+            f"The record leaves its range {plain(low, digits=4)} to {plain(high, digits=4)} by {plain(outside)}: "
             "dBFS figures rest on a wrong range or unit."
         )
         findings = (*findings, Finding("beyond-range", text, outside))

@@ -76,6 +76,6 @@ def _check_range(low: float | None, high: float | None) -> None:
         raise ValueError(f"range {low}:{high}: needs two finite numbers, the lower one first")
     if not _NARROWEST <= high - low <= _WIDEST:
         raise ValueError(
-            f"range {low:g}:{high:g}: the square of its width leaves double precision; "
+            f"range {spell_span(low, high)}: the square of its width leaves double precision; "
             "count in a larger or smaller unit",
         )

@@ -10,10 +10,10 @@ import numpy as np
 
 from qanalysis.converters.choices import FullScaleWave
 from qanalysis.converters.converter import LsbConvention
-from qanalysis.converters.findings import Finding
+from qanalysis.converters.findings import Finding, tell_guess
 from qanalysis.converters.lines import Line, LineTable, tell, write_cell
 from qanalysis.converters.spectrum.components import Component
-from qanalysis.notation import si, signed
+from qanalysis.notation import plain, si, signed, true_minus
 from qanalysis.results.columns import Kind, RowType, column
 from qanalysis.results.gates import LimitCheck
 
@@ -198,24 +198,29 @@ class RecordRow(RowType):
     @property
     def subject(self) -> str:
         """What was looked at."""
-        return f"{self.samples:,} samples at {si(self.fs_hz, 'Hz', digits=6)}"
+        return f"{self.samples:,} samples at {si(self.fs_hz, 'Hz', digits=4)}"
 
     @property
     def headline(self) -> str:
-        """The figures one asks for first, in a sentence."""
+        """The figures one asks for first, in a sentence; a width that was guessed stands beside the ENOB."""
         cells = ((self.sinad_db, "dB"), (self.enob_ieee, "bit"), (self.sfdr_dbc, "dBc"))
         sinad, bits, sfdr = (write_cell(*cell) for cell in cells)
-        return f"SINAD {sinad}, ENOB {bits}, SFDR {sfdr}."
+        return f"SINAD {sinad}, ENOB {bits}{_at(self._guess)}, SFDR {sfdr}."
+
+    @property
+    def _guess(self) -> str:
+        return tell_guess(self.bits, self.findings)
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """The figures in the order in which one reads them, each with its convention."""
         full = f"0 dBFS: rms of a full-range {'sine' if self.full_scale == 'sine' else 'square (dc)'}"
+        scale = f"full scale{_at(self._guess)}"
         order = f"HD2 to HD{self.harmonics_counted}, folded"
         seen = {None: "no tone", True: "coherent", False: "not coherent"}[self.coherent]
-        tone = "none" if self.fundamental_hz is None else si(self.fundamental_hz, "Hz", digits=8)
+        tone = "none" if self.fundamental_hz is None else si(self.fundamental_hz, "Hz", digits=4)
         spur = f"height of the tone over the largest other line; {_tell_interval(self.sfdr_ci95_db, 'dBc')}"
-        band = f"{si(self.band_hz[0], 'Hz')} to {si(self.band_hz[1], 'Hz', digits=6)}; {full}"
+        band = f"{si(self.band_hz[0], 'Hz')} to {si(self.band_hz[1], 'Hz', digits=4)}; {full}"
         step = f"LSB = {self.lsb_convention.replace('fs', 'FS')}, in the unit of the range"
         return (
             tell(self, "fundamental_hz", seen, tone),
@@ -232,11 +237,11 @@ class RecordRow(RowType):
             tell(self, "thd_raw_dbc", f"{order}, with the noise of their bins"),
             tell(self, "sfdr_dbc", spur),
             tell(self, "sfdr_dbfs", full),
-            tell(self, "enob_ieee", f"IEEE 1241, of full scale; {_tell_interval(self.enob_ci95, 'bit')}"),
+            tell(self, "enob_ieee", f"IEEE 1241, of {scale}; {_tell_interval(self.enob_ci95, 'bit')}"),
             tell(self, "enob_at_level", "(SINAD − 1.7609) / 6.0206"),
             tell(self, "nsd_dbfs_hz", band),
             tell(self, "window", f"{self.side_bins} side bins, {self.samples:,} samples", self.window),
-            tell(self, "lsb", step, None if self.lsb is None else f"{self.lsb:.7g}"),
+            tell(self, "lsb", step, None if self.lsb is None else plain(self.lsb, digits=4)),
         )
 
     @property
@@ -262,10 +267,20 @@ def list_harmonic_lines(row: RecordRow) -> list[tuple[str, ...]]:
     return [_tell_component(line) for line in (*row.harmonics, *row.intermodulation, *spurs)]
 
 
+def _at(guess: str) -> str:
+    return f" at {guess}" if guess else ""
+
+
 def _tell_component(line: Component) -> tuple[str, ...]:
-    places = (si(line.frequency_hz, "Hz", digits=7), si(line.alias_hz, "Hz", digits=7), str(line.bin))
+    places = (si(line.frequency_hz, "Hz", digits=4), si(line.alias_hz, "Hz", digits=4), str(line.bin))
     clean = "below noise" if line.below_noise else write_cell(line.corrected_dbc, "dBc")
-    return (line.name, *places, write_cell(line.dbc, "dBc"), clean, f"on {line.shared}" if line.shared else "")
+    return (
+        true_minus(line.name),
+        *places,
+        write_cell(line.dbc, "dBc"),
+        clean,
+        f"on {true_minus(line.shared)}" if line.shared else "",
+    )
 
 
 def _tell_interval(ends: Interval | None, unit: str) -> str:

@@ -26,6 +26,7 @@ from qanalysis.converters.spectrum.sinefit import SineFit, check_rate, read_samp
 from qanalysis.converters.spectrum.verdicts import judge_constant, judge_view
 from qanalysis.converters.spectrum.views import View, Wishes, view_record
 from qanalysis.converters.spectrum.windows import describe_window
+from qanalysis.notation import si
 from qanalysis.results.columns import apart
 
 _FEWEST_BAND_BINS = 8
@@ -190,19 +191,19 @@ def _read_wishes(samples: int, fs_hz: float, options: SpectrumOptions, bits: int
         low_hz, high_hz = band_hz
         if not 0 <= low_hz < high_hz <= fs_hz / 2:
             raise ValueError(
-                f"band_hz {low_hz:g}:{high_hz:g}: two frequencies, the lower one first, "
-                f"within 0 and half the sample rate, {fs_hz / 2:g} Hz",
+                f"band_hz {low_hz}:{high_hz}: two frequencies, the lower one first, "
+                f"within 0 and half the sample rate, {si(fs_hz / 2, 'Hz', digits=7)}",
             )
         first, last = max(1, int(np.ceil(low_hz * samples / fs_hz))), int(np.floor(high_hz * samples / fs_hz))
     if last - first + 1 < _FEWEST_BAND_BINS:
         raise ValueError(
-            f"band_hz {band_hz}: holds {max(last - first + 1, 0)} bins of {fs_hz / samples:g} Hz; "
+            f"band_hz {band_hz}: holds {max(last - first + 1, 0)} bins of {si(fs_hz / samples, 'Hz', digits=4)}; "
             f"at least {_FEWEST_BAND_BINS} are needed",
         )
     return Wishes(options, bits, first, last)
 
 
-def describe_spectrum(found: Spectrum, findings: Sequence[Finding]) -> RecordRow:
+def describe_spectrum(found: Spectrum, findings: Sequence[Finding]) -> Spectrum:
     """The row of a record; `findings` stand before those of the spectrum itself,
     of which the codes already named are left out.
 

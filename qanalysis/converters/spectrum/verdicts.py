@@ -9,6 +9,7 @@ from qanalysis.converters.spectrum.components import ON_DC, ON_TONE, Component
 from qanalysis.converters.spectrum.figures import Evidence
 from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.views import View
+from qanalysis.notation import decibels, plain, si, true_minus
 
 AGREEMENT_DB = 0.1  # between the SINAD of the spectrum and that of the sine fit
 _PRECISION_DB = 200  # more than 32 bits
@@ -18,7 +19,7 @@ _DB_PER_NEPER = 10 / np.log(10)
 def judge_constant(value: float) -> tuple[Finding, ...]:
     """A record of one value has no spectrum."""
     text = (
-        f"Every sample is {value:g}: there is no tone and no noise to measure. "
+        f"Every sample is {plain(value, digits=4)}: there is no tone and no noise to measure. "
         "Check that the input is connected and the right channel was read."
     )
     return (Finding("constant", text, value),)
@@ -48,7 +49,8 @@ def _judge_missing(view: View) -> tuple[Finding, ...]:
     others = view.power[1:]
     ratio = float(10 * np.log10(others.max() / others.mean()))
     text = (
-        f"No tone stands out: the highest bin is {ratio:.1f} dB above the mean bin, as noise alone may be. "
+        f"No tone stands out: the highest bin is {decibels(ratio, digits=1)} above the mean bin, as noise "
+        "alone may be. "
         "SINAD, SNR, THD, SFDR and ENOB need a tone."
     )
     return (Finding("no-tone", text, ratio),)
@@ -64,7 +66,8 @@ def _judge_two_tones(view: View, products: tuple[Component, ...], fs_hz: float) 
     gap = 10 * np.log10(view.fits[0].power / view.fits[1].power)
     worst = [_name_worst(products, order) for order in (2, 3)]
     text = (
-        f"Two tones, at {first:.6g} and {second:.6g} Hz, {gap:.2f} dB apart; both count as signal. "
+        f"Two tones, at {si(first, 'Hz', digits=4)} and {si(second, 'Hz', digits=4)}, {decibels(float(gap))} "
+        "apart; both count as signal. "
         f"Largest products, over the stronger tone: {worst[0]}, {worst[1]}."
     )
     return [Finding("two-tone", text, float(second))]
@@ -77,7 +80,7 @@ def _name_worst(lines: tuple[Component, ...], order: int) -> str:
     if not risen:
         return f"IMD{order} below the noise"
     worst = max(risen, key=lambda line: line.corrected_dbc or 0.0)
-    return f"{worst.name} {worst.corrected_dbc:.1f} dBc"
+    return f"{true_minus(worst.name)} {decibels(worst.corrected_dbc, 'dBc', digits=1)}"
 
 
 def _judge_noiseless(row: RecordRow) -> list[Finding]:
@@ -126,8 +129,8 @@ def _judge_thd(row: RecordRow) -> list[Finding]:
         return []
     limit = row.thd_ci95_db[1]
     text = (
-        f"The harmonics' bins hold no more than noise would: THD is below {limit:.1f} dBc (95 %). "
-        f"Their raw sum, {row.thd_raw_dbc:.1f} dBc, is noise. A longer record sees deeper."
+        f"The harmonics' bins hold no more than noise would: THD is below {decibels(limit, 'dBc', digits=1)} (95 %). "
+        f"Their raw sum, {decibels(row.thd_raw_dbc, 'dBc', digits=1)}, is noise. A longer record sees deeper."
     )
     return [Finding("thd-below-noise", text, limit)]
 
@@ -159,17 +162,17 @@ def _judge_disagreement(view: View, row: RecordRow, evidence: Evidence) -> Findi
     elif abs(gap) <= chance:
         reason = (
             f"the {view.window} window weights the middle of the record, so that the two see different noise; "
-            f"+-{chance:.2f} dB is chance (95 %)"
+            f"±{decibels(chance)} is chance (95 %)"
         )
     elif view.findings:
         reason = view.findings[0].text
     else:
         reason = (
-            f"chance explains only +-{chance:.2f} dB: the tone drifts, breaks off or is modulated, "
+            f"chance explains only ±{decibels(chance)}: the tone drifts, breaks off or is modulated, "
             "or the band leaves part of the spectrum out"
         )
     return Finding(
         "sinad-differs",
-        f"SINAD is {row.sinad_db:.2f} dB by spectrum and {row.sinefit_sinad_db:.2f} dB by sine fit: {reason}.",
+        f"SINAD is {decibels(row.sinad_db)} by spectrum and {decibels(row.sinefit_sinad_db)} by sine fit: {reason}.",
         float(gap),
     )

@@ -26,6 +26,7 @@ from qanalysis.converters.spectrum.windows import (
     measure_lobe,
 )
 from qanalysis.decibels import DB_PER_BIT
+from qanalysis.notation import decibels
 
 _CHANCE = 1e-6  # that noise alone shows a tone
 _SECOND_TONE = 0.1  # of the first one's power; what is smaller is a spur
@@ -245,8 +246,8 @@ def _find_leakage(view: View, wishes: Wishes) -> tuple[Finding, ...]:
         return ()
     level = float(10 * np.log10(leak))
     text = (
-        f"The record is not coherent: {view.side_bins} side bins of the {view.window} window leave up to {level:.1f} "
-        "dBc of the tone among the noise."
+        f"The record is not coherent: {view.side_bins} side bins of the {view.window} window leave up to "
+        f"{decibels(level, 'dBc', digits=1)} of the tone among the noise."
     )
     return (Finding("window-leaks", text, level),)
 

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 from qanalysis.converters.choices import Transfer
 from qanalysis.converters.converter import LsbConvention
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.lines import Line, LineTable, spell_span, tell
+from qanalysis.converters.lines import Line, LineTable, spell_span, tell, write_cell
 from qanalysis.converters.textbook.textbook import Conversion, Textbook
 from qanalysis.converters.textbook.worked_steps import Step, work_out
-from qanalysis.notation import NOTHING, si, signed, volts
+from qanalysis.notation import NOTHING, decibels, si, volts
 from qanalysis.results.columns import Kind, RowType, column, describe_row
 from qanalysis.results.table import Table
 
@@ -204,20 +204,20 @@ class TextbookRow(RowType):
     @property
     def headline(self) -> str:
         """The figures one asks for first, in a sentence."""
-        bound = f"error within {volts(self.error_bound)} ({self.transfer})"
-        return f"Step {volts(self.step)}, {bound}, {self.relative_percent:.7g} % of full scale per step."
+        step, bound = write_cell(self.step, "V"), write_cell(self.error_bound, "V")
+        share = si(self.relative_percent, "%", digits=4)
+        return f"Step {step}, error within {bound} ({self.transfer}), {share} of full scale per step."
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """The figures in the order in which one reads them, each with its convention."""
         lsb, other = (name.replace("fs", "FS") for name in (self.lsb_convention, self.other_lsb_convention))
-        resolution = f"{self.resolution_ppm:.7g} ppm = {signed(self.resolution_db, '.2f')} dB"
+        resolution = f"{si(self.resolution_ppm, 'ppm', digits=4)} = {decibels(self.resolution_db)}"
         figures = (
-            tell(self, "step", f"LSB = {lsb}"),
-            tell(self, "other_lsb", f"LSB = {other}"),
-            tell(self, "relative_percent", "LSB / FS", f"{self.relative_percent:.7g} %"),
-            tell(self, "half_relative_percent", "LSB / 2 / FS", f"{self.half_relative_percent:.7g} %"),
-            tell(self, "half_step_bound", f"LSB / 2, {lsb}", f"±{volts(self.half_step_bound)}"),
+            tell(self, "step", f"LSB = {lsb}; by {other} it is {write_cell(self.other_lsb, 'V')}"),
+            tell(self, "relative_percent", "LSB / FS", si(self.relative_percent, "%", digits=4)),
+            tell(self, "half_relative_percent", "LSB / 2 / FS", si(self.half_relative_percent, "%", digits=4)),
+            tell(self, "half_step_bound", f"LSB / 2, {lsb}", f"±{write_cell(self.half_step_bound, 'V')}"),
             tell(self, "error_bound", self.transfer),
             tell(self, "top_level", f"{self.transfer}, {lsb}"),
             tell(self, "resolution_ppm", "of full scale", resolution),
@@ -236,7 +236,7 @@ class TextbookRow(RowType):
         return (
             ()
             if rate is None
-            else (tell(self, "conversion_rate_hz", "1 / conversion time", si(rate, "S/s", digits=7)),)
+            else (tell(self, "conversion_rate_hz", "1 / conversion time", si(rate, "S/s", digits=4)),)
         )
 
     def _tell_limits(self) -> tuple[Line, ...]:
@@ -298,8 +298,9 @@ def list_input_tables(rows: Sequence[TextbookRow]) -> tuple[LineTable, ...]:
 
 def _tell_input(row: TextbookRow) -> tuple[str, ...]:
     levels = (row.input or 0.0, row.reconstructed or 0.0, row.actual_error or 0.0, row.error_bound)
-    x, level, error, bound = (volts(value) for value in levels)
-    reading = NOTHING if row.relative_error_percent is None else f"{row.relative_error_percent:.4g} %"
+    x, level = (volts(value) for value in levels[:2])  # all digits: they tell a level from its input
+    error, bound = (write_cell(value, "V") for value in levels[2:])
+    reading = NOTHING if row.relative_error_percent is None else si(row.relative_error_percent, "%", digits=4)
     exceeded = "" if row.within_bound else ", exceeded"
     return (x, str(row.code), f"0x{row.code:0{-(-row.bits // 4)}X}", level, error, bound + exceeded, reading)
 

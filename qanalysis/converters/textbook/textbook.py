@@ -23,7 +23,7 @@ from qanalysis.converters.posterior import RelativeErrors, measure_relative_erro
 from qanalysis.converters.textbook.code_formats import CodeWord, spell_code
 from qanalysis.converters.textbook.code_table import CodeTable
 from qanalysis.decibels import SINE_DB, enob
-from qanalysis.notation import volts
+from qanalysis.notation import plain, si, true_minus, volts
 from qanalysis.quantizers.quantizer import FS_OVERS, FsOver
 
 SHORTEST_CONVERSION_S = 1e-18  # a shorter one has no rate that a number holds
@@ -267,7 +267,8 @@ def solve_textbook(
             raise ValueError(f"input {value}: has no code; inputs are finite numbers in the unit of the range")
     if conversion_time_s is not None and not SHORTEST_CONVERSION_S <= conversion_time_s < math.inf:
         raise ValueError(
-            f"conversion time {conversion_time_s} s: needs a finite time of {SHORTEST_CONVERSION_S:g} s or more"
+            f"conversion time {si(conversion_time_s, 's', digits=7)}: needs a finite time of "
+            f"{si(SHORTEST_CONVERSION_S, 's')} or more"
         )
     return Textbook(converter, values, conversion_time_s, noise)
 
@@ -285,12 +286,13 @@ def tabulate_resolution(
 
 
 def lsb_text(value: float, *, digits: int = 7) -> str:
-    """A number of steps with a true minus; an exponent keeps its hyphen, so that the number can be typed.
+    """A number of steps with a true minus and `digits` significant digits, never rounded to a power of ten above one.
 
-    >>> lsb_text(-51.7), lsb_text(5.1e-8)
-    ('−51.7 LSB', '5.1e-08 LSB')
+    >>> lsb_text(-51.7), lsb_text(5.1e-8), lsb_text(1843215.25, digits=10)
+    ('−51.7 LSB', '5.1·10⁻⁸ LSB', '1843215.25 LSB')
     """
-    return f"{'−' if value < 0 else ''}{abs(value):.{digits}g} LSB"
+    small = 0 < abs(value) < 1e-3
+    return f"{plain(value, digits=digits) if small else true_minus(f'{value:.{digits}g}')} LSB"
 
 
 #: Problems as course books set them; the third one's actual error is 0 although its bound is not.

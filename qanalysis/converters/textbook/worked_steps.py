@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from qanalysis.converters.noise_limits import BOLTZMANN, ROOM_KELVIN
 from qanalysis.converters.textbook.textbook import Conversion, Textbook, lsb_text
-from qanalysis.notation import decibels, si, signed, volts
+from qanalysis.notation import decibels, plain, si, signed, volts
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ def _relate(problem: Textbook) -> tuple[Step, ...]:
     """The step and half of it over full scale, in ppm, percent and decibels."""
     full, share = volts(problem.full_scale), f"{volts(problem.step)} / {volts(problem.full_scale)}"
     resolution = (
-        f"{problem.resolution_ppm:.7g} ppm = {problem.relative_percent:.7g} % = "
-        f"{signed(problem.resolution_db, '.2f')} dB of full scale"
+        f"{si(problem.resolution_ppm, 'ppm', digits=7)} = {si(problem.relative_percent, '%', digits=7)} = "
+        f"{decibels(problem.resolution_db)} of full scale"
     )
     return (
         Step("Resolution", "LSB / FS", share, resolution),
@@ -91,13 +91,13 @@ def _relate(problem: Textbook) -> tuple[Step, ...]:
             "Relative error, one step of full scale",
             "100 · LSB / FS",
             f"100 · {share}",
-            f"{problem.relative_percent:.7g} %",
+            si(problem.relative_percent, "%", digits=7),
         ),
         Step(
             "Relative error, half a step of full scale",
             "100 · (LSB / 2) / FS",
             f"100 · {volts(problem.half_step_bound)} / {full}",
-            f"{problem.half_relative_percent:.7g} %",
+            si(problem.half_relative_percent, "%", digits=7),
         ),
     )
 
@@ -110,10 +110,10 @@ def _noise(problem: Textbook) -> tuple[Step, ...]:
         "RMS of the quantization error", "LSB / √12", f"{volts(problem.step)} / 3.464102", volts(problem.rms_error)
     )
     if converter.fs_over == "2^n":
-        return rms, Step("Ideal SNR of a full-scale sine", "6.02 · n + 1.76 dB", rule, f"{problem.ideal_snr_db:.2f} dB")
+        return rms, Step("Ideal SNR of a full-scale sine", "6.02 · n + 1.76 dB", rule, decibels(problem.ideal_snr_db))
     ratio, snr = (
         f"20 · log10(1.224745 · {converter.codes - 1})",
-        f"{problem.ideal_snr_db:.2f} dB, where {rule} = {problem.other_convention.ideal_snr_db:.2f} dB",
+        f"{decibels(problem.ideal_snr_db)}, where {rule} = {decibels(problem.other_convention.ideal_snr_db)}",
     )
     return rms, Step("Ideal SNR of a full-scale sine", "20 · log10(√1.5 · FS / LSB)", ratio, snr)
 
@@ -129,7 +129,7 @@ def _limit(problem: Textbook) -> tuple[Step, ...]:
             Step("SNR that jitter allows", "−20 · log10(2 π · f · t)", numbers, decibels(problem.jitter_snr_db))
         )
     if noise.capacitance_f is not None and problem.thermal_noise_rms is not None:
-        numbers = f"√({BOLTZMANN:.7g} J/K · {ROOM_KELVIN:g} K / {si(noise.capacitance_f, 'F', digits=7)})"
+        numbers = f"√({plain(BOLTZMANN, digits=7)} J/K · {ROOM_KELVIN:g} K / {si(noise.capacitance_f, 'F', digits=7)})"
         rms, full = volts(problem.thermal_noise_rms), volts(problem.full_scale)
         steps.append(Step("Noise of the sampling capacitor", "√(k · T / C)", numbers, rms))
         steps.append(
@@ -190,7 +190,7 @@ def _convert(conversion: Conversion) -> tuple[Step, ...]:
             "Relative error of the reading",
             "100 · |e| / |x|",
             f"100 · {volts(abs(conversion.actual_error))} / {volts(abs(conversion.input))}",
-            "not defined at 0 V" if percent is None else f"{percent:.7g} %",
+            "not defined at 0 V" if percent is None else si(percent, "%", digits=7),
         ),
     )
 

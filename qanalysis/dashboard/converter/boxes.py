@@ -14,12 +14,14 @@ from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.views import list_ends, list_rules
 
 
-def draw_number(label: str, field: str, *, place: Any = st, help: str | None = None) -> None:
+def draw_number(label: str, field: str, *, empty: str = "", place: Any = st, help: str | None = None) -> None:
     """A box for the view's field `field`, whose key is the field's name.
 
     `label` names the unit, `place` is the column or container to draw into. Numbers beyond the field's ends can not be
     typed; a field without ends takes any finite number. Real numbers are shown with as many digits as they have, up to
-    six.
+    six. `empty` is what an empty box of a number that need not be given says: what is taken instead.
     """
-    form = "%g" if list_rules(ConverterView)[field].kind is float else None
-    place.number_input(label, *list_ends(ConverterView, field), key=keep(field), format=form, help=help)
+    rule = list_rules(ConverterView)[field]
+    form = "%g" if rule.kind is float else None
+    holds = {} if rule.number is None else {"value": None, "placeholder": empty}
+    place.number_input(label, *list_ends(ConverterView, field), key=keep(field), format=form, help=help, **holds)

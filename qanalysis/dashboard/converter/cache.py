@@ -251,17 +251,17 @@ def find_recording(view: ConverterView) -> Recording:
 
     ValueError or OSError where there is none.
 
-    A box that holds 0 or nothing states nothing: the file decides, or a guess that the page tells.
+    An empty box states nothing: the file decides, or a guess that the page tells.
     """
     located = locate_record(view.record)
     stat = located.stat() if isinstance(located, Path) else None
     reading = Reading(
         column=view.column or None,
-        channel=view.channel or None,
-        bits=view.record_bits or None,
+        channel=view.channel,
+        bits=view.record_bits,
         justify=None if view.justify == "guess" else check_justification(view.justify, view.record),
         signed={"guess": None, "signed": True, "unsigned": False}[view.signed],
-        fs_hz=view.rate_hz or None,
+        fs_hz=view.rate_hz,
     )
     return Recording(view.record, reading, (stat.st_size, stat.st_mtime_ns) if stat else (0, 0))
 
@@ -273,7 +273,7 @@ def read_recording(recording: Recording) -> Record:
 
 
 def state_spectrum(view: ConverterView) -> SpectrumOptions:
-    """How the controls want a spectrum taken; both ends of the range 0 mean that the record decides.
+    """How the controls want a spectrum taken; without a range the record decides.
 
     Ends in volts. Window and averaging are the engine's defaults, as those of the command.
     """
@@ -283,8 +283,7 @@ def state_spectrum(view: ConverterView) -> SpectrumOptions:
 
 
 def state_linearity(view: ConverterView) -> LinearityOptions:
-    """How the controls want the linearity tested; both ends of the range 0 count it in LSB, both of the drive 0 leave
-    it unknown.
+    """How the controls want the linearity tested; without a range in LSB, without a drive no figure that needs one.
 
     Range and drive in volts.
     """
@@ -300,9 +299,9 @@ def state_linearity(view: ConverterView) -> LinearityOptions:
     )
 
 
-def _span(low: float, high: float) -> tuple[float, float] | None:
-    """Two ends as the engine takes them; None where both boxes hold 0, which stands for "not stated"."""
-    return None if low == high == 0 else (low, high)
+def _span(low: float | None, high: float | None) -> tuple[float, float] | None:
+    """Two ends as the engine takes them; None where nothing but 0 is stated. Beside another end an empty one is 0."""
+    return (low or 0.0, high or 0.0) if low or high else None
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -12,7 +13,7 @@ from qanalysis.charts.spectrum_charts import spectrum_chart
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.converters.captures import describe_capture, describe_tested, tabulate_capture
 from qanalysis.converters.doctor import examine_record
-from qanalysis.converters.findings import Finding
+from qanalysis.converters.findings import BITS_GUESSED, Finding
 from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.linearity.row import LinearityRow
 from qanalysis.converters.lines import Told
@@ -39,7 +40,7 @@ from qanalysis.dashboard.export import Extras, Picture, draw_export
 from qanalysis.dashboard.open_file import FileKind, draw_picker
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.notation import si
+from qanalysis.notation import plain, si
 
 _WAY_OUT = "Choose another **Record** or correct how it is read, at the left; the samples always open."
 _WITHOUT_RATE = "Give it in the box **Rate (Hz)** at the left: a spectrum needs it, a linearity test does not."
@@ -70,52 +71,95 @@ def draw_capture(view: ConverterView) -> None:
         required=True,
         label_visibility="collapsed",
     )
-    controls, answers = st.columns([2, 7], gap="medium")
-    with controls:
-        draw_picker(RECORDS)
-        _draw_reading_controls(drive=view.test != "spectrum")
+    controls, answers = st.columns([1, 3], gap="medium")
+    record: Record | None = None
     with answers:
         try:
             recording = find_recording(view)
             record = read_recording(recording)
         except _FAULTS as error:
             draw_fault(str(error), _WAY_OUT)
-            return
-        if record.fs_hz is None and view.test == "spectrum":
-            draw_fault(f"{record.name} does not tell its sample rate", _WITHOUT_RATE)
-            _draw_unmeasured(record, examine_record(record))
-            return
-        try:
-            _draw_spectrum(recording, view) if view.test == "spectrum" else _draw_linearity(recording, view)
-        except (ValueError, TypeError) as error:
-            draw_fault(str(error), _WAY_OUT)
-            _draw_unmeasured(record, examine_record(record))
+    with controls:
+        draw_picker(RECORDS)
+        _draw_reading_controls(view, record)
+    if record is not None:
+        with answers:
+            _draw_measured(recording, record, view)
 
 
-def _draw_reading_controls(*, drive: bool) -> None:
-    """How the record is read, in two columns: column, channel, width, rate, place in the word, sign, range.
+def _draw_measured(recording: Recording, record: Record, view: ConverterView) -> None:
+    """What a record that could be read says, or why it can not be measured."""
+    if record.fs_hz is None and view.test == "spectrum":
+        draw_fault(f"{record.name} does not tell its sample rate", _WITHOUT_RATE)
+        _draw_unmeasured(record, examine_record(record))
+        return
+    try:
+        _draw_spectrum(recording, view) if view.test == "spectrum" else _draw_linearity(recording, view)
+    except (ValueError, TypeError) as error:
+        draw_fault(str(error), _WAY_OUT)
+        _draw_unmeasured(record, examine_record(record))
 
-    With `drive` also the ends of the input, which only the linearity tests use. 0 and empty boxes leave it to the file.
+
+def _draw_reading_controls(view: ConverterView, record: Record | None) -> None:
+    """How the record is read: column, channel, width, rate, place in the word, sign, range.
+
+    For the linearity tests also the ends of the input, which only they use. What is left empty, or to a guess, says
+    what was found in the record, if one could be read.
     """
-    left, right = st.columns(2, gap="xsmall")
-    left.text_input(
-        "Column",
-        key=keep("column"),
-        placeholder="first",
-        help="Name or number of a column of text, or of an array of an archive.",
-    )
-    draw_number("Channel", "channel", place=right, help="From 1 on; 0 takes the first.")
-    help_ = "Width of the converter; 0 takes what the file says, or a guess."
-    draw_number("Bits", "record_bits", place=left, help=help_)
-    draw_number("Rate (Hz)", "rate_hz", place=right, help="0 takes what the file says.")
-    left.selectbox("Words", JUSTIFICATIONS, key=keep("justify"), help="Where the code stands in its word.")
-    right.selectbox("Sign", SIGNS, key=keep("signed"))
-    draw_number("Low end (V)", "record_low", place=left, help="Range of the converter; both 0: counted in codes.")
-    draw_number("High end (V)", "record_high", place=right)
-    if drive:
-        help_ = "Lowest and highest input of the ramp or sine; both 0: unknown. Offset, gain error and TUE need them."
-        draw_number("Input from (V)", "drive_low", place=left, help=help_)
-        draw_number("Input to (V)", "drive_high", place=right)
+    found = _tell_found(record)
+    boxes = st.container(horizontal=True, gap="small")
+    help_ = "Name or number of a column of text, or of an array of an archive."
+    boxes.text_input("Column", key=keep("column"), placeholder=found["column"], help=help_)
+    draw_number("Channel", "channel", empty=found["channel"], place=boxes, help="From 1 on; empty takes the first.")
+    help_ = "Width of the converter; empty takes what the file says, or a guess."
+    draw_number("Bits", "record_bits", empty=found["bits"], place=boxes, help=help_)
+    draw_number("Rate (Hz)", "rate_hz", empty=found["rate"], place=boxes, help="Empty takes what the file says.")
+    for label, field, words, help_ in (
+        ("Words", "justify", JUSTIFICATIONS, "Where the code stands in its word."),
+        ("Sign", "signed", SIGNS, "Two's complement, or straight binary."),
+    ):
+        boxes.selectbox(label, words, key=keep(field), format_func=partial(_name_word, found=found[field]), help=help_)
+    help_ = "Range of the converter; both empty: the file's own, or counted in codes."
+    _draw_span("Low end (V)", "High end (V)", ("record_low", "record_high"), view, found, place=boxes, help=help_)
+    if view.test != "spectrum":
+        help_ = (
+            "Lowest and highest input of the ramp or sine; both empty: unknown. Offset, gain error and TUE need them."
+        )
+        _draw_span("Input from (V)", "Input to (V)", ("drive_low", "drive_high"), view, found, place=boxes, help=help_)
+
+
+def _draw_span(
+    low: str, high: str, fields: tuple[str, str], view: ConverterView, found: dict[str, str], *, place: Any, help: str
+) -> None:
+    """Two boxes with the ends of a span; beside one that is given an empty one is 0."""
+    given = any(getattr(view, field) for field in fields)
+    for label, field in zip((low, high), fields, strict=True):
+        draw_number(label, field, empty="0" if given else found[field], place=place, help=help)
+
+
+def _tell_found(record: Record | None) -> dict[str, str]:
+    """What stands in each empty box: what the file says, or what was guessed, by field of the view."""
+    told = dict.fromkeys(("column", "channel", "bits", "rate", "justify", "signed", "record_low", "record_high"), "")
+    told |= dict.fromkeys(("drive_low", "drive_high"), "unknown")
+    if record is None:
+        return told
+    values = {finding.code: finding.value for finding in record.guesses}
+    for field in ("column", "channel"):
+        told[field] = f"guess: {values[field]}" if values.get(field) is not None else "first"
+    word = "guess" if BITS_GUESSED in values else "file"
+    told["bits"] = "none" if record.bits is None else f"{word}: {record.bits}"
+    told["rate"] = "not given" if record.fs_hz is None else si(record.fs_hz, "Hz", digits=4)
+    told["justify"] = record.justification or "none"
+    told["signed"] = "none" if record.signed is None else "signed" if record.signed else "unsigned"
+    ends = ("in codes",) * 2 if record.codes is not None else (record.low, record.high)
+    for field, end in zip(("record_low", "record_high"), ends, strict=True):
+        told[field] = end if isinstance(end, str) else "unknown" if end is None else f"file: {plain(end)}"
+    return told
+
+
+def _name_word(word: str, *, found: str) -> str:
+    """A choice of a box that may be left to a guess; the guess says what it came to."""
+    return f"{word}: {found}" if word == JUSTIFICATIONS[0] and found else word
 
 
 def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
@@ -124,15 +168,14 @@ def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
     Raises ValueError for a record without a spectrum, before anything is drawn.
     """
     record, options = read_recording(recording), state_spectrum(view)
-    found = analyze_recording(recording, options)
-    row = describe_capture(record, found)
+    row = describe_capture(record, analyze_recording(recording, options))
     _draw_headline(record, row)
-    draw_chart(spectrum_chart(found), "c-spectrum")
+    draw_chart(spectrum_chart(row), "c-spectrum")
     _draw_answers(record, row)
     draw_lines(
         HARMONIC_COLUMNS, list_harmonic_lines(row), "c-lines", alt="Harmonics, mixing products and the largest spur"
     )
-    picture = ("Spectrum", "The tone, its harmonics and the largest spur are marked.", partial(spectrum_chart, found))
+    picture = ("Spectrum", "The tone, its harmonics and the largest spur are marked.", partial(spectrum_chart, row))
     _draw_export(recording, row, options, picture)
 
 
@@ -152,7 +195,7 @@ def _draw_linearity(recording: Recording, view: ConverterView) -> None:
 
 
 def _draw_answers(record: Record, row: Told) -> None:
-    """Findings, how the file was read, the figures at the left and the histogram of codes at the right.
+    """Findings, how the file was read, the figures, and below them the histogram of codes.
 
     What was guessed in reading stands in the notes, not among the findings.
     """
@@ -161,11 +204,8 @@ def _draw_answers(record: Record, row: Told) -> None:
         none="Nothing stands out in this record.",
     )
     draw_notes(record.guesses)
-    left, right = st.columns([5, 4], gap="medium")
-    with left:
-        draw_figures(row, alt=row.headline)
-    with right:
-        _draw_codes(record)
+    draw_figures(row, alt=row.headline)
+    _draw_codes(record)
 
 
 def _draw_headline(record: Record, row: Told) -> None:
@@ -184,7 +224,7 @@ def describe_reading(record: Record) -> str:
         if record.codes is None
         else f"{record.bits} bit codes, {record.justification}-justified, {'signed' if record.signed else 'unsigned'}"
     )
-    rate = "rate unknown" if record.fs_hz is None else si(record.fs_hz, "S/s", digits=7)
+    rate = "rate unknown" if record.fs_hz is None else si(record.fs_hz, "S/s", digits=4)
     return f"Read as {record.values.size:,} samples, {kind}, {rate}."
 
 

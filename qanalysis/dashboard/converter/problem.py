@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from qanalysis.converters.lines import write_cell
 from qanalysis.converters.noise_limits import NoiseSources
 from qanalysis.converters.textbook.row import list_textbook_rows
 from qanalysis.converters.textbook.textbook import Textbook, solve_textbook
 from qanalysis.dashboard.converter.view import ConverterView, parse_numbers
 from qanalysis.dashboard.elements import Fact
-from qanalysis.notation import si, volts
+from qanalysis.notation import si
 
 
 def check_problem(view: ConverterView) -> None:
@@ -29,20 +30,24 @@ def solve_view(view: ConverterView) -> Textbook:
         inputs=parse_numbers(view.inputs),
         fs_over=view.fs_over,
         transfer=view.transfer,
-        conversion_time_s=view.conversion_us / 1e6 or None,
+        conversion_time_s=_divide(view.conversion_us, 1e6),
         noise=NoiseSources(
-            jitter_s=view.clock_jitter_ps / 1e12 or None,
-            frequency_hz=view.tone_hz or None,
-            capacitance_f=view.capacitance_pf / 1e12 or None,
+            jitter_s=_divide(view.clock_jitter_ps, 1e12),
+            frequency_hz=view.tone_hz,
+            capacitance_f=_divide(view.capacitance_pf, 1e12),
         ),
     )
+
+
+def _divide(value: float | None, by: float) -> float | None:
+    return None if value is None else value / by
 
 
 def headline_problem(problem: Textbook) -> str:
     """Width, range, step and bound; plain text."""
     converter = problem.converter
-    step, bound = volts(problem.step), volts(converter.error_bound)
-    return f"{converter.bits} bit over {volts(problem.full_scale)}: step {step}, bound ±{bound}"
+    step, bound = write_cell(problem.step, "V"), write_cell(converter.error_bound, "V")
+    return f"{converter.bits} bit over {write_cell(problem.full_scale, 'V')}: step {step}, bound ±{bound}"
 
 
 def list_answers(problem: Textbook) -> list[Fact]:
@@ -54,7 +59,7 @@ def list_answers(problem: Textbook) -> list[Fact]:
 def list_means(problem: Textbook) -> list[Fact]:
     """Mean relative error over the inputs in both readings; nothing without inputs.
 
-    In percent, six digits; "n/a" where every base is 0.
+    In percent; "n/a" where every base is 0.
     """
     errors = problem.relative_errors
     readings = (
@@ -64,7 +69,7 @@ def list_means(problem: Textbook) -> list[Fact]:
     return [
         (
             f"Mean relative error over {base}",
-            "n/a" if mean is None else si(100 * mean, "%", digits=6),
+            "n/a" if mean is None else si(100 * mean, "%", digits=4),
             f"|e|/{base}, {count} of {errors.count} inputs",
         )
         for base, mean, count in readings

@@ -31,6 +31,7 @@ from qanalysis.dashboard.linked import draw_linked
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.views import list_ends
 from qanalysis.dashboard.wording import escape_markdown
+from qanalysis.notation import decibels
 
 
 def draw_simulate(view: ConverterView) -> None:
@@ -76,23 +77,23 @@ def _draw_controls(view: ConverterView) -> None:
     st.selectbox("Waveform", list(WAVEFORM_WORDS), key=keep("waveform"), format_func=WAVEFORM_WORDS.__getitem__)
     if view.waveform in PERIODIC:
         coherent = (
-            "Whole and without a common divisor with the number of samples: every sample then has a phase of its own."
+            "Of the record: whole and without a common divisor with M, so that every sample has a phase of its own."
         )
-        draw_number("Periods in the record (J)", "cycles", help=coherent)
+        draw_number("Periods (J)", "cycles", help=coherent)
     st.selectbox("Samples (M)", SAMPLE_COUNTS, key=keep("samples"))
     st.selectbox("Dither", DITHER_NAMES, key=keep("dither"))
     _draw_slider("Noise", "noise_lsb", "%g LSB", step=0.05, help="Gaussian, rms, before the quantizer.")
     with st.expander("Imperfections", expanded=True):
-        left, right = st.columns(2, gap="xsmall")
-        draw_number("Offset (LSB)", "offset_lsb", place=left)
-        draw_number("Gain error (%)", "gain_percent", place=right)
-        left.selectbox("INL shape", INL_SHAPES, key=keep("inl_shape"))
-        draw_number("INL peak (LSB)", "inl_lsb", place=right)
-        draw_number("Jitter (ps rms)", "jitter_ps", place=left)
-        draw_number("Rate (Hz)", "sim_rate_hz", place=right)
+        boxes = st.container(horizontal=True, gap="small")
+        draw_number("Offset (LSB)", "offset_lsb", place=boxes)
+        draw_number("Gain error (%)", "gain_percent", place=boxes)
+        boxes.selectbox("INL shape", INL_SHAPES, key=keep("inl_shape"))
+        draw_number("INL peak (LSB)", "inl_lsb", place=boxes)
+        draw_number("Jitter (ps rms)", "jitter_ps", place=boxes)
+        draw_number("Rate (Hz)", "sim_rate_hz", place=boxes)
         osr = "Oversampling ratio: the band that counts ends at fs/(2 OSR)."
-        draw_number("OSR", "osr", place=left, help=osr)
-        draw_number("Shaping order", "shaping_order", place=right)
+        draw_number("OSR", "osr", place=boxes, help=osr)
+        draw_number("Shaping order", "shaping_order", place=boxes)
 
 
 def _draw_slider(label: str, field: str, form: str, *, step: float | None = None, help: str | None = None) -> None:
@@ -184,7 +185,8 @@ def _draw_dac_notes(view: ConverterView, simulated: Simulated) -> None:
     """Of view "dac": the worst spur of an ideal sine, for 2 bits and more up to what can be summed, and findings."""
     if 2 <= view.sim_bits <= MOST_SPUR_BITS:
         spur = read_worst_spur(view.sim_bits)
-        place = f"HD{spur.order:,}, {spur.sfdr_db:.2f} dB below the tone; fit {spur.fit_db:.2f} dB (8.07 n + 3.29)"
+        fit = f"fit {decibels(spur.fit_db)} (8.07 n + 3.29)"
+        place = f"HD{spur.order:,}, {decibels(spur.sfdr_db)} below the tone; {fit}"
         text = f"Worst spur of an ideal {spur.bits} bit sine over the whole range: {place}."
         st.info(escape_markdown(text), icon=":material/ssid_chart:")
     findings = _keep_period_findings(simulated.capture)

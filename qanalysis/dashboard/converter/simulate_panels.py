@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from qanalysis.charts.converter_charts import code_histogram, error_density, ledger_bars, simulated_transfer
 from qanalysis.charts.dac_charts import hold_curve, output_spectrum
 from qanalysis.charts.linked.scene import FactPanel, Panel
-from qanalysis.charts.spectrum_charts import spectrum_chart
+from qanalysis.charts.spectrum_charts import FLOOR_DB, spectrum_chart
 from qanalysis.charts.sweep_charts import (
     dither_curves,
     error_against_amplitude,
@@ -20,7 +22,7 @@ from qanalysis.charts.sweep_charts import (
 )
 from qanalysis.converters.choices import Signal
 from qanalysis.converters.simulation.dac import list_images, trace_output
-from qanalysis.converters.simulation.simulate import SimulatedRecord
+from qanalysis.converters.simulation.simulate import SimulatedRecord, Simulation
 from qanalysis.dashboard.converter import python_lines as python
 from qanalysis.dashboard.converter.cache import (
     Simulated,
@@ -35,9 +37,11 @@ from qanalysis.dashboard.converter.cache import (
 )
 from qanalysis.dashboard.converter.view import DEFAULT, ConverterView
 from qanalysis.dashboard.elements import Fact
-from qanalysis.notation import decibels, signed
+from qanalysis.dashboard.views import list_ends
+from qanalysis.notation import decibels, plain, signed
 from qanalysis.theory.lines import sine_sqnr_db
 
+MOST_WIDTH = list_ends(ConverterView, "sim_bits")[1]
 Panels = list[Panel | FactPanel]
 
 
@@ -129,7 +133,18 @@ def _draw_spectrum(view: ConverterView, simulated: Simulated) -> Panels:
     found = analyze_simulation(simulation_key(view), view.full_scale, view.harmonics)
     lines = python.write_spectrum(python.write_simulation(simulation, view), simulation, view)
     facts = [(line.label, line.text, line.convention) for line in found.lines]
-    return [Panel("s-spectrum", spectrum_chart(found), lines), FactPanel("s-figures", facts, found.headline)]
+    chart = spectrum_chart(found, levels=choose_levels(simulation))
+    return [Panel("s-spectrum", chart, lines), FactPanel("s-figures", facts, found.headline)]
+
+
+def choose_levels(simulation: Simulation) -> tuple[float, float]:
+    """Ends of the axis of a spectrum at every width, in dBFS: from below the noise of the finest one in a bin, or from
+    the floor of the chart where shaping sinks it, to above full scale.
+    """
+    if simulation.shaping_order:
+        return FLOOR_DB, 10.0
+    bin_db = -sine_sqnr_db(MOST_WIDTH) - 10 * math.log10(max(simulation.samples / 2, 1))
+    return max(10 * math.floor((bin_db - 25) / 10), FLOOR_DB), 10.0
 
 
 def _draw_sweeps(view: ConverterView, simulated: Simulated) -> Panels:
@@ -184,30 +199,39 @@ def list_errors(simulated: Simulated, view: ConverterView) -> list[Fact]:
         ("SQNR", "n/a" if snr is None else decibels(snr), f"AC signal over error, {band}"),
         (
             "Error rms",
-            f"{np.sqrt(np.mean(np.square(capture.errors))) / lsb:.4f} LSB",
+            _in_steps(np.sqrt(np.mean(np.square(capture.errors))) / lsb),
             f"LSB = {simulation.converter.lsb_convention.replace('fs', 'FS')}",
         ),
-        ("Bias", f"{signed(float(np.mean(capture.errors)) / lsb, '.4f')} LSB", "mean of e = y − x"),
+        ("Bias", _in_steps(np.mean(capture.errors) / lsb), "mean of e = y − x"),
         (
             "Largest error",
-            f"{float(np.abs(capture.errors).max()) / lsb:.4f} LSB",
-            f"{view.transfer}: bound {simulation.converter.error_bound / lsb:g} LSB",
+            _in_steps(np.abs(capture.errors).max() / lsb),
+            f"{view.transfer}: bound {plain(simulation.converter.error_bound / lsb)} LSB",
         ),
         (
             "Error power over q²/12",
-            f"{meter.power_ratio:.4f}",
-            f"the quantizer's own; model {meter.expected_ratio:g} ± {meter.power_limit:.2g}",
+            plain(meter.power_ratio, digits=4),
+            f"the quantizer's own; model {plain(meter.expected_ratio)} ± {plain(meter.power_limit, digits=2)}",
         ),
         (
             "corr(e, x)",
             _correlation(meter.correlation),
-            f"the quantizer's own; model 0 ± {meter.correlation_limit:.2g}",
+            f"the quantizer's own; model 0 ± {plain(meter.correlation_limit, digits=2)}",
         ),
-        ("Largest line over the mean bin", f"{meter.line_ratio:.1f}", f"whiteness; model below {meter.line_limit:.1f}"),
+        (
+            "Largest line over the mean bin",
+            plain(meter.line_ratio),
+            f"whiteness; model below {plain(meter.line_limit)}",
+        ),
     ]
     if stats.error_signal_correlation is not None:
         facts.append(("corr of the whole error", _correlation(stats.error_signal_correlation), "all sources"))
     return facts
+
+
+def _in_steps(error: np.floating[Any]) -> str:
+    """An error in LSB with four digits."""
+    return f"{signed(float(error), '.4f')} LSB"
 
 
 def _correlation(value: float | None) -> str:

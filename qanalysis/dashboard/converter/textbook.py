@@ -14,6 +14,7 @@ import streamlit as st
 
 from qanalysis.arrays import Doubles
 from qanalysis.converters.converter import LSB_CONVENTIONS
+from qanalysis.converters.lines import write_cell
 from qanalysis.converters.posterior import (
     GRADE_NOTE,
     Posterior,
@@ -40,7 +41,7 @@ from qanalysis.dashboard.export import Extras, draw_export
 from qanalysis.dashboard.linked import draw_linked
 from qanalysis.dashboard.session import change, keep
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.notation import true_minus, volts
+from qanalysis.notation import plain
 
 ROWS_SHOWN, TABLE_HEIGHT = 64, 420
 _CODE_COLUMNS = {
@@ -50,6 +51,7 @@ _CODE_COLUMNS = {
     "upper_edge": "Upper edge (V)",
     "level": "Level (V)",
 }
+_NOT_GIVEN = "not given"
 _WAY_OUT = "Correct the number in the controls at the left, or press one of the presets."
 
 
@@ -81,7 +83,7 @@ def draw_textbook(view: ConverterView) -> None:
 
 
 def _take_preset(preset: Textbook) -> None:
-    """Fill the boxes with a worked problem; for a button's callback. What the problem does not state becomes 0."""
+    """Fill the boxes with a worked problem; for a button's callback. What the problem does not state is left empty."""
     converter = preset.converter
     inputs = "; ".join(f"{value:g}" for value in preset.inputs)
     change(
@@ -90,21 +92,21 @@ def _take_preset(preset: Textbook) -> None:
         low=converter.low,
         high=converter.high,
         inputs=inputs,
-        conversion_us=0.0,
-        clock_jitter_ps=0.0,
-        tone_hz=0.0,
-        capacitance_pf=0.0,
+        conversion_us=None,
+        clock_jitter_ps=None,
+        tone_hz=None,
+        capacitance_pf=None,
     )
 
 
 def _draw_controls() -> None:
     """Range and inputs, and in an expander what the noise limits need.
 
-    Volts, µs, ps, hertz and pF, as the labels say; 0 in the expander states nothing. Keys are the fields of the view.
+    Volts, µs, ps, hertz and pF, as the labels say; an empty box states nothing. Keys are the fields of the view.
     """
-    left, right = st.columns(2, gap="xsmall")
-    draw_number("Low end (V)", "low", place=left)
-    draw_number("High end (V)", "high", place=right)
+    ends = st.container(horizontal=True, gap="small")
+    draw_number("Low end (V)", "low", place=ends)
+    draw_number("High end (V)", "high", place=ends)
     st.text_input(
         "Inputs (V)",
         key=keep("inputs"),
@@ -112,18 +114,20 @@ def _draw_controls() -> None:
         help="One or several voltages, parted by semicolons; decimal commas are read.",
     )
     with st.expander("More: rate, jitter, kT/C"):
-        draw_number("Conversion time (µs)", "conversion_us", help="0 leaves the rate out.")
-        draw_number("Jitter of the clock (ps rms)", "clock_jitter_ps", help="0: none is stated.")
-        draw_number("Tone (Hz)", "tone_hz", help="The sine that the jitter acts on; the two go together.")
-        draw_number("Capacitor (pF)", "capacitance_pf", help="Its kT/C noise at 300 K; 0: none is stated.")
+        draw_number("Conversion time (µs)", "conversion_us", empty=_NOT_GIVEN, help="Its inverse is the rate.")
+        draw_number("Jitter of the clock (ps rms)", "clock_jitter_ps", empty=_NOT_GIVEN, help="Goes with the tone.")
+        help_ = "The sine that the jitter acts on; the two go together."
+        draw_number("Tone (Hz)", "tone_hz", empty=_NOT_GIVEN, help=help_)
+        draw_number("Capacitor (pF)", "capacitance_pf", empty=_NOT_GIVEN, help="For its kT/C noise at 300 K.")
 
 
 def _draw_inputs(problem: Textbook) -> None:
     """Per input a line "k-inputs", and whether it keeps the bound; nothing without inputs."""
     if problem.inputs:
+        bound = write_cell(problem.converter.error_bound, "V")
         st.markdown("**Inputs**: the actual error beside the bound")
         draw_numbers(build_conversions(problem), "k-inputs", height="content", alt="Codes and errors of the inputs")
-        draw_findings(problem.findings, none=f"Every input keeps the bound of {volts(problem.converter.error_bound)}.")
+        draw_findings(problem.findings, none=f"Every input keeps the bound of {bound}.")
 
 
 def _draw_working(problem: Textbook) -> None:
@@ -288,11 +292,13 @@ def _model_series(view: ConverterView, series: Doubles, problem: Textbook) -> tu
     match view.model:
         case "grey":
             grey = fit_grey_model(series)
-            following = grey.predict(series.size + 1)[-1]
-            note = f"GM(1,1): a = {grey.a:.8f}, b = {grey.b:.8f}; the next value would be {following:.6g}."
+            a, b, following = (
+                plain(value, digits=4) for value in (grey.a, grey.b, float(grey.predict(series.size + 1)[-1]))
+            )
+            note = f"GM(1,1): a = {a}, b = {b}; the next value would be {following}."
             return grey.predict(series.size), note
         case "converter":
-            note = f"y is what {problem.converter.bits} bits over {volts(problem.full_scale)} make of x."
+            note = f"y is what {problem.converter.bits} bits over {write_cell(problem.full_scale, 'V')} make of x."
             return problem.converter.round_trip(series), note
     return np.array(parse_numbers(view.own_model)), "y as typed."
 
@@ -301,7 +307,7 @@ def list_posterior(found: Posterior, x: Doubles, y: Doubles) -> list[Fact]:
     """C, c, P, the grade, the bias, and mean relative error in both readings, as plain texts; "n/a" where x is
     constant.
 
-    Ratios and shares are plain numbers with eight digits; a mean relative error leaves out values whose base is 0.
+    Ratios and shares are plain numbers; a mean relative error leaves out values whose base is 0.
     """
     errors = measure_relative_errors(x, y)
     grade = "n/a" if found.grade is None else f"{found.grade.number}, {found.grade.word}"
@@ -321,5 +327,5 @@ def list_posterior(found: Posterior, x: Doubles, y: Doubles) -> list[Fact]:
             f"{errors.of_predicted_count} of {errors.count} values, y ≠ 0",
         ),
     ]
-    texts = [(name, "n/a" if value is None else true_minus(f"{value:.8g}"), word) for name, value, word in rows]
+    texts = [(name, "n/a" if value is None else plain(value, digits=4), word) for name, value, word in rows]
     return [("Grade", grade, "the worse of those by C and by P"), *texts]

@@ -5,7 +5,8 @@ record.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.choices import (
@@ -47,15 +48,16 @@ SIMULATE_VIEWS = {
 CAPTURE_TESTS = {"spectrum": "Spectrum"} | {name: f"{name.capitalize()} histogram" for name in TESTS}
 JUSTIFICATIONS = ("guess", *STATED)
 SIGNS = ("guess", "signed", "unsigned")
+_NEVER_ZERO = ("conversion_us", "clock_jitter_ps", "tone_hz", "capacitance_pf", "channel", "record_bits", "rate_hz")
 
 
 @dataclass(frozen=True, slots=True)
 class ConverterView(View):
     """Everything that decides what the page shows.
 
-    The first group are the conventions that all tabs share, then come Textbook, Simulate and Capture. What is 0 in
-    Textbook beside the range is not stated; a bit width, a rate and a channel of 0 in Capture, a range and a drive of 0
-    to 0, and empty texts, mean "find out".
+    The first group are the conventions that all tabs share, then come Textbook, Simulate and Capture. None is an empty
+    box: not stated in Textbook, "find out" in Capture, as empty texts are. 0 is None too where it can not be meant; of
+    a range and a drive it is an end like any other.
 
     Units are those of the labels: volts, µs, ps, hertz, pF, LSB, percent, degrees.
     """
@@ -71,10 +73,10 @@ class ConverterView(View):
     low: float = bound(0.0)
     high: float = bound(10.0)
     inputs: str = bound("")
-    conversion_us: float = bound(0.0, low=0.0)
-    clock_jitter_ps: float = bound(0.0, low=0.0)
-    tone_hz: float = bound(0.0, low=0.0)
-    capacitance_pf: float = bound(0.0, low=0.0)
+    conversion_us: float | None = bound(None, number=float, low=0.0)
+    clock_jitter_ps: float | None = bound(None, number=float, low=0.0)
+    tone_hz: float | None = bound(None, number=float, low=0.0)
+    capacitance_pf: float | None = bound(None, number=float, low=0.0)
     code_table: bool = bound(False)
     resolutions: bool = bound(False)
     posterior: bool = bound(False)
@@ -102,16 +104,21 @@ class ConverterView(View):
 
     record: str = bound(f"{SAMPLE_PREFIX}{DEFAULT_RECORD}")
     column: str = bound("")
-    channel: int = bound(0, low=0, high=255)
-    record_bits: int = bound(0, low=0, high=32)
+    channel: int | None = bound(None, number=int, low=0, high=255)
+    record_bits: int | None = bound(None, number=int, low=0, high=32)
     justify: str = bound(JUSTIFICATIONS[0], choices=JUSTIFICATIONS)
     signed: str = bound(SIGNS[0], choices=SIGNS)
-    rate_hz: float = bound(0.0, low=0.0)
-    record_low: float = bound(0.0)
-    record_high: float = bound(0.0)
-    drive_low: float = bound(0.0)
-    drive_high: float = bound(0.0)
+    rate_hz: float | None = bound(None, number=float, low=0.0)
+    record_low: float | None = bound(None, number=float)
+    record_high: float | None = bound(None, number=float)
+    drive_low: float | None = bound(None, number=float)
+    drive_high: float | None = bound(None, number=float)
     test: str = bound("spectrum", choices=tuple(CAPTURE_TESTS))
+
+    def settle(self) -> Self:
+        """The view without zeros that state nothing: a width, a rate or a channel of 0 is none."""
+        zeros: dict[str, Any] = {name: None for name in _NEVER_ZERO if getattr(self, name) == 0}
+        return replace(self, **zeros)
 
 
 DEFAULT = ConverterView()

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 import sample_models
+from qanalysis.charts.wording import label_layers
 from qanalysis.dashboard.cache import get_uploads, list_paths
 from qanalysis.dashboard.layers.view import (
     AXES,
@@ -43,6 +44,7 @@ CHECKPOINTS = FileKind(
     list_paths=list_paths,
 )
 MOST_COMPARED = 6
+LABEL_LENGTH = 27  # letters of a box in the sidebar
 _SYMMETRY_HELP = (
     "sym: codes −q to q (torch, TensorRT); sym-full: one code more below, step from the full range (torchao); "
     "sym-noclip: one code more below, nothing clipped; sym-clip: step from max|x| over 2^(b−1) (GGUF); "
@@ -87,10 +89,12 @@ def draw_layer_choice(names: Sequence[str], opening: str, worst: str | None, on_
     puts in view, with `on_worst`; None draws no button.
     """
     confine(LayersView, "layer", names, chosen=opening)
+    labels = label_layers(names, LABEL_LENGTH)
     st.selectbox(
         "Layer in view",
         names,
         key=keep("layer"),
+        format_func=labels.__getitem__,
         help="A click on the heat map or a table row chooses the layer too.",
     )
     if worst is not None:
@@ -107,6 +111,7 @@ def draw_layer_choice(names: Sequence[str], opening: str, worst: str | None, on_
         "Curves of further layers",
         names,
         key=keep("compared"),
+        format_func=labels.__getitem__,
         max_selections=MOST_COMPARED,
         placeholder="Choose up to six",
     )

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from qanalysis.charts.channel_charts import channel_errors
+import numpy as np
+
+from qanalysis.charts.channel_charts import draw_channels
 from qanalysis.charts.curves import error_curves, mark_point
 from qanalysis.charts.heat_map import heat_map
 from qanalysis.charts.layer_axes import LayerAxes
-from qanalysis.charts.layer_charts import error_histogram, weight_histogram
+from qanalysis.charts.layer_charts import draw_errors, draw_weights
 from qanalysis.charts.linked.scene import Panel, build_part
 from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
@@ -80,16 +82,24 @@ def offer_scene(shown: Shown, names: tuple[str, ...], listed: tuple[str, ...]) -
 def _build_map(shown: Shown, names: Sequence[str], listed: Sequence[str]) -> Mapping[str, Any]:
     """The part of the whole model: map, headlines, families."""
     place = {tensor: index for index, tensor in enumerate(listed)}
-    rows = sorted((row for row in shown.rows if row.tensor in place), key=lambda row: place[row.tensor])
-    swept = dict.fromkeys(row.scheme for row in shown.rows)
-    sizes = {row.tensor: row.numel for row in shown.in_view}
+    tensors = shown.rows.column("tensor").tolist()
+    kept = sorted((index for index, tensor in enumerate(tensors) if tensor in place), key=lambda at: place[tensors[at]])
+    rows = tuple(shown.rows.rows.take(np.array(kept, np.intp)))
+    swept = dict.fromkeys(shown.rows.column("scheme").tolist())
+    sizes = {tensor: row.numel for tensor, row in shown.firsts.items()}
     families = list_families(tuple(swept))
     return build_part(
         [[Panel("heat", heat_map(rows, shown.view.metric), kind="grid", python=_write_map(shown))]],
         layout="layers",
         order=["heat", "weights", "errors", "curves", "channels"],
         control={"label": "Bits in view", "unit": "bit"},
-        layers={"names": list(names), "numel": [sizes.get(name, 0) for name in names]},
+        layers={
+            "names": list(names),
+            "numel": [sizes.get(name, 0) for name in names],
+            "listed": [
+                at for at, name in sorted(enumerate(names), key=lambda pair: place.get(pair[1], -1)) if name in place
+            ],
+        },
         families=[
             {
                 "name": family.name,
@@ -153,7 +163,7 @@ def build_layer(
     raises.
     """
     tensor = names[index]
-    row = next((row for row in shown.rows if row.tensor == tensor), None)
+    row = shown.firsts.get(tensor)
     if row is None or row.status != "ok":
         return build_part([[]], note=_explain(row, tensor))
     texts = family.schemes if place is None else family.schemes[place : place + 1]
@@ -179,7 +189,7 @@ def build_layer(
 
 def _collect_rows(shown: Shown, subject: Subject, texts: Sequence[str]) -> dict[str, Row]:
     """The layer's rows by scheme: those of the sweep, and for the others those that the engine measures now."""
-    known = {row.scheme: row for row in shown.rows if row.tensor == subject.tensor and row.scheme in texts}
+    known = {row.scheme: row for row in shown.rows_of(subject.tensor) if row.scheme in texts}
     missing = [text for text in texts if text not in known]
     if not missing:
         return known
@@ -210,11 +220,11 @@ def _draw_inside(shown: Shown, profile: LayerProfile, axes: LayerAxes) -> list[P
             f"profile = profile_layer(values, Scheme.parse({str(profile.scheme)!r}), axis=info.channel_axis)",
         ]
     )
-    weights = weight_histogram(profile, log_counts=shown.view.log, axes=axes)
+    weights = draw_weights(profile, axes, log_counts=shown.view.log)
     return [
         Panel("weights", weights, f"{python}\ncounts = profile.weights.counts"),
-        Panel("errors", error_histogram(profile, axes=axes), f"{python}\ncounts = profile.error_in_steps.counts"),
-        Panel("channels", channel_errors(profile, axes=axes), f"{python}\nshares = profile.channel_share"),
+        Panel("errors", draw_errors(profile, axes), f"{python}\ncounts = profile.error_in_steps.counts"),
+        Panel("channels", draw_channels(profile, axes), f"{python}\nshares = profile.channel_share"),
     ]
 
 
@@ -228,7 +238,8 @@ def _draw_curves(shown: Shown, tensor: str) -> Panel:
             limits = read_limits(Origin(shown.request.source, shown.request.identity), tensor)
         except (ValueError, TypeError):
             limits = None  # values without spread have no limits of their own
-    figure = error_curves(shown.rows, tensors, view.metric, horizontal=view.axis, limits=limits)
+    rows = [row for name in tensors for row in shown.rows_of(name)]
+    figure = error_curves(rows, tensors, view.metric, horizontal=view.axis, limits=limits)
     chosen = f"[['scheme', 'bits', 'bits_per_weight', {view.metric!r}]]"
     python = f"curve = frame[frame['tensor'] == {tensor!r}]{chosen}"
     return Panel("curves", figure, f"{_write_sweep(shown)}\nframe = rows.to_pandas()\n{python}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from qanalysis.charts.sweep_tables import tabulate_layers, tabulate_totals
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.cache import Contents, get_jobs, identify, read_contents
 from qanalysis.dashboard.elements import draw_chart, draw_choice_table, draw_fault, draw_table
@@ -29,7 +30,7 @@ from qanalysis.dashboard.linked import draw_linked
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
 from qanalysis.dashboard.session import change, confine, keep, open_tab
-from qanalysis.dashboard.tables import build_contents, build_layers, build_totals
+from qanalysis.dashboard.tables import build_contents
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.own_limits import describe_limits
 from qanalysis.diagnosis.profile import LayerProfile
@@ -39,7 +40,7 @@ from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import select_tensors
 
 CONTENTS_HEIGHT = 560
-TABLE_HEIGHT, HEADING_HEIGHT, ROW_HEIGHT = 460, 39, 35
+TABLE_HEIGHT = 380
 _WAY_OUT = (
     "Choose another **Source** in the sidebar, change the **filter**, or take a step back with **Undo**. "
     "The samples always open."
@@ -118,11 +119,8 @@ def _draw_result(drawn: Shown, names: tuple[str, ...]) -> None:
         _draw_charts(shown, names, listed, tensor)
         profile = _read_profile(shown, tensor)
         _draw_remarks(shown, listed, tensor, profile)
-        left, right = st.columns([2, 3], gap="medium")
-        with left:
-            _draw_totals(shown)
-        with right:
-            _draw_layer_table(shown, listed, tensor)
+        _draw_totals(shown)
+        _draw_layer_table(shown, listed, tensor)
         _draw_sections(shown, tensor, profile)
 
 
@@ -192,15 +190,8 @@ def _draw_remarks(shown: Shown, listed: Sequence[Row], tensor: str, profile: Lay
 def _draw_totals(shown: Shown) -> None:
     """Table "totals" of all swept schemes, the one in view marked; a choice puts a scheme in view."""
     st.markdown("**Totals per scheme**, all layers of the sweep pooled")
-    draw_choice_table(
-        build_totals(shown.rows.totals),
-        "totals",
-        names=[row.scheme for row in shown.rows.totals],
-        chosen=shown.scheme,
-        height=TABLE_HEIGHT,
-        alt="Totals per scheme",
-        on_choose=_choose_scheme,
-    )
+    panel = tabulate_totals(shown.rows.totals, height=TABLE_HEIGHT)
+    draw_choice_table(panel, "totals", chosen=shown.scheme, on_choose=_choose_scheme)
 
 
 def _draw_sections(shown: Shown, tensor: str, profile: LayerProfile | None) -> None:
@@ -246,21 +237,11 @@ def _draw_export(shown: Shown, extras: Extras) -> None:
 
 
 def _draw_layer_table(shown: Shown, listed: Sequence[Row], tensor: str) -> None:
-    """Table "layers" of the rows listed at the scheme in view, the layer in view tinted; a click puts one in view.
-
-    As high as its rows, from two on, up to `TABLE_HEIGHT` pixels.
-    """
+    """Table "layers" of the rows listed at the scheme in view, the layer in view marked; a choice puts one in view."""
     scheme = listed[0].scheme if listed else shown.scheme
     st.markdown(f"**Layers at {escape_markdown(scheme)}**: {len(listed)} of {len(shown.firsts)}")
-    draw_choice_table(
-        build_layers(listed, shown.view.metric),
-        "layers",
-        names=[row.tensor for row in listed],
-        chosen=tensor,
-        height=min(HEADING_HEIGHT + ROW_HEIGHT * max(len(listed), 2), TABLE_HEIGHT),
-        alt="Layers at the scheme in view",
-        on_choose=_choose_layer,
-    )
+    panel = tabulate_layers(listed, shown.view.metric, height=TABLE_HEIGHT)
+    draw_choice_table(panel, "layers", chosen=tensor, on_choose=_choose_layer)
 
 
 def _draw_contents(contents: Contents) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from qanalysis.dashboard.cache import Origin, Subject
 from qanalysis.dashboard.jobs import Job, SweepRequest
 from qanalysis.dashboard.layers.view import INTEGERS, LayersView, family_of, format_of
@@ -36,20 +38,20 @@ class Shown:
     @cached_property
     def schemes(self) -> frozenset[str]:
         """The schemes swept."""
-        return frozenset(row.scheme for row in self.rows)
+        return frozenset(self.rows.column("scheme").tolist())
 
     @cached_property
     def in_view(self) -> tuple[Row, ...]:
         """The rows of the scheme in view, in the order of the file; none for a width that was not swept."""
-        return tuple(row for row in self.rows if row.scheme == self.scheme)
+        return self._pick("scheme", self.scheme)
 
     @cached_property
     def firsts(self) -> dict[str, Row]:
         """Each tensor's first row, in the order of the file: what it is, and whether it has figures at all."""
-        found: dict[str, Row] = {}
-        for row in self.rows:
-            found.setdefault(row.tensor, row)
-        return found
+        places: dict[str, int] = {}
+        for place, tensor in enumerate(self.rows.column("tensor").tolist()):
+            places.setdefault(tensor, place)
+        return dict(zip(places, self.rows.rows.take(np.array([*places.values()], np.intp)), strict=True))
 
     @cached_property
     def opening(self) -> str | None:
@@ -59,6 +61,14 @@ class Shown:
         worst = select_worst(self.rows, choose_scheme(self.rows), count=1)
         named = (tensor for tensor, row in self.firsts.items() if row.status == "ok")
         return worst[0].tensor if worst else next(named, None)
+
+    def rows_of(self, tensor: str) -> tuple[Row, ...]:
+        """Every row of a tensor, in the order of the schemes."""
+        return self._pick("tensor", tensor)
+
+    def _pick(self, column: str, value: str) -> tuple[Row, ...]:
+        """The rows with a value in a column; only these are made, of a table that may have many."""
+        return tuple(self.rows.rows.take(np.flatnonzero(self.rows.column(column) == value)))
 
     def choose_layer(self, names: Sequence[str]) -> str:
         """The layer in view where nobody has chosen: `opening` where it is among the names, else the first of them."""
@@ -93,7 +103,7 @@ def choose_shown(candidates: Sequence[Job | None], request: SweepRequest, view: 
         rows = job.snapshot.rows if job else None
         asked = (request.source, request.identity)
         if job and rows and len(rows) and (job.request.source, job.request.identity) == asked:
-            schemes = tuple(dict.fromkeys(row.scheme for row in rows))
+            schemes = tuple(dict.fromkeys(rows.column("scheme").tolist()))
             return Shown(job.request, rows, view, view.scheme if _holds_family(schemes, view) else schemes[0])
     return None
 

@@ -11,6 +11,7 @@ from qanalysis.converters.records.code_words import (
     Resolved,
     code_range,
     count_low_zeros,
+    find_edge,
     needed_bits,
     resolve_codes,
     round_up_bits,
@@ -169,3 +170,67 @@ def test_hand_worked_widths() -> None:
     # 9 bits reach 0..511; 3 of 511 are within 1/128 of the end, 4 are not.
     assert [round_up_bits(np.array([0, top]), signed=False) for top in (511, 508, 507)] == [9, 9, 10]
     assert [count_low_zeros(np.array(codes)) for codes in ([0, 0], [8, 12], [-16, 32], [1, 2])] == [0, 2, 4, 0]
+
+
+def reach(low: int, high: int) -> np.ndarray:
+    """Codes of a tone from `low` to `high`, both met."""
+    turns = np.sin(2 * np.pi * 127 * T / T.size)
+    return np.rint((low + high) / 2 + (high - low) / 2 * turns / np.abs(turns).max()).astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bits"),
+    [
+        (-2048, 2048, 12),
+        (-2047, 2048, 12),
+        (-1900, 2048, 12),
+        (-128, 128, 8),
+        (-1024, 1024, 11),
+        (-8192, 8192, 14),
+        (0, 4096, 12),
+        (3, 4096, 12),
+        (0, 256, 8),
+        (0, 65536, 16),
+    ],
+)
+@pytest.mark.parametrize("container", [32, None])
+def test_codes_that_reach_exactly_a_power_of_two_are_those_of_the_width_below_it(
+    low: int, high: int, bits: int, container: int | None
+) -> None:
+    read = resolve(reach(low, high), container)
+    assert (read.bits, read.signed) == (bits, low < 0)
+    assert {note.code: note.value for note in read.notes}["bits-guessed"] == bits
+    np.testing.assert_array_equal(read.codes, reach(low, high))
+    assert resolve(reach(low, high), container, bits=bits + 2).bits == bits + 2
+    assert "bits-guessed" not in codes_of(resolve(reach(low, high), container, bits=bits))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bits"),
+    [(-2049, 2048, 14), (-2048, 2049, 14), (-2048, 2047, 12), (0, 4097, 14), (0, 4095, 12), (-16, 16, 8)],
+    ids=["two beyond", "not 2^k", "within", "unsigned beyond", "unsigned within", "few steps"],
+)
+def test_other_ends_are_guessed_as_ever(low: int, high: int, bits: int) -> None:
+    assert resolve(reach(low, high), 32).bits == bits
+    assert find_edge(reach(low, high), signed=low < 0) is None
+
+
+def test_noise_around_a_power_of_two_says_nothing_of_the_width() -> None:
+    rest = 2048 - np.random.default_rng(5).integers(0, 9, T.size)
+    assert find_edge(rest, signed=False) is None
+    assert resolve(rest, 16, signed_words=False).bits == 12
+
+
+@pytest.mark.parametrize("container", [32, None])
+@pytest.mark.parametrize(("low", "high"), [(-2048, 2048), (0, 4096)])
+def test_left_justified_codes_that_reach_a_power_of_two_keep_their_width(
+    low: int, high: int, container: int | None
+) -> None:
+    read = resolve(reach(low, high) << 4, container)  # words of 16 bits, but for the one code beyond
+    assert (read.bits, read.justification) == (12, "left")
+    np.testing.assert_array_equal(read.codes, reach(low, high))
+
+
+def test_left_justified_words_kept_in_wider_ones_are_no_wider_codes() -> None:
+    assert resolve(sine(12) << 4, 32).bits == 12
+    assert resolve(sine(24, level=0.3) << 8, 32).bits == 24

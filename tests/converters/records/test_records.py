@@ -164,7 +164,7 @@ def test_a_given_rate_stands_over_the_times(tmp_path: Path) -> None:
 def test_a_stated_rate_is_the_only_one_told_and_a_file_that_differs_is_named(tmp_path: Path) -> None:
     text = "time,v\n" + "\n".join(f"{index / 1000},{index % 7}" for index in range(20))
     (told,) = [finding.text for finding in read(tmp_path, text, fs_hz=5.0).guesses if finding.code == "sample-rate"]
-    assert told == "fs is 5 Hz, as stated; the file says 1000 Hz."
+    assert told == "fs is 5 Hz, as stated; the file says 1 kHz."
     assert not [finding for finding in read(tmp_path, text, fs_hz=1000.0).guesses if finding.code == "sample-rate"]
     assert not [
         finding for finding in read(tmp_path, "time,v\n5,1\n4,2\n3,4\n", fs_hz=9.0).guesses if finding.code == "no-rate"
@@ -221,7 +221,7 @@ def test_nan_is_a_number_that_is_kept(tmp_path: Path) -> None:
         ("1.5\n2\n", {"bits": 33}, "bits 33 was given"),
         ("1.5\n2\n", {"justify": "left"}, "neither justified nor signed codes"),
         ("1\n2\n", {"justify": "middle"}, "it is 'left' or 'right'"),
-        ("1\n2\n", {"fs_hz": 0.0}, "fs 0.0 Hz was given"),
+        ("1\n2\n", {"fs_hz": 0.0}, "fs 0 Hz was given"),
         ("1\n2\n", {"fs_hz": float("inf")}, "finite and above zero"),
         ("1\n99999999999\n", {}, "converters have at most 32 bits"),
     ],

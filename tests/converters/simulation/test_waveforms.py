@@ -108,8 +108,8 @@ def test_a_record_is_a_row_of_finite_values(values: list[float]) -> None:
         (lambda: Ramp(0, 1, sweeps=0), "0 sweeps"),
         (lambda: Dc(math.nan), "dc: level nan"),
         (lambda: Gaussian(-1.0), "std -1.0 is negative"),
-        (lambda: Dc(0.0).sample(0, 1.0), "0 samples at 1.0 Hz"),
-        (lambda: Dc(0.0).sample(4, 0.0), "4 samples at 0.0 Hz"),
+        (lambda: Dc(0.0).sample(0, 1.0), "0 samples at 1 Hz"),
+        (lambda: Dc(0.0).sample(4, 0.0), "4 samples at 0 Hz"),
     ],
 )
 def test_what_is_no_waveform_is_refused(make: object, message: str) -> None:

@@ -62,4 +62,4 @@ def test_the_settings_are_the_problem() -> None:
 
 def test_the_summary_names_the_bound_of_the_transfer() -> None:
     (row,) = list_textbook_rows(solve_textbook(8, 0, 12, transfer="floor"))
-    assert row.headline == "Step 46.875 mV, error within 46.875 mV (floor), 0.390625 % of full scale per step."
+    assert row.headline == "Step 46.88 mV, error within 46.88 mV (floor), 0.3906 % of full scale per step."

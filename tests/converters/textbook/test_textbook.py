@@ -327,8 +327,8 @@ def test_the_code_table_is_that_of_the_converter() -> None:
         ({"transfer": "ceil"}, "transfer 'ceil' is unknown"),
         ({"inputs": [1.0, math.nan]}, "input nan: has no code"),
         ({"inputs": [math.inf]}, "input inf: has no code"),
-        ({"conversion_time_s": 0.0}, "conversion time 0.0 s: needs a finite time of"),
-        ({"conversion_time_s": math.nan}, "conversion time nan s"),
+        ({"conversion_time_s": 0.0}, "conversion time 0 s: needs a finite time of"),
+        ({"conversion_time_s": math.nan}, "conversion time n/a s"),
     ],
 )
 def test_what_is_no_problem_is_refused(arguments: dict[str, object], message: str) -> None:

@@ -29,7 +29,7 @@ def _sentences(page: object) -> list[str]:
 
 def test_nothing_is_compared_before_the_section_is_opened(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "compare_conventions", lambda *_arguments, **_options: pytest.fail("compared unasked"))
-    assert len(open_page().dataframe) == 2
+    assert len(open_page().dataframe) == 0
 
 
 def test_an_open_section_holds_the_engine_s_figures_for_the_layer_and_scheme_in_view(open_page: OpenPage) -> None:

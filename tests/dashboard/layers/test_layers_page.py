@@ -23,6 +23,7 @@ from qanalysis.reports.summary import find_worst_channel, headline
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import sweep
 from tests.dashboard.conftest import OpenPage, settle
+from tests.dashboard.scenes import read_table
 
 
 @pytest.fixture(scope="module")
@@ -93,51 +94,48 @@ def test_every_chart_says_its_number_in_words(open_page: OpenPage) -> None:
 
 
 def test_the_tables_hold_the_engine_s_numbers(open_page: OpenPage, expected: Rows) -> None:
-    totals, layers = (table.value for table in open_page().dataframe)
-    assert list(totals["Scheme"]) == [row.scheme for row in expected.totals]
-    assert list(totals["SQNR (dB)"]) == [row.sqnr_db for row in expected.totals]
-    assert list(totals["Bits/weight"]) == [row.bits_per_weight for row in expected.totals]
-    assert list(totals["Size (KiB)"]) == [row.size_bytes / 1024 for row in expected.totals if row.size_bytes]
+    page = open_page()
+    totals, layers = read_table(page, "totals"), read_table(page, "layers")
+    assert totals["scheme"] == totals["row"] == [row.scheme for row in expected.totals]
+    assert totals["sqnr_db"] == [row.sqnr_db for row in expected.totals]
+    assert totals["bits_per_weight"] == [row.bits_per_weight for row in expected.totals]
+    assert totals["size_bytes"] == [row.size_bytes for row in expected.totals]
     rows = [row for row in expected if row.scheme == "int4 group=128"]
-    assert list(layers["Layer"]) == [row.tensor for row in rows]
-    assert list(layers["SQNR (dB)"]) == [row.sqnr_db for row in rows]
-    assert list(layers["LSB/2 bound"]) == [row.half_step_bound for row in rows]
-    assert list(layers["Zeroed"]) == [row.zeroed_fraction for row in rows]
+    assert layers["row"] == [row.tensor for row in rows]
+    assert layers["sqnr_db"] == [row.sqnr_db for row in rows]
+    assert layers["half_step_bound"] == [row.half_step_bound for row in rows]
+    assert layers["zeroed_fraction"] == [row.zeroed_fraction for row in rows]
 
 
 def test_moving_the_bits_shows_the_rows_of_the_new_scheme(open_page: OpenPage, expected: Rows) -> None:
     page = settle(open_page().slider(key="bits").set_value(6).run())
     assert " at int6 group=128: " in _headline(page)
-    assert list(page.dataframe[1].value["SQNR (dB)"]) == [
-        row.sqnr_db for row in expected if row.scheme == "int6 group=128"
-    ]
+    assert read_table(page, "layers")["sqnr_db"] == [row.sqnr_db for row in expected if row.scheme == "int6 group=128"]
 
 
 def test_any_column_is_a_metric(open_page: OpenPage, expected: Rows) -> None:
     page = settle(open_page().selectbox(key="metric").set_value("max_abs_error").run())
-    layers = page.dataframe[1].value
-    assert layers.columns[2] == "Largest error"
-    assert list(layers["Largest error"]) == [row.max_abs_error for row in expected if row.scheme == "int4 group=128"]
+    layers = read_table(page, "layers")
+    assert list(layers)[3] == "max_abs_error"
+    assert layers["max_abs_error"] == [row.max_abs_error for row in expected if row.scheme == "int4 group=128"]
 
 
 def test_search_order_and_limit_narrow_the_layer_table(open_page: OpenPage, expected: Rows) -> None:
     page = open_page(find="conv2|fc", order="worst")
     rows = [row for row in expected if row.scheme == "int4 group=128" and re.search("conv2|fc", row.tensor)]
-    assert list(page.dataframe[1].value["Layer"]) == [
-        row.tensor for row in sorted(rows, key=lambda row: row.sqnr_db or 0)
-    ]
+    assert read_table(page, "layers")["row"] == [row.tensor for row in sorted(rows, key=lambda row: row.sqnr_db or 0)]
 
 
 def test_a_search_without_a_match_says_how_to_get_back(open_page: OpenPage) -> None:
     page = open_page(find="zzz")
     assert "clear the box" in page.info[0].value
-    assert len(page.dataframe[1].value) == 0
+    assert len(read_table(page, "layers")["row"]) == 0
 
 
 def test_the_weights_only_switch_adds_the_vectors(open_page: OpenPage) -> None:
     page = open_page(weights_only="false")
     with open_checkpoint("sample:digits-cnn") as source:
-        assert len(page.dataframe[1].value) == len(source.tensors)
+        assert len(read_table(page, "layers")["row"]) == len(source.tensors)
 
 
 def test_a_link_brings_back_the_same_numbers(open_page: OpenPage) -> None:
@@ -163,7 +161,8 @@ def test_a_link_brings_back_the_same_numbers(open_page: OpenPage) -> None:
     assert {key: link[key] for key in asked} == asked
     second = open_page(**link)
     assert _headline(second) == _headline(first)
-    assert [table.value.to_dict() for table in second.dataframe] == [table.value.to_dict() for table in first.dataframe]
+    for key in ("totals", "layers"):
+        assert read_table(second, key) == read_table(first, key)
     assert _link(second) == link
 
 
@@ -202,13 +201,13 @@ def test_formats_are_swept_beside_the_integers(open_page: OpenPage) -> None:
     schemes = ["int3 channel", "int4 channel", "mxfp4", "nf4 channel", "int3 group=64", "int4 group=64", "nf4 group=64"]
     with open_checkpoint("sample:outliers") as source:
         rows = sweep(source, schemes, weights_only=True)
-    assert list(page.dataframe[0].value["Scheme"]) == schemes
-    assert list(page.dataframe[0].value["SQNR (dB)"]) == [row.sqnr_db for row in rows.totals]
+    assert read_table(page, "totals")["scheme"] == schemes
+    assert read_table(page, "totals")["sqnr_db"] == [row.sqnr_db for row in rows.totals]
     page = settle(page.selectbox(key="format").set_value("nf4").run())
     assert page.selectbox(key="grouping").options == ["channel", "group=64"]
     page = settle(page.selectbox(key="grouping").set_value("group=64").run())
     assert _headline(page).startswith(headline(rows, "nf4 group=64"))
-    assert list(page.dataframe[1].value["SQNR (dB)"]) == [row.sqnr_db for row in rows if row.scheme == "nf4 group=64"]
+    assert read_table(page, "layers")["sqnr_db"] == [row.sqnr_db for row in rows if row.scheme == "nf4 group=64"]
     assert page.slider(key="bits").disabled
     assert page.toggle(key="scrub").disabled
 
@@ -229,7 +228,8 @@ def test_any_format_in_a_link_is_put_in_view(open_page: OpenPage, scheme: str) -
     assert not page.warning
     again = open_page(**_link(page))
     assert _headline(again) == _headline(page)
-    assert [table.value.to_dict() for table in again.dataframe] == [table.value.to_dict() for table in page.dataframe]
+    for key in ("totals", "layers"):
+        assert read_table(again, key) == read_table(page, key)
 
 
 def test_the_limits_of_the_layer_in_view_are_said_in_numbers(open_page: OpenPage, expected: Rows) -> None:

@@ -8,13 +8,9 @@ import numpy as np
 import pytest
 
 from qanalysis.dashboard.elements import pick_row
-from qanalysis.dashboard.layers.selection import choose_rows, find_tensors, order_rows, pick_cell
+from qanalysis.dashboard.layers.selection import choose_rows, find_tensors, order_rows
 from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
-
-
-def _event(customdata: object) -> dict[str, object]:
-    return {"selection": {"points": [{"x": 3, "customdata": customdata}]}}
 
 
 @pytest.fixture(scope="module")
@@ -29,32 +25,14 @@ def rows() -> tuple[Row, ...]:
     return sweep(tensors, ["int4"]).rows
 
 
-@pytest.mark.parametrize(
-    "customdata",
-    [["conv1", "int4"], ("conv1", "int4", 18.2), {"0": "conv1", "1": "int4"}],
-    ids=["list", "tuple", "mapping"],
-)
-def test_a_clicked_cell_names_its_tensor_and_scheme(customdata: object) -> None:
-    assert pick_cell(_event(customdata)) == ("conv1", "int4")
-
-
-@pytest.mark.parametrize(
-    "event", [None, {}, {"selection": {"points": []}}, _event(None), {"selection": {"points": [{"x": 1}]}}], ids=repr
-)
-def test_an_event_without_a_point_chooses_nothing(event: dict[str, object] | None) -> None:
-    assert pick_cell(event) is None
-    assert pick_row(event, ["a"]) is None
-
-
-def test_a_cell_without_a_scheme_is_no_cell() -> None:
-    assert pick_cell(_event(["conv1"])) is None
-    assert pick_cell(_event([3, "int4"])) is None
-
-
 def test_a_row_that_is_no_longer_there_chooses_nothing() -> None:
-    event = {"selection": {"cells": [(2, "Layer")]}}
-    assert pick_row(event, ["a", "b", "c"]) == "c"
-    assert pick_row(event, ["a", "b"]) is None
+    assert pick_row({"row": "c", "seq": 3}, ["a", "b", "c"]) == "c"
+    assert pick_row({"row": "c", "seq": 3}, ["a", "b"]) is None
+
+
+@pytest.mark.parametrize("asked", [{}, {"row": None}, {"row": 0}, {"row": ["a"]}, {"row": {"a": 1}}], ids=repr)
+def test_what_is_no_row_s_name_chooses_nothing(asked: dict[str, object]) -> None:
+    assert pick_row(asked, ["a", "b"]) is None
 
 
 def test_search_is_plain_text_where_it_is_no_expression() -> None:
