@@ -68,12 +68,17 @@ def resolution_curve(
     steps = np.array([Converter(width, low, high, fs_over=fs_over).lsb for width in bits])
     room = np.array([-0.6, 0.3])  # decades: below for LSB/2, above for the point
     figure = begin(
-        f"Step against bits over {volts(high - low)}",
+        f"Step against bits over {volts(high - low, digits=4)}",
         theme,
         subtitle=f"LSB = FS/({fs_over})" if "-" in fs_over else f"LSB = FS/{fs_over}",
         height=300,
         xaxis={"title": {"text": "Bits"}, "range": [bits[0] - 0.5, bits[-1] + 0.5], "dtick": 4, "tick0": 0},
-        yaxis=with_unit("Step (V)", type="log", range=(np.log10(steps[[-1, 0]]) + room).tolist(), nticks=6),
+        yaxis={
+            "title": {"text": "Step (V)"},
+            "type": "log",
+            "range": (np.log10(steps[[-1, 0]]) + room).tolist(),
+            "nticks": 6,
+        },
         legend={"y": -0.24, "yanchor": "top"},
         margin={"t": 72, "b": 84},
     )
@@ -82,14 +87,14 @@ def resolution_curve(
     figure.add_scatter(x=list(bits), y=steps, mode="lines+markers", name="step", line=line, hovertemplate=hover)
     line = {"color": colours.reference, "width": 1.5, "dash": "dash"}
     figure.add_scatter(x=list(bits), y=steps / 2, mode="lines", name="LSB/2", line=line, hovertemplate=hover)
-    first, last = volts(float(steps[0])), volts(float(steps[-1]))
+    first, last = (volts(float(step), digits=4) for step in steps[[0, -1]])
     return finish(figure, f"Step against bits: {first} at {bits[0]} bit, {last} at {bits[-1]} bit.")
 
 
 def mark_width(figure: go.Figure, bits: int) -> dict[str, Any]:
     """What marks a width on a figure of `resolution_curve`: a line, and the step that it says; in its words too."""
     at = list(figure.data[0].x).index(bits)
-    text = f"{bits} bit: {volts(float(figure.data[0].y[at]))}"
+    text = f"{bits} bit: {volts(float(figure.data[0].y[at]), digits=4)}"
     line = {"color": PALETTES["light"].clipped, "width": 1.5, "dash": "dot"}
     ends = {"x0": bits, "x1": bits, "y0": 0, "y1": 1, "xref": "x", "yref": "paper"}
     right = at < len(figure.data[0].x) / 2

@@ -101,7 +101,7 @@ def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Th
     )
     hover = f"%{{x:.4g}} {unit}: %{{y:.2f}} dB<extra></extra>"
     x = (found.frequencies_hz[places] / hertz).astype(np.float32)
-    y = np.maximum(found.level_dbc[places], FLOOR_DB).round(2).astype(np.float32)
+    y = np.maximum(found.level_dbc[places], FLOOR_DB).astype(np.float32)
     line = {"color": colours.kept, "width": 1}
     figure.add_scatter(x=x, y=y, mode="lines", name="output", line=line, hovertemplate=hover)
     line = {"color": colours.reference, "dash": "dash", "width": 1.5}

@@ -90,7 +90,7 @@ def _draw_bins(
     places = thin_peaks(heights)
     figure.add_scatter(
         x=(found.frequencies_hz[places] / unit[1]).astype(np.float32),
-        y=np.maximum(heights[places], FLOOR_DB).round(2).astype(np.float32),
+        y=np.maximum(heights[places], FLOOR_DB).astype(np.float32),
         mode="lines",
         name="spectrum",
         line={"color": PALETTES[theme].kept, "width": 1},

@@ -253,7 +253,8 @@ def tone_curves(sweep: ToneSweep, *, title: str, at: float, theme: Theme = "ligh
             hovertemplate=f"%{{x:.6g}} {sweep.unit}: {name} %{{y:.2f}} dB<extra></extra>",
         )
     if sweep.places[0] <= at <= sweep.places[-1]:
-        figure.add_vline(x=at, name="mark-at", line={"color": colours.clipped, "dash": "dash", "width": 1.5})
+        line = {"color": colours.clipped, "dash": "dash", "width": 1.5}
+        figure.add_shape(name="mark-at", type="line", x0=at, x1=at, y0=0, y1=1, yref="paper", line=line)
     return finish(
         figure,
         f"{title} sweep over {sweep.places.size} points: SFDR from {signed(lowest, '.2f')} to {decibels(highest)}.",

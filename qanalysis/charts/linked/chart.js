@@ -18,7 +18,7 @@ const same = (first, second) => first === second || JSON.stringify(first) === JS
 
 // The layout that plotly is given: without what we draw ourselves.
 const layOut = (layout, template, height) => {
-  const { title: _title, legend, ...rest } = layout;
+  const { title: _title, legend, ...rest } = structuredClone(layout); // plotly writes into what it is given
   const margin = { l: 60, r: 24, t: 84, b: BOTTOM, ...layout.margin };
   const below = layout.showlegend !== false && (legend?.orientation ?? "h") === "h" && (legend?.yref === "container" || (legend?.y ?? 1) < 0);
   return {

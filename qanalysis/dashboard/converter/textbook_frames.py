@@ -10,6 +10,7 @@ from typing import Any
 from qanalysis.charts.converter_charts import mark_width, resolution_curve, transfer_curve
 from qanalysis.charts.linked.scene import FactPanel, Panel, build_part
 from qanalysis.charts.palette import empty_state
+from qanalysis.converters.lines import write_cell
 from qanalysis.dashboard.converter.problem import headline_problem, list_answers, solve_view
 from qanalysis.dashboard.converter.python_lines import write_resolution, write_textbook
 from qanalysis.dashboard.converter.simulate_panels import Drawn, Panels
@@ -17,7 +18,6 @@ from qanalysis.dashboard.converter.view import ConverterView
 from qanalysis.dashboard.linked import PARTS
 from qanalysis.dashboard.session import change
 from qanalysis.dashboard.views import list_ends
-from qanalysis.notation import volts
 
 LEAST, MOST = list_ends(ConverterView, "bits")
 WIDTHS = tuple(range(LEAST, MOST + 1))
@@ -81,7 +81,7 @@ def _draw_width(view: ConverterView) -> Drawn:
         Panel("k-transfer", figure, write_textbook(problem)),
         FactPanel("k-figures", list_answers(problem), f"Answers: {head}"),
     ]
-    return Drawn(head, f"step {volts(problem.step)}", panels)
+    return Drawn(head, f"step {write_cell(problem.step, 'V')}", panels)
 
 
 def take_textbook(view: ConverterView, asked: Mapping[str, Any]) -> None:
