@@ -116,7 +116,7 @@ def take_picture(chromium: str) -> None:
             )
             page = browser.new_page()
             page.goto(f"http://127.0.0.1:{port}/")
-            page.locator(".js-plotly-plot .main-svg").nth(6).wait_for(timeout=60_000)
+            page.locator('.ql-root[data-waiting="false"] .main-svg').nth(6).wait_for(timeout=60_000)
             page.locator('[data-test-script-state="notRunning"]').wait_for(timeout=60_000)
             page.wait_for_timeout(3000)
             page.screenshot(path=PICTURE)

@@ -139,7 +139,7 @@ def _describe(points: Sequence[_Point], measure: Column) -> str:
     """The alternative text: how many layers, and the best point, which is the highest unless less is better."""
     _, value, row = (min if measure.better == "lower" else max)(points, key=lambda point: point[1])
     layers = len({row.tensor for _, _, row in points})
-    what = f"{measure.label} of {layers} layers against bits"
+    what = f"{measure.label} of {layers} {'layer' if layers == 1 else 'layers'} against bits"
     return f"{what}; the best point is {row.tensor} under {row.scheme} with {tell(value, measure.unit)}."
 
 
@@ -378,6 +378,7 @@ def _name_lines(figure: go.Figure, labels: list[_EndLabel], span: tuple[float, f
         heights[index] = min(heights[index], ceiling)
     for height, (_, label) in zip(heights, placed, strict=True):
         figure.add_annotation(
+            name="mark-end",
             text=label.text,
             x=1,
             xref="paper",

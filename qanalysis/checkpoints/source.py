@@ -122,6 +122,8 @@ class TensorSource(ABC):
 
 #: How the text of a source begins that names a sample instead of a path.
 SAMPLE_PREFIX = "sample:"
+#: What arrays are called that no file holds.
+ARRAYS = "arrays"
 _TABLE_CHUNK = 1 << 16  # values looked up at once: their 8-byte indices, which numpy makes of the codes, stay in cache
 
 
@@ -172,7 +174,7 @@ class ArraySource(TensorSource):
     array([[1., 2.]], dtype=float32)
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], *, name: str = "arrays", kind: str = "weight") -> None:
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], *, name: str = ARRAYS, kind: str = "weight") -> None:
         self.name = name
         self.memory_note = "Held in memory by the caller; nothing is copied until it is measured."
         self._arrays = {key: np.asarray(value) for key, value in arrays.items()}

@@ -114,13 +114,9 @@ def linearity(
 
 def _draw_linearity(found: Linearity) -> list[Chart]:
     """The chart of the page: both errors by code, with their bars."""
-    from functools import partial
-
     from qanalysis.charts.linearity_charts import linearity_curves
+    from qanalysis.charts.linked.scene import Panel
     from qanalysis.reports.pictures import make_chart
 
-    return [
-        make_chart(
-            "DNL and INL by code", "The band is the uncertainty of each figure.", partial(linearity_curves, found)
-        )
-    ]
+    panel = Panel("linearity", linearity_curves(found))
+    return [make_chart("DNL and INL by code", "The band is the uncertainty of each figure.", panel)]

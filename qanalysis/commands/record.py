@@ -123,13 +123,9 @@ def _parse_count(text: str, option: str) -> int | Literal["auto"]:
 
 def _draw_spectrum(found: Spectrum) -> list[Chart]:
     """The chart of the page: power by frequency, in dB of full scale where there is one."""
-    from functools import partial
-
+    from qanalysis.charts.linked.scene import Panel
     from qanalysis.charts.spectrum_charts import spectrum_chart
     from qanalysis.reports.pictures import make_chart
 
-    return [
-        make_chart(
-            "Spectrum", "The tone, its harmonics and the largest spur are marked.", partial(spectrum_chart, found)
-        )
-    ]
+    panel = Panel("spectrum", spectrum_chart(found))
+    return [make_chart("Spectrum", "The tone, its harmonics and the largest spur are marked.", panel)]

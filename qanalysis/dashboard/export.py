@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from qanalysis.charts.linked.scene import Panel
 from qanalysis.checkpoints.catalogue import SUFFIX_KINDS
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.session import write_link
 from qanalysis.dashboard.views import View
 from qanalysis.diagnosis.findings import Diagnosis
 from qanalysis.diagnosis.profile import LayerProfile
-from qanalysis.reports.pictures import make_chart
+from qanalysis.reports.pictures import Chart, make_chart
 from qanalysis.reports.report import write_report
 from qanalysis.results.document import kind_of
 from qanalysis.results.table import Table
@@ -34,19 +35,20 @@ _KINDS = (
     (".parquet", "Parquet", "application/vnd.apache.parquet"),
     (".html", "HTML report", "text/html"),
 )
-Picture = tuple[str, str, Callable[..., "Figure"]]
-"""A chart's heading, its caption, and what draws it for a `theme`."""
+Picture = tuple[str, str, Callable[[], "Figure"]]
+"""A chart's heading, its caption, and what draws it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extras:
     """What a report shows beside the rows: the scheme it speaks of, layers from inside, diagnoses, other charts.
 
-    Profiles and pictures stand in the HTML report only; the other files hold rows, totals and settings.
+    Profiles and pictures stand in the HTML report only, and are made when it is; the other files hold rows, totals and
+    settings.
     """
 
     scheme: str | None = None
-    profiles: Sequence[LayerProfile] = ()
+    profiles: Callable[[], Sequence[LayerProfile]] = tuple
     diagnoses: Sequence[Diagnosis] = ()
     pictures: Sequence[Picture] = ()
 
@@ -63,10 +65,15 @@ def render_file(rows: Table[Any], suffix: str, extras: Extras) -> bytes:
             rows,
             target,
             scheme=extras.scheme,
-            profiles=extras.profiles if page else (),
+            profiles=extras.profiles() if page else (),
             diagnoses=extras.diagnoses,
-            charts=[make_chart(*picture) for picture in extras.pictures] if page else (),
+            charts=[_draw(picture) for picture in extras.pictures] if page else (),
         ).read_bytes()
+
+
+def _draw(picture: Picture) -> Chart:
+    heading, caption, draw = picture
+    return make_chart(heading, caption, Panel("chart", draw()))
 
 
 def name_file(rows: Table[Any], suffix: str) -> str:

@@ -16,7 +16,7 @@ from qanalysis.reports.common_sections import tell_provenance
 from qanalysis.reports.every_row import choose_first, fits_as_columns, order_leaving_out, pack_columns, pack_document
 from qanalysis.reports.kinds import outline
 from qanalysis.reports.outline import clean_text
-from qanalysis.reports.pictures import Chart, pack_json, pack_plotly
+from qanalysis.reports.pictures import Chart, pack_drawing, pack_json, read_drawing
 from qanalysis.reports.sweep_sections import draw_sweep
 from qanalysis.results.document import kind_of, write_document
 from qanalysis.results.table import Table
@@ -44,11 +44,12 @@ def render_page(
     large.
 
     `scheme`, `profiles` and `diagnoses` are of a sweep: the scheme of the headline and of the worst layers; profiles of
-    one layer at several bit widths become one chart with a slider. Raises ValueError for an unknown scheme, for no
+    one layer at several bit widths become one scene with a slider. Raises ValueError for an unknown scheme, for no
     rows, and for more rows than fit.
     """
     told = outline(table, title=title, scheme=scheme, profiles=profiles, diagnoses=diagnoses)
     drawn = [*(draw_sweep(table, scheme=scheme, profiles=profiles) if isinstance(table, Rows) else ()), *charts]
+    modules, styles = read_drawing()
     context = {
         "told": told,
         "sections": [*told.lead, *told.rest],
@@ -58,7 +59,9 @@ def render_page(
         + f"-{kind_of(table).schema}",
         "count": len(table),
         "charts": drawn,
-        "plotly": pack_plotly() if drawn else "",
+        "drawing": pack_drawing() if drawn else None,
+        "modules": modules,
+        "styles": styles,
         "provenance": tell_provenance(table, created),
         "columns": None,
         "document": None,

@@ -1,48 +1,54 @@
-"""How does a figure get into a page that opens without a network? Drawn for both themes, packed, with a sentence for
-those who do not see it.
+"""How do charts get into a page that opens without a network? As the scenes that the dashboard shows, packed, with what
+draws them.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import pkgutil
-import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
-# Marks that turn the reading direction, as themselves and as JSON writes them.
-_TURNING = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\\u(?:061c|200[ef]|202[a-e]|206[6-9])")
+    from qanalysis.charts.linked.scene import Panel
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One figure of the page: packed for both themes, with a heading, a sentence for those who do not see it, a
-    caption.
+    """One scene of the page.
+
+    Parameters
+    ----------
+    heading, caption : above it; the caption may be empty.
+    alt : a sentence for each of its panels, for those who do not see them.
+    scene : the part, packed and in base64.
+    step : of its control, where it stands at first; None without a control.
     """
 
     heading: str
     caption: str
     alt: str
-    light: str
-    dark: str
-    half: bool
+    scene: str
+    step: int | str | None = None
 
 
-def make_chart(heading: str, caption: str, draw: Callable[..., Figure], *, half: bool = False) -> Chart:
-    """A figure for both themes; `draw` takes the theme. Its sentence for those who do not see it comes from the figure
-    itself.
-    """
-    light, dark = draw(theme="light"), draw(theme="dark")
-    alt = str((light.layout.meta or {}).get("alt", heading))
-    packed = [pack_json(json.loads(_TURNING.sub("", figure.to_json()))) for figure in (light, dark)]
-    return Chart(heading, caption, alt, packed[0], packed[1], half)
+def make_chart(heading: str, caption: str, panel: Panel) -> Chart:
+    """One panel as a scene without a control."""
+    from qanalysis.charts.linked.scene import build_part
+
+    return make_scene(heading, caption, build_part([[panel]]))
+
+
+def make_scene(heading: str, caption: str, part: Mapping[str, Any], *, step: int | str | None = None) -> Chart:
+    """A part as a scene that stands at a `step` of its control first; ValueError for a step that it does not have."""
+    from qanalysis.charts.linked.scene import pack, read_step
+
+    place = 0 if step is None else part["control"]["steps"].index(step)
+    alt = " ".join(panel["alt"] for panel in read_step(part, place).values())
+    return Chart(heading, caption, alt, base64.b64encode(pack(part)).decode(), step)
 
 
 def pack_json(value: Any) -> str:
@@ -53,7 +59,16 @@ def pack_json(value: Any) -> str:
 
 
 @cache
-def pack_plotly() -> str:
-    """The script that draws figures, packed."""
-    script = pkgutil.get_data("plotly", "package_data/plotly.min.js")
-    return base64.b64encode(zlib.compress(script or b"", 9)).decode()
+def pack_drawing() -> tuple[str, str]:
+    """Plotly's script and the colours of both themes, packed: what draws scenes beside the modules."""
+    from qanalysis.charts.linked.modules import describe_looks, read_plotly
+
+    return base64.b64encode(zlib.compress(read_plotly(), 9)).decode(), pack_json(describe_looks())
+
+
+@cache
+def read_drawing() -> tuple[str, str]:
+    """The modules that draw scenes as one script, and their styles."""
+    from qanalysis.charts.linked.modules import join_modules, read_styles
+
+    return join_modules(), read_styles()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HEADLINE_BITS_PER_WEIGHT = 5.0
 NAMED_SCHEMES = 12
+NOT_SWEPT = "not in the sweep"
 
 
 def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> str:
@@ -44,6 +45,14 @@ def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> st
     if not rows.complete:
         facts.append("cancelled, rows so far")
     return f"{rows.source.path.removeprefix(SAMPLE_PREFIX)} at {scheme}: {'; '.join(facts)}"
+
+
+def head_scheme(rows: Rows, scheme: str) -> str:
+    """The headline under a scheme; of one that was not swept a sentence that says so."""
+    if scheme in rows.column("scheme"):
+        return headline(rows, scheme)
+    name = rows.source.path.removeprefix(SAMPLE_PREFIX)
+    return f"{name} at {scheme}: {NOT_SWEPT}, measured for the layer in view alone"
 
 
 def choose_scheme(rows: Rows) -> str:

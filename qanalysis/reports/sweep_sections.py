@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.notation import NOTHING, decibels, plain, size, true_minus
 from qanalysis.reports.common_sections import define_columns, tell_coverage
+from qanalysis.reports.layer_scene import draw_layer, find_file
 from qanalysis.reports.outline import Block, Bullets, Facts, Grid, Outline, Prose, Section
 from qanalysis.reports.pictures import Chart, make_chart
 from qanalysis.reports.summary import choose_scheme, find_worst_channel, headline, select_worst
@@ -64,37 +64,33 @@ def draw_sweep(rows: Rows, *, scheme: str | None = None, profiles: Sequence[Laye
     """The charts of the page: error by layer and scheme, error against bits, and the layers seen from inside.
 
     None for more than 2,000 tensors; without any SQNR those of the profiles alone. Several profiles of one layer, which
-    are of several bit widths, become one chart with a slider. Raises ValueError where there is no row at all.
+    are of several bit widths, become one scene with a slider. Raises ValueError where there is no row at all.
     """
     from qanalysis.charts.curves import error_curves
     from qanalysis.charts.heat_map import heat_map
+    from qanalysis.charts.linked.recipes import write_map, write_sweep
+    from qanalysis.charts.linked.scene import Panel
 
     chosen = scheme or choose_scheme(rows)
     worst = [row.tensor for row in select_worst(rows, chosen, count=CURVE_LAYERS)]
     drawn: list[Chart] = []
     if len(set(rows.column("tensor"))) > MOST_DRAWN:
         return drawn
+    source = find_file(rows)
     if any(not math.isnan(value) for value in rows.column("sqnr_db")):
         caption = "SQNR of every layer under every scheme; higher is better."
-        drawn.append(make_chart("Every layer under every scheme", caption, partial(heat_map, rows.rows, "sqnr_db")))
+        python = write_map(source, rows.settings, "sqnr_db") if source else ""
+        heat = Panel("heat", heat_map(rows.rows, "sqnr_db"), python, kind="grid")
+        drawn.append(make_chart("Every layer under every scheme", caption, heat))
     if worst:
         caption = f"The {len(worst)} worst layers at {chosen}, beside what theory allows."
-        drawn.append(make_chart("Error against bits", caption, partial(error_curves, rows.rows, worst, "sqnr_db")))
-    for name in dict.fromkeys(profile.name for profile in profiles):
-        drawn += _draw_layer([profile for profile in profiles if profile.name == name], chosen)
-    return drawn
-
-
-def _draw_layer(profiles: Sequence[LayerProfile], scheme: str) -> list[Chart]:
-    """The values of one layer and their errors: two charts, or one with a slider where there are several profiles."""
-    from qanalysis.charts.layer_charts import error_histogram, weight_histogram
-
-    name = profiles[0].name
-    chosen = next((profile for profile in profiles if str(profile.scheme) == scheme), profiles[0])
-    return [
-        make_chart(f"Weights of {name}", "", partial(weight_histogram, chosen), half=True),
-        make_chart(f"Error of {name}", "", partial(error_histogram, chosen), half=True),
-    ]
+        python = write_sweep(source, rows.settings) if source else ""
+        curves = Panel("curves", error_curves(rows.rows, worst, "sqnr_db"), python)
+        drawn.append(make_chart("Error against bits", caption, curves))
+    layers: dict[str, list[LayerProfile]] = {}
+    for profile in profiles:
+        layers.setdefault(profile.name, []).append(profile)
+    return drawn + [draw_layer(rows, own, chosen) for own in layers.values()]
 
 
 def _sum_up(rows: Rows, scheme: str) -> list[Section]:

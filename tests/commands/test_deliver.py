@@ -71,7 +71,7 @@ def test_the_page_stands_alone_and_holds_every_figure(words: tuple[str, ...], fo
     packed = re.search(r"data:application/json;base64,([^\"]+)", page)
     assert packed
     assert json.loads(base64.b64decode(packed[1]))["rows"] == ask_json(*words)["rows"]
-    assert (page.count('class="plot"') == 1) == (words[0] != "convert")
+    assert (page.count('class="ql-root scene"') == 1) == (words[0] != "convert")
 
 
 def test_the_page_tells_of_a_missed_limit_and_is_written_before_the_exit(folder: Path) -> None:

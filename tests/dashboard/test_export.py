@@ -8,12 +8,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plotly.graph_objects import Figure
 
+from qanalysis.charts.layer_charts import weight_histogram
+from qanalysis.charts.linked.scene import Panel, pack, read_step, unpack
+from qanalysis.checkpoints.catalogue import open_checkpoint
+from qanalysis.dashboard.cache import identify
 from qanalysis.dashboard.export import Extras, name_file, render_file
+from qanalysis.dashboard.jobs import SweepRequest
+from qanalysis.dashboard.layers.frames import build_layer, profile_widths
+from qanalysis.dashboard.layers.shown import Shown, list_families
+from qanalysis.dashboard.layers.view import LayersView
+from qanalysis.diagnosis.profile import LayerProfile, profile_bits
+from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports.report import read_rows
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import sweep
+from tests.reports.scenes import read_scenes
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +52,44 @@ def test_a_partial_result_says_so_in_the_file_and_in_its_name(rows: Rows) -> Non
 
 def test_the_report_speaks_of_the_scheme_in_view(rows: Rows) -> None:
     assert b"at int8 channel" in render_file(rows, ".html", Extras("int8 channel"))
+
+
+def test_only_the_report_asks_for_profiles_and_pictures(rows: Rows) -> None:
+    asked: list[str] = []
+
+    def profile() -> tuple[LayerProfile, ...]:
+        asked.append("profiles")
+        return profile_bits(np.float32([[0.5, -0.25], [1, 0.75]]), Scheme.parse("int4"), name="w")
+
+    def draw() -> Figure:
+        asked.append("picture")
+        return weight_histogram(None)
+
+    extras = Extras("int4", profile, pictures=(("Picture", "", draw),))
+    for suffix in (".csv", ".json", ".parquet"):
+        render_file(rows, suffix, extras)
+    assert asked == []
+    scenes = read_scenes(render_file(rows, ".html", extras).decode())
+    assert sorted(asked) == ["picture", "profiles"]
+    assert scenes[-2]["control"]["steps"] == list(range(2, 17))
+    assert scenes[-1]["panels"]["chart"] == Panel("chart", weight_histogram(None)).describe()
+
+
+def test_the_report_of_a_layer_shows_the_numbers_of_the_page() -> None:
+    request = SweepRequest(
+        "sample:digits-cnn", identify("sample:digits-cnn").identity, ("int3 channel", "int4 channel")
+    )
+    with open_checkpoint(request.source) as source:
+        swept = sweep(source, request.schemes)
+    shown = Shown(request, swept, LayersView(), "int4 channel")
+    tensor = next(row.tensor for row in swept if row.status == "ok" and "x" in row.shape)
+    family = list_families(request.schemes)[0]
+    page = build_layer(shown, [tensor], family, 0)
+    extras = Extras("int4 channel", lambda: profile_widths(shown, tensor))
+    report = read_scenes(render_file(swept, ".html", extras).decode())[-1]
+    assert report["control"]["told"] == page["told"]
+    for place in range(len(family.schemes)):
+        assert read_step(report, place) == read_step(unpack(pack(page)), place)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from qanalysis.converters.captures import analyze_capture, describe_capture
 from qanalysis.converters.records.records import read_record
 from qanalysis.dashboard.converter.cache import build_simulation
-from qanalysis.dashboard.converter.simulate import headline_simulation
+from qanalysis.dashboard.converter.simulate_panels import headline_simulation
 from qanalysis.dashboard.converter.view import ConverterView
 
 from .conftest import OpenVisit, Server, Visit
@@ -68,9 +68,9 @@ def test_a_textbook_problem_from_the_preset_to_the_code_table(
 ) -> None:
     visit = open_page(open_visit, server, "Textbook")
     page = visit.page
-    wait_for_headline(page, "12 bit over 10 V: step 2.441406 mV, bound ±1.220703 mV")
+    wait_for_headline(page, "12 bit over 10 V: step 2.441 mV, bound ±1.221 mV")
     page.get_by_role("button", name="8 bit, 12 V at 4.5 V").click()
-    shown = wait_for_headline(page, "8 bit over 12 V: step 46.875 mV, bound ±23.4375 mV")
+    shown = wait_for_headline(page, "8 bit over 12 V: step 46.88 mV, bound ±23.44 mV")
     working = page.locator('[data-testid="stTable"]', has_text="Actual error").last.inner_text()
     assert re.search(r"Actual error\s+e = y − x\s+4\.5 V − 4\.5 V\s+0 V", working)
 
@@ -87,7 +87,7 @@ def test_a_textbook_problem_from_the_preset_to_the_code_table(
     page.keyboard.press("Escape")
     page.get_by_role("slider", name="Bits").focus()
     page.keyboard.press("ArrowRight")
-    wait_for_headline(page, "9 bit over 12 V: step 23.4375 mV")
+    wait_for_headline(page, "9 bit over 12 V: step 23.44 mV")
     check_clean(visit, server)
 
 

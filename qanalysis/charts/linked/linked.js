@@ -47,7 +47,7 @@ export class Linked {
       this.part = part;
       this.build();
     } else if (this.failed) this.failed = undefined;
-    if (this.part) this.paint();
+    if (this.part) await this.paint();
     if (anew) this.root.dataset.theme = colours.theme;
   }
 
@@ -125,7 +125,9 @@ export class Linked {
   }
 
   pick({ layer, scheme, row, moving }) {
+    const schemes = this.part.control?.schemes;
     if (row !== undefined) this.go({ row }, { now: true });
+    else if (schemes?.includes(scheme)) this.move(schemes.indexOf(scheme));
     else if (layer !== undefined) this.go(scheme ? { layer, scheme } : { layer }, { now: !moving });
   }
 
@@ -238,7 +240,7 @@ export class Linked {
     const told = detail?.told ?? control.told?.[place];
     this.control.hidden = !steps;
     if (!steps) return;
-    this.slider.describe({ label: control.label, count: steps.length, steps, marks: family?.swept });
+    this.slider.describe({ label: control.label, count: steps.length, steps, marks: (family ?? control).swept });
     this.slider.set(place, [`${steps[place]} ${control.unit ?? ""}`.trim(), told].filter(Boolean).join(", "));
   }
 

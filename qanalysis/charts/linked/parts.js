@@ -9,9 +9,10 @@ export const inflate = async (bytes) => {
   return new Response(stream).text();
 };
 
+export const decodeBase64 = (text) => Uint8Array.from(atob(text.trim()), (letter) => letter.charCodeAt(0));
+
 const decodeArray = ({ dtype, bdata, shape }) => {
-  const bytes = Uint8Array.from(atob(bdata), (letter) => letter.charCodeAt(0));
-  const flat = new TYPES[dtype](bytes.buffer);
+  const flat = new TYPES[dtype](decodeBase64(bdata).buffer);
   if (!shape) return flat;
   const [rows, columns] = String(shape).split(",").map(Number);
   return Array.from({ length: rows }, (_, row) => flat.subarray(row * columns, (row + 1) * columns));

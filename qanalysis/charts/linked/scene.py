@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 Kind = Literal["chart", "grid", "table", "facts"]
 Tree = dict[str, Any]
 _STEM = ("template", "height", "uirevision")
-# Marks that turn the reading direction, as themselves and as JSON writes them.
-_TURNING = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\\u(?:061c|200[ef]|202[a-e]|206[6-9])")
+# Marks that turn the reading direction, as themselves and as JSON writes them; a backslash that is itself escaped
+# begins none.
+_TURNING = re.compile(
+    r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|(?<!\\)((?:\\\\)*)\\u(?:061c|200[ef]|202[a-e]|206[6-9])"
+)
 
 
 def without_turning(text: str) -> str:
     """Text without the marks that turn the reading direction, which a name from a file could hide something with."""
-    return _TURNING.sub("", text)
+    return _TURNING.sub(r"\1", text)
 
 
 @dataclass(frozen=True, slots=True)

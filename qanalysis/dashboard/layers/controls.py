@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 import sample_models
-from qanalysis.charts.wording import label_layers
+from qanalysis.charts.layer_names import LayerNames
 from qanalysis.dashboard.cache import get_uploads, list_paths
 from qanalysis.dashboard.layers.view import (
     AXES,
@@ -25,6 +25,7 @@ from qanalysis.dashboard.session import confine, draw_history, keep
 from qanalysis.dashboard.sources import UPLOAD_SUFFIXES
 from qanalysis.dashboard.views import list_ends
 from qanalysis.dashboard.wording import escape_markdown
+from qanalysis.notation import shorten
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import parse_range
 from qanalysis.quantizers.symmetries import SYMMETRIES
@@ -89,7 +90,7 @@ def draw_layer_choice(names: Sequence[str], opening: str, worst: str | None, on_
     puts in view, with `on_worst`; None draws no button.
     """
     confine(LayersView, "layer", names, chosen=opening)
-    labels = label_layers(names, LABEL_LENGTH)
+    labels = _label(names)
     st.selectbox(
         "Layer in view",
         names,
@@ -115,6 +116,15 @@ def draw_layer_choice(names: Sequence[str], opening: str, worst: str | None, on_
         max_selections=MOST_COMPARED,
         placeholder="Choose up to six",
     )
+
+
+def _label(names: Sequence[str]) -> dict[str, str]:
+    """What a narrow box calls each layer: its end, which tells layers apart, else its middle left out, else all."""
+    shared = LayerNames.split(names)
+    split = {name: name.removeprefix(shared.prefix).removesuffix(shared.suffix) for name in names}
+    ends = {name: text if len(text) <= LABEL_LENGTH else f"…{text[1 - LABEL_LENGTH :]}" for name, text in split.items()}
+    middles = {name: shorten(text, LABEL_LENGTH) for name, text in split.items()}
+    return next((labels for labels in (ends, middles) if len(set(labels.values())) == len(names)), split)
 
 
 def _draw_look(view: LayersView) -> None:

@@ -1,5 +1,4 @@
 (async () => {
-  "use strict";
   const PAGE = 100;
   // Control characters and marks that turn the reading direction; shown as escapes, as everywhere on the page.
   const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
@@ -10,45 +9,10 @@
   const clean = (text) => String(text).replace(HIDDEN, escape);
   const byId = (id) => document.getElementById(id);
 
-  const inflate = async (id) => {
-    const text = atob(byId(id).textContent.trim());
-    const bytes = Uint8Array.from(text, (letter) => letter.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    return new Response(stream).text();
-  };
-  const unpack = async (id) => JSON.parse(await inflate(id));
-
-  const chosen = document.querySelector("tr.chosen");
-  if (chosen) { // below the head that stays: two rows above it, no row cut
-    const above = chosen.previousElementSibling?.previousElementSibling ?? chosen.parentElement.firstElementChild;
-    const box = chosen.closest(".scroll");
-    box.scrollTop = above.offsetTop - box.querySelector("thead").offsetHeight;
-  }
-
-  // charts
-
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const config = { displaylogo: false, showSendToCloud: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
-  const drawCharts = async () => {
-    for (const place of document.querySelectorAll(".plot")) {
-      const figure = await unpack(place.id + (dark.matches ? "-dark" : "-light"));
-      const layout = { ...figure.layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true };
-      delete layout.width;
-      await Plotly.newPlot(place, { data: figure.data, layout, frames: figure.frames, config });
-    }
-  };
-
-  const drawAll = async () => {
-    if (!document.querySelector(".plot")) return;
-    const script = document.createElement("script");
-    script.textContent = await inflate("packed-plotly");
-    document.head.append(script);
-    await drawCharts();
-    dark.addEventListener("change", drawCharts);
-  };
+  const unpack = async (id) => JSON.parse(await readText(id));
   const done = () => { document.documentElement.dataset.ready = "yes"; };
   if (!byId("rows")) {
-    await drawAll();
+    await drawScenes(document.querySelectorAll(".scene"));
     done();
     return;
   }
@@ -209,7 +173,7 @@
   });
   update({});
 
-  await drawAll();
+  await drawScenes(document.querySelectorAll(".scene"));
   done();
 })().catch((error) => {
   const place = document.getElementById("trouble");

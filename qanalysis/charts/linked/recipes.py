@@ -1,0 +1,69 @@
+"""Which lines of Python make the numbers of a chart? A reader pastes them, with the file at hand, and gets the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qanalysis.diagnosis.profile import LayerProfile
+
+
+def write_sweep(source: str, settings: Mapping[str, Any]) -> str:
+    """The lines that make `rows`; `source` opens the checkpoint, `settings` are those that rows of a sweep hold.
+
+    >>> print(write_sweep("own.npz", {"schemes": ["int4"], "weights_only": True}))
+    from qanalysis import open_checkpoint, sweep
+    <BLANKLINE>
+    with open_checkpoint('own.npz') as source:
+        rows = sweep(
+            source,
+            schemes=['int4'],
+            weights_only=True,
+        )
+    """
+    options = {name: settings[name] for name in ("include", "exclude") if settings.get(name)}
+    words = {"schemes": list(settings["schemes"]), **options, "weights_only": settings.get("weights_only", False)}
+    lines = [
+        "from qanalysis import open_checkpoint, sweep",
+        "",
+        f"with open_checkpoint({source!r}) as source:",
+        "    rows = sweep(",
+        "        source,",
+        *(f"        {name}={value!r}," for name, value in words.items()),
+        "    )",
+    ]
+    return "\n".join(lines)
+
+
+def write_map(source: str, settings: Mapping[str, Any], metric: str) -> str:
+    """The lines that make the values of a heat map: layers down, schemes across."""
+    table = f"rows.to_pandas().pivot(index='tensor', columns='scheme', values={metric!r})"
+    return f"{write_sweep(source, settings)}\nvalues = {table}"
+
+
+def write_curve(source: str, settings: Mapping[str, Any], tensor: str, metric: str) -> str:
+    """The lines that make the curve of one layer."""
+    chosen = f"[['scheme', 'bits', 'bits_per_weight', {metric!r}]]"
+    lines = ["frame = rows.to_pandas()", f"curve = frame[frame['tensor'] == {tensor!r}]{chosen}"]
+    return "\n".join([write_sweep(source, settings), *lines])
+
+
+def write_profile(source: str, profile: LayerProfile, figures: str, *, numel: int = 0) -> str:
+    """The lines that make a profile, and the `figures` of it that a chart shows.
+
+    `numel` are the values of the layer; a profile of fewer is made of as many of the first rows.
+    """
+    seen = profile.count + profile.non_finite
+    part = f"[: len(values) * {seen} // {numel}]" if seen < numel else ""
+    lines = [
+        "from qanalysis import Scheme, open_checkpoint",
+        "from qanalysis.diagnosis.profile import profile_layer",
+        "",
+        f"with open_checkpoint({source!r}) as source:",
+        f"    info = next(info for info in source.tensors if info.name == {profile.name!r})",
+        "    values = source.read(info)",
+        f"scheme = Scheme.parse({str(profile.scheme)!r})",
+        f"profile = profile_layer(values{part}, scheme, axis=info.channel_axis)",
+        figures,
+    ]
+    return "\n".join(lines)
