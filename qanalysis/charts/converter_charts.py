@@ -67,6 +67,7 @@ def resolution_curve(
     colours = PALETTES[theme]
     steps = np.array([Converter(width, low, high, fs_over=fs_over).lsb for width in bits])
     room = np.array([-0.6, 0.3])  # decades: below for LSB/2, above for the point
+    ends = (np.log10(steps[[-1, 0]]) + room).tolist()
     figure = begin(
         f"Step against bits over {volts(high - low, digits=4)}",
         theme,
@@ -76,7 +77,7 @@ def resolution_curve(
         yaxis={
             "title": {"text": "Step (V)"},
             "type": "log",
-            "range": (np.log10(steps[[-1, 0]]) + room).tolist(),
+            "range": ends,
             "nticks": 6,
         },
         legend={"y": -0.24, "yanchor": "top"},
