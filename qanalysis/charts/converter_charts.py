@@ -93,7 +93,12 @@ def resolution_curve(
 
 
 def mark_width(figure: go.Figure, bits: int) -> dict[str, Any]:
-    """What marks a width on a figure of `resolution_curve`: a line, and the step that it says; in its words too."""
+    """What marks a width on a figure of `resolution_curve`: a line, and the step that it says; in its words too.
+
+    Nothing for a width that the figure does not hold.
+    """
+    if bits not in figure.data[0].x:
+        return {}
     at = list(figure.data[0].x).index(bits)
     text = f"{bits} bit: {volts(float(figure.data[0].y[at]), digits=4)}"
     line = {"color": PALETTES["light"].clipped, "width": 1.5, "dash": "dot"}

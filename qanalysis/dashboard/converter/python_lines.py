@@ -106,10 +106,11 @@ def write_transfer(lines: str) -> str:
 
 
 def write_errors(lines: str) -> str:
-    """The density of the errors."""
-    density = "np.histogram(errors, 120, (-1.5, 1.5), density=True)"
+    """The density of the errors, of which those beyond the axis are a part."""
     errors = "errors = record.errors / simulation.converter.lsb"
-    return f"import numpy as np\n\n{lines}\n{errors}\ndensity, edges = {density}"
+    counts = "counts, edges = np.histogram(errors, 120, (-1.5, 1.5))"
+    density = "density = counts / (errors.size * (edges[1] - edges[0]))"
+    return f"import numpy as np\n\n{lines}\n{errors}\n{counts}\n{density}"
 
 
 def write_codes(lines: str) -> str:
@@ -161,7 +162,7 @@ def write_loading(bits: int) -> str:
 
 def write_sizes(signal: str, dither: str) -> str:
     """Error against the size of a signal."""
-    sizes = "np.geomspace(0.2, 128, 60)"
+    sizes = "np.geomspace(0.2, 128, 60).round(4)"
     call = f"sweep_amplitude({sizes}, signal={signal!r}, dither={dither!r})"
     return f"import numpy as np\n\nfrom {_SIMULATION}.sweeps import sweep_amplitude\n\nsweep = {call}"
 

@@ -56,7 +56,8 @@ def build_textbook(view: ConverterView, _index: int, place: int | None = None) -
     widths = WIDTHS if place is None else WIDTHS[place : place + 1]
     if not widths:
         raise LookupError(f"{place} is no place among {len(WIDTHS)} widths")
-    resolution = resolution_curve(view.low, view.high, fs_over=view.fs_over, bits=WIDTHS)
+    answered = [bits for bits in WIDTHS if _has_answer(replace(view, bits=bits))]
+    resolution = resolution_curve(view.low, view.high, fs_over=view.fs_over, bits=answered)
     drawn = [_draw_width(replace(view, bits=bits)) for bits in widths]
     python = write_resolution(view)
     steps = [
@@ -64,6 +65,15 @@ def build_textbook(view: ConverterView, _index: int, place: int | None = None) -
         for step, bits in zip(drawn, widths, strict=True)
     ]
     return build_part(steps, heads=[step.head for step in drawn], told=[step.told for step in drawn])
+
+
+def _has_answer(view: ConverterView) -> bool:
+    """Whether the problem has an answer at the view's width."""
+    try:
+        solve_view(view)
+    except ValueError:
+        return False
+    return True
 
 
 def _draw_width(view: ConverterView) -> Drawn:
