@@ -164,7 +164,7 @@ def describe_progress(snapshot: Snapshot | None, tensors: Sequence[TensorInfo], 
         return f"{escape_markdown(shorten(progress.tensor))}: {counted}, {done}"
     if snapshot.state == "done":
         bare = _count_bare(snapshot)
-        counted = f"{progress.total - bare} of {progress.total} tensors × {len(schemes)} schemes"
+        counted = f"{progress.done - bare} of {progress.total} tensors × {len(schemes)} schemes"
         without = f"; {bare} without figures" if bare else ""
         return f"Complete: {counted} in {duration(snapshot.seconds)}, {_name_speed(progress)}{without}"
     return f"**Partial**: {counted} before it was {'cancelled' if snapshot.state == 'cancelled' else 'stopped'}"

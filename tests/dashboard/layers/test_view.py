@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qanalysis.dashboard.layers.view import (
@@ -73,6 +73,7 @@ def test_every_scheme_of_the_sweep_can_be_put_in_view(view: LayersView, data: st
     assert read_view(LayersView, write_view(view) | put_in_view(text)).scheme == text
 
 
+@settings(deadline=None)  # two dozen schemes are crossed anew for nearly every example
 @given(views)
 def test_the_scheme_in_view_differs_from_one_of_those_swept_in_its_bits_at_most(view: LayersView) -> None:
     settled = read_view(LayersView, write_view(view))
