@@ -378,6 +378,7 @@ def _name_lines(figure: go.Figure, labels: list[_EndLabel], span: tuple[float, f
         heights[index] = min(heights[index], ceiling)
     for height, (_, label) in zip(heights, placed, strict=True):
         figure.add_annotation(
+            name="mark-end",
             text=label.text,
             x=1,
             xref="paper",

@@ -36,7 +36,7 @@ from qanalysis.dashboard.sources import read_root
 from qanalysis.dashboard.wording import hide_root
 
 MOST_BYTES = 128 * 2**20
-MOST_OFFERS = 64
+MOST_OFFERS = 1024  # one for each family of schemes in sight of each session
 LOOKS, STYLES = "looks.json", "linked.css"
 MakeFrames = Callable[[int, int | None], Mapping[str, Any]]
 """Makes a part by its place among those that are promised: all its steps, or the one at a place alone."""
@@ -159,7 +159,8 @@ def draw_linked(scene: str, key: str, *, at: Mapping[str, Any], on_ask: Callable
         """What the browser asks for, for the component's callback."""
         asked = st.session_state[key].get("asked")
         if isinstance(asked, dict):
-            st.session_state[f"{key}-seq"] = asked.get("seq", 0)
+            seq = asked.get("seq")
+            st.session_state[f"{key}-seq"] = seq if isinstance(seq, int) else 0
             on_ask(asked)
 
     version = name_version()

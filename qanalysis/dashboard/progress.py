@@ -163,8 +163,19 @@ def describe_progress(snapshot: Snapshot | None, tensors: Sequence[TensorInfo], 
         done = f"{percent(progress.share_done)}, {_name_speed(progress)}{_name_time_left(progress)}"
         return f"{escape_markdown(shorten(progress.tensor))}: {counted}, {done}"
     if snapshot.state == "done":
-        return f"Complete: {counted} in {duration(snapshot.seconds)}, {_name_speed(progress)}"
+        bare = _count_bare(snapshot)
+        counted = f"{progress.done - bare} of {progress.total} tensors × {len(schemes)} schemes"
+        without = f"; {bare} without figures" if bare else ""
+        return f"Complete: {counted} in {duration(snapshot.seconds)}, {_name_speed(progress)}{without}"
     return f"**Partial**: {counted} before it was {'cancelled' if snapshot.state == 'cancelled' else 'stopped'}"
+
+
+def _count_bare(snapshot: Snapshot) -> int:
+    """How many tensors of a complete sweep have figures under none of the schemes."""
+    if snapshot.rows is None:
+        return 0
+    tensors, has_figures = snapshot.rows.column("tensor"), snapshot.rows.column("status") == "ok"
+    return len(set(tensors.tolist()) - set(tensors[has_figures].tolist()))
 
 
 _WITHOUT_PROGRESS = {

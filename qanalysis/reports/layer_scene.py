@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def draw_layer(rows: Rows, profiles: Sequence[LayerProfile], scheme: str) -> Chart:
     """The charts of one layer, of which there is at least one profile; several are the steps of a slider.
 
-    The slider starts at `scheme` where a profile has it. Figures that the rows hold are those of the rows; a width that
-    was not swept has the profile's own SQNR, and says so.
+    The slider starts at `scheme` where a profile has it, else at the first that was swept. Figures that the rows hold
+    are those of the rows; a width that was not swept has the profile's own SQNR, and says so.
     """
     from qanalysis.charts.curves import mark_point
     from qanalysis.charts.linked.inside import PANELS, draw_steps, tell_part
@@ -57,7 +57,8 @@ def draw_layer(rows: Rows, profiles: Sequence[LayerProfile], scheme: str) -> Cha
         },
     )
     caption = " ".join(filter(None, ["Move the slider through the bit widths.", caption]))
-    start = labels[texts.index(scheme) if scheme in texts else 0]
+    wanted = scheme if scheme in texts else next((text for text in texts if text in swept), texts[0])
+    start = labels[texts.index(wanted)]
     return make_scene(f"{name} at every width", caption, part, step=start)
 
 

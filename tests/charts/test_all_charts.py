@@ -6,12 +6,11 @@ import json
 
 import pytest
 
-from qanalysis.charts.channel_charts import channel_errors
+from qanalysis.charts.channel_charts import channel_errors, group_errors
 from qanalysis.charts.curves import error_curves
 from qanalysis.charts.heat_map import heat_map
 from qanalysis.charts.layer_charts import error_histogram, weight_histogram
 from qanalysis.charts.palette import PALETTES, begin
-from qanalysis.charts.scrub import scrub
 from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.scheme import Scheme
 from tests.charts.examples import EVIL, size_of, weights
@@ -68,7 +67,7 @@ def all_figures(rows, profile, theme):
         "weights": weight_histogram(profile, theme=theme),
         "errors": error_histogram(profile, theme=theme),
         "channels": channel_errors(profile, theme=theme),
-        "scrub": scrub([profile], theme=theme),
+        "groups": group_errors(profile, theme=theme),
     }
 
 
@@ -89,7 +88,7 @@ def test_every_figure_is_small_described_escaped_and_has_units(rows, profile, th
 
 def test_large_tensors_make_no_larger_figures():
     profile = profile_layer(weights((3000, 300)), Scheme.parse("int4 group=2"))
-    for draw in (weight_histogram, error_histogram, channel_errors):
+    for draw in (weight_histogram, error_histogram, channel_errors, group_errors):
         assert size_of(draw(profile)) < 100e3
 
 
@@ -98,9 +97,8 @@ def test_nothing_to_draw_says_what_to_do_next(theme):
     empties = [
         heat_map([], "sqnr_db", theme=theme),
         error_curves([], ["a"], "sqnr_db", theme=theme),
-        scrub([], theme=theme),
     ]
-    empties += [draw(None, theme=theme) for draw in (weight_histogram, error_histogram, channel_errors)]
+    empties += [draw(None, theme=theme) for draw in (weight_histogram, error_histogram, channel_errors, group_errors)]
     for figure in empties:
         assert figure.layout.title.text
         (step,) = figure.layout.annotations

@@ -22,6 +22,7 @@ from qanalysis.reports.report import read_rows
 from qanalysis.reports.summary import headline, select_worst
 from qanalysis.sweeps.sweep import sweep
 from tests.commands.asking import ask
+from tests.reports.scenes import read_scenes
 
 
 def test_sweep_as_json_holds_the_rows_of_the_engine_and_nothing_else(checkpoint: Path) -> None:
@@ -163,7 +164,9 @@ def test_a_report_of_another_format_draws_its_worst_layer(checkpoint: Path) -> N
     assert ask("sweep", str(checkpoint), "--format", "mxfp4", "--out", "page.html").exit_code == 0
     page = Path("page.html").read_text("utf-8")
     assert "model.npz at mxfp4: " in page
-    assert "Weights of attention" in page
+    (layer,) = [scene for scene in read_scenes(page) if "weights" in scene["panels"]]
+    assert layer["panels"]["weights"]["alt"].startswith("Histogram of ")
+    assert " weights of attention" in layer["panels"]["weights"]["alt"]
 
 
 def test_standard_output_of_a_pipe_is_plain_json(checkpoint: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
 from qanalysis.charts.linked.scene import read_step, unpack
@@ -86,3 +87,31 @@ def read_heads(page: AppTest) -> list[str]:
         if "heads" in part:
             heads.append(part["heads"][place])
     return heads
+
+
+def read_family(page: AppTest) -> tuple[dict[str, Any], int]:
+    """The family of schemes in view on page Layers, and the place in it."""
+    scheme = read_components(page)["charts"]["at"]["scheme"]
+    family = next(family for family in read_scene(page, "charts")["families"] if scheme in family["schemes"])
+    return family, family["schemes"].index(scheme)
+
+
+def read_layer(page: AppTest) -> dict[str, Any]:
+    """The part of the layer in view on page Layers."""
+    family, _place = read_family(page)
+    names = read_scene(page, "charts")["layers"]["names"]
+    return read_address(f"{family['frames']}/{names.index(read_components(page)['charts']['at']['layer'])}")
+
+
+def read_headline(page: AppTest) -> str:
+    """The sentence above the charts of page Layers."""
+    family, place = read_family(page)
+    return family["heads"][place]
+
+
+def ask(page: AppTest, key: str, asked: Any) -> AppTest:
+    """Runs the page after a person's choice in a component's charts, as the browser sends it."""
+    element = next(element for element in page.get("bidi_component") if element.key == key)
+    states = page._tree.get_widget_states()
+    states.widgets.append(WidgetState(id=element.proto.id, json_value=json.dumps({"asked": asked})))
+    return page._run(states)

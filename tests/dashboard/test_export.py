@@ -16,8 +16,8 @@ from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.dashboard.cache import identify
 from qanalysis.dashboard.export import Extras, name_file, render_file
 from qanalysis.dashboard.jobs import SweepRequest
-from qanalysis.dashboard.layers.frames import build_layer, list_families, profile_widths
-from qanalysis.dashboard.layers.shown import Shown
+from qanalysis.dashboard.layers.frames import build_layer, profile_widths
+from qanalysis.dashboard.layers.shown import Shown, list_families
 from qanalysis.dashboard.layers.view import LayersView
 from qanalysis.diagnosis.profile import LayerProfile, profile_bits
 from qanalysis.quantizers.scheme import Scheme

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.conftest import settle
+from tests.dashboard.scenes import ask, read_components
+
 
 def _show_one_of_two() -> None:
     import streamlit as st
@@ -103,20 +106,20 @@ def test_reset_can_be_undone() -> None:
     assert page.query_params == {"tab": "simulate"}
     page.button(key="undo").click().run()
     assert page.query_params == {"tab": "simulate", "sim_bits": "12", "harmonics": "9"}
-    assert page.slider(key="sim_bits").value == 12
+    assert read_components(page)["s-charts"]["at"]["step"] == 12
 
 
 def test_each_page_keeps_its_own_state_though_both_say_bits() -> None:
     page = open_converter(bits="20", high="5")
-    turn_to(page, 0)
-    assert page.slider(key="bits").value == 4
-    page.slider(key="bits").set_value(6).run()
+    settle(turn_to(page, 0))
+    assert read_components(page)["charts"]["at"]["scheme"] == "int4 group=128"
+    ask(page, "charts", {"scheme": "int6 group=128", "seq": 1})
     assert page.query_params["bits"] == "6"
     turn_to(page, 1)
     assert (page.slider(key="bits").value, page.number_input(key="high").value) == (20, 5.0)
     assert page.query_params == {"bits": "20", "high": "5"}
-    turn_to(page, 0)
-    assert page.slider(key="bits").value == 6
+    settle(turn_to(page, 0))
+    assert read_components(page)["charts"]["at"]["scheme"] == "int6 group=128"
 
 
 def go_back(page: AppTest, monkeypatch: pytest.MonkeyPatch, **parameters: str) -> AppTest:
@@ -179,4 +182,4 @@ def test_what_a_tab_does_not_show_is_kept() -> None:
         "record": "sample:two tones, 14 bit",
     }
     page.selectbox(key="waveform").set_value("sine").run()
-    assert page.slider(key="phase").value == 45
+    assert read_components(page)["s-charts"]["at"]["phase"] == 45

@@ -111,6 +111,14 @@ def test_profiles_of_one_width_are_told_apart_by_their_schemes(rows: Rows, array
     assert draw_layer(rows, profiles, "int4 channel").step == "int4 channel"
 
 
+def test_the_slider_starts_at_the_scheme_of_the_report_else_at_the_first_width_that_was_swept(
+    rows: Rows, profiles: tuple[LayerProfile, ...]
+) -> None:
+    starts = {scheme: draw_layer(rows, profiles, scheme).step for scheme in ("int8 channel", "int6 channel", "mxfp4")}
+    assert starts == {"int8 channel": 8, "int6 channel": 6, "mxfp4": 3}
+    assert draw_layer(rows, profiles[5:6] + profiles[7:], "mxfp4").step == 7
+
+
 def test_a_layer_that_no_row_knows_is_shown_without_curves(rows: Rows, profiles: tuple[LayerProfile, ...]) -> None:
     stranger = profile_bits(np.ones((2, 4), np.float32), Scheme.parse("int4"), (4, 5), name="elsewhere")
     assert "against bits" not in draw_layer(rows, stranger, "int4").alt

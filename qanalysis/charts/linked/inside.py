@@ -21,6 +21,7 @@ def draw_steps(
     profiles: Sequence[LayerProfile],
     *,
     source: str = "",
+    numel: int = 0,
     log_counts: bool = False,
     curves: Panel | None = None,
     marks: Sequence[Mapping[str, Any]] = (),
@@ -30,10 +31,11 @@ def draw_steps(
     Parameters
     ----------
     source : what opens the checkpoint, for the lines of Python; "" for values that no file holds.
+    numel : how many values the layer has there, where the profiles may be of its first ones.
     curves, marks : the layer's error against bits, drawn once, and what each step marks on it (`mark_point`).
     """
     axes = LayerAxes.over(profiles)
-    steps = [_draw_inside(profile, axes, source, log_counts=log_counts) for profile in profiles]
+    steps = [_draw_inside(profile, axes, source, numel, log_counts=log_counts) for profile in profiles]
     if curves is None:
         return steps
     return [[*panels, replace(curves, changes=mark)] for panels, mark in zip(steps, marks, strict=True)]
@@ -46,7 +48,7 @@ def tell_part(profile: LayerProfile, numel: int) -> str:
     return f"Histograms from the first {count(profile.count)} of {count(numel)} values; the tables count all of them."
 
 
-def _draw_inside(profile: LayerProfile, axes: LayerAxes, source: str, *, log_counts: bool) -> list[Panel]:
+def _draw_inside(profile: LayerProfile, axes: LayerAxes, source: str, numel: int, *, log_counts: bool) -> list[Panel]:
     """The three charts of a layer from inside, under one scheme."""
     figures = {
         "weights": (draw_weights(profile, axes, log_counts=log_counts), "profile.weights.counts"),
@@ -54,6 +56,6 @@ def _draw_inside(profile: LayerProfile, axes: LayerAxes, source: str, *, log_cou
         "channels": (draw_channels(profile, axes), "profile.channel_share"),
     }
     return [
-        Panel(name, figure, write_profile(source, profile, f"figures = {words}") if source else "")
+        Panel(name, figure, write_profile(source, profile, f"figures = {words}", numel=numel) if source else "")
         for name, (figure, words) in figures.items()
     ]

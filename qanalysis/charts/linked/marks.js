@@ -28,6 +28,24 @@ const drawShape = (layout, shape) => {
   return element;
 };
 
+const APART = 14; // pixels between the names of two lines
+
+// Moves the names at the ends of lines apart, from the lowest upwards, and back below the top of the plot.
+const spread = (notes, top, bottom) => {
+  const sorted = [...notes].sort((first, second) => second.y - first.y);
+  let ceiling = bottom + APART / 2;
+  for (const note of sorted) {
+    note.y = Math.min(note.y, ceiling);
+    ceiling = note.y - APART;
+  }
+  let floor = top;
+  for (const note of sorted.reverse()) {
+    note.y = Math.max(note.y, floor);
+    floor = note.y + APART;
+    note.element.style.top = `${note.y}px`;
+  }
+};
+
 const drawNote = (layout, note) => {
   const element = make("div", { className: "ql-note" });
   writeLabel(element, note.text);
@@ -36,7 +54,7 @@ const drawNote = (layout, note) => {
   const across = { left: "0", right: "-100%", center: "-50%" }[note.xanchor ?? "center"] ?? "-50%";
   const down = { top: "0", bottom: "-100%", middle: "-50%" }[note.yanchor ?? "middle"] ?? "-50%";
   Object.assign(element.style, { left: `${x}px`, top: `${y}px`, transform: `translate(${across}, ${down})`, color: note.font?.color ?? "inherit" });
-  return element;
+  return { element, y, isEnd: note.name === "mark-end" };
 };
 
 export class Marks {
@@ -49,6 +67,8 @@ export class Marks {
   show(plot, { shapes, annotations }) {
     const full = plot._fullLayout;
     if (!full?._size) return;
-    this.root.replaceChildren(...shapes.map((shape) => drawShape(full, shape)), ...annotations.map((note) => drawNote(full, note)));
+    const notes = annotations.map((note) => drawNote(full, note));
+    spread(notes.filter((note) => note.isEnd), full._size.t, full._size.t + full._size.h);
+    this.root.replaceChildren(...shapes.map((shape) => drawShape(full, shape)), ...notes.map((note) => note.element));
   }
 }

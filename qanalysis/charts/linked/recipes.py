@@ -48,8 +48,13 @@ def write_curve(source: str, settings: Mapping[str, Any], tensor: str, metric: s
     return "\n".join([write_sweep(source, settings), *lines])
 
 
-def write_profile(source: str, profile: LayerProfile, figures: str) -> str:
-    """The lines that make a profile, and the `figures` of it that a chart shows."""
+def write_profile(source: str, profile: LayerProfile, figures: str, *, numel: int = 0) -> str:
+    """The lines that make a profile, and the `figures` of it that a chart shows.
+
+    `numel` are the values of the layer; a profile of fewer is made of as many of the first rows.
+    """
+    seen = profile.count + profile.non_finite
+    part = f"[: len(values) * {seen} // {numel}]" if seen < numel else ""
     lines = [
         "from qanalysis import Scheme, open_checkpoint",
         "from qanalysis.diagnosis.profile import profile_layer",
@@ -57,7 +62,8 @@ def write_profile(source: str, profile: LayerProfile, figures: str) -> str:
         f"with open_checkpoint({source!r}) as source:",
         f"    info = next(info for info in source.tensors if info.name == {profile.name!r})",
         "    values = source.read(info)",
-        f"profile = profile_layer(values, Scheme.parse({str(profile.scheme)!r}), axis=info.channel_axis)",
+        f"scheme = Scheme.parse({str(profile.scheme)!r})",
+        f"profile = profile_layer(values{part}, scheme, axis=info.channel_axis)",
         figures,
     ]
     return "\n".join(lines)

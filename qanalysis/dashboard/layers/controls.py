@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 import sample_models
-from qanalysis.charts.wording import label_layers
+from qanalysis.charts.layer_names import LayerNames
 from qanalysis.dashboard.cache import get_uploads, list_paths
 from qanalysis.dashboard.layers.view import (
     AXES,
@@ -25,6 +25,7 @@ from qanalysis.dashboard.session import confine, draw_history, keep
 from qanalysis.dashboard.sources import UPLOAD_SUFFIXES
 from qanalysis.dashboard.views import list_ends
 from qanalysis.dashboard.wording import escape_markdown
+from qanalysis.notation import shorten
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.ranges import parse_range
 from qanalysis.quantizers.symmetries import SYMMETRIES
@@ -82,14 +83,14 @@ def draw_controls(view: LayersView) -> tuple[Any, Any]:
     return layer, ended
 
 
-def draw_layer_choice(names: Sequence[str], opening: str, worst: str | None, on_worst: Callable[..., None]) -> None:
+def draw_layer_choice(names: Sequence[str], opening: str, on_worst: Callable[[], None] | None) -> None:
     """Boxes "layer" and "compared", and the button "worst".
 
-    Where nobody has chosen, `opening` is in view, and the view's field stays None. `worst` is the layer that the button
-    puts in view, with `on_worst`; None draws no button.
+    Where nobody has chosen, `opening` is in view, and the view's field stays None. `on_worst` puts the worst layer of
+    the scheme in view in view; None draws no button.
     """
     confine(LayersView, "layer", names, chosen=opening)
-    labels = label_layers(names, LABEL_LENGTH)
+    labels = _label(names)
     st.selectbox(
         "Layer in view",
         names,
@@ -97,15 +98,14 @@ def draw_layer_choice(names: Sequence[str], opening: str, worst: str | None, on_
         format_func=labels.__getitem__,
         help="A click on the heat map or a table row chooses the layer too.",
     )
-    if worst is not None:
+    if on_worst is not None:
         st.button(
             "Worst layer",
             key="worst",
             icon=":material/target:",
             width="stretch",
-            help=f"Put {escape_markdown(worst)} in view",
+            help="Put the layer that is worst under the scheme in view in view",
             on_click=on_worst,
-            args=(worst,),
         )
     st.multiselect(
         "Curves of further layers",
@@ -115,6 +115,15 @@ def draw_layer_choice(names: Sequence[str], opening: str, worst: str | None, on_
         max_selections=MOST_COMPARED,
         placeholder="Choose up to six",
     )
+
+
+def _label(names: Sequence[str]) -> dict[str, str]:
+    """What a narrow box calls each layer: its end, which tells layers apart, else its middle left out, else all."""
+    shared = LayerNames.split(names)
+    split = {name: name.removeprefix(shared.prefix).removesuffix(shared.suffix) for name in names}
+    ends = {name: text if len(text) <= LABEL_LENGTH else f"…{text[1 - LABEL_LENGTH :]}" for name, text in split.items()}
+    middles = {name: shorten(text, LABEL_LENGTH) for name, text in split.items()}
+    return next((labels for labels in (ends, middles) if len(set(labels.values())) == len(names)), split)
 
 
 def _draw_look(view: LayersView) -> None:

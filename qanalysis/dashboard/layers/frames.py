@@ -6,8 +6,8 @@ another, made when a browser asks for it. Widths that were not swept are measure
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,73 +19,43 @@ from qanalysis.charts.linked.inside import draw_steps, tell_part
 from qanalysis.charts.linked.recipes import write_curve, write_map
 from qanalysis.charts.linked.scene import Panel, build_part
 from qanalysis.checkpoints.catalogue import open_checkpoint
-from qanalysis.dashboard.cache import Origin, Subject, channel_axis, get_uploads, read_values
+from qanalysis.checkpoints.source import CheckpointError
+from qanalysis.dashboard.cache import Origin, Subject, channel_axis, get_uploads, identify, read_values
 from qanalysis.dashboard.layers.cache import read_limits, read_profile
-from qanalysis.dashboard.layers.shown import Shown
-from qanalysis.dashboard.layers.view import INTEGERS, family_of, format_of
+from qanalysis.dashboard.layers.shown import Family, Shown
 from qanalysis.dashboard.linked import PARTS
-from qanalysis.dashboard.sources import locate_source
+from qanalysis.dashboard.sources import UPLOAD_PREFIX, locate_source
 from qanalysis.diagnosis.profile import LayerProfile, profile_bits
 from qanalysis.notation import measure as tell
-from qanalysis.quantizers.families import FEWEST_BITS, MOST_BITS
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports.outline import clean_text
 from qanalysis.reports.summary import NOT_SWEPT, head_scheme
 from qanalysis.sweeps.row import METRICS, STATUS_WORDS, Row
 from qanalysis.sweeps.sweep import sweep
 
-WIDTHS = range(FEWEST_BITS, MOST_BITS + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Schemes that differ in their bits alone: the integers under one grouping, symmetry and range; or one format.
-
-    `schemes` are canonical texts, from few bits to many; `steps` their widths, None for a format without widths.
-    """
-
-    name: str
-    schemes: tuple[str, ...]
-    steps: tuple[int, ...] | None
-
-
-def list_families(schemes: Sequence[str]) -> list[Family]:
-    """The families of swept schemes in the order of the sweep; of the integers every width, swept or not.
-
-    >>> [(family.name, len(family.schemes)) for family in list_families(["int4 channel", "int8 channel", "mxfp4"])]
-    [('channel', 15), ('mxfp4', 1)]
-    """
-    found: dict[str, Family] = {}
-    for scheme in map(Scheme.parse, schemes):
-        if format_of(scheme) == INTEGERS:
-            name = family_of(scheme)
-            texts = tuple(str(Scheme.parse(f"int{bits} {name}")) for bits in WIDTHS)
-            found.setdefault(name, Family(name, texts, tuple(WIDTHS)))
-        else:
-            found[str(scheme)] = Family(str(scheme), (str(scheme),), None)
-    return list(found.values())
-
 
 def offer_scene(shown: Shown, names: tuple[str, ...], listed: tuple[str, ...]) -> str:
     """The address of the scene of a result: the map of the layers `listed`, and what leads to each layer of `names`.
 
-    Everything is made when the browser asks for it.
+    Everything is made when the browser asks for it. What leads to the layers is promised here, at every run of the
+    page: a map that is held long after it was made would lead to promises that made room.
     """
-    view, result = shown.view, shown.result
-    key = (result, names, view.metric, listed)
-    return f"{PARTS.offer(('map', *key), lambda _index, _place: _build_map(shown, names, listed))}/0"
+    frames = [_offer_layers(shown, names, family) for family in shown.families]
+    make = partial(_build_map, shown, names, listed, tuple(zip(shown.families, frames, strict=True)))
+    key = (shown.result, shown.view.metric, listed, frames)
+    return f"{PARTS.offer(('map', *key), lambda _index, _place: make())}/0"
 
 
-def _build_map(shown: Shown, names: Sequence[str], listed: Sequence[str]) -> Mapping[str, Any]:
-    """The part of the whole model: map, headlines, families."""
+def _build_map(
+    shown: Shown, names: Sequence[str], listed: Sequence[str], families: Sequence[tuple[Family, str]]
+) -> Mapping[str, Any]:
+    """The part of the whole model: map, headlines, and families with the address that their layers lie under."""
     place = {tensor: index for index, tensor in enumerate(listed)}
     tensors = shown.rows.column("tensor").tolist()
     kept = sorted((index for index, tensor in enumerate(tensors) if tensor in place), key=lambda at: place[tensors[at]])
     rows = tuple(shown.rows.rows.take(np.array(kept, np.intp)))
-    swept = dict.fromkeys(shown.rows.column("scheme").tolist())
     sizes = {tensor: row.numel for tensor, row in shown.firsts.items()}
-    families = list_families(tuple(swept))
-    python = write_map(shown.request.source, shown.rows.settings, shown.view.metric)
+    python = write_map(_name_source(shown), shown.rows.settings, shown.view.metric)
     return build_part(
         [[Panel("heat", heat_map(rows, shown.view.metric), kind="grid", python=python)]],
         layout="layers",
@@ -103,13 +73,19 @@ def _build_map(shown: Shown, names: Sequence[str], listed: Sequence[str]) -> Map
                 "name": family.name,
                 "schemes": family.schemes,
                 "steps": family.steps,
-                "swept": [scheme in swept for scheme in family.schemes],
+                "swept": [scheme in shown.schemes for scheme in family.schemes],
                 "heads": [clean_text(head_scheme(shown.rows, scheme)) for scheme in family.schemes],
-                "frames": _offer_layers(shown, tuple(names), family),
+                "frames": frames,
             }
-            for family in families
+            for family, frames in families
         ],
     )
+
+
+def _name_source(shown: Shown) -> str:
+    """The source as a person's own script opens it: of an upload the file's name alone."""
+    text = shown.request.source
+    return text.rpartition("/")[2] if text.startswith(UPLOAD_PREFIX) else text
 
 
 def _offer_layers(shown: Shown, names: tuple[str, ...], family: Family) -> str:
@@ -124,23 +100,23 @@ def build_layer(
 ) -> Mapping[str, Any]:
     """The part of one layer under a family: its charts at every width, or at the one at `place` alone.
 
-    A layer without figures under the family has no chart, and a note that says why. IndexError for no such layer;
-    raises what reading it raises.
+    A layer without figures has no chart, and a note that says why. IndexError for no such layer; CheckpointError where
+    the file is not the one that was swept; raises what reading it raises.
     """
     tensor = names[index]
-    # A layer may have figures under integers, and none under a format whose blocks do not divide its rows.
-    under = (row for row in shown.rows_of(tensor) if row.scheme in family.schemes)
-    row = next(under, shown.firsts.get(tensor))
+    # What stands in the way of a layer depends on the format and the grouping, not on the bits.
+    row = next((row for row in shown.rows_of(tensor) if row.scheme in family.schemes), None)
     if row is None or row.status != "ok":
         return build_part([[]], note=_explain(row, tensor))
     texts = family.schemes if place is None else family.schemes[place : place + 1]
-    subject = Subject(Origin(shown.request.source, shown.request.identity), tensor, texts[0])
+    subject = Subject(_find_origin(shown), tensor, texts[0])
     rows = _collect_rows(shown, subject, texts)
     profiles = _profile(subject, family, texts)
     curves = _draw_curves(shown, tensor)
     steps = draw_steps(
         profiles,
-        source=shown.request.source,
+        source=_name_source(shown),
+        numel=row.numel,
         log_counts=shown.view.log,
         curves=curves,
         marks=[_mark(shown, curves, rows[text], swept=text in shown.schemes) for text in texts],
@@ -151,9 +127,16 @@ def build_layer(
 
 def profile_widths(shown: Shown, tensor: str) -> Sequence[LayerProfile]:
     """A layer with figures under every scheme of the family in view: what its part at all widths is drawn from."""
-    families = list_families(tuple(dict.fromkeys(shown.rows.column("scheme").tolist())))
-    family = next(family for family in families if shown.scheme in family.schemes)
+    family = next(family for family in shown.families if shown.scheme in family.schemes)
     return _profile(shown.subject(tensor), family, family.schemes)
+
+
+def _find_origin(shown: Shown) -> Origin:
+    """The file that was swept; CheckpointError where another one lies in its place since."""
+    swept = Origin(shown.request.source, shown.request.identity)
+    if identify(swept.text) != swept:
+        raise CheckpointError(f"{swept.text} has changed since it was swept; reload the page to sweep it again")
+    return swept
 
 
 def _collect_rows(shown: Shown, subject: Subject, texts: Sequence[str]) -> dict[str, Row]:
@@ -163,8 +146,8 @@ def _collect_rows(shown: Shown, subject: Subject, texts: Sequence[str]) -> dict[
     if not missing:
         return known
     with open_checkpoint(locate_source(subject.origin.text, get_uploads())) as source:
-        info = next(info for info in source.tensors if info.name == subject.tensor)
-        measured = sweep({info.name: source.read(info)}, missing)
+        # From the source, which knows the layer's channel axis.
+        measured = sweep(source, missing, include=rf"\A{re.escape(subject.tensor)}\Z")
     return known | {row.scheme: row for row in measured}
 
 
@@ -188,7 +171,7 @@ def _draw_curves(shown: Shown, tensor: str) -> Panel:
             limits = None  # values without spread have no limits of their own
     rows = [row for name in tensors for row in shown.rows_of(name)]
     figure = error_curves(rows, tensors, view.metric, horizontal=view.axis, limits=limits)
-    return Panel("curves", figure, write_curve(shown.request.source, shown.rows.settings, tensor, view.metric))
+    return Panel("curves", figure, write_curve(_name_source(shown), shown.rows.settings, tensor, view.metric))
 
 
 def _mark(shown: Shown, curves: Panel, row: Row, *, swept: bool) -> Mapping[str, Any]:

@@ -22,14 +22,14 @@ from qanalysis.dashboard.layers.conventions import draw_conventions
 from qanalysis.dashboard.layers.diagnosis import draw_diagnosis
 from qanalysis.dashboard.layers.format_card import draw_format_card
 from qanalysis.dashboard.layers.frames import offer_scene, profile_widths
-from qanalysis.dashboard.layers.selection import choose_rows
+from qanalysis.dashboard.layers.selection import choose_rows, tell_left_out
 from qanalysis.dashboard.layers.shown import Shown, choose_shown
 from qanalysis.dashboard.layers.validation import draw_validation
 from qanalysis.dashboard.layers.view import LayersView, put_in_view
 from qanalysis.dashboard.linked import draw_linked
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
-from qanalysis.dashboard.session import change, confine, keep, open_tab
+from qanalysis.dashboard.session import change, confine, current_view, keep, open_tab
 from qanalysis.dashboard.tables import build_contents
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.own_limits import describe_limits
@@ -72,10 +72,13 @@ def draw_layers(view: LayersView) -> None:
     job = follow_sweep(request, tensors, named=view.job)
     if job is not None:
         change(LayersView, job=request.digest)
+    working = job is not None and job.snapshot.is_active
     shown = _find_shown(job, request, view)
     above = st.container()
-    with ended_slot if job is not None and not job.snapshot.is_active else above:
+    with ended_slot if job is not None and not working else above:
         draw_strip(request, tensors)
+    if job is not None and working and not job.snapshot.is_active:
+        st.rerun()  # it ended after its rows were looked for, and before the strip, which then polls no more
     if job is not None and job.snapshot.state == "failed":
         draw_fault(job.snapshot.message, _WAY_OUT)
     elif shown is None:
@@ -99,8 +102,7 @@ def _draw_layer_slot(shown: Shown, names: Sequence[str]) -> None:
     """The choice of a layer; layers without figures stand last."""
     measured = {name for name, row in shown.firsts.items() if row.status == "ok"}
     ordered = sorted(names, key=lambda name: name not in measured)
-    worst = select_worst(shown.rows, shown.scheme, count=1)
-    draw_layer_choice(ordered, shown.choose_layer(names), worst[0].tensor if worst else None, _choose_layer)
+    draw_layer_choice(ordered, shown.choose_layer(names), partial(_choose_worst, shown) if measured else None)
 
 
 @st.fragment
@@ -116,7 +118,7 @@ def _draw_result(drawn: Shown, names: tuple[str, ...]) -> None:
         shown = drawn.look(view)
         tensor = view.layer or shown.choose_layer(names)
         listed = _list_rows(shown)
-        _draw_charts(shown, names, listed, tensor)
+        _draw_charts(shown, names, [row for row in listed if row.tensor not in shown.left_out], tensor)
         profile = _read_profile(shown, tensor)
         _draw_remarks(shown, listed, tensor, profile)
         _draw_totals(shown)
@@ -126,39 +128,36 @@ def _draw_result(drawn: Shown, names: tuple[str, ...]) -> None:
 
 def _list_rows(shown: Shown) -> list[Row]:
     """The rows of the layers that search, order and limit leave, under the scheme in view; of a width that was not
-    swept, under the first one of the sweep.
+    swept, under the nearest one that was.
     """
     view = shown.view
-    rows = shown.in_view or tuple(shown.firsts.values())
-    return choose_rows(rows, find=view.find, order=view.order, limit=view.show, metric=view.metric)
+    return choose_rows(shown.nearest, find=view.find, order=view.order, limit=view.show, metric=view.metric)
 
 
 def _draw_charts(shown: Shown, names: tuple[str, ...], listed: Sequence[Row], tensor: str) -> None:
     """The linked charts "charts", with the slider of the bits; what a person does there comes back at rest."""
     scene = offer_scene(shown, names, tuple(row.tensor for row in listed))
     at = {"layer": tensor, "scheme": shown.scheme}
-    draw_linked(scene, "charts", at=at, on_ask=partial(take_view, at, frozenset(names)))
+    schemes = frozenset(text for family in shown.families for text in family.schemes)
+    draw_linked(scene, "charts", at=at, on_ask=partial(take_view, at, frozenset(names), schemes))
 
 
-def take_view(at: dict[str, str], names: frozenset[str], asked: dict[str, Any]) -> None:
+def take_view(at: dict[str, str], names: frozenset[str], schemes: frozenset[str], asked: dict[str, Any]) -> None:
     """Put in view what the charts ask for; for their callback, whose words may be anything.
 
-    A layer that the source does not have and a text that is no scheme change nothing.
+    A layer that is not among the names and a text that is none of the schemes change nothing.
     """
     layer, scheme = asked.get("layer"), asked.get("scheme")
     if isinstance(layer, str) and layer in names and layer != at["layer"]:
         _choose_layer(layer)
-    if isinstance(scheme, str) and scheme != at["scheme"]:
-        try:
-            _choose_scheme(scheme)
-        except ValueError:
-            return
+    if isinstance(scheme, str) and scheme in schemes and scheme != at["scheme"]:
+        _choose_scheme(scheme)
 
 
 def _read_profile(shown: Shown, tensor: str) -> LayerProfile | None:
     """The layer in view from inside, under the scheme in view; None for a layer without figures."""
-    row = shown.firsts.get(tensor)
-    return read_profile(shown.subject(tensor)) if row is not None and row.status == "ok" else None
+    has_figures = any(row.tensor == tensor and row.status == "ok" for row in shown.nearest)
+    return read_profile(shown.subject(tensor)) if has_figures else None
 
 
 def _draw_remarks(shown: Shown, listed: Sequence[Row], tensor: str, profile: LayerProfile | None) -> None:
@@ -168,6 +167,9 @@ def _draw_remarks(shown: Shown, listed: Sequence[Row], tensor: str, profile: Lay
     view, row = shown.view, shown.row_of(tensor)
     if not listed:
         st.info("No layer's name matches the search; clear the box *Find layers*.", icon=":material/search_off:")
+    left_out = tell_left_out(shown.left_out[row.tensor] for row in listed if row.tensor in shown.left_out)
+    if left_out:
+        st.caption(escape_markdown(left_out))
     if not shown.in_view:
         low, high = view.swept
         with st.container(horizontal=True, vertical_alignment="center", key="unswept"):
@@ -206,8 +208,10 @@ def _draw_sections(shown: Shown, tensor: str, profile: LayerProfile | None) -> N
         draw_conventions(subject, row)
         draw_bench_card(subject, row)
     draw_format_card(shown.scheme, row, profile)
-    profiles = partial(profile_widths, shown, tensor) if profile else tuple
-    _draw_export(shown, Extras(shown.scheme, profiles, (diagnosis,) if diagnosis else ()))
+    first = shown.firsts.get(tensor)
+    profiles = partial(profile_widths, shown, tensor) if first is not None and first.status == "ok" else tuple
+    scheme = shown.scheme if shown.in_view else None
+    _draw_export(shown, Extras(scheme, profiles, (diagnosis,) if diagnosis else ()))
     draw_validation()
 
 
@@ -255,6 +259,14 @@ def _draw_contents(contents: Contents) -> None:
 def _choose_layer(tensor: str) -> None:
     """Put a layer in view; for callbacks."""
     change(LayersView, layer=tensor)
+
+
+def _choose_worst(drawn: Shown) -> None:
+    """Put the worst layer under the scheme in view in view, whatever that was when the button was drawn."""
+    shown = drawn.look(current_view(LayersView))
+    worst = select_worst(shown.rows, shown.nearest[0].scheme, count=1)
+    if worst:
+        _choose_layer(worst[0].tensor)
 
 
 def _choose_scheme(text: str) -> None:

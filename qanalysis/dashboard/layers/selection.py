@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
-from qanalysis.sweeps.row import METRICS, Row
+from qanalysis.notation import count
+from qanalysis.sweeps.row import METRICS, STATUS_WORDS, Row
 
 
 def find_tensors(names: Sequence[str], pattern: str) -> list[str]:
@@ -50,6 +52,13 @@ def _badness(row: Row, metric: str) -> float:
     if value is None:
         return -math.inf
     return -value if METRICS[metric].better == "higher" else abs(value)
+
+
+def tell_left_out(rows: Iterable[Row]) -> str:
+    """How many tensors the heat map leaves out, by reason, in one line; empty for no rows. One row per tensor."""
+    reasons = Counter(row.reason or STATUS_WORDS[row.status] for row in rows)
+    told = "; ".join(f"{count(number)} × {reason}" for reason, number in reasons.most_common())
+    return f"Left out of the heat map: {told}." if told else ""
 
 
 def choose_rows(rows: Sequence[Row], *, find: str, order: str, limit: str, metric: str) -> list[Row]:

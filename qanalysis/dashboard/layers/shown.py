@@ -4,7 +4,7 @@ new one runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,9 +13,41 @@ import numpy as np
 from qanalysis.dashboard.cache import Origin, Subject
 from qanalysis.dashboard.jobs import Job, SweepRequest
 from qanalysis.dashboard.layers.view import INTEGERS, LayersView, family_of, format_of
+from qanalysis.quantizers.families import FEWEST_BITS, MOST_BITS
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports.summary import choose_scheme, select_worst
 from qanalysis.sweeps.row import Row, Rows
+
+WIDTHS = range(FEWEST_BITS, MOST_BITS + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Schemes that differ in their bits alone: the integers under one grouping, symmetry and range; or one format.
+
+    `schemes` are canonical texts, from few bits to many; `steps` their widths, None for a format without widths.
+    """
+
+    name: str
+    schemes: tuple[str, ...]
+    steps: tuple[int, ...] | None
+
+
+def list_families(schemes: Sequence[str]) -> list[Family]:
+    """The families of swept schemes in the order of the sweep; of the integers every width, swept or not.
+
+    >>> [(family.name, len(family.schemes)) for family in list_families(["int4 channel", "int8 channel", "mxfp4"])]
+    [('channel', 15), ('mxfp4', 1)]
+    """
+    found: dict[str, Family] = {}
+    for scheme in map(Scheme.parse, schemes):
+        if format_of(scheme) == INTEGERS:
+            name = family_of(scheme)
+            texts = tuple(str(Scheme.parse(f"int{bits} {name}")) for bits in WIDTHS)
+            found.setdefault(name, Family(name, texts, tuple(WIDTHS)))
+        else:
+            found[str(scheme)] = Family(str(scheme), (str(scheme),), None)
+    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -41,9 +73,22 @@ class Shown:
         return frozenset(self.rows.column("scheme").tolist())
 
     @cached_property
+    def families(self) -> list[Family]:
+        """The families of schemes swept, in the order of the sweep."""
+        return list_families(tuple(dict.fromkeys(self.rows.column("scheme").tolist())))
+
+    @cached_property
     def in_view(self) -> tuple[Row, ...]:
         """The rows of the scheme in view, in the order of the file; none for a width that was not swept."""
         return self._pick("scheme", self.scheme)
+
+    @cached_property
+    def nearest(self) -> tuple[Row, ...]:
+        """The rows of the scheme in view; of a width that was not swept, those of the nearest one of its family."""
+        wanted = Scheme.parse(self.scheme)
+        family = [scheme for scheme in map(Scheme.parse, self.schemes) if _is_kin(scheme, wanted)]
+        near = str(min(family, key=lambda scheme: (abs(scheme.format.bits - wanted.format.bits), scheme.format.bits)))
+        return self._pick("scheme", near)
 
     @cached_property
     def firsts(self) -> dict[str, Row]:
@@ -52,6 +97,14 @@ class Shown:
         for place, tensor in enumerate(self.rows.column("tensor").tolist()):
             places.setdefault(tensor, place)
         return dict(zip(places, self.rows.rows.take(np.array([*places.values()], np.intp)), strict=True))
+
+    @cached_property
+    def left_out(self) -> dict[str, Row]:
+        """Tensors that none of the schemes can take, each with its first row, which says why: the map has no place for
+        them.
+        """
+        taken = set(self.rows.column("tensor")[self.rows.column("status") != "unsupported"].tolist())
+        return {tensor: row for tensor, row in self.firsts.items() if tensor not in taken}
 
     @cached_property
     def opening(self) -> str | None:
@@ -76,7 +129,7 @@ class Shown:
 
     def look(self, view: LayersView) -> Shown:
         """The same rows under another view, whose family of schemes is the same."""
-        return replace(self, view=view, scheme=view.scheme if _holds_family(tuple(self.schemes), view) else self.scheme)
+        return replace(self, view=view, scheme=view.scheme if _holds_family(self.schemes, view) else self.scheme)
 
     def row_of(self, tensor: str) -> Row | None:
         """The row of a tensor under the scheme in view; None for one that was not swept.
@@ -108,9 +161,14 @@ def choose_shown(candidates: Sequence[Job | None], request: SweepRequest, view: 
     return None
 
 
-def _holds_family(schemes: Sequence[str], view: LayersView) -> bool:
+def _holds_family(schemes: Iterable[str], view: LayersView) -> bool:
     """Whether one of the schemes differs from that of the view in its bits at most."""
-    if view.format != INTEGERS:
-        return view.scheme in schemes
-    parsed = map(Scheme.parse, schemes)
-    return any(format_of(scheme) == INTEGERS and family_of(scheme) == view.grouping for scheme in parsed)
+    wanted = Scheme.parse(view.scheme)
+    return any(_is_kin(Scheme.parse(text), wanted) for text in schemes)
+
+
+def _is_kin(scheme: Scheme, other: Scheme) -> bool:
+    """Whether two schemes differ in their bits at most: integers in the same family, or the same scheme."""
+    return scheme == other or (
+        format_of(scheme) == format_of(other) == INTEGERS and family_of(scheme) == family_of(other)
+    )

@@ -15,6 +15,7 @@ from qanalysis.dashboard.layers import conventions as conventions_section
 from qanalysis.dashboard.tables import build_conventions, format_columns
 from qanalysis.diagnosis.conventions import Convention, compare_conventions, describe_spread
 from tests.dashboard.conftest import OpenPage, settle
+from tests.dashboard.scenes import ask
 
 
 def _compare(source: str | Path, tensor: str, scheme: str) -> tuple[Convention, ...]:
@@ -42,7 +43,7 @@ def test_an_open_section_holds_the_engine_s_figures_for_the_layer_and_scheme_in_
         assert list(table["Cost (dB)"]) == [convention.cost_db for convention in expected]
         assert list(table["vs view (dB)"]) == [convention.delta_db for convention in expected]
         assert f"**fc.weight**: {describe_spread(expected)}" in _sentences(page)
-        page = settle(page.slider(key="bits").set_value(7).run())
+        page = settle(ask(page, "charts", {"scheme": "int7 group=128", "seq": 1}))
     assert not page.warning
 
 
@@ -55,7 +56,7 @@ def test_a_large_layer_is_compared_when_asked(
     assert not any("Convention" in table.value for table in page.dataframe)
     page = settle(page.button(key="compare").click().run())
     assert any("Convention" in table.value for table in page.dataframe)
-    page = settle(page.slider(key="bits").set_value(5).run())
+    page = settle(ask(page, "charts", {"scheme": "int5 channel", "seq": 1}))
     assert not any("Convention" in table.value for table in page.dataframe)
 
 

@@ -18,6 +18,7 @@ from qanalysis.diagnosis.findings import Diagnosis, diagnose
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
 from tests.dashboard.conftest import OpenPage, settle
+from tests.dashboard.scenes import ask
 
 HOSTILE = "**bold** <script>"
 
@@ -44,18 +45,18 @@ def _draw_layer() -> np.ndarray:
 
 
 def test_the_section_holds_the_engine_s_words_and_figures(open_page: OpenPage) -> None:
-    page = open_page(layer="fc.weight")
+    page = open_page(diagnosis="true", layer="fc.weight")
     for scheme in ("int4 group=128", "int7 group=128"):
         expected = _diagnose("sample:digits-cnn", "fc.weight", scheme)
         assert page.table[0].value.equals(build_cures(expected))
         assert f"**fc.weight** at {scheme}: {expected.summary}" in _sentences(page)
         assert f"**{expected.advice}**" in _sentences(page)
-        page = settle(page.slider(key="bits").set_value(7).run())
+        page = settle(ask(page, "charts", {"scheme": "int7 group=128", "seq": 1}))
     assert not page.warning
 
 
 def test_every_cause_is_told_with_its_numbers(open_page: OpenPage, tmp_path: Path) -> None:
-    page = open_page(source=_save(tmp_path, w=_draw_layer()))
+    page = open_page(diagnosis="true", source=_save(tmp_path, w=_draw_layer()))
     causes = _diagnose(tmp_path / "own.npz", "w", "int4 group=128").causes
     assert causes[0].code == "outlier-columns"
     assert "\n".join(f"- **{cause.title}.** {cause.text}" for cause in causes) in _sentences(page)
@@ -88,18 +89,18 @@ def test_a_large_layer_is_diagnosed_when_asked(
 ) -> None:
     monkeypatch.setattr(diagnosis, "MOST_UNASKED", 1000)
     source = _save(tmp_path, w=_draw_layer(), v=_draw_layer())
-    page = open_page(source=source, layer="w")
+    page = open_page(diagnosis="true", source=source, layer="w")
     assert not page.table
     page = settle(page.button(key="diagnose").click().run())
     assert page.table[0].value.equals(build_cures(_diagnose(tmp_path / source, "w", "int4 group=128")))
     assert "diagnose" not in {button.key for button in page.button}
-    page = settle(page.slider(key="bits").set_value(5).run())
+    page = settle(ask(page, "charts", {"scheme": "int5 group=128", "seq": 1}))
     assert page.table[0].value.equals(build_cures(_diagnose(tmp_path / source, "w", "int5 group=128")))
     assert not settle(page.selectbox(key="layer").set_value("v").run()).table
 
 
 def test_a_cure_can_be_put_in_view(open_page: OpenPage, tmp_path: Path) -> None:
-    page = open_page(source=_save(tmp_path, w=_draw_layer()), grouping="channel")
+    page = open_page(diagnosis="true", source=_save(tmp_path, w=_draw_layer()), grouping="channel")
     found = _diagnose(tmp_path / "own.npz", "w", "int4 channel")
     offered = next(
         cure.scheme
@@ -114,13 +115,13 @@ def test_a_cure_can_be_put_in_view(open_page: OpenPage, tmp_path: Path) -> None:
 
 
 def test_a_layer_without_an_error_has_words_but_no_table(open_page: OpenPage, tmp_path: Path) -> None:
-    page = open_page(source=_save(tmp_path, w=np.tile(np.float32([7, -7, 1, 0]), (4, 1))), layer="w")
+    page = open_page(diagnosis="true", source=_save(tmp_path, w=np.tile(np.float32([7, -7, 1, 0]), (4, 1))), layer="w")
     assert not page.table
     assert any("No error at" in sentence for sentence in _sentences(page))
 
 
 def test_names_are_shown_as_text(open_page: OpenPage, tmp_path: Path) -> None:
-    page = open_page(source=_save(tmp_path, **{HOSTILE: _draw_layer()}))
+    page = open_page(diagnosis="true", source=_save(tmp_path, **{HOSTILE: _draw_layer()}))
     element = next(element.value for element in page.markdown if element.value.endswith("for the same error\\."))
     assert "\\*\\*bold\\*\\* \\<script\\>" in element
 

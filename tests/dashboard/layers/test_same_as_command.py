@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from qanalysis.cli import app
 from qanalysis.dashboard import export
 from tests.dashboard.conftest import OpenPage
+from tests.reports.scenes import read_scenes
 
 
 def ask_page(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch, **parameters: str | list[str]) -> dict[str, Any]:
@@ -68,3 +69,16 @@ def test_the_rows_of_a_sweep(
     assert page["rows"] == command["rows"]
     assert page["totals"] == command["totals"]
     assert page["source"] == command["source"]
+
+
+@pytest.mark.parametrize("bits", ["4", "12"], ids=["swept", "not swept"])
+def test_the_report_of_the_page_is_scrubbed_through_every_width(
+    open_page: OpenPage, monkeypatch: pytest.MonkeyPatch, bits: str
+) -> None:
+    given: list[tuple[Any, Any]] = []
+    monkeypatch.setattr(export, "_delay", lambda rows, _suffix, extras: given.append((rows, extras)) or bytes)
+    open_page(bits=bits, layer="fc.weight")
+    scene = read_scenes(export.render_file(given[-1][0], ".html", given[-1][1]).decode())[-1]
+    assert scene["control"]["steps"] == list(range(2, 17))
+    assert scene["control"]["schemes"][0] == "int2 group=128"
+    assert "fc.weight" in scene["panels"]["weights"]["alt"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qanalysis.dashboard.layers.view import (
@@ -37,7 +37,7 @@ views = st.builds(
     include=st.text(max_size=8).map(str.strip),
     weights_only=st.booleans(),
     swept=st.tuples(st.integers(2, 9), st.integers(9, 16)),
-    bits=st.just(9),
+    bits=st.integers(2, 16),
     groupings=some_of(GROUPING_CHOICES),
     symmetries=some_of(tuple(SYMMETRIES)),
     ranges=some_of(RANGE_CHOICES),
@@ -48,7 +48,8 @@ views = st.builds(
     compared=st.sampled_from([(), ("conv2.weight", "fc.weight")]),
     order=st.sampled_from(sorted(ORDERS)),
     show=st.sampled_from(ROW_LIMITS),
-    scrub=st.booleans(),
+    map=st.booleans(),
+    limits=st.booleans(),
 ).map(LayersView.settle)
 
 
@@ -72,16 +73,28 @@ def test_every_scheme_of_the_sweep_can_be_put_in_view(view: LayersView, data: st
     assert read_view(LayersView, write_view(view) | put_in_view(text)).scheme == text
 
 
+@settings(deadline=None)  # two dozen schemes are crossed anew for nearly every example
 @given(views)
-def test_the_scheme_in_view_is_one_of_those_swept(view: LayersView) -> None:
+def test_the_scheme_in_view_differs_from_one_of_those_swept_in_its_bits_at_most(view: LayersView) -> None:
     settled = read_view(LayersView, write_view(view))
-    assert settled.scheme in settled.schemes
+    assert settled.bits == view.bits
+    assert (settled.scheme in settled.schemes) is (settled.swept[0] <= view.bits <= settled.swept[1])
+    assert replace(settled, bits=settled.swept[0]).scheme in settled.schemes
+
+
+@pytest.mark.parametrize("bits", range(2, 17))
+def test_any_width_is_in_view_whatever_is_swept(bits: int) -> None:
+    view = read_view(LayersView, {"swept": (3, 5), "bits": bits})
+    assert view.scheme == f"int{bits} group=128"
+    assert view.swept == (3, 5)
+    assert read_address(LayersView, spell_view(view)).view == view
 
 
 @pytest.mark.parametrize(
     ("widgets", "expected"),
     [
-        pytest.param({"swept": (3, 5), "bits": 8}, {"swept": (3, 5), "bits": 5}, id="bits in view above those swept"),
+        pytest.param({"swept": (3, 5), "bits": 8}, {"swept": (3, 5), "bits": 8}, id="bits in view above those swept"),
+        pytest.param({"bits": 99}, {"bits": 16}, id="bits in view out of bounds"),
         pytest.param({"swept": (40, 1)}, {"swept": (2, 16)}, id="bits out of bounds and backwards"),
         pytest.param({"groupings": []}, {"groupings": LayersView().groupings}, id="no grouping"),
         pytest.param(
@@ -215,8 +228,8 @@ def test_words_that_mean_nothing_leave_the_address_and_are_named() -> None:
 
 def test_what_the_rest_of_the_view_rules_out_is_named() -> None:
     found = read_address(LayersView, {"format": ["nf4"], "bits": ["12"]})
-    assert found.left_out == ("format=nf4", "bits=12")
-    assert (found.view.format, found.view.bits) == (INTEGERS, 8)
+    assert found.left_out == ("format=nf4",)
+    assert (found.view.format, found.view.bits) == (INTEGERS, 12)
 
 
 def test_families_are_the_schemes_without_their_format() -> None:
