@@ -55,6 +55,7 @@ export class Linked {
   async hold(address, options) {
     try {
       const part = await this.store.fetch(address, options);
+      this.asked = false;
       this.complain("");
       return part;
     } catch (error) {
@@ -133,10 +134,10 @@ export class Linked {
 
   async paint() {
     this.again = true;
-    if (this.painting) return;
+    if (this.painting || this.gone) return;
     this.painting = true;
     try {
-      while (this.again) {
+      while (this.again && !this.gone) {
         this.again = false;
         await this.paintOnce();
       }
@@ -282,6 +283,8 @@ export class Linked {
   }
 
   destroy() {
+    this.gone = true;
+    clearTimeout(this.sizing);
     clearTimeout(this.resting);
     clearTimeout(this.ahead);
     this.watcher.disconnect();

@@ -83,6 +83,8 @@ export const mount = async ({ parentElement, data, setStateValue }) => {
   paper.addEventListener("change", entry.onPaper);
   entry.tell();
   return () => {
+    // Also called when the page has said something newer before this call was through: the charts then stand and go on.
+    if (root.isConnected || held.get(root) !== entry) return;
     paper.removeEventListener("change", entry.onPaper);
     linked.destroy();
     held.delete(root);
