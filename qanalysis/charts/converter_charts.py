@@ -6,18 +6,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Doubles
-from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish, with_unit
+from qanalysis.charts.palette import PALETTES, Theme, begin, climb, empty_state, fade, finish, with_unit
 from qanalysis.charts.wording import escape
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.transfer import trace_transfer
 from qanalysis.notation import in_percent, percent, plain, true_minus, volts
+from qanalysis.quantizers.quantizer import FsOver
 
 WHOLE_CODES = 64  # a converter of more codes is shown in part
 NEAR_CODES = 8  # to each side of the point in view
@@ -54,6 +56,71 @@ def transfer_curve(converter: Converter, *, at: float | None = None, theme: Them
     return figure
 
 
+def resolution_curve(
+    low: float, high: float, *, bits: Sequence[int], fs_over: FsOver = "2^n", theme: Theme = "light"
+) -> go.Figure:
+    """Step and half-step bound over a range, in volts, against the width, on a logarithmic axis.
+
+    `bits` are the widths, ascending; `mark_width` marks one of them. The alternative text gives the first and the last
+    step. ValueError for a range that a converter can not have.
+    """
+    colours = PALETTES[theme]
+    steps = np.array([Converter(width, low, high, fs_over=fs_over).lsb for width in bits])
+    room = np.array([-0.6, 0.3])  # decades: below for LSB/2, above for the point
+    ends = (np.log10(steps[[-1, 0]]) + room).tolist()
+    figure = begin(
+        f"Step against bits over {volts(high - low, digits=4)}",
+        theme,
+        subtitle=f"LSB = FS/({fs_over})" if "-" in fs_over else f"LSB = FS/{fs_over}",
+        height=300,
+        xaxis={"title": {"text": "Bits"}, "range": [bits[0] - 0.5, bits[-1] + 0.5], "dtick": 4, "tick0": 0},
+        yaxis={
+            "title": {"text": "Step (V)"},
+            "type": "log",
+            "range": ends,
+            "nticks": 6,
+        },
+        legend={"y": -0.24, "yanchor": "top"},
+        margin={"t": 72, "b": 84},
+    )
+    hover = "%{x} bit: %{y:.6g} V<extra></extra>"
+    line = {"color": colours.kept, "width": 2}
+    figure.add_scatter(x=list(bits), y=steps, mode="lines+markers", name="step", line=line, hovertemplate=hover)
+    line = {"color": colours.reference, "width": 1.5, "dash": "dash"}
+    figure.add_scatter(x=list(bits), y=steps / 2, mode="lines", name="LSB/2", line=line, hovertemplate=hover)
+    first, last = (volts(float(step), digits=4) for step in steps[[0, -1]])
+    return finish(figure, f"Step against bits: {first} at {bits[0]} bit, {last} at {bits[-1]} bit.")
+
+
+def mark_width(figure: go.Figure, bits: int) -> dict[str, Any]:
+    """What marks a width on a figure of `resolution_curve`: a line, and the step that it says; in its words too.
+
+    Nothing for a width that the figure does not hold.
+    """
+    if bits not in figure.data[0].x:
+        return {}
+    at = list(figure.data[0].x).index(bits)
+    text = f"{bits} bit: {volts(float(figure.data[0].y[at]), digits=4)}"
+    line = {"color": PALETTES["light"].clipped, "width": 1.5, "dash": "dot"}
+    ends = {"x0": bits, "x1": bits, "y0": 0, "y1": 1, "xref": "x", "yref": "paper"}
+    right = at < len(figure.data[0].x) / 2
+    side = {"xanchor": "left", "xshift": 4} if right else {"xanchor": "right", "xshift": -4}
+    place = {
+        "x": bits,
+        "xref": "x",
+        "y": 1 if right else 0.02,
+        "yref": "paper",
+        "yanchor": "top" if right else "bottom",
+    }
+    return {
+        "alt": f"{figure.layout.meta['alt']} In view: {text}.",
+        "marks": {
+            "shapes": [{"name": "mark-line", "type": "line", "line": line, **ends}],
+            "annotations": [{"name": "mark-value", "text": text, "showarrow": False, **side, **place}],
+        },
+    }
+
+
 def simulated_transfer(simulation: Simulation, *, theme: Theme = "light") -> go.Figure:
     """The same of a simulated converter, without its noise: the codes around the middle, and the whole range where it
     is not ideal.
@@ -78,7 +145,7 @@ def _draw_transfer(converter: Converter, x: Doubles, y: Doubles, part: str, them
         subtitle=f"step {step}, LSB = {converter.lsb_convention.replace('fs', 'FS')} ·<br>{part}",
         height=478,
         xaxis=with_unit("Input x (V)", anchor="y2", range=ends),
-        yaxis=with_unit("Output y (V)", domain=[0.42, 1]),
+        yaxis=with_unit("Output y (V)", domain=[0.42, 1], range=_widen(ends)),
         yaxis2={
             "title": {"text": "Error (LSB)"},
             "domain": [0, 0.32],
@@ -102,6 +169,12 @@ def _draw_transfer(converter: Converter, x: Doubles, y: Doubles, part: str, them
     return finish(figure, f"{told}: the error shown reaches {plain(worst)} LSB.")
 
 
+def _widen(ends: list[float]) -> list[float]:
+    """Ends of an axis with a little room on both sides."""
+    room = (ends[1] - ends[0]) / 24
+    return [ends[0] - room, ends[1] + room]
+
+
 def _choose_range(error: Doubles, x: Doubles, converter: Converter) -> list[float]:
     """An axis that stays the same for ideal converters, and grows with a real one's error inside the range."""
     inside = np.abs(error[(x >= converter.low) & (x <= converter.high)])
@@ -113,7 +186,7 @@ def _choose_span(converter: Converter, at: float | None) -> tuple[float, float]:
     """Lowest and highest input in view, in volts: some of both ends beyond the range, or steps around `at`."""
     step = converter.lsb
     if converter.codes <= WHOLE_CODES:
-        room = max(step, (converter.high - converter.low) / 20)
+        room = (converter.high - converter.low) / 20
         return converter.low - room, converter.high + room
     centre = converter.centre if at is None else min(max(at, converter.low), converter.high)
     return max(centre - NEAR_CODES * step, converter.low - 2 * step), min(
@@ -173,8 +246,8 @@ def code_histogram(codes: ArrayLike, *, bits: int, theme: Theme = "light") -> go
         theme,
         subtitle=f"{codes.size:,} samples{f', {width:,} codes a bin' if width > 1 else ''}",
         height=320,
-        xaxis={"title": {"text": "Code"}, "exponentformat": "none"},
-        yaxis={"title": {"text": "Samples (count)"}, "rangemode": "tozero"},
+        xaxis={"title": {"text": "Code"}, "exponentformat": "none", "range": _widen([centres[0], centres[-1]])},
+        yaxis={"title": {"text": "Samples (count)"}, "range": [0, climb(float(counts.max()))]},
         showlegend=False,
     )
     colour = PALETTES[theme].kept
@@ -222,7 +295,7 @@ def error_density(errors_lsb: ArrayLike, *, transfer: str = "mid-tread", theme: 
         subtitle=f"rms {plain(rms, digits=4)} LSB, uniform {plain(model_rms, digits=4)}{outside}",
         height=320,
         xaxis={"title": {"text": "Error y − x (LSB)"}, "range": [-ERROR_REACH, ERROR_REACH], "dtick": 0.5},
-        yaxis={"title": {"text": "Density (1/LSB)"}, "range": [0, 1.08 * max(1.1, float(density.max()))]},
+        yaxis={"title": {"text": "Density (1/LSB)"}, "range": [0, max(1.2, climb(float(density.max())))]},
         legend={"y": -0.24, "yanchor": "top"},
         margin={"t": 72, "b": 84},
     )

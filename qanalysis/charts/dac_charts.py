@@ -8,12 +8,13 @@ import numpy as np
 import plotly.graph_objects as go
 
 from qanalysis.arrays import Doubles
-from qanalysis.charts.palette import PALETTES, Theme, begin, finish, with_unit
+from qanalysis.charts.palette import PALETTES, Theme, begin, climb, finish, with_unit
 from qanalysis.charts.spectrum_charts import thin_peaks
 from qanalysis.converters.simulation.dac import Image, OutputSpectrum, hold_samples
 from qanalysis.notation import choose_unit, decibels, volts
 
 MOST_HELD = 96
+DROOP_POINTS = 401
 FLOOR_DB = -160.0
 
 
@@ -31,14 +32,19 @@ def hold_curve(values: Doubles, ideal: Doubles, *, fs_hz: float, theme: Theme = 
     colours = PALETTES[theme]
     count = min(values.size, MOST_HELD)
     times, held = hold_samples(values[:count], fs_hz)
+    reach = climb(float(max(np.abs(held).max(), np.abs(ideal[:count]).max())))
     unit, seconds = choose_unit(count / fs_hz, "s")
     figure = begin(
         f"Hold: the first {count} samples",
         theme,
         subtitle="each value is kept for one period of the clock",
         height=360,
-        xaxis={"title": {"text": f"Time ({unit})"}, "exponentformat": "none"},
-        yaxis=with_unit("Output (V)"),
+        xaxis={
+            "title": {"text": f"Time ({unit})"},
+            "exponentformat": "none",
+            "range": [-0.02 * times[-1] / seconds, 1.02 * times[-1] / seconds],
+        },
+        yaxis=with_unit("Output (V)", range=[-reach, reach]),
         legend={"y": -0.22, "yanchor": "top"},
         margin={"t": 72, "b": 92},
     )
@@ -78,7 +84,8 @@ def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Th
     """
     colours = PALETTES[theme]
     places = thin_peaks(found.level_dbc)
-    unit, hertz = choose_unit(float(found.frequencies_hz[-1]), "Hz")
+    last = float(found.frequencies_hz[-1])
+    unit, hertz = choose_unit(last, "Hz")
     alias = [image for image in images if image.multiple]
     largest = max(alias, key=lambda image: image.level_dbc, default=None)
     words = f"largest image {decibels(largest.level_dbc)}" if largest else "no tone, no image"
@@ -87,18 +94,22 @@ def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Th
         theme,
         subtitle="0 dB: the tone before the hold · sinc droop −3.92 dB at fs/2",
         height=380,
-        xaxis={"title": {"text": f"Frequency ({unit})"}, "exponentformat": "none"},
+        xaxis={"title": {"text": f"Frequency ({unit})"}, "exponentformat": "none", "range": [0, last / hertz]},
         yaxis={"title": {"text": "Level (dBc)"}, "range": [-140, 8], "exponentformat": "none"},
         legend={"y": -0.22, "yanchor": "top"},
         margin={"t": 72, "b": 92},
     )
     hover = f"%{{x:.4g}} {unit}: %{{y:.2f}} dB<extra></extra>"
-    x, y = found.frequencies_hz[places] / hertz, np.maximum(found.level_dbc[places], FLOOR_DB)
+    x = (found.frequencies_hz[places] / hertz).astype(np.float32)
+    y = np.maximum(found.level_dbc[places], FLOOR_DB).astype(np.float32)
     line = {"color": colours.kept, "width": 1}
     figure.add_scatter(x=x, y=y, mode="lines", name="output", line=line, hovertemplate=hover)
     line = {"color": colours.reference, "dash": "dash", "width": 1.5}
-    droop = np.maximum(found.droop_db[places], FLOOR_DB)
-    figure.add_scatter(x=x, y=droop, mode="lines", name="sinc droop", line=line, hoverinfo="skip")
+    some = np.unique(np.linspace(0, found.droop_db.size - 1, DROOP_POINTS).astype(np.int64))
+    droop = np.maximum(found.droop_db[some], FLOOR_DB)
+    figure.add_scatter(
+        x=found.frequencies_hz[some] / hertz, y=droop, mode="lines", name="sinc droop", line=line, hoverinfo="skip"
+    )
     figure.add_scatter(
         x=[image.frequency_hz / hertz for image in images],
         y=[image.level_dbc for image in images],

@@ -209,6 +209,20 @@ def with_unit(title: str, **axis: Any) -> dict[str, Any]:
     return {"title": {"text": title}, "exponentformat": "SI", **axis}
 
 
+def climb(value: float) -> float:
+    """The lowest rung at or above 1.05 times a value above 0: 1, 1.5, 2, 3, 5 or 7 times a power of ten; 1 for 0.
+
+    An axis that ends on a rung stands still while its values move a little.
+
+    >>> [climb(value) for value in (0.0, 0.94, 0.96, 130.0)]
+    [1.0, 1.0, 1.5, 150.0]
+    """
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(1.05 * value))
+    return next(rung * power for rung in (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0) if rung * power >= 1.05 * value)
+
+
 def rank_legend(figure: go.Figure) -> None:
     """Bring the legend into the order in which the lines end at the right, the highest first; points without a line
     follow.

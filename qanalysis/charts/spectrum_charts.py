@@ -17,11 +17,11 @@ from qanalysis.converters.spectrum.spectrum import Spectrum
 from qanalysis.converters.spectrum.windows import describe_window
 from qanalysis.notation import choose_unit, decibels, si, true_minus
 
-MOST_POINTS = 2000
+MOST_POINTS = 1000
 FLOOR_DB = -200.0
 
 
-def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
+def spectrum_chart(found: Spectrum, *, levels: tuple[float, float] | None = None, theme: Theme = "light") -> go.Figure:
     """Heights of the bins in dBFS, or over the tone (dBc) where full scale is unknown, with the average noise floor.
 
     Frequencies run from 0 to half the rate, in the unit that the axis names. Of more than MOST_POINTS bins the highest
@@ -33,6 +33,8 @@ def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
     ----------
     found : heights of shape (samples // 2 + 1,), DC first. Without a finite one beside DC (a constant record), and
         with neither tone nor full scale, the empty state.
+    levels : ends of the vertical axis for one of several spectra that are drawn in turn, which then have the same
+        traces, empty where there is nothing to mark; by default they follow the record.
 
     The title gives the floor; the alternative text says whether the record is coherent, and what `headline_spectrum`
     says.
@@ -44,7 +46,7 @@ def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
         )
     level = "dBFS" if found.power_dbfs is not None else "dBc"
     unit, hertz = choose_unit(found.fs_hz / 2, "Hz")
-    top, bottom = _choose_range(heights)
+    bottom, top = levels or _choose_range(heights)
     floor = find_floor(found)
     window = f"{escape(found.window)}{f', {found.side_bins} side bins' if found.side_bins else ''}"
     kind = "no tone" if found.coherent is None else "coherent" if found.coherent else "not coherent"
@@ -64,9 +66,9 @@ def spectrum_chart(found: Spectrum, *, theme: Theme = "light") -> go.Figure:
         margin={"t": 72, "b": 84},
     )
     _draw_bins(figure, found, heights, (unit, hertz), level, theme)
-    if floor is not None:
+    if floor is not None or levels:
         _draw_floor(figure, found, floor, hertz, theme)
-    _mark_lines(figure, found, heights, (unit, hertz), theme)
+    _mark_lines(figure, found, heights, (unit, hertz), theme, every=levels is not None)
     return finish(figure, f"Spectrum of {found.samples} samples, {kind}: {headline_spectrum(found)}; {told}.")
 
 
@@ -87,7 +89,7 @@ def _draw_bins(
     """The highest bins of each bundle as a line; `unit` names the frequencies' and says how many hertz it is."""
     places = thin_peaks(heights)
     figure.add_scatter(
-        x=found.frequencies_hz[places] / unit[1],
+        x=(found.frequencies_hz[places] / unit[1]).astype(np.float32),
         y=np.maximum(heights[places], FLOOR_DB).astype(np.float32),
         mode="lines",
         name="spectrum",
@@ -96,11 +98,11 @@ def _draw_bins(
     )
 
 
-def _draw_floor(figure: go.Figure, found: Spectrum, floor: float, hertz: float, theme: Theme) -> None:
+def _draw_floor(figure: go.Figure, found: Spectrum, floor: float | None, hertz: float, theme: Theme) -> None:
     """The average noise floor over the band, dashed."""
     figure.add_scatter(
         x=[end / hertz for end in found.band_hz],
-        y=[max(floor, FLOOR_DB)] * 2,
+        y=[None if floor is None else max(floor, FLOOR_DB)] * 2,
         mode="lines",
         name="average noise floor",
         line={"color": PALETTES[theme].text, "dash": "dash", "width": 2},
@@ -139,19 +141,21 @@ def thin_peaks(values: Doubles) -> NDArray[np.int64]:
 
 
 def _choose_range(heights: Doubles) -> tuple[float, float]:
-    """Highest and lowest level in view, in dB: tens from above the highest bin to below the median one, the same while
+    """Lowest and highest level in view, in dB: tens from above the highest bin to below the median one, the same while
     a slider moves a little.
 
     DC and bins without any power do not count; at least one other must be finite. Never below FLOOR_DB.
     """
     finite = heights[1:][np.isfinite(heights[1:])]
     middle = float(np.median(finite))
-    return 10 * np.ceil((float(finite.max()) + 5) / 10), max(10 * np.floor((middle - 25) / 10), FLOOR_DB)
+    return max(10 * np.floor((middle - 25) / 10), FLOOR_DB), 10 * np.ceil((float(finite.max()) + 5) / 10)
 
 
-def _mark_lines(figure: go.Figure, found: Spectrum, heights: Doubles, unit: tuple[str, float], theme: Theme) -> None:
+def _mark_lines(
+    figure: go.Figure, found: Spectrum, heights: Doubles, unit: tuple[str, float], theme: Theme, *, every: bool
+) -> None:
     """The tone, harmonics and mixing products, hollow where they do not rise above the noise, and the largest spur if
-    it is neither.
+    it is neither; `every` kind of mark has its trace, or those alone that were found.
     """
     colours = PALETTES[theme]
     lines = [line for line in (*found.harmonics, *found.intermodulation) if line.dbc is not None]
@@ -164,14 +168,14 @@ def _mark_lines(figure: go.Figure, found: Spectrum, heights: Doubles, unit: tupl
         ("harmonics within the noise", *_list_places(sunk), colours.clipped, "diamond-open"),
         ("largest spur", [spur.alias_hz] if spur else [], ["spur"], colours.zeroed, "triangle-down"),
     ):
-        if places:
+        if places or every:
             bins = [min(max(round(place * found.samples / found.fs_hz), 0), heights.size - 1) for place in places]
             figure.add_scatter(
                 x=[place / unit[1] for place in places],
                 y=[max(float(heights[place]), FLOOR_DB) for place in bins],
                 mode="markers+text",
                 name=name,
-                text=[escape(label) for label in labels],
+                text=[escape(label) for label in labels[: len(places)]],
                 textposition="bottom center" if symbol.endswith("open") else "top center",
                 textfont={"size": 11},
                 marker={"color": colour, "symbol": symbol, "size": 9},

@@ -4,9 +4,12 @@ step.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import plotly.graph_objects as go
 
+from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, finish, rank_legend
 from qanalysis.converters.simulation.sweeps import AmplitudeSweep, BitsSweep, DitherPanel, LoadingSweep
 from qanalysis.converters.simulation.tone_sweeps import ToneSweep
@@ -16,6 +19,19 @@ from qanalysis.notation import decibels, plain, signed
 # Lines of a head are short enough for half a page in a narrow window: what is longer has two, for which there is room.
 _HEAD = {"margin": {"t": 90, "b": 92}}
 _BELOW = {"legend": {"y": -0.22, "yanchor": "top"}, "margin": {"t": 72, "b": 92}}
+
+
+LOADED_DB = 90.0  # a Gaussian on 16 bits reaches 83 dB
+
+
+def _span_tens(*values: Doubles) -> list[float]:
+    """Ends of an axis in dB, whole tens with room around all finite values: it stands still while these move a
+    little; 0 to 100 without any.
+    """
+    known = np.concatenate([part[np.isfinite(part)] for part in values])
+    if not known.size:
+        return [0.0, 100.0]
+    return [10 * math.floor((float(known.min()) - 3) / 10), 10 * math.ceil((float(known.max()) + 3) / 10)]
 
 
 def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") -> go.Figure:
@@ -34,13 +50,18 @@ def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") ->
     colours = PALETTES[theme]
     shown = {int(width): float(sqnr) for width, sqnr in zip(sweep.bits, sweep.sqnr_db, strict=True)}
     here = shown.get(bits, float("nan"))
+    ends = _span_tens(sweep.sqnr_db, sweep.ideal_db)
     figure = begin(
         f"{bits} bit: SQNR {decibels(here)}",
         theme,
         subtitle=f"the signal lies {decibels(sweep.level_db)}<br>from a full-scale sine",
         height=398,
         xaxis={"title": {"text": "Bits"}, "dtick": 2, "range": [0.4, 16.6]},
-        yaxis={"title": {"text": "SQNR (dB)"}, "exponentformat": "none"},
+        yaxis={
+            "title": {"text": "SQNR (dB)"},
+            "exponentformat": "none",
+            "range": ends,
+        },
         **_BELOW | _HEAD,
     )
     line = {"color": colours.reference, "dash": "dash", "width": 2}
@@ -63,7 +84,6 @@ def sqnr_against_bits(sweep: BitsSweep, *, bits: int, theme: Theme = "light") ->
     )
     marker = {"symbol": "diamond", "size": 13, "color": colours.clipped}
     figure.add_scatter(x=[bits], y=[here], mode="markers", name="in view", marker=marker, hoverinfo="skip")
-    rank_legend(figure)
     full = decibels(DB_PER_BIT * bits + SINE_DB)
     return finish(figure, f"SQNR against bits: {decibels(here)} at {bits} bit, a full-scale sine has {full}.")
 
@@ -124,14 +144,15 @@ def loading_curve(sweep: LoadingSweep, *, theme: Theme = "light") -> go.Figure:
         title and alternative text give.
     """
     colours = PALETTES[theme]
+    ends = [float(sweep.clip_sigmas[0]) - 0.2, float(sweep.clip_sigmas[-1]) + 0.2]
     figure = begin(
         f"Gaussian on {sweep.bits} bit:<br>best {decibels(sweep.best_sqnr_db)} at "
         f"±{plain(sweep.best_clip_sigma, digits=4)} σ",
         theme,
         subtitle="left of it clipping rules, right of it the step",
         height=378,
-        xaxis={"title": {"text": "Range of the converter (± σ)"}, "exponentformat": "none"},
-        yaxis={"title": {"text": "SQNR (dB)"}, "exponentformat": "none"},
+        xaxis={"title": {"text": "Range of the converter (± σ)"}, "exponentformat": "none", "range": ends},
+        yaxis={"title": {"text": "SQNR (dB)"}, "exponentformat": "none", "range": [0, LOADED_DB]},
         **_BELOW | _HEAD,
     )
     hover = "±%{x:.2f} σ: %{y:.2f} dB<br>%{customdata:.3g} of the samples clip<extra></extra>"
@@ -214,7 +235,7 @@ def tone_curves(sweep: ToneSweep, *, title: str, at: float, theme: Theme = "ligh
         subtitle="crosses: J and M share a divisor",
         height=360,
         xaxis={"title": {"text": f"{title} ({sweep.unit})"}, "exponentformat": "none"},
-        yaxis={"title": {"text": "dB"}, "exponentformat": "none"},
+        yaxis={"title": {"text": "dB"}, "exponentformat": "none", "range": _span_tens(sweep.sfdr_db, sweep.sinad_db)},
         **_BELOW,
     )
     symbols = ["circle" if divisor == 1 else "x" for divisor in sweep.common_divisor]
@@ -232,8 +253,8 @@ def tone_curves(sweep: ToneSweep, *, title: str, at: float, theme: Theme = "ligh
             hovertemplate=f"%{{x:.6g}} {sweep.unit}: {name} %{{y:.2f}} dB<extra></extra>",
         )
     if sweep.places[0] <= at <= sweep.places[-1]:
-        figure.add_vline(x=at, line={"color": colours.clipped, "dash": "dash", "width": 1.5})
-    rank_legend(figure)
+        line = {"color": colours.clipped, "dash": "dash", "width": 1.5}
+        figure.add_shape(name="mark-at", type="line", x0=at, x1=at, y0=0, y1=1, yref="paper", line=line)
     return finish(
         figure,
         f"{title} sweep over {sweep.places.size} points: SFDR from {signed(lowest, '.2f')} to {decibels(highest)}.",

@@ -13,8 +13,8 @@ import pytest
 
 from qanalysis.converters.captures import analyze_capture, describe_capture
 from qanalysis.converters.records.records import read_record
-from qanalysis.dashboard.converter.cache import build_simulation
-from qanalysis.dashboard.converter.simulate_panels import headline_simulation
+from qanalysis.dashboard.converter.cache import build_simulation, run_simulation, simulation_key
+from qanalysis.dashboard.converter.simulate_panels import headline_simulation, list_errors
 from qanalysis.dashboard.converter.view import ConverterView
 
 from .conftest import OpenVisit, Server, Visit
@@ -29,7 +29,7 @@ def wait_until_idle(page: Any) -> None:
 
 
 def wait_for_headline(page: Any, text: str) -> str:
-    heading = page.locator("h4", has_text=re.compile(text))
+    heading = page.get_by_role("heading", level=4).filter(has_text=re.compile(text))
     heading.wait_for(timeout=60_000)
     wait_until_idle(page)
     return str(heading.inner_text())
@@ -47,7 +47,7 @@ def open_page(open_visit: OpenVisit, server: Server, tab: str) -> Visit:
 
 
 def read_alternatives(page: Any) -> list[str]:
-    charts = page.locator('[data-testid="stPlotlyChart"] [role="figure"], [data-testid="stPlotlyChart"][role="figure"]')
+    charts = page.locator(".ql-plot[role=img]")
     charts.first.wait_for()
     return [charts.nth(index).get_attribute("aria-label") for index in range(charts.count())]
 
@@ -102,7 +102,7 @@ def test_a_simulation_follows_its_sliders_and_every_view_shows_its_charts(
     assert wait_for_headline(page, "^9 bit: SQNR") == expected
     for view, count in (("Codes and ledger", 2), ("Spectrum", 1), ("Sweeps", 6), ("DAC", 2)):
         page.get_by_role("radio", name=view).or_(page.get_by_role("button", name=view)).first.click()
-        page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot .main-svg').length >= {count}")
+        page.locator('.ql-root[data-waiting="false"] .main-svg').first.wait_for()
         page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot').length === {count}")
         wait_until_idle(page)
         assert all(re.search(r"\d", text) for text in read_alternatives(page))
@@ -114,6 +114,54 @@ def test_a_simulation_follows_its_sliders_and_every_view_shows_its_charts(
     fresh = open_visit(copy_link(page), scheme="dark")
     assert wait_for_headline(fresh.page, "^9 bit: SQNR") == expected
     check_clean(visit, server)
+
+
+def read_texts(page: Any) -> dict[str, str]:
+    sliders = page.get_by_role("slider").all()
+    return {slider.get_attribute("aria-label"): slider.get_attribute("aria-valuetext") for slider in sliders}
+
+
+def test_bits_amplitude_and_phase_move_at_once_and_address_and_undo_follow(
+    server: Server, open_visit: OpenVisit
+) -> None:
+    visit = open_page(open_visit, server, "Simulate")
+    page = visit.page
+    other = open_visit(f"{server.url}/converter?tab=simulate&sim_bits=5")
+    wait_for_headline(other.page, "^5 bit: SQNR")
+    for name, key in (("Bits", "ArrowRight"), ("Amplitude", "ArrowLeft"), ("Start phase", "ArrowRight")):
+        page.get_by_role("slider", name=name).focus()
+        page.keyboard.press(key)
+    moved = ConverterView(sim_bits=9, amplitude=99.1, phase=1)
+    expected = headline_simulation(build_simulation(moved).run())
+    assert wait_for_headline(page, re.escape(expected)) == expected
+    page.wait_for_url("**/converter?tab=simulate&sim_bits=9&amplitude=99.1&phase=1")
+    assert read_texts(page)["Amplitude"] == "99.1 %"
+    assert read_texts(page)["Start phase"] == "1 °"
+    page.locator('.ql-root[data-waiting="false"]').wait_for()
+    shown = dict(row.split("\t") for row in page.locator(".ql-facts tbody").inner_text().splitlines())
+    facts = list_errors(run_simulation(simulation_key(moved)), moved)
+    assert all(shown[name].startswith(value) for name, value, _ in facts)
+
+    fresh = open_visit(page.url)
+    assert wait_for_headline(fresh.page, "^9 bit") == expected
+    page.locator(".st-key-reset button").click()
+    wait_for_headline(page, "^8 bit: SQNR")
+    assert read_texts(page)["Amplitude"] == "99.2 %"
+    page.locator(".st-key-undo button").click()
+    assert wait_for_headline(page, "^9 bit: SQNR") == expected
+    assert read_texts(page)["Start phase"] == "1 °"
+    assert wait_for_headline(other.page, "^5 bit: SQNR")
+    check_clean(visit, server)
+
+
+def test_controls_that_contradict_each_other_leave_the_sliders_and_a_sentence(
+    server: Server, open_visit: OpenVisit
+) -> None:
+    visit = open_visit(f"{server.url}/converter?tab=simulate&sim_view=spectrum&osr=256&samples=1024")
+    alert = visit.page.locator(".ql-trouble")
+    alert.wait_for()
+    assert "Change the control that the message names" in alert.inner_text()
+    assert set(read_texts(visit.page)) >= {"Bits", "Amplitude", "Start phase"}
 
 
 def save_wav(path: Path) -> Path:

@@ -18,7 +18,7 @@ const same = (first, second) => first === second || JSON.stringify(first) === JS
 
 // The layout that plotly is given: without what we draw ourselves.
 const layOut = (layout, template, height) => {
-  const { title: _title, legend, ...rest } = layout;
+  const { title: _title, legend, ...rest } = structuredClone(layout); // plotly writes into what it is given
   const margin = { l: 60, r: 24, t: 84, b: BOTTOM, ...layout.margin };
   const below = layout.showlegend !== false && (legend?.orientation ?? "h") === "h" && (legend?.yref === "container" || (legend?.y ?? 1) < 0);
   return {
@@ -35,23 +35,39 @@ const layOut = (layout, template, height) => {
   };
 };
 
-// Which attributes of which traces differ, or null where more than those that move in place does.
+// The ends of a layout's axes, which may move in place, and everything else of it.
+const splitEnds = (layout) => {
+  const [ends, rest] = [{}, {}];
+  for (const [name, value] of Object.entries(layout)) {
+    rest[name] = value;
+    if (!/^[xy]axis\d*$/.test(name) || !value.range) continue;
+    const { range, ...axis } = value;
+    Object.assign(rest, { [name]: axis });
+    ends[name] = range;
+  }
+  return [ends, rest];
+};
+
+// Which attributes of which traces and which ends of axes differ, or null where more than those that move in place does.
 const findMoves = (before, after) => {
   if (!before || before.data.length !== after.data.length) return null;
-  const { title: _old, shapes: oldShapes, annotations: oldNotes, ...oldRest } = before.layout;
-  const { title: _new, shapes, annotations, ...rest } = after.layout;
+  const { title: _old, shapes: oldShapes, annotations: oldNotes, ...oldLayout } = before.layout;
+  const { title: _new, shapes, annotations, ...layout } = after.layout;
+  const [[oldEnds, oldRest], [ends, rest]] = [splitEnds(oldLayout), splitEnds(layout)];
   if (!same(oldRest, rest) || !same(keep(oldShapes), keep(shapes)) || !same(keep(oldNotes), keep(annotations))) return null;
-  const moves = [];
+  if (Object.keys(oldEnds).join() !== Object.keys(ends).join()) return null;
+  const moved = Object.entries(ends).filter(([name, range]) => !same(oldEnds[name], range));
+  const traces = [];
   for (const [place, trace] of after.data.entries()) {
     const old = before.data[place];
     if (old === trace) continue;
-    if (trace.type && trace.type !== "scatter") return null;
+    if (trace.type && !["scatter", "bar"].includes(trace.type)) return null;
     const names = new Set([...Object.keys(old), ...Object.keys(trace)]);
     const changed = [...names].filter((name) => old[name] !== trace[name] && !same(old[name], trace[name]));
     if (changed.some((name) => !MOVING.has(name) || !(name in trace))) return null;
-    if (changed.length) moves.push([place, Object.fromEntries(changed.map((name) => [name, trace[name]]))]);
+    if (changed.length) traces.push([place, Object.fromEntries(changed.map((name) => [name, trace[name]]))]);
   }
-  return moves;
+  return { traces, layout: Object.fromEntries(moved.map(([name, range]) => [name, { range: [...range] }])) };
 };
 
 // Pixels of the plot with its axes: the figure's height without the room of title and legend.
@@ -108,10 +124,10 @@ export class Chart {
     this.plot.setAttribute("aria-label", this.panel.alt);
   }
 
-  async move(moves) {
-    if (!moves.length) return;
-    const data = moves.map(([, change]) => change);
-    await this.Plotly.animate(this.plot, { data, traces: moves.map(([place]) => place) }, AT_ONCE);
+  async move({ traces, layout }) {
+    if (!traces.length && !Object.keys(layout).length) return;
+    const data = traces.map(([, change]) => change);
+    await this.Plotly.animate(this.plot, { data, layout, traces: traces.map(([place]) => place) }, AT_ONCE);
   }
 
   async draw() {

@@ -1,9 +1,9 @@
-// A table of figures that follows the control: each quantity with its value and the convention that it follows. Cells
-// stay, so that a step writes only the texts that changed.
+// A table of figures that follows the control: each quantity with its value and, in small print behind it, the convention
+// that the value follows. Cells stay, so that a step writes only the texts that changed.
 
 import { make } from "./words.js";
 
-const HEADS = ["Quantity", "Value", "Convention"];
+const HEADS = ["Quantity", "Value, by which convention"];
 
 export class FactTable {
   constructor(holder) {
@@ -15,11 +15,14 @@ export class FactTable {
   show({ alt, lines }) {
     this.root.setAttribute("aria-label", alt);
     while (this.body.rows.length > lines.length) this.body.deleteRow(-1);
-    while (this.body.rows.length < lines.length) this.body.append(make("tr", {}, make("th", { scope: "row" }), make("td"), make("td")));
+    while (this.body.rows.length < lines.length) {
+      const value = make("td", {}, make("strong"), make("small"));
+      this.body.append(make("tr", {}, make("th", { scope: "row" }), value));
+    }
     for (const [place, { label, text, note }] of lines.entries()) {
-      for (const [column, wanted] of [label, text, note].entries()) {
-        const cell = this.body.rows[place].cells[column];
-        if (cell.textContent !== wanted) cell.textContent = wanted;
+      const [name, value] = this.body.rows[place].cells;
+      for (const [element, wanted] of [[name, label], [value.firstChild, text], [value.lastChild, note]]) {
+        if (element.textContent !== wanted) element.textContent = wanted;
       }
     }
   }

@@ -29,7 +29,6 @@ export class Linked {
     root.replaceChildren(this.body);
     this.watcher = new ResizeObserver(() => this.resizeSoon());
     this.watcher.observe(root);
-    this.onPrint = () => this.paint();
   }
 
   // What the owner says now: the address of the scene, where it stands, and the last question that this answers.
@@ -40,7 +39,7 @@ export class Linked {
       this.at = { ...at };
       this.seq = seq;
     }
-    if (scene !== this.scene) {
+    if (scene !== this.scene || this.failed === scene) {
       this.scene = scene;
       const part = await this.hold(scene);
       if (!part || scene !== this.scene) return;
@@ -57,6 +56,8 @@ export class Linked {
       const part = await this.store.fetch(address, options);
       this.asked = false;
       this.complain("");
+      this.failed = undefined;
+      this.asked = false;
       return part;
     } catch (error) {
       this.failed = address;

@@ -75,7 +75,10 @@ export const mount = async ({ parentElement, data, setStateValue }) => {
   const entry = held.get(root) ?? {};
   entry.send = (state) => setStateValue("asked", state);
   held.set(root, entry);
-  entry.linked ??= begin(root, { base, data });
+  entry.linked ??= begin(root, { base, data }).catch((error) => {
+    entry.linked = undefined; // the next time that the server says something, the scripts are tried again
+    throw error;
+  });
   const linked = await entry.linked;
   parentElement.querySelectorAll(".ql-before").forEach((element) => element.remove());
   entry.tell = () => linked.update({ ...data, colours: coloursOf(linked, parentElement) });

@@ -8,8 +8,10 @@ from typing import Any
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.waveforms import OwnRecord
+from qanalysis.converters.textbook.textbook import Textbook
 from qanalysis.dashboard.converter.cache import find_recording
 from qanalysis.dashboard.converter.view import ConverterView
+from qanalysis.dashboard.views import list_ends
 
 _SIMULATION = "qanalysis.converters.simulation"
 
@@ -51,6 +53,30 @@ def write_simulation(simulation: Simulation, view: ConverterView) -> str:
     )
 
 
+def write_textbook(problem: Textbook) -> str:
+    """The lines that make a transfer curve, and the first input's code, level and error."""
+    lines = [
+        "import numpy as np",
+        "",
+        "from qanalysis import Converter",
+        "",
+        f"converter = {write_converter(problem.converter)}",
+        "inputs = np.linspace(converter.low, converter.high, 1001)",
+        "errors_lsb = (converter.round_trip(inputs) - inputs) / converter.lsb",
+        "print(converter.lsb, converter.error_bound)",
+    ]
+    if problem.inputs:
+        lines += [f"code = converter.encode({problem.inputs[0]!r})", "print(code, converter.decode(code))"]
+    return "\n".join(lines)
+
+
+def write_resolution(view: ConverterView) -> str:
+    """The lines that make the step of each width."""
+    call = f"Converter(bits, {view.low!r}, {view.high!r}, fs_over={view.fs_over!r})"
+    ends = list_ends(ConverterView, "bits")
+    return f"from qanalysis import Converter\n\nsteps = [{call}.lsb for bits in range({ends[0]}, {ends[1] + 1})]"
+
+
 def _write_record(view: ConverterView) -> list[str]:
     """The lines that make the `values` of a waveform from a record, centred and scaled as the page does."""
     reading = find_recording(view).reading
@@ -80,10 +106,11 @@ def write_transfer(lines: str) -> str:
 
 
 def write_errors(lines: str) -> str:
-    """The density of the errors."""
-    density = "np.histogram(errors, 120, (-1.5, 1.5), density=True)"
+    """The density of the errors, of which those beyond the axis are a part."""
     errors = "errors = record.errors / simulation.converter.lsb"
-    return f"import numpy as np\n\n{lines}\n{errors}\ndensity, edges = {density}"
+    counts = "counts, edges = np.histogram(errors, 120, (-1.5, 1.5))"
+    density = "density = counts / (errors.size * (edges[1] - edges[0]))"
+    return f"import numpy as np\n\n{lines}\n{errors}\n{counts}\n{density}"
 
 
 def write_codes(lines: str) -> str:
@@ -135,7 +162,7 @@ def write_loading(bits: int) -> str:
 
 def write_sizes(signal: str, dither: str) -> str:
     """Error against the size of a signal."""
-    sizes = "np.geomspace(0.2, 128, 60)"
+    sizes = "np.geomspace(0.2, 128, 60).round(4)"
     call = f"sweep_amplitude({sizes}, signal={signal!r}, dither={dither!r})"
     return f"import numpy as np\n\nfrom {_SIMULATION}.sweeps import sweep_amplitude\n\nsweep = {call}"
 

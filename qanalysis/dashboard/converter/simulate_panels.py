@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from qanalysis.charts.converter_charts import code_histogram, error_density, ledger_bars, simulated_transfer
 from qanalysis.charts.dac_charts import hold_curve, output_spectrum
 from qanalysis.charts.linked.scene import FactPanel, Panel
-from qanalysis.charts.spectrum_charts import spectrum_chart
+from qanalysis.charts.spectrum_charts import FLOOR_DB, spectrum_chart
 from qanalysis.charts.sweep_charts import (
     dither_curves,
     error_against_amplitude,
@@ -21,7 +22,7 @@ from qanalysis.charts.sweep_charts import (
 )
 from qanalysis.converters.choices import Signal
 from qanalysis.converters.simulation.dac import list_images, trace_output
-from qanalysis.converters.simulation.simulate import SimulatedRecord
+from qanalysis.converters.simulation.simulate import SimulatedRecord, Simulation
 from qanalysis.dashboard.converter import python_lines as python
 from qanalysis.dashboard.converter.cache import (
     Simulated,
@@ -36,9 +37,11 @@ from qanalysis.dashboard.converter.cache import (
 )
 from qanalysis.dashboard.converter.view import DEFAULT, ConverterView
 from qanalysis.dashboard.elements import Fact
+from qanalysis.dashboard.views import list_ends
 from qanalysis.notation import decibels, plain, signed
 from qanalysis.theory.lines import sine_sqnr_db
 
+MOST_WIDTH = list_ends(ConverterView, "sim_bits")[1]
 Panels = list[Panel | FactPanel]
 
 
@@ -130,7 +133,18 @@ def _draw_spectrum(view: ConverterView, simulated: Simulated) -> Panels:
     found = analyze_simulation(simulation_key(view), view.full_scale, view.harmonics)
     lines = python.write_spectrum(python.write_simulation(simulation, view), simulation, view)
     facts = [(line.label, line.text, line.convention) for line in found.lines]
-    return [Panel("s-spectrum", spectrum_chart(found), lines), FactPanel("s-figures", facts, found.headline)]
+    chart = spectrum_chart(found, levels=choose_levels(simulation))
+    return [Panel("s-spectrum", chart, lines), FactPanel("s-figures", facts, found.headline)]
+
+
+def choose_levels(simulation: Simulation) -> tuple[float, float]:
+    """Ends of the axis of a spectrum at every width, in dBFS: from below the noise of the finest one in a bin, or from
+    the floor of the chart where shaping sinks it, to above full scale.
+    """
+    if simulation.shaping_order:
+        return FLOOR_DB, 10.0
+    bin_db = -sine_sqnr_db(MOST_WIDTH) - 10 * math.log10(max(simulation.samples / 2, 1))
+    return max(10 * math.floor((bin_db - 25) / 10), FLOOR_DB), 10.0
 
 
 def _draw_sweeps(view: ConverterView, simulated: Simulated) -> Panels:

@@ -5,6 +5,7 @@ tables, the check of a series.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -12,10 +13,8 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.arrays import Doubles
-from qanalysis.charts.converter_charts import transfer_curve
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.lines import write_cell
-from qanalysis.converters.noise_limits import NoiseSources
 from qanalysis.converters.posterior import (
     GRADE_NOTE,
     Posterior,
@@ -24,25 +23,25 @@ from qanalysis.converters.posterior import (
     measure_relative_errors,
 )
 from qanalysis.converters.textbook.code_table import MOST_ROWS, CodeTable
-from qanalysis.converters.textbook.row import list_textbook_rows, tabulate_textbook
-from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, solve_textbook, tabulate_resolution
+from qanalysis.converters.textbook.row import tabulate_textbook
+from qanalysis.converters.textbook.textbook import PRESETS, Conversion, Textbook, tabulate_resolution
 from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.dashboard.converter.boxes import draw_number
-from qanalysis.dashboard.converter.figures import draw_figures
+from qanalysis.dashboard.converter.problem import check_problem, solve_view
+from qanalysis.dashboard.converter.textbook_frames import offer_textbook, take_textbook
 from qanalysis.dashboard.converter.view import SERIES_MODELS, ConverterView, parse_numbers
 from qanalysis.dashboard.elements import (
     Fact,
-    draw_chart,
     draw_facts,
     draw_fault,
     draw_findings,
     draw_numbers,
 )
 from qanalysis.dashboard.export import Extras, draw_export
+from qanalysis.dashboard.linked import draw_linked
 from qanalysis.dashboard.session import change, keep
-from qanalysis.dashboard.views import list_ends
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.notation import plain, si
+from qanalysis.notation import plain
 
 ROWS_SHOWN, TABLE_HEIGHT = 64, 420
 _CODE_COLUMNS = {
@@ -69,11 +68,14 @@ def draw_textbook(view: ConverterView) -> None:
         _draw_controls()
     with answers:
         try:
+            check_problem(view)
+            scene = offer_textbook(view)
+            draw_linked(scene, "k-charts", at={"step": view.bits}, on_ask=partial(take_textbook, view))
             problem = solve_view(view)
         except (ValueError, TypeError) as error:
             draw_fault(str(error), _WAY_OUT)
             return
-        _draw_answers(problem)
+        _draw_inputs(problem)
     _draw_working(problem)
     _draw_tables(problem)
     _draw_posterior(problem, view)
@@ -98,11 +100,10 @@ def _take_preset(preset: Textbook) -> None:
 
 
 def _draw_controls() -> None:
-    """Width, range and inputs, and in an expander what the noise limits need.
+    """Range and inputs, and in an expander what the noise limits need.
 
     Volts, µs, ps, hertz and pF, as the labels say; an empty box states nothing. Keys are the fields of the view.
     """
-    st.slider("Bits", *list_ends(ConverterView, "bits"), key=keep("bits"), format="%d bit")
     ends = st.container(horizontal=True, gap="small")
     draw_number("Low end (V)", "low", place=ends)
     draw_number("High end (V)", "high", place=ends)
@@ -120,46 +121,10 @@ def _draw_controls() -> None:
         draw_number("Capacitor (pF)", "capacitance_pf", empty=_NOT_GIVEN, help="For its kT/C noise at 300 K.")
 
 
-def solve_view(view: ConverterView) -> Textbook:
-    """The problem that the controls state; ValueError for one that has no answer.
-
-    Units of the boxes become SI units. Also for inputs that are no numbers, and for a jitter without its tone.
-    """
-    return solve_textbook(
-        view.bits,
-        view.low,
-        view.high,
-        inputs=parse_numbers(view.inputs),
-        fs_over=view.fs_over,
-        transfer=view.transfer,
-        conversion_time_s=_divide(view.conversion_us, 1e6),
-        noise=NoiseSources(
-            jitter_s=_divide(view.clock_jitter_ps, 1e12),
-            frequency_hz=view.tone_hz,
-            capacitance_f=_divide(view.capacitance_pf, 1e12),
-        ),
-    )
-
-
-def _divide(value: float | None, by: float) -> float | None:
-    return None if value is None else value / by
-
-
-def _draw_answers(problem: Textbook) -> None:
-    """Headline, transfer curve "k-transfer" with the first input marked, figures; per input a line "k-inputs".
-
-    Without inputs the figures of the converter alone.
-    """
-    converter, first = problem.converter, problem.conversions[0] if problem.inputs else None
-    step, bound = write_cell(problem.step, "V"), write_cell(converter.error_bound, "V")
-    headline = f"{converter.bits} bit over {write_cell(problem.full_scale, 'V')}: step {step}, bound ±{bound}"
-    st.markdown(f"#### {escape_markdown(headline)}")
-    left, right = st.columns([5, 4], gap="medium")
-    with left:
-        draw_chart(transfer_curve(converter, at=first.input if first else None), "k-transfer")
-    with right:
-        draw_figures(list_textbook_rows(problem)[0], alt=f"Answers: {headline}", more=list_means(problem))
+def _draw_inputs(problem: Textbook) -> None:
+    """Per input a line "k-inputs", and whether it keeps the bound; nothing without inputs."""
     if problem.inputs:
+        bound = write_cell(problem.converter.error_bound, "V")
         st.markdown("**Inputs**: the actual error beside the bound")
         draw_numbers(build_conversions(problem), "k-inputs", height="content", alt="Codes and errors of the inputs")
         draw_findings(problem.findings, none=f"Every input keeps the bound of {bound}.")
@@ -177,27 +142,6 @@ def _draw_working(problem: Textbook) -> None:
             columns=["Asked", "Formula", "With numbers", "Answer"],
         )
         st.table(frame, hide_index=True, border="horizontal", alt=f"The working in {len(rows)} steps")
-
-
-def list_means(problem: Textbook) -> list[Fact]:
-    """Mean relative error over the inputs in both readings; nothing without inputs.
-
-    In percent; "n/a" where every base is 0.
-    """
-    errors = problem.relative_errors
-    readings = (
-        ("|x|", errors.of_measured, errors.of_measured_count),
-        ("|y|", errors.of_predicted, errors.of_predicted_count),
-    )
-    return [
-        (
-            f"Mean relative error over {base}",
-            "n/a" if mean is None else si(100 * mean, "%", digits=4),
-            f"|e|/{base}, {count} of {errors.count} inputs",
-        )
-        for base, mean, count in readings
-        if problem.inputs
-    ]
 
 
 def build_conversions(problem: Textbook) -> pd.DataFrame:

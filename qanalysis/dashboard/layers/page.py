@@ -29,7 +29,7 @@ from qanalysis.dashboard.layers.view import LayersView, put_in_view
 from qanalysis.dashboard.linked import draw_linked
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
-from qanalysis.dashboard.session import change, confine, keep, open_tab
+from qanalysis.dashboard.session import change, confine, current_view, keep, open_tab
 from qanalysis.dashboard.tables import build_contents
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.own_limits import describe_limits
@@ -102,8 +102,7 @@ def _draw_layer_slot(shown: Shown, names: Sequence[str]) -> None:
     """The choice of a layer; layers without figures stand last."""
     measured = {name for name, row in shown.firsts.items() if row.status == "ok"}
     ordered = sorted(names, key=lambda name: name not in measured)
-    worst = select_worst(shown.rows, shown.scheme, count=1)
-    draw_layer_choice(ordered, shown.choose_layer(names), worst[0].tensor if worst else None, _choose_layer)
+    draw_layer_choice(ordered, shown.choose_layer(names), partial(_choose_worst, shown) if measured else None)
 
 
 @st.fragment
@@ -260,6 +259,14 @@ def _draw_contents(contents: Contents) -> None:
 def _choose_layer(tensor: str) -> None:
     """Put a layer in view; for callbacks."""
     change(LayersView, layer=tensor)
+
+
+def _choose_worst(drawn: Shown) -> None:
+    """Put the worst layer under the scheme in view in view, whatever that was when the button was drawn."""
+    shown = drawn.look(current_view(LayersView))
+    worst = select_worst(shown.rows, shown.nearest[0].scheme, count=1)
+    if worst:
+        _choose_layer(worst[0].tensor)
 
 
 def _choose_scheme(text: str) -> None:
