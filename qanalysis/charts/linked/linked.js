@@ -11,14 +11,17 @@ import { Table } from "./table.js";
 import { make, plainNumber } from "./words.js";
 
 const REST_MS = 280;
+const BUSY_MS = 60; // between two looks at an owner at work
+const MOST_WAITS = 60;
 const LARGE = 300_000; // values of a layer whose step in sight is fetched before all its steps
 const MOST_AHEAD = 2_000_000; // values of a neighbour that is fetched before anybody asks
 const KINDS = { chart: Chart, grid: Grid, table: Table, facts: FactTable };
 
 export class Linked {
-  // `load(address, options)` gives the bytes of a part, `ask(state)` tells the owner of the state.
-  constructor(root, { Plotly, looks, load, ask }) {
-    Object.assign(this, { root, Plotly, looks, ask, at: {}, seq: 0, panels: new Map(), dials: new Map() });
+  // `load(address, options)` gives the bytes of a part, `ask(state)` tells the owner of the state, `isBusy()` says
+  // whether the owner is at work.
+  constructor(root, { Plotly, looks, load, ask, isBusy = () => false }) {
+    Object.assign(this, { root, Plotly, looks, ask, isBusy, at: {}, seq: 0, heard: 0, panels: new Map(), dials: new Map() });
     this.store = new PartStore(load);
     this.head = make("div", { className: "ql-headline", role: "heading", "aria-level": 4 });
     this.control = make("div", { className: "ql-control" });
@@ -35,6 +38,7 @@ export class Linked {
   async update({ scene, at, seq = 0, colours }) {
     const anew = this.colours && this.colours.theme !== colours.theme;
     this.colours = colours;
+    this.heard = seq;
     if (!this.resting && seq >= this.seq) {
       this.at = { ...at };
       this.seq = seq;
@@ -54,6 +58,7 @@ export class Linked {
   async hold(address, options) {
     try {
       const part = await this.store.fetch(address, options);
+      this.asked = false;
       this.complain("");
       this.failed = undefined;
       this.asked = false;
@@ -117,12 +122,19 @@ export class Linked {
   go(change, { now = false } = {}) {
     this.at = { ...this.at, ...change };
     this.failed = undefined;
+    this.askAfter(now ? 0 : REST_MS);
+    this.paint();
+  }
+
+  // An owner that still answers what it was asked before is left to finish, for a while: of an answer that a question
+  // waits behind, the server drops what it has not sent.
+  askAfter(pause, waits = MOST_WAITS) {
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
+      if (waits > 0 && (this.heard < this.seq || this.isBusy())) return this.askAfter(BUSY_MS, waits - 1);
       this.resting = undefined;
       this.ask({ ...this.at, seq: ++this.seq });
-    }, now ? 0 : REST_MS);
-    this.paint();
+    }, pause);
   }
 
   pick({ layer, scheme, row, moving }) {
@@ -134,10 +146,10 @@ export class Linked {
 
   async paint() {
     this.again = true;
-    if (this.painting) return;
+    if (this.painting || this.gone) return;
     this.painting = true;
     try {
-      while (this.again) {
+      while (this.again && !this.gone) {
         this.again = false;
         await this.paintOnce();
       }
@@ -283,6 +295,8 @@ export class Linked {
   }
 
   destroy() {
+    this.gone = true;
+    clearTimeout(this.sizing);
     clearTimeout(this.resting);
     clearTimeout(this.ahead);
     this.watcher.disconnect();

@@ -57,10 +57,12 @@ const loadPart = (base) => async (address, options) => {
   throw new Error(message);
 };
 
+const isBusy = () => document.querySelector("[data-test-script-state]")?.getAttribute("data-test-script-state") === "running";
+
 const begin = async (root, { base, data }) => {
   const at = (address) => new URL(address, base).href;
   const [Plotly, looks] = await Promise.all([loadPlotly(at(data.plotly)), loadLooks(at(data.looks)), loadStyles(at(data.styles))]);
-  return new Linked(root, { Plotly, looks, load: loadPart(base), ask: (state) => held.get(root).send(state) });
+  return new Linked(root, { Plotly, looks, load: loadPart(base), isBusy, ask: (state) => held.get(root)?.send(state) });
 };
 
 // Called by the component each time that the server has said something, or the page's theme has changed.
@@ -86,6 +88,8 @@ export const mount = async ({ parentElement, data, setStateValue }) => {
   paper.addEventListener("change", entry.onPaper);
   entry.tell();
   return () => {
+    // Also called when the page has said something newer before this call was through: the charts then stand and go on.
+    if (root.isConnected || held.get(root) !== entry) return;
     paper.removeEventListener("change", entry.onPaper);
     linked.destroy();
     held.delete(root);

@@ -89,6 +89,7 @@ def draw_layers(view: LayersView) -> None:
         with layer_slot:
             _draw_layer_slot(shown, names)
         _draw_result(shown, tuple(names))
+        draw_validation()  # polls by itself, so it stays out of the result, which does too
 
 
 def _find_shown(job: Job | None, request: SweepRequest, view: LayersView) -> Shown | None:
@@ -199,7 +200,7 @@ def _draw_totals(shown: Shown) -> None:
 
 
 def _draw_sections(shown: Shown, tensor: str, profile: LayerProfile | None) -> None:
-    """The expanders below the result: diagnosis, conventions, bench card, number format, downloads, cross-checks.
+    """The expanders below the result: diagnosis, conventions, bench card, number format, downloads.
 
     The first three need a layer with figures. What is open and drawn goes into the report too.
     """
@@ -214,7 +215,6 @@ def _draw_sections(shown: Shown, tensor: str, profile: LayerProfile | None) -> N
     profiles = partial(profile_widths, shown, tensor) if first is not None and first.status == "ok" else tuple
     scheme = shown.scheme if shown.in_view else None
     _draw_export(shown, Extras(scheme, profiles, (diagnosis,) if diagnosis else ()))
-    draw_validation()
 
 
 def _draw_groups(shown: Shown, profile: LayerProfile) -> None:
