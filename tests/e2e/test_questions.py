@@ -58,6 +58,13 @@ def test_a_question_waits_for_the_answer_and_for_an_owner_at_work(page: Any) -> 
     assert page.evaluate("window.linked.at.step") == 4
 
 
+def test_an_owner_that_was_started_again_is_believed(page: Any) -> None:
+    page.evaluate("window.say(2, 4)")
+    page.evaluate("window.say(0, 3)")  # it counts from the beginning
+    assert page.evaluate("[window.linked.at.step, window.linked.seq]") == [3, 0]
+    page.evaluate("window.say(2, 4)")
+
+
 def test_an_owner_that_never_answers_is_asked_all_the_same(page: Any) -> None:
     page.evaluate("window.busy = true; window.linked.move(0)")
     page.wait_for_function("window.asked.length === 3", timeout=20_000)

@@ -5,7 +5,7 @@ import { Chart } from "./chart.js";
 import { countSteps, indexDials, listBeside, placeDial, readDial } from "./dials.js";
 import { FactTable } from "./facts.js";
 import { Grid } from "./grid.js";
-import { PartStore, readStep } from "./parts.js";
+import { Gone, PartStore, readStep } from "./parts.js";
 import { Slider } from "./slider.js";
 import { Table } from "./table.js";
 import { make, plainNumber } from "./words.js";
@@ -38,6 +38,8 @@ export class Linked {
   async update({ scene, at, seq = 0, colours }) {
     const anew = this.colours && this.colours.theme !== colours.theme;
     this.colours = colours;
+    // Behind a server that was started again the page counts from the beginning.
+    if (seq < this.heard) this.seq = seq;
     this.heard = seq;
     if (!this.resting && seq >= this.seq) {
       this.at = { ...at };
@@ -58,7 +60,6 @@ export class Linked {
   async hold(address, options) {
     try {
       const part = await this.store.fetch(address, options);
-      this.asked = false;
       this.complain("");
       this.failed = undefined;
       this.asked = false;
@@ -66,7 +67,7 @@ export class Linked {
     } catch (error) {
       this.failed = address;
       this.complain(error.message);
-      if (error.name === "Gone" && !this.asked) {
+      if (error instanceof Gone && !this.asked) {
         this.asked = true;
         this.askAfter(0);
       }

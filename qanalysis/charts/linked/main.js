@@ -48,13 +48,11 @@ const loadPart = (base) => async (address, options) => {
     throw new Error("The server does not answer. Start it again, or wait until it is back; the charts then go on.");
   }
   if (reply.ok) return reply.arrayBuffer();
-  const message = await reply.text();
-  if (reply.status === 404) {
-    const gone = new Gone("The server no longer holds these charts. If they do not come back by themselves, reload the page.");
-    gone.name = "Gone";
-    throw gone;
-  }
-  throw new Error(message);
+  if (reply.status === 404)
+    throw new Gone("The server no longer holds these charts. If they do not come back by themselves, reload the page.");
+  if (reply.status >= 500)
+    throw new Error("The server could not make these charts. Choose another layer, or reload the page; the tables hold the numbers.");
+  throw new Error(await reply.text());
 };
 
 // What the frame around the page says of its server.
