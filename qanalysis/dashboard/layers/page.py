@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from qanalysis.charts.linked.recipes import write_profile
 from qanalysis.charts.sweep_tables import tabulate_layers, tabulate_totals
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.cache import Contents, get_jobs, identify, read_contents
@@ -30,6 +31,7 @@ from qanalysis.dashboard.linked import draw_linked
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
 from qanalysis.dashboard.session import change, confine, current_view, keep, open_tab
+from qanalysis.dashboard.sources import name_source
 from qanalysis.dashboard.tables import build_contents
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.own_limits import describe_limits
@@ -87,9 +89,7 @@ def draw_layers(view: LayersView) -> None:
         with layer_slot:
             _draw_layer_slot(shown, names)
         _draw_result(shown, tuple(names))
-        # Not within the fragment of the result: a run of that one, cut short by the next move of a hand, takes its own
-        # messages back but not those of a fragment inside it, and the browser then has no place for these.
-        draw_validation()
+        draw_validation()  # polls by itself, so it stays out of the result, which does too
 
 
 def _find_shown(job: Job | None, request: SweepRequest, view: LayersView) -> Shown | None:
@@ -231,7 +231,9 @@ def _draw_groups(shown: Shown, profile: LayerProfile) -> None:
     )
     if section.open:
         with section:
-            draw_chart(draw_groups(shown.subject(profile.name)), "groups")
+            source, numel = name_source(shown.request.source), shown.firsts[profile.name].numel
+            lines = write_profile(source, profile, "figures = profile.group_mse", numel=numel)
+            draw_chart(draw_groups(shown.subject(profile.name)), "groups", python=lines)
 
 
 def _draw_export(shown: Shown, extras: Extras) -> None:

@@ -389,6 +389,15 @@ def test_a_choice_in_the_charts_is_one_step_that_can_be_undone_and_done_again(op
     assert page.button(key="redo").disabled
 
 
+def test_every_chart_has_lines_of_python_that_name_no_folder(open_page: OpenPage) -> None:
+    panels = read_charts(open_page(card="true", map="true"))
+    charts = {name: panel["python"] for name, panel in panels.items() if panel["kind"] != "table"}
+    assert set(charts) == {"heat", "weights", "errors", "curves", "channels", "groups", "levels"}
+    for name, lines in charts.items():
+        assert "from qanalysis import" in lines, name
+        assert name == "levels" or "'sample:digits-cnn'" in lines, name
+
+
 def test_what_the_components_are_told_is_small(open_page: OpenPage) -> None:
     page = open_page(card="true", map="true")
     assert {"charts", "levels", "groups"} <= {element.key for element in page.get("bidi_component")}
