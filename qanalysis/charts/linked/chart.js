@@ -10,6 +10,7 @@ import { make, writeLabel } from "./words.js";
 const MOVING = new Set(["x", "y", "customdata", "text", "name", "hovertemplate"]);
 const AT_ONCE = { mode: "immediate", transition: { duration: 0 }, frame: { duration: 0, redraw: false } };
 const CONFIG = { displaylogo: false, showSendToCloud: false, responsive: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "toImage"] };
+const LONGEST_MOVE_MS = 400;
 const BOTTOM = 48;
 const HEADER = 72; // of a figure's top margin, that its title takes; ours stands above the plot
 
@@ -127,7 +128,14 @@ export class Chart {
   async move({ traces, layout }) {
     if (!traces.length && !Object.keys(layout).length) return;
     const data = traces.map(([, change]) => change);
-    await this.Plotly.animate(this.plot, { data, layout, traces: traces.map(([place]) => place) }, AT_ONCE);
+    // Animate's own promise comes a frame late, and not at all where a frame is dropped: the event says that the move
+    // stands, and a chart that never says it must not hold the others.
+    const moved = new Promise((done) => {
+      this.plot.once("plotly_transitioned", done);
+      setTimeout(done, LONGEST_MOVE_MS);
+    });
+    this.Plotly.animate(this.plot, { data, layout, traces: traces.map(([place]) => place) }, AT_ONCE).catch(() => undefined);
+    await moved;
   }
 
   async draw() {
