@@ -189,7 +189,7 @@ def weight_traces(profile: LayerProfile, theme: Theme) -> list[dict[str, Any]]:
         head = f"{FATE_WORDS[fate]}<br>x = %{{x:.4~g}} ± {plain(_bin_width(histogram) / 2)}"
         traces.append(
             line(
-                x=centres.astype(np.float32),
+                x=_place_weights(centres),
                 y=counts,
                 customdata=(100 * counts / profile.count).astype(np.float32),
                 mode="lines",
@@ -213,7 +213,7 @@ def _grid_trace(profile: LayerProfile, theme: Theme) -> dict[str, Any]:
         low, high = profile.level_low, profile.level_high
         x, y = np.array([low, low, high, high, low]), np.array([0, 0.03, 0.03, 0, 0])
     return line(
-        x=x.astype(np.float32),
+        x=_place_weights(x),
         y=y.astype(np.float32),
         yaxis=RUG,
         mode="lines",
@@ -282,6 +282,12 @@ def stairs(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int32]
         [[histogram.low - width / 2], histogram.edges[:-1] + width / 2, [histogram.high + width / 2]]
     )
     return centres, np.pad(histogram.counts, 1).astype(np.int32)
+
+
+def _place_weights(x: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Places on the axis of the weights; what lies half a bin beyond the largest float32 is drawn at that one."""
+    most = np.finfo(np.float32).max
+    return np.clip(x, -most, most).astype(np.float32)
 
 
 def _bin_width(histogram: Histogram) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hmac
 import json
+import re
 import secrets
 import threading
 from collections import OrderedDict
@@ -38,6 +39,7 @@ from qanalysis.dashboard.wording import hide_root
 MOST_BYTES = 128 * 2**20
 MOST_OFFERS = 1024  # one for each family of schemes in sight of each session
 LOOKS, STYLES = "looks.json", "linked.css"
+_NUMBER = re.compile("[0-9]{1,9}")
 MakeFrames = Callable[[int, int | None], Mapping[str, Any]]
 """Makes a part by its place among those that are promised: all its steps, or the one at a place alone."""
 WAY_OUT = "Choose another layer or another source."
@@ -181,7 +183,7 @@ def list_linked_routes() -> list[Route]:
     return [
         Route("/linked/asset/{version}/{name}", _serve_asset),
         Route("/linked/part/{digest}", _serve_part),
-        Route("/linked/frames/{token}/{index:int}", _serve_frames),
+        Route("/linked/frames/{token}/{index}", _serve_frames),
     ]
 
 
@@ -208,9 +210,12 @@ def _serve_part(request: Request) -> Response:
 
 def _serve_frames(request: Request) -> Response:
     """A layer's part: made where it is asked for the first time; 422 with a sentence where it can not be made."""
-    place, address = request.query_params.get("place", ""), f"linked/frames/{request.path_params['token']}"
+    index, place = request.path_params["index"], request.query_params.get("place", "")
+    if not _NUMBER.fullmatch(index):
+        return PlainTextResponse("There is no such part.", 404)
+    address = f"linked/frames/{request.path_params['token']}"
     try:
-        packed = PARTS.make(address, request.path_params["index"], int(place) if place.isdecimal() else None)
+        packed = PARTS.make(address, int(index), int(place) if _NUMBER.fullmatch(place) else None)
     except (CheckpointError, ValueError, TypeError, OSError, LookupError, MemoryError) as error:
         text = f"{hide_root(str(error), read_root())} {PARTS.find_way_out(address)}"
         return PlainTextResponse(text, 422)

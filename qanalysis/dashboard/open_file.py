@@ -12,7 +12,7 @@ import streamlit as st
 from qanalysis.checkpoints.path_policy import UPLOAD_LIMIT_MB
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.session import keep
-from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, read_root
+from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, name_source, read_root
 from qanalysis.dashboard.wording import escape_markdown
 
 
@@ -75,7 +75,7 @@ def draw_picker(kind: FileKind) -> None:
 
 def _name_option(text: str) -> str:
     """A source as the box shows it: an upload by its file's name, without the folder that keeps it."""
-    return f"{text.rpartition('/')[2]} (uploaded)" if text.startswith(UPLOAD_PREFIX) else text
+    return f"{name_source(text)} (uploaded)" if text.startswith(UPLOAD_PREFIX) else text
 
 
 def _keep_upload(kind: FileKind, key: str) -> None:

@@ -90,6 +90,15 @@ class UploadStore:
                     shutil.rmtree(self._folder / key, ignore_errors=True)
 
 
+def name_source(text: str) -> str:
+    """A source as a person's own script opens it: of an upload the file's name alone, without the folder that keeps it.
+
+    >>> name_source("upload:04903a1e99db/tone.csv"), name_source("sample:digits-cnn")
+    ('tone.csv', 'sample:digits-cnn')
+    """
+    return text.rpartition("/")[2] if text.startswith(UPLOAD_PREFIX) else text
+
+
 def locate_source(text: str, uploads: UploadStore) -> str | Path:
     """What `open_checkpoint` is given for a source's text: "sample:NAME" itself, or a path inside the root or the
     upload folder.

@@ -36,8 +36,9 @@ def draw_layer(rows: Rows, profiles: Sequence[LayerProfile], scheme: str) -> Cha
         {"marks": mark_point(curves.figure, bits, words)} if curves else {}
         for bits, words in zip(widths, told, strict=True)
     ]
-    steps = draw_steps(profiles, source=find_file(rows), curves=curves, marks=marks)
-    caption = tell_part(profiles[0], next(iter(own.values())).numel) if own else ""
+    numel = next(iter(own.values())).numel if own else 0
+    steps = draw_steps(profiles, source=find_file(rows), numel=numel, curves=curves, marks=marks)
+    caption = tell_part(profiles[0], numel)
     if len(profiles) == 1:
         return make_scene(f"{name} at {texts[0]}", caption, build_part(steps, layout="layer", order=PANELS))
     labels: Sequence[Any] = widths if len(set(widths)) == len(widths) else texts

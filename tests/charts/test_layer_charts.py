@@ -35,6 +35,13 @@ class TestLayerCharts:
         assert (min(band.x), max(band.x)) == (np.float32(wide.level_low), np.float32(wide.level_high))
         assert len(band.x) == 5
 
+    def test_weights_at_the_end_of_float32_stay_on_the_axis(self):
+        most = np.finfo(np.float32).max
+        traces = weight_histogram(profile_layer(np.full((4, 4), most), Scheme.parse("int4 asym"))).data
+        for trace in traces:
+            assert np.isfinite(np.asarray(trace.x)).all()
+        assert max(traces[1].x) == most
+
     def test_axes_are_the_same_for_every_scheme_of_a_layer(self):
         x = weights((16, 64))
         ranges = {

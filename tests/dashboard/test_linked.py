@@ -165,6 +165,8 @@ class TestRoutes:
             f"frames/{'0' * 32}/0?place=%D9%A3",
             "frames/x/-1",
             "frames/x/none",
+            f"frames/x/{'9' * 5000}",
+            f"frames/{'0' * 32}/0?place={'9' * 5000}",
         ],
     )
     def test_what_is_not_there_is_404_in_words(self, client: TestClient, path: str) -> None:

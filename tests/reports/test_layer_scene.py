@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qanalysis import open_checkpoint
 from qanalysis.charts.channel_charts import channel_errors
 from qanalysis.charts.curves import error_curves, mark_point
 from qanalysis.charts.heat_map import heat_map
 from qanalysis.charts.layer_axes import LayerAxes
 from qanalysis.charts.layer_charts import error_histogram, weight_histogram
-from qanalysis.charts.linked.scene import Panel, read_step
+from qanalysis.charts.linked.scene import Panel, read_step, unpack
 from qanalysis.diagnosis.profile import LayerProfile, profile_bits, profile_layer
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports.layer_scene import draw_layer
@@ -125,10 +127,23 @@ def test_a_layer_that_no_row_knows_is_shown_without_curves(rows: Rows, profiles:
     assert "SQNR of 1 layer against bits" in draw_layer(rows, profiles, "int4 channel").alt
 
 
+def test_lines_of_python_take_the_part_of_a_layer_that_the_charts_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(3).normal(size=(8, 16)).astype(np.float32)
+    np.savez("own.npz", layer=values)
+    with open_checkpoint("own.npz") as source:
+        rows = sweep(source, ["int4"])
+    profile = profile_layer(values[:2], Scheme.parse("int4"), name="layer")
+    part = unpack(base64.b64decode(draw_layer(rows, [profile], "int4").scene))
+    names: dict[str, Any] = {}
+    exec(read_step(part, 0)["weights"]["python"], names)
+    np.testing.assert_array_equal(names["figures"], profile.weights.counts)
+
+
 def test_lines_of_python_stand_only_where_a_file_can_be_opened(scenes: list[Any], tmp_path: Path) -> None:
     assert not any(panel["python"] for scene in scenes for panel in scene["panels"].values())
-    from qanalysis import open_checkpoint
-
     with open_checkpoint("sample:digits-cnn") as source:
         rows = sweep(source, ["int4"], weights_only=True)
     written = write_report(rows, tmp_path / "report.html", created=NOON).read_text("utf-8")

@@ -5,20 +5,23 @@ import { Chart } from "./chart.js";
 import { countSteps, indexDials, listBeside, placeDial, readDial } from "./dials.js";
 import { FactTable } from "./facts.js";
 import { Grid } from "./grid.js";
-import { PartStore, readStep } from "./parts.js";
+import { Gone, PartStore, readStep } from "./parts.js";
 import { Slider } from "./slider.js";
 import { Table } from "./table.js";
 import { make, plainNumber } from "./words.js";
 
 const REST_MS = 280;
+const BUSY_MS = 60; // between two looks at an owner at work
+const MOST_WAITS = 60;
 const LARGE = 300_000; // values of a layer whose step in sight is fetched before all its steps
 const MOST_AHEAD = 2_000_000; // values of a neighbour that is fetched before anybody asks
 const KINDS = { chart: Chart, grid: Grid, table: Table, facts: FactTable };
 
 export class Linked {
-  // `load(address, options)` gives the bytes of a part, `ask(state)` tells the owner of the state.
-  constructor(root, { Plotly, looks, load, ask }) {
-    Object.assign(this, { root, Plotly, looks, ask, at: {}, seq: 0, panels: new Map(), dials: new Map() });
+  // `load(address, options)` gives the bytes of a part, `ask(state)` tells the owner of the state, `isBusy()` says
+  // whether the owner is at work, `isAway()` whether it can not be reached.
+  constructor(root, { Plotly, looks, load, ask, isBusy = () => false, isAway = () => false }) {
+    Object.assign(this, { root, Plotly, looks, ask, isBusy, isAway, at: {}, seq: 0, heard: 0, panels: new Map(), dials: new Map() });
     this.store = new PartStore(load);
     this.head = make("div", { className: "ql-headline", role: "heading", "aria-level": 4 });
     this.control = make("div", { className: "ql-control" });
@@ -29,18 +32,20 @@ export class Linked {
     root.replaceChildren(this.body);
     this.watcher = new ResizeObserver(() => this.resizeSoon());
     this.watcher.observe(root);
-    this.onPrint = () => this.paint();
   }
 
   // What the owner says now: the address of the scene, where it stands, and the last question that this answers.
   async update({ scene, at, seq = 0, colours }) {
     const anew = this.colours && this.colours.theme !== colours.theme;
     this.colours = colours;
+    // Behind a server that was started again the page counts from the beginning.
+    if (seq < this.heard) this.seq = seq;
+    this.heard = seq;
     if (!this.resting && seq >= this.seq) {
       this.at = { ...at };
       this.seq = seq;
     }
-    if (scene !== this.scene) {
+    if (scene !== this.scene || this.failed === scene) {
       this.scene = scene;
       const part = await this.hold(scene);
       if (!part || scene !== this.scene) return;
@@ -56,13 +61,15 @@ export class Linked {
     try {
       const part = await this.store.fetch(address, options);
       this.complain("");
+      this.failed = undefined;
+      this.asked = false;
       return part;
     } catch (error) {
       this.failed = address;
       this.complain(error.message);
-      if (error.name === "Gone" && !this.asked) {
+      if (error instanceof Gone && !this.asked) {
         this.asked = true;
-        this.ask({ ...this.at, seq: ++this.seq });
+        this.askAfter(0);
       }
       return undefined;
     }
@@ -116,12 +123,24 @@ export class Linked {
   go(change, { now = false } = {}) {
     this.at = { ...this.at, ...change };
     this.failed = undefined;
+    this.askAfter(now ? 0 : REST_MS);
+    this.paint();
+  }
+
+  // An owner that still answers what it was asked before is left to finish, for a while: of an answer that a question
+  // waits behind, the server drops what it has not sent. One that is away is asked when it is back: a question that
+  // comes first there, before the page does, is lost, and the page with it.
+  askAfter(pause, waits = MOST_WAITS) {
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
+      if (this.isAway()) {
+        this.heard = -1; // it speaks first when it is back
+        return this.askAfter(BUSY_MS);
+      }
+      if (waits > 0 && (this.heard < this.seq || this.isBusy())) return this.askAfter(BUSY_MS, waits - 1);
       this.resting = undefined;
       this.ask({ ...this.at, seq: ++this.seq });
-    }, now ? 0 : REST_MS);
-    this.paint();
+    }, pause);
   }
 
   pick({ layer, scheme, row, moving }) {
@@ -133,10 +152,10 @@ export class Linked {
 
   async paint() {
     this.again = true;
-    if (this.painting) return;
+    if (this.painting || this.gone) return;
     this.painting = true;
     try {
-      while (this.again) {
+      while (this.again && !this.gone) {
         this.again = false;
         await this.paintOnce();
       }
@@ -282,6 +301,8 @@ export class Linked {
   }
 
   destroy() {
+    this.gone = true;
+    clearTimeout(this.sizing);
     clearTimeout(this.resting);
     clearTimeout(this.ahead);
     this.watcher.disconnect();

@@ -48,19 +48,22 @@ const loadPart = (base) => async (address, options) => {
     throw new Error("The server does not answer. Start it again, or wait until it is back; the charts then go on.");
   }
   if (reply.ok) return reply.arrayBuffer();
-  const message = await reply.text();
-  if (reply.status === 404) {
-    const gone = new Gone("The server no longer holds these charts. If they do not come back by themselves, reload the page.");
-    gone.name = "Gone";
-    throw gone;
-  }
-  throw new Error(message);
+  if (reply.status === 404)
+    throw new Gone("The server no longer holds these charts. If they do not come back by themselves, reload the page.");
+  if (reply.status >= 500)
+    throw new Error("The server could not make these charts. Choose another layer, or reload the page; the tables hold the numbers.");
+  throw new Error(await reply.text());
 };
+
+// What the frame around the page says of its server.
+const readFrame = (name) => document.querySelector(`[${name}]`)?.getAttribute(name);
+const isBusy = () => readFrame("data-test-script-state") === "running";
+const isAway = () => (readFrame("data-test-connection-state") ?? "CONNECTED") !== "CONNECTED";
 
 const begin = async (root, { base, data }) => {
   const at = (address) => new URL(address, base).href;
   const [Plotly, looks] = await Promise.all([loadPlotly(at(data.plotly)), loadLooks(at(data.looks)), loadStyles(at(data.styles))]);
-  return new Linked(root, { Plotly, looks, load: loadPart(base), ask: (state) => held.get(root).send(state) });
+  return new Linked(root, { Plotly, looks, load: loadPart(base), isBusy, isAway, ask: (state) => held.get(root)?.send(state) });
 };
 
 // Called by the component each time that the server has said something, or the page's theme has changed.
@@ -75,7 +78,10 @@ export const mount = async ({ parentElement, data, setStateValue }) => {
   const entry = held.get(root) ?? {};
   entry.send = (state) => setStateValue("asked", state);
   held.set(root, entry);
-  entry.linked ??= begin(root, { base, data });
+  entry.linked ??= begin(root, { base, data }).catch((error) => {
+    entry.linked = undefined; // the next time that the server says something, the scripts are tried again
+    throw error;
+  });
   const linked = await entry.linked;
   parentElement.querySelectorAll(".ql-before").forEach((element) => element.remove());
   entry.tell = () => linked.update({ ...data, colours: coloursOf(linked, parentElement) });
@@ -83,6 +89,8 @@ export const mount = async ({ parentElement, data, setStateValue }) => {
   paper.addEventListener("change", entry.onPaper);
   entry.tell();
   return () => {
+    // Also called when the page has said something newer before this call was through: the charts then stand and go on.
+    if (root.isConnected || held.get(root) !== entry) return;
     paper.removeEventListener("change", entry.onPaper);
     linked.destroy();
     held.delete(root);

@@ -48,6 +48,19 @@ def write_curve(source: str, settings: Mapping[str, Any], tensor: str, metric: s
     return "\n".join([write_sweep(source, settings), *lines])
 
 
+def write_levels(scheme: str) -> str:
+    """The lines that make the levels of a scheme's format at scale 1.
+
+    >>> print(write_levels("fp4_e2m1"))
+    from qanalysis import Scheme
+    from qanalysis.charts.format_levels import find_levels
+    <BLANKLINE>
+    levels = find_levels(Scheme.parse('fp4_e2m1'))
+    """
+    lines = ["from qanalysis import Scheme", "from qanalysis.charts.format_levels import find_levels", ""]
+    return "\n".join([*lines, f"levels = find_levels(Scheme.parse({scheme!r}))"])
+
+
 def write_profile(source: str, profile: LayerProfile, figures: str, *, numel: int = 0) -> str:
     """The lines that make a profile, and the `figures` of it that a chart shows.
 

@@ -24,35 +24,47 @@ const drawIcon = (name) => {
   return svg;
 };
 
-const unitOf = (title) => /\(([^()]*)\)\s*$/.exec(title)?.[1] ?? "";
+const titleOf = (axis) => plainText(axis?.title?.text ?? "");
 
-// The numbers of a figure as columns and lines: one line per point, series by series.
-export const listNumbers = (figure) => {
+// The numbers of a figure: one line per point, series by series. Where the vertical axis is not shown, a point is its
+// place alone, once.
+const listMarks = ({ data, layout }) => {
   const lines = [];
-  const titles = new Set();
-  for (const trace of figure.data) {
-    if (!trace.x || !trace.y || trace.hoverinfo === "skip" || trace.z) continue;
-    const suffix = trace.yaxis?.slice(1) ?? "";
-    const [across, up] = [figure.layout[`xaxis${trace.xaxis?.slice(1) ?? ""}`], figure.layout[`yaxis${suffix}`]].map((axis) => plainText(axis?.title?.text ?? ""));
-    titles.add(`${across}\u0000${up}`);
+  for (const trace of data) {
+    if (!trace.x || !trace.y || trace.hoverinfo === "skip") continue;
+    const [xaxis, yaxis] = ["x", "y"].map((letter) => layout[`${letter}axis${trace[`${letter}axis`]?.slice(1) ?? ""}`]);
+    const [across, up] = [titleOf(xaxis), titleOf(yaxis)];
+    const flat = yaxis?.visible === false;
     for (let place = 0; place < trace.x.length; place += 1) {
-      if (trace.y[place] === null || Number.isNaN(trace.y[place]) || trace.x[place] === null) continue;
-      lines.push({ series: plainText(trace.name ?? ""), x: trace.x[place], y: trace.y[place], across, up });
+      const [x, y] = [trace.x[place], trace.y[place]];
+      if (y === null || Number.isNaN(y) || x === null || (flat && x === lines.at(-1)?.x)) continue;
+      lines.push({ series: plainText(trace.name ?? ""), x, y, across, up, flat });
     }
   }
-  return { lines, titles: [...titles].map((title) => title.split("\u0000")) };
+  return lines;
 };
 
 const spell = (value) => (typeof value === "number" ? tellNumber(value, "", 6) : String(value));
 
 // The points of a figure as a table: what heads its columns, and the cells of each line.
 const listPoints = (figure) => {
-  const { lines } = listNumbers(figure);
-  const one = lines[0] ?? { across: "x", up: "y" };
-  const uniform = lines.every((line) => line.across === one.across && line.up === one.up);
-  const heads = ["Series", ...(uniform ? [one.across || "x", one.up || "y"] : ["x", "y", "of"])];
-  return { heads, lines: lines.map((line) => [line.series, line.x, line.y, ...(uniform ? [] : [line.up])]) };
+  const points = listMarks(figure);
+  const one = points[0] ?? { across: "x", up: "y" };
+  const uniform = points.every((point) => point.across === one.across && point.up === one.up);
+  const [across, up] = uniform ? [one.across || "x", one.up || "y"] : ["x", "y"];
+  const heads = ["Series", across, ...(one.flat ? [] : [up]), ...(uniform ? [] : ["of"])];
+  const lines = points.map((point) => [point.series, point.x, ...(one.flat ? [] : [point.y]), ...(uniform ? [] : [point.up])]);
+  return { heads, lines };
 };
+
+// The cells of a map whose colours are powers of ten: where each lies, and its value.
+const listMap = ({ data: [trace], layout: { xaxis, yaxis, coloraxis } }) => {
+  const lines = trace.z.flatMap((row, up) =>
+    Array.from(row, (power, across) => [trace.x0 + across * trace.dx, trace.y0 + up * trace.dy, 10 ** (power ?? Number.NaN)]));
+  return { heads: [titleOf(xaxis), titleOf(yaxis), titleOf(coloraxis.colorbar)], lines: lines.filter((line) => !Number.isNaN(line[2])) };
+};
+
+const listFigure = (figure) => (figure.data[0]?.z ? listMap(figure) : listPoints(figure));
 
 // Lines of cells as a table to sort and copy. In a column of numbers a word says why there is none.
 const tabulate = ({ heads, lines }) => {
@@ -69,7 +81,7 @@ const tabulate = ({ heads, lines }) => {
 const fillNumbers = (holder) => {
   const view = new Table(holder, {});
   const show = ({ panel, colours, listCells }) => {
-    const table = tabulate(listCells?.() ?? listPoints(panel.figure));
+    const table = tabulate(listCells?.() ?? listFigure(panel.figure));
     view.show({ alt: `Numbers: ${plainText(panel.figure.layout.title?.text)}`, table }, colours);
   };
   return { show, destroy: () => view.destroy() };

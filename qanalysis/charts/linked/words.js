@@ -61,5 +61,3 @@ export const tellNumber = (value, unit, digits = 4) => {
   if (!(power in PREFIXES)) return plainNumber(value, digits) + " " + unit;
   return minus(String(Number((rounded / 10 ** power).toPrecision(digits)))) + " " + PREFIXES[power] + unit;
 };
-
-export const prefersStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -34,6 +34,11 @@ from qanalysis.dashboard.converter.cache import (
     state_spectrum,
 )
 from qanalysis.dashboard.converter.figures import draw_figures, draw_notes
+from qanalysis.dashboard.converter.python_lines import (
+    write_captured_codes,
+    write_captured_linearity,
+    write_captured_spectrum,
+)
 from qanalysis.dashboard.converter.view import CAPTURE_TESTS, JUSTIFICATIONS, SIGNS, ConverterView
 from qanalysis.dashboard.elements import draw_chart, draw_fault, draw_findings, draw_lines
 from qanalysis.dashboard.export import Extras, Picture, draw_export
@@ -91,13 +96,13 @@ def _draw_measured(recording: Recording, record: Record, view: ConverterView) ->
     """What a record that could be read says, or why it can not be measured."""
     if record.fs_hz is None and view.test == "spectrum":
         draw_fault(f"{record.name} does not tell its sample rate", _WITHOUT_RATE)
-        _draw_unmeasured(record, examine_record(record))
+        _draw_unmeasured(recording, examine_record(record))
         return
     try:
         _draw_spectrum(recording, view) if view.test == "spectrum" else _draw_linearity(recording, view)
     except (ValueError, TypeError) as error:
         draw_fault(str(error), _WAY_OUT)
-        _draw_unmeasured(record, examine_record(record))
+        _draw_unmeasured(recording, examine_record(record))
 
 
 def _draw_reading_controls(view: ConverterView, record: Record | None) -> None:
@@ -170,8 +175,8 @@ def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
     record, options = read_recording(recording), state_spectrum(view)
     row = describe_capture(record, analyze_recording(recording, options))
     _draw_headline(record, row)
-    draw_chart(spectrum_chart(row), "c-spectrum")
-    _draw_answers(record, row)
+    draw_chart(spectrum_chart(row), "c-spectrum", python=write_captured_spectrum(recording, options))
+    _draw_answers(recording, row)
     draw_lines(
         HARMONIC_COLUMNS, list_harmonic_lines(row), "c-lines", alt="Harmonics, mixing products and the largest spur"
     )
@@ -188,24 +193,25 @@ def _draw_linearity(recording: Recording, view: ConverterView) -> None:
     found = measure_recording(recording, options)
     row = describe_tested(record, found)
     _draw_headline(record, row)
-    draw_chart(linearity_curves(found), "c-linearity")
-    _draw_answers(record, row)
+    draw_chart(linearity_curves(found), "c-linearity", python=write_captured_linearity(recording, options))
+    _draw_answers(recording, row)
     picture = ("DNL and INL by code", "The band is the uncertainty of each figure.", partial(linearity_curves, found))
     _draw_export(recording, row, options, picture)
 
 
-def _draw_answers(record: Record, row: Told) -> None:
+def _draw_answers(recording: Recording, row: Told) -> None:
     """Findings, how the file was read, the figures, and below them the histogram of codes.
 
     What was guessed in reading stands in the notes, not among the findings.
     """
+    guesses = read_recording(recording).guesses
     draw_findings(
-        [finding for finding in row.findings if finding not in record.guesses],
+        [finding for finding in row.findings if finding not in guesses],
         none="Nothing stands out in this record.",
     )
-    draw_notes(record.guesses)
+    draw_notes(guesses)
     draw_figures(row, alt=row.headline)
-    _draw_codes(record)
+    _draw_codes(recording)
 
 
 def _draw_headline(record: Record, row: Told) -> None:
@@ -228,18 +234,21 @@ def describe_reading(record: Record) -> str:
     return f"Read as {record.values.size:,} samples, {kind}, {rate}."
 
 
-def _draw_unmeasured(record: Record, findings: tuple[Finding, ...]) -> None:
+def _draw_unmeasured(recording: Recording, findings: tuple[Finding, ...]) -> None:
     """What can still be said of a record that can not be measured."""
+    record = read_recording(recording)
     st.caption(escape_markdown(describe_reading(record)))
     draw_findings(findings, none="The record itself shows nothing unusual.")
     draw_notes(record.guesses)
-    _draw_codes(record)
+    _draw_codes(recording)
 
 
-def _draw_codes(record: Record) -> None:
+def _draw_codes(recording: Recording) -> None:
     """How often each code came, chart "c-codes"; nothing for a record of numbers, or of unknown width."""
+    record = read_recording(recording)
     if record.codes is not None and record.bits is not None:
-        draw_chart(code_histogram(record.codes, bits=record.bits), "c-codes")
+        figure = code_histogram(record.codes, bits=record.bits)
+        draw_chart(figure, "c-codes", python=write_captured_codes(recording))
 
 
 def _draw_export(

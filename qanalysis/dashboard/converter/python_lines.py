@@ -6,11 +6,14 @@ from dataclasses import fields
 from typing import Any
 
 from qanalysis.converters.converter import Converter
+from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.waveforms import OwnRecord
+from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.textbook.textbook import Textbook
-from qanalysis.dashboard.converter.cache import find_recording
+from qanalysis.dashboard.converter.cache import Recording, find_recording
 from qanalysis.dashboard.converter.view import ConverterView
+from qanalysis.dashboard.sources import name_source
 from qanalysis.dashboard.views import list_ends
 
 _SIMULATION = "qanalysis.converters.simulation"
@@ -79,18 +82,62 @@ def write_resolution(view: ConverterView) -> str:
 
 def _write_record(view: ConverterView) -> list[str]:
     """The lines that make the `values` of a waveform from a record, centred and scaled as the page does."""
-    reading = find_recording(view).reading
-    words = [
-        f"{field.name}={value!r}" for field in fields(reading) if (value := getattr(reading, field.name)) is not None
-    ]
     return [
-        "from qanalysis.converters.captures import open_capture",
-        "from qanalysis.converters.records.reading import Reading",
-        "",
-        f"values = open_capture({view.record!r}, Reading({', '.join(words)})).values",
-        "values = values - (values.max() + values.min()) / 2",
+        *_open_record(find_recording(view)),
+        "values = record.values - (record.values.max() + record.values.min()) / 2",
         f"values = values * ({view.amplitude / 100!r} / max(abs(values)))  # of a range of -1 to 1 V",
     ]
+
+
+def _open_record(recording: Recording, *names: str) -> list[str]:
+    """The lines that open a `record` as it was read, and take `names` from the same module; of an upload the file's
+    name alone.
+    """
+    words = [repr(name_source(recording.text)), *_state(recording.reading, "Reading")]
+    return [
+        f"from qanalysis.converters.captures import {', '.join(sorted((*names, 'open_capture')))}",
+        *(["from qanalysis.converters.records.reading import Reading"] if len(words) > 1 else []),
+        "",
+        f"record = open_capture({', '.join(words)})",
+    ]
+
+
+def _state(value: Any, kind: str) -> list[str]:
+    """The call that makes a dataclass anew, with what is not at its default; nothing where all of it is."""
+    words = [f"{field.name}={getattr(value, field.name)!r}" for field in fields(value) if _differs(value, field.name)]
+    return [f"{kind}({', '.join(words)})"] if words else []
+
+
+def write_captured_spectrum(recording: Recording, options: SpectrumOptions) -> str:
+    """The spectrum of a record."""
+    stated = _state(options, "SpectrumOptions")
+    return "\n".join(
+        [
+            *(["from qanalysis.converters.spectrum.options import SpectrumOptions"] if stated else []),
+            *_open_record(recording, "analyze_capture"),
+            f"spectrum = analyze_capture({', '.join(['record', *stated])})",
+            "print(spectrum.sinad_db, spectrum.enob_ieee, spectrum.sfdr_dbc)",
+        ]
+    )
+
+
+def write_captured_linearity(recording: Recording, options: LinearityOptions) -> str:
+    """DNL and INL of a record by code."""
+    stated = _state(options, "LinearityOptions")
+    return "\n".join(
+        [
+            *(["from qanalysis.converters.linearity.options import LinearityOptions"] if stated else []),
+            *_open_record(recording, "measure_capture"),
+            f"found = measure_capture({', '.join(['record', *stated])})",
+            "dnl_lsb, inl_lsb = found.dnl_lsb, found.inl_lsb",
+        ]
+    )
+
+
+def write_captured_codes(recording: Recording) -> str:
+    """How often each code of a record came."""
+    counted = "codes, counts = np.unique(record.codes, return_counts=True)"
+    return "\n".join(["import numpy as np", "", *_open_record(recording), counted])
 
 
 def _differs(value: Any, name: str) -> bool:

@@ -83,11 +83,11 @@ def draw_controls(view: LayersView) -> tuple[Any, Any]:
     return layer, ended
 
 
-def draw_layer_choice(names: Sequence[str], opening: str, worst: str | None, on_worst: Callable[..., None]) -> None:
+def draw_layer_choice(names: Sequence[str], opening: str, on_worst: Callable[[], None] | None) -> None:
     """Boxes "layer" and "compared", and the button "worst".
 
-    Where nobody has chosen, `opening` is in view, and the view's field stays None. `worst` is the layer that the button
-    puts in view, with `on_worst`; None draws no button.
+    Where nobody has chosen, `opening` is in view, and the view's field stays None. `on_worst` puts the worst layer of
+    the scheme in view in view; None draws no button.
     """
     confine(LayersView, "layer", names, chosen=opening)
     labels = _label(names)
@@ -98,15 +98,14 @@ def draw_layer_choice(names: Sequence[str], opening: str, worst: str | None, on_
         format_func=labels.__getitem__,
         help="A click on the heat map or a table row chooses the layer too.",
     )
-    if worst is not None:
+    if on_worst is not None:
         st.button(
             "Worst layer",
             key="worst",
             icon=":material/target:",
             width="stretch",
-            help=f"Put {escape_markdown(worst)} in view",
+            help="Put the layer that is worst under the scheme in view in view",
             on_click=on_worst,
-            args=(worst,),
         )
     st.multiselect(
         "Curves of further layers",

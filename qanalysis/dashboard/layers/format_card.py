@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from qanalysis.charts.format_levels import find_levels
+from qanalysis.charts.linked.recipes import write_levels
 from qanalysis.dashboard.elements import draw_chart
 from qanalysis.dashboard.layers.cache import draw_levels
 from qanalysis.dashboard.session import keep
@@ -30,7 +31,7 @@ def draw_format_card(text: str, row: Row | None, profile: LayerProfile | None) -
     if not section.open:
         return
     with section:
-        draw_chart(draw_levels(text), "levels")
+        draw_chart(draw_levels(text), "levels", python=write_levels(text))
         facts = [
             (f"**{label}**", escape_markdown(value)) for label, value in list_facts(Scheme.parse(text), row, profile)
         ]

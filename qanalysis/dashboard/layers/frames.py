@@ -24,7 +24,7 @@ from qanalysis.dashboard.cache import Origin, Subject, channel_axis, get_uploads
 from qanalysis.dashboard.layers.cache import read_limits, read_profile
 from qanalysis.dashboard.layers.shown import Family, Shown
 from qanalysis.dashboard.linked import PARTS
-from qanalysis.dashboard.sources import UPLOAD_PREFIX, locate_source
+from qanalysis.dashboard.sources import locate_source, name_source
 from qanalysis.diagnosis.profile import LayerProfile, profile_bits
 from qanalysis.notation import measure as tell
 from qanalysis.quantizers.scheme import Scheme
@@ -83,9 +83,8 @@ def _build_map(
 
 
 def _name_source(shown: Shown) -> str:
-    """The source as a person's own script opens it: of an upload the file's name alone."""
-    text = shown.request.source
-    return text.rpartition("/")[2] if text.startswith(UPLOAD_PREFIX) else text
+    """The source as a person's own script opens it."""
+    return name_source(shown.request.source)
 
 
 def _offer_layers(shown: Shown, names: tuple[str, ...], family: Family) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import streamlit as st
 
+from qanalysis.charts.linked.recipes import write_profile
 from qanalysis.charts.sweep_tables import tabulate_layers, tabulate_totals
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.cache import Contents, get_jobs, identify, read_contents
@@ -29,7 +30,8 @@ from qanalysis.dashboard.layers.view import LayersView, put_in_view
 from qanalysis.dashboard.linked import draw_linked
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
-from qanalysis.dashboard.session import change, confine, keep, open_tab
+from qanalysis.dashboard.session import change, confine, current_view, keep, open_tab
+from qanalysis.dashboard.sources import name_source
 from qanalysis.dashboard.tables import build_contents
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.own_limits import describe_limits
@@ -87,6 +89,7 @@ def draw_layers(view: LayersView) -> None:
         with layer_slot:
             _draw_layer_slot(shown, names)
         _draw_result(shown, tuple(names))
+        draw_validation()  # polls by itself, so it stays out of the result, which does too
 
 
 def _find_shown(job: Job | None, request: SweepRequest, view: LayersView) -> Shown | None:
@@ -102,8 +105,7 @@ def _draw_layer_slot(shown: Shown, names: Sequence[str]) -> None:
     """The choice of a layer; layers without figures stand last."""
     measured = {name for name, row in shown.firsts.items() if row.status == "ok"}
     ordered = sorted(names, key=lambda name: name not in measured)
-    worst = select_worst(shown.rows, shown.scheme, count=1)
-    draw_layer_choice(ordered, shown.choose_layer(names), worst[0].tensor if worst else None, _choose_layer)
+    draw_layer_choice(ordered, shown.choose_layer(names), partial(_choose_worst, shown) if measured else None)
 
 
 @st.fragment
@@ -198,7 +200,7 @@ def _draw_totals(shown: Shown) -> None:
 
 
 def _draw_sections(shown: Shown, tensor: str, profile: LayerProfile | None) -> None:
-    """The expanders below the result: diagnosis, conventions, bench card, number format, downloads, cross-checks.
+    """The expanders below the result: diagnosis, conventions, bench card, number format, downloads.
 
     The first three need a layer with figures. What is open and drawn goes into the report too.
     """
@@ -213,7 +215,6 @@ def _draw_sections(shown: Shown, tensor: str, profile: LayerProfile | None) -> N
     profiles = partial(profile_widths, shown, tensor) if first is not None and first.status == "ok" else tuple
     scheme = shown.scheme if shown.in_view else None
     _draw_export(shown, Extras(scheme, profiles, (diagnosis,) if diagnosis else ()))
-    draw_validation()
 
 
 def _draw_groups(shown: Shown, profile: LayerProfile) -> None:
@@ -230,7 +231,9 @@ def _draw_groups(shown: Shown, profile: LayerProfile) -> None:
     )
     if section.open:
         with section:
-            draw_chart(draw_groups(shown.subject(profile.name)), "groups")
+            source, numel = name_source(shown.request.source), shown.firsts[profile.name].numel
+            lines = write_profile(source, profile, "figures = profile.group_mse", numel=numel)
+            draw_chart(draw_groups(shown.subject(profile.name)), "groups", python=lines)
 
 
 def _draw_export(shown: Shown, extras: Extras) -> None:
@@ -260,6 +263,14 @@ def _draw_contents(contents: Contents) -> None:
 def _choose_layer(tensor: str) -> None:
     """Put a layer in view; for callbacks."""
     change(LayersView, layer=tensor)
+
+
+def _choose_worst(drawn: Shown) -> None:
+    """Put the worst layer under the scheme in view in view, whatever that was when the button was drawn."""
+    shown = drawn.look(current_view(LayersView))
+    worst = select_worst(shown.rows, shown.nearest[0].scheme, count=1)
+    if worst:
+        _choose_layer(worst[0].tensor)
 
 
 def _choose_scheme(text: str) -> None:

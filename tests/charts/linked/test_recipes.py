@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from qanalysis import open_checkpoint, sweep
-from qanalysis.charts.linked.recipes import write_curve, write_map, write_profile, write_sweep
+from qanalysis.charts.linked.recipes import write_curve, write_levels, write_map, write_profile, write_sweep
 from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.quantizers.scheme import Scheme
 
@@ -38,6 +38,17 @@ def test_the_lines_of_a_profile_make_its_figures() -> None:
         profile = profile_layer(source.read(info), Scheme.parse("int4 channel"), axis=info.channel_axis, name=info.name)
     made = run(write_profile(SAMPLE, profile, "figures = profile.channel_share"))
     np.testing.assert_array_equal(made["figures"], profile.channel_share)
+
+
+def test_the_lines_of_a_map_of_groups_and_of_levels_make_their_numbers() -> None:
+    with open_checkpoint(SAMPLE) as source:
+        info = next(info for info in source.tensors if info.name == "fc.weight")
+        profile = profile_layer(
+            source.read(info), Scheme.parse("int4 group=32"), axis=info.channel_axis, name=info.name
+        )
+    made = run(write_profile(SAMPLE, profile, "figures = profile.group_mse"))
+    np.testing.assert_array_equal(made["figures"], profile.group_mse)
+    assert run(write_levels("int3"))["levels"].tolist() == [-3, -2, -1, 0, 1, 2, 3]
 
 
 def test_names_stand_in_the_lines_as_literals() -> None:

@@ -389,6 +389,15 @@ def test_a_choice_in_the_charts_is_one_step_that_can_be_undone_and_done_again(op
     assert page.button(key="redo").disabled
 
 
+def test_every_chart_has_lines_of_python_that_name_no_folder(open_page: OpenPage) -> None:
+    panels = read_charts(open_page(card="true", map="true"))
+    charts = {name: panel["python"] for name, panel in panels.items() if panel["kind"] != "table"}
+    assert set(charts) == {"heat", "weights", "errors", "curves", "channels", "groups", "levels"}
+    for name, lines in charts.items():
+        assert "from qanalysis import" in lines, name
+        assert name == "levels" or "'sample:digits-cnn'" in lines, name
+
+
 def test_what_the_components_are_told_is_small(open_page: OpenPage) -> None:
     page = open_page(card="true", map="true")
     assert {"charts", "levels", "groups"} <= {element.key for element in page.get("bidi_component")}
@@ -500,7 +509,6 @@ def test_names_from_a_file_are_shown_as_text(open_page: OpenPage, tmp_path: Path
     assert f"worst: {name}" in read_headline(page)
     assert read_scene(page, "charts")["layers"]["names"] == [name]
     shown = [element.value for element in (*page.markdown, *page.caption, *page.info) if "onerror" in element.value]
-    shown.append(page.button(key="worst").help)
     assert all(
         "\\<img" in value and "\\*\\*bold" in value and "\\$x" in value and "\\[y" in value and "\\:red" in value
         for value in shown
@@ -622,3 +630,14 @@ def test_the_loops_are_warmed_once_per_server(monkeypatch: pytest.MonkeyPatch) -
     assert done.wait(60)
     cache.warm_kernels()
     assert calls == [28]
+
+
+def test_the_worst_layer_is_that_of_the_width_in_view(open_page: OpenPage, tmp_path: Path) -> None:
+    # One large value in each group widens its step sixteenfold, which costs the others some 24 dB.
+    rng = np.random.default_rng(3)
+    gaussian = rng.standard_normal((16, 128)).astype(np.float32)
+    spiked = np.where(np.arange(128) == 0, np.float32(60), gaussian)
+    page = open_page(source=_save(tmp_path, gaussian=gaussian, spiked=spiked.astype(np.float32)), bits="8")
+    rows = sweep({"gaussian": gaussian, "spiked": spiked.astype(np.float32)}, ["int8 group=128"])
+    page = settle(page.button(key="worst").click().run())
+    assert page.selectbox(key="layer").value == min(rows, key=lambda row: row.sqnr_db).tensor
