@@ -41,6 +41,12 @@ export const writeLabel = (element, text) => {
 
 const minus = (text) => text.replace("-", "−");
 
+// A number with a fixed count of decimals; what rounds to nothing has no sign.
+export const fixedNumber = (value, decimals) => {
+  const text = value.toFixed(decimals);
+  return minus(Number(text) ? text : text.replace("-", ""));
+};
+
 // A number without a unit: plain from 0.001 to below a million, else with a power of ten.
 export const plainNumber = (value, digits = 4) => {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "n/a" : value > 0 ? "∞" : "−∞";
@@ -54,7 +60,7 @@ export const plainNumber = (value, digits = 4) => {
 // A figure with its unit: dB, bit and LSB with two decimals, everything else with an SI prefix.
 export const tellNumber = (value, unit, digits = 4) => {
   if (value === null || value === undefined || Number.isNaN(value)) return "n/a";
-  if (unit in DECIMALS) return (Number.isFinite(value) ? minus(value.toFixed(DECIMALS[unit])) : plainNumber(value)) + " " + unit;
+  if (unit in DECIMALS) return (Number.isFinite(value) ? fixedNumber(value, DECIMALS[unit]) : plainNumber(value)) + " " + unit;
   if (!unit || unit === "%" || unit === "ppm" || !Number.isFinite(value)) return (plainNumber(value, digits) + " " + (unit ?? "")).trimEnd();
   const rounded = Number(value.toPrecision(digits));
   const power = rounded ? 3 * Math.floor(Math.log10(Math.abs(rounded)) / 3) : 0;
