@@ -16,11 +16,13 @@ from tests.e2e.conftest import FLAGS
 BEGIN = """async ([part, looks]) => {
   const bytes = Uint8Array.from(part);
   window.asked = [];
-  window.busy = false;
+  window.busy = window.away = false;
   window.linked = new Linked(document.getElementById("here"), {
-    Plotly, looks, load: async () => bytes, isBusy: () => window.busy, ask: (state) => window.asked.push(state),
+    Plotly, looks, load: async () => bytes,
+    isBusy: () => window.busy, isAway: () => window.away, ask: (state) => window.asked.push(state),
   });
-  window.say = (seq, step) => window.linked.update({ scene: "a", at: { step }, seq, colours: makeColours(looks, "light") });
+  const colours = makeColours(looks, "light");
+  window.say = (seq, step) => window.linked.update({ scene: "a", at: { step }, seq, colours });
   await window.say(0, 1);
 }"""
 
@@ -70,10 +72,20 @@ def test_an_owner_that_never_answers_is_asked_all_the_same(page: Any) -> None:
     page.wait_for_function("window.asked.length === 3", timeout=20_000)
 
 
+def test_an_owner_that_is_away_is_asked_when_it_is_back(page: Any) -> None:
+    page.evaluate("window.busy = false; window.say(3, 1)")
+    page.evaluate("window.away = true; window.linked.move(2)")
+    page.wait_for_timeout(900)
+    assert page.evaluate("window.asked.length") == 3
+    page.evaluate("window.away = false")
+    page.wait_for_function("window.asked.length === 4")
+    assert page.evaluate("window.asked[3].step") == 3
+
+
 def test_charts_that_were_let_go_draw_nothing_and_ask_nothing(page: Any) -> None:
     page.evaluate("window.linked.move(1); window.linked.destroy(); window.linked.paint()")
     page.wait_for_timeout(500)
-    assert page.evaluate("[window.asked.length, document.querySelectorAll('.js-plotly-plot').length]") == [3, 0]
+    assert page.evaluate("[window.asked.length, document.querySelectorAll('.js-plotly-plot').length]") == [4, 0]
 
 
 AHEAD = """async ([scene, layer, looks]) => {

@@ -19,9 +19,9 @@ const KINDS = { chart: Chart, grid: Grid, table: Table, facts: FactTable };
 
 export class Linked {
   // `load(address, options)` gives the bytes of a part, `ask(state)` tells the owner of the state, `isBusy()` says
-  // whether the owner is at work.
-  constructor(root, { Plotly, looks, load, ask, isBusy = () => false }) {
-    Object.assign(this, { root, Plotly, looks, ask, isBusy, at: {}, seq: 0, heard: 0, panels: new Map(), dials: new Map() });
+  // whether the owner is at work, `isAway()` whether it can not be reached.
+  constructor(root, { Plotly, looks, load, ask, isBusy = () => false, isAway = () => false }) {
+    Object.assign(this, { root, Plotly, looks, ask, isBusy, isAway, at: {}, seq: 0, heard: 0, panels: new Map(), dials: new Map() });
     this.store = new PartStore(load);
     this.head = make("div", { className: "ql-headline", role: "heading", "aria-level": 4 });
     this.control = make("div", { className: "ql-control" });
@@ -69,7 +69,7 @@ export class Linked {
       this.complain(error.message);
       if (error instanceof Gone && !this.asked) {
         this.asked = true;
-        this.ask({ ...this.at, seq: ++this.seq });
+        this.askAfter(0);
       }
       return undefined;
     }
@@ -128,10 +128,15 @@ export class Linked {
   }
 
   // An owner that still answers what it was asked before is left to finish, for a while: of an answer that a question
-  // waits behind, the server drops what it has not sent.
+  // waits behind, the server drops what it has not sent. One that is away is asked when it is back: a question that
+  // comes first there, before the page does, is lost, and the page with it.
   askAfter(pause, waits = MOST_WAITS) {
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
+      if (this.isAway()) {
+        this.heard = -1; // it speaks first when it is back
+        return this.askAfter(BUSY_MS);
+      }
       if (waits > 0 && (this.heard < this.seq || this.isBusy())) return this.askAfter(BUSY_MS, waits - 1);
       this.resting = undefined;
       this.ask({ ...this.at, seq: ++this.seq });

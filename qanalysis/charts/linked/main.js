@@ -55,12 +55,15 @@ const loadPart = (base) => async (address, options) => {
   throw new Error(await reply.text());
 };
 
-const isBusy = () => document.querySelector("[data-test-script-state]")?.getAttribute("data-test-script-state") === "running";
+// What the frame around the page says of its server.
+const readFrame = (name) => document.querySelector(`[${name}]`)?.getAttribute(name);
+const isBusy = () => readFrame("data-test-script-state") === "running";
+const isAway = () => (readFrame("data-test-connection-state") ?? "CONNECTED") !== "CONNECTED";
 
 const begin = async (root, { base, data }) => {
   const at = (address) => new URL(address, base).href;
   const [Plotly, looks] = await Promise.all([loadPlotly(at(data.plotly)), loadLooks(at(data.looks)), loadStyles(at(data.styles))]);
-  return new Linked(root, { Plotly, looks, load: loadPart(base), isBusy, ask: (state) => held.get(root)?.send(state) });
+  return new Linked(root, { Plotly, looks, load: loadPart(base), isBusy, isAway, ask: (state) => held.get(root)?.send(state) });
 };
 
 // Called by the component each time that the server has said something, or the page's theme has changed.
