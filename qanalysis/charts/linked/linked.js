@@ -14,6 +14,7 @@ import { make, plainNumber } from "./words.js";
 const REST_MS = 280;
 const BUSY_MS = 60; // between two looks at an owner at work
 const MOST_WAITS = 60;
+const FEW = 8; // layers whose map is no taller than a histogram
 const LARGE = 300_000; // values of a layer whose step in sight is fetched before all its steps
 const MOST_AHEAD = 2_000_000; // values of a neighbour that is fetched before anybody asks
 const KINDS = { chart: Chart, grid: Grid, table: Table, facts: FactTable };
@@ -84,6 +85,7 @@ export class Linked {
 
   build() {
     this.body.dataset.layout = this.part.layout ?? "plain";
+    this.slots.toggleAttribute("data-few", (this.part.layers?.listed.length ?? 0) <= FEW);
     this.root.dataset.theme = this.colours.theme;
     if (this.part.control) this.slider ??= new Slider(this.control, { onMove: (place) => this.move(place) });
     this.control.hidden = !this.part.control;

@@ -35,12 +35,19 @@ const loadStyles = (address) =>
   new Promise((resolve, reject) => {
     if (document.querySelector(`link[href="${address}"]`)) return resolve();
     const link = document.createElement("link");
-    const onerror = () => reject(new Error(`${address} could not be loaded`));
+    const onerror = () => {
+      link.remove();
+      reject(new Error(`${address} could not be loaded`));
+    };
     Object.assign(link, { rel: "stylesheet", href: address, onload: resolve, onerror });
     document.head.append(link);
   });
 
-const loadLooks = async (address) => (await fetch(address)).json();
+const loadLooks = async (address) => {
+  const reply = await fetch(address);
+  if (!reply.ok) throw new Error(`${address} could not be loaded`);
+  return reply.json();
+};
 
 const loadPart = (base) => async (address, options) => {
   let reply;
