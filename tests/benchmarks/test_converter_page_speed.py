@@ -15,11 +15,13 @@ from ..e2e.conftest import OpenVisit, Server
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
 MISS_MS = 250  # p50
 SHARED_MACHINE = 2  # the target holds on a quiet machine; the gate leaves room for a busy one
-OF_REACT = 0.45  # a step from frames over a full Plotly.react of the same figures, p50 of each
+# A step from frames over a full Plotly.react of the same figures, p50 of each until the charts stand: the two frames that
+# follow are the screen's, and cost both the same 17 to 33 ms.
+OF_REACT = 0.45
 STEPS = 48
 
-# Times what happens in the page: from a key to the second frame after what it asked for is drawn, and the same of a full
-# redraw from one width's figures to another's.
+# Times what happens in the page: from a key until what it asked for is drawn and until the second frame after it, and the
+# same of a full redraw from one width's figures to another's.
 TIMER = """() => {
   const root = document.querySelector(".ql-root");
   const frames = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
@@ -33,8 +35,9 @@ TIMER = """() => {
     window.timed = new Promise((done) => document.addEventListener("keydown", async () => {
       const start = performance.now();
       await drawn(before);
+      const stood = performance.now() - start;
       await frames();
-      done(performance.now() - start);
+      done([stood, performance.now() - start]);
     }, { capture: true, once: true }));
   };
   const plots = () => [...document.querySelectorAll(".js-plotly-plot")];
@@ -44,8 +47,9 @@ TIMER = """() => {
     const figures = structuredClone(window.kept[place]);
     const start = performance.now();
     await Promise.all(plots().map((plot, place) => Plotly.react(plot, figures[place].data, figures[place].layout)));
+    const stood = performance.now() - start;
     await frames();
-    return performance.now() - start;
+    return [stood, performance.now() - start];
   };
 }"""
 CASES = {
@@ -67,18 +71,20 @@ def open_charts(open_visit: OpenVisit, server: Server, query: str) -> Any:
     return page
 
 
-def press(page: Any, slider: str, keys: list[str]) -> list[float]:
-    """Milliseconds from each key to the second frame after its paint; the first one warms up."""
+def press(page: Any, slider: str, keys: list[str]) -> Any:
+    """Milliseconds from each key until the charts stand and until the second frame after: (keys - 1, 2), since the first
+    one warms up.
+    """
     page.get_by_role("slider", name=slider).focus()
     times = []
     for key in keys:
         page.evaluate("window.timeNext()")
         page.keyboard.press(key)
-        times.append(float(page.evaluate("window.timed")))
-    return times[1:]
+        times.append(page.evaluate("window.timed"))
+    return np.array(times[1:])
 
 
-def tell(times: list[float]) -> str:
+def tell(times: Any) -> str:
     """Percentiles in words."""
     return f"p50 {np.percentile(times, 50):.0f} ms, p95 {np.percentile(times, 95):.0f} ms, n {len(times)}"
 
@@ -93,10 +99,13 @@ def test_a_step_of_the_width_is_painted_from_frames(
     times = press(page, "Bits", [*itertools.islice(itertools.cycle(there + back), STEPS), *there])
     page.evaluate("window.keepFigures()")
     page.wait_for_timeout(3_000)
-    anew = [float(page.evaluate("place => window.timeRedraw(place)", place % 2)) for place in range(STEPS)]
-    ratio = np.percentile(times, 50) / np.percentile(anew, 50)
+    anew = np.array([page.evaluate("place => window.timeRedraw(place)", place % 2) for place in range(STEPS)])
+    ratio = np.median(times[:, 0]) / np.median(anew[:, 0])
     with capsys.disabled():
-        print(f"\n{query}: {tell(times)}; Plotly.react {tell(anew)}; ratio {ratio:.2f}")
+        print(f"\n{query}: painted {tell(times[:, 1])}; Plotly.react {tell(anew[:, 1])}", end="; ")
+        print(
+            f"until the charts stand p50 {np.median(times[:, 0]):.0f} and {np.median(anew[:, 0]):.0f} ms: {ratio:.2f}"
+        )
     assert ratio <= OF_REACT
 
 
@@ -114,6 +123,6 @@ def test_a_value_that_the_browser_does_not_hold_is_asked_for(
     times = press(page, slider, ["PageDown" if slider == "Amplitude" else "ArrowRight"] * (STEPS + 1))
     fetched = page.evaluate("window.fetched")
     with capsys.disabled():
-        print(f"\n{query}, {slider}: {tell(times)}, {fetched} requests")
+        print(f"\n{query}, {slider}: painted {tell(times[:, 1])}, {fetched} requests")
     assert fetched >= STEPS // 2
-    assert np.percentile(times, 50) <= MISS_MS * SHARED_MACHINE
+    assert np.median(times[:, 1]) <= MISS_MS * SHARED_MACHINE
