@@ -39,7 +39,7 @@ from qanalysis.dashboard.wording import hide_root
 MOST_BYTES = 128 * 2**20
 MOST_OFFERS = 1024  # one for each family of schemes in sight of each session
 LOOKS, STYLES = "looks.json", "linked.css"
-_NUMBER = re.compile("[0-9]{1,9}")
+_NUMBER = re.compile("[0-9]{1,15}")  # what a browser counts exactly: places of dials have eleven digits
 MakeFrames = Callable[[int, int | None], Mapping[str, Any]]
 """Makes a part by its place among those that are promised: all its steps, or the one at a place alone."""
 WAY_OUT = "Choose another layer or another source."

@@ -50,8 +50,9 @@ TIMER = """() => {
     window.timed = new Promise((done) => document.addEventListener(kind, async () => {
       const start = performance.now();
       await drawn(before);
+      const stood = performance.now() - start;
       await frames();
-      done(performance.now() - start);
+      done([stood, performance.now() - start]);
     }, { capture: true, once: true }));
   };
   window.timePick = async (place) => {
@@ -70,12 +71,15 @@ TIMER = """() => {
     return performance.now() - start;
   };
   const plots = () => [...document.querySelectorAll(".st-key-charts .js-plotly-plot")];
-  window.keepFigures = () => plots().map(({ data, layout }) => ({ data: data.map((trace) => ({ ...trace })), layout }));
-  window.timeRedraw = async (figures) => {
+  window.kept = [];
+  window.keepFigures = () => window.kept.push(plots().map(({ data, layout }) => structuredClone({ data, layout })));
+  window.timeRedraw = async (place) => {
+    const figures = structuredClone(window.kept[place]);
     const start = performance.now();
-    await Promise.all(plots().map((plot, place) => Plotly.react(plot, figures[place].data.map((trace) => ({ ...trace })), figures[place].layout)));
+    await Promise.all(plots().map((plot, chart) => Plotly.react(plot, figures[chart].data, figures[chart].layout)));
+    const stood = performance.now() - start;
     await frames();
-    return performance.now() - start;
+    return stood;
   };
   window.longest = [];
   new PerformanceObserver((list) => window.longest.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
@@ -120,10 +124,12 @@ def open_page(open_visit: OpenVisit, server: Server, query: str) -> Visit:
     return visit
 
 
-def press(page: Any, key: str) -> float:
+def press(page: Any, key: str) -> tuple[float, float]:
+    """Milliseconds from a key until the charts stand, and until the second frame after that."""
     page.evaluate("window.timeNext('keydown')")
     page.keyboard.press(key)
-    return float(page.evaluate("window.timed"))
+    stood, painted = page.evaluate("window.timed")
+    return float(stood), float(painted)
 
 
 @pytest.mark.parametrize(
@@ -145,18 +151,22 @@ def test_from_the_slider_to_the_painted_charts(
     press(page, "ArrowRight")
     wait_for_query(page, bits="5")
     keys = (["ArrowRight"] * 10 + ["ArrowLeft"] * 10) * 2
-    times = [press(page, key) for key in keys]
+    steps = [press(page, key) for key in keys]
     wait_for_query(page, bits="5")
-    page.evaluate("window.one = window.keepFigures()")
+    page.evaluate("window.keepFigures()")
     press(page, "ArrowRight")
     wait_for_query(page, bits="6")
-    page.evaluate("window.other = window.keepFigures()")
-    redraws = [float(page.evaluate(f"window.timeRedraw(window.{('one', 'other')[turn % 2]})")) for turn in range(COUNT)]
-    say(f"{query}, a step of the slider", times, STEP_MS)
-    share = np.median(times) / np.median(redraws)
+    page.evaluate("window.keepFigures()")
+    redraws = [float(page.evaluate(f"window.timeRedraw({turn % 2})")) for turn in range(COUNT)]
+    say(f"{query}, a step of the slider", [painted for _, painted in steps], STEP_MS)
+    # Until the charts stand: the two frames that follow are the screen's, and cost both the same.
+    step, redraw = np.median([stood for stood, _ in steps]), np.median(redraws)
     with capsys.disabled():
-        print(f"\n  a full redraw takes p50 {np.median(redraws):.0f} ms; a step {share:.2f} of it", end="")
-    assert share <= SHARE_OF_REDRAW
+        print(
+            f"\n  the charts stand after p50 {step:.0f} ms, drawn anew after {redraw:.0f} ms: {step / redraw:.2f}",
+            end="",
+        )
+    assert step <= SHARE_OF_REDRAW * redraw
 
 
 def test_no_task_is_long_while_the_slider_is_dragged(

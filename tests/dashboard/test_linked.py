@@ -183,6 +183,8 @@ class TestRoutes:
         assert unpack(client.get(f"/{address}/2").content)["asked"] == [2, None]
         assert unpack(client.get(f"/{address}/2?place=7").content)["asked"] == [2, 7]
         assert unpack(client.get(f"/{address}/2?place=-7").content)["asked"] == [2, None]
+        # Two dials to six decimals have more places than nine digits name.
+        assert unpack(client.get(f"/{address}/53964000359?place=15").content)["asked"] == [53964000359, 15]
 
     @pytest.mark.parametrize(
         ("fault", "says"),

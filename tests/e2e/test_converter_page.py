@@ -144,10 +144,11 @@ def test_bits_amplitude_and_phase_move_at_once_and_address_and_undo_follow(
 
     fresh = open_visit(page.url)
     assert wait_for_headline(fresh.page, "^9 bit") == expected
-    page.locator(".st-key-reset button").click()
+    wait_until_idle(page)
+    page.locator(".st-key-reset button").first.click()
     wait_for_headline(page, "^8 bit: SQNR")
     assert read_texts(page)["Amplitude"] == "99.2 %"
-    page.locator(".st-key-undo button").click()
+    page.locator(".st-key-undo button").first.click()
     assert wait_for_headline(page, "^9 bit: SQNR") == expected
     assert read_texts(page)["Start phase"] == "1 °"
     assert wait_for_headline(other.page, "^5 bit: SQNR")

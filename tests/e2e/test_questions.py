@@ -1,4 +1,6 @@
-"""Linked charts ask the owner of their state one question after the other, the last one with what is in view then."""
+"""What do linked charts ask for? Their owner one question after the other, the last one with what is in view then; parts
+before anybody asks for them.
+"""
 
 from __future__ import annotations
 
@@ -84,3 +86,32 @@ def test_charts_that_were_let_go_draw_nothing_and_ask_nothing(page: Any) -> None
     page.evaluate("window.linked.move(1); window.linked.destroy(); window.linked.paint()")
     page.wait_for_timeout(500)
     assert page.evaluate("[window.asked.length, document.querySelectorAll('.js-plotly-plot').length]") == [4, 0]
+
+
+AHEAD = """async ([scene, layer, looks]) => {
+  const [parts, fetched] = [{ scene, layer }, []];
+  window.other = new Linked(document.getElementById("here"), {
+    Plotly, looks, ask: () => undefined,
+    load: async (address) => { fetched.push(address); return Uint8Array.from(parts[address] ?? parts.layer); },
+  });
+  await window.other.update({ scene: "scene", at: { layer: "b", scheme: "int2" }, colours: makeColours(looks, "light") });
+  window.fetched = fetched;
+}"""
+
+
+def test_layers_beside_the_one_in_view_are_fetched_before_anybody_asks(page: Any) -> None:
+    figure = go.Figure(go.Scatter(x=[0, 1], y=[0, 1]), layout={"meta": {"alt": "A line."}, "height": 200})
+    names, large = ["a", "b", "c", "d"], 50_000_000
+    scene = build_part(
+        [[]],
+        control={"label": "Bits in view", "unit": "bit"},
+        # In the map's order: d, b, c; a is searched away, and c is too large to be read unasked.
+        layers={"names": names, "numel": [9, 9, large, 9], "listed": [3, 1, 2]},
+        families=[{"name": "tensor", "schemes": ["int2", "int3"], "steps": [2, 3], "swept": [True] * 2, "frames": "f"}],
+    )
+    layer = build_part([[Panel("weights", figure)]] * 2)
+    page.evaluate(AHEAD, [list(pack(scene)), list(pack(layer)), describe_looks()])
+    page.wait_for_function("window.fetched.length >= 3")
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.fetched") == ["scene", "f/1", "f/3"]
+    page.evaluate("window.other.destroy()")

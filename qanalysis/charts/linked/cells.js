@@ -1,7 +1,7 @@
 // What is in the cells of a heat map? Its figure and facts as one table of numbers that can be asked for a cell's
 // value, words and colour, whichever rows are folded.
 
-import { plainNumber, tellNumber } from "./words.js";
+import { fixedNumber, plainNumber, tellNumber } from "./words.js";
 
 const WHOLE_LAYER = -1;
 const SHADE_COUNT = 256;
@@ -71,8 +71,7 @@ export class Cells {
     if (Number.isNaN(value)) return "";
     const digits = SHORT_DECIMALS[this.metric.unit];
     if (digits === undefined || !Number.isFinite(value)) return plainNumber(value, 2);
-    const text = value.toFixed(digits);
-    return (Number(text) ? text : text.replace("-", "")).replace("-", "−");
+    return fixedNumber(value, digits);
   }
 
   // How the short texts look, each digit a zero: few, so that their widths are known at once.

@@ -9,7 +9,9 @@ import { make, writeLabel } from "./words.js";
 
 const MOVING = new Set(["x", "y", "customdata", "text", "name", "hovertemplate"]);
 const AT_ONCE = { mode: "immediate", transition: { duration: 0 }, frame: { duration: 0, redraw: false } };
-const CONFIG = { displaylogo: false, showSendToCloud: false, responsive: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "toImage"] };
+const LEFT_OUT = ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "toImage"];
+const CONFIG = { displaylogo: false, showSendToCloud: false, responsive: false, modeBarButtonsToRemove: LEFT_OUT };
+const LONGEST_MOVE_MS = 400;
 const BOTTOM = 48;
 const HEADER = 72; // of a figure's top margin, that its title takes; ours stands above the plot
 
@@ -20,7 +22,8 @@ const same = (first, second) => first === second || JSON.stringify(first) === JS
 const layOut = (layout, template, height) => {
   const { title: _title, legend, ...rest } = structuredClone(layout); // plotly writes into what it is given
   const margin = { l: 60, r: 24, t: 84, b: BOTTOM, ...layout.margin };
-  const below = layout.showlegend !== false && (legend?.orientation ?? "h") === "h" && (legend?.yref === "container" || (legend?.y ?? 1) < 0);
+  const lies = (legend?.orientation ?? "h") === "h" && (legend?.yref === "container" || (legend?.y ?? 1) < 0);
+  const below = layout.showlegend !== false && lies;
   return {
     ...rest,
     template,
@@ -48,13 +51,15 @@ const splitEnds = (layout) => {
   return [ends, rest];
 };
 
-// Which attributes of which traces and which ends of axes differ, or null where more than those that move in place does.
+// Which attributes of which traces and which ends of axes differ, or null where more than those that move in place
+// does.
 const findMoves = (before, after) => {
   if (!before || before.data.length !== after.data.length) return null;
   const { title: _old, shapes: oldShapes, annotations: oldNotes, ...oldLayout } = before.layout;
   const { title: _new, shapes, annotations, ...layout } = after.layout;
   const [[oldEnds, oldRest], [ends, rest]] = [splitEnds(oldLayout), splitEnds(layout)];
-  if (!same(oldRest, rest) || !same(keep(oldShapes), keep(shapes)) || !same(keep(oldNotes), keep(annotations))) return null;
+  const kept = same(keep(oldShapes), keep(shapes)) && same(keep(oldNotes), keep(annotations));
+  if (!kept || !same(oldRest, rest)) return null;
   if (Object.keys(oldEnds).join() !== Object.keys(ends).join()) return null;
   const moved = Object.entries(ends).filter(([name, range]) => !same(oldEnds[name], range));
   const traces = [];
@@ -87,7 +92,8 @@ export class Chart {
     this.frame = make("div", { className: "ql-frame" }, this.plot);
     this.marks = new Marks(this.frame);
     this.tools = buildTools(this);
-    this.root = make("figure", { className: "ql-chart" }, make("figcaption", {}, make("div", { className: "ql-heads" }, this.title, this.subtitle), this.tools.bar), this.frame);
+    const heads = make("div", { className: "ql-heads" }, this.title, this.subtitle);
+    this.root = make("figure", { className: "ql-chart" }, make("figcaption", {}, heads, this.tools.bar), this.frame);
     this.legend = new Legend(this.root, { onToggle: (place) => this.toggle(place) });
     this.root.append(this.tools.drawer);
     holder.replaceChildren(this.root);
@@ -102,7 +108,8 @@ export class Chart {
     Object.assign(this, { panel, colours, template, height });
     const { layout } = panel.figure;
     this.write(layout);
-    this.legend.show(recolour(this.panel.figure.data.map(({ x: _x, y: _y, z: _z, customdata: _c, text: _t, ...look }) => look), colours), this.hidden, { redraw: !moves });
+    const looks = panel.figure.data.map(({ x: _x, y: _y, z: _z, customdata: _c, text: _t, ...look }) => look);
+    this.legend.show(recolour(looks, colours), this.hidden, { redraw: !moves });
     if (moves) await this.move(moves);
     else await this.draw();
     this.mark();
@@ -112,7 +119,8 @@ export class Chart {
   mark() {
     const { layout } = this.panel.figure;
     const moving = this.panel.marks ?? {};
-    const [shapes, annotations] = ["shapes", "annotations"].map((kind) => [...(layout[kind] ?? []).filter(isMark), ...(moving[kind] ?? [])]);
+    const collect = (kind) => [...(layout[kind] ?? []).filter(isMark), ...(moving[kind] ?? [])];
+    const [shapes, annotations] = ["shapes", "annotations"].map(collect);
     this.marks.show(this.plot, recolour({ shapes, annotations }, this.colours));
   }
 
@@ -127,7 +135,15 @@ export class Chart {
   async move({ traces, layout }) {
     if (!traces.length && !Object.keys(layout).length) return;
     const data = traces.map(([, change]) => change);
-    await this.Plotly.animate(this.plot, { data, layout, traces: traces.map(([place]) => place) }, AT_ONCE);
+    // Animate's own promise comes a frame late, and not at all where a frame is dropped: the event says that the move
+    // stands, and a chart that never says it must not hold the others.
+    const moved = new Promise((done) => {
+      this.plot.once("plotly_transitioned", done);
+      setTimeout(done, LONGEST_MOVE_MS);
+    });
+    const frame = { data, layout, traces: traces.map(([place]) => place) };
+    this.Plotly.animate(this.plot, frame, AT_ONCE).catch(() => undefined);
+    await moved;
   }
 
   async draw() {
@@ -135,11 +151,13 @@ export class Chart {
     const traces = data.map((trace, place) => (this.hidden.has(place) ? { ...trace, visible: false } : { ...trace }));
     this.drawing = true;
     try {
-      await this.Plotly.react(this.plot, traces, layOut(layout, recolour(this.template, this.colours), this.height), CONFIG);
+      const laid = layOut(layout, recolour(this.template, this.colours), this.height);
+      await this.Plotly.react(this.plot, traces, laid, CONFIG);
     } finally {
       this.drawing = false;
     }
-    if (!this.wired && this.hooks.onPick) this.plot.on("plotly_click", (event) => this.hooks.onPick(event.points[0]?.customdata));
+    if (!this.wired && this.hooks.onPick)
+      this.plot.on("plotly_click", (event) => this.hooks.onPick(event.points[0]?.customdata));
     this.wired = true;
   }
 

@@ -33,7 +33,8 @@ export const makeColours = (palettes, theme) => {
 export const recolour = (value, colours) => {
   if (colours.theme === "light") return value;
   if (typeof value === "string") return colours.map(value);
-  if (Array.isArray(value)) return typeof value.at(-1) === "number" ? value : value.map((inner) => recolour(inner, colours));
+  const turn = (inner) => recolour(inner, colours);
+  if (Array.isArray(value)) return typeof value.at(-1) === "number" ? value : value.map(turn);
   if (value === null || typeof value !== "object" || ArrayBuffer.isView(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, recolour(inner, colours)]));
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, turn(inner)]));
 };

@@ -10,13 +10,16 @@ export const countSteps = (dial) => Math.round((dial.max - dial.min) / dial.step
 
 export const readDial = (dial, place) => Number((dial.min + place * dial.step).toFixed(dial.digits));
 
-export const placeDial = (dial, value) => Math.min(Math.max(Math.round((value - dial.min) / dial.step), 0), countSteps(dial) - 1);
+export const placeDial = (dial, value) =>
+  Math.min(Math.max(Math.round((value - dial.min) / dial.step), 0), countSteps(dial) - 1);
 
 // The place of a part among all that the dials can ask for; the last dial runs fastest.
-export const indexDials = (dials, at) => dials.reduce((index, dial) => index * placesOf(dial) + latticeOf(dial, at[dial.name] ?? dial.min), 0);
+export const indexDials = (dials, at) =>
+  dials.reduce((index, dial) => index * placesOf(dial) + latticeOf(dial, at[dial.name] ?? dial.min), 0);
 
 // The values one step of each dial away from where they stand.
 export const listBeside = (dials, at) => dials.flatMap((dial) => {
   const moved = [1, -1].map((by) => Number((at[dial.name] + by * dial.step).toFixed(dial.digits)));
-  return moved.filter((value) => value >= dial.min && value <= dial.max).map((value) => ({ ...at, [dial.name]: value }));
+  const within = moved.filter((value) => value >= dial.min && value <= dial.max);
+  return within.map((value) => ({ ...at, [dial.name]: value }));
 });

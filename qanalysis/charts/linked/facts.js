@@ -1,5 +1,5 @@
-// A table of figures that follows the control: each quantity with its value and, in small print behind it, the convention
-// that the value follows. Cells stay, so that a step writes only the texts that changed.
+// A table of figures that follows the control: each quantity with its value and, in small print behind it, the
+// convention that the value follows. Cells stay, so that a step writes only the texts that changed.
 
 import { make } from "./words.js";
 
@@ -8,7 +8,8 @@ const HEADS = ["Quantity", "Value, by which convention"];
 export class FactTable {
   constructor(holder) {
     this.body = make("tbody");
-    this.root = make("table", { className: "ql-facts" }, make("thead", {}, make("tr", {}, ...HEADS.map((text) => make("th", { text, scope: "col" })))), this.body);
+    const heads = HEADS.map((text) => make("th", { text, scope: "col" }));
+    this.root = make("table", { className: "ql-facts" }, make("thead", {}, make("tr", {}, ...heads)), this.body);
     holder.replaceChildren(make("div", { className: "ql-wide" }, this.root));
   }
 

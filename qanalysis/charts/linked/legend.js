@@ -26,13 +26,21 @@ const swatch = (trace) => {
   const line = trace.line ?? {};
   const marker = trace.marker ?? {};
   const colour = line.color ?? (typeof marker.color === "string" ? marker.color : undefined) ?? "currentColor";
-  if (trace.fill || trace.type === "bar") svg.append(draw("rect", { x: 1, y: 2, width: 18, height: 10, fill: trace.fillcolor ?? colour }));
-  if (trace.fillpattern?.shape) svg.append(draw("path", { d: trace.fillpattern.shape === "x" ? "M2 12L10 2M8 12L18 2M2 2L10 12M8 2L18 12" : "M2 12L10 2M8 12L16 2", stroke: colour, "stroke-width": 1, fill: "none" }));
+  const fill = trace.fillcolor ?? colour;
+  if (trace.fill || trace.type === "bar") svg.append(draw("rect", { x: 1, y: 2, width: 18, height: 10, fill }));
+  if (trace.fillpattern?.shape) {
+    const d = trace.fillpattern.shape === "x" ? "M2 12L10 2M8 12L18 2M2 2L10 12M8 2L18 12" : "M2 12L10 2M8 12L16 2";
+    svg.append(draw("path", { d, stroke: colour, "stroke-width": 1, fill: "none" }));
+  }
   const mode = trace.mode ?? "lines";
-  if (mode.includes("lines") && trace.type !== "bar") svg.append(draw("path", { d: "M1 7H19", stroke: colour, "stroke-width": Math.min(line.width ?? 2, 3), "stroke-dasharray": DASH[line.dash], fill: "none" }));
+  if (mode.includes("lines") && trace.type !== "bar") {
+    const pen = { "stroke-width": Math.min(line.width ?? 2, 3), "stroke-dasharray": DASH[line.dash] };
+    svg.append(draw("path", { d: "M1 7H19", stroke: colour, fill: "none", ...pen }));
+  }
   if (mode.includes("markers")) {
     const symbol = Array.isArray(marker.symbol) ? marker.symbol[0] : marker.symbol ?? "circle";
-    svg.append(draw("path", { d: SHAPES[symbol] ?? SHAPES.circle, fill: /^x|cross|open/.test(symbol) ? "none" : colour, stroke: colour }));
+    const filled = /^x|cross|open/.test(symbol) ? "none" : colour;
+    svg.append(draw("path", { d: SHAPES[symbol] ?? SHAPES.circle, fill: filled, stroke: colour }));
   }
   return svg;
 };
@@ -50,7 +58,8 @@ export class Legend {
   // Draws the entries anew where the traces are others, and writes the names alone where they are the same.
   show(traces, hidden, { redraw }) {
     const named = traces.map((trace, place) => [place, trace]).filter(([, trace]) => isNamed(trace));
-    const ranked = named.sort(([a, first], [b, second]) => (first.legendrank ?? 1000) - (second.legendrank ?? 1000) || a - b);
+    const rank = ([, trace]) => trace.legendrank ?? 1000;
+    const ranked = named.sort((one, other) => rank(one) - rank(other) || one[0] - other[0]);
     if (redraw || ranked.length !== this.entries.size || ranked.some(([place]) => !this.entries.has(place))) {
       this.entries = new Map(ranked.map(([place, trace]) => [place, this.build(place, trace)]));
       this.root.replaceChildren(...[...this.entries.values()].map((entry) => entry.button));
@@ -66,7 +75,8 @@ export class Legend {
 
   build(place, trace) {
     const text = make("span");
-    const button = make("button", { type: "button", className: "ql-entry", title: "Show or hide" }, swatch(trace), text);
+    const look = { type: "button", className: "ql-entry", title: "Show or hide" };
+    const button = make("button", look, swatch(trace), text);
     button.addEventListener("click", () => this.onToggle(place));
     return { button, text, name: undefined };
   }

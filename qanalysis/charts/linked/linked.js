@@ -1,5 +1,6 @@
 // The linked charts of a page or a report: one state (layer and scheme, or step and dials), controls that move at once,
-// every chart drawn from what the browser holds. Who owns the state elsewhere (a server, an address) is asked when the hand rests.
+// every chart drawn from what the browser holds. Who owns the state elsewhere (a server, an address) is asked when the
+// hand rests.
 
 import { Chart } from "./chart.js";
 import { countSteps, indexDials, listBeside, placeDial, readDial } from "./dials.js";
@@ -13,6 +14,7 @@ import { make, plainNumber } from "./words.js";
 const REST_MS = 280;
 const BUSY_MS = 60; // between two looks at an owner at work
 const MOST_WAITS = 60;
+const FEW = 8; // layers whose map is no taller than a histogram
 const LARGE = 300_000; // values of a layer whose step in sight is fetched before all its steps
 const MOST_AHEAD = 2_000_000; // values of a neighbour that is fetched before anybody asks
 const KINDS = { chart: Chart, grid: Grid, table: Table, facts: FactTable };
@@ -21,7 +23,8 @@ export class Linked {
   // `load(address, options)` gives the bytes of a part, `ask(state)` tells the owner of the state, `isBusy()` says
   // whether the owner is at work, `isAway()` whether it can not be reached.
   constructor(root, { Plotly, looks, load, ask, isBusy = () => false, isAway = () => false }) {
-    Object.assign(this, { root, Plotly, looks, ask, isBusy, isAway, at: {}, seq: 0, heard: 0, panels: new Map(), dials: new Map() });
+    Object.assign(this, { root, Plotly, looks, ask, isBusy, isAway });
+    Object.assign(this, { at: {}, seq: 0, heard: 0, panels: new Map(), dials: new Map() });
     this.store = new PartStore(load);
     this.head = make("div", { className: "ql-headline", role: "heading", "aria-level": 4 });
     this.control = make("div", { className: "ql-control" });
@@ -82,8 +85,9 @@ export class Linked {
 
   build() {
     this.body.dataset.layout = this.part.layout ?? "plain";
+    this.slots.toggleAttribute("data-few", (this.part.layers?.listed.length ?? 0) <= FEW);
     this.root.dataset.theme = this.colours.theme;
-    if (this.part.control && !this.slider) this.slider = new Slider(this.control, { onMove: (place) => this.move(place) });
+    if (this.part.control) this.slider ??= new Slider(this.control, { onMove: (place) => this.move(place) });
     this.control.hidden = !this.part.control;
     this.buildDials(this.part.dials ?? []);
     this.names = this.part.layers ? new Map(this.part.layers.names.map((name, place) => [name, place])) : undefined;
@@ -97,7 +101,8 @@ export class Linked {
     }
     for (const { name } of wanted) {
       if (this.dials.has(name)) continue;
-      const onMove = (place) => this.go({ [name]: readDial(this.part.dials.find((dial) => dial.name === name), place) });
+      const find = () => this.part.dials.find((dial) => dial.name === name);
+      const onMove = (place) => this.go({ [name]: readDial(find(), place) });
       this.dials.set(name, new Slider(this.control, { onMove }));
     }
   }
@@ -106,7 +111,10 @@ export class Linked {
   // whose dials may ask for the charts.
   locate() {
     const { families, control, frames } = this.part;
-    if (!families) return { family: frames && { frames, steps: control.steps }, place: control ? Math.max(0, control.steps.indexOf(this.at.step)) : 0 };
+    if (!families) {
+      const place = control ? Math.max(0, control.steps.indexOf(this.at.step)) : 0;
+      return { family: frames && { frames, steps: control.steps }, place };
+    }
     for (const family of families) {
       const place = family.schemes.indexOf(this.at.scheme);
       if (place >= 0) return { family, place };
@@ -160,7 +168,8 @@ export class Linked {
         await this.paintOnce();
       }
     } catch (error) {
-      this.complain(`The charts could not be drawn (${error.message}). Reload the page; the tables hold the same numbers.`);
+      const out = "Reload the page; the tables hold the same numbers.";
+      this.complain(`The charts could not be drawn (${error.message}). ${out}`);
     } finally {
       this.painting = false;
     }
@@ -274,11 +283,14 @@ export class Linked {
     if (!held) {
       const slot = make("div", { className: "ql-slot", "data-panel": panel.name });
       const order = this.part.order ?? [];
-      const after = [...this.slots.children].find((other) => order.indexOf(other.dataset.panel) > order.indexOf(panel.name));
+      const place = order.indexOf(panel.name);
+      const after = [...this.slots.children].find((other) => order.indexOf(other.dataset.panel) > place);
       this.slots.insertBefore(slot, after ?? null);
       slot.toggleAttribute("data-wide", Boolean(this.part.wide?.includes(panel.name)));
       const View = KINDS[panel.kind] ?? Chart;
-      held = { slot, view: new View(slot, { onPick: (picked) => this.pick(Array.isArray(picked) ? { layer: picked[0], scheme: picked[1] } : picked ?? {}) }, this.Plotly) };
+      // A point of a chart carries layer and scheme, a cell and a row have names for what they are.
+      const onPick = (at) => this.pick(Array.isArray(at) ? { layer: at[0], scheme: at[1] } : at ?? {});
+      held = { slot, view: new View(slot, { onPick }, this.Plotly) };
       this.panels.set(panel.name, held);
     }
     const drawn = held.view.show(panel, this.colours, this.looks.template);

@@ -7,7 +7,8 @@ import { Gone } from "./parts.js";
 const held = new WeakMap();
 let plotly;
 
-const isUsable = (candidate) => ["react", "animate", "purge", "downloadImage"].every((name) => typeof candidate?.[name] === "function");
+const NEEDED = ["react", "animate", "purge", "downloadImage"];
+const isUsable = (candidate) => NEEDED.every((name) => typeof candidate?.[name] === "function");
 
 // Plotly of the installed package, fetched once; a copy that the page brought along keeps its place.
 const loadPlotly = (address) => {
@@ -34,11 +35,19 @@ const loadStyles = (address) =>
   new Promise((resolve, reject) => {
     if (document.querySelector(`link[href="${address}"]`)) return resolve();
     const link = document.createElement("link");
-    Object.assign(link, { rel: "stylesheet", href: address, onload: resolve, onerror: () => reject(new Error(`${address} could not be loaded`)) });
+    const onerror = () => {
+      link.remove();
+      reject(new Error(`${address} could not be loaded`));
+    };
+    Object.assign(link, { rel: "stylesheet", href: address, onload: resolve, onerror });
     document.head.append(link);
   });
 
-const loadLooks = async (address) => (await fetch(address)).json();
+const loadLooks = async (address) => {
+  const reply = await fetch(address);
+  if (!reply.ok) throw new Error(`${address} could not be loaded`);
+  return reply.json();
+};
 
 const loadPart = (base) => async (address, options) => {
   let reply;
@@ -51,7 +60,7 @@ const loadPart = (base) => async (address, options) => {
   if (reply.status === 404)
     throw new Gone("The server no longer holds these charts. If they do not come back by themselves, reload the page.");
   if (reply.status >= 500)
-    throw new Error("The server could not make these charts. Choose another layer, or reload the page; the tables hold the numbers.");
+    throw new Error("The server could not make these charts. Choose another layer, or reload the page.");
   throw new Error(await reply.text());
 };
 
@@ -62,8 +71,10 @@ const isAway = () => (readFrame("data-test-connection-state") ?? "CONNECTED") !=
 
 const begin = async (root, { base, data }) => {
   const at = (address) => new URL(address, base).href;
-  const [Plotly, looks] = await Promise.all([loadPlotly(at(data.plotly)), loadLooks(at(data.looks)), loadStyles(at(data.styles))]);
-  return new Linked(root, { Plotly, looks, load: loadPart(base), isBusy, isAway, ask: (state) => held.get(root)?.send(state) });
+  const scripts = [loadPlotly(at(data.plotly)), loadLooks(at(data.looks)), loadStyles(at(data.styles))];
+  const [Plotly, looks] = await Promise.all(scripts);
+  const ask = (state) => held.get(root)?.send(state);
+  return new Linked(root, { Plotly, looks, load: loadPart(base), isBusy, isAway, ask });
 };
 
 // Called by the component each time that the server has said something, or the page's theme has changed.

@@ -21,9 +21,10 @@ const drawShape = (layout, shape) => {
   const style = line.dash === "dot" ? "dotted" : line.dash && line.dash !== "solid" ? "dashed" : "solid";
   const element = make("div", { className: "ql-shape" });
   const width = line.width ?? 2;
-  Object.assign(element.style, { left: `${Math.min(x0, x1)}px`, top: `${Math.min(y0, y1)}px`, width: `${Math.abs(x1 - x0)}px`, height: `${Math.abs(y1 - y0)}px` });
-  if (shape.type === "line") element.style[x0 === x1 ? "borderLeft" : "borderTop"] = `${width}px ${style} ${line.color}`;
-  else element.style.border = `${width}px ${style} ${line.color}`;
+  const [left, top] = [`${Math.min(x0, x1)}px`, `${Math.min(y0, y1)}px`];
+  Object.assign(element.style, { left, top, width: `${Math.abs(x1 - x0)}px`, height: `${Math.abs(y1 - y0)}px` });
+  const side = shape.type !== "line" ? "border" : x0 === x1 ? "borderLeft" : "borderTop";
+  element.style[side] = `${width}px ${style} ${line.color}`;
   if (shape.type === "circle") element.style.borderRadius = "50%";
   return element;
 };
@@ -53,7 +54,8 @@ const drawNote = (layout, note) => {
   const y = placeOf(layout, note.yref ?? "y", note.y, "y") - (note.yshift ?? 0);
   const across = { left: "0", right: "-100%", center: "-50%" }[note.xanchor ?? "center"] ?? "-50%";
   const down = { top: "0", bottom: "-100%", middle: "-50%" }[note.yanchor ?? "middle"] ?? "-50%";
-  Object.assign(element.style, { left: `${x}px`, top: `${y}px`, transform: `translate(${across}, ${down})`, color: note.font?.color ?? "inherit" });
+  const transform = `translate(${across}, ${down})`;
+  Object.assign(element.style, { left: `${x}px`, top: `${y}px`, transform, color: note.font?.color ?? "inherit" });
   return { element, y, isEnd: note.name === "mark-end" };
 };
 

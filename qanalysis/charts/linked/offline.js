@@ -28,7 +28,10 @@ export const drawScenes = async (places) => {
     scene: place.dataset.part,
     at: place.dataset.step ? { step: JSON.parse(place.dataset.step) } : {},
   }));
-  const draw = () => Promise.all(scenes.map(({ linked, scene, at }) => linked.update({ scene, at, colours: themes[dark.matches ? "dark" : "light"] })));
+  const draw = () => {
+    const colours = themes[dark.matches ? "dark" : "light"];
+    return Promise.all(scenes.map(({ linked, scene, at }) => linked.update({ scene, at, colours })));
+  };
   await draw();
   dark.addEventListener("change", draw);
 };

@@ -1,7 +1,9 @@
-// What does the browser hold of the charts? Parts of a scene: unpacked once, their packed arrays turned into typed ones,
-// and read step by step without touching what the steps share.
+// What does the browser hold of the charts? Parts of a scene: unpacked once, their packed arrays turned into typed
+// ones, and read step by step without touching what the steps share.
 
-const TYPES = { f8: Float64Array, f4: Float32Array, i4: Int32Array, u4: Uint32Array, i2: Int16Array, u2: Uint16Array, i1: Int8Array, u1: Uint8Array };
+const FLOATS = { f8: Float64Array, f4: Float32Array };
+const SIGNED = { i4: Int32Array, i2: Int16Array, i1: Int8Array };
+const TYPES = { ...FLOATS, ...SIGNED, u4: Uint32Array, u2: Uint16Array, u1: Uint8Array };
 const MOST_PARTS = 48;
 
 export const inflate = async (bytes) => {
@@ -29,12 +31,14 @@ export const decodeArrays = (value) => {
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, decodeArrays(inner)]));
 };
 
-const isTree = (value) => value !== null && typeof value === "object" && !Array.isArray(value) && !ArrayBuffer.isView(value);
+const isTree = (value) =>
+  value !== null && typeof value === "object" && !Array.isArray(value) && !ArrayBuffer.isView(value);
 
 // The tree that a step's changes make of a base: what is not changed is the base's own value, the same object.
 export const applyChanges = (base, changes) => {
   if (!isTree(changes)) return changes;
-  if (Array.isArray(base)) return base.map((item, place) => (place in changes ? applyChanges(item, changes[place]) : item));
+  if (Array.isArray(base))
+    return base.map((item, place) => (place in changes ? applyChanges(item, changes[place]) : item));
   if (!isTree(base)) return changes;
   const made = { ...base };
   for (const [key, change] of Object.entries(changes)) {

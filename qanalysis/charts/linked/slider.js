@@ -10,7 +10,8 @@ export class Slider {
     this.label = make("label", { className: "ql-label" });
     this.marks = make("div", { className: "ql-marks", "aria-hidden": "true" });
     this.label.append(make("span", { className: "ql-name" }), this.output);
-    this.root = make("div", { className: "ql-slider" }, this.label, make("div", { className: "ql-track" }, this.input, this.marks));
+    const track = make("div", { className: "ql-track" }, this.input, this.marks);
+    this.root = make("div", { className: "ql-slider" }, this.label, track);
     holder.append(this.root);
     this.onMove = onMove;
     this.input.addEventListener("input", () => this.onMove(Number(this.input.value)));
@@ -39,7 +40,8 @@ export class Slider {
     this.input.disabled = count < 2;
     this.root.classList.toggle("ql-bare", !steps.length);
     this.marks.replaceChildren(...steps.map((step, place) => {
-      const mark = make("span", { text: String(step), className: marks?.[place] === false ? "ql-mark ql-apart" : "ql-mark" });
+      const className = marks?.[place] === false ? "ql-mark ql-apart" : "ql-mark";
+      const mark = make("span", { text: String(step), className });
       mark.style.setProperty("--at", steps.length > 1 ? place / (steps.length - 1) : 0);
       return mark;
     }));

@@ -19,9 +19,11 @@ export class Table {
     this.hooks = hooks;
     this.caption = make("div", { className: "ql-table-caption" });
     this.said = make("span", { className: "ql-table-said", role: "status" });
-    this.copy = make("button", { className: "ql-table-copy", type: "button", text: "Copy", title: "The table for a spreadsheet, with every digit" });
+    const title = "The table for a spreadsheet, with every digit";
+    this.copy = make("button", { className: "ql-table-copy", type: "button", text: "Copy", title });
     this.box = make("div", { className: "ql-table-box" });
-    this.root = make("div", { className: "ql-table-frame" }, make("div", { className: "ql-table-top" }, this.caption, this.said, this.copy), this.box);
+    const top = make("div", { className: "ql-table-top" }, this.caption, this.said, this.copy);
+    this.root = make("div", { className: "ql-table-frame" }, top, this.box);
     holder.replaceChildren(this.root);
     this.chosen = null;
     this.active = null;
@@ -100,14 +102,16 @@ export class Table {
     this.box.style.maxHeight = height ? `${height}px` : "";
     this.head = make("tr", {}, ...columns.map((column, place) => this.buildHeading(column, place)));
     this.body = make("tbody");
-    const grid = make("table", { className: "ql-table", role: pick ? "grid" : undefined, "aria-label": label, "aria-rowcount": rows.length + 1 });
+    const told = { role: pick ? "grid" : undefined, "aria-label": label, "aria-rowcount": rows.length + 1 };
+    const grid = make("table", { className: "ql-table", ...told });
     grid.append(make("thead", {}, this.head), this.buildSizers(), this.body);
     this.box.replaceChildren(grid);
     this.box.tabIndex = pick ? -1 : 0;
   }
 
   buildHeading({ heading, note, values }, place) {
-    const button = make("button", { className: "ql-table-sort", type: "button", text: heading, title: note || undefined, tabindex: place ? -1 : 0 });
+    const told = { text: heading, title: note || undefined, tabindex: place ? -1 : 0 };
+    const button = make("button", { className: "ql-table-sort", type: "button", ...told });
     return make("th", { scope: "col", className: values ? "ql-table-number" : "" }, button);
   }
 
@@ -117,7 +121,8 @@ export class Table {
       [...new Set(texts)].sort((one, other) => other.length - one.length).slice(0, SIZERS),
     );
     const ranks = Array.from({ length: SIZERS }, (_, rank) => rank);
-    const lines = ranks.map((rank) => make("tr", {}, ...longest.map((texts, place) => this.buildCell(place, texts[rank] ?? ""))));
+    const buildRank = (rank) => longest.map((texts, place) => this.buildCell(place, texts[rank] ?? ""));
+    const lines = ranks.map((rank) => make("tr", {}, ...buildRank(rank)));
     return make("tbody", { className: "ql-table-sizers" }, ...lines);
   }
 
@@ -215,7 +220,8 @@ export class Table {
   }
 
   buildEmpty() {
-    return make("tr", {}, make("td", { className: "ql-table-empty", text: "No rows.", colspan: this.table.columns.length }));
+    const colspan = this.table.columns.length;
+    return make("tr", {}, make("td", { className: "ql-table-empty", text: "No rows.", colspan }));
   }
 
   // A focused row that was scrolled away leaves the focus to the box, where the arrow keys find it again.

@@ -17,7 +17,9 @@ const ICONS = {
 
 const drawIcon = (name) => {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  for (const [key, value] of Object.entries({ viewBox: "0 0 16 16", width: 16, height: 16, fill: "none", stroke: "currentColor", "stroke-width": 1.3, "aria-hidden": "true" })) svg.setAttribute(key, value);
+  const pen = { fill: "none", stroke: "currentColor", "stroke-width": 1.3 };
+  const look = { viewBox: "0 0 16 16", width: 16, height: 16, ...pen, "aria-hidden": "true" };
+  for (const [key, value] of Object.entries(look)) svg.setAttribute(key, value);
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
   path.setAttribute("d", ICONS[name]);
   svg.append(path);
@@ -53,15 +55,19 @@ const listPoints = (figure) => {
   const uniform = points.every((point) => point.across === one.across && point.up === one.up);
   const [across, up] = uniform ? [one.across || "x", one.up || "y"] : ["x", "y"];
   const heads = ["Series", across, ...(one.flat ? [] : [up]), ...(uniform ? [] : ["of"])];
-  const lines = points.map((point) => [point.series, point.x, ...(one.flat ? [] : [point.y]), ...(uniform ? [] : [point.up])]);
-  return { heads, lines };
+  const tell = ({ series, x, y, up: of }) => [series, x, ...(one.flat ? [] : [y]), ...(uniform ? [] : [of])];
+  return { heads, lines: points.map(tell) };
 };
 
 // The cells of a map whose colours are powers of ten: where each lies, and its value.
 const listMap = ({ data: [trace], layout: { xaxis, yaxis, coloraxis } }) => {
   const lines = trace.z.flatMap((row, up) =>
-    Array.from(row, (power, across) => [trace.x0 + across * trace.dx, trace.y0 + up * trace.dy, 10 ** (power ?? Number.NaN)]));
-  return { heads: [titleOf(xaxis), titleOf(yaxis), titleOf(coloraxis.colorbar)], lines: lines.filter((line) => !Number.isNaN(line[2])) };
+    Array.from(row, (power, across) => {
+      const [x, y] = [trace.x0 + across * trace.dx, trace.y0 + up * trace.dy];
+      return [x, y, 10 ** (power ?? Number.NaN)];
+    }));
+  const heads = [titleOf(xaxis), titleOf(yaxis), titleOf(coloraxis.colorbar)];
+  return { heads, lines: lines.filter((line) => !Number.isNaN(line[2])) };
 };
 
 const listFigure = (figure) => (figure.data[0]?.z ? listMap(figure) : listPoints(figure));
@@ -72,7 +78,8 @@ const tabulate = ({ heads, lines }) => {
   const columns = heads.map((heading, place) => {
     const cells = shown.map((line) => line[place]);
     const values = cells.map((cell) => (typeof cell === "number" ? cell : null));
-    return { name: heading, heading, note: "", texts: cells.map(spell), values: values.some((value) => value !== null) ? values : null };
+    const numeric = values.some((value) => value !== null);
+    return { name: heading, heading, note: "", texts: cells.map(spell), values: numeric ? values : null };
   });
   const caption = lines.length > MOST_LINES ? `The first ${MOST_LINES} of ${lines.length} lines.` : "";
   return { columns, rows: columns[0].texts, pick: false, height: NUMBERS_HEIGHT, caption };
@@ -105,11 +112,15 @@ const fillPython = (holder) => {
 
 const savePicture = ({ panel, colours, template, Plotly, plot }) => {
   const { data, layout } = recolour(panel.figure, colours);
-  const figure = { data, layout: { ...layout, template: recolour(template, colours), paper_bgcolor: colours.background, plot_bgcolor: colours.background } };
-  return Plotly.downloadImage(figure, { format: "png", scale: 2, width: Math.max(plot.clientWidth, panel.meta?.cells?.width ?? 640), height: panel.meta?.cells?.height ?? 480, filename: panel.name });
+  const back = { paper_bgcolor: colours.background, plot_bgcolor: colours.background };
+  const figure = { data, layout: { ...layout, template: recolour(template, colours), ...back } };
+  const { width = 640, height = 480 } = panel.meta?.cells ?? {};
+  const size = { width: Math.max(plot.clientWidth, width), height };
+  return Plotly.downloadImage(figure, { format: "png", scale: 2, ...size, filename: panel.name });
 };
 
-// The bar of buttons, and the drawer below the chart that they open; `chart` is asked for its panel when one is pressed.
+// The bar of buttons, and the drawer below the chart that they open; `chart` is asked for its panel when one is
+// pressed.
 export const buildTools = (chart) => {
   const bar = make("div", { className: "ql-tools" });
   const drawer = make("div", { className: "ql-drawer", hidden: "" });
@@ -120,13 +131,15 @@ export const buildTools = (chart) => {
   const press = (kind) => {
     open = open === kind ? "" : kind;
     drawer.hidden = !open;
-    for (const button of bar.querySelectorAll("[data-opens]")) button.setAttribute("aria-expanded", String(button.dataset.opens === open));
+    for (const button of bar.querySelectorAll("[data-opens]"))
+      button.setAttribute("aria-expanded", String(button.dataset.opens === open));
     view?.destroy();
     view = open ? fill[open](drawer) : undefined;
     view?.show(chart);
   };
   const add = (name, title, run, opens) => {
-    const button = make("button", { type: "button", className: "ql-tool", title, "aria-label": name, "data-opens": opens, "aria-expanded": opens ? "false" : undefined }, drawIcon(name));
+    const told = { title, "aria-label": name, "data-opens": opens, "aria-expanded": opens ? "false" : undefined };
+    const button = make("button", { type: "button", className: "ql-tool", ...told }, drawIcon(name));
     button.addEventListener("click", run);
     bar.append(button);
     return button;

@@ -43,7 +43,7 @@
     if (textual.has(name)) return clean(value);
     if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
     if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString("en");
-    if (facts(name).unit === "dB") return value.toFixed(2).replace("-", "−");
+    if (facts(name).unit === "dB") return fixedNumber(value, 2);
     return String(Number(value.toPrecision(4))).replace("-", "−");
   };
 

@@ -76,6 +76,13 @@ def test_only_what_begins_on_a_page_or_in_a_report_knows_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
+def test_a_module_fits_the_width_and_length_of_all_files(name: str) -> None:
+    lines = read_module(name).splitlines()
+    assert [line for line in lines if len(line) > 120] == []
+    assert len(lines) <= 400
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_a_module_says_first_why_it_is_there(name: str) -> None:
     first = read_module(name).splitlines()[0]
     assert first.startswith("// ")
