@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ..e2e.conftest import browser_path, open_visit, server
+from ..e2e.conftest import browser, browser_path, open_visit, server
 
-__all__ = ["browser_path", "open_visit", "server"]
+__all__ = ["browser", "browser_path", "open_visit", "server"]

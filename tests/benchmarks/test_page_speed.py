@@ -1,108 +1,229 @@
-"""How long from a key press to the painted chart? Chromium, percentiles over many steps; run alone, for another browser doubles the figures."""
+"""How long from a hand to the painted charts of page Layers? Chromium, percentiles over many moves, beside a full redraw in the same page; run alone, for another browser doubles the figures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ..e2e.conftest import OpenVisit, Server
+from ..e2e.conftest import OpenVisit, Server, Visit
+from ..e2e.layers_page import (
+    focus_slider,
+    save_deep,
+    save_encoder,
+    wait_for_charts,
+    wait_for_query,
+    wait_until_idle,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
-CACHED_MS, MISSED_MS, SCRUB_MS = 400, 700, 80
-SETTLE_MS = 500  # the rest of the page paints after the histogram
-SHARED_MACHINE = 2  # the targets hold on a quiet machine; the gate leaves room for a busy one
+STEP_MS, FIRST_CLICK_MS, AGAIN_CLICK_MS, HOVER_MS, FIRST_PAGE_MS, LONGEST_TASK_MS = 60, 300, 120, 60, 3000, 120
+MOST_AT_REST, MOST_PER_CLICK = 10_000, 150_000
+SHARE_OF_REDRAW = 0.45  # of the median of a full redraw, which the same machine makes in the same minute
+BUSY = 2.5  # times a target, on a machine that does other work beside
+COUNT = 40
+LAPTOP = (1440, 900)
 
-WATCH = """([selector, wanted]) => new Promise(resolve => {
-  const painted = () => requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - window.pressed)));
-  const seen = () => document.querySelector(selector)?.textContent.includes(wanted);
-  const observer = new MutationObserver(() => { if (seen()) { observer.disconnect(); painted(); } });
-  observer.observe(document.body, {subtree: true, childList: true, characterData: true});
-  window.addEventListener('keydown', () => { window.pressed = performance.now(); }, {capture: true, once: true});
-  window.addEventListener('mousedown', () => { window.pressed = performance.now(); }, {capture: true, once: true});
-  window.watching = true;
-})"""
+# What is timed runs in the page: from the event to the second frame after the state in view is drawn.
+TIMER = """() => {
+  const root = () => document.querySelector(".st-key-charts .ql-root");
+  const frames = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const drawn = (before) => new Promise((done) => {
+    const seen = () => root().dataset.shown !== before && root().dataset.waiting === "false";
+    const watcher = new MutationObserver(() => { if (seen()) { watcher.disconnect(); done(); } });
+    watcher.observe(root(), { attributes: true });
+    if (seen()) { watcher.disconnect(); done(); }
+  });
+  const time = async (act) => {
+    const before = root().dataset.shown, start = performance.now();
+    act();
+    await drawn(before);
+    await frames();
+    return performance.now() - start;
+  };
+  // The hand's own event opens the clock, so that a key counts from where the browser hears it.
+  window.timeNext = (kind) => {
+    const before = root().dataset.shown;
+    window.timed = new Promise((done) => document.addEventListener(kind, async () => {
+      const start = performance.now();
+      await drawn(before);
+      await frames();
+      done(performance.now() - start);
+    }, { capture: true, once: true }));
+  };
+  window.timePick = async (place) => {
+    const label = [...document.querySelectorAll(".heat-label:not(.heat-block)")][place];
+    label.scrollIntoView({ block: "center" });
+    await frames();
+    const { left, top, height } = label.getBoundingClientRect();
+    return time(() => document.querySelector(".heat-box").dispatchEvent(new MouseEvent("click", { clientX: left + 20, clientY: top + height / 2, bubbles: true })));
+  };
+  window.timeHover = async (place) => {
+    const box = document.querySelector(".heat-box"), { left, top, width, height } = box.getBoundingClientRect();
+    const at = { clientX: left + (0.5 + 0.4 * (place % 5) / 5) * width, clientY: top + (0.2 + 0.7 * place / 40) * height, bubbles: true };
+    const start = performance.now();
+    box.dispatchEvent(new PointerEvent("pointermove", at));
+    await frames();
+    return performance.now() - start;
+  };
+  const plots = () => [...document.querySelectorAll(".st-key-charts .js-plotly-plot")];
+  window.keepFigures = () => plots().map(({ data, layout }) => ({ data: data.map((trace) => ({ ...trace })), layout }));
+  window.timeRedraw = async (figures) => {
+    const start = performance.now();
+    await Promise.all(plots().map((plot, place) => Plotly.react(plot, figures[place].data.map((trace) => ({ ...trace })), figures[place].layout)));
+    await frames();
+    return performance.now() - start;
+  };
+  window.longest = [];
+  new PerformanceObserver((list) => window.longest.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
+}"""
+
+Say = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
 def models(server: Server) -> Path:
     rng = np.random.default_rng(0)
     np.savez(server.root / "wide.npz", w=rng.standard_normal((1000, 10_000), dtype=np.float32))
-    np.savez(
-        server.root / "deep.npz",
-        **{f"block.{index}.weight": rng.standard_normal((48, 64), dtype=np.float32) for index in range(500)},
-    )
+    save_encoder(server.root)
+    save_deep(server.root, 60, "sixty.npz")
+    save_deep(server.root, 1000, "thousand.npz")
     return server.root
 
 
-def _press(page: Any, key: str, wanted: str) -> float:
-    page.evaluate("window.watching = false")
-    # The promise is made first and read later, so that the key falls between.
-    handle = page.evaluate_handle(f"(argument) => ({{promise: ({WATCH})(argument)}})", [".st-key-weights", wanted])
-    page.wait_for_function("window.watching === true")
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    """Prints a line of figures: `say("click", times, target)`, in ms; fails far beyond the target."""
+
+    def tell(what: str, times: list[float], target: float, unit: str = "ms") -> None:
+        middle, most = float(np.percentile(times, 50)), float(np.percentile(times, 95))
+        verdict = "met" if most <= target else "missed"
+        with capsys.disabled():
+            print(
+                f"\n{what}: p50 {middle:.0f} {unit}, p95 {most:.0f} {unit}, n {len(times)}; target p95 {target} {unit}: {verdict}",
+                end="",
+            )
+        assert middle <= BUSY * target
+
+    return tell
+
+
+def open_page(open_visit: OpenVisit, server: Server, query: str) -> Visit:
+    visit = open_visit(f"{server.url}/?{query}", size=LAPTOP)
+    wait_for_charts(visit.page)
+    wait_until_idle(visit.page)
+    visit.page.wait_for_load_state("networkidle")
+    visit.page.evaluate(TIMER)
+    return visit
+
+
+def press(page: Any, key: str) -> float:
+    page.evaluate("window.timeNext('keydown')")
     page.keyboard.press(key)
-    elapsed = handle.evaluate("held => held.promise")
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
-    page.wait_for_timeout(SETTLE_MS)
-    return float(elapsed)
-
-
-def _sweep_bits(page: Any, *, family: str) -> list[float]:
-    page.get_by_role("slider", name="Bits in view").focus()
-    steps = [("ArrowRight", bits) for bits in (5, 6, 7, 8)] + [("ArrowLeft", bits) for bits in (7, 6, 5, 4, 3, 2)]
-    return [_press(page, key, f"int{bits} {family}") for key, bits in steps]
-
-
-def _percentiles(times: list[float]) -> str:
-    return f"p50 {np.percentile(times, 50):.0f} ms, p95 {np.percentile(times, 95):.0f} ms, n {len(times)}"
+    return float(page.evaluate("window.timed"))
 
 
 @pytest.mark.parametrize(
     "query",
-    ["source=sample:digits-cnn", "source=wide.npz", "source=deep.npz", "source=deep.npz&show=all"],
-    ids=["5 layers", "10 M values", "60 of 500 layers", "500 layers"],
+    [
+        "source=sample:digits-cnn",
+        "source=encoder.safetensors",
+        "source=wide.npz",
+        "source=sixty.npz",
+        "source=thousand.npz&show=all",
+    ],
+    ids=["5 layers", "encoder", "10 M values", "60 layers", "1000 layers"],
 )
-def test_from_the_slider_to_the_painted_histogram(
-    server: Server, models: Path, open_visit: OpenVisit, query: str, capsys: pytest.CaptureFixture[str]
+def test_from_the_slider_to_the_painted_charts(
+    server: Server, models: Path, open_visit: OpenVisit, query: str, say: Say, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = open_visit(f"{server.url}/?{query}").page
-    page.locator(".st-key-weights .js-plotly-plot").wait_for(timeout=60_000)
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
-    page.wait_for_timeout(2_000)
-    missed = _sweep_bits(page, family="group=128")[1:]
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(2_000)
-    cached = _sweep_bits(page, family="group=128") + _sweep_again(page)
+    page = open_page(open_visit, server, query).page
+    focus_slider(page)
+    press(page, "ArrowRight")
+    wait_for_query(page, bits="5")
+    keys = (["ArrowRight"] * 10 + ["ArrowLeft"] * 10) * 2
+    times = [press(page, key) for key in keys]
+    wait_for_query(page, bits="5")
+    page.evaluate("window.one = window.keepFigures()")
+    press(page, "ArrowRight")
+    wait_for_query(page, bits="6")
+    page.evaluate("window.other = window.keepFigures()")
+    redraws = [float(page.evaluate(f"window.timeRedraw(window.{('one', 'other')[turn % 2]})")) for turn in range(COUNT)]
+    say(f"{query}, a step of the slider", times, STEP_MS)
+    share = np.median(times) / np.median(redraws)
     with capsys.disabled():
-        print(f"\n{query}: first {_percentiles(missed)}; again {_percentiles(cached)}")
-    assert np.percentile(cached, 95) <= CACHED_MS * SHARED_MACHINE
-    assert np.percentile(missed, 95) <= MISSED_MS * SHARED_MACHINE
+        print(f"\n  a full redraw takes p50 {np.median(redraws):.0f} ms; a step {share:.2f} of it", end="")
+    assert share <= SHARE_OF_REDRAW
 
 
-def _sweep_again(page: Any) -> list[float]:
-    steps = [("ArrowRight", bits) for bits in (3, 4, 5, 6, 7, 8)]
-    return [_press(page, key, f"int{bits} group=128") for key, bits in steps]
-
-
-def test_from_the_scrub_s_rail_to_the_painted_histogram(
-    server: Server, open_visit: OpenVisit, capsys: pytest.CaptureFixture[str]
+def test_no_task_is_long_while_the_slider_is_dragged(
+    server: Server, models: Path, open_visit: OpenVisit, say: Say
 ) -> None:
-    page = open_visit(f"{server.url}/?scrub=true").page
-    chart = page.locator(".st-key-scrub-chart .js-plotly-plot")
-    rail = chart.locator(".slider-rail-touch-rect")
-    rail.wait_for(timeout=60_000)
-    chart.scroll_into_view_if_needed()
-    page.wait_for_timeout(2_000)
-    box, times = rail.bounding_box(), []
-    for bits in [*range(2, 17), *range(15, 3, -2)]:
-        handle = page.evaluate_handle(
-            f"(argument) => ({{promise: ({WATCH})(argument)}})", [".st-key-scrub-chart .gtitle", f"int{bits} group"]
-        )
-        page.mouse.click(box["x"] + (bits - 2) / 14 * (box["width"] - 2) + 1, box["y"] + box["height"] / 2)
-        times.append(float(handle.evaluate("held => held.promise")))
-    with capsys.disabled():
-        print(f"\nscrub: {_percentiles(times[1:])}")
-    assert np.percentile(times[1:], 95) <= SCRUB_MS * SHARED_MACHINE
+    page = open_page(open_visit, server, "source=encoder.safetensors").page
+    box = page.locator(".st-key-charts .ql-range").bounding_box()
+    page.evaluate("window.longest.length = 0")
+    page.mouse.move(box["x"] + 80, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    for share in [*np.linspace(0.1, 0.9, COUNT), *np.linspace(0.9, 0.1, COUNT)]:
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+    tasks = [float(duration) for duration in page.evaluate("window.longest")]
+    page.mouse.up()
+    say("tasks of 50 ms and more while dragging", tasks or [0.0], LONGEST_TASK_MS)
+
+
+def test_from_the_pointer_to_what_a_cell_tells(server: Server, models: Path, open_visit: OpenVisit, say: Say) -> None:
+    page = open_page(open_visit, server, "source=thousand.npz&show=all").page
+    say(
+        "hover over the map of 1000 layers",
+        [float(page.evaluate("(n) => timeHover(n)", n)) for n in range(COUNT)],
+        HOVER_MS,
+    )
+
+
+def test_from_a_click_on_a_layer_to_its_charts(
+    server: Server, models: Path, open_visit: OpenVisit, say: Say, capsys: pytest.CaptureFixture[str]
+) -> None:
+    visit = open_page(open_visit, server, "source=thousand.npz&show=all")
+    page, parts = visit.page, []
+    page.on(
+        "response", lambda response: parts.append(len(response.body())) if "/linked/frames/" in response.url else None
+    )
+    places = range(3, 3 + 4 * COUNT, 4)  # the neighbours of a layer are fetched before anybody asks
+
+    def pick(place: int) -> float:
+        spent = float(page.evaluate("(place) => timePick(place)", place))
+        wait_until_idle(page)
+        return spent
+
+    say("click on a layer, the first time", [pick(place) for place in places], FIRST_CLICK_MS)
+    held = [*places][-8:]
+    say("click on a layer, again", [pick(place) for _ in range(6) for place in held][len(held) - 1 :], AGAIN_CLICK_MS)
+    say("a layer's charts", [float(size) for size in parts], MOST_PER_CLICK, "bytes")
+
+
+def test_bytes_when_the_hand_rests(server: Server, models: Path, open_visit: OpenVisit, say: Say) -> None:
+    visit = open_page(open_visit, server, "source=encoder.safetensors")
+    focus_slider(visit.page)
+    press(visit.page, "ArrowRight")  # the first step wakes Undo, with which the sidebar is drawn once more
+    wait_for_query(visit.page, bits="5")
+    carried = []
+    for turn in range(COUNT):
+        before = len(visit.received)
+        press(visit.page, ("ArrowRight", "ArrowLeft")[turn % 2])
+        wait_for_query(visit.page, bits=("6", "5")[turn % 2])
+        carried.append(float(sum(map(len, visit.received[before:]))))
+    say("messages when the hand rests", carried, MOST_AT_REST, "bytes")
+
+
+def test_the_first_page_of_a_warm_server(server: Server, models: Path, open_visit: OpenVisit, say: Say) -> None:
+    times = []
+    for _ in range(COUNT + 1):
+        visit = open_visit("about:blank", size=LAPTOP)
+        visit.page.goto(server.url, wait_until="commit")
+        wait_for_charts(visit.page)
+        times.append(float(visit.page.evaluate("performance.now()")))
+        visit.page.context.close()
+    say("first page", times[1:], FIRST_PAGE_MS)

@@ -109,11 +109,12 @@ def _wait_for_health(url: str, process: subprocess.Popen[bytes], *, seconds: flo
 
 @dataclass
 class Visit:
-    """A page in a profile of its own: what its console complained about, and the messages it sent to the server."""
+    """A page in a profile of its own: what its console complained about, and the messages to and from the server."""
 
     page: Any
     complaints: list[str] = field(default_factory=list)
     sent: list[Any] = field(default_factory=list)
+    received: list[Any] = field(default_factory=list)
 
     def watch(self) -> None:
         """Note what happens from now on."""
@@ -126,37 +127,59 @@ class Visit:
         self.page.on("websocket", self._watch_socket)
 
     def _watch_socket(self, opened: Any) -> None:
-        opened.on("framesent", self._note_message)
+        opened.on("framesent", self._note_sent)
+        opened.on("framereceived", self._note_received)
 
-    def _note_message(self, payload: Any) -> None:
+    def _note_sent(self, payload: Any) -> None:
         self.sent.append(payload)
+
+    def _note_received(self, payload: Any) -> None:
+        self.received.append(payload)
 
 
 OpenVisit = Callable[..., Visit]
 
 
-@pytest.fixture
-def open_visit(browser_path: str, tmp_path: Path) -> Iterator[OpenVisit]:
-    """Opens an address in a fresh profile: `open_visit(url, scheme="dark")`."""
+@pytest.fixture(scope="module")
+def browser(browser_path: str) -> Iterator[Any]:
+    """One Chromium for the tests of a file; what it is told and keeps belongs to the profile of each visit."""
     from playwright.sync_api import sync_playwright
 
-    contexts = []
     with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=browser_path, args=list(FLAGS))
+        yield started
+        started.close()
 
-        def visit(url: str, *, scheme: str = "light") -> Visit:
-            context = playwright.chromium.launch_persistent_context(
-                tmp_path / f"profile{len(contexts)}",
-                executable_path=browser_path,
-                args=list(FLAGS),
-                viewport={"width": 1400, "height": 1000},
-                color_scheme=scheme,
-            )
-            contexts.append(context)
-            opened = Visit(context.pages[0])
-            opened.watch()
-            opened.page.goto(url)
-            return opened
 
-        yield visit
-        for context in contexts:
-            context.close()
+@pytest.fixture
+def open_visit(browser: Any) -> Iterator[OpenVisit]:
+    """Opens an address in a fresh profile: `open_visit(url, scheme="dark", size=(1440, 900), still=True)`.
+
+    `prepare(page)` is called before the address is opened.
+    """
+    contexts = []
+
+    def visit(
+        url: str,
+        *,
+        scheme: str = "light",
+        size: tuple[int, int] = (1400, 1000),
+        still: bool = False,
+        prepare: Callable[[Any], None] | None = None,
+    ) -> Visit:
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme=scheme,
+            reduced_motion="reduce" if still else "no-preference",
+        )
+        contexts.append(context)
+        opened = Visit(context.new_page())
+        opened.watch()
+        if prepare:
+            prepare(opened.page)
+        opened.page.goto(url)
+        return opened
+
+    yield visit
+    for context in contexts:
+        context.close()

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
 from .conftest import OpenVisit, Server, start_server
-from .test_layers_page import wait_for_headline, wait_until_idle
+from .layers_page import focus_slider, read_query, wait_for_headline, wait_for_query
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
-
-
-def read_query(page: Any) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(page.url).query)
-
-
-def wait_for_query(page: Any, text: str) -> None:
-    page.wait_for_function("text => window.location.search.includes(text)", arg=text)
-    wait_until_idle(page)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +60,7 @@ def test_a_parameter_that_means_nothing_does_not_change_the_page(server: Server,
     visit = open_visit(f"{server.url}/converter?foo=1&bits=8")
     wait_for_headline(visit.page, "8 bit over 10 V")
     assert "foo=1" in visit.page.locator(".st-key-notices").inner_text()
-    wait_for_query(visit.page, "?bits=8")
+    wait_for_query(visit.page, bits="8")
     assert urlsplit(visit.page.url).path == "/converter"
     assert read_query(visit.page) == {"bits": ["8"]}
     assert visit.complaints == []
@@ -87,19 +77,19 @@ def test_from_page_to_page_each_keeps_its_state_and_the_browser_finds_back(
     page.get_by_role("slider", name="Bits").focus()
     page.keyboard.press("ArrowRight")
     wait_for_headline(page, "13 bit over 10 V")
-    wait_for_query(page, "bits=13")
+    wait_for_query(page, bits="13")
     page.get_by_role("link", name="Layers").click()
     wait_for_headline(page, "at int6 group=128")
-    wait_for_query(page, "bits=6")
+    wait_for_query(page, bits="6")
     page.get_by_role("link", name="Converter").click()
     wait_for_headline(page, "13 bit over 10 V")
-    wait_for_query(page, "bits=13")
+    wait_for_query(page, bits="13")
     assert urlsplit(page.url).path == "/converter"
     page.keyboard.press("Tab")
     page.get_by_role("slider", name="Bits").focus()
     page.keyboard.press("ArrowRight")
     wait_for_headline(page, "14 bit over 10 V")
-    wait_for_query(page, "bits=14")
+    wait_for_query(page, bits="14")
     page.go_back()
     wait_for_headline(page, "13 bit over 10 V")
     page.go_forward()
@@ -114,12 +104,15 @@ def test_undo_wakes_with_the_first_step(server: Server, open_visit: OpenVisit) -
     wait_for_headline(page, "at int4 group=128")
     undo = page.get_by_role("button", name="Undo")
     assert undo.is_disabled()
-    page.get_by_role("slider", name="Bits in view").focus()
+    focus_slider(page)
     page.keyboard.press("ArrowRight")
     wait_for_headline(page, "at int5 group=128")
+    wait_for_query(page, bits="5")
     assert undo.is_enabled()
     undo.click()
     wait_for_headline(page, "at int4 group=128")
+    wait_for_query(page, bits=None)
     assert undo.is_disabled()
     page.get_by_role("button", name="Redo").click()
     wait_for_headline(page, "at int5 group=128")
+    wait_for_query(page, bits="5")

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from .conftest import OpenVisit, Server
-from .test_layers_page import wait_until_idle
+from .layers_page import find_row, wait_for_query, wait_until_idle
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
 MOST_STOPS = 150
@@ -19,20 +19,8 @@ _WHERE = """() => {
 }"""
 
 
-def find_row(page: Any, table: str, name: str) -> Any:
-    return page.locator(f".st-key-{table} tr.ql-table-row", has=page.get_by_role("rowheader", name=name, exact=True))
-
-
 def wait_for_marked(page: Any, table: str, name: str) -> None:
     page.locator(f".st-key-{table} [aria-selected='true'] > th", has_text=name).wait_for()
-    wait_until_idle(page)
-
-
-def wait_for_query(page: Any, **wanted: str) -> None:
-    page.wait_for_function(
-        "wanted => Object.entries(wanted).every(([name, value]) => new URLSearchParams(location.search).get(name) === value)",
-        arg=wanted,
-    )
     wait_until_idle(page)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -14,7 +13,7 @@ from qanalysis.reports.summary import headline
 from qanalysis.sweeps.sweep import sweep
 
 from .conftest import OpenVisit, Server
-from .test_layers_page import click_cell, wait_for_headline, wait_for_layer, wait_until_idle
+from .layers_page import click_cell, read_query, wait_for_headline, wait_for_layer, wait_until_idle
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
 
@@ -52,7 +51,7 @@ def test_a_format_is_chosen_clicked_and_compared(server: Server, open_visit: Ope
     assert shown == f"fc.weight: {describe_spread(compare_conventions(weights, 'mxfp4'))}"
     page.locator('.st-key-conventions [data-testid="stDataFrame"]').wait_for()
 
-    query = parse_qs(urlsplit(page.url).query)
+    query = read_query(page)
     assert {key: query[key][0] for key in ("formats", "format", "layer", "conventions")} == {
         "formats": "mxfp4",
         "format": "mxfp4",

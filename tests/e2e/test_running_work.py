@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from .conftest import OpenVisit, Server
-from .test_layers_page import wait_until_idle
+from .layers_page import wait_until_idle
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
 
