@@ -29,7 +29,7 @@ LAPTOP = (1440, 900)
 
 # What is timed runs in the page: from the event to the second frame after the state in view is drawn.
 TIMER = """() => {
-  const root = () => document.querySelector(".st-key-charts .ql-root");
+  window.root = () => document.querySelector(".st-key-charts .ql-root");
   const frames = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   const drawn = (before) => new Promise((done) => {
     const seen = () => root().dataset.shown !== before && root().dataset.waiting === "false";
@@ -204,9 +204,11 @@ def test_from_a_click_on_a_layer_to_its_charts(
     places = range(3, 3 + 4 * COUNT, 4)  # the neighbours of a layer are fetched before anybody asks
 
     def pick(place: int) -> float:
-        spent = float(page.evaluate("(place) => timePick(place)", place))
-        wait_until_idle(page)
-        return spent
+        spent, layer = page.evaluate(
+            "async (place) => [await timePick(place), JSON.parse(root().dataset.shown)[0]]", place
+        )
+        wait_for_query(page, layer=layer)
+        return float(spent)
 
     say("click on a layer, the first time", [pick(place) for place in places], FIRST_CLICK_MS)
     held = [*places][-8:]

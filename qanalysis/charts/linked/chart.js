@@ -135,10 +135,11 @@ export class Chart {
   async move({ traces, layout }) {
     if (!traces.length && !Object.keys(layout).length) return;
     const data = traces.map(([, change]) => change);
-    // Animate's own promise comes a frame late, and not at all where a frame is dropped: the event says that the move
-    // stands, and a chart that never says it must not hold the others.
+    // Animate's own promise comes a frame late, and not at all where a frame is dropped. The events say that the move
+    // stands: of traces alone already that it began, in the same breath, while axes take a frame more. A chart that
+    // never says it must not hold the others.
     const moved = new Promise((done) => {
-      this.plot.once("plotly_transitioned", done);
+      this.plot.once(Object.keys(layout).length ? "plotly_transitioned" : "plotly_transitioning", done);
       setTimeout(done, LONGEST_MOVE_MS);
     });
     const frame = { data, layout, traces: traces.map(([place]) => place) };
@@ -171,6 +172,9 @@ export class Chart {
 
   resize() {
     if (!this.panel || !this.root.isConnected) return;
+    // A headline that takes one line more moves the charts, and leaves them as large as they are.
+    const { width, height } = this.plot._fullLayout ?? {};
+    if (width === this.plot.clientWidth && height === Math.round(this.frame.clientHeight)) return;
     this.height = Math.round(this.frame.clientHeight);
     this.draw().then(() => this.mark());
   }

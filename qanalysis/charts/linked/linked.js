@@ -137,7 +137,8 @@ export class Linked {
 
   // An owner that still answers what it was asked before is left to finish, for a while: of an answer that a question
   // waits behind, the server drops what it has not sent. One that is away is asked when it is back: a question that
-  // comes first there, before the page does, is lost, and the page with it.
+  // comes first there, before the page does, is lost, and the page with it. Charts that are on their way come before the
+  // rest of the page, whose answer would take the owner's time from them.
   askAfter(pause, waits = MOST_WAITS) {
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
@@ -145,7 +146,8 @@ export class Linked {
         this.heard = -1; // it speaks first when it is back
         return this.askAfter(BUSY_MS);
       }
-      if (waits > 0 && (this.heard < this.seq || this.isBusy())) return this.askAfter(BUSY_MS, waits - 1);
+      const early = this.wanting || this.heard < this.seq || this.isBusy();
+      if (waits > 0 && early) return this.askAfter(BUSY_MS, waits - 1);
       this.resting = undefined;
       this.ask({ ...this.at, seq: ++this.seq });
     }, pause);
@@ -179,6 +181,7 @@ export class Linked {
     const { family, place } = this.locate();
     const shown = { ...readStep(this.part, this.part.changes.length > 1 ? place : 0) };
     const detail = family && this.findDetail(family, place);
+    this.wanting = Boolean(family && !detail);
     if (detail) Object.assign(shown, detail.panels);
     this.tell(family, place, detail);
     for (const name of this.panels.keys()) if (!(name in shown) && !(family && !detail)) this.drop(name);
@@ -187,7 +190,7 @@ export class Linked {
     await Promise.all(drawn);
     const dials = (this.part.dials ?? []).map(({ name }) => this.at[name]);
     this.root.dataset.shown = JSON.stringify([this.at.layer ?? null, this.at.scheme ?? this.at.step ?? null, ...dials]);
-    this.root.dataset.waiting = String(Boolean(family && !detail));
+    this.root.dataset.waiting = String(this.wanting);
   }
 
   // Where the part of a state lies among those of its family: by its layer, or by the dials.
