@@ -16,7 +16,11 @@ const BOTTOM = 48;
 const HEADER = 72; // of a figure's top margin, that its title takes; ours stands above the plot
 
 const keep = (items) => (items ?? []).filter((item) => !isMark(item));
-const same = (first, second) => first === second || JSON.stringify(first) === JSON.stringify(second);
+const same = (first, second) => {
+  if (first === second) return true;
+  if (!ArrayBuffer.isView(first) || !ArrayBuffer.isView(second)) return JSON.stringify(first) === JSON.stringify(second);
+  return first.length === second.length && first.every((value, place) => Object.is(value, second[place]));
+};
 
 // The layout that plotly is given: without what we draw ourselves.
 const layOut = (layout, template, height) => {
