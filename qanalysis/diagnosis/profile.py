@@ -157,7 +157,7 @@ def _choose_bins(values: int) -> int:
 def profile_bits(
     x: ArrayLike, scheme: Scheme, bits: Iterable[int] = range(2, 17), *, axis: int = 0, name: str = ""
 ) -> tuple[LayerProfile, ...]:
-    """The same tensor under the same scheme at several bit widths, in the order asked: what a slider of the bits moves through.
+    """The same tensor under the same scheme at several bit widths, in the order asked.
 
     Exact like `profile_layer`; tile by tile, all widths look at the values while they are in cache. Errors as there.
     """
