@@ -14,10 +14,8 @@ from ..e2e.conftest import OpenVisit, Server
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
 MISS_MS = 250  # p50
-SHARED_MACHINE = 2  # the target holds on a quiet machine; the gate leaves room for a busy one
-# A step from frames over a full Plotly.react of the same figures, p50 of each until the charts stand: the two frames that
-# follow are the screen's, and cost both the same 17 to 33 ms.
-OF_REACT = 0.45
+SHARED_MACHINE = 2  # the targets hold on a quiet machine; the gates leave room for a busy one
+STEP_MS = 60  # p50; two animation frames of it are the screen's
 STEPS = 48
 
 # Times what happens in the page: from a key until what it asked for is drawn and until the second frame after it, and the
@@ -100,13 +98,11 @@ def test_a_step_of_the_width_is_painted_from_frames(
     page.evaluate("window.keepFigures()")
     page.wait_for_timeout(3_000)
     anew = np.array([page.evaluate("place => window.timeRedraw(place)", place % 2) for place in range(STEPS)])
-    ratio = np.median(times[:, 0]) / np.median(anew[:, 0])
     with capsys.disabled():
         print(f"\n{query}: painted {tell(times[:, 1])}; Plotly.react {tell(anew[:, 1])}", end="; ")
-        print(
-            f"until the charts stand p50 {np.median(times[:, 0]):.0f} and {np.median(anew[:, 0]):.0f} ms: {ratio:.2f}"
-        )
-    assert ratio <= OF_REACT
+        stand, redrawn = np.median(times[:, 0]), np.median(anew[:, 0])
+        print(f"until the charts stand p50 {stand:.0f} and {redrawn:.0f} ms, ratio {stand / redrawn:.2f}")
+    assert np.median(times[:, 1]) <= STEP_MS * SHARED_MACHINE
 
 
 @pytest.mark.parametrize(
@@ -120,7 +116,7 @@ def test_a_value_that_the_browser_does_not_hold_is_asked_for(
     page = open_charts(open_visit, server, query)
     page.evaluate("window.fetched = 0; window.was = window.fetch;")
     page.evaluate("window.fetch = (...all) => { window.fetched += 1; return window.was(...all); }")
-    times = press(page, slider, ["PageDown" if slider == "Amplitude" else "ArrowRight"] * (STEPS + 1))
+    times = press(page, slider, ["ArrowLeft" if slider == "Amplitude" else "ArrowRight"] * (STEPS + 1))
     fetched = page.evaluate("window.fetched")
     with capsys.disabled():
         print(f"\n{query}, {slider}: painted {tell(times[:, 1])}, {fetched} requests")

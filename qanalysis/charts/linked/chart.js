@@ -16,7 +16,11 @@ const BOTTOM = 48;
 const HEADER = 72; // of a figure's top margin, that its title takes; ours stands above the plot
 
 const keep = (items) => (items ?? []).filter((item) => !isMark(item));
-const same = (first, second) => first === second || JSON.stringify(first) === JSON.stringify(second);
+const same = (first, second) => {
+  if (first === second) return true;
+  if (![first, second].every(ArrayBuffer.isView)) return JSON.stringify(first) === JSON.stringify(second);
+  return first.length === second.length && first.every((value, place) => Object.is(value, second[place]));
+};
 
 // The layout that plotly is given: without what we draw ourselves.
 const layOut = (layout, template, height) => {
@@ -66,7 +70,7 @@ const findMoves = (before, after) => {
   for (const [place, trace] of after.data.entries()) {
     const old = before.data[place];
     if (old === trace) continue;
-    if (trace.type && !["scatter", "bar"].includes(trace.type)) return null;
+    if (trace.type && trace.type !== "scatter") return null;
     const names = new Set([...Object.keys(old), ...Object.keys(trace)]);
     const changed = [...names].filter((name) => old[name] !== trace[name] && !same(old[name], trace[name]));
     if (changed.some((name) => !MOVING.has(name) || !(name in trace))) return null;
