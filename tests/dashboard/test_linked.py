@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.testclient import TestClient
 
 from qanalysis.charts.linked.modules import MODULES, name_version, read_module
 from qanalysis.charts.linked.scene import pack, unpack
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard import linked
-from qanalysis.dashboard.linked import PARTS, PartStore, list_linked_routes
+from qanalysis.dashboard.linked import PARTS, PartStore
+from tests.dashboard.fetching import fetch
 
 
 def part(number: int, size: int = 0) -> dict[str, Any]:
@@ -133,23 +132,18 @@ class TestPartStore:
         assert len(store._offers) <= 5
 
 
-@pytest.fixture
-def client() -> TestClient:
-    return TestClient(Starlette(routes=list_linked_routes()), raise_server_exceptions=True)
-
-
 class TestRoutes:
-    def test_scripts_and_colours_are_served_for_ever(self, client: TestClient) -> None:
+    def test_scripts_and_colours_are_served_for_ever(self) -> None:
         for name in MODULES:
-            reply = client.get(f"/linked/asset/{name_version()}/{name}.js")
+            reply = fetch(f"/linked/asset/{name_version()}/{name}.js")
             assert reply.status_code == 200
             assert reply.text == read_module(name)
             assert reply.headers["content-type"].startswith("text/javascript")
             assert "immutable" in reply.headers["cache-control"]
             assert reply.headers["x-content-type-options"] == "nosniff"
-        looks = client.get(f"/linked/asset/{name_version()}/looks.json").json()
+        looks = fetch(f"/linked/asset/{name_version()}/looks.json").json()
         assert {"light", "dark", "twins", "template"} <= set(looks)
-        assert b"plotly" in client.get(f"/linked/asset/{name_version()}/plotly.min.js").content[:2000]
+        assert b"plotly" in fetch(f"/linked/asset/{name_version()}/plotly.min.js").content[:2000]
 
     @pytest.mark.parametrize(
         "path",
@@ -169,22 +163,22 @@ class TestRoutes:
             f"frames/{'0' * 32}/0?place={'9' * 5000}",
         ],
     )
-    def test_what_is_not_there_is_404_in_words(self, client: TestClient, path: str) -> None:
-        reply = client.get(f"/linked/{path}")
+    def test_what_is_not_there_is_404_in_words(self, path: str) -> None:
+        reply = fetch(f"/linked/{path}")
         assert reply.status_code == 404
         assert reply.headers["content-type"].startswith("text/plain")
         assert 0 < len(reply.text) < 100
 
-    def test_parts_travel_as_they_are_held(self, client: TestClient) -> None:
-        reply = client.get(f"/{PARTS.put(part(5))}")
+    def test_parts_travel_as_they_are_held(self) -> None:
+        reply = fetch(f"/{PARTS.put(part(5))}")
         assert (reply.status_code, unpack(reply.content)) == (200, part(5))
         assert reply.headers["cache-control"].startswith("private")
         address = PARTS.offer("a test", make_part)
-        assert unpack(client.get(f"/{address}/2").content)["asked"] == [2, None]
-        assert unpack(client.get(f"/{address}/2?place=7").content)["asked"] == [2, 7]
-        assert unpack(client.get(f"/{address}/2?place=-7").content)["asked"] == [2, None]
+        assert unpack(fetch(f"/{address}/2").content)["asked"] == [2, None]
+        assert unpack(fetch(f"/{address}/2?place=7").content)["asked"] == [2, 7]
+        assert unpack(fetch(f"/{address}/2?place=-7").content)["asked"] == [2, None]
         # Two dials to six decimals have more places than nine digits name.
-        assert unpack(client.get(f"/{address}/53964000359?place=15").content)["asked"] == [53964000359, 15]
+        assert unpack(fetch(f"/{address}/53964000359?place=15").content)["asked"] == [53964000359, 15]
 
     @pytest.mark.parametrize(
         ("fault", "says"),
@@ -198,7 +192,6 @@ class TestRoutes:
     )
     def test_what_can_not_be_made_is_422_in_words_and_leaves_no_traceback(
         self,
-        client: TestClient,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
@@ -214,7 +207,7 @@ class TestRoutes:
             raise told
 
         with caplog.at_level(logging.DEBUG):
-            reply = client.get(f"/{PARTS.offer(('fault', says), make)}/0")
+            reply = fetch(f"/{PARTS.offer(('fault', says), make)}/0")
         assert reply.status_code == 422
         assert says in reply.text
         assert reply.text.endswith("Choose another layer or another source.")

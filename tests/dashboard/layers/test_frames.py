@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from starlette.applications import Starlette
-from starlette.testclient import TestClient
 
 from qanalysis.charts.channel_charts import channel_errors
 from qanalysis.charts.curves import error_curves, mark_point
@@ -25,13 +23,14 @@ from qanalysis.dashboard.jobs import SweepRequest
 from qanalysis.dashboard.layers.frames import build_layer, offer_scene
 from qanalysis.dashboard.layers.shown import Shown
 from qanalysis.dashboard.layers.view import LayersView
-from qanalysis.dashboard.linked import PARTS, list_linked_routes
+from qanalysis.dashboard.linked import PARTS
 from qanalysis.diagnosis.profile import profile_layer
 from qanalysis.notation import measure as tell
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.reports.summary import headline
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import sweep
+from tests.dashboard.fetching import fetch
 
 SOURCE = "own.npz"
 FAMILIES = ["channel", "asym group=8 range=percentile:99", "sym-clip"]
@@ -313,7 +312,7 @@ class TestTheFileSince:
     ) -> None:
         _shown, frames = self.keep(root, "vanishes.npz")
         (root / "vanishes.npz").unlink()
-        reply = TestClient(Starlette(routes=list_linked_routes())).get(f"/{frames}/0")
+        reply = fetch(f"/{frames}/0")
         assert reply.status_code == 422
         assert "vanishes.npz" in reply.text
         assert "does not exist" in reply.text
@@ -325,7 +324,7 @@ class TestTheFileSince:
         np.savez(root / "changes.npz", w=np.ones((4, 8), np.float32), more=np.ones(5000))
         with pytest.raises(CheckpointError, match="has changed since it was swept"):
             build_layer(shown, ("w",), shown.families[0], 0)
-        reply = TestClient(Starlette(routes=list_linked_routes())).get(f"/{frames}/0")
+        reply = fetch(f"/{frames}/0")
         assert (reply.status_code, "changes.npz has changed" in reply.text) == (422, True)
 
 
