@@ -123,8 +123,13 @@ class Visit:
             lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None,
         )
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.complaints.append(request.url))
+        self.page.on("requestfailed", self._note_failure)
         self.page.on("websocket", self._watch_socket)
+
+    def _note_failure(self, request: Any) -> None:
+        """A page that is left lets go of the neighbours that it was fetching; every other failure is one."""
+        if "/linked/frames/" not in request.url or request.failure != "net::ERR_ABORTED":
+            self.complaints.append(request.url)
 
     def _watch_socket(self, opened: Any) -> None:
         opened.on("framesent", self._note_sent)
