@@ -137,8 +137,8 @@ export class Linked {
 
   // An owner that still answers what it was asked before is left to finish, for a while: of an answer that a question
   // waits behind, the server drops what it has not sent. One that is away is asked when it is back: a question that
-  // comes first there, before the page does, is lost, and the page with it. Charts that are on their way come before the
-  // rest of the page, whose answer would take the owner's time from them.
+  // comes first there, before the page does, is lost, and the page with it. Charts that are on their way come before
+  // the rest of the page, whose answer would take the owner's time from them.
   askAfter(pause, waits = MOST_WAITS) {
     clearTimeout(this.resting);
     this.resting = setTimeout(() => {
