@@ -75,6 +75,8 @@ def test_a_textbook_problem_from_the_preset_to_the_code_table(
     assert re.search(r"Actual error\s+e = y − x\s+4\.5 V − 4\.5 V\s+0 V", working)
 
     page.get_by_text("Code table: code, lower edge").click()
+    page.locator(".st-key-k-save-codes button").wait_for()
+    wait_until_idle(page)  # a button that the run under way draws again would lose the click
     with page.expect_download() as download:
         page.locator(".st-key-k-save-codes button").click()
     download.value.save_as(tmp_path / "codes.csv")
@@ -192,6 +194,7 @@ def test_a_capture_from_the_upload_to_the_report(server: Server, open_visit: Ope
     assert wait_for_headline(page, "^tone.wav: SINAD") == f"tone.wav: {expected.headline}"
     page.keyboard.press("Escape")
     assert any(re.search("Spectrum of 8192 samples, coherent", text) for text in read_alternatives(page))
+    wait_until_idle(page)
     for kind in ("json", "html"):
         with page.expect_download() as download:
             page.locator(f".st-key-c-save-{kind} button").click()

@@ -28,6 +28,7 @@ from .layers_page import (
     wait_for_headline,
     wait_for_layer,
     wait_for_query,
+    wait_until_idle,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
@@ -61,6 +62,7 @@ def test_the_whole_path(server: Server, open_visit: OpenVisit, tmp_path: Path) -
     wait_for_charts(page, layer="block1.weight", scheme="int5 channel")
     assert "int5 channel" in page.locator(".ql-slot[data-panel=weights]").inner_text()
 
+    wait_until_idle(page)
     for kind in ("csv", "json", "parquet", "html"):
         with page.expect_download() as download:
             page.locator(f".st-key-save-{kind} button").click()

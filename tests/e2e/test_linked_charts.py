@@ -140,6 +140,7 @@ def test_slider_charts_address_tables_exports_and_command_hold_one_state(
     wait_for_query(page, bits="5")
     shown, charts = read_headline(page), read_charts(page)
 
+    wait_until_idle(page)
     for kind in ("csv", "json"):
         with page.expect_download() as download:
             page.locator(f".st-key-save-{kind} button").click()
