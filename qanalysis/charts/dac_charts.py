@@ -110,16 +110,13 @@ def output_spectrum(found: OutputSpectrum, images: Sequence[Image], *, theme: Th
     figure.add_scatter(
         x=found.frequencies_hz[some] / hertz, y=droop, mode="lines", name="sinc droop", line=line, hoverinfo="skip"
     )
+    symbols = ["diamond" if image.multiple else "star" for image in images]
     figure.add_scatter(
         x=[image.frequency_hz / hertz for image in images],
         y=[image.level_dbc for image in images],
         mode="markers",
         name="tone and images",
-        marker={
-            "symbol": ["diamond" if image.multiple else "star" for image in images],
-            "size": 10,
-            "color": colours.clipped,
-        },
+        marker={"symbol": symbols, "size": 10, "color": colours.clipped},
         hovertemplate=hover,
     )
     return finish(figure, f"Spectrum behind the hold with {len(alias)} images: {words}.")

@@ -108,6 +108,8 @@ export class Chart {
     if (!this.panel) this.frame.style.setProperty("--ql-height", `${plotHeight(panel)}px`);
     const height = Math.round(this.frame.clientHeight);
     const anew = this.colours !== colours || this.height !== height;
+    // Places of hidden traces mean others in a chart of as many more or fewer.
+    if (this.panel && this.panel.figure.data.length !== panel.figure.data.length) this.hidden.clear();
     const moves = anew || this.drawing ? null : findMoves(this.panel?.figure, panel.figure);
     Object.assign(this, { panel, colours, template, height });
     const { layout } = panel.figure;
@@ -171,7 +173,7 @@ export class Chart {
     else this.hidden.add(place);
     const panel = this.panel;
     this.panel = undefined;
-    this.show(panel, this.colours, this.template);
+    this.show(panel, this.colours, this.template).catch(this.hooks.onFault);
   }
 
   resize() {
@@ -180,7 +182,7 @@ export class Chart {
     const { width, height } = this.plot._fullLayout ?? {};
     if (width === this.plot.clientWidth && height === Math.round(this.frame.clientHeight)) return;
     this.height = Math.round(this.frame.clientHeight);
-    this.draw().then(() => this.mark());
+    this.draw().then(() => this.mark()).catch(this.hooks.onFault);
   }
 
   destroy() {

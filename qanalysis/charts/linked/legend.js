@@ -13,6 +13,7 @@ const SHAPES = {
   "triangle-down": "M10 11l4-7h-8z",
   x: "M7 4l6 6M13 4l-6 6",
   cross: "M10 3v8M6 7h8",
+  star: "M10 2l1.3 3.4 3.7.2-2.9 2.3 1 3.6-3.1-2-3.1 2 1-3.6L5 5.6l3.7-.2z",
 };
 
 const draw = (name, attributes) => {

@@ -170,11 +170,15 @@ export class Linked {
         await this.paintOnce();
       }
     } catch (error) {
-      const out = "Reload the page; the tables hold the same numbers.";
-      this.complain(`The charts could not be drawn (${error.message}). ${out}`);
+      this.tellFault(error);
     } finally {
       this.painting = false;
     }
+  }
+
+  tellFault(error) {
+    const out = "Reload the page; the tables hold the same numbers.";
+    this.complain(`The charts could not be drawn (${error.message}). ${out}`);
   }
 
   async paintOnce() {
@@ -293,7 +297,8 @@ export class Linked {
       const View = KINDS[panel.kind] ?? Chart;
       // A point of a chart carries layer and scheme, a cell and a row have names for what they are.
       const onPick = (at) => this.pick(Array.isArray(at) ? { layer: at[0], scheme: at[1] } : at ?? {});
-      held = { slot, view: new View(slot, { onPick }, this.Plotly) };
+      const onFault = (error) => this.tellFault(error);
+      held = { slot, view: new View(slot, { onPick, onFault }, this.Plotly) };
       this.panels.set(panel.name, held);
     }
     const drawn = held.view.show(panel, this.colours, this.looks.template);
