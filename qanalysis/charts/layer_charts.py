@@ -145,7 +145,7 @@ def weight_title(profile: LayerProfile) -> str:
 def weight_subtitle(profile: LayerProfile) -> str:
     """Layer, number of weights and of groups, largest step in the layer's unit; escaped."""
     name = escape(shorten(profile.name, 48))
-    parts = [f"{profile.count:,} weights"]
+    parts = [f"{profile.count:,} weight{'s' if profile.count != 1 else ''}"]
     parts += [f"{profile.non_finite:,} not finite, left out"] if profile.non_finite else []
     parts.append(
         f"{profile.groups:,} groups, the widest with step {plain(profile.step_max)}"
