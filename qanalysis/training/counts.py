@@ -27,7 +27,8 @@ class Counts(RangeRule):
     the claim.
 
     `update=mean`: end = keep * end + (1 - keep) * mean of all N values. That mean can lie on the wrong side of the end,
-    so that a raise lowers it; guarded, the mean of the values beyond alone is taken there. `update=coefficient`: end * raise or end * lower, on the magnitude of the end.
+    so that a raise lowers it; guarded, the mean of the values beyond alone is taken there.
+    `update=coefficient`: end * raise or end * lower, on the magnitude of the end.
     `when=running` decides at every iteration once N >= count, `when=window` at each multiple of count; counts are kept
     where nothing moves.
     """
@@ -65,7 +66,7 @@ class Counts(RangeRule):
         added = {"n": known, "up": beyond, "down": inside, "sum": value, "sum_up": np.where(beyond, value, 0.0)}
         return state.remember(**{f"{end}_{name}": state.recall(f"{end}_{name}") + more for name, more in added.items()})
 
-    def decide(self, state: QuantizerState, seen: Observation, reach: Reach) -> Decision:
+    def decide(self, state: QuantizerState, _seen: Observation, reach: Reach) -> Decision:
         after, new_high, reasons = self._move(state, "high", state.high)
         new_low = -new_high
         if not reach.is_signed:

@@ -39,7 +39,7 @@ class Reach:
         return self.scheme.format.is_integer
 
     def largest(self, bits: Codes) -> Doubles:
-        """m by width, (n,) float64."""
+        """M by width, (n,) float64."""
         if self.is_integer:
             return np.asarray(np.exp2(bits - 1.0) - 1, np.float64)
         return np.full(bits.shape, self.scheme.coder.high)
@@ -63,13 +63,16 @@ class Reach:
         return np.where(amount > 0, bounded, 0).astype(np.float64)
 
     def cover(self, amount: Doubles, bits: Codes, rule: ExponentRule | None, least: int = LEAST_EXPONENT) -> Doubles:
-        """pos for an amount: of the exponent where a rule is given, else the amount itself (f = amount / m); a step of
+        """Pos for an amount: of the exponent where a rule is given, else the amount itself (f = amount / m); a step of
         1 where the amount is 0.
         """
         m = self.largest(bits)
         if rule is not None:
             return m * np.exp2(self.exponent(amount, bits, rule, least))
-        return m * np.clip(np.where(amount > 0, amount / m, 1.0), 2.0**least, np.exp2(126.0 - self.top_exponent(bits)))
+        reached: Doubles = m * np.clip(
+            np.where(amount > 0, amount / m, 1.0), 2.0**least, np.exp2(126.0 - self.top_exponent(bits))
+        )
+        return reached
 
     def step(self, low: ArrayLike, high: ArrayLike, bits: Codes) -> Doubles:
         """The step of an integer grid over a range, by the scheme's symmetry; of other formats the scale; (n,)."""
@@ -77,4 +80,5 @@ class Reach:
         if not self.is_integer:
             return np.asarray(np.maximum(-first, last) / self.largest(bits), np.float64)
         step: Callable[..., Doubles] = self.scheme.symmetry.step
-        return step(np.minimum(first, 0), np.maximum(last, 0), self.largest(bits))
+        found: Doubles = step(np.minimum(first, 0), np.maximum(last, 0), self.largest(bits))
+        return found

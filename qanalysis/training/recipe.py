@@ -1,8 +1,8 @@
 """Which rules act on one kind of data? A grid, a range rule and what stands beside them, as one line of text.
 
 Parts are joined by ` + `: a scheme (`int4 channel`), a range rule (`counts first=0.6`), and at most one each of `down`,
-`average`, a width rule and a gradient rule. Words of the scheme may also stand among the range rule's keys, `bits=N` for
-`intN`, `mode=` for the three scale modes of A15. Printing is canonical and parses back to an equal value.
+`average`, a width rule and a gradient rule. Words of the scheme may also stand among the range rule's keys, `bits=N`
+for `intN`, `mode=` for the three scale modes of A15. Printing is canonical and parses back to an equal value.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Self
 
+from qanalysis.notation import shorten
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.scheme import PARTS, Scheme
 from qanalysis.quantizers.words import resembles_format
-from qanalysis.notation import shorten
 from qanalysis.training.counts import Counts
 from qanalysis.training.gradient_rules import GRADIENT_RULES, GradientRule
 from qanalysis.training.learned_ranges import Lsq, LsqPlus, Pact
@@ -150,26 +150,49 @@ class Recipe:
 
     def find_fault(self) -> str:
         """Which parts exclude each other; empty where all go together."""
+        return next((told for fails, told in self._list_rules() if fails), "")
+
+    def _list_rules(self) -> list[tuple[bool, str]]:
+        """What must not be, and what is told of it."""
         scheme, rule = self.scheme, self.range
-        if isinstance(rule, PrecisionRule) and not scheme.symmetry.signed:
-            return f"{rule.name} moves one step for both signs, and {scheme} has a zero point; leave asym out"
-        if self.down and not isinstance(rule, PrecisionRule):
-            return f"down lowers the precision of an up- rule, and {rule.name} lowers its own range; leave one out"
-        if self.average and rule.trigger != "every":
-            return f"average sets the checks, and trigger={rule.trigger} does too; leave one out"
-        if self.width and not (scheme.format.is_integer and scheme.format.bits <= self.width.most):
-            return f"width-growth widens integers up to {self.width.most} bits, and {scheme.format} is none of them"
-        if not rule.refits and not scheme.takes_extremes:
-            return f"{scheme} lays its grid by its own rule over each tensor; only minmax goes with it"
-        if rule.is_learned and str(scheme.grouping) != "tensor":
-            return f"{rule.name} learns one range per tensor; leave {scheme.grouping} out"
-        if rule.is_learned and not scheme.format.is_integer:
-            return f"{rule.name} learns the step of integers, and {scheme.format} has levels of its own"
-        if isinstance(rule, Pact) and scheme.symmetry.signed:
-            return "pact clips at 0 and above; its grid is asym"
-        if isinstance(rule, PrecisionRule) and rule.scope == "all" and str(scheme.grouping) != "tensor":
-            return f"scope=all has one range for all layers, and {scheme.grouping} has many in each; leave one out"
-        return ""
+        fmt, grouped = scheme.format, str(scheme.grouping) != "tensor"
+        is_precision = isinstance(rule, PrecisionRule)
+        most = self.width.most if self.width else 0
+        return [
+            (
+                is_precision and not scheme.symmetry.signed,
+                f"{rule.name} moves one step for both signs, and {scheme} has a zero point; leave asym out",
+            ),
+            (
+                self.down is not None and not is_precision,
+                f"down lowers the precision of an up- rule, and {rule.name} lowers its own range; leave one out",
+            ),
+            (
+                self.average is not None and rule.trigger != "every",
+                f"average sets the checks, and trigger={rule.trigger} does too; leave one out",
+            ),
+            (
+                self.width is not None and not (fmt.is_integer and fmt.bits <= most),
+                f"width-growth widens integers up to {most} bits, and {fmt} is none of them",
+            ),
+            (
+                not rule.refits and not scheme.takes_extremes,
+                f"{scheme} lays its grid by its own rule over each tensor; only minmax goes with it",
+            ),
+            (
+                rule.is_learned and grouped,
+                f"{rule.name} learns one range per tensor; leave {scheme.grouping} out",
+            ),
+            (
+                rule.is_learned and not fmt.is_integer,
+                f"{rule.name} learns the step of integers, and {fmt} has levels of its own",
+            ),
+            (isinstance(rule, Pact) and scheme.symmetry.signed, "pact clips at 0 and above; its grid is asym"),
+            (
+                isinstance(rule, PrecisionRule) and rule.scope == "all" and grouped,
+                f"scope=all has one range for all layers, and {scheme.grouping} has many in each; leave one out",
+            ),
+        ]
 
     def check_kind(self, kind: KindOfData) -> None:
         """Raises ValueError where a part can not act on this kind of data."""

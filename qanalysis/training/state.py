@@ -1,7 +1,8 @@
 """What is seen of a tensor at one step, and in which state are its quantizers? One record for every rule.
 
 Both hold arrays of shape (n,): n groups of one tensor where a network trains, n series where a log is replayed. A range
-that was never set is NaN. Statistics are over finite elements; mean and std are those of |x|, so E x^2 = mean^2 + std^2.
+that was never set is NaN. Statistics are over finite elements; mean and std are those of |x|, so E x^2 = mean^2 +
+std^2.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class QuantizerState:
 
     @classmethod
     def blank(cls, n: int, bits: int) -> Self:
-        """n quantizers that have seen nothing."""
+        """N quantizers that have seen nothing."""
         return cls(np.full(n, bits, np.int64), np.full(n, np.nan), np.full(n, np.nan))
 
     @property
@@ -177,7 +178,7 @@ class Command:
 
     @property
     def positive_end(self) -> float:
-        """pos = (2^(bits-1) - 1) step, the largest value that it holds [src2].
+        """Pos = (2^(bits-1) - 1) step, the largest value that it holds [src2].
 
         >>> Command("weight", "discrete", -7, 8).positive_end
         0.9921875
