@@ -63,6 +63,5 @@ def read_statistics(path: str | os.PathLike[str]) -> StatisticsLog:
         if any(map(kind.takes, names)) and kind.in_folders if is_folder else kind.takes(place):
             return kind.read(place)
     known = "; ".join(f"{kind.name} ({', '.join(kind.patterns)})" for kind in KINDS_OF_FILES)
-    raise ValueError(
-        f"{place.name!r} {'holds' if is_folder else 'is'} no statistics of a run by its name; read are {known}"
-    )
+    told = "holds no file" if is_folder else "is none"
+    raise ValueError(f"{place.name!r} {told} of the kinds with statistics of a run; read are {known}")
