@@ -21,7 +21,7 @@ PLACES = 7
 
 @inner(fastmath={"reassoc", "nsz"})
 def _add_magnitudes(x, begin, end):
-    """Sum of |x[begin:end]|, float64; not finite where an element is not, as so few float32 numbers can not overflow."""
+    """Sum of |x[begin:end]|, at most a tile, float64; it is finite where all elements are."""
     total = 0.0
     for i in range(np.uint64(end - begin)):
         total += math.fabs(np.float64(x[np.uint64(begin) + i]))

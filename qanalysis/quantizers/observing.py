@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +12,8 @@ from qanalysis.kernels import observing
 from qanalysis.quantizers.grouping import Layout
 
 
-class Observed(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed:
     """Statistics of the groups, (groups,) float64 each; NaN where a group has nothing to tell.
 
     `absmax`, `mean` and `std` (population) are those of |x|, `absmin` of the |x| above 0; `low` and `high` are the
@@ -36,8 +37,8 @@ def observe_groups(x: ArrayLike, layout: Layout) -> Observed:
 
     >>> from qanalysis.quantizers.grouping import Grouping
     >>> found = observe_groups(np.float32([-3, 1, 0, np.inf]), Grouping().lay_out((4,)))
-    >>> [float(part[0]) for part in found]
-    [3.0, 1.0, 1.3333333333333333, 1.247219128924647, -3.0, 1.0, 3.0, 1.0]
+    >>> found.absmax.tolist(), found.absmin.tolist(), found.low.tolist(), found.non_finite.tolist()
+    ([3.0], [1.0], [-3.0], [1.0])
     """
     values = np.asarray(x, np.float32)
     if values.shape != layout.shape:

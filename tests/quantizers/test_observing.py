@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, fields
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,10 +30,10 @@ def describe(own: Floats) -> list[float]:
 
 def hold_equal(x: Floats, text: str) -> None:
     layout = parse_grouping(text).lay_out(x.shape)
-    found = np.array(observe_groups(x, layout)).T
+    found = np.array(astuple(observe_groups(x, layout))).T
     numbers = np.broadcast_to(layout.spread(np.arange(layout.groups)), (layout.rows, layout.columns))
     matrix = layout.to_matrix(x)
-    assert found.shape == (layout.groups, len(Observed._fields))
+    assert found.shape == (layout.groups, len(fields(Observed)))
     for group, own in enumerate(found):
         expected = np.array(describe(matrix[numbers == group]))
         # Sums of n float64 numbers in another order differ by n eps; a deviation is as exact as its mean.
@@ -84,12 +86,12 @@ def test_groups_without_finite_or_without_any_elements_have_no_statistics() -> N
             [0] * len(found.count),
             [x.size] * len(found.count),
         )
-        assert np.isnan(found[:6]).all()
+        assert np.isnan(astuple(found)[:6]).all()
 
 
 def test_zeros_have_no_smallest_magnitude() -> None:
     found = observe_groups(np.float32([0, -0.0]), Grouping().lay_out((2,)))
-    assert [float(part[0]) for part in found if not np.isnan(part[0])] == [0, 0, 0, 0, 0, 2, 0]
+    assert [float(part[0]) for part in astuple(found) if not np.isnan(part[0])] == [0, 0, 0, 0, 0, 2, 0]
     assert np.isnan(found.absmin[0])
 
 
