@@ -1,8 +1,8 @@
-"""Which small trained models ship with the program, and where do their weights, cards and evaluation data lie?
+"""Which small trained models ship with the program, and where do their weights, cards and data lie?
 
-Per sample: NAME.safetensors (weights), NAME.json (card), a module that defines it, and held-out data in an .npz.
-Importing this package loads neither torch nor numpy; `sample_models.evaluate` loads torch, `sample_models.remake` also
-scikit-learn.
+Per sample: NAME.safetensors (weights), NAME.json (card), a module that defines it, and two .npz: held-out data and data
+to train on. Importing this package loads neither torch nor numpy; `sample_models.evaluate` loads torch,
+`sample_models.remake` also scikit-learn.
 """
 
 from __future__ import annotations
@@ -11,11 +11,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SAMPLES", "evaluation_path", "read_card", "weights_path"]
+__all__ = ["SAMPLES", "evaluation_path", "read_card", "training_path", "weights_path"]
 
 SAMPLES: tuple[str, ...] = ("digits-mlp", "digits-cnn", "words-transformer", "outliers")
 
 _EVALUATION_FILES = {"digits-mlp": "digits.npz", "digits-cnn": "digits.npz", "words-transformer": "words.npz"}
+_TRAINING_FILES = {
+    "digits-mlp": "digits-train.npz",
+    "digits-cnn": "digits-train.npz",
+    "words-transformer": "words-train.npz",
+}
 
 
 def weights_path(name: str) -> Path:
@@ -46,12 +51,26 @@ def evaluation_path(name: str) -> Path:
     >>> evaluation_path("words-transformer").name
     'words.npz'
     """
-    if _known(name) not in _EVALUATION_FILES:
+    return _packaged(_pick_file(name, _EVALUATION_FILES, "evaluation data"))
+
+
+def training_path(name: str) -> Path:
+    """Path of data to train the sample with, none of it held out: digits-train.npz holds all 1347 `images` and `labels`
+    that the sample learned from; words-train.npz holds 60000 of its 229615 `words`, as `evaluation_path` describes
+    them. ValueError as there.
+
+    >>> training_path("words-transformer").name
+    'words-train.npz'
+    """
+    return _packaged(_pick_file(name, _TRAINING_FILES, "training data"))
+
+
+def _pick_file(name: str, files: dict[str, str], holds: str) -> str:
+    if _known(name) not in files:
         raise ValueError(
-            f"sample {name!r} holds synthetic tensors and has no evaluation data; samples that have: "
-            f"{', '.join(_EVALUATION_FILES)}"
+            f"sample {name!r} holds synthetic tensors and has no {holds}; samples that have: {', '.join(files)}"
         )
-    return _packaged(_EVALUATION_FILES[name])
+    return files[name]
 
 
 def _known(name: str) -> str:

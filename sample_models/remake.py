@@ -3,7 +3,7 @@ them again.
 
 Guaranteed: the same bytes on the same machine with the versions and the thread count that the card names. On another
 processor or with other versions the sums of training round differently, so weights and held-out results differ a
-little; `outliers` and the held-out data involve no training and stay the same wherever numpy's random streams do. Time
+little; `outliers` and the data files involve no training and stay the same wherever numpy's random streams do. Time
 on two free cores: under ten minutes, nearly all of it words-transformer.
 """
 
@@ -24,8 +24,18 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from sample_models import SAMPLES, outliers, weights_path
-from sample_models.datasets import SPLIT_SEED, WORD_LIST, WORD_LIST_SHA256, split_digits, split_words, unigram_loss
+from sample_models import SAMPLES, evaluation_path, outliers, training_path, weights_path
+from sample_models.datasets import (
+    SHIPPED_WORDS,
+    SPLIT_SEED,
+    WORD_LIST,
+    WORD_LIST_SHA256,
+    DigitsSplit,
+    WordsSplit,
+    split_digits,
+    split_words,
+    unigram_loss,
+)
 from sample_models.evaluate import build_model, measure_accuracy, measure_loss
 from sample_models.training import Batch, digit_batches, train, word_batches
 
@@ -51,8 +61,8 @@ WORDS_DATA = {
     "source_sha256": WORD_LIST_SHA256,
     "licence": "public domain: the list's own README (dict-README) says that the 1934 copyright has elapsed; "
     "the package that carries it is offered as a whole under GPL-2.0-or-later",
-    "split": f"random permutation of the words with seed {SPLIT_SEED}: 4000 held out, the others for training; "
-    "forms of one stem may be in both parts",
+    "split": f"random permutation of the words with seed {SPLIT_SEED}: 4000 held out, the other 229615 for "
+    f"training, of which the first {SHIPPED_WORDS} ship; forms of one stem may be in both parts",
 }
 
 
@@ -60,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; 0 when done, 2 with one line on standard error when something it needs is missing."""
     parser = argparse.ArgumentParser(
         prog="python -m sample_models.remake",
-        description="Makes the sample models again: weights, cards, held-out data.",
+        description="Makes the sample models again: weights, cards, held-out data and data to train on.",
     )
     parser.add_argument(
         "--only", choices=SAMPLES, metavar="NAME", help=f"one of {', '.join(SAMPLES)}; all of them when left out"
@@ -118,9 +128,9 @@ def remake(name: str, folder: Path, *, words: Path = WORD_LIST) -> dict[str, Any
 
 
 def make_digits(name: str, folder: Path, *, architecture: str, epochs: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Trains a digits sample and writes digits.npz."""
+    """Trains a digits sample and writes digits.npz and digits-train.npz."""
     data = split_digits()
-    np.savez_compressed(folder / "digits.npz", images=data.held_out_images, labels=data.held_out_labels)
+    write_digits(data, folder)
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
     model = _build_seeded(name)
     batches = list(digit_batches(images, labels, epochs=epochs, size=64, generator=torch.Generator().manual_seed(SEED)))
@@ -134,7 +144,8 @@ def make_digits(name: str, folder: Path, *, architecture: str, epochs: int) -> t
         "task": "classify handwritten digits 0..9",
         "architecture": architecture,
         "data": source,
-        "evaluation_data": "digits.npz",
+        "evaluation_data": evaluation_path(name).name,
+        "training_data": training_path(name).name,
     }
     return model.state_dict(), facts | {
         "held_out": held_out,
@@ -145,9 +156,9 @@ def make_digits(name: str, folder: Path, *, architecture: str, epochs: int) -> t
 
 
 def make_words(folder: Path, *, words: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Trains words-transformer and writes words.npz."""
+    """Trains words-transformer and writes words.npz and words-train.npz."""
     data = split_words(words)
-    np.savez_compressed(folder / "words.npz", words=data.held_out)
+    write_words(data, folder)
     model = _build_seeded("words-transformer")
     batches = list(
         word_batches(torch.from_numpy(data.words), epochs=3, size=192, generator=torch.Generator().manual_seed(SEED))
@@ -160,13 +171,28 @@ def make_words(folder: Path, *, words: Path) -> tuple[dict[str, Tensor], dict[st
         "architecture": "decoder of 3 pre-norm blocks, width 128, 4 heads, GELU network of width 512, learned "
         "positions, vocabulary of 27, context of 25",
         "data": WORDS_DATA,
-        "evaluation_data": "words.npz",
+        "evaluation_data": evaluation_path("words-transformer").name,
+        "training_data": training_path("words-transformer").name,
     }
     baselines = {
         "unigram_nats_per_character": unigram_loss(data.words, data.held_out),
         "uniform_nats_per_character": float(np.log(27)),
     }
     return model.state_dict(), facts | {"held_out": held_out, "baselines": baselines, "seed": SEED, "training": recipe}
+
+
+def write_digits(data: DigitsSplit, folder: Path) -> None:
+    """Writes both parts, the held-out one and the one to train on."""
+    held_out, train_on = (folder / path("digits-mlp").name for path in (evaluation_path, training_path))
+    np.savez_compressed(held_out, images=data.held_out_images, labels=data.held_out_labels)
+    np.savez_compressed(train_on, images=data.images, labels=data.labels)
+
+
+def write_words(data: WordsSplit, folder: Path) -> None:
+    """Writes the held-out words and the first SHIPPED_WORDS of the others, which the split has put in random order."""
+    held_out, train_on = (folder / path("words-transformer").name for path in (evaluation_path, training_path))
+    np.savez_compressed(held_out, words=data.held_out)
+    np.savez_compressed(train_on, words=data.words[:SHIPPED_WORDS])
 
 
 def make_outliers() -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -176,6 +202,7 @@ def make_outliers() -> tuple[dict[str, Tensor], dict[str, Any]]:
         "architecture": "tensors named as one block of a large language model; no module runs them",
         "data": {"name": "synthetic", "source": "sample_models/outliers.py", "licence": "Apache-2.0", "split": "none"},
         "evaluation_data": None,
+        "training_data": None,
         "held_out": None,
         "baselines": None,
         "seed": outliers.SEED,

@@ -7,7 +7,9 @@ the generator given.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -51,6 +53,14 @@ def word_tensors(words: Tensor) -> Batch:
     targets = torch.cat([letters, start], 1)
     targets[torch.arange(targets.shape[1]) > lengths[:, None]] = IGNORED
     return torch.cat([start, letters], 1), targets
+
+
+def read_batch(path: Path) -> Batch:
+    """All images or words of a shipped data file, as `digit_tensors` and `word_tensors` give them."""
+    with np.load(path) as data:
+        if "words" in data:
+            return word_tensors(torch.from_numpy(data["words"]))
+        return digit_tensors(torch.from_numpy(data["images"]), torch.from_numpy(data["labels"]))
 
 
 def digit_batches(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -94,22 +95,32 @@ def _to_normal_e4m3(step: Floats, reach: Floats, top_exponent: int) -> Floats:
     return _to_e4m3(np.maximum(step, np.float32(SMALLEST_NORMAL_E4M3)), reach, top_exponent)
 
 
-def _covering_power(step: Floats, _reach: Floats, top_exponent: int) -> Floats:
-    return _power_of_two(_ceil_log2(step), top_exponent)
+def _by_exponent(rule: str) -> Fit:
+    def fit(step: Floats, reach: Floats, top_exponent: int) -> Floats:
+        return _power_of_two(find_exponent(rule, step, reach, top_exponent), top_exponent)
+
+    return fit
 
 
-def _source_power(_step: Floats, reach: Floats, top_exponent: int) -> Floats:
-    return _power_of_two(_ceil_log2(reach) - top_exponent, top_exponent)
+def find_exponent(
+    rule: str, step: NDArray[Any], reach: NDArray[Any], top_exponent: int | NDArray[np.int64]
+) -> NDArray[Any]:
+    """The exponent s of a power-of-two step, by the rule: covering, source or library; no bounds are kept.
+
+    `step` is reach over the largest number at scale 1, `reach` the largest magnitude, both above 0; `top_exponent` b
+    says that this number is about 2^b. Covering is ceil(log2 step); source ceil(log2 reach) - b, which misses reaches
+    just below and at a power of two; library floor(log2 reach) - (b - 1).
+    """
+    if rule == "covering":
+        return _ceil_log2(step)
+    return _ceil_log2(reach) - top_exponent if rule == "source" else np.frexp(reach)[1] - 1 - (top_exponent - 1)
 
 
-def _library_power(_step: Floats, reach: Floats, top_exponent: int) -> Floats:
-    return _power_of_two(np.frexp(reach)[1] - 1 - (top_exponent - 1), top_exponent)
-
-
-def _ceil_log2(value: Floats) -> NDArray[np.int32]:
+def _ceil_log2(value: NDArray[Any]) -> NDArray[np.int32]:
     # value = m 2^e with m in [0.5, 1): exact, where log2 of a float can land on the wrong side of an integer.
     mantissa, exponent = np.frexp(value)
-    return np.where(mantissa == 0.5, exponent - 1, exponent)
+    whole: NDArray[np.int32] = np.where(mantissa == 0.5, exponent - 1, exponent)
+    return whole
 
 
 def _power_of_two(exponent: NDArray[np.int32], top_exponent: int) -> Floats:
@@ -133,16 +144,16 @@ FLOAT16 = ScaleType(
     peers="GGUF, GPTQ and AWQ checkpoints",
 )
 _POWERS = (
-    ("pow2", _covering_power, "the smallest power of two that covers the largest |x|", "fixed-point back ends"),
+    ("pow2", "covering", "the smallest power of two that covers the largest |x|", "fixed-point back ends"),
     (
         "pow2:source",
-        _source_power,
+        "source",
         "2^ceil(log2 absmax) over the power of two above the largest number",
         "Sony MCT power-of-two thresholds",
     ),
     (
         "pow2:library",
-        _library_power,
+        "library",
         "2^floor(log2 absmax) over the power of two in the largest number",
         "block scales of the OCP MX formats",
     ),
@@ -159,11 +170,14 @@ STORED_FLOATS = (
     FLOAT32,
     FLOAT16,
     BFLOAT16,
-    *(ScaleType(name, 8, fit, is_power_of_two=True, formula=words, peers=peers) for name, fit, words, peers in _POWERS),
+    *(
+        ScaleType(name, 8, _by_exponent(rule), is_power_of_two=True, formula=words, peers=peers)
+        for name, rule, words, peers in _POWERS
+    ),
 )
 SCALE_TYPES: dict[str, ScaleType] = {scale.name: scale for scale in STORED_FLOATS}
 # What formats with blocks of their own store: named by their columns, not offered to others.
-E8M0 = ScaleType("e8m0", 8, _library_power, is_power_of_two=True)
+E8M0 = ScaleType("e8m0", 8, _by_exponent("library"), is_power_of_two=True)
 FP8 = ScaleType("fp8_e4m3", 8, _to_e4m3, formula="its subnormals used", peers="the formula alone")
 NORMAL_FP8 = ScaleType(
     "fp8_e4m3:normal",

@@ -11,10 +11,20 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from sample_models import evaluation_path, read_card, weights_path
-from sample_models.datasets import HELD_OUT_DIGITS, decode_words, encode_words, split_digits, split_words, unigram_loss
+from sample_models import evaluation_path, read_card, training_path, weights_path
+from sample_models.datasets import (
+    HELD_OUT_DIGITS,
+    SHIPPED_WORDS,
+    WordsSplit,
+    decode_words,
+    encode_words,
+    split_digits,
+    split_words,
+    unigram_loss,
+)
 from sample_models.evaluate import MODELS, build_model, evaluate, load_model
-from sample_models.training import IGNORED, digit_batches, train, word_batches, word_tensors
+from sample_models.remake import write_digits, write_words
+from sample_models.training import IGNORED, digit_batches, read_batch, train, word_batches, word_tensors
 
 
 @pytest.mark.parametrize(("name", "goal"), [("digits-mlp", 0.96), ("digits-cnn", 0.98)])
@@ -132,14 +142,42 @@ def test_training_lowers_the_loss_and_ends_in_evaluation_mode() -> None:
     assert not model.training
 
 
-def test_held_out_digits_are_the_shipped_ones_and_not_trained_on() -> None:
+def test_shipped_digits_are_the_seeded_split_and_none_is_in_both_parts() -> None:
     split = split_digits()
     with np.load(evaluation_path("digits-mlp")) as shipped:
         assert np.array_equal(split.held_out_images, shipped["images"])
         assert np.array_equal(split.held_out_labels, shipped["labels"])
+    with np.load(training_path("digits-mlp")) as shipped:
+        assert np.array_equal(split.images, shipped["images"])
+        assert np.array_equal(split.labels, shipped["labels"])
     assert len(split.images) + len(split.held_out_images) == 1797
     trained = {image.tobytes() for image in split.images}
     assert not any(image.tobytes() in trained for image in split.held_out_images)
+
+
+def test_written_digits_are_the_shipped_bytes(tmp_path: Path) -> None:
+    write_digits(split_digits(), tmp_path)
+    for shipped in (evaluation_path("digits-cnn"), training_path("digits-cnn")):
+        assert (tmp_path / shipped.name).read_bytes() == shipped.read_bytes()
+
+
+def test_words_are_written_in_the_order_of_the_split_and_cut_to_what_ships(tmp_path: Path) -> None:
+    words = np.zeros((SHIPPED_WORDS + 5, 24), dtype=np.uint8)
+    words[:, 0], words[:3, 0] = 2, 1
+    write_words(WordsSplit(words, words[:2]), tmp_path)
+    with np.load(tmp_path / training_path("words-transformer").name) as written:
+        assert np.array_equal(written["words"], words[:SHIPPED_WORDS])
+    with np.load(tmp_path / evaluation_path("words-transformer").name) as written:
+        assert len(written["words"]) == 2
+
+
+def test_a_data_file_is_read_as_inputs_and_targets() -> None:
+    images, labels = read_batch(evaluation_path("digits-mlp"))
+    assert (images.shape, images.dtype, float(images.max())) == ((450, 1, 8, 8), torch.float32, 1.0)
+    assert (labels.shape, labels.dtype) == ((450,), torch.int64)
+    tokens, following = read_batch(training_path("words-transformer"))
+    assert tokens.shape == following.shape == (SHIPPED_WORDS, 24)  # its longest word has 23 letters
+    assert not tokens[:, 0].any()
 
 
 def test_words_decode_to_what_was_encoded() -> None:

@@ -12,11 +12,23 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from sample_models import SAMPLES, evaluation_path, read_card, weights_path
+from sample_models import SAMPLES, evaluation_path, read_card, training_path, weights_path
+from sample_models.datasets import SHIPPED_WORDS
 
 LIMIT_BYTES = 3_000_000
 CARD_FIELDS = {
-    *("name", "task", "architecture", "data", "evaluation_data", "held_out", "baselines", "seed", "training"),
+    *(
+        "name",
+        "task",
+        "architecture",
+        "data",
+        "evaluation_data",
+        "training_data",
+        "held_out",
+        "baselines",
+        "seed",
+        "training",
+    ),
     *("parameters", "elements", "size_bytes", "sha256", "versions", "remake"),
 }
 
@@ -51,7 +63,7 @@ def test_all_shipped_data_together_stay_below_eight_megabytes() -> None:
     files = [path for path in folder.iterdir() if path.suffix in {".safetensors", ".json", ".npz"}]
     assert {path.name for path in files} == {
         f"{name}{suffix}" for name in SAMPLES for suffix in (".safetensors", ".json")
-    } | {"digits.npz", "words.npz"}
+    } | {"digits.npz", "words.npz", "digits-train.npz", "words-train.npz"}
     assert sum(path.stat().st_size for path in files) < 8_000_000
 
 
@@ -77,7 +89,36 @@ def test_held_out_words_are_distinct_and_end_in_zeros() -> None:
     assert not ((words[:, :-1] == 0) & (words[:, 1:] > 0)).any()
 
 
-@pytest.mark.parametrize("ask", [weights_path, read_card, evaluation_path])
+def test_words_to_train_on_are_distinct_lower_case_and_none_is_held_out() -> None:
+    with np.load(training_path("words-transformer")) as data, np.load(evaluation_path("words-transformer")) as other:
+        words, held_out = data["words"], other["words"]
+    assert words.shape == (SHIPPED_WORDS, 24)
+    assert words.dtype == np.uint8
+    assert words.max() == 26  # codes 1..26 are a..z, so there is no place for capitals
+    assert (words[:, 0] > 0).all()
+    assert not ((words[:, :-1] == 0) & (words[:, 1:] > 0)).any()
+    assert len({row.tobytes() for row in np.concatenate([words, held_out])}) == SHIPPED_WORDS + 4000
+    assert training_path("words-transformer").stat().st_size < 400_000
+    assert (
+        f"229615 for training, of which the first {SHIPPED_WORDS} ship"
+        in read_card("words-transformer")["data"]["split"]
+    )
+
+
+def test_words_to_train_on_are_in_random_order() -> None:
+    with np.load(training_path("words-transformer")) as data:
+        first = data["words"][:, 0].astype(float)
+    # ranks of a random order correlate by 1 / sqrt(n) = 0.004; five of those
+    assert abs(np.corrcoef(first, np.arange(first.size))[0, 1]) < 5 / np.sqrt(first.size)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name != "outliers"])
+def test_card_names_the_data_files_that_ship(name: str) -> None:
+    card = read_card(name)
+    assert (card["evaluation_data"], card["training_data"]) == (evaluation_path(name).name, training_path(name).name)
+
+
+@pytest.mark.parametrize("ask", [weights_path, read_card, evaluation_path, training_path])
 def test_unknown_name_is_answered_with_the_names(ask: object) -> None:
     assert callable(ask)
     with pytest.raises(
@@ -87,11 +128,13 @@ def test_unknown_name_is_answered_with_the_names(ask: object) -> None:
         ask("digits")
 
 
-def test_outliers_have_no_evaluation_data() -> None:
+@pytest.mark.parametrize(("ask", "what"), [(evaluation_path, "evaluation"), (training_path, "training")])
+def test_outliers_have_no_data(ask: object, what: str) -> None:
+    assert callable(ask)
     with pytest.raises(
-        ValueError, match="'outliers' holds synthetic tensors and has no evaluation data; samples that have: digits-mlp"
+        ValueError, match=f"'outliers' holds synthetic tensors and has no {what} data; samples that have: digits-mlp"
     ):
-        evaluation_path("outliers")
+        ask("outliers")
 
 
 def test_importing_the_package_loads_neither_torch_nor_numpy_nor_sklearn() -> None:

@@ -1,0 +1,1 @@
+"""Which model runs, with which data, and how good is it?"""

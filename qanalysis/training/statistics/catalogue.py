@@ -1,0 +1,67 @@
+"""Which kinds of files hold statistics of a run, and how is one read?
+
+A kind is one line of `KINDS_OF_FILES`; its reader is loaded only when a file needs it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from qanalysis.training.statistics.log import StatisticsLog
+
+
+@dataclass(frozen=True, slots=True)
+class KindOfFile:
+    """A kind of file: what people call it, patterns of its names in lower case, and its reader, "file.function" of this
+    folder. `in_folders`: a folder with such files in it is read too.
+    """
+
+    name: str
+    patterns: tuple[str, ...]
+    reader: str
+    in_folders: bool = False
+
+    def read(self, path: Path) -> StatisticsLog:
+        """The log in a file, or in a folder where the kind has them."""
+        module, function = self.reader.split(".")
+        read: Callable[[Path], StatisticsLog] = getattr(
+            import_module(f"qanalysis.training.statistics.{module}"), function
+        )
+        return read(path)
+
+    def takes(self, path: Path) -> bool:
+        """Whether a file is of this kind by its name."""
+        return any(Path(path.name.lower()).match(pattern) for pattern in self.patterns)
+
+
+KINDS_OF_FILES = (
+    KindOfFile("table", ("*.csv", "*.tsv", "*.txt"), "tables.read_csv"),
+    KindOfFile("Parquet", ("*.parquet", "*.pq"), "tables.read_parquet"),
+)
+
+
+def read_statistics(path: str | os.PathLike[str]) -> StatisticsLog:
+    """The statistics of a training run: a CSV or Parquet table, or a folder of a kind that has them.
+
+    Raises ValueError where the path can not be read, for an unknown kind of file, and for what its reader refuses.
+    """
+    place = Path(path)
+    try:
+        is_folder = place.is_dir()
+        names = [one for one in place.rglob("*") if one.is_file()] if is_folder else []
+        if not is_folder:
+            place.open("rb").close()
+    except OSError as error:
+        raise ValueError(
+            f"{str(place)[:200]!r} can not be read: {error.strerror}; check the path and its permissions"
+        ) from None
+    for kind in KINDS_OF_FILES:
+        if any(map(kind.takes, names)) and kind.in_folders if is_folder else kind.takes(place):
+            return kind.read(place)
+    known = "; ".join(f"{kind.name} ({', '.join(kind.patterns)})" for kind in KINDS_OF_FILES)
+    told = "holds no file" if is_folder else "is none"
+    raise ValueError(f"{place.name!r} {told} of the kinds with statistics of a run; read are {known}")
