@@ -139,7 +139,7 @@ class Follower:
                 f"{sorted(shapes)}; take the checkpoint of the same model"
             )
         self.steps = int(state["steps"])
-        self._parts = {name: np.array(state[name], self._parts[name].dtype) for name in _PARTS}
+        self._parts = {name: np.array(state[name], self._parts[name].dtype, order="C") for name in _PARTS}
 
 
 def _conclude(sums: NDArray[np.float64]) -> Followed:

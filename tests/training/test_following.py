@@ -154,12 +154,12 @@ def test_where_nothing_is_used_there_is_no_error() -> None:
     assert (math.isnan(followed.error), math.isnan(followed.v_elem), followed.used) == (True, True, 0)
 
 
-def test_a_group_without_a_step_has_no_error() -> None:
-    x = np.float32([[0.25, 0], [0.5, 0.25]])
-    followed = Follower((2, 2)).follow(
-        x, np.zeros_like(x), [1, 0], lay_out((2, 2), "channel"), np.zeros((2, 2), np.bool_)
-    )
-    assert followed.error == 0.125
+@pytest.mark.parametrize("none", [0, 1e-45, np.inf, np.nan])
+def test_a_group_without_a_step_has_no_error(none: float) -> None:
+    x, layout = np.float32([[0.25, 0], [0.5, 0.25]]), lay_out((2, 2), "channel")
+    followed = Follower((2, 2)).follow(x, np.zeros_like(x), [2, none], layout, np.zeros((2, 2), np.bool_))
+    # One of four is off, by an eighth of a step.
+    assert followed.error == 0.0625
 
 
 @pytest.mark.parametrize("words", ["nf4 group=8", "fp4_e2m1", "gguf:q4_1"])
@@ -187,13 +187,13 @@ def test_a_new_step_begins_anew() -> None:
 
 def test_a_restored_follower_goes_on_to_the_last_digit() -> None:
     rng = np.random.default_rng(3)
-    layout, walk = lay_out((500,)), rng.normal(size=(8, 500)).astype(np.float32).cumsum(axis=0)
-    whole, first = Follower((500,)), Follower((500,))
-    clipped = rng.random(500) < 0.1
+    layout, walk = lay_out((5, 100)), rng.normal(size=(8, 5, 100)).astype(np.float32).cumsum(axis=0)
+    whole, first = Follower((5, 100)), Follower((5, 100))
+    clipped = rng.random((5, 100)) < 0.1
     expected = [whole.follow(x, np.rint(x), [1], layout, clipped) for x in walk]
     found = [first.follow(x, np.rint(x), [1], layout, clipped) for x in walk[:4]]
-    second = Follower((500,))
-    second.restore(first.state())
+    second = Follower((5, 100))
+    second.restore({name: np.asfortranarray(part) for name, part in first.state().items()})
     found += [second.follow(x, np.rint(x), [1], layout, clipped) for x in walk[4:]]
     assert found == expected
     assert {name: part.tolist() for name, part in second.state().items()} == {
