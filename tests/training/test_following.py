@@ -193,7 +193,7 @@ def test_a_restored_follower_goes_on_to_the_last_digit() -> None:
     expected = [whole.follow(x, np.rint(x), [1], layout, clipped) for x in walk]
     found = [first.follow(x, np.rint(x), [1], layout, clipped) for x in walk[:4]]
     second = Follower((5, 100))
-    second.restore({name: np.asfortranarray(part) for name, part in first.state().items()})
+    second.restore({name: np.array(part, order="F") for name, part in first.state().items()})
     found += [second.follow(x, np.rint(x), [1], layout, clipped) for x in walk[4:]]
     assert found == expected
     assert {name: part.tolist() for name, part in second.state().items()} == {
