@@ -7,6 +7,7 @@ tokens (int64), float inputs are float32. Labels of -100 are padding and count n
 from __future__ import annotations
 
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,11 +77,13 @@ def load_data(text: str | None, model_text: str, *, seed: int, held_out_share: f
     """
     if not 0 < held_out_share < 1:
         raise ValueError(f"held-out share {held_out_share} is not above 0 and below 1; 0.2 holds out every fifth item")
+    if seed < 0:
+        raise ValueError(f"seed {seed} is below 0; a seed is a whole number from 0 on")
     if text is None or text == "sample":
         return _load_sample(model_text)
     if text.startswith(SAMPLE_PREFIX):
         return _load_sample(text)
-    arrays = _call_factory(text) if ":" in text and not text.endswith(".npz") else _read_npz(Path(text))
+    arrays = _call_factory(text) if ":" in text and not text.endswith(".npz") else _read_npz(text)
     tensors = [_make_tensor(array, f"{text}: {name}") for array, name in zip(arrays, _NAMES, strict=False)]
     inputs, targets = tensors[:2]
     _check_part(inputs, targets, f"{text}: x", f"{text}: y")
@@ -98,23 +101,26 @@ def _load_sample(text: str) -> Data:
     return Data(*read_batch(training_path(name)), *read_batch(evaluation_path(name)), loss="cross-entropy", name=text)
 
 
-def _read_npz(path: Path) -> tuple[Any, ...]:
-    if not path.is_file():
-        raise ValueError(f"data file {str(path)!r} does not exist; {_RULE}")
+def _read_npz(text: str) -> tuple[Any, ...]:
+    path, there = Path(text), False
+    with suppress(OSError):  # of a name longer than the system takes
+        there = path.is_file()
+    if not there:
+        raise ValueError(f"data file {text!r} does not exist; {_RULE}")
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"data file {str(path)!r} is no .npz archive; save it with `numpy.savez(path, x=x, y=y)`")
+        raise ValueError(f"data file {text!r} is no .npz archive; save it with `numpy.savez(path, x=x, y=y)`")
     try:
         with np.load(path, allow_pickle=False) as archive:
             found = {name: archive[name] for name in _NAMES if name in archive}
             others = [name for name in archive if name not in found]
     except Exception as error:  # zlib, tokenize, struct, memory: whatever damaged bytes make of the reader
         raise ValueError(
-            f"data file {str(path)!r} can not be read ({describe_error(error)}); save plain arrays of numbers with "
+            f"data file {text!r} can not be read ({describe_error(error)}); save plain arrays of numbers with "
             "`numpy.savez(path, x=x, y=y)`"
         ) from error
     if tuple(found) not in {_NAMES[:2], _NAMES}:
         raise ValueError(
-            f"data file {str(path)!r} holds {', '.join([*found, *others]) or 'no arrays'}; it needs x (inputs) and y "
+            f"data file {text!r} holds {', '.join([*found, *others]) or 'no arrays'}; it needs x (inputs) and y "
             "(targets), and x_test with y_test or neither"
         )
     return tuple(found.values())

@@ -61,12 +61,12 @@ class Quantized:
     @property
     def inner_residual(self) -> Tensor:
         """The residual of the elements that are not clipped, 0 at the others: their distance would swamp the rest."""
-        return self.residual.masked_fill(self.clipped, 0)
+        return self.residual.masked_fill_(self.clipped, 0)
 
     @property
     def lsb(self) -> Tensor:
         """The same in LSB: r = e/step, never beyond half a step."""
-        return self.inner_residual / self.step
+        return self.inner_residual.div_(self.step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +114,10 @@ def is_finite(g: Tensor) -> bool:
 def bound_correction(g: Tensor, correction: Tensor) -> Tensor:
     """The sum, with the correction held to |g| + rms(g) of the tensor, so that a wrong curvature can not explode.
 
-    All-zero g stays zero.
+    All-zero g stays zero. The memory of `correction` is used for the sum: fresh memory costs as much as the arithmetic.
     """
-    limit = g.abs() + g.square().mean().sqrt()
-    return g + correction.clamp(-limit, limit)
+    limit = g.abs().add_(g.norm() / math.sqrt(g.numel() or 1))
+    return correction.clamp_(-limit, limit).add_(g)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,18 +166,18 @@ class SoftStaircase(GradientRule):
     alpha: float = key(0.2, low=0, high=0.5, open_ends=True, meaning="softness; near 0 a hard staircase")
 
     def correct(self, g: Tensor, at: Quantized, /) -> Tensor:
-        return g * self.slope(at.lsb)
+        return self.slope(at.lsb).mul_(g)
 
     def slope(self, lsb: Tensor) -> Tensor:
         """The slope of the soft staircase at a residual of `lsb` steps, |lsb| at most 1/2."""
         sharpness = math.log(2 / self.alpha - 1)
-        bend = (sharpness * (0.5 - lsb.abs())).tanh()
-        return 0.5 * sharpness / (1 - self.alpha) * (1 - bend.square())
+        bend = lsb.abs().sub_(0.5).mul_(sharpness).tanh_()
+        return bend.square_().sub_(1).mul_(-0.5 * sharpness / (1 - self.alpha))
 
 
 def _curve(g: Tensor, at: Quantized, strength: float) -> Tensor:
     """The curvature h of each element: exact where known, else the Fisher form strength g^2."""
-    return strength * g.square() if at.curvature is None else at.curvature
+    return g.square().mul_(strength) if at.curvature is None else at.curvature
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class Curvature(GradientRule):
     strength: float = key(1.0, low=0, meaning="lambda of the Fisher form h = lambda g^2; unused where h is known")
 
     def correct(self, g: Tensor, at: Quantized, /) -> Tensor:
-        return bound_correction(g, _curve(g, at, self.strength) * at.inner_residual)
+        return bound_correction(g, at.inner_residual.mul_(_curve(g, at, self.strength)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ class Averaged(GradientRule):
 
     def correct(self, g: Tensor, at: Quantized, /) -> Tensor:
         mean = _tracked(at.mean_residual, self.name, "moments").masked_fill(at.clipped, 0)
-        return bound_correction(g, _curve(g, at, self.strength) * mean * at.step)
+        return bound_correction(g, mean.mul_(at.step).mul_(_curve(g, at, self.strength)))
 
 
 @dataclass(frozen=True, slots=True)

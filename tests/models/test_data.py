@@ -102,6 +102,11 @@ def test_a_share_outside_0_to_1_is_refused(share: float) -> None:
         read(None, share=share)
 
 
+def test_a_seed_below_0_is_refused() -> None:
+    with pytest.raises(ValueError, match="seed -1 is below 0"):
+        read("sample:digits-mlp", seed=-1)
+
+
 def test_a_test_part_is_taken_as_it_is(save) -> None:
     data = read(save(x=X, y=Y, x_test=X[:3], y_test=Y[:3], note=np.zeros(1)))
     assert len(data.inputs) == 10
@@ -143,6 +148,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
     assert "nowhere.npz' does not exist; give an .npz with x and y" in refuse(str(tmp_path / "nowhere.npz"))
     assert "data file 'numbers' does not exist" in refuse("numbers")
     assert "does not exist" in refuse(str(tmp_path))
+    assert "does not exist" in refuse("x" * 300 + ".npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 half"], ids=["empty", "text", "half"])

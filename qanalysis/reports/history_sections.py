@@ -1,0 +1,105 @@
+"""What is told of a quantized training, and of rules over statistics? A line per configuration, then the events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qanalysis.notation import decibels, percent, plain
+from qanalysis.reports.common_sections import define_columns, list_limits, tell_coverage
+from qanalysis.reports.outline import Grid, Outline, Section
+from qanalysis.results.table import Table
+
+_NOTHING = "–"
+_MOST_EVENTS = 200
+
+
+def outline_history(table: Table[Any], *, title: str | None = None) -> Outline:
+    """The configurations beside one another (float, post-training, trained), then what happened and why."""
+    lines = [
+        (
+            one.configuration,
+            str(one.steps),
+            _share(one.float_accuracy, one.float_loss),
+            _share(one.post_training_accuracy, one.post_training_loss),
+            _share(one.final_accuracy, one.final_loss),
+            str(one.adjustments),
+            str(one.switches),
+            f"{one.flips:,}",
+        )
+        for one in table.totals
+    ]
+    heads = (
+        "configuration", "steps", "float", "post-training", "trained", "adjustments", "switches", "flips",
+    )  # fmt: skip
+    best = max(table.totals, key=_rank, default=None)
+    headline = (
+        f"{len(table.totals)} configurations; the best after training is {best.configuration}: "
+        f"{_share(best.final_accuracy, best.final_loss)} on held-out data, float "
+        f"{_share(best.float_accuracy, best.float_loss)}."
+        if best is not None
+        else f"{len(table):,} rows of a quantized training."
+    )
+    return Outline(
+        title=title or "Quantized training",
+        headline=headline,
+        lead=[Section("configurations", "Configurations", [Grid(heads, lines, text_columns=1)], printed=True)],
+        rest=[*_list_events(table), *list_limits(table), *tell_coverage(table), define_columns(table.columns)],
+    )
+
+
+def outline_track(table: Table[Any], *, title: str | None = None) -> Outline:
+    """The rules beside one another: how often they moved, what they would have clipped and rounded; then the events."""
+    lines = [
+        (
+            one.configuration,
+            str(one.series),
+            f"{one.observations:,}",
+            f"{one.checks:,}",
+            f"{one.adjustments:,}",
+            f"{one.clipping:,}",
+            _plain(one.relative_rounding_energy),
+            _plain(one.relative_clipped_energy),
+            decibels(one.sqnr_db),
+        )
+        for one in table.totals
+    ]
+    heads = (
+        "rule", "series", "observations", "checks", "changes", "clipping", "rounding energy", "clipped energy", "SQNR",
+    )  # fmt: skip
+    what = table.source.path if table.source else "statistics"
+    return Outline(
+        title=title or f"Rules over {what}",
+        headline=f"{len(table.totals)} rules replayed over {what}; energies over the signal's, estimated from moments.",
+        lead=[Section("rules", "Rules", [Grid(heads, lines, text_columns=1)], printed=True)],
+        rest=[*_list_events(table), *list_limits(table), *tell_coverage(table), define_columns(table.columns)],
+    )
+
+
+def _share(accuracy: float | None, loss: float | None) -> str:
+    if accuracy is not None:
+        return percent(accuracy)
+    return _NOTHING if loss is None else f"loss {plain(loss)}"
+
+
+def _plain(value: float | None) -> str:
+    return _NOTHING if value is None else f"{value:.3g}"
+
+
+def _rank(total: Any) -> tuple[float, float]:
+    nothing = float("-inf")
+    return (
+        nothing if total.final_accuracy is None else total.final_accuracy,
+        nothing if total.final_loss is None else -total.final_loss,
+    )
+
+
+def _list_events(table: Table[Any]) -> list[Section]:
+    """What happened, in the order of the rows; of many the first, and how many more there are."""
+    events = [(row.configuration, str(row.step), row.layer, row.kind, row.event) for row in table if row.event]
+    if not events:
+        return []
+    note = f"The first {_MOST_EVENTS} of {len(events):,}." if len(events) > _MOST_EVENTS else f"{len(events)} in all."
+    grid = Grid(
+        ("configuration", "step", "layer", "kind", "what changed and why"), events[:_MOST_EVENTS], text_columns=5
+    )
+    return [Section("events", "Events", [grid], note)]
