@@ -48,7 +48,6 @@ def observe_groups(x: ArrayLike, layout: Layout) -> Observed:
     """
     values, blocks = _flatten(_take(x, layout), layout)
     found = np.zeros((layout.groups, observing.PLACES))
-    found[:, [observing.LOW, observing.ABSMIN]], found[:, observing.HIGH] = np.inf, -np.inf
     if values.size:
         observing.observe(values, *blocks, found)
     return _conclude(found)

@@ -16,7 +16,18 @@ from qanalysis.quantizers.grouping import Grouping, parse_grouping
 from qanalysis.quantizers.observing import Observed, lay_at_once, observe_groups
 from qanalysis.quantizers.scheme import Scheme
 
-GROUPINGS = ("tensor", "channel", "channel=1", "group=7", "group=32", "group=5000", "block=2x3", "block=3x40")
+GROUPINGS = (
+    "tensor",
+    "channel",
+    "channel=1",
+    "group=1",
+    "group=7",
+    "group=10",
+    "group=32",
+    "group=5000",
+    "block=2x3",
+    "block=3x40",
+)
 
 
 def describe(own: Floats) -> list[float]:
@@ -45,7 +56,7 @@ def hold_equal(x: Floats, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", GROUPINGS)
-@pytest.mark.parametrize("shape", [(5000,), (6, 1000), (7, 3, 50), (3, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(5000,), (6, 1000), (7, 3, 50), (90, 50), (3, 1)], ids=str)
 @pytest.mark.parametrize("strange", [False, True], ids=["finite", "not all finite"])
 def test_every_grouping_is_told_as_numpy_tells_it(text: str, shape: tuple[int, ...], strange: bool) -> None:
     rng = np.random.default_rng(1)
