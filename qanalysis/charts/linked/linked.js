@@ -153,11 +153,20 @@ export class Linked {
     }, pause);
   }
 
-  pick({ layer, scheme, row, moving }) {
+  pick({ layer, scheme, row, across, moving }) {
     const schemes = this.part.control?.schemes;
-    if (row !== undefined) this.go({ row }, { now: true });
+    const step = this.part.leads?.[row] ?? this.findNear(across);
+    if (step !== undefined) this.go(row === undefined ? { step } : { step, row }, { now: true });
+    else if (row !== undefined) this.go({ row }, { now: true });
     else if (schemes?.includes(scheme)) this.move(schemes.indexOf(scheme));
     else if (layer !== undefined) this.go(scheme ? { layer, scheme } : { layer }, { now: !moving });
+  }
+
+  // The step of a scene that lies nearest to a place on its charts' common axis; undefined where they have none.
+  findNear(across) {
+    if (!this.part.leads || typeof across !== "number") return undefined;
+    const nearer = (one, other) => (Math.abs(other - across) < Math.abs(one - across) ? other : one);
+    return this.part.control?.steps.reduce(nearer);
   }
 
   async paint() {

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from qanalysis.charts.drawing import Drawing
+    from qanalysis.charts.linked.table import TablePanel
 
 Kind = Literal["chart", "grid", "table", "facts"]
 Tree = dict[str, Any]
@@ -129,7 +130,7 @@ def _is_row(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_tree, value))
 
 
-def build_part(steps: Sequence[Sequence[Panel | FactPanel]], **facts: Any) -> Tree:
+def build_part(steps: Sequence[Sequence[Panel | FactPanel | TablePanel]], **facts: Any) -> Tree:
     """Panels at every step of a control as one part: those of the first step, and the changes of each.
 
     Parameters
@@ -150,14 +151,14 @@ def build_still(panel: Tree) -> Tree:
     return {"panels": {panel["name"]: panel}, "changes": [{}]}
 
 
-def _describe_all(steps: Sequence[Sequence[Panel | FactPanel]]) -> list[Tree]:
+def _describe_all(steps: Sequence[Sequence[Panel | FactPanel | TablePanel]]) -> list[Tree]:
     """Every step's panels by name as JSON; a figure that several steps share is described once."""
     known: dict[tuple[int, str], Tree] = {}
     described = []
     for panels in steps:
         found = {}
         for panel in panels:
-            if isinstance(panel, FactPanel):
+            if not isinstance(panel, Panel):
                 found[panel.name] = panel.describe()
                 continue
             key = (id(panel.figure), panel.python)
