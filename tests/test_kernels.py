@@ -13,12 +13,25 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qanalysis.kernels import adders, coded, codes, lanes, passes, scans, searches, tallies, tiles, uniform
+from qanalysis.kernels import (
+    adders,
+    coded,
+    codes,
+    following,
+    lanes,
+    observing,
+    passes,
+    scans,
+    searches,
+    tallies,
+    tiles,
+    uniform,
+)
 from qanalysis.quantizers.rounding import ROUNDINGS, draw_uniform
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
 
-FILES = (lanes, adders, scans, uniform, searches, tiles, coded, passes, tallies)
+FILES = (lanes, adders, scans, uniform, searches, tiles, coded, passes, observing, following, tallies)
 LOOPS = {
     name: loop
     for file in FILES
