@@ -39,6 +39,7 @@ from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.parquet import METADATA_KEY
 from qanalysis.results.table import Table
 from qanalysis.sweeps.sweep import sweep
+from qanalysis.training.row import MODEL, HistoryRow, HistoryTotal, TrackRow, TrackTotal
 from qanalysis.validation.check import Check
 from qanalysis.validation.table import tabulate_checks
 
@@ -100,6 +101,30 @@ def _validate() -> Table[Any]:
     )
 
 
+def _train() -> Table[Any]:
+    rows = [
+        HistoryRow(configuration="int4", step=0, layer=MODEL, kind="training", loss=2.25, accuracy=0.125),
+        HistoryRow(
+            configuration="int4", step=0, layer="fc1", kind="weight", bits=4, s=-3, step_size=0.125, low=-0.875, high=0.875,
+            flips=3, checked=True, event="absmax 1.5 ≥ pos 0.875: s −3 → −2", first_exponent=-9, exponent_counts=(2, 0, 1),
+        ),
+        HistoryRow(configuration="int4", step=1, layer=MODEL, kind="held-out", loss=1.5, accuracy=0.5),
+    ]  # fmt: skip
+    total = HistoryTotal(
+        configuration="int4", steps=1, skipped_steps=0, final_loss=1.5, adjustments=1, checks=1, switches=0, flips=3
+    )
+    return Table.from_rows(HistoryRow, rows, totals=[total], settings={"seed": 0})
+
+
+def _track() -> Table[Any]:
+    row = TrackRow(
+        configuration="up-step + down", step=4, layer="fc1", kind="input", bits=8, s=-6, absmax=1.5, checked=True,
+        rounding_energy=2e-5, clipped_energy=0.0, energy_by="estimated", group="0",
+    )  # fmt: skip
+    total = TrackTotal(configuration="up-step + down", series=1, observations=1, checks=1, adjustments=0, clipping=0)
+    return Table.from_rows(TrackRow, [row], totals=[total], source=SOURCE, settings={"rule": ["up-step + down"]})
+
+
 MAKERS: dict[str, Callable[[], Table[Any]]] = {
     "sweep": _sweep,
     "record": _record,
@@ -107,6 +132,8 @@ MAKERS: dict[str, Callable[[], Table[Any]]] = {
     "convert": _convert,
     "show": _show,
     "validate": _validate,
+    "train": _train,
+    "track": _track,
 }
 
 
@@ -238,7 +265,7 @@ HEADS: dict[str, Any] = {
     },
     "unknown-command": {
         "schema_version": 1,
-        "settings": {"command": "train"},
+        "settings": {"command": "brew"},
         "source": None,
         "rows": [],
         "totals": [],

@@ -41,11 +41,14 @@ class KindOfFile:
 KINDS_OF_FILES = (
     KindOfFile("table", ("*.csv", "*.tsv", "*.txt"), "tables.read_csv"),
     KindOfFile("Parquet", ("*.parquet", "*.pq"), "tables.read_parquet"),
+    KindOfFile("TensorBoard event file", ("*tfevents*",), "tensorboard.read_events", in_folders=True),
+    KindOfFile("nvdlfw-inspect log", ("*.log",), "inspect_log.read_inspect_log", in_folders=True),
 )
 
 
 def read_statistics(path: str | os.PathLike[str]) -> StatisticsLog:
-    """The statistics of a training run: a CSV or Parquet table, or a folder of a kind that has them.
+    """The statistics of a training run: a CSV or Parquet table, a TensorBoard event file, a log of nvdlfw-inspect, or a
+    folder with event files or such logs.
 
     Raises ValueError where the path can not be read, for an unknown kind of file, and for what its reader refuses.
     """
