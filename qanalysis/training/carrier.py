@@ -8,6 +8,7 @@ element's error moved (A1, D7 to D9).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,8 +59,7 @@ class Carrier:
         """The quantized tensor, with a way back; the tensor itself where nothing is quantized."""
         if self.site.recipe is None or self.clock.is_float:
             return x
-        y: Tensor = _Quantize.apply(x, self)  # type: ignore[no-untyped-call]
-        return y
+        return quantized(x, self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Q(x) and where it is clipped."""
@@ -99,10 +99,10 @@ class Carrier:
     def descend(self, rate: float) -> None:
         """Move a learned range by what was gathered."""
         recipe, state = self.site.recipe, self.site.state
-        if recipe is not None and state is not None and isinstance(recipe.range, LearnedRange) and self.slope:
-            if all(np.isfinite(slope) for slope in self.slope.values()):
-                self.site.state = recipe.range.descend(state, self.slope, rate, recipe.reach)
-                self.site.grid = None
+        moves = bool(self.slope) and all(np.isfinite(slope) for slope in self.slope.values())
+        if moves and recipe is not None and state is not None and isinstance(recipe.range, LearnedRange):
+            self.site.state = recipe.range.descend(state, self.slope, rate, recipe.reach)
+            self.site.grid = None
         self.slope.clear()
 
 
@@ -127,7 +127,16 @@ class WeightCarrier(Carrier):
     measured_step: float = float("nan")
     shown: tuple[Tensor, Tensor] | None = None
 
+    def carry(self, x: Tensor) -> Tensor:
+        if self.clock.is_float or (self.site.recipe is None and not self.clock.adapts):
+            return x
+        return quantized(x, self)
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.site.recipe is None:
+            if self.clock.records:
+                self.site.observe(to_array(x))
+            return x.view_as(x), torch.zeros((), dtype=torch.bool)
         y, clipped = Carrier.forward(self, x)
         if self.freezing is not None:
             step = self.step_like(x)
@@ -243,15 +252,15 @@ class _Quantize(torch.autograd.Function):
     """Q forward, the carrier's way back."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, carrier: Carrier) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, carrier: Carrier) -> Tensor:
         y, clipped = carrier.forward(x)
         ctx.carrier = carrier
         ctx.save_for_backward(x, y, clipped)
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
         return ctx.carrier.backward(g, *ctx.saved_tensors), None
 
 
@@ -259,11 +268,16 @@ class WatchGradient(torch.autograd.Function):
     """The tensor itself forward; its gradient is seen, and quantized, by a site on the way back."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, site: Site) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, site: Site) -> Tensor:
         ctx.site = site
         return x.view_as(x)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
         return carry_back(g, ctx.site), None
+
+
+#: Both as functions of a tensor and its carrier or site.
+quantized: Callable[[Tensor, Carrier], Tensor] = _Quantize.apply
+watched: Callable[[Tensor, Site], Tensor] = WatchGradient.apply

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Self
 
 import torch
@@ -67,4 +68,4 @@ class PathKeeper:
 
 def _count_moves(lines: list[tuple[list[float], list[float], float]], place: int) -> int:
     codes = [round(line[1][place] / line[2]) if line[2] > 0 else 0 for line in lines]
-    return sum(first != second for first, second in zip(codes, codes[1:], strict=False))
+    return sum(first != second for first, second in pairwise(codes))

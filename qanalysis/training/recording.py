@@ -19,7 +19,7 @@ from qanalysis.training.site import Site
 from qanalysis.training.width_rules import DISTORTION
 
 _NAMES = names_of(HistoryRow)
-_BLANK: Mapping[str, Any] = {name: None for name in _NAMES} | {"event": ""}
+_BLANK: Mapping[str, Any] = dict.fromkeys(_NAMES) | {"event": ""}
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ def _describe_quantizer(site: Site) -> dict[str, Any]:
     }
     if site.passed is not None and site.passed.clipped.size:
         cells["clipped_fraction"] = float(site.passed.clipped.mean())
-    return cells | _describe_blocks(site)
+    return cells | site.measured | _describe_blocks(site)
 
 
 def _describe_blocks(site: Site) -> dict[str, Any]:
@@ -120,20 +120,6 @@ def describe_weight(carrier: WeightCarrier, cosine: float | None) -> dict[str, A
         "grad_cosine": cosine,
         "flips": carrier.flips if followed is not None else None,
     }
-
-
-def measure_error(site: Site, x: Any) -> dict[str, Any]:
-    """Error and dead zone of activations, from the tensor of this step; {} where nothing was quantized."""
-    passed, steps = site.passed, site.steps
-    if passed is None or steps.size != 1 or not float(steps[0]) > 0:
-        return {}
-    inside = ~passed.clipped & np.isfinite(x)
-    if not inside.any():
-        return {}
-    residual = (x[inside].astype(np.float64) - passed.y[inside]) / float(steps[0])
-    magnitude = np.abs(x[np.isfinite(x)])
-    dead = float(((magnitude > 0) & (magnitude < float(steps[0]) / 2)).mean())
-    return {"error": math.sqrt(float(np.mean(residual**2))), "dead_zone": dead}
 
 
 def _widest(values: Doubles, join: Any) -> float | None:

@@ -23,7 +23,7 @@ from qanalysis.training.carrier import WeightCarrier
 from qanalysis.training.configuration import Configuration
 from qanalysis.training.norms import reestimate_norms
 from qanalysis.training.paths import PathKeeper
-from qanalysis.training.recording import Recorder, describe_weight, measure_error
+from qanalysis.training.recording import Recorder, describe_weight
 from qanalysis.training.row import HistoryTotal
 from qanalysis.training.rungs import RungState
 from qanalysis.training.saving import (
@@ -179,7 +179,7 @@ class Run:
         if moves:
             self._move()
         if clock.records:
-            self._record(float(loss), parts, float_gradients, moves=moves)
+            self._record(float(loss.detach()), parts, float_gradients, moves=moves)
         self.step += 1
         self.may_be_saved = self.step % configuration.evaluate_every == 0 or self.is_done
         if self.may_be_saved:
@@ -321,7 +321,7 @@ class Run:
         """Go on from a state of the same configuration."""
         self.step = kept["step"]
         self.skipped, self.broken, self.flips = kept["counts"]
-        self.scores = {word: Score(**score) for word, score in kept["scores"].items()}
+        self.scores = {word: Score(loss=one["loss"], accuracy=one["accuracy"]) for word, one in kept["scores"].items()}
         self.rung, self.random, self.masks = restore_rung(kept["rung"]), kept["random"], dict(kept["masks"])
         self.model.load_state_dict(kept["model"])
         self.optimizer.load_state_dict(kept["optimizer"])

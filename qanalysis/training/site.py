@@ -16,7 +16,7 @@ from qanalysis.arrays import Doubles, Floats
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Layout
-from qanalysis.quantizers.observing import observe_groups
+from qanalysis.quantizers.observing import lay_at_once, observe_groups
 from qanalysis.quantizers.passing import Passed, pass_through
 from qanalysis.quantizers.quantizer import UniformQuantizer
 from qanalysis.quantizers.rounding import Rounding
@@ -98,6 +98,7 @@ class Site:
     checks: int = 0
     adjustments: int = 0
     events: list[str] = field(default_factory=list)
+    measured: dict[str, float] = field(default_factory=dict)
 
     def observe(self, x: Floats) -> None:
         """Look at a tensor without quantizing it."""
@@ -118,8 +119,20 @@ class Site:
         passed = self._pass(matrix)
         if self.clock.adapts:
             passed = self._widen(recipe, matrix, passed)
+            self.measured = self._measure(matrix, passed) if self.clock.records else {}
         self.passed = Passed(passed.y.reshape(x.shape), passed.clipped.reshape(x.shape))
         return self.passed
+
+    def _measure(self, matrix: Floats, passed: Passed) -> dict[str, float]:
+        """Error E in steps of unclipped elements, and the dead zone (A11), of a tensor with one step; {} of others."""
+        step = float(self.steps[0]) if self.steps.size == 1 else 0.0
+        inside = ~passed.clipped & np.isfinite(matrix)
+        if not step > 0 or not inside.any():
+            return {}
+        residual = (matrix[inside] - passed.y[inside]).astype(np.float64) / step
+        magnitude = np.abs(matrix[np.isfinite(matrix)])
+        dead = (magnitude > 0) & (magnitude < step / 2)
+        return {"error": float(np.sqrt(np.mean(residual**2))), "dead_zone": float(dead.mean())}
 
     @property
     def bits(self) -> int:
@@ -215,7 +228,7 @@ class Site:
         self.layout = layout
         refits = recipe.range.refits and not getattr(recipe.range, "running", False)
         if state is None or (refits and not scheme.takes_extremes) or (not self.clock.adapts and refits):
-            self.grid = scheme.lay_grid(scheme.find_statistic(layout.to_matrix(matrix), layout))
+            self.grid = lay_at_once(matrix, scheme, layout)
             return
         low, high = (np.nan_to_num(end).astype(np.float32) for end in (state.low, state.high))
         self.grid = scheme.lay_grid(scheme.settle(Range(low, high)))
@@ -302,5 +315,6 @@ def spread_steps(steps: Doubles, layout: Layout) -> Floats:
     """The step of each element, shaped like the tensor of the layout; one number for a single group."""
     if steps.size == 1:
         return steps.astype(np.float32).reshape(())
-    spread: NDArray[np.float32] = layout.from_matrix(layout.spread(steps.astype(np.float32)))
+    rows = np.broadcast_to(layout.spread(steps.astype(np.float32)), (layout.rows, layout.columns))
+    spread: NDArray[np.float32] = layout.from_matrix(rows)
     return spread

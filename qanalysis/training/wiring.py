@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from qanalysis.training.carrier import Carrier, WatchGradient, WeightCarrier
+from qanalysis.training.carrier import Carrier, WeightCarrier, watched
 from qanalysis.training.range_rules import PrecisionRule
 from qanalysis.training.recipe import Recipe
 from qanalysis.training.site import Clock, Pool, Site
@@ -126,7 +126,7 @@ def _wire_activations(wired: Wired, module: nn.Module, sites: list[Site]) -> Non
             return None
         # The gradient that arrives is seen first, so its site lies behind the quantizer.
         passed = _look(output, out)
-        return WatchGradient.apply(passed, back_in) if passed.requires_grad else passed  # type: ignore[no-untyped-call]
+        return watched(passed, back_in) if passed.requires_grad else passed
 
     module.register_forward_pre_hook(before)
     module.register_forward_hook(after)
@@ -134,8 +134,7 @@ def _wire_activations(wired: Wired, module: nn.Module, sites: list[Site]) -> Non
 
 def _pass_by(x: Tensor, carrier: Carrier, gradient: Site) -> Tensor:
     """The input quantized; the gradient that leaves it is seen last on the way back, so its site lies in front."""
-    watched = WatchGradient.apply(x, gradient) if x.requires_grad else x  # type: ignore[no-untyped-call]
-    return _look(watched, carrier)
+    return _look(watched(x, gradient) if x.requires_grad else x, carrier)
 
 
 def _look(x: Tensor, carrier: Carrier) -> Tensor:
