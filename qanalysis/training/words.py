@@ -6,7 +6,7 @@ A rule is a frozen dataclass whose fields are declared with `key(...)`: parsing,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeVar, get_origin, get_type_hints
 
@@ -72,10 +72,8 @@ class Rule:
     meaning: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            fault = one.metadata[_KEY].check(getattr(self, one.name)) if _KEY in one.metadata else ""
-            if fault:
-                raise ValueError(f"{self.name}: {spell_key(one.name)}={write_value(getattr(self, one.name))} {fault}")
+        for one, told in find_key_faults(self):
+            raise ValueError(f"{self.name}: {spell_key(one)}={write_value(getattr(self, one))} {told}")
         fault = self.find_fault()
         if fault:
             raise ValueError(f"{self.name}: {fault}")
@@ -99,6 +97,14 @@ R = TypeVar("R", bound=Rule)
 def keys_of(rule: type[Rule]) -> tuple[Any, ...]:
     """The dataclass fields of a rule that are keys, in their order."""
     return tuple(one for one in fields(rule) if _KEY in one.metadata)
+
+
+def find_key_faults(value: Any) -> Iterator[tuple[str, str]]:
+    """The fields of a dataclass declared by `key` whose values break its limits, each with what is wrong."""
+    for one in fields(value):
+        fault = one.metadata[_KEY].check(getattr(value, one.name)) if _KEY in one.metadata else ""
+        if fault:
+            yield one.name, fault
 
 
 def spell_key(name: str) -> str:
