@@ -97,9 +97,9 @@ def run_training(
 
     Raises ValueError for a model or data that do not fit.
     """
-    from qanalysis.training.loop import train  # loads torch, which a page without a run does not need
+    from qanalysis.training.loop import Trainer  # loads torch, which a page without a run does not need
 
-    experiment, book = request.experiment, _Book(request)
+    trainer, book = Trainer(request.experiment), _Book(request)
 
     def check() -> None:
         if cancel.is_set():
@@ -109,10 +109,9 @@ def run_training(
         on_progress(book.add(progress.configuration, progress.done, progress.steps, progress.rows))
 
     try:
-        return train(experiment, on_step=note, check=check)
+        return trainer.train(note, check)
     except Cancelled:
-        settings = {"experiment": request.text}
-        return replace(Table.from_rows(HistoryRow, (), settings=settings, complete=False), rows=book.join())
+        return trainer.history(complete=False)
 
 
 class _Book:

@@ -1,0 +1,158 @@
+"""What does the browser hold of a run? All charts over its steps, the state of every quantizer at each of them, and its
+events: the step moves there, without the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qanalysis.charts.linked.scene import Panel, Tree, build_part
+from qanalysis.charts.training_charts import Measure, Ratio, draw_all
+from qanalysis.charts.training_lines import History
+from qanalysis.charts.training_paths import choose_paths, path_lines
+from qanalysis.charts.training_sheet import Look, mark_step
+from qanalysis.charts.training_tables import StateBook, name_line, tabulate_events, tabulate_results
+from qanalysis.dashboard.linked import PARTS
+from qanalysis.dashboard.training.runs import TrainingRequest, find_thresholds
+from qanalysis.notation import percent, plain
+from qanalysis.training.row import MODEL
+
+WIDE = ("results", "state", "events")
+ORDER = (
+    *("results", "loss", "accuracy", "range", "fluctuation", "error", "step", "gradient", "flips"),
+    *("streams", "paths", "ratio", "state", "events"),
+)
+MOST_STEPS = 601
+"""Places of the slider; of a longer run every second step, or every third, and so on, and always the last."""
+WAY_OUT = "Choose another layer, or press Run again."
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "loss": ("loss",),
+    "accuracy": ("accuracy",),
+    "range": ("absmax", "low", "high", "event"),
+    "fluctuation": ("v_scalar", "v_elem", "strategy"),
+    "error": ("error",),
+    "step": ("step_size", "s", "f", "bits"),
+    "gradient": ("grad_rms", "grad_cosine"),
+    "flips": ("flips", "clipped_fraction"),
+    "ratio": ("error", "step_size", "mean", "std"),
+    "streams": ("accuracy",),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A run in sight, as far as it is: its rows, what is looked at, and which measures the charts take."""
+
+    request: TrainingRequest
+    history: History
+    look: Look
+    measure: Measure
+    ratio: Ratio
+    paths: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The places of the step slider."""
+        steps = self.history.steps
+        apart = -(-len(steps) // MOST_STEPS) or 1
+        return steps[-1 :: -apart][::-1]
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Everything that its part depends on."""
+        held = len(self.history.rows), len(self.paths)
+        return self.request.digest, held, self.look, self.measure, self.ratio
+
+    def find_step(self, asked: int | None) -> int:
+        """The place of the slider at or before a step that was asked for; the last one for None."""
+        steps = self.steps
+        if asked is None:
+            return steps[-1] if steps else 0
+        return max((step for step in steps if step <= asked), default=steps[0] if steps else 0)
+
+    def draw(self) -> dict[str, Any]:
+        """Every chart of the run by name."""
+        look = self.look
+        thresholds = find_thresholds(self.request.experiment, look.focus, look.kind)
+        charts: dict[str, Any] = draw_all(
+            self.history, look, measure=self.measure, ratio=self.ratio, thresholds=thresholds
+        )
+        paths = choose_paths(self.paths, look)
+        return charts | ({"paths": path_lines(paths, look)} if paths else {})
+
+
+def offer_run(shown: Shown) -> str:
+    """The address of the charts of a run; they are made when the browser asks for them."""
+    return f"{PARTS.offer(('training', shown.key), lambda _index, _place: build_run(shown), way_out=WAY_OUT)}/0"
+
+
+def build_run(shown: Shown) -> Tree:
+    """The part of a run: its charts, and for each step the mark in them and the states."""
+    history, steps, book = shown.history, shown.steps, StateBook(shown.history)
+    charts = [Panel(name, drawing, write_python(shown, name)) for name, drawing in shown.draw().items()]
+    results = tabulate_results(history)
+    events, leads = tabulate_events(history)
+    places = [
+        [results, *(replace(chart, changes=mark_step(step)) for chart in charts), book.tabulate(step), events]
+        for step in steps
+    ]
+    return build_part(
+        places,
+        layout="training",
+        order=ORDER,
+        wide=WIDE,
+        heads=[tell_head(shown)],
+        control={"label": "Step", "steps": steps, "told": tell_steps(shown)},
+        leads={row: shown.find_step(step) for row, step in leads.items()},
+    )
+
+
+def place_run(shown: Shown, step: int | None, row: str) -> dict[str, Any]:
+    """Where the charts stand: the step, and the rows that are marked in the tables: `row`, and what is looked at."""
+    return {"step": shown.find_step(step), "row": [row, name_line(shown.look.line), shown.look.focus]}
+
+
+def tell_head(shown: Shown) -> str:
+    """What came out of the configuration in focus, in one line."""
+    history, focus = shown.history, shown.look.focus
+    told = {kind: _tell_task(history, (focus, MODEL, kind)) for kind in ("held-out", "float", "post-training")}
+    now = told["held-out"] or "no held-out figure yet"
+    return f"{focus}: {now}" + "".join(f", {kind} {told[kind]}" for kind in ("float", "post-training") if told[kind])
+
+
+def _tell_task(history: History, line: tuple[str, str, str]) -> str:
+    """Accuracy of the last row of a line, its loss where it has no accuracy; "" without a row."""
+    accuracy, loss = history.read(line, "accuracy"), history.read(line, "loss")
+    if accuracy.size and accuracy[-1] == accuracy[-1]:
+        return percent(float(accuracy[-1]))
+    return f"loss {plain(float(loss[-1]))}" if loss.size and loss[-1] == loss[-1] else ""
+
+
+def tell_steps(shown: Shown) -> list[str]:
+    """Loss of the batch of each step, as the slider says it; "" for a step without one."""
+    line = (shown.look.focus, MODEL, "training")
+    held = dict(zip(shown.history.steps_of(line).tolist(), shown.history.read(line, "loss").tolist(), strict=True))
+    return [f"loss {plain(held[step])}" if held.get(step) == held.get(step) and step in held else "" for step in shown.steps]
+
+
+def write_python(shown: Shown, chart: str) -> str:
+    """The lines that make the numbers of a chart; "" for one whose numbers stand in no column."""
+    if chart not in _COLUMNS:
+        return ""
+    look, columns = shown.look, ["configuration", "step", *_COLUMNS[chart]]
+    of_model = chart in ("loss", "accuracy", "streams")
+    chosen = f"frame['layer'] == {MODEL!r}" if of_model else f"(frame['layer'] == {look.layer!r}) & (frame['kind'] == {look.kind!r})"
+    columns = [*columns[:2], "kind", *columns[2:]] if of_model else columns
+    return "\n".join(
+        [
+            "from pathlib import Path",
+            "from qanalysis.training.configuration import Experiment",
+            "from qanalysis.training.loop import train",
+            "",
+            "experiment = Experiment.from_toml(Path('experiment.toml').read_text())",
+            "frame = train(experiment).to_pandas()",
+            f"frame[{chosen}][{columns!r}]",
+        ]
+    )
