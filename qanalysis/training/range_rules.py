@@ -57,6 +57,11 @@ class RangeRule(Rule):
         """Where the largest value is looked for (A11): in the layer, in all layers of the kind, in each group."""
         return "layer"
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the range depends on what was seen before."""
+        return True
+
     @abstractmethod
     def begin(self, state: QuantizerState, seen: Observation, reach: Reach) -> QuantizerState:
         """The state with a first range for all n, from what is seen first."""
@@ -86,6 +91,10 @@ class MinMax(RangeRule):
     refits: ClassVar[bool] = True
 
     running: bool = key(False, meaning="the widest range so far instead of the step's own")
+
+    @property
+    def remembers(self) -> bool:
+        return self.running
 
     def begin(self, state: QuantizerState, seen: Observation, reach: Reach) -> QuantizerState:
         return state.with_range(*find_ends(seen, reach))

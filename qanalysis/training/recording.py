@@ -88,7 +88,7 @@ def _describe_quantizer(site: Site) -> dict[str, Any]:
         "step_size": step,
         "low": _widest(state.low, np.fmin),
         "high": _widest(state.high, np.fmax),
-        "checked": bool(site.adapted.checked.any()) if site.adapted is not None else None,
+        "checked": site.adapted is not None and bool(site.adapted.checked.any()),
         "diff_bit": _widest(state.recall(DISTORTION, math.nan), np.fmax),
     }
     if site.passed is not None and site.passed.clipped.size:
