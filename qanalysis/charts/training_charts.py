@@ -19,6 +19,7 @@ from qanalysis.charts.palette import PALETTES, Theme, fade
 from qanalysis.charts.training_lines import History, find_runs
 from qanalysis.charts.training_sheet import Look, Sheet
 from qanalysis.charts.wording import escape
+from qanalysis.converters.posterior import GRADES
 from qanalysis.notation import NOTHING, percent, plain
 from qanalysis.training.row import MODEL
 
@@ -26,8 +27,6 @@ Measure = Literal["element", "scalar"]
 Ratio = Literal["deviation", "variance"]
 THRESHOLDS: Mapping[Measure, tuple[float, float]] = MappingProxyType({"element": (0.1, 0.8), "scalar": (0.05, 0.25)})
 """Where the fluctuation's bands meet (A1)."""
-GRADES = (("good", 0.35), ("qualified", 0.5), ("barely", 0.65))
-"""Limits of the posterior-error ratio C = S2/S1, a ratio of deviations; for the ratio of variances each is squared."""
 STRATEGY_PLACES: Mapping[str, int] = MappingProxyType(
     {"ewgs": 0, "dampening": 1, "curvature": 2, "averaged": 3, "freezing": 4, "dsq": 5, "ste": 6}
 )
@@ -138,7 +137,10 @@ def _add_bands(sheet: Sheet) -> list[str]:
                 "layer": "below",
                 "xref": "x",
                 "yref": "paper",
-                **{"x0": int(steps[first]), "x1": end, "y0": 0, "y1": 1},
+                "x0": int(steps[first]),
+                "x1": end,
+                "y0": 0,
+                "y1": 1,
                 "fillcolor": fade(colours[STRATEGY_PLACES.get(word, 6)], 0.13),
                 "line": {"width": 0},
             }
@@ -255,11 +257,12 @@ def ratio_lines(history: History, look: Look, *, ratio: Ratio = "deviation", the
     for configuration in history.configurations:
         at = (configuration, look.layer, look.kind)
         sheet.add(configuration, history.steps_of(at), find_ratio(history, at) ** power)
-    for grade, limit in GRADES:
-        sheet.add_level(limit**power, f"{grade} below {plain(limit**power, digits=4)}", dash="dot")
+    for grade in GRADES[:-1]:
+        limit = grade.c_below**power
+        sheet.add_level(limit, f"{grade.word} below {plain(limit, digits=4)}", dash="dot")
     now = _last(find_ratio(history, look.line) ** power)
-    graded = next((grade for grade, limit in GRADES if now < limit**power), "unqualified")
-    verdict = f"{_tell(now)}, {graded}" if math.isfinite(now) else NOTHING
+    graded = next((grade for grade in GRADES if now < grade.c_below**power), GRADES[-1])
+    verdict = f"{_tell(now)}, {graded.word}" if math.isfinite(now) else NOTHING
     return sheet.finish(
         f"Posterior error: {name} = {verdict}",
         look.of + " · a ratio of " + ("deviations" if power == 1 else "variances"),
@@ -274,7 +277,8 @@ def find_ratio(history: History, at: tuple[str, str, str]) -> Doubles:
         history.read(at, name).astype(np.float64) for name in ("error", "step_size", "mean", "std")
     )
     signal = np.sqrt(mean**2 + std**2)
-    return np.divide(error * size, signal, out=np.full(signal.shape, np.nan), where=signal > 0)
+    ratio: Doubles = np.divide(error * size, signal, out=np.full(signal.shape, np.nan), where=signal > 0)
+    return ratio
 
 
 def stream_lines(history: History, look: Look, *, theme: Theme = "light") -> Drawing:
@@ -316,7 +320,9 @@ CHARTS: Mapping[str, Callable[..., Drawing]] = MappingProxyType(
 """The charts of every training in their order; each takes a history and a look."""
 
 
-def draw_all(history: History, look: Look, *, measure: Measure, ratio: Ratio, thresholds: Any = None) -> dict[str, Drawing]:
+def draw_all(
+    history: History, look: Look, *, measure: Measure, ratio: Ratio, thresholds: Any = None
+) -> dict[str, Drawing]:
     """Every chart of a run by name, in the light theme; that of streams where there is one."""
     more: dict[str, dict[str, Any]] = {
         "fluctuation": {"measure": measure, "thresholds": thresholds},

@@ -65,9 +65,7 @@ class Sheet:
         colours = PALETTES[self.theme].categories
         return colours[self.history.rank(configuration) % len(colours)]
 
-    def add_column(
-        self, name: str, layer: str, kind: str, *, scale: float = 1.0, axis: str = "y", **look: Any
-    ) -> None:
+    def add_column(self, name: str, layer: str, kind: str, *, scale: float = 1.0, axis: str = "y", **look: Any) -> None:
         """A column of a layer and kind, one line for each configuration that has it; `look` as `add` takes it."""
         for configuration in self.history.configurations:
             at = (configuration, layer, kind)

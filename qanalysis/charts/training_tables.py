@@ -49,9 +49,7 @@ class StateBook:
         places = [int(np.searchsorted(steps, step, side="right")) - 1 for steps in self._steps]
         find: Callable[[str], list[Any]] = partial(self._find, places)
         names = zip(("configuration", "layer", "kind"), zip(*self._lines, strict=True), strict=False)
-        precisions = [
-            _spell_precision(*pair) for pair in zip(find("s"), find("f"), strict=True)
-        ]
+        precisions = [_spell_precision(*pair) for pair in zip(find("s"), find("f"), strict=True)]
         spans = [_spell_span(*pair) for pair in zip(find("low"), find("high"), strict=True)]
         columns = [
             *(_list_words(name, list(words)) for name, words in names),
@@ -65,14 +63,18 @@ class StateBook:
         ]
         caption = f"State at step {step:,}: a row chosen here is the tensor of the charts"
         return TablePanel(
-            "state", f"State of every quantizer at step {step}", columns, self._names, height=STATE_HEIGHT, caption=caption
+            "state",
+            f"State of every quantizer at step {step}",
+            columns,
+            self._names,
+            height=STATE_HEIGHT,
+            caption=caption,
         )
 
     def _find(self, places: Sequence[int], name: str) -> list[Any]:
         """A column's cell of each line, None where there is none."""
         return [
-            _plain(cells[place]) if place >= 0 else None
-            for cells, place in zip(self._cells[name], places, strict=True)
+            _plain(cells[place]) if place >= 0 else None for cells, place in zip(self._cells[name], places, strict=True)
         ]
 
 
@@ -91,7 +93,9 @@ def tabulate_events(history: History) -> tuple[TablePanel, Mapping[str, int]]:
         ShownColumn("event", "What changed and why", [events[place] for place in shown]),
     ]
     more = f", the first {MOST_EVENTS:,} here" if len(places) > len(shown) else ""
-    caption = f"{count(len(places))} events{more}; one chosen here moves the step to it" if places else "No events so far"
+    caption = (
+        f"{count(len(places))} events{more}; one chosen here moves the step to it" if places else "No events so far"
+    )
     panel = TablePanel("events", "Events of the training", columns, rows, height=EVENTS_HEIGHT, caption=caption)
     return panel, MappingProxyType(dict(zip(rows, told, strict=True)))
 
@@ -109,7 +113,9 @@ def find_event_line(history: History, row: str) -> Line | None:
 def tabulate_results(history: History) -> TablePanel:
     """Float, post-training and fine-tuned figures of each configuration side by side, as far as it has come."""
     names = history.configurations
-    figures = {kind: [_find_last(history, name, kind) for name in names] for kind in ("float", "post-training", "held-out")}
+    figures = {
+        kind: [_find_last(history, name, kind) for name in names] for kind in ("float", "post-training", "held-out")
+    }
     headings = {"float": "Float", "post-training": "Post-training", "held-out": "Fine-tuned"}
     columns = [ShownColumn("configuration", "Configuration", list(names))]
     for column, spell in (("accuracy", percent), ("loss", _spell)):
@@ -171,5 +177,3 @@ def _spell_span(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return NOTHING
     return f"±{_spell(high)}" if low == -high else f"{_spell(low)} to {_spell(high)}"
-
-

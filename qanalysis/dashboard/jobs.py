@@ -20,6 +20,8 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.results.table import Table
+from qanalysis.sweeps.row import Rows
+from qanalysis.sweeps.sweep import SweepProgress
 
 ENGINE_VERSION = version("qanalysis")
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -47,7 +49,8 @@ class Progress(Protocol):
 
 Q = TypeVar("Q", bound=Request)
 P = TypeVar("P", bound=Progress)
-Work = Callable[[Q, Callable[[P], None], threading.Event], Table[Any]]
+T = TypeVar("T", bound=Table[Any])
+Work = Callable[[Q, Callable[[P], None], threading.Event], T]
 """Does what a request asks for, tells how far it is, and ends early with the rows so far where the event is set."""
 
 
@@ -80,7 +83,7 @@ class SweepRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot(Generic[P]):
+class Snapshot(Generic[P, T]):
     """Where a job stands; `rows` are there when it is done or cancelled, `message` when it failed, `seconds` from its
     start.
 
@@ -89,7 +92,7 @@ class Snapshot(Generic[P]):
 
     state: JobState = "queued"
     progress: P | None = None
-    rows: Table[Any] | None = None
+    rows: T | None = None
     message: str = ""
     seconds: float = 0.0
 
@@ -106,12 +109,12 @@ class Snapshot(Generic[P]):
         return self.progress.share_done if self.progress else 0.0
 
 
-class Job(Generic[Q, P]):
+class Job(Generic[Q, P, T]):
     """One request at work: read `snapshot` at any time, `cancel()` it, `wait()` for its end."""
 
     def __init__(self, request: Q) -> None:
         self.request = request
-        self.snapshot: Snapshot[P] = Snapshot()
+        self.snapshot: Snapshot[P, T] = Snapshot()
         self._cancel = threading.Event()
         self._ended = threading.Event()
 
@@ -129,7 +132,7 @@ class Job(Generic[Q, P]):
         """
         return self._ended.wait(timeout_s)
 
-    def run(self, work: Work[Q, P], turn: threading.Semaphore) -> None:
+    def run(self, work: Work[Q, P, T], turn: threading.Semaphore) -> None:
         """Work on the calling thread: wait for a turn, do it, and leave the outcome in `snapshot`.
 
         Never raises: a fault of the work becomes the state "failed" with its message.
@@ -143,7 +146,7 @@ class Job(Generic[Q, P]):
         finally:
             self._ended.set()
 
-    def _do(self, work: Work[Q, P]) -> Snapshot[P]:
+    def _do(self, work: Work[Q, P, T]) -> Snapshot[P, T]:
         """The snapshot that the work ends with: done, cancelled or failed.
 
         A fault of the input fails with its own sentence; anything else is logged with its traceback and asks for a
@@ -164,7 +167,7 @@ class Job(Generic[Q, P]):
         self.snapshot = replace(self.snapshot, progress=progress)
 
 
-class JobManager(Generic[Q, P]):
+class JobManager(Generic[Q, P, T]):
     """The jobs of one kind on this server: at most `turns` at work, the last `keep` ended ones remembered.
 
     Safe to call from every session's thread.
@@ -172,14 +175,14 @@ class JobManager(Generic[Q, P]):
     Jobs that wait or work are never forgotten, however many there are.
     """
 
-    def __init__(self, work: Work[Q, P], *, turns: int = 2, keep: int = 12) -> None:
+    def __init__(self, work: Work[Q, P, T], *, turns: int = 2, keep: int = 12) -> None:
         self._work = work
         self._turn = threading.BoundedSemaphore(turns)
         self._keep = keep
-        self._jobs: OrderedDict[str, Job[Q, P]] = OrderedDict()
+        self._jobs: OrderedDict[str, Job[Q, P, T]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def submit(self, request: Q, *, again: bool = False) -> Job[Q, P]:
+    def submit(self, request: Q, *, again: bool = False) -> Job[Q, P, T]:
         """The job of this request, started unless it is known; `again` replaces one that has ended.
 
         Returns at once; the work begins when fewer than `turns` are at work.
@@ -195,14 +198,14 @@ class JobManager(Generic[Q, P]):
             self._forget_oldest()
             return job
 
-    def find(self, digest: str) -> Job[Q, P] | None:
+    def find(self, digest: str) -> Job[Q, P, T] | None:
         """The job of that digest while it is remembered.
 
         None for one that was forgotten or never asked for.
         """
         return self._jobs.get(digest)
 
-    def active(self) -> tuple[Job[Q, P], ...]:
+    def active(self) -> tuple[Job[Q, P, T], ...]:
         """Jobs that wait or work, oldest first."""
         with self._lock:
             return tuple(job for job in self._jobs.values() if job.snapshot.is_active)
@@ -212,3 +215,6 @@ class JobManager(Generic[Q, P]):
         ended = [digest for digest, job in self._jobs.items() if not job.snapshot.is_active]
         for digest in ended[: max(len(ended) - self._keep, 0)]:
             del self._jobs[digest]
+
+
+SweepJob = Job[SweepRequest, SweepProgress, Rows]

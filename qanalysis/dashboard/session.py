@@ -259,7 +259,7 @@ def confine(kind: type[V], name: str, choices: Sequence[str], *, chosen: str | N
     return memory.view
 
 
-def change(kind: type[V], **values: Any) -> None:
+def change(kind: type[V], /, **values: Any) -> None:
     """Set fields of the view from a callback, or passing ones while the page is drawn; other widgets keep what they
     hold.
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qanalysis.charts.linked.scene import Panel, Tree, build_part
+from qanalysis.charts.linked.scene import FactPanel, Panel, Tree, build_part
+from qanalysis.charts.linked.table import TablePanel
 from qanalysis.charts.training_charts import Measure, Ratio, draw_all
 from qanalysis.charts.training_lines import History
 from qanalysis.charts.training_paths import choose_paths, path_lines
@@ -57,7 +58,7 @@ class Shown:
         """The places of the step slider."""
         steps = self.history.steps
         apart = -(-len(steps) // MOST_STEPS) or 1
-        return steps[-1 :: -apart][::-1]
+        return steps[-1::-apart][::-1]
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -94,7 +95,7 @@ def build_run(shown: Shown) -> Tree:
     charts = [Panel(name, drawing, write_python(shown, name)) for name, drawing in shown.draw().items()]
     results = tabulate_results(history)
     events, leads = tabulate_events(history)
-    places = [
+    places: list[list[Panel | FactPanel | TablePanel]] = [
         [results, *(replace(chart, changes=mark_step(step)) for chart in charts), book.tabulate(step), events]
         for step in steps
     ]
@@ -134,7 +135,9 @@ def tell_steps(shown: Shown) -> list[str]:
     """Loss of the batch of each step, as the slider says it; "" for a step without one."""
     line = (shown.look.focus, MODEL, "training")
     held = dict(zip(shown.history.steps_of(line).tolist(), shown.history.read(line, "loss").tolist(), strict=True))
-    return [f"loss {plain(held[step])}" if held.get(step) == held.get(step) and step in held else "" for step in shown.steps]
+    return [
+        f"loss {plain(held[step])}" if held.get(step) == held.get(step) and step in held else "" for step in shown.steps
+    ]
 
 
 def write_python(shown: Shown, chart: str) -> str:
@@ -143,7 +146,11 @@ def write_python(shown: Shown, chart: str) -> str:
         return ""
     look, columns = shown.look, ["configuration", "step", *_COLUMNS[chart]]
     of_model = chart in ("loss", "accuracy", "streams")
-    chosen = f"frame['layer'] == {MODEL!r}" if of_model else f"(frame['layer'] == {look.layer!r}) & (frame['kind'] == {look.kind!r})"
+    chosen = (
+        f"frame['layer'] == {MODEL!r}"
+        if of_model
+        else f"(frame['layer'] == {look.layer!r}) & (frame['kind'] == {look.kind!r})"
+    )
     columns = [*columns[:2], "kind", *columns[2:]] if of_model else columns
     return "\n".join(
         [

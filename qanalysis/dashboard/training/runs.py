@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -19,9 +19,9 @@ from qanalysis.dashboard.jobs import ENGINE_VERSION, Job, JobManager, Snapshot
 from qanalysis.notation import duration
 from qanalysis.results.table import Frame, Table
 from qanalysis.training.configuration import Configuration, Experiment
+from qanalysis.training.counts import Counts
 from qanalysis.training.gradient_rules import Policy
 from qanalysis.training.range_rules import PrecisionRule
-from qanalysis.training.counts import Counts
 from qanalysis.training.recipe import Recipe
 from qanalysis.training.row import HistoryRow
 
@@ -29,7 +29,7 @@ MOST_PARTS = 32
 """Pieces of a history that are held before they are joined."""
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """Ends a training between two of its steps."""
 
 
@@ -81,11 +81,11 @@ class TrainingProgress:
         return Frame.concat(HistoryRow, self.parts)
 
 
-TrainingJob = Job[TrainingRequest, TrainingProgress]
+TrainingJob = Job[TrainingRequest, TrainingProgress, Table[HistoryRow]]
 
 
 @st.cache_resource
-def get_trainings() -> JobManager[TrainingRequest, TrainingProgress]:
+def get_trainings() -> JobManager[TrainingRequest, TrainingProgress, Table[HistoryRow]]:
     """The server's trainings, one at a time, since each takes all processors; the last twelve are kept."""
     return JobManager(run_training, turns=1)
 
@@ -103,14 +103,14 @@ def run_training(
 
     def check() -> None:
         if cancel.is_set():
-            raise Cancelled
+            raise CancelledError
 
     def note(progress: Any) -> None:
         on_progress(book.add(progress.configuration, progress.done, progress.steps, progress.rows))
 
     try:
         return trainer.train(note, check)
-    except Cancelled:
+    except CancelledError:
         return trainer.history(complete=False)
 
 
@@ -137,7 +137,7 @@ class _Book:
         return Frame.concat(HistoryRow, self._parts)
 
 
-def read_rows(snapshot: Snapshot[TrainingProgress]) -> Frame[HistoryRow] | None:
+def read_rows(snapshot: Snapshot[TrainingProgress, Table[HistoryRow]]) -> Frame[HistoryRow] | None:
     """The rows of a run as far as it is; None before the first."""
     if snapshot.rows is not None:
         return snapshot.rows.rows
@@ -145,7 +145,7 @@ def read_rows(snapshot: Snapshot[TrainingProgress]) -> Frame[HistoryRow] | None:
     return rows if rows is not None and len(rows) else None
 
 
-def tell_run(snapshot: Snapshot[TrainingProgress]) -> str:
+def tell_run(snapshot: Snapshot[TrainingProgress, Table[HistoryRow]]) -> str:
     """Where a run stands in one line, plain text.
 
     >>> tell_run(Snapshot("running"))
@@ -179,9 +179,9 @@ class Readings:
     measure : element or scalar, which fluctuation a policy follows (A1).
     """
 
-    exponent: str = ""
-    mean: str = ""
-    measure: str = ""
+    exponent: Literal["", "covering", "library", "source"] = ""
+    mean: Literal["", "guarded", "literal"] = ""
+    measure: Literal["", "element", "scalar"] = ""
 
     def apply(self, experiment: Experiment) -> Experiment:
         """The experiment with its recipes read so; ValueError where a recipe can not be."""
@@ -206,5 +206,6 @@ class Readings:
 def find_thresholds(experiment: Experiment, configuration: str, kind: str) -> tuple[float, float] | None:
     """The thresholds of the policy of a kind of data; None without a policy."""
     found = next((one for one in experiment.configurations if one.name == configuration), None)
-    recipe = found and dict(found.recipes).get(kind)  # type of the key is checked by the recipe's own names
-    return recipe.gradient.thresholds if recipe and isinstance(recipe.gradient, Policy) else None
+    recipes: Mapping[str, Recipe] = {**found.recipes} if found else {}
+    gradient = recipes[kind].gradient if kind in recipes else None
+    return gradient.thresholds if isinstance(gradient, Policy) else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any, cast
 
 import streamlit as st
 
@@ -29,9 +30,9 @@ class LabView(View):
     """Everything that decides what the page shows and what its button runs.
 
     `experiment` is TOML where it is not the preset's own, or the name under which the server keeps a long one.
-    `focus`, `layer`, `kind` None are those that the page chooses, `step` None the last one. `measure` is the fluctuation
-    whose thresholds are drawn and which a policy of the next run follows; `exponent` and `mean` are readings of the
-    next run, `ratio` the posterior error's on the chart.
+    `focus`, `layer`, `kind` None are those that the page chooses, `step` None the last one. `measure` is the
+    fluctuation whose thresholds are drawn and which a policy of the next run follows; `exponent` and `mean` are
+    readings of the next run, `ratio` the posterior error's on the chart.
     """
 
     preset: str = bound(next(iter(PRESETS)), choices=tuple(PRESETS))
@@ -54,9 +55,12 @@ class LabView(View):
     def readings(self) -> Readings:
         """How the rules of the next run are read."""
         # The measure of elements is a policy's own: only the other one is a reading.
-        measure = "scalar" if self.measure == "scalar" else ""
-        exponent, mean = ("" if word == "written" else word for word in (self.exponent, self.mean))
-        return Readings(exponent, mean, measure)
+        words = {
+            "exponent": self.exponent if self.exponent != "written" else "",
+            "mean": self.mean if self.mean != "written" else "",
+            "measure": "scalar" if self.measure == "scalar" else "",
+        }
+        return Readings(**cast("dict[str, Any]", words))
 
 
 @st.cache_resource
