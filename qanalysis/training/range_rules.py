@@ -201,6 +201,17 @@ def tell_precision(before: QuantizerState, after: QuantizerState, i: int, reach:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold(PrecisionRule):
+    """The first range for good: that of the calibration, or of a log's first step; a `Down` beside it may lower it."""
+
+    name: ClassVar[str] = "hold"
+    meaning: ClassVar[str] = "keep the first range"
+
+    def decide(self, state: QuantizerState, _seen: Observation, _reach: Reach) -> Decision:
+        return Decision(state)
+
+
+@dataclass(frozen=True, slots=True)
 class UpStep(PrecisionRule):
     """At once to what holds the largest magnitude (A6) [src2]."""
 
