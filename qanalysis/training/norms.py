@@ -1,4 +1,4 @@
-"""Which statistics must be estimated anew when weights stop moving? Those of batch normalisation (B3) [osc-code]."""
+"""Which statistics must be estimated anew when weights stop moving? Those of batch normalisation (B3) (Nagel et al. 2022)."""
 
 from __future__ import annotations
 
