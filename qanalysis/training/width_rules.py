@@ -1,7 +1,7 @@
 """When does a tensor need more bits, and how rarely need its scale be looked at? Width growth (A13) and the adaptive
 interval (A14).
 
-diff_bit = log2(|mean|x| - mean|Q(x)|| / mean|x| + 1): the distortion of the mean magnitude (CNNL guide; Zhang et al. 2020).
+diff_bit = log2(|mean|x| - mean|Q(x)|| / mean|x| + 1): the distortion of the mean magnitude (CNNL guide).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class WidthGrowth(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Average(Rule):
-    """Check rarely while the exponent is steady (A14) (Zhang et al. 2020; constants of the CNNL guide): interval = beta / max(diff1, diff2) -
+    """Check rarely while the exponent is steady (A14; Zhang et al. 2020): interval = beta / max(diff1, diff2) -
     gamma with diff1 = alpha |s - mv| and diff2 = delta diff_bit^2, at least 1, at most an epoch.
 
     With `phases` every iteration of the first hundredth of an epoch is checked, then by the interval until the first

@@ -1,7 +1,7 @@
 """What is known of a training run that took place elsewhere? A value of columns, whoever wrote them.
 
 Rows stand by layer, kind and group, each in the order of its first appearance, then by step; no step stands twice in a
-series. `mean` and `std` are those of |x| (docs/training.md A4), std of the population, so E x^2 = mean^2 + std^2. NaN is
+series. `mean` and `std` are those of |x| (A4), std of the population, so E x^2 = mean^2 + std^2. NaN is
 "unknown"; a row with NaN for absmax was not observed, and its step does not count.
 """
 

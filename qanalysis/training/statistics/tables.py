@@ -95,11 +95,11 @@ def _name_columns(names: Sequence[str], place: str, notes: list[str]) -> dict[st
         ours = find_column(name)
         if ours is None or (ours in columns and name.strip() != ours):
             others.append(name)
-        elif ours in columns and columns(ours).strip() == ours:
+        elif ours in columns and columns[ours].strip() == ours:
             raise ValueError(f"{place}: the column {ours} stands twice; keep one")
         else:
-            others += [columns(ours)] if ours in columns else []
-            columns(ours) = name
+            others += [columns[ours]] if ours in columns else []
+            columns[ours] = name
     check_columns(columns, place, spelled=names)
     renamed = [f"{given.strip()} as {ours}" for ours, given in columns.items() if given.strip() != ours]
     if renamed:
