@@ -4,7 +4,7 @@
     ...  # forward, backward
     recorder.step()  # once per optimizer step, after backward and before optimizer.step()
 
-For each layer and kind of algorithms.md A4 a row per recorded step: input A before a layer, output B after it, weight
+For each layer and kind of A4 a row per recorded step: input A before a layer, output B after it, weight
 W, the gradients that arrive at the output (dB) and leave the input (dA), the weight's gradient dW.
 """
 
