@@ -278,7 +278,8 @@ export class Linked {
     this.control.hidden = !steps;
     if (!steps) return;
     const labels = steps.length > MOST_MARKS ? [] : steps;
-    this.slider.describe({ label: control.label, count: steps.length, steps: labels, marks: (family ?? control).swept });
+    const marks = (family ?? control).swept;
+    this.slider.describe({ label: control.label, count: steps.length, steps: labels, marks });
     this.slider.set(place, [`${steps[place]} ${control.unit ?? ""}`.trim(), told].filter(Boolean).join(", "));
   }
 
