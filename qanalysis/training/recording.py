@@ -36,7 +36,7 @@ class Recorder:
 
     def add_site(self, step: int, site: Site, **cells: Any) -> None:
         """A row of one site; `cells` are those of its weight."""
-        told = {**_BLANK, "step": step, "layer": site.layer, "kind": site.kind, **describe_site(site), **cells}
+        told = {**_BLANK, "step": step, "layer": site.layer, "kind": site.kind, **describe_site(site, step), **cells}
         self.lines.append(_plain(told))
 
     def take(self) -> Frame[HistoryRow]:
@@ -52,9 +52,12 @@ class Recorder:
         return Frame(HistoryRow, columns)
 
 
-def describe_site(site: Site) -> dict[str, Any]:
-    """The cells that every site has: its range and steps, what it saw, how far it missed."""
-    cells: dict[str, Any] = {"event": "; ".join(site.events)}
+def describe_site(site: Site, step: int) -> dict[str, Any]:
+    """The cells that every site has: its range and steps, what it saw, how far it missed; events with the step that
+    they belong to, where that has no row of its own.
+    """
+    told = [text if at == step else f"step {at}: {text}" for at, text in site.events]
+    cells: dict[str, Any] = {"event": "; ".join(told)}
     seen = site.seen
     if seen is not None:
         square = float(np.average(seen.mean**2 + seen.std**2, weights=np.maximum(seen.count, 1e-300)))

@@ -97,8 +97,12 @@ class Site:
     passed: Passed | None = None
     checks: int = 0
     adjustments: int = 0
-    events: list[str] = field(default_factory=list)
+    events: list[tuple[int, str]] = field(default_factory=list)
     measured: dict[str, float] = field(default_factory=dict)
+
+    def tell(self, text: str) -> None:
+        """Note an event of this step."""
+        self.events.append((self.clock.step, text))
 
     def observe(self, x: Floats) -> None:
         """Look at a tensor without quantizing it."""
@@ -183,7 +187,7 @@ class Site:
                 self.state = self.state.with_range(-high, high)
         self.grid = None
         if reason:
-            self.events.append(reason)
+            self.tell(reason)
             self.adjustments += 1
 
     def _lay_out(self, shape: tuple[int, ...]) -> Layout:
@@ -224,7 +228,7 @@ class Site:
         self.checks += bool(adapted.checked.any())
         if adapted.reasons:
             self.adjustments += 1
-            self.events.append(_join(adapted.reasons))
+            self.tell(_join(adapted.reasons))
 
     def _lay(self, recipe: Recipe, matrix: Floats, layout: Layout) -> Grid:
         """The grid over the range of the state, or over the tensor itself where the scheme does so."""
@@ -274,7 +278,7 @@ class Site:
             self.adapted, self.state = adapted, adapted.state
             if not grown:
                 return passed
-            self.events.append(_join(adapted.reasons).rpartition("; ")[2])
+            self.tell(_join(adapted.reasons).rpartition("; ")[2])
             self.adjustments += 1
             self.grid = self._lay(recipe, matrix, layout)
             passed = self._pass(matrix, self.grid, layout)

@@ -153,12 +153,12 @@ export class Linked {
     }, pause);
   }
 
-  pick({ layer, scheme, row, across, moving }) {
-    const schemes = this.part.control?.schemes;
-    const step = this.part.leads?.[row] ?? this.findNear(across);
-    if (step !== undefined) this.go(row === undefined ? { step } : { step, row }, { now: true });
+  pick({ layer, scheme, row, step, across, moving }) {
+    const { control, leads } = this.part;
+    const asked = step ?? leads?.[row] ?? this.findNear(across);
+    if (control?.steps?.includes(asked)) this.go(row === undefined ? { step: asked } : { step: asked, row });
     else if (row !== undefined) this.go({ row }, { now: true });
-    else if (schemes?.includes(scheme)) this.move(schemes.indexOf(scheme));
+    else if (control?.schemes?.includes(scheme)) this.move(control.schemes.indexOf(scheme));
     else if (layer !== undefined) this.go(scheme ? { layer, scheme } : { layer }, { now: !moving });
   }
 
@@ -284,7 +284,8 @@ export class Linked {
     const told = detail?.told ?? control.told?.[place];
     this.control.hidden = !steps;
     if (!steps) return;
-    this.slider.describe({ label: control.label, count: steps.length, steps, marks: (family ?? control).swept });
+    const marks = (family ?? control).swept;
+    this.slider.describe({ label: control.label, count: steps.length, steps, marks });
     this.slider.set(place, [`${steps[place]} ${control.unit ?? ""}`.trim(), told].filter(Boolean).join(", "));
   }
 
@@ -311,7 +312,9 @@ export class Linked {
       this.panels.set(panel.name, held);
     }
     const drawn = held.view.show(panel, this.colours, this.looks.template);
-    if (panel.kind === "table") held.view.select(this.at.row ?? null);
+    // Tables share the scene's chosen rows: each marks the one that it holds.
+    const rows = [this.at.row ?? []].flat();
+    if (panel.kind === "table") held.view.select(rows.find((row) => panel.table.rows.includes(row)) ?? null);
     return drawn;
   }
 

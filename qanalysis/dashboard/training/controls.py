@@ -44,7 +44,8 @@ def draw_preset(view: LabView) -> None:
     """The choice of a preset with its lesson; a choice lets go of a person's own text."""
     titles = {name: preset.title for name, preset in PRESETS.items()}
     st.selectbox("Preset", list(titles), key=keep("preset"), format_func=titles.__getitem__, on_change=_take_preset)
-    st.markdown(f"**Lesson.** {escape_markdown(PRESETS[view.preset].lesson)}")
+    preset = PRESETS[view.preset]
+    st.markdown(f"{escape_markdown(preset.lesson)} **Look at** {escape_markdown(preset.look_at)}.")
     if view.experiment:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption("The configurations below are edited, no longer the preset's own.", width="stretch")

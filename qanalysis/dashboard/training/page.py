@@ -26,6 +26,7 @@ from qanalysis.dashboard.training.view import LabView
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import count
 from qanalysis.training.configuration import Experiment
+from qanalysis.training.presets import PRESETS
 
 POLL_S = 0.7
 """Between two looks at a run: a browser draws all charts in a third of it."""
@@ -154,12 +155,8 @@ def _draw_charts(view: LabView, job: TrainingJob, history: History) -> None:
     """What is looked at, and the linked charts "lab-charts" of it."""
     if not history.layers:
         return
-    view = _choose_look(history)
-    configurations = job.request.experiment.configurations
-    end = max(one.steps for one in configurations)
-    focus, layer = view.focus or history.configurations[0], view.layer or history.layers[0]
-    kinds = history.kinds_of(layer)
-    look = Look(layer, view.kind if view.kind in kinds else _choose_kind(kinds), focus, end)
+    end = max(one.steps for one in job.request.experiment.configurations)
+    look = _choose_look(view, history, end)
     rows = job.snapshot.rows
     paths: Sequence[Mapping[str, Any]] = rows.more.get("paths", ()) if rows is not None else ()
     shown = Shown(job.request, history, look, cast("Measure", view.measure), cast("Ratio", view.ratio), paths)
@@ -167,23 +164,20 @@ def _draw_charts(view: LabView, job: TrainingJob, history: History) -> None:
     draw_linked(offer_run(shown), "lab-charts", at=at, on_ask=partial(_take_asked, shown))
 
 
-def _choose_look(history: History) -> LabView:
-    """The boxes of configuration, layer and kind side by side; the view without what this run does not have."""
-    layers, names = history.layers, history.configurations
-    confine(LabView, "focus", names, chosen=names[0])
-    view = confine(LabView, "layer", layers, chosen=layers[0])
-    kinds = history.kinds_of(view.layer or layers[0])
-    view = confine(LabView, "kind", kinds, chosen=_choose_kind(kinds))
+def _choose_look(view: LabView, history: History, end: int) -> Look:
+    """The boxes of configuration, layer and kind side by side; what nobody has chosen is what the preset speaks of."""
+    preset, names, layers = PRESETS[view.preset], history.configurations, history.layers
+    focus = confine(LabView, "focus", names, chosen=names[0]).focus or names[0]
+    usual = preset.layer if preset.layer in layers else layers[0]
+    layer = confine(LabView, "layer", layers, chosen=usual).layer or usual
+    kinds = history.kinds_of(layer)
+    usual = next((kind for kind in (preset.kind, "weight") if kind in kinds), kinds[0])
+    kind = confine(LabView, "kind", kinds, chosen=usual).kind or usual
     with st.container(horizontal=True, key="lab-look"):
         st.selectbox("Configuration in view", names, key=keep("focus"))
         st.selectbox("Layer", layers, key=keep("layer"))
         st.selectbox("Kind of data", kinds, key=keep("kind"))
-    return view
-
-
-def _choose_kind(kinds: Sequence[str]) -> str:
-    """Weights where they are quantized, since their gradient is what is corrected."""
-    return "weight" if "weight" in kinds else kinds[0]
+    return Look(layer, kind, focus, end)
 
 
 def _take_asked(shown: Shown, asked: Mapping[str, Any]) -> None:
