@@ -1,7 +1,7 @@
 """When does a tensor need more bits, and how rarely need its scale be looked at? Width growth (A13) and the adaptive
 interval (A14).
 
-diff_bit = log2(|mean|x| - mean|Q(x)|| / mean|x| + 1): the distortion of the mean magnitude [CNNL, APT-impl].
+diff_bit = log2(|mean|x| - mean|Q(x)|| / mean|x| + 1): the distortion of the mean magnitude (CNNL guide).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from qanalysis.arrays import Doubles
 from qanalysis.training.state import Decision, QuantizerState
 from qanalysis.training.words import Rule, key
 
-_AVERAGE, _DISTORTION, _NEXT = "average_exponent", "diff_bit", "next_interval"
+_AVERAGE, _NEXT = "average_exponent", "next_interval"
+#: The memory of the last mean distortion.
+DISTORTION = "diff_bit"
 
 
 def find_distortion(mean: Doubles, mean_quantized: Doubles) -> Doubles:
@@ -35,11 +37,11 @@ def find_distortion(mean: Doubles, mean_quantized: Doubles) -> Doubles:
 class WidthGrowth(Rule):
     """Add `by` bits where diff_bit exceeds the threshold, until it passes or `most` is reached (A13).
 
-    With `shrink` a width goes back by `by` where diff_bit stayed below threshold/16 for three checks [ours].
+    With `shrink` a width goes back by `by` where diff_bit stayed below threshold/16 for three checks (ours).
     """
 
     name: ClassVar[str] = "width-growth"
-    meaning: ClassVar[str] = "more bits where quantizing moves the mean magnitude too far (A13)"
+    meaning: ClassVar[str] = "more bits where quantizing moves the mean magnitude too far"
 
     threshold: float = key(0.03, low=0, high=0.5, open_ends=True)
     by: int = key(8, low=1, high=23)
@@ -81,7 +83,7 @@ class WidthGrowth(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Average(Rule):
-    """Check rarely while the exponent is steady (A14) [APT-impl; constants CNNL]: interval = beta / max(diff1, diff2) -
+    """Check rarely while the exponent is steady (A14; Zhang et al. 2020): interval = beta / max(diff1, diff2) -
     gamma with diff1 = alpha |s - mv| and diff2 = delta diff_bit^2, at least 1, at most an epoch.
 
     With `phases` every iteration of the first hundredth of an epoch is checked, then by the interval until the first
@@ -89,7 +91,7 @@ class Average(Rule):
     """
 
     name: ClassVar[str] = "average"
-    meaning: ClassVar[str] = "check at intervals that follow from the average exponent (A14)"
+    meaning: ClassVar[str] = "check at intervals that follow from the average exponent"
 
     alpha: float = key(0.04, low=0, high=0.4, open_ends=True)
     beta: float = key(0.1, low=0, high=1, open_ends=True)
@@ -133,7 +135,7 @@ class Average(Rule):
         """The state after a step: the average moves at every one, the next check is set where one was made."""
         before = state.recall(_AVERAGE, np.nan)
         mean = self.average(exponent, before)
-        wait = self.interval(state.recall(_DISTORTION), np.nan_to_num(np.abs(exponent - before)), epoch)
+        wait = self.interval(state.recall(DISTORTION), np.nan_to_num(np.abs(exponent - before)), epoch)
         return state.remember(
             **{_AVERAGE: mean, _NEXT: np.where(checked, step + wait, state.recall(_NEXT)), "interval": wait}
         )
@@ -141,4 +143,4 @@ class Average(Rule):
 
 def note_distortion(state: QuantizerState, distortion: Doubles, checked: NDArray[np.bool_]) -> QuantizerState:
     """The state with diff_bit of the quantizers that were checked."""
-    return state.remember(**{_DISTORTION: np.where(checked, distortion, state.recall(_DISTORTION))})
+    return state.remember(**{DISTORTION: np.where(checked, distortion, state.recall(DISTORTION))})
