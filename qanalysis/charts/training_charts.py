@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ THRESHOLDS: Mapping[Measure, tuple[float, float]] = MappingProxyType({"element":
 STRATEGY_PLACES: Mapping[str, int] = MappingProxyType(
     {"ewgs": 0, "dampening": 1, "curvature": 2, "averaged": 3, "freezing": 4, "dsq": 5, "ste": 6}
 )
-_MARKERS = {"float": "dash", "post-training": "dot"}
+_LEVEL_DASHES = {"float": "dash", "post-training": "dot"}
 
 
 def _last(values: Doubles) -> float:
@@ -48,24 +49,28 @@ def _tell(value: float, *, share: bool = False) -> str:
 def _draw_task(history: History, look: Look, column: str, theme: Theme, *, share: bool) -> Drawing:
     """Loss or accuracy: the training's own batch as a faint line, held-out data as points, both levels as lines."""
     sheet, scale = Sheet(history, look, theme), 100.0 if share else 1.0
-    sheet.add_column(column, MODEL, "training", scale=scale, width=1, alpha=0.35, dash="solid", told="batch")
-    sheet.add_column(column, MODEL, "held-out", scale=scale, mode="lines+markers", told="held out")
+    sheet.add_column(
+        column, MODEL, "training", scale=scale, width=1, alpha=0.3, dash="solid", told="batch", listed=False
+    )
+    sheet.add_column(column, MODEL, "held-out", scale=scale, mode="lines+markers")
+    if share:
+        sheet.add_column(column, MODEL, "distillation", scale=scale, dash="dashdot", told="agrees with its teacher")
     levels = {}
-    for kind, dash in _MARKERS.items():
+    for kind, dash in _LEVEL_DASHES.items():
         levels[kind] = _last(history.read((look.focus, MODEL, kind), column).astype(np.float64))
         colour = sheet.colour_of(look.focus) if kind == "post-training" and look.focus in history.configurations else ""
         sheet.add_level(scale * levels[kind], kind, dash=dash, colour=colour)
     now = _last(history.read((look.focus, MODEL, "held-out"), column).astype(np.float64))
     noun = "Accuracy" if share else "Loss"
     others = ", ".join(f"{kind} {_tell(value, share=share)}" for kind, value in levels.items())
+    lowest = min((float(np.nanmin(part)) for part in sheet.held.get("y", []) if np.isfinite(part).any()), default=0.0)
+    shares = {"title": {"text": "Accuracy (%)"}, "range": [max(0, 10 * math.floor((lowest - 5) / 10)), 101]}
+    nats = {"title": {"text": "Loss (nat)"}, "type": "log", "range": sheet.span_log(), "dtick": 1}
     return sheet.finish(
         f"{noun} on held-out data: {_tell(now, share=share)}",
-        f"{escape(look.focus)} · {others}",
+        f"{escape(look.focus)} · {others} · faint: batch",
         alt=f"{noun} over steps; {look.focus}: {_tell(now, share=share)} on held-out data, {others}.",
-        yaxis={
-            "title": {"text": "Accuracy (%)" if share else "Loss (nat)"},
-            "range": [0, 102] if share else sheet.span(zero=True),
-        },
+        yaxis=shares if share else nats,
     )
 
 
@@ -107,8 +112,8 @@ def fluctuation_lines(
     """
     sheet = Sheet(history, look, theme)
     own, other = ("v_elem", "v_scalar") if measure == "element" else ("v_scalar", "v_elem")
-    sheet.add_column(own, look.layer, look.kind, dash="solid", told=own)
-    sheet.add_column(other, look.layer, look.kind, dash="dot", width=1.5, alpha=0.75, told=other)
+    sheet.add_column(own, look.layer, look.kind, dash="solid")
+    sheet.add_column(other, look.layer, look.kind, dash="dot", width=1.5, alpha=0.75, told=other, listed=False)
     for value, name in zip(thresholds or THRESHOLDS[measure], ("lower threshold", "upper threshold"), strict=True):
         sheet.add_level(value, name, dash="dashdot")
     used = _add_bands(sheet)
@@ -116,7 +121,7 @@ def fluctuation_lines(
     told = ", ".join(f"{name} {_tell(value)}" for name, value in now.items())
     return sheet.finish(
         f"Fluctuation: {told}",
-        look.of + (f" · bands: strategy of {escape(look.focus)}" if used else ""),
+        f"{look.of} · solid {own}, dotted {other}" + (f" · bands: strategy of {escape(look.focus)}" if used else ""),
         alt=f"Fluctuation of the error of {look.kind} of {look.layer}; {look.focus}: {told}"
         f"{'; strategies ' + ', '.join(used) if used else ''}.",
         yaxis={"title": {"text": "Fluctuation (1 = whole cell)"}, "range": sheet.span(zero=True)},
@@ -160,9 +165,9 @@ def range_lines(history: History, look: Look, *, theme: Theme = "light") -> Draw
     Points above the line are clipped. A lower end is drawn where it is not the upper one's mirror image.
     """
     sheet = Sheet(history, look, theme)
-    cloud = {"size": 4}
-    sheet.add_column("absmax", look.layer, look.kind, mode="markers", marker=cloud, alpha=0.45, told="largest |x|")
-    sheet.add_column("high", look.layer, look.kind, shape="hv", told="upper end")
+    cloud: dict[str, Any] = {"mode": "markers", "marker": {"size": 4}, "alpha": 0.45, "listed": False}
+    sheet.add_column("absmax", look.layer, look.kind, told="largest |x|", **cloud)
+    sheet.add_column("high", look.layer, look.kind, shape="hv")
     for configuration in history.configurations:
         at = (configuration, look.layer, look.kind)
         low, high = (history.read(at, name).astype(np.float64) for name in ("low", "high"))
@@ -178,7 +183,7 @@ def range_lines(history: History, look: Look, *, theme: Theme = "light") -> Draw
     seen, end = (_last(history.read(look.line, name).astype(np.float64)) for name in ("absmax", "high"))
     return sheet.finish(
         f"Range: upper end {_tell(end)}, largest |x| {_tell(seen)}",
-        look.of,
+        f"{look.of} · points: largest |x| seen",
         alt=f"Range of {look.kind} of {look.layer} over the largest magnitudes; {look.focus}: upper end {_tell(end)}, "
         f"largest |x| {_tell(seen)}.",
         yaxis={"title": {"text": "Value"}, "range": sheet.span()},
@@ -247,6 +252,26 @@ def flip_lines(history: History, look: Look, *, theme: Theme = "light") -> Drawi
     )
 
 
+def check_lines(history: History, look: Look, *, theme: Theme = "light") -> Drawing:
+    """How often the rule has looked at the range, above; how far quantizing moves the mean magnitude, below (A13)."""
+    sheet = Sheet(history, look, theme)
+    for configuration in history.configurations:
+        at = (configuration, look.layer, look.kind)
+        checked = np.array([bool(word) for word in history.read(at, "checked").tolist()], np.float64)
+        sheet.add(configuration, history.steps_of(at), np.cumsum(checked), shape="hv")
+    sheet.add_column("diff_bit", look.layer, look.kind, axis="y2")
+    rows = history.read(look.line, "checked").tolist()
+    told = f"{sum(map(bool, rows)):,} in {len(rows):,} rows" if rows else NOTHING
+    moved = _tell(_last(history.read(look.line, "diff_bit").astype(np.float64)))
+    return sheet.finish(
+        f"Checks: {told}; mean distortion {moved}",
+        look.of,
+        alt=f"Checks and mean distortion of {look.kind} of {look.layer}; {look.focus}: {told}, distortion {moved}.",
+        yaxis={"title": {"text": "Checks so far"}, "range": sheet.span(zero=True)},
+        yaxis2={"title": {"text": "Distortion"}, "range": sheet.span("y2", zero=True)},
+    )
+
+
 def ratio_lines(history: History, look: Look, *, ratio: Ratio = "deviation", theme: Theme = "light") -> Drawing:
     """Posterior-error ratio of the tensor with the limits of its grades (C3): C = S2/S1, or its square c.
 
@@ -299,34 +324,60 @@ def stream_lines(history: History, look: Look, *, theme: Theme = "light") -> Dra
     )
 
 
-def has_streams(history: History) -> bool:
-    """Whether any configuration learned on from a drifted stream."""
-    return any(kind == "new-data" for _configuration, _layer, kind in history.places)
+@dataclass(frozen=True, slots=True)
+class ChartKind:
+    """A chart of a training: what draws it, and the columns whose figures it shows.
+
+    `of_model` names the kinds of the whole network's rows that it takes; empty for one of a tensor's rows.
+    """
+
+    draw: Callable[..., Drawing]
+    columns: tuple[str, ...]
+    of_model: tuple[str, ...] = ()
+
+    def has_figures(self, history: History, look: Look) -> bool:
+        """Whether any configuration has a figure to show."""
+        kinds = [(MODEL, kind) for kind in self.of_model] or [(look.layer, look.kind)]
+        return any(
+            np.isfinite(history.read(line, name).astype(np.float64)).any()
+            for line in history.places
+            if line[1:] in kinds
+            for name in self.columns
+            if name not in _WORDS
+        )
 
 
-CHARTS: Mapping[str, Callable[..., Drawing]] = MappingProxyType(
+_WORDS = ("event", "strategy")  # columns of texts
+CHARTS: Mapping[str, ChartKind] = MappingProxyType(
     {
-        "loss": loss_lines,
-        "accuracy": accuracy_lines,
-        "range": range_lines,
-        "fluctuation": fluctuation_lines,
-        "error": error_lines,
-        "step": step_lines,
-        "gradient": gradient_lines,
-        "flips": flip_lines,
-        "ratio": ratio_lines,
+        "loss": ChartKind(loss_lines, ("loss",), ("training", "held-out")),
+        "accuracy": ChartKind(accuracy_lines, ("accuracy",), ("training", "held-out")),
+        "range": ChartKind(range_lines, ("absmax", "low", "high", "event")),
+        "fluctuation": ChartKind(fluctuation_lines, ("v_scalar", "v_elem", "strategy")),
+        "error": ChartKind(error_lines, ("error",)),
+        "ratio": ChartKind(ratio_lines, ("error", "step_size", "mean", "std")),
+        "step": ChartKind(step_lines, ("step_size", "s", "f", "bits")),
+        "gradient": ChartKind(gradient_lines, ("grad_rms", "grad_cosine")),
+        "flips": ChartKind(flip_lines, ("flips", "clipped_fraction")),
+        "checks": ChartKind(check_lines, ("checked", "diff_bit")),
+        "streams": ChartKind(stream_lines, ("accuracy",), ("new-data", "old-data")),
     }
 )
-"""The charts of every training in their order; each takes a history and a look."""
+"""The charts of a training in their order; each draws a history and a look."""
 
 
 def draw_all(
-    history: History, look: Look, *, measure: Measure, ratio: Ratio, thresholds: Any = None
+    history: History,
+    look: Look,
+    *,
+    measure: Measure,
+    ratio: Ratio,
+    thresholds: tuple[float, float] | None = None,
 ) -> dict[str, Drawing]:
-    """Every chart of a run by name, in the light theme; that of streams where there is one."""
+    """Every chart that has figures to show, by name, in the light theme."""
     more: dict[str, dict[str, Any]] = {
         "fluctuation": {"measure": measure, "thresholds": thresholds},
         "ratio": {"ratio": ratio},
     }
-    charts = {name: draw(history, look, **more.get(name, {})) for name, draw in CHARTS.items()}
-    return charts | ({"streams": stream_lines(history, look)} if has_streams(history) else {})
+    shown = {name: chart for name, chart in CHARTS.items() if chart.has_figures(history, look)}
+    return {name: chart.draw(history, look, **more.get(name, {})) for name, chart in shown.items()}

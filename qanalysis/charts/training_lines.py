@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Codes, Doubles
-from qanalysis.results.table import Frame
+from qanalysis.results.table import NO_INTEGER, Frame
 from qanalysis.training.row import MODEL, HistoryRow
 
 MOST_POINTS = 50_000
@@ -49,13 +49,20 @@ class History:
         return tuple(dict.fromkeys(configuration for configuration, _layer, _kind in self.places))
 
     @property
+    def tensors(self) -> tuple[Line, ...]:
+        """Lines of tensors that are quantized, or where none is, of all that are told of."""
+        lines = [line for line in self.places if line[1] != MODEL]
+        bits = self.rows.cells["bits"]
+        return tuple(line for line in lines if (bits[self.places[line]] != NO_INTEGER).any()) or tuple(lines)
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """Layers with a quantized tensor, each once."""
-        return tuple(dict.fromkeys(layer for _configuration, layer, _kind in self.places if layer != MODEL))
+        return tuple(dict.fromkeys(layer for _configuration, layer, _kind in self.tensors))
 
     def kinds_of(self, layer: str) -> tuple[str, ...]:
         """Which data of a layer are quantized, in any of the configurations."""
-        return tuple(dict.fromkeys(kind for _configuration, other, kind in self.places if other == layer))
+        return tuple(dict.fromkeys(kind for _configuration, other, kind in self.tensors if other == layer))
 
     @property
     def steps(self) -> tuple[int, ...]:

@@ -50,7 +50,8 @@ def path_lines(paths: Sequence[Path], look: Look, *, theme: Theme = "light") -> 
     span = _find_span(paths)
     moves = [count_moves(path) for path in paths]
     most = int(np.argmax(moves))
-    head = f"Weight {paths[most]['index']} changes its level {moves[most]:,} times"
+    times = "once" if moves[most] == 1 else f"{moves[most]:,} times"
+    head = f"Weight {paths[most]['index']} changes its level {times}"
     return draw(
         traces,
         head,

@@ -88,10 +88,12 @@ class Sheet:
         marker: dict[str, Any] | None = None,
         told: str = "",
         text: Sequence[str] | None = None,
+        listed: bool = True,
     ) -> None:
         """One line or cloud of a configuration; nothing where no value is a number.
 
-        `told` is what stands behind the configuration's name; the legend has each name once.
+        `told` is what stands behind the configuration's name; the legend has each name once, and none that is not
+        `listed`.
         """
         if not np.isfinite(values).any():
             return
@@ -106,7 +108,7 @@ class Sheet:
                 mode=mode,
                 name=name,
                 yaxis=None if axis == "y" else axis,
-                showlegend=None if name not in self.named else False,
+                showlegend=None if listed and name not in self.named else False,
                 line={
                     "color": fade(colour, alpha) if alpha < 1 else colour,
                     "width": width,
@@ -159,11 +161,16 @@ class Sheet:
         return [math.floor(low - 0.05), math.ceil(high + 0.05)]
 
     def finish(self, title: str, subtitle: str, *, alt: str, yaxis: dict[str, Any], **layout: Any) -> Drawing:
-        """The figure; `yaxis` and `yaxis2` are what plotly is told of the axes, which share the steps."""
-        two = "yaxis2" in layout
-        axes = {"yaxis": {**yaxis, **({"domain": _UPPER} if two else {})}}
-        if two:
-            axes["yaxis2"] = {**layout.pop("yaxis2"), "domain": _LOWER}
+        """The figure; `yaxis` and `yaxis2` are what plotly is told of the axes, which share the steps.
+
+        An axis without a line leaves its room to the other.
+        """
+        lower = layout.pop("yaxis2", None)
+        two = lower is not None and {"y", "y2"} <= set(self.held)
+        axes = {"yaxis": {**yaxis, "domain": _UPPER if two else [0, 1]}}
+        if lower is not None:
+            axes["yaxis2"] = {**lower, "domain": _LOWER if two else [0, 1], "visible": "y2" in self.held}
+            axes["yaxis"]["visible"] = "y" in self.held
         steps = {"title": {"text": "Step"}, "range": [0, max(self.look.end, 1)], "exponentformat": "none"}
         return draw(
             self.traces,
@@ -172,7 +179,7 @@ class Sheet:
             alt=alt,
             subtitle=subtitle,
             height=TALL if two else HEIGHT,
-            xaxis={**steps, **({"anchor": "y2"} if two else {})},
+            xaxis={**steps, "anchor": "y2" if "y2" in self.held else "y"},
             shapes=self.shapes,
             **axes,
             **layout,

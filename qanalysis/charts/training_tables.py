@@ -29,7 +29,7 @@ def name_line(line: Line) -> str:
 
 def list_lines(history: History) -> dict[str, Line]:
     """Every quantized tensor of every configuration by the name of its row."""
-    return {name_line(line): line for line in history.places if line[1] != MODEL}
+    return {name_line(line): line for line in history.tensors}
 
 
 class StateBook:
@@ -111,23 +111,30 @@ def find_event_line(history: History, row: str) -> Line | None:
 
 
 def tabulate_results(history: History) -> TablePanel:
-    """Float, post-training and fine-tuned figures of each configuration side by side, as far as it has come."""
+    """Float, post-training and fine-tuned figures of each configuration side by side, as far as it has come.
+
+    Accuracies where there are any, else losses; then the last loss on held-out data, steps, events and flips.
+    """
     names = history.configurations
-    figures = {
-        kind: [_find_last(history, name, kind) for name in names] for kind in ("float", "post-training", "held-out")
-    }
-    headings = {"float": "Float", "post-training": "Post-training", "held-out": "Fine-tuned"}
+    kinds = {"float": "Float", "post-training": "Post-training", "held-out": "Fine-tuned"}
+    found = {kind: [_find_last(history, name, kind) for name in names] for kind in kinds}
+    has_accuracy = any(one["accuracy"] is not None for held in found.values() for one in held)
+    figure, spell = ("accuracy", percent) if has_accuracy else ("loss", _spell)
     columns = [ShownColumn("configuration", "Configuration", list(names))]
-    for column, spell in (("accuracy", percent), ("loss", _spell)):
-        for kind, heading in headings.items():
-            values = [found[column] for found in figures[kind]]
-            label = f"{heading}, {column}"
-            columns.append(ShownColumn(f"{kind}_{column}", label, _write(values, spell), values))
+    for kind, heading in kinds.items():
+        values = [one[figure] for one in found[kind]]
+        note = f"{figure.capitalize()} on held-out data"
+        columns.append(ShownColumn(f"{kind}_{figure}", f"{heading}, {figure}", _write(values, spell), values, note))
+    losses = [one["loss"] for one in found["held-out"]]
+    if has_accuracy:
+        note = "On held-out data, in nat"
+        columns.append(ShownColumn("held-out_loss", "Held-out loss", _write(losses, _spell), losses, note))
     counted = [_count_line(history, name) for name in names]
     for key, heading in (("steps", "Steps"), ("events", "Events"), ("flips", "Flips")):
         counts = [one[key] for one in counted]
         columns.append(ShownColumn(key, heading, [f"{value:,.0f}" for value in counts], counts))
-    return TablePanel("results", "Configurations side by side", columns, list(names))
+    caption = "Float, post-training and fine-tuned side by side: a row chosen here is the configuration in view"
+    return TablePanel("results", "Configurations side by side", columns, list(names), caption=caption)
 
 
 def _find_last(history: History, configuration: str, kind: str) -> dict[str, float | None]:

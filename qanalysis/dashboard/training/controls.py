@@ -180,8 +180,8 @@ def _edit(experiment: Experiment, place: int, name: str) -> None:
 
 def _take(experiment: Experiment) -> None:
     """Put an experiment in view; one that equals the preset's own is the preset again."""
-    preset = st.session_state.get("preset")
-    own = PRESETS[preset].experiment if preset in PRESETS else None
+    preset = PRESETS.get(str(st.session_state.get("preset")))
+    own = preset.experiment if preset else None
     change(LabView, experiment="" if experiment == own else keep_text(experiment.to_toml()))
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from qanalysis.charts.linked.scene import FactPanel, Panel, Tree, build_part
 from qanalysis.charts.linked.table import TablePanel
-from qanalysis.charts.training_charts import Measure, Ratio, draw_all
+from qanalysis.charts.training_blocks import block_map, has_blocks
+from qanalysis.charts.training_charts import CHARTS, Measure, Ratio, draw_all
 from qanalysis.charts.training_lines import History
 from qanalysis.charts.training_paths import choose_paths, path_lines
 from qanalysis.charts.training_sheet import Look, mark_step
@@ -21,25 +22,10 @@ from qanalysis.notation import percent, plain
 from qanalysis.training.row import MODEL
 
 WIDE = ("results", "state", "events")
-ORDER = (
-    *("results", "loss", "accuracy", "range", "fluctuation", "error", "step", "gradient", "flips"),
-    *("streams", "paths", "ratio", "state", "events"),
-)
+ORDER = ("results", *CHARTS, "paths", "exponents", "state", "events")
 MOST_STEPS = 601
 """Places of the slider; of a longer run every second step, or every third, and so on, and always the last."""
 WAY_OUT = "Choose another layer, or press Run again."
-_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "loss": ("loss",),
-    "accuracy": ("accuracy",),
-    "range": ("absmax", "low", "high", "event"),
-    "fluctuation": ("v_scalar", "v_elem", "strategy"),
-    "error": ("error",),
-    "step": ("step_size", "s", "f", "bits"),
-    "gradient": ("grad_rms", "grad_cosine"),
-    "flips": ("flips", "clipped_fraction"),
-    "ratio": ("error", "step_size", "mean", "std"),
-    "streams": ("accuracy",),
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +38,7 @@ class Shown:
     measure: Measure
     ratio: Ratio
     paths: Sequence[Mapping[str, Any]] = ()
+    ended: bool = True
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -63,8 +50,7 @@ class Shown:
     @property
     def key(self) -> tuple[object, ...]:
         """Everything that its part depends on."""
-        held = len(self.history.rows), len(self.paths)
-        return self.request.digest, held, self.look, self.measure, self.ratio
+        return self.request.digest, len(self.history.rows), self.ended, self.look, self.measure, self.ratio
 
     def find_step(self, asked: int | None) -> int:
         """The place of the slider at or before a step that was asked for; the last one for None."""
@@ -81,7 +67,11 @@ class Shown:
             self.history, look, measure=self.measure, ratio=self.ratio, thresholds=thresholds
         )
         paths = choose_paths(self.paths, look)
-        return charts | ({"paths": path_lines(paths, look)} if paths else {})
+        if has_blocks(self.history, look):
+            charts["exponents"] = block_map(self.history, look)
+        if paths:
+            charts["paths"] = path_lines(paths, look)
+        return charts
 
 
 def offer_run(shown: Shown) -> str:
@@ -90,14 +80,18 @@ def offer_run(shown: Shown) -> str:
 
 
 def build_run(shown: Shown) -> Tree:
-    """The part of a run: its charts, and for each step the mark in them and the states."""
+    """The part of a run: its charts, and for each step the mark in them and the states.
+
+    While it works there is the last step alone: what moves with every step is made once, when it has ended.
+    """
     history, steps, book = shown.history, shown.steps, StateBook(shown.history)
     charts = [Panel(name, drawing, write_python(shown, name)) for name, drawing in shown.draw().items()]
     results = tabulate_results(history)
     events, leads = tabulate_events(history)
+    replays = steps if shown.ended else steps[-1:]
     places: list[list[Panel | FactPanel | TablePanel]] = [
         [results, *(replace(chart, changes=mark_step(step)) for chart in charts), book.tabulate(step), events]
-        for step in steps
+        for step in replays
     ]
     return build_part(
         places,
@@ -105,8 +99,8 @@ def build_run(shown: Shown) -> Tree:
         order=ORDER,
         wide=WIDE,
         heads=[tell_head(shown)],
-        control={"label": "Step", "steps": steps, "told": tell_steps(shown)},
         leads={row: shown.find_step(step) for row, step in leads.items()},
+        **({"control": {"label": "Step", "steps": steps, "told": tell_steps(shown)}} if shown.ended else {}),
     )
 
 
@@ -142,16 +136,12 @@ def tell_steps(shown: Shown) -> list[str]:
 
 def write_python(shown: Shown, chart: str) -> str:
     """The lines that make the numbers of a chart; "" for one whose numbers stand in no column."""
-    if chart not in _COLUMNS:
+    if chart not in CHARTS:
         return ""
-    look, columns = shown.look, ["configuration", "step", *_COLUMNS[chart]]
-    of_model = chart in ("loss", "accuracy", "streams")
-    chosen = (
-        f"frame['layer'] == {MODEL!r}"
-        if of_model
-        else f"(frame['layer'] == {look.layer!r}) & (frame['kind'] == {look.kind!r})"
-    )
-    columns = [*columns[:2], "kind", *columns[2:]] if of_model else columns
+    look, kind = shown.look, CHARTS[chart]
+    columns = ["configuration", "step", *(["kind"] if kind.of_model else []), *kind.columns]
+    of_tensor = f"(frame['layer'] == {look.layer!r}) & (frame['kind'] == {look.kind!r})"
+    chosen = f"frame['layer'] == {MODEL!r}" if kind.of_model else of_tensor
     return "\n".join(
         [
             "from pathlib import Path",

@@ -26,12 +26,11 @@ _SERIES = (2.67, 3.13, 3.25, 3.36, 3.56, 3.72)
 
 def draw_readings() -> None:
     """The four choices, each with its one reason; they change what is drawn, or what the next run takes."""
-    st.segmented_control(
+    st.selectbox(
         "Fluctuation of",
         list(MEASURES),
         key=keep("measure"),
         format_func=MEASURES.__getitem__,
-        required=True,
         help="A weight that flips keeps |r| near one half: the mean error stands still while the weight oscillates. "
         "Sets the thresholds drawn, and what a policy of the next run follows.",
     )
@@ -51,12 +50,11 @@ def draw_readings() -> None:
         help="The mean of all values may lie below the end, so that a raise lowers it; guarded takes those beyond it. "
         "Taken by every counts rule of the next run.",
     )
-    st.segmented_control(
+    st.selectbox(
         "Posterior error",
         list(RATIOS),
         key=keep("ratio"),
         format_func=RATIOS.__getitem__,
-        required=True,
         help="Limits of grades belong to a ratio of deviations; for variances each is squared. Sets the chart.",
     )
 

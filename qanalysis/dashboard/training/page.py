@@ -14,27 +14,38 @@ from qanalysis.charts.training_sheet import Look
 from qanalysis.charts.training_tables import find_event_line, list_lines
 from qanalysis.dashboard.elements import draw_fault
 from qanalysis.dashboard.export import Extras, draw_export, draw_link
-from qanalysis.dashboard.linked import draw_linked
+from qanalysis.dashboard.linked import PARTS, draw_linked
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import cancel_job, draw_other_jobs
 from qanalysis.dashboard.session import change, confine, draw_history, keep, open_tab
 from qanalysis.dashboard.training.controls import draw_configurations, draw_preset, draw_toml, read_faults
 from qanalysis.dashboard.training.frames import Shown, offer_run, place_run
 from qanalysis.dashboard.training.honesty import draw_examples, draw_readings
-from qanalysis.dashboard.training.runs import TrainingJob, TrainingRequest, get_trainings, read_rows, tell_run
+from qanalysis.dashboard.training.runs import (
+    TrainingJob,
+    TrainingRequest,
+    get_trainings,
+    read_rows,
+    tell_run,
+    warm_training,
+)
 from qanalysis.dashboard.training.view import LabView
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import count
 from qanalysis.training.configuration import Experiment
 from qanalysis.training.presets import PRESETS
+from qanalysis.training.row import MODEL
 
 POLL_S = 0.7
 """Between two looks at a run: a browser draws all charts in a third of it."""
+REFRESH = 20
+"""Steps between two drawings of a run at work."""
 _WAY_OUT = "Mend the configuration that the message names, or go **Back to the preset**."
 
 
 def draw_lab(view: LabView) -> None:
     """The page: what is to be trained, the button that trains it, and the run in sight with all its charts."""
+    warm_training()
     with st.sidebar:
         with st.container(border=True, key="readings"):
             st.markdown("**How rules are read**")
@@ -159,9 +170,26 @@ def _draw_charts(view: LabView, job: TrainingJob, history: History) -> None:
     look = _choose_look(view, history, end)
     rows = job.snapshot.rows
     paths: Sequence[Mapping[str, Any]] = rows.more.get("paths", ()) if rows is not None else ()
-    shown = Shown(job.request, history, look, cast("Measure", view.measure), cast("Ratio", view.ratio), paths)
+    measures = cast("Measure", view.measure), cast("Ratio", view.ratio)
+    shown = Shown(job.request, history, look, *measures, paths, ended=rows is not None)
     at = place_run(shown, view.step, st.session_state.get("lab-row", ""))
-    draw_linked(offer_run(shown), "lab-charts", at=at, on_ask=partial(_take_asked, shown))
+    draw_linked(_pace(shown), "lab-charts", at=at, on_ask=partial(_take_asked, shown))
+
+
+def _pace(shown: Shown) -> str:
+    """The address of the charts: while a run works that of charts already on their way, until the browser has them and
+    `REFRESH` more steps are done.
+    """
+    last: tuple[str, int, object] = st.session_state.get("lab-offered", ("", 0, None))
+    address, steps, subject = last
+    trained = (line for line in shown.history.places if line[1:] == (MODEL, "training"))
+    done = sum(int(shown.history.steps_of(line)[-1]) + 1 for line in trained)
+    now = shown.request.digest, shown.look, shown.measure, shown.ratio
+    is_behind = done - steps < REFRESH or PARTS.get(address) is None
+    if shown.ended or subject != now or not is_behind:
+        address = offer_run(shown)
+        st.session_state["lab-offered"] = address, done, now
+    return address
 
 
 def _choose_look(view: LabView, history: History, end: int) -> Look:

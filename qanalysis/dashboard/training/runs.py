@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import streamlit as st
@@ -88,6 +88,15 @@ TrainingJob = Job[TrainingRequest, TrainingProgress, Table[HistoryRow]]
 def get_trainings() -> JobManager[TrainingRequest, TrainingProgress, Table[HistoryRow]]:
     """The server's trainings, one at a time, since each takes all processors; the last twelve are kept."""
     return JobManager(run_training, turns=1)
+
+
+@st.cache_resource
+def warm_training() -> None:
+    """Load torch and the compiled loops, once per server, on a thread of their own, while a person reads the page."""
+    one = Configuration.from_words({"name": "warm", "weight": "int4 channel", "input": "int8", "steps": 1})
+    request = TrainingRequest(Experiment("sample:digits-mlp", None, (one,)).to_toml())
+    work = partial(run_training, request, lambda _progress: None, threading.Event())
+    threading.Thread(target=work, name="warm-training", daemon=True).start()
 
 
 def run_training(
@@ -206,6 +215,6 @@ class Readings:
 def find_thresholds(experiment: Experiment, configuration: str, kind: str) -> tuple[float, float] | None:
     """The thresholds of the policy of a kind of data; None without a policy."""
     found = next((one for one in experiment.configurations if one.name == configuration), None)
-    recipes: Mapping[str, Recipe] = {**found.recipes} if found else {}
-    gradient = recipes[kind].gradient if kind in recipes else None
+    recipes = found.recipes if found else {}
+    gradient = next((recipe.gradient for one, recipe in recipes.items() if one == kind), None)
     return gradient.thresholds if isinstance(gradient, Policy) else None
