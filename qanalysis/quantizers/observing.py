@@ -1,4 +1,6 @@
-"""What would a range rule know of a tensor? The statistics of its groups, of finite elements alone."""
+"""What would a range rule know of a tensor? The statistics of its groups, of finite elements alone; and grids at once
+where extremes are all that is asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qanalysis.arrays import Doubles
+from qanalysis.arrays import Doubles, Floats
 from qanalysis.kernels import observing
+from qanalysis.kernels.scans import extremes, scan
+from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.statistics import Range
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,20 +46,53 @@ def observe_groups(x: ArrayLike, layout: Layout) -> Observed:
     >>> found.absmax.tolist(), found.absmin.tolist(), found.low.tolist(), found.non_finite.tolist()
     ([3.0], [1.0], [-3.0], [1.0])
     """
+    values, blocks = _flatten(_take(x, layout), layout)
+    found = np.zeros((layout.groups, observing.PLACES))
+    if values.size:
+        observing.observe(values, *blocks, found)
+    return _conclude(found)
+
+
+def lay_at_once(x: ArrayLike, scheme: Scheme, layout: Layout) -> Grid:
+    """The grid that `scheme.fit(x)` lays, in a fraction of its time where the scheme asks for extremes alone.
+
+    ValueError for an `x` of another shape than the layout's, or an empty one.
+
+    >>> scheme = Scheme.parse("int4")
+    >>> lay_at_once(np.float32([0.5, -1.75]), scheme, scheme.lay_out((2,))).scale
+    array([0.25], dtype=float32)
+    """
+    tensor = _take(x, layout)
+    if not tensor.size:
+        raise ValueError(f"a tensor of shape {layout.shape} is empty; there is nothing to fit a grid to")
+    if not scheme.takes_extremes:
+        return scheme.lay_grid(scheme.find_statistic(layout.to_matrix(tensor), layout))
+    values, blocks = _flatten(tensor, layout)
+    low, high = np.zeros((2, layout.groups), np.float32)
+    strange, _largest = scan(values)
+    extremes(np.where(np.isfinite(values), values, np.float32(0)) if strange else values, *blocks, low, high)
+    return scheme.lay_grid(scheme.settle(Range(low, high)))
+
+
+def _take(x: ArrayLike, layout: Layout) -> Floats:
+    """The tensor as float32; ValueError where the layout is another's."""
     values = np.asarray(x, np.float32)
     if values.shape != layout.shape:
         raise ValueError(f"x has shape {values.shape}, its layout is for {layout.shape}; lay the scheme out anew")
+    return values
+
+
+def _flatten(values: Floats, layout: Layout) -> tuple[Floats, tuple[int, int, int]]:
+    """The elements in the order of their matrix, and its columns and the size of blocks, as the compiled loops take
+    them.
+    """
     # One group needs no order of its elements, so that no other axis has to be moved to the front.
     matrix = values if layout.groups == 1 else layout.to_matrix(values)
-    found = np.zeros((layout.groups, observing.PLACES))
-    found[:, [observing.LOW, observing.ABSMIN]], found[:, observing.HIGH] = np.inf, -np.inf
     blocks = (layout.columns, layout.block_rows, layout.block_columns)
     if layout.group_columns == 1:
         # Whole rows lie one after the other, so that a group is a run, however short its rows.
         blocks = (values.size, 1, layout.block_rows * layout.columns)
-    if values.size:
-        observing.observe(np.ascontiguousarray(matrix).reshape(-1), *blocks, found)
-    return _conclude(found)
+    return np.ascontiguousarray(matrix).reshape(-1), blocks
 
 
 def _conclude(found: Doubles) -> Observed:

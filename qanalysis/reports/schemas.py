@@ -10,6 +10,7 @@ from qanalysis.diagnosis.findings import Diagnosis
 from qanalysis.reports.kinds import load_kinds
 from qanalysis.results import schema
 from qanalysis.sweeps.row import Row
+from qanalysis.training.row import HistoryRow
 
 FOLDER = Path(schema.__file__).with_name("schema")
 _TEXT = {"type": "string"}
@@ -24,7 +25,27 @@ def list_schemas() -> dict[str, str]:
                 "description": "causes and measured cures of single layers, where they were asked for",
                 "items": {"$ref": "#/$defs/diagnosis"},
             }
-        }
+        },
+        HistoryRow: {
+            "paths": {
+                "type": "array",
+                "description": "how single weights moved over their grid, where that was kept",
+                "items": {
+                    "type": "object",
+                    "required": ["configuration", "layer", "index", "step", "x", "y", "step_size"],
+                    "additionalProperties": False,
+                    "properties": {
+                        **dict.fromkeys(("configuration", "layer"), _TEXT),
+                        "index": {"type": "integer"},
+                        "step": {"type": "array", "items": {"type": "integer"}},
+                        **{
+                            name: {"type": "array", "items": {"type": ["number", "null"]}}
+                            for name in ("x", "y", "step_size")
+                        },
+                    },
+                },
+            }
+        },
     }
     found = {row_type.KIND.schema: schema.describe_kind(row_type, more=more.get(row_type)) for row_type in load_kinds()}
     found[Row.KIND.schema]["$defs"]["diagnosis"] = _describe_diagnosis()

@@ -75,9 +75,10 @@ class Observation:
     def merge(self, other: Observation) -> Observation:
         """Both as one: the wider extremes, pooled moments; counts that are unknown weigh alike."""
         own, its = np.where(np.isnan(self.count), 1, self.count), np.where(np.isnan(other.count), 1, other.count)
-        total = np.maximum(own + its, 1)
-        mean = (own * self.mean + its * other.mean) / total
-        square = (own * (self.mean**2 + self.std**2) + its * (other.mean**2 + other.std**2)) / total
+        total = np.where(own + its > 0, own + its, np.nan)
+        mean = (_weigh(own, self.mean) + _weigh(its, other.mean)) / total
+        squares = (_weigh(count, part.mean**2 + part.std**2) for count, part in ((own, self), (its, other)))
+        square = sum(squares, np.zeros(())) / total
         return Observation(
             np.fmax(self.absmax, other.absmax),
             np.fmin(self.absmin, other.absmin),
@@ -87,8 +88,13 @@ class Observation:
             np.fmax(self.high, other.high),
             self.count + other.count,
             self.non_finite + other.non_finite,
-            (own * self.mean_quantized + its * other.mean_quantized) / total,
+            (_weigh(own, self.mean_quantized) + _weigh(its, other.mean_quantized)) / total,
         )
+
+
+def _weigh(count: Doubles, values: Doubles) -> Doubles:
+    """Values times their counts; nothing of a part without finite elements, whose statistics are NaN."""
+    return np.where(count == 0, 0, count * values)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

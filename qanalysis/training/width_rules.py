@@ -16,7 +16,9 @@ from qanalysis.arrays import Doubles
 from qanalysis.training.state import Decision, QuantizerState
 from qanalysis.training.words import Rule, key
 
-_AVERAGE, _DISTORTION, _NEXT = "average_exponent", "diff_bit", "next_interval"
+_AVERAGE, _NEXT = "average_exponent", "next_interval"
+#: The memory of the last mean distortion.
+DISTORTION = "diff_bit"
 
 
 def find_distortion(mean: Doubles, mean_quantized: Doubles) -> Doubles:
@@ -126,7 +128,7 @@ class Average(Rule):
         """The state after a step: the average moves at every one, the next check is set where one was made."""
         before = state.recall(_AVERAGE, np.nan)
         mean = self.average(exponent, before)
-        wait = self.interval(state.recall(_DISTORTION), np.nan_to_num(np.abs(exponent - before)), epoch)
+        wait = self.interval(state.recall(DISTORTION), np.nan_to_num(np.abs(exponent - before)), epoch)
         return state.remember(
             **{_AVERAGE: mean, _NEXT: np.where(checked, step + wait, state.recall(_NEXT)), "interval": wait}
         )
@@ -134,4 +136,4 @@ class Average(Rule):
 
 def note_distortion(state: QuantizerState, distortion: Doubles, checked: NDArray[np.bool_]) -> QuantizerState:
     """The state with diff_bit of the quantizers that were checked."""
-    return state.remember(**{_DISTORTION: np.where(checked, distortion, state.recall(_DISTORTION))})
+    return state.remember(**{DISTORTION: np.where(checked, distortion, state.recall(DISTORTION))})

@@ -11,10 +11,23 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qanalysis.arrays import Floats
+from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.grouping import Grouping, parse_grouping
-from qanalysis.quantizers.observing import Observed, observe_groups
+from qanalysis.quantizers.observing import Observed, lay_at_once, observe_groups
+from qanalysis.quantizers.scheme import Scheme
 
-GROUPINGS = ("tensor", "channel", "channel=1", "group=7", "group=32", "group=5000", "block=2x3", "block=3x40")
+GROUPINGS = (
+    "tensor",
+    "channel",
+    "channel=1",
+    "group=1",
+    "group=7",
+    "group=10",
+    "group=32",
+    "group=5000",
+    "block=2x3",
+    "block=3x40",
+)
 
 
 def describe(own: Floats) -> list[float]:
@@ -43,7 +56,7 @@ def hold_equal(x: Floats, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", GROUPINGS)
-@pytest.mark.parametrize("shape", [(5000,), (6, 1000), (7, 3, 50), (3, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(5000,), (6, 1000), (7, 3, 50), (90, 50), (3, 1)], ids=str)
 @pytest.mark.parametrize("strange", [False, True], ids=["finite", "not all finite"])
 def test_every_grouping_is_told_as_numpy_tells_it(text: str, shape: tuple[int, ...], strange: bool) -> None:
     rng = np.random.default_rng(1)
@@ -95,6 +108,41 @@ def test_zeros_have_no_smallest_magnitude() -> None:
     assert np.isnan(found.absmin[0])
 
 
-def test_a_tensor_of_another_shape_is_refused() -> None:
+WORDS = [
+    *FORMATS,
+    *(f"int4 {words}" for words in ("asym channel", "channel=1", "sym-full group=7", "block=2x3", "channel range=mse")),
+    "nf4 group=64 scale=double",
+    "fp8_e4m3 channel scale=pow2:library",
+]
+
+
+@pytest.mark.parametrize("words", WORDS)
+@pytest.mark.parametrize("strange", [False, True], ids=["finite", "not all finite"])
+def test_a_grid_laid_at_once_is_the_fitted_one(words: str, strange: bool) -> None:
+    rng, scheme = np.random.default_rng(4), Scheme.parse(words)
+    x = rng.standard_t(3, size=(5, 2, 256)).astype(np.float32)
+    x[0, 0, :64] = 0
+    if strange:
+        x[rng.random(x.shape) < 0.1] = np.nan
+        x[1], x[2, 0, 3] = -np.inf, np.inf
+    layout = scheme.lay_out(x.shape)
+    laid, fitted = lay_at_once(x, scheme, layout), scheme.fit(x).grid
+    assert (laid.coder, laid.smallest, laid.largest) == (fitted.coder, fitted.smallest, fitted.largest)
+    np.testing.assert_array_equal(laid.scale, fitted.scale)
+    np.testing.assert_array_equal(laid.zero_point, fitted.zero_point)
+    np.testing.assert_array_equal(laid.coding, fitted.coding)
+    np.testing.assert_array_equal(laid.step, fitted.step)
+    np.testing.assert_array_equal(laid.idle, fitted.idle)
+    assert (laid.centre is None) == (fitted.centre is None)
+    if laid.centre and fitted.centre:
+        np.testing.assert_array_equal(laid.centre, fitted.centre)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    scheme, three = Scheme.parse("int4"), np.zeros(3, np.float32)
     with pytest.raises(ValueError, match=r"x has shape \(3,\), its layout is for \(2,\)"):
-        observe_groups(np.zeros(3, np.float32), Grouping().lay_out((2,)))
+        observe_groups(three, Grouping().lay_out((2,)))
+    with pytest.raises(ValueError, match=r"x has shape \(3,\), its layout is for \(2,\)"):
+        lay_at_once(three, scheme, scheme.lay_out((2,)))
+    with pytest.raises(ValueError, match=r"a tensor of shape \(0,\) is empty"):
+        lay_at_once(three[:0], scheme, scheme.lay_out((0,)))

@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.notation import shorten
+from qanalysis.training.state import KINDS
 from qanalysis.training.statistics.log import NUMBERS, StatisticsLog, fill_unknown
-from qanalysis.training.statistics.names import KINDS, find_exponent, find_kind, split_name
+from qanalysis.training.statistics.names import find_exponent, find_kind, split_name
 
 #: From the number of a row, from 0, to its place in the file.
 NameRow = Callable[[int], str]

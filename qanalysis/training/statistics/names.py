@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-#: The six kinds of data (algorithms.md A4): input and output neurons, weights, and the gradients of the three.
-KINDS = ("input", "output", "weight", "input-gradient", "output-gradient", "weight-gradient")
+from qanalysis.training.state import KINDS
+
 #: Columns of numbers that a log may have, each with other spellings of it.
 SPELLINGS: dict[str, tuple[str, ...]] = {
     "step": ("iteration", "iter", "global_step"),

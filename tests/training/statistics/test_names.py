@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from qanalysis.training.statistics.names import KINDS, SPELLINGS, find_column, find_exponent, find_kind, split_name
+from qanalysis.training.state import KINDS
+from qanalysis.training.statistics.names import SPELLINGS, find_column, find_exponent, find_kind, split_name
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,134 @@
+"""How does a step become rows? The cells of each site and of the whole network, gathered column by column."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from qanalysis.arrays import Doubles
+from qanalysis.results.columns import names_of
+from qanalysis.results.table import Frame
+from qanalysis.training.carrier import WeightCarrier
+from qanalysis.training.range_rules import PrecisionRule
+from qanalysis.training.row import MODEL, HistoryRow
+from qanalysis.training.site import Site
+from qanalysis.training.width_rules import DISTORTION
+
+_NAMES = names_of(HistoryRow)
+_BLANK: Mapping[str, Any] = dict.fromkeys(_NAMES) | {"event": ""}
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Rows of one configuration as they come."""
+
+    configuration: str
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    taken: int = 0
+
+    def add_model(self, step: int, kind: str, **cells: Any) -> None:
+        """A row of the whole network."""
+        self.lines.append({**_BLANK, "step": step, "layer": MODEL, "kind": kind, **_plain(cells)})
+
+    def add_site(self, step: int, site: Site, **cells: Any) -> None:
+        """A row of one site; `cells` are those of its weight."""
+        told = {**_BLANK, "step": step, "layer": site.layer, "kind": site.kind, **describe_site(site), **cells}
+        self.lines.append(_plain(told))
+
+    def take(self) -> Frame[HistoryRow]:
+        """The rows since the last call."""
+        fresh, self.taken = self.lines[self.taken :], len(self.lines)
+        return self.to_frame(fresh)
+
+    def to_frame(self, lines: list[dict[str, Any]] | None = None) -> Frame[HistoryRow]:
+        """All rows, or some, as a frame."""
+        chosen = self.lines if lines is None else lines
+        columns: dict[str, list[Any]] = {name: [line.get(name) for line in chosen] for name in _NAMES}
+        columns["configuration"] = [self.configuration] * len(chosen)
+        return Frame(HistoryRow, columns)
+
+
+def describe_site(site: Site) -> dict[str, Any]:
+    """The cells that every site has: its range and steps, what it saw, how far it missed."""
+    cells: dict[str, Any] = {"event": "; ".join(site.events)}
+    seen = site.seen
+    if seen is not None:
+        square = float(np.average(seen.mean**2 + seen.std**2, weights=np.maximum(seen.count, 1e-300)))
+        mean = float(np.average(seen.mean, weights=np.maximum(seen.count, 1e-300)))
+        cells |= {
+            "absmax": _widest(seen.absmax, np.fmax),
+            "absmin": _widest(seen.absmin, np.fmin),
+            "mean": mean,
+            "std": math.sqrt(max(square - mean * mean, 0.0)),
+            "numel": int(np.nansum(seen.count)),
+            "non_finite": int(np.nansum(seen.non_finite)),
+        }
+        if site.kind.endswith("gradient"):
+            cells["grad_rms"] = math.sqrt(square) if square >= 0 else None
+    if site.recipe is not None and site.state is not None:
+        cells |= _describe_quantizer(site)
+    return cells
+
+
+def _describe_quantizer(site: Site) -> dict[str, Any]:
+    state, recipe, steps = site.state, site.recipe, site.steps
+    if state is None or recipe is None:
+        return {}
+    discrete = isinstance(recipe.range, PrecisionRule) and recipe.range.precision == "s"
+    step = _widest(steps, np.fmax)
+    usable = step is not None and step > 0
+    cells: dict[str, Any] = {
+        "bits": site.bits,
+        "s": round(math.log2(step)) if discrete and usable and step is not None else None,
+        "f": None if discrete else step,
+        "step_size": step,
+        "low": _widest(state.low, np.fmin),
+        "high": _widest(state.high, np.fmax),
+        "checked": bool(site.adapted.checked.any()) if site.adapted is not None else None,
+        "diff_bit": _widest(state.recall(DISTORTION, math.nan), np.fmax),
+    }
+    if site.passed is not None and site.passed.clipped.size:
+        cells["clipped_fraction"] = float(site.passed.clipped.mean())
+    return cells | site.measured | _describe_blocks(site)
+
+
+def _describe_blocks(site: Site) -> dict[str, Any]:
+    """How many blocks have which power of two as their scale, where there are several groups."""
+    if site.grid is None or site.grid.scale.size < 2:
+        return {}
+    scale = np.abs(site.grid.scale[~site.grid.idle])
+    if not scale.size:
+        return {}
+    exponents = np.frexp(scale)[1] - 1
+    first = int(exponents.min())
+    return {"first_exponent": first, "exponent_counts": tuple(np.bincount(exponents - first).tolist())}
+
+
+def describe_weight(carrier: WeightCarrier, cosine: float | None) -> dict[str, Any]:
+    """The cells that only weights have: error, fluctuation, strategy, gradient, flips since the last row."""
+    followed, corrected = carrier.followed, carrier.corrected
+    return {
+        "error": None if followed is None else followed.error,
+        "v_elem": None if followed is None else followed.v_elem,
+        "v_scalar": carrier.v_scalar,
+        "strategy": carrier.strategy if carrier.site.recipe is not None else None,
+        "grad_rms": None if corrected is None else math.sqrt(float(corrected.double().square().mean())),
+        "grad_cosine": cosine,
+        "flips": carrier.flips if followed is not None else None,
+    }
+
+
+def _widest(values: Doubles, join: Any) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(join.reduce(known)) if known.size else None
+
+
+def _plain(cells: Mapping[str, Any]) -> dict[str, Any]:
+    """Cells with None for what is no finite number."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in cells.items()
+    }

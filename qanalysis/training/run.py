@@ -1,0 +1,401 @@
+"""How is one configuration trained? Its model, quantizers, optimizer and what was told so far, one step at a time.
+
+Everything random follows from the seed: batches are functions of the step, and torch's own generator is put in place
+for each step, so that dropout draws the same whatever else runs in the process.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from qanalysis.models.data import Data
+from qanalysis.models.model import Score, count_targets, measure, run_model, sum_loss
+from qanalysis.training.batches import Plan, plan_batches
+from qanalysis.training.carrier import WeightCarrier
+from qanalysis.training.configuration import Configuration
+from qanalysis.training.norms import reestimate_norms
+from qanalysis.training.paths import PathKeeper
+from qanalysis.training.recording import Recorder, describe_weight
+from qanalysis.training.row import HistoryTotal
+from qanalysis.training.rungs import RungState
+from qanalysis.training.saving import (
+    restore_carrier,
+    restore_rung,
+    restore_site,
+    save_carrier,
+    save_rung,
+    save_site,
+)
+from qanalysis.training.site import Clock
+from qanalysis.training.wiring import Wired, wire
+
+#: Steps in a row without a finite loss and gradient after which a training has diverged.
+PATIENCE = 20
+# torch draws from one generator of the process: steps of several trainings take turns.
+_TURN = threading.Lock()
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A configuration at work. `step` are the steps done; `scores` the held-out results by word (float, post-training,
+    held-out).
+    """
+
+    configuration: Configuration
+    model: nn.Module
+    teacher: nn.Module
+    data: Data
+    plan: Plan
+    wired: Wired
+    optimizer: torch.optim.Optimizer
+    recorder: Recorder
+    paths: PathKeeper
+    random: Tensor
+    step: int = 0
+    skipped: int = 0
+    broken: int = 0
+    scores: dict[str, Score] = field(default_factory=dict)
+    rung: RungState | None = None
+    masks: dict[str, Tensor] = field(default_factory=dict)
+    flips: int = 0
+    may_be_saved: bool = False
+
+    @classmethod
+    def begin(cls, load: Callable[[], nn.Module], data: Data, configuration: Configuration) -> Self:
+        """A training at its first step: `load` gives the float model anew at each call. Raises ValueError for layers
+        that are not there and data that the model does not take.
+        """
+        with _torch_random(torch.Generator().manual_seed(configuration.seed).get_state()):
+            model, teacher = load(), load().eval()
+            if configuration.start == "random":
+                _forget(model)
+            random = torch.get_rng_state()
+        plan = plan_batches(
+            data,
+            batch=configuration.batch,
+            seed=configuration.seed,
+            learning=configuration.learning,
+            steps=configuration.steps,
+        )
+        wired = wire(model, configuration.recipes, Clock(epoch=plan.epoch), pattern=configuration.layers)
+        return cls(
+            configuration,
+            model,
+            teacher,
+            data,
+            plan,
+            wired,
+            _make_optimizer(model, configuration),
+            Recorder(configuration.name),
+            PathKeeper.of(wired, configuration.seed),
+            random,
+        )
+
+    @property
+    def clock(self) -> Clock:
+        """Where the training stands, for its quantizers."""
+        return self.wired.clock
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there are rows that no one has taken."""
+        return len(self.recorder.lines) > self.recorder.taken
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the last step was made, or the training has diverged."""
+        return self.step >= self.configuration.steps or self.broken >= PATIENCE
+
+    def proceed(self, check: Callable[[], None]) -> Iterator[None]:
+        """All steps that are left, stopping after each; `check` may raise before one."""
+        if self.step == 0 and not self.scores:
+            check()
+            self._prepare(check)
+            yield
+        while not self.is_done:
+            check()
+            with self._drawing():
+                self._advance()
+            yield
+        if "final" not in self.scores:
+            self._finish()
+            yield
+
+    def _prepare(self, check: Callable[[], None]) -> None:
+        """Float and post-training results, with the ranges that the calibration batches give."""
+        configuration = self.configuration
+        self.scores["float"] = self._measure(self.data.held_out_inputs, self.data.held_out_targets, as_float=True)
+        self._tell("float", self.scores["float"])
+        if configuration.rungs is not None and configuration.target_bits is not None:
+            self.rung = configuration.rungs.start(configuration.target_bits, self.scores["float"]["loss"])
+            self._set_rung("")
+        self._calibrate(check)
+        self.scores["post-training"] = self._measure(self.data.held_out_inputs, self.data.held_out_targets)
+        self._tell("post-training", self.scores["post-training"])
+        self._evaluate(0)
+
+    def _calibrate(self, check: Callable[[], None]) -> None:
+        clock = self.clock
+        clock.adapts, clock.records, clock.follows = True, False, False
+        for place in range(self.configuration.calibration):
+            check()
+            inputs, _targets = self.plan.draw(place)
+            with self._drawing(), torch.no_grad():
+                was = self.model.training
+                self.model.eval()
+                run_model(self.model, inputs)
+                self.model.train(was)
+        for site in self.wired.sites:
+            site.settle()
+        clock.follows = True
+
+    def _advance(self) -> None:
+        """One optimizer step and its rows."""
+        configuration, clock = self.configuration, self.clock
+        clock.step, clock.progress = self.step, self.step / max(configuration.steps, 1)
+        clock.records = self.step % configuration.record_every == 0 or self.step == configuration.steps - 1
+        clock.adapts, clock.is_float, clock.is_broken = True, False, False
+        inputs, targets = self.plan.draw(self.step)
+        float_gradients = self._differentiate_float(inputs, targets) if clock.records else {}
+        self.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        outputs = run_model(self.model, inputs)
+        loss, parts = self._lose(outputs, inputs, targets)
+        moves = bool(torch.isfinite(loss))
+        if moves:
+            torch.autograd.backward(loss)
+            moves = not clock.is_broken and _are_finite(self.model)
+        self.broken = 0 if moves else self.broken + 1
+        self.skipped += not moves
+        self.paths.keep(self.step)
+        if moves:
+            self._move()
+        if clock.records:
+            self._record(float(loss.detach()), parts, float_gradients, moves=moves)
+        self.step += 1
+        self.may_be_saved = self.step % configuration.evaluate_every == 0 or self.is_done
+        if self.may_be_saved:
+            self._evaluate(self.step)
+        self._climb_down(self.scores["held-out"]["loss"] if self.may_be_saved else math.nan)
+
+    def _lose(self, outputs: Tensor, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """The loss of the step, a mean over the targets, and the parts that a distillation has."""
+        rule = self.configuration.distillation
+        if rule is None:
+            return sum_loss(outputs, targets, self.data.loss) / count_targets(targets), {}
+        with torch.no_grad():
+            taught = run_model(self.teacher, inputs)
+        found = rule(outputs, taught, targets)
+        return found.total, {"kl": found.kl, "ce": found.ce, "agreement": found.agreement}
+
+    def _move(self) -> None:
+        self.optimizer.step()
+        self.wired.descend(self.optimizer.param_groups[0]["lr"])
+        pruning = self.configuration.pruning
+        if pruning is None:
+            return
+        for layer, carrier in self.wired.weights.items():
+            if carrier.latent is None:
+                continue
+            with torch.no_grad():
+                if self.step % PRUNE_EVERY == 0 or layer not in self.masks:
+                    self.masks[layer] = pruning(carrier.latent.detach(), self.clock.progress)
+                carrier.latent.mul_(self.masks[layer])
+
+    def _differentiate_float(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The gradient of the float network at the same latent weights and items, by layer."""
+        latents = {name: one.latent for name, one in self.wired.weights.items() if one.latent is not None}
+        random, buffers = torch.get_rng_state(), [one.clone() for one in self.model.buffers()]
+        self.clock.is_float = True
+        try:
+            loss = sum_loss(run_model(self.model, inputs), targets, self.data.loss) / count_targets(targets)
+            found = torch.autograd.grad(loss, list(latents.values()), allow_unused=True)
+        finally:
+            self.clock.is_float = False
+            torch.set_rng_state(random)
+            with torch.no_grad():
+                for buffer, kept in zip(self.model.buffers(), buffers, strict=True):
+                    buffer.copy_(kept)
+        return {name: g for name, g in zip(latents, found, strict=True) if g is not None}
+
+    def _record(self, loss: float, parts: dict[str, float], gradients: dict[str, Tensor], *, moves: bool) -> None:
+        """The rows of this step."""
+        event = "" if moves else self._tell_skip(loss)
+        self.recorder.add_model(self.step, "training", loss=loss, event=event)
+        if parts:
+            self.recorder.add_model(self.step, "distillation", loss=parts["kl"], accuracy=parts["agreement"])
+        for site in self.wired.sites:
+            carrier = self.wired.weights.get(site.layer) if site.kind == "weight" else None
+            if site.seen is None and site.recipe is None and carrier is None:
+                continue
+            cells: dict[str, Any] = {"loss": loss}
+            if carrier is not None:
+                cells |= describe_weight(carrier, _cosine(carrier, gradients.get(site.layer)))
+                self.flips += carrier.flips
+                carrier.flips = 0
+            self.recorder.add_site(self.step, site, **cells)
+            site.events.clear()
+            site.seen = None
+
+    def _tell_skip(self, loss: float) -> str:
+        what = "the loss is not finite" if not math.isfinite(loss) else "a gradient is not finite"
+        ends = f"; {PATIENCE} in a row, the training has diverged and ends" if self.broken >= PATIENCE else ""
+        return f"{what}: step skipped, nothing moved{ends}"
+
+    def _evaluate(self, step: int) -> None:
+        """Held-out results at this step; of a stream, those on old and on new data."""
+        held_out = self._measure(self.data.held_out_inputs, self.data.held_out_targets)
+        self.scores["held-out"] = held_out
+        self._tell("held-out", held_out, step)
+        new = self.plan.streamed
+        if new is not None:
+            self._tell("old-data", held_out, step)
+            self._tell("new-data", self._measure(new.held_out_inputs, new.held_out_targets), step)
+
+    def _climb_down(self, loss: float) -> None:
+        """The next rung, where the held-out loss (NaN at steps without one) or the steps on this one allow it."""
+        rungs = self.configuration.rungs
+        if rungs is not None and self.rung is not None:
+            self.rung, reason = rungs.decide(self.rung, loss)
+            if reason:
+                self._set_rung(reason)
+
+    def _set_rung(self, reason: str) -> None:
+        if self.rung is not None:
+            for site in self.wired.sites:
+                site.set_bits(self.rung.bits, reason)
+
+    def _measure(self, inputs: Tensor, targets: Tensor, *, as_float: bool = False) -> Score:
+        clock = self.clock
+        clock.adapts, clock.is_float = False, as_float
+        try:
+            return measure(self.model, inputs, targets, loss=self.data.loss)
+        finally:
+            clock.adapts, clock.is_float = True, False
+
+    def _tell(self, kind: str, score: Score, step: int | None = None) -> None:
+        self.recorder.add_model(self.step if step is None else step, kind, **score)
+
+    def _finish(self) -> None:
+        """Normalisation statistics anew under the last weights (B3), then the last held-out result."""
+        with self._drawing():
+            if reestimate_norms(self.model, self.clock, self.plan):
+                self._evaluate(self.step)
+                self.recorder.lines[-1]["event"] = "batch statistics estimated anew over the last weights"
+        self.scores["final"] = self.scores["held-out"]
+        self.may_be_saved = True
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """Torch's generator in the state of this training."""
+        with _torch_random(self.random):
+            yield
+            self.random = torch.get_rng_state()
+
+    def state(self) -> dict[str, Any]:
+        """All that a later process needs to go on, plain values and tensors."""
+        return {
+            "step": self.step,
+            "counts": [self.skipped, self.broken, self.flips],
+            "scores": {word: dict(score) for word, score in self.scores.items()},
+            "rung": save_rung(self.rung),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": self.random,
+            "masks": dict(self.masks),
+            "lines": self.recorder.lines,
+            "paths": {"steps": list(self.paths.steps), "lines": dict(self.paths.lines)},
+            "sites": [save_site(site) for site in self.wired.sites],
+            "carriers": {layer: save_carrier(one) for layer, one in self.wired.weights.items()},
+        }
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Go on from a state of the same configuration."""
+        self.step = kept["step"]
+        self.skipped, self.broken, self.flips = kept["counts"]
+        self.scores = {word: Score(loss=one["loss"], accuracy=one["accuracy"]) for word, one in kept["scores"].items()}
+        self.rung, self.random, self.masks = restore_rung(kept["rung"]), kept["random"], dict(kept["masks"])
+        self.model.load_state_dict(kept["model"])
+        self.optimizer.load_state_dict(kept["optimizer"])
+        self.recorder.lines = list(kept["lines"])
+        self.paths.steps, self.paths.lines = list(kept["paths"]["steps"]), dict(kept["paths"]["lines"])
+        for site, one in zip(self.wired.sites, kept["sites"], strict=True):
+            restore_site(site, one)
+        for layer, one in kept["carriers"].items():
+            restore_carrier(self.wired.weights[layer], one)
+
+    def total(self) -> HistoryTotal:
+        """The configuration as a whole, so far."""
+        nothing: Score = {"loss": math.nan, "accuracy": None}
+        own, first, last = (self.scores.get(word, nothing) for word in ("float", "post-training", "held-out"))
+        return HistoryTotal(
+            configuration=self.configuration.name,
+            steps=self.step - self.skipped,
+            skipped_steps=self.skipped,
+            float_loss=_known(own["loss"]),
+            float_accuracy=own["accuracy"],
+            post_training_loss=_known(first["loss"]),
+            post_training_accuracy=first["accuracy"],
+            final_loss=_known(last["loss"]),
+            final_accuracy=last["accuracy"],
+            adjustments=sum(site.adjustments for site in self.wired.sites),
+            checks=sum(site.checks for site in self.wired.sites),
+            switches=sum(carrier.switches for carrier in self.wired.weights.values()),
+            flips=self.flips + sum(carrier.flips for carrier in self.wired.weights.values()),
+        )
+
+
+#: Steps between looks for the smallest weights: between them the same ones are kept at 0.
+PRUNE_EVERY = 5
+
+
+@contextmanager
+def _torch_random(state: Tensor) -> Iterator[None]:
+    with _TURN:
+        kept = torch.get_rng_state()
+        torch.set_rng_state(state)
+        try:
+            yield
+        finally:
+            torch.set_rng_state(kept)
+
+
+def _make_optimizer(model: nn.Module, configuration: Configuration) -> torch.optim.Optimizer:
+    parameters = [one for one in model.parameters() if one.requires_grad]
+    rate, decay = configuration.rate, configuration.weight_decay
+    if configuration.optimizer == "adam":
+        return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+    return torch.optim.SGD(parameters, lr=rate, momentum=configuration.momentum, weight_decay=decay)
+
+
+def _forget(model: nn.Module) -> None:
+    """Random weights in every layer that knows how to draw them."""
+    for module in model.modules():
+        reset = getattr(module, "reset_parameters", None)
+        if callable(reset):
+            reset()
+
+
+def _are_finite(model: nn.Module) -> bool:
+    return all(one.grad is None or bool(torch.isfinite(one.grad).all()) for one in model.parameters())
+
+
+def _cosine(carrier: WeightCarrier, reference: Tensor | None) -> float | None:
+    own = carrier.corrected
+    if own is None or reference is None:
+        return None
+    first, second = own.double().flatten(), reference.double().flatten()
+    norms = float(first.norm() * second.norm())
+    return float(first @ second) / norms if norms > 0 and math.isfinite(norms) else None
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,320 @@
+"""What does one quantizer do while a network trains? A site: a layer, a kind of data, a recipe and the state it is in.
+
+A site sees a tensor, lets its rules act, lays the grid and passes the tensor through it. In evaluation the state stands
+still; only grids that are laid over each tensor itself are laid anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qanalysis.arrays import Doubles, Floats
+from qanalysis.quantizers.formats import FORMATS
+from qanalysis.quantizers.grids import Grid
+from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.observing import lay_at_once, observe_groups
+from qanalysis.quantizers.passing import Passed, pass_through
+from qanalysis.quantizers.quantizer import UniformQuantizer
+from qanalysis.quantizers.rounding import Rounding
+from qanalysis.quantizers.scheme import Scheme
+from qanalysis.quantizers.statistics import Range
+from qanalysis.training.adapting import Adapted, adapt, is_due, widen
+from qanalysis.training.counts import Counts
+from qanalysis.training.range_rules import MinMax, PrecisionRule
+from qanalysis.training.recipe import Recipe
+from qanalysis.training.state import KindOfData, Observation, QuantizerState
+
+#: Above, float32 can not hold the codes.
+WIDEST_FLOAT32 = 16
+
+
+@dataclass(slots=True)
+class Clock:
+    """Where the training stands, for all its sites: the step, the steps in an epoch, the share done.
+
+    `adapts` is false in evaluation; `records` says whether this step is told; `is_float` lets tensors pass as they are;
+    `follows` whether errors of weights are followed; `is_broken` that a gradient of this step was not finite.
+    """
+
+    step: int = 0
+    epoch: int = 1
+    progress: float = 0.0
+    adapts: bool = True
+    records: bool = False
+    is_float: bool = False
+    follows: bool = True
+    is_broken: bool = False
+
+
+@dataclass(slots=True)
+class Pool:
+    """The largest of all layers of a kind (A11, scope=all): of this step so far and of the whole step before."""
+
+    step: int = -1
+    so_far: Observation | None = None
+    before: Observation | None = None
+
+    def to_plain(self) -> dict[str, float]:
+        """The largest magnitudes, for a file."""
+        found = [one.absmax[0] if one is not None else float("nan") for one in (self.so_far, self.before)]
+        return {"step": self.step, "so_far": float(found[0]), "before": float(found[1])}
+
+    def restore(self, kept: Mapping[str, float]) -> None:
+        """The reverse; of the rest of the statistics nothing is needed but the magnitudes."""
+        self.step = int(kept["step"])
+        both = (Observation.of([kept[name]]) if kept[name] == kept[name] else None for name in ("so_far", "before"))
+        self.so_far, self.before = both
+
+    def merge(self, seen: Observation, step: int) -> Observation:
+        """What all layers have shown, this one included."""
+        if step != self.step:
+            self.step, self.before, self.so_far = step, self.so_far, None
+        self.so_far = seen if self.so_far is None else self.so_far.merge(seen)
+        return self.so_far if self.before is None else self.so_far.merge(self.before)
+
+
+@dataclass(slots=True)
+class Site:
+    """One quantizer in its place; `recipe` None for one that only observes.
+
+    Told of the last step: `seen`, `adapted`, `passed`, `grid` and `layout`, and `events` since they were last taken.
+    """
+
+    layer: str
+    kind: KindOfData
+    recipe: Recipe | None
+    clock: Clock
+    pool: Pool | None = None
+    state: QuantizerState | None = None
+    grid: Grid | None = None
+    layout: Layout | None = None
+    seen: Observation | None = None
+    adapted: Adapted | None = None
+    passed: Passed | None = None
+    checks: int = 0
+    adjustments: int = 0
+    events: list[str] = field(default_factory=list)
+    measured: dict[str, float] = field(default_factory=dict)
+
+    def observe(self, x: Floats) -> None:
+        """Look at a tensor without quantizing it."""
+        layout = Scheme.parse("int8").lay_out(x.shape)
+        self.seen, self.layout = _to_observation(x, layout), layout
+
+    def quantize(self, x: Floats) -> Passed:
+        """What the quantizer makes of a tensor (float32, any shape) at this step; empty tensors pass."""
+        recipe = self.recipe
+        if recipe is None or self.clock.is_float or not x.size:
+            return Passed(x, np.zeros(x.shape, np.bool_))
+        matrix = _as_matrix(x, self.kind)
+        layout = self._lay_out(matrix.shape)
+        if self.clock.adapts:
+            self._adapt(recipe, matrix, layout)
+        elif self._lays_over_each_tensor or self.grid is None or self.layout != layout:
+            self._lay(recipe, matrix, layout)
+        passed = self._pass(matrix)
+        if self.clock.adapts:
+            passed = self._widen(recipe, matrix, passed)
+            self.measured = self._measure(matrix, passed) if self.clock.records else {}
+        self.passed = Passed(passed.y.reshape(x.shape), passed.clipped.reshape(x.shape))
+        return self.passed
+
+    def _measure(self, matrix: Floats, passed: Passed) -> dict[str, float]:
+        """Error E in steps of unclipped elements, and the dead zone (A11), of a tensor with one step; {} of others."""
+        step = float(self.steps[0]) if self.steps.size == 1 else 0.0
+        inside = ~passed.clipped & np.isfinite(matrix)
+        if not step > 0 or not inside.any():
+            return {}
+        residual = (matrix[inside] - passed.y[inside]).astype(np.float64) / step
+        magnitude = np.abs(matrix[np.isfinite(matrix)])
+        dead = (magnitude > 0) & (magnitude < step / 2)
+        return {"error": float(np.sqrt(np.mean(residual**2))), "dead_zone": float(dead.mean())}
+
+    @property
+    def bits(self) -> int:
+        """The width of its codes."""
+        return 0 if self.recipe is None else int(self.state.bits[0]) if self.state is not None else self.recipe.bits
+
+    @property
+    def scheme(self) -> Scheme:
+        """The recipe's scheme at the width of now. Raises ValueError for a site that only observes."""
+        if self.recipe is None:
+            raise ValueError(f"{self.layer} {self.kind}: nothing is quantized here")
+        scheme = self.recipe.scheme
+        name = f"int{self.bits}"
+        return scheme if not scheme.format.is_integer or name not in FORMATS else scheme.with_format(FORMATS[name])
+
+    @property
+    def steps(self) -> Doubles:
+        """The step of each group as the grid has it, (groups,)."""
+        if self.grid is None or self.bits > WIDEST_FLOAT32:
+            state, recipe = self.state, self.recipe
+            if state is None or recipe is None:
+                return np.full(1, np.nan)
+            return np.asarray(recipe.reach.step(state.low, state.high, state.bits))
+        return np.asarray(self.grid.step, np.float64)
+
+    @property
+    def offset(self) -> float:
+        """What is taken off before coding and added after (LSQ+)."""
+        return 0.0 if self.state is None else float(self.state.recall("offset")[0])
+
+    def settle(self) -> None:
+        """Keep the range that calibration found, and forget what the rules counted on the way."""
+        if self.state is not None:
+            kept = {name: self.state.recall(name) for name in ("offset", "only_zeros") if name in self.state.memory}
+            self.state = QuantizerState(self.state.bits, self.state.low, self.state.high).remember(**kept)
+        self.events.clear()
+        self.checks = self.adjustments = 0
+
+    def set_bits(self, bits: int, reason: str) -> None:
+        """Another width over the same range, as the rungs towards a target take it."""
+        if self.recipe is None or not self.recipe.scheme.format.is_integer or bits == self.bits:
+            return
+        self.recipe = replace(self.recipe, scheme=self.recipe.scheme.with_format(FORMATS[f"int{bits}"]))
+        if self.state is not None:
+            self.state = replace(self.state, bits=np.full_like(self.state.bits, bits))
+            rule = self.recipe.range
+            if isinstance(rule, PrecisionRule):
+                high = self.recipe.reach.cover(self.state.high, self.state.bits, rule.exponent_rule)
+                self.state = self.state.with_range(-high, high)
+        self.grid = None
+        if reason:
+            self.events.append(reason)
+            self.adjustments += 1
+
+    def _lay_out(self, shape: tuple[int, ...]) -> Layout:
+        if self.layout is not None and self.layout.shape == shape and self.state is not None:
+            return self.layout
+        try:
+            return self.scheme.lay_out(shape)
+        except ValueError as error:
+            raise ValueError(f"{self.layer} {self.kind}: {error}; choose other layers or another format") from error
+
+    @property
+    def _lays_over_each_tensor(self) -> bool:
+        rule = self.recipe.range if self.recipe is not None else None
+        return isinstance(rule, MinMax) and not rule.running and self.kind != "weight"
+
+    def _adapt(self, recipe: Recipe, matrix: Floats, layout: Layout) -> None:
+        if self.state is None or self.state.high.size != layout.groups:
+            self.state, self.grid = QuantizerState.blank(layout.groups, recipe.bits), None
+        clock = self.clock
+        due = is_due(recipe, self.state, clock.step, clock.epoch)
+        watches = isinstance(recipe.range, Counts) or recipe.average is not None
+        if not (due.any() or watches or clock.records):
+            return
+        self.seen = _to_observation(matrix, layout)
+        pooled = self.pool.merge(self.seen, clock.step) if self.pool is not None else self.seen
+        self.adapted = adapt(recipe, self.state, pooled, step=clock.step, epoch=clock.epoch)
+        self._take(self.adapted)
+        if self.adapted.changed.any() or self.grid is None or self.layout != layout:
+            self._lay(recipe, matrix, layout)
+
+    def _take(self, adapted: Adapted) -> None:
+        self.state = adapted.state
+        self.checks += bool(adapted.checked.any())
+        if adapted.reasons:
+            self.adjustments += 1
+            self.events.append(_join(adapted.reasons))
+
+    def _lay(self, recipe: Recipe, matrix: Floats, layout: Layout) -> None:
+        """The grid over the range of the state, or over the tensor itself where the rule does so."""
+        scheme, state = self.scheme, self.state
+        self.layout = layout
+        refits = recipe.range.refits and not getattr(recipe.range, "running", False)
+        if state is None or (refits and not scheme.takes_extremes) or (not self.clock.adapts and refits):
+            self.grid = lay_at_once(matrix, scheme, layout)
+            return
+        low, high = (np.nan_to_num(end).astype(np.float32) for end in (state.low, state.high))
+        self.grid = scheme.lay_grid(scheme.settle(Range(low, high)))
+
+    def _pass(self, matrix: Floats) -> Passed:
+        if self.grid is None or self.layout is None:
+            return Passed(matrix, np.zeros(matrix.shape, np.bool_))
+        if self.bits > WIDEST_FLOAT32 and self.recipe is not None and self.recipe.scheme.format.is_integer:
+            return self._pass_wide(matrix)
+        rounding = self._draw_anew(self.scheme.rounding)
+        if not self.offset:
+            return pass_through(matrix, self.grid, self.layout, rounding)
+        offset = np.float32(self.offset)
+        passed = pass_through(matrix - offset, self.grid, self.layout, rounding)
+        return Passed(passed.y + offset, passed.clipped)
+
+    def _pass_wide(self, matrix: Floats) -> Passed:
+        """Codes that float32 can not hold, by the uniform quantizer in float64."""
+        top = 2 ** (self.bits - 1) - 1
+        quantizer = UniformQuantizer(float(self.steps[0]), -top, top, rounding=self._draw_anew(self.scheme.rounding))
+        y = quantizer.round_trip(matrix)
+        return Passed(y.astype(np.float32), (matrix > quantizer.high) | (matrix < quantizer.low))
+
+    def _draw_anew(self, rounding: Rounding) -> Rounding:
+        """A stochastic rounding draws anew at every step, the same in every run."""
+        return replace(rounding, seed=(rounding.seed + self.clock.step) % 10**9) if rounding.is_stochastic else rounding
+
+    def _widen(self, recipe: Recipe, matrix: Floats, passed: Passed) -> Passed:
+        """Hold the mean magnitude against the width rule, quantizing anew while it grows."""
+        adapted = self.adapted
+        if adapted is None or not adapted.checked.any() or self.seen is None:
+            return passed
+        if not (recipe.width or recipe.average or self.clock.records) or adapted.state.high.size > 1:
+            return passed
+        for _ in range(8):
+            before = adapted.state.bits
+            with np.errstate(invalid="ignore"):
+                means = np.array([np.abs(passed.y[np.isfinite(passed.y)]).mean(dtype=np.float64)])
+            adapted = widen(recipe, adapted, self.seen.mean, means)
+            grown = bool((adapted.state.bits != before).any())
+            self.adapted, self.state = adapted, adapted.state
+            if not grown:
+                return passed
+            self.events.append(_join(adapted.reasons).rpartition("; ")[2])
+            self.adjustments += 1
+            self._lay(recipe, matrix, self._lay_out(matrix.shape))
+            passed = self._pass(matrix)
+        return passed
+
+
+def _to_observation(matrix: Floats, layout: Layout) -> Observation:
+    found = observe_groups(matrix, layout)
+    return Observation(
+        found.absmax,
+        found.absmin,
+        found.mean,
+        found.std,
+        found.low,
+        found.high,
+        found.count,
+        found.non_finite,
+        np.full(found.absmax.shape, np.nan),
+    )
+
+
+def _as_matrix(x: Floats, kind: KindOfData) -> Floats:
+    """Weights as they are; of activations and their gradients a row per token (Linear) or per sample (images), so that
+    a group or a block runs along what a layer sums over.
+    """
+    if kind.startswith("weight") or x.ndim <= 2:
+        return np.ascontiguousarray(x)
+    return (
+        np.ascontiguousarray(x).reshape(-1, x.shape[-1]) if x.ndim == 3 else np.ascontiguousarray(x).reshape(len(x), -1)
+    )
+
+
+def _join(reasons: Mapping[int, str]) -> str:
+    """One reason as it is, of many the first and how many more."""
+    told = list(reasons.values())
+    return told[0] if len(told) == 1 else f"{told[0]} (and {len(told) - 1} more groups)"
+
+
+def spread_steps(steps: Doubles, layout: Layout) -> Floats:
+    """The step of each element, shaped like the tensor of the layout; one number for a single group."""
+    if steps.size == 1:
+        return steps.astype(np.float32).reshape(())
+    rows = np.broadcast_to(layout.spread(steps.astype(np.float32)), (layout.rows, layout.columns))
+    spread: NDArray[np.float32] = layout.from_matrix(rows)
+    return spread

@@ -1,0 +1,146 @@
+"""How do the quantizers get into a model? Weights by parametrization, inputs and outputs by hooks, gradients on the way
+back.
+
+Nothing of the model's own code changes: while it is wired a layer's weight reads as its quantized value, and the
+optimizer moves the latent one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from qanalysis.training.carrier import Carrier, WeightCarrier, watched
+from qanalysis.training.range_rules import PrecisionRule
+from qanalysis.training.recipe import Recipe
+from qanalysis.training.site import Clock, Pool, Site
+from qanalysis.training.state import KindOfData
+
+
+@dataclass(slots=True, eq=False)
+class Wired:
+    """The quantizers of a model: all sites in the order of the model, the carriers of weights by layer, and the
+    carriers of activations.
+    """
+
+    clock: Clock
+    sites: list[Site] = field(default_factory=list)
+    weights: dict[str, WeightCarrier] = field(default_factory=dict)
+    activations: list[Carrier] = field(default_factory=list)
+
+    def descend(self, rate: float) -> None:
+        """Move all learned ranges."""
+        for carrier in (*self.weights.values(), *self.activations):
+            carrier.descend(rate)
+
+
+class _Weight(nn.Module):
+    """A parametrization: the latent weight in, the quantized one out."""
+
+    def __init__(self, carrier: WeightCarrier) -> None:
+        super().__init__()
+        self.carrier = carrier
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The quantized weight, of its shape."""
+        return self.carrier.carry(weight)
+
+
+def list_layers(model: nn.Module, pattern: str = "") -> Iterator[tuple[str, nn.Module, str]]:
+    """(layer, module, name of the parameter) of every floating-point weight of two or more dimensions, in the order of
+    the model. A weight that several modules share is listed once. `pattern` is searched in the layer's name.
+    """
+    seen: set[int] = set()
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.ndim < 2 or not parameter.is_floating_point() or id(parameter) in seen:
+                continue
+            seen.add(id(parameter))
+            layer = path if name == "weight" and path else f"{path}.{name}".strip(".")
+            if re.search(pattern, layer):
+                yield layer, module, name
+
+
+def wire(model: nn.Module, recipes: Mapping[KindOfData, Recipe], clock: Clock, *, pattern: str = "") -> Wired:
+    """Put the quantizers of the recipes into a model, in place, and sites that only look where there is no recipe.
+
+    Raises ValueError where no layer has a name that the pattern finds, or a weight does not fit its scheme.
+    """
+    layers = list(list_layers(model, pattern))
+    if not layers:
+        names = ", ".join(layer for layer, _module, _name in list_layers(model)) or "none"
+        raise ValueError(f"layers {pattern!r} finds no layer with a weight of two dimensions; there are {names}")
+    wired = Wired(clock)
+    pools: dict[KindOfData, Pool] = {
+        kind: Pool()
+        for kind, recipe in recipes.items()
+        if isinstance(recipe.range, PrecisionRule) and recipe.range.scope == "all"
+    }
+
+    def make(layer: str, kind: KindOfData) -> Site:
+        site = Site(layer, kind, recipes.get(kind), clock, pools.get(kind))
+        wired.sites.append(site)
+        return site
+
+    hooked: set[int] = set()
+    for layer, module, name in layers:
+        _wire_weight(wired, module, name, make(layer, "weight"), make(layer, "weight-gradient"))
+        if id(module) not in hooked:
+            hooked.add(id(module))
+            _wire_activations(wired, module, [make(layer, kind) for kind in _AROUND])
+    return wired
+
+
+_AROUND: tuple[KindOfData, ...] = ("input", "input-gradient", "output", "output-gradient")
+
+
+def _wire_weight(wired: Wired, module: nn.Module, name: str, site: Site, gradient: Site) -> None:
+    latent = getattr(module, name)
+    if site.recipe is not None:
+        try:
+            site.scheme.lay_out(tuple(latent.shape))
+        except ValueError as error:
+            raise ValueError(f"{site.layer} weight: {error}; leave the layer out or choose another format") from error
+    carrier = WeightCarrier(site, latent=latent, gradient=gradient)
+    wired.weights[site.layer] = carrier
+    parametrize.register_parametrization(module, name, _Weight(carrier), unsafe=True)
+
+
+def _wire_activations(wired: Wired, module: nn.Module, sites: list[Site]) -> None:
+    entrance, back_out, exit_, back_in = sites
+    into, out = Carrier(entrance), Carrier(exit_)
+    wired.activations += [into, out]
+
+    def before(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if not inputs or not isinstance(inputs[0], Tensor) or not inputs[0].is_floating_point():
+            return None
+        return (_pass_by(inputs[0], into, back_out), *inputs[1:])
+
+    def after(_module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> Any:
+        if not isinstance(output, Tensor) or not output.is_floating_point():
+            return None
+        # The gradient that arrives is seen first, so its site lies behind the quantizer.
+        passed = _look(output, out)
+        return watched(passed, back_in) if passed.requires_grad else passed
+
+    module.register_forward_pre_hook(before)
+    module.register_forward_hook(after)
+
+
+def _pass_by(x: Tensor, carrier: Carrier, gradient: Site) -> Tensor:
+    """The input quantized; the gradient that leaves it is seen last on the way back, so its site lies in front."""
+    return _look(watched(x, gradient) if x.requires_grad else x, carrier)
+
+
+def _look(x: Tensor, carrier: Carrier) -> Tensor:
+    site, clock = carrier.site, carrier.clock
+    if site.recipe is None:
+        if clock.records and clock.adapts and not clock.is_float:
+            site.observe(x.detach().to("cpu").float().contiguous().numpy())
+        return x
+    return carrier.carry(x)
