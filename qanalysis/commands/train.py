@@ -20,7 +20,8 @@ _LONGEST = 1_000_000  # bytes of an experiment's text
 
 def train(  # one parameter per option
     config: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG]", help="A .toml file; `--example` prints one.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="[CONFIG]", help="A .toml file; `--example` prints one.", show_default=False),
     ] = None,
     *,
     preset: Annotated[
@@ -84,7 +85,9 @@ def _choose_experiment(config: Path | None, preset: str | None, *, example: bool
     from qanalysis.training.presets import find_preset
 
     if config is not None and (preset is not None or example):
-        raise ValueError(f"CONFIG {config} and {'--preset' if preset else '--example'} exclude each other; leave one out")
+        raise ValueError(
+            f"CONFIG {config} and {'--preset' if preset else '--example'} exclude each other; leave one out"
+        )
     if preset is not None:
         return find_preset(preset).experiment
     if config is not None:
@@ -131,18 +134,18 @@ def _run_training(experiment: Experiment, saved: Path | None, *, resume: bool) -
 
         def check() -> None:
             if cancel.is_set():
-                raise _Cancelled
+                raise _CancelledError
 
         trainer = Trainer(experiment, saved=saved)
         if resume:
             trainer.resume()
         try:
             return trainer.train(tell, check)
-        except _Cancelled:
+        except _CancelledError:
             return trainer.history(complete=False)
 
 
-class _Cancelled(Exception):
+class _CancelledError(Exception):
     """The user asked to stop."""
 
 

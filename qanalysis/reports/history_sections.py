@@ -11,6 +11,7 @@ from qanalysis.results.table import Table
 
 _NOTHING = "–"
 _MOST_EVENTS = 200
+_MOST_PRINTED = 30
 
 
 def outline_history(table: Table[Any], *, title: str | None = None) -> Outline:
@@ -102,4 +103,4 @@ def _list_events(table: Table[Any]) -> list[Section]:
     grid = Grid(
         ("configuration", "step", "layer", "kind", "what changed and why"), events[:_MOST_EVENTS], text_columns=5
     )
-    return [Section("events", "Events", [grid], note)]
+    return [Section("events", "Events", [grid], note, printed=len(events) <= _MOST_PRINTED)]
