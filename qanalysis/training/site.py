@@ -24,7 +24,7 @@ from qanalysis.quantizers.scheme import Scheme
 from qanalysis.quantizers.statistics import Range
 from qanalysis.training.adapting import Adapted, adapt, is_due, widen
 from qanalysis.training.counts import Counts
-from qanalysis.training.range_rules import MinMax, PrecisionRule
+from qanalysis.training.range_rules import PrecisionRule
 from qanalysis.training.recipe import Recipe
 from qanalysis.training.state import KindOfData, Observation, QuantizerState
 
@@ -97,8 +97,12 @@ class Site:
     passed: Passed | None = None
     checks: int = 0
     adjustments: int = 0
-    events: list[str] = field(default_factory=list)
+    events: list[tuple[int, str]] = field(default_factory=list)
     measured: dict[str, float] = field(default_factory=dict)
+
+    def tell(self, text: str) -> None:
+        """Note an event of this step."""
+        self.events.append((self.clock.step, text))
 
     def observe(self, x: Floats) -> None:
         """Look at a tensor without quantizing it."""
@@ -112,14 +116,13 @@ class Site:
             return Passed(x, np.zeros(x.shape, np.bool_))
         matrix = _as_matrix(x, self.kind)
         layout = self._lay_out(matrix.shape)
-        if self.clock.adapts:
-            self._adapt(recipe, matrix, layout)
-        elif self._lays_over_each_tensor or self.grid is None or self.layout != layout:
-            self._lay(recipe, matrix, layout)
-        passed = self._pass(matrix)
-        if self.clock.adapts:
-            passed = self._widen(recipe, matrix, passed)
-            self.measured = self._measure(matrix, passed) if self.clock.records else {}
+        if not self.clock.adapts:
+            passed = self._pass(matrix, self._find_grid(recipe, matrix, layout), layout)
+            return Passed(passed.y.reshape(x.shape), passed.clipped.reshape(x.shape))
+        self._adapt(recipe, matrix, layout)
+        self.layout = layout
+        passed = self._widen(recipe, matrix, self._pass(matrix, self.grid, layout), layout)
+        self.measured = self._measure(matrix, passed) if self.clock.records else {}
         self.passed = Passed(passed.y.reshape(x.shape), passed.clipped.reshape(x.shape))
         return self.passed
 
@@ -184,7 +187,7 @@ class Site:
                 self.state = self.state.with_range(-high, high)
         self.grid = None
         if reason:
-            self.events.append(reason)
+            self.tell(reason)
             self.adjustments += 1
 
     def _lay_out(self, shape: tuple[int, ...]) -> Layout:
@@ -195,15 +198,19 @@ class Site:
         except ValueError as error:
             raise ValueError(f"{self.layer} {self.kind}: {error}; choose other layers or another format") from error
 
-    @property
-    def _lays_over_each_tensor(self) -> bool:
-        rule = self.recipe.range if self.recipe is not None else None
-        return isinstance(rule, MinMax) and not rule.running and self.kind != "weight"
+    def _find_grid(self, recipe: Recipe, matrix: Floats, layout: Layout) -> Grid:
+        """The grid of an evaluation: as the training left it, or over the tensor itself where the rule does so at every
+        step. Nothing of the site changes.
+        """
+        lays_anew = recipe.range.refits and not recipe.range.remembers and recipe.range.timing.is_always
+        if lays_anew or self.state is None or self.state.high.size != layout.groups:
+            return lay_at_once(matrix, self.scheme, layout)
+        return self.grid if self.grid is not None else self._lay(recipe, matrix, layout)
 
     def _adapt(self, recipe: Recipe, matrix: Floats, layout: Layout) -> None:
         if self.state is None or self.state.high.size != layout.groups:
             self.state, self.grid = QuantizerState.blank(layout.groups, recipe.bits), None
-        clock = self.clock
+        self.adapted, clock = None, self.clock
         due = is_due(recipe, self.state, clock.step, clock.epoch)
         watches = isinstance(recipe.range, Counts) or recipe.average is not None
         if not (due.any() or watches or clock.records):
@@ -212,37 +219,36 @@ class Site:
         pooled = self.pool.merge(self.seen, clock.step) if self.pool is not None else self.seen
         self.adapted = adapt(recipe, self.state, pooled, step=clock.step, epoch=clock.epoch)
         self._take(self.adapted)
-        if self.adapted.changed.any() or self.grid is None or self.layout != layout:
-            self._lay(recipe, matrix, layout)
+        refits = recipe.range.refits and bool(self.adapted.checked.any())
+        if refits or self.adapted.changed.any() or self.grid is None:
+            self.grid = self._lay(recipe, matrix, layout)
 
     def _take(self, adapted: Adapted) -> None:
         self.state = adapted.state
         self.checks += bool(adapted.checked.any())
         if adapted.reasons:
             self.adjustments += 1
-            self.events.append(_join(adapted.reasons))
+            self.tell(_join(adapted.reasons))
 
-    def _lay(self, recipe: Recipe, matrix: Floats, layout: Layout) -> None:
-        """The grid over the range of the state, or over the tensor itself where the rule does so."""
+    def _lay(self, recipe: Recipe, matrix: Floats, layout: Layout) -> Grid:
+        """The grid over the range of the state, or over the tensor itself where the scheme does so."""
         scheme, state = self.scheme, self.state
-        self.layout = layout
-        refits = recipe.range.refits and not getattr(recipe.range, "running", False)
-        if state is None or (refits and not scheme.takes_extremes) or (not self.clock.adapts and refits):
-            self.grid = lay_at_once(matrix, scheme, layout)
-            return
+        refits = recipe.range.refits and not recipe.range.remembers
+        if state is None or (refits and not scheme.takes_extremes):
+            return lay_at_once(matrix, scheme, layout)
         low, high = (np.nan_to_num(end).astype(np.float32) for end in (state.low, state.high))
-        self.grid = scheme.lay_grid(scheme.settle(Range(low, high)))
+        return scheme.lay_grid(scheme.settle(Range(low, high)))
 
-    def _pass(self, matrix: Floats) -> Passed:
-        if self.grid is None or self.layout is None:
+    def _pass(self, matrix: Floats, grid: Grid | None, layout: Layout) -> Passed:
+        if grid is None:
             return Passed(matrix, np.zeros(matrix.shape, np.bool_))
         if self.bits > WIDEST_FLOAT32 and self.recipe is not None and self.recipe.scheme.format.is_integer:
             return self._pass_wide(matrix)
         rounding = self._draw_anew(self.scheme.rounding)
         if not self.offset:
-            return pass_through(matrix, self.grid, self.layout, rounding)
+            return pass_through(matrix, grid, layout, rounding)
         offset = np.float32(self.offset)
-        passed = pass_through(matrix - offset, self.grid, self.layout, rounding)
+        passed = pass_through(matrix - offset, grid, layout, rounding)
         return Passed(passed.y + offset, passed.clipped)
 
     def _pass_wide(self, matrix: Floats) -> Passed:
@@ -256,7 +262,7 @@ class Site:
         """A stochastic rounding draws anew at every step, the same in every run."""
         return replace(rounding, seed=(rounding.seed + self.clock.step) % 10**9) if rounding.is_stochastic else rounding
 
-    def _widen(self, recipe: Recipe, matrix: Floats, passed: Passed) -> Passed:
+    def _widen(self, recipe: Recipe, matrix: Floats, passed: Passed, layout: Layout) -> Passed:
         """Hold the mean magnitude against the width rule, quantizing anew while it grows."""
         adapted = self.adapted
         if adapted is None or not adapted.checked.any() or self.seen is None:
@@ -272,10 +278,10 @@ class Site:
             self.adapted, self.state = adapted, adapted.state
             if not grown:
                 return passed
-            self.events.append(_join(adapted.reasons).rpartition("; ")[2])
+            self.tell(_join(adapted.reasons).rpartition("; ")[2])
             self.adjustments += 1
-            self._lay(recipe, matrix, self._lay_out(matrix.shape))
-            passed = self._pass(matrix)
+            self.grid = self._lay(recipe, matrix, layout)
+            passed = self._pass(matrix, self.grid, layout)
         return passed
 
 
