@@ -16,7 +16,7 @@ import streamlit as st
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.cache import get_jobs
 from qanalysis.dashboard.jobs import Job, Snapshot, SweepJob, SweepRequest
-from qanalysis.dashboard.training.runs import TrainingRequest, get_trainings, tell_run
+from qanalysis.dashboard.trainings import TrainingRequest, get_trainings, tell_run
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import about, about_size, count, duration, percent, shorten
 from qanalysis.sweeps.row import Rows

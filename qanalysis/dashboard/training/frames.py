@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qanalysis.charts.linked.scene import FactPanel, Panel, Tree, build_part
-from qanalysis.charts.linked.table import TablePanel
+from qanalysis.charts.linked.scene import Described, Panel, Tree, build_part
 from qanalysis.charts.training_blocks import block_map, has_blocks
 from qanalysis.charts.training_charts import CHARTS, Measure, Ratio, draw_all
 from qanalysis.charts.training_lines import History
@@ -17,7 +16,8 @@ from qanalysis.charts.training_paths import choose_paths, path_lines
 from qanalysis.charts.training_sheet import Look, mark_step
 from qanalysis.charts.training_tables import StateBook, name_line, tabulate_events, tabulate_results
 from qanalysis.dashboard.linked import PARTS
-from qanalysis.dashboard.training.runs import TrainingRequest, find_thresholds
+from qanalysis.dashboard.training.runs import find_thresholds
+from qanalysis.dashboard.trainings import TrainingRequest
 from qanalysis.notation import percent, plain
 from qanalysis.training.row import MODEL
 
@@ -89,7 +89,7 @@ def build_run(shown: Shown) -> Tree:
     results = tabulate_results(history)
     events, leads = tabulate_events(history)
     replays = steps if shown.ended else steps[-1:]
-    places: list[list[Panel | FactPanel | TablePanel]] = [
+    places: list[list[Panel | Described]] = [
         [results, *(replace(chart, changes=mark_step(step)) for chart in charts), book.tabulate(step), events]
         for step in replays
     ]

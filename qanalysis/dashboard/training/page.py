@@ -21,15 +21,9 @@ from qanalysis.dashboard.session import change, confine, draw_history, keep, ope
 from qanalysis.dashboard.training.controls import draw_configurations, draw_preset, draw_toml, read_faults
 from qanalysis.dashboard.training.frames import Shown, offer_run, place_run
 from qanalysis.dashboard.training.honesty import draw_examples, draw_readings
-from qanalysis.dashboard.training.runs import (
-    TrainingJob,
-    TrainingRequest,
-    get_trainings,
-    read_rows,
-    tell_run,
-    warm_training,
-)
+from qanalysis.dashboard.training.runs import warm_training
 from qanalysis.dashboard.training.view import LabView
+from qanalysis.dashboard.trainings import TrainingJob, TrainingRequest, get_trainings, read_rows, tell_run
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import count
 from qanalysis.training.configuration import Experiment
