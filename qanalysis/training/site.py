@@ -24,7 +24,7 @@ from qanalysis.quantizers.scheme import Scheme
 from qanalysis.quantizers.statistics import Range
 from qanalysis.training.adapting import Adapted, adapt, is_due, widen
 from qanalysis.training.counts import Counts
-from qanalysis.training.range_rules import MinMax, PrecisionRule
+from qanalysis.training.range_rules import PrecisionRule
 from qanalysis.training.recipe import Recipe
 from qanalysis.training.state import KindOfData, Observation, QuantizerState
 
@@ -79,7 +79,7 @@ class Pool:
 
 @dataclass(slots=True)
 class Site:
-    """One quantizer in its place; `recipe` None for one that only observes.
+    """One quantizer in its place; `recipe` None for one that only observes; `axis` is that of the output channels.
 
     Told of the last step: `seen`, `adapted`, `passed`, `grid` and `layout`, and `events` since they were last taken.
     """
@@ -90,6 +90,7 @@ class Site:
     clock: Clock
     pool: Pool | None = None
     state: QuantizerState | None = None
+    axis: int = 0
     grid: Grid | None = None
     layout: Layout | None = None
     seen: Observation | None = None
@@ -112,14 +113,12 @@ class Site:
             return Passed(x, np.zeros(x.shape, np.bool_))
         matrix = _as_matrix(x, self.kind)
         layout = self._lay_out(matrix.shape)
-        if self.clock.adapts:
-            self._adapt(recipe, matrix, layout)
-        elif self._lays_over_each_tensor or self.grid is None or self.layout != layout:
-            self._lay(recipe, matrix, layout)
-        passed = self._pass(matrix)
-        if self.clock.adapts:
-            passed = self._widen(recipe, matrix, passed)
-            self.measured = self._measure(matrix, passed) if self.clock.records else {}
+        if not self.clock.adapts:
+            passed = self._pass(matrix, self._find_grid(recipe, matrix, layout), layout)
+            return Passed(passed.y.reshape(x.shape), passed.clipped.reshape(x.shape))
+        self._adapt(recipe, matrix, layout)
+        passed = self._widen(recipe, matrix, self._pass(matrix, self.grid, layout))
+        self.measured = self._measure(matrix, passed) if self.clock.records else {}
         self.passed = Passed(passed.y.reshape(x.shape), passed.clipped.reshape(x.shape))
         return self.passed
 
@@ -191,58 +190,74 @@ class Site:
         if self.layout is not None and self.layout.shape == shape and self.state is not None:
             return self.layout
         try:
-            return self.scheme.lay_out(shape)
+            return self.scheme.lay_out(shape, axis=self.axis)
         except ValueError as error:
             raise ValueError(f"{self.layer} {self.kind}: {error}; choose other layers or another format") from error
 
     @property
     def _lays_over_each_tensor(self) -> bool:
         rule = self.recipe.range if self.recipe is not None else None
-        return isinstance(rule, MinMax) and not rule.running and self.kind != "weight"
+        return rule is not None and rule.refits and self.kind != "weight"
 
     def _adapt(self, recipe: Recipe, matrix: Floats, layout: Layout) -> None:
         if self.state is None or self.state.high.size != layout.groups:
             self.state, self.grid = QuantizerState.blank(layout.groups, recipe.bits), None
         clock = self.clock
         due = is_due(recipe, self.state, clock.step, clock.epoch)
-        watches = isinstance(recipe.range, Counts) or recipe.average is not None
-        if not (due.any() or watches or clock.records):
+        watches = isinstance(recipe.range, Counts) or recipe.average is not None or self.pool is not None
+        is_laid = self.grid is not None and self.layout == layout
+        if not (due.any() or watches or clock.records or not is_laid):
             return
         self.seen = _to_observation(matrix, layout)
+        if recipe.range.is_learned and not self.state.has_range.all():
+            self.seen = replace(self.seen, signed_mean=np.full(layout.groups, _find_mean(matrix)))
         pooled = self.pool.merge(self.seen, clock.step) if self.pool is not None else self.seen
         self.adapted = adapt(recipe, self.state, pooled, step=clock.step, epoch=clock.epoch)
-        self._take(self.adapted)
-        if self.adapted.changed.any() or self.grid is None or self.layout != layout:
-            self._lay(recipe, matrix, layout)
+        after = self._take(self.adapted)
+        refits = recipe.range.refits and not self.scheme.takes_extremes and bool(self.adapted.checked.any())
+        if self.adapted.changed.any() or not is_laid or refits:
+            self.grid, self.layout = self._lay(recipe, after, matrix, layout), layout
 
-    def _take(self, adapted: Adapted) -> None:
+    def _take(self, adapted: Adapted) -> QuantizerState:
         self.state = adapted.state
         self.checks += bool(adapted.checked.any())
         if adapted.reasons:
             self.adjustments += 1
             self.events.append(_join(adapted.reasons))
+        return adapted.state
 
-    def _lay(self, recipe: Recipe, matrix: Floats, layout: Layout) -> None:
-        """The grid over the range of the state, or over the tensor itself where the rule does so."""
-        scheme, state = self.scheme, self.state
-        self.layout = layout
-        refits = recipe.range.refits and not getattr(recipe.range, "running", False)
-        if state is None or (refits and not scheme.takes_extremes) or (not self.clock.adapts and refits):
-            self.grid = lay_at_once(matrix, scheme, layout)
-            return
+    def _find_grid(self, recipe: Recipe, matrix: Floats, layout: Layout) -> Grid | None:
+        """The grid for a tensor in evaluation, kept nowhere: over the tensor itself by a rule that does so and by one
+        that knows no range of so many groups, as of the samples of another batch.
+        """
+        state = self.state
+        if state is not None and state.high.size == layout.groups and not self._lays_over_each_tensor:
+            return self.grid if self.layout == layout and self.grid else self._lay(recipe, state, matrix, layout)
+        if recipe.range.refits:
+            return lay_at_once(matrix, self.scheme, layout)
+        blank = QuantizerState.blank(layout.groups, self.bits)
+        seen = replace(_to_observation(matrix, layout), signed_mean=np.full(layout.groups, _find_mean(matrix)))
+        begun = recipe.range.begin(blank, seen, recipe.reach)
+        return self._lay(recipe, begun, matrix, layout)
+
+    def _lay(self, recipe: Recipe, state: QuantizerState, matrix: Floats, layout: Layout) -> Grid:
+        """The grid over the range of a state, or over the tensor itself where the scheme asks for more than a range."""
+        scheme = self.scheme
+        if recipe.range.refits and not scheme.takes_extremes:
+            return lay_at_once(matrix, scheme, layout)
         low, high = (np.nan_to_num(end).astype(np.float32) for end in (state.low, state.high))
-        self.grid = scheme.lay_grid(scheme.settle(Range(low, high)))
+        return scheme.lay_grid(scheme.settle(Range(low, high)))
 
-    def _pass(self, matrix: Floats) -> Passed:
-        if self.grid is None or self.layout is None:
+    def _pass(self, matrix: Floats, grid: Grid | None, layout: Layout) -> Passed:
+        if grid is None:
             return Passed(matrix, np.zeros(matrix.shape, np.bool_))
         if self.bits > WIDEST_FLOAT32 and self.recipe is not None and self.recipe.scheme.format.is_integer:
             return self._pass_wide(matrix)
         rounding = self._draw_anew(self.scheme.rounding)
         if not self.offset:
-            return pass_through(matrix, self.grid, self.layout, rounding)
+            return pass_through(matrix, grid, layout, rounding)
         offset = np.float32(self.offset)
-        passed = pass_through(matrix - offset, self.grid, self.layout, rounding)
+        passed = pass_through(matrix - offset, grid, layout, rounding)
         return Passed(passed.y + offset, passed.clipped)
 
     def _pass_wide(self, matrix: Floats) -> Passed:
@@ -274,9 +289,16 @@ class Site:
                 return passed
             self.events.append(_join(adapted.reasons).rpartition("; ")[2])
             self.adjustments += 1
-            self._lay(recipe, matrix, self._lay_out(matrix.shape))
-            passed = self._pass(matrix)
+            layout = self._lay_out(matrix.shape)
+            self.grid, self.layout = self._lay(recipe, adapted.state, matrix, layout), layout
+            passed = self._pass(matrix, self.grid, layout)
         return passed
+
+
+def _find_mean(matrix: Floats) -> float:
+    """The mean of the finite elements; 0 where there is none."""
+    finite = matrix[np.isfinite(matrix)]
+    return float(finite.mean(dtype=np.float64)) if finite.size else 0.0
 
 
 def _to_observation(matrix: Floats, layout: Layout) -> Observation:
@@ -316,5 +338,5 @@ def spread_steps(steps: Doubles, layout: Layout) -> Floats:
     if steps.size == 1:
         return steps.astype(np.float32).reshape(())
     rows = np.broadcast_to(layout.spread(steps.astype(np.float32)), (layout.rows, layout.columns))
-    spread: NDArray[np.float32] = layout.from_matrix(rows)
+    spread: NDArray[np.float32] = np.array(layout.from_matrix(rows), order="C")  # torch takes no read-only memory
     return spread
