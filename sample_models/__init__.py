@@ -11,9 +11,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SAMPLES", "evaluation_path", "read_card", "training_path", "weights_path"]
+__all__ = ["SAMPLES", "STATISTICS", "evaluation_path", "read_card", "statistics_path", "training_path", "weights_path"]
 
 SAMPLES: tuple[str, ...] = ("digits-mlp", "digits-cnn", "words-transformer", "outliers")
+
+#: Logs of trainings that were recorded: NAME.parquet each, remade by `sample_models.statistics`.
+STATISTICS: tuple[str, ...] = ("digits-mlp-training",)
 
 _EVALUATION_FILES = {"digits-mlp": "digits.npz", "digits-cnn": "digits.npz", "words-transformer": "words.npz"}
 _TRAINING_FILES = {
@@ -63,6 +66,17 @@ def training_path(name: str) -> Path:
     'words-train.npz'
     """
     return _packaged(_pick_file(name, _TRAINING_FILES, "training data"))
+
+
+def statistics_path(name: str) -> Path:
+    """Path of a recorded log, one row per step, layer and kind; ValueError for an unknown name.
+
+    >>> statistics_path("digits-mlp-training").name
+    'digits-mlp-training.parquet'
+    """
+    if name not in STATISTICS:
+        raise ValueError(f"unknown sample log {name!r}; the sample logs are: {', '.join(STATISTICS)}")
+    return _packaged(f"{name}.parquet")
 
 
 def _pick_file(name: str, files: dict[str, str], holds: str) -> str:

@@ -242,7 +242,7 @@ class WeightCarrier(Carrier):
         self.policy, reason = rule.decide(self.policy, value)
         if self.policy.band != before:
             self.switches += 1
-            self.site.events.append(reason)
+            self.site.tell(reason)
 
     def _freeze(self, rule: Any, x: Tensor, y: Tensor, mean_code: Tensor) -> None:
         freezing = rule if isinstance(rule, Freezing) else Freezing()

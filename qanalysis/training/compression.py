@@ -2,7 +2,7 @@
 
 A mask is bool, of the weight's shape, True where a weight stays; it is to be applied again after every step of an
 optimizer. Axis 0 of a weight is its output; its matrix has one row per output and all other axes in the row, in order.
-Among equal magnitudes the lowest index goes first; NaN counts as the largest. Source: algorithms.md B4.
+Among equal magnitudes the lowest index goes first; NaN counts as the largest. Source: docs/training.md B4.
 """
 
 from __future__ import annotations

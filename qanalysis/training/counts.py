@@ -1,4 +1,4 @@
-"""When do counts over the iterations move a range? The rule of initial activation ranges (A2) [src1].
+"""When do counts over the iterations move a range? The rule of initial activation ranges (A2) (CN115936092A).
 
 Per end: of N iterations, how many values lay beyond the end and how many inside; where a share passes its proportion
 the end moves, by a weighted mean or by a coefficient, and the counts begin anew.
@@ -34,7 +34,7 @@ class Counts(RangeRule):
     """
 
     name: ClassVar[str] = "counts"
-    meaning: ClassVar[str] = "move an end when enough of N iterations lie beyond or inside it (A2)"
+    meaning: ClassVar[str] = "move an end when enough of N iterations lie beyond or inside it"
 
     first: float = key(0.6, low=0, high=1, meaning="share beyond the end above which it is raised")
     second: float = key(0.8, low=0, high=1, meaning="share inside the end above which it is lowered")

@@ -1,4 +1,4 @@
-"""What does a float model teach its quantized copy? The loss of a student beside a teacher (algorithms.md B5).
+"""What does a float model teach its quantized copy? The loss of a student beside a teacher (docs/training.md B5).
 
 Notation: T the temperature, a the teacher's share; L = a T^2 KL(softmax(z_t/T) || softmax(z_s/T)) + (1 - a) CE(z_s, y).
 """

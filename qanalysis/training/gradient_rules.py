@@ -2,7 +2,7 @@
 
 Notation: e = x - Q(x), r = e/step in LSB, h the curvature of the loss. Straight through means g' = g, and 0 where x is
 clipped, in every rule. No rule changes its arguments; what a rule has to remember the loop holds and hands in as
-`Quantized`. A new rule is a class and its line in GRADIENT_RULES. Sources: algorithms.md A1 and D1 to D9.
+`Quantized`. A new rule is a class and its line in GRADIENT_RULES. Sources: docs/training.md A1 and D1 to D9.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FORWARD_KINDS = frozenset({"input", "output", "weight"})
 WEIGHT_ONLY = frozenset({"weight"})
 
-#: The limit of osc-code that freezing is annealed from, towards its threshold.
+#: The limit of Nagel et al. 2022 that freezing is annealed from, towards its threshold.
 FIRST_FREEZING_THRESHOLD = 0.1
 
 

@@ -20,7 +20,7 @@ from qanalysis.training.words import key
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: PACT (1805.06085); steps of LSQ (1902.08153) [ours].
+#: PACT (1805.06085); steps of LSQ (1902.08153) (ours).
 LEAST_CLIP, LEAST_STEP, IDLE_STEP = 1e-3, 1e-8, 1e-3
 
 

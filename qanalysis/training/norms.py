@@ -1,4 +1,7 @@
-"""Which statistics must be estimated anew when weights stop moving? Those of batch normalisation (B3) [osc-code]."""
+"""Which statistics must be estimated anew when weights stop moving? Those of batch normalisation (B3).
+
+As Nagel et al. 2022 do (Overcoming Oscillations).
+"""
 
 from __future__ import annotations
 

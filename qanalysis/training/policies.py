@@ -1,7 +1,7 @@
 """When does the way of compensating a gradient change? How much the quantization error fluctuates, and the bands of it.
 
 Notation: r = (x - Q(x))/step of one weight, in LSB; E = sqrt(mean r^2) of a tensor at one step; m1 and m2 running means
-of r and r^2. Sources: the outline is CN117787375A's, the measures and the policy are ours (algorithms.md A1).
+of r and r^2. Sources: the outline is CN117787375A's, the measures and the policy are ours (docs/training.md A1).
 """
 
 from __future__ import annotations

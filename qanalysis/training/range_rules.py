@@ -135,9 +135,9 @@ class PrecisionRule(RangeRule):
 
     precision: Literal["s", "f"] = key("s", choices=("s", "f"), meaning="a step 2^s, or a real step f")
     exponent: Literal["covering", "source", "library"] = key(
-        "covering", choices=("covering", "source", "library"), meaning="how s follows from the largest value (A6)"
+        "covering", choices=("covering", "source", "library"), meaning="how s follows from the largest value"
     )
-    scope: Scope = key("layer", choices=_SCOPES, meaning="where the largest value is looked for (A11)")
+    scope: Scope = key("layer", choices=_SCOPES, meaning="where the largest value is looked for")
 
     @property
     def scale_by(self) -> str:
@@ -198,28 +198,39 @@ def tell_precision(before: QuantizerState, after: QuantizerState, i: int, reach:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold(PrecisionRule):
+    """The first range for good: that of the calibration, or of a log's first step; a `Down` beside it may lower it."""
+
+    name: ClassVar[str] = "hold"
+    meaning: ClassVar[str] = "keep the first range"
+
+    def decide(self, state: QuantizerState, _seen: Observation, _reach: Reach) -> Decision:
+        return Decision(state)
+
+
+@dataclass(frozen=True, slots=True)
 class UpStep(PrecisionRule):
-    """At once to what holds the largest magnitude (A6) [src2]."""
+    """At once to what holds the largest magnitude (A6) (CN111832695A)."""
 
     name: ClassVar[str] = "up-step"
-    meaning: ClassVar[str] = "up by the largest magnitude, in one step (A6)"
+    meaning: ClassVar[str] = "up by the largest magnitude, in one step"
 
 
 @dataclass(frozen=True, slots=True)
 class UpGradual(PrecisionRule):
-    """By one exponent, or a doubling of f, per check (A7) [assumed]."""
+    """By one exponent, or a doubling of f, per check (A7) (assumed)."""
 
     name: ClassVar[str] = "up-gradual"
-    meaning: ClassVar[str] = "up by the largest magnitude, one doubling per check (A7)"
+    meaning: ClassVar[str] = "up by the largest magnitude, one doubling per check"
     gradual: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
 class UpDistribution(PrecisionRule):
-    """At once to what holds mean|x| + n std|x| (A8) [assumed]; the tail is clipped by intention."""
+    """At once to what holds mean|x| + n std|x| (A8) (assumed); the tail is clipped by intention."""
 
     name: ClassVar[str] = "up-distribution"
-    meaning: ClassVar[str] = "up by mean + n std of |x|, in one step (A8)"
+    meaning: ClassVar[str] = "up by mean + n std of |x|, in one step"
     needs_moments: ClassVar[bool] = True
 
     n: float = key(3.0, low=0, meaning="standard deviations above the mean")
@@ -234,21 +245,21 @@ class UpDistribution(PrecisionRule):
 
 @dataclass(frozen=True, slots=True)
 class UpDistributionGradual(UpDistribution):
-    """By one doubling per check while mean|x| + n std|x| is not below pos (A9) [assumed]."""
+    """By one doubling per check while mean|x| + n std|x| is not below pos (A9) (assumed)."""
 
     name: ClassVar[str] = "up-distribution-gradual"
-    meaning: ClassVar[str] = "up by mean + n std of |x|, one doubling per check (A9)"
+    meaning: ClassVar[str] = "up by mean + n std of |x|, one doubling per check"
     gradual: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
 class Down(Rule):
     """One exponent down when the largest magnitude lies below 2^(s + bits - n) (A10): a quarter of pos at n = 3, so the
-    next check can not raise it again. Real steps are halved under the same test [ours].
+    next check can not raise it again. Real steps are halved under the same test (ours).
     """
 
     name: ClassVar[str] = "down"
-    meaning: ClassVar[str] = "down by one when the largest magnitude is below 2^(s + bits − n) (A10)"
+    meaning: ClassVar[str] = "down by one when the largest magnitude is below 2^(s + bits − n)"
 
     n: float = key(3.0, low=3, meaning="with 2 it would go down and up in turn")
     s_min: int = key(-64, low=-126, high=126, meaning="the lowest exponent; it is never passed")

@@ -1,6 +1,6 @@
 """How far does a grid reach, and which step or exponent makes it hold a magnitude? The bridge from rules to grids.
 
-pos = m * step, with m the largest number of the format at scale 1: 2^(bits-1) - 1 of signed integers [src2, US562].
+pos = m * step, with m the largest number of the format at scale 1: 2^(bits-1) - 1 of signed integers (CN111832695A).
 Exponents are those of the scale types pow2, pow2:source and pow2:library (A6).
 """
 

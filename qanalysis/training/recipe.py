@@ -22,6 +22,7 @@ from qanalysis.training.gradient_rules import GRADIENT_RULES, GradientRule
 from qanalysis.training.learned_ranges import Lsq, LsqPlus, Pact
 from qanalysis.training.range_rules import (
     Down,
+    Hold,
     MinMax,
     MovingAverage,
     PrecisionRule,
@@ -42,6 +43,7 @@ RANGE_RULES: dict[str, type[RangeRule]] = {
         MinMax,
         MovingAverage,
         Counts,
+        Hold,
         UpStep,
         UpGradual,
         UpDistribution,
@@ -105,7 +107,9 @@ class Recipe:
                 rule: Rule = make_rule(RANGE_RULES[words[0]], own)
             elif words[0] in _BESIDE:
                 name, kind = _BESIDE[words[0]]
-                rule = make_rule(kind, words[1:])
+                own, others = _part_words(words[1:])
+                scheme_words += others
+                rule = make_rule(kind, own)
             elif _is_of_scheme(words[0]):
                 scheme_words += words
                 continue
@@ -116,8 +120,8 @@ class Recipe:
                     f"rule {shorten(text, 80)!r} has two parts for {name}: {parts[name].name}, {rule.name}"
                 )
             parts[name] = rule
-        scheme = _read_scheme(scheme_words, text, parts.get("range"))
-        return cls(scheme, parts.pop("range", MinMax()), **parts)
+        own_range = parts.pop("range", Hold() if "down" in parts else MinMax())
+        return cls(_read_scheme(scheme_words, text, own_range), own_range, **parts)
 
     def __str__(self) -> str:
         return self.spell()
@@ -199,6 +203,12 @@ class Recipe:
         if self.gradient is not None and kind not in self.gradient.kinds:
             kinds = ", ".join(self.gradient.kinds)
             raise ValueError(f"{kind}: {self.gradient.name} corrects the gradient of {kinds}; leave it out")
+        grouping = str(self.scheme.grouping)
+        if grouping != "tensor" and not kind.startswith("weight") and not self.range.refits:
+            raise ValueError(
+                f"{kind}: the groups of {grouping} change with the batch, so {self.range.name} can not follow them; "
+                "take minmax, or one range per tensor"
+            )
         if self.range.is_learned and kind.endswith("gradient"):
             raise ValueError(
                 f"{kind}: {self.range.name} learns by gradient, and a gradient has none; take ema or minmax"

@@ -36,7 +36,7 @@ class Recorder:
 
     def add_site(self, step: int, site: Site, **cells: Any) -> None:
         """A row of one site; `cells` are those of its weight."""
-        told = {**_BLANK, "step": step, "layer": site.layer, "kind": site.kind, **describe_site(site), **cells}
+        told = {**_BLANK, "step": step, "layer": site.layer, "kind": site.kind, **describe_site(site, step), **cells}
         self.lines.append(_plain(told))
 
     def take(self) -> Frame[HistoryRow]:
@@ -52,9 +52,12 @@ class Recorder:
         return Frame(HistoryRow, columns)
 
 
-def describe_site(site: Site) -> dict[str, Any]:
-    """The cells that every site has: its range and steps, what it saw, how far it missed."""
-    cells: dict[str, Any] = {"event": "; ".join(site.events)}
+def describe_site(site: Site, step: int) -> dict[str, Any]:
+    """The cells that every site has: its range and steps, what it saw, how far it missed; events with the step that
+    they belong to, where that has no row of its own.
+    """
+    told = [text if at == step else f"step {at}: {text}" for at, text in site.events]
+    cells: dict[str, Any] = {"event": "; ".join(told)}
     seen = site.seen
     if seen is not None:
         total = max(float(seen.count.sum()), 1.0)
@@ -90,7 +93,7 @@ def _describe_quantizer(site: Site) -> dict[str, Any]:
         "step_size": step,
         "low": _widest(state.low, np.fmin),
         "high": _widest(state.high, np.fmax),
-        "checked": bool(site.adapted.checked.any()) if site.adapted is not None else None,
+        "checked": site.adapted is not None and bool(site.adapted.checked.any()),
         "diff_bit": _widest(state.recall(DISTORTION, math.nan), np.fmax),
     }
     if site.passed is not None and site.passed.clipped.size:

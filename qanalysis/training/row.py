@@ -84,7 +84,7 @@ class HistoryRow(RowType):
     absmin: float | None = figure("Smallest |x| > 0")
     mean: float | None = figure("Mean |x|")
     std: float | None = figure("Std of |x|", formula="of the population")
-    numel: int | None = figure("Elements", formula="finite ones")
+    numel: int | None = figure("Elements", formula="finite ones; of the network, the items learned from so far")
     non_finite: int | None = figure("Non-finite", formula="elements that are NaN or infinite")
     dead_zone: float | None = figure("Dead zone", share=True, formula="share with 0 < |x| < step/2 (A11)")
     diff_bit: float | None = figure("Mean distortion", formula="log2(|mean|x| − mean|Q(x)||/mean|x| + 1) (A13)")

@@ -67,6 +67,7 @@ class Run:
     rung: RungState | None = None
     masks: dict[str, Tensor] = field(default_factory=dict)
     flips: int = 0
+    items: int = 0
     may_be_saved: bool = False
 
     @classmethod
@@ -165,6 +166,7 @@ class Run:
         clock.records = self.step % configuration.record_every == 0 or self.step == configuration.steps - 1
         clock.adapts, clock.is_float, clock.is_broken = True, False, False
         inputs, targets = self.plan.draw(self.step)
+        self.items += len(inputs)
         self.model.train()
         float_gradients = self._differentiate_float(inputs, targets) if clock.records else {}
         self.optimizer.zero_grad(set_to_none=True)
@@ -235,7 +237,7 @@ class Run:
     def _record(self, loss: float, parts: dict[str, float], gradients: dict[str, Tensor], *, moves: bool) -> None:
         """The rows of this step."""
         event = "" if moves else self._tell_skip(loss)
-        self.recorder.add_model(self.step, "training", loss=loss, event=event)
+        self.recorder.add_model(self.step, "training", loss=loss, event=event, numel=self.items)
         if parts:
             self.recorder.add_model(self.step, "distillation", loss=parts["kl"], accuracy=parts["agreement"])
         for site in self.wired.sites:
@@ -310,7 +312,7 @@ class Run:
         """All that a later process needs to go on, plain values and tensors."""
         return {
             "step": self.step,
-            "counts": [self.skipped, self.broken, self.flips],
+            "counts": [self.skipped, self.broken, self.flips, self.items],
             "scores": {word: dict(score) for word, score in self.scores.items()},
             "rung": save_rung(self.rung),
             "model": self.model.state_dict(),
@@ -326,7 +328,7 @@ class Run:
     def restore(self, kept: Mapping[str, Any]) -> None:
         """Go on from a state of the same configuration."""
         self.step = kept["step"]
-        self.skipped, self.broken, self.flips = kept["counts"]
+        self.skipped, self.broken, self.flips, self.items = kept["counts"]
         self.scores = {word: Score(loss=one["loss"], accuracy=one["accuracy"]) for word, one in kept["scores"].items()}
         self.rung, self.random, self.masks = restore_rung(kept["rung"]), kept["random"], dict(kept["masks"])
         self.model.load_state_dict(kept["model"])

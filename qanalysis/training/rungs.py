@@ -1,7 +1,6 @@
 """By which bit widths does a float model come down to its target, and when does it take the next step?
 
-The claims name an intermediate width and leave it open; the ladder is ours: twice the target, at most 16 (algorithms.md
-A3).
+The claims name an intermediate width and leave it open; the ladder is ours: twice the target, at most 16 (A3).
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def save_site(site: Site) -> dict[str, Any]:
     kept: dict[str, Any] = {
         "checks": site.checks,
         "adjustments": site.adjustments,
-        "events": list(site.events),
+        "events": [list(event) for event in site.events],
         "bits": site.bits if site.recipe is not None else 0,
         "shape": list(site.layout.shape) if site.layout is not None else None,
     }
@@ -98,7 +98,8 @@ def restore_site(site: Site, kept: Mapping[str, Any]) -> None:
     """The reverse."""
     if kept["bits"] and site.recipe is not None:
         site.set_bits(kept["bits"], "")
-    site.checks, site.adjustments, site.events = kept["checks"], kept["adjustments"], list(kept["events"])
+    site.checks, site.adjustments = kept["checks"], kept["adjustments"]
+    site.events = [(step, text) for step, text in kept["events"]]
     if "state" in kept:
         site.state = QuantizerState(**_to_arrays(kept["state"])).remember(**_to_arrays(kept["memory"]))
     if site.pool is not None and "pool" in kept:

@@ -98,8 +98,12 @@ class Site:
     passed: Passed | None = None
     checks: int = 0
     adjustments: int = 0
-    events: list[str] = field(default_factory=list)
+    events: list[tuple[int, str]] = field(default_factory=list)
     measured: dict[str, float] = field(default_factory=dict)
+
+    def tell(self, text: str) -> None:
+        """Note an event of this step."""
+        self.events.append((self.clock.step, text))
 
     def observe(self, x: Floats) -> None:
         """Look at a tensor without quantizing it."""
@@ -117,7 +121,8 @@ class Site:
             passed = self._pass(matrix, self._find_grid(recipe, matrix, layout), layout)
             return Passed(passed.y.reshape(x.shape), passed.clipped.reshape(x.shape))
         self._adapt(recipe, matrix, layout)
-        passed = self._widen(recipe, matrix, self._pass(matrix, self.grid, layout))
+        self.layout = layout
+        passed = self._widen(recipe, matrix, self._pass(matrix, self.grid, layout), layout)
         self.measured = self._measure(matrix, passed) if self.clock.records else {}
         self.passed = Passed(passed.y.reshape(x.shape), passed.clipped.reshape(x.shape))
         return self.passed
@@ -183,7 +188,7 @@ class Site:
                 self.state = self.state.with_range(-high, high)
         self.grid = None
         if reason:
-            self.events.append(reason)
+            self.tell(reason)
             self.adjustments += 1
 
     def _lay_out(self, shape: tuple[int, ...]) -> Layout:
@@ -194,19 +199,22 @@ class Site:
         except ValueError as error:
             raise ValueError(f"{self.layer} {self.kind}: {error}; choose other layers or another format") from error
 
-    @property
-    def _lays_over_each_tensor(self) -> bool:
-        rule = self.recipe.range if self.recipe is not None else None
-        return rule is not None and rule.refits and self.kind != "weight"
+    def _find_grid(self, recipe: Recipe, matrix: Floats, layout: Layout) -> Grid:
+        """The grid of an evaluation: as the training left it, or over the tensor itself where the rule does so at every
+        step. Nothing of the site changes.
+        """
+        lays_anew = recipe.range.refits and recipe.range.timing.is_always
+        if lays_anew or self.state is None or self.state.high.size != layout.groups:
+            return lay_at_once(matrix, self.scheme, layout)
+        return self.grid if self.grid is not None else self._lay(recipe, self.state, matrix, layout)
 
     def _adapt(self, recipe: Recipe, matrix: Floats, layout: Layout) -> None:
         if self.state is None or self.state.high.size != layout.groups:
             self.state, self.grid = QuantizerState.blank(layout.groups, recipe.bits), None
-        clock = self.clock
+        self.adapted, clock = None, self.clock
         due = is_due(recipe, self.state, clock.step, clock.epoch)
         watches = isinstance(recipe.range, Counts) or recipe.average is not None or self.pool is not None
-        is_laid = self.grid is not None and self.layout == layout
-        if not (due.any() or watches or clock.records or not is_laid):
+        if not (due.any() or watches or clock.records or self.grid is None):
             return
         self.seen = _to_observation(matrix, layout)
         if recipe.range.is_learned and not self.state.has_range.all():
@@ -214,31 +222,17 @@ class Site:
         pooled = self.pool.merge(self.seen, clock.step) if self.pool is not None else self.seen
         self.adapted = adapt(recipe, self.state, pooled, step=clock.step, epoch=clock.epoch)
         after = self._take(self.adapted)
-        refits = recipe.range.refits and not self.scheme.takes_extremes and bool(self.adapted.checked.any())
-        if self.adapted.changed.any() or not is_laid or refits:
-            self.grid, self.layout = self._lay(recipe, after, matrix, layout), layout
+        refits = recipe.range.refits and bool(self.adapted.checked.any())
+        if refits or self.adapted.changed.any() or self.grid is None:
+            self.grid = self._lay(recipe, after, matrix, layout)
 
     def _take(self, adapted: Adapted) -> QuantizerState:
         self.state = adapted.state
         self.checks += bool(adapted.checked.any())
         if adapted.reasons:
             self.adjustments += 1
-            self.events.append(_join(adapted.reasons))
+            self.tell(_join(adapted.reasons))
         return adapted.state
-
-    def _find_grid(self, recipe: Recipe, matrix: Floats, layout: Layout) -> Grid | None:
-        """The grid for a tensor in evaluation, kept nowhere: over the tensor itself by a rule that does so and by one
-        that knows no range of so many groups, as of the samples of another batch.
-        """
-        state = self.state
-        if state is not None and state.high.size == layout.groups and not self._lays_over_each_tensor:
-            return self.grid if self.layout == layout and self.grid else self._lay(recipe, state, matrix, layout)
-        if recipe.range.refits:
-            return lay_at_once(matrix, self.scheme, layout)
-        blank = QuantizerState.blank(layout.groups, self.bits)
-        seen = replace(_to_observation(matrix, layout), signed_mean=np.full(layout.groups, _find_mean(matrix)))
-        begun = recipe.range.begin(blank, seen, recipe.reach)
-        return self._lay(recipe, begun, matrix, layout)
 
     def _lay(self, recipe: Recipe, state: QuantizerState, matrix: Floats, layout: Layout) -> Grid:
         """The grid over the range of a state, or over the tensor itself where the scheme asks for more than a range."""
@@ -271,7 +265,7 @@ class Site:
         """A stochastic rounding draws anew at every step, the same in every run."""
         return replace(rounding, seed=(rounding.seed + self.clock.step) % 10**9) if rounding.is_stochastic else rounding
 
-    def _widen(self, recipe: Recipe, matrix: Floats, passed: Passed) -> Passed:
+    def _widen(self, recipe: Recipe, matrix: Floats, passed: Passed, layout: Layout) -> Passed:
         """Hold the mean magnitude against the width rule, quantizing anew while it grows."""
         adapted = self.adapted
         if adapted is None or not adapted.checked.any() or self.seen is None:
@@ -287,10 +281,9 @@ class Site:
             self.adapted, self.state = adapted, adapted.state
             if not grown:
                 return passed
-            self.events.append(_join(adapted.reasons).rpartition("; ")[2])
+            self.tell(_join(adapted.reasons).rpartition("; ")[2])
             self.adjustments += 1
-            layout = self._lay_out(matrix.shape)
-            self.grid, self.layout = self._lay(recipe, adapted.state, matrix, layout), layout
+            self.grid = self._lay(recipe, adapted.state, matrix, layout)
             passed = self._pass(matrix, self.grid, layout)
         return passed
 

@@ -186,7 +186,7 @@ class Command:
 
     @property
     def positive_end(self) -> float:
-        """Pos = (2^(bits-1) - 1) step, the largest value that it holds [src2].
+        """Pos = (2^(bits-1) - 1) step, the largest value that it holds (CN111832695A).
 
         >>> Command("weight", "discrete", -7, 8).positive_end
         0.9921875

@@ -48,6 +48,11 @@ class Trigger:
             return f"doubling:{self.steps}"
         return f"every:{self.steps}" if self.mode == "every" and self.steps > 1 else self.mode
 
+    @property
+    def is_always(self) -> bool:
+        """Whether every step is a check."""
+        return self.mode == "every" and self.steps == 1
+
     def is_due(self, state: QuantizerState, step: int, epoch: int) -> NDArray[np.bool_]:
         """Which quantizers check at this step, (n,); `epoch` is the steps in one. A quantizer without a range always
         does.

@@ -1,7 +1,7 @@
 """When does a tensor need more bits, and how rarely need its scale be looked at? Width growth (A13) and the adaptive
 interval (A14).
 
-diff_bit = log2(|mean|x| - mean|Q(x)|| / mean|x| + 1): the distortion of the mean magnitude [CNNL, APT-impl].
+diff_bit = log2(|mean|x| - mean|Q(x)|| / mean|x| + 1): the distortion of the mean magnitude (CNNL guide).
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ def find_distortion(mean: Doubles, mean_quantized: Doubles) -> Doubles:
 class WidthGrowth(Rule):
     """Add `by` bits where diff_bit exceeds the threshold, until it passes or `most` is reached (A13).
 
-    With `shrink` a width goes back by `by` where diff_bit stayed below threshold/16 for three checks [ours].
+    With `shrink` a width goes back by `by` where diff_bit stayed below threshold/16 for three checks (ours).
     """
 
     name: ClassVar[str] = "width-growth"
-    meaning: ClassVar[str] = "more bits where quantizing moves the mean magnitude too far (A13)"
+    meaning: ClassVar[str] = "more bits where quantizing moves the mean magnitude too far"
 
     threshold: float = key(0.03, low=0, high=0.5, open_ends=True)
     by: int = key(8, low=1, high=23)
@@ -83,7 +83,7 @@ class WidthGrowth(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Average(Rule):
-    """Check rarely while the exponent is steady (A14) [APT-impl; constants CNNL]: interval = beta / max(diff1, diff2) -
+    """Check rarely while the exponent is steady (A14; Zhang et al. 2020): interval = beta / max(diff1, diff2) -
     gamma with diff1 = alpha |s - mv| and diff2 = delta diff_bit^2, at least 1, at most an epoch.
 
     With `phases` every iteration of the first hundredth of an epoch is checked, then by the interval until the first
@@ -91,7 +91,7 @@ class Average(Rule):
     """
 
     name: ClassVar[str] = "average"
-    meaning: ClassVar[str] = "check at intervals that follow from the average exponent (A14)"
+    meaning: ClassVar[str] = "check at intervals that follow from the average exponent"
 
     alpha: float = key(0.04, low=0, high=0.4, open_ends=True)
     beta: float = key(0.1, low=0, high=1, open_ends=True)
@@ -113,6 +113,13 @@ class Average(Rule):
         with np.errstate(divide="ignore"):
             wanted = np.where(largest > 0, self.beta / largest - self.gamma, np.inf)
         return np.clip(np.rint(np.minimum(wanted, epoch)), 1, epoch)
+
+    def reschedule(
+        self, state: QuantizerState, distortion: Doubles, distance: Doubles, where: NDArray[np.bool_], epoch: int
+    ) -> QuantizerState:
+        """The state with the next check moved to where diff_bit and |s - mv| of this very check put it, (n,)."""
+        wait = np.where(where, self.interval(distortion, distance, epoch), state.recall("interval"))
+        return state.remember(**{_NEXT: state.recall(_NEXT) + wait - state.recall("interval"), "interval": wait})
 
     def is_due(self, state: QuantizerState, step: int, epoch: int) -> NDArray[np.bool_]:
         """Which quantizers check at this step, (n,)."""

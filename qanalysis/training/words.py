@@ -169,7 +169,8 @@ def make_rule(kind: type[R], words: Sequence[str]) -> R:
     hints = get_type_hints(kind)
     values: dict[str, Any] = {}
     for word in words:
-        given, equals, value = word.partition("=")
+        written, equals, value = word.partition("=")
+        given = written.replace("_", "-")
         if not equals or given not in known:
             choices = ", ".join(f"{one}=" for one in known) or "none"
             raise ValueError(f"{kind.name}: the word {shorten(word, 40)!r} is unknown; its keys are {choices}")

@@ -16,6 +16,7 @@ const BUSY_MS = 60; // between two looks at an owner at work
 const MOST_WAITS = 60;
 const FEW = 8; // layers whose map is no taller than a histogram
 const LARGE = 300_000; // values of a layer whose step in sight is fetched before all its steps
+const MOST_MARKS = 32; // steps that have a label below the slider
 const MOST_AHEAD = 2_000_000; // values of a neighbour that is fetched before anybody asks
 const KINDS = { chart: Chart, grid: Grid, table: Table, facts: FactTable };
 
@@ -153,9 +154,10 @@ export class Linked {
     }, pause);
   }
 
-  pick({ layer, scheme, row, moving }) {
+  pick({ layer, scheme, row, step, moving }) {
     const schemes = this.part.control?.schemes;
     if (row !== undefined) this.go({ row }, { now: true });
+    else if (step !== undefined) this.part.control?.steps?.includes(step) && this.go({ step });
     else if (schemes?.includes(scheme)) this.move(schemes.indexOf(scheme));
     else if (layer !== undefined) this.go(scheme ? { layer, scheme } : { layer }, { now: !moving });
   }
@@ -275,7 +277,9 @@ export class Linked {
     const told = detail?.told ?? control.told?.[place];
     this.control.hidden = !steps;
     if (!steps) return;
-    this.slider.describe({ label: control.label, count: steps.length, steps, marks: (family ?? control).swept });
+    const labels = steps.length > MOST_MARKS ? [] : steps;
+    const marks = (family ?? control).swept;
+    this.slider.describe({ label: control.label, count: steps.length, steps: labels, marks });
     this.slider.set(place, [`${steps[place]} ${control.unit ?? ""}`.trim(), told].filter(Boolean).join(", "));
   }
 

@@ -1,7 +1,7 @@
 """What is known of a training run that took place elsewhere? A value of columns, whoever wrote them.
 
 Rows stand by layer, kind and group, each in the order of its first appearance, then by step; no step stands twice in a
-series. `mean` and `std` are those of |x| (algorithms.md A4), std of the population, so E x^2 = mean^2 + std^2. NaN is
+series. `mean` and `std` are those of |x| (A4), std of the population, so E x^2 = mean^2 + std^2. NaN is
 "unknown"; a row with NaN for absmax was not observed, and its step does not count.
 """
 
@@ -38,7 +38,7 @@ class StatisticsLog:
 
     Parameters
     ----------
-    step : int64. layer, kind, group : text; kind is one of the six of algorithms.md A4, group "" for a whole tensor.
+    step : int64. layer, kind, group : text; kind is one of the six of docs/training.md A4, group "" for a whole tensor.
     absmax : largest |x|, at least 0; infinite where the run overflowed, NaN where nothing was observed.
     absmin : smallest |x| > 0. mean, std : of |x|. low, high : smallest and largest x.
     numel : elements. non_finite : those that are NaN or infinite. mean_quantized : mean of |Q(x)|.
