@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: PACT (1805.06085); steps of LSQ (1902.08153) (ours).
 LEAST_CLIP, LEAST_STEP, IDLE_STEP = 1e-3, 1e-8, 1e-3
+#: The memory of the mean of x, noted before a learned range begins; observations know |x| alone.
+SIGNED_MEAN = "signed_mean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class LsqPlus(Lsq):
     def begin(self, state: QuantizerState, seen: Observation, reach: Reach) -> QuantizerState:
         bottom, top = find_codes(state, reach)
         if reach.is_signed:
-            middle = np.zeros_like(seen.mean) if seen.signed_mean is None else seen.signed_mean
+            middle = state.recall(SIGNED_MEAN)
             spread = np.sqrt(np.maximum(seen.mean**2 + seen.std**2 - middle**2, 0))
             farthest = np.maximum(np.abs(middle - 3 * spread), np.abs(middle + 3 * spread))
             step = np.where(seen.absmax > 0, farthest / 2.0 ** (state.bits - 1), IDLE_STEP)

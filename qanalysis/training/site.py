@@ -24,6 +24,7 @@ from qanalysis.quantizers.scheme import Scheme
 from qanalysis.quantizers.statistics import Range
 from qanalysis.training.adapting import Adapted, adapt, is_due, widen
 from qanalysis.training.counts import Counts
+from qanalysis.training.learned_ranges import SIGNED_MEAN
 from qanalysis.training.range_rules import PrecisionRule
 from qanalysis.training.recipe import Recipe
 from qanalysis.training.state import KindOfData, Observation, QuantizerState
@@ -218,7 +219,7 @@ class Site:
             return
         self.seen = _to_observation(matrix, layout)
         if recipe.range.is_learned and not self.state.has_range.all():
-            self.seen = replace(self.seen, signed_mean=np.full(layout.groups, _find_mean(matrix)))
+            self.state = self.state.remember(**{SIGNED_MEAN: np.full(layout.groups, _find_mean(matrix))})
         pooled = self.pool.merge(self.seen, clock.step) if self.pool is not None else self.seen
         self.adapted = adapt(recipe, self.state, pooled, step=clock.step, epoch=clock.epoch)
         after = self._take(self.adapted)

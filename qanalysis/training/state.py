@@ -38,7 +38,6 @@ class Observation:
     low, high : smallest and largest x.
     count : finite elements; NaN where unknown. non_finite : the others.
     mean_quantized : mean of |Q(x)|; NaN where unknown.
-    signed_mean : mean of x; None where no rule has asked for it.
     """
 
     absmax: Doubles
@@ -50,7 +49,6 @@ class Observation:
     count: Doubles
     non_finite: Doubles
     mean_quantized: Doubles
-    signed_mean: Doubles | None = None
 
     @classmethod
     def of(cls, absmax: ArrayLike, **others: ArrayLike) -> Self:
@@ -63,7 +61,7 @@ class Observation:
         largest = np.atleast_1d(np.asarray(absmax, np.float64))
         blank = np.full(largest.shape, np.nan)
         given = {name: np.atleast_1d(np.asarray(value, np.float64)) for name, value in others.items()}
-        unknown = {one.name: blank for one in fields(cls) if one.name != "signed_mean"}
+        unknown = {one.name: blank for one in fields(cls)}
         return cls(
             **{**unknown, "absmax": largest, "low": -largest, "high": largest, "non_finite": np.zeros_like(largest)}
             | given
