@@ -99,7 +99,8 @@ def series_map(
     for name in tracked.series:
         if name.layer in layers:
             cell = layers.index(name.layer), kinds.index(name.kind)
-            found = told.find(tracked.follow(name, rule))
+            one = tracked.follow(name, rule)
+            found = math.nan if one is None else told.find(one)
             values[cell] = (np.fmin if measure == "sqnr" else np.fmax)(values[cell], found)
     labels = label_layers(layers, 24)
     more = len(tracked.layers) - len(layers)
@@ -186,11 +187,12 @@ def check_raster(tracked: Tracked, chosen: SeriesName, *, theme: Theme = "light"
     """
     names = [one for one in tracked.series if one[1:] == chosen[1:]]
     layers = choose_layers([one.layer for one in names], chosen.layer)
-    rules, lanes = len(tracked.rules), []
-    for row, layer in enumerate(layers):
-        for place in range(rules):
-            one = tracked.follow(SeriesName(layer, chosen.kind, chosen.group), place)
-            lanes.append((row + (place - (rules - 1) / 2) * 0.8 / rules, one, layer))
+    rules = len(tracked.rules)
+    lanes = [
+        (row + (one.place - (rules - 1) / 2) * 0.8 / rules, one, layer)
+        for row, layer in enumerate(layers)
+        for one in tracked.lines(SeriesName(layer, chosen.kind, chosen.group))
+    ]
     checks = sum(int(one.checked.sum()) for _, one, _ in lanes)
     changes = sum(one.moves.size for _, one, _ in lanes)
     every = [-(-checks // MOST_DOTS) or 1, -(-changes // MOST_CROSSES) or 1]
@@ -220,6 +222,8 @@ def _draw_lanes(
 ) -> list[dict[str, Any]]:
     """The dots and the crosses of one rule over all layers."""
     own = [lane for lane in lanes if lane[1].place == place]
+    if not own:
+        return []
     name = escape(shorten(own[0][1].rule, LABEL))
     colour = pen_of(place, theme)["color"]
     dots = [(height, one, np.flatnonzero(one.checked)[:: every[0]]) for height, one, _ in own]
