@@ -21,6 +21,7 @@ from qanalysis.commands.record import record
 from qanalysis.commands.report import report
 from qanalysis.commands.show import show
 from qanalysis.commands.sweep import sweep
+from qanalysis.commands.track import track
 from qanalysis.commands.validate import validate
 
 app = typer.Typer(
@@ -46,7 +47,7 @@ def _begin(
     """What does quantization cost me here? The error of every layer at every bit width, with the bounds beside it."""
 
 
-for _command in (show, sweep, report, validate, convert, record, linearity):
+for _command in (show, sweep, report, validate, convert, record, linearity, track):
     app.command()(_command)
 app.command("app")(serve)
 

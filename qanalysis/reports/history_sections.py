@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from qanalysis.notation import decibels, percent, plain
 from qanalysis.reports.common_sections import define_columns, list_limits, tell_coverage
@@ -71,8 +74,18 @@ def outline_track(table: Table[Any], *, title: str | None = None) -> Outline:
         title=title or f"Rules over {what}",
         headline=f"{len(table.totals)} rules replayed over {what}; energies over the signal's, estimated from moments.",
         lead=[Section("rules", "Rules", [Grid(heads, lines, text_columns=1)], printed=True)],
-        rest=[*_list_events(table), *list_limits(table), *tell_coverage(table), define_columns(table.columns)],
+        rest=[
+            *_list_events(table, printed=True),
+            *list_limits(table),
+            *tell_coverage(table),
+            define_columns(table.columns),
+        ],
     )
+
+
+def _list_notes(table: Table[Any]) -> list[Section]:
+    """What the figures rest on; a command tells it beside the result."""
+    return [replace(one, heading="What this rests on", printed=False) for one in tell_coverage(table)]
 
 
 def _share(accuracy: float | None, loss: float | None) -> str:
@@ -93,13 +106,21 @@ def _rank(total: Any) -> tuple[float, float]:
     )
 
 
-def _list_events(table: Table[Any]) -> list[Section]:
+def _list_events(table: Table[Any], *, printed: bool = False) -> list[Section]:
     """What happened, in the order of the rows; of many the first, and how many more there are."""
-    events = [(row.configuration, str(row.step), row.layer, row.kind, row.event) for row in table if row.event]
-    if not events:
+    places = np.flatnonzero(table.column("event") != "")
+    if not places.size:
         return []
-    note = f"The first {_MOST_EVENTS} of {len(events):,}." if len(events) > _MOST_EVENTS else f"{len(events)} in all."
-    grid = Grid(
-        ("configuration", "step", "layer", "kind", "what changed and why"), events[:_MOST_EVENTS], text_columns=5
-    )
-    return [Section("events", "Events", [grid], note)]
+    events = [
+        (
+            row.configuration,
+            str(row.step),
+            " ".join(filter(None, (row.layer, getattr(row, "group", "")))),
+            row.kind,
+            row.event,
+        )
+        for row in table.rows.take(places[:_MOST_EVENTS])
+    ]
+    note = f"The first {_MOST_EVENTS} of {places.size:,}." if places.size > _MOST_EVENTS else f"{places.size} in all."
+    grid = Grid(("configuration", "step", "layer", "kind", "what changed and why"), events, text_columns=5)
+    return [Section("events", "Events", [grid], note, printed=printed)]

@@ -19,6 +19,7 @@ from qanalysis.training.state import Observation, QuantizerState
 from qanalysis.training.width_rules import find_distortion, note_distortion
 
 _IDLE = "only_zeros"
+_AVERAGE, _DISTANCE, _EPOCH = "average_exponent", "distance", "epoch"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,8 +56,10 @@ def adapt(recipe: Recipe, state: QuantizerState, seen: Observation, *, step: int
     if recipe.average is None:
         after = recipe.range.timing.advance(after, step, checked, changed)
     else:
-        follows = recipe.average.follow(after, find_exponent_of(recipe, after), step, checked, epoch)
-        after = after.choose(known, follows)
+        exponent = find_exponent_of(recipe, after)
+        follows = recipe.average.follow(after, exponent, step, checked, epoch)
+        distance = np.nan_to_num(np.abs(exponent - after.recall(_AVERAGE, np.nan)))
+        after = after.choose(known, follows.remember(**{_DISTANCE: distance, _EPOCH: np.full(distance.shape, epoch)}))
     return Adapted(after, checked, changed, {i: reason for i, reason in reasons.items() if checked[i] and not fresh[i]})
 
 
@@ -67,6 +70,9 @@ def widen(recipe: Recipe, adapted: Adapted, mean: Doubles, mean_quantized: Doubl
     """
     distortion = find_distortion(mean, mean_quantized)
     state = note_distortion(adapted.state, distortion, adapted.checked)
+    if recipe.average is not None:
+        cap = int(state.recall(_EPOCH, 1.0).max())
+        state = recipe.average.reschedule(state, distortion, state.recall(_DISTANCE), adapted.checked, cap)
     if recipe.width is None:
         return Adapted(state, adapted.checked, adapted.changed, adapted.reasons)
     grows = recipe.width.wants_more(state.bits, distortion) & adapted.checked

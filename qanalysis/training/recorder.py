@@ -82,6 +82,14 @@ class Recorder:
     A layer that is called several times in a step has one row over all calls. Passes without gradients, as in
     validation, are not recorded. Of several tensors the first of floats is taken. Raises ValueError for options out of
     range, no such layer, and a file that can not be written.
+
+    >>> import tempfile
+    >>> model = nn.Linear(2, 1)
+    >>> with tempfile.TemporaryDirectory() as folder, Recorder(model, f"{folder}/run.csv") as recorder:
+    ...     model(torch.ones(4, 2)).sum().backward()
+    ...     recorder.step()
+    ...     print(Path(folder, "run.csv").read_text().count("weight-gradient"), recorder.absent)
+    1 ('model input-gradient: not available, its input needs no gradient, as that of a first layer',)
     """
 
     def __init__(

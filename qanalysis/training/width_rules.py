@@ -114,6 +114,13 @@ class Average(Rule):
             wanted = np.where(largest > 0, self.beta / largest - self.gamma, np.inf)
         return np.clip(np.rint(np.minimum(wanted, epoch)), 1, epoch)
 
+    def reschedule(
+        self, state: QuantizerState, distortion: Doubles, distance: Doubles, where: NDArray[np.bool_], epoch: int
+    ) -> QuantizerState:
+        """The state with the next check moved to where diff_bit and |s - mv| of this very check put it, (n,)."""
+        wait = np.where(where, self.interval(distortion, distance, epoch), state.recall("interval"))
+        return state.remember(**{_NEXT: state.recall(_NEXT) + wait - state.recall("interval"), "interval": wait})
+
     def is_due(self, state: QuantizerState, step: int, epoch: int) -> NDArray[np.bool_]:
         """Which quantizers check at this step, (n,)."""
         if self.phases and step < epoch / 100:

@@ -68,7 +68,7 @@ def check_columns(names: Iterable[str], source: str, *, spelled: Sequence[str] =
     """Raise ValueError where a required column is missing; it lists those found, `spelled` as in the file, and what
     may be meant.
     """
-    known, shown = set(names), [name.strip() for name in spelled]
+    known, shown = _with_absmax(names), [name.strip() for name in spelled]
     missing = [name for name in REQUIRED if name not in known]
     if not missing:
         return
@@ -81,6 +81,12 @@ def check_columns(names: Iterable[str], source: str, *, spelled: Sequence[str] =
         "a log has step, layer, kind, absmax, and best absmin, mean and std of |x|"
         + "".join(f"; {hint}" for hint in hints)
     )
+
+
+def _with_absmax(names: Iterable[str]) -> set[str]:
+    """The names, and absmax where both extremes are among them, from which it follows."""
+    known = set(names)
+    return known | ({"absmax"} if {"low", "high"} <= known else set())
 
 
 def _read_steps(values: ArrayLike, place: NameRow) -> Codes:
@@ -161,6 +167,9 @@ def _read_numbers(columns: Mapping[str, ArrayLike], count: int, place: NameRow, 
     numbers = {
         name: np.asarray(columns[name], np.float64) if name in columns else fill_unknown(count) for name in NUMBERS
     }
+    if "absmax" not in columns:
+        numbers["absmax"] = np.maximum(np.abs(numbers["low"]), np.abs(numbers["high"]))
+        notes.append("There is no column absmax: it is taken from the smallest and largest x.")
     for name in _NEVER_NEGATIVE:
         negative = np.flatnonzero(numbers[name] < 0)
         if negative.size:

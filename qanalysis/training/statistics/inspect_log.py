@@ -28,7 +28,7 @@ from qanalysis.training.statistics.scalars import (
 )
 
 FOLDER = "nvdlfw_inspect_statistics_logs"
-_LINE = re.compile(r"(?:.* - )?[A-Z]+ - (?P<name>\S.*?)\s+iteration=(?P<step>-?\d+)\s+value=(?P<value>\S+)\s*")
+_LINE = re.compile(r"(?:.* - )?[A-Z]+ - (?P<name>\S.*?)\s+iteration=(?P<step>-?\d{1,18})\s+value=(?P<value>\S+)\s*")
 _RANK = re.compile(r"_globalrank-(\d+)\.log$")
 #: Four decimals give std, and with it the number of elements, to one percent from here on.
 _LEAST_STD = 0.01

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,9 +40,9 @@ def read_csv(path: Path) -> StatisticsLog:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{place}: not text in UTF-8 (byte {error.start}); save the table as CSV in UTF-8") from None
-    head, _, body = text.partition("\n")
+    head, _, body = text.replace("\r\n", "\n").replace("\r", "\n").partition("\n")
     delimiter = max(_DELIMITERS, key=head.count)
-    names = next(csv.reader([head.rstrip("\r")], delimiter=delimiter), [])
+    names = next(csv.reader([head], delimiter=delimiter), [])
     notes: list[str] = []
     columns = _name_columns(names, place, notes)
     body = _drop_torn_line(body, delimiter, len(names), notes)
@@ -74,8 +75,8 @@ def read_parquet(path: Path) -> StatisticsLog:
                 _refuse_rows(place, file.metadata.num_rows)
             notes: list[str] = []
             columns = _name_columns(file.schema_arrow.names, place, notes)
-            frame = file.read(columns=list(columns.values())).to_pandas()
-    except (pa.ArrowException, OSError) as error:
+            frame = file.read(columns=list(columns.values())).to_pandas(ignore_metadata=True)
+    except (pa.ArrowException, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{place}: not a whole Parquet file ({shorten(' '.join(str(error).split()), 120)}); write it again"
         ) from None
@@ -167,6 +168,8 @@ def _read_cells(cells: pd.Series[Any], name: str, name_row: NameRow) -> Any:
         return cells.to_numpy(object)
     if cells.dtype.kind in "iuf":
         return cells.to_numpy()
+    if cells.dtype.kind in "bcmM":
+        raise ValueError(f"{name_row(0)}: {name} is of type {cells.dtype}; it is a column of numbers")
     numbers = pd.to_numeric(cells, errors="coerce")
     wrong = np.flatnonzero((numbers.isna() & cells.notna()).to_numpy())
     if wrong.size:

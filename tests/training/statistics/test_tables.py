@@ -42,7 +42,7 @@ def test_rows_stand_by_layer_kind_and_step(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte order mark"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
 def test_delimiters_marks_and_line_ends(tmp_path: Path, delimiter: str, text: str, mark: bytes, end: str) -> None:
     log = read(tmp_path, mark + (HEAD.replace(",", delimiter) + text).replace("\n", end).encode())
     assert (log.absmax.tolist(), log.absmin.tolist(), log.std.tolist()) == ([1.5], [0.1], [0.2])
@@ -59,6 +59,12 @@ def test_other_spellings_are_read_and_noted(tmp_path: Path) -> None:
         "Columns are read by other names: Iteration as step, amax as absmax, abs_min as absmin.",
         "Columns that are not read: loss.",
     )
+
+
+def test_absmax_follows_from_the_extremes(tmp_path: Path) -> None:
+    log = read(tmp_path, "step,layer,kind,min,max\n0,fc1,weight,-3,2\n1,fc1,weight,-1,4\n2,fc1,weight,,1\n")
+    np.testing.assert_array_equal(log.absmax, [3, 4, np.nan])
+    assert "There is no column absmax: it is taken from the smallest and largest x." in log.notes
 
 
 def test_our_own_spelling_wins_over_another(tmp_path: Path) -> None:
@@ -228,6 +234,7 @@ def test_parquet_is_read_as_the_same_table_is_as_csv(tmp_path: Path) -> None:
         pytest.param({"step": [0], "layer": ["a"], "kind": ["?"], "absmax": [1.0]}, "row 1: kind is", id="kind"),
         pytest.param({"step": [0, 1], "layer": ["a"] * 2, "kind": ["weight"] * 2, "absmax": ["1", "x"]}, "row 2: absmax holds 'x'", id="text"),
         pytest.param({"step": [0.0, None], "layer": ["a"] * 2, "kind": ["weight"] * 2, "absmax": [1.0, 2.0]}, "row 2: step is empty", id="step"),
+        pytest.param({"step": [0], "layer": ["a"], "kind": ["weight"], "absmax": [pd.Timestamp(0)]}, "row 1: absmax is of type datetime64", id="time"),
     ],
 )  # fmt: skip
 def test_parquet_that_is_refused_names_its_row(tmp_path: Path, table: dict[str, list[object]], message: str) -> None:
