@@ -30,8 +30,8 @@ _HEADER = 72  # of the top margin, that title and subtitle take
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a cell of the map tells of a series: its name, a phrase on it, the number, how that is written, and whether
-    it depends on the rule.
+    """What a cell of the map tells of a series: its name, a phrase on it, the number, how that is written, whether it
+    depends on the rule; and for shares, which begin at 0, the form of their ticks.
     """
 
     label: str
@@ -39,6 +39,7 @@ class Measure:
     find: Callable[[RuleLine], float]
     write: Callable[[float], str]
     of_rule: bool = True
+    form: str = ""
 
 
 def _write_tenths(value: float) -> str:
@@ -71,7 +72,7 @@ def _find_sqnr(one: RuleLine) -> float:
 
 MEASURES: Mapping[str, Measure] = {
     "absmax": Measure("log2(absmax)", "of the largest |x| of all steps", _find_peak, _write_tenths, of_rule=False),
-    "clipped": Measure("Clipped share", "mean over the steps, estimated", _find_clipped, _write_share),
+    "clipped": Measure("Clipped share", "mean over the steps, estimated", _find_clipped, _write_share, form=".2~%"),
     "sqnr": Measure("SQNR (dB)", "from the energies of all steps, estimated", _find_sqnr, _write_tenths),
 }
 
@@ -127,10 +128,13 @@ def _draw_cells(values: Doubles, layers: Sequence[str], kinds: Sequence[str], to
     shown = np.where(np.isinf(values), finite.max(initial=0.0), values)
     texts = [["" if math.isnan(value) else told.write(value) for value in row] for row in values.tolist()]
     names = [[[layer, kind] for kind in kinds] for layer in layers]
-    bar = {"thickness": 12, "outlinewidth": 0}
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    low = 0.0 if told.form else low
+    high = max(high, low + (0.01 if told.form else 1.0))
+    bar = {"thickness": 12, "outlinewidth": 0, "tickformat": told.form}
     return [
         {
-            "type": "heatmap", "z": shown, "x0": 0, "dx": 1, "y0": 0, "dy": 1,
+            "type": "heatmap", "z": shown, "zmin": low, "zmax": high, "x0": 0, "dx": 1, "y0": 0, "dy": 1,
             "text": texts, "texttemplate": "%{text}", "customdata": names,
             "colorscale": MAGNITUDE, "colorbar": bar, "xgap": 1, "ygap": 1, "hoverongaps": False,
             "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<br>%{text}<extra></extra>",

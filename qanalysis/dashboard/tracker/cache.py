@@ -85,18 +85,21 @@ def find_log(text: str, find: str) -> Recorded:
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the log …")
-def _read_whole(text: str, _identity: str) -> StatisticsLog:
-    return read_statistics(locate_log(text))
+def _read_whole(recorded: Recorded) -> StatisticsLog:
+    """All layers of a log; ValueError where it can not be read."""
+    return read_statistics(locate_log(recorded.text))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def read_log(recorded: Recorded) -> StatisticsLog:
     """The statistics of the layers that are looked at; ValueError where the log can not be read, a pattern is none or
-    leaves no layer, and where more rows are left than the page replays.
+    leaves no layer, nothing was observed, and where more rows are left than the page replays.
     """
-    log = _read_whole(recorded.text, recorded.identity)
+    log = _read_whole(replace(recorded, find=""))
     if recorded.find:
         log = choose_series(log, include=recorded.find)
+    if np.isnan(log.absmax).all():
+        raise ValueError(f"{recorded.name} has no absmax in any row of these layers; there is nothing to replay")
     if len(log) > MOST_OBSERVED:
         raise ValueError(
             f"{recorded.name} holds {count(len(log))} rows of these layers, and the page replays "

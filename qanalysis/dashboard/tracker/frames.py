@@ -33,7 +33,6 @@ MOST_STEPS = 400
 """Places of the slider; of a longer log every so-manieth step, and the one that was asked for."""
 WAY_OUT = "Choose another log, or take a step back with Undo."
 ORDER = ("t-map", "t-range", "t-facts", "t-precision", "t-clipped", "t-energy", "t-blocks", "t-raster")
-WIDE = ("t-facts", "t-raster")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ def build_scene(scene: Scene, steps: Sequence[int]) -> Mapping[str, Any]:
         places,
         layout="converter",
         order=ORDER,
-        wide=WIDE,
+        wide=("t-facts", "t-raster") if blocks else ("t-facts",),
         control={"label": "Step", "unit": "", "steps": list(steps), "told": tell_seen(lines[0], steps)},
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from qanalysis.charts.tracked import SeriesName, Tracked
-from qanalysis.charts.tracker_charts import energy_chart, precision_chart, range_chart
+from qanalysis.charts.tracker_charts import energy_chart, precision_chart, range_chart, tell_source
 from qanalysis.charts.tracker_maps import MEASURES, check_raster, series_map
 from qanalysis.charts.tracker_tables import Event, find_best, list_events, tabulate_events, tabulate_rules
 from qanalysis.checkpoints.source import CheckpointError
@@ -36,7 +36,7 @@ from qanalysis.dashboard.tracker.replaying import replay_all
 from qanalysis.dashboard.tracker.rules import draw_rules
 from qanalysis.dashboard.tracker.view import CELL_WORDS, EVENT_WORDS, TrackerView
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.notation import count, decibels
+from qanalysis.notation import decibels
 from qanalysis.training.statistics.log import StatisticsLog
 from sample_models import STATISTICS
 
@@ -85,9 +85,13 @@ def draw_tracker(view: TrackerView) -> None:
     if not rules:
         draw_fault("No rule can be replayed over this log.", "Add one that goes by **absmax**, such as up-step.")
         return
-    if not replay_all(recorded, rules, view.epoch):
+    try:
+        if not replay_all(recorded, rules, view.epoch):
+            return
+        tracked = track(recorded, rules, view.epoch)
+    except ValueError as error:
+        draw_fault(str(error), _WAY_OUT)
         return
-    tracked = track(recorded, rules, view.epoch)
     with look:
         name, rule = _draw_look(view, tracked)
     with headline:
@@ -120,9 +124,7 @@ def _draw_look(view: TrackerView, tracked: Tracked) -> tuple[SeriesName, int]:
     if len(groups) > 1:
         st.selectbox("Group", groups, key=keep("group"))
     name = SeriesName(layer, kind, view.group or groups[0])
-    st.segmented_control(
-        "Map shows", list(CELL_WORDS), key=keep("cells"), format_func=CELL_WORDS.__getitem__, required=True
-    )
+    st.selectbox("Map shows", list(CELL_WORDS), key=keep("cells"), format_func=CELL_WORDS.__getitem__)
     st.number_input(
         "Steps in an epoch", 1, key=keep("epoch"), value=None, placeholder="the whole log",
         help="For rules that check once per epoch, or rarely (average).",
@@ -138,12 +140,18 @@ def _draw_headline(recorded: Recorded, log: StatisticsLog, tracked: Tracked) -> 
     told = "no error energy is known: the log has no mean and std of |x|"
     if best is not None:
         one = tracked.totals[best]
-        told = f"{one.configuration} loses least: SQNR {decibels(one.sqnr_db)} (estimated), {one.adjustments:,} changes"
+        changes = _count(one.adjustments, "change")
+        told = f"{one.configuration} loses least: SQNR {decibels(one.sqnr_db)} (estimated), {changes}"
     st.markdown(f"#### {escape_markdown(recorded.name)}: {escape_markdown(told)}")
     steps = f"{int(log.step.min()):,} to {int(log.step.max()):,}"
-    series = f"{len(tracked.layers)} layers, {len(tracked.series)} series, steps {steps}, {count(len(log))} rows"
+    parts = [_count(len(tracked.layers), "layer"), f"{len(tracked.series):,} series", f"steps {steps}"]
+    series = ", ".join([*parts, _count(len(log), "row")])
     notes = " ".join([f"Statistics of {series}.", *log.notes])
     st.caption(escape_markdown(notes))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _draw_rule_table(tracked: Tracked, rule: int) -> None:
@@ -156,8 +164,8 @@ def _draw_rule_table(tracked: Tracked, rule: int) -> None:
 
 def _tell_energies(tracked: Tracked) -> str:
     """How the energies were found, in the words of the rows."""
-    words = sorted({str(word) for table in tracked.tables for word in table.column("energy_by").tolist() if word})
-    told = f"Energies and shares are {'; '.join(words)}." if words else "Energies are not known."
+    words = {str(word) for table in tracked.tables for word in table.column("energy_by").tolist()}
+    told = f"Clipped shares and energies are {tell_source(words)}; the column energy_by says it row by row."
     return escape_markdown(f"{told} absmax, ranges, checks and changes are exact. A click puts a rule's map in view.")
 
 
@@ -221,7 +229,7 @@ def _put(field: str, value: str) -> None:
 def _draw_export(scene: Scene) -> None:
     """The downloads "save-csv" and so on of all rows, and what makes the same without the page."""
     rows = join_tables(scene.recorded, scene.rules, scene.epoch)
-    st.caption(f"{count(len(rows))} rows: every rule, series and step, with the totals and the settings.")
+    st.caption(f"{_count(len(rows), 'row')}: every rule, series and step, with the totals and the settings.")
     draw_export(rows, TrackerView, "save", Extras(pictures=_list_pictures(scene)))
     with st.expander("The same without this page", icon=":material/terminal:"):
         st.code(write_command(scene.recorded, scene.rules, scene.epoch), language="shell", wrap_lines=True)

@@ -29,7 +29,7 @@ def replay_all(recorded: Recorded, rules: tuple[str, ...], epoch: int | None) ->
     steps = int(np.unique(log.step).size)
     subject = (recorded, epoch)
     if seconds > SECONDS_UNASKED and not ask_first(
-        _ASKED, subject, f"Replay {count(steps)} steps under {len(missing)} rules: {about(seconds)}"
+        _ASKED, subject, f"Replay {count(steps)} steps, rules: {len(missing)}, {about(seconds)}"
     ):
         return False
     place = st.empty()

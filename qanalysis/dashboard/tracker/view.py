@@ -10,9 +10,9 @@ from qanalysis.dashboard.views import View, bound
 from qanalysis.training.recipe import Recipe
 from sample_models import STATISTICS
 
-DEFAULT_RULES = ("up-step + down", "up-gradual + down", "ema")
+DEFAULT_RULES = ("up-step + down", "ema", "counts")
 MOST_RULES = 8
-CELL_WORDS = {"absmax": "absmax", "clipped": "Clipped", "sqnr": "SQNR"}
+CELL_WORDS = {name: measure.label for name, measure in MEASURES.items()}
 EVENT_WORDS = {"series": "This series", "all": "All series"}
 
 
