@@ -175,7 +175,7 @@ class PrecisionRule(RangeRule):
             int(
                 i
             ): f"{self.subject} {amount[i]:.4g} ≥ pos {before.high[i]:.4g}: {self.tell(before, after, int(i), reach)}"
-            for i in np.flatnonzero(after.high != before.high)
+            for i in np.flatnonzero(after.high > before.high)  # NaN, of what was never seen, is not
         }
 
     @property
