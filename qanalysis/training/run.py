@@ -174,7 +174,8 @@ class Run:
         loss, parts = self._lose(outputs, inputs, targets)
         moves = bool(torch.isfinite(loss))
         if moves:
-            _differentiate(loss)
+            with _differentiating():
+                torch.autograd.backward(loss)
             moves = not clock.is_broken and _are_finite(self.model)
         self.broken = 0 if moves else self.broken + 1
         self.skipped += not moves
@@ -225,7 +226,8 @@ class Run:
         self.clock.is_float = True
         try:
             loss = sum_loss(run_model(self.model, inputs), targets, self.data.loss) / count_targets(targets)
-            found = torch.autograd.grad(loss, list(latents.values()), allow_unused=True)
+            with _differentiating():
+                found = torch.autograd.grad(loss, list(latents.values()), allow_unused=True)
         finally:
             self.clock.is_float = False
             torch.set_rng_state(random)
@@ -394,9 +396,11 @@ def _forget(model: nn.Module) -> None:
             reset()
 
 
-def _differentiate(loss: Tensor) -> None:
+@contextmanager
+def _differentiating() -> Iterator[None]:
+    """A model that has no gradient is a mistake of its author, told in one sentence."""
     try:
-        torch.autograd.backward(loss)
+        yield
     except RuntimeError as error:
         raise ValueError(
             f"the model has no gradient: {describe_error(error)}; its own training step must run"
