@@ -127,7 +127,10 @@ def _draw_cells(values: Doubles, layers: Sequence[str], kinds: Sequence[str], to
     finite = values[np.isfinite(values)]
     shown = np.where(np.isinf(values), finite.max(initial=0.0), values)
     texts = [["" if math.isnan(value) else told.write(value) for value in row] for row in values.tolist()]
-    names = [[[layer, kind] for kind in kinds] for layer in layers]
+    cells = [
+        [[layer, kind, _to_plain(values[row, column])] for column, kind in enumerate(kinds)]
+        for row, layer in enumerate(layers)
+    ]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     low = 0.0 if told.form else low
     high = max(high, low + (0.01 if told.form else 1.0))
@@ -135,12 +138,19 @@ def _draw_cells(values: Doubles, layers: Sequence[str], kinds: Sequence[str], to
     return [
         {
             "type": "heatmap", "z": shown, "zmin": low, "zmax": high, "x0": 0, "dx": 1, "y0": 0, "dy": 1,
-            "text": texts, "texttemplate": "%{text}", "customdata": names,
+            "text": texts, "texttemplate": "%{text}", "customdata": cells,
             "colorscale": MAGNITUDE, "colorbar": bar, "xgap": 1, "ygap": 1, "hoverongaps": False,
             "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<br>%{text}<extra></extra>",
-            "textfont": {"size": 11}, "showlegend": False,
+            "textfont": {"size": 11}, "showlegend": False, "meta": ["Layer", "Kind", told.label],
         }
     ]  # fmt: skip
+
+
+def _to_plain(value: float) -> float | str | None:
+    """A value as JSON has it: nothing for NaN, a word for infinity."""
+    if math.isfinite(value):
+        return float(value)
+    return None if math.isnan(value) else "∞"
 
 
 def _frame_cell(layers: Sequence[str], kinds: Sequence[str], chosen: SeriesName, theme: Theme) -> list[dict[str, Any]]:

@@ -107,7 +107,7 @@ def test_the_map_frames_the_series_in_view_and_a_cell_carries_its_name(tracked):
     chosen = SeriesName(EVIL, "weight")
     drawing = series_map(tracked, 0, "absmax", chosen)
     (cells,) = drawing.traces
-    assert cells["customdata"][1][1] == [EVIL, "weight"]
+    assert cells["customdata"][1][1] == [EVIL, "weight", cells["z"][1, 1]]
     peak = np.log2(tracked.follow(chosen, 0).absmax.max())
     assert cells["z"][1, 1] == pytest.approx(peak, rel=1e-12)
     (frame,) = drawing.layout["shapes"]
