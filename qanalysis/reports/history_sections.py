@@ -84,7 +84,7 @@ def outline_track(table: Table[Any], *, title: str | None = None) -> Outline:
         rest=[
             *_list_events(table, printed=True),
             *list_limits(table),
-            *tell_coverage(table),
+            *_list_notes(table),
             define_columns(table.columns),
         ],
     )

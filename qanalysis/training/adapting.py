@@ -16,10 +16,10 @@ from qanalysis.arrays import Doubles
 from qanalysis.training.range_rules import PrecisionRule
 from qanalysis.training.recipe import Recipe
 from qanalysis.training.state import Observation, QuantizerState
-from qanalysis.training.width_rules import find_distortion, note_distortion
+from qanalysis.training.width_rules import AVERAGE, find_distortion, note_distortion
 
 _IDLE = "only_zeros"
-_AVERAGE, _DISTANCE, _EPOCH = "average_exponent", "distance", "epoch"
+_DISTANCE, _EPOCH = "distance", "epoch"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +58,7 @@ def adapt(recipe: Recipe, state: QuantizerState, seen: Observation, *, step: int
     else:
         exponent = find_exponent_of(recipe, after)
         follows = recipe.average.follow(after, exponent, step, checked, epoch)
-        distance = np.nan_to_num(np.abs(exponent - after.recall(_AVERAGE, np.nan)))
+        distance = np.nan_to_num(np.abs(exponent - after.recall(AVERAGE, np.nan)))
         after = after.choose(known, follows.remember(**{_DISTANCE: distance, _EPOCH: np.full(distance.shape, epoch)}))
     return Adapted(after, checked, changed, {i: reason for i, reason in reasons.items() if checked[i] and not fresh[i]})
 

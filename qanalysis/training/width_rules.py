@@ -16,7 +16,7 @@ from qanalysis.arrays import Doubles
 from qanalysis.training.state import Decision, QuantizerState
 from qanalysis.training.words import Rule, key
 
-_AVERAGE, _NEXT = "average_exponent", "next_interval"
+AVERAGE, _NEXT = "average_exponent", "next_interval"
 #: The memory of the last mean distortion.
 DISTORTION = "diff_bit"
 
@@ -56,8 +56,8 @@ class WidthGrowth(Rule):
         """More bits over the same range; the average exponent moves along by as many."""
         bits = np.where(where, np.minimum(state.bits + self.by, self.most), state.bits)
         after = QuantizerState(bits, state.low, state.high, state.memory)
-        if _AVERAGE in state.memory:
-            after = after.remember(**{_AVERAGE: state.recall(_AVERAGE) - (bits - state.bits)})
+        if AVERAGE in state.memory:
+            after = after.remember(**{AVERAGE: state.recall(AVERAGE) - (bits - state.bits)})
         reasons = {
             int(i): f"diff_bit {distortion[i]:.3g} > {self.threshold:g}: {state.bits[i]} → {bits[i]} bits"
             for i in np.flatnonzero(where)
@@ -133,11 +133,11 @@ class Average(Rule):
         self, state: QuantizerState, exponent: Doubles, step: int, checked: NDArray[np.bool_], epoch: int
     ) -> QuantizerState:
         """The state after a step: the average moves at every one, the next check is set where one was made."""
-        before = state.recall(_AVERAGE, np.nan)
+        before = state.recall(AVERAGE, np.nan)
         mean = self.average(exponent, before)
         wait = self.interval(state.recall(DISTORTION), np.nan_to_num(np.abs(exponent - before)), epoch)
         return state.remember(
-            **{_AVERAGE: mean, _NEXT: np.where(checked, step + wait, state.recall(_NEXT)), "interval": wait}
+            **{AVERAGE: mean, _NEXT: np.where(checked, step + wait, state.recall(_NEXT)), "interval": wait}
         )
 
 
