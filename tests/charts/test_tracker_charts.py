@@ -167,7 +167,7 @@ def test_a_long_log_makes_small_figures_that_say_so():
     assert max(trace["x"].size for trace in drawing.traces) <= MOST_PER_LINE + 2
     assert "the lowest and the highest are drawn" in drawing.layout["title"]["subtitle"]["text"]
     assert (
-        "every 10th check"
+        "one check of 10 is drawn"
         in check_raster(Tracked([table]), SeriesName("a", "input")).layout["title"]["subtitle"]["text"]
     )
 
@@ -248,5 +248,5 @@ def test_a_rule_over_groups_stands_beside_one_over_the_whole():
     assert [one.rule for one in tracked.lines(whole)] == ["up-step"]
     assert [one.rule for one in tracked.lines(group)] == ["up-step scope=group"]
     for name in (whole, group):
-        assert check_raster(tracked, name).alt.endswith("changes.")
+        assert check_raster(tracked, name).alt.endswith(("change.", "changes."))
     assert series_map(tracked, 1, "absmax", group).traces[0]["z"].shape == (1, 1)
