@@ -7,12 +7,16 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
 from shutil import which
 
 from qanalysis import Rows, Scheme, open_checkpoint, sweep
 from qanalysis.decibels import DB_PER_BIT
 from qanalysis.theory.predictions import predict_sqnr_db
+from qanalysis.training.loop import train
+from qanalysis.training.presets import PRESETS
+from qanalysis.training.row import MODEL
 
 ROOT = Path(__file__).resolve().parent.parent
 README, PICTURE = ROOT / "README.md", ROOT / "docs" / "layers.png"
@@ -91,7 +95,48 @@ def make_formats() -> str:
     return "\n".join(lines) + "\n"
 
 
+def make_story() -> str:
+    """What one real run tells in ten lines: a preset, trained here and now."""
+    rows = train(PRESETS["outlier-batch"].experiment).to_pandas()
+    widest, average, counts = names = list(rows.configuration.unique())
+    inputs = rows[(rows.layer == "fc1") & (rows.kind == "input")].set_index(["configuration", "step"])
+    model = rows[rows.layer == MODEL].set_index(["configuration", "kind", "step"])
+    seen = inputs.loc[widest].absmax
+    first, again = seen.index[seen > 1.5][:2]
+    event = rows[(rows.configuration == counts) & (rows.event != "")].iloc[0]
+
+    def name_ends(step: int) -> str:
+        return _join(f"{inputs.loc[(name, step), 'high']:.2f}" for name in names)
+
+    def name_scores(kind: str, step: int, column: str) -> str:
+        form = "{:.1%}" if column == "accuracy" else "{:.3f}"
+        return _join(form.format(model.loc[(name, kind, step), column]) for name in names)
+
+    in_float, step_size = model.loc[(widest, "float", 0), "accuracy"], inputs.loc[(widest, first), "step_size"]
+    clipped = inputs.loc[(counts, first), "clipped_fraction"]
+    told = f"""\
+step   0  held-out accuracy in float {in_float:.1%}, with inputs at 4 bits {name_scores("post-training", 0, "accuracy")}
+step {first:3}  a digit eight times as bright: the largest input of fc1 is {seen[first]:.2f}, and was {seen[first - 1]:.2f}
+          {widest}: its range ends at {inputs.loc[(widest, first), "high"]:.2f}, full ink is {1 / step_size:.1f} steps
+          {average}: its range ends at {inputs.loc[(average, first), "high"]:.2f}
+          {counts}: its range stays at {inputs.loc[(counts, first), "high"]:.2f}, {clipped:.2%} of this batch is clipped
+step {event.step:3}  {counts}, {event.layer}: {event.event}
+step  20  held-out loss {name_scores("held-out", 20, "loss")}
+step {again - 1:3}  the ranges of fc1 end at {name_ends(again - 1)}
+step {again:3}  the bright digit again, in the next epoch: {name_ends(again)}
+step 200  held-out accuracy {name_scores("held-out", 200, "accuracy")}, loss {name_scores("held-out", 200, "loss")}
+"""
+    return f"```text\n{told}```\n"
+
+
+def _join(words: Iterable[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}"
+
+
 TABLES = {"table": make_table, "formats": make_formats}
+#: Their figures may move by a little from one machine to another, unlike those of tables.
+STORIES = {"story": make_story}
 
 
 def read_table(name: str) -> str:
@@ -139,7 +184,7 @@ def _wait_for(address: str) -> None:
 
 if __name__ == "__main__":
     text = README.read_text()
-    for name, make in TABLES.items():
+    for name, make in {**TABLES, **STORIES}.items():
         text = text.replace(read_table(name), make())
     README.write_text(text)
     browser_path = which("chromium") or os.environ.get("CHROMIUM")

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from qanalysis import COLUMNS
-from tests.readme import PICTURE, README, TABLES, read_table
+from tests.readme import PICTURE, README, STORIES, TABLES, read_table
 
 PACKAGE = README.parent / "qanalysis"
 
@@ -16,6 +16,17 @@ PACKAGE = README.parent / "qanalysis"
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_in_readme_holds_the_numbers_of_today(name: str) -> None:
     assert read_table(name) == TABLES[name]()
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_story_in_readme_is_told_by_a_run_of_today(name: str) -> None:
+    told, found = read_table(name), STORIES[name]()
+    number = re.compile(r"\d+(?:\.\d+)?")
+    assert number.sub("#", told) == number.sub("#", found)
+    # A sum in another order moves the last digits, which 200 steps of training make more of.
+    np.testing.assert_allclose(
+        [float(one) for one in number.findall(told)], [float(one) for one in number.findall(found)], rtol=0.1
+    )
 
 
 def test_readme_shows_the_page_and_both_set_up_commands() -> None:

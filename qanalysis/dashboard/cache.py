@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def get_uploads() -> UploadStore:
 
 
 @st.cache_resource
-def get_jobs() -> JobManager:
+def get_jobs() -> JobManager[SweepRequest, SweepProgress, Rows]:
     """The server's sweeps.
 
     A job outlives the tab that asked for it: another session that asks for the same finds it at work or done.
@@ -81,7 +81,8 @@ def _run_sweep(request: SweepRequest, on_progress: Callable[[SweepProgress], Non
             include=request.include or None,
             exclude=request.exclude or None,
             weights_only=request.weights_only,
-            on_progress=on_progress,
+            # The rows of each report would add up to the whole result a second time.
+            on_progress=lambda progress: on_progress(replace(progress, rows=())),
             cancel=cancel,
         )
 

@@ -1,4 +1,4 @@
-"""How does a sweep run while the page answers?
+"""How does a sweep or a training run while the page answers?
 
 One background thread per request, its state a value that is replaced whole.
 
@@ -16,15 +16,42 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 from importlib.metadata import version
-from typing import Literal
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from qanalysis.checkpoints.source import CheckpointError
+from qanalysis.results.table import Table
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import SweepProgress
 
 ENGINE_VERSION = version("qanalysis")
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-RunSweep = Callable[["SweepRequest", Callable[[SweepProgress], None], threading.Event], Rows]
+
+
+class Request(Protocol):
+    """What is asked of a job: equal requests have one `digest`, `subject` is what a sentence calls its work."""
+
+    @property
+    def digest(self) -> str:
+        """A name of the request that changes with any part of it."""
+
+    @property
+    def subject(self) -> str:
+        """Such as "the sweep of model.npz"."""
+
+
+class Progress(Protocol):
+    """How far a job is."""
+
+    @property
+    def share_done(self) -> float:
+        """The part of its work that is done, 0 to 1."""
+
+
+Q = TypeVar("Q", bound=Request)
+P = TypeVar("P", bound=Progress)
+T = TypeVar("T", bound=Table[Any])
+Work = Callable[[Q, Callable[[P], None], threading.Event], T]
+"""Does what a request asks for, tells how far it is, and ends early with the rows so far where the event is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +76,14 @@ class SweepRequest:
         """
         return hashlib.sha256(repr((ENGINE_VERSION, astuple(self))).encode()).hexdigest()[:16]
 
+    @property
+    def subject(self) -> str:
+        """The sweep by its source, as asked for."""
+        return f"the sweep of {self.source}"
+
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Generic[P, T]):
     """Where a job stands; `rows` are there when it is done or cancelled, `message` when it failed, `seconds` from its
     start.
 
@@ -59,8 +91,8 @@ class Snapshot:
     """
 
     state: JobState = "queued"
-    progress: SweepProgress | None = None
-    rows: Rows | None = None
+    progress: P | None = None
+    rows: T | None = None
     message: str = ""
     seconds: float = 0.0
 
@@ -77,12 +109,12 @@ class Snapshot:
         return self.progress.share_done if self.progress else 0.0
 
 
-class Job:
+class Job(Generic[Q, P, T]):
     """One request at work: read `snapshot` at any time, `cancel()` it, `wait()` for its end."""
 
-    def __init__(self, request: SweepRequest) -> None:
+    def __init__(self, request: Q) -> None:
         self.request = request
-        self.snapshot = Snapshot()
+        self.snapshot: Snapshot[P, T] = Snapshot()
         self._cancel = threading.Event()
         self._ended = threading.Event()
 
@@ -100,81 +132,80 @@ class Job:
         """
         return self._ended.wait(timeout_s)
 
-    def run(self, run_sweep: RunSweep, turn: threading.Semaphore) -> None:
-        """Work on the calling thread: wait for a turn, sweep, and leave the outcome in `snapshot`.
+    def run(self, work: Work[Q, P, T], turn: threading.Semaphore) -> None:
+        """Work on the calling thread: wait for a turn, do it, and leave the outcome in `snapshot`.
 
-        Never raises: a fault of the sweep becomes the state "failed" with its message.
+        Never raises: a fault of the work becomes the state "failed" with its message.
         """
         try:
             with turn:
                 start = time.perf_counter()
                 self.snapshot = Snapshot("running")
-                outcome = self._sweep(run_sweep)
+                outcome = self._do(work)
                 self.snapshot = replace(outcome, progress=self.snapshot.progress, seconds=time.perf_counter() - start)
         finally:
             self._ended.set()
 
-    def _sweep(self, run_sweep: RunSweep) -> Snapshot:
-        """The snapshot that the sweep ends with: done, cancelled or failed.
+    def _do(self, work: Work[Q, P, T]) -> Snapshot[P, T]:
+        """The snapshot that the work ends with: done, cancelled or failed.
 
         A fault of the input fails with its own sentence; anything else is logged with its traceback and asks for a
         report.
         """
         try:
-            rows = run_sweep(self.request, self._note, self._cancel)
+            rows = work(self.request, self._note, self._cancel)
         except (CheckpointError, ValueError, TypeError, OSError, MemoryError) as error:
             return Snapshot("failed", message=str(error) or type(error).__name__)
         except Exception as error:  # a fault must end as a state of the page, not as a job that never ends
-            logging.getLogger(__name__).exception("the sweep of %s stopped on an internal fault", self.request.source)
-            fault = f"The sweep stopped on an internal fault ({type(error).__name__}: {error})."
-            return Snapshot("failed", message=f"{fault} Please report it with the file's format.")
+            logging.getLogger(__name__).exception("%s stopped on an internal fault", self.request.subject)
+            fault = f"The work stopped on an internal fault ({type(error).__name__}: {error})."
+            return Snapshot("failed", message=f"{fault} Please report it with what was asked for.")
         return Snapshot("done" if rows.complete else "cancelled", rows=rows)
 
-    def _note(self, progress: SweepProgress) -> None:
-        """How far the sweep is, for the page that polls; called on the sweep's thread."""
-        # The rows of each report would add up to the whole result a second time.
-        self.snapshot = replace(self.snapshot, progress=replace(progress, rows=()))
+    def _note(self, progress: P) -> None:
+        """How far the work is, for the page that polls; called on the job's thread."""
+        self.snapshot = replace(self.snapshot, progress=progress)
 
 
-class JobManager:
-    """The jobs of this server: at most `turns` at work, the last `keep` ended ones remembered.
+class JobManager(Generic[Q, P, T]):
+    """The jobs of one kind on this server: at most `turns` at work, the last `keep` ended ones remembered.
 
     Safe to call from every session's thread.
 
     Jobs that wait or work are never forgotten, however many there are.
     """
 
-    def __init__(self, run_sweep: RunSweep, *, turns: int = 2, keep: int = 12) -> None:
-        self._run_sweep = run_sweep
+    def __init__(self, work: Work[Q, P, T], *, turns: int = 2, keep: int = 12) -> None:
+        self._work = work
         self._turn = threading.BoundedSemaphore(turns)
         self._keep = keep
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._jobs: OrderedDict[str, Job[Q, P, T]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def submit(self, request: SweepRequest, *, again: bool = False) -> Job:
+    def submit(self, request: Q, *, again: bool = False) -> Job[Q, P, T]:
         """The job of this request, started unless it is known; `again` replaces one that has ended.
 
-        Returns at once; the sweep begins when fewer than `turns` are at work.
+        Returns at once; the work begins when fewer than `turns` are at work.
         """
         with self._lock:
             job = self._jobs.get(request.digest)
             if job is None or (again and not job.snapshot.is_active):
                 job = self._jobs[request.digest] = Job(request)
                 threading.Thread(
-                    target=job.run, args=(self._run_sweep, self._turn), name=f"sweep-{request.digest}", daemon=True
+                    target=job.run, args=(self._work, self._turn), name=f"job-{request.digest}", daemon=True
                 ).start()
             self._jobs.move_to_end(request.digest)
             self._forget_oldest()
             return job
 
-    def find(self, digest: str) -> Job | None:
+    def find(self, digest: str) -> Job[Q, P, T] | None:
         """The job of that digest while it is remembered.
 
         None for one that was forgotten or never asked for.
         """
         return self._jobs.get(digest)
 
-    def active(self) -> tuple[Job, ...]:
+    def active(self) -> tuple[Job[Q, P, T], ...]:
         """Jobs that wait or work, oldest first."""
         with self._lock:
             return tuple(job for job in self._jobs.values() if job.snapshot.is_active)
@@ -184,3 +215,6 @@ class JobManager:
         ended = [digest for digest, job in self._jobs.items() if not job.snapshot.is_active]
         for digest in ended[: max(len(ended) - self._keep, 0)]:
             del self._jobs[digest]
+
+
+SweepJob = Job[SweepRequest, SweepProgress, Rows]

@@ -1,4 +1,4 @@
-"""How far are the sweeps?
+"""How far are the sweeps and trainings?
 
 The strip of page Layers: one bar, one button, and a line for each other job; on every page without a strip those lines
 alone. One fragment on the page, drawn again every half second while something runs.
@@ -6,17 +6,20 @@ alone. One fragment on the page, drawn again every half second while something r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import streamlit as st
 
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.cache import get_jobs
-from qanalysis.dashboard.jobs import Job, Snapshot, SweepRequest
+from qanalysis.dashboard.jobs import Job, Snapshot, SweepJob, SweepRequest
+from qanalysis.dashboard.trainings import TrainingRequest, get_trainings, tell_run
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import about, about_size, count, duration, percent, shorten
+from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import SweepProgress
 from qanalysis.sweeps.work import Estimate, weigh_work
 
@@ -27,7 +30,7 @@ MOST_UNASKED = 1_000_000_000
 """Work of `weigh_work` that is swept without a click; about a second on two cores."""
 
 
-def follow_sweep(request: SweepRequest, tensors: Sequence[TensorInfo], *, named: str) -> Job | None:
+def follow_sweep(request: SweepRequest, tensors: Sequence[TensorInfo], *, named: str) -> SweepJob | None:
     """The job of what the controls ask for: found, started where the work is small or the address has `named` it, else
     None.
 
@@ -68,15 +71,27 @@ def tell_jobs() -> Iterator[None]:
 
 def _poll_others(drawn: frozenset[str]) -> None:
     """The lines of all jobs as they stand; with other jobs than `drawn` the page is drawn anew."""
-    for job in get_jobs().active():
+    for job in _list_active():
         _draw_line(job, "Running")
     if _active_jobs() != drawn:
         st.rerun()
 
 
+def draw_other_jobs(own: Container[str]) -> None:
+    """A line for each job of the server that waits or works, but for those whose digests are in `own`."""
+    for job in _list_active():
+        if job.request.digest not in own:
+            _draw_line(job, "Also running")
+
+
+def _list_active() -> tuple[Job[Any, Any, Any], ...]:
+    """The server's jobs that wait or work, sweeps first, those of other sessions among them."""
+    return (*get_jobs().active(), *get_trainings().active())
+
+
 def _active_jobs() -> frozenset[str]:
-    """Digests of the server's jobs that wait or work, those of other sessions among them."""
-    return frozenset(job.request.digest for job in get_jobs().active())
+    """Their digests."""
+    return frozenset(job.request.digest for job in _list_active())
 
 
 def _poll(request: SweepRequest, tensors: Sequence[TensorInfo], drawn: frozenset[str]) -> None:
@@ -93,20 +108,18 @@ def _poll(request: SweepRequest, tensors: Sequence[TensorInfo], drawn: frozenset
         else:
             st.caption(words, width="stretch")
         _draw_button(request, snapshot)
-    for other in get_jobs().active():
-        if other.request.digest != request.digest:
-            _draw_line(other, "Also running")
+    draw_other_jobs({request.digest})
     # What a click did is in sight before the whole page, which may take seconds, is drawn anew.
     if _active_jobs() != drawn:
         st.rerun()
 
 
-def _draw_button(request: SweepRequest, snapshot: Snapshot | None) -> None:
+def _draw_button(request: SweepRequest, snapshot: Snapshot[SweepProgress, Rows] | None) -> None:
     """The one button that makes sense: "sweep" before, "cancel" during, "again" after."""
     if snapshot is None:
         st.button("Sweep", type="primary", key="sweep", width=120, on_click=_start, args=(request,))
     elif snapshot.is_active:
-        st.button("Cancel", key="cancel", width=120, on_click=_cancel, args=(request.digest,))
+        st.button("Cancel", key="cancel", width=120, on_click=cancel_job, args=(request.digest,))
     else:
         st.button("Sweep again", key="again", width=120, on_click=_start, args=(request,))
 
@@ -116,26 +129,32 @@ def _start(request: SweepRequest) -> None:
     get_jobs().submit(request, again=True)
 
 
-def _cancel(digest: str) -> None:
-    """Cancel the sweep and give it a moment to end, so that the next run shows the rows so far; for callbacks."""
-    job = get_jobs().find(digest)
-    if job is not None:
+def cancel_job(digest: str) -> None:
+    """Cancel a job and give it a moment to end, so that the next run shows the rows so far; for callbacks."""
+    for job in (get_jobs().find(digest), get_trainings().find(digest)):
+        if job is None:
+            continue
         job.cancel()
         job.wait(SETTLE_S)
 
 
-def _draw_line(job: Job, label: str) -> None:
+def _draw_line(job: Job[Any, Any, Any], label: str) -> None:
     """A line and a button for a job that is not this page's: another source, or choices left behind."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{label}: {describe_job(job.request, job.snapshot)}", width="stretch")
-        st.button("Cancel", key=f"cancel-{job.request.digest}", width=120, on_click=_cancel, args=(job.request.digest,))
+        st.button(
+            "Cancel", key=f"cancel-{job.request.digest}", width=120, on_click=cancel_job, args=(job.request.digest,)
+        )
 
 
-def describe_job(request: SweepRequest, snapshot: Snapshot) -> str:
-    """A job in a few words for pages that are not its own: source, schemes, share done, time left; as markdown.
+def describe_job(request: SweepRequest | TrainingRequest, snapshot: Snapshot[Any, Any]) -> str:
+    """A job in a few words for pages that are not its own: source, schemes, share done, time left, or the steps of a
+    training; as markdown.
 
     The source is named by the last part of its path, as text.
     """
+    if isinstance(request, TrainingRequest):
+        return escape_markdown(f"{request.subject}, {tell_run(snapshot)}")
     source = escape_markdown(shorten(request.source.rstrip("/").rpartition("/")[2]))
     if snapshot.state == "queued":
         return f"{source}, {len(request.schemes)} schemes, waiting for its turn"
@@ -143,7 +162,9 @@ def describe_job(request: SweepRequest, snapshot: Snapshot) -> str:
     return f"{source}, {len(request.schemes)} schemes, {percent(snapshot.share_done)}{left}"
 
 
-def describe_progress(snapshot: Snapshot | None, tensors: Sequence[TensorInfo], *, schemes: Sequence[str]) -> str:
+def describe_progress(
+    snapshot: Snapshot[SweepProgress, Rows] | None, tensors: Sequence[TensorInfo], *, schemes: Sequence[str]
+) -> str:
     """One line on where a sweep of these tensors stands, as markdown with every name escaped.
 
     `schemes` are canonical texts. Partial results say so in bold; without a snapshot it tells the work ahead, with
@@ -170,7 +191,7 @@ def describe_progress(snapshot: Snapshot | None, tensors: Sequence[TensorInfo], 
     return f"**Partial**: {counted} before it was {'cancelled' if snapshot.state == 'cancelled' else 'stopped'}"
 
 
-def _count_bare(snapshot: Snapshot) -> int:
+def _count_bare(snapshot: Snapshot[SweepProgress, Rows]) -> int:
     """How many tensors of a complete sweep have figures under none of the schemes."""
     if snapshot.rows is None:
         return 0

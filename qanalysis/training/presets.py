@@ -130,6 +130,7 @@ _WRITTEN = (
         kind="input",
         data=_OUTLIER_DATA,
         calibration=2,
+        record_every=1,
     ),
     _write_preset(
         "guarded-mean",

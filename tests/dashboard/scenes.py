@@ -85,7 +85,7 @@ def read_heads(page: AppTest) -> list[str]:
             scene["control"]["steps"].index(at["step"]) if scene.get("control") else 0,
         )
         if "heads" in part:
-            heads.append(part["heads"][place])
+            heads.append(part["heads"][min(place, len(part["heads"]) - 1)])
     return heads
 
 

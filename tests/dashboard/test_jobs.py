@@ -69,7 +69,6 @@ def test_a_running_job_names_the_tensor_the_count_and_the_speed() -> None:
     assert progress.tensor.startswith("layer")
     assert progress.total == 60
     assert progress.values_per_s > 0
-    assert progress.rows == ()
     assert 0 < job.snapshot.share_done < 1
     job.cancel()
     assert job.wait(5)

@@ -164,7 +164,7 @@ export class Chart {
       this.drawing = false;
     }
     if (!this.wired && this.hooks.onPick)
-      this.plot.on("plotly_click", (event) => this.hooks.onPick(event.points[0]?.customdata));
+      this.plot.on("plotly_click", ({ points: [at] }) => this.hooks.onPick(at?.customdata ?? { across: at?.x }));
     this.wired = true;
   }
 

@@ -16,7 +16,6 @@ const BUSY_MS = 60; // between two looks at an owner at work
 const MOST_WAITS = 60;
 const FEW = 8; // layers whose map is no taller than a histogram
 const LARGE = 300_000; // values of a layer whose step in sight is fetched before all its steps
-const MOST_MARKS = 32; // steps that have a label below the slider
 const MOST_AHEAD = 2_000_000; // values of a neighbour that is fetched before anybody asks
 const KINDS = { chart: Chart, grid: Grid, table: Table, facts: FactTable };
 
@@ -154,12 +153,20 @@ export class Linked {
     }, pause);
   }
 
-  pick({ layer, scheme, row, step, moving }) {
-    const schemes = this.part.control?.schemes;
-    if (row !== undefined) this.go({ row }, { now: true });
-    else if (step !== undefined) this.part.control?.steps?.includes(step) && this.go({ step });
-    else if (schemes?.includes(scheme)) this.move(schemes.indexOf(scheme));
+  pick({ layer, scheme, row, step, across, moving }) {
+    const { control, leads } = this.part;
+    const asked = step ?? leads?.[row] ?? this.findNear(across);
+    if (control?.steps?.includes(asked)) this.go(row === undefined ? { step: asked } : { step: asked, row });
+    else if (row !== undefined) this.go({ row }, { now: true });
+    else if (control?.schemes?.includes(scheme)) this.move(control.schemes.indexOf(scheme));
     else if (layer !== undefined) this.go(scheme ? { layer, scheme } : { layer }, { now: !moving });
+  }
+
+  // The step of a scene that lies nearest to a place on its charts' common axis; undefined where they have none.
+  findNear(across) {
+    if (!this.part.leads || typeof across !== "number") return undefined;
+    const nearer = (one, other) => (Math.abs(other - across) < Math.abs(one - across) ? other : one);
+    return this.part.control?.steps.reduce(nearer);
   }
 
   async paint() {
@@ -277,9 +284,8 @@ export class Linked {
     const told = detail?.told ?? control.told?.[place];
     this.control.hidden = !steps;
     if (!steps) return;
-    const labels = steps.length > MOST_MARKS ? [] : steps;
     const marks = (family ?? control).swept;
-    this.slider.describe({ label: control.label, count: steps.length, steps: labels, marks });
+    this.slider.describe({ label: control.label, count: steps.length, steps, marks });
     this.slider.set(place, [`${steps[place]} ${control.unit ?? ""}`.trim(), told].filter(Boolean).join(", "));
   }
 
@@ -306,7 +312,9 @@ export class Linked {
       this.panels.set(panel.name, held);
     }
     const drawn = held.view.show(panel, this.colours, this.looks.template);
-    if (panel.kind === "table") held.view.select(this.at.row ?? null);
+    // Tables share the scene's chosen rows: each marks the one that it holds.
+    const rows = [this.at.row ?? []].flat();
+    if (panel.kind === "table") held.view.select(rows.find((row) => panel.table.rows.includes(row)) ?? null);
     return drawn;
   }
 

@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -65,6 +65,17 @@ class Panel:
             "height": figure["layout"].get("height"),
             "figure": {"data": figure["data"], "layout": layout},
         }
+
+
+class Described(Protocol):
+    """A panel without a figure, such as a table: its name, and itself as JSON at a step."""
+
+    @property
+    def name(self) -> str:
+        """What it is known by among the panels of a part."""
+
+    def describe(self) -> Tree:
+        """The panel as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +140,7 @@ def _is_row(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_tree, value))
 
 
-def build_part(steps: Sequence[Sequence[Panel | FactPanel]], **facts: Any) -> Tree:
+def build_part(steps: Sequence[Sequence[Panel | Described]], **facts: Any) -> Tree:
     """Panels at every step of a control as one part: those of the first step, and the changes of each.
 
     Parameters
@@ -150,14 +161,14 @@ def build_still(panel: Tree) -> Tree:
     return {"panels": {panel["name"]: panel}, "changes": [{}]}
 
 
-def _describe_all(steps: Sequence[Sequence[Panel | FactPanel]]) -> list[Tree]:
+def _describe_all(steps: Sequence[Sequence[Panel | Described]]) -> list[Tree]:
     """Every step's panels by name as JSON; a figure that several steps share is described once."""
     known: dict[tuple[int, str], Tree] = {}
     described = []
     for panels in steps:
         found = {}
         for panel in panels:
-            if isinstance(panel, FactPanel):
+            if not isinstance(panel, Panel):
                 found[panel.name] = panel.describe()
                 continue
             key = (id(panel.figure), panel.python)

@@ -3,6 +3,8 @@
 
 import { make } from "./words.js";
 
+const MOST_MARKS = 24; // that have room below a track
+
 export class Slider {
   constructor(holder, { onMove }) {
     this.input = make("input", { type: "range", className: "ql-range", step: 1, min: 0 });
@@ -39,12 +41,14 @@ export class Slider {
     this.input.setAttribute("aria-label", label);
     this.input.disabled = count < 2;
     this.root.classList.toggle("ql-bare", !steps.length);
-    this.marks.replaceChildren(...steps.map((step, place) => {
+    this.root.classList.toggle("ql-long", steps.length > MOST_MARKS);
+    this.marked = new Map(listMarked(steps).map((place) => {
       const className = marks?.[place] === false ? "ql-mark ql-apart" : "ql-mark";
-      const mark = make("span", { text: String(step), className });
+      const mark = make("span", { text: String(steps[place]), className });
       mark.style.setProperty("--at", steps.length > 1 ? place / (steps.length - 1) : 0);
-      return mark;
+      return [place, mark];
     }));
+    this.marks.replaceChildren(...this.marked.values());
   }
 
   // Where it stands, and how that reads: "4 bit, 19.84 dB".
@@ -54,10 +58,18 @@ export class Slider {
     this.input.setAttribute("aria-valuetext", text);
     this.output.textContent = text;
     this.marks.querySelector("[data-here]")?.removeAttribute("data-here");
-    this.marks.children[place]?.setAttribute("data-here", "");
+    this.marked?.get(place)?.setAttribute("data-here", "");
   }
 
   focus() {
     this.input.focus();
   }
 }
+
+// Places of the steps that are named below the track: all of a few, and of many the first, the last and some between.
+const listMarked = (steps) => {
+  const apart = steps.length > MOST_MARKS ? Math.ceil((steps.length - 1) / 6) : 1;
+  const places = steps.map((_, place) => place);
+  const last = steps.length - 1;
+  return places.filter((place) => place === last || (place % apart === 0 && (apart === 1 || last - place > apart / 2)));
+};

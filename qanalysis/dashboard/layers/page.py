@@ -15,7 +15,7 @@ from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.cache import Contents, get_jobs, identify, read_contents
 from qanalysis.dashboard.elements import draw_chart, draw_choice_table, draw_fault, draw_table
 from qanalysis.dashboard.export import Extras, draw_export
-from qanalysis.dashboard.jobs import Job, SweepRequest
+from qanalysis.dashboard.jobs import SweepJob, SweepRequest
 from qanalysis.dashboard.layers.bench_card import draw_bench_card
 from qanalysis.dashboard.layers.cache import draw_groups, read_limits, read_profile
 from qanalysis.dashboard.layers.controls import draw_controls, draw_layer_choice
@@ -92,7 +92,7 @@ def draw_layers(view: LayersView) -> None:
         draw_validation()  # polls by itself, so it stays out of the result, which does too
 
 
-def _find_shown(job: Job | None, request: SweepRequest, view: LayersView) -> Shown | None:
+def _find_shown(job: SweepJob | None, request: SweepRequest, view: LayersView) -> Shown | None:
     """The result in sight, remembered as the last one; None before the first rows of this source."""
     # While a new sweep of the same source runs, the last result stays in sight.
     shown = choose_shown((job, get_jobs().find(st.session_state.get("last", ""))), request, view)

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from qanalysis.dashboard.cache import Origin, Subject
-from qanalysis.dashboard.jobs import Job, SweepRequest
+from qanalysis.dashboard.jobs import SweepJob, SweepRequest
 from qanalysis.dashboard.layers.view import INTEGERS, LayersView, family_of, format_of
 from qanalysis.quantizers.families import FEWEST_BITS, MOST_BITS
 from qanalysis.quantizers.scheme import Scheme
@@ -146,7 +146,7 @@ class Shown:
         return Subject(Origin(self.request.source, self.request.identity), tensor, self.scheme)
 
 
-def choose_shown(candidates: Sequence[Job | None], request: SweepRequest, view: LayersView) -> Shown | None:
+def choose_shown(candidates: Sequence[SweepJob | None], request: SweepRequest, view: LayersView) -> Shown | None:
     """The first of the jobs that has rows of the same source as `request`; None where none has.
 
     The scheme in view is the view's where its family was swept, else the first of the rows. None among the jobs is
