@@ -138,12 +138,13 @@ def energy_chart(lines: Sequence[RuleLine], name: SeriesName, *, theme: Theme = 
     if not traces:
         return _lack("No error energy is known.", "Choose a log with mean and std of |x| to see it.", theme)
     unit = "over the signal's" if related else "mean square"
+    what = f"Rounding and clipped energy of {name} under {count_of(len(lines), 'rule')}, {unit}"
     return draw(
         traces,
         "Error energy: rounding dotted, clipped solid",
         theme,
         subtitle=f"{unit}; {_tell_lines(lines)}" + _tell_thinned(lines[0].step.size, lines),
-        alt=f"Rounding and clipped energy of {name} under {count_of(len(lines), 'rule')}, {unit}: {_span(np.concatenate(values))}.",
+        alt=f"{what}: {_span(np.concatenate(values))}.",
         height=380,
         margin=_MARGIN,
         xaxis=_step_axis(lines[0].step),
