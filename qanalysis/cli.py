@@ -22,6 +22,7 @@ from qanalysis.commands.report import report
 from qanalysis.commands.show import show
 from qanalysis.commands.sweep import sweep
 from qanalysis.commands.track import track
+from qanalysis.commands.train import train
 from qanalysis.commands.validate import validate
 
 app = typer.Typer(
@@ -47,7 +48,7 @@ def _begin(
     """What does quantization cost me here? The error of every layer at every bit width, with the bounds beside it."""
 
 
-for _command in (show, sweep, report, validate, convert, record, linearity, track):
+for _command in (show, sweep, report, validate, convert, record, linearity, train, track):
     app.command()(_command)
 app.command("app")(serve)
 

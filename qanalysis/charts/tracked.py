@@ -6,7 +6,7 @@ so that no peak is lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -73,7 +73,7 @@ class RuleLine:
         for column in (self.reach, self.bits):
             before = np.concatenate([column[:1], column[:-1]])
             stays &= (column == before) | np.isnan(before)
-        return np.flatnonzero(~stays | (self.event != ""))
+        return np.flatnonzero(~stays)
 
     def relate(self, energy: Doubles) -> Doubles:
         """An energy over the signal's; NaN where the signal is not known or nothing."""
@@ -89,7 +89,10 @@ class RuleLine:
 
 
 class Tracked:
-    """The rows of rules that were replayed over one log, one table per rule, and where each series stands in them."""
+    """The rows of rules that were replayed over one log, one table per rule, and where each series stands in them.
+
+    A rule that looks at whole tensors has no rows of their groups, and one that looks at groups none of the whole.
+    """
 
     def __init__(self, tables: Sequence[Table[TrackRow]]) -> None:
         """Take one table of one rule each, all over the same log, at least one. ValueError for one of several rules."""
@@ -98,8 +101,8 @@ class Tracked:
 
     @cached_property
     def series(self) -> tuple[SeriesName, ...]:
-        """The series, in the order of the rows."""
-        return tuple(self._places[0])
+        """The series of any rule, in the order of the rows."""
+        return tuple(dict.fromkeys(name for places in self._places for name in places))
 
     @cached_property
     def layers(self) -> tuple[str, ...]:
@@ -119,23 +122,22 @@ class Tracked:
         """The series whose absmax goes over the most powers of two, whatever the rules; of equals the first."""
         seen = self.tables[0].column("absmax")
         octaves = np.log2(np.where(np.isfinite(seen) & (seen > 0), seen, np.nan))
-        return max(self.series, key=lambda name: _span_of(octaves[self._places[0][name]]))
+        places = self._places[0]
+        return max(places, key=lambda name: _span_of(octaves[places[name]]))
 
     def list_groups(self, layer: str, kind: str) -> list[str]:
-        """The groups of a layer and kind; [""] where it has none."""
+        """The groups of a layer and kind; "" is the whole tensor."""
         return [one.group for one in self.series if (one.layer, one.kind) == (layer, kind)]
 
-    def follow(self, name: SeriesName, rule: int) -> RuleLine:
-        """One rule over one series; KeyError for a series that is not in the log."""
-        return _make_line(self.tables[rule], self._places[rule][name], self.rules[rule], rule)
+    def follow(self, name: SeriesName, rule: int) -> RuleLine | None:
+        """One rule over one series; None where it has no such series."""
+        rows = self._places[rule].get(name)
+        return None if rows is None else _make_line(self.tables[rule], rows, self.rules[rule], rule)
 
     def lines(self, name: SeriesName) -> list[RuleLine]:
-        """All rules over one series; KeyError for one that is not in the log."""
-        return [self.follow(name, rule) for rule in range(len(self.rules))]
-
-    def iterate(self, rule: int) -> Iterator[tuple[SeriesName, RuleLine]]:
-        """Every series under one rule."""
-        return ((name, self.follow(name, rule)) for name in self.series)
+        """All rules that have the series."""
+        found = (self.follow(name, rule) for rule in range(len(self.rules)))
+        return [one for one in found if one is not None]
 
 
 def _span_of(values: Doubles) -> float:

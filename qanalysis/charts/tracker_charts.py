@@ -6,7 +6,7 @@ view; it is no part of a figure but of each step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from qanalysis.notation import percent, plain, shorten
 LABEL = 44  # letters of a rule in a legend
 #: Steps with their own marker for a change on one line; more would hide the line.
 MOST_MARKERS = 400
+#: Powers of ten on the axis of energies: what lies below matters to nobody.
+MOST_DECADES = 8
 #: Steps whose absmax has a dot each.
 FEW = 60
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -108,7 +110,7 @@ def clipped_chart(lines: Sequence[RuleLine], name: SeriesName, *, theme: Theme =
         traces,
         "Clipped share",
         theme,
-        subtitle=f"{_tell_source(known)} · at most {percent(largest)}" + _tell_thinned(lines[0].step.size, lines),
+        subtitle=f"{_tell_lines(known)} · at most {percent(largest)}" + _tell_thinned(lines[0].step.size, lines),
         alt=f"Share of {name} beyond the range: at most {percent(largest)}, {mean}.",
         height=380,
         margin=_MARGIN,
@@ -140,7 +142,7 @@ def energy_chart(lines: Sequence[RuleLine], name: SeriesName, *, theme: Theme = 
         traces,
         "Error energy: rounding dotted, clipped solid",
         theme,
-        subtitle=f"{unit}; {_tell_source(lines)}" + _tell_thinned(lines[0].step.size, lines),
+        subtitle=f"{unit}; {_tell_lines(lines)}" + _tell_thinned(lines[0].step.size, lines),
         alt=f"Rounding and clipped energy of {name} under {len(lines)} rules, {unit}: {_span(np.concatenate(values))}.",
         height=380,
         margin=_MARGIN,
@@ -287,10 +289,20 @@ def _tell_thinned(count: int, lines: Sequence[RuleLine]) -> str:
     return f" · of each {run} steps the lowest and the highest are drawn" if count > _most(lines) else ""
 
 
-def _tell_source(lines: Sequence[RuleLine]) -> str:
-    """Whether figures are exact, measured or estimated, in the words of the rows."""
-    words = dict.fromkeys(word for one in lines for word in np.unique(one.energy_by.astype(str)).tolist() if word)
-    return escape("; ".join(words)) or "estimated from mean and std of |x|"
+def tell_source(words: Iterable[str]) -> str:
+    """How energies and clipped shares were found, from what rows say of it in `energy_by`.
+
+    >>> tell_source(["gamma law", "gamma law; clipping exact", ""]), tell_source(["exact"]), tell_source([])
+    ('estimated by a gamma law of |x|', 'exact', 'not known')
+    """
+    known = sorted({word for word in words if word})
+    if any(word.startswith("gamma law") for word in known):
+        return "estimated by a gamma law of |x|"
+    return "; ".join(known) or "not known"
+
+
+def _tell_lines(lines: Sequence[RuleLine]) -> str:
+    return escape(tell_source(word for one in lines for word in one.energy_by.tolist()))
 
 
 def _tell_changes(lines: Sequence[RuleLine]) -> str:
@@ -337,6 +349,7 @@ def _decades(columns: Sequence[Doubles]) -> dict[str, Any]:
     known = np.log10(np.concatenate([column[~np.isnan(column)] for column in columns]))
     low, high = int(np.floor(known.min())), int(np.ceil(known.max()))
     high = max(high, low + 1)
+    low = max(low, high - MOST_DECADES)
     return {"type": "log", "range": [low, high], "dtick": max(1, -(-(high - low) // 8)), "exponentformat": "power"}
 
 

@@ -30,8 +30,8 @@ _HEADER = 72  # of the top margin, that title and subtitle take
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a cell of the map tells of a series: its name, a phrase on it, the number, how that is written, and whether
-    it depends on the rule.
+    """What a cell of the map tells of a series: its name, a phrase on it, the number, how that is written, whether it
+    depends on the rule; and for shares, which begin at 0, the form of their ticks.
     """
 
     label: str
@@ -39,6 +39,7 @@ class Measure:
     find: Callable[[RuleLine], float]
     write: Callable[[float], str]
     of_rule: bool = True
+    form: str = ""
 
 
 def _write_tenths(value: float) -> str:
@@ -71,7 +72,7 @@ def _find_sqnr(one: RuleLine) -> float:
 
 MEASURES: Mapping[str, Measure] = {
     "absmax": Measure("log2(absmax)", "of the largest |x| of all steps", _find_peak, _write_tenths, of_rule=False),
-    "clipped": Measure("Clipped share", "mean over the steps, estimated", _find_clipped, _write_share),
+    "clipped": Measure("Clipped share", "mean over the steps, estimated", _find_clipped, _write_share, form=".2~%"),
     "sqnr": Measure("SQNR (dB)", "from the energies of all steps, estimated", _find_sqnr, _write_tenths),
 }
 
@@ -99,7 +100,8 @@ def series_map(
     for name in tracked.series:
         if name.layer in layers:
             cell = layers.index(name.layer), kinds.index(name.kind)
-            found = told.find(tracked.follow(name, rule))
+            one = tracked.follow(name, rule)
+            found = math.nan if one is None else told.find(one)
             values[cell] = (np.fmin if measure == "sqnr" else np.fmax)(values[cell], found)
     labels = label_layers(layers, 24)
     more = len(tracked.layers) - len(layers)
@@ -126,10 +128,13 @@ def _draw_cells(values: Doubles, layers: Sequence[str], kinds: Sequence[str], to
     shown = np.where(np.isinf(values), finite.max(initial=0.0), values)
     texts = [["" if math.isnan(value) else told.write(value) for value in row] for row in values.tolist()]
     names = [[[layer, kind] for kind in kinds] for layer in layers]
-    bar = {"thickness": 12, "outlinewidth": 0}
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    low = 0.0 if told.form else low
+    high = max(high, low + (0.01 if told.form else 1.0))
+    bar = {"thickness": 12, "outlinewidth": 0, "tickformat": told.form}
     return [
         {
-            "type": "heatmap", "z": shown, "x0": 0, "dx": 1, "y0": 0, "dy": 1,
+            "type": "heatmap", "z": shown, "zmin": low, "zmax": high, "x0": 0, "dx": 1, "y0": 0, "dy": 1,
             "text": texts, "texttemplate": "%{text}", "customdata": names,
             "colorscale": MAGNITUDE, "colorbar": bar, "xgap": 1, "ygap": 1, "hoverongaps": False,
             "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<br>%{text}<extra></extra>",
@@ -186,11 +191,12 @@ def check_raster(tracked: Tracked, chosen: SeriesName, *, theme: Theme = "light"
     """
     names = [one for one in tracked.series if one[1:] == chosen[1:]]
     layers = choose_layers([one.layer for one in names], chosen.layer)
-    rules, lanes = len(tracked.rules), []
-    for row, layer in enumerate(layers):
-        for place in range(rules):
-            one = tracked.follow(SeriesName(layer, chosen.kind, chosen.group), place)
-            lanes.append((row + (place - (rules - 1) / 2) * 0.8 / rules, one, layer))
+    rules = len(tracked.rules)
+    lanes = [
+        (row + (one.place - (rules - 1) / 2) * 0.8 / rules, one, layer)
+        for row, layer in enumerate(layers)
+        for one in tracked.lines(SeriesName(layer, chosen.kind, chosen.group))
+    ]
     checks = sum(int(one.checked.sum()) for _, one, _ in lanes)
     changes = sum(one.moves.size for _, one, _ in lanes)
     every = [-(-checks // MOST_DOTS) or 1, -(-changes // MOST_CROSSES) or 1]
@@ -220,6 +226,8 @@ def _draw_lanes(
 ) -> list[dict[str, Any]]:
     """The dots and the crosses of one rule over all layers."""
     own = [lane for lane in lanes if lane[1].place == place]
+    if not own:
+        return []
     name = escape(shorten(own[0][1].rule, LABEL))
     colour = pen_of(place, theme)["color"]
     dots = [(height, one, np.flatnonzero(one.checked)[:: every[0]]) for height, one, _ in own]

@@ -6,9 +6,10 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -100,6 +101,41 @@ def end_by_signals(leave: Callable[[int, Any], None]) -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, leave)
+
+
+@contextmanager
+def cancel_on_interrupt() -> Iterator[threading.Event]:
+    """The first Ctrl-C sets the event, the second interrupts as usual; other signals set it and end the program."""
+    cancel = threading.Event()
+
+    def ask_to_stop(number: int, frame: Any) -> None:
+        if cancel.is_set():
+            signal.default_int_handler(number, frame)
+        cancel.set()
+
+    def leave(number: int, _frame: Any) -> None:
+        cancel.set()
+        raise SystemExit(128 + number)
+
+    handled = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+    }
+    signal.signal(signal.SIGINT, ask_to_stop)
+    end_by_signals(leave)
+    try:
+        yield cancel
+    finally:
+        for number, previous in handled.items():
+            signal.signal(number, previous)
+
+
+def stop(text: str) -> NoReturn:
+    """A note, and the exit code of cancelled work."""
+    from qanalysis.reports.terminal import print_note
+
+    print_note(text)
+    raise typer.Exit(CANCELLED)
 
 
 class Commands(TyperGroup):

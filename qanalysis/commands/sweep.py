@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver, makes_page
-from qanalysis.commands.options import CANCELLED, AsJson, Outputs, Source, end_by_signals
+from qanalysis.commands.options import AsJson, Outputs, Source, cancel_on_interrupt, stop
 
 if TYPE_CHECKING:
     from qanalysis.checkpoints.source import TensorInfo, TensorSource
@@ -100,7 +97,7 @@ def sweep(  # one parameter per option
             checkpoint, schemes, include=include, exclude=exclude, weights_only=weights_only, workers=workers
         )
         if not rows.complete and not rows:
-            _stop("cancelled before the first tensor was done; nothing is written")
+            stop("cancelled before the first tensor was done; nothing is written")
         prints_summary = not as_json and not targets
         profiles = (
             _profile_worst(checkpoint, rows, all_bits=makes_page(targets))
@@ -111,7 +108,7 @@ def sweep(  # one parameter per option
     deliver(rows, targets, as_json=as_json, profiles=profiles, diagnoses=diagnoses)
     _tell_unmeasured(rows)
     if not rows.complete:
-        _stop(f"cancelled; kept the {len(rows)} rows so far, marked as partial")
+        stop(f"cancelled; kept the {len(rows)} rows so far, marked as partial")
 
 
 def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
@@ -178,35 +175,8 @@ def _run_sweep(checkpoint: TensorSource, schemes: list[Scheme], **options: Any) 
     from qanalysis.reports.terminal import show_progress
     from qanalysis.sweeps.sweep import sweep as measure_checkpoint
 
-    with _cancel_on_interrupt() as cancel, show_progress() as advance:
+    with cancel_on_interrupt() as cancel, show_progress() as advance:
         return measure_checkpoint(checkpoint, schemes, **options, on_progress=advance, cancel=cancel)
-
-
-@contextmanager
-def _cancel_on_interrupt() -> Iterator[threading.Event]:
-    """The first Ctrl-C sets the event, the second interrupts as usual; other signals set it and end the program."""
-    cancel = threading.Event()
-
-    def ask_to_stop(number: int, frame: Any) -> None:
-        if cancel.is_set():
-            signal.default_int_handler(number, frame)
-        cancel.set()
-
-    def leave(number: int, _frame: Any) -> None:
-        cancel.set()
-        raise SystemExit(128 + number)
-
-    handled = {
-        number: signal.getsignal(number)
-        for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
-    }
-    signal.signal(signal.SIGINT, ask_to_stop)
-    end_by_signals(leave)
-    try:
-        yield cancel
-    finally:
-        for number, previous in handled.items():
-            signal.signal(number, previous)
 
 
 def _find_worst(checkpoint: TensorSource, rows: Rows) -> Iterator[tuple[Row, TensorInfo]]:
@@ -254,11 +224,3 @@ def _tell_unmeasured(rows: Rows) -> None:
     told = count_unmeasured(rows)
     if told:
         print_note(told)
-
-
-def _stop(text: str) -> None:
-    """A note, and exit code 130."""
-    from qanalysis.reports.terminal import print_note
-
-    print_note(text)
-    raise typer.Exit(CANCELLED)

@@ -14,8 +14,9 @@ from qanalysis.dashboard.layers import page as layers
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import tell_jobs
 from qanalysis.dashboard.session import draw_notices, open_page
+from qanalysis.dashboard.tracker import page as tracker
 
-PAGES: tuple[Page[Any], ...] = (layers.PAGE, converter.PAGE)
+PAGES: tuple[Page[Any], ...] = (layers.PAGE, converter.PAGE, tracker.PAGE)
 """The pages in their order; the first is the one that opens."""
 
 # Drawn here because a named icon of streamlit's would be fetched from the network.

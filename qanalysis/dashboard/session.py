@@ -237,7 +237,7 @@ def write_link(kind: type[V]) -> str:
     return join_link(st.context.url or "", spell_view(_recall(kind).view))
 
 
-def confine(kind: type[V], name: str, choices: Sequence[str], *, chosen: str | None = None) -> V:
+def confine(kind: type[V], name: str, choices: Sequence[str] | Sequence[int], *, chosen: str | None = None) -> V:
     """The view without values of a field that this source does not have; a notice where they came with the link.
 
     `chosen` is what the field's widget shows where nobody has chosen.
@@ -252,14 +252,14 @@ def confine(kind: type[V], name: str, choices: Sequence[str], *, chosen: str | N
     missing = [part for part in parts if part is not None and part not in choices]
     if missing:
         if name in memory.asked:
-            _leave_out([name_parameter(name, missing)])
+            _leave_out([name_parameter(name, list(map(str, missing)))])
         kept = tuple(part for part in parts if part in choices)
         memory.note(replace(memory.view, **{name: kept if isinstance(held, tuple) else None}))
     _correct(memory)
     return memory.view
 
 
-def change(kind: type[V], **values: Any) -> None:
+def change(kind: type[V], /, **values: Any) -> None:
     """Set fields of the view from a callback, or passing ones while the page is drawn; other widgets keep what they
     hold.
 

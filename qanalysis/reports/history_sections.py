@@ -14,6 +14,7 @@ from qanalysis.results.table import Table
 
 _NOTHING = "–"
 _MOST_EVENTS = 200
+_MOST_PRINTED = 30  # of a training; a terminal shows no part of more
 
 
 def outline_history(table: Table[Any], *, title: str | None = None) -> Outline:
@@ -46,7 +47,13 @@ def outline_history(table: Table[Any], *, title: str | None = None) -> Outline:
         title=title or "Quantized training",
         headline=headline,
         lead=[Section("configurations", "Configurations", [Grid(heads, lines, text_columns=1)], printed=True)],
-        rest=[*_list_events(table), *list_limits(table), *tell_coverage(table), define_columns(table.columns)],
+        rest=[
+            *_list_events(table, printed=int(np.count_nonzero(table.column("event"))) <= _MOST_PRINTED),
+            *list_limits(table),
+            *tell_coverage(table),
+            define_columns(table.columns),
+        ],
+        opening=[headline],
     )
 
 
@@ -77,7 +84,7 @@ def outline_track(table: Table[Any], *, title: str | None = None) -> Outline:
         rest=[
             *_list_events(table, printed=True),
             *list_limits(table),
-            *tell_coverage(table),
+            *_list_notes(table),
             define_columns(table.columns),
         ],
     )

@@ -84,10 +84,43 @@ def _print_block(heading: str, block: Block) -> None:
 
 @contextmanager
 def show_progress() -> Iterator[Callable[[SweepProgress], None] | None]:
-    """A progress line on standard error while the block runs: values per second, the tensor at work, seconds left.
+    """A progress line while the block runs: values per second, the tensor at work, seconds left.
 
-    Yields None where standard error is not a terminal. The line is gone when the block ends.
+    Yields None where standard error is not a terminal.
     """
+    with _draw_bar() as draw:
+        if draw is None:
+            yield None
+            return
+
+        def advance(progress: SweepProgress) -> None:
+            left = "" if progress.seconds_left is None else f" · {progress.seconds_left:.0f} s left"
+            speed = f"{progress.values_per_s / 1e6:.1f} M values/s{left}"
+            draw(progress.share_done, f"{progress.done}/{progress.total}", speed, progress.tensor)
+
+        yield advance
+
+
+@contextmanager
+def show_steps() -> Iterator[Callable[[int, int, str], None] | None]:
+    """A progress line while the block runs, told the steps done, all steps and what is at work.
+
+    Yields None where standard error is not a terminal.
+    """
+    with _draw_bar() as draw:
+        if draw is None:
+            yield None
+            return
+
+        def advance(done: int, total: int, name: str) -> None:
+            draw(done / max(total, 1), f"{done}/{total}", "steps", name)
+
+        yield advance
+
+
+@contextmanager
+def _draw_bar() -> Iterator[Callable[[float, str, str, str], None] | None]:
+    """A bar on standard error, told the share done and three texts beside it; gone when the block ends."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -101,21 +134,12 @@ def show_progress() -> Iterator[Callable[[SweepProgress], None] | None]:
         TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, counted="", speed="")
+        task = bar.add_task("", total=1.0, counted="", speed="")
 
-        def advance(progress: SweepProgress) -> None:
-            left = "" if progress.seconds_left is None else f" · {progress.seconds_left:.0f} s left"
-            speed = f"{progress.values_per_s / 1e6:.1f} M values/s{left}"
-            bar.update(
-                task,
-                completed=progress.share_done,
-                total=1.0,
-                counted=f"{progress.done}/{progress.total}",
-                description=clean_text(progress.tensor),
-                speed=speed,
-            )
+        def draw(share: float, counted: str, speed: str, name: str) -> None:
+            bar.update(task, completed=share, counted=counted, speed=speed, description=clean_text(name))
 
-        yield advance
+        yield draw
 
 
 def print_note(text: str) -> None:

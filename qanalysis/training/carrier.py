@@ -22,7 +22,9 @@ from qanalysis.training.following import Followed, Follower
 from qanalysis.training.gradient_rules import Freezing, FreezingMemory, Policy, Quantized, StraightThrough, is_finite
 from qanalysis.training.learned_ranges import LearnedRange
 from qanalysis.training.policies import PolicyState, v_scalar
+from qanalysis.training.recipe import Recipe
 from qanalysis.training.site import Clock, Site, spread_steps
+from qanalysis.training.state import QuantizerState
 
 #: Values of E that the scalar fluctuation looks back on (A1).
 WINDOW = 20
@@ -66,8 +68,17 @@ class Carrier:
         passed = self.site.quantize(to_array(x))
         return from_array(passed.y, x), from_array(passed.clipped, x)
 
+    def keep(self, x: Tensor, y: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """What of x and Q(x) the way back needs; a copy of an output, into which an in-place activation may write."""
+        recipe = self.site.recipe
+        if recipe is None or not (recipe.range.is_learned or _corrects(recipe)):
+            return None, None
+        if not _corrects(recipe):
+            return x, None
+        return x, y.clone() if self.site.kind == "output" else y
+
     def backward(self, g: Tensor, x: Tensor, y: Tensor, clipped: Tensor) -> Tensor:
-        """The corrected gradient."""
+        """The corrected gradient; x and y as `keep` gave them."""
         recipe, state = self.site.recipe, self.site.state
         if recipe is None or not is_finite(g):
             self.clock.is_broken |= not is_finite(g)
@@ -112,6 +123,8 @@ class WeightCarrier(Carrier):
 
     `latent` is the parameter that the optimizer moves; `gradient` the site of its gradient (dW), which may quantize it.
     `corrected` is the last gradient, `flips` those since the last row, `shown` the last latent and quantized values.
+    `carried` is the quantized weight until the clock moves: what is read more than once, as tied weights are, is
+    quantized and followed once.
     """
 
     latent: nn.Parameter | None = None
@@ -126,11 +139,19 @@ class WeightCarrier(Carrier):
     switches: int = 0
     measured_step: float = float("nan")
     shown: tuple[Tensor, Tensor] | None = None
+    carried: tuple[tuple[int, bool, bool], QuantizerState | None, Tensor] | None = None
 
     def carry(self, x: Tensor) -> Tensor:
-        if self.clock.is_float or (self.site.recipe is None and not self.clock.adapts):
+        clock, site = self.clock, self.site
+        if clock.is_float or (site.recipe is None and not clock.adapts):
             return x
-        return quantized(x, self)
+        if clock.adapts and not clock.follows:
+            return quantized(x, self)
+        seen = clock.step, clock.adapts, torch.is_grad_enabled()
+        if self.carried is None or self.carried[:2] != (seen, site.state):
+            y = quantized(x, self)
+            self.carried = seen, site.state, y
+        return self.carried[2]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.site.recipe is None:
@@ -147,6 +168,7 @@ class WeightCarrier(Carrier):
         return y, clipped
 
     def backward(self, g: Tensor, x: Tensor, y: Tensor, clipped: Tensor) -> Tensor:
+        self.carried = None
         g = carry_back(g, self.gradient) if self.gradient is not None else g
         self.corrected = Carrier.backward(self, g, x, y, clipped)
         return self.corrected
@@ -231,6 +253,11 @@ class WeightCarrier(Carrier):
         self.freezing = memory.freeze(frequency, mean_code.to(x), threshold)
 
 
+def _corrects(recipe: Recipe) -> bool:
+    """Whether a rule looks at what is quantized, which straight through does not."""
+    return not isinstance(recipe.gradient or _STRAIGHT, StraightThrough)
+
+
 def to_array_of_marks(marks: Tensor) -> Any:
     """Marks as a bool array."""
     return marks.detach().cpu().contiguous().numpy()
@@ -255,7 +282,7 @@ class _Quantize(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, carrier: Carrier) -> Tensor:
         y, clipped = carrier.forward(x)
         ctx.carrier = carrier
-        ctx.save_for_backward(x, y, clipped)
+        ctx.save_for_backward(*carrier.keep(x, y), clipped)
         return y
 
     @staticmethod

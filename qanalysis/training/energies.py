@@ -1,8 +1,9 @@
 """How much would a grid lose of a tensor of which only mean and std of |x| are known? Expected energies per element.
 
 |x| is taken to follow the gamma law with that mean and std [ours]: of shape k = (mean/std)^2 and scale t = std^2/mean;
-Laplace data is the case mean = std. E x^2 = mean^2 + std^2 holds under any law. Elements are split as in the ledger of
-algorithms.md 0.1: beyond an end the distance to it is clipping, what is left is rounding.
+Laplace data is the case mean = std. Of normal data what lies beyond 1, 2, 3 deviations comes out 0.91, 1.05, 2.5 times
+as often, with 1.1, 2.1, 7.9 times its energy: real tails decide. E x^2 = mean^2 + std^2 holds under any law. Beyond an
+end the distance to it is clipping, what is left is rounding (algorithms.md 0.1).
 
 With u = 2 pi / step and the law's characteristic function phi(u) = (1 - i u t)^-k, rounding to nearest costs
 step^2/12 + step^2/pi^2 sum_n (-1)^n/n^2 Re phi(n u), the Fourier series of the error. Where a step is coarse for the
@@ -59,6 +60,13 @@ class Law:
         """The law of some of the n."""
         return Law(self.mean[where], self.std[where], self.absmax[where])
 
+    def share(self, beyond: Doubles) -> Doubles:
+        """P(|x| > beyond), (n,)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = self.std**2 / self.mean
+            share = gammaincc(self.mean / scale, np.maximum(beyond, 0) / scale)
+        return np.where(self.is_constant, self.mean > beyond, share)
+
     def tails(self, beyond: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         """(P, E |x|, E x^2) of what lies beyond a magnitude, (n,) each.
 
@@ -100,7 +108,7 @@ def find_clipped_share(law: Law, end: Doubles, count: Doubles) -> Doubles:
     found = np.zeros(end.shape)
     beyond = law.absmax > end
     part = law.take(beyond)
-    share = part.tails(end[beyond])[0] - part.tails(law.absmax[beyond])[0]
+    share = part.share(end[beyond]) - part.share(law.absmax[beyond])
     found[beyond] = np.maximum(share, np.nan_to_num(1 / count[beyond]))
     return found
 
@@ -110,8 +118,9 @@ def find_rounding_energy(law: Law, step: Doubles, end: Doubles) -> Doubles:
 
     step^2/12 where steps are fine; where they are so coarse that all becomes 0, E x^2.
     """
-    beyond = np.where(law.absmax > end, law.tails(end)[0], 0.0)
-    found = np.maximum(_sum_harmonics(law, step, squared=True) - step**2 / 12 * beyond, 0)
+    found, cut = _sum_harmonics(law, step, squared=True), law.absmax > end
+    found[cut] -= step[cut] ** 2 / 12 * law.take(cut).share(end[cut])
+    found = np.maximum(found, 0)
     coarse = _is_coarse(law, step, end)
     if coarse.any():
         found[coarse] = _sum_cells(law.take(coarse), step[coarse], end[coarse])[0]
@@ -120,9 +129,10 @@ def find_rounding_energy(law: Law, step: Doubles, end: Doubles) -> Doubles:
 
 def find_mean_quantized(law: Law, step: Doubles, end: Doubles) -> Doubles:
     """E |Q(x)| of rounding to the nearest multiple of `step`, at most `end`; (n,)."""
-    share, first, _ = law.tails(end)
-    clipped = np.where(law.absmax > end, first - end * share, 0.0)
-    found = np.maximum(law.mean + _sum_harmonics(law, step, squared=False) - clipped, 0)
+    found, cut = law.mean + _sum_harmonics(law, step, squared=False), law.absmax > end
+    share, first, _ = law.take(cut).tails(end[cut])
+    found[cut] -= first - end[cut] * share
+    found = np.maximum(found, 0)
     coarse = _is_coarse(law, step, end)
     if coarse.any():
         found[coarse] = _sum_cells(law.take(coarse), step[coarse], end[coarse])[1]
@@ -221,11 +231,15 @@ def _sum_octaves(law: Law, levels: Doubles, scale: Doubles) -> Doubles:
     top = np.searchsorted(lows, np.minimum(law.absmax / scale, levels[-1]), side="left") - 1
     ends = np.append(lows[1:], levels[-1])
     energy = np.zeros(scale.shape)
-    reached = [np.maximum(top - back, 0) for back in range(min(16, lows.size))]
-    for place, last in zip(reached, [reached[0] + 1, *reached], strict=False):
-        upper, lower = law.tails(ends[place] * scale)[0], law.tails(lows[place] * scale)[0]
-        energy += np.where(place < last, (widths[place] * scale) ** 2 / 12 * (lower - upper), 0.0)
-    lowest = reached[-1] == 0
+    place, cut = np.maximum(top, 0), law.absmax > levels[-1] * scale
+    beyond = np.where(cut, law.share(levels[-1] * scale), 0.0)
+    for back in range(min(16, lows.size)):
+        place = np.maximum(top - back, 0)
+        below = law.share(lows[place] * scale)
+        # Where the octaves end before the sixteenth, the lowest one is not counted again: its share is then 0.
+        energy += (widths[place] * scale) ** 2 / 12 * (below - beyond)
+        beyond = below
+    lowest = place == 0
     if lowest.any():
         part, floor = law.take(lowest), scale[lowest]
         rough = widths[0] ** 2 * floor**2 / 12 * (1 - part.tails(ends[0] * floor)[0])

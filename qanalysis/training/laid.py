@@ -81,6 +81,11 @@ def _lay(recipe: Recipe, low: Doubles, high: Doubles, *, name: str) -> Laid:
     grid = scheme.lay_grid(Range(low.astype(np.float32), high.astype(np.float32)))
     scale = grid.scale.astype(np.float64)
     first, last = (end.astype(np.float64) * scale for end in grid.ends)
+    if not scheme.symmetry.signed:
+        # A zero point is rounded: the codes end up to half a step inside the range, which is no clipping.
+        near = grid.step * np.float64(0.5 + _ULPS)
+        first = np.where(first <= low + near, np.minimum(first, low), first)
+        last = np.where(last >= high - near, np.maximum(last, high), last)
     numbers = grid.coder.levels
     levels = None if grid.coder.is_uniform else (numbers[numbers >= 0], -numbers[numbers <= 0][::-1])
     return Laid(scale, grid.step.astype(np.float64), first, last, levels)
@@ -102,8 +107,8 @@ def estimate_mean_quantized(seen: Observation, laid: Laid) -> Doubles:
 def estimate_losses(seen: Observation, laid: Laid, *, nearest: bool = True) -> Losses:
     """What the grids lose of what was seen; rounding is estimated where it goes to the nearest level.
 
-    Both signs share the law of |x| alike where both were seen. Zeros and one single |x| are exact. Where nothing lies
-    beyond the ends clipping is exactly 0, also where moments are unknown.
+    Both signs share the law of |x| alike where both were seen. Zeros are exact, and so is one single |x|, unless its
+    signs matter. Where nothing lies beyond the ends clipping is exactly 0, also where moments are unknown.
     """
     law = Law(seen.mean, seen.std, seen.absmax)
     zero, known = seen.absmax == 0, law.is_known
@@ -125,7 +130,9 @@ def estimate_losses(seen: Observation, laid: Laid, *, nearest: bool = True) -> L
     clipped, share = np.where(inside, 0.0, clipped), np.where(within, 0.0, share)
     if not nearest:
         rounding = np.where(zero, 0.0, np.nan)
-    by = _explain(zero | (usable & law.is_constant), usable, inside, np.isnan(law.mean + law.std), nearest=nearest)
+    alone = zero.copy()
+    alone[usable] = part.is_constant & ((len(sides) == 1) | (share_up == 0) | (share_up == 1))
+    by = _explain(alone, usable, inside, np.isnan(law.mean + law.std), nearest=nearest)
     return Losses(rounding, clipped, share, by)
 
 

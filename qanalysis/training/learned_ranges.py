@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from qanalysis.arrays import Doubles
 from qanalysis.training.range_rules import RangeRule
 from qanalysis.training.reach import Reach
 from qanalysis.training.state import Decision, Observation, QuantizerState
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 #: PACT (1805.06085); steps of LSQ (1902.08153) (ours).
 LEAST_CLIP, LEAST_STEP, IDLE_STEP = 1e-3, 1e-8, 1e-3
+#: The memory of the mean of x, noted before a learned range begins; observations know |x| alone.
+SIGNED_MEAN = "signed_mean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +90,23 @@ class Lsq(LearnedRange):
         step = np.where(seen.absmax > 0, 2 * seen.mean / np.sqrt(top), IDLE_STEP)
         return self.with_step(state, np.maximum(step, LEAST_STEP), reach)
 
-    def with_step(self, state: QuantizerState, step: np.ndarray, reach: Reach) -> QuantizerState:
-        """The range of the codes at a step."""
+    def with_step(self, state: QuantizerState, step: Doubles, reach: Reach) -> QuantizerState:
+        """The range over which the scheme lays a grid of this step."""
         bottom, top = find_codes(state, reach)
-        return state.with_range(bottom * step, top * step)
+        excess = step / reach.step(bottom * step, top * step, state.bits)
+        return state.with_range(bottom * step * excess, top * step * excess)
 
     def differentiate(self, g: Tensor, x: Tensor, state: QuantizerState, reach: Reach) -> Moved:
         bottom, top = find_codes(state, reach)
-        scaled = x / (float(state.high[0]) / top)
+        scaled = x / find_step(state, reach)
         inside = (scaled > bottom) & (scaled < top)
         slope = ((scaled.round() - scaled) * inside + bottom * (scaled <= bottom) + top * (scaled >= top)) * g
         scale = 1 / np.sqrt(max(x.numel(), 1) * top)
         return Moved(g * inside, {"step": float(slope.sum().double()) * scale})
 
     def descend(self, state: QuantizerState, slope: dict[str, float], rate: float, reach: Reach) -> QuantizerState:
-        _bottom, top = find_codes(state, reach)
-        step = state.high / top - rate * self.rate * slope["step"]
-        return self.with_step(state, np.maximum(step, LEAST_STEP), reach)
+        step = find_step(state, reach) - rate * self.rate * slope["step"]
+        return self.with_step(state, np.full_like(state.high, max(step, LEAST_STEP)), reach)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +122,10 @@ class LsqPlus(Lsq):
     def begin(self, state: QuantizerState, seen: Observation, reach: Reach) -> QuantizerState:
         bottom, top = find_codes(state, reach)
         if reach.is_signed:
-            middle = (seen.low + seen.high) / 2 * 0
+            middle = state.recall(SIGNED_MEAN)
             spread = np.sqrt(np.maximum(seen.mean**2 + seen.std**2 - middle**2, 0))
-            step = np.where(seen.absmax > 0, 3 * spread / -bottom, IDLE_STEP)
+            farthest = np.maximum(np.abs(middle - 3 * spread), np.abs(middle + 3 * spread))
+            step = np.where(seen.absmax > 0, farthest / 2.0 ** (state.bits - 1), IDLE_STEP)
             return self.with_step(state, np.maximum(step, LEAST_STEP), reach)
         step = np.maximum((seen.high - seen.low) / (top - bottom), LEAST_STEP)
         state = state.remember(offset=seen.low - bottom * step)
@@ -131,7 +135,7 @@ class LsqPlus(Lsq):
         bottom, top = find_codes(state, reach)
         offset = float(state.recall("offset")[0])
         found = Lsq.differentiate(self, g, x - offset, state, reach)
-        scaled = (x - offset) / (float(state.high[0]) / top)
+        scaled = (x - offset) / find_step(state, reach)
         outside = (scaled <= bottom) | (scaled >= top)
         return Moved(found.to_input, {**found.to_rule, "offset": float((g * outside).sum().double())})
 
@@ -143,6 +147,11 @@ class LsqPlus(Lsq):
 
 
 def find_codes(state: QuantizerState, reach: Reach) -> tuple[float, float]:
-    """The end codes (-Qn, Qp): -2^(b-1), 2^(b-1) - 1 of signed grids, 0, 2^b - 1 of unsigned ones."""
-    bits = int(state.bits[0])
-    return (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if reach.is_signed else (0.0, 2.0**bits - 1)
+    """The end codes (-Qn, Qp) of the scheme: -2^(b-1), 2^(b-1) - 1 of sym-noclip, 0, 2^b - 1 of asym."""
+    bottom, top = reach.scheme.symmetry.ends(2 ** (int(state.bits[0]) - 1) - 1)
+    return float(bottom), float(top)
+
+
+def find_step(state: QuantizerState, reach: Reach) -> float:
+    """The step of the grid over the range that stands."""
+    return float(reach.step(state.low, state.high, state.bits)[0])

@@ -31,13 +31,11 @@ class RangeRule(Rule):
     """Base of the rules that move a range.
 
     `needs_moments`: whether mean and std of |x| must be known; `is_learned`: whether it moves by its gradient, so that
-    statistics can not replay it; `refits`: whether it lays the grid over the tensor itself at each check, by the range
-    rule of the scheme; `begins_from_data`: whether the first range follows from what is seen first.
+    statistics can not replay it; `begins_from_data`: whether the first range follows from what is seen first.
     """
 
     needs_moments: ClassVar[bool] = False
     is_learned: ClassVar[bool] = False
-    refits: ClassVar[bool] = False
     begins_from_data: ClassVar[bool] = True
 
     trigger: str = key("every", meaning="when it decides: never, every, every:K, epoch, doubling:CAP")
@@ -56,14 +54,14 @@ class RangeRule(Rule):
         return _read_trigger(self.trigger)
 
     @property
+    def refits(self) -> bool:
+        """Whether it lays the grid over the tensor itself at each check, by the range rule of the scheme."""
+        return False
+
+    @property
     def scale_by(self) -> str:
         """Where the largest value is looked for (A11): in the layer, in all layers of the kind, in each group."""
         return "layer"
-
-    @property
-    def remembers(self) -> bool:
-        """Whether the range depends on what was seen before."""
-        return True
 
     @abstractmethod
     def begin(self, state: QuantizerState, seen: Observation, reach: Reach) -> QuantizerState:
@@ -91,13 +89,12 @@ class MinMax(RangeRule):
 
     name: ClassVar[str] = "minmax"
     meaning: ClassVar[str] = "the range of each step; running=yes keeps the widest so far"
-    refits: ClassVar[bool] = True
 
     running: bool = key(False, meaning="the widest range so far instead of the step's own")
 
     @property
-    def remembers(self) -> bool:
-        return self.running
+    def refits(self) -> bool:
+        return not self.running
 
     def begin(self, state: QuantizerState, seen: Observation, reach: Reach) -> QuantizerState:
         return state.with_range(*find_ends(seen, reach))
@@ -181,7 +178,7 @@ class PrecisionRule(RangeRule):
             int(
                 i
             ): f"{self.subject} {amount[i]:.4g} ≥ pos {before.high[i]:.4g}: {self.tell(before, after, int(i), reach)}"
-            for i in np.flatnonzero(after.high != before.high)
+            for i in np.flatnonzero(after.high > before.high)  # NaN, of what was never seen, is not
         }
 
     @property

@@ -62,10 +62,10 @@ def describe_site(site: Site, step: int) -> dict[str, Any]:
     cells: dict[str, Any] = {"event": "; ".join(told)}
     seen = site.seen
     if seen is not None:
-        weights = np.maximum(seen.count, 1e-300)
-        total = weights.sum()
-        mean = float((seen.mean * weights).sum() / total)
-        square = float(((seen.mean**2 + seen.std**2) * weights).sum() / total)
+        total = max(float(seen.count.sum()), 1.0)
+        # A group without finite elements has no mean and counts nothing.
+        mean = float(np.nansum(seen.count * seen.mean)) / total
+        square = float(np.nansum(seen.count * (seen.mean**2 + seen.std**2))) / total
         cells |= {
             "absmax": _widest(seen.absmax, np.fmax),
             "absmin": _widest(seen.absmin, np.fmin),

@@ -33,7 +33,6 @@ def _list_needs(recipe: Recipe, rows: Rows, epoch: int | None, place: str) -> li
     measured = moments["mean"] and np.isfinite(rows.seen.mean_quantized).any()
     timed = rule.trigger == "epoch" or (recipe.average is not None and recipe.average.phases)
     return [
-        (epoch is not None and epoch < 1, f"an epoch of {epoch} steps; it has at least 1"),
         (
             recipe.gradient is not None,
             f"{beside} corrects gradients, and statistics hold none; leave it out",
@@ -57,7 +56,10 @@ def _list_needs(recipe: Recipe, rows: Rows, epoch: int | None, place: str) -> li
             recipe.width is not None and bool(missing) and not measured,
             f"width-growth goes by the mean of |x| and of |Q(x)|, and {place} lacks {missing}; record mean and std",
         ),
-        (timed and epoch is None, "it is checked once per epoch, and no epoch is given; say how many steps one has"),
+        (
+            timed and epoch is None,
+            "it is checked once per epoch; say how many steps one has, by --epoch N",
+        ),
     ]
 
 

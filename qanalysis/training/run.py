@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from qanalysis.models.data import Data
+from qanalysis.models.factory import describe_error
 from qanalysis.models.model import Score, count_targets, measure, run_model, sum_loss
 from qanalysis.training.batches import Plan, plan_batches
 from qanalysis.training.carrier import WeightCarrier
@@ -167,20 +168,22 @@ class Run:
         clock.adapts, clock.is_float, clock.is_broken = True, False, False
         inputs, targets = self.plan.draw(self.step)
         self.items += len(inputs)
-        float_gradients = self._differentiate_float(inputs, targets) if clock.records else {}
         self.model.train()
+        float_gradients = self._differentiate_float(inputs, targets) if clock.records else {}
         self.optimizer.zero_grad(set_to_none=True)
         outputs = run_model(self.model, inputs)
         loss, parts = self._lose(outputs, inputs, targets)
         moves = bool(torch.isfinite(loss))
         if moves:
-            torch.autograd.backward(loss)
+            _differentiate(loss)
             moves = not clock.is_broken and _are_finite(self.optimizer)
         self.broken = 0 if moves else self.broken + 1
         self.skipped += not moves
         self.paths.keep(self.step)
         if moves:
             self._move()
+        else:
+            self.wired.forget()
         if clock.records:
             self._record(float(loss.detach()), parts, float_gradients, moves=moves)
         self.step += 1
@@ -215,7 +218,10 @@ class Run:
 
     def _differentiate_float(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """The gradient of the float network at the same latent weights and items, by layer."""
-        latents = {name: one.latent for name, one in self.wired.weights.items() if one.latent is not None}
+        weights = self.wired.weights.items()
+        latents = {name: one.latent for name, one in weights if one.latent is not None and one.latent.requires_grad}
+        if not latents:
+            return {}
         random, buffers = torch.get_rng_state(), [one.clone() for one in self.model.buffers()]
         self.clock.is_float = True
         try:
@@ -237,8 +243,8 @@ class Run:
             self.recorder.add_model(self.step, "distillation", loss=parts["kl"], accuracy=parts["agreement"])
         for site in self.wired.sites:
             carrier = self.wired.weights.get(site.layer) if site.kind == "weight" else None
-            if site.seen is None and site.recipe is None and carrier is None:
-                continue
+            if site.seen is None and site.state is None and carrier is None:
+                continue  # not available, such as the gradient of the first layer's input
             cells: dict[str, Any] = {"loss": loss}
             if carrier is not None:
                 cells |= describe_weight(carrier, _cosine(carrier, gradients.get(site.layer)))
@@ -373,6 +379,8 @@ def _torch_random(state: Tensor) -> Iterator[None]:
 
 def _make_optimizer(model: nn.Module, configuration: Configuration) -> torch.optim.Optimizer:
     parameters = [one for one in model.parameters() if one.requires_grad]
+    if not parameters:
+        raise ValueError("all parameters of the model are frozen; let at least one require a gradient")
     rate, decay = configuration.rate, configuration.weight_decay
     if configuration.optimizer == "adam":
         return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
@@ -385,6 +393,15 @@ def _forget(model: nn.Module) -> None:
         reset = getattr(module, "reset_parameters", None)
         if callable(reset):
             reset()
+
+
+def _differentiate(loss: Tensor) -> None:
+    try:
+        torch.autograd.backward(loss)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the model has no gradient: {describe_error(error)}; its own training step must run"
+        ) from error
 
 
 def _are_finite(optimizer: torch.optim.Optimizer) -> bool:

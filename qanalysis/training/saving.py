@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from qanalysis.quantizers.grids import Grid
 from qanalysis.results.files import write_whole
 from qanalysis.training.configuration import Experiment
 from qanalysis.training.gradient_rules import FreezingMemory
@@ -65,27 +66,47 @@ def save_site(site: Site) -> dict[str, Any]:
         "shape": list(site.layout.shape) if site.layout is not None else None,
     }
     if state is not None:
-        arrays = {"bits": state.bits, "low": state.low, "high": state.high}
-        kept["state"] = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-        kept["memory"] = {name: torch.from_numpy(np.array(array)) for name, array in state.memory.items()}
+        kept["state"] = _to_tensors({"bits": state.bits, "low": state.low, "high": state.high})
+        kept["memory"] = _to_tensors(state.memory)
+    if site.grid is not None:
+        kept["grid"] = _to_tensors({part: getattr(site.grid, part) for part in _GRID})
     if site.pool is not None:
         kept["pool"] = site.pool.to_plain()
     return kept
 
 
+#: The parts of a grid beside its coder, which is the scheme's.
+_GRID = tuple(one.name for one in fields(Grid) if one.name != "coder")
+
+
+def _to_tensors(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays as tensors; None, numbers, and pairs of arrays stay what they are."""
+    return {name: _map(np.ndarray, lambda x: torch.from_numpy(np.array(x)), part) for name, part in parts.items()}
+
+
+def _to_arrays(parts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _map(torch.Tensor, torch.Tensor.numpy, part) for name, part in parts.items()}
+
+
+def _map(kind: type, change: Callable[[Any], Any], part: Any) -> Any:
+    if isinstance(part, tuple):
+        return tuple(_map(kind, change, one) for one in part)
+    return change(part) if isinstance(part, kind) else part
+
+
 def restore_site(site: Site, kept: Mapping[str, Any]) -> None:
-    """The reverse; the grid is laid anew over the same range."""
+    """The reverse."""
     if kept["bits"] and site.recipe is not None:
         site.set_bits(kept["bits"], "")
     site.checks, site.adjustments = kept["checks"], kept["adjustments"]
     site.events = [(step, text) for step, text in kept["events"]]
     if "state" in kept:
-        arrays = {name: tensor.numpy() for name, tensor in kept["state"].items()}
-        memory = {name: tensor.numpy() for name, tensor in kept["memory"].items()}
-        site.state = QuantizerState(arrays["bits"], arrays["low"], arrays["high"]).remember(**memory)
+        site.state = QuantizerState(**_to_arrays(kept["state"])).remember(**_to_arrays(kept["memory"]))
     if site.pool is not None and "pool" in kept:
         site.pool.restore(kept["pool"])
-    site.grid = site.layout = None
+    if "grid" in kept:
+        site.grid = Grid(coder=site.scheme.coder, **_to_arrays(kept["grid"]))
+        site.layout = site.scheme.lay_out(tuple(kept["shape"]), axis=site.axis)
 
 
 def save_carrier(carrier: WeightCarrier) -> dict[str, Any]:

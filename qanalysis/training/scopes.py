@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.notation import shorten
+from qanalysis.quantizers.scales import LARGEST_FLOAT
 from qanalysis.training.range_rules import Scope
 from qanalysis.training.state import KINDS, Observation
 from qanalysis.training.statistics.log import StatisticsLog
@@ -89,15 +90,17 @@ def take_seen(seen: Observation, places: NDArray[np.generic] | slice) -> Observa
 
 
 def read_rows(log: StatisticsLog) -> Rows:
-    """The rows of a log in which something was seen, or nothing finite; ends that are not known as -absmax, absmax."""
-    finite = np.isfinite(log.absmax)
-    absmax = np.where(finite, log.absmax, np.nan)
+    """The rows of a log in which something was seen, or nothing that float32 holds; ends that are not known as -absmax,
+    absmax.
+    """
+    finite = log.absmax <= LARGEST_FLOAT
+    absmax, mean, std = (np.where(finite, part, np.nan) for part in (log.absmax, log.mean, log.std))
     count = log.numel - np.nan_to_num(log.non_finite)
     seen = Observation(
         absmax,
         log.absmin,
-        log.mean,
-        log.std,
+        mean,
+        std,
         np.where(np.isfinite(log.low), log.low, -absmax),
         np.where(np.isfinite(log.high), log.high, absmax),
         np.where(count > 0, count, np.nan),
@@ -105,7 +108,7 @@ def read_rows(log: StatisticsLog) -> Rows:
         log.mean_quantized,
     )
     rows = Rows(log.step, log.layer, log.kind, log.group, seen, log.scale_exponents)
-    return rows.take(finite | np.isinf(log.absmax) | (log.non_finite > 0))
+    return rows.take(finite | (log.absmax > LARGEST_FLOAT) | (log.non_finite > 0))
 
 
 def choose_series(

@@ -25,6 +25,7 @@ from qanalysis.quantizers.scheme import Scheme
 from qanalysis.quantizers.statistics import Range
 from qanalysis.training.adapting import Adapted, adapt, is_due, widen
 from qanalysis.training.counts import Counts
+from qanalysis.training.learned_ranges import SIGNED_MEAN
 from qanalysis.training.range_rules import PrecisionRule
 from qanalysis.training.recipe import Recipe
 from qanalysis.training.state import KindOfData, Observation, QuantizerState
@@ -80,7 +81,7 @@ class Pool:
 
 @dataclass(slots=True)
 class Site:
-    """One quantizer in its place; `recipe` None for one that only observes.
+    """One quantizer in its place; `recipe` None for one that only observes; `axis` is that of the output channels.
 
     Told of the last step: `seen`, `adapted`, `passed`, `grid` and `layout`, and `events` since they were last taken.
     """
@@ -91,6 +92,7 @@ class Site:
     clock: Clock
     pool: Pool | None = None
     state: QuantizerState | None = None
+    axis: int = 0
     grid: Grid | None = None
     layout: Layout | None = None
     seen: Observation | None = None
@@ -199,7 +201,7 @@ class Site:
         if self.layout is not None and self.layout.shape == shape and self.state is not None:
             return self.layout
         try:
-            return self.scheme.lay_out(shape)
+            return self.scheme.lay_out(shape, axis=self.axis)
         except ValueError as error:
             raise ValueError(f"{self.layer} {self.kind}: {error}; choose other layers or another format") from error
 
@@ -207,39 +209,41 @@ class Site:
         """The grid of an evaluation: as the training left it, or over the tensor itself where the rule does so at every
         step. Nothing of the site changes.
         """
-        lays_anew = recipe.range.refits and not recipe.range.remembers and recipe.range.timing.is_always
+        lays_anew = recipe.range.refits and recipe.range.timing.is_always
         if lays_anew or self.state is None or self.state.high.size != layout.groups:
             return lay_at_once(matrix, self.scheme, layout)
-        return self.grid if self.grid is not None else self._lay(recipe, matrix, layout)
+        return self.grid if self.grid is not None else self._lay(recipe, self.state, matrix, layout)
 
     def _adapt(self, recipe: Recipe, matrix: Floats, layout: Layout) -> None:
         if self.state is None or self.state.high.size != layout.groups:
             self.state, self.grid = QuantizerState.blank(layout.groups, recipe.bits), None
         self.adapted, clock = None, self.clock
         due = is_due(recipe, self.state, clock.step, clock.epoch)
-        watches = isinstance(recipe.range, Counts) or recipe.average is not None
-        if not (due.any() or watches or clock.records):
+        watches = isinstance(recipe.range, Counts) or recipe.average is not None or self.pool is not None
+        if not (due.any() or watches or clock.records or self.grid is None):
             return
         self.seen = _to_observation(matrix, layout)
+        if recipe.range.is_learned and not self.state.has_range.all():
+            self.state = self.state.remember(**{SIGNED_MEAN: np.full(layout.groups, _find_mean(matrix))})
         pooled = self.pool.merge(self.seen, clock.step) if self.pool is not None else self.seen
         self.adapted = adapt(recipe, self.state, pooled, step=clock.step, epoch=clock.epoch)
-        self._take(self.adapted)
+        after = self._take(self.adapted)
         refits = recipe.range.refits and bool(self.adapted.checked.any())
         if refits or self.adapted.changed.any() or self.grid is None:
-            self.grid = self._lay(recipe, matrix, layout)
+            self.grid = self._lay(recipe, after, matrix, layout)
 
-    def _take(self, adapted: Adapted) -> None:
+    def _take(self, adapted: Adapted) -> QuantizerState:
         self.state = adapted.state
         self.checks += bool(adapted.checked.any())
         if adapted.reasons:
             self.adjustments += 1
             self.tell(_join(adapted.reasons))
+        return adapted.state
 
-    def _lay(self, recipe: Recipe, matrix: Floats, layout: Layout) -> Grid:
-        """The grid over the range of the state, or over the tensor itself where the scheme does so."""
-        scheme, state = self.scheme, self.state
-        refits = recipe.range.refits and not recipe.range.remembers
-        if state is None or (refits and not scheme.takes_extremes):
+    def _lay(self, recipe: Recipe, state: QuantizerState, matrix: Floats, layout: Layout) -> Grid:
+        """The grid over the range of a state, or over the tensor itself where the scheme asks for more than a range."""
+        scheme = self.scheme
+        if recipe.range.refits and not scheme.takes_extremes:
             return lay_at_once(matrix, scheme, layout)
         low, high = (np.where(np.isnan(end), 0, end).astype(np.float32) for end in (state.low, state.high))
         return scheme.lay_grid(scheme.settle(Range(low, high)))
@@ -283,7 +287,7 @@ class Site:
                 return passed
             self.tell(_join(adapted.reasons).rpartition("; ")[2])
             self.adjustments += 1
-            self.grid = self._lay(recipe, matrix, layout)
+            self.grid = self._lay(recipe, adapted.state, matrix, layout)
             passed = self._pass(matrix, self.grid, layout)
         return passed
 
@@ -301,6 +305,12 @@ def _find_mean_magnitude(y: Floats) -> Doubles:
     finite = np.isfinite(flat)
     chosen = flat if finite.all() else flat[finite]
     return np.array([np.abs(chosen).mean(dtype=np.float64) if chosen.size else np.nan])
+
+
+def _find_mean(matrix: Floats) -> float:
+    """The mean of the finite elements; 0 where there is none."""
+    finite = matrix[np.isfinite(matrix)]
+    return float(finite.mean(dtype=np.float64)) if finite.size else 0.0
 
 
 def _to_observation(matrix: Floats, layout: Layout) -> Observation:
@@ -340,5 +350,5 @@ def spread_steps(steps: Doubles, layout: Layout) -> Floats:
     if steps.size == 1:
         return steps.astype(np.float32).reshape(())
     rows = np.broadcast_to(layout.spread(steps.astype(np.float32)), (layout.rows, layout.columns))
-    spread: NDArray[np.float32] = layout.from_matrix(rows)
+    spread: NDArray[np.float32] = np.array(layout.from_matrix(rows), order="C")  # torch takes no read-only memory
     return spread

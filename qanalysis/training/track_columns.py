@@ -20,7 +20,7 @@ from qanalysis.training.laid import Laid, Losses, estimate_losses, lay_grids
 from qanalysis.training.range_rules import PrecisionRule
 from qanalysis.training.recipe import Recipe
 from qanalysis.training.row import TrackRow, TrackTotal
-from qanalysis.training.scopes import Rows
+from qanalysis.training.scopes import Rows, number_rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +80,7 @@ class Replayed:
         clips = np.isfinite(seen.absmax) & ~(losses.clipped_share == 0)
         return TrackTotal(
             configuration=str(self.recipe),
-            series=len(set(zip(self.rows.layer, self.rows.kind, self.rows.group, strict=True))),
+            series=int(number_rows(self.rows.layer, self.rows.kind, self.rows.group).max(initial=-1)) + 1,
             observations=int(np.isfinite(seen.absmax).sum()),
             checks=int(self.run.checked.sum()),
             adjustments=int(self.run.changed.sum()),
@@ -142,7 +142,7 @@ def _describe(trace: Replayed) -> dict[str, NDArray[Any]]:
         "s": np.where(is_discrete, np.rint(np.log2(laid.scale)).astype(np.int64), NO_INTEGER),
         "f": known(np.where(is_discrete, np.nan, laid.scale)),
         "step_size": known(laid.step),
-        "low": known(run.low[place]),
+        "low": known(run.low[place] + 0.0),  # no -0
         "high": known(run.high[place]),
         "clipped_fraction": np.where(there & finite, losses.clipped_share, np.nan),
         "event": event.astype(object),

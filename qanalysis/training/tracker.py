@@ -26,6 +26,7 @@ from qanalysis.training.scopes import Lanes, Rows, read_rows, split_scopes
 from qanalysis.training.state import Observation, QuantizerState
 from qanalysis.training.statistics.log import MOST_ROWS, StatisticsLog
 from qanalysis.training.track_columns import Replayed, Run, fill_columns
+from qanalysis.training.width_rules import DISTORTION
 
 _LOST = "nothing finite: the range stays"
 #: More widths than any rule has.
@@ -49,6 +50,8 @@ def replay(
     """
     if not recipes:
         raise ValueError("no rule is given; name at least one, such as 'up-step + down'")
+    if epoch is not None and epoch < 1:
+        raise ValueError(f"an epoch of {epoch} steps; it has at least 1, by default all steps of the log")
     texts = [str(recipe) for recipe in recipes]
     repeated = next((text for text in texts if texts.count(text) > 1), None)
     if repeated is not None:
@@ -85,7 +88,7 @@ def _replay_one(rows: Rows, recipe: Recipe, epoch: int, check: Callable[[], None
         state, lane = adapted.state, lanes.lane[part]
         run.low[part], run.high[part], run.bits[part] = state.low[lane], state.high[lane], state.bits[lane]
         run.checked[part], run.changed[part] = adapted.checked[lane], (adapted.changed & had_range)[lane]
-        run.diff_bit[part] = state.recall("diff_bit", np.nan)[lane]
+        run.diff_bit[part] = state.recall(DISTORTION, np.nan)[lane]
         for i, reason in adapted.reasons.items():
             run.event[part.start + np.flatnonzero(lane == i)] = reason
     run.event[~lanes.rows.seen.known] = _LOST

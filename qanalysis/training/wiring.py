@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd as ConvTranspose
 from torch.nn.utils import parametrize
 
-from qanalysis.training.carrier import Carrier, WeightCarrier, watched
+from qanalysis.training.carrier import Carrier, WeightCarrier, carry_back, watched
 from qanalysis.training.range_rules import PrecisionRule
 from qanalysis.training.recipe import Recipe
 from qanalysis.training.site import Clock, Pool, Site
@@ -38,6 +39,11 @@ class Wired:
         for carrier in (*self.weights.values(), *self.activations):
             carrier.descend(rate)
 
+    def forget(self) -> None:
+        """Drop what learned ranges gathered in a step that is skipped."""
+        for carrier in (*self.weights.values(), *self.activations):
+            carrier.slope.clear()
+
 
 class _Weight(nn.Module):
     """A parametrization: the latent weight in, the quantized one out."""
@@ -53,14 +59,12 @@ class _Weight(nn.Module):
 
 def list_layers(model: nn.Module, pattern: str = "") -> Iterator[tuple[str, nn.Module, str]]:
     """(layer, module, name of the parameter) of every floating-point weight of two or more dimensions, in the order of
-    the model. A weight that several modules share is listed once. `pattern` is searched in the layer's name.
+    the model; one that several modules share, once for each. `pattern` is searched in the layer's name.
     """
-    seen: set[int] = set()
     for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if parameter.ndim < 2 or not parameter.is_floating_point() or id(parameter) in seen:
+            if parameter.ndim < 2 or not parameter.is_floating_point():
                 continue
-            seen.add(id(parameter))
             layer = path if name == "weight" and path else f"{path}.{name}".strip(".")
             if re.search(pattern, layer):
                 yield layer, module, name
@@ -69,6 +73,7 @@ def list_layers(model: nn.Module, pattern: str = "") -> Iterator[tuple[str, nn.M
 def wire(model: nn.Module, recipes: Mapping[KindOfData, Recipe], clock: Clock, *, pattern: str = "") -> Wired:
     """Put the quantizers of the recipes into a model, in place, and sites that only look where there is no recipe.
 
+    A weight that several modules share has one quantizer, named after the first.
     Raises ValueError where no layer has a name that the pattern finds, or a weight does not fit its scheme.
     """
     layers = list(list_layers(model, pattern))
@@ -88,8 +93,13 @@ def wire(model: nn.Module, recipes: Mapping[KindOfData, Recipe], clock: Clock, *
         return site
 
     hooked: set[int] = set()
+    carriers: dict[int, WeightCarrier] = {}
     for layer, module, name in layers:
-        _wire_weight(wired, module, name, make(layer, "weight"), make(layer, "weight-gradient"))
+        latent = getattr(module, name)
+        if id(latent) not in carriers:
+            carriers[id(latent)] = _make_carrier(module, latent, make(layer, "weight"), make(layer, "weight-gradient"))
+            wired.weights[layer] = carriers[id(latent)]
+        parametrize.register_parametrization(module, name, _Weight(carriers[id(latent)]), unsafe=True)
         if id(module) not in hooked:
             hooked.add(id(module))
             _wire_activations(wired, module, [make(layer, kind) for kind in _AROUND])
@@ -99,19 +109,26 @@ def wire(model: nn.Module, recipes: Mapping[KindOfData, Recipe], clock: Clock, *
 _AROUND: tuple[KindOfData, ...] = ("input", "input-gradient", "output", "output-gradient")
 
 
-def _wire_weight(wired: Wired, module: nn.Module, name: str, site: Site, gradient: Site) -> None:
-    latent = getattr(module, name)
+def _make_carrier(module: nn.Module, latent: nn.Parameter, site: Site, gradient: Site) -> WeightCarrier:
+    # A transposed convolution has its outputs on the second axis.
+    site.axis = int(isinstance(module, ConvTranspose))
     if site.recipe is not None:
         try:
-            site.scheme.lay_out(tuple(latent.shape))
+            site.scheme.lay_out(tuple(latent.shape), axis=site.axis)
         except ValueError as error:
             raise ValueError(f"{site.layer} weight: {error}; leave the layer out or choose another format") from error
-    carrier = WeightCarrier(site, latent=latent, gradient=gradient)
-    wired.weights[site.layer] = carrier
-    parametrize.register_parametrization(module, name, _Weight(carrier), unsafe=True)
+    return WeightCarrier(site, latent=latent, gradient=gradient)
+
+
+def _hand_over_weights(module: nn.Module, _inputs: Any) -> None:
+    """A recurrent layer runs on a list of its parameters, which knows nothing of what they read as."""
+    if isinstance(module, nn.RNNBase):
+        vars(module)["_flat_weights"] = [weight for part in module.all_weights for weight in part]
 
 
 def _wire_activations(wired: Wired, module: nn.Module, sites: list[Site]) -> None:
+    if isinstance(module, nn.RNNBase):
+        module.register_forward_pre_hook(_hand_over_weights)
     entrance, back_out, exit_, back_in = sites
     into, out = Carrier(entrance), Carrier(exit_)
     wired.activations += [into, out]
@@ -122,11 +139,15 @@ def _wire_activations(wired: Wired, module: nn.Module, sites: list[Site]) -> Non
         return (_pass_by(inputs[0], into, back_out), *inputs[1:])
 
     def after(_module: nn.Module, _inputs: tuple[Any, ...], output: Any) -> Any:
+        if type(output) is tuple and output:  # what attention and recurrent layers return beside is their own
+            return (after(_module, _inputs, output[0]), *output[1:])
         if not isinstance(output, Tensor) or not output.is_floating_point():
-            return None
-        # The gradient that arrives is seen first, so its site lies behind the quantizer.
-        passed = _look(output, out)
-        return watched(passed, back_in) if passed.requires_grad else passed
+            return output
+        passed: Any = _look(output, out)
+        if passed.requires_grad:
+            # A hook, not a function that returns a view: an in-place activation may follow.
+            passed.register_hook(lambda g: carry_back(g, back_in))
+        return passed
 
     module.register_forward_pre_hook(before)
     module.register_forward_hook(after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,8 +20,9 @@ from qanalysis.charts.tracker_charts import (
 )
 from qanalysis.charts.tracker_maps import MEASURES, MOST_LAYERS, check_raster, choose_layers, series_map
 from qanalysis.charts.tracker_tables import find_best, list_events, tabulate_events, tabulate_rules, tell_steps
+from qanalysis.training.statistics.arranging import arrange_log
 from tests.charts.examples import EVIL
-from tests.charts.tracks import A6, A6_STEPS, make_log, track_by_hand, wander
+from tests.charts.tracks import A6, A6_STEPS, make_log, track_one, wander
 
 RULES = ("up-step + down", "up-gradual + down", "ema")
 LARGEST = 100_000  # bytes of a figure
@@ -28,13 +30,13 @@ LARGEST = 100_000  # bytes of a figure
 
 @pytest.fixture(scope="module")
 def example():
-    return Tracked([track_by_hand(make_log({("a", "input"): A6}), "up-step + down")])
+    return Tracked([track_one(make_log({("a", "input"): A6}), "up-step + down")])
 
 
 @pytest.fixture(scope="module")
 def tracked():
     log = make_log(wander(layers=("fc1", EVIL)))
-    return Tracked([track_by_hand(log, rule) for rule in RULES])
+    return Tracked([track_one(log, rule) for rule in RULES])
 
 
 def trace_of(drawing, name):
@@ -64,7 +66,7 @@ def test_absmax_and_pos_are_the_rows_and_changes_are_marked_with_their_reasons(e
 
 def test_steps_without_a_magnitude_are_counted_not_drawn():
     log = make_log({("a", "input"): (1.0, 0.0, 2.0)})
-    tracked = Tracked([track_by_hand(log, "up-step")])
+    tracked = Tracked([track_one(log, "up-step")])
     drawing = range_chart(tracked.lines(tracked.series[0]), tracked.series[0])
     assert "1 of 3 steps without a magnitude above 0 are not drawn" in drawing.layout["title"]["subtitle"]["text"]
 
@@ -73,13 +75,13 @@ def test_energies_are_over_the_signal(tracked):
     name = tracked.series[0]
     lines = tracked.lines(name)
     shown = trace_of(energy_chart(lines, name), "rounding: ema")["y"]
-    one = lines[2]
-    assert shown == pytest.approx(one.step_size**2 / 12 / one.signal, rel=1e-12)  # the helper's own energy
+    rows = [row for row in tracked.tables[2] if (row.layer, row.kind) == (name.layer, name.kind)]
+    assert shown == pytest.approx([row.rounding_energy / (row.mean**2 + row.std**2) for row in rows], rel=1e-12)
     assert "over the signal's" in energy_chart(lines, name).alt
 
 
 def test_without_moments_energies_are_mean_squares_and_without_any_the_way_out_is_told():
-    rows = track_by_hand(make_log({("a", "input"): A6}), "up-step")
+    rows = track_one(make_log({("a", "input"): A6}), "up-step")
     frame = rows.rows
     bare = {**frame.cells, "mean": np.full(len(frame), np.nan)}
     table = type(rows)(type(frame)(frame.row_type, bare), rows.totals)
@@ -94,7 +96,7 @@ def test_without_moments_energies_are_mean_squares_and_without_any_the_way_out_i
 
 def test_a_second_panel_shows_widths_that_differ():
     log = make_log({("a", "input"): A6})
-    tracked = Tracked([track_by_hand(log, "up-step"), track_by_hand(log, "up-step bits=4")])
+    tracked = Tracked([track_one(log, "up-step"), track_one(log, "up-step bits=4")])
     drawing = precision_chart(tracked.lines(tracked.series[0]), tracked.series[0])
     widths = [trace["y"].tolist() for trace in drawing.traces if trace.get("yaxis") == "y2"]
     assert widths == [[8.0] * 9, [4.0] * 9]
@@ -156,10 +158,10 @@ def test_a_long_log_makes_small_figures_that_say_so():
     steps = 40_000
     rng = np.random.default_rng(0)
     log = make_log({("a", "input"): np.exp2(rng.normal(0, 1, steps))})
-    rows = track_by_hand(make_log({("a", "input"): log.absmax[:50]}), "up-step + down").rows
+    rows = track_one(make_log({("a", "input"): log.absmax[:50]}), "up-step + down").rows
     cells = {name: np.resize(column, steps) for name, column in rows.cells.items()}
     cells |= {"step": np.arange(steps), "absmax": log.absmax}
-    table = type(track_by_hand(make_log({("a", "input"): A6}), "up-step"))(type(rows)(rows.row_type, cells), rows[:0])
+    table = type(track_one(make_log({("a", "input"): A6}), "up-step"))(type(rows)(rows.row_type, cells), rows[:0])
     lines = Tracked([table]).lines(SeriesName("a", "input"))
     drawing = range_chart(lines, SeriesName("a", "input"))
     assert max(trace["x"].size for trace in drawing.traces) <= MOST_PER_LINE + 2
@@ -198,9 +200,12 @@ def test_the_table_of_rules_holds_the_totals_and_marks_the_best(tracked):
     assert list(panel.rows) == list(RULES)
     assert columns["adjustments"].values == [one.adjustments for one in totals]
     assert columns["sqnr_db"].values == [one.sqnr_db for one in totals]
-    best = find_best(totals)
-    assert best == 2  # equal SQNR: the fewest changes
-    assert [bool(text) for text in columns["best"].texts] == [False, False, True]
+    best = max(range(3), key=lambda place: totals[place].sqnr_db)
+    assert find_best(totals) == best
+    assert [bool(text) for text in columns["best"].texts] == [place == best for place in range(3)]
+    equal = [replace(one, sqnr_db=40.0) for one in totals]
+    assert find_best(equal) == min(range(3), key=lambda place: totals[place].adjustments)
+    assert find_best([replace(one, sqnr_db=None) for one in totals]) is None
 
 
 def test_events_stand_by_step_with_their_series(tracked):
@@ -221,6 +226,27 @@ def test_facts_tell_how_each_rule_stands_at_a_step(example):
 
 
 def test_a_table_of_several_rules_is_refused(example):
-    both = example.tables[0].rows + track_by_hand(make_log({("a", "input"): A6}), "up-step").rows
+    both = example.tables[0].rows + track_one(make_log({("a", "input"): A6}), "up-step").rows
     with pytest.raises(ValueError, match="one rule is expected, found 2"):
         Tracked([type(example.tables[0])(both, example.tables[0].totals)])
+
+
+def test_changes_are_counted_as_the_engine_counts_them(tracked):
+    for rule, total in enumerate(tracked.totals):
+        moves = sum(tracked.follow(name, rule).moves.size for name in tracked.series)
+        assert moves == total.adjustments
+
+
+def test_a_rule_over_groups_stands_beside_one_over_the_whole():
+    log = arrange_log(
+        {"step": [0, 1] * 3, "layer": ["a"] * 6, "kind": ["input"] * 6, "group": ["", "", "0", "0", "1", "1"],
+         "absmax": [4.0, 5, 4, 5, 1, 2], "mean": [1.0] * 6, "std": [1.0] * 6}
+    )  # fmt: skip
+    tracked = Tracked([track_one(log, "up-step"), track_one(log, "up-step scope=group")])
+    assert tracked.list_groups("a", "input") == ["", "0", "1"]
+    whole, group = SeriesName("a", "input"), SeriesName("a", "input", "1")
+    assert [one.rule for one in tracked.lines(whole)] == ["up-step"]
+    assert [one.rule for one in tracked.lines(group)] == ["up-step scope=group"]
+    for name in (whole, group):
+        assert check_raster(tracked, name).alt.endswith("changes.")
+    assert series_map(tracked, 1, "absmax", group).traces[0]["z"].shape == (1, 1)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
-from qanalysis.commands.sweep import _cancel_on_interrupt
+from qanalysis.commands.options import cancel_on_interrupt
 from qanalysis.reports.report import read_rows
 from qanalysis.reports.summary import headline, select_worst
 from qanalysis.sweeps.sweep import sweep
@@ -178,7 +178,7 @@ def test_standard_output_of_a_pipe_is_plain_json(checkpoint: Path) -> None:
 
 def test_the_first_interrupt_asks_to_stop_and_the_second_stops() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with _cancel_on_interrupt() as cancel:
+    with cancel_on_interrupt() as cancel:
         assert not cancel.is_set()
         signal.raise_signal(signal.SIGINT)
         assert cancel.is_set()

@@ -1,0 +1,1 @@
+"""Page Precision tracker: rules replayed over recorded statistics."""

@@ -1,0 +1,123 @@
+"""`track`: rules over a log of statistics, its notes, files and refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qanalysis.reports.report import read_result
+from qanalysis.training.row import TrackRow
+from tests.commands.asking import ask, ask_json
+
+SEQUENCE = [0.9, 3.0, 3.2, 12.0, 2.0, 0.7, 0.7, 0.7, 0.05]
+
+
+@pytest.fixture(autouse=True)
+def stats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        f"{step},fc{layer},input,{absmax},{absmax / 4},{absmax / 5}"
+        for layer in (1, 2)
+        for step, absmax in enumerate(SEQUENCE)
+    ]
+    Path("stats.csv").write_text("\n".join(["step,layer,kind,absmax,mean,std", *lines]))
+    Path("bare.csv").write_text("\n".join(["step,layer,kind,absmax", *(line.rsplit(",", 2)[0] for line in lines[:9])]))
+    return tmp_path / "stats.csv"
+
+
+@pytest.mark.parametrize(
+    ("rule", "exponents"),
+    [
+        pytest.param("up-step precision=s bits=8 + down n=3", [-7, -5, -5, -3, -4, -5, -6, -6, -7], id="row-26"),
+        pytest.param("up-gradual + down", [-7, -6, -5, -4, -4, -5, -6, -6, -7], id="row-27"),
+    ],
+)
+def test_the_sequence_of_the_specification(rule: str, exponents: list[int]) -> None:
+    document = ask_json("track", "bare.csv", "--rule", rule)
+    assert [row["s"] for row in document["rows"]] == exponents
+    assert document["settings"]["command"] == "track"
+    assert document["source"]["path"] == "bare.csv"
+    assert document["source"]["digest"].startswith("sha256:")
+    assert [total["adjustments"] for total in document["totals"]] == [6]
+
+
+def test_totals_and_events_are_printed_and_notes_stand_beside() -> None:
+    result = ask("track", "bare.csv")
+    assert result.exit_code == 0, result.stderr
+    assert [line.split("  ")[0] for line in result.stdout.splitlines()[2:5]] == ["up-step + down", "ema", "counts"]
+    assert "absmax 12 ≥ pos 3.969: s −5 → −3" in result.stdout
+    assert "no --rule is given; taken are 'up-step + down', 'ema', 'counts'" in result.stderr
+    assert "bare.csv: There is no column mean and std" in result.stderr
+    assert "There is no column" not in result.stdout
+
+
+def test_layers_and_kinds_are_chosen() -> None:
+    rows = ask_json(
+        "track", "stats.csv", "--rule", "ema", "--include", "fc", "--exclude", "1$", "--kind", "input,weight"
+    )["rows"]
+    assert {row["layer"] for row in rows} == {"fc2"}
+    assert len(rows) == 9
+
+
+@pytest.mark.parametrize("suffix", [".json", ".parquet", ".csv"])
+def test_files_read_back_and_become_pages(suffix: str) -> None:
+    assert (
+        ask("track", "stats.csv", "--rule", "up-step + down", "--rule", "int4 + ema", "--out", f"x{suffix}").exit_code
+        == 0
+    )
+    table = read_result(f"x{suffix}")
+    assert table.row_type is TrackRow
+    assert len(table) == 36
+    assert ask("report", f"x{suffix}", "--out", "x.html", "--out", "y.csv").exit_code == 0
+    page = Path("x.html").read_text("utf-8")
+    assert "absmax 12 ≥ pos 3.969: s −5 → −3" in page
+
+
+def test_a_folder_has_a_digest_of_its_files(tmp_path: Path) -> None:
+    from qanalysis.training.statistics.identity import identify_statistics
+
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    (folder / "a").write_text("1")
+    first = identify_statistics(folder)
+    assert (first.path, first.size) == ("runs", 1)
+    digest = first.digest
+    (folder / "a").rename(folder / "b")
+    again = identify_statistics(folder)
+    assert digest != again.digest
+    (folder / "b").unlink()
+    assert identify_statistics(folder).size == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["none.csv"], "'none.csv' can not be read: No such file"),
+        (["bare.csv", "--rule", "pact"], "rule 'pact': pact learns by gradient; statistics hold none"),
+        (["bare.csv", "--rule", "ema + ewgs"], "ewgs corrects gradients, and statistics hold none"),
+        (["bare.csv", "--rule", "up-distribution"], "bare.csv lacks mean and std; record them, or take up-step"),
+        (["bare.csv", "--rule", "nonsense"], "rule 'nonsense' is unknown"),
+        (["bare.csv", "--rule", ""], "rule '' has an empty part"),
+        (["bare.csv", "--rule", "up-step foo=1"], "the word 'foo=1' is unknown"),
+        (["bare.csv", "--rule", "ema", "--rule", "ema"], "rule 'ema' stands twice"),
+        (["bare.csv", "--rule", "mxfp4"], "mxfp4 has blocks of 32 in a tensor, and bare.csv has one row per tensor"),
+        (["bare.csv", "--rule", "up-step trigger=epoch"], "it is checked once per epoch; say how many steps one has, by --epoch N"),
+        (["bare.csv", "--epoch", "0"], "an epoch of 0 steps"),
+        (["bare.csv", "--epoch", "few"], "Invalid value for '--epoch'"),
+        (["bare.csv", "--kind", "wgrad"], "kind 'wgrad' is unknown"),
+        (["bare.csv", "--kind", "input,"], "--kind 'input,': a kind is empty"),
+        (["bare.csv", "--kind", "weight"], "no row is left of the kinds and layers asked for"),
+        (["bare.csv", "--include", "("], "include '(' is no regular expression"),
+        (["bare.csv", "--exclude", "fc"], "no row is left"),
+        (["bare.csv", "--out", "x.pdf"], "suffix '.pdf' is unknown"),
+        ([], "Missing argument 'STATS'"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_in_one_line(words: list[str], message: str) -> None:
+    result = ask("track", *words)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert result.exit_code == 2
+    assert message in result.stderr.splitlines()[-1]
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert not result.stdout
