@@ -22,6 +22,7 @@ from qanalysis.models.model import Score, count_targets, measure, run_model, sum
 from qanalysis.training.batches import Plan, plan_batches
 from qanalysis.training.carrier import WeightCarrier
 from qanalysis.training.configuration import Configuration
+from qanalysis.training.gradient_rules import is_finite
 from qanalysis.training.norms import reestimate_norms
 from qanalysis.training.paths import PathKeeper
 from qanalysis.training.recording import Recorder, describe_weight
@@ -176,7 +177,7 @@ class Run:
         if moves:
             with _differentiating():
                 torch.autograd.backward(loss)
-            moves = not clock.is_broken and _are_finite(self.model)
+            moves = not clock.is_broken and _are_finite(self.optimizer)
         self.broken = 0 if moves else self.broken + 1
         self.skipped += not moves
         self.paths.keep(self.step)
@@ -407,8 +408,9 @@ def _differentiating() -> Iterator[None]:
         ) from error
 
 
-def _are_finite(model: nn.Module) -> bool:
-    return all(one.grad is None or bool(torch.isfinite(one.grad).all()) for one in model.parameters())
+def _are_finite(optimizer: torch.optim.Optimizer) -> bool:
+    moved = (one.grad for group in optimizer.param_groups for one in group["params"])
+    return all(g is None or is_finite(g) for g in moved)
 
 
 def _cosine(carrier: WeightCarrier, reference: Tensor | None) -> float | None:
