@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from qanalysis.models.factory import describe_error
 from qanalysis.models.model import count_targets, run_model, sum_loss
 from qanalysis.training.carrier import WeightCarrier
 from qanalysis.training.wiring import Wired
+
+
+@contextmanager
+def differentiating() -> Iterator[None]:
+    """A model that has no gradient is a mistake of its author, told as a ValueError of one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ValueError(
+            f"the model has no gradient: {describe_error(error)}; its own training step must run"
+        ) from error
 
 
 def differentiate_float(
@@ -27,7 +41,8 @@ def differentiate_float(
     wired.clock.is_float = True
     try:
         mean = sum_loss(run_model(model, inputs), targets, loss) / count_targets(targets)
-        found = torch.autograd.grad(mean, list(latents.values()), allow_unused=True)
+        with differentiating():
+            found = torch.autograd.grad(mean, list(latents.values()), allow_unused=True)
     finally:
         wired.clock.is_float = False
         torch.set_rng_state(random)

@@ -16,11 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from qanalysis.models.data import Data
-from qanalysis.models.factory import describe_error
 from qanalysis.models.model import Score, count_targets, measure, run_model, sum_loss
 from qanalysis.training.batches import Plan, plan_batches
 from qanalysis.training.configuration import Configuration
-from qanalysis.training.float_gradient import differentiate_float, find_cosine
+from qanalysis.training.float_gradient import differentiate_float, differentiating, find_cosine
 from qanalysis.training.gradient_rules import is_finite
 from qanalysis.training.norms import reestimate_norms
 from qanalysis.training.paths import PathKeeper
@@ -182,7 +181,8 @@ class Run:
         loss, parts = self._lose(outputs, inputs, targets)
         moves = bool(torch.isfinite(loss))
         if moves:
-            _differentiate(loss)
+            with differentiating():
+                torch.autograd.backward(loss)
             moves = not clock.is_broken and _are_finite(self.optimizer)
         self.broken = 0 if moves else self.broken + 1
         self.skipped += not moves
@@ -371,15 +371,6 @@ def _forget(model: nn.Module) -> None:
         reset = getattr(module, "reset_parameters", None)
         if callable(reset):
             reset()
-
-
-def _differentiate(loss: Tensor) -> None:
-    try:
-        torch.autograd.backward(loss)
-    except RuntimeError as error:
-        raise ValueError(
-            f"the model has no gradient: {describe_error(error)}; its own training step must run"
-        ) from error
 
 
 def _are_finite(optimizer: torch.optim.Optimizer) -> bool:
