@@ -28,5 +28,5 @@ format:  ## rewrite the files
 schema:  ## write the JSON Schemas anew from the columns
 	$(PYTHON) -m qanalysis.reports.schemas
 
-readme:  ## remake README's table and picture
+readme:  ## remake README's tables, story and pictures
 	$(PYTHON) -m tests.readme

@@ -1,4 +1,4 @@
-"""Remakes what README shows: `python -m tests.readme` writes the table, and the page's picture where a Chromium is found."""
+"""Remakes what README shows: `python -m tests.readme` writes tables and story, and the pictures where a Chromium is found."""
 
 import os
 import socket
@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 from qanalysis import Rows, Scheme, open_checkpoint, sweep
 from qanalysis.decibels import DB_PER_BIT
@@ -19,7 +20,7 @@ from qanalysis.training.presets import PRESETS
 from qanalysis.training.row import MODEL
 
 ROOT = Path(__file__).resolve().parent.parent
-README, PICTURE = ROOT / "README.md", ROOT / "docs" / "layers.png"
+README, DOCS = ROOT / "README.md", ROOT / "docs"
 SAMPLE = "sample:words-transformer"
 SCHEMES = ("int8 channel", "int4 channel", "int4 group=128", "int4 group=32", "int4 asym group=32", "int3 group=32")
 SHOWN_LAYERS = 6
@@ -144,8 +145,8 @@ def read_table(name: str) -> str:
     return README.read_text().split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->\n")[0]
 
 
-def take_picture(chromium: str) -> None:
-    """A screenshot of page Layers with the sample model, written to docs/."""
+def take_pictures(chromium: str) -> None:
+    """A screenshot of each page of PICTURES, written to docs/."""
     from playwright.sync_api import sync_playwright
 
     with socket.socket() as free:
@@ -159,16 +160,34 @@ def take_picture(chromium: str) -> None:
             browser = playwright.chromium.launch_persistent_context(
                 profile, executable_path=chromium, args=CHROMIUM_FLAGS.split(), viewport={"width": 1400, "height": 1000}
             )
-            page = browser.new_page()
-            page.goto(f"http://127.0.0.1:{port}/")
-            page.locator('.ql-root[data-waiting="false"] .main-svg').nth(6).wait_for(timeout=60_000)
-            page.locator('[data-test-script-state="notRunning"]').wait_for(timeout=60_000)
-            page.wait_for_timeout(3000)
-            page.screenshot(path=PICTURE)
+            for name, show in PICTURES.items():
+                page = browser.new_page()
+                show(page, f"http://127.0.0.1:{port}")
+                page.locator('[data-test-script-state="notRunning"]').wait_for(timeout=60_000)
+                page.wait_for_timeout(3000)
+                page.screenshot(path=DOCS / f"{name}.png")
             browser.close()
     finally:
         server.terminate()
         server.wait()
+
+
+def _show_layers(page: Any, server: str) -> None:
+    """Page Layers with the sample model."""
+    page.goto(f"{server}/")
+    page.locator('.ql-root[data-waiting="false"] .main-svg').nth(6).wait_for(timeout=60_000)
+
+
+def _show_training(page: Any, server: str) -> None:
+    """Page Training lab after a run of its first preset."""
+    page.goto(f"{server}/lab")
+    page.locator(".st-key-run button").click()
+    page.get_by_text("Complete: ").wait_for(timeout=300_000)
+    page.locator('.st-key-lab-charts .ql-root[data-waiting="false"] .main-svg').nth(4).wait_for(timeout=60_000)
+    page.locator(".st-key-lab-charts").evaluate("one => one.scrollIntoView()")
+
+
+PICTURES = {"layers": _show_layers, "training": _show_training}
 
 
 def _wait_for(address: str) -> None:
@@ -189,6 +208,6 @@ if __name__ == "__main__":
     README.write_text(text)
     browser_path = which("chromium") or os.environ.get("CHROMIUM")
     if browser_path:
-        take_picture(browser_path)
+        take_pictures(browser_path)
     else:
-        print("no chromium on PATH: the picture stays as it is", file=sys.stderr)
+        print("no chromium on PATH: the pictures stay as they are", file=sys.stderr)

@@ -15,12 +15,12 @@ from qanalysis.arrays import Codes, Doubles
 from qanalysis.charts.drawing import Drawing, draw, line
 from qanalysis.charts.palette import DASHES, PALETTES, Theme, climb
 from qanalysis.charts.tracked import MOST_PER_LINE, MOST_POINTS, RuleLine, SeriesName, thin
-from qanalysis.charts.wording import escape
+from qanalysis.charts.wording import count_of, escape
 from qanalysis.notation import percent, plain, shorten
 
 LABEL = 44  # letters of a rule in a legend
 #: Steps with their own marker for a change on one line; more would hide the line.
-MOST_MARKERS = 400
+MOST_MARKERS = 150
 #: Powers of ten on the axis of energies: what lies below matters to nobody.
 MOST_DECADES = 8
 #: Steps whose absmax has a dot each.
@@ -47,7 +47,7 @@ def range_chart(lines: Sequence[RuleLine], name: SeriesName, *, theme: Theme = "
     traces = [line(x=_steps(seen, places), y=shown[places], name="absmax", line=grey, hovertemplate=hover, **look)]
     for one in lines:
         traces += [_draw_steps(one, one.reach, theme, lines, "pos %{y:.4g}"), *_draw_moves(one, theme)]
-    told = "changes: " + ", ".join(f"{one.moves.size:,} {escape(shorten(one.rule, LABEL))}" for one in lines)
+    told = "changes: " + ", ".join(map(_tell_moves, lines))
     if hidden:
         told += f" · {hidden} of {shown.size} steps without a magnitude above 0 are not drawn"
     return draw(
@@ -55,7 +55,7 @@ def range_chart(lines: Sequence[RuleLine], name: SeriesName, *, theme: Theme = "
         f"{escape(str(name))}: absmax and pos of each rule",
         theme,
         subtitle=told + _tell_thinned(seen.step.size, lines),
-        alt=f"absmax of {name} over {seen.step.size} steps, from {_span(shown)}; {_tell_changes(lines)}.",
+        alt=f"absmax of {name} over {count_of(seen.step.size, 'step')}, from {_span(shown)}; {_tell_changes(lines)}.",
         height=420,
         margin=_MARGIN,
         xaxis=_step_axis(seen.step),
@@ -89,7 +89,7 @@ def precision_chart(lines: Sequence[RuleLine], name: SeriesName, *, theme: Theme
         "Precision: the exponent s, or log2 of f",
         theme,
         subtitle=f"{told} · {ends}" + _tell_thinned(first.step.size, lines),
-        alt=f"Exponent of the step of {name} under {len(lines)} rules: {ends}, {told}.",
+        alt=f"Exponent of the step of {name} under {count_of(len(lines), 'rule')}: {ends}, {told}.",
         height=380,
         margin=_MARGIN,
         xaxis={**_step_axis(first.step), **({"anchor": "y2"} if len(widths) > 1 else {})},
@@ -138,12 +138,13 @@ def energy_chart(lines: Sequence[RuleLine], name: SeriesName, *, theme: Theme = 
     if not traces:
         return _lack("No error energy is known.", "Choose a log with mean and std of |x| to see it.", theme)
     unit = "over the signal's" if related else "mean square"
+    what = f"Rounding and clipped energy of {name} under {count_of(len(lines), 'rule')}, {unit}"
     return draw(
         traces,
         "Error energy: rounding dotted, clipped solid",
         theme,
         subtitle=f"{unit}; {_tell_lines(lines)}" + _tell_thinned(lines[0].step.size, lines),
-        alt=f"Rounding and clipped energy of {name} under {len(lines)} rules, {unit}: {_span(np.concatenate(values))}.",
+        alt=f"{what}: {_span(np.concatenate(values))}.",
         height=380,
         margin=_MARGIN,
         xaxis=_step_axis(lines[0].step),
@@ -245,8 +246,7 @@ def _draw_moves(one: RuleLine, theme: Theme) -> list[dict[str, Any]]:
     places = one.events
     if not places.size:
         return []
-    if places.size > MOST_MARKERS:
-        places = places[np.linspace(0, places.size - 1, MOST_MARKERS).astype(np.int64)]
+    places = places[:: _every(places.size)]
     before = one.reach[np.maximum(places - 1, 0)]
     rises = one.reach[places] >= before
     marker = {
@@ -272,6 +272,17 @@ def _draw_moves(one: RuleLine, theme: Theme) -> list[dict[str, Any]]:
         )
         if chosen.size
     ]
+
+
+def _every(count: int) -> int:
+    """Of how many changes one has a marker."""
+    return max(1, -(-count // MOST_MARKERS))
+
+
+def _tell_moves(one: RuleLine) -> str:
+    every = _every(one.events.size)
+    marked = f" (one of {every} marked)" if every > 1 else ""
+    return f"{one.moves.size:,} {escape(shorten(one.rule, LABEL))}{marked}"
 
 
 def _steps(one: RuleLine, places: Codes) -> Any:
@@ -306,7 +317,7 @@ def _tell_lines(lines: Sequence[RuleLine]) -> str:
 
 
 def _tell_changes(lines: Sequence[RuleLine]) -> str:
-    return "; ".join(f"{one.rule} changed {one.moves.size} times" for one in lines)
+    return "; ".join(f"{one.rule}: {count_of(one.moves.size, 'change')}" for one in lines)
 
 
 def _positive(values: Doubles) -> Doubles:

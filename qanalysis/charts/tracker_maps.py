@@ -16,7 +16,7 @@ from qanalysis.charts.drawing import Drawing, draw, line
 from qanalysis.charts.palette import MAGNITUDE, PALETTES, Theme
 from qanalysis.charts.tracked import RuleLine, SeriesName, Tracked
 from qanalysis.charts.tracker_charts import LABEL, pen_of
-from qanalysis.charts.wording import escape, label_layers
+from qanalysis.charts.wording import count_of, escape, label_layers
 from qanalysis.notation import percent, shorten, signed
 from qanalysis.training.state import KINDS
 
@@ -24,6 +24,7 @@ from qanalysis.training.state import KINDS
 MOST_LAYERS = 24
 #: Dots and crosses of the raster: plotly takes half a second for each ten thousand.
 MOST_DOTS, MOST_CROSSES = 4_000, 3_000
+FEW_CROSSES = 300  # of a rule, that are drawn large
 _ROW = 26  # pixels
 _HEADER = 72  # of the top margin, that title and subtitle take
 
@@ -127,7 +128,10 @@ def _draw_cells(values: Doubles, layers: Sequence[str], kinds: Sequence[str], to
     finite = values[np.isfinite(values)]
     shown = np.where(np.isinf(values), finite.max(initial=0.0), values)
     texts = [["" if math.isnan(value) else told.write(value) for value in row] for row in values.tolist()]
-    names = [[[layer, kind] for kind in kinds] for layer in layers]
+    cells = [
+        [[layer, kind, _to_plain(values[row, column])] for column, kind in enumerate(kinds)]
+        for row, layer in enumerate(layers)
+    ]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     low = 0.0 if told.form else low
     high = max(high, low + (0.01 if told.form else 1.0))
@@ -135,12 +139,19 @@ def _draw_cells(values: Doubles, layers: Sequence[str], kinds: Sequence[str], to
     return [
         {
             "type": "heatmap", "z": shown, "zmin": low, "zmax": high, "x0": 0, "dx": 1, "y0": 0, "dy": 1,
-            "text": texts, "texttemplate": "%{text}", "customdata": names,
+            "text": texts, "texttemplate": "%{text}", "customdata": cells,
             "colorscale": MAGNITUDE, "colorbar": bar, "xgap": 1, "ygap": 1, "hoverongaps": False,
             "hovertemplate": "%{customdata[0]}<br>%{customdata[1]}<br>%{text}<extra></extra>",
-            "textfont": {"size": 11}, "showlegend": False,
+            "textfont": {"size": 11}, "showlegend": False, "meta": ["Layer", "Kind", told.label],
         }
     ]  # fmt: skip
+
+
+def _to_plain(value: float) -> float | str | None:
+    """A value as JSON has it: nothing for NaN, a word for infinity."""
+    if math.isfinite(value):
+        return float(value)
+    return None if math.isnan(value) else "∞"
 
 
 def _frame_cell(layers: Sequence[str], kinds: Sequence[str], chosen: SeriesName, theme: Theme) -> list[dict[str, Any]]:
@@ -172,7 +183,7 @@ def _still(labels: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
 
 def _describe(values: Doubles, layers: Sequence[str], kinds: Sequence[str], told: Measure) -> str:
     """The alternative text: how much there is, and the extremes."""
-    what = f"{told.label} of {len(layers)} layers by {len(kinds)} kinds"
+    what = f"{told.label} of {count_of(len(layers), 'layer')} by {count_of(len(kinds), 'kind')}"
     known = np.isfinite(values)
     if not known.any():
         return f"{what}: no value is known."
@@ -187,7 +198,8 @@ def check_raster(tracked: Tracked, chosen: SeriesName, *, theme: Theme = "light"
     """When each rule looked (dots) and moved something (crosses), a lane for each rule within each layer that has the
     kind and group in view; a click on a cross chooses its step.
 
-    Of more than MOST_DOTS checks every so-manieth is drawn, crosses are drawn up to MOST_CROSSES; both are then said.
+    Of more than MOST_DOTS checks, and of a rule's share of MOST_CROSSES changes, every so-manieth is drawn, which is
+    then said.
     """
     names = [one for one in tracked.series if one[1:] == chosen[1:]]
     layers = choose_layers([one.layer for one in names], chosen.layer)
@@ -198,18 +210,28 @@ def check_raster(tracked: Tracked, chosen: SeriesName, *, theme: Theme = "light"
         for one in tracked.lines(SeriesName(layer, chosen.kind, chosen.group))
     ]
     checks = sum(int(one.checked.sum()) for _, one, _ in lanes)
-    changes = sum(one.moves.size for _, one, _ in lanes)
-    every = [-(-checks // MOST_DOTS) or 1, -(-changes // MOST_CROSSES) or 1]
+    moves = [sum(one.moves.size for _, one, _ in lanes if one.place == place) for place in range(rules)]
+    changes = sum(moves)
+    every_dot = -(-checks // MOST_DOTS) or 1
+    every_cross = [-(-count * rules // MOST_CROSSES) or 1 for count in moves]
     labels = label_layers(layers, 24)
-    thinned = "".join(f" · every {n}th {word}" for n, word in zip(every, ("check", "change"), strict=True) if n > 1)
+    thinned = f" · one check of {every_dot} is drawn" if every_dot > 1 else ""
+    for rule, every in zip(tracked.rules, every_cross, strict=True):
+        thinned += f" · one change of {every} of {escape(shorten(rule, LABEL))}" if every > 1 else ""
+    extent = count_of(len(layers), "layer")
+    told = f"{count_of(checks, 'check')}, {count_of(changes, 'change')}"
     steps = lanes[0][1].step
     room = max(float(np.ptp(steps)) * 0.015, 0.5)
     return draw(
-        [trace for place in range(rules) for trace in _draw_lanes(lanes, place, every, theme)],
+        [
+            trace
+            for place in range(rules)
+            for trace in _draw_lanes(lanes, place, (every_dot, every_cross[place]), theme)
+        ],
         "Checks (dots) and changes (crosses)",
         theme,
-        subtitle=f"{escape(chosen.kind)} of {len(layers)} layers: {checks:,} checks, {changes:,} changes{thinned}",
-        alt=f"Of the {chosen.kind} of {len(layers)} layers under {rules} rules: {checks} checks and {changes} changes.",
+        subtitle=f"{escape(chosen.kind)} of {extent}: {told}{thinned}",
+        alt=f"Of the {chosen.kind} of {extent} under {count_of(rules, 'rule')}: {told}.",
         height=max(300, _HEADER + 60 + max(_ROW, 10 * rules) * len(layers)),
         margin={"t": _HEADER + 12, "b": 48, "l": 12, "r": 20},
         xaxis={
@@ -222,7 +244,7 @@ def check_raster(tracked: Tracked, chosen: SeriesName, *, theme: Theme = "light"
 
 
 def _draw_lanes(
-    lanes: Sequence[tuple[float, RuleLine, str]], place: int, every: Sequence[int], theme: Theme
+    lanes: Sequence[tuple[float, RuleLine, str]], place: int, every: tuple[int, int], theme: Theme
 ) -> list[dict[str, Any]]:
     """The dots and the crosses of one rule over all layers."""
     own = [lane for lane in lanes if lane[1].place == place]
@@ -244,6 +266,7 @@ def _draw_lanes(
     ]
     told = [(layer, int(one.step[row]), str(one.event[row])) for _, one, layer, rows in crosses for row in rows]
     if told:
+        size = 9 if len(told) < FEW_CROSSES else 5
         traces.append(
             line(
                 x=np.array([step for _, step, _ in told], np.float64),
@@ -251,7 +274,7 @@ def _draw_lanes(
                 mode="markers",
                 name=f"changed: {name}",
                 showlegend=False,
-                marker={"size": 9, "color": colour, "symbol": "x-thin", "line": {"width": 2, "color": colour}},
+                marker={"size": size, "color": colour, "symbol": "x-thin", "line": {"width": 2, "color": colour}},
                 text=[f"{escape(layer)}: {escape(event)}" for layer, _, event in told],
                 customdata=[{"step": step} for _, step, _ in told],
                 hovertemplate=f"step %{{x}}, %{{text}}<extra>{name}</extra>",

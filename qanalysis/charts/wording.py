@@ -47,6 +47,15 @@ def count_shared(parts: Sequence[Sequence[str]], most: int) -> int:
     return next((place for place in range(most) if len({part[place] for part in parts}) > 1), most)
 
 
+def count_of(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> count_of(1, "layer"), count_of(1200, "layer")
+    ('1 layer', '1,200 layers')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def name_power(value: float, unit: str = "") -> str:
     """A power of ten on a logarithmic scale: without a unit a bare power where `notation` writes one.
 

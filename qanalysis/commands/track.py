@@ -18,7 +18,7 @@ def track(
         typer.Argument(
             metavar="STATS",
             help="A .csv or .parquet table with step, layer, kind and absmax, best absmin, mean and std of |x| too; "
-            "a TensorBoard event file, an nvdlfw-inspect log, or a folder of these.",
+            "a TensorBoard event file, an nvdlfw-inspect log, a folder of these, or sample:digits-mlp-training.",
         ),
     ],
     *,

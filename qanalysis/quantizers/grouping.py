@@ -7,6 +7,7 @@ shorter.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class Grouping:
                 f"{self}: axis {chosen} of a tensor with {len(shape)} dimensions; axes are 0 to {len(shape) - 1}"
             )
         rows = shape[chosen]
-        columns = int(np.prod(shape, dtype=np.int64)) // rows if rows else 0
+        columns = math.prod(shape) // rows if rows else 0
         return Layout(shape, chosen % len(shape), rows, columns, *self._block(rows, columns))
 
     def _block(self, rows: int, columns: int) -> tuple[int, int]:

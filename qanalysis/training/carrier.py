@@ -159,12 +159,13 @@ class WeightCarrier(Carrier):
                 self.site.observe(to_array(x))
             return x.view_as(x), torch.zeros((), dtype=torch.bool)
         y, clipped = Carrier.forward(self, x)
-        if self.freezing is not None:
-            step = self.step_like(x)
-            y = torch.where(self.freezing.frozen, self.freezing.code.to(x.dtype) * step, y)
-        if self.clock.adapts and self.clock.follows:
-            self.shown = x, y
+        follows = self.clock.adapts and self.clock.follows
+        if follows:
             self._follow(x, y, clipped)
+        if self.freezing is not None:
+            y = torch.where(self.freezing.frozen, self.freezing.code.to(x.dtype) * self.step_like(x), y)
+        if follows:
+            self.shown = x, y
         return y, clipped
 
     def backward(self, g: Tensor, x: Tensor, y: Tensor, clipped: Tensor) -> Tensor:
@@ -224,15 +225,14 @@ class WeightCarrier(Carrier):
         if self.measured_step != self.measured_step:
             self.measured_step = step
         mean_code = torch.from_numpy(follower.ema_code.copy()) if "codes" in rule.needs else None
-        shown = from_array(site.passed.y, x) if site.passed is not None else y
-        self.followed = follower.follow(to_array(x), to_array(shown), site.steps, layout, to_array_of_marks(clipped))
+        self.followed = follower.follow(to_array(x), to_array(y), site.steps, layout, to_array_of_marks(clipped))
         self.flips += self.followed.flips
         if np.isfinite(self.followed.error):
             self.errors.append(self.followed.error)
         if isinstance(rule, Policy):
             self._decide(rule)
         if mean_code is not None and uniform:
-            self._freeze(rule, x, shown, mean_code)
+            self._freeze(rule, x, y, mean_code)
 
     def _decide(self, rule: Policy) -> None:
         if self.followed is None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 
 from qanalysis.training.wiring import Wired
 
@@ -19,7 +20,7 @@ class PathKeeper:
     """The paths of a seeded choice of weights per layer: steps, latent values, quantized values, step sizes."""
 
     wired: Wired
-    places: dict[str, list[int]]
+    places: dict[str, Tensor]
     steps: list[int] = field(default_factory=list)
     lines: dict[str, list[tuple[list[float], list[float], float]]] = field(default_factory=dict)
 
@@ -28,7 +29,7 @@ class PathKeeper:
         """Weights of every quantized layer."""
         generator = torch.Generator().manual_seed(seed)
         places = {
-            layer: torch.randperm(one.latent.numel(), generator=generator)[:KEPT].tolist()
+            layer: torch.randperm(one.latent.numel(), generator=generator)[:KEPT]
             for layer, one in wired.weights.items()
             if one.latent is not None and one.site.recipe is not None
         }
@@ -42,7 +43,7 @@ class PathKeeper:
             shown = carrier.shown
             if shown is None or carrier.latent is None:
                 continue
-            x, y = (part.detach().reshape(-1)[places].tolist() for part in shown)
+            x, y = (part.detach().reshape(-1)[places.to(part.device)].tolist() for part in shown)
             steps = carrier.site.steps
             self.lines.setdefault(layer, []).append((x, y, float(steps.max()) if steps.size else float("nan")))
 
@@ -55,7 +56,7 @@ class PathKeeper:
                 {
                     "configuration": configuration,
                     "layer": layer,
-                    "index": self.places[layer][one],
+                    "index": int(self.places[layer][one]),
                     "step": self.steps[-len(lines) :],
                     "x": [line[0][one] for line in lines],
                     "y": [line[1][one] for line in lines],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -21,6 +22,8 @@ from qanalysis.training.words import Rule, key
 
 Scope = Literal["layer", "all", "group"]
 _SCOPES = ("layer", "all", "group")
+# Asked for at every step of every quantizer.
+_read_trigger = cache(Trigger.parse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class RangeRule(Rule):
     @property
     def timing(self) -> Trigger:
         """When it decides."""
-        return Trigger.parse(self.trigger)
+        return _read_trigger(self.trigger)
 
     @property
     def refits(self) -> bool:

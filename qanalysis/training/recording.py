@@ -19,12 +19,11 @@ from qanalysis.training.site import Site
 from qanalysis.training.width_rules import DISTORTION
 
 _NAMES = names_of(HistoryRow)
-_BLANK: Mapping[str, Any] = dict.fromkeys(_NAMES) | {"event": ""}
 
 
 @dataclass(slots=True)
 class Recorder:
-    """Rows of one configuration as they come."""
+    """Rows of one configuration as they come, each with the cells that have something to tell."""
 
     configuration: str
     lines: list[dict[str, Any]] = field(default_factory=list)
@@ -32,12 +31,12 @@ class Recorder:
 
     def add_model(self, step: int, kind: str, **cells: Any) -> None:
         """A row of the whole network."""
-        self.lines.append({**_BLANK, "step": step, "layer": MODEL, "kind": kind, **_plain(cells)})
+        self.lines.append({"step": step, "layer": MODEL, "kind": kind, "event": "", **_plain(cells)})
 
     def add_site(self, step: int, site: Site, **cells: Any) -> None:
         """A row of one site; `cells` are those of its weight."""
-        told = {**_BLANK, "step": step, "layer": site.layer, "kind": site.kind, **describe_site(site, step), **cells}
-        self.lines.append(_plain(told))
+        told = _plain(describe_site(site, step) | cells)
+        self.lines.append({"step": step, "layer": site.layer, "kind": site.kind, **told})
 
     def take(self) -> Frame[HistoryRow]:
         """The rows since the last call."""
@@ -47,7 +46,10 @@ class Recorder:
     def to_frame(self, lines: list[dict[str, Any]] | None = None) -> Frame[HistoryRow]:
         """All rows, or some, as a frame."""
         chosen = self.lines if lines is None else lines
-        columns: dict[str, list[Any]] = {name: [line.get(name) for line in chosen] for name in _NAMES}
+        told, nothing = set[str]().union(*chosen), [None] * len(chosen)
+        columns: dict[str, list[Any]] = {
+            name: [line.get(name) for line in chosen] if name in told else nothing for name in _NAMES
+        }
         columns["configuration"] = [self.configuration] * len(chosen)
         return Frame(HistoryRow, columns)
 
@@ -128,8 +130,10 @@ def describe_weight(carrier: WeightCarrier, cosine: float | None) -> dict[str, A
 
 
 def _widest(values: Doubles, join: Any) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(join.reduce(known)) if known.size else None
+    widest = float(join.reduce(values, initial=math.nan))  # of NaN and a number these joins take the number
+    if math.isinf(widest):
+        widest = float(join.reduce(values[np.isfinite(values)], initial=math.nan))
+    return widest if math.isfinite(widest) else None
 
 
 def _plain(cells: Mapping[str, Any]) -> dict[str, Any]:

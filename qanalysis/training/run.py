@@ -7,7 +7,6 @@ for each step, so that dropout draws the same whatever else runs in the process.
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from qanalysis.models.data import Data
-from qanalysis.models.factory import describe_error
 from qanalysis.models.model import Score, count_targets, measure, run_model, sum_loss
 from qanalysis.training.batches import Plan, plan_batches
-from qanalysis.training.carrier import WeightCarrier
 from qanalysis.training.configuration import Configuration
+from qanalysis.training.float_gradient import differentiate_float, differentiating, find_cosine
+from qanalysis.training.gradient_rules import is_finite
 from qanalysis.training.norms import reestimate_norms
 from qanalysis.training.paths import PathKeeper
 from qanalysis.training.recording import Recorder, describe_weight
@@ -36,12 +35,11 @@ from qanalysis.training.saving import (
     save_site,
 )
 from qanalysis.training.site import Clock
+from qanalysis.training.turns import choose_threads, take_turn
 from qanalysis.training.wiring import Wired, wire
 
 #: Steps in a row without a finite loss and gradient after which a training has diverged.
 PATIENCE = 20
-# torch draws from one generator of the process: steps of several trainings take turns.
-_TURN = threading.Lock()
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +73,7 @@ class Run:
         """A training at its first step: `load` gives the float model anew at each call. Raises ValueError for layers
         that are not there and data that the model does not take.
         """
-        with _torch_random(torch.Generator().manual_seed(configuration.seed).get_state()):
+        with take_turn(torch.Generator().manual_seed(configuration.seed).get_state()):
             model, teacher = load(), load().eval()
             if configuration.start == "random":
                 _forget(model)
@@ -120,7 +118,8 @@ class Run:
         """All steps that are left, stopping after each; `check` may raise before one."""
         if self.step == 0 and not self.scores:
             check()
-            self._prepare(check)
+            with self._drawing():
+                self._prepare(check)
             yield
         while not self.is_done:
             check()
@@ -150,7 +149,7 @@ class Run:
         for place in range(self.configuration.calibration):
             check()
             inputs, _targets = self.plan.draw(place)
-            with self._drawing(), torch.no_grad():
+            with torch.no_grad():
                 was = self.model.training
                 self.model.eval()
                 run_model(self.model, inputs)
@@ -168,14 +167,17 @@ class Run:
         inputs, targets = self.plan.draw(self.step)
         self.items += len(inputs)
         self.model.train()
-        float_gradients = self._differentiate_float(inputs, targets) if clock.records else {}
+        float_gradients = (
+            differentiate_float(self.model, self.wired, inputs, targets, self.data.loss) if clock.records else {}
+        )
         self.optimizer.zero_grad(set_to_none=True)
         outputs = run_model(self.model, inputs)
         loss, parts = self._lose(outputs, inputs, targets)
         moves = bool(torch.isfinite(loss))
         if moves:
-            _differentiate(loss)
-            moves = not clock.is_broken and _are_finite(self.model)
+            with differentiating():
+                torch.autograd.backward(loss)
+            moves = not clock.is_broken and _are_finite(self.optimizer)
         self.broken = 0 if moves else self.broken + 1
         self.skipped += not moves
         self.paths.keep(self.step)
@@ -215,25 +217,6 @@ class Run:
                     self.masks[layer] = pruning(carrier.latent.detach(), self.clock.progress)
                 carrier.latent.mul_(self.masks[layer])
 
-    def _differentiate_float(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """The gradient of the float network at the same latent weights and items, by layer."""
-        weights = self.wired.weights.items()
-        latents = {name: one.latent for name, one in weights if one.latent is not None and one.latent.requires_grad}
-        if not latents:
-            return {}
-        random, buffers = torch.get_rng_state(), [one.clone() for one in self.model.buffers()]
-        self.clock.is_float = True
-        try:
-            loss = sum_loss(run_model(self.model, inputs), targets, self.data.loss) / count_targets(targets)
-            found = torch.autograd.grad(loss, list(latents.values()), allow_unused=True)
-        finally:
-            self.clock.is_float = False
-            torch.set_rng_state(random)
-            with torch.no_grad():
-                for buffer, kept in zip(self.model.buffers(), buffers, strict=True):
-                    buffer.copy_(kept)
-        return {name: g for name, g in zip(latents, found, strict=True) if g is not None}
-
     def _record(self, loss: float, parts: dict[str, float], gradients: dict[str, Tensor], *, moves: bool) -> None:
         """The rows of this step."""
         event = "" if moves else self._tell_skip(loss)
@@ -246,7 +229,7 @@ class Run:
                 continue  # not available, such as the gradient of the first layer's input
             cells: dict[str, Any] = {"loss": loss}
             if carrier is not None:
-                cells |= describe_weight(carrier, _cosine(carrier, gradients.get(site.layer)))
+                cells |= describe_weight(carrier, find_cosine(carrier, gradients.get(site.layer)))
                 self.flips += carrier.flips
                 carrier.flips = 0
             self.recorder.add_site(self.step, site, **cells)
@@ -304,7 +287,7 @@ class Run:
     @contextmanager
     def _drawing(self) -> Iterator[None]:
         """Torch's generator in the state of this training."""
-        with _torch_random(self.random):
+        with take_turn(self.random, threads=choose_threads(self.model)):
             yield
             self.random = torch.get_rng_state()
 
@@ -365,17 +348,6 @@ class Run:
 PRUNE_EVERY = 5
 
 
-@contextmanager
-def _torch_random(state: Tensor) -> Iterator[None]:
-    with _TURN:
-        kept = torch.get_rng_state()
-        torch.set_rng_state(state)
-        try:
-            yield
-        finally:
-            torch.set_rng_state(kept)
-
-
 def _make_optimizer(model: nn.Module, configuration: Configuration) -> torch.optim.Optimizer:
     parameters = [one for one in model.parameters() if one.requires_grad]
     if not parameters:
@@ -394,26 +366,9 @@ def _forget(model: nn.Module) -> None:
             reset()
 
 
-def _differentiate(loss: Tensor) -> None:
-    try:
-        torch.autograd.backward(loss)
-    except RuntimeError as error:
-        raise ValueError(
-            f"the model has no gradient: {describe_error(error)}; its own training step must run"
-        ) from error
-
-
-def _are_finite(model: nn.Module) -> bool:
-    return all(one.grad is None or bool(torch.isfinite(one.grad).all()) for one in model.parameters())
-
-
-def _cosine(carrier: WeightCarrier, reference: Tensor | None) -> float | None:
-    own = carrier.corrected
-    if own is None or reference is None:
-        return None
-    first, second = own.double().flatten(), reference.double().flatten()
-    norms = float(first.norm() * second.norm())
-    return float(first @ second) / norms if norms > 0 and math.isfinite(norms) else None
+def _are_finite(optimizer: torch.optim.Optimizer) -> bool:
+    moved = (one.grad for group in optimizer.param_groups for one in group["params"])
+    return all(g is None or is_finite(g) for g in moved)
 
 
 def _known(value: float) -> float | None:

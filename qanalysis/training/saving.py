@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -41,6 +42,8 @@ def write_state(path: Path, experiment: Experiment, runs: Sequence[Mapping[str, 
 def read_state(path: Path, experiment: Experiment) -> list[dict[str, Any]]:
     """The states that a file holds. Raises ValueError for a file that is none, or one of another experiment."""
     again = "start without it, or give the file that this experiment was saved to"
+    if path.exists() and not zipfile.is_zipfile(path):
+        raise ValueError(f"{path}: holds no state of a training (no archive of torch); {again}")
     try:
         found = torch.load(path, weights_only=True, map_location="cpu")
     except FileNotFoundError:
@@ -49,9 +52,9 @@ def read_state(path: Path, experiment: Experiment) -> list[dict[str, Any]]:
         raise ValueError(f"{path}: holds no state of a training ({type(error).__name__}); {again}") from error
     if not isinstance(found, dict) or found.get("format") != _FORMAT:
         raise ValueError(f"{path}: holds no state of a training that this program knows; {again}")
-    if found["experiment"] != experiment.to_toml():
+    if found.get("experiment") != experiment.to_toml():
         raise ValueError(f"{path}: was saved by another experiment than the one given; {again}")
-    states: list[dict[str, Any]] = found["runs"]
+    states: list[dict[str, Any]] = found.get("runs", [])
     return states
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from qanalysis.arrays import Doubles, Floats
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.grids import Grid
-from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.grouping import Grouping, Layout
 from qanalysis.quantizers.observing import lay_at_once, observe_groups
 from qanalysis.quantizers.passing import Passed, pass_through
 from qanalysis.quantizers.quantizer import UniformQuantizer
@@ -108,8 +109,9 @@ class Site:
 
     def observe(self, x: Floats) -> None:
         """Look at a tensor without quantizing it."""
-        layout = Scheme.parse("int8").lay_out(x.shape)
-        self.seen, self.layout = _to_observation(x, layout), layout
+        if self.layout is None or self.layout.shape != x.shape:
+            self.layout = Grouping().lay_out(x.shape)
+        self.seen = _to_observation(x, self.layout)
 
     def quantize(self, x: Floats) -> Passed:
         """What the quantizer makes of a tensor (float32, any shape) at this step; empty tensors pass."""
@@ -131,11 +133,15 @@ class Site:
     def _measure(self, matrix: Floats, passed: Passed) -> dict[str, float]:
         """Error E in steps of unclipped elements, and the dead zone (A11), of a tensor with one step; {} of others."""
         step = float(self.steps[0]) if self.steps.size == 1 else 0.0
-        inside = ~passed.clipped & np.isfinite(matrix)
-        if not step > 0 or not inside.any():
+        if not step > 0:
             return {}
-        residual = (matrix[inside] - passed.y[inside]).astype(np.float64) / step
-        magnitude = np.abs(matrix[np.isfinite(matrix)])
+        finite = np.isfinite(matrix)
+        inside = finite & ~passed.clipped
+        x, y = (matrix, passed.y) if inside.all() else (matrix[inside], passed.y[inside])
+        if not x.size:
+            return {}
+        residual = np.subtract(x, y).reshape(-1).astype(np.float64) / step
+        magnitude = np.abs(matrix if finite.all() else matrix[finite])
         dead = (magnitude > 0) & (magnitude < step / 2)
         return {"error": float(np.sqrt(np.mean(residual**2))), "dead_zone": float(dead.mean())}
 
@@ -149,9 +155,8 @@ class Site:
         """The recipe's scheme at the width of now. Raises ValueError for a site that only observes."""
         if self.recipe is None:
             raise ValueError(f"{self.layer} {self.kind}: nothing is quantized here")
-        scheme = self.recipe.scheme
-        name = f"int{self.bits}"
-        return scheme if not scheme.format.is_integer or name not in FORMATS else scheme.with_format(FORMATS[name])
+        scheme, bits = self.recipe.scheme, self.bits
+        return scheme if bits == scheme.format.bits or not scheme.format.is_integer else _change_width(scheme, bits)
 
     @property
     def steps(self) -> Doubles:
@@ -240,7 +245,7 @@ class Site:
         scheme = self.scheme
         if recipe.range.refits and not scheme.takes_extremes:
             return lay_at_once(matrix, scheme, layout)
-        low, high = (np.nan_to_num(end).astype(np.float32) for end in (state.low, state.high))
+        low, high = (np.where(np.isnan(end), 0, end).astype(np.float32) for end in (state.low, state.high))
         return scheme.lay_grid(scheme.settle(Range(low, high)))
 
     def _pass(self, matrix: Floats, grid: Grid | None, layout: Layout) -> Passed:
@@ -275,9 +280,7 @@ class Site:
             return passed
         for _ in range(8):
             before = adapted.state.bits
-            with np.errstate(invalid="ignore"):
-                means = np.array([np.abs(passed.y[np.isfinite(passed.y)]).mean(dtype=np.float64)])
-            adapted = widen(recipe, adapted, self.seen.mean, means)
+            adapted = widen(recipe, adapted, self.seen.mean, _find_mean_magnitude(passed.y))
             grown = bool((adapted.state.bits != before).any())
             self.adapted, self.state = adapted, adapted.state
             if not grown:
@@ -287,6 +290,21 @@ class Site:
             self.grid = self._lay(recipe, adapted.state, matrix, layout)
             passed = self._pass(matrix, self.grid, layout)
         return passed
+
+
+@cache
+def _change_width(scheme: Scheme, bits: int) -> Scheme:
+    """The same words with integers of another width; the scheme itself beyond the widest format."""
+    fmt = FORMATS.get(f"int{bits}")
+    return scheme if fmt is None else scheme.with_format(fmt)
+
+
+def _find_mean_magnitude(y: Floats) -> Doubles:
+    """The mean of |y| over finite elements, (1,) float64; NaN where there is none."""
+    flat = y.reshape(-1)
+    finite = np.isfinite(flat)
+    chosen = flat if finite.all() else flat[finite]
+    return np.array([np.abs(chosen).mean(dtype=np.float64) if chosen.size else np.nan])
 
 
 def _find_mean(matrix: Floats) -> float:

@@ -134,6 +134,8 @@ class QuantizerState:
 
     def choose(self, where: NDArray[np.bool_], other: QuantizerState) -> QuantizerState:
         """`other` where the mask (n,) is true, these elsewhere."""
+        if where.all() and self.memory.keys() <= other.memory.keys():
+            return other
         names = {*self.memory, *other.memory}
         memory = {name: np.where(where, other.recall(name), self.recall(name)) for name in names}
         return QuantizerState(

@@ -95,6 +95,11 @@ def test_a_log_of_ones_own_from_the_file_to_the_event_and_back_by_link(server: S
     wait_for_charts(page, "absmax of head · weight")
     wait_until_idle(page)
 
+    page.locator('[data-panel="t-map"]').get_by_role("button", name="Numbers").click()
+    table = page.locator('[data-panel="t-map"] .ql-drawer [role="grid"], [data-panel="t-map"] .ql-drawer table').first
+    table.wait_for()
+    assert re.search(r"head\s+weight\s+3\.16993", table.inner_text())  # log2(9)
+
     fresh = open_visit(page.url, scheme="dark")
     wait_for_headline(fresh.page, "^run.csv: ")
     wait_for_charts(fresh.page, "absmax of head · weight")

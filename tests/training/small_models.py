@@ -9,10 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from qanalysis.models.data import Data
+from qanalysis.results.columns import names_of
 from qanalysis.training.configuration import Configuration
+from qanalysis.training.row import HistoryRow
 from qanalysis.training.run import Run
 
 Row = dict[str, Any]
+NAMES = names_of(HistoryRow)
 
 
 def make_mlp() -> nn.Module:
@@ -60,7 +63,7 @@ def run_small(load: Callable[[], nn.Module] = make_mlp, data: Data | None = None
 def rows_of(run: Run, layer: str | None = None, kind: str | None = None) -> list[Row]:
     """The rows of a run, of one layer and kind where they are given."""
     return [
-        line
+        dict.fromkeys(NAMES) | line
         for line in run.recorder.lines
         if (layer is None or line["layer"] == layer) and (kind is None or line["kind"] == kind)
     ]

@@ -70,7 +70,16 @@ const listMap = ({ data: [trace], layout: { xaxis, yaxis, coloraxis } }) => {
   return { heads, lines: lines.filter((line) => !Number.isNaN(line[2])) };
 };
 
-const listFigure = (figure) => (figure.data[0]?.z ? listMap(figure) : listPoints(figure));
+// The cells of a map of named rows and columns, which carry both names and the value.
+const listNamed = ({ data: [trace] }) => {
+  const lines = trace.customdata.flat().filter((line) => line.at(-1) !== null);
+  return { heads: trace.meta, lines };
+};
+
+const listFigure = (figure) => {
+  if (!figure.data[0]?.z) return listPoints(figure);
+  return figure.layout.coloraxis ? listMap(figure) : listNamed(figure);
+};
 
 // Lines of cells as a table to sort and copy. In a column of numbers a word says why there is none.
 const tabulate = ({ heads, lines }) => {

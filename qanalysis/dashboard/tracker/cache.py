@@ -22,11 +22,10 @@ from qanalysis.training.recipe import Recipe
 from qanalysis.training.replayable import check_replayable
 from qanalysis.training.row import TrackRow
 from qanalysis.training.scopes import choose_series, read_rows
-from qanalysis.training.statistics.catalogue import read_statistics
+from qanalysis.training.statistics.catalogue import locate_statistics, read_statistics
 from qanalysis.training.statistics.identity import identify_statistics
 from qanalysis.training.statistics.log import StatisticsLog
 from qanalysis.training.tracker import replay
-from sample_models import statistics_path
 
 LOG_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".log", ".tfevents")
 MOST_OBSERVED = 200_000
@@ -62,7 +61,7 @@ def locate_log(text: str) -> Path:
     CheckpointError or ValueError where there is none.
     """
     if text.startswith(SAMPLE_PREFIX):
-        return statistics_path(text.removeprefix(SAMPLE_PREFIX))
+        return locate_statistics(text)
     return get_logs().locate(text) if text.startswith(UPLOAD_PREFIX) else resolve_inside(read_root(), text)
 
 
@@ -108,9 +107,15 @@ def read_log(recorded: Recorded) -> StatisticsLog:
     return log
 
 
-def estimate_seconds(log: StatisticsLog) -> float:
+@st.cache_resource(max_entries=16, show_spinner=False)
+def count_steps(recorded: Recorded) -> int:
+    """How many different steps a log has."""
+    return int(np.unique(read_log(recorded).step).size)
+
+
+def estimate_seconds(recorded: Recorded) -> float:
     """About how long one rule takes over a log: what a step costs whatever it holds, and what a row costs."""
-    return 4e-4 * float(np.unique(log.step).size) + 4e-6 * len(log)
+    return 4e-4 * count_steps(recorded) + 4e-6 * len(read_log(recorded))
 
 
 class ReplayStore:
@@ -154,6 +159,7 @@ def get_replays() -> ReplayStore:
     return ReplayStore()
 
 
+@st.cache_resource(max_entries=256, show_spinner=False)
 def find_fault(recorded: Recorded, epoch: int | None, rule: str) -> str:
     """What a log has against a rule, in one sentence; "" for one that it can replay."""
     log = read_log(recorded)

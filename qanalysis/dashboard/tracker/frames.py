@@ -23,7 +23,6 @@ from qanalysis.charts.tracker_charts import (
 )
 from qanalysis.charts.tracker_maps import check_raster, series_map
 from qanalysis.charts.tracker_tables import tell_steps
-from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.linked import PARTS
 from qanalysis.dashboard.tracker.cache import Recorded, read_log, track
 from qanalysis.notation import plain
@@ -134,12 +133,8 @@ def tell_seen(one: RuleLine, steps: Sequence[int]) -> list[str]:
 
 def open_log(recorded: Recorded, *imports: str) -> list[str]:
     """The lines that read the `log`, below `imports` of the same package."""
-    own = repr(recorded.name)
     needed = ["from qanalysis.training.statistics.catalogue import read_statistics", *imports]
-    if recorded.text.startswith(SAMPLE_PREFIX):
-        own = f"statistics_path({recorded.text.removeprefix(SAMPLE_PREFIX)!r})"
-        needed.append("from sample_models import statistics_path")
-    return [*sorted(needed), "", f"log = read_statistics({own})"]
+    return [*sorted(needed), "", f"log = read_statistics({recorded.name!r})"]
 
 
 def write_python(recorded: Recorded, rules: Sequence[str], epoch: int | None) -> str:

@@ -37,13 +37,15 @@ def draw_notes(rules: tuple[str, ...]) -> None:
         with left:
             _draw_choice("Exponent of up- rules", "exponent", "t-exponent", EXPONENTS, rules, EXPONENT_REASON)
             st.caption("absmax 1.0 with 8 bit:")
-            heads = ("exponent", "s", "pos", "covers 1.0")
+            heads = ("rule", "exponent s", "its pos", "covers 1.0")
             draw_lines(heads, list_exponents(1.0, 8), "t-exponents", alt="Three exponents for absmax 1.0 at 8 bit")
         with right:
             _draw_choice("Mean of counts rules", "mean", "t-mean", MEANS, rules, MEAN_REASON)
             values = "; ".join(f"{value:g}" for value in _WINDOW)
             st.caption(f"An end at {_START:g}, a window of {values}: 4 of 5 lie above, a raise.")
-            draw_lines(("mean", "new end", ""), list_means(), "t-means", alt="Two readings of a raise by the mean")
+            draw_lines(
+                ("mean", "new end", "what it is"), list_means(), "t-means", alt="Two readings of a raise by the mean"
+            )
 
 
 def _draw_choice(
@@ -93,5 +95,5 @@ def list_means() -> list[tuple[str, ...]]:
         for step, value in enumerate(_WINDOW):
             state = adapt(recipe, state, Observation.of([value]), step=step, epoch=len(_WINDOW)).state
         end = float(state.high[0])
-        lines.append((mean, plain(end, digits=4), "a raise that lowers" if end < _START else ""))
+        lines.append((mean, plain(end, digits=4), "a raise that lowers" if end < _START else "a raise"))
     return lines

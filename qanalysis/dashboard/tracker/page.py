@@ -12,6 +12,7 @@ from qanalysis.charts.tracked import SeriesName, Tracked
 from qanalysis.charts.tracker_charts import energy_chart, precision_chart, range_chart, tell_source
 from qanalysis.charts.tracker_maps import MEASURES, check_raster, series_map
 from qanalysis.charts.tracker_tables import Event, find_best, list_events, tabulate_events, tabulate_rules
+from qanalysis.charts.wording import count_of
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.cache import list_records
 from qanalysis.dashboard.elements import draw_choice_table, draw_fault
@@ -69,7 +70,7 @@ def draw_tracker(view: TrackerView) -> None:
     with st.sidebar:
         draw_picker(LOGS)
         st.text_input("Layers", key=keep("find"), placeholder="all; text or regex", icon=":material/search:")
-        look = st.container(border=True, key="look")
+        look = st.empty()
         draw_history(TrackerView, keeps="the log")
     try:
         recorded = find_log(view.log, view.find)
@@ -92,7 +93,7 @@ def draw_tracker(view: TrackerView) -> None:
     except ValueError as error:
         draw_fault(str(error), _WAY_OUT)
         return
-    with look:
+    with look.container(border=True, key="look"):
         name, rule = _draw_look(view, tracked)
     with headline:
         _draw_headline(recorded, log, tracked)
@@ -140,18 +141,14 @@ def _draw_headline(recorded: Recorded, log: StatisticsLog, tracked: Tracked) -> 
     told = "no error energy is known: the log has no mean and std of |x|"
     if best is not None:
         one = tracked.totals[best]
-        changes = _count(one.adjustments, "change")
+        changes = count_of(one.adjustments, "change")
         told = f"{one.configuration} loses least: SQNR {decibels(one.sqnr_db)} (estimated), {changes}"
     st.markdown(f"#### {escape_markdown(recorded.name)}: {escape_markdown(told)}")
     steps = f"{int(log.step.min()):,} to {int(log.step.max()):,}"
-    parts = [_count(len(tracked.layers), "layer"), f"{len(tracked.series):,} series", f"steps {steps}"]
-    series = ", ".join([*parts, _count(len(log), "row")])
+    parts = [count_of(len(tracked.layers), "layer"), f"{len(tracked.series):,} series", f"steps {steps}"]
+    series = ", ".join([*parts, count_of(len(log), "row")])
     notes = " ".join([f"Statistics of {series}.", *log.notes])
     st.caption(escape_markdown(notes))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _draw_rule_table(tracked: Tracked, rule: int) -> None:
@@ -229,14 +226,14 @@ def _put(field: str, value: str) -> None:
 def _draw_export(scene: Scene) -> None:
     """The downloads "save-csv" and so on of all rows, and what makes the same without the page."""
     rows = join_tables(scene.recorded, scene.rules, scene.epoch)
-    st.caption(f"{_count(len(rows), 'row')}: every rule, series and step, with the totals and the settings.")
-    draw_export(rows, TrackerView, "save", Extras(pictures=_list_pictures(scene)))
+    st.caption(f"{count_of(len(rows), 'row')}: every rule, series and step, with the totals and the settings.")
+    draw_export(rows, TrackerView, "save", Extras(pictures=list_pictures(scene)))
     with st.expander("The same without this page", icon=":material/terminal:"):
         st.code(write_command(scene.recorded, scene.rules, scene.epoch), language="shell", wrap_lines=True)
         st.code(write_python(scene.recorded, scene.rules, scene.epoch), language="python", wrap_lines=True)
 
 
-def _list_pictures(scene: Scene) -> list[Picture]:
+def list_pictures(scene: Scene) -> list[Picture]:
     """The charts of the series in view, for the report."""
     tracked, name = scene.tracked, scene.name
     lines = tracked.lines(name)

@@ -7,11 +7,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import numpy as np
 import streamlit as st
 
 from qanalysis.dashboard.elements import ask_first
-from qanalysis.dashboard.tracker.cache import Recorded, estimate_seconds, get_replays, read_log
+from qanalysis.dashboard.tracker.cache import Recorded, count_steps, estimate_seconds, get_replays
 from qanalysis.notation import about, count
 
 SECONDS_UNASKED = 5.0
@@ -23,10 +22,10 @@ def replay_all(recorded: Recorded, rules: tuple[str, ...], epoch: int | None) ->
     """Whether what the rules make of the log is held; what is not is made here, where it takes long once a person has
     asked for it.
     """
-    store, log = get_replays(), read_log(recorded)
+    store = get_replays()
     missing = [rule for rule in rules if store.find(recorded, rule, epoch) is None]
-    seconds = estimate_seconds(log) * len(missing)
-    steps = int(np.unique(log.step).size)
+    seconds = estimate_seconds(recorded) * len(missing)
+    steps = count_steps(recorded)
     subject = (recorded, epoch)
     if seconds > SECONDS_UNASKED and not ask_first(
         _ASKED, subject, f"Replay {count(steps)} steps, rules: {len(missing)}, {about(seconds)}"

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
-from qanalysis.dashboard.elements import draw_lines
 from qanalysis.dashboard.session import change, current_view
 from qanalysis.dashboard.tracker.view import MOST_RULES, TrackerView
 from qanalysis.dashboard.wording import escape_markdown
@@ -49,18 +49,17 @@ def draw_rules(view: TrackerView, faults: Mapping[str, str], find_fault: FindFau
     """
     drafts = _recall_drafts(view.rules)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("**Rules**, replayed over the log step by step")
-        with st.popover("Words of the rules", icon=":material/menu_book:"):
+        st.markdown("**Rules**, replayed over the log")
+        with st.popover("Words", icon=":material/menu_book:", width=120, help="The words that rules are made of"):
             draw_words()
+        _draw_new(find_fault, full=len(view.rules) >= MOST_RULES)
+    _draw_fault(drafts.get(len(view.rules), ("", ""))[1])
     with st.container(horizontal=True, gap="small"):
         for place, rule in enumerate(view.rules):
             text, fault = drafts.get(place, (rule, faults.get(rule, "")))
             with st.container(width=_BOX):
                 _draw_box(place, text, find_fault, can_leave=len(view.rules) > 1)
                 _draw_fault(fault)
-        with st.container(width=_BOX):
-            _draw_new(find_fault, full=len(view.rules) >= MOST_RULES)
-            _draw_fault(drafts.get(len(view.rules), ("", ""))[1])
 
 
 def _draw_box(place: int, text: str, find_fault: FindFault, *, can_leave: bool) -> None:
@@ -84,7 +83,7 @@ def _draw_new(find_fault: FindFault, *, full: bool) -> None:
         list(offers),
         key=NEW,
         index=None,
-        placeholder=f"At most {MOST_RULES} rules" if full else "Add a rule: pick or type",
+        placeholder=f"At most {MOST_RULES} rules" if full else "Add a rule: pick one or type it",
         format_func=lambda text: f"{text}: {offers[text]}" if text in offers else text,
         accept_new_options=True,
         on_change=add_rule,
@@ -96,7 +95,7 @@ def _draw_new(find_fault: FindFault, *, full: bool) -> None:
 
 def _draw_fault(fault: str) -> None:
     if fault:
-        st.markdown(f":red[{escape_markdown(fault)}]")
+        st.markdown(f":red[:small[{escape_markdown(fault)}]]")
 
 
 def draw_words() -> None:
@@ -106,7 +105,8 @@ def draw_words() -> None:
         "a range rule, and what stands beside it. `bits=6` stands for `int6`."
     )
     lines = [(name, rule.meaning, _list_keys(rule)) for name, rule in {**REPLAYED, **_by_name(_BESIDE)}.items()]
-    draw_lines(("word", "what it does", "keys and defaults"), lines, "t-words", alt="The words that rules are made of")
+    frame = pd.DataFrame([map(escape_markdown, line) for line in lines], columns=["Word", "What it does", "Keys"])
+    st.table(frame, hide_index=True, border="horizontal", alt="The words that rules are made of")
 
 
 def _by_name(rules: Sequence[type[Rule]]) -> dict[str, Any]:

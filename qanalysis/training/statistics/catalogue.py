@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.training.statistics.log import StatisticsLog
 
 
@@ -46,13 +47,28 @@ KINDS_OF_FILES = (
 )
 
 
+def locate_statistics(path: str | os.PathLike[str]) -> Path:
+    """The file or folder that a person means: a shipped log as "sample:NAME", else the path; ValueError lists the
+    shipped ones where there is none of that name.
+
+    >>> locate_statistics("sample:digits-mlp-training").name
+    'digits-mlp-training.parquet'
+    """
+    text = os.fspath(path)
+    if not text.startswith(SAMPLE_PREFIX):
+        return Path(path)
+    import sample_models  # the samples are data beside the package
+
+    return sample_models.statistics_path(text.removeprefix(SAMPLE_PREFIX))
+
+
 def read_statistics(path: str | os.PathLike[str]) -> StatisticsLog:
     """The statistics of a training run: a CSV or Parquet table, a TensorBoard event file, a log of nvdlfw-inspect, or a
-    folder with event files or such logs.
+    folder with event files or such logs; also a shipped log, "sample:NAME".
 
     Raises ValueError where the path can not be read, for an unknown kind of file, and for what its reader refuses.
     """
-    place = Path(path)
+    place = locate_statistics(path)
     try:
         is_folder = place.is_dir()
         names = [one for one in place.rglob("*") if one.is_file()] if is_folder else []

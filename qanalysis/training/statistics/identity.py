@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 
 from qanalysis.results.identity import SourceIdentity
+from qanalysis.training.statistics.catalogue import locate_statistics
 
 
 def identify_statistics(path: str | os.PathLike[str]) -> SourceIdentity:
     """A file by the hash of its content, a folder by the hash of its files, each behind its name, in the order of
     names. The digest is taken when it is first asked for; None where the files can then no longer be read.
     """
-    place = Path(path)
+    place = locate_statistics(path)
     files = sorted(one for one in place.rglob("*") if one.is_file()) if place.is_dir() else [place]
 
     def take_digest() -> str | None:

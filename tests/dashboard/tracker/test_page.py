@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from qanalysis.charts.tracked import SeriesName
 from qanalysis.dashboard.export import Extras, render_file
 from qanalysis.dashboard.tracker import replaying
 from qanalysis.dashboard.tracker.cache import find_log, get_logs, join_tables
-from qanalysis.dashboard.tracker.page import take_choice
+from qanalysis.dashboard.tracker.frames import Scene
+from qanalysis.dashboard.tracker.page import list_pictures, take_choice
 from qanalysis.dashboard.tracker.view import DEFAULT_RULES, TrackerView
 from qanalysis.notation import decibels
 from qanalysis.training.recipe import Recipe
@@ -305,6 +308,30 @@ def test_a_long_replay_is_asked_for_and_can_be_cancelled(monkeypatch: pytest.Mon
     assert "Replay 9 steps, rules: 1, about" in page.button(key="replay").label
     page.button(key="replay").click().run()
     assert "charts" in read_components(page)
+
+
+def test_the_example_is_opened_by_its_name_everywhere() -> None:
+    page = open_page(rules=["up-step"])
+    assert page.code[1].value == "qanalysis track sample:digits-mlp-training --rule up-step --out track.csv"
+    made: dict[str, Any] = {}
+    exec(page.code[2].value, made)
+    assert len(made["rows"]) == 3400
+
+
+def test_the_report_holds_the_charts_of_the_series_in_view() -> None:
+    scene = Scene(find_log("a6.csv", ""), ("up-step + down",), None, SeriesName("fc", "input"), "absmax", 0)
+    table = join_tables(scene.recorded, scene.rules, scene.epoch)
+    page = render_file(table, ".html", Extras(pictures=list_pictures(scene))).decode()
+    for heading in ("Range over absmax", "Precision", "Error energy", "Checks and changes"):
+        assert heading in page
+
+
+@pytest.mark.parametrize("name", ["events.out.tfevents.1", "nvdlfw_inspect_globalrank-0.log"])
+def test_logs_of_other_tools_are_opened(root: Path, name: str) -> None:
+    data = Path(__file__).parents[2] / "training" / "statistics" / "data"
+    shutil.copy(data / name, root / name)
+    page = open_page(log=name, rules=["up-step + down"])
+    assert read_charts(page)["t-range"]["alt"].startswith("absmax of ")
 
 
 def test_undo_takes_a_rule_back() -> None:
