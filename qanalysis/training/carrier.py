@@ -170,6 +170,7 @@ class WeightCarrier(Carrier):
 
     def backward(self, g: Tensor, x: Tensor, y: Tensor, clipped: Tensor) -> Tensor:
         self.carried = None
+        g = g.to_dense() if g.is_sparse else g  # of an embedding that asks for it
         g = carry_back(g, self.gradient) if self.gradient is not None else g
         self.corrected = Carrier.backward(self, g, x, y, clipped)
         return self.corrected

@@ -49,7 +49,8 @@ def differentiate_float(
         with torch.no_grad():
             for buffer, kept in zip(model.buffers(), buffers, strict=True):
                 buffer.copy_(kept)
-    return {name: g for name, g in zip(latents, found, strict=True) if g is not None}
+    known = {name: g for name, g in zip(latents, found, strict=True) if g is not None}
+    return {name: g.to_dense() if g.is_sparse else g for name, g in known.items()}
 
 
 def find_cosine(carrier: WeightCarrier, reference: Tensor | None) -> float | None:

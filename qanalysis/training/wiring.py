@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 from torch.nn.modules.conv import _ConvTransposeNd as ConvTranspose
 from torch.nn.utils import parametrize
 
@@ -76,6 +77,8 @@ def wire(model: nn.Module, recipes: Mapping[KindOfData, Recipe], clock: Clock, *
     A weight that several modules share has one quantizer, named after the first.
     Raises ValueError where no layer has a name that the pattern finds, or a weight does not fit its scheme.
     """
+    if any(isinstance(one, ScriptModule) for one in model.modules()):
+        raise ValueError("the model is a script, whose weights can not be quantized; return the module it was made of")
     layers = list(list_layers(model, pattern))
     if not layers:
         names = ", ".join(layer for layer, _module, _name in list_layers(model)) or "none"

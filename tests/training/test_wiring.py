@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -246,6 +247,21 @@ def test_an_embedding_has_integers_for_inputs_and_so_no_site_of_them() -> None:
     assert not rows_of(run, "embed", "input")
     assert rows_of(run, "embed", "output")
     assert rows_of(run, "head", "input")
+
+
+def test_an_embedding_with_sparse_gradients_is_trained() -> None:
+    def load() -> nn.Module:
+        return nn.Sequential(nn.Embedding(8, 16, sparse=True), nn.Linear(16, 8))
+
+    take_steps(load, as_tokens(make_data()), weight="int4 + ewgs", weight_gradient="int8")
+
+
+def test_a_script_is_refused() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch tells that scripts are to go
+        script = torch.jit.script(make_mlp())
+    with pytest.raises(ValueError, match="the model is a script"):
+        wire(script, {}, Clock())
 
 
 def test_tied_weights_have_one_quantizer_and_read_alike() -> None:
