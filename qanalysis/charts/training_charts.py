@@ -172,8 +172,8 @@ def range_lines(history: History, look: Look, *, theme: Theme = "light") -> Draw
         at = (configuration, look.layer, look.kind)
         low, high = (history.read(at, name).astype(np.float64) for name in ("low", "high"))
         if low.size and np.isfinite(low).any() and np.nanmax(np.abs(low + high)) > 1e-6 * np.nanmax(np.abs(high)):
-            ends = {"shape": "hv", "dash": "dot", "told": "lower end", "listed": False}
-            sheet.add(configuration, history.steps_of(at), low, **ends)
+            steps = history.steps_of(at)
+            sheet.add(configuration, steps, low, shape="hv", dash="dot", told="lower end", listed=False)
         events = history.read(at, "event")
         moved = np.array([bool(event) for event in events.tolist()], bool)
         marks = {"symbol": "diamond", "size": 8}

@@ -8,10 +8,11 @@ from typing import Any, cast
 
 import streamlit as st
 
+from qanalysis.charts.linked.scene import build_still
 from qanalysis.charts.training_charts import CHARTS, Measure, Ratio
 from qanalysis.charts.training_lines import History
 from qanalysis.charts.training_sheet import Look
-from qanalysis.charts.training_tables import find_event_line, list_lines
+from qanalysis.charts.training_tables import find_event_line, list_lines, tabulate_plan
 from qanalysis.dashboard.elements import draw_fault
 from qanalysis.dashboard.export import Extras, Picture, draw_export, draw_link
 from qanalysis.dashboard.linked import PARTS, draw_linked
@@ -140,12 +141,16 @@ def _tell_work(request: TrainingRequest) -> str:
 
 
 def _tell_ahead(request: TrainingRequest) -> None:
-    """What will be seen, before anything was run."""
-    many = len(request.experiment.configurations)
+    """What is to be trained and what will be seen, before anything was run.
+
+    The table "lab-plan" is drawn as the charts will be, so that a browser has all that draws them when Run is pressed.
+    """
     st.markdown(
-        f"Nothing is trained yet: a link never starts a run. **Run** trains the {count(many)} configurations one after "
-        "the other; the charts follow while it works, and the step slider replays it afterwards."
+        "Nothing is trained yet: a link never starts a run. The charts follow while **Run** works, and the step slider "
+        "replays it afterwards."
     )
+    panel = tabulate_plan(request.experiment)
+    draw_linked(PARTS.put(build_still(panel.describe())), "lab-plan", at={}, on_ask=lambda _asked: None)
 
 
 def _run(request: TrainingRequest) -> None:
