@@ -90,11 +90,9 @@ class Carrier:
                 self.slope[name] = self.slope.get(name, 0.0) + slope
             if isinstance(rule, StraightThrough):
                 return moved.to_input
-        return (
-            rule(g, self.describe(x, y, clipped))
-            if not isinstance(rule, StraightThrough)
-            else g.masked_fill(clipped, 0)
-        )
+        if not isinstance(rule, StraightThrough):
+            return rule(g, self.describe(x, y, clipped))
+        return g.masked_fill(clipped, 0) if clipped.any() else g
 
     def describe(self, x: Tensor, y: Tensor, clipped: Tensor) -> Quantized:
         """What a gradient rule is told."""
@@ -143,7 +141,8 @@ class WeightCarrier(Carrier):
 
     def carry(self, x: Tensor) -> Tensor:
         clock, site = self.clock, self.site
-        if clock.is_float or (site.recipe is None and not clock.adapts):
+        gradient_rests = self.gradient is None or not self.gradient.is_at_work
+        if clock.is_float or (site.recipe is None and (not clock.adapts or (gradient_rests and not clock.records))):
             return x
         if clock.adapts and not clock.follows:
             return quantized(x, self)
@@ -159,7 +158,7 @@ class WeightCarrier(Carrier):
                 self.site.observe(to_array(x))
             return x.view_as(x), torch.zeros((), dtype=torch.bool)
         y, clipped = Carrier.forward(self, x)
-        follows = self.clock.adapts and self.clock.follows
+        follows = self.clock.adapts and self.clock.follows and (self.clock.tells or self._must_follow)
         if follows:
             self._follow(x, y, clipped)
         if self.freezing is not None:
@@ -188,6 +187,12 @@ class WeightCarrier(Carrier):
             frozen=None if self.freezing is None else self.freezing.frozen,
             band=self.policy.band,
         )
+
+    @property
+    def _must_follow(self) -> bool:
+        """Whether the gradient rule itself looks at what is remembered."""
+        rule = self.site.recipe.gradient if self.site.recipe is not None else None
+        return isinstance(rule, Policy) or (rule is not None and bool(rule.needs))
 
     @property
     def strategy(self) -> str:

@@ -41,7 +41,8 @@ class Configuration:
     steps, batch, seed : optimizer steps, items in each, and what all random draws follow from.
     optimizer, rate, momentum, weight_decay : momentum is that of sgd.
     layers : a regular expression searched for in the names of layers; empty for all that a sweep would measure.
-    record_every, evaluate_every : steps between rows of layers, and between rows of held-out data.
+    record_every, evaluate_every : steps between rows of layers (0 for none: flips are not counted then, and no path
+        is kept), and between rows of held-out data.
     pruning, distillation : rules beside the quantizers (B4, B5).
     rungs : train at twice the weights' bits first (A3).
     start : from the trained float network, or from random weights.
@@ -64,7 +65,7 @@ class Configuration:
     momentum: float = key(0.0, low=0, high=0.9999)
     weight_decay: float = key(0.0, low=0)
     layers: str = ""
-    record_every: int = key(1, low=1, high=_MOST)
+    record_every: int = key(1, low=0, high=_MOST)
     evaluate_every: int = key(20, low=1, high=_MOST)
     pruning: PruningRule | None = None
     distillation: Distillation | None = None

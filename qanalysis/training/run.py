@@ -85,7 +85,12 @@ class Run:
             learning=configuration.learning,
             steps=configuration.steps,
         )
-        wired = wire(model, configuration.recipes, Clock(epoch=plan.epoch), pattern=configuration.layers)
+        wired = wire(
+            model,
+            configuration.recipes,
+            Clock(epoch=plan.epoch, tells=configuration.record_every > 0),
+            pattern=configuration.layers,
+        )
         return cls(
             configuration,
             model,
@@ -162,7 +167,8 @@ class Run:
         """One optimizer step and its rows."""
         configuration, clock = self.configuration, self.clock
         clock.step, clock.progress = self.step, self.step / max(configuration.steps, 1)
-        clock.records = self.step % configuration.record_every == 0 or self.step == configuration.steps - 1
+        is_last = self.step == configuration.steps - 1
+        clock.records = clock.tells and (is_last or self.step % configuration.record_every == 0)
         clock.adapts, clock.is_float, clock.is_broken = True, False, False
         inputs, targets = self.plan.draw(self.step)
         self.items += len(inputs)
@@ -180,7 +186,8 @@ class Run:
             moves = not clock.is_broken and _are_finite(self.optimizer)
         self.broken = 0 if moves else self.broken + 1
         self.skipped += not moves
-        self.paths.keep(self.step)
+        if clock.tells:
+            self.paths.keep(self.step)
         if moves:
             self._move()
         else:

@@ -39,7 +39,8 @@ class Clock:
     """Where the training stands, for all its sites: the step, the steps in an epoch, the share done.
 
     `adapts` is false in evaluation; `records` says whether this step is told; `is_float` lets tensors pass as they are;
-    `follows` whether errors of weights are followed; `is_broken` that a gradient of this step was not finite.
+    `follows` whether errors of weights are followed; `is_broken` that a gradient of this step was not finite;
+    `tells` whether any step is told, so that errors are followed though no rule asks.
     """
 
     step: int = 0
@@ -49,6 +50,7 @@ class Clock:
     records: bool = False
     is_float: bool = False
     follows: bool = True
+    tells: bool = True
     is_broken: bool = False
 
 
@@ -102,6 +104,11 @@ class Site:
     adjustments: int = 0
     events: list[tuple[int, str]] = field(default_factory=list)
     measured: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a tensor is quantized or looked at in this step."""
+        return self.recipe is not None or self.clock.records
 
     def tell(self, text: str) -> None:
         """Note an event of this step."""

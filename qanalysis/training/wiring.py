@@ -147,7 +147,7 @@ def _wire_activations(wired: Wired, module: nn.Module, sites: list[Site]) -> Non
         if not isinstance(output, Tensor) or not output.is_floating_point():
             return output
         passed: Any = _look(output, out)
-        if passed.requires_grad:
+        if passed.requires_grad and back_in.is_at_work:
             # A hook, not a function that returns a view: an in-place activation may follow.
             passed.register_hook(lambda g: carry_back(g, back_in))
         return passed
@@ -158,7 +158,7 @@ def _wire_activations(wired: Wired, module: nn.Module, sites: list[Site]) -> Non
 
 def _pass_by(x: Tensor, carrier: Carrier, gradient: Site) -> Tensor:
     """The input quantized; the gradient that leaves it is seen last on the way back, so its site lies in front."""
-    return _look(watched(x, gradient) if x.requires_grad else x, carrier)
+    return _look(watched(x, gradient) if x.requires_grad and gradient.is_at_work else x, carrier)
 
 
 def _look(x: Tensor, carrier: Carrier) -> Tensor:
