@@ -168,11 +168,12 @@ def range_lines(history: History, look: Look, *, theme: Theme = "light") -> Draw
     cloud: dict[str, Any] = {"mode": "markers", "marker": {"size": 4}, "alpha": 0.45, "listed": False}
     sheet.add_column("absmax", look.layer, look.kind, told="largest |x|", **cloud)
     sheet.add_column("high", look.layer, look.kind, shape="hv")
+    has_lower = False
     for configuration in history.configurations:
         at = (configuration, look.layer, look.kind)
         low, high = (history.read(at, name).astype(np.float64) for name in ("low", "high"))
         if low.size and np.isfinite(low).any() and np.nanmax(np.abs(low + high)) > 1e-6 * np.nanmax(np.abs(high)):
-            steps = history.steps_of(at)
+            steps, has_lower = history.steps_of(at), True
             sheet.add(configuration, steps, low, shape="hv", dash="dot", told="lower end", listed=False)
         events = history.read(at, "event")
         moved = np.array([bool(event) for event in events.tolist()], bool)
@@ -184,7 +185,7 @@ def range_lines(history: History, look: Look, *, theme: Theme = "light") -> Draw
     seen, end = (_last(history.read(look.line, name).astype(np.float64)) for name in ("absmax", "high"))
     return sheet.finish(
         f"Range: upper end {_tell(end)}, largest |x| {_tell(seen)}",
-        f"{look.of} · points: largest |x| seen, dotted: lower end",
+        f"{look.of} · points: largest |x| seen" + (", dotted: lower end" if has_lower else ""),
         alt=f"Range of {look.kind} of {look.layer} over the largest magnitudes; {look.focus}: upper end {_tell(end)}, "
         f"largest |x| {_tell(seen)}.",
         yaxis={"title": {"text": "Value"}, "range": sheet.span()},

@@ -55,7 +55,7 @@ def draw_lab(view: LabView) -> None:
         draw_fault(str(error.args[0]), "Choose a preset, or go **Back to the preset**.")
         return
     job = get_trainings().find(request.digest)
-    draw_configurations(experiment, opened=job is None)
+    draw_configurations(experiment)
     draw_toml(request.text)
     shown = _find_shown(job)
     st.session_state["has_strip"] = True
