@@ -19,7 +19,6 @@ from qanalysis.training.configuration import Experiment
 from qanalysis.training.row import HistoryRow, HistoryTotal
 from qanalysis.training.run import Run
 from qanalysis.training.saving import read_state, write_state
-from qanalysis.training.threads import fit_threads
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,12 +59,11 @@ class Trainer:
             self.runs.append(run)
             if place < len(self._states):
                 run.restore(self._states[place])
-            with fit_threads(run.model):
-                for _ in run.proceed(check):
-                    if run.has_news:
-                        on_step(Progress(configuration.name, run.step, configuration.steps, run.recorder.take()))
-                    if run.may_be_saved and self.saved is not None:
-                        write_state(self.saved, self.experiment, [one.state() for one in self.runs])
+            for _ in run.proceed(check):
+                if run.has_news:
+                    on_step(Progress(configuration.name, run.step, configuration.steps, run.recorder.take()))
+                if run.may_be_saved and self.saved is not None:
+                    write_state(self.saved, self.experiment, [one.state() for one in self.runs])
         return self.history()
 
     def history(self, *, complete: bool = True) -> Table[HistoryRow]:
