@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from qanalysis.charts.wording import count_of
 from qanalysis.notation import decibels, percent, plain
 from qanalysis.reports.common_sections import define_columns, list_limits, tell_coverage
 from qanalysis.reports.outline import Grid, Outline, Section
@@ -37,7 +38,7 @@ def outline_history(table: Table[Any], *, title: str | None = None) -> Outline:
     )  # fmt: skip
     best = max(table.totals, key=_rank, default=None)
     headline = (
-        f"{len(table.totals)} configurations; the best after training is {best.configuration}: "
+        f"{count_of(len(table.totals), 'configuration')}; the best after training is {best.configuration}: "
         f"{_share(best.final_accuracy, best.final_loss)} on held-out data, float "
         f"{_share(best.float_accuracy, best.float_loss)}."
         if best is not None
