@@ -168,11 +168,13 @@ def range_lines(history: History, look: Look, *, theme: Theme = "light") -> Draw
     cloud: dict[str, Any] = {"mode": "markers", "marker": {"size": 4}, "alpha": 0.45, "listed": False}
     sheet.add_column("absmax", look.layer, look.kind, told="largest |x|", **cloud)
     sheet.add_column("high", look.layer, look.kind, shape="hv")
+    has_lower = False
     for configuration in history.configurations:
         at = (configuration, look.layer, look.kind)
         low, high = (history.read(at, name).astype(np.float64) for name in ("low", "high"))
         if low.size and np.isfinite(low).any() and np.nanmax(np.abs(low + high)) > 1e-6 * np.nanmax(np.abs(high)):
-            sheet.add(configuration, history.steps_of(at), low, shape="hv", dash="dot", told="lower end")
+            steps, has_lower = history.steps_of(at), True
+            sheet.add(configuration, steps, low, shape="hv", dash="dot", told="lower end", listed=False)
         events = history.read(at, "event")
         moved = np.array([bool(event) for event in events.tolist()], bool)
         marks = {"symbol": "diamond", "size": 8}
@@ -183,7 +185,7 @@ def range_lines(history: History, look: Look, *, theme: Theme = "light") -> Draw
     seen, end = (_last(history.read(look.line, name).astype(np.float64)) for name in ("absmax", "high"))
     return sheet.finish(
         f"Range: upper end {_tell(end)}, largest |x| {_tell(seen)}",
-        f"{look.of} · points: largest |x| seen",
+        f"{look.of} · points: largest |x| seen" + (", dotted: lower end" if has_lower else ""),
         alt=f"Range of {look.kind} of {look.layer} over the largest magnitudes; {look.focus}: upper end {_tell(end)}, "
         f"largest |x| {_tell(seen)}.",
         yaxis={"title": {"text": "Value"}, "range": sheet.span()},
@@ -219,19 +221,31 @@ def step_lines(history: History, look: Look, *, theme: Theme = "light") -> Drawi
 
 
 def gradient_lines(history: History, look: Look, *, theme: Theme = "light") -> Drawing:
-    """Size of the corrected gradient above, its cosine to the float network's gradient below."""
-    sheet = Sheet(history, look, theme)
-    sheet.add_column("grad_rms", look.layer, look.kind)
-    sheet.add_column("grad_cosine", look.layer, look.kind, axis="y2")
-    now = {name: _last(history.read(look.line, name).astype(np.float64)) for name in ("grad_rms", "grad_cosine")}
+    """Size of the corrected gradient above, its cosine to the float network's gradient below.
+
+    Of a tensor that has no cosine of its own those of the layer's weights.
+    """
+    sheet, kind = Sheet(history, look, theme), _find_gradient(history, look)
+    sheet.add_column("grad_rms", look.layer, kind)
+    sheet.add_column("grad_cosine", look.layer, kind, axis="y2")
+    line = (look.focus, look.layer, kind)
+    now = {name: _last(history.read(line, name).astype(np.float64)) for name in ("grad_rms", "grad_cosine")}
+    cosine = f", cosine {_tell(now['grad_cosine'])} to the float one" if math.isfinite(now["grad_cosine"]) else ""
+    told = f"rms {_tell(now['grad_rms'])}{cosine}"
     return sheet.finish(
-        f"Gradient: cosine {_tell(now['grad_cosine'])} to the float one",
-        look.of,
-        alt=f"Gradient of {look.kind} of {look.layer}; {look.focus}: rms {_tell(now['grad_rms'])}, cosine "
-        f"{_tell(now['grad_cosine'])} to the float network's gradient.",
+        f"Gradient: {told}",
+        escape(f"{kind} of {look.layer}"),
+        alt=f"Gradient of {kind} of {look.layer}; {look.focus}: {told}.",
         yaxis={"title": {"text": "Gradient rms"}, "type": "log", "range": sheet.span_log(), "dtick": 1},
         yaxis2={"title": {"text": "Cosine"}, "range": [min(sheet.span("y2")[0], 0.0), 1.05]},
     )
+
+
+def _find_gradient(history: History, look: Look) -> str:
+    """The kind whose gradient is shown: the one in view, or weights where that one has no cosine."""
+    lines = [line for line in history.places if line[1:] == (look.layer, look.kind)]
+    has_own = any(np.isfinite(history.read(line, "grad_cosine").astype(np.float64)).any() for line in lines)
+    return look.kind if has_own else "weight"
 
 
 def flip_lines(history: History, look: Look, *, theme: Theme = "light") -> Drawing:
@@ -240,13 +254,13 @@ def flip_lines(history: History, look: Look, *, theme: Theme = "light") -> Drawi
     sheet.add_column("flips", look.layer, look.kind, width=1.5)
     sheet.add_column("clipped_fraction", look.layer, look.kind, axis="y2", scale=100)
     flips = history.read(look.line, "flips").astype(np.float64)
-    total = f"{np.nansum(flips):,.0f}" if np.isfinite(flips).any() else NOTHING
+    total = f"{np.nansum(flips):,.0f} flips in all, " if np.isfinite(flips).any() else ""
     clipped = _tell(_last(history.read(look.line, "clipped_fraction").astype(np.float64)), share=True)
+    told = f"{total}{clipped} clipped"
     return sheet.finish(
-        f"Flips: {total} in all; clipped {clipped}",
+        told,
         look.of,
-        alt=f"Flips of codes and clipped share of {look.kind} of {look.layer}; {look.focus}: {total} flips, clipped "
-        f"{clipped}.",
+        alt=f"Flips of codes and clipped share of {look.kind} of {look.layer}; {look.focus}: {told}.",
         yaxis={"title": {"text": "Flips a row"}, "range": sheet.span(zero=True)},
         yaxis2={"title": {"text": "Clipped (%)"}, "range": sheet.span("y2", zero=True, most=102)},
     )
@@ -338,6 +352,8 @@ class ChartKind:
     def has_figures(self, history: History, look: Look) -> bool:
         """Whether any configuration has a figure to show."""
         kinds = [(MODEL, kind) for kind in self.of_model] or [(look.layer, look.kind)]
+        if self.draw is gradient_lines:
+            kinds.append((look.layer, _find_gradient(history, look)))
         return any(
             np.isfinite(history.read(line, name).astype(np.float64)).any()
             for line in history.places

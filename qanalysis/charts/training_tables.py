@@ -14,7 +14,9 @@ from qanalysis.charts.linked.table import ShownColumn, TablePanel
 from qanalysis.charts.training_lines import History, Line
 from qanalysis.notation import NOTHING, count, percent, plain
 from qanalysis.results.columns import columns_of
+from qanalysis.training.configuration import Experiment
 from qanalysis.training.row import MODEL, HistoryRow
+from qanalysis.training.state import KINDS
 
 MOST_EVENTS = 2000
 STATE_HEIGHT, EVENTS_HEIGHT = 360, 330
@@ -30,6 +32,28 @@ def name_line(line: Line) -> str:
 def list_lines(history: History) -> dict[str, Line]:
     """Every quantized tensor of every configuration by the name of its row."""
     return {name_line(line): line for line in history.tensors}
+
+
+def tabulate_plan(experiment: Experiment) -> TablePanel:
+    """What is to be trained: a line per configuration with its recipes and how its steps are made."""
+    configurations = experiment.configurations
+    names = [one.name for one in configurations]
+    kinds = [kind for kind in KINDS if any(kind in one.recipes for one in configurations)]
+    recipes = {kind: [str(one.recipes.get(kind, NOTHING)) for one in configurations] for kind in kinds}
+    optimizers = [f"{one.optimizer}, rate {_spell(one.rate)}" for one in configurations]
+    numbers = {name: [float(getattr(one, name)) for one in configurations] for name in ("steps", "batch", "seed")}
+    columns = [
+        ShownColumn("configuration", "Configuration", names),
+        *(ShownColumn(kind, kind.replace("-", " ").capitalize(), texts) for kind, texts in recipes.items()),
+        *(_count(name, name.capitalize(), values) for name, values in numbers.items()),
+        ShownColumn("optimizer", "Optimizer", optimizers),
+    ]
+    caption = f"What Run trains on {experiment.model}, one after the other"
+    return TablePanel("plan", "Configurations to be trained", columns, names, pick=False, caption=caption)
+
+
+def _count(name: str, heading: str, values: Sequence[float]) -> ShownColumn:
+    return ShownColumn(name, heading, [f"{value:,.0f}" for value in values], values)
 
 
 class StateBook:
@@ -132,7 +156,7 @@ def tabulate_results(history: History) -> TablePanel:
     counted = [_count_line(history, name) for name in names]
     for key, heading in (("steps", "Steps"), ("events", "Events"), ("flips", "Flips")):
         counts = [one[key] for one in counted]
-        columns.append(ShownColumn(key, heading, [f"{value:,.0f}" for value in counts], counts))
+        columns.append(_count(key, heading, counts))
     caption = "Float, post-training and fine-tuned side by side: a row chosen here is the configuration in view"
     return TablePanel("results", "Configurations side by side", columns, list(names), caption=caption)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from qanalysis.charts.wording import count_of
 from qanalysis.notation import decibels, percent, plain
 from qanalysis.reports.common_sections import define_columns, list_limits, tell_coverage
 from qanalysis.reports.outline import Grid, Outline, Section
@@ -37,7 +38,7 @@ def outline_history(table: Table[Any], *, title: str | None = None) -> Outline:
     )  # fmt: skip
     best = max(table.totals, key=_rank, default=None)
     headline = (
-        f"{len(table.totals)} configurations; the best after training is {best.configuration}: "
+        f"{count_of(len(table.totals), 'configuration')}; the best after training is {best.configuration}: "
         f"{_share(best.final_accuracy, best.final_loss)} on held-out data, float "
         f"{_share(best.float_accuracy, best.float_loss)}."
         if best is not None
@@ -51,9 +52,20 @@ def outline_history(table: Table[Any], *, title: str | None = None) -> Outline:
             *_list_events(table, printed=int(np.count_nonzero(table.column("event"))) <= _MOST_PRINTED),
             *list_limits(table),
             *tell_coverage(table),
+            *_show_experiment(table),
             define_columns(table.columns),
         ],
         opening=[headline],
+    )
+
+
+def _show_experiment(table: Table[Any]) -> list[Section]:
+    """The text that the training was started from, line by line."""
+    text = str(table.settings.get("experiment", ""))
+    lines = [(line,) for line in text.splitlines()]
+    grid = Grid(("TOML",), lines, names=frozenset({0}))
+    return (
+        [Section("experiment", "Experiment", [grid], "`qanalysis train FILE` makes the same again.")] if lines else []
     )
 
 

@@ -27,9 +27,11 @@ from qanalysis.charts.training_tables import (
     find_event_line,
     list_lines,
     tabulate_events,
+    tabulate_plan,
     tabulate_results,
 )
 from qanalysis.results.table import Frame
+from qanalysis.training.presets import PRESETS
 from qanalysis.training.row import MODEL, HistoryRow
 from tests.charts.examples import EVIL
 from tests.charts.histories import make_history
@@ -160,9 +162,23 @@ class TestCharts:
     def test_charts_without_figures_are_left_out(self, history: History) -> None:
         inputs = Look("fc1", "input", "plain", 60)
         drawn = draw_all(history, inputs, measure="element", ratio="deviation")
-        assert "gradient" not in drawn
         assert "streams" not in drawn
         assert "range" in drawn
+        assert drawn["gradient"].layout["title"]["subtitle"]["text"] == "weight of fc1"  # inputs have none of their own
+        watched = HistoryRow(configuration="a", step=0, layer="fc1", kind="input", bits=4, absmax=1.0)
+        alone = draw_all(
+            History.of(Frame.from_rows(HistoryRow, [watched])),
+            Look("fc1", "input", "a", 1),
+            measure="element",
+            ratio="deviation",
+        )
+        assert list(alone) == ["range", "step"]
+
+    def test_a_plan_lists_every_recipe(self) -> None:
+        panel = tabulate_plan(PRESETS["gradient-formats"].experiment)
+        columns = {column.name: column.texts for column in panel.columns}
+        assert columns["weight-gradient"] == ["minmax bits=4", "mxfp4 + minmax", "nvfp4 + minmax"]
+        assert columns["steps"] == ["200"] * 3
 
     def test_numbers_that_are_none_leave_gaps(self) -> None:
         rows = [

@@ -20,8 +20,9 @@ export class Slider {
     this.root.addEventListener("wheel", (event) => this.roll(event), { passive: false });
   }
 
+  // A slider of many steps stays in sight above its charts: there the wheel is the page's.
   roll(event) {
-    if (event.ctrlKey || !event.deltaY || this.input.disabled) return;
+    if (event.ctrlKey || !event.deltaY || this.input.disabled || this.root.classList.contains("ql-long")) return;
     event.preventDefault();
     const place = Number(this.input.value) + (event.deltaY < 0 ? 1 : -1);
     if (place >= 0 && place <= Number(this.input.max)) {

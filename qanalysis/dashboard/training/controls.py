@@ -52,10 +52,10 @@ def draw_preset(view: LabView) -> None:
             st.button("Back to the preset", key="lab-back", on_click=_take_preset)
 
 
-def draw_configurations(experiment: Experiment, *, opened: bool) -> None:
-    """A column of boxes for each configuration, and the words that recipes are made of."""
+def draw_configurations(experiment: Experiment) -> None:
+    """A column of boxes for each configuration, and the words that recipes are made of; open where a box is wrong."""
     names = ", ".join(one.name for one in experiment.configurations)
-    with st.expander(f"Configurations: {escape_markdown(names)}", expanded=opened, icon=":material/tune:"):
+    with st.expander(f"Configurations: {escape_markdown(names)}", expanded=bool(read_faults()), icon=":material/tune:"):
         _sync(experiment)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(

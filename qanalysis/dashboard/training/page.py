@@ -8,12 +8,13 @@ from typing import Any, cast
 
 import streamlit as st
 
-from qanalysis.charts.training_charts import Measure, Ratio
+from qanalysis.charts.linked.scene import build_still
+from qanalysis.charts.training_charts import CHARTS, Measure, Ratio
 from qanalysis.charts.training_lines import History
 from qanalysis.charts.training_sheet import Look
-from qanalysis.charts.training_tables import find_event_line, list_lines
+from qanalysis.charts.training_tables import find_event_line, list_lines, tabulate_plan
 from qanalysis.dashboard.elements import draw_fault
-from qanalysis.dashboard.export import Extras, draw_export, draw_link
+from qanalysis.dashboard.export import Extras, Picture, draw_export, draw_link
 from qanalysis.dashboard.linked import PARTS, draw_linked
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import cancel_job, draw_other_jobs
@@ -26,9 +27,10 @@ from qanalysis.dashboard.training.view import LabView
 from qanalysis.dashboard.trainings import TrainingJob, TrainingRequest, get_trainings, read_rows, tell_run
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import count
+from qanalysis.results.table import Table
 from qanalysis.training.configuration import Experiment
 from qanalysis.training.presets import PRESETS
-from qanalysis.training.row import MODEL
+from qanalysis.training.row import MODEL, HistoryRow
 
 POLL_S = 0.7
 """Between two looks at a run: a browser draws all charts in a third of it."""
@@ -53,7 +55,7 @@ def draw_lab(view: LabView) -> None:
         draw_fault(str(error.args[0]), "Choose a preset, or go **Back to the preset**.")
         return
     job = get_trainings().find(request.digest)
-    draw_configurations(experiment, opened=job is None)
+    draw_configurations(experiment)
     draw_toml(request.text)
     shown = _find_shown(job)
     st.session_state["has_strip"] = True
@@ -103,10 +105,9 @@ def _draw_outcome(view: LabView, job: TrainingJob) -> None:
     if snapshot.state == "failed":
         draw_fault(snapshot.message, _WAY_OUT)
     rows = read_rows(snapshot)
-    if rows is not None:
-        _draw_charts(view, job, History.of(rows))
+    shown = _draw_charts(view, job, History.of(rows)) if rows is not None else None
     if snapshot.rows is not None and rows is not None:
-        _draw_downloads(job)
+        _draw_downloads(snapshot.rows, shown)
 
 
 def _draw_strip(request: TrainingRequest, job: TrainingJob | None) -> None:
@@ -140,12 +141,16 @@ def _tell_work(request: TrainingRequest) -> str:
 
 
 def _tell_ahead(request: TrainingRequest) -> None:
-    """What will be seen, before anything was run."""
-    many = len(request.experiment.configurations)
+    """What is to be trained and what will be seen, before anything was run.
+
+    The table "lab-plan" is drawn as the charts will be, so that a browser has all that draws them when Run is pressed.
+    """
     st.markdown(
-        f"Nothing is trained yet: a link never starts a run. **Run** trains the {count(many)} configurations one after "
-        "the other; the charts follow while it works, and the step slider replays it afterwards."
+        "Nothing is trained yet: a link never starts a run. The charts follow while **Run** works, and the step slider "
+        "replays it afterwards."
     )
+    panel = tabulate_plan(request.experiment)
+    draw_linked(PARTS.put(build_still(panel.describe())), "lab-plan", at={}, on_ask=lambda _asked: None)
 
 
 def _run(request: TrainingRequest) -> None:
@@ -156,10 +161,10 @@ def _run(request: TrainingRequest) -> None:
     change(LabView, step=None)
 
 
-def _draw_charts(view: LabView, job: TrainingJob, history: History) -> None:
-    """What is looked at, and the linked charts "lab-charts" of it."""
+def _draw_charts(view: LabView, job: TrainingJob, history: History) -> Shown | None:
+    """What is looked at, and the linked charts "lab-charts" of it; None before the first row of a layer."""
     if not history.layers:
-        return
+        return None
     end = max(one.steps for one in job.request.experiment.configurations)
     look = _choose_look(view, history, end)
     rows = job.snapshot.rows
@@ -168,6 +173,7 @@ def _draw_charts(view: LabView, job: TrainingJob, history: History) -> None:
     shown = Shown(job.request, history, look, *measures, paths, ended=rows is not None)
     at = place_run(shown, view.step, st.session_state.get("lab-row", ""))
     draw_linked(_pace(shown), "lab-charts", at=at, on_ask=partial(_take_asked, shown))
+    return shown
 
 
 def _pace(shown: Shown) -> str:
@@ -219,16 +225,26 @@ def _take_asked(shown: Shown, asked: Mapping[str, Any]) -> None:
         change(LabView, **wanted)
 
 
-def _draw_downloads(job: TrainingJob) -> None:
-    """What the files hold, in one line, and the downloads with keys "save-csv" and so on."""
-    rows = job.snapshot.rows
-    if rows is None:
-        return
+def _draw_downloads(rows: Table[HistoryRow], shown: Shown | None) -> None:
+    """What the files hold, in one line, and the downloads with keys "save-csv" and so on; the report has the charts of
+    what is looked at.
+    """
     state = "" if rows.complete else " The run was cancelled: these are the rows so far."
-    st.caption(
-        f"{count(len(rows))} rows of the history with every column, the totals and the experiment's text.{state}"
-    )
-    draw_export(rows, LabView, "save", Extras())
+    held = "rows of the history with every column, the totals and the experiment's text"
+    st.caption(f"{count(len(rows))} {held}.{state}")
+    draw_export(rows, LabView, "save", Extras(pictures=_list_pictures(shown) if shown else ()))
+
+
+def _list_pictures(shown: Shown) -> list[Picture]:
+    """The charts in sight for the report, drawn when it is asked for."""
+    caption = f"{shown.look.kind} of {shown.look.layer}, {shown.look.focus}"
+    names = [name for name, chart in CHARTS.items() if chart.has_figures(shown.history, shown.look)]
+    return [(name.capitalize(), caption, partial(_draw_one, shown, name)) for name in names]
+
+
+def _draw_one(shown: Shown, name: str) -> Any:
+    """One chart of a run as a figure."""
+    return shown.draw()[name].to_figure()
 
 
 PAGE = Page("Training lab", ":material/model_training:", "lab", LabView, draw_lab)

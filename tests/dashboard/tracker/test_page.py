@@ -102,7 +102,7 @@ def test_a_wrong_rule_is_told_at_its_box_and_the_result_stays() -> None:
     page.text_input(key="rule-0").set_value("up-gradual bits=8 + down").run()
     assert "is unknown" not in texts(page)
     assert page.text_input(key="rule-0").value == "up-gradual + down"
-    # algorithms.md A7, the same sequence
+    # A7, the same sequence
     assert decode(trace_of(page, "t-precision", "up-gradual + down")["y"]) == [-7, -6, -5, -4, -4, -5, -6, -6, -7]
 
 

@@ -17,7 +17,7 @@ from qanalysis.training.configuration import Experiment
 from qanalysis.training.loop import train
 from qanalysis.training.presets import PRESETS
 from qanalysis.training.row import MODEL
-from tests.dashboard.scenes import ask, read_charts, read_components, read_heads, read_scene
+from tests.dashboard.scenes import ask, read_charts, read_components, read_heads, read_scene, read_table
 
 TEXT = """model = "sample:digits-mlp"
 
@@ -108,7 +108,10 @@ class TestBefore:
             "Run trains plain (9 steps, seed 0), policy (9 steps, seed 0) on sample:digits-mlp, 18 steps in all"
             in told(page)
         )
-        assert read_components(page) == {}
+        plan = read_table(page, "lab-plan")
+        assert plan["row"] == ["plain", "policy"]
+        assert plan["weight"][0] == "int3 channel + minmax + ste"
+        assert plan["steps"] == [9, 9]
 
     @pytest.mark.parametrize("name", PRESETS)
     def test_every_preset_shows_its_lesson(self, name: str) -> None:
