@@ -55,7 +55,7 @@ def track(
     """
     from qanalysis.reports.terminal import print_note
     from qanalysis.training.recipe import Recipe
-    from qanalysis.training.scopes import choose_series
+    from qanalysis.training.replays.scopes import choose_series
     from qanalysis.training.statistics.catalogue import read_statistics
     from qanalysis.training.statistics.identity import identify_statistics
     from qanalysis.training.tracker import replay

@@ -16,9 +16,9 @@ from qanalysis.models.data import load_data
 from qanalysis.models.model import load_model
 from qanalysis.results.table import Frame, Table
 from qanalysis.training.configuration import Experiment
+from qanalysis.training.network.run import Run
+from qanalysis.training.network.saving import read_state, write_state
 from qanalysis.training.row import HistoryRow, HistoryTotal
-from qanalysis.training.run import Run
-from qanalysis.training.saving import read_state, write_state
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from qanalysis.arrays import Doubles
 from qanalysis.notation import shorten
 from qanalysis.training.state import KINDS
+from qanalysis.training.statistics.tensor_statistics import MOST_GROUPS, merge_calls, parse_layouts, widen
 from qanalysis.training.statistics.writing import Row, open_rows
-from qanalysis.training.tensor_statistics import MOST_GROUPS, merge_calls, parse_layouts, widen
 
 _ABSENT = {
     "input": "the layer was not called with a tensor of floats",

@@ -17,15 +17,15 @@ from qanalysis.notation import shorten
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
 from qanalysis.training.adapting import Adapted, adapt, widen
-from qanalysis.training.laid import estimate_mean_quantized, lay_grids
 from qanalysis.training.range_rules import PrecisionRule
 from qanalysis.training.recipe import Recipe
-from qanalysis.training.replayable import check_replayable, find_scope
+from qanalysis.training.replays.laid import estimate_mean_quantized, lay_grids
+from qanalysis.training.replays.replayable import check_replayable, find_scope
+from qanalysis.training.replays.scopes import Lanes, Rows, read_rows, split_scopes
+from qanalysis.training.replays.track_columns import Replayed, Run, fill_columns
 from qanalysis.training.row import TrackRow
-from qanalysis.training.scopes import Lanes, Rows, read_rows, split_scopes
 from qanalysis.training.state import Observation, QuantizerState
 from qanalysis.training.statistics.log import MOST_ROWS, StatisticsLog
-from qanalysis.training.track_columns import Replayed, Run, fill_columns
 from qanalysis.training.width_rules import DISTORTION
 
 _LOST = "nothing finite: the range stays"

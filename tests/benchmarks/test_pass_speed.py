@@ -14,7 +14,7 @@ from qanalysis.arrays import Floats
 from qanalysis.quantizers.observing import lay_at_once, observe_groups
 from qanalysis.quantizers.passing import pass_through
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.training.following import Follower
+from qanalysis.training.network.following import Follower
 
 SHAPE = (1024, 1024)
 SCHEMES = (

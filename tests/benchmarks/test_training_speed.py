@@ -18,7 +18,7 @@ from torch.nn import functional
 from qanalysis.models.data import Data
 from qanalysis.training.configuration import Configuration, Experiment
 from qanalysis.training.loop import train
-from qanalysis.training.run import Run
+from qanalysis.training.network.run import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

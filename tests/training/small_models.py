@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from qanalysis.models.data import Data
 from qanalysis.results.columns import names_of
 from qanalysis.training.configuration import Configuration
+from qanalysis.training.network.run import Run
 from qanalysis.training.row import HistoryRow
-from qanalysis.training.run import Run
 
 Row = dict[str, Any]
 NAMES = names_of(HistoryRow)

@@ -12,10 +12,10 @@ from torch.ao.quantization import MovingAverageMinMaxObserver
 from torch.ao.quantization._learnable_fake_quantize import _LearnableFakeQuantize
 
 from qanalysis.quantizers.symmetries import SYMMETRIES
-from qanalysis.training.carrier import Carrier
 from qanalysis.training.learned_ranges import IDLE_STEP, LEAST_CLIP, LEAST_STEP, Lsq, find_step
+from qanalysis.training.network.carrier import Carrier
+from qanalysis.training.network.site import Clock, Site
 from qanalysis.training.recipe import Recipe
-from qanalysis.training.site import Clock, Site
 from qanalysis.training.state import KindOfData, QuantizerState
 
 RELATIVE = 1e-6  # of float32 arithmetic on a handful of numbers

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.results.document import to_json
-from qanalysis.training.batches import plan_batches
 from qanalysis.training.configuration import Experiment
 from qanalysis.training.distillation import Distillation
 from qanalysis.training.gradient_rules import GRADIENT_RULES
 from qanalysis.training.loop import Progress, train
+from qanalysis.training.network.batches import plan_batches
+from qanalysis.training.network.run import PATIENCE, Run
 from qanalysis.training.recipe import RANGE_RULES
 from qanalysis.training.row import MODEL, HistoryTotal
-from qanalysis.training.run import PATIENCE, Run
 from tests.training.small_models import configure, make_data, make_mlp, make_restless, rows_of, run_small
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)

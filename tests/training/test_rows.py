@@ -13,9 +13,9 @@ from qanalysis.models.model import load_model
 from qanalysis.training.adapting import adapt
 from qanalysis.training.configuration import Experiment
 from qanalysis.training.loop import train
+from qanalysis.training.network.saving import restore_site, save_site
+from qanalysis.training.network.site import Clock, Site
 from qanalysis.training.recipe import Recipe
-from qanalysis.training.saving import restore_site, save_site
-from qanalysis.training.site import Clock, Site
 from qanalysis.training.state import KindOfData, Observation, QuantizerState
 from qanalysis.training.statistics.arranging import arrange_log
 from qanalysis.training.tracker import replay

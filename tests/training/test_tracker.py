@@ -10,8 +10,8 @@ from qanalysis.quantizers.scheme import Scheme
 from qanalysis.quantizers.statistics import Range
 from qanalysis.results.table import Table
 from qanalysis.training.recipe import Recipe
+from qanalysis.training.replays.scopes import choose_series
 from qanalysis.training.row import TrackRow
-from qanalysis.training.scopes import choose_series
 from qanalysis.training.statistics.arranging import arrange_log
 from qanalysis.training.statistics.log import StatisticsLog
 from qanalysis.training.tracker import replay

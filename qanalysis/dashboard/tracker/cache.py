@@ -19,9 +19,9 @@ from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, name_source,
 from qanalysis.notation import count
 from qanalysis.results.table import Frame, Table
 from qanalysis.training.recipe import Recipe
-from qanalysis.training.replayable import check_replayable
+from qanalysis.training.replays.replayable import check_replayable
+from qanalysis.training.replays.scopes import choose_series, read_rows
 from qanalysis.training.row import TrackRow
-from qanalysis.training.scopes import choose_series, read_rows
 from qanalysis.training.statistics.catalogue import locate_statistics, read_statistics
 from qanalysis.training.statistics.identity import identify_statistics
 from qanalysis.training.statistics.log import StatisticsLog

@@ -140,7 +140,7 @@ def open_log(recorded: Recorded, *imports: str) -> list[str]:
 def write_python(recorded: Recorded, rules: Sequence[str], epoch: int | None) -> str:
     """The lines that make the rows of all rules."""
     imports = ["from qanalysis.training.recipe import Recipe", "from qanalysis.training.tracker import replay"]
-    imports += ["from qanalysis.training.scopes import choose_series"] if recorded.find else []
+    imports += ["from qanalysis.training.replays.scopes import choose_series"] if recorded.find else []
     stated = "" if epoch is None else f", epoch={epoch}"
     lines = [
         *open_log(recorded, *imports),

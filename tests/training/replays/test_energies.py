@@ -9,7 +9,7 @@ import pytest
 from scipy import integrate, stats
 
 from qanalysis.quantizers.float_coders import FloatCoder
-from qanalysis.training.energies import (
+from qanalysis.training.replays.energies import (
     Law,
     find_clipped_energy,
     find_clipped_share,

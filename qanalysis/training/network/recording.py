@@ -12,10 +12,10 @@ import numpy as np
 from qanalysis.arrays import Doubles
 from qanalysis.results.columns import names_of
 from qanalysis.results.table import Frame
-from qanalysis.training.carrier import WeightCarrier
+from qanalysis.training.network.carrier import WeightCarrier
+from qanalysis.training.network.site import Site
 from qanalysis.training.range_rules import PrecisionRule
 from qanalysis.training.row import MODEL, HistoryRow
-from qanalysis.training.site import Site
 from qanalysis.training.width_rules import DISTORTION
 
 _NAMES = names_of(HistoryRow)

@@ -17,16 +17,14 @@ from torch import Tensor, nn
 
 from qanalysis.models.data import Data
 from qanalysis.models.model import Score, count_targets, measure, run_model, sum_loss
-from qanalysis.training.batches import Plan, plan_batches
 from qanalysis.training.configuration import Configuration
-from qanalysis.training.float_gradient import differentiate_float, differentiating, find_cosine
 from qanalysis.training.gradient_rules import is_finite
-from qanalysis.training.norms import reestimate_norms
-from qanalysis.training.paths import PathKeeper
-from qanalysis.training.recording import Recorder, describe_weight
-from qanalysis.training.row import HistoryTotal
-from qanalysis.training.rungs import RungState
-from qanalysis.training.saving import (
+from qanalysis.training.network.batches import Plan, plan_batches
+from qanalysis.training.network.float_gradient import differentiate_float, differentiating, find_cosine
+from qanalysis.training.network.norms import reestimate_norms
+from qanalysis.training.network.paths import PathKeeper
+from qanalysis.training.network.recording import Recorder, describe_weight
+from qanalysis.training.network.saving import (
     restore_carrier,
     restore_rung,
     restore_site,
@@ -34,9 +32,11 @@ from qanalysis.training.saving import (
     save_rung,
     save_site,
 )
-from qanalysis.training.site import Clock
-from qanalysis.training.turns import choose_threads, take_turn
-from qanalysis.training.wiring import Wired, wire
+from qanalysis.training.network.site import Clock
+from qanalysis.training.network.turns import choose_threads, take_turn
+from qanalysis.training.network.wiring import Wired, wire
+from qanalysis.training.row import HistoryTotal
+from qanalysis.training.rungs import RungState
 
 #: Steps in a row without a finite loss and gradient after which a training has diverged.
 PATIENCE = 20

@@ -18,9 +18,9 @@ from torch.ao.quantization import (
 )
 
 from qanalysis.arrays import Floats
-from qanalysis.training.carrier import Carrier
+from qanalysis.training.network.carrier import Carrier
+from qanalysis.training.network.site import Clock, Pool, Site
 from qanalysis.training.recipe import Recipe
-from qanalysis.training.site import Clock, Pool, Site
 from qanalysis.training.state import KindOfData
 
 VALUES = np.float32([0.30, -1.70, 0.04, 0.90, -0.26])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from qanalysis.training.batches import CHUNK, drift, plan_batches
+from qanalysis.training.network.batches import CHUNK, drift, plan_batches
 from tests.training.small_models import make_data
 
 

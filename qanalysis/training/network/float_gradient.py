@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from qanalysis.models.factory import describe_error
 from qanalysis.models.model import count_targets, run_model, sum_loss
-from qanalysis.training.carrier import WeightCarrier
-from qanalysis.training.wiring import Wired
+from qanalysis.training.network.carrier import WeightCarrier
+from qanalysis.training.network.wiring import Wired
 
 
 @contextmanager

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qanalysis.training.carrier import Carrier, WeightCarrier, quantized
+from qanalysis.training.network.carrier import Carrier, WeightCarrier, quantized
+from qanalysis.training.network.run import Run
+from qanalysis.training.network.site import Clock, Site
 from qanalysis.training.recipe import Recipe
-from qanalysis.training.run import Run
-from qanalysis.training.site import Clock, Site
 from tests.training.small_models import make_data, make_mlp, rows_of, run_small
 
 W, G = [0.26, -0.40, 0.62], [0.5, -0.2, 0.3]

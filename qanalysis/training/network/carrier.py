@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from qanalysis.arrays import Floats
-from qanalysis.training.following import Followed, Follower
 from qanalysis.training.gradient_rules import Freezing, FreezingMemory, Policy, Quantized, StraightThrough, is_finite
 from qanalysis.training.learned_ranges import LearnedRange
+from qanalysis.training.network.following import Followed, Follower
+from qanalysis.training.network.site import Clock, Site, spread_steps
 from qanalysis.training.policies import PolicyState, v_scalar
 from qanalysis.training.recipe import Recipe
-from qanalysis.training.site import Clock, Site, spread_steps
 from qanalysis.training.state import QuantizerState
 
 #: Values of E that the scalar fluctuation looks back on (A1).

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from qanalysis.models.data import Data
+from qanalysis.training.network.run import Run
+from qanalysis.training.network.site import Clock, Site
+from qanalysis.training.network.wiring import Wired, list_layers, wire
 from qanalysis.training.recipe import Recipe
-from qanalysis.training.run import Run
-from qanalysis.training.site import Clock, Site
 from qanalysis.training.state import KINDS, KindOfData
-from qanalysis.training.wiring import Wired, list_layers, wire
 from tests.training.small_models import make_data, make_mlp, rows_of, run_small
 
 

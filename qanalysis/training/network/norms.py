@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from qanalysis.models.model import run_model
-from qanalysis.training.batches import Plan
-from qanalysis.training.site import Clock
+from qanalysis.training.network.batches import Plan
+from qanalysis.training.network.site import Clock
 
 #: Batches that the statistics are averaged over.
 BATCHES = 50

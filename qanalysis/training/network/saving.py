@@ -25,8 +25,8 @@ from qanalysis.training.rungs import RungState
 from qanalysis.training.state import QuantizerState
 
 if TYPE_CHECKING:
-    from qanalysis.training.carrier import WeightCarrier
-    from qanalysis.training.site import Site
+    from qanalysis.training.network.carrier import WeightCarrier
+    from qanalysis.training.network.site import Site
 
 _FORMAT = "qanalysis training state 1"
 

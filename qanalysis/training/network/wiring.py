@@ -17,10 +17,10 @@ from torch.jit import ScriptModule
 from torch.nn.modules.conv import _ConvTransposeNd as ConvTranspose
 from torch.nn.utils import parametrize
 
-from qanalysis.training.carrier import Carrier, WeightCarrier, carry_back, watched
+from qanalysis.training.network.carrier import Carrier, WeightCarrier, carry_back, watched
+from qanalysis.training.network.site import Clock, Pool, Site
 from qanalysis.training.range_rules import PrecisionRule
 from qanalysis.training.recipe import Recipe
-from qanalysis.training.site import Clock, Pool, Site
 from qanalysis.training.state import KindOfData
 
 

@@ -12,7 +12,7 @@ from qanalysis.quantizers.grouping import Layout, parse_grouping
 from qanalysis.quantizers.passing import pass_through
 from qanalysis.quantizers.quantizer import LevelQuantizer
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.training.following import Followed, Follower
+from qanalysis.training.network.following import Followed, Follower
 
 NONE = np.zeros(1, np.bool_)
 

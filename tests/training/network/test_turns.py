@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from qanalysis.training.turns import SMALL, choose_threads, take_turn
+from qanalysis.training.network.turns import SMALL, choose_threads, take_turn
 
 
 @pytest.fixture

@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from qanalysis.training.tensor_statistics import Layouts, merge_calls, observe_on_device, parse_layouts, widen
+from qanalysis.training.statistics.tensor_statistics import (
+    Layouts,
+    merge_calls,
+    observe_on_device,
+    parse_layouts,
+    widen,
+)
 
 GENERATOR = torch.Generator().manual_seed(11)
 TENSORS = {

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from qanalysis.training.wiring import Wired
+from qanalysis.training.network.wiring import Wired
 
 #: Weights kept per layer while training, and shown of them: those whose codes change most often.
 KEPT, SHOWN = 24, 3

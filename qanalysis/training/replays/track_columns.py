@@ -16,11 +16,11 @@ from qanalysis.arrays import Codes, Doubles
 from qanalysis.decibels import ratio_db
 from qanalysis.results.columns import names_of
 from qanalysis.results.table import NO_INTEGER
-from qanalysis.training.laid import Laid, Losses, estimate_losses, lay_grids
 from qanalysis.training.range_rules import PrecisionRule
 from qanalysis.training.recipe import Recipe
+from qanalysis.training.replays.laid import Laid, Losses, estimate_losses, lay_grids
+from qanalysis.training.replays.scopes import Rows, number_rows
 from qanalysis.training.row import TrackRow, TrackTotal
-from qanalysis.training.scopes import Rows, number_rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)

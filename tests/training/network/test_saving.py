@@ -19,8 +19,8 @@ from qanalysis.results.document import to_json
 from qanalysis.results.table import Table
 from qanalysis.training.configuration import Configuration, Experiment
 from qanalysis.training.loop import Progress, Trainer
+from qanalysis.training.network.saving import read_state
 from qanalysis.training.row import HistoryRow
-from qanalysis.training.saving import read_state
 from tests.training.small_models import configure
 
 ROOT = Path(__file__).parents[2]

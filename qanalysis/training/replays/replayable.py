@@ -7,7 +7,7 @@ import numpy as np
 from qanalysis.notation import shorten
 from qanalysis.training.range_rules import PrecisionRule, Scope
 from qanalysis.training.recipe import Recipe
-from qanalysis.training.scopes import Rows
+from qanalysis.training.replays.scopes import Rows
 
 
 def find_scope(recipe: Recipe) -> Scope:

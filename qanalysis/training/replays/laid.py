@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.statistics import Range
-from qanalysis.training.energies import (
+from qanalysis.training.recipe import Recipe
+from qanalysis.training.replays.energies import (
     Law,
     find_clipped_energy,
     find_clipped_share,
@@ -21,7 +22,6 @@ from qanalysis.training.energies import (
     find_mean_quantized,
     find_rounding_energy,
 )
-from qanalysis.training.recipe import Recipe
 from qanalysis.training.state import Observation
 
 _EXACT, _INSIDE, _LAW = "exact", "gamma law; clipping exact", "gamma law"
