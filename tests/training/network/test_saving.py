@@ -23,7 +23,7 @@ from qanalysis.training.network.saving import read_state
 from qanalysis.training.row import HistoryRow
 from tests.training.small_models import configure
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def experiment_of(*configurations: Configuration, model: str = "make_restless") -> Experiment:
