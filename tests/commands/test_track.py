@@ -35,7 +35,7 @@ def stats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param("up-gradual + down", [-7, -6, -5, -4, -4, -5, -6, -6, -7], id="row-27"),
     ],
 )
-def test_the_sequence_of_the_specification(rule: str, exponents: list[int]) -> None:
+def test_the_sequence_worked_by_hand(rule: str, exponents: list[int]) -> None:
     document = ask_json("track", "bare.csv", "--rule", rule)
     assert [row["s"] for row in document["rows"]] == exponents
     assert document["settings"]["command"] == "track"
