@@ -52,9 +52,20 @@ def outline_history(table: Table[Any], *, title: str | None = None) -> Outline:
             *_list_events(table, printed=int(np.count_nonzero(table.column("event"))) <= _MOST_PRINTED),
             *list_limits(table),
             *tell_coverage(table),
+            *_show_experiment(table),
             define_columns(table.columns),
         ],
         opening=[headline],
+    )
+
+
+def _show_experiment(table: Table[Any]) -> list[Section]:
+    """The text that the training was started from, line by line."""
+    text = str(table.settings.get("experiment", ""))
+    lines = [(line,) for line in text.splitlines()]
+    grid = Grid(("TOML",), lines, names=frozenset({0}))
+    return (
+        [Section("experiment", "Experiment", [grid], "`qanalysis train FILE` makes the same again.")] if lines else []
     )
 
 

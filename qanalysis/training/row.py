@@ -123,6 +123,7 @@ class TrackRow(HistoryRow):
         "What rules would have done over recorded statistics",
         "qanalysis track STATS --rule 'up-step + down' --out track.parquet",
         totals=TrackTotal,
+        sourceless=True,
     )
     shown_first: ClassVar[tuple[str, ...]] = (
         "configuration", "step", "layer", "kind", "absmax", "bits", "s", "f", "high", "clipped_fraction", "event",
