@@ -18,7 +18,7 @@ from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.scheme import PARTS, Scheme
 from qanalysis.quantizers.words import resembles_format
 from qanalysis.training.counts import Counts
-from qanalysis.training.gradient_rules import GRADIENT_RULES, GradientRule
+from qanalysis.training.gradient_rules import GRADIENT_RULES, Freezing, GradientRule
 from qanalysis.training.learned_ranges import Lsq, LsqPlus, Pact
 from qanalysis.training.range_rules import (
     Down,
@@ -190,6 +190,10 @@ class Recipe:
             (
                 rule.is_learned and not fmt.is_integer,
                 f"{rule.name} learns the step of integers, and {fmt} has levels of its own",
+            ),
+            (
+                isinstance(self.gradient, Freezing) and not scheme.coder.is_uniform,
+                f"freezing keeps whole codes, and {fmt} has levels of its own; take dampening",
             ),
             (isinstance(rule, Pact) and scheme.symmetry.signed, "pact clips at 0 and above; its grid is asym"),
             (

@@ -65,6 +65,7 @@ def test_every_range_rule_parses_back_at_every_width(name: str, bits: int) -> No
         ("", "empty part"),
         ("up-step speed=3", "its keys are trigger="),
         ("up-step trigger=sometimes", "triggers are never, every"),
+        ("nf4 group=64 + freezing", "freezing keeps whole codes"),
         ("down n=2", "n=2 must be at least 3"),
     ],
 )
