@@ -30,7 +30,8 @@ def define_columns(columns: tuple[Column, ...], *, note: str = "", more: Iterabl
 
 
 def tell_provenance(table: Table[Any], created: datetime) -> Section:
-    """The input, when and with what it was measured, and with which settings; those that are None are left out.
+    """The input, when and with what it was measured, and with which settings; those that are None, and texts of
+    several lines, are left out.
 
     `created` is the time of the report, and stands for that of the measurement where the settings do not know it. The
     versions are those of the packages that this process has loaded.
@@ -51,7 +52,7 @@ def tell_provenance(table: Table[Any], created: datetime) -> Section:
         ("Made with", made_with),
     ]
     settings = [(name, value) for name, value in table.settings.items() if name != "created" and value is not None]
-    facts += [(f"Setting {name}", _spell(value)) for name, value in settings]
+    facts += [(f"Setting {name}", _spell(value)) for name, value in settings if "\n" not in str(value)]
     return Section("provenance", "Where it comes from", [Facts(facts)])
 
 

@@ -14,6 +14,7 @@ from qanalysis.results.table import Frame, Table
 
 #: Rows of a page, at the least that a row takes of its six megabytes.
 MOST_ROWS = 400_000
+FEW_ROWS = 500
 MOST_TAKEN_ALONG = 3_000_000  # characters: charts take as much, and both together open at once
 
 
@@ -33,9 +34,12 @@ def pack_columns(frame: Frame[Any], *, limit: int) -> tuple[dict[str, str], list
     packed = {
         column.name: pack_json([_to_plain(value) for value in cells])
         for column, cells in zip(frame.columns, frame.list_cells(), strict=True)
+        if is_plain(column)
     }
-    left_out = []
+    left_out = [column.name for column in frame.columns if not is_plain(column)]
     for name in order_leaving_out(frame.columns):
+        if name in left_out:
+            continue
         if sum(map(len, packed.values())) <= limit:
             break
         del packed[name]
@@ -54,12 +58,17 @@ def pack_columns(frame: Frame[Any], *, limit: int) -> tuple[dict[str, str], list
 
 
 def fits_as_columns(table: Table[Any]) -> bool:
-    """Whether every row is a line of plain cells: text, numbers, flags.
+    """Whether the rows are lines of plain cells, or so many that lists and objects in them are left out.
 
-    A result with lists or objects in its cells (a record, a linearity test, textbook answers) has few rows; they are
-    taken along as one document instead.
+    Of a result with such cells and few rows (a record, a linearity test, textbook answers) one document is taken along
+    instead.
     """
-    return all(column.kind not in ("list", "record") for column in table.columns)
+    return len(table) > FEW_ROWS or all(map(is_plain, table.columns))
+
+
+def is_plain(column: Column) -> bool:
+    """Whether its cells are text, numbers or flags."""
+    return column.kind not in ("list", "record")
 
 
 def choose_first(table: Table[Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from qanalysis.charts.wording import count_of
 from qanalysis.notation import decibels, percent, plain
 from qanalysis.reports.common_sections import define_columns, list_limits, tell_coverage
 from qanalysis.reports.outline import Grid, Outline, Section
@@ -38,7 +39,7 @@ def outline_history(table: Table[Any], *, title: str | None = None) -> Outline:
     )  # fmt: skip
     best = max(table.totals, key=_rank, default=None)
     headline = (
-        f"{_count(len(table.totals), 'configuration')}; the best after training is {best.configuration}: "
+        f"{count_of(len(table.totals), 'configuration')}; the best after training is {best.configuration}: "
         f"{_share(best.final_accuracy, best.final_loss)} on held-out data, float "
         f"{_share(best.float_accuracy, best.float_loss)}."
         if best is not None
@@ -52,9 +53,20 @@ def outline_history(table: Table[Any], *, title: str | None = None) -> Outline:
             *_list_events(table, printed=int(np.count_nonzero(table.column("event"))) <= _MOST_PRINTED),
             *list_limits(table),
             *tell_coverage(table),
+            *_show_experiment(table),
             define_columns(table.columns),
         ],
         opening=[headline],
+    )
+
+
+def _show_experiment(table: Table[Any]) -> list[Section]:
+    """The text that the training was started from, line by line."""
+    text = str(table.settings.get("experiment", ""))
+    lines = [(line,) for line in text.splitlines()]
+    grid = Grid(("TOML",), lines, names=frozenset({0}))
+    return (
+        [Section("experiment", "Experiment", [grid], "`qanalysis train FILE` makes the same again.")] if lines else []
     )
 
 
@@ -81,7 +93,7 @@ def outline_track(table: Table[Any], *, title: str | None = None) -> Outline:
     rules = len(dict.fromkeys(table.column("configuration").tolist()))
     return Outline(
         title=title or f"Rules over {what}",
-        headline=f"{_count(rules, 'rule')} replayed over {what}; energies over the signal's, estimated from moments.",
+        headline=f"{count_of(rules, 'rule')} replayed over {what}; energies over the signal's, estimated from moments.",
         lead=_list_totals("rules", heads, lines),
         rest=[
             *_list_events(table, printed=True),
@@ -95,10 +107,6 @@ def outline_track(table: Table[Any], *, title: str | None = None) -> Outline:
 def _list_totals(name: str, heads: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> list[Section]:
     """A line for each total; nothing where a result was read from CSV, which holds none."""
     return [Section(name, name.capitalize(), [Grid(heads, lines, text_columns=1)], printed=True)] if lines else []
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _list_notes(table: Table[Any]) -> list[Section]:

@@ -5,7 +5,7 @@ Kinds stand here by name, so that a command loads the rooms of its own result an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -13,28 +13,45 @@ from typing import Any
 
 from qanalysis.reports.list_sections import outline_plain
 from qanalysis.reports.outline import Outline
+from qanalysis.reports.pictures import Chart
 from qanalysis.results.table import Table
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Names below the package: of the row type, of the function that tells a table of it, and of the table's class."""
+    """Names below the package: of the row type, of the function that tells a table of it, of the table's class, and of
+    the function that draws its charts.
+    """
 
     row: str
     outline: str
     table: str = "results.table.Table"
+    charts: str = ""
 
 
 # Files that name no command are of the first kind.
 _ALL = (
-    _Kind("sweeps.row.Row", "reports.sweep_sections.outline_sweep", table="sweeps.row.Rows"),
+    _Kind(
+        "sweeps.row.Row",
+        "reports.sweep_sections.outline_sweep",
+        table="sweeps.row.Rows",
+        charts="reports.sweep_sections.draw_sweep",
+    ),
     _Kind("converters.spectrum.row.RecordRow", "reports.converter_sections.outline_converter"),
     _Kind("converters.linearity.row.LinearityRow", "reports.converter_sections.outline_converter"),
     _Kind("converters.textbook.row.TextbookRow", "reports.converter_sections.outline_converter"),
     _Kind("checkpoints.inventory.TensorRow", "reports.list_sections.outline_tensors"),
     _Kind("validation.table.CheckRow", "reports.list_sections.outline_checks"),
-    _Kind("training.row.HistoryRow", "reports.history_sections.outline_history"),
-    _Kind("training.row.TrackRow", "reports.history_sections.outline_track"),
+    _Kind(
+        "training.row.HistoryRow",
+        "reports.history_sections.outline_history",
+        charts="reports.history_charts.draw_history",
+    ),
+    _Kind(
+        "training.row.TrackRow",
+        "reports.history_sections.outline_track",
+        charts="reports.history_charts.draw_track",
+    ),
 )
 
 
@@ -49,9 +66,23 @@ def outline(table: Table[Any], **options: Any) -> Outline:
 
     A row type that is not listed here is told by its columns alone. Raises TypeError for an option of another kind.
     """
-    own = f"{table.row_type.__module__}.{table.row_type.__qualname__}".removeprefix("qanalysis.")
-    tell: Callable[..., Outline] = next((_load(kind.outline) for kind in _ALL if kind.row == own), outline_plain)
+    tell: Callable[..., Outline] = next((_load(kind.outline) for kind in _find(table)), outline_plain)
     return tell(table, **{name: value for name, value in options.items() if value})
+
+
+def draw(table: Table[Any], **options: Any) -> list[Chart]:
+    """The charts that a result has of its own, on its page; `options` as in `outline`."""
+    make: Callable[..., list[Chart]] = next((_load(kind.charts) for kind in _find(table) if kind.charts), _draw_nothing)
+    return make(table, **{name: value for name, value in options.items() if value})
+
+
+def _find(table: Table[Any]) -> Iterator[_Kind]:
+    own = f"{table.row_type.__module__}.{table.row_type.__qualname__}".removeprefix("qanalysis.")
+    return (kind for kind in _ALL if kind.row == own)
+
+
+def _draw_nothing(_table: Table[Any]) -> list[Chart]:
+    return []
 
 
 def _load(name: str) -> Any:

@@ -13,14 +13,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from qanalysis.reports.common_sections import tell_provenance
-from qanalysis.reports.every_row import choose_first, fits_as_columns, order_leaving_out, pack_columns, pack_document
-from qanalysis.reports.kinds import outline
+from qanalysis.reports.every_row import (
+    choose_first,
+    fits_as_columns,
+    is_plain,
+    order_leaving_out,
+    pack_columns,
+    pack_document,
+)
+from qanalysis.reports.kinds import draw, outline
 from qanalysis.reports.outline import clean_text
 from qanalysis.reports.pictures import Chart, pack_drawing, pack_json, read_drawing
-from qanalysis.reports.sweep_sections import draw_sweep
 from qanalysis.results.document import kind_of, write_document
 from qanalysis.results.table import Table
-from qanalysis.sweeps.row import Rows
 
 if TYPE_CHECKING:
     from qanalysis.diagnosis.findings import Diagnosis
@@ -48,7 +53,7 @@ def render_page(
     rows, and for more rows than fit.
     """
     told = outline(table, title=title, scheme=scheme, profiles=profiles, diagnoses=diagnoses)
-    drawn = [*(draw_sweep(table, scheme=scheme, profiles=profiles) if isinstance(table, Rows) else ()), *charts]
+    drawn = [*draw(table, scheme=scheme, profiles=profiles), *charts]
     modules, styles = read_drawing()
     context = {
         "told": told,
@@ -77,7 +82,7 @@ def render_page(
     bare = _render(
         {
             **context,
-            "columns": {column.name: "" for column in table.columns},
+            "columns": {column.name: "" for column in table.columns if is_plain(column)},
             "left_out": order_leaving_out(table.columns),
         }
     )

@@ -189,7 +189,8 @@ class Kind:
     title : what the rows are, one line.
     totals : row type of the second table; None for the rows' own.
     again : how a file of such rows is made, for messages.
-    reads : whether there is an input that the rows come from.
+    reads : whether there is an input that the rows come from; sourceless : whether rows that Python makes of values in
+        memory may lack it.
     least : how many rows there are at least.
     """
 
@@ -199,6 +200,7 @@ class Kind:
     again: str
     totals: type[RowType] | None = None
     reads: bool = True
+    sourceless: bool = False
     least: int = 0
 
 

@@ -278,7 +278,7 @@ def _without_infinite_cells(part: Frame[Any], column: Column, line: list[Any]) -
 def _read_source(source: Any, kind: Kind, place: str) -> SourceIdentity | None:
     """Label, size and digest of the input; None for kinds that read nothing. ValueError for anything else."""
     again = f"write the file again with `{kind.again}`"
-    if source is None and not kind.reads:
+    if source is None and (kind.sourceless or not kind.reads):
         return None
     if type(source) is not dict:
         raise ValueError(f"{place}: 'source' must be an object, found {shorten_value(source)}; {again}")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from qanalysis.results.columns import CellType, Column, columns_of, totals_of
+from qanalysis.results.columns import CellType, Column, Kind, columns_of, totals_of
 from qanalysis.results.document import SCHEMA_VERSION
 
 _KINDS = {
@@ -42,7 +42,7 @@ def describe_kind(row_type: Any, *, more: Mapping[str, Any] | None = None) -> di
     properties: dict[str, Any] = {
         "schema_version": {"const": SCHEMA_VERSION},
         "tool_version": {"type": "string"},
-        "source": _SOURCE if kind.reads else {"type": "null", "description": "nothing is read"},
+        "source": _describe_source(kind),
         "settings": _describe_settings(kind.command),
         "coverage": {"type": "array", "items": {"type": "object"}, "description": "what was left out, and why"},
         "rows": {"type": "array", "minItems": kind.least, "items": {"$ref": "#/$defs/row"}},
@@ -60,6 +60,12 @@ def describe_kind(row_type: Any, *, more: Mapping[str, Any] | None = None) -> di
         "properties": properties,
         "$defs": definitions,
     }
+
+
+def _describe_source(kind: Kind) -> dict[str, Any]:
+    if not kind.reads:
+        return {"type": "null", "description": "nothing is read"}
+    return {"anyOf": [_SOURCE, {"type": "null"}]} if kind.sourceless else _SOURCE
 
 
 def describe_record(record: Any, *, more: Mapping[str, Any] | None = None, infinite: bool = False) -> dict[str, Any]:

@@ -139,6 +139,11 @@ class WeightCarrier(Carrier):
     shown: tuple[Tensor, Tensor] | None = None
     carried: tuple[tuple[int, bool, bool], QuantizerState | None, Tensor] | None = None
 
+    def __post_init__(self) -> None:
+        rule = self.site.recipe.gradient if self.site.recipe is not None else None
+        if isinstance(rule, Policy):
+            self.errors = deque(maxlen=max(rule.window, 2))  # one value has no deviation
+
     def carry(self, x: Tensor) -> Tensor:
         clock, site = self.clock, self.site
         gradient_rests = self.gradient is None or not self.gradient.is_at_work
@@ -226,6 +231,8 @@ class WeightCarrier(Carrier):
         follower = self.follower or self.make_follower()
         step = float(np.max(site.steps, initial=0.0))
         if abs(step - self.measured_step) > _ANOTHER_STEP * self.measured_step:
+            if follower.steps:
+                site.tell(f"step {self.measured_step:.3g} → {step:.3g}: errors of elements begin anew")
             follower.reset()
             self.measured_step = step
         if self.measured_step != self.measured_step:

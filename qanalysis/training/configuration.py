@@ -45,7 +45,7 @@ class Configuration:
     record_every, evaluate_every : steps between rows of layers (0 for none: flips are not counted then, and no path
         is kept), and between rows of held-out data.
     pruning, distillation : rules beside the quantizers (B4, B5).
-    rungs : train at twice the weights' bits first (A3).
+    rungs : train weights, and activations of the same width, at twice their bits first (A3).
     start : from the trained float network, or from random weights.
     calibration : batches that set the first ranges.
     learning : how new data of a drifted stream is taken in (B6): one item a step, all so far, or by chunks.

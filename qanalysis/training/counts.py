@@ -28,7 +28,7 @@ class Counts(RangeRule):
 
     `update=mean`: end = keep * end + (1 - keep) * mean of all N values. That mean can lie on the wrong side of the end,
     so that a raise lowers it; guarded, the mean of the values beyond alone is taken there.
-    `update=coefficient`: end * raise or end * lower, on the magnitude of the end.
+    `update=coefficient`: end * raise or end * lower, on the magnitude of the end; an end at 0 stays.
     `when=running` decides at every iteration once N >= count, `when=window` at each multiple of count; counts are kept
     where nothing moves.
     """
@@ -84,6 +84,8 @@ class Counts(RangeRule):
         over, under = up / shares - self.first, down / shares - self.second
         raises = may & (up > self.first * n) & (over >= np.where(down > self.second * n, under, -np.inf))
         lowers = may & (down > self.second * n) & ~raises
+        if self.update == "coefficient":  # which moves no end that lies at 0
+            raises, lowers = raises & (stands != 0), lowers & (stands != 0)
         moved = self._new_end(state, end, stands, raises, lowers)
         kept = {
             f"{end}_{name}": np.where(raises | lowers, 0.0, state.recall(f"{end}_{name}"))

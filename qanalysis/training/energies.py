@@ -3,7 +3,7 @@
 |x| is taken to follow the gamma law with that mean and std [ours]: of shape k = (mean/std)^2 and scale t = std^2/mean;
 Laplace data is the case mean = std. Of normal data what lies beyond 1, 2, 3 deviations comes out 0.91, 1.05, 2.5 times
 as often, with 1.1, 2.1, 7.9 times its energy: real tails decide. E x^2 = mean^2 + std^2 holds under any law. Beyond an
-end the distance to it is clipping, what is left is rounding (algorithms.md 0.1).
+end the distance to it is clipping, what is left is rounding.
 
 With u = 2 pi / step and the law's characteristic function phi(u) = (1 - i u t)^-k, rounding to nearest costs
 step^2/12 + step^2/pi^2 sum_n (-1)^n/n^2 Re phi(n u), the Fourier series of the error. Where a step is coarse for the

@@ -68,7 +68,7 @@ class HistoryRow(RowType):
     error: float | None = figure(
         "Error E", "LSB", better="lower", formula="sqrt(mean(((x − Q(x))/step)²)) of unclipped elements"
     )
-    v_scalar: float | None = figure("Fluctuation of E", formula="std(E)/mean(E) over the last 20 steps")
+    v_scalar: float | None = figure("Fluctuation of E", formula="std(E)/mean(E) over 20 steps, or a policy's window")
     v_elem: float | None = figure(
         "Fluctuation of elements", formula="sqrt(12 mean(m2 − m1²)), running means of each element's error in steps"
     )
@@ -123,6 +123,7 @@ class TrackRow(HistoryRow):
         "What rules would have done over recorded statistics",
         "qanalysis track STATS --rule 'up-step + down' --out track.parquet",
         totals=TrackTotal,
+        sourceless=True,
     )
     shown_first: ClassVar[tuple[str, ...]] = (
         "configuration", "step", "layer", "kind", "absmax", "bits", "s", "f", "high", "clipped_fraction", "event",

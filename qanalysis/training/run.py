@@ -140,12 +140,12 @@ class Run:
         configuration = self.configuration
         self.scores["float"] = self._measure(self.data.held_out_inputs, self.data.held_out_targets, as_float=True)
         self._tell("float", self.scores["float"])
-        if configuration.rungs is not None and configuration.target_bits is not None:
-            self.rung = configuration.rungs.start(configuration.target_bits, self.scores["float"]["loss"])
-            self._set_rung("")
         self._calibrate(check)
         self.scores["post-training"] = self._measure(self.data.held_out_inputs, self.data.held_out_targets)
         self._tell("post-training", self.scores["post-training"])
+        if configuration.rungs is not None and configuration.target_bits is not None:
+            self.rung = configuration.rungs.start(configuration.target_bits, self.scores["float"]["loss"])
+            self._set_rung("")
         self._evaluate(0)
 
     def _calibrate(self, check: Callable[[], None]) -> None:
@@ -267,8 +267,11 @@ class Run:
                 self._set_rung(reason)
 
     def _set_rung(self, reason: str) -> None:
-        if self.rung is not None:
-            for site in self.wired.sites:
+        """The width of the rung, for weights and for activations that are to end at the same width."""
+        recipes, target = self.configuration.recipes, self.configuration.target_bits
+        climbing = [kind for kind, one in recipes.items() if one.bits == target and not kind.endswith("gradient")]
+        for site in self.wired.sites:
+            if self.rung is not None and site.kind in climbing:
                 site.set_bits(self.rung.bits, reason)
 
     def _measure(self, inputs: Tensor, targets: Tensor, *, as_float: bool = False) -> Score:

@@ -65,7 +65,7 @@ def save_site(site: Site) -> dict[str, Any]:
         "checks": site.checks,
         "adjustments": site.adjustments,
         "events": [list(event) for event in site.events],
-        "bits": site.bits if site.recipe is not None else 0,
+        "bits": site.recipe.bits if site.recipe is not None else 0,
         "shape": list(site.layout.shape) if site.layout is not None else None,
     }
     if state is not None:

@@ -72,7 +72,7 @@ class Trigger:
     ) -> QuantizerState:
         """The state after a check: doubling gaps begin anew at 1 after a change, else double up to the cap.
 
-        The gap before the first check counts as a half, so that checks go 0, 1, 2, 4, 8 where nothing changes.
+        Checks go 0, 1, 3, 7, 15 where nothing changes, and 0, 1, 2, 4, 8 where the second still did.
         """
         if self.mode != "doubling":
             return state

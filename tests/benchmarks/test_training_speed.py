@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import torch
@@ -19,6 +19,8 @@ from qanalysis.models.data import Data
 from qanalysis.training.configuration import Configuration, Experiment
 from qanalysis.training.loop import train
 from qanalysis.training.run import Run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 WIDTH, HEADS, BLOCKS, LENGTH, BATCH, WORDS = 160, 4, 4, 64, 16, 128
 LINEAR = r"\.(q|k|v|out|up|down)$|^head$"
@@ -154,6 +156,15 @@ def take_turns(cases: Mapping[str, tuple[Callable[[], None], int]], rounds: int)
     return seconds
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Where others use the machine, torch's threads wait for each other for longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def test_a_quantized_step_beside_the_float_step(capsys: pytest.CaptureFixture[str]) -> None:
     """Ratios are medians over rounds of neighbouring turns, so that a busy machine slows both sides of each."""
     data = make_data()
@@ -169,7 +180,7 @@ def test_a_quantized_step_beside_the_float_step(capsys: pytest.CaptureFixture[st
         for name, spent in seconds.items()
     }
     with capsys.disabled():
-        print(f"\n{'':26s}   ms/step  of the float step (quarter to quarter), {torch.get_num_threads()} threads")
+        print(f"\n{'':26s}   ms/step  of the float step (quarter to quarter), one thread")
         for name, spent in seconds.items():
             low, middle, high = statistics.quantiles(ratios[name], n=4)
             print(f"{name:26s} {statistics.median(spent) * 1e3:9.1f}  {middle:5.2f} ({low:.2f} to {high:.2f})")
@@ -191,11 +202,15 @@ weight = "int4 + up-step + down"
 input = "up-step bits=8 + down"
 output-gradient = "up-step bits=8 + down"
 """)
-    spent = []
+    spent, busy = [], []
     for _ in range(3):  # the first one compiles, or reads the compiled loops from disk
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         train(experiment)
         spent.append(time.perf_counter() - began)
+        busy.append(time.process_time() - worked)
     with capsys.disabled():
-        print(f"\n2 x 300 steps of digits-mlp, told at each: first {spent[0]:.1f} s, then {min(spent[1:]):.1f} s")
-    assert min(spent[1:]) < 10
+        print(
+            f"\n2 x 300 steps of digits-mlp, told at each: first {spent[0]:.1f} s, then {min(spent[1:]):.1f} s, "
+            f"{min(busy[1:]):.1f} s of them on a core"
+        )
+    assert min(busy[1:]) < 6  # what is left of the wall clock others had

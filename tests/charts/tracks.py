@@ -8,7 +8,7 @@ from qanalysis.training.recipe import Recipe
 from qanalysis.training.statistics.arranging import arrange_log
 from qanalysis.training.tracker import replay
 
-#: The example of algorithms.md A6 and A7.
+#: The worked example of A6 and A7.
 A6 = (0.9, 3.0, 3.2, 12.0, 2.0, 0.7, 0.7, 0.7, 0.05)
 A6_STEPS = (-7, -5, -5, -3, -4, -5, -6, -6, -7)
 
