@@ -74,6 +74,7 @@ def test_files_read_back_and_become_pages(suffix: str) -> None:
     assert ask("report", f"x{suffix}", "--out", "x.html", "--out", "y.csv").exit_code == 0
     page = Path("x.html").read_text("utf-8")
     assert "absmax 12 ≥ pos 3.969: s −5 → −3" in page
+    assert "2 rules replayed over" in page
 
 
 def test_a_folder_has_a_digest_of_its_files(tmp_path: Path) -> None:

@@ -320,3 +320,8 @@ def test_work_can_be_cancelled() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run(make_log(absmax=SEQUENCE), "ema", check=cancel)
+
+
+def test_a_log_in_which_nothing_was_observed_is_refused() -> None:
+    with pytest.raises(ValueError, match="no row has an absmax, so nothing was observed"):
+        run(make_log(absmax=[np.nan, np.nan]), "ema")

@@ -131,7 +131,9 @@ def _name_columns(names: Sequence[str], place: str, notes: list[str]) -> dict[st
     if renamed:
         notes.append(f"Columns are read by other names: {', '.join(renamed)}.")
     if others:
-        notes.append(f"Columns that are not read: {', '.join(shorten(one, 30) for one in others)}.")
+        notes.append(
+            f"Columns that are not read: {', '.join(shorten(one, 30) or 'one without a name' for one in others)}."
+        )
     return columns
 
 
