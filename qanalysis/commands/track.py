@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -47,6 +48,8 @@ def track(
 ) -> None:
     """Replay rules over recorded statistics of a training run: what each would have clipped, rounded and changed.
 
+    A history that `train` wrote is read too. JSON also holds the quantization command that each tensor ends with.
+
     \b
     Examples:
       qanalysis track stats.csv
@@ -54,6 +57,7 @@ def track(
       qanalysis track runs/ --rule 'fp8_e4m3 + ema momentum=0.99' --include 'layers\\.[0-3]\\.' --out track.html
     """
     from qanalysis.reports.terminal import print_note
+    from qanalysis.training.last_commands import list_commands
     from qanalysis.training.recipe import Recipe
     from qanalysis.training.replays.scopes import choose_series
     from qanalysis.training.statistics.catalogue import read_statistics
@@ -68,6 +72,8 @@ def track(
     table = replay(log, recipes, epoch=epoch, source=identify_statistics(stats))
     for entry in table.coverage:
         print_note(f"{log.source or stats}: {entry['note']}")
+    if as_json or any(target.suffix.lower() == ".json" for target in targets):
+        table = replace(table, more={**table.more, "commands": list_commands(table)})
     deliver(table, targets, as_json=as_json)
 
 

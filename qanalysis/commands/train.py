@@ -21,7 +21,7 @@ _LONGEST = 1_000_000  # bytes of an experiment's text
 def train(  # one parameter per option
     config: Annotated[
         Path | None,
-        typer.Argument(metavar="[CONFIG]", help="A .toml file; `--example` prints one.", show_default=False),
+        typer.Argument(metavar="CONFIG", help="A .toml file; `--example` prints one.", show_default=False),
     ] = None,
     *,
     preset: Annotated[
@@ -69,8 +69,11 @@ def train(  # one parameter per option
         )
     if min_accuracy is not None and not 0 <= min_accuracy <= 1:
         raise ValueError(f"--min-accuracy {min_accuracy}: a share from 0 to 1 is expected, such as 0.95")
+    saved = resume or checkpoint
+    if saved is not None and (saved.is_dir() or not saved.parent.is_dir()):
+        raise ValueError(f"{saved}: can not be saved to, it is no file name in a folder that is there; give one")
     targets = check_outputs(out)
-    table = keep_typed(_run_training(experiment, resume or checkpoint, resume=resume is not None), preset=preset)
+    table = keep_typed(_run_training(experiment, saved, resume=resume is not None), preset=preset)
     deliver(table, targets, as_json=as_json)
     if not table.complete:
         done = sum(total.steps for total in table.totals)

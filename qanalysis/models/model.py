@@ -117,7 +117,8 @@ def measure(model: nn.Module, inputs: Tensor, targets: Tensor, *, loss: str, bat
         for some, wanted in zip(torch.split(inputs, batch), torch.split(targets, batch), strict=True):
             outputs = run_model(model, some)
             total += float(sum_loss(outputs, wanted, loss))
-            right += int((outputs.argmax(-1) == wanted).sum()) if loss == "cross-entropy" else 0
+            if loss == "cross-entropy":  # argmax takes a NaN for the largest: no answer is right by that
+                right += int(((outputs.argmax(-1) == wanted) & ~outputs.isnan().any(-1)).sum())
     return Score(loss=total / count, accuracy=right / count if loss == "cross-entropy" else None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,7 +48,7 @@ def outline_history(table: Table[Any], *, title: str | None = None) -> Outline:
     return Outline(
         title=title or "Quantized training",
         headline=headline,
-        lead=[Section("configurations", "Configurations", [Grid(heads, lines, text_columns=1)], printed=True)],
+        lead=_list_totals("configurations", heads, lines),
         rest=[
             *_list_events(table, printed=int(np.count_nonzero(table.column("event"))) <= _MOST_PRINTED),
             *list_limits(table),
@@ -89,10 +90,11 @@ def outline_track(table: Table[Any], *, title: str | None = None) -> Outline:
         "rule", "series", "observations", "checks", "changes", "clipping", "rounding energy", "clipped energy", "SQNR",
     )  # fmt: skip
     what = table.source.path if table.source else "statistics"
+    rules = len(dict.fromkeys(table.column("configuration").tolist()))
     return Outline(
         title=title or f"Rules over {what}",
-        headline=f"{len(table.totals)} rules replayed over {what}; energies over the signal's, estimated from moments.",
-        lead=[Section("rules", "Rules", [Grid(heads, lines, text_columns=1)], printed=True)],
+        headline=f"{count_of(rules, 'rule')} replayed over {what}; energies over the signal's, estimated from moments.",
+        lead=_list_totals("rules", heads, lines),
         rest=[
             *_list_events(table, printed=True),
             *list_limits(table),
@@ -100,6 +102,11 @@ def outline_track(table: Table[Any], *, title: str | None = None) -> Outline:
             define_columns(table.columns),
         ],
     )
+
+
+def _list_totals(name: str, heads: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> list[Section]:
+    """A line for each total; nothing where a result was read from CSV, which holds none."""
+    return [Section(name, name.capitalize(), [Grid(heads, lines, text_columns=1)], printed=True)] if lines else []
 
 
 def _list_notes(table: Table[Any]) -> list[Section]:

@@ -10,10 +10,16 @@ from qanalysis.diagnosis.findings import Diagnosis
 from qanalysis.reports.kinds import load_kinds
 from qanalysis.results import schema
 from qanalysis.sweeps.row import Row
-from qanalysis.training.row import HistoryRow
+from qanalysis.training.row import HistoryRow, TrackRow
 
 FOLDER = Path(schema.__file__).with_name("schema")
 _TEXT = {"type": "string"}
+_COMMAND = {
+    **dict.fromkeys(("rule", "layer", "group", "kind", "type"), "string"),
+    "value": "number",
+    "bits": "integer",
+    "rounding": "string",
+}
 
 
 def list_schemas() -> dict[str, str]:
@@ -43,6 +49,18 @@ def list_schemas() -> dict[str, str]:
                             for name in ("x", "y", "step_size")
                         },
                     },
+                },
+            }
+        },
+        TrackRow: {
+            "commands": {
+                "type": "array",
+                "description": "the quantization command that each tensor ends with under each rule",
+                "items": {
+                    "type": "object",
+                    "required": list(_COMMAND),
+                    "additionalProperties": False,
+                    "properties": {name: {"type": kind} for name, kind in _COMMAND.items()},
                 },
             }
         },

@@ -27,6 +27,7 @@ from qanalysis.training.words import find_key_faults, key, parse_rule
 
 Learning = Literal["", "online", "batch", "incremental"]
 _MOST = 1_000_000  # steps; and of whatever is counted in steps or items
+_LARGEST = 1e30  # what optimizers divide by small numbers and still hold in float32
 _EXAMPLE = "`qanalysis train --example` prints a file to begin with"
 
 
@@ -61,9 +62,9 @@ class Configuration:
     batch: int = key(64, low=1, high=_MOST)
     seed: int = key(0, low=0, high=2**31 - 1)
     optimizer: Literal["sgd", "adam"] = key("sgd", choices=("sgd", "adam"))
-    rate: float = key(0.01, low=0, open_ends=True)
+    rate: float = key(0.01, low=0, high=_LARGEST, open_ends=True)
     momentum: float = key(0.0, low=0, high=0.9999)
-    weight_decay: float = key(0.0, low=0)
+    weight_decay: float = key(0.0, low=0, high=_LARGEST)
     layers: str = ""
     record_every: int = key(1, low=0, high=_MOST)
     evaluate_every: int = key(20, low=1, high=_MOST)

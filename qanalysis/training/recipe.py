@@ -7,8 +7,10 @@ for `intN`, `mode=` for the three scale modes of A15. Printing is canonical and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -18,7 +20,7 @@ from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.scheme import PARTS, Scheme
 from qanalysis.quantizers.words import resembles_format
 from qanalysis.training.counts import Counts
-from qanalysis.training.gradient_rules import GRADIENT_RULES, GradientRule
+from qanalysis.training.gradient_rules import GRADIENT_RULES, Freezing, GradientRule
 from qanalysis.training.learned_ranges import Lsq, LsqPlus, Pact
 from qanalysis.training.range_rules import (
     Down,
@@ -114,7 +116,7 @@ class Recipe:
                 scheme_words += words
                 continue
             else:
-                raise ValueError(f"rule {shorten(piece, 60)!r} is unknown; {list_rules()}")
+                raise ValueError(f"rule {shorten(piece, 60)!r} is unknown; {_guess(words[0])}{list_rules()}")
             if name in parts:
                 raise ValueError(
                     f"rule {shorten(text, 80)!r} has two parts for {name}: {parts[name].name}, {rule.name}"
@@ -191,6 +193,10 @@ class Recipe:
                 rule.is_learned and not fmt.is_integer,
                 f"{rule.name} learns the step of integers, and {fmt} has levels of its own",
             ),
+            (
+                isinstance(self.gradient, Freezing) and not scheme.coder.is_uniform,
+                f"freezing keeps whole codes, and {fmt} has levels of its own; take dampening",
+            ),
             (isinstance(rule, Pact) and scheme.symmetry.signed, "pact clips at 0 and above; its grid is asym"),
             (
                 isinstance(rule, PrecisionRule) and rule.scope == "all" and grouped,
@@ -220,8 +226,16 @@ def list_rules() -> str:
     return f"ranges are {', '.join(RANGE_RULES)}; beside them {', '.join(_BESIDE)}; or a scheme such as int4 channel"
 
 
+def _guess(word: str) -> str:
+    """What a word that is no rule may have been meant for; empty where nothing is near."""
+    if "+" in word:
+        return "put blanks around each +; "
+    near = get_close_matches(word.lower(), [*RANGE_RULES, *_BESIDE], n=1)
+    return f"did you mean {near[0]}? " if near else ""
+
+
 def _split(text: str) -> list[str]:
-    pieces = [" ".join(piece.split()) for piece in f" {text} ".split(" + ")]
+    pieces = [piece.strip() for piece in f" {' '.join(text.split())} ".split(" + ")]
     if not all(pieces):
         raise ValueError(f"rule {shorten(text, 60)!r} has an empty part; join parts by ' + ', such as up-step + down")
     return pieces
@@ -267,8 +281,8 @@ def _read_scheme(words: list[str], text: str, rule: RangeRule | None) -> Scheme:
         )
     if len(modes) > 1 or any(mode not in _MODES for mode in modes):
         raise ValueError(f"rule {shorten(text, 80)!r}: mode= is one of {', '.join(_MODES)}")
-    if bits and (not bits[0].isdigit() or f"int{int(bits[0])}" not in FORMATS):
-        raise ValueError(f"rule {shorten(text, 80)!r}: bits={bits[0]} must be a whole number from 2 to 16")
+    if bits and not (re.fullmatch("[0-9]{1,2}", bits[0]) and f"int{int(bits[0])}" in FORMATS):
+        raise ValueError(f"rule {shorten(text, 80)!r}: bits={shorten(bits[0], 40)} must be a whole number from 2 to 16")
     width = int(bits[0]) if bits else DEFAULT_BITS
     own = _plain_scheme(width, rule)
     plain = str(own).removesuffix(" channel").split() if own else [f"int{width}"]

@@ -111,7 +111,7 @@ class Recorder:
         self.kinds = _check_kinds(kinds)
         self.absent: tuple[str, ...] = ()
         self._layouts = parse_layouts(groups, blocks)
-        self._scale, self._factor = scale, math.nan
+        self._scale, self._factor, self._closed = scale, math.nan, False
         self._places = _find_places(model, layers)
         self._seen: dict[tuple[str, str], list[Tensor]] = {}
         self._scales: dict[tuple[str, str], list[Tensor]] = {}
@@ -131,7 +131,7 @@ class Recorder:
         """Take the hooks off the model and end the file."""
         for handle in self._handles:
             handle.remove()
-        self._handles = []
+        self._handles, self._closed = [], True
         if self._file is not None:
             self._file.close()
 
@@ -141,7 +141,11 @@ class Recorder:
         return self._writes and self.steps % self.every == 0
 
     def step(self) -> None:
-        """Record what this step has shown, and count it. `absent` then lists layers and kinds that showed nothing."""
+        """Record what this step has shown, and count it. `absent` then lists layers and kinds that showed nothing.
+        Raises ValueError after `close`, when nothing is seen or written any more.
+        """
+        if self._closed:
+            raise ValueError(f"step {self.steps}: the recorder is closed; close it after the last step")
         if self.is_due and self._file is not None:
             for place in self._places:
                 weight = place.weight
@@ -314,6 +318,8 @@ def _find_places(model: nn.Module, layers: str) -> list[_Place]:
         if layers and "weight" not in own:
             places.append(_Place(name, module, ""))
         places += [_Place(name if key == "weight" else f"{name}.{key}", module, key) for key in own]
+    if any(isinstance(place.module, torch.jit.ScriptModule) for place in places):
+        raise ValueError("the model is scripted and takes no hooks; record the module that it was made from")
     if not places:
         shown = ", ".join(repr(shorten(name, 40)) for name in list(named)[:5])
         raise ValueError(

@@ -57,7 +57,9 @@ def replay(
     if repeated is not None:
         raise ValueError(f"rule {shorten(repeated, 80)!r} stands twice; keep one")
     rows = read_rows(log)
-    if len(rows) and rows.step.min() < 0:
+    if not len(rows):
+        raise ValueError(f"{log.source or 'the log'}: no row has an absmax, so nothing was observed; record it again")
+    if rows.step.min() < 0:
         raise ValueError(f"{log.source or 'the log'}: step {rows.step.min()} is below 0; steps are counted from 0")
     if len(rows) * len(recipes) > MOST_ROWS:
         raise ValueError(
@@ -159,5 +161,5 @@ def _tell_coverage(log: StatisticsLog, rows: Rows, recipes: Sequence[Recipe]) ->
         notes.append(f"The mean of |Q(x)| is {own}estimated by the same law.")
     unseen = len(log) - len(rows)
     if unseen:
-        notes.append(f"{unseen:,} rows without a finite absmax are left out.")
+        notes.append(f"{unseen:,} row{'s' * (unseen != 1)} without a finite absmax left out.")
     return [{"note": note} for note in notes]

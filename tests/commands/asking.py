@@ -27,7 +27,8 @@ def ask_json(*words: str, exit_code: int = 0) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(result.stdout, parse_constant=pytest.fail)
     schema = json.loads(files("qanalysis").joinpath(f"schema/{words[0]}.schema.json").read_text("utf-8"))
     jsonschema.Draft202012Validator(schema).validate(document)
-    assert list(document) == ["schema_version", "tool_version", "source", "settings", "coverage", "rows", "totals"]
+    common = ["schema_version", "tool_version", "source", "settings", "coverage", "rows", "totals"]
+    assert list(document) == [*common, *(["commands"] if words[0] == "track" else [])]
     return document
 
 

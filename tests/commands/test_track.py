@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from qanalysis.reports.report import read_result
-from qanalysis.training.row import TrackRow
+from qanalysis.training.row import MODEL, TrackRow
+from qanalysis.training.state import Command
 from tests.commands.asking import ask, ask_json
 
 SEQUENCE = [0.9, 3.0, 3.2, 12.0, 2.0, 0.7, 0.7, 0.7, 0.05]
@@ -33,7 +35,7 @@ def stats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param("up-gradual + down", [-7, -6, -5, -4, -4, -5, -6, -6, -7], id="row-27"),
     ],
 )
-def test_the_sequence_of_the_specification(rule: str, exponents: list[int]) -> None:
+def test_the_sequence_worked_by_hand(rule: str, exponents: list[int]) -> None:
     document = ask_json("track", "bare.csv", "--rule", rule)
     assert [row["s"] for row in document["rows"]] == exponents
     assert document["settings"]["command"] == "track"
@@ -72,6 +74,7 @@ def test_files_read_back_and_become_pages(suffix: str) -> None:
     assert ask("report", f"x{suffix}", "--out", "x.html", "--out", "y.csv").exit_code == 0
     page = Path("x.html").read_text("utf-8")
     assert "absmax 12 ≥ pos 3.969: s −5 → −3" in page
+    assert "2 rules replayed over" in page
 
 
 def test_a_folder_has_a_digest_of_its_files(tmp_path: Path) -> None:
@@ -121,3 +124,38 @@ def test_mistakes_are_told_in_one_line(words: list[str], message: str) -> None:
     assert message in result.stderr.splitlines()[-1]
     assert result.stderr.splitlines()[-1].startswith("error: ")
     assert not result.stdout
+
+
+def test_row_17_a_document_holds_the_command_that_each_tensor_ends_with() -> None:
+    rules = ["up-step + down", "up-step precision=f bits=4 round=half-up", "int8 asym + ema"]
+    document = ask_json("track", "stats.csv", *(word for rule in rules for word in ("--rule", rule)))
+    commands = document["commands"]
+    assert [(one["rule"], one["layer"]) for one in commands] == [(rule, f"fc{i}") for rule in document["settings"]["rule"][:2] for i in (1, 2)]  # fmt: skip
+    words = {name: commands[0][name] for name in ("kind", "type", "value", "bits", "rounding")}
+    assert words == {"kind": "input", "type": "discrete", "value": -7, "bits": 8, "rounding": "nearest-even"}
+    command = Command.from_json(json.dumps(words))
+    assert command.step == document["rows"][8]["step_size"] == 2**-7
+    real = {name: commands[2][name] for name in words}
+    assert real == {"kind": "input", "type": "continuous", "value": pytest.approx(12 / 7), "bits": 4, "rounding": "half-up"}  # fmt: skip
+
+
+def test_a_history_of_train_is_replayed_by_its_layers() -> None:
+    text = 'model = "sample:digits-mlp"\n[defaults]\nsteps = 4\n'
+    Path("x.toml").write_text(text + "".join(f'[[configuration]]\nname = "{name}"\nweight = "int4"\n' for name in "ab"))
+    assert ask("train", "x.toml", "--out", "h.csv", "--out", "h.parquet").exit_code == 0
+    as_csv, as_parquet = (ask_json("track", f"h.{suffix}", "--rule", "up-step") for suffix in ("csv", "parquet"))
+    assert as_csv["rows"] == as_parquet["rows"]
+    history = read_result("h.parquet")
+    told = {
+        (f"{row.configuration}: {row.layer}", row.kind, row.step): row.absmax for row in history if row.layer != MODEL
+    }
+    found = {(row["layer"], row["kind"], row["step"]): row["absmax"] for row in as_csv["rows"]}
+    assert found == pytest.approx(told)
+    assert "low and high are ends of ranges" in as_csv["coverage"][0]["note"]
+
+
+def test_a_history_without_rows_of_layers_is_refused() -> None:
+    Path("h.csv").write_text("configuration,step,layer,kind,absmax,strategy,grad_cosine\na,0,(model),float,,,\n")
+    result = ask("track", "h.csv")
+    assert result.exit_code == 2
+    assert "h.csv: is a history without rows of layers; train with quantizers" in result.stderr

@@ -170,7 +170,10 @@ def test_a_missed_limit_is_told_by_configuration_and_exits_with_1() -> None:
         pytest.param(
             ["small.toml", "--resume", "a.pt", "--checkpoint", "b.pt"], "leave --checkpoint out", id="two states"
         ),
-        pytest.param(["small.toml", "--checkpoint", "none/a.pt"], "none", id="state in no folder"),
+        pytest.param(
+            ["small.toml", "--checkpoint", "none/a.pt"], "none/a.pt: can not be saved to", id="state in no folder"
+        ),
+        pytest.param(["small.toml", "--checkpoint", "."], ".: can not be saved to", id="state in place of a folder"),
         pytest.param(["wrong.toml"], "wrong.toml: configuration '4 bits': steps = 0 must lie from 1", id="value"),
         pytest.param(["lost.toml"], "no module 'lostnet'", id="lost module"),
         pytest.param(["nodata.toml"], "model 'smallnet:make' is no sample and brings no data", id="no data"),

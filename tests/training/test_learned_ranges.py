@@ -47,7 +47,7 @@ def step_of(carrier: Carrier) -> float:
     return find_step(site.state, site.recipe.reach)
 
 
-def test_pact_of_the_specification() -> None:
+def test_pact_as_worked_by_hand() -> None:
     carrier = make_carrier("pact start=2 bits=2")
     y, dx = pass_there_and_back(carrier, [-1, 0.5, 1.2, 2.5, 3])
     np.testing.assert_allclose(y, [0, 2 / 3, 4 / 3, 2, 2], rtol=RELATIVE)
@@ -76,7 +76,7 @@ def test_the_penalty_alone_moves_a_clip_that_nothing_reaches() -> None:
     assert carrier.site.state.high[0] == pytest.approx(6 - 0.1 * 0.5 * 6)
 
 
-def test_lsq_of_the_specification() -> None:
+def test_lsq_as_worked_by_hand() -> None:
     carrier = make_carrier("lsq bits=3", "weight", step=0.3)
     y, dx = pass_there_and_back(carrier, [-1, -0.3, 0.12, 0.5, 1.2])
     np.testing.assert_allclose(y, [-0.9, -0.3, 0, 0.6, 0.9], rtol=RELATIVE, atol=1e-7)
@@ -112,7 +112,7 @@ def test_the_grid_has_the_step_that_is_learned_under_every_convention(symmetry: 
     np.testing.assert_allclose(y, [0.25, 0.5, 0.25 * top], rtol=RELATIVE)
 
 
-def test_lsq_plus_of_the_specification() -> None:
+def test_lsq_plus_as_worked_by_hand() -> None:
     carrier = make_carrier("lsq+ bits=4", step=0.1)
     assert carrier.site.state is not None
     carrier.site.state = carrier.site.state.remember(offset=np.array([-0.1]))

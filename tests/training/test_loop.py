@@ -1,4 +1,4 @@
-"""Whole trainings: rows of the specification, every rule with every other, every format, and what goes wrong told."""
+"""Whole trainings: what each part must show, every rule with every other, every format, and what goes wrong told."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def events_of(run: Run) -> list[str]:
     return [line["event"] for line in run.recorder.lines if line["event"]]
 
 
-# Rows of the specification
+# What each part must show
 
 
 def test_row_7_weights_change_at_each_step_and_the_range_of_the_step_is_the_one_before_its_update() -> None:

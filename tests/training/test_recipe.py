@@ -45,6 +45,10 @@ def test_every_range_rule_parses_back_at_every_width(name: str, bits: int) -> No
     assert Recipe.parse(str(recipe)) == recipe
 
 
+def test_any_blanks_part_the_words() -> None:
+    assert Recipe.parse("up-step\u00a0+\u00a0down\tn=4") == Recipe.parse("up-step + down n=4")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -60,11 +64,16 @@ def test_every_range_rule_parses_back_at_every_width(name: str, bits: int) -> No
         ("int4 + up-step bits=8", "names its width twice"),
         ("up-step bits=99", "must be a whole number from 2 to 16"),
         ("minmax mode=odd", "mode= is one of position, scale, offset"),
+        ("up-step bits=²", "must be a whole number from 2 to 16"),
+        ("up-step bits=" + "9" * 5000, "must be a whole number from 2 to 16"),
         ("sideways", "is unknown; ranges are minmax"),
+        ("UP_STEP", "is unknown; did you mean up-step?"),
+        ("up-step+down", "is unknown; put blanks around each +"),
         ("up-step + ", "empty part"),
         ("", "empty part"),
         ("up-step speed=3", "its keys are trigger="),
         ("up-step trigger=sometimes", "triggers are never, every"),
+        ("nf4 group=64 + freezing", "freezing keeps whole codes"),
         ("down n=2", "n=2 must be at least 3"),
     ],
 )

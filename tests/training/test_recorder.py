@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -455,14 +456,39 @@ def test_too_many_groups_and_changing_ones_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("run.json", r"statistics are written to \.csv or \.parquet"), ("nowhere/run.csv", "is no folder")],
+    [
+        ("run.json", r"statistics are written to \.csv or \.parquet"),
+        ("nowhere/run.csv", "is no folder"),
+        ("folder.csv", "is a folder"),
+    ],
 )
 def test_paths_that_can_not_be_written_are_refused(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder.csv").mkdir()
     with pytest.raises(ValueError, match=message):
         Recorder(nn.Linear(2, 2), tmp_path / name)
 
 
-def test_another_table_is_not_gone_on_with(tmp_path: Path) -> None:
-    (tmp_path / "run.csv").write_text("loss,step\n1,0\n")
-    with pytest.raises(ValueError, match=r"run\.csv: was not written by a recorder \(columns loss\)"):
-        Recorder(nn.Linear(2, 2), tmp_path / "run.csv", start=5)
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_step_after_the_last_is_not_lost_in_silence(tmp_path: Path, suffix: str) -> None:
+    recorder = Recorder(nn.Linear(2, 2), tmp_path / f"run.{suffix}")
+    recorder.close()
+    with pytest.raises(ValueError, match="step 0: the recorder is closed"):
+        recorder.step()
+
+
+def test_a_scripted_model_is_refused(tmp_path: Path) -> None:
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        scripted = torch.jit.script(nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="takes no hooks"):
+        Recorder(scripted, tmp_path / "run.csv")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_another_table_is_not_gone_on_with(tmp_path: Path, suffix: str) -> None:
+    table, path = pd.DataFrame({"loss": [1], "step": [0]}), tmp_path / f"run.{suffix}"
+    if suffix == "csv":
+        table.to_csv(path, index=False)
+    else:
+        table.to_parquet(path)
+    with pytest.raises(ValueError, match=rf"run\.{suffix}: was not written by a recorder \(columns loss\)"):
+        Recorder(nn.Linear(2, 2), path, start=5)

@@ -34,6 +34,18 @@ def test_row_34_the_columns_tell_the_smallest_magnitude_and_the_dead_zone() -> N
     assert run.measured["dead_zone"] == 0.5
 
 
+def test_row_34_each_channel_has_a_dead_zone_of_its_own_and_unequal_levels_have_none() -> None:
+    x = np.float32([[0.7, 0.04, 0.0, np.nan], [7.0, 0.04, 0.6, -0.4]])  # steps of 0.1 and 1
+    site = Site("fc", "weight", Recipe.parse("int4 channel"), Clock(records=True))
+    site.quantize(x)
+    assert site.measured["dead_zone"] == 3 / 7
+    residuals = np.array([0, 0.4, 0, 0, 0.04, -0.4, -0.4])
+    assert site.measured["error"] == pytest.approx(np.sqrt(np.mean(residuals**2)), rel=1e-5)
+    levels = Site("fc", "weight", Recipe.parse("fp8_e4m3"), Clock(records=True))
+    levels.quantize(x)
+    assert "dead_zone" not in levels.measured
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [

@@ -38,7 +38,7 @@ def run(log: StatisticsLog, *rules: str, **options) -> Table[TrackRow]:
         pytest.param("up-gradual + down", [-7, -6, -5, -4, -4, -5, -6, -6, -7], id="row-27 gradually"),
     ],
 )  # fmt: skip
-def test_the_sequence_of_the_specification(rule: str, exponents: list[int]) -> None:
+def test_the_sequence_worked_by_hand(rule: str, exponents: list[int]) -> None:
     table = run(make_log(absmax=SEQUENCE), rule)
     assert [row.s for row in table] == exponents
     assert [row.high for row in table] == [127 * 2.0**s for s in exponents]
@@ -320,3 +320,8 @@ def test_work_can_be_cancelled() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run(make_log(absmax=SEQUENCE), "ema", check=cancel)
+
+
+def test_a_log_in_which_nothing_was_observed_is_refused() -> None:
+    with pytest.raises(ValueError, match="no row has an absmax, so nothing was observed"):
+        run(make_log(absmax=[np.nan, np.nan]), "ema")

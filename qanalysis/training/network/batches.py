@@ -49,7 +49,7 @@ def plan_batches(data: Data, *, batch: int, seed: int, learning: str = "", steps
         return Plan(lambda step: _take(new, _order(count, seed, step // rounds), step % rounds, chunk), epoch, new)
 
     def draw(step: int) -> Batch:
-        arrived = max(count * (step + 1) // max(steps, 1), 1)
+        arrived = max(count * min(step + 1, steps) // steps, 1)  # calibration may draw more than `steps`
         generator = torch.Generator().manual_seed(_mix(seed, step))
         order = _order(count, seed, 0)[:arrived]
         old = torch.randint(count, (size // 2,), generator=generator)

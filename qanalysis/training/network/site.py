@@ -138,19 +138,24 @@ class Site:
         return self.passed
 
     def _measure(self, matrix: Floats, passed: Passed) -> dict[str, float]:
-        """Error E in steps of unclipped elements, and the dead zone (A11), of a tensor with one step; {} of others."""
-        step = float(self.steps[0]) if self.steps.size == 1 else 0.0
-        if not step > 0:
+        """Error E in steps of unclipped elements; of equal steps also the dead zone (A11). {} where many groups have
+        levels with unequal gaps.
+        """
+        is_uniform = self.grid is not None and self.grid.coder.is_uniform
+        if self.layout is None or not (is_uniform or self.steps.size == 1) or not (self.steps > 0).all():
             return {}
+        step = np.broadcast_to(spread_steps(self.steps, self.layout), matrix.shape)
         finite = np.isfinite(matrix)
         inside = finite & ~passed.clipped
-        x, y = (matrix, passed.y) if inside.all() else (matrix[inside], passed.y[inside])
-        if not x.size:
+        if not inside.any():
             return {}
-        residual = np.subtract(x, y).reshape(-1).astype(np.float64) / step
-        magnitude = np.abs(matrix if finite.all() else matrix[finite])
+        residual = np.subtract(matrix[inside], passed.y[inside]).astype(np.float64) / step[inside]
+        error = {"error": float(np.sqrt(np.mean(residual**2)))}
+        if not is_uniform:
+            return error
+        magnitude = np.abs(matrix)
         dead = (magnitude > 0) & (magnitude < step / 2)
-        return {"error": float(np.sqrt(np.mean(residual**2))), "dead_zone": float(dead.mean())}
+        return error | {"dead_zone": float(dead.sum() / finite.sum())}
 
     @property
     def bits(self) -> int:

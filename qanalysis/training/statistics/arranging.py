@@ -23,6 +23,8 @@ from qanalysis.training.statistics.names import find_exponent, find_kind, split_
 NameRow = Callable[[int], str]
 REQUIRED = ("step", "layer", "absmax")
 _NEVER_NEGATIVE = ("absmax", "absmin", "std", "numel", "non_finite", "mean_quantized")
+#: How far a figure may lie above another for being rounded in print.
+_ROUNDED = 1e-2
 #: What can not be told without a column.
 _NEEDED_FOR = {
     "absmin": "rules that go by the smallest magnitude can not be applied",
@@ -56,7 +58,7 @@ def arrange_log(
     cells: dict[str, Any] = {
         name: values[keep] if values.strides != (0,) else values[: keep.size] for name, values in numbers.items()
     }
-    exponents = _read_exponents(columns, keep)
+    exponents = _read_exponents(columns, keep, place)
     log = StatisticsLog(
         step[keep], layer[keep], kind[keep], group[keep], scale_exponents=exponents, source=source, **cells
     )
@@ -92,7 +94,7 @@ def _with_absmax(names: Iterable[str]) -> set[str]:
 def _read_steps(values: ArrayLike, place: NameRow) -> Codes:
     """Steps as int64; ValueError names the first that is missing or not whole."""
     steps = np.asarray(values)
-    if steps.dtype.kind in "iub":
+    if steps.dtype.kind in "ib":
         return steps.astype(np.int64)
     numbers = steps.astype(np.float64)
     # Above 2^53 a float no longer tells neighbours apart.
@@ -100,7 +102,7 @@ def _read_steps(values: ArrayLike, place: NameRow) -> Codes:
     if wrong.size:
         row = int(wrong[0])
         told = "empty" if np.isnan(numbers[row]) else f"{numbers[row]:g}"
-        raise ValueError(f"{place(row)}: step is {told}, must be an integer; mend or take out the row")
+        raise ValueError(f"{place(row)}: step is {told}, must be an integer below 2^53; mend or take out the row")
     return numbers.astype(np.int64)
 
 
@@ -171,25 +173,45 @@ def _read_numbers(columns: Mapping[str, ArrayLike], count: int, place: NameRow, 
         numbers["absmax"] = np.maximum(np.abs(numbers["low"]), np.abs(numbers["high"]))
         notes.append("There is no column absmax: it is taken from the smallest and largest x.")
     for name in _NEVER_NEGATIVE:
-        negative = np.flatnonzero(numbers[name] < 0)
-        if negative.size:
-            row = int(negative[0])
-            raise ValueError(
-                f"{place(row)}: {name} is {numbers[name][row]:g}, must be at least 0; it is a magnitude or a count"
-            )
+        _refuse_negative(name, numbers[name], place)
     if (numbers["mean"] < 0).any():
         notes.append(
             "The column mean holds negative numbers, so that it is the mean of x and not of |x|: mean and std are left "
             "out, and rules that go by them (up-distribution) can not be applied."
         )
         numbers |= {"mean": fill_unknown(count), "std": fill_unknown(count)}
+    _drop_contradictions(numbers, notes)
     return numbers
 
 
-def _read_exponents(columns: Mapping[str, ArrayLike], keep: Codes) -> dict[int, Doubles]:
+def _drop_contradictions(numbers: dict[str, Doubles], notes: list[str]) -> None:
+    """Makes unknown, with a note, what can not be true beside the rest of its row."""
+    low, high, most = numbers["low"], numbers["high"], numbers["absmax"] * (1 + _ROUNDED)
+    for names, wrong, told in (
+        (("low", "high"), (low > high) | (np.fmax(-low, high) > most), "low above high, or one of them beyond absmax"),
+        (("mean", "std"), np.fmax(numbers["mean"], numbers["std"]) > most, "mean or std of |x| above absmax"),
+        (("numel", "non_finite"), numbers["non_finite"] > numbers["numel"], "more non_finite elements than numel"),
+    ):
+        if wrong.any():
+            rows = _count(int(wrong.sum()), "row")
+            notes.append(f"{rows} with {told}: {' and '.join(names)} of them are left out; mend the columns.")
+            numbers |= {name: np.where(wrong, np.nan, numbers[name]) for name in names}
+
+
+def _read_exponents(columns: Mapping[str, ArrayLike], keep: Codes, place: NameRow) -> dict[int, Doubles]:
     """Counts of block scales by exponent, in rising order."""
     found = {exponent: name for name in columns if (exponent := find_exponent(name)) is not None}
-    return {exponent: np.asarray(columns[found[exponent]], np.float64)[keep] for exponent in sorted(found)}
+    counts = {exponent: np.asarray(columns[found[exponent]], np.float64) for exponent in sorted(found)}
+    for exponent, values in counts.items():
+        _refuse_negative(found[exponent], values, place)
+    return {exponent: values[keep] for exponent, values in counts.items()}
+
+
+def _refuse_negative(name: str, values: Doubles, place: NameRow) -> None:
+    negative = np.flatnonzero(values < 0)
+    if negative.size:
+        row = int(negative[0])
+        raise ValueError(f"{place(row)}: {name} is {values[row]:g}, must be at least 0; it is a magnitude or a count")
 
 
 def _order_rows(step: Codes, texts: Sequence[NDArray[np.object_]], notes: list[str]) -> tuple[Codes, NDArray[np.bool_]]:

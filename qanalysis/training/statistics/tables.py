@@ -2,7 +2,7 @@
 in them.
 
 Cells are separated by commas, semicolons or tabs, whichever the first line has most of; with semicolons and no point in
-any number, commas are decimal commas.
+any number, commas are decimal commas. A history of `train` is such a file too.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ import numpy as np
 import pandas as pd
 
 from qanalysis.notation import shorten
+from qanalysis.training.row import MODEL
 from qanalysis.training.statistics.arranging import NameRow, arrange_log, check_columns
 from qanalysis.training.statistics.log import MOST_ROWS, StatisticsLog
 from qanalysis.training.statistics.names import find_column
 
-_TEXTS = ("layer", "kind", "group")
+_TEXTS = ("layer", "kind", "group", "configuration")
+#: Columns by which a history of `train`, or of `track`, is known.
+_OF_HISTORY = {"configuration", "grad_cosine", "strategy"}
 _BLANKS = ["", "nan", "NaN", "NAN", "null", "None", "NA", "N/A", "n/a"]
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _LOOK = 1 << 16  # characters that settle whether commas are decimal
@@ -60,7 +63,7 @@ def read_csv(path: Path) -> StatisticsLog:
         return f"{place}, line {lines[row]}"
 
     cells = {name: _read_cells(frame[given], name, name_row) for name, given in columns.items()}
-    return arrange_log(cells, source=place, notes=notes, name_row=name_row)
+    return _arrange(cells, place, notes, name_row)
 
 
 def read_parquet(path: Path) -> StatisticsLog:
@@ -85,7 +88,25 @@ def read_parquet(path: Path) -> StatisticsLog:
         return f"{place}, row {row + 1}"
 
     cells = {name: _read_cells(frame[given], name, name_row) for name, given in columns.items()}
-    return arrange_log(cells, source=place, notes=notes, name_row=name_row)
+    return _arrange(cells, place, notes, name_row)
+
+
+def _arrange(cells: dict[str, Any], place: str, notes: list[str], name_row: NameRow) -> StatisticsLog:
+    """The log of the cells; of a history the layers of each configuration, whose name stands before theirs where there
+    are several.
+    """
+    configuration = cells.pop("configuration", None)
+    if configuration is None:
+        return arrange_log(cells, source=place, notes=notes, name_row=name_row)
+    kept = np.flatnonzero(cells["layer"] != MODEL)
+    if not kept.size:
+        raise ValueError(f"{place}: is a history without rows of layers; train with quantizers, and record them")
+    cells = {name: values[kept] for name, values in cells.items()}
+    names = configuration[kept]
+    if len(set(names.tolist())) > 1:
+        pairs = zip(names, cells["layer"], strict=True)
+        cells["layer"] = np.array([f"{name}: {layer}" for name, layer in pairs], object)
+    return arrange_log(cells, source=place, notes=notes, name_row=lambda row: name_row(int(kept[row])))
 
 
 def _name_columns(names: Sequence[str], place: str, notes: list[str]) -> dict[str, str]:
@@ -101,12 +122,18 @@ def _name_columns(names: Sequence[str], place: str, notes: list[str]) -> dict[st
         else:
             others += [columns[ours]] if ours in columns else []
             columns[ours] = name
+    if set(names) >= _OF_HISTORY:
+        columns = {ours: given for ours, given in columns.items() if ours not in ("low", "high")}
+        columns["configuration"], others = "configuration", []
+        notes.append("A history of a training: its low and high are ends of ranges, so those of the data are unknown.")
     check_columns(columns, place, spelled=names)
     renamed = [f"{given.strip()} as {ours}" for ours, given in columns.items() if given.strip() != ours]
     if renamed:
         notes.append(f"Columns are read by other names: {', '.join(renamed)}.")
     if others:
-        notes.append(f"Columns that are not read: {', '.join(shorten(one, 30) for one in others)}.")
+        notes.append(
+            f"Columns that are not read: {', '.join(shorten(one, 30) or 'one without a name' for one in others)}."
+        )
     return columns
 
 

@@ -42,6 +42,8 @@ def open_rows(path: Path, *, resume: bool) -> RowFile:
         raise ValueError(f"{path.name!r}: statistics are written to {' or '.join(kinds)}; name the file so")
     if not path.parent.is_dir():
         raise ValueError(f"{str(path.parent)!r} is no folder; make it before the run starts")
+    if path.is_dir():
+        raise ValueError(f"{path.name!r} is a folder; name a file in it")
     return kinds[path.suffix.lower()](path, resume=resume)
 
 
@@ -94,7 +96,8 @@ class ParquetRows:
 
         self._path = path
         self._rows: list[Row] = []
-        self._before = pd.read_parquet(path) if resume and path.exists() else pd.DataFrame()
+        self._before = pd.read_parquet(path) if resume and path.exists() else pd.DataFrame(columns=list(COLUMNS))
+        _check_columns(path, [str(name) for name in self._before])
         self._is_open = True
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -111,9 +114,15 @@ class ParquetRows:
 
 
 def _read_header(path: Path) -> list[str]:
-    """The columns of a CSV to go on with; ValueError where they are not those that are written here."""
+    """The columns of a CSV to go on with."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         names = next(csv.reader(file), [])
+    _check_columns(path, names)
+    return names
+
+
+def _check_columns(path: Path, names: Sequence[str]) -> None:
+    """ValueError where the columns of a table to go on with are not those that are written here."""
     others = [name for name in names if name not in COLUMNS and find_exponent(name) is None]
     missing = [name for name in COLUMNS if name not in names]
     if others or missing:
@@ -121,7 +130,6 @@ def _read_header(path: Path) -> list[str]:
             f"{path.name}: was not written by a recorder (columns {', '.join((others or missing)[:3])}); "
             "record to another file, or start at step 0 to replace it"
         )
-    return names
 
 
 def _end_line(path: Path) -> None:

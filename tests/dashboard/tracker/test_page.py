@@ -97,7 +97,7 @@ def test_a_wrong_rule_is_told_at_its_box_and_the_result_stays() -> None:
     page = open_page(log="a6.csv", rules=["up-step + down"])
     page.text_input(key="rule-0").set_value("up-stp + down").run()
     assert page.text_input(key="rule-0").value == "up-stp + down"
-    assert "rule 'up-stp' is unknown; ranges are" in texts(page)
+    assert "rule 'up-stp' is unknown; did you mean up-step? ranges are" in texts(page)
     assert decode(trace_of(page, "t-precision", "up-step + down")["y"]) == list(A6_STEPS)
     page.text_input(key="rule-0").set_value("up-gradual bits=8 + down").run()
     assert "is unknown" not in texts(page)

@@ -1,4 +1,4 @@
-"""The four traps: their examples are worked out by the rules that train, and come to the numbers of the specification."""
+"""The four traps: their examples are worked out by the rules that train, and come to the numbers worked by hand."""
 
 from __future__ import annotations
 

@@ -73,6 +73,7 @@ def test_batch_learning_draws_half_from_old_items_and_half_from_those_that_have_
     assert all(where(item, plan.streamed.inputs) for item in inputs[4:])
     arrived = {tuple(item.tolist()) for step in (0, 0) for item in plan.draw(step)[0][4:]}
     assert len(arrived) <= 4  # 256 / 64 items have come in after the first step
+    assert len(plan.draw(70)[0]) == 8  # calibration may draw beyond the steps
 
 
 def test_tokens_have_no_drift() -> None:

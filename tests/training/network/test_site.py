@@ -187,7 +187,7 @@ def test_a_stochastic_rounding_differs_from_step_to_step_and_not_from_run_to_run
     assert not np.array_equal(runs[0][1], runs[0][2])
 
 
-def test_doubling_gaps_check_at_the_steps_of_the_specification() -> None:
+def test_doubling_gaps_check_at_the_steps_worked_by_hand() -> None:
     """row-37: changes at checks 1 and 2 only, cap 16."""
     site = make_site("int8 + up-step trigger=doubling:16")
     checked = []

@@ -92,6 +92,8 @@ def test_our_own_spelling_wins_over_another(tmp_path: Path) -> None:
         pytest.param(HEAD + "0,a,weight,1,.1,.5,.2\n,a,weight,1,.1,.5,.2\n", "line 3: step is empty", id="empty step"),
         pytest.param(HEAD + "x,a,weight,1,.1,.5,.2\n", "line 2: step holds 'x'", id="step word"),
         pytest.param(HEAD + "1e300,a,weight,1,.1,.5,.2\n", r"line 2: step is 1e\+300", id="step beyond integers"),
+        pytest.param(HEAD + f"{2**63},a,weight,1,.1,.5,.2\n", r"line 2: step is 9.22337e\+18, must be an integer below", id="step beyond int64"),
+        pytest.param("step,layer,kind,absmax,scale_exponent_0\n0,a,weight,1,-1\n", "line 2: scale_exponent_0 is -1", id="negative blocks"),
         pytest.param(HEAD + "0,a,weight,1,.1,.5,.2\n1,a,weight,1,.1,.5,.2,7,8\n", "line 3: has more cells than the first line, 7 between commas", id="too many cells"),
         pytest.param(HEAD + "0,a,weight,1,.1,.5,.2,7\n", "line 2: has more cells", id="too many cells everywhere"),
         pytest.param("step,layer,absmax\n0,a,1\n0,a,2\n", r"line 3: there is no column kind, and step 0 of layer 'a' stands twice", id="ambiguous"),
@@ -178,7 +180,28 @@ def test_a_mean_of_x_is_not_taken_for_that_of_its_magnitude(tmp_path: Path) -> N
 
 
 def test_exchanged_extremes_are_noted(tmp_path: Path) -> None:
-    assert "1 row with absmin above absmax" in read(tmp_path, HEAD + "0,a,weight,.1,1,.5,.2\n").notes[0]
+    assert "1 row with absmin above absmax" in read(tmp_path, HEAD + "0,a,weight,.1,1,.05,.02\n").notes[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "cells", "note"),
+    [
+        pytest.param("mean,std", "9,.2", "1 row with mean or std of |x| above absmax: mean and std", id="moments"),
+        pytest.param("low,high", "1,-1", "1 row with low above high", id="ends exchanged"),
+        pytest.param("low,high", "-1,inf", "1 row with low above high, or one of them beyond absmax", id="end beyond"),
+        pytest.param("numel,non_finite", "4,5", "1 row with more non_finite elements than numel", id="counts"),
+    ],
+)
+def test_what_can_not_be_true_is_left_out_with_a_note(tmp_path: Path, names: str, cells: str, note: str) -> None:
+    first, second = names.split(",")
+    log = read(tmp_path, f"step,layer,kind,absmax,{names}\n0,a,weight,2,{cells}\n1,a,weight,2,1,1\n")
+    assert note in log.notes[0]
+    assert np.isnan([getattr(log, first)[0], getattr(log, second)[0]]).all()
+    assert (getattr(log, first)[1], getattr(log, second)[1]) == (1, 1)
+
+
+def test_a_column_without_a_name_is_told(tmp_path: Path) -> None:
+    assert "not read: one without a name." in read(tmp_path, f",{HEAD}7,0,a,weight,1,.1,.5,.2\n").notes[0]
 
 
 def test_a_line_that_was_cut_off_is_left_out_with_a_note(tmp_path: Path) -> None:
