@@ -221,20 +221,22 @@ def step_lines(history: History, look: Look, *, theme: Theme = "light") -> Drawi
 
 
 def gradient_lines(history: History, look: Look, *, theme: Theme = "light") -> Drawing:
-    """Size of the corrected gradient above, its cosine to the float network's gradient below.
+    """Size of the corrected gradient above, dotted that of the correction; its cosine to the float network's below.
 
     Of a tensor that has no cosine of its own those of the layer's weights.
     """
     sheet, kind = Sheet(history, look, theme), _find_gradient(history, look)
     sheet.add_column("grad_rms", look.layer, kind)
+    sheet.add_column("correction_rms", look.layer, kind, dash="dot", alpha=0.6, told=", correction", listed=False)
     sheet.add_column("grad_cosine", look.layer, kind, axis="y2")
     line = (look.focus, look.layer, kind)
     now = {name: _last(history.read(line, name).astype(np.float64)) for name in ("grad_rms", "grad_cosine")}
     cosine = f", cosine {_tell(now['grad_cosine'])} to the float one" if math.isfinite(now["grad_cosine"]) else ""
     told = f"rms {_tell(now['grad_rms'])}{cosine}"
+    corrects = bool((history.read(line, "correction_rms").astype(np.float64) > 0).any())
     return sheet.finish(
         f"Gradient: {told}",
-        escape(f"{kind} of {look.layer}"),
+        escape(f"{kind} of {look.layer}{'; dotted the correction' if corrects else ''}"),
         alt=f"Gradient of {kind} of {look.layer}; {look.focus}: {told}.",
         yaxis={"title": {"text": "Gradient rms"}, "type": "log", "range": sheet.span_log(), "dtick": 1},
         yaxis2={"title": {"text": "Cosine"}, "range": [min(sheet.span("y2")[0], 0.0), 1.05]},

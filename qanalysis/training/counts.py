@@ -30,7 +30,8 @@ class Counts(RangeRule):
     so that a raise lowers it; guarded, the mean of the values beyond alone is taken there.
     `update=coefficient`: end * raise or end * lower, on the magnitude of the end; an end at 0 stays.
     `when=running` decides at every iteration once N >= count, `when=window` at each multiple of count; counts are kept
-    where nothing moves.
+    where nothing moves. With a `percentile` below 100 an iteration's value is that of its tensor, so that single
+    elements do not count.
     """
 
     name: ClassVar[str] = "counts"
@@ -45,6 +46,7 @@ class Counts(RangeRule):
     when: Literal["running", "window"] = key("running", choices=("running", "window"))
     count: int = key(10, low=1, meaning="iterations before a decision, or in a window")
     mean: Literal["guarded", "literal"] = key("guarded", choices=("guarded", "literal"))
+    percentile: float = key(100.0, low=50, high=100, meaning="of the batch, taken for its largest value")
     start: float | None = key(None, low=0, open_ends=True, meaning="the initial upper end; the first seen by default")
     start_low: float | None = key(None, high=0, meaning="the initial lower end of an asymmetric range")
 

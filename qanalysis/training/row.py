@@ -89,6 +89,10 @@ class HistoryRow(RowType):
     dead_zone: float | None = figure("Dead zone", share=True, formula="share with 0 < |x| < step/2 (A11)")
     diff_bit: float | None = figure("Mean distortion", formula="log2(|mean|x| − mean|Q(x)||/mean|x| + 1) (A13)")
     checked: bool | None = figure("Checked", formula="whether the rule looked at its range in this step")
+    data_low: float | None = figure("Smallest x", formula="over finite elements")
+    data_high: float | None = figure("Largest x", formula="over finite elements")
+    mean_quantized: float | None = figure("Mean |Q(x)|")
+    correction_rms: float | None = figure("Correction rms", formula="of the corrected gradient less the plain one")
     first_exponent: int | None = figure("First block exponent", formula="of the smallest scale 2^e among the blocks")
     exponent_counts: tuple[int, ...] | None = figure(
         "Blocks per exponent", formula="blocks whose scale is 2^e, for e from first_exponent up"

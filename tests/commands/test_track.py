@@ -151,7 +151,7 @@ def test_a_history_of_train_is_replayed_by_its_layers() -> None:
     }
     found = {(row["layer"], row["kind"], row["step"]): row["absmax"] for row in as_csv["rows"]}
     assert found == pytest.approx(told)
-    assert "low and high are ends of ranges" in as_csv["coverage"][0]["note"]
+    assert "with what they saw, not with the ranges" in as_csv["coverage"][0]["note"]
 
 
 def test_a_history_without_rows_of_layers_is_refused() -> None:

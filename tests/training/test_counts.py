@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from qanalysis.training.adapting import adapt
+from qanalysis.training.network.site import Clock, Site
 from qanalysis.training.recipe import Recipe
 from qanalysis.training.state import Observation, QuantizerState
+from qanalysis.training.statistics.catalogue import read_statistics
+from qanalysis.training.tracker import replay
 
 BASE = "int8 asym + counts first=0.6 second=0.6 when=window count=5 start=6"
 
@@ -78,3 +82,26 @@ def test_the_larger_excess_wins_where_both_pass() -> None:
 def test_what_is_not_finite_is_not_counted() -> None:
     state, _ = run("int8 asym + counts start=6", [float("nan")] * 20)
     assert not state.has_range.any()
+
+
+def test_a_percentile_keeps_single_elements_out_of_the_counts() -> None:
+    rng = np.random.default_rng(0)
+    ends = {}
+    for percentile in (100, 99.9):
+        clock = Clock(epoch=100)
+        site = Site("fc", "input", Recipe.parse(f"int8 asym + counts start=4 percentile={percentile}"), clock)
+        for step in range(10):
+            clock.step = step
+            batch = rng.uniform(0, 3, 20_000).astype(np.float32)
+            batch[step] = 50.0  # one element in each batch
+            site.quantize(batch)
+        ends[percentile] = float(site.state.high[0])
+    assert ends[100] == pytest.approx((4 + 50) / 2)
+    # ten of ten below 4: half way to the percentile of a uniform law, 3 · 0.999, within its deviation of 3·sqrt(0.001/20000)
+    assert ends[99.9] == pytest.approx((4 + 2.997) / 2, abs=4 * 3 * (0.001 / 20_000) ** 0.5)
+
+
+def test_a_percentile_can_not_be_replayed() -> None:
+    log = read_statistics("sample:digits-mlp-training")
+    with pytest.raises(ValueError, match="a percentile needs the elements"):
+        replay(log, [Recipe.parse("counts percentile=99")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from qanalysis.models.model import load_model
+from qanalysis.reports.report import write_report
 from qanalysis.training.adapting import adapt
 from qanalysis.training.configuration import Experiment
 from qanalysis.training.loop import train
@@ -18,6 +20,7 @@ from qanalysis.training.network.site import Clock, Site
 from qanalysis.training.recipe import Recipe
 from qanalysis.training.state import KindOfData, Observation, QuantizerState
 from qanalysis.training.statistics.arranging import arrange_log
+from qanalysis.training.statistics.catalogue import read_statistics
 from qanalysis.training.tracker import replay
 from sample_models.evaluate import evaluate
 from tests.training.small_models import configure, rows_of, run_small
@@ -145,3 +148,16 @@ def test_row_3_a_reset_of_the_memories_is_an_event() -> None:
     assert moved
     assert all("errors of elements begin anew" in row["event"] for row in moved)
     assert all(row["v_elem"] == pytest.approx(0, abs=1e-6) for row in moved), "one value has no spread"
+
+
+def test_a_replay_over_a_history_has_the_ends_of_the_data(tmp_path: Path) -> None:
+    text = 'model = "sample:digits-mlp"\n[[configuration]]\nname = "a"\nsteps = 6\ninput = "int8 asym + minmax"\n'
+    history = train(Experiment.from_toml(text))
+    write_report(history, tmp_path / "history.csv")
+    again = replay(read_statistics(tmp_path / "history.csv"), [Recipe.parse("int8 asym + minmax")])
+    had = {(row.layer, row.step): (row.low, row.high, row.step_size) for row in history if row.kind == "input"}
+    found = {(row.layer, row.step): (row.low, row.high, row.step_size) for row in again if row.kind == "input"}
+    assert had.keys() == found.keys()
+    assert any(low == 0 for low, _high, _step in had.values())
+    for at, ends in had.items():
+        assert found[at] == pytest.approx(ends, rel=2**-22)  # the loop's grid is float32

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -137,6 +137,7 @@ class WeightCarrier(Carrier):
     switches: int = 0
     measured_step: float = float("nan")
     shown: tuple[Tensor, Tensor] | None = None
+    correction: float = float("nan")
     carried: tuple[tuple[int, bool, bool], QuantizerState | None, Tensor] | None = None
 
     def __post_init__(self) -> None:
@@ -177,6 +178,9 @@ class WeightCarrier(Carrier):
         g = g.to_dense() if g.is_sparse else g  # of an embedding that asks for it
         g = carry_back(g, self.gradient) if self.gradient is not None else g
         self.corrected = Carrier.backward(self, g, x, y, clipped)
+        if self.clock.records:
+            correction = self.corrected - g.masked_fill(clipped, 0)
+            self.correction = float(correction.double().square().mean().sqrt())
         return self.corrected
 
     def describe(self, x: Tensor, y: Tensor, clipped: Tensor) -> Quantized:
@@ -234,6 +238,7 @@ class WeightCarrier(Carrier):
             if follower.steps:
                 site.tell(f"step {self.measured_step:.3g} → {step:.3g}: errors of elements begin anew")
             follower.reset()
+            self.policy = replace(self.policy, steps=0, dwell=0, pending=self.policy.band)
             self.measured_step = step
         if self.measured_step != self.measured_step:
             self.measured_step = step

@@ -13,7 +13,7 @@ from qanalysis.arrays import Doubles
 from qanalysis.results.columns import names_of
 from qanalysis.results.table import Frame
 from qanalysis.training.network.carrier import WeightCarrier
-from qanalysis.training.network.site import Site
+from qanalysis.training.network.site import Site, find_mean_magnitude
 from qanalysis.training.range_rules import PrecisionRule
 from qanalysis.training.row import MODEL, HistoryRow
 from qanalysis.training.width_rules import DISTORTION
@@ -73,6 +73,8 @@ def describe_site(site: Site, step: int) -> dict[str, Any]:
             "std": math.sqrt(max(square - mean * mean, 0.0)),
             "numel": int(np.nansum(seen.count)),
             "non_finite": int(np.nansum(seen.non_finite)),
+            "data_low": _widest(seen.low, np.fmin),
+            "data_high": _widest(seen.high, np.fmax),
         }
         if site.kind.endswith("gradient"):
             cells["grad_rms"] = math.sqrt(square) if square >= 0 else None
@@ -100,6 +102,7 @@ def _describe_quantizer(site: Site) -> dict[str, Any]:
     }
     if site.passed is not None and site.passed.clipped.size:
         cells["clipped_fraction"] = float(site.passed.clipped.mean())
+        cells["mean_quantized"] = find_mean_magnitude(site.passed.y)
     return cells | site.measured | _describe_blocks(site)
 
 
@@ -125,6 +128,7 @@ def describe_weight(carrier: WeightCarrier, cosine: float | None) -> dict[str, A
         "strategy": carrier.strategy if carrier.site.recipe is not None else None,
         "grad_rms": None if corrected is None else math.sqrt(float(corrected.double().square().mean())),
         "grad_cosine": cosine,
+        "correction_rms": carrier.correction if carrier.site.recipe is not None else None,
         "flips": carrier.flips if followed is not None else None,
     }
 

@@ -238,6 +238,8 @@ class Site:
         if recipe.range.is_learned and not self.state.has_range.all():
             self.state = self.state.remember(**{SIGNED_MEAN: np.full(layout.groups, _find_mean(matrix))})
         pooled = self.pool.merge(self.seen, clock.step) if self.pool is not None else self.seen
+        if isinstance(recipe.range, Counts) and recipe.range.percentile < 100:
+            pooled = _narrow(pooled, matrix, recipe.range.percentile)
         self.adapted = adapt(recipe, self.state, pooled, step=clock.step, epoch=clock.epoch)
         after = self._take(self.adapted)
         refits = recipe.range.refits and bool(self.adapted.checked.any())
@@ -292,7 +294,7 @@ class Site:
             return passed
         for _ in range(8):
             before = adapted.state.bits
-            adapted = widen(recipe, adapted, self.seen.mean, _find_mean_magnitude(passed.y))
+            adapted = widen(recipe, adapted, self.seen.mean, np.array([find_mean_magnitude(passed.y)]))
             grown = bool((adapted.state.bits != before).any())
             self.adapted, self.state = adapted, adapted.state
             if not grown:
@@ -311,18 +313,28 @@ def _change_width(scheme: Scheme, bits: int) -> Scheme:
     return scheme if fmt is None else scheme.with_format(fmt)
 
 
-def _find_mean_magnitude(y: Floats) -> Doubles:
-    """The mean of |y| over finite elements, (1,) float64; NaN where there is none."""
+def find_mean_magnitude(y: Floats) -> float:
+    """The mean of |y| over finite elements, in float64; NaN where there is none."""
     flat = y.reshape(-1)
     finite = np.isfinite(flat)
     chosen = flat if finite.all() else flat[finite]
-    return np.array([np.abs(chosen).mean(dtype=np.float64) if chosen.size else np.nan])
+    return float(np.abs(chosen).mean(dtype=np.float64)) if chosen.size else float("nan")
 
 
 def _find_mean(matrix: Floats) -> float:
     """The mean of the finite elements; 0 where there is none."""
     finite = matrix[np.isfinite(matrix)]
     return float(finite.mean(dtype=np.float64)) if finite.size else 0.0
+
+
+def _narrow(seen: Observation, matrix: Floats, percentile: float) -> Observation:
+    """The same with a percentile of |x|, and of both tails, in the place of the extremes; of one group."""
+    finite = matrix[np.isfinite(matrix)]
+    if not finite.size or seen.absmax.size > 1:
+        return seen
+    low, high = np.percentile(finite, [100 - percentile, percentile])
+    largest = np.percentile(np.abs(finite), percentile)
+    return replace(seen, absmax=np.array([largest]), low=np.array([low]), high=np.array([high]))
 
 
 def _to_observation(matrix: Floats, layout: Layout) -> Observation:

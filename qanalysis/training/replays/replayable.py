@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qanalysis.notation import shorten
+from qanalysis.training.counts import Counts
 from qanalysis.training.range_rules import PrecisionRule, Scope
 from qanalysis.training.recipe import Recipe
 from qanalysis.training.replays.scopes import Rows
@@ -36,6 +37,10 @@ def _list_needs(recipe: Recipe, rows: Rows, epoch: int | None, place: str) -> li
         (
             recipe.gradient is not None,
             f"{beside} corrects gradients, and statistics hold none; leave it out",
+        ),
+        (
+            isinstance(rule, Counts) and rule.percentile < 100,
+            "a percentile needs the elements, and statistics hold the extremes; leave percentile= out",
         ),
         (rule.is_learned, f"{rule.name} learns by gradient; statistics hold none; take ema, counts or minmax"),
         (

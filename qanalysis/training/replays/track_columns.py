@@ -106,7 +106,7 @@ def fill_columns(traces: Sequence[Replayed]) -> dict[str, NDArray[Any]]:
     count = sum(len(trace.rows) for trace in traces)
     blank = {
         **dict.fromkeys(("loss", "accuracy", "error", "v_scalar", "v_elem"), np.nan),
-        **dict.fromkeys(("grad_rms", "grad_cosine", "dead_zone"), np.nan),
+        **dict.fromkeys(("grad_rms", "grad_cosine", "correction_rms", "dead_zone", "data_low", "data_high"), np.nan),
         "flips": NO_INTEGER,
     }
     columns: dict[str, NDArray[Any]] = {name: np.broadcast_to(value, (count,)) for name, value in blank.items()}
@@ -146,7 +146,7 @@ def _describe(trace: Replayed) -> dict[str, NDArray[Any]]:
         "high": known(run.high[place]),
         "clipped_fraction": np.where(there & finite, losses.clipped_share, np.nan),
         "event": event.astype(object),
-        **{name: getattr(seen, name) for name in ("absmax", "absmin", "mean", "std")},
+        **{name: getattr(seen, name) for name in ("absmax", "absmin", "mean", "std", "mean_quantized")},
         "numel": whole(seen.count, np.isfinite(seen.count)),
         "non_finite": whole(seen.non_finite, np.isfinite(seen.non_finite)),
         "diff_bit": run.diff_bit[place],

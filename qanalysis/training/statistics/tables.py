@@ -123,9 +123,9 @@ def _name_columns(names: Sequence[str], place: str, notes: list[str]) -> dict[st
             others += [columns[ours]] if ours in columns else []
             columns[ours] = name
     if set(names) >= _OF_HISTORY:
-        columns = {ours: given for ours, given in columns.items() if ours not in ("low", "high")}
-        columns["configuration"], others = "configuration", []
-        notes.append("A history of a training: its low and high are ends of ranges, so those of the data are unknown.")
+        columns |= {"configuration": "configuration", "low": "data_low", "high": "data_high"}
+        columns, others = {ours: given for ours, given in columns.items() if given in names}, []
+        notes.append("A history of a training: layers are read with what they saw, not with the ranges that they had.")
     check_columns(columns, place, spelled=names)
     renamed = [f"{given.strip()} as {ours}" for ours, given in columns.items() if given.strip() != ours]
     if renamed:
