@@ -105,8 +105,10 @@ class Recorder:
         scale: Scale = 1.0,
         start: int = 0,
     ) -> None:
-        if every < 1 or start < 0:
-            raise ValueError(f"every {every}, start {start}: steps are recorded every 1 or more, from 0 or later")
+        if every < 1 or start < 0 or every != int(every) or start != int(start):
+            raise ValueError(
+                f"every {every}, start {start}: steps are recorded every 1 or more, from 0 or later, in whole numbers"
+            )
         self.every, self.steps = every, start
         self.kinds = _check_kinds(kinds)
         self.absent: tuple[str, ...] = ()

@@ -40,6 +40,8 @@ from qanalysis.training.rungs import RungState
 
 #: Steps in a row without a finite loss and gradient after which a training has diverged.
 PATIENCE = 20
+#: Of the history of a configuration: about 2 GB in memory.
+MOST_ROWS = 3_000_000
 
 
 @dataclass(slots=True, eq=False)
@@ -91,6 +93,7 @@ class Run:
             Clock(epoch=plan.epoch, tells=configuration.record_every > 0),
             pattern=configuration.layers,
         )
+        _check_size(configuration, len(wired.sites))
         return cls(
             configuration,
             model,
@@ -356,6 +359,18 @@ class Run:
 
 #: Steps between looks for the smallest weights: between them the same ones are kept at 0.
 PRUNE_EVERY = 5
+
+
+def _check_size(configuration: Configuration, sites: int) -> None:
+    """Raises ValueError for a history that would not fit into memory."""
+    every = configuration.record_every
+    rows = sites * -(-configuration.steps // every) if every else 0
+    if rows > MOST_ROWS:
+        enough = -(-configuration.steps * sites // MOST_ROWS)
+        raise ValueError(
+            f"configuration {configuration.name!r}: {configuration.steps:,} steps of {sites} tensors are {rows:,} "
+            f"rows, and a history holds {MOST_ROWS:,}; record fewer, such as record_every = {enough}"
+        )
 
 
 def _make_optimizer(model: nn.Module, configuration: Configuration) -> torch.optim.Optimizer:
