@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -222,3 +223,13 @@ def test_imports_load_no_heavy_library(code: str) -> None:
 def test_help_loads_no_heavy_library() -> None:
     code = "from typer.testing import CliRunner\nfrom qanalysis.cli import app\nassert CliRunner().invoke(app, ['--help']).exit_code == 0"
     assert not {"torch", "plotly", "streamlit", "pandas", "numba", "pyarrow"} & list_loaded(code)
+
+
+def test_the_wheel_has_every_folder() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {
+        file.parent.relative_to(ROOT).as_posix().replace("/", ".")
+        for top in (PACKAGE, ROOT / "sample_models")
+        for file in top.rglob("__init__.py")
+    }
+    assert set(listed) == folders

@@ -363,8 +363,7 @@ PRUNE_EVERY = 5
 
 def _check_size(configuration: Configuration, sites: int) -> None:
     """Raises ValueError for a history that would not fit into memory."""
-    every = configuration.record_every
-    rows = sites * -(-configuration.steps // every) if every else 0
+    rows = sites * configuration.steps // max(configuration.record_every, 1) * (configuration.record_every > 0)
     if rows > MOST_ROWS:
         enough = -(-configuration.steps * sites // MOST_ROWS)
         raise ValueError(
