@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 WIDTH, HEADS, BLOCKS, LENGTH, BATCH, WORDS = 160, 4, 4, 64, 16, 128
 LINEAR = r"\.(q|k|v|out|up|down)$|^head$"
-FOREVER = 10**6
+FOREVER = 10_000  # steps, more than are ever taken
 ROUNDS = 11  # of ten steps each where every tenth is told
 
 FORWARD = {"weight": "int4 channel + minmax + ewgs", "input": "int8 asym + ema"}
