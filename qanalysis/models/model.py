@@ -97,6 +97,15 @@ def count_targets(targets: Tensor) -> int:
     return targets.numel() if targets.is_floating_point() else int((targets != IGNORED).sum())
 
 
+def count_right(logits: Tensor, labels: Tensor) -> int:
+    """How many labels have the largest logit; where a logit is NaN no answer is right.
+
+    >>> count_right(torch.tensor([[2.0, 0.0], [float("nan"), 0.0]]), torch.tensor([0, 0]))
+    1
+    """
+    return int(((logits.argmax(-1) == labels) & ~logits.isnan().any(-1)).sum())
+
+
 def measure(model: nn.Module, inputs: Tensor, targets: Tensor, *, loss: str, batch: int = 500) -> Score:
     """Loss and accuracy over all targets, without gradients, in evaluation mode; every part's own mode is put back.
 
@@ -117,8 +126,7 @@ def measure(model: nn.Module, inputs: Tensor, targets: Tensor, *, loss: str, bat
         for some, wanted in zip(torch.split(inputs, batch), torch.split(targets, batch), strict=True):
             outputs = run_model(model, some)
             total += float(sum_loss(outputs, wanted, loss))
-            if loss == "cross-entropy":  # argmax takes a NaN for the largest: no answer is right by that
-                right += int(((outputs.argmax(-1) == wanted) & ~outputs.isnan().any(-1)).sum())
+            right += count_right(outputs, wanted) if loss == "cross-entropy" else 0
     return Score(loss=total / count, accuracy=right / count if loss == "cross-entropy" else None)
 
 

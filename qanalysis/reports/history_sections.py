@@ -40,7 +40,7 @@ def outline_history(table: Table[Any], *, title: str | None = None) -> Outline:
     best = max(table.totals, key=_rank, default=None)
     headline = (
         f"{count_of(len(table.totals), 'configuration')}; the best after training is {best.configuration}: "
-        f"{_share(best.final_accuracy, best.final_loss)} on held-out data, float "
+        f"{_share(best.final_accuracy, best.final_loss)} on held-out data, before training in float "
         f"{_share(best.float_accuracy, best.float_loss)}."
         if best is not None
         else f"{len(table):,} rows of a quantized training."

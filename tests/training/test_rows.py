@@ -161,3 +161,13 @@ def test_a_replay_over_a_history_has_the_ends_of_the_data(tmp_path: Path) -> Non
     assert any(low == 0 for low, _high, _step in had.values())
     for at, ends in had.items():
         assert found[at] == pytest.approx(ends, rel=2**-22)  # the loop's grid is float32
+
+
+def test_rows_of_the_training_have_the_accuracy_of_their_batch() -> None:
+    run = run_small(weight="int8", steps=3, record_every=1)
+    for step, row in enumerate(rows_of(run, "(model)", "training")):
+        inputs, _targets = run.plan.draw(step)
+        assert row["accuracy"] == pytest.approx(round(row["accuracy"] * len(inputs)) / len(inputs), abs=1e-12)
+    scores = [row["accuracy"] for row in rows_of(run, "(model)", "training")]
+    assert len(scores) == 3
+    assert all(0 <= score <= 1 for score in scores)

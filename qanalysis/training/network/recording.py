@@ -12,6 +12,7 @@ import numpy as np
 from qanalysis.arrays import Doubles
 from qanalysis.results.columns import names_of
 from qanalysis.results.table import Frame
+from qanalysis.training.configuration import Configuration
 from qanalysis.training.network.carrier import WeightCarrier
 from qanalysis.training.network.site import Site, find_mean_magnitude
 from qanalysis.training.range_rules import PrecisionRule
@@ -19,6 +20,9 @@ from qanalysis.training.row import MODEL, HistoryRow
 from qanalysis.training.width_rules import DISTORTION
 
 _NAMES = names_of(HistoryRow)
+
+#: Of the history of a configuration: about 2 GB in memory.
+MOST_ROWS = 3_000_000
 
 
 @dataclass(slots=True)
@@ -52,6 +56,17 @@ class Recorder:
         }
         columns["configuration"] = [self.configuration] * len(chosen)
         return Frame(HistoryRow, columns)
+
+
+def check_size(configuration: Configuration, sites: int) -> None:
+    """Raises ValueError for a history that would not fit into memory."""
+    rows = sites * configuration.steps // max(configuration.record_every, 1) * (configuration.record_every > 0)
+    if rows > MOST_ROWS:
+        enough = -(-configuration.steps * sites // MOST_ROWS)
+        raise ValueError(
+            f"configuration {configuration.name!r}: {configuration.steps:,} steps of {sites} tensors are {rows:,} "
+            f"rows, and a history holds {MOST_ROWS:,}; record fewer, such as record_every = {enough}"
+        )
 
 
 def describe_site(site: Site, step: int) -> dict[str, Any]:

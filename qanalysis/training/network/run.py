@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from qanalysis.models.data import Data
-from qanalysis.models.model import Score, count_targets, measure, run_model, sum_loss
+from qanalysis.models.model import Score, count_right, count_targets, measure, run_model, sum_loss
 from qanalysis.training.configuration import Configuration
 from qanalysis.training.gradient_rules import is_finite
 from qanalysis.training.network.batches import Plan, plan_batches
 from qanalysis.training.network.float_gradient import differentiate_float, differentiating, find_cosine
 from qanalysis.training.network.norms import reestimate_norms
 from qanalysis.training.network.paths import PathKeeper
-from qanalysis.training.network.recording import Recorder, describe_weight
+from qanalysis.training.network.recording import Recorder, check_size, describe_weight
 from qanalysis.training.network.saving import (
     restore_carrier,
     restore_rung,
@@ -40,8 +40,6 @@ from qanalysis.training.rungs import RungState
 
 #: Steps in a row without a finite loss and gradient after which a training has diverged.
 PATIENCE = 20
-#: Of the history of a configuration: about 2 GB in memory.
-MOST_ROWS = 3_000_000
 
 
 @dataclass(slots=True, eq=False)
@@ -93,7 +91,7 @@ class Run:
             Clock(epoch=plan.epoch, tells=configuration.record_every > 0),
             pattern=configuration.layers,
         )
-        _check_size(configuration, len(wired.sites))
+        check_size(configuration, len(wired.sites))
         return cls(
             configuration,
             model,
@@ -204,14 +202,16 @@ class Run:
         self._climb_down(self.scores["held-out"]["loss"] if self.may_be_saved else math.nan)
 
     def _lose(self, outputs: Tensor, inputs: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """The loss of the step, a mean over the targets, and the parts that a distillation has."""
-        rule = self.configuration.distillation
+        """The loss of the step, a mean over the targets; the accuracy of its batch, and a distillation's parts."""
+        rule, parts, count = self.configuration.distillation, {}, count_targets(targets)
+        if self.clock.records and self.data.loss == "cross-entropy":
+            parts = {"accuracy": count_right(outputs.detach(), targets) / count}
         if rule is None:
-            return sum_loss(outputs, targets, self.data.loss) / count_targets(targets), {}
+            return sum_loss(outputs, targets, self.data.loss) / count, parts
         with torch.no_grad():
             taught = run_model(self.teacher, inputs)
         found = rule(outputs, taught, targets)
-        return found.total, {"kl": found.kl, "ce": found.ce, "agreement": found.agreement}
+        return found.total, {**parts, "kl": found.kl, "agreement": found.agreement}
 
     def _move(self) -> None:
         self.optimizer.step()
@@ -230,8 +230,9 @@ class Run:
     def _record(self, loss: float, parts: dict[str, float], gradients: dict[str, Tensor], *, moves: bool) -> None:
         """The rows of this step."""
         event = "" if moves else self._tell_skip(loss)
-        self.recorder.add_model(self.step, "training", loss=loss, event=event, numel=self.items)
-        if parts:
+        right = parts.get("accuracy")
+        self.recorder.add_model(self.step, "training", loss=loss, accuracy=right, event=event, numel=self.items)
+        if "kl" in parts:
             self.recorder.add_model(self.step, "distillation", loss=parts["kl"], accuracy=parts["agreement"])
         for site in self.wired.sites:
             carrier = self.wired.weights.get(site.layer) if site.kind == "weight" else None
@@ -359,17 +360,6 @@ class Run:
 
 #: Steps between looks for the smallest weights: between them the same ones are kept at 0.
 PRUNE_EVERY = 5
-
-
-def _check_size(configuration: Configuration, sites: int) -> None:
-    """Raises ValueError for a history that would not fit into memory."""
-    rows = sites * configuration.steps // max(configuration.record_every, 1) * (configuration.record_every > 0)
-    if rows > MOST_ROWS:
-        enough = -(-configuration.steps * sites // MOST_ROWS)
-        raise ValueError(
-            f"configuration {configuration.name!r}: {configuration.steps:,} steps of {sites} tensors are {rows:,} "
-            f"rows, and a history holds {MOST_ROWS:,}; record fewer, such as record_every = {enough}"
-        )
 
 
 def _make_optimizer(model: nn.Module, configuration: Configuration) -> torch.optim.Optimizer:
