@@ -221,18 +221,16 @@ def step_lines(history: History, look: Look, *, theme: Theme = "light") -> Drawi
 
 
 def gradient_lines(history: History, look: Look, *, theme: Theme = "light") -> Drawing:
-    """Size of the corrected gradient above, dotted that of the correction; its cosine to the float network's below.
-
-    Of a tensor that has no cosine of its own those of the layer's weights.
+    """Rms of the corrected gradient, dotted that of the correction, and its cosine to the float network's gradient; of
+    the layer's weights where the tensor has no cosine of its own.
     """
     sheet, kind = Sheet(history, look, theme), _find_gradient(history, look)
     sheet.add_column("grad_rms", look.layer, kind)
     sheet.add_column("correction_rms", look.layer, kind, dash="dot", alpha=0.6, told=", correction", listed=False)
     sheet.add_column("grad_cosine", look.layer, kind, axis="y2")
     line = (look.focus, look.layer, kind)
-    now = {name: _last(history.read(line, name).astype(np.float64)) for name in ("grad_rms", "grad_cosine")}
-    cosine = f", cosine {_tell(now['grad_cosine'])} to the float one" if math.isfinite(now["grad_cosine"]) else ""
-    told = f"rms {_tell(now['grad_rms'])}{cosine}"
+    rms, cosine = (_last(history.read(line, name).astype(np.float64)) for name in ("grad_rms", "grad_cosine"))
+    told = f"rms {_tell(rms)}" + (f", cosine {_tell(cosine)} to the float one" if math.isfinite(cosine) else "")
     corrects = bool((history.read(line, "correction_rms").astype(np.float64) > 0).any())
     return sheet.finish(
         f"Gradient: {told}",
