@@ -9,24 +9,63 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import streamlit as st
 
+from qanalysis.checkpoints.path_policy import resolve_inside
+from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.jobs import ENGINE_VERSION, Job, JobManager, Snapshot
+from qanalysis.dashboard.sources import read_root
 from qanalysis.notation import duration
 from qanalysis.results.table import Frame, Table
 from qanalysis.training.configuration import Experiment
+from qanalysis.training.presets import PRESETS
 from qanalysis.training.row import HistoryRow
 
 MOST_PARTS = 32
 """Pieces of a history that are held before they are joined."""
 
 
+_OWN_DATA = {preset.experiment.data for preset in PRESETS.values()}
+
+
 class CancelledError(Exception):
     """Ends a training between two of its steps."""
+
+
+def read_experiment(text: str, *, place: str) -> Experiment:
+    """An experiment that a page may train: samples, and data of samples, of presets or of files below the root folder.
+
+    Functions are left to the command line: a link can name any that the server finds, such as one that ends it. Raises
+    ValueError, which begins with `place`.
+    """
+    experiment = Experiment.from_toml(text, place=place)
+    way_out = "train it with `qanalysis train FILE`, and turn its history into a page with `qanalysis report`"
+    if not experiment.model.startswith("sample:"):
+        raise ValueError(f"{place}: model = {experiment.model!r} is a function, and a page calls none; {way_out}")
+    try:
+        locate_data(experiment)
+    except ValueError as error:
+        raise ValueError(f"{place}: data = {experiment.data!r}: {error}; {way_out}") from None
+    return experiment
+
+
+def locate_data(experiment: Experiment) -> Experiment:
+    """The same with the path of its file below the root folder. Raises ValueError for a function that is no preset's,
+    and for a path outside.
+    """
+    data = experiment.data
+    if data is None or data == "sample" or data.startswith("sample:") or data in _OWN_DATA:
+        return experiment
+    if not data.endswith(".npz"):
+        raise ValueError("it is a function, and a page calls none")
+    try:
+        return replace(experiment, data=str(resolve_inside(read_root(), data)))
+    except CheckpointError as error:
+        raise ValueError(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +81,8 @@ class TrainingRequest:
 
     @property
     def experiment(self) -> Experiment:
-        """What the text says."""
-        return Experiment.from_toml(self.text)
+        """What the text says. Raises ValueError for what a page does not train."""
+        return read_experiment(self.text, place="the experiment")
 
     @property
     def subject(self) -> str:
@@ -95,7 +134,7 @@ def run_training(
     """
     from qanalysis.training.loop import Trainer  # loads torch, which a page without a run does not need
 
-    trainer, book = Trainer(request.experiment), _Book(request)
+    trainer, book = Trainer(locate_data(request.experiment)), _Book(request)
 
     def check() -> None:
         if cancel.is_set():
@@ -105,9 +144,10 @@ def run_training(
         on_progress(book.add(progress.configuration, progress.done, progress.steps, progress.rows))
 
     try:
-        return trainer.train(note, check)
+        table = trainer.train(note, check)
     except CancelledError:
-        return trainer.history(complete=False)
+        table = trainer.history(complete=False)
+    return replace(table, settings={**table.settings, "experiment": request.text})
 
 
 class _Book:

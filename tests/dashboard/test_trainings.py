@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qanalysis.dashboard.jobs import Snapshot
@@ -12,11 +14,14 @@ from qanalysis.dashboard.training.runs import Readings, find_thresholds
 from qanalysis.dashboard.trainings import (
     TrainingProgress,
     TrainingRequest,
+    read_experiment,
     read_rows,
     run_training,
     tell_run,
 )
+from qanalysis.results.document import to_json
 from qanalysis.training.configuration import Experiment
+from qanalysis.training.presets import PRESETS
 
 TEXT = Experiment.from_toml(
     """model = "sample:digits-mlp"
@@ -110,3 +115,43 @@ class TestReadings:
         assert find_thresholds(scalar, "a", "weight") == (0.05, 0.25)
         assert find_thresholds(REQUEST.experiment, "b", "weight") is None
         assert find_thresholds(REQUEST.experiment, "c", "weight") is None
+
+
+class TestWhatAPageTrains:
+    """A link may name any function that the server finds, and any file: neither is taken."""
+
+    @pytest.mark.parametrize(
+        ("model", "data", "told"),
+        [
+            ("os:abort", "sample", "is a function, and a page calls none"),
+            ("sample:digits-mlp", "os:abort", "is a function, and a page calls none"),
+            ("sample:digits-mlp", "../../etc/secret.npz", "lies outside the root folder"),
+            ("sample:digits-mlp", "missing.npz", "does not exist in the root folder"),
+        ],
+    )
+    def test_functions_and_foreign_files_are_refused(
+        self, model: str, data: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("QANALYSIS_ROOT", str(tmp_path))
+        text = f'model = "{model}"\ndata = "{data}"\n[[configuration]]\nname = "a"\n'
+        with pytest.raises(ValueError, match=r"^the link: ") as caught:
+            read_experiment(text, place="the link")
+        assert told in str(caught.value)
+        assert "qanalysis train" in str(caught.value)
+
+    def test_a_file_below_the_root_is_trained_on_and_its_place_stays_out_of_the_history(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("QANALYSIS_ROOT", str(tmp_path))
+        rng = np.random.default_rng(0)
+        np.savez(tmp_path / "mine.npz", x=rng.random((40, 1, 8, 8), np.float32), y=rng.integers(0, 10, 40))
+        text = 'model = "sample:digits-mlp"\ndata = "mine.npz"\n[[configuration]]\nname = "a"\nsteps = 2\nbatch = 8\n'
+        request = TrainingRequest(Experiment.from_toml(text).to_toml())
+        table = run_training(request, lambda _progress: None, threading.Event())
+        assert table.settings["experiment"] == request.text
+        assert str(tmp_path) not in to_json(table)
+
+    @pytest.mark.parametrize("name", PRESETS)
+    def test_every_preset_may_be_trained(self, name: str) -> None:
+        text = PRESETS[name].experiment.to_toml()
+        assert read_experiment(text, place="it") == PRESETS[name].experiment

@@ -12,6 +12,7 @@ import streamlit as st
 
 from qanalysis.dashboard.session import change, keep
 from qanalysis.dashboard.training.view import LabView, keep_text
+from qanalysis.dashboard.trainings import read_experiment
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.training.configuration import Configuration, Experiment
 from qanalysis.training.gradient_rules import GRADIENT_RULES
@@ -210,7 +211,7 @@ def _take_upload(key: str) -> None:
 def _take_toml(text: str, *, place: str) -> None:
     faults = read_faults()
     try:
-        experiment = Experiment.from_toml(text, place=place)
+        experiment = read_experiment(text, place=place)
         if len(experiment.configurations) > MOST_CONFIGURATIONS:
             raise ValueError(
                 f"{place}: {len(experiment.configurations)} configurations; the page holds at most "

@@ -24,11 +24,17 @@ from qanalysis.dashboard.training.frames import Shown, offer_run, place_run
 from qanalysis.dashboard.training.honesty import draw_examples, draw_readings
 from qanalysis.dashboard.training.runs import warm_training
 from qanalysis.dashboard.training.view import LabView
-from qanalysis.dashboard.trainings import TrainingJob, TrainingRequest, get_trainings, read_rows, tell_run
+from qanalysis.dashboard.trainings import (
+    TrainingJob,
+    TrainingRequest,
+    get_trainings,
+    read_experiment,
+    read_rows,
+    tell_run,
+)
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import count
 from qanalysis.results.table import Table
-from qanalysis.training.configuration import Experiment
 from qanalysis.training.presets import PRESETS
 from qanalysis.training.row import MODEL, HistoryRow
 
@@ -49,7 +55,7 @@ def draw_lab(view: LabView) -> None:
         draw_history(LabView, keeps="nothing")
     draw_preset(view)
     try:
-        experiment = Experiment.from_toml(view.text, place="the experiment of this link")
+        experiment = read_experiment(view.text, place="the experiment of this link")
         request = TrainingRequest(view.readings.apply(experiment).to_toml())
     except (ValueError, LookupError) as error:
         draw_fault(str(error.args[0]), "Choose a preset, or go **Back to the preset**.")
