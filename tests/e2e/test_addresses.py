@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import expect
 
 from .conftest import OpenVisit, Server, start_server
 from .layers_page import focus_slider, read_query, wait_for_headline, wait_for_query
@@ -103,16 +104,16 @@ def test_undo_wakes_with_the_first_step(server: Server, open_visit: OpenVisit) -
     page = open_visit(server.url).page
     wait_for_headline(page, "at int4 group=128")
     undo = page.get_by_role("button", name="Undo")
-    assert undo.is_disabled()
+    expect(undo).to_be_disabled()
     focus_slider(page)
     page.keyboard.press("ArrowRight")
     wait_for_headline(page, "at int5 group=128")
     wait_for_query(page, bits="5")
-    assert undo.is_enabled()
+    expect(undo).to_be_enabled()
     undo.click()
     wait_for_headline(page, "at int4 group=128")
     wait_for_query(page, bits=None)
-    assert undo.is_disabled()
+    expect(undo).to_be_disabled()
     page.get_by_role("button", name="Redo").click()
     wait_for_headline(page, "at int5 group=128")
     wait_for_query(page, bits="5")
