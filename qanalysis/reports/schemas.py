@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from qanalysis.diagnosis.causes import Cause
 from qanalysis.diagnosis.cures import Cure
@@ -24,7 +25,7 @@ _COMMAND = {
 
 def list_schemas() -> dict[str, str]:
     """File name to text, one for each kind of result; that of a sweep also describes diagnoses."""
-    more = {
+    more: dict[Any, dict[str, object]] = {
         Row: {
             "diagnoses": {
                 "type": "array",
@@ -32,26 +33,7 @@ def list_schemas() -> dict[str, str]:
                 "items": {"$ref": "#/$defs/diagnosis"},
             }
         },
-        HistoryRow: {
-            "paths": {
-                "type": "array",
-                "description": "how single weights moved over their grid, where that was kept",
-                "items": {
-                    "type": "object",
-                    "required": ["configuration", "layer", "index", "step", "x", "y", "step_size"],
-                    "additionalProperties": False,
-                    "properties": {
-                        **dict.fromkeys(("configuration", "layer"), _TEXT),
-                        "index": {"type": "integer"},
-                        "step": {"type": "array", "items": {"type": "integer"}},
-                        **{
-                            name: {"type": "array", "items": {"type": ["number", "null"]}}
-                            for name in ("x", "y", "step_size")
-                        },
-                    },
-                },
-            }
-        },
+        HistoryRow: {"paths": _describe_paths()},
         TrackRow: {
             "commands": {
                 "type": "array",
@@ -68,6 +50,26 @@ def list_schemas() -> dict[str, str]:
     found = {row_type.KIND.schema: schema.describe_kind(row_type, more=more.get(row_type)) for row_type in load_kinds()}
     found[Row.KIND.schema]["$defs"]["diagnosis"] = _describe_diagnosis()
     return {f"{stem}.schema.json": schema.write_schema(one) for stem, one in found.items()}
+
+
+def _describe_paths() -> dict[str, object]:
+    """Latent and quantized values of single weights, step by step, as a training keeps them."""
+    numbers = {"type": "array", "items": {"type": ["number", "null"]}}
+    return {
+        "type": "array",
+        "description": "how single weights moved over their grid, where that was kept",
+        "items": {
+            "type": "object",
+            "required": ["configuration", "layer", "index", "step", "x", "y", "step_size"],
+            "additionalProperties": False,
+            "properties": {
+                **dict.fromkeys(("configuration", "layer"), _TEXT),
+                "index": {"type": "integer"},
+                "step": {"type": "array", "items": {"type": "integer"}},
+                **dict.fromkeys(("x", "y", "step_size"), numbers),
+            },
+        },
+    }
 
 
 def _describe_diagnosis() -> dict[str, object]:

@@ -58,11 +58,6 @@ class RangeRule(Rule):
         """Whether it lays the grid over the tensor itself at each check, by the range rule of the scheme."""
         return False
 
-    @property
-    def scale_by(self) -> str:
-        """Where the largest value is looked for (A11): in the layer, in all layers of the kind, in each group."""
-        return "layer"
-
     @abstractmethod
     def begin(self, state: QuantizerState, seen: Observation, reach: Reach) -> QuantizerState:
         """The state with a first range for all n, from what is seen first."""
@@ -141,10 +136,6 @@ class PrecisionRule(RangeRule):
         "covering", choices=("covering", "source", "library"), meaning="how s follows from the largest value"
     )
     scope: Scope = key("layer", choices=_SCOPES, meaning="where the largest value is looked for")
-
-    @property
-    def scale_by(self) -> str:
-        return self.scope
 
     @property
     def exponent_rule(self) -> Literal["covering", "source", "library"] | None:

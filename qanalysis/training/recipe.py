@@ -156,19 +156,14 @@ class Recipe:
 
     def find_fault(self) -> str:
         """Which parts exclude each other; empty where all go together."""
-        return next((told for fails, told in self._list_rules() if fails), "")
+        return next((told for fails, told in self._list_pairs() + self._list_schemes() if fails), "")
 
-    def _list_rules(self) -> list[tuple[bool, str]]:
-        """What must not be, and what is told of it."""
-        scheme, rule = self.scheme, self.range
-        fmt, grouped = scheme.format, str(scheme.grouping) != "tensor"
+    def _list_pairs(self) -> list[tuple[bool, str]]:
+        """Which rules must not stand together, and what is told of it."""
+        rule, fmt = self.range, self.scheme.format
         is_precision = isinstance(rule, PrecisionRule)
         most = self.width.most if self.width else 0
         return [
-            (
-                is_precision and not scheme.symmetry.signed,
-                f"{rule.name} moves one step for both signs, and {scheme} has a zero point; leave asym out",
-            ),
             (
                 self.down is not None and not is_precision,
                 f"down lowers the precision of an up- rule, and {rule.name} lowers its own range; leave one out",
@@ -180,6 +175,17 @@ class Recipe:
             (
                 self.width is not None and not (fmt.is_integer and fmt.bits <= most),
                 f"width-growth widens integers up to {most} bits, and {fmt} is none of them",
+            ),
+        ]
+
+    def _list_schemes(self) -> list[tuple[bool, str]]:
+        """Which rules a grid does not take, and what is told of it."""
+        scheme, rule = self.scheme, self.range
+        fmt, grouped = scheme.format, str(scheme.grouping) != "tensor"
+        return [
+            (
+                isinstance(rule, PrecisionRule) and not scheme.symmetry.signed,
+                f"{rule.name} moves one step for both signs, and {scheme} has a zero point; leave asym out",
             ),
             (
                 not rule.refits and not scheme.takes_extremes,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Codes, Doubles
+from qanalysis.quantizers.observing import Observed
 from qanalysis.quantizers.rounding import parse_rounding
 
 #: The six kinds of data whose precision is adjusted (A4): input and output neurons, weights, and their gradients.
@@ -27,27 +28,12 @@ Precision = Literal["s", "f"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Observation:
-    """Statistics of n tensors or groups at one step, float64 (n,) each.
+class Observation(Observed):
+    """Statistics of n tensors or groups at one step, as `Observed`, float64 (n,) each; NaN where unknown.
 
-    Parameters
-    ----------
-    absmax : largest |x|; NaN or infinite where nothing finite was seen.
-    absmin : smallest |x| > 0; NaN where there is none or it is unknown.
-    mean, std : of |x|, std of the population; NaN where unknown.
-    low, high : smallest and largest x.
-    count : finite elements; NaN where unknown. non_finite : the others.
-    mean_quantized : mean of |Q(x)|; NaN where unknown.
+    `absmax` may be infinite where nothing finite was seen; `mean_quantized` is the mean of |Q(x)|.
     """
 
-    absmax: Doubles
-    absmin: Doubles
-    mean: Doubles
-    std: Doubles
-    low: Doubles
-    high: Doubles
-    count: Doubles
-    non_finite: Doubles
     mean_quantized: Doubles
 
     @classmethod

@@ -7,6 +7,7 @@ learn from, and a grid that must see the elements can not be laid.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,8 +112,7 @@ def _hide_unknown(recipe: Recipe, seen: Observation) -> Observation:
     """What a rule may act on: one that goes by moments sees nothing where they are unknown."""
     if not recipe.range.needs_moments:
         return seen
-    parts = {name: getattr(seen, name) for name in Observation.__slots__}
-    return Observation(**parts | {"absmax": np.where(np.isnan(seen.mean + seen.std), np.nan, seen.absmax)})
+    return replace(seen, absmax=np.where(np.isnan(seen.mean + seen.std), np.nan, seen.absmax))
 
 
 def _take_step(

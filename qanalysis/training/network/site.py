@@ -7,7 +7,7 @@ still; only grids that are laid over each tensor itself are laid anew.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 
 import numpy as np
@@ -339,17 +339,8 @@ def _narrow(seen: Observation, matrix: Floats, percentile: float) -> Observation
 
 def _to_observation(matrix: Floats, layout: Layout) -> Observation:
     found = observe_groups(matrix, layout)
-    return Observation(
-        found.absmax,
-        found.absmin,
-        found.mean,
-        found.std,
-        found.low,
-        found.high,
-        found.count,
-        found.non_finite,
-        np.full(found.absmax.shape, np.nan),
-    )
+    statistics = {one.name: getattr(found, one.name) for one in fields(found)}
+    return Observation.of(**statistics)
 
 
 def _as_matrix(x: Floats, kind: KindOfData) -> Floats:
