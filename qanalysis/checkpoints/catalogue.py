@@ -13,10 +13,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints.mapped_file import read_head
+from qanalysis.checkpoints.data_file import DataFile, Folder
+from qanalysis.checkpoints.entries import Content
+from qanalysis.checkpoints.evidence import gather_evidence
+from qanalysis.checkpoints.file_source import FileSource
+from qanalysis.checkpoints.interpretation import interpret
+from qanalysis.checkpoints.mapped_file import LocalFolder, read_head
+from qanalysis.checkpoints.shards import INDEX_SUFFIX, find_shards, join
 from qanalysis.checkpoints.source import SAMPLE_PREFIX, ArraySource, CheckpointError, TensorSource
 
-INDEX_SUFFIX = ".safetensors.index.json"
 #: Bytes of a file that tell what it is.
 _HEAD = 9
 
@@ -32,24 +37,20 @@ class FileKind:
     contents: tuple[str | None, ...]
     reader: str
 
-    def open(self, *paths: Path, name: str) -> TensorSource:
-        """The tensors of a file, under the name that the source gets; of several files where the reader takes shards.
-        Raises CheckpointError for damaged ones.
-        """
+    def read(self, file: DataFile, folder: Folder) -> Content:
+        """The tensors of a file. Raises CheckpointError for a damaged one."""
         module, function = self.reader.split(".")
-        read: Callable[..., TensorSource] = getattr(import_module(f"qanalysis.checkpoints.{module}"), function)
-        return read(*paths, name=name)
+        read: Callable[..., Content] = getattr(import_module(f"qanalysis.checkpoints.{module}"), function)
+        return read(file, folder)
 
 
-_SAFETENSORS = FileKind("safetensors", (".safetensors",), ("safetensors", None), "safetensors_file.open_safetensors")
-_INDEX = FileKind("index", (INDEX_SUFFIX,), ("text", None), "safetensors_file.open_safetensors_index")
 KINDS = (
-    _SAFETENSORS,
-    FileKind("torch", (".pt", ".pth", ".bin"), ("zip", "pickle", None), "torch_file.open_torch"),
-    FileKind("onnx", (".onnx",), (None,), "onnx_file.open_onnx"),
-    FileKind("gguf", (".gguf",), ("gguf",), "gguf_file.open_gguf"),
-    FileKind("npz", (".npz",), ("zip",), "numpy_file.open_npz"),
-    FileKind("npy", (".npy",), ("npy",), "numpy_file.open_npy"),
+    FileKind("safetensors", (".safetensors",), ("safetensors", None), "safetensors_file.read_safetensors"),
+    FileKind("torch", (".pt", ".pth", ".bin"), ("zip", "pickle", None), "torch_file.read_torch"),
+    FileKind("onnx", (".onnx",), (None,), "onnx_file.read_onnx"),
+    FileKind("gguf", (".gguf",), ("gguf",), "gguf_file.read_gguf"),
+    FileKind("npz", (".npz",), ("zip",), "numpy_file.read_npz"),
+    FileKind("npy", (".npy",), ("npy",), "numpy_file.read_npy"),
 )
 #: The kind of each suffix, that of an index apart, which ends in two of them.
 SUFFIX_KINDS = {suffix: kind for kind in KINDS for suffix in kind.suffixes}
@@ -65,12 +66,20 @@ _CONTENTS = {
 }
 
 
-def open_checkpoint(source: str | os.PathLike[str] | Mapping[str, NDArray[Any]]) -> TensorSource:
+def open_checkpoint(
+    source: str | os.PathLike[str] | Mapping[str, NDArray[Any]],
+    *,
+    root: Path | None = None,
+    partial: bool = False,
+    remote: bool = True,
+) -> TensorSource:
     """Open a checkpoint, reading its header only.
 
     `source` is a .safetensors, .pt, .pth, .bin, .onnx, .gguf, .npz or .npy file, a `*.safetensors.index.json`, a folder
-    with an index or with .safetensors files, "sample:NAME", or a mapping of names to arrays. Raises CheckpointError for
-    what can not be opened and for files without a single tensor; the text names the path, the rule and the way out.
+    with an index or with .safetensors files, "sample:NAME", or a mapping of names to arrays. With `root`, no file
+    outside that folder is opened; `partial` takes a set of shards of which some are missing; without `remote` no
+    address is opened. Raises CheckpointError for what can not be opened and for files without a single tensor; the text
+    names the path, the rule and the way out.
 
     >>> import numpy as np
     >>> with open_checkpoint({"w": np.ones((2, 3), dtype=np.float32)}) as source:
@@ -83,7 +92,8 @@ def open_checkpoint(source: str | os.PathLike[str] | Mapping[str, NDArray[Any]])
     if not text:
         raise CheckpointError("the path is empty; give a checkpoint file, a folder of shards, or sample:NAME")
     is_sample = text.startswith(SAMPLE_PREFIX)
-    opened = _open_file(locate_sample(text), name=text) if is_sample else _open_path(Path(text))
+    path = locate_sample(text) if is_sample else Path(text)
+    opened = _open_path(path, root=None if is_sample else root, name=text if is_sample else "")
     if not opened.tensors:
         opened.close()
         raise CheckpointError(f"{text!r} holds no tensors; give a file with weights in it")
@@ -100,51 +110,25 @@ def locate_sample(text: str) -> Path:
     return sample_models.weights_path(name)
 
 
-def _open_path(path: Path) -> TensorSource:
+def _open_path(path: Path, *, root: Path | None, name: str) -> TensorSource:
     try:
         is_folder = path.is_dir()
     except OSError as error:
         raise CheckpointError(
             f"{str(path)[:200]!r} can not be opened: {error.strerror}; check the path and its permissions"
         ) from None
-    return _open_folder(path) if is_folder else _open_file(path, name=path.name)
-
-
-def _open_folder(folder: Path) -> TensorSource:
-    name = folder.resolve().name
-    try:
-        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    except OSError as error:
-        raise CheckpointError(f"{str(folder)!r} can not be listed: {error.strerror}; check its permissions") from None
-    indexes = [path for path in files if path.name.endswith(INDEX_SUFFIX)]
-    shards = [path for path in files if path.suffix.lower() == ".safetensors"]
-    if len(indexes) > 1:
-        raise CheckpointError(
-            f"folder {str(folder)!r} holds {len(indexes)} indexes ({indexes[0].name}, {indexes[1].name}, ...); "
-            "open one of them"
-        )
-    if indexes:
-        return _open_file(indexes[0], name=name)
-    if not shards:
-        raise CheckpointError(
-            f"folder {str(folder)!r} holds no .safetensors file and no *{INDEX_SUFFIX}; open a checkpoint file of "
-            "it by name"
-        )
-    for path in shards:
-        identify_file(path)
-    return _SAFETENSORS.open(*shards, name=name)
-
-
-def _open_file(path: Path, *, name: str) -> TensorSource:
-    return identify_file(path).open(path, name=name)
+    folder = LocalFolder(path if is_folder else path.parent, root=root)
+    names = find_shards(folder, None if is_folder else path.name)
+    kinds = [identify_file(folder.path / shard) for shard in names]
+    contents = [kind.read(folder.open(shard), folder) for kind, shard in zip(kinds, names, strict=True)]
+    shown = name or (folder.name if is_folder else path.name)
+    joined = join(contents, shown)
+    entries = interpret(joined.entries, gather_evidence(folder, joined.metadata))
+    return FileSource(shown, entries, files=joined.files, memory_note=joined.memory_note, notes=joined.notes)
 
 
 def identify_file(path: Path) -> FileKind:
-    """The kind of a checkpoint file, by its suffix. Raises CheckpointError where suffix and content disagree; an index
-    is not looked into.
-    """
-    if path.name.endswith(INDEX_SUFFIX):
-        return _INDEX
+    """The kind of a checkpoint file, by its suffix. Raises CheckpointError where suffix and content disagree."""
     kind = SUFFIX_KINDS.get(path.suffix.lower())
     head = read_head(path, _HEAD)
     if kind is None:

@@ -1,8 +1,7 @@
 """What do all checkpoint files have in common once their header is read?
 
-A reader turns a header into pairs of a `TensorInfo` and its `Values`, the means to get at the numbers later. What holds
-for every format stands here: the laws of names and shapes, reading by name, hashing, closing, and the one kind of error
-that leaves.
+A reader turns a header into entries. What holds for every format stands here: the laws of names and shapes, reading by
+name, hashing, closing, and the one kind of error that leaves.
 """
 
 from __future__ import annotations
@@ -11,35 +10,17 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, check_unchanged, stamp_file
+from qanalysis.checkpoints.data_file import DataFile
+from qanalysis.checkpoints.entries import Entry, Values
+from qanalysis.checkpoints.mapped_file import SAVE_AGAIN
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
 
 _MAX_RANK = 64  # numpy's own limit
 _MAX_BYTES = 2**63 - 1
-
-
-class Values(Protocol):
-    """The numbers of one tensor, still on disk."""
-
-    @property
-    def sliceable(self) -> bool:
-        """Whether a part costs only the part."""
-
-    def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Elements start..stop in C order, 1-D."""
-
-
-class Closeable(Protocol):
-    """What a source has to release: a map, an archive."""
-
-    def close(self) -> None:
-        """Release the file."""
 
 
 class FileSource(TensorSource):
@@ -51,21 +32,20 @@ class FileSource(TensorSource):
     def __init__(
         self,
         name: str,
-        entries: Sequence[tuple[TensorInfo, Values]],
+        entries: Sequence[Entry],
         *,
-        files: Sequence[Path],
+        files: Sequence[DataFile],
         memory_note: str,
-        resources: Sequence[Closeable] = (),
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.memory_note = memory_note
-        self.files = tuple(files)
-        self._stamps = tuple(stamp_file(file) for file in self.files)
-        self.size_bytes = sum(size for size, _changed, _inode in self._stamps)
-        self._tensors = tuple(info for info, _ in entries)
+        self.notes = notes
+        self._files = tuple(files)
+        self.size_bytes = sum(file.size for file in self._files)
+        self._tensors = tuple(entry.info for entry in entries)
         self._values: dict[str, Values] = {}
-        self._resources = tuple(resources)
-        for info, values in entries:
+        for info, values, _settled in entries:
             _check_info(info, name)
             if info.name in self._values:
                 raise CheckpointError(
@@ -100,16 +80,13 @@ class FileSource(TensorSource):
     def _hash_content(self) -> hashlib._Hash:
         digest = hashlib.sha256()
         with refuse_broken(self.name):
-            for path, stamp in zip(self.files, self._stamps, strict=True):
-                with path.open("rb") as file:
-                    while block := file.read(1 << 20):
-                        digest.update(block)
-                check_unchanged(path, stamp)
+            for file in self._files:
+                file.hash_into(digest)
         return digest
 
     def close(self) -> None:
-        for resource in self._resources:
-            resource.close()
+        for file in self._files:
+            file.close()
 
 
 def _check_info(info: TensorInfo, place: str) -> None:

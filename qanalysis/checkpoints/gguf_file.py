@@ -12,7 +12,6 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,9 @@ from gguf.constants import GGML_QUANT_SIZES, GGUF_DEFAULT_ALIGNMENT, GGMLQuantiz
 from gguf.quants import dequantize
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints.file_source import FileSource, Values
-from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, MappedFile, MappedValues
+from qanalysis.checkpoints.data_file import DataFile, Folder
+from qanalysis.checkpoints.entries import Content, Entry, Values
+from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, StoredValues
 from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo
 
 MEMORY_NOTE = "Mapped: a read costs the tensor or the slice asked for; quantized blocks are decoded to float32 for it."
@@ -60,7 +60,7 @@ class BlockValues:
     touch.
     """
 
-    file: MappedFile
+    file: DataFile
     offset: int
     kind: GGMLQuantizationType
     sliceable: bool = True
@@ -83,8 +83,8 @@ class BlockValues:
 class _Cursor:
     """Reads the header forwards and refuses what would lie behind the end of the file."""
 
-    def __init__(self, file: MappedFile, offset: int) -> None:
-        self._file, self._place = file, file.path.name
+    def __init__(self, file: DataFile, offset: int) -> None:
+        self._file, self._place = file, file.name
         self.offset = offset
 
     def check_room(self, count: int, *, each: int, what: str) -> None:
@@ -138,14 +138,13 @@ class _Cursor:
             )
 
 
-def open_gguf(path: Path, *, name: str) -> FileSource:
+def read_gguf(file: DataFile, _folder: Folder) -> Content:
     """Tensors of a GGUF file, version 2 or 3, little-endian. Raises CheckpointError for other or damaged files."""
-    file = MappedFile(path)
-    return FileSource(name, list(_read_header(file)), files=[path], memory_note=MEMORY_NOTE, resources=[file])
+    return Content(list(_read_header(file)), [file], MEMORY_NOTE)
 
 
-def _read_header(file: MappedFile) -> Iterator[tuple[TensorInfo, Values]]:
-    place = file.path.name
+def _read_header(file: DataFile) -> Iterator[Entry]:
+    place = file.name
     cursor = _Cursor(file, 4)
     version = cursor.take("I", "the version")
     if version not in (2, 3):
@@ -161,7 +160,7 @@ def _read_header(file: MappedFile) -> Iterator[tuple[TensorInfo, Values]]:
     base = -(-cursor.offset // alignment) * alignment
     _check_layout(tensors, place=place, data_bytes=file.size - base)
     for info, begin, kind in tensors:
-        yield info, _locate_values(file, base + begin, dtype=info.dtype, kind=kind)
+        yield Entry(info, _locate_values(file, base + begin, info, kind=kind))
 
 
 def _read_alignment(cursor: _Cursor, field_count: int, place: str) -> int:
@@ -214,12 +213,12 @@ def _can_decode(kind: GGMLQuantizationType) -> bool:
     return True
 
 
-def _locate_values(file: MappedFile, offset: int, *, dtype: str, kind: int) -> Values:
-    if dtype in FLOAT_DTYPES:
-        return MappedValues(file, offset, FLOAT_DTYPES[dtype])
+def _locate_values(file: DataFile, offset: int, info: TensorInfo, *, kind: int) -> Values:
+    if info.dtype in FLOAT_DTYPES:
+        return StoredValues(file, offset, FLOAT_DTYPES[info.dtype], info.numel)
     if kind in GGML_QUANT_SIZES:
         return BlockValues(file, offset, GGMLQuantizationType(kind))
-    return MappedValues(file, offset, np.dtype(np.uint8))
+    return StoredValues(file, offset, np.dtype(np.uint8), info.size_bytes)
 
 
 def _check_layout(tensors: list[tuple[TensorInfo, int, int]], *, place: str, data_bytes: int) -> None:

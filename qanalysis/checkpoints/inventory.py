@@ -35,7 +35,7 @@ class TensorRow(RowType):
     dtype: str = column("Type", formula="number type in the file")
     numel: int = column("Elements", least=0, formula="number of values", additive=True)
     size_bytes: int = column("Size", "B", least=0, formula="bytes in the file", additive=True)
-    channel_axis: int = column("Channel axis", formula="axis of the output channels")
+    channel_axes: str = column("Channel axes", formula="axes of the output channels", of=lambda info: str(info.view))
     measurable: bool = column(
         "Measurable", formula="false for integers, bool, complex and unknown types", of=attrgetter("decodes")
     )

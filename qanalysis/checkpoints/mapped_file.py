@@ -7,6 +7,7 @@ kills the process.
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import stat
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.checkpoints.data_file import DataFile, Folder
 from qanalysis.checkpoints.source import CheckpointError, widen
 
 SAVE_AGAIN = "the file is damaged or was cut short: download or save it again"
@@ -70,11 +72,11 @@ def check_unchanged(path: Path, stamp: tuple[int, int, int]) -> None:
         raise CheckpointError(f"{path.name} changed on disk since it was opened; open it again")
 
 
-class MappedFile:
+class MappedFile(DataFile):
     """A file mapped for reading; several threads may read at once."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.name = path, path.name
         self._stamp = stamp_file(path)
         self.size = self._stamp[0]
         try:
@@ -84,20 +86,38 @@ class MappedFile:
             raise CheckpointError(f"{str(path)!r} can not be opened: {_reason(error)}; check its permissions") from None
 
     def read_header(self, offset: int, length: int) -> bytes:
-        """`length` bytes at `offset`, fewer at the end of the file; unlike `read_array` without a look at the file on
-        disk.
-        """
+        """`length` bytes at `offset`, fewer at the end of the file; without a look at the file on disk."""
         self._check_open()
         return self._map[offset : offset + length]
 
     def read_array(self, offset: int, *, dtype: np.dtype, count: int) -> NDArray[Any]:
-        """A copy of `count` values at byte `offset`: 1-D, in `dtype`, except that FLOAT_DTYPES come as float32."""
-        self._check_open()
-        check_unchanged(self.path, self._stamp)
-        view = np.frombuffer(self._map, dtype=dtype, count=count, offset=offset) if count else np.empty(0, dtype=dtype)
-        values = view.copy() if dtype == np.float32 or dtype.kind == "u" else widen(view)
+        values = self._view(offset, dtype=dtype, count=count).copy()
         self._release(offset, count * dtype.itemsize)
         return values
+
+    def read_floats(self, offset: int, *, dtype: np.dtype, count: int) -> NDArray[np.float32]:
+        view = self._view(offset, dtype=dtype, count=count)
+        values = view.copy() if dtype == np.float32 else widen(view)
+        self._release(offset, count * dtype.itemsize)
+        return values
+
+    def read_columns(
+        self, offset: int, *, dtype: np.dtype, count: int, width: int, first: int, last: int
+    ) -> NDArray[Any]:
+        part = self._view(offset, dtype=dtype, count=count).reshape(-1, width)[:, first:last].copy()
+        self._release(offset, count * dtype.itemsize)
+        return part
+
+    def hash_into(self, digest: hashlib._Hash) -> None:
+        with self.path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        check_unchanged(self.path, self._stamp)
+
+    def _view(self, offset: int, *, dtype: np.dtype, count: int) -> NDArray[Any]:
+        self._check_open()
+        check_unchanged(self.path, self._stamp)
+        return np.frombuffer(self._map, dtype=dtype, count=count, offset=offset) if count else np.empty(0, dtype=dtype)
 
     def _check_open(self) -> None:
         if self._map.closed:
@@ -117,13 +137,45 @@ class MappedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class MappedValues:
-    """`count` values that lie in a mapped file as they are in memory."""
+class StoredValues:
+    """`count` elements that lie in a file as they are in memory, at byte `offset`."""
 
-    file: MappedFile
+    file: DataFile
     offset: int
     dtype: np.dtype
+    count: int
     sliceable: bool = True
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        return self.file.read_array(self.offset + start * self.dtype.itemsize, dtype=self.dtype, count=stop - start)
+        place = self.offset + start * self.dtype.itemsize
+        return self.file.read_floats(place, dtype=self.dtype, count=stop - start)
+
+    def read_raw(self, start: int, stop: int) -> NDArray[Any]:
+        place = self.offset + start * self.dtype.itemsize
+        return self.file.read_array(place, dtype=self.dtype, count=stop - start)
+
+    def read_columns(self, width: int, first: int, last: int) -> NDArray[Any]:
+        return self.file.read_columns(
+            self.offset, dtype=self.dtype, count=self.count, width=width, first=first, last=last
+        )
+
+
+class LocalFolder(Folder):
+    """A folder of this machine. With `root`, only files below it are opened, whatever links say."""
+
+    def __init__(self, path: Path, *, root: Path | None = None) -> None:
+        self.path, self.name = path, path.resolve().name
+        self._root = None if root is None else Path(os.path.realpath(root))
+
+    def list_names(self) -> list[str]:
+        try:
+            return sorted(path.name for path in self.path.iterdir() if path.is_file() and path.name[0] != ".")
+        except OSError as error:
+            raise CheckpointError(
+                f"{str(self.path)!r} can not be listed: {_reason(error)}; check its permissions"
+            ) from None
+
+    def open(self, name: str) -> MappedFile:
+        if self._root is not None and not Path(os.path.realpath(self.path / name)).is_relative_to(self._root):
+            raise CheckpointError(f"{name!r} leaves the root folder {self._root.name!r}; copy the file into it")
+        return MappedFile(self.path / name)

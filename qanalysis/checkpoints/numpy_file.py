@@ -17,8 +17,10 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints.file_source import FileSource, Values, refuse_broken
-from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, MappedFile, MappedValues
+from qanalysis.checkpoints.data_file import DataFile, Folder, Stream
+from qanalysis.checkpoints.entries import Content, Entry
+from qanalysis.checkpoints.file_source import refuse_broken
+from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, StoredValues
 from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo, widen
 
 MAPPED_NOTE = "Mapped: a read costs the tensor or the slice asked for, the rest stays on disk."
@@ -44,7 +46,7 @@ class _Header:
 class ColumnMajorValues:
     """Values that lie in Fortran order: any part costs the whole."""
 
-    values: MappedValues
+    values: StoredValues
     shape: tuple[int, ...]
     sliceable: bool = False
 
@@ -67,34 +69,32 @@ class InflatedValues:
         return widen(array.reshape(-1)[start:stop])
 
 
-def open_npy(path: Path, *, name: str) -> FileSource:
+def read_npy(file: DataFile, _folder: Folder) -> Content:
     """The one array of a .npy file, under the file's name without its suffix. Raises CheckpointError."""
-    file = MappedFile(path)
-    entry = _map_array(file, 0, room=file.size, name=path.stem)
-    return FileSource(name, [entry], files=[path], memory_note=MAPPED_NOTE, resources=[file])
+    entry = _map_array(file, 0, room=file.size, name=Path(file.name).stem)
+    return Content([entry], [file], MAPPED_NOTE)
 
 
-def open_npz(path: Path, *, name: str) -> FileSource:
+def read_npz(file: DataFile, _folder: Folder) -> Content:
     """The arrays of a .npz archive in its order; members that are no .npy are left out. Raises CheckpointError."""
-    file = MappedFile(path)
-    with refuse_broken(path.name):
-        archive = zipfile.ZipFile(path)
+    with refuse_broken(file.name):
+        archive = zipfile.ZipFile(Stream(file))
     members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
     note = MAPPED_NOTE if all(_is_stored(member) for member in members) else INFLATED_NOTE
     entries = []
     for member in members:
-        with refuse_broken(f"{path.name}: member {member.filename!r}"):
+        with refuse_broken(f"{file.name}: member {member.filename!r}"):
             entries.append(_read_member(file, archive, member))
-    return FileSource(name, entries, files=[path], memory_note=note, resources=[file, archive])
+    return Content(entries, [file], note)
 
 
 def _is_stored(member: zipfile.ZipInfo) -> bool:
     return member.compress_type == zipfile.ZIP_STORED
 
 
-def _read_member(file: MappedFile, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[TensorInfo, Values]:
+def _read_member(file: DataFile, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
     name = member.filename.removesuffix(".npy")
-    place = f"{file.path.name}: array {name!r}"
+    place = f"{file.name}: array {name!r}"
     with archive.open(member) as stream:  # also holds the two headers of the member against each other
         if _is_stored(member):
             return _map_array(file, _find_data(file, member, place), room=member.file_size, name=name)
@@ -108,10 +108,10 @@ def _read_member(file: MappedFile, archive: zipfile.ZipFile, member: zipfile.Zip
             f"{SAVE_AGAIN}"
         )
     _check_room(header, room=member.file_size, place=place)
-    return _describe(name, header), InflatedValues(archive, member)
+    return Entry(_describe(name, header), InflatedValues(archive, member))
 
 
-def _find_data(file: MappedFile, member: zipfile.ZipInfo, place: str) -> int:
+def _find_data(file: DataFile, member: zipfile.ZipInfo, place: str) -> int:
     # The local header repeats the name and may have an extra field of its own length: bytes 26 to 30.
     local = file.read_header(member.header_offset, 30)
     name_length, extra_length = struct.unpack("<HH", local[26:30])
@@ -123,13 +123,15 @@ def _find_data(file: MappedFile, member: zipfile.ZipInfo, place: str) -> int:
     return offset
 
 
-def _map_array(file: MappedFile, offset: int, *, room: int, name: str) -> tuple[TensorInfo, Values]:
-    place = f"{file.path.name}: array {name!r}"
+def _map_array(file: DataFile, offset: int, *, room: int, name: str) -> Entry:
+    place = f"{file.name}: array {name!r}"
     header = _parse_header(file.read_header(offset, min(room, _HEAD_BYTES)), place)
     _check_room(header, room=room, place=place)
-    values = MappedValues(file, offset + header.length, header.dtype)
+    values = StoredValues(file, offset + header.length, header.dtype, math.prod(header.shape))
     info = _describe(name, header)
-    return info, ColumnMajorValues(values, header.shape) if header.fortran_order and len(header.shape) > 1 else values
+    return Entry(
+        info, ColumnMajorValues(values, header.shape) if header.fortran_order and len(header.shape) > 1 else values
+    )
 
 
 def _parse_header(head: bytes, place: str) -> _Header:

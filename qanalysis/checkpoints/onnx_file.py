@@ -10,16 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-from qanalysis.checkpoints.file_source import FileSource, Values, refuse_broken
-from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, MappedFile, MappedValues, stat_file
+from qanalysis.checkpoints.data_file import DataFile, Folder
+from qanalysis.checkpoints.entries import Content, Entry
+from qanalysis.checkpoints.file_source import refuse_broken
+from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, StoredValues
 from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo, widen
+from qanalysis.quantizers.matrix_view import MatrixView
 
 INLINE_NOTE = (
     "The model is parsed whole and held in memory; Constant nodes are not read. Weights in external data would be "
@@ -45,53 +48,50 @@ class InlineValues:
         return widen(numpy_helper.to_array(self.tensor).reshape(-1)[start:stop])
 
 
-def open_onnx(path: Path, *, name: str) -> FileSource:
+def read_onnx(file: DataFile, folder: Folder) -> Content:
     """Initializers of an ONNX model in the order of the graph. Raises CheckpointError.
 
-    `channel_axis` is that of the outputs: the last for the right operand of MatMul, 1 for that of Gemm with transB=0
+    The view is that of the outputs: the last axis for the right operand of MatMul, 1 for that of Gemm with transB=0
     and for the weight of ConvTranspose, else 0.
     """
-    if stat_file(path).st_size > _MAX_MODEL_BYTES:
+    if file.size > _MAX_MODEL_BYTES:
         raise CheckpointError(
-            f"{path.name} has {path.stat().st_size} bytes, an ONNX model has at most 2 GB; save its weights as "
-            "external data"
+            f"{file.name} has {file.size} bytes, an ONNX model has at most 2 GB; save its weights as external data"
         )
-    with refuse_broken(f"{path.name} as an ONNX model"):
-        graph = onnx.load(str(path), format="protobuf", load_external_data=False).graph
+    with refuse_broken(f"{file.name} as an ONNX model"):
+        graph = onnx.load_model_from_string(file.read_header(0, file.size)).graph
     axes = _find_channel_axes(graph)
-    external = _ExternalData(path)
+    external = _ExternalData(folder)
     entries = []
     for tensor in graph.initializer:
-        place = f"{path.name}: initializer {tensor.name!r}"
+        place = f"{file.name}: initializer {tensor.name!r}"
         with refuse_broken(place):
             entries.append(_read_initializer(tensor, axes.get(tensor.name, 0), external=external, place=place))
-    maps = list(external.maps.values())
-    note = EXTERNAL_NOTE if maps else INLINE_NOTE
-    return FileSource(name, entries, files=[path, *(file.path for file in maps)], memory_note=note, resources=maps)
+    files = list(external.files.values())
+    return Content(entries, [file, *files], EXTERNAL_NOTE if files else INLINE_NOTE)
 
 
 class _ExternalData:
-    """The data files beside a model, each mapped once."""
+    """The data files beside a model, each opened once."""
 
-    def __init__(self, model: Path) -> None:
-        self._folder = model.parent
-        self.maps: dict[Path, MappedFile] = {}
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self.files: dict[str, DataFile] = {}
 
-    def locate(self, location: str, place: str) -> MappedFile:
-        path = self._folder / location
+    def locate(self, location: str, place: str) -> DataFile:
         named_outside = (
             PurePosixPath(location).is_absolute()
             or PureWindowsPath(location).anchor
             or ".." in PureWindowsPath(location).parts
         )
-        if not location or named_outside or not path.resolve().is_relative_to(self._folder.resolve()):
+        if not location or named_outside:
             raise CheckpointError(
                 f"{place} names the external data {location!r}; it must lie inside the model's folder, so move the "
                 "file there"
             )
-        if path not in self.maps:
-            self.maps[path] = MappedFile(path)
-        return self.maps[path]
+        if location not in self.files:
+            self.files[location] = self._folder.open(location)
+        return self.files[location]
 
 
 def _find_channel_axes(graph: GraphProto) -> dict[str, int]:
@@ -114,20 +114,20 @@ def _find_operand_axes(node: NodeProto) -> Iterator[tuple[str, int]]:
         yield node.input[1], 1
 
 
-def _read_initializer(
-    tensor: TensorProto, axis: int, *, external: _ExternalData, place: str
-) -> tuple[TensorInfo, Values]:
+def _read_initializer(tensor: TensorProto, axis: int, *, external: _ExternalData, place: str) -> Entry:
     shape, word = tuple(tensor.dims), _name_dtype(tensor.data_type)
     if min(shape, default=0) < 0:
         raise CheckpointError(f"{place} has the shape {str(shape)[:80]}, sizes must be at least 0; {SAVE_AGAIN}")
     decodes = word in FLOAT_DTYPES
     bits = _BITS.get(word, 8 * FLOAT_DTYPES[word].itemsize if decodes else _count_bits(tensor.data_type))
-    info = TensorInfo(tensor.name, shape, word, -(-math.prod(shape) * bits // 8), channel_axis=axis, decodes=decodes)
+    info = TensorInfo(
+        tensor.name, shape, word, -(-math.prod(shape) * bits // 8), view=MatrixView((axis,)), decodes=decodes
+    )
     if tensor.data_location == TensorProto.EXTERNAL:
-        return info, _map_external(tensor, info, external=external, place=place)
+        return Entry(info, _map_external(tensor, info, external=external, place=place))
     if decodes:
         _check_inline(tensor, info, place=place)
-    return info, InlineValues(tensor)
+    return Entry(info, InlineValues(tensor))
 
 
 def _name_dtype(data_type: int) -> str:
@@ -155,7 +155,7 @@ def _check_inline(tensor: TensorProto, info: TensorInfo, *, place: str) -> None:
         )
 
 
-def _map_external(tensor: TensorProto, info: TensorInfo, *, external: _ExternalData, place: str) -> MappedValues:
+def _map_external(tensor: TensorProto, info: TensorInfo, *, external: _ExternalData, place: str) -> StoredValues:
     keys = {entry.key: entry.value for entry in tensor.external_data}
     file = external.locate(keys.get("location", ""), place)
     offset = int(keys.get("offset", "0"))
@@ -163,4 +163,5 @@ def _map_external(tensor: TensorProto, info: TensorInfo, *, external: _ExternalD
     if offset < 0 or offset + length > file.size or (info.decodes and length != info.size_bytes):
         claim = f"claims {length} bytes at {offset} of {keys['location']!r} for {info.size_bytes} bytes of {info.dtype}"
         raise CheckpointError(f"{place} {claim}, which has {file.size} bytes; {SAVE_AGAIN}")
-    return MappedValues(file, offset, FLOAT_DTYPES.get(info.dtype, np.dtype(np.uint8)))
+    dtype = FLOAT_DTYPES.get(info.dtype, np.dtype(np.uint8))
+    return StoredValues(file, offset, dtype, info.size_bytes // dtype.itemsize)

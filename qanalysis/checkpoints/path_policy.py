@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
-from qanalysis.checkpoints.catalogue import INDEX_SUFFIX, SUFFIX_KINDS, identify_file
+from qanalysis.checkpoints.catalogue import SUFFIX_KINDS, identify_file
+from qanalysis.checkpoints.shards import INDEX_SUFFIX
 from qanalysis.checkpoints.source import CheckpointError
 
 #: Names the root folder to a server that is started.

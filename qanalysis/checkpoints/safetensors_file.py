@@ -1,4 +1,4 @@
-"""What is in a .safetensors file, or in the shards of an index or a folder?
+"""What is in a .safetensors file?
 
 The header is parsed here because the format's numpy reader can not give fp8 or bfloat16: 8 bytes of header length,
 JSON, then the values back to back. Checked as the format demands: unique names, offsets that follow one another without
@@ -11,13 +11,13 @@ import json
 import math
 import struct
 from collections import Counter
-from pathlib import Path, PureWindowsPath
 from typing import Any, TypeGuard
 
 import numpy as np
 
-from qanalysis.checkpoints.file_source import FileSource
-from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, MappedFile, MappedValues, read_head, stat_file
+from qanalysis.checkpoints.data_file import DataFile, Folder
+from qanalysis.checkpoints.entries import Content, Entry
+from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, StoredValues
 from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo
 
 HEADER_LIMIT_BYTES = 100_000_000  # the format's own cap
@@ -48,77 +48,21 @@ _DTYPES: dict[str, tuple[str, int]] = {
     "U8": ("uint8", 8),
     "BOOL": ("bool", 8),
 }
-_NO_VALUES = np.dtype(np.uint8)
+_BYTES = np.dtype(np.uint8)
+_STORED = {
+    word: np.dtype(word)
+    for word in ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool", "complex64")
+}
 
 
-def open_safetensors(*paths: Path, name: str) -> FileSource:
-    """Tensors of one file or of all shards, in the order of `paths` and, within each, of its header. Raises
-    CheckpointError.
-    """
-    files = [MappedFile(path) for path in paths]
-    entries: list[tuple[TensorInfo, MappedValues]] = []
-    shard_of: dict[str, str] = {}
-    for file in files:
-        for info, values in _read_header(file):
-            if info.name in shard_of:
-                shards = f"{shard_of[info.name]} and {file.path.name}"
-                raise CheckpointError(
-                    f"{name}: tensor {info.name!r} is in both {shards}; a folder must hold one model, so open one "
-                    "file or its index"
-                )
-            shard_of[info.name] = file.path.name
-            entries.append((info, values))
-    return FileSource(name, entries, files=paths, memory_note=MEMORY_NOTE, resources=files)
+def read_safetensors(file: DataFile, _folder: Folder) -> Content:
+    """Tensors of one file in the order of its header. Raises CheckpointError."""
+    entries, metadata = _read_header(file)
+    return Content(entries, [file], MEMORY_NOTE, metadata=metadata)
 
 
-def open_safetensors_index(path: Path, *, name: str) -> FileSource:
-    """Tensors of the shards that a `*.safetensors.index.json` names.
-
-    Raises CheckpointError where the index is broken or names a tensor, a shard or a place that is not there.
-    """
-    weight_map = _read_weight_map(path)
-    shards = [_locate_shard(path, shard) for shard in sorted(set(weight_map.values()))]
-    source = open_safetensors(*shards, name=name)
-    if missing := weight_map.keys() - {info.name for info in source.tensors}:
-        tensor = min(missing)
-        source.close()
-        raise CheckpointError(
-            f"{path.name}: tensor {tensor!r} is not in its shard {weight_map[tensor]!r}; download the model again"
-        )
-    return source
-
-
-def _read_weight_map(path: Path) -> dict[str, str]:
-    index = _parse_json(read_head(path, HEADER_LIMIT_BYTES), path.name)
-    weight_map = index.get("weight_map") if isinstance(index, dict) else None
-    if (
-        not isinstance(weight_map, dict)
-        or not weight_map
-        or not all(isinstance(shard, str) for shard in weight_map.values())
-    ):
-        raise CheckpointError(f"{path.name} has no 'weight_map' from tensor names to shard files; {SAVE_AGAIN}")
-    return weight_map
-
-
-def _locate_shard(index: Path, shard: str) -> Path:
-    # The name alone decides: download caches lay out a model as links to files elsewhere, which the user's own folder
-    # may do.
-    if shard != PureWindowsPath(shard).name or not shard.endswith(".safetensors"):
-        raise CheckpointError(
-            f"{index.name} names the shard {shard!r}; shards must be .safetensors files in the folder of the index"
-        )
-    path = index.parent / shard
-    try:
-        stat_file(path)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{index.name} names the shard {shard!r}, but {error}; download the shard again"
-        ) from None
-    return path
-
-
-def _read_header(file: MappedFile) -> list[tuple[TensorInfo, MappedValues]]:
-    place = file.path.name
+def _read_header(file: DataFile) -> tuple[list[Entry], dict[str, str]]:
+    place = file.name
     start = file.read_header(0, 8)
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
     limit = min(HEADER_LIMIT_BYTES, file.size - 8)
@@ -130,13 +74,18 @@ def _read_header(file: MappedFile) -> list[tuple[TensorInfo, MappedValues]]:
     header = _parse_json(file.read_header(8, length), place)
     if not isinstance(header, dict):
         raise CheckpointError(f"{place}: the header is not a JSON object of tensors; {SAVE_AGAIN}")
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", None)
     base = 8 + length
     entries = [_read_entry(f"{place}: tensor {name!r}", name, entry) for name, entry in header.items()]
     _check_layout(entries, place=place, data_bytes=file.size - base)
-    return [
-        (info, MappedValues(file, base + begin, FLOAT_DTYPES.get(info.dtype, _NO_VALUES))) for info, begin in entries
-    ]
+    made = [Entry(info, _locate_values(file, base + begin, info)) for info, begin in entries]
+    texts = metadata.items() if isinstance(metadata, dict) else ()
+    return made, {key: text for key, text in texts if isinstance(text, str)}
+
+
+def _locate_values(file: DataFile, offset: int, info: TensorInfo) -> StoredValues:
+    dtype = FLOAT_DTYPES.get(info.dtype) or _STORED.get(info.dtype, _BYTES)
+    return StoredValues(file, offset, dtype, info.size_bytes // dtype.itemsize)
 
 
 def _parse_json(text: bytes, place: str) -> Any:

@@ -2,7 +2,7 @@
 
 A source lists its tensors without touching their values, and reads one tensor, or one flat slice of it, when asked.
 Values arrive as C-ordered float32: narrower floats are widened exactly, float64 is rounded (overflow becomes infinite).
-Shapes are row-major; `channel_axis` is the axis whose entries are the channels.
+Shapes are row-major.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
+
+from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 
 FLOAT_DTYPES: dict[str, np.dtype] = {
     "float64": np.dtype(np.float64),
@@ -33,6 +35,22 @@ FLOAT_DTYPES: dict[str, np.dtype] = {
 }
 
 
+Role = Literal["weight", "embedding", "norm", "bias", "buffer", "optimizer", "average", "scale", "constant"]
+ROLES: dict[Role, str] = {
+    "weight": "what a layer multiplies with",
+    "embedding": "rows that are looked up",
+    "norm": "gain or offset of a normalisation",
+    "bias": "what a layer adds",
+    "buffer": "state that is not trained: running statistics, positions, masks",
+    "optimizer": "state of the optimizer",
+    "average": "averaged copy of the weights (EMA)",
+    "scale": "of a quantizer: scales, zero points, index vectors",
+    "constant": "operand of arithmetic in a graph",
+}
+#: What a sweep measures where nothing else is asked for, of tensors with two or more axes longer than 1.
+MEASURED_ROLES: tuple[Role, ...] = ("weight", "embedding")
+
+
 class CheckpointError(Exception):
     """A file that can not be read as a checkpoint; the text names the path, the rule broken and the way out."""
 
@@ -42,16 +60,24 @@ class TensorInfo:
     """One line of a checkpoint's header.
 
     `dtype` is the file's own word in numpy's spelling ("bfloat16", "int64") or the block format's ("q4_k").
-    `decodes` says whether that dtype stands for real numbers that can be measured: false for integers, bool, complex.
+    `decodes` says whether its values can be had as real numbers; `reason` why not, where the dtype does not say it.
+    `role` is what the tensor is for, `view` how it is a matrix. `stored` names the layout of packed values
+    ("gptq int4 group=128"), empty for plain ones; `size_bytes` then counts all its parts. `note` is what the reader
+    assumed where the file leaves something open; `aliases` are other names of the same values (tied tensors).
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     size_bytes: int
-    channel_axis: int = 0
+    view: MatrixView = ALONG_FIRST
     kind: str = "weight"
     decodes: bool = True
+    role: Role = "weight"
+    stored: str = ""
+    reason: str = ""
+    note: str = ""
+    aliases: tuple[str, ...] = ()
 
     @property
     def numel(self) -> int:
@@ -67,6 +93,16 @@ class TensorInfo:
         """
         return "x".join(map(str, self.shape))
 
+    @property
+    def stored_bits(self) -> float:
+        """Bits per value in the file, its scales counted; NaN for an empty tensor."""
+        return 8 * self.size_bytes / self.numel if self.numel else math.nan
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether two or more axes are longer than 1."""
+        return sum(size > 1 for size in self.shape) >= 2
+
 
 class TensorSource(ABC):
     """Named tensors of one checkpoint. Safe to read from several threads at once; close it when done.
@@ -78,6 +114,10 @@ class TensorSource(ABC):
     name: str
     memory_note: str
     size_bytes: int
+    #: What holds for the file as a whole, one sentence each: "a LoRA adapter, not a model", "1 of 3 shards is missing".
+    notes: tuple[str, ...] = ()
+    #: Whether tensors of one axis are measured like the others: true of arrays that a caller chose.
+    measures_vectors: bool = False
 
     @property
     @abstractmethod
@@ -165,7 +205,7 @@ def widen(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 class ArraySource(TensorSource):
-    """A mapping of names to arrays, held in memory by the caller.
+    """A mapping of names to arrays, held in memory by the caller; all of them are weights.
 
     >>> with ArraySource({"w": np.array([[1.0, 2.0]], dtype=np.float16), "steps": np.array([3])}) as source:
     ...     [(info.name, info.shape, info.dtype, info.decodes) for info in source.tensors]
@@ -173,6 +213,8 @@ class ArraySource(TensorSource):
     [('w', (1, 2), 'float16', True), ('steps', (1,), 'int64', False)]
     array([[1., 2.]], dtype=float32)
     """
+
+    measures_vectors = True
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], *, name: str = ARRAYS, kind: str = "weight") -> None:
         self.name = name

@@ -20,8 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints.file_source import FileSource, refuse_broken
-from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, check_unchanged, stamp_file
+from qanalysis.checkpoints.data_file import DataFile, Folder
+from qanalysis.checkpoints.entries import Content, Entry
+from qanalysis.checkpoints.file_source import refuse_broken
+from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, MappedFile, check_unchanged, stamp_file
 from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo, widen
 
 MAPPED_NOTE = "Mapped: values are read from disk when asked for; the system may keep pages that were read."
@@ -52,12 +54,15 @@ class TorchValues:
         return widen(_as_array(self.tensor.reshape(-1)[start:stop].resolve_neg()))
 
 
-def open_torch(path: Path, *, name: str) -> FileSource:
+def read_torch(file: DataFile, _folder: Folder) -> Content:
     """Tensors of a saved state dict, however deeply nested: {"model": {"w": tensor}} gives "model.w"; other objects are
     left out.
 
     Raises CheckpointError for damaged files and for those that hold more than tensors and plain containers.
     """
+    if not isinstance(file, MappedFile):
+        raise CheckpointError(f"{file.name} lies elsewhere; download it to read it")
+    path = file.path
     stamp = stamp_file(path)
     mapped = _is_mappable(path)
     content = _load(path, mapped=mapped)
@@ -66,8 +71,8 @@ def open_torch(path: Path, *, name: str) -> FileSource:
         raise CheckpointError(
             f"{path.name} holds no tensors, its content is of type {type(content).__name__}; {_SAVE_STATE_DICT}"
         )
-    entries = [(_describe(key, tensor, place=path), TorchValues(tensor, path, stamp)) for key, tensor in tensors]
-    return FileSource(name, entries, files=[path], memory_note=MAPPED_NOTE if mapped else WHOLE_NOTE)
+    entries = [Entry(_describe(key, tensor, place=path), TorchValues(tensor, path, stamp)) for key, tensor in tensors]
+    return Content(entries, [file], MAPPED_NOTE if mapped else WHOLE_NOTE)
 
 
 def _is_mappable(path: Path) -> bool:

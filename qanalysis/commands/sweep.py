@@ -199,8 +199,8 @@ def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> S
     for worst, info in _find_worst(checkpoint, rows):
         values, scheme = checkpoint.read(info), Scheme.parse(worst.scheme)
         if all_bits and worst.numel <= _LARGEST_SCRUB and scheme.format.is_integer:
-            return profile_bits(values, scheme, axis=info.channel_axis, name=info.name)
-        return (profile_layer(values, scheme, axis=info.channel_axis, name=info.name),)
+            return profile_bits(values, scheme, axis=info.view, name=info.name)
+        return (profile_layer(values, scheme, axis=info.view, name=info.name),)
     return ()
 
 
@@ -211,8 +211,7 @@ def _diagnose_worst(checkpoint: TensorSource, rows: Rows) -> Sequence[Diagnosis]
 
     worst = _find_worst(checkpoint, rows)
     return [
-        diagnose(checkpoint.read(info), Scheme.parse(row.scheme), axis=info.channel_axis, name=info.name)
-        for row, info in worst
+        diagnose(checkpoint.read(info), Scheme.parse(row.scheme), axis=info.view, name=info.name) for row, info in worst
     ]
 
 

@@ -24,6 +24,7 @@ from qanalysis.dashboard.checks import BackgroundChecks
 from qanalysis.dashboard.jobs import JobManager, SweepRequest
 from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source
 from qanalysis.quantizers.crossing import default_schemes
+from qanalysis.quantizers.matrix_view import MatrixView
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.sweep import SweepProgress, sweep
 
@@ -182,7 +183,8 @@ def read_values(origin: Origin, tensor: str) -> Floats:
     """
     with open_checkpoint(locate_source(origin.text, get_uploads())) as source:
         info = next(info for info in source.tensors if info.name == tensor)
-        if info.numel > MOST_PROFILED and source.is_sliceable(info) and info.channel_axis == 0 and len(info.shape) > 1:
+        lies_in_rows = info.view.is_in_order and not info.view.fold and len(info.shape) > 1
+        if info.numel > MOST_PROFILED and source.is_sliceable(info) and lies_in_rows:
             length = info.numel // info.shape[0]
             rows = max(MOST_PROFILED // length, 1)
             values = source.read_slice(info, 0, rows * length).reshape(rows, *info.shape[1:])
@@ -193,9 +195,6 @@ def read_values(origin: Origin, tensor: str) -> Floats:
     return values
 
 
-def channel_axis(origin: Origin, tensor: str) -> int:
-    """Which axis of a tensor holds its output channels.
-
-    0 where the file says nothing else; the axis counts in the tensor's own shape, row-major.
-    """
-    return read_contents(origin).info_of(tensor).channel_axis
+def channel_axis(origin: Origin, tensor: str) -> MatrixView:
+    """Along which axes of a tensor its output channels lie, as the file or the reader says."""
+    return read_contents(origin).info_of(tensor).view

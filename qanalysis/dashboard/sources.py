@@ -13,8 +13,9 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
-from qanalysis.checkpoints.catalogue import INDEX_SUFFIX, SUFFIX_KINDS, locate_sample
+from qanalysis.checkpoints.catalogue import SUFFIX_KINDS, locate_sample
 from qanalysis.checkpoints.path_policy import ROOT_VARIABLE, resolve_inside
+from qanalysis.checkpoints.shards import INDEX_SUFFIX
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 
 UPLOAD_PREFIX = "upload:"

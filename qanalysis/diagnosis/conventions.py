@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from qanalysis.checkpoints.source import ArraySource, TensorInfo
 from qanalysis.quantizers.formats import list_packers
+from qanalysis.quantizers.matrix_view import Axes, view_by
 from qanalysis.quantizers.ranges import RANGE_RULES, parse_range
 from qanalysis.quantizers.rounding import Rounding
 from qanalysis.quantizers.scheme import Scheme
@@ -61,7 +62,7 @@ class Convention:
 
 
 def compare_conventions(
-    x: ArrayLike, scheme: Scheme | str, *, axis: int = 0, name: str = "tensor"
+    x: ArrayLike, scheme: Scheme | str, *, axis: Axes = 0, name: str = "tensor"
 ) -> tuple[Convention, ...]:
     """The conventions beside `scheme` on the tensor `x`: best SQNR first, those without a figure last.
 
@@ -129,13 +130,13 @@ _PLURALS: dict[Aspect, str] = {
 class _OneTensor(ArraySource):
     """An array under a name with the channel axis that its owner knows."""
 
-    def __init__(self, name: str, values: np.ndarray, axis: int) -> None:
+    def __init__(self, name: str, values: np.ndarray, axis: Axes) -> None:
         super().__init__({name: values})
         self._axis = axis
 
     @property
     def tensors(self) -> tuple[TensorInfo, ...]:
-        return tuple(replace(info, channel_axis=self._axis) for info in super().tensors)
+        return tuple(replace(info, view=view_by(self._axis)) for info in super().tensors)
 
 
 def _subtract(left: float | None, right: float | None) -> float | None:

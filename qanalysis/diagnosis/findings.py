@@ -17,6 +17,7 @@ from qanalysis.diagnosis.levels import draw_reference, measure_levels
 from qanalysis.diagnosis.profile import LayerProfile, profile_layer
 from qanalysis.diagnosis.trials import LayerView, Trial, find_outliers, sample_rows, try_schemes, view_layer
 from qanalysis.notation import decibels, percent
+from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.document import without_infinity
 
@@ -132,7 +133,7 @@ def _draw_sample(
 
 
 def diagnose(
-    x: ArrayLike, scheme: Scheme, *, axis: int = 0, name: str = "", profile: LayerProfile | None = None
+    x: ArrayLike, scheme: Scheme, *, axis: Axes = 0, name: str = "", profile: LayerProfile | None = None
 ) -> Diagnosis:
     """Causes and measured cures of a float tensor of one or more dimensions under a scheme; `axis` is its channel axis.
 

@@ -17,6 +17,7 @@ from qanalysis.arrays import Doubles
 from qanalysis.decibels import ratio_db, ratios_db
 from qanalysis.diagnosis.tallies import Bins, Measured, measure_matrix
 from qanalysis.quantizers.families import integer_format
+from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sums import Histogram
 
@@ -133,7 +134,7 @@ class LayerProfile:
 
 
 def profile_layer(
-    x: ArrayLike, scheme: Scheme, *, axis: int = 0, bins: int | None = None, name: str = ""
+    x: ArrayLike, scheme: Scheme, *, axis: Axes = 0, bins: int | None = None, name: str = ""
 ) -> LayerProfile:
     """Profile of a float tensor of one or more dimensions; `axis` is its channel axis, `bins` those of the weight
     histograms.
@@ -155,7 +156,7 @@ def _choose_bins(values: int) -> int:
 
 
 def profile_bits(
-    x: ArrayLike, scheme: Scheme, bits: Iterable[int] = range(2, 17), *, axis: int = 0, name: str = ""
+    x: ArrayLike, scheme: Scheme, bits: Iterable[int] = range(2, 17), *, axis: Axes = 0, name: str = ""
 ) -> tuple[LayerProfile, ...]:
     """The same tensor under the same scheme at several bit widths, in the order asked.
 
@@ -166,7 +167,7 @@ def profile_bits(
 
 
 def _profile(
-    x: ArrayLike, schemes: Sequence[Scheme], *, axis: int, bins: int | None, name: str
+    x: ArrayLike, schemes: Sequence[Scheme], *, axis: Axes, bins: int | None, name: str
 ) -> tuple[LayerProfile, ...]:
     values = np.asarray(x)
     bins = _choose_bins(values.size) if bins is None else bins

@@ -17,6 +17,7 @@ from scipy.linalg import hadamard
 from qanalysis.arrays import Doubles, Floats
 from qanalysis.diagnosis.profile import OUTLIER_RATIO
 from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
@@ -54,7 +55,7 @@ class Trial:
     row: Row | None = None
 
 
-def view_layer(x: ArrayLike, scheme: Scheme, *, axis: int = 0) -> LayerView:
+def view_layer(x: ArrayLike, scheme: Scheme, *, axis: Axes = 0) -> LayerView:
     """The matrix that `scheme` groups, of a float tensor; `axis` is its channel axis, which the scheme may override."""
     with np.errstate(over="ignore"):  # float64 beyond float32 counts as not finite
         values = np.asarray(x, np.float32)

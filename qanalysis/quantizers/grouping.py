@@ -1,13 +1,11 @@
 """Which elements share a scale? A grouping cuts the matrix view of a tensor into rectangles that share one grid.
 
-The view is (shape[axis], everything else in C order); a channel is a row, a 1-D tensor is one row. Groups are numbered
-along rows first: group (r, c) covers rows r*block_rows and columns c*block_columns onward; the last of each may be
-shorter.
+A channel is a row of the view (`matrix_view`), a 1-D tensor is one row. Groups are numbered along rows first: group
+(r, c) covers rows r*block_rows and columns c*block_columns onward; the last of each may be shorter.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from qanalysis.quantizers.matrix_view import Axes, MatrixView, view_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Grouping:
                 return f"group={columns}"
         return f"block={self.rows}x{self.columns}"
 
-    def lay_out(self, shape: tuple[int, ...], *, axis: int = 0) -> Layout:
+    def lay_out(self, shape: tuple[int, ...], *, axis: Axes = 0) -> Layout:
         """The groups of a tensor of this shape; ValueError for a 0-d tensor or an axis that it does not have.
 
         >>> Grouping(1, 128).lay_out((4, 300)).groups
@@ -52,16 +52,12 @@ class Grouping:
         """
         if not shape:
             raise ValueError("a 0-d tensor has no channels to group; quantizing one number needs no grid")
-        chosen = axis if self.axis is None else self.axis
-        if len(shape) == 1:
-            return Layout(shape, 0, 1, shape[0], *self._block(1, shape[0]))
-        if not -len(shape) <= chosen < len(shape):
-            raise ValueError(
-                f"{self}: axis {chosen} of a tensor with {len(shape)} dimensions; axes are 0 to {len(shape) - 1}"
-            )
-        rows = shape[chosen]
-        columns = math.prod(shape) // rows if rows else 0
-        return Layout(shape, chosen % len(shape), rows, columns, *self._block(rows, columns))
+        try:
+            view = view_by(axis if self.axis is None or len(shape) == 1 else self.axis).settle(shape)
+        except ValueError as error:
+            raise ValueError(f"{self}: {error}") from None
+        rows, columns = view.sizes(shape)
+        return Layout(shape, view, rows, columns, *self._block(rows, columns))
 
     def _block(self, rows: int, columns: int) -> tuple[int, int]:
         return min(self.rows or rows, rows) or 1, min(self.columns or columns, columns) or 1
@@ -89,7 +85,7 @@ class Layout:
     """A grouping applied to one shape: the matrix view (rows, columns) and the size of its blocks."""
 
     shape: tuple[int, ...]
-    axis: int
+    view: MatrixView
     rows: int
     columns: int
     block_rows: int
@@ -120,17 +116,12 @@ class Layout:
         return counts
 
     def to_matrix(self, x: NDArray[Any]) -> NDArray[Any]:
-        """The (rows, columns) view of a tensor of this shape; a copy only where the channel axis is not the first."""
-        if x.ndim == 1:
-            return x.reshape(1, -1)
-        return np.moveaxis(x, self.axis, 0).reshape(self.rows, self.columns)
+        """The (rows, columns) view of a tensor of this shape; a copy only where it does not lie in that order."""
+        return self.view.to_matrix(x)
 
     def from_matrix(self, matrix: NDArray[Any]) -> NDArray[Any]:
         """The inverse of `to_matrix`."""
-        if len(self.shape) == 1:
-            return matrix.reshape(self.shape)
-        moved = (self.shape[self.axis], *self.shape[: self.axis], *self.shape[self.axis + 1 :])
-        return np.moveaxis(matrix.reshape(moved), 0, self.axis)
+        return self.view.from_matrix(matrix, self.shape)
 
     def spread(self, values: NDArray[Any]) -> NDArray[Any]:
         """One value per group (groups,) to one per element, shaped like the matrix."""

@@ -19,6 +19,7 @@ from qanalysis.quantizers.coders import Coder
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Grouping, Layout, parse_grouping
+from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.number_format import NumberFormat
 from qanalysis.quantizers.quantizer import LevelQuantizer
 from qanalysis.quantizers.ranges import MinMax, RangeRule, list_forms, parse_range, shorten_range
@@ -178,7 +179,7 @@ class Scheme:
         is_plain = self.range == MINMAX and self.rounding == PARTS["rounding"].own(self.format)
         return self.format.find_peer(self.symmetry, self.scale) if is_plain else ""
 
-    def lay_out(self, shape: tuple[int, ...], *, axis: int = 0) -> Layout:
+    def lay_out(self, shape: tuple[int, ...], *, axis: Axes = 0) -> Layout:
         """The groups of a tensor of this shape; ValueError where there are none, or where fixed blocks do not divide
         its rows.
 
@@ -194,8 +195,9 @@ class Scheme:
             )
         return layout
 
-    def fit(self, x: ArrayLike, *, axis: int = 0) -> LevelQuantizer:
-        """The quantizer of this scheme over the finite elements of `x`, float32; `axis` is the channel axis.
+    def fit(self, x: ArrayLike, *, axis: Axes = 0) -> LevelQuantizer:
+        """The quantizer of this scheme over the finite elements of `x`, float32; `axis` is that of the
+        channels (or several of them, or a view).
 
         Raises ValueError for a 0-d or empty `x`, an axis it does not have, or blocks that do not divide its rows.
 

@@ -15,6 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.matrix_view import ALONG_FIRST
 
 CHUNK_VALUES = 1 << 20
 
@@ -46,7 +47,9 @@ class Chunk:
     def localize(self, layout: Layout) -> Layout:
         """The layout seen inside the piece; a group that crosses pieces becomes one group of it."""
         shape = (self.rows, self.columns)
-        return Layout(shape, 0, *shape, min(layout.block_rows, self.rows), min(layout.block_columns, self.columns))
+        return Layout(
+            shape, ALONG_FIRST, *shape, min(layout.block_rows, self.rows), min(layout.block_columns, self.columns)
+        )
 
     def begins_groups(self, layout: Layout) -> bool:
         """Whether the groups that cross the piece start in it, so that it is the one to count their steps and
@@ -67,7 +70,7 @@ class Chunk:
 def cut_chunks(layouts: Iterable[Layout], *, values: int = CHUNK_VALUES) -> Iterator[Chunk]:
     """Pieces of about `values` elements that cover the matrix view shared by `layouts`, in order.
 
-    >>> [(chunk.start, chunk.stop) for chunk in cut_chunks([Layout((3, 4), 0, 3, 4, 1, 2)], values=8)]
+    >>> [(chunk.start, chunk.stop) for chunk in cut_chunks([Layout((3, 4), ALONG_FIRST, 3, 4, 1, 2)], values=8)]
     [(0, 8), (8, 12)]
     """
     shared = list(layouts)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import MINMAX, Scheme
 from qanalysis.quantizers.searches import GROUPS_PER_CHECK
 from qanalysis.quantizers.statistics import Statistic
@@ -140,7 +141,7 @@ class View:
         """The view that some jobs share."""
         chunks = tuple(cut_chunks([job.layout for job in jobs]))
         crossing = tuple(job.lead.is_tensor_scaled or chunks[0].crosses(job.layout) for job in jobs)
-        must_hold = jobs[0].layout.axis != 0 or any(
+        must_hold = not jobs[0].layout.view.is_in_order or any(
             crosses and not job.lead.takes_extremes for crosses, job in zip(crossing, jobs, strict=True)
         )
         cuts = tuple(Cut.of(chunk, jobs, crossing) for chunk in chunks)
@@ -178,7 +179,7 @@ class Outline:
         return predicted
 
 
-def outline(schemes: Sequence[Scheme], shape: tuple[int, ...], axis: int) -> Outline:
+def outline(schemes: Sequence[Scheme], shape: tuple[int, ...], axis: Axes) -> Outline:
     """What a sweep of these schemes does to a tensor of this shape and channel axis; one that is neither 0-d nor
     empty.
     """
@@ -210,7 +211,7 @@ def _find_views(schemes: Sequence[Scheme], layouts: dict[int, Layout]) -> tuple[
         alike.setdefault((layout, scheme.symmetry, scheme.rounding) if shares else place, []).append(place)
     jobs = [(Job.of([schemes[place] for place in places], layouts[places[0]]), places) for places in alike.values()]
     views = []
-    for axis in dict.fromkeys(job.layout.axis for job, _places in jobs):
-        own = [(job, places) for job, places in jobs if job.layout.axis == axis]
+    for view in dict.fromkeys(job.layout.view for job, _places in jobs):
+        own = [(job, places) for job, places in jobs if job.layout.view == view]
         views.append(View.of([job for job, _places in own], [place for _job, places in own for place in places]))
     return tuple(views)

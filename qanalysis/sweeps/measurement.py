@@ -23,6 +23,7 @@ from qanalysis.arrays import Doubles, Floats
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
 from qanalysis.kernels import codes
 from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.matrix_view import MatrixView
 from qanalysis.quantizers.statistics import Range, Statistic
 from qanalysis.sums import ErrorStats
 from qanalysis.sweeps.bench import Bench, Grids, Packing, take_sums
@@ -65,14 +66,14 @@ class Workshop:
 
     The pool that works on pieces, how many may compute at once, the stop sign, the lock for large tensors.
 
-    `outline` tells what there is to do for a shape and a channel axis; `ledger` counts what is done.
+    `outline` tells what there is to do for a shape and a view of it; `ledger` counts what is done.
     """
 
     pool: Executor
     turns: threading.Semaphore
     cancel: threading.Event
     large: threading.Lock
-    outline: Callable[[tuple[int, ...], int], Outline]
+    outline: Callable[[tuple[int, ...], MatrixView], Outline]
     ledger: Ledger
 
     def check(self) -> None:
@@ -124,7 +125,7 @@ def _measure(source: TensorSource, info: TensorInfo, schemes: int, workshop: Wor
     refusal = _refuse(info)
     if refusal:
         return Measured.nothing(info, schemes, *refusal)
-    outline = workshop.outline(info.shape, info.channel_axis)
+    outline = workshop.outline(info.shape, info.view)
     try:
         parts = [(view.places, _measure_view(source, info, view, workshop, account)) for view in outline.views]
     except (CheckpointError, OSError) as error:

@@ -158,7 +158,7 @@ def _measure_all(
     )
     waiting = (
         conductors.submit(
-            measure_tensor, source, info, len(plan), workshop=workshop, work=clock.weigh(info.shape, info.channel_axis)
+            measure_tensor, source, info, len(plan), workshop=workshop, work=clock.weigh(info.shape, info.view)
         )
         for info in tensors
     )
@@ -201,7 +201,7 @@ class _Clock:
         self._tensors, self.done = tensors, 0
         self.weigh = cache(partial(weigh_tensor, plan))
         self._round_trips = sum(info.numel for info in tensors) * len(plan)
-        self.ledger = Ledger(sum(self.weigh(info.shape, info.channel_axis) for info in tensors))
+        self.ledger = Ledger(sum(self.weigh(info.shape, info.view) for info in tensors))
 
     def finish(self, rows: Sequence[Row]) -> SweepProgress:
         """The next tensor is finished."""

@@ -19,6 +19,7 @@ from typing import Self
 
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.chunks import CHUNK_VALUES
 
@@ -41,7 +42,7 @@ def weigh(scheme: Scheme, layout: Layout) -> float:
     return scheme.range.cost_in(length, scheme.format.largest_code) * _compare_format(scheme)
 
 
-def weigh_tensor(schemes: Sequence[Scheme], shape: tuple[int, ...], axis: int) -> float:
+def weigh_tensor(schemes: Sequence[Scheme], shape: tuple[int, ...], axis: Axes) -> float:
     """The work of a tensor of this shape and channel axis; what can not be measured takes none."""
     if not shape or not math.prod(shape):
         return 0.0
@@ -86,7 +87,7 @@ class Estimate:
     def of(cls, tensors: Sequence[TensorInfo], schemes: Sequence[str]) -> Self:
         """The estimate for some tensors and canonical scheme texts; ValueError for a text that is no scheme."""
         plan, largest = list(map(Scheme.parse, schemes)), max((info.numel for info in tensors), default=0)
-        shapes = Counter((info.shape, info.channel_axis) for info in tensors if info.decodes)
+        shapes = Counter((info.shape, info.view) for info in tensors if info.decodes)
         calls = len(tensors) * sum(1 + scheme.range.candidates for scheme in plan)
         work = _WORK_PER_CALL * calls + sum(weigh_tensor(plan, *shape) * times for shape, times in shapes.items())
         # A searched range may need all values of its tensor at once.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from qanalysis.checkpoints.source import ArraySource, TensorInfo
+from qanalysis.quantizers.matrix_view import MatrixView
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps import jobs
 from qanalysis.sweeps.chunks import cut_chunks
@@ -134,7 +135,7 @@ def test_channel_axis_of_the_scheme_and_of_the_tensor_give_the_references_rows(a
     class Turned(ArraySource):
         @property
         def tensors(self) -> tuple[TensorInfo, ...]:
-            return (TensorInfo("x", (4, 3, 5), "float32", 240, channel_axis=axis),)
+            return (TensorInfo("x", (4, 3, 5), "float32", 240, view=MatrixView((axis,))),)
 
     x = TENSORS["three dimensions"]
     for grouping in GROUPINGS:

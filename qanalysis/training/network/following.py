@@ -115,7 +115,7 @@ class Follower:
         if layout.shape != self.shape:
             raise ValueError(f"a follower of shape {self.shape} got a layout for {layout.shape}; make one for each")
         inverse = np.where(is_invertible(step), np.float32(1) / np.maximum(step, SMALLEST_STEP), np.float32(0))
-        if layout.groups > 1 and layout.axis:
+        if layout.groups > 1 and not layout.view.is_in_order:
             # Groups across the order of the elements: a step for each of these.
             inverse = layout.from_matrix(
                 np.broadcast_to(layout.spread(inverse), (layout.rows, layout.columns))

@@ -35,7 +35,7 @@ def test_the_lines_of_a_sweep_make_its_rows_map_and_curve() -> None:
 def test_the_lines_of_a_profile_make_its_figures() -> None:
     with open_checkpoint(SAMPLE) as source:
         info = next(info for info in source.tensors if len(info.shape) > 1)
-        profile = profile_layer(source.read(info), Scheme.parse("int4 channel"), axis=info.channel_axis, name=info.name)
+        profile = profile_layer(source.read(info), Scheme.parse("int4 channel"), axis=info.view, name=info.name)
     made = run(write_profile(SAMPLE, profile, "figures = profile.channel_share"))
     np.testing.assert_array_equal(made["figures"], profile.channel_share)
 
@@ -44,7 +44,7 @@ def test_the_lines_of_a_map_of_groups_and_of_levels_make_their_numbers() -> None
     with open_checkpoint(SAMPLE) as source:
         info = next(info for info in source.tensors if info.name == "fc.weight")
         profile = profile_layer(
-            source.read(info), Scheme.parse("int4 group=32"), axis=info.channel_axis, name=info.name
+            source.read(info), Scheme.parse("int4 group=32"), axis=info.view, name=info.name
         )
     made = run(write_profile(SAMPLE, profile, "figures = profile.group_mse"))
     np.testing.assert_array_equal(made["figures"], profile.group_mse)

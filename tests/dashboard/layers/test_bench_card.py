@@ -28,7 +28,7 @@ def test_the_card_shows_the_row_and_the_posterior_check_of_the_layer_in_view(ope
         info = next(info for info in source.tensors if info.name == page.selectbox(key="layer").value)
         values = source.read(info)
         measured = sweep(source, ["int4 channel"], include=f"^{re.escape(info.name)}$").rows[0]
-    found = judge_posterior(values, Scheme.parse("int4 channel").fit(values, axis=info.channel_axis).round_trip(values))
+    found = judge_posterior(values, Scheme.parse("int4 channel").fit(values, axis=info.view).round_trip(values))
     table = next(table.value for table in page.table if "Quantity" in table.value)
     shown = {
         name: re.sub(r"\\(.)", r"\1", text.replace("\u00a0", " ").split("**")[1])

@@ -21,7 +21,7 @@ from tests.dashboard.scenes import ask
 def _compare(source: str | Path, tensor: str, scheme: str) -> tuple[Convention, ...]:
     with open_checkpoint(source) as checkpoint:
         info = next(info for info in checkpoint.tensors if info.name == tensor)
-        return compare_conventions(checkpoint.read(info), scheme, axis=info.channel_axis, name=tensor)
+        return compare_conventions(checkpoint.read(info), scheme, axis=info.view, name=tensor)
 
 
 def _sentences(page: object) -> list[str]:

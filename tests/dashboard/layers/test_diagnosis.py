@@ -26,7 +26,7 @@ HOSTILE = "**bold** <script>"
 def _diagnose(source: str | Path, tensor: str, scheme: str) -> Diagnosis:
     with open_checkpoint(source) as checkpoint:
         info = next(info for info in checkpoint.tensors if info.name == tensor)
-        return diagnose(checkpoint.read(info), Scheme.parse(scheme), axis=info.channel_axis, name=tensor)
+        return diagnose(checkpoint.read(info), Scheme.parse(scheme), axis=info.view, name=tensor)
 
 
 def _sentences(page: AppTest) -> list[str]:

@@ -293,7 +293,7 @@ def test_an_unswept_width_keeps_the_channel_axis_of_the_file(root: Path) -> None
     )
     onnx.save(onnx.helper.make_model(graph), root / "own.onnx")
     with open_checkpoint("own.onnx") as source:
-        assert source.tensors[0].channel_axis == 1
+        assert source.tensors[0].view.rows == (1,)
         rows = sweep(source, ["int9 channel"])
     shown = show("own.onnx", ["int4 channel"])
     part = travel(build_layer(shown, ("w",), shown.families[0], 0))
