@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from qanalysis.checkpoints.packed import bitsandbytes, gpt_oss, hqq, mlx, quanto, torchao, weight_norm
 from qanalysis.checkpoints.packed.parts import PackedLayout
 
-LAYOUTS: tuple[PackedLayout, ...] = ()
+LAYOUTS: tuple[PackedLayout, ...] = (
+    bitsandbytes.FOUR_BIT,
+    bitsandbytes.INT8,
+    gpt_oss.LAYOUT,
+    hqq.LAYOUT,
+    mlx.LAYOUT,
+    quanto.GROUPS,
+    quanto.ROWS,
+    torchao.LAYOUT,
+    weight_norm.LAYOUT,
+)
