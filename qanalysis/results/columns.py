@@ -171,8 +171,10 @@ def column(label: str, unit: str = "", *, default: Any = MISSING, **facts: Any) 
     [('gain_db', 'number', True, 'Gain: 10 log10 of both powers')]
     """
     # A word that came late is given by its name, so that it may stand where it belongs among those without a default.
-    by_name = bool(facts.get("late")) and default == ""
-    return field(default=default, metadata={_FACTS: Column(label, unit, **facts)}, kw_only=by_name)
+    facts_of = {_FACTS: Column(label, unit, **facts)}
+    if facts.get("late") and default == "":
+        return field(default=default, metadata=facts_of, kw_only=True)
+    return field(default=default, metadata=facts_of)
 
 
 def figure(label: str, unit: str = "", **facts: Any) -> Any:
