@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from qanalysis.checkpoints.entries import Evidence
 from qanalysis.checkpoints.roles import assign_roles
 from qanalysis.checkpoints.source import TensorInfo
@@ -52,7 +53,8 @@ def test_a_name_comes_before_a_shape():
 
 
 @pytest.mark.parametrize(
-    "key", ["ema", "model_ema", "ema_state_dict", "ema_model", "state_dict_ema", "averaged_model", "swa_model", "params_ema"]
+    "key",
+    ["ema", "model_ema", "ema_state_dict", "ema_model", "state_dict_ema", "averaged_model", "swa_model", "params_ema"],
 )
 def test_an_averaged_copy_beside_the_plain_one_is_an_average(key):
     plain, copy = make_info("model.fc.weight", (32, 64)), make_info(f"{key}.fc.weight", (32, 64))
@@ -95,7 +97,8 @@ def test_a_scale_is_a_quantizers_only_where_its_stem_has_codes():
 def test_scales_without_any_weight_in_the_file_are_measured_with_a_note():
     alone = make_info("l.weight_scale", (64, 2))
     (found,) = assign_roles([alone], Evidence())
-    assert found.role == "weight" and "codes are not in the file" in found.note
+    assert found.role == "weight"
+    assert "codes are not in the file" in found.note
     assert roles_of(alone, make_info("m.weight", (64, 64)))[alone.name] == "scale"
 
 
