@@ -58,9 +58,7 @@ def _tell_states(infos: Sequence[TensorInfo], measured: Sequence[TensorInfo]) ->
         filter(None, (_FLAT.search(info.name) for info in infos if "flat" in info.name or "fp32" in info.name)), None
     )
     if flat:
-        yield (
-            f"holds flat shards of FSDP or ZeRO ({flat[1]}), which have no layers' shapes: consolidate the checkpoint first"
-        )
+        yield f"flat shards of FSDP or ZeRO ({flat[1]}) have no layers' shapes: consolidate the checkpoint first"
 
 
 def _tell_averages(infos: Sequence[TensorInfo], measured: Sequence[TensorInfo]) -> Iterator[str]:
