@@ -228,3 +228,15 @@ def shorten(text: str, length: int = 48) -> str:
         return text
     head = length // 2
     return f"{text[:head]}…{text[head + 1 - length :]}"
+
+
+def quote(value: object, length: int = 80) -> str:
+    r"""A value as a message repeats it: quoted, its middle left out, on one line, with escapes for control characters
+    and for those that turn the reading direction. At most `length` characters without the quotes.
+
+    >>> quote("layer\x1b[2J\u202e"), quote("w" * 100, 9), quote(0.5)
+    ("'layer\\x1b[2J\\u202e'", "'wwww…wwww'", '0.5')
+    """
+    if isinstance(value, int) and value.bit_length() > 4 * length:  # Python refuses to print thousands of digits
+        return f"a number of about {plain(value.bit_length() * math.log10(2))} digits"
+    return shorten(repr(shorten(value, length) if isinstance(value, str) else value), length + 2)

@@ -18,7 +18,7 @@ ROOT = PACKAGE.parent
 
 # Rooms by rank: a file may import its own room and rooms of lower rank; rooms of one rank know nothing of each other.
 RANKS = (
-    {"arrays", "decibels", "notation"},
+    {"arrays", "decibels", "notation", "patterns"},
     {"sums", "kernels", "results"},
     {"quantizers"},
     {"theory", "checkpoints"},
