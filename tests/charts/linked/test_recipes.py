@@ -22,7 +22,7 @@ def run(lines: str) -> dict[str, Any]:
 
 def test_the_lines_of_a_sweep_make_its_rows_map_and_curve() -> None:
     with open_checkpoint(SAMPLE) as source:
-        rows = sweep(source, ["int3", "int4 channel"], exclude="conv2", weights_only=True)
+        rows = sweep(source, ["int3", "int4 channel"], exclude="conv2")
     assert run(write_sweep(SAMPLE, rows.settings))["rows"].rows == rows.rows
     layer = rows[0].tensor
     values = run(write_map(SAMPLE, rows.settings, "sqnr_db"))["values"]
@@ -43,9 +43,7 @@ def test_the_lines_of_a_profile_make_its_figures() -> None:
 def test_the_lines_of_a_map_of_groups_and_of_levels_make_their_numbers() -> None:
     with open_checkpoint(SAMPLE) as source:
         info = next(info for info in source.tensors if info.name == "fc.weight")
-        profile = profile_layer(
-            source.read(info), Scheme.parse("int4 group=32"), axis=info.view, name=info.name
-        )
+        profile = profile_layer(source.read(info), Scheme.parse("int4 group=32"), axis=info.view, name=info.name)
     made = run(write_profile(SAMPLE, profile, "figures = profile.group_mse"))
     np.testing.assert_array_equal(made["figures"], profile.group_mse)
     assert run(write_levels("int3"))["levels"].tolist() == [-3, -2, -1, 0, 1, 2, 3]
@@ -56,4 +54,4 @@ def test_names_stand_in_the_lines_as_literals() -> None:
     lines = write_sweep(name, {"schemes": ["int4"]})
     assert repr(name) in lines
     assert "\u202e" not in lines
-    assert len(lines.splitlines()) == 8
+    assert len(lines.splitlines()) == 7
