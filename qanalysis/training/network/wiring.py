@@ -87,7 +87,9 @@ def wire(model: nn.Module, recipes: Mapping[KindOfData, Recipe], clock: Clock, *
     layers = list(list_layers(model, pattern))
     if not layers:
         names = ", ".join(layer for layer, _module, _name in list_layers(model)) or "none"
-        raise ValueError(f"layers {quote(pattern)} finds no layer with a weight of two dimensions; there are {shorten(names, 300)}")
+        raise ValueError(
+            f"layers {quote(pattern)} finds no layer with a weight of two dimensions; there are {shorten(names, 300)}"
+        )
     wired = Wired(clock)
     pools: dict[KindOfData, Pool] = {
         kind: Pool()
