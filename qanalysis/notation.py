@@ -218,6 +218,15 @@ def about_size(count: int) -> str:
     return "under 1 MiB" if factor < 1024**2 else f"about {float(f'{count / factor:.1g}'):g} {unit}"
 
 
+def quote(text: str, length: int = 80) -> str:
+    r"""A text of a user or a file as messages show it: quoted, escaped, its middle left out beyond `length`.
+
+    >>> quote("a\nb"), len(quote("x" * 500))
+    ("'a\\nb'", 82)
+    """
+    return ascii(shorten(text, length)) if not text.isprintable() else repr(shorten(text, length))
+
+
 def shorten(text: str, length: int = 48) -> str:
     """A long name with its middle left out: both ends of a layer's name tell layers apart. Not escaped.
 

@@ -85,7 +85,9 @@ class FormatWords:
     @property
     def text(self) -> str:
         words = [self.format]
-        words += [self.grouping] if self.grouping != "tensor" else []
+        # nf4 alone has the groups of 64 of its tools.
+        usual = "group=64" if self.format == "nf4" else "tensor"
+        words += [self.grouping] if self.grouping != usual else []
         words += [f"scale={self.scale}"] if self.scale != "float32" else []
         words += [f"round={self.mode}"] if self.mode != "nearest-even" else []
         return " ".join(words)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from types import TracebackType
@@ -102,6 +103,27 @@ class TensorInfo:
     def is_matrix(self) -> bool:
         """Whether two or more axes are longer than 1."""
         return sum(size > 1 for size in self.shape) >= 2
+
+
+_KINDS_NAMED = 4
+
+
+def describe_stored(tensors: Sequence[TensorInfo]) -> str:
+    """How a quantizer packed the values of some tensors, the true bits per weight of those, how many there are of each;
+    empty where none is packed.
+
+    >>> describe_stored([TensorInfo("w", (4, 64), "int32", 144, stored="gptq int4 group=64")])
+    'gptq int4 group=64, 4.5 bits per weight'
+    """
+    packed = [info for info in tensors if info.stored and info.decodes]
+    if not packed:
+        return ""
+    kinds = Counter(info.stored for info in packed).most_common()
+    shown = [kind if len(kinds) == 1 else f"{kind} {count}" for kind, count in kinds[:_KINDS_NAMED]]
+    more = f" and {len(kinds) - _KINDS_NAMED} other kinds" if len(kinds) > _KINDS_NAMED else ""
+    bits = 8 * sum(info.size_bytes for info in packed) / max(sum(info.numel for info in packed), 1)
+    share = "" if len(packed) == len(tensors) else f" in {len(packed)} of {len(tensors)} tensors"
+    return f"{', '.join(shown)}{more}, {bits:.4g} bits per weight{share}"
 
 
 class TensorSource(ABC):

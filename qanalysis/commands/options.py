@@ -28,9 +28,12 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A .safetensors, .pt, .pth, .bin, .onnx, .gguf, .npz or .npy file, an index or folder of shards, "
-        "or sample:NAME.",
+        help="A .safetensors, .pt, .pth, .bin, .ckpt, .onnx, .gguf, .npz or .npy file, an index or folder of shards, "
+        "sample:NAME, hf://OWNER/REPO[@REVISION][/FILE] or https://...",
     ),
+]
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Take a set of shards of which some are missing; the result says so.")
 ]
 Bits = Annotated[int, typer.Option(metavar="N", help="Width of the converter.")]
 Span = Annotated[

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qanalysis.commands.deliver import deliver
-from qanalysis.commands.options import AsJson, Source
+from qanalysis.commands.options import AsJson, Partial, Source
 
 
-def show(source: Source, *, as_json: AsJson = False) -> None:
-    """List the tensors of a file: name, shape, dtype, size. Reads the header only.
+def show(source: Source, *, partial: Partial = False, as_json: AsJson = False) -> None:
+    """List the tensors of a file: name, role, layout, shape, type, size. Reads the header only.
 
     \b
     Example:
@@ -16,6 +16,6 @@ def show(source: Source, *, as_json: AsJson = False) -> None:
     from qanalysis.checkpoints.catalogue import open_checkpoint
     from qanalysis.checkpoints.inventory import list_tensors
 
-    with open_checkpoint(source) as checkpoint:
+    with open_checkpoint(source, partial=partial) as checkpoint:
         table = list_tensors(checkpoint)
     deliver(table, [], as_json=as_json)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver, makes_page
-from qanalysis.commands.options import AsJson, Outputs, Source, cancel_on_interrupt, stop
+from qanalysis.commands.options import AsJson, Outputs, Partial, Source, cancel_on_interrupt, stop
 
 if TYPE_CHECKING:
     from qanalysis.checkpoints.source import TensorInfo, TensorSource
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qanalysis.diagnosis.profile import LayerProfile
     from qanalysis.quantizers.scheme import Scheme
     from qanalysis.sweeps.row import Row, Rows
+    from qanalysis.sweeps.selection import Filter, Roles
 
 _LARGEST_PROFILE = 50_000_000  # elements, 200 MB
 _LARGEST_SCRUB = 4_000_000  # elements; 15 profiles take about a second
@@ -58,9 +59,26 @@ def sweep(  # one parameter per option
     ] = None,
     include: Annotated[str | None, typer.Option(metavar="REGEX", help="Only tensors whose name has a match.")] = None,
     exclude: Annotated[str | None, typer.Option(metavar="REGEX", help="No tensors whose name has a match.")] = None,
+    roles: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Measure tensors of these roles, such as weight,norm. Default: weights and embeddings with two or "
+            "more dimensions.",
+        ),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Measure every tensor, whatever it is for.")] = False,
     weights_only: Annotated[
-        bool, typer.Option("--weights-only", help="Only tensors of two or more dimensions.")
+        bool, typer.Option("--weights-only", help="The default: weights and embeddings of two or more dimensions.")
     ] = False,
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGEX=AXIS[,AXIS]",
+            help="Axes of the output channels of the tensors whose name has a match; may be repeated.",
+        ),
+    ] = None,
+    partial: Partial = False,
     out: Outputs = None,
     store: Annotated[Path | None, typer.Option(metavar="FILE", help="Not available yet.")] = None,
     no_store: Annotated[
@@ -78,6 +96,7 @@ def sweep(  # one parameter per option
       qanalysis sweep model.safetensors --bits 4,8 --grouping channel,group=128 --out rows.parquet --out report.html
       qanalysis sweep model.safetensors --bits 4 --format mxfp4,nvfp4,nf4,gguf:q4_0 --grouping group=32,group=64
       qanalysis sweep model.safetensors --scheme 'int8 channel' --scheme 'int4 asym group=64 range=mse'
+      qanalysis sweep hf://openai-community/gpt2 --bits 4 --axis 'c_(attn|fc|proj)=1'
     """
     if store is not None and no_store:
         raise ValueError(f"--store {store} and --no-store exclude each other; give one of them")
@@ -88,14 +107,15 @@ def sweep(  # one parameter per option
         scheme or [], bits=bits, grouping=grouping, symmetry=symmetry, range=range_rules, format=formats
     )
     from qanalysis.checkpoints.catalogue import open_checkpoint
+    from qanalysis.sweeps.selection import Filter, parse_axes
 
+    chosen = _choose_roles(roles, every=every, weights_only=weights_only)
+    wanted = Filter(include, exclude, chosen, axis=parse_axes(axis or []))
     targets = check_outputs(out)
-    with open_checkpoint(source) as checkpoint:
+    with open_checkpoint(source, partial=partial) as checkpoint:
         if makes_page(targets):
-            _check_room(checkpoint, schemes, include=include, exclude=exclude, weights_only=weights_only)
-        rows = _run_sweep(
-            checkpoint, schemes, include=include, exclude=exclude, weights_only=weights_only, workers=workers
-        )
+            _check_room(checkpoint, schemes, wanted)
+        rows = _run_sweep(checkpoint, schemes, wanted, workers=workers)
         if not rows.complete and not rows:
             stop("cancelled before the first tensor was done; nothing is written")
         prints_summary = not as_json and not targets
@@ -109,6 +129,20 @@ def sweep(  # one parameter per option
     _tell_unmeasured(rows)
     if not rows.complete:
         stop(f"cancelled; kept the {len(rows)} rows so far, marked as partial")
+
+
+def _choose_roles(text: str | None, *, every: bool, weights_only: bool) -> Roles:
+    """The roles that are measured; ValueError where the options contradict each other."""
+    given = [
+        name
+        for name, value in (("--roles", text is not None), ("--all", every), ("--weights-only", weights_only))
+        if value
+    ]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} exclude each other; give one of them")
+    if every or text == "all":
+        return "all"
+    return None if text is None else cast("Roles", [word.strip() for word in text.split(",") if word.strip()])
 
 
 def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
@@ -154,15 +188,16 @@ def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
         ],
         symmetries=[parse_symmetry(text) for text in given.get("symmetry", ["sym"])],
         ranges=[parse_range(text) for text in given.get("range", ["minmax"])],
+        keep_usual_groups="grouping" not in given,
     )
 
 
-def _check_room(checkpoint: TensorSource, schemes: Sequence[Scheme], **filters: Any) -> None:
+def _check_room(checkpoint: TensorSource, schemes: Sequence[Scheme], wanted: Filter) -> None:
     """Whether a page has room for that many rows, found out before they are measured."""
     from qanalysis.reports.every_row import MOST_ROWS
-    from qanalysis.sweeps.sweep import select_tensors
+    from qanalysis.sweeps.selection import select_tensors
 
-    count = len(select_tensors(checkpoint.tensors, **filters)) * len(schemes)
+    count = len(select_tensors(checkpoint.tensors, wanted).tensors) * len(schemes)
     if count > MOST_ROWS:
         raise ValueError(
             f"--out .html: {count:,} rows, one HTML file has room for {MOST_ROWS:,} at most; "
@@ -170,13 +205,23 @@ def _check_room(checkpoint: TensorSource, schemes: Sequence[Scheme], **filters: 
         )
 
 
-def _run_sweep(checkpoint: TensorSource, schemes: list[Scheme], **options: Any) -> Rows:
+def _run_sweep(checkpoint: TensorSource, schemes: list[Scheme], wanted: Filter, *, workers: int | None) -> Rows:
     """The sweep with a progress line; Ctrl-C ends it early, and its rows so far are kept."""
     from qanalysis.reports.terminal import show_progress
     from qanalysis.sweeps.sweep import sweep as measure_checkpoint
 
     with cancel_on_interrupt() as cancel, show_progress() as advance:
-        return measure_checkpoint(checkpoint, schemes, **options, on_progress=advance, cancel=cancel)
+        return measure_checkpoint(
+            checkpoint,
+            schemes,
+            include=wanted.include,
+            exclude=wanted.exclude,
+            roles=wanted.roles,
+            axis=wanted.axis,
+            workers=workers,
+            on_progress=advance,
+            cancel=cancel,
+        )
 
 
 def _find_worst(checkpoint: TensorSource, rows: Rows) -> Iterator[tuple[Row, TensorInfo]]:

@@ -78,9 +78,10 @@ def _run_sweep(request: SweepRequest, on_progress: Callable[[SweepProgress], Non
         return sweep(
             source,
             request.schemes,
-            include=request.include or None,
-            exclude=request.exclude or None,
-            weights_only=request.weights_only,
+            include=request.filter.include,
+            exclude=request.filter.exclude,
+            roles=request.filter.roles,
+            axis=request.filter.axis,
             # The rows of each report would add up to the whole result a second time.
             on_progress=lambda progress: on_progress(replace(progress, rows=())),
             cancel=cancel,
@@ -144,6 +145,7 @@ class Contents:
     tensors: tuple[TensorInfo, ...]
     size_bytes: int
     memory_note: str
+    notes: tuple[str, ...] = ()
 
     @property
     def numel(self) -> int:
@@ -168,7 +170,7 @@ def read_contents(origin: Origin) -> Contents:
     No value is read, however large the checkpoint is. CheckpointError where the header is broken.
     """
     with open_source(origin.text, get_uploads()) as source:
-        return Contents(source.name, tuple(source.tensors), source.size_bytes, source.memory_note)
+        return Contents(source.name, tuple(source.tensors), source.size_bytes, source.memory_note, source.notes)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)

@@ -16,11 +16,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 from importlib.metadata import version
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
-from qanalysis.checkpoints.source import CheckpointError
+from qanalysis.checkpoints.source import ROLES, CheckpointError
 from qanalysis.results.table import Table
 from qanalysis.sweeps.row import Rows
+from qanalysis.sweeps.selection import Filter, Roles, parse_axes
 from qanalysis.sweeps.sweep import SweepProgress
 
 ENGINE_VERSION = version("qanalysis")
@@ -54,11 +55,17 @@ Work = Callable[[Q, Callable[[P], None], threading.Event], T]
 """Does what a request asks for, tells how far it is, and ends early with the rows so far where the event is set."""
 
 
+#: What a page may measure: weights and embeddings, everything, or one role.
+WEIGHTS = "weights"
+ROLE_CHOICES = (WEIGHTS, "all", *ROLES)
+
+
 @dataclass(frozen=True, slots=True)
 class SweepRequest:
     """What to sweep: the source as asked for, its identity on disk, the filter, and canonical scheme texts.
 
-    Patterns are regular expressions, "" for none; `schemes` in the order of the rows. Equal requests are one job.
+    Patterns are regular expressions, "" for none; `roles` is one of `ROLE_CHOICES`, `axes` are texts REGEX=AXIS with
+    blanks between; `schemes` in the order of the rows. Equal requests are one job.
     """
 
     source: str
@@ -66,7 +73,15 @@ class SweepRequest:
     schemes: tuple[str, ...]
     include: str = ""
     exclude: str = ""
-    weights_only: bool = True
+    roles: str = WEIGHTS
+    axes: str = ""
+
+    @property
+    def filter(self) -> Filter:
+        """Which tensors that are; ValueError for axes that can not be read."""
+        roles = {WEIGHTS: None, "all": "all"}.get(self.roles, (self.roles,))
+        axes = parse_axes(self.axes.split())
+        return Filter(self.include or None, self.exclude or None, cast("Roles", roles), axis=axes)
 
     @property
     def digest(self) -> str:

@@ -22,11 +22,13 @@ def cross_schemes(
     groupings: Sequence[Grouping] = (WHOLE_TENSOR,),
     symmetries: Sequence[Symmetry] = (SYMMETRIES["sym"],),
     ranges: Sequence[RangeRule] = (MINMAX,),
+    keep_usual_groups: bool = False,
 ) -> list[Scheme]:
     """Every combination: grouping outermost, then symmetry, then range, formats innermost.
 
     What a format fixes is not varied: it takes part with the first of those words alone, and without a range rule that
-    it can not take, unless there is no other (ValueError).
+    it can not take, unless there is no other (ValueError). With `keep_usual_groups` the same holds of the groups that a
+    format's tools take where none are asked for.
 
     >>> from qanalysis.quantizers.formats import FORMATS
     >>> made = cross_schemes([FORMATS["int4"], FORMATS["mxfp4"]], groupings=[Grouping(), Grouping(1, 64)])
@@ -37,10 +39,11 @@ def cross_schemes(
     places = (enumerate(groupings), enumerate(symmetries), enumerate(ranges))
     for (g, grouping), (s, symmetry), (r, rule), fmt in product(*places, list(formats)):
         words: dict[str, tuple[int, Any]] = {"grouping": (g, grouping), "symmetry": (s, symmetry), "range": (r, rule)}
-        if "range" not in fmt.fixed and len(ranges) > 1 and not fmt.takes(rule):
+        fixed = fmt.fixed | ({"grouping"} if keep_usual_groups and fmt.usual_group else frozenset())
+        if "range" not in fixed and len(ranges) > 1 and not fmt.takes(rule):
             continue
-        if all(words[part][0] == 0 for part in words if part in fmt.fixed):
-            free = {part: word for part, (_place, word) in words.items() if part not in fmt.fixed}
+        if all(words[part][0] == 0 for part in words if part in fixed):
+            free = {part: word for part, (_place, word) in words.items() if part not in fixed}
             schemes.append(Scheme(fmt, **free))
     return schemes
 

@@ -94,6 +94,7 @@ _CATALOGUE: tuple[NumberFormat, ...] = (
         element=TableCoder(NORMAL_QUANTILES),
         laying=laying.TABLE,
         scales=(*STORED_FLOATS, DOUBLE),
+        usual_group=64,
         wider="int5",
         peer=_NF4_PEER,
     ),

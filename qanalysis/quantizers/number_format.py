@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from qanalysis.quantizers.coders import Coder
 from qanalysis.quantizers.grids import Grid
+from qanalysis.quantizers.grouping import Grouping
 from qanalysis.quantizers.laying import Laying
 from qanalysis.quantizers.ranges import RangeRule
 from qanalysis.quantizers.rounding import Rounding
@@ -26,11 +27,12 @@ class NumberFormat:
     """A format: its text form, its element, and what is known of it. Two formats of one name are equal.
 
     `laying` is the rule that makes its scales, None where the scheme's symmetry does (integers). `block` is a fixed
-    group length along the row; `scales` are the types that scales may be stored in, the default first; `outer` is the
-    type of one more scale over the whole tensor; `rounding` is one that the format fixes. `block_bits` hold all codes
-    of a block where not every code has its own bits. `packs` is the format of free groups with the same numbers;
-    `wider` and `other` name formats to try instead, with more bits and with other levels. `formula` says in words how
-    scales are made, `peer` whose values these are, bit for bit; `find_peer` knows under which conventions.
+    group length along the row, `usual_group` one that its tools take where nothing is asked for; `scales` are the types
+    that scales may be stored in, the default first; `outer` is the type of one more scale over the whole tensor;
+    `rounding` is one that the format fixes. `block_bits` hold all codes of a block where not every code has its own
+    bits. `packs` is the format of free groups with the same numbers; `wider` and `other` name formats to try instead,
+    with more bits and with other levels. `formula` says in words how scales are made, `peer` whose values these are,
+    bit for bit; `find_peer` knows under which conventions.
     """
 
     name: str
@@ -38,6 +40,7 @@ class NumberFormat:
     element: Coder = field(compare=False)
     laying: Laying | None = field(default=None, compare=False)
     block: int | None = field(default=None, compare=False)
+    usual_group: int | None = field(default=None, compare=False)
     scales: tuple[ScaleType, ...] = field(default=STORED_FLOATS, compare=False)
     outer: ScaleType | None = field(default=None, compare=False)
     rounding: Rounding | None = field(default=None, compare=False)
@@ -93,6 +96,12 @@ class NumberFormat:
             "rounding": self.rounding is not None or bool(self.element.own_rounding),
         }
         return frozenset(part for part, is_fixed in found.items() if is_fixed)
+
+    @property
+    def own_grouping(self) -> Grouping:
+        """The groups where none are asked for: its blocks, its tools' usual groups, else the whole tensor."""
+        length = self.block or self.usual_group
+        return Grouping(1, length) if length else Grouping()
 
     @property
     def symmetry(self) -> Symmetry:

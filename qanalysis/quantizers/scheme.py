@@ -54,10 +54,10 @@ class Scheme:
         reason=lambda _fmt: "its levels are its own",
     )
     grouping: Grouping = part(
-        WHOLE_TENSOR,
+        None,
         recognize=lambda word: word.partition("=")[0] in ("tensor", "channel", "group", "block"),
         read=parse_grouping,
-        own=lambda fmt: Grouping(1, fmt.block) if fmt.block else WHOLE_TENSOR,
+        own=lambda fmt: fmt.own_grouping,
         reason=lambda fmt: (
             f"its blocks have {fmt.block} values" if fmt.block else "it has no scales, so nothing is grouped"
         ),
@@ -89,7 +89,8 @@ class Scheme:
         fmt = self.format
         for name, facts in PARTS.items():
             asked, own = getattr(self, name), facts.own(fmt)
-            if asked == facts.default:
+            names_nothing = name == "grouping" and name in fmt.fixed and asked == WHOLE_TENSOR
+            if asked == facts.default or names_nothing:
                 object.__setattr__(self, name, own)
             elif name in fmt.fixed and asked != own:
                 raise ValueError(facts.refuse(fmt, asked))

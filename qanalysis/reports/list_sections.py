@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from qanalysis.notation import size
 from qanalysis.reports.common_sections import define_columns, tell_coverage
 from qanalysis.reports.outline import Bullets, Grid, Outline, Section
+from qanalysis.reports.summary import list_notes
 from qanalysis.results.table import Table
 
+NOTES_SHOWN = 20
 CHECK_COLUMNS = ("check", "reached", "required", "verdict")
 
 
@@ -19,7 +22,18 @@ def outline_tensors(table: Table[Any], *, title: str | None = None) -> Outline:
     """
     rows = sorted(table, key=lambda row: not row.measurable)
     unmeasurable = sum(not row.measurable for row in rows)
-    lines = [(row.tensor, row.dtype, row.shape or "single number", size(row.size_bytes)) for row in rows]
+    packed = any(row.stored for row in rows)
+    lines = [
+        (
+            row.tensor,
+            row.role,
+            *([row.stored] if packed else []),
+            row.dtype,
+            row.shape or "single number",
+            size(row.size_bytes),
+        )
+        for row in rows
+    ]
     total = next(iter(table.totals), None)
     counted = (
         f"{total.tensors:,} tensors, {total.numel:,} values, {size(total.size_bytes)}"
@@ -28,14 +42,19 @@ def outline_tensors(table: Table[Any], *, title: str | None = None) -> Outline:
     )
     holders = "1 tensor at the end holds" if unmeasurable == 1 else f"{unmeasurable:,} tensors at the end hold"
     closing = [counted, *([f"{holders} no real numbers and can not be measured"] if unmeasurable else [])]
-    grid = Grid(("tensor", "dtype", "shape", "size"), lines, text_columns=3, names=frozenset({0}))
+    words = ("tensor", "role", *(["stored as"] if packed else []), "dtype", "shape", "size")
+    grid = Grid(words, lines, text_columns=len(words) - 1, names=frozenset({0}))
     name = table.source.path if table.source else "Tensors"
+    stored = table.source.stored if table.source else ""
+    closing += [f"already quantized ({stored}) as stored"] if stored else []
+    closing += list_notes(table.coverage)
+    closing += [f"{row.tensor}: {row.note}" for row in rows if row.note][:NOTES_SHOWN]
     note = str(table.settings.get("memory_note", ""))
     return Outline(
         title=title or name,
         headline=". ".join(closing) + ".",
         lead=[Section("tensors", name, [grid], printed=True)],
-        rest=[*tell_coverage(table), define_columns(table.columns)],
+        rest=[*(replace(one, printed=False) for one in tell_coverage(table)), define_columns(table.columns)],
         closing=[*closing, note] if note else closing,
     )
 

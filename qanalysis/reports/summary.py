@@ -5,13 +5,13 @@ same.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
-from qanalysis.notation import decibels, shorten
+from qanalysis.notation import count, decibels, shorten
 from qanalysis.sweeps.row import Row, Rows
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 HEADLINE_BITS_PER_WEIGHT = 5.0
 NAMED_SCHEMES = 12
 NOT_SWEPT = "not in the sweep"
+LEFT_OUT_NAMED = 8
+_PLURALS = {"bias": "biases", "optimizer": "tensors of optimizer state", "average": "averaged copies"}
 
 
 def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> str:
@@ -42,9 +44,54 @@ def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> st
         facts.append(f"worst: {worst[0].tensor}, {decibels(worst[0].sqnr_db, digits=1)}{channel}")
     if not facts:
         facts.append("no tensor could be measured")
+    if rows.source.stored:
+        facts.append(tell_stored(rows.source.stored))
     if not rows.complete:
         facts.append("cancelled, rows so far")
     return f"{rows.source.path.removeprefix(SAMPLE_PREFIX)} at {scheme}: {'; '.join(facts)}"
+
+
+def tell_stored(stored: str) -> str:
+    """What figures of packed values are figures of.
+
+    >>> tell_stored("gptq int4 group=128, 4.156 bits per weight")
+    'already quantized (gptq int4 group=128, 4.156 bits per weight); figures are relative to its decoded values'
+    """
+    return f"already quantized ({stored}); figures are relative to its decoded values"
+
+
+def tell_selection(coverage: Sequence[Mapping[str, Any]]) -> str:
+    """What was measured of a source and what was left out, in one line; empty where nothing is known of it.
+
+    >>> tell_selection([{"part": "measured", "tensors": 2, "values": 500}, {"part": "left out", "role": "norm",
+    ...     "reason": "role norm is not measured unless asked for", "tensors": 1, "values": 10}])
+    '2 of 3 tensors, 500 of 510 values; left out: 1 norm'
+    """
+    measured = next((entry for entry in coverage if entry.get("part") == "measured"), None)
+    if measured is None:
+        return ""
+    left = [entry for entry in coverage if entry.get("part") == "left out"]
+    tensors, values = (
+        (measured[name], measured[name] + sum(entry[name] for entry in left)) for name in ("tensors", "values")
+    )
+    parts = [f"{count(tensors[0])} of {count(tensors[1])} tensors, {count(values[0])} of {count(values[1])} values"]
+    if left:
+        parts.append(f"left out: {', '.join(map(_name_left_out, left[:LEFT_OUT_NAMED]))}")
+    more = len(left) - LEFT_OUT_NAMED
+    return "; ".join(parts) + (f" and {more} other kinds" if more > 0 else "")
+
+
+def list_notes(coverage: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The sentences about a source as a whole."""
+    return [str(entry.get("reason", "")) for entry in coverage if entry.get("part") == "note"]
+
+
+def _name_left_out(entry: Mapping[str, Any]) -> str:
+    """Some tensors that were left out: "62 norms", "1 weight (fewer than two axes longer than 1)"."""
+    role, number, reason = str(entry["role"]), int(entry["tensors"]), str(entry["reason"])
+    noun = role if number == 1 else _PLURALS.get(role, f"{role}s")
+    is_plain = reason.startswith(f"role {role} ")
+    return f"{count(number)} {noun}" if is_plain else f"{count(number)} {noun} ({reason})"
 
 
 def head_scheme(rows: Rows, scheme: str) -> str:

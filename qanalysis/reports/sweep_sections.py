@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,14 @@ from qanalysis.reports.common_sections import define_columns, tell_coverage
 from qanalysis.reports.layer_scene import draw_layer, find_file
 from qanalysis.reports.outline import Block, Bullets, Facts, Grid, Outline, Prose, Section
 from qanalysis.reports.pictures import Chart, make_chart
-from qanalysis.reports.summary import choose_scheme, find_worst_channel, headline, select_worst
+from qanalysis.reports.summary import (
+    choose_scheme,
+    find_worst_channel,
+    headline,
+    list_notes,
+    select_worst,
+    tell_selection,
+)
 from qanalysis.sweeps.row import STATUS_WORDS, Rows
 
 if TYPE_CHECKING:
@@ -47,17 +55,23 @@ def outline_sweep(
     return Outline(
         title=title or f"Quantization error of {rows.source.path.removeprefix(SAMPLE_PREFIX)}",
         headline=answer,
-        opening=[answer],
+        opening=[answer, *_tell_coverage(rows)],
         warnings=[] if rows.complete else [partial_run],
         tiles=_list_tiles(rows, chosen),
         lead=[*_sum_up(rows, chosen), *_list_worst(rows, chosen)],
         rest=[
             *found,
             *_list_unmeasured(rows),
-            *tell_coverage(rows),
+            *(replace(one, heading="Coverage", printed=False) for one in tell_coverage(rows)),
             define_columns(rows.columns, note=_NOTE, more=[Prose("Status words", strong=True), meanings]),
         ],
     )
+
+
+def _tell_coverage(rows: Rows) -> list[str]:
+    """What was measured and what was left out, and what holds for the source as a whole: a line each."""
+    told = tell_selection(rows.coverage)
+    return [line for line in (told, *list_notes(rows.coverage)) if line]
 
 
 def draw_sweep(rows: Rows, *, scheme: str | None = None, profiles: Sequence[LayerProfile] = ()) -> list[Chart]:

@@ -90,7 +90,7 @@ class Column:
     additive : whether the figure adds over tensors.
     share : whether it is a part of one, which people read in percent.
     counts : whether it is no figure, but says how many values another one is taken over.
-    late : whether older files lack it; then it is null in what is read from them.
+    late : whether older files lack it; then it is null in what is read from them, a text without null empty.
     short : what stands above it where room is scarce; "" for label and unit.
     part : which attribute of what was found it is read from; "" for the whole.
     of : how it is read from there; None for the attribute of the column's own name. Where many rows are worked out at
@@ -126,6 +126,11 @@ class Column:
     def nullable(self) -> bool:
         """Whether a row may go without."""
         return self.type.nullable
+
+    @property
+    def absent(self) -> str | None:
+        """What rows of files hold that lack it."""
+        return "" if self.kind == "text" and not self.nullable else None
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -165,7 +170,11 @@ def column(label: str, unit: str = "", *, default: Any = MISSING, **facts: Any) 
     >>> [(found.name, found.kind, found.nullable, found.meaning) for found in columns_of(Line)]
     [('gain_db', 'number', True, 'Gain: 10 log10 of both powers')]
     """
-    return field(default=default, metadata={_FACTS: Column(label, unit, **facts)})
+    # A word that came late is given by its name, so that it may stand where it belongs among those without a default.
+    facts_of = {_FACTS: Column(label, unit, **facts)}
+    if facts.get("late") and default == "":
+        return field(default=default, metadata=facts_of, kw_only=True)
+    return field(default=default, metadata=facts_of)
 
 
 def figure(label: str, unit: str = "", **facts: Any) -> Any:

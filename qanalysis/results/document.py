@@ -21,7 +21,8 @@ from qanalysis.results.columns import Column, Kind, RowType, columns_of, names_o
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Frame, Table
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_READ_VERSIONS = (1, SCHEMA_VERSION)
 _OLD_COMMAND = "sweep"  # documents that name no command are older than the others
 _COMMON = {"schema_version", "tool_version", "source", "settings", "coverage", "rows", "totals"}
 
@@ -62,7 +63,12 @@ def describe(table: Table[Any], *, created: datetime | None = None) -> dict[str,
     settings = {"command": kind_of(table).command, **table.settings, "complete": table.complete}
     made = settings.pop("created", None if created is None else created.isoformat(timespec="seconds"))
     settings |= {} if made is None else {"created": made}
-    source = table.source and {"path": table.source.path, "size": table.source.size, "digest": table.source.digest}
+    source = table.source and {
+        "path": table.source.path,
+        "size": table.source.size,
+        "digest": table.source.digest,
+        "stored": table.source.stored,
+    }
     head = {"schema_version": SCHEMA_VERSION, "tool_version": version("qanalysis"), "source": source}
     return {**head, "settings": without_infinity(settings), "coverage": without_infinity(list(table.coverage))}
 
@@ -128,10 +134,10 @@ def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str
     by_command = {row_type.KIND.command: row_type for row_type in kinds}
     command = settings.get("command", _OLD_COMMAND) if isinstance(settings, dict) else None
     row_type = by_command.get(command) if isinstance(command, str) else None
-    if found != SCHEMA_VERSION or isinstance(found, bool):
+    if found not in _READ_VERSIONS or isinstance(found, bool):
         again = f"run `qanalysis {command}` again" if row_type else "run its command again"
         raise ValueError(
-            f"{place}: schema_version is {shorten_value(found)}, this program reads {SCHEMA_VERSION}; {again}, "
+            f"{place}: schema_version is {shorten_value(found)}, this program reads 1 to {SCHEMA_VERSION}; {again}, "
             "or use the program that wrote it"
         )
     if type(settings) is not dict:
@@ -175,7 +181,7 @@ def read_records(document: Mapping[str, Any], name: str, row_type: Any, kind: Ki
                 check_record(record, columns, what="a row of qanalysis")
     with told(f"{place}, ", f"; {again}"):
         cells = {
-            column.name: check_cells(column, [record.get(column.name) for record in records], name)
+            column.name: check_cells(column, [record.get(column.name, column.absent) for record in records], name)
             for column in columns
         }
         return restore_infinity(check_rows(Frame(row_type, cells), name))
@@ -283,11 +289,13 @@ def _read_source(source: Any, kind: Kind, place: str) -> SourceIdentity | None:
     if type(source) is not dict:
         raise ValueError(f"{place}: 'source' must be an object, found {shorten_value(source)}; {again}")
     path, size, digest = (source.get(key) for key in ("path", "size", "digest"))
-    if isinstance(path, str) and type(size) is int and size >= 0 and isinstance(digest, str | None):
-        return SourceIdentity(path, size, digest)
+    stored = source.get("stored", "")
+    has_words = isinstance(digest, str | None) and isinstance(stored, str)
+    if isinstance(path, str) and type(size) is int and size >= 0 and has_words:
+        return SourceIdentity(path, size, digest, stored=stored)
     raise ValueError(
         f"{place}: source holds {shorten_value(source)}, "
-        f"must be path (text), size (bytes) and digest (text or null); {again}"
+        f"must be path (text), size (bytes), digest (text or null) and stored (text); {again}"
     )
 
 

@@ -81,7 +81,7 @@ def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
         texts = [column.name for column in columns if column.kind == "text" and column.name in given]
         with told(f"{path}, ", f"; {again}"), pq.ParquetFile(path, read_dictionary=texts) as shared:
             cells = {
-                column.name: _read_column(shared, column) if column.name in given else [None] * count
+                column.name: _read_column(shared, column) if column.name in given else [column.absent] * count
                 for column in columns
             }
             rows = check_rows(Frame(row_type, cells))

@@ -20,11 +20,12 @@ _KINDS = {
 _SOURCE = {
     "type": "object",
     "additionalProperties": False,
-    "required": ["path", "size", "digest"],
+    "required": ["path", "size", "digest", "stored"],
     "properties": {
         "path": {"type": "string", "description": "label of the input, never an absolute path"},
         "size": {"type": "integer", "minimum": 0, "description": "bytes"},
         "digest": {"type": ["string", "null"], "description": "sha256:..., null where it was not taken"},
+        "stored": {"type": "string", "description": "how a quantizer packed the values; empty for plain numbers"},
     },
 }
 

@@ -190,9 +190,7 @@ def outline(schemes: Sequence[Scheme], shape: tuple[int, ...], axis: Axes) -> Ou
         except ValueError as error:
             reasons[place] = str(error)
             continue
-        wanted = scheme.grouping.columns
-        if wanted is not None and wanted > layout.columns:
-            reasons[place] = f"{scheme.grouping} is longer than the row of {layout.columns}: one ragged group per row"
+        reasons[place] = _tell_ragged(scheme, layout)
     predictions, predictors = np.full(len(schemes), np.nan), dict[int, Predictor]()
     for place, layout in layouts.items():
         if has_formula(schemes[place]):
@@ -200,6 +198,19 @@ def outline(schemes: Sequence[Scheme], shape: tuple[int, ...], axis: Axes) -> Ou
         elif predictor := Predictor.of(schemes[place], layout.length_counts):
             predictors[place] = predictor
     return Outline(_find_views(schemes, layouts), reasons, predictions, predictors)
+
+
+def _tell_ragged(scheme: Scheme, layout: Layout) -> str:
+    """That the groups do not divide the rows, and how the last one comes out; empty where they do."""
+    wanted = scheme.grouping.columns
+    if wanted is None or layout.columns % wanted == 0:
+        return ""
+    if wanted > layout.columns:
+        return f"{scheme.grouping} is longer than the row of {layout.columns}: one ragged group per row"
+    return (
+        f"ragged: {wanted} does not divide the row of {layout.columns}, its last group has "
+        f"{layout.columns % wanted}; many runtimes refuse such a tensor"
+    )
 
 
 def _find_views(schemes: Sequence[Scheme], layouts: dict[int, Layout]) -> tuple[View, ...]:

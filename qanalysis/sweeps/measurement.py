@@ -134,7 +134,14 @@ def _measure(source: TensorSource, info: TensorInfo, schemes: int, workshop: Wor
         reason = f"{info.name!r}: {info.numel} values do not fit in memory; use range=minmax or a machine with more"
         return Measured.nothing(info, schemes, "failed", reason)
     sums = _put_in_order(parts, schemes)
-    return Measured(info, sums, outline.predict(sums), outline.reasons)
+    return Measured(info, sums, outline.predict(sums), _tell(info.note, outline.reasons))
+
+
+def _tell(note: str, reasons: NDArray[np.object_]) -> NDArray[np.object_]:
+    """What was assumed of a tensor, before what there is to say of each scheme."""
+    if not note:
+        return reasons
+    return np.array([f"{note}; {reason}" if reason else note for reason in reasons], object)
 
 
 def make_empty(schemes: int) -> ErrorStats:
@@ -156,7 +163,7 @@ def _put_in_order(parts: Sequence[tuple[tuple[int, ...], ErrorStats]], schemes: 
 
 def _refuse(info: TensorInfo) -> tuple[Status, str] | None:
     if not info.decodes:
-        return "unsupported", f"dtype {info.dtype} does not hold real numbers that can be measured"
+        return "unsupported", info.reason or f"dtype {info.dtype} does not hold real numbers that can be measured"
     if not info.shape:
         return "unsupported", "a 0-d tensor is one number; there is nothing to group"
     if not info.numel:

@@ -68,6 +68,17 @@ class Row(RowType):
         of=attrgetter("name"),
     )
     kind: str = column("Kind", formula="weight or activation", leave_out=25, part="info")
+    role: str = column(
+        "Role", formula="what the tensor is for, as its reader knows", default="", leave_out=32, part="info", late=True
+    )
+    stored: str = column(
+        "Stored as",
+        formula="layout of packed values; empty for plain ones",
+        default="",
+        leave_out=31,
+        part="info",
+        late=True,
+    )
     shape: str = column(
         "Shape", formula="lengths of the dimensions, row-major", part="info", of=attrgetter("shape_text")
     )

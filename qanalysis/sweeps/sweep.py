@@ -7,7 +7,6 @@ run.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import deque
@@ -20,12 +19,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo, TensorSource
+from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInfo, TensorSource, describe_stored
+from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.sweeps.jobs import outline
 from qanalysis.sweeps.measurement import Measured, Workshop, measure_tensor
 from qanalysis.sweeps.row import Row, Rows
+from qanalysis.sweeps.selection import Filter, Roles, select_tensors
 from qanalysis.sweeps.tabulation import Tabulation
 from qanalysis.sweeps.work import Ledger, count_cores, weigh_tensor
 
@@ -59,18 +60,24 @@ def sweep(
     *,
     include: str | None = None,
     exclude: str | None = None,
+    roles: Roles = None,
+    axis: Mapping[str, Axes | str] | None = None,
     weights_only: bool = False,
     workers: int | None = None,
     on_progress: Callable[[SweepProgress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Rows:
-    """Measure every tensor of `source` under every scheme.
+    """Measure the weights of `source` under every scheme; what is left out is counted in `coverage` of the result.
 
-    `include` and `exclude` are regular expressions searched in the tensors' names; `weights_only` keeps tensors of two
-    or more dimensions. `on_progress` is called after each tensor, and four times a second within a long one, in
-    the thread of the caller. Setting `cancel` ends the sweep within a tenth of a second, whatever is at work, and
-    returns the rows of the finished tensors with `complete` false. Raises ValueError for a
-    scheme that does not parse, no scheme at all, or a filter that leaves no tensor.
+    `include` and `exclude` are regular expressions searched in the tensors' names. `roles` are those that are measured:
+    by default weights and embeddings with two or more axes longer than 1, of a mapping of arrays everything; "all"
+    takes every tensor. `axis` gives the axes of the output channels of some tensors, by expressions: {"c_attn": 1}.
+    `weights_only` keeps tensors of two or more dimensions.
+
+    `on_progress` is called after each tensor, and four times a second within a long one, in the thread of the caller.
+    Setting `cancel` ends the sweep within a tenth of a second, whatever is at work, and returns the rows of the
+    finished tensors with `complete` false. Raises ValueError for a scheme that does not parse, no scheme at all, or a
+    filter that leaves no tensor.
 
     >>> import numpy as np
     >>> rows = sweep({"w": np.float32([[1.0, -0.5], [0.25, 0.125]])}, ["int4", "int8 channel"])
@@ -83,7 +90,9 @@ def sweep(
     plan = [scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme) for scheme in schemes]
     if not plan:
         raise ValueError("a sweep needs at least one scheme, for example 'int4 group=128'")
-    tensors = select_tensors(opened.tensors, include=include, exclude=exclude, weights_only=weights_only)
+    wanted = Filter(include, exclude, roles, weights_only, axis or {})
+    selection = select_tensors(opened.tensors, wanted, vectors=opened.measures_vectors, notes=opened.notes)
+    tensors = selection.tensors
     stop = cancel or threading.Event()
     clock, table = _Clock(tensors, plan), Tabulation(plan, len(tensors))
     for measured in _measure_all(opened, tensors, plan, clock, workers=workers or count_cores(), cancel=stop):
@@ -94,50 +103,16 @@ def sweep(
     return Rows(
         rows=table.finish(),
         totals=table.total(),
-        source=SourceIdentity(opened.name, opened.size_bytes, (lambda: _take_digest(opened)) if complete else None),
-        settings={
-            "schemes": [str(scheme) for scheme in plan],
-            "include": include,
-            "exclude": exclude,
-            "weights_only": weights_only,
-        },
+        source=SourceIdentity(
+            opened.name,
+            opened.size_bytes,
+            (lambda: _take_digest(opened)) if complete else None,
+            stored=describe_stored(tensors),
+        ),
+        settings={"schemes": [str(scheme) for scheme in plan], **wanted.describe()},
         complete=complete,
+        coverage=selection.to_coverage(),
     )
-
-
-def select_tensors(
-    tensors: Sequence[TensorInfo], *, include: str | None = None, exclude: str | None = None, weights_only: bool = False
-) -> list[TensorInfo]:
-    """The tensors that pass the filters, in order; ValueError for an invalid expression or when none is left."""
-    if not tensors:
-        raise ValueError("the source holds no tensors; there is nothing to sweep")
-    wanted, unwanted = _read_filter("include", include), _read_filter("exclude", exclude)
-    chosen = [info for info in tensors if wanted is None or wanted.search(info.name)]
-    if not chosen:
-        raise ValueError(f"include {include!r} matches none of the {len(tensors)} tensors{_name_some(tensors)}")
-    chosen = [info for info in chosen if unwanted is None or not unwanted.search(info.name)]
-    if not chosen:
-        raise ValueError(f"exclude {exclude!r} leaves none of the {len(tensors)} tensors{_name_some(tensors)}")
-    kept = [info for info in chosen if len(info.shape) >= 2 or not weights_only]
-    if not kept:
-        raise ValueError(
-            f"weights only: none of the {len(chosen)} chosen tensors has two or more dimensions; leave the filter "
-            "off to measure them"
-        )
-    return kept
-
-
-def _read_filter(name: str, text: str | None) -> re.Pattern[str] | None:
-    if not text:
-        return None
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise ValueError(f"{name} {text!r} is not a regular expression: {error}") from None
-
-
-def _name_some(tensors: Sequence[TensorInfo]) -> str:
-    return f"; their names begin with {', '.join(repr(info.name) for info in tensors[:3])}" if tensors else ""
 
 
 def _measure_all(

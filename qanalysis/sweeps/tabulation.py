@@ -67,7 +67,8 @@ class Tabulation:
         pooled = self._pooled
         reasons = np.where(pooled.numel == 0, "no tensor was measured", "").astype(object)
         everything = Measured(TensorInfo(TOTAL_NAME, (), "", 0), pooled, np.full(len(self.schemes), np.nan), reasons)
-        return Frame(Row, _describe((everything,), self._words) | {"numel": pooled.numel.astype(np.int64)})
+        cells = _describe((everything,), self._words) | {"numel": pooled.numel.astype(np.int64)}
+        return Frame(Row, cells | {"role": np.full(len(self.schemes), "", object)})
 
     def _fill(self) -> None:
         if not self._waiting:

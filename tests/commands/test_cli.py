@@ -81,7 +81,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(checkpoint: Path, words: list[s
 
 
 def test_names_can_not_steer_a_terminal(tmp_path: Path) -> None:
-    np.savez(tmp_path / "m.npz", **{"bad\x1b[2Jname": np.array([[1, 2.5]], np.float32)})
+    np.savez(tmp_path / "m.npz", **{"bad\x1b[2Jname": np.array([[1, 2.5], [3, 4]], np.float32)})
     for words in (["show"], ["sweep", "--scheme", "int4"]):
         result = ask(words[0], str(tmp_path / "m.npz"), *words[1:])
         assert "\x1b" not in result.stdout

@@ -70,6 +70,7 @@ def test_record_as_json_is_the_row_of_the_engine(folder: Path) -> None:
         "path": "tone.csv",
         "size": len(content),
         "digest": f"sha256:{hashlib.sha256(content).hexdigest()}",
+        "stored": "",
     }
 
 

@@ -18,12 +18,13 @@ def test_show_lists_every_tensor_with_shape_type_size_and_memory(checkpoint: Pat
     lines = result.stdout.splitlines()
     assert next(line for line in lines if line.startswith("attention")).split() == [
         "attention",
+        "weight",
         "float32",
         "8x96",
         "3.00",
         "KiB",
     ]
-    assert next(line for line in lines if line.startswith("ids")).split()[:3] == ["ids", "int64", "5"]
+    assert next(line for line in lines if line.startswith("ids")).split()[:4] == ["ids", "weight", "int64", "5"]
     assert "6 tensors, 855 values" in result.stdout  # 768 + 64 + 6 + 6 + 6 + 5
     with open_checkpoint(checkpoint) as source:
         assert source.memory_note in result.stdout
@@ -32,7 +33,7 @@ def test_show_lists_every_tensor_with_shape_type_size_and_memory(checkpoint: Pat
 def test_show_as_json_has_one_row_per_tensor(checkpoint: Path) -> None:
     document = json.loads(ask("show", str(checkpoint), "--json").stdout)
     assert list(document) == ["schema_version", "tool_version", "source", "settings", "coverage", "rows", "totals"]
-    assert document["source"] == {"path": "model.npz", "size": checkpoint.stat().st_size, "digest": None}
+    assert document["source"] == {"path": "model.npz", "size": checkpoint.stat().st_size, "digest": None, "stored": ""}
     assert [row["tensor"] for row in document["rows"]] == ["attention", "head", "bias", "zeros", "holes", "ids"]
     assert [row["measurable"] for row in document["rows"]] == [True] * 5 + [False]
     assert document["totals"][0]["numel"] == sum(row["numel"] for row in document["rows"])

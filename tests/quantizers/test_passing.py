@@ -143,7 +143,7 @@ def test_another_seed_draws_anew_and_pieces_draw_as_the_whole() -> None:
     fitted = Scheme.parse("int4 round=stochastic:1").fit(x)
     whole = pass_through(x, fitted.grid, fitted.layout, fitted.rounding).y
     assert (pass_through(x, fitted.grid, fitted.layout, replace(fitted.rounding, seed=2)).y != whole).any()
-    layout = fitted.layout.__class__((1024,), 0, 1, 1024, 1, 1024)
+    layout = Scheme.parse("int4").lay_out((1024,))
     for row in range(4):
         piece = pass_through(x[row], fitted.grid, layout, fitted.rounding, first_index=row * 1024).y
         assert piece.tolist() == whole[row].tolist()

@@ -152,7 +152,7 @@ def test_formats_take_part_with_what_they_leave_open() -> None:
         ranges=[parse_range("kl:64"), parse_range("minmax")],
     )
     others = [str(scheme) for scheme in made if str(scheme.format) != "int4"]
-    assert others == ["gguf:q4_0", "ternary channel", "nf4 channel", "ternary group=64", "nf4 group=64"]
+    assert others == ["gguf:q4_0", "ternary channel", "nf4 channel", "ternary group=64", "nf4"]
     assert len(made) - len(others) == 8
 
 
@@ -226,3 +226,10 @@ def test_nothing_can_be_fitted_to_a_number_or_along_an_axis_that_is_not_there() 
         Scheme.parse("int4").fit(np.float32(3))
     with pytest.raises(ValueError, match="channel=2: axis 2 of a tensor with 2 dimensions; axes are 0 to 1"):
         Scheme.parse("int4 channel=2").fit(np.zeros((2, 2), np.float32))
+
+
+def test_nf4_has_the_groups_of_its_tools_where_none_are_asked_for() -> None:
+    assert Scheme.parse("nf4") == Scheme.parse("nf4 group=64")
+    assert (str(Scheme.parse("nf4 group=64")), str(Scheme.parse("nf4 tensor"))) == ("nf4", "nf4 tensor")
+    assert Scheme.parse("nf4").lay_out((4, 128)).groups == 8
+    assert Scheme.parse("nf4 tensor").lay_out((4, 128)).groups == 1

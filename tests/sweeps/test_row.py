@@ -18,7 +18,7 @@ INTEGER_COLUMNS = tuple(one.name for one in columns_of(Row) if one.kind == "inte
 TEXT_COLUMNS = tuple(one.name for one in columns_of(Row) if one.kind == "text")
 
 CONTRACT = (
-    "tensor kind shape dtype numel scheme format bits grouping symmetry range scale bits_per_weight size_bytes step_min step_mean step_max "
+    "tensor kind role stored shape dtype numel scheme format bits grouping symmetry range scale bits_per_weight size_bytes step_min step_mean step_max "
     "half_step_bound max_abs_error mean_abs_error bias mse rmse_in_steps sqnr_db sqnr_ac_db enob relative_l2 relative_error_energy "
     "mean_relative_error relative_count cosine "
     "error_signal_correlation clipped_fraction zeroed_fraction rounding_share clipping_share shannon_gap_db wasted_bits theory_sqnr_db "

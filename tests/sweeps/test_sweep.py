@@ -21,7 +21,8 @@ from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sums import ErrorStats, measure
 from qanalysis.sweeps import jobs
 from qanalysis.sweeps.chunks import cut_chunks
-from qanalysis.sweeps.sweep import SweepProgress, select_tensors, sweep
+from qanalysis.sweeps.selection import select_tensors
+from qanalysis.sweeps.sweep import SweepProgress, sweep
 
 RNG = np.random.default_rng(11)
 WEIGHTS = RNG.standard_t(4, size=(12, 96)).astype(np.float32)
@@ -92,7 +93,6 @@ def test_impossible_number_of_workers_names_the_value(workers: int) -> None:
         ),
         ({"exclude": "weight$"}, ["blocks.0.attention.bias", "position"]),
         ({"include": "blocks", "exclude": "bias|1"}, ["blocks.0.attention.weight"]),
-        ({"weights_only": True}, ["blocks.0.attention.weight", "blocks.1.Attention.weight", "head.weight"]),
         ({"include": "", "exclude": ""}, list(MODEL)),
     ],
 )
@@ -100,7 +100,9 @@ def test_filters_search_the_names(filters: dict, names: list[str]) -> None:
     rows = sweep(MODEL, ["int4"], **filters)
     assert [row.tensor for row in rows] == names
     assert (
-        dict(rows.settings) == {"schemes": ["int4"], "include": None, "exclude": None, "weights_only": False} | filters
+        dict(rows.settings)
+        == {"schemes": ["int4"], "include": None, "exclude": None, "roles": ["weight", "embedding"], "axis": {}}
+        | filters
     )
 
 
@@ -114,7 +116,7 @@ def test_filters_search_the_names(filters: dict, names: list[str]) -> None:
         ({"exclude": "."}, "exclude '.' leaves none of the 5 tensors; their names begin with 'blocks"),
         (
             {"include": "bias", "weights_only": True},
-            "weights only: none of the 1 chosen tensors has two or more dimensions",
+            "none of the 1 chosen tensors is among the weights or embeddings with two or more dimensions",
         ),
         ({"include": "("}, r"include '\(' is not a regular expression: missing \)"),
         ({"exclude": "["}, r"exclude '\[' is not a regular expression"),
@@ -132,7 +134,7 @@ def test_a_source_without_tensors_does_not_blame_a_filter() -> None:
 
 def test_selection_keeps_the_order_of_the_file() -> None:
     infos = ArraySource(MODEL).tensors
-    assert select_tensors(infos) == list(infos)
+    assert select_tensors(infos, vectors=True).tensors == list(infos)
 
 
 def test_source_is_named_by_label_size_and_digest() -> None:

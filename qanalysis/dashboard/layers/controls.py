@@ -10,6 +10,7 @@ import streamlit as st
 import sample_models
 from qanalysis.charts.layer_names import LayerNames
 from qanalysis.dashboard.cache import get_uploads, list_paths
+from qanalysis.dashboard.jobs import ROLE_CHOICES, WEIGHTS
 from qanalysis.dashboard.layers.view import (
     AXES,
     FORMAT_CHOICES,
@@ -143,7 +144,7 @@ def _draw_look(view: LayersView) -> None:
 
 
 def _draw_filter() -> None:
-    """Include, exclude and "weights only": which tensors are swept. Empty boxes leave every name in."""
+    """Include, exclude, roles and axes: which tensors are swept, and how. Empty boxes leave every name in."""
     left, right = st.columns(2, gap="xsmall")
     left.text_input(
         "Include", key=keep("include"), placeholder="regex", help="Keep tensors whose name matches, e.g. ^layers[.]0"
@@ -151,11 +152,25 @@ def _draw_filter() -> None:
     right.text_input(
         "Exclude", key=keep("exclude"), placeholder="regex", help="Leave out tensors whose name matches, e.g. norm|bias"
     )
-    st.toggle(
-        "Weights only",
-        key=keep("weights_only"),
-        help="Tensors of two or more dimensions; norms and biases stay float in practice.",
+    left, right = st.columns(2, gap="xsmall")
+    left.selectbox(
+        "Tensors",
+        ROLE_CHOICES,
+        key=keep("roles"),
+        format_func=_name_role,
+        help="Weights and embeddings of two or more dimensions; norms, biases and buffers stay float in practice.",
     )
+    right.text_input(
+        "Axes of outputs",
+        key=keep("axes"),
+        placeholder="regex=axis",
+        help="Where the output channels of some tensors lie, when the file does not tell: c_attn=1 or experts=0,2",
+    )
+
+
+def _name_role(choice: str) -> str:
+    """What is measured, in words."""
+    return {WEIGHTS: "Weights", "all": "Every tensor"}.get(choice, f"Role {choice}")
 
 
 def _draw_formats() -> None:

@@ -39,7 +39,7 @@ from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.notation import count, size
 from qanalysis.reports.summary import select_worst
 from qanalysis.sweeps.row import Row
-from qanalysis.sweeps.sweep import select_tensors
+from qanalysis.sweeps.selection import select_tensors
 
 CONTENTS_HEIGHT = 560
 TABLE_HEIGHT = 380
@@ -61,16 +61,16 @@ def draw_layers(view: LayersView) -> None:
     try:
         origin = identify(view.source)
         contents = read_contents(origin)
-        tensors = select_tensors(
-            contents.tensors, include=view.include, exclude=view.exclude, weights_only=view.weights_only
+        request = SweepRequest(
+            view.source, origin.identity, view.schemes, view.include, view.exclude, view.roles, view.axes
         )
+        tensors = select_tensors(contents.tensors, request.filter, notes=contents.notes).tensors
     except (CheckpointError, ValueError, OSError) as error:
         draw_fault(str(error), _WAY_OUT)
         return
     names = [info.name for info in tensors]
     confine(LayersView, "layer", names)
     view = confine(LayersView, "compared", names)
-    request = SweepRequest(view.source, origin.identity, view.schemes, view.include, view.exclude, view.weights_only)
     job = follow_sweep(request, tensors, named=view.job)
     if job is not None:
         change(LayersView, job=request.digest)

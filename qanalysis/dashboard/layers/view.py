@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Self
 
 from qanalysis.charts.curves import HORIZONTALS, Horizontal
+from qanalysis.dashboard.jobs import ROLE_CHOICES, WEIGHTS
 from qanalysis.dashboard.views import Query, View, bound, name_parameter, spell_view
 from qanalysis.quantizers.crossing import cross_schemes
 from qanalysis.quantizers.families import FEWEST_BITS, MOST_BITS, integer_format
@@ -42,7 +43,8 @@ class LayersView(View):
     source: str = bound("sample:digits-cnn", kept=True)
     include: str = bound("")
     exclude: str = bound("")
-    weights_only: bool = bound(True)
+    roles: str = bound(WEIGHTS, choices=ROLE_CHOICES)
+    axes: str = bound("")
     bits: int = bound(4, low=FEWEST_BITS, high=MOST_BITS)
     swept: tuple[int, int] = bound((2, 8), low=FEWEST_BITS, high=MOST_BITS)
     formats: tuple[str, ...] = bound((), choices=FORMAT_CHOICES)
