@@ -58,7 +58,8 @@ def _measure_directory(file: DataFile) -> int:
     size: int = struct.unpack_from("<I", tail, place + 12)[0]
     large = file.read_header(max(0, start + place - _LOCATOR_SIZE - _END_64_SIZE), _END_64_SIZE)
     if large[:4] == _END_64 and len(large) == _END_64_SIZE:
-        return max(size if size < 0xFFFFFFFF else 0, struct.unpack_from("<Q", large, 40)[0])
+        size_64: int = struct.unpack_from("<Q", large, 40)[0]
+        return max(size if size < 0xFFFFFFFF else 0, size_64)
     return size
 
 
@@ -76,7 +77,7 @@ def find_data(file: DataFile, member: zipfile.ZipInfo) -> int:
 
 
 def refuse_method(member: zipfile.ZipInfo) -> str:
-    """Why a member can not be inflated: it is encrypted, or compressed in a way that is not read. Empty where it can."""
+    """Why a member can not be inflated: encrypted, or compressed in a way that is not read. Empty where it can."""
     if member.flag_bits & _ENCRYPTED:
         return "encrypted; save it without a password"
     if member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):

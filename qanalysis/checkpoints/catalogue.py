@@ -20,8 +20,8 @@ from qanalysis.checkpoints.file_source import FileSource
 from qanalysis.checkpoints.folder_choice import INDEX_SUFFIXES
 from qanalysis.checkpoints.interpretation import interpret
 from qanalysis.checkpoints.mapped_file import LocalFolder
-from qanalysis.checkpoints.shards import FileSet, find_files
 from qanalysis.checkpoints.shard_contents import join
+from qanalysis.checkpoints.shards import find_files
 from qanalysis.checkpoints.signatures import FOREIGN, is_onnx, recognize
 from qanalysis.checkpoints.source import SAMPLE_PREFIX, ArraySource, CheckpointError, TensorSource
 from qanalysis.notation import shorten
@@ -30,8 +30,8 @@ from qanalysis.notation import shorten
 @dataclass(frozen=True, slots=True)
 class FileKind:
     """A kind of checkpoint file: `suffixes` in lower case, the `contents` that make a file one whatever its suffix
-    (words of `signatures.recognize`), and its `reader`, "file.function" of this folder. `bare` files are also read where
-    their bytes have no signature, and told by their suffix.
+    (words of `signatures.recognize`), and its `reader`, "file.function" of this folder. `bare` files are also told by
+    their suffix, where their bytes have no signature.
     """
 
     name: str
@@ -74,8 +74,8 @@ def open_checkpoint(
     `source` is a file of safetensors, torch, ONNX, GGUF or numpy, told by its content; an index of shards or any shard,
     which stand for all of them; a folder with one model; "sample:NAME"; or a mapping of names to arrays. With `root`,
     no file outside that folder is opened; `partial` takes a set of shards of which some are missing; without `remote`
-    no address is opened. Raises CheckpointError for what can not be opened and for files without a single tensor; the text
-    names the path, the rule and the way out.
+    no address is opened. Raises CheckpointError for what can not be opened and for files without a single tensor; the
+    text names the path, the rule and the way out.
 
     >>> import numpy as np
     >>> with open_checkpoint({"w": np.ones((2, 3), dtype=np.float32)}) as source:
@@ -89,9 +89,7 @@ def open_checkpoint(
         raise CheckpointError("the path is empty; give a checkpoint file, a folder of shards, or sample:NAME")
     is_sample = text.startswith(SAMPLE_PREFIX)
     path = locate_sample(text) if is_sample else Path(text)
-    opened = _open_path(
-        path, root=None if is_sample else root, name=text if is_sample else "", partial=partial
-    )
+    opened = _open_path(path, root=None if is_sample else root, name=text if is_sample else "", partial=partial)
     if not opened.tensors:
         opened.close()
         raise CheckpointError(f"{shorten(text, 160)!r} holds no tensors; give a file with weights in it")
@@ -104,7 +102,9 @@ def locate_sample(text: str) -> Path:
 
     name = text.removeprefix(SAMPLE_PREFIX)
     if name not in sample_models.SAMPLES:
-        raise CheckpointError(f"there is no sample {shorten(name, 80)!r}; the samples are {', '.join(sample_models.SAMPLES)}")
+        raise CheckpointError(
+            f"there is no sample {shorten(name, 80)!r}; the samples are {', '.join(sample_models.SAMPLES)}"
+        )
     return sample_models.weights_path(name)
 
 

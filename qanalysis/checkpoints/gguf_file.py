@@ -197,8 +197,8 @@ def _read_counts(cursor: _Cursor, place: str) -> int:
     version = cursor.take("I", "the version")
     if version in (2 << 24, 3 << 24):
         raise CheckpointError(
-            f"{place} is a big-endian GGUF file, which is not read; turn it with gguf's gguf_convert_endian.py, or take "
-            "the little-endian one"
+            f"{place} is a big-endian GGUF file, which is not read; turn it with gguf's gguf_convert_endian.py, or "
+            "take the little-endian one"
         )
     if version not in (2, 3):
         raise CheckpointError(
@@ -283,5 +283,7 @@ def _check_layout(tensors: list[tuple[TensorInfo, int, int]], *, place: str, dat
         if begin < end or begin + info.size_bytes > data_bytes:
             holds = f"bytes {begin} to {begin + info.size_bytes} of the data"
             rule = f"tensors before it end at {end} and the file holds {max(data_bytes, 0)}"
-            raise CheckpointError(f"{place}: tensor {shorten(info.name, 80)!r} claims {holds}, but {rule}; {SAVE_AGAIN}")
+            raise CheckpointError(
+                f"{place}: tensor {shorten(info.name, 80)!r} claims {holds}, but {rule}; {SAVE_AGAIN}"
+            )
         end = begin + info.size_bytes

@@ -46,7 +46,9 @@ def stat_file(path: Path) -> os.stat_result:
 
 def _check_regular(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise CheckpointError(f"{_show(path)} is not a regular file; give a checkpoint file or the folder that holds it")
+        raise CheckpointError(
+            f"{_show(path)} is not a regular file; give a checkpoint file or the folder that holds it"
+        )
     if not status.st_size:
         raise CheckpointError(f"{_show(path)} is empty (0 bytes); {SAVE_AGAIN}")
 
@@ -101,7 +103,7 @@ def open_regular(path: Path, *, root: Path | None = None) -> int:
 
 
 def resolve_below(path: Path, root: Path) -> Path:
-    """The path with its links resolved. Raises CheckpointError unless it lies below `root`, whose links are resolved."""
+    """The path with its links resolved. Raises CheckpointError unless it lies below `root`, whose own are resolved."""
     try:
         resolved = Path(os.path.realpath(path))
     except (OSError, ValueError) as error:

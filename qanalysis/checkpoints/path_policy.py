@@ -94,11 +94,7 @@ def _walk(home: Path, *, depth: int, suffixes: Collection[str] = SUFFIX_KINDS) -
         indexes = list(filter(is_index, files))
         for name in sorted(files):
             is_shard = any(_belongs(name, index) for index in indexes)
-            if (
-                not name.startswith(".")
-                and not is_shard
-                and (is_index(name) or Path(name).suffix.lower() in suffixes)
-            ):
+            if not name.startswith(".") and not is_shard and (is_index(name) or Path(name).suffix.lower() in suffixes):
                 yield Path(folder) / name
         seen += len(files) + len(folders)
         if seen > _MAX_ENTRIES:

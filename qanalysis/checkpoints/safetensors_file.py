@@ -131,8 +131,8 @@ def _read_entry(place: str, name: str, entry: Any) -> tuple[TensorInfo, int]:
         count = math.prod(shape) * bits
         needs = f"{count / 8:.15g}" if count < 1 << 80 else "more than any file's"
         raise CheckpointError(
-            f"{place} has shape {str(shape)[:80]} of {word}, which is {needs} bytes, but its data_offsets {offsets} hold "
-            f"{end - begin}; {SAVE_AGAIN}"
+            f"{place} has shape {str(shape)[:80]} of {word}, which is {needs} bytes, but its data_offsets {offsets} "
+            f"hold {end - begin}; {SAVE_AGAIN}"
         )
     return TensorInfo(name, tuple(shape), dtype, end - begin, decodes=dtype in FLOAT_DTYPES), begin
 
@@ -147,13 +147,13 @@ def _check_layout(entries: list[tuple[TensorInfo, int]], *, place: str, data_byt
         if begin != end:
             fault = "overlap those before" if begin < end else "leave a gap"
             raise CheckpointError(
-                f"{place}: the data_offsets of tensor {shorten(info.name, 80)!r} begin at {begin} and {fault}, which end at "
-                f"{end}; {SAVE_AGAIN}"
+                f"{place}: the data_offsets of tensor {shorten(info.name, 80)!r} begin at {begin} and {fault}, "
+                f"which end at {end}; {SAVE_AGAIN}"
             )
         end += info.size_bytes
     if end != data_bytes:
         last = max(entries, key=lambda entry: entry[1])[0].name if entries else "no tensor"
         raise CheckpointError(
-            f"{place}: the tensors (last {shorten(last, 80)!r}) end at byte {end} of the data, the file holds {data_bytes}; "
-            f"{SAVE_AGAIN}"
+            f"{place}: the tensors (last {shorten(last, 80)!r}) end at byte {end} of the data, the file holds "
+            f"{data_bytes}; {SAVE_AGAIN}"
         )

@@ -59,7 +59,9 @@ def _check_index(contents: Sequence[Content], shard_of: Mapping[str, str], shown
         return []
     name, shard = absent[0], shorten(shard_of[absent[0]], 80)
     more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
-    told = f"{shorten(shown, 80)}: tensor {shorten(name, 80)!r}{more} is not in its shard {shard!r}, which the index names"
+    told = (
+        f"{shorten(shown, 80)}: tensor {shorten(name, 80)!r}{more} is not in its shard {shard!r}, which the index names"
+    )
     if not partial:
         raise CheckpointError(f"{told}; download the shard or its index again, or take what is here with --partial")
     return [told]

@@ -8,6 +8,7 @@ protobuf fill the file exactly and one of them is a graph.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 from qanalysis.checkpoints.archive import open_archive
 from qanalysis.checkpoints.data_file import DataFile
@@ -57,18 +58,17 @@ def recognize(file: DataFile) -> str | None:
     head = file.read_header(0, _HEAD)
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return _look_into_archive(file, head)
-    for signature, content in _SIGNATURES.items():
-        if head.startswith(signature):
-            return content
-    if head[8:9] == b"{" and head[4:8] == bytes(4):
-        return "safetensors"
-    if head[4:8] == b"TFL3":
-        return "tflite"
-    if head[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
-        return "tar"
-    if head[:1] == b"\x80" and head[1:2] in (b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"):
-        return "pickle"
-    return "text" if head[:1] in (b"{", b"<", b"[") or head[:7] == b"version" else None
+    signed = next((content for signature, content in _SIGNATURES.items() if head.startswith(signature)), None)
+    return signed or next((content for content, fits in _FORMS.items() if fits(head)), None)
+
+
+_FORMS: dict[str, Callable[[bytes], bool]] = {
+    "safetensors": lambda head: head[8:9] == b"{" and head[4:8] == bytes(4),
+    "tflite": lambda head: head[4:8] == b"TFL3",
+    "tar": lambda head: head[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR,
+    "pickle": lambda head: head[:1] == b"\x80" and head[1:2] in (b"\x01", b"\x02", b"\x03", b"\x04", b"\x05"),
+    "text": lambda head: head[:1] in (b"{", b"<", b"[") or head[:7] == b"version",
+}
 
 
 def _look_into_archive(file: DataFile, head: bytes) -> str:

@@ -255,7 +255,9 @@ def test_a_bomb_is_a_row_and_takes_no_memory(tmp_path: Path, method: int) -> Non
     content[entry + 24 : entry + 28] = struct.pack("<I", len(head) + 1_600_000_000)
     path.write_bytes(content)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert_odd_member(path, r"16000001\d\d bytes when inflated, more than the 268435456 that are.*QANALYSIS_INFLATE_LIMIT")
+    assert_odd_member(
+        path, r"16000001\d\d bytes when inflated, more than the 268435456 that are.*QANALYSIS_INFLATE_LIMIT"
+    )
     # KiB: the header, a piece of 1 MiB and the compressed block; bzip2 and LZMA hold a few MiB of their own
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
 

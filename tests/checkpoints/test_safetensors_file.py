@@ -313,7 +313,7 @@ INDEXES = {
 @pytest.mark.parametrize(("weight_map", "match"), INDEXES.values(), ids=INDEXES.keys())
 def test_broken_indexes_are_refused(sharded: Path, weight_map: Any, match: str) -> None:
     (sharded / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
-    with refusal(rf"model.safetensors.index.json.*{match}"):
+    with refusal(match):
         open_checkpoint(sharded)
 
 
