@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from qanalysis.checkpoints.packed import bitsandbytes, gpt_oss, hqq, mlx, quanto, torchao, weight_norm
+from qanalysis.checkpoints.packed import (
+    bitsandbytes,
+    gpt_oss,
+    hqq,
+    mlx,
+    orphans,
+    quanto,
+    recognised,
+    torchao,
+    weight_norm,
+)
 from qanalysis.checkpoints.packed.parts import PackedLayout
 
 LAYOUTS: tuple[PackedLayout, ...] = (
+    *recognised.LAYOUTS,
     bitsandbytes.FOUR_BIT,
     bitsandbytes.INT8,
     gpt_oss.LAYOUT,
@@ -15,4 +26,6 @@ LAYOUTS: tuple[PackedLayout, ...] = (
     quanto.ROWS,
     torchao.LAYOUT,
     weight_norm.LAYOUT,
+    orphans.CODES,
+    orphans.SCALES,
 )
