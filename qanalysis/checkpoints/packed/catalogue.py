@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from qanalysis.checkpoints.packed import bitsandbytes, gpt_oss, hqq, mlx, quanto, torchao, weight_norm
+from qanalysis.checkpoints.packed import awq, bitsandbytes, gpt_oss, gptq, hqq, mlx, quanto, torchao, weight_norm
 from qanalysis.checkpoints.packed.parts import PackedLayout
 
 LAYOUTS: tuple[PackedLayout, ...] = (
+    gptq.LAYOUT,
+    gptq.PERMUTED,
+    awq.LAYOUT,
     bitsandbytes.FOUR_BIT,
     bitsandbytes.INT8,
     gpt_oss.LAYOUT,
