@@ -37,7 +37,9 @@ def pack_slabs(codes: NDArray[Any], bits: int, *, per_word: int, high_first: boo
     return words.astype(dtype)
 
 
-def decode_blocks(codes: Sequence[int], table: Sequence[float], scales: Sequence[Any], block: int) -> NDArray[np.float32]:
+def decode_blocks(
+    codes: Sequence[int], table: Sequence[float], scales: Sequence[Any], block: int
+) -> NDArray[np.float32]:
     """table[code] * scale of its block of the flattened tensor."""
     return np.array(
         [np.float32(table[code]) * np.float32(scales[i // block]) for i, code in enumerate(codes)], np.float32

@@ -100,7 +100,7 @@ def _read_groups(stem: Stem) -> Packed | None:
         (codes, scale, shift),
         ShiftedGroups(slabs, scale, shift, group),
         shape=shape,
-        stored=f"quanto int{bits} group={group} asym",
+        stored=f"quanto int{bits} {'channel' if shape[0] == groups else f'group={group}'} asym",
         note=note,
     )
 

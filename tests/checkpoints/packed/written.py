@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 from collections.abc import Mapping
@@ -73,7 +74,7 @@ def read_logical(
             if values is not None and info.numel:
                 cuts = sorted({0, 1, info.numel // 3, info.numel // 2 + 1, max(0, info.numel - 1), info.numel})
                 cuts = [cut for cut in cuts if cut <= info.numel]
-                pieces = [source.read_slice(info, *cut) for cut in zip(cuts[:-1], cuts[1:], strict=True)]
+                pieces = [source.read_slice(info, *cut) for cut in itertools.pairwise(cuts)]
                 np.testing.assert_array_equal(np.concatenate(pieces), values.reshape(-1))
             found[info.name] = Logical(info, values)
     return found
