@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from qanalysis.checkpoints.packed import (
+    awq,
     bitsandbytes,
     gpt_oss,
+    gptq,
     hqq,
     mlx,
     orphans,
@@ -17,9 +19,12 @@ from qanalysis.checkpoints.packed.parts import PackedLayout
 
 LAYOUTS: tuple[PackedLayout, ...] = (
     *recognised.LAYOUTS,
+    awq.LAYOUT,
     bitsandbytes.FOUR_BIT,
     bitsandbytes.INT8,
     gpt_oss.LAYOUT,
+    gptq.LAYOUT,
+    gptq.PERMUTED,
     hqq.LAYOUT,
     mlx.LAYOUT,
     quanto.GROUPS,

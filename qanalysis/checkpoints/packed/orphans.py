@@ -35,9 +35,8 @@ def _read_codes(stem: Stem) -> Packed | None:
         return None
     if any(stem.stem + ending in stem.tensors for ending in _SCALES):
         return None
-    rest = () if stem.anchor == ".weight" else (stem.find(".qzeros"), stem.find(".g_idx"))
     reason = "codes without scales: its quantizer's parts are missing"
-    return keep_packed(codes.info.name, (codes, *rest), stored="codes", reason=reason)
+    return keep_packed(codes.info.name, (codes,), stored="codes", reason=reason)
 
 
 def _read_scales(stem: Stem) -> Packed | None:
@@ -54,5 +53,5 @@ def _read_scales(stem: Stem) -> Packed | None:
     return keep_packed(f"{stem.stem}{stem.anchor}", parts, stored="scales", reason=reason)
 
 
-CODES = PackedLayout("codes", (".qweight", ".weight"), _read_codes)
+CODES = PackedLayout("codes", (".weight",), _read_codes)
 SCALES = PackedLayout("scales", (".scales", ".qzeros"), _read_scales)
