@@ -39,7 +39,7 @@ class FileKind:
 
     def read(self, file: DataFile, folder: Folder) -> Content:
         """The tensors of a file. Raises CheckpointError for a damaged one."""
-        module, function = self.reader.split(".")
+        module, function = self.reader.rsplit(".", 1)
         read: Callable[..., Content] = getattr(import_module(f"qanalysis.checkpoints.{module}"), function)
         return read(file, folder)
 
@@ -47,7 +47,7 @@ class FileKind:
 KINDS = (
     FileKind("safetensors", (".safetensors",), ("safetensors", None), "safetensors_file.read_safetensors"),
     FileKind("torch", (".pt", ".pth", ".bin"), ("zip", "pickle", None), "torch_file.read_torch"),
-    FileKind("onnx", (".onnx",), (None,), "onnx_file.read_onnx"),
+    FileKind("onnx", (".onnx",), (None,), "graphs.reader.read_onnx"),
     FileKind("gguf", (".gguf",), ("gguf",), "gguf_file.read_gguf"),
     FileKind("npz", (".npz",), ("zip",), "numpy_file.read_npz"),
     FileKind("npy", (".npy",), ("npy",), "numpy_file.read_npy"),
