@@ -16,6 +16,8 @@ from qanalysis.checkpoints.views import assign_views
 
 def interpret(entries: Sequence[Entry], evidence: Evidence) -> list[Entry]:
     """The logical tensors of a file, in the order of the first part of each."""
+    if not all(isinstance(entry.info.name, str) for entry in entries):
+        return list(entries)  # protobuf hands over a name that is not UTF-8 as bytes; whoever opens the file refuses it
     found = assemble(_tell_apart(entries), evidence)
     open_ones = [entry.info for entry in found if not entry.settled]
     known = {info.name: info for info in assign_views(assign_roles(open_ones, evidence), evidence)}

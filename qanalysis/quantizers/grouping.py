@@ -107,6 +107,11 @@ class Layout:
         return self.group_rows * self.group_columns
 
     @property
+    def crosses_rows(self) -> bool:
+        """Whether a group spans several rows but not all of the tensor."""
+        return self.block_rows > 1 and self.groups > 1
+
+    @property
     def length_counts(self) -> dict[int, int]:
         """How many groups have how many elements: {length: groups}, ragged tails included."""
         counts: dict[int, int] = {}
