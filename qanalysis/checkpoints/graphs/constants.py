@@ -149,12 +149,11 @@ def _settle(
     name: str, shape: tuple[int, ...], element: Element, find: Callable[[], tuple[Values, Region | None]]
 ) -> Constant:
     fault = _find_fault(shape)
-    info = TensorInfo(
-        name, (0,) if fault else shape, element.word, 0 if fault else element.count_bytes(math.prod(shape))
-    )
+    kept = (0,) if fault else shape
+    info = TensorInfo(name, kept, element.word, element.count_bytes(math.prod(kept)))
     try:
-        if fault:
-            raise ConstantError(fault)
+        if fault or not element.field:
+            raise ConstantError(fault or f"the element type {element.word.rpartition('_')[2]} is not known")
         values, region = find()
     except (ConstantError, CheckpointError) as error:
         return Constant(replace(info, decodes=False, reason=str(error)), NoValues())

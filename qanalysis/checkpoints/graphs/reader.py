@@ -115,5 +115,7 @@ def _tell_memory(entries: Sequence[Entry]) -> str:
     mapped = sum(entry.info.size_bytes for entry in entries if entry.values.sliceable)
     held = sum(entry.info.size_bytes for entry in entries if not entry.values.sliceable)
     if held > mapped:
-        return "Most weights are listed number by number and held in memory with the graph; the others are mapped."
-    return "The graph is held in memory, weights are mapped: a read costs the tensor or the slice."
+        return (
+            "The graph is held in memory with the weights that are short or listed number by number: most of them here."
+        )
+    return "The graph is held in memory; weights are mapped, a read costs the tensor or the slice."
