@@ -112,7 +112,6 @@ WORDS: tuple[Word, ...] = (
     Word("weight", _compile(_TABLE), _HEADS, least=2),
 )
 _WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "_module"}
-_MAY_BE_WRAPPED = re.compile(r"_(?:orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module|forward_module|module)\b")
 _DIGITS = re.compile(r"[0-9]+")
 
 
@@ -131,7 +130,7 @@ def split_name(name: str) -> list[str]:
     if len(name) > 2 * _LONGEST_HALF:
         name = f"{name[:_LONGEST_HALF]}.{name[-_LONGEST_HALF:]}"
     parts = name.removesuffix(":0").replace("/", ".").split(".")
-    if _MAY_BE_WRAPPED.search(name):
+    if "_mod" in name:
         parts = [part for part in parts if part not in _WRAPPERS] or parts
     return parts
 

@@ -44,6 +44,8 @@ class Siblings:
         >>> Siblings({"a.bias": TensorInfo("a.bias", (3,), "float32", 12)}).find_bias("a.weight")
         (3,)
         """
+        if name.endswith(".weight"):
+            return self.find_shape(f"{name[:-6]}bias")
         suffix = ":0" if name.endswith(":0") else ""
         plain = name.removesuffix(":0")
         place = max(plain.rfind("."), plain.rfind("/")) + 1

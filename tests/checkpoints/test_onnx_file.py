@@ -179,13 +179,15 @@ def test_external_data_outside_the_folder_is_refused(tmp_path: Path, location: s
         open_checkpoint(save(folder / "m.onnx", external(location=location)))
 
 
-def test_external_data_behind_a_link_is_refused(tmp_path: Path) -> None:
+def test_external_data_behind_a_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     (tmp_path / "secret.data").write_bytes(bytes(16))
     (folder / "m.data").symlink_to(tmp_path / "secret.data")
-    with refusal(r"'m.data'; it must lie inside the model's folder"):
-        open_checkpoint(save(folder / "m.onnx", external(location="m.data")))
+    path = save(folder / "m.onnx", external(location="m.data"))
+    with refusal(r"'m.data' leaves the root folder 'model'"):
+        open_checkpoint(path, root=folder)
+    assert list(read_all(path)) == ["w"]  # caches of downloads hold links
 
 
 CLAIMS = {
@@ -213,7 +215,7 @@ def test_external_data_without_permission_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.data").write_bytes(bytes(16))
     (tmp_path / "m.data").chmod(0)
     path = save(tmp_path / "m.onnx", external(location="m.data"))
-    with refusal(r"m.data' can not be opened: Permission denied; check its permissions"), as_nobody():
+    with refusal(r"m.data' can not be opened: Permission denied; check the path and its permissions"), as_nobody():
         open_checkpoint(path)
 
 
@@ -255,10 +257,9 @@ def test_names_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
         open_checkpoint(path)
 
 
-def test_names_that_occur_twice_are_refused(tmp_path: Path) -> None:
+def test_names_that_occur_twice_are_told_apart(tmp_path: Path) -> None:
     tensor = numpy_helper.from_array(np.ones(2, dtype=np.float32), "w")
-    with refusal(r"m.onnx: the tensor name 'w' occurs twice"):
-        open_checkpoint(save(tmp_path / "m.onnx", tensor, tensor))
+    assert list(read_all(save(tmp_path / "m.onnx", tensor, tensor))) == ["w", "w (2)"]
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
