@@ -177,11 +177,11 @@ def test_programs_and_files_without_tensors_are_refused(tmp_path: Path) -> None:
     with refusal(r"empty.pt holds no tensors, its content is of type dict; save `model.state_dict"):
         open_checkpoint(tmp_path / "empty.pt")
     (tmp_path / "random.bin").write_bytes(b"\x00\x01\x02" * 50)
-    with refusal(r"random.bin is not a file that torch saved with weights only"):
+    with refusal(r"random.bin begins with bytes that are no torch file \(00 01 02 00\)"):
         open_checkpoint(tmp_path / "random.bin")
     with zipfile.ZipFile(tmp_path / "other.pt", "w") as archive:
         archive.writestr("readme.txt", "no weights")
-    with refusal(r"other.pt can not be read"):
+    with refusal(r"other.pt is a zip archive with neither torch's data.pkl nor .npy arrays in it"):
         open_checkpoint(tmp_path / "other.pt")
 
 
@@ -191,10 +191,9 @@ def test_a_view_that_claims_more_than_the_file_is_refused(tmp_path: Path) -> Non
         open_checkpoint(tmp_path / "bomb.pt")
 
 
-def test_names_that_meet_when_dotted_are_refused(tmp_path: Path) -> None:
-    torch.save({"a": {"b": torch.ones(1)}, "a.b": torch.ones(1)}, tmp_path / "m.pt")
-    with refusal(r"m.pt: the tensor name 'a.b' occurs twice"):
-        open_checkpoint(tmp_path / "m.pt")
+def test_names_that_meet_when_dotted_are_told_apart(tmp_path: Path) -> None:
+    torch.save({"a": {"b": torch.ones(1)}, "a.b": torch.zeros(1)}, tmp_path / "m.pt")
+    assert {name: array.item() for name, array in read_all(tmp_path / "m.pt").items()} == {"a.b": 1, "a.b (2)": 0}
 
 
 def test_a_dict_that_holds_itself_ends(tmp_path: Path) -> None:
