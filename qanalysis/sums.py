@@ -50,7 +50,8 @@ class Figure:
 class ErrorStats:
     """Sums over some elements of a tensor and of its reconstruction; `a + b` are the sums over both.
 
-    Steps are counted per group (`groups`, `step_*`), storage in bits. All zeros is the empty value and the neutral
+    Steps are counted per group (`groups`, `step_*`), storage in bits; `lost_groups` have values other than 0 and a step
+    too small for float32 to invert, so that they come back as 0. All zeros is the empty value and the neutral
     element. Every field may be a number or an array, all of one shape: then so are the figures, NaN in place of None.
     """
 
@@ -74,6 +75,7 @@ class ErrorStats:
     step_low: Amount = field(default=math.inf, metadata={"merge": np.minimum})
     step_high: Amount = field(default=0.0, metadata={"merge": np.maximum})
     storage_bits: Amount = 0
+    lost_groups: Amount = 0
 
     def __add__(self, other: Self) -> Self:
         merged = (merge(getattr(self, name), getattr(other, name)) for name, merge in _MERGES.items())

@@ -73,7 +73,7 @@ def draw_table(rows: Rows) -> str:
 def make_table() -> str:
     """The table as it stands now, measured."""
     with open_checkpoint(SAMPLE) as source:
-        return draw_table(sweep(source, SCHEMES, weights_only=True))
+        return draw_table(sweep(source, SCHEMES))
 
 
 def make_formats() -> str:

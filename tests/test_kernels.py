@@ -26,12 +26,13 @@ from qanalysis.kernels import (
     tallies,
     tiles,
     uniform,
+    unpacking,
 )
 from qanalysis.quantizers.rounding import ROUNDINGS, draw_uniform
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
 
-FILES = (lanes, adders, scans, uniform, searches, tiles, coded, passes, observing, following, tallies)
+FILES = (lanes, adders, scans, uniform, searches, tiles, coded, passes, observing, following, tallies, unpacking)
 LOOPS = {
     name: loop
     for file in FILES

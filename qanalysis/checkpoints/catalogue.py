@@ -1,14 +1,14 @@
-"""Which kinds of checkpoint are there, and how is one opened? A kind is one line of `KINDS`: its suffixes, the bytes it
-may begin with, and its reader, which is imported only when a file needs it.
+"""Which kinds of checkpoint are there, and how is one opened? A kind is one line of `KINDS`: its suffixes, the contents
+it is told by, and its reader, which is imported only when a file needs it.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from numpy.typing import NDArray
@@ -17,53 +17,49 @@ from qanalysis.checkpoints.data_file import DataFile, Folder
 from qanalysis.checkpoints.entries import Content
 from qanalysis.checkpoints.evidence import gather_evidence
 from qanalysis.checkpoints.file_source import FileSource
+from qanalysis.checkpoints.folder_choice import INDEX_SUFFIXES
 from qanalysis.checkpoints.interpretation import interpret
-from qanalysis.checkpoints.mapped_file import LocalFolder, read_head
-from qanalysis.checkpoints.shards import INDEX_SUFFIX, find_shards, join
+from qanalysis.checkpoints.mapped_file import LocalFolder
+from qanalysis.checkpoints.shard_contents import join
+from qanalysis.checkpoints.shards import find_files
+from qanalysis.checkpoints.signatures import FOREIGN, is_onnx, recognize
 from qanalysis.checkpoints.source import SAMPLE_PREFIX, ArraySource, CheckpointError, TensorSource
-
-#: Bytes of a file that tell what it is.
-_HEAD = 9
+from qanalysis.notation import shorten
 
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """A kind of checkpoint file: `suffixes` in lower case, the `contents` it may have (keys of `_CONTENTS`, None for
-    bytes without a signature, such as protobuf), and its `reader`, "file.function" of this folder.
+    """A kind of checkpoint file: `suffixes` in lower case, the `contents` that make a file one whatever its suffix
+    (words of `signatures.recognize`), and its `reader`, "file.function" of this folder. `bare` files are also told by
+    their suffix, where their bytes have no signature.
     """
 
     name: str
     suffixes: tuple[str, ...]
-    contents: tuple[str | None, ...]
+    contents: tuple[str, ...]
     reader: str
+    bare: bool = False
 
     def read(self, file: DataFile, folder: Folder) -> Content:
         """The tensors of a file. Raises CheckpointError for a damaged one."""
-        module, function = self.reader.split(".")
+        module, function = self.reader.rsplit(".", 1)
         read: Callable[..., Content] = getattr(import_module(f"qanalysis.checkpoints.{module}"), function)
         return read(file, folder)
 
 
+_TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".tar")
 KINDS = (
-    FileKind("safetensors", (".safetensors",), ("safetensors", None), "safetensors_file.read_safetensors"),
-    FileKind("torch", (".pt", ".pth", ".bin"), ("zip", "pickle", None), "torch_file.read_torch"),
-    FileKind("onnx", (".onnx",), (None,), "onnx_file.read_onnx"),
-    FileKind("gguf", (".gguf",), ("gguf",), "gguf_file.read_gguf"),
-    FileKind("npz", (".npz",), ("zip",), "numpy_file.read_npz"),
+    FileKind("safetensors", (".safetensors",), ("safetensors",), "safetensors_file.read_safetensors", bare=True),
+    FileKind("torch", _TORCH_SUFFIXES, ("torch zip", "torch pickle", "pickle"), "torch_file.read_torch"),
+    FileKind("ONNX", (".onnx",), (), "graphs.reader.read_onnx", bare=True),
+    FileKind("GGUF", (".gguf",), ("gguf",), "gguf_file.read_gguf"),
+    FileKind("npz", (".npz",), ("npz",), "numpy_file.read_npz"),
     FileKind("npy", (".npy",), ("npy",), "numpy_file.read_npy"),
 )
-#: The kind of each suffix, that of an index apart, which ends in two of them.
+#: The kind that a suffix says, that of an index apart, which ends in two of them; what a file holds goes before it.
 SUFFIX_KINDS = {suffix: kind for kind in KINDS for suffix in kind.suffixes}
-
-_CONTENTS = {
-    "safetensors": "a safetensors header",
-    "zip": "a zip archive (.pt or .npz)",
-    "pickle": "a Python pickle (.pth)",
-    "gguf": "a GGUF header",
-    "npy": "a .npy header",
-    "hdf5": "an HDF5 file, which is not read",
-    "text": "text",
-}
+_CONTENT_KINDS = {content: kind for kind in KINDS for content in kind.contents}
+_ONNX = SUFFIX_KINDS[".onnx"]
 
 
 def open_checkpoint(
@@ -75,11 +71,11 @@ def open_checkpoint(
 ) -> TensorSource:
     """Open a checkpoint, reading its header only.
 
-    `source` is a .safetensors, .pt, .pth, .bin, .onnx, .gguf, .npz or .npy file, a `*.safetensors.index.json`, a folder
-    with an index or with .safetensors files, "sample:NAME", or a mapping of names to arrays. With `root`, no file
-    outside that folder is opened; `partial` takes a set of shards of which some are missing; without `remote` no
-    address is opened. Raises CheckpointError for what can not be opened and for files without a single tensor; the text
-    names the path, the rule and the way out.
+    `source` is a file of safetensors, torch, ONNX, GGUF or numpy, told by its content; an index of shards or any shard,
+    which stand for all of them; a folder with one model; "sample:NAME"; or a mapping of names to arrays. With `root`,
+    no file outside that folder is opened; `partial` takes a set of shards of which some are missing; without `remote`
+    no address is opened. Raises CheckpointError for what can not be opened and for files without a single tensor; the
+    text names the path, the rule and the way out.
 
     >>> import numpy as np
     >>> with open_checkpoint({"w": np.ones((2, 3), dtype=np.float32)}) as source:
@@ -93,10 +89,10 @@ def open_checkpoint(
         raise CheckpointError("the path is empty; give a checkpoint file, a folder of shards, or sample:NAME")
     is_sample = text.startswith(SAMPLE_PREFIX)
     path = locate_sample(text) if is_sample else Path(text)
-    opened = _open_path(path, root=None if is_sample else root, name=text if is_sample else "")
+    opened = _open_path(path, root=None if is_sample else root, name=text if is_sample else "", partial=partial)
     if not opened.tensors:
         opened.close()
-        raise CheckpointError(f"{text!r} holds no tensors; give a file with weights in it")
+        raise CheckpointError(f"{shorten(text, 160)!r} holds no tensors; give a file with weights in it")
     return opened
 
 
@@ -106,53 +102,83 @@ def locate_sample(text: str) -> Path:
 
     name = text.removeprefix(SAMPLE_PREFIX)
     if name not in sample_models.SAMPLES:
-        raise CheckpointError(f"there is no sample {name!r}; the samples are {', '.join(sample_models.SAMPLES)}")
+        raise CheckpointError(
+            f"there is no sample {shorten(name, 80)!r}; the samples are {', '.join(sample_models.SAMPLES)}"
+        )
     return sample_models.weights_path(name)
 
 
-def _open_path(path: Path, *, root: Path | None, name: str) -> TensorSource:
+def _open_path(path: Path, *, root: Path | None, name: str, partial: bool) -> TensorSource:
     try:
         is_folder = path.is_dir()
-    except OSError as error:
-        raise CheckpointError(
-            f"{str(path)[:200]!r} can not be opened: {error.strerror}; check the path and its permissions"
-        ) from None
+    except (OSError, ValueError):  # the opener says why
+        is_folder = False
     folder = LocalFolder(path if is_folder else path.parent, root=root)
-    names = find_shards(folder, None if is_folder else path.name)
-    kinds = [identify_file(folder.path / shard) for shard in names]
-    contents = [kind.read(folder.open(shard), folder) for kind, shard in zip(kinds, names, strict=True)]
     shown = name or (folder.name if is_folder else path.name)
-    joined = join(contents, shown)
-    entries = interpret(joined.entries, gather_evidence(folder, joined.metadata))
-    return FileSource(shown, entries, files=joined.files, memory_note=joined.memory_note, notes=joined.notes)
+    return open_in(folder, None if is_folder else path.name, shown=shown, partial=partial)
 
 
-def identify_file(path: Path) -> FileKind:
-    """The kind of a checkpoint file, by its suffix. Raises CheckpointError where suffix and content disagree."""
-    kind = SUFFIX_KINDS.get(path.suffix.lower())
-    head = read_head(path, _HEAD)
-    if kind is None:
-        raise CheckpointError(
-            f"{path.name}: the suffix {path.suffix!r} is not known; checkpoints end in {', '.join(SUFFIX_KINDS)} "
-            f"or {INDEX_SUFFIX}"
+def open_in(folder: Folder, name: str | None, *, shown: str, partial: bool = False) -> TensorSource:
+    """The model that a file of a folder stands for, or with None the folder itself; `shown` is what people call it.
+
+    Raises CheckpointError as `open_checkpoint` does.
+    """
+    files = find_files(folder, name, partial=partial)
+    contents: list[Content] = []
+    try:
+        contents.extend(_read_file(folder, one) for one in files.names)
+        joined = join(contents, files, shown=shown, partial=partial)
+        entries = interpret(joined.entries, gather_evidence(folder, joined.metadata))
+        return FileSource(
+            shown, entries, files=joined.files, memory_note=joined.memory_note, notes=files.notes + joined.notes
         )
-    content = _recognize(head)
-    if content not in kind.contents:
-        found = _CONTENTS[content] if content else f"bytes that are no {kind.name} file ({head[:4].hex(' ')})"
+    except BaseException:
+        for file in (file for content in contents for file in content.files):
+            file.close()
+        raise
+
+
+def _read_file(folder: Folder, name: str) -> Content:
+    file = folder.open(name)
+    try:
+        kind = identify_file(file)
+        content = kind.read(file, folder)
+    except BaseException:
+        file.close()
+        raise
+    said = SUFFIX_KINDS.get(_suffix(file.name))
+    if said in (None, kind):
+        return content
+    note = f"{shorten(file.name, 80)} is read as {kind.name}, which its content is whatever its suffix says"
+    return replace(content, notes=(note, *content.notes))
+
+
+def identify_file(file: DataFile) -> FileKind:
+    """The kind of a checkpoint file: what its bytes say, and where they say nothing its suffix.
+
+    Raises CheckpointError for files of other programs, by name, and for those that neither tells.
+    """
+    content, name = recognize(file), shorten(file.name, 80)
+    if content in _CONTENT_KINDS:
+        return _CONTENT_KINDS[content]
+    said = SUFFIX_KINDS.get(_suffix(file.name))
+    if content in FOREIGN:
+        raise CheckpointError(f"{name} is {FOREIGN[content]}")
+    if said and said.bare:
+        return said
+    if is_onnx(file):
+        return _ONNX
+    head = file.read_header(0, 4).hex(" ")
+    if said:
         raise CheckpointError(
-            f"{path.name} begins with {found}, which does not go with its suffix {path.suffix!r}; rename it or "
-            "save it again"
+            f"{name} begins with bytes that are no {said.name} file ({head}), which its suffix says; download or save "
+            "it again"
         )
-    return kind
+    raise CheckpointError(
+        f"{name}: neither its first bytes ({head}) nor its suffix say what it is; checkpoints end in "
+        f"{', '.join(SUFFIX_KINDS)} or {INDEX_SUFFIXES[0]}"
+    )
 
 
-def _recognize(head: bytes) -> str | None:
-    signatures = {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"GGUF": "gguf", b"\x93NUMPY": "npy", b"\x89HDF": "hdf5"}
-    for signature, content in signatures.items():
-        if head.startswith(signature):
-            return content
-    if head[8:] == b"{":
-        return "safetensors"
-    if head[:1] == b"\x80" and head[1:2] in b"\x01\x02\x03\x04\x05":
-        return "pickle"
-    return "text" if head[:1] in b"{<[" or head[:7] == b"version" else None
+def _suffix(name: str) -> str:
+    return PurePath(name).suffix.lower()

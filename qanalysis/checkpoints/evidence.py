@@ -18,7 +18,9 @@ _BESIDE = {
     "quanto_qmap.json": "",
 }
 _KEYS = ("quantization_config", "compression_config", "quantization")
-_LARGEST = 1 << 24
+#: The files that are looked at.
+EVIDENCE_NAMES = (_CONFIG, *_BESIDE)
+_LARGEST = 1 << 22  # bytes: brackets take twenty times as many when they are parsed
 
 
 def gather_evidence(folder: Folder, metadata: Mapping[str, str]) -> Evidence:

@@ -10,14 +10,15 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.checkpoints.data_file import DataFile
 from qanalysis.checkpoints.entries import Entry, Values
-from qanalysis.checkpoints.mapped_file import SAVE_AGAIN
-from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
+from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, StoredValues
+from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource, widen
 
 _MAX_RANK = 64  # numpy's own limit
 _MAX_BYTES = 2**63 - 1
@@ -73,6 +74,16 @@ class FileSource(TensorSource):
             )
         with refuse_broken(place):
             return self._values[info.name].read(*slice(start, stop).indices(info.numel)[:2])
+
+    def read_columns(
+        self, info: TensorInfo, start: int, stop: int, *, width: int, first: int, last: int
+    ) -> NDArray[np.float32]:
+        values = self._values.get(info.name)
+        if not isinstance(values, StoredValues):
+            return super().read_columns(info, start, stop, width=width, first=first, last=last)
+        with refuse_broken(f"{self.name}: tensor {info.name!r}"):
+            part = replace(values, offset=values.offset + start * values.dtype.itemsize, count=stop - start)
+            return widen(part.read_columns(width, first, last))
 
     def is_sliceable(self, info: TensorInfo) -> bool:
         return info.decodes and self._values[info.name].sliceable

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,8 +21,12 @@ from numpy.typing import NDArray
 
 from qanalysis.checkpoints.data_file import DataFile, Folder
 from qanalysis.checkpoints.entries import Content, Entry, Values
+from qanalysis.checkpoints.header_text import MOST_TENSORS
 from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, StoredValues
+from qanalysis.checkpoints.shard_contents import SPLIT_COUNT, SPLIT_TENSORS
 from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo
+from qanalysis.notation import shorten
+from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 
 MEMORY_NOTE = "Mapped: a read costs the tensor or the slice asked for; quantized blocks are decoded to float32 for it."
 _PLAIN = {
@@ -48,9 +52,16 @@ _VALUE_BYTES = {
     11: 8,
     12: 8,
 }  # of metadata types; the others are text and arrays
-_TEXT, _ARRAY, _UINT32 = 8, 9, 4
+_INTEGERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 10: "Q", 11: "q"}  # of metadata types
+_STRUCTS = {layout: struct.Struct(f"<{layout}") for layout in (*_INTEGERS.values(), "IQ", "QQ")}
+_WINDOW = 1 << 20
+_TEXT, _ARRAY = 8, 9
+_TYPE, _ARCHITECTURE, _ALIGNMENT = "general.type", "general.architecture", "general.alignment"
+_KEYS = (_TYPE, _ARCHITECTURE, _ALIGNMENT, "split.no", SPLIT_COUNT, SPLIT_TENSORS)
 _MAX_DIMENSIONS = 4
 _MIN_TENSOR_BYTES, _MIN_FIELD_BYTES, _MIN_TEXT_BYTES, _MIN_ARRAY_BYTES = 24, 13, 8, 12
+#: Stacked experts are (expert, out, in): a row is one output of one of them.
+_EXPERTS = MatrixView((0, 1))
 _DECODED_AT_ONCE = 1 << 18  # bytes of blocks: the package's intermediate arrays take 11 to 80 times as many
 
 
@@ -81,11 +92,12 @@ class BlockValues:
 
 
 class _Cursor:
-    """Reads the header forwards and refuses what would lie behind the end of the file."""
+    """Reads the header forwards, a window of the file at a time, and refuses what would lie behind its end."""
 
     def __init__(self, file: DataFile, offset: int) -> None:
-        self._file, self._place = file, file.name
-        self.offset = offset
+        self._file, self._place = file, shorten(file.name, 80)
+        self.offset, self.fields = offset, 0
+        self._window, self._start = b"", 0
 
     def check_room(self, count: int, *, each: int, what: str) -> None:
         left = self._file.size - self.offset
@@ -97,11 +109,19 @@ class _Cursor:
             raise CheckpointError(message)
 
     def take(self, layout: str, what: str) -> Any:
-        size = struct.calcsize(f"<{layout}")
-        self.check_room(1, each=size, what=what)
-        values = struct.unpack(f"<{layout}", self._file.read_header(self.offset, size))
-        self.offset += size
+        form = _STRUCTS[layout]
+        begin = self._reach(form.size, what)  # which may change the window
+        values = form.unpack_from(self._window, begin)
+        self.offset += form.size
         return values if len(values) > 1 else values[0]
+
+    def _reach(self, size: int, what: str) -> int:
+        """Where the next `size` bytes begin in the window."""
+        begin = self.offset - self._start
+        if not 0 <= begin <= len(self._window) - size:
+            self.check_room(1, each=size, what=what)
+            self._window, self._start, begin = self._file.read_header(self.offset, max(size, _WINDOW)), self.offset, 0
+        return begin
 
     def skip(self, count: int, *, each: int, what: str) -> None:
         self.check_room(count, each=each, what=what)
@@ -110,7 +130,8 @@ class _Cursor:
     def take_text(self, what: str) -> str:
         length = self.take("Q", what)
         self.check_room(length, each=1, what=what)
-        raw = self._file.read_header(self.offset, length)
+        begin = self._reach(length, what)
+        raw = self._window[begin : begin + length]
         self.offset += length
         try:
             return raw.decode("utf-8")
@@ -118,6 +139,15 @@ class _Cursor:
             raise CheckpointError(
                 f"{self._place}: {what} at byte {self.offset - length} is not UTF-8 text; {SAVE_AGAIN}"
             ) from None
+
+    def take_value(self, kind: int) -> str:
+        """A number or a short text of the metadata, as text; empty for everything else, which is passed over."""
+        if kind in _INTEGERS:
+            return str(self.take(_INTEGERS[kind], "a metadata value"))
+        if kind != _TEXT:
+            self.skip_value(kind)
+            return ""
+        return shorten(self.take_text("a metadata value"), 80)
 
     def skip_value(self, kind: int, *, count: int = 1, depth: int = 0) -> None:
         if kind in _VALUE_BYTES:
@@ -139,71 +169,97 @@ class _Cursor:
 
 
 def read_gguf(file: DataFile, _folder: Folder) -> Content:
-    """Tensors of a GGUF file, version 2 or 3, little-endian. Raises CheckpointError for other or damaged files."""
-    return Content(list(_read_header(file)), [file], MEMORY_NOTE)
-
-
-def _read_header(file: DataFile) -> Iterator[Entry]:
-    place = file.name
+    """Tensors of a GGUF file, version 2 or 3, little-endian; of a split one those of this part, with what its header
+    says of the others (`split.count`) as metadata. Raises CheckpointError for other or damaged files.
+    """
+    place = shorten(file.name, 80)
     cursor = _Cursor(file, 4)
-    version = cursor.take("I", "the version")
-    if version not in (2, 3):
-        raise CheckpointError(
-            f"{place}: GGUF version {version:#x} is not read; little-endian versions 2 and 3 are, so convert the "
-            "model again"
-        )
-    tensor_count, field_count = cursor.take("QQ", "the counts")
-    cursor.check_room(tensor_count, each=_MIN_TENSOR_BYTES, what="the tensor count")
-    cursor.check_room(field_count, each=_MIN_FIELD_BYTES, what="the metadata count")
-    alignment = _read_alignment(cursor, field_count, place)
+    tensor_count = _read_counts(cursor, place)
+    metadata = {}
+    for _ in range(cursor.fields):
+        key, kind = cursor.take_text("a metadata key"), cursor.take("I", "a metadata type")
+        if key in _KEYS:
+            metadata[key] = cursor.take_value(kind)
+        else:
+            cursor.skip_value(kind)
+    notes = _name_type(metadata, place)
+    alignment = int(metadata.get(_ALIGNMENT, GGUF_DEFAULT_ALIGNMENT) or 0)
+    if alignment < 1 or alignment & (alignment - 1):
+        raise CheckpointError(f"{place}: {_ALIGNMENT} is {alignment}, it must be a power of two; {SAVE_AGAIN}")
     tensors = [_read_tensor(cursor, place) for _ in range(tensor_count)]
     base = -(-cursor.offset // alignment) * alignment
     _check_layout(tensors, place=place, data_bytes=file.size - base)
-    for info, begin, kind in tensors:
-        yield Entry(info, _locate_values(file, base + begin, info, kind=kind))
+    entries = [Entry(info, _locate_values(file, base + begin, info, kind=kind)) for info, begin, kind in tensors]
+    return Content(entries, [file], MEMORY_NOTE, notes, metadata)
 
 
-def _read_alignment(cursor: _Cursor, field_count: int, place: str) -> int:
-    alignment = GGUF_DEFAULT_ALIGNMENT
-    for _ in range(field_count):
-        key = cursor.take_text("a metadata key")
-        kind = cursor.take("I", "a metadata type")
-        if key != "general.alignment":
-            cursor.skip_value(kind)
-            continue
-        alignment = cursor.take("I", key) if kind == _UINT32 else 0
-        if alignment < 1 or alignment & (alignment - 1):
-            raise CheckpointError(
-                f"{place}: general.alignment is {alignment} of type {kind}, it must be a power of two; {SAVE_AGAIN}"
-            )
-    return alignment
+def _read_counts(cursor: _Cursor, place: str) -> int:
+    version = cursor.take("I", "the version")
+    if version in (2 << 24, 3 << 24):
+        raise CheckpointError(
+            f"{place} is a big-endian GGUF file, which is not read; turn it with gguf's gguf_convert_endian.py, or "
+            "take the little-endian one"
+        )
+    if version not in (2, 3):
+        raise CheckpointError(
+            f"{place}: GGUF version {version:#x} is not read; versions 2 and 3 are, so convert the model again"
+        )
+    tensor_count, cursor.fields = cursor.take("QQ", "the counts")
+    cursor.check_room(tensor_count, each=_MIN_TENSOR_BYTES, what="the tensor count")
+    cursor.check_room(cursor.fields, each=_MIN_FIELD_BYTES, what="the metadata count")
+    if tensor_count > MOST_TENSORS:
+        raise CheckpointError(f"{place} claims {tensor_count} tensors, more than the {MOST_TENSORS} that are read")
+    return int(tensor_count)
+
+
+def _name_type(metadata: Mapping[str, str], place: str) -> tuple[str, ...]:
+    word, architecture = metadata.get(_TYPE, ""), metadata.get(_ARCHITECTURE, "")
+    if word == "imatrix":
+        raise CheckpointError(
+            f"{place} is an importance matrix (imatrix): statistics, not weights; give the model it was made for"
+        )
+    if word == "adapter":
+        return ("an adapter (LoRA), not a model",)
+    if word == "mmproj" or architecture == "clip":
+        return ("a multimodal projector (mmproj), not the language model",)
+    return ()
 
 
 def _read_tensor(cursor: _Cursor, place: str) -> tuple[TensorInfo, int, int]:
     name = cursor.take_text("a tensor name")
-    rank = cursor.take("I", f"tensor {name!r}")
+    rank = cursor.take("I", "the rank of a tensor")
     if rank > _MAX_DIMENSIONS:
         raise CheckpointError(
-            f"{place}: tensor {name!r} claims {rank} dimensions, GGUF has at most {_MAX_DIMENSIONS}; {SAVE_AGAIN}"
-        )
-    shape = tuple(cursor.take("Q", f"tensor {name!r}") for _ in range(rank))[::-1]
-    kind, begin = cursor.take("IQ", f"tensor {name!r}")
-    if kind not in GGML_QUANT_SIZES:
-        return TensorInfo(name, shape, f"ggml_type_{kind}", 0, decodes=False), begin, kind
-    block_length, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
-    row = shape[-1] if shape else 1
-    word = GGMLQuantizationType(kind).name.lower()
-    if row % block_length:
-        raise CheckpointError(
-            f"{place}: tensor {name!r} has rows of {row} values, {word} needs a multiple of {block_length}; "
+            f"{place}: tensor {shorten(name, 80)!r} claims {rank} dimensions, GGUF has at most {_MAX_DIMENSIONS}; "
             f"{SAVE_AGAIN}"
         )
-    dtype = _PLAIN.get(word, word)
-    decodes = dtype in FLOAT_DTYPES or (word not in _PLAIN and _can_decode(GGMLQuantizationType(kind)))
-    return TensorInfo(name, shape, dtype, math.prod(shape) // block_length * block_bytes, decodes=decodes), begin, kind
+    shape = tuple(cursor.take("Q", "the shape of a tensor") for _ in range(rank))[::-1]
+    kind, begin = cursor.take("IQ", "the place of a tensor")
+    if kind not in GGML_QUANT_SIZES:
+        return TensorInfo(name, shape, f"ggml_type_{kind}", 0, decodes=False), begin, kind
+    word, block_length, block_bytes, decodes = _describe_kind(kind)
+    row = shape[-1] if shape else 1
+    if row % block_length:
+        raise CheckpointError(
+            f"{place}: tensor {shorten(name, 80)!r} has rows of {row} values, {word} needs a multiple of "
+            f"{block_length}; {SAVE_AGAIN}"
+        )
+    size_bytes = math.prod(shape) // block_length * block_bytes
+    view = _EXPERTS if len(shape) == len(_EXPERTS.rows) + 1 and "_exps" in name else ALONG_FIRST
+    stored = "" if block_length == 1 else f"gguf:{word}"
+    return TensorInfo(name, shape, word, size_bytes, view, decodes=decodes, stored=stored), begin, kind
 
 
 @cache
+def _describe_kind(number: int) -> tuple[str, int, int, bool]:
+    """Its word, values and bytes of a block, and whether values can be had."""
+    kind = GGMLQuantizationType(number)
+    block_length, block_bytes = GGML_QUANT_SIZES[kind]
+    word = kind.name.lower()
+    dtype = _PLAIN.get(word, word)
+    return dtype, block_length, block_bytes, dtype in FLOAT_DTYPES or (word not in _PLAIN and _can_decode(kind))
+
+
 def _can_decode(kind: GGMLQuantizationType) -> bool:
     try:
         with np.errstate(all="ignore"):
@@ -227,5 +283,7 @@ def _check_layout(tensors: list[tuple[TensorInfo, int, int]], *, place: str, dat
         if begin < end or begin + info.size_bytes > data_bytes:
             holds = f"bytes {begin} to {begin + info.size_bytes} of the data"
             rule = f"tensors before it end at {end} and the file holds {max(data_bytes, 0)}"
-            raise CheckpointError(f"{place}: tensor {info.name!r} claims {holds}, but {rule}; {SAVE_AGAIN}")
+            raise CheckpointError(
+                f"{place}: tensor {shorten(info.name, 80)!r} claims {holds}, but {rule}; {SAVE_AGAIN}"
+            )
         end = begin + info.size_bytes

@@ -21,6 +21,11 @@ from numpy.typing import NDArray
 
 from qanalysis.checkpoints.data_file import DataFile, Folder
 from qanalysis.checkpoints.source import CheckpointError, widen
+from qanalysis.notation import shorten
+
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_PASS = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_CAN_WALK = os.open in os.supports_dir_fd
 
 SAVE_AGAIN = "the file is damaged or was cut short: download or save it again"
 
@@ -31,38 +36,41 @@ def stat_file(path: Path) -> os.stat_result:
         status = path.stat()
     except FileNotFoundError:
         raise CheckpointError(
-            f"{str(path)!r} does not exist; check the spelling and the folder it is relative to"
+            f"{_show(path)} does not exist; check the spelling and the folder it is relative to"
         ) from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{str(path)!r} can not be opened: {_reason(error)}; check the path and its permissions"
-        ) from None
+        raise _refuse_access(path, error) from None
+    _check_regular(path, status)
+    return status
+
+
+def _check_regular(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise CheckpointError(
-            f"{str(path)!r} is not a regular file; give a checkpoint file or the folder that holds it"
+            f"{_show(path)} is not a regular file; give a checkpoint file or the folder that holds it"
         )
     if not status.st_size:
-        raise CheckpointError(f"{str(path)!r} is empty (0 bytes); {SAVE_AGAIN}")
-    return status
+        raise CheckpointError(f"{_show(path)} is empty (0 bytes); {SAVE_AGAIN}")
+
+
+def _show(path: Path) -> str:
+    return repr(shorten(str(path), 160))
+
+
+def _refuse_access(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{_show(path)} can not be opened: {_reason(error)}; check the path and its permissions")
 
 
 def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
-def read_head(path: Path, length: int) -> bytes:
-    """At most the first `length` bytes of a regular file."""
-    stat_file(path)
-    try:
-        with path.open("rb") as file:
-            return file.read(length)
-    except OSError as error:
-        raise CheckpointError(f"{str(path)!r} can not be opened: {_reason(error)}; check its permissions") from None
-
-
 def stamp_file(path: Path) -> tuple[int, int, int]:
     """Size, time of change and inode of a file, which together tell whether it is still the one that was opened."""
-    status = stat_file(path)
+    return _stamp(stat_file(path))
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
@@ -72,18 +80,68 @@ def check_unchanged(path: Path, stamp: tuple[int, int, int]) -> None:
         raise CheckpointError(f"{path.name} changed on disk since it was opened; open it again")
 
 
-class MappedFile(DataFile):
-    """A file mapped for reading; several threads may read at once."""
+def open_regular(path: Path, *, root: Path | None = None) -> int:
+    """A descriptor of a regular, non-empty file, for reading; the caller closes it.
 
-    def __init__(self, path: Path) -> None:
+    With `root` (links resolved) the file lies below it: the path is resolved, and what it resolves to is then opened
+    from `root` on without following a link, so that nothing put in its way in between leads elsewhere. Never waits for
+    a pipe. Raises CheckpointError.
+    """
+    if root is not None:
+        path = resolve_below(path, root)
+    stat_file(path)  # before it is opened: opening a device may act on it
+    try:
+        descriptor = os.open(path, _READ) if root is None or not _CAN_WALK else _open_below(path, root)
+    except OSError as error:
+        raise _refuse_access(path, error) from None
+    try:
+        _check_regular(path, os.fstat(descriptor))
+    except CheckpointError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def resolve_below(path: Path, root: Path) -> Path:
+    """The path with its links resolved. Raises CheckpointError unless it lies below `root`, whose own are resolved."""
+    try:
+        resolved = Path(os.path.realpath(path))
+    except (OSError, ValueError) as error:
+        raise _refuse_access(path, error) from None
+    if not resolved.is_relative_to(root):
+        name = shorten(path.name, 80)
+        raise CheckpointError(f"{name!r} leaves the root folder {root.name!r}; copy the file into it")
+    return resolved
+
+
+def _open_below(path: Path, root: Path) -> int:
+    *folders, name = path.relative_to(root).parts
+    held = os.open(root, _PASS)
+    try:
+        for folder in folders:
+            inner = os.open(folder, _PASS | os.O_NOFOLLOW, dir_fd=held)
+            os.close(held)
+            held = inner
+        return os.open(name, _READ | os.O_NOFOLLOW, dir_fd=held)
+    finally:
+        os.close(held)
+
+
+class MappedFile(DataFile):
+    """A file mapped for reading; several threads may read at once. With `root` (links resolved) it lies below it."""
+
+    def __init__(self, path: Path, *, root: Path | None = None) -> None:
         self.path, self.name = path, path.name
-        self._stamp = stamp_file(path)
-        self.size = self._stamp[0]
+        self._root = root
+        descriptor = open_regular(path, root=root)
         try:
-            with path.open("rb") as file:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._stamp = _stamp(os.fstat(descriptor))
+            self.size = self._stamp[0]
+            self._map = mmap.mmap(descriptor, self.size, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{str(path)!r} can not be opened: {_reason(error)}; check its permissions") from None
+            raise _refuse_access(path, error) from None
+        finally:
+            os.close(descriptor)
 
     def read_header(self, offset: int, length: int) -> bytes:
         """`length` bytes at `offset`, fewer at the end of the file; without a look at the file on disk."""
@@ -109,9 +167,10 @@ class MappedFile(DataFile):
         return part
 
     def hash_into(self, digest: hashlib._Hash) -> None:
-        with self.path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        with os.fdopen(open_regular(self.path, root=self._root), "rb") as file:
+            if _stamp(os.fstat(file.fileno())) == self._stamp:
+                while block := file.read(1 << 20):
+                    digest.update(block)
         check_unchanged(self.path, self._stamp)
 
     def _view(self, offset: int, *, dtype: np.dtype, count: int) -> NDArray[Any]:
@@ -164,18 +223,17 @@ class LocalFolder(Folder):
     """A folder of this machine. With `root`, only files below it are opened, whatever links say."""
 
     def __init__(self, path: Path, *, root: Path | None = None) -> None:
-        self.path, self.name = path, path.resolve().name
+        self.path = path
+        self.name = Path(os.path.realpath(path)).name
         self._root = None if root is None else Path(os.path.realpath(root))
 
     def list_names(self) -> list[str]:
+        path = self.path if self._root is None else resolve_below(self.path, self._root)
         try:
-            return sorted(path.name for path in self.path.iterdir() if path.is_file() and path.name[0] != ".")
+            with os.scandir(path) as found:
+                return sorted(entry.name for entry in found if entry.name[0] != "." and entry.is_file())
         except OSError as error:
-            raise CheckpointError(
-                f"{str(self.path)!r} can not be listed: {_reason(error)}; check its permissions"
-            ) from None
+            raise CheckpointError(f"{_show(path)} can not be listed: {_reason(error)}; check its permissions") from None
 
     def open(self, name: str) -> MappedFile:
-        if self._root is not None and not Path(os.path.realpath(self.path / name)).is_relative_to(self._root):
-            raise CheckpointError(f"{name!r} leaves the root folder {self._root.name!r}; copy the file into it")
-        return MappedFile(self.path / name)
+        return MappedFile(self.path / name, root=self._root)

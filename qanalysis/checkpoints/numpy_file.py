@@ -1,41 +1,58 @@
 """What is in a .npy or .npz file?
 
-Arrays that lie plainly in the file are mapped; deflated members have to be inflated whole. Arrays of Python objects are
-refused, since reading them runs code from the file.
+Arrays that lie plainly in the file are mapped; compressed members are inflated, up to a limit. Headers are parsed here,
+each alone, since numpy refuses types that ml-dtypes writes. Arrays of Python objects are never read: that runs code
+from the file.
 """
 
 from __future__ import annotations
 
-import io
+import ast
 import math
 import struct
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints.data_file import DataFile, Folder, Stream
+from qanalysis.checkpoints.archive import LIMIT_VARIABLE, find_data, inflate, inflate_limit, open_archive, refuse_method
+from qanalysis.checkpoints.data_file import DataFile, Folder
 from qanalysis.checkpoints.entries import Content, Entry
 from qanalysis.checkpoints.file_source import refuse_broken
-from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, StoredValues
+from qanalysis.checkpoints.mapped_file import StoredValues
+from qanalysis.checkpoints.packed.parts import NoValues
 from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo, widen
+from qanalysis.notation import shorten
 
 MAPPED_NOTE = "Mapped: a read costs the tensor or the slice asked for, the rest stays on disk."
 INFLATED_NOTE = "Compressed members are inflated whole, one at a time; saved with `numpy.savez` they would be mapped."
 
-_HEAD_BYTES = 1 << 16  # more than the longest header that numpy reads
-_MAX_DEFLATE_RATIO = 1032  # of deflate: one bit pair for 258 bytes
+_MOST_HEADER = 10_000  # bytes, numpy's own limit
+_PREFIX = 12  # bytes before the header of version 2: the magic, the version, a length
+_KEYS = {"descr", "fortran_order", "shape"}
+# numpy writes what it does not know by kind and size alone
+_UNNAMED = {
+    "<V2": ("bfloat16", "type '<V2' is read as bfloat16, as ml-dtypes writes it: numpy kept no name"),
+    "|V2": ("bfloat16", "type '|V2' is read as bfloat16, as ml-dtypes writes it: numpy kept no name"),
+    "<f1": ("float8_e5m2", "type '<f1' is read as float8_e5m2, which alone is written so"),
+}
+_ONE_BYTE = "one-byte type of unknown kind (float8 or int4): numpy kept no name"
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
+    """`dtype` is how the values are read, `reason` why they are not, `note` what was assumed."""
+
     shape: tuple[int, ...]
     dtype: np.dtype
     fortran_order: bool
     length: int
+    reason: str = ""
+    note: str = ""
 
     @property
     def value_bytes(self) -> int:
@@ -57,110 +74,156 @@ class ColumnMajorValues:
 
 @dataclass(frozen=True, slots=True)
 class InflatedValues:
-    """A compressed member of an archive: any part costs the whole."""
+    """A compressed member of an archive, its header before the values: any part costs the whole."""
 
-    archive: zipfile.ZipFile
+    file: DataFile
     member: zipfile.ZipInfo
+    header: _Header
     sliceable: bool = False
 
+    @property
+    def dtype(self) -> np.dtype:
+        return self.header.dtype
+
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        with self.archive.open(self.member) as file:
-            array = npy_format.read_array(file, allow_pickle=False)
-        return widen(array.reshape(-1)[start:stop])
+        return widen(self.read_raw(start, stop))
+
+    def read_raw(self, start: int, stop: int) -> NDArray[Any]:
+        inflated = inflate(self.file, self.member, self.member.file_size)
+        count, shape = math.prod(self.header.shape), self.header.shape
+        values = np.frombuffer(inflated, self.header.dtype, count, self.header.length)
+        if self.header.fortran_order and len(shape) > 1:
+            values = values.reshape(shape[::-1]).T.reshape(-1)
+        return values[start:stop]
+
+    def read_columns(self, width: int, first: int, last: int) -> NDArray[Any]:
+        whole = self.read_raw(0, math.prod(self.header.shape))
+        return whole.reshape(-1, width)[:, first:last]
 
 
 def read_npy(file: DataFile, _folder: Folder) -> Content:
     """The one array of a .npy file, under the file's name without its suffix. Raises CheckpointError."""
-    entry = _map_array(file, 0, room=file.size, name=Path(file.name).stem)
-    return Content([entry], [file], MAPPED_NOTE)
+    name = Path(file.name).stem
+    place = f"{file.name}: array {shorten(name, 80)!r}"
+    with refuse_broken(place):
+        header = _parse_header(file.read_header(0, _PREFIX + _MOST_HEADER))
+        _check_room(header, room=file.size)
+    if header.dtype.hasobject or not header.dtype.itemsize:
+        raise CheckpointError(f"{place}: {header.reason}")
+    return Content([Entry(_describe(name, header), _map_values(file, 0, header))], [file], MAPPED_NOTE)
 
 
 def read_npz(file: DataFile, _folder: Folder) -> Content:
-    """The arrays of a .npz archive in its order; members that are no .npy are left out. Raises CheckpointError."""
+    """The arrays of a .npz archive in its order; members that are no .npy are left out.
+
+    A member that can not be read is an entry with its reason. Raises CheckpointError for an archive that is damaged.
+    """
     with refuse_broken(file.name):
-        archive = zipfile.ZipFile(Stream(file))
+        archive = open_archive(file)
     members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
     note = MAPPED_NOTE if all(_is_stored(member) for member in members) else INFLATED_NOTE
-    entries = []
-    for member in members:
-        with refuse_broken(f"{file.name}: member {member.filename!r}"):
-            entries.append(_read_member(file, archive, member))
-    return Content(entries, [file], note)
+    return Content([_read_member(file, member) for member in members], [file], note)
 
 
 def _is_stored(member: zipfile.ZipInfo) -> bool:
     return member.compress_type == zipfile.ZIP_STORED
 
 
-def _read_member(file: DataFile, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Entry:
+def _read_member(file: DataFile, member: zipfile.ZipInfo) -> Entry:
     name = member.filename.removesuffix(".npy")
-    place = f"{file.name}: array {name!r}"
-    with archive.open(member) as stream:  # also holds the two headers of the member against each other
-        if _is_stored(member):
-            return _map_array(file, _find_data(file, member, place), room=member.file_size, name=name)
-        header = _parse_header(stream.read(_HEAD_BYTES), place)
-    if (
-        member.file_size > (member.compress_size + 1) * _MAX_DEFLATE_RATIO
-        and member.compress_type == zipfile.ZIP_DEFLATED
-    ):
-        raise CheckpointError(
-            f"{place} claims {member.file_size} bytes, more than its {member.compress_size} can inflate to; "
-            f"{SAVE_AGAIN}"
-        )
-    _check_room(header, room=member.file_size, place=place)
-    return Entry(_describe(name, header), InflatedValues(archive, member))
+    reason = refuse_method(member)
+    try:
+        if not reason:
+            with refuse_broken("the member"):
+                return _open_member(file, member, name)
+    except CheckpointError as error:
+        reason = str(error)
+    return Entry(TensorInfo(name, (), "unknown", 0, decodes=False, reason=reason), NoValues())
 
 
-def _find_data(file: DataFile, member: zipfile.ZipInfo, place: str) -> int:
-    # The local header repeats the name and may have an extra field of its own length: bytes 26 to 30.
-    local = file.read_header(member.header_offset, 30)
-    name_length, extra_length = struct.unpack("<HH", local[26:30])
-    offset: int = member.header_offset + 30 + name_length + extra_length
-    if offset + member.file_size > file.size:
-        raise CheckpointError(
-            f"{place} ends at byte {offset + member.file_size}, the file has {file.size}; {SAVE_AGAIN}"
-        )
-    return offset
+def _open_member(file: DataFile, member: zipfile.ZipInfo, name: str) -> Entry:
+    most = min(member.file_size, _PREFIX + _MOST_HEADER)
+    if _is_stored(member):
+        offset = find_data(file, member)
+        header = _parse_header(file.read_header(offset, most))
+        _check_room(header, room=min(member.file_size, member.compress_size))
+        return Entry(_describe(name, header), _map_values(file, offset, header))
+    header = _parse_header(inflate(file, member, most))
+    _check_room(header, room=member.file_size)
+    header = _limit(header, member)
+    return Entry(_describe(name, header), NoValues() if header.reason else InflatedValues(file, member, header))
 
 
-def _map_array(file: DataFile, offset: int, *, room: int, name: str) -> Entry:
-    place = f"{file.name}: array {name!r}"
-    header = _parse_header(file.read_header(offset, min(room, _HEAD_BYTES)), place)
-    _check_room(header, room=room, place=place)
-    values = StoredValues(file, offset + header.length, header.dtype, math.prod(header.shape))
-    info = _describe(name, header)
-    return Entry(
-        info, ColumnMajorValues(values, header.shape) if header.fortran_order and len(header.shape) > 1 else values
+def _limit(header: _Header, member: zipfile.ZipInfo) -> _Header:
+    """The header with a reason where its values would take too much memory, as stored or as float32."""
+    most, needed = inflate_limit(), max(member.file_size, 4 * math.prod(header.shape))
+    if header.reason or needed <= most:
+        return header
+    reason = (
+        f"compressed, and {needed} bytes when inflated, more than the {most} that are; save it with `numpy.savez`, or "
+        f"set {LIMIT_VARIABLE}"
     )
+    return replace(header, reason=reason)
 
 
-def _parse_header(head: bytes, place: str) -> _Header:
-    stream = io.BytesIO(head)
-    with refuse_broken(place):
-        version = npy_format.read_magic(stream)
-        if version not in ((1, 0), (2, 0)):
-            raise CheckpointError(
-                f"{place} has the .npy version {version}, only 1.0 and 2.0 hold plain arrays; save it again with "
-                "`numpy.save`"
-            )
-        read_header = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-        shape, fortran_order, dtype = read_header(stream)
+def _map_values(file: DataFile, offset: int, header: _Header) -> StoredValues | ColumnMajorValues | NoValues:
+    if header.reason:
+        return NoValues()
+    values = StoredValues(file, offset + header.length, header.dtype, math.prod(header.shape))
+    return ColumnMajorValues(values, header.shape) if header.fortran_order and len(header.shape) > 1 else values
+
+
+def _parse_header(head: bytes | bytearray) -> _Header:
+    if len(head) < _PREFIX or head[:6] != npy_format.MAGIC_PREFIX:
+        raise ValueError("it does not begin as a .npy array")
+    version = (head[6], head[7])
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f".npy version {version} is not known, only 1.0, 2.0 and 3.0 are")
+    form = "<H" if version == (1, 0) else "<I"
+    start = 8 + struct.calcsize(form)
+    size = struct.unpack_from(form, head, 8)[0]
+    if size > min(_MOST_HEADER, len(head) - start):
+        raise ValueError(f"its header claims {size} bytes, there are {min(_MOST_HEADER, len(head) - start)}")
+    text = bytes(head[start : start + size]).decode("utf-8" if version == (3, 0) else "latin-1")
+    said = ast.literal_eval(text.strip(" \n\0"))
+    if not isinstance(said, dict) or said.keys() != _KEYS:
+        raise ValueError(f"its header is none of {', '.join(sorted(_KEYS))}")
+    shape, order = said["shape"], said["fortran_order"]
+    if not isinstance(shape, tuple) or not all(type(size) is int for size in shape) or not isinstance(order, bool):
+        raise ValueError(f"its header has the shape {str(shape)[:80]} and the order {str(order)[:20]}")
+    dtype, reason, note = _read_type(said["descr"])
+    return _Header(shape, dtype, order, start + size, reason, note)
+
+
+def _read_type(word: Any) -> tuple[np.dtype, str, str]:
+    """How values of that type are read, why not, and what was assumed."""
+    if isinstance(word, str) and word in _UNNAMED:
+        name, note = _UNNAMED[word]
+        return FLOAT_DTYPES[name], "", note
+    if word in ("<V1", "|V1"):
+        return np.dtype("V1"), _ONE_BYTE, ""
+    try:
+        dtype = npy_format.descr_to_dtype(word)
+    except (TypeError, ValueError, SyntaxError):
+        return np.dtype("V0"), f"numpy does not know the type {str(word)[:80]!r}; save it with a number dtype", ""
     if dtype.hasobject:
-        raise CheckpointError(
-            f"{place} holds Python objects, which may run code when read; save it with a number dtype such as float32"
-        )
-    return _Header(tuple(int(size) for size in shape), dtype, fortran_order, stream.tell())
+        return dtype, "Python objects, which may run code when read; save it with a number dtype", ""
+    if dtype.names:
+        fields = shorten(", ".join(map(str, dtype.names)), 80)
+        return dtype, f"records with the fields {fields}; save each as an array of its own", ""
+    return dtype, "", ""
 
 
-def _check_room(header: _Header, *, room: int, place: str) -> None:
-    if min(header.shape, default=0) < 0 or header.length + header.value_bytes > room:
+def _check_room(header: _Header, *, room: int) -> None:
+    needed = 0 if header.dtype.hasobject else header.value_bytes  # objects are pickled: of any length
+    if min(header.shape, default=0) < 0 or header.length + needed > room:
         shape, left = str(header.shape)[:80], room - header.length
-        raise CheckpointError(
-            f"{place} has shape {shape} of {header.dtype}, which is {header.value_bytes} bytes, the file holds "
-            f"{left}; {SAVE_AGAIN}"
-        )
+        raise ValueError(f"shape {shape} of {header.dtype} is {needed} bytes, the file holds {left}")
 
 
 def _describe(name: str, header: _Header) -> TensorInfo:
     word = header.dtype.name
-    return TensorInfo(name, header.shape, word, header.value_bytes, decodes=word in FLOAT_DTYPES)
+    decodes = word in FLOAT_DTYPES and not header.reason
+    return TensorInfo(
+        name, header.shape, word, header.value_bytes, decodes=decodes, reason=header.reason, note=header.note
+    )

@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from qanalysis.checkpoints.catalogue import SUFFIX_KINDS, identify_file
-from qanalysis.checkpoints.shards import INDEX_SUFFIX
+from qanalysis.checkpoints.folder_choice import Numbered, is_index
+from qanalysis.checkpoints.mapped_file import MappedFile
 from qanalysis.checkpoints.source import CheckpointError
 
 #: Names the root folder to a server that is started.
@@ -23,8 +24,9 @@ _ENVIRONMENT_MARK = "pyvenv.cfg"
 def resolve_inside(root: Path, text: str) -> Path:
     """The file or folder that `text` names, relative to `root` or absolute, links resolved.
 
-    Raises CheckpointError unless it and, for a folder or an index, the weights that it holds lie inside `root`. What
-    lies outside is refused alike whether it exists or not.
+    Raises CheckpointError unless it lies inside `root`; what lies outside is refused alike whether it exists or not.
+    Of a folder or an index this says nothing about the files that it holds: each is held against the root when it is
+    opened, for which `open_checkpoint` is given the same root.
     """
     shown = repr(text[:200])
     try:
@@ -48,7 +50,6 @@ def resolve_inside(root: Path, text: str) -> Path:
         raise CheckpointError(
             f"{shown} is neither a regular file nor a folder; give a checkpoint file or the folder that holds it"
         )
-    _check_shards(path, home, shown)
     return path
 
 
@@ -56,30 +57,18 @@ def _follow_links(path: Path) -> Path:
     return Path(os.path.realpath(path))  # unlike Path.resolve it also ends for links in a circle
 
 
-def _check_shards(path: Path, home: Path, shown: str) -> None:
-    if path.is_file() and not path.name.endswith(INDEX_SUFFIX):
-        return
-    folder = path if path.is_dir() else path.parent
-    for shard in folder.glob("*.safetensors*"):
-        if not _follow_links(shard).is_relative_to(home):
-            raise CheckpointError(
-                f"{shown} holds the link {shard.name!r}, which leaves the root folder {home.name!r}; copy the file "
-                "into it"
-            )
-
-
 def list_checkpoints(root: Path, *, limit: int = 200, depth: int = 4) -> list[str]:
     """Names, relative to `root` and sorted, of at most `limit` files that look openable, down to `depth` folders.
 
     Hidden folders, virtual environments and links that leave the root are skipped. Where an index is, its shards are
-    not listed.
+    not listed. What a file is its first bytes tell.
     """
     home = _follow_links(root)
     found: list[str] = []
     for path in _walk(home, depth=depth):
         if len(found) == limit:
             break
-        if _follow_links(path).is_relative_to(home) and _looks_openable(path):
+        if _looks_openable(path, home):
             found.append(path.relative_to(home).as_posix())
     return sorted(found)
 
@@ -102,23 +91,30 @@ def _walk(home: Path, *, depth: int, suffixes: Collection[str] = SUFFIX_KINDS) -
         folders[:] = sorted(
             name for name in folders if level < depth and not name.startswith(".") and name not in _SKIPPED
         )
-        indexed = any(name.endswith(INDEX_SUFFIX) for name in files)
+        indexes = list(filter(is_index, files))
         for name in sorted(files):
-            is_shard = indexed and name.endswith(".safetensors")
-            if (
-                not name.startswith(".")
-                and not is_shard
-                and (name.endswith(INDEX_SUFFIX) or Path(name).suffix.lower() in suffixes)
-            ):
+            is_shard = any(_belongs(name, index) for index in indexes)
+            if not name.startswith(".") and not is_shard and (is_index(name) or Path(name).suffix.lower() in suffixes):
                 yield Path(folder) / name
         seen += len(files) + len(folders)
         if seen > _MAX_ENTRIES:
             return
 
 
-def _looks_openable(path: Path) -> bool:
+def _belongs(name: str, index: str) -> bool:
+    """Whether a file is likely one of the shards of an index: of its kind, and numbered or of safetensors."""
+    suffix = index.lower().removesuffix(".index.json").rpartition(".")[2]
+    return name.lower().endswith(f".{suffix}") and (suffix == "safetensors" or Numbered.parse(name) is not None)
+
+
+def _looks_openable(path: Path, home: Path) -> bool:
     try:
-        identify_file(path)
+        file = MappedFile(path, root=home)
     except CheckpointError:
         return False
-    return True
+    try:
+        return is_index(path.name) or bool(identify_file(file))
+    except CheckpointError:
+        return False
+    finally:
+        file.close()

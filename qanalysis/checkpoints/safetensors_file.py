@@ -7,19 +7,20 @@ gap or overlap from the first byte to the last, and as many bytes as shape and d
 
 from __future__ import annotations
 
-import json
 import math
 import struct
-from collections import Counter
 from typing import Any, TypeGuard
 
 import numpy as np
 
 from qanalysis.checkpoints.data_file import DataFile, Folder
 from qanalysis.checkpoints.entries import Content, Entry
+from qanalysis.checkpoints.header_text import HeaderText
 from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, StoredValues
 from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo
+from qanalysis.notation import shorten
 
+_METADATA = "__metadata__"
 HEADER_LIMIT_BYTES = 100_000_000  # the format's own cap
 MEMORY_NOTE = "Mapped: a read costs the tensor or the slice asked for, the rest stays on disk."
 
@@ -71,36 +72,43 @@ def _read_header(file: DataFile) -> tuple[list[Entry], dict[str, str]]:
             f"{place}: the header claims {length} bytes, it must have 2 to {limit} in a file of {file.size}; "
             f"{SAVE_AGAIN}"
         )
-    header = _parse_json(file.read_header(8, length), place)
-    if not isinstance(header, dict):
-        raise CheckpointError(f"{place}: the header is not a JSON object of tensors; {SAVE_AGAIN}")
-    metadata = header.pop("__metadata__", None)
     base = 8 + length
-    entries = [_read_entry(f"{place}: tensor {name!r}", name, entry) for name, entry in header.items()]
+    entries, metadata = _parse_header(file.read_header(8, length), place)
     _check_layout(entries, place=place, data_bytes=file.size - base)
-    made = [Entry(info, _locate_values(file, base + begin, info)) for info, begin in entries]
-    texts = metadata.items() if isinstance(metadata, dict) else ()
-    return made, {key: text for key, text in texts if isinstance(text, str)}
+    return [Entry(info, _locate_values(file, base + begin, info)) for info, begin in entries], metadata
+
+
+def _parse_header(data: bytes, place: str) -> tuple[list[tuple[TensorInfo, int]], dict[str, str]]:
+    what = f"{place}: the header"
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{what} is not valid JSON: {error.reason} at byte {error.start}; {SAVE_AGAIN}") from None
+    header = HeaderText(text, what)
+    if not header.begins("{"):
+        raise CheckpointError(f"{what} is not a JSON object of tensors; {SAVE_AGAIN}")
+    entries: list[tuple[TensorInfo, int]] = []
+    metadata: dict[str, str] = {}
+    for name in header.members():
+        if name == _METADATA:
+            metadata = _take_metadata(header)
+        else:
+            shown = f"tensor {shorten(name, 80)!r}"
+            entries.append(_read_entry(f"{place}: {shown}", name, header.take_record(shown)))
+    header.finish()
+    return entries, metadata
+
+
+def _take_metadata(header: HeaderText) -> dict[str, str]:
+    if not header.begins("{"):
+        header.take_any(_METADATA)
+        return {}
+    return {key: header.take_text(f"{_METADATA} {shorten(key, 80)!r}") for key in header.members()}
 
 
 def _locate_values(file: DataFile, offset: int, info: TensorInfo) -> StoredValues:
     dtype = FLOAT_DTYPES.get(info.dtype) or _STORED.get(info.dtype, _BYTES)
     return StoredValues(file, offset, dtype, info.size_bytes // dtype.itemsize)
-
-
-def _parse_json(text: bytes, place: str) -> Any:
-    try:
-        return json.loads(text.decode("utf-8"), object_pairs_hook=_unique_keys)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{place}: the header is not valid JSON: {str(error)[:100]}; {SAVE_AGAIN}") from None
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = dict(pairs)
-    if len(keys) < len(pairs):
-        name = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the name {name!a} occurs twice")
-    return keys
 
 
 def _read_entry(place: str, name: str, entry: Any) -> tuple[TensorInfo, int]:
@@ -120,10 +128,11 @@ def _read_entry(place: str, name: str, entry: Any) -> tuple[TensorInfo, int]:
     dtype, bits = _DTYPES.get(word, (word.lower(), 0))
     begin, end = offsets
     if bits and math.prod(shape) * bits != 8 * (end - begin):
-        needs = f"{math.prod(shape) * bits / 8:.15g}"
+        count = math.prod(shape) * bits
+        needs = f"{count / 8:.15g}" if count < 1 << 80 else "more than any file's"
         raise CheckpointError(
-            f"{place} has shape {shape} of {word}, which is {needs} bytes, but its data_offsets {offsets} hold "
-            f"{end - begin}; {SAVE_AGAIN}"
+            f"{place} has shape {str(shape)[:80]} of {word}, which is {needs} bytes, but its data_offsets {offsets} "
+            f"hold {end - begin}; {SAVE_AGAIN}"
         )
     return TensorInfo(name, tuple(shape), dtype, end - begin, decodes=dtype in FLOAT_DTYPES), begin
 
@@ -138,13 +147,13 @@ def _check_layout(entries: list[tuple[TensorInfo, int]], *, place: str, data_byt
         if begin != end:
             fault = "overlap those before" if begin < end else "leave a gap"
             raise CheckpointError(
-                f"{place}: the data_offsets of tensor {info.name!r} begin at {begin} and {fault}, which end at "
-                f"{end}; {SAVE_AGAIN}"
+                f"{place}: the data_offsets of tensor {shorten(info.name, 80)!r} begin at {begin} and {fault}, "
+                f"which end at {end}; {SAVE_AGAIN}"
             )
         end += info.size_bytes
     if end != data_bytes:
         last = max(entries, key=lambda entry: entry[1])[0].name if entries else "no tensor"
         raise CheckpointError(
-            f"{place}: the tensors (last {last!r}) end at byte {end} of the data, the file holds {data_bytes}; "
-            f"{SAVE_AGAIN}"
+            f"{place}: the tensors (last {shorten(last, 80)!r}) end at byte {end} of the data, the file holds "
+            f"{data_bytes}; {SAVE_AGAIN}"
         )

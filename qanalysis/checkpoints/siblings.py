@@ -14,8 +14,16 @@ from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 Shape = tuple[int, ...]
 
 _NORMED = re.compile(r"(parametrizations[./]weight[./])?(weight|weight_v|weight_orig|original\d?)$")
-_NUMBERED = re.compile(r"(.*)(weights|weight|kernel|w|W)(_?\d*)")
-_BIAS_WORDS = {"weights": ("biases", "bias"), "weight": ("bias",), "kernel": ("bias",), "w": ("b",), "W": ("b", "B")}
+_NUMBERED = re.compile(r"(.*)(weights|weight|kernel|coefs|coef|w|W)(_?\d*)")
+_BIAS_WORDS = {
+    "weights": ("biases", "bias"),
+    "weight": ("bias",),
+    "kernel": ("bias",),
+    "coefs": ("intercepts",),
+    "coef": ("intercept",),
+    "w": ("b",),
+    "W": ("b", "B"),
+}
 _INNER = ("text_config", "language_config", "llm_config", "thinker_config")
 
 
@@ -44,6 +52,8 @@ class Siblings:
         >>> Siblings({"a.bias": TensorInfo("a.bias", (3,), "float32", 12)}).find_bias("a.weight")
         (3,)
         """
+        if name.endswith(".weight"):
+            return self.find_shape(f"{name[:-6]}bias")
         suffix = ":0" if name.endswith(":0") else ""
         plain = name.removesuffix(":0")
         place = max(plain.rfind("."), plain.rfind("/")) + 1

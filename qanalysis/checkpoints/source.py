@@ -158,6 +158,12 @@ class TensorSource(ABC):
         """Elements start..stop of the flattened tensor, 1-D float32."""
         return self.read(info).reshape(-1)[start:stop]
 
+    def read_columns(
+        self, info: TensorInfo, start: int, stop: int, *, width: int, first: int, last: int
+    ) -> NDArray[np.float32]:
+        """Columns first..last, (rows, last - first), of elements start..stop seen as rows of `width`."""
+        return self.read_slice(info, start, stop).reshape(-1, width)[:, first:last]
+
     def is_sliceable(self, info: TensorInfo) -> bool:  # noqa: ARG002  readers decide per tensor
         """Whether `read_slice` costs only the slice, so that a tensor larger than memory can be measured."""
         return False

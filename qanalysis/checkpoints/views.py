@@ -20,9 +20,14 @@ from qanalysis.checkpoints.transposed_convolutions import view_transposed
 from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 
 _LONGEST_KERNEL = 32  # of a convolution whose name does not say that it is one
+_FP8 = ("fp8", "mxfp8")
+#: How the layouts begin whose axes are those of the model's tensor, whichever way round it lies.
+_AS_THE_MODEL = (*_FP8, "weight norm", "gguf")
 _CONVOLUTION = re.compile(r"conv|patch|filter|bilinear|downsample|upsample", re.IGNORECASE)
 _GPT2_WORDS = ("c_attn", "c_proj", "c_fc", "q_attn")
 _GPT2_TYPES = {"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp", "clvp_decoder"}
+#: Parameters that a model multiplies its activations with from the right: (in, out).
+_IN_OUT = re.compile(r"(^|[./])(text_projection|visual[./]proj|mm_input_projection_weight)$")
 _SQUARE = "a square c_* weight: rows taken along axis 0, where GPT-2's lie along 1; override with --axis"
 _UNKNOWN = "nothing tells what its axes are: rows taken along all but the last; override with --axis"
 
@@ -31,7 +36,7 @@ def assign_views(infos: Sequence[TensorInfo], evidence: Evidence) -> list[Tensor
     """The tensors with their views; where nothing decides, `note` says what was taken.
 
     A view that a reader or a packed layout gave is kept, that of stacked fp8 experts apart, whose codes lie as the
-    model's axes do.
+    model's axes do and may be (expert, in, out).
 
     >>> infos = [TensorInfo("c.weight", (2, 6), "float32", 48), TensorInfo("c.bias", (6,), "float32", 24)]
     >>> assign_views(infos, Evidence())[0].view
@@ -45,8 +50,9 @@ def assign_views(infos: Sequence[TensorInfo], evidence: Evidence) -> list[Tensor
 def _read_view(info: TensorInfo, siblings: Siblings, blocks: frozenset[str]) -> TensorInfo:
     if len(info.shape) < 2 or info.role in {"optimizer", "scale"}:
         return info
-    is_fp8_stack = len(info.shape) > 2 and info.stored.startswith("fp8")
-    if (info.stored or info.view != ALONG_FIRST) and not is_fp8_stack:
+    is_fp8_stack = len(info.shape) > 2 and info.stored.startswith(_FP8)
+    is_known = info.view != ALONG_FIRST or (info.stored and not info.stored.startswith(_AS_THE_MODEL))
+    if is_known and not is_fp8_stack:
         return info
     reading = _view_matrix(info, siblings, blocks) if len(info.shape) == 2 else _view_block(info, siblings)
     if reading == Reading(info.view):
@@ -62,7 +68,7 @@ def _view_matrix(info: TensorInfo, siblings: Siblings, blocks: frozenset[str]) -
     flat = None if info.role == "embedding" else view_flat_experts(info, parts, siblings)
     if flat is not None or info.role == "embedding":
         return flat or Reading()
-    by_bias = _find_output_axis(info, siblings)
+    by_bias = 1 if _IN_OUT.search(info.name[-60:]) else _find_output_axis(info, siblings)
     if by_bias is not None:
         return Reading(MatrixView((by_bias,)))
     word = parts[-2] if len(parts) > 1 and parts[-1] == "weight" else ""

@@ -17,12 +17,11 @@ import numpy as np
 import streamlit as st
 
 from qanalysis.arrays import Floats
-from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.path_policy import list_checkpoints, list_files
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.checks import BackgroundChecks
 from qanalysis.dashboard.jobs import JobManager, SweepRequest
-from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source
+from qanalysis.dashboard.sources import UploadStore, identify_source, open_source
 from qanalysis.quantizers.crossing import default_schemes
 from qanalysis.quantizers.matrix_view import MatrixView
 from qanalysis.sweeps.row import Rows
@@ -75,7 +74,7 @@ def _run_sweep(request: SweepRequest, on_progress: Callable[[SweepProgress], Non
     `cancel` ends the sweep after the tensors at work; the rows so far come back with `complete` false. Raises what
     opening and sweeping raise: CheckpointError, ValueError for a filter that leaves nothing, OSError.
     """
-    with open_checkpoint(locate_source(request.source, get_uploads())) as source:
+    with open_source(request.source, get_uploads()) as source:
         return sweep(
             source,
             request.schemes,
@@ -170,7 +169,7 @@ def read_contents(origin: Origin) -> Contents:
 
     No value is read, however large the checkpoint is. CheckpointError where the header is broken.
     """
-    with open_checkpoint(locate_source(origin.text, get_uploads())) as source:
+    with open_source(origin.text, get_uploads()) as source:
         return Contents(source.name, tuple(source.tensors), source.size_bytes, source.memory_note, source.notes)
 
 
@@ -183,7 +182,7 @@ def read_values(origin: Origin, tensor: str) -> Floats:
     pieces; it keeps whole channels, so that its shape is (rows, ...) with at least one row. Raises CheckpointError
     where the values can not be had; the last two are kept, so that a move of a slider reads nothing.
     """
-    with open_checkpoint(locate_source(origin.text, get_uploads())) as source:
+    with open_source(origin.text, get_uploads()) as source:
         info = next(info for info in source.tensors if info.name == tensor)
         lies_in_rows = info.view.is_in_order and not info.view.fold and len(info.shape) > 1
         if info.numel > MOST_PROFILED and source.is_sliceable(info) and lies_in_rows:

@@ -13,10 +13,13 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
-from qanalysis.checkpoints.catalogue import SUFFIX_KINDS, locate_sample
+from qanalysis.checkpoints.catalogue import SUFFIX_KINDS, locate_sample, open_checkpoint
+from qanalysis.checkpoints.evidence import EVIDENCE_NAMES
+from qanalysis.checkpoints.folder_choice import Numbered, is_index
+from qanalysis.checkpoints.mapped_file import LocalFolder
 from qanalysis.checkpoints.path_policy import ROOT_VARIABLE, resolve_inside
-from qanalysis.checkpoints.shards import INDEX_SUFFIX
-from qanalysis.checkpoints.source import SAMPLE_PREFIX
+from qanalysis.checkpoints.source import SAMPLE_PREFIX, CheckpointError, TensorSource
+from qanalysis.notation import quote
 
 UPLOAD_PREFIX = "upload:"
 UPLOAD_SUFFIXES = tuple(SUFFIX_KINDS)
@@ -55,7 +58,9 @@ class UploadStore:
         """
         safe = re.sub(r"[^\w.-]", "_", Path(name).name)[-80:]
         if Path(safe).suffix.lower() not in self._suffixes:
-            raise ValueError(f"upload {safe!r}: unknown kind of file; one of {', '.join(self._suffixes)} is expected")
+            raise ValueError(
+                f"upload {quote(safe)}: unknown kind of file; one of {', '.join(self._suffixes)} is expected"
+            )
         key = hashlib.sha256(content).hexdigest()[:12]
         with self._lock:
             target = self._folder / key / safe
@@ -72,7 +77,7 @@ class UploadStore:
         path = self._folder / key / name
         if key not in self._saved or Path(name).name != name or not path.is_file():
             raise ValueError(
-                f"{text!r}: uploads are kept for {self._lifetime_s / 60:.0f} minutes on this server "
+                f"{quote(text)}: uploads are kept for {self._lifetime_s / 60:.0f} minutes on this server "
                 "and this one is gone; upload the file again"
             )
         return path
@@ -113,26 +118,54 @@ def locate_source(text: str, uploads: UploadStore) -> str | Path:
     return resolve_inside(read_root(), text)
 
 
+def open_source(text: str, uploads: UploadStore) -> TensorSource:
+    """The checkpoint behind a source's text; no file outside the root, or outside the folder of the upload, is opened.
+
+    Raises as `locate_source` and `open_checkpoint`.
+    """
+    located = locate_source(text, uploads)
+    return open_checkpoint(located, root=None if isinstance(located, str) else _root_of(text, located))
+
+
+def _root_of(text: str, located: Path) -> Path:
+    return located.parent if text.startswith(UPLOAD_PREFIX) else read_root()
+
+
 def identify_source(text: str, uploads: UploadStore) -> str:
-    """A digest of path, size, time of change and first 64 KiB of each file behind a source: another value when the file
+    """A digest of name, size, time of change and first 64 KiB of each file behind a source: another value when the file
     changed.
 
-    Sixteen hexadecimal digits; for a folder or an index over all files beside it. Raises as `locate_source`.
+    Sixteen hexadecimal digits. Behind a folder, an index or a numbered part stand all files beside it, behind others
+    the configuration beside them too. Raises as `locate_source`.
     """
     located = locate_source(text, uploads)
     path = locate_sample(text) if isinstance(located, str) else located
+    folder_path = path if path.is_dir() else path.parent
+    root = folder_path if isinstance(located, str) else _root_of(text, located)
+    folder = LocalFolder(folder_path, root=root)
     digest = hashlib.sha256()
-    for file in _files_of(path):
-        stat = file.stat()
-        digest.update(f"{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
-        with file.open("rb") as stream:
-            digest.update(stream.read(_HEADER_BYTES))
+    for name in _files_of(path, folder):
+        try:
+            file = folder.open(name)
+        except CheckpointError as error:  # a link out of the root, an empty file: opening the source tells of it
+            digest.update(f"{name}\0{error}\0".encode(errors="replace"))
+            continue
+        try:
+            status = (folder_path / name).stat()
+            digest.update(f"{name}\0{file.size}\0{status.st_mtime_ns}\0".encode(errors="replace"))
+            digest.update(file.read_header(0, _HEADER_BYTES))
+        finally:
+            file.close()
     return digest.hexdigest()[:16]
 
 
-def _files_of(path: Path) -> list[Path]:
-    """The files that a checkpoint may consist of: itself, or all of its folder where it is one or an index."""
-    if path.is_dir() or path.name.endswith(INDEX_SUFFIX):
-        folder = path if path.is_dir() else path.parent
-        return sorted(file for file in folder.iterdir() if file.is_file())
-    return [path]
+def _files_of(path: Path, folder: LocalFolder) -> list[str]:
+    """The files that a checkpoint may consist of: itself and the configuration beside it, or all of its folder where it
+    is one, an index, or one part of a set.
+    """
+    try:
+        names = folder.list_names()
+    except CheckpointError:
+        return [path.name]
+    is_set = path.is_dir() or is_index(path.name) or Numbered.parse(path.name) or any(map(is_index, names))
+    return names if is_set else [name for name in names if name == path.name or name in EVIDENCE_NAMES]

@@ -17,7 +17,7 @@ from qanalysis.arrays import Floats
 from qanalysis.quantizers.coders import Coder
 from qanalysis.quantizers.float_coders import FloatCoder
 from qanalysis.quantizers.grids import Grid, find_unused, is_invertible, keep_any, lay_scaled
-from qanalysis.quantizers.scales import FLOAT16, LARGEST_E4M3, SMALLEST_NORMAL_E4M3, ScaleType
+from qanalysis.quantizers.scales import FLOAT16, LARGEST_E4M3, LARGEST_FLOAT, SMALLEST_NORMAL_E4M3, ScaleType
 from qanalysis.quantizers.statistics import (
     DoubledScale,
     Extremes,
@@ -68,6 +68,13 @@ def _lay_power_of_two(coder: Coder, found: Range, scale: ScaleType) -> Grid:
     """Scale = 2^(floor(log2 max|x|) - exponent of the largest number) (OCP MX v1.0, 6.3)."""
     unused = found.largest == 0
     fitted = np.where(unused, np.float32(1), scale.fit(found.largest, found.largest, int(np.frexp(coder.high)[1])))
+    reach = fitted.astype(np.float64) * -coder.low
+    if (reach > LARGEST_FLOAT).any():
+        # Two's complement reaches one code farther below, where float32 ends: such groups keep to the codes above it.
+        inverses: NDArray[Any] = np.float32(1) / fitted
+        turned = (reach > LARGEST_FLOAT) & (-found.low > found.high)
+        inverses = np.where(turned, inverses * np.float32(coder.high / -coder.low), inverses).astype(np.float32)
+        return lay_scaled(coder, fitted, unused=keep_any(unused), inverses=inverses)
     return lay_scaled(coder, fitted, unused=keep_any(unused))
 
 

@@ -13,6 +13,8 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
+from qanalysis.notation import quote
+
 
 @dataclass(frozen=True, slots=True)
 class MatrixView:
@@ -38,7 +40,7 @@ class MatrixView:
         MatrixView(rows=(0, 2), fold=())
         """
         if not re.fullmatch(r"-?[0-9]{1,3}(,-?[0-9]{1,3})*", text):
-            raise ValueError(f"axes {text[:40]!r}: write the axes of the output channels, such as 1 or 0,2")
+            raise ValueError(f"axes {quote(text)}: write the axes of the output channels, such as 1 or 0,2")
         return cls(tuple(map(int, text.split(","))))
 
     def settle(self, shape: tuple[int, ...]) -> MatrixView:
@@ -71,6 +73,21 @@ class MatrixView:
     def is_in_order(self) -> bool:
         """Whether the matrix lies in memory as the tensor does."""
         return self.rows == tuple(range(len(self.rows)))
+
+    def trailing(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Lengths of the last row axes of a tensor that lies as (leading rows, columns, trailing rows); empty where it
+        lies in order or otherwise.
+
+        >>> MatrixView((0, 2)).trailing((4, 64, 32)), MatrixView((1,)).trailing((8, 4, 3))
+        ((32,), ())
+        """
+        view = self.settle(shape)
+        folded, count = view.fold or shape, 0
+        while count < len(view.rows) and view.rows[-1 - count] == len(folded) - 1 - count:
+            count += 1
+        leads = view.rows[: len(view.rows) - count]
+        lies_so = leads == tuple(range(len(leads))) and not view.is_in_order
+        return folded[len(folded) - count :] if count and lies_so else ()
 
     def to_matrix(self, x: NDArray[Any]) -> NDArray[Any]:
         """The (rows, columns) matrix of a tensor, a copy only where it does not lie so. ValueError as `settle`."""

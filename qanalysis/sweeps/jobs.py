@@ -23,10 +23,13 @@ from qanalysis.quantizers.searches import GROUPS_PER_CHECK
 from qanalysis.quantizers.statistics import Statistic
 from qanalysis.sums import ErrorStats
 from qanalysis.sweeps.bench import Grids, Packing, pack
-from qanalysis.sweeps.chunks import Chunk, cut_chunks
+from qanalysis.sweeps.chunks import MOST_VALUES, Chunk, cut_chunks, fit_pieces, has_windows
 from qanalysis.sweeps.widths import Widths, is_plain
 from qanalysis.sweeps.work import weigh
 from qanalysis.theory.predictions import Predictor, has_formula, predict_sqnr_db
+
+#: A tensor of more values is never held whole: 2 GB of float32.
+MOST_HELD = 1 << 29
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +129,7 @@ class View:
     `crossing` says which jobs need ranges from all pieces first.
 
     `places` are those of its schemes in the sweep, in the order of the jobs. `must_hold` says that groups which cross
-    pieces need all their values at once, or that the matrix is not in the order of the file.
+    pieces need all their values at once, or that the rows of the matrix lie scattered in the file.
     """
 
     jobs: tuple[Job, ...]
@@ -141,7 +144,8 @@ class View:
         """The view that some jobs share."""
         chunks = tuple(cut_chunks([job.layout for job in jobs]))
         crossing = tuple(job.lead.is_tensor_scaled or chunks[0].crosses(job.layout) for job in jobs)
-        must_hold = not jobs[0].layout.view.is_in_order or any(
+        layout = jobs[0].layout
+        must_hold = not (layout.view.is_in_order or layout.view.trailing(layout.shape)) or any(
             crosses and not job.lead.takes_extremes for crosses, job in zip(crossing, jobs, strict=True)
         )
         cuts = tuple(Cut.of(chunk, jobs, crossing) for chunk in chunks)
@@ -191,6 +195,9 @@ def outline(schemes: Sequence[Scheme], shape: tuple[int, ...], axis: Axes) -> Ou
             reasons[place] = str(error)
             continue
         reasons[place] = _tell_ragged(scheme, layout)
+        if refusal := _refuse_size(scheme, layout):
+            reasons[place] = refusal
+            del layouts[place]
     predictions, predictors = np.full(len(schemes), np.nan), dict[int, Predictor]()
     for place, layout in layouts.items():
         if has_formula(schemes[place]):
@@ -198,6 +205,27 @@ def outline(schemes: Sequence[Scheme], shape: tuple[int, ...], axis: Axes) -> Ou
         elif predictor := Predictor.of(schemes[place], layout.length_counts):
             predictors[place] = predictor
     return Outline(_find_views(schemes, layouts), reasons, predictions, predictors)
+
+
+def _go_together(jobs: Sequence[Job]) -> bool:
+    """Whether some jobs can share pieces: bounded ones, and runs of elements where a draw depends on their index."""
+    layouts = [job.layout for job in jobs]
+    draws = any(job.lead.rounding.name == "stochastic" for job in jobs)
+    return fit_pieces(layouts) and not (draws and has_windows(layouts))
+
+
+def _refuse_size(scheme: Scheme, layout: Layout) -> str:
+    """Why a scheme would need more of a tensor at once than is held; empty where it does not."""
+    if not fit_pieces([layout]):
+        return f"{scheme.grouping}: such groups of rows of {layout.columns} hold more than {MOST_VALUES} values at once"
+    numel = layout.rows * layout.columns
+    if numel > MOST_HELD and not scheme.takes_extremes and layout.rows * layout.columns // layout.groups > MOST_VALUES:
+        return (
+            f"range={scheme.range} over groups of {numel // layout.groups} values; more than {MOST_VALUES} are not held"
+        )
+    if scheme.rounding.name == "stochastic" and has_windows([layout]):
+        return f"{scheme.rounding} in blocks across rows of {layout.columns}: draws go by whole rows"
+    return ""
 
 
 def _tell_ragged(scheme: Scheme, layout: Layout) -> str:
@@ -221,8 +249,23 @@ def _find_views(schemes: Sequence[Scheme], layouts: dict[int, Layout]) -> tuple[
         shares = is_plain(scheme) and scheme.range == MINMAX
         alike.setdefault((layout, scheme.symmetry, scheme.rounding) if shares else place, []).append(place)
     jobs = [(Job.of([schemes[place] for place in places], layouts[places[0]]), places) for places in alike.values()]
-    views = []
+    views: list[View] = []
     for view in dict.fromkeys(job.layout.view for job, _places in jobs):
-        own = [(job, places) for job, places in jobs if job.layout.view == view]
-        views.append(View.of([job for job, _places in own], [place for _job, places in own for place in places]))
+        parts = _share_pieces([(job, places) for job, places in jobs if job.layout.view == view])
+        views += [
+            View.of([job for job, _own in part], [place for _job, own in part for place in own]) for part in parts
+        ]
     return tuple(views)
+
+
+def _share_pieces(jobs: Sequence[tuple[Job, list[int]]]) -> list[list[tuple[Job, list[int]]]]:
+    """The jobs parted so that the blocks of each part fit into pieces of bounded size."""
+    parts: list[list[tuple[Job, list[int]]]] = []
+    for job, places in jobs:
+        for part in parts:
+            if _go_together([job, *(other for other, _places in part)]):
+                part.append((job, places))
+                break
+        else:
+            parts.append([(job, places)])
+    return parts

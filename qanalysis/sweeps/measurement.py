@@ -7,6 +7,7 @@ whole.
 
 from __future__ import annotations
 
+import math
 import operator
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSour
 from qanalysis.kernels import codes
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.matrix_view import MatrixView
-from qanalysis.quantizers.statistics import Range, Statistic
+from qanalysis.quantizers.statistics import LargestOfTensor, Range, Statistic
 from qanalysis.sums import ErrorStats
 from qanalysis.sweeps.bench import Bench, Grids, Packing, take_sums
 from qanalysis.sweeps.chunks import Chunk
@@ -33,7 +34,7 @@ from qanalysis.sweeps.row import Status
 from qanalysis.sweeps.widths import UniformGrids
 from qanalysis.sweeps.work import Account, Ledger
 
-Read = Callable[[int, int], Floats]
+Read = Callable[[Chunk], Floats]
 P = TypeVar("P")
 T = TypeVar("T")
 
@@ -174,19 +175,46 @@ def _refuse(info: TensorInfo) -> tuple[Status, str] | None:
 def _measure_view(
     source: TensorSource, info: TensorInfo, view: View, workshop: Workshop, account: Account
 ) -> ErrorStats:
-    whole = view.must_hold or not source.is_sliceable(info)
+    layout, sliceable = view.jobs[0].layout, source.is_sliceable(info)
+    turns = not layout.view.is_in_order
+    whole = view.must_hold or not sliceable or (turns and info.numel <= LARGE_VALUES)
     with workshop.large if whole and info.numel > LARGE_VALUES else nullcontext():
-        read = _reader(source, info, view.jobs[0].layout, whole=whole)
+        if whole:
+            read = _hold(source, info, layout)
+        else:
+            read = partial(_read_turned, source, info, layout) if turns else partial(_read_piece, source, info, layout)
         going = Pass(read, view, _find_crossing_ranges(read, view, workshop, account), workshop, account)
         sums = reduce(operator.add, workshop.share(partial(_measure_cut, going), view.cuts))
     return replace(sums, storage_bits=sums.storage_bits + view.tensor_bits) if view.tensor_bits.any() else sums
 
 
-def _reader(source: TensorSource, info: TensorInfo, layout: Layout, *, whole: bool) -> Read:
-    if not whole:
-        return lambda start, stop: source.read_slice(info, start, stop)
+def _hold(source: TensorSource, info: TensorInfo, layout: Layout) -> Read:
+    """Pieces of a tensor that is read at once."""
     flat = np.ascontiguousarray(layout.to_matrix(source.read(info))).reshape(-1)
-    return lambda start, stop: flat[start:stop]
+    return lambda chunk: _join_runs([flat[start:stop] for start, stop in chunk.spans(layout.columns)])
+
+
+def _read_piece(source: TensorSource, info: TensorInfo, layout: Layout, chunk: Chunk) -> Floats:
+    """A piece of a matrix that lies as the tensor does."""
+    return _join_runs([source.read_slice(info, start, stop) for start, stop in chunk.spans(layout.columns)])
+
+
+def _read_turned(source: TensorSource, info: TensorInfo, layout: Layout, chunk: Chunk) -> Floats:
+    """A piece of a matrix whose rows are columns of the tensor: (leading rows, columns, trailing rows) as it lies."""
+    trailing = math.prod(layout.view.trailing(info.shape))
+    parts, row, last = [], chunk.first_row, chunk.first_row + chunk.rows
+    while row < last:
+        lead, first = divmod(row, trailing)
+        stop = min(last - lead * trailing, trailing)
+        start = lead * layout.columns * trailing + chunk.first_column * trailing
+        count = chunk.columns * trailing
+        parts.append(source.read_columns(info, start, start + count, width=trailing, first=first, last=stop).T)
+        row = lead * trailing + stop
+    return np.ascontiguousarray(np.concatenate(parts)).reshape(-1)
+
+
+def _join_runs(runs: Sequence[Floats]) -> Floats:
+    return runs[0] if len(runs) == 1 else np.concatenate(runs)
 
 
 def _find_crossing_ranges(read: Read, view: View, workshop: Workshop, account: Account) -> list[Statistic | None]:
@@ -201,7 +229,8 @@ def _find_crossing_ranges(read: Read, view: View, workshop: Workshop, account: A
             found = extremes[job.pool]
             ranges.append(found if job.lead.has_outer_scale else job.lead.settle(found))
         else:
-            matrix = read(0, view.cuts[-1].chunk.stop).reshape(job.layout.rows, job.layout.columns)
+            rows, columns = job.layout.rows, job.layout.columns
+            matrix = read(Chunk(0, rows, columns, 0, 0)).reshape(rows, columns)
             ranges.append(_search(job, matrix, job.layout, workshop, account))
     return ranges
 
@@ -239,7 +268,7 @@ def _pool_extremes(
 def _find_extremes(read: Read, layouts: Sequence[Layout], workshop: Workshop, chunk: Chunk) -> list[Range]:
     with workshop.turns:
         workshop.check()
-        bench = Bench.clear(read(chunk.start, chunk.stop))
+        bench = Bench.clear(read(chunk))
         return [bench.find_extremes(chunk.localize(layout)) for layout in layouts]
 
 
@@ -248,10 +277,10 @@ def _measure_cut(going: Pass, cut: Cut) -> ErrorStats:
     chunk = cut.chunk
     with going.workshop.turns:
         going.workshop.check()
-        raw = going.read(chunk.start, chunk.stop)
+        raw = going.read(chunk)
         bench = Bench.clear(raw, start=chunk.start)
         extremes = {layout: bench.find_extremes(layout) for layout in cut.extremes}
-        grids = []
+        grids, lost = [], []
         for job, known, local in zip(going.view.jobs, going.ranges, cut.layouts, strict=True):
             if isinstance(known, Range) and job.lead.has_outer_scale:
                 found: Statistic = job.lead.settle(extremes[local], largest=known.largest[0])
@@ -262,7 +291,8 @@ def _measure_cut(going: Pass, cut: Cut) -> ErrorStats:
             else:
                 found = _search(job, raw.reshape(local.rows, local.columns), local, going.workshop, going.account)
             grids.append(job.lay(found))
-        return _name_sums(bench, cut, grids, going)
+            lost.append(_count_lost(grids[-1], found))
+        return _name_sums(bench, cut, grids, going, np.concatenate(lost))
 
 
 def _take_groups(chunk: Chunk, layout: Layout, part: Floats) -> Floats:
@@ -270,7 +300,7 @@ def _take_groups(chunk: Chunk, layout: Layout, part: Floats) -> Floats:
     return groups
 
 
-def _name_sums(bench: Bench, cut: Cut, grids: Sequence[Grids], going: Pass) -> ErrorStats:
+def _name_sums(bench: Bench, cut: Cut, grids: Sequence[Grids], going: Pass, lost: Doubles) -> ErrorStats:
     def note(packing: Packing) -> None:
         going.workshop.check()
         jobs = [going.view.jobs[place] for place in packing.jobs]
@@ -286,7 +316,17 @@ def _name_sums(bench: Bench, cut: Cut, grids: Sequence[Grids], going: Pass) -> E
         **dict(zip(codes.SUMS, sums, strict=True)),
         **dict(zip(_STEPS, steps, strict=True)),
         storage_bits=cut.storage,
+        lost_groups=np.where(cut.owned, lost, 0.0),
     )
+
+
+def _count_lost(grids: Grids, found: Statistic) -> Doubles:
+    """(grids,): groups without a step of their own although their largest magnitude is not 0."""
+    lines = grids.scale.shape[0] if isinstance(grids, UniformGrids) else 1
+    if grids.unused is None or not isinstance(found, Range | LargestOfTensor):
+        return np.zeros(lines)
+    lost: Doubles = (grids.unused & (found.largest != 0)).sum(axis=-1, dtype=np.float64).reshape(lines)
+    return lost
 
 
 # A chunk's sums of steps by the names of ErrorStats, and what a chunk adds to them where groups begin in another one.

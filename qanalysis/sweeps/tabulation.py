@@ -27,6 +27,11 @@ BLOCK = 64
 
 Cells = dict[str, NDArray[Any]]
 
+_LOST = "a step below 2^-127 can not be inverted, all values come back as 0"
+_BEYOND_FLOAT32 = "non-finite values may be float64 ones beyond float32's largest, 3.4e38"
+_NO_FLOAT32 = "no element is finite in float32: the float64 values are NaN, infinite or beyond its largest, 3.4e38"
+_ALL_BELOW_FLOAT32 = "in float32 every element rounds to 0: the float64 values are 0 or below its smallest, 1.4e-45"
+
 
 @dataclass(slots=True)
 class Tabulation:
@@ -143,6 +148,7 @@ def _judge(parts: Sequence[Measured], sums: ErrorStats) -> tuple[NDArray[np.obje
         np.repeat(np.array(["ok"], object), sums.count.size).reshape(sums.count.shape),
         np.array([part.reasons for part in parts], object),
     )
+    _tell_lost(parts, sums, reason)
     if (sums.relative_count > 0).all():
         return status, reason
     for row, part in enumerate(parts):
@@ -151,7 +157,25 @@ def _judge(parts: Sequence[Measured], sums: ErrorStats) -> tuple[NDArray[np.obje
     status[without_finite], reason[without_finite] = "non-finite", "no element is finite"
     status[all_zero], reason[all_zero] = "zero", "every element is 0"
     reason[all_zero & (sums.non_finite > 0)] = "every finite element is 0"
+    rounded = np.array([[part.info.dtype == "float64"] for part in parts])
+    reason[without_finite & rounded] = _NO_FLOAT32
+    reason[all_zero & rounded] = _ALL_BELOW_FLOAT32
     return status, reason
+
+
+def _tell_lost(parts: Sequence[Measured], sums: ErrorStats, reason: NDArray[np.object_]) -> None:
+    """Add what was lost to float32 where figures hide it: groups too small for a step, float64 values too large."""
+    for row, column in zip(*np.nonzero(sums.lost_groups), strict=True):
+        number = int(sums.lost_groups[row, column])
+        lost = f"too small for float32 are {number:,} group{'s'[: number > 1]}: {_LOST}"
+        reason[row, column] = _join(reason[row, column], lost)
+    for row, part in enumerate(parts):
+        if part.info.dtype == "float64" and (sums.non_finite[row] > 0).any():
+            reason[row] = [_join(text, _BEYOND_FLOAT32) for text in reason[row]]
+
+
+def _join(*texts: str) -> str:
+    return "; ".join(text for text in texts if text)
 
 
 def _is_one_of(status: NDArray[np.object_], words: Sequence[str]) -> NDArray[np.bool_]:

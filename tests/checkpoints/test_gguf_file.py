@@ -236,7 +236,7 @@ LIES = {
     ),
     "alignment of zero": (
         gguf(W, fields=text("general.alignment") + struct.pack("<II", 4, 0), field_count=1),
-        r"general.alignment is 0 of type 4, it must be a power of two",
+        r"general.alignment is 0, it must be a power of two",
     ),
     "alignment of three": (
         gguf(W, fields=text("general.alignment") + struct.pack("<II", 4, 3), field_count=1),
@@ -257,7 +257,6 @@ LIES = {
         r"tensor 'w' has rows of 33 values, q8_0 needs a multiple of 32",
     ),
     "no data at all": (gguf(W)[:60], r"tensor 'w'.* claims"),
-    "name twice": (gguf(W, tensor("w", (2,), Kind.F32, 32), data=bytes(64)), r"the tensor name 'w' occurs twice"),
     "name not utf-8": (
         gguf(struct.pack("<Q", 2) + b"\xff\xfe", data=bytes(64)),
         r"a tensor name at byte 32 is not UTF-8 text",
@@ -265,7 +264,7 @@ LIES = {
     "version one": (gguf(W, version=1), r"GGUF version 0x1 is not read"),
     "big-endian": (
         b"GGUF" + struct.pack(">IQQ", 3, 0, 0),
-        r"GGUF version 0x3000000 is not read; little-endian versions 2 and 3 are",
+        r"is a big-endian GGUF file, which is not read",
     ),
     "cut after the magic": (
         b"GGUF\x03\x00",
@@ -280,7 +279,7 @@ LIES = {
 
 @pytest.mark.parametrize(("content", "match"), LIES.values(), ids=LIES.keys())
 def test_headers_that_lie_are_refused(tmp_path: Path, content: bytes, match: str) -> None:
-    with refusal(rf"bad.gguf: .*{match}"):
+    with refusal(rf"bad.gguf.*{match}"):
         open_checkpoint(write(tmp_path / "bad.gguf", content))
 
 

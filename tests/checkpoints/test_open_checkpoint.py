@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from gguf import GGUFWriter
+from onnx import helper, numpy_helper
 from safetensors.numpy import save_file
 
 import sample_models
-from qanalysis.checkpoints.catalogue import open_checkpoint
+from qanalysis.checkpoints.catalogue import SUFFIX_KINDS, open_checkpoint
 from tests.checkpoints.damage import as_nobody, open_to_others, refusal
 
 
@@ -50,7 +55,7 @@ def test_missing_and_unusable_paths_are_refused(tmp_path: Path) -> None:
     expected = {
         "none.npz": r"none.npz' does not exist; check the spelling",
         "file.npz": r"file.npz' is empty \(0 bytes\)",
-        "x.npz": r"folder '.*x.npz' holds no .safetensors file and no \*.safetensors.index.json; open a checkpoint file of it by name",
+        "x.npz": r"folder 'x.npz' holds no weights and no index of shards .*; open a checkpoint file of it by name",
         "pipe.npz": r"pipe.npz' is not a regular file",
         "loop.npy": r"loop.npy' can not be opened",
         "file.npz/inside.npy": r"inside.npy' can not be opened: Not a directory",
@@ -74,41 +79,105 @@ def test_files_and_folders_without_permission_are_refused(tmp_path: Path) -> Non
             open_checkpoint(tmp_path / name)
 
 
-DISAGREEMENTS = {
-    "m.safetensors": (
+def zip_of(name: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(name, "text")
+    return stream.getvalue()
+
+
+FOREIGN = {
+    "a zip of neither": ("m.pt", zip_of("readme.txt"), r"m.pt is a zip archive with neither torch's data.pkl nor .npy"),
+    "a zip cut short": (
+        "m.safetensors",
         b"PK\x03\x04 and more",
-        r"begins with a zip archive \(.pt or .npz\), which does not go with its suffix '.safetensors'; rename it",
+        r"m.safetensors, which begins as a zip archive, can not be read: File is not a zip file",
     ),
-    "m.pt": (b"\x02\0\0\0\0\0\0\0{}", r"begins with a safetensors header, which does not go with its suffix '.pt'"),
-    "m.bin": (b"GGUF\x03\0\0\0", r"begins with a GGUF header"),
-    "m.npz": (b"\x93NUMPY\x01\0", r"begins with a .npy header"),
-    "m.npy": (b"\x80\x02}q\0.", r"begins with a Python pickle"),
-    "m.gguf": (b"\0\1\2\3\4", r"begins with bytes that are no gguf file \(00 01 02 03\)"),
-    "m.onnx": (b"version https://git-lfs.github.com/spec/v1\n", r"begins with text"),
-    "m.pth": (b"\x89HDF\r\n\x1a\n", r"begins with an HDF5 file, which is not read"),
+    "tar": ("m.pth.tar", bytes(257) + b"ustar" + bytes(300), r"m.pth.tar is a tar archive"),
+    "hdf5": ("m.pth", b"\x89HDF\r\n\x1a\n", r"m.pth is an HDF5 file \(Keras .h5\), which is not read; save the"),
+    "hdf5 by its suffix": ("model.h5", b"\x89HDF\r\n\x1a\n", r"model.h5 is an HDF5 file"),
+    "gzip": ("m.npz", b"\x1f\x8b\x08", r"m.npz is a compressed file, .* decompress it"),
+    "a pointer": (
+        "m.onnx",
+        b"version https://git-lfs.github.com/spec/v1\n",
+        r"m.onnx is a Git LFS pointer .* `git lfs pull`",
+    ),
+    "text": ("m.safetensors", b"<!DOCTYPE html>", r"m.safetensors is text, not weights"),
+    "old ggml": ("m.bin", b"tjgg\x03\0\0\0", r"m.bin is a GGML file from before GGUF"),
+    "nothing known": (
+        "m.gguf",
+        b"\0\1\2\3\4",
+        r"m.gguf begins with bytes that are no GGUF file \(00 01 02 03\), which its suffix says",
+    ),
+    "nothing known, nothing said": (
+        "weights",
+        b"\0\1\2\3\4",
+        r"weights: neither its first bytes \(00 01 02 03\) nor its suffix say what it is; checkpoints end in .safetens",
+    ),
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "match"), [(name, *case) for name, case in DISAGREEMENTS.items()], ids=DISAGREEMENTS.keys()
-)
-def test_content_that_disagrees_with_the_suffix_is_named(tmp_path: Path, name: str, content: bytes, match: str) -> None:
+@pytest.mark.parametrize(("name", "content", "match"), FOREIGN.values(), ids=FOREIGN.keys())
+def test_files_of_other_kinds_are_refused_by_what_they_are(
+    tmp_path: Path, name: str, content: bytes, match: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with refusal(match):
         open_checkpoint(tmp_path / name)
 
 
-def test_a_folder_names_the_shard_that_is_none(tmp_path: Path) -> None:
-    save_file({"w": np.ones(3, dtype=np.float32)}, tmp_path / "a.safetensors")
-    (tmp_path / "b.safetensors").write_bytes(b"GGUF\x03\0\0\0")
-    with refusal(r"b.safetensors begins with a GGUF header"):
-        open_checkpoint(tmp_path)
+def write_as(kind: str, path: Path) -> None:
+    """w = ones (2, 3) in a file of that kind."""
+    values = np.ones((2, 3), np.float32)
+    if kind == "safetensors":
+        save_file({"w": values}, path)
+    elif kind == "npy":
+        np.save(path.with_suffix(".npy"), values)
+        path.with_suffix(".npy").rename(path)
+    elif kind == "npz":
+        np.savez(path.with_suffix(".npz"), w=values)
+        path.with_suffix(".npz").rename(path)
+    elif kind == "torch":
+        torch.save({"w": torch.from_numpy(values)}, path)
+    elif kind == "legacy torch":
+        torch.save({"w": torch.from_numpy(values)}, path, _use_new_zipfile_serialization=False)
+    elif kind == "gguf":
+        writer = GGUFWriter(path, "llama")
+        writer.add_tensor("w", values)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    else:
+        tensor = numpy_helper.from_array(values, "w")
+        path.write_bytes(helper.make_model(helper.make_graph([], "g", [], [], [tensor])).SerializeToString())
 
 
-def test_unknown_suffixes_are_refused_with_the_list(tmp_path: Path) -> None:
-    (tmp_path / "model.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
-    with refusal(r"model.h5: the suffix '.h5' is not known; checkpoints end in .safetensors, .pt, .*index.json"):
-        open_checkpoint(tmp_path / "model.h5")
+NAMES = ("m", "m.ckpt", "m.pth.tar", "m.pkl", "m.model", "m.tar", "m.dat", "m.bin", "m.npz", "M.ONNX")
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "npy", "npz", "torch", "legacy torch", "gguf"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_read_as_what_it_holds_whatever_its_name(tmp_path: Path, kind: str, name: str) -> None:
+    write_as(kind, tmp_path / name)
+    with open_checkpoint(tmp_path / name) as source:
+        assert [info.shape for info in source.tensors] == [(2, 3)]
+        assert source.read(source.tensors[0]).tolist() == [[1.0] * 3] * 2
+        said = SUFFIX_KINDS.get(Path(name).suffix.lower())
+        differs = said is not None and said.name.lower() not in kind
+        assert any("which its content is whatever its suffix says" in note for note in source.notes) == differs
+
+
+@pytest.mark.parametrize("name", ["m", "m.model", "m.dat", "m.npz", "m.gguf"])
+def test_a_graph_is_told_by_its_outermost_fields(tmp_path: Path, name: str) -> None:
+    write_as("onnx", tmp_path / name)
+    with open_checkpoint(tmp_path / name) as source:
+        assert [info.name for info in source.tensors] == ["w"]
+    content = (tmp_path / name).read_bytes()
+    for damaged in (content[:-1], content + b"\0", b"\x3a\x80"):
+        (tmp_path / name).write_bytes(damaged)
+        with refusal(r"(nor its suffix say|begins with bytes that are no)"):
+            open_checkpoint(tmp_path / name)
 
 
 def test_readers_load_their_libraries_only_when_needed() -> None:

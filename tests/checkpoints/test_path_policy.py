@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.path_policy import list_checkpoints, list_files, resolve_inside
+from qanalysis.checkpoints.source import CheckpointError
 from tests.checkpoints.damage import as_nobody, open_to_others, refusal
 
 
@@ -56,12 +60,87 @@ def test_links_that_leave_the_root_are_refused(root: Path) -> None:
             resolve_inside(root, text)
 
 
-def test_shards_that_leave_the_root_are_refused(root: Path) -> None:
-    (root / "sharded" / "model-2.safetensors").symlink_to(root.parent / "secret.safetensors")
+@pytest.mark.parametrize("name", ["model-2.safetensors", "x.SAFETENSORS", "config.json"])
+def test_links_out_of_the_root_are_refused_when_their_folder_is_opened(root: Path, name: str) -> None:
+    folder = root / "sharded"
+    (folder / "model.safetensors.index.json").unlink()
+    (folder / name).symlink_to(root.parent / "secret.safetensors")
+    if name == "config.json":  # says nothing about the model then
+        with open_checkpoint(resolve_inside(root, "sharded"), root=root) as source:
+            assert [info.name for info in source.tensors] == ["w"]
+        return
+    with refusal(rf"'{name}' leaves the root folder 'root'; copy the file into it"):
+        open_checkpoint(resolve_inside(root, "sharded"), root=root)
+
+
+def test_an_index_can_not_name_a_link_out_of_the_root(root: Path) -> None:
+    folder = root / "sharded"
+    (folder / "x.safetensors").symlink_to(root.parent / "secret.safetensors")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"w": "x.safetensors"}}')
     for text in ("sharded", "sharded/model.safetensors.index.json"):
-        with refusal(r"holds the link 'model-2.safetensors', which leaves the root folder 'root'"):
-            resolve_inside(root, text)
-    assert resolve_inside(root, "sharded/model-1.safetensors").name == "model-1.safetensors"
+        with refusal(r"'x.safetensors' leaves the root folder 'root'"):
+            open_checkpoint(resolve_inside(root, text), root=root)
+
+
+def test_an_index_that_is_a_link_out_of_the_root_is_refused(root: Path) -> None:
+    (root / "sharded" / "model.safetensors.index.json").unlink()
+    (root.parent / "outside.json").write_text('{"weight_map": {"w": "model-1.safetensors"}}')
+    (root / "sharded" / "model.safetensors.index.json").symlink_to(root.parent / "outside.json")
+    with refusal(r"'model.safetensors.index.json' leaves the root folder 'root'"):
+        open_checkpoint(root / "sharded", root=root)
+
+
+def test_a_folder_that_becomes_a_link_after_it_was_resolved_leads_nowhere(root: Path) -> None:
+    path = resolve_inside(root, "sharded")
+    (root / "sharded" / "model-1.safetensors").unlink()
+    (root / "sharded" / "model.safetensors.index.json").unlink()
+    (root / "sharded").rmdir()
+    (root / "sharded").symlink_to(root.parent)
+    with refusal(r"leaves the root folder 'root'"):
+        open_checkpoint(path / "secret.safetensors", root=root)
+    with refusal(r"leaves the root folder 'root'"):
+        open_checkpoint(path, root=root)
+
+
+def test_a_link_that_takes_the_place_of_a_file_while_it_is_opened_is_not_followed(root: Path) -> None:
+    outside, target = root.parent / "secret.safetensors", root / "sharded" / "model-1.safetensors"
+    stop, leaked = threading.Event(), []
+
+    def swap() -> None:
+        spare = root / "spare"
+        while not stop.is_set():
+            spare.symlink_to(outside)
+            spare.replace(target)
+            spare.write_bytes((root / "a.safetensors").read_bytes())
+            spare.replace(target)
+
+    save_file({"secret": np.ones(3, dtype=np.float32)}, outside)
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    try:
+        for _ in range(300):
+            with suppress(CheckpointError), open_checkpoint(target, root=root) as source:
+                leaked += [info.name for info in source.tensors if info.name == "secret"]
+    finally:
+        stop.set()
+        swapper.join()
+    assert leaked == []
+
+
+@pytest.mark.parametrize("place", ["pipe.npz", "folder"])
+def test_pipes_never_block(root: Path, place: str) -> None:
+    (root / "folder").mkdir()
+    os.mkfifo(root / "pipe.npz")
+    os.mkfifo(root / "folder" / "model.safetensors")
+    for given in (None, root):
+        with refusal(r"(pipe.npz' is not a regular file|holds no weights)"):
+            open_checkpoint(root / place, root=given)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/proc/self/mem", "/proc/version"])
+def test_devices_and_files_of_the_system_are_refused(path: str) -> None:
+    with refusal(r"(is not a regular file|is empty)"):
+        open_checkpoint(path)
 
 
 def test_missing_special_and_malformed_paths_are_refused(root: Path) -> None:

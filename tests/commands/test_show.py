@@ -24,7 +24,7 @@ def test_show_lists_every_tensor_with_shape_type_size_and_memory(checkpoint: Pat
         "3.00",
         "KiB",
     ]
-    assert next(line for line in lines if line.startswith("ids")).split()[:4] == ["ids", "weight", "int64", "5"]
+    assert next(line for line in lines if line.startswith("ids")).split()[:4] == ["ids", "buffer", "int64", "5"]
     assert "6 tensors, 855 values" in result.stdout  # 768 + 64 + 6 + 6 + 6 + 5
     with open_checkpoint(checkpoint) as source:
         assert source.memory_note in result.stdout

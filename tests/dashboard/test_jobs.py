@@ -109,7 +109,7 @@ def test_two_that_ask_for_the_same_share_one_job() -> None:
         SweepRequest("arrays", "v1", ("int4",)),
         SweepRequest("arrays", "v1", REQUEST.schemes, include="1"),
         SweepRequest("arrays", "v1", REQUEST.schemes, exclude="1"),
-        SweepRequest("arrays", "v1", REQUEST.schemes, weights_only=False),
+        SweepRequest("arrays", "v1", REQUEST.schemes, roles="all"),
         SweepRequest("array", "sv1", REQUEST.schemes),
     ],
     ids=["changed file", "schemes", "include", "exclude", "weights only", "shifted boundary"],

@@ -40,7 +40,7 @@ def test_a_format_is_chosen_clicked_and_compared(server: Server, open_visit: Ope
     page.locator(".st-key-format input").wait_for(timeout=30_000)
     wait_until_idle(page)
     with open_checkpoint("sample:digits-cnn") as source:
-        rows = sweep(source, ["mxfp4", "int6 channel"], weights_only=True)
+        rows = sweep(source, ["mxfp4", "int6 channel"])
         weights = source.read(next(info for info in source.tensors if info.name == "fc.weight"))
     click_cell(page, "fc.weight", "mxfp4")
     assert wait_for_headline(page, "at mxfp4: ").startswith(headline(rows, "mxfp4"))

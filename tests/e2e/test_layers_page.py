@@ -40,7 +40,7 @@ def test_the_whole_path(server: Server, open_visit: OpenVisit, tmp_path: Path) -
     wait_for_headline(page, r"digits-cnn at int4 group=128: \d+\.\d dB pooled")
 
     with open_checkpoint(save_model(server.root)) as source:
-        rows = sweep(source, default_schemes(), weights_only=True)
+        rows = sweep(source, default_schemes())
     choose_source(page, "own.npz")
     assert wait_for_headline(page, "own.npz at").startswith(headline(rows, "int4 group=128"))
 

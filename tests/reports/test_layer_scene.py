@@ -145,7 +145,7 @@ def test_lines_of_python_take_the_part_of_a_layer_that_the_charts_show(
 def test_lines_of_python_stand_only_where_a_file_can_be_opened(scenes: list[Any], tmp_path: Path) -> None:
     assert not any(panel["python"] for scene in scenes for panel in scene["panels"].values())
     with open_checkpoint("sample:digits-cnn") as source:
-        rows = sweep(source, ["int4"], weights_only=True)
+        rows = sweep(source, ["int4"])
     written = write_report(rows, tmp_path / "report.html", created=NOON).read_text("utf-8")
     assert all(
         "open_checkpoint('sample:digits-cnn')" in scene["panels"][name]["python"]

@@ -18,13 +18,12 @@ from qanalysis.charts.heat_map import heat_map
 from qanalysis.charts.linked.inside import draw_steps, tell_part
 from qanalysis.charts.linked.recipes import write_curve, write_map
 from qanalysis.charts.linked.scene import Panel, build_part
-from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.cache import Origin, Subject, channel_axis, get_uploads, identify, read_values
 from qanalysis.dashboard.layers.cache import read_limits, read_profile
 from qanalysis.dashboard.layers.shown import Family, Shown
 from qanalysis.dashboard.linked import PARTS
-from qanalysis.dashboard.sources import locate_source, name_source
+from qanalysis.dashboard.sources import name_source, open_source
 from qanalysis.diagnosis.profile import LayerProfile, profile_bits
 from qanalysis.notation import measure as tell
 from qanalysis.quantizers.scheme import Scheme
@@ -144,7 +143,7 @@ def _collect_rows(shown: Shown, subject: Subject, texts: Sequence[str]) -> dict[
     missing = [text for text in texts if text not in known]
     if not missing:
         return known
-    with open_checkpoint(locate_source(subject.origin.text, get_uploads())) as source:
+    with open_source(subject.origin.text, get_uploads()) as source:
         # From the source, which knows the layer's channel axis.
         measured = sweep(source, missing, include=rf"\A{re.escape(subject.tensor)}\Z")
     return known | {row.scheme: row for row in measured}

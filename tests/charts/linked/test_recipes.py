@@ -22,7 +22,7 @@ def run(lines: str) -> dict[str, Any]:
 
 def test_the_lines_of_a_sweep_make_its_rows_map_and_curve() -> None:
     with open_checkpoint(SAMPLE) as source:
-        rows = sweep(source, ["int3", "int4 channel"], exclude="conv2", weights_only=True)
+        rows = sweep(source, ["int3", "int4 channel"], exclude="conv2")
     assert run(write_sweep(SAMPLE, rows.settings))["rows"].rows == rows.rows
     layer = rows[0].tensor
     values = run(write_map(SAMPLE, rows.settings, "sqnr_db"))["values"]

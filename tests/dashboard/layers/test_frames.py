@@ -66,7 +66,7 @@ def show(source: str = SOURCE, schemes: list[str] = SWEPT, **view: Any) -> Shown
     texts = tuple(str(Scheme.parse(text)) for text in schemes)
     with open_checkpoint(source) as opened:
         rows = sweep(opened, texts)
-    request = SweepRequest(source, identify(source).identity, texts, weights_only=False)
+    request = SweepRequest(source, identify(source).identity, texts, roles="all")
     return Shown(request, rows, LayersView(source=source, **view), texts[0])
 
 
