@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
 
 from qanalysis.checkpoints.data_file import Folder
-from qanalysis.checkpoints.folder_choice import Numbered, choose_files, choose_index, is_index, list_aside
+from qanalysis.checkpoints.folder_choice import Numbered, choose_files, choose_index, is_index, list_aside, name_kind
 from qanalysis.checkpoints.header_text import HeaderText
 from qanalysis.checkpoints.mapped_file import SAVE_AGAIN
 from qanalysis.checkpoints.source import CheckpointError
@@ -92,6 +92,8 @@ def _refuse_slices(slices: Sequence[str]) -> None:
 
 def _find_index_of(folder: Folder, name: str, names: Iterable[str]) -> tuple[str, dict[str, str]] | None:
     for index in filter(is_index, names):
+        if not name.lower().endswith(name_kind(index)):
+            continue
         try:
             shard_of = _read_index(folder, index)
         except CheckpointError:  # of another model, or damaged: the file was asked for, not its index
