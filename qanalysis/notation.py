@@ -218,15 +218,6 @@ def about_size(count: int) -> str:
     return "under 1 MiB" if factor < 1024**2 else f"about {float(f'{count / factor:.1g}'):g} {unit}"
 
 
-def quote(text: str, length: int = 80) -> str:
-    r"""A text of a user or a file as messages show it: quoted, escaped, its middle left out beyond `length`.
-
-    >>> quote("a\nb"), len(quote("x" * 500))
-    ("'a\\nb'", 82)
-    """
-    return ascii(shorten(text, length)) if not text.isprintable() else repr(shorten(text, length))
-
-
 def shorten(text: str, length: int = 48) -> str:
     """A long name with its middle left out: both ends of a layer's name tell layers apart. Not escaped.
 
@@ -237,3 +228,15 @@ def shorten(text: str, length: int = 48) -> str:
         return text
     head = length // 2
     return f"{text[:head]}…{text[head + 1 - length :]}"
+
+
+def quote(value: object, length: int = 80) -> str:
+    r"""A value as a message repeats it: quoted, its middle left out, on one line, with escapes for control characters
+    and for those that turn the reading direction. At most `length` characters without the quotes.
+
+    >>> quote("layer\x1b[2J\u202e"), quote("w" * 100, 9), quote(0.5)
+    ("'layer\\x1b[2J\\u202e'", "'wwww…wwww'", '0.5')
+    """
+    if isinstance(value, int) and value.bit_length() > 4 * length:  # Python refuses to print thousands of digits
+        return f"a number of about {plain(value.bit_length() * math.log10(2))} digits"
+    return shorten(repr(shorten(value, length) if isinstance(value, str) else value), length + 2)

@@ -18,8 +18,8 @@ ROOT = PACKAGE.parent
 
 # Rooms by rank: a file may import its own room and rooms of lower rank; rooms of one rank know nothing of each other.
 RANKS = (
-    {"arrays", "decibels", "notation", "patterns"},
-    {"sums", "kernels", "results"},
+    {"arrays", "decibels", "notation"},
+    {"sums", "kernels", "patterns", "results"},
     {"quantizers"},
     {"theory", "checkpoints"},
     {"sweeps", "converters"},

@@ -72,7 +72,7 @@ def scale_codes(codes: SmallCodes, zeros: Floats, scales: Floats, length: int) -
     return values
 
 
-def scale_codes_by_index(codes: SmallCodes, zeros: Floats, scales: Floats, index: NDArray[np.int64]) -> Floats:
+def scale_codes_by_index(codes: SmallCodes, zeros: Floats, scales: Floats, index: NDArray[Any]) -> Floats:
     """(code - zero) * scale, (rows, columns) float32, where column k belongs to group index[k].
 
     ValueError where an index names no group.

@@ -7,7 +7,6 @@ quantized where its key holds a recipe; an empty text takes back what the defaul
 from __future__ import annotations
 
 import json
-import re
 import sys
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -18,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from qanalysis.notation import shorten
+from qanalysis.patterns import Pattern
 from qanalysis.training.compression import PRUNING_RULES, PruningRule
 from qanalysis.training.distillation import DISTILLATION_RULES, Distillation
 from qanalysis.training.recipe import Recipe
@@ -266,9 +266,9 @@ def _give_example(name: str) -> str:
 
 def _find_pattern_fault(pattern: str) -> str:
     try:
-        re.compile(pattern)
-    except re.error as error:
-        return f"layers = {_show(pattern)} is no regular expression ({error}); write for example layers = 'fc|conv'"
+        Pattern.parse(pattern, "layers =")
+    except ValueError as error:
+        return f"{error}; write for example layers = 'fc|conv'"
     return ""
 
 

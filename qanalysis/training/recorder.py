@@ -11,7 +11,6 @@ W, the gradients that arrive at the output (dB) and leave the input (dA), the we
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from qanalysis.arrays import Doubles
-from qanalysis.notation import shorten
+from qanalysis.notation import quote
+from qanalysis.patterns import Pattern
 from qanalysis.training.state import KINDS
 from qanalysis.training.statistics.tensor_statistics import MOST_GROUPS, merge_calls, parse_layouts, widen
 from qanalysis.training.statistics.writing import Row, open_rows
@@ -295,22 +295,19 @@ def _check_kinds(kinds: Iterable[str]) -> frozenset[str]:
     chosen = frozenset([kinds] if isinstance(kinds, str) else kinds)
     unknown = sorted(chosen - set(KINDS))
     if unknown or not chosen:
-        told = f"kind {unknown[0]!r} is unknown" if unknown else "no kind is chosen"
+        told = f"kind {quote(unknown[0])} is unknown" if unknown else "no kind is chosen"
         raise ValueError(f"{told}; kinds are {', '.join(KINDS)}")
     return chosen
 
 
 def _find_places(model: nn.Module, layers: str) -> list[_Place]:
     """The layers to watch; ValueError for an expression that is none or finds none."""
-    try:
-        wanted = re.compile(layers)
-    except re.error as error:
-        raise ValueError(f"layers {layers!r}: not a regular expression ({error})") from None
     inner = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
     named = {name or "model": module for name, module in inner.named_modules()}
+    wanted = Pattern.parse(layers, "layers").select(named)
     places = []
     for name, module in named.items():
-        if not wanted.search(name):
+        if name not in wanted:
             continue
         own = [
             key
@@ -323,9 +320,9 @@ def _find_places(model: nn.Module, layers: str) -> list[_Place]:
     if any(isinstance(place.module, torch.jit.ScriptModule) for place in places):
         raise ValueError("the model is scripted and takes no hooks; record the module that it was made from")
     if not places:
-        shown = ", ".join(repr(shorten(name, 40)) for name in list(named)[:5])
+        shown = ", ".join(quote(name, 40) for name in list(named)[:5])
         raise ValueError(
-            f"layers {layers!r}: the model has no such module with a weight; its modules are {shown}, ..."
+            f"layers {quote(layers)}: the model has no such module with a weight; its modules are {shown}, ..."
             if layers
             else "the model has no parameter of two or more axes; name the modules to record with `layers`"
         )

@@ -111,7 +111,7 @@ def test_a_folder_has_a_digest_of_its_files(tmp_path: Path) -> None:
         (["bare.csv", "--kind", "wgrad"], "kind 'wgrad' is unknown"),
         (["bare.csv", "--kind", "input,"], "--kind 'input,': a kind is empty"),
         (["bare.csv", "--kind", "weight"], "no row is left of the kinds and layers asked for"),
-        (["bare.csv", "--include", "("], "include '(' is no regular expression"),
+        (["bare.csv", "--include", "("], "include '(' is not a regular expression"),
         (["bare.csv", "--exclude", "fc"], "no row is left"),
         (["bare.csv", "--out", "x.pdf"], "suffix '.pdf' is unknown"),
         ([], "Missing argument 'STATS'"),

@@ -149,7 +149,7 @@ def with_line(*lines):
         pytest.param(["optimizer = 'adam'", "momentum = 0.9"], "momentum = 0.9 belongs to sgd", id="momentum of adam"),
         pytest.param(["start = 'cold'"], "start = 'cold' must be one of trained, random", id="start"),
         pytest.param(["learning = 'later'"], "learning = 'later' must be one of", id="learning"),
-        pytest.param(["layers = '('"], r"layers = '\(' is no regular expression", id="pattern"),
+        pytest.param(["layers = '('"], r"layers = '\(' is not a regular expression", id="pattern"),
         pytest.param(["weight = 4"], 'weight = 4 must be a text in quotes; write for example weight = "int4', id="4"),
         pytest.param(["weight = 'int99'"], "weight: format 'int99'", id="unknown format"),
         pytest.param(["input = 'int8 + dampening'"], "input: dampening corrects the gradient of weight", id="kind"),

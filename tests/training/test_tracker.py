@@ -113,7 +113,7 @@ def test_choosing_keeps_kinds_and_layers() -> None:
         choose_series(log, include="x")
     with pytest.raises(ValueError, match="kind 'wgrad' is unknown; kinds are input, output"):
         choose_series(log, kinds=["wgrad"])
-    with pytest.raises(ValueError, match=r"include '\(' is no regular expression"):
+    with pytest.raises(ValueError, match=r"include '\(' is not a regular expression"):
         choose_series(log, include="(")
 
 

@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from qanalysis.checkpoints.packed import awq, bitsandbytes, gpt_oss, gptq, hqq, mlx, quanto, torchao, weight_norm
 from qanalysis.checkpoints.packed.parts import PackedLayout
 
-LAYOUTS: tuple[PackedLayout, ...] = ()
+LAYOUTS: tuple[PackedLayout, ...] = (
+    gptq.LAYOUT,
+    gptq.PERMUTED,
+    awq.LAYOUT,
+    bitsandbytes.FOUR_BIT,
+    bitsandbytes.INT8,
+    gpt_oss.LAYOUT,
+    hqq.LAYOUT,
+    mlx.LAYOUT,
+    quanto.GROUPS,
+    quanto.ROWS,
+    torchao.LAYOUT,
+    weight_norm.LAYOUT,
+)

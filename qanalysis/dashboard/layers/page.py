@@ -120,7 +120,11 @@ def _draw_result(drawn: Shown, names: tuple[str, ...]) -> None:
             st.rerun()
         shown = drawn.look(view)
         tensor = view.layer or shown.choose_layer(names)
-        listed = _list_rows(shown)
+        try:
+            listed = _list_rows(shown)
+        except ValueError as error:
+            draw_fault(str(error), "Change the box *Find layers*: a part of a name is enough.")
+            return
         _draw_charts(shown, names, [row for row in listed if row.tensor not in shown.left_out], tensor)
         profile = _read_profile(shown, tensor)
         _draw_remarks(shown, listed, tensor, profile)

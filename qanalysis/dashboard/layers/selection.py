@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from qanalysis.notation import count
+from qanalysis.patterns import Pattern
 from qanalysis.sweeps.row import METRICS, STATUS_WORDS, Row
 
 
 def find_tensors(names: Sequence[str], pattern: str) -> list[str]:
     r"""Names that hold the pattern, upper and lower case alike: a regular expression where it is one, else plain text.
 
-    An empty pattern leaves every name.
+    An empty pattern leaves every name. Raises ValueError for one that takes too long.
 
     >>> find_tensors(["enc.0.q", "enc.0.k", "head"], r"\.(q|k)$")
     ['enc.0.q', 'enc.0.k']
@@ -22,10 +22,11 @@ def find_tensors(names: Sequence[str], pattern: str) -> list[str]:
     ['w[0]']
     """
     try:
-        matches = re.compile(pattern, re.IGNORECASE).search
-    except re.error:
-        matches = re.compile(re.escape(pattern), re.IGNORECASE).search
-    return [name for name in names if matches(name)]
+        wanted = Pattern.parse(pattern, "search", ignore_case=True)
+    except ValueError:
+        return [name for name in names if pattern.casefold() in name.casefold()]
+    kept = wanted.select(names)
+    return [name for name in names if name in kept]
 
 
 def order_rows(rows: Sequence[Row], order: str, metric: str) -> list[Row]:
@@ -64,7 +65,8 @@ def tell_left_out(rows: Iterable[Row]) -> str:
 def choose_rows(rows: Sequence[Row], *, find: str, order: str, limit: str, metric: str) -> list[Row]:
     """One scheme's rows after search, sorting and the limit ("60" or "all").
 
-    `find` and `order` as in `find_tensors` and `order_rows`; ValueError for a limit that is neither a number nor "all".
+    `find` and `order` as in `find_tensors` and `order_rows`; ValueError for a limit that is neither a number nor "all",
+    and for a search that takes too long.
     """
     kept = set(find_tensors([row.tensor for row in rows], find))
     ordered = order_rows([row for row in rows if row.tensor in kept], order, metric)

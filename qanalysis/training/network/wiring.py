@@ -7,7 +7,6 @@ optimizer moves the latent one.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,8 @@ from torch.jit import ScriptModule
 from torch.nn.modules.conv import _ConvTransposeNd as ConvTranspose
 from torch.nn.utils import parametrize
 
+from qanalysis.notation import quote, shorten
+from qanalysis.patterns import Pattern
 from qanalysis.training.network.carrier import Carrier, WeightCarrier, carry_back, watched
 from qanalysis.training.network.site import Clock, Pool, Site
 from qanalysis.training.range_rules import PrecisionRule
@@ -61,14 +62,18 @@ class _Weight(nn.Module):
 def list_layers(model: nn.Module, pattern: str = "") -> Iterator[tuple[str, nn.Module, str]]:
     """(layer, module, name of the parameter) of every floating-point weight of two or more dimensions, in the order of
     the model; one that several modules share, once for each. `pattern` is searched in the layer's name.
+
+    Raises ValueError for a pattern that is no regular expression or takes too long.
     """
+    found = []
     for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.ndim < 2 or not parameter.is_floating_point():
                 continue
             layer = path if name == "weight" and path else f"{path}.{name}".strip(".")
-            if re.search(pattern, layer):
-                yield layer, module, name
+            found.append((layer, module, name))
+    kept = Pattern.parse(pattern, "layers").select([layer for layer, _module, _name in found])
+    yield from (one for one in found if one[0] in kept)
 
 
 def wire(model: nn.Module, recipes: Mapping[KindOfData, Recipe], clock: Clock, *, pattern: str = "") -> Wired:
@@ -82,7 +87,9 @@ def wire(model: nn.Module, recipes: Mapping[KindOfData, Recipe], clock: Clock, *
     layers = list(list_layers(model, pattern))
     if not layers:
         names = ", ".join(layer for layer, _module, _name in list_layers(model)) or "none"
-        raise ValueError(f"layers {pattern!r} finds no layer with a weight of two dimensions; there are {names}")
+        raise ValueError(
+            f"layers {quote(pattern)} finds no layer with a weight of two dimensions; there are {shorten(names, 300)}"
+        )
     wired = Wired(clock)
     pools: dict[KindOfData, Pool] = {
         kind: Pool()

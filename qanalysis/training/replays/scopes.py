@@ -5,7 +5,6 @@ A quantizer is driven by what is seen of all its rows at a step: the widest extr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -13,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Codes, Doubles
-from qanalysis.notation import shorten
+from qanalysis.notation import quote, shorten
+from qanalysis.patterns import Pattern
 from qanalysis.quantizers.scales import LARGEST_FLOAT
 from qanalysis.training.range_rules import Scope
 from qanalysis.training.state import KINDS, Observation
@@ -116,15 +116,15 @@ def choose_series(
 ) -> StatisticsLog:
     """The rows of some kinds (empty: all) and of layers whose name has a match of `include` and none of `exclude`.
 
-    Raises ValueError for an unknown kind, an expression that is none, and where nothing is left.
+    Raises ValueError for an unknown kind, an expression that is none or takes too long, and where nothing is left.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
-        raise ValueError(f"kind {shorten(unknown[0], 40)!r} is unknown; kinds are {', '.join(KINDS)}")
-    wanted, unwanted = _compile(include, "include"), _compile(exclude, "exclude")
+        raise ValueError(f"kind {quote(unknown[0])} is unknown; kinds are {', '.join(KINDS)}")
+    wanted, unwanted = Pattern.parse(include, "include"), Pattern.parse(exclude, "exclude")
     layers = dict.fromkeys(log.layer.tolist())
-    kept = {one: bool(wanted.search(one)) and not (exclude and unwanted.search(one)) for one in layers}
-    chosen = np.array([kept[one] for one in log.layer], bool)
+    kept = wanted.select(layers) - (unwanted.select(layers) if exclude else frozenset())
+    chosen = np.array([one in kept for one in log.layer], bool)
     if kinds:
         chosen &= np.isin(log.kind.astype(str), kinds)
     if not chosen.any():
@@ -136,13 +136,6 @@ def choose_series(
     rows = {name: column[chosen] for name, column in columns.items() if isinstance(column, np.ndarray)}
     exponents = {exponent: counts[chosen] for exponent, counts in log.scale_exponents.items()}
     return replace(log, **rows, scale_exponents=exponents)
-
-
-def _compile(pattern: str, what: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{what} {pattern!r} is no regular expression: {error}; mend it") from None
 
 
 def split_scopes(rows: Rows, scope: Scope) -> tuple[Rows, Lanes, Codes]:

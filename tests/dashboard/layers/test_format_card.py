@@ -94,7 +94,7 @@ def test_the_card_of_a_coded_format_counts_what_a_tensor_stores() -> None:
         ("nf4", "Rounding", "to the nearest level; a value midway goes down"),
         ("ternary", "Rounding", "by the sign, and by the threshold where 0 is a level"),
         ("gguf:q8_0", "Rounding", "nearest-away"),
-        ("nf4 scale=double", "Storage", "4 bit a value + 8 bit a tensor + 64 bit once"),
+        ("nf4 tensor scale=double", "Storage", "4 bit a value + 8 bit a tensor + 64 bit once"),
     ],
 )
 def test_facts_hold_for_the_whole_scheme(text: str, label: str, value: str) -> None:

@@ -225,7 +225,7 @@ def test_formats_are_swept_beside_the_integers(open_page: OpenPage) -> None:
     page = open_page(
         source="sample:outliers", formats=["mxfp4", "nf4"], groupings=["channel", "group=64"], swept=["3", "4"]
     )
-    schemes = ["int3 channel", "int4 channel", "mxfp4", "nf4 channel", "int3 group=64", "int4 group=64", "nf4 group=64"]
+    schemes = ["int3 channel", "int4 channel", "mxfp4", "nf4 channel", "int3 group=64", "int4 group=64", "nf4"]
     with open_checkpoint("sample:outliers") as source:
         rows = sweep(source, schemes)
     assert read_table(page, "totals")["scheme"] == schemes
@@ -233,8 +233,8 @@ def test_formats_are_swept_beside_the_integers(open_page: OpenPage) -> None:
     page = settle(page.selectbox(key="format").set_value("nf4").run())
     assert page.selectbox(key="grouping").options == ["channel", "group=64"]
     page = settle(page.selectbox(key="grouping").set_value("group=64").run())
-    assert read_headline(page).startswith(headline(rows, "nf4 group=64"))
-    assert read_table(page, "layers")["sqnr_db"] == [row.sqnr_db for row in rows if row.scheme == "nf4 group=64"]
+    assert read_headline(page).startswith(headline(rows, "nf4"))
+    assert read_table(page, "layers")["sqnr_db"] == [row.sqnr_db for row in rows if row.scheme == "nf4"]
     assert read_family(page)[0]["steps"] is None  # nothing to move
 
 
@@ -296,7 +296,9 @@ def test_tensors_that_no_scheme_can_take_are_left_out_of_the_map_and_told(
 ) -> None:
     weights = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
     ids = np.arange(16).reshape(1, 16)
-    page = open_page(source=_save(tmp_path, position_ids=ids, mask=ids > 3, good=weights, zero=0 * weights))
+    page = open_page(
+        source=_save(tmp_path, position_ids=ids, mask=ids > 3, good=weights, zero=0 * weights), roles="all"
+    )
     heat = json.dumps(read_charts(page)["heat"])
     assert all((name in heat) is shown for name, shown in {"position_ids": False, "mask": False, "good": True}.items())
     assert "zero" in heat  # it has a place, which says why it is empty
@@ -482,7 +484,7 @@ def test_a_filter_that_leaves_nothing_says_so(open_page: OpenPage, parameters: d
 )
 def test_a_layer_without_figures_says_why(open_page: OpenPage, tmp_path: Path, values: np.ndarray, says: str) -> None:
     good = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
-    page = open_page(source=_save(tmp_path, odd=values, good=good), layer="odd")
+    page = open_page(source=_save(tmp_path, odd=values, good=good), layer="odd", roles="all")
     assert says in read_layer(page)["note"]
     assert set(_charts(page)) == {"heat"}
     assert "worst: good" in read_headline(page)
@@ -492,7 +494,7 @@ def test_a_layer_without_figures_says_why(open_page: OpenPage, tmp_path: Path, v
 
 
 def test_a_model_of_one_value_is_shown(open_page: OpenPage, tmp_path: Path) -> None:
-    page = open_page(source=_save(tmp_path, one=np.float32([[0.3]])))
+    page = open_page(source=_save(tmp_path, one=np.float32([[0.3]])), roles="all")
     assert "own.npz at int4 group=128" in read_headline(page)
     assert not page.error
 

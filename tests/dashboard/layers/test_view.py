@@ -174,7 +174,7 @@ _USUAL = ["tensor", "channel", "group=128", "group=32"]
 )
 def test_any_format_in_a_link_is_swept_and_put_in_view(text: str, query: dict[str, list[str]]) -> None:
     view = expand_scheme(text, LayersView())
-    assert view.scheme == text
+    assert view.scheme == str(Scheme.parse(text))
     assert view.scheme in view.schemes
     assert spell_view(view) == query
     assert read_view(LayersView, write_view(view)) == view
@@ -184,7 +184,7 @@ def test_a_divergence_alone_sweeps_other_formats_under_minmax() -> None:
     assert LayersView(groupings=("tensor",), swept=(4, 4), ranges=("kl:64",), formats=("nf4",)).schemes == (
         "int4 range=kl:64",
         "int4",
-        "nf4",
+        "nf4 tensor",
     )
 
 

@@ -238,7 +238,7 @@ def test_layers_are_narrowed_by_a_pattern_and_a_wrong_one_is_told() -> None:
     page = open_page(find="fc[12]")
     assert page.selectbox(key="layer").options == ["fc1", "fc2"]
     page.text_input(key="find").set_value("[").run()
-    assert "is no regular expression" in texts(page)
+    assert "is not a regular expression" in texts(page)
     page.text_input(key="find").set_value("nothing").run()
     assert "no row is left of the kinds and layers asked for" in texts(page)
 
