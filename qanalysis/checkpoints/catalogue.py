@@ -43,7 +43,7 @@ class FileKind:
 
     def read(self, file: DataFile, folder: Folder) -> Content:
         """The tensors of a file. Raises CheckpointError for a damaged one."""
-        module, function = self.reader.split(".")
+        module, function = self.reader.rsplit(".", 1)
         read: Callable[..., Content] = getattr(import_module(f"qanalysis.checkpoints.{module}"), function)
         return read(file, folder)
 
@@ -52,7 +52,7 @@ _TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".tar")
 KINDS = (
     FileKind("safetensors", (".safetensors",), ("safetensors",), "safetensors_file.read_safetensors", bare=True),
     FileKind("torch", _TORCH_SUFFIXES, ("torch zip", "torch pickle", "pickle"), "torch_file.read_torch"),
-    FileKind("ONNX", (".onnx",), (), "onnx_file.read_onnx", bare=True),
+    FileKind("ONNX", (".onnx",), (), "graphs.reader.read_onnx", bare=True),
     FileKind("GGUF", (".gguf",), ("gguf",), "gguf_file.read_gguf"),
     FileKind("npz", (".npz",), ("npz",), "numpy_file.read_npz"),
     FileKind("npy", (".npy",), ("npy",), "numpy_file.read_npy"),
