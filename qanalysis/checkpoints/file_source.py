@@ -51,8 +51,8 @@ class FileSource(TensorSource):
             _check_info(info, name)
             if info.name in self._values:
                 raise CheckpointError(
-                    f"{name}: the tensor name {shorten(info.name, 80)!r} occurs twice; names must be unique, so save the "
-                    "model again"
+                    f"{name}: the tensor name {shorten(info.name, 80)!r} occurs twice; names must be unique, so save "
+                    "the model again"
                 )
             self._values[info.name] = values
 
