@@ -120,7 +120,6 @@ VIEWS = {
     "LongformerAttention, global": (node("LongformerAttention", ["x", "", "", "", "W"], ["y"], domain=MS), (4, 12), "weight", (1,)),
     "TransposeMatMul": (node("TransposeMatMul", ["x", "W"], ["y"], domain=MS, transB=1), (4, 12), "weight", (0,)),
     "GemmFloat8": (node("GemmFloat8", ["x", "W"], ["y"], domain=MS, transB=1), (4, 12), "weight", (0,)),
-    "QLinearMatMul": (node("QLinearMatMul", ["x", "s", "z", "W", "s", "z", "s", "z"], ["y"]), (4, 12), "weight", (1,)),
     "Mul of a table": (node("Mul", ["x", "W"], ["y"]), (309, 1, 1), "constant", (0,)),
     "Mul of a matrix": (node("Mul", ["x", "W"], ["y"]), (30, 4), "constant", (0,)),
     "Einsum without a sum": (node("Einsum", ["x", "W"], ["y"], equation="ij,ij->ij"), (30, 4), "constant", (0,)),
