@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from qanalysis.checkpoints.packed import awq, bitsandbytes, gpt_oss, gptq, hqq, mlx, quanto, torchao, weight_norm
+from qanalysis.checkpoints.packed import (
+    awq,
+    bitsandbytes,
+    compressed_tensors,
+    fp8,
+    gpt_oss,
+    gptq,
+    hqq,
+    mlx,
+    modelopt,
+    quanto,
+    torchao,
+    weight_norm,
+)
 from qanalysis.checkpoints.packed.parts import PackedLayout
 
 LAYOUTS: tuple[PackedLayout, ...] = (
     gptq.LAYOUT,
     gptq.PERMUTED,
     awq.LAYOUT,
+    compressed_tensors.PACKED,
+    compressed_tensors.BYTES,
+    compressed_tensors.SPARSE,
+    modelopt.LAYOUT,
     bitsandbytes.FOUR_BIT,
     bitsandbytes.INT8,
     gpt_oss.LAYOUT,
@@ -18,4 +35,5 @@ LAYOUTS: tuple[PackedLayout, ...] = (
     quanto.ROWS,
     torchao.LAYOUT,
     weight_norm.LAYOUT,
+    fp8.LAYOUT,
 )
