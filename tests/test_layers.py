@@ -48,7 +48,7 @@ ALLOWED = {
     "llvmlite": ("qanalysis/kernels/",),
     "typer": ("qanalysis/commands/", "qanalysis/cli.py"),
     "rich": ("qanalysis/reports/terminal.py",),
-    "onnx": ("qanalysis/checkpoints/graphs/", "qanalysis/checkpoints/onnx_file.py", "qanalysis/validation/"),
+    "onnx": ("qanalysis/checkpoints/graphs/", "qanalysis/validation/"),
     "gguf": ("qanalysis/checkpoints/gguf_file.py", "qanalysis/validation/"),
     "safetensors": ("sample_models/",),
     "sklearn": ("sample_models/",),

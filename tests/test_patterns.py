@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qanalysis.patterns import LONGEST, Pattern
+from qanalysis.quantizers.scheme import Scheme
 
 NAME = "layers.0.self_attention_projection_matrix.weight"
 PIECES = (
@@ -153,6 +154,29 @@ def test_other_threads_go_on_while_an_endless_expression_runs_into_its_deadline(
     assert took < 15
     gaps = [after - before for before, after in zip(ticks, [*ticks[1:], began + took], strict=True)]
     assert max(gaps) < max(0.5, took / 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 10_000,
+        "int4 " + "x" * 10_000,
+        "int4 group=" + "9" * 5000,
+        "int4 channel=" + "9" * 5000,
+        "int4 block=2x" + "9" * 5000,
+        "int" + "9" * 5000,
+        "int4 range=mse:" + "9" * 5000,
+        "int4 range=percentile:" + "9" * 5000,
+        "int4 round=stochastic:" + "9" * 5000,
+        "int4 scale=" + "x" * 10_000,
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_long_scheme_is_refused_in_few_words(text: str) -> None:
+    with pytest.raises(ValueError, match="…") as caught:
+        Scheme.parse(text)
+    assert len(str(caught.value)) < 800
+    assert "sys." not in str(caught.value)
 
 
 def test_an_endless_expression_is_an_error() -> None:

@@ -13,7 +13,7 @@ from qanalysis.charts.palette import DASHES, MARKERS, PALETTES, Theme, begin, em
 from qanalysis.charts.wording import escape
 from qanalysis.diagnosis.own_limits import LayerLimits
 from qanalysis.notation import measure as tell
-from qanalysis.notation import percent, plain, shorten
+from qanalysis.notation import percent, plain, quote, shorten
 from qanalysis.results.columns import Column
 from qanalysis.sweeps.row import METRICS, Row
 from qanalysis.theory import lines
@@ -86,7 +86,7 @@ def error_curves(
     """
     if metric not in METRICS or horizontal not in HORIZONTALS:
         choices = f"metrics are {', '.join(METRICS)}; horizontal is {' or '.join(map(repr, HORIZONTALS))}"
-        raise ValueError(f"metric {metric!r} against {horizontal!r}: {choices}")
+        raise ValueError(f"metric {quote(metric)} against {quote(horizontal)}: {choices}")
     measure = METRICS[metric]
     known, infinite = _collect(rows, tensors, metric, horizontal)
     curves = _join(known)

@@ -13,7 +13,7 @@ from qanalysis.charts.cell_table import TALL, WIDTH, CellTable
 from qanalysis.charts.colour_scale import ColourScale
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape
-from qanalysis.notation import plain, signed
+from qanalysis.notation import plain, quote, signed
 from qanalysis.sweeps.row import METRICS, Row
 
 # Values are written into the cells up to here: more would not be legible beside a table.
@@ -38,7 +38,7 @@ def heat_map(rows: Sequence[Row], metric: str, *, theme: Theme = "light") -> go.
     """
     measure = METRICS.get(metric)
     if measure is None:
-        raise ValueError(f"metric {metric!r} is unknown; metrics are {', '.join(METRICS)}")
+        raise ValueError(f"metric {quote(metric)} is unknown; metrics are {', '.join(METRICS)}")
     if not rows:
         return empty_state("No layer to show.", "Open a checkpoint, or widen the filter in the sidebar.", theme)
     table = CellTable.from_rows(rows, measure)

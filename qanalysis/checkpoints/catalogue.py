@@ -20,6 +20,7 @@ from qanalysis.checkpoints.file_source import FileSource
 from qanalysis.checkpoints.folder_choice import INDEX_SUFFIXES
 from qanalysis.checkpoints.interpretation import interpret
 from qanalysis.checkpoints.mapped_file import LocalFolder
+from qanalysis.checkpoints.natures import name_nature
 from qanalysis.checkpoints.shard_contents import join
 from qanalysis.checkpoints.shards import find_files
 from qanalysis.checkpoints.signatures import FOREIGN, is_onnx, recognize
@@ -42,7 +43,7 @@ class FileKind:
 
     def read(self, file: DataFile, folder: Folder) -> Content:
         """The tensors of a file. Raises CheckpointError for a damaged one."""
-        module, function = self.reader.split(".")
+        module, function = self.reader.rsplit(".", 1)
         read: Callable[..., Content] = getattr(import_module(f"qanalysis.checkpoints.{module}"), function)
         return read(file, folder)
 
@@ -51,7 +52,7 @@ _TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".tar")
 KINDS = (
     FileKind("safetensors", (".safetensors",), ("safetensors",), "safetensors_file.read_safetensors", bare=True),
     FileKind("torch", _TORCH_SUFFIXES, ("torch zip", "torch pickle", "pickle"), "torch_file.read_torch"),
-    FileKind("ONNX", (".onnx",), (), "onnx_file.read_onnx", bare=True),
+    FileKind("ONNX", (".onnx",), (), "graphs.reader.read_onnx", bare=True),
     FileKind("GGUF", (".gguf",), ("gguf",), "gguf_file.read_gguf"),
     FileKind("npz", (".npz",), ("npz",), "numpy_file.read_npz"),
     FileKind("npy", (".npy",), ("npy",), "numpy_file.read_npy"),
@@ -128,10 +129,12 @@ def open_in(folder: Folder, name: str | None, *, shown: str, partial: bool = Fal
     try:
         contents.extend(_read_file(folder, one) for one in files.names)
         joined = join(contents, files, shown=shown, partial=partial)
-        entries = interpret(joined.entries, gather_evidence(folder, joined.metadata))
-        return FileSource(
-            shown, entries, files=joined.files, memory_note=joined.memory_note, notes=files.notes + joined.notes
-        )
+        evidence = gather_evidence(folder, joined.metadata)
+        entries = interpret(joined.entries, evidence)
+        source = FileSource(shown, entries, files=joined.files, memory_note=joined.memory_note)
+        told = files.tell(file.name for file in joined.files)
+        source.notes = (*told, *joined.notes, *name_nature(source.tensors, evidence))
+        return source
     except BaseException:
         for file in (file for content in contents for file in content.files):
             file.close()

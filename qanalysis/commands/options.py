@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from qanalysis.notation import quote, shorten
+
 if TYPE_CHECKING:
     from qanalysis.converters.records.reading import Reading
 
 MISSED, CANCELLED = 1, 130
+_LONGEST_WORD = 80
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Outputs = Annotated[
@@ -74,11 +77,11 @@ def parse_span(text: str, option: str) -> tuple[float, float]:
         low, high = map(float, parts)
     except ValueError:
         raise ValueError(
-            f"{option} {text!r}: two numbers with a colon between are expected, such as 0:5 or -2.5:2.5"
+            f"{option} {quote(text)}: two numbers with a colon between are expected, such as 0:5 or -2.5:2.5"
         ) from None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(
-            f"{option} {text!r}: the first number must be finite and below the second; write the lower end first"
+            f"{option} {quote(text)}: the first number must be finite and below the second; write the lower end first"
         )
     return low, high
 
@@ -157,11 +160,17 @@ class Commands(TyperGroup):
                 raise
             from qanalysis.reports.terminal import print_note
 
-            print_note(f"error: {_describe(error)}")
+            print_note(f"error: {_bound(_describe(error))}")
             code = 2
         if standalone:
             sys.exit(code or 0)
         return code
+
+
+def _bound(message: str) -> str:
+    """A message whose long words are cut to 80 characters, and all of it to 1,200: a value may be of any length."""
+    words = [shorten(word, _LONGEST_WORD) if len(word) > _LONGEST_WORD + 20 else word for word in message.split(" ")]
+    return shorten(" ".join(words), 1200)
 
 
 def _is_user_error(error: Exception) -> bool:

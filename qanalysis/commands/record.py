@@ -20,6 +20,7 @@ from qanalysis.commands.options import (
     parse_span,
     state_reading,
 )
+from qanalysis.notation import quote
 
 if TYPE_CHECKING:
     from qanalysis.converters.spectrum.spectrum import Spectrum
@@ -117,7 +118,7 @@ def _parse_count(text: str, option: str) -> int | Literal["auto"]:
     if text == "auto":
         return "auto"
     if not text.isdecimal():
-        raise ValueError(f"{option} {text!r}: a whole number of bins, or auto")
+        raise ValueError(f"{option} {quote(text)}: a whole number of bins, or auto")
     return int(text)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver, makes_page
 from qanalysis.commands.options import AsJson, Outputs, Partial, Source, cancel_on_interrupt, stop
+from qanalysis.notation import quote
 
 if TYPE_CHECKING:
     from qanalysis.checkpoints.source import TensorInfo, TensorSource
@@ -164,7 +165,7 @@ def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
     if texts and given:
         mixed = ", ".join(f"--{name}" for name in given)
         raise ValueError(
-            f"--scheme {texts[0]!r} can not be mixed with {mixed}; "
+            f"--scheme {quote(texts[0])} can not be mixed with {mixed}; "
             "a sweep takes whole schemes or lists to cross, never both"
         )
     if texts:

@@ -9,6 +9,7 @@ import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver
 from qanalysis.commands.options import AsJson, Outputs
+from qanalysis.notation import quote
 
 _DEFAULTS = ("up-step + down", "ema", "counts")
 
@@ -81,5 +82,7 @@ def _split(kinds: str | None) -> list[str]:
     """The kinds in a list with commas; ValueError for an empty one."""
     words = [word.strip() for word in kinds.split(",")] if kinds is not None else []
     if kinds is not None and not all(words):
-        raise ValueError(f"--kind {kinds!r}: a kind is empty; write them with commas between, such as input,weight")
+        raise ValueError(
+            f"--kind {quote(kinds)}: a kind is empty; write them with commas between, such as input,weight"
+        )
     return words

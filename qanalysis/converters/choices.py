@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeVar, get_args
 
+from qanalysis.notation import quote
+
 Word = TypeVar("Word", bound=str)
 
 #: Where a code's levels and transitions stand.
@@ -54,34 +56,34 @@ def check_transfer(word: str) -> Transfer:
     >>> check_transfer("floor")
     'floor'
     """
-    return choose(word, TRANSFERS, f"transfer {word!r} is unknown; use {', '.join(TRANSFERS)}")
+    return choose(word, TRANSFERS, f"transfer {quote(word)} is unknown; use {', '.join(TRANSFERS)}")
 
 
 def check_full_scale(word: str) -> FullScaleWave:
     """The word as what 0 dBFS refers to; ValueError names both."""
-    return choose(word, FULL_SCALES, f"full_scale {word!r}: 0 dBFS refers to a 'sine' over the range or to 'dc'")
+    return choose(word, FULL_SCALES, f"full_scale {quote(word)}: 0 dBFS refers to a 'sine' over the range or to 'dc'")
 
 
 def check_test(word: str) -> Test:
     """The word as a linearity test; ValueError names them all."""
-    return choose(word, TESTS, f"test {word!r} is unknown; choose {' or '.join(TESTS)}")
+    return choose(word, TESTS, f"test {quote(word)} is unknown; choose {' or '.join(TESTS)}")
 
 
 def check_reference(word: str) -> InlReference:
     """The word as the line of an INL; ValueError names both."""
-    return choose(word, INL_REFERENCES, f"INL reference {word!r} is unknown; choose {' or '.join(INL_REFERENCES)}")
+    return choose(word, INL_REFERENCES, f"INL reference {quote(word)} is unknown; choose {' or '.join(INL_REFERENCES)}")
 
 
 def check_signal(word: str) -> Signal:
     """The word as a signal whose size is swept; ValueError names both."""
-    return choose(word, SIGNALS, f"signal {word!r} is unknown; choose {' or '.join(SIGNALS)}")
+    return choose(word, SIGNALS, f"signal {quote(word)} is unknown; choose {' or '.join(SIGNALS)}")
 
 
 def check_dither(word: str) -> DitherName:
     """The word as a dither; ValueError names them all."""
-    return choose(word, DITHER_NAMES, f"dither {word!r} is unknown; use {', '.join(DITHER_NAMES)}")
+    return choose(word, DITHER_NAMES, f"dither {quote(word)} is unknown; use {', '.join(DITHER_NAMES)}")
 
 
 def check_shape(word: str) -> InlShape:
     """The word as the shape of an INL; ValueError names them all."""
-    return choose(word, INL_SHAPES, f"INL shape {word!r} is unknown; use {', '.join(INL_SHAPES)}")
+    return choose(word, INL_SHAPES, f"INL shape {quote(word)} is unknown; use {', '.join(INL_SHAPES)}")

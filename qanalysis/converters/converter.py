@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.converters.choices import Transfer, check_transfer
-from qanalysis.notation import plain
+from qanalysis.notation import plain, quote
 from qanalysis.quantizers.quantizer import FsOver, UniformQuantizer, count_steps
 from qanalysis.quantizers.rounding import Rounding
 
@@ -51,7 +51,7 @@ class Converter:
         try:
             bits = operator.index(self.bits)
         except TypeError:
-            raise TypeError(f"bits {self.bits!r}: a converter has a whole number of bits, 1 to 32") from None
+            raise TypeError(f"bits {quote(self.bits)}: a converter has a whole number of bits, 1 to 32") from None
         check_transfer(self.transfer)
         low, high = float(self.low), float(self.high)
         step = UniformQuantizer.from_range(bits, low, high, fs_over=self.fs_over).step

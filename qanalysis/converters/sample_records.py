@@ -14,6 +14,7 @@ from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import STRAIGHT, Inl
 from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.waveforms import Ramp, Sine, TwoTone
+from qanalysis.notation import quote
 
 RATE_HZ = 1e6
 DEFAULT_RECORD = "tone between bins, 12 bit"
@@ -71,7 +72,7 @@ SAMPLE_RECORDS = _list_samples()
 def write_sample(name: str) -> bytes:
     """A sample as a CSV file of times and codes; ValueError for an unknown name lists them all."""
     if name not in SAMPLE_RECORDS:
-        raise ValueError(f"there is no sample record {name!r}; the samples are {'; '.join(SAMPLE_RECORDS)}")
+        raise ValueError(f"there is no sample record {quote(name)}; the samples are {'; '.join(SAMPLE_RECORDS)}")
     words = SAMPLE_RECORDS[name].words
     lines = (f"{place},{word}" for place, word in enumerate(words.tolist()))
     return ("time (us),code\n" + "\n".join(lines) + "\n").encode()

@@ -19,6 +19,7 @@ from qanalysis.checkpoints.folder_choice import Numbered, is_index
 from qanalysis.checkpoints.mapped_file import LocalFolder
 from qanalysis.checkpoints.path_policy import ROOT_VARIABLE, resolve_inside
 from qanalysis.checkpoints.source import SAMPLE_PREFIX, CheckpointError, TensorSource
+from qanalysis.notation import quote
 
 UPLOAD_PREFIX = "upload:"
 UPLOAD_SUFFIXES = tuple(SUFFIX_KINDS)
@@ -57,7 +58,9 @@ class UploadStore:
         """
         safe = re.sub(r"[^\w.-]", "_", Path(name).name)[-80:]
         if Path(safe).suffix.lower() not in self._suffixes:
-            raise ValueError(f"upload {safe!r}: unknown kind of file; one of {', '.join(self._suffixes)} is expected")
+            raise ValueError(
+                f"upload {quote(safe)}: unknown kind of file; one of {', '.join(self._suffixes)} is expected"
+            )
         key = hashlib.sha256(content).hexdigest()[:12]
         with self._lock:
             target = self._folder / key / safe
@@ -74,7 +77,7 @@ class UploadStore:
         path = self._folder / key / name
         if key not in self._saved or Path(name).name != name or not path.is_file():
             raise ValueError(
-                f"{text!r}: uploads are kept for {self._lifetime_s / 60:.0f} minutes on this server "
+                f"{quote(text)}: uploads are kept for {self._lifetime_s / 60:.0f} minutes on this server "
                 "and this one is gone; upload the file again"
             )
         return path

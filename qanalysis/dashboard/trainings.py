@@ -19,7 +19,7 @@ from qanalysis.checkpoints.path_policy import resolve_inside
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.jobs import ENGINE_VERSION, Job, JobManager, Snapshot
 from qanalysis.dashboard.sources import read_root
-from qanalysis.notation import duration
+from qanalysis.notation import duration, quote
 from qanalysis.results.table import Frame, Table
 from qanalysis.training.configuration import Experiment
 from qanalysis.training.presets import PRESETS
@@ -45,11 +45,11 @@ def read_experiment(text: str, *, place: str) -> Experiment:
     experiment = Experiment.from_toml(text, place=place)
     way_out = "train it with `qanalysis train FILE`, and turn its history into a page with `qanalysis report`"
     if not experiment.model.startswith("sample:"):
-        raise ValueError(f"{place}: model = {experiment.model!r} is a function, and a page calls none; {way_out}")
+        raise ValueError(f"{place}: model = {quote(experiment.model)} is a function, and a page calls none; {way_out}")
     try:
         locate_data(experiment)
     except ValueError as error:
-        raise ValueError(f"{place}: data = {experiment.data!r}: {error}; {way_out}") from None
+        raise ValueError(f"{place}: data = {quote(experiment.data)}: {error}; {way_out}") from None
     return experiment
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Generic, Self, TypeVar
 from urllib.parse import urlencode
 
+from qanalysis.notation import quote
+
 Query = dict[str, list[str]]
 _FLAGS = {"true": True, "false": False}
 
@@ -90,7 +92,7 @@ class Rule:
     def _take(self, value: Any) -> Any:
         """One value of the field's kind; TypeError, ValueError or OverflowError for what is none."""
         if value is None or (self.choices and value not in self.choices):
-            raise ValueError(f"{value!r} is none of {self.choices}")
+            raise ValueError(f"{quote(value)} is none of {self.choices}")
         if self.parse is not None:
             return str(self.parse(str(value).strip()))
         found = str(value).strip() if self.kind is str else self.kind(value)

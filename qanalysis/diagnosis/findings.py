@@ -16,7 +16,7 @@ from qanalysis.diagnosis.cures import Cure, measure_cures
 from qanalysis.diagnosis.levels import draw_reference, measure_levels
 from qanalysis.diagnosis.profile import LayerProfile, profile_layer
 from qanalysis.diagnosis.trials import LayerView, Trial, find_outliers, sample_rows, try_schemes, view_layer
-from qanalysis.notation import decibels, percent
+from qanalysis.notation import decibels, percent, quote
 from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.document import without_infinity
@@ -153,7 +153,7 @@ def diagnose(
     whole = try_schemes(view.matrix, [view.scheme])[0]
     if whole is None or whole.row is None or whole.row.sqnr_db is None:
         raise ValueError(
-            f"tensor {name!r}: every value is zero, which every scheme keeps exactly; there is nothing to diagnose"
+            f"tensor {quote(name)}: every value is zero, which every scheme keeps exactly; there is nothing to diagnose"
         )
     channels, columns = find_outliers(view)
     rows, sample, base = _draw_sample(view, channels.places, whole)

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Doubles
 from qanalysis.decibels import DB_PER_BIT
+from qanalysis.notation import quote
 from qanalysis.sums import Histogram
 from qanalysis.theory.optimal_grids import check_bits
 
@@ -68,7 +69,7 @@ def find_limits(x: ArrayLike, *, bits: Sequence[int] = range(2, 9), name: str = 
     values = np.asarray(x, np.float64).reshape(-1)
     values = values[np.isfinite(values)]
     if not values.size or values.min() == values.max():
-        raise ValueError(f"tensor {name!r}: the limits need finite values that differ; {values.size} are finite")
+        raise ValueError(f"tensor {quote(name)}: the limits need finite values that differ; {values.size} are finite")
     low, high = float(values.min()), float(values.max())
     fine = Histogram.from_values(values, low=low, high=high, bins=LAYER_BINS)
     best = tuple(lloyd_max_histogram(fine, width).sqnr_db for width in bits)
@@ -139,7 +140,7 @@ def entropy_bound_db(histogram: Histogram, bits_per_weight: float) -> float:
     25.615
     """
     if not 0.0 <= bits_per_weight < math.inf:
-        raise ValueError(f"bits_per_weight={bits_per_weight!r} is no rate: use a finite number of bits, 0 or more")
+        raise ValueError(f"bits_per_weight={quote(bits_per_weight)} is no rate: use a finite number of bits, 0 or more")
     least_power = 2.0 ** (2.0 * entropy_bits(histogram)) / (2.0 * math.pi * math.e)
     return DB_PER_BIT * bits_per_weight + 10.0 * math.log10(_mean_square(histogram) / least_power)
 

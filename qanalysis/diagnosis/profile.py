@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from qanalysis.arrays import Doubles
 from qanalysis.decibels import ratio_db, ratios_db
 from qanalysis.diagnosis.tallies import Bins, Measured, measure_matrix
+from qanalysis.notation import quote
 from qanalysis.quantizers.families import integer_format
 from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
@@ -174,7 +175,7 @@ def _profile(
     if not 1 <= bins <= MAX_BINS:
         raise ValueError(f"bins={bins}: a histogram to draw has 1 to {MAX_BINS} bins")
     if values.dtype.kind != "f":
-        raise TypeError(f"tensor {name!r} has dtype {values.dtype}: a profile needs float values")
+        raise TypeError(f"tensor {quote(name)} has dtype {values.dtype}: a profile needs float values")
     with np.errstate(over="ignore"):  # float64 beyond float32 counts as not finite
         values = values.astype(np.float32, copy=False)
     measured = None
@@ -183,7 +184,8 @@ def _profile(
         measured = measure_matrix(layout.to_matrix(values), layout, schemes, Bins(bins, ERROR_BINS, ERROR_REACH))
     if measured is None:
         raise ValueError(
-            f"tensor {name!r} of shape {values.shape}: a profile needs at least one dimension and one finite element"
+            f"tensor {quote(name)} of shape {values.shape}: a profile needs at least one dimension and one finite "
+            "element"
         )
     return tuple(_describe(measured, place, scheme, name) for place, scheme in enumerate(schemes))
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from qanalysis.models.factory import call_factory, describe_error
+from qanalysis.notation import quote
 from sample_models import evaluation_path, training_path
 from sample_models.training import IGNORED, read_batch
 
@@ -46,7 +47,7 @@ class Data:
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
-            raise ValueError(f"{self.name}: loss {self.loss!r} is not known; choose {' or '.join(LOSSES)}")
+            raise ValueError(f"{self.name}: loss {quote(self.loss)} is not known; choose {' or '.join(LOSSES)}")
         _check_part(self.inputs, self.targets, f"{self.name}: x", f"{self.name}: y")
         _check_part(
             self.held_out_inputs, self.held_out_targets, f"{self.name}: x_test (held out)", f"{self.name}: y_test"
@@ -96,7 +97,7 @@ def load_data(text: str | None, model_text: str, *, seed: int, held_out_share: f
 
 def _load_sample(text: str) -> Data:
     if not text.startswith(SAMPLE_PREFIX):
-        raise ValueError(f"model {text!r} is no sample and brings no data; {_RULE}")
+        raise ValueError(f"model {quote(text)} is no sample and brings no data; {_RULE}")
     name = text.removeprefix(SAMPLE_PREFIX)
     return Data(*read_batch(training_path(name)), *read_batch(evaluation_path(name)), loss="cross-entropy", name=text)
 
@@ -106,21 +107,21 @@ def _read_npz(text: str) -> tuple[Any, ...]:
     with suppress(OSError):  # of a name longer than the system takes
         there = path.is_file()
     if not there:
-        raise ValueError(f"data file {text!r} does not exist; {_RULE}")
+        raise ValueError(f"data file {quote(text)} does not exist; {_RULE}")
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"data file {text!r} is no .npz archive; save it with `numpy.savez(path, x=x, y=y)`")
+        raise ValueError(f"data file {quote(text)} is no .npz archive; save it with `numpy.savez(path, x=x, y=y)`")
     try:
         with np.load(path, allow_pickle=False) as archive:
             found = {name: archive[name] for name in _NAMES if name in archive}
             others = [name for name in archive if name not in found]
     except Exception as error:  # zlib, tokenize, struct, memory: whatever damaged bytes make of the reader
         raise ValueError(
-            f"data file {text!r} can not be read ({describe_error(error)}); save plain arrays of numbers with "
+            f"data file {quote(text)} can not be read ({describe_error(error)}); save plain arrays of numbers with "
             "`numpy.savez(path, x=x, y=y)`"
         ) from error
     if tuple(found) not in {_NAMES[:2], _NAMES}:
         raise ValueError(
-            f"data file {text!r} holds {', '.join([*found, *others]) or 'no arrays'}; it needs x (inputs) and y "
+            f"data file {quote(text)} holds {', '.join([*found, *others]) or 'no arrays'}; it needs x (inputs) and y "
             "(targets), and x_test with y_test or neither"
         )
     return tuple(found.values())
@@ -130,7 +131,7 @@ def _call_factory(text: str) -> tuple[Any, ...]:
     made = call_factory(text)
     if not isinstance(made, (tuple, list)) or len(made) not in {2, 4}:
         count = f" of {len(made)}" if isinstance(made, (tuple, list)) else ""
-        raise ValueError(f"data factory {text!r} returns a {type(made).__name__}{count}; {_RULE}")
+        raise ValueError(f"data factory {quote(text)} returns a {type(made).__name__}{count}; {_RULE}")
     return tuple(made)
 
 

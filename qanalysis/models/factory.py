@@ -15,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from qanalysis.notation import quote
+
 _RULE = "give package.module:factory, such as mymodels.small:make for make() in mymodels/small.py"
 
 
@@ -29,14 +31,14 @@ def call_factory(text: str) -> Any:
     """
     module_name, colon, name = text.partition(":")
     if not colon or not all(part.isidentifier() for part in [*module_name.split("."), *name.split(".")]):
-        raise ValueError(f"{text!r} names no factory; {_RULE}")
+        raise ValueError(f"{quote(text)} names no factory; {_RULE}")
     with _searching_here():
         factory = _find_factory(_import_module(module_name, text), name, text)
         try:
             return factory()
         except (Exception, SystemExit) as error:
             raise ValueError(
-                f"the factory {text!r}, called without arguments, raises {describe_error(error)}"
+                f"the factory {quote(text)}, called without arguments, raises {describe_error(error)}"
             ) from error
 
 
@@ -67,16 +69,17 @@ def _import_module(name: str, text: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and f"{name}.".startswith(f"{error.name}."):
             raise ValueError(
-                f"{text!r}: no module {error.name!r} in {str(Path.cwd())!r} or among the installed packages; {_RULE}"
+                f"{quote(text)}: no module {quote(error.name)} in {quote(str(Path.cwd()))} or among the "
+                f"installed packages; {_RULE}"
             ) from error
         raise ValueError(
-            f"{text!r}: module {name!r} can not be imported, since its import of {error.name!r} fails "
+            f"{quote(text)}: module {quote(name)} can not be imported, since its import of {quote(error.name)} fails "
             f"({describe_error(error)}); install what it needs"
         ) from error
     except (Exception, SystemExit) as error:  # a user's module may raise anything while it runs
         raise ValueError(
-            f"{text!r}: module {name!r} can not be imported, since running it raises {describe_error(error)}; "
-            f"make `import {name}` work first"
+            f"{quote(text)}: module {quote(name)} can not be imported, since running it raises "
+            f"{describe_error(error)}; make `import {name}` work first"
         ) from error
 
 
@@ -84,14 +87,16 @@ def _find_factory(module: ModuleType, name: str, text: str) -> Callable[[], Any]
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
-            raise ValueError(f"{text!r}: module {module.__name__!r} has no {name!r}{_name_functions(module)}")
+            raise ValueError(
+                f"{quote(text)}: module {quote(module.__name__)} has no {quote(name)}{_name_functions(module)}"
+            )
         found = getattr(found, part)
     if callable(found):
         factory: Callable[[], Any] = found
         return factory
     raise ValueError(
-        f"{text!r} is a value of type {type(found).__name__!r}; name a function that works without arguments and "
-        "returns what is needed"
+        f"{quote(text)} is a value of type {quote(type(found).__name__)}; name a function that works without "
+        "arguments and returns what is needed"
     )
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from qanalysis.models.data import LOSSES, SAMPLE_PREFIX
 from qanalysis.models.factory import call_factory, describe_error
+from qanalysis.notation import quote
 from sample_models import evaluate, training
 from sample_models.training import IGNORED
 
@@ -40,20 +41,26 @@ def load_model(text: str) -> nn.Module:
         return evaluate.load_model(text.removeprefix(SAMPLE_PREFIX))
     if ":" not in text:
         samples = ", ".join(SAMPLE_PREFIX + name for name in evaluate.MODELS)
-        raise ValueError(f"model {text!r} is neither a sample ({samples}) nor package.module:factory; type one of them")
+        raise ValueError(
+            f"model {quote(text)} is neither a sample ({samples}) nor package.module:factory; type one of them"
+        )
     made = call_factory(text)
     if isinstance(made, nn.Module):
         _check_parameters(made, text)
         return made.eval()
-    raise ValueError(f"factory {text!r} returns {_name_type(made)}; it must return a torch.nn.Module")
+    raise ValueError(f"factory {quote(text)} returns {_name_type(made)}; it must return a torch.nn.Module")
 
 
 def _check_parameters(model: nn.Module, text: str) -> None:
     parameters = list(model.parameters())
     if not parameters:
-        raise ValueError(f"the model of {text!r} has no parameters; there is nothing in it to quantize or to train")
+        raise ValueError(
+            f"the model of {quote(text)} has no parameters; there is nothing in it to quantize or to train"
+        )
     if any(nn.parameter.is_lazy(weights) for weights in parameters):
-        raise ValueError(f"the model of {text!r} has lazy parameters without a shape; run it once inside the factory")
+        raise ValueError(
+            f"the model of {quote(text)} has lazy parameters without a shape; run it once inside the factory"
+        )
 
 
 def sum_loss(logits: Tensor, targets: Tensor, loss: str) -> Tensor:
@@ -74,7 +81,7 @@ def sum_loss(logits: Tensor, targets: Tensor, loss: str) -> Tensor:
             )
         return functional.mse_loss(logits.reshape(targets.shape), targets, reduction="sum")
     if loss != "cross-entropy":
-        raise ValueError(f"loss {loss!r} is not known; choose {' or '.join(LOSSES)}")
+        raise ValueError(f"loss {quote(loss)} is not known; choose {' or '.join(LOSSES)}")
     if logits.shape[:-1] != targets.shape:
         raise ValueError(
             f"the model's logits are {tuple(logits.shape)} and the labels {tuple(targets.shape)}; cross-entropy needs "
@@ -157,4 +164,4 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _name_type(value: Any) -> str:
-    return "nothing" if value is None else f"a value of type {type(value).__name__!r}"
+    return "nothing" if value is None else f"a value of type {quote(type(value).__name__)}"

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.notation import quote
 from qanalysis.quantizers.matrix_view import Axes, MatrixView, view_by
 
 
@@ -69,9 +70,11 @@ def parse_grouping(text: str) -> Grouping:
     >>> parse_grouping("group=128")
     Grouping(rows=1, columns=128, axis=None)
     """
-    match re.fullmatch(r"(tensor)|channel(?:=(\d+))?|group=(\d+)|block=(\d+)x(\d+)", text):
+    match re.fullmatch(r"(tensor)|channel(?:=(\d{1,9}))?|group=(\d{1,18})|block=(\d{1,18})x(\d{1,18})", text):
         case None:
-            raise ValueError(f"grouping {text!r} is unknown; write tensor, channel, channel=AXIS, group=N or block=RxC")
+            raise ValueError(
+                f"grouping {quote(text)} is unknown; write tensor, channel, channel=AXIS, group=N or block=RxC"
+            )
         case found if found[1]:
             return Grouping()
         case found if found[3] or found[4]:

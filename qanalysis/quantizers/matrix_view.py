@@ -13,6 +13,8 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
+from qanalysis.notation import quote
+
 
 @dataclass(frozen=True, slots=True)
 class MatrixView:
@@ -38,7 +40,7 @@ class MatrixView:
         MatrixView(rows=(0, 2), fold=())
         """
         if not re.fullmatch(r"-?[0-9]{1,3}(,-?[0-9]{1,3})*", text):
-            raise ValueError(f"axes {text[:40]!r}: write the axes of the output channels, such as 1 or 0,2")
+            raise ValueError(f"axes {quote(text)}: write the axes of the output channels, such as 1 or 0,2")
         return cls(tuple(map(int, text.split(","))))
 
     def settle(self, shape: tuple[int, ...]) -> MatrixView:

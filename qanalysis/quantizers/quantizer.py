@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Doubles, Floats
+from qanalysis.notation import quote
 from qanalysis.quantizers.rounding import Rounding
 
 if TYPE_CHECKING:  # a converter needs no tensor's grids, and with them no compiled loops
@@ -33,7 +34,7 @@ def check_fs_over(word: str) -> FsOver:
     for known in FS_OVERS:
         if known == word:
             return known
-    raise ValueError(f"fs_over {word!r}: full scale is divided by '2^n' or by '2^n-1'")
+    raise ValueError(f"fs_over {quote(word)}: full scale is divided by '2^n' or by '2^n-1'")
 
 
 def count_steps(bits: int, fs_over: FsOver) -> int:

@@ -17,6 +17,7 @@ from typing import ClassVar, Protocol, get_type_hints
 import numpy as np
 
 from qanalysis.arrays import Doubles, Floats
+from qanalysis.notation import quote
 from qanalysis.quantizers.statistics import Range
 
 SquaredError = Callable[[Range], Doubles]
@@ -284,15 +285,15 @@ def parse_range(text: str) -> RangeRule:
     name, colon, argument = text.partition(":")
     rule = RANGE_RULES.get(name)
     if rule is None or (colon and not rule.argument):
-        raise ValueError(f"range {text!r} is unknown; rules are {', '.join(list_forms())}")
+        raise ValueError(f"range {quote(text)} is unknown; rules are {', '.join(list_forms())}")
     if not colon:
         if any(field.default is MISSING for field in fields(rule)):
-            raise ValueError(f"range {name!r} needs its {rule.argument}, for example {rule.example}")
+            raise ValueError(f"range {quote(name)} needs its {rule.argument}, for example {rule.example}")
         return rule()
     number = get_type_hints(rule)[fields(rule)[0].name]
-    if not re.fullmatch(r"\d+(\.\d+)?" if number is float else r"\d+", argument):
+    if not re.fullmatch(r"\d{1,400}(\.\d{1,400})?" if number is float else r"\d{1,18}", argument):
         rule_text = "a number of 0 or more" if number is float else "a whole number of 1 or more"
-        raise ValueError(f"range {text!r}: {argument!r} is not {rule_text}; write for example {rule.example}")
+        raise ValueError(f"range {quote(text)}: {quote(argument)} is not {rule_text}; write for example {rule.example}")
     make: Callable[[float], RangeRule] = rule
     return make(number(argument))
 

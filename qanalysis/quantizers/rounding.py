@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from qanalysis.arrays import Floats, Reals
 from qanalysis.kernels import codes
+from qanalysis.notation import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Rounding:
 
     def __post_init__(self) -> None:
         if self.name not in ROUNDINGS:
-            raise ValueError(f"round {self.name!r} is unknown; modes are {', '.join(ROUNDINGS)} (stochastic:SEED)")
+            raise ValueError(f"round {quote(self.name)} is unknown; modes are {', '.join(ROUNDINGS)} (stochastic:SEED)")
 
     def __str__(self) -> str:
         return f"stochastic:{self.seed}" if self.is_stochastic else self.name
@@ -61,7 +62,7 @@ def parse_rounding(text: str) -> Rounding:
     name, colon, seed = text.partition(":")
     if name == "stochastic" and colon:
         if not re.fullmatch(r"\d{1,9}", seed):
-            raise ValueError(f"round {text!r}: the seed is a whole number of at most 9 digits")
+            raise ValueError(f"round {quote(text)}: the seed is a whole number of at most 9 digits")
         return Rounding(name, int(seed))
     if name == "stochastic":
         raise ValueError(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Floats
+from qanalysis.notation import quote
 from qanalysis.quantizers.coders import Coder
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.grids import Grid
@@ -109,18 +110,20 @@ class Scheme:
         for word in text.split():
             name, value = _read_word(word, text)
             if name in parts:
-                raise ValueError(f"scheme {text!r} names its {name} twice, the second time as {word!r}; keep one")
+                raise ValueError(
+                    f"scheme {quote(text)} names its {name} twice, the second time as {quote(word)}; keep one"
+                )
             parts[name] = value
         if "format" not in parts:
-            raise ValueError(f"scheme {text!r} names no format; begin with one, for example 'int4 group=128'")
+            raise ValueError(f"scheme {quote(text)} names no format; begin with one, for example 'int4 group=128'")
         try:
             scheme = cls(**parts)
         except ValueError as error:
-            raise ValueError(f"scheme {text!r}: {error}") from None
+            raise ValueError(f"scheme {quote(text)}: {error}") from None
         for name, value in parts.items():
             # A rounding that is part of a format has no word of its own: the modes only come near to it.
             if getattr(scheme, name) != value or (name == "rounding" and name in scheme.format.fixed):
-                raise ValueError(f"scheme {text!r}: {PARTS[name].refuse(scheme.format, value)}")
+                raise ValueError(f"scheme {quote(text)}: {PARTS[name].refuse(scheme.format, value)}")
         return scheme
 
     def __str__(self) -> str:
@@ -261,7 +264,7 @@ def _read_word(word: str, text: str) -> tuple[str, Any]:
     if word in FORMATS or resembles_format(word):
         return "format", parse_format(word)
     raise ValueError(
-        f"scheme {text!r}: the word {word!r} is unknown; "
+        f"scheme {quote(text)}: the word {quote(word)} is unknown; "
         "a scheme is a format (int2 to int16, fp8_e4m3, mxfp4, nf4, gguf:q4_0, ...), then any of "
         f"{', '.join(SYMMETRIES)}; tensor, channel, group=N, block=RxC; range=RULE; scale=TYPE; round=MODE"
     )

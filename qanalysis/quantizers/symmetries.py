@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Floats
+from qanalysis.notation import quote
 from qanalysis.quantizers.coders import Coder, IntegerCoder
 from qanalysis.quantizers.grids import LARGEST_STEP, SMALLEST_STEP, Grid, is_invertible
 from qanalysis.quantizers.scales import FLOAT32, LARGEST_FLOAT, ScaleType
@@ -159,5 +160,5 @@ SYMMETRIES: dict[str, Symmetry] = {
 def parse_symmetry(text: str) -> Symmetry:
     """A symmetry convention from its word; ValueError lists them."""
     if text not in SYMMETRIES:
-        raise ValueError(f"symmetry {text!r} is unknown; conventions are {', '.join(SYMMETRIES)}")
+        raise ValueError(f"symmetry {quote(text)} is unknown; conventions are {', '.join(SYMMETRIES)}")
     return SYMMETRIES[text]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from qanalysis.notation import quote
 from qanalysis.quantizers.families import FEWEST_BITS, MOST_BITS
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.number_format import NumberFormat
@@ -68,16 +69,16 @@ def parse_format(text: str) -> NumberFormat:
     if text in FORMATS:
         return FORMATS[text]
     if re.fullmatch(r"int\d+", text):
-        raise ValueError(f"format {text!r}: integer formats have {FEWEST_BITS} to {MOST_BITS} bits")
+        raise ValueError(f"format {quote(text)}: integer formats have {FEWEST_BITS} to {MOST_BITS} bits")
     if re.fullmatch(r"gguf:(q\d_k\w*|iq\w+)", text, re.IGNORECASE):
         raise ValueError(
-            f"format {text!r}: K- and I-quants are read from files, not written; the package that defines them has "
-            "no public encoder for them"
+            f"format {quote(text)}: K- and I-quants are read from files, not written; the package that defines them "
+            "has no public encoder for them"
         )
     names = [name for name, fmt in FORMATS.items() if not fmt.is_integer]
     close = _find_alike(text.lower(), names) if text else []
     hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-    raise ValueError(f"format {text!r} is unknown{hint}; formats are int2 to int16, {', '.join(names)}")
+    raise ValueError(f"format {quote(text)} is unknown{hint}; formats are int2 to int16, {', '.join(names)}")
 
 
 #: What people call formats that have another name here.
@@ -114,7 +115,7 @@ def parse_scale(text: str) -> ScaleType:
     """A scale type from its word, those that only some formats have included; ValueError lists the common ones."""
     known = {scale.name: scale for fmt in FORMATS.values() for scale in fmt.scales}
     if text not in known:
-        raise ValueError(f"scale {text!r} is unknown; types are {', '.join(SCALE_TYPES)}; double for nf4")
+        raise ValueError(f"scale {quote(text)} is unknown; types are {', '.join(SCALE_TYPES)}; double for nf4")
     return known[text]
 
 
@@ -126,17 +127,17 @@ def parse_bits(text: str) -> list[int]:
     """
     widths: list[int] = []
     for span in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", span)
+        match = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", span)
         if match is None:
-            raise ValueError(f"bits {text!r}: {span!r} is neither a number nor a span like 2-8")
+            raise ValueError(f"bits {quote(text)}: {quote(span)} is neither a number nor a span like 2-8")
         first, last = int(match[1]), int(match[2] or match[1])
         outside = [width for width in (first, last) if not FEWEST_BITS <= width <= MOST_BITS]
         if outside:
             raise ValueError(
-                f"bits {text!r}: {outside[0]} is outside {FEWEST_BITS} to {MOST_BITS}, the widths of integer "
+                f"bits {quote(text)}: {outside[0]} is outside {FEWEST_BITS} to {MOST_BITS}, the widths of integer "
                 "formats; write for example 2-8 or 4,8"
             )
         if last < first:
-            raise ValueError(f"bits {text!r}: the span {span.strip()} runs backwards; write {last}-{first}")
+            raise ValueError(f"bits {quote(text)}: the span {span.strip()} runs backwards; write {last}-{first}")
         widths += range(first, last + 1)
     return widths

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
-from qanalysis.notation import count, decibels, shorten
+from qanalysis.notation import count, decibels, quote, shorten
 from qanalysis.sweeps.row import Row, Rows
 
 if TYPE_CHECKING:
@@ -155,4 +155,4 @@ def _check_scheme(rows: Rows, scheme: str) -> None:
     if scheme not in known:
         more = f"; and {len(known) - NAMED_SCHEMES} more" if len(known) > NAMED_SCHEMES else ""
         named = "; ".join(shorten(text, 80) for text in known[:NAMED_SCHEMES]) or "nothing"
-        raise ValueError(f"scheme {shorten(scheme, 80)!r} is not among the rows; they hold: {named}{more}")
+        raise ValueError(f"scheme {quote(scheme, 80)} is not among the rows; they hold: {named}{more}")

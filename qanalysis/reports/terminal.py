@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from qanalysis.notation import shorten
 from qanalysis.reports.kinds import outline
 from qanalysis.reports.outline import Block, Bullets, Facts, Grid, Prose, clean_text
 from qanalysis.results.table import Table
@@ -17,16 +18,17 @@ from qanalysis.results.table import Table
 if TYPE_CHECKING:
     from qanalysis.sweeps.sweep import SweepProgress
 
-_WIDEST = 80
+_WIDEST, _LONGEST = 80, 160
 
 
 def print_table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
-    """A table on standard output; the first `text_columns` are left-aligned. Nothing is cut.
+    """A table on standard output; the first `text_columns` are left-aligned. The middle of a cell beyond
+    160 characters is left out: files hold names of any length whole.
 
     In a terminal it is drawn, and long names wrap. In a pipe columns are aligned with blanks, long names run on, and no
     line is padded for them beyond 80 characters. Without lines the headings stand alone.
     """
-    lines = [[clean_text(cell) for cell in line] for line in lines]
+    lines = [[shorten(clean_text(cell), _LONGEST) for cell in line] for line in lines]
     if not sys.stdout.isatty():
         widths = [min(_WIDEST, max(map(len, column))) for column in zip(columns, *lines, strict=True)]
         aligned = [
@@ -137,7 +139,9 @@ def _draw_bar() -> Iterator[Callable[[float, str, str, str], None] | None]:
         task = bar.add_task("", total=1.0, counted="", speed="")
 
         def draw(share: float, counted: str, speed: str, name: str) -> None:
-            bar.update(task, completed=share, counted=counted, speed=speed, description=clean_text(name))
+            bar.update(
+                task, completed=share, counted=counted, speed=speed, description=shorten(clean_text(name), _WIDEST)
+            )
 
         yield draw
 

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from qanalysis.notation import quote
 from qanalysis.results.columns import CellType, Column, KindName, columns_of, make_row
 
 _LARGEST_INTEGER = 2**63 - 1
-_LONGEST_SHOWN = 80
 _RULES: dict[KindName, str] = {
     "text": "text",
     "integer": "a 64-bit integer",
@@ -23,16 +23,6 @@ _RULES: dict[KindName, str] = {
     "record": "an object",
 }
 _TYPES: dict[KindName, set[type]] = {"text": {str}, "integer": {int}, "number": {int, float}, "flag": {bool}}
-
-
-def shorten_value(value: Any) -> str:
-    """A value as a message shows it, at most 80 characters.
-
-    >>> shorten_value("x" * 100)[-4:]
-    'xxx…'
-    """
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
 
 
 def check_cells(column: Column, values: Sequence[Any], places: Sequence[str] | str) -> list[Any]:
@@ -69,7 +59,7 @@ def describe_difference(given: Collection[Any], missing: Collection[str], unknow
     """
     twice = sorted(name for name, count in Counter(map(str, given)).items() if count > 1)
     told = {"missing columns": missing, "unknown": unknown, "named twice": twice}
-    return ", ".join(f"{word}: {shorten_value(names)}" for word, names in told.items() if names)
+    return ", ".join(f"{word}: {quote(names)}" for word, names in told.items() if names)
 
 
 def check_record(record: Any, columns: Sequence[Column], *, what: str) -> Mapping[str, Any]:
@@ -98,7 +88,7 @@ def _are_plainly_right(column: Column, values: Sequence[Any]) -> bool:
 def _check_least(value: Any, column: Column) -> None:
     """ValueError for a number below what its column says is the least; null has no least."""
     if column.least is not None and value is not None and value < column.least:
-        raise ValueError(f"column {column.name} holds {shorten_value(value)}, must be at least {column.least}")
+        raise ValueError(f"column {column.name} holds {quote(value)}, must be at least {column.least}")
 
 
 def _check(value: Any, kind: CellType, name: str, infinite: float | tuple[float, float] | None = None) -> Any:
@@ -112,7 +102,7 @@ def _check(value: Any, kind: CellType, name: str, infinite: float | tuple[float,
         return None
     if value is None or not _fits(value, kind):
         raise ValueError(
-            f"column {name} holds {shorten_value(value)}, must be {_describe_rule(kind, value, nullable=may_lack)}"
+            f"column {name} holds {quote(value)}, must be {_describe_rule(kind, value, nullable=may_lack)}"
         )
     if kind.kind == "number":
         return value if kind.keeps_integers else float(value)

@@ -16,7 +16,8 @@ from typing import Any, NoReturn, Protocol
 
 import numpy as np
 
-from qanalysis.results.cells import check_cells, check_record, shorten_value
+from qanalysis.notation import quote
+from qanalysis.results.cells import check_cells, check_record
 from qanalysis.results.columns import Column, Kind, RowType, columns_of, names_of, totals_of
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Frame, Table
@@ -137,14 +138,14 @@ def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str
     if found not in _READ_VERSIONS or isinstance(found, bool):
         again = f"run `qanalysis {command}` again" if row_type else "run its command again"
         raise ValueError(
-            f"{place}: schema_version is {shorten_value(found)}, this program reads 1 to {SCHEMA_VERSION}; {again}, "
+            f"{place}: schema_version is {quote(found)}, this program reads 1 to {SCHEMA_VERSION}; {again}, "
             "or use the program that wrote it"
         )
     if type(settings) is not dict:
         raise ValueError(f"{place}: 'settings' must be an object; write the file again with `{describe_ways(kinds)}`")
     if row_type is None:
         raise ValueError(
-            f"{place}: settings name the command {shorten_value(command)}, must be one of {', '.join(by_command)}; "
+            f"{place}: settings name the command {quote(command)}, must be one of {', '.join(by_command)}; "
             "use the program that wrote it"
         )
     if "command" not in settings:
@@ -170,7 +171,7 @@ def read_records(document: Mapping[str, Any], name: str, row_type: Any, kind: Ki
     records = document.get(name)
     again = f"write the file again with `{kind.again}`"
     if type(records) is not list:
-        raise ValueError(f"{place}: {name!r} must be a list of rows, found {type(records).__name__}; {again}")
+        raise ValueError(f"{place}: {quote(name)} must be a list of rows, found {type(records).__name__}; {again}")
     if name == "rows" and len(records) < kind.least:
         raise ValueError(f"{place}: 'rows' is empty, `qanalysis {kind.command}` makes at least {kind.least}; {again}")
     columns = columns_of(row_type)
@@ -230,7 +231,7 @@ def shorten_text(error: BaseException) -> str:
     >>> shorten_text(ValueError("two\nlines"))
     'two lines'
     """
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).partition("; use sys.")[0].split())  # which is no way out for a user
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
@@ -255,7 +256,7 @@ def _check_facts(facts: Mapping[str, Any], place: str, again: str) -> None:
     ):
         fits = isinstance(facts.get(word, kind()), kind)
         if not fits:
-            raise ValueError(f"{place}: {word} is {shorten_value(facts[word])}, must be {rule}; {again}")
+            raise ValueError(f"{place}: {word} is {quote(facts[word])}, must be {rule}; {again}")
     coverage = facts.get("coverage", [])
     if type(coverage) is not list or any(type(entry) is not dict for entry in coverage):
         raise ValueError(f"{place}: 'coverage' must be a list of objects; {again}")
@@ -287,14 +288,14 @@ def _read_source(source: Any, kind: Kind, place: str) -> SourceIdentity | None:
     if source is None and (kind.sourceless or not kind.reads):
         return None
     if type(source) is not dict:
-        raise ValueError(f"{place}: 'source' must be an object, found {shorten_value(source)}; {again}")
+        raise ValueError(f"{place}: 'source' must be an object, found {quote(source)}; {again}")
     path, size, digest = (source.get(key) for key in ("path", "size", "digest"))
     stored = source.get("stored", "")
     has_words = isinstance(digest, str | None) and isinstance(stored, str)
     if isinstance(path, str) and type(size) is int and size >= 0 and has_words:
         return SourceIdentity(path, size, digest, stored=stored)
     raise ValueError(
-        f"{place}: source holds {shorten_value(source)}, "
+        f"{place}: source holds {quote(source)}, "
         f"must be path (text), size (bytes), digest (text or null) and stored (text); {again}"
     )
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from qanalysis.notation import quote
 from qanalysis.results.document import Kinds, describe_ways, parse_document
 from qanalysis.results.table import Table
 
@@ -118,7 +119,7 @@ def _check_target(target: Path) -> None:
         raise ValueError(f"{target}: is a folder; give a file name inside it, such as {target / 'rows.csv'}")
     if target.suffix.lower() not in WRITE_SUFFIXES:
         raise ValueError(
-            f"{target}: suffix {target.suffix!r} is unknown; a report is written as {', '.join(WRITE_SUFFIXES)}"
+            f"{target}: suffix {quote(target.suffix)} is unknown; a report is written as {', '.join(WRITE_SUFFIXES)}"
         )
     if target.exists() and not target.is_file():
         raise ValueError(

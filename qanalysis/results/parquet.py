@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from qanalysis.notation import quote
 from qanalysis.results.cells import check_cells, describe_difference, find_difference
 from qanalysis.results.columns import CellType, Column, columns_of, to_plain, totals_of
 from qanalysis.results.document import (
@@ -62,7 +63,7 @@ def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
     with _named(path, kinds), pq.ParquetFile(path) as file:
         kept = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
         if kept is None:
-            rule = f"a Parquet file, but not one of qanalysis (no {METADATA_KEY.decode()!r} in its metadata)"
+            rule = f"a Parquet file, but not one of qanalysis (no {quote(METADATA_KEY.decode())} in its metadata)"
             raise ValueError(f"{path}: {rule}; write one with `{describe_ways(kinds)}`")
         head = _parse_head(kept, path, kinds)
         row_type, rest = read_head(head, kinds, place=str(path))
@@ -94,7 +95,7 @@ def _parse_head(kept: bytes, path: Path, kinds: Kinds) -> Any:
     try:
         return json.loads(kept)
     except (ValueError, RecursionError) as error:
-        rule = f"its metadata {METADATA_KEY.decode()!r} is no JSON ({shorten_text(error)})"
+        rule = f"its metadata {quote(METADATA_KEY.decode())} is no JSON ({shorten_text(error)})"
         raise ValueError(f"{path}: {rule}; write the file again with `{describe_ways(kinds)}`") from error
 
 

@@ -16,6 +16,7 @@ from qanalysis.quantizers.matrix_view import Axes, MatrixView, view_by
 
 Roles = Sequence[Role] | Literal["all"] | None
 NO_MATRIX = "fewer than two axes longer than 1"
+ONLY_VECTORS = "no weight here has two axes longer than 1: those with one are measured"
 NOT_INCLUDED, EXCLUDED = "not matched by include", "matched by exclude"
 
 
@@ -95,7 +96,7 @@ def select_tensors(
 ) -> Selection:
     """The tensors of a source that pass the filter; `vectors` and `notes` are its `measures_vectors` and `notes`.
 
-    Raises ValueError for an invalid expression, a view that a tensor can not have, and where nothing is left; the text
+    Where no weight has two axes, those with one are measured. Raises ValueError for an invalid expression, a view that a tensor can not have, and where nothing is left; the text
     says what there is and how to ask for it.
     """
     wanted = wanted or Filter()
@@ -103,6 +104,9 @@ def select_tensors(
         raise ValueError("the source holds no tensors; there is nothing to sweep")
     kept, left = _match_names(tensors, wanted)
     reasons = [_find_reason(info, wanted, vectors=vectors) for info in kept]
+    if all(reasons) and wanted.roles is None:
+        reasons = [_find_reason(info, wanted, vectors=True) for info in kept]
+        notes = [*notes, ONLY_VECTORS] if not all(reasons) else notes
     chosen = [info for info, reason in zip(kept, reasons, strict=True) if not reason]
     dropped = [(info, reason) for info, reason in zip(kept, reasons, strict=True) if reason]
     left_out = tuple(_count_alike([*dropped, *left]))

@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
-from qanalysis.notation import shorten
+from qanalysis.notation import quote, shorten
 from qanalysis.patterns import Pattern
 from qanalysis.training.compression import PRUNING_RULES, PruningRule
 from qanalysis.training.distillation import DISTILLATION_RULES, Distillation
@@ -132,7 +132,7 @@ class Configuration:
         """What must not be, and what is told of it."""
         weight, pattern = self.recipes.get("weight"), _find_pattern_fault(self.layers)
         beside = [one for one in ("pruning", "distillation", "rungs") if getattr(self, one) is not None]
-        climbs, learns = self.rungs is not None, f"learning = {self.learning!r} goes on with"
+        climbs, learns = self.rungs is not None, f"learning = {quote(self.learning)} goes on with"
         return [
             (not self.name.isprintable() or not self.name.strip(), "its name must be one line that is not blank"),
             (bool(pattern), pattern),
@@ -146,7 +146,7 @@ class Configuration:
             ),
             (
                 climbs and weight is not None and not weight.scheme.format.is_integer,
-                f"rungs narrow integers, and weight = {str(weight)!r} has none; leave rungs out",
+                f"rungs narrow integers, and weight = {quote(str(weight))} has none; leave rungs out",
             ),
             (
                 climbs and weight is not None and weight.width is not None,
@@ -286,7 +286,8 @@ def _parse_toml(text: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError(f"is nested too deeply to be read; {_EXAMPLE}") from None
     except ValueError as error:  # of the syntax, or of a number with thousands of digits
-        raise ValueError(f"is not TOML: {error}; {_EXAMPLE}") from None
+        told = shorten(str(error).partition("; use sys.")[0], 200)
+        raise ValueError(f"is not TOML: {told}; {_EXAMPLE}") from None
 
 
 def _write_lines(words: Mapping[str, Any]) -> str:

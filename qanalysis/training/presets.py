@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from qanalysis.notation import shorten
+from qanalysis.notation import quote
 from qanalysis.training.configuration import Configuration, Experiment
 from qanalysis.training.state import KindOfData
 
@@ -281,7 +281,7 @@ def find_preset(name: str) -> Preset:
         return PRESETS[name]
     near = get_close_matches(name, PRESETS, n=1)
     told = f"did you mean {near[0]}?" if near else f"there are {', '.join(PRESETS)}"
-    raise ValueError(f"preset {shorten(name, 60)!r} is unknown; {told}")
+    raise ValueError(f"preset {quote(name, 60)} is unknown; {told}")
 
 
 def brighten_a_digit() -> tuple[Tensor, Tensor, Tensor, Tensor]:

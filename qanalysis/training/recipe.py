@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Self
 
-from qanalysis.notation import shorten
+from qanalysis.notation import quote, shorten
 from qanalysis.quantizers.formats import FORMATS
 from qanalysis.quantizers.grouping import parse_grouping
 from qanalysis.quantizers.scheme import PARTS, Scheme
@@ -93,7 +93,7 @@ class Recipe:
             object.__setattr__(self, "scheme", replace(self.scheme, grouping=parse_grouping("channel")))
         fault = self.find_fault()
         if fault:
-            raise ValueError(f"{self.spell()!r}: {fault}")
+            raise ValueError(f"{quote(self.spell())}: {fault}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -116,11 +116,9 @@ class Recipe:
                 scheme_words += words
                 continue
             else:
-                raise ValueError(f"rule {shorten(piece, 60)!r} is unknown; {_guess(words[0])}{list_rules()}")
+                raise ValueError(f"rule {quote(piece, 60)} is unknown; {_guess(words[0])}{list_rules()}")
             if name in parts:
-                raise ValueError(
-                    f"rule {shorten(text, 80)!r} has two parts for {name}: {parts[name].name}, {rule.name}"
-                )
+                raise ValueError(f"rule {quote(text, 80)} has two parts for {name}: {parts[name].name}, {rule.name}")
             parts[name] = rule
         own_range = parts.pop("range", Hold() if "down" in parts else MinMax())
         return cls(_read_scheme(scheme_words, text, own_range), own_range, **parts)
@@ -243,7 +241,7 @@ def _guess(word: str) -> str:
 def _split(text: str) -> list[str]:
     pieces = [piece.strip() for piece in f" {' '.join(text.split())} ".split(" + ")]
     if not all(pieces):
-        raise ValueError(f"rule {shorten(text, 60)!r} has an empty part; join parts by ' + ', such as up-step + down")
+        raise ValueError(f"rule {quote(text, 60)} has an empty part; join parts by ' + ', such as up-step + down")
     return pieces
 
 
@@ -282,13 +280,11 @@ def _read_scheme(words: list[str], text: str, rule: RangeRule | None) -> Scheme:
     rest = [word for word in words if not _is_short(word)]
     formats = [word for word in rest if word in FORMATS]
     if len(bits) + len(formats) > 1:
-        raise ValueError(
-            f"rule {shorten(text, 80)!r} names its width twice; keep one of {', '.join(formats)} and bits="
-        )
+        raise ValueError(f"rule {quote(text, 80)} names its width twice; keep one of {', '.join(formats)} and bits=")
     if len(modes) > 1 or any(mode not in _MODES for mode in modes):
-        raise ValueError(f"rule {shorten(text, 80)!r}: mode= is one of {', '.join(_MODES)}")
+        raise ValueError(f"rule {quote(text, 80)}: mode= is one of {', '.join(_MODES)}")
     if bits and not (re.fullmatch("[0-9]{1,2}", bits[0]) and f"int{int(bits[0])}" in FORMATS):
-        raise ValueError(f"rule {shorten(text, 80)!r}: bits={shorten(bits[0], 40)} must be a whole number from 2 to 16")
+        raise ValueError(f"rule {quote(text, 80)}: bits={shorten(bits[0], 40)} must be a whole number from 2 to 16")
     width = int(bits[0]) if bits else DEFAULT_BITS
     own = _plain_scheme(width, rule)
     plain = str(own).removesuffix(" channel").split() if own else [f"int{width}"]

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Codes, Doubles
+from qanalysis.notation import quote
 from qanalysis.quantizers.observing import Observed
 from qanalysis.quantizers.rounding import parse_rounding
 
@@ -154,9 +155,9 @@ class Command:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"kind {self.kind!r} is unknown; kinds are {', '.join(KINDS)}")
+            raise ValueError(f"kind {quote(self.kind)} is unknown; kinds are {', '.join(KINDS)}")
         if self.type not in ("discrete", "continuous"):
-            raise ValueError(f"type {self.type!r} is unknown; a precision is discrete or continuous")
+            raise ValueError(f"type {quote(self.type)} is unknown; a precision is discrete or continuous")
         if not np.isfinite(self.value) or (self.type == "discrete" and self.value != int(self.value)):
             raise ValueError(f"value {self.value}: a discrete precision is a whole exponent, a continuous one a number")
         if self.type == "continuous" and self.value <= 0:
@@ -191,4 +192,4 @@ class Command:
             return cls(**found)
         except TypeError as error:
             names = ", ".join(one.name for one in fields(cls))
-            raise ValueError(f"a quantization command is an object with {names}; found {text[:80]!r}") from error
+            raise ValueError(f"a quantization command is an object with {names}; found {quote(text)}") from error

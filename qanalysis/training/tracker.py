@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Codes
-from qanalysis.notation import shorten
+from qanalysis.notation import quote
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
 from qanalysis.training.adapting import Adapted, adapt, widen
@@ -56,7 +56,7 @@ def replay(
     texts = [str(recipe) for recipe in recipes]
     repeated = next((text for text in texts if texts.count(text) > 1), None)
     if repeated is not None:
-        raise ValueError(f"rule {shorten(repeated, 80)!r} stands twice; keep one")
+        raise ValueError(f"rule {quote(repeated, 80)} stands twice; keep one")
     rows = read_rows(log)
     if not len(rows):
         raise ValueError(f"{log.source or 'the log'}: no row has an absmax, so nothing was observed; record it again")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Doubles
+from qanalysis.notation import quote
 from qanalysis.training.state import QuantizerState
 
 _FORMS = "never, every, every:K, epoch, doubling:CAP"
@@ -36,11 +37,11 @@ class Trigger:
         """
         match = re.fullmatch(r"(never|epoch|every|doubling)(?::(\d{1,9}))?", text)
         if match is None or (match[1] in ("never", "epoch") and match[2]):
-            raise ValueError(f"trigger {text!r} is unknown; triggers are {_FORMS}")
+            raise ValueError(f"trigger {quote(text)} is unknown; triggers are {_FORMS}")
         if match[1] == "doubling" and not match[2]:
             raise ValueError("trigger 'doubling' needs the longest gap, such as doubling:32")
         if match[2] and int(match[2]) < 1:
-            raise ValueError(f"trigger {text!r}: the number of steps is at least 1")
+            raise ValueError(f"trigger {quote(text)}: the number of steps is at least 1")
         return cls(match[1], int(match[2] or 1))
 
     def __str__(self) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeVar, get_origin, get_type_hints
 
-from qanalysis.notation import shorten
+from qanalysis.notation import quote
 
 _KEY = "key"
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def write_value(value: Any) -> str:
 def read_value(kind: Any, text: str) -> Any:
     """A value of the type that a field is annotated with, from its text; ValueError says what was expected."""
     readers: Mapping[str, tuple[Any, str]] = {
-        "int": (int, "a whole number"),
+        "int": (_read_whole, "a whole number"),
         "float": (float, "a number"),
         "bool": ({"yes": True, "no": False}.__getitem__, "yes or no"),
         "tuple": (_read_pair, "two numbers with a colon, such as 0.1:0.8"),
@@ -145,7 +146,13 @@ def read_value(kind: Any, text: str) -> Any:
     try:
         return read(text)
     except (ValueError, KeyError):
-        raise ValueError(f"is {shorten(text, 40)!r}, must be {expected}") from None
+        raise ValueError(f"is {quote(text, 40)}, must be {expected}") from None
+
+
+def _read_whole(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError
+    return int(text)
 
 
 def _read_pair(text: str) -> tuple[float, float]:
@@ -159,7 +166,7 @@ def parse_rule(text: str, catalogue: Mapping[str, type[R]], *, what: str = "rule
     """The rule written as `text`; ValueError names the word, the rule and the choices."""
     words = text.split()
     if not words or words[0] not in catalogue:
-        raise ValueError(f"{what} {shorten(text, 60)!r} is unknown; there are {', '.join(catalogue)}")
+        raise ValueError(f"{what} {quote(text, 60)} is unknown; there are {', '.join(catalogue)}")
     return make_rule(catalogue[words[0]], words[1:])
 
 
@@ -173,7 +180,7 @@ def make_rule(kind: type[R], words: Sequence[str]) -> R:
         given = written.replace("_", "-")
         if not equals or given not in known:
             choices = ", ".join(f"{one}=" for one in known) or "none"
-            raise ValueError(f"{kind.name}: the word {shorten(word, 40)!r} is unknown; its keys are {choices}")
+            raise ValueError(f"{kind.name}: the word {quote(word, 40)} is unknown; its keys are {choices}")
         if known[given] in values:
             raise ValueError(f"{kind.name}: {given}= stands twice; keep one")
         try:

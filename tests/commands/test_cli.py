@@ -20,7 +20,7 @@ HEAVY = ("torch", "plotly", "streamlit", "pandas", "numba", "scipy", "pyarrow")
     ("words", "message"),
     [
         (["show", "none.npz"], "'none.npz' does not exist"),
-        (["sweep", "."], "holds no .safetensors file"),
+        (["sweep", "none/"], "does not exist"),
         (["sweep", "model.npz", "--bits", "0"], "0 is outside 2 to 16"),
         (["sweep", "model.npz", "--bits", "40"], "40 is outside 2 to 16"),
         (["sweep", "model.npz", "--bits", "four"], "'four' is neither a number nor a span"),

@@ -10,7 +10,7 @@ import pytest
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.quantizers.matrix_view import MatrixView
 from qanalysis.reports.summary import list_notes, tell_selection
-from qanalysis.sweeps.selection import NO_MATRIX, Filter, parse_axes, select_tensors
+from qanalysis.sweeps.selection import NO_MATRIX, ONLY_VECTORS, Filter, parse_axes, select_tensors
 from qanalysis.sweeps.sweep import sweep
 
 
@@ -78,6 +78,11 @@ def test_what_is_left_out_is_counted_by_role_and_reason() -> None:
         "1 weight (fewer than two axes longer than 1), 1 norm, 1 bias, 1 buffer, 1 optimizer, "
         "1 weight (matched by exclude)"
     )
+
+
+def test_where_all_weights_are_vectors_they_are_measured() -> None:
+    found = select_tensors([info("w", 1, 5), info("b", 5, role="bias")])
+    assert ([one.name for one in found.tensors], found.notes) == (["w"], [ONLY_VECTORS])
 
 
 def test_nothing_known_is_nothing_told() -> None:

@@ -120,7 +120,7 @@ class ConstantReader:
         region: Region | None
         if tensor.data_location == TensorProto.EXTERNAL:
             file, region = self.external.locate(tensor, element.count_bytes(count) if element.bits else None)
-        elif (region := find_inline_region(tensor)) is not None:
+        elif (region := find_inline_region(tensor, element, self.model.size)) is not None:
             file = self.model
             _check_length(region.length, shape, element)
         else:
@@ -149,12 +149,11 @@ def _settle(
     name: str, shape: tuple[int, ...], element: Element, find: Callable[[], tuple[Values, Region | None]]
 ) -> Constant:
     fault = _find_fault(shape)
-    info = TensorInfo(
-        name, (0,) if fault else shape, element.word, 0 if fault else element.count_bytes(math.prod(shape))
-    )
+    kept = (0,) if fault else shape
+    info = TensorInfo(name, kept, element.word, element.count_bytes(math.prod(kept)))
     try:
-        if fault:
-            raise ConstantError(fault)
+        if fault or not element.field:
+            raise ConstantError(fault or f"the element type {element.word.rpartition('_')[2]} is not known")
         values, region = find()
     except (ConstantError, CheckpointError) as error:
         return Constant(replace(info, decodes=False, reason=str(error)), NoValues())
@@ -216,19 +215,24 @@ def _find_places(indices: Constant, shape: tuple[int, ...], count: int) -> tuple
     return places[order], order
 
 
-#: Key under which a model whose raw bytes stayed in the file says where they are.
-INLINE_KEY = "inline"
+#: Key under which a tensor whose bytes stayed in the model's file says where they are.
+INLINE_KEY = "qanalysis.inline"
 
 
-def find_inline_region(tensor: TensorProto) -> Region | None:
-    """Where raw bytes of a tensor lie in the model's own file, None where they are in the parsed tensor."""
-    if tensor.data_location == TensorProto.EXTERNAL or len(tensor.external_data) != 1:
+def find_inline_region(tensor: TensorProto, element: Element, size: int) -> Region | None:
+    """Where the bytes of a tensor lie in the model's own file of `size` bytes; None where they are parsed with it.
+
+    ConstantError where they are not there, or are of a field that does not go with the type.
+    """
+    entries = tensor.external_data
+    if tensor.data_location == TensorProto.EXTERNAL or len(entries) != 1 or entries[0].key != INLINE_KEY:
         return None
-    entry = tensor.external_data[0]
-    if entry.key != INLINE_KEY:
-        return None
-    offset, length = map(int, entry.value.split(":"))
-    return Region("", offset, length)
+    found = re.fullmatch(r"([0-9]{1,10}):([0-9]{1,10}):(\w{1,20})", entries[0].value)
+    if found is None or int(found[1]) + int(found[2]) > size:
+        raise ConstantError("names bytes that the model does not have")
+    if found[3] not in {"raw_data", element.field}:
+        raise ConstantError(f"has its values in {found[3]}, which does not go with {element.word}")
+    return Region("", int(found[1]), int(found[2]))
 
 
 class ExternalData:

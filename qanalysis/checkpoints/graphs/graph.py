@@ -18,6 +18,10 @@ from qanalysis.checkpoints.graphs.scopes import Node, Place, Scope, Use, open_ca
 
 #: Nodes that calls of local functions may add to those that are written.
 _MAX_CALLED_NODES = 200_000
+#: Operations one after the other that are asked for a shape, or whether they compute with constants.
+_MAX_CARRIED = 64
+_SAME_SHAPE = frozenset({"Cast", "Identity", "QuantizeLinear", "DequantizeLinear", "Neg", "Abs", "Sqrt", "Reciprocal"})
+_RANDOM = ("Random", "Bernoulli", "Multinomial")
 
 
 class Graph:
@@ -41,6 +45,7 @@ class Graph:
         self._places: dict[Constant, list[Place]] = {}
         self._held = {body: self._read_constants(body) for body in bodies}
         self._called = 0
+        self._fixed: dict[Node, bool] = {}
         self.main = Scope(main)
         self.scopes = self._open_all(self.main)
         self.constants: Sequence[Constant] = tuple(self._places)
@@ -68,9 +73,48 @@ class Graph:
         return self._places[constant]
 
     def find_shape(self, place: Place) -> tuple[int | None, ...] | None:
-        """The shape of a value where it is a constant or the file declares it; None for a size that is not fixed."""
-        constant = place.scope.constants.get(place.name)
-        return constant.shape if constant is not None else place.scope.body.shapes.get(place.name)
+        """The shape of a value where it is a constant, has that of a constant, or the file declares it; None for a size
+        that is not fixed.
+        """
+        current: Place | None = place
+        for _ in range(_MAX_CARRIED):
+            if current is None:
+                return None
+            constant = current.scope.constants.get(current.name)
+            shape = constant.shape if constant is not None else current.scope.body.shapes.get(current.name)
+            node = current.scope.producers.get(current.name)
+            if shape is not None or node is None or node.op not in _SAME_SHAPE:
+                return shape
+            current = node.place(0)
+        return None
+
+    def is_fixed(self, node: Node) -> bool:
+        """Whether a node computes with constants alone, so that its result is one."""
+        return self._is_fixed(node, _MAX_CARRIED)
+
+    def is_fixed_at(self, node: Node, operand: int) -> bool:
+        """Whether one input of a node is a constant or computed from constants alone."""
+        return self._is_fixed_at(node, operand, _MAX_CARRIED)
+
+    def _is_fixed(self, node: Node, depth: int) -> bool:
+        if node not in self._fixed:
+            self._fixed[node] = False  # for a graph that is not without circles
+            can_be = bool(depth) and not node.bodies and not node.proto.op_type.startswith(_RANDOM)
+            self._fixed[node] = can_be and all(
+                self._is_fixed_at(node, operand, depth - 1) for operand, name in enumerate(node.inputs) if name
+            )
+        return self._fixed[node]
+
+    def _is_fixed_at(self, node: Node, operand: int, depth: int) -> bool:
+        place = node.place(operand)
+        if place is None or place.name in place.scope.constants:
+            return place is not None
+        sliced = place.scope.slice_of(place.name)
+        if sliced is not None:
+            outer = sliced.scope.find(sliced.name)
+            return outer.name in outer.scope.constants
+        producer = place.scope.producers.get(place.name)
+        return producer is not None and self._is_fixed(producer, depth)
 
     def _read_constants(self, body: Body) -> dict[str, Constant]:
         found: dict[str, Constant] = {}

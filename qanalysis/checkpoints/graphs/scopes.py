@@ -62,6 +62,19 @@ class Node:
         value = helper.get_attribute_value(found)
         return value.decode(errors="replace") if isinstance(value, bytes) else value
 
+    def integer(self, name: str, default: int) -> int:
+        """An attribute that must be one integer; `default` where it is none."""
+        found = self.attribute(name, default)
+        return found if isinstance(found, int) else default
+
+    def integers(self, name: str, operand: int | None = None) -> tuple[int, ...] | None:
+        """Integers of an attribute or, as later opsets have it, of a constant input; None where they are not known."""
+        constant = None if operand is None else self.constant(operand)
+        if constant is not None:
+            return constant.find_integers()
+        found = self.attribute(name)
+        return tuple(found) if isinstance(found, list) and all(isinstance(value, int) for value in found) else None
+
     def find_attribute(self, name: str) -> AttributeProto | None:
         """The attribute itself, that of the caller where it refers to one."""
         for attribute in self.proto.attribute:
@@ -186,11 +199,11 @@ def _bind(node: Node, body: Body) -> Iterator[tuple[str, Argument]]:
         states = zip(body.inputs[2:], node.inputs[2:], body.outputs[1:], strict=False)
         yield from ((name, Argument(scope, actual)) for name, actual, end in states if _is_same(body, name, end))
     elif node.op == "Scan":
-        sliced = node.attribute("num_scan_inputs", 0)
-        count = len(node.inputs) - sliced
+        sliced = node.integer("num_scan_inputs", 0)
+        count = max(len(node.inputs) - sliced, 0)
         states = zip(body.inputs[:count], node.inputs, body.outputs, strict=False)
         yield from ((name, Argument(scope, actual)) for name, actual, end in states if _is_same(body, name, end))
-        axes = node.attribute("scan_input_axes") or [0] * sliced
+        axes = node.integers("scan_input_axes") or (0,) * len(node.inputs)
         for name, actual, axis in zip(body.inputs[count:], node.inputs[count:], axes, strict=False):
             yield name, Argument(scope, actual, axis)
     elif node.op == "SequenceMap":

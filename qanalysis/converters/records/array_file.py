@@ -29,7 +29,7 @@ from qanalysis.converters.records.samples import (
     refuse_choice,
 )
 from qanalysis.converters.records.wav_file import widen_three_bytes
-from qanalysis.notation import plain
+from qanalysis.notation import plain, quote
 
 _WORD = re.compile(r"(?:([iu])(8|16|24|32)|(f)(32|64))(le|be)?(?:\*(\d{1,3}))?")
 _RATE_NAMES = ("fs_hz", "fs", "sample_rate", "samplerate", "rate")
@@ -69,7 +69,7 @@ def read_npz(path: Path, *, column: str | int | None = None, channel: int | None
             )
         name, notes = _pick_member(sizes, column, place)
         with np.load(path, allow_pickle=False) as arrays:
-            samples = _take_array(arrays[name], channel, f"{place}: array {name!r}")
+            samples = _take_array(arrays[name], channel, f"{place}: array {quote(name)}")
             rates = [
                 float(arrays[word]) for word in _RATE_NAMES if word in sizes and word != name and sizes[word] < 256
             ]
@@ -102,7 +102,7 @@ def _pick_member(sizes: dict[str, int], column: str | int | None, place: str) ->
         name = max(names, key=sizes.__getitem__)
         note = Finding(
             "column",
-            f"Array {name!r} is read, the largest of {len(names)}; name another where it was meant.",
+            f"Array {quote(name)} is read, the largest of {len(names)}; name another where it was meant.",
             names.index(name) + 1,
         )
         return name, (note,) if len(names) > 1 else ()
@@ -110,7 +110,7 @@ def _pick_member(sizes: dict[str, int], column: str | int | None, place: str) ->
     if 1 <= number <= len(names):
         return names[number - 1], ()
     if column not in names:
-        raise RecordError(f"{place} has no array {column!r}; it has {name_some(names)}")
+        raise RecordError(f"{place} has no array {quote(column)}; it has {name_some(names)}")
     return str(column), ()
 
 
@@ -150,7 +150,7 @@ def read_raw(
     match = _WORD.fullmatch(dtype)
     if match is None:
         raise RecordError(
-            f"{place}: dtype {dtype!r} was given; it is i, u or f, the bits (8, 16, 24, 32, 64) and le or be, "
+            f"{place}: dtype {quote(dtype)} was given; it is i, u or f, the bits (8, 16, 24, 32, 64) and le or be, "
             "such as i16le, u8, f32be, i16le*2"
         )
     kind, bits, order = match[1] or match[3], int(match[2] or match[4]), match[5] or "le"
@@ -158,7 +158,9 @@ def read_raw(
     size = path.stat().st_size
     frame_bytes = bits // 8 * channels
     if not frame_bytes:
-        raise RecordError(f"{place}: dtype {dtype!r} was given with no channel; leave the end out or write at least *1")
+        raise RecordError(
+            f"{place}: dtype {quote(dtype)} was given with no channel; leave the end out or write at least *1"
+        )
     frames, left = divmod(size, frame_bytes)
     check_sample_count(frames, place)
     if left:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qanalysis.converters.choices import JUSTIFICATIONS, Justification
 from qanalysis.converters.records.samples import RecordError
-from qanalysis.notation import si
+from qanalysis.notation import quote, si
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,4 +44,4 @@ def check_justification(word: str | None, place: str) -> Justification | None:
     for known in JUSTIFICATIONS:
         if known == word:
             return known
-    raise RecordError(f"{place}: justify {word!r} was given; it is 'left' or 'right'")
+    raise RecordError(f"{place}: justify {quote(word)} was given; it is 'left' or 'right'")

@@ -26,7 +26,7 @@ from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.samples import RecordError, Samples
 from qanalysis.converters.records.text_file import read_text
 from qanalysis.converters.records.wav_file import read_wav
-from qanalysis.notation import si
+from qanalysis.notation import quote, si
 from qanalysis.results.identity import SourceIdentity
 
 __all__ = ["Record", "RecordError", "read_record"]
@@ -152,7 +152,7 @@ def _stamp(path: Path) -> tuple[SourceIdentity, bytes]:
             size = file.tell()
     except OSError as error:
         raise RecordError(
-            f"{str(path)!r} can not be read: {error.strerror or error}; check the path and its permissions"
+            f"{quote(str(path))} can not be read: {error.strerror or error}; check the path and its permissions"
         ) from None
     if not size:
         raise RecordError(f"{path.name} is empty (0 bytes); capture or copy it again")

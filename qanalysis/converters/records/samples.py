@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.converters.findings import Finding
+from qanalysis.notation import quote
 
 MAX_SAMPLES = 2**26
 QUANTIZATION_RMS = 12**-0.5
@@ -99,7 +100,9 @@ def keep_whole(values: NDArray[np.float64]) -> NDArray[np.int64] | NDArray[np.fl
 def refuse_choice(word: str, choice: object, place: str, *, instead: str) -> None:
     """Raise RecordError where a choice was made that this kind of file does not have."""
     if choice is not None:
-        raise RecordError(f"{place}: {word} {choice!r} was asked for, which this kind of file does not have; {instead}")
+        raise RecordError(
+            f"{place}: {word} {quote(choice)} was asked for, which this kind of file does not have; {instead}"
+        )
 
 
 def name_some(names: Sequence[str], most: int = 12) -> str:

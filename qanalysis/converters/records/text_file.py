@@ -27,7 +27,7 @@ from qanalysis.converters.records.samples import (
     name_some,
     refuse_choice,
 )
-from qanalysis.notation import plain, si
+from qanalysis.notation import plain, quote, si
 
 _COMMENTS = ("#", "%", "!", "//")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
@@ -225,7 +225,8 @@ def _pick_column(
         picked = next(index for index in range(len(names)) if index != axis)
         note = Finding(
             "column",
-            f"Column {names[picked]!r} is read, number {picked + 1} of {len(names)}; name another where it was meant.",
+            f"Column {quote(names[picked])} is read, number {picked + 1} of {len(names)}; name another where it was "
+            "meant.",
             picked + 1,
         )
         return picked, (note,) if len(names) > 1 else ()
@@ -235,7 +236,7 @@ def _pick_column(
         return int(column) - 1, ()
     matches = [index for index, name in enumerate(names) if name.casefold() == column.casefold()]
     if not matches:
-        raise RecordError(f"{place} has no column {column!r}; it has {name_some(names)}")
+        raise RecordError(f"{place} has no column {quote(column)}; it has {name_some(names)}")
     return matches[0], ()
 
 
@@ -285,7 +286,7 @@ def _measure_rate(
         return None, (
             Finding(
                 "no-rate",
-                f"Column {name!r} gives no sample rate: its times do not rise from the first line to the last. "
+                f"Column {quote(name)} gives no sample rate: its times do not rise from the first line to the last. "
                 "State fs.",
             ),
         )
@@ -297,7 +298,8 @@ def _measure_rate(
     notes = [
         Finding(
             "sample-rate",
-            f"fs is {si(fs_hz, 'Hz', digits=7)}, from the mean step of column {name!r}. State fs where that is wrong.",
+            f"fs is {si(fs_hz, 'Hz', digits=7)}, from the mean step of column {quote(name)}. State fs where that is "
+            "wrong.",
             fs_hz,
         )
     ]
@@ -306,7 +308,8 @@ def _measure_rate(
         notes.append(
             Finding(
                 "uneven-times",
-                f"Times of column {name!r} are up to {plain(late)} samples off even steps: samples may be missing.",
+                f"Times of column {quote(name)} are up to {plain(late)} samples off even steps: samples may be "
+                "missing.",
                 late,
             )
         )

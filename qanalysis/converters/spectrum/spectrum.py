@@ -26,7 +26,7 @@ from qanalysis.converters.spectrum.sinefit import SineFit, check_rate, read_samp
 from qanalysis.converters.spectrum.verdicts import judge_constant, judge_view
 from qanalysis.converters.spectrum.views import View, Wishes, view_record
 from qanalysis.converters.spectrum.windows import describe_window
-from qanalysis.notation import si
+from qanalysis.notation import quote, si
 from qanalysis.results.columns import apart
 
 _FEWEST_BAND_BINS = 8
@@ -184,7 +184,8 @@ def _read_wishes(samples: int, fs_hz: float, options: SpectrumOptions, bits: int
     side_bins, band_hz = options.side_bins, options.band_hz
     if side_bins != "auto" and not (isinstance(side_bins, int | np.integer) and 0 <= side_bins <= samples // 4):
         raise ValueError(
-            f"side_bins {side_bins!r}: 'auto' or a whole number of 0 to {samples // 4} bins, a quarter of the record",
+            f"side_bins {quote(side_bins)}: 'auto' or a whole number of 0 to {samples // 4} bins, a quarter of the "
+            "record",
         )
     first, last = 1, samples // 2
     if band_hz is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.converters.choices import choose
+from qanalysis.notation import quote
 
 Window = Literal[
     "rectangular", "hann", "hamming", "blackman", "nuttall", "blackman-harris", "flat-top", "kaiser-38", "chebyshev-100"
@@ -67,7 +68,7 @@ def check_window(name: str) -> Window | Literal["auto"]:
 
 
 def _name_windows(name: str) -> str:
-    return f"window {name!r} is unknown; windows are auto, {', '.join(WINDOWS)}"
+    return f"window {quote(name)} is unknown; windows are auto, {', '.join(WINDOWS)}"
 
 
 @dataclass(frozen=True, slots=True)

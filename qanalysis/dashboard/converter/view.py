@@ -29,6 +29,7 @@ from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.sample_records import DEFAULT_RECORD
 from qanalysis.converters.spectrum.options import MOST_HARMONICS
 from qanalysis.dashboard.views import View, bound
+from qanalysis.notation import quote
 from qanalysis.quantizers.quantizer import FsOver
 
 LSB_WORDS = {word: name.replace("fs", "FS") for word, name in LSB_CONVENTIONS.items()}
@@ -141,6 +142,6 @@ def parse_numbers(text: str) -> list[float]:
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            raise ValueError(f"{word!r} is no number; write numbers such as 4.5, parted by semicolons")
+            raise ValueError(f"{quote(word)} is no number; write numbers such as 4.5, parted by semicolons")
         numbers.append(number)
     return numbers

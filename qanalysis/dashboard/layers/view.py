@@ -12,6 +12,7 @@ from typing import Any, Self
 from qanalysis.charts.curves import HORIZONTALS, Horizontal
 from qanalysis.dashboard.jobs import ROLE_CHOICES, WEIGHTS
 from qanalysis.dashboard.views import Query, View, bound, name_parameter, spell_view
+from qanalysis.notation import quote
 from qanalysis.quantizers.crossing import cross_schemes
 from qanalysis.quantizers.families import FEWEST_BITS, MOST_BITS, integer_format
 from qanalysis.quantizers.formats import FORMATS
@@ -208,7 +209,7 @@ def expand_scheme(text: str, view: LayersView) -> LayersView:
     expanded = replace(view, grouping=family_of(scheme), **free)
     if expanded.grouping not in expanded.families:
         raise ValueError(
-            f"scheme {text!r}: the page sweeps formats, grouping, symmetry and range; "
+            f"scheme {quote(text)}: the page sweeps formats, grouping, symmetry and range; "
             "use `qanalysis sweep --scheme` for scale and rounding"
         )
     return expanded

@@ -16,7 +16,7 @@ from qanalysis.charts.tracked import Tracked
 from qanalysis.checkpoints.path_policy import resolve_inside
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, name_source, read_root
-from qanalysis.notation import count
+from qanalysis.notation import count, quote
 from qanalysis.results.table import Frame, Table
 from qanalysis.training.recipe import Recipe
 from qanalysis.training.replays.replayable import check_replayable
@@ -76,7 +76,7 @@ def find_log(text: str, find: str) -> Recorded:
     for file in sorted(one for one in place.rglob("*") if one.is_file()) if place.is_dir() else [place]:
         if place.is_dir() and not file.resolve().is_relative_to(home):
             raise ValueError(
-                f"{text!r} holds the link {file.name!r}, which leaves the root folder; copy the file into it"
+                f"{quote(text)} holds the link {quote(file.name)}, which leaves the root folder; copy the file into it"
             )
         stat = file.stat()
         digest.update(f"{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())

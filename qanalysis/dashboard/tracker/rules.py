@@ -15,6 +15,7 @@ import streamlit as st
 from qanalysis.dashboard.session import change, current_view
 from qanalysis.dashboard.tracker.view import MOST_RULES, TrackerView
 from qanalysis.dashboard.wording import escape_markdown
+from qanalysis.notation import quote
 from qanalysis.training.range_rules import Down
 from qanalysis.training.recipe import RANGE_RULES, Recipe
 from qanalysis.training.width_rules import Average, WidthGrowth
@@ -178,7 +179,7 @@ def _read(text: str, others: Sequence[str], place: int, find_fault: FindFault) -
     try:
         canonical = str(Recipe.parse(text))
         if canonical in others:
-            raise ValueError(f"{canonical!r} stands there already; each rule is replayed once")
+            raise ValueError(f"{quote(canonical)} stands there already; each rule is replayed once")
         fault = find_fault(canonical)
     except ValueError as error:
         fault = str(error)

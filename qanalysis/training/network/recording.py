@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from qanalysis.arrays import Doubles
+from qanalysis.notation import quote
 from qanalysis.results.columns import names_of
 from qanalysis.results.table import Frame
 from qanalysis.training.configuration import Configuration
@@ -64,7 +65,7 @@ def check_size(configuration: Configuration, sites: int) -> None:
     if rows > MOST_ROWS:
         enough = -(-configuration.steps * sites // MOST_ROWS)
         raise ValueError(
-            f"configuration {configuration.name!r}: {configuration.steps:,} steps of {sites} tensors are {rows:,} "
+            f"configuration {quote(configuration.name)}: {configuration.steps:,} steps of {sites} tensors are {rows:,} "
             f"rows, and a history holds {MOST_ROWS:,}; record fewer, such as record_every = {enough}"
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qanalysis.notation import shorten
+from qanalysis.notation import quote
 from qanalysis.training.counts import Counts
 from qanalysis.training.range_rules import PrecisionRule, Scope
 from qanalysis.training.recipe import Recipe
@@ -22,7 +22,7 @@ def check_replayable(recipe: Recipe, rows: Rows, epoch: int | None = None, *, pl
     """Raise ValueError, naming the rule and the way out, where statistics do not hold what a recipe needs."""
     fault = next((told for fails, told in _list_needs(recipe, rows, epoch, place) if fails), "")
     if fault:
-        raise ValueError(f"rule {shorten(str(recipe), 80)!r}: {fault}")
+        raise ValueError(f"rule {quote(str(recipe), 80)}: {fault}")
 
 
 def _list_needs(recipe: Recipe, rows: Rows, epoch: int | None, place: str) -> list[tuple[bool, str]]:

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.arrays import Codes, Doubles
-from qanalysis.notation import shorten
+from qanalysis.notation import quote, shorten
 from qanalysis.training.state import KINDS
 from qanalysis.training.statistics.log import NUMBERS, StatisticsLog, fill_unknown
 from qanalysis.training.statistics.names import find_exponent, find_kind, split_name
@@ -76,7 +76,7 @@ def check_columns(names: Iterable[str], source: str, *, spelled: Sequence[str] =
         return
     words = [name.lower() for name in shown]
     near = {ours: get_close_matches(ours, words, n=1, cutoff=0.7) for ours in missing}
-    hints = [f"name {shorten(one[0], 30)!r} {ours} if that is meant" for ours, one in near.items() if one]
+    hints = [f"name {quote(one[0], 30)} {ours} if that is meant" for ours, one in near.items() if one]
     raise ValueError(
         f"{source or 'the log'}: without the column{'s' * (len(missing) > 1)} {', '.join(missing)}; found "
         f"{', '.join(repr(shorten(name, 30)) for name in shown or sorted(known)) or 'none'}; "
@@ -147,7 +147,7 @@ def _check_kinds(kind: NDArray[np.object_], place: NameRow) -> NDArray[np.object
         at = found.index(None)
         row = int(np.flatnonzero(codes == at)[0])
         raise ValueError(
-            f"{place(row)}: kind is {shorten(str(words[at]), 40)!r}, must be one of {', '.join(KINDS)}; mend the word"
+            f"{place(row)}: kind is {quote(str(words[at]), 40)}, must be one of {', '.join(KINDS)}; mend the word"
         )
     return np.array(found, object)[codes]
 
@@ -159,7 +159,7 @@ def _refuse_ambiguity(step: Codes, layer: NDArray[np.object_], group: NDArray[np
     if repeated.size:
         row = int(repeated[0])
         raise ValueError(
-            f"{place(row)}: there is no column kind, and step {step[row]} of layer {shorten(str(layer[row]), 40)!r} "
+            f"{place(row)}: there is no column kind, and step {step[row]} of layer {quote(str(layer[row]), 40)} "
             f"stands twice; say of every row which kind it is, one of {', '.join(KINDS)}"
         )
 

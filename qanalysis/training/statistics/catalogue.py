@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
+from qanalysis.notation import quote
 from qanalysis.training.statistics.log import StatisticsLog
 
 
@@ -76,11 +77,11 @@ def read_statistics(path: str | os.PathLike[str]) -> StatisticsLog:
             place.open("rb").close()
     except OSError as error:
         raise ValueError(
-            f"{str(place)[:200]!r} can not be read: {error.strerror}; check the path and its permissions"
+            f"{quote(str(place))} can not be read: {error.strerror}; check the path and its permissions"
         ) from None
     for kind in KINDS_OF_FILES:
         if any(map(kind.takes, names)) and kind.in_folders if is_folder else kind.takes(place):
             return kind.read(place)
     known = "; ".join(f"{kind.name} ({', '.join(kind.patterns)})" for kind in KINDS_OF_FILES)
     told = "holds no file" if is_folder else "is none"
-    raise ValueError(f"{place.name!r} {told} of the kinds with statistics of a run; read are {known}")
+    raise ValueError(f"{quote(place.name)} {told} of the kinds with statistics of a run; read are {known}")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from qanalysis.arrays import Doubles
-from qanalysis.notation import shorten
+from qanalysis.notation import quote, shorten
 from qanalysis.training.statistics.arranging import arrange_log
 from qanalysis.training.statistics.log import MOST_ROWS, StatisticsLog
 from qanalysis.training.statistics.scalars import (
@@ -111,7 +111,7 @@ def _read_lines(file: Path, rows: dict[Key, Figures], unread: list[str], notes: 
             value = float(match["value"])
         except ValueError:
             shown = shorten(match["value"], 40)
-            raise ValueError(f"{file.name}, line {number}: value is {shown!r}, must be a number") from None
+            raise ValueError(f"{file.name}, line {number}: value is {quote(shown)}, must be a number") from None
         figures = rows.setdefault((int(match["step"]), layer, kind, group), {})
         repeated += figure in figures
         figures[figure] = value

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qanalysis.notation import shorten
+from qanalysis.notation import quote, shorten
 from qanalysis.training.row import MODEL
 from qanalysis.training.statistics.arranging import NameRow, arrange_log, check_columns
 from qanalysis.training.statistics.log import MOST_ROWS, StatisticsLog
@@ -202,7 +202,7 @@ def _read_cells(cells: pd.Series[Any], name: str, name_row: NameRow) -> Any:
     if wrong.size:
         row = int(wrong[0])
         raise ValueError(
-            f"{name_row(row)}: {name} holds {shorten(str(cells.iloc[row]), 40)!r}, which is not a number; "
+            f"{name_row(row)}: {name} holds {quote(str(cells.iloc[row]), 40)}, which is not a number; "
             "mend the cell, or empty it where nothing was observed"
         )
     return numbers.to_numpy(np.float64, na_value=np.nan)

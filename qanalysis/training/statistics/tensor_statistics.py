@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from qanalysis.arrays import Codes, Doubles
+from qanalysis.notation import quote
 from qanalysis.quantizers.grouping import Grouping
 from qanalysis.quantizers.observing import observe_groups
 from qanalysis.quantizers.scheme import Scheme
@@ -105,15 +106,15 @@ def parse_layouts(groups: str, blocks: str) -> Layouts:
     """
     word, _, number = groups.partition("=")
     if groups != "layer" and not (word == "group" and number.isdecimal() and int(number)):
-        raise ValueError(f"groups {groups!r}: is 'layer', or 'group=N' for rows of N neighbouring features")
+        raise ValueError(f"groups {quote(groups)}: is 'layer', or 'group=N' for rows of N neighbouring features")
     scheme = Scheme.parse(blocks) if blocks else None
     if scheme is not None and not (scheme.format.block and scheme.scale.is_power_of_two):
         raise ValueError(
-            f"blocks {blocks!r}: has no blocks with power-of-two scales; count those of mxfp4, mxfp8_e4m3, ..."
+            f"blocks {quote(blocks)}: has no blocks with power-of-two scales; count those of mxfp4, mxfp8_e4m3, ..."
         )
     if scheme is not None and number:
         raise ValueError(
-            f"groups {groups!r}, blocks {blocks!r}: scales are counted of whole tensors; choose one of them"
+            f"groups {quote(groups)}, blocks {quote(blocks)}: scales are counted of whole tensors; choose one of them"
         )
     return Layouts(int(number) if number else None, scheme)
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from qanalysis.notation import quote
 from qanalysis.training.statistics.names import find_exponent
 
 #: Columns that every file has, in order; counts of block scales follow by exponent.
@@ -39,11 +40,11 @@ def open_rows(path: Path, *, resume: bool) -> RowFile:
     """
     kinds: dict[str, type[CsvRows | ParquetRows]] = {".csv": CsvRows, ".parquet": ParquetRows}
     if path.suffix.lower() not in kinds:
-        raise ValueError(f"{path.name!r}: statistics are written to {' or '.join(kinds)}; name the file so")
+        raise ValueError(f"{quote(path.name)}: statistics are written to {' or '.join(kinds)}; name the file so")
     if not path.parent.is_dir():
-        raise ValueError(f"{str(path.parent)!r} is no folder; make it before the run starts")
+        raise ValueError(f"{quote(str(path.parent))} is no folder; make it before the run starts")
     if path.is_dir():
-        raise ValueError(f"{path.name!r} is a folder; name a file in it")
+        raise ValueError(f"{quote(path.name)} is a folder; name a file in it")
     return kinds[path.suffix.lower()](path, resume=resume)
 
 

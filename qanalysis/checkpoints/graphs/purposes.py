@@ -1,0 +1,100 @@
+"""What is a constant for, and how is it a matrix, when all that consumes it is heard?"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from qanalysis.checkpoints.graphs.consumers import Verdict, judge
+from qanalysis.checkpoints.graphs.look_through import Hit
+from qanalysis.checkpoints.source import MEASURED_ROLES, Role, TensorInfo
+from qanalysis.notation import shorten
+from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
+
+#: Where consumers differ, the first of these that one of them says.
+_ORDER: tuple[Role, ...] = ("embedding", "weight", "norm", "bias", "scale", "buffer", "constant")
+#: Tables that are added whole, without being looked up: only their name tells them from other arithmetic.
+_EMBEDDING_NAME = re.compile(r"embed|wpe\b|pos_enc", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What one consumer says: the role, and the view where it could be followed back, else what lost it."""
+
+    hit: Hit
+    role: Role
+    view: MatrixView | None
+    lost_in: str = ""
+
+
+def settle(info: TensorInfo, hits: Sequence[Hit]) -> tuple[TensorInfo, bool]:
+    """The tensor with role and view, and whether its consumers tell them; without consumers it stays as it is."""
+    heard = [found for hit in hits if (found := _hear(hit)) is not None]
+    unknown = [hit.use.node.op for hit in hits if judge(hit.use, _shape(hit)) is None]
+    if any(found.role == "weight" and found.hit.use.node.op != "Gather" for found in heard):
+        heard = [found for found in heard if not _is_passed_on(found, hits)]
+    if not heard:
+        return _settle_unknown(info, unknown)
+    role = min((found.role for found in heard), key=_ORDER.index)
+    if role == "constant" and unknown and info.is_matrix and info.decodes:
+        return _settle_unknown(info, unknown)
+    if role == "constant" and info.is_matrix and info.decodes and _EMBEDDING_NAME.search(info.name):
+        return replace(info, role="embedding", view=MatrixView(tuple(range(len(info.shape) - 1)))), True
+    if role not in MEASURED_ROLES:
+        return replace(info, role=role), True
+    return _settle_view(replace(info, role=role), [found for found in heard if found.role in MEASURED_ROLES]), True
+
+
+def _shape(hit: Hit) -> tuple[int, ...]:
+    return hit.frame.shape if hit.frame is not None else ()
+
+
+def _hear(hit: Hit) -> _Heard | None:
+    verdict = judge(hit.use, _shape(hit))
+    if verdict is None:
+        return None
+    if hit.frame is None:
+        return _Heard(hit, verdict.role, None, hit.lost_in)
+    return _Heard(hit, verdict.role, _find_view(hit, verdict), hit.use.node.op)
+
+
+def _find_view(hit: Hit, verdict: Verdict) -> MatrixView | None:
+    if hit.frame is None or verdict.rows is None:
+        return None
+    rank = len(verdict.fold or hit.frame.shape)
+    if any(not -rank <= axis < rank for axis in verdict.rows):
+        return None
+    folded = hit.frame.reshape(verdict.fold) if verdict.fold else hit.frame
+    return None if folded is None else folded.find_view(verdict.rows)
+
+
+def _is_passed_on(found: _Heard, hits: Sequence[Hit]) -> bool:
+    """Whether a Gather takes fixed entries of a weight and hands them to an operation that was heard too."""
+    node = found.hit.use.node
+    return found.role == "embedding" and any(
+        hit.use.node.producer(hit.use.operand) is node for hit in hits if hit is not found.hit
+    )
+
+
+def _settle_unknown(info: TensorInfo, unknown: Sequence[str]) -> tuple[TensorInfo, bool]:
+    if unknown and info.is_matrix and info.decodes:
+        return replace(info, note=_tell_lost(unknown[0])), True
+    return info, False
+
+
+def _settle_view(info: TensorInfo, heard: Sequence[_Heard]) -> TensorInfo:
+    views = Counter(found.view for found in heard if found.view is not None)
+    if views:
+        return replace(info, view=views.most_common(1)[0][0])
+    if not info.is_matrix:
+        return replace(info, view=ALONG_FIRST)
+    return replace(info, view=ALONG_FIRST, note=_tell_lost(heard[0].lost_in))
+
+
+def _tell_lost(operation: str) -> str:
+    return (
+        f"the axis of its outputs could not be followed through {shorten(operation, 80)}; axis 0 taken; override with "
+        "--axis"
+    )
