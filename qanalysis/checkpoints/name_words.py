@@ -40,7 +40,7 @@ _MOMENTS = _compile(
     r"(row|col)_var|fp#_flat_groups|single_partition_of_fp#_groups|base_optimizer_state|fp#_from_fp#_params",
     r".+_(momentum|velocity)|adam(_[mv#])?|adam_#|momentum|rmsprop(_#)?|adagrad|beta#_power",
 )
-_STATE_OF_ONE = _compile(r"sum|step|step_size|prev|ax|eta|mu|state#|absmax#|qmap#|max#")
+_STATE_OF_ONE = _compile(r"sum|variance|step|step_size|prev|ax|eta|mu|state#|absmax#|qmap#|max#")
 _STATISTICS = _compile(
     r"running_.+|moving_(mean|variance)|num_batches_tracked|num_updates|n_averaged|(.+_)?(mean|std|var|variance)|stdev",
     r"cluster_(size|usage)|embed_(avg|sum)|initialized|.*inv_?std|n(um)?_points_scale|(query|key|diagonal)_decay|slope_rate|ema_(w|dw|cluster_size|count|weight)|_ema_.+|init+ed|queue|queue_ptr|relative_coords_table",
@@ -64,7 +64,7 @@ _SCALES = _compile(
     r".*global_scale|(input|output|activation|act|pre_quant|smooth)_scales?(_#)?|pre_quant_scale|.*zero_points?|zeros?",
     r"(min|max)_vals?|scale_inv|.+_scale_inv|.+_amax|_(scale|shift|zero_point)|.+\._(scale|shift)|(prob|[kqv])_output_scale",
     r"[kv]_scale|[su][vu]h|q_(scale|scale_max|group_map|groups|invperm|perm)|input_smoother|lut|fake_quant_enabled",
-    r"observer_enabled|quant_(scale|min|max)|(in|out)put_(min|max)|nbits|.+_qscale",
+    r"observer_enabled|quant_(scale|min|max)|(in|out)put_(min|max)|nbits|.+_qscale|.*_proj_scales?",
 )
 _TOKENS = _compile(
     r".*(pos|position|positional|token|time|class|query|patch)_emb(ed)?(ding)?s?|embed(ding)?s?|codebooks?|.*_codebook",
@@ -115,6 +115,7 @@ WORDS: tuple[Word, ...] = (
     Word("weight", _compile(_TABLE), _HEADS, least=2),
 )
 _WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "_module"}
+_REPEATED = re.compile(r" \(\d{1,9}\)$")
 _DIGITS = re.compile(r"[0-9]+")
 
 
@@ -124,14 +125,16 @@ def _plain_part(part: str) -> str:
 
 
 def split_name(name: str) -> list[str]:
-    """Parts of a name in its own spelling, without the words that wrappers of modules add and without the ":0" of
-    TensorFlow's variables. Of a name of more than 400 characters the middle is left out.
+    """Parts of a name in its own spelling, without the words that wrappers of modules add, the ":0" of TensorFlow's
+    variables, and the " (2)" that tells a repeated name apart. The middle of a very long name is left out.
 
     >>> split_name("module._orig_mod.dense/kernel:0")
     ['module', 'dense', 'kernel']
     """
     if len(name) > 2 * _LONGEST_HALF:
         name = f"{name[:_LONGEST_HALF]}.{name[-_LONGEST_HALF:]}"
+    if name.endswith(")"):
+        name = _REPEATED.sub("", name)
     parts = name.removesuffix(":0").replace("/", ".").split(".")
     if "_mod" in name:
         parts = [part for part in parts if part not in _WRAPPERS] or parts
@@ -139,7 +142,7 @@ def split_name(name: str) -> list[str]:
 
 
 def name_ending(parts: list[str]) -> tuple[str, str]:
-    """The module's part and the last part, as the table spells them; of a numbered module of a list of norms, the list.
+    """The module's part and the last part, as the table spells them; for a numbered one of several norms, "norms".
 
     >>> name_ending(["h", "0", "ln_1", "weight"]), name_ending(["W"]), name_ending(["norms", "0", "bias"])
     (('ln_#', 'weight'), ('', 'w'), ('norms', 'bias'))

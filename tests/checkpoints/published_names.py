@@ -406,5 +406,6 @@ TABLES = {
         16x64 encoder.mu.weight weight
         64 layers.0.mega.ema_gate.damping weight
         128 flow.log_std buffer
+        64x8 model.scaler.weight weight
     """,
 }
