@@ -189,3 +189,15 @@ def test_reading_needs_no_torch(tmp_path: Path) -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_tensor_class_of_torchao_is_one_decoded_tensor(tmp_path: Path) -> None:
+    torchao = pytest.importorskip("torchao.quantization")
+    model = torch.nn.Sequential(torch.nn.Linear(64, 32)).to(torch.float32)
+    torchao.quantize_(model, torchao.Int8WeightOnlyConfig())
+    torch.save(model.state_dict(), tmp_path / "m.pt")
+    with open_checkpoint(tmp_path / "m.pt") as source:
+        info = find(source, "0.weight")
+        assert info.stored == "torchao int8 channel"
+        # the class multiplies code and scale in float32, as is done here
+        np.testing.assert_array_equal(source.read(info), model[0].weight.dequantize().detach().numpy())
