@@ -26,6 +26,8 @@ _AS_THE_MODEL = (*_FP8, "weight norm", "gguf")
 _CONVOLUTION = re.compile(r"conv|patch|filter|bilinear|downsample|upsample", re.IGNORECASE)
 _GPT2_WORDS = ("c_attn", "c_proj", "c_fc", "q_attn")
 _GPT2_TYPES = {"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp", "clvp_decoder"}
+#: Parameters that a model multiplies its activations with from the right: (in, out).
+_IN_OUT = re.compile(r"(^|[./])(text_projection|visual[./]proj|mm_input_projection_weight)$")
 _SQUARE = "a square c_* weight: rows taken along axis 0, where GPT-2's lie along 1; override with --axis"
 _UNKNOWN = "nothing tells what its axes are: rows taken along all but the last; override with --axis"
 
@@ -66,7 +68,7 @@ def _view_matrix(info: TensorInfo, siblings: Siblings, blocks: frozenset[str]) -
     flat = None if info.role == "embedding" else view_flat_experts(info, parts, siblings)
     if flat is not None or info.role == "embedding":
         return flat or Reading()
-    by_bias = _find_output_axis(info, siblings)
+    by_bias = 1 if _IN_OUT.search(info.name[-60:]) else _find_output_axis(info, siblings)
     if by_bias is not None:
         return Reading(MatrixView((by_bias,)))
     word = parts[-2] if len(parts) > 1 and parts[-1] == "weight" else ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gguf
 import pytest
 
 from qanalysis.checkpoints.entries import Evidence
 from qanalysis.checkpoints.roles import assign_roles
-from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.checkpoints.source import MEASURED_ROLES, TensorInfo
 from tests.checkpoints.published_names import TABLES
 
 
@@ -127,3 +128,19 @@ def test_weights_that_are_no_floats(fields, role):
 def test_what_no_word_tells_is_told_by_the_shape():
     found = roles_of(make_info("x", (3, 4)), make_info("y", (9,)), make_info("z", ()), make_info("weight", (9,)))
     assert found == {"x": "weight", "y": "weight", "z": "buffer", "weight": "norm"}
+
+
+def test_every_name_that_gguf_writes_is_a_norm_by_its_word_and_measured_otherwise():
+    """The names come from the package that llama.cpp's converters write them with."""
+    names = {form.format(bid=0, xid=1) + ".weight" for form in gguf.TENSOR_NAMES.values()}
+    assert len(names) > 200
+    found = roles_of(*(make_info(name, (64, 32)) for name in names))
+    norms = {name for name in names if found[name] == "norm"}
+    assert {name for name in names if "norm" in name.split(".")[-2]} <= norms
+    assert {name.split(".")[-2] for name in norms if "norm" not in name.split(".")[-2]} <= {
+        "bn", "ln1", "ln2", "ln_kv", "ln_post", "ln_q", "post_ln", "pre_ln", "time_mix_ln",
+    }  # fmt: skip
+    others = {name: role for name, role in found.items() if role != "norm"}
+    assert {name for name, role in others.items() if role not in MEASURED_ROLES} == {
+        "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight",
+    }  # fmt: skip

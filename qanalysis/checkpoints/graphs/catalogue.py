@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from qanalysis.checkpoints.graphs.block_operators import GATHER, MATMUL_BNB4, MATMUL_NBITS
+from qanalysis.checkpoints.graphs.dequantize_linear import QDQ, QDQ_FLOAT
+from qanalysis.checkpoints.graphs.integer_operators import INTEGER, LSTM, QLINEAR
 from qanalysis.checkpoints.graphs.operators import PackedOperator
+from qanalysis.checkpoints.graphs.quantized_moe import QMOE
 
-PACKED_OPERATORS: tuple[PackedOperator, ...] = ()
+PACKED_OPERATORS: tuple[PackedOperator, ...] = (
+    QDQ,
+    QDQ_FLOAT,
+    QLINEAR,
+    INTEGER,
+    LSTM,
+    MATMUL_NBITS,
+    GATHER,
+    MATMUL_BNB4,
+    QMOE,
+)

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from qanalysis.checkpoints.packed import awq, bitsandbytes, gpt_oss, gptq, hqq, mlx, quanto, torchao, weight_norm
+from qanalysis.checkpoints.packed import (
+    awq,
+    bitsandbytes,
+    gpt_oss,
+    gptq,
+    hqq,
+    mlx,
+    orphans,
+    quanto,
+    recognised,
+    torchao,
+    weight_norm,
+)
 from qanalysis.checkpoints.packed.parts import PackedLayout
 
 LAYOUTS: tuple[PackedLayout, ...] = (
-    gptq.LAYOUT,
-    gptq.PERMUTED,
+    *recognised.LAYOUTS,
     awq.LAYOUT,
     bitsandbytes.FOUR_BIT,
     bitsandbytes.INT8,
     gpt_oss.LAYOUT,
+    gptq.LAYOUT,
+    gptq.PERMUTED,
     hqq.LAYOUT,
     mlx.LAYOUT,
     quanto.GROUPS,
     quanto.ROWS,
     torchao.LAYOUT,
     weight_norm.LAYOUT,
+    orphans.CODES,
+    orphans.SCALES,
 )

@@ -105,7 +105,10 @@ class PackedLayout:
 class RowValues(ABC):
     """Values that are decoded by rows: the logical tensor is (rows, columns) in C order."""
 
-    sliceable = True
+    @property
+    def sliceable(self) -> bool:
+        """Whether a part costs only the part."""
+        return True
 
     @property
     @abstractmethod
