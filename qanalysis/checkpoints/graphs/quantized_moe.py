@@ -24,7 +24,7 @@ from qanalysis.checkpoints.graphs.block_operators import (
     need_number,
     unpack_zeros,
 )
-from qanalysis.checkpoints.graphs.computed import find_operand, need_operand
+from qanalysis.checkpoints.graphs.computed import find_operand, need_operand, read_integer
 from qanalysis.checkpoints.graphs.constants import Constant
 from qanalysis.checkpoints.graphs.graph import Graph
 from qanalysis.checkpoints.graphs.operands import Operand
@@ -71,16 +71,16 @@ def _read_experts(use: Use, _graph: Graph) -> PackedWeight | None:
 
 
 def _read_integers(node: Node, codes: Constant, slot: Slot) -> PackedWeight:
-    bits = need_number(node, slot.bits, node.attribute("expert_weight_bits", 4))
+    bits = need_number(node, slot.bits, read_integer(node, "expert_weight_bits", 4))
     if bits not in {2, 3, 4, 8}:
         raise LayoutError(f"it has codes of {bits} bits; codes have 2, 3, 4 or 8")
     stored = need_bytes(codes)
     experts, rows, row_bytes = codes.shape
     columns = row_bytes * 8 // bits
     scales = need_operand(node, slot.scales, "scale")
-    block = node.attribute("block_size", 0)
-    if not isinstance(block, int) or block < 0:
-        raise LayoutError(f"its block_size is {str(block)[:40]}; it is 0 for whole rows, else a positive number")
+    block = read_integer(node, "block_size", 0)
+    if block < 0:
+        raise LayoutError(f"its block_size is {block}; it is 0 for whole rows, else a positive number")
     blocks = Blocks(experts * rows, columns, block or max(1, columns), bits)
     check_scales(scales, blocks.rows * blocks.count)
     zeros = find_operand(node, slot.zeros, "zero point")
@@ -97,7 +97,7 @@ def _read_integers(node: Node, codes: Constant, slot: Slot) -> PackedWeight:
 
 def _note_prepacking(node: Node) -> str:
     """A number other than 0 leaves the order of the bytes to the device; the one without such an order is assumed."""
-    found = node.attribute("weights_prepacked", -1)
+    found = read_integer(node, "weights_prepacked", -1)
     return "" if found == 0 else f"rows taken as they are, though weights_prepacked={found} leaves that to the device"
 
 
@@ -152,7 +152,7 @@ class TwiceScaled:
 
 
 def _read_fp4(node: Node, codes: Constant, slot: Slot, kind: str) -> PackedWeight:
-    if kind == "nvfp4" and node.attribute("weights_prepacked", -1) != 1:
+    if kind == "nvfp4" and read_integer(node, "weights_prepacked", -1) != 1:
         return refuse(codes, "qmoe nvfp4", "its bytes are packed along the outputs (weights_prepacked is not 1)")
     length, word = _BLOCKS[kind]
     stored, (experts, rows, row_bytes) = need_bytes(codes), codes.shape
@@ -182,8 +182,8 @@ def _read_fp8(node: Node, codes: Constant, slot: Slot) -> PackedWeight:
     if not codes.dtype.startswith("float8"):
         raise LayoutError(f"its experts are {codes.dtype}; quant_type fp8 needs float8_e4m3fn")
     held, (experts, rows, columns) = take_codes(codes), codes.shape
-    block = node.attribute("block_size", 0)
-    if isinstance(block, int) and block > 0:
+    block = read_integer(node, "block_size", 0)
+    if block > 0:
         scales = need_operand(node, slot.scales, "scale")
         grid_rows, grid_columns = -(-rows // block), -(-columns // block)
         check_scales(scales, experts * grid_rows * grid_columns)
