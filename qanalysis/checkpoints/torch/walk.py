@@ -265,12 +265,16 @@ def _open_pairs(args: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
 
 def _tell_attribute(value: Any) -> Iterator[Any]:
     """An attribute of a tensor subclass as the metadata of safetensors writes it: a number, text, sizes, a type."""
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST):
+    if (
+        isinstance(value, float)
+        or (isinstance(value, int) and abs(value) < _LARGEST)
+        or (isinstance(value, str) and len(value) <= _LONGEST_TEXT)
+    ):
         yield value
-    elif isinstance(value, str) and len(value) <= _LONGEST_TEXT:
-        yield value
-    elif isinstance(value, list | tuple) and len(value) <= _MOST_SIZES and all(
-        type(one) is int and abs(one) < _LARGEST for one in value
+    elif (
+        isinstance(value, list | tuple)
+        and len(value) <= _MOST_SIZES
+        and all(type(one) is int and abs(one) < _LARGEST for one in value)
     ):
         yield list(value)
     elif read_dtype(value):
