@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import SparseTensorProto, TensorProto
 
 from qanalysis.checkpoints.data_file import DataFile, Folder
-from qanalysis.checkpoints.entries import Raw, Values
+from qanalysis.checkpoints.entries import Values, is_raw
 from qanalysis.checkpoints.graphs.elements import Element, find_element
 from qanalysis.checkpoints.graphs.values import ArrayValues, InlineValues, NarrowValues, SparseValues
 from qanalysis.checkpoints.mapped_file import StoredValues
@@ -75,11 +75,11 @@ class Constant:
     @property
     def part(self) -> Part | None:
         """Its elements as stored, None where they can not be had."""
-        return Part(self.info, self.values) if isinstance(self.values, Raw) else None
+        return Part(self.info, self.values) if is_raw(self.values) else None
 
     def find_integers(self) -> tuple[int, ...] | None:
         """Its elements as integers, such as a target shape; None for more than 64 and for what are no integers."""
-        if self.info.numel > _MAX_INTEGERS or not isinstance(self.values, Raw) or self.values.dtype.kind not in "iu":
+        if self.info.numel > _MAX_INTEGERS or not is_raw(self.values) or self.values.dtype.kind not in "iu":
             return None
         return tuple(int(value) for value in self.values.read_raw(0, self.info.numel))
 
