@@ -6,13 +6,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Floats
-from qanalysis.checkpoints.entries import Entry, Evidence, Raw, Values
+from qanalysis.checkpoints.entries import Entry, Evidence, Raw, Values, is_raw
 from qanalysis.checkpoints.source import FLOAT_DTYPES, TensorInfo
 from qanalysis.notation import shorten
 
@@ -76,7 +76,7 @@ class Stem:
     def find(self, ending: str) -> Part | None:
         """The part of that name, None where the file has none or it can not be read as stored."""
         entry = self.tensors.get(self.stem + ending)
-        return Part(entry.info, entry.values) if entry and _is_raw(entry.values) else None
+        return Part(entry.info, entry.values) if entry and is_raw(entry.values) else None
 
     def need(self, ending: str) -> Part:
         """The same; LayoutError where it is missing."""
@@ -147,11 +147,6 @@ class NoValues:
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Never called for a tensor that does not decode."""
         raise LayoutError(f"elements {start} to {stop} can not be decoded")
-
-
-def _is_raw(values: Values) -> TypeGuard[Raw]:
-    # `isinstance` of a protocol takes 30 us, seconds for the parts of a large model.
-    return hasattr(values, "read_raw")
 
 
 def count_bytes(*parts: Part | None) -> int:
