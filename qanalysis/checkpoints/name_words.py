@@ -40,7 +40,7 @@ _MOMENTS = _compile(
     r"(row|col)_var|fp#_flat_groups|single_partition_of_fp#_groups|base_optimizer_state|fp#_from_fp#_params",
     r".+_(momentum|velocity)|adam(_[mv#])?|adam_#|momentum|rmsprop(_#)?|adagrad|beta#_power",
 )
-_STATE_OF_ONE = _compile(r"sum|step|step_size|prev|ax|eta|mu|state#|absmax#|qmap#|max#")
+_STATE_OF_ONE = _compile(r"sum|variance|step|step_size|prev|ax|eta|mu|state#|absmax#|qmap#|max#")
 _STATISTICS = _compile(
     r"running_.+|moving_(mean|variance)|num_batches_tracked|num_updates|n_averaged|(.+_)?(mean|std|var|variance)|stdev",
     r"cluster_(size|usage)|embed_(avg|sum)|initialized|.*inv_?std|n(um)?_points_scale|(query|key|diagonal)_decay|slope_rate|ema_(w|dw|cluster_size|count|weight)|_ema_.+|init+ed|queue|queue_ptr|relative_coords_table",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gguf
 import pytest
+import torch
 
 from qanalysis.checkpoints.entries import Evidence
 from qanalysis.checkpoints.roles import assign_roles
@@ -144,3 +145,26 @@ def test_every_name_that_gguf_writes_is_a_norm_by_its_word_and_measured_otherwis
     assert {name for name, role in others.items() if role not in MEASURED_ROLES} == {
         "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight",
     }  # fmt: skip
+
+
+OPTIMIZERS = ("Adadelta", "Adafactor", "Adagrad", "Adam", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("key", ["", "optimizer.", "optimizer_states.0.", "opt_g.", "model.optimizer."])
+def test_the_state_of_every_optimizer_of_torch_is_known_with_and_without_a_key(kind, key):
+    module = torch.nn.Linear(4, 3)
+    words = {"momentum": 0.9} if kind == "SGD" else {}
+    optimizer = getattr(torch.optim, kind)(module.parameters(), lr=0.01, **words)
+    module(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+    infos = [
+        make_info(f"{key}state.{number}.{word}", value.shape)
+        for number, state in optimizer.state_dict()["state"].items()
+        for word, value in state.items()
+        if torch.is_tensor(value)
+    ]
+    assert any(info.shape for info in infos)
+    roles = roles_of(make_info("model.weight", (3, 4)), *infos)
+    assert {roles[info.name] for info in infos if info.shape} == {"optimizer"}
+    assert {roles[info.name] for info in infos if not info.shape} <= {"optimizer", "buffer"}

@@ -6,13 +6,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Floats
-from qanalysis.checkpoints.entries import Entry, Evidence, Raw, Values
+from qanalysis.checkpoints.entries import Entry, Evidence, Raw, Values, is_raw
 from qanalysis.checkpoints.source import TensorInfo
 
 
@@ -51,11 +51,6 @@ class Part:
         return self.raw.read_columns(self.shape[-1], first, last)
 
 
-def _is_raw(values: Values) -> TypeGuard[Raw]:
-    """Whether elements can be had as stored; isinstance walks the protocol at every call."""
-    return hasattr(type(values), "read_raw") and hasattr(type(values), "read_columns")
-
-
 @dataclass(frozen=True, slots=True)
 class Stem:
     """The parts of one layer: `stem` + how their names end.
@@ -71,7 +66,7 @@ class Stem:
     def find(self, ending: str) -> Part | None:
         """The part of that name, None where the file has none or it can not be read as stored."""
         entry = self.tensors.get(self.stem + ending)
-        return Part(entry.info, entry.values) if entry and _is_raw(entry.values) else None
+        return Part(entry.info, entry.values) if entry and is_raw(entry.values) else None
 
     def need(self, ending: str) -> Part:
         """The same; LayoutError where it is missing."""

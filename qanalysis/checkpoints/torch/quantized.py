@@ -1,7 +1,8 @@
 """What are the values of torch's own quantized tensors (qint8, quint8, qint32, quint4x2)?
 
 value = (code - zero point) * scale, with one scale and zero point for the tensor or one for each entry of an axis.
-Codes of quint4x2 lie two in a byte, the first in the low half. Computed in float32, as `Tensor.dequantize` does.
+Codes of quint4x2 lie two in a byte, the first in the low half. As in `Tensor.dequantize`, the product is taken in the
+type of the scales: float64 for those of an axis, float32 for one scale and for scales that are float32 in the file.
 """
 
 from __future__ import annotations
@@ -54,14 +55,16 @@ class QuantizedValues(RowValues):
         return self._decode(codes, scale[channel, None], zero_point[channel, None])
 
     def _decode(self, codes: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any]) -> Floats:
-        values: Floats = codes.astype(np.float32)
+        values = codes.astype(scale.dtype)
         values -= zero_point
         values *= scale
-        return values
+        return values.astype(np.float32, copy=False)
 
     @cached_property
-    def _grids(self) -> tuple[Floats, Floats]:
-        return _read_grid(self.scale), _read_grid(self.zero_point)
+    def _grids(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        scale, zero_point = _read_grid(self.scale), _read_grid(self.zero_point)
+        kind = np.float64 if self.axis is not None and scale.dtype != np.float32 else np.float32
+        return scale.astype(kind), zero_point.astype(kind)
 
     def _read_codes(self, start: int, stop: int) -> NDArray[Any]:
         if self.per_byte == 1:
@@ -133,9 +136,9 @@ def _stored_bytes(parameter: Any) -> int:
     return parameter.info.size_bytes if isinstance(parameter, Described) else 0
 
 
-def _read_grid(parameter: Any) -> Floats:
+def _read_grid(parameter: Any) -> NDArray[Any]:
     if isinstance(parameter, Described):
         values = parameter.values
         assert isinstance(values, StridedValues)
-        return values.read_raw(0, parameter.info.numel).astype(np.float32)
-    return np.atleast_1d(np.asarray(parameter, dtype=np.float64)).astype(np.float32)
+        return values.read_raw(0, parameter.info.numel)
+    return np.atleast_1d(np.asarray(parameter, dtype=np.float64))
