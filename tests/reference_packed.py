@@ -77,19 +77,21 @@ def decode_awq(qweight: NDArray[Any], qzeros: NDArray[Any], scales: NDArray[Any]
     return values
 
 
-def decode_e2m1(code: int) -> float:
+def decode_e2m1(code: Any) -> float:
     return -FP4[code - 8] if code >= 8 else FP4[code]
 
 
-def decode_e2m3(code: int) -> float:
+def decode_e2m3(code: Any) -> float:
     """6 bits: sign, two of exponent with bias 1, three of mantissa, subnormals below 1."""
+    code = int(code)
     sign, exponent, mantissa = code >> 5, code >> 3 & 3, code & 7
     size = mantissa / 8 if exponent == 0 else 2.0 ** (exponent - 1) * (1 + mantissa / 8)
     return -size if sign else size
 
 
-def decode_e4m3(code: int) -> float:
+def decode_e4m3(code: Any) -> float:
     """8 bits without infinities: exponent bias 7, NaN where all other bits are 1."""
+    code = int(code)
     sign, exponent, mantissa = code >> 7, code >> 3 & 15, code & 7
     if code & 127 == 127:
         return float("nan")
@@ -97,8 +99,8 @@ def decode_e4m3(code: int) -> float:
     return -size if sign else size
 
 
-def decode_e8m0(code: int) -> float:
-    return float("nan") if code == 255 else 2.0 ** (code - 127)
+def decode_e8m0(code: Any) -> float:
+    return float("nan") if code == 255 else 2.0 ** (int(code) - 127)
 
 
 def decode_blocks(

@@ -36,7 +36,6 @@ RANK = {room: rank for rank, line in enumerate(RANKS, 1) for room in line}
 # Where each heavy library may be imported when the program runs; imports for type checkers alone load nothing.
 ALLOWED = {
     "torch": (
-        "qanalysis/checkpoints/torch_file.py",
         "qanalysis/validation/",
         "sample_models/",
         "qanalysis/models/",

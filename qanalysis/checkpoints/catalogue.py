@@ -20,6 +20,7 @@ from qanalysis.checkpoints.file_source import FileSource
 from qanalysis.checkpoints.folder_choice import INDEX_SUFFIXES
 from qanalysis.checkpoints.interpretation import interpret
 from qanalysis.checkpoints.mapped_file import LocalFolder
+from qanalysis.checkpoints.natures import name_nature
 from qanalysis.checkpoints.remote.addresses import is_address, show
 from qanalysis.checkpoints.shard_contents import join
 from qanalysis.checkpoints.shards import find_files
@@ -157,10 +158,12 @@ def open_in(folder: Folder, name: str | None, *, shown: str, partial: bool = Fal
     try:
         contents.extend(_read_file(folder, one) for one in files.names)
         joined = join(contents, files, shown=shown, partial=partial)
-        entries = interpret(joined.entries, gather_evidence(folder, joined.metadata))
-        return FileSource(
-            shown, entries, files=joined.files, memory_note=joined.memory_note, notes=files.notes + joined.notes
-        )
+        evidence = gather_evidence(folder, joined.metadata)
+        entries = interpret(joined.entries, evidence)
+        source = FileSource(shown, entries, files=joined.files, memory_note=joined.memory_note)
+        told = files.tell(file.name for file in joined.files)
+        source.notes = (*told, *joined.notes, *name_nature(source.tensors, evidence))
+        return source
     except BaseException:
         for file in (file for content in contents for file in content.files):
             file.close()

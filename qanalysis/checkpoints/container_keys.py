@@ -19,6 +19,8 @@ _OPTIMIZER = re.compile(
 _AVERAGE = re.compile(
     r"(\w+_)?ema\d*(_(?!gate\b)\w+)?|shadow\w*|averaged?_(model|weights|params)|swa_\w+|swa|\w+_(averaged?|swa)|teacher"
 )
+#: Keys of a training program's state that are also words for a part of a model: they count in front alone.
+_TOP_ONLY = {"scaler", "loops", "callbacks", "scheduler", "schedulers"}
 #: Keys that say nothing but that a model follows.
 _NEUTRAL = {
     "module", "_orig_mod", "model", "_forward_module", "state_dict", "model_state", "model_state_dict", "net",
@@ -45,7 +47,7 @@ def find_key(parts: list[str]) -> tuple[Role | None, int]:
     place = 0
     for part in parts[:-1]:
         role = _read_key(part[:80])
-        if role:
+        if role and not (place and part.lower() in _TOP_ONLY):
             return role, place
         if part not in _NEUTRAL:
             break

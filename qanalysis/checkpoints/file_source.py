@@ -19,6 +19,7 @@ from qanalysis.checkpoints.data_file import DataFile
 from qanalysis.checkpoints.entries import Entry, Values
 from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, StoredValues
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource, widen
+from qanalysis.notation import shorten
 
 _MAX_RANK = 64  # numpy's own limit
 _MAX_BYTES = 2**63 - 1
@@ -50,7 +51,8 @@ class FileSource(TensorSource):
             _check_info(info, name)
             if info.name in self._values:
                 raise CheckpointError(
-                    f"{name}: the tensor name {info.name!r} occurs twice; names must be unique, so save the model again"
+                    f"{name}: the tensor name {shorten(info.name, 80)!r} occurs twice; names must be unique, so save "
+                    "the model again"
                 )
             self._values[info.name] = values
 
@@ -62,18 +64,19 @@ class FileSource(TensorSource):
         return self.read_slice(info, 0, info.numel).reshape(info.shape)
 
     def read_slice(self, info: TensorInfo, start: int, stop: int) -> NDArray[np.float32]:
-        place = f"{self.name}: tensor {info.name!r}"
+        place = self._name_tensor(info)
         if info.name not in self._values:
             raise CheckpointError(
                 f"{place} is not in the file; it holds {len(self._tensors)} tensors, which `qanalysis show` lists"
             )
         if not info.decodes:
-            raise CheckpointError(
-                f"{place} holds {info.dtype}, which is not read as real numbers; only floating-point tensors are "
-                "measured"
-            )
+            fault = f"holds {info.dtype}, which is not read as real numbers; only floating-point tensors are measured"
+            raise CheckpointError(f"{place}: {info.reason}" if info.reason else f"{place} {fault}")
         with refuse_broken(place):
             return self._values[info.name].read(*slice(start, stop).indices(info.numel)[:2])
+
+    def _name_tensor(self, info: TensorInfo) -> str:
+        return f"{shorten(self.name, 80)}: tensor {shorten(info.name, 80)!r}"
 
     def read_columns(
         self, info: TensorInfo, start: int, stop: int, *, width: int, first: int, last: int
@@ -81,7 +84,7 @@ class FileSource(TensorSource):
         values = self._values.get(info.name)
         if not isinstance(values, StoredValues):
             return super().read_columns(info, start, stop, width=width, first=first, last=last)
-        with refuse_broken(f"{self.name}: tensor {info.name!r}"):
+        with refuse_broken(self._name_tensor(info)):
             part = replace(values, offset=values.offset + start * values.dtype.itemsize, count=stop - start)
             return widen(part.read_columns(width, first, last))
 
@@ -105,13 +108,15 @@ def _check_info(info: TensorInfo, place: str) -> None:
         info.name.encode()
     except (UnicodeEncodeError, AttributeError):  # protobuf hands over a name that is not UTF-8 as bytes
         raise CheckpointError(
-            f"{place}: the tensor name {info.name!a} is not valid Unicode; save the model again with plain names"
+            f"{place}: the tensor name {ascii(info.name)[:80]} is not valid Unicode; save the model again with plain "
+            "names"
         ) from None
     too_large = math.prod(size or 1 for size in info.shape) * 8 > _MAX_BYTES
     if len(info.shape) > _MAX_RANK or too_large or min(info.shape, default=0) < 0:
         shape = f"({', '.join(map(str, info.shape[:4]))}{', ...' if len(info.shape) > 4 else ''})"
         raise CheckpointError(
-            f"{place}: tensor {info.name!r} claims the shape {shape[:80]}, which no array can have; {SAVE_AGAIN}"
+            f"{place}: tensor {shorten(info.name, 80)!r} claims the shape {shape[:80]}, which no array can have; "
+            f"{SAVE_AGAIN}"
         )
 
 

@@ -17,6 +17,8 @@ _KERNEL = re.compile(r"(depthwise_|pointwise_|recurrent_)?kernel")
 _SLIM = re.compile(r"(depthwise_|pointwise_)?weights")
 _SPLITS = re.compile(r"query|key|value|[qkv](_proj)?|qkv")
 _MERGES = re.compile(r"out|o|out_proj|o_proj|attention_output|output|c_proj|post")
+#: XLNet's q, k, v, r are (in, heads, dim), its o is (out, heads, dim).
+_ATTENTION = re.compile(r"[qkvor]")
 #: Gemma's einsum weights, "w" below a module: (heads, in, dim), (kinds, heads, in, dim), (heads, dim, out).
 _EINSUMS = {
     ("q_einsum", 3): (0, 2),
@@ -35,15 +37,21 @@ def is_kernel(parts: Sequence[str], name: str) -> bool:
     last = parts[-1]
     if _KERNEL.fullmatch(last):
         return True
-    if len(parts) > 1 and last == "w" and parts[-2].endswith("_einsum"):
+    if len(parts) > 1 and ((last == "w" and parts[-2].endswith("_einsum")) or _is_xlnet(parts)):
         return True
     return "/" in name and bool(_SLIM.fullmatch(last))
+
+
+def _is_xlnet(parts: Sequence[str]) -> bool:
+    return len(parts) > 1 and parts[-2] == "rel_attn" and bool(_ATTENTION.fullmatch(parts[-1]))
 
 
 def view_kernel(shape: Shape, parts: Sequence[str], bias: Shape | None) -> Reading:
     """The view of a kernel of two or more axes."""
     rank, last = len(shape), parts[-1]
     module = parts[-2] if len(parts) > 1 else ""
+    if rank == 3 and _is_xlnet(parts):
+        return Reading(MatrixView((0,) if last == "o" else (1, 2)))
     if (module, rank) in _EINSUMS:
         return Reading(MatrixView(_EINSUMS[module, rank]))
     if rank >= 3 and last.startswith("depthwise"):

@@ -27,7 +27,7 @@ _GROUPS = (
     (".npy",),
 )
 _WEIGHTS = tuple(suffix for group in _GROUPS for suffix in group)
-_NUMBERED = re.compile(r"(.*?)[-_.]?(\d{1,12})[-_]of[-_](\d{1,12})((?:\.\w+)+)")
+_NUMBERED = re.compile(r"(.*?)[-_.]?(\d{1,12})[-_]of[-_](\d{1,12})((?:\.\w+)*)")
 _ADAPTER = re.compile(r"(adapter_model|adapters|pytorch_lora_weights|mmproj)|.*mmproj", re.IGNORECASE)
 _VARIANT = re.compile(r".*[.](fp16|bf16|fp32|int8|fp8|ema|non_ema)[-.]", re.IGNORECASE)
 _STATE = re.compile(
@@ -66,6 +66,11 @@ class Numbered:
 def is_index(name: str) -> bool:
     """Whether a file says by its name which tensor lies in which shard."""
     return name.lower().endswith(INDEX_SUFFIXES)
+
+
+def name_kind(index: str) -> str:
+    """The suffix of the shards of an index, such as ".safetensors"."""
+    return next(suffix for suffix in INDEX_SUFFIXES if index.lower().endswith(suffix)).removesuffix(".index.json")
 
 
 def choose_index(folder: str, names: Sequence[str]) -> str | None:

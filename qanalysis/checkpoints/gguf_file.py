@@ -224,7 +224,7 @@ def _name_type(metadata: Mapping[str, str], place: str) -> tuple[str, ...]:
             f"{place} is an importance matrix (imatrix): statistics, not weights; give the model it was made for"
         )
     if word == "adapter":
-        return ("an adapter (LoRA), not a model",)
+        return ("an adapter of a base model, as general.type says",)
     if word == "mmproj" or architecture == "clip":
         return ("a multimodal projector (mmproj), not the language model",)
     return ()

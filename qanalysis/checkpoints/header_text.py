@@ -7,6 +7,7 @@ member by member: each is looked at before the next is made, and its value must 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,11 +15,13 @@ from qanalysis.checkpoints.mapped_file import SAVE_AGAIN
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.notation import shorten
 
-#: More tensors than any model has; a header that names more is refused.
-MOST_TENSORS = 500_000
+#: More tensors than any model has; a file that names more is refused.
+MOST_TENSORS = 300_000
 _MOST_VALUE = 4096  # characters of one entry: 64 sizes of 19 digits fit
 _MOST_NESTED = 1 << 20  # characters of a value of any form
 _SPACES = frozenset(" \t\r\n")
+# a name without escapes, as nearly all are, and what follows it
+_PLAIN_NAME = re.compile(r'"([^"\\\x00-\x1f]*)"[ \t\r\n]*:[ \t\r\n]*')
 _DECODE = json.JSONDecoder().raw_decode
 
 
@@ -40,18 +43,26 @@ class HeaderText:
         seen: set[str] = set()
         more = not self.begins("}")
         while more:
-            name = self.take_text("a name")
+            name = self._take_name()
             if name in seen:
-                raise CheckpointError(f"{self._what} is not valid JSON: the name {shorten(name, 80)!a} occurs twice")
+                raise self._refuse(f"the name {shorten(name, 80)!a} occurs twice")
             seen.add(name)
             if len(seen) > MOST_TENSORS:
-                raise CheckpointError(f"{self._what} names more than {MOST_TENSORS} tensors, which are not read")
-            self._expect(":")
+                raise CheckpointError(f"{self._what} has more than {MOST_TENSORS} members, the most that are read")
             yield name
             more = self.begins(",")
             if more:
                 self._expect(",")
         self._expect("}")
+
+    def _take_name(self) -> str:
+        plain = _PLAIN_NAME.match(self._text, self._at)
+        if plain:
+            self._at = plain.end()
+            return plain[1]
+        name = self.take_text("a name")
+        self._expect(":")
+        return name
 
     def begins(self, mark: str) -> bool:
         """Whether the value that comes next begins so."""
@@ -63,14 +74,18 @@ class HeaderText:
             raise self._refuse(f"{what} is no text")
         return str(self._decode())
 
-    def take_record(self, what: str) -> Any:
-        """A value without objects inside, of at most 4096 characters; `what` names it where it is longer."""
-        if not self.begins("{"):
-            return self.take_any(what, most=_MOST_VALUE)
-        end = self._text.find("}", self._at, self._at + _MOST_VALUE)
-        if end < 0:
-            raise self._refuse(f"{what} has more than {_MOST_VALUE} characters or no end")
-        return self.take_any(what, most=end + 1 - self._at)
+    def take_record(self, name: str) -> Any:
+        """The value of that name, without objects inside and of at most 4096 characters."""
+        begin = self._at
+        end = self._text.find("}", begin, begin + _MOST_VALUE)
+        if end < 0 or not self.begins("{"):
+            return self.take_any(f"the entry of {shorten(name, 80)!r}", most=_MOST_VALUE)
+        try:
+            value, used = _DECODE(self._text[begin : end + 1])
+        except ValueError as error:
+            raise self._refuse(str(error)) from None
+        self._at = self._skip(begin + used)
+        return value
 
     def take_any(self, what: str, *, most: int = _MOST_NESTED) -> Any:
         """A value of any form, of at most `most` characters."""

@@ -40,17 +40,19 @@ _MOMENTS = _compile(
     r"(row|col)_var|fp#_flat_groups|single_partition_of_fp#_groups|base_optimizer_state|fp#_from_fp#_params",
     r".+_(momentum|velocity)|adam(_[mv#])?|adam_#|momentum|rmsprop(_#)?|adagrad|beta#_power",
 )
-_STATE_OF_ONE = _compile(r"sum|step|step_size|prev|ax|eta|mu|state#|absmax#|qmap#|max#")
+_STATE_OF_ONE = _compile(r"sum|variance|step|step_size|prev|ax|eta|mu|state#|absmax#|qmap#|max#")
 _STATISTICS = _compile(
     r"running_.+|moving_(mean|variance)|num_batches_tracked|num_updates|n_averaged|(.+_)?(mean|std|var|variance)|stdev",
-    r"cluster_size|embed_avg|ema_(w|dw|cluster_size|count|weight)|_ema_.+|init+ed|queue|queue_ptr|relative_coords_table",
+    r"cluster_(size|usage)|embed_(avg|sum)|initialized|.*inv_?std|n(um)?_points_scale|(query|key|diagonal)_decay|slope_rate|ema_(w|dw|cluster_size|count|weight)|_ema_.+|init+ed|queue|queue_ptr|relative_coords_table",
 )
 _POSITIONS = _compile(
     r"position_ids|token_type_ids|.*inv_freq|freqs?_cis.*|(cos|sin)(_cached?)?|(.+_)?rope_(freqs|factors).*|pe",
     r"relative_position_index|.+_(index|idxs|indices)|anchors?|anchor_(grid|points)|strides?|slopes|alibi.*",
     r"attn_bias|(.+_)?mask|masked_bias|tril|bias_mask",
 )
-_SIGNALS = _compile(r"(.+_)?window|(.+_)?mel_(filters?|basis|fb|weights?|scale)|fb|filter_?banks?|melspec_layer")
+_SIGNALS = _compile(
+    r"((hann|hamming|stft|fft|analysis|synthesis)_)?window|(.+_)?mel_(filters?|basis|fb|weights?|scale)|fb|filter_?banks?|melspec_layer"
+)
 _SCHEDULES = _compile(
     r"(.+_)?betas|alphas(_cumprod.*)?|alphas_bar.*|sqrt_.+|log_one_minus_.+|posterior_.+|(log_)?sigmas|log_snr",
     r"lvlb_weights|p#_loss_weight|ddim_.+|c_(skip|out|in)s?",
@@ -58,11 +60,11 @@ _SCHEDULES = _compile(
 #: Parts of packed weights and of quantizers; these words mean nothing else.
 _SCALES = _compile(
     r"qzeros|qscales|scales(_#)?|g_idx|weight_g_idx|scb|cb|(nested_)?absmax|(nested_)?quant_map|quant_state.*",
-    r".*bitsandbytes__.+|weight_scale.*|weight_zero.*|weight_global_scale|weight_shape|(weight|input|output)_amax|_?amax",
+    r".*bitsandbytes__.+|weight_scale.*|weight_zero.*|weight_global_scale|weight_shape|weight_scaling_factor|(weight|input|output)_amax|_?amax",
     r".*global_scale|(input|output|activation|act|pre_quant|smooth)_scales?(_#)?|pre_quant_scale|.*zero_points?|zeros?",
     r"(min|max)_vals?|scale_inv|.+_scale_inv|.+_amax|_(scale|shift|zero_point)|.+\._(scale|shift)|(prob|[kqv])_output_scale",
     r"[kv]_scale|[su][vu]h|q_(scale|scale_max|group_map|groups|invperm|perm)|input_smoother|lut|fake_quant_enabled",
-    r"observer_enabled|quant_(scale|min|max)|(in|out)put_(min|max)|nbits|.+_qscale",
+    r"observer_enabled|quant_(scale|min|max)|(in|out)put_(min|max)|nbits|.+_qscale|.*_proj_scales?",
 )
 _TOKENS = _compile(
     r".*(pos|position|positional|token|time|class|query|patch)_emb(ed)?(ding)?s?|embed(ding)?s?|codebooks?|.*_codebook",
@@ -72,9 +74,9 @@ _TOKENS = _compile(
 _LOOKED_UP = _compile(
     r"(.*_)?(emb|embs|embd|embds|embed|embeds|embedding|embeddings)(_?#|_(tokens?|positions?|in|table|layer|weights?))?",
     r"(.*_)?embed_(tokens?|positions?)_.+|wte|wpe|wtt|tok_embeddings|token_embd.*|token_types|.*position_embd|_?codebooks?",
-    r"(.*_)?relative_(attention|position)_bias|attn_rel_b|rel_pos_bias|embedder|(.*_)?embeddings_.+|[a-z]+embedding",
+    r"(.*_)?tokens?|(.*_)?relative_(attention|position)_bias|attn_rel_b|rel_pos_bias|embedder|(.*_)?embeddings_.+|[a-z]+embedding",
 )
-_NORMS = _compile(r".*norm_?#?|.*_norm_[a-z]{1,5}#?|norm_[a-z]{1,5}#?|bn_?#?|gn_?#?|(.+_)?ln(_?#|_[a-z]{1,6})?")
+_NORMS = _compile(r".*norms?_?#?|.*_norm_[a-z]{1,5}#?|norm_[a-z]{1,5}#?|bn_?#?|gn_?#?|(.+_)?ln(_?#|_[a-z]{1,6})?")
 _LOOSE_NORMS = _compile(r".*norm.*|.*_bn_?#?|.*_bn_.*|bn.*|.*batchnorm.*|ls_?#?|(.+_)?layer_?scale_?#?")
 _HEADS = _compile(
     r"(.*_)?head_?#?|heads|output|output_layer|output_projection|classifier|embed_out|decoder|score|logits|proj_out|cls",
@@ -104,14 +106,16 @@ WORDS: tuple[Word, ...] = (
     Word("norm", _compile(r".*_norm#?|norm#?|ln_?#?"), most=1),
     Word("embedding", _compile(r".*"), _compile(r"_?codebook"), least=2),
     Word("embedding", _compile(r".*"), _compile(r"(.*_)?embeddings_table"), least=2),
-    Word("embedding", _compile(r".*relative_position_bias_table")),
+    Word("embedding", _compile(r".*relative_position_bias_table|relative_attention_bias|.*embedding_table")),
     Word("bias", _compile(r"bias|(.+_)?bias#?|bias_.+|.+_bias_[a-z]+|biases|.+_biases|.+\.bias")),
     Word("bias", _compile(r"b#?|b_.+|.+_b"), most=1),
     Word("embedding", _TOKENS, most=3),
-    Word("embedding", _compile(_TABLE + r"|embedding|embeddings|emb"), _LOOKED_UP, most=3),
+    Word("embedding", _compile(_TABLE), _LOOKED_UP, most=2),
+    Word("embedding", _compile(r"embeddings?|emb"), _LOOKED_UP, most=3),
     Word("weight", _compile(_TABLE), _HEADS, least=2),
 )
 _WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "_module"}
+_REPEATED = re.compile(r" \(\d{1,9}\)$")
 _DIGITS = re.compile(r"[0-9]+")
 
 
@@ -121,14 +125,16 @@ def _plain_part(part: str) -> str:
 
 
 def split_name(name: str) -> list[str]:
-    """Parts of a name in its own spelling, without the words that wrappers of modules add and without the ":0" of
-    TensorFlow's variables. Of a name of more than 400 characters the middle is left out.
+    """Parts of a name in its own spelling, without the words that wrappers of modules add, the ":0" of TensorFlow's
+    variables, and the " (2)" that tells a repeated name apart. The middle of a very long name is left out.
 
     >>> split_name("module._orig_mod.dense/kernel:0")
     ['module', 'dense', 'kernel']
     """
     if len(name) > 2 * _LONGEST_HALF:
         name = f"{name[:_LONGEST_HALF]}.{name[-_LONGEST_HALF:]}"
+    if name.endswith(")"):
+        name = _REPEATED.sub("", name)
     parts = name.removesuffix(":0").replace("/", ".").split(".")
     if "_mod" in name:
         parts = [part for part in parts if part not in _WRAPPERS] or parts
@@ -136,12 +142,14 @@ def split_name(name: str) -> list[str]:
 
 
 def name_ending(parts: list[str]) -> tuple[str, str]:
-    """The module's part and the last part, as the table spells them.
+    """The module's part and the last part, as the table spells them; for a numbered one of several norms, "norms".
 
-    >>> name_ending(["h", "0", "ln_1", "weight"]), name_ending(["W"])
-    (('ln_#', 'weight'), ('', 'w'))
+    >>> name_ending(["h", "0", "ln_1", "weight"]), name_ending(["W"]), name_ending(["norms", "0", "bias"])
+    (('ln_#', 'weight'), ('', 'w'), ('norms', 'bias'))
     """
     module = _plain_part(parts[-2][-_LONGEST_PART:]) if len(parts) > 1 else ""
+    if module == "#" and len(parts) > 2 and parts[-3].lower().endswith("norms"):
+        module = "norms"
     return module, _plain_part(parts[-1][-_LONGEST_PART:])
 
 

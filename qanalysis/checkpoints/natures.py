@@ -15,7 +15,8 @@ _ADAPTER = re.compile(
     r"(?:^|[./])(lora_(a|b|down|up|embedding_[ab]|magnitude_vector)|hada_w\d_[ab]|lokr_w\d(_[ab])?)(?=[./]|$)",
     re.IGNORECASE,
 )
-_AVERAGE_WORDS = re.compile(r"ema|shadow|swa|averag|teacher", re.IGNORECASE)
+_FACTORS = ("lora_", "hada_", "lokr_")
+_AVERAGES = ("ema", "shadow", "swa", "averag", "teacher")
 _HEAD = re.compile(r"(?:^|[./])(lm_head|output|embed_out|output_projection)[./](weight|kernel)$")
 _FLAT = re.compile(r"(?:^|[./])(_?flat_param(_\d+)?|fp32_flat_groups|single_partition_of_fp32_groups)(?=[./]|$)")
 
@@ -27,8 +28,15 @@ def name_nature(infos: Sequence[TensorInfo], evidence: Evidence) -> tuple[str, .
     ('holds optimizer state only',)
     """
     measured = [info for info in infos if info.role in MEASURED_ROLES]
-    sentences = (_tell_adapter(measured), *_tell_states(infos, measured), *_tell_averages(infos, measured))
-    return tuple(filter(None, (*sentences, _tell_tie(measured, evidence))))
+    names = "\n".join(info.name for info in measured).lower()  # one search over all of them is cheap
+    sentences = [
+        _tell_adapter(measured) if any(word in names for word in _FACTORS) else "",
+        *_tell_states(infos, measured),
+        _tell_copy(infos),
+        _tell_average(measured) if any(word in names for word in _AVERAGES) else "",
+        _tell_tie(measured, evidence),
+    ]
+    return tuple(filter(None, sentences))
 
 
 def _tell_adapter(measured: Sequence[TensorInfo]) -> str:
@@ -61,27 +69,27 @@ def _tell_states(infos: Sequence[TensorInfo], measured: Sequence[TensorInfo]) ->
         yield f"flat shards of FSDP or ZeRO ({flat[1]}) have no layers' shapes: consolidate the checkpoint first"
 
 
-def _tell_averages(infos: Sequence[TensorInfo], measured: Sequence[TensorInfo]) -> Iterator[str]:
+def _tell_copy(infos: Sequence[TensorInfo]) -> str:
     copy = next((info for info in infos if info.role == "average"), None)
-    if copy is not None:
-        yield f"the averaged copy ({_name_average(copy.name)}) is left out: the plain copy is measured"
-    alone = next(
-        (
-            info
-            for info in measured
-            if _AVERAGE_WORDS.search(info.name) and find_key(split_name(info.name))[0] == "average"
-        ),
-        None,
-    )
-    if alone is not None and _name_average(alone.name).lower() != "teacher":
-        yield f"the average ({_name_average(alone.name)}) is the only copy: it is measured as the model"
+    return f"the averaged copy ({_name_average(copy.name)}) is left out: the plain copy is measured" if copy else ""
+
+
+def _tell_average(measured: Sequence[TensorInfo]) -> str:
+    alone = next((info for info in measured if find_key(split_name(info.name))[0] == "average"), None)
+    if alone is None or _name_average(alone.name).lower() == "teacher":
+        return ""
+    return f"the average ({_name_average(alone.name)}) is the only copy: it is measured as the model"
 
 
 def _name_average(name: str) -> str:
     parts = split_name(name)
     key, place = find_key(parts)
-    part = parts[place] if key == "average" else next((part for part in parts if _AVERAGE_WORDS.search(part)), name)
+    part = parts[place] if key == "average" else next((part for part in parts if _is_average(part)), name)
     return shorten(part, 80) if part.isprintable() else quote(part)
+
+
+def _is_average(part: str) -> bool:
+    return any(word in part.lower() for word in _AVERAGES)
 
 
 def _tell_tie(measured: Sequence[TensorInfo], evidence: Evidence) -> str:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from qanalysis.checkpoints.catalogue import SUFFIX_KINDS, identify_file
-from qanalysis.checkpoints.folder_choice import Numbered, is_index
+from qanalysis.checkpoints.folder_choice import Numbered, is_index, name_kind
 from qanalysis.checkpoints.mapped_file import MappedFile
 from qanalysis.checkpoints.source import CheckpointError
 
@@ -105,8 +105,8 @@ def _walk(home: Path, *, depth: int, suffixes: Collection[str] = SUFFIX_KINDS) -
 
 def _belongs(name: str, index: str) -> bool:
     """Whether a file is likely one of the shards of an index: of its kind, and numbered or of safetensors."""
-    suffix = index.lower().removesuffix(".index.json").rpartition(".")[2]
-    return name.lower().endswith(f".{suffix}") and (suffix == "safetensors" or Numbered.parse(name) is not None)
+    suffix = name_kind(index)
+    return name.lower().endswith(suffix) and (suffix == ".safetensors" or Numbered.parse(name) is not None)
 
 
 def _looks_openable(path: Path, home: Path) -> bool:

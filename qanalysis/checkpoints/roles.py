@@ -8,18 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from qanalysis.checkpoints.container_keys import find_key
 from qanalysis.checkpoints.copies import find_copies
 from qanalysis.checkpoints.entries import Evidence
 from qanalysis.checkpoints.name_words import find_word, is_state_of_one, name_ending, split_name
+from qanalysis.checkpoints.siblings import Siblings
 from qanalysis.checkpoints.source import MEASURED_ROLES, Role, TensorInfo
 
 _LONE_SCALE = "named as scales of a quantizer whose codes are not in the file: measured as weights"
 _MOMENT = re.compile(r"(?<![^./])(mu|nu)(?=[./])")
 _WHOLE_NUMBERS = ("int", "uint", "bool")
 _SCALE_ENDINGS = ("_scale_inv", "_scales", "_scale", ".scale_inv", ".scales", ".scale")
+_MOST_TABLES = 4  # of one row per word: embeddings, heads and their copies
+#: Words that a quantizer has for its zero points and others for what is zero.
+_ZEROS = {"zero", "zeros"}
 #: How a quantizer's codes are named beside their `scale`.
 _CODES = ("", ".weight", ".qweight", ".W_q", ".kernel", ".weight_packed", "_blocks")
 
@@ -36,7 +39,7 @@ def assign_roles(infos: Sequence[TensorInfo], evidence: Evidence) -> list[Tensor
     """
     parts = [split_name(info.name) for info in infos]
     by_name = {info.name: info for info in infos}
-    vocabulary = find_number(evidence.config, "vocab_size")
+    vocabulary = _find_vocabulary(infos, evidence)
     roles = [_find_role(info, part, by_name, vocabulary) for info, part in zip(infos, parts, strict=True)]
     for place in find_copies(infos, parts, roles):
         roles[place] = "average"
@@ -51,18 +54,13 @@ def assign_roles(infos: Sequence[TensorInfo], evidence: Evidence) -> list[Tensor
     ]
 
 
-def find_number(config: Mapping[str, Any], key: str) -> int:
-    """A whole number of config.json or of the part about its language model; 0 where there is none.
-
-    >>> find_number({"text_config": {"vocab_size": 32000}}, "vocab_size")
-    32000
+def _find_vocabulary(infos: Sequence[TensorInfo], evidence: Evidence) -> int:
+    """The number of words of the model, 0 where it is not known or where so many tensors have that length that it is
+    one of layers too.
     """
-    inner = (config.get(part) for part in ("text_config", "language_config", "llm_config", "thinker_config"))
-    for part in (config, *inner):
-        value = part.get(key) if isinstance(part, Mapping) else None
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-    return 0
+    words = Siblings({}, evidence.config).read_number("vocab_size")
+    tables = sum(len(info.shape) == 2 and info.shape[0] == words for info in infos) if words else 0
+    return words if tables <= _MOST_TABLES else 0
 
 
 def _find_role(info: TensorInfo, parts: list[str], by_name: Mapping[str, TensorInfo], vocabulary: int) -> Role:
@@ -75,6 +73,8 @@ def _find_role(info: TensorInfo, parts: list[str], by_name: Mapping[str, TensorI
         return word if word == "embedding" or (word in {"scale", "optimizer"} and not info.decodes) else "weight"
     if word != "buffer" and _is_scale(info.name, last, by_name):
         return "scale"
+    if word == "scale" and last in _ZEROS and not _is_beside_a_scale(info.name, by_name):
+        word = None
     if word in {"scale", "optimizer"}:
         return word
     if info.dtype.startswith(_WHOLE_NUMBERS) or not info.shape:
@@ -88,7 +88,8 @@ def _find_by_shape(info: TensorInfo, parts: list[str], by_name: Mapping[str, Ten
     if len(info.shape) == 1 and parts[-1] == "weight":
         return "norm"
     is_shared = parts[-2:] == ["shared", "weight"] and len(parts) == find_key(parts)[1] + 2  # T5's own name
-    return "embedding" if info.is_matrix and (is_shared or info.shape[0] == vocabulary) else "weight"
+    is_table = len(info.shape) == 2 and info.is_matrix and (is_shared or info.shape[0] == vocabulary)
+    return "embedding" if is_table else "weight"
 
 
 def _is_scale(name: str, last: str, by_name: Mapping[str, TensorInfo]) -> bool:
@@ -102,6 +103,11 @@ def _has_codes(name: str, by_name: Mapping[str, TensorInfo]) -> bool:
         return False
     stem = name.removesuffix(ending)
     return any(_is_code(by_name[stem + codes]) for codes in _CODES if stem + codes in by_name)
+
+
+def _is_beside_a_scale(name: str, by_name: Mapping[str, TensorInfo]) -> bool:
+    stem = name.removesuffix("s").removesuffix("zero")
+    return stem + "scale" in by_name or stem + "scales" in by_name
 
 
 def _is_code(info: TensorInfo) -> bool:

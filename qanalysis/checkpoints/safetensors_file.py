@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, StoredValues
 from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo
 from qanalysis.notation import shorten
 
+_TOO_LARGE = 1 << 63
 _METADATA = "__metadata__"
 HEADER_LIMIT_BYTES = 100_000_000  # the format's own cap
 MEMORY_NOTE = "Mapped: a read costs the tensor or the slice asked for, the rest stays on disk."
@@ -50,7 +51,7 @@ _DTYPES: dict[str, tuple[str, int]] = {
     "BOOL": ("bool", 8),
 }
 _BYTES = np.dtype(np.uint8)
-_STORED = {
+_STORED = FLOAT_DTYPES | {
     word: np.dtype(word)
     for word in ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool", "complex64")
 }
@@ -93,8 +94,7 @@ def _parse_header(data: bytes, place: str) -> tuple[list[tuple[TensorInfo, int]]
         if name == _METADATA:
             metadata = _take_metadata(header)
         else:
-            shown = f"tensor {shorten(name, 80)!r}"
-            entries.append(_read_entry(f"{place}: {shown}", name, header.take_record(shown)))
+            entries.append(_read_entry(name, header.take_record(name), place))
     header.finish()
     return entries, metadata
 
@@ -107,38 +107,38 @@ def _take_metadata(header: HeaderText) -> dict[str, str]:
 
 
 def _locate_values(file: DataFile, offset: int, info: TensorInfo) -> StoredValues:
-    dtype = FLOAT_DTYPES.get(info.dtype) or _STORED.get(info.dtype, _BYTES)
+    dtype = _STORED.get(info.dtype, _BYTES)
     return StoredValues(file, offset, dtype, info.size_bytes // dtype.itemsize)
 
 
-def _read_entry(place: str, name: str, entry: Any) -> tuple[TensorInfo, int]:
-    word, shape, offsets = (
-        entry.get(key) if isinstance(entry, dict) else None for key in ("dtype", "shape", "data_offsets")
-    )
-    if (
-        not isinstance(word, str)
-        or not _is_sizes(shape)
-        or not _is_sizes(offsets)
-        or len(offsets) != 2
-        or offsets[0] > offsets[1]
-    ):
+def _read_entry(name: str, entry: Any, place: str) -> tuple[TensorInfo, int]:
+    try:
+        word, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+        sound = type(word) is str and type(shape) is list and _are_sizes((*shape, begin, end)) and begin <= end
+    except (TypeError, KeyError, ValueError):  # no object, one without those keys, or not two offsets
+        sound = False
+    if not sound:
         raise CheckpointError(
-            f"{place} needs a dtype, a shape and two rising data_offsets, it has {str(entry)[:100]}; {SAVE_AGAIN}"
+            f"{_name_tensor(place, name)} needs a dtype, a shape and two rising data_offsets, it has "
+            f"{str(entry)[:100]}; {SAVE_AGAIN}"
         )
-    dtype, bits = _DTYPES.get(word, (word.lower(), 0))
-    begin, end = offsets
-    if bits and math.prod(shape) * bits != 8 * (end - begin):
-        count = math.prod(shape) * bits
-        needs = f"{count / 8:.15g}" if count < 1 << 80 else "more than any file's"
+    dtype, bits = _DTYPES.get(word) or (shorten(word.lower(), 40), 0)
+    count = math.prod(shape)
+    if bits and count * bits != 8 * (end - begin):
+        needs = f"{count * bits / 8:.15g}" if count < 1 << 80 else "more than any file's"
         raise CheckpointError(
-            f"{place} has shape {str(shape)[:80]} of {word}, which is {needs} bytes, but its data_offsets {offsets} "
-            f"hold {end - begin}; {SAVE_AGAIN}"
+            f"{_name_tensor(place, name)} has shape {str(shape)[:80]} of {word}, which is {needs} bytes, but its "
+            f"data_offsets [{begin}, {end}] hold {end - begin}; {SAVE_AGAIN}"
         )
     return TensorInfo(name, tuple(shape), dtype, end - begin, decodes=dtype in FLOAT_DTYPES), begin
 
 
-def _is_sizes(value: Any) -> TypeGuard[list[int]]:
-    return isinstance(value, list) and all(type(size) is int and 0 <= size < 2**63 for size in value)
+def _name_tensor(place: str, name: str) -> str:
+    return f"{place}: tensor {shorten(name, 80)!r}"
+
+
+def _are_sizes(values: tuple[Any, ...]) -> bool:
+    return all(type(value) is int and 0 <= value < _TOO_LARGE for value in values)
 
 
 def _check_layout(entries: list[tuple[TensorInfo, int]], *, place: str, data_bytes: int) -> None:

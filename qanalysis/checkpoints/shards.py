@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PureWindowsPath
 
 from qanalysis.checkpoints.data_file import Folder
-from qanalysis.checkpoints.folder_choice import Numbered, choose_files, choose_index, is_index, list_aside
+from qanalysis.checkpoints.folder_choice import Numbered, choose_files, choose_index, is_index, list_aside, name_kind
 from qanalysis.checkpoints.header_text import HeaderText
 from qanalysis.checkpoints.mapped_file import SAVE_AGAIN
 from qanalysis.checkpoints.source import CheckpointError
@@ -23,12 +23,18 @@ _SLICES = re.compile(r"consolidated\.\d+\.pth$")
 @dataclass(frozen=True, slots=True)
 class FileSet:
     """The files that are read together, in order. `shard_of` is what an index says of each tensor, empty without one;
-    `notes` are sentences about what is missing or left out.
+    `notes` are sentences about the set, `aside` are other files of weights in the folder, where it was opened whole.
     """
 
     names: tuple[str, ...]
     shard_of: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
+
+    def tell(self, used: Iterable[str]) -> tuple[str, ...]:
+        """The notes, and one on what was left out; `used` are the files that were opened, external data too."""
+        left = [name for name in self.aside if name not in set(used)]
+        return (*self.notes, f"left out of the folder: {_enumerate(left)}") if left else self.notes
 
 
 def find_files(folder: Folder, name: str | None, *, partial: bool = False) -> FileSet:
@@ -77,9 +83,7 @@ def _find_in(folder: Folder, *, partial: bool) -> FileSet:
         if not notes and not parts and len(chosen) > 1:
             notes = (f"{len(chosen)} files are read as one model: {_enumerate(chosen)}",)
         known = FileSet(tuple(chosen), notes=notes)
-    aside = list_aside(names, known.names, index)
-    left = (f"left out of the folder: {_enumerate(aside)}",) if aside else ()
-    return FileSet(known.names, known.shard_of, known.notes + left)
+    return replace(known, aside=tuple(list_aside(names, known.names, index)))
 
 
 def _refuse_slices(slices: Sequence[str]) -> None:
@@ -92,6 +96,8 @@ def _refuse_slices(slices: Sequence[str]) -> None:
 
 def _find_index_of(folder: Folder, name: str, names: Iterable[str]) -> tuple[str, dict[str, str]] | None:
     for index in filter(is_index, names):
+        if not name.lower().endswith(name_kind(index)):
+            continue
         try:
             shard_of = _read_index(folder, index)
         except CheckpointError:  # of another model, or damaged: the file was asked for, not its index

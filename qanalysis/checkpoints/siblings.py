@@ -14,8 +14,16 @@ from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 Shape = tuple[int, ...]
 
 _NORMED = re.compile(r"(parametrizations[./]weight[./])?(weight|weight_v|weight_orig|original\d?)$")
-_NUMBERED = re.compile(r"(.*)(weights|weight|kernel|w|W)(_?\d*)")
-_BIAS_WORDS = {"weights": ("biases", "bias"), "weight": ("bias",), "kernel": ("bias",), "w": ("b",), "W": ("b", "B")}
+_NUMBERED = re.compile(r"(.*)(weights|weight|kernel|coefs|coef|w|W)(_?\d*)")
+_BIAS_WORDS = {
+    "weights": ("biases", "bias"),
+    "weight": ("bias",),
+    "kernel": ("bias",),
+    "coefs": ("intercepts",),
+    "coef": ("intercept",),
+    "w": ("b",),
+    "W": ("b", "B"),
+}
 _INNER = ("text_config", "language_config", "llm_config", "thinker_config")
 
 

@@ -12,12 +12,11 @@ from qanalysis.checkpoints.siblings import Reading, Shape, Siblings
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.quantizers.matrix_view import MatrixView
 
-_SAYS_SO = re.compile(
-    r"conv(olution)?_?(\dd_?)?t(r|rans|ransposed?)?(?![a-z])|deconv|transposed?_?conv|tconv|convt\d", re.IGNORECASE
-)
-_HINTS = re.compile(r"up_?conv(?!e)|(?:^|[./])ups[./]\d+(?:[./]\d+)?[./][a-z_.0-9]*$", re.IGNORECASE)
+_SAYS_SO = re.compile(r"conv(olution)?_?(\dd_?)?t(r|rans|ransposed?)?(?![a-z])|deconv|transposed?_?conv|tconv|convt\d")
+_HINTS = re.compile(r"up_?conv(?!e)|upsampl|(?:^|[./])ups[./]\d+(?:[./]\d+)?[./][a-z_.0-9]*$")
 _TAIL = 120
-_GROUPS_UNKNOWN = "a transposed convolution by its name, without a bias: one group assumed; override with --axis"
+_ONE_GROUP = "a transposed convolution by its name, without a bias: one group assumed; override with --axis"
+_DEPTHWISE = "a transposed convolution by its name, without a bias: taken for a depthwise one; override with --axis"
 
 
 def view_transposed(info: TensorInfo, siblings: Siblings) -> Reading | None:
@@ -25,17 +24,23 @@ def view_transposed(info: TensorInfo, siblings: Siblings) -> Reading | None:
     shape = info.shape
     if not 3 <= len(shape) <= 5 or not shape[1]:
         return None
-    tail = info.name[-_TAIL:]
-    says_so, hints = bool(_SAYS_SO.search(tail)), bool(_HINTS.search(tail))
+    tail = info.name[-_TAIL:].lower()
+    says_so = "conv" in tail and bool(_SAYS_SO.search(tail))
+    hints = "up" in tail and bool(_HINTS.search(tail))
     outputs = _count_outputs(info.name, siblings)
     if outputs is None:
-        return Reading(MatrixView((1,)), _GROUPS_UNKNOWN) if says_so or (hints and shape[-1] % 2 == 0) else None
+        return _view_without_bias(shape) if says_so or (hints and shape[-1] % 2 == 0) else None
     groups = outputs // shape[1]
     if outputs % shape[1] or shape[0] % max(groups, 1) or groups < 1:
         return None
     if outputs == shape[0] and not (says_so or (hints and shape[-1] % 2 == 0)):
         return None
     return Reading(_view_groups(shape, groups))
+
+
+def _view_without_bias(shape: Shape) -> Reading:
+    """One group; a kernel with a single output per group is taken for a depthwise one."""
+    return Reading(MatrixView((1,)), _ONE_GROUP) if shape[1] > 1 else Reading(note=_DEPTHWISE)
 
 
 def _view_groups(shape: Shape, groups: int) -> MatrixView:

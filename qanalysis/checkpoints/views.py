@@ -23,9 +23,11 @@ _LONGEST_KERNEL = 32  # of a convolution whose name does not say that it is one
 _FP8 = ("fp8", "mxfp8")
 #: How the layouts begin whose axes are those of the model's tensor, whichever way round it lies.
 _AS_THE_MODEL = (*_FP8, "weight norm", "gguf")
-_CONVOLUTION = re.compile(r"conv|patch|filter|bilinear|downsample|upsample", re.IGNORECASE)
+_CONVOLUTION = re.compile(r"conv|patch|filter|bilinear|downsample|upsample")
 _GPT2_WORDS = ("c_attn", "c_proj", "c_fc", "q_attn")
 _GPT2_TYPES = {"gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp", "clvp_decoder"}
+#: Parameters that a model multiplies its activations with from the right: (in, out).
+_IN_OUT = re.compile(r"(^|[./])(text_projection|visual[./]proj|mm_input_projection_weight)$")
 _SQUARE = "a square c_* weight: rows taken along axis 0, where GPT-2's lie along 1; override with --axis"
 _UNKNOWN = "nothing tells what its axes are: rows taken along all but the last; override with --axis"
 
@@ -66,7 +68,7 @@ def _view_matrix(info: TensorInfo, siblings: Siblings, blocks: frozenset[str]) -
     flat = None if info.role == "embedding" else view_flat_experts(info, parts, siblings)
     if flat is not None or info.role == "embedding":
         return flat or Reading()
-    by_bias = _find_output_axis(info, siblings)
+    by_bias = 1 if _IN_OUT.search(info.name[-60:]) else _find_output_axis(info, siblings)
     if by_bias is not None:
         return Reading(MatrixView((by_bias,)))
     word = parts[-2] if len(parts) > 1 and parts[-1] == "weight" else ""
@@ -95,12 +97,17 @@ def _find_output_axis(info: TensorInfo, siblings: Siblings) -> int | None:
 
 def _find_transposed_blocks(infos: Sequence[TensorInfo], siblings: Siblings) -> frozenset[str]:
     """Blocks of GPT-2's kind: weights in them have biases of as many values as axis 1, and none as axis 0 alone."""
-    found: tuple[set[str], set[str]] = (set(), set())
-    for info in infos:
-        if len(info.shape) == 2 and info.name.endswith(".weight") and info.role == "weight" and not info.stored:
-            axis = _find_output_axis(info, siblings)
-            if axis is not None:
-                found[axis].update(_name_blocks(info.name))
+    open_ones = [
+        info
+        for info in infos
+        if len(info.shape) == 2 and info.name.endswith(".weight") and info.role == "weight" and not info.stored
+    ]
+    axes = [_find_output_axis(info, siblings) for info in open_ones]
+    if 1 not in axes:
+        return frozenset()
+    found: dict[int | None, set[str]] = {None: set(), 0: set(), 1: set()}
+    for info, axis in zip(open_ones, axes, strict=True):
+        found[axis].update(_name_blocks(info.name))
     return frozenset(found[1] - found[0])
 
 
@@ -148,7 +155,7 @@ def _is_channels_last(info: TensorInfo, bias: tuple[int, ...] | None) -> bool:
 
 def _is_convolution(info: TensorInfo, bias: tuple[int, ...] | None) -> bool:
     """Whether outputs lie along axis 0: its bias, its name or the short axes of a kernel tell."""
-    if (bias and bias == info.shape[:1]) or _CONVOLUTION.search(info.name[-120:]):
+    if (bias and bias == info.shape[:1]) or _CONVOLUTION.search(info.name[-120:].lower()):
         return True
     if len(info.shape) == 3:
         return info.shape[1] == 1 or (info.shape[2] <= _LONGEST_KERNEL and info.shape[0] > 1)

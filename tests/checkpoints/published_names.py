@@ -197,7 +197,7 @@ TABLES = {
         64x64 transformer.decoder.layers.0.multihead_attn.in_proj_weight weight
         92x64 class_embed.weight embedding
         2x128 prompt_encoder.pe_layer.positional_encoding_gaussian_matrix weight
-        1x64 mask_decoder.iou_token.weight weight
+        1x64 mask_decoder.iou_token.weight embedding
         3x1x1 pixel_mean buffer
         3x1x1 pixel_std buffer
     """,
@@ -406,5 +406,6 @@ TABLES = {
         16x64 encoder.mu.weight weight
         64 layers.0.mega.ema_gate.damping weight
         128 flow.log_std buffer
+        64x8 model.scaler.weight weight
     """,
 }

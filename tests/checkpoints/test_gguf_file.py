@@ -14,6 +14,7 @@ from gguf.quants import dequantize, quantize
 from hypothesis import HealthCheck, given, settings
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
+from qanalysis.checkpoints.header_text import MOST_TENSORS
 from tests.checkpoints.damage import damaged_copies, find, read_all, read_or_refuse, refusal
 
 Kind = GGMLQuantizationType
@@ -281,6 +282,93 @@ LIES = {
 def test_headers_that_lie_are_refused(tmp_path: Path, content: bytes, match: str) -> None:
     with refusal(rf"bad.gguf.*{match}"):
         open_checkpoint(write(tmp_path / "bad.gguf", content))
+
+
+def text_field(key: str, value: str) -> bytes:
+    return text(key) + struct.pack("<I", 8) + text(value)
+
+
+def number_field(key: str, value: int, *, kind: int = 4, form: str = "I") -> bytes:
+    return text(key) + struct.pack(f"<I{form}", kind, value)
+
+
+def write_part(folder: Path, number: int, *names: str, count: int = 3, tensors: int = 2) -> Path:
+    """One part of a split set, as llama.cpp writes them: the first has the metadata and may have no tensors."""
+    values = np.ones(8, np.float32).tobytes()
+    fields = number_field("split.no", number - 1, kind=2, form="H") + number_field(
+        "split.count", count, kind=2, form="H"
+    )
+    fields += number_field("split.tensors.count", tensors, kind=5, form="i")
+    infos = [tensor(name, (2, 4), Kind.F32, 32 * place) for place, name in enumerate(names)]
+    content = gguf(*infos, fields=fields, field_count=3, data=values * len(names))
+    return write(folder / f"m-{number:05}-of-{count:05}.gguf", content)
+
+
+def test_any_part_opens_a_split_set(tmp_path: Path) -> None:
+    parts = [write_part(tmp_path, 1), write_part(tmp_path, 2, "a"), write_part(tmp_path, 3, "b")]
+    for place in (*parts, tmp_path):
+        assert {name: array.shape for name, array in read_all(place).items()} == {"a": (4, 2), "b": (4, 2)}
+
+
+def test_a_split_set_lacks_neither_parts_nor_tensors(tmp_path: Path) -> None:
+    write_part(tmp_path, 1)
+    write_part(tmp_path, 2, "a")
+    with refusal(r"2 of 3 shards: m-00003-of-00003.gguf is missing"):
+        open_checkpoint(tmp_path / "m-00001-of-00003.gguf")
+    with open_checkpoint(tmp_path, partial=True) as source:
+        assert [info.name for info in source.tensors] == ["a"]
+        assert "2 of 3 shards: m-00003-of-00003.gguf is missing" in source.notes
+    write_part(tmp_path, 3)
+    with refusal(r"1 of 2 tensors, as split.tensors.count says; put the parts into one folder"):
+        open_checkpoint(tmp_path)
+    (tmp_path / "m-00002-of-00003.gguf").rename(tmp_path / "renamed.gguf")
+    with refusal(r"renamed.gguf: 1 of 3 parts, as split.count says; put the parts into one folder under the names"):
+        open_checkpoint(tmp_path / "renamed.gguf")
+    with open_checkpoint(tmp_path / "renamed.gguf", partial=True) as source:
+        assert "renamed.gguf: 1 of 3 parts, as split.count says" in source.notes
+
+
+def test_statistics_are_no_model_and_parts_of_one_are_named(tmp_path: Path) -> None:
+    def open_as(word: str, key: str = "general.type") -> tuple[str, ...]:
+        path = write(tmp_path / "m.gguf", gguf(W, fields=text_field(key, word), field_count=1, data=bytes(8)))
+        with open_checkpoint(path) as source:
+            return source.notes
+
+    with refusal(r"m.gguf is an importance matrix \(imatrix\): statistics, not weights"):
+        open_as("imatrix")
+    assert open_as("model") == ()
+    assert "an adapter of a base model, as general.type says" in open_as("adapter")
+    for word, key in (("mmproj", "general.type"), ("clip", "general.architecture")):
+        assert "a multimodal projector (mmproj), not the language model" in open_as(word, key)
+
+
+def test_blocks_state_their_layout_and_true_bits_and_experts_their_rows(tmp_path: Path) -> None:
+    blocks = np.zeros((6, 34), np.uint8).tobytes()
+    content = gguf(
+        tensor("blk.0.ffn_up_exps.weight", (32, 3, 2), Kind.Q8_0, 0),
+        tensor("blk.0.norm", (2,), Kind.F32, 224),
+        data=blocks + bytes(20) + bytes(8),
+    )
+    with open_checkpoint(write(tmp_path / "m.gguf", content)) as source:
+        experts, norm = source.tensors
+        assert (experts.shape, experts.stored, experts.dtype) == ((2, 3, 32), "gguf:q8_0", "q8_0")
+        assert experts.stored_bits == 8.5  # 34 bytes for 32 values
+        assert experts.view.rows == (0, 1)
+        assert norm.stored == ""
+
+
+def test_more_tensors_than_any_model_has_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    one = tensor("t", (0,), Kind.F32, 0)
+    content = b"GGUF" + struct.pack("<IQQ", 3, MOST_TENSORS + 1, 0) + one * (MOST_TENSORS + 1)
+    with refusal(rf"m.gguf claims {MOST_TENSORS + 1} tensors, more than the {MOST_TENSORS} that are read"):
+        open_checkpoint(write(tmp_path / "m.gguf", content))
+
+
+def test_names_longer_than_a_window_of_the_header_read(tmp_path: Path) -> None:
+    name = "n" * (3 << 20)
+    content = gguf(tensor(name, (2,), Kind.F32, 0), tensor("w", (2,), Kind.F32, 32), data=bytes(40))
+    with open_checkpoint(write(tmp_path / "m.gguf", content)) as source:
+        assert [info.name for info in source.tensors] == [name, "w"]
 
 
 def test_a_file_without_tensors_is_refused(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gguf
 import pytest
+import torch
 
 from qanalysis.checkpoints.entries import Evidence
 from qanalysis.checkpoints.roles import assign_roles
-from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.checkpoints.source import MEASURED_ROLES, TensorInfo
 from tests.checkpoints.published_names import TABLES
 
 
@@ -127,3 +129,42 @@ def test_weights_that_are_no_floats(fields, role):
 def test_what_no_word_tells_is_told_by_the_shape():
     found = roles_of(make_info("x", (3, 4)), make_info("y", (9,)), make_info("z", ()), make_info("weight", (9,)))
     assert found == {"x": "weight", "y": "weight", "z": "buffer", "weight": "norm"}
+
+
+def test_every_name_that_gguf_writes_is_a_norm_by_its_word_and_measured_otherwise():
+    """The names come from the package that llama.cpp's converters write them with."""
+    names = {form.format(bid=0, xid=1) + ".weight" for form in gguf.TENSOR_NAMES.values()}
+    assert len(names) > 200
+    found = roles_of(*(make_info(name, (64, 32)) for name in names))
+    norms = {name for name in names if found[name] == "norm"}
+    assert {name for name in names if "norm" in name.split(".")[-2]} <= norms
+    assert {name.split(".")[-2] for name in norms if "norm" not in name.split(".")[-2]} <= {
+        "bn", "ln1", "ln2", "ln_kv", "ln_post", "ln_q", "post_ln", "pre_ln", "time_mix_ln",
+    }  # fmt: skip
+    others = {name: role for name, role in found.items() if role != "norm"}
+    assert {name for name, role in others.items() if role not in MEASURED_ROLES} == {
+        "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight",
+    }  # fmt: skip
+
+
+OPTIMIZERS = ("Adadelta", "Adafactor", "Adagrad", "Adam", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("key", ["", "optimizer.", "optimizer_states.0.", "opt_g.", "model.optimizer."])
+def test_the_state_of_every_optimizer_of_torch_is_known_with_and_without_a_key(kind, key):
+    module = torch.nn.Linear(4, 3)
+    words = {"momentum": 0.9} if kind == "SGD" else {}
+    optimizer = getattr(torch.optim, kind)(module.parameters(), lr=0.01, **words)
+    module(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+    infos = [
+        make_info(f"{key}state.{number}.{word}", value.shape)
+        for number, state in optimizer.state_dict()["state"].items()
+        for word, value in state.items()
+        if torch.is_tensor(value)
+    ]
+    assert any(info.shape for info in infos)
+    roles = roles_of(make_info("model.weight", (3, 4)), *infos)
+    assert {roles[info.name] for info in infos if info.shape} == {"optimizer"}
+    assert {roles[info.name] for info in infos if not info.shape} <= {"optimizer", "buffer"}

@@ -121,6 +121,12 @@ def test_threads_reading_at_once_see_the_same_values(tmp_path: Path) -> None:
             np.testing.assert_array_equal(part, flat[start : start + 1000])
 
 
+def twice(member: bytes) -> bytes:
+    """A file whose header holds the same member two times."""
+    text = b"{" + member + b"," + member + b"}"
+    return struct.pack("<Q", len(text)) + text
+
+
 HEADERS = {
     "length beyond the file": (
         struct.pack("<Q", 1 << 62) + b"{}",
@@ -132,7 +138,7 @@ HEADERS = {
     "not utf-8": (struct.pack("<Q", 4) + b'{"\xff"', r"not valid JSON"),
     "a list": (struct.pack("<Q", 2) + b"[]", r"not a JSON object"),
     "nested beyond reason": (struct.pack("<Q", 200_000) + b'{"a":' + b"[" * 199_995, r"not valid JSON"),
-    "a name twice": (struct.pack("<Q", 17) + b'{"w": [],"w": []}', r"needs a dtype"),
+    "a name twice": (twice(b'"w":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'), r"name 'w' occurs twice"),
 }
 
 

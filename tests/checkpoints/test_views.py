@@ -224,7 +224,15 @@ def test_a_lone_square_weight_follows_the_architecture(config, axis, noted):
 
 @pytest.mark.parametrize(
     ("weight", "bias"),
-    [("w", "b"), ("W", "b"), ("w1", "b1"), ("W_2", "b_2"), ("l.weights", "l.biases"), ("fc_w", "fc_b")],
+    [
+        ("w", "b"),
+        ("W", "b"),
+        ("w1", "b1"),
+        ("W_2", "b_2"),
+        ("l.weights", "l.biases"),
+        ("coefs_0", "intercepts_0"),
+        ("fc_w", "fc_b"),
+    ],
 )
 def test_hand_made_layers_are_told_by_their_bias(weight, bias):
     assert read_views({weight: (8, 24), bias: (24,)})[weight].view == MatrixView((1,))

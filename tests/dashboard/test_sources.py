@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 import sample_models
 from qanalysis.checkpoints.catalogue import locate_sample, open_checkpoint
 from qanalysis.checkpoints.source import CheckpointError
-from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source, read_root
+from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source, open_source, read_root
 
 
 @pytest.fixture
@@ -53,6 +54,47 @@ def test_a_link_that_leaves_the_root_is_refused(root: Path, uploads: UploadStore
     (root / "inside.npz").symlink_to(tmp_path / "outside.npz")
     with pytest.raises(CheckpointError, match="outside the root folder"):
         locate_source("inside.npz", uploads)
+
+
+@pytest.mark.parametrize("name", ["x.SAFETENSORS", "model-2-of-2.safetensors"])
+def test_a_folder_shows_no_file_outside_the_root(root: Path, uploads: UploadStore, tmp_path: Path, name: str) -> None:
+    values = {"secret.weight": np.ones((2, 2), np.float32)}
+    (tmp_path / "secret.safetensors").write_bytes(save(values))
+    (root / "dir").mkdir()
+    (root / "dir" / "model-1-of-2.safetensors").write_bytes(save({"w": values["secret.weight"]}))
+    (root / "dir" / name).symlink_to(tmp_path / "secret.safetensors")
+    before = identify_source("dir", uploads)
+    if name == "x.SAFETENSORS":
+        (root / "dir" / "model-1-of-2.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=f"'{name}' leaves the root folder 'models'; copy the file into it"):
+        open_source("dir", uploads)
+    if name != "x.SAFETENSORS":
+        (tmp_path / "secret.safetensors").write_bytes(save({**values, "more": values["secret.weight"]}))
+        assert identify_source("dir", uploads) == before  # nothing of what lies outside is read
+
+
+def test_sources_open_below_their_own_root(root: Path, uploads: UploadStore) -> None:
+    text = uploads.save("own.npz", (root / "w.npz").read_bytes())
+    for source_text, name in ((text, "own.npz"), ("w.npz", "w.npz"), ("sample:digits-mlp", "sample:digits-mlp")):
+        with open_source(source_text, uploads) as source:
+            assert source.name == name
+    path = uploads.locate(text)
+    path.unlink()
+    path.symlink_to(root / "w.npz")  # below the root, but uploads have their own
+    with pytest.raises(CheckpointError, match=r"'own.npz' leaves the root folder"):
+        open_source(text, uploads)
+
+
+def test_configuration_and_other_parts_belong_to_the_identity(root: Path, uploads: UploadStore) -> None:
+    before = identify_source("w.npz", uploads)
+    (root / "other.npz").write_bytes(b"x")
+    assert identify_source("w.npz", uploads) == before
+    (root / "config.json").write_text('{"model_type": "gpt2"}')
+    assert identify_source("w.npz", uploads) != before
+    (root / "model-1-of-2.safetensors").write_bytes(b"x")
+    before = identify_source("model-1-of-2.safetensors", uploads)
+    (root / "model-2-of-2.safetensors").write_bytes(b"x")
+    assert identify_source("model-1-of-2.safetensors", uploads) != before
 
 
 def test_every_sample_has_a_file_and_no_other_name_does() -> None:

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.entries import Values
-from qanalysis.checkpoints.packed.parts import Part, RowValues
+from qanalysis.checkpoints.packed.parts import LayoutError, Part, RowValues
 from qanalysis.kernels.unpacking import unpack_bits
+
+#: Values of a row that is decoded at once.
+_LONGEST_ROW = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,22 @@ class BlockGrid:
 class GridValues(RowValues):
     """Codes with their scales and zero points.
 
-    `codes` are read as float32 numbers, `width` to a row. Zero points are a grid or one number for all.
+    `codes` are read as float32 numbers in memory of their own, `width` to a row. Zero points are a grid or one number
+    for all. LayoutError for rows so long that one of them would fill the memory.
     """
 
     codes: Values
     width: int
     scales: BlockGrid
     zeros: BlockGrid | float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.width > _LONGEST_ROW and not self._is_single:
+            raise LayoutError(f"its rows have {self.width} values; rows of up to {_LONGEST_ROW} are decoded")
+
+    @property
+    def _is_single(self) -> bool:
+        return self.scales.is_single and (not isinstance(self.zeros, BlockGrid) or self.zeros.is_single)
 
     @property
     def columns(self) -> int:
@@ -83,12 +95,12 @@ class GridValues(RowValues):
             if isinstance(self.zeros, BlockGrid):
                 codes = _apply(np.subtract, codes, self.zeros, self.zeros.read_rows(first, last))
             elif self.zeros:
-                codes = np.subtract(codes, np.float32(self.zeros))
+                codes -= np.float32(self.zeros)
             return _apply(np.multiply, codes, self.scales, self.scales.read_rows(first, last))
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Elements start..stop in C order, 1-D; no more than those where one scale holds for all."""
-        if self.scales.is_single and (not isinstance(self.zeros, BlockGrid) or self.zeros.is_single) and stop > start:
+        if self._is_single and stop > start:
             flat = GridValues(Window(self.codes, start), stop - start, self.scales, self.zeros)
             return flat.decode(0, 1).reshape(-1)
         return RowValues.read(self, start, stop)
@@ -111,10 +123,10 @@ def _apply(operation: np.ufunc, codes: Floats, grid: BlockGrid, rows: Floats) ->
     width, block = codes.shape[1], grid.column_block
     if grid.index is None and grid.columns > 1 and block > 1 and grid.columns * block == width:
         blocks = codes.reshape(codes.shape[0], grid.columns, block)
-        found: Floats = operation(blocks, rows[:, :, None]).reshape(codes.shape)
+        operation(blocks, rows[:, :, None], out=blocks)
     else:
-        found = operation(codes, grid.spread(rows, width))
-    return found
+        operation(codes, grid.spread(rows, width), out=codes)
+    return codes
 
 
 @dataclass(frozen=True, slots=True)

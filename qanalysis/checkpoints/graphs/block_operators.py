@@ -16,7 +16,7 @@ import numpy as np
 
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.graphs.block_grids import BlockGrid, GridValues, RowCodes
-from qanalysis.checkpoints.graphs.computed import find_operand, need_operand
+from qanalysis.checkpoints.graphs.computed import find_operand, need_operand, read_integer
 from qanalysis.checkpoints.graphs.constants import Constant
 from qanalysis.checkpoints.graphs.graph import Graph
 from qanalysis.checkpoints.graphs.operands import Operand, check_types, decode, lay_blocks
@@ -25,7 +25,7 @@ from qanalysis.checkpoints.graphs.packing import gather_parts, pack, refuse, tak
 from qanalysis.checkpoints.graphs.scopes import Node, Use
 from qanalysis.checkpoints.packed.parts import LayoutError, Part, RowValues
 from qanalysis.checkpoints.source import FLOAT_DTYPES
-from qanalysis.kernels.unpacking import unpack_bits
+from qanalysis.kernels.unpacking import look_up_codes, unpack_bits
 from qanalysis.quantizers.families import NORMAL_QUANTILES
 from qanalysis.quantizers.matrix_view import MatrixView
 
@@ -89,10 +89,9 @@ def need_bytes(codes: Constant) -> Part:
 
 def need_number(node: Node, name: str, default: int | None = None) -> int:
     """A positive integer attribute. LayoutError for another one."""
-    found = node.attribute(name, default)
-    if not isinstance(found, int) or not 0 < found < 1 << 40:
-        shown = "missing" if found is None else str(found)[:40]
-        raise LayoutError(f"its attribute {name} is {shown}; it must be a positive number")
+    found = read_integer(node, name, default)
+    if not 0 < found < 1 << 40:
+        raise LayoutError(f"its attribute {name} is {found}; it must be a positive number below 2**40")
     return found
 
 
@@ -105,7 +104,7 @@ def _read_matrix(use: Use, _graph: Graph) -> PackedWeight | None:
     blocks = Blocks(need_number(node, slot.rows), need_number(node, "K"), need_number(node, "block_size"), bits)
     if bits not in {2, 4, 8} or blocks.length * bits % 8:
         raise LayoutError(f"it has codes of {bits} bits in blocks of {blocks.length}; codes have 2, 4 or 8 bits")
-    if node.attribute("weight_prepacked", 0):
+    if read_integer(node, "weight_prepacked", 0):
         return refuse(codes, f"matmulnbits int{bits}", "it is packed for one kind of processor (weight_prepacked)")
     stored = need_bytes(codes)
     check_count(codes.info.numel, blocks.rows * blocks.row_bytes, "codes", "bytes")
@@ -182,9 +181,9 @@ def _read_table(use: Use, _graph: Graph) -> PackedWeight | None:
         raise LayoutError(f"its codes are {codes.dtype} of {bits} bits in {rank} axes; they need 2, 4 or 8 and an axis")
     shape = (*codes.shape[:-1], codes.shape[-1] * 8 // bits) if packed else codes.shape
     axis, rows = (_find_axis(node, name, rank, default) for name, default in (("quantize_axis", 1), ("gather_axis", 0)))
-    block = node.attribute("block_size", 128) or shape[axis]
-    if not isinstance(block, int) or block < 1:
-        raise LayoutError(f"its block_size is {str(block)[:40]}; blocks hold at least 1 value")
+    block = read_integer(node, "block_size", 128) or shape[axis]
+    if block < 1:
+        raise LayoutError(f"its block_size is {block}; blocks hold at least 1 value")
     scale, zero = need_operand(node, 2, "scale"), find_operand(node, 3, "zero point")
     check_types(Operand(shape, codes.dtype, codes.values), scale, zero)
     values = take_codes(codes).values
@@ -208,9 +207,9 @@ def _read_table(use: Use, _graph: Graph) -> PackedWeight | None:
 
 
 def _find_axis(node: Node, name: str, rank: int, default: int) -> int:
-    axis = node.attribute(name, default)
-    if not isinstance(axis, int) or not -rank <= axis < rank:
-        raise LayoutError(f"its {name} is {str(axis)[:40]}; its codes have {rank} axes")
+    axis = read_integer(node, name, default)
+    if not -rank <= axis < rank:
+        raise LayoutError(f"its {name} is {axis}; its codes have {rank} axes")
     return axis % rank
 
 
@@ -254,8 +253,7 @@ class TableValues(RowValues):
         found = self.stored.raw.read_raw(first * half, min(last * half, self.stored.info.numel)).view(np.uint8)
         held = np.pad(found, (0, (last - first) * half - found.size)).reshape(-1, half)
         codes = unpack_bits(held, 4, self.columns, high_first=True)
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            return self.table[codes] * self.scales.values.read(first, last)[:, None]
+        return look_up_codes(codes, self.table, self.scales.values.read(first, last)[:, None], self.columns)
 
 
 def _read_bnb4(use: Use, _graph: Graph) -> PackedWeight | None:
@@ -263,17 +261,18 @@ def _read_bnb4(use: Use, _graph: Graph) -> PackedWeight | None:
     if codes is None or use.operand != 1:
         return None
     rows, columns, length = (need_number(node, name) for name in ("N", "K", "block_size"))
-    kind = node.attribute("quant_type", 1)
+    kind = read_integer(node, "quant_type", 1)
     if kind not in _TABLES or length % 2:
-        raise LayoutError(f"its quant_type is {str(kind)[:40]} in blocks of {length}; types are 0 (fp4) and 1 (nf4)")
+        raise LayoutError(f"its quant_type is {kind} in blocks of {length}; types are 0 (fp4) and 1 (nf4)")
     word, table = _TABLES[kind]
     stored = need_bytes(codes)
     check_count(codes.info.numel, -(-rows * columns // 2), "codes", "bytes")
     scales = need_operand(node, 2, "scale")
     check_scales(scales, -(-rows * columns // length))
     parts = gather_parts(take_codes(codes), scales)
-    values = TableValues(stored, scales, table, length)
-    if not node.attribute("transB", 1):
+    whole = rows * columns + rows * columns % 2
+    values = TableValues(stored, scales, table, min(length, whole))
+    if not read_integer(node, "transB", 1):
         return refuse(codes, f"matmulbnb4 {word}", "its matrix is not transposed (transB=0)")
     return pack(values, parts, f"matmulbnb4 {word} group={length}", shape=(rows, columns))
 

@@ -6,19 +6,20 @@ Scales may be cast, reshaped, multiplied with one another, or dequantized themse
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints.entries import Raw, Values
+from qanalysis.checkpoints.entries import Values
 from qanalysis.checkpoints.graphs.constants import Constant
 from qanalysis.checkpoints.graphs.elements import find_element
 from qanalysis.checkpoints.graphs.operands import Operand, dequantize
 from qanalysis.checkpoints.graphs.scopes import Node
-from qanalysis.checkpoints.packed.parts import LayoutError
+from qanalysis.checkpoints.graphs.values import SparseValues
+from qanalysis.checkpoints.packed.parts import LayoutError, NoValues
 from qanalysis.checkpoints.source import FLOAT_DTYPES, widen
 
 #: Nodes one behind another that are followed: each may have two computed operands.
@@ -36,7 +37,12 @@ def find_computed(node: Node, index: int, depth: int = 0) -> Operand | None:
         return _take(constant)
     producer = node.producer(index)
     step = _STEPS.get(producer.op) if producer is not None else None
-    return step(producer, depth + 1) if producer is not None and step is not None and depth < _MAX_DEPTH else None
+    if producer is None or step is None or depth >= _MAX_DEPTH:
+        return None
+    try:
+        return step(producer, depth + 1)
+    except LayoutError:
+        return None
 
 
 def has_input(node: Node, index: int) -> bool:
@@ -44,9 +50,26 @@ def has_input(node: Node, index: int) -> bool:
     return index < len(node.inputs) and bool(node.inputs[index])
 
 
+def read_integer(node: Node, name: str, default: int | None = None) -> int:
+    """An attribute that is an integer. LayoutError where it is missing without a default, or of another kind."""
+    try:
+        found = node.attribute(name, default)
+    except ValueError as error:
+        raise LayoutError(f"its attribute {name} can not be read: {str(error)[:80]}") from error
+    if not isinstance(found, int):
+        raise LayoutError(
+            f"its attribute {name} is {'missing' if found is None else repr(found)[:40]}; it must be an integer"
+        )
+    return found
+
+
 def need_operand(node: Node, index: int, what: str) -> Operand:
     """An operand that constants make. LayoutError where it is left out or depends on the model's input."""
-    found = find_computed(node, index)
+    found, constant = find_computed(node, index), node.constant(index)
+    if found is None and constant is not None:
+        raise LayoutError(
+            f"its {what} can not be read: {constant.info.reason or f'a sparse tensor of {constant.dtype}'}"
+        )
     if found is None:
         raise LayoutError(f"its {what} is {'not a constant' if has_input(node, index) else 'missing'}")
     return found
@@ -58,8 +81,9 @@ def find_operand(node: Node, index: int, what: str) -> Operand | None:
 
 
 def _take(constant: Constant) -> Operand | None:
-    held = isinstance(constant.values, Raw) and not constant.info.reason
-    return Operand(constant.shape, constant.dtype, constant.values, (constant,)) if held else None
+    if isinstance(constant.values, (NoValues, SparseValues)):
+        return None
+    return Operand(constant.shape, constant.dtype, constant.values, (constant,))
 
 
 def _keep(node: Node, depth: int) -> Operand | None:
@@ -67,7 +91,7 @@ def _keep(node: Node, depth: int) -> Operand | None:
 
 
 def _cast(node: Node, depth: int) -> Operand | None:
-    found, word = find_computed(node, 0, depth), find_element(node.attribute("to", 0)).word
+    found, word = find_computed(node, 0, depth), find_element(read_integer(node, "to", 0)).word
     if found is None or not (word in FLOAT_DTYPES or word.startswith(("int", "uint"))):
         return None
     return replace(found, dtype=word, values=Rounded(found.values, word) if word in FLOAT_DTYPES else found.values)
@@ -110,7 +134,8 @@ def _find_axes(node: Node) -> tuple[int, ...] | None:
     if len(node.inputs) > 1 and node.inputs[1]:
         constant = node.constant(1)
         return constant.find_integers() if constant is not None else None
-    return tuple(islice(node.attribute("axes") or (), 64))
+    axes = node.attribute("axes") or ()
+    return tuple(islice(axes, 64)) if isinstance(axes, Sequence) and not isinstance(axes, str) else None
 
 
 def _flatten(node: Node, depth: int) -> Operand | None:
@@ -165,10 +190,9 @@ def _dequantize(node: Node, depth: int) -> Operand | None:
     zero = find_computed(node, 2, depth) if has_zero else None
     if codes is None or scale is None or (has_zero and zero is None):
         return None
-    try:
-        found = dequantize(codes, scale, zero, axis=node.attribute("axis", 1), block=node.attribute("block_size", 0))
-    except LayoutError:
-        return None
+    found = dequantize(
+        codes, scale, zero, axis=read_integer(node, "axis", 1), block=read_integer(node, "block_size", 0)
+    )
     parts = (*codes.parts, *scale.parts, *(zero.parts if zero else ()))
     return Operand(codes.shape, scale.dtype, found.values, parts)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from qanalysis.checkpoints.graphs.computed import find_operand, need_operand
+from qanalysis.checkpoints.graphs.computed import find_operand, need_operand, read_integer
 from qanalysis.checkpoints.graphs.elements import find_element
 from qanalysis.checkpoints.graphs.graph import Graph
 from qanalysis.checkpoints.graphs.operands import dequantize
@@ -26,7 +26,7 @@ def _read_codes(use: Use, _graph: Graph) -> PackedWeight | None:
     if use.operand != 0 or codes is None or not node.outputs:
         return None
     held, scale, zero = take_codes(codes), need_operand(node, 1, "scale"), find_operand(node, 2, "zero point")
-    found = dequantize(held, scale, zero, axis=node.attribute("axis", 1), block=node.attribute("block_size", 0))
+    found = dequantize(held, scale, zero, axis=read_integer(node, "axis", 1), block=read_integer(node, "block_size", 0))
     parts = gather_parts(held, scale, zero)
     return pack(found.values, parts, f"qdq {codes.dtype} {found.grouping}", output=node.outputs[0])
 
@@ -44,7 +44,7 @@ def _read_floats(use: Use, graph: Graph) -> PackedWeight | None:
 
 def _name_codes(node: Node) -> str:
     zero = node.constant(2)
-    word = zero.dtype if zero is not None else find_element(node.attribute("output_dtype", 2) or 2).word
+    word = zero.dtype if zero is not None else find_element(read_integer(node, "output_dtype", 2) or 2).word
     return f" ({word})"
 
 

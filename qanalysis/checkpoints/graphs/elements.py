@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Floats
+from qanalysis.kernels.unpacking import look_up_codes, unpack_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,10 @@ ELEMENTS = {
 }
 
 
+#: The scale of codes that are numbers themselves.
+_ONE = np.ones((1, 1), dtype=np.float32)
+
+
 def find_element(number: int) -> Element:
     """The element type of a number; one without bits for a number that is not known."""
     return ELEMENTS.get(number) or Element(f"onnx_type_{number}"[:40], 0, "other", "")
@@ -96,13 +101,8 @@ def unpack_codes(stored: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     >>> unpack_codes(np.array([0xF1, 0x03], dtype=np.uint8), 4).tolist()
     [1, 15, 3, 0]
     """
-    if bits == 6:
-        threes = np.zeros(-(-stored.size // 3) * 3, dtype=np.uint32)
-        threes[: stored.size] = stored
-        words = threes[0::3] | threes[1::3] << 8 | threes[2::3] << 16
-        return (words[:, None] >> np.arange(0, 24, 6, dtype=np.uint32) & 0x3F).astype(np.uint8).reshape(-1)
-    places = np.arange(0, 8, bits, dtype=np.uint8)
-    return (stored[:, None] >> places & np.uint8((1 << bits) - 1)).reshape(-1)
+    rows = unpack_bits(stored[None, :], bits, stored.size * 8 // bits)
+    return rows.reshape(-1)
 
 
 def decode_codes(codes: NDArray[np.uint8], element: Element) -> Floats:
@@ -111,7 +111,8 @@ def decode_codes(codes: NDArray[np.uint8], element: Element) -> Floats:
     >>> decode_codes(np.array([1, 15, 3], dtype=np.uint8), ELEMENTS[23]).tolist()
     [0.5, -6.0, 1.5]
     """
-    return _code_table(element.word, element.bits)[codes]
+    table = _code_table(element.word, element.bits)
+    return look_up_codes(codes[None, :], table, _ONE, max(1, codes.size)).reshape(-1)
 
 
 @cache

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from qanalysis.checkpoints.graphs.computed import find_operand, multiply, need_operand
+from qanalysis.checkpoints.graphs.computed import find_operand, multiply, need_operand, read_integer
 from qanalysis.checkpoints.graphs.graph import Graph
 from qanalysis.checkpoints.graphs.integer_scales import find_output_scale
 from qanalysis.checkpoints.graphs.operands import Operand, check_types, decode, lay_channels, lay_directions
@@ -68,7 +68,7 @@ def _read_operand(use: Use, _graph: Graph) -> PackedWeight | None:
     if slot is None:
         return None
     scale, zero = need_operand(node, slot.scale, "scale"), find_operand(node, slot.zero, "zero point")
-    axis = slot.axis if slot.axis is not None else int(not node.attribute("transB", 0))
+    axis = slot.axis if slot.axis is not None else int(not read_integer(node, "transB", 0))
     return _assemble(take_codes(codes), scale, zero, "qlinear", axis=axis, role=slot.role)
 
 

@@ -16,8 +16,8 @@ from qanalysis.checkpoints.graphs.scopes import Node, Place, Use
 from qanalysis.checkpoints.graphs.steps import is_carried, is_smaller, take_step
 
 #: Values that one constant is followed through, and all constants of a model together.
-_MAX_VALUES = 256
-_MAX_ALL_VALUES = 1_000_000
+_MAX_VALUES = 64
+_MAX_ALL_VALUES = 300_000
 #: Operations whose result tells nothing of the values.
 _FORM_ONLY = frozenset({"Shape", "Size", "ConstantOfShape"})
 

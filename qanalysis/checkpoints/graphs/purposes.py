@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from qanalysis.checkpoints.graphs.consumers import Verdict, judge
+from qanalysis.checkpoints.graphs.frames import Frame
 from qanalysis.checkpoints.graphs.look_through import Hit
 from qanalysis.checkpoints.source import MEASURED_ROLES, Role, TensorInfo
 from qanalysis.notation import shorten
@@ -16,7 +17,7 @@ from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 #: Where consumers differ, the first of these that one of them says.
 _ORDER: tuple[Role, ...] = ("embedding", "weight", "norm", "bias", "scale", "buffer", "constant")
 #: Tables that are added whole, without being looked up: only their name tells them from other arithmetic.
-_EMBEDDING_NAME = re.compile(r"embed|wpe\b|pos_enc", re.IGNORECASE)
+_EMBEDDING_NAME = re.compile(r"embed|wpe\b|pos_enc|(^|[./])pos$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,9 @@ class _Heard:
 
 def settle(info: TensorInfo, hits: Sequence[Hit]) -> tuple[TensorInfo, bool]:
     """The tensor with role and view, and whether its consumers tell them; without consumers it stays as it is."""
-    heard = [found for hit in hits if (found := _hear(hit)) is not None]
-    unknown = [hit.use.node.op for hit in hits if judge(hit.use, _shape(hit)) is None]
+    asked = [(hit, judge(hit.use, hit.frame.shape if hit.frame is not None else ())) for hit in hits]
+    heard = [_hear(hit, verdict) for hit, verdict in asked if verdict is not None]
+    unknown = [hit.use.node.op for hit, verdict in asked if verdict is None]
     if any(found.role == "weight" and found.hit.use.node.op != "Gather" for found in heard):
         heard = [found for found in heard if not _is_passed_on(found, hits)]
     if not heard:
@@ -44,29 +46,23 @@ def settle(info: TensorInfo, hits: Sequence[Hit]) -> tuple[TensorInfo, bool]:
         return replace(info, role="embedding", view=MatrixView(tuple(range(len(info.shape) - 1)))), True
     if role not in MEASURED_ROLES:
         return replace(info, role=role), True
-    return _settle_view(replace(info, role=role), [found for found in heard if found.role in MEASURED_ROLES]), True
+    view, note = _choose_view(info, [found for found in heard if found.role in MEASURED_ROLES])
+    return replace(info, role=role, view=view, note=note), True
 
 
-def _shape(hit: Hit) -> tuple[int, ...]:
-    return hit.frame.shape if hit.frame is not None else ()
-
-
-def _hear(hit: Hit) -> _Heard | None:
-    verdict = judge(hit.use, _shape(hit))
-    if verdict is None:
-        return None
-    if hit.frame is None:
+def _hear(hit: Hit, verdict: Verdict) -> _Heard:
+    if hit.frame is None or verdict.role not in MEASURED_ROLES:
         return _Heard(hit, verdict.role, None, hit.lost_in)
-    return _Heard(hit, verdict.role, _find_view(hit, verdict), hit.use.node.op)
+    return _Heard(hit, verdict.role, _find_view(hit.frame, verdict), hit.use.node.op)
 
 
-def _find_view(hit: Hit, verdict: Verdict) -> MatrixView | None:
-    if hit.frame is None or verdict.rows is None:
+def _find_view(frame: Frame, verdict: Verdict) -> MatrixView | None:
+    if verdict.rows is None:
         return None
-    rank = len(verdict.fold or hit.frame.shape)
+    rank = len(verdict.fold or frame.axes)
     if any(not -rank <= axis < rank for axis in verdict.rows):
         return None
-    folded = hit.frame.reshape(verdict.fold) if verdict.fold else hit.frame
+    folded = frame.reshape(verdict.fold) if verdict.fold else frame
     return None if folded is None else folded.find_view(verdict.rows)
 
 
@@ -84,13 +80,13 @@ def _settle_unknown(info: TensorInfo, unknown: Sequence[str]) -> tuple[TensorInf
     return info, False
 
 
-def _settle_view(info: TensorInfo, heard: Sequence[_Heard]) -> TensorInfo:
+def _choose_view(info: TensorInfo, heard: Sequence[_Heard]) -> tuple[MatrixView, str]:
+    """The first view on which most agree, and what is to be said of it."""
     views = Counter(found.view for found in heard if found.view is not None)
     if views:
-        return replace(info, view=views.most_common(1)[0][0])
-    if not info.is_matrix:
-        return replace(info, view=ALONG_FIRST)
-    return replace(info, view=ALONG_FIRST, note=_tell_lost(heard[0].lost_in))
+        return views.most_common(1)[0][0], info.note
+    lost = _tell_lost(heard[0].lost_in) if info.is_matrix else ""
+    return ALONG_FIRST, "; ".join(filter(None, (info.note, lost)))
 
 
 def _tell_lost(operation: str) -> str:

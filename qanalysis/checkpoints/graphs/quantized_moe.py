@@ -7,14 +7,8 @@ scales) or 16 (E4M3). FP8: one scale for each square block, or one for each expe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
-import ml_dtypes
-import numpy as np
-
-from qanalysis.arrays import Floats
-from qanalysis.checkpoints.entries import Values
 from qanalysis.checkpoints.graphs.block_grids import BlockGrid, GridValues, RowCodes
 from qanalysis.checkpoints.graphs.block_operators import (
     Blocks,
@@ -24,14 +18,15 @@ from qanalysis.checkpoints.graphs.block_operators import (
     need_number,
     unpack_zeros,
 )
-from qanalysis.checkpoints.graphs.computed import find_operand, need_operand
+from qanalysis.checkpoints.graphs.computed import find_operand, need_operand, read_integer
 from qanalysis.checkpoints.graphs.constants import Constant
 from qanalysis.checkpoints.graphs.graph import Graph
 from qanalysis.checkpoints.graphs.operands import Operand
 from qanalysis.checkpoints.graphs.operators import PackedOperator, PackedWeight
 from qanalysis.checkpoints.graphs.packing import gather_parts, pack, refuse, take_codes
+from qanalysis.checkpoints.graphs.scaled_floats import Fp4Codes, TwiceScaled, read_scales
 from qanalysis.checkpoints.graphs.scopes import Node, Use
-from qanalysis.checkpoints.packed.parts import LayoutError, RowValues
+from qanalysis.checkpoints.packed.parts import LayoutError
 from qanalysis.quantizers.matrix_view import MatrixView
 
 _STACKED = MatrixView((0, 1))
@@ -71,16 +66,16 @@ def _read_experts(use: Use, _graph: Graph) -> PackedWeight | None:
 
 
 def _read_integers(node: Node, codes: Constant, slot: Slot) -> PackedWeight:
-    bits = need_number(node, slot.bits, node.attribute("expert_weight_bits", 4))
+    bits = need_number(node, slot.bits, read_integer(node, "expert_weight_bits", 4))
     if bits not in {2, 3, 4, 8}:
         raise LayoutError(f"it has codes of {bits} bits; codes have 2, 3, 4 or 8")
     stored = need_bytes(codes)
     experts, rows, row_bytes = codes.shape
     columns = row_bytes * 8 // bits
     scales = need_operand(node, slot.scales, "scale")
-    block = node.attribute("block_size", 0)
-    if not isinstance(block, int) or block < 0:
-        raise LayoutError(f"its block_size is {str(block)[:40]}; it is 0 for whole rows, else a positive number")
+    block = read_integer(node, "block_size", 0)
+    if block < 0:
+        raise LayoutError(f"its block_size is {block}; it is 0 for whole rows, else a positive number")
     blocks = Blocks(experts * rows, columns, block or max(1, columns), bits)
     check_scales(scales, blocks.rows * blocks.count)
     zeros = find_operand(node, slot.zeros, "zero point")
@@ -97,7 +92,7 @@ def _read_integers(node: Node, codes: Constant, slot: Slot) -> PackedWeight:
 
 def _note_prepacking(node: Node) -> str:
     """A number other than 0 leaves the order of the bytes to the device; the one without such an order is assumed."""
-    found = node.attribute("weights_prepacked", -1)
+    found = read_integer(node, "weights_prepacked", -1)
     return "" if found == 0 else f"rows taken as they are, though weights_prepacked={found} leaves that to the device"
 
 
@@ -113,56 +108,16 @@ def _lay_zeros(zeros: Operand | None, blocks: Blocks, shape: tuple[int, ...]) ->
     return BlockGrid(unpack_zeros(zeros, along).values, 1, step=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Fp4Codes(RowValues):
-    """E2M1 numbers of packed codes, the first of two in the low bits."""
-
-    codes: RowCodes
-
-    @property
-    def columns(self) -> int:
-        return self.codes.columns
-
-    @property
-    def sliceable(self) -> bool:
-        return self.codes.sliceable
-
-    def decode(self, first: int, last: int) -> Floats:
-        """Rows first..last."""
-        numbers = np.arange(16, dtype=np.uint8).view(ml_dtypes.float4_e2m1fn).astype(np.float32)
-        found: Floats = numbers[self.codes.decode(first, last).astype(np.uint8)]
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class TwiceScaled:
-    """Scales of blocks times that of their expert; `per_expert` scales belong to each."""
-
-    scales: Values
-    outer: Values
-    per_expert: int
-    sliceable: bool = False
-
-    def read(self, start: int, stop: int) -> Floats:
-        """Scales start..stop, 1-D."""
-        first, last = start // self.per_expert, -(-stop // self.per_expert)
-        outer = self.outer.read(first, last)[np.arange(start, stop) // self.per_expert - first]
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            return self.scales.read(start, stop) * outer
-
-
 def _read_fp4(node: Node, codes: Constant, slot: Slot, kind: str) -> PackedWeight:
-    if kind == "nvfp4" and node.attribute("weights_prepacked", -1) != 1:
+    if kind == "nvfp4" and read_integer(node, "weights_prepacked", -1) != 1:
         return refuse(codes, "qmoe nvfp4", "its bytes are packed along the outputs (weights_prepacked is not 1)")
     length, word = _BLOCKS[kind]
     stored, (experts, rows, row_bytes) = need_bytes(codes), codes.shape
     blocks = Blocks(experts * rows, 2 * row_bytes, length, 4)
     scales = need_operand(node, slot.scales, "scale")
-    if scales.dtype not in {word, "uint8"}:
-        raise LayoutError(f"its scales are {scales.dtype}; they must be {word}")
     check_count(scales.numel, blocks.rows * blocks.count, "scales", "numbers")
     outer = find_operand(node, slot.outer, "global scale") if slot.outer is not None else None
-    held: Values = scales.values
+    held = read_scales(scales, word)
     if outer is not None:
         check_scales(outer, experts)
         held = TwiceScaled(held, outer.values, max(1, rows * blocks.count))
@@ -182,8 +137,8 @@ def _read_fp8(node: Node, codes: Constant, slot: Slot) -> PackedWeight:
     if not codes.dtype.startswith("float8"):
         raise LayoutError(f"its experts are {codes.dtype}; quant_type fp8 needs float8_e4m3fn")
     held, (experts, rows, columns) = take_codes(codes), codes.shape
-    block = node.attribute("block_size", 0)
-    if isinstance(block, int) and block > 0:
+    block = read_integer(node, "block_size", 0)
+    if block > 0:
         scales = need_operand(node, slot.scales, "scale")
         grid_rows, grid_columns = -(-rows // block), -(-columns // block)
         check_scales(scales, experts * grid_rows * grid_columns)

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from qanalysis.checkpoints.packed import awq, bitsandbytes, gpt_oss, gptq, hqq, mlx, quanto, torchao, weight_norm
+from qanalysis.checkpoints.packed import (
+    awq,
+    bitsandbytes,
+    compressed_tensors,
+    fp8,
+    gpt_oss,
+    gptq,
+    hqq,
+    mlx,
+    modelopt,
+    orphans,
+    quanto,
+    recognised,
+    torchao,
+    weight_norm,
+)
 from qanalysis.checkpoints.packed.parts import PackedLayout
 
 LAYOUTS: tuple[PackedLayout, ...] = (
-    gptq.LAYOUT,
-    gptq.PERMUTED,
+    *recognised.LAYOUTS,
     awq.LAYOUT,
     bitsandbytes.FOUR_BIT,
     bitsandbytes.INT8,
+    compressed_tensors.PACKED,
+    compressed_tensors.BYTES,
+    compressed_tensors.SPARSE,
     gpt_oss.LAYOUT,
+    gptq.LAYOUT,
+    gptq.PERMUTED,
     hqq.LAYOUT,
     mlx.LAYOUT,
+    modelopt.LAYOUT,
     quanto.GROUPS,
     quanto.ROWS,
     torchao.LAYOUT,
     weight_norm.LAYOUT,
+    fp8.LAYOUT,
+    orphans.CODES,
+    orphans.SCALES,
 )

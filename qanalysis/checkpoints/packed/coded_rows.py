@@ -76,16 +76,13 @@ class CodedRows(RowValues):
 
 @dataclass(frozen=True, slots=True)
 class ByteCodes:
-    """Codes of a byte each that lie as the matrix does."""
+    """Codes of a byte each that lie as the matrix does, in rows of `columns`."""
 
     part: Part
-
-    @property
-    def columns(self) -> int:
-        return self.part.shape[-1]
+    columns: int
 
     def read(self, first: int, last: int) -> SmallCodes:
-        rows = read_rows(self.part, first, last)
+        rows = self.part.raw.read_raw(first * self.columns, last * self.columns).reshape(last - first, self.columns)
         return rows.view(np.int8) if self.part.dtype == "int8" else rows.view(np.uint8)
 
 
@@ -103,10 +100,11 @@ class StreamCodes:
 
 @dataclass(frozen=True, slots=True)
 class RowGrid:
-    """A grid stored by rows, (..., rows of the grid, groups), whose every row serves `height` rows of the matrix.
+    """A grid stored by rows, (..., rows, groups), whose every row serves `height` rows of the matrix.
 
     The last of the `matrix_rows` of each matrix may share a shorter block. `factors` holds a number for each matrix of
-    a stack, or one for all, by which the grid is multiplied (`divides`: divided) in float32.
+    a stack, or one for all, by which the grid is multiplied (`divides`: divided) in float32; `added` is added to a
+    grid of zero points.
     """
 
     part: Part
@@ -116,14 +114,17 @@ class RowGrid:
     groups: int
     factors: Part | None = None
     divides: bool = False
+    added: float = 0.0
 
     def read(self, first: int, last: int) -> Floats:
         rows = np.arange(first, last)
         matrices, within = rows // self.matrix_rows, rows % self.matrix_rows // self.height
         places = within if self.is_shared else matrices * self.grid_rows + within
-        base = int(places.min(initial=0))
-        stored = self.part.raw.read_raw(base * self.groups, (int(places.max(initial=-1)) + 1) * self.groups)
+        base = int(places.min())
+        stored = self.part.raw.read_raw(base * self.groups, (int(places.max()) + 1) * self.groups)
         found = as_numbers(stored).reshape(-1, self.groups)[places - base]
+        if self.added:
+            found += np.float32(self.added)
         if self.factors is None:
             return found
         factors = as_numbers(self.factors.whole()).reshape(-1, 1)
@@ -148,8 +149,8 @@ class ColumnGrid:
 
 
 def read_rows(part: Part, first: int, last: int) -> NDArray[Any]:
-    """Rows first..last of a part seen as one matrix, as stored."""
-    width = part.shape[-1]
+    """Rows first..last of a part seen as one matrix, as stored: types of less than a byte come as whole bytes."""
+    width = part.info.size_bytes // part.raw.dtype.itemsize // (part.info.numel // part.shape[-1])
     return part.raw.read_raw(first * width, last * width).reshape(last - first, width)
 
 
