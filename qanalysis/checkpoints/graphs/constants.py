@@ -265,6 +265,11 @@ class ExternalData:
             )
         return file, Region(location, offset, length)
 
+    def close(self) -> None:
+        """Release the files of a model that can not be read."""
+        for file in self.files.values():
+            file.close()
+
     def _open(self, location: str) -> DataFile:
         if location in self.refused:
             raise self.refused[location]

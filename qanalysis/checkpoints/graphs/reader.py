@@ -38,12 +38,15 @@ def read_onnx(file: DataFile, folder: Folder) -> Content:
             f"{file.name} has {file.size} bytes, an ONNX model has at most 2 GB; save its weights as external data"
         )
     external = ExternalData(folder)
-    with refuse_broken(f"{file.name} as an ONNX model"):
-        model = onnx.load_model_from_string(read_skeleton(file))
-        graph = Graph(model, ConstantReader(file, external))
-        if external.refused and not external.files:
-            raise CheckpointError(f"{file.name}: {next(iter(external.refused.values()))}")
-        entries, notes = _Settler(graph).settle_all()
+    try:
+        with refuse_broken(f"{file.name} as an ONNX model"):
+            graph = Graph(onnx.load_model_from_string(read_skeleton(file)), ConstantReader(file, external))
+            if external.refused and not external.files:
+                raise CheckpointError(f"{file.name}: {next(iter(external.refused.values()))}")
+            entries, notes = _Settler(graph).settle_all()
+    except CheckpointError:
+        external.close()
+        raise
     return Content(entries, [file, *external.files.values()], _tell_memory(entries), notes=(*graph.notes, *notes))
 
 

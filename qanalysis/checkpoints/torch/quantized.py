@@ -24,6 +24,7 @@ from qanalysis.checkpoints.torch.view import Described, View
 from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 
 _FORMATS = {"qint8": "int8", "quint8": "uint8", "qint32": "int32", "quint4x2": "uint4", "quint2x4": "uint2"}
+_BLOCK = 1 << 18  # values decoded at once: their float64 products stay in cache
 _PER_BYTE = {"quint4x2": 2, "quint2x4": 4}
 
 
@@ -49,10 +50,15 @@ class QuantizedValues(RowValues):
         return super().read(start, stop)
 
     def decode(self, first: int, last: int) -> Floats:
-        codes = self._read_codes(first * self.columns, last * self.columns).reshape(last - first, self.columns)
+        values = np.empty((last - first, self.columns), np.float32)
+        rows = max(1, _BLOCK // self.columns)
         scale, zero_point = self._grids
-        channel = np.arange(first, last) % scale.size
-        return self._decode(codes, scale[channel, None], zero_point[channel, None])
+        for start in range(first, last, rows):
+            stop = min(start + rows, last)
+            codes = self._read_codes(start * self.columns, stop * self.columns).reshape(stop - start, self.columns)
+            channel = np.arange(start, stop) % scale.size
+            values[start - first : stop - first] = self._decode(codes, scale[channel, None], zero_point[channel, None])
+        return values
 
     def _decode(self, codes: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any]) -> Floats:
         values = codes.astype(scale.dtype)
@@ -71,8 +77,9 @@ class QuantizedValues(RowValues):
             return self.codes.read_raw(start, stop)
         first, bits = start // self.per_byte, 8 // self.per_byte
         packed = self.codes.read_raw(first, -(-stop // self.per_byte))
-        shifts = np.arange(0, 8, bits, dtype=np.uint8)
-        unpacked = (packed[:, None] >> shifts) & np.uint8((1 << bits) - 1)
+        unpacked = np.empty((packed.size, self.per_byte), np.uint8)
+        for place in range(self.per_byte):
+            unpacked[:, place] = packed >> np.uint8(bits * place) & np.uint8((1 << bits) - 1)
         codes: NDArray[Any] = unpacked.reshape(-1)[start - first * self.per_byte : stop - first * self.per_byte]
         return codes
 
