@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Floats
-from qanalysis.checkpoints.entries import Entry, Evidence, Raw, Values
+from qanalysis.checkpoints.entries import Entry, Evidence, Raw, Values, is_raw
 from qanalysis.checkpoints.source import TensorInfo
 
 
@@ -66,7 +66,7 @@ class Stem:
     def find(self, ending: str) -> Part | None:
         """The part of that name, None where the file has none or it can not be read as stored."""
         entry = self.tensors.get(self.stem + ending)
-        return Part(entry.info, entry.values) if entry and isinstance(entry.values, Raw) else None
+        return Part(entry.info, entry.values) if entry and is_raw(entry.values) else None
 
     def need(self, ending: str) -> Part:
         """The same; LayoutError where it is missing."""
