@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.entries import Entry, Evidence, Raw, Values, is_raw
-from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.checkpoints.source import FLOAT_DTYPES, TensorInfo
+from qanalysis.notation import shorten
 
 
 class LayoutError(ValueError):
@@ -36,6 +37,15 @@ class Part:
     def dtype(self) -> str:
         """Its type as the file calls it, in numpy's spelling."""
         return self.info.dtype
+
+    def __str__(self) -> str:
+        """Its name, type and shape, as messages have them."""
+        return f"{shorten(self.info.name, 80)} of {self.dtype} and shape {shorten(str(list(self.shape)), 60)}"
+
+    def check_floats(self, count: int) -> None:
+        """LayoutError unless it holds so many real numbers."""
+        if self.info.numel != count or self.dtype not in FLOAT_DTYPES:
+            raise LayoutError(f"{self} must have {count} real numbers")
 
     def whole(self) -> NDArray[Any]:
         """All its elements in its shape, as stored; for small parts such as scales."""
@@ -72,7 +82,7 @@ class Stem:
         """The same; LayoutError where it is missing."""
         part = self.find(ending)
         if part is None:
-            raise LayoutError(f"{self.stem}{ending} is missing")
+            raise LayoutError(f"{shorten(self.stem + ending, 80)} is missing")
         return part
 
 

@@ -63,6 +63,7 @@ def _read_rows(stem: Stem) -> Packed | None:
         return None
     scale = stem.need("._scale")
     count = scale.info.numel
+    scale.check_floats(count)
     per_row = len(numbers.shape) > 1 and count == numbers.shape[0] and scale.shape[0] == count
     if not numbers.info.numel or not (count == 1 or per_row):
         raise LayoutError(f"a scale of shape {list(scale.shape)} does not fit numbers of shape {list(numbers.shape)}")
@@ -82,6 +83,7 @@ def _read_groups(stem: Stem) -> Packed | None:
         return None
     scale, shift = stem.need("._scale"), stem.need("._shift")
     groups = scale.info.numel
+    scale.check_floats(groups)
     if len(codes.shape) < 2 or not codes.info.numel or not scale.shape or scale.shape[0] != groups:
         raise LayoutError(
             f"a scale of shape {list(scale.shape)} is not one number for each row of groups, and codes have the shape "
