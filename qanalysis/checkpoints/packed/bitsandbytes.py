@@ -60,8 +60,9 @@ class BlockScales:
         base = first // per_scale
         outer = read_floats(scales, base, -(-last // per_scale)).ravel()
         codes = self.absmax.raw.read_raw(first, last)
-        inner: Floats = widen(table.whole()).ravel()[codes] * outer[np.arange(first, last) // per_scale - base]
-        return (inner + np.float32(self.state.offset)).reshape(-1, 1)
+        with np.errstate(all="ignore"):  # scales may be infinite: the values then say so
+            inner: Floats = widen(table.whole()).ravel()[codes] * outer[np.arange(first, last) // per_scale - base]
+            return (inner + np.float32(self.state.offset)).reshape(-1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ class RowInt8Values(RowValues):
             read_floats(self.largest, first, last),
             max(1, self.columns),
         )
-        return np.divide(products, np.float32(127), out=products)
+        with np.errstate(all="ignore"):  # of infinite and subnormal scales
+            return np.divide(products, np.float32(127), out=products)
 
 
 def _read_four_bit(stem: Stem) -> Packed | None:
