@@ -49,7 +49,7 @@ ALLOWED = {
     "rich": ("qanalysis/reports/terminal.py",),
     "onnx": ("qanalysis/checkpoints/graphs/", "qanalysis/validation/"),
     "gguf": ("qanalysis/checkpoints/gguf_file.py", "qanalysis/validation/"),
-    "safetensors": ("sample_models/",),
+    "safetensors": ("sample_models/", "qanalysis/validation/"),
     "sklearn": ("sample_models/",),
 }
 FILES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "sample_models").glob("*.py"), ROOT / "app.py"])
