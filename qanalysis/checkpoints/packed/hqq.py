@@ -65,8 +65,9 @@ class GroupColumns:
             part = slice(place - start, end - start)
             spread = slice(column, column + end - place)
             values[part] = codes[part]
-            values[part] -= read_floats(self.zero, spread.start, spread.stop).ravel()
-            values[part] *= read_floats(self.scale, spread.start, spread.stop).ravel()
+            with np.errstate(all="ignore"):  # scales may be infinite: the values then say so
+                values[part] -= read_floats(self.zero, spread.start, spread.stop).ravel()
+                values[part] *= read_floats(self.scale, spread.start, spread.stop).ravel()
             place = end
         return values
 

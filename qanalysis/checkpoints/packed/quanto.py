@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.packed.logical import join_parts
 from qanalysis.checkpoints.packed.parts import LayoutError, Packed, PackedLayout, Part, RowValues, Stem
@@ -35,7 +37,8 @@ class ScaledRows(RowValues):
         per_row = self.scale.info.numel > 1
         scale = read_floats(self.scale, *((first, last) if per_row else (0, 1)))
         values = widen(self.numbers.rows(first, last)).reshape(last - first, -1)
-        return values * scale
+        with np.errstate(all="ignore"):  # scales may be infinite: the values then say so
+            return np.multiply(values, scale)
 
 
 @dataclass(frozen=True, slots=True)

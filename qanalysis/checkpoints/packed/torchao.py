@@ -82,7 +82,8 @@ class SmallFloatValues(RowValues):
         numbers = self.numbers.rows(first, last)
         scales = self._read_scales(first, last)
         if self.tensor_scale is not None:
-            scales = scales * read_floats(self.tensor_scale, 0, 1)
+            with np.errstate(all="ignore"):  # scales may be infinite: the values then say so
+                scales = scales * read_floats(self.tensor_scale, 0, 1)
         if numbers.dtype == np.uint8:
             return look_up_codes(unpack_bits(numbers, 4, self.columns), FP4, scales, self.group)
         return look_up_codes(numbers.view(np.uint8), _table_of(numbers.dtype), scales, self.group)
