@@ -49,7 +49,7 @@ ALLOWED = {
     "rich": ("qanalysis/reports/terminal.py",),
     "onnx": ("qanalysis/checkpoints/graphs/", "qanalysis/validation/"),
     "gguf": ("qanalysis/checkpoints/gguf_file.py", "qanalysis/validation/"),
-    "safetensors": ("sample_models/",),
+    "safetensors": ("sample_models/", "qanalysis/validation/"),
     "huggingface_hub": ("qanalysis/checkpoints/remote/",),
     "sklearn": ("sample_models/",),
 }

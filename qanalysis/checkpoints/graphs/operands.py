@@ -150,20 +150,27 @@ def lay_directions(operand: Operand, codes: Operand, what: str) -> Laid:
     return Laid(operand, split, (shape[0], 1, inner), _WHOLE)
 
 
-def lay_blocks(operand: Operand, codes: Operand, axis: int, *, block: int, what: str) -> Laid:
+def lay_blocks(operand: Operand, codes: Operand, axis: int, *, block: int, what: str, spreads: bool = False) -> Laid:
     """One number for each block of codes along an axis, the last block ragged; in the rank of the codes.
 
+    With `spreads` the numbers may be the same for all places of the axes before, and of those behind: of size 1 there.
     LayoutError for another shape.
     """
-    shape = codes.shape
+    shape, found = codes.shape, operand.shape
     wanted = (*shape[:axis], -(-shape[axis] // block), *shape[axis + 1 :])
-    if operand.shape != wanted:
+    outer, inner = found[:axis], found[axis + 1 :]
+    if spreads and len(found) == len(shape) and found[axis] == wanted[axis]:
+        alike = [
+            part if set(part) - {1} else whole for part, whole in ((outer, shape[:axis]), (inner, shape[axis + 1 :]))
+        ]
+        found = (*alike[0], wanted[axis], *alike[1])
+    if found != wanted:
         raise LayoutError(
             f"its {what} has the shape {_show(operand.shape)}; blocks of {block} along axis {axis} of "
             f"{_show(shape)} need {_show(wanted)}"
         )
     split = AxisSplit.along(shape, axis)
-    return Laid(operand, split, (split.outer, wanted[axis], split.inner), block)
+    return Laid(operand, split, (math.prod(outer), wanted[axis], math.prod(inner)), block)
 
 
 def _show(shape: tuple[int, ...]) -> str:

@@ -191,5 +191,16 @@ def _read_int8(stem: Stem) -> Packed | None:
     return join_parts(name, parts, RowInt8Values(codes, largest), shape=codes.shape, stored="llm.int8 channel")
 
 
+def _read_without_state(stem: Stem) -> Packed | None:
+    """Codes whose shape is lost with the JSON that held it."""
+    codes, table = stem.find(""), stem.find(".quant_map")
+    if codes is None or table is None or any(stem.find(f"{_STATE}{kind}") for kind in ("nf4", "fp4")):
+        return None
+    parts = (codes, stem.find(".absmax"), table, stem.find(".nested_absmax"), stem.find(".nested_quant_map"))
+    reason = refuse_known("bitsandbytes", "4-bit codes whose quant_state, which holds the shape, is missing")
+    return keep_packed(stem.stem, parts, stored="bnb", reason=reason)
+
+
 FOUR_BIT = PackedLayout("bnb", (f"{_STATE}nf4", f"{_STATE}fp4"), _read_four_bit)
+STATELESS = PackedLayout("bnb", (".quant_map",), _read_without_state)
 INT8 = PackedLayout("llm.int8", (".SCB",), _read_int8)

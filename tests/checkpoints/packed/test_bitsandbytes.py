@@ -183,3 +183,12 @@ def test_tiled_int8_is_recognised_and_not_decoded(tmp_path: Path) -> None:
 def test_int8_scales_of_another_length_are_told(tmp_path: Path) -> None:
     found = read_logical(tmp_path, {"l.weight": np.zeros((4, 8), np.int8), "l.SCB": np.ones(8, np.float32)})
     assert "l.SCB of float32 and shape [8] must have 4 real numbers" in found["l.SCB"].info.reason
+
+
+def test_codes_without_their_state_are_one_line_with_all_bytes(tmp_path: Path) -> None:
+    parts = write_parts([3] * 128, np.ones(2, np.float32), [2, 64])
+    del parts["l.weight.quant_state.bitsandbytes__nf4"]
+    found = read_logical(tmp_path, parts)
+    assert list(found) == ["l.weight"]
+    assert "4-bit codes whose quant_state, which holds the shape, is missing" in found["l.weight"].info.reason
+    assert found["l.weight"].info.size_bytes == 64 + 8 + 64
