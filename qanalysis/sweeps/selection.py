@@ -118,6 +118,13 @@ def select_tensors(
     return Selection(turn_views(chosen, wanted.axis), left_out, notes)
 
 
+def note_grid(found: tuple[str, int]) -> dict[str, Any]:
+    """The entry of coverage for so many tensors that lie on one grid."""
+    text, tensors = found
+    noun = "1 tensor is" if tensors == 1 else f"{tensors:,} tensors are"
+    return {"part": "note", "role": "", "reason": f"{noun} {text}", "tensors": tensors, "values": None}
+
+
 def _match_names(
     tensors: Sequence[TensorInfo], wanted: Filter
 ) -> tuple[list[TensorInfo], list[tuple[TensorInfo, str]]]:
