@@ -81,7 +81,7 @@ def _read(stem: Stem) -> Packed | None:
         raise LayoutError(f"qzeros of {zeros.dtype} and scales of {scales.dtype} must be int32 words and floats")
     if codes.shape[1] * _PER_WORD == scales.shape[1] and zeros.shape == (scales.shape[0], codes.shape[1]):
         return _read_gemm(stem, codes, zeros, scales)
-    if codes.shape[0] == scales.shape[0] == zeros.shape[0]:
+    if len(zeros.shape) == 2 and codes.shape[0] == scales.shape[0] == zeros.shape[0]:
         return _read_gemv(stem, codes, zeros, scales)
     raise LayoutError(
         f"qweight of shape {list(codes.shape)}, qzeros of {list(zeros.shape)} and scales of {list(scales.shape)} must "
