@@ -49,7 +49,8 @@ ALLOWED = {
     "rich": ("qanalysis/reports/terminal.py",),
     "onnx": ("qanalysis/checkpoints/graphs/", "qanalysis/validation/"),
     "gguf": ("qanalysis/checkpoints/gguf_file.py", "qanalysis/validation/"),
-    "safetensors": ("sample_models/",),
+    "safetensors": ("sample_models/", "qanalysis/validation/"),
+    "huggingface_hub": ("qanalysis/checkpoints/remote/",),
     "sklearn": ("sample_models/",),
 }
 FILES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "sample_models").glob("*.py"), ROOT / "app.py"])
@@ -215,14 +216,24 @@ def list_loaded(code: str) -> set[str]:
     "code", ["import qanalysis", "import qanalysis.cli, qanalysis.checkpoints.catalogue", "import sample_models"]
 )
 def test_imports_load_no_heavy_library(code: str) -> None:
-    assert not {"torch", "plotly", "streamlit", "pandas", "onnx", "gguf", "sklearn", "pyarrow", "jinja2"} & list_loaded(
-        code
-    )
+    heavy = {
+        "torch",
+        "plotly",
+        "streamlit",
+        "pandas",
+        "onnx",
+        "gguf",
+        "sklearn",
+        "pyarrow",
+        "jinja2",
+        "huggingface_hub",
+    }
+    assert not heavy & list_loaded(code)
 
 
 def test_help_loads_no_heavy_library() -> None:
     code = "from typer.testing import CliRunner\nfrom qanalysis.cli import app\nassert CliRunner().invoke(app, ['--help']).exit_code == 0"
-    assert not {"torch", "plotly", "streamlit", "pandas", "numba", "pyarrow"} & list_loaded(code)
+    assert not {"torch", "plotly", "streamlit", "pandas", "numba", "pyarrow", "huggingface_hub"} & list_loaded(code)
 
 
 def test_the_wheel_has_every_folder() -> None:

@@ -21,6 +21,7 @@ from qanalysis.checkpoints.folder_choice import INDEX_SUFFIXES
 from qanalysis.checkpoints.interpretation import interpret
 from qanalysis.checkpoints.mapped_file import LocalFolder
 from qanalysis.checkpoints.natures import name_nature
+from qanalysis.checkpoints.remote.addresses import is_address, show
 from qanalysis.checkpoints.shard_contents import join
 from qanalysis.checkpoints.shards import find_files
 from qanalysis.checkpoints.signatures import FOREIGN, is_onnx, recognize
@@ -73,10 +74,10 @@ def open_checkpoint(
     """Open a checkpoint, reading its header only.
 
     `source` is a file of safetensors, torch, ONNX, GGUF or numpy, told by its content; an index of shards or any shard,
-    which stand for all of them; a folder with one model; "sample:NAME"; or a mapping of names to arrays. With `root`,
-    no file outside that folder is opened; `partial` takes a set of shards of which some are missing; without `remote`
-    no address is opened. Raises CheckpointError for what can not be opened and for files without a single tensor; the
-    text names the path, the rule and the way out.
+    which stand for all of them; a folder with one model; "sample:NAME"; an address, hf://owner/repo[@revision][/file]
+    or https://...; or a mapping of names to arrays. With `root`, no file outside that folder is opened; `partial` takes
+    a set of shards of which some are missing; without `remote` no address is opened. Raises CheckpointError for what
+    can not be opened and for files without a single tensor; the text names the path, the rule and the way out.
 
     >>> import numpy as np
     >>> with open_checkpoint({"w": np.ones((2, 3), dtype=np.float32)}) as source:
@@ -88,13 +89,41 @@ def open_checkpoint(
     text = os.fspath(source)
     if not text:
         raise CheckpointError("the path is empty; give a checkpoint file, a folder of shards, or sample:NAME")
+    if is_address(text):
+        if not remote:
+            raise CheckpointError(
+                f"{show(text)}: addresses are not opened here; download the file, or start the app with --remote"
+            )
+        return open_address(text, partial=partial)
     is_sample = text.startswith(SAMPLE_PREFIX)
     path = locate_sample(text) if is_sample else Path(text)
     opened = _open_path(path, root=None if is_sample else root, name=text if is_sample else "", partial=partial)
+    return _refuse_empty(opened, text)
+
+
+def _refuse_empty(opened: TensorSource, text: str) -> TensorSource:
     if not opened.tensors:
         opened.close()
         raise CheckpointError(f"{shorten(text, 160)!r} holds no tensors; give a file with weights in it")
     return opened
+
+
+def open_address(text: str, *, partial: bool = False, public_only: bool = False) -> TensorSource:
+    """Open what lies behind an hf://, https:// or http:// address, reading its header by byte ranges.
+
+    With `public_only` no machine of a private network is reached, but that of HF_ENDPOINT. Raises CheckpointError.
+    """
+    from qanalysis.checkpoints.remote.opening import find_place  # brings ssl and http along
+    from qanalysis.checkpoints.remote.remote_file import MEMORY_NOTE
+
+    place = find_place(text, public_only=public_only)
+    try:
+        opened = open_in(place.folder, place.name, shown=place.shown, partial=partial)
+    except BaseException:
+        place.close()
+        raise
+    opened.memory_note, opened.notes = MEMORY_NOTE, place.notes + opened.notes
+    return _refuse_empty(opened, place.shown)
 
 
 def locate_sample(text: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,40 @@ class Values(Protocol):
         """Elements start..stop in C order, 1-D."""
 
 
-@runtime_checkable
+class ColumnValues(Values, Protocol):
+    """Values of which columns cost only the columns."""
+
+    def read_float_columns(self, start: int, stop: int, *, width: int, first: int, last: int) -> NDArray[np.float32]:
+        """Columns first..last, (rows, last - first), of elements start..stop seen as rows of `width`."""
+
+
+#: Elements that are read at once to take columns of them.
+_BLOCK = 1 << 20
+
+
+def read_float_columns(
+    values: Values, start: int, stop: int, *, width: int, first: int, last: int
+) -> NDArray[np.float32]:
+    """Columns first..last, (rows, last - first), of elements start..stop seen as rows of `width`; out of whole
+    rows where the values can not give columns by themselves.
+    """
+    if _gives_columns(values):
+        return values.read_float_columns(start, stop, width=width, first=first, last=last)
+    return cut_rows(values, start, stop, width=width, first=first, last=last)
+
+
+def cut_rows(values: Values, start: int, stop: int, *, width: int, first: int, last: int) -> NDArray[np.float32]:
+    """The same out of whole rows, some of them at a time."""
+    step = max(1, _BLOCK // width) * width
+    places = [(place, min(place + step, stop)) for place in range(start, stop, step)]
+    blocks = [values.read(*place).reshape(-1, width)[:, first:last].copy() for place in places]
+    return np.concatenate(blocks) if blocks else np.empty((0, last - first), np.float32)
+
+
+def _gives_columns(values: Values) -> TypeGuard[ColumnValues]:
+    return hasattr(type(values), "read_float_columns")
+
+
 class Raw(Values, Protocol):
     """Values whose elements can also be had as they are stored."""
 
@@ -39,6 +72,13 @@ class Raw(Values, Protocol):
 
     def read_columns(self, width: int, first: int, last: int) -> NDArray[Any]:
         """Columns first..last, (rows, last - first), of all elements seen as rows of `width`."""
+
+
+def is_raw(values: Values) -> TypeGuard[Raw]:
+    """Whether values can be had as they are stored. Asked of every tensor of a file, and a check of a protocol costs
+    thirty times as much.
+    """
+    return hasattr(values, "read_raw")
 
 
 class Entry(NamedTuple):

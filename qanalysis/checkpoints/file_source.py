@@ -10,15 +10,14 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.checkpoints.data_file import DataFile
-from qanalysis.checkpoints.entries import Entry, Values
-from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, StoredValues
-from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource, widen
+from qanalysis.checkpoints.entries import Entry, Values, read_float_columns
+from qanalysis.checkpoints.mapped_file import SAVE_AGAIN
+from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
 from qanalysis.notation import shorten
 
 _MAX_RANK = 64  # numpy's own limit
@@ -82,11 +81,10 @@ class FileSource(TensorSource):
         self, info: TensorInfo, start: int, stop: int, *, width: int, first: int, last: int
     ) -> NDArray[np.float32]:
         values = self._values.get(info.name)
-        if not isinstance(values, StoredValues):
+        if values is None or not info.decodes:
             return super().read_columns(info, start, stop, width=width, first=first, last=last)
         with refuse_broken(self._name_tensor(info)):
-            part = replace(values, offset=values.offset + start * values.dtype.itemsize, count=stop - start)
-            return widen(part.read_columns(width, first, last))
+            return read_float_columns(values, start, stop, width=width, first=first, last=last)
 
     def is_sliceable(self, info: TensorInfo) -> bool:
         return info.decodes and self._values[info.name].sliceable

@@ -54,7 +54,7 @@ _VALUE_BYTES = {
 }  # of metadata types; the others are text and arrays
 _INTEGERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 10: "Q", 11: "q"}  # of metadata types
 _STRUCTS = {layout: struct.Struct(f"<{layout}") for layout in (*_INTEGERS.values(), "IQ", "QQ")}
-_WINDOW = 1 << 20
+_LEAST_WINDOW, _MOST_WINDOW = 1 << 15, 1 << 20
 _TEXT, _ARRAY = 8, 9
 _TYPE, _ARCHITECTURE, _ALIGNMENT = "general.type", "general.architecture", "general.alignment"
 _KEYS = (_TYPE, _ARCHITECTURE, _ALIGNMENT, "split.no", SPLIT_COUNT, SPLIT_TENSORS)
@@ -97,7 +97,7 @@ class _Cursor:
     def __init__(self, file: DataFile, offset: int) -> None:
         self._file, self._place = file, shorten(file.name, 80)
         self.offset, self.fields = offset, 0
-        self._window, self._start = b"", 0
+        self._window, self._start, self._ahead = b"", 0, _LEAST_WINDOW
 
     def check_room(self, count: int, *, each: int, what: str) -> None:
         left = self._file.size - self.offset
@@ -120,7 +120,12 @@ class _Cursor:
         begin = self.offset - self._start
         if not 0 <= begin <= len(self._window) - size:
             self.check_room(1, each=size, what=what)
-            self._window, self._start, begin = self._file.read_header(self.offset, max(size, _WINDOW)), self.offset, 0
+            self._window, self._start, begin = (
+                self._file.read_header(self.offset, max(size, self._ahead)),
+                self.offset,
+                0,
+            )
+            self._ahead = min(2 * self._ahead, _MOST_WINDOW)
         return begin
 
     def skip(self, count: int, *, each: int, what: str) -> None:

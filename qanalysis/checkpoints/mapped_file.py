@@ -12,7 +12,7 @@ import mmap
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +212,10 @@ class StoredValues:
     def read_raw(self, start: int, stop: int) -> NDArray[Any]:
         place = self.offset + start * self.dtype.itemsize
         return self.file.read_array(place, dtype=self.dtype, count=stop - start)
+
+    def read_float_columns(self, start: int, stop: int, *, width: int, first: int, last: int) -> NDArray[np.float32]:
+        part = replace(self, offset=self.offset + start * self.dtype.itemsize, count=stop - start)
+        return widen(part.read_columns(width, first, last))
 
     def read_columns(self, width: int, first: int, last: int) -> NDArray[Any]:
         return self.file.read_columns(

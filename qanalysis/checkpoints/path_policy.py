@@ -14,6 +14,8 @@ from qanalysis.checkpoints.source import CheckpointError
 
 #: Names the root folder to a server that is started.
 ROOT_VARIABLE = "QANALYSIS_ROOT"
+#: Set to 1, lets its pages open addresses too.
+REMOTE_VARIABLE = "QANALYSIS_REMOTE"
 #: The largest file that a page takes from a browser.
 UPLOAD_LIMIT_MB = 50
 _MAX_ENTRIES = 20_000  # looked at for one listing

@@ -21,6 +21,8 @@ _MOMENT = re.compile(r"(?<![^./])(mu|nu)(?=[./])")
 _WHOLE_NUMBERS = ("int", "uint", "bool")
 _SCALE_ENDINGS = ("_scale_inv", "_scales", "_scale", ".scale_inv", ".scales", ".scale")
 _MOST_TABLES = 4  # of one row per word: embeddings, heads and their copies
+#: Words that a quantizer has for its zero points and others for what is zero.
+_ZEROS = {"zero", "zeros"}
 #: How a quantizer's codes are named beside their `scale`.
 _CODES = ("", ".weight", ".qweight", ".W_q", ".kernel", ".weight_packed", "_blocks")
 
@@ -71,6 +73,8 @@ def _find_role(info: TensorInfo, parts: list[str], by_name: Mapping[str, TensorI
         return word if word == "embedding" or (word in {"scale", "optimizer"} and not info.decodes) else "weight"
     if word != "buffer" and _is_scale(info.name, last, by_name):
         return "scale"
+    if word == "scale" and last in _ZEROS and not _is_beside_a_scale(info.name, by_name):
+        word = None
     if word in {"scale", "optimizer"}:
         return word
     if info.dtype.startswith(_WHOLE_NUMBERS) or not info.shape:
@@ -99,6 +103,11 @@ def _has_codes(name: str, by_name: Mapping[str, TensorInfo]) -> bool:
         return False
     stem = name.removesuffix(ending)
     return any(_is_code(by_name[stem + codes]) for codes in _CODES if stem + codes in by_name)
+
+
+def _is_beside_a_scale(name: str, by_name: Mapping[str, TensorInfo]) -> bool:
+    stem = name.removesuffix("s").removesuffix("zero")
+    return stem + "scale" in by_name or stem + "scales" in by_name
 
 
 def _is_code(info: TensorInfo) -> bool:

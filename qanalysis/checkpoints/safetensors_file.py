@@ -138,7 +138,7 @@ def _name_tensor(place: str, name: str) -> str:
 
 
 def _are_sizes(values: tuple[Any, ...]) -> bool:
-    return all(type(value) is int and 0 <= value < _TOO_LARGE for value in values)
+    return set(map(type, values)) == {int} and min(values) >= 0 and max(values) < _TOO_LARGE
 
 
 def _check_layout(entries: list[tuple[TensorInfo, int]], *, place: str, data_bytes: int) -> None:

@@ -238,6 +238,41 @@ def widen(values: NDArray[Any]) -> NDArray[np.float32]:
         return np.asarray(values, dtype=np.float32, order="C")
 
 
+class PickedSource(TensorSource):
+    """Some tensors of another source, as they are described here; reading goes to the other one, which stays open."""
+
+    measures_vectors = True
+
+    def __init__(self, source: TensorSource, tensors: Sequence[TensorInfo]) -> None:
+        self.name, self.memory_note, self.size_bytes = source.name, source.memory_note, source.size_bytes
+        self._source, self._tensors = source, tuple(tensors)
+
+    @property
+    def tensors(self) -> tuple[TensorInfo, ...]:
+        return self._tensors
+
+    def read(self, info: TensorInfo) -> NDArray[np.float32]:
+        return self._source.read(info)
+
+    def read_slice(self, info: TensorInfo, start: int, stop: int) -> NDArray[np.float32]:
+        return self._source.read_slice(info, start, stop)
+
+    def read_columns(
+        self, info: TensorInfo, start: int, stop: int, *, width: int, first: int, last: int
+    ) -> NDArray[np.float32]:
+        return self._source.read_columns(info, start, stop, width=width, first=first, last=last)
+
+    def is_sliceable(self, info: TensorInfo) -> bool:
+        return self._source.is_sliceable(info)
+
+    @cached_property
+    def digest(self) -> str:
+        return self._source.digest
+
+    def _hash_content(self) -> hashlib._Hash:
+        raise NotImplementedError("the digest is that of the other source")
+
+
 class ArraySource(TensorSource):
     """A mapping of names to arrays, held in memory by the caller; all of them are weights.
 

@@ -17,6 +17,7 @@ from qanalysis.checkpoints.file_source import refuse_broken
 from qanalysis.checkpoints.mapped_file import SAVE_AGAIN
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.checkpoints.torch.archive import SAVE_STATE_DICT, Saved, read_archive
+from qanalysis.checkpoints.torch.arrays import is_numpy
 from qanalysis.checkpoints.torch.legacy import read_legacy
 from qanalysis.checkpoints.torch.parallel import name_part_by_content, name_part_by_file
 from qanalysis.checkpoints.torch.pickle_walk import PickleError
@@ -32,9 +33,7 @@ INFLATED_NOTE = (
     "with `torch.save` they would be mapped."
 )
 
-_TAR_PLACE, _TAR = (257, 5), b"ustar"
 _CONTAINERS = ("collections.OrderedDict", "collections.Counter", "collections.defaultdict")
-_ARRAYS = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 
 
 def read_torch(file: DataFile, _folder: Folder) -> Content:
@@ -65,11 +64,6 @@ def read_torch(file: DataFile, _folder: Folder) -> Content:
 
 
 def _read_saved(file: DataFile) -> Saved:
-    if file.read_header(*_TAR_PLACE) == _TAR:
-        raise CheckpointError(
-            f"{file.name} is a tar archive, as torch wrote before 0.1.10; load it with torch and save it again with "
-            "`torch.save`"
-        )
     with _refused(file):
         is_zip = file.read_header(0, 2) == b"PK" or zipfile.is_zipfile(Stream(file))
         return read_archive(file) if is_zip else read_legacy(file)
@@ -78,7 +72,7 @@ def _read_saved(file: DataFile) -> Saved:
 def _refuse_objects(file: DataFile, saved: Saved) -> None:
     """Refuse a file whose content is an object of a class: its code would have to run."""
     content = unwrap(saved.content)
-    if not isinstance(content, Call) or content.calls(*_CONTAINERS, *_ARRAYS):
+    if not isinstance(content, Call) or content.calls(*_CONTAINERS) or is_numpy(content):
         return
     with _refused(file):
         if describe_tensor(content, saved.find_storage) is None:

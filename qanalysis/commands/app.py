@@ -18,6 +18,9 @@ def serve(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: 8501, or the next one free.")] = None,
     root: Annotated[Path, typer.Option(metavar="DIR", help="Folder whose checkpoints the page may open.")] = Path(),
     address: Annotated[str, typer.Option(help="Address to listen on.")] = _LOOPBACK[0],
+    remote: Annotated[
+        bool, typer.Option("--remote", help="Let the page open hf:// and https:// addresses of public servers.")
+    ] = False,
 ) -> None:
     """Open the dashboard in a browser.
 
@@ -25,7 +28,7 @@ def serve(
     Example:
       qanalysis app --root ~/models
     """
-    from qanalysis.checkpoints.path_policy import ROOT_VARIABLE
+    from qanalysis.checkpoints.path_policy import REMOTE_VARIABLE, ROOT_VARIABLE
     from qanalysis.reports.terminal import print_note
 
     if not root.is_dir():
@@ -38,6 +41,8 @@ def serve(
             f"warning: listening on {address}: whoever reaches this machine can read the checkpoints below {folder}; "
             "leave --address out to stay local"
         )
+        if remote:
+            print_note("warning: with --remote they also read what HF_TOKEN opens; unset it, or leave --remote out")
     command = [
         sys.executable,
         "-m",
@@ -47,7 +52,8 @@ def serve(
         *_server_options(address, port),
     ]
     sys.stderr.flush()
-    os.execve(sys.executable, command, {**os.environ, ROOT_VARIABLE: str(root.resolve())})  # noqa: S606  no shell is wanted; signals reach the server itself
+    settings = {ROOT_VARIABLE: str(root.resolve()), REMOTE_VARIABLE: str(int(remote))}
+    os.execve(sys.executable, command, {**os.environ, **settings})  # noqa: S606  no shell is wanted; signals reach the server itself
 
 
 def _server_options(address: str, port: int | None) -> list[str]:

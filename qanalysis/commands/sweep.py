@@ -121,11 +121,11 @@ def sweep(  # one parameter per option
             stop("cancelled before the first tensor was done; nothing is written")
         prints_summary = not as_json and not targets
         profiles = (
-            _profile_worst(checkpoint, rows, all_bits=makes_page(targets))
+            _profile_worst(checkpoint, rows, wanted, all_bits=makes_page(targets))
             if makes_page(targets) or prints_summary
             else ()
         )
-        diagnoses = _diagnose_worst(checkpoint, rows) if makes_page(targets) else ()
+        diagnoses = _diagnose_worst(checkpoint, rows, wanted) if makes_page(targets) else ()
     deliver(rows, targets, as_json=as_json, profiles=profiles, diagnoses=diagnoses)
     _tell_unmeasured(rows)
     if not rows.complete:
@@ -225,16 +225,18 @@ def _run_sweep(checkpoint: TensorSource, schemes: list[Scheme], wanted: Filter, 
         )
 
 
-def _find_worst(checkpoint: TensorSource, rows: Rows) -> Iterator[tuple[Row, TensorInfo]]:
+def _find_worst(checkpoint: TensorSource, rows: Rows, wanted: Filter) -> Iterator[tuple[Row, TensorInfo]]:
     """The worst layer at the scheme of the summary; none where nothing was measured or it is too large for one look."""
     from qanalysis.reports.summary import choose_scheme, select_worst
+    from qanalysis.sweeps.selection import turn_views
 
     for worst in select_worst(rows, choose_scheme(rows), count=1):
         if worst.numel <= _LARGEST_PROFILE:
-            yield worst, next(info for info in checkpoint.tensors if info.name == worst.tensor)
+            found = next(info for info in checkpoint.tensors if info.name == worst.tensor)
+            yield worst, turn_views([found], wanted.axis)[0]
 
 
-def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> Sequence[LayerProfile]:
+def _profile_worst(checkpoint: TensorSource, rows: Rows, wanted: Filter, *, all_bits: bool) -> Sequence[LayerProfile]:
     """Profiles of the worst layer: as it is, or integers at 2 to 16 bits for a page unless the layer is large.
 
     Beyond 50 million elements there is none, beyond 4 million no slider: 15 profiles of them would take seconds.
@@ -242,7 +244,7 @@ def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> S
     from qanalysis.diagnosis.profile import profile_bits, profile_layer
     from qanalysis.quantizers.scheme import Scheme
 
-    for worst, info in _find_worst(checkpoint, rows):
+    for worst, info in _find_worst(checkpoint, rows, wanted):
         values, scheme = checkpoint.read(info), Scheme.parse(worst.scheme)
         if all_bits and worst.numel <= _LARGEST_SCRUB and scheme.format.is_integer:
             return profile_bits(values, scheme, axis=info.view, name=info.name)
@@ -250,12 +252,12 @@ def _profile_worst(checkpoint: TensorSource, rows: Rows, *, all_bits: bool) -> S
     return ()
 
 
-def _diagnose_worst(checkpoint: TensorSource, rows: Rows) -> Sequence[Diagnosis]:
+def _diagnose_worst(checkpoint: TensorSource, rows: Rows, wanted: Filter) -> Sequence[Diagnosis]:
     """What is wrong with the worst layer, and what helps; empty where there is none or it is too large."""
     from qanalysis.diagnosis.findings import diagnose
     from qanalysis.quantizers.scheme import Scheme
 
-    worst = _find_worst(checkpoint, rows)
+    worst = _find_worst(checkpoint, rows, wanted)
     return [
         diagnose(checkpoint.read(info), Scheme.parse(row.scheme), axis=info.view, name=info.name) for row, info in worst
     ]

@@ -23,8 +23,8 @@ from qanalysis.dashboard.checks import BackgroundChecks
 from qanalysis.dashboard.jobs import JobManager, SweepRequest
 from qanalysis.dashboard.sources import UploadStore, identify_source, open_source
 from qanalysis.quantizers.crossing import default_schemes
-from qanalysis.quantizers.matrix_view import MatrixView
 from qanalysis.sweeps.row import Rows
+from qanalysis.sweeps.selection import parse_axes, turn_views
 from qanalysis.sweeps.sweep import SweepProgress, sweep
 
 MOST_PROFILED = 2**24
@@ -127,6 +127,13 @@ class Subject:
     origin: Origin
     tensor: str
     scheme: str
+    axes: str = ""
+
+    @property
+    def info(self) -> TensorInfo:
+        """The tensor as its header describes it, with the axes that the page was given."""
+        found = read_contents(self.origin).info_of(self.tensor)
+        return turn_views([found], parse_axes(self.axes.split()))[0]
 
 
 def identify(text: str) -> Origin:
@@ -194,8 +201,3 @@ def read_values(origin: Origin, tensor: str) -> Floats:
     values = np.ascontiguousarray(values)
     values.flags.writeable = False
     return values
-
-
-def channel_axis(origin: Origin, tensor: str) -> MatrixView:
-    """Along which axes of a tensor its output channels lie, as the file or the reader says."""
-    return read_contents(origin).info_of(tensor).view

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import streamlit as st
 
 from qanalysis.checkpoints.path_policy import UPLOAD_LIMIT_MB
+from qanalysis.checkpoints.remote.addresses import is_address
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.session import keep
-from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, name_source, read_root
+from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, allows_remote, name_source, read_root
 from qanalysis.dashboard.wording import escape_markdown
 
 
@@ -32,6 +33,7 @@ class FileKind:
     suffixes: tuple[str, ...]
     get_store: Callable[[], UploadStore]
     list_paths: Callable[[str], list[str]]
+    takes_addresses: bool = False
 
     @property
     def options(self) -> list[str]:
@@ -48,13 +50,14 @@ def draw_picker(kind: FileKind) -> None:
     """
     key = keep(kind.field)
     held = str(st.session_state.get(key) or "")
-    options = [*kind.options, *([held] if held.startswith(UPLOAD_PREFIX) else [])]
+    is_elsewhere = held.startswith(UPLOAD_PREFIX) or is_address(held)
+    options = [*kind.options, *([held] if is_elsewhere else [])]
     st.selectbox(kind.label, options, key=key, format_func=_name_option, accept_new_options=True, help=kind.help)
     with st.popover(f"Your own {kind.noun}", width="stretch"):
         folder = escape_markdown(read_root().resolve().name)
         st.markdown(
             f"Type or choose a path below the folder **{folder}** in the box *{kind.label}*. "
-            "Start the app with `qanalysis app --root DIR` for another folder. "
+            f"Start the app with `qanalysis app --root DIR` for another folder. {_tell_addresses(kind)}"
             "A small file can be uploaded here; it is removed after an hour."
         )
         # A new key empties the uploader, so that the bytes are not held a second time.
@@ -71,6 +74,15 @@ def draw_picker(kind: FileKind) -> None:
     refused = st.session_state.pop(_refusal_key(kind), None)
     if refused:
         st.error(escape_markdown(refused), icon=":material/error:")
+
+
+def _tell_addresses(kind: FileKind) -> str:
+    """What the box takes besides paths, where its files may lie elsewhere."""
+    if not kind.takes_addresses:
+        return ""
+    if allows_remote():
+        return "It takes `hf://OWNER/REPO` and `https://` addresses of public servers too. "
+    return "With `qanalysis app --remote` it takes `hf://OWNER/REPO` and `https://` addresses too. "
 
 
 def _name_option(text: str) -> str:

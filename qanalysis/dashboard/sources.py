@@ -1,4 +1,6 @@
-"""Which file does a source's text stand for, and has it changed? Samples, paths below the allowed root, and uploads."""
+"""Which file does a source's text stand for, and has it changed? Samples, paths below the allowed root, uploads, and
+addresses where the server was started for them.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,13 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
-from qanalysis.checkpoints.catalogue import SUFFIX_KINDS, locate_sample, open_checkpoint
+from qanalysis.checkpoints.catalogue import SUFFIX_KINDS, locate_sample, open_address, open_checkpoint
 from qanalysis.checkpoints.evidence import EVIDENCE_NAMES
 from qanalysis.checkpoints.folder_choice import Numbered, is_index
 from qanalysis.checkpoints.mapped_file import LocalFolder
-from qanalysis.checkpoints.path_policy import ROOT_VARIABLE, resolve_inside
+from qanalysis.checkpoints.path_policy import REMOTE_VARIABLE, ROOT_VARIABLE, resolve_inside
+from qanalysis.checkpoints.remote.addresses import is_address, show
+from qanalysis.checkpoints.remote.opening import find_place
 from qanalysis.checkpoints.source import SAMPLE_PREFIX, CheckpointError, TensorSource
 from qanalysis.notation import quote
 
@@ -32,6 +36,11 @@ def read_root() -> Path:
     Read anew each time, so that tests and servers may set it late.
     """
     return Path(os.environ.get(ROOT_VARIABLE) or Path.cwd())
+
+
+def allows_remote() -> bool:
+    """Whether addresses may be opened: QANALYSIS_REMOTE is 1, as `qanalysis app --remote` sets it."""
+    return os.environ.get(REMOTE_VARIABLE) == "1"
 
 
 class UploadStore:
@@ -106,11 +115,19 @@ def name_source(text: str) -> str:
 
 
 def locate_source(text: str, uploads: UploadStore) -> str | Path:
-    """What `open_checkpoint` is given for a source's text: "sample:NAME" itself, or a path inside the root or the
-    upload folder.
+    """What is opened for a source's text: "sample:NAME" or an address itself, or a path inside the root or the upload
+    folder.
 
-    CheckpointError for a path outside the root or one that is not there, ValueError for an upload that is gone.
+    CheckpointError for a path outside the root or one that is not there and for an address where none is opened,
+    ValueError for an upload that is gone.
     """
+    if is_address(text):
+        if allows_remote():
+            return text
+        raise CheckpointError(
+            f"{show(text)}: addresses are opened only where the app was started with `qanalysis app --remote`; start "
+            "it so, or give a path below the root folder"
+        )
     if text.startswith(SAMPLE_PREFIX):
         return text
     if text.startswith(UPLOAD_PREFIX):
@@ -119,11 +136,14 @@ def locate_source(text: str, uploads: UploadStore) -> str | Path:
 
 
 def open_source(text: str, uploads: UploadStore) -> TensorSource:
-    """The checkpoint behind a source's text; no file outside the root, or outside the folder of the upload, is opened.
+    """The checkpoint behind a source's text; no file outside the root, or outside the folder of the upload, is opened,
+    and no address in a private network.
 
     Raises as `locate_source` and `open_checkpoint`.
     """
     located = locate_source(text, uploads)
+    if is_address(text):
+        return open_address(text, public_only=True)
     return open_checkpoint(located, root=None if isinstance(located, str) else _root_of(text, located))
 
 
@@ -136,9 +156,12 @@ def identify_source(text: str, uploads: UploadStore) -> str:
     changed.
 
     Sixteen hexadecimal digits. Behind a folder, an index or a numbered part stand all files beside it, behind others
-    the configuration beside them too. Raises as `locate_source`.
+    the configuration beside them too. Of an address it is that of the commit, or of the version that its server says.
+    Raises as `locate_source`.
     """
     located = locate_source(text, uploads)
+    if is_address(text):
+        return _ASKED.identify(text)
     path = locate_sample(text) if isinstance(located, str) else located
     folder_path = path if path.is_dir() else path.parent
     root = folder_path if isinstance(located, str) else _root_of(text, located)
@@ -157,6 +180,33 @@ def identify_source(text: str, uploads: UploadStore) -> str:
         finally:
             file.close()
     return digest.hexdigest()[:16]
+
+
+class _Asked:
+    """What servers said of addresses, believed for `lifetime_s` seconds: a page asks at every run. Safe for threads."""
+
+    def __init__(self, *, keep: int = 64, lifetime_s: float = 60) -> None:
+        self._keep, self._lifetime_s = keep, lifetime_s
+        self._known: dict[str, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def identify(self, text: str) -> str:
+        now = time.monotonic()
+        with self._lock:
+            known = self._known.get(text)
+        if known and now - known[1] < self._lifetime_s:
+            return known[0]
+        place = find_place(text, public_only=True)
+        place.close()
+        digest = hashlib.sha256(f"{text}\0{place.identity}".encode(errors="replace")).hexdigest()[:16]
+        with self._lock:
+            self._known[text] = digest, now
+            while len(self._known) > self._keep:
+                del self._known[next(iter(self._known))]
+        return digest
+
+
+_ASKED = _Asked()
 
 
 def _files_of(path: Path, folder: LocalFolder) -> list[str]:

@@ -50,13 +50,15 @@ def mark_row(frame: pd.DataFrame, place: int) -> Any:
 
 
 def build_contents(tensors: Sequence[TensorInfo]) -> pd.DataFrame:
-    """What a header lists: name, shape, type, size.
+    """What a header lists: name, role, layout where values are packed, shape, type, size.
 
     Shapes with ×; a tensor without dimensions is a "single number".
     """
     return pd.DataFrame(
         {
             "Tensor": [info.name for info in tensors],
+            "Role": [info.role for info in tensors],
+            **({"Stored as": [info.stored for info in tensors]} if any(info.stored for info in tensors) else {}),
             "Shape": [info.shape_text.replace("x", "×") or "single number" for info in tensors],
             "Type": [info.dtype for info in tensors],
             **_list_sizes([info.size_bytes for info in tensors]),

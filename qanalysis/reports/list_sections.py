@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from qanalysis.notation import size
+from qanalysis.notation import shorten, size
 from qanalysis.reports.common_sections import define_columns, tell_coverage
 from qanalysis.reports.outline import Bullets, Grid, Outline, Section
 from qanalysis.reports.summary import list_notes
@@ -48,7 +49,7 @@ def outline_tensors(table: Table[Any], *, title: str | None = None) -> Outline:
     stored = table.source.stored if table.source else ""
     closing += [f"already quantized ({stored}) as stored"] if stored else []
     closing += list_notes(table.coverage)
-    closing += [f"{row.tensor}: {row.note}" for row in rows if row.note][:NOTES_SHOWN]
+    closing += _gather_notes(rows)
     note = str(table.settings.get("memory_note", ""))
     return Outline(
         title=title or name,
@@ -57,6 +58,20 @@ def outline_tensors(table: Table[Any], *, title: str | None = None) -> Outline:
         rest=[*(replace(one, printed=False) for one in tell_coverage(table)), define_columns(table.columns)],
         closing=[*closing, note] if note else closing,
     )
+
+
+def _gather_notes(rows: Sequence[Any]) -> list[str]:
+    """What there is to say of some tensors, once for all that it holds for."""
+    holders: dict[str, list[str]] = {}
+    for row in rows:
+        if row.note:
+            holders.setdefault(row.note, []).append(row.tensor)
+    lines = []
+    for note, names in holders.items():
+        first = shorten(names[0], 80)
+        lines.append(f"{first if len(names) == 1 else f'{len(names):,} tensors ({first}, ...)'}: {note}")
+    more = len(lines) - NOTES_SHOWN
+    return [*lines[:NOTES_SHOWN], *([f"{more:,} more notes are in the file that --json writes"] if more > 0 else [])]
 
 
 def outline_checks(table: Table[Any], *, title: str | None = None) -> Outline:

@@ -25,6 +25,7 @@ from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSour
 from qanalysis.kernels import codes
 from qanalysis.notation import escape
 from qanalysis.quantizers.grouping import Layout
+from qanalysis.quantizers.known_grids import KnownGrid, find_grid
 from qanalysis.quantizers.matrix_view import MatrixView
 from qanalysis.quantizers.statistics import LargestOfTensor, Range, Statistic
 from qanalysis.sums import ErrorStats
@@ -39,6 +40,8 @@ Read = Callable[[Chunk], Floats]
 P = TypeVar("P")
 T = TypeVar("T")
 
+#: Of fewer values it is not asked whether they lie on a grid: it would take as long as their sums.
+LEAST_LOOKED_AT = 1 << 13
 # A tensor that must be held whole and has more values than this is held alone.
 LARGE_VALUES = 1 << 24
 
@@ -47,7 +50,8 @@ LARGE_VALUES = 1 << 24
 class Measured:
     """One tensor's sums under every scheme, the predictions beside them, and a word on each scheme, arrays (schemes,).
 
-    What was not measured has the sums of nothing; `status` and `reasons` say why.
+    What was not measured has the sums of nothing; `status` and `reasons` say why. `grid` tells that the values already
+    lie on one.
     """
 
     info: TensorInfo
@@ -55,6 +59,7 @@ class Measured:
     predictions: Doubles
     reasons: NDArray[np.object_]
     status: Status = "unsupported"
+    grid: str = ""
 
     @classmethod
     def nothing(cls, info: TensorInfo, schemes: int, status: Status, reason: str) -> Self:
@@ -100,6 +105,7 @@ class Pass:
     """A going over the pieces of a tensor.
 
     How they are read, what is wanted, and each job's ranges, None where a piece finds its own; the tensor's account.
+    `grids` takes the grid that the values already lie on, as the first piece shows; None where it was looked for.
     """
 
     read: Read
@@ -107,6 +113,7 @@ class Pass:
     ranges: Sequence[Statistic | None]
     workshop: Workshop
     account: Account
+    grids: list[KnownGrid] | None
 
 
 def measure_tensor(
@@ -128,19 +135,26 @@ def _measure(source: TensorSource, info: TensorInfo, schemes: int, workshop: Wor
     if refusal:
         return Measured.nothing(info, schemes, *refusal)
     outline = workshop.outline(info.shape, info.view)
+    looks = not info.stored and info.numel >= LEAST_LOOKED_AT
+    grids = list[KnownGrid]()
     try:
-        parts = [(view.places, _measure_view(source, info, view, workshop, account)) for view in outline.views]
+        parts = [
+            (view.places, _measure_view(source, info, view, workshop, account, grids if looks and not number else None))
+            for number, view in enumerate(outline.views)
+        ]
     except (CheckpointError, OSError) as error:
         return Measured.nothing(info, schemes, "failed", str(error))
     except MemoryError:
         reason = f"{info.name!r}: {info.numel} values do not fit in memory; use range=minmax or a machine with more"
         return Measured.nothing(info, schemes, "failed", reason)
     sums = _put_in_order(parts, schemes)
-    return Measured(info, sums, outline.predict(sums), _tell(info.note, outline.reasons))
+    told = "; ".join(text for text in (info.note, *(grid.text for grid in grids)) if text)
+    grid = next((found.text for found in grids), "")
+    return Measured(info, sums, outline.predict(sums), _tell(told, outline.reasons), grid=grid)
 
 
 def _tell(note: str, reasons: NDArray[np.object_]) -> NDArray[np.object_]:
-    """What was assumed of a tensor, before what there is to say of each scheme."""
+    """What was assumed or found of a tensor, before what there is to say of each scheme."""
     if not note:
         return reasons
     return np.array([f"{note}; {reason}" if reason else note for reason in reasons], object)
@@ -177,7 +191,12 @@ def _refuse(info: TensorInfo) -> tuple[Status, str] | None:
 
 
 def _measure_view(
-    source: TensorSource, info: TensorInfo, view: View, workshop: Workshop, account: Account
+    source: TensorSource,
+    info: TensorInfo,
+    view: View,
+    workshop: Workshop,
+    account: Account,
+    grids: list[KnownGrid] | None,
 ) -> ErrorStats:
     layout, sliceable = view.jobs[0].layout, source.is_sliceable(info)
     turns = not layout.view.is_in_order
@@ -187,7 +206,7 @@ def _measure_view(
             read = _hold(source, info, layout)
         else:
             read = partial(_read_turned, source, info, layout) if turns else partial(_read_piece, source, info, layout)
-        going = Pass(read, view, _find_crossing_ranges(read, view, workshop, account), workshop, account)
+        going = Pass(read, view, _find_crossing_ranges(read, view, workshop, account), workshop, account, grids)
         sums = reduce(operator.add, workshop.share(partial(_measure_cut, going), view.cuts))
     return replace(sums, storage_bits=sums.storage_bits + view.tensor_bits) if view.tensor_bits.any() else sums
 
@@ -282,6 +301,9 @@ def _measure_cut(going: Pass, cut: Cut) -> ErrorStats:
     with going.workshop.turns:
         going.workshop.check()
         raw = going.read(chunk)
+        if going.grids is not None and not chunk.start:
+            found_grid = find_grid(raw.reshape(chunk.rows, chunk.columns))
+            going.grids.extend([found_grid] if found_grid else [])
         bench = Bench.clear(raw, start=chunk.start)
         extremes = {layout: bench.find_extremes(layout) for layout in cut.extremes}
         grids, lost = [], []

@@ -96,8 +96,8 @@ def select_tensors(
 ) -> Selection:
     """The tensors of a source that pass the filter; `vectors` and `notes` are its `measures_vectors` and `notes`.
 
-    Where no weight has two axes, those with one are measured. Raises ValueError for an invalid expression, a view that a tensor can not have, and where nothing is left; the text
-    says what there is and how to ask for it.
+    Where no weight has two axes, those with one are measured. Raises ValueError for an invalid expression, a view that
+    a tensor can not have, and where nothing is left; the text says what there is and how to ask for it.
     """
     wanted = wanted or Filter()
     if not tensors:
@@ -112,7 +112,17 @@ def select_tensors(
     left_out = tuple(_count_alike([*dropped, *left]))
     if not chosen:
         raise ValueError(_explain_nothing(kept, tuple(_count_alike(dropped)), wanted))
-    return Selection(_turn_views(chosen, wanted.axis), left_out, notes)
+    for text in wanted.axis:
+        if not Pattern.parse(text, "axis").select([info.name for info in chosen]):
+            raise ValueError(f"axis {quote(text)} matches none of the {len(chosen)} tensors that are measured")
+    return Selection(turn_views(chosen, wanted.axis), left_out, notes)
+
+
+def note_grid(found: tuple[str, int]) -> dict[str, Any]:
+    """The entry of coverage for so many tensors that lie on one grid."""
+    text, tensors = found
+    noun = "1 tensor is" if tensors == 1 else f"{tensors:,} tensors are"
+    return {"part": "note", "role": "", "reason": f"{noun} {text}", "tensors": tensors, "values": None}
 
 
 def _match_names(
@@ -176,13 +186,14 @@ def _explain_nothing(kept: Sequence[TensorInfo], dropped: Sequence[LeftOut], wan
     return f"none of the {len(kept)} chosen tensors is among the {asked}: {held}; --all (roles='all') measures them"
 
 
-def _turn_views(tensors: Sequence[TensorInfo], axis: Mapping[str, Axes | str]) -> list[TensorInfo]:
-    """The tensors with the views that expressions give some of them; the last that matches counts."""
+def turn_views(tensors: Sequence[TensorInfo], axis: Mapping[str, Axes | str]) -> list[TensorInfo]:
+    """The tensors with the views that expressions give some of them; the last that matches counts.
+
+    ValueError for an invalid expression and for a view that a tensor can not have.
+    """
     turned = list(tensors)
     for text, axes in axis.items():
         view, found = _read_view(axes), Pattern.parse(text, "axis").select([info.name for info in tensors])
-        if not found:
-            raise ValueError(f"axis {quote(text)} matches none of the {len(tensors)} tensors that are measured")
         for place, info in enumerate(turned):
             if info.name in found:
                 turned[place] = _turn(info, view)

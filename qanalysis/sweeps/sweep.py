@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from qanalysis.results.identity import SourceIdentity
 from qanalysis.sweeps.jobs import outline
 from qanalysis.sweeps.measurement import Measured, Workshop, measure_tensor
 from qanalysis.sweeps.row import Row, Rows
-from qanalysis.sweeps.selection import Filter, Roles, select_tensors
+from qanalysis.sweeps.selection import Filter, Roles, note_grid, select_tensors
 from qanalysis.sweeps.tabulation import Tabulation
 from qanalysis.sweeps.work import Ledger, count_cores, weigh_tensor
 
@@ -95,7 +95,10 @@ def sweep(
     tensors = selection.tensors
     stop = cancel or threading.Event()
     clock, table = _Clock(tensors, plan), Tabulation(plan, len(tensors))
+    grids: Counter[str] = Counter()
     for measured in _measure_all(opened, tensors, plan, clock, workers=workers or count_cores(), cancel=stop):
+        if measured and measured.grid:
+            grids[measured.grid] += 1
         progress = clock.finish(table.add(measured)) if measured else clock.look()
         if on_progress:
             on_progress(progress)
@@ -111,7 +114,7 @@ def sweep(
         ),
         settings={"schemes": [str(scheme) for scheme in plan], **wanted.describe()},
         complete=complete,
-        coverage=selection.to_coverage(),
+        coverage=[*selection.to_coverage(), *map(note_grid, grids.items())],
     )
 
 

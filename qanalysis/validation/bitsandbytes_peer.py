@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from qanalysis.arrays import Floats
+from qanalysis.validation.bitsandbytes_layouts import compare_layouts
 from qanalysis.validation.check import SQNR_DB, Agreement, Comparison, compare_sqnr, count_differing
 from qanalysis.validation.tensors import make_tensors, make_weights, probe_levels, round_trip, whole_tensors
 
@@ -23,6 +24,7 @@ def compare_bitsandbytes() -> Iterator[Comparison]:
     yield Comparison("nf4 group=64, a shorter last block", "dB", SQNR_DB, _compare_tail)
     yield Comparison("nf4 group=64 scale=double", "dB", SQNR_DB, _compare_double)
     yield Comparison("nf4 group=64, rows of 100", "bit-exact", None, _compare_rows, ROW_REASON)
+    yield from compare_layouts()
 
 
 def _quantize(x: Floats, length: int, *, double: bool = False) -> Floats:

@@ -14,6 +14,7 @@ import numpy as np
 
 from qanalysis.arrays import Floats
 from qanalysis.quantizers.scheme import Scheme
+from qanalysis.validation import compressed_layouts, onnxruntime_layouts, quanto_layouts
 from qanalysis.validation.check import (
     METRIC_DB,
     SQNR_DB,
@@ -40,6 +41,7 @@ def compare_compressed_tensors() -> Iterator[Comparison]:
         yield Comparison(f"int4 {ours} groups: scales of calculate_qparams", "ulp", 1, partial(_compare_scales, ours))
     yield Comparison("int4 asym groups: zero points", "bit-exact", 0, _compare_zero_points)
     yield Comparison("int4 sym-full: steps of groups of zeros", "bit-exact", None, _compare_idle_steps, IDLE_REASON)
+    yield from compressed_layouts.compare_layouts()
 
 
 def _choose_parameters(x: Floats, symmetry: str, bits: int, length: int) -> tuple[Any, Any, Any]:
@@ -119,6 +121,7 @@ def compare_quanto() -> Iterator[Comparison]:
             partial(_compare_affine, bits, zeropoint=False),
             SHIFT_REASON,
         )
+    yield from quanto_layouts.compare_layouts()
 
 
 def _compare_qint8() -> Agreement:
@@ -168,6 +171,7 @@ def compare_onnxruntime() -> Iterator[Comparison]:
     yield Comparison("SQNR: qdq_loss_debug", "dB", METRIC_DB, _compare_metric)
     yield Comparison("weights of a QDQ model: compute_weight_error", "dB", METRIC_DB, _compare_model)
     yield Comparison("range=percentile:99.9: calibrator, in bins", "relative", 1, _compare_percentile)
+    yield from onnxruntime_layouts.compare_layouts()
 
 
 def _compare_tensor(scheme: str, code: str, *, symmetric: bool) -> Agreement:

@@ -59,6 +59,9 @@ PEERS = (
     Peer("optimum-quanto", "integer_peers", "compare_quanto"),
     Peer("onnxruntime", "integer_peers", "compare_onnxruntime"),
     Peer("bitsandbytes", "bitsandbytes_peer", "compare_bitsandbytes"),
+    Peer("mlx", "mlx_peer", "compare_mlx"),
+    Peer("hqq", "hqq_peer", "compare_hqq"),
+    Peer("transformers", "transformers_peer", "compare_transformers"),
     Peer("gfloat", "float_peers", "compare_gfloat"),
     Peer("published tables", "theory_tables", "compare_tables", edition="Max 1960 ff."),
     Peer("theory", "theory_tables", "compare_monte_carlo", edition="2^20 values"),
@@ -70,7 +73,7 @@ def validate(
 ) -> tuple[Check, ...]:
     """Every check of every peer, in order; one line for a peer that is not installed.
 
-    Takes 10 to 30 seconds, most of it imports, and a minute more where the loops are compiled first.
+    Takes 20 to 60 seconds, most of it imports, and a minute more where the loops are compiled first.
 
     `on_peer` is told the name of each before it is asked.
 

@@ -14,6 +14,7 @@ from qanalysis.sums import measure
 from qanalysis.validation.check import METRIC_DB, Agreement, Comparison, compare_figures, count_differing, read_sqnr_db
 from qanalysis.validation.float_peers import compare_halves, compare_levels, compare_scaled
 from qanalysis.validation.tensors import make_tensors, make_weights, map_groups, round_trip
+from qanalysis.validation.torch_layouts import compare_layouts
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +35,7 @@ def compare_torch() -> Iterator[Comparison]:
     yield from _list_casts()
     yield Comparison("SQNR, normalised L2, cosine: torch.ao.ns", "dB", METRIC_DB, _compare_metrics)
     yield Comparison("range=mse at least as good as HistogramObserver", "dB", 0, _compare_ranges)
+    yield from compare_layouts()
 
 
 def _compare_integers(symmetry: str, grouping: str) -> Agreement:

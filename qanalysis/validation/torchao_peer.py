@@ -20,6 +20,7 @@ from qanalysis.validation.check import (
     read_sqnr_db,
 )
 from qanalysis.validation.tensors import fit_zero_points, make_tensors, make_weights, round_trip, whole_tensors
+from qanalysis.validation.torchao_layouts import compare_layouts
 
 MAPPINGS = {"sym-full": "SYMMETRIC", "sym-noclip": "SYMMETRIC_NO_CLIPPING_ERR", "asym": "ASYMMETRIC"}
 LENGTHS = (32, 64, 128)
@@ -53,6 +54,7 @@ def compare_torchao() -> Iterator[Comparison]:
     )
     yield Comparison("nvfp4 of zeros: NVFP4Tensor", "bit-exact", None, _compare_zeros, ZERO_REASON)
     yield Comparison("SQNR: compute_error", "dB", METRIC_DB, _compare_metric)
+    yield from compare_layouts()
 
 
 def _choose_parameters(x: Floats, symmetry: str, bits: int, length: int) -> tuple[Any, Any, tuple[Any, ...]]:

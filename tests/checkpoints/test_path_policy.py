@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
@@ -168,6 +169,20 @@ def test_listing_names_what_can_be_opened(root: Path) -> None:
     (root / "empty.npz").write_bytes(b"")
     (root / "out.safetensors").symlink_to(root.parent / "secret.safetensors")
     assert list_checkpoints(root) == ["a.safetensors", "deep/w.npy", "sharded/model.safetensors.index.json"]
+
+
+def test_listing_is_by_content_where_a_suffix_says_little(root: Path) -> None:
+    for name in ("best.ckpt", "best.pth.tar", "state.pkl"):
+        torch.save({"w": torch.ones(2)}, root / name)
+    (root / "code.tar").write_bytes(bytes(257) + b"ustar" + bytes(300))
+    (root / "firmware.bin").write_bytes(bytes(100))
+    (root / "list.pkl").write_text("text")
+    (root / "bins").mkdir()
+    (root / "bins" / "pytorch_model.bin.index.json").write_text("{}")
+    for name in ("pytorch_model-00001-of-00002.bin", "other.bin"):
+        torch.save({"w": torch.ones(2)}, root / "bins" / name)
+    listed = [name for name in list_checkpoints(root) if "safetensors" not in name]
+    assert listed == ["best.ckpt", "best.pth.tar", "bins/other.bin", "bins/pytorch_model.bin.index.json", "state.pkl"]
 
 
 def test_listing_passes_over_folders_without_permission(root: Path) -> None:

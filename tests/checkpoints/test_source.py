@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from qanalysis.checkpoints.source import CheckpointError, FLOAT_DTYPES, ArraySource, TensorInfo, widen
+from qanalysis.checkpoints.source import FLOAT_DTYPES, ArraySource, CheckpointError, TensorInfo, widen
 
 
 @pytest.mark.parametrize("name", [name for name, dtype in FLOAT_DTYPES.items() if dtype.itemsize <= 2])

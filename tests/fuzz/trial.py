@@ -12,7 +12,7 @@ import time
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.inventory import list_tensors
@@ -54,10 +54,10 @@ def try_case(case: Case, folder: Path, *, every_role: bool) -> Trial:
     start = time.process_time()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        try:
+        end, text = "fault", ""
+        with _Caught() as caught:
             end, text = _run(case, folder, every_role=every_role)
-        except Exception as error:  # noqa: BLE001  a crash of any kind is what is looked for
-            end, text = "fault", tell_error(error)
+        text = tell_error(caught.error) if caught.error else text
     seconds, megabytes = time.process_time() - start, _read_memory("VmHWM") - held
     for name in case.files:
         (folder / name).unlink()
@@ -66,6 +66,19 @@ def try_case(case: Case, folder: Path, *, every_role: bool) -> Trial:
         over += [f"warned: {one.category.__name__}: {one.message} at {one.filename}:{one.lineno}" for one in warned[:3]]
         end, text = ("fault", "; ".join(over)) if over else (end, text)
     return Trial(end, text, seconds, megabytes)
+
+
+class _Caught:
+    """Keeps whatever ends the block: a crash of any kind is what is looked for."""
+
+    error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> bool:
+        self.error = error
+        return isinstance(error, Exception)
 
 
 def tell_error(error: BaseException) -> str:

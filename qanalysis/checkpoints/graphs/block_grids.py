@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Floats
-from qanalysis.checkpoints.entries import Values
+from qanalysis.checkpoints.entries import Values, cut_rows, read_float_columns
 from qanalysis.checkpoints.packed.parts import LayoutError, Part, RowValues
 from qanalysis.kernels.unpacking import unpack_bits
 
@@ -44,10 +44,25 @@ class BlockGrid:
 
     def read_rows(self, first: int, last: int) -> Floats:
         """The grid's rows for the rows first..last of the matrix, (last - first or 1, columns) float32."""
+        return self._read_part(first, last, 0, self.columns)
+
+    def read_part(self, first: int, last: int, start: int, stop: int) -> Floats:
+        """The numbers of the columns start..stop of the rows first..last, one for each or one column for all."""
+        if self.index is not None:
+            return self.read_rows(first, last)[:, self.index[start:stop]]
+        if self.columns == 1:
+            return self.read_rows(first, last)
+        low = start // self.column_block
+        found = self._read_part(first, last, low, -(-stop // self.column_block))
+        return found[:, np.arange(start, stop) // self.column_block - low]
+
+    def _read_part(self, first: int, last: int, start: int, stop: int) -> Floats:
+        """Columns start..stop of the grid's rows for the rows first..last of the matrix."""
         rows = np.arange(first, last)
         places = rows // self.period * self.step + rows % self.period // self.row_block
         low, high = int(places.min()), int(places.max())
-        found = self.values.read(low * self.columns, (high + 1) * self.columns).reshape(-1, self.columns)
+        width = self.columns
+        found = read_float_columns(self.values, low * width, (high + 1) * width, width=width, first=start, last=stop)
         return found if low == high else found[places - low]
 
     def spread(self, rows: Floats, width: int) -> Floats:
@@ -97,6 +112,23 @@ class GridValues(RowValues):
             elif self.zeros:
                 codes -= np.float32(self.zeros)
             return _apply(np.multiply, codes, self.scales, self.scales.read_rows(first, last))
+
+    def read_float_columns(self, start: int, stop: int, *, width: int, first: int, last: int) -> NDArray[np.float32]:
+        """Columns first..last of elements start..stop seen as rows of `width`."""
+        if not self._is_single and (width != self.width or start % width):
+            return cut_rows(self, start, stop, width=width, first=first, last=last)
+        if stop <= start:
+            return np.empty((0, last - first), np.float32)
+        rows = (0, 1) if self._is_single else (start // width, stop // width)
+        codes = read_float_columns(self.codes, start, stop, width=width, first=first, last=last)
+        codes = np.ascontiguousarray(codes)
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            if isinstance(self.zeros, BlockGrid):
+                codes -= self.zeros.read_part(*rows, first, last)
+            elif self.zeros:
+                codes -= np.float32(self.zeros)
+            codes *= self.scales.read_part(*rows, first, last)
+        return codes
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Elements start..stop in C order, 1-D; no more than those where one scale holds for all."""

@@ -190,13 +190,13 @@ def _read_table(use: Use, _graph: Graph) -> PackedWeight | None:
     if packed:
         values = RowCodes(need_bytes(codes), codes.shape[-1], bits, shape[-1])
     held = Operand(shape, codes.dtype, values, (codes,))
-    zeros = _widen_zeros(zero, scale, bits) if zero and packed else zero
+    zeros = _widen_zeros(zero, scale, bits) if zero and packed and scale.shape else zero
     default = float(1 << bits - 1) if codes.dtype == "uint8" else 0.0
     found = decode(
         held,
         scale,
         zeros,
-        lambda part, what: lay_blocks(part, held, axis, block=block, what=what),
+        lambda part, what: lay_blocks(part, held, axis, block=block, what=what, spreads="float" in codes.dtype),
         grouping=f"group={block}",
         default=default,
     )

@@ -32,9 +32,10 @@ class Body:
     """One graph or function as it is written.
 
     `path` names it in words: "" for the main graph, "If_3/then_branch", the name of a function. `origins` are its
-    constants in the order of the file; a name may occur twice. `inner` are the bodies inside nodes, by the index of the
-    node and the name of the attribute. `defaults` are attributes that a function has where its caller gives none.
-    `shapes` are the shapes that the file declares, None for a size that is not fixed.
+    constants in the order of the file, the first `initializers` of them no nodes; a name may occur twice. `inner` are
+    the bodies inside nodes, by the index of the node and the name of the attribute. `defaults` are attributes that a
+    function has where its caller gives none. `shapes` are the shapes that the file declares, None for a size that is
+    not fixed.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Body:
     inner: Mapping[int, Mapping[str, Body]]
     defaults: Mapping[str, AttributeProto]
     shapes: Mapping[str, tuple[int | None, ...]]
+    initializers: int = 0
 
     def walk(self) -> Iterator[Body]:
         """Itself and all bodies inside it, in the order of the file."""
@@ -69,6 +71,7 @@ def read_graph(graph: GraphProto, path: str = "") -> Body:
         _read_inner(nodes, path),
         {},
         _read_shapes(declared),
+        len(stored),
     )
 
 

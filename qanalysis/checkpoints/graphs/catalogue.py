@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from qanalysis.checkpoints.graphs.block_operators import GATHER, MATMUL_BNB4, MATMUL_NBITS
+from qanalysis.checkpoints.graphs.cast_codes import CAST
 from qanalysis.checkpoints.graphs.dequantize_linear import QDQ, QDQ_FLOAT
 from qanalysis.checkpoints.graphs.integer_operators import INTEGER, LSTM, QLINEAR
 from qanalysis.checkpoints.graphs.operators import PackedOperator
 from qanalysis.checkpoints.graphs.quantized_moe import QMOE
+from qanalysis.checkpoints.graphs.scaled_floats import FP8, GEMM_FP8, NVFP4
+from qanalysis.checkpoints.graphs.unread_operators import UNREAD
 
 PACKED_OPERATORS: tuple[PackedOperator, ...] = (
     QDQ,
@@ -18,4 +21,9 @@ PACKED_OPERATORS: tuple[PackedOperator, ...] = (
     GATHER,
     MATMUL_BNB4,
     QMOE,
+    FP8,
+    NVFP4,
+    GEMM_FP8,
+    CAST,
+    UNREAD,
 )

@@ -13,12 +13,13 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.checkpoints.entries import Raw, Values
+from qanalysis.checkpoints.entries import Values
 from qanalysis.checkpoints.graphs.constants import Constant
 from qanalysis.checkpoints.graphs.elements import find_element
 from qanalysis.checkpoints.graphs.operands import Operand, dequantize
 from qanalysis.checkpoints.graphs.scopes import Node
-from qanalysis.checkpoints.packed.parts import LayoutError
+from qanalysis.checkpoints.graphs.values import SparseValues
+from qanalysis.checkpoints.packed.parts import LayoutError, NoValues
 from qanalysis.checkpoints.source import FLOAT_DTYPES, widen
 
 #: Nodes one behind another that are followed: each may have two computed operands.
@@ -80,8 +81,9 @@ def find_operand(node: Node, index: int, what: str) -> Operand | None:
 
 
 def _take(constant: Constant) -> Operand | None:
-    held = isinstance(constant.values, Raw) and not constant.info.reason
-    return Operand(constant.shape, constant.dtype, constant.values, (constant,)) if held else None
+    if isinstance(constant.values, (NoValues, SparseValues)):
+        return None
+    return Operand(constant.shape, constant.dtype, constant.values, (constant,))
 
 
 def _keep(node: Node, depth: int) -> Operand | None:

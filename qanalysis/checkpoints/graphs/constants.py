@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import SparseTensorProto, TensorProto
 
 from qanalysis.checkpoints.data_file import DataFile, Folder
-from qanalysis.checkpoints.entries import Raw, Values
+from qanalysis.checkpoints.entries import Values
 from qanalysis.checkpoints.graphs.elements import Element, find_element
 from qanalysis.checkpoints.graphs.values import ArrayValues, InlineValues, NarrowValues, SparseValues
 from qanalysis.checkpoints.mapped_file import StoredValues
@@ -30,6 +30,8 @@ _MAX_RANK = 64  # numpy's own limit
 _MAX_BYTES = 2**63 - 1
 #: Elements of a constant that is read whole to follow a graph: target shapes, axes, permutations.
 _MAX_INTEGERS = 64
+#: Values that are `Raw`; asking for the protocol itself takes twenty times as long.
+_STORED = (StoredValues, InlineValues, ArrayValues, NarrowValues)
 
 
 class ConstantError(ValueError):
@@ -75,13 +77,14 @@ class Constant:
     @property
     def part(self) -> Part | None:
         """Its elements as stored, None where they can not be had."""
-        return Part(self.info, self.values) if isinstance(self.values, Raw) else None
+        return Part(self.info, self.values) if isinstance(self.values, _STORED) else None
 
     def find_integers(self) -> tuple[int, ...] | None:
         """Its elements as integers, such as a target shape; None for more than 64 and for what are no integers."""
-        if self.info.numel > _MAX_INTEGERS or not isinstance(self.values, Raw) or self.values.dtype.kind not in "iu":
+        part = self.part
+        if part is None or self.dtype not in {"int32", "int64"} or self.info.numel > _MAX_INTEGERS:
             return None
-        return tuple(int(value) for value in self.values.read_raw(0, self.info.numel))
+        return tuple(int(value) for value in part.raw.read_raw(0, self.info.numel))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,23 +153,26 @@ def _settle(
 ) -> Constant:
     fault = _find_fault(shape)
     kept = (0,) if fault else shape
-    info = TensorInfo(name, kept, element.word, element.count_bytes(math.prod(kept)))
+    size = element.count_bytes(math.prod(kept))
     try:
         if fault or not element.field:
             raise ConstantError(fault or f"the element type {element.word.rpartition('_')[2]} is not known")
         values, region = find()
     except (ConstantError, CheckpointError) as error:
-        return Constant(replace(info, decodes=False, reason=str(error)), NoValues())
-    return Constant(replace(info, decodes=element.decodes), values, region)
+        return Constant(TensorInfo(name, kept, element.word, size, decodes=False, reason=str(error)), NoValues())
+    return Constant(TensorInfo(name, kept, element.word, size, decodes=element.decodes), values, region)
 
 
 def _find_fault(shape: tuple[int, ...]) -> str:
-    shown = f"({', '.join(map(str, shape[:4]))}{', ...' if len(shape) > 4 else ''})"[:80]
     if min(shape, default=0) < 0:
-        return f"claims the shape {shown}; sizes must be at least 0"
+        return f"claims the shape {_show(shape)}; sizes must be at least 0"
     if len(shape) > _MAX_RANK or math.prod(size or 1 for size in shape) * 16 > _MAX_BYTES:
-        return f"claims the shape {shown}, which no array can have"
+        return f"claims the shape {_show(shape)}, which no array can have"
     return ""
+
+
+def _show(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, shape[:4]))}{', ...' if len(shape) > 4 else ''})"[:80]
 
 
 def _check_length(length: int, shape: tuple[int, ...], element: Element) -> None:
@@ -258,6 +264,11 @@ class ExternalData:
                 f"{needed} bytes"
             )
         return file, Region(location, offset, length)
+
+    def close(self) -> None:
+        """Release the files of a model that can not be read."""
+        for file in self.files.values():
+            file.close()
 
     def _open(self, location: str) -> DataFile:
         if location in self.refused:

@@ -28,12 +28,14 @@ class Graph:
     """A model with all its scopes open.
 
     `constants` are all constants in the order of the file: main graph, bodies inside nodes, functions. `main` is the
-    scope of the main graph, `scopes` are all. `notes` are sentences on what was not looked into.
+    scope of the main graph, `scopes` are all; `nodes` are the constants that are nodes, not initializers. `notes` are
+    sentences on what was not looked into.
     """
 
     def __init__(self, model: ModelProto, reader: ConstantReader) -> None:
         self._reader = reader
         self.notes: list[str] = []
+        self.nodes: set[Constant] = set()
         self._functions = {
             (function.domain, function.name, getattr(function, "overload", "")): read_function(function)
             for function in model.functions
@@ -118,9 +120,11 @@ class Graph:
 
     def _read_constants(self, body: Body) -> dict[str, Constant]:
         found: dict[str, Constant] = {}
-        for name, origin in body.origins:
+        for index, (name, origin) in enumerate(body.origins):
             constant = self._read_origin(self._name(name, body.path), origin)
             self._places[constant] = []
+            if index >= body.initializers:
+                self.nodes.add(constant)
             found.setdefault(name, constant)
         return found
 
@@ -162,6 +166,7 @@ class Graph:
                 constant = self._read_origin(self._name(node.outputs[0], scope.body.path), get_origin(given))
                 scope.constants[node.outputs[0]] = constant
                 self._places[constant] = []
+                self.nodes.add(constant)
         for name, constant in scope.constants.items():
             self._places[constant].append(Place(scope, name))
 

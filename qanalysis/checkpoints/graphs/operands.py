@@ -58,6 +58,13 @@ class Laid:
     sizes: tuple[int, int, int]
     block: int
 
+    @property
+    def grouping(self) -> str:
+        """How its numbers lie, in words."""
+        if self.split is None:
+            return "tensor"
+        return "channel" if self.block == 1 else f"group={self.split.length}"
+
     def grid(self, split: AxisSplit) -> BlockGrid:
         """The grid of its numbers in a split, its own where it has one."""
         return split.lay(self.operand.values, self.sizes, self.block)
@@ -107,6 +114,26 @@ def lay_channels(operand: Operand, codes: Operand, axis: int, what: str) -> Laid
     raise LayoutError(f"its {what} has the shape {_show(operand.shape)}; it must hold 1 number{wanted}")
 
 
+def lay_broadcast(operand: Operand, codes: Operand, what: str) -> Laid:
+    """Numbers that arithmetic broadcasts over the codes: one, one for each place of an axis, or for all but one axis.
+
+    LayoutError for those that lie otherwise.
+    """
+    rank = len(codes.shape)
+    sizes = (1,) * (rank - len(operand.shape)) + operand.shape
+    fits = len(sizes) == rank and all(size in {1, whole} for size, whole in zip(sizes, codes.shape, strict=True))
+    kept = [axis for axis, size in enumerate(sizes) if size > 1]
+    missing = [axis for axis, size in enumerate(sizes) if size != codes.shape[axis]] if fits else []
+    if fits and operand.numel == 1:
+        return lay_single(operand)
+    if fits and len(kept) == 1:
+        return Laid(operand, AxisSplit.along(codes.shape, kept[0]), (1, sizes[kept[0]], 1), 1)
+    if fits and len(missing) == 1:
+        split = AxisSplit.along(codes.shape, missing[0])
+        return Laid(operand, split, (split.outer, 1, split.inner), _WHOLE)
+    raise LayoutError(f"its {what} has the shape {_show(operand.shape)} over codes of {_show(codes.shape)}")
+
+
 def lay_directions(operand: Operand, codes: Operand, what: str) -> Laid:
     """One number for each direction, or for each direction and place of the last axis, of codes of three axes.
 
@@ -123,20 +150,27 @@ def lay_directions(operand: Operand, codes: Operand, what: str) -> Laid:
     return Laid(operand, split, (shape[0], 1, inner), _WHOLE)
 
 
-def lay_blocks(operand: Operand, codes: Operand, axis: int, *, block: int, what: str) -> Laid:
+def lay_blocks(operand: Operand, codes: Operand, axis: int, *, block: int, what: str, spreads: bool = False) -> Laid:
     """One number for each block of codes along an axis, the last block ragged; in the rank of the codes.
 
+    With `spreads` the numbers may be the same for all places of the axes before, and of those behind: of size 1 there.
     LayoutError for another shape.
     """
-    shape = codes.shape
+    shape, found = codes.shape, operand.shape
     wanted = (*shape[:axis], -(-shape[axis] // block), *shape[axis + 1 :])
-    if operand.shape != wanted:
+    outer, inner = found[:axis], found[axis + 1 :]
+    if spreads and len(found) == len(shape) and found[axis] == wanted[axis]:
+        alike = [
+            part if set(part) - {1} else whole for part, whole in ((outer, shape[:axis]), (inner, shape[axis + 1 :]))
+        ]
+        found = (*alike[0], wanted[axis], *alike[1])
+    if found != wanted:
         raise LayoutError(
             f"its {what} has the shape {_show(operand.shape)}; blocks of {block} along axis {axis} of "
             f"{_show(shape)} need {_show(wanted)}"
         )
     split = AxisSplit.along(shape, axis)
-    return Laid(operand, split, (split.outer, wanted[axis], split.inner), block)
+    return Laid(operand, split, (math.prod(outer), wanted[axis], math.prod(inner)), block)
 
 
 def _show(shape: tuple[int, ...]) -> str:

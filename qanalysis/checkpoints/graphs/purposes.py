@@ -17,7 +17,7 @@ from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 #: Where consumers differ, the first of these that one of them says.
 _ORDER: tuple[Role, ...] = ("embedding", "weight", "norm", "bias", "scale", "buffer", "constant")
 #: Tables that are added whole, without being looked up: only their name tells them from other arithmetic.
-_EMBEDDING_NAME = re.compile(r"embed|wpe\b|pos_enc", re.IGNORECASE)
+_EMBEDDING_NAME = re.compile(r"embed|wpe\b|pos_enc|(^|[./])pos$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,8 @@ def _choose_view(info: TensorInfo, heard: Sequence[_Heard]) -> tuple[MatrixView,
     views = Counter(found.view for found in heard if found.view is not None)
     if views:
         return views.most_common(1)[0][0], info.note
-    return ALONG_FIRST, _tell_lost(heard[0].lost_in) if info.is_matrix else info.note
+    lost = _tell_lost(heard[0].lost_in) if info.is_matrix else ""
+    return ALONG_FIRST, "; ".join(filter(None, (info.note, lost)))
 
 
 def _tell_lost(operation: str) -> str:

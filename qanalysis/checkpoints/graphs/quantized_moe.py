@@ -7,14 +7,8 @@ scales) or 16 (E4M3). FP8: one scale for each square block, or one for each expe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
-import ml_dtypes
-import numpy as np
-
-from qanalysis.arrays import Floats
-from qanalysis.checkpoints.entries import Values
 from qanalysis.checkpoints.graphs.block_grids import BlockGrid, GridValues, RowCodes
 from qanalysis.checkpoints.graphs.block_operators import (
     Blocks,
@@ -30,8 +24,9 @@ from qanalysis.checkpoints.graphs.graph import Graph
 from qanalysis.checkpoints.graphs.operands import Operand
 from qanalysis.checkpoints.graphs.operators import PackedOperator, PackedWeight
 from qanalysis.checkpoints.graphs.packing import gather_parts, pack, refuse, take_codes
+from qanalysis.checkpoints.graphs.scaled_floats import Fp4Codes, TwiceScaled, read_scales
 from qanalysis.checkpoints.graphs.scopes import Node, Use
-from qanalysis.checkpoints.packed.parts import LayoutError, RowValues
+from qanalysis.checkpoints.packed.parts import LayoutError
 from qanalysis.quantizers.matrix_view import MatrixView
 
 _STACKED = MatrixView((0, 1))
@@ -113,44 +108,6 @@ def _lay_zeros(zeros: Operand | None, blocks: Blocks, shape: tuple[int, ...]) ->
     return BlockGrid(unpack_zeros(zeros, along).values, 1, step=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Fp4Codes(RowValues):
-    """E2M1 numbers of packed codes, the first of two in the low bits."""
-
-    codes: RowCodes
-
-    @property
-    def columns(self) -> int:
-        return self.codes.columns
-
-    @property
-    def sliceable(self) -> bool:
-        return self.codes.sliceable
-
-    def decode(self, first: int, last: int) -> Floats:
-        """Rows first..last."""
-        numbers = np.arange(16, dtype=np.uint8).view(ml_dtypes.float4_e2m1fn).astype(np.float32)
-        found: Floats = numbers[self.codes.decode(first, last).astype(np.uint8)]
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class TwiceScaled:
-    """Scales of blocks times that of their expert; `per_expert` scales belong to each."""
-
-    scales: Values
-    outer: Values
-    per_expert: int
-    sliceable: bool = False
-
-    def read(self, start: int, stop: int) -> Floats:
-        """Scales start..stop, 1-D."""
-        first, last = start // self.per_expert, -(-stop // self.per_expert)
-        outer = self.outer.read(first, last)[np.arange(start, stop) // self.per_expert - first]
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            return self.scales.read(start, stop) * outer
-
-
 def _read_fp4(node: Node, codes: Constant, slot: Slot, kind: str) -> PackedWeight:
     if kind == "nvfp4" and read_integer(node, "weights_prepacked", -1) != 1:
         return refuse(codes, "qmoe nvfp4", "its bytes are packed along the outputs (weights_prepacked is not 1)")
@@ -158,11 +115,9 @@ def _read_fp4(node: Node, codes: Constant, slot: Slot, kind: str) -> PackedWeigh
     stored, (experts, rows, row_bytes) = need_bytes(codes), codes.shape
     blocks = Blocks(experts * rows, 2 * row_bytes, length, 4)
     scales = need_operand(node, slot.scales, "scale")
-    if scales.dtype not in {word, "uint8"}:
-        raise LayoutError(f"its scales are {scales.dtype}; they must be {word}")
     check_count(scales.numel, blocks.rows * blocks.count, "scales", "numbers")
     outer = find_operand(node, slot.outer, "global scale") if slot.outer is not None else None
-    held: Values = scales.values
+    held = read_scales(scales, word)
     if outer is not None:
         check_scales(outer, experts)
         held = TwiceScaled(held, outer.values, max(1, rows * blocks.count))

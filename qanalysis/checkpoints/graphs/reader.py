@@ -24,7 +24,7 @@ from qanalysis.checkpoints.graphs.regions import share_regions
 from qanalysis.checkpoints.graphs.scopes import Place, Use
 from qanalysis.checkpoints.graphs.skeleton import read_skeleton
 from qanalysis.checkpoints.packed.parts import LayoutError, NoValues
-from qanalysis.checkpoints.source import CheckpointError
+from qanalysis.checkpoints.source import MEASURED_ROLES, CheckpointError
 
 _MAX_MODEL_BYTES = 2**31 - 1  # of one protobuf message
 
@@ -38,12 +38,15 @@ def read_onnx(file: DataFile, folder: Folder) -> Content:
             f"{file.name} has {file.size} bytes, an ONNX model has at most 2 GB; save its weights as external data"
         )
     external = ExternalData(folder)
-    with refuse_broken(f"{file.name} as an ONNX model"):
-        model = onnx.load_model_from_string(read_skeleton(file))
-        graph = Graph(model, ConstantReader(file, external))
-        if external.refused and not external.files:
-            raise CheckpointError(f"{file.name}: {next(iter(external.refused.values()))}")
-        entries, notes = _Settler(graph).settle_all()
+    try:
+        with refuse_broken(f"{file.name} as an ONNX model"):
+            graph = Graph(onnx.load_model_from_string(read_skeleton(file)), ConstantReader(file, external))
+            if external.refused and not external.files:
+                raise CheckpointError(f"{file.name}: {next(iter(external.refused.values()))}")
+            entries, notes = _Settler(graph).settle_all()
+    except CheckpointError:
+        external.close()
+        raise
     return Content(entries, [file, *external.files.values()], _tell_memory(entries), notes=(*graph.notes, *notes))
 
 
@@ -61,12 +64,19 @@ class _Settler:
         entries = []
         for constant in self._graph.constants:
             if constant in packed:
-                entries.append(self._settle_packed(packed[constant]))
+                entries.append(self._settle_packed(constant, packed[constant]))
             elif constant in kept:
                 entries.append(self._settle(kept[constant], [constant, *aliases.get(constant, ())]))
         if self._follower.is_exhausted:
-            notes.append("The graph is so large that the axes of its last constants were not followed")
-        return entries, notes
+            notes.append("the graph is so large that the axes of its last constants were not followed")
+        return entries, [*notes, *self._tell_nodes(entries)]
+
+    def _tell_nodes(self, entries: Sequence[Entry]) -> list[str]:
+        """What tools that know initializers alone would pass over."""
+        names = {constant.name for constant in self._graph.nodes}
+        weights = [entry.info for entry in entries if entry.info.role in MEASURED_ROLES and entry.info.is_matrix]
+        count = sum(info.name in names for info in weights)
+        return [f"weights in Constant nodes, not in initializers: {count:,} of {len(weights):,}"] if count else []
 
     def _find_packed(self) -> tuple[dict[Constant, list[tuple[Use, PackedWeight]]], set[Constant]]:
         """Packed weights by the first of their parts in the file, and all their parts."""
@@ -93,11 +103,13 @@ class _Settler:
                 return found
         return None
 
-    def _settle_packed(self, found: Sequence[tuple[Use, PackedWeight]]) -> Entry:
+    def _settle_packed(self, constant: Constant, found: Sequence[tuple[Use, PackedWeight]]) -> Entry:
         first = found[0][1]
         info = first.info
         if first.output:
             places = [Place(use.scope, weight.output) for use, weight in found if weight.output]
+            if constant.shape == info.shape:  # which may be consumed without its quantizer, too
+                places += self._graph.places(constant)
             info, _ = settle(info, self._follower.follow(places, info.shape))
         return Entry(info, first.values, settled=True)
 

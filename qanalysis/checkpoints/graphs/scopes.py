@@ -129,6 +129,7 @@ class Scope:
         self.parent = None if caller is None or is_call else caller.scope
         self.depth: int = 0 if caller is None else caller.scope.depth + 1
         self.constants: dict[str, Constant] = {}
+        self._inputs = frozenset(body.inputs)
         self.nodes = tuple(Node(proto, self, index) for index, proto in enumerate(body.nodes))
         self.producers = {name: node for node in self.nodes for name in node.outputs if name}
 
@@ -144,11 +145,15 @@ class Scope:
             argument = scope.arguments.get(name)
             if argument is not None and argument.axis is None:
                 scope, name = argument.scope, argument.name
-            elif argument is not None or scope.parent is None or name in scope.body.inputs:
+            elif argument is not None or scope.parent is None or scope.takes(name):
                 return Place(scope, name)
             else:
                 scope = scope.parent
         raise AssertionError("every scope without a parent returns")
+
+    def takes(self, name: str) -> bool:
+        """Whether a name is an input of the body."""
+        return name in self._inputs
 
     def constant(self, name: str) -> Constant | None:
         """The constant that a name means here, resolved outward and through arguments; None for a computed value."""

@@ -5,15 +5,16 @@ In the parsed model, in memory, as codes of less than a byte, or at a few places
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from qanalysis.checkpoints.entries import Raw, Values
+from qanalysis.checkpoints.entries import Raw, Values, cut_rows
 from qanalysis.checkpoints.graphs.elements import Element, decode_codes, unpack_codes
+from qanalysis.checkpoints.mapped_file import StoredValues
 from qanalysis.checkpoints.source import widen
 
 
@@ -121,6 +122,24 @@ class NarrowValues:
         stored = self.stored.read_raw(first * self.element.bits // 8, self.element.count_bytes(stop))
         codes = unpack_codes(stored, self.element.bits)
         return decode_codes(codes[start - first : stop - first], self.element)
+
+    def read_float_columns(self, start: int, stop: int, *, width: int, first: int, last: int) -> NDArray[np.float32]:
+        """Columns first..last of elements start..stop seen as rows of `width`; the rows are read whole where they do
+        not begin on a byte each.
+        """
+        together = 8 // self.element.bits
+        if self.element.bits == 6 or width % together or start % together:
+            return cut_rows(self, start, stop, width=width, first=first, last=last)
+        low, high = first // together, -(-last // together)
+        stored = self._read_bytes(start // together, stop // together, width // together, low, high)
+        found = decode_codes(unpack_codes(np.ascontiguousarray(stored).reshape(-1), self.element.bits), self.element)
+        return found.reshape(-1, (high - low) * together)[:, first - low * together : last - low * together]
+
+    def _read_bytes(self, start: int, stop: int, width: int, first: int, last: int) -> NDArray[np.uint8]:
+        if isinstance(self.stored, StoredValues):
+            part = replace(self.stored, offset=self.stored.offset + start, count=stop - start)
+            return part.read_columns(width, first, last)
+        return self.stored.read_raw(start, stop).reshape(-1, width)[:, first:last]
 
     def read_raw(self, start: int, stop: int) -> NDArray[Any]:
         """Bytes start..stop."""

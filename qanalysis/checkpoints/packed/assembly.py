@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 
 from qanalysis.checkpoints.entries import Entry, Evidence
 from qanalysis.checkpoints.packed.catalogue import LAYOUTS
 from qanalysis.checkpoints.packed.parts import LayoutError, NoValues, Packed, PackedLayout, Stem
+
+_TAIL = 3
 
 
 def assemble(entries: Sequence[Entry], evidence: Evidence) -> list[Entry]:
@@ -45,9 +47,15 @@ def _find_packed(name: str, tensors: dict[str, Entry], evidence: Evidence) -> Pa
 
 
 def _candidates(name: str) -> Iterator[tuple[str, PackedLayout]]:
-    for anchor, layouts in _by_anchor().items():
+    for anchor, layouts in _may_fit(name[-_TAIL:]):
         if name.endswith(anchor):
             yield from ((anchor, layout) for layout in layouts)
+
+
+@lru_cache(maxsize=1024)
+def _may_fit(tail: str) -> list[tuple[str, list[PackedLayout]]]:
+    """The anchors that a name with these last characters may end in, of dozens a few; in the order of the layouts."""
+    return [(anchor, layouts) for anchor, layouts in _by_anchor().items() if tail.endswith(anchor[-_TAIL:])]
 
 
 @cache

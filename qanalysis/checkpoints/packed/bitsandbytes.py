@@ -20,6 +20,7 @@ from qanalysis.checkpoints.packed.parts import LayoutError, Packed, PackedLayout
 from qanalysis.checkpoints.packed.stretches import read_bytes, read_floats
 from qanalysis.checkpoints.source import widen
 from qanalysis.kernels.unpacking import look_up_codes, scale_codes, unpack_bits
+from qanalysis.notation import quote
 
 _STATE = ".quant_state.bitsandbytes__"
 _LARGEST_STATE = 1 << 16
@@ -59,8 +60,9 @@ class BlockScales:
         base = first // per_scale
         outer = read_floats(scales, base, -(-last // per_scale)).ravel()
         codes = self.absmax.raw.read_raw(first, last)
-        inner: Floats = widen(table.whole()).ravel()[codes] * outer[np.arange(first, last) // per_scale - base]
-        return (inner + np.float32(self.state.offset)).reshape(-1, 1)
+        with np.errstate(all="ignore"):  # scales may be infinite: the values then say so
+            inner: Floats = widen(table.whole()).ravel()[codes] * outer[np.arange(first, last) // per_scale - base]
+            return (inner + np.float32(self.state.offset)).reshape(-1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ class RowInt8Values(RowValues):
             read_floats(self.largest, first, last),
             max(1, self.columns),
         )
-        return np.divide(products, np.float32(127), out=products)
+        with np.errstate(all="ignore"):  # of infinite and subnormal scales
+            return np.divide(products, np.float32(127), out=products)
 
 
 def _read_four_bit(stem: Stem) -> Packed | None:
@@ -116,8 +119,8 @@ def _read_four_bit(stem: Stem) -> Packed | None:
     nested = (stem.need(".nested_quant_map"), stem.need(".nested_absmax")) if state.nested_block else None
     _check_four_bit(state, codes, absmax, table)
     if nested:
-        _check_count(nested[0], 256)
-        _check_count(nested[1], -(-state.blocks // state.nested_block))
+        nested[0].check_floats(256)
+        nested[1].check_floats(-(-state.blocks // state.nested_block))
     scales = BlockScales(absmax, nested, state)
     return join_parts(
         stem.stem,
@@ -139,11 +142,11 @@ def _parse_state(part: Part) -> State:
         raise LayoutError("its quant_state is not a JSON object")
     shape = found.get("shape")
     if not isinstance(shape, list) or not 1 <= len(shape) <= 8 or not all(_is_size(size) for size in shape):
-        raise LayoutError(f"its quant_state gives the shape {str(shape)[:40]}, which must be 1 to 8 sizes")
+        raise LayoutError(f"its quant_state gives the shape {quote(shape, 40)}, which must be 1 to 8 sizes")
     nested = "nested_blocksize" in found
     offset = found.get("nested_offset", 0.0)
     if type(offset) not in {int, float} or not abs(offset) < float(np.finfo(np.float32).max):
-        raise LayoutError(f"its quant_state gives the offset {str(offset)[:40]}, which must be a finite number")
+        raise LayoutError(f"its quant_state gives the offset {quote(offset, 40)}, which must be a finite number")
     block = _parse_block(found, "blocksize")
     return State(tuple(shape), block, _parse_block(found, "nested_blocksize") if nested else 0, float(offset))
 
@@ -155,7 +158,7 @@ def _is_size(size: Any) -> bool:
 def _parse_block(state: dict[str, Any], key: str) -> int:
     block = state.get(key)
     if type(block) is not int or not 2 <= block <= _LARGEST_BLOCK or block % 2:
-        raise LayoutError(f"its quant_state gives the {key} {str(block)[:40]}, an even number to {_LARGEST_BLOCK}")
+        raise LayoutError(f"its quant_state gives the {key} {quote(block, 40)}, an even number to {_LARGEST_BLOCK}")
     return block
 
 
@@ -166,16 +169,11 @@ def _check_four_bit(state: State, codes: Part, absmax: Part, table: Part) -> Non
             f"the shape {list(state.shape)} needs {-(-numel // 2)} bytes of codes, and the codes {list(codes.shape)} "
             f"of {codes.dtype} have {codes.info.size_bytes}"
         )
-    _check_count(absmax, state.blocks)
-    _check_count(table, 16)
-    if (absmax.dtype == "uint8") != bool(state.nested_block):
-        nested = state.nested_block or "missing"
-        raise LayoutError(f"absmax of {absmax.dtype} does not fit a quant_state whose nested_blocksize is {nested}")
-
-
-def _check_count(part: Part, count: int) -> None:
-    if part.info.numel != count:
-        raise LayoutError(f"{part.info.name[-80:]} of shape {list(part.shape)} must have {count} numbers")
+    table.check_floats(16)
+    if not state.nested_block:
+        absmax.check_floats(state.blocks)
+    elif absmax.dtype != "uint8" or absmax.info.numel != state.blocks:
+        raise LayoutError(f"{absmax} must have {state.blocks} codes of uint8, as its quant_state is nested")
 
 
 def _read_int8(stem: Stem) -> Packed | None:
@@ -187,10 +185,22 @@ def _read_int8(stem: Stem) -> Packed | None:
     if order is not None and order.info.numel == 1 and (kind := int(order.whole().ravel()[0])):
         detail = f"the tiled order {_TILED.get(kind, kind)}"
         return keep_packed(name, parts, stored="llm.int8", reason=refuse_known("LLM.int8", detail))
-    if len(codes.shape) != 2 or largest.info.numel != codes.shape[0]:
-        raise LayoutError(f"SCB of shape {list(largest.shape)} does not fit a weight of shape {list(codes.shape)}")
+    if len(codes.shape) != 2:
+        raise LayoutError(f"{codes} must have two axes")
+    largest.check_floats(codes.shape[0])
     return join_parts(name, parts, RowInt8Values(codes, largest), shape=codes.shape, stored="llm.int8 channel")
 
 
+def _read_without_state(stem: Stem) -> Packed | None:
+    """Codes whose shape is lost with the JSON that held it."""
+    codes, table = stem.find(""), stem.find(".quant_map")
+    if codes is None or table is None or any(stem.find(f"{_STATE}{kind}") for kind in ("nf4", "fp4")):
+        return None
+    parts = (codes, stem.find(".absmax"), table, stem.find(".nested_absmax"), stem.find(".nested_quant_map"))
+    reason = refuse_known("bitsandbytes", "4-bit codes whose quant_state, which holds the shape, is missing")
+    return keep_packed(stem.stem, parts, stored="bnb", reason=reason)
+
+
 FOUR_BIT = PackedLayout("bnb", (f"{_STATE}nf4", f"{_STATE}fp4"), _read_four_bit)
+STATELESS = PackedLayout("bnb", (".quant_map",), _read_without_state)
 INT8 = PackedLayout("llm.int8", (".SCB",), _read_int8)

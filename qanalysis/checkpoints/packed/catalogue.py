@@ -24,6 +24,7 @@ LAYOUTS: tuple[PackedLayout, ...] = (
     *recognised.LAYOUTS,
     awq.LAYOUT,
     bitsandbytes.FOUR_BIT,
+    bitsandbytes.STATELESS,
     bitsandbytes.INT8,
     compressed_tensors.PACKED,
     compressed_tensors.BYTES,

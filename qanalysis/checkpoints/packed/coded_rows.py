@@ -104,7 +104,7 @@ class RowGrid:
 
     The last of the `matrix_rows` of each matrix may share a shorter block. `factors` holds a number for each matrix of
     a stack, or one for all, by which the grid is multiplied (`divides`: divided) in float32; `added` is added to a
-    grid without factors.
+    grid of zero points.
     """
 
     part: Part
@@ -120,9 +120,11 @@ class RowGrid:
         rows = np.arange(first, last)
         matrices, within = rows // self.matrix_rows, rows % self.matrix_rows // self.height
         places = within if self.is_shared else matrices * self.grid_rows + within
-        base = int(places.min(initial=0))
-        stored = self.part.raw.read_raw(base * self.groups, (int(places.max(initial=-1)) + 1) * self.groups)
-        found = as_numbers(stored).reshape(-1, self.groups)[places - base] + np.float32(self.added)
+        base = int(places.min())
+        stored = self.part.raw.read_raw(base * self.groups, (int(places.max()) + 1) * self.groups)
+        found = as_numbers(stored).reshape(-1, self.groups)[places - base]
+        if self.added:
+            found += np.float32(self.added)
         if self.factors is None:
             return found
         factors = as_numbers(self.factors.whole()).reshape(-1, 1)

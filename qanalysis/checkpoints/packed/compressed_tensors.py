@@ -24,6 +24,7 @@ from qanalysis.checkpoints.packed.small_floats import FP4, FP6
 
 _WORD_BITS = 32
 _LARGEST_SHAPE = 4  # numbers in weight_shape
+_ROTATED = "transform_config rotates some weights of this file: they are measured as stored"
 _POWERS = ("uint8", "float8_e8m0fnu")
 
 
@@ -67,7 +68,7 @@ def _read_integers(stem: Stem, codes: Part) -> Packed:
     ending = "".join((" asym" if zeros else "", "" if order is None else " act-order"))
     stored = f"compressed-tensors int{packing.bits} {blocks.word}{ending}"
     parts = (codes, scale, sizes, zeros, index)
-    return join_parts(f"{stem.stem}weight", parts, values, shape=shape, stored=stored, stacked=len(shape) == 3)
+    return _join(stem, parts, values, shape=shape, stored=stored)
 
 
 def _measure(stem: Stem, codes: Part, sizes: Part | None) -> tuple[int, Packing]:
@@ -143,7 +144,7 @@ def _read_small_floats(stem: Stem, codes: Part) -> Packed:
     values = CodedRows(StreamCodes(codes, bits, shape[-1]), grid, group, table=FP6 if is_six else FP4)
     stored = f"{'nv' if group == 16 else 'mx'}fp{bits}"
     parts = (codes, scale, divisor)
-    return join_parts(f"{stem.stem}weight", parts, values, shape=shape, stored=stored, stacked=len(shape) == 3)
+    return _join(stem, parts, values, shape=shape, stored=stored)
 
 
 def _read_bytes(stem: Stem) -> Packed | None:
@@ -165,10 +166,16 @@ def _read_bytes(stem: Stem) -> Packed | None:
     told = list_bits(stem.evidence)
     maker = "modelopt" if stem.evidence.quantization.get("quant_method") == "modelopt" else "compressed-tensors"
     stored = f"{maker} int{told[0] if len(told) == 1 else 8} {blocks.word}{' asym' if zeros else ''}"
-    stacked = len(codes.shape) == 3
-    return join_parts(
-        f"{stem.stem}weight", (codes, scale, zeros), values, shape=codes.shape, stored=stored, stacked=stacked
-    )
+    return _join(stem, (codes, scale, zeros), values, shape=codes.shape, stored=stored)
+
+
+def _join(
+    stem: Stem, parts: tuple[Part | None, ...], values: CodedRows, *, shape: tuple[int, ...], stored: str
+) -> Packed:
+    """The layer's weight; where a rotation was fused into it, that is told."""
+    note = _ROTATED if stem.evidence.quantization.get("transform_config") else ""
+    stacked = len(shape) == 3
+    return join_parts(f"{stem.stem}weight", parts, values, shape=shape, stored=stored, note=note, stacked=stacked)
 
 
 def _read_sparse(stem: Stem) -> Packed | None:

@@ -65,8 +65,9 @@ class GroupColumns:
             part = slice(place - start, end - start)
             spread = slice(column, column + end - place)
             values[part] = codes[part]
-            values[part] -= read_floats(self.zero, spread.start, spread.stop).ravel()
-            values[part] *= read_floats(self.scale, spread.start, spread.stop).ravel()
+            with np.errstate(all="ignore"):  # scales may be infinite: the values then say so
+                values[part] -= read_floats(self.zero, spread.start, spread.stop).ravel()
+                values[part] *= read_floats(self.scale, spread.start, spread.stop).ravel()
             place = end
         return values
 
@@ -89,8 +90,7 @@ def _read(stem: Stem) -> Packed | None:
     scale, zero = stem.need(".scale"), stem.need(".zero")
     groups = rows if axis else columns
     for part in (scale, zero):
-        if part.info.numel != groups:
-            raise LayoutError(f"{part.info.name[-80:]} of shape {list(part.shape)} must have {groups} numbers")
+        part.check_floats(groups)
     values = GroupRows(slabs, scale, zero, columns) if axis else GroupColumns(slabs, scale, zero, columns)
     stored = f"hqq int{bits} group={columns}" if axis else f"hqq int{bits} group={rows} axis=0"
     return join_parts(name, parts, values, shape=shape, stored=stored)
@@ -113,14 +113,14 @@ def _find_obstacle(stem: Stem) -> str:
 def _read_number(stem: Stem, ending: str) -> int:
     part = stem.need(ending)
     if part.info.numel != 1 or not part.dtype.startswith(("int", "uint")):
-        raise LayoutError(f"{part.info.name[-80:]} of {part.dtype} and shape {list(part.shape)} must be one integer")
+        raise LayoutError(f"{part} must be one integer")
     return int(part.whole().ravel()[0])
 
 
 def _read_shape(stem: Stem) -> tuple[int, ...]:
     part = stem.need(".shape")
     if not 1 <= part.info.numel <= 8 or not part.dtype.startswith(("int", "uint")):
-        raise LayoutError(f"{part.info.name[-80:]} of {part.dtype} and shape {list(part.shape)} must be 1 to 8 sizes")
+        raise LayoutError(f"{part} must be 1 to 8 sizes")
     return tuple(int(size) for size in part.whole().ravel())
 
 

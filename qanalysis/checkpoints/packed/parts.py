@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Floats
-from qanalysis.checkpoints.entries import Entry, Evidence, Raw, Values
-from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.checkpoints.entries import Entry, Evidence, Raw, Values, is_raw
+from qanalysis.checkpoints.source import FLOAT_DTYPES, TensorInfo
+from qanalysis.notation import shorten
 
 
 class LayoutError(ValueError):
@@ -36,6 +37,15 @@ class Part:
     def dtype(self) -> str:
         """Its type as the file calls it, in numpy's spelling."""
         return self.info.dtype
+
+    def __str__(self) -> str:
+        """Its name, type and shape, as messages have them."""
+        return f"{shorten(self.info.name, 80)} of {self.dtype} and shape {shorten(str(list(self.shape)), 60)}"
+
+    def check_floats(self, count: int) -> None:
+        """LayoutError unless it holds so many real numbers."""
+        if self.info.numel != count or self.dtype not in FLOAT_DTYPES:
+            raise LayoutError(f"{self} must have {count} real numbers")
 
     def whole(self) -> NDArray[Any]:
         """All its elements in its shape, as stored; for small parts such as scales."""
@@ -66,13 +76,13 @@ class Stem:
     def find(self, ending: str) -> Part | None:
         """The part of that name, None where the file has none or it can not be read as stored."""
         entry = self.tensors.get(self.stem + ending)
-        return Part(entry.info, entry.values) if entry and isinstance(entry.values, Raw) else None
+        return Part(entry.info, entry.values) if entry and is_raw(entry.values) else None
 
     def need(self, ending: str) -> Part:
         """The same; LayoutError where it is missing."""
         part = self.find(ending)
         if part is None:
-            raise LayoutError(f"{self.stem}{ending} is missing")
+            raise LayoutError(f"{shorten(self.stem + ending, 80)} is missing")
         return part
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.packed.logical import join_parts
 from qanalysis.checkpoints.packed.parts import LayoutError, Packed, PackedLayout, Part, RowValues, Stem
@@ -35,7 +37,8 @@ class ScaledRows(RowValues):
         per_row = self.scale.info.numel > 1
         scale = read_floats(self.scale, *((first, last) if per_row else (0, 1)))
         values = widen(self.numbers.rows(first, last)).reshape(last - first, -1)
-        return values * scale
+        with np.errstate(all="ignore"):  # scales may be infinite: the values then say so
+            return np.multiply(values, scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ def _read_rows(stem: Stem) -> Packed | None:
         return None
     scale = stem.need("._scale")
     count = scale.info.numel
+    scale.check_floats(count)
     per_row = len(numbers.shape) > 1 and count == numbers.shape[0] and scale.shape[0] == count
     if not numbers.info.numel or not (count == 1 or per_row):
         raise LayoutError(f"a scale of shape {list(scale.shape)} does not fit numbers of shape {list(numbers.shape)}")
@@ -82,6 +86,7 @@ def _read_groups(stem: Stem) -> Packed | None:
         return None
     scale, shift = stem.need("._scale"), stem.need("._shift")
     groups = scale.info.numel
+    scale.check_floats(groups)
     if len(codes.shape) < 2 or not codes.info.numel or not scale.shape or scale.shape[0] != groups:
         raise LayoutError(
             f"a scale of shape {list(scale.shape)} is not one number for each row of groups, and codes have the shape "

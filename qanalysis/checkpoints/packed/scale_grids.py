@@ -86,7 +86,7 @@ def _read_grid(matrices: Matrices, scale: Part) -> tuple[int, int]:
     """Rows and columns of the grid of each matrix."""
     if scale.info.numel == 1:
         return 1, 1
-    shape = scale.shape
+    shape = scale.shape if scale.info.numel else ()
     if matrices.count > 1 or (len(shape) == 3 and shape[0] == 1):
         # A stack has one grid for each matrix; a single number for each may lack its axes.
         shape = shape[1:] or (1,) if shape[:1] == (matrices.count,) else ()
@@ -94,7 +94,7 @@ def _read_grid(matrices: Matrices, scale: Part) -> tuple[int, int]:
         shape = shape[:-1]
     if len(shape) == 1:
         return (1, shape[0]) if matrices.rows == 1 else (shape[0], 1)
-    if len(shape) != 2 or not math.prod(shape):
+    if len(shape) != 2:
         raise LayoutError(
             f"scales of shape {list(scale.shape)} do not lie on {matrices.count} matrices of {matrices.rows} by "
             f"{matrices.columns} values"

@@ -21,6 +21,7 @@ from qanalysis.checkpoints.packed.small_floats import FP4
 from qanalysis.checkpoints.packed.stretches import read_floats
 from qanalysis.checkpoints.source import FLOAT_DTYPES, widen
 from qanalysis.kernels.unpacking import look_up_codes, scale_codes, unpack_bits
+from qanalysis.notation import quote, shorten
 
 _LONGEST_TEXT = 1 << 16
 _PARTS = ("qdata", "scale", "zero_point", "per_tensor_scale", "act_pre_scale", "act_per_tensor_scale")
@@ -81,7 +82,8 @@ class SmallFloatValues(RowValues):
         numbers = self.numbers.rows(first, last)
         scales = self._read_scales(first, last)
         if self.tensor_scale is not None:
-            scales = scales * read_floats(self.tensor_scale, 0, 1)
+            with np.errstate(all="ignore"):  # scales may be infinite: the values then say so
+                scales = scales * read_floats(self.tensor_scale, 0, 1)
         if numbers.dtype == np.uint8:
             return look_up_codes(unpack_bits(numbers, 4, self.columns), FP4, scales, self.group)
         return look_up_codes(numbers.view(np.uint8), _table_of(numbers.dtype), scales, self.group)
@@ -117,7 +119,7 @@ class Description:
         found = self.attributes.get("block_size")
         sizes = found if isinstance(found, list) else [1, found]
         if len(sizes) != 2 or not all(type(size) is int and 0 < size < 2**48 for size in sizes):
-            raise LayoutError(f"its block_size is {str(found)[:40]}, which must be one or two sizes")
+            raise LayoutError(f"its block_size is {quote(found, 40)}, which must be one or two sizes")
         return tuple(sizes)
 
 
@@ -138,7 +140,7 @@ def _read(stem: Stem) -> Packed | None:
         return _join_blocks(name, described, weights, stem)
     if described.kind in _SMALL_FLOATS:
         return _join_small_floats(name, described, weights, stem)
-    word = described.kind[:40]
+    word = shorten(described.kind) if described.kind.isidentifier() else quote(described.kind, 40)
     return keep_packed(name, weights, stored="torchao", reason=refuse_known("torchao", f"a tensor of class {word}"))
 
 
@@ -192,9 +194,7 @@ def _name_blocks(block: tuple[int, int], shape: tuple[int, int]) -> str:
 
 def _check_scales(part: Part, count: int, *, integers: bool = False) -> None:
     if part.info.numel != count or not (part.dtype in FLOAT_DTYPES or (integers and part.dtype in {"int8", "int32"})):
-        raise LayoutError(
-            f"{part.info.name[-80:]} of {part.dtype} and shape {list(part.shape)} must have {count} numbers"
-        )
+        raise LayoutError(f"{part} must have {count} numbers")
 
 
 def _join_small_floats(name: str, described: Description, parts: tuple[Part | None, ...], stem: Stem) -> Packed:

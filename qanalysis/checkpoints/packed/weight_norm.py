@@ -34,8 +34,8 @@ class NormedRows(RowValues):
 
     def decode(self, first: int, last: int) -> Floats:
         rows = widen(self.direction.rows(first, last)).reshape(last - first, -1)
-        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64)).astype(np.float32)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):  # a row of zeros has no direction: NaN, as in the layer itself
+            lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64)).astype(np.float32)
             values: Floats = rows * (read_floats(self.gain, first, last) / lengths[:, np.newaxis])
         return values
 

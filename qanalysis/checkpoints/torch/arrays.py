@@ -20,6 +20,7 @@ from qanalysis.checkpoints.torch.stubs import Call
 from qanalysis.checkpoints.torch.view import Described, read_sizes
 
 _RECONSTRUCT = ("numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
+_FROM_BUFFER = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")  # of protocol 5
 _SCALAR = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 _NUMBERS = re.compile(r"(b1|[iu][1248]|f[248]|c8|c16)")
 
@@ -50,24 +51,29 @@ class PickledValues:
 
 def is_numpy(value: Any) -> bool:
     """Whether a call stands for an array, a scalar or a type of numpy."""
-    return isinstance(value, Call) and value.calls(*_RECONSTRUCT, *_SCALAR, "numpy.dtype", "numpy.ndarray")
+    return isinstance(value, Call) and value.calls(
+        *_RECONSTRUCT, *_FROM_BUFFER, *_SCALAR, "numpy.dtype", "numpy.ndarray"
+    )
 
 
 def describe_array(value: Any) -> Described | None:
     """The array of numbers that a call stands for; None for scalars, text, objects and damaged ones."""
-    if not isinstance(value, Call) or not value.calls(*_RECONSTRUCT):
+    if not isinstance(value, Call):
         return None
-    state = value.state
-    if not isinstance(state, tuple) or len(state) != 5:
+    if value.calls(*_RECONSTRUCT) and isinstance(value.state, tuple) and len(value.state) == 5:
+        _version, sizes, kind, fortran_order, data = value.state
+    elif value.calls(*_FROM_BUFFER) and isinstance(value.args, tuple) and len(value.args) == 4:
+        data, kind, sizes, order = value.args
+        fortran_order = order == "F"
+    else:
         return None
-    _version, sizes, kind, fortran_order, data = state
-    dtype = _read_dtype(kind)
     if isinstance(data, Call) and data.calls("_codecs.encode") and isinstance(data.args, tuple) and data.args:
         data = data.args[0]
     try:
         shape = read_sizes(sizes)
     except ValueError:
         return None
+    dtype = _read_dtype(kind)
     if dtype is None or not isinstance(data, bytes | str) or len(data) != math.prod(shape) * dtype.itemsize:
         return None
     word = dtype.name

@@ -1,7 +1,8 @@
 """What are the values of torch's own quantized tensors (qint8, quint8, qint32, quint4x2)?
 
 value = (code - zero point) * scale, with one scale and zero point for the tensor or one for each entry of an axis.
-Codes of quint4x2 lie two in a byte, the first in the low half. Computed in float32, as `Tensor.dequantize` does.
+Codes of quint4x2 lie two in a byte, the first in the low half. As in `Tensor.dequantize`, the product is taken in the
+type of the scales: float64 for those of an axis, float32 for one scale and for scales that are float32 in the file.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from qanalysis.checkpoints.torch.view import Described, View
 from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 
 _FORMATS = {"qint8": "int8", "quint8": "uint8", "qint32": "int32", "quint4x2": "uint4", "quint2x4": "uint2"}
+_BLOCK = 1 << 18  # values decoded at once: their float64 products stay in cache
 _PER_BYTE = {"quint4x2": 2, "quint2x4": 4}
 
 
@@ -48,28 +50,36 @@ class QuantizedValues(RowValues):
         return super().read(start, stop)
 
     def decode(self, first: int, last: int) -> Floats:
-        codes = self._read_codes(first * self.columns, last * self.columns).reshape(last - first, self.columns)
+        values = np.empty((last - first, self.columns), np.float32)
+        rows = max(1, _BLOCK // self.columns)
         scale, zero_point = self._grids
-        channel = np.arange(first, last) % scale.size
-        return self._decode(codes, scale[channel, None], zero_point[channel, None])
-
-    def _decode(self, codes: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any]) -> Floats:
-        values: Floats = codes.astype(np.float32)
-        values -= zero_point
-        values *= scale
+        for start in range(first, last, rows):
+            stop = min(start + rows, last)
+            codes = self._read_codes(start * self.columns, stop * self.columns).reshape(stop - start, self.columns)
+            channel = np.arange(start, stop) % scale.size
+            values[start - first : stop - first] = self._decode(codes, scale[channel, None], zero_point[channel, None])
         return values
 
+    def _decode(self, codes: NDArray[Any], scale: NDArray[Any], zero_point: NDArray[Any]) -> Floats:
+        values = codes.astype(scale.dtype)
+        values -= zero_point
+        values *= scale
+        return values.astype(np.float32, copy=False)
+
     @cached_property
-    def _grids(self) -> tuple[Floats, Floats]:
-        return _read_grid(self.scale), _read_grid(self.zero_point)
+    def _grids(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        scale, zero_point = _read_grid(self.scale), _read_grid(self.zero_point)
+        kind = np.float64 if self.axis is not None and scale.dtype != np.float32 else np.float32
+        return scale.astype(kind), zero_point.astype(kind)
 
     def _read_codes(self, start: int, stop: int) -> NDArray[Any]:
         if self.per_byte == 1:
             return self.codes.read_raw(start, stop)
         first, bits = start // self.per_byte, 8 // self.per_byte
         packed = self.codes.read_raw(first, -(-stop // self.per_byte))
-        shifts = np.arange(0, 8, bits, dtype=np.uint8)
-        unpacked = (packed[:, None] >> shifts) & np.uint8((1 << bits) - 1)
+        unpacked = np.empty((packed.size, self.per_byte), np.uint8)
+        for place in range(self.per_byte):
+            unpacked[:, place] = packed >> np.uint8(bits * place) & np.uint8((1 << bits) - 1)
         codes: NDArray[Any] = unpacked.reshape(-1)[start - first * self.per_byte : stop - first * self.per_byte]
         return codes
 
@@ -133,9 +143,9 @@ def _stored_bytes(parameter: Any) -> int:
     return parameter.info.size_bytes if isinstance(parameter, Described) else 0
 
 
-def _read_grid(parameter: Any) -> Floats:
+def _read_grid(parameter: Any) -> NDArray[Any]:
     if isinstance(parameter, Described):
         values = parameter.values
         assert isinstance(values, StridedValues)
-        return values.read_raw(0, parameter.info.numel).astype(np.float32)
-    return np.atleast_1d(np.asarray(parameter, dtype=np.float64)).astype(np.float32)
+        return values.read_raw(0, parameter.info.numel)
+    return np.atleast_1d(np.asarray(parameter, dtype=np.float64))

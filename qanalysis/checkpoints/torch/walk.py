@@ -15,6 +15,7 @@ from typing import Any
 
 from qanalysis.checkpoints.entries import Entry
 from qanalysis.checkpoints.torch.arrays import describe_array, is_numpy
+from qanalysis.checkpoints.torch.dtypes import read_dtype
 from qanalysis.checkpoints.torch.pickle_walk import PickleError
 from qanalysis.checkpoints.torch.stubs import Call, Name
 from qanalysis.checkpoints.torch.tensors import NotATensorError, describe_tensor, unwrap
@@ -29,6 +30,7 @@ MAX_NAMES = 1 << 26
 MAX_ALIASES = 100
 
 _LONGEST_KEY = 1000
+_MOST_SIZES, _LONGEST_TEXT, _LARGEST = 8, 80, 2**63  # of what is told of a tensor subclass
 _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 _PACKED = re.compile(r"(?:(.*)\.)?_packed_params\._packed_params\.([01])")
 #: Classes of Python and torch that hold no weights and that nobody misses.
@@ -139,16 +141,10 @@ class Walk:
     def _open_subclass(self, name: str, kind: str, state: dict[Any, Any]) -> Iterator[tuple[Any, Any]]:
         """The parts of a tensor subclass, named as in safetensors: "fc.weight" has "fc._weight_qdata"."""
         stem, _dot, last = name.rpartition(".")
-        tensors = {key: part for key, part in state.items() if isinstance(unwrap(part), Call)}
-        plain = {
-            str(key)[:80]: part
-            for key, part in state.items()
-            if isinstance(part, int | float | str | bool)
-            or (isinstance(part, list | tuple) and all(isinstance(one, int) for one in part[:8]) and len(part) <= 8)
-        }
+        tensors = {key: part for key, part in state.items() if isinstance(unwrap(part), Call) and _may_hold(part)}
+        plain = {str(key)[:80]: told for key, part in state.items() for told in _tell_attribute(part)}
         described = {"_type": kind, "_data": plain, "_tensor_data_names": [str(key)[:80] for key in tensors]}
-        if len(self._subclasses) < 1_000_000:
-            self._subclasses[name] = json.dumps(described)
+        self._subclasses[name] = json.dumps(described)
         for key, part in tensors.items():
             found = self._describe(name, unwrap(part))
             if found is not None:
@@ -265,6 +261,29 @@ def _open_pairs(args: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
     for pair in args[0] if args and isinstance(args[0], list) else ():
         if isinstance(pair, list | tuple) and len(pair) == 2:
             yield _write_key(pair[0]) if isinstance(pair[0], str | int | bytes) else type(pair[0]).__name__, pair[1]
+
+
+def _tell_attribute(value: Any) -> Iterator[Any]:
+    """An attribute of a tensor subclass as the metadata of safetensors writes it: a number, text, sizes, a type."""
+    if (
+        isinstance(value, float)
+        or (isinstance(value, int) and abs(value) < _LARGEST)
+        or (isinstance(value, str) and len(value) <= _LONGEST_TEXT)
+    ):
+        yield value
+    elif (
+        isinstance(value, list | tuple)
+        and len(value) <= _MOST_SIZES
+        and all(type(one) is int and abs(one) < _LARGEST for one in value)
+    ):
+        yield list(value)
+    elif read_dtype(value):
+        yield {"_type": "torch.dtype", "_data": read_dtype(value)}
+
+
+def _may_hold(value: Call) -> bool:
+    """Whether an attribute of a tensor subclass is, or holds, a tensor: settings are enumerations and small objects."""
+    return isinstance(value.callee, Name) and value.callee.module in {"torch._utils", "torch._tensor"}
 
 
 def _read_subclass(value: Call) -> tuple[str, dict[Any, Any]] | None:

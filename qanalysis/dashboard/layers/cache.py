@@ -11,7 +11,7 @@ import streamlit as st
 from qanalysis.charts.channel_charts import group_errors
 from qanalysis.charts.format_levels import format_levels
 from qanalysis.converters.posterior import Posterior, judge_posterior
-from qanalysis.dashboard.cache import Origin, Subject, channel_axis, read_values
+from qanalysis.dashboard.cache import Origin, Subject, read_values
 from qanalysis.diagnosis.conventions import Convention, compare_conventions
 from qanalysis.diagnosis.findings import Diagnosis, diagnose
 from qanalysis.diagnosis.own_limits import LayerLimits, find_limits
@@ -28,7 +28,7 @@ def read_profile(subject: Subject) -> LayerProfile:
 
     Histograms, error per channel and per group of the values that `read_values` gives.
     """
-    axis = channel_axis(subject.origin, subject.tensor)
+    axis = subject.info.view
     return profile_layer(
         read_values(subject.origin, subject.tensor), Scheme.parse(subject.scheme), axis=axis, name=subject.tensor
     )
@@ -40,7 +40,7 @@ def read_diagnosis(subject: Subject) -> Diagnosis:
 
     ValueError or TypeError as for its profile; some tenths of a second per million values.
     """
-    axis, values = channel_axis(subject.origin, subject.tensor), read_values(subject.origin, subject.tensor)
+    axis, values = subject.info.view, read_values(subject.origin, subject.tensor)
     return diagnose(values, Scheme.parse(subject.scheme), axis=axis, name=subject.tensor, profile=read_profile(subject))
 
 
@@ -50,7 +50,7 @@ def read_posterior(subject: Subject) -> Posterior:
 
     Channels are those of the file; values that are not finite are left out and counted.
     """
-    axis, values = channel_axis(subject.origin, subject.tensor), read_values(subject.origin, subject.tensor)
+    axis, values = subject.info.view, read_values(subject.origin, subject.tensor)
     return judge_posterior(values, Scheme.parse(subject.scheme).fit(values, axis=axis).round_trip(values))
 
 
@@ -60,7 +60,7 @@ def read_conventions(subject: Subject) -> tuple[Convention, ...]:
 
     The one asked for is among them (`is_asked`). A searched range costs a hundred round trips for each.
     """
-    axis = channel_axis(subject.origin, subject.tensor)
+    axis = subject.info.view
     return compare_conventions(
         read_values(subject.origin, subject.tensor), subject.scheme, axis=axis, name=subject.tensor
     )

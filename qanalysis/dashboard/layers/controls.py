@@ -44,6 +44,7 @@ CHECKPOINTS = FileKind(
     suffixes=UPLOAD_SUFFIXES,
     get_store=get_uploads,
     list_paths=list_paths,
+    takes_addresses=True,
 )
 MOST_COMPARED = 6
 LABEL_LENGTH = 27  # letters of a box in the sidebar

@@ -6,7 +6,6 @@ another, made when a browser asks for it. Widths that were not swept are measure
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -18,8 +17,8 @@ from qanalysis.charts.heat_map import heat_map
 from qanalysis.charts.linked.inside import draw_steps, tell_part
 from qanalysis.charts.linked.recipes import write_curve, write_map
 from qanalysis.charts.linked.scene import Panel, build_part
-from qanalysis.checkpoints.source import CheckpointError
-from qanalysis.dashboard.cache import Origin, Subject, channel_axis, get_uploads, identify, read_values
+from qanalysis.checkpoints.source import CheckpointError, PickedSource
+from qanalysis.dashboard.cache import Origin, Subject, get_uploads, identify, read_values
 from qanalysis.dashboard.layers.cache import read_limits, read_profile
 from qanalysis.dashboard.layers.shown import Family, Shown
 from qanalysis.dashboard.linked import PARTS
@@ -107,7 +106,7 @@ def build_layer(
     if row is None or row.status != "ok":
         return build_part([[]], note=_explain(row, tensor))
     texts = family.schemes if place is None else family.schemes[place : place + 1]
-    subject = Subject(_find_origin(shown), tensor, texts[0])
+    subject = Subject(_find_origin(shown), tensor, texts[0], shown.request.axes)
     rows = _collect_rows(shown, subject, texts)
     profiles = _profile(subject, family, texts)
     curves = _draw_curves(shown, tensor)
@@ -144,8 +143,7 @@ def _collect_rows(shown: Shown, subject: Subject, texts: Sequence[str]) -> dict[
     if not missing:
         return known
     with open_source(subject.origin.text, get_uploads()) as source:
-        # From the source, which knows the layer's channel axis.
-        measured = sweep(source, missing, include=rf"\A{re.escape(subject.tensor)}\Z")
+        measured = sweep(PickedSource(source, [subject.info]), missing, roles="all")
     return known | {row.scheme: row for row in measured}
 
 
@@ -153,7 +151,7 @@ def _profile(subject: Subject, family: Family, texts: Sequence[str]) -> Sequence
     """What the layer looks like under each of the schemes."""
     if len(texts) == 1:
         return [read_profile(subject)]
-    axis, values = channel_axis(subject.origin, subject.tensor), read_values(subject.origin, subject.tensor)
+    axis, values = subject.info.view, read_values(subject.origin, subject.tensor)
     return profile_bits(values, Scheme.parse(texts[0]), family.steps or (), axis=axis, name=subject.tensor)
 
 

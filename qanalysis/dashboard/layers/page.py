@@ -11,7 +11,7 @@ import streamlit as st
 
 from qanalysis.charts.linked.recipes import write_profile
 from qanalysis.charts.sweep_tables import tabulate_layers, tabulate_totals
-from qanalysis.checkpoints.source import CheckpointError
+from qanalysis.checkpoints.source import CheckpointError, describe_stored
 from qanalysis.dashboard.cache import Contents, get_jobs, identify, read_contents
 from qanalysis.dashboard.elements import draw_chart, draw_choice_table, draw_fault, draw_table
 from qanalysis.dashboard.export import Extras, draw_export
@@ -37,7 +37,7 @@ from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.diagnosis.own_limits import describe_limits
 from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.notation import count, size
-from qanalysis.reports.summary import select_worst
+from qanalysis.reports.summary import list_notes, select_worst, tell_selection
 from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.selection import select_tensors
 
@@ -125,12 +125,19 @@ def _draw_result(drawn: Shown, names: tuple[str, ...]) -> None:
         except ValueError as error:
             draw_fault(str(error), "Change the box *Find layers*: a part of a name is enough.")
             return
+        _draw_coverage(shown)
         _draw_charts(shown, names, [row for row in listed if row.tensor not in shown.left_out], tensor)
         profile = _read_profile(shown, tensor)
         _draw_remarks(shown, listed, tensor, profile)
         _draw_totals(shown)
         _draw_layer_table(shown, listed, tensor)
         _draw_sections(shown, tensor, profile)
+
+
+def _draw_coverage(shown: Shown) -> None:
+    """What was measured of the file and what was left out, in a line above the charts; what holds for it as a whole."""
+    told = [tell_selection(shown.rows.coverage), *list_notes(shown.rows.coverage)]
+    st.caption(escape_markdown(". ".join(line for line in told if line)))
 
 
 def _list_rows(shown: Shown) -> list[Row]:
@@ -260,7 +267,9 @@ def _draw_layer_table(shown: Shown, listed: Sequence[Row], tensor: str) -> None:
 def _draw_contents(contents: Contents) -> None:
     """What the file holds before the first sweep: its size, what reading costs, and the table "contents"."""
     st.markdown(f"#### {escape_markdown(contents.name)}: {len(contents.tensors)} tensors, {size(contents.size_bytes)}")
-    st.caption(escape_markdown(contents.memory_note))
+    stored = describe_stored(contents.tensors)
+    told = [f"already quantized ({stored}) as stored"] if stored else []
+    st.caption(escape_markdown(". ".join([*told, *contents.notes, contents.memory_note])))
     draw_table(build_contents(contents.tensors), "contents", height=CONTENTS_HEIGHT, alt="Tensors of the file")
 
 

@@ -143,7 +143,7 @@ class Shown:
 
         The key of what is kept of it; it names the source as it was when it was swept.
         """
-        return Subject(Origin(self.request.source, self.request.identity), tensor, self.scheme)
+        return Subject(Origin(self.request.source, self.request.identity), tensor, self.scheme, self.request.axes)
 
 
 def choose_shown(candidates: Sequence[SweepJob | None], request: SweepRequest, view: LayersView) -> Shown | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
+from qanalysis.checkpoints.entries import read_float_columns
 from qanalysis.checkpoints.graphs.catalogue import PACKED_OPERATORS
 from qanalysis.checkpoints.graphs.operators import PackedWeight
 from qanalysis.checkpoints.packed.parts import LayoutError
@@ -33,7 +35,7 @@ def read_packed(folder: Path, made: ModelProto, name: str) -> PackedWeight:
 
 
 def read_values(packed: PackedWeight) -> NDArray[np.float32]:
-    """All its values, which must also come in slices as they come whole."""
+    """All its values, which must also come in slices, and in columns of any rows, as they come whole."""
     count = packed.info.numel
     whole = packed.values.read(0, count)
     assert whole.dtype == np.float32
@@ -41,6 +43,12 @@ def read_values(packed: PackedWeight) -> NDArray[np.float32]:
     for start, stop in ((0, min(1, count)), (count // 3, count // 3 * 2), (count // 2 + 1, count), (count, count)):
         if start <= stop:
             np.testing.assert_array_equal(packed.values.read(start, stop), whole[start:stop])
+    for axis in range(len(packed.info.shape) if count else 0):
+        width = math.prod(packed.info.shape[axis:])
+        first, last = width // 4, width - width // 5
+        start, stop = (0, count) if count < 3 * width else (width, count - width)
+        found = read_float_columns(packed.values, start, stop, width=width, first=first, last=last)
+        np.testing.assert_array_equal(found, whole[start:stop].reshape(-1, width)[:, first:last])
     return whole.reshape(packed.info.shape)
 
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import helper
+from onnx.numpy_helper import from_array
 
 from tests.checkpoints.graphs.packed_models import (
     EXTREMES,
@@ -237,11 +238,28 @@ def test_a_table_is_that_of_onnx_runtime(
             "its zero points have 12 bytes; its sizes need 8",
         ),
         (make_gather(1, 16, W=np.array(3, np.uint8).reshape(1), s=np.ones(1, np.float32)), "its quantize_axis is 1"),
+        (
+            make_gather(
+                1, 16, W=np.zeros((4, 8), np.uint8), s=from_array(np.array(1, np.float32), "s"), z=np.zeros(4, np.uint8)
+            ),
+            r"its scale has the shape \(\)",
+        ),
     ],
-    ids=["axis beyond", "negative block", "six bits", "few scales", "many zeros", "one axis"],
+    ids=["axis beyond", "negative block", "six bits", "few scales", "many zeros", "one axis", "scalar scale"],
 )
 def test_parts_of_a_table_that_do_not_fit_are_told(tmp_path: Path, made: Any, reason: str) -> None:
     assert re.search(reason, catch(tmp_path, made, "W"))
+
+
+@pytest.mark.parametrize("sizes", [(6, 3), (1, 3), (6, 1), (1, 1)], ids=["blocks", "columns", "rows", "one"])
+def test_tables_of_fp8_may_share_scales(tmp_path: Path, sizes: tuple[int, int]) -> None:
+    rng = np.random.default_rng(17)
+    codes = rng.normal(size=(6, 40)).astype(ml_dtypes.float8_e4m3fn)
+    scales = rng.uniform(0.1, 1, sizes).astype(np.float32)
+    length = 16 if sizes[1] == 3 else 0
+    found = read_values(read_packed(tmp_path, make_gather(1, length, W=codes, s=scales), "W"))
+    spread = np.repeat(scales, length or 40, axis=1)[:, :40]
+    np.testing.assert_array_equal(found, codes.astype(np.float32) * spread)
 
 
 def make_bnb4(rows: int, columns: int, length: int, kind: int, **arrays: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.source import TensorInfo
@@ -200,3 +200,27 @@ def test_fills_are_no_weights(tmp_path: Path) -> None:
     fill = helper.make_tensor("v", 1, [1], [2.0])
     nodes = [node("ConstantOfShape", ["d"], ["W"], value=fill), node("MatMul", ["x", "W"], ["y"])]
     assert list(read(tmp_path, nodes, {"d": np.array([4, 6])})) == ["d"]
+
+
+def test_weights_in_constant_nodes_are_told(tmp_path: Path) -> None:
+    stored = numpy_helper.from_array(ones(4, 6))
+    nodes = [
+        node("Constant", [], ["W"], value=stored),
+        node("MatMul", ["x", "W"], ["t"]),
+        node("MatMul", ["t", "V"], ["y"]),
+    ]
+    with open_checkpoint(save(tmp_path / "m.onnx", model(nodes, {"V": ones(6, 4)}))) as source:
+        assert [(info.name, info.role) for info in source.tensors] == [("V", "weight"), ("W", "weight")]
+        assert source.notes == ("weights in Constant nodes, not in initializers: 1 of 2",)
+
+
+def test_a_quantized_table_that_is_looked_up_and_multiplied_with_is_an_embedding(tmp_path: Path) -> None:
+    arrays = {"E": np.ones((9, 4), dtype=np.int8), "s": ones(9)}
+    nodes = [
+        node("DequantizeLinear", ["E", "s"], ["D"], axis=0),
+        node("Gather", ["D", "x"], ["h"]),
+        node("Transpose", ["D"], ["T"], perm=[1, 0]),
+        node("MatMul", ["h", "T"], ["y"]),
+    ]
+    found = read(tmp_path, nodes, arrays)
+    assert {name: (info.role, info.view) for name, info in found.items()} == {"E": ("embedding", MatrixView((0,)))}

@@ -184,6 +184,14 @@ def test_a_float_weight_between_a_pair_stays_float(tmp_path: Path) -> None:
     assert [part.name for part in packed.parts] == ["W"]
 
 
+def test_small_floats_with_the_zero_that_names_their_type(tmp_path: Path) -> None:
+    codes = draw_codes(np.random.default_rng(2), "float8_e4m3fn", (3, 4))
+    made = make_qdq(codes, np.float32(0.5), np.zeros((), ml_dtypes.float8_e4m3fn))
+    found = read_values(read_packed(tmp_path, made, "W"))
+    np.testing.assert_array_equal(found, codes.astype(np.float32) / 2)
+    np.testing.assert_array_equal(found, run_model(made))
+
+
 def test_activations_are_no_weights(tmp_path: Path) -> None:
     nodes = [node("DequantizeLinear", ["x", "s", "z"], ["y"])]
     made = make_model(nodes, {"s": np.float32(0.1), "z": np.uint8(3)}, x=TensorProto.UINT8)

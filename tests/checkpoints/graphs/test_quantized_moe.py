@@ -89,12 +89,13 @@ def test_experts_are_those_of_onnx_runtime(tmp_path: Path, bits: int, block: int
         np.testing.assert_allclose(found, wanted[expert], rtol=4 * np.finfo(np.float32).eps, atol=step)
 
 
-def test_fp4_experts_in_blocks_of_32(tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_bytes", [True, False], ids=["scales as bytes", "scales as floats"])
+def test_fp4_experts_in_blocks_of_32(tmp_path: Path, as_bytes: bool) -> None:
     codes = np.arange(2 * 3 * 64).reshape(2, 3, 64) % 16
     exponents = np.array([1, 2, 4, 0.5] * 3, np.float32).reshape(2, 3, 2)
     parts = {
         "W": pack_rows(codes, 4),
-        "s": exponents.astype(ml_dtypes.float8_e8m0fnu),
+        "s": exponents.astype(ml_dtypes.float8_e8m0fnu).view(np.uint8 if as_bytes else ml_dtypes.float8_e8m0fnu),
         "o": np.array([1, 10], np.float32),
     }
     packed = read_packed(tmp_path, make_moe(**parts, quant_type="fp4"), "W")

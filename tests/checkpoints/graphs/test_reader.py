@@ -17,6 +17,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
 from tests.checkpoints.damage import as_nobody, damaged_copies, find, open_to_others, read_all, read_or_refuse, refusal
+from tests.checkpoints.graphs.models import body, function, model, node
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -301,7 +302,27 @@ def test_names_that_occur_twice_are_told_apart(tmp_path: Path) -> None:
     assert list(read_all(save(tmp_path / "m.onnx", tensor, tensor))) == ["w", "w (2)"]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(damaged_copies(SMALL))
+RICH = model(
+    [
+        node(
+            "If",
+            ["c"],
+            ["h"],
+            then_branch=body([node("Turn", ["w"], ["o"], domain="local")]),
+            else_branch=body([], {"o": np.ones((2, 3), np.float32)}),
+        ),
+        node("Split", ["h"], ["a", "b"], axis=1, num_outputs=2),
+        node("Concat", ["a", "b"], ["d"], axis=0),
+        node("Reshape", ["d", "shape"], ["r"]),
+        node("Scan", ["r"], ["s"], num_scan_inputs=1, body=body([node("MatMul", ["x", "v"], ["o"])], inputs=["v"])),
+        node("Einsum", ["x", "w"], ["y"], equation="...k,kn->...n"),
+    ],
+    {"w": np.ones((2, 3), np.float32), "c": np.array(True), "shape": np.array([2, -1, 1])},
+    functions=[function("Turn", ["v"], [node("Transpose", ["v"], ["o"], perm=[1, 0])])],
+).SerializeToString()
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damaged_copies(SMALL) | damaged_copies(RICH))
 def test_damaged_models_read_or_are_refused(tmp_path: Path, content: bytes) -> None:
     read_or_refuse(tmp_path / "fuzzed.onnx", content)

@@ -110,8 +110,11 @@ def test_values_are_those_of_the_library(
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"l.weight.absmax": np.ones(3, np.float32)}, "absmax of shape [3] must have 2 numbers"),
-        ({"l.weight.quant_map": np.ones(15, np.float32)}, "quant_map of shape [15] must have 16 numbers"),
+        ({"l.weight.absmax": np.ones(3, np.float32)}, "absmax of float32 and shape [3] must have 2 real numbers"),
+        (
+            {"l.weight.quant_map": np.ones(15, np.float32)},
+            "quant_map of float32 and shape [15] must have 16 real numbers",
+        ),
         ({"l.weight": np.zeros((63, 1), np.uint8)}, "needs 64 bytes of codes"),
         ({"state": b"{"}, "is not JSON"),
         ({"state": b"[" * 60_000}, "is not JSON"),
@@ -119,15 +122,15 @@ def test_values_are_those_of_the_library(
         ({"state": b" " * 70_000}, "at most 65536 are read"),
         ({"state": {"blocksize": 0, "shape": [2, 64]}}, "gives the blocksize 0"),
         ({"state": {"blocksize": 2**60, "shape": [2, 64]}}, "gives the blocksize 1152921504606846976"),
-        ({"state": {"blocksize": "64", "shape": [2, 64]}}, "gives the blocksize 64"),
+        ({"state": {"blocksize": "64", "shape": [2, 64]}}, "gives the blocksize '64'"),
         ({"state": {"blocksize": 64, "shape": [2**60, 4]}}, "gives the shape [1152921504606846976, 4]"),
         ({"state": {"blocksize": 64, "shape": [2**40, 2**40]}}, "bytes of codes"),
-        ({"state": {"blocksize": 64, "shape": "2x64"}}, "gives the shape 2x64"),
+        ({"state": {"blocksize": 64, "shape": "2x64"}}, "gives the shape '2x64'"),
         ({"state": {"blocksize": 64, "shape": [True, 128]}}, "gives the shape [True, 128]"),
         ({"state": {"blocksize": 64, "shape": []}}, "gives the shape []"),
         ({"state": {"blocksize": 64, "shape": [2, 64], "nested_blocksize": 256}}, "nested_quant_map is missing"),
-        ({"state": {"blocksize": 64, "shape": [2, 64], "nested_offset": "x"}}, "gives the offset x"),
-        ({"l.weight.absmax": np.ones(2, np.uint8)}, "absmax of uint8 does not fit"),
+        ({"state": {"blocksize": 64, "shape": [2, 64], "nested_offset": "x"}}, "gives the offset 'x'"),
+        ({"l.weight.absmax": np.ones(2, np.uint8)}, "absmax of uint8 and shape [2] must have 2 real numbers"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
@@ -179,4 +182,13 @@ def test_tiled_int8_is_recognised_and_not_decoded(tmp_path: Path) -> None:
 
 def test_int8_scales_of_another_length_are_told(tmp_path: Path) -> None:
     found = read_logical(tmp_path, {"l.weight": np.zeros((4, 8), np.int8), "l.SCB": np.ones(8, np.float32)})
-    assert "SCB of shape [8] does not fit a weight of shape [4, 8]" in found["l.SCB"].info.reason
+    assert "l.SCB of float32 and shape [8] must have 4 real numbers" in found["l.SCB"].info.reason
+
+
+def test_codes_without_their_state_are_one_line_with_all_bytes(tmp_path: Path) -> None:
+    parts = write_parts([3] * 128, np.ones(2, np.float32), [2, 64])
+    del parts["l.weight.quant_state.bitsandbytes__nf4"]
+    found = read_logical(tmp_path, parts)
+    assert list(found) == ["l.weight"]
+    assert "4-bit codes whose quant_state, which holds the shape, is missing" in found["l.weight"].info.reason
+    assert found["l.weight"].info.size_bytes == 64 + 8 + 64

@@ -235,6 +235,14 @@ def test_scales_of_activations_stay_tensors(tmp_path: Path) -> None:
     assert sorted(read_logical(tmp_path, {**parts, **beside})) == ["l.input_global_scale", "l.k_scale", "l.weight"]
 
 
+def test_a_rotation_is_told(tmp_path: Path) -> None:
+    parts, values = draw_parts((4, 16), 1, 4)
+    config = {"quantization_config": {"transform_config": {"config_groups": {"u": {}}}}}
+    found = read_one(tmp_path, "l.weight", parts, config=config)
+    np.testing.assert_array_equal(found.values, values)
+    assert "transform_config rotates" in found.info.note
+
+
 @pytest.mark.parametrize(
     ("names", "word"),
     [

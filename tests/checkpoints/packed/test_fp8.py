@@ -233,6 +233,19 @@ def test_scales_that_do_not_fit_are_a_row_with_a_reason(tmp_path: Path, scale: A
         raise ValueError(found.info.reason)
 
 
+def test_a_vector_with_an_empty_scale_is_a_row_with_a_reason(tmp_path: Path) -> None:
+    parts = {"l.weight": draw_codes(64), "l.weight_scale": np.ones(0, np.float32)}
+    assert "scales of shape [0] do not lie" in read_logical(tmp_path, parts)["l.weight"].info.reason
+
+
+def test_scales_keep_the_sign_of_zero_and_signalling_nans_pass(tmp_path: Path) -> None:
+    codes = np.array([[1, -1]] * 3, E4M3)
+    scales = np.array([[0x80000000], [0x7F800001], [0xFF800000]], np.uint32).view(np.float32)
+    values = read_one(tmp_path, "l.weight", {"l.weight": codes, "l.weight_scale": scales}).values
+    np.testing.assert_array_equal(np.signbit(values[0]), [True, False])
+    np.testing.assert_array_equal(values[1:], [[np.nan, np.nan], [-np.inf, np.inf]])
+
+
 def test_empty_codes_are_a_row_with_a_reason(tmp_path: Path) -> None:
     parts = {"l.weight": np.empty((0, 4), E4M3), "l.weight_scale": np.ones(1, np.float32)}
     assert r"codes of shape [0, 4] are empty" in read_logical(tmp_path, parts)["l.weight"].info.reason

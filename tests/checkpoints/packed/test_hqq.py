@@ -108,7 +108,7 @@ def test_codes_whose_sizes_are_no_tensors_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"l.scale": np.ones((3, 1), np.float32)}, "l.scale of shape [3, 1] must have 2 numbers"),
+        ({"l.scale": np.ones((3, 1), np.float32)}, "l.scale of float32 and shape [3, 1] must have 2 real numbers"),
         ({"l.W_q": np.zeros((2, 8), np.uint8)}, "need 8 bytes in 2 equal slabs, and W_q of shape [2, 8] has 16"),
         ({"l.shape": np.array([2**40, 2**40])}, "bytes in 2 equal slabs"),
         ({"l.shape": np.array([-2, 8])}, "can not be cut into groups"),

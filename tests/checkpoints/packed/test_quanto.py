@@ -102,6 +102,7 @@ def test_without_a_bias_a_group_is_a_row_and_that_is_told(tmp_path: Path) -> Non
         ({"l.weight._shift": np.ones((4, 1), np.int8)}, "a shift of int8 and shape [4, 1] does not fit"),
         ({"l.weight._data._data": np.zeros((9, 8), np.uint8)}, "hold neither 4 nor 2 bits for 4 rows"),
         ({"l.weight._data._data": np.zeros(16, np.uint8)}, "codes have the shape [16]"),
+        ({"l.weight._scale": np.ones((4, 1), np.int32)}, "_scale of int32 and shape [4, 1] must have 4 real numbers"),
         ({"l.weight._scale": np.ones((1, 4), np.float32)}, "a scale of shape [1, 4] is not one number for each row"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",

@@ -65,7 +65,7 @@ def in_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def show(source: str = SOURCE, schemes: list[str] = SWEPT, **view: Any) -> Shown:
     texts = tuple(str(Scheme.parse(text)) for text in schemes)
     with open_checkpoint(source) as opened:
-        rows = sweep(opened, texts)
+        rows = sweep(opened, texts, roles="all")
     request = SweepRequest(source, identify(source).identity, texts, roles="all")
     return Shown(request, rows, LayersView(source=source, **view), texts[0])
 
@@ -74,7 +74,7 @@ def show(source: str = SOURCE, schemes: list[str] = SWEPT, **view: Any) -> Shown
 def measured(root: Path) -> Rows:
     schemes = [f"int{bits} {family}" for bits in WIDTHS for family in FAMILIES] + ["mxfp4", "nf4 group=8"]
     with open_checkpoint(root / SOURCE) as source:
-        return sweep(source, schemes)
+        return sweep(source, schemes, roles="all")
 
 
 def names_of(shown: Shown) -> tuple[str, ...]:

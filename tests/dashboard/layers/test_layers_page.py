@@ -436,7 +436,7 @@ def test_stale_and_unknown_parameters_fall_back_with_one_notice(open_page: OpenP
         ("sample:none", "the samples are digits-mlp"),
         ("upload:0123/gone.npz", "upload the file again"),
         ("broken.safetensors", "broken.safetensors"),
-        ("empty", "holds no .safetensors file"),
+        ("empty", "holds no weights and no index of shards"),
         ("notes.npz", "notes.npz"),
     ],
     ids=["missing", "outside", "no sample", "expired upload", "truncated", "empty folder", "not an archive"],

@@ -1,0 +1,1 @@
+"""How is a checkpoint read that lies on another machine? By its header and by byte ranges, over HTTP."""
