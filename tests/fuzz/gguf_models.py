@@ -72,7 +72,7 @@ def _pack(kind: int, value: Any, claims: int | None) -> bytes:
     if kind == _TEXT:
         return _text(str(value))
     if kind == _ARRAY and isinstance(value, int):  # so many arrays in one another
-        return struct.pack("<IQ", _ARRAY, 1) * value + struct.pack("<IQI", 4, 1, 7)
+        return struct.pack("<IQ", _ARRAY, 1) * (value if 0 <= value <= 100_000 else 3) + struct.pack("<IQI", 4, 1, 7)
     if kind == _ARRAY:
         inner, items = value
         head = struct.pack("<IQ", inner & 0xFFFFFFFF, len(items) if claims is None else claims)
