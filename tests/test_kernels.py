@@ -26,13 +26,13 @@ from qanalysis.kernels import (
     tallies,
     tiles,
     uniform,
-    unpacking,
+    unpacking_loops,
 )
 from qanalysis.quantizers.rounding import ROUNDINGS, draw_uniform
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
 
-FILES = (lanes, adders, scans, uniform, searches, tiles, coded, passes, observing, following, tallies, unpacking)
+FILES = (lanes, adders, scans, uniform, searches, tiles, coded, passes, observing, following, tallies, unpacking_loops)
 LOOPS = {
     name: loop
     for file in FILES

@@ -227,6 +227,7 @@ def test_imports_load_no_heavy_library(code: str) -> None:
         "pyarrow",
         "jinja2",
         "huggingface_hub",
+        "numba",
     }
     assert not heavy & list_loaded(code)
 

@@ -10,6 +10,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from qanalysis.commands.app import _server_options
 from tests.commands.asking import ask
 
@@ -35,6 +37,17 @@ def test_the_server_settings_are_safe_and_known_to_streamlit() -> None:
     assert [option for option in _server_options("0.0.0.0", None) if "allowedHosts" in option] == [
         "--server.allowedHosts=*"
     ]
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["with --remote", "without"])
+def test_addresses_are_opened_only_with_the_switch(
+    given: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[dict[str, str]] = []
+    monkeypatch.setenv("QANALYSIS_REMOTE", "1")  # of a shell that once set it
+    monkeypatch.setattr(os, "execve", lambda _path, _command, environment: started.append(environment))
+    assert ask("app", "--root", str(tmp_path), *["--remote"] * given).exit_code == 0
+    assert started[0]["QANALYSIS_REMOTE"] == str(int(given))
 
 
 def test_the_dashboard_starts_from_any_folder_and_ends_with_its_command(tmp_path: Path) -> None:

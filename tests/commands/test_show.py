@@ -7,8 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
+import numpy as np
+import pytest
+from safetensors.numpy import save
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
+from tests.checkpoints.remote.serving import Site, serve
 from tests.commands.asking import ask
 
 
@@ -43,3 +47,18 @@ def test_show_follows_its_shipped_schema() -> None:
     schema = json.loads(files("qanalysis").joinpath("schema/tensors.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(json.loads(ask("show", "sample:digits-cnn", "--json").stdout), schema)
+
+
+def test_an_address_is_listed_like_a_file_and_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = np.ones((30, 40), dtype=np.float32)
+    with serve(Site(repositories={"o/r": {"model.safetensors": save({"layer.weight": weights})}})) as site:
+        monkeypatch.setenv("HF_ENDPOINT", site.url)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        listed = ask("show", "hf://o/r")
+        refused = ask("show", "hf://o/r@none")
+    assert listed.exit_code == 0
+    assert "layer.weight" in listed.stdout
+    assert "a read costs the tensor or slice asked for" in listed.stdout + listed.stderr
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("error: hf://o/r@none: http://127.0.0.1")
+    assert refused.stderr.count("\n") == 1

@@ -8,6 +8,7 @@ lowest first, down a column for weights and along a row for zero points.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -182,19 +183,37 @@ def _find_version(zeros: Part, sizes: Sizes, stem: Stem) -> tuple[int, str]:
     told = stem.evidence.quantization.get("checkpoint_format")
     middle, most = 1 << (sizes.bits - 1), (1 << sizes.bits) - 1
     at_once = max(1, _MOST_ZEROS // sizes.rows)
-    fields = unpack_bits(as_bytes(zeros.rows(0, min(sizes.groups, at_once))), sizes.bits, sizes.rows)
-    if (fields == middle - 1).all():
+    stored = as_bytes(zeros.rows(0, min(sizes.groups, at_once)))
+    if _holds_only(stored, middle - 1, sizes):
         against = ", though the configuration says gptq_v2" if told == "gptq_v2" else ""
         return 1, f"zero points read as version 1 (z + 1): all are {middle - 1}, the middle less one{against}"
-    if (fields == middle).all():
+    if _holds_only(stored, middle, sizes):
         against = f", though the configuration says {told}" if told == "gptq" else ""
         return 0, f"zero points read as version 2 (z): all are {middle}, the middle of the codes{against}"
     if told == "gptq_v2":
         return 0, "zero points read as version 2 (z), as the configuration says"
     why = "as the configuration says" if told == "gptq" else "as nothing says otherwise"
-    full = int(np.count_nonzero(fields == most))
+    full = int(np.count_nonzero(unpack_bits(stored, sizes.bits, sizes.rows) == most))
     wrapped = f"; {full} are {most}, read as {most + 1}, where some runtimes wrap to 0" if full else ""
     return 1, f"zero points read as version 1 (z + 1), {why}{wrapped}"
+
+
+def _holds_only(stored: NDArray[np.uint8], code: int, sizes: Sizes) -> bool:
+    """Whether every zero point of rows of bytes is one code; asked of each layer of a file, so that nothing is unpacked
+    for it.
+    """
+    wanted, mask = _repeat(code, sizes.bits, sizes.rows)
+    used = stored[:, : wanted.size]
+    return bool((used == wanted).all()) if mask is None else not ((used ^ wanted) & mask).any()
+
+
+@lru_cache(maxsize=64)
+def _repeat(code: int, bits: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """A row of bytes with `count` times the same code, and which bits of it are codes where some are none."""
+    one = np.array([code >> bit & 1 for bit in range(bits)], np.uint8)
+    wanted = np.packbits(np.tile(one, count), bitorder="little")
+    whole = count * bits % 8 == 0
+    return wanted, None if whole else np.packbits(np.ones(count * bits, np.uint8), bitorder="little")
 
 
 def _read_permuted(stem: Stem) -> Packed | None:

@@ -37,7 +37,16 @@ def show(text: str) -> str:
     scheme, mark, rest = re.split(r"[?#]", text, maxsplit=1)[0].partition("://")
     host, slash, path = rest.partition("/")
     shown = f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}" if scheme.lower() != "hf" else text
-    return shorten("".join(sign if sign.isprintable() else "?" for sign in shown), 160)
+    return show_text(shown, 160)
+
+
+def show_text(text: str, most: int) -> str:
+    r"""What a server said, on one line, cut, without signs that a terminal obeys.
+
+    >>> show_text("HTTP/1.1\x1b[31m OK", 40)
+    'HTTP/1.1?[31m OK'
+    """
+    return shorten("".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split())), most)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from qanalysis.checkpoints.remote.network import Link
 READ_TIMEOUT_S, TOTAL_S = 20.0, 60.0
 #: Longer answers may take longer: a server that sends fewer bytes a second is given up.
 SLOWEST = 1 << 16
+_FRESH_S = 30.0  # connections that rest longer may be cut on their way without a word
 
 
 class _Timed(io.RawIOBase):
@@ -38,7 +39,7 @@ class Line:
     def __init__(self, link: Link) -> None:
         self.socket: socket.socket = link.socket
         self.is_private = link.is_private
-        self._deadline = 0.0
+        self._deadline = self._used = 0.0
 
     def ask(self, url: Url, headers: Mapping[str, str], *, expected: int) -> HTTPResponse:
         """The head of the answer to a GET; `expected` bytes of a body may follow. HTTPException for what is none."""
@@ -50,9 +51,15 @@ class Line:
         answer.begin()
         return answer
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it was in use a moment ago."""
+        return time.monotonic() - self._used < _FRESH_S
+
     def limit_wait(self) -> None:
         """Let the next wait end with the deadline. TimeoutError behind it."""
-        left = self._deadline - time.monotonic()
+        self._used = time.monotonic()
+        left = self._deadline - self._used
         if left <= 0:
             raise TimeoutError
         self.socket.settimeout(min(READ_TIMEOUT_S, left))

@@ -22,11 +22,11 @@ from qanalysis.checkpoints.remote.session import Key, Session
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.notation import shorten
 
-#: Names the hub to ask, and the token that is sent to it.
-ENDPOINT_VARIABLE, TOKEN_VARIABLE = "HF_ENDPOINT", "HF_TOKEN"
+#: Name the hub to ask, the token that is sent to it, and that it is not asked, as they do for the hub's own tools.
+ENDPOINT_VARIABLE, TOKEN_VARIABLE, OFFLINE_VARIABLE = "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE"
 _LIST_BYTES = 1 << 25
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_NEEDS = "addresses of the hub need huggingface_hub; install it with `pip install qanalysis[hub]`"
+_NEEDS = "addresses of the hub need huggingface_hub; install it with `pip install 'qanalysis[hub]'`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,10 @@ def find_place(text: str, *, public_only: bool = False) -> Place:
     With `public_only` no machine of a private network is reached but that of HF_ENDPOINT. A token is taken from
     HF_TOKEN alone, and sent to HF_ENDPOINT alone. Raises CheckpointError.
     """
-    endpoint = Url.parse(os.environ.get(ENDPOINT_VARIABLE) or "https://huggingface.co")
+    try:
+        endpoint = Url.parse(os.environ.get(ENDPOINT_VARIABLE) or "https://huggingface.co")
+    except CheckpointError as error:
+        raise CheckpointError(f"{ENDPOINT_VARIABLE} is set to {error}") from None
     session = Session(key=_find_key(endpoint), public_only=public_only)
     try:
         if text.lower().startswith(HUB_PREFIX):
@@ -84,9 +87,16 @@ def _find_in_hub(text: str, session: Session, base: str) -> Place:
         from huggingface_hub import hf_hub_url
     except ImportError:
         raise CheckpointError(f"{show(text)}: {_NEEDS}") from None
+    if os.environ.get(OFFLINE_VARIABLE, "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise CheckpointError(
+            f"{show(text)}: {OFFLINE_VARIABLE} forbids to ask the hub; unset it, or give a local folder"
+        )
     repository, revision, path = _parse_address(text)
     wanted = revision or "main"
-    commit, sizes = _list_files(session, f"{base}/api/models/{repository}", wanted)
+    try:
+        commit, sizes = _list_files(session, f"{base}/api/models/{repository}", wanted)
+    except CheckpointError as error:
+        raise CheckpointError(f"{show(text)}: {error}") from None
 
     def locate(file: str) -> Url:
         return Url.parse(hf_hub_url(repository, file, revision=commit or wanted, endpoint=base))

@@ -17,6 +17,7 @@ CACHE_VARIABLE = "QANALYSIS_CACHE"
 #: The most bytes that are kept, in memory and in that folder.
 MEMORY_BYTES, FOLDER_BYTES = 1 << 28, 1 << 32
 _SUFFIX = ".bytes"
+Bytes = bytes | bytearray | memoryview
 
 
 class Pages:
@@ -24,11 +25,11 @@ class Pages:
 
     def __init__(self, limit: int) -> None:
         self._limit, self._held = limit, 0
-        self._pages: OrderedDict[tuple[str, int], bytes | bytearray] = OrderedDict()
+        self._pages: OrderedDict[tuple[str, int], Bytes] = OrderedDict()
         self._starts: dict[str, list[int]] = {}
         self._lock = threading.Lock()
 
-    def find(self, version: str, start: int) -> tuple[int, bytes | bytearray] | None:
+    def find(self, version: str, start: int) -> tuple[int, Bytes] | None:
         """The kept stretch that holds byte `start` and most of those behind it, and where it begins."""
         with self._lock:
             best = max(
@@ -41,7 +42,7 @@ class Pages:
             self._pages.move_to_end((version, best))
             return best, self._pages[version, best]
 
-    def put(self, version: str, start: int, data: bytes | bytearray) -> None:
+    def put(self, version: str, start: int, data: Bytes) -> None:
         """Keep a stretch, unless it alone is more than a half of what is kept."""
         if 2 * len(data) > self._limit:
             return
@@ -52,6 +53,12 @@ class Pages:
             self._held += len(data)
             while self._held > self._limit:
                 self._drop(*next(iter(self._pages)))
+
+    def forget(self, version: str) -> None:
+        """Drop all stretches of a version, and of those whose names begin with it."""
+        with self._lock:
+            for name, start in [page for page in self._pages if page[0].startswith(version)]:
+                self._drop(name, start)
 
     def _end(self, version: str, start: int) -> int:
         return start + len(self._pages[version, start])
@@ -86,7 +93,7 @@ def load(version: str, start: int, stop: int) -> bytes | None:
     return data
 
 
-def save(version: str, start: int, data: bytes | bytearray) -> None:
+def save(version: str, start: int, data: Bytes) -> None:
     """Keep them there, the oldest making room. A folder that can not be written to keeps nothing."""
     path = _locate(version, start, start + len(data))
     if path is None:

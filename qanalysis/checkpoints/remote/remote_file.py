@@ -5,6 +5,7 @@ questions, a tensor or a slice in one.
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from itertools import count as count_up
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from qanalysis.checkpoints.data_file import DataFile
 from qanalysis.checkpoints.remote.addresses import Url
-from qanalysis.checkpoints.remote.pages import PAGES, Pages, load, save
+from qanalysis.checkpoints.remote.pages import PAGES, Bytes, Pages, load, save
 from qanalysis.checkpoints.remote.session import Landing, MovedOnError, Session
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.notation import shorten
@@ -25,9 +26,11 @@ MEMORY_NOTE = "Read by byte ranges over the network: a read costs the tensor or 
 FIRST_BYTES, JUMP_BYTES, MOST_AHEAD = 1 << 16, 1 << 14, 1 << 22
 #: Files of ONNX up to this size come whole: their graph is walked over all of them.
 WHOLE_BYTES = 1 << 26
-#: The longest header, and the largest table that is kept while its columns are read.
-MOST_HEADER, MOST_TABLE = 1 << 28, 1 << 28
-_TABLES = Pages(2 * MOST_TABLE)
+#: The longest header; shorter reads of values are made like those of a header.
+MOST_HEADER, SHORT_BYTES = 1 << 28, 1 << 12
+#: Columns of a table that are kept, and rows that are fetched at once for them.
+BAND_BYTES, ROWS_BYTES = 1 << 28, 1 << 26
+_SLICES, _BANDS = Pages(1 << 28), Pages(2 * BAND_BYTES)
 _LANDING_S = 240.0  # signed addresses of CDNs hold for minutes or more
 _NUMBERS = count_up()
 
@@ -44,7 +47,8 @@ class RemoteFile(DataFile):
         self.name, self._url, self._session = name, url, session
         self._landing: tuple[Landing, float] | None = None
         self._tags: dict[tuple[str, str, int], str] = {}
-        self._is_open, self._ahead, self._end = True, FIRST_BYTES, 0
+        self._is_open, self._ahead = True, FIRST_BYTES
+        self._columns = threading.Lock()
         self._is_pinned = pinned and size is not None
         self.size = size or 0
         self.version = f"{url}\0{size}"
@@ -66,7 +70,6 @@ class RemoteFile(DataFile):
         self.version = f"{self._url}\0{found.size}\0{found.tag or next(_NUMBERS)}"
         self._is_pinned = bool(found.tag)
         PAGES.put(self.version, 0, found.data)
-        self._end = len(found.data)
 
     def read_header(self, offset: int, length: int) -> bytes:
         stop = min(offset + length, self.size)
@@ -77,7 +80,7 @@ class RemoteFile(DataFile):
             )
         parts, place = [], offset
         while place < stop:
-            begin, page = PAGES.find(self.version, place) or (place, self._read_ahead(place, stop))
+            begin, page = PAGES.find(self.version, place) or self._read_ahead(place, stop)
             parts.append(bytes(page[place - begin : stop - begin]))
             place += len(parts[-1])
         return b"".join(parts)
@@ -86,43 +89,66 @@ class RemoteFile(DataFile):
         stop = offset + count * dtype.itemsize
         if offset < 0 or stop > self.size:
             raise ValueError(f"bytes {offset} to {stop} of a file of {self.size} were asked for")
-        if stop == offset:
-            return np.empty(0, dtype=dtype)
-        begin, page = PAGES.find(self.version, offset) or (0, b"")
-        if stop <= begin + len(page):
-            return np.frombuffer(page, dtype, count, offset - begin).copy()
-        return np.frombuffer(self._fetch(offset, stop), dtype)
+        if stop - offset < SHORT_BYTES:
+            return np.frombuffer(bytearray(self.read_header(offset, stop - offset)), dtype)
+        for kept in (PAGES, _SLICES):
+            begin, page = kept.find(self.version, offset) or (0, b"")
+            if stop <= begin + len(page):
+                return np.frombuffer(page, dtype, count, offset - begin).copy()
+        data = self._fetch(offset, stop)
+        _SLICES.put(self.version, offset, bytes(data))  # a sweep may pass over a tensor twice
+        return np.frombuffer(data, dtype)
 
     def read_columns(
         self, offset: int, *, dtype: np.dtype, count: int, width: int, first: int, last: int
     ) -> NDArray[Any]:
-        """Read as the whole table in one stretch, which is kept for the columns that are asked for next."""
-        kept = _TABLES.find(self.version, offset)
-        size = count * dtype.itemsize
-        if kept is None or kept[0] != offset or len(kept[1]) < size:
-            table = self.read_array(offset, dtype=dtype, count=count)
-            if size <= MOST_TABLE:
-                _TABLES.put(self.version, offset, table.tobytes())
-        else:
-            table = np.frombuffer(kept[1], dtype, count)
-        return table.reshape(-1, width)[:, first:last].copy()
+        """Columns lie apart in a file: all of the table is fetched, in stretches of whole rows. As many columns as
+        `BAND_BYTES` hold are kept, one after another, for those that are asked for next.
+        """
+        rows = count // width
+        column_bytes = rows * dtype.itemsize
+        version = f"{self.version}\0{offset} {count} {width} {dtype}"
+        with self._columns:  # the next thread then finds what this one fetches
+            begin, band = _BANDS.find(version, first * column_bytes) or (0, memoryview(b""))
+            if last * column_bytes > begin + len(band):
+                begin = first * column_bytes
+                end = min(width, max(last, first + BAND_BYTES // max(column_bytes, 1)))
+                band = self._read_band(offset, dtype, rows, width, slice(first, end))
+                _BANDS.put(version, begin, band)
+        values = np.frombuffer(band, dtype, (last - first) * rows, first * column_bytes - begin)
+        return values.reshape(last - first, rows).T
+
+    def _read_band(self, offset: int, dtype: np.dtype, rows: int, width: int, columns: slice) -> memoryview:
+        """Those columns one after another."""
+        row_bytes = width * dtype.itemsize
+        at_once = max(1, ROWS_BYTES // max(row_bytes, 1))
+        turned = np.empty((columns.stop - columns.start, rows), dtype)
+        for row in range(0, rows, at_once):
+            stop = min(rows, row + at_once)
+            data = self._fetch(offset + row * row_bytes, offset + stop * row_bytes)
+            turned[:, row:stop] = np.frombuffer(data, dtype).reshape(-1, width)[:, columns].T
+        return turned.reshape(-1).view(np.uint8).data
 
     def hash_into(self, _digest: hashlib._Hash) -> None:
         raise CheckpointError(f"{self._url.shown} has no digest here, which would cost a download of {self.size} bytes")
 
     def close(self) -> None:
-        """Hang up; what was read stays until others need its room."""
+        """Hang up. The beginning of the file stays at hand for the next that opens it, until others need its room."""
         self._is_open = False
         self._session.close()
+        _SLICES.forget(self.version)
+        _BANDS.forget(self.version)
 
-    def _read_ahead(self, start: int, stop: int) -> bytes | bytearray:
-        if start:
-            goes_on = start == self._end
+    def _read_ahead(self, start: int, stop: int) -> tuple[int, Bytes]:
+        """A stretch that holds bytes start..stop, and where it begins."""
+        if start and start >= self.size - FIRST_BYTES:  # archives are read from their end
+            start, stop = max(0, self.size - FIRST_BYTES), self.size
+        elif start:
+            goes_on = PAGES.find(self.version, start - 1) is not None
             self._ahead = min(2 * self._ahead, MOST_AHEAD) if goes_on else JUMP_BYTES
         data = self._fetch(start, min(max(stop, start + self._ahead), self.size))
-        self._end = start + len(data)
         PAGES.put(self.version, start, data)
-        return data
+        return start, data
 
     def _fetch(self, start: int, stop: int) -> bytes | bytearray:
         """Bytes start..stop, all of them. CheckpointError where they can not be had or the file is another by now."""

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from urllib.parse import urljoin
 
-from qanalysis.checkpoints.remote.addresses import Url
+from qanalysis.checkpoints.remote.addresses import Url, show_text
 from qanalysis.checkpoints.remote.line import READ_TIMEOUT_S, Line
 from qanalysis.checkpoints.remote.network import connect
 from qanalysis.checkpoints.source import CheckpointError
-from qanalysis.notation import shorten
 
 MOST_REDIRECTS = 5
 #: Questions under way at once, to all machines of one source.
@@ -30,7 +29,8 @@ _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 _AGENT = "qanalysis"
 _DOWNLOAD = "download the file and open it from disk"
 _REFUSALS = {
-    401: "asks who you are; set HF_TOKEN for a repository of the hub, or give an address that needs no login",
+    401: "asks who you are, as the hub also does for what is not there; check the spelling, set HF_TOKEN for what is "
+    "private, or give an address that needs no login",
     403: "may not be read with what was sent; accept the model's terms on the hub and set HF_TOKEN, or take a fresh "
     "link where this one has expired",
     404: "is not there; check the spelling, and set HF_TOKEN where it is private",
@@ -188,10 +188,12 @@ class Session:
 
     def _reuse(self, hop: Landing) -> Line | None:
         with self._lock:
-            for line in self._idle.get(hop.url.origin, ()):
-                if hop.allows_private or not line.is_private:
-                    self._idle[hop.url.origin].remove(line)
+            kept = self._idle.get(hop.url.origin, [])
+            while kept:
+                line = kept.pop()
+                if line.is_fresh and (hop.allows_private or not line.is_private):
                     return line
+                line.close()
         return None
 
     def _pass_over(self, line: Line, url: Url, answer: HTTPResponse) -> None:
@@ -240,7 +242,7 @@ def _check_status(answer: HTTPResponse, url: Url, wanted: tuple[int, ...], *, is
     coding = answer.getheader("Content-Encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
         raise CheckpointError(
-            f"{url.shown} comes compressed ({shorten(coding, 40)}) although it was asked for as it is, so that byte "
+            f"{url.shown} comes compressed ({show_text(coding, 40)}) although it was asked for as it is, so that byte "
             f"ranges mean nothing; {_DOWNLOAD}"
         )
 
@@ -277,10 +279,11 @@ def _read_range(answer: HTTPResponse, url: Url, start: int, stop: int) -> tuple[
     found = _RANGE.fullmatch(said.strip())
     first, last, size = map(int, found.groups()) if found else (0, 0, 0)
     count = last + 1 - first
-    if not found or first != start or last != min(stop, size) - 1 or answer.length not in (None, count):
+    ends = answer.chunked or answer.length == count  # a body that only ends with the connection may lack its end
+    if not found or first != start or last != min(stop, size) - 1 or not ends:
         raise CheckpointError(
-            f"{url.shown}: bytes {start} to {stop - 1} were asked for, its server sends {shorten(said, 60)!r} of "
-            f"{answer.length} bytes; {_DOWNLOAD}"
+            f"{url.shown}: bytes {start} to {stop - 1} were asked for, its server sends {show_text(said, 60)!r} in "
+            f"{'a body without end' if answer.length is None else f'{answer.length} bytes'}; {_DOWNLOAD}"
         )
     return size, count
 
@@ -317,7 +320,7 @@ def _tell(url: Url, error: Exception, where: str = "") -> CheckpointError:
             f"{url.shown}: the certificate of its server is not to be trusted ({error.verify_message}); check the "
             "address and the clock, or name your own authority with SSL_CERT_FILE"
         )
-    reason = shorten(getattr(error, "strerror", None) or str(error) or type(error).__name__, 120)
+    reason = show_text(getattr(error, "strerror", None) or str(error) or type(error).__name__, 120)
     fault = "broke off" if where else "can not be reached or does not speak HTTP"
     kind = BrokenOffError if where else CheckpointError
     return kind(f"{url.shown}: its server {fault}{where} ({reason}); check the address and the network, or {_DOWNLOAD}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -218,7 +219,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_body(302, b"moved", Location=f"/x{path}")
 
     def fault_nonsense(self, path: str) -> None:
-        self.wfile.write(b"\x00\x01 what?\r\n\r\n")
+        self.wfile.write(b"\x00\x1b[31m what?\r\n\r\n")
         self.close_connection = True
 
 
@@ -230,17 +231,19 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(site: Site) -> Iterator[Site]:
-    """The site on 127.0.0.1, on a free port, until the test ends."""
+def serve(site: Site, *, context: ssl.SSLContext | None = None) -> Iterator[Site]:
+    """The site on 127.0.0.1, on a free port, until the test ends; over https with a `context`."""
 
     class Own(Handler):
         pass
 
     Own.site = site
     server = Server(("127.0.0.1", 0), Own)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    site.url = f"http://127.0.0.1:{server.server_port}"
+    site.url = f"http{'s' if context else ''}://127.0.0.1:{server.server_port}"
     try:
         yield site
     finally:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from qanalysis.checkpoints.catalogue import open_address, open_checkpoint
 from qanalysis.checkpoints.remote import network
 from qanalysis.checkpoints.remote.addresses import Url
 from qanalysis.checkpoints.remote.network import connect, is_public
 from qanalysis.checkpoints.source import CheckpointError
-from tests.checkpoints.remote.serving import Site
+from tests.checkpoints.remote.serving import Site, serve
 
 PRIVATE = (
     "127.0.0.1",
@@ -92,6 +98,38 @@ def test_plain_http_stays_in_the_own_network(resolve: Callable[..., list[str]]) 
 def test_a_name_that_nobody_knows_is_told() -> None:
     with pytest.raises(CheckpointError, match=r"https://nobody\.invalid/x\.gguf: its server .*check the address"):
         open_checkpoint("https://nobody.invalid/x.gguf")
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[Site]:
+    """A server for https with a certificate of its own, `tmp_path / "cert.pem"`."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    wanted = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    command = [openssl, *wanted.split(), "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    network._make_context.cache_clear()
+    with serve(Site(files={"m.safetensors": save({"w": np.eye(200, dtype=np.float32)})}), context=context) as site:
+        yield site
+    network._make_context.cache_clear()
+
+
+def test_https_reads_from_a_server_that_is_trusted(
+    encrypted: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    with open_checkpoint(f"{encrypted.url}/m.safetensors") as source:
+        np.testing.assert_array_equal(source.read(source.tensors[0]), np.eye(200))
+
+
+def test_https_reads_from_no_server_that_is_not(encrypted: Site) -> None:
+    with pytest.raises(CheckpointError, match=r"is not to be trusted .*SSL_CERT_FILE"):
+        open_checkpoint(f"{encrypted.url}/m.safetensors")
+    assert encrypted.asked == []
 
 
 def test_the_proxy_of_the_environment_is_asked_for_https(monkeypatch: pytest.MonkeyPatch) -> None:

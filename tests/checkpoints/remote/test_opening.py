@@ -15,8 +15,11 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
+from qanalysis.checkpoints.remote import remote_file
 from qanalysis.checkpoints.remote.opening import find_place
+from qanalysis.checkpoints.remote.remote_file import FIRST_BYTES, JUMP_BYTES
 from qanalysis.checkpoints.source import CheckpointError
+from qanalysis.quantizers.matrix_view import MatrixView
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.sweep import sweep
 from tests.checkpoints.remote.serving import COMMIT, Site
@@ -209,18 +212,18 @@ def write_npz_compressed() -> bytes:
     return made.getvalue()
 
 
-def write_onnx() -> bytes:
-    tensors = [numpy_helper.from_array(array, name) for name, array in WEIGHTS.items()]
+def write_onnx(weights: Arrays) -> bytes:
+    tensors = [numpy_helper.from_array(array, name) for name, array in weights.items()]
     output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     node = helper.make_node("Identity", ["a.weight"], ["y"])
     model: bytes = helper.make_model(helper.make_graph([node], "g", [], [output], tensors)).SerializeToString()
     return model
 
 
-def write_gguf(path: Path) -> bytes:
+def write_gguf(path: Path, weights: Arrays) -> bytes:
     gguf = pytest.importorskip("gguf")
     writer = gguf.GGUFWriter(path, "llama")
-    for name, array in WEIGHTS.items():
+    for name, array in weights.items():
         writer.add_tensor(name, array)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -235,8 +238,8 @@ def test_every_kind_of_file_reads_from_a_server(site: Site, kind: str, tmp_path:
         "safetensors": lambda: save(WEIGHTS),
         "npz": write_npz,
         "npz compressed": write_npz_compressed,
-        "onnx": write_onnx,
-        "gguf": lambda: write_gguf(tmp_path / "m.gguf"),
+        "onnx": lambda: write_onnx(WEIGHTS),
+        "gguf": lambda: write_gguf(tmp_path / "m.gguf", WEIGHTS),
     }[kind]()
     name = f"m.{kind.split(maxsplit=1)[0]}"
     site.files[name] = data
@@ -246,25 +249,56 @@ def test_every_kind_of_file_reads_from_a_server(site: Site, kind: str, tmp_path:
 
 
 def test_external_data_of_a_graph_is_read_by_ranges(site: Site, tmp_path: Path) -> None:
-    onnx.save(onnx.load_from_string(write_onnx()), tmp_path / "m.onnx", save_as_external_data=True, location="m.data")
+    onnx.save(
+        onnx.load_from_string(write_onnx(WEIGHTS)), tmp_path / "m.onnx", save_as_external_data=True, location="m.data"
+    )
     site.files.update({f"x/{name}": (tmp_path / name).read_bytes() for name in ("m.onnx", "m.data")})
     found = read(f"{site.url}/x/m.onnx")
     np.testing.assert_array_equal(found["a.weight"], WEIGHTS["a.weight"])
     assert site.count("m.data") == 1  # they fit into one stretch
 
 
-def test_a_torch_file_reads_from_a_server_or_says_why_not(site: Site) -> None:
+def test_a_torch_file_reads_from_a_server(site: Site) -> None:
+    large = {name: np.tile(array, (20, 20)) for name, array in WEIGHTS.items()}
     made = io.BytesIO()
-    torch.save({name: torch.from_numpy(array) for name, array in WEIGHTS.items()}, made)
+    torch.save({name: torch.from_numpy(array) for name, array in large.items()}, made)
     site.files["m.pt"] = made.getvalue()
-    found, refused = {}, ""
-    try:
-        found = read(f"{site.url}/m.pt")
-    except CheckpointError as error:
-        refused = str(error)
-    if not refused:
-        assert_equal(found, WEIGHTS)
-    assert "download it" in refused or not refused
+    assert_equal(read(f"{site.url}/m.pt?x"), large)
+    # the beginning and the directory; of each tensor its place and its values
+    assert len(site.asked) <= 2 + 2 * len(large)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "npz", "onnx", "gguf", "pt"])
+def test_a_list_of_tensors_reads_no_values(
+    site: Site, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_file, "WHOLE_BYTES", 0)  # as if the graph were larger than what is fetched whole
+    large = {name: np.tile(array, (20, 20)) for name, array in WEIGHTS.items()}
+    made = io.BytesIO()
+    if kind == "npz":
+        np.savez(made, **large)
+    elif kind == "pt":
+        torch.save({name: torch.from_numpy(array) for name, array in large.items()}, made)
+    written = {
+        "safetensors": lambda: save(large),
+        "npz": made.getvalue,
+        "pt": made.getvalue,
+        "onnx": lambda: write_onnx(large),
+        "gguf": lambda: write_gguf(tmp_path / "m.gguf", large),
+    }
+    site.files[f"m.{kind}"] = written[kind]()
+    with open_checkpoint(f"{site.url}/m.{kind}?x") as source:
+        assert {info.name for info in source.tensors} == set(large)
+    # the beginning and perhaps the end, and a jump to each tensor where the file has no list of them
+    assert len(site.asked) <= 2 + 2 * len(large)
+    assert site.sent <= 2 * FIRST_BYTES + 2 * len(large) * JUMP_BYTES
+    assert site.sent < sum(array.nbytes for array in large.values()) / 30
+
+
+def test_an_address_of_the_hub_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "huggingface.co")
+    with pytest.raises(CheckpointError, match=r"HF_ENDPOINT is set to huggingface\.co: only https://"):
+        open_checkpoint("hf://o/r")
 
 
 def test_a_sweep_of_an_address_is_that_of_the_file(hub: Site, site: Site) -> None:
@@ -293,5 +327,24 @@ def test_the_identity_of_an_address_changes_with_its_version(hub: Site, site: Si
 
 def test_a_missing_library_is_named(hub: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
-    with pytest.raises(CheckpointError, match=r"pip install qanalysis\[hub\]"):
+    with pytest.raises(CheckpointError, match=r"pip install 'qanalysis\[hub\]'"):
         open_checkpoint("hf://o/r")
+
+
+def test_offline_the_hub_is_not_asked(hub: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(CheckpointError, match="HF_HUB_OFFLINE forbids"):
+        open_checkpoint("hf://o/r")
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_tensor_larger_than_a_piece_is_fetched_once(site: Site, axis: int) -> None:
+    values = np.random.default_rng(1).standard_normal((1500, 2000), dtype=np.float32)
+    site.files["m.safetensors"] = save({"w.weight": values})
+    schemes = [Scheme.parse("int8 tensor"), Scheme.parse("int4 channel"), Scheme.parse("int4 group=100")]
+    with open_checkpoint(f"{site.url}/m.safetensors?x") as source:
+        rows = sweep(source, schemes, axis={"w": MatrixView((axis,))}, workers=4)
+    wanted = sweep({"w.weight": values}, schemes, axis={"w": MatrixView((axis,))}, workers=1)
+    assert [row.sqnr_db for row in rows] == [row.sqnr_db for row in wanted]
+    assert site.sent <= values.nbytes + 2 * (1 << 16)

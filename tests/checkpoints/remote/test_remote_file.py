@@ -51,8 +51,12 @@ def test_a_header_that_goes_on_costs_few_questions(file: RemoteFile, site: Site)
 def test_a_jump_reads_little(file: RemoteFile, site: Site) -> None:
     assert file.read_header(500_000, 30) == DATA[500_000:500_030].tobytes()
     assert site.asked[-1].range == f"bytes=500000-{500_000 + JUMP_BYTES - 1}"
-    assert file.read_header(DATA.size - 22, 100) == DATA[-22:].tobytes()
-    assert len(site.asked) == 3
+
+
+def test_archives_are_read_from_their_end(file: RemoteFile, site: Site) -> None:
+    for place in (22, 60_000, FIRST_BYTES):
+        assert file.read_header(DATA.size - place, 22) == DATA[DATA.size - place :][:22].tobytes()
+    assert [one.range for one in site.asked[1:]] == [f"bytes={DATA.size - FIRST_BYTES}-{DATA.size - 1}"]
 
 
 def test_values_cost_their_bytes_and_one_question(file: RemoteFile, site: Site) -> None:
@@ -75,6 +79,20 @@ def test_columns_are_cut_from_a_table_that_is_fetched_once(file: RemoteFile, sit
         )
         np.testing.assert_array_equal(found, table[:, first : first + 64])
     assert len(site.asked) == 2
+
+
+def test_a_table_too_large_to_keep_is_fetched_once_for_each_band(
+    file: RemoteFile, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_file, "BAND_BYTES", 1 << 17)
+    monkeypatch.setattr(remote_file, "ROWS_BYTES", 1 << 17)
+    table = DATA[3 : 3 + (1 << 18)].view("<u2").reshape(-1, 128)
+    before = len(site.asked)
+    for first in range(0, 128, 8):
+        found = file.read_columns(3, dtype=np.dtype("<u2"), count=1 << 17, width=128, first=first, last=first + 8)
+        np.testing.assert_array_equal(found, table[:, first : first + 8])
+    # 256 KiB: two bands of columns, each from two stretches of rows
+    assert len(site.asked) - before == 4
 
 
 def test_threads_read_at_once(file: RemoteFile) -> None:
@@ -146,6 +164,7 @@ def test_on_disk_nothing_is_kept_unless_a_folder_is_named(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(remote_file, "_SLICES", Pages(0))  # as in another process
     weights = np.random.default_rng(1).standard_normal((200, 200), dtype=np.float32)
     site.files["m.safetensors"] = save({"w": weights})
 

@@ -37,6 +37,7 @@ def refuse(model: Site, reason: str) -> str:
     assert f"{model.url}/{NAME}" in message
     assert "secret" not in message
     assert len(message) < 600
+    assert message.isprintable()
     return message
 
 
@@ -189,10 +190,18 @@ def test_a_token_that_is_none_is_refused(model: Site, token: str, monkeypatch: p
 def test_connections_are_used_again(model: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = lead_to(monkeypatch, is_private=True)
     with open_checkpoint(f"{model.url}/{NAME}?x") as source:
-        for _ in range(20):
-            source.read_slice(source.tensors[0], 100_000, 100_010)
+        for start in range(100_000, 200_000, 5_000):
+            source.read_slice(source.tensors[0], start, start + 5_000)
     assert len(model.asked) == 21
     assert len(asked) == 1
+
+
+def test_a_connection_that_rested_is_not_used_again(model: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = lead_to(monkeypatch, is_private=True)
+    monkeypatch.setattr(line, "_FRESH_S", 0.0)
+    with open_checkpoint(f"{model.url}/{NAME}?x") as source:
+        source.read(source.tensors[0])
+    assert len(asked) == len(model.asked) == 2
 
 
 @pytest.fixture
