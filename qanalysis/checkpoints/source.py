@@ -107,8 +107,8 @@ class TensorInfo:
 
     @property
     def is_matrix(self) -> bool:
-        """Whether two or more axes are longer than 1."""
-        return sum(size > 1 for size in self.shape) >= 2
+        """Whether two or more axes are longer than 1, of its own or of the matrix that a graph folds it to."""
+        return sum(size > 1 for size in self.view.fold or self.shape) >= 2
 
 
 _KINDS_NAMED = 4
