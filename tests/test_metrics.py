@@ -189,6 +189,8 @@ def test_every_figure_among_the_columns_is_in_the_catalogue() -> None:
     described = {
         "tensor",
         "kind",
+        "role",
+        "stored",
         "shape",
         "dtype",
         "numel",

@@ -41,8 +41,8 @@ def outline_tensors(table: Table[Any], *, title: str | None = None) -> Outline:
         if total
         else f"{len(table):,} tensors"
     )
-    holders = "1 tensor at the end holds" if unmeasurable == 1 else f"{unmeasurable:,} tensors at the end hold"
-    closing = [counted, *([f"{holders} no real numbers and can not be measured"] if unmeasurable else [])]
+    last = "1 tensor at the end" if unmeasurable == 1 else f"{unmeasurable:,} tensors at the end"
+    closing = [counted, *([f"{last} can not be measured"] if unmeasurable else [])]
     words = ("tensor", "role", *(["stored as"] if packed else []), "dtype", "shape", "size")
     grid = Grid(words, lines, text_columns=len(words) - 1, names=frozenset({0}))
     name = table.source.path if table.source else "Tensors"

@@ -130,7 +130,7 @@ def measure_tensor(
 
 
 def _measure(source: TensorSource, info: TensorInfo, schemes: int, workshop: Workshop, account: Account) -> Measured:
-    refusal = _refuse(info)
+    refusal = refuse(info)
     if refusal:
         return Measured.nothing(info, schemes, *refusal)
     outline = workshop.outline(info.shape, info.view)
@@ -176,7 +176,8 @@ def _put_in_order(parts: Sequence[tuple[tuple[int, ...], ErrorStats]], schemes: 
     return ordered
 
 
-def _refuse(info: TensorInfo) -> tuple[Status, str] | None:
+def refuse(info: TensorInfo) -> tuple[Status, str] | None:
+    """The status and reason of a tensor that has no values to measure; None where it has."""
     if not info.decodes:
         return "unsupported", info.reason or f"dtype {info.dtype} does not hold real numbers that can be measured"
     if not info.shape:

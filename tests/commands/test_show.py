@@ -60,5 +60,5 @@ def test_an_address_is_listed_like_a_file_and_refused_in_one_line(monkeypatch: p
     assert "layer.weight" in listed.stdout
     assert "a read costs the tensor or slice asked for" in listed.stdout + listed.stderr
     assert refused.exit_code == 2
-    assert refused.stderr.startswith("error: http://127.0.0.1")
+    assert refused.stderr.startswith("error: hf://o/r@none: http://127.0.0.1")
     assert refused.stderr.count("\n") == 1

@@ -93,7 +93,10 @@ def _find_in_hub(text: str, session: Session, base: str) -> Place:
         )
     repository, revision, path = _parse_address(text)
     wanted = revision or "main"
-    commit, sizes = _list_files(session, f"{base}/api/models/{repository}", wanted)
+    try:
+        commit, sizes = _list_files(session, f"{base}/api/models/{repository}", wanted)
+    except CheckpointError as error:
+        raise CheckpointError(f"{show(text)}: {error}") from None
 
     def locate(file: str) -> Url:
         return Url.parse(hf_hub_url(repository, file, revision=commit or wanted, endpoint=base))

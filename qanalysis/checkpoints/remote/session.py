@@ -29,7 +29,8 @@ _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 _AGENT = "qanalysis"
 _DOWNLOAD = "download the file and open it from disk"
 _REFUSALS = {
-    401: "asks who you are; set HF_TOKEN for a repository of the hub, or give an address that needs no login",
+    401: "asks who you are, as the hub also does for what is not there; check the spelling, set HF_TOKEN for what is "
+    "private, or give an address that needs no login",
     403: "may not be read with what was sent; accept the model's terms on the hub and set HF_TOKEN, or take a fresh "
     "link where this one has expired",
     404: "is not there; check the spelling, and set HF_TOKEN where it is private",

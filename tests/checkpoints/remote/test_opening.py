@@ -15,7 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
+from qanalysis.checkpoints.remote import remote_file
 from qanalysis.checkpoints.remote.opening import find_place
+from qanalysis.checkpoints.remote.remote_file import FIRST_BYTES, JUMP_BYTES
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.quantizers.matrix_view import MatrixView
 from qanalysis.quantizers.scheme import Scheme
@@ -210,18 +212,18 @@ def write_npz_compressed() -> bytes:
     return made.getvalue()
 
 
-def write_onnx() -> bytes:
-    tensors = [numpy_helper.from_array(array, name) for name, array in WEIGHTS.items()]
+def write_onnx(weights: Arrays) -> bytes:
+    tensors = [numpy_helper.from_array(array, name) for name, array in weights.items()]
     output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     node = helper.make_node("Identity", ["a.weight"], ["y"])
     model: bytes = helper.make_model(helper.make_graph([node], "g", [], [output], tensors)).SerializeToString()
     return model
 
 
-def write_gguf(path: Path) -> bytes:
+def write_gguf(path: Path, weights: Arrays) -> bytes:
     gguf = pytest.importorskip("gguf")
     writer = gguf.GGUFWriter(path, "llama")
-    for name, array in WEIGHTS.items():
+    for name, array in weights.items():
         writer.add_tensor(name, array)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -236,8 +238,8 @@ def test_every_kind_of_file_reads_from_a_server(site: Site, kind: str, tmp_path:
         "safetensors": lambda: save(WEIGHTS),
         "npz": write_npz,
         "npz compressed": write_npz_compressed,
-        "onnx": write_onnx,
-        "gguf": lambda: write_gguf(tmp_path / "m.gguf"),
+        "onnx": lambda: write_onnx(WEIGHTS),
+        "gguf": lambda: write_gguf(tmp_path / "m.gguf", WEIGHTS),
     }[kind]()
     name = f"m.{kind.split(maxsplit=1)[0]}"
     site.files[name] = data
@@ -247,7 +249,9 @@ def test_every_kind_of_file_reads_from_a_server(site: Site, kind: str, tmp_path:
 
 
 def test_external_data_of_a_graph_is_read_by_ranges(site: Site, tmp_path: Path) -> None:
-    onnx.save(onnx.load_from_string(write_onnx()), tmp_path / "m.onnx", save_as_external_data=True, location="m.data")
+    onnx.save(
+        onnx.load_from_string(write_onnx(WEIGHTS)), tmp_path / "m.onnx", save_as_external_data=True, location="m.data"
+    )
     site.files.update({f"x/{name}": (tmp_path / name).read_bytes() for name in ("m.onnx", "m.data")})
     found = read(f"{site.url}/x/m.onnx")
     np.testing.assert_array_equal(found["a.weight"], WEIGHTS["a.weight"])
@@ -262,6 +266,33 @@ def test_a_torch_file_reads_from_a_server(site: Site) -> None:
     assert_equal(read(f"{site.url}/m.pt?x"), large)
     # the beginning and the directory; of each tensor its place and its values
     assert len(site.asked) <= 2 + 2 * len(large)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "npz", "onnx", "gguf", "pt"])
+def test_a_list_of_tensors_reads_no_values(
+    site: Site, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_file, "WHOLE_BYTES", 0)  # as if the graph were larger than what is fetched whole
+    large = {name: np.tile(array, (20, 20)) for name, array in WEIGHTS.items()}
+    made = io.BytesIO()
+    if kind == "npz":
+        np.savez(made, **large)
+    elif kind == "pt":
+        torch.save({name: torch.from_numpy(array) for name, array in large.items()}, made)
+    written = {
+        "safetensors": lambda: save(large),
+        "npz": made.getvalue,
+        "pt": made.getvalue,
+        "onnx": lambda: write_onnx(large),
+        "gguf": lambda: write_gguf(tmp_path / "m.gguf", large),
+    }
+    site.files[f"m.{kind}"] = written[kind]()
+    with open_checkpoint(f"{site.url}/m.{kind}?x") as source:
+        assert {info.name for info in source.tensors} == set(large)
+    # the beginning and perhaps the end, and a jump to each tensor where the file has no list of them
+    assert len(site.asked) <= 2 + 2 * len(large)
+    assert site.sent <= 2 * FIRST_BYTES + 2 * len(large) * JUMP_BYTES
+    assert site.sent < sum(array.nbytes for array in large.values()) / 30
 
 
 def test_an_address_of_the_hub_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
