@@ -21,6 +21,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.notation import escape
 from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 
 FLOAT_DTYPES: dict[str, np.dtype] = {
@@ -53,7 +54,12 @@ MEASURED_ROLES: tuple[Role, ...] = ("weight", "embedding")
 
 
 class CheckpointError(Exception):
-    """A file that can not be read as a checkpoint; the text names the path, the rule broken and the way out."""
+    """A file that can not be read as a checkpoint; the text names the path, the rule broken and the way out, in one
+    line whatever the names in it hold.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(escape(text))
 
 
 @dataclass(frozen=True, slots=True)
