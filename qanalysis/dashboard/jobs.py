@@ -19,6 +19,7 @@ from importlib.metadata import version
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
 from qanalysis.checkpoints.source import ROLES, CheckpointError
+from qanalysis.dashboard.sources import name_source
 from qanalysis.results.table import Table
 from qanalysis.sweeps.row import Rows
 from qanalysis.sweeps.selection import Filter, Roles, parse_axes
@@ -94,7 +95,7 @@ class SweepRequest:
     @property
     def subject(self) -> str:
         """The sweep by its source, as asked for."""
-        return f"the sweep of {self.source}"
+        return f"the sweep of {name_source(self.source)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,14 @@ from qanalysis.checkpoints.path_policy import UPLOAD_LIMIT_MB
 from qanalysis.checkpoints.remote.addresses import is_address
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.session import keep
-from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, allows_remote, name_source, read_root
+from qanalysis.dashboard.sources import (
+    PARTIAL_PREFIX,
+    UPLOAD_PREFIX,
+    UploadStore,
+    allows_remote,
+    name_source,
+    read_root,
+)
 from qanalysis.dashboard.wording import escape_markdown
 
 
@@ -50,7 +57,7 @@ def draw_picker(kind: FileKind) -> None:
     """
     key = keep(kind.field)
     held = str(st.session_state.get(key) or "")
-    is_elsewhere = held.startswith(UPLOAD_PREFIX) or is_address(held)
+    is_elsewhere = held.startswith((UPLOAD_PREFIX, PARTIAL_PREFIX)) or is_address(held)
     options = [*kind.options, *([held] if is_elsewhere else [])]
     st.selectbox(kind.label, options, key=key, format_func=_name_option, accept_new_options=True, help=kind.help)
     with st.popover(f"Your own {kind.noun}", width="stretch"):
@@ -86,8 +93,12 @@ def _tell_addresses(kind: FileKind) -> str:
 
 
 def _name_option(text: str) -> str:
-    """A source as the box shows it: an upload by its file's name, without the folder that keeps it."""
-    return f"{name_source(text)} (uploaded)" if text.startswith(UPLOAD_PREFIX) else text
+    """A source as the box shows it: an upload by its file's name, without the folder that keeps it, and a set that
+    lacks parts by its path.
+    """
+    marks = {UPLOAD_PREFIX: "uploaded", PARTIAL_PREFIX: "in part"}
+    mark = next((mark for prefix, mark in marks.items() if text.startswith(prefix)), "")
+    return f"{name_source(text)} ({mark})" if mark else text
 
 
 def _keep_upload(kind: FileKind, key: str) -> None:

@@ -26,6 +26,8 @@ from qanalysis.checkpoints.source import SAMPLE_PREFIX, CheckpointError, TensorS
 from qanalysis.notation import quote
 
 UPLOAD_PREFIX = "upload:"
+#: Before a path or an address: what is there of a set that lacks a part.
+PARTIAL_PREFIX = "partial:"
 UPLOAD_SUFFIXES = tuple(SUFFIX_KINDS)
 _HEADER_BYTES = 64 * 1024
 
@@ -111,7 +113,7 @@ def name_source(text: str) -> str:
     >>> name_source("upload:04903a1e99db/tone.csv"), name_source("sample:digits-cnn")
     ('tone.csv', 'sample:digits-cnn')
     """
-    return text.rpartition("/")[2] if text.startswith(UPLOAD_PREFIX) else text
+    return text.rpartition("/")[2] if text.startswith(UPLOAD_PREFIX) else text.removeprefix(PARTIAL_PREFIX)
 
 
 def locate_source(text: str, uploads: UploadStore) -> str | Path:
@@ -137,14 +139,16 @@ def locate_source(text: str, uploads: UploadStore) -> str | Path:
 
 def open_source(text: str, uploads: UploadStore) -> TensorSource:
     """The checkpoint behind a source's text; no file outside the root, or outside the folder of the upload, is opened,
-    and no address in a private network.
+    and no address in a private network. With `PARTIAL_PREFIX` a set may lack parts.
 
     Raises as `locate_source` and `open_checkpoint`.
     """
+    partial, text = text.startswith(PARTIAL_PREFIX), text.removeprefix(PARTIAL_PREFIX)
     located = locate_source(text, uploads)
     if is_address(text):
-        return open_address(text, public_only=True)
-    return open_checkpoint(located, root=None if isinstance(located, str) else _root_of(text, located))
+        return open_address(text, partial=partial, public_only=True)
+    root = None if isinstance(located, str) else _root_of(text, located)
+    return open_checkpoint(located, root=root, partial=partial)
 
 
 def _root_of(text: str, located: Path) -> Path:
@@ -159,6 +163,7 @@ def identify_source(text: str, uploads: UploadStore) -> str:
     the configuration beside them too. Of an address it is that of the commit, or of the version that its server says.
     Raises as `locate_source`.
     """
+    text = text.removeprefix(PARTIAL_PREFIX)
     located = locate_source(text, uploads)
     if is_address(text):
         return _ASKED.identify(text)

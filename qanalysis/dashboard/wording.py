@@ -8,6 +8,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+_CONTROLS = {
+    "--axis": "the box Output axes",
+    "with --partial": "with the button below",
+    "--all (roles='all')": "the choice Every tensor in the box Tensors",
+    "--all": "the choice Every tensor in the box Tensors",
+}
 _MARKUP = re.compile(r"([!-/:-@\[-`{-~])")
 
 
@@ -19,6 +25,17 @@ def escape_markdown(text: str) -> str:
     """
     flat = "".join(character if character.isprintable() else " " for character in text)
     return _MARKUP.sub(r"\\\1", flat)
+
+
+def name_controls(text: str) -> str:
+    """A message with the page's controls in place of the command line's options.
+
+    >>> name_controls("rows taken along axis 0; override with --axis")
+    'rows taken along axis 0; override with the box Output axes'
+    """
+    for option, control in _CONTROLS.items():
+        text = text.replace(option, control)
+    return text
 
 
 def hide_root(message: str, root: Path) -> str:

@@ -13,6 +13,15 @@ from qanalysis.quantizers.rounding import Rounding
 from qanalysis.quantizers.scales import E8M0, FLOAT16, NO_SCALE, ScaleType
 
 FEWEST_BITS, MOST_BITS = 2, 16
+# What each tool did with rows of 100 in groups of 64 or fewer: compressed-tensors 0.20, torchao 0.18, ONNX Runtime
+# 1.32, gguf; the kernels by their own checks.
+_RAGGED_INTEGERS = (
+    "refused by compressed-tensors and torchao, and by GPTQ and AWQ kernels; ONNX Runtime (blocked DequantizeLinear, "
+    "MatMulNBits) takes them, with a shorter last group"
+)
+_RAGGED_FLOATS = "refused by compressed-tensors and torchao"
+_RAGGED_MX = "refused by torchao, and not measured here"
+_RAGGED_GGUF = "refused by gguf and llama.cpp, which keep such a tensor in another type; not measured here"
 NF4_BITS = 4
 _INTEGER_PEERS = "torch fake_quantize (sym, asym), torchao (sym-full, sym-noclip, asym)"
 #: Quantiles of N(0, 1), scaled to -1..1 with an exact 0 (Dettmers et al. 2023, QLoRA, appendix E).
@@ -49,7 +58,12 @@ def integer_format(bits: int) -> NumberFormat:
     half, wider = 1 << (bits - 1), f"int{bits + 1}" if bits < MOST_BITS else ""
     other = "nf4" if bits == NF4_BITS else ""
     return NumberFormat(
-        f"int{bits}", element=IntegerCoder(-half, half - 1), wider=wider, other=other, peer=_INTEGER_PEERS
+        f"int{bits}",
+        element=IntegerCoder(-half, half - 1),
+        wider=wider,
+        other=other,
+        peer=_INTEGER_PEERS,
+        ragged=_RAGGED_INTEGERS,
     )
 
 
@@ -57,7 +71,9 @@ def float_format(name: str, element: FloatCoder, *, wider: str = "", other: str 
     """Small floats under one scale per group, absmax over the largest number; codes beyond it saturate."""
     casts = "ml-dtypes and gfloat casts" if element.bits < 8 else "ml-dtypes, torch and gfloat casts"
     peer = f"{casts}, saturating"
-    return NumberFormat(name, element=element, laying=laying.ABSMAX, wider=wider, other=other, peer=peer)
+    return NumberFormat(
+        name, element=element, laying=laying.ABSMAX, wider=wider, other=other, peer=peer, ragged=_RAGGED_FLOATS
+    )
 
 
 def cast_format(name: str, element: FloatCoder, *, other: str, caster: str) -> NumberFormat:
@@ -99,6 +115,7 @@ def mx_format(
         other=other,
         formula=formula,
         peer=peer,
+        ragged=_RAGGED_MX,
     )
 
 
@@ -133,6 +150,7 @@ def gguf_format(
         other=other,
         formula=formula,
         peer="gguf (Python) quantize, then dequantize",
+        ragged=_RAGGED_GGUF,
     )
 
 

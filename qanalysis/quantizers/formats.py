@@ -44,6 +44,8 @@ _FP6_E2M3 = float_format("fp6_e2m3", FloatCoder(2, 3, 7.5), wider="fp8_e4m3")
 _FP6_E3M2 = float_format("fp6_e3m2", FloatCoder(3, 2, 28.0), wider="fp8_e4m3", other="fp6_e2m3")
 _FP4 = float_format("fp4_e2m1", FloatCoder(2, 1, 6.0), wider="fp6_e2m3", other="nf4")
 _NVFP4_ONE_LEVEL = "torchao NVFP4Tensor, one-level, with scale=fp8_e4m3:normal"
+_RAGGED_NVFP4 = "refused by torchao, and not measured here"
+_RAGGED_NF4 = "bitsandbytes takes them, with groups that run on from one row into the next: other figures than here"
 _NF4_PEER = "bitsandbytes quantize_4bit, where rows divide into groups"
 _CATALOGUE: tuple[NumberFormat, ...] = (
     *_INTEGERS.values(),
@@ -77,6 +79,7 @@ _CATALOGUE: tuple[NumberFormat, ...] = (
         wider="mxfp6_e2m3",
         formula="E4M3 scale of a block, times one float32 scale of the tensor",
         peer="torchao NVFP4Tensor, two-level",
+        ragged=_RAGGED_NVFP4,
     ),
     NumberFormat(
         "nvfp4:one-level",
@@ -88,6 +91,7 @@ _CATALOGUE: tuple[NumberFormat, ...] = (
         wider="mxfp6_e2m3",
         formula="E4M3 scale = absmax / 6",
         peer=_NVFP4_ONE_LEVEL,
+        ragged=_RAGGED_NVFP4,
     ),
     NumberFormat(
         "nf4",
@@ -97,6 +101,7 @@ _CATALOGUE: tuple[NumberFormat, ...] = (
         usual_group=64,
         wider="int5",
         peer=_NF4_PEER,
+        ragged=_RAGGED_NF4,
     ),
     cast_format("bfloat16", FloatCoder(8, 7, LARGEST_BFLOAT16), other="float16", caster="ml-dtypes"),
     cast_format("float16", FloatCoder(5, 10, LARGEST_HALF), other="bfloat16", caster="numpy"),

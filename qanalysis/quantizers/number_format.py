@@ -32,7 +32,8 @@ class NumberFormat:
     `rounding` is one that the format fixes. `block_bits` hold all codes of a block where not every code has its own
     bits. `packs` is the format of free groups with the same numbers; `wider` and `other` name formats to try instead,
     with more bits and with other levels. `formula` says in words how scales are made, `peer` whose values these are,
-    bit for bit; `find_peer` knows under which conventions.
+    bit for bit; `find_peer` knows under which conventions. `ragged` says which tools refuse a row that the groups do
+    not divide, and which take it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class NumberFormat:
     other: str = field(default="", compare=False)
     formula: str = field(default="", compare=False)
     peer: str = field(default="", compare=False)
+    ragged: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return self.name

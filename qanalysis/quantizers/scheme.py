@@ -183,6 +183,17 @@ class Scheme:
         is_plain = self.range == MINMAX and self.rounding == PARTS["rounding"].own(self.format)
         return self.format.find_peer(self.symmetry, self.scale) if is_plain else ""
 
+    @property
+    def ragged(self) -> str:
+        """Which tools refuse a row that the groups do not divide, and which take it.
+
+        >>> Scheme.parse("int4 channel").ragged, Scheme.parse("ternary group=64").ragged
+        ('there are none: a group holds whole rows', 'no tool checked')
+        """
+        if self.grouping.columns is None:
+            return "there are none: a group holds whole rows" if self.format.is_scaled else "there are no groups"
+        return self.format.ragged or "no tool checked"
+
     def lay_out(self, shape: tuple[int, ...], *, axis: Axes = 0) -> Layout:
         """The groups of a tensor of this shape; ValueError where there are none, or where fixed blocks do not divide
         its rows.

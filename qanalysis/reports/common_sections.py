@@ -9,12 +9,19 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
-from qanalysis.reports.outline import Block, Facts, Grid, Section
+from qanalysis.reports.outline import Block, Bullets, Facts, Grid, Section
 from qanalysis.results.columns import Column
 from qanalysis.results.document import kind_of
 from qanalysis.results.gates import LimitCheck
 from qanalysis.results.table import Table
 
+_COVERAGE_HEADINGS = {
+    "part": "tensors that are",
+    "role": "role",
+    "reason": "reason",
+    "tensors": "tensors",
+    "values": "values",
+}
 _PACKAGES = ("qanalysis", "numpy")
 _PACKAGES_IF_USED = ("scipy", "plotly", "torch")
 
@@ -69,12 +76,29 @@ def _spell(value: Any) -> str:
 
 
 def tell_coverage(table: Table[Any]) -> list[Section]:
-    """What was left out and why, a line for each entry; no section where all was taken."""
-    if not table.coverage:
-        return []
-    names = list(dict.fromkeys(name for entry in table.coverage for name in entry))
-    lines = [[str(entry.get(name, "")) for name in names] for entry in table.coverage]
-    return [Section("coverage", "Left out", [Grid(names, lines, text_columns=len(names))], printed=True)]
+    """What was measured, what was left out and why, a line for each entry, the notes below; no section where nothing is
+    said.
+
+    Entries with a part are those of a source's tensors, others have their own words as headings.
+    """
+    kinds = [entry for entry in table.coverage if entry.get("part") != "note"]
+    notes = [("", str(entry.get("reason", ""))) for entry in table.coverage if entry.get("part") == "note"]
+    told: list[Block] = [Bullets(notes)] if notes else []
+    if not kinds:
+        return [Section("coverage", "Notes", told, printed=True)] if told else []
+    if any("part" in entry for entry in kinds):
+        names, words = list(_COVERAGE_HEADINGS), list(_COVERAGE_HEADINGS.values())
+    else:
+        names = words = list(dict.fromkeys(name for entry in kinds for name in entry))
+    texts = sum(not all(isinstance(entry.get(name), int) for entry in kinds) for name in names)
+    lines = [[_write(entry.get(name)) for name in names] for entry in kinds]
+    heading = "Coverage" if "part" in names else "Left out"
+    return [Section("coverage", heading, [Grid(words, lines, text_columns=texts), *told], printed=True)]
+
+
+def _write(value: Any) -> str:
+    """A cell: whole numbers with commas, nothing for None."""
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def list_limits(table: Table[Any]) -> list[Section]:

@@ -72,8 +72,17 @@ def is_plain(column: Column) -> bool:
 
 
 def choose_first(table: Table[Any]) -> list[str]:
-    """The columns that the table of all rows shows before one asks for all."""
-    return list(table.row_type.shown_first) or [column.name for column in table.columns]
+    """The columns that the table of all rows shows before one asks for all: of those chosen for it the ones that say
+    something.
+    """
+    chosen = [name for name in table.row_type.shown_first if _says_something(table, name)]
+    return chosen or [column.name for column in table.columns]
+
+
+def _says_something(table: Table[Any], name: str) -> bool:
+    """Whether a column of words holds any; every other column does."""
+    column = next(one for one in table.columns if one.name == name)
+    return column.kind != "text" or bool((table.column(name) != "").any())
 
 
 def pack_document(table: Table[Any], **options: Any) -> tuple[str, list[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from qanalysis.notation import size
+from qanalysis.notation import shorten, size
 from qanalysis.reports.common_sections import define_columns, tell_coverage
 from qanalysis.reports.outline import Bullets, Grid, Outline, Section
 from qanalysis.reports.summary import list_notes
@@ -41,8 +41,8 @@ def outline_tensors(table: Table[Any], *, title: str | None = None) -> Outline:
         if total
         else f"{len(table):,} tensors"
     )
-    holders = "1 tensor at the end holds" if unmeasurable == 1 else f"{unmeasurable:,} tensors at the end hold"
-    closing = [counted, *([f"{holders} no real numbers and can not be measured"] if unmeasurable else [])]
+    last = "1 tensor at the end" if unmeasurable == 1 else f"{unmeasurable:,} tensors at the end"
+    closing = [counted, *([f"{last} can not be measured"] if unmeasurable else [])]
     words = ("tensor", "role", *(["stored as"] if packed else []), "dtype", "shape", "size")
     grid = Grid(words, lines, text_columns=len(words) - 1, names=frozenset({0}))
     name = table.source.path if table.source else "Tensors"
@@ -66,10 +66,10 @@ def _gather_notes(rows: Sequence[Any]) -> list[str]:
     for row in rows:
         if row.note:
             holders.setdefault(row.note, []).append(row.tensor)
-    lines = [
-        f"{names[0] if len(names) == 1 else f'{len(names):,} tensors ({names[0]}, ...)'}: {note}"
-        for note, names in holders.items()
-    ]
+    lines = []
+    for note, names in holders.items():
+        first = shorten(names[0], 80)
+        lines.append(f"{first if len(names) == 1 else f'{len(names):,} tensors ({first}, ...)'}: {note}")
     more = len(lines) - NOTES_SHOWN
     return [*lines[:NOTES_SHOWN], *([f"{more:,} more notes are in the file that --json writes"] if more > 0 else [])]
 

@@ -5,6 +5,7 @@ same.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,13 @@ HEADLINE_BITS_PER_WEIGHT = 5.0
 NAMED_SCHEMES = 12
 NOT_SWEPT = "not in the sweep"
 LEFT_OUT_NAMED = 8
-_PLURALS = {"bias": "biases", "optimizer": "tensors of optimizer state", "average": "averaged copies"}
+UNMEASURED = ("without figures", "left out")
+_NOUNS = {
+    "bias": ("bias", "biases"),
+    "optimizer": ("tensor of optimizer state", "tensors of optimizer state"),
+    "average": ("averaged copy", "averaged copies"),
+}
+_BITS_FOLLOW = re.compile(r", (?=\S+ bits per weight)")
 
 
 def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> str:
@@ -41,7 +48,7 @@ def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> st
     worst = select_worst(rows, scheme, count=1)
     if worst:
         channel = "" if worst_channel is None else f", outlier channel {worst_channel}"
-        facts.append(f"worst: {worst[0].tensor}, {decibels(worst[0].sqnr_db, digits=1)}{channel}")
+        facts.append(f"worst: {shorten(worst[0].tensor, 80)}, {decibels(worst[0].sqnr_db, digits=1)}{channel}")
     if not facts:
         facts.append("no tensor could be measured")
     if rows.source.stored:
@@ -52,16 +59,25 @@ def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> st
 
 
 def tell_stored(stored: str) -> str:
-    """What figures of packed values are figures of.
+    """What figures of packed values are figures of, in few words: the layouts without their bits per weight.
 
-    >>> tell_stored("gptq int4 group=128, 4.156 bits per weight")
-    'already quantized (gptq int4 group=128, 4.156 bits per weight); figures are relative to its decoded values'
+    >>> tell_stored("gptq int4 group=128, 4.156 bits per weight in 12 of 13 tensors")
+    'already quantized (gptq int4 group=128), relative to its decoded values'
     """
-    return f"already quantized ({stored}); figures are relative to its decoded values"
+    return f"already quantized ({_BITS_FOLLOW.split(stored)[0]}), relative to its decoded values"
+
+
+def tell_source(rows: Rows) -> list[str]:
+    """What a result is a result of, a line each: what was measured and left out, how values are stored, and what holds
+    for the source as a whole.
+    """
+    stored = f"stored as {rows.source.stored}" if rows.source.stored else ""
+    return [line for line in (tell_selection(rows.coverage), stored, *list_notes(rows.coverage)) if line]
 
 
 def tell_selection(coverage: Sequence[Mapping[str, Any]]) -> str:
-    """What was measured of a source and what was left out, in one line; empty where nothing is known of it.
+    """What was measured of a source and what was left out, in one line, the most tensors first; empty where nothing is
+    known of it.
 
     >>> tell_selection([{"part": "measured", "tensors": 2, "values": 500}, {"part": "left out", "role": "norm",
     ...     "reason": "role norm is not measured unless asked for", "tensors": 1, "values": 10}])
@@ -70,15 +86,27 @@ def tell_selection(coverage: Sequence[Mapping[str, Any]]) -> str:
     measured = next((entry for entry in coverage if entry.get("part") == "measured"), None)
     if measured is None:
         return ""
-    left = [entry for entry in coverage if entry.get("part") == "left out"]
-    tensors, values = (
-        (measured[name], measured[name] + sum(entry[name] for entry in left)) for name in ("tensors", "values")
-    )
-    parts = [f"{count(tensors[0])} of {count(tensors[1])} tensors, {count(values[0])} of {count(values[1])} values"]
-    if left:
-        parts.append(f"left out: {', '.join(map(_name_left_out, left[:LEFT_OUT_NAMED]))}")
-    more = len(left) - LEFT_OUT_NAMED
-    return "; ".join(parts) + (f" and {more} other kinds" if more > 0 else "")
+    kinds = {part: [entry for entry in coverage if entry.get("part") == part] for part in UNMEASURED}
+    others = [entry for entries in kinds.values() for entry in entries]
+    shares = [_tell_share(measured[name], others, name) for name in ("tensors", "values")]
+    return "; ".join([", ".join(shares), *(f"{part}: {_name_kinds(found)}" for part, found in kinds.items() if found)])
+
+
+def _tell_share(taken: int, others: Sequence[Mapping[str, Any]], name: str) -> str:
+    """How many of how many; to the last digit where rounded both would read alike."""
+    whole = taken + sum(int(entry[name]) for entry in others)
+    is_close = taken != whole and count(taken) == count(whole)
+    few, all_of_them = (f"{number:,}" if is_close else count(number) for number in (taken, whole))
+    return f"{few} of {all_of_them} {name}"
+
+
+def _name_kinds(kinds: Sequence[Mapping[str, Any]]) -> str:
+    """What was not measured, the kinds of most tensors named, the others counted."""
+    ordered = sorted(kinds, key=lambda entry: -int(entry["tensors"]))
+    named, rest = ordered[:LEFT_OUT_NAMED], ordered[LEFT_OUT_NAMED:]
+    more = sum(int(entry["tensors"]) for entry in rest)
+    told = [*map(_name_left_out, named), *([f"{count(more)} of {len(rest)} other kinds"] if rest else [])]
+    return ", ".join(told)
 
 
 def list_notes(coverage: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -89,9 +117,9 @@ def list_notes(coverage: Sequence[Mapping[str, Any]]) -> list[str]:
 def _name_left_out(entry: Mapping[str, Any]) -> str:
     """Some tensors that were left out: "62 norms", "1 weight (fewer than two axes longer than 1)"."""
     role, number, reason = str(entry["role"]), int(entry["tensors"]), str(entry["reason"])
-    noun = role if number == 1 else _PLURALS.get(role, f"{role}s")
+    noun = _NOUNS.get(role, (role, f"{role}s"))[number != 1]
     is_plain = reason.startswith(f"role {role} ")
-    return f"{count(number)} {noun}" if is_plain else f"{count(number)} {noun} ({reason})"
+    return f"{count(number)} {noun}" if is_plain else f"{count(number)} {noun} ({shorten(reason, 100)})"
 
 
 def head_scheme(rows: Rows, scheme: str) -> str:

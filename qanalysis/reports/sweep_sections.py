@@ -19,9 +19,8 @@ from qanalysis.reports.summary import (
     choose_scheme,
     find_worst_channel,
     headline,
-    list_notes,
     select_worst,
-    tell_selection,
+    tell_source,
 )
 from qanalysis.sweeps.row import STATUS_WORDS, Rows
 
@@ -55,23 +54,17 @@ def outline_sweep(
     return Outline(
         title=title or f"Quantization error of {rows.source.path.removeprefix(SAMPLE_PREFIX)}",
         headline=answer,
-        opening=[answer, *_tell_coverage(rows)],
+        opening=[answer, *tell_source(rows)],
         warnings=[] if rows.complete else [partial_run],
         tiles=_list_tiles(rows, chosen),
         lead=[*_sum_up(rows, chosen), *_list_worst(rows, chosen)],
         rest=[
             *found,
             *_list_unmeasured(rows),
-            *(replace(one, heading="Coverage", printed=False) for one in tell_coverage(rows)),
+            *(replace(one, printed=False) for one in tell_coverage(rows)),
             define_columns(rows.columns, note=_NOTE, more=[Prose("Status words", strong=True), meanings]),
         ],
     )
-
-
-def _tell_coverage(rows: Rows) -> list[str]:
-    """What was measured and what was left out, and what holds for the source as a whole: a line each."""
-    told = tell_selection(rows.coverage)
-    return [line for line in (told, *list_notes(rows.coverage)) if line]
 
 
 def draw_sweep(rows: Rows, *, scheme: str | None = None, profiles: Sequence[LayerProfile] = ()) -> list[Chart]:

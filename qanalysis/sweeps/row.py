@@ -52,6 +52,8 @@ class Row(RowType):
 
     shown_first: ClassVar[tuple[str, ...]] = (
         "tensor",
+        "role",
+        "stored",
         "scheme",
         "bits_per_weight",
         "sqnr_db",

@@ -13,6 +13,7 @@ from qanalysis.checkpoints.source import MEASURED_ROLES, ROLES, Role, TensorInfo
 from qanalysis.notation import quote
 from qanalysis.patterns import Pattern
 from qanalysis.quantizers.matrix_view import Axes, MatrixView, view_by
+from qanalysis.sweeps.measurement import refuse
 
 Roles = Sequence[Role] | Literal["all"] | None
 NO_MATRIX = "fewer than two axes longer than 1"
@@ -39,11 +40,20 @@ class Selection:
     notes: Sequence[str] = ()
 
     def to_coverage(self) -> list[dict[str, Any]]:
-        """One entry for what is measured, one for each kind of what is not, one for each note."""
-        measured = {"part": "measured", "role": _join_roles(self.tensors), "reason": "", **_count(self.tensors)}
+        """One entry for what is measured, one for each kind of what has no values to measure and of what is left out,
+        one for each note.
+        """
+        refusals = [(info, refusal[1] if (refusal := refuse(info)) else "") for info in self.tensors]
+        taken = [info for info, reason in refusals if not reason]
+        measured = {"part": "measured", "role": _join_roles(taken), "reason": "", **_count(taken)}
+        parts = {
+            "without figures": _count_alike([(info, reason) for info, reason in refusals if reason]),
+            "left out": self.left_out,
+        }
         others = [
-            {"part": "left out", "role": one.role, "reason": one.reason, "tensors": one.tensors, "values": one.values}
-            for one in self.left_out
+            {"part": part, "role": one.role, "reason": one.reason, "tensors": one.tensors, "values": one.values}
+            for part, kinds in parts.items()
+            for one in kinds
         ]
         notes = [{"part": "note", "role": "", "reason": note, "tensors": None, "values": None} for note in self.notes]
         return [measured, *others, *notes]
@@ -114,7 +124,11 @@ def select_tensors(
         raise ValueError(_explain_nothing(kept, tuple(_count_alike(dropped)), wanted))
     for text in wanted.axis:
         if not Pattern.parse(text, "axis").select([info.name for info in chosen]):
-            raise ValueError(f"axis {quote(text)} matches none of the {len(chosen)} tensors that are measured")
+            names = ", ".join(quote(info.name) for info in chosen[:3])
+            raise ValueError(
+                f"axis {quote(text)} matches none of the {len(chosen)} tensors that are measured; "
+                f"their names begin with {names}"
+            )
     return Selection(turn_views(chosen, wanted.axis), left_out, notes)
 
 

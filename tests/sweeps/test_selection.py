@@ -75,7 +75,7 @@ def test_what_is_left_out_is_counted_by_role_and_reason() -> None:
     assert list_notes(coverage) == ["one shard of two"]
     assert tell_selection(coverage) == (
         "2 of 8 tensors, 832 of 917 values; left out: "
-        "1 weight (fewer than two axes longer than 1), 1 norm, 1 bias, 1 buffer, 1 optimizer, "
+        "1 weight (fewer than two axes longer than 1), 1 norm, 1 bias, 1 buffer, 1 tensor of optimizer state, "
         "1 weight (matched by exclude)"
     )
 

@@ -27,11 +27,13 @@ export class Linked {
     Object.assign(this, { at: {}, seq: 0, heard: 0, panels: new Map(), dials: new Map() });
     this.store = new PartStore(load);
     this.head = make("div", { className: "ql-headline", role: "heading", "aria-level": 4 });
+    this.under = make("div", { className: "ql-remark" });
     this.control = make("div", { className: "ql-control" });
     this.trouble = make("div", { className: "ql-trouble", role: "alert", hidden: "" });
     this.slots = make("div", { className: "ql-slots" });
     this.note = make("div", { className: "ql-remark", role: "status", hidden: "" });
-    this.body = make("div", { className: "ql-body" }, this.head, this.control, this.trouble, this.note, this.slots);
+    const parts = [this.head, this.under, this.control, this.trouble, this.note, this.slots];
+    this.body = make("div", { className: "ql-body" }, ...parts);
     root.replaceChildren(this.body);
     this.watcher = new ResizeObserver(() => this.resizeSoon());
     this.watcher.observe(root);
@@ -277,6 +279,8 @@ export class Linked {
     const head = detail?.head ?? texts?.[texts.length > 1 ? place : 0];
     if (head !== undefined && this.head.textContent !== head) this.head.textContent = head;
     this.head.hidden = !this.head.textContent;
+    this.under.textContent = this.part.under ?? "";
+    this.under.hidden = !this.part.under;
     this.note.textContent = detail?.note ?? "";
     this.note.hidden = !detail?.note;
     if (!this.slider || !control) return;

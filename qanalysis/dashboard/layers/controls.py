@@ -162,7 +162,7 @@ def _draw_filter() -> None:
         help="Weights and embeddings of two or more dimensions; norms, biases and buffers stay float in practice.",
     )
     right.text_input(
-        "Axes of outputs",
+        "Output axes",
         key=keep("axes"),
         placeholder="regex=axis",
         help="Where the output channels of some tensors lie, when the file does not tell: c_attn=1 or experts=0,2",

@@ -72,6 +72,7 @@ def list_facts(scheme: Scheme, row: Row | None = None, profile: LayerProfile | N
         *facts,
         ("Scales", scales),
         ("Storage", stored),
+        ("Ragged rows", scheme.ragged),
         ("Rounding", scheme.format.element.own_rounding or str(scheme.rounding)),
         ("Equal bit for bit", scheme.peer or "no tool checked, with these words"),
     ]

@@ -23,7 +23,7 @@ from qanalysis.dashboard.layers.conventions import draw_conventions
 from qanalysis.dashboard.layers.diagnosis import draw_diagnosis
 from qanalysis.dashboard.layers.format_card import draw_format_card
 from qanalysis.dashboard.layers.frames import offer_scene, profile_widths
-from qanalysis.dashboard.layers.selection import choose_rows, tell_left_out
+from qanalysis.dashboard.layers.selection import choose_rows, tell_layer, tell_left_out
 from qanalysis.dashboard.layers.shown import Shown, choose_shown
 from qanalysis.dashboard.layers.validation import draw_validation
 from qanalysis.dashboard.layers.view import LayersView, put_in_view
@@ -31,18 +31,19 @@ from qanalysis.dashboard.linked import draw_linked
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
 from qanalysis.dashboard.session import change, confine, current_view, keep, open_tab
-from qanalysis.dashboard.sources import name_source
+from qanalysis.dashboard.sources import PARTIAL_PREFIX, name_source
 from qanalysis.dashboard.tables import build_contents
-from qanalysis.dashboard.wording import escape_markdown
+from qanalysis.dashboard.wording import escape_markdown, name_controls
 from qanalysis.diagnosis.own_limits import describe_limits
 from qanalysis.diagnosis.profile import LayerProfile
 from qanalysis.notation import count, size
-from qanalysis.reports.summary import list_notes, select_worst, tell_selection
+from qanalysis.reports.summary import select_worst
 from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.selection import select_tensors
 
 CONTENTS_HEIGHT = 560
 TABLE_HEIGHT = 380
+_TURN_BACK = "Change or empty the box **Output axes** in the sidebar, or take a step back with **Undo**."
 _WAY_OUT = (
     "Choose another **Source** in the sidebar, change the **filter**, or take a step back with **Undo**. "
     "The samples always open."
@@ -66,7 +67,7 @@ def draw_layers(view: LayersView) -> None:
         )
         tensors = select_tensors(contents.tensors, request.filter, notes=contents.notes).tensors
     except (CheckpointError, ValueError, OSError) as error:
-        draw_fault(str(error), _WAY_OUT)
+        _draw_refusal(view, str(error))
         return
     names = [info.name for info in tensors]
     confine(LayersView, "layer", names)
@@ -90,6 +91,17 @@ def draw_layers(view: LayersView) -> None:
             _draw_layer_slot(shown, names)
         _draw_result(shown, tuple(names))
         draw_validation()  # polls by itself, so it stays out of the result, which does too
+
+
+def _draw_refusal(view: LayersView, message: str) -> None:
+    """Why the source is not opened or nothing of it measured, and what to do; of a set that lacks a part a button that
+    opens what is there.
+    """
+    draw_fault(name_controls(message), _TURN_BACK if message.startswith("axis") else _WAY_OUT)
+    if "--partial" in message:
+        source = f"{PARTIAL_PREFIX}{view.source}"
+        text = "Open what is here"
+        st.button(text, key="partial", on_click=change, args=(LayersView,), kwargs={"source": source})
 
 
 def _find_shown(job: SweepJob | None, request: SweepRequest, view: LayersView) -> Shown | None:
@@ -125,19 +137,12 @@ def _draw_result(drawn: Shown, names: tuple[str, ...]) -> None:
         except ValueError as error:
             draw_fault(str(error), "Change the box *Find layers*: a part of a name is enough.")
             return
-        _draw_coverage(shown)
         _draw_charts(shown, names, [row for row in listed if row.tensor not in shown.left_out], tensor)
         profile = _read_profile(shown, tensor)
         _draw_remarks(shown, listed, tensor, profile)
         _draw_totals(shown)
         _draw_layer_table(shown, listed, tensor)
         _draw_sections(shown, tensor, profile)
-
-
-def _draw_coverage(shown: Shown) -> None:
-    """What was measured of the file and what was left out, in a line above the charts; what holds for it as a whole."""
-    told = [tell_selection(shown.rows.coverage), *list_notes(shown.rows.coverage)]
-    st.caption(escape_markdown(". ".join(line for line in told if line)))
 
 
 def _list_rows(shown: Shown) -> list[Row]:
@@ -181,9 +186,12 @@ def _draw_remarks(shown: Shown, listed: Sequence[Row], tensor: str, profile: Lay
     view, row = shown.view, shown.row_of(tensor)
     if not listed:
         st.info("No layer's name matches the search; clear the box *Find layers*.", icon=":material/search_off:")
+    told = tell_layer(shown.subject(tensor).info, shown.describe(tensor)) if profile else ""
+    if told:
+        st.caption(escape_markdown(name_controls(told)))
     left_out = tell_left_out(shown.left_out[row.tensor] for row in listed if row.tensor in shown.left_out)
     if left_out:
-        st.caption(escape_markdown(left_out))
+        st.caption(escape_markdown(name_controls(left_out)))
     if not shown.in_view:
         low, high = view.swept
         with st.container(horizontal=True, vertical_alignment="center", key="unswept"):
@@ -269,7 +277,7 @@ def _draw_contents(contents: Contents) -> None:
     st.markdown(f"#### {escape_markdown(contents.name)}: {len(contents.tensors)} tensors, {size(contents.size_bytes)}")
     stored = describe_stored(contents.tensors)
     told = [f"already quantized ({stored}) as stored"] if stored else []
-    st.caption(escape_markdown(". ".join([*told, *contents.notes, contents.memory_note])))
+    st.caption(escape_markdown(name_controls(" · ".join([*told, *contents.notes, contents.memory_note]))))
     draw_table(build_contents(contents.tensors), "contents", height=CONTENTS_HEIGHT, alt="Tensors of the file")
 
 

@@ -6,9 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.notation import count
 from qanalysis.patterns import Pattern
 from qanalysis.sweeps.row import METRICS, STATUS_WORDS, Row
+
+MOST_ALIASES = 4
 
 
 def find_tensors(names: Sequence[str], pattern: str) -> list[str]:
@@ -60,6 +63,20 @@ def tell_left_out(rows: Iterable[Row]) -> str:
     reasons = Counter(row.reason or STATUS_WORDS[row.status] for row in rows)
     told = "; ".join(f"{count(number)} × {reason}" for reason, number in reasons.most_common())
     return f"Left out of the heat map: {told}." if told else ""
+
+
+def tell_layer(info: TensorInfo, reason: str) -> str:
+    """What is to be known of a layer beside its figures: how its values are stored, its other names, and the `reason`
+    of its row. Empty where there is nothing.
+
+    >>> tell_layer(TensorInfo("w", (4, 64), "int32", 144, stored="gptq int4 group=64", aliases=("v",)), "")
+    'w: stored as gptq int4 group=64, 4.5 bits per weight; tied, also named v'
+    """
+    stored = f"stored as {info.stored}, {info.stored_bits:.4g} bits per weight" if info.stored and info.decodes else ""
+    more = len(info.aliases) - MOST_ALIASES
+    tied = ", ".join([*info.aliases[:MOST_ALIASES], *([f"{more} more"] if more > 0 else [])])
+    told = "; ".join(part for part in (stored, f"tied, also named {tied}" if tied else "", reason) if part)
+    return f"{info.name}: {told}" if told else ""
 
 
 def choose_rows(rows: Sequence[Row], *, find: str, order: str, limit: str, metric: str) -> list[Row]:

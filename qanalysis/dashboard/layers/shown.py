@@ -138,6 +138,12 @@ class Shown:
         """
         return next((row for row in self.in_view if row.tensor == tensor), None)
 
+    def describe(self, tensor: str) -> str:
+        """What the rows say of a tensor beside its figures, under the scheme in view or the nearest one swept; empty
+        where they say nothing.
+        """
+        return next((row.reason for row in self.nearest if row.tensor == tensor), "")
+
     def subject(self, tensor: str) -> Subject:
         """A tensor of this result under the scheme in view.
 
