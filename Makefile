@@ -1,7 +1,7 @@
 # `make check` is the whole truth in one command. PYTHON is the environment's interpreter, as README's commands make it.
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 
-.PHONY: help check lint types test bench format schema readme
+.PHONY: help check lint types test bench fuzz format schema readme
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -20,6 +20,9 @@ test:  ## every test and doctest but the benchmarks
 
 bench:  ## the speed claims, with the peer in the same run
 	$(PYTHON) -m pytest tests/benchmarks -o addopts="--import-mode=importlib -p no:cacheprovider" -s
+
+fuzz:  ## 20,000 mutants of sound files for each checkpoint reader; READER=onnx MUTANTS=500 SEED=2 for others
+	$(PYTHON) -m tests.fuzz --reader $(or $(READER),all) --mutants $(or $(MUTANTS),20000) --seed $(or $(SEED),1)
 
 format:  ## rewrite the files
 	$(PYTHON) -m ruff format .

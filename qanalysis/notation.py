@@ -240,3 +240,15 @@ def quote(value: object, length: int = 80) -> str:
     if isinstance(value, int) and value.bit_length() > 4 * length:  # Python refuses to print thousands of digits
         return f"a number of about {plain(value.bit_length() * math.log10(2))} digits"
     return shorten(repr(shorten(value, length) if isinstance(value, str) else value), length + 2)
+
+
+def escape(text: str) -> str:
+    r"""Text as one harmless line: control characters, such as those that move a cursor or turn the reading direction,
+    are shown as escapes.
+
+    >>> escape("layer\x1b[2J\u202e")
+    'layer\\x1b[2J\\u202e'
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

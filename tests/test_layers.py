@@ -159,8 +159,9 @@ def test_no_file_takes_a_public_name_from_the_package(path: Path) -> None:
     assert PACKAGE / "__init__.py" not in find_files(path)
 
 
-def test_a_source_knows_nothing_of_the_package_but_how_a_tensor_is_a_matrix() -> None:
-    assert find_files(PACKAGE / "checkpoints" / "source.py") == {PACKAGE / "quantizers" / "matrix_view.py"}
+def test_a_source_knows_nothing_of_the_package_but_how_a_tensor_is_a_matrix_and_a_name_is_written() -> None:
+    known = {PACKAGE / "quantizers" / "matrix_view.py", PACKAGE / "notation.py"}
+    assert find_files(PACKAGE / "checkpoints" / "source.py") == known
 
 
 SOURCES_ONLY = ("sweeps", "converters", "diagnosis", "models", "training", "plans", "comparisons")

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import ClassVar
 
 from qanalysis.checkpoints.source import TensorInfo, TensorSource, describe_stored
+from qanalysis.notation import shorten
 from qanalysis.results.columns import Kind, RowType, column, describe_row
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
@@ -20,7 +21,7 @@ def _find_bits(info: TensorInfo) -> float | None:
 
 
 def _tell_notes(info: TensorInfo) -> str:
-    tied = f"tied: also {', '.join(info.aliases[:_NAMED])}" if info.aliases else ""
+    tied = f"tied: also {', '.join(shorten(alias, 80) for alias in info.aliases[:_NAMED])}" if info.aliases else ""
     more = f" and {len(info.aliases) - _NAMED} more" if len(info.aliases) > _NAMED else ""
     return "; ".join(part for part in (info.reason, info.note, tied + more) if part)
 

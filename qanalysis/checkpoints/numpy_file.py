@@ -185,7 +185,7 @@ def _parse_header(head: bytes | bytearray) -> _Header:
     if size > min(_MOST_HEADER, len(head) - start):
         raise ValueError(f"its header claims {size} bytes, there are {min(_MOST_HEADER, len(head) - start)}")
     text = bytes(head[start : start + size]).decode("utf-8" if version == (3, 0) else "latin-1")
-    said = ast.literal_eval(text.strip(" \n\0"))
+    said = _parse_literal(text.strip(" \n\0"))
     if not isinstance(said, dict) or said.keys() != _KEYS:
         raise ValueError(f"its header is none of {', '.join(sorted(_KEYS))}")
     shape, order = said["shape"], said["fortran_order"]
@@ -193,6 +193,13 @@ def _parse_header(head: bytes | bytearray) -> _Header:
         raise ValueError(f"its header has the shape {str(shape)[:80]} and the order {str(order)[:20]}")
     dtype, reason, note = _read_type(said["descr"])
     return _Header(shape, dtype, order, start + size, reason, note)
+
+
+def _parse_literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # of nesting the parser says both
+        raise ValueError("its header is no dictionary as Python writes one") from None
 
 
 def _read_type(word: Any) -> tuple[np.dtype, str, str]:

@@ -21,6 +21,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.notation import escape
 from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 
 FLOAT_DTYPES: dict[str, np.dtype] = {
@@ -53,7 +54,12 @@ MEASURED_ROLES: tuple[Role, ...] = ("weight", "embedding")
 
 
 class CheckpointError(Exception):
-    """A file that can not be read as a checkpoint; the text names the path, the rule broken and the way out."""
+    """A file that can not be read as a checkpoint; the text names the path, the rule broken and the way out, in one
+    line whatever the names in it hold.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(escape(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +107,8 @@ class TensorInfo:
 
     @property
     def is_matrix(self) -> bool:
-        """Whether two or more axes are longer than 1."""
-        return sum(size > 1 for size in self.shape) >= 2
+        """Whether two or more axes are longer than 1, of its own or of the matrix that a graph folds it to."""
+        return sum(size > 1 for size in self.view.fold or self.shape) >= 2
 
 
 _KINDS_NAMED = 4

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qanalysis.checkpoints.source import ARRAYS
+from qanalysis.notation import escape
 from qanalysis.notation import measure as tell
-from qanalysis.reports.outline import clean_text
 from qanalysis.reports.pictures import Chart, make_scene
 from qanalysis.reports.summary import NOT_SWEPT, head_scheme
 from qanalysis.sweeps.row import Row, Rows
@@ -47,7 +47,7 @@ def draw_layer(rows: Rows, profiles: Sequence[LayerProfile], scheme: str) -> Cha
         steps,
         layout="layer",
         order=PANELS,
-        heads=[clean_text(head_scheme(rows, text)) for text in texts],
+        heads=[escape(head_scheme(rows, text)) for text in texts],
         control={
             "label": "Bits in view" if labels is widths else "Scheme in view",
             "unit": "bit" if labels is widths else "",

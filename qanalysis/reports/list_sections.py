@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from qanalysis.notation import size
+from qanalysis.notation import shorten, size
 from qanalysis.reports.common_sections import define_columns, tell_coverage
 from qanalysis.reports.outline import Bullets, Grid, Outline, Section
 from qanalysis.reports.summary import list_notes
@@ -66,10 +66,10 @@ def _gather_notes(rows: Sequence[Any]) -> list[str]:
     for row in rows:
         if row.note:
             holders.setdefault(row.note, []).append(row.tensor)
-    lines = [
-        f"{names[0] if len(names) == 1 else f'{len(names):,} tensors ({names[0]}, ...)'}: {note}"
-        for note, names in holders.items()
-    ]
+    lines = []
+    for note, names in holders.items():
+        first = shorten(names[0], 80)
+        lines.append(f"{first if len(names) == 1 else f'{len(names):,} tensors ({first}, ...)'}: {note}")
     more = len(lines) - NOTES_SHOWN
     return [*lines[:NOTES_SHOWN], *([f"{more:,} more notes are in the file that --json writes"] if more > 0 else [])]
 

@@ -99,17 +99,3 @@ class Outline:
     tiles: Sequence[tuple[str, str, str]] = ()
     opening: Sequence[str] = ()
     closing: Sequence[str] = ()
-
-
-def clean_text(text: str) -> str:
-    r"""Text as one harmless line: control characters, such as those that move a cursor or turn the reading direction,
-    are shown as escapes.
-
-    >>> clean_text("layer\x1b[2J\u202e")
-    'layer\\x1b[2J\\u202e'
-    """
-    return (
-        text
-        if text.isprintable()
-        else "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-    )

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from qanalysis.notation import escape
 from qanalysis.reports.common_sections import tell_provenance
 from qanalysis.reports.every_row import (
     choose_first,
@@ -22,7 +23,6 @@ from qanalysis.reports.every_row import (
     pack_document,
 )
 from qanalysis.reports.kinds import draw, outline
-from qanalysis.reports.outline import clean_text
 from qanalysis.reports.pictures import Chart, pack_drawing, pack_json, read_drawing
 from qanalysis.results.document import kind_of, write_document
 from qanalysis.results.table import Table
@@ -98,6 +98,6 @@ def _render(context: dict[str, Any]) -> str:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["clean"] = clean_text
+    environment.filters["clean"] = escape
     environment.filters["kind"] = lambda block: type(block).__name__
     return environment.get_template("page.html").render(context)

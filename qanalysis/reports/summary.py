@@ -48,7 +48,7 @@ def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> st
     worst = select_worst(rows, scheme, count=1)
     if worst:
         channel = "" if worst_channel is None else f", outlier channel {worst_channel}"
-        facts.append(f"worst: {worst[0].tensor}, {decibels(worst[0].sqnr_db, digits=1)}{channel}")
+        facts.append(f"worst: {shorten(worst[0].tensor, 80)}, {decibels(worst[0].sqnr_db, digits=1)}{channel}")
     if not facts:
         facts.append("no tensor could be measured")
     if rows.source.stored:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from qanalysis.notation import shorten
+from qanalysis.notation import escape, shorten
 from qanalysis.reports.kinds import outline
-from qanalysis.reports.outline import Block, Bullets, Facts, Grid, Prose, clean_text
+from qanalysis.reports.outline import Block, Bullets, Facts, Grid, Prose
 from qanalysis.results.table import Table
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def print_table(title: str, columns: Sequence[str], lines: Sequence[Sequence[str
     In a terminal it is drawn, and long names wrap. In a pipe columns are aligned with blanks, long names run on, and no
     line is padded for them beyond 80 characters. Without lines the headings stand alone.
     """
-    lines = [[shorten(clean_text(cell), _LONGEST) for cell in line] for line in lines]
+    lines = [[shorten(escape(cell), _LONGEST) for cell in line] for line in lines]
     if not sys.stdout.isatty():
         widths = [min(_WIDEST, max(map(len, column))) for column in zip(columns, *lines, strict=True)]
         aligned = [
@@ -59,7 +59,7 @@ def print_result(table: Table[Any], **options: Any) -> None:
     """A result on standard output: its opening, its tables and lists, its closing; `options` are those of `outline`."""
     told = outline(table, **options)
     for line in told.opening:
-        _write(clean_text(line))
+        _write(escape(line))
     first = not told.opening
     for section in (*told.lead, *told.rest):
         if section.printed:
@@ -69,19 +69,21 @@ def print_result(table: Table[Any], **options: Any) -> None:
             for block in section.blocks:
                 _print_block(section.heading, block)
     if told.closing:
-        _write("\n" + "\n".join(map(clean_text, told.closing)))
+        _write("\n" + "\n".join(map(escape, told.closing)))
 
 
 def _print_block(heading: str, block: Block) -> None:
     """A grid as a table, lists and facts as indented lines below the heading, prose as it is."""
     match block:
         case Grid():
-            print_table(clean_text(heading), block.columns, block.lines, text_columns=block.text_columns)
+            print_table(escape(heading), block.columns, block.lines, text_columns=block.text_columns)
         case Bullets() | Facts():
-            lines = [f"  {clean_text(word)}{': ' if word else ''}{clean_text(text)}" for word, text in block.items]
-            _write("\n".join([clean_text(heading), *lines]))
+            lines = [
+                f"  {shorten(escape(word), _LONGEST)}{': ' if word else ''}{escape(text)}" for word, text in block.items
+            ]
+            _write("\n".join([escape(heading), *lines]))
         case Prose():
-            _write(clean_text(block.text))
+            _write(escape(block.text))
 
 
 @contextmanager
@@ -139,16 +141,14 @@ def _draw_bar() -> Iterator[Callable[[float, str, str, str], None] | None]:
         task = bar.add_task("", total=1.0, counted="", speed="")
 
         def draw(share: float, counted: str, speed: str, name: str) -> None:
-            bar.update(
-                task, completed=share, counted=counted, speed=speed, description=shorten(clean_text(name), _WIDEST)
-            )
+            bar.update(task, completed=share, counted=counted, speed=speed, description=shorten(escape(name), _WIDEST))
 
         yield draw
 
 
 def print_note(text: str) -> None:
     """One harmless line on standard error; runs of blanks and line ends become one blank."""
-    _write(clean_text(" ".join(text.split())), sys.stderr)
+    _write(escape(" ".join(text.split())), sys.stderr)
 
 
 def _write(text: str = "", stream: TextIO | None = None) -> None:

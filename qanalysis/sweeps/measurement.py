@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from qanalysis.arrays import Doubles, Floats
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
 from qanalysis.kernels import codes
+from qanalysis.notation import escape
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.known_grids import KnownGrid, find_grid
 from qanalysis.quantizers.matrix_view import MatrixView
@@ -179,7 +180,10 @@ def _put_in_order(parts: Sequence[tuple[tuple[int, ...], ErrorStats]], schemes: 
 def refuse(info: TensorInfo) -> tuple[Status, str] | None:
     """The status and reason of a tensor that has no values to measure; None where it has."""
     if not info.decodes:
-        return "unsupported", info.reason or f"dtype {info.dtype} does not hold real numbers that can be measured"
+        return (
+            "unsupported",
+            info.reason or f"dtype {escape(info.dtype)} does not hold real numbers that can be measured",
+        )
     if not info.shape:
         return "unsupported", "a 0-d tensor is one number; there is nothing to group"
     if not info.numel:

@@ -173,7 +173,11 @@ HEADERS = {
     ),
     "negative size": (npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 8)}"), r"shape \(-1, 8\)"),
     "not a header": (npy_header("os.getcwd()"), r"can not be read"),
-    "nested": (npy_header("(" * 5000), r"can not be read"),
+    "nested": (npy_header("(" * 5000), r"its header is no dictionary"),
+    "a sum in it": (
+        npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (2**9,)}"),
+        r"its header is no dictionary as Python writes one;",
+    ),
     "unknown dtype": (
         npy_header("{'descr': 'q9', 'fortran_order': False, 'shape': ()}"),
         r"numpy does not know the type 'q9'",

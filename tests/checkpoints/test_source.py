@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from qanalysis.checkpoints.source import FLOAT_DTYPES, ArraySource, TensorInfo, widen
+from qanalysis.checkpoints.source import FLOAT_DTYPES, ArraySource, CheckpointError, TensorInfo, widen
 
 
 @pytest.mark.parametrize("name", [name for name, dtype in FLOAT_DTYPES.items() if dtype.itemsize <= 2])
@@ -90,3 +90,7 @@ def test_digest_follows_values_names_and_shapes() -> None:
 
 def test_scalars_have_one_element() -> None:
     assert TensorInfo("s", (), "float32", 4).numel == 1
+
+
+def test_a_message_is_one_line_whatever_names_it_repeats() -> None:
+    assert str(CheckpointError("shard a\nb\x1b[2J\u202e is missing")) == r"shard a\nb\x1b[2J\u202e is missing"

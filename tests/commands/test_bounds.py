@@ -33,9 +33,12 @@ def test_a_message_is_bounded(words: list[str], tmp_path: Path, monkeypatch: pyt
 
 def test_a_name_of_any_length_takes_one_short_line(tmp_path: Path) -> None:
     path = tmp_path / "long.npz"
-    np.savez(path, **{"w" * 10_000: np.ones((2, 3), np.float32), "b": np.ones((2, 3), np.float32)})
+    named = {"w" * 10_000: np.ones((2, 3), np.float32), "v" * 10_000: np.array([{}]), "b": np.ones((2, 3), np.float32)}
+    np.savez(path, **named)
     result = CliRunner().invoke(app, ["show", str(path)])
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) < 300
+    swept = CliRunner().invoke(app, ["sweep", str(path), "--bits", "4"])
+    assert max(map(len, swept.stdout.splitlines())) < 300
     whole = CliRunner().invoke(app, ["show", str(path), "--json"])
     assert "w" * 10_000 in whole.stdout

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qanalysis.reports.terminal import clean_text
+from qanalysis.notation import escape
 from tests.commands.asking import ask
 
 HEAVY = ("torch", "plotly", "streamlit", "pandas", "numba", "scipy", "pyarrow")
@@ -86,7 +86,7 @@ def test_names_can_not_steer_a_terminal(tmp_path: Path) -> None:
         result = ask(words[0], str(tmp_path / "m.npz"), *words[1:])
         assert "\x1b" not in result.stdout
         assert r"bad\x1b[2Jname" in result.stdout
-    assert clean_text("größe") == "größe"
+    assert escape("größe") == "größe"
 
 
 @pytest.mark.parametrize("command", ["show", "sweep", "report", "app"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qanalysis.checkpoints.graphs.block_operators import GATHER, MATMUL_BNB4, MATMUL_NBITS
 from qanalysis.checkpoints.graphs.cast_codes import CAST
 from qanalysis.checkpoints.graphs.dequantize_linear import QDQ, QDQ_FLOAT
+from qanalysis.checkpoints.graphs.gathered_codes import TABLE
 from qanalysis.checkpoints.graphs.integer_operators import INTEGER, LSTM, QLINEAR
 from qanalysis.checkpoints.graphs.operators import PackedOperator
 from qanalysis.checkpoints.graphs.quantized_moe import QMOE
@@ -14,6 +15,7 @@ from qanalysis.checkpoints.graphs.unread_operators import UNREAD
 PACKED_OPERATORS: tuple[PackedOperator, ...] = (
     QDQ,
     QDQ_FLOAT,
+    TABLE,
     QLINEAR,
     INTEGER,
     LSTM,

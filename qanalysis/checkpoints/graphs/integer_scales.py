@@ -26,7 +26,7 @@ def find_output_scale(use: Use, graph: Graph, channels: int) -> Operand | None:
 
     It is one number or one for each of the `channels`.
     """
-    named = _find_named(use)
+    named = find_named(use, "_scale")
     if named is not None and _fits(named, channels):
         return named
     found = [scale for scale in _list_factors(use, graph) if _fits(scale, channels)]
@@ -39,11 +39,12 @@ def _fits(scale: Operand, channels: int) -> bool:
     return scale.dtype in FLOAT_DTYPES and scale.numel in {1, channels}
 
 
-def _find_named(use: Use) -> Operand | None:
+def find_named(use: Use, ending_of_part: str) -> Operand | None:
+    """The constant that bears the name of an operand of codes and this ending; None where there is none."""
     name = use.node.inputs[use.operand]
     for ending in _ENDINGS:
         if name.endswith(ending):
-            constant = use.scope.constant(name.removesuffix(ending) + "_scale")
+            constant = use.scope.constant(name.removesuffix(ending) + ending_of_part)
             if constant is not None and constant.part is not None:
                 return Operand(constant.shape, constant.dtype, constant.values, (constant,))
     return None

@@ -13,7 +13,7 @@ from qanalysis.checkpoints.graphs.consumers import judge
 from qanalysis.checkpoints.graphs.frames import Frame
 from qanalysis.checkpoints.graphs.graph import Graph
 from qanalysis.checkpoints.graphs.scopes import Node, Place, Use
-from qanalysis.checkpoints.graphs.steps import is_carried, is_smaller, take_step
+from qanalysis.checkpoints.graphs.steps import is_carried, is_parameter, is_smaller, take_step
 
 #: Values that one constant is followed through, and all constants of a model together.
 _MAX_VALUES = 64
@@ -24,11 +24,15 @@ _FORM_ONLY = frozenset({"Shape", "Size", "ConstantOfShape"})
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An operation that consumes a constant as `frame`; None where the axes were lost in the operation `lost_in`."""
+    """An operation that consumes a constant as `frame`; None where the axes were lost in the operation `lost_in`.
+
+    `goes_on` says that what it takes of the constant was followed further.
+    """
 
     use: Use
     frame: Frame | None
     lost_in: str = ""
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Follower:
             for use in self._graph.uses_of(value.place):
                 carried = [] if self.is_exhausted else list(self._carry(use, value))
                 if not carried or use.node.op == "Gather":
-                    hits.append(Hit(use, value.frame, value.lost_in))
+                    hits.append(Hit(use, value.frame, value.lost_in, goes_on=bool(carried)))
                 waiting += [next_one for next_one in carried if next_one.place not in seen]
                 seen.update(next_one.place for next_one in carried)
             leaving = [next_one for next_one in self._leave(value) if next_one.place not in seen]
@@ -81,7 +85,7 @@ class Follower:
         node = use.node
         if node.op == "Scan":
             yield from _slice_per_step(use, value)
-        elif is_carried(use, self._graph):
+        elif is_carried(use, value.frame, self._graph):
             if value.frame is None:
                 frames: list[Frame | None] = [None] * len(node.outputs)
             elif is_smaller(use, value.frame, self._graph):
@@ -89,7 +93,7 @@ class Follower:
             else:
                 frames = take_step(use, value.frame, self._graph)
             yield from _at_outputs(node, value, frames)
-        elif node.op not in _FORM_ONLY and not node.called and self._graph.is_fixed(node):
+        elif not is_parameter(use) and node.op not in _FORM_ONLY and not node.called and self._graph.is_fixed(node):
             verdict = judge(use, value.frame.shape if value.frame is not None else ())
             if verdict is None or verdict.role == "constant":  # a computation among constants that is not followed
                 yield from _at_outputs(node, value, [None] * len(node.outputs))

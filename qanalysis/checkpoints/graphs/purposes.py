@@ -36,7 +36,7 @@ def settle(info: TensorInfo, hits: Sequence[Hit]) -> tuple[TensorInfo, bool]:
     heard = [_hear(hit, verdict) for hit, verdict in asked if verdict is not None]
     unknown = [hit.use.node.op for hit, verdict in asked if verdict is None]
     if any(found.role == "weight" and found.hit.use.node.op != "Gather" for found in heard):
-        heard = [found for found in heard if not _is_passed_on(found, hits)]
+        heard = [found for found in heard if not found.hit.goes_on]
     if not heard:
         return _settle_unknown(info, unknown)
     role = min((found.role for found in heard), key=_ORDER.index)
@@ -64,14 +64,6 @@ def _find_view(frame: Frame, verdict: Verdict) -> MatrixView | None:
         return None
     folded = frame.reshape(verdict.fold) if verdict.fold else frame
     return None if folded is None else folded.find_view(verdict.rows)
-
-
-def _is_passed_on(found: _Heard, hits: Sequence[Hit]) -> bool:
-    """Whether a Gather takes fixed entries of a weight and hands them to an operation that was heard too."""
-    node = found.hit.use.node
-    return found.role == "embedding" and any(
-        hit.use.node.producer(hit.use.operand) is node for hit in hits if hit is not found.hit
-    )
 
 
 def _settle_unknown(info: TensorInfo, unknown: Sequence[str]) -> tuple[TensorInfo, bool]:

@@ -14,19 +14,30 @@ from qanalysis.checkpoints.graphs.scopes import Node, Place, Use
 
 #: Inputs of a Concat whose sizes are added up: of thousands each would cost a look at all others.
 _MAX_JOINED = 256
+#: Operations before another operand that are followed back to the constant whose shape it has.
+_MAX_STEPS_BACK = 8
 
 Step = Callable[[Node, int, Frame, Graph], Frame | None]
 
 
-def is_carried(use: Use, graph: Graph) -> bool:
+def is_carried(use: Use, frame: Frame | None, graph: Graph) -> bool:
     """Whether an operation only changes the form of what it is given there, so that its consumer decides.
 
-    An operand of arithmetic is carried where the others are constants too and none of them is larger.
+    An operand of arithmetic is carried where the others are constants too and none of them is larger. Of a stack of
+    matrices one may be chosen at run time; a row of a table that is looked up is no weight any more.
     """
-    node, operand = use.node, use.operand
-    if node.op in _TOGETHER:
-        return graph.is_fixed(node) and (node.op != "Where" or operand > 0)
-    return node.op in {"Split", *STEPS} and operand == 0 and (node.op != "Gather" or graph.is_fixed_at(node, 1))
+    if is_parameter(use):
+        return False
+    if use.node.op == "Gather" and not graph.is_fixed_at(use.node, 1):
+        return frame is not None and len(frame.axes) > 2 and use.node.integer("axis", 0) in {0, -len(frame.axes)}
+    return graph.is_fixed(use.node) if use.node.op in _TOGETHER else use.node.op in {"Split", *STEPS}
+
+
+def is_parameter(use: Use) -> bool:
+    """Whether an operand only says what an operation does with another: the ends of a slice, a condition."""
+    if use.node.op in _TOGETHER:
+        return use.node.op == "Where" and use.operand == 0
+    return use.node.op in {"Split", *STEPS} and use.operand > 0
 
 
 def take_step(use: Use, frame: Frame, graph: Graph) -> list[Frame | None]:
@@ -41,7 +52,7 @@ def is_smaller(use: Use, frame: Frame, graph: Graph) -> bool:
     """Whether another constant operand of arithmetic is larger, which then is the weight that this one changes."""
     if use.node.op not in _ARITHMETIC:
         return False
-    others = [graph.find_shape(place) for place in _other_places(use)]
+    others = _find_other_shapes(use, graph)
     return any(
         other is not None and None not in other and math.prod(size or 0 for size in other) > math.prod(frame.shape)
         for other in others
@@ -51,6 +62,27 @@ def is_smaller(use: Use, frame: Frame, graph: Graph) -> bool:
 def _other_places(use: Use) -> list[Place]:
     places = (use.node.place(index) for index in range(len(use.node.inputs)) if index != use.operand)
     return [place for place in places if place is not None]
+
+
+def _find_other_shapes(use: Use, graph: Graph) -> list[tuple[int | None, ...] | None]:
+    return [_find_shape(place, graph, _MAX_STEPS_BACK) for place in _other_places(use)]
+
+
+def _find_shape(place: Place, graph: Graph, depth: int) -> tuple[int | None, ...] | None:
+    """The shape of a value as the file declares it, else as the steps before it make it of that of a constant."""
+    declared, node = graph.find_shape(place), place.scope.producers.get(place.name)
+    if (declared is not None and None not in declared) or node is None or not depth:
+        return declared
+    source = node.place(0)
+    shape = None if source is None else _find_shape(source, graph, depth - 1)
+    if shape is None or None in shape:
+        return declared
+    before = Frame.of(tuple(size or 0 for size in shape))
+    if not is_carried(Use(node, 0), before, graph):
+        return declared
+    frames = take_step(Use(node, 0), before, graph)
+    frame = dict(zip(node.outputs, frames, strict=False)).get(place.name)
+    return declared if frame is None else frame.shape
 
 
 def _keep(_node: Node, _operand: int, frame: Frame, _graph: Graph) -> Frame:
@@ -167,10 +199,15 @@ def _pad(node: Node, _operand: int, frame: Frame, _graph: Graph) -> Frame | None
 
 
 def _gather(node: Node, _operand: int, frame: Frame, graph: Graph) -> Frame | None:
-    """Entries at fixed places of an axis: a slice, or none of the axis where the place is one number."""
+    """Entries of an axis: a slice, or none of the axis where the place is one number.
+
+    Of a stack of matrices, whose place may be chosen at run time, one is taken for each place.
+    """
     axis, rank = node.integer("axis", 0), len(frame.axes)
     place = node.place(1)
     taken = graph.find_shape(place) if place is not None else None
+    if not graph.is_fixed_at(node, 1):
+        return frame.drop(0).unsqueeze(range(len(taken or ())))
     if taken is None or None in taken or not -rank <= axis < rank or len(taken) > 1:
         return None
     return frame.drop(axis) if not taken else _resized_to(_replace(frame.shape, axis, taken[0] or 0), frame)
@@ -183,8 +220,8 @@ def _replace(shape: Sequence[int], axis: int, size: int) -> list[int]:
 
 
 def _combine(node: Node, operand: int, frame: Frame, graph: Graph) -> Frame | None:
-    for place in _other_places(Use(node, operand)):
-        frame = frame.broadcast(graph.find_shape(place) or ())
+    for shape in _find_other_shapes(Use(node, operand), graph):
+        frame = frame.broadcast(shape or ())
     return frame
 
 
@@ -192,7 +229,7 @@ def _concat(node: Node, operand: int, frame: Frame, graph: Graph) -> Frame | Non
     axis, rank = node.integer("axis", 0), len(frame.axes)
     if not -rank <= axis < rank or len(node.inputs) > _MAX_JOINED:
         return None
-    sizes = [graph.find_shape(place) for place in _other_places(Use(node, operand))]
+    sizes = _find_other_shapes(Use(node, operand), graph)
     lengths = [shape[axis] if shape is not None and len(shape) == rank else None for shape in sizes]
     if None in lengths:
         declared = _declared(node, graph)

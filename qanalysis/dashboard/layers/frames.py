@@ -25,9 +25,9 @@ from qanalysis.dashboard.linked import PARTS
 from qanalysis.dashboard.sources import name_source, open_source
 from qanalysis.dashboard.wording import name_controls
 from qanalysis.diagnosis.profile import LayerProfile, profile_bits
+from qanalysis.notation import escape
 from qanalysis.notation import measure as tell
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.reports.outline import clean_text
 from qanalysis.reports.summary import NOT_SWEPT, head_scheme, tell_source
 from qanalysis.sweeps.row import METRICS, STATUS_WORDS, Row
 from qanalysis.sweeps.sweep import sweep
@@ -60,7 +60,7 @@ def _build_map(
         layout="layers",
         order=["heat", "weights", "errors", "curves", "channels"],
         control={"label": "Bits in view", "unit": "bit"},
-        under=" · ".join(clean_text(name_controls(line)) for line in tell_source(shown.rows)),
+        under=" · ".join(escape(name_controls(line)) for line in tell_source(shown.rows)),
         layers={
             "names": list(names),
             "numel": [sizes.get(name, 0) for name in names],
@@ -74,7 +74,7 @@ def _build_map(
                 "schemes": family.schemes,
                 "steps": family.steps,
                 "swept": [scheme in shown.schemes for scheme in family.schemes],
-                "heads": [clean_text(head_scheme(shown.rows, scheme)) for scheme in family.schemes],
+                "heads": [escape(head_scheme(shown.rows, scheme)) for scheme in family.schemes],
                 "frames": frames,
             }
             for family, frames in families

@@ -224,3 +224,51 @@ def test_a_quantized_table_that_is_looked_up_and_multiplied_with_is_an_embedding
     ]
     found = read(tmp_path, nodes, arrays)
     assert {name: (info.role, info.view) for name, info in found.items()} == {"E": ("embedding", MatrixView((0,)))}
+
+
+@pytest.mark.parametrize("places", [[], [2], [5, 2]], ids=["one", "some", "some for each"])
+def test_a_matrix_that_is_chosen_of_a_stack_at_run_time_is_a_weight(tmp_path: Path, places: list[int]) -> None:
+    nodes = [node("Gather", ["W", "i"], ["w"]), node("Cast", ["w"], ["t"], to=1), node("MatMul", ["t", "x"], ["y"])]
+    chosen = helper.make_tensor_value_info("i", 7, places)
+    made = model(nodes, {"W": ones(3, 4, 6)}, inputs=[helper.make_tensor_value_info("x", 1, None), chosen])
+    with open_checkpoint(save(tmp_path / "m.onnx", made)) as source:
+        assert [(info.role, info.view, info.note) for info in source.tensors] == [("weight", MatrixView((0, 1)), "")]
+
+
+def test_rows_of_a_table_that_are_looked_up_are_no_weight_of_what_takes_them(tmp_path: Path) -> None:
+    nodes = [node("Gather", ["E", "x"], ["e"]), node("MatMul", ["e", "W"], ["y"])]
+    found = read(tmp_path, nodes, {"E": ones(9, 4), "W": ones(4, 6)})
+    assert [(info.role, info.view) for info in found.values()] == [
+        ("embedding", MatrixView((0,))),
+        ("weight", MatrixView((1,))),
+    ]
+
+
+def test_numbers_that_only_steer_an_operation_on_a_weight_are_constants(tmp_path: Path) -> None:
+    nodes = [
+        node("Slice", ["W", "from", "to"], ["a"]),
+        node("Reshape", ["a", "shape"], ["b"]),
+        node("Where", ["mask", "b", "none"], ["c"]),
+        node("MatMul", ["x", "c"], ["y"]),
+    ]
+    steering = {"from": np.array([0]), "to": np.array([4]), "shape": np.array([6, 4]), "mask": ones(6, 4) > 0}
+    found = read(tmp_path, nodes, {"W": ones(8, 6), **steering, "none": ones()})
+    assert {name: info.role for name, info in found.items()} == {
+        "W": "weight", **dict.fromkeys((*steering, "none"), "constant")
+    }  # fmt: skip
+
+
+def test_weights_that_are_reshaped_and_then_joined_are_followed(tmp_path: Path) -> None:
+    nodes = [
+        *(node("Unsqueeze", [name, "zero"], [f"{name}3"]) for name in "fb"),
+        node("Concat", ["f3", "b3"], ["W"], axis=0),
+        node("LSTM", ["x", "W", "R"], ["y"], hidden_size=3, direction="bidirectional"),
+    ]
+    found = read(tmp_path, nodes, {"f": ones(12, 5), "b": ones(12, 5), "R": ones(2, 12, 3), "zero": np.array([0])})
+    assert [(found[name].view, found[name].note) for name in "fb"] == [(MatrixView((0,)), "")] * 2
+
+
+def test_a_weight_that_is_stored_flat_is_the_matrix_that_it_is_folded_to(tmp_path: Path) -> None:
+    nodes = [node("Reshape", ["W", "shape"], ["V"]), node("MatMul", ["x", "V"], ["y"])]
+    info = read(tmp_path, nodes, {"W": ones(24), "shape": np.array([4, 6])})["W"]
+    assert (info.role, info.view, info.is_matrix) == ("weight", MatrixView((1,), (4, 6)), True)

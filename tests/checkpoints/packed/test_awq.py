@@ -97,7 +97,8 @@ def test_gemv_fast_is_refused_by_name(tmp_path: Path) -> None:
         ("l.scales", np.ones((3, 64), np.float16), "must be \\(in, out/8\\)"),
         ("l.scales", np.ones((2, 64), np.int32), "scales of int32"),
         ("l.qzeros", np.ones((2, 7), np.int32), r"qzeros of \[2, 7\]"),
-        ("l.qzeros", np.array(1, np.int32), r"qzeros of \[\]"),
+        ("l.qzeros", np.ones((), np.int32), r"qzeros of \[\]"),
+        ("l.qzeros", np.ones(32, np.int32), r"qzeros of \[32\] and .* \(in, out/8\)"),
         ("l.qweight", np.ones((33, 8), np.int32), r"33 rows of qweight \[33, 8\] do not divide .* scales \[2, 64\]"),
     ],
 )
