@@ -101,6 +101,8 @@ def _is_out_first(info: TensorInfo, parts: Sequence[str], siblings: Siblings) ->
         return True
     first, second = info.shape[-2:]
     bias = siblings.find_bias(info.name)
+    if bias and len(bias) == len(info.shape) and bias[-2] == 1:
+        bias = (*bias[:-2], bias[-1])
     if bias and bias[:-1] == info.shape[:-2] and first != second and bias[-1] in {first, second}:
         return bias[-1] == first
     decided = _decide_by_pair(info, parts, siblings)

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from qanalysis.checkpoints.siblings import Reading, Shape
 from qanalysis.quantizers.matrix_view import MatrixView
 
 _LONGEST_KERNEL = 32
+_STACKED = "a kernel below a module of all layers: taken as stacked along axis 0; override with --axis"
 _KERNEL = re.compile(r"(depthwise_|pointwise_|recurrent_)?kernel")
-_SLIM = re.compile(r"(depthwise_|pointwise_)?weights")
+_SLASHED = re.compile(r"(depthwise_|pointwise_)?weights|w")
+#: A module that holds all layers of a model, stacked along the first axis.
+_LAYERS = re.compile(r"(\w+_)?(layers|blocks|periods)|scan\w*|h")
 _SPLITS = re.compile(r"query|key|value|[qkv](_proj)?|qkv")
 _MERGES = re.compile(r"out|o|out_proj|o_proj|attention_output|output|c_proj|post")
 #: XLNet's q, k, v, r are (in, heads, dim), its o is (out, heads, dim).
@@ -29,7 +33,7 @@ _EINSUMS = {
 
 
 def is_kernel(parts: Sequence[str], name: str) -> bool:
-    """Whether a tensor is named as JAX, Keras or TF-Slim name a weight whose last axis is the output.
+    """Whether a tensor is named as JAX, Haiku, Keras or TF-Slim name a weight whose last axis is the output.
 
     >>> is_kernel(["dense", "kernel"], "dense/kernel"), is_kernel(["dense", "weight"], "dense.weight")
     (True, False)
@@ -39,7 +43,7 @@ def is_kernel(parts: Sequence[str], name: str) -> bool:
         return True
     if len(parts) > 1 and ((last == "w" and parts[-2].endswith("_einsum")) or _is_xlnet(parts)):
         return True
-    return "/" in name and bool(_SLIM.fullmatch(last))
+    return "/" in name and bool(_SLASHED.fullmatch(last))
 
 
 def _is_xlnet(parts: Sequence[str]) -> bool:
@@ -61,7 +65,22 @@ def view_kernel(shape: Shape, parts: Sequence[str], bias: Shape | None) -> Readi
         return Reading(MatrixView(rows))
     if rank >= 4 and shape[-2] > 1 and any("depthwise" in part.lower() for part in parts):
         return Reading(MatrixView((rank - 2, rank - 1)))
-    return _view_by_name(shape, parts, module.lower()) if rank == 3 else Reading(MatrixView((rank - 1,)))
+    return _view_without_bias(shape, parts, module.lower())
+
+
+def _view_without_bias(shape: Shape, parts: Sequence[str], module: str) -> Reading:
+    rank = len(shape)
+    if rank in {3, 4} and _is_of_all_layers(parts):
+        rows = (1,) if rank == 3 else _view_by_name(shape[1:], parts, module).view.rows
+        return Reading(MatrixView((0, *(axis + 1 for axis in rows))), _STACKED)
+    return _view_by_name(shape, parts, module) if rank == 3 else Reading(MatrixView((rank - 1,)))
+
+
+def _is_of_all_layers(parts: Sequence[str]) -> bool:
+    lower = [part.lower() for part in parts]
+    return not any("conv" in part for part in lower) and any(
+        _LAYERS.fullmatch(part) and not after.isdecimal() for part, after in pairwise(lower)
+    )
 
 
 def _find_rows_by_bias(shape: Shape, bias: Shape) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) 
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _CAN_WALK = os.open in os.supports_dir_fd
 
+_TOUCHED_AT_ONCE = 1 << 26  # bytes of a map that are resident while columns are taken
 SAVE_AGAIN = "the file is damaged or was cut short: download or save it again"
 
 
@@ -162,8 +163,13 @@ class MappedFile(DataFile):
     def read_columns(
         self, offset: int, *, dtype: np.dtype, count: int, width: int, first: int, last: int
     ) -> NDArray[Any]:
-        part = self._view(offset, dtype=dtype, count=count).reshape(-1, width)[:, first:last].copy()
-        self._release(offset, count * dtype.itemsize)
+        table = self._view(offset, dtype=dtype, count=count).reshape(-1, width)
+        part = np.empty((len(table), last - first), dtype)
+        step = max(1, _TOUCHED_AT_ONCE // max(1, width * dtype.itemsize))
+        for row in range(0, len(table), step):
+            part[row : row + step] = table[row : row + step, first:last]
+            place = row * width * dtype.itemsize
+            self._release(offset + place, min(step * width, count - row * width) * dtype.itemsize)
         return part
 
     def hash_into(self, digest: hashlib._Hash) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import ast
 import math
 import struct
+import threading
 import zipfile
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ INFLATED_NOTE = "Compressed members are inflated whole, one at a time; saved wit
 
 _MOST_HEADER = 10_000  # bytes, numpy's own limit
 _PREFIX = 12  # bytes before the header of version 2: the magic, the version, a length
+_BAND_VALUES = 1 << 24  # of a column-major tensor held at once, twice: 64 MB each
 _KEYS = {"descr", "fortran_order", "shape"}
 # numpy writes what it does not know by kind and size alone
 _UNNAMED = {
@@ -59,17 +62,44 @@ class _Header:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-@dataclass(frozen=True, slots=True)
 class ColumnMajorValues:
-    """Values that lie in Fortran order: any part costs the whole."""
+    """Values that lie in Fortran order. A small tensor is read whole; of a large one bands of rows, which are columns
+    in the file: each costs a walk over all of it, so that the last two are kept.
+    """
 
-    values: StoredValues
-    shape: tuple[int, ...]
-    sliceable: bool = False
+    def __init__(self, values: StoredValues, shape: tuple[int, ...]) -> None:
+        self._values, self._shape = values, shape
+        self._length = math.prod(shape[1:])
+        self._height = max(1, _BAND_VALUES // max(1, self._length))
+        self._bands: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
+        self._turn = threading.Lock()
+
+    @property
+    def sliceable(self) -> bool:
+        """Whether it is read in bands."""
+        return self._values.count > _BAND_VALUES
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        whole = self.values.read(0, math.prod(self.shape))
-        return whole.reshape(self.shape[::-1]).T.reshape(-1)[start:stop]
+        if not self.sliceable:
+            whole = self._values.read(0, self._values.count)
+            return whole.reshape(self._shape[::-1]).T.reshape(-1)[start:stop]
+        size = self._height * self._length
+        parts = [
+            self._read_band(number)[max(0, start - number * size) : stop - number * size]
+            for number in range(start // size, -(-stop // size))
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
+
+    def _read_band(self, number: int) -> NDArray[np.float32]:
+        with self._turn:
+            if number not in self._bands:
+                first = number * self._height
+                last = min(first + self._height, self._shape[0])
+                stored = widen(self._values.read_columns(self._shape[0], first, last))
+                self._bands[number] = stored.reshape(*self._shape[:0:-1], last - first).T.reshape(-1)
+                while len(self._bands) > 2:
+                    self._bands.popitem(last=False)
+            return self._bands[number]
 
 
 @dataclass(frozen=True, slots=True)

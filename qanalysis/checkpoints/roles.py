@@ -18,6 +18,7 @@ from qanalysis.checkpoints.source import MEASURED_ROLES, Role, TensorInfo
 
 _LONE_SCALE = "named as scales of a quantizer whose codes are not in the file: measured as weights"
 _MOMENT = re.compile(r"(?<![^./])(mu|nu)(?=[./])")
+_STACKED_BIAS = re.compile(r"[bB]\d?")
 _WHOLE_NUMBERS = ("int", "uint", "bool")
 _SCALE_ENDINGS = ("_scale_inv", "_scales", "_scale", ".scale_inv", ".scales", ".scale")
 _MOST_TABLES = 4  # of one row per word: embeddings, heads and their copies
@@ -85,6 +86,8 @@ def _find_role(info: TensorInfo, parts: list[str], by_name: Mapping[str, TensorI
 def _find_by_shape(info: TensorInfo, parts: list[str], by_name: Mapping[str, TensorInfo], vocabulary: int) -> Role:
     if _is_state_of_twin(parts, info.name, by_name):
         return "optimizer"
+    if _is_bias_of_stack(info, parts[-1], by_name):
+        return "bias"
     if len(info.shape) == 1 and parts[-1] == "weight":
         return "norm"
     is_shared = parts[-2:] == ["shared", "weight"] and len(parts) == find_key(parts)[1] + 2  # T5's own name
@@ -131,6 +134,17 @@ def _is_state_of_twin(parts: list[str], name: str, by_name: Mapping[str, TensorI
         if part in twins:
             return _MOMENT.sub(twins[part], name, count=1) in by_name
     return False
+
+
+def _is_bias_of_stack(info: TensorInfo, last: str, by_name: Mapping[str, TensorInfo]) -> bool:
+    """Whether a name such as "b1" is that of the biases of several matrices, "w1": as many, with one axis less."""
+    if not _STACKED_BIAS.fullmatch(last):
+        return False
+    stem, number = info.name[: -len(last)], last[1:]
+    weight = by_name.get(f"{stem}{'w' if last[0] == 'b' else 'W'}{number}")
+    if weight is None or weight.shape[:1] != info.shape[:1]:
+        return False
+    return sum(size > 1 for size in info.shape) == 2 and len(weight.shape) == 3
 
 
 def _find_lone_scales(infos: Sequence[TensorInfo], roles: Sequence[Role]) -> set[int]:

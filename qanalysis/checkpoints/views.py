@@ -20,6 +20,7 @@ from qanalysis.checkpoints.transposed_convolutions import view_transposed
 from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 
 _LONGEST_KERNEL = 32  # of a convolution whose name does not say that it is one
+_LONGEST_BARE_KERNEL = 7  # of one that is not even called a weight: it may as well be a stack of narrow matrices
 _FP8 = ("fp8", "mxfp8")
 #: How the layouts begin whose axes are those of the model's tensor, whichever way round it lies.
 _AS_THE_MODEL = (*_FP8, "weight norm", "gguf")
@@ -158,7 +159,8 @@ def _is_convolution(info: TensorInfo, bias: tuple[int, ...] | None) -> bool:
     if (bias and bias == info.shape[:1]) or _CONVOLUTION.search(info.name[-120:].lower()):
         return True
     if len(info.shape) == 3:
-        return info.shape[1] == 1 or (info.shape[2] <= _LONGEST_KERNEL and info.shape[0] > 1)
+        longest = _LONGEST_KERNEL if info.name.endswith("weight") else _LONGEST_BARE_KERNEL
+        return info.shape[1] == 1 or (info.shape[2] <= longest and info.shape[0] > 1)
     return len(info.shape) > 4 or min(info.shape[-2:]) <= _LONGEST_KERNEL
 
 

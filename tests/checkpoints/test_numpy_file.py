@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import resource
 import struct
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from qanalysis.checkpoints import numpy_file
 from qanalysis.checkpoints.catalogue import open_checkpoint
 from tests.checkpoints.damage import damaged_copies, find, read_all, read_or_refuse, refusal
 
@@ -326,3 +328,18 @@ def test_damaged_archives_read_or_are_refused(tmp_path: Path, content: bytes) ->
 @given(damaged_copies(npy_header("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3)}", bytes(24))))
 def test_damaged_arrays_read_or_are_refused(tmp_path: Path, content: bytes) -> None:
     read_or_refuse(tmp_path / "fuzzed.npy", content)
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (6, 4, 3), (1, 9), (9, 1), (2, 3, 2, 5)])
+def test_a_large_column_major_array_is_read_in_bands(
+    tmp_path: Path, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numpy_file, "_BAND_VALUES", 8)
+    x = np.arange(math.prod(shape), dtype=np.float32).reshape(shape)
+    np.save(tmp_path / "f.npy", np.asfortranarray(x))
+    with open_checkpoint(tmp_path / "f.npy") as source:
+        (info,) = source.tensors
+        assert source.read(info).tolist() == x.tolist()
+        for start in range(x.size):
+            for stop in range(start, x.size + 1):
+                assert source.read_slice(info, start, stop).tolist() == x.reshape(-1)[start:stop].tolist()

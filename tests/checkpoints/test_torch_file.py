@@ -249,6 +249,25 @@ def test_containers_that_hold_one_another_twice_are_walked_once(tmp_path: Path) 
     assert list(read_all(tmp_path / "m.pt")) == [".".join("0" * 31)]
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_plain_pickle_of_arrays_is_read_and_nothing_of_it_runs(tmp_path: Path, protocol: int) -> None:
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    content = {"model": OrderedDict(w=values, t=values.T), "author": "x", "run": Payload(tmp_path / "ran")}
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
+    found = read_all(tmp_path / "m.pkl")
+    assert list(found) == ["model.w", "model.t"]
+    np.testing.assert_array_equal(found["model.w"], values)
+    np.testing.assert_array_equal(found["model.t"], values.T)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, [1.0]], ids=["no array", "no names"])
+def test_other_pickles_are_told_from_weights(tmp_path: Path, content: Any) -> None:
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(content))
+    with refusal(r"m.pkl is not a file that torch saved with weights only \(it is a pickled (dict|list)\)"):
+        open_checkpoint(tmp_path / "m.pkl")
+
+
 def test_a_file_that_changes_while_open_is_refused_at_the_next_read(tmp_path: Path) -> None:
     path = tmp_path / "m.pt"
     path.write_bytes(SMALL)

@@ -373,6 +373,9 @@ FLAX = {
     "transposed of Keras": ("up/kernel", (3, 3, 6, 4), (6,), "bkli,kloi->bo", (1,)),
     "recurrent": ("lstm/recurrent_kernel", (3, 12), None, "bi,io->bo", (1,)),
     "experts": ("experts/wi/kernel", (3, 6, 4), None, "bi,eio->beo", (1, 2)),
+    "scanned without bias": ("layers/mlp/wi/kernel", (3, 6, 4), None, "bi,eio->beo", (1, 2)),
+    "scanned query": ("decoder/layers/attn/query/kernel", (2, 6, 3, 4), None, "bi,eihd->behd", (1, 2, 3)),
+    "scanned out": ("decoder/layers/attn/out/kernel", (2, 3, 4, 6), None, "bhd,ehdo->beo", (1, 2)),
     "scanned": ("layers/Dense_0/kernel", (3, 6, 4), (3, 4), "bi,eio->beo", (1, 2)),
 }
 
@@ -388,6 +391,36 @@ def test_kernels_of_jax_and_keras(case, separator):
     sizes = dict(zip(letters_of_weight, shape, strict=True))
     x = rng.random([sizes.get(letter, 2) for letter in operand]) + 0.5
     check_rows(rng.standard_normal(shape), info, lambda w: np.einsum(letters, x, w), axes)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "bias", "rows"),
+    [
+        ("mlp/~/linear_0/w", (5, 3), None, (1,)),
+        ("mlp/~/linear_0/w", (5, 3), (3,), (1,)),
+        ("mlp/~/linear_0/w", (3, 5), (3,), (0,)),
+        ("conv2_d/w", (3, 3, 4, 6), (6,), (3,)),
+        ("model/h0/attn/c_attn/w", (1, 6, 18), (18,), (2,)),
+        ("layers.0.w", (5, 3), None, (0,)),
+    ],
+)
+def test_weights_between_slashes_are_in_by_out_unless_their_bias_speaks_against_it(name, shape, bias, rows):
+    shapes = {name: shape} | ({f"{name[:-1]}b": bias} if bias else {})
+    assert read_views(shapes)[name].view == MatrixView(rows)
+
+
+@pytest.mark.parametrize(("name", "told"), [("W", True), ("layer.weight", False), ("conv_w", False)])
+def test_three_axes_of_which_only_the_last_is_short_are_a_guess_unless_named_a_kernel(name, told):
+    info = view_of(name, (2, 128, 16))
+    assert info.view == MatrixView((0, 1) if told else (0,))
+    assert (OVERRIDE in info.note) == told
+
+
+@pytest.mark.parametrize("bias", [(4, 20), (4, 1, 20)], ids=["a vector each", "a row each"])
+def test_biases_of_experts_tell_which_way_they_lie_and_are_no_weights(bias):
+    found = read_views({"moe.experts.w1": (4, 48, 20), "moe.experts.b1": bias})
+    assert (found["moe.experts.w1"].view, found["moe.experts.w1"].note) == (MatrixView((0, 2)), "")
+    assert found["moe.experts.b1"].role == "bias"
 
 
 def test_a_view_that_a_reader_gave_is_kept():

@@ -118,4 +118,6 @@ def _list_usual(matrices: Matrices, rows: int, columns: int) -> Iterable[tuple[i
         yield matrices.rows, matrices.columns
     if rows == matrices.rows and matrices.columns % columns == 0:
         yield 1, matrices.columns // columns
+    if rows == 1 and columns == matrices.columns:  # experts as (in, out) have one scale for each output
+        yield matrices.rows, 1
     yield from ((size, size) for size in _USUAL_BLOCKS)

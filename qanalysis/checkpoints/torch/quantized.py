@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Floats
+from qanalysis.checkpoints.entries import is_raw
 from qanalysis.checkpoints.packed.parts import NoValues, RowValues
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.checkpoints.torch.strided import StridedValues, is_contiguous
@@ -144,8 +145,6 @@ def _stored_bytes(parameter: Any) -> int:
 
 
 def _read_grid(parameter: Any) -> NDArray[Any]:
-    if isinstance(parameter, Described):
-        values = parameter.values
-        assert isinstance(values, StridedValues)
-        return values.read_raw(0, parameter.info.numel)
+    if isinstance(parameter, Described) and is_raw(parameter.values):
+        return parameter.values.read_raw(0, parameter.info.numel)
     return np.atleast_1d(np.asarray(parameter, dtype=np.float64))

@@ -125,6 +125,7 @@ def test_packed_then_read_equals_decoded(
         ((3, 1, 1), (1, 1), "fp8 tensor"),
         ((3, 40, 1), (40, 1), "fp8 channel"),
         ((3, 40), (40, 1), "fp8 channel"),
+        ((3, 1, 48), (1, 48), "fp8 block=40x1"),
         ((3, 2, 2), (2, 2), "fp8 block=32x32"),
     ],
     ids=str,
