@@ -1,4 +1,4 @@
-"""What tensors are in a file that torch saved (.pt, .pth, .bin)?
+"""What tensors are in a file that torch saved (.pt, .pth, .bin), or in a pickle of numpy arrays (.pkl)?
 
 The pickle in it is walked and never unpickled: no code of the file runs, and torch is not needed. Values are read from
 where they lie, in the zip that torch writes since 1.6 and in the older stream alike.
@@ -28,6 +28,7 @@ from qanalysis.checkpoints.torch.walk import Walk
 from qanalysis.notation import size
 
 MAPPED_NOTE = "Mapped: values are read from disk when asked for; the system may keep pages that were read."
+PICKLED_NOTE = "Held in memory: the arrays stand in one pickle, which is read whole."
 INFLATED_NOTE = (
     f"Not mapped: compressed members are inflated whole, one at a time, up to {size(MAX_INFLATED)} each; saved again "
     "with `torch.save` they would be mapped."
@@ -59,7 +60,7 @@ def read_torch(file: DataFile, _folder: Folder) -> Content:
             f"{file.name} holds no tensors{told}, its content is of type {type(saved.content).__name__}; "
             f"{SAVE_STATE_DICT}"
         )
-    note = MAPPED_NOTE if saved.mapped else INFLATED_NOTE
+    note = PICKLED_NOTE if saved.plain else MAPPED_NOTE if saved.mapped else INFLATED_NOTE
     return Content(found.entries, [file], note, tuple(found.notes), found.metadata)
 
 

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.source import FLOAT_DTYPES
+from qanalysis.sweeps.sweep import sweep
 from tests.checkpoints.damage import damaged_copies, find, read_all, read_or_refuse, refusal
 
 LAYOUTS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -201,6 +202,16 @@ def test_an_expanded_view_of_any_size_is_read_by_slices(tmp_path: Path) -> None:
         np.testing.assert_array_equal(source.read_slice(info, 10**11, 10**11 + 5), np.full(5, 3.0, np.float32))
 
 
+def test_a_sweep_does_not_repeat_a_few_bytes_for_days(tmp_path: Path) -> None:
+    w = torch.full((1, 2), 3.0)
+    torch.save({"w": w.expand(10**12, 2), "small": w.expand(4, 2)}, tmp_path / "wide.pt")
+    with open_checkpoint(tmp_path / "wide.pt") as source:
+        wide, small = sweep(source, ["int8"])
+    assert wide.status == "unsupported"
+    assert wide.reason.startswith("2,000,000,000,000 values are made of 8 bytes of the file")
+    assert small.status == "ok"
+
+
 def test_a_view_beyond_its_storage_is_a_row_with_its_reason(tmp_path: Path) -> None:
     content = save_bytes({"w": torch.ones(300), "v": torch.ones(2)})
     size = b"M\x2c\x01\x85"  # the sizes (300,) as the pickle has them
@@ -236,6 +247,25 @@ def test_containers_that_hold_one_another_twice_are_walked_once(tmp_path: Path) 
         content = [content, content]
     torch.save(content, tmp_path / "m.pt")
     assert list(read_all(tmp_path / "m.pt")) == [".".join("0" * 31)]
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_plain_pickle_of_arrays_is_read_and_nothing_of_it_runs(tmp_path: Path, protocol: int) -> None:
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    content = {"model": OrderedDict(w=values, t=values.T), "author": "x", "run": Payload(tmp_path / "ran")}
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
+    found = read_all(tmp_path / "m.pkl")
+    assert list(found) == ["model.w", "model.t"]
+    np.testing.assert_array_equal(found["model.w"], values)
+    np.testing.assert_array_equal(found["model.t"], values.T)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, [1.0]], ids=["no array", "no names"])
+def test_other_pickles_are_told_from_weights(tmp_path: Path, content: Any) -> None:
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(content))
+    with refusal(r"m.pkl is not a file that torch saved with weights only \(it is a pickled (dict|list)\)"):
+        open_checkpoint(tmp_path / "m.pkl")
 
 
 def test_a_file_that_changes_while_open_is_refused_at_the_next_read(tmp_path: Path) -> None:

@@ -29,11 +29,14 @@ SAVE_STATE_DICT = "save `model.state_dict()` instead, best as .safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The content of a file, walked and not made, and its storages by key. `mapped` says whether all lie plainly."""
+    """The content of a file, walked and not made, and its storages by key. `mapped` says whether all lie plainly,
+    `plain` that it is a pickle that torch did not write and holds its arrays itself.
+    """
 
     content: Any
     find_storage: Callable[[str], Storage]
     mapped: bool
+    plain: bool = False
 
 
 def read_archive(file: DataFile) -> Saved:

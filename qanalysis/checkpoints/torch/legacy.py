@@ -1,17 +1,20 @@
-"""What is in the stream that torch wrote before 1.6, and still writes when asked to?
+"""What is in the stream that torch wrote before 1.6, and still writes when asked to, or in a plain pickle of arrays?
 
 Five pickles one after the other (a magic number, the protocol, facts of the system, the content, the keys of the
-storages), then each storage: its number of elements in 8 bytes, then the elements, always little-endian.
+storages), then each storage: its number of elements in 8 bytes, then the elements, always little-endian. A pickle of
+numpy arrays alone, as some collections of models publish them, holds their bytes itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from qanalysis.checkpoints.data_file import DataFile
 from qanalysis.checkpoints.mapped_file import SAVE_AGAIN
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.checkpoints.torch.archive import SAVE_STATE_DICT, Saved
+from qanalysis.checkpoints.torch.arrays import is_numpy
 from qanalysis.checkpoints.torch.dtypes import storage_itemsize
 from qanalysis.checkpoints.torch.pickle_walk import PickleEndError, PickleError, walk_pickle
 from qanalysis.checkpoints.torch.storages import FileStorage, MissingStorage, Storage
@@ -26,6 +29,9 @@ _PICKLES = 5
 def read_legacy(file: DataFile) -> Saved:
     """The content of such a stream. Raises CheckpointError for other pickles, PickleError for damaged ones."""
     parts, end = _walk_head(file)
+    if len(parts) == 1:
+        missing = MissingStorage("a plain pickle has no storages")
+        return Saved(parts[0], lambda _: missing, mapped=False, plain=True)
     content, keys = parts[3], parts[4]
     if not isinstance(keys, list):
         raise CheckpointError(f"{file.name} can not be read: it does not list its storages; {SAVE_AGAIN}")
@@ -80,6 +86,8 @@ def _walk_all(file: DataFile, data: bytes) -> tuple[list[Any], int]:
             raise _refuse_other(file, str(error)) from None
         parts.append(part)
         if parts[0] != MAGIC:
+            if isinstance(part, dict) and any(is_numpy(value) for value in _list_values(part)):
+                return parts, end
             kind = part.class_name if isinstance(part, Call) else type(part).__name__
             raise _refuse_other(file, f"it is a pickled {kind}")
     return parts, end
@@ -92,6 +100,15 @@ def _refuse_other(file: DataFile, found: str) -> CheckpointError:
 def _find_itemsizes(content: Any) -> dict[str, int]:
     """Bytes of an element of each storage that the content names."""
     found: dict[str, int] = {}
+    for value in _list_values(content):
+        pid = value.value if isinstance(value, Reference) else None
+        if isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[2], str):
+            found.setdefault(pid[2], storage_itemsize(pid[1]))
+    return found
+
+
+def _list_values(content: Any) -> Iterator[Any]:
+    """The containers, calls and references in a content, each once."""
     seen: set[int] = set()
     waiting = [content]
     while waiting:
@@ -99,16 +116,13 @@ def _find_itemsizes(content: Any) -> dict[str, int]:
         if id(value) in seen or not isinstance(value, dict | list | tuple | Call | Reference):
             continue
         seen.add(id(value))
+        yield value
         if isinstance(value, Reference):
-            pid = value.value
-            if isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[2], str):
-                found.setdefault(pid[2], storage_itemsize(pid[1]))
-            elif isinstance(pid, tuple):
-                waiting.extend(pid)
+            is_storage = isinstance(value.value, tuple) and value.value[:1] == ("storage",)
+            waiting.extend(value.value if isinstance(value.value, tuple) and not is_storage else ())
         elif isinstance(value, dict):
             waiting.extend(value.values())
         elif isinstance(value, Call):
             waiting.extend((value.args, value.state, value.items, value.members, value.callee))
         else:
             waiting.extend(value)
-    return found
