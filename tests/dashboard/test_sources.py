@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,14 @@ from safetensors.numpy import save
 import sample_models
 from qanalysis.checkpoints.catalogue import locate_sample, open_checkpoint
 from qanalysis.checkpoints.source import CheckpointError
-from qanalysis.dashboard.sources import UploadStore, identify_source, locate_source, open_source, read_root
+from qanalysis.dashboard.sources import (
+    PARTIAL_PREFIX,
+    UploadStore,
+    identify_source,
+    locate_source,
+    open_source,
+    read_root,
+)
 
 
 @pytest.fixture
@@ -172,3 +180,23 @@ def test_a_store_takes_the_kinds_of_file_that_it_is_made_for() -> None:
     assert records.locate(records.save("tone.wav", b"RIFF")).read_bytes() == b"RIFF"
     with pytest.raises(ValueError, match=r"unknown kind of file; one of \.wav, \.csv is expected"):
         records.save("weights.npz", b"PK")
+
+
+@pytest.mark.parametrize("path", ["../w.npz", "/etc/passwd", "", "partial:w.npz", "hf://owner/repo"])
+@pytest.mark.parametrize("find", [open_source, identify_source])
+@pytest.mark.usefixtures("root")
+def test_what_is_there_of_a_set_is_sought_below_the_root_too(
+    uploads: UploadStore, find: Callable[[str, UploadStore], object], path: str
+) -> None:
+    with pytest.raises(CheckpointError):
+        find(f"{PARTIAL_PREFIX}{path}", uploads)
+
+
+def test_a_set_that_lacks_a_part_is_opened_as_far_as_it_is_there(root: Path, uploads: UploadStore) -> None:
+    (root / "model-00001-of-00002.safetensors").write_bytes(save({"w": np.eye(4, dtype=np.float32)}))
+    name = "model-00001-of-00002.safetensors"
+    with pytest.raises(CheckpointError, match="model-00002-of-00002"):
+        open_source(name, uploads)
+    with open_source(f"{PARTIAL_PREFIX}{name}", uploads) as source:
+        assert [info.name for info in source.tensors] == ["w"]
+    assert identify_source(f"{PARTIAL_PREFIX}{name}", uploads) == identify_source(name, uploads)

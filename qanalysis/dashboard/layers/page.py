@@ -98,7 +98,7 @@ def _draw_refusal(view: LayersView, message: str) -> None:
     opens what is there.
     """
     draw_fault(name_controls(message), _TURN_BACK if message.startswith(("axis ", "axes ")) else _WAY_OUT)
-    if "--partial" in message:
+    if "--partial" in message and not view.source.startswith(PARTIAL_PREFIX):
         source = f"{PARTIAL_PREFIX}{view.source}"
         text = "Open what is here"
         st.button(text, key="partial", on_click=change, args=(LayersView,), kwargs={"source": source})
