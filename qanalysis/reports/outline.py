@@ -84,7 +84,7 @@ class Outline:
 
     Parameters
     ----------
-    title, headline : the subject, and the answer in one sentence.
+    title, headline, under : the subject, the answer in one sentence, and lines below it on a page.
     warnings : what must be known before the figures are used.
     tiles : label, figure, remark.
     lead, rest : sections before the charts and behind them.
@@ -95,6 +95,7 @@ class Outline:
     headline: str
     lead: Sequence[Section]
     rest: Sequence[Section] = ()
+    under: Sequence[str] = ()
     warnings: Sequence[str] = ()
     tiles: Sequence[tuple[str, str, str]] = ()
     opening: Sequence[str] = ()

@@ -48,13 +48,15 @@ def outline_sweep(
     """
     chosen = scheme or choose_scheme(rows)
     answer = headline(rows, chosen, worst_channel=find_worst_channel(rows, chosen, profiles))
+    under = tell_source(rows)
     found = [_diagnose(number, one) for number, one in enumerate(diagnoses, 1)]
     partial_run = "Partial: the sweep was cancelled. These are the rows made until then; totals cover only them."
     meanings = Facts([(str(word), meaning) for word, meaning in STATUS_WORDS.items()])
     return Outline(
         title=title or f"Quantization error of {rows.source.path.removeprefix(SAMPLE_PREFIX)}",
         headline=answer,
-        opening=[answer, *tell_source(rows)],
+        under=under,
+        opening=[answer, *under],
         warnings=[] if rows.complete else [partial_run],
         tiles=_list_tiles(rows, chosen),
         lead=[*_sum_up(rows, chosen), *_list_worst(rows, chosen)],

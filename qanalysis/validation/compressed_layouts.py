@@ -17,6 +17,7 @@ WIDTHS = (2, 3, 4, 5, 8)
 #: Rows that are no whole words of zero points.
 SHAPE = (37, 160)
 BLOCK = 128
+GPTQ_WIDTHS = (2, 3, 4, 8)
 
 
 def compare_layouts() -> Iterator[Comparison]:
@@ -34,6 +35,9 @@ def compare_layouts() -> Iterator[Comparison]:
         # Its decoder works in bfloat16: scales that are powers of two leave nothing to round.
         name = f"stored {word}, scales of powers of two: {word.upper()} compressor"
         yield Comparison(name, "bit-exact", 0, partial(_compare_small_floats, word))
+    for bits in GPTQ_WIDTHS:
+        name = f"stored gptq int{bits} groups: unpack_from_int32, dequantize"
+        yield Comparison(name, "bit-exact", 0, partial(_compare_gptq, bits))
     yield Comparison("stored awq int4 groups: AutoAWQConverter", "bit-exact", 0, _compare_awq)
     name = "stored ModelOpt nvfp4, scales of powers of two: ModelOptNvfp4Converter"
     yield Comparison(name, "bit-exact", 0, _compare_modelopt)
@@ -160,15 +164,10 @@ def _compare_awq() -> Agreement:
 
 
 def _convert_awq(group: int) -> Case:
-    import torch
     from compressed_tensors.entrypoints.convert.converters import AutoAWQConverter
 
-    draw, rows, columns = torch.Generator().manual_seed(group), 40, 192
-    words = {"qweight": (columns, rows // 8), "qzeros": (columns // group, rows // 8)}
-    state: dict[str, Any] = {
-        name: torch.randint(-(2**31), 2**31, shape, generator=draw, dtype=torch.int64).int()
-        for name, shape in words.items()
-    }
+    rows, columns = 40, 192
+    state = _draw_words({"qweight": (columns, rows // 8), "qzeros": (columns // group, rows // 8)}, seed=group)
     state["scales"] = _draw_scales(columns // group, rows).half()
     # In float32, as the formula says: the library's decoder keeps the type of the scales.
     float_state = _name(state | {"scales": state["scales"].float()})
@@ -177,3 +176,37 @@ def _convert_awq(group: int) -> Case:
     scheme = _describe(4, symmetric=False, strategy="group", group_size=group)
     values = _decode("pack_quantized", "PackedQuantizationCompressor", theirs, scheme)
     return Case(_name(state), values)
+
+
+def _compare_gptq(bits: int) -> Agreement:
+    return compare_cases(_pack_gptq(bits, group) for group in (32, 96))
+
+
+def _pack_gptq(bits: int, group: int) -> Case:
+    """Words as GPTQ has them are streams of bits too: down the columns for codes, along the rows for zero points."""
+    import torch
+    from compressed_tensors.compressors.pack_quantized.helpers import unpack_from_int32
+    from compressed_tensors.quantization.lifecycle.forward import dequantize
+
+    rows, columns = 64, 192
+    groups = columns // group
+    words = {"qweight": (columns * bits // 32, rows), "qzeros": (groups, rows * bits // 32)}
+    state = _draw_words(words, seed=bits)
+    state["scales"] = _draw_scales(groups, rows).half()
+    codes = unpack_from_int32(state["qweight"], bits, (columns, rows), packed_dim=0)
+    zeros = unpack_from_int32(state["qzeros"], bits, (groups, rows)).int() + 1  # the first version leaves out 1
+    settings = _describe(bits, symmetric=False, strategy="group", group_size=group).weights
+    scales = state["scales"].float().T.contiguous()
+    values = dequantize(codes.T.contiguous(), scales, zeros.T.contiguous(), settings, dtype=torch.float32)
+    state["g_idx"] = torch.arange(columns, dtype=torch.int32) // group
+    return Case(_name(state), values.numpy())
+
+
+def _draw_words(shapes: dict[str, tuple[int, int]], *, seed: int) -> dict[str, Any]:
+    import torch
+
+    draw = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.randint(-(2**31), 2**31, shape, generator=draw, dtype=torch.int64).int()
+        for name, shape in shapes.items()
+    }

@@ -73,7 +73,7 @@ def validate(
 ) -> tuple[Check, ...]:
     """Every check of every peer, in order; one line for a peer that is not installed.
 
-    Takes 20 to 60 seconds, most of it imports, and a minute more where the loops are compiled first.
+    Takes 10 to 30 seconds, most of it imports, and a minute more where the loops are compiled first.
 
     `on_peer` is told the name of each before it is asked.
 

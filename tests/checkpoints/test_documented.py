@@ -95,7 +95,7 @@ def test_consumers_with_weights_stand_with_their_outputs() -> None:
         for name, operands in OPERANDS.items()
         if any(callable(rule) for rule in operands.values()) and name not in {"Add", "Mul"}
     }
-    assert told == with_weights - packed
+    assert with_weights - packed <= told <= with_weights
 
 
 def read_number(text: str) -> float:

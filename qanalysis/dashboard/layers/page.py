@@ -97,7 +97,7 @@ def _draw_refusal(view: LayersView, message: str) -> None:
     """Why the source is not opened or nothing of it measured, and what to do; of a set that lacks a part a button that
     opens what is there.
     """
-    draw_fault(name_controls(message), _TURN_BACK if message.startswith("axis") else _WAY_OUT)
+    draw_fault(name_controls(message), _TURN_BACK if message.startswith(("axis ", "axes ")) else _WAY_OUT)
     if "--partial" in message:
         source = f"{PARTIAL_PREFIX}{view.source}"
         text = "Open what is here"
