@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from qanalysis.notation import quote
 
-
 _TEXT = re.compile(r"(-?[0-9]{1,3}(?:,-?[0-9]{1,3}){0,63}|none)(?: of ([0-9]{1,15}(?:x[0-9]{1,15}){0,63}))?")
 
 
