@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from qanalysis.checkpoints.data_file import DataFile
 from qanalysis.checkpoints.entries import Entry, Values, read_float_columns
 from qanalysis.checkpoints.mapped_file import SAVE_AGAIN
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
-from qanalysis.notation import shorten
+from qanalysis.notation import escape, shorten
 
 _MAX_RANK = 64  # numpy's own limit
 _MAX_BYTES = 2**63 - 1
@@ -44,7 +45,7 @@ class FileSource(TensorSource):
         self.notes = notes
         self._files = tuple(files)
         self.size_bytes = sum(file.size for file in self._files)
-        self._tensors = tuple(entry.info for entry in entries)
+        self._tensors = tuple(_on_one_line(entry.info) for entry in entries)
         self._values: dict[str, Values] = {}
         for info, values, _settled in entries:
             _check_info(info, name)
@@ -99,6 +100,19 @@ class FileSource(TensorSource):
     def close(self) -> None:
         for file in self._files:
             file.close()
+
+
+def _on_one_line(info: TensorInfo) -> TensorInfo:
+    """The same with what is told of it on one line, whatever words of the file it repeats; names stay as they are."""
+    if (info.dtype + info.stored + info.reason + info.note).isprintable():
+        return info
+    return replace(
+        info,
+        dtype=escape(info.dtype),
+        stored=escape(info.stored),
+        reason=escape(info.reason),
+        note=escape(info.note),
+    )
 
 
 def _check_info(info: TensorInfo, place: str) -> None:

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from qanalysis.arrays import Doubles, Floats
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource
 from qanalysis.kernels import codes
-from qanalysis.notation import escape
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.known_grids import KnownGrid, find_grid
 from qanalysis.quantizers.matrix_view import MatrixView
@@ -44,6 +43,9 @@ T = TypeVar("T")
 LEAST_LOOKED_AT = 1 << 13
 # A tensor that must be held whole and has more values than this is held alone.
 LARGE_VALUES = 1 << 24
+#: A tensor that repeats what the file holds, such as an expanded view, is measured up to this many values, a second or
+#: two: a file of a few bytes could claim days of work. The narrowest codes take more than a bit for each value.
+_MOST_REPEATED, _LEAST_BITS = 1 << 26, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +184,15 @@ def refuse(info: TensorInfo) -> tuple[Status, str] | None:
     if not info.decodes:
         return (
             "unsupported",
-            info.reason or f"dtype {escape(info.dtype)} does not hold real numbers that can be measured",
+            info.reason or f"dtype {info.dtype} does not hold real numbers that can be measured",
         )
     if not info.shape:
         return "unsupported", "a 0-d tensor is one number; there is nothing to group"
     if not info.numel:
         return "empty", "the tensor has no elements"
+    if info.numel > _MOST_REPEATED and info.stored_bits < _LEAST_BITS:
+        made = f"{info.numel:,} values are made of {info.size_bytes:,} bytes of the file"
+        return "unsupported", f"{made}, each many times over; save the tensor without the repeats to measure it"
     return None
 
 

@@ -84,7 +84,8 @@ def test_other_dtypes_are_listed_and_refused_when_read(tmp_path: Path, word: str
 
 
 @pytest.mark.parametrize(
-    ("word", "size_bytes", "dtype"), [("F4", 4, "float4_e2m1fn"), ("F6_E2M3", 6, "float6_e2m3fn"), ("X3", 5, "x3")]
+    ("word", "size_bytes", "dtype"),
+    [("F4", 4, "float4_e2m1fn"), ("F6_E2M3", 6, "float6_e2m3fn"), ("X3", 5, "x3"), ("X\n\x1b", 5, r"x\n\x1b")],
 )
 def test_sub_byte_and_unknown_dtypes_are_listed_only(tmp_path: Path, word: str, size_bytes: int, dtype: str) -> None:
     path = write_raw(tmp_path / "m.safetensors", {"w": entry(word, [8], 0, size_bytes)}, bytes(size_bytes))

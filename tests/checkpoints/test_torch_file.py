@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.source import FLOAT_DTYPES
+from qanalysis.sweeps.sweep import sweep
 from tests.checkpoints.damage import damaged_copies, find, read_all, read_or_refuse, refusal
 
 LAYOUTS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -199,6 +200,16 @@ def test_an_expanded_view_of_any_size_is_read_by_slices(tmp_path: Path) -> None:
         assert (info.shape, info.size_bytes) == ((10**12,), 4)
         assert source.is_sliceable(info)
         np.testing.assert_array_equal(source.read_slice(info, 10**11, 10**11 + 5), np.full(5, 3.0, np.float32))
+
+
+def test_a_sweep_does_not_repeat_a_few_bytes_for_days(tmp_path: Path) -> None:
+    w = torch.full((1, 2), 3.0)
+    torch.save({"w": w.expand(10**12, 2), "small": w.expand(4, 2)}, tmp_path / "wide.pt")
+    with open_checkpoint(tmp_path / "wide.pt") as source:
+        wide, small = sweep(source, ["int8"])
+    assert wide.status == "unsupported"
+    assert wide.reason.startswith("2,000,000,000,000 values are made of 8 bytes of the file")
+    assert small.status == "ok"
 
 
 def test_a_view_beyond_its_storage_is_a_row_with_its_reason(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def list_contents() -> list[Any]:
             "turned": base.t(),
             "part": base[2:5, ::3],
             "expanded": torch.ones(1, 1, 8).expand(4, 8, 8),
+            "wide": torch.ones(1).expand(1 << 31, 8),
             "tied.a": base,
             "tied.b": base,
             "parameter": torch.nn.Parameter(base[:2]),
