@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from qanalysis.notation import quote
 
+_TEXT = re.compile(r"(-?[0-9]{1,3}(?:,-?[0-9]{1,3}){0,63}|none)(?: of ([0-9]{1,15}(?:x[0-9]{1,15}){0,63}))?")
+
 
 @dataclass(frozen=True, slots=True)
 class MatrixView:
@@ -34,14 +36,21 @@ class MatrixView:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """A view from axes such as "1" or "0,2"; ValueError for anything else.
+        """A view from its text: axes such as "1" or "0,2", "none" for a single row, and of what shape where the tensor
+        is to be folded; ValueError for anything else.
 
-        >>> MatrixView.parse("0,2")
-        MatrixView(rows=(0, 2), fold=())
+        >>> MatrixView.parse("0,2 of 2x8x4")
+        MatrixView(rows=(0, 2), fold=(2, 8, 4))
         """
-        if not re.fullmatch(r"-?[0-9]{1,3}(,-?[0-9]{1,3})*", text):
-            raise ValueError(f"axes {quote(text)}: write the axes of the output channels, such as 1 or 0,2")
-        return cls(tuple(map(int, text.split(","))))
+        found = _TEXT.fullmatch(text)
+        if not found:
+            raise ValueError(
+                f"axes {quote(text)}: write the axes of the output channels, such as 1 or 0,2, or 0,2 of 2x8x4"
+            )
+        axes, fold = found.groups()
+        return cls(
+            () if axes == "none" else tuple(map(int, axes.split(","))), tuple(map(int, fold.split("x"))) if fold else ()
+        )
 
     def settle(self, shape: tuple[int, ...]) -> MatrixView:
         """The same view of this shape with all axes from 0; a 1-D tensor is one row. ValueError where an axis is not

@@ -74,6 +74,8 @@ class Filter:
     axis: Mapping[str, Axes | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if isinstance(self.roles, str) and self.roles != "all":
+            raise ValueError(f"roles {self.roles[:40]!r} is one text: write a list, such as ['weight', 'norm'], or all")
         for role in () if self.roles in (None, "all") else self.roles or ():
             if role not in get_args(Role):
                 raise ValueError(f"role {str(role)[:40]!r} is unknown; roles are {', '.join(ROLES)}, or all")

@@ -91,23 +91,35 @@ def tell_error(error: BaseException) -> str:
 
 
 def _run(case: Case, folder: Path, *, every_role: bool) -> tuple[str, str]:
-    try:
-        with contextlib.chdir(folder), open_checkpoint(case.opened or ".", partial=case.partial) as source:
+    with contextlib.chdir(folder):
+        try:
+            source = open_checkpoint(case.opened or ".", partial=case.partial)
+        except CheckpointError as error:
+            return "refused", _check_refusal(error, folder)
+        with source:
             _check_table(list_tensors(source), folder)
-            _measure(source, folder, roles=None)
-            if every_role:
-                _measure(source, folder, roles="all")
-            return "rows", f"{len(source.tensors)} tensors"
-    except (CheckpointError, ValueError) as error:
-        _check_text(str(error), folder, LONGEST_MESSAGE)
-        if not isinstance(error, CheckpointError):
-            _check_raised_here(error)
-        return "refused", str(error)
+            ends = [_measure(source, folder, roles=roles) for roles in (None, "all")[: 1 + every_role]]
+    return next((end for end in ends if end[0] == "rows"), ends[0])
 
 
-def _measure(source: TensorSource, folder: Path, *, roles: Any) -> None:
-    rows = sweep(source, SCHEMES, roles=roles, workers=1)
+def _measure(source: TensorSource, folder: Path, *, roles: Any) -> tuple[str, str]:
+    try:
+        rows = sweep(source, SCHEMES, roles=roles, workers=1)
+    except (CheckpointError, ValueError) as error:  # such as a selection that leaves nothing
+        return "refused", _check_refusal(error, folder)
     _check_table(rows, folder)
+    return "rows", f"{len(source.tensors)} tensors"
+
+
+def _check_refusal(error: Exception, folder: Path) -> str:
+    """The text of an error that a person gets; a ValueError is for people only where the package raised it itself."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not isinstance(error, CheckpointError) and (
+        type(error) is not ValueError or "/qanalysis/" not in frames[-1].filename
+    ):
+        raise error
+    _check_text(str(error), folder, LONGEST_MESSAGE)
+    return str(error)
 
 
 def _check_table(table: Table[Any], folder: Path) -> None:
@@ -125,13 +137,6 @@ def _check_text(text: str, folder: Path, longest: int) -> None:
     text.encode()
     if "\n" in text or "\r" in text or len(text) > longest or str(folder) in text or _FOREIGN.search(text):
         raise Unsound(f"says ({len(text)} characters): {text[:300]} … {text[-300:]}")
-
-
-def _check_raised_here(error: ValueError) -> None:
-    """A ValueError is for people only where the package raised it itself."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if type(error) is not ValueError or "/qanalysis/" not in frames[-1].filename:
-        raise Unsound(tell_error(error))
 
 
 def _reset_peak() -> float:

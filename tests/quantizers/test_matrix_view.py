@@ -50,11 +50,18 @@ def test_views_are_read_from_axes(text: str, rows: tuple[int, ...]) -> None:
     assert MatrixView.parse(text) == view_by(rows) == MatrixView(rows)
 
 
-@pytest.mark.parametrize("text", ["", "a", "1,", "0 2", "9" * 5000])
+@pytest.mark.parametrize(
+    "view", [MatrixView(()), MatrixView((1,)), MatrixView((0, 2), (2, 8, 4)), MatrixView((), (6,))]
+)
+def test_the_text_of_a_view_is_read_as_that_view(view: MatrixView) -> None:
+    assert MatrixView.parse(str(view)) == view
+
+
+@pytest.mark.parametrize("text", ["", "a", "1,", "0 2", "0 of", "0 of 2x", "of 2x3", "none of -1", "9" * 5000])
 def test_other_texts_are_refused_in_a_short_line(text: str) -> None:
     with pytest.raises(ValueError, match="write the axes of the output channels") as caught:
         MatrixView.parse(text)
-    assert len(str(caught.value)) < 150
+    assert len(str(caught.value)) < 200  # a name of 80 characters, and the rule
 
 
 @pytest.mark.parametrize(

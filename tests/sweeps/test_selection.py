@@ -111,6 +111,8 @@ def test_a_filter_that_leaves_nothing_says_what_there_is(wanted: Filter, rule: s
 def test_unknown_roles_and_axes_are_refused() -> None:
     with pytest.raises(ValueError, match="role 'weights' is unknown; roles are weight, embedding"):
         Filter(roles=("weights",))
+    with pytest.raises(ValueError, match=r"roles 'weight' is one text: write a list, such as \['weight', 'norm'\], or"):
+        Filter(roles="weight")  # as a caller without a checker of types may write it
     for text in ("c_attn", "=1", "a=x", "a=1;2"):
         with pytest.raises(ValueError, match="ax"):
             parse_axes([text])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from qanalysis.checkpoints.graphs.consumers import Verdict, judge
 from qanalysis.checkpoints.graphs.frames import Frame
 from qanalysis.checkpoints.graphs.look_through import Hit
+from qanalysis.checkpoints.name_words import find_word, name_ending, split_name
 from qanalysis.checkpoints.source import MEASURED_ROLES, Role, TensorInfo
 from qanalysis.notation import shorten
 from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
@@ -40,6 +41,8 @@ def settle(info: TensorInfo, hits: Sequence[Hit]) -> tuple[TensorInfo, bool]:
     if not heard:
         return _settle_unknown(info, unknown)
     role = min((found.role for found in heard), key=_ORDER.index)
+    if role == "embedding" and _is_named_buffer(info):
+        return replace(info, role="buffer"), True
     if role == "constant" and unknown and info.is_matrix and info.decodes:
         return _settle_unknown(info, unknown)
     if role == "constant" and info.is_matrix and info.decodes and _EMBEDDING_NAME.search(info.name):
@@ -48,6 +51,12 @@ def settle(info: TensorInfo, hits: Sequence[Hit]) -> tuple[TensorInfo, bool]:
         return replace(info, role=role), True
     view, note = _choose_view(info, [found for found in heard if found.role in MEASURED_ROLES])
     return replace(info, role=role, view=view, note=note), True
+
+
+def _is_named_buffer(info: TensorInfo) -> bool:
+    """Whether the name of a table that is looked up says that nothing in it was learned: a rotation's cosines."""
+    module, last = name_ending(split_name(info.name))
+    return find_word(module, last, sum(size > 1 for size in info.shape)) == "buffer"
 
 
 def _hear(hit: Hit, verdict: Verdict) -> _Heard:

@@ -272,3 +272,11 @@ def test_a_weight_that_is_stored_flat_is_the_matrix_that_it_is_folded_to(tmp_pat
     nodes = [node("Reshape", ["W", "shape"], ["V"]), node("MatMul", ["x", "V"], ["y"])]
     info = read(tmp_path, nodes, {"W": ones(24), "shape": np.array([4, 6])})["W"]
     assert (info.role, info.view, info.is_matrix) == ("weight", MatrixView((1,), (4, 6)), True)
+
+
+@pytest.mark.parametrize(
+    "name", ["rotary_emb.cos_cached", "model.layers.0.self_attn.rotary_emb.sin", "cos", "inv_freq"]
+)
+def test_a_table_that_is_looked_up_and_named_as_computed_is_a_buffer(tmp_path: Path, name: str) -> None:
+    nodes = [node("Gather", [name, "p"], ["c"]), node("Mul", ["x", "c"], ["y"])]
+    assert read(tmp_path, nodes, {name: ones(9, 4), "p": np.arange(5)})[name].role == "buffer"
