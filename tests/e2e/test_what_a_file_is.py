@@ -59,7 +59,7 @@ def test_a_packed_and_a_graph_model(server: Server, open_visit: OpenVisit) -> No
     page = visit.page
     wait_for_headline(page, "digits-cnn at int4 group=128")
     choose_source(page, "packed.safetensors")
-    wait_for_headline(page, r"packed.safetensors at .*already quantized \(gptq int4 group=64\)")
+    wait_for_headline(page, r"packed.safetensors at .*already quantized \(gptq int4 group=64")
     wait_for_charts(page, layer="fc.weight")
     expect(page.locator(UNDER)).to_contain_text("left out: 1 norm · stored as gptq int4 group=64")
 

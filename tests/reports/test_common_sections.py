@@ -60,7 +60,10 @@ def test_the_page_says_it_below_the_headline(packed: Rows) -> None:
     told = "1 of 2 tensors, 256 of 1,456 values; left out: 1 norm · stored as gptq int4 group=64, 4.5 bits per weight"
     page = render_page(packed, created=NOON)
     assert f'<p class="under">{told} · one shard of two</p>' in page
-    assert "already quantized (gptq int4 group=64), relative to its decoded values</p>" in page
+    assert (
+        "already quantized (gptq int4 group=64, 4.5 bits per weight); figures are relative to its decoded values</p>"
+        in page
+    )
 
 
 def test_role_and_layout_are_shown_first_where_there_are_any(packed: Rows) -> None:
