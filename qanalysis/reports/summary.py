@@ -22,13 +22,13 @@ HEADLINE_BITS_PER_WEIGHT = 5.0
 NAMED_SCHEMES = 12
 NOT_SWEPT = "not in the sweep"
 LEFT_OUT_NAMED = 8
+_SHARE = re.compile(r" in [0-9]+ of [0-9]+ tensors$")
 UNMEASURED = ("without figures", "left out")
 _NOUNS = {
     "bias": ("bias", "biases"),
     "optimizer": ("tensor of optimizer state", "tensors of optimizer state"),
     "average": ("averaged copy", "averaged copies"),
 }
-_BITS_FOLLOW = re.compile(r", (?=\S+ bits per weight)")
 
 
 def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> str:
@@ -59,12 +59,12 @@ def headline(rows: Rows, scheme: str, *, worst_channel: int | None = None) -> st
 
 
 def tell_stored(stored: str) -> str:
-    """What figures of packed values are figures of, in few words: the layouts without their bits per weight.
+    """What figures of packed values are figures of; how many tensors are packed is told with the rest of the source.
 
     >>> tell_stored("gptq int4 group=128, 4.156 bits per weight in 12 of 13 tensors")
-    'already quantized (gptq int4 group=128), relative to its decoded values'
+    'already quantized (gptq int4 group=128, 4.156 bits per weight); figures are relative to its decoded values'
     """
-    return f"already quantized ({_BITS_FOLLOW.split(stored)[0]}), relative to its decoded values"
+    return f"already quantized ({_SHARE.split(stored)[0]}); figures are relative to its decoded values"
 
 
 def tell_source(rows: Rows) -> list[str]:

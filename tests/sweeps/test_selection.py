@@ -148,3 +148,38 @@ def test_tensors_of_several_names_are_told() -> None:
     told = "tied: 1 of the tensors, each counted once, have other names too: 'embed.weight' is also 'head.weight'"
     assert list(select_tensors([tied]).notes) == [told]
     assert list(select_tensors([replace(tied, aliases=())]).notes) == []
+
+
+def test_forty_kinds_of_what_is_left_out_stay_one_line() -> None:
+    kinds = [
+        {"part": "left out", "role": "buffer", "reason": f"kind {place}", "tensors": place + 1, "values": 10}
+        for place in range(40)
+    ]
+    told = tell_selection([{"part": "measured", "role": "weight", "reason": "", "tensors": 3, "values": 90}, *kinds])
+    assert told.startswith("3 of 823 tensors, 90 of 490 values; left out: 40 buffers (kind 39), 39 buffers (kind 38), ")
+    assert told.endswith(f", 33 buffers (kind 32), {sum(range(1, 33))} of 32 other kinds")
+
+
+def test_close_counts_are_told_to_the_last_digit() -> None:
+    measured = {"part": "measured", "role": "weight", "reason": "", "tensors": 13, "values": 1_566_720}
+    left = {"part": "left out", "role": "norm", "reason": "role norm is not", "tensors": 5, "values": 1_280}
+    assert tell_selection([measured, left]) == "13 of 18 tensors, 1,566,720 of 1,568,000 values; left out: 5 norms"
+
+
+def test_what_can_not_be_measured_is_counted_apart() -> None:
+    coverage = select_tensors(MODEL).to_coverage()
+    assert coverage[1] == {
+        "part": "without figures",
+        "role": "weight",
+        "reason": "already quantized (EXL2)",
+        "tensors": 1,
+        "values": 32,
+    }
+    assert tell_selection(coverage).startswith(
+        "2 of 8 tensors, 832 of 917 values; without figures: 1 weight (already quantized (EXL2)); left out: "
+    )
+
+
+def test_axes_that_match_nothing_name_what_there_is() -> None:
+    with pytest.raises(ValueError, match=r"their names begin with 'embed.weight', 'fc.weight', 'exl'$"):
+        select_tensors(MODEL, Filter(axis={"attn": 1}))

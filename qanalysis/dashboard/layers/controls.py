@@ -153,15 +153,14 @@ def _draw_filter() -> None:
     right.text_input(
         "Exclude", key=keep("exclude"), placeholder="regex", help="Leave out tensors whose name matches, e.g. norm|bias"
     )
-    left, right = st.columns(2, gap="xsmall")
-    left.selectbox(
+    st.selectbox(
         "Tensors",
         ROLE_CHOICES,
         key=keep("roles"),
         format_func=_name_role,
         help="Weights and embeddings of two or more dimensions; norms, biases and buffers stay float in practice.",
     )
-    right.text_input(
+    st.text_input(
         "Output axes",
         key=keep("axes"),
         placeholder="regex=axis",

@@ -267,14 +267,16 @@ def _draw_export(shown: Shown, extras: Extras) -> None:
 def _draw_layer_table(shown: Shown, listed: Sequence[Row], tensor: str) -> None:
     """Table "layers" of the rows listed at the scheme in view, the layer in view marked; a choice puts one in view."""
     scheme = listed[0].scheme if listed else shown.scheme
-    st.markdown(f"**Layers at {escape_markdown(scheme)}**: {len(listed)} of {len(shown.firsts)}")
+    st.markdown(f"**Layers at {escape_markdown(scheme)}**: {len(listed):,} of {len(shown.firsts):,}")
     panel = tabulate_layers(listed, shown.view.metric, height=TABLE_HEIGHT)
     draw_choice_table(panel, "layers", chosen=tensor, on_choose=_choose_layer)
 
 
 def _draw_contents(contents: Contents) -> None:
     """What the file holds before the first sweep: its size, what reading costs, and the table "contents"."""
-    st.markdown(f"#### {escape_markdown(contents.name)}: {len(contents.tensors)} tensors, {size(contents.size_bytes)}")
+    st.markdown(
+        f"#### {escape_markdown(contents.name)}: {len(contents.tensors):,} tensors, {size(contents.size_bytes)}"
+    )
     stored = describe_stored(contents.tensors)
     told = [f"already quantized ({stored}) as stored"] if stored else []
     st.caption(escape_markdown(name_controls(" · ".join([*told, *contents.notes, contents.memory_note]))))

@@ -128,3 +128,35 @@ def test_the_card_stands_for_a_layer_that_the_format_can_not_take(open_page: Ope
     }
     assert "432 bit a group=256" in shown
     assert "**Range here**" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("int4 group=64", "refused by compressed-tensors and torchao"),
+        ("int4 channel", "there are none"),
+        ("bfloat16", "there are no groups"),
+        ("mxfp4", "refused by torchao"),
+        ("nvfp4", "refused by torchao"),
+        ("nf4 group=64", "bitsandbytes takes them"),
+        ("gguf:q4_0", "refused by gguf"),
+        ("ternary group=64", "no tool checked"),
+    ],
+)
+def test_the_card_says_who_refuses_ragged_rows(text: str, told: str) -> None:
+    assert dict(list_facts(Scheme.parse(text)))["Ragged rows"].startswith(told)
+
+
+def test_tools_refuse_ragged_rows_as_the_card_says() -> None:
+    torch = pytest.importorskip("torch")
+    mx = pytest.importorskip("torchao.prototype.mx_formats.mx_tensor").MXTensor
+    quantization = pytest.importorskip("compressed_tensors.quantization")
+    quantize = pytest.importorskip("compressed_tensors.quantization.lifecycle.forward").fake_quantize
+    x = torch.ones(8, 100)
+    with pytest.raises(AssertionError, match="divisible"):
+        mx.to_mx(x, torch.float8_e4m3fn, 32)
+    arguments = quantization.QuantizationArgs(num_bits=4, group_size=64, strategy="group", symmetric=True)
+    with pytest.raises(ValueError, match="group_size 64 but got 100"):
+        quantize(x, torch.ones(8, 2), torch.zeros(8, 2), arguments)
+    functional = pytest.importorskip("bitsandbytes.functional")
+    assert functional.quantize_4bit(x, blocksize=64, quant_type="nf4")[1].absmax.numel() == -(-800 // 64)

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.dashboard.elements import pick_row
-from qanalysis.dashboard.layers.selection import choose_rows, find_tensors, order_rows
+from qanalysis.dashboard.layers.selection import choose_rows, find_tensors, order_rows, tell_layer
 from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.sweep import sweep
 
@@ -64,3 +65,14 @@ def test_the_limit_comes_after_search_and_order(rows: tuple[Row, ...]) -> None:
     assert len(chosen) == 60
     assert {row.tensor for row in chosen} == {"coarse", "exact"}
     assert len(choose_rows([*rows] * 40, find="", order="name", limit="all", metric="mse")) == 160
+
+
+def test_what_is_known_of_a_layer_stands_in_one_line() -> None:
+    grid = "already on a grid of 15 levels, group 128"
+    tied = tuple(f"copy{place}" for place in range(6))
+    assert tell_layer(TensorInfo("w", (4, 64), "float32", 1024), "") == ""
+    assert tell_layer(TensorInfo("w", (4, 64), "float32", 1024), grid) == f"w: {grid}"
+    told = tell_layer(TensorInfo("w", (4, 64), "float32", 1024, aliases=tied), grid)
+    assert told == f"w: tied, also named copy0, copy1, copy2, copy3, 2 more; {grid}"
+    exl = TensorInfo("w", (4, 64), "int32", 144, stored="exl2", decodes=False)
+    assert tell_layer(exl, "recognised, not decoded") == "w: recognised, not decoded"

@@ -76,7 +76,9 @@ def test_a_packed_file_is_measured_by_its_decoded_values(open_page: OpenPage, sa
     rows = measure(save(pack_gptq()))
     page = open_page(source="own.safetensors", limits="true")
     assert read_headline(page) == headline(rows, "int4 group=128")
-    assert read_headline(page).endswith("already quantized (gptq int4 group=64), relative to its decoded values")
+    told = read_headline(page)
+    assert "already quantized (gptq int4 group=64, " in told
+    assert told.endswith(" bits per weight); figures are relative to its decoded values")
     # 4 of a code, 16 + 4 a group of scale and zero point, 32 a column of group index.
     assert "fc.weight: stored as gptq int4 group=64, 4.812 bits per weight; zero points" in read_captions(page)
 
