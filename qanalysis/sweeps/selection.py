@@ -131,7 +131,15 @@ def select_tensors(
                 f"axis {quote(text)} matches none of the {len(chosen)} tensors that are measured; "
                 f"their names begin with {names}"
             )
-    return Selection(turn_views(chosen, wanted.axis), left_out, notes)
+    return Selection(turn_views(chosen, wanted.axis), left_out, [*notes, *_tell_ties(chosen)])
+
+
+def _tell_ties(chosen: Sequence[TensorInfo]) -> Iterator[str]:
+    """That tensors with several names are measured once."""
+    tied = [info for info in chosen if info.aliases]
+    if tied:
+        first = f"{quote(tied[0].name)} is also {quote(tied[0].aliases[0])}"
+        yield f"tied: {len(tied)} of the tensors, each counted once, have other names too: {first}"
 
 
 def note_grid(found: tuple[str, int]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,13 @@ def test_rows_and_totals_speak_of_the_same_tensors() -> None:
     rows = sweep({"w": x, "v": np.ones(3, np.float32)}, ["int4"], weights_only=True)
     assert ([row.tensor for row in rows], rows.totals[0].numel) == (["w"], 6)
     assert (rows[0].role, rows[0].stored, rows.totals[0].role) == ("weight", "", "")
+
+
+def test_tensors_of_several_names_are_told() -> None:
+    tied = TensorInfo("embed.weight", (8, 4), "float32", 128, aliases=("head.weight", "dec.weight"))
+    told = "tied: 1 of the tensors, each counted once, have other names too: 'embed.weight' is also 'head.weight'"
+    assert list(select_tensors([tied]).notes) == [told]
+    assert list(select_tensors([replace(tied, aliases=())]).notes) == []
 
 
 def test_forty_kinds_of_what_is_left_out_stay_one_line() -> None:
