@@ -13,8 +13,8 @@ from qanalysis.quantizers.rounding import Rounding
 from qanalysis.quantizers.scales import E8M0, FLOAT16, NO_SCALE, ScaleType
 
 FEWEST_BITS, MOST_BITS = 2, 16
-# What each tool did with rows of 100 in groups of 64 or fewer: compressed-tensors 0.20, torchao 0.18, ONNX Runtime
-# 1.32, gguf; the kernels by their own checks.
+# What tools do with rows of 100 in groups of 64 or fewer: tried with compressed-tensors 0.20, torchao 0.18 and gguf;
+# ONNX Runtime 1.32 decodes such blocks in the tests of graphs; the kernels by their own checks.
 _RAGGED_INTEGERS = (
     "refused by compressed-tensors and torchao, and by GPTQ and AWQ kernels; ONNX Runtime (blocked DequantizeLinear, "
     "MatMulNBits) takes them, with a shorter last group"

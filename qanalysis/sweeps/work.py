@@ -27,7 +27,7 @@ UNEQUAL, UNEQUAL_SEARCHED = 3, 20
 """How many times the work of an integer format another one is, and where its range is searched."""
 WORK_PER_S = 500_000_000
 """Of one core, measured with integers, searches and tables, within a factor of three."""
-_WORK_PER_CALL = 20_000
+WORK_PER_CALL = 20_000
 """Of laying one grid on one tensor, however small: 20 µs on two cores."""
 _ROW_BYTES, _COPIES = 400, 4
 """Of one row in memory, and how often values are held at once: as read, as a matrix, as searched, and beside them
@@ -89,7 +89,7 @@ class Estimate:
         plan, largest = list(map(Scheme.parse, schemes)), max((info.numel for info in tensors), default=0)
         shapes = Counter((info.shape, info.view) for info in tensors if info.decodes)
         calls = len(tensors) * sum(1 + scheme.range.candidates for scheme in plan)
-        work = _WORK_PER_CALL * calls + sum(weigh_tensor(plan, *shape) * times for shape, times in shapes.items())
+        work = WORK_PER_CALL * calls + sum(weigh_tensor(plan, *shape) * times for shape, times in shapes.items())
         # A searched range may need all values of its tensor at once.
         searches = any(not scheme.takes_extremes for scheme in plan)
         held = largest if searches else min(largest, 2 * CHUNK_VALUES)

@@ -19,6 +19,7 @@ from qanalysis.checkpoints.packed.awq import says_awq
 from qanalysis.checkpoints.packed.coded_rows import CodedRows, ColumnGrid, as_bytes
 from qanalysis.checkpoints.packed.logical import join_parts, keep_packed, refuse_known
 from qanalysis.checkpoints.packed.parts import LayoutError, Packed, PackedLayout, Part, Stem
+from qanalysis.checkpoints.packed.scale_grids import list_lengths
 from qanalysis.kernels.unpacking import SmallCodes, unpack_bits
 
 _BITS = (2, 3, 4, 8)
@@ -150,11 +151,11 @@ def _fill(bits: int, words: Part) -> int:
 
 def _find_groups(sizes: Sizes, index: Part | None, stem: Stem) -> tuple[int, NDArray[Any] | None]:
     """The length of a group, and the group of each column where groups are not stretches of it."""
-    length = _find_length(sizes, stem.evidence.quantization.get("group_size"))
+    lengths = _list_lengths(sizes, stem.evidence.quantization.get("group_size"))
     if index is None:
-        if not length:
+        if not lengths:
             raise LayoutError(f"{sizes.columns} columns do not divide into {sizes.groups} groups; group_size tells")
-        return length, None
+        return lengths[0], None
     if index.info.numel != sizes.columns or not index.dtype.startswith("int"):
         raise LayoutError(f"g_idx of shape {list(index.shape)} and {index.dtype} must name {sizes.columns} groups")
     order = index.whole().reshape(-1)
@@ -163,16 +164,18 @@ def _find_groups(sizes: Sizes, index: Part | None, stem: Stem) -> tuple[int, NDA
         raise LayoutError(
             f"g_idx names group {wrong}, where scales of {sizes.groups} rows have 0 to {sizes.groups - 1}"
         )
-    if length and (order == np.arange(sizes.columns) // length).all():
-        return length, None
-    return length or -(-sizes.columns // sizes.groups), order
+    columns = np.arange(sizes.columns)
+    for length in lengths:
+        if (order == columns // length).all():
+            return length, None
+    return int(np.bincount(order).max()), order
 
 
-def _find_length(sizes: Sizes, told: Any) -> int:
-    """Columns of a group, 0 where nothing tells."""
+def _list_lengths(sizes: Sizes, told: Any) -> list[int]:
+    """Columns that a group may have, the likeliest first."""
     if type(told) is int and told > 0 and -(-sizes.columns // told) == sizes.groups:
-        return told
-    return 0 if sizes.columns % sizes.groups else sizes.columns // sizes.groups
+        return [told]
+    return list_lengths(sizes.columns, sizes.groups)
 
 
 def _find_version(zeros: Part, sizes: Sizes, stem: Stem) -> tuple[int, str]:

@@ -14,6 +14,7 @@ from typing import Any
 from qanalysis.checkpoints.packed.coded_rows import RowGrid
 from qanalysis.checkpoints.packed.parts import LayoutError, Part
 
+_USUAL_LENGTHS = (128, 64, 32, 256, 16, 512, 1024)
 _USUAL_BLOCKS = (128, 64, 32, 256)
 _SCALE_TYPES = ("float", "bfloat", "uint8")
 
@@ -112,12 +113,25 @@ def _keep_sizes(told: Iterable[Any]) -> Sequence[tuple[int, int]]:
     ]
 
 
+def list_lengths(values: int, groups: int) -> list[int]:
+    """Lengths that so many groups of a row may have, the likeliest first: equal groups, then a power of two with a
+    short last group.
+
+    >>> list_lengths(256, 2), list_lengths(200, 4), list_lengths(100, 3)
+    ([128], [50, 64], [])
+    """
+    exact = [values // groups] if groups and values % groups == 0 else []
+    if groups <= 1 or (exact and exact[0] & (exact[0] - 1) == 0):
+        return exact
+    return exact + [length for length in _USUAL_LENGTHS if -(-values // length) == groups]
+
+
 def _list_usual(matrices: Matrices, rows: int, columns: int) -> Iterable[tuple[int, int]]:
     """Blocks to try for a grid of these sizes, the likeliest first."""
     if (rows, columns) == (1, 1):
         yield matrices.rows, matrices.columns
-    if rows == matrices.rows and matrices.columns % columns == 0:
-        yield 1, matrices.columns // columns
+    if rows == matrices.rows:
+        yield from ((1, length) for length in list_lengths(matrices.columns, columns))
     if rows == 1 and columns == matrices.columns:  # experts as (in, out) have one scale for each output
         yield matrices.rows, 1
     yield from ((size, size) for size in _USUAL_BLOCKS)

@@ -72,6 +72,24 @@ def test_bits_per_weight_count_all_parts(tmp_path: Path) -> None:
     assert list(read_logical(tmp_path, draw_parts(256, 256, 128, 4))) == ["l.weight"]
 
 
+@pytest.mark.parametrize(
+    ("columns", "group", "permuted", "stored"),
+    [
+        (144, 64, False, "gptq int4 group=64"),
+        (144, 48, False, "gptq int4 group=48"),
+        (144, 64, True, "gptq int4 group=64 act-order"),
+    ],
+    ids=["short last group", "equal groups", "act-order"],
+)
+def test_the_index_of_groups_tells_their_length(
+    tmp_path: Path, columns: int, group: int, permuted: bool, stored: str
+) -> None:
+    parts = draw_parts(16, columns, group, 4, permuted=permuted)
+    found = read_one(tmp_path, "l.weight", parts)
+    assert found.info.stored == stored
+    np.testing.assert_array_equal(found.values, decode(parts, 4))
+
+
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("permuted", [False, True], ids=["in-order", "act-order"])
 @pytest.mark.parametrize("version", ["gptq", "gptq_v2"])
