@@ -132,6 +132,13 @@ def _check_info(info: TensorInfo, place: str) -> None:
         )
 
 
+#: What errors without a useful text mean of a file.
+_PLAIN_REASONS: dict[type[Exception], str] = {
+    RecursionError: "it is nested too deep",
+    MemoryError: "it claims more memory than there is",
+}
+
+
 @contextmanager
 def refuse_broken(place: str, way_out: str = SAVE_AGAIN) -> Iterator[None]:
     """Let whatever a parser raises over damaged bytes leave as one CheckpointError that names the place."""
@@ -140,5 +147,5 @@ def refuse_broken(place: str, way_out: str = SAVE_AGAIN) -> Iterator[None]:
     except CheckpointError:
         raise
     except Exception as error:  # parsers of other people's bytes raise anything: struct, zip, pickle, protobuf, memory
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = _PLAIN_REASONS.get(type(error)) or " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"{place} can not be read: {reason}; {way_out}") from error

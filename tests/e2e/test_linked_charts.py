@@ -371,7 +371,7 @@ def test_what_can_not_be_drawn_is_said_in_its_place(server: Server, models: Path
     page = visit.page
     assert "no.such.layer" in page.locator(".st-key-notices").inner_text()
     assert page.locator(f"{ROOT} [data-panel=weights] .main-svg").first.is_visible()
-    page.goto(f"{server.url}/?source=encoder.safetensors&layer=embeddings.position_ids")
+    page.goto(f"{server.url}/?source=encoder.safetensors&layer=embeddings.position_ids&roles=all")
     wait_for_charts(page, layer="embeddings.position_ids")
     note = page.locator(f"{ROOT} .ql-remark")
     assert "embeddings.position_ids" in note.inner_text()

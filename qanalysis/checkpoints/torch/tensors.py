@@ -92,8 +92,10 @@ def _describe_meta(args: Any, _find_storage: FindStorage) -> Described:
 
 def _describe_sparse(args: Any, find_storage: FindStorage) -> Described:
     layout, data = args
-    name = layout.args[0] if isinstance(layout, Call) else str(layout)
-    word = str(name).rpartition(".")[2].removeprefix("sparse_").upper()[:8]
+    named = layout.args[0] if isinstance(layout, Call) and isinstance(layout.args, tuple) and layout.args else layout
+    # A damaged pickle may put anything in its place, however deep.
+    text = str(named) if isinstance(named, str | Name) else ""
+    word = text.rpartition(".")[2].removeprefix("sparse_").upper()[:8]
     parts = [describe_tensor(unwrap(part), find_storage) for part in data]
     tensors = [part.info for part in parts if part is not None]
     values = tensors[-1]  # the indices come first
