@@ -373,7 +373,7 @@ def test_what_can_not_be_drawn_is_said_in_its_place(server: Server, models: Path
     assert page.locator(f"{ROOT} [data-panel=weights] .main-svg").first.is_visible()
     page.goto(f"{server.url}/?source=encoder.safetensors&layer=embeddings.position_ids&roles=all")
     wait_for_charts(page, layer="embeddings.position_ids")
-    note = page.locator(f"{ROOT} .ql-remark")
+    note = page.locator(f"{ROOT} .ql-remark[role=status]")
     assert "embeddings.position_ids" in note.inner_text()
     assert "no figures" in note.inner_text()
     assert page.locator(f"{ROOT} .heat-box").is_visible()
