@@ -45,7 +45,7 @@ PIECES = (
 )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(
     st.lists(st.sampled_from(PIECES), max_size=8).map("".join),
     st.lists(st.text("abAw0.{}e<=2s,:[", max_size=6), min_size=3, max_size=3),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qanalysis.checkpoints import header_text
@@ -31,6 +31,7 @@ def read_members(text: str) -> dict[str, Any]:
 
 
 @given(st.dictionaries(st.text(), VALUES), st.sampled_from([None, 0, 3]), st.booleans())
+@settings(deadline=None)  # a busy machine is no fault of the code
 def test_members_equal_those_of_the_standard_library(
     members: dict[str, Any], indent: int | None, ascii_only: bool
 ) -> None:
@@ -38,6 +39,7 @@ def test_members_equal_those_of_the_standard_library(
 
 
 @given(st.dictionaries(st.text(), st.text()))
+@settings(deadline=None)  # a busy machine is no fault of the code
 def test_texts_and_records_equal_those_of_the_standard_library(members: dict[str, str]) -> None:
     header = HeaderText(json.dumps(members), "h")
     assert {name: header.take_text(name) for name in header.members()} == members

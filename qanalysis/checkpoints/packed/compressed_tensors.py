@@ -18,7 +18,7 @@ from qanalysis.checkpoints.packed.coded_rows import ByteCodes, CodedRows, Grid, 
 from qanalysis.checkpoints.packed.logical import join_parts, keep_packed, refuse_known
 from qanalysis.checkpoints.packed.packed_words import PaddedCodes, ZeroRows
 from qanalysis.checkpoints.packed.parts import LayoutError, Packed, PackedLayout, Part, Stem
-from qanalysis.checkpoints.packed.scale_grids import Blocks, Matrices, fit_blocks
+from qanalysis.checkpoints.packed.scale_grids import Blocks, Matrices, fit_blocks, tell_doubt
 from qanalysis.checkpoints.packed.settings import list_bits, list_blocks
 from qanalysis.checkpoints.packed.small_floats import FP4, FP6
 
@@ -68,7 +68,9 @@ def _read_integers(stem: Stem, codes: Part) -> Packed:
     ending = "".join((" asym" if zeros else "", "" if order is None else " act-order"))
     stored = f"compressed-tensors int{packing.bits} {blocks.word}{ending}"
     parts = (codes, scale, sizes, zeros, index)
-    return _join(stem, parts, values, shape=shape, stored=stored)
+    is_stated = [1, blocks.length] in list_blocks(stem.evidence)
+    note = "" if is_stated or blocks.height > 1 else tell_doubt(blocks.length, columns, blocks.groups)
+    return _join(stem, parts, values, shape=shape, stored=stored, note=note)
 
 
 def _measure(stem: Stem, codes: Part, sizes: Part | None) -> tuple[int, Packing]:
@@ -170,10 +172,17 @@ def _read_bytes(stem: Stem) -> Packed | None:
 
 
 def _join(
-    stem: Stem, parts: tuple[Part | None, ...], values: CodedRows, *, shape: tuple[int, ...], stored: str
+    stem: Stem,
+    parts: tuple[Part | None, ...],
+    values: CodedRows,
+    *,
+    shape: tuple[int, ...],
+    stored: str,
+    note: str = "",
 ) -> Packed:
     """The layer's weight; where a rotation was fused into it, that is told."""
-    note = _ROTATED if stem.evidence.quantization.get("transform_config") else ""
+    rotated = _ROTATED if stem.evidence.quantization.get("transform_config") else ""
+    note = "; ".join(text for text in (note, rotated) if text)
     stacked = len(shape) == 3
     return join_parts(f"{stem.stem}weight", parts, values, shape=shape, stored=stored, note=note, stacked=stacked)
 

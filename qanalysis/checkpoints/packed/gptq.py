@@ -19,7 +19,7 @@ from qanalysis.checkpoints.packed.awq import says_awq
 from qanalysis.checkpoints.packed.coded_rows import CodedRows, ColumnGrid, as_bytes
 from qanalysis.checkpoints.packed.logical import join_parts, keep_packed, refuse_known
 from qanalysis.checkpoints.packed.parts import LayoutError, Packed, PackedLayout, Part, Stem
-from qanalysis.checkpoints.packed.scale_grids import list_lengths
+from qanalysis.checkpoints.packed.scale_grids import list_lengths, tell_doubt
 from qanalysis.kernels.unpacking import SmallCodes, unpack_bits
 
 _BITS = (2, 3, 4, 8)
@@ -94,6 +94,9 @@ def _read(stem: Stem) -> Packed | None:
     sizes = _measure(codes, zeros, scales, index, stem)
     length, order = _find_groups(sizes, index, stem)
     added, note = _find_version(zeros, sizes, stem)
+    stated = stem.evidence.quantization.get("group_size")
+    doubt = "" if index or stated == length else tell_doubt(length, sizes.columns, sizes.groups)
+    note = f"{note}; {doubt}" if doubt else note
     values = CodedRows(
         ColumnCodes(codes, sizes.bits, sizes.columns),
         ColumnGrid(scales),

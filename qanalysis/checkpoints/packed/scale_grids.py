@@ -126,6 +126,21 @@ def list_lengths(values: int, groups: int) -> list[int]:
     return exact + [length for length in _USUAL_LENGTHS if -(-values // length) == groups]
 
 
+def tell_doubt(length: int, values: int, groups: int) -> str:
+    """What else so many groups of a row could be where no configuration says the length; empty where nothing else is
+    usual.
+
+    >>> tell_doubt(50, 200, 4)
+    'groups of 50 taken, as nothing tells their length; 64 with a short last one fit the scales too'
+    """
+    others = [other for other in list_lengths(values, groups) if other != length]
+    if not others:
+        return ""
+    return (
+        f"groups of {length} taken, as nothing tells their length; {others[0]} with a short last one fit the scales too"
+    )
+
+
 def _list_usual(matrices: Matrices, rows: int, columns: int) -> Iterable[tuple[int, int]]:
     """Blocks to try for a grid of these sizes, the likeliest first."""
     if (rows, columns) == (1, 1):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -52,6 +52,7 @@ def walks(draw: Any) -> tuple[Frame, NDArray[np.int64]]:
 
 
 @given(walks(), st.data())
+@settings(deadline=None)  # a busy machine is no fault of the code
 def test_the_view_parts_elements_as_the_axes_of_the_value_do(
     walk: tuple[Frame, NDArray[np.int64]], data: st.DataObject
 ) -> None:

@@ -364,3 +364,16 @@ def test_small_floats_equal_the_library(tmp_path: Path, layout: str) -> None:
     expected = getattr(base, kind).decompress(state, scheme)["weight"].float().numpy()
     parts = {f"l.{name}": array for name, array in to_arrays(state).items()}
     np.testing.assert_array_equal(read_one(tmp_path, "l.weight", parts).values, expected)
+
+
+def test_a_length_that_nothing_tells_is_told(tmp_path: Path) -> None:
+    parts = {
+        "l.weight_packed": np.zeros((4, 25), np.int32),
+        "l.weight_scale": np.ones((4, 4), np.float32),
+        "l.weight_shape": np.array([4, 200]),
+    }
+    found = read_one(tmp_path, "l.weight", parts).info
+    assert found.stored == "compressed-tensors int4 group=50"
+    assert found.note.startswith("groups of 50 taken, as nothing tells their length; 64 with a short last one")
+    stated = read_one(tmp_path, "l.weight", parts, config=told(4, 64)).info
+    assert (stated.stored, stated.note) == ("compressed-tensors int4 group=64", "")

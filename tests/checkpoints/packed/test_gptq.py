@@ -90,6 +90,17 @@ def test_the_index_of_groups_tells_their_length(
     np.testing.assert_array_equal(found.values, decode(parts, 4))
 
 
+def test_a_length_that_nothing_tells_is_told(tmp_path: Path) -> None:
+    parts = draw_parts(16, 144, 48, 4)
+    del parts["l.g_idx"]
+    doubt = "groups of 48 taken, as nothing tells their length; 64 with a short last one fit the scales too"
+    assert read_one(tmp_path, "l.weight", parts).info.note.endswith(doubt)
+    config = {"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 64}}
+    told = read_one(tmp_path, "l.weight", parts, config=config).info
+    assert told.stored == "gptq int4 group=64"
+    assert "nothing tells" not in told.note
+
+
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("permuted", [False, True], ids=["in-order", "act-order"])
 @pytest.mark.parametrize("version", ["gptq", "gptq_v2"])
