@@ -13,9 +13,10 @@ from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape
 from qanalysis.converters.findings import tell_guess
 from qanalysis.converters.spectrum.components import Component
+from qanalysis.converters.spectrum.row import tell_frequency
 from qanalysis.converters.spectrum.spectrum import Spectrum
 from qanalysis.converters.spectrum.windows import describe_window
-from qanalysis.notation import choose_unit, decibels, si, true_minus
+from qanalysis.notation import choose_unit, decibels, true_minus
 
 MOST_POINTS = 1000
 FLOOR_DB = -200.0
@@ -45,7 +46,8 @@ def spectrum_chart(found: Spectrum, *, levels: tuple[float, float] | None = None
             "No spectrum to draw.", "The record holds one value, or no tone and no range; see the findings.", theme
         )
     level = "dBFS" if found.power_dbfs is not None else "dBc"
-    unit, hertz = choose_unit(found.fs_hz / 2, "Hz")
+    rate = found.fs_hz or 1.0
+    unit, hertz = ("of the sample rate", 1.0) if found.fs_hz is None else choose_unit(rate / 2, "Hz")
     bottom, top = levels or _choose_range(heights)
     floor = find_floor(found)
     window = f"{escape(found.window)}{f', {found.side_bins} side bins' if found.side_bins else ''}"
@@ -58,7 +60,7 @@ def spectrum_chart(found: Spectrum, *, levels: tuple[float, float] | None = None
         height=460,
         xaxis={
             "title": {"text": f"Frequency ({unit})"},
-            "range": [0, found.fs_hz / 2 / hertz],
+            "range": [0, rate / 2 / hertz],
             "exponentformat": "none",
         },
         yaxis={"title": {"text": f"Level ({level} a bin)"}, "range": [bottom, top], "exponentformat": "none"},
@@ -79,7 +81,9 @@ def find_floor(found: Spectrum) -> float | None:
     level = found.noise_dbfs if found.power_dbfs is not None else None if found.snr_db is None else -found.snr_db
     if level is None or not np.isfinite(level):
         return None
-    bins = (found.band_hz[1] - found.band_hz[0]) / found.fs_hz * found.samples
+    if found.band is None:
+        return None
+    bins = (found.band[1] - found.band[0]) * found.samples
     return float(level - 10 * np.log10(bins / describe_window(found.window).enbw_bins))
 
 
@@ -101,7 +105,7 @@ def _draw_bins(
 def _draw_floor(figure: go.Figure, found: Spectrum, floor: float | None, hertz: float, theme: Theme) -> None:
     """The average noise floor over the band, dashed."""
     figure.add_scatter(
-        x=[end / hertz for end in found.band_hz],
+        x=[end * (found.fs_hz or 1.0) / hertz for end in found.band or ()],
         y=[None if floor is None else max(floor, FLOOR_DB)] * 2,
         mode="lines",
         name="average noise floor",
@@ -160,16 +164,24 @@ def _mark_lines(
     colours = PALETTES[theme]
     lines = [line for line in (*found.harmonics, *found.intermodulation) if line.dbc is not None]
     risen, sunk = ([line for line in lines if line.below_noise is below] for below in (False, True))
-    tone = found.fundamental_hz
+    rate = found.fs_hz or 1.0
+    tone = None if found.cycles is None else found.cycles * rate / found.samples
+    tone_text = "" if found.cycles is None else tell_frequency(found.cycles / found.samples, found.fs_hz)
     spur = found.spur if found.spur is not None and found.spur.kind == "spur" else None
     for name, places, labels, colour, symbol in (
-        ("fundamental", [] if tone is None else [tone], [si(tone or 0.0, "Hz", digits=4)], colours.error, "star"),
-        ("harmonics", *_list_places(risen), colours.clipped, "diamond"),
-        ("harmonics within the noise", *_list_places(sunk), colours.clipped, "diamond-open"),
-        ("largest spur", [spur.alias_hz] if spur else [], ["spur"], colours.zeroed, "triangle-down"),
+        ("fundamental", [] if tone is None else [tone], [tone_text], colours.error, "star"),
+        ("harmonics", *_list_places(risen, rate / found.samples), colours.clipped, "diamond"),
+        ("harmonics within the noise", *_list_places(sunk, rate / found.samples), colours.clipped, "diamond-open"),
+        (
+            "largest spur",
+            _list_places([spur], rate / found.samples)[0] if spur else [],
+            ["spur"],
+            colours.zeroed,
+            "triangle-down",
+        ),
     ):
         if places or every:
-            bins = [min(max(round(place * found.samples / found.fs_hz), 0), heights.size - 1) for place in places]
+            bins = [min(max(round(place * found.samples / rate), 0), heights.size - 1) for place in places]
             figure.add_scatter(
                 x=[place / unit[1] for place in places],
                 y=[max(float(heights[place]), FLOOR_DB) for place in bins],
@@ -183,6 +195,7 @@ def _mark_lines(
             )
 
 
-def _list_places(lines: Sequence[Component]) -> tuple[list[float], list[str]]:
-    """Where lines show, in Hz, and how they are called."""
-    return [line.alias_hz for line in lines], [true_minus(line.name) for line in lines]
+def _list_places(lines: Sequence[Component], bin_hz: float) -> tuple[list[float], list[str]]:
+    """Where lines show, in Hz or, without a rate, as shares of it, and how they are called."""
+    places = [line.bin * bin_hz if line.alias_hz is None else line.alias_hz for line in lines]
+    return places, [true_minus(line.name) for line in lines]

@@ -17,6 +17,7 @@ from typing import Any
 from qanalysis.arrays import Reals
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.doctor import examine_record
+from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
 from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.linearity.row import LinearityRow, describe_linearity
@@ -26,6 +27,7 @@ from qanalysis.converters.sample_records import write_sample
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum, describe_spectrum
+from qanalysis.converters.spectrum.withheld import withhold_figures
 from qanalysis.results.gates import Gate, hold_gates
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
@@ -53,14 +55,23 @@ def open_capture(text: str | Path, reading: Reading | None = None) -> Record:
 def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> Spectrum:
     """The spectrum of a record's codes, or of its numbers; rate and width are the record's, `low` and `high` in volts.
 
-    Numbers whose file fixes their range (a WAV of floats: -1 to 1) are spread over the range. Raises ValueError without
-    a sample rate.
+    Numbers whose file fixes their range (a WAV of floats: -1 to 1) are spread over the range.
     """
     options = options or SpectrumOptions()
-    if record.fs_hz is None:
-        raise ValueError(f"{record.name} does not tell its sample rate; give it with --fs, such as --fs 48000")
+    if record.uneven:
+        even = replace(record, uneven=False)
+        return withhold_figures(analyze_capture(even, options), _tell_uneven())
     values, options = (record.codes, options) if record.codes is not None else _spread(record, options)
     return analyze_spectrum(values, options, fs_hz=record.fs_hz, bits=record.bits)
+
+
+def _tell_uneven() -> Finding:
+    """Why a record of uneven times has no figures, and what to do."""
+    text = (
+        "The figures are withheld: the samples were not taken in even steps, which a spectrum needs. Resample them, "
+        "or state fs where the times are wrong and the steps are even."
+    )
+    return Finding("figures-withheld", text)
 
 
 def _spread(record: Record, options: SpectrumOptions) -> tuple[Reals, SpectrumOptions]:
@@ -126,8 +137,13 @@ def describe_settings(record: Record, reading: Reading, options: SpectrumOptions
         **({"fs_hz": record.fs_hz} if isinstance(options, SpectrumOptions) else {}),
         **options.settings,
         "column": None if reading.column is None else str(reading.column),
+        **({} if reading.inputs is None else {"input_column": str(reading.inputs)}),
         "channel": reading.channel,
         "dtype": reading.dtype,
+        "coding": reading.coding,
+        "radix": reading.radix,
+        "unit": reading.unit,
+        "resample": reading.resample,
         "justification": record.justification,
         "signed": record.signed,
     }

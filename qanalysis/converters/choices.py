@@ -28,6 +28,18 @@ INL_REFERENCES: tuple[InlReference, ...] = get_args(InlReference)
 #: Where a code stands in its word.
 Justification = Literal["right", "left"]
 JUSTIFICATIONS: tuple[Justification, ...] = get_args(Justification)
+#: What the numbers of a file are: codes, or volts in either size.
+Unit = Literal["V", "mV", "code"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
+#: How the words of a file write a code; binary is straight or two's complement, as the sign says.
+Coding = Literal["binary", "gray", "sign-magnitude", "ones-complement"]
+CODINGS: tuple[Coding, ...] = get_args(Coding)
+#: In which digits text writes its words.
+Radix = Literal["decimal", "hex", "binary"]
+RADIXES: tuple[Radix, ...] = get_args(Radix)
+#: How several records become one spectrum: the mean of their powers, or of the records themselves, laid in phase.
+Average = Literal["power", "coherent"]
+AVERAGES: tuple[Average, ...] = get_args(Average)
 #: What stands at the input of a simulated converter; a record is the user's own.
 WaveformName = Literal["sine", "ramp", "triangle", "gaussian", "dc", "two-tone", "record"]
 WAVEFORMS: tuple[WaveformName, ...] = get_args(WaveformName)
@@ -67,6 +79,26 @@ def check_full_scale(word: str) -> FullScaleWave:
 def check_test(word: str) -> Test:
     """The word as a linearity test; ValueError names them all."""
     return choose(word, TESTS, f"test {quote(word)} is unknown; choose {' or '.join(TESTS)}")
+
+
+def check_unit(word: str) -> Unit:
+    """The word as a unit of a file's numbers; ValueError names them all."""
+    return choose(word, UNITS, f"unit {quote(word)} is unknown; use {', '.join(UNITS)}")
+
+
+def check_coding(word: str) -> Coding:
+    """The word as a coding; ValueError names them all."""
+    return choose(word, CODINGS, f"coding {quote(word)} is unknown; use {', '.join(CODINGS)}")
+
+
+def check_radix(word: str) -> Radix:
+    """The word as the digits of a text; ValueError names them all."""
+    return choose(word, RADIXES, f"radix {quote(word)} is unknown; use {', '.join(RADIXES)}")
+
+
+def check_average(word: str) -> Average:
+    """The word as a way to average records; ValueError names both."""
+    return choose(word, AVERAGES, f"average {quote(word)} is unknown; use {' or '.join(AVERAGES)}")
 
 
 def check_reference(word: str) -> InlReference:

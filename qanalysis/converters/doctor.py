@@ -70,7 +70,7 @@ def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Fi
         found += [finding for find in _FINDERS if (finding := find(record)) is not None]
     if spectrum is None:
         return tuple(found)
-    if spectrum.fundamental_hz is not None:
+    if spectrum.cycles is not None:
         found = [finding for finding in found if finding.code != "dc-only"] + _find_period_faults(spectrum, found)
     found += _find_flattery(record, spectrum)
     known = {finding.code for finding in spectrum.findings}
@@ -82,11 +82,11 @@ def _find_period_faults(spectrum: Spectrum, found: list[Finding]) -> list[Findin
 
     Two tones lock only together.
     """
-    if spectrum.fundamental_hz is None or any(finding.code == "two-tone" for finding in spectrum.findings):
+    if spectrum.cycles is None or any(finding.code == "two-tone" for finding in spectrum.findings):
         return []
-    cycles = spectrum.fundamental_hz / spectrum.fs_hz * spectrum.samples
-    frequency = round(cycles) * spectrum.fs_hz / spectrum.samples if spectrum.coherent else spectrum.fundamental_hz
-    fault = judge_period(frequency, fs_hz=spectrum.fs_hz, samples=spectrum.samples)
+    cycles = round(spectrum.cycles) if spectrum.coherent else spectrum.cycles
+    rate = spectrum.fs_hz or 1.0
+    fault = judge_period(cycles * rate / spectrum.samples, fs_hz=rate, samples=spectrum.samples)
     return [fault] if fault is not None and all(finding.code != fault.code for finding in found) else []
 
 
@@ -96,7 +96,7 @@ def _find_flattery(record: Record, spectrum: Spectrum) -> list[Finding]:
     The rounding of a sine without noise is no noise: it leaves up to 0.1 bit more, 0.4 where the sine is a few steps.
     """
     bits, enob, ci95 = record.bits, spectrum.enob_ieee, spectrum.enob_ci95
-    if bits is None or enob is None or ci95 is None or spectrum.band_hz != (0.0, spectrum.fs_hz / 2):
+    if bits is None or enob is None or ci95 is None or spectrum.band != (0.0, 0.5):
         return []
     steps = 2.0 ** (bits - 1) * 10 ** ((spectrum.level_dbfs or 0.0) / 20)
     if not ci95[0] > bits + (0.1 if steps >= _FEW_STEPS else 0.5):

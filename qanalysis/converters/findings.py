@@ -12,6 +12,8 @@ from dataclasses import dataclass
 BITS_GUESSED, BITS_AMBIGUOUS = "bits-guessed", "bits-ambiguous"
 # What belongs to a sound record too: how the test was made, and what it can not see.
 _NOTES = {"assumed-drive", "unknown-drive", "range-assumed", "thd-below-noise", "two-tone"}
+#: Codes of the findings by which a row contradicts itself: no limit is met by such a row.
+CONTRADICTIONS = frozenset({"enob-above-width"})
 _CAPITALS = {"dc", "enob", "sinad", "thd"}
 
 

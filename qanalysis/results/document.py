@@ -22,7 +22,7 @@ from qanalysis.results.columns import Column, Kind, RowType, columns_of, names_o
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Frame, Table
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _READ_VERSIONS = (1, SCHEMA_VERSION)
 _OLD_COMMAND = "sweep"  # documents that name no command are older than the others
 _COMMON = {"schema_version", "tool_version", "source", "settings", "coverage", "rows", "totals"}

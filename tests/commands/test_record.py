@@ -78,7 +78,7 @@ def test_the_columns_stand_in_the_order_of_the_contract() -> None:
     contract = (
         "bits, low, high, lsb, lsb_convention, fs_hz, samples, coherent, window, side_bins, fundamental_hz, level_dbfs, full_scale, sinad_db, snr_db, "
         "thd_dbc, thd_below_noise, sfdr_dbc, sfdr_dbfs, enob_ieee, enob_at_level, nsd_dbfs_hz, harmonics_counted, hd2_dbc, hd3_dbc, hd4_dbc, hd5_dbc, hd6_dbc, "
-        "sinefit_sinad_db, sinad_ci95_db, snr_ci95_db, thd_ci95_db, sfdr_ci95_db, findings"
+        "spectrum_sinad_db, sinefit_sinad_db, sinad_ci95_db, snr_ci95_db, thd_ci95_db, sfdr_ci95_db, findings"
     )
     assert ", ".join(names_of(RecordRow)).startswith(contract)
     static = "dnl_min_lsb, dnl_max_lsb, inl_min_lsb, inl_max_lsb, inl_reference, offset_lsb, gain_error_percent, tue_max_lsb, missing_codes, dnl_lsb, inl_lsb"

@@ -73,10 +73,22 @@ def test_reaching_the_end_codes_is_no_finding_of_a_linearity_test(tmp_path: Path
     assert "unknown-drive" in codes
 
 
-def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
+def test_ratios_need_no_rate_and_what_is_in_hertz_is_null_without_one(tmp_path: Path) -> None:
     np.save(tmp_path / "codes.npy", CODES)
-    with pytest.raises(ValueError, match=r"codes\.npy does not tell its sample rate; give it with --fs"):
-        analyze_capture(read_record(tmp_path / "codes.npy"))
+    bare, rated = (analyze_capture(read_record(tmp_path / "codes.npy", fs_hz=rate)) for rate in (None, 1e6))
+    assert (bare.sinad_db, bare.snr_db, bare.thd_raw_dbc, bare.sfdr_dbc, bare.enob_ieee, bare.cycles) == (
+        rated.sinad_db,
+        rated.snr_db,
+        rated.thd_raw_dbc,
+        rated.sfdr_dbc,
+        rated.enob_ieee,
+        rated.cycles,
+    )
+    assert (bare.fs_hz, bare.fundamental_hz, bare.band_hz, bare.nsd_dbfs_hz) == (None, None, None, None)
+    assert {line.alias_hz for line in bare.harmonics} == {None}
+
+
+def test_what_is_missing_is_asked_for(tmp_path: Path) -> None:
     np.save(tmp_path / "volts.npy", SINE)
     with pytest.raises(ValueError, match=r"volts\.npy holds numbers that are no whole ones"):
         measure_capture(read_record(tmp_path / "volts.npy", bits=12))
@@ -128,6 +140,12 @@ def test_settings_say_what_was_asked_and_how_the_file_was_read(tmp_path: Path) -
         "column": None,
         "channel": 1,
         "dtype": None,
+        "coding": None,
+        "radix": None,
+        "unit": None,
+        "resample": False,
+        "osr": 1.0,
+        "average": None,
         "justification": "right",
         "signed": True,
     }

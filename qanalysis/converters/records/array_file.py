@@ -75,7 +75,11 @@ def read_npz(path: Path, *, column: str | int | None = None, channel: int | None
             ]
     fs_hz = rates[0] if rates and rates[0] > 0 else None
     return Samples(
-        samples.numbers, samples.container_bits, samples.container_signed, fs_hz=fs_hz, notes=(*notes, *samples.notes)
+        samples.numbers,
+        container_bits=samples.container_bits,
+        container_signed=samples.container_signed,
+        fs_hz=fs_hz,
+        notes=(*notes, *samples.notes),
     )
 
 

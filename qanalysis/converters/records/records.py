@@ -44,7 +44,11 @@ class Record:
 
     `codes` (samples,) are right-justified int64, None for numbers that are no whole ones; then `justification` and
     `signed` are None too, and `bits` is what was stated. `low` and `high` are the ends of the range in units of the
-    values, high one LSB above the top code; None where nothing fixes them. `source` is the file's name, size in bytes
+    values, high one LSB above the top code; None where nothing fixes them. `quadrature` (samples,) is the Q rail of
+    complex samples, of which `values` and `codes` are the I rail, in the same unit. `inputs` (samples,) is what stood
+    at the input, of pairs. `uneven` says that the samples were not taken in even steps, so that no spectrum of them can
+    be defended. `channels` says of how many in the file this is one. `unit` is V, mV, code or what else a header says
+    of the values. `source` is the file's name, size in bytes
     and digest, "sha256:..." of its content.
     """
 
@@ -58,6 +62,11 @@ class Record:
     fs_hz: float | None
     source: SourceIdentity
     guesses: tuple[Finding, ...]
+    quadrature: NDArray[np.float64] | None = None
+    inputs: NDArray[np.float64] | None = None
+    uneven: bool = False
+    channels: int = 1
+    unit: str = ""
 
     @property
     def name(self) -> str:
@@ -100,7 +109,22 @@ def read_record(path: str | Path, reading: Reading | None = None, **changes: Any
         fs_hz=rate,
         source=stamp,
         guesses=(*samples.notes, *resolved.notes),
+        quadrature=_read_quadrature(samples),
+        inputs=samples.inputs,
+        uneven=_is_uneven(samples, reading),
+        channels=samples.channels,
+        unit=samples.unit or "code",
     )
+
+
+def _is_uneven(samples: Samples, reading: Reading) -> bool:
+    """Whether the times are uneven and nobody says how to take them; a stated rate says that the steps are even."""
+    return samples.times is not None and reading.fs_hz is None and not reading.resample
+
+
+def _read_quadrature(samples: Samples) -> NDArray[np.float64] | None:
+    """The Q rail in the unit of the I rail."""
+    return None if samples.quadrature is None else np.asarray(samples.quadrature, np.float64)
 
 
 def _state_rate(samples: Samples, fs_hz: float | None) -> Samples:
@@ -139,6 +163,11 @@ def _keep_floats(samples: Samples, reading: Reading, fs_hz: float | None, stamp:
         fs_hz=fs_hz,
         source=stamp,
         guesses=samples.notes,
+        quadrature=_read_quadrature(samples),
+        inputs=samples.inputs,
+        uneven=_is_uneven(samples, reading),
+        channels=samples.channels,
+        unit=samples.unit,
     )
 
 

@@ -31,7 +31,8 @@ class Component:
     ----------
     name : "HD3", "HD3 of f2", "IMD3 2f1-f2", "spur".
     order : of the distortion; 0 for a spur.
-    frequency_hz : where it lies before sampling; alias_hz : where it shows; bin : the nearest bin.
+    frequency_hz : where it lies before sampling; alias_hz : where it shows; bin : the nearest bin. Both frequencies are
+        None without a sample rate.
     dbc : power found in its bins over the tone's, in dB; None where it can not be told apart.
     corrected_dbc : the same without the noise that these bins hold; None where it does not rise above the noise (95 %).
     below_noise : whether it does not.
@@ -40,8 +41,8 @@ class Component:
 
     name: str
     order: int
-    frequency_hz: float
-    alias_hz: float
+    frequency_hz: float | None
+    alias_hz: float | None
     bin: int
     dbc: float | None
     corrected_dbc: float | None
@@ -172,7 +173,7 @@ def _name_owner(view: View, place: int, claims: list[Claim]) -> str:
     return next((claim.name for claim in claims if claim.place == place and not claim.shared), "")
 
 
-def describe_claim(claim: Claim, shares: Shares, view: View, fs_hz: float) -> Component:
+def describe_claim(claim: Claim, shares: Shares, view: View, fs_hz: float | None) -> Component:
     """A claim as a row of the harmonic table; a line that shares its bin shows the power of that bin."""
     owner = next((other for other in shares.claims if other.name == claim.shared), claim)
     below = is_below_noise(owner.power, owner.bins, shares, view)
@@ -181,8 +182,8 @@ def describe_claim(claim: Claim, shares: Shares, view: View, fs_hz: float) -> Co
     return Component(
         name=claim.name,
         order=claim.order,
-        frequency_hz=claim.cycles * fs_hz / view.samples,
-        alias_hz=fold_cycles(claim.cycles, view.samples) * fs_hz / view.samples,
+        frequency_hz=None if fs_hz is None else claim.cycles * fs_hz / view.samples,
+        alias_hz=None if fs_hz is None else fold_cycles(claim.cycles, view.samples) * fs_hz / view.samples,
         bin=claim.place,
         dbc=level_db(owner.power, shares.fundamental) if readable else None,
         corrected_dbc=level_db(clean, shares.fundamental) if readable and not below else None,

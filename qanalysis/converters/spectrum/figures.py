@@ -52,7 +52,7 @@ def measure_figures(
     noise = shares.noise + filled * (shares.tone_bins + shares.product_bins)
     if full_scale is not None:
         noise_dbfs = level_db(noise, full_scale)
-        density = float(noise_dbfs - 10 * np.log10(seen.band_hz[1] - seen.band_hz[0]))
+        density = None if seen.band_hz is None else float(noise_dbfs - 10 * np.log10(np.ptp(seen.band_hz)))
         seen = replace(seen, noise_dbfs=noise_dbfs, nsd_dbfs_hz=density)
     if not view.fits:
         return seen, Evidence()
@@ -67,6 +67,7 @@ def measure_figures(
     seen = replace(
         seen,
         sinad_db=sinad,
+        spectrum_sinad_db=sinad,
         snr_db=level_db(shares.tones, noise),
         sfdr_dbc=sfdr,
         enob_at_level=enob(sinad),

@@ -5,12 +5,13 @@ The range, the window, the harmonics and the band, as one value for engine, comm
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from qanalysis.converters.choices import FullScaleWave, check_full_scale
+from qanalysis.converters.choices import Average, FullScaleWave, check_average, check_full_scale
 from qanalysis.converters.lines import spell_span
 from qanalysis.converters.spectrum.windows import Window, check_window
 from qanalysis.quantizers.quantizer import FsOver, check_fs_over
@@ -30,6 +31,8 @@ class SpectrumOptions:
     window, side_bins : "auto", or one of WINDOWS and a number of bins.
     harmonics : the highest order counted as distortion, 2..100.
     band_hz : take tones, noise and spurs from this band (low, high) only.
+    osr : the same of 0 to half the sample rate over this number, at least 1; beside `band_hz` only 1.
+    average : how several records become one, "power" or "coherent"; None for one record.
 
     Raises
     ------
@@ -44,6 +47,8 @@ class SpectrumOptions:
     side_bins: int | Literal["auto"] = "auto"
     harmonics: int = 6
     band_hz: tuple[float, float] | None = None
+    osr: float = 1.0
+    average: Average | None = None
 
     def __post_init__(self) -> None:
         _check_range(self.low, self.high)
@@ -52,6 +57,12 @@ class SpectrumOptions:
         check_window(self.window)
         if not (isinstance(self.harmonics, int | np.integer) and 2 <= self.harmonics <= MOST_HARMONICS):
             raise ValueError(f"harmonics {self.harmonics}: the highest order counted is 2 to {MOST_HARMONICS}")
+        if self.average is not None:
+            check_average(self.average)
+        if not (math.isfinite(self.osr) and self.osr >= 1):
+            raise ValueError(f"osr {self.osr}: the oversampling is a number of 1 or more")
+        if self.osr != 1 and self.band_hz is not None:
+            raise ValueError(f"osr {self.osr:g} and a band were given: both choose the band; give one of them")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -64,6 +75,8 @@ class SpectrumOptions:
             "side_bins": str(self.side_bins),
             "harmonics": self.harmonics,
             "band": None if self.band_hz is None else spell_span(*self.band_hz),
+            "osr": self.osr,
+            "average": self.average,
         }
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from qanalysis.converters.choices import FullScaleWave
+from qanalysis.converters.choices import Average, FullScaleWave
 from qanalysis.converters.converter import LsbConvention
-from qanalysis.converters.findings import Finding, tell_guess
+from qanalysis.converters.findings import CONTRADICTIONS, Finding, tell_guess
 from qanalysis.converters.lines import Line, LineTable, tell, write_cell
 from qanalysis.converters.spectrum.components import Component
-from qanalysis.notation import plain, si, signed, true_minus
+from qanalysis.notation import NOTHING, plain, si, signed, true_minus
 from qanalysis.results.columns import Kind, RowType, column
 from qanalysis.results.gates import LimitCheck
 
@@ -25,7 +26,7 @@ _ENDS = (-math.inf, math.inf)
 
 
 def _has_tone(table: Any) -> Any:
-    return ~np.isnan(table.fundamental_hz)
+    return ~(np.isnan(table.fundamental_hz) & np.isnan(table.cycles))  # older files have no cycles
 
 
 def _has_level(table: Any) -> Any:
@@ -58,12 +59,12 @@ class RecordRow(RowType):
     high: float | None = column("High end", formula="upper end of the range, V, or a code where none was stated")
     lsb: float | None = column("Step", formula="LSB by the stated convention, in the unit of the range")
     lsb_convention: LsbConvention = column("LSB convention", formula="how full scale is divided")
-    fs_hz: float = column("Sample rate", "Hz")
+    fs_hz: float | None = column("Sample rate", "Hz", formula="null where nothing tells it: frequencies are too")
     samples: int = column("Samples", least=0, formula="number of samples used")
     coherent: bool | None = column("Coherent", formula="whether whole periods were recorded; null without a tone")
     window: str = column("Window", formula="through which the record was seen")
     side_bins: int = column("Side bins", least=0, formula="bins to each side that belong to a tone")
-    fundamental_hz: float | None = column("Tone", "Hz", formula="the strongest tone")
+    fundamental_hz: float | None = column("Tone", "Hz", formula="the strongest tone; null without a rate")
     level_dbfs: float | None = column(
         "Level",
         "dBFS",
@@ -78,7 +79,7 @@ class RecordRow(RowType):
         "SINAD",
         "dB",
         better="higher",
-        formula="tone over all but DC",
+        formula="tone over all but DC; by spectrum or by sine fit, the worse where they differ beyond chance",
         default=None,
         infinite=math.inf,
         exact=_has_tone,
@@ -155,6 +156,16 @@ class RecordRow(RowType):
     hd4_dbc: float | None = column("HD4", "dBc", better="lower", formula=_FOLDED, default=None)
     hd5_dbc: float | None = column("HD5", "dBc", better="lower", formula=_FOLDED, default=None)
     hd6_dbc: float | None = column("HD6", "dBc", better="lower", formula=_FOLDED, default=None)
+    spectrum_sinad_db: float | None = column(
+        "SINAD by spectrum",
+        "dB",
+        better="higher",
+        formula="power of the tone's bins over that of all others but DC",
+        default=None,
+        infinite=math.inf,
+        exact=_has_tone,
+        late=True,
+    )
     sinefit_sinad_db: float | None = column(
         "SINAD by sine fit",
         "dB",
@@ -186,7 +197,9 @@ class RecordRow(RowType):
         exact=_has_range,
     )
     enob_ci95: Interval | None = column("ENOB, 95 %", "bit", formula=_INTERVAL, default=None, infinite=_ENDS)
-    band_hz: Interval = column("Band", "Hz", formula="band of noise, distortion and spurs")
+    band_hz: Interval | None = column(
+        "Band", "Hz", formula="band of noise, distortion and spurs; null without a rate", default=None
+    )
     spur: Component | None = column("Largest spur", formula="the largest line beside the tones", default=None)
     harmonics: tuple[Component, ...] = column("Harmonics", formula="orders 2 to harmonics_counted", default=())
     intermodulation: tuple[Component, ...] = column(
@@ -194,11 +207,60 @@ class RecordRow(RowType):
         formula="of two tones: their products, and harmonics of the second",
         default=(),
     )
+    cycles: float | None = column(
+        "Periods", formula="periods of the tone in the record, below 0 for one of I/Q samples", default=None, late=True
+    )
+    band: Interval | None = column(
+        "Band of the rate", formula="band as a share of the sample rate", default=None, late=True
+    )
+    osr: float | None = column(
+        "Oversampling", formula="half the sample rate over the width of the band", default=None, late=True
+    )
+    records: int | None = column("Records", least=1, formula="how many records were averaged", default=None, late=True)
+    average: Average | None = column(
+        "Average", formula="of the records' powers, or of the records laid in phase", default=None, late=True
+    )
+    image_dbc: float | None = column(
+        "Image",
+        "dBc",
+        better="lower",
+        formula="of I/Q samples: line at minus the tone's frequency over the tone",
+        default=None,
+        late=True,
+    )
+    dc_dbfs: float | None = column(
+        "DC", "dBFS", better="lower", formula="power of the mean, of I/Q samples of both rails", default=None, late=True
+    )
+    noise_rms: float | None = column(
+        "Noise, rms", formula="without tone and distortion, in the unit of the range", default=None, late=True
+    )
+    noise_free_bits: float | None = column(
+        "Noise-free bits",
+        "bit",
+        better="higher",
+        formula="of a record without a tone: bits − log2(6.6 rms in LSB)",
+        default=None,
+        late=True,
+    )
+    npr_db: float | None = column(
+        "NPR",
+        "dB",
+        better="higher",
+        formula="noise power ratio: density of the noise beside a notch over that inside it",
+        default=None,
+        late=True,
+    )
+    npr_ci95_db: Interval | None = column("NPR, 95 %", "dB", formula=_INTERVAL, default=None, infinite=_ENDS, late=True)
+    notch: Interval | None = column(
+        "Notch", formula="ends of the notch as a share of the rate", default=None, late=True
+    )
 
     @property
     def subject(self) -> str:
         """What was looked at."""
-        return f"{self.samples:,} samples at {si(self.fs_hz, 'Hz', digits=4)}"
+        rate = "an unknown rate" if self.fs_hz is None else si(self.fs_hz, "Hz", digits=4)
+        many = f"{self.records:,} records of " if self.records else ""
+        return f"{many}{self.samples:,} samples at {rate}"
 
     @property
     def headline(self) -> str:
@@ -206,6 +268,11 @@ class RecordRow(RowType):
         cells = ((self.sinad_db, "dB"), (self.enob_ieee, "bit"), (self.sfdr_dbc, "dBc"))
         sinad, bits, sfdr = (write_cell(*cell) for cell in cells)
         return f"SINAD {sinad}, ENOB {bits}{_at(self._guess)}, SFDR {sfdr}."
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the figures contradict what is known of the converter: no limit is met then."""
+        return any(finding.code in CONTRADICTIONS for finding in self.findings)
 
     @property
     def _guess(self) -> str:
@@ -218,14 +285,15 @@ class RecordRow(RowType):
         scale = f"full scale{_at(self._guess)}"
         order = f"HD2 to HD{self.harmonics_counted}, folded"
         seen = {None: "no tone", True: "coherent", False: "not coherent"}[self.coherent]
-        tone = "none" if self.fundamental_hz is None else si(self.fundamental_hz, "Hz", digits=4)
+        tone = "none" if self.cycles is None else tell_frequency(self.cycles / self.samples, self.fs_hz)
         spur = f"height of the tone over the largest other line; {_tell_interval(self.sfdr_ci95_db, 'dBc')}"
-        band = f"{si(self.band_hz[0], 'Hz')} to {si(self.band_hz[1], 'Hz', digits=4)}; {full}"
+        band = f"{_tell_band(self.band_hz)}; {full}"
         step = f"LSB = {self.lsb_convention.replace('fs', 'FS')}, in the unit of the range"
         return (
             tell(self, "fundamental_hz", seen, tone),
             tell(self, "level_dbfs", full),
             tell(self, "sinad_db", f"tone over all but DC; {_tell_interval(self.sinad_ci95_db, 'dB')}"),
+            tell(self, "spectrum_sinad_db", "power of the tone's bins over all others but DC"),
             tell(self, "sinefit_sinad_db", "least squares in time, beside the spectrum"),
             tell(self, "snr_db", f"without {order}; {_tell_interval(self.snr_ci95_db, 'dB')}"),
             tell(
@@ -254,10 +322,30 @@ class RecordRow(RowType):
         )
 
 
+def tell_frequency(share: float, fs_hz: float | None) -> str:
+    """A frequency, given as a share of the sample rate, in hertz where the rate is known.
+
+    >>> tell_frequency(0.25, 48000.0), tell_frequency(0.25, None)
+    ('12 kHz', '0.25 of the rate')
+    """
+    return f"{plain(share, digits=4)} of the rate" if fs_hz is None else si(share * fs_hz, "Hz", digits=4)
+
+
+def _tell_band(band_hz: Interval | None) -> str:
+    return "no rate" if band_hz is None else f"{si(band_hz[0], 'Hz')} to {si(band_hz[1], 'Hz', digits=4)}"
+
+
+def read_figure(name: str) -> Callable[[RecordRow], float | None]:
+    """How a limit reads a column: a row that contradicts itself has no figure to hold against it."""
+    return lambda row: None if row.contradicted else getattr(row, name)
+
+
 def read_thd(row: RecordRow) -> float | None:
     """THD as a limit is held against it: below the noise the upper end of its interval,
     what the noise leaves room for.
     """
+    if row.contradicted:
+        return None
     return row.thd_ci95_db[1] if row.thd_below_noise and row.thd_ci95_db else row.thd_dbc
 
 
@@ -272,7 +360,10 @@ def _at(guess: str) -> str:
 
 
 def _tell_component(line: Component) -> tuple[str, ...]:
-    places = (si(line.frequency_hz, "Hz", digits=4), si(line.alias_hz, "Hz", digits=4), str(line.bin))
+    places = (
+        *(NOTHING if at is None else si(at, "Hz", digits=4) for at in (line.frequency_hz, line.alias_hz)),
+        str(line.bin),
+    )
     clean = "below noise" if line.below_noise else write_cell(line.corrected_dbc, "dBc")
     return (
         true_minus(line.name),

@@ -8,6 +8,7 @@ heights of lines, for tone and spur alike.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -50,8 +51,8 @@ class Spectrum(RecordRow):
 
     @property
     def frequencies_hz(self) -> Doubles:
-        """(samples // 2 + 1,) the bins' frequencies."""
-        return np.arange(self.power.size, dtype=np.float64) * (self.fs_hz / self.samples)
+        """(samples // 2 + 1,) the bins' frequencies; without a rate as shares of it."""
+        return np.arange(self.power.size, dtype=np.float64) * ((self.fs_hz or 1.0) / self.samples)
 
     @property
     def power_dbfs(self) -> Doubles | None:
@@ -76,7 +77,7 @@ def analyze_spectrum(
     record: ArrayLike,
     options: SpectrumOptions | None = None,
     *,
-    fs_hz: float = 1.0,
+    fs_hz: float | None = 1.0,
     bits: int | None = None,
     **changes: Any,
 ) -> Spectrum:
@@ -87,7 +88,7 @@ def analyze_spectrum(
     record : (samples,) at least 16 finite numbers. Integers with `bits` are codes, signed or not.
     options, changes : what is asked, as one value, by its fields (`low=0, high=5, window="hann"`), or both: see
         `SpectrumOptions`.
-    fs_hz : sample rate; no figure but those in hertz and per hertz depends on it.
+    fs_hz : sample rate; no figure but those in hertz and per hertz depends on it. None: unknown, and these are None.
     bits : the converter's width.
 
     Raises
@@ -104,7 +105,8 @@ def analyze_spectrum(
     options = replace(options or SpectrumOptions(), **changes)
     whole = np.asarray(record).dtype.kind in "iu"
     values = read_samples(record)
-    check_rate(fs_hz)
+    if fs_hz is not None:
+        check_rate(fs_hz)
     range_of = find_full_scale(values, options, bits=bits, whole=whole)
     wishes = _read_wishes(values.size, fs_hz, options, range_of.bits)
     scaled, scale = scale_record(values)
@@ -121,7 +123,7 @@ def analyze_spectrum(
 class _Recording:
     """What a view no longer knows of its record: rate, length, and the scale and the mean that were taken off."""
 
-    fs_hz: float
+    fs_hz: float | None
     samples: int
     scale: float
     mean: float
@@ -144,15 +146,18 @@ def _assemble(view: View, range_of: FullScale, recording: _Recording, wishes: Wi
         coherent=view.coherent,
         window=view.window,
         side_bins=view.side_bins,
-        fundamental_hz=view.cycles[0] * fs_hz / samples if view.fits else None,
+        fundamental_hz=view.cycles[0] * fs_hz / samples if view.fits and fs_hz is not None else None,
+        cycles=view.cycles[0] if view.fits else None,
         full_scale=range_of.kind,
         harmonics_counted=options.harmonics,
-        band_hz=(0.0, fs_hz / 2) if options.band_hz is None else (float(options.band_hz[0]), float(options.band_hz[1])),
+        band_hz=None if fs_hz is None else (wishes.band[0] * fs_hz, wishes.band[1] * fs_hz),
+        band=wishes.band,
+        osr=0.5 / (wishes.band[1] - wishes.band[0]),
         harmonics=harmonics,
         intermodulation=lines[options.harmonics - 1 :],
         power=view.power * scale**2,
         full_scale_power=range_of.power,
-        sinefit=rescale_fit(replace(view.fits[0], offset=view.fits[0].offset + recording.mean), scale, fs_hz)
+        sinefit=rescale_fit(replace(view.fits[0], offset=view.fits[0].offset + recording.mean), scale, fs_hz or 1.0)
         if view.fits
         else None,
         **powers,
@@ -168,40 +173,50 @@ def _assemble(view: View, range_of: FullScale, recording: _Recording, wishes: Wi
 
 def _name_spur(found: RecordRow, evidence: Evidence, lines: tuple[Component, ...]) -> Component | None:
     """The largest line beside the tones, by the name of the product that it is, or as a spur; None without a tone."""
-    place, bin_hz = evidence.spur_bin, found.fs_hz / found.samples
+    place, bin_hz = evidence.spur_bin, None if found.fs_hz is None else found.fs_hz / found.samples
     if place is None or found.sfdr_dbc is None:
         return None
     owner = next(
         (line for line in lines if line.dbc is not None and abs(line.bin - place) <= (1 if found.side_bins else 0)),
         None,
     )
-    name, order, frequency = (owner.name, owner.order, owner.frequency_hz) if owner else ("spur", 0, place * bin_hz)
+    seen_hz = None if bin_hz is None else place * bin_hz
+    name, order, frequency = (owner.name, owner.order, owner.frequency_hz) if owner else ("spur", 0, seen_hz)
     clean = None if evidence.spur_below_noise else -found.sfdr_dbc
-    return Component(name, order, frequency, place * bin_hz, place, -found.sfdr_dbc, clean, evidence.spur_below_noise)
+    return Component(name, order, frequency, seen_hz, place, -found.sfdr_dbc, clean, evidence.spur_below_noise)
 
 
-def _read_wishes(samples: int, fs_hz: float, options: SpectrumOptions, bits: int | None) -> Wishes:
-    side_bins, band_hz = options.side_bins, options.band_hz
+def _read_wishes(samples: int, fs_hz: float | None, options: SpectrumOptions, bits: int | None) -> Wishes:
+    side_bins = options.side_bins
     if side_bins != "auto" and not (isinstance(side_bins, int | np.integer) and 0 <= side_bins <= samples // 4):
         raise ValueError(
             f"side_bins {quote(side_bins)}: 'auto' or a whole number of 0 to {samples // 4} bins, a quarter of the "
             "record",
         )
-    first, last = 1, samples // 2
-    if band_hz is not None:
-        low_hz, high_hz = band_hz
-        if not 0 <= low_hz < high_hz <= fs_hz / 2:
-            raise ValueError(
-                f"band_hz {low_hz}:{high_hz}: two frequencies, the lower one first, "
-                f"within 0 and half the sample rate, {si(fs_hz / 2, 'Hz', digits=7)}",
-            )
-        first, last = max(1, int(np.ceil(low_hz * samples / fs_hz))), int(np.floor(high_hz * samples / fs_hz))
+    low, high = _read_band(fs_hz, options)
+    first, last = max(1, math.ceil(low * samples)), math.floor(high * samples)
     if last - first + 1 < _FEWEST_BAND_BINS:
+        asked = f"osr {options.osr:g}" if options.band_hz is None else f"band_hz {options.band_hz}"
+        width = "1/samples of the rate" if fs_hz is None else si(fs_hz / samples, "Hz", digits=4)
         raise ValueError(
-            f"band_hz {band_hz}: holds {max(last - first + 1, 0)} bins of {si(fs_hz / samples, 'Hz', digits=4)}; "
-            f"at least {_FEWEST_BAND_BINS} are needed",
+            f"{asked}: holds {max(last - first + 1, 0)} bins of {width}; at least {_FEWEST_BAND_BINS} are needed",
         )
-    return Wishes(options, bits, first, last)
+    return Wishes(options, bits, first, last, (low, high))
+
+
+def _read_band(fs_hz: float | None, options: SpectrumOptions) -> tuple[float, float]:
+    """The band as shares of the sample rate: as stated in hertz, or half the rate over the oversampling."""
+    if options.band_hz is None:
+        return 0.0, 0.5 / options.osr
+    low_hz, high_hz = options.band_hz
+    if fs_hz is None:
+        raise ValueError(f"band_hz {low_hz}:{high_hz} needs the sample rate; give it, or the oversampling alone")
+    if not 0 <= low_hz < high_hz <= fs_hz / 2:
+        raise ValueError(
+            f"band_hz {low_hz}:{high_hz}: two frequencies, the lower one first, "
+            f"within 0 and half the sample rate, {si(fs_hz / 2, 'Hz', digits=7)}",
+        )
+    return low_hz / fs_hz, high_hz / fs_hz
 
 
 def describe_spectrum(found: Spectrum, findings: Sequence[Finding]) -> Spectrum:

@@ -7,9 +7,9 @@ import numpy as np
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.components import ON_DC, ON_TONE, Component
 from qanalysis.converters.spectrum.figures import Evidence
-from qanalysis.converters.spectrum.row import RecordRow
+from qanalysis.converters.spectrum.row import RecordRow, tell_frequency
 from qanalysis.converters.spectrum.views import View
-from qanalysis.notation import decibels, plain, si, true_minus
+from qanalysis.notation import decibels, plain, true_minus
 
 AGREEMENT_DB = 0.1  # between the SINAD of the spectrum and that of the sine fit
 _PRECISION_DB = 200  # more than 32 bits
@@ -56,21 +56,21 @@ def _judge_missing(view: View) -> tuple[Finding, ...]:
     return (Finding("no-tone", text, ratio),)
 
 
-def _judge_two_tones(view: View, products: tuple[Component, ...], fs_hz: float) -> list[Finding]:
+def _judge_two_tones(view: View, products: tuple[Component, ...], fs_hz: float | None) -> list[Finding]:
     """Two tones, how far they are apart in level,
     and the largest product of either order that rises above the noise.
     """
     if len(view.fits) < 2:
         return []
-    first, second = (cycles * fs_hz / view.samples for cycles in view.cycles)
+    first, second = (cycles / view.samples for cycles in view.cycles)
     gap = 10 * np.log10(view.fits[0].power / view.fits[1].power)
     worst = [_name_worst(products, order) for order in (2, 3)]
     text = (
-        f"Two tones, at {si(first, 'Hz', digits=4)} and {si(second, 'Hz', digits=4)}, {decibels(float(gap))} "
+        f"Two tones, at {tell_frequency(first, fs_hz)} and {tell_frequency(second, fs_hz)}, {decibels(float(gap))} "
         "apart; both count as signal. "
         f"Largest products, over the stronger tone: {worst[0]}, {worst[1]}."
     )
-    return [Finding("two-tone", text, float(second))]
+    return [Finding("two-tone", text, float(second * (fs_hz or 1.0)))]
 
 
 def _name_worst(lines: tuple[Component, ...], order: int) -> str:

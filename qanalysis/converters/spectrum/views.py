@@ -88,12 +88,15 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What is asked of the view: the user's options, the converter's bits, and the bins `first`..`last` of the band."""
+    """What is asked of the view: the user's options, the converter's bits, the bins `first`..`last` of the band, and
+    the band as shares of the sample rate.
+    """
 
     options: SpectrumOptions
     bits: int | None
     first: int
     last: int
+    band: tuple[float, float] = (0.0, 0.5)
 
 
 def view_record(centred: Doubles, wishes: Wishes) -> View:

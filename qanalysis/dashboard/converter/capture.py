@@ -48,7 +48,6 @@ from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import plain, si
 
 _WAY_OUT = "Choose another **Record** or correct how it is read, at the left; the samples always open."
-_WITHOUT_RATE = "Give it in the box **Rate (Hz)** at the left: a spectrum needs it, a linearity test does not."
 _FAULTS = (CheckpointError, ValueError, TypeError, OSError)
 RECORDS = FileKind(
     field="record",
@@ -94,10 +93,6 @@ def draw_capture(view: ConverterView) -> None:
 
 def _draw_measured(recording: Recording, record: Record, view: ConverterView) -> None:
     """What a record that could be read says, or why it can not be measured."""
-    if record.fs_hz is None and view.test == "spectrum":
-        draw_fault(f"{record.name} does not tell its sample rate", _WITHOUT_RATE)
-        _draw_unmeasured(recording, examine_record(record))
-        return
     try:
         _draw_spectrum(recording, view) if view.test == "spectrum" else _draw_linearity(recording, view)
     except (ValueError, TypeError) as error:

@@ -38,7 +38,9 @@ def resolve(
     stated: int | None = None,
     **options: object,
 ) -> Resolved:
-    return resolve_codes(Samples(words, container, signed_words, stated), "test", **options)  # type: ignore[arg-type]
+    return resolve_codes(
+        Samples(words, container_bits=container, container_signed=signed_words, stated_bits=stated), "test", **options
+    )  # type: ignore[arg-type]
 
 
 def codes_of(read: Resolved) -> set[str]:
