@@ -10,13 +10,17 @@ from qanalysis.commands.deliver import check_outputs, deliver, keep_typed
 from qanalysis.commands.options import (
     AsJson,
     Channel,
+    Coding,
     Column,
     Dtype,
     FsOver,
     Justify,
     Outputs,
+    Radix,
     RecordFile,
     Signed,
+    Unit,
+    parse_number,
     parse_span,
     state_reading,
 )
@@ -38,7 +42,9 @@ def record(
         str | None,
         typer.Option("--range", metavar="LO:HI", help="Range of the converter in volts. Default: counted in codes."),
     ] = None,
-    fs: Annotated[float | None, typer.Option(metavar="HZ", help="Sample rate. Default: as the file says.")] = None,
+    fs: Annotated[
+        str | None, typer.Option(metavar="HZ", help="Sample rate, such as 1MHz or 48k. Default: as the file says.")
+    ] = None,
     fs_over: FsOver = "2^n",
     full_scale: Annotated[
         str, typer.Option(metavar="sine|dc", help="0 dBFS: the rms of a full-scale sine, or of a square.")
@@ -54,10 +60,19 @@ def record(
         str | None,
         typer.Option(metavar="LO:HI", help="Only these frequencies, in Hz. Default: up to half the sample rate."),
     ] = None,
+    osr: Annotated[
+        float, typer.Option(metavar="N", help="Oversampling: only frequencies up to half the sample rate over N.")
+    ] = 1.0,
     column: Column = None,
     channel: Channel = None,
     justify: Justify = None,
     signed: Signed = None,
+    coding: Coding = None,
+    radix: Radix = None,
+    unit: Unit = None,
+    resample: Annotated[
+        bool, typer.Option("--resample", help="Lay samples of uneven times on even ones, by a cubic spline.")
+    ] = False,
     dtype: Dtype = None,
     min_enob: Annotated[
         float | None, typer.Option(metavar="BIT", help="Exit 1 if the ENOB (IEEE, of full scale) is lower.")
@@ -74,13 +89,13 @@ def record(
 
     \b
     Examples:
-      qanalysis record capture.csv --bits 12 --range 0:3.3 --fs 1e6
+      qanalysis record capture.csv --bits 12 --range 0:3.3 --fs 1MHz
       qanalysis record capture.wav --bits 16 --range -1:1 --fs 48000 --min-enob 11.5 --max-thd -70 --out report.html
     """
     from qanalysis.converters.captures import analyze_capture, describe_capture, open_capture, tabulate_capture
     from qanalysis.converters.choices import check_full_scale
     from qanalysis.converters.spectrum.options import SpectrumOptions
-    from qanalysis.converters.spectrum.row import read_thd
+    from qanalysis.converters.spectrum.row import read_figure, read_thd
     from qanalysis.converters.spectrum.windows import check_window
     from qanalysis.quantizers.quantizer import check_fs_over
     from qanalysis.results.gates import Gate
@@ -88,7 +103,18 @@ def record(
     targets = check_outputs(out)
     low, high = (None, None) if span is None else parse_span(span, "--range")
     reading = state_reading(
-        file, bits=bits, column=column, channel=channel, justify=justify, signed=signed, dtype=dtype, fs_hz=fs
+        file,
+        bits=bits,
+        column=column,
+        channel=channel,
+        justify=justify,
+        signed=signed,
+        coding=coding,
+        radix=radix,
+        unit=unit,
+        resample=resample,
+        dtype=dtype,
+        fs_hz=parse_number(fs, "--fs", "Hz"),
     )
     options = SpectrumOptions(
         low=low,
@@ -98,15 +124,21 @@ def record(
         window=check_window(window),
         side_bins=_parse_count(side_bins, "--side-bins"),
         harmonics=harmonics,
-        band_hz=None if band is None else parse_span(band, "--band"),
+        band_hz=None if band is None else parse_span(band, "--band", "Hz"),
+        osr=osr,
     )
     captured = open_capture(file, reading)
     row = describe_capture(captured, analyze_capture(captured, options))
     gates = (
-        Gate("--min-enob", "enob_ieee", "at least", min_enob),
-        Gate("--min-sinad", "sinad_db", "at least", min_sinad),
-        Gate("--min-snr", "snr_db", "at least", min_snr),
-        Gate("--min-sfdr", "sfdr_dbc", "at least", min_sfdr),
+        *(
+            Gate(option, name, "at least", asked, read_figure(name))
+            for option, name, asked in (
+                ("--min-enob", "enob_ieee", min_enob),
+                ("--min-sinad", "sinad_db", min_sinad),
+                ("--min-snr", "snr_db", min_snr),
+                ("--min-sfdr", "sfdr_dbc", min_sfdr),
+            )
+        ),
         Gate("--max-thd", "thd_dbc", "at most", max_thd, read_thd),
     )
     table = keep_typed(tabulate_capture(row, captured, reading, options, gates=gates), range=span, band=band)
