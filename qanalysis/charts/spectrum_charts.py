@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape
-from qanalysis.converters.findings import tell_guess
+from qanalysis.converters.findings import WITHHELD, tell_guess
 from qanalysis.converters.spectrum.components import Component
 from qanalysis.converters.spectrum.row import tell_frequency
 from qanalysis.converters.spectrum.spectrum import Spectrum
@@ -33,13 +33,15 @@ def spectrum_chart(found: Spectrum, *, levels: tuple[float, float] | None = None
     Parameters
     ----------
     found : heights of shape (samples // 2 + 1,), DC first. Without a finite one beside DC (a constant record), and
-        with neither tone nor full scale, the empty state.
+        with neither tone nor full scale, and with withheld figures, the empty state.
     levels : ends of the vertical axis for one of several spectra that are drawn in turn, which then have the same
         traces, empty where there is nothing to mark; by default they follow the record.
 
     The title gives the floor; the alternative text says whether the record is coherent, and what `headline_spectrum`
     says.
     """
+    if any(finding.code == WITHHELD for finding in found.findings):
+        return empty_state("No spectrum to draw.", "The figures are withheld; the finding says what to do.", theme)
     heights = found.power_dbfs if found.power_dbfs is not None else found.power_dbc
     if heights is None or not np.isfinite(heights[1:]).any():
         return empty_state(

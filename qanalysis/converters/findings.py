@@ -14,6 +14,8 @@ BITS_GUESSED, BITS_AMBIGUOUS = "bits-guessed", "bits-ambiguous"
 _NOTES = {"assumed-drive", "unknown-drive", "range-assumed", "thd-below-noise", "two-tone"}
 #: Codes of the findings by which a row contradicts itself: no limit is met by such a row.
 CONTRADICTIONS = frozenset({"enob-above-width"})
+#: Code of the finding that says why a row has no figures.
+WITHHELD = "figures-withheld"
 _CAPITALS = {"dc", "enob", "sinad", "thd"}
 
 

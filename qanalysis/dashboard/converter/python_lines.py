@@ -11,7 +11,8 @@ from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.waveforms import OwnRecord
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.textbook.textbook import Textbook
-from qanalysis.dashboard.converter.cache import Recording, find_recording
+from qanalysis.dashboard.converter.recordings import Recording, find_recording
+from qanalysis.dashboard.converter.second_record import Behind
 from qanalysis.dashboard.converter.view import ConverterView
 from qanalysis.dashboard.sources import name_source
 from qanalysis.dashboard.views import list_ends
@@ -89,17 +90,27 @@ def _write_record(view: ConverterView) -> list[str]:
     ]
 
 
-def _open_record(recording: Recording, *names: str) -> list[str]:
+def _open_record(recording: Recording, *names: str, reads: bool = False) -> list[str]:
     """The lines that open a `record` as it was read, and take `names` from the same module; of an upload the file's
-    name alone.
+    name alone. `reads` says that later lines state a reading too.
     """
-    words = [repr(name_source(recording.text)), *_state(recording.reading, "Reading")]
+    stated = reads or _states(recording)
     return [
         f"from qanalysis.converters.captures import {', '.join(sorted((*names, 'open_capture')))}",
-        *(["from qanalysis.converters.records.reading import Reading"] if len(words) > 1 else []),
+        *(["from qanalysis.converters.records.reading import Reading"] if stated else []),
         "",
-        f"record = open_capture({', '.join(words)})",
+        f"record = {_write_opening(recording)}",
     ]
+
+
+def _write_opening(recording: Recording) -> str:
+    """The call that opens a record as it was read."""
+    return f"open_capture({', '.join([repr(name_source(recording.text)), *_state(recording.reading, 'Reading')])})"
+
+
+def _states(recording: Recording) -> bool:
+    """Whether anything was stated of how the record is read."""
+    return bool(_state(recording.reading, "Reading"))
 
 
 def _state(value: Any, kind: str) -> list[str]:
@@ -108,16 +119,21 @@ def _state(value: Any, kind: str) -> list[str]:
     return [f"{kind}({', '.join(words)})"] if words else []
 
 
-def write_captured_spectrum(recording: Recording, options: SpectrumOptions) -> str:
-    """The spectrum of a record."""
-    stated = _state(options, "SpectrumOptions")
-    return "\n".join(
-        [
-            *(["from qanalysis.converters.spectrum.options import SpectrumOptions"] if stated else []),
-            *_open_record(recording, "analyze_capture"),
-            f"spectrum = analyze_capture({', '.join(['record', *stated])})",
-            "print(spectrum.sinad_db, spectrum.enob_ieee, spectrum.sfdr_dbc)",
+def write_captured_spectrum(recording: Recording, options: SpectrumOptions, behind: Behind | None = None) -> str:
+    """The spectrum of a record, and that of the record behind it where there is one."""
+    lines = [
+        *_open_record(recording, "analyze_capture", reads=behind is not None and _states(behind.recording)),
+        f"spectrum = analyze_capture({', '.join(['record', *_state(options, 'SpectrumOptions')])})",
+        "print(spectrum.sinad_db, spectrum.enob_ieee, spectrum.sfdr_dbc)",
+    ]
+    if behind is not None:
+        lines += [
+            f"second = {_write_opening(behind.recording)}",
+            f"behind = analyze_capture({', '.join(['second', *_state(behind.options, 'SpectrumOptions')])})",
         ]
+    stated = any("SpectrumOptions(" in line for line in lines)
+    return "\n".join(
+        [*(["from qanalysis.converters.spectrum.options import SpectrumOptions"] if stated else []), *lines]
     )
 
 
