@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -13,11 +14,9 @@ from qanalysis.charts.linearity_charts import linearity_curves
 from qanalysis.charts.spectrum_charts import spectrum_chart
 from qanalysis.charts.spectrum_overlay import shares_scale, spectrum_pair
 from qanalysis.checkpoints.source import CheckpointError
-from qanalysis.converters.captures import describe_capture, describe_tested, tabulate_capture
+from qanalysis.converters.captures import describe_captures, describe_tested, tabulate_capture, tabulate_captures
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.findings import CONTRADICTIONS, WITHHELD, Finding
-from qanalysis.converters.linearity.options import LinearityOptions
-from qanalysis.converters.linearity.row import LinearityRow
 from qanalysis.converters.lines import Told
 from qanalysis.converters.records.records import RECORD_SUFFIXES, Record
 from qanalysis.converters.sample_records import SAMPLE_RECORDS
@@ -35,6 +34,7 @@ from qanalysis.dashboard.converter.recordings import (
     Recording,
     analyze_recording,
     find_recording,
+    gather_records,
     get_records,
     measure_recording,
     read_recording,
@@ -49,6 +49,7 @@ from qanalysis.dashboard.open_file import FileKind, draw_picker
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import si
+from qanalysis.results.table import Table
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -113,8 +114,10 @@ def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
     A second record is drawn behind the first and told in one line, or the reason why it can not be. Raises ValueError
     for a record without a spectrum, before anything is drawn.
     """
-    record, options = read_recording(recording), state_spectrum(view)
-    row = describe_capture(record, analyze_recording(recording, options))
+    record = read_recording(recording)
+    options = state_spectrum(view) if record.channels > 1 else replace(state_spectrum(view), average=None)
+    records = gather_records(recording, options)
+    row = describe_captures(records, analyze_recording(recording, options))
     _draw_headline(record, row)
     behind = _find_behind(view, options)
     draw: Callable[[], Figure] = partial(spectrum_chart, row)
@@ -127,7 +130,7 @@ def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
         HARMONIC_COLUMNS, list_harmonic_lines(row), "c-lines", alt="Harmonics, mixing products and the largest spur"
     )
     picture = ("Spectrum", "The tone, its harmonics and the largest spur are marked.", draw)
-    _draw_export(recording, row, options, picture)
+    _draw_export(tabulate_captures(row, records, recording.reading, options), picture)
 
 
 def _find_behind(view: ConverterView, options: SpectrumOptions) -> Behind | None:
@@ -153,7 +156,7 @@ def _draw_linearity(recording: Recording, view: ConverterView) -> None:
     draw_chart(linearity_curves(found), "c-linearity", python=write_captured_linearity(recording, options))
     _draw_answers(recording, row)
     picture = ("DNL and INL by code", "The band is the uncertainty of each figure.", partial(linearity_curves, found))
-    _draw_export(recording, row, options, picture)
+    _draw_export(tabulate_capture(row, record, recording.reading, options), picture)
 
 
 def _draw_answers(recording: Recording, row: Told) -> None:
@@ -179,9 +182,16 @@ def _draw_headline(record: Record, row: Told) -> None:
     withheld = any(finding.code == WITHHELD for finding in row.findings)
     verdict = "Figures withheld" if withheld else row.headline
     st.markdown(f"#### {escape_markdown(record.name)}: {escape_markdown(verdict)}")
-    st.caption(escape_markdown(describe_reading(record)))
+    st.caption(escape_markdown(f"{describe_reading(record)}{_tell_average(row)}"))
     for finding in _list_doubts(row):
         st.error(f"**{escape_markdown(finding.title)}**: {escape_markdown(finding.text)}", icon=":material/gpp_bad:")
+
+
+def _tell_average(row: Told) -> str:
+    """Of how many records the figures are an average, and which; nothing for one record."""
+    if not isinstance(row, RecordRow) or row.records is None:
+        return ""
+    return f" So are {row.records:,} channels: {row.average} average."
 
 
 def _list_doubts(row: Told) -> list[Finding]:
@@ -222,11 +232,6 @@ def _draw_codes(recording: Recording) -> None:
         draw_chart(figure, "c-codes", python=write_captured_codes(recording))
 
 
-def _draw_export(
-    recording: Recording, row: RecordRow | LinearityRow, options: SpectrumOptions | LinearityOptions, picture: Picture
-) -> None:
+def _draw_export(rows: Table[Any], picture: Picture) -> None:
     """The four downloads of the row, the chart in the report: the files that the command writes for this reading."""
-    record = read_recording(recording)
-    draw_export(
-        tabulate_capture(row, record, recording.reading, options), ConverterView, "c-save", Extras(pictures=(picture,))
-    )
+    draw_export(rows, ConverterView, "c-save", Extras(pictures=(picture,)))

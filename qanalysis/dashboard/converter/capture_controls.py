@@ -71,9 +71,12 @@ def draw_measuring(view: ConverterView, record: Record | None, records: FileKind
         _draw_input(view)
         return
     _draw_second(view, records)
-    if record is not None and record.channels > 1:
-        help_ = f"Of the {record.channels} channels: the mean of their powers, or of the records, laid in phase."
+    channels = 1 if record is None else record.channels
+    if channels > 1 or view.average != DEFAULT.average:
+        help_ = f"Of {channels:,} channels: the mean of their powers, or of the records, laid in phase."
         st.selectbox("Average", AVERAGE_WORDS, key=keep("average"), help=help_)
+        if channels == 1:
+            st.caption("The file has one channel: nothing is averaged.")
     help_ = "auto: rectangular for a coherent record, else the one that the width needs."
     st.selectbox("Window", WINDOW_WORDS, key=keep("window"), help=help_)
     with st.expander("Band and side bins", expanded=_is_stated(view, _RARE_MEASURING), key="c-more-measuring"):

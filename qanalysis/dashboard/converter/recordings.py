@@ -12,7 +12,7 @@ import streamlit as st
 
 from qanalysis.checkpoints.path_policy import resolve_inside
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
-from qanalysis.converters.captures import analyze_capture, measure_capture, open_capture
+from qanalysis.converters.captures import analyze_captures, measure_capture, open_capture, open_captures
 from qanalysis.converters.choices import check_average, check_coding, check_radix, check_test, check_unit
 from qanalysis.converters.linearity.linearity import Linearity
 from qanalysis.converters.linearity.options import LinearityOptions
@@ -109,6 +109,17 @@ def read_recording(recording: Recording) -> Record:
     return open_capture(locate_record(recording.text), recording.reading)
 
 
+@st.cache_resource(max_entries=4, show_spinner="Reading the channels …")
+def read_channels(recording: Recording) -> tuple[Record, ...]:
+    """Every channel of a file as a record; RecordError where one can not be read, or where one alone was asked for."""
+    return open_captures([locate_record(recording.text)], recording.reading, every=True)
+
+
+def gather_records(recording: Recording, options: SpectrumOptions) -> tuple[Record, ...]:
+    """The records that a spectrum is made of: every channel where they are averaged, else the record itself."""
+    return (read_recording(recording),) if options.average is None else read_channels(recording)
+
+
 def state_spectrum(view: ConverterView) -> SpectrumOptions:
     """How the controls want a spectrum taken; without a range the record decides.
 
@@ -168,11 +179,11 @@ def _span(low: float | None, high: float | None) -> tuple[float, float] | None:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def analyze_recording(recording: Recording, options: SpectrumOptions) -> Spectrum:
-    """The spectrum of a record; ValueError for one that has none.
+    """The spectrum of a record, or of its file's channels by `options.average`; ValueError where there is none.
 
     The key holds the file's size and time of change, so that a changed file is analyzed anew.
     """
-    return analyze_capture(read_recording(recording), options)
+    return analyze_captures(gather_records(recording, options), options)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
