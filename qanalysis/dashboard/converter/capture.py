@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ from qanalysis.dashboard.export import Extras, Picture, draw_export
 from qanalysis.dashboard.open_file import FileKind, draw_picker
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.notation import si
+from qanalysis.notation import NOTHING, si
 from qanalysis.results.table import Table
 
 if TYPE_CHECKING:
@@ -126,11 +126,16 @@ def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
         draw_behind(behind, drawn=shares_scale(row, behind.row))
     draw_chart(draw(), "c-spectrum", python=write_captured_spectrum(recording, options, behind))
     _draw_answers(recording, row)
-    draw_lines(
-        HARMONIC_COLUMNS, list_harmonic_lines(row), "c-lines", alt="Harmonics, mixing products and the largest spur"
-    )
+    columns, lines = _leave_empty(HARMONIC_COLUMNS, list_harmonic_lines(row))
+    draw_lines(columns, lines, "c-lines", alt="Harmonics, mixing products and the largest spur")
     picture = ("Spectrum", "The tone, its harmonics and the largest spur are marked.", draw)
     _draw_export(tabulate_captures(row, records, recording.reading, options), picture)
+
+
+def _leave_empty(columns: Sequence[str], lines: Sequence[tuple[str, ...]]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """A table without the columns in which no line holds anything, so that the others have room."""
+    kept = [place for place in range(len(columns)) if any(line[place] not in ("", NOTHING) for line in lines)]
+    return [columns[place] for place in kept], [tuple(line[place] for place in kept) for line in lines]
 
 
 def _find_behind(view: ConverterView, options: SpectrumOptions) -> Behind | None:
