@@ -20,7 +20,7 @@ from qanalysis.arrays import Codes
 from qanalysis.converters.choices import Justification
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.code_words import Resolved, code_range, resolve_codes
-from qanalysis.converters.records.formats import RAW_SUFFIXES, find_reader
+from qanalysis.converters.records.formats import OWN_SUFFIXES, RAW_SUFFIXES, find_reader
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.samples import RecordError, Samples
 from qanalysis.converters.records.source_file import open_source
@@ -30,7 +30,7 @@ from qanalysis.results.identity import SourceIdentity
 
 __all__ = ["Record", "RecordError", "read_record"]
 
-RECORD_SUFFIXES = (".csv", ".tsv", ".txt", ".asc", ".lvm", ".wav", ".npy", ".npz", *RAW_SUFFIXES)
+RECORD_SUFFIXES = (".csv", ".tsv", ".txt", ".asc", ".lvm", *OWN_SUFFIXES, *RAW_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
