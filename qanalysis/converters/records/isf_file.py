@@ -21,7 +21,7 @@ from qanalysis.converters.records.source_file import HEAD_BYTES
 from qanalysis.converters.records.word_types import WordType, read_words
 from qanalysis.notation import quote, si
 
-_START = re.compile(rb"\s*:?WFM(O(UT)?)?P(RE)?[!-~ ]*CURV", re.IGNORECASE)
+_START = re.compile(rb"\s*:?WFM[A-Z]*[:;][!-~ ]*CURV", re.IGNORECASE)
 _PAIR = re.compile(r"""\s*:?(?:[A-Z]+:)*([A-Z_]+)\s+("[^"]*"|[^;]*)(?:;|$)""", re.IGNORECASE)
 _KEYS = {"BYT_NR": "BYT_N", "BYT_OR": "BYT_O", "XINCR": "XIN", "YMULT": "YMU", "YUNIT": "YUN", "ENCDG": "ENC"}
 _EXPORT = "save the waveform as CSV on the instrument"

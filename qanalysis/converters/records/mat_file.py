@@ -75,7 +75,7 @@ def read_mat(path: Path, reading: Reading) -> Samples:
         asked = variables.get(str(reading.column))
         if not any(size > 1 for size in sizes.values()) or (asked is not None and asked.other):
             raise RecordError(_name_others(variables, place))
-        name, notes = pick_array(sizes, reading.column, place)
+        name, notes = pick_array(sizes, reading.column, place, least=1)
         label = f"{place}: array {quote(name)}"
         if sizes[name] > MAX_SAMPLES * 2:
             raise RecordError(f"{label} has {sizes[name]} numbers, too many; cut out the part that matters")
