@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape
-from qanalysis.converters.findings import tell_guess
+from qanalysis.converters.findings import WITHHELD, tell_guess
 from qanalysis.converters.spectrum.components import Component
 from qanalysis.converters.spectrum.row import tell_frequency
 from qanalysis.converters.spectrum.spectrum import Spectrum
@@ -21,16 +21,10 @@ from qanalysis.notation import choose_unit, decibels, true_minus
 
 MOST_POINTS = 1000
 FLOOR_DB = -200.0
+_NEAR_END = 0.04  # of the sample rate: half the width of a label on the narrowest page
 
 
-def spectrum_chart(
-    found: Spectrum,
-    *,
-    second: Spectrum | None = None,
-    names: tuple[str, str] | None = None,
-    levels: tuple[float, float] | None = None,
-    theme: Theme = "light",
-) -> go.Figure:
+def spectrum_chart(found: Spectrum, *, levels: tuple[float, float] | None = None, theme: Theme = "light") -> go.Figure:
     """Heights of the bins in dBFS, or over the tone (dBc) where full scale is unknown, with the average noise floor.
 
     Frequencies run from 0, of I/Q samples from minus half the rate, to half the rate, in the unit that the axis names.
@@ -40,55 +34,46 @@ def spectrum_chart(
 
     Parameters
     ----------
-    found : heights of its bins. Without a finite one beside DC (a constant record), and with neither tone nor full
-        scale, the empty state.
-    second : another spectrum, drawn behind in the unit that both have: dBFS, else dBc; one that shares none is left
-        out, and the subtitle says so. Frequencies are in hertz where both rates are known, else shares of the rate.
-    names : of the two in the legend, by default "spectrum" and "second record".
+    found : heights of its bins. Without a finite one beside DC (a constant record), with neither tone nor full scale,
+        and with withheld figures, the empty state.
     levels : ends of the vertical axis for one of several spectra that are drawn in turn, which then have the same
         traces, empty where there is nothing to mark; by default they follow the record.
 
     The title gives the floor; the alternative text says whether the record is coherent, and what `headline_spectrum`
-    says of each.
+    says.
     """
-    level = _choose_level(found, second)
-    heights = _list_heights(found, level)
+    if any(finding.code == WITHHELD for finding in found.findings):
+        return empty_state("No spectrum to draw.", "The figures are withheld; the finding says what to do.", theme)
+    level, heights = ("dBFS", found.power_dbfs) if found.power_dbfs is not None else ("dBc", found.power_dbc)
     if heights is None or not np.isfinite(_without_dc(found, heights)).any():
         return empty_state(
             "No spectrum to draw.", "The record holds one value, or no tone and no range; see the findings.", theme
         )
-    behind = None if second is None else _list_heights(second, level)
-    axis = _choose_axis(found, None if behind is None else second)
-    seen = [_without_dc(found, heights)]
-    if second is not None and behind is not None:
-        seen.append(_without_dc(second, behind))
-    bottom, top = levels or _choose_range(seen)
-    floor = find_floor(found, level)
+    axis = _choose_axis(found)
+    half = axis.place(found, found.samples / 2)
+    bottom, top = levels or _choose_range(_without_dc(found, heights))
+    floor = find_floor(found)
     told = f"average noise floor {decibels(floor, level)} a bin" if floor is not None else "no noise"
     figure = begin(
         f"Spectrum: {told}",
         theme,
-        subtitle=_tell_view(found) + (" · the second record shares no unit" if second and behind is None else ""),
+        subtitle=_tell_view(found),
         height=460,
         xaxis={
             "title": {"text": f"Frequency ({axis.unit})"},
-            "range": axis.span(found, second if behind is not None else None),
+            "range": [-half if found.iq else 0, half],
             "exponentformat": "none",
         },
         yaxis={"title": {"text": f"Level ({level} a bin)"}, "range": [bottom, top], "exponentformat": "none"},
         legend={"y": -0.18, "yanchor": "top"},
         margin={"t": 72, "b": 84},
     )
-    first_name, second_name = names or ("spectrum", "second record")
-    if second is not None and behind is not None:
-        _draw_bins(figure, second, behind, axis, level, name=second_name, colour=PALETTES[theme].muted)
-    _draw_bins(figure, found, heights, axis, level, name=first_name, colour=PALETTES[theme].kept)
+    _draw_bins(figure, found, heights, axis, level, theme)
     if floor is not None or levels:
         _draw_floor(figure, found, floor, axis, theme)
     _mark_lines(figure, found, heights, axis, theme, every=levels is not None)
-    other = "" if second is None or behind is None else f"; behind it {second_name}: {headline_spectrum(second)}"
     kind = _tell_coherence(found)
-    return finish(figure, f"Spectrum of {found.samples} samples, {kind}: {headline_spectrum(found)}; {told}{other}.")
+    return finish(figure, f"Spectrum of {found.samples} samples, {kind}: {headline_spectrum(found)}; {told}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,31 +93,11 @@ class _Axis:
             cycles / found.samples if self.hertz is None else cycles * (found.fs_hz or 1.0) / found.samples / self.hertz
         )
 
-    def span(self, *spectra: Spectrum | None) -> list[float]:
-        """Both ends: half of the highest rate, and 0 or, where one has I/Q samples, as far below it."""
-        shown = [one for one in spectra if one is not None]
-        end = max(self.place(one, one.samples / 2) for one in shown)
-        return [-end if any(one.iq for one in shown) else 0, end]
 
-
-def _choose_axis(found: Spectrum, second: Spectrum | None) -> _Axis:
-    rates = [one.fs_hz for one in (found, second) if one is not None]
-    known = [rate for rate in rates if rate is not None]
-    if len(known) < len(rates):
+def _choose_axis(found: Spectrum) -> _Axis:
+    if found.fs_hz is None:
         return _Axis("of the sample rate", None)
-    return _Axis(*choose_unit(max(known) / 2, "Hz"))
-
-
-def _choose_level(found: Spectrum, second: Spectrum | None) -> str:
-    """The unit that both spectra have, or that of the first."""
-    if found.power_dbfs is None:
-        return "dBc"
-    needs_tone = second is not None and second.power_dbfs is None and second.sinefit is not None
-    return "dBc" if needs_tone and found.sinefit is not None else "dBFS"
-
-
-def _list_heights(found: Spectrum, level: str) -> Doubles | None:
-    return found.power_dbfs if level == "dBFS" else found.power_dbc
+    return _Axis(*choose_unit(found.fs_hz / 2, "Hz"))
 
 
 def _without_dc(found: Spectrum, heights: Doubles) -> Doubles:
@@ -151,12 +116,11 @@ def _tell_view(found: Spectrum) -> str:
     return f"{many}{samples}, {_tell_coherence(found)} · {window} · 0 dBFS: full-scale {found.full_scale}"
 
 
-def find_floor(found: Spectrum, unit: str = "") -> float | None:
-    """The height at which noise of the same power would lie in every bin of the band, in `unit`, dBFS or dBc, by
-    default dBFS where there is a full scale; None without any noise.
+def find_floor(found: Spectrum) -> float | None:
+    """The height at which noise of the same power would lie in every bin of the band, in the unit of the heights; None
+    without any noise.
     """
-    in_full_scale = unit == "dBFS" if unit else found.power_dbfs is not None
-    level = found.noise_dbfs if in_full_scale else None if found.snr_db is None else -found.snr_db
+    level = found.noise_dbfs if found.power_dbfs is not None else None if found.snr_db is None else -found.snr_db
     if level is None or not np.isfinite(level):
         return None
     if found.band is None:
@@ -165,17 +129,15 @@ def find_floor(found: Spectrum, unit: str = "") -> float | None:
     return float(level - 10 * np.log10(bins / describe_window(found.window).enbw_bins))
 
 
-def _draw_bins(
-    figure: go.Figure, found: Spectrum, heights: Doubles, axis: _Axis, level: str, *, name: str, colour: str
-) -> None:
+def _draw_bins(figure: go.Figure, found: Spectrum, heights: Doubles, axis: _Axis, level: str, theme: Theme) -> None:
     """The highest bins of each bundle as a line."""
     places = thin_peaks(heights)
     figure.add_scatter(
         x=axis.places(found)[places].astype(np.float32),
         y=np.maximum(heights[places], FLOOR_DB).astype(np.float32),
         mode="lines",
-        name=escape(name),
-        line={"color": colour, "width": 1},
+        name="spectrum",
+        line={"color": PALETTES[theme].kept, "width": 1},
         hovertemplate=f"%{{x:.6g}} {axis.unit}: %{{y:.2f}} {level}<extra></extra>",
     )
 
@@ -222,16 +184,15 @@ def thin_peaks(values: Doubles) -> NDArray[np.int64]:
     return np.asarray(np.arange(0, values.size, width) + bundles.argmax(axis=1))
 
 
-def _choose_range(spectra: Sequence[Doubles]) -> tuple[float, float]:
-    """Lowest and highest level in view, in dB: tens from above the highest bin to below the lowest median, the same
-    while a slider moves a little.
+def _choose_range(heights: Doubles) -> tuple[float, float]:
+    """Lowest and highest level in view, in dB: tens from above the highest bin to below the median one, the same while
+    a slider moves a little.
 
-    The spectra are without DC, and bins without any power do not count; the first must have a finite one. Never below
-    FLOOR_DB.
+    The heights are without DC, and bins without any power do not count; one must be finite. Never below FLOOR_DB.
     """
-    finite = [bins for heights in spectra if (bins := heights[np.isfinite(heights)]).size]
-    middle, top = min(float(np.median(bins)) for bins in finite), max(float(bins.max()) for bins in finite)
-    return max(10 * np.floor((middle - 25) / 10), FLOOR_DB), 10 * np.ceil((top + 5) / 10)
+    finite = heights[np.isfinite(heights)]
+    middle = float(np.median(finite))
+    return max(10 * np.floor((middle - 25) / 10), FLOOR_DB), 10 * np.ceil((float(finite.max()) + 5) / 10)
 
 
 def _mark_lines(
@@ -253,18 +214,32 @@ def _mark_lines(
         ("largest spur", _list_places(found, spurs), colours.zeroed, "triangle-down"),
     ):
         if cycles or every:
+            hollow = symbol.endswith("open")
             bins = [min(max(round(place) - found.first_bin, 0), heights.size - 1) for place in cycles]
+            shares = [] if every else [place / found.samples for place in cycles]
             figure.add_scatter(
                 x=[axis.place(found, place) for place in cycles],
                 y=[max(float(heights[place]), FLOOR_DB) for place in bins],
                 mode="markers+text",
                 name=name,
                 text=[escape(label) for label in labels],
-                textposition="bottom center" if symbol.endswith("open") else "top center",
+                textposition=_place_labels(shares, -0.5 if found.iq else 0.0, below=hollow),
                 textfont={"size": 11},
                 marker={"color": colour, "symbol": symbol, "size": 9},
                 hovertemplate=f"%{{text}}<br>%{{x:.6g}} {axis.unit}: %{{y:.2f}} dB<extra></extra>",
             )
+
+
+def _place_labels(shares: Sequence[float], first: float, *, below: bool) -> str | list[str]:
+    """Where labels stand at their marks, whose places are shares of the rate from `first` to a half: turned inwards at
+    the ends of the axis.
+
+    Without places the same for all: what a slider moves can not turn.
+    """
+    row = "bottom" if below else "top"
+    low, high = first + _NEAR_END, 0.5 - _NEAR_END
+    sides = ["right" if share < low else "left" if share > high else "center" for share in shares]
+    return [f"{row} {side}" for side in sides] or f"{row} center"
 
 
 def _list_places(found: Spectrum, lines: Sequence[Component]) -> tuple[list[float], list[str]]:
