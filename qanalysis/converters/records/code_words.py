@@ -22,6 +22,10 @@ from qanalysis.converters.records.reading import check_justification
 from qanalysis.converters.records.samples import QUANTIZATION_RMS, RecordError, Samples, measure_surprise
 from qanalysis.notation import plain, true_minus
 
+#: Codes of the findings that say how words were read, besides their width.
+CODE_NOTES = frozenset(
+    {"bits-stated", "left-justified", "unsigned", "wrapped-codes", "gray-codes", "sign-magnitude-codes"}
+)
 USUAL_BITS = (8, 10, 12, 14, 16, 18, 20, 24, 32)
 MAX_BITS = 32
 CHANCE_BITS = 30  # evidence that is there by chance once in 2^30 records
