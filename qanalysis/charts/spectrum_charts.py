@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape
-from qanalysis.converters.findings import tell_guess
+from qanalysis.converters.findings import WITHHELD, tell_guess
 from qanalysis.converters.spectrum.components import Component
 from qanalysis.converters.spectrum.row import tell_frequency
 from qanalysis.converters.spectrum.spectrum import Spectrum
@@ -20,6 +20,7 @@ from qanalysis.notation import choose_unit, decibels, true_minus
 
 MOST_POINTS = 1000
 FLOOR_DB = -200.0
+_NEAR_END = 0.04  # of the sample rate: half the width of a label on the narrowest page
 
 
 def spectrum_chart(found: Spectrum, *, levels: tuple[float, float] | None = None, theme: Theme = "light") -> go.Figure:
@@ -33,13 +34,15 @@ def spectrum_chart(found: Spectrum, *, levels: tuple[float, float] | None = None
     Parameters
     ----------
     found : heights of shape (samples // 2 + 1,), DC first. Without a finite one beside DC (a constant record), and
-        with neither tone nor full scale, the empty state.
+        with neither tone nor full scale, and with withheld figures, the empty state.
     levels : ends of the vertical axis for one of several spectra that are drawn in turn, which then have the same
         traces, empty where there is nothing to mark; by default they follow the record.
 
     The title gives the floor; the alternative text says whether the record is coherent, and what `headline_spectrum`
     says.
     """
+    if any(finding.code == WITHHELD for finding in found.findings):
+        return empty_state("No spectrum to draw.", "The figures are withheld; the finding says what to do.", theme)
     heights = found.power_dbfs if found.power_dbfs is not None else found.power_dbc
     if heights is None or not np.isfinite(heights[1:]).any():
         return empty_state(
@@ -181,6 +184,7 @@ def _mark_lines(
         ),
     ):
         if places or every:
+            hollow = symbol.endswith("open")
             bins = [min(max(round(place * found.samples / rate), 0), heights.size - 1) for place in places]
             figure.add_scatter(
                 x=[place / unit[1] for place in places],
@@ -188,11 +192,21 @@ def _mark_lines(
                 mode="markers+text",
                 name=name,
                 text=[escape(label) for label in labels[: len(places)]],
-                textposition="bottom center" if symbol.endswith("open") else "top center",
+                textposition=_place_labels([] if every else [place / rate for place in places], below=hollow),
                 textfont={"size": 11},
                 marker={"color": colour, "symbol": symbol, "size": 9},
                 hovertemplate=f"%{{text}}<br>%{{x:.6g}} {unit[0]}: %{{y:.2f}} dB<extra></extra>",
             )
+
+
+def _place_labels(shares: Sequence[float], *, below: bool) -> str | list[str]:
+    """Where labels stand at their marks, whose places are shares of the rate: turned inwards at the ends of the axis.
+
+    Without places the same for all: what a slider moves can not turn.
+    """
+    row = "bottom" if below else "top"
+    sides = ["right" if share < _NEAR_END else "left" if share > 0.5 - _NEAR_END else "center" for share in shares]
+    return [f"{row} {side}" for side in sides] or f"{row} center"
 
 
 def _list_places(lines: Sequence[Component], bin_hz: float) -> tuple[list[float], list[str]]:

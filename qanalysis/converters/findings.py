@@ -24,6 +24,8 @@ _NOTES = {
 }
 #: Codes of the findings by which a row contradicts itself: no limit is met by such a row.
 CONTRADICTIONS = frozenset({"enob-above-width"})
+#: Code of the finding that says why a row has no figures.
+WITHHELD = "figures-withheld"
 _CAPITALS = {"dc", "enob", "sinad", "thd"}
 
 
