@@ -187,9 +187,10 @@ def _resolve_rails(samples: Samples, place: str, reading: Reading) -> tuple[Reso
     count = len(samples.numbers)
     if samples.quadrature is not None:
         samples = replace(samples, numbers=np.concatenate([samples.numbers, samples.quadrature]))
-    both = resolve_codes(
-        samples, place, bits=reading.bits, justify=reading.justify, signed=reading.signed, coding=reading.coding
-    )
+    justify, signed = reading.justify, reading.signed
+    if reading.unit is None and _names_voltage(samples.unit):  # volts have neither low zeros nor a place to wrap at
+        justify, signed = justify or "right", bool(samples.numbers.min() < 0) if signed is None else signed
+    both = resolve_codes(samples, place, bits=reading.bits, justify=justify, signed=signed, coding=reading.coding)
     if samples.quadrature is None:
         return both, None
     return replace(both, codes=both.codes[:count]), both.codes[count:].astype(np.float64)
