@@ -62,7 +62,8 @@ class Scales:
 def find_disturbances(view: View) -> tuple[Disturbance, ...]:
     """Slow content and modulation beside the tones of a view, the slow ones first; nothing of short records.
 
-    Modulation is looked for beside one tone alone that is far enough from both ends of the spectrum.
+    Modulation is looked for beside one tone of one record that is far enough from both ends of the spectrum; of
+    several records the first is looked into.
     """
     residual, blocks = view.residual, choose_blocks(view.power.size * 2 - 2)
     if residual is None or blocks is None or not view.fits:
@@ -75,7 +76,7 @@ def find_disturbances(view: View) -> tuple[Disturbance, ...]:
         window = make_window(view.window, _GRID)[(thinned.times * _GRID).astype(np.intp)]
     scene = Scene(residual, [fit.cycles for fit in view.fits], window, view.side_bins)
     slow = find_slow_content(scene, thinned)
-    if len(view.fits) > 1 or edge < FEWEST_BLOCKS:
+    if len(view.fits) > 1 or view.records > 1 or edge < FEWEST_BLOCKS:
         return tuple(slow)
     return (*slow, *find_modulation(scene, fit, turned))
 

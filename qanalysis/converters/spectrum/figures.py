@@ -135,7 +135,7 @@ def _balance_spectrum(seen: RecordRow, view: View, shares: Shares, noises: tuple
     """By the bins of the view; `noises` are that of all bins and what one hidden bin is filled with."""
     noise, filled = noises
     error = shares.noise + shares.products + filled * shares.tone_bins
-    freedom = 2 * shares.noise_bins * describe_window(view.window).effective_share
+    freedom = 2 * shares.noise_bins * view.evidence
     if not seen.thd_below_noise:
         return Balance(shares.tones, error, noise, max(error - noise, 0.0), freedom, freedom)
     # Distortion that is no more than noise adds its bins' freedom.
@@ -151,7 +151,7 @@ def _balance_fit(spectrum: Balance, view: View, band: tuple[int, int], disturban
     error, freedom = max(spectrum.error + unseen, 0.0), spectrum.freedom
     if band == (1, view.samples // 2):
         error = view.fits[0].residual_rms ** 2
-        freedom = float(max(view.samples - 1 - 3 * len(view.fits), 1))
+        freedom = float(max(view.samples - 1 - 3 * len(view.fits), 1)) * view.records
     noise = max(spectrum.noise + unseen, 0.0)
     if spectrum.lines < noise or error - spectrum.lines - noise > _UNEXPLAINED * error:
         # Else a small difference of large powers.
@@ -240,7 +240,7 @@ def _bound_error(balance: Balance, line_noise: float) -> Interval:
 
 def _find_line_noise(view: View, shares: Shares) -> float:
     """Noise that goes with a line's power: of one bin, more where a window uses part of the samples."""
-    return shares.noise_per_bin / describe_window(view.window).effective_share
+    return shares.noise_per_bin / view.evidence
 
 
 def _bound_distortion(view: View, shares: Shares) -> Interval:
@@ -249,9 +249,11 @@ def _bound_distortion(view: View, shares: Shares) -> Interval:
     """
     per_bin, owned = shares.noise_per_bin, shares.owned
     clean = [max(claim.power - claim.bins * per_bin, 0.0) for claim in owned]
-    share = describe_window(view.window).effective_share
     spread = _TWO_SIGMA * np.sqrt(
-        sum((2 * power * per_bin + claim.bins * per_bin**2) / share for power, claim in zip(clean, owned, strict=True))
+        sum(
+            (2 * power * per_bin + claim.bins * per_bin**2) / view.evidence
+            for power, claim in zip(clean, owned, strict=True)
+        )
     )
     total = sum(clean)
     return level_db(max(total - spread, 0.0), shares.fundamental), level_db(total + spread, shares.fundamental)
@@ -276,6 +278,8 @@ def _measure_spur(
     """The largest line: of the view, or of the disturbances, whose heights are powers. No line has more power than all
     of the error.
     """
+    from scipy.special import gammaincinv
+
     first, last = band
     enbw, per_bin = describe_window(view.window).enbw_bins, shares.noise_per_bin
     rest = view.power[first : last + 1].copy()
@@ -292,8 +296,8 @@ def _measure_spur(
             spur_bin, power, width, disturbance = one.place, one.height, 1.0, one
     power = min(power, error)
     noise = per_bin * width
-    spread = _TWO_SIGMA * np.sqrt(2 * power * noise + noise**2)
+    spread = _TWO_SIGMA * np.sqrt((2 * power * noise + noise**2) / view.records)
     interval = (level_db(shares.fundamental, power + spread), level_db(shares.fundamental, max(power - spread, 0.0)))
-    highest_noise = noise * -np.log1p(-(0.95 ** (1 / rest.size)))
+    highest_noise = noise * gammaincinv(view.records, 0.95 ** (1 / rest.size)) / view.records
     below = disturbance is None and power <= highest_noise
     return _Spur(spur_bin, level_db(shares.fundamental, power), interval, bool(below), disturbance)

@@ -50,6 +50,7 @@ class View:
     fits : the sines, strongest first, for fs = 1.
     findings : why this view was taken, if not the usual one.
     residual : (samples,) what the fits leave of the record; None without a tone.
+    records : of how many records the powers are the mean.
     """
 
     power: Doubles
@@ -59,6 +60,12 @@ class View:
     fits: tuple[SineFit, ...] = ()
     findings: tuple[Finding, ...] = ()
     residual: Doubles | None = None
+    records: int = 1
+
+    @property
+    def evidence(self) -> float:
+        """On how many records a noise power rests: what the window weights of each, times their number."""
+        return describe_window(self.window).effective_share * self.records
 
     @property
     def samples(self) -> int:
