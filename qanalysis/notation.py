@@ -7,12 +7,17 @@ only: a number without one is plain, or a power of ten where its zeros would hav
 from __future__ import annotations
 
 import math
+import re
 
 NOTHING = "–"
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _WITHOUT_PREFIX = {"%", "ppm"}
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
+#: Powers of ten of the SI prefixes, in every spelling that people type; "" for none.
+PREFIX_POWERS = {prefix: power for power, prefix in _PREFIXES.items()} | {"u": -6, "\u03bc": -6, "K": 3}
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(\S*)")
+_SPELLINGS = {"Hz": ("hz", "s/s", "sa/s", "sps")}
 _DECIMALS = {"dB": 2, "bit": 2, "LSB": 2}
 
 
@@ -59,6 +64,33 @@ def si(value: float, unit: str = "", *, digits: int = 3) -> str:
     if power not in _PREFIXES:
         return f"{plain(value, digits=digits)} {unit}"
     return f"{true_minus(f'{rounded / 10.0**power:.{digits}g}')} {_PREFIXES[power]}{unit}"
+
+
+def parse_quantity(text: str, unit: str) -> float:
+    """A number as people type it, with or without an SI prefix and its unit; rates may be in S/s, Sa/s or sps too.
+
+    The case of a prefix tells milli from mega, that of a unit tells nothing. `nan` and `inf` are numbers here. Raises
+    ValueError for another unit, an unknown prefix, a decimal comma and what is no number.
+
+    >>> parse_quantity("1MHz", "Hz"), parse_quantity("48k", "Hz"), parse_quantity("1650 mV", "V")
+    (1000000.0, 48000.0, 1.65)
+    """
+    word = text.strip()
+    if word.lstrip("+-").lower() in {"nan", "inf", "infinity"}:
+        return float(word)
+    match = _QUANTITY.fullmatch(word)
+    example = f"1.5, 1.5e3, 1.5 k{unit} or 1.5k"
+    if match is None:
+        raise ValueError(f"{quote(text)} is no number with a unit; write it as {example}")
+    tail = next((tail for tail in _SPELLINGS.get(unit, (unit.lower(),)) if match[2].lower().endswith(tail)), "")
+    prefix = match[2][: len(match[2]) - len(tail)]
+    if prefix not in PREFIX_POWERS:
+        raise ValueError(
+            f"{quote(text)}: {quote(match[2])} is neither {unit} nor {unit} with a prefix; write it as {example}"
+        )
+    # The power goes into the text of the number, so that 1650 mV is the double nearest to 1.65.
+    mantissa, _, power = match[1].lower().partition("e")
+    return float(f"{mantissa}e{int(power or 0) + PREFIX_POWERS[prefix]}")
 
 
 def choose_unit(largest: float, unit: str) -> tuple[str, float]:

@@ -6,7 +6,38 @@ import math
 
 import pytest
 
-from qanalysis.notation import byte_unit, count, duration, shorten, si, volts
+from qanalysis.notation import byte_unit, count, duration, parse_quantity, shorten, si, volts
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "number"),
+    [
+        ("1MHz", "Hz", 1e6),
+        ("48k", "Hz", 48e3),
+        ("48 kHz", "Hz", 48e3),
+        ("1 MS/s", "Hz", 1e6),
+        ("2.5MSPS", "Hz", 2.5e6),
+        ("500 kSa/s", "Hz", 5e5),
+        ("1m", "Hz", 1e-3),
+        ("1650mV", "V", 1.65),
+        ("-0.5", "V", -0.5),
+        ("2.5e3uV", "V", 2.5e-3),
+        (".5", "V", 0.5),
+        ("3\u00b5s", "s", 3e-6),
+        ("3\u03bcs", "s", 3e-6),
+        ("2pF", "F", 2e-12),
+        ("inf", "V", math.inf),
+    ],
+)
+def test_a_quantity_is_read_with_its_prefix_and_its_unit(text: str, unit: str, number: float) -> None:
+    # The prefix is a power of ten in the text of the number: each is the double nearest to what was typed.
+    assert parse_quantity(text, unit) == number
+
+
+@pytest.mark.parametrize("text", ["", "k", "1,5", "1 kV", "1kk", "0x10", "1e", "--1", "1 2", "\u0661"])
+def test_what_is_no_quantity_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write it as 1\.5, 1\.5e3, 1\.5 kHz or 1\.5k"):
+        parse_quantity(text, "Hz")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver, keep_typed
-from qanalysis.commands.options import AsJson, Bits, FsOver, Outputs, Span, Transfer, parse_span
+from qanalysis.commands.options import AsJson, Bits, FsOver, Outputs, Span, Transfer, parse_number, parse_span
 
 if TYPE_CHECKING:
     from qanalysis.converters.noise_limits import NoiseSources
@@ -20,22 +20,23 @@ def convert(
     bits: Bits,
     span: Span,
     inputs: Annotated[
-        list[float] | None, typer.Option("--input", metavar="V", help="An input to convert; may be repeated.")
+        list[str] | None,
+        typer.Option("--input", metavar="V", help="An input to convert, such as 1.65 or 1650mV; may be repeated."),
     ] = None,
     fs_over: FsOver = "2^n",
     transfer: Transfer = "mid-tread",
     conversion_time: Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds that one conversion takes.")
+        str | None, typer.Option(metavar="S", help="Seconds that one conversion takes, such as 1us.")
     ] = None,
     jitter: Annotated[
-        float | None,
+        str | None,
         typer.Option(metavar="S", help="RMS aperture jitter in seconds, with --frequency: the SNR it allows."),
     ] = None,
     frequency: Annotated[
-        float | None, typer.Option(metavar="HZ", help="Frequency of the sine that --jitter acts on.")
+        str | None, typer.Option(metavar="HZ", help="Frequency of the sine that --jitter acts on.")
     ] = None,
     capacitance: Annotated[
-        float | None,
+        str | None,
         typer.Option(metavar="F", help="Sampling capacitor in farads: its kT/C noise at 300 K and the SNR it allows."),
     ] = None,
     table: Annotated[
@@ -53,7 +54,7 @@ def convert(
       qanalysis convert --bits 12 --range 0:10
       qanalysis convert --bits 8 --range 0:12 --input 4.5
       qanalysis convert --bits 8 --range 0:5 --fs-over 2^n-1 --table codes.csv
-      qanalysis convert --bits 14 --range -1:1 --jitter 1e-13 --frequency 70e6 --capacitance 2e-12
+      qanalysis convert --bits 14 --range -1V:1V --jitter 0.1ps --frequency 70MHz --capacitance 2pF
     """
     from qanalysis.converters.choices import check_transfer
     from qanalysis.converters.textbook.row import tabulate_textbook
@@ -66,11 +67,15 @@ def convert(
         bits,
         low,
         high,
-        inputs=inputs or (),
+        inputs=[number for text in inputs or () if (number := parse_number(text, "--input", "V")) is not None],
         fs_over=check_fs_over(fs_over),
         transfer=check_transfer(transfer),
-        conversion_time_s=conversion_time,
-        noise=_state_noise(jitter, frequency, capacitance),
+        conversion_time_s=parse_number(conversion_time, "--conversion-time", "s"),
+        noise=_state_noise(
+            parse_number(jitter, "--jitter", "s"),
+            parse_number(frequency, "--frequency", "Hz"),
+            parse_number(capacitance, "--capacitance", "F"),
+        ),
     )
     if table is not None:
         _write_table(solved, table)

@@ -11,14 +11,18 @@ from qanalysis.commands.options import (
     AsJson,
     Bits,
     Channel,
+    Coding,
     Column,
     Dtype,
     FsOver,
+    Inputs,
     Justify,
     Outputs,
+    Radix,
     RecordFile,
     Signed,
     Transfer,
+    Unit,
     parse_span,
     state_reading,
 )
@@ -34,7 +38,10 @@ def linearity(
     bits: Bits,
     test: Annotated[
         str,
-        typer.Option(metavar="ramp|sine", help="What the input was: a slow ramp, or a sine that overdrives the range."),
+        typer.Option(
+            metavar="ramp|sine|pairs",
+            help="What the input was: a slow ramp, a sine beyond the range, or known (pairs of input and code).",
+        ),
     ],
     reference: Annotated[
         str,
@@ -59,9 +66,13 @@ def linearity(
         float, typer.Option(metavar="LSB", help="For which DNL error the samples needed are told.")
     ] = 0.1,
     column: Column = None,
+    inputs: Inputs = None,
     channel: Channel = None,
     justify: Justify = None,
     signed: Signed = None,
+    coding: Coding = None,
+    radix: Radix = None,
+    unit: Unit = None,
     dtype: Dtype = None,
     max_dnl: Annotated[float | None, typer.Option(metavar="LSB", help="Exit 1 if a DNL is further from 0.")] = None,
     max_inl: Annotated[float | None, typer.Option(metavar="LSB", help="Exit 1 if an INL is further from 0.")] = None,
@@ -69,11 +80,13 @@ def linearity(
     out: Outputs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure DNL, INL, offset, gain and missing codes from a record of a ramp or a sine. Exit 1 if a limit is missed.
+    """Measure DNL, INL, offset, gain and missing codes from a record of a ramp, a sine, or pairs of input and code.
+    Exit 1 if a limit is missed.
 
     \b
     Examples:
       qanalysis linearity ramp.csv --bits 12 --test ramp
+      qanalysis linearity sweep.csv --bits 12 --test pairs --column code --input-column vin --range 0:3.3
       qanalysis linearity sine.npy --bits 10 --test sine --reference best-fit --max-dnl 0.5 --max-inl 1 --max-missing 0
     """
     from qanalysis.converters.captures import describe_tested, measure_capture, open_capture, tabulate_capture
@@ -87,7 +100,17 @@ def linearity(
     ends = None if drive is None else parse_span(drive, "--drive")
     low, high = (None, None) if span is None else parse_span(span, "--range")
     reading = state_reading(
-        file, bits=bits, column=column, channel=channel, justify=justify, signed=signed, dtype=dtype
+        file,
+        bits=bits,
+        column=column,
+        inputs=inputs,
+        channel=channel,
+        justify=justify,
+        signed=signed,
+        coding=coding,
+        radix=radix,
+        unit=unit,
+        dtype=dtype,
     )
     options = LinearityOptions(
         low=low,

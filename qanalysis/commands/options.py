@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from qanalysis.notation import quote, shorten
+from qanalysis.notation import parse_quantity, quote, shorten
 
 if TYPE_CHECKING:
     from qanalysis.converters.records.reading import Reading
@@ -46,11 +46,12 @@ FsOver = Annotated[
     str, typer.Option(metavar="2^n|2^n-1", help="LSB = FS/2^n, or FS/(2^n-1) where the top code stands for FS.")
 ]
 Transfer = Annotated[str, typer.Option(metavar="WORD", help="mid-tread, mid-rise or floor.")]
-RecordFile = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE", help="A .csv, .txt, .wav, .npy, .npz or raw (.bin, .raw) record of codes, or sample:NAME."
-    ),
+_RECORD_HELP = (
+    "A record: text of an instrument (.csv, .txt), .wav, .npy, .npz, .mat, SigMF, raw words (.bin), or sample:NAME."
+)
+RecordFile = Annotated[str, typer.Argument(metavar="FILE", help=_RECORD_HELP)]
+RecordFiles = Annotated[
+    list[str], typer.Argument(metavar="FILE...", help=f"{_RECORD_HELP} Several are averaged: --average.")
 ]
 Column = Annotated[
     str | None, typer.Option(metavar="NAME|N", help="Column of text or array of an archive, by name or counted from 1.")
@@ -60,24 +61,59 @@ Justify = Annotated[
     str | None,
     typer.Option(metavar="left|right", help="Where the codes stand in their words. Default: guessed, and shown."),
 ]
+Inputs = Annotated[
+    str | None,
+    typer.Option("--input-column", metavar="NAME|N", help="Column of what stood at the input, of pairs (input, code)."),
+]
+Coding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WORD", help="binary, gray, sign-magnitude or ones-complement words. Default: binary, or shown."
+    ),
+]
+Radix = Annotated[
+    str | None, typer.Option(metavar="WORD", help="decimal, hex or binary digits. Default: as the cells show.")
+]
+Unit = Annotated[
+    str | None, typer.Option(metavar="V|mV|code", help="What the numbers are. Default: whole ones are codes.")
+]
 Signed = Annotated[
     bool | None, typer.Option("--signed/--unsigned", help="Two's complement or not. Default: guessed, and shown.")
 ]
-Dtype = Annotated[str | None, typer.Option("--dtype", metavar="TYPE", help="Words of a raw file, such as i16le or u8.")]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype", metavar="TYPE", help="Words of a raw file, such as i16le, u8, i16le*2 or cu8 (I/Q). Default: shown."
+    ),
+]
 
 
-def parse_span(text: str, option: str) -> tuple[float, float]:
-    """Two numbers "LO:HI", finite and the lower one first; ValueError names the option.
+def parse_number(text: str | None, option: str, unit: str) -> float | None:
+    """A number that may carry its unit, such as 1MHz; None for none typed, ValueError names the option.
 
-    >>> parse_span("-2.5:2.5", "--range")
-    (-2.5, 2.5)
+    >>> parse_number("1650mV", "--input", "V")
+    1.65
+    """
+    if text is None:
+        return None
+    try:
+        return parse_quantity(text, unit)
+    except ValueError as error:
+        raise ValueError(f"{option} {error}") from None
+
+
+def parse_span(text: str, option: str, unit: str = "V") -> tuple[float, float]:
+    """Two numbers "LO:HI", which may carry their unit, finite and the lower one first; ValueError names the option.
+
+    >>> parse_span("-2.5:2.5", "--range"), parse_span("0:20kHz", "--band", "Hz")
+    ((-2.5, 2.5), (0.0, 20000.0))
     """
     parts = text.split(":")
     try:
-        low, high = map(float, parts)
+        low, high = (parse_quantity(part, unit) for part in parts)
     except ValueError:
         raise ValueError(
-            f"{option} {quote(text)}: two numbers with a colon between are expected, such as 0:5 or -2.5:2.5"
+            f"{option} {quote(text)}: two numbers with a colon between are expected, such as 0:5 or -2.5:2.5{unit}"
         ) from None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(
@@ -86,14 +122,23 @@ def parse_span(text: str, option: str) -> tuple[float, float]:
     return low, high
 
 
-def state_reading(file: str, *, justify: str | None, **stated: Any) -> Reading:
+def state_reading(
+    file: str, *, justify: str | None, coding: str | None, radix: str | None, unit: str | None, **stated: Any
+) -> Reading:
     """How a record's file is to be read, as the options say; `stated` are the other fields of `Reading`.
 
-    Raises RecordError, which names the file, for a word that is no justification.
+    Raises RecordError, which names the file, for a word that is no justification, ValueError for other unknown words.
     """
+    from qanalysis.converters.choices import check_coding, check_radix, check_unit
     from qanalysis.converters.records.reading import Reading, check_justification
 
-    return Reading(justify=check_justification(justify, Path(file).name), **stated)
+    return Reading(
+        justify=check_justification(justify, Path(file).name),
+        coding=None if coding is None else check_coding(coding),
+        radix=None if radix is None else check_radix(radix),
+        unit=None if unit is None else check_unit(unit),
+        **stated,
+    )
 
 
 def end_by_signals(leave: Callable[[int, Any], None]) -> None:

@@ -48,7 +48,7 @@ def test_stored_rows_become_a_report_later(words: tuple[str, ...], suffix: str, 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 7}, "schema_version is 7, this program reads 1 to 2; run `qanalysis convert` again"),
+        ({"schema_version": 7}, "schema_version is 7, this program reads 1 to 3; run `qanalysis convert` again"),
         ({"rows": [{"bits": 8}]}, "rows[0]: not a row of qanalysis; missing columns: ['actual_error'"),
         ({"rows": None}, "'rows' must be a list of rows, found NoneType; write the file again with `qanalysis convert"),
         ({"totals": [{"limit": "--max-dnl"}]}, "totals[0]: not a row of qanalysis; missing columns: "),

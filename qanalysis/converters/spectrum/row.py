@@ -220,6 +220,12 @@ class RecordRow(RowType):
     average: Average | None = column(
         "Average", formula="of the records' powers, or of the records laid in phase", default=None, late=True
     )
+    iq: bool | None = column(
+        "I/Q",
+        formula="whether the samples are I/Q pairs, whose frequencies go below 0; null for no",
+        default=None,
+        late=True,
+    )
     image_dbc: float | None = column(
         "Image",
         "dBc",
@@ -267,7 +273,14 @@ class RecordRow(RowType):
         """The figures one asks for first, in a sentence; a width that was guessed stands beside the ENOB."""
         cells = ((self.sinad_db, "dB"), (self.enob_ieee, "bit"), (self.sfdr_dbc, "dBc"))
         sinad, bits, sfdr = (write_cell(*cell) for cell in cells)
-        return f"SINAD {sinad}, ENOB {bits}{_at(self._guess)}, SFDR {sfdr}."
+        return f"SINAD {sinad}, ENOB {bits}{_at(self._guess)}, SFDR {sfdr}{self._averaged}."
+
+    @property
+    def _averaged(self) -> str:
+        """That a mean was measured, for the headline; empty for one record."""
+        if self.average is None:
+            return ""
+        return f", of {'the powers' if self.average == 'power' else 'the mean'} of {self.records} records"
 
     @property
     def contradicted(self) -> bool:
