@@ -1,8 +1,8 @@
 """What broke the tone of a record, and at which sample? Findings of dropped, repeated and held samples, and of jumps.
 
 A tone that jumps by w k rad has lost k samples, or gained -k of them; k is believed where no other k so near 0 fits
-and a jump of any size would fit one by chance once in a hundred times at most. A block that equals the samples before it
-was written twice.
+and a jump of any size would fit one by chance once in a hundred times at most. A block that equals the samples before
+it was written twice.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _examine_tone(record: Record, track: ToneTrack, shift: int, step: float) -> 
         if again is None:
             return faults
         track = again
-    breaks = find_breaks(track)
+    breaks = [one for one in find_breaks(track) if any(_name_changes(one))]
     faults += _tell_breaks(record, track, breaks, shift)
     for one in find_bursts(track, breaks, step):
         faults.append(_tell_burst(record, Stretch(one.start + shift, one.stop + shift)))
@@ -241,9 +241,15 @@ def count_samples(one: Break, omega: float) -> int | None:
 
 def _is_phase_only(one: Break) -> bool:
     """Whether amplitude and offset stay as they are."""
-    return abs(_measure_gain(one)) <= _least_gain(one) and abs(one.after.offset - one.before.offset) <= (
-        _least_gain(one) * abs(one.before.phasor)
-    )
+    _turned, grown, shifted = _name_changes(one)
+    return not grown and not shifted
+
+
+def _name_changes(one: Break) -> tuple[bool, bool, bool]:
+    """Whether phase, amplitude and offset change by more than chance, each for itself."""
+    least = _least_gain(one)
+    moved = abs(one.after.offset - one.before.offset)
+    return abs(one.phase) > least, abs(_measure_gain(one)) > least, moved > least * abs(one.before.phasor)
 
 
 def _measure_gain(one: Break) -> float:
@@ -266,10 +272,8 @@ def _tell_break(record: Record, one: Break, place: int, omega: float) -> _Fault:
             return _Fault(place, "dropped-samples", f"{many} missing before sample {place} ({_COUNTED}): {jump}")
         text = f"{many} too many before sample {place} ({_COUNTED}): {jump}"
         return _Fault(place, "inserted-samples", text)
-    turned = abs(one.phase) > max(_CERTAIN * one.phase_error, _LEAST_CHANGE)
+    turned, grown, shifted = _name_changes(one)
     gain, moved = _measure_gain(one), one.after.offset - one.before.offset
-    grown = abs(gain) > _least_gain(one)
-    shifted = abs(moved) > _least_gain(one) * abs(one.before.phasor)
     parts = [
         *([jump] if turned else []),
         *([f"its amplitude changes by {signed(100 * gain, '.3g')} %"] if grown else []),
@@ -279,4 +283,4 @@ def _tell_break(record: Record, one: Break, place: int, omega: float) -> _Fault:
     if turned + grown + shifted == 1:
         code = "phase-jump" if turned else "amplitude-jump" if grown else "offset-jump"
     at = f"At sample {place} ({_COUNTED})"
-    return _Fault(place, code, f"{at} {' and '.join(parts) or 'the tone breaks'}")
+    return _Fault(place, code, f"{at} {' and '.join(parts)}")
