@@ -69,7 +69,7 @@ def open_capture(text: str | Path, reading: Reading | None = None) -> Record:
         path = Path(folder, "sample.csv")
         path.write_bytes(write_sample(name))
         record = read_record(path, reading)
-    return replace(record, source=SourceIdentity(text, record.source.size, record.source.digest))
+        return replace(record, source=SourceIdentity(text, record.source.size, record.source.digest))
 
 
 def open_captures(

@@ -8,7 +8,6 @@ overridden.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,20 +19,18 @@ from numpy.typing import NDArray
 from qanalysis.arrays import Codes
 from qanalysis.converters.choices import Justification
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.records.array_file import read_npy, read_npz, read_raw
-from qanalysis.converters.records.code_words import code_range, resolve_codes
+from qanalysis.converters.records.code_words import Resolved, code_range, resolve_codes
+from qanalysis.converters.records.formats import RAW_SUFFIXES, find_reader
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.samples import RecordError, Samples
+from qanalysis.converters.records.source_file import open_source
 from qanalysis.converters.records.text_file import read_text
-from qanalysis.converters.records.wav_file import read_wav
-from qanalysis.notation import quote, si
+from qanalysis.notation import si
 from qanalysis.results.identity import SourceIdentity
 
 __all__ = ["Record", "RecordError", "read_record"]
 
-RAW_SUFFIXES = (".bin", ".raw", ".pcm", ".dat")
-RECORD_SUFFIXES = (".csv", ".tsv", ".txt", ".wav", ".npy", ".npz", *RAW_SUFFIXES)
-_MAGIC = {b"RIFF": read_wav, b"RF64": read_wav, b"\x93NUM": read_npy, b"PK\x03\x04": read_npz}
+RECORD_SUFFIXES = (".csv", ".tsv", ".txt", ".asc", ".lvm", ".wav", ".npy", ".npz", *RAW_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,12 +88,12 @@ def read_record(path: str | Path, reading: Reading | None = None, **changes: Any
     """
     path, reading = Path(path), replace(reading or Reading(), **changes)
     reading.check_rate(path.name)
-    stamp, head = _stamp(path)
+    stamp, head = open_source(path)
     samples = _state_rate(_read_samples(path, head, reading), reading.fs_hz)
     rate = reading.fs_hz if reading.fs_hz is not None else samples.fs_hz or None
     if samples.numbers.dtype.kind == "f":
         return _keep_floats(samples, reading, rate, stamp)
-    resolved = resolve_codes(samples, path.name, bits=reading.bits, justify=reading.justify, signed=reading.signed)
+    resolved, quadrature = _resolve_rails(samples, path.name, reading)
     low, high = code_range(resolved.bits, signed=resolved.signed)
     return Record(
         values=resolved.codes.astype(np.float64),
@@ -109,7 +106,7 @@ def read_record(path: str | Path, reading: Reading | None = None, **changes: Any
         fs_hz=rate,
         source=stamp,
         guesses=(*samples.notes, *resolved.notes),
-        quadrature=_read_quadrature(samples),
+        quadrature=quadrature,
         inputs=samples.inputs,
         uneven=_is_uneven(samples, reading),
         channels=samples.channels,
@@ -122,9 +119,15 @@ def _is_uneven(samples: Samples, reading: Reading) -> bool:
     return samples.times is not None and reading.fs_hz is None and not reading.resample
 
 
-def _read_quadrature(samples: Samples) -> NDArray[np.float64] | None:
-    """The Q rail in the unit of the I rail."""
-    return None if samples.quadrature is None else np.asarray(samples.quadrature, np.float64)
+def _resolve_rails(samples: Samples, place: str, reading: Reading) -> tuple[Resolved, NDArray[np.float64] | None]:
+    """The codes, and the Q rail (samples,) of complex ones: both rails have one width, justification and sign."""
+    count = len(samples.numbers)
+    if samples.quadrature is not None:
+        samples = replace(samples, numbers=np.concatenate([samples.numbers, samples.quadrature]))
+    both = resolve_codes(samples, place, bits=reading.bits, justify=reading.justify, signed=reading.signed)
+    if samples.quadrature is None:
+        return both, None
+    return replace(both, codes=both.codes[:count]), both.codes[count:].astype(np.float64)
 
 
 def _state_rate(samples: Samples, fs_hz: float | None) -> Samples:
@@ -163,7 +166,7 @@ def _keep_floats(samples: Samples, reading: Reading, fs_hz: float | None, stamp:
         fs_hz=fs_hz,
         source=stamp,
         guesses=samples.notes,
-        quadrature=_read_quadrature(samples),
+        quadrature=None if samples.quadrature is None else np.asarray(samples.quadrature, np.float64),
         inputs=samples.inputs,
         uneven=_is_uneven(samples, reading),
         channels=samples.channels,
@@ -171,36 +174,6 @@ def _keep_floats(samples: Samples, reading: Reading, fs_hz: float | None, stamp:
     )
 
 
-def _stamp(path: Path) -> tuple[SourceIdentity, bytes]:
-    """Name, size and digest of a file that is there and holds something, and its first bytes."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-            file.seek(0)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
-    except OSError as error:
-        raise RecordError(
-            f"{quote(str(path))} can not be read: {error.strerror or error}; check the path and its permissions"
-        ) from None
-    if not size:
-        raise RecordError(f"{path.name} is empty (0 bytes); capture or copy it again")
-    return SourceIdentity(path.name, size, f"sha256:{digest}"), head
-
-
 def _read_samples(path: Path, head: bytes, reading: Reading) -> Samples:
-    column, channel = reading.column, reading.channel
-    if reading.dtype is not None:
-        return read_raw(path, dtype=reading.dtype, column=column, channel=channel)
-    read = _MAGIC.get(head[:4])
-    if read is not None:
-        return read(path, column=column, channel=channel)
-    suffix = path.suffix.casefold()
-    if suffix in (".wav", ".npy", ".npz"):
-        raise RecordError(
-            f"{path.name} does not start as a {suffix} file does; check that it was saved whole, or name raw words .bin"
-        )
-    is_text = suffix not in RAW_SUFFIXES or (suffix == ".dat" and b"\0" not in head)
-    return (
-        read_text(path, column=column, channel=channel) if is_text else read_raw(path, column=column, channel=channel)
-    )
+    read = find_reader(path, head, reading)
+    return read(path, reading) if read else read_text(path, column=reading.column, channel=reading.channel)

@@ -78,6 +78,19 @@ def check_sample_count(count: int, place: str) -> None:
         )
 
 
+def limit_samples(count: int, place: str) -> tuple[int, tuple[Finding, ...]]:
+    """How many of `count` samples are read, at most 2^26, and a note where that is not all; RecordError for none."""
+    if not count:
+        check_sample_count(count, place)
+    if count <= MAX_SAMPLES:
+        return count, ()
+    text = (
+        f"The first {MAX_SAMPLES} of {count} samples are read, the rest is left out; cut out the part that matters "
+        "where it lies behind them."
+    )
+    return MAX_SAMPLES, (Finding("samples-left-out", text, count - MAX_SAMPLES),)
+
+
 def pick_channel(frames: NDArray[Any], channel: int | None, place: str) -> tuple[NDArray[Any], tuple[Finding, ...]]:
     """One channel (samples,) of frames (samples, channels), the first unless asked.
 
