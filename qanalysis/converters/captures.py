@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from qanalysis.arrays import Reals
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.doctor import examine_record
@@ -28,6 +30,7 @@ from qanalysis.converters.sample_records import write_sample
 from qanalysis.converters.spectrum.averaging import RecordSet, average_spectrum
 from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale
 from qanalysis.converters.spectrum.options import SpectrumOptions
+from qanalysis.converters.spectrum.quadrature import analyze_quadrature
 from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.sinefit import read_samples
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum, describe_spectrum
@@ -108,8 +111,26 @@ def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> S
     if record.uneven:
         even = replace(record, uneven=False)
         return withhold_figures(analyze_capture(even, options), _tell_uneven())
+    if record.quadrature is not None:
+        return _analyze_rails(record, record.quadrature, options)
     values, options = (record.codes, options) if record.codes is not None else _spread(record, options)
     return analyze_spectrum(values, options, fs_hz=record.fs_hz, bits=record.bits)
+
+
+def _analyze_rails(record: Record, quadrature: Reals, options: SpectrumOptions) -> Spectrum:
+    """The two-sided spectrum of I/Q samples; both rails have one range, and rest in its middle."""
+    whole, wanted = record.codes is not None, options
+    if not whole:
+        quadrature, wanted = _spread(replace(record, values=quadrature), options)
+    rails = read_samples(record.values if whole else _spread(record, options)[0]), read_samples(quadrature)
+    both = np.concatenate(rails)
+    range_of = find_full_scale(both, wanted, bits=record.bits, whole=whole)
+    middle = 0.0
+    if not whole and range_of.low is not None and range_of.high is not None:
+        middle = (range_of.low + range_of.high) / 2
+    elif whole and record.bits is not None and both.min() >= 0:
+        middle = (2.0**record.bits - 1) / 2  # two's complement rests at 0, straight codes between the two in the middle
+    return analyze_quadrature(rails, range_of, wanted, fs_hz=record.fs_hz, middle=middle)
 
 
 def analyze_captures(records: Sequence[Record], options: SpectrumOptions | None = None) -> Spectrum:
@@ -134,6 +155,8 @@ def analyze_captures(records: Sequence[Record], options: SpectrumOptions | None 
             "powers) or coherent (of the records laid in phase)"
         )
     check_alike(records)
+    if first.quadrature is not None:
+        raise ValueError(f"{quote(first.name)} holds I/Q samples, of which no average is taken; measure one record")
     found = average_spectrum(_gather(records, options), options)
     return withhold_figures(found, _tell_uneven()) if any(record.uneven for record in records) else found
 
@@ -193,7 +216,16 @@ def measure_capture(record: Record, options: LinearityOptions | None = None) -> 
 
 def describe_capture(record: Record, found: Spectrum) -> Spectrum:
     """The row of a record's spectrum: what the doctor found, how the file was read, what the spectrum itself tells."""
-    return describe_spectrum(found, (*examine_record(record, found), *record.guesses))
+    return describe_spectrum(found, (*_examine_rails(record, found), *record.guesses))
+
+
+def _examine_rails(record: Record, found: Spectrum | None = None) -> tuple[Finding, ...]:
+    """What stands out in a record, of I/Q samples in either rail."""
+    if record.quadrature is None:
+        return examine_record(record, found)
+    codes = None if record.codes is None else record.quadrature.astype(np.int64)
+    rails = replace(record, values=record.quadrature, codes=codes)
+    return merge_findings(("I", "Q"), [examine_record(rail, found) for rail in (record, rails)])
 
 
 def describe_captures(records: Sequence[Record], found: Spectrum) -> Spectrum:
@@ -201,7 +233,7 @@ def describe_captures(records: Sequence[Record], found: Spectrum) -> Spectrum:
     if len(records) == 1:
         return describe_capture(records[0], found)
     names = [record.name for record in records]
-    examined = [(*examine_record(record, found), *record.guesses) for record in records]
+    examined = [(*_examine_rails(record, found), *record.guesses) for record in records]
     return describe_spectrum(found, merge_findings(names, examined))
 
 

@@ -84,7 +84,7 @@ def _find_period_faults(spectrum: Spectrum, found: list[Finding]) -> list[Findin
     """
     if spectrum.cycles is None or any(finding.code == "two-tone" for finding in spectrum.findings):
         return []
-    cycles = round(spectrum.cycles) if spectrum.coherent else spectrum.cycles
+    cycles = abs(round(spectrum.cycles) if spectrum.coherent else spectrum.cycles)
     rate = spectrum.fs_hz or 1.0
     fault = judge_period(cycles * rate / spectrum.samples, fs_hz=rate, samples=spectrum.samples)
     return [fault] if fault is not None and all(finding.code != fault.code for finding in found) else []
@@ -97,7 +97,7 @@ def _find_flattery(record: Record, spectrum: Spectrum) -> list[Finding]:
     The mean of R records laid in phase has half a bit more for each doubling.
     """
     bits, enob, ci95 = record.bits, spectrum.enob_ieee, spectrum.enob_ci95
-    if bits is None or enob is None or ci95 is None or spectrum.band != (0.0, 0.5):
+    if bits is None or enob is None or ci95 is None or spectrum.osr != 1.0:
         return []
     steps = 2.0 ** (bits - 1) * 10 ** ((spectrum.level_dbfs or 0.0) / 20)
     gained = math.log2(spectrum.records or 1) / 2 if spectrum.average == "coherent" else 0.0

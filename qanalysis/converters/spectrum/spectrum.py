@@ -40,9 +40,11 @@ class Spectrum(RecordRow):
 
     Parameters
     ----------
-    power : (samples // 2 + 1,) mean square by bin in the record's unit, one-sided.
+    power : (samples // 2 + 1,) mean square by bin in the record's unit, one-sided; of I/Q samples (samples,), two-sided
+        from minus half the sample rate on.
     full_scale_power : mean square at 0 dBFS in the same unit; None where the full scale is unknown.
-    sinefit : least squares of the strongest tone, beside the FFT; None without a tone.
+    sinefit : least squares of the strongest tone, beside the FFT, of I/Q samples that of the I rail; None without a
+        tone.
     """
 
     power: Doubles = apart()
@@ -50,9 +52,15 @@ class Spectrum(RecordRow):
     sinefit: SineFit | None = apart()
 
     @property
+    def first_bin(self) -> int:
+        """The number of the bin that stands first: 0, of I/Q samples that of minus half the sample rate."""
+        return -(self.samples // 2) if self.iq else 0
+
+    @property
     def frequencies_hz(self) -> Doubles:
-        """(samples // 2 + 1,) the bins' frequencies; without a rate as shares of it."""
-        return np.arange(self.power.size, dtype=np.float64) * ((self.fs_hz or 1.0) / self.samples)
+        """The bins' frequencies, in the order of `power`; without a rate as shares of it."""
+        bins = np.arange(self.power.size, dtype=np.float64) + self.first_bin
+        return bins * ((self.fs_hz or 1.0) / self.samples)
 
     @property
     def power_dbfs(self) -> Doubles | None:
@@ -65,7 +73,9 @@ class Spectrum(RecordRow):
     @property
     def power_dbc(self) -> Doubles | None:
         """Heights over the strongest tone as fitted, by bin; None without a tone."""
-        return None if self.sinefit is None else self._heights(self.sinefit.power)
+        if self.sinefit is None:
+            return None
+        return self._heights(self.sinefit.amplitude**2 if self.iq else self.sinefit.power)
 
     def _heights(self, reference: float) -> Doubles:
         with np.errstate(divide="ignore"):
@@ -191,16 +201,22 @@ def _name_spur(found: RecordRow, evidence: Evidence, lines: tuple[Component, ...
     return Component(name, order, frequency, seen_hz, place, -found.sfdr_dbc, clean, evidence.spur_below_noise)
 
 
-def read_wishes(samples: int, fs_hz: float | None, options: SpectrumOptions, bits: int | None) -> Wishes:
-    """What is asked of a record of so many samples; ValueError for side bins or a band that it does not have."""
+def read_wishes(
+    samples: int, fs_hz: float | None, options: SpectrumOptions, bits: int | None, *, two_sided: bool = False
+) -> Wishes:
+    """What is asked of a record of so many samples; `two_sided` for I/Q samples, whose bins go below 0.
+
+    ValueError for side bins or a band that it does not have.
+    """
     side_bins = options.side_bins
     if side_bins != "auto" and not (isinstance(side_bins, int | np.integer) and 0 <= side_bins <= samples // 4):
         raise ValueError(
             f"side_bins {quote(side_bins)}: 'auto' or a whole number of 0 to {samples // 4} bins, a quarter of the "
             "record",
         )
-    low, high = _read_band(fs_hz, options)
-    first, last = max(1, math.ceil(low * samples)), math.floor(high * samples)
+    low, high = _read_band(fs_hz, options, -0.5 if two_sided else 0.0)
+    first = max(-(samples // 2) if two_sided else 1, math.ceil(low * samples))
+    last = min((samples - 1) // 2 if two_sided else samples // 2, math.floor(high * samples))
     if last - first + 1 < _FEWEST_BAND_BINS:
         asked = f"osr {options.osr:g}" if options.band_hz is None else f"band_hz {options.band_hz}"
         width = "1/samples of the rate" if fs_hz is None else si(fs_hz / samples, "Hz", digits=4)
@@ -210,17 +226,20 @@ def read_wishes(samples: int, fs_hz: float | None, options: SpectrumOptions, bit
     return Wishes(options, bits, first, last, (low, high))
 
 
-def _read_band(fs_hz: float | None, options: SpectrumOptions) -> tuple[float, float]:
-    """The band as shares of the sample rate: as stated in hertz, or half the rate over the oversampling."""
+def _read_band(fs_hz: float | None, options: SpectrumOptions, lowest: float) -> tuple[float, float]:
+    """The band as shares of the sample rate: as stated in hertz, or the whole one from `lowest` on over the
+    oversampling.
+    """
     if options.band_hz is None:
-        return 0.0, 0.5 / options.osr
+        return lowest / options.osr, 0.5 / options.osr
     low_hz, high_hz = options.band_hz
     if fs_hz is None:
         raise ValueError(f"band_hz {low_hz}:{high_hz} needs the sample rate; give it, or the oversampling alone")
-    if not 0 <= low_hz < high_hz <= fs_hz / 2:
+    if not lowest * fs_hz <= low_hz < high_hz <= fs_hz / 2:
+        start = "minus half" if lowest else "0"
         raise ValueError(
             f"band_hz {low_hz}:{high_hz}: two frequencies, the lower one first, "
-            f"within 0 and half the sample rate, {si(fs_hz / 2, 'Hz', digits=7)}",
+            f"within {start} and half the sample rate, {si(fs_hz / 2, 'Hz', digits=7)}",
         )
     return low_hz / fs_hz, high_hz / fs_hz
 
