@@ -71,10 +71,10 @@ def test_choosing_unit_and_coding_changes_the_figures(server: Server, open_visit
 
     codes = np.rint(2048 + 2000 * np.sin(127 * TURNS) + NOISE).astype(int)
     gray = save(server, "gray.csv", codes ^ (codes >> 1))
-    visit = open_record(open_visit, server, "record=gray.csv&rate_hz=1000000", "^gray.csv: SINAD")
+    visit = open_record(open_visit, server, "record=gray.csv&rate_hz=1000000", re.escape(tell(gray, fs_hz=1e6)))
     visit.page.get_by_text("More about the file").click()
-    choose(visit.page, "Coding", "gray")
-    wait_for_headline(visit.page, re.escape(tell(gray, coding="gray", fs_hz=1e6)))
+    choose(visit.page, "Coding", "binary")
+    wait_for_headline(visit.page, re.escape(tell(gray, coding="binary", fs_hz=1e6)))
     check_clean(visit, server)
 
 

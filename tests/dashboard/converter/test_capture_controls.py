@@ -70,7 +70,7 @@ def told(page: AppTest) -> str:
     ("name", "parameters", "reading", "options"),
     [
         ("millivolts.csv", {"unit": "mV"}, {"unit": "mV"}, {}),
-        ("gray.csv", {"coding": "gray"}, {"coding": "gray"}, {}),
+        ("gray.csv", {"coding": "binary"}, {"coding": "binary"}, {}),
         ("digits.csv", {"radix": "hex"}, {"radix": "hex"}, {}),
         ("words.bin", {"dtype": "i16be"}, {"dtype": "i16be"}, {}),
         ("uneven.txt", {"resample": "true"}, {"resample": True}, {}),
@@ -96,6 +96,11 @@ def test_a_control_of_the_spectrum_is_the_engine_s(
     assert figures(page) == {figure.label: (figure.text, figure.convention) for figure in row.lines}
     before = open_tab("capture", record=name)
     assert before.error or figures(before) != figures(page)
+
+
+def test_the_box_of_the_coding_says_what_was_guessed() -> None:
+    assert open_tab("capture", record="gray.csv").selectbox(key="coding").options[0] == "guess: gray"
+    assert open_tab("capture", record="codes.csv").selectbox(key="coding").options[0] == "guess: binary"
 
 
 @pytest.mark.parametrize("average", ["power", "coherent"])
