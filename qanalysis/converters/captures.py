@@ -222,9 +222,13 @@ def measure_capture(record: Record, options: LinearityOptions | None = None) -> 
 
 def describe_capture(record: Record, found: Spectrum) -> Spectrum:
     """The row of a record's spectrum: what the doctor found, how the file was read, what the spectrum itself tells."""
-    if any(finding.code == WHOLE_VALUES for finding in found.findings):
-        record = read_as_values(record)
+    record = _settle_values(record, found)
     return describe_spectrum(found, (*_examine_rails(record, found), *record.guesses))
+
+
+def _settle_values(record: Record, found: Spectrum) -> Record:
+    """The record without its codes where the spectrum has read them as values."""
+    return read_as_values(record) if any(finding.code == WHOLE_VALUES for finding in found.findings) else record
 
 
 def _examine_rails(record: Record, found: Spectrum | None = None) -> tuple[Finding, ...]:
@@ -240,7 +244,7 @@ def describe_captures(records: Sequence[Record], found: Spectrum) -> Spectrum:
     """The row of a spectrum of one record or several: what stands out in each, told once."""
     if len(records) == 1:
         return describe_capture(records[0], found)
-    names = [record.name for record in records]
+    names, records = [record.name for record in records], [_settle_values(record, found) for record in records]
     examined = [(*_examine_rails(record, found), *record.guesses) for record in records]
     return describe_spectrum(found, merge_findings(names, examined))
 
