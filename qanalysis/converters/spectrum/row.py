@@ -220,6 +220,12 @@ class RecordRow(RowType):
     average: Average | None = column(
         "Average", formula="of the records' powers, or of the records laid in phase", default=None, late=True
     )
+    iq: bool | None = column(
+        "I/Q",
+        formula="whether the samples are I/Q pairs, whose frequencies go below 0; null for no",
+        default=None,
+        late=True,
+    )
     image_dbc: float | None = column(
         "Image",
         "dBc",
@@ -369,7 +375,7 @@ def _at(guess: str) -> str:
 def _tell_component(line: Component) -> tuple[str, ...]:
     places = (
         *(NOTHING if at is None else si(at, "Hz", digits=4) for at in (line.frequency_hz, line.alias_hz)),
-        str(line.bin),
+        true_minus(str(line.bin)),
     )
     clean = "below noise" if line.below_noise else write_cell(line.corrected_dbc, "dBc")
     return (
