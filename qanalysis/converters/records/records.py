@@ -24,7 +24,8 @@ from qanalysis.converters.records.array_file import read_npy, read_npz, read_raw
 from qanalysis.converters.records.code_words import code_range, resolve_codes
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.samples import RecordError, Samples
-from qanalysis.converters.records.text_file import read_text
+from qanalysis.converters.records.text.text_file import read_text
+from qanalysis.converters.records.text.times import measure_gap, resample
 from qanalysis.converters.records.wav_file import read_wav
 from qanalysis.notation import quote, si
 from qanalysis.results.identity import SourceIdentity
@@ -201,6 +202,4 @@ def _read_samples(path: Path, head: bytes, reading: Reading) -> Samples:
             f"{path.name} does not start as a {suffix} file does; check that it was saved whole, or name raw words .bin"
         )
     is_text = suffix not in RAW_SUFFIXES or (suffix == ".dat" and b"\0" not in head)
-    return (
-        read_text(path, column=column, channel=channel) if is_text else read_raw(path, column=column, channel=channel)
-    )
+    return read_text(path, reading) if is_text else read_raw(path, column=column, channel=channel)
