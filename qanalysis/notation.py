@@ -14,7 +14,8 @@ _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _WITHOUT_PREFIX = {"%", "ppm"}
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
-_FACTORS = {prefix: power for power, prefix in _PREFIXES.items()} | {"u": -6, "\u03bc": -6, "K": 3}
+#: Powers of ten of the SI prefixes, in every spelling that people type; "" for none.
+PREFIX_POWERS = {prefix: power for power, prefix in _PREFIXES.items()} | {"u": -6, "\u03bc": -6, "K": 3}
 _QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(\S*)")
 _SPELLINGS = {"Hz": ("hz", "s/s", "sa/s", "sps")}
 _DECIMALS = {"dB": 2, "bit": 2, "LSB": 2}
@@ -83,13 +84,13 @@ def parse_quantity(text: str, unit: str) -> float:
         raise ValueError(f"{quote(text)} is no number with a unit; write it as {example}")
     tail = next((tail for tail in _SPELLINGS.get(unit, (unit.lower(),)) if match[2].lower().endswith(tail)), "")
     prefix = match[2][: len(match[2]) - len(tail)]
-    if prefix not in _FACTORS:
+    if prefix not in PREFIX_POWERS:
         raise ValueError(
             f"{quote(text)}: {quote(match[2])} is neither {unit} nor {unit} with a prefix; write it as {example}"
         )
     # The power goes into the text of the number, so that 1650 mV is the double nearest to 1.65.
     mantissa, _, power = match[1].lower().partition("e")
-    return float(f"{mantissa}e{int(power or 0) + _FACTORS[prefix]}")
+    return float(f"{mantissa}e{int(power or 0) + PREFIX_POWERS[prefix]}")
 
 
 def choose_unit(largest: float, unit: str) -> tuple[str, float]:

@@ -9,7 +9,7 @@ told and stored.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,36 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
 from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.linearity.row import LinearityRow, describe_linearity
+from qanalysis.converters.record_sets import check_alike, identify_captures, merge_findings, name_channel
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.records import Record, read_record
 from qanalysis.converters.sample_records import write_sample
+from qanalysis.converters.spectrum.averaging import RecordSet, average_spectrum
+from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.row import RecordRow
+from qanalysis.converters.spectrum.sinefit import read_samples
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum, describe_spectrum
 from qanalysis.converters.spectrum.withheld import withhold_figures
+from qanalysis.notation import quote
 from qanalysis.results.gates import Gate, hold_gates
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
+
+__all__ = [
+    "analyze_capture",
+    "analyze_captures",
+    "describe_capture",
+    "describe_captures",
+    "describe_settings",
+    "describe_tested",
+    "identify_captures",
+    "measure_capture",
+    "open_capture",
+    "open_captures",
+    "tabulate_capture",
+    "tabulate_captures",
+]
 
 
 def open_capture(text: str | Path, reading: Reading | None = None) -> Record:
@@ -52,6 +72,33 @@ def open_capture(text: str | Path, reading: Reading | None = None) -> Record:
     return replace(record, source=SourceIdentity(text, record.source.size, record.source.digest))
 
 
+def open_captures(
+    texts: Sequence[str | Path], reading: Reading | None = None, *, every: bool = False
+) -> tuple[Record, ...]:
+    """The records that texts name, as `open_capture` opens each; with `every` each channel of a file is a record.
+
+    Raises ValueError for no text, and for `every` beside a stated channel.
+    """
+    if not texts:
+        raise ValueError("no record was given; name one file or more")
+    if not every:
+        return tuple(open_capture(text, reading) for text in texts)
+    reading = reading or Reading()
+    if reading.channel is not None:
+        raise ValueError(f"channel {reading.channel} and every channel were asked for; give one of them")
+    return tuple(record for text in texts for record in _open_channels(text, reading))
+
+
+def _open_channels(text: str | Path, reading: Reading) -> tuple[Record, ...]:
+    """Every channel of a file as a record; the file itself where it has one."""
+    first = open_capture(text, reading)
+    if first.channels == 1:
+        return (first,)
+    numbers = range(1, first.channels + 1)
+    channels = (open_capture(text, replace(reading, channel=number)) for number in numbers)
+    return tuple(name_channel(record, number) for number, record in zip(numbers, channels, strict=True))
+
+
 def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> Spectrum:
     """The spectrum of a record's codes, or of its numbers; rate and width are the record's, `low` and `high` in volts.
 
@@ -63,6 +110,49 @@ def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> S
         return withhold_figures(analyze_capture(even, options), _tell_uneven())
     values, options = (record.codes, options) if record.codes is not None else _spread(record, options)
     return analyze_spectrum(values, options, fs_hz=record.fs_hz, bits=record.bits)
+
+
+def analyze_captures(records: Sequence[Record], options: SpectrumOptions | None = None) -> Spectrum:
+    """The spectrum of records, by `options.average` where they are several.
+
+    Raises
+    ------
+    ValueError : several records and no average stated, one and an average, records that are not alike or do not show
+        the same tone.
+    """
+    options, first = options or SpectrumOptions(), records[0]
+    if len(records) == 1 and options.average is None:
+        return analyze_capture(first, options)
+    if len(records) == 1:
+        raise ValueError(
+            f"average {options.average} was asked for, and {quote(first.name)} is one record: name several files, "
+            "or take every channel of an array as a record; or leave average out"
+        )
+    if options.average is None:
+        raise ValueError(
+            f"{len(records)} records were given: state how they become one spectrum, average power (the mean of their "
+            "powers) or coherent (of the records laid in phase)"
+        )
+    check_alike(records)
+    found = average_spectrum(_gather(records, options), options)
+    return withhold_figures(found, _tell_uneven()) if any(record.uneven for record in records) else found
+
+
+def _gather(records: Sequence[Record], options: SpectrumOptions) -> RecordSet:
+    """The records' codes, or their numbers over the range, and one range for all."""
+    channels, ranges = [], []
+    for record in records:
+        values, wanted = (record.codes, options) if record.codes is not None else _spread(record, options)
+        channels.append(read_samples(values))
+        ranges.append(find_full_scale(channels[-1], wanted, bits=record.bits, whole=record.codes is not None))
+    return RecordSet(channels, [record.name for record in records], _join_ranges(ranges), records[0].fs_hz)
+
+
+def _join_ranges(ranges: Sequence[FullScale]) -> FullScale:
+    """The one range of records that are alike: that of negative codes where there are some."""
+    findings = {finding.code: finding for one in reversed(ranges) for finding in one.findings}
+    lowest = min(ranges, key=lambda one: 0.0 if one.low is None else one.low)
+    return replace(lowest, findings=tuple(findings.values()))
 
 
 def _tell_uneven() -> Finding:
@@ -106,6 +196,15 @@ def describe_capture(record: Record, found: Spectrum) -> Spectrum:
     return describe_spectrum(found, (*examine_record(record, found), *record.guesses))
 
 
+def describe_captures(records: Sequence[Record], found: Spectrum) -> Spectrum:
+    """The row of a spectrum of one record or several: what stands out in each, told once."""
+    if len(records) == 1:
+        return describe_capture(records[0], found)
+    names = [record.name for record in records]
+    examined = [(*examine_record(record, found), *record.guesses) for record in records]
+    return describe_spectrum(found, merge_findings(names, examined))
+
+
 def describe_tested(record: Record, found: Linearity) -> LinearityRow:
     """The row of a record's linearity test; that a ramp or a sine reaches the end codes is no finding
     here: it has to.
@@ -123,9 +222,22 @@ def tabulate_capture(
     gates: Iterable[Gate] = (),
 ) -> Table[Any]:
     """The table of one row: where it came from, how it was made, and which of the gates it keeps."""
+    return tabulate_captures(row, [record], reading, options, gates=gates)
+
+
+def tabulate_captures(
+    row: RecordRow | LinearityRow,
+    records: Sequence[Record],
+    reading: Reading,
+    options: SpectrumOptions | LinearityOptions,
+    *,
+    gates: Iterable[Gate] = (),
+) -> Table[Any]:
+    """The table of the one row of several records, or of one."""
     row_type: type[Any] = RecordRow if isinstance(row, RecordRow) else LinearityRow
-    settings = describe_settings(record, reading, options)
-    return Table.from_rows(row_type, [row], totals=hold_gates(row, gates), source=record.source, settings=settings)
+    settings = describe_settings(records[0], reading, options)
+    source = identify_captures(records)
+    return Table.from_rows(row_type, [row], totals=hold_gates(row, gates), source=source, settings=settings)
 
 
 def describe_settings(record: Record, reading: Reading, options: SpectrumOptions | LinearityOptions) -> dict[str, Any]:

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 #: Codes of the findings that a headline must not pass over: the width is a guess, and there is another.
 BITS_GUESSED, BITS_AMBIGUOUS = "bits-guessed", "bits-ambiguous"
 # What belongs to a sound record too: how the test was made, and what it can not see.
-_NOTES = {"assumed-drive", "unknown-drive", "range-assumed", "thd-below-noise", "two-tone"}
+_NOTES = {
+    "assumed-drive",
+    "coherent-average",
+    "npr",
+    "range-assumed",
+    "thd-below-noise",
+    "two-tone",
+    "unknown-drive",
+}
 #: Codes of the findings by which a row contradicts itself: no limit is met by such a row.
 CONTRADICTIONS = frozenset({"enob-above-width"})
 _CAPITALS = {"dc", "enob", "sinad", "thd"}

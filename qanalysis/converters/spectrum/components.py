@@ -209,6 +209,6 @@ def is_below_noise(power: float, bins: int, shares: Shares, view: View) -> bool:
 
     if bins == 0 or shares.noise_bins == 0:
         return True
-    facts = describe_window(view.window)
-    own, others = 2 * max(bins / facts.enbw_bins, 1.0), max(2 * shares.noise_bins * facts.effective_share, 1.0)
+    own = 2 * max(bins / describe_window(view.window).enbw_bins, 1.0) * view.records
+    others = max(2 * shares.noise_bins * view.evidence, 1.0)
     return bool(power <= bins * shares.noise_per_bin * fdtri(own, others, 0.95))

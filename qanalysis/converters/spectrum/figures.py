@@ -59,7 +59,7 @@ def measure_figures(
     seen = _add_thd(seen, view, shares)
     error = shares.noise + shares.products + filled * shares.tone_bins
     sinad = level_db(shares.tones, error)
-    freedom = 2 * shares.noise_bins * describe_window(view.window).effective_share
+    freedom = 2 * shares.noise_bins * view.evidence
     more = shares.product_bins * freedom / max(shares.noise_bins, 1) if seen.thd_below_noise else None
     noise_low, noise_high = _bound_noise(noise, freedom)
     error_low, error_high = _bound_error(error, noise, freedom, more)
@@ -140,9 +140,11 @@ def _bound_distortion(view: View, shares: Shares) -> Interval:
     """
     per_bin, owned = shares.noise_per_bin, shares.owned
     clean = [max(claim.power - claim.bins * per_bin, 0.0) for claim in owned]
-    share = describe_window(view.window).effective_share
     spread = _TWO_SIGMA * np.sqrt(
-        sum((2 * power * per_bin + claim.bins * per_bin**2) / share for power, claim in zip(clean, owned, strict=True))
+        sum(
+            (2 * power * per_bin + claim.bins * per_bin**2) / view.evidence
+            for power, claim in zip(clean, owned, strict=True)
+        )
     )
     total = sum(clean)
     return level_db(max(total - spread, 0.0), shares.fundamental), level_db(total + spread, shares.fundamental)
@@ -152,6 +154,8 @@ def _measure_spur(view: View, shares: Shares, band: tuple[int, int]) -> tuple[in
     """Bin of the largest line beside the tones, the tone's height over its, the interval,
     and whether the noise alone would reach as high (95 %).
     """
+    from scipy.special import gammaincinv
+
     first, last = band
     per_bin, tone = shares.noise_per_bin, shares.fundamental / describe_window(view.window).enbw_bins
     rest = view.power[first : last + 1].copy()
@@ -159,7 +163,7 @@ def _measure_spur(view: View, shares: Shares, band: tuple[int, int]) -> tuple[in
         rest[max(place - view.side_bins - first, 0) : max(place + view.side_bins + 1 - first, 0)] = 0.0
     spur_bin = first + int(np.argmax(rest))
     height = view.measure_height(spur_bin) if rest.any() else 0.0
-    spread = _TWO_SIGMA * np.sqrt(2 * height * per_bin + per_bin**2)
+    spread = _TWO_SIGMA * np.sqrt((2 * height * per_bin + per_bin**2) / view.records)
     interval = (level_db(tone, height + spread), level_db(tone, max(height - spread, 0.0)))
-    highest_noise = per_bin * -np.log1p(-(0.95 ** (1 / rest.size)))
+    highest_noise = per_bin * gammaincinv(view.records, 0.95 ** (1 / rest.size)) / view.records
     return spur_bin, level_db(tone, height), interval, bool(height <= highest_noise)

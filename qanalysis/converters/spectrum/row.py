@@ -267,7 +267,14 @@ class RecordRow(RowType):
         """The figures one asks for first, in a sentence; a width that was guessed stands beside the ENOB."""
         cells = ((self.sinad_db, "dB"), (self.enob_ieee, "bit"), (self.sfdr_dbc, "dBc"))
         sinad, bits, sfdr = (write_cell(*cell) for cell in cells)
-        return f"SINAD {sinad}, ENOB {bits}{_at(self._guess)}, SFDR {sfdr}."
+        return f"SINAD {sinad}, ENOB {bits}{_at(self._guess)}, SFDR {sfdr}{self._averaged}."
+
+    @property
+    def _averaged(self) -> str:
+        """That a mean was measured, for the headline; empty for one record."""
+        if self.average is None:
+            return ""
+        return f", of {'the powers' if self.average == 'power' else 'the mean'} of {self.records} records"
 
     @property
     def contradicted(self) -> bool:

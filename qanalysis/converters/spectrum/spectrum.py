@@ -107,8 +107,12 @@ def analyze_spectrum(
     values = read_samples(record)
     if fs_hz is not None:
         check_rate(fs_hz)
-    range_of = find_full_scale(values, options, bits=bits, whole=whole)
-    wishes = _read_wishes(values.size, fs_hz, options, range_of.bits)
+    return measure_spectrum(values, find_full_scale(values, options, bits=bits, whole=whole), options, fs_hz)
+
+
+def measure_spectrum(values: Doubles, range_of: FullScale, options: SpectrumOptions, fs_hz: float | None) -> Spectrum:
+    """The spectrum of finite values (samples,) whose range is known; ValueError for a band that holds too little."""
+    wishes = read_wishes(values.size, fs_hz, options, range_of.bits)
     scaled, scale = scale_record(values)
     mean = scaled.mean()
     scaled -= mean
@@ -116,11 +120,11 @@ def analyze_spectrum(
         view = View(np.zeros(values.size // 2 + 1), "rectangular", 0, None, findings=judge_constant(float(values[0])))
     else:
         view = view_record(scaled, wishes)
-    return _assemble(view, range_of, _Recording(fs_hz, values.size, scale, float(mean)), wishes)
+    return assemble_spectrum(view, range_of, Recording(fs_hz, values.size, scale, float(mean)), wishes)
 
 
 @dataclass(frozen=True, slots=True)
-class _Recording:
+class Recording:
     """What a view no longer knows of its record: rate, length, and the scale and the mean that were taken off."""
 
     fs_hz: float | None
@@ -129,7 +133,8 @@ class _Recording:
     mean: float
 
 
-def _assemble(view: View, range_of: FullScale, recording: _Recording, wishes: Wishes) -> Spectrum:
+def assemble_spectrum(view: View, range_of: FullScale, recording: Recording, wishes: Wishes) -> Spectrum:
+    """The figures of a view, in the record's unit, with what its findings say."""
     fs_hz, samples, scale, options = recording.fs_hz, recording.samples, recording.scale, wishes.options
     shares = share_power(view, wishes.first, wishes.last, options.harmonics)
     lines = tuple(describe_claim(claim, shares, view, fs_hz) for claim in shares.claims)
@@ -186,7 +191,8 @@ def _name_spur(found: RecordRow, evidence: Evidence, lines: tuple[Component, ...
     return Component(name, order, frequency, seen_hz, place, -found.sfdr_dbc, clean, evidence.spur_below_noise)
 
 
-def _read_wishes(samples: int, fs_hz: float | None, options: SpectrumOptions, bits: int | None) -> Wishes:
+def read_wishes(samples: int, fs_hz: float | None, options: SpectrumOptions, bits: int | None) -> Wishes:
+    """What is asked of a record of so many samples; ValueError for side bins or a band that it does not have."""
     side_bins = options.side_bins
     if side_bins != "auto" and not (isinstance(side_bins, int | np.integer) and 0 <= side_bins <= samples // 4):
         raise ValueError(

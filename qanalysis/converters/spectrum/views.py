@@ -46,6 +46,7 @@ class View:
     coherent : None where there is no tone.
     fits : the sines, strongest first, for fs = 1.
     findings : why this view was taken, if not the usual one.
+    records : of how many records the powers are the mean.
     """
 
     power: Doubles
@@ -54,6 +55,12 @@ class View:
     coherent: bool | None
     fits: tuple[SineFit, ...] = ()
     findings: tuple[Finding, ...] = ()
+    records: int = 1
+
+    @property
+    def evidence(self) -> float:
+        """On how many records a noise power rests: what the window weights of each, times their number."""
+        return describe_window(self.window).effective_share * self.records
 
     @property
     def samples(self) -> int:
