@@ -27,7 +27,7 @@ from qanalysis.converters.records.samples import RecordError, Samples
 from qanalysis.converters.records.text.text_file import read_text
 from qanalysis.converters.records.text.times import measure_gap, resample
 from qanalysis.converters.records.wav_file import read_wav
-from qanalysis.notation import quote, si
+from qanalysis.notation import plain, quote, si
 from qanalysis.results.identity import SourceIdentity
 
 __all__ = ["Record", "RecordError", "read_record"]
@@ -94,6 +94,8 @@ def read_record(path: str | Path, reading: Reading | None = None, **changes: Any
     reading.check_rate(path.name)
     stamp, head = _stamp(path)
     samples = _state_rate(_read_samples(path, head, reading), reading.fs_hz)
+    if samples.times is not None and reading.resample and reading.fs_hz is None:
+        samples = _lay_even(samples, path.name)
     rate = reading.fs_hz if reading.fs_hz is not None else samples.fs_hz or None
     if samples.numbers.dtype.kind == "f":
         return _keep_floats(samples, reading, rate, stamp)
@@ -115,6 +117,33 @@ def read_record(path: str | Path, reading: Reading | None = None, **changes: Any
         uneven=_is_uneven(samples, reading),
         channels=samples.channels,
         unit=samples.unit or "code",
+    )
+
+
+def _lay_even(samples: Samples, place: str) -> Samples:
+    """The samples of uneven times on even ones, as numbers, with a note on what that rests on."""
+    times = samples.times
+    if times is None:
+        return samples
+    try:
+        values, fs_hz = resample(times, np.asarray(samples.numbers, np.float64))
+        inputs = None if samples.inputs is None else resample(times, samples.inputs)[0]
+    except RecordError as error:
+        raise RecordError(f"{place}: {error}") from None
+    gap = measure_gap(times)
+    text = (
+        f"Resampled by a cubic spline to {si(fs_hz, 'Hz', digits=7)}, the mean rate of its uneven times, whose largest "
+        f"gap is {plain(gap)} mean steps. Content above half of that rate, {si(fs_hz / 2, 'Hz', digits=7)}, is not "
+        "trustworthy, and what lies within a gap is not known."
+    )
+    return replace(
+        samples,
+        numbers=values,
+        inputs=inputs,
+        times=None,
+        unit=samples.unit or ("code" if samples.numbers.dtype.kind in "iu" else ""),
+        fs_hz=fs_hz,
+        notes=(*samples.notes, Finding("resampled", text, gap)),
     )
 
 

@@ -63,7 +63,9 @@ def choose_columns(layout: Layout, reading: Reading, place: str) -> Choice:
     stated = None if reading.column is None else find_column(layout.names, reading.column, place)
     inputs = None if reading.inputs is None else find_column(layout.names, reading.inputs, place)
     if inputs is not None and inputs == stated:
-        raise RecordError(f"{place}: column {quote(layout.names[inputs])} is asked for as the samples and as the inputs")
+        raise RecordError(
+            f"{place}: column {quote(layout.names[inputs])} is asked for as the samples and as the inputs"
+        )
     time, is_time = _find_time(layout, roles, taken=(stated, inputs))
     picked = stated if stated is not None else _pick(layout, roles, taken=(time, inputs))
     if picked is None:
@@ -189,7 +191,9 @@ def rises_evenly(values: NDArray[np.float64]) -> bool:
 
 def _find_time(layout: Layout, roles: Sequence[Role], taken: Sequence[int | None]) -> tuple[int | None, bool]:
     """The column of times or sample numbers, and whether its name or stamps say that it holds times."""
-    free = [number for number in range(len(layout.columns)) if number not in taken and layout.columns[number].has_values]
+    free = [
+        number for number in range(len(layout.columns)) if number not in taken and layout.columns[number].has_values
+    ]
     named = [number for number in free if is_time_name(layout.columns[number]) and roles[number] != "words"]
     moving = [number for number in named if roles[number] != "constant" and not _stands(layout, number)]
     if moving and (len(free) > 1 or taken != (None, None)):

@@ -16,7 +16,7 @@ INCREMENT_KEYS = (
     "increment",  # Rigol
     r"x[ _-]?inc(?:r(?:ement)?)?",  # Infiniium, Keysight, Tektronix
     r"t[ _-]?inc",  # Rigol MSO5000, DHO
-    r"(?:horizontal )?(?:samp(?:le|ling)|time) (?:interval|period|time|step|increment)",  # Tektronix, Siglent, GW-Instek
+    r"(?:horizontal )?(?:samp(?:le|ling)|time) (?:interval|period|time|step|increment)",  # Tektronix, Siglent, Texio
     "interval",
     "horizontal interval",  # LeCroy
     r"h[ _]?resolution",  # Yokogawa
@@ -42,17 +42,71 @@ VERTICAL_UNIT_KEYS = (r"vertical units?", r"y[ _]?units?(?:_label)?", r"v[ _]?un
 
 #: Words for times in the names of columns; a whole name of `WEAK_TIME_NAMES` is one where its column rises evenly.
 TIME_WORDS = frozenset(
-    "time times timestamp timestamps date datetime elapsed seconds second secs sec "  # English
-    "zeit zeitstempel uhrzeit datum zeitpunkt laufzeit sekunden sekunde "  # German
-    "temps heure horodatage secondes seconde "  # French
-    "tiempo hora fecha segundos segundo tempo tijd".split()  # Spanish, Italian, Dutch
+    {
+        "time",
+        "times",
+        "timestamp",
+        "timestamps",
+        "date",
+        "datetime",
+        "elapsed",
+        "seconds",
+        "second",
+        "secs",
+        "sec",  # English
+        "zeit",
+        "zeitstempel",
+        "uhrzeit",
+        "datum",
+        "zeitpunkt",
+        "laufzeit",
+        "sekunden",
+        "sekunde",  # German
+        "temps",
+        "heure",
+        "horodatage",
+        "secondes",
+        "seconde",  # French
+        "tiempo",
+        "hora",
+        "fecha",
+        "segundos",
+        "segundo",
+        "tempo",
+        "tijd",  # Spanish, Italian, Dutch
+    }
 )
 STRONG_TIME_NAMES = frozenset({"t", "in s", "x axis", "x value", "time axis", "zeitachse"})
 WEAK_TIME_NAMES = frozenset({"x", "s", "source", "abscissa", "axis", "horizontal", "x data", "xdata", "waveform x"})
 #: Words for numbers of samples, where the column counts.
 INDEX_WORDS = frozenset(
-    "index idx sample samples point points no nr number # i n k count counter sequence row line frame nummer zeile "
-    "numéro échantillon muestra número".split()
+    (
+        "index",
+        "idx",
+        "sample",
+        "samples",
+        "point",
+        "points",
+        "no",
+        "nr",
+        "number",
+        "#",
+        "i",
+        "n",
+        "k",
+        "count",
+        "counter",
+        "sequence",
+        "row",
+        "line",
+        "frame",
+        "nummer",
+        "zeile",
+        "numéro",
+        "échantillon",
+        "muestra",
+        "número",
+    )
 )
 
 #: Seconds in a unit of time, in any case.

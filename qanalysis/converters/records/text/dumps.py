@@ -16,8 +16,9 @@ from qanalysis.converters.choices import Radix
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.samples import MAX_SAMPLES, RecordError
 from qanalysis.converters.records.text.cells import CellError, CellForm, FormError, find_form, is_numeral
+from qanalysis.converters.records.text.delimiters import find_decimal, is_comment, split_cells
 from qanalysis.converters.records.text.encoding import Block, TextFile
-from qanalysis.converters.records.text.layout import find_decimal, find_end, is_comment, split_cells
+from qanalysis.converters.records.text.layout import find_end
 from qanalysis.converters.records.text.numbers import parse_finite, tell_left_out
 from qanalysis.converters.records.text.rates import strip_comment
 from qanalysis.converters.records.text.rows import is_one_record
@@ -30,8 +31,8 @@ _MARKS = " \t\n\r;|"
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """Words of one `form`, separated by any of `marks`, from line `first`, from 0, to the byte `end`; `width` words stand
-    in a line. `header` are the lines above, `footer` lines of words follow.
+    """Words of one `form`, separated by any of `marks`, from line `first`, from 0, to the byte `end`; `width` words
+    stand in a line. `header` are the lines above, `footer` lines of words follow.
     """
 
     marks: str

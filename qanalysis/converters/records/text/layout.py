@@ -7,7 +7,6 @@ columns alone, whatever stands in the others.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,15 +23,14 @@ from qanalysis.converters.records.text.cells import (
     is_numeral,
     parse_cells,
 )
-from qanalysis.converters.records.text.dialects import CLOCK, COMMENT_MARKS, COUNT_UNITS, MARKS, RADIX_WORDS, STAMPS
+from qanalysis.converters.records.text.delimiters import find_decimal, is_comment, split_cells
+from qanalysis.converters.records.text.dialects import CLOCK, COUNT_UNITS, MARKS, RADIX_WORDS, STAMPS
 from qanalysis.converters.records.text.encoding import TextFile
 from qanalysis.converters.records.text.rates import bare_unit, is_unit, split_unit, strip_comment
+from qanalysis.notation import quote
 
 _LOOK = 200  # lines that settle the delimiter and the forms
 RULE = "a line holds numbers between commas, semicolons, tabs or blanks"
-DELIMITERS = {"\t": "tab", ";": "semicolon", ",": "comma", "|": "bar", None: "blanks", "": "lines"}
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,29 +86,6 @@ class Layout:
         return tuple(column.name for column in self.columns)
 
 
-def split_cells(line: str, delimiter: str | None) -> list[str]:
-    """Cells of a line without the blanks and quotes around them.
-
-    >>> split_cells('"0,5";2 ', ";"), split_cells(" 1  2", None)
-    (['0,5', '2'], ['1', '2'])
-    """
-    if delimiter == "":
-        return [line.strip().strip('"').strip()]
-    if '"' not in line:
-        return [cell.strip() for cell in line.split(delimiter)] if delimiter else line.split()
-    if delimiter is None:
-        return [cell.strip('"') for cell in line.split()]
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
-
-
-def is_comment(line: str, delimiter: str | None) -> bool:
-    """Whether a line holds nothing to read: no cells, or a mark of comments in front."""
-    stripped = line.strip().lstrip('"')
-    if not stripped.strip(delimiter or None).strip():
-        return True
-    return stripped.startswith(COMMENT_MARKS) and not (delimiter == ";" and stripped.startswith(";"))
-
-
 def find_stamp(cell: str) -> str:
     """The form of a timestamp, "clock" for a time of day, "" for other cells."""
     if CLOCK.fullmatch(cell):
@@ -131,24 +106,26 @@ def find_layout(text: TextFile, place: str, names: Sequence[str] = ()) -> Layout
     if not digits:
         raise _refuse(text.head, place)
     delimiter, decimal_comma = find_decimal(digits, lines)
-    body = [line for line in lines[-_LOOK:] if not is_comment(line, delimiter)]
+    body = [split_cells(line, delimiter) for line in lines[-_LOOK:] if not is_comment(line, delimiter)]
+    while len(body) > 1 and not any(map(is_numeral, body[0])) and any(map(is_numeral, body[-1])):
+        del body[0]  # names above a few samples
     radixes = _find_radixes(text.head, delimiter)
-    columns = find_columns([split_cells(line, delimiter) for line in body], radixes, decimal_comma=decimal_comma)
+    columns = find_columns(body, radixes, decimal_comma=decimal_comma)
     first = _find_first(text.head, delimiter, columns)
     if first is None:
         raise _refuse(text.head, place)
     header = text.head[:first]
     columns = _name_columns(columns, (*header, (delimiter or " ").join(names)), delimiter)
+    if delimiter == ",":
+        _refuse_pairs([row for row in body if len(row) == len(body[-1])], header, place)
     end, footer = find_end(
         text,
         delimiter,
         lambda line: _read_sample(line, delimiter, columns) is not None,
         lambda line: _is_footer(line, delimiter, columns),
     )
-    rows, others = (
-        tuple(tuple(cells) for line in lines if (cells := _read_sample(line, delimiter, columns)))
-        for lines in (text.head[first:], () if text.is_whole else (*text.between, *text.tail))
-    )
+    rows = _read_samples(text.head[first:], delimiter, columns)
+    others = () if text.is_whole else _read_samples((*text.between, *text.tail), delimiter, columns)
     return Layout(delimiter, decimal_comma, tuple(header), first, end, footer, columns, rows, others)
 
 
@@ -157,71 +134,29 @@ def _refuse(head: Sequence[str], place: str) -> RecordError:
     return RecordError(f"{place} has no line of numbers{f': it starts with {shown}' if shown else ''}; {RULE}")
 
 
-def find_decimal(digits: Sequence[str], lines: Sequence[str]) -> tuple[str | None, bool]:
-    """The delimiter and whether commas are decimal commas, from lines with digits; `lines` are all of them.
+def _refuse_pairs(rows: Sequence[Sequence[str]], header: Sequence[str], place: str) -> None:
+    """Raise RecordError where commas both separate the columns and stand in their numbers.
 
-    >>> find_decimal(["0,1;2,5", "0,2;3,5"], []), find_decimal(["1,2", "3,4"], []), find_decimal(["1 V", "2 V"], [])
-    ((';', True), (',', False), ('', False))
+    Rows of whole cells then, of which every other is a fraction: always as long, and with zeros in front that the cells
+    between them do not have, or beside a whole part of minus zero, or under half as many names.
     """
-    bare = [re.sub(r'"[^"]*"', "0", line) for line in digits]
-    for delimiter in ("\t", ";", "|"):
-        if sum(delimiter in line.strip("; ") for line in bare) * 2 > len(bare):
-            return delimiter, _has_decimal_comma([cell for line in digits for cell in split_cells(line, delimiter)])
-    if sum("," in line for line in bare) * 2 > len(bare):
-        return _find_comma(bare, lines)
-    if any('"' in line for line in digits):
-        cells = [split_cells(line, ",") for line in digits]
-        if all(len(row) == 1 for row in cells):
-            return "", _has_decimal_comma([row[0] for row in cells])
-    return _find_blanks(digits)
-
-
-def _find_comma(rows: Sequence[str], lines: Sequence[str]) -> tuple[str | None, bool]:
-    """Whether commas separate or are decimal: in cells between blanks, or in a lone column of fractions."""
-    cells = [cell for row in rows for cell in row.split()]
-    if (
-        len(cells) > len(rows)
-        and not any(cell.startswith(",") or cell.endswith(",") for cell in cells)
-        and _has_decimal_comma(cells)
-    ):
-        return None, True
-    quoted = any('"' in line for line in lines)
-    lone = [row.split(",") for row in rows if row.count(",") == 1]
-    fractions = len(lone) * 2 > len(rows) and not any("." in row for row in rows) and not quoted
-    zeros = fractions and any(re.fullmatch(r"0\d+", tail.strip()) or whole.strip() == "-0" for whole, tail in lone)
-    if zeros or (fractions and _has_plain_head(lines)):
-        return None, True
-    return ",", quoted and _has_decimal_comma([cell for line in lines[-_LOOK:] for cell in split_cells(line, ",")])
-
-
-def _find_blanks(rows: Sequence[str]) -> tuple[str | None, bool]:
-    """Blanks separate, unless they stand before a unit or between groups of three digits, which lines tell alone."""
-    cells = [row.strip() for row in rows]
-    if any(" " in cell for cell in cells):
-        counts = {len(cell.split()) for cell in cells}
-        try:
-            form = find_form(cells)
-        except FormError:
-            form = None
-        if form is not None and (form.has_tails or form.unit or (form.thousands and len(counts) > 1)):
-            return "", False
-    return None, False
-
-
-def _has_plain_head(lines: Sequence[str]) -> bool:
-    """Whether the last line before the numbers is one name, where rows of two columns would have two."""
-    head = [line for line in lines[:_LOOK] if not any(char.isdigit() for char in line)]
-    return bool(head) and "," not in head[-1]
-
-
-def _has_decimal_comma(cells: Sequence[str]) -> bool:
-    """Whether commas in cells are decimal: not all of them stand before groups of three digits."""
-    commas = [cell for cell in cells if "," in cell and _DECIMAL_COMMA.fullmatch(cell)]
-    grouped = [cell for cell in cells if _THOUSANDS.fullmatch(cell)]
-    others = [cell for cell in cells if "," not in cell and re.fullmatch(r"[+-]?\d+", cell)]
-    if len(grouped) == sum("," in cell for cell in cells) and others and all(len(cell) <= 4 for cell in others):
-        return False
-    return bool(commas)
+    width = len(rows[0])
+    if width < 4 or width % 2 or not all(re.fullmatch(r"[+-]?\d+", cell) for row in rows for cell in row):
+        return
+    wholes, fractions = ([cell for row in rows for cell in row[start::2]] for start in (0, 1))
+    lengths = [{len(row[at]) for row in rows} for at in range(1, width, 2)]
+    padded = any(re.fullmatch(r"0\d+", cell) for cell in fractions) and not any(
+        re.fullmatch(r"[+-]?0\d+", cell) for cell in wholes
+    )
+    names = split_cells(strip_comment(header[-1]), ",") if header else []
+    halved = len(names) == width // 2 and not any(map(is_numeral, names))
+    steady = all(map(str.isdigit, fractions)) and all(len(found) == 1 and found != {1} for found in lengths)
+    if steady and (padded or halved or "-0" in wholes):
+        shown = quote(",".join(rows[0]), 40)
+        raise RecordError(
+            f"{place} has commas between its columns and in its numbers ({shown}), which can not "
+            "be told apart; export it with semicolons or tabs between columns, or with decimal points"
+        )
 
 
 def _find_radixes(head: Sequence[str], delimiter: str | None) -> tuple[Radix | None, ...]:
@@ -246,7 +181,9 @@ def find_columns(
         cells = [row[place] for row in rows if len(row) == width]
         radix = radixes[place] if place < len(radixes) else None
         columns.append(_find_column(cells, place, radix, decimal_comma=decimal_comma))
-    while columns and not columns[-1].has_values and not any(row[len(columns) - 1] for row in rows if len(row) == width):
+    while (
+        columns and not columns[-1].has_values and not any(row[len(columns) - 1] for row in rows if len(row) == width)
+    ):
         columns.pop()
     return tuple(columns)
 
@@ -283,6 +220,13 @@ def _read_sample(line: str, delimiter: str | None, columns: Sequence[Column]) ->
     if all(_is_mark(cell) for cell in others):
         return cells
     return cells if hits[0] == places[0] and len(hits) * 2 >= len(places) else None
+
+
+def _read_samples(
+    lines: Sequence[str], delimiter: str | None, columns: Sequence[Column]
+) -> tuple[tuple[str, ...], ...]:
+    """The cells of those lines that are samples."""
+    return tuple(tuple(cells) for line in lines if (cells := _read_sample(line, delimiter, columns)))
 
 
 def _is_mark(cell: str) -> bool:
@@ -392,5 +336,3 @@ def _read_words(line: str, delimiter: str | None, columns: Sequence[Column], wid
     if len(cells) < width or ((commented or not delimiter) and len(cells) > len(columns)):
         return None
     return None if any(is_numeral(cell) for cell in cells[:width]) else cells
-
-

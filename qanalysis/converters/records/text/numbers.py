@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.samples import MAX_SAMPLES, RecordError
 from qanalysis.converters.records.text.cells import OVER_RANGE, CellError, CellForm, parse_cells
+from qanalysis.converters.records.text.delimiters import is_comment, split_cells
 from qanalysis.converters.records.text.dialects import COMMENT_MARKS, SEGMENT_LINE
 from qanalysis.converters.records.text.encoding import Block, TextFile
-from qanalysis.converters.records.text.layout import Column, Layout, is_comment, split_cells
+from qanalysis.converters.records.text.layout import Column, Layout
 from qanalysis.converters.records.text.stamps import parse_stamps
 from qanalysis.notation import quote
 
@@ -68,13 +69,14 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is read of a text: the columns `wanted`, by their places."""
+    """What is read of a text: the columns `wanted`, by their places, of lines that have `width` cells, empty ones counted."""
 
     text: TextFile
     layout: Layout
     columns: tuple[Column, ...]
     wanted: tuple[int, ...]
     place: str
+    width: int
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
@@ -128,8 +130,8 @@ def tell_left_out(count: int, left: int) -> tuple[Finding, ...]:
     if not left:
         return ()
     text = (
-        f"The first {count:,} of {count + left:,} samples are read: more than 2^26 would fill the memory. Cut out the part "
-        "that matters."
+        f"The first {count:,} of {count + left:,} samples are read: more than 2^26 would fill the memory. Cut out "
+        "the part that matters."
     )
     return (Finding("samples-left-out", text, left),)
 
@@ -166,8 +168,7 @@ def _has_width(task: Task, content: bytes, count: int) -> bool:
     delimiter = task.layout.delimiter
     if not delimiter or b'"' in content:
         return True
-    width = len(split_cells(task.text.head[task.layout.first], delimiter))
-    return content.count(delimiter.encode()) == count * (width - 1)
+    return content.count(delimiter.encode()) == count * (task.width - 1)
 
 
 def _parse_quickly(task: Task, content: bytes) -> list[NDArray[Any]]:
@@ -183,7 +184,7 @@ def _parse_quickly(task: Task, content: bytes) -> list[NDArray[Any]]:
         io.BytesIO(content),
         sep=r"\s+" if delimiter is None else delimiter or "\x00",
         header=None,
-        names=list(range(max(len(task.columns), *task.wanted) + 1)),
+        names=list(range(task.width)),
         usecols=list(task.wanted),
         dtype=dict(zip(task.wanted, (np.float64 if fast else object for fast in is_fast), strict=True)),
         decimal="," if task.layout.decimal_comma else ".",
@@ -228,7 +229,7 @@ def _iterate_rows(task: Task, block: Block) -> Iterator[tuple[int, list[str]]]:
     Raises RecordError for a line that begins another record, ends before a wanted column, or goes on beyond the last.
     """
     delimiter, last = task.layout.delimiter, max(task.wanted)
-    width = max(len(task.columns), len(split_cells(task.text.head[task.layout.first], delimiter)))
+    width = max(len(task.columns), task.width)
     for number, line in enumerate(task.text.decode(block.content).split("\n"), block.line):
         if is_comment(line, delimiter):
             continue
@@ -236,7 +237,8 @@ def _iterate_rows(task: Task, block: Block) -> Iterator[tuple[int, list[str]]]:
         where = f"{task.place}, line {number + 1}"
         if SEGMENT_LINE.fullmatch(line.strip()):
             raise RecordError(
-                f"{where}: {quote(line.strip(), 40)} begins another record within the file; keep the lines of one of them"
+                f"{where}: {quote(line.strip(), 40)} begins another record within the file; "
+                "keep the lines of one of them"
             )
         if last >= len(cells):
             raise RecordError(_tell_short(task, block, number, line, len(cells)))
@@ -252,17 +254,16 @@ def _tell_short(task: Task, block: Block, number: int, line: str, count: int) ->
     """What is wrong with a line that ends before a wanted column: words, cut off, or short."""
     where = f"{task.place}, line {number + 1}"
     if not any(char.isdigit() for char in line):
-        return (
-            f"{where}: {quote(line.strip(), 40)} is no line of numbers, and samples follow it; take it out, or keep one record"
-        )
+        shown = quote(line.strip(), 40)
+        return f"{where}: {shown} is no line of numbers, and samples follow; take it out, or keep one record"
     missing = next(place for place in task.wanted if place >= count)
     ended = f"ends after column {count}, column {missing + 1} is missing"
-    if task.text.decode(block.content).rstrip().count("\n") + block.line == number and _is_last(task, block):
+    if task.text.decode(block.content).rstrip().count("\n") + block.line == number and _is_last(task):
         return f"{where}, the last one, is cut off: it {ended}; take the line out, or copy the file again"
     return f"{where} {ended}; mend the line or take it out"
 
 
-def _is_last(task: Task, block: Block) -> bool:
+def _is_last(task: Task) -> bool:
     return task.text.file.tell() >= task.layout.end
 
 
@@ -271,8 +272,8 @@ def _tell_cell(task: Task, line: int, place: int, cells: Sequence[str]) -> str:
     where = f"{task.place}, line {line + 1}, column {place + 1} ({name[:80]})"
     if cell.casefold() in OVER_RANGE:
         return (
-            f"{where}: {quote(cell, 40)} says that the input was over range, infinite: no number stands for it; capture with "
-            "a wider range, or cut out the part before"
+            f"{where}: {quote(cell, 40)} says that the input was over range, infinite: no number stands for it; "
+            "capture with a wider range, or cut out the part before"
         )
     if SEGMENT_LINE.fullmatch(cell):
         return f"{where}: {quote(cell, 40)} begins another record within the file; keep the lines of one of them"
@@ -292,5 +293,3 @@ def to_words(values: NDArray[np.float64]) -> NDArray[np.int64] | NDArray[np.floa
     for start in range(0, values.size, _PART):
         words[start : start + _PART] = values[start : start + _PART].astype(np.int64)
     return words
-
-

@@ -52,12 +52,18 @@ class StatedRate:
 
 
 def strip_comment(line: str) -> str:
-    """A line without the mark of a comment and the quotes around it.
+    """A line without the mark of a comment.
 
     >>> strip_comment("; Samplerate: 5 kHz")
     'Samplerate: 5 kHz'
     """
-    return line.strip().strip('"').lstrip("".join(COMMENT_MARKS) + " ")
+    text = line.strip()
+    return text.lstrip('"').lstrip("".join(COMMENT_MARKS) + " ") if is_marked(text) else text
+
+
+def is_marked(line: str) -> bool:
+    """Whether a line begins with the mark of a comment, behind a quote or not."""
+    return line.strip().lstrip('"').startswith(COMMENT_MARKS)
 
 
 def find_rate(header: Sequence[str], delimiter: str | None) -> StatedRate | None:
@@ -102,16 +108,16 @@ def _find_values(
             beside = [later for later in cells[place + 1 :] if later]
             below = rows[number + 1][place : place + 1] if number + 1 < len(rows) else []
             behind = [" ".join(beside[:2])] if beside and beside[1:] and beside[1].casefold() in TIME_UNITS else beside
-            for value in (match["value"] or "", *behind[:1], *below):
+            for value in (match["value"],) if match["value"] else (*behind[:1], *below):
                 if value:
                     yield match, value
 
 
 def _split_header(line: str, delimiter: str | None) -> list[str]:
     text = strip_comment(line)
-    found = next((mark for mark in (delimiter, "\t", ";", ",") if mark and mark in text), None)
-    if found == "," and delimiter != ",":
-        found = None  # a decimal comma, or one in a sentence
+    # Where other marks separate the samples, a comma is a decimal comma.
+    marks = (delimiter, "\t", ";") if delimiter in {"\t", ";"} else (delimiter, "\t", ";", ",")
+    found = next((mark for mark in marks if mark and mark in text), None)
     return [cell.strip().strip('"').strip() for cell in text.split(found)] if found else [text]
 
 

@@ -30,7 +30,7 @@ def parse_stamps(cells: Sequence[str], form: str, since: str) -> NDArray[np.floa
         raise CellError(place, cells[place]) from None
     # The difference of whole nanoseconds is exact, where a double of those since 1970 has 128 of them.
     start = 0 if form == "clock" else int(_count_nanoseconds([since], form)[0])
-    return (found - start) / 1e9
+    return np.asarray((found - start) / 1e9, np.float64)
 
 
 def _count_nanoseconds(cells: Sequence[str], form: str) -> NDArray[np.int64]:
@@ -52,7 +52,7 @@ def unwrap_days(times: NDArray[np.float64]) -> NDArray[np.float64]:
     [86399.0, 86400.0, 86401.0]
     """
     days = np.cumsum(np.diff(times) < -_DAY / 2)
-    return times + _DAY * np.r_[0, days]
+    return np.asarray(times + _DAY * np.r_[0, days], np.float64)
 
 
 def find_last_fraction(cells: Sequence[str]) -> float:

@@ -18,10 +18,11 @@ from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.samples import RecordError, Samples, refuse_choice
 from qanalysis.converters.records.text.cells import CellForm
 from qanalysis.converters.records.text.columns import Choice, choose_columns
+from qanalysis.converters.records.text.delimiters import DELIMITERS, split_cells
 from qanalysis.converters.records.text.dialects import SAMPLE_UNITS, TIME_UNITS
 from qanalysis.converters.records.text.dumps import Dump, find_dump, read_dump
 from qanalysis.converters.records.text.encoding import TextFile, open_text, rewrite_lines
-from qanalysis.converters.records.text.layout import DELIMITERS, Layout, find_layout
+from qanalysis.converters.records.text.layout import Layout, find_layout
 from qanalysis.converters.records.text.listings import Dressing, ListingError, find_dressing
 from qanalysis.converters.records.text.numbers import Numbers, Task, read_numbers, to_words
 from qanalysis.converters.records.text.rates import StatedRate, find_rate, find_vertical_unit
@@ -78,12 +79,19 @@ def _read_table(text: TextFile, dressing: Dressing | None, reading: Reading, pla
     choice = choose_columns(layout, reading, place)
     timed = choice.time if choice.time is not None and not choice.counts else None
     wanted = tuple(dict.fromkeys(n for n in (choice.picked, choice.inputs, timed) if n is not None))
-    task = Task(text, layout, choice.columns, wanted, place)
+    width = len(split_cells(text.head[layout.first], layout.delimiter))
+    task = Task(text, layout, choice.columns, wanted, place, width)
     numbers = read_numbers(task)
     column = dict(zip(wanted, numbers.columns, strict=True))
     rate = _find_rate(layout, choice, None if timed is None else column[timed], numbers)
     picked = choice.columns[choice.picked]
-    notes = (*_tell_lines(layout.first, layout.footer), *_tell_comma(layout), *choice.notes, *rate.notes, *numbers.notes)
+    notes = (
+        *_tell_lines(layout.first, layout.footer),
+        *_tell_comma(layout),
+        *choice.notes,
+        *rate.notes,
+        *numbers.notes,
+    )
     unit = SAMPLE_UNITS.get(picked.unit) or picked.unit or find_vertical_unit(layout.header, layout.delimiter)
     inputs = None if choice.inputs is None else column[choice.inputs]
     own = bool(picked.unit)
@@ -100,8 +108,8 @@ def _describe(
     inputs: NDArray[np.float64] | None = None,
     is_own: bool = False,
 ) -> Samples:
-    """The samples as all readers hand them on. The header's unit of an instrument is not that of whole numbers, which are
-    its codes; the unit of a column is.
+    """The samples as all readers hand them on. The unit that a header states of all is not that of whole numbers,
+    which are codes; that of their column is.
     """
     numbers = to_words(values)
     is_whole = numbers.dtype.kind == "i"
@@ -149,7 +157,10 @@ def _take_stated(stated: StatedRate | None) -> _Rate:
     """The rate of the header alone."""
     if stated is None:
         return _Rate()
-    text = f"fs is {si(stated.fs_hz, 'Hz', digits=7)}, from {quote(stated.key)} of the header. State fs where that is wrong."
+    text = (
+        f"fs is {si(stated.fs_hz, 'Hz', digits=7)}, from {quote(stated.key)} of the header. "
+        "State fs where that is wrong."
+    )
     return _Rate(stated.fs_hz, None, (Finding("sample-rate", text, stated.fs_hz),))
 
 

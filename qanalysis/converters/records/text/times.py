@@ -62,9 +62,7 @@ def find_last_digit(cells: Sequence[str]) -> float:
     return float(f"1e{top - significant}")
 
 
-def measure_times(
-    times: NDArray[np.float64], last_digit: float, name: str, find_line: Callable[[int], int]
-) -> Timing:
+def measure_times(times: NDArray[np.float64], last_digit: float, name: str, find_line: Callable[[int], int]) -> Timing:
     """The rate and the evenness of times (samples,) in seconds, written in units of `last_digit` seconds.
 
     `find_line` says in which line, from 1, a sample stands.
@@ -145,8 +143,8 @@ def _tell_uneven(
     repeated, falling = np.flatnonzero(np.abs(steps) <= 1e-9 * step), np.flatnonzero(steps < -1e-9 * step)
     if falling.size:
         how = (
-            f"times fall back {_times(falling.size)}, first at line {find_line(int(falling[0]) + 1)}: lines out of order, "
-            "or several runs after another"
+            f"times fall back {_times(falling.size)}, first at line {find_line(int(falling[0]) + 1)}: lines out of "
+            "order, or several runs after another"
         )
     elif repeated.size:
         how = (
