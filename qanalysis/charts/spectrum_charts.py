@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from qanalysis.arrays import Doubles
 from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape
-from qanalysis.converters.findings import tell_guess
+from qanalysis.converters.findings import WITHHELD, tell_guess
 from qanalysis.converters.spectrum.components import Component
 from qanalysis.converters.spectrum.row import tell_frequency
 from qanalysis.converters.spectrum.spectrum import Spectrum
@@ -20,58 +21,99 @@ from qanalysis.notation import choose_unit, decibels, true_minus
 
 MOST_POINTS = 1000
 FLOOR_DB = -200.0
+_NEAR_END = 0.04  # of the sample rate: half the width of a label on the narrowest page
 
 
 def spectrum_chart(found: Spectrum, *, levels: tuple[float, float] | None = None, theme: Theme = "light") -> go.Figure:
     """Heights of the bins in dBFS, or over the tone (dBc) where full scale is unknown, with the average noise floor.
 
-    Frequencies run from 0 to half the rate, in the unit that the axis names. Of more than MOST_POINTS bins the highest
-    of each bundle is drawn, so that no line is lost; what lies below FLOOR_DB, bins without any power (minus infinity)
-    included, is drawn there. The tone, its harmonics and the largest spur are marked where they were found; marks of
-    harmonics that do not stand above the noise are hollow.
+    Frequencies run from 0, of I/Q samples from minus half the rate, to half the rate, in the unit that the axis names.
+    Of more than MOST_POINTS bins the highest of each bundle is drawn, so that no line is lost; what lies below
+    FLOOR_DB, bins without any power (minus infinity) included, is drawn there. The tone, its harmonics and the largest
+    spur are marked where they were found; marks of harmonics that do not stand above the noise are hollow.
 
     Parameters
     ----------
-    found : heights of shape (samples // 2 + 1,), DC first. Without a finite one beside DC (a constant record), and
-        with neither tone nor full scale, the empty state.
+    found : heights of its bins. Without a finite one beside DC (a constant record), with neither tone nor full scale,
+        and with withheld figures, the empty state.
     levels : ends of the vertical axis for one of several spectra that are drawn in turn, which then have the same
         traces, empty where there is nothing to mark; by default they follow the record.
 
     The title gives the floor; the alternative text says whether the record is coherent, and what `headline_spectrum`
     says.
     """
-    heights = found.power_dbfs if found.power_dbfs is not None else found.power_dbc
-    if heights is None or not np.isfinite(heights[1:]).any():
+    if any(finding.code == WITHHELD for finding in found.findings):
+        return empty_state("No spectrum to draw.", "The figures are withheld; the finding says what to do.", theme)
+    level, heights = ("dBFS", found.power_dbfs) if found.power_dbfs is not None else ("dBc", found.power_dbc)
+    if heights is None or not np.isfinite(_without_dc(found, heights)).any():
         return empty_state(
             "No spectrum to draw.", "The record holds one value, or no tone and no range; see the findings.", theme
         )
-    level = "dBFS" if found.power_dbfs is not None else "dBc"
-    rate = found.fs_hz or 1.0
-    unit, hertz = ("of the sample rate", 1.0) if found.fs_hz is None else choose_unit(rate / 2, "Hz")
-    bottom, top = levels or _choose_range(heights)
+    axis = _choose_axis(found)
+    half = axis.place(found, found.samples / 2)
+    bottom, top = levels or _choose_range(_without_dc(found, heights))
     floor = find_floor(found)
-    window = f"{escape(found.window)}{f', {found.side_bins} side bins' if found.side_bins else ''}"
-    kind = "no tone" if found.coherent is None else "coherent" if found.coherent else "not coherent"
     told = f"average noise floor {decibels(floor, level)} a bin" if floor is not None else "no noise"
     figure = begin(
         f"Spectrum: {told}",
         theme,
-        subtitle=f"{found.samples:,} samples, {kind} · {window} · 0 dBFS: full-scale {found.full_scale}",
+        subtitle=_tell_view(found),
         height=460,
         xaxis={
-            "title": {"text": f"Frequency ({unit})"},
-            "range": [0, rate / 2 / hertz],
+            "title": {"text": f"Frequency ({axis.unit})"},
+            "range": [-half if found.iq else 0, half],
             "exponentformat": "none",
         },
         yaxis={"title": {"text": f"Level ({level} a bin)"}, "range": [bottom, top], "exponentformat": "none"},
         legend={"y": -0.18, "yanchor": "top"},
         margin={"t": 72, "b": 84},
     )
-    _draw_bins(figure, found, heights, (unit, hertz), level, theme)
+    _draw_bins(figure, found, heights, axis, level, theme)
     if floor is not None or levels:
-        _draw_floor(figure, found, floor, hertz, theme)
-    _mark_lines(figure, found, heights, (unit, hertz), theme, every=levels is not None)
+        _draw_floor(figure, found, floor, axis, theme)
+    _mark_lines(figure, found, heights, axis, theme, every=levels is not None)
+    kind = _tell_coherence(found)
     return finish(figure, f"Spectrum of {found.samples} samples, {kind}: {headline_spectrum(found)}; {told}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """The frequencies of a chart: what they are counted in, and how many hertz that is; None for shares of the rate."""
+
+    unit: str
+    hertz: float | None
+
+    def places(self, found: Spectrum) -> Doubles:
+        """(bins,) where the bins of a spectrum lie."""
+        return found.frequencies_hz / (self.hertz or found.fs_hz or 1.0)
+
+    def place(self, found: Spectrum, cycles: float) -> float:
+        """Where a line of so many periods per record lies."""
+        return (
+            cycles / found.samples if self.hertz is None else cycles * (found.fs_hz or 1.0) / found.samples / self.hertz
+        )
+
+
+def _choose_axis(found: Spectrum) -> _Axis:
+    if found.fs_hz is None:
+        return _Axis("of the sample rate", None)
+    return _Axis(*choose_unit(found.fs_hz / 2, "Hz"))
+
+
+def _without_dc(found: Spectrum, heights: Doubles) -> Doubles:
+    return np.delete(heights, -found.first_bin)
+
+
+def _tell_coherence(found: Spectrum) -> str:
+    return "no tone" if found.coherent is None else "coherent" if found.coherent else "not coherent"
+
+
+def _tell_view(found: Spectrum) -> str:
+    """Length, coherence, window and reference, for the subtitle."""
+    window = f"{escape(found.window)}{f', {found.side_bins} side bins' if found.side_bins else ''}"
+    samples = f"{found.samples:,} {'I/Q ' if found.iq else ''}samples"
+    many = f"{found.records:,} records of " if found.records else ""
+    return f"{many}{samples}, {_tell_coherence(found)} · {window} · 0 dBFS: full-scale {found.full_scale}"
 
 
 def find_floor(found: Spectrum) -> float | None:
@@ -87,25 +129,23 @@ def find_floor(found: Spectrum) -> float | None:
     return float(level - 10 * np.log10(bins / describe_window(found.window).enbw_bins))
 
 
-def _draw_bins(
-    figure: go.Figure, found: Spectrum, heights: Doubles, unit: tuple[str, float], level: str, theme: Theme
-) -> None:
-    """The highest bins of each bundle as a line; `unit` names the frequencies' and says how many hertz it is."""
+def _draw_bins(figure: go.Figure, found: Spectrum, heights: Doubles, axis: _Axis, level: str, theme: Theme) -> None:
+    """The highest bins of each bundle as a line."""
     places = thin_peaks(heights)
     figure.add_scatter(
-        x=(found.frequencies_hz[places] / unit[1]).astype(np.float32),
+        x=axis.places(found)[places].astype(np.float32),
         y=np.maximum(heights[places], FLOOR_DB).astype(np.float32),
         mode="lines",
         name="spectrum",
         line={"color": PALETTES[theme].kept, "width": 1},
-        hovertemplate=f"%{{x:.6g}} {unit[0]}: %{{y:.2f}} {level}<extra></extra>",
+        hovertemplate=f"%{{x:.6g}} {axis.unit}: %{{y:.2f}} {level}<extra></extra>",
     )
 
 
-def _draw_floor(figure: go.Figure, found: Spectrum, floor: float | None, hertz: float, theme: Theme) -> None:
+def _draw_floor(figure: go.Figure, found: Spectrum, floor: float | None, axis: _Axis, theme: Theme) -> None:
     """The average noise floor over the band, dashed."""
     figure.add_scatter(
-        x=[end * (found.fs_hz or 1.0) / hertz for end in found.band or ()],
+        x=[axis.place(found, end * found.samples) for end in found.band or ()],
         y=[None if floor is None else max(floor, FLOOR_DB)] * 2,
         mode="lines",
         name="average noise floor",
@@ -148,15 +188,15 @@ def _choose_range(heights: Doubles) -> tuple[float, float]:
     """Lowest and highest level in view, in dB: tens from above the highest bin to below the median one, the same while
     a slider moves a little.
 
-    DC and bins without any power do not count; at least one other must be finite. Never below FLOOR_DB.
+    The heights are without DC, and bins without any power do not count; one must be finite. Never below FLOOR_DB.
     """
-    finite = heights[1:][np.isfinite(heights[1:])]
+    finite = heights[np.isfinite(heights)]
     middle = float(np.median(finite))
     return max(10 * np.floor((middle - 25) / 10), FLOOR_DB), 10 * np.ceil((float(finite.max()) + 5) / 10)
 
 
 def _mark_lines(
-    figure: go.Figure, found: Spectrum, heights: Doubles, unit: tuple[str, float], theme: Theme, *, every: bool
+    figure: go.Figure, found: Spectrum, heights: Doubles, axis: _Axis, theme: Theme, *, every: bool
 ) -> None:
     """The tone, harmonics and mixing products, hollow where they do not rise above the noise, and the largest spur if
     it is neither; `every` kind of mark has its trace, or those alone that were found.
@@ -164,38 +204,49 @@ def _mark_lines(
     colours = PALETTES[theme]
     lines = [line for line in (*found.harmonics, *found.intermodulation) if line.dbc is not None]
     risen, sunk = ([line for line in lines if line.below_noise is below] for below in (False, True))
-    rate = found.fs_hz or 1.0
-    tone = None if found.cycles is None else found.cycles * rate / found.samples
-    tone_text = "" if found.cycles is None else tell_frequency(found.cycles / found.samples, found.fs_hz)
-    spur = found.spur if found.spur is not None and found.spur.kind == "spur" else None
-    for name, places, labels, colour, symbol in (
-        ("fundamental", [] if tone is None else [tone], [tone_text], colours.error, "star"),
-        ("harmonics", *_list_places(risen, rate / found.samples), colours.clipped, "diamond"),
-        ("harmonics within the noise", *_list_places(sunk, rate / found.samples), colours.clipped, "diamond-open"),
-        (
-            "largest spur",
-            _list_places([spur], rate / found.samples)[0] if spur else [],
-            ["spur"],
-            colours.zeroed,
-            "triangle-down",
-        ),
+    tone = [] if found.cycles is None else [found.cycles]
+    tone_text = [tell_frequency(cycles / found.samples, found.fs_hz) for cycles in tone]
+    spurs = [found.spur] if found.spur is not None and found.spur.kind == "spur" else []
+    for name, (cycles, labels), colour, symbol in (
+        ("fundamental", (tone, tone_text), colours.error, "star"),
+        ("harmonics", _list_places(found, risen), colours.clipped, "diamond"),
+        ("harmonics within the noise", _list_places(found, sunk), colours.clipped, "diamond-open"),
+        ("largest spur", _list_places(found, spurs), colours.zeroed, "triangle-down"),
     ):
-        if places or every:
-            bins = [min(max(round(place * found.samples / rate), 0), heights.size - 1) for place in places]
+        if cycles or every:
+            hollow = symbol.endswith("open")
+            bins = [min(max(round(place) - found.first_bin, 0), heights.size - 1) for place in cycles]
+            shares = [] if every else [place / found.samples for place in cycles]
             figure.add_scatter(
-                x=[place / unit[1] for place in places],
+                x=[axis.place(found, place) for place in cycles],
                 y=[max(float(heights[place]), FLOOR_DB) for place in bins],
                 mode="markers+text",
                 name=name,
-                text=[escape(label) for label in labels[: len(places)]],
-                textposition="bottom center" if symbol.endswith("open") else "top center",
+                text=[escape(label) for label in labels],
+                textposition=_place_labels(shares, -0.5 if found.iq else 0.0, below=hollow),
                 textfont={"size": 11},
                 marker={"color": colour, "symbol": symbol, "size": 9},
-                hovertemplate=f"%{{text}}<br>%{{x:.6g}} {unit[0]}: %{{y:.2f}} dB<extra></extra>",
+                hovertemplate=f"%{{text}}<br>%{{x:.6g}} {axis.unit}: %{{y:.2f}} dB<extra></extra>",
             )
 
 
-def _list_places(lines: Sequence[Component], bin_hz: float) -> tuple[list[float], list[str]]:
-    """Where lines show, in Hz or, without a rate, as shares of it, and how they are called."""
-    places = [line.bin * bin_hz if line.alias_hz is None else line.alias_hz for line in lines]
+def _place_labels(shares: Sequence[float], first: float, *, below: bool) -> str | list[str]:
+    """Where labels stand at their marks, whose places are shares of the rate from `first` to a half: turned inwards at
+    the ends of the axis.
+
+    Without places the same for all: what a slider moves can not turn.
+    """
+    row = "bottom" if below else "top"
+    low, high = first + _NEAR_END, 0.5 - _NEAR_END
+    sides = ["right" if share < low else "left" if share > high else "center" for share in shares]
+    return [f"{row} {side}" for side in sides] or f"{row} center"
+
+
+def _list_places(found: Spectrum, lines: Sequence[Component]) -> tuple[list[float], list[str]]:
+    """Where lines show, in periods per record, and how they are called."""
+    rate = found.fs_hz
+    places = [
+        float(line.bin) if line.alias_hz is None or rate is None else line.alias_hz / rate * found.samples
+        for line in lines
+    ]
     return places, [true_minus(line.name) for line in lines]

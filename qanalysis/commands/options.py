@@ -46,13 +46,12 @@ FsOver = Annotated[
     str, typer.Option(metavar="2^n|2^n-1", help="LSB = FS/2^n, or FS/(2^n-1) where the top code stands for FS.")
 ]
 Transfer = Annotated[str, typer.Option(metavar="WORD", help="mid-tread, mid-rise or floor.")]
-RecordFile = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE",
-        help="A record: text of an instrument (.csv, .txt), .wav, .npy, .npz, .mat, SigMF, raw words (.bin), or "
-        "sample:NAME.",
-    ),
+_RECORD_HELP = (
+    "A record: text of an instrument (.csv, .txt), .wav, .npy, .npz, .mat, SigMF, raw words (.bin), or sample:NAME."
+)
+RecordFile = Annotated[str, typer.Argument(metavar="FILE", help=_RECORD_HELP)]
+RecordFiles = Annotated[
+    list[str], typer.Argument(metavar="FILE...", help=f"{_RECORD_HELP} Several are averaged: --average.")
 ]
 Column = Annotated[
     str | None, typer.Option(metavar="NAME|N", help="Column of text or array of an archive, by name or counted from 1.")

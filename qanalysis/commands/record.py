@@ -17,7 +17,7 @@ from qanalysis.commands.options import (
     Justify,
     Outputs,
     Radix,
-    RecordFile,
+    RecordFiles,
     Signed,
     Unit,
     parse_number,
@@ -29,10 +29,11 @@ from qanalysis.notation import quote
 if TYPE_CHECKING:
     from qanalysis.converters.spectrum.spectrum import Spectrum
     from qanalysis.reports.pictures import Chart
+    from qanalysis.results.gates import Gate
 
 
 def record(
-    file: RecordFile,
+    files: RecordFiles,
     *,
     bits: Annotated[
         int | None,
@@ -63,6 +64,14 @@ def record(
     osr: Annotated[
         float, typer.Option(metavar="N", help="Oversampling: only frequencies up to half the sample rate over N.")
     ] = 1.0,
+    average: Annotated[
+        str | None,
+        typer.Option(
+            metavar="power|coherent",
+            help="One spectrum of several files, or of all channels of one: the mean of their powers, or of the "
+            "records laid in phase.",
+        ),
+    ] = None,
     column: Column = None,
     channel: Channel = None,
     justify: Justify = None,
@@ -81,6 +90,9 @@ def record(
     min_snr: Annotated[float | None, typer.Option(metavar="DB", help="Exit 1 if SNR is lower.")] = None,
     min_sfdr: Annotated[float | None, typer.Option(metavar="DBC", help="Exit 1 if SFDR is lower.")] = None,
     max_thd: Annotated[float | None, typer.Option(metavar="DBC", help="Exit 1 if THD is higher, such as -70.")] = None,
+    min_npr: Annotated[
+        float | None, typer.Option(metavar="DB", help="Exit 1 if the noise power ratio is lower.")
+    ] = None,
     out: Outputs = None,
     as_json: AsJson = False,
 ) -> None:
@@ -90,20 +102,19 @@ def record(
     \b
     Examples:
       qanalysis record capture.csv --bits 12 --range 0:3.3 --fs 1MHz
+      qanalysis record run1.npy run2.npy run3.npy --fs 1MHz --average power
       qanalysis record capture.wav --bits 16 --range -1:1 --fs 48000 --min-enob 11.5 --max-thd -70 --out report.html
     """
-    from qanalysis.converters.captures import analyze_capture, describe_capture, open_capture, tabulate_capture
-    from qanalysis.converters.choices import check_full_scale
+    from qanalysis.converters.captures import analyze_captures, describe_captures, open_captures, tabulate_captures
+    from qanalysis.converters.choices import check_average, check_full_scale
     from qanalysis.converters.spectrum.options import SpectrumOptions
-    from qanalysis.converters.spectrum.row import read_figure, read_thd
     from qanalysis.converters.spectrum.windows import check_window
     from qanalysis.quantizers.quantizer import check_fs_over
-    from qanalysis.results.gates import Gate
 
     targets = check_outputs(out)
     low, high = (None, None) if span is None else parse_span(span, "--range")
     reading = state_reading(
-        file,
+        files[0],
         bits=bits,
         column=column,
         channel=channel,
@@ -126,23 +137,29 @@ def record(
         harmonics=harmonics,
         band_hz=None if band is None else parse_span(band, "--band", "Hz"),
         osr=osr,
+        average=None if average is None else check_average(average),
     )
-    captured = open_capture(file, reading)
-    row = describe_capture(captured, analyze_capture(captured, options))
-    gates = (
-        *(
-            Gate(option, name, "at least", asked, read_figure(name))
-            for option, name, asked in (
-                ("--min-enob", "enob_ieee", min_enob),
-                ("--min-sinad", "sinad_db", min_sinad),
-                ("--min-snr", "snr_db", min_snr),
-                ("--min-sfdr", "sfdr_dbc", min_sfdr),
-            )
-        ),
-        Gate("--max-thd", "thd_dbc", "at most", max_thd, read_thd),
-    )
-    table = keep_typed(tabulate_capture(row, captured, reading, options, gates=gates), range=span, band=band)
+    every = average is not None and len(files) == 1 and channel is None
+    captured = open_captures(files, reading, every=every)
+    row = describe_captures(captured, analyze_captures(captured, options))
+    gates = _list_gates(enob=min_enob, sinad=min_sinad, snr=min_snr, sfdr=min_sfdr, npr=min_npr, thd=max_thd)
+    table = keep_typed(tabulate_captures(row, captured, reading, options, gates=gates), range=span, band=band)
     deliver(table, targets, as_json=as_json, draw=lambda: _draw_spectrum(row))
+
+
+def _list_gates(*, thd: float | None, **least: float | None) -> list[Gate]:
+    """The limits by what is asked of each figure: at least so much of those by name, of THD at most."""
+    from qanalysis.converters.spectrum.row import read_figure, read_thd
+    from qanalysis.results.gates import Gate
+
+    columns = {"enob": "enob_ieee", "sinad": "sinad_db", "snr": "snr_db", "sfdr": "sfdr_dbc", "npr": "npr_db"}
+    return [
+        *(
+            Gate(f"--min-{word}", columns[word], "at least", asked, read_figure(columns[word]))
+            for word, asked in least.items()
+        ),
+        Gate("--max-thd", "thd_dbc", "at most", thd, read_thd),
+    ]
 
 
 def _parse_count(text: str, option: str) -> int | Literal["auto"]:

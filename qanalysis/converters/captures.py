@@ -14,20 +14,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from qanalysis.arrays import Reals
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.doctor import examine_record
-from qanalysis.converters.findings import Finding
-from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
+from qanalysis.converters.findings import WHOLE_VALUES, Finding
+from qanalysis.converters.linearity.linearity import Linearity, measure_linearity, withhold_linearity
 from qanalysis.converters.linearity.options import LinearityOptions
+from qanalysis.converters.linearity.pairs import judge_evenness, measure_pairs
 from qanalysis.converters.linearity.row import LinearityRow, describe_linearity
 from qanalysis.converters.record_sets import check_alike, identify_captures, merge_findings, name_channel
+from qanalysis.converters.records.pair_columns import read_pairs
 from qanalysis.converters.records.reading import Reading
-from qanalysis.converters.records.records import Record, read_record
+from qanalysis.converters.records.records import Record, read_as_values, read_record
 from qanalysis.converters.sample_records import write_sample
 from qanalysis.converters.spectrum.averaging import RecordSet, average_spectrum
-from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale
+from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale, lies_within, tell_whole_values
 from qanalysis.converters.spectrum.options import SpectrumOptions
+from qanalysis.converters.spectrum.quadrature import analyze_quadrature
 from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.sinefit import read_samples
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum, describe_spectrum
@@ -48,6 +53,7 @@ __all__ = [
     "measure_capture",
     "open_capture",
     "open_captures",
+    "open_tested",
     "tabulate_capture",
     "tabulate_captures",
 ]
@@ -69,7 +75,7 @@ def open_capture(text: str | Path, reading: Reading | None = None) -> Record:
         path = Path(folder, "sample.csv")
         path.write_bytes(write_sample(name))
         record = read_record(path, reading)
-    return replace(record, source=SourceIdentity(text, record.source.size, record.source.digest))
+        return replace(record, source=SourceIdentity(text, record.source.size, record.source.digest))
 
 
 def open_captures(
@@ -87,6 +93,17 @@ def open_captures(
     if reading.channel is not None:
         raise ValueError(f"channel {reading.channel} and every channel were asked for; give one of them")
     return tuple(record for text in texts for record in _open_channels(text, reading))
+
+
+def open_tested(text: str | Path, reading: Reading | None = None, options: LinearityOptions | None = None) -> Record:
+    """The record of a linearity test: as `open_capture` has it, of pairs with the inputs beside the codes.
+
+    Which columns these are is found where it is not stated, and told. Raises as `open_capture` and `read_pairs` do.
+    """
+    wants_pairs = options is not None and options.test == "pairs"
+    if not wants_pairs or str(text).startswith(SAMPLE_PREFIX):
+        return open_capture(text, reading)
+    return read_pairs(text, reading or Reading())
 
 
 def _open_channels(text: str | Path, reading: Reading) -> tuple[Record, ...]:
@@ -108,8 +125,30 @@ def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> S
     if record.uneven:
         even = replace(record, uneven=False)
         return withhold_figures(analyze_capture(even, options), _tell_uneven())
+    if record.codes is not None and record.is_named_voltage and lies_within(record.values, options.low, options.high):
+        note = tell_whole_values(record.values, options, f"in {quote(record.unit)} by the header")
+        found = analyze_capture(read_as_values(record), options)
+        return replace(found, findings=(note, *found.findings))
+    if record.quadrature is not None:
+        return _analyze_rails(record, record.quadrature, options)
     values, options = (record.codes, options) if record.codes is not None else _spread(record, options)
     return analyze_spectrum(values, options, fs_hz=record.fs_hz, bits=record.bits)
+
+
+def _analyze_rails(record: Record, quadrature: Reals, options: SpectrumOptions) -> Spectrum:
+    """The two-sided spectrum of I/Q samples; both rails have one range, and rest in its middle."""
+    whole, wanted = record.codes is not None, options
+    if not whole:
+        quadrature, wanted = _spread(replace(record, values=quadrature), options)
+    rails = read_samples(record.values if whole else _spread(record, options)[0]), read_samples(quadrature)
+    both = np.concatenate(rails)
+    range_of = find_full_scale(both, wanted, bits=record.bits, whole=whole)
+    middle = 0.0
+    if not whole and range_of.low is not None and range_of.high is not None:
+        middle = (range_of.low + range_of.high) / 2
+    elif whole and record.bits is not None and both.min() >= 0:
+        middle = (2.0**record.bits - 1) / 2  # two's complement rests at 0, straight codes between the two in the middle
+    return analyze_quadrature(rails, range_of, wanted, fs_hz=record.fs_hz, middle=middle)
 
 
 def analyze_captures(records: Sequence[Record], options: SpectrumOptions | None = None) -> Spectrum:
@@ -134,6 +173,8 @@ def analyze_captures(records: Sequence[Record], options: SpectrumOptions | None 
             "powers) or coherent (of the records laid in phase)"
         )
     check_alike(records)
+    if first.quadrature is not None:
+        raise ValueError(f"{quote(first.name)} holds I/Q samples, of which no average is taken; measure one record")
     found = average_spectrum(_gather(records, options), options)
     return withhold_figures(found, _tell_uneven()) if any(record.uneven for record in records) else found
 
@@ -183,25 +224,52 @@ def measure_capture(record: Record, options: LinearityOptions | None = None) -> 
     options = options or LinearityOptions()
     if record.codes is None or record.bits is None:
         fault = (
-            "holds numbers that are no whole ones: a linearity test counts codes; give the integers of the converter"
+            "holds numbers that are no whole ones: a linearity test counts codes; give the column of the converter's "
+            "integers, and for inputs that stand beside them test pairs"
         )
         raise ValueError(f"{record.name} {fault}")
+    guessed = any(guess.code == "unsigned" for guess in record.guesses)
+    signed = None if guessed or record.signed else record.signed
+    if options.test == "pairs":
+        if record.inputs is None:
+            raise ValueError(
+                f"{record.name}: pairs are an input and a code in each line; state the column of the inputs "
+                "(--input-column), and that of the codes (--column)"
+            )
+        return measure_pairs(record.inputs, record.codes, options, bits=record.bits, signed=record.signed)
     if options.low is None:
         options = replace(options, low=0.0, high=2.0**record.bits)
-    return measure_linearity(record.codes, options, bits=record.bits, signed=record.signed)
+    found = measure_linearity(record.codes, options, bits=record.bits, signed=signed)
+    uneven = None if record.inputs is None or options.test != "ramp" else judge_evenness(record.inputs, record.bits)
+    return found if uneven is None else withhold_linearity(found, uneven)
 
 
 def describe_capture(record: Record, found: Spectrum) -> Spectrum:
     """The row of a record's spectrum: what the doctor found, how the file was read, what the spectrum itself tells."""
-    return describe_spectrum(found, (*examine_record(record, found), *record.guesses))
+    record = _settle_values(record, found)
+    return describe_spectrum(found, (*_examine_rails(record, found), *record.guesses))
+
+
+def _settle_values(record: Record, found: Spectrum) -> Record:
+    """The record without its codes where the spectrum has read them as values."""
+    return read_as_values(record) if any(finding.code == WHOLE_VALUES for finding in found.findings) else record
+
+
+def _examine_rails(record: Record, found: Spectrum | None = None) -> tuple[Finding, ...]:
+    """What stands out in a record, of I/Q samples in either rail."""
+    if record.quadrature is None:
+        return examine_record(record, found)
+    codes = None if record.codes is None else record.quadrature.astype(np.int64)
+    rails = replace(record, values=record.quadrature, codes=codes)
+    return merge_findings(("I", "Q"), [examine_record(rail, found) for rail in (record, rails)])
 
 
 def describe_captures(records: Sequence[Record], found: Spectrum) -> Spectrum:
     """The row of a spectrum of one record or several: what stands out in each, told once."""
     if len(records) == 1:
         return describe_capture(records[0], found)
-    names = [record.name for record in records]
-    examined = [(*examine_record(record, found), *record.guesses) for record in records]
+    names, records = [record.name for record in records], [_settle_values(record, found) for record in records]
+    examined = [(*_examine_rails(record, found), *record.guesses) for record in records]
     return describe_spectrum(found, merge_findings(names, examined))
 
 
@@ -209,8 +277,11 @@ def describe_tested(record: Record, found: Linearity) -> LinearityRow:
     """The row of a record's linearity test; that a ramp or a sine reaches the end codes is no finding
     here: it has to.
     """
-    findings = [finding for finding in examine_record(record) if finding.code != "clipping"]
-    return describe_linearity(found, (*findings, *record.guesses))
+    known = {"clipping", *(finding.code for finding in found.findings)}
+    if "wrapped-codes" in known:
+        known |= {"unsigned"}  # which is what the file looked like
+    findings = [finding for finding in examine_record(record) if finding.code not in known]
+    return describe_linearity(found, (*findings, *(guess for guess in record.guesses if guess.code not in known)))
 
 
 def tabulate_capture(

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.records import Record
+from qanalysis.converters.records.samples import name_some
 from qanalysis.notation import quote, shorten, si
 from qanalysis.results.identity import SourceIdentity
 
@@ -96,6 +97,6 @@ def _merge_one(entries: Sequence[tuple[str, Finding]], records: int) -> Finding:
     name, first = entries[0]
     if len(entries) == records and all(finding.text == first.text for _, finding in entries):
         return first
-    others = len(entries) - 1
-    more = f" {others} of the other records {'show' if others > 1 else 'shows'} the like." if others else ""
+    others = [shorten(name, 40) for name, _ in entries[1:]]
+    more = f" The like in {name_some(others, 3)}." if others else ""
     return replace(first, text=f"{quote(name)}: {first.text}{more}")

@@ -8,7 +8,6 @@ overridden.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,23 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Codes
-from qanalysis.converters.choices import Justification
-from qanalysis.converters.findings import Finding
-from qanalysis.converters.records.array_file import read_npy, read_npz, read_raw
-from qanalysis.converters.records.code_words import code_range, resolve_codes
+from qanalysis.converters.choices import Justification, Unit
+from qanalysis.converters.findings import BITS_GUESSED, Finding
+from qanalysis.converters.records.code_words import CODE_NOTES, Resolved, code_range, resolve_codes
+from qanalysis.converters.records.even_times import lay_even
+from qanalysis.converters.records.formats import RAW_SUFFIXES, find_reader
 from qanalysis.converters.records.reading import Reading
-from qanalysis.converters.records.samples import RecordError, Samples
+from qanalysis.converters.records.samples import RecordError, Samples, keep_whole
+from qanalysis.converters.records.source_file import open_source
 from qanalysis.converters.records.text.text_file import read_text
-from qanalysis.converters.records.text.times import measure_gap, resample
-from qanalysis.converters.records.wav_file import read_wav
-from qanalysis.notation import plain, quote, si
+from qanalysis.notation import plain, shorten, si
 from qanalysis.results.identity import SourceIdentity
 
 __all__ = ["Record", "RecordError", "read_record"]
 
-RAW_SUFFIXES = (".bin", ".raw", ".pcm", ".dat")
-RECORD_SUFFIXES = (".csv", ".tsv", ".txt", ".wav", ".npy", ".npz", *RAW_SUFFIXES)
-_MAGIC = {b"RIFF": read_wav, b"RF64": read_wav, b"\x93NUM": read_npy, b"PK\x03\x04": read_npz}
+RECORD_SUFFIXES = (".csv", ".tsv", ".txt", ".asc", ".lvm", ".wav", ".npy", ".npz", *RAW_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +71,11 @@ class Record:
         """The file's name, without its folder."""
         return self.source.path
 
+    @property
+    def is_named_voltage(self) -> bool:
+        """Whether a header names the numbers V, mV or another voltage."""
+        return _names_voltage(self.unit)
+
 
 def read_record(path: str | Path, reading: Reading | None = None, **changes: Any) -> Record:
     r"""Read one channel of a capture; the content says what kind of file it is, for raw words the suffix or `dtype`.
@@ -92,14 +94,14 @@ def read_record(path: str | Path, reading: Reading | None = None, **changes: Any
     """
     path, reading = Path(path), replace(reading or Reading(), **changes)
     reading.check_rate(path.name)
-    stamp, head = _stamp(path)
-    samples = _state_rate(_read_samples(path, head, reading), reading.fs_hz)
+    stamp, head = open_source(path)
+    samples = _state_unit(_state_rate(_read_samples(path, head, reading), reading.fs_hz), reading.unit, path.name)
     if samples.times is not None and reading.resample and reading.fs_hz is None:
-        samples = _lay_even(samples, path.name)
+        samples = lay_even(samples, samples.times, path.name)
     rate = reading.fs_hz if reading.fs_hz is not None else samples.fs_hz or None
     if samples.numbers.dtype.kind == "f":
         return _keep_floats(samples, reading, rate, stamp)
-    resolved = resolve_codes(samples, path.name, bits=reading.bits, justify=reading.justify, signed=reading.signed)
+    resolved, quadrature = _resolve_rails(samples, path.name, reading)
     low, high = code_range(resolved.bits, signed=resolved.signed)
     return Record(
         values=resolved.codes.astype(np.float64),
@@ -111,8 +113,8 @@ def read_record(path: str | Path, reading: Reading | None = None, **changes: Any
         high=high + 1.0,
         fs_hz=rate,
         source=stamp,
-        guesses=(*samples.notes, *resolved.notes),
-        quadrature=_read_quadrature(samples),
+        guesses=(*samples.notes, *_doubt_codes(resolved.notes, samples.unit, reading.unit)),
+        quadrature=quadrature,
         inputs=samples.inputs,
         uneven=_is_uneven(samples, reading),
         channels=samples.channels,
@@ -120,31 +122,67 @@ def read_record(path: str | Path, reading: Reading | None = None, **changes: Any
     )
 
 
-def _lay_even(samples: Samples, place: str) -> Samples:
-    """The samples of uneven times on even ones, as numbers, with a note on what that rests on."""
-    times = samples.times
-    if times is None:
+def read_as_values(record: Record) -> Record:
+    """A record of whole numbers that are no codes but values, in volts say: what was guessed of codes goes."""
+    guessed = {*CODE_NOTES, BITS_GUESSED}
+    kept = tuple(guess for guess in record.guesses if guess.code not in guessed)
+    return replace(record, codes=None, justification=None, signed=None, low=None, high=None, guesses=kept)
+
+
+def _state_unit(samples: Samples, unit: Unit | None, place: str) -> Samples:
+    """With `unit` stated the numbers are volts, whole or not, or codes, which are whole; RecordError for others.
+
+    Numbers that carry their unit are in it, whatever is stated. A range that the format fixes, as a WAV of floats does,
+    is not in volts.
+    """
+    if samples.carries_unit:
+        if unit == "code":
+            raise RecordError(f"{place}: the cells carry the unit {shorten(samples.unit, 80)}: they are no codes")
+        return replace(samples, numbers=_widen(samples.numbers))
+    if unit is None:
         return samples
-    try:
-        values, fs_hz = resample(times, np.asarray(samples.numbers, np.float64))
-        inputs = None if samples.inputs is None else resample(times, samples.inputs)[0]
-    except RecordError as error:
-        raise RecordError(f"{place}: {error}") from None
-    gap = measure_gap(times)
-    text = (
-        f"Resampled by a cubic spline to {si(fs_hz, 'Hz', digits=7)}, the mean rate of its uneven times, whose largest "
-        f"gap is {plain(gap)} mean steps. Content above half of that rate, {si(fs_hz / 2, 'Hz', digits=7)}, is not "
-        "trustworthy, and what lies within a gap is not known."
-    )
-    return replace(
-        samples,
-        numbers=values,
-        inputs=inputs,
-        times=None,
-        unit=samples.unit or ("code" if samples.numbers.dtype.kind in "iu" else ""),
-        fs_hz=fs_hz,
-        notes=(*samples.notes, Finding("resampled", text, gap)),
-    )
+    if unit == "code":
+        return replace(samples, numbers=_read_whole(samples.numbers, place), unit="code")
+    parts = 1000.0 if unit == "mV" else 1.0
+    quadrature = None if samples.quadrature is None else _widen(samples.quadrature) / parts
+    numbers = _widen(samples.numbers) / parts
+    return replace(samples, numbers=numbers, quadrature=quadrature, unit="V", low=None, high=None)
+
+
+def _read_whole(numbers: NDArray[Any], place: str) -> NDArray[Any]:
+    """Numbers (samples,) as integers; those among which some are not finite stay as they are, RecordError for
+    fractions.
+    """
+    if numbers.dtype.kind != "f":
+        return numbers
+    values = _widen(numbers)
+    fractions = np.flatnonzero(np.isfinite(values) & (values != np.rint(values)))
+    if fractions.size:
+        first = int(fractions[0])
+        raise RecordError(
+            f"{place} holds fractions, the first is sample {first}, {plain(float(values[first]), digits=7)}, and codes "
+            "are whole numbers; state the unit V or mV, or choose the column of the codes"
+        )
+    return keep_whole(values)
+
+
+def _widen(numbers: NDArray[Any]) -> NDArray[np.float64]:
+    """Numbers as float64; what is beyond it becomes infinite, which the doctor finds."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(numbers, np.float64)
+
+
+def _names_voltage(unit: str) -> bool:
+    """Whether a unit is volts, with or without a prefix, in any spelling."""
+    return unit.casefold().endswith(("v", "volt", "volts"))
+
+
+def _doubt_codes(notes: tuple[Finding, ...], named: str, unit: Unit | None) -> tuple[Finding, ...]:
+    """The notes on codes, with what a header says against codes where the width is guessed and no unit is stated."""
+    if unit is not None or not _names_voltage(named):
+        return notes
+    doubt = f"The header names {shorten(named, 80)}: state the unit, V or mV, where the numbers are no codes."
+    return tuple(replace(note, text=f"{note.text} {doubt}") if note.code == BITS_GUESSED else note for note in notes)
 
 
 def _is_uneven(samples: Samples, reading: Reading) -> bool:
@@ -152,9 +190,18 @@ def _is_uneven(samples: Samples, reading: Reading) -> bool:
     return samples.times is not None and reading.fs_hz is None and not reading.resample
 
 
-def _read_quadrature(samples: Samples) -> NDArray[np.float64] | None:
-    """The Q rail in the unit of the I rail."""
-    return None if samples.quadrature is None else np.asarray(samples.quadrature, np.float64)
+def _resolve_rails(samples: Samples, place: str, reading: Reading) -> tuple[Resolved, NDArray[np.float64] | None]:
+    """The codes, and the Q rail (samples,) of complex ones: both rails have one width, justification and sign."""
+    count = len(samples.numbers)
+    if samples.quadrature is not None:
+        samples = replace(samples, numbers=np.concatenate([samples.numbers, samples.quadrature]))
+    justify, signed = reading.justify, reading.signed
+    if reading.unit is None and _names_voltage(samples.unit):  # volts have neither low zeros nor a place to wrap at
+        justify, signed = justify or "right", bool(samples.numbers.min() < 0) if signed is None else signed
+    both = resolve_codes(samples, place, bits=reading.bits, justify=justify, signed=signed, coding=reading.coding)
+    if samples.quadrature is None:
+        return both, None
+    return replace(both, codes=both.codes[:count]), both.codes[count:].astype(np.float64)
 
 
 def _state_rate(samples: Samples, fs_hz: float | None) -> Samples:
@@ -175,15 +222,19 @@ def _state_rate(samples: Samples, fs_hz: float | None) -> Samples:
 
 
 def _keep_floats(samples: Samples, reading: Reading, fs_hz: float | None, stamp: SourceIdentity) -> Record:
-    if reading.justify is not None or reading.signed is not None:
+    if reading.justify is not None or reading.signed is not None or reading.coding is not None:
+        why = (
+            "is read as volts"
+            if reading.unit is not None or samples.carries_unit
+            else "holds numbers that are no whole ones"
+        )
         raise RecordError(
-            f"{stamp.path} holds numbers that are no whole ones: they are neither justified nor signed codes; "
-            "leave justify and signed out"
+            f"{stamp.path} {why}: they are neither justified nor signed codes; leave justify, signed and coding out"
         )
     if reading.bits is not None and not 1 <= reading.bits <= 32:
         raise RecordError(f"{stamp.path}: bits {reading.bits} was given; converters have 1 to 32")
     return Record(
-        values=np.asarray(samples.numbers, np.float64),
+        values=_widen(samples.numbers),
         codes=None,
         bits=reading.bits,
         justification=None,
@@ -193,7 +244,7 @@ def _keep_floats(samples: Samples, reading: Reading, fs_hz: float | None, stamp:
         fs_hz=fs_hz,
         source=stamp,
         guesses=samples.notes,
-        quadrature=_read_quadrature(samples),
+        quadrature=None if samples.quadrature is None else _widen(samples.quadrature),
         inputs=samples.inputs,
         uneven=_is_uneven(samples, reading),
         channels=samples.channels,
@@ -201,34 +252,6 @@ def _keep_floats(samples: Samples, reading: Reading, fs_hz: float | None, stamp:
     )
 
 
-def _stamp(path: Path) -> tuple[SourceIdentity, bytes]:
-    """Name, size and digest of a file that is there and holds something, and its first bytes."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-            file.seek(0)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
-    except OSError as error:
-        raise RecordError(
-            f"{quote(str(path))} can not be read: {error.strerror or error}; check the path and its permissions"
-        ) from None
-    if not size:
-        raise RecordError(f"{path.name} is empty (0 bytes); capture or copy it again")
-    return SourceIdentity(path.name, size, f"sha256:{digest}"), head
-
-
 def _read_samples(path: Path, head: bytes, reading: Reading) -> Samples:
-    column, channel = reading.column, reading.channel
-    if reading.dtype is not None:
-        return read_raw(path, dtype=reading.dtype, column=column, channel=channel)
-    read = _MAGIC.get(head[:4])
-    if read is not None:
-        return read(path, column=column, channel=channel)
-    suffix = path.suffix.casefold()
-    if suffix in (".wav", ".npy", ".npz"):
-        raise RecordError(
-            f"{path.name} does not start as a {suffix} file does; check that it was saved whole, or name raw words .bin"
-        )
-    is_text = suffix not in RAW_SUFFIXES or (suffix == ".dat" and b"\0" not in head)
-    return read_text(path, reading) if is_text else read_raw(path, column=column, channel=channel)
+    read = find_reader(path, head, reading)
+    return read(path, reading) if read else read_text(path, reading)

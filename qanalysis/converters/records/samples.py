@@ -33,7 +33,8 @@ class Samples:
     `numbers` (samples,) are integers (words) or floats; the facts are None where the file is silent. `quadrature`
     (samples,) is the Q rail of complex samples, of which `numbers` are the I rail. `inputs` (samples,) is what stood at
     the input, of pairs. `times` (samples,) are seconds, kept only where they are uneven: beyond what their digits
-    explain. `channels` says of how many this is one. `unit` is what a header says of the numbers, such as V or mV.
+    explain. `channels` says of how many this is one. `unit` is what a header says of the numbers, such as V or mV; with
+    `carries_unit` it stands in the cells themselves, and the numbers are in it, whole or not.
 
     `container_bits` and `container_signed` describe the words, `stated_bits` is the width that a header states,
     `low` and `high` the range of float samples where the format fixes it (WAV: -1 to 1).
@@ -45,6 +46,7 @@ class Samples:
     times: NDArray[np.float64] | None = None
     channels: int = 1
     unit: str = ""
+    carries_unit: bool = False
     container_bits: int | None = None
     container_signed: bool | None = None
     stated_bits: int | None = None
@@ -76,6 +78,19 @@ def check_sample_count(count: int, place: str) -> None:
         raise RecordError(
             f"{place} holds {count} samples, more than 2^26 = {MAX_SAMPLES}; cut out the part that matters"
         )
+
+
+def limit_samples(count: int, place: str) -> tuple[int, tuple[Finding, ...]]:
+    """How many of `count` samples are read, at most 2^26, and a note where that is not all; RecordError for none."""
+    if not count:
+        check_sample_count(count, place)
+    if count <= MAX_SAMPLES:
+        return count, ()
+    text = (
+        f"The first {MAX_SAMPLES} of {count} samples are read, the rest is left out; cut out the part that matters "
+        "where it lies behind them."
+    )
+    return MAX_SAMPLES, (Finding("samples-left-out", text, count - MAX_SAMPLES),)
 
 
 def pick_channel(frames: NDArray[Any], channel: int | None, place: str) -> tuple[NDArray[Any], tuple[Finding, ...]]:

@@ -2,8 +2,9 @@
 
 Integer PCM of 8 to 32 bits and floats, mapped where the words allow it, cut-off files as far as they go.
 
-The chunks of RIFF and RF64: `fmt ` says what the words are, `data` holds them. Words of one byte are unsigned,
-wider ones two's complement. The width that the header states is kept, which general readers drop.
+The chunks of RIFF, RF64 and BW64: `fmt ` says what the words are, `data` holds them. Words of one byte are unsigned,
+wider ones two's complement. The width that the header states is kept, which general readers drop. A recorder that was
+cut off, or that wrote to a pipe, leaves the length of the samples open, as 0 or as 2^32 - 1: all that follows is read.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.records.samples import RecordError, Samples, check_sample_count, pick_channel, refuse_choice
+from qanalysis.converters.records.reading import Reading
+from qanalysis.converters.records.samples import RecordError, Samples, limit_samples, pick_channel, refuse_choice
+from qanalysis.converters.records.word_types import widen_three_bytes
 
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _KINDS = {2: "ADPCM", 6: "A-law", 7: "mu-law", 0x55: "MP3"}
 _EXPORT = "export it as plain PCM or float WAV"
+_OPEN, _MOST_CHUNKS = 0xFFFFFFFF, 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,43 +44,27 @@ class _Format:
         return self.frame_bytes // self.channels
 
 
-def read_wav(path: Path, *, column: str | int | None = None, channel: int | None = None) -> Samples:
+def read_wav(path: Path, reading: Reading) -> Samples:
     """One channel of a WAV file: words of the stated width, or floats of the range -1 to 1. Raises RecordError.
 
     A file that ends early gives the whole frames that are there and a note `truncated` with the number of bytes
-    missing.
+    missing; one that leaves its length open gives all that follow and a note `open-length`.
     """
     place = path.name
-    refuse_choice("column", column, place, instead="choose a channel")
-    stated, offset, claimed = _find_chunks(path, place)
-    room = path.stat().st_size - offset
-    frames = min(claimed, room) // stated.frame_bytes
-    check_sample_count(frames, place)
-    picked, notes = pick_channel(_map_frames(path, stated, offset, frames), channel, place)
-    if room < claimed:
-        missing = claimed - room
-        notes += (
-            Finding(
-                "truncated",
-                f"The header claims {claimed} bytes of samples, {missing} of them are missing: "
-                f"{frames} frames are read.",
-                missing,
-            ),
-        )
-    elif claimed % stated.frame_bytes:
-        notes += (
-            Finding(
-                "odd-bytes",
-                f"{claimed % stated.frame_bytes} bytes after the last whole frame are left out.",
-                claimed % stated.frame_bytes,
-            ),
-        )
+    refuse_choice("column", reading.column, place, instead="choose a channel")
+    size = path.stat().st_size
+    stated, offset, claimed, is_open = _find_chunks(path, place, size)
+    frames, notes = limit_samples(min(claimed, size - offset) // stated.frame_bytes, place)
+    picked, channel_notes = pick_channel(_map_frames(path, stated, offset, frames), reading.channel, place)
+    notes += channel_notes + _tell_length(stated, claimed, size - offset, is_open=is_open)
     if stated.tag == _FLOAT:
-        return Samples(picked, low=-1.0, high=1.0, fs_hz=float(stated.rate_hz), notes=notes)
-    width = 8 * stated.word_bytes
+        with np.errstate(invalid="ignore"):
+            picked = picked.astype(np.float64)
+        return Samples(picked, channels=stated.channels, low=-1.0, high=1.0, fs_hz=float(stated.rate_hz), notes=notes)
     return Samples(
         picked,
-        container_bits=width,
+        channels=stated.channels,
+        container_bits=8 * stated.word_bytes,
         container_signed=stated.word_bytes > 1,
         stated_bits=stated.bits,
         fs_hz=float(stated.rate_hz),
@@ -84,30 +72,61 @@ def read_wav(path: Path, *, column: str | int | None = None, channel: int | None
     )
 
 
-def _find_chunks(path: Path, place: str) -> tuple[_Format, int, int]:
-    """The format, the offset of the samples and the bytes that the file claims for them.
+def _tell_length(stated: _Format, claimed: int, room: int, *, is_open: bool) -> tuple[Finding, ...]:
+    """What is odd about the length of the samples."""
+    if room < claimed:
+        text = (
+            f"The header claims {claimed} bytes of samples, {claimed - room} of them are missing: "
+            f"{room // stated.frame_bytes} frames are read."
+        )
+        return (Finding("truncated", text, claimed - room),)
+    left = claimed % stated.frame_bytes
+    if is_open:
+        text = (
+            f"The header leaves the length of the samples open, as a stream or a recorder that was cut off does: the "
+            f"{claimed // stated.frame_bytes} frames that follow are read."
+        )
+        return (Finding("open-length", text, claimed // stated.frame_bytes),)
+    return (Finding("odd-bytes", f"{left} bytes after the last whole frame are left out.", left),) if left else ()
+
+
+def _find_chunks(path: Path, place: str, file_bytes: int) -> tuple[_Format, int, int, bool]:
+    """The format, the offset of the samples, the bytes that the file claims for them, and whether it leaves them open.
 
     A claim of 2^32 - 1 stands for that of the ds64 chunk of RF64. Raises RecordError where the word WAVE, the format or
-    the samples are missing.
+    the samples are missing, and for what is no chunk.
     """
     stated: _Format | None = None
     wide_data = 0
     with path.open("rb") as file:
         if file.read(12)[8:] != b"WAVE":
             raise RecordError(f"{place} is no WAV file: the word WAVE is missing from its head; {_EXPORT}")
-        while len(head := file.read(8)) == 8:
+        for _ in range(_MOST_CHUNKS):
+            head = file.read(8)
+            if len(head) < 8:
+                break
             name, size = head[:4], int.from_bytes(head[4:], "little")
-            following = file.tell() + size + size % 2  # chunks start at even bytes
+            start = file.tell()
             if name == b"data":
                 if stated is None:
                     raise RecordError(f"{place} has its samples before their format; {_EXPORT}")
-                return stated, file.tell(), wide_data if size == 0xFFFFFFFF and wide_data else size
+                if size == _OPEN and wide_data:
+                    return stated, start, wide_data, False
+                is_open = size == _OPEN or (size == 0 and not _is_name(file.read(4)))
+                return stated, start, max(0, file_bytes - start) if is_open else size, is_open
+            if not _is_name(name):
+                raise RecordError(f"{place}, byte {start - 8}: {name!r} names no chunk; capture or copy it again")
             if name == b"fmt ":
                 stated = _parse_format(file.read(min(size, 40)), place)
             elif name == b"ds64":
                 wide_data = int.from_bytes(file.read(16)[8:], "little")
-            file.seek(following)
+            file.seek(start + size + size % 2)  # chunks start at even bytes
     raise RecordError(f"{place} ends before its samples: there is no data chunk; capture or copy it again")
+
+
+def _is_name(name: bytes) -> bool:
+    """Whether four bytes can name a chunk: letters, digits and blanks."""
+    return len(name) == 4 and name.isascii() and name.decode("ascii").isprintable()
 
 
 def _parse_format(chunk: bytes, place: str) -> _Format:
@@ -148,17 +167,3 @@ def _map_frames(path: Path, stated: _Format, offset: int, frames: int) -> NDArra
     return np.memmap(
         path, np.dtype(f"<{kind}{stated.word_bytes}"), mode="r", offset=offset, shape=(frames, stated.channels)
     )
-
-
-def widen_three_bytes(packed: NDArray[np.uint8], *, signed: bool, big_endian: bool = False) -> NDArray[np.int32]:
-    """Words of three bytes (words, 3) as int32 (words,).
-
-    >>> widen_three_bytes(np.array([[255, 255, 255], [0, 0, 128]], np.uint8), signed=True)
-    array([      -1, -8388608], dtype=int32)
-    """
-    ordered = packed[:, ::-1] if big_endian else packed
-    wide = np.zeros((len(packed), 4), np.uint8)
-    wide[:, 1:] = ordered
-    words = wide.view("<u4")[:, 0] >> 8
-    sign = np.int32(1 << 23) if signed else np.int32(0)
-    return (words.astype(np.int32) ^ sign) - sign

@@ -220,6 +220,12 @@ class RecordRow(RowType):
     average: Average | None = column(
         "Average", formula="of the records' powers, or of the records laid in phase", default=None, late=True
     )
+    iq: bool | None = column(
+        "I/Q",
+        formula="whether the samples are I/Q pairs, whose frequencies go below 0; null for no",
+        default=None,
+        late=True,
+    )
     image_dbc: float | None = column(
         "Image",
         "dBc",

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Doubles
 from qanalysis.converters.findings import Finding
+from qanalysis.converters.spectrum.beside_tone import Scales, find_disturbances, judge_disturbances, name_line
 from qanalysis.converters.spectrum.components import Component, describe_claim, find_harmonic, share_power
 from qanalysis.converters.spectrum.figures import Evidence, measure_figures
 from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale
@@ -40,9 +41,11 @@ class Spectrum(RecordRow):
 
     Parameters
     ----------
-    power : (samples // 2 + 1,) mean square by bin in the record's unit, one-sided.
+    power : (samples // 2 + 1,) mean square by bin in the record's unit, one-sided; of I/Q samples (samples,), two-sided
+        from minus half the sample rate on.
     full_scale_power : mean square at 0 dBFS in the same unit; None where the full scale is unknown.
-    sinefit : least squares of the strongest tone, beside the FFT; None without a tone.
+    sinefit : least squares of the strongest tone, beside the FFT, of I/Q samples that of the I rail; None without a
+        tone.
     """
 
     power: Doubles = apart()
@@ -50,9 +53,15 @@ class Spectrum(RecordRow):
     sinefit: SineFit | None = apart()
 
     @property
+    def first_bin(self) -> int:
+        """The number of the bin that stands first: 0, of I/Q samples that of minus half the sample rate."""
+        return -(self.samples // 2) if self.iq else 0
+
+    @property
     def frequencies_hz(self) -> Doubles:
-        """(samples // 2 + 1,) the bins' frequencies; without a rate as shares of it."""
-        return np.arange(self.power.size, dtype=np.float64) * ((self.fs_hz or 1.0) / self.samples)
+        """The bins' frequencies, in the order of `power`; without a rate as shares of it."""
+        bins = np.arange(self.power.size, dtype=np.float64) + self.first_bin
+        return bins * ((self.fs_hz or 1.0) / self.samples)
 
     @property
     def power_dbfs(self) -> Doubles | None:
@@ -65,7 +74,9 @@ class Spectrum(RecordRow):
     @property
     def power_dbc(self) -> Doubles | None:
         """Heights over the strongest tone as fitted, by bin; None without a tone."""
-        return None if self.sinefit is None else self._heights(self.sinefit.power)
+        if self.sinefit is None:
+            return None
+        return self._heights(self.sinefit.amplitude**2 if self.iq else self.sinefit.power)
 
     def _heights(self, reference: float) -> Doubles:
         with np.errstate(divide="ignore"):
@@ -136,7 +147,9 @@ class Recording:
 def assemble_spectrum(view: View, range_of: FullScale, recording: Recording, wishes: Wishes) -> Spectrum:
     """The figures of a view, in the record's unit, with what its findings say."""
     fs_hz, samples, scale, options = recording.fs_hz, recording.samples, recording.scale, wishes.options
-    shares = share_power(view, wishes.first, wishes.last, options.harmonics)
+    disturbances = find_disturbances(view)
+    places = [one.place for one in disturbances]
+    shares = share_power(view, wishes.first, wishes.last, options.harmonics, disturbed=places)
     lines = tuple(describe_claim(claim, shares, view, fs_hz) for claim in shares.claims)
     harmonics = lines[: options.harmonics - 1]
     powers: dict[str, Any] = {f"hd{order}_dbc": find_harmonic(harmonics, order) for order in range(2, 7)}
@@ -168,11 +181,14 @@ def assemble_spectrum(view: View, range_of: FullScale, recording: Recording, wis
         **powers,
     )
     reference = None if range_of.power is None else range_of.power / scale**2
-    found, evidence = measure_figures(seen, view, shares, full_scale=reference, band=(wishes.first, wishes.last))
+    band = (wishes.first, wishes.last)
+    found, evidence = measure_figures(seen, view, shares, full_scale=reference, band=band, disturbances=disturbances)
+    scales = Scales(scale, "LSB" if range_of.lsb == 1 else "", fs_hz, samples)
+    told = judge_disturbances(disturbances, scales)
     return replace(
         found,
         spur=_name_spur(found, evidence, lines),
-        findings=(*range_of.findings, *view.findings, *judge_view(view, found, evidence)),
+        findings=(*range_of.findings, *view.findings, *told, *judge_view(view, found, evidence)),
     )
 
 
@@ -187,20 +203,30 @@ def _name_spur(found: RecordRow, evidence: Evidence, lines: tuple[Component, ...
     )
     seen_hz = None if bin_hz is None else place * bin_hz
     name, order, frequency = (owner.name, owner.order, owner.frequency_hz) if owner else ("spur", 0, seen_hz)
+    if evidence.disturbance is not None:
+        owner, disturbance = None, evidence.disturbance
+        name, order = name_line(disturbance, found.fs_hz, found.samples), 0
+        frequency = seen_hz if bin_hz is None or disturbance.kind != "line" else disturbance.cycles * bin_hz
     clean = None if evidence.spur_below_noise else -found.sfdr_dbc
     return Component(name, order, frequency, seen_hz, place, -found.sfdr_dbc, clean, evidence.spur_below_noise)
 
 
-def read_wishes(samples: int, fs_hz: float | None, options: SpectrumOptions, bits: int | None) -> Wishes:
-    """What is asked of a record of so many samples; ValueError for side bins or a band that it does not have."""
+def read_wishes(
+    samples: int, fs_hz: float | None, options: SpectrumOptions, bits: int | None, *, two_sided: bool = False
+) -> Wishes:
+    """What is asked of a record of so many samples; `two_sided` for I/Q samples, whose bins go below 0.
+
+    ValueError for side bins or a band that it does not have.
+    """
     side_bins = options.side_bins
     if side_bins != "auto" and not (isinstance(side_bins, int | np.integer) and 0 <= side_bins <= samples // 4):
         raise ValueError(
             f"side_bins {quote(side_bins)}: 'auto' or a whole number of 0 to {samples // 4} bins, a quarter of the "
             "record",
         )
-    low, high = _read_band(fs_hz, options)
-    first, last = max(1, math.ceil(low * samples)), math.floor(high * samples)
+    low, high = _read_band(fs_hz, options, -0.5 if two_sided else 0.0)
+    first = max(-(samples // 2) if two_sided else 1, math.ceil(low * samples))
+    last = min((samples - 1) // 2 if two_sided else samples // 2, math.floor(high * samples))
     if last - first + 1 < _FEWEST_BAND_BINS:
         asked = f"osr {options.osr:g}" if options.band_hz is None else f"band_hz {options.band_hz}"
         width = "1/samples of the rate" if fs_hz is None else si(fs_hz / samples, "Hz", digits=4)
@@ -210,17 +236,20 @@ def read_wishes(samples: int, fs_hz: float | None, options: SpectrumOptions, bit
     return Wishes(options, bits, first, last, (low, high))
 
 
-def _read_band(fs_hz: float | None, options: SpectrumOptions) -> tuple[float, float]:
-    """The band as shares of the sample rate: as stated in hertz, or half the rate over the oversampling."""
+def _read_band(fs_hz: float | None, options: SpectrumOptions, lowest: float) -> tuple[float, float]:
+    """The band as shares of the sample rate: as stated in hertz, or the whole one from `lowest` on over the
+    oversampling.
+    """
     if options.band_hz is None:
-        return 0.0, 0.5 / options.osr
+        return lowest / options.osr, 0.5 / options.osr
     low_hz, high_hz = options.band_hz
     if fs_hz is None:
         raise ValueError(f"band_hz {low_hz}:{high_hz} needs the sample rate; give it, or the oversampling alone")
-    if not 0 <= low_hz < high_hz <= fs_hz / 2:
+    if not lowest * fs_hz <= low_hz < high_hz <= fs_hz / 2:
+        start = "minus half" if lowest else "0"
         raise ValueError(
             f"band_hz {low_hz}:{high_hz}: two frequencies, the lower one first, "
-            f"within 0 and half the sample rate, {si(fs_hz / 2, 'Hz', digits=7)}",
+            f"within {start} and half the sample rate, {si(fs_hz / 2, 'Hz', digits=7)}",
         )
     return low_hz / fs_hz, high_hz / fs_hz
 

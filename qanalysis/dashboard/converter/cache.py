@@ -1,27 +1,17 @@
-"""What does page Converter keep between two runs? Simulations, sweeps and captured records, keyed by the settings
-that make them.
-"""
+"""What does page Converter keep between two runs? Simulations and sweeps, keyed by the settings that make them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import streamlit as st
 
-from qanalysis.checkpoints.path_policy import resolve_inside
-from qanalysis.checkpoints.source import SAMPLE_PREFIX
-from qanalysis.converters.captures import analyze_capture, measure_capture, open_capture
-from qanalysis.converters.choices import DitherName, FullScaleWave, Signal, WaveformName, check_test
+from qanalysis.converters.choices import DitherName, FullScaleWave, Signal, WaveformName
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.linearity.inl import Inl
-from qanalysis.converters.linearity.linearity import Linearity
-from qanalysis.converters.linearity.options import LinearityOptions
-from qanalysis.converters.records.reading import Reading, check_justification
-from qanalysis.converters.records.records import RECORD_SUFFIXES, Record
 from qanalysis.converters.simulation.dac import WorstSpur, find_worst_spur
 from qanalysis.converters.simulation.ledger import Ledger, open_ledger
 from qanalysis.converters.simulation.noise_model import NoiseModel, judge_noise_model
@@ -40,8 +30,8 @@ from qanalysis.converters.simulation.tone_sweeps import ToneSweep, sweep_frequen
 from qanalysis.converters.simulation.waveforms import Dc, Gaussian, OwnRecord, Ramp, Sine, Triangle, TwoTone, Waveform
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum
+from qanalysis.dashboard.converter.recordings import find_recording, read_recording
 from qanalysis.dashboard.converter.view import DEFAULT, ConverterView
-from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, read_root
 
 SIMULATED = (
     *(
@@ -60,7 +50,10 @@ SIMULATED = (
     ),
     *("noise_lsb", "jitter_ps", "dither", "osr", "shaping_order", "sim_rate_hz"),
 )
-READ = ("record", "column", "channel", "record_bits", "justify", "signed", "rate_hz")
+READ = (
+    *("record", "column", "channel", "record_bits", "justify", "signed", "rate_hz"),
+    *("unit", "coding", "radix", "dtype", "resample"),
+)
 AMPLITUDES = tuple(np.round(np.geomspace(0.2, 128, 60), 4).tolist())
 SIM_LOW, SIM_HIGH = -1.0, 1.0
 TONES_APART = 14  # bins between the two tones
@@ -217,106 +210,3 @@ def read_worst_spur(bits: int) -> WorstSpur:
     `bits` from 2 to `MOST_SPUR_BITS`: the sum over all harmonics grows with the number of codes.
     """
     return find_worst_spur(bits)
-
-
-@st.cache_resource
-def get_records() -> UploadStore:
-    """The server's uploaded records.
-
-    Apart from the checkpoints', since it takes other suffixes; limits and life are the same.
-    """
-    return UploadStore(suffixes=RECORD_SUFFIXES)
-
-
-def locate_record(text: str) -> str | Path:
-    """What `open_capture` is given for a record's text: "sample:NAME" itself, or a file below the root or the upload
-    folder; ValueError for none.
-    """
-    if text.startswith(SAMPLE_PREFIX):
-        return text
-    return get_records().locate(text) if text.startswith(UPLOAD_PREFIX) else resolve_inside(read_root(), text)
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A record as it lies on disk, and how it is read. The key of all that is kept of it."""
-
-    text: str
-    reading: Reading
-    identity: tuple[int, int]
-
-
-def find_recording(view: ConverterView) -> Recording:
-    """The record that the controls state; another value when its file has changed.
-
-    ValueError or OSError where there is none.
-
-    An empty box states nothing: the file decides, or a guess that the page tells.
-    """
-    located = locate_record(view.record)
-    stat = located.stat() if isinstance(located, Path) else None
-    reading = Reading(
-        column=view.column or None,
-        channel=view.channel,
-        bits=view.record_bits,
-        justify=None if view.justify == "guess" else check_justification(view.justify, view.record),
-        signed={"guess": None, "signed": True, "unsigned": False}[view.signed],
-        fs_hz=view.rate_hz,
-    )
-    return Recording(view.record, reading, (stat.st_size, stat.st_mtime_ns) if stat else (0, 0))
-
-
-@st.cache_resource(max_entries=8, show_spinner="Reading the record …")
-def read_recording(recording: Recording) -> Record:
-    """The record itself; RecordError where it can not be read."""
-    return open_capture(locate_record(recording.text), recording.reading)
-
-
-def state_spectrum(view: ConverterView) -> SpectrumOptions:
-    """How the controls want a spectrum taken; without a range the record decides.
-
-    Ends in volts. Window and averaging are the engine's defaults, as those of the command.
-    """
-    low, high = _span(view.record_low, view.record_high) or (None, None)
-    scale, fs_over = view.full_scale, view.fs_over
-    return SpectrumOptions(low=low, high=high, fs_over=fs_over, full_scale=scale, harmonics=view.harmonics)
-
-
-def state_linearity(view: ConverterView) -> LinearityOptions:
-    """How the controls want the linearity tested; without a range in LSB, without a drive no figure that needs one.
-
-    Range and drive in volts.
-    """
-    low, high = _span(view.record_low, view.record_high) or (None, None)
-    return LinearityOptions(
-        test=check_test(view.test),
-        reference=view.inl_reference,
-        low=low,
-        high=high,
-        fs_over=view.fs_over,
-        transfer=view.transfer,
-        drive=_span(view.drive_low, view.drive_high),
-    )
-
-
-def _span(low: float | None, high: float | None) -> tuple[float, float] | None:
-    """Two ends as the engine takes them; None where nothing but 0 is stated. Beside another end an empty one is 0."""
-    return (low or 0.0, high or 0.0) if low or high else None
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def analyze_recording(recording: Recording, options: SpectrumOptions) -> Spectrum:
-    """The spectrum of a record; ValueError for one that has none.
-
-    The key holds the file's size and time of change, so that a changed file is analyzed anew.
-    """
-    return analyze_capture(read_recording(recording), options)
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def measure_recording(recording: Recording, options: LinearityOptions) -> Linearity:
-    """The linearity of a record; ValueError for one without codes.
-
-    The key holds the file's size and time of change, so that a changed file is measured anew.
-    """
-    return measure_capture(read_recording(recording), options)

@@ -2,50 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from qanalysis.charts.converter_charts import code_histogram
 from qanalysis.charts.linearity_charts import linearity_curves
 from qanalysis.charts.spectrum_charts import spectrum_chart
+from qanalysis.charts.spectrum_overlay import shares_scale, spectrum_pair
 from qanalysis.checkpoints.source import CheckpointError
-from qanalysis.converters.captures import describe_capture, describe_tested, tabulate_capture
+from qanalysis.converters.captures import describe_captures, describe_tested, tabulate_capture, tabulate_captures
 from qanalysis.converters.doctor import examine_record
-from qanalysis.converters.findings import BITS_GUESSED, Finding
-from qanalysis.converters.linearity.options import LinearityOptions
-from qanalysis.converters.linearity.row import LinearityRow
+from qanalysis.converters.findings import CONTRADICTIONS, WITHHELD, Finding
 from qanalysis.converters.lines import Told
 from qanalysis.converters.records.records import RECORD_SUFFIXES, Record
 from qanalysis.converters.sample_records import SAMPLE_RECORDS
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.row import HARMONIC_COLUMNS, RecordRow, list_harmonic_lines
 from qanalysis.dashboard.cache import list_records
-from qanalysis.dashboard.converter.boxes import draw_number
-from qanalysis.dashboard.converter.cache import (
-    Recording,
-    analyze_recording,
-    find_recording,
-    get_records,
-    measure_recording,
-    read_recording,
-    state_linearity,
-    state_spectrum,
-)
+from qanalysis.dashboard.converter.capture_controls import draw_measuring, draw_reading
 from qanalysis.dashboard.converter.figures import draw_figures, draw_notes
 from qanalysis.dashboard.converter.python_lines import (
     write_captured_codes,
     write_captured_linearity,
     write_captured_spectrum,
 )
-from qanalysis.dashboard.converter.view import CAPTURE_TESTS, JUSTIFICATIONS, SIGNS, ConverterView
+from qanalysis.dashboard.converter.recordings import (
+    Recording,
+    analyze_recording,
+    find_recording,
+    gather_records,
+    get_records,
+    measure_recording,
+    read_recording,
+    state_linearity,
+    state_spectrum,
+)
+from qanalysis.dashboard.converter.second_record import Behind, draw_behind, find_behind, name_recording
+from qanalysis.dashboard.converter.view import CAPTURE_TESTS, ConverterView
 from qanalysis.dashboard.elements import draw_chart, draw_fault, draw_findings, draw_lines
 from qanalysis.dashboard.export import Extras, Picture, draw_export
 from qanalysis.dashboard.open_file import FileKind, draw_picker
 from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.wording import escape_markdown
-from qanalysis.notation import plain, si
+from qanalysis.notation import NOTHING, si
+from qanalysis.results.table import Table
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 _WAY_OUT = "Choose another **Record** or correct how it is read, at the left; the samples always open."
 _FAULTS = (CheckpointError, ValueError, TypeError, OSError)
@@ -75,7 +82,7 @@ def draw_capture(view: ConverterView) -> None:
         required=True,
         label_visibility="collapsed",
     )
-    controls, answers = st.columns([1, 3], gap="medium")
+    controls, answers = st.columns([2, 5], gap="medium")
     record: Record | None = None
     with answers:
         try:
@@ -85,7 +92,8 @@ def draw_capture(view: ConverterView) -> None:
             draw_fault(str(error), _WAY_OUT)
     with controls:
         draw_picker(RECORDS)
-        _draw_reading_controls(view, record)
+        draw_reading(view, record)
+        draw_measuring(view, record, RECORDS)
     if record is not None:
         with answers:
             _draw_measured(recording, record, view)
@@ -100,83 +108,45 @@ def _draw_measured(recording: Recording, record: Record, view: ConverterView) ->
         _draw_unmeasured(recording, examine_record(record))
 
 
-def _draw_reading_controls(view: ConverterView, record: Record | None) -> None:
-    """How the record is read: column, channel, width, rate, place in the word, sign, range.
-
-    For the linearity tests also the ends of the input, which only they use. What is left empty, or to a guess, says
-    what was found in the record, if one could be read.
-    """
-    found = _tell_found(record)
-    boxes = st.container(horizontal=True, gap="small")
-    help_ = "Name or number of a column of text, or of an array of an archive."
-    boxes.text_input("Column", key=keep("column"), placeholder=found["column"], help=help_)
-    draw_number("Channel", "channel", empty=found["channel"], place=boxes, help="From 1 on; empty takes the first.")
-    help_ = "Width of the converter; empty takes what the file says, or a guess."
-    draw_number("Bits", "record_bits", empty=found["bits"], place=boxes, help=help_)
-    draw_number("Rate (Hz)", "rate_hz", empty=found["rate"], place=boxes, help="Empty takes what the file says.")
-    for label, field, words, help_ in (
-        ("Words", "justify", JUSTIFICATIONS, "Where the code stands in its word."),
-        ("Sign", "signed", SIGNS, "Two's complement, or straight binary."),
-    ):
-        boxes.selectbox(label, words, key=keep(field), format_func=partial(_name_word, found=found[field]), help=help_)
-    help_ = "Range of the converter; both empty: the file's own, or counted in codes."
-    _draw_span("Low end (V)", "High end (V)", ("record_low", "record_high"), view, found, place=boxes, help=help_)
-    if view.test != "spectrum":
-        help_ = (
-            "Lowest and highest input of the ramp or sine; both empty: unknown. Offset, gain error and TUE need them."
-        )
-        _draw_span("Input from (V)", "Input to (V)", ("drive_low", "drive_high"), view, found, place=boxes, help=help_)
-
-
-def _draw_span(
-    low: str, high: str, fields: tuple[str, str], view: ConverterView, found: dict[str, str], *, place: Any, help: str
-) -> None:
-    """Two boxes with the ends of a span; beside one that is given an empty one is 0."""
-    given = any(getattr(view, field) for field in fields)
-    for label, field in zip((low, high), fields, strict=True):
-        draw_number(label, field, empty="0" if given else found[field], place=place, help=help)
-
-
-def _tell_found(record: Record | None) -> dict[str, str]:
-    """What stands in each empty box: what the file says, or what was guessed, by field of the view."""
-    told = dict.fromkeys(("column", "channel", "bits", "rate", "justify", "signed", "record_low", "record_high"), "")
-    told |= dict.fromkeys(("drive_low", "drive_high"), "unknown")
-    if record is None:
-        return told
-    values = {finding.code: finding.value for finding in record.guesses}
-    for field in ("column", "channel"):
-        told[field] = f"guess: {values[field]}" if values.get(field) is not None else "first"
-    word = "guess" if BITS_GUESSED in values else "file"
-    told["bits"] = "none" if record.bits is None else f"{word}: {record.bits}"
-    told["rate"] = "not given" if record.fs_hz is None else si(record.fs_hz, "Hz", digits=4)
-    told["justify"] = record.justification or "none"
-    told["signed"] = "none" if record.signed is None else "signed" if record.signed else "unsigned"
-    ends = ("in codes",) * 2 if record.codes is not None else (record.low, record.high)
-    for field, end in zip(("record_low", "record_high"), ends, strict=True):
-        told[field] = end if isinstance(end, str) else "unknown" if end is None else f"file: {plain(end)}"
-    return told
-
-
-def _name_word(word: str, *, found: str) -> str:
-    """A choice of a box that may be left to a guess; the guess says what it came to."""
-    return f"{word}: {found}" if word == JUSTIFICATIONS[0] and found else word
-
-
 def _draw_spectrum(recording: Recording, view: ConverterView) -> None:
     """The record as `qanalysis record` tells it: chart "c-spectrum", figures, lines "c-lines", downloads.
 
-    Raises ValueError for a record without a spectrum, before anything is drawn.
+    A second record is drawn behind the first and told in one line, or the reason why it can not be. Raises ValueError
+    for a record without a spectrum, before anything is drawn.
     """
-    record, options = read_recording(recording), state_spectrum(view)
-    row = describe_capture(record, analyze_recording(recording, options))
+    record = read_recording(recording)
+    options = state_spectrum(view) if record.channels > 1 else replace(state_spectrum(view), average=None)
+    records = gather_records(recording, options)
+    row = describe_captures(records, analyze_recording(recording, options))
     _draw_headline(record, row)
-    draw_chart(spectrum_chart(row), "c-spectrum", python=write_captured_spectrum(recording, options))
+    behind = _find_behind(view, options)
+    draw: Callable[[], Figure] = partial(spectrum_chart, row)
+    if behind is not None:
+        draw = partial(spectrum_pair, row, behind.row, (name_recording(recording), name_recording(behind.recording)))
+        draw_behind(behind, drawn=shares_scale(row, behind.row))
+    draw_chart(draw(), "c-spectrum", python=write_captured_spectrum(recording, options, behind))
     _draw_answers(recording, row)
-    draw_lines(
-        HARMONIC_COLUMNS, list_harmonic_lines(row), "c-lines", alt="Harmonics, mixing products and the largest spur"
-    )
-    picture = ("Spectrum", "The tone, its harmonics and the largest spur are marked.", partial(spectrum_chart, row))
-    _draw_export(recording, row, options, picture)
+    columns, lines = _leave_empty(HARMONIC_COLUMNS, list_harmonic_lines(row))
+    draw_lines(columns, lines, "c-lines", alt="Harmonics, mixing products and the largest spur")
+    picture = ("Spectrum", "The tone, its harmonics and the largest spur are marked.", draw)
+    _draw_export(tabulate_captures(row, records, recording.reading, options), picture)
+
+
+def _leave_empty(columns: Sequence[str], lines: Sequence[tuple[str, ...]]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """A table without the columns in which no line holds anything, so that the others have room."""
+    kept = [place for place in range(len(columns)) if any(line[place] not in ("", NOTHING) for line in lines)]
+    return [columns[place] for place in kept], [tuple(line[place] for place in kept) for line in lines]
+
+
+def _find_behind(view: ConverterView, options: SpectrumOptions) -> Behind | None:
+    """The second record, measured as the first; None where none is chosen, or after the fault that tells why it can
+    not be.
+    """
+    try:
+        return find_behind(view, options)
+    except _FAULTS as error:
+        draw_fault(f"Second record: {error}", "Choose another **Second record**, or its column, at the left.")
+        return None
 
 
 def _draw_linearity(recording: Recording, view: ConverterView) -> None:
@@ -191,28 +161,47 @@ def _draw_linearity(recording: Recording, view: ConverterView) -> None:
     draw_chart(linearity_curves(found), "c-linearity", python=write_captured_linearity(recording, options))
     _draw_answers(recording, row)
     picture = ("DNL and INL by code", "The band is the uncertainty of each figure.", partial(linearity_curves, found))
-    _draw_export(recording, row, options, picture)
+    _draw_export(tabulate_capture(row, record, recording.reading, options), picture)
 
 
 def _draw_answers(recording: Recording, row: Told) -> None:
     """Findings, how the file was read, the figures, and below them the histogram of codes.
 
-    What was guessed in reading stands in the notes, not among the findings.
+    What was guessed in reading stands in the notes, what the headline already warned of above it.
     """
-    guesses = read_recording(recording).guesses
+    told = {*read_recording(recording).guesses, *_list_doubts(row)}
     draw_findings(
-        [finding for finding in row.findings if finding not in guesses],
-        none="Nothing stands out in this record.",
+        [finding for finding in row.findings if finding not in told],
+        none="Nothing else stands out in this record." if _list_doubts(row) else "Nothing stands out in this record.",
     )
-    draw_notes(guesses)
+    draw_notes(read_recording(recording).guesses)
     draw_figures(row, alt=row.headline)
     _draw_codes(recording)
 
 
 def _draw_headline(record: Record, row: Told) -> None:
-    """The record's name and the verdict in one line, and below it in small print how the record was read."""
-    st.markdown(f"#### {escape_markdown(record.name)}: {escape_markdown(row.headline)}")
-    st.caption(escape_markdown(describe_reading(record)))
+    """The record's name and the verdict in one line, and below it in small print how the record was read.
+
+    Where the figures were withheld, or contradict what is known of the converter, that follows at once.
+    """
+    withheld = any(finding.code == WITHHELD for finding in row.findings)
+    verdict = "Figures withheld" if withheld else row.headline
+    st.markdown(f"#### {escape_markdown(record.name)}: {escape_markdown(verdict)}")
+    st.caption(escape_markdown(f"{describe_reading(record)}{_tell_average(row)}"))
+    for finding in _list_doubts(row):
+        st.error(f"**{escape_markdown(finding.title)}**: {escape_markdown(finding.text)}", icon=":material/gpp_bad:")
+
+
+def _tell_average(row: Told) -> str:
+    """Of how many records the figures are an average, and which; nothing for one record."""
+    if not isinstance(row, RecordRow) or row.records is None:
+        return ""
+    return f" So are {row.records:,} channels: {row.average} average."
+
+
+def _list_doubts(row: Told) -> list[Finding]:
+    """The findings after which no figure of the row may be believed."""
+    return [finding for finding in row.findings if finding.code in CONTRADICTIONS or finding.code == WITHHELD]
 
 
 def describe_reading(record: Record) -> str:
@@ -221,12 +210,14 @@ def describe_reading(record: Record) -> str:
     The rate in samples per second with an SI prefix; numbers without codes have no width and no sign.
     """
     kind = (
-        "numbers, no codes"
+        f"numbers{f' in {record.unit}' if record.unit else ''}, no codes"
         if record.codes is None
         else f"{record.bits} bit codes, {record.justification}-justified, {'signed' if record.signed else 'unsigned'}"
     )
+    kind += ", I and Q" if record.quadrature is not None else ""
+    uneven = ", taken unevenly" if record.uneven else ""
     rate = "rate unknown" if record.fs_hz is None else si(record.fs_hz, "S/s", digits=4)
-    return f"Read as {record.values.size:,} samples, {kind}, {rate}."
+    return f"Read as {record.values.size:,} samples, {kind}, {rate}{uneven}."
 
 
 def _draw_unmeasured(recording: Recording, findings: tuple[Finding, ...]) -> None:
@@ -246,11 +237,6 @@ def _draw_codes(recording: Recording) -> None:
         draw_chart(figure, "c-codes", python=write_captured_codes(recording))
 
 
-def _draw_export(
-    recording: Recording, row: RecordRow | LinearityRow, options: SpectrumOptions | LinearityOptions, picture: Picture
-) -> None:
+def _draw_export(rows: Table[Any], picture: Picture) -> None:
     """The four downloads of the row, the chart in the report: the files that the command writes for this reading."""
-    record = read_recording(recording)
-    draw_export(
-        tabulate_capture(row, record, recording.reading, options), ConverterView, "c-save", Extras(pictures=(picture,))
-    )
+    draw_export(rows, ConverterView, "c-save", Extras(pictures=(picture,)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -11,7 +12,8 @@ from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.waveforms import OwnRecord
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.textbook.textbook import Textbook
-from qanalysis.dashboard.converter.cache import Recording, find_recording
+from qanalysis.dashboard.converter.recordings import Recording, find_recording
+from qanalysis.dashboard.converter.second_record import Behind
 from qanalysis.dashboard.converter.view import ConverterView
 from qanalysis.dashboard.sources import name_source
 from qanalysis.dashboard.views import list_ends
@@ -89,17 +91,30 @@ def _write_record(view: ConverterView) -> list[str]:
     ]
 
 
-def _open_record(recording: Recording, *names: str) -> list[str]:
+def _open_record(recording: Recording, *names: str, reads: bool = False) -> list[str]:
     """The lines that open a `record` as it was read, and take `names` from the same module; of an upload the file's
-    name alone.
+    name alone. `reads` says that later lines state a reading too.
     """
-    words = [repr(name_source(recording.text)), *_state(recording.reading, "Reading")]
+    return [*_import_opening(recording, *names, "open_capture", reads=reads), f"record = {_write_opening(recording)}"]
+
+
+def _import_opening(recording: Recording, *names: str, reads: bool) -> list[str]:
+    """The imports of what opens and measures a record, and a free line."""
     return [
-        f"from qanalysis.converters.captures import {', '.join(sorted((*names, 'open_capture')))}",
-        *(["from qanalysis.converters.records.reading import Reading"] if len(words) > 1 else []),
+        f"from qanalysis.converters.captures import {', '.join(sorted(names))}",
+        *(["from qanalysis.converters.records.reading import Reading"] if reads or _states(recording) else []),
         "",
-        f"record = open_capture({', '.join(words)})",
     ]
+
+
+def _write_opening(recording: Recording) -> str:
+    """The call that opens a record as it was read."""
+    return f"open_capture({', '.join([repr(name_source(recording.text)), *_state(recording.reading, 'Reading')])})"
+
+
+def _states(recording: Recording) -> bool:
+    """Whether anything was stated of how the record is read."""
+    return bool(_state(recording.reading, "Reading"))
 
 
 def _state(value: Any, kind: str) -> list[str]:
@@ -108,17 +123,32 @@ def _state(value: Any, kind: str) -> list[str]:
     return [f"{kind}({', '.join(words)})"] if words else []
 
 
-def write_captured_spectrum(recording: Recording, options: SpectrumOptions) -> str:
-    """The spectrum of a record."""
-    stated = _state(options, "SpectrumOptions")
-    return "\n".join(
-        [
-            *(["from qanalysis.converters.spectrum.options import SpectrumOptions"] if stated else []),
-            *_open_record(recording, "analyze_capture"),
-            f"spectrum = analyze_capture({', '.join(['record', *stated])})",
-            "print(spectrum.sinad_db, spectrum.enob_ieee, spectrum.sfdr_dbc)",
+def write_captured_spectrum(recording: Recording, options: SpectrumOptions, behind: Behind | None = None) -> str:
+    """The spectrum of a record or of its file's channels, and that of the record behind it where there is one."""
+    reads = behind is not None and _states(behind.recording)
+    stated, measure = _state(options, "SpectrumOptions"), "analyze_capture"
+    if options.average is None:
+        lines = [*_open_record(recording, measure, reads=reads), f"spectrum = {measure}({_list('record', stated)})"]
+    else:
+        several = [f"[{name_source(recording.text)!r}]", *_state(recording.reading, "Reading"), "every=True"]
+        names = ("analyze_captures", "open_captures", *([measure, "open_capture"] if behind else []))
+        lines = [
+            *_import_opening(recording, *names, reads=reads),
+            f"records = open_captures({', '.join(several)})",
+            f"spectrum = analyze_captures({_list('records', stated)})",
         ]
-    )
+    lines.append("print(spectrum.sinad_db, spectrum.enob_ieee, spectrum.sfdr_dbc)")
+    if behind is not None:
+        words = _state(behind.options, "SpectrumOptions")
+        lines += [f"second = {_write_opening(behind.recording)}", f"behind = {measure}({_list('second', words)})"]
+    imported = any("SpectrumOptions(" in line for line in lines)
+    options_from = "from qanalysis.converters.spectrum.options import SpectrumOptions"
+    return "\n".join([*([options_from] if imported else []), *lines])
+
+
+def _list(first: str, rest: Iterable[str]) -> str:
+    """The arguments of a call."""
+    return ", ".join([first, *rest])
 
 
 def write_captured_linearity(recording: Recording, options: LinearityOptions) -> str:

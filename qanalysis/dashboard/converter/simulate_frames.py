@@ -11,7 +11,8 @@ from typing import Any
 
 from qanalysis.charts.linked.dials import Dial, place_values, read_values
 from qanalysis.charts.linked.scene import build_part
-from qanalysis.dashboard.converter.cache import AMPLITUDE_DIGITS, find_recording, simulation_key
+from qanalysis.dashboard.converter.cache import AMPLITUDE_DIGITS, simulation_key
+from qanalysis.dashboard.converter.recordings import find_recording
 from qanalysis.dashboard.converter.simulate_panels import draw_kept, draw_view
 from qanalysis.dashboard.converter.view import DEFAULT, PHASED, ConverterView
 from qanalysis.dashboard.linked import PARTS

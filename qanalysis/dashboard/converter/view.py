@@ -6,16 +6,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.choices import (
+    AVERAGES,
+    CODINGS,
     DITHER_NAMES,
     FULL_SCALES,
     INL_REFERENCES,
     INL_SHAPES,
+    RADIXES,
     TESTS,
     TRANSFERS,
+    UNITS,
     WAVEFORMS,
     DitherName,
     FullScaleWave,
@@ -28,8 +33,9 @@ from qanalysis.converters.choices import JUSTIFICATIONS as STATED
 from qanalysis.converters.converter import LSB_CONVENTIONS
 from qanalysis.converters.sample_records import DEFAULT_RECORD
 from qanalysis.converters.spectrum.options import MOST_HARMONICS
+from qanalysis.converters.spectrum.windows import WINDOWS
 from qanalysis.dashboard.views import View, bound
-from qanalysis.notation import quote
+from qanalysis.notation import parse_quantity, quote
 from qanalysis.quantizers.quantizer import FsOver
 
 LSB_WORDS = {word: name.replace("fs", "FS") for word, name in LSB_CONVENTIONS.items()}
@@ -46,10 +52,34 @@ SIMULATE_VIEWS = {
     "sweeps": "Sweeps",
     "dac": "DAC",
 }
-CAPTURE_TESTS = {"spectrum": "Spectrum"} | {name: f"{name.capitalize()} histogram" for name in TESTS}
-JUSTIFICATIONS = ("guess", *STATED)
-SIGNS = ("guess", "signed", "unsigned")
-_NEVER_ZERO = ("conversion_us", "clock_jitter_ps", "tone_hz", "capacitance_pf", "channel", "record_bits", "rate_hz")
+_TEST_WORDS = {"pairs": "Pairs (input, code)"}
+CAPTURE_TESTS = {"spectrum": "Spectrum"} | {
+    name: _TEST_WORDS.get(name, f"{name.capitalize()} histogram") for name in TESTS
+}
+GUESS = "guess"
+JUSTIFICATIONS = (GUESS, *STATED)
+SIGNS = (GUESS, "signed", "unsigned")
+UNIT_WORDS = (GUESS, *UNITS)
+CODING_WORDS = (GUESS, *CODINGS)
+RADIX_WORDS = (GUESS, *RADIXES)
+MOST_SIDE_BINS = 10_000
+WINDOW_WORDS = ("auto", *WINDOWS)
+AVERAGE_WORDS = ("none", *AVERAGES)
+_NEVER_ZERO = ("conversion_us", "clock_jitter_ps", "tone_hz", "capacitance_pf", "channel", "record_bits")
+
+
+def spell_hertz(text: str, *, least: float = -math.inf) -> str:
+    """A frequency as an address has it, a plain number of hertz; ValueError for what is none, or not above `least`.
+
+    >>> spell_hertz("48k"), spell_hertz("2.5 MHz"), spell_hertz("0.1")
+    ('48000', '2500000', '0.1')
+    """
+    hertz = parse_quantity(text, "Hz")
+    if not (math.isfinite(hertz) and hertz > least):
+        raise ValueError(
+            f"{quote(text)}: a finite number{f' above {least:g}' if least > -math.inf else ''} is expected"
+        )
+    return str(int(hertz)) if hertz.is_integer() and abs(hertz) < 1e15 else repr(hertz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +90,8 @@ class ConverterView(View):
     box: not stated in Textbook, "find out" in Capture, as empty texts are. 0 is None too where it can not be meant; of
     a range and a drive it is an end like any other.
 
-    Units are those of the labels: volts, µs, ps, hertz, pF, LSB, percent, degrees.
+    Units are those of the labels: volts, µs, ps, hertz, pF, LSB, percent, degrees. Frequencies of a record are texts,
+    which people type with a prefix; here they are plain numbers, or empty.
     """
 
     tab: str = bound("textbook", choices=tuple(TABS), kept=True)
@@ -109,12 +140,26 @@ class ConverterView(View):
     record_bits: int | None = bound(None, number=int, low=0, high=32)
     justify: str = bound(JUSTIFICATIONS[0], choices=JUSTIFICATIONS)
     signed: str = bound(SIGNS[0], choices=SIGNS)
-    rate_hz: float | None = bound(None, number=float, low=0.0)
+    rate_hz: str = bound("", parse=partial(spell_hertz, least=0.0))
+    unit: str = bound(GUESS, choices=UNIT_WORDS)
+    coding: str = bound(GUESS, choices=CODING_WORDS)
+    radix: str = bound(GUESS, choices=RADIX_WORDS)
+    dtype: str = bound("")
+    resample: bool = bound(False)
     record_low: float | None = bound(None, number=float)
     record_high: float | None = bound(None, number=float)
     drive_low: float | None = bound(None, number=float)
     drive_high: float | None = bound(None, number=float)
     test: str = bound("spectrum", choices=tuple(CAPTURE_TESTS))
+    input_column: str = bound("")
+    window: str = bound("auto", choices=WINDOW_WORDS)
+    side_bins: int | None = bound(None, number=int, low=0, high=MOST_SIDE_BINS)
+    band_low: str = bound("", parse=spell_hertz)
+    band_high: str = bound("", parse=spell_hertz)
+    record_osr: float = bound(1.0, low=1.0, high=1e6)
+    average: str = bound("none", choices=AVERAGE_WORDS)
+    second: str = bound("")
+    second_column: str = bound("")
 
     def settle(self) -> Self:
         """The view without zeros that state nothing: a width, a rate or a channel of 0 is none."""

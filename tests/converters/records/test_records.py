@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qanalysis.converters.records import array_file
+from qanalysis.converters.records import npz_file, samples
 from qanalysis.converters.records.records import Record, RecordError, read_record
 
 SAMPLES = 4096
@@ -283,25 +283,25 @@ def test_archives_without_arrays_or_with_a_huge_one_are_refused(
 ) -> None:
     with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
         archive.writestr("notes.txt", "no array")
-    with pytest.raises(RecordError, match="holds no arrays; save one with"):
+    with pytest.raises(RecordError, match=r"holds no arrays; it holds 'notes.txt': unpack it, or save one"):
         read_record(tmp_path / "other.npz")
     np.savez(tmp_path / "whole.npz", CODES)
-    monkeypatch.setattr(array_file, "MAX_SAMPLES", 2000)
-    with pytest.raises(RecordError, match=r"holds an array of 32896 bytes, more than 2\^26 samples take"):
+    monkeypatch.setattr(npz_file, "MAX_SAMPLES", 2000)
+    with pytest.raises(RecordError, match=r"array 'arr_0' has 32896 bytes, at most 32000 are read; cut out"):
         read_record(tmp_path / "whole.npz")
 
 
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.array([1j, 2]), "complex128, not real numbers"),
-        (np.array(["a", "b"]), "not real numbers"),
+        (np.array([(1, 2.0)], [("code", "i2"), ("volts", "f4")]), "holds fields .'code', 'volts'.*; save one field"),
+        (np.array(["a", "b"]), "holds text, not numbers"),
         (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\); a record is"),
         (np.array(5), r"shape \(\)"),
         (np.zeros((0,)), "holds no samples"),
         (np.array([2**63], np.uint64), "beyond 53 bits"),
     ],
-    ids=["complex", "text", "cube", "scalar", "empty", "huge"],
+    ids=["fields", "text", "cube", "scalar", "empty", "huge"],
 )
 def test_arrays_that_are_no_record_are_refused(tmp_path: Path, array: np.ndarray, message: str) -> None:
     with pytest.raises(RecordError, match=message):
@@ -312,7 +312,7 @@ def test_broken_and_pickled_arrays_are_refused(tmp_path: Path) -> None:
     whole = save(tmp_path, CODES).read_bytes()
     with pytest.raises(RecordError, match=r"is no whole \.npy array"):
         read(tmp_path, whole[:5000], "short.npy")
-    with pytest.raises(RecordError, match=r"is no whole \.npy array"):
+    with pytest.raises(RecordError, match="holds pickled objects, not numbers"):
         read_record(save(tmp_path, np.array([{}], dtype=object)))
     np.savez(tmp_path / "whole.npz", CODES)
     with pytest.raises(RecordError, match=r"is no whole \.npz archive"):
@@ -322,7 +322,7 @@ def test_broken_and_pickled_arrays_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"is no whole \.npy array \(.*EOF"):
         read(tmp_path, whole[:10] + b"{((".ljust(118) + whole[128:], "head.npy")
     np.savez(tmp_path / "none.npz")
-    with pytest.raises(RecordError, match=r"does not start as a \.npz file does"):
+    with pytest.raises(RecordError, match="is a zip archive that holds no arrays: unpack it"):
         read_record(tmp_path / "none.npz")
     with pytest.raises(RecordError, match="choose a channel"):
         read_record(save(tmp_path, CODES), column="a")
@@ -377,9 +377,11 @@ def test_a_dat_file_is_text_or_words_by_its_content(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path, CODES.astype("<i2").tobytes(), "b.dat").codes, CODES)
 
 
-def test_a_record_beyond_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "sparse.bin"
-    with path.open("wb") as file:
-        file.truncate(2 * (2**26 + 1))
-    with pytest.raises(RecordError, match=r"holds 67108865 samples, more than 2\^26"):
-        read_record(path, dtype="i16le")
+def test_of_a_record_beyond_the_limit_the_first_samples_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, "long.bin", CODES.astype("<i2").tobytes())
+    monkeypatch.setattr(samples, "MAX_SAMPLES", 1000)
+    record = read_record(path, dtype="i16le")
+    np.testing.assert_array_equal(record.codes, CODES[:1000])
+    assert note(record, "samples-left-out") == 3096

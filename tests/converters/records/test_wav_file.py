@@ -13,7 +13,7 @@ import pytest
 from scipy.io import wavfile
 
 from qanalysis.converters.records.records import Record, RecordError, read_record
-from qanalysis.converters.records.wav_file import widen_three_bytes
+from qanalysis.converters.records.word_types import widen_three_bytes
 
 VOICE = Path(__file__).parents[1] / "data" / "spoken_card.wav"
 SINE = np.sin(2 * np.pi * 31 * np.arange(1000) / 1000 + 0.2)

@@ -19,7 +19,8 @@ from qanalysis.converters.sample_records import SAMPLE_RECORDS, write_sample
 from qanalysis.converters.spectrum.spectrum import analyze_spectrum, describe_spectrum
 from qanalysis.converters.textbook.row import list_textbook_rows
 from qanalysis.converters.textbook.textbook import solve_textbook
-from qanalysis.dashboard.converter.cache import build_simulation, get_records, state_linearity, state_spectrum
+from qanalysis.dashboard.converter.cache import build_simulation
+from qanalysis.dashboard.converter.recordings import get_records, state_linearity, state_spectrum
 from qanalysis.dashboard.converter.simulate import write_capture
 from qanalysis.dashboard.converter.simulate_panels import headline_simulation
 from qanalysis.dashboard.converter.view import SIMULATE_VIEWS, WAVEFORM_WORDS, ConverterView
@@ -258,12 +259,25 @@ def test_a_broken_record_is_one_message_with_a_way_out(
     assert str(tmp_path) not in page.error[0].value
 
 
-def test_a_spectrum_needs_a_rate_and_the_box_for_it_is_named(tmp_path: Path) -> None:
-    (tmp_path / "tone.csv").write_bytes(b"".join(b"%d\n" % (100 + n % 50) for n in range(512)))
-    page = open_tab("capture", record="tone.csv")
-    assert "does not tell its sample rate" in re.sub(r"\\(.)", r"\1", page.error[0].value)
-    assert "**Rate (Hz)**" in page.error[0].value
-    assert not open_tab("capture", record="tone.csv", rate_hz="48000").error
+def test_without_a_rate_the_chart_counts_in_shares_of_it_and_the_rate_may_be_typed_with_its_unit(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "tone.csv").write_bytes(b"".join(b"%d\n" % code for code in _pure_tone()))
+    page = open_tab("capture", record="tone.csv", record_bits="12")
+    assert not page.error
+    told = read_charts(page)["c-spectrum"]["figure"]
+    assert told["layout"]["xaxis"]["title"]["text"] == "Frequency (of the sample rate)"
+    assert figures(page)["Tone"][0] == "0.03101 of the rate"  # 127 of 4096
+    assert "rate unknown" in " ".join(caption.value for caption in page.caption)
+    page.text_input(key="rate_hz").set_value("48k").run()
+    assert page.query_params["rate_hz"] == "48000"
+    assert page.text_input(key="rate_hz").value == "48k"
+    assert figures(page)["Tone"][0] == "1.488 kHz"  # 127/4096 of 48 kHz
+    page.text_input(key="rate_hz").set_value("48 kW").run()
+    assert any("neither Hz nor Hz with a prefix" in error.value for error in page.error)
+    assert "rate_hz" not in page.query_params
+    page.text_input(key="rate_hz").set_value("").run()
+    assert not page.error
 
 
 @pytest.mark.parametrize("content", [b"7\n" * 64, b"0\n" * 4096], ids=["one code", "zeros"])
@@ -303,7 +317,7 @@ def test_reset_brings_the_defaults_back_and_keeps_the_tab() -> None:
     assert headline(page).startswith("8 bit")
 
 
-CAPTURE_BOXES = ("channel", "record_bits", "rate_hz", "record_low", "record_high")
+CAPTURE_BOXES = ("channel", "record_bits", "side_bins", "record_low", "record_high")
 TEXTBOOK_BOXES = ("conversion_us", "clock_jitter_ps", "tone_hz", "capacitance_pf")
 
 
@@ -318,7 +332,7 @@ def test_the_boxes_say_what_was_guessed(tmp_path: Path) -> None:
     (tmp_path / "tone.csv").write_bytes(write_sample("coherent tone with distortion, 12 bit"))
     page = open_tab("capture", record="tone.csv")
     assert page.number_input(key="record_bits").placeholder == "guess: 12"
-    assert page.number_input(key="rate_hz").placeholder == "1 MHz"
+    assert page.text_input(key="rate_hz").placeholder == "1 MHz"
     assert page.selectbox(key="signed").options[0] == "guess: unsigned"
     assert page.selectbox(key="justify").options[0] == "guess: right"
     page.selectbox(key="signed").set_value("signed").run()
@@ -343,7 +357,8 @@ def test_a_box_is_filled_emptied_undone_and_reset() -> None:
 def test_a_link_with_a_0_that_states_nothing_is_left_out_and_said(word: str) -> None:
     page = open_tab("capture", **{word: "0"})
     assert f"{word.replace('_', chr(92) + '_')}\\=0" in page.warning[0].value
-    assert page.number_input(key=word).value is None
+    box = page.text_input(key=word) if word == "rate_hz" else page.number_input(key=word)
+    assert not box.value
 
 
 def test_an_end_of_0_is_an_end_like_any_other(tmp_path: Path) -> None:

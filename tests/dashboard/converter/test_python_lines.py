@@ -10,7 +10,12 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from qanalysis.converters.sample_records import write_sample
-from qanalysis.dashboard.converter.cache import (
+from qanalysis.dashboard.converter.python_lines import (
+    write_captured_codes,
+    write_captured_linearity,
+    write_captured_spectrum,
+)
+from qanalysis.dashboard.converter.recordings import (
     analyze_recording,
     find_recording,
     get_records,
@@ -18,11 +23,6 @@ from qanalysis.dashboard.converter.cache import (
     read_recording,
     state_linearity,
     state_spectrum,
-)
-from qanalysis.dashboard.converter.python_lines import (
-    write_captured_codes,
-    write_captured_linearity,
-    write_captured_spectrum,
 )
 from qanalysis.dashboard.converter.view import ConverterView
 from tests.dashboard.converter.test_converter_page import open_tab
@@ -55,7 +55,7 @@ def test_every_chart_of_the_tab_has_its_lines(test: str, chart: str) -> None:
     "view",
     [
         ConverterView(record=TONE),
-        ConverterView(record=TONE, record_bits=10, justify="right", rate_hz=48e3, full_scale="dc", harmonics=9),
+        ConverterView(record=TONE, record_bits=10, justify="right", rate_hz="48000", full_scale="dc", harmonics=9),
         ConverterView(record=TONE, record_low=-1.0, record_high=1.0, fs_over="2^n-1"),
     ],
     ids=["as found", "as stated", "over a range"],

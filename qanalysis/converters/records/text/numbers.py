@@ -69,7 +69,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is read of a text: the columns `wanted`, by their places, of lines that have `width` cells, empty ones counted."""
+    """What is read of a text: the columns `wanted`, by their places, of lines of `width` cells."""
 
     text: TextFile
     layout: Layout

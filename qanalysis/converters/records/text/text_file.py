@@ -118,6 +118,7 @@ def _describe(
         numbers,
         inputs=inputs,
         times=rate.times,
+        carries_unit=bool(form.unit),
         unit=form.unit or ("" if is_whole and not is_own else unit),
         container_bits=form.container_bits if has_words else None,
         container_signed=False if has_words and form.container_bits else None,
