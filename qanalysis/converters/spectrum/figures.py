@@ -26,12 +26,13 @@ Seen = TypeVar("Seen", bound=RecordRow)
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What only the findings need: degrees of freedom of the noise, the bin of the largest spur,
-    whether the noise may be as high.
+    whether the noise may be as high; and the noise as a mean square, which the row tells in its own unit.
     """
 
     freedom: float = 0.0
     spur_bin: int | None = None
     spur_below_noise: bool = False
+    noise: float = 0.0
 
 
 def measure_figures(
@@ -55,7 +56,7 @@ def measure_figures(
         density = None if seen.band_hz is None else float(noise_dbfs - 10 * np.log10(np.ptp(seen.band_hz)))
         seen = replace(seen, noise_dbfs=noise_dbfs, nsd_dbfs_hz=density)
     if not view.fits:
-        return seen, Evidence()
+        return seen, Evidence(noise=noise)
     seen = _add_thd(seen, view, shares)
     error = shares.noise + shares.products + filled * shares.tone_bins
     sinad = level_db(shares.tones, error)
@@ -76,7 +77,7 @@ def measure_figures(
         snr_ci95_db=(level_db(shares.tones, noise_high), level_db(shares.tones, noise_low)),
         sfdr_ci95_db=sfdr_ci,
     )
-    evidence = Evidence(freedom, spur_bin, spur_below)
+    evidence = Evidence(freedom, spur_bin, spur_below, noise)
     return (seen if full_scale is None else _refer_to_full_scale(seen, shares, full_scale)), evidence
 
 

@@ -14,7 +14,7 @@ from qanalysis.converters.converter import LsbConvention
 from qanalysis.converters.findings import CONTRADICTIONS, Finding, tell_guess
 from qanalysis.converters.lines import Line, LineTable, tell, write_cell
 from qanalysis.converters.spectrum.components import Component
-from qanalysis.notation import NOTHING, plain, si, signed, true_minus
+from qanalysis.notation import NOTHING, decibels, plain, si, signed, true_minus
 from qanalysis.results.columns import Kind, RowType, column
 from qanalysis.results.gates import LimitCheck
 
@@ -238,7 +238,10 @@ class RecordRow(RowType):
         "DC", "dBFS", better="lower", formula="power of the mean, of I/Q samples of both rails", default=None, late=True
     )
     noise_rms: float | None = column(
-        "Noise, rms", formula="without tone and distortion, in the unit of the range", default=None, late=True
+        "Noise, rms",
+        formula="without tone and distortion, in the unit of the range; of I/Q samples that of a rail",
+        default=None,
+        late=True,
     )
     noise_free_bits: float | None = column(
         "Noise-free bits",
@@ -271,9 +274,19 @@ class RecordRow(RowType):
     @property
     def headline(self) -> str:
         """The figures one asks for first, in a sentence; a width that was guessed stands beside the ENOB."""
+        if self.cycles is None and self.noise_rms is not None:
+            return f"No tone: {self._tell_noise()}{self._averaged}."
         cells = ((self.sinad_db, "dB"), (self.enob_ieee, "bit"), (self.sfdr_dbc, "dBc"))
         sinad, bits, sfdr = (write_cell(*cell) for cell in cells)
         return f"SINAD {sinad}, ENOB {bits}{_at(self._guess)}, SFDR {sfdr}{self._averaged}."
+
+    def _tell_noise(self) -> str:
+        """The noise power ratio where there is a notch, the noise in steps or in the unit of the range, its density."""
+        rms = self.noise_rms or 0.0
+        size = f"{plain(rms)} rms" if self.lsb is None else f"{plain(rms / self.lsb)} LSB rms"
+        ratio = "" if self.npr_db is None else f"noise power ratio {decibels(self.npr_db)}, "
+        density = "" if self.nsd_dbfs_hz is None or not rms else f", {decibels(self.nsd_dbfs_hz, 'dBFS/Hz', digits=1)}"
+        return f"{ratio}noise {size}{_at(self._guess)}{density}"
 
     @property
     def _averaged(self) -> str:
@@ -321,9 +334,32 @@ class RecordRow(RowType):
             tell(self, "enob_ieee", f"IEEE 1241, of {scale}; {_tell_interval(self.enob_ci95, 'bit')}"),
             tell(self, "enob_at_level", "(SINAD − 1.7609) / 6.0206"),
             tell(self, "nsd_dbfs_hz", band),
+            *self._late_lines,
             tell(self, "window", f"{self.side_bins} side bins, {self.samples:,} samples", self.window),
             tell(self, "lsb", step, None if self.lsb is None else plain(self.lsb, digits=4)),
         )
+
+    @property
+    def _late_lines(self) -> tuple[Line, ...]:
+        """Figures that some records have: of their noise, of I/Q samples, of a notch, of averages."""
+        steps = "" if self.lsb is None or self.noise_rms is None else f"; {plain(self.noise_rms / self.lsb)} LSB"
+        rms = None if self.noise_rms is None else plain(self.noise_rms, digits=4)
+        free = "bits − log2(6.6 rms in LSB); the effective resolution, bits − log2(rms), is 2.72 bit more"
+        notch = None if self.notch is None else " to ".join(tell_frequency(end, self.fs_hz) for end in self.notch)
+        lines = {
+            "noise_rms": tell(self, "noise_rms", f"without tone and distortion, in the unit of the range{steps}", rms),
+            "noise_free_bits": tell(self, "noise_free_bits", free),
+            "npr_db": tell(
+                self, "npr_db", f"density beside the notch over that inside; {_tell_interval(self.npr_ci95_db, 'dB')}"
+            ),
+            "notch": tell(self, "notch", "ends of the notch", notch),
+            "image_dbc": tell(self, "image_dbc", "line at minus the tone's frequency over the tone"),
+            "dc_dbfs": tell(self, "dc_dbfs", "offset of both rails from their middle"),
+            "average": tell(self, "average", f"{self.records} records, laid in phase by their tone", self.average)
+            if self.average == "coherent"
+            else tell(self, "average", f"mean of the powers of {self.records} records", self.average or ""),
+        }
+        return tuple(line for name, line in lines.items() if getattr(self, name) is not None)
 
     @property
     def tables(self) -> tuple[LineTable, ...]:
