@@ -29,15 +29,16 @@ def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
     found : of a converter of at least 2 bits. DNL and its bars are of shape (2^bits - 2,), since the end codes have no
         width; INL and its, which belong to transitions, of shape (2^bits - 1,).
 
-    The title gives the number of missing codes, the alternative text the extremes of both too.
+    The title gives the number of missing codes, the alternative text the extremes of both too. Where the figures are
+    withheld both panels are empty, and the texts say why.
     """
     colours = PALETTES[theme]
-    missing = len(found.missing_codes)
+    missing = len(found.missing_codes or ())
     words = f"{missing} missing code{'' if missing == 1 else 's'}"
-    dnl, inl = _span(found.dnl_min_lsb, found.dnl_max_lsb), _span(found.inl_min_lsb, found.inl_max_lsb)
-    test = f"{escape(found.test)} histogram · INL by {escape(found.inl_reference)} line"
+    kind = found.test if found.test == "pairs" else f"{found.test} histogram"
+    test = f"{escape(kind)} · INL by {escape(found.inl_reference)} line"
     figure = begin(
-        f"DNL and INL by code, {words}",
+        "DNL and INL are withheld" if found.withheld else f"DNL and INL by code, {words}",
         theme,
         subtitle=f"{test} · band: {in_percent(found.confidence, 'g')} confidence",
         height=480,
@@ -46,6 +47,8 @@ def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
         yaxis2={"title": {"text": "INL (LSB)"}, "domain": [0, 0.45], "zeroline": True},
         showlegend=False,
     )
+    if found.withheld:
+        return finish(figure, f"DNL and INL are withheld: {found.findings[0].text}")
     _draw_band(figure, found.dnl_codes, found.dnl_lsb, found.dnl_bar_lsb, axis="y", name="DNL", colour=colours.kept)
     _draw_band(figure, found.inl_codes, found.inl_lsb, found.inl_bar_lsb, axis="y2", name="INL", colour=colours.error)
     gone = found.dnl_lsb <= MISSING_DNL_LSB
@@ -56,11 +59,12 @@ def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
         figure.add_scatter(
             x=found.dnl_codes[places], y=found.dnl_lsb[places], mode="markers", marker=marker, hovertemplate=hover
         )
+    dnl, inl = _span(found.dnl_lsb), _span(found.inl_lsb)
     return finish(figure, f"DNL lies in {dnl} LSB and INL in {inl} LSB, with {words}.")
 
 
-def _span(low: float, high: float) -> str:
-    return f"{signed(low, '+.3f')} to {signed(high, '+.3f')}"
+def _span(values: Doubles) -> str:
+    return f"{signed(float(values.min()), '+.3f')} to {signed(float(values.max()), '+.3f')}"
 
 
 def _draw_band(

@@ -211,7 +211,9 @@ def measure_capture(record: Record, options: LinearityOptions | None = None) -> 
         raise ValueError(f"{record.name} {fault}")
     if options.low is None:
         options = replace(options, low=0.0, high=2.0**record.bits)
-    return measure_linearity(record.codes, options, bits=record.bits, signed=record.signed)
+    guessed = any(guess.code == "unsigned" for guess in record.guesses)
+    signed = None if guessed or record.signed else record.signed
+    return measure_linearity(record.codes, options, bits=record.bits, signed=signed)
 
 
 def describe_capture(record: Record, found: Spectrum) -> Spectrum:
@@ -241,8 +243,11 @@ def describe_tested(record: Record, found: Linearity) -> LinearityRow:
     """The row of a record's linearity test; that a ramp or a sine reaches the end codes is no finding
     here: it has to.
     """
-    findings = [finding for finding in examine_record(record) if finding.code != "clipping"]
-    return describe_linearity(found, (*findings, *record.guesses))
+    known = {"clipping", *(finding.code for finding in found.findings)}
+    if "wrapped-codes" in known:
+        known |= {"unsigned"}  # which is what the file looked like
+    findings = [finding for finding in examine_record(record) if finding.code not in known]
+    return describe_linearity(found, (*findings, *(guess for guess in record.guesses if guess.code not in known)))
 
 
 def tabulate_capture(

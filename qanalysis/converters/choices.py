@@ -19,8 +19,8 @@ TRANSFERS: tuple[Transfer, ...] = get_args(Transfer)
 #: What 0 dBFS is the rms of: a sine over the range, or a square (dc) over it.
 FullScaleWave = Literal["sine", "dc"]
 FULL_SCALES: tuple[FullScaleWave, ...] = get_args(FullScaleWave)
-#: What stood at the input of a linearity test.
-Test = Literal["ramp", "sine"]
+#: What stood at the input of a linearity test: a ramp or a sine, or inputs that are known, one of each code.
+Test = Literal["ramp", "sine", "pairs"]
 TESTS: tuple[Test, ...] = get_args(Test)
 #: The line that an INL is taken from.
 InlReference = Literal["end-point", "best-fit"]
@@ -78,7 +78,7 @@ def check_full_scale(word: str) -> FullScaleWave:
 
 def check_test(word: str) -> Test:
     """The word as a linearity test; ValueError names them all."""
-    return choose(word, TESTS, f"test {quote(word)} is unknown; choose {' or '.join(TESTS)}")
+    return choose(word, TESTS, f"test {quote(word)} is unknown; choose {', '.join(TESTS)}")
 
 
 def check_unit(word: str) -> Unit:

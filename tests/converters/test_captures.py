@@ -159,7 +159,7 @@ def test_settings_say_what_was_asked_and_how_the_file_was_read(tmp_path: Path) -
         ({"low": 0.0}, "range 0.0:None: give both low and high, or neither"),
         ({"drive": (1.0, 0.0)}, "drive 1.0:0.0: the lowest input must lie below the highest"),
         ({"reference": "ends"}, "INL reference 'ends' is unknown; choose end-point or best-fit"),
-        ({"test": "noise"}, "test 'noise' is unknown; choose ramp or sine"),
+        ({"test": "noise"}, "test 'noise' is unknown; choose ramp, sine, pairs"),
         ({"fs_over": "2n"}, "fs_over '2n': full scale is divided by"),
         ({"transfer": "ceil"}, "transfer 'ceil' is unknown; use mid-tread, mid-rise, floor"),
     ],

@@ -6,7 +6,7 @@ The hits behind a linearity test, and whether the record fits it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from qanalysis.converters.choices import Test, check_test
 from qanalysis.converters.findings import Finding
+from qanalysis.converters.linearity.hysteresis import find_hysteresis
+from qanalysis.converters.linearity.phases import judge_phases
+from qanalysis.converters.linearity.ramps import Index, follow_ramp, settle_sign
+from qanalysis.converters.linearity.stuck_bits import (
+    describe_stuck_bits,
+    find_stuck_bits,
+    list_barred,
+    name_inverse_bits,
+)
 from qanalysis.notation import true_minus
 
 LARGEST_BITS = 24  # arrays by code: 2^24 of them are 128 MB each
@@ -27,7 +36,10 @@ class CodeDensity:
 
     `largest_step_back` is how far, in codes, a single ramp ever falls behind what it has reached: 0 for one free of
     noise; None for a sine and for a record of several ramps. `samples` may be fewer than were given: a sine is cut to
-    whole periods.
+    whole periods, ramps to whole ones. `clumped` is how many samples of evenly spread phases the largest gap of a sine
+    takes, 0 where that is no limit; `steady` how many ramps know each transition to a sample, 0 where noise does not
+    let them. `obstacle` says why the hits have no transitions in them, None where they have;
+    `barred` are then the codes that can not come, by place from 0, None where that is not known.
     """
 
     test: Test
@@ -35,6 +47,10 @@ class CodeDensity:
     first_code: int
     largest_step_back: int | None
     findings: tuple[Finding, ...] = ()
+    clumped: float = 0.0
+    steady: int = 0
+    obstacle: Finding | None = None
+    barred: tuple[int, ...] | None = None
 
     @property
     def samples(self) -> int:
@@ -45,26 +61,57 @@ class CodeDensity:
 def count_codes(codes: ArrayLike, *, bits: int, test: Test = "ramp", signed: bool | None = None) -> CodeDensity:
     """Count the codes of a record, (samples,), after checking that they can serve the test.
 
-    `signed`: two's complement, -2^(bits-1) to 2^(bits-1)-1; None takes negative codes as the sign of it. Raises
-    ValueError for what is no list of whole numbers, codes outside the width, a single code, too few samples, and end
-    codes that never occur; TypeError for values that are no real numbers.
+    `signed`: two's complement, -2^(bits-1) to 2^(bits-1)-1; None takes negative codes as the sign of it, and the other
+    reading where only in that a ramp does not jump. Raises ValueError for what is no list of whole numbers, codes
+    outside the width, a single code, too few samples, end codes that never occur, and parts of ramps that are no whole
+    one; TypeError for values that are no real numbers.
 
     >>> count_codes([0, 0, 1, 1, 2, 2, 3, 3], bits=2).hits.tolist()
     [2, 2, 2, 2]
     """
-    check_test(test)
+    if check_test(test) == "pairs":
+        raise ValueError("test 'pairs' needs the inputs beside the codes: give them to measure_pairs")
     record = _read_codes(codes)
     first_code, index = _place_codes(record, bits, signed=signed)
-    findings: list[Finding] = []
-    step_back = None
     if test == "sine":
-        index, findings = _keep_whole_periods(index, 2**bits)
-    else:
-        step_back, findings = _follow_ramp(index, 2**bits)
-    _check_count(index.size, bits, test)
+        return _count_sine(index, first_code, bits)
+    return _count_ramp(index, first_code, bits, settle=signed is None)
+
+
+def _count_ramp(index: Index, first_code: int, bits: int, *, settle: bool) -> CodeDensity:
+    """The density of the whole ramps, in the reading in which they do not jump."""
+    turned: tuple[Finding, ...] = ()
+    if settle:
+        index, first_code, turned = settle_sign(index, first_code, bits)
+    ramp = follow_ramp(index, 2**bits)
+    _check_count(ramp.kept.size, bits, "ramp")
+    hits = np.bincount(ramp.kept, minlength=2**bits)
+    lag = None if ramp.passes is None else find_hysteresis(ramp.kept, ramp.passes, 2**bits, first_code)
+    findings = (*turned, *ramp.findings, *(() if lag is None else (lag,)))
+    found = CodeDensity("ramp", hits, first_code, ramp.largest_step_back, findings, steady=ramp.steady)
+    return _judge_hits(found, bits)
+
+
+def _count_sine(index: Index, first_code: int, bits: int) -> CodeDensity:
+    """The density of whole periods, and whether their phases are many enough."""
+    few, clumped = judge_phases(index, 2**bits)
+    index, findings = _keep_whole_periods(index, 2**bits)
+    _check_count(index.size, bits, "sine")
     hits = np.bincount(index, minlength=2**bits)
-    _check_ends(hits, first_code, bits, test)
-    return CodeDensity(test, hits, first_code, step_back, (*findings, *_judge_shape(hits, test)))
+    return _judge_hits(CodeDensity("sine", hits, first_code, None, tuple(findings), clumped, obstacle=few), bits)
+
+
+def _judge_hits(density: CodeDensity, bits: int) -> CodeDensity:
+    """With what the hits themselves say: stuck bits, ends that were not reached, the shape of another test."""
+    hits, findings = density.hits, density.findings
+    if density.obstacle is not None:
+        return density
+    stuck = find_stuck_bits(hits)
+    if stuck:
+        barred = tuple(list_barred(stuck, hits.size).tolist())
+        return replace(density, obstacle=describe_stuck_bits(stuck, hits.size), barred=barred)
+    _check_ends(hits, density.first_code, bits, density.test)
+    return replace(density, findings=(*findings, *_judge_shape(hits, density.test)))
 
 
 def _read_codes(codes: ArrayLike) -> NDArray[np.integer[Any]]:
@@ -123,33 +170,7 @@ def _place_codes(
     return first, record - np.asarray(first, np.int64) if first else record
 
 
-def _follow_ramp(index: NDArray[np.integer[Any]], codes: int) -> tuple[int | None, list[Finding]]:
-    """How far the ramp ever steps back, None for several ramps, and what stands out on the way."""
-    quarter = max(1, index.size // 4)
-    falls = float(index[:quarter].mean()) > float(index[-quarter:].mean())
-    forward = index[::-1] if falls else index
-    step_back = int((np.maximum.accumulate(forward) - forward).max())
-    if step_back > codes // 2:
-        text = (
-            f"The codes fall back by {step_back} within the record: taken as several ramps. "
-            "In a single ramp it means codes of another sign or width."
-        )
-        return None, [Finding("several-ramps", text, step_back)]
-    findings = []
-    if falls:
-        findings.append(
-            Finding(
-                "falling-ramp",
-                "The codes fall along the record: taken as a ramp that runs from its highest to its lowest input.",
-            )
-        )
-    if step_back:
-        text = f"The codes step back by up to {step_back} on the way: noise, or a converter that is not monotonic."
-        findings.append(Finding("step-back", text, step_back))
-    return step_back, findings
-
-
-def _keep_whole_periods(index: NDArray[np.integer[Any]], codes: int) -> tuple[NDArray[np.integer[Any]], list[Finding]]:
+def _keep_whole_periods(index: Index, codes: int) -> tuple[Index, list[Finding]]:
     """A sine without its last part of a period, which would count one side twice;
     a record of whole periods stays as it is.
     """
@@ -175,7 +196,7 @@ def _keep_whole_periods(index: NDArray[np.integer[Any]], codes: int) -> tuple[ND
     return kept, [Finding("partial-period", text, index.size - kept.size)]
 
 
-def _find_edges(index: NDArray[np.integer[Any]], codes: int) -> NDArray[np.intp]:
+def _find_edges(index: Index, codes: int) -> NDArray[np.intp]:
     """First sample of each upper quarter that follows a lower quarter: one per period, whatever the noise between."""
     ends = np.flatnonzero((index < codes // 4) | (index >= codes - codes // 4))
     high = index[ends] >= codes // 2
@@ -203,9 +224,13 @@ def _check_ends(hits: NDArray[np.int64], first_code: int, bits: int, test: Test)
         return
     met = np.flatnonzero(hits)
     least, most = int(met[0]) + first_code, int(met[-1]) + first_code
+    if inverse := name_inverse_bits(hits):
+        raise ValueError(f"the end codes {first_code} and {first_code + 2**bits - 1} can not occur: {inverse}")
     verb = "does not overdrive the converter" if test == "sine" else "does not cover the range"
     width = max(most, -least - 1).bit_length() + (first_code < 0)
     hint = f", or state the width: these codes fit in {width} bits" if width < bits else ""
+    if met[0] >= hits.size // 2 or met[-1] < hits.size // 2:
+        hint += f", or look whether bit {bits - 1} is stuck"
     raise ValueError(
         f"the {test} {verb}: its codes are {least} to {most}, both {first_code} and {first_code + 2**bits - 1} must "
         f"occur ({bits} bits); "

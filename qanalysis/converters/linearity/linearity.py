@@ -33,8 +33,10 @@ class Linearity:
 
     `transitions`, `inl_lsb`, `inl_bar_lsb`: (2^n-1,), item i for transition i+1; `dnl_lsb`, `dnl_bar_lsb`: (2^n-2,),
     item i for code i+1. `offset_lsb`, `gain_error_percent` and `tue_max_lsb` are None where the input is unknown: a
-    sine without `drive`; the transitions are then placed so that the reference line is the ideal one. A gain error
-    above 0 means transitions too far apart.
+    sine without `drive`, pairs without a range; the transitions are then placed so that the reference line is the ideal
+    one. A gain error above 0 means transitions too far apart. Where no transition can be defended (see `withheld`) all
+    arrays but `hits` are empty and all figures None; `missing_codes` are then the codes that can not come, None where
+    that is not known.
     """
 
     converter: Converter
@@ -52,41 +54,46 @@ class Linearity:
     offset_lsb: float | None
     gain_error_percent: float | None
     tue_max_lsb: float | None
-    missing_codes: tuple[int, ...]
+    missing_codes: tuple[int, ...] | None
     largest_step_back: int | None
     dnl_within_lsb: float
     samples_needed: int
     findings: tuple[Finding, ...]
 
     @property
+    def withheld(self) -> bool:
+        """Whether the record has no transitions to defend: its findings say why."""
+        return not self.transitions.size
+
+    @property
     def dnl_codes(self) -> NDArray[np.int64]:
         """The record's own number of the code of each item of `dnl_lsb`."""
-        return np.arange(1, self.hits.size - 1) + self.first_code
+        return np.arange(1, 1 + self.dnl_lsb.size) + self.first_code
 
     @property
     def inl_codes(self) -> NDArray[np.int64]:
         """The record's own number of the code that each transition of `inl_lsb` begins."""
-        return np.arange(1, self.hits.size) + self.first_code
+        return np.arange(1, 1 + self.inl_lsb.size) + self.first_code
 
     @property
-    def dnl_min_lsb(self) -> float:
+    def dnl_min_lsb(self) -> float | None:
         """The narrowest code."""
-        return float(self.dnl_lsb.min())
+        return None if self.withheld else float(self.dnl_lsb.min())
 
     @property
-    def dnl_max_lsb(self) -> float:
+    def dnl_max_lsb(self) -> float | None:
         """The widest code."""
-        return float(self.dnl_lsb.max())
+        return None if self.withheld else float(self.dnl_lsb.max())
 
     @property
-    def inl_min_lsb(self) -> float:
+    def inl_min_lsb(self) -> float | None:
         """The transition furthest below the reference line."""
-        return float(self.inl_lsb.min())
+        return None if self.withheld else float(self.inl_lsb.min())
 
     @property
-    def inl_max_lsb(self) -> float:
+    def inl_max_lsb(self) -> float | None:
         """The transition furthest above the reference line."""
-        return float(self.inl_lsb.max())
+        return None if self.withheld else float(self.inl_lsb.max())
 
     @property
     def monotonic(self) -> bool | None:
@@ -110,16 +117,48 @@ def measure_linearity(
     ([0.33, -0.33], [0.0, 0.33, 0.0], ())
     """
     options = replace(options or LinearityOptions(), **changes)
-    converter = _build_converter(bits, options)
+    converter = build_converter(bits, options)
     limits = options.drive or ((converter.low, converter.high) if options.test == "ramp" else None)
     density = count_codes(codes, bits=bits, test=options.test, signed=signed)
+    if density.obstacle is not None:
+        return _withhold(converter, options, density, density.obstacle)
     place = _place_transitions(density)
     ideal = converter.transitions
     transitions = limits[0] + (limits[1] - limits[0]) * place if limits else _fit_to(ideal, place, options.reference)
+    found = compare_transitions(
+        Transitions(transitions, _find_bars(density, place, options.confidence), known=limits is not None),
+        converter,
+        options,
+        density,
+    )
+    return replace(found, findings=_judge(found, drive=options.drive))
+
+
+class Bars(NamedTuple):
+    """Half-widths in LSB of DNL (2^n-2,) and INL (2^n-1,)."""
+
+    dnl: Doubles
+    inl: Doubles
+
+
+class Transitions(NamedTuple):
+    """Where each code begins (2^n-1,), how well that is known, and whether the places are those of the input: offset,
+    gain and TUE need it.
+    """
+
+    places: Doubles
+    bars: Bars
+    known: bool
+
+
+def compare_transitions(
+    seen: Transitions, converter: Converter, options: LinearityOptions, density: CodeDensity
+) -> Linearity:
+    """The errors of transitions that were seen, against the line of the options and the ideal ones of the converter."""
+    transitions, ideal = seen.places, converter.transitions
     dnl = np.diff(transitions) / np.mean(np.diff(transitions)) - 1
     line = _draw_line(transitions, options.reference)
-    bars = _find_bars(density, place, options.confidence)
-    found = Linearity(
+    return Linearity(
         converter=converter,
         test=options.test,
         inl_reference=options.reference,
@@ -130,20 +169,53 @@ def measure_linearity(
         transitions=transitions,
         dnl_lsb=dnl,
         inl_lsb=(transitions - line.start - line.step * np.arange(ideal.size)) / line.step,
-        dnl_bar_lsb=bars.dnl,
-        inl_bar_lsb=bars.inl,
-        offset_lsb=(line.start - float(ideal[0])) / converter.lsb if limits else None,
-        gain_error_percent=100 * (line.step / converter.lsb - 1) if limits else None,
-        tue_max_lsb=float(np.abs(transitions - ideal).max()) / converter.lsb if limits else None,
+        dnl_bar_lsb=seen.bars.dnl,
+        inl_bar_lsb=seen.bars.inl,
+        offset_lsb=(line.start - float(ideal[0])) / converter.lsb if seen.known else None,
+        gain_error_percent=100 * (line.step / converter.lsb - 1) if seen.known else None,
+        tue_max_lsb=float(np.abs(transitions - ideal).max()) / converter.lsb if seen.known else None,
         missing_codes=tuple((np.flatnonzero(dnl <= MISSING_DNL_LSB) + 1 + density.first_code).tolist()),
         largest_step_back=density.largest_step_back,
         dnl_within_lsb=options.dnl_within_lsb,
-        samples_needed=samples_needed(
-            bits, options.dnl_within_lsb, options.confidence, test=options.test, ordered=density.largest_step_back == 0
-        ),
+        samples_needed=_count_needed(converter, options, density),
         findings=density.findings,
     )
-    return replace(found, findings=_judge(found, drive=options.drive))
+
+
+def _withhold(converter: Converter, options: LinearityOptions, density: CodeDensity, obstacle: Finding) -> Linearity:
+    """What is left where no transition can be defended: the hits, the codes that can not come, and why."""
+    none = np.empty(0)
+    barred = density.barred
+    return Linearity(
+        converter=converter,
+        test=options.test,
+        inl_reference=options.reference,
+        samples=density.samples,
+        confidence=options.confidence,
+        first_code=density.first_code,
+        hits=density.hits,
+        transitions=none,
+        dnl_lsb=none,
+        inl_lsb=none,
+        dnl_bar_lsb=none,
+        inl_bar_lsb=none,
+        offset_lsb=None,
+        gain_error_percent=None,
+        tue_max_lsb=None,
+        missing_codes=None if barred is None else tuple(code + density.first_code for code in barred),
+        largest_step_back=density.largest_step_back,
+        dnl_within_lsb=options.dnl_within_lsb,
+        samples_needed=_count_needed(converter, options, density),
+        findings=(obstacle, *density.findings),
+    )
+
+
+def _count_needed(converter: Converter, options: LinearityOptions, density: CodeDensity) -> int:
+    """Samples for the DNL that was asked for; of several ramps that never step back each has to be as long."""
+    bits, dnl, sure = converter.bits, options.dnl_within_lsb, options.confidence
+    needed = samples_needed(bits, dnl, sure, test=options.test)
+    ordered = samples_needed(bits, dnl, sure, test=options.test, ordered=True)
+    return min(needed, density.steady * ordered) if density.steady else needed
 
 
 def samples_needed(
@@ -151,9 +223,9 @@ def samples_needed(
 ) -> int:
     """Samples for which every DNL is known within +-`dnl_lsb` at the two-sided `confidence`.
 
-    A sine needs pi 2^(n-1) (z/b)^2, a noisy ramp 2^n (z/b)^2, a single ramp that never steps back (`ordered`) 2^n/b:
-    each of its transitions is known to a sample. Source: IEEE 1241-2010, sine histogram. Raises ValueError for what is
-    out of range.
+    A sine needs pi 2^(n-1) (z/b)^2, a noisy ramp 2^n (z/b)^2, a single ramp that never steps back (`ordered`), and
+    pairs free of noise, 2^n/b: each of its transitions is known to a sample. Source: IEEE 1241-2010, sine histogram.
+    Raises ValueError for what is out of range.
 
     >>> samples_needed(8, 0.1), samples_needed(12, 0.1), samples_needed(12, 0.25)
     (154475, 2471588, 395455)
@@ -163,8 +235,8 @@ def samples_needed(
         raise ValueError(f"a DNL error of {dnl_lsb} LSB can not be asked for; give a number above 0, such as 0.1")
     if bits < 1:
         raise ValueError(f"bits is {bits}, must be at least 1")
-    z = _find_z(confidence)
-    if ordered and test == "ramp":
+    z = find_z(confidence)
+    if (ordered and test == "ramp") or test == "pairs":
         return math.ceil((1 << bits) / dnl_lsb)
     return math.ceil((math.pi / 2 if test == "sine" else 1) * (1 << bits) * (z / dnl_lsb) ** 2)
 
@@ -176,14 +248,7 @@ class _Line(NamedTuple):
     step: float
 
 
-class _Bars(NamedTuple):
-    """Half-widths in LSB of DNL (2^n-2,) and INL (2^n-1,)."""
-
-    dnl: Doubles
-    inl: Doubles
-
-
-def _build_converter(bits: int, options: LinearityOptions) -> Converter:
+def build_converter(bits: int, options: LinearityOptions) -> Converter:
     """The converter that is tested, over 0 to 1 where no range was given; ValueError outside 2 to 24 bits."""
     low, high = (0.0, 1.0) if options.low is None or options.high is None else (options.low, options.high)
     converter = Converter(bits, low, high, fs_over=options.fs_over, transfer=options.transfer)
@@ -192,7 +257,7 @@ def _build_converter(bits: int, options: LinearityOptions) -> Converter:
     return converter
 
 
-def _find_z(confidence: float) -> float:
+def find_z(confidence: float) -> float:
     """The two-sided quantile of the normal distribution."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, must lie between 0 and 1, such as 0.95")
@@ -223,24 +288,25 @@ def _fit_to(ideal: Doubles, place: Doubles, reference: InlReference) -> Doubles:
     return placed
 
 
-def _find_bars(density: CodeDensity, place: Doubles, confidence: float) -> _Bars:
+def _find_bars(density: CodeDensity, place: Doubles, confidence: float) -> Bars:
     """Half-widths in LSB: the error of counts times the input per hit.
 
     Counts have Wilson's interval, which a code without hits has too.
     """
-    z, samples, hits = _find_z(confidence), density.samples, density.hits[1:-1]
+    z, samples, hits = find_z(confidence), density.samples, density.hits[1:-1]
     inside = int(hits.sum())
     counted = np.concatenate(([0], np.cumsum(hits)))
     dnl_hits = z / (1 + z * z / samples) * np.sqrt(hits * (1 - hits / samples) + z * z / 4)
     inl_hits = z * np.sqrt(counted * (1 - counted / inside))  # 0 at both ends, where the line is pinned
-    if density.largest_step_back == 0:
-        dnl_hits, inl_hits = np.minimum(dnl_hits, 1), np.minimum(inl_hits, 1)
+    if density.steady:
+        dnl_hits, inl_hits = np.minimum(dnl_hits, density.steady), np.minimum(inl_hits, density.steady)
+    dnl_hits, inl_hits = np.maximum(dnl_hits, density.clumped), np.maximum(inl_hits, density.clumped)
     step = (place[-1] - place[0]) / hits.size
     if density.test == "ramp":
-        return _Bars(dnl_hits / samples / step, inl_hits / samples / step)
+        return Bars(dnl_hits / samples / step, inl_hits / samples / step)
     slope = np.pi * np.sqrt(place * (1 - place)) / samples  # derivative of the sine's place by the count
     middle = np.sqrt((slope[1:] ** 2 + slope[:-1] ** 2) / 2)
-    return _Bars(dnl_hits * middle / step, inl_hits * slope / step)
+    return Bars(dnl_hits * middle / step, inl_hits * slope / step)
 
 
 def _judge(found: Linearity, *, drive: tuple[float, float] | None) -> tuple[Finding, ...]:

@@ -130,8 +130,18 @@ class TextbookRow(RowType):
         formula="LSB / FS in parts per million",
     )
     resolution_db: float = column("Resolution in dB", "dB", of=_of("resolution_db"), formula="20 log10(LSB / FS)")
-    rms_error: float = column("RMS quantization error", "V", of=_of("rms_error"), formula="LSB / √12")
-    ideal_snr_db: float = column("Ideal SNR", "dB", of=_of("ideal_snr_db"), formula="full-scale sine over LSB² / 12")
+    rms_error: float = column(
+        "RMS quantization error",
+        "V",
+        of=_of("rms_error"),
+        formula="LSB / √12; for floor LSB / √3, its mean of half a step included",
+    )
+    ideal_snr_db: float = column(
+        "Ideal SNR",
+        "dB",
+        of=_of("ideal_snr_db"),
+        formula="full-scale sine over LSB² / 12, without the mean of the error",
+    )
     other_lsb: float = column(
         "Step, other convention",
         "V",
@@ -195,6 +205,20 @@ class TextbookRow(RowType):
         formula="(limited_snr_db − 1.7609) / 6.0206",
         late=True,
     )
+    mean_error: float | None = column(
+        "Mean quantization error",
+        "V",
+        of=_of("mean_error"),
+        formula="mean of reconstructed − input: −LSB / 2 for floor, else 0",
+        late=True,
+    )
+    error_deviation: float | None = column(
+        "Deviation of the quantization error",
+        "V",
+        of=_of("error_deviation"),
+        formula="LSB / √12 about the mean",
+        late=True,
+    )
 
     @property
     def subject(self) -> str:
@@ -221,7 +245,7 @@ class TextbookRow(RowType):
             tell(self, "error_bound", self.transfer),
             tell(self, "top_level", f"{self.transfer}, {lsb}"),
             tell(self, "resolution_ppm", "of full scale", resolution),
-            tell(self, "rms_error", "LSB / √12"),
+            *self._tell_error(),
             tell(self, "ideal_snr_db", "full-scale sine over LSB² / 12"),
         )
         return (*figures, *self._tell_rate(), *self._tell_limits())
@@ -230,6 +254,16 @@ class TextbookRow(RowType):
     def tables(self) -> tuple[LineTable, ...]:
         """The input with its code and error, and its code words."""
         return list_input_tables([self])
+
+    def _tell_error(self) -> tuple[Line, ...]:
+        """The rms, and for floor what it is made of: the mean of half a step and the deviation about it."""
+        if self.transfer != "floor":
+            return (tell(self, "rms_error", "LSB / √12"),)
+        return (
+            tell(self, "rms_error", "LSB / √3: mean and deviation together"),
+            tell(self, "mean_error", "−LSB / 2, level − input"),
+            tell(self, "error_deviation", "LSB / √12 about the mean: the noise of the SNR"),
+        )
 
     def _tell_rate(self) -> tuple[Line, ...]:
         rate = self.conversion_rate_hz

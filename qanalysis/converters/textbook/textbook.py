@@ -170,14 +170,27 @@ class Textbook:
 
     @property
     def rms_error(self) -> float:
-        """LSB/sqrt 12: the deviation of an error spread evenly over one step,
-        about its mean (-LSB/2 for floor, else 0).
+        """Root of the mean square of an error spread evenly over one step: LSB/sqrt 12 about zero, and LSB/sqrt 3 for
+        floor, whose error has a mean of half a step.
         """
+        return math.hypot(self.mean_error, self.error_deviation)
+
+    @property
+    def mean_error(self) -> float:
+        """Mean of e = y - x between the ends: -LSB/2 for floor, whose levels stand at the lower edges, else 0."""
+        return -self.half_step_bound if self.converter.transfer == "floor" else 0.0
+
+    @property
+    def error_deviation(self) -> float:
+        """LSB/sqrt 12: the deviation of that error about its mean, whatever the transfer."""
         return self.step / math.sqrt(12)
 
     @property
     def ideal_snr_db(self) -> float:
-        """Power of a sine over the whole range over LSB^2/12: 6.02 n + 1.76 dB; with FS/(2^n-1) from that step."""
+        """Power of a sine over the whole range over LSB^2/12: 6.02 n + 1.76 dB; with FS/(2^n-1) from that step.
+
+        The mean of the error is DC and no noise: the SNR of floor is the same.
+        """
         return SINE_DB - self.resolution_db
 
     @property

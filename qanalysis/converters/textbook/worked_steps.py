@@ -106,16 +106,26 @@ def _noise(problem: Textbook) -> tuple[Step, ...]:
     """Rms of the error and the SNR of a full-scale sine; with 2^n - 1 steps beside what the rule would give."""
     converter = problem.converter
     rule = f"6.0206 · {converter.bits} + 1.7609"
-    rms = Step(
-        "RMS of the quantization error", "LSB / √12", f"{volts(problem.step)} / 3.464102", volts(problem.rms_error)
-    )
+    rms = _size_error(problem)
     if converter.fs_over == "2^n":
-        return rms, Step("Ideal SNR of a full-scale sine", "6.02 · n + 1.76 dB", rule, decibels(problem.ideal_snr_db))
+        return *rms, Step("Ideal SNR of a full-scale sine", "6.02 · n + 1.76 dB", rule, decibels(problem.ideal_snr_db))
     ratio, snr = (
         f"20 · log10(1.224745 · {converter.codes - 1})",
         f"{decibels(problem.ideal_snr_db)}, where {rule} = {decibels(problem.other_convention.ideal_snr_db)}",
     )
-    return rms, Step("Ideal SNR of a full-scale sine", "20 · log10(√1.5 · FS / LSB)", ratio, snr)
+    return *rms, Step("Ideal SNR of a full-scale sine", "20 · log10(√1.5 · FS / LSB)", ratio, snr)
+
+
+def _size_error(problem: Textbook) -> tuple[Step, ...]:
+    """Rms of the error; for floor also its mean, and the deviation about it, which alone is noise."""
+    lsb, rms = volts(problem.step), volts(problem.rms_error)
+    if problem.converter.transfer != "floor":
+        return (Step("RMS of the quantization error", "LSB / √12", f"{lsb} / 3.464102", rms),)
+    return (
+        Step("Mean of the quantization error", "−LSB / 2", f"−{lsb} / 2", volts(problem.mean_error)),
+        Step("Deviation about the mean", "LSB / √12", f"{lsb} / 3.464102", volts(problem.error_deviation)),
+        Step("RMS of the quantization error", "LSB / √3", f"{lsb} / 1.732051", rms),
+    )
 
 
 def _limit(problem: Textbook) -> tuple[Step, ...]:

@@ -344,7 +344,7 @@ SINE = convert(make_transitions(4), make_sine(4, samples=1000, cycles=7))
     [
         (RAMP, {"bits": 1}, "bits is 1; a linearity test takes 2 to 24"),
         (RAMP, {"bits": 25}, "bits is 25; a linearity test takes 2 to 24"),
-        (RAMP, {"test": "triangle"}, "test 'triangle' is unknown; choose ramp or sine"),
+        (RAMP, {"test": "triangle"}, "test 'triangle' is unknown; choose ramp, sine, pairs"),
         (RAMP, {"reference": "ends"}, "INL reference 'ends' is unknown; choose end-point or best-fit"),
         (RAMP, {"confidence": 1.0}, "confidence is 1.0, must lie between 0 and 1"),
         (RAMP, {"dnl_within_lsb": 0.0}, "a DNL error of 0.0 LSB"),

@@ -63,3 +63,12 @@ def test_the_settings_are_the_problem() -> None:
 def test_the_summary_names_the_bound_of_the_transfer() -> None:
     (row,) = list_textbook_rows(solve_textbook(8, 0, 12, transfer="floor"))
     assert row.headline == "Step 46.88 mV, error within 46.88 mV (floor), 0.3906 % of full scale per step."
+
+
+def test_the_lines_of_a_floor_transfer_tell_mean_and_deviation_beside_the_rms() -> None:
+    (floor,) = list_textbook_rows(solve_textbook(8, 0, 5, transfer="floor"))
+    (rounded,) = list_textbook_rows(solve_textbook(8, 0, 5))
+    lines = {line.column: line.text for line in floor.lines}
+    assert (lines["rms_error"], lines["mean_error"], lines["error_deviation"]) == ("11.28 mV", "−9.766 mV", "5.638 mV")
+    assert "mean_error" not in {line.column for line in rounded.lines}
+    assert (rounded.mean_error, rounded.error_deviation) == (0.0, rounded.rms_error)

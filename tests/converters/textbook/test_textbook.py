@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qanalysis.converters.choices import TRANSFERS
+from qanalysis.converters.choices import TRANSFERS, Transfer
 from qanalysis.converters.converter import LSB_CONVENTIONS, Converter
 from qanalysis.converters.textbook.textbook import PRESETS, Textbook, solve_textbook, tabulate_resolution
 from qanalysis.converters.textbook.worked_steps import work_out
 from qanalysis.notation import volts
+from qanalysis.quantizers.quantizer import FsOver
 
 # bits: codes, FS/2^n, FS/(2^n-1), ppm, percent, dB of FS, SNR of a sine in dB, rms of the error; FS = 10 V, as printed.
 RESOLUTION = {
@@ -334,3 +335,32 @@ def test_the_code_table_is_that_of_the_converter() -> None:
 def test_what_is_no_problem_is_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         solve_textbook(**{"bits": 8, "low": 0, "high": 5, **arguments})
+
+
+@pytest.mark.parametrize(("transfer", "mean"), [("mid-tread", 0.0), ("mid-rise", 0.0), ("floor", -0.5)])
+@pytest.mark.parametrize("fs_over", ["2^n", "2^n-1"])
+def test_the_error_has_the_mean_and_the_rms_of_its_transfer(transfer: Transfer, fs_over: FsOver, mean: float) -> None:
+    problem = solve_textbook(6, -3, 5, transfer=transfer, fs_over=fs_over)
+    converter = problem.converter
+    # 1000 inputs evenly inside each of 8 whole steps between the ends: a sum over midpoints misses the mean square by
+    # step^2 / (12 * 1000^2), the mean by rounding alone
+    start = converter.locate_transitions(20)
+    x = start + converter.lsb * (np.arange(8000) + 0.5) / 1000
+    errors = converter.round_trip(x) - x
+    assert errors.mean() == pytest.approx(problem.mean_error, abs=1e-9 * converter.lsb)
+    assert errors.std() == pytest.approx(problem.error_deviation, rel=1e-6)
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(problem.rms_error, rel=1e-6)
+    assert problem.mean_error == pytest.approx(mean * converter.lsb)
+    assert problem.ideal_snr_db == solve_textbook(6, -3, 5, fs_over=fs_over).ideal_snr_db  # type: ignore[arg-type]
+
+
+def test_a_truncating_converter_of_8_bits_over_5_volts_worked_by_hand() -> None:
+    problem = solve_textbook(8, 0, 5, transfer="floor")
+    assert problem.rms_error == as_printed("0.01127637245")  # 5/256/sqrt 3
+    assert problem.mean_error == -0.009765625
+    steps = {step.title: step for step in work_out(problem)}
+    assert str(steps["Mean of the quantization error"]).endswith("−LSB / 2 = −19.53125 mV / 2 = −9.765625 mV")
+    assert steps["RMS of the quantization error"].formula == "LSB / √3"
+    assert steps["RMS of the quantization error"].result == volts(problem.rms_error)
+    assert steps["Deviation about the mean"].result == volts(problem.error_deviation)
+    assert "Deviation about the mean" not in {step.title for step in work_out(solve_textbook(8, 0, 5))}
