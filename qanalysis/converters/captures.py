@@ -19,16 +19,16 @@ import numpy as np
 from qanalysis.arrays import Reals
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.doctor import examine_record
-from qanalysis.converters.findings import Finding
+from qanalysis.converters.findings import WHOLE_VALUES, Finding
 from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
 from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.linearity.row import LinearityRow, describe_linearity
 from qanalysis.converters.record_sets import check_alike, identify_captures, merge_findings, name_channel
 from qanalysis.converters.records.reading import Reading
-from qanalysis.converters.records.records import Record, read_record
+from qanalysis.converters.records.records import Record, read_as_values, read_record
 from qanalysis.converters.sample_records import write_sample
 from qanalysis.converters.spectrum.averaging import RecordSet, average_spectrum
-from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale
+from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale, lies_within, tell_whole_values
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.quadrature import analyze_quadrature
 from qanalysis.converters.spectrum.row import RecordRow
@@ -111,6 +111,10 @@ def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> S
     if record.uneven:
         even = replace(record, uneven=False)
         return withhold_figures(analyze_capture(even, options), _tell_uneven())
+    if record.codes is not None and record.is_named_voltage and lies_within(record.values, options.low, options.high):
+        note = tell_whole_values(record.values, options, f"in {quote(record.unit)} by the header")
+        found = analyze_capture(read_as_values(record), options)
+        return replace(found, findings=(note, *found.findings))
     if record.quadrature is not None:
         return _analyze_rails(record, record.quadrature, options)
     values, options = (record.codes, options) if record.codes is not None else _spread(record, options)
@@ -218,6 +222,8 @@ def measure_capture(record: Record, options: LinearityOptions | None = None) -> 
 
 def describe_capture(record: Record, found: Spectrum) -> Spectrum:
     """The row of a record's spectrum: what the doctor found, how the file was read, what the spectrum itself tells."""
+    if any(finding.code == WHOLE_VALUES for finding in found.findings):
+        record = read_as_values(record)
     return describe_spectrum(found, (*_examine_rails(record, found), *record.guesses))
 
 

@@ -36,7 +36,7 @@ def fold_cycles(cycles: float, samples: int) -> float:
 
 def is_coherent(spectrum: Phasors, power: NDArray[np.float64], samples: int, places: list[int]) -> bool:
     """Whether the tones at the bins `places` of a one-sided spectrum (samples // 2 + 1,) leak less than 1 % of the
-    noise, or no more than noise seems to.
+    noise and of themselves, or no more than noise seems to.
 
     `power` is proportional to the spectrum's squares.
 
@@ -53,7 +53,8 @@ def is_coherent(spectrum: Phasors, power: NDArray[np.float64], samples: int, pla
     tones, rest = power[places], float(others.sum())
     for place, tone in zip(places, tones, strict=True):
         leak = float(tone) * _measure_leak(spectrum, samples, place, lines)
-        if leak > LEAK_OF_NOISE * rest and leak > _ROUNDING * tone:
+        # A tone far below the rest loses of itself before the rest gains.
+        if leak > LEAK_OF_NOISE * min(rest, float(tone)) and leak > _ROUNDING * tone:
             return False
     return True
 

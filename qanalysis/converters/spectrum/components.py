@@ -21,6 +21,7 @@ from qanalysis.decibels import level_db
 ComponentKind = Literal["harmonic", "product", "spur"]
 #: What may own the bin of a line besides another line.
 ON_DC, ON_TONE = "DC", "the tone"
+_DISTURBED = 3  # lobes to each side of a line that is none of one bin
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Component:
 
     Parameters
     ----------
-    name : "HD3", "HD3 of f2", "IMD3 2f1-f2", "spur".
+    name : "HD3", "HD3 of f2", "IMD3 2f1-f2"; of what is no distortion "spur", "drift", "hum", "slow line", "settling",
+        "AM sideband", "PM sideband".
     order : of the distortion; 0 for a spur.
     frequency_hz : where it lies before sampling; alias_hz : where it shows; bin : the nearest bin. Both frequencies are
         None without a sample rate.
@@ -80,7 +82,7 @@ class Shares:
     """How a band's power divides: tones, claimed components, and the rest, which is noise.
 
     `fundamental` is the power of the strongest tone, `tones` of all; `tone_bins` and `noise_bins` count the band's
-    bins.
+    bins. `disturbed` and `disturbed_bins` are the part of the noise in bins that hold lines as well.
     """
 
     fundamental: float
@@ -89,6 +91,8 @@ class Shares:
     claims: tuple[Claim, ...]
     noise: float
     noise_bins: int
+    disturbed: float = 0.0
+    disturbed_bins: int = 0
 
     @property
     def owned(self) -> tuple[Claim, ...]:
@@ -107,13 +111,16 @@ class Shares:
 
     @property
     def noise_per_bin(self) -> float:
-        """Mean noise of one bin; 0 where every bin is taken."""
-        return self.noise / self.noise_bins if self.noise_bins else 0.0
+        """Mean noise of one bin, those left out that hold lines as well; 0 where every bin is taken."""
+        bins = self.noise_bins - self.disturbed_bins
+        if bins <= 0:
+            return self.noise / self.noise_bins if self.noise_bins else 0.0
+        return max(self.noise - self.disturbed, 0.0) / bins
 
 
-def share_power(view: View, first: int, last: int, harmonics: int) -> Shares:
+def share_power(view: View, first: int, last: int, harmonics: int, *, disturbed: Sequence[int] = ()) -> Shares:
     """Divide the bins first..last between tones, harmonics up to order `harmonics`, mixing products, and noise;
-    without a tone all is noise.
+    without a tone all is noise. Around the bins `disturbed` the noise of one bin can not be read.
     """
     free = np.zeros(view.power.size, dtype=bool)
     free[first : last + 1] = True
@@ -127,13 +134,17 @@ def share_power(view: View, first: int, last: int, harmonics: int) -> Shares:
             Claim(name, order, cycles, place, float(view.power[lobe].sum()) if len(lobe) else 0.0, len(lobe), shared)
         )
     powers = [float(view.power[lobe].sum()) for lobe in tones]
+    noise, noise_bins = float((view.power * free).sum()), int(np.count_nonzero(free))
+    taken = [lobe for place in disturbed for lobe in (_claim_lobe(view, free, place, width=_DISTURBED),)]
     return Shares(
         fundamental=powers[0] if powers else 0.0,
         tones=sum(powers),
         tone_bins=sum(len(lobe) for lobe in tones),
         claims=tuple(claims),
-        noise=float((view.power * free).sum()),
-        noise_bins=int(np.count_nonzero(free)),
+        noise=noise,
+        noise_bins=noise_bins,
+        disturbed=float(sum(view.power[lobe].sum() for lobe in taken)),
+        disturbed_bins=sum(len(lobe) for lobe in taken),
     )
 
 
@@ -156,10 +167,11 @@ def _list_products(view: View, harmonics: int) -> Iterator[tuple[str, int, float
             yield f"HD{order} of f2", order, order * second
 
 
-def _claim_lobe(view: View, free: NDArray[np.bool_], place: int) -> NDArray[np.intp]:
-    """The free bins of a lobe, which are free no longer."""
-    start = max(place - view.side_bins, 0)
-    lobe = start + np.flatnonzero(free[start : place + view.side_bins + 1])
+def _claim_lobe(view: View, free: NDArray[np.bool_], place: int, *, width: int = 1) -> NDArray[np.intp]:
+    """The free bins of a lobe, or of so many beside each other, which are free no longer."""
+    reach = width * (view.side_bins + 1) - 1
+    start = max(place - reach, 0)
+    lobe = start + np.flatnonzero(free[start : place + reach + 1])
     free[lobe] = False
     return lobe
 

@@ -275,11 +275,11 @@ class RecordRow(RowType):
     @property
     def headline(self) -> str:
         """The figures one asks for first, in a sentence; a width that was guessed stands beside the ENOB."""
-        if self.cycles is None and self.noise_rms is not None:
+        if self.cycles is None and self.noise_rms is not None:  # absent in older files
             return f"No tone: {self._tell_noise()}{self._averaged}."
         cells = ((self.sinad_db, "dB"), (self.enob_ieee, "bit"), (self.sfdr_dbc, "dBc"))
         sinad, bits, sfdr = (write_cell(*cell) for cell in cells)
-        return f"SINAD {sinad}, ENOB {bits}{_at(self._guess)}, SFDR {sfdr}{self._averaged}."
+        return f"SINAD {sinad}, ENOB {bits}{_at(tell_guess(self.bits, self.findings))}, SFDR {sfdr}{self._averaged}."
 
     def _tell_noise(self) -> str:
         """The noise power ratio where there is a notch, the noise in steps or in the unit of the range, its density."""
@@ -287,7 +287,7 @@ class RecordRow(RowType):
         size = f"{plain(rms)} rms" if self.lsb is None else f"{plain(rms / self.lsb)} LSB rms"
         ratio = "" if self.npr_db is None else f"noise power ratio {decibels(self.npr_db)}, "
         density = "" if self.nsd_dbfs_hz is None or not rms else f", {decibels(self.nsd_dbfs_hz, 'dBFS/Hz', digits=1)}"
-        return f"{ratio}noise {size}{_at(self._guess)}{density}"
+        return f"{ratio}noise {size}{_at(tell_guess(self.bits, self.findings))}{density}"
 
     @property
     def _averaged(self) -> str:
@@ -304,14 +304,10 @@ class RecordRow(RowType):
         return any(finding.code in CONTRADICTIONS for finding in self.findings)
 
     @property
-    def _guess(self) -> str:
-        return tell_guess(self.bits, self.findings)
-
-    @property
     def lines(self) -> tuple[Line, ...]:
         """The figures in the order in which one reads them, each with its convention."""
         full = f"0 dBFS: rms of a full-range {'sine' if self.full_scale == 'sine' else 'square (dc)'}"
-        scale = f"full scale{_at(self._guess)}"
+        scale = f"full scale{_at(tell_guess(self.bits, self.findings))}"
         order = f"HD2 to HD{self.harmonics_counted}, folded"
         seen = {None: "no tone", True: "coherent", False: "not coherent"}[self.coherent]
         tone = "none" if self.cycles is None else tell_frequency(self.cycles / self.samples, self.fs_hz)

@@ -332,3 +332,11 @@ def _remove_sine(values: Doubles, clock: _Clock, omega: float, sine: tuple[float
 def mean_square(values: Doubles) -> float:
     """Mean of the squares; one core is enough, so that short records do not wait for others."""
     return float(np.einsum("i,i", values, values) / values.size)
+
+
+def measure_line(values: Doubles, cycles: float) -> float:
+    """Mean square of the line at so many periods per record, as a bin of the plain DFT of `values` (samples,) has it;
+    between bins too.
+    """
+    sums = _project(values, _make_clock(values.size), 2 * np.pi * cycles / values.size)
+    return float(2 * abs(sums.flat) ** 2 / values.size**2)

@@ -19,11 +19,13 @@ from numpy.typing import ArrayLike
 from qanalysis.arrays import Doubles
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.bands import view_band
+from qanalysis.converters.spectrum.beside_tone import Scales, find_disturbances, judge_disturbances, name_line
 from qanalysis.converters.spectrum.components import Component, describe_claim, find_harmonic, share_power
 from qanalysis.converters.spectrum.figures import Evidence, measure_figures
 from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale
 from qanalysis.converters.spectrum.noise import find_notch, judge_colour, judge_notch
 from qanalysis.converters.spectrum.options import SpectrumOptions
+from qanalysis.converters.spectrum.ramp import RAMP
 from qanalysis.converters.spectrum.row import RecordRow, tell_frequency
 from qanalysis.converters.spectrum.sinefit import SineFit, check_rate, read_samples, rescale_fit, scale_record
 from qanalysis.converters.spectrum.verdicts import judge_constant, judge_view
@@ -137,7 +139,11 @@ def measure_spectrum(values: Doubles, range_of: FullScale, options: SpectrumOpti
 
 
 def describe_noise(found: Spectrum, channels: Sequence[Doubles], band: tuple[int, int]) -> Spectrum:
-    """The spectrum of records (samples,) without a tone, with the notch in their noise, or the noise's colour."""
+    """The spectrum of records (samples,) without a tone, with the notch in their noise, or the noise's colour; what
+    rises evenly is no noise.
+    """
+    if any(finding.code == RAMP for finding in found.findings):
+        return replace(found, noise_dbfs=None, nsd_dbfs_hz=None, noise_rms=None, noise_free_bits=None)
     if not found.power.any() or found.window != "rectangular":
         return found
     notch = find_notch(channels, band)
@@ -162,7 +168,9 @@ class Recording:
 def assemble_spectrum(view: View, range_of: FullScale, recording: Recording, wishes: Wishes) -> Spectrum:
     """The figures of a view, in the record's unit, with what its findings say."""
     fs_hz, samples, scale, options = recording.fs_hz, recording.samples, recording.scale, wishes.options
-    shares = share_power(view, wishes.first, wishes.last, options.harmonics)
+    disturbances = find_disturbances(view)
+    places = [one.place for one in disturbances]
+    shares = share_power(view, wishes.first, wishes.last, options.harmonics, disturbed=places)
     lines = tuple(describe_claim(claim, shares, view, fs_hz) for claim in shares.claims)
     harmonics = lines[: options.harmonics - 1]
     powers: dict[str, Any] = {f"hd{order}_dbc": find_harmonic(harmonics, order) for order in range(2, 7)}
@@ -194,14 +202,17 @@ def assemble_spectrum(view: View, range_of: FullScale, recording: Recording, wis
         **powers,
     )
     reference = None if range_of.power is None else range_of.power / scale**2
-    found, evidence = measure_figures(seen, view, shares, full_scale=reference, band=(wishes.first, wishes.last))
+    band = (wishes.first, wishes.last)
+    found, evidence = measure_figures(seen, view, shares, full_scale=reference, band=band, disturbances=disturbances)
+    scales = Scales(scale, "LSB" if range_of.lsb == 1 else "", fs_hz, samples)
+    told = judge_disturbances(disturbances, scales)
     noise = math.sqrt(evidence.noise) * scale * range_of.unit
     return replace(
         found,
         noise_rms=noise,
         noise_free_bits=None if view.fits else count_noise_free(noise, found),
         spur=_name_spur(found, evidence, lines),
-        findings=(*range_of.findings, *view.findings, *judge_view(view, found, evidence)),
+        findings=(*range_of.findings, *view.findings, *told, *judge_view(view, found, evidence)),
     )
 
 
@@ -225,6 +236,10 @@ def _name_spur(found: RecordRow, evidence: Evidence, lines: tuple[Component, ...
     )
     seen_hz = None if bin_hz is None else place * bin_hz
     name, order, frequency = (owner.name, owner.order, owner.frequency_hz) if owner else ("spur", 0, seen_hz)
+    if evidence.disturbance is not None:
+        owner, disturbance = None, evidence.disturbance
+        name, order = name_line(disturbance, found.fs_hz, found.samples), 0
+        frequency = seen_hz if bin_hz is None or disturbance.kind != "line" else disturbance.cycles * bin_hz
     clean = None if evidence.spur_below_noise else -found.sfdr_dbc
     return Component(name, order, frequency, seen_hz, place, -found.sfdr_dbc, clean, evidence.spur_below_noise)
 

@@ -6,12 +6,11 @@ import numpy as np
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.components import ON_DC, ON_TONE, Component
-from qanalysis.converters.spectrum.figures import Evidence
+from qanalysis.converters.spectrum.figures import AGREEMENT_DB, Evidence
 from qanalysis.converters.spectrum.row import RecordRow, tell_frequency
 from qanalysis.converters.spectrum.views import View
 from qanalysis.notation import decibels, plain, true_minus
 
-AGREEMENT_DB = 0.1  # between the SINAD of the spectrum and that of the sine fit
 _PRECISION_DB = 200  # more than 32 bits
 _DB_PER_NEPER = 10 / np.log(10)
 
@@ -138,21 +137,19 @@ def _judge_thd(row: RecordRow) -> list[Finding]:
 def _judge_disagreement(view: View, row: RecordRow, evidence: Evidence) -> Finding | None:
     """Why SINAD by spectrum and by sine fit differ, where they do by more than 0.1 dB.
 
-    None too where one of them is infinite or missing. Chance is 1.96 deviations of a chi-square of
-    the noise's degrees of freedom, in decibels.
+    None too where one of them is infinite or missing.
     """
     if (
-        row.sinad_db is None
+        row.spectrum_sinad_db is None
         or row.sinefit_sinad_db is None
-        or not np.isfinite([row.sinad_db, row.sinefit_sinad_db]).all()
+        or not np.isfinite([row.spectrum_sinad_db, row.sinefit_sinad_db]).all()
     ):
         return None
-    gap = row.sinad_db - row.sinefit_sinad_db
+    gap = row.spectrum_sinad_db - row.sinefit_sinad_db
     if abs(gap) <= AGREEMENT_DB:
         return None
-    # Two degrees of freedom of the fit, and the noise that the window sees instead of all of it.
-    chance = float(1.96 * _DB_PER_NEPER * np.sqrt(2 / evidence.freedom)) if evidence.freedom else float("inf")
-    if min(row.sinad_db, row.sinefit_sinad_db) > _PRECISION_DB:
+    chance = evidence.chance_db
+    if min(row.spectrum_sinad_db, row.sinefit_sinad_db) > _PRECISION_DB:
         reason = (
             "both lie where double precision and the window's side lobes end; "
             "the record itself has no error to speak of"
@@ -162,7 +159,7 @@ def _judge_disagreement(view: View, row: RecordRow, evidence: Evidence) -> Findi
     elif abs(gap) <= chance:
         reason = (
             f"the {view.window} window weights the middle of the record, so that the two see different noise; "
-            f"±{decibels(chance)} is chance (95 %)"
+            f"±{decibels(chance)} is chance (99 %)"
         )
     elif view.findings:
         reason = view.findings[0].text
@@ -171,8 +168,7 @@ def _judge_disagreement(view: View, row: RecordRow, evidence: Evidence) -> Findi
             f"chance explains only ±{decibels(chance)}: the tone drifts, breaks off or is modulated, "
             "or the band leaves part of the spectrum out"
         )
-    return Finding(
-        "sinad-differs",
-        f"SINAD is {decibels(row.sinad_db)} by spectrum and {decibels(row.sinefit_sinad_db)} by sine fit: {reason}.",
-        float(gap),
-    )
+        if evidence.by_fit:
+            reason = f"{reason}. The lower one stands for the record"
+    both = f"{decibels(row.spectrum_sinad_db)} by spectrum and {decibels(row.sinefit_sinad_db)} by sine fit"
+    return Finding("sinad-differs", f"SINAD is {both}: {reason}.", float(gap))

@@ -14,6 +14,7 @@ from qanalysis.arrays import Doubles, Phasors
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.coherence import fold_cycles, is_coherent
 from qanalysis.converters.spectrum.options import SpectrumOptions
+from qanalysis.converters.spectrum.ramp import is_drift, is_even, judge_ramp, remove_line
 from qanalysis.converters.spectrum.sinefit import SineFit, fit_tone, guess_frequency, mean_square, separate_tones
 from qanalysis.converters.spectrum.windows import (
     UNKNOWN_BITS,
@@ -31,6 +32,8 @@ from qanalysis.notation import decibels
 _CHANCE = 1e-6  # that noise alone shows a tone
 _SECOND_TONE = 0.1  # of the first one's power; what is smaller is a spur
 _CENTRE = 2048  # of `measure_lobe`
+_SLOWEST = 3  # periods: up to here a peak may be that of a ramp or of a slow line
+_FAR = 32  # periods
 _HIGHEST_RELATION = 5  # a line at a multiple up to this one is a harmonic, not a second tone
 
 
@@ -46,6 +49,7 @@ class View:
     coherent : None where there is no tone.
     fits : the sines, strongest first, for fs = 1.
     findings : why this view was taken, if not the usual one.
+    residual : (samples,) what the fits leave of the record; None without a tone.
     records : of how many records the powers are the mean.
     """
 
@@ -55,6 +59,7 @@ class View:
     coherent: bool | None
     fits: tuple[SineFit, ...] = ()
     findings: tuple[Finding, ...] = ()
+    residual: Doubles | None = None
     records: int = 1
 
     @property
@@ -79,12 +84,12 @@ class View:
 
     def measure_height(self, place: int) -> float:
         """Height of a line; between bins the parabola through three logarithms,
-        which windows of low side lobes follow.
+        which windows of low side lobes follow; the bin itself where a lobe folds onto itself.
         """
         middle = float(self.power[place])
         if (
             self.side_bins == 0
-            or not 0 < place < self.power.size - 1
+            or not self.side_bins < place < self.power.size - 1 - self.side_bins
             or not (around := self.power[place - 1 : place + 2]).all()
         ):
             return middle
@@ -118,9 +123,26 @@ def view_record(centred: Doubles, wishes: Wishes) -> View:
     peak = wishes.first + int(np.argmax(power[wishes.first : wishes.last + 1]))
     if not _stands_out(power, peak, wishes):
         return flat
+    if peak <= _SLOWEST and is_even(centred):
+        beside = _find_tone_beside(centred, power, wishes)
+        if beside is None:
+            return replace(flat, findings=(judge_ramp(centred),))
+        peak, spectrum = beside
+        return _take_view(centred, spectrum, flat, [peak], wishes)
     view = _take_view(centred, spectrum, flat, [peak], wishes)
     second = find_second_tone(view, wishes)
     return view if second is None else _take_view(centred, spectrum, flat, [peak, second], wishes)
+
+
+def _find_tone_beside(centred: Doubles, power: Doubles, wishes: Wishes) -> tuple[int, Phasors] | None:
+    """Bin of the tone that makes a ramp a drift, and the spectrum without the ramp; None where the ramp is all there
+    is. `power` is the record's.
+    """
+    spectrum = np.fft.rfft(remove_line(centred))
+    rest = _measure_power(spectrum, centred.size, centred.size)
+    peak = wishes.first + int(np.argmax(rest[wishes.first : wishes.last + 1]))
+    tone = float(rest[max(peak - 1, 0) : peak + 2].sum())
+    return (peak, spectrum) if _stands_out(rest, peak, wishes) and is_drift(float(power.sum()), tone) else None
 
 
 def find_second_tone(view: View, wishes: Wishes) -> int | None:
@@ -134,6 +156,8 @@ def find_second_tone(view: View, wishes: Wishes) -> int | None:
     place, reach = view.carriers[0], 2 * view.side_bins + 2
     rest[max(place - reach - wishes.first, 0) : max(place + reach + 1 - wishes.first, 0)] = 0.0
     second = wishes.first + int(np.argmax(rest))
+    if second <= _SLOWEST and place >= _FAR:
+        return None  # drift or hum
     if (
         second == place
         or view.measure_height(second) < _SECOND_TONE * height
@@ -189,7 +213,8 @@ def _take_view(centred: Doubles, spectrum: Phasors, flat: View, peaks: list[int]
     """
     coherent = is_coherent(spectrum, flat.power, centred.size, peaks)
     fits, residual = _fit_tones(centred, spectrum, peaks, coherent=coherent)
-    base = replace(flat, fits=tuple(sorted(fits, key=lambda fit: -fit.power)), coherent=coherent)
+    ranked = tuple(sorted(fits, key=lambda fit: -fit.power))
+    base = replace(flat, fits=ranked, coherent=coherent, residual=residual)
     if base.coherent and wishes.options.window in {"auto", "rectangular"}:
         return replace(base, side_bins=0 if wishes.options.side_bins == "auto" else int(wishes.options.side_bins))
     name, side_bins = choose_window(_find_resolution(base, wishes), base.samples)

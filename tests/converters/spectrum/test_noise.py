@@ -141,3 +141,9 @@ def test_noise_beside_a_tone_is_told_without_it() -> None:
     found = analyze_spectrum(1000 * np.sin(turns) + noise, low=-2048, high=2048)
     assert found.noise_rms == pytest.approx(3, rel=0.03)  # 16384 samples: 0.55 % at one deviation
     assert found.noise_free_bits is None
+
+
+def test_what_rises_evenly_is_no_noise() -> None:
+    found = analyze_spectrum(np.arange(4096), bits=12)
+    assert (found.noise_rms, found.noise_dbfs, found.noise_free_bits) == (None, None, None)
+    assert "coloured-noise" not in {finding.code for finding in found.findings}
