@@ -11,7 +11,7 @@ def tell_component(line: Component) -> tuple[str, ...]:
     """Cells of a harmonic, a product or a spur: name, frequency, where it shows, bin, two levels, remark."""
     places = (
         *(NOTHING if at is None else si(at, "Hz", digits=4) for at in (line.frequency_hz, line.alias_hz)),
-        str(line.bin),
+        true_minus(str(line.bin)),
     )
     clean = "below noise" if line.below_noise else write_cell(line.corrected_dbc, "dBc")
     return (
