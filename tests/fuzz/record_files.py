@@ -8,6 +8,7 @@ import io
 import json
 import random
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -87,6 +88,14 @@ def _write_wav(words: NDArray[Any], tag: int = 1, sign: bytes = b"RIFF") -> byte
     )
 
 
+def _pack(members: tuple[tuple[str, bytes], ...], method: int) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
 def _list_texts() -> dict[str, str]:
     pairs = [f"{at * 1e-3:.4f},{volts:.4f}" for at, volts in zip(_AT, _VOLTS, strict=True)]
     return {
@@ -134,7 +143,7 @@ def make_files() -> list[Files]:
         "f.iq": words.tobytes(),
     }
     members = (("x.npy", alone["a.npy"]), ("fs.npy", _save_npy(np.array(5e3))))
-    archives = {f"{seed}.npz": pack_members(random.Random(seed), members) for seed in range(3)}
+    archives = {f"{method}.npz": _pack(members, method) for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)}
     pair = {"r.sigmf-meta": json.dumps(meta).encode(), "r.sigmf-data": words.tobytes()}
     return [*({name: content} for name, content in {**alone, **archives}.items()), pair]
 

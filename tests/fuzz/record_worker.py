@@ -21,7 +21,7 @@ from qanalysis.converters.records.records import RecordError
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.results.document import to_json
 from tests.fuzz.record_files import Files, make_files, make_mutant
-from tests.fuzz.trial import LONGEST_LINE, LONGEST_MESSAGE, Unsound, _check_text, tell_error
+from tests.fuzz.trial import LONGEST_LINE, LONGEST_MESSAGE, Unsound, _Caught, _check_text, tell_error
 from tests.fuzz.worker import HANGS_S, _tell
 
 #: Of the processor, for a file of 256 samples.
@@ -57,10 +57,10 @@ def try_files(files: Files, options: dict, folder: Path) -> tuple[str, str]:
     start = time.process_time()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        try:
+        end, text = "fault", ""
+        with _Caught() as caught:
             end, text = _read(folder / next(iter(files)), options, folder)
-        except Exception as error:
-            end, text = "fault", tell_error(error)
+        text = tell_error(caught.error) if caught.error else text
     spent = time.process_time() - start
     for name in files:
         (folder / name).unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -92,7 +93,8 @@ def refuse_broken(fault: str, way_out: str) -> Iterator[None]:
     except RecordError:
         raise
     except Exception as error:  # zlib, tokenize, struct, memory
-        reason = shorten(" ".join(str(error).split()), 120) or type(error).__name__
+        told = re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "what is no literal", str(error))  # a parser's own objects
+        reason = shorten(" ".join(told.split()), 120) or type(error).__name__
         raise RecordError(f"{fault} ({reason}); {way_out}") from error
 
 

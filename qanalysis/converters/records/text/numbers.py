@@ -148,7 +148,7 @@ def _read_block(task: Task, block: Block) -> tuple[list[NDArray[Any]], int | NDA
     if not _has_comments(block.content):
         try:
             parts = _parse_quickly(task, block.content)
-        except (ValueError, CellError):
+        except (ValueError, KeyError, CellError):  # a KeyError for columns that no line has
             return _read_lines(task, block)
         count = block.content.count(b"\n") + (not block.content.endswith(b"\n"))
         if parts[0].size == count and _has_width(task, block.content, count):
