@@ -15,6 +15,7 @@ from qanalysis.converters.captures import (
     describe_tested,
     measure_capture,
     open_capture,
+    open_tested,
 )
 from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.records.reading import Reading
@@ -131,8 +132,9 @@ def test_pairs_of_input_and_code_are_tested(server: Server, open_visit: OpenVisi
         page.get_by_role("button", name="Pairs (input, code)")
     ).first.click()
     fill(page, "Input column", "vin (V)")
-    record = open_capture(path, Reading(column="code", inputs="vin (V)", bits=6))
-    row = describe_tested(record, measure_capture(record, LinearityOptions(test="pairs", low=0.0, high=3.3)))
+    options = LinearityOptions(test="pairs", low=0.0, high=3.3)
+    record = open_tested(path, Reading(column="code", inputs="vin (V)", bits=6), options)
+    row = describe_tested(record, measure_capture(record, options))
     wait_for_headline(page, re.escape(f"pairs.csv: {row.headline}"))
     page.locator(".st-key-c-linearity .ql-plot[role=img]").wait_for()
     check_clean(visit, server)

@@ -19,6 +19,7 @@ from qanalysis.converters.captures import (
     measure_capture,
     open_capture,
     open_captures,
+    open_tested,
 )
 from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.records.reading import Reading
@@ -228,8 +229,8 @@ def test_what_is_stated_in_a_folded_part_unfolds_it() -> None:
 def test_pairs_of_input_and_code_are_tested_as_the_engine_does() -> None:
     parameters = {"record": "pairs.csv", "test": "pairs", "record_bits": "6", "record_low": "0", "record_high": "3.3"}
     page = open_tab("capture", **parameters, column="code", input_column="vin (V)")
-    record = open_capture("pairs.csv", Reading(column="code", inputs="vin (V)", bits=6))
-    found = measure_capture(record, LinearityOptions(test="pairs", low=0.0, high=3.3))
-    row = describe_tested(record, found)
+    options = LinearityOptions(test="pairs", low=0.0, high=3.3)
+    record = open_tested("pairs.csv", Reading(column="code", inputs="vin (V)", bits=6), options)
+    row = describe_tested(record, measure_capture(record, options))
     assert headline(page) == f"pairs.csv: {row.headline}"
     assert figures(page) == {figure.label: (figure.text, figure.convention) for figure in row.lines}
