@@ -126,15 +126,19 @@ def test_pairs_of_input_and_code_are_tested(server: Server, open_visit: OpenVisi
     rows = (f"{x:.6f},{code}" for x, code in zip(inputs, codes, strict=True))
     path = save(server, "pairs.csv", ["vin (V),code", *rows])
     query = "record=pairs.csv&column=code&record_bits=6&record_low=0&record_high=3.3"
-    visit = open_visit(f"{server.url}/converter?tab=capture&{query}")
+    visit = open_record(open_visit, server, query, "^pairs.csv: ")
     page = visit.page
     page.get_by_role("radio", name="Pairs (input, code)").or_(
         page.get_by_role("button", name="Pairs (input, code)")
     ).first.click()
-    fill(page, "Input column", "vin (V)")
     options = LinearityOptions(test="pairs", low=0.0, high=3.3)
     record = open_tested(path, Reading(column="code", inputs="vin (V)", bits=6), options)
     row = describe_tested(record, measure_capture(record, options))
+    wait_for_headline(page, re.escape(f"pairs.csv: {row.headline}"))  # the column of inputs is found
+    fill(page, "Input column", "code")
+    page.get_by_role("alert").filter(has_text="Choose another Record or correct how it is read").wait_for()
+    wait_until_idle(page)
+    fill(page, "Input column", "vin (V)")
     wait_for_headline(page, re.escape(f"pairs.csv: {row.headline}"))
     page.locator(".st-key-c-linearity .ql-plot[role=img]").wait_for()
     check_clean(visit, server)
