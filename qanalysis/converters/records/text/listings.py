@@ -16,7 +16,7 @@ from typing import Literal
 from qanalysis.converters.records.text.cells import is_numeral
 from qanalysis.notation import quote
 
-Wrapping = Literal["array", "labels", "addresses"]
+Wrapping = Literal["array", "labels", "addresses", "indices"]
 
 _REMARK = re.compile(r"/\*.*?\*/|//.*")
 _OPENING = re.compile(r"^(?:[^={}]*=\s*|[^\[\]]*:\s*)?[\w.]*[\[{(]{1,2}\s*(?=[-+.0-9]|$)")
@@ -27,6 +27,10 @@ _SUFFIX = re.compile(
 _LABEL = re.compile(r"(?:(?<=^)|(?<=[,;\t ]))([A-Za-z_][\w.]*(?: [A-Za-z_][\w.]*){0,2})\s*[:=]\s*(?=[-+.0-9$])")
 _MONITOR = re.compile(r"^\s*[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]+)?\s*->\s*")
 _ADDRESS = re.compile(r"^\s*(?:(0x)?([0-9a-fA-F]{5,16})\s*(<[^>]*>)?\s*(:)?|(\[)\s*([0-9]+)\])\s+(?=\S)")
+_INDEX = re.compile(
+    r"^\s*(?:\([^)]*\)\s*)?(?:(?P<name>[A-Za-z_][\w.]*)?\[(?P<place>[0-9]+)\]\s*[:=]|(?P<count>[0-9]+)\s*[:=](?=\s))\s*"
+    r"(?=[-+.0-9$])"
+)
 _FEWEST = 3  # lines that are alike
 _MOST = 0.8  # of the lines with digits: what the same labels stand in
 _LOOK = 200  # lines that are looked at
@@ -55,8 +59,9 @@ class Dressing:
         """
         if self.wrapping == "array":
             return [_strip_array(line) for line in lines]
-        if self.wrapping == "addresses":
-            return [_ADDRESS.sub("", line, count=1) for line in lines]
+        if self.wrapping in {"addresses", "indices"}:
+            prefix = _ADDRESS if self.wrapping == "addresses" else _INDEX
+            return [prefix.sub("", line, count=1) for line in lines]
         return [_LABEL.sub("", _MONITOR.sub("", line)) if _name_labels(line) == self.names else line for line in lines]
 
 
@@ -75,6 +80,8 @@ def find_dressing(lines: Sequence[str]) -> Dressing | None:
         return Dressing("addresses")
     if _is_array(filled):
         return Dressing("array")
+    if _has_indices(filled):
+        return Dressing("indices")
     named = Counter(_name_labels(line) for line in filled if any(map(str.isdigit, line)))
     names, count = named.most_common(1)[0] if named else ((), 0)
     return Dressing("labels", names) if names and count >= max(_FEWEST, _MOST * named.total()) else None
@@ -93,6 +100,15 @@ def _is_array(lines: Sequence[str]) -> bool:
     inside = [re.split(r"[,;\s]+", _strip_array(line).strip(" ,;\t")) for line in lines[opening : opening + _FEWEST]]
     words = [word for line in inside for word in line if word]
     return bool(words) and all(map(is_numeral, words))
+
+
+def _has_indices(lines: Sequence[str]) -> bool:
+    """Whether lines begin with places of one array, or numbers before a colon, that count up by one."""
+    matches = [match for line in lines if (match := _INDEX.match(line))]
+    if len(matches) < max(_FEWEST, _MOST * len(lines)) or len({match["name"] for match in matches}) > 1:
+        return False
+    places = [int(match["place"] or match["count"]) for match in matches]
+    return all(after - before == 1 for before, after in pairwise(places))
 
 
 def _name_labels(line: str) -> tuple[str, ...]:

@@ -105,3 +105,20 @@ def test_dumps_of_bytes_say_what_to_do(line: str, match: str) -> None:
 def test_octal_words_are_refused() -> None:
     with pytest.raises(ListingError, match="octal; print them with od -An -t u2"):
         find_dressing([f"{16 * number:07o} " + " ".join(["003777"] * 8) for number in range(5)])
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["adc[{}] = 2047", "  [{}] = 2047", "(uint16_t) [{}] = 2047", "{}: 2047", "{:04d} : 2047"],
+    ids=["array", "debugger", "typed", "count", "padded"],
+)
+def test_places_of_an_array_are_taken_off(line: str) -> None:
+    lines = [line.format(number) for number in range(20)]
+    dressing = find_dressing(lines)
+    assert dressing == Dressing("indices")
+    assert dressing.undress(["head", *lines]) == ["head", *["2047"] * 20]
+
+
+@pytest.mark.parametrize("line", ["12:{:02d}:01,5", "{}:30,5", "{}: A"])
+def test_times_of_day_are_no_places(line: str) -> None:
+    assert find_dressing([line.format(number) for number in range(20)]) is None
