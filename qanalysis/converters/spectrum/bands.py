@@ -9,7 +9,7 @@ import numpy as np
 from qanalysis.arrays import Doubles
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.coherence import fold_cycles
-from qanalysis.converters.spectrum.row import tell_frequency
+from qanalysis.converters.spectrum.spellings import tell_frequency
 from qanalysis.converters.spectrum.views import View, Wishes, view_record
 
 _CHANCE = 1e-6  # that noise alone shows a line

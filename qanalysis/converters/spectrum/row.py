@@ -14,7 +14,7 @@ from qanalysis.converters.converter import LsbConvention
 from qanalysis.converters.findings import CONTRADICTIONS, Finding, tell_guess
 from qanalysis.converters.lines import Line, LineTable, tell, write_cell
 from qanalysis.converters.spectrum.components import Component
-from qanalysis.converters.spectrum.spellings import tell_band, tell_component, tell_interval
+from qanalysis.converters.spectrum.spellings import tell_band, tell_component, tell_frequency, tell_interval
 from qanalysis.notation import decibels, plain, si
 from qanalysis.results.columns import Kind, RowType, column
 from qanalysis.results.gates import LimitCheck
@@ -275,11 +275,16 @@ class RecordRow(RowType):
     @property
     def headline(self) -> str:
         """The figures one asks for first, in a sentence; a width that was guessed stands beside the ENOB."""
-        if self.cycles is None and self.noise_rms is not None:  # absent in older files
+        if self._is_noise:
             return f"No tone: {self._tell_noise()}{self._averaged}."
         cells = ((self.sinad_db, "dB"), (self.enob_ieee, "bit"), (self.sfdr_dbc, "dBc"))
         sinad, bits, sfdr = (write_cell(*cell) for cell in cells)
         return f"SINAD {sinad}, ENOB {bits}{_at(tell_guess(self.bits, self.findings))}, SFDR {sfdr}{self._averaged}."
+
+    @property
+    def _is_noise(self) -> bool:
+        """Whether the record was measured and shows no tone; older files tell no noise."""
+        return self.cycles is None and self.noise_rms is not None
 
     def _tell_noise(self) -> str:
         """The noise power ratio where there is a notch, the noise in steps or in the unit of the range, its density."""
@@ -305,7 +310,7 @@ class RecordRow(RowType):
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """The figures in the order in which one reads them, each with its convention."""
+        """The figures in the order in which one reads them, each with its convention; of noise no dashes."""
         full = f"0 dBFS: rms of a full-range {'sine' if self.full_scale == 'sine' else 'square (dc)'}"
         scale = f"full scale{_at(tell_guess(self.bits, self.findings))}"
         order = f"HD2 to HD{self.harmonics_counted}, folded"
@@ -314,7 +319,7 @@ class RecordRow(RowType):
         spur = f"height of the tone over the largest other line; {tell_interval(self.sfdr_ci95_db, 'dBc')}"
         band = f"{tell_band(self.band_hz)}; {full}"
         step = f"LSB = {self.lsb_convention.replace('fs', 'FS')}, in the unit of the range"
-        return (
+        lines = (
             tell(self, "fundamental_hz", seen, tone),
             tell(self, "level_dbfs", full),
             tell(self, "sinad_db", f"tone over all but DC; {tell_interval(self.sinad_ci95_db, 'dB')}"),
@@ -337,6 +342,8 @@ class RecordRow(RowType):
             tell(self, "window", f"{self.side_bins} side bins, {self.samples:,} samples", self.window),
             tell(self, "lsb", step, None if self.lsb is None else plain(self.lsb, digits=4)),
         )
+        kept = ("fundamental_hz",) if self._is_noise else tuple(line.column for line in lines)
+        return tuple(line for line in lines if line.column in kept or getattr(self, line.column) is not None)
 
     @property
     def _late_lines(self) -> tuple[Line, ...]:
@@ -366,15 +373,6 @@ class RecordRow(RowType):
             if self.harmonics
             else ()
         )
-
-
-def tell_frequency(share: float, fs_hz: float | None) -> str:
-    """A frequency, given as a share of the sample rate, in hertz where the rate is known.
-
-    >>> tell_frequency(0.25, 48000.0), tell_frequency(0.25, None)
-    ('12 kHz', '0.25 of the rate')
-    """
-    return f"{plain(share, digits=4)} of the rate" if fs_hz is None else si(share * fs_hz, "Hz", digits=4)
 
 
 def read_figure(name: str) -> Callable[[RecordRow], float | None]:

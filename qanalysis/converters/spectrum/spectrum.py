@@ -26,8 +26,9 @@ from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale
 from qanalysis.converters.spectrum.noise import find_notch, judge_colour, judge_notch
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.ramp import RAMP
-from qanalysis.converters.spectrum.row import RecordRow, tell_frequency
+from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.sinefit import SineFit, check_rate, read_samples, rescale_fit, scale_record
+from qanalysis.converters.spectrum.spellings import tell_frequency
 from qanalysis.converters.spectrum.verdicts import judge_constant, judge_view
 from qanalysis.converters.spectrum.views import View, Wishes
 from qanalysis.converters.spectrum.windows import describe_window

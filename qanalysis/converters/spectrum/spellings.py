@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qanalysis.converters.lines import write_cell
 from qanalysis.converters.spectrum.components import Component
-from qanalysis.notation import NOTHING, si, signed, true_minus
+from qanalysis.notation import NOTHING, plain, si, signed, true_minus
 
 
 def tell_component(line: Component) -> tuple[str, ...]:
@@ -21,6 +21,15 @@ def tell_component(line: Component) -> tuple[str, ...]:
         clean,
         f"on {true_minus(line.shared)}" if line.shared else "",
     )
+
+
+def tell_frequency(share: float, fs_hz: float | None) -> str:
+    """A frequency, given as a share of the sample rate, in hertz where the rate is known.
+
+    >>> tell_frequency(0.25, 48000.0), tell_frequency(0.25, None)
+    ('12 kHz', '0.25 of the rate')
+    """
+    return f"{plain(share, digits=4)} of the rate" if fs_hz is None else si(share * fs_hz, "Hz", digits=4)
 
 
 def tell_band(band_hz: tuple[float, float] | None) -> str:
