@@ -22,13 +22,12 @@ from qanalysis.converters.records.samples import MAX_SAMPLES, RecordError
 from qanalysis.converters.records.text.cells import OVER_RANGE, CellError, CellForm, parse_cells
 from qanalysis.converters.records.text.delimiters import is_comment, split_cells
 from qanalysis.converters.records.text.dialects import COMMENT_MARKS, SEGMENT_LINE
-from qanalysis.converters.records.text.encoding import Block, TextFile
+from qanalysis.converters.records.text.encoding import Block, TextFile, count_bytes
 from qanalysis.converters.records.text.layout import Column, Layout
 from qanalysis.converters.records.text.stamps import parse_stamps
 from qanalysis.notation import quote
 
 _COMMA = CellForm(decimal_comma=True)
-_LINE_MARKS = tuple(f"\n{mark}".encode() for mark in COMMENT_MARKS)
 _PART = 1 << 20
 
 
@@ -118,7 +117,7 @@ def read_numbers(task: Task) -> Numbers:
         for column, part in zip(kept, parts, strict=True):
             column.add(part[:size])
         if size < parts[0].size or kept[0].count == MAX_SAMPLES:
-            left = parts[0].size - size + sum(later.content.count(b"\n") for later in blocks)
+            left = parts[0].size - size + sum(later.count for later in blocks)
             numbers.notes = tell_left_out(kept[0].count, left)
             break
     numbers.columns = [column.store[: column.count] for column in kept]
@@ -145,30 +144,33 @@ def _guess_count(task: Task) -> int:
 
 def _read_block(task: Task, block: Block) -> tuple[list[NDArray[Any]], int | NDArray[np.int64]]:
     """The wanted numbers of a block and the line of the first of them, or of each where lines are passed over."""
-    if not _has_comments(block.content):
+    if not _has_comments(block.content, task.layout.delimiter):
         try:
             parts = _parse_quickly(task, block.content)
         except (ValueError, CellError):
             return _read_lines(task, block)
-        count = block.content.count(b"\n") + (not block.content.endswith(b"\n"))
-        if parts[0].size == count and _has_width(task, block.content, count):
+        if parts[0].size == block.count and _has_width(task, block):
             return parts, block.line
     return _read_lines(task, block)
 
 
-def _has_comments(content: bytes) -> bool:
+def _has_comments(content: bytes, delimiter: str | None) -> bool:
     """Whether a line starts with the mark of a comment."""
-    return content.startswith(tuple(mark.encode() for mark in COMMENT_MARKS)) or any(
-        mark in content for mark in _LINE_MARKS
-    )
+    for mark in COMMENT_MARKS:
+        # One byte is sought much faster than two.
+        if mark != delimiter and mark[0].encode() in content:
+            line = f"\n{mark}".encode()
+            if content.startswith(line[1:]) or line in content:
+                return True
+    return False
 
 
-def _has_width(task: Task, content: bytes, count: int) -> bool:
-    """Whether every line may have as many cells as the columns say, by the number of their delimiters."""
+def _has_width(task: Task, block: Block) -> bool:
+    """Whether every line may have as many cells as the first, by the number of their delimiters."""
     delimiter = task.layout.delimiter
-    if not delimiter or b'"' in content:
+    if not delimiter or b'"' in block.content:
         return True
-    return content.count(delimiter.encode()) == count * (task.width - 1)
+    return count_bytes(block.content, delimiter.encode()) == block.count * (task.width - 1)
 
 
 def _parse_quickly(task: Task, content: bytes) -> list[NDArray[Any]]:

@@ -92,7 +92,7 @@ def _read_table(text: TextFile, dressing: Dressing | None, reading: Reading, pla
         *rate.notes,
         *numbers.notes,
     )
-    unit = SAMPLE_UNITS.get(picked.unit) or picked.unit or find_vertical_unit(layout.header, layout.delimiter)
+    unit = SAMPLE_UNITS.get(picked.unit) or picked.unit or find_vertical_unit(layout.facts, layout.delimiter)
     inputs = None if choice.inputs is None else column[choice.inputs]
     own = bool(picked.unit)
     return _describe(column[choice.picked], picked.form or CellForm(), unit, rate, notes, inputs=inputs, is_own=own)
@@ -130,7 +130,7 @@ def _describe(
 
 def _find_rate(layout: Layout, choice: Choice, raw: NDArray[np.float64] | None, numbers: Numbers) -> _Rate:
     """The rate from the column of times and from the header, whichever is there."""
-    stated = find_rate(layout.header, layout.delimiter)
+    stated = find_rate(layout.facts, layout.delimiter)
     if raw is None or choice.time is None:
         return _take_stated(stated)
     column = choice.columns[choice.time]
