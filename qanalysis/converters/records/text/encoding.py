@@ -136,7 +136,8 @@ def _find_encoding(file: IO[bytes], place: str) -> tuple[str, int]:
             zeros, others = head[first::2], head[1 - first :: 2]
             if zeros.count(0) > 0.9 * len(zeros) and 0 not in others:
                 return encoding, 0
-        kind = "UTF-16 without its mark, in part" if head[:64].count(0) > 16 and head[:64:2].count(0) == 0 else "binary"
+        halves = sorted(head[:_WINDOW][start::2].count(0) for start in (0, 1))
+        kind = "UTF-16 without its mark, in part" if halves[1] > 4 * halves[0] + len(head[:_WINDOW]) // 4 else "binary"
         raise RecordError(
             f"{place} holds {kind} data, not text that can be read; save text as UTF-8, or state the dtype of raw "
             "words, such as i16le"

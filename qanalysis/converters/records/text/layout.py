@@ -83,6 +83,14 @@ class Layout:
     others: tuple[tuple[str, ...], ...]
 
     @property
+    def width(self) -> int:
+        """How many cells a line has, empty ones counted: as many as one in a hundred has, or the line above."""
+        counts = Counter(map(len, self.rows))
+        usual = max(count for count, times in counts.items() if 100 * times >= len(self.rows))
+        above = split_cells(self.header[-1], self.delimiter) if self.header else []
+        return max(usual, 0 if any(map(is_numeral, above)) else len(above))
+
+    @property
     def facts(self) -> tuple[str, ...]:
         """The header, and what stands beside the first samples in columns that are empty below."""
         empty = [place for place, column in enumerate(self.columns) if column.is_empty]
@@ -247,8 +255,8 @@ def _is_mark(cell: str) -> bool:
 def _find_first(head: Sequence[str], delimiter: str | None, columns: Sequence[Column]) -> int | None:
     """The number of the first line that is a sample.
 
-    Words where samples have nothing are either facts beside samples or a key before its value: a line of words alone that
-    follows tells that all of them are keys.
+    Words where samples have nothing are either facts beside samples or a key before its value: a line of words alone
+    that follows tells that all of them are keys.
     """
     is_hex = any(column.form is not None and column.form.radix == "hex" for column in columns)
     first = None
@@ -323,7 +331,7 @@ def _name_columns(columns: Sequence[Column], header: Sequence[str], delimiter: s
             continue
         names = row
         break
-    names = names or units
+    names = _join_units(names or units, len(columns))
     return tuple(
         Column(
             _pick(names, place).rstrip(":").strip() or column.name,
@@ -336,6 +344,21 @@ def _name_columns(columns: Sequence[Column], header: Sequence[str], delimiter: s
         )
         for place, column in enumerate(columns)
     )
+
+
+def _join_units(names: list[str], width: int) -> list[str]:
+    """Names of which some have a unit behind a comma that separates cells, where there are more of them than columns.
+
+    >>> _join_units(["Time", "ms", "V"], 2)
+    ['Time (ms)', 'V']
+    """
+    joined: list[str] = []
+    for place, name in enumerate(names):
+        if joined and is_unit(name) and len(joined) + len(names) - place > width:
+            joined[-1] += f" ({name})"
+        else:
+            joined.append(name)
+    return joined
 
 
 def _pick(row: Sequence[str], place: int) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.samples import MAX_SAMPLES, RecordError
-from qanalysis.converters.records.text.cells import OVER_RANGE, CellError, CellForm, parse_cells
+from qanalysis.converters.records.text.cells import OVER_RANGE, CellError, CellForm, is_numeral, parse_cells
 from qanalysis.converters.records.text.delimiters import is_comment, split_cells
 from qanalysis.converters.records.text.dialects import COMMENT_MARKS, SEGMENT_LINE
 from qanalysis.converters.records.text.encoding import Block, TextFile, count_bytes
@@ -68,14 +68,18 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is read of a text: the columns `wanted`, by their places, of lines of `width` cells."""
+    """What is read of a text: the columns `wanted`, by their places."""
 
     text: TextFile
     layout: Layout
     columns: tuple[Column, ...]
     wanted: tuple[int, ...]
     place: str
-    width: int
+
+    @property
+    def width(self) -> int:
+        """How many cells the first line of samples has, empty ones counted."""
+        return len(self.layout.rows[0])
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
@@ -231,7 +235,7 @@ def _iterate_rows(task: Task, block: Block) -> Iterator[tuple[int, list[str]]]:
     Raises RecordError for a line that begins another record, ends before a wanted column, or goes on beyond the last.
     """
     delimiter, last = task.layout.delimiter, max(task.wanted)
-    width = max(len(task.columns), task.width)
+    width = max(len(task.columns), task.layout.width)
     for number, line in enumerate(task.text.decode(block.content).split("\n"), block.line):
         if is_comment(line, delimiter):
             continue
@@ -244,7 +248,7 @@ def _iterate_rows(task: Task, block: Block) -> Iterator[tuple[int, list[str]]]:
             )
         if last >= len(cells):
             raise RecordError(_tell_short(task, block, number, line, len(cells)))
-        if len(cells) > width and any(cells[width:]):
+        if any(map(is_numeral, cells[width:])):
             raise RecordError(
                 f"{where} has {len(cells)} cells where the table has {width} columns; mend the line, and write decimal "
                 "points where commas separate the columns"

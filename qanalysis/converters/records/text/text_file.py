@@ -18,7 +18,7 @@ from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.samples import RecordError, Samples, refuse_choice
 from qanalysis.converters.records.text.cells import CellForm
 from qanalysis.converters.records.text.columns import Choice, choose_columns
-from qanalysis.converters.records.text.delimiters import DELIMITERS, split_cells
+from qanalysis.converters.records.text.delimiters import DELIMITERS
 from qanalysis.converters.records.text.dialects import SAMPLE_UNITS, TIME_UNITS
 from qanalysis.converters.records.text.dumps import Dump, find_dump, read_dump
 from qanalysis.converters.records.text.encoding import TextFile, open_text, rewrite_lines
@@ -79,8 +79,7 @@ def _read_table(text: TextFile, dressing: Dressing | None, reading: Reading, pla
     choice = choose_columns(layout, reading, place)
     timed = choice.time if choice.time is not None and not choice.counts else None
     wanted = tuple(dict.fromkeys(n for n in (choice.picked, choice.inputs, timed) if n is not None))
-    width = len(split_cells(text.head[layout.first], layout.delimiter))
-    task = Task(text, layout, choice.columns, wanted, place, width)
+    task = Task(text, layout, choice.columns, wanted, place)
     numbers = read_numbers(task)
     column = dict(zip(wanted, numbers.columns, strict=True))
     rate = _find_rate(layout, choice, None if timed is None else column[timed], numbers)
