@@ -34,11 +34,12 @@ _END = b"\x1a"  # Ctrl-Z, with which DOS ends a text
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines of a file: `count` of them, the first of which has the number `line`, from 0."""
+    """Whole lines of a file: `count` of them from the number `line`, from 0, up to the byte `end`."""
 
     content: bytes
     line: int
     count: int
+    end: int
 
 
 def count_bytes(content: bytes, byte: bytes) -> int:
@@ -96,10 +97,10 @@ class TextFile:
             rest = piece[cut:]
             if cut:
                 count = count_bytes(piece[:cut], b"\n")
-                yield Block(piece[:cut], line, count)
+                yield Block(piece[:cut], line, count, self.file.tell() - len(rest))
                 line += count
         if rest.strip():
-            yield Block(rest, line, 1)
+            yield Block(rest, line, 1, end)
 
 
 @contextmanager

@@ -2,15 +2,17 @@
 
 A block goes through the C reader of pandas, the columns that no C reader reads as cells to `parse_cells`; a block in
 which something is odd (a comment, NaN, a cell that is no number) is read again line by line, so that what is odd is
-named with its line. Kept are 8 bytes for each sample and column: reading 300 MB of times and volts (14 million lines)
-takes 320 MB at most beyond what the libraries take, 225 MB of them the numbers themselves.
+named with its line. Kept are 8 bytes for each sample and column, beside some blocks: 14 million lines of times and volts
+(300 MB) take 220 MB for their numbers, and less than 420 MiB in all beyond what a short file takes.
 """
 
 from __future__ import annotations
 
 import io
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +31,7 @@ from qanalysis.notation import quote
 
 _COMMA = CellForm(decimal_comma=True)
 _PART = 1 << 20
+_READERS = 2  # threads: each holds some blocks, and one reads while the other's numbers are taken
 
 
 @dataclass(slots=True)
@@ -111,21 +114,33 @@ def read_numbers(task: Task) -> Numbers:
     room = _guess_count(task)
     kept = [_Kept(np.empty(room)) for _ in task.wanted]
     numbers = Numbers([])
+    left = 0
     blocks = task.text.iterate_blocks(task.layout.first, task.layout.end)
-    for block in blocks:
-        parts, lines = _read_block(task, block)
+    for parts, lines in _read_ahead(task, blocks):
         size = min(parts[0].size, MAX_SAMPLES - kept[0].count)
         if size:
             numbers.starts.append(kept[0].count)
             numbers.lines.append(lines if isinstance(lines, int) else lines[:size])
         for column, part in zip(kept, parts, strict=True):
             column.add(part[:size])
-        if size < parts[0].size or kept[0].count == MAX_SAMPLES:
-            left = parts[0].size - size + sum(later.count for later in blocks)
-            numbers.notes = tell_left_out(kept[0].count, left)
-            break
+        left += parts[0].size - size
+        if kept[0].count == MAX_SAMPLES:
+            left += sum(block.count for block in blocks)
+    numbers.notes = tell_left_out(kept[0].count, left)
     numbers.columns = [column.store[: column.count] for column in kept]
     return numbers
+
+
+def _read_ahead(task: Task, blocks: Iterator[Block]) -> Iterator[tuple[list[NDArray[Any]], int | NDArray[np.int64]]]:
+    """The numbers of each block in order, while others are read: pandas reads without holding the interpreter."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        waiting: deque[Future[tuple[list[NDArray[Any]], int | NDArray[np.int64]]]] = deque()
+        for block in blocks:
+            waiting.append(pool.submit(_read_block, task, block))
+            if len(waiting) > _READERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def tell_left_out(count: int, left: int) -> tuple[Finding, ...]:
@@ -264,13 +279,9 @@ def _tell_short(task: Task, block: Block, number: int, line: str, count: int) ->
         return f"{where}: {shown} is no line of numbers, and samples follow; take it out, or keep one record"
     missing = next(place for place in task.wanted if place >= count)
     ended = f"ends after column {count}, column {missing + 1} is missing"
-    if task.text.decode(block.content).rstrip().count("\n") + block.line == number and _is_last(task):
+    if task.text.decode(block.content).rstrip().count("\n") + block.line == number and block.end >= task.layout.end:
         return f"{where}, the last one, is cut off: it {ended}; take the line out, or copy the file again"
     return f"{where} {ended}; mend the line or take it out"
-
-
-def _is_last(task: Task) -> bool:
-    return task.text.file.tell() >= task.layout.end
 
 
 def _tell_cell(task: Task, line: int, place: int, cells: Sequence[str]) -> str:

@@ -73,14 +73,15 @@ def measure_times(times: NDArray[np.float64], last_digit: float, name: str, find
     """
     if times.size < 2:
         return Timing(None, None, ())
-    bad = find_first(times, lambda part: ~np.isfinite(part))
+    finite = bool(np.isfinite(times.min()) and np.isfinite(times.max()))
+    bad = None if finite else find_first(times, lambda part: ~np.isfinite(part))
     if bad is not None:
         text = f"Column {quote(name)} gives no sample rate: line {find_line(bad)} has no finite time. State fs."
         return Timing(None, None, (Finding("no-rate", text, bad),))
     span = float(times[-1] - times[0])
     step = abs(span) / (times.size - 1)
-    allowed = _find_allowance(times, last_digit, step)
     late = _find_deviation(times)
+    allowed = _find_allowance(times, last_digit, step, late)
     if span <= 0:
         fault = "its times do not rise from the first line to the last"
         note = Finding("no-rate", f"Column {quote(name)} gives no sample rate: {fault}. State fs.")
@@ -120,11 +121,13 @@ def _find_deviation(times: NDArray[np.float64]) -> float:
     return worst
 
 
-def _find_allowance(times: NDArray[np.float64], last_digit: float, step: float) -> float:
+def _find_allowance(times: NDArray[np.float64], last_digit: float, step: float, late: float) -> float:
     """What written digits and the rounding of numbers explain of a deviation, in seconds."""
     largest = max(abs(float(times.max())), abs(float(times.min())))
     # Half a unit at the time itself and half at the ends, between which the line is laid; truncated times the same.
     allowed = last_digit * (1 + 1e-6) + _ROUNDING * _DOUBLE * largest + _ACCUMULATED * step
+    if late <= allowed:
+        return allowed
     singles = find_first(
         times, lambda part: np.abs(part - part.astype(np.float32)) > 0.5 * last_digit + 2 * _DOUBLE * np.abs(part)
     )
@@ -181,8 +184,8 @@ def _tell_missing(times: NDArray[np.float64], name: str, find_line: Callable[[in
         return ()
     text = (
         f"{count} of {times.size - 1} steps of column {quote(name)} {'is' if count == 1 else 'are'} longer than the "
-        f"usual {si(usual, 's')}, the first at line {find_line(first + 1)}: samples may be missing there; the times are "
-        "written too coarsely to say."
+        f"usual {si(usual, 's')}, the first at line {find_line(first + 1)}: samples may be missing there; the times "
+        "are written too coarsely to say."
     )
     return (Finding("missing-samples", text, count),)
 

@@ -105,9 +105,7 @@ def test_of_more_samples_than_fit_the_first_are_read_and_that_is_told(
     (left,) = [finding for finding in record.guesses if finding.code == "samples-left-out"]
     assert left.value == 200
     assert left.text.startswith("The first 100 of 300 samples are read")
-    listed = read(
-        tmp_path, "1,2,3,4,5,6,7\n" * 3 + ",".join(str(n % 50) for n in range(979)) + "\n" if False else line()
-    )
+    listed = read(tmp_path, line())
     assert [finding.value for finding in listed.guesses if finding.code == "samples-left-out"] == [900]
 
 
