@@ -21,7 +21,7 @@ from qanalysis.converters.choices import Justification, Unit
 from qanalysis.converters.findings import BITS_GUESSED, Finding
 from qanalysis.converters.records.code_words import CODE_NOTES, Resolved, code_range, resolve_codes
 from qanalysis.converters.records.even_times import lay_even
-from qanalysis.converters.records.formats import RAW_SUFFIXES, find_reader
+from qanalysis.converters.records.formats import OWN_SUFFIXES, RAW_SUFFIXES, find_reader
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.samples import RecordError, Samples, keep_whole
 from qanalysis.converters.records.source_file import open_source
@@ -31,7 +31,7 @@ from qanalysis.results.identity import SourceIdentity
 
 __all__ = ["Record", "RecordError", "read_record"]
 
-RECORD_SUFFIXES = (".csv", ".tsv", ".txt", ".asc", ".lvm", ".wav", ".npy", ".npz", *RAW_SUFFIXES)
+RECORD_SUFFIXES = (".csv", ".tsv", ".txt", ".asc", ".lvm", *OWN_SUFFIXES, *RAW_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
