@@ -48,7 +48,8 @@ class Balance:
     """Tones against all else, by spectrum or by sine fit, as mean squares.
 
     `error` is all but the tones, `noise` that without distortion, `lines` the part of `error` that is lines and no
-    noise; `freedom` the degrees of freedom of the noise, `error_freedom` of the rest of the error.
+    noise; `freedom` the degrees of freedom of the noise, `error_freedom` of the rest of the error; `hidden` how much
+    larger the noise is than its bins show, where those of tones and distortion are left out.
     """
 
     tones: float
@@ -57,6 +58,7 @@ class Balance:
     lines: float
     freedom: float
     error_freedom: float
+    hidden: float = 1.0
 
     @property
     def sinad_db(self) -> float:
@@ -113,7 +115,7 @@ def measure_figures(
 
 def _add_intervals(seen: Seen, balance: Balance, line_noise: float) -> Seen:
     """Where SINAD and SNR lie, 95 %."""
-    noise_low, noise_high = _bound_noise(balance.noise, balance.freedom)
+    noise_low, noise_high = _bound_noise(balance.noise * balance.hidden, balance.freedom)
     error_low, error_high = _bound_error(balance, line_noise)
     return replace(
         seen,
@@ -136,11 +138,13 @@ def _balance_spectrum(seen: RecordRow, view: View, shares: Shares, noises: tuple
     noise, filled = noises
     error = shares.noise + shares.products + filled * shares.tone_bins
     freedom = 2 * shares.noise_bins * view.evidence
+    taken = shares.tone_bins + shares.product_bins
+    hidden = 1.0 if filled else 1 + taken / max(shares.noise_bins, 1)
     if not seen.thd_below_noise:
-        return Balance(shares.tones, error, noise, max(error - noise, 0.0), freedom, freedom)
+        return Balance(shares.tones, error, noise, max(error - noise, 0.0), freedom, freedom, hidden)
     # Distortion that is no more than noise adds its bins' freedom.
     more = shares.product_bins * freedom / max(shares.noise_bins, 1)
-    return Balance(shares.tones, error, noise, 0.0, freedom, freedom + more)
+    return Balance(shares.tones, error, noise, 0.0, freedom, freedom + more, hidden)
 
 
 def _balance_fit(spectrum: Balance, view: View, band: tuple[int, int], disturbances: Sequence[Disturbance]) -> Balance:

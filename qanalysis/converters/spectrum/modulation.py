@@ -17,6 +17,7 @@ from qanalysis.converters.spectrum.thinning import (
     Thinned,
     fit_slow_sine,
     is_beyond_chance,
+    refine_sine,
     remove_white,
     turn_phasors,
 )
@@ -40,6 +41,10 @@ def find_modulation(scene: Scene, fit: SineFit, turned: Thinned) -> list[Disturb
     strongest = max(range(2), key=lambda part: lines[part].energy)
     if not any(beyond) or _is_distorted(scene, fit, lines[strongest].cycles):
         return []
+    lines = [
+        refine_sine(turned, part - part.mean(), trend, line)
+        for trend, (part, line) in enumerate(zip(parts, lines, strict=True))
+    ]
     kinds = _name_kinds(
         turned, lines, beyond, [_is_pure(part, line, each[0]) for part, line in zip(parts, lines, strict=True)]
     )

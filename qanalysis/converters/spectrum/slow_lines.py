@@ -23,6 +23,7 @@ from qanalysis.converters.spectrum.thinning import (
     fit_slow_sine,
     is_beyond_chance,
     project_trends,
+    refine_sine,
     remove_trend_power,
     remove_white,
     thin_head,
@@ -81,7 +82,7 @@ def find_slow_content(scene: Scene, thinned: Thinned) -> list[Disturbance]:
     found: list[Disturbance] = []
     settled: _Settling | None = None
     for _ in range(_ROUNDS):
-        model = _choose_model(thinned, values, noise[0])
+        model = _choose_model(thinned, values, noise)
         if not is_beyond_chance(model.energy, noise, model.parameters, CHANCE) or model.energy < _MISMATCH * first:
             break
         first = max(first, model.energy)
@@ -99,7 +100,7 @@ def find_slow_content(scene: Scene, thinned: Thinned) -> list[Disturbance]:
     return sorted(found, key=lambda one: -one.power)
 
 
-def _choose_model(thinned: Thinned, values: Doubles, noise: float) -> _Model:
+def _choose_model(thinned: Thinned, values: Doubles, noise: tuple[float, float]) -> _Model:
     """The model that explains most of the averages (points,), its parameters held against it."""
     shares, points = project_trends(values, 2), values.size
     line, bend = (
@@ -107,6 +108,8 @@ def _choose_model(thinned: Thinned, values: Doubles, noise: float) -> _Model:
         for some in (np.array([0.0, shares[1]]), np.array([0.0, *shares[1:]]))
     )
     wave = fit_slow_sine(thinned, values, 0)
+    if is_beyond_chance(wave.energy, noise, 2, CHANCE):
+        wave = refine_sine(thinned, values, 0, wave)
     sine = _Model("sine", wave.energy, 2, wave.values, wave.cycles)
     if wave.cycles < _SLOWEST_LINE and bend.energy > _ALIKE * wave.energy:
         sine = bend
@@ -114,7 +117,7 @@ def _choose_model(thinned: Thinned, values: Doubles, noise: float) -> _Model:
     return max(
         (line, bend, sine, _fit_decay(values, 0)),
         key=lambda model: (
-            model.energy / max(noise, 1e-300) - np.log(points) * (model.parameters + extra.get(model.kind, 0))
+            model.energy / max(noise[0], 1e-300) - np.log(points) * (model.parameters + extra.get(model.kind, 0))
         ),
     )
 
