@@ -18,6 +18,7 @@ from qanalysis.notation import count, decibels, in_percent, plain, si
 MAINS_HZ = (50.0, 60.0, 100.0, 120.0, 400.0)
 _NEAR_MAINS = 0.02
 _GRID = 4096
+_NEAREST_END = 24  # periods: sidebands of 12 are then no images of each other
 _SLOWER_THAN_RECORD = 1.0
 _CODES = {
     "drift": "drift",
@@ -76,7 +77,8 @@ def find_disturbances(view: View) -> tuple[Disturbance, ...]:
         window = make_window(view.window, _GRID)[(thinned.times * _GRID).astype(np.intp)]
     scene = Scene(residual, [fit.cycles for fit in view.fits], window, view.side_bins)
     slow = find_slow_content(scene, thinned)
-    if len(view.fits) > 1 or view.records > 1 or edge < FEWEST_BLOCKS:
+    near = edge < _NEAREST_END or (slow and edge < FEWEST_BLOCKS)  # slow content reaches that far
+    if len(view.fits) > 1 or view.records > 1 or near:
         return tuple(slow)
     return (*slow, *find_modulation(scene, fit, turned))
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from qanalysis.arrays import Doubles
 from qanalysis.converters.spectrum.components import Shares, is_below_noise
 from qanalysis.converters.spectrum.disturbances import Disturbance
 from qanalysis.converters.spectrum.row import Interval, RecordRow
@@ -24,6 +25,7 @@ from qanalysis.decibels import enob, level_db
 
 AGREEMENT_DB = 0.1  # between the SINAD of the spectrum and that of the sine fit
 _UNEXPLAINED = 0.1  # of the error
+_EXPLAINED = 2.0  # times the height of a disturbance: a line between bins is no higher
 _TWO_SIGMA = 1.959964
 _DB_PER_NEPER = 10 / np.log(10)
 Seen = TypeVar("Seen", bound=RecordRow)
@@ -96,7 +98,8 @@ def measure_figures(
     if by_fit:
         balance = fitted
     seen = _add_noise(seen, balance.noise, full_scale)
-    spur = _measure_spur(view, shares, band, disturbances, balance.error)
+    strongest = view.fits[0].power if by_fit else shares.fundamental
+    spur = _measure_spur(view, shares, band, disturbances, (strongest, balance.error))
     seen = replace(
         _add_intervals(seen, balance, _find_line_noise(view, shares)),
         sinad_db=balance.sinad_db,
@@ -109,7 +112,7 @@ def measure_figures(
     )
     evidence = Evidence(chance, spur.place, spur.below_noise, spur.disturbance, by_fit)
     if full_scale is not None:
-        seen = _refer_to_full_scale(seen, (balance.tones, shares.fundamental), full_scale)
+        seen = _refer_to_full_scale(seen, (balance.tones, strongest), full_scale)
     return seen, evidence
 
 
@@ -277,31 +280,49 @@ class _Spur:
 
 
 def _measure_spur(
-    view: View, shares: Shares, band: tuple[int, int], disturbances: Sequence[Disturbance], error: float
+    view: View,
+    shares: Shares,
+    band: tuple[int, int],
+    disturbances: Sequence[Disturbance],
+    powers: tuple[float, float],
 ) -> _Spur:
-    """The largest line: of the view, or of the disturbances, whose heights are powers. No line has more power than all
-    of the error.
+    """The largest line: of the view, or through a window of the disturbances, whose heights are powers.
+
+    `powers` are the tone's and the error's: no line has more than all of the error. A line that a disturbance explains
+    is its.
     """
     from scipy.special import gammaincinv
 
-    first, last = band
+    (first, last), (tone, error) = band, powers
     enbw, per_bin = describe_window(view.window).enbw_bins, shares.noise_per_bin
+    rest = _leave_lines(view, first, last, slow=any(one.is_slow for one in disturbances))
+    place = first + int(np.argmax(rest))
+    power, width = view.measure_height(place) * enbw if rest.any() else 0.0, enbw
+    owner = next(
+        (
+            one
+            for one in sorted(disturbances, key=lambda one: -one.height)
+            if one.holds(place, view.fits[0].cycles, view.side_bins, view.samples) and power < _EXPLAINED * one.height
+        ),
+        None,
+    )
+    for one in disturbances if view.window != "rectangular" else ():
+        if one.height >= power:
+            place, power, width, owner = one.place, one.height, 1.0, one
+    power, noise = min(power, error), per_bin * width
+    spread = _TWO_SIGMA * np.sqrt((2 * power * noise + noise**2) / view.records)
+    interval = (level_db(tone, power + spread), level_db(tone, max(power - spread, 0.0)))
+    highest_noise = noise * gammaincinv(view.records, 0.95 ** (1 / rest.size)) / view.records
+    return _Spur(place, level_db(tone, power), interval, owner is None and bool(power <= highest_noise), owner)
+
+
+def _leave_lines(view: View, first: int, last: int, *, slow: bool) -> Doubles:
+    """The powers of the bins first..last but the tones' lobes; with something slow found, but those of DC's too, where
+    a lobe folds onto itself.
+    """
     rest = view.power[first : last + 1].copy()
     for place in view.carriers:
         rest[max(place - view.side_bins - first, 0) : max(place + view.side_bins + 1 - first, 0)] = 0.0
-    if any(one.is_slow for one in disturbances):
-        # Here a lobe folds onto itself, and the disturbance tells the height.
+    if slow and view.side_bins:
         rest[: max(view.side_bins + 1 - first, 0)] = 0.0
-    spur_bin = first + int(np.argmax(rest))
-    power = view.measure_height(spur_bin) * enbw if rest.any() else 0.0
-    width, disturbance = enbw, None
-    for one in disturbances:
-        if one.height >= power:
-            spur_bin, power, width, disturbance = one.place, one.height, 1.0, one
-    power = min(power, error)
-    noise = per_bin * width
-    spread = _TWO_SIGMA * np.sqrt((2 * power * noise + noise**2) / view.records)
-    interval = (level_db(shares.fundamental, power + spread), level_db(shares.fundamental, max(power - spread, 0.0)))
-    highest_noise = noise * gammaincinv(view.records, 0.95 ** (1 / rest.size)) / view.records
-    below = disturbance is None and power <= highest_noise
-    return _Spur(spur_bin, level_db(shares.fundamental, power), interval, bool(below), disturbance)
+    return rest

@@ -17,6 +17,7 @@ from qanalysis.arrays import Doubles
 from qanalysis.converters.spectrum.disturbances import CHANCE, Disturbance, Scene
 from qanalysis.converters.spectrum.sinefit import measure_line
 from qanalysis.converters.spectrum.thinning import (
+    LEAK,
     WHITE,
     Thinned,
     draw_trend,
@@ -83,7 +84,8 @@ def find_slow_content(scene: Scene, thinned: Thinned) -> list[Disturbance]:
     settled: _Settling | None = None
     for _ in range(_ROUNDS):
         model = _choose_model(thinned, values, noise)
-        if not is_beyond_chance(model.energy, noise, model.parameters, CHANCE) or model.energy < _MISMATCH * first:
+        beyond = is_beyond_chance(model.energy, noise, model.parameters, CHANCE)
+        if not beyond or model.energy < max(_MISMATCH * first, LEAK * remove_white(values - model.values, noise[0], 3)):
             break
         first = max(first, model.energy)
         if model.kind == "decay" and _stands_alone(scene.residual, model.number * length):

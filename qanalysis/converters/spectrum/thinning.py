@@ -25,6 +25,10 @@ _ROWS_AT_ONCE = 32  # as in `sinefit`: too small a product to be shared with ano
 _SLOWEST, _FINENESS = 0.3, 0.05  # of the sines tried, periods per record
 WHITE = 0.75  # variance of an average over its noise power at low frequency: 2 sum w^2 / (sum w)^2 of a Hann block
 
+#: Of the energy of a line sixteen periods away or more, between bins, that a slow one seems to have: 2 / (pi 16)^2,
+#: and four times as much to be sure.
+LEAK = 3e-3
+
 
 @dataclass(frozen=True, slots=True)
 class Thinned:
