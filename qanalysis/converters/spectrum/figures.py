@@ -26,7 +26,7 @@ from qanalysis.decibels import enob, level_db
 AGREEMENT_DB = 0.1  # between the SINAD of the spectrum and that of the sine fit
 _UNEXPLAINED = 0.1  # of the error
 _EXPLAINED = 2.0  # times the height of a disturbance: a line between bins is no higher
-_TWO_SIGMA = 1.959964
+_TWO_SIGMA, _RARE = 1.959964, 2.575829  # deviations of a normal distribution: 95 %, 99 %
 _DB_PER_NEPER = 10 / np.log(10)
 Seen = TypeVar("Seen", bound=RecordRow)
 
@@ -49,15 +49,18 @@ class Evidence:
 class Balance:
     """Tones against all else, by spectrum or by sine fit, as mean squares.
 
-    `error` is all but the tones, `noise` that without distortion, `lines` the part of `error` that is lines and no
-    noise; `freedom` the degrees of freedom of the noise, `error_freedom` of the rest of the error; `hidden` how much
-    larger the noise is than its bins show, where those of tones and distortion are left out.
+    `error` is all but the tones, `noise` that without distortion; `lines` the part of `error` that is lines,
+    `noise_lines` that of `noise`; `line_noise` the noise of one bin that goes with a line. `freedom` are the degrees of
+    freedom of the noise, `error_freedom` of the rest of the error; `hidden` is how much larger the noise is than its
+    bins show, where those of tones and distortion are left out.
     """
 
     tones: float
     error: float
     noise: float
     lines: float
+    noise_lines: float
+    line_noise: float
     freedom: float
     error_freedom: float
     hidden: float = 1.0
@@ -101,7 +104,7 @@ def measure_figures(
     strongest = view.fits[0].power if by_fit else shares.fundamental
     spur = _measure_spur(view, shares, band, disturbances, (strongest, balance.error))
     seen = replace(
-        _add_intervals(seen, balance, _find_line_noise(view, shares)),
+        _add_intervals(seen, balance),
         sinad_db=balance.sinad_db,
         spectrum_sinad_db=spectrum_sinad,
         snr_db=level_db(balance.tones, balance.noise),
@@ -116,10 +119,11 @@ def measure_figures(
     return seen, evidence
 
 
-def _add_intervals(seen: Seen, balance: Balance, line_noise: float) -> Seen:
+def _add_intervals(seen: Seen, balance: Balance) -> Seen:
     """Where SINAD and SNR lie, 95 %."""
-    noise_low, noise_high = _bound_noise(balance.noise * balance.hidden, balance.freedom)
-    error_low, error_high = _bound_error(balance, line_noise)
+    noise = balance.noise_lines + (balance.noise - balance.noise_lines) * balance.hidden
+    noise_low, noise_high = _bound_power(noise, balance.noise_lines, balance.freedom, balance.line_noise)
+    error_low, error_high = _bound_error(balance)
     return replace(
         seen,
         sinad_ci95_db=(level_db(balance.tones, error_high), level_db(balance.tones, error_low)),
@@ -142,12 +146,21 @@ def _balance_spectrum(seen: RecordRow, view: View, shares: Shares, noises: tuple
     error = shares.noise + shares.products + filled * shares.tone_bins
     freedom = 2 * shares.noise_bins * view.evidence
     taken = shares.tone_bins + shares.product_bins
-    hidden = 1.0 if filled else 1 + taken / max(shares.noise_bins, 1)
+    balance = Balance(
+        tones=shares.tones,
+        error=error,
+        noise=noise,
+        lines=shares.lines,
+        noise_lines=shares.lines,
+        line_noise=shares.noise_per_bin / view.evidence,
+        freedom=freedom,
+        error_freedom=freedom,
+        hidden=1.0 if filled else 1 + taken / max(shares.noise_bins, 1),
+    )
     if not seen.thd_below_noise:
-        return Balance(shares.tones, error, noise, max(error - noise, 0.0), freedom, freedom, hidden)
+        return replace(balance, lines=shares.lines + max(error - noise, 0.0))
     # Distortion that is no more than noise adds its bins' freedom.
-    more = shares.product_bins * freedom / max(shares.noise_bins, 1)
-    return Balance(shares.tones, error, noise, 0.0, freedom, freedom + more, hidden)
+    return replace(balance, error_freedom=freedom * (1 + shares.product_bins / max(shares.noise_bins, 1)))
 
 
 def _balance_fit(spectrum: Balance, view: View, band: tuple[int, int], disturbances: Sequence[Disturbance]) -> Balance:
@@ -159,12 +172,22 @@ def _balance_fit(spectrum: Balance, view: View, band: tuple[int, int], disturban
     if band == (1, view.samples // 2):
         error = view.fits[0].residual_rms ** 2
         freedom = float(max(view.samples - 1 - 3 * len(view.fits), 1)) * view.records
-    noise = max(spectrum.noise + unseen, 0.0)
-    if spectrum.lines < noise or error - spectrum.lines - noise > _UNEXPLAINED * error:
+    noise, distortion = max(spectrum.noise + unseen, 0.0), spectrum.lines - spectrum.noise_lines
+    if distortion < noise or error - distortion - noise > _UNEXPLAINED * error:
         # Else a small difference of large powers.
-        noise = error - spectrum.lines
-    lines = min(spectrum.lines + sum(one.power for one in disturbances), error)
-    return Balance(tones, error, min(noise, error), lines, freedom, freedom)
+        noise = error - distortion
+    lines = max(sum(one.power for one in disturbances), spectrum.noise_lines)
+    return replace(
+        spectrum,
+        tones=tones,
+        error=error,
+        noise=min(noise, error),
+        lines=min(distortion + lines, error),
+        noise_lines=min(lines, noise),
+        freedom=freedom,
+        error_freedom=freedom,
+        hidden=1.0,
+    )
 
 
 def is_fit_taken(spectrum_db: float, fit_db: float, chance_db: float, *, disturbed: bool) -> bool:
@@ -178,14 +201,14 @@ def is_fit_taken(spectrum_db: float, fit_db: float, chance_db: float, *, disturb
 
 
 def bound_chance(spectrum: Balance) -> float:
-    """How far SINAD by spectrum and by sine fit differ by chance, dB: 2.6 deviations (99 %) of the noise that the
-    window sees, by its share of the error.
+    """How far SINAD by spectrum and by sine fit differ by chance, dB: 2.6 deviations (99 %) of what the window sees.
 
     95 % would take the fit's in every twentieth record and make the spectrum's interval hold the truth too often.
     """
-    if not spectrum.freedom or not spectrum.error:
+    highest = _bound_error(spectrum)[1]
+    if not np.isfinite(highest) or not spectrum.error:
         return math.inf
-    return float(2.576 * _DB_PER_NEPER * np.sqrt(2 / spectrum.freedom) * min(spectrum.noise / spectrum.error, 1.0))
+    return float(_RARE / _TWO_SIGMA * level_db(highest, spectrum.error))
 
 
 def _add_thd(seen: Seen, view: View, shares: Shares) -> Seen:
@@ -232,22 +255,17 @@ def _bound_noise(noise: float, freedom: float) -> Interval:
     return float(noise * freedom / high), float(noise * freedom / low)
 
 
-def _bound_error(balance: Balance, line_noise: float) -> Interval:
-    """Where noise and lines lie together: the noise by chi-square, the power S of lines by its variance 2 S n, where n
-    is `line_noise`.
-    """
-    white = max(balance.error - balance.lines, 0.0)
-    low, high = _bound_noise(white, balance.error_freedom)
-    spread = _TWO_SIGMA**2 * 2 * balance.lines * line_noise
-    return (
-        max(balance.error - float(np.hypot(white - low, np.sqrt(spread))), 0.0),
-        balance.error + float(np.hypot(high - white, np.sqrt(spread))),
-    )
+def _bound_error(balance: Balance) -> Interval:
+    """Where noise and lines lie together."""
+    return _bound_power(balance.error, balance.lines, balance.error_freedom, balance.line_noise)
 
 
-def _find_line_noise(view: View, shares: Shares) -> float:
-    """Noise that goes with a line's power: of one bin, more where a window uses part of the samples."""
-    return shares.noise_per_bin / view.evidence
+def _bound_power(power: float, lines: float, freedom: float, line_noise: float) -> Interval:
+    """Where a power lies of which `lines` are no noise: the noise by chi-square, the lines S by the variance 2 S n."""
+    white = max(power - lines, 0.0)
+    low, high = _bound_noise(white, freedom)
+    spread = _TWO_SIGMA * math.sqrt(2 * lines * line_noise)
+    return max(power - math.hypot(white - low, spread), 0.0), power + math.hypot(high - white, spread)
 
 
 def _bound_distortion(view: View, shares: Shares) -> Interval:
