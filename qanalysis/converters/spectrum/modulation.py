@@ -24,9 +24,9 @@ from qanalysis.converters.spectrum.thinning import (
     turn_phasors,
 )
 
-_PURE = 0.8  # of a modulation that is a line, and no break or wander
+_PURE = 0.9  # of a modulation that is a line, and no break or wander; a step holds 0.88 in its best sine
 _STRONGER = 4.0  # times the energy of the other kind, for one to be the only one
-_SLOWEST_PAIR = 1.0  # periods: lines on both sides can be told apart from here on
+_SLOWEST_PAIR = 0.9  # periods: lines on both sides can be told apart from here on
 _BALANCED = 4.0  # between the powers of two sidebands
 _EDGE = 0.2  # periods: what is found at the end of those tried lies beyond it
 _SPREAD = 3.0  # deviations of noise energy that are no wander

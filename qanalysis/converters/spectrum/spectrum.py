@@ -18,7 +18,14 @@ from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Doubles
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.spectrum.beside_tone import Scales, find_disturbances, judge_disturbances, name_line
+from qanalysis.converters.spectrum.beside_tone import (
+    Scales,
+    find_disturbances,
+    is_mains,
+    judge_disturbances,
+    judge_spur,
+    name_line,
+)
 from qanalysis.converters.spectrum.components import Component, describe_claim, find_harmonic, share_power
 from qanalysis.converters.spectrum.figures import Evidence, measure_figures
 from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale
@@ -185,11 +192,10 @@ def assemble_spectrum(view: View, range_of: FullScale, recording: Recording, wis
     found, evidence = measure_figures(seen, view, shares, full_scale=reference, band=band, disturbances=disturbances)
     scales = Scales(scale, "LSB" if range_of.lsb == 1 else "", fs_hz, samples)
     told = judge_disturbances(disturbances, scales)
-    return replace(
-        found,
-        spur=_name_spur(found, evidence, lines),
-        findings=(*range_of.findings, *view.findings, *told, *judge_view(view, found, evidence)),
-    )
+    spur = _name_spur(found, evidence, lines)
+    told += judge_spur(spur, told)
+    findings = (*range_of.findings, *view.findings, *told, *judge_view(view, found, evidence))
+    return replace(found, spur=spur, findings=findings)
 
 
 def _name_spur(found: RecordRow, evidence: Evidence, lines: tuple[Component, ...]) -> Component | None:
@@ -207,6 +213,8 @@ def _name_spur(found: RecordRow, evidence: Evidence, lines: tuple[Component, ...
         owner, disturbance = None, evidence.disturbance
         name, order = name_line(disturbance, found.fs_hz, found.samples), 0
         frequency = seen_hz if bin_hz is None or disturbance.kind != "line" else disturbance.cycles * bin_hz
+    if name == "spur" and bin_hz is not None and not evidence.spur_below_noise and is_mains(place * bin_hz, bin_hz / 2):
+        name = "hum"
     clean = None if evidence.spur_below_noise else -found.sfdr_dbc
     return Component(name, order, frequency, seen_hz, place, -found.sfdr_dbc, clean, evidence.spur_below_noise)
 
