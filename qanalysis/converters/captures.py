@@ -19,16 +19,18 @@ import numpy as np
 from qanalysis.arrays import Reals
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.doctor import examine_record
-from qanalysis.converters.findings import Finding
-from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
+from qanalysis.converters.findings import WHOLE_VALUES, Finding
+from qanalysis.converters.linearity.linearity import Linearity, measure_linearity, withhold_linearity
 from qanalysis.converters.linearity.options import LinearityOptions
+from qanalysis.converters.linearity.pairs import judge_evenness, measure_pairs
 from qanalysis.converters.linearity.row import LinearityRow, describe_linearity
 from qanalysis.converters.record_sets import check_alike, identify_captures, merge_findings, name_channel
+from qanalysis.converters.records.pair_columns import read_pairs
 from qanalysis.converters.records.reading import Reading
-from qanalysis.converters.records.records import Record, read_record
+from qanalysis.converters.records.records import Record, read_as_values, read_record
 from qanalysis.converters.sample_records import write_sample
 from qanalysis.converters.spectrum.averaging import RecordSet, average_spectrum
-from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale
+from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale, lies_within, tell_whole_values
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.quadrature import analyze_quadrature
 from qanalysis.converters.spectrum.row import RecordRow
@@ -51,6 +53,7 @@ __all__ = [
     "measure_capture",
     "open_capture",
     "open_captures",
+    "open_tested",
     "tabulate_capture",
     "tabulate_captures",
 ]
@@ -92,6 +95,17 @@ def open_captures(
     return tuple(record for text in texts for record in _open_channels(text, reading))
 
 
+def open_tested(text: str | Path, reading: Reading | None = None, options: LinearityOptions | None = None) -> Record:
+    """The record of a linearity test: as `open_capture` has it, of pairs with the inputs beside the codes.
+
+    Which columns these are is found where it is not stated, and told. Raises as `open_capture` and `read_pairs` do.
+    """
+    wants_pairs = options is not None and options.test == "pairs"
+    if not wants_pairs or str(text).startswith(SAMPLE_PREFIX):
+        return open_capture(text, reading)
+    return read_pairs(text, reading or Reading())
+
+
 def _open_channels(text: str | Path, reading: Reading) -> tuple[Record, ...]:
     """Every channel of a file as a record; the file itself where it has one."""
     first = open_capture(text, reading)
@@ -111,10 +125,23 @@ def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> S
     if record.uneven:
         even = replace(record, uneven=False)
         return withhold_figures(analyze_capture(even, options), _tell_uneven())
+    if _holds_voltages(record, options):
+        return _note_voltages(record, analyze_capture(read_as_values(record), options), options)
     if record.quadrature is not None:
         return _analyze_rails(record, record.quadrature, options)
     values, options = (record.codes, options) if record.codes is not None else _spread(record, options)
     return analyze_spectrum(values, options, fs_hz=record.fs_hz, bits=record.bits)
+
+
+def _holds_voltages(record: Record, options: SpectrumOptions) -> bool:
+    """Whether whole numbers are voltages, by the header and by the range."""
+    named = record.codes is not None and record.is_named_voltage
+    return named and lies_within(record.values, options.low, options.high)
+
+
+def _note_voltages(record: Record, found: Spectrum, options: SpectrumOptions) -> Spectrum:
+    note = tell_whole_values(record.values, options, f"in {quote(record.unit)} by the header")
+    return replace(found, findings=(note, *found.findings))
 
 
 def _analyze_rails(record: Record, quadrature: Reals, options: SpectrumOptions) -> Spectrum:
@@ -158,13 +185,16 @@ def analyze_captures(records: Sequence[Record], options: SpectrumOptions | None 
     if first.quadrature is not None:
         raise ValueError(f"{quote(first.name)} holds I/Q samples, of which no average is taken; measure one record")
     found = average_spectrum(_gather(records, options), options)
+    if _holds_voltages(first, options):
+        found = _note_voltages(first, found, options)
     return withhold_figures(found, _tell_uneven()) if any(record.uneven for record in records) else found
 
 
 def _gather(records: Sequence[Record], options: SpectrumOptions) -> RecordSet:
     """The records' codes, or their numbers over the range, and one range for all."""
     channels, ranges = [], []
-    for record in records:
+    for one in records:
+        record = read_as_values(one) if _holds_voltages(one, options) else one
         values, wanted = (record.codes, options) if record.codes is not None else _spread(record, options)
         channels.append(read_samples(values))
         ranges.append(find_full_scale(channels[-1], wanted, bits=record.bits, whole=record.codes is not None))
@@ -206,19 +236,35 @@ def measure_capture(record: Record, options: LinearityOptions | None = None) -> 
     options = options or LinearityOptions()
     if record.codes is None or record.bits is None:
         fault = (
-            "holds numbers that are no whole ones: a linearity test counts codes; give the integers of the converter"
+            "holds numbers that are no whole ones: a linearity test counts codes; give the column of the converter's "
+            "integers, and for inputs that stand beside them test pairs"
         )
         raise ValueError(f"{record.name} {fault}")
-    if options.low is None:
-        options = replace(options, low=0.0, high=2.0**record.bits)
     guessed = any(guess.code == "unsigned" for guess in record.guesses)
     signed = None if guessed or record.signed else record.signed
-    return measure_linearity(record.codes, options, bits=record.bits, signed=signed)
+    if options.test == "pairs":
+        if record.inputs is None:
+            raise ValueError(
+                f"{record.name}: pairs are an input and a code in each line; state the column of the inputs "
+                "(--input-column), and that of the codes (--column)"
+            )
+        return measure_pairs(record.inputs, record.codes, options, bits=record.bits, signed=record.signed)
+    if options.low is None:
+        options = replace(options, low=0.0, high=2.0**record.bits)
+    found = measure_linearity(record.codes, options, bits=record.bits, signed=signed)
+    uneven = None if record.inputs is None or options.test != "ramp" else judge_evenness(record.inputs, record.bits)
+    return found if uneven is None else withhold_linearity(found, uneven)
 
 
 def describe_capture(record: Record, found: Spectrum) -> Spectrum:
     """The row of a record's spectrum: what the doctor found, how the file was read, what the spectrum itself tells."""
+    record = _settle_values(record, found)
     return describe_spectrum(found, (*_examine_rails(record, found), *record.guesses))
+
+
+def _settle_values(record: Record, found: Spectrum) -> Record:
+    """The record without its codes where the spectrum has read them as values."""
+    return read_as_values(record) if any(finding.code == WHOLE_VALUES for finding in found.findings) else record
 
 
 def _examine_rails(record: Record, found: Spectrum | None = None) -> tuple[Finding, ...]:
@@ -234,7 +280,7 @@ def describe_captures(records: Sequence[Record], found: Spectrum) -> Spectrum:
     """The row of a spectrum of one record or several: what stands out in each, told once."""
     if len(records) == 1:
         return describe_capture(records[0], found)
-    names = [record.name for record in records]
+    names, records = [record.name for record in records], [_settle_values(record, found) for record in records]
     examined = [(*_examine_rails(record, found), *record.guesses) for record in records]
     return describe_spectrum(found, merge_findings(names, examined))
 

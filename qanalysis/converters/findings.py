@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 #: Codes of the findings that a headline must not pass over: the width is a guess, and there is another.
 BITS_GUESSED, BITS_AMBIGUOUS = "bits-guessed", "bits-ambiguous"
+#: Code of the finding that whole numbers are values in the unit of the range, not codes.
+WHOLE_VALUES = "whole-values"
 # What belongs to a sound record too: how the test was made, and what it can not see.
 _NOTES = {
     "assumed-drive",
@@ -24,7 +26,7 @@ _NOTES = {
 CONTRADICTIONS = frozenset({"enob-above-width"})
 #: Code of the finding that says why a row has no figures.
 WITHHELD = "figures-withheld"
-_CAPITALS = {"dc", "enob", "sinad", "thd"}
+_CAPITALS = {"dc", "dnl", "enob", "inl", "iq", "npr", "sinad", "snr", "thd"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qanalysis.converters.doctor import examine_record, find_period
+from qanalysis.converters.doctor import examine_record
+from qanalysis.converters.faults.repetition import find_period
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.code_words import code_range
 from qanalysis.converters.records.records import Record, read_record

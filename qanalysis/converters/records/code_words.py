@@ -15,12 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from qanalysis.arrays import Codes
-from qanalysis.converters.choices import Justification
+from qanalysis.converters.choices import Coding, Justification
 from qanalysis.converters.findings import BITS_GUESSED, Finding
+from qanalysis.converters.records.codings import decode_words, find_coding, find_word_bits, has_middle
 from qanalysis.converters.records.reading import check_justification
 from qanalysis.converters.records.samples import QUANTIZATION_RMS, RecordError, Samples, measure_surprise
 from qanalysis.notation import plain, true_minus
 
+#: Codes of the findings that say how words were read, besides their width.
+CODE_NOTES = frozenset(
+    {"bits-stated", "left-justified", "unsigned", "wrapped-codes", "gray-codes", "sign-magnitude-codes"}
+)
 USUAL_BITS = (8, 10, 12, 14, 16, 18, 20, 24, 32)
 MAX_BITS = 32
 CHANCE_BITS = 30  # evidence that is there by chance once in 2^30 records
@@ -48,11 +53,12 @@ def resolve_codes(
     bits: int | None = None,
     justify: Justification | None = None,
     signed: bool | None = None,
+    coding: Coding | None = None,
 ) -> Resolved:
     """The codes in integer samples; what is given is taken, what is not is guessed.
 
     Codes beyond a given width are kept as they are. Raises RecordError for a width beyond 1..32 or beyond the
-    container.
+    container, and for words that a stated coding other than binary does not have.
 
     >>> words = Samples(np.arange(-32768, 32768, 16, np.int16), container_bits=16, container_signed=True)
     >>> read = resolve_codes(words, "left.npy")
@@ -65,7 +71,18 @@ def resolve_codes(
     shift, shift_notes = _find_shift(words, samples, container, bits=bits, justify=justify)
     words >>= shift
     width = bits or (container - shift if shift or justify == "left" else samples.stated_bits)
+    coding_notes: tuple[Finding, ...] = ()
+    if coding is None and signed is None:
+        coding, coding_notes = _find_coding(words, samples, container - shift, bits=width)
+    if coding is not None and coding != "binary":
+        patterns = words & (1 << container - shift) - 1 if int(words.min()) < 0 else words
+        word_bits = width or find_word_bits(patterns, coding)
+        words = decode_words(patterns, coding, word_bits, place)
+        if coding != "gray":
+            signed, width = True, word_bits
     codes, is_signed, wrapped_at, sign_notes = _find_sign(words, samples, container - shift, bits=width, signed=signed)
+    if wrapped_at in _CONTAINERS and width is None:  # a word's sign may be repeated up to its top
+        wrapped_at = min(wrapped_at, round_up_bits(codes, signed=is_signed))
     width = width or wrapped_at
     if width is None:
         width = min(round_up_bits(codes, signed=is_signed), container)
@@ -75,7 +92,7 @@ def resolve_codes(
         width,
         "left" if shift or justify == "left" else "right",
         is_signed,
-        (*width_notes, *shift_notes, *sign_notes),
+        (*width_notes, *shift_notes, *coding_notes, *sign_notes),
     )
 
 
@@ -219,6 +236,22 @@ def _find_shift(
     return shift, (Finding("left-justified", text, zeros),)
 
 
+def _find_coding(
+    words: Codes, samples: Samples, container: int, *, bits: int | None
+) -> tuple[Coding | None, tuple[Finding, ...]]:
+    """Another coding than binary where it is evident, and why; none where a header of PCM or a minus sign tells it."""
+    negative = int(words.min()) < 0
+    told = samples.container_bits is None or samples.container_bits > MAX_BITS
+    if words.size < _FEWEST or (negative and told) or (samples.container_signed and samples.stated_bits is not None):
+        return None, ()
+    patterns = words & (1 << container) - 1
+    width = bits or (container if negative else needed_bits(patterns, signed=False))
+    if int(patterns.max()) >> width:
+        return None, ()
+    found = find_coding(patterns, width, (words, _wrap(patterns, width, signed=True)))
+    return (None, ()) if found is None else (found[0], (found[1],))
+
+
 def _find_sign(
     words: Codes, samples: Samples, container: int, *, bits: int | None, signed: bool | None
 ) -> tuple[Codes, bool, int | None, tuple[Finding, ...]]:
@@ -274,10 +307,8 @@ def _compare_readings(words: Codes, other: Codes) -> float | None:
     """
     if words.size < _FEWEST:
         return None
-    low, high = int(other.min()), int(other.max())
-    middle = np.abs(other - (low + high) / 2) <= (high - low) / 16
     surprise, other_surprise = measure_surprise(words), measure_surprise(other)
-    if not middle.mean() > 0.01 or not surprise > 2 * other_surprise:
+    if not has_middle(other) or not surprise > 2 * other_surprise:
         return None
     return surprise / max(other_surprise, QUANTIZATION_RMS)
 

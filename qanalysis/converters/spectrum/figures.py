@@ -2,8 +2,9 @@
 
 Intervals of 95 %: a noise power from m independent bins is the truth times chi-square over its nu = 2 m degrees of
 freedom, so the truth lies within noise * nu / chi2(nu; 0.975 .. 0.025); a window leaves nu = 2 m
-(sum w^2)^2/(N sum w^4). Distortion above the noise counts as exact in the SINAD. A line of power S in noise n per bin
-has the variance 2 S n + n^2, which gives THD and SFDR their intervals (normal, never below zero power).
+(sum w^2)^2/(N sum w^4). A line of power S in noise n per bin has the variance 2 S n + n^2, which gives THD and SFDR
+their intervals (normal, never below zero power), and 2 S n in the SINAD. SINAD, SNR and ENOB are the spectrum's or the
+sine fit's: the worse where the two differ beyond chance, and the fit's where content was found that windows hide.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ AGREEMENT_DB = 0.1  # between the SINAD of the spectrum and that of the sine fit
 _UNEXPLAINED = 0.1  # of the error
 _EXPLAINED = 2.0  # times the height of a disturbance: a line between bins is no higher
 _TWO_SIGMA, _RARE = 1.959964, 2.575829  # deviations of a normal distribution: 95 %, 99 %
-_DB_PER_NEPER = 10 / np.log(10)
 Seen = TypeVar("Seen", bound=RecordRow)
 
 
@@ -35,7 +35,7 @@ Seen = TypeVar("Seen", bound=RecordRow)
 class Evidence:
     """What only the findings need: how far spectrum and sine fit differ by chance, the bin of the largest spur,
     whether the noise may be as high, and what the spur is if it is no line of its own; whether the figures are the
-    sine fit's.
+    sine fit's; the noise as a mean square, which the row tells in its own unit.
     """
 
     chance_db: float = math.inf
@@ -43,6 +43,7 @@ class Evidence:
     spur_below_noise: bool = False
     disturbance: Disturbance | None = None
     by_fit: bool = False
+    noise: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def measure_figures(
     filled = shares.noise_per_bin if view.side_bins else 0.0  # the noise that lobes hide, bin by bin
     noise = shares.noise + filled * (shares.tone_bins + shares.product_bins)
     if not view.fits:
-        return _add_noise(seen, noise, full_scale), Evidence()
+        return _add_noise(seen, noise, full_scale), Evidence(noise=noise)
     seen = _add_thd(seen, view, shares)
     disturbances = [one for one in disturbances if band[0] <= one.place <= band[1]]
     balance = _balance_spectrum(seen, view, shares, (noise, filled))
@@ -113,7 +114,7 @@ def measure_figures(
         sinefit_sinad_db=level_db(sum(fit.power for fit in view.fits), view.fits[0].residual_rms ** 2),
         sfdr_ci95_db=spur.interval,
     )
-    evidence = Evidence(chance, spur.place, spur.below_noise, spur.disturbance, by_fit)
+    evidence = Evidence(chance, spur.place, spur.below_noise, spur.disturbance, by_fit, balance.noise)
     if full_scale is not None:
         seen = _refer_to_full_scale(seen, (balance.tones, strongest), full_scale)
     return seen, evidence

@@ -15,12 +15,14 @@ import numpy as np
 from qanalysis.arrays import Doubles
 from qanalysis.converters.choices import FullScaleWave
 from qanalysis.converters.converter import LSB_CONVENTIONS, LsbConvention
-from qanalysis.converters.findings import Finding
-from qanalysis.converters.spectrum.options import SpectrumOptions
+from qanalysis.converters.findings import WHOLE_VALUES, Finding
+from qanalysis.converters.spectrum.options import NARROWEST, WIDEST, SpectrumOptions
 from qanalysis.notation import plain, signed
 from qanalysis.quantizers.quantizer import count_steps
 
 _BLOCK = 1 << 14  # samples looked at together, so that the first fraction ends the search
+_SLACK = 1e-3  # of the range: by which values may leave it
+_MILLI = (30.0, 1000 * 1.5)  # times the end of a range in volts: what values in millivolts reach
 _OVERDRIVE = 1.5  # whole numbers that swing further than this many ranges are codes, not volts
 
 
@@ -48,6 +50,13 @@ class FullScale:
     findings: tuple[Finding, ...]
 
     @property
+    def unit(self) -> float:
+        """How much one of the record's unit is in the unit of the range: a step in volts for codes; else 1."""
+        if self.span is None or self.low is None or self.high is None:
+            return 1.0
+        return (self.high - self.low) / self.span
+
+    @property
     def power(self) -> float | None:
         """Mean square at 0 dBFS, in the square of the record's unit."""
         if self.span is None:
@@ -58,30 +67,38 @@ class FullScale:
 def find_full_scale(values: Doubles, options: SpectrumOptions, *, bits: int | None, whole: bool) -> FullScale:
     """The range of a record (samples,) from what the user says; `whole` marks a record of integer type.
 
-    Integers with `bits`, and whole numbers without a range or far beyond it, are codes: their span is 2^bits. Other
+    Integers with `bits`, and whole numbers without a range or far beyond it, are codes: their span is 2^bits. Integers
+    that `bits` can not hold, and that lie in low..high, are no codes but volts or millivolts, with a finding. Other
     values lie in low..high. Fractions within +-1 without a range are taken as normalised, with a finding. Otherwise the
     full scale stays unknown.
 
     Raises
     ------
-    ValueError : bits outside 1..32, codes that span more than `bits` bits hold.
+    ValueError : bits outside 1..32, codes that span more than `bits` bits hold, values whose squares leave double
+    precision.
     """
     _check_bits(bits)
     low, high, kind = options.low, options.high, options.full_scale
     least, most = float(values.min()), float(values.max())
+    _check_reach(max(-least, most))
+    findings: tuple[Finding, ...] = ()
+    if whole and bits is not None and most - least > 2**bits and lies_within(values, low, high):
+        whole = False
+        reason = f"no codes of {bits} bits ({2**bits} codes)"
+        findings = (tell_whole_values(values, options, reason),)
     convention = LSB_CONVENTIONS[options.fs_over]
     steps = None if bits is None else count_steps(bits, options.fs_over)
-    if steps is not None and bits is not None and _are_codes(values, low, high, whole=whole):
+    if steps is not None and bits is not None and not findings and _are_codes(values, low, high, whole=whole):
+        hint = "" if low is None else ", or state the unit, V or mV, of numbers that are no codes"
         if most - least > 2**bits:  # one code beyond an end is told by the doctor
             raise ValueError(
                 f"codes reach from {signed(least, '.0f')} to {signed(most, '.0f')}, which {bits} bits can not "
                 f"hold ({2**bits} codes); "
-                "raise bits, or shift left-justified words right"
+                f"raise bits, or shift left-justified words right{hint}"
             )
         bottom = -(2.0 ** (bits - 1)) if least < 0 else 0.0
         low, high = (bottom, bottom + steps) if low is None or high is None else (low, high)
         return FullScale(float(steps), low, high, (high - low) / steps, bits, kind, convention, ())
-    findings: tuple[Finding, ...] = ()
     if low is None or high is None:
         if not -1 <= least <= most <= 1 or whole:
             text = (
@@ -98,13 +115,47 @@ def find_full_scale(values: Doubles, options: SpectrumOptions, *, bits: int | No
         findings = (Finding("range-assumed", text, max(-least, most)),)
     span = high - low
     outside = max(most - high, low - least, 0.0)
-    if outside > span * 1e-3:
+    if outside > span * _SLACK:
         text = (
             f"The record leaves its range {plain(low, digits=4)} to {plain(high, digits=4)} by {plain(outside)}: "
-            "dBFS figures rest on a wrong range or unit."
+            f"dBFS figures rest on a wrong range or unit.{_suspect_millivolts(values, low, high)}"
         )
         findings = (*findings, Finding("beyond-range", text, outside))
     return FullScale(span, low, high, None if steps is None else span / steps, bits, kind, convention, findings)
+
+
+def _check_reach(reach: float) -> None:
+    """ValueError for values whose squares leave double precision; a record of zeros has none."""
+    if reach and not NARROWEST <= reach <= WIDEST:
+        raise ValueError(
+            f"the values reach {plain(reach)}: their squares leave double precision; count in a larger or smaller unit"
+        )
+
+
+def lies_within(values: Doubles, low: float | None, high: float | None) -> bool:
+    """Whether values (samples,) lie within a range and fill a thousandth of it at least; not without a range."""
+    if low is None or high is None:
+        return False
+    least, most, room = float(values.min()), float(values.max()), (high - low) * _SLACK
+    return low - room <= least and most <= high + room and most - least >= room
+
+
+def tell_whole_values(values: Doubles, options: SpectrumOptions, reason: str) -> Finding:
+    """That whole numbers are read as values in the unit of the range in which they lie, and why they are no codes."""
+    least, most = float(values.min()), float(values.max())
+    span = f"{plain(options.low or 0.0, digits=4)} to {plain(options.high or 0.0, digits=4)}"
+    text = (
+        f"The whole numbers from {signed(least, '.0f')} to {signed(most, '.0f')} are {reason} and lie within the range "
+        f"{span}: they are read as values in its unit. State the unit: V, mV or code."
+    )
+    return Finding(WHOLE_VALUES, text, most)
+
+
+def _suspect_millivolts(values: Doubles, low: float, high: float) -> str:
+    """The way out where the values (samples,) leave the range as far as millivolts leave one in volts; else nothing."""
+    least, most = _MILLI
+    end = max(-low, high)
+    return " Millivolts beside volts? State the unit mV." if least < float(np.abs(values).max()) / end <= most else ""
 
 
 def _are_codes(values: Doubles, low: float | None, high: float | None, *, whole: bool) -> bool:

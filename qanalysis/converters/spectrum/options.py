@@ -17,7 +17,7 @@ from qanalysis.converters.spectrum.windows import Window, check_window
 from qanalysis.quantizers.quantizer import FsOver, check_fs_over
 
 MOST_HARMONICS = 100
-_NARROWEST, _WIDEST = 1e-150, 1e150  # their squares are powers in double precision
+NARROWEST, WIDEST = 1e-150, 1e150  # their squares are powers in double precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ def _check_range(low: float | None, high: float | None) -> None:
         raise ValueError(f"range {low}:{high}: give both low and high, or neither")
     if not (np.isfinite([low, high]).all() and low < high):
         raise ValueError(f"range {low}:{high}: needs two finite numbers, the lower one first")
-    if not _NARROWEST <= high - low <= _WIDEST:
+    if not NARROWEST <= high - low <= WIDEST:
         raise ValueError(
             f"range {spell_span(low, high)}: the square of its width leaves double precision; "
             "count in a larger or smaller unit",

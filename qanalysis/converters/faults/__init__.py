@@ -1,0 +1,1 @@
+"""One file for each kind of fault that a captured record can have."""
