@@ -99,7 +99,7 @@ def _find_breaks(record: Record, spectrum: Spectrum | None, found: list[Finding]
     told = tell_sparkles(record, sparkles)
     if spectrum is None or spectrum.sinefit is None or spectrum.samples != record.values.size:
         return told
-    omega = 2 * math.pi * int(np.argmax(spectrum.power)) / spectrum.samples
+    omega = 2 * math.pi * _find_cycles(spectrum, spectrum.sinefit.cycles) / spectrum.samples
     if not 0 < omega < math.pi:
         return told
     told += find_interruptions(record, sparkles.healed, omega, step)
@@ -108,6 +108,12 @@ def _find_breaks(record: Record, spectrum: Spectrum | None, found: list[Finding]
         saturation = find_saturation(record, spectrum.sinefit, spectrum.fs_hz or 1.0, step)
         told += [saturation] if saturation is not None else []
     return told
+
+
+def _find_cycles(spectrum: Spectrum, fitted: float) -> float:
+    """The periods of the tone as fitted, or of the highest bin where the fit went elsewhere, as breaks can make it."""
+    highest = int(np.argmax(spectrum.power))
+    return fitted if abs(fitted - highest) < 2 else float(highest)
 
 
 def _find_flattery(record: Record, spectrum: Spectrum) -> list[Finding]:

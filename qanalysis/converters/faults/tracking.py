@@ -18,6 +18,8 @@ _TURNS = 2  # periods in a window, which part tone, image and offset
 _LEAST_TURNS = 0.4  # periods of the slowest of these in a window that still part them
 _MOST_WINDOWS = 6
 _ROUNDS = 3
+_SETTLED = 0.05  # of the deviation of a window's phase
+_FINEST = 2**12  # windows in a record
 _STRETCHES = 16
 
 
@@ -54,8 +56,7 @@ class ToneTrack:
 
     def draw(self, phasor: complex, offset: float, start: int, stop: int) -> Doubles:
         """The fitted tone at the samples start..stop - 1."""
-        times = np.arange(start, stop)
-        drawn: Doubles = (phasor * np.exp(1j * self.omega * times)).real + offset
+        drawn: Doubles = (phasor * np.exp(1j * self.omega * start) * _turn(-self.omega, stop - start)).real + offset
         return drawn
 
 
@@ -74,10 +75,10 @@ def track_tone(values: Doubles, omega: float, turns: int = _TURNS) -> ToneTrack 
         track = _start_track(values, omega, length)
         phasors, _ = track.fit(np.arange(0, values.size - length + 1, length))
         steps = np.angle(phasors[1:] * phasors[:-1].conj())
-        drift = float(np.median(steps)) / length
-        if abs(drift) * values.size < 1e-4:
+        step = float(np.median(steps))
+        if abs(step) <= _SETTLED * 1.4826 * float(np.median(np.abs(steps - step))) + 1e-9:
             break
-        omega += drift
+        omega += step / length
         if not 0 < omega < np.pi:
             return None
     return track
@@ -95,17 +96,25 @@ def measure_rest(track: ToneTrack) -> float:
 
 
 def _start_track(values: Doubles, omega: float, length: int) -> ToneTrack:
-    columns = 1 << max(values.size.bit_length() // 2, 1)
-    rows = -(-values.size // columns)
+    turned, running = np.zeros(values.size + 1, np.complex128), np.zeros(values.size + 1)
+    np.cumsum(_turn(omega, values.size) * values, out=turned[1:])
+    np.cumsum(values, out=running[1:])
+    return ToneTrack(values, omega, length, turned, running)
+
+
+def _turn(omega: float, samples: int) -> Phasors:
+    """exp(-j omega t), t = 0 .. samples - 1, each the product of one of a row and one of a column."""
+    columns = 1 << max(samples.bit_length() // 2, 1)
+    rows = -(-samples // columns)
     turns = np.multiply.outer(np.exp(-1j * omega * columns * np.arange(rows)), np.exp(-1j * omega * np.arange(columns)))
-    turned = np.concatenate([[0j], np.cumsum(turns.ravel()[: values.size] * values)])
-    return ToneTrack(values, omega, length, turned, np.concatenate([[0.0], np.cumsum(values)]))
+    flat: Phasors = turns.ravel()
+    return flat[:samples]
 
 
 def _choose_length(samples: int, omega: float, turns: int) -> int | None:
     """A window of some whole periods of the tone and of its image, at most a sixth of the record."""
     slowest = 2 * np.pi / min(omega, np.pi - omega)
-    least = max(_SHORTEST, round(turns * slowest))
+    least = max(_SHORTEST, round(turns * slowest), samples // _FINEST)
     if least > samples // _MOST_WINDOWS:
         least = samples // _MOST_WINDOWS
         return least if least >= max(_LEAST_TURNS * slowest, _SHORTEST // 4) else None
