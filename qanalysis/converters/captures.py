@@ -20,10 +20,12 @@ from qanalysis.arrays import Reals
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.findings import WHOLE_VALUES, Finding
-from qanalysis.converters.linearity.linearity import Linearity, measure_linearity
+from qanalysis.converters.linearity.linearity import Linearity, measure_linearity, withhold_linearity
 from qanalysis.converters.linearity.options import LinearityOptions
+from qanalysis.converters.linearity.pairs import judge_evenness, measure_pairs
 from qanalysis.converters.linearity.row import LinearityRow, describe_linearity
 from qanalysis.converters.record_sets import check_alike, identify_captures, merge_findings, name_channel
+from qanalysis.converters.records.pair_columns import read_pairs
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.records import Record, read_as_values, read_record
 from qanalysis.converters.sample_records import write_sample
@@ -51,6 +53,7 @@ __all__ = [
     "measure_capture",
     "open_capture",
     "open_captures",
+    "open_tested",
     "tabulate_capture",
     "tabulate_captures",
 ]
@@ -90,6 +93,17 @@ def open_captures(
     if reading.channel is not None:
         raise ValueError(f"channel {reading.channel} and every channel were asked for; give one of them")
     return tuple(record for text in texts for record in _open_channels(text, reading))
+
+
+def open_tested(text: str | Path, reading: Reading | None = None, options: LinearityOptions | None = None) -> Record:
+    """The record of a linearity test: as `open_capture` has it, of pairs with the inputs beside the codes.
+
+    Which columns these are is found where it is not stated, and told. Raises as `open_capture` and `read_pairs` do.
+    """
+    wants_pairs = options is not None and options.test == "pairs"
+    if not wants_pairs or str(text).startswith(SAMPLE_PREFIX):
+        return open_capture(text, reading)
+    return read_pairs(text, reading or Reading())
 
 
 def _open_channels(text: str | Path, reading: Reading) -> tuple[Record, ...]:
@@ -210,21 +224,35 @@ def measure_capture(record: Record, options: LinearityOptions | None = None) -> 
     options = options or LinearityOptions()
     if record.codes is None or record.bits is None:
         fault = (
-            "holds numbers that are no whole ones: a linearity test counts codes; give the integers of the converter"
+            "holds numbers that are no whole ones: a linearity test counts codes; give the column of the converter's "
+            "integers, and for inputs that stand beside them test pairs"
         )
         raise ValueError(f"{record.name} {fault}")
-    if options.low is None:
-        options = replace(options, low=0.0, high=2.0**record.bits)
     guessed = any(guess.code == "unsigned" for guess in record.guesses)
     signed = None if guessed or record.signed else record.signed
-    return measure_linearity(record.codes, options, bits=record.bits, signed=signed)
+    if options.test == "pairs":
+        if record.inputs is None:
+            raise ValueError(
+                f"{record.name}: pairs are an input and a code in each line; state the column of the inputs "
+                "(--input-column), and that of the codes (--column)"
+            )
+        return measure_pairs(record.inputs, record.codes, options, bits=record.bits, signed=record.signed)
+    if options.low is None:
+        options = replace(options, low=0.0, high=2.0**record.bits)
+    found = measure_linearity(record.codes, options, bits=record.bits, signed=signed)
+    uneven = None if record.inputs is None or options.test != "ramp" else judge_evenness(record.inputs, record.bits)
+    return found if uneven is None else withhold_linearity(found, uneven)
 
 
 def describe_capture(record: Record, found: Spectrum) -> Spectrum:
     """The row of a record's spectrum: what the doctor found, how the file was read, what the spectrum itself tells."""
-    if any(finding.code == WHOLE_VALUES for finding in found.findings):
-        record = read_as_values(record)
+    record = _settle_values(record, found)
     return describe_spectrum(found, (*_examine_rails(record, found), *record.guesses))
+
+
+def _settle_values(record: Record, found: Spectrum) -> Record:
+    """The record without its codes where the spectrum has read them as values."""
+    return read_as_values(record) if any(finding.code == WHOLE_VALUES for finding in found.findings) else record
 
 
 def _examine_rails(record: Record, found: Spectrum | None = None) -> tuple[Finding, ...]:
@@ -240,7 +268,7 @@ def describe_captures(records: Sequence[Record], found: Spectrum) -> Spectrum:
     """The row of a spectrum of one record or several: what stands out in each, told once."""
     if len(records) == 1:
         return describe_capture(records[0], found)
-    names = [record.name for record in records]
+    names, records = [record.name for record in records], [_settle_values(record, found) for record in records]
     examined = [(*_examine_rails(record, found), *record.guesses) for record in records]
     return describe_spectrum(found, merge_findings(names, examined))
 

@@ -26,7 +26,7 @@ _NOTES = {
 CONTRADICTIONS = frozenset({"enob-above-width"})
 #: Code of the finding that says why a row has no figures.
 WITHHELD = "figures-withheld"
-_CAPITALS = {"dc", "enob", "sinad", "thd"}
+_CAPITALS = {"dc", "dnl", "enob", "inl", "iq", "npr", "sinad", "snr", "thd"}
 
 
 @dataclass(frozen=True, slots=True)

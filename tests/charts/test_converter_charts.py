@@ -198,6 +198,13 @@ def test_missing_codes_are_crossed_and_dnl_is_drawn_at_its_code() -> None:
     assert figure.layout.title.text == "DNL and INL by code, 1 missing code"
 
 
+def test_withheld_figures_are_not_drawn_and_the_texts_say_why() -> None:
+    figure = linearity_curves(measure_linearity(np.repeat(np.arange(256), 16) & ~4, bits=8))
+    assert len(figure.data) == 0
+    assert figure.layout.title.text == "DNL and INL are withheld"
+    assert "bit 2 at 0" in figure.layout.meta["alt"]
+
+
 def test_sqnr_stands_beside_its_line() -> None:
     sweep = sweep_bits(SIMULATION, bits=range(1, 9))
     figure = sqnr_against_bits(sweep, bits=8)

@@ -78,6 +78,16 @@ def count_codes(codes: ArrayLike, *, bits: int, test: Test = "ramp", signed: boo
     return _count_ramp(index, first_code, bits, settle=signed is None)
 
 
+def count_pairs(codes: ArrayLike, *, bits: int, signed: bool | None = None) -> tuple[CodeDensity, NDArray[np.int64]]:
+    """The density of the codes of pairs, and each sample's place from 0, in the order of the record.
+
+    Hits of pairs are what the sweep made them: nothing is judged by their number. Raises as `count_codes` does.
+    """
+    first_code, index = _place_codes(_read_codes(codes), bits, signed=signed)
+    hits = np.bincount(index, minlength=2**bits)
+    return _judge_hits(CodeDensity("pairs", hits, first_code, None), bits), index.astype(np.int64)
+
+
 def _count_ramp(index: Index, first_code: int, bits: int, *, settle: bool) -> CodeDensity:
     """The density of the whole ramps, in the reading in which they do not jump."""
     turned: tuple[Finding, ...] = ()
@@ -227,12 +237,13 @@ def _check_ends(hits: NDArray[np.int64], first_code: int, bits: int, test: Test)
     if inverse := name_inverse_bits(hits):
         raise ValueError(f"the end codes {first_code} and {first_code + 2**bits - 1} can not occur: {inverse}")
     verb = "does not overdrive the converter" if test == "sine" else "does not cover the range"
+    name = "sweep of the pairs" if test == "pairs" else test
     width = max(most, -least - 1).bit_length() + (first_code < 0)
     hint = f", or state the width: these codes fit in {width} bits" if width < bits else ""
     if met[0] >= hits.size // 2 or met[-1] < hits.size // 2:
         hint += f", or look whether bit {bits - 1} is stuck"
     raise ValueError(
-        f"the {test} {verb}: its codes are {least} to {most}, both {first_code} and {first_code + 2**bits - 1} must "
+        f"the {name} {verb}: its codes are {least} to {most}, both {first_code} and {first_code + 2**bits - 1} must "
         f"occur ({bits} bits); "
         f"raise its amplitude a little beyond the range{hint}"
     )

@@ -7,6 +7,7 @@ hysteresis from a delay between generator and samples; where the record begins a
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from qanalysis.notation import plain
 
 HYSTERESIS = "hysteresis"
 _SMOOTHED = 9  # transitions
-_SURE = 4.0  # standard deviations, of hundreds of transitions that are looked at
+_SURE = 5.0  # standard deviations, of up to thousands of places that are looked at
 
 
 class Lag(NamedTuple):
@@ -63,30 +64,33 @@ def compare_directions(index: Index, passes: Passes, codes: int) -> Lag | None:
     return Lag((below[0] - below[1]) / step, (1.5 + loose) / samples_per_lsb)
 
 
-def judge_lag(lag: Lag, first_code: int) -> Finding | None:
-    """The finding of a difference beyond its resolution and beyond the scatter of neighbours; else None."""
+def judge_lag(lag: Lag, first_code: int, *, visible_turns: bool = False) -> Finding | None:
+    """The finding of a difference beyond its resolution and beyond its scatter along the range; else None.
+
+    `visible_turns`: the inputs are known, so that a delay is none of the causes.
+    """
     seen = np.flatnonzero(np.isfinite(lag.lsb))
     values = lag.lsb[seen]
-    scatter = float(np.median(np.abs(np.diff(values)))) * 1.4826 / np.sqrt(2)
     mean = float(values.mean())
     smooth = _smooth(values)
     places = seen[(seen.size - smooth.size) // 2 :][: smooth.size]
     worst = int(np.argmax(np.abs(smooth)))
+    scatter = _measure_scatter(smooth)
     limits = (
-        lag.resolution_lsb + _SURE * scatter / np.sqrt(values.size),
-        lag.resolution_lsb + _SURE * scatter / np.sqrt(min(_SMOOTHED, values.size)),
+        lag.resolution_lsb + _SURE * scatter * np.sqrt(2 * _SMOOTHED / values.size),
+        lag.resolution_lsb + _SURE * scatter,
     )
     if abs(mean) <= limits[0] and abs(float(smooth[worst])) <= limits[1]:
         return None
-    size = abs(mean) if abs(mean) > limits[0] else abs(float(smooth[worst]))
-    way = "up" if (mean if abs(mean) > limits[0] else float(smooth[worst])) > 0 else "down"
+    told, most = mean if abs(mean) > limits[0] else float(smooth[worst]), abs(float(smooth[worst]))
+    cause = "" if visible_turns else ", or a delay where the record does not begin as the input turns"
     text = (
         f"Up and down differ by {plain(abs(mean), digits=3)} LSB in the mean, most at code "
-        f"{int(places[worst]) + 1 + first_code} with {plain(abs(float(smooth[worst])), digits=3)} LSB: transitions lie "
-        f"higher on the way {way}. Hysteresis of the converter, or a delay where the record does not begin as the "
-        "input turns. The other figures are of both directions together."
+        f"{int(places[worst]) + 1 + first_code} with {plain(most, digits=3)} LSB: transitions lie higher on the way "
+        f"{'up' if told > 0 else 'down'}. Hysteresis of the converter{cause}. The other figures are of both directions "
+        "together."
     )
-    return Finding(HYSTERESIS, text, size)
+    return Finding(HYSTERESIS, text, abs(told))
 
 
 def _place_turns(passes: Passes, samples: int) -> tuple[NDArray[np.intp], float]:
@@ -103,6 +107,17 @@ def _place_turns(passes: Passes, samples: int) -> tuple[NDArray[np.intp], float]
         return even, 0.0
     widths = (passes.last_turns - passes.first_turns)[inner]
     return passes.edges, float(np.median(widths)) / 2 if widths.size else 0.0
+
+
+def _measure_scatter(smooth: Doubles) -> float:
+    """Deviation of a running mean by chance: of its values two widths apart, which noise of a few codes does not join.
+
+    From their median, so that hysteresis of a part of the range does not count as scatter.
+    """
+    apart = min(2 * _SMOOTHED, smooth.size - 1)
+    if apart < 1:
+        return 0.0
+    return 1.4826 * float(np.median(np.abs(smooth[apart:] - smooth[:-apart]))) / math.sqrt(2)
 
 
 def _smooth(values: Doubles) -> Doubles:

@@ -121,7 +121,7 @@ def measure_linearity(
     limits = options.drive or ((converter.low, converter.high) if options.test == "ramp" else None)
     density = count_codes(codes, bits=bits, test=options.test, signed=signed)
     if density.obstacle is not None:
-        return _withhold(converter, options, density, density.obstacle)
+        return withhold_transitions(converter, options, density, density.obstacle)
     place = _place_transitions(density)
     ideal = converter.transitions
     transitions = limits[0] + (limits[1] - limits[0]) * place if limits else _fit_to(ideal, place, options.reference)
@@ -182,7 +182,9 @@ def compare_transitions(
     )
 
 
-def _withhold(converter: Converter, options: LinearityOptions, density: CodeDensity, obstacle: Finding) -> Linearity:
+def withhold_transitions(
+    converter: Converter, options: LinearityOptions, density: CodeDensity, obstacle: Finding
+) -> Linearity:
     """What is left where no transition can be defended: the hits, the codes that can not come, and why."""
     none = np.empty(0)
     barred = density.barred
@@ -207,6 +209,24 @@ def _withhold(converter: Converter, options: LinearityOptions, density: CodeDens
         dnl_within_lsb=options.dnl_within_lsb,
         samples_needed=_count_needed(converter, options, density),
         findings=(obstacle, *density.findings),
+    )
+
+
+def withhold_linearity(found: Linearity, finding: Finding) -> Linearity:
+    """The linearity without its figures, which `finding`, now the first, does not let one defend; the hits stay."""
+    none = np.empty(0)
+    return replace(
+        found,
+        transitions=none,
+        dnl_lsb=none,
+        inl_lsb=none,
+        dnl_bar_lsb=none,
+        inl_bar_lsb=none,
+        offset_lsb=None,
+        gain_error_percent=None,
+        tue_max_lsb=None,
+        missing_codes=None,
+        findings=(finding, *found.findings),
     )
 
 

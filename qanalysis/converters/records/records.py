@@ -129,8 +129,13 @@ def read_as_values(record: Record) -> Record:
 def _state_unit(samples: Samples, unit: Unit | None, place: str) -> Samples:
     """With `unit` stated the numbers are volts, whole or not, or codes, which are whole; RecordError for others.
 
-    A range that the format fixes, as a WAV of floats does, is not in volts.
+    Numbers that carry their unit are in it, whatever is stated. A range that the format fixes, as a WAV of floats does,
+    is not in volts.
     """
+    if samples.carries_unit:
+        if unit == "code":
+            raise RecordError(f"{place}: the cells carry the unit {shorten(samples.unit, 80)}: they are no codes")
+        return replace(samples, numbers=_widen(samples.numbers))
     if unit is None:
         return samples
     if unit == "code":
@@ -215,7 +220,11 @@ def _state_rate(samples: Samples, fs_hz: float | None) -> Samples:
 
 def _keep_floats(samples: Samples, reading: Reading, fs_hz: float | None, stamp: SourceIdentity) -> Record:
     if reading.justify is not None or reading.signed is not None or reading.coding is not None:
-        why = "is read as volts" if reading.unit is not None else "holds numbers that are no whole ones"
+        why = (
+            "is read as volts"
+            if reading.unit is not None or samples.carries_unit
+            else "holds numbers that are no whole ones"
+        )
         raise RecordError(
             f"{stamp.path} {why}: they are neither justified nor signed codes; leave justify, signed and coding out"
         )

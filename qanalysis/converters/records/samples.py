@@ -33,7 +33,8 @@ class Samples:
     `numbers` (samples,) are integers (words) or floats; the facts are None where the file is silent. `quadrature`
     (samples,) is the Q rail of complex samples, of which `numbers` are the I rail. `inputs` (samples,) is what stood at
     the input, of pairs. `times` (samples,) are seconds, kept only where they are uneven: beyond what their digits
-    explain. `channels` says of how many this is one. `unit` is what a header says of the numbers, such as V or mV.
+    explain. `channels` says of how many this is one. `unit` is what a header says of the numbers, such as V or mV; with
+    `carries_unit` it stands in the cells themselves, and the numbers are in it, whole or not.
 
     `container_bits` and `container_signed` describe the words, `stated_bits` is the width that a header states,
     `low` and `high` the range of float samples where the format fixes it (WAV: -1 to 1).
@@ -45,6 +46,7 @@ class Samples:
     times: NDArray[np.float64] | None = None
     channels: int = 1
     unit: str = ""
+    carries_unit: bool = False
     container_bits: int | None = None
     container_signed: bool | None = None
     stated_bits: int | None = None

@@ -375,7 +375,7 @@ def _at(guess: str) -> str:
 def _tell_component(line: Component) -> tuple[str, ...]:
     places = (
         *(NOTHING if at is None else si(at, "Hz", digits=4) for at in (line.frequency_hz, line.alias_hz)),
-        str(line.bin),
+        true_minus(str(line.bin)),
     )
     clean = "below noise" if line.below_noise else write_cell(line.corrected_dbc, "dBc")
     return (

@@ -169,12 +169,12 @@ def _draw_answers(recording: Recording, row: Told) -> None:
 
     What was guessed in reading stands in the notes, what the headline already warned of above it.
     """
-    told = {*read_recording(recording).guesses, *_list_doubts(row)}
+    read, doubts = _list_readings(read_recording(recording), row), _list_doubts(row)
     draw_findings(
-        [finding for finding in row.findings if finding not in told],
-        none="Nothing else stands out in this record." if _list_doubts(row) else "Nothing stands out in this record.",
+        [finding for finding in row.findings if finding not in read and finding not in doubts],
+        none=f"Nothing{' else' if doubts else ''} stands out in this record.",
     )
-    draw_notes(read_recording(recording).guesses)
+    draw_notes(read)
     draw_figures(row, alt=row.headline)
     _draw_codes(recording)
 
@@ -197,6 +197,12 @@ def _tell_average(row: Told) -> str:
     if not isinstance(row, RecordRow) or row.records is None:
         return ""
     return f" So are {row.records:,} channels: {row.average} average."
+
+
+def _list_readings(record: Record, row: Told) -> list[Finding]:
+    """The findings on how the file was read; those of several channels are told once for all of them."""
+    codes = {finding.code for finding in record.guesses} if isinstance(row, RecordRow) and row.records else set()
+    return [finding for finding in row.findings if finding in record.guesses or finding.code in codes]
 
 
 def _list_doubts(row: Told) -> list[Finding]:

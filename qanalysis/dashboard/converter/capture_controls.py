@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 import streamlit as st
@@ -27,6 +28,7 @@ from qanalysis.dashboard.session import keep
 from qanalysis.dashboard.sources import name_source
 from qanalysis.notation import plain, si
 
+_CODINGS = {"gray-codes": "gray", "sign-magnitude-codes": "sign-magnitude"}  # by the finding that tells the guess
 _RARE_READING = ("channel", "justify", "signed", "coding", "radix", "dtype")
 _RARE_MEASURING = ("side_bins", "record_osr", "band_low", "band_high")
 _RESAMPLE_HELP = "Lay samples of uneven times on even ones, by a cubic spline; without it their figures are withheld."
@@ -156,8 +158,16 @@ def _tell_found(record: Record | None) -> dict[str, str]:
     told["rate"] = "not given" if record.fs_hz is None else si(record.fs_hz, "Hz", digits=4)
     told["unit"] = record.unit
     told["justify"] = record.justification or "none"
+    told["coding"] = (
+        "" if record.codes is None else next((_CODINGS[code] for code in values if code in _CODINGS), "binary")
+    )
     told["signed"] = "none" if record.signed is None else "signed" if record.signed else "unsigned"
     ends = ("in codes",) * 2 if record.codes is not None else (record.low, record.high)
     for field, end in zip(("record_low", "record_high"), ends, strict=True):
         told[field] = end if isinstance(end, str) else "unknown" if end is None else f"file: {plain(end)}"
     return told
+
+
+def _name_coding(codes: Iterable[str]) -> str:
+    """The coding that the findings of reading tell, by their codes; straight or two's complement where none does."""
+    return next((_CODINGS[code] for code in codes if code in _CODINGS), "binary")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,15 @@ import pytest
 from qanalysis.converters.linearity.linearity import measure_linearity
 from qanalysis.converters.linearity.row import LinearityRow, describe_linearity, name_codes, read_dnl, read_inl
 from qanalysis.reports.common_sections import list_limits, list_missed
+from qanalysis.reports.kinds import load_kinds
+from qanalysis.reports.report import write_report
 from qanalysis.results.columns import names_of
+from qanalysis.results.files import read_table
 from qanalysis.results.gates import Gate, LimitCheck, hold_gates
+from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Frame, Table
+
+SOURCE = SourceIdentity("ramp.npy", 4096, "sha256:" + "0" * 64)
 
 
 def test_lists_by_code_are_cells() -> None:
@@ -95,3 +102,20 @@ def test_missed_limits_and_their_lines() -> None:
 
 def test_many_missing_codes_are_counted_and_the_first_named() -> None:
     assert name_codes(tuple(range(15))) == "15: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more"
+
+
+def test_a_row_without_figures_is_stored_and_read_as_it_is(tmp_path: Path) -> None:
+    row = describe_linearity(measure_linearity(np.repeat(np.arange(256), 16) & ~4, bits=8))
+    unknown = replace(row, missing_codes=None)
+    assert (row.dnl_min_lsb, row.dnl_lsb, row.dnl_bar_max_lsb) == (None, (), None)
+    for shown in (row, unknown):
+        assert shown.find_fault() == ""
+        for suffix in ("json", "csv", "parquet"):
+            path = tmp_path / f"rows.{suffix}"
+            write_report(Table.from_rows(LinearityRow, [shown], totals=(), source=SOURCE), path)
+            assert read_table(path, load_kinds()).rows[0] == shown
+
+
+def test_lists_that_do_not_go_with_the_figures_are_a_fault() -> None:
+    row = describe_linearity(measure_linearity(np.repeat(np.arange(16), 20), bits=4))
+    assert "column dnl_lsb has 14 items, 4 bits have 0" in replace(row, dnl_min_lsb=None).find_fault()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from qanalysis.converters.captures import analyze_capture, describe_capture
+from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.reading import Reading
-from qanalysis.converters.records.records import RecordError, read_as_values, read_record
+from qanalysis.converters.records.records import RecordError, _doubt_codes, _state_unit, read_as_values, read_record
+from qanalysis.converters.records.samples import Samples
 from qanalysis.converters.spectrum.options import SpectrumOptions
 
 TURNS = np.sin(2 * np.pi * 401 * np.arange(4096) / 4096)
@@ -82,14 +84,38 @@ def test_a_coding_that_is_stated_reaches_the_words(tmp_path: Path) -> None:
     np.testing.assert_array_equal(record.codes, codes)
 
 
-def test_numbers_beyond_double_precision_become_infinite_without_a_warning(tmp_path: Path) -> None:
-    if np.finfo(np.longdouble).max <= np.finfo(float).max:
-        pytest.skip("this machine has no longer doubles")
-    np.save(tmp_path / "x.npy", np.full(32, np.longdouble("1e400")))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            record = read_record(tmp_path / "x.npy")
-        except RecordError:
-            return
-    assert np.isinf(record.values).all()
+@pytest.mark.parametrize("unit", [None, "V", "mV"])
+def test_numbers_that_carry_their_unit_are_in_it_whatever_is_stated(unit: str | None) -> None:
+    samples = Samples(np.array([1, 2, 3]), unit="V", carries_unit=True)
+    stated = _state_unit(samples, unit, "x.csv")  # type: ignore[arg-type]
+    assert (stated.numbers.dtype.kind, stated.numbers.tolist(), stated.unit) == ("f", [1.0, 2.0, 3.0], "V")
+
+
+def test_numbers_that_carry_their_unit_are_no_codes() -> None:
+    with pytest.raises(RecordError, match=r"x\.csv: the cells carry the unit V: they are no codes"):
+        _state_unit(Samples(np.array([1, 2]), unit="V", carries_unit=True), "code", "x.csv")
+
+
+@pytest.mark.parametrize("unit", ["mV", "V", "millivolts", "µV"])
+def test_a_header_that_names_a_voltage_is_told_beside_the_guess_and_taken_with_a_range(
+    unit: str, tmp_path: Path
+) -> None:
+    record = read_record(write(tmp_path, np.rint(900 * TURNS).astype(int)), fs_hz=1e6, bits=12)
+    record = replace(record, unit=unit)
+    found = analyze_capture(record, SpectrumOptions(low=-2500, high=2500))
+    assert found.lsb == 5000 / 4096
+    note = next(finding for finding in describe_capture(record, found).findings if finding.code == "whole-values")
+    assert f"are in '{unit}' by the header and lie within the range" in note.text
+    assert "whole-values" not in {finding.code for finding in analyze_capture(record).findings}
+
+
+def test_a_guess_of_the_width_tells_of_a_header_that_names_a_voltage() -> None:
+    notes = (Finding("bits-guessed", "12 bits guessed.", 12), Finding("unsigned", "None is negative.", 0))
+    told = _doubt_codes(notes, "mV", None)
+    assert told[0].text == (
+        "12 bits guessed. The header names mV: state the unit, V or mV, where the numbers are no codes."
+    )
+    assert told[1] == notes[1]
+    assert (
+        _doubt_codes(notes, "mV", "code") == _doubt_codes(notes, "code", None) == _doubt_codes(notes, "", None) == notes
+    )

@@ -36,6 +36,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )  # 12 bits of 24, a quarter of the range each way
     np.save("codes.npy", TONE)
     np.save("stereo.npy", np.stack([TONE[::-1] // 2, TONE], axis=1))
+    phases = 2047 * np.sin(127 * TURNS + np.arange(4)[:, None]) + np.random.default_rng(2).normal(0, 2, (4, SAMPLES))
+    np.save("four.npy", np.rint(phases).astype(np.int16))
+    TONE.astype(">i2").tofile("words.bin")
+    codes = TONE.astype(int) + 2048
+    np.savetxt("gray.csv", codes ^ (codes >> 1), fmt="%d")
+    np.savetxt("hex.csv", codes % 1000, fmt="%d")
+    times = np.cumsum(np.random.default_rng(3).uniform(0.5e-6, 1.5e-6, SAMPLES))
+    uneven = np.column_stack([times, np.sin(2 * np.pi * 31e3 * times)])
+    np.savetxt("uneven.csv", uneven, fmt="%.15e", delimiter=",", header="time (s),out (V)", comments="")
+    inputs = np.linspace(0, 3.3, 4001)
+    pairs = np.column_stack([inputs, np.clip(np.floor(inputs / 3.3 * 64), 0, 63)])
+    np.savetxt("pairs.csv", pairs, fmt=["%.6f", "%d"], delimiter=",", header="vin (V),code", comments="")
     two = np.rint(900 * np.sin(127 * TURNS) + 900 * np.sin(149 * TURNS)).astype(np.int16)
     np.savetxt(
         "two.csv",
@@ -104,8 +116,27 @@ def without_time(text: str) -> dict[str, Any]:
             ("sample:left-justified words, 12 bit", "--justify", "left", "--full-scale", "dc", "--harmonics", "9"),
             {"record": "sample:left-justified words, 12 bit", "justify": "left", "full_scale": "dc", "harmonics": "9"},
         ),
+        (("codes.npy", "--unit", "mV", "--fs", "48k"), {"record": "codes.npy", "unit": "mV", "rate_hz": "48000"}),
+        (("gray.csv", "--coding", "gray"), {"record": "gray.csv", "coding": "gray"}),
+        (("hex.csv", "--radix", "hex"), {"record": "hex.csv", "radix": "hex"}),
+        (("words.bin", "--dtype", "i16be"), {"record": "words.bin", "dtype": "i16be"}),
+        (("uneven.csv",), {"record": "uneven.csv"}),
+        (("uneven.csv", "--resample"), {"record": "uneven.csv", "resample": "true"}),
+        (
+            ("codes.npy", "--window", "hann", "--side-bins", "9", "--osr", "4"),
+            {"record": "codes.npy", "window": "hann", "side_bins": "9", "record_osr": "4"},
+        ),
+        (
+            ("two.csv", "--band", "10000:45000"),
+            {"record": "two.csv", "band_low": "10000", "band_high": "45000"},
+        ),
+        (("four.npy", "--average", "power"), {"record": "four.npy", "average": "power"}),
+        (("four.npy", "--average", "coherent"), {"record": "four.npy", "average": "coherent"}),
     ],
-    ids=["float-range", "float-own-range", "steps-less-one", "second-channel", "two-tones", "named-column", "sample"],
+    ids=[
+        *("float-range", "float-own-range", "steps-less-one", "second-channel", "two-tones", "named-column", "sample"),
+        *("unit", "coding", "radix", "dtype", "uneven", "resampled", "window", "band", "power", "coherent"),
+    ],
 )
 def test_a_spectrum_is_the_same(words: tuple[str, ...], parameters: dict[str, str], tables: list[Table[Any]]) -> None:
     open_tab("capture", parameters)

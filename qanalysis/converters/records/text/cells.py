@@ -40,12 +40,16 @@ _SEPARATORS = f"{_BLANKS},.'’_"
 _GROUPED = re.compile(rf"[+-]?[1-9][0-9]{{0,2}}([{_SEPARATORS}])[0-9]{{3}}(?:\1[0-9]{{3}})*(?:[.,][0-9]*)?")
 _WITH_TAIL = re.compile(rf"(.*[0-9.,])[{_BLANKS}]*(?:([^0-9.,{_BLANKS}]+)(?:[{_BLANKS}](?:AC|DC))?)")
 _MARKED_HEX = re.compile(
-    r"[+-]?(?:0x|\$|&h)([0-9a-f_]+)u?l{0,2}|([0-9][0-9a-f]*)h|([0-9]*)'s?h([0-9a-f_]+)|x\"([0-9a-f_]+)\"",
+    r"[+-]?(?:0x|\$|&h)([0-9a-f][0-9a-f_]*)u?l{0,2}|([0-9][0-9a-f]*)h|([0-9]*)'s?h([0-9a-f][0-9a-f_]*)|x\"([0-9a-f][0-9a-f_]*)\"",
     re.IGNORECASE,
 )
-_MARKED_BINARY = re.compile(r"[+-]?0b([01_]+)|([01]+)b|([0-9]*)'s?b([01_]+)|b\"([01_]+)\"", re.IGNORECASE)
-_HEX_MARKS = re.compile(r"(?:\b[0-9]*'s?h|\$|&h|x\")|(?:h|\"|(?<=[0-9a-f])u?l{0,2})$", re.IGNORECASE | re.MULTILINE)
-_BINARY_MARKS = re.compile(r"(?:\b[0-9]*'s?b|b\")|(?:(?<=[01])b|\")$", re.IGNORECASE | re.MULTILINE)
+_MARKED_BINARY = re.compile(
+    r"[+-]?0b([01][01_]*)|([01]{2,})b|([0-9]*)'s?b([01][01_]*)|b\"([01][01_]*)\"", re.IGNORECASE
+)
+_HEX_MARKS = re.compile(
+    r"(?:(?<![0-9])[0-9]*'s?h|\$|&h|x\")|(?:h|\"|(?<=[0-9a-f])u?l{0,2})$", re.IGNORECASE | re.MULTILINE
+)
+_BINARY_MARKS = re.compile(r"(?:(?<![0-9])[0-9]*'s?b|b\")|(?:(?<=[01])b|\")$", re.IGNORECASE | re.MULTILINE)
 _HEX_DIGITS, _BINARY_DIGITS = re.compile(r"[0-9a-fA-F]+"), re.compile(r"[01]+")
 _LIKE_HEX = re.compile(r"[0-9]+[eE][0-9]+")
 _NO_TAIL = str.maketrans("", "", f"0123456789.+-{_BLANKS}")
@@ -173,8 +177,10 @@ def parse_cells(cells: Sequence[str], form: CellForm) -> NDArray[np.int64] | NDA
 
 def _parse_words(cells: Sequence[str], form: CellForm) -> NDArray[np.int64] | NDArray[np.float64]:
     """Words as Python reads them in base 16 or 2, after the marks that it does not know are taken off."""
-    text = _check_ascii("\n".join(cells))
-    base, marks, letters = (16, _HEX_MARKS, "$&'\"hHuUlL") if form.radix == "hex" else (2, _BINARY_MARKS, "'\"")
+    text = _check_ascii("\n".join(cells)).replace("_", "")
+    base, marks, letters = (16, _HEX_MARKS, "$&'\"hHuUlL") if form.radix == "hex" else (2, _BINARY_MARKS, "'\"Bb")
+    if base == 2:
+        text = text.replace("0b", "").replace("0B", "")
     if form.width is not None:
         text = text.replace(f"{form.width}'{'h' if base == 16 else 'b'}", "")
     if any(letter in text for letter in letters):
@@ -210,6 +216,8 @@ def _resolve_tails(text: str, form: CellForm) -> str:
 
     Raises ValueError for another unit than that of the form.
     """
+    if "  " in text:
+        text = re.sub(" +", " ", text)
     for wave in ("AC", "DC"):
         text = text.replace(f" {wave}\n", "\n")
     tails = set(text.translate(_NO_TAIL).split("\n"))
@@ -243,7 +251,8 @@ def _split_tail(cell: str) -> tuple[str, str, int] | None:
     match = _WITH_TAIL.fullmatch(cell)
     if match is None or match[2] not in _TAILS or not _is_number(match[1]):
         return None
-    return match[1], *_TAILS[match[2]]
+    unit, power = _TAILS[match[2]]
+    return None if power and "e" in match[1].lower() else (match[1], unit, power)
 
 
 def _find_stated(sample: list[str], radix: Radix) -> CellForm | None:

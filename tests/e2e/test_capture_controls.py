@@ -1,0 +1,102 @@
+"""The controls of tab Capture as a person uses them: what the file is, how it is measured, and what stands behind it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qanalysis.converters.captures import (
+    analyze_capture,
+    describe_capture,
+    open_capture,
+)
+from qanalysis.converters.records.reading import Reading
+from qanalysis.converters.spectrum.options import SpectrumOptions
+
+from .conftest import OpenVisit, Server, Visit
+from .test_converter_page import check_clean, wait_for_headline, wait_until_idle
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # playwright leaves its own pipes to the collector
+
+SAMPLES = 4096
+TURNS = 2 * np.pi * np.arange(SAMPLES) / SAMPLES
+NOISE = np.random.default_rng(21).normal(0, 0.6, SAMPLES)
+
+
+def save(server: Server, name: str, lines: Any) -> Path:
+    path = server.root / name
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def tell(path: Path, options: SpectrumOptions | None = None, **reading: Any) -> str:
+    """The headline that the page has to show."""
+    record = open_capture(path, Reading(**reading))
+    return f"{path.name}: {describe_capture(record, analyze_capture(record, options)).headline}"
+
+
+def open_record(open_visit: OpenVisit, server: Server, query: str, begin: str) -> Visit:
+    visit = open_visit(f"{server.url}/converter?tab=capture&{query}")
+    wait_for_headline(visit.page, begin)
+    return visit
+
+
+def choose(page: Any, label: str, option: str | re.Pattern[str]) -> None:
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=option).click()
+
+
+def fill(page: Any, label: str, text: str) -> None:
+    box = page.get_by_role("textbox", name=label)
+    box.fill(text)
+    box.press("Enter")
+
+
+def test_choosing_unit_and_coding_changes_the_figures(server: Server, open_visit: OpenVisit) -> None:
+    millivolts = save(server, "millivolts.csv", (f"{value:.0f}" for value in 1650 + 1500 * np.sin(127 * TURNS) + NOISE))
+    visit = open_record(open_visit, server, "record=millivolts.csv", re.escape(tell(millivolts)))
+    choose(visit.page, "Unit", "mV")
+    expected = tell(millivolts, unit="mV")
+    assert expected != tell(millivolts)
+    wait_for_headline(visit.page, re.escape(expected))
+    visit.page.get_by_text("4,096 samples, numbers in V, no codes").wait_for()
+    check_clean(visit, server)
+
+    codes = np.rint(2048 + 2000 * np.sin(127 * TURNS) + NOISE).astype(int)
+    gray = save(server, "gray.csv", codes ^ (codes >> 1))
+    visit = open_record(open_visit, server, "record=gray.csv&rate_hz=1000000", re.escape(tell(gray, fs_hz=1e6)))
+    visit.page.get_by_text("More about the file").click()
+    choose(visit.page, "Coding", "binary")
+    wait_for_headline(visit.page, re.escape(tell(gray, coding="binary", fs_hz=1e6)))
+    check_clean(visit, server)
+
+
+def test_a_second_record_is_drawn_behind_and_a_band_raises_the_snr(server: Server, open_visit: OpenVisit) -> None:
+    codes = np.rint(2048 + 2000 * np.sin(127 * TURNS) + NOISE).astype(int)
+    path = save(server, "tone.csv", codes)
+    save(server, "other.csv", np.rint(2048 + 1000 * np.sin(301 * TURNS) + NOISE).astype(int))
+    visit = open_record(open_visit, server, "record=tone.csv&record_bits=12", "^tone.csv: SINAD")
+    page = visit.page
+    fill(page, "Sample rate (Hz)", "1 MHz")
+    page.wait_for_url("**rate_hz=1000000")
+    choose(page, "Second record", "other.csv")
+    page.get_by_text("Behind it other.csv: SINAD").wait_for()
+    page.locator(".ql-plot[role=img][aria-label*='Behind it other.csv']").wait_for()
+    legend = page.locator(".st-key-c-spectrum .ql-legend")
+    legend.get_by_text("other.csv", exact=True).wait_for()
+    legend.get_by_text("tone.csv", exact=True).wait_for()
+
+    wait_until_idle(page)
+    page.get_by_text("Band and side bins").click()
+    fill(page, "Band to (Hz)", "100 kHz")
+    options = SpectrumOptions(band_hz=(0.0, 1e5))
+    # A fifth of the noise is left of 500 kHz: 7 dB more, less the scatter of a few hundred bins (0.3 dB, twice over).
+    whole, part = (analyze_capture(open_capture(path, Reading(bits=12, fs_hz=1e6)), one) for one in (None, options))
+    assert part.snr_db - whole.snr_db == pytest.approx(10 * np.log10(5), abs=1)
+    wait_for_headline(page, re.escape(tell(path, options, bits=12, fs_hz=1e6)))
+    page.wait_for_url("**band_high=100000**")
+    check_clean(visit, server)
