@@ -7,7 +7,8 @@ of each from closed forms of exp(j w t) and exp(2 j w t).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +28,8 @@ _STRETCHES = 16
 class ToneTrack:
     """A tone of angular frequency `omega` (rad per sample) in `values` (samples,), seen through windows of `length`.
 
-    `turned` and `running` (samples + 1,) are running sums of values times exp(-j omega t) and of values.
+    `turned` and `running` (samples + 1,) are running sums of values times exp(-j omega t) and of values;
+    `omega_error` is the frequency's standard deviation.
     """
 
     values: Doubles
@@ -35,6 +37,7 @@ class ToneTrack:
     length: int
     turned: Phasors
     running: Doubles
+    omega_error: float = 0.0
 
     def fit(self, starts: Codes, length: int | None = None) -> tuple[Phasors, Doubles]:
         """Phasors (windows,) and offsets (windows,) of the windows that begin at `starts` (windows,)."""
@@ -76,7 +79,10 @@ def track_tone(values: Doubles, omega: float, turns: int = _TURNS) -> ToneTrack 
         phasors, _ = track.fit(np.arange(0, values.size - length + 1, length))
         steps = np.angle(phasors[1:] * phasors[:-1].conj())
         step = float(np.median(steps))
-        if abs(step) <= _SETTLED * 1.4826 * float(np.median(np.abs(steps - step))) + 1e-9:
+        spread = 1.4826 * float(np.median(np.abs(steps - step)))
+        # A median of K scatters by sqrt(pi/2/K) of the deviation.
+        track = replace(track, omega_error=1.2533 * spread / math.sqrt(steps.size) / length)
+        if abs(step) <= _SETTLED * spread + 1e-9:
             break
         omega += step / length
         if not 0 < omega < np.pi:
@@ -118,7 +124,8 @@ def _choose_length(samples: int, omega: float, turns: int) -> int | None:
     if least > samples // _MOST_WINDOWS:
         least = samples // _MOST_WINDOWS
         return least if least >= max(_LEAST_TURNS * slowest, _SHORTEST // 4) else None
-    lengths = np.arange(least, min(2 * least, samples // _MOST_WINDOWS) + 1)
+    most = 2 * least if turns > 1 else least + math.ceil(slowest)
+    lengths = np.arange(least, min(most, samples // _MOST_WINDOWS) + 1)
     leaks = np.abs(np.sin(omega * lengths / 2) / np.sin(omega / 2)) + np.abs(np.sin(omega * lengths) / np.sin(omega))
     return int(lengths[np.argmin(leaks)])
 
