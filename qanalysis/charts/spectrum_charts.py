@@ -14,8 +14,8 @@ from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, finish
 from qanalysis.charts.wording import escape
 from qanalysis.converters.findings import WITHHELD, tell_guess
 from qanalysis.converters.spectrum.components import Component
-from qanalysis.converters.spectrum.row import tell_frequency
 from qanalysis.converters.spectrum.spectrum import Spectrum
+from qanalysis.converters.spectrum.spellings import tell_frequency
 from qanalysis.converters.spectrum.windows import describe_window
 from qanalysis.notation import choose_unit, decibels, true_minus
 

@@ -125,14 +125,23 @@ def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> S
     if record.uneven:
         even = replace(record, uneven=False)
         return withhold_figures(analyze_capture(even, options), _tell_uneven())
-    if record.codes is not None and record.is_named_voltage and lies_within(record.values, options.low, options.high):
-        note = tell_whole_values(record.values, options, f"in {quote(record.unit)} by the header")
-        found = analyze_capture(read_as_values(record), options)
-        return replace(found, findings=(note, *found.findings))
+    if _holds_voltages(record, options):
+        return _note_voltages(record, analyze_capture(read_as_values(record), options), options)
     if record.quadrature is not None:
         return _analyze_rails(record, record.quadrature, options)
     values, options = (record.codes, options) if record.codes is not None else _spread(record, options)
     return analyze_spectrum(values, options, fs_hz=record.fs_hz, bits=record.bits)
+
+
+def _holds_voltages(record: Record, options: SpectrumOptions) -> bool:
+    """Whether whole numbers are voltages, by the header and by the range."""
+    named = record.codes is not None and record.is_named_voltage
+    return named and lies_within(record.values, options.low, options.high)
+
+
+def _note_voltages(record: Record, found: Spectrum, options: SpectrumOptions) -> Spectrum:
+    note = tell_whole_values(record.values, options, f"in {quote(record.unit)} by the header")
+    return replace(found, findings=(note, *found.findings))
 
 
 def _analyze_rails(record: Record, quadrature: Reals, options: SpectrumOptions) -> Spectrum:
@@ -176,13 +185,16 @@ def analyze_captures(records: Sequence[Record], options: SpectrumOptions | None 
     if first.quadrature is not None:
         raise ValueError(f"{quote(first.name)} holds I/Q samples, of which no average is taken; measure one record")
     found = average_spectrum(_gather(records, options), options)
+    if _holds_voltages(first, options):
+        found = _note_voltages(first, found, options)
     return withhold_figures(found, _tell_uneven()) if any(record.uneven for record in records) else found
 
 
 def _gather(records: Sequence[Record], options: SpectrumOptions) -> RecordSet:
     """The records' codes, or their numbers over the range, and one range for all."""
     channels, ranges = [], []
-    for record in records:
+    for one in records:
+        record = read_as_values(one) if _holds_voltages(one, options) else one
         values, wanted = (record.codes, options) if record.codes is not None else _spread(record, options)
         channels.append(read_samples(values))
         ranges.append(find_full_scale(channels[-1], wanted, bits=record.bits, whole=record.codes is not None))

@@ -84,7 +84,7 @@ def identify_captures(records: Sequence[Record]) -> SourceIdentity:
 
 def merge_findings(names: Sequence[str], found: Sequence[Sequence[Finding]]) -> tuple[Finding, ...]:
     """The findings of several records, each code once: as it stands where all records say the same, else as of the
-    first that shows it, by name, and how many others do.
+    first that shows it, by name, and who else does.
     """
     shown: dict[str, list[tuple[str, Finding]]] = {}
     for name, findings in zip(names, found, strict=True):
@@ -95,8 +95,8 @@ def merge_findings(names: Sequence[str], found: Sequence[Sequence[Finding]]) -> 
 
 def _merge_one(entries: Sequence[tuple[str, Finding]], records: int) -> Finding:
     name, first = entries[0]
+    others = [shorten(name, 40) for name, _ in entries[1:]]
     if len(entries) == records and all(finding.text == first.text for _, finding in entries):
         return first
-    others = [shorten(name, 40) for name, _ in entries[1:]]
-    more = f" The like in {name_some(others, 3)}." if others else ""
+    more = f" The like in {'all others' if len(entries) == records else name_some(others, 3)}." if others else ""
     return replace(first, text=f"{quote(name)}: {first.text}{more}")

@@ -263,7 +263,7 @@ def _judge_shape(hits: NDArray[np.int64], test: Test) -> list[Finding]:
     if test == "ramp" and not 0.75 < ratio < 1.3:
         text = (
             f"The outer codes are met {ratio:.2f} times as often as those in the middle: no ramp. "
-            "A sine would give up to 2.8: test it as one."
+            "A sine would give up to 2.8: test it as one, or known inputs as pairs."
         )
         return [Finding("not-a-ramp", text, ratio)]
     if test == "sine" and ratio < math.sqrt(expected):

@@ -134,7 +134,8 @@ def _place(values: Doubles, index: NDArray[np.int64]) -> Placed:
     """The pairs by rising input; those at one input share its length."""
     order = np.argsort(values, kind="stable")
     inputs = values[order]
-    distinct, repeats = np.unique(inputs, return_counts=True)
+    starts = np.flatnonzero(np.diff(inputs, prepend=-np.inf))
+    distinct, repeats = inputs[starts], np.diff(starts, append=inputs.size)
     if distinct.size < 2:
         raise ValueError(f"all inputs of the pairs are {plain(float(inputs[0]) + 0.0)}: nothing was swept")
     middles = (distinct[1:] + distinct[:-1]) / 2

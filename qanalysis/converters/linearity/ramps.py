@@ -165,7 +165,7 @@ def _find_crossings(index: Index, codes: int) -> _Crossings | None:
     """
     places = np.flatnonzero((index < codes // 4) | (index >= codes - codes // 4))
     high = index[places] >= codes // 2
-    for _ in range(2):  # once to find the glitches, once without them
+    while True:  # each round takes the glitches out that the one before has left
         changes = np.flatnonzero(high[1:] != high[:-1])
         if not changes.size:
             return None

@@ -96,8 +96,11 @@ def refuse_broken(fault: str, way_out: str) -> Iterator[None]:
         raise RecordError(f"{fault} ({reason}); {way_out}") from error
 
 
-def pick_array(sizes: dict[str, int], column: str | int | None, place: str) -> tuple[str, tuple[Finding, ...]]:
-    """Name of the array asked for, by name or number from 1, else of the largest; a note where there was a choice.
+def pick_array(
+    sizes: dict[str, int], column: str | int | None, place: str, *, least: int = 0
+) -> tuple[str, tuple[Finding, ...]]:
+    """Name of the array asked for, by name or number from 1, else of the largest; a note where there was a choice of
+    more than one that is larger than `least`.
 
     Raises RecordError for one that is not in it.
     """
@@ -109,7 +112,7 @@ def pick_array(sizes: dict[str, int], column: str | int | None, place: str) -> t
             f"Array {quote(name)} is read, the largest of {len(names)}; name another where it was meant.",
             names.index(name) + 1,
         )
-        return name, (note,) if len(names) > 1 else ()
+        return name, (note,) if sum(size > least for size in sizes.values()) > 1 else ()
     number = int(column) if isinstance(column, int) or (column not in names and column.isdecimal()) else 0
     if 1 <= number <= len(names):
         return names[number - 1], ()

@@ -16,6 +16,8 @@ _NUMPY = "save the array with `numpy.save`"
 
 #: Where the beginning stands, what it is, what the file is then called, and the way out.
 _BEGINNINGS: tuple[tuple[int, bytes, str, str], ...] = (
+    (0, b"MATLAB 7.3", "a MATLAB 7.3 file (HDF5)", "save the vector with -v7, `save('capture.mat', 'x', '-v7')`"),
+    (0, b"Octave-1", "a binary file of Octave", "save the vector with -v7, `save -v7 capture.mat x`"),
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file", f"read the data set with h5py and {_NUMPY}"),
     (512, b"\x89HDF\r\n\x1a\n", "an HDF5 file", f"read the data set with h5py and {_NUMPY}"),
     (0, b"TDSm", "a TDMS file of LabVIEW", f"read the channel with nptdms and {_NUMPY}, or {_CSV}"),

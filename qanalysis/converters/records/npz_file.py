@@ -34,7 +34,7 @@ LIMIT_VARIABLE = "QANALYSIS_INFLATE_LIMIT_MIB"
 INFLATE_LIMIT_MIB = 256
 DIRECTORY_LIMIT_BYTES = 1 << 22
 _PIECE = 1 << 20
-_SCALAR_BYTES = 1 << 10
+_SCALAR_BYTES = 144  # of one number, its header counted
 _END, _END_BYTES, _MOST_COMMENT = b"PK\x05\x06", 22, 1 << 16
 
 
@@ -60,13 +60,13 @@ def read_npz(path: Path, reading: Reading) -> Samples:
             if not members:
                 _refuse_archive([member.filename for member in listed], place)
             sizes = {name: member.file_size for name, member in members.items()}
-            name, notes = pick_array(sizes, reading.column, place)
+            name, notes = pick_array(sizes, reading.column, place, least=_SCALAR_BYTES)
             array = _read_member(archive, members[name], f"{place}: array {quote(name)}")
             samples = take_array(array, reading.channel, f"{place}: array {quote(name)}")
             scalars = {
                 word: _read_member(archive, members[word], f"{place}: array {quote(word)}")
                 for word in sizes
-                if word != name and sizes[word] < _SCALAR_BYTES
+                if word != name and sizes[word] <= _SCALAR_BYTES
             }
     return replace(samples, fs_hz=find_rate(scalars), notes=(*notes, *samples.notes))
 

@@ -70,9 +70,10 @@ def _choose_words(path: Path, offset: int, length: int) -> tuple[WordType, tuple
     """The type that the bytes give away, and how surely."""
     paired = path.suffix.casefold() == PAIRED_SUFFIX
     data = _read_window(path, offset, length)
-    if data.size < _FEWEST_BYTES:
+    if data.size < _FEWEST_BYTES or int(data.min()) == int(data.max()):
         words = replace(_DEFAULT, is_complex=paired)
-        return words, (_tell_doubt(f"{data.size} bytes do not tell the type of their words", words, ()),)
+        reason = f"{data.size} bytes, {np.unique(data).size} different ones, do not tell the type of their words"
+        return words, (_tell_doubt(reason, words, ()),)
     guess = guess_words(data)
     words = replace(guess.words, is_complex=paired)
     found = (

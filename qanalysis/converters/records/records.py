@@ -20,17 +20,18 @@ from qanalysis.arrays import Codes
 from qanalysis.converters.choices import Justification, Unit
 from qanalysis.converters.findings import BITS_GUESSED, Finding
 from qanalysis.converters.records.code_words import CODE_NOTES, Resolved, code_range, resolve_codes
-from qanalysis.converters.records.formats import RAW_SUFFIXES, find_reader
+from qanalysis.converters.records.even_times import lay_even
+from qanalysis.converters.records.formats import OWN_SUFFIXES, RAW_SUFFIXES, find_reader
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.samples import RecordError, Samples, keep_whole
 from qanalysis.converters.records.source_file import open_source
-from qanalysis.converters.records.text_file import read_text
+from qanalysis.converters.records.text.text_file import read_text
 from qanalysis.notation import plain, shorten, si
 from qanalysis.results.identity import SourceIdentity
 
 __all__ = ["Record", "RecordError", "read_record"]
 
-RECORD_SUFFIXES = (".csv", ".tsv", ".txt", ".asc", ".lvm", ".wav", ".npy", ".npz", *RAW_SUFFIXES)
+RECORD_SUFFIXES = (".csv", ".tsv", ".txt", ".asc", ".lvm", *OWN_SUFFIXES, *RAW_SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +96,8 @@ def read_record(path: str | Path, reading: Reading | None = None, **changes: Any
     reading.check_rate(path.name)
     stamp, head = open_source(path)
     samples = _state_unit(_state_rate(_read_samples(path, head, reading), reading.fs_hz), reading.unit, path.name)
+    if samples.times is not None and reading.resample and reading.fs_hz is None:
+        samples = lay_even(samples, samples.times, path.name)
     rate = reading.fs_hz if reading.fs_hz is not None else samples.fs_hz or None
     if samples.numbers.dtype.kind == "f":
         return _keep_floats(samples, reading, rate, stamp)
@@ -251,4 +254,4 @@ def _keep_floats(samples: Samples, reading: Reading, fs_hz: float | None, stamp:
 
 def _read_samples(path: Path, head: bytes, reading: Reading) -> Samples:
     read = find_reader(path, head, reading)
-    return read(path, reading) if read else read_text(path, column=reading.column, channel=reading.channel)
+    return read(path, reading) if read else read_text(path, reading)

@@ -41,7 +41,9 @@ CANDIDATES = tuple(
     )
 )
 TURNS = (1, 2, 3, 4, 6, 8)
-WINDOW_BYTES = 3 << 14  # a whole number of frames of every candidate and turn
+WINDOW_BYTES = 3 << 13  # a whole number of frames of every candidate and turn
+_COST_BYTES = 3 << 11  # of those, which the cost is counted of
+_RIDGE = 1e-14  # against squares of words that reach 1
 _LAGS = 4
 _UNFORETOLD = 0.9  # share of its bits that a channel takes, from which on it is as well the low bytes of wider words
 _SMALL = 1e-30  # floats of a record reach further than this, and less far than its inverse
@@ -49,7 +51,8 @@ _FEWEST = 32  # words of a channel that tell something
 # Bits of a Gaussian of 1 step rms: 0.5 log2(2 pi e), and what the mean of log2|r| lies below log2 of its rms.
 _GAUSSIAN_BITS = 2.047 + 0.916
 _CLEAR = 0.03  # of the bits of the file, or
-_CLEAR_SHARE = 0.25  # of what the cheapest type saves: words of twice the width save half of it
+_CLEAR_SHARE = 0.25  # of what the cheapest type saves (words of twice the width save half) or of what it costs
+_NOISE = 0.94  # of the bits of the file: what costs more is noise in every reading
 _SCATTER_BITS = 1.6  # standard deviation of log2|r| of a Gaussian
 _CHANCE = 4.0  # standard errors
 _IMAGE_EVIDENT, _IMAGE_SEEN = 10**-1.2, 1e-5  # power against the line's
@@ -77,8 +80,9 @@ class Guess:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the next type saves clearly less, by more than the chance of so many words explains."""
-        return self.other_cost - self.cost > max(min(_CLEAR, _CLEAR_SHARE * (1 - self.cost)), self.chance)
+        """Whether the bytes are no mere noise, and the next type saves less, by more than chance explains."""
+        clear = min(_CLEAR, _CLEAR_SHARE * (1 - self.cost), _CLEAR_SHARE * self.cost)
+        return self.cost < _NOISE and self.other_cost - self.cost > max(clear, self.chance)
 
     @property
     def is_interleaved(self) -> bool:
@@ -87,13 +91,13 @@ class Guess:
 
 
 def guess_words(data: NDArray[np.uint8]) -> Guess:
-    """The type of the words of a file from some of its bytes (bytes,), best the first 48 KiB of its samples."""
+    """The type of the words of a file from some of its bytes (bytes,), best 24 KiB of its samples."""
     data = data[: data.size // 192 * 192] if data.size >= 1 << 12 else data
-    costs = [_measure_cost(data, words) for words in CANDIDATES]
+    costs = [_measure_cost(data[:_COST_BYTES], words) for words in CANDIDATES]
     order = np.argsort(costs, kind="stable")
     best, other = CANDIDATES[order[0]], CANDIDATES[order[1]]
     turns, image = find_turns(_read_plainly(data, best))
-    count = max(1, 8 * data.size // best.bits)
+    count = max(1, 8 * min(data.size, _COST_BYTES) // best.bits)
     chance = _CHANCE * _SCATTER_BITS / best.bits * count**-0.5
     return Guess(best, costs[order[0]], other, costs[order[1]], chance, turns, image)
 
@@ -108,8 +112,8 @@ def _measure_cost(data: NDArray[np.uint8], words: WordType) -> float:
     for values, quanta in _list_readings(found, words.bits):
         for turns in TURNS:
             if found.size >= turns * _FEWEST:
-                shares = [_measure_bits(values[turn::turns], quanta[turn::turns]) / words.bits for turn in range(turns)]
-                least = min(least, 1.0 if turns > 1 and max(shares) > _UNFORETOLD else sum(shares) / turns)
+                shares = _measure_bits(values, quanta, turns) / words.bits
+                least = min(least, 1.0 if turns > 1 and shares.max() > _UNFORETOLD else float(shares.mean()))
     return max(0.0, least)
 
 
@@ -154,40 +158,39 @@ def _find_float_steps(values: NDArray[np.float64], digits: float) -> NDArray[np.
     return steps
 
 
-def _measure_bits(values: NDArray[np.float64], steps: NDArray[np.float64]) -> float:
-    """Bits of a word of one channel (words,), foretold from the four before it by least squares; `steps` as there."""
+def _measure_bits(values: NDArray[np.float64], steps: NDArray[np.float64], turns: int) -> NDArray[np.float64]:
+    """Bits of a word of each channel (turns,) of a stream (words,), foretold from the four before it by least squares;
+    `steps` (words,) are those of the words.
+    """
+    count = values.size // turns
     scale = float(np.abs(values).max()) or 1.0
-    scaled = values / scale
-    past = np.column_stack(
-        [*(scaled[lag : scaled.size - _LAGS + lag] for lag in range(_LAGS)), np.ones(scaled.size - _LAGS)]
-    )
-    now = scaled[_LAGS:]
-    weights, *_ = np.linalg.lstsq(past.T @ past, past.T @ now, rcond=None)
-    rest = (now - past @ weights) * scale / steps[_LAGS:]
-    inside = (now > scaled.min()) & (now < scaled.max())  # a clipped word tells nothing of the step
-    rest = rest[inside] if inside.any() else rest
-    model = past.shape[1] * 0.5 * np.log2(now.size) / now.size
-    spread = float(np.mean(np.log2(np.hypot(rest, QUANTIZATION_RMS))))
-    return spread + _GAUSSIAN_BITS + float(model)
+    channels = (values[: count * turns] / scale).reshape(count, turns).T
+    units = steps[: count * turns].reshape(count, turns).T[:, _LAGS:]
+    now = channels[:, _LAGS:]
+    parts = [channels[:, lag : count - _LAGS + lag] for lag in range(_LAGS)]
+    past = np.stack([*parts, np.ones_like(now)], axis=1)
+    turned = past.transpose(0, 2, 1)
+    products = past @ turned
+    products += np.eye(len(parts) + 1) * (_RIDGE * past[0].size)  # words that hardly move leave nothing to divide by
+    weights = np.linalg.solve(products, past @ now[:, :, np.newaxis])
+    rest = (now - (turned @ weights)[:, :, 0]) * scale / units
+    spread = 0.5 * np.log2(rest * rest + QUANTIZATION_RMS**2)
+    lowest, highest = channels.min(axis=1, keepdims=True), channels.max(axis=1, keepdims=True)
+    inside = (now > lowest) & (now < highest)  # a clipped word tells nothing of the step
+    inside |= ~inside.any(axis=1, keepdims=True)
+    model = past.shape[1] * 0.5 * np.log2(now.shape[1]) / now.shape[1]
+    bits: NDArray[np.float64] = np.mean(spread, axis=1, where=inside) + _GAUSSIAN_BITS + model
+    return bits
 
 
 def _read_plainly(data: NDArray[np.uint8], words: WordType) -> NDArray[np.float64]:
     """The words in the cheapest of their signs, as one channel."""
     size = words.bits // 8
     found = words.decode(data[: data.size // size * size])
-    readings = list(_list_readings(found, words.bits)) if found.size else []
+    readings = list(_list_readings(found, words.bits)) if found.size >= 2 * _FEWEST else []
     if not readings:
         return np.empty(0)
-    if found.size < _FEWEST:
-        return readings[0][0]
-    return min(
-        readings,
-        key=lambda reading: (
-            min(_measure_bits(reading[0][t::2], reading[1][t::2]) for t in range(2))
-            if found.size >= 2 * _FEWEST
-            else 0.0
-        ),
-    )[0]
+    return min(readings, key=lambda reading: float(_measure_bits(reading[0], reading[1], 2).mean()))[0]
 
 
 def find_turns(values: NDArray[np.float64]) -> tuple[int, float]:

@@ -15,13 +15,21 @@ import numpy as np
 
 from qanalysis.arrays import Doubles
 from qanalysis.converters.findings import Finding
+from qanalysis.converters.spectrum.bands import view_band
 from qanalysis.converters.spectrum.full_scale import FullScale
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.phases import lay_coherent, lay_free
 from qanalysis.converters.spectrum.sinefit import SineFit, scale_record
-from qanalysis.converters.spectrum.spectrum import Recording, Spectrum, assemble_spectrum, measure_spectrum, read_wishes
+from qanalysis.converters.spectrum.spectrum import (
+    Recording,
+    Spectrum,
+    assemble_spectrum,
+    describe_noise,
+    measure_spectrum,
+    read_wishes,
+)
 from qanalysis.converters.spectrum.verdicts import judge_constant
-from qanalysis.converters.spectrum.views import View, Wishes, view_record
+from qanalysis.converters.spectrum.views import View, Wishes
 from qanalysis.converters.spectrum.windows import check_window
 from qanalysis.notation import decibels, plain, quote
 
@@ -57,6 +65,8 @@ def average_spectrum(records: RecordSet, options: SpectrumOptions) -> Spectrum:
     views, recording, wishes = _view_alike(records, options)
     mean = _average_views(views)
     found = assemble_spectrum(mean, records.range_of, recording, wishes)
+    if not mean.fits:
+        found = describe_noise(found, records.channels, (wishes.first, wishes.last))
     if options.average == "coherent":
         if len(mean.fits) != 1:
             shown = "two tones" if mean.fits else "no tone"
@@ -76,21 +86,21 @@ def _view_alike(records: RecordSet, options: SpectrumOptions) -> tuple[list[View
     scale = max(scale_record(values)[1] for values in records.channels)
     means = [float((values / scale).mean()) for values in records.channels]
     centred = [values / scale - mean for values, mean in zip(records.channels, means, strict=True)]
-    views = [_view_one(values, wishes) for values in centred]
+    views = [_view_one(values, wishes, records.fs_hz) for values in centred]
     kinds = {(view.window, view.side_bins) for view in views}
     if len(kinds) > 1:  # the widest lobe holds the tones of all
         window, side_bins = max(kinds, key=lambda kind: kind[1])
         forced = replace(wishes, options=replace(options, window=check_window(window), side_bins=side_bins))
-        views = [_view_one(values, forced) for values in centred]
+        views = [_view_one(values, forced, records.fs_hz) for values in centred]
     _check_tones(views, records.names)
     return views, Recording(records.fs_hz, samples, scale, float(np.mean(means))), wishes
 
 
-def _view_one(centred: Doubles, wishes: Wishes) -> View:
+def _view_one(centred: Doubles, wishes: Wishes, fs_hz: float | None) -> View:
     if not centred.any():
         power = np.zeros(centred.size // 2 + 1)
         return View(power, "rectangular", 0, None, findings=judge_constant(0.0))
-    view = view_record(centred, wishes)
+    view = view_band(centred, wishes, fs_hz)
     return replace(view, fits=tuple(sorted(view.fits, key=lambda fit: fit.frequency_hz)))
 
 

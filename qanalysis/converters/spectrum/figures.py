@@ -33,7 +33,7 @@ Seen = TypeVar("Seen", bound=RecordRow)
 class Evidence:
     """What only the findings need: how far spectrum and sine fit differ by chance, the bin of the largest spur,
     whether the noise may be as high, and what the spur is if it is no line of its own; whether the figures are the
-    sine fit's.
+    sine fit's; the noise as a mean square, which the row tells in its own unit.
     """
 
     chance_db: float = math.inf
@@ -41,6 +41,7 @@ class Evidence:
     spur_below_noise: bool = False
     disturbance: Disturbance | None = None
     by_fit: bool = False
+    noise: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def measure_figures(
     filled = shares.noise_per_bin if view.side_bins else 0.0  # the noise that lobes hide, bin by bin
     noise = shares.noise + filled * (shares.tone_bins + shares.product_bins)
     if not view.fits:
-        return _add_noise(seen, noise, full_scale), Evidence()
+        return _add_noise(seen, noise, full_scale), Evidence(noise=noise)
     seen = _add_thd(seen, view, shares)
     disturbances = [one for one in disturbances if band[0] <= one.place <= band[1]]
     balance = _balance_spectrum(seen, view, shares, (noise, filled))
@@ -105,7 +106,7 @@ def measure_figures(
         sinefit_sinad_db=level_db(sum(fit.power for fit in view.fits), view.fits[0].residual_rms ** 2),
         sfdr_ci95_db=spur.interval,
     )
-    evidence = Evidence(chance, spur.place, spur.below_noise, spur.disturbance, by_fit)
+    evidence = Evidence(chance, spur.place, spur.below_noise, spur.disturbance, by_fit, balance.noise)
     if full_scale is not None:
         seen = _refer_to_full_scale(seen, (balance.tones, shares.fundamental), full_scale)
     return seen, evidence

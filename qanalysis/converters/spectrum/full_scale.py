@@ -50,6 +50,13 @@ class FullScale:
     findings: tuple[Finding, ...]
 
     @property
+    def unit(self) -> float:
+        """How much one of the record's unit is in the unit of the range: a step in volts for codes; else 1."""
+        if self.span is None or self.low is None or self.high is None:
+            return 1.0
+        return (self.high - self.low) / self.span
+
+    @property
     def power(self) -> float | None:
         """Mean square at 0 dBFS, in the square of the record's unit."""
         if self.span is None:

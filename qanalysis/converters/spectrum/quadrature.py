@@ -25,7 +25,7 @@ from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.quadrature_view import Turned, turn_record
 from qanalysis.converters.spectrum.rotations import Rotation, tell_imbalance
 from qanalysis.converters.spectrum.sinefit import SineFit, scale_record
-from qanalysis.converters.spectrum.spectrum import Spectrum, read_wishes
+from qanalysis.converters.spectrum.spectrum import Spectrum, count_noise_free, read_wishes
 from qanalysis.converters.spectrum.verdicts import judge_constant, judge_view
 from qanalysis.converters.spectrum.views import View, Wishes
 from qanalysis.decibels import level_db
@@ -198,9 +198,11 @@ def _assemble(turned: Turned, range_of: FullScale, wishes: Wishes, recording: _R
     )
     reference = None if full_scale is None else 2 * full_scale / recording.scale**2
     found, evidence = _measure(seen, lines, reference, wishes)
-    offset = abs(recording.offset) ** 2
+    offset, noise = abs(recording.offset) ** 2, math.sqrt(evidence.noise / 2) * recording.scale * range_of.unit
     found = replace(
         found,
+        noise_rms=noise,
+        noise_free_bits=None if lines.view.fits else count_noise_free(noise, found),
         dc_dbfs=None if reference is None else level_db(offset, reference),
         harmonics=tuple(_describe(claim, lines, fs_hz) for claim in lines.distortion.claims),
     )

@@ -13,6 +13,8 @@ from qanalysis.arrays import Doubles
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.thinning import WHITE, draw_trend, project_trends, thin_head
 
+#: Code of the finding that a record rises or falls evenly.
+RAMP = "ramp-not-tone"
 _DEGREE = 3
 _STEADY = 0.5  # of the steepest slope
 _CERTAIN = 4.0  # deviations of noise
@@ -65,4 +67,4 @@ def judge_ramp(centred: Doubles) -> Finding:
         "tone. SINAD, SNR, THD, SFDR and ENOB need a tone: choose another column or channel, or test a ramp's "
         "linearity."
     )
-    return Finding("ramp-not-tone", text, slope)
+    return Finding(RAMP, text, slope)

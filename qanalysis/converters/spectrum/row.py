@@ -14,7 +14,8 @@ from qanalysis.converters.converter import LsbConvention
 from qanalysis.converters.findings import CONTRADICTIONS, Finding, tell_guess
 from qanalysis.converters.lines import Line, LineTable, tell, write_cell
 from qanalysis.converters.spectrum.components import Component
-from qanalysis.notation import NOTHING, plain, si, signed, true_minus
+from qanalysis.converters.spectrum.spellings import tell_band, tell_component, tell_frequency, tell_interval
+from qanalysis.notation import decibels, plain, si
 from qanalysis.results.columns import Kind, RowType, column
 from qanalysis.results.gates import LimitCheck
 
@@ -238,7 +239,10 @@ class RecordRow(RowType):
         "DC", "dBFS", better="lower", formula="power of the mean, of I/Q samples of both rails", default=None, late=True
     )
     noise_rms: float | None = column(
-        "Noise, rms", formula="without tone and distortion, in the unit of the range", default=None, late=True
+        "Noise, rms",
+        formula="without tone and distortion, in the unit of the range; of I/Q samples that of a rail",
+        default=None,
+        late=True,
     )
     noise_free_bits: float | None = column(
         "Noise-free bits",
@@ -265,22 +269,39 @@ class RecordRow(RowType):
     def subject(self) -> str:
         """What was looked at."""
         rate = "an unknown rate" if self.fs_hz is None else si(self.fs_hz, "Hz", digits=4)
-        many = f"{self.records:,} records of " if self.records else ""
-        return f"{many}{self.samples:,} samples at {rate}"
+        kind = "I/Q samples" if self.iq else "samples"
+        return f"{f'{self.records:,} records of ' if self.records else ''}{self.samples:,} {kind} at {rate}"
 
     @property
     def headline(self) -> str:
         """The figures one asks for first, in a sentence; a width that was guessed stands beside the ENOB."""
+        if self._is_noise:
+            return f"No tone: {self._tell_noise()}{self._averaged}."
         cells = ((self.sinad_db, "dB"), (self.enob_ieee, "bit"), (self.sfdr_dbc, "dBc"))
         sinad, bits, sfdr = (write_cell(*cell) for cell in cells)
-        return f"SINAD {sinad}, ENOB {bits}{_at(self._guess)}, SFDR {sfdr}{self._averaged}."
+        return f"SINAD {sinad}, ENOB {bits}{_at(tell_guess(self.bits, self.findings))}, SFDR {sfdr}{self._averaged}."
+
+    @property
+    def _is_noise(self) -> bool:
+        """Whether the record was measured and shows no tone; older files tell no noise."""
+        return self.cycles is None and self.noise_rms is not None
+
+    def _tell_noise(self) -> str:
+        """The noise power ratio where there is a notch, the noise in steps or in the unit of the range, its density."""
+        rms = self.noise_rms or 0.0
+        size = f"{plain(rms)} rms" if self.lsb is None else f"{plain(rms / self.lsb)} LSB rms"
+        ratio = "" if self.npr_db is None else f"noise power ratio {decibels(self.npr_db)}, "
+        density = "" if self.nsd_dbfs_hz is None or not rms else f", {decibels(self.nsd_dbfs_hz, 'dBFS/Hz', digits=1)}"
+        return f"{ratio}noise {size}{_at(tell_guess(self.bits, self.findings))}{density}"
 
     @property
     def _averaged(self) -> str:
         """That a mean was measured, for the headline; empty for one record."""
-        if self.average is None:
-            return ""
-        return f", of {'the powers' if self.average == 'power' else 'the mean'} of {self.records} records"
+        return (
+            ""
+            if self.average is None
+            else f", of {'the powers' if self.average == 'power' else 'the mean'} of {self.records} records"
+        )
 
     @property
     def contradicted(self) -> bool:
@@ -288,42 +309,61 @@ class RecordRow(RowType):
         return any(finding.code in CONTRADICTIONS for finding in self.findings)
 
     @property
-    def _guess(self) -> str:
-        return tell_guess(self.bits, self.findings)
-
-    @property
     def lines(self) -> tuple[Line, ...]:
-        """The figures in the order in which one reads them, each with its convention."""
+        """The figures in the order in which one reads them, each with its convention; of noise no dashes."""
         full = f"0 dBFS: rms of a full-range {'sine' if self.full_scale == 'sine' else 'square (dc)'}"
-        scale = f"full scale{_at(self._guess)}"
+        scale = f"full scale{_at(tell_guess(self.bits, self.findings))}"
         order = f"HD2 to HD{self.harmonics_counted}, folded"
         seen = {None: "no tone", True: "coherent", False: "not coherent"}[self.coherent]
         tone = "none" if self.cycles is None else tell_frequency(self.cycles / self.samples, self.fs_hz)
-        spur = f"height of the tone over the largest other line; {_tell_interval(self.sfdr_ci95_db, 'dBc')}"
-        band = f"{_tell_band(self.band_hz)}; {full}"
+        spur = f"height of the tone over the largest other line; {tell_interval(self.sfdr_ci95_db, 'dBc')}"
+        band = f"{tell_band(self.band_hz)}; {full}"
         step = f"LSB = {self.lsb_convention.replace('fs', 'FS')}, in the unit of the range"
-        return (
+        lines = (
             tell(self, "fundamental_hz", seen, tone),
             tell(self, "level_dbfs", full),
-            tell(self, "sinad_db", f"tone over all but DC; {_tell_interval(self.sinad_ci95_db, 'dB')}"),
+            tell(self, "sinad_db", f"tone over all but DC; {tell_interval(self.sinad_ci95_db, 'dB')}"),
             tell(self, "spectrum_sinad_db", "power of the tone's bins over all others but DC"),
             tell(self, "sinefit_sinad_db", "least squares in time, beside the spectrum"),
-            tell(self, "snr_db", f"without {order}; {_tell_interval(self.snr_ci95_db, 'dB')}"),
+            tell(self, "snr_db", f"without {order}; {tell_interval(self.snr_ci95_db, 'dB')}"),
             tell(
                 self,
                 "thd_dbc",
-                f"{order}, noise taken off; {_tell_interval(self.thd_ci95_db, 'dBc')}",
+                f"{order}, noise taken off; {tell_interval(self.thd_ci95_db, 'dBc')}",
                 "below noise" if self.thd_below_noise else None,
             ),
             tell(self, "thd_raw_dbc", f"{order}, with the noise of their bins"),
             tell(self, "sfdr_dbc", spur),
             tell(self, "sfdr_dbfs", full),
-            tell(self, "enob_ieee", f"IEEE 1241, of {scale}; {_tell_interval(self.enob_ci95, 'bit')}"),
+            tell(self, "enob_ieee", f"IEEE 1241, of {scale}; {tell_interval(self.enob_ci95, 'bit')}"),
             tell(self, "enob_at_level", "(SINAD − 1.7609) / 6.0206"),
             tell(self, "nsd_dbfs_hz", band),
+            *self._late_lines,
             tell(self, "window", f"{self.side_bins} side bins, {self.samples:,} samples", self.window),
             tell(self, "lsb", step, None if self.lsb is None else plain(self.lsb, digits=4)),
         )
+        kept = ("fundamental_hz",) if self._is_noise else tuple(line.column for line in lines)
+        return tuple(line for line in lines if line.column in kept or getattr(self, line.column) is not None)
+
+    @property
+    def _late_lines(self) -> tuple[Line, ...]:
+        """Figures that some records have: of their noise, of I/Q samples, of a notch, of averages."""
+        steps = "" if self.lsb is None or self.noise_rms is None else f"; {plain(self.noise_rms / self.lsb)} LSB"
+        rms = None if self.noise_rms is None else plain(self.noise_rms, digits=4)
+        free = "bits − log2(6.6 rms in LSB); the effective resolution, without the 6.6, is 2.72 bit more"
+        ratio = tell_interval(self.npr_ci95_db, "dB")
+        way = "records laid in phase by their tone" if self.average == "coherent" else "mean of the records' powers"
+        notch = None if self.notch is None else " to ".join(tell_frequency(end, self.fs_hz) for end in self.notch)
+        lines = {
+            "noise_rms": tell(self, "noise_rms", f"without tone and distortion, in the unit of the range{steps}", rms),
+            "noise_free_bits": tell(self, "noise_free_bits", free),
+            "npr_db": tell(self, "npr_db", f"density beside the notch over that inside; {ratio}"),
+            "notch": tell(self, "notch", "ends of the notch", notch),
+            "image_dbc": tell(self, "image_dbc", "line at minus the tone's frequency over the tone"),
+            "dc_dbfs": tell(self, "dc_dbfs", "offset of both rails from their middle"),
+            "average": tell(self, "average", way, f"{self.average}, {self.records} records"),
+        }
+        return tuple(line for name, line in lines.items() if getattr(self, name) is not None)
 
     @property
     def tables(self) -> tuple[LineTable, ...]:
@@ -335,28 +375,13 @@ class RecordRow(RowType):
         )
 
 
-def tell_frequency(share: float, fs_hz: float | None) -> str:
-    """A frequency, given as a share of the sample rate, in hertz where the rate is known.
-
-    >>> tell_frequency(0.25, 48000.0), tell_frequency(0.25, None)
-    ('12 kHz', '0.25 of the rate')
-    """
-    return f"{plain(share, digits=4)} of the rate" if fs_hz is None else si(share * fs_hz, "Hz", digits=4)
-
-
-def _tell_band(band_hz: Interval | None) -> str:
-    return "no rate" if band_hz is None else f"{si(band_hz[0], 'Hz')} to {si(band_hz[1], 'Hz', digits=4)}"
-
-
 def read_figure(name: str) -> Callable[[RecordRow], float | None]:
     """How a limit reads a column: a row that contradicts itself has no figure to hold against it."""
     return lambda row: None if row.contradicted else getattr(row, name)
 
 
 def read_thd(row: RecordRow) -> float | None:
-    """THD as a limit is held against it: below the noise the upper end of its interval,
-    what the noise leaves room for.
-    """
+    """THD as a limit is held against it: below the noise the upper end of its interval."""
     if row.contradicted:
         return None
     return row.thd_ci95_db[1] if row.thd_below_noise and row.thd_ci95_db else row.thd_dbc
@@ -365,27 +390,8 @@ def read_thd(row: RecordRow) -> float | None:
 def list_harmonic_lines(row: RecordRow) -> list[tuple[str, ...]]:
     """Cells under `HARMONIC_COLUMNS`: harmonics, mixing products, the largest spur."""
     spurs = (row.spur,) if row.spur and row.spur.kind == "spur" else ()
-    return [_tell_component(line) for line in (*row.harmonics, *row.intermodulation, *spurs)]
+    return [tell_component(line) for line in (*row.harmonics, *row.intermodulation, *spurs)]
 
 
 def _at(guess: str) -> str:
     return f" at {guess}" if guess else ""
-
-
-def _tell_component(line: Component) -> tuple[str, ...]:
-    places = (
-        *(NOTHING if at is None else si(at, "Hz", digits=4) for at in (line.frequency_hz, line.alias_hz)),
-        true_minus(str(line.bin)),
-    )
-    clean = "below noise" if line.below_noise else write_cell(line.corrected_dbc, "dBc")
-    return (
-        true_minus(line.name),
-        *places,
-        write_cell(line.dbc, "dBc"),
-        clean,
-        f"on {true_minus(line.shared)}" if line.shared else "",
-    )
-
-
-def _tell_interval(ends: Interval | None, unit: str) -> str:
-    return "no interval" if ends is None else f"95 %: {signed(ends[0], '.2f')} to {signed(ends[1], '.2f')} {unit}"

@@ -18,15 +18,19 @@ from numpy.typing import ArrayLike
 
 from qanalysis.arrays import Doubles
 from qanalysis.converters.findings import Finding
+from qanalysis.converters.spectrum.bands import view_band
 from qanalysis.converters.spectrum.beside_tone import Scales, find_disturbances, judge_disturbances, name_line
 from qanalysis.converters.spectrum.components import Component, describe_claim, find_harmonic, share_power
 from qanalysis.converters.spectrum.figures import Evidence, measure_figures
 from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale
+from qanalysis.converters.spectrum.noise import find_notch, judge_colour, judge_notch
 from qanalysis.converters.spectrum.options import SpectrumOptions
+from qanalysis.converters.spectrum.ramp import RAMP
 from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.sinefit import SineFit, check_rate, read_samples, rescale_fit, scale_record
+from qanalysis.converters.spectrum.spellings import tell_frequency
 from qanalysis.converters.spectrum.verdicts import judge_constant, judge_view
-from qanalysis.converters.spectrum.views import View, Wishes, view_record
+from qanalysis.converters.spectrum.views import View, Wishes
 from qanalysis.converters.spectrum.windows import describe_window
 from qanalysis.notation import quote, si
 from qanalysis.results.columns import apart
@@ -130,8 +134,26 @@ def measure_spectrum(values: Doubles, range_of: FullScale, options: SpectrumOpti
     if values.min() == values.max():
         view = View(np.zeros(values.size // 2 + 1), "rectangular", 0, None, findings=judge_constant(float(values[0])))
     else:
-        view = view_record(scaled, wishes)
-    return assemble_spectrum(view, range_of, Recording(fs_hz, values.size, scale, float(mean)), wishes)
+        view = view_band(scaled, wishes, fs_hz)
+    found = assemble_spectrum(view, range_of, Recording(fs_hz, values.size, scale, float(mean)), wishes)
+    return found if view.fits else describe_noise(found, [scaled], (wishes.first, wishes.last))
+
+
+def describe_noise(found: Spectrum, channels: Sequence[Doubles], band: tuple[int, int]) -> Spectrum:
+    """The spectrum of records (samples,) without a tone, with the notch in their noise, or the noise's colour; what
+    rises evenly is no noise.
+    """
+    if any(finding.code == RAMP for finding in found.findings):
+        return replace(found, noise_dbfs=None, nsd_dbfs_hz=None, noise_rms=None, noise_free_bits=None)
+    if not found.power.any() or found.window != "rectangular":
+        return found
+    notch = find_notch(channels, band)
+    if notch is None:
+        return replace(found, findings=(*found.findings, *judge_colour(found.power, band, len(channels))))
+    ends = (notch.first - 0.5) / found.samples, (notch.last + 0.5) / found.samples
+    place = " to ".join(tell_frequency(end, found.fs_hz) for end in ends)
+    told = (*found.findings, judge_notch(notch, found.samples, place))
+    return replace(found, npr_db=notch.npr_db, npr_ci95_db=notch.ci95_db, notch=ends, findings=told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +207,23 @@ def assemble_spectrum(view: View, range_of: FullScale, recording: Recording, wis
     found, evidence = measure_figures(seen, view, shares, full_scale=reference, band=band, disturbances=disturbances)
     scales = Scales(scale, "LSB" if range_of.lsb == 1 else "", fs_hz, samples)
     told = judge_disturbances(disturbances, scales)
+    noise = math.sqrt(evidence.noise) * scale * range_of.unit
     return replace(
         found,
+        noise_rms=noise,
+        noise_free_bits=None if view.fits else count_noise_free(noise, found),
         spur=_name_spur(found, evidence, lines),
         findings=(*range_of.findings, *view.findings, *told, *judge_view(view, found, evidence)),
     )
+
+
+def count_noise_free(rms: float, row: RecordRow) -> float | None:
+    """Bits that noise of `rms`, in the unit of the range, leaves steady: bits - log2(6.6 rms/LSB), at most all of them;
+    None without a width.
+    """
+    if row.bits is None or row.lsb is None:
+        return None
+    return row.bits - max(0.0, math.log2(6.6 * rms / row.lsb)) if rms else float(row.bits)
 
 
 def _name_spur(found: RecordRow, evidence: Evidence, lines: tuple[Component, ...]) -> Component | None:

@@ -7,7 +7,8 @@ import numpy as np
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.components import ON_DC, ON_TONE, Component
 from qanalysis.converters.spectrum.figures import AGREEMENT_DB, Evidence
-from qanalysis.converters.spectrum.row import RecordRow, tell_frequency
+from qanalysis.converters.spectrum.row import RecordRow
+from qanalysis.converters.spectrum.spellings import tell_frequency
 from qanalysis.converters.spectrum.views import View
 from qanalysis.notation import decibels, plain, true_minus
 
@@ -146,7 +147,7 @@ def _judge_disagreement(view: View, row: RecordRow, evidence: Evidence) -> Findi
     ):
         return None
     gap = row.spectrum_sinad_db - row.sinefit_sinad_db
-    if abs(gap) <= AGREEMENT_DB:
+    if abs(gap) <= AGREEMENT_DB or row.osr != 1.0:  # the fit sees what a part of the band leaves out
         return None
     chance = evidence.chance_db
     if min(row.spectrum_sinad_db, row.sinefit_sinad_db) > _PRECISION_DB:
@@ -164,10 +165,7 @@ def _judge_disagreement(view: View, row: RecordRow, evidence: Evidence) -> Findi
     elif view.findings:
         reason = view.findings[0].text
     else:
-        reason = (
-            f"chance explains only ±{decibels(chance)}: the tone drifts, breaks off or is modulated, "
-            "or the band leaves part of the spectrum out"
-        )
+        reason = f"chance explains only ±{decibels(chance)}: the tone drifts, breaks off or is modulated"
         if evidence.by_fit:
             reason = f"{reason}. The lower one stands for the record"
     both = f"{decibels(row.spectrum_sinad_db)} by spectrum and {decibels(row.sinefit_sinad_db)} by sine fit"

@@ -308,6 +308,53 @@ def test_arrays_that_are_no_record_are_refused(tmp_path: Path, array: np.ndarray
         read_record(save(tmp_path, array))
 
 
+@pytest.mark.parametrize("word", [np.complex64, np.complex128])
+@pytest.mark.parametrize("form", ["npy", "npz"])
+def test_complex_arrays_have_two_rails(tmp_path: Path, word: type, form: str) -> None:
+    carrier = np.exp(0.3j * np.arange(400)).astype(word)
+    path = tmp_path / f"capture.{form}"
+    np.save(path, carrier) if form == "npy" else np.savez(path, iq=carrier, fs=1e6)
+    record = read_record(path)
+    np.testing.assert_array_equal(record.values, carrier.real.astype(np.float64))
+    np.testing.assert_array_equal(record.quadrature, carrier.imag.astype(np.float64))
+    assert record.fs_hz == (1e6 if form == "npz" else None)
+
+
+def test_complex_whole_numbers_are_codes_of_one_width(tmp_path: Path) -> None:
+    narrow, wide = np.arange(-8, 8), np.arange(-8, 8) * 100
+    record = read_record(save(tmp_path, narrow + 1j * wide))
+    np.testing.assert_array_equal(record.codes, narrow)
+    np.testing.assert_array_equal(record.quadrature, wide)
+    assert record.bits == 12  # the usual width for 700 and -800, which need 11; not the 4 of the first rail
+
+
+def test_a_two_channel_array_of_reals_has_no_quadrature(tmp_path: Path) -> None:
+    record = read_record(save(tmp_path, np.stack([SINE, SINE / 2])))
+    assert (record.channels, record.quadrature) == (2, None)
+
+
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["deflate", "bzip2", "lzma"]
+)
+def test_what_inflates_beyond_the_limit_is_refused(
+    tmp_path: Path, method: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QANALYSIS_INFLATE_LIMIT_MIB", "1")
+    np.save(tmp_path / "x.npy", np.zeros(1 << 18))
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", method) as archive:
+        archive.write(tmp_path / "x.npy", "x.npy")
+    with pytest.raises(
+        RecordError, match=r"at most 1048576 are read; save it with `numpy.savez`|packed by method 1[24]"
+    ):
+        read_record(tmp_path / "bomb.npz")
+
+
+def test_a_signalling_nan_and_a_huge_float_pass_without_a_warning(tmp_path: Path) -> None:
+    words = np.array([0x7FA00000, 0x7F800000, 0x7F7FFFFF, 1], np.uint32).view(np.float32)
+    assert read_record(save(tmp_path, words)).values.size == 4
+    assert read_record(save(tmp_path, np.array([1e308, -1e308]))).values.size == 2
+
+
 def test_broken_and_pickled_arrays_are_refused(tmp_path: Path) -> None:
     whole = save(tmp_path, CODES).read_bytes()
     with pytest.raises(RecordError, match=r"is no whole \.npy array"):

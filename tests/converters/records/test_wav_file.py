@@ -120,6 +120,8 @@ def test_odd_bytes_at_the_end_are_left_out(tmp_path: Path) -> None:
         (head()[:20], "ends within its format chunk"),
         (head()[:36], "ends before its samples"),
         (head()[:44], "holds no samples"),
+        (b"RIFF\0\0\0\0WAVE" + bytes(4000), "byte 12: b'.*' names no chunk"),
+        (b"RIFF\0\0\0\0WAVE" + b"LIST\0\0\0\0" * 5000, "ends before its samples"),
         (b"RIFF\0\0\0\0AVI ", "is no WAV file"),
         (b"RIFF\0\0\0\0WAVEdata\4\0\0\0abcd", "samples before their format"),
         (head(tag=7, bits=8), "holds mu-law, which are no plain samples"),
@@ -135,6 +137,29 @@ def test_odd_bytes_at_the_end_are_left_out(tmp_path: Path) -> None:
 def test_files_that_hold_no_plain_samples_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(RecordError, match=message):
         read_record(write(tmp_path, content))
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF], ids=["cut-off-recorder", "stream"])
+def test_a_length_that_is_left_open_is_that_of_the_rest(tmp_path: Path, size: int) -> None:
+    words = codes(16).astype("<i2")
+    record = read_record(write(tmp_path, head()[:40] + struct.pack("<I", size) + words.tobytes()))
+    np.testing.assert_array_equal(record.codes, words)
+    assert note(record, "open-length") == 1000
+
+
+def test_an_empty_chunk_before_others_is_empty(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="holds no samples"):
+        read_record(write(tmp_path, head(size=0) + b"LIST\4\0\0\0INFO"))
+
+
+@pytest.mark.parametrize("sign", [b"RF64", b"BW64"])
+def test_lengths_of_eight_bytes_are_read_from_their_chunk(tmp_path: Path, sign: bytes) -> None:
+    words = codes(16).astype("<i2")
+    wide = struct.pack("<4sIQQQI", b"ds64", 28, 2000 + 72, 2000, 1000, 0)
+    plain = head()[12:40] + b"\xff\xff\xff\xff"
+    record = read_record(write(tmp_path, sign + b"\xff\xff\xff\xffWAVE" + wide + plain + words.tobytes() + b"tail"))
+    np.testing.assert_array_equal(record.codes, words)
+    assert "open-length" not in {finding.code for finding in record.guesses}
 
 
 def test_three_bytes_widen_in_both_orders() -> None:
