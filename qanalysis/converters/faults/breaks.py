@@ -15,7 +15,7 @@ import numpy as np
 
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.converters.faults.sparkles import measure_spread
-from qanalysis.converters.faults.tracking import ToneTrack, measure_rest
+from qanalysis.converters.faults.tracking import ToneTrack, measure_rest, tune_between
 
 _APART = 8.0  # deviations
 _HOPS = 8
@@ -65,6 +65,10 @@ def find_breaks(track: ToneTrack) -> list[Break]:
             and all(abs(seen.place - other.place) > length // 2 for other in found)
         ):
             found.append(seen)
+    if found:
+        tuned = tune_between(track, [one.place for one in found])
+        again = [(_examine_place(tuned, one.place), one) for one in found] if tuned is not track else []
+        found = [new or old for new, old in again] or found
     return sorted(found, key=lambda one: one.place)
 
 

@@ -16,7 +16,7 @@ from qanalysis.arrays import Codes, Doubles
 from qanalysis.converters.faults.breaks import Break, find_breaks
 from qanalysis.converters.faults.held import Stretch, find_bursts, find_held, find_held_end
 from qanalysis.converters.faults.levels import find_step, list_some, name_level
-from qanalysis.converters.faults.tracking import ToneTrack, track_tone
+from qanalysis.converters.faults.tracking import ToneTrack, track_tone, tune_between
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.records import Record
 from qanalysis.notation import count, plain, signed
@@ -93,6 +93,8 @@ def _examine_tone(record: Record, track: ToneTrack, shift: int, step: float) -> 
         # Half the window sees twice as near to the ends.
         narrow = track_tone(track.values, track.omega, turns=1)
         breaks = [one for one in find_breaks(narrow) if any(_name_changes(one))] if narrow is not None else []
+    if breaks:
+        track = tune_between(track, [one.place for one in breaks])
     faults += _tell_breaks(record, track, breaks, shift)
     for one in find_bursts(track, breaks, step):
         faults.append(_tell_burst(record, Stretch(one.start + shift, one.stop + shift)))

@@ -22,6 +22,7 @@ _ROUNDS = 3
 _SETTLED = 0.05  # of the deviation of a window's phase
 _FINEST = 2**12  # windows in a record
 _STRETCHES = 16
+_FEWEST_PAIRS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +88,27 @@ def track_tone(values: Doubles, omega: float, turns: int = _TURNS) -> ToneTrack 
         omega += step / length
         if not 0 < omega < np.pi:
             return None
+    return track
+
+
+def tune_between(track: ToneTrack, places: list[int]) -> ToneTrack:
+    """The track with the frequency of the pairs of windows that hold no break; `places` are where it breaks."""
+    length = track.length
+    for _ in range(_ROUNDS):
+        starts = np.arange(0, track.values.size - 2 * length + 1, max(1, length // 4))
+        for place in places:
+            starts = starts[(starts >= place) | (starts + 2 * length <= place)]
+        if starts.size < _FEWEST_PAIRS:
+            return track
+        before, after = track.fit(starts)[0], track.fit(starts + length)[0]
+        steps = np.angle(after * before.conj())
+        step = float(np.median(steps))
+        spread = 1.4826 * float(np.median(np.abs(steps - step)))
+        # Four pairs in a row share samples.
+        error = 1.2533 * spread / math.sqrt(max(starts.size / 4, 1)) / length
+        if abs(step) <= _SETTLED * spread + 1e-9:
+            break
+        track = replace(_start_track(track.values, track.omega + step / length, length), omega_error=error)
     return track
 
 

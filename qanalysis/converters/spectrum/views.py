@@ -95,7 +95,9 @@ class View:
             return middle
         left, top, right = np.log(around)
         bend = left - 2 * top + right
-        return middle if bend >= 0 else float(middle * np.exp(-((left - right) ** 2) / (8 * bend)))
+        if bend >= 0 or abs(left - right) > -2 * bend:  # no top, or one beyond the neighbours: the foot of a lobe
+            return middle
+        return float(middle * np.exp(-((left - right) ** 2) / (8 * bend)))
 
 
 @dataclass(frozen=True, slots=True)
