@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from qanalysis.arrays import Doubles
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.linearity.code_density import CodeDensity, count_pairs
+from qanalysis.converters.linearity.code_density import CodeDensity, count_pairs, judge_order
 from qanalysis.converters.linearity.hysteresis import Lag, judge_lag
 from qanalysis.converters.linearity.linearity import (
     Bars,
@@ -82,6 +82,9 @@ def measure_pairs(
     transitions = _locate(pairs, density.hits.size)
     lsb = float(transitions[-1] - transitions[0]) / (transitions.size - 1)
     _check_direction(pairs, lsb)
+    density = judge_order(density, pairs.places, pairs.inputs)
+    if density.obstacle is not None:
+        return withhold_transitions(build_converter(bits, options), options, density, density.obstacle)
     converter = _choose_converter(bits, options, transitions, lsb)
     steps = _find_steps(pairs.distinct, transitions)
     bars = _find_bars(pairs, transitions, steps, find_z(options.confidence) / lsb)
