@@ -174,10 +174,9 @@ def _draw_answers(recording: Recording, row: Told) -> None:
     What was guessed in reading stands in the notes, what the headline already warned of above it.
     """
     read, doubts = _list_readings(read_recording(recording), row), _list_doubts(row)
-    draw_findings(
-        tell_on_page(finding for finding in row.findings if finding not in read and finding not in doubts),
-        none=f"Nothing{' else' if doubts else ''} stands out in this record.",
-    )
+    others = [finding for finding in row.findings if finding not in read and finding not in doubts]
+    if others or not doubts:
+        draw_findings(tell_on_page(others), none="Nothing stands out in this record.")
     draw_notes(tell_on_page(read))
     if not _is_withheld(row):
         draw_figures(row, alt=row.headline)
