@@ -60,14 +60,15 @@ def test_a_file_of_300_mb_is_read_in_its_numbers_and_a_few_blocks(
     path = write(tmp_path / "long.csv", "times and volts", LINES)
     (tmp_path / "short.csv").write_text("t,v\n0,0.5\n1,1.5\n2,0.5\n")
     script = (
-        "import resource, sys\n"
+        "import sys\n"
         "from pathlib import Path\n"
         "from qanalysis.converters.records.reading import Reading\n"
         "from qanalysis.converters.records.text.text_file import read_text\n"
+        "def peak(): return int(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])\n"
         "read_text(Path(sys.argv[1]), Reading())\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
         "read_text(Path(sys.argv[2]), Reading())\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+        "print(peak() - before)\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "short.csv"), str(path)]
     took = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / 1024
