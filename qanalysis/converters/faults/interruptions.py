@@ -190,7 +190,7 @@ def _find_written_twice(record: Record, track: ToneTrack, breaks: list[Break], i
 def _list_backs(values: Doubles, start: int) -> list[int]:
     """How far back the samples from `start` on equal earlier ones, right up to `start` itself; nearest first."""
     backs: Codes = np.arange(1, min(start, values.size - start, _MOST_SHIFT) + 1)
-    for ahead in range(_PROBED):
+    for ahead in range(min(_PROBED, values.size - start)):
         far = backs > ahead
         near = np.zeros(backs.size, np.bool_)
         near[far] = values[start + ahead - backs[far]] == values[start + ahead]
