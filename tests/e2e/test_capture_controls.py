@@ -12,8 +12,12 @@ import pytest
 from qanalysis.converters.captures import (
     analyze_capture,
     describe_capture,
+    describe_tested,
+    measure_capture,
     open_capture,
+    open_tested,
 )
+from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.spectrum.options import SpectrumOptions
 
@@ -75,6 +79,20 @@ def test_choosing_unit_and_coding_changes_the_figures(server: Server, open_visit
     check_clean(visit, server)
 
 
+def test_uneven_times_withhold_the_figures_until_they_are_resampled(server: Server, open_visit: OpenVisit) -> None:
+    times = np.cumsum(np.random.default_rng(22).uniform(0.8e-6, 1.2e-6, SAMPLES))
+    values = 0.8 * np.sin(2 * np.pi * 11e3 * times)
+    rows = (f"{t:.15e}\t{v:.15e}" for t, v in zip(times, values, strict=True))
+    path = save(server, "uneven.txt", ["time\tV(out)", *rows])
+    visit = open_record(open_visit, server, "record=uneven.txt", "^uneven.txt: Figures withheld")
+    page = visit.page
+    page.get_by_role("alert").filter(has_text="not taken in even steps").wait_for()
+    page.get_by_text("Resample", exact=True).click()
+    wait_for_headline(page, re.escape(tell(path, resample=True)))
+    page.wait_for_url("**resample=true")
+    check_clean(visit, server)
+
+
 def test_a_second_record_is_drawn_behind_and_a_band_raises_the_snr(server: Server, open_visit: OpenVisit) -> None:
     codes = np.rint(2048 + 2000 * np.sin(127 * TURNS) + NOISE).astype(int)
     path = save(server, "tone.csv", codes)
@@ -99,4 +117,28 @@ def test_a_second_record_is_drawn_behind_and_a_band_raises_the_snr(server: Serve
     assert part.snr_db - whole.snr_db == pytest.approx(10 * np.log10(5), abs=1)
     wait_for_headline(page, re.escape(tell(path, options, bits=12, fs_hz=1e6)))
     page.wait_for_url("**band_high=100000**")
+    check_clean(visit, server)
+
+
+def test_pairs_of_input_and_code_are_tested(server: Server, open_visit: OpenVisit) -> None:
+    inputs = np.linspace(0, 3.3, 8001)
+    codes = np.clip(np.floor(inputs / 3.3 * 64 + 0.3 * np.sin(2 * inputs)), 0, 63).astype(int)
+    rows = (f"{x:.6f},{code}" for x, code in zip(inputs, codes, strict=True))
+    path = save(server, "pairs.csv", ["vin (V),code", *rows])
+    query = "record=pairs.csv&column=code&record_bits=6&record_low=0&record_high=3.3"
+    visit = open_record(open_visit, server, query, "^pairs.csv: ")
+    page = visit.page
+    page.get_by_role("radio", name="Pairs (input, code)").or_(
+        page.get_by_role("button", name="Pairs (input, code)")
+    ).first.click()
+    options = LinearityOptions(test="pairs", low=0.0, high=3.3)
+    record = open_tested(path, Reading(column="code", inputs="vin (V)", bits=6), options)
+    row = describe_tested(record, measure_capture(record, options))
+    wait_for_headline(page, re.escape(f"pairs.csv: {row.headline}"))  # the column of inputs is found
+    fill(page, "Input column", "code")
+    page.get_by_role("alert").filter(has_text="Choose another Record or correct how it is read").wait_for()
+    wait_until_idle(page)
+    fill(page, "Input column", "vin (V)")
+    wait_for_headline(page, re.escape(f"pairs.csv: {row.headline}"))
+    page.locator(".st-key-c-linearity .ql-plot[role=img]").wait_for()
     check_clean(visit, server)

@@ -192,6 +192,8 @@ def _list_backs(values: Doubles, start: int) -> list[int]:
     backs: Codes = np.arange(1, min(start, values.size - start, _MOST_SHIFT) + 1)
     for ahead in range(min(_PROBED, values.size - start)):
         far = backs > ahead
+        if not far.any():
+            break
         near = np.zeros(backs.size, np.bool_)
         near[far] = values[start + ahead - backs[far]] == values[start + ahead]
         backs = backs[near | ~far]

@@ -60,6 +60,8 @@ def compare_directions(index: Index, passes: Passes, codes: int) -> Lag | None:
         return None
     both = (below[0] + below[1]) / 2
     step = float(both[seen[-1]] - both[seen[0]]) / float(seen[-1] - seen[0])
+    if step <= 0:
+        return None  # nothing but the end codes
     samples_per_lsb = step * index.size / (up + down)
     return Lag((below[0] - below[1]) / step, (1.5 + loose) / samples_per_lsb)
 

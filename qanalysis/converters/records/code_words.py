@@ -314,9 +314,9 @@ def _compare_readings(words: Codes, other: Codes) -> float | None:
 
 
 def _note_bits(codes: Codes, width: int, samples: Samples, shift: int) -> Finding:
-    """How the width was found: from the header, or guessed from the codes."""
+    """How the width was found: from the file, or guessed from the codes."""
     ends = true_minus(f"from {int(codes.min())} to {int(codes.max())}")
     if samples.stated_bits is not None and not shift:
-        return Finding("bits-stated", f"{width} bits, as the header states; the codes run {ends}.", width)
+        return Finding("bits-stated", f"{width} bits, as the file states; the codes run {ends}.", width)
     text = f"{width} bits guessed: the codes run {ends}. Give the width where the converter has another."
     return Finding(BITS_GUESSED, text, width)

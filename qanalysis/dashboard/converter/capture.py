@@ -43,6 +43,7 @@ from qanalysis.dashboard.converter.recordings import (
 )
 from qanalysis.dashboard.converter.second_record import Behind, draw_behind, find_behind, name_recording
 from qanalysis.dashboard.converter.view import CAPTURE_TESTS, ConverterView
+from qanalysis.dashboard.converter.wording import name_boxes, tell_on_page
 from qanalysis.dashboard.elements import draw_chart, draw_fault, draw_findings, draw_lines
 from qanalysis.dashboard.export import Extras, Picture, draw_export
 from qanalysis.dashboard.open_file import FileKind, draw_picker
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _WAY_OUT = "Choose another **Record** or correct how it is read, at the left; the samples always open."
+_SECOND_WAY_OUT = "Choose another **Second record**, or its column, at the left."
 _FAULTS = (CheckpointError, ValueError, TypeError, OSError)
 RECORDS = FileKind(
     field="record",
@@ -89,7 +91,7 @@ def draw_capture(view: ConverterView) -> None:
             recording = find_recording(view)
             record = read_recording(recording)
         except _FAULTS as error:
-            draw_fault(str(error), _WAY_OUT)
+            draw_fault(name_boxes(str(error)), _WAY_OUT)
     with controls:
         draw_picker(RECORDS)
         draw_reading(view, record)
@@ -104,7 +106,7 @@ def _draw_measured(recording: Recording, record: Record, view: ConverterView) ->
     try:
         _draw_spectrum(recording, view) if view.test == "spectrum" else _draw_linearity(recording, view)
     except (ValueError, TypeError) as error:
-        draw_fault(str(error), _WAY_OUT)
+        draw_fault(name_boxes(str(error)), _WAY_OUT)
         _draw_unmeasured(recording, examine_record(record))
 
 
@@ -145,7 +147,9 @@ def _find_behind(view: ConverterView, options: SpectrumOptions) -> Behind | None
     try:
         return find_behind(view, options)
     except _FAULTS as error:
-        draw_fault(f"Second record: {error}", "Choose another **Second record**, or its column, at the left.")
+        draw_fault(
+            name_boxes(f"Second record: {error}"), "Choose another **Second record**, or its column, at the left."
+        )
         return None
 
 
@@ -171,10 +175,10 @@ def _draw_answers(recording: Recording, row: Told) -> None:
     """
     read, doubts = _list_readings(read_recording(recording), row), _list_doubts(row)
     draw_findings(
-        [finding for finding in row.findings if finding not in read and finding not in doubts],
+        tell_on_page(finding for finding in row.findings if finding not in read and finding not in doubts),
         none=f"Nothing{' else' if doubts else ''} stands out in this record.",
     )
-    draw_notes(read)
+    draw_notes(tell_on_page(read))
     draw_figures(row, alt=row.headline)
     _draw_codes(recording)
 
@@ -188,7 +192,7 @@ def _draw_headline(record: Record, row: Told) -> None:
     verdict = "Figures withheld" if withheld else row.headline
     st.markdown(f"#### {escape_markdown(record.name)}: {escape_markdown(verdict)}")
     st.caption(escape_markdown(f"{describe_reading(record)}{_tell_average(row)}"))
-    for finding in _list_doubts(row):
+    for finding in tell_on_page(_list_doubts(row)):
         st.error(f"**{escape_markdown(finding.title)}**: {escape_markdown(finding.text)}", icon=":material/gpp_bad:")
 
 
@@ -230,8 +234,8 @@ def _draw_unmeasured(recording: Recording, findings: tuple[Finding, ...]) -> Non
     """What can still be said of a record that can not be measured."""
     record = read_recording(recording)
     st.caption(escape_markdown(describe_reading(record)))
-    draw_findings(findings, none="The record itself shows nothing unusual.")
-    draw_notes(record.guesses)
+    draw_findings(tell_on_page(findings), none="The record itself shows nothing unusual.")
+    draw_notes(tell_on_page(record.guesses))
     _draw_codes(recording)
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.lines import Told
+from qanalysis.dashboard.converter.wording import name_boxes
 from qanalysis.dashboard.elements import Fact, draw_facts
 from qanalysis.dashboard.wording import escape_markdown
 
@@ -19,7 +20,8 @@ def draw_figures(row: Told, *, alt: str, more: Sequence[Fact] = ()) -> None:
 
     `alt` says the figures' headline to those who do not see the table; `more` are facts that no row holds.
     """
-    draw_facts([*((line.label, line.text, line.convention) for line in row.lines), *more], alt=alt)
+    lines = ((line.label, line.text, name_boxes(line.convention)) for line in row.lines)
+    draw_facts([*lines, *more], alt=alt)
 
 
 def draw_notes(findings: Iterable[Finding]) -> None:

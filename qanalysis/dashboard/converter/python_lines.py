@@ -12,12 +12,13 @@ from qanalysis.converters.simulation.simulate import Simulation
 from qanalysis.converters.simulation.waveforms import OwnRecord
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.textbook.textbook import Textbook
-from qanalysis.dashboard.converter.recordings import Recording, find_recording
+from qanalysis.dashboard.converter.recordings import PAIRS, Recording, find_recording
 from qanalysis.dashboard.converter.second_record import Behind
 from qanalysis.dashboard.converter.view import ConverterView
 from qanalysis.dashboard.sources import name_source
 from qanalysis.dashboard.views import list_ends
 
+_LINEARITY_OPTIONS = "from qanalysis.converters.linearity.options import LinearityOptions"
 _SIMULATION = "qanalysis.converters.simulation"
 
 
@@ -95,21 +96,26 @@ def _open_record(recording: Recording, *names: str, reads: bool = False) -> list
     """The lines that open a `record` as it was read, and take `names` from the same module; of an upload the file's
     name alone. `reads` says that later lines state a reading too.
     """
-    return [*_import_opening(recording, *names, "open_capture", reads=reads), f"record = {_write_opening(recording)}"]
+    opener = "open_tested" if recording.pairs else "open_capture"
+    return [*_import_opening(recording, *names, opener, reads=reads), f"record = {_write_opening(recording)}"]
 
 
 def _import_opening(recording: Recording, *names: str, reads: bool) -> list[str]:
     """The imports of what opens and measures a record, and a free line."""
     return [
         f"from qanalysis.converters.captures import {', '.join(sorted(names))}",
+        *([_LINEARITY_OPTIONS] if recording.pairs else []),
         *(["from qanalysis.converters.records.reading import Reading"] if reads or _states(recording) else []),
         "",
     ]
 
 
 def _write_opening(recording: Recording) -> str:
-    """The call that opens a record as it was read."""
-    return f"open_capture({', '.join([repr(name_source(recording.text)), *_state(recording.reading, 'Reading')])})"
+    """The call that opens a record as it was read, for pairs with its inputs."""
+    words = [repr(name_source(recording.text)), *_state(recording.reading, "Reading")]
+    if not recording.pairs:
+        return f"open_capture({', '.join(words)})"
+    return f"open_tested({', '.join(words)}, options={_state(PAIRS, 'LinearityOptions')[0]})"
 
 
 def _states(recording: Recording) -> bool:
@@ -156,7 +162,7 @@ def write_captured_linearity(recording: Recording, options: LinearityOptions) ->
     stated = _state(options, "LinearityOptions")
     return "\n".join(
         [
-            *(["from qanalysis.converters.linearity.options import LinearityOptions"] if stated else []),
+            *([_LINEARITY_OPTIONS] if stated and not recording.pairs else []),
             *_open_record(recording, "measure_capture"),
             f"found = measure_capture({', '.join(['record', *stated])})",
             "dnl_lsb, inl_lsb = found.dnl_lsb, found.inl_lsb",

@@ -12,7 +12,7 @@ import streamlit as st
 
 from qanalysis.checkpoints.path_policy import resolve_inside
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
-from qanalysis.converters.captures import analyze_captures, measure_capture, open_capture, open_captures
+from qanalysis.converters.captures import analyze_captures, measure_capture, open_capture, open_captures, open_tested
 from qanalysis.converters.choices import check_average, check_coding, check_radix, check_test, check_unit
 from qanalysis.converters.linearity.linearity import Linearity
 from qanalysis.converters.linearity.options import LinearityOptions
@@ -24,6 +24,8 @@ from qanalysis.converters.spectrum.windows import check_window
 from qanalysis.dashboard.converter.view import AVERAGE_WORDS, GUESS, ConverterView
 from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, read_root
 from qanalysis.notation import si
+
+PAIRS = LinearityOptions(test="pairs")
 
 
 @st.cache_resource
@@ -46,11 +48,12 @@ def locate_record(text: str) -> str | Path:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A record as it lies on disk, and how it is read. The key of all that is kept of it."""
+    """A record as it lies on disk, and how it is read, for pairs with its inputs. The key of all that is kept of it."""
 
     text: str
     reading: Reading
     identity: tuple[int, int]
+    pairs: bool = False
 
 
 def find_recording(view: ConverterView) -> Recording:
@@ -74,7 +77,7 @@ def find_recording(view: ConverterView) -> Recording:
         resample=view.resample,
         dtype=view.dtype or None,
     )
-    return _identify(view.record, reading)
+    return replace(_identify(view.record, reading), pairs=view.test == "pairs")
 
 
 def find_second(view: ConverterView) -> Recording | None:
@@ -106,7 +109,10 @@ def _read_hertz(text: str) -> float | None:
 @st.cache_resource(max_entries=8, show_spinner="Reading the record …")
 def read_recording(recording: Recording) -> Record:
     """The record itself; RecordError where it can not be read."""
-    return open_capture(locate_record(recording.text), recording.reading)
+    located = locate_record(recording.text)
+    return (
+        open_tested(located, recording.reading, PAIRS) if recording.pairs else open_capture(located, recording.reading)
+    )
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the channels …")
@@ -168,7 +174,7 @@ def state_linearity(view: ConverterView) -> LinearityOptions:
         high=high,
         fs_over=view.fs_over,
         transfer=view.transfer,
-        drive=_span(view.drive_low, view.drive_high),
+        drive=None if view.test == "pairs" else _span(view.drive_low, view.drive_high),
     )
 
 

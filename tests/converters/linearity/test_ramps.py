@@ -154,3 +154,22 @@ def test_a_ramp_that_does_not_cover_the_range_names_the_stuck_top_bit_as_a_cause
         measure(UP & 127)
     with pytest.raises(ValueError, match="raise its amplitude a little beyond the range, or look whether bit 7"):
         measure(UP | 128)
+
+
+def test_no_record_of_codes_breaks_the_test() -> None:
+    rng, refused = np.random.default_rng(0), 0
+    for case in range(300):
+        bits, samples = int(rng.integers(2, 9)), int(rng.integers(1, 3000))
+        codes = (
+            rng.integers(0, 2**bits, samples),
+            np.arange(samples) * int(rng.integers(1, 9)) // 4 % 2**bits,
+            np.clip(np.cumsum(rng.normal(0, 2**bits / 20, samples)) % 2**bits, 0, 2**bits - 1).astype(int),
+            np.where(rng.random(samples) < 0.5, 0, 2**bits - 1),
+        )[case % 4]
+        try:
+            found = measure_linearity(codes, bits=bits)
+        except ValueError:
+            refused += 1
+        else:
+            assert found.withheld or np.isfinite(found.inl_lsb).all()
+    assert 20 < refused < 280

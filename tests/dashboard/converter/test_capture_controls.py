@@ -15,9 +15,13 @@ from qanalysis.converters.captures import (
     analyze_captures,
     describe_capture,
     describe_captures,
+    describe_tested,
+    measure_capture,
     open_capture,
     open_captures,
+    open_tested,
 )
+from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.sample_records import DEFAULT_RECORD
 from qanalysis.converters.spectrum.options import SpectrumOptions
@@ -68,7 +72,9 @@ def told(page: AppTest) -> str:
     [
         ("millivolts.csv", {"unit": "mV"}, {"unit": "mV"}, {}),
         ("gray.csv", {"coding": "binary"}, {"coding": "binary"}, {}),
+        ("digits.csv", {"radix": "hex"}, {"radix": "hex"}, {}),
         ("words.bin", {"dtype": "i16be"}, {"dtype": "i16be"}, {}),
+        ("uneven.txt", {"resample": "true"}, {"resample": True}, {}),
         ("codes.csv", {"window": "hann"}, {}, {"window": "hann"}),
         ("codes.csv", {"window": "hann", "side_bins": "20"}, {}, {"window": "hann", "side_bins": 20}),
         ("codes.csv", {"record_osr": "4"}, {}, {"osr": 4.0}),
@@ -79,7 +85,7 @@ def told(page: AppTest) -> str:
             {"band_hz": (1e4, 1.5e5)},
         ),
     ],
-    ids=["unit", "coding", "dtype", "window", "side-bins", "oversampling", "band"],
+    ids=["unit", "coding", "radix", "dtype", "resample", "window", "side-bins", "oversampling", "band"],
 )
 def test_a_control_of_the_spectrum_is_the_engine_s(
     name: str, parameters: dict[str, str], reading: dict[str, Any], options: dict[str, Any]
@@ -116,6 +122,38 @@ def test_one_channel_is_not_averaged_and_that_is_said() -> None:
     assert headline(page) == headline(open_tab("capture", record="codes.csv"))
     assert "The file has one channel: nothing is averaged." in told(page)
     assert not [box for box in open_tab("capture", record="codes.csv").selectbox if box.key == "average"]
+
+
+def test_uneven_times_have_no_figures_until_they_are_resampled() -> None:
+    page = open_tab("capture", record="uneven.txt")
+    assert headline(page) == "uneven.txt: Figures withheld"
+    assert "not taken in even steps" in page.error[0].value
+    assert "Resample" in page.error[0].value
+    assert {value for value, _ in figures(page).values()} & {"–"}
+    assert "No spectrum to draw" in read_charts(page)["c-spectrum"]["alt"]
+    page.toggle(key="resample").set_value(True).run()
+    assert page.query_params["resample"] == "true"
+    assert headline(page).startswith("uneven.txt: SINAD ")
+    page.toggle(key="resample").set_value(False).run()
+    assert headline(page) == "uneven.txt: Figures withheld"
+
+
+def test_figures_that_contradict_the_width_are_warned_of_above_the_chart() -> None:
+    # Eight phases of a tone of twenty steps: all that rounding leaves lies on its harmonics, none in the noise.
+    np.save("locked.npy", np.rint(20 * np.sin(512 * TURNS + 0.3)).astype(np.int16))
+    page = open_tab("capture", record="locked.npy", record_bits="12")
+    record = open_capture("locked.npy", Reading(bits=12))
+    assert describe_capture(record, analyze_capture(record)).contradicted
+    assert "ENOB above width" in page.error[0].value
+    assert not any("ENOB above width" in box.value for box in page.warning)
+
+
+def test_messages_name_the_boxes_of_the_page() -> None:
+    page = open_tab("capture", record=DEFAULT, test="pairs")
+    assert "the box Input column" in page.error[0].value
+    assert "--" not in page.error[0].value.replace("\\", "")
+    shown = figures(open_tab("capture", record="sample:sine for a linearity test, 10 bit", test="sine"))
+    assert "needs the ends of the input: the boxes Input from and Input to" in shown["Offset"][1]
 
 
 def test_a_second_record_stands_behind_the_first_with_its_own_figures() -> None:
@@ -186,3 +224,13 @@ def test_what_is_stated_in_a_folded_part_unfolds_it() -> None:
     assert unfolded() == [False, False]
     assert unfolded(coding="gray") == [True, False]
     assert unfolded(record_osr="2") == [False, True]
+
+
+def test_pairs_of_input_and_code_are_tested_as_the_engine_does() -> None:
+    parameters = {"record": "pairs.csv", "test": "pairs", "record_bits": "6", "record_low": "0", "record_high": "3.3"}
+    page = open_tab("capture", **parameters, column="code", input_column="vin (V)")
+    options = LinearityOptions(test="pairs", low=0.0, high=3.3)
+    record = open_tested("pairs.csv", Reading(column="code", inputs="vin (V)", bits=6), options)
+    row = describe_tested(record, measure_capture(record, options))
+    assert headline(page) == f"pairs.csv: {row.headline}"
+    assert figures(page) == {figure.label: (figure.text, figure.convention) for figure in row.lines}

@@ -149,6 +149,23 @@ def test_a_spectrum_is_the_same(words: tuple[str, ...], parameters: dict[str, st
         (("ramp.npy", "--bits", "8", "--test", "ramp"), {"record": "ramp.npy", "record_bits": "8", "test": "ramp"}),
         (
             (
+                "pairs.csv",
+                "--bits",
+                "6",
+                "--test",
+                "pairs",
+                "--column",
+                "code",
+                "--input-column",
+                "1",
+                "--range",
+                "0:3.3",
+            ),
+            {"record": "pairs.csv", "record_bits": "6", "test": "pairs", "column": "code", "input_column": "1"}
+            | {"record_low": "0", "record_high": "3.3"},
+        ),
+        (
+            (
                 "sine.npy",
                 "--bits",
                 "10",
@@ -175,7 +192,7 @@ def test_a_spectrum_is_the_same(words: tuple[str, ...], parameters: dict[str, st
             | {"inl_reference": "best-fit", "transfer": "floor"},
         ),
     ],
-    ids=["no-range", "driven-sine"],
+    ids=["no-range", "pairs", "driven-sine"],
 )
 def test_a_linearity_test_is_the_same(
     words: tuple[str, ...], parameters: dict[str, str], tables: list[Table[Any]]

@@ -340,7 +340,7 @@ def _find_separators(numbers: list[str], *, decimal_comma: bool) -> tuple[str, b
     if len(fits) > 1 and fits[0][0]:  # a comma that parts thousands, or a decimal one
         if all("," in number for number in numbers):
             shown = quote(numbers[0])
-            raise FormError(f"the comma of {shown} may be a decimal one or part thousands; write it as a point, or not")
+            raise FormError(f"the comma of {shown} may be decimal or part thousands; use points, or no separators")
         return fits[0]
     return fits[0] if fits else None
 

@@ -16,7 +16,7 @@ from typing import Literal
 from qanalysis.converters.records.text.cells import is_numeral
 from qanalysis.notation import quote
 
-Wrapping = Literal["array", "labels", "addresses"]
+Wrapping = Literal["array", "labels", "addresses", "indices"]
 
 _REMARK = re.compile(r"/\*.*?\*/|//.*")
 _OPENING = re.compile(r"^(?:[^={}]*=\s*|[^\[\]]*:\s*)?[\w.]*[\[{(]{1,2}\s*(?=[-+.0-9]|$)")
@@ -27,6 +27,11 @@ _SUFFIX = re.compile(
 _LABEL = re.compile(r"(?:(?<=^)|(?<=[,;\t ]))([A-Za-z_][\w.]*(?: [A-Za-z_][\w.]*){0,2})\s*[:=]\s*(?=[-+.0-9$])")
 _MONITOR = re.compile(r"^\s*[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]+)?\s*->\s*")
 _ADDRESS = re.compile(r"^\s*(?:(0x)?([0-9a-fA-F]{5,16})\s*(<[^>]*>)?\s*(:)?|(\[)\s*([0-9]+)\])\s+(?=\S)")
+_LONE_ADDRESS = re.compile(r"^\s*(?:0x)?[0-9a-fA-F]{5,16}:?\s*$")  # the end of what a dump shows
+_INDEX = re.compile(
+    r"^\s*(?:\([^)]*\)\s*)?(?:(?P<name>[A-Za-z_][\w.]*)?\[(?P<place>[0-9]+)\]\s*[:=]|(?P<count>[0-9]+)\s*[:=](?=\s))\s*"
+    r"(?=[-+.0-9$])"
+)
 _FEWEST = 3  # lines that are alike
 _MOST = 0.8  # of the lines with digits: what the same labels stand in
 _LOOK = 200  # lines that are looked at
@@ -48,6 +53,8 @@ class Dressing:
     def undress(self, lines: Sequence[str]) -> list[str]:
         """The lines with their numbers alone; a line that is none of the listing stays as it is.
 
+        Raises ListingError for the asterisk of a dump that stands for lines left out.
+
         >>> Dressing("array").undress(["const uint16_t adc[2] = { 0x7FF, // first", "  2048u };"])
         ['0x7FF,', '  2048']
         >>> Dressing("labels", ("A0", "A1")).undress(["A0: 512, A1: 300"])
@@ -56,7 +63,9 @@ class Dressing:
         if self.wrapping == "array":
             return [_strip_array(line) for line in lines]
         if self.wrapping == "addresses":
-            return [_ADDRESS.sub("", line, count=1) for line in lines]
+            return [_strip_address(line) for line in lines]
+        if self.wrapping == "indices":
+            return [_INDEX.sub("", line, count=1) for line in lines]
         return [_LABEL.sub("", _MONITOR.sub("", line)) if _name_labels(line) == self.names else line for line in lines]
 
 
@@ -75,9 +84,17 @@ def find_dressing(lines: Sequence[str]) -> Dressing | None:
         return Dressing("addresses")
     if _is_array(filled):
         return Dressing("array")
+    if _has_indices(filled):
+        return Dressing("indices")
     named = Counter(_name_labels(line) for line in filled if any(map(str.isdigit, line)))
     names, count = named.most_common(1)[0] if named else ((), 0)
     return Dressing("labels", names) if names and count >= max(_FEWEST, _MOST * named.total()) else None
+
+
+def _strip_address(line: str) -> str:
+    if line.strip() == "*":
+        raise ListingError("an asterisk stands for lines that repeat and are left out; dump every line (hexdump -v)")
+    return _LONE_ADDRESS.sub("", _ADDRESS.sub("", line, count=1))
 
 
 def _strip_array(line: str) -> str:
@@ -93,6 +110,15 @@ def _is_array(lines: Sequence[str]) -> bool:
     inside = [re.split(r"[,;\s]+", _strip_array(line).strip(" ,;\t")) for line in lines[opening : opening + _FEWEST]]
     words = [word for line in inside for word in line if word]
     return bool(words) and all(map(is_numeral, words))
+
+
+def _has_indices(lines: Sequence[str]) -> bool:
+    """Whether lines begin with places of one array, or numbers before a colon, that count up by one."""
+    matches = [match for line in lines if (match := _INDEX.match(line))]
+    if len(matches) < max(_FEWEST, _MOST * len(lines)) or len({match["name"] for match in matches}) > 1:
+        return False
+    places = [int(match["place"] or match["count"]) for match in matches]
+    return all(after - before == 1 for before, after in pairwise(places))
 
 
 def _name_labels(line: str) -> tuple[str, ...]:
@@ -123,8 +149,9 @@ def _has_addresses(lines: Sequence[str]) -> bool:
             places = [int(match[2], base) for match in matches]
         except ValueError:
             continue
-        steps = {after - before for before, after in pairwise(places[:-1])}
-        if len(steps) == 1 and (step := steps.pop()) > 1:
+        steps = Counter(after - before for before, after in pairwise(places[:-1]))
+        step, count = steps.most_common(1)[0]
+        if step > 1 and (len(steps) == 1 or (count > 1 and any(line.strip() == "*" for line in lines))):
             return _check_words(matches[0], rests[0], step)
     return False
 

@@ -144,7 +144,7 @@ def test_separators_of_thousands_and_decimal_commas(cells: list[str], values: li
 
 
 def test_a_comma_that_nothing_explains_is_refused_until_it_is_known() -> None:
-    with pytest.raises(FormError, match="the comma of '1,234' may be a decimal one or part thousands"):
+    with pytest.raises(FormError, match="the comma of '1,234' may be decimal or part thousands"):
         find_form(["1,234", "2,345"])
     assert read(["1,234", "2,345"], decimal_comma=True) == [1.234, 2.345]
     assert read(["1,5", "2"], decimal_comma=True) == [1.5, 2]

@@ -105,3 +105,35 @@ def test_dumps_of_bytes_say_what_to_do(line: str, match: str) -> None:
 def test_octal_words_are_refused() -> None:
     with pytest.raises(ListingError, match="octal; print them with od -An -t u2"):
         find_dressing([f"{16 * number:07o} " + " ".join(["003777"] * 8) for number in range(5)])
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["adc[{}] = 2047", "  [{}] = 2047", "(uint16_t) [{}] = 2047", "{}: 2047", "{:04d} : 2047"],
+    ids=["array", "debugger", "typed", "count", "padded"],
+)
+def test_places_of_an_array_are_taken_off(line: str) -> None:
+    lines = [line.format(number) for number in range(20)]
+    dressing = find_dressing(lines)
+    assert dressing == Dressing("indices")
+    assert dressing.undress(["head", *lines]) == ["head", *["2047"] * 20]
+
+
+@pytest.mark.parametrize("line", ["12:{:02d}:01,5", "{}:30,5", "{}: A"])
+def test_times_of_day_are_no_places(line: str) -> None:
+    assert find_dressing([line.format(number) for number in range(20)]) is None
+
+
+def test_the_address_after_the_last_line_is_no_word() -> None:
+    lines = [*(f"{8 * number:07x} 07ff 0800 0801 0802" for number in range(9)), "0000048"]
+    dressing = find_dressing(lines)
+    assert dressing.undress(lines) == ["07ff 0800 0801 0802"] * 9 + [""]
+
+
+def test_lines_that_a_dump_leaves_out_are_no_silence() -> None:
+    lines = [f"{8 * number:07x} 07ff 0800 0801 0802" for number in (0, 1, 2, 3, 9, 10)]
+    lines.insert(4, "*")
+    dressing = find_dressing(lines)
+    assert dressing == Dressing("addresses")
+    with pytest.raises(ListingError, match=r"an asterisk stands for lines that repeat and are left out.*hexdump -v"):
+        dressing.undress(lines)
