@@ -7,18 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from qanalysis.converters.findings import Finding
+from qanalysis.converters.spectrum.components import Component
 from qanalysis.converters.spectrum.disturbances import Disturbance, Scene
 from qanalysis.converters.spectrum.modulation import find_modulation
 from qanalysis.converters.spectrum.slow_lines import find_slow_content
 from qanalysis.converters.spectrum.thinning import FEWEST_BLOCKS, choose_blocks, thin_residual
 from qanalysis.converters.spectrum.views import View
-from qanalysis.converters.spectrum.windows import make_window
+from qanalysis.converters.spectrum.windows import describe_window, make_window
 from qanalysis.notation import count, decibels, in_percent, plain, si
 
 MAINS_HZ = (50.0, 60.0, 100.0, 120.0, 400.0)
-_NEAR_MAINS = 0.02
+_NEAR_MAINS, _DOUBT = 0.02, 0.032
+_LOOPS = "It counts as error; look for loops of ground and supply."
+_MANY_LINES = 16  # the tone, its harmonics, spurs
 _GRID = 4096
-_SLOWER_THAN_RECORD = 1.0
+_NEAREST_END = 24  # periods: sidebands of 12 are then no images of each other
+_SLOWER_THAN_RECORD = 0.9
 _CODES = {
     "drift": "drift",
     "line": "hum",
@@ -76,9 +80,18 @@ def find_disturbances(view: View) -> tuple[Disturbance, ...]:
         window = make_window(view.window, _GRID)[(thinned.times * _GRID).astype(np.intp)]
     scene = Scene(residual, [fit.cycles for fit in view.fits], window, view.side_bins)
     slow = find_slow_content(scene, thinned)
-    if len(view.fits) > 1 or view.records > 1 or edge < FEWEST_BLOCKS:
-        return tuple(slow)
-    return (*slow, *find_modulation(scene, fit, turned))
+    near = edge < _NEAREST_END or (slow and edge < FEWEST_BLOCKS)  # slow content reaches that far
+    alone = len(view.fits) == 1 and view.records == 1 and not near
+    found = (*slow, *(find_modulation(scene, fit, turned) if alone else ()))
+    return tuple(one for one in found if one.kind == "settling" or _stands_out(view, one))
+
+
+def _stands_out(view: View, one: Disturbance) -> bool:
+    """Whether few other lines are as high: the rounding of a sine without noise makes many, everywhere."""
+    inner = view.power[1:-1]
+    higher = inner > one.height / describe_window(view.window).enbw_bins
+    higher &= (inner >= view.power[:-2]) & (inner > view.power[2:])
+    return int(np.count_nonzero(higher)) <= _MANY_LINES
 
 
 def name_line(found: Disturbance, fs_hz: float | None, samples: int) -> str:
@@ -89,19 +102,31 @@ def name_line(found: Disturbance, fs_hz: float | None, samples: int) -> str:
     return "hum" if frequency is not None and is_mains(frequency) else "slow line"
 
 
-def is_mains(frequency_hz: float) -> bool:
-    """Whether a line lies within 2 % of 50, 60, 100, 120 or 400 Hz.
+def is_mains(frequency_hz: float, doubt_hz: float = 0.0) -> bool:
+    """Whether a line lies within 2 %, or its doubt, of 50, 60, 100, 120 or 400 Hz, and is known to 3.2 %: the bins of
+    a record of 16 periods or more.
 
-    >>> is_mains(49.9), is_mains(55.0)
-    (True, False)
+    >>> is_mains(49.9), is_mains(55.0), is_mains(50.0, doubt_hz=3.0)
+    (True, False, False)
     """
-    return any(abs(frequency_hz - mains) <= _NEAR_MAINS * mains for mains in MAINS_HZ)
+    return any(
+        abs(frequency_hz - mains) <= max(_NEAR_MAINS * mains, doubt_hz) and doubt_hz <= _DOUBT * mains
+        for mains in MAINS_HZ
+    )
 
 
 def judge_disturbances(found: tuple[Disturbance, ...], scales: Scales) -> tuple[Finding, ...]:
     """A finding for each disturbance that has a name, the first of each kind alone."""
     findings = {_CODES[one.kind]: _judge(one, scales) for one in reversed(found) if one.kind in _CODES}
     return tuple(reversed(findings.values()))
+
+
+def judge_spur(spur: Component | None, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Hum that is the largest line of all and not among the slow ones, which tell it themselves."""
+    if spur is None or spur.name != "hum" or spur.alias_hz is None or any(one.code == "hum" for one in findings):
+        return ()
+    text = f"The largest line beside the tone is hum, at {si(spur.alias_hz, 'Hz')}. {_LOOPS}"
+    return (Finding("hum", text, float(spur.bin)),)
 
 
 def _judge(one: Disturbance, scales: Scales) -> Finding:

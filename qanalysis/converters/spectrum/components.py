@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.arrays import Doubles
 from qanalysis.converters.spectrum.coherence import fold_cycles
 from qanalysis.converters.spectrum.views import View
 from qanalysis.converters.spectrum.windows import describe_window
@@ -21,6 +22,7 @@ from qanalysis.decibels import level_db
 ComponentKind = Literal["harmonic", "product", "spur"]
 #: What may own the bin of a line besides another line.
 ON_DC, ON_TONE = "DC", "the tone"
+_SPUR, _MOST_SPURS = 25.0, 4  # times the mean noise of a bin: noise stands as high once in 10^11 bins
 _DISTURBED = 3  # lobes to each side of a line that is none of one bin
 
 
@@ -110,6 +112,11 @@ class Shares:
         return sum(claim.bins for claim in self.owned)
 
     @property
+    def lines(self) -> float:
+        """Power of the lines among the noise."""
+        return max(self.disturbed - self.disturbed_bins * self.noise_per_bin, 0.0)
+
+    @property
     def noise_per_bin(self) -> float:
         """Mean noise of one bin, those left out that hold lines as well; 0 where every bin is taken."""
         bins = self.noise_bins - self.disturbed_bins
@@ -134,18 +141,35 @@ def share_power(view: View, first: int, last: int, harmonics: int, *, disturbed:
             Claim(name, order, cycles, place, float(view.power[lobe].sum()) if len(lobe) else 0.0, len(lobe), shared)
         )
     powers = [float(view.power[lobe].sum()) for lobe in tones]
-    noise, noise_bins = float((view.power * free).sum()), int(np.count_nonzero(free))
-    taken = [lobe for place in disturbed for lobe in (_claim_lobe(view, free, place, width=_DISTURBED),)]
+    noise, noise_bins = view.power * free, int(np.count_nonzero(free))
+    total = float(noise.sum())
+    taken = [_claim_lobe(view, free, place, width=_DISTURBED) for place in disturbed]
+    taken += _find_spurs(view, free, noise, taken)
     return Shares(
         fundamental=powers[0] if powers else 0.0,
         tones=sum(powers),
         tone_bins=sum(len(lobe) for lobe in tones),
         claims=tuple(claims),
-        noise=noise,
+        noise=total,
         noise_bins=noise_bins,
         disturbed=float(sum(view.power[lobe].sum() for lobe in taken)),
         disturbed_bins=sum(len(lobe) for lobe in taken),
     )
+
+
+def _find_spurs(
+    view: View, free: NDArray[np.bool_], noise: Doubles, taken: list[NDArray[np.intp]]
+) -> list[NDArray[np.intp]]:
+    """The lobes of the largest lines among the noise (bins,), which it can not be; `taken` are known already."""
+    noise[np.concatenate([*taken, np.empty(0, np.intp)])] = 0.0
+    found: list[NDArray[np.intp]] = []
+    for _ in range(_MOST_SPURS):
+        place, bins = int(np.argmax(noise)), int(np.count_nonzero(free))
+        if not bins or noise[place] <= _SPUR * float(noise.sum()) / bins:
+            break
+        found.append(_claim_lobe(view, free, place))
+        noise[found[-1]] = 0.0
+    return found
 
 
 def _list_products(view: View, harmonics: int) -> Iterator[tuple[str, int, float]]:

@@ -7,6 +7,7 @@ tone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -51,6 +52,15 @@ class Disturbance:
     def is_slow(self) -> bool:
         """Whether it lies beside DC, and not beside the tone."""
         return self.kind in {"drift", "line", "settling"}
+
+    def holds(self, place: int, tone: float, reach: int, samples: int) -> bool:
+        """Whether the line at a bin is one of its lines, which reach so many bins more to each side of their own."""
+        if self.kind == "drift":
+            return place <= 2 + reach
+        if self.kind == "settling":
+            return place <= 1 + samples / (2 * math.pi * self.time_constant) + reach
+        away = place - self.cycles if self.kind == "line" else abs(place - tone) - self.cycles
+        return abs(away) <= 1 + reach
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 Intervals of 95 %: a noise power from m independent bins is the truth times chi-square over its nu = 2 m degrees of
 freedom, so the truth lies within noise * nu / chi2(nu; 0.975 .. 0.025); a window leaves nu = 2 m
-(sum w^2)^2/(N sum w^4). Distortion above the noise counts as exact in the SINAD. A line of power S in noise n per bin
-has the variance 2 S n + n^2, which gives THD and SFDR their intervals (normal, never below zero power).
+(sum w^2)^2/(N sum w^4). A line of power S in noise n per bin has the variance 2 S n + n^2, which gives THD and SFDR
+their intervals (normal, never below zero power), and 2 S n in the SINAD. SINAD, SNR and ENOB are the spectrum's or the
+sine fit's: the worse where the two differ beyond chance, and the fit's where content was found that windows hide.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from qanalysis.arrays import Doubles
 from qanalysis.converters.spectrum.components import Shares, is_below_noise
 from qanalysis.converters.spectrum.disturbances import Disturbance
 from qanalysis.converters.spectrum.row import Interval, RecordRow
@@ -24,8 +26,8 @@ from qanalysis.decibels import enob, level_db
 
 AGREEMENT_DB = 0.1  # between the SINAD of the spectrum and that of the sine fit
 _UNEXPLAINED = 0.1  # of the error
-_TWO_SIGMA = 1.959964
-_DB_PER_NEPER = 10 / np.log(10)
+_EXPLAINED = 2.0  # times the height of a disturbance: a line between bins is no higher
+_TWO_SIGMA, _RARE = 1.959964, 2.575829  # deviations of a normal distribution: 95 %, 99 %
 Seen = TypeVar("Seen", bound=RecordRow)
 
 
@@ -48,16 +50,21 @@ class Evidence:
 class Balance:
     """Tones against all else, by spectrum or by sine fit, as mean squares.
 
-    `error` is all but the tones, `noise` that without distortion, `lines` the part of `error` that is lines and no
-    noise; `freedom` the degrees of freedom of the noise, `error_freedom` of the rest of the error.
+    `error` is all but the tones, `noise` that without distortion; `lines` the part of `error` that is lines,
+    `noise_lines` that of `noise`; `line_noise` the noise of one bin that goes with a line. `freedom` are the degrees of
+    freedom of the noise, `error_freedom` of the rest of the error; `hidden` is how much larger the noise is than its
+    bins show, where those of tones and distortion are left out.
     """
 
     tones: float
     error: float
     noise: float
     lines: float
+    noise_lines: float
+    line_noise: float
     freedom: float
     error_freedom: float
+    hidden: float = 1.0
 
     @property
     def sinad_db(self) -> float:
@@ -95,9 +102,10 @@ def measure_figures(
     if by_fit:
         balance = fitted
     seen = _add_noise(seen, balance.noise, full_scale)
-    spur = _measure_spur(view, shares, band, disturbances, balance.error)
+    strongest = view.fits[0].power if by_fit else shares.fundamental
+    spur = _measure_spur(view, shares, band, disturbances, (strongest, balance.error))
     seen = replace(
-        _add_intervals(seen, balance, _find_line_noise(view, shares)),
+        _add_intervals(seen, balance),
         sinad_db=balance.sinad_db,
         spectrum_sinad_db=spectrum_sinad,
         snr_db=level_db(balance.tones, balance.noise),
@@ -108,14 +116,15 @@ def measure_figures(
     )
     evidence = Evidence(chance, spur.place, spur.below_noise, spur.disturbance, by_fit, balance.noise)
     if full_scale is not None:
-        seen = _refer_to_full_scale(seen, (balance.tones, shares.fundamental), full_scale)
+        seen = _refer_to_full_scale(seen, (balance.tones, strongest), full_scale)
     return seen, evidence
 
 
-def _add_intervals(seen: Seen, balance: Balance, line_noise: float) -> Seen:
+def _add_intervals(seen: Seen, balance: Balance) -> Seen:
     """Where SINAD and SNR lie, 95 %."""
-    noise_low, noise_high = _bound_noise(balance.noise, balance.freedom)
-    error_low, error_high = _bound_error(balance, line_noise)
+    noise = balance.noise_lines + (balance.noise - balance.noise_lines) * balance.hidden
+    noise_low, noise_high = _bound_power(noise, balance.noise_lines, balance.freedom, balance.line_noise)
+    error_low, error_high = _bound_error(balance)
     return replace(
         seen,
         sinad_ci95_db=(level_db(balance.tones, error_high), level_db(balance.tones, error_low)),
@@ -137,11 +146,22 @@ def _balance_spectrum(seen: RecordRow, view: View, shares: Shares, noises: tuple
     noise, filled = noises
     error = shares.noise + shares.products + filled * shares.tone_bins
     freedom = 2 * shares.noise_bins * view.evidence
+    taken = shares.tone_bins + shares.product_bins
+    balance = Balance(
+        tones=shares.tones,
+        error=error,
+        noise=noise,
+        lines=shares.lines,
+        noise_lines=shares.lines,
+        line_noise=shares.noise_per_bin / view.evidence,
+        freedom=freedom,
+        error_freedom=freedom,
+        hidden=1.0 if filled else 1 + taken / max(shares.noise_bins, 1),
+    )
     if not seen.thd_below_noise:
-        return Balance(shares.tones, error, noise, max(error - noise, 0.0), freedom, freedom)
+        return replace(balance, lines=shares.lines + max(error - noise, 0.0))
     # Distortion that is no more than noise adds its bins' freedom.
-    more = shares.product_bins * freedom / max(shares.noise_bins, 1)
-    return Balance(shares.tones, error, noise, 0.0, freedom, freedom + more)
+    return replace(balance, error_freedom=freedom * (1 + shares.product_bins / max(shares.noise_bins, 1)))
 
 
 def _balance_fit(spectrum: Balance, view: View, band: tuple[int, int], disturbances: Sequence[Disturbance]) -> Balance:
@@ -153,12 +173,22 @@ def _balance_fit(spectrum: Balance, view: View, band: tuple[int, int], disturban
     if band == (1, view.samples // 2):
         error = view.fits[0].residual_rms ** 2
         freedom = float(max(view.samples - 1 - 3 * len(view.fits), 1)) * view.records
-    noise = max(spectrum.noise + unseen, 0.0)
-    if spectrum.lines < noise or error - spectrum.lines - noise > _UNEXPLAINED * error:
+    noise, distortion = max(spectrum.noise + unseen, 0.0), spectrum.lines - spectrum.noise_lines
+    if distortion < noise or error - distortion - noise > _UNEXPLAINED * error:
         # Else a small difference of large powers.
-        noise = error - spectrum.lines
-    lines = min(spectrum.lines + sum(one.power for one in disturbances), error)
-    return Balance(tones, error, min(noise, error), lines, freedom, freedom)
+        noise = error - distortion
+    lines = max(sum(one.power for one in disturbances), spectrum.noise_lines)
+    return replace(
+        spectrum,
+        tones=tones,
+        error=error,
+        noise=min(noise, error),
+        lines=min(distortion + lines, error),
+        noise_lines=min(lines, noise),
+        freedom=freedom,
+        error_freedom=freedom,
+        hidden=1.0,
+    )
 
 
 def is_fit_taken(spectrum_db: float, fit_db: float, chance_db: float, *, disturbed: bool) -> bool:
@@ -172,14 +202,14 @@ def is_fit_taken(spectrum_db: float, fit_db: float, chance_db: float, *, disturb
 
 
 def bound_chance(spectrum: Balance) -> float:
-    """How far SINAD by spectrum and by sine fit differ by chance, dB: 2.6 deviations (99 %) of the noise that the
-    window sees, by its share of the error.
+    """How far SINAD by spectrum and by sine fit differ by chance, dB: 2.6 deviations (99 %) of what the window sees.
 
     95 % would take the fit's in every twentieth record and make the spectrum's interval hold the truth too often.
     """
-    if not spectrum.freedom or not spectrum.error:
+    highest = _bound_error(spectrum)[1]
+    if not np.isfinite(highest) or not spectrum.error:
         return math.inf
-    return float(2.576 * _DB_PER_NEPER * np.sqrt(2 / spectrum.freedom) * min(spectrum.noise / spectrum.error, 1.0))
+    return float(_RARE / _TWO_SIGMA * level_db(highest, spectrum.error))
 
 
 def _add_thd(seen: Seen, view: View, shares: Shares) -> Seen:
@@ -226,22 +256,17 @@ def _bound_noise(noise: float, freedom: float) -> Interval:
     return float(noise * freedom / high), float(noise * freedom / low)
 
 
-def _bound_error(balance: Balance, line_noise: float) -> Interval:
-    """Where noise and lines lie together: the noise by chi-square, the power S of lines by its variance 2 S n, where n
-    is `line_noise`.
-    """
-    white = max(balance.error - balance.lines, 0.0)
-    low, high = _bound_noise(white, balance.error_freedom)
-    spread = _TWO_SIGMA**2 * 2 * balance.lines * line_noise
-    return (
-        max(balance.error - float(np.hypot(white - low, np.sqrt(spread))), 0.0),
-        balance.error + float(np.hypot(high - white, np.sqrt(spread))),
-    )
+def _bound_error(balance: Balance) -> Interval:
+    """Where noise and lines lie together."""
+    return _bound_power(balance.error, balance.lines, balance.error_freedom, balance.line_noise)
 
 
-def _find_line_noise(view: View, shares: Shares) -> float:
-    """Noise that goes with a line's power: of one bin, more where a window uses part of the samples."""
-    return shares.noise_per_bin / view.evidence
+def _bound_power(power: float, lines: float, freedom: float, line_noise: float) -> Interval:
+    """Where a power lies of which `lines` are no noise: the noise by chi-square, the lines S by the variance 2 S n."""
+    white = max(power - lines, 0.0)
+    low, high = _bound_noise(white, freedom)
+    spread = _TWO_SIGMA * math.sqrt(2 * lines * line_noise)
+    return max(power - math.hypot(white - low, spread), 0.0), power + math.hypot(high - white, spread)
 
 
 def _bound_distortion(view: View, shares: Shares) -> Interval:
@@ -274,31 +299,49 @@ class _Spur:
 
 
 def _measure_spur(
-    view: View, shares: Shares, band: tuple[int, int], disturbances: Sequence[Disturbance], error: float
+    view: View,
+    shares: Shares,
+    band: tuple[int, int],
+    disturbances: Sequence[Disturbance],
+    powers: tuple[float, float],
 ) -> _Spur:
-    """The largest line: of the view, or of the disturbances, whose heights are powers. No line has more power than all
-    of the error.
+    """The largest line: of the view, or through a window of the disturbances, whose heights are powers.
+
+    `powers` are the tone's and the error's: no line has more than all of the error. A line that a disturbance explains
+    is its.
     """
     from scipy.special import gammaincinv
 
-    first, last = band
+    (first, last), (tone, error) = band, powers
     enbw, per_bin = describe_window(view.window).enbw_bins, shares.noise_per_bin
+    rest = _leave_lines(view, first, last, slow=any(one.is_slow for one in disturbances))
+    place = first + int(np.argmax(rest))
+    power, width = view.measure_height(place) * enbw if rest.any() else 0.0, enbw
+    owner = next(
+        (
+            one
+            for one in sorted(disturbances, key=lambda one: -one.height)
+            if one.holds(place, view.fits[0].cycles, view.side_bins, view.samples) and power < _EXPLAINED * one.height
+        ),
+        None,
+    )
+    for one in disturbances if view.window != "rectangular" else ():
+        if one.height >= power:
+            place, power, width, owner = one.place, one.height, 1.0, one
+    power, noise = min(power, error), per_bin * width
+    spread = _TWO_SIGMA * np.sqrt((2 * power * noise + noise**2) / view.records)
+    interval = (level_db(tone, power + spread), level_db(tone, max(power - spread, 0.0)))
+    highest_noise = noise * gammaincinv(view.records, 0.95 ** (1 / rest.size)) / view.records
+    return _Spur(place, level_db(tone, power), interval, owner is None and bool(power <= highest_noise), owner)
+
+
+def _leave_lines(view: View, first: int, last: int, *, slow: bool) -> Doubles:
+    """The powers of the bins first..last but the tones' lobes; with something slow found, but those of DC's too, where
+    a lobe folds onto itself.
+    """
     rest = view.power[first : last + 1].copy()
     for place in view.carriers:
         rest[max(place - view.side_bins - first, 0) : max(place + view.side_bins + 1 - first, 0)] = 0.0
-    if any(one.is_slow for one in disturbances):
-        # Here a lobe folds onto itself, and the disturbance tells the height.
+    if slow and view.side_bins:
         rest[: max(view.side_bins + 1 - first, 0)] = 0.0
-    spur_bin = first + int(np.argmax(rest))
-    power = view.measure_height(spur_bin) * enbw if rest.any() else 0.0
-    width, disturbance = enbw, None
-    for one in disturbances:
-        if one.height >= power:
-            spur_bin, power, width, disturbance = one.place, one.height, 1.0, one
-    power = min(power, error)
-    noise = per_bin * width
-    spread = _TWO_SIGMA * np.sqrt((2 * power * noise + noise**2) / view.records)
-    interval = (level_db(shares.fundamental, power + spread), level_db(shares.fundamental, max(power - spread, 0.0)))
-    highest_noise = noise * gammaincinv(view.records, 0.95 ** (1 / rest.size)) / view.records
-    below = disturbance is None and power <= highest_noise
-    return _Spur(spur_bin, level_db(shares.fundamental, power), interval, bool(below), disturbance)
+    return rest

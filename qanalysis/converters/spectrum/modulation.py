@@ -10,21 +10,25 @@ from __future__ import annotations
 import numpy as np
 
 from qanalysis.arrays import Doubles, Phasors
+from qanalysis.converters.spectrum.coherence import fold_cycles
 from qanalysis.converters.spectrum.disturbances import CHANCE, Disturbance, DisturbanceKind, Scene
 from qanalysis.converters.spectrum.sinefit import SineFit, measure_line
 from qanalysis.converters.spectrum.thinning import (
+    LEAK,
     Line,
     Thinned,
     fit_slow_sine,
     is_beyond_chance,
+    refine_sine,
     remove_white,
     turn_phasors,
 )
 
-_PURE = 0.8  # of a modulation that is a line, and no break or wander
+_PURE = 0.9  # of a modulation that is a line, and no break or wander; a step holds 0.88 in its best sine
 _STRONGER = 4.0  # times the energy of the other kind, for one to be the only one
-_SLOWEST_PAIR = 1.0  # periods: lines on both sides can be told apart from here on
+_SLOWEST_PAIR = 0.9  # periods: lines on both sides can be told apart from here on
 _BALANCED = 4.0  # between the powers of two sidebands
+_EDGE = 0.2  # periods: what is found at the end of those tried lies beyond it
 _SPREAD = 3.0  # deviations of noise energy that are no wander
 
 
@@ -38,8 +42,12 @@ def find_modulation(scene: Scene, fit: SineFit, turned: Thinned) -> list[Disturb
     lines = [fit_slow_sine(turned, part - part.mean(), trend) for trend, part in enumerate(parts)]
     beyond = [is_beyond_chance(line.energy, each, 2, CHANCE) for line in lines]
     strongest = max(range(2), key=lambda part: lines[part].energy)
-    if not any(beyond) or _is_distorted(scene, fit, lines[strongest].cycles):
+    if not any(beyond) or _is_other(scene, fit, turned, lines[strongest], noise):
         return []
+    lines = [
+        refine_sine(turned, part - part.mean(), trend, line)
+        for trend, (part, line) in enumerate(zip(parts, lines, strict=True))
+    ]
     kinds = _name_kinds(
         turned, lines, beyond, [_is_pure(part, line, each[0]) for part, line in zip(parts, lines, strict=True)]
     )
@@ -47,8 +55,13 @@ def find_modulation(scene: Scene, fit: SineFit, turned: Thinned) -> list[Disturb
     return sorted(found, key=lambda one: -one.power)
 
 
-def _is_distorted(scene: Scene, fit: SineFit, cycles: float) -> bool:
-    return any(scene.is_distortion(abs(fit.cycles + side * cycles)) for side in (-1, 1))
+def _is_other(scene: Scene, fit: SineFit, turned: Thinned, line: Line, noise: float) -> bool:
+    """Whether a line is the leak of one further away, or distortion that folds to one side of the tone or both."""
+    rest = remove_white(turned.values - turned.values.mean(), noise, 3) / fit.amplitude**2 - line.energy
+    if line.energy < LEAK * rest or line.cycles > turned.reach - _EDGE:
+        return True
+    folded = [scene.is_distortion(abs(fit.cycles + side * line.cycles)) for side in (-1, 1)]
+    return all(folded) or (any(folded) and not _is_balanced(turned, line.cycles))
 
 
 def _is_pure(part: Doubles, line: Line, noise: float) -> bool:
@@ -82,17 +95,21 @@ def _is_balanced(turned: Thinned, cycles: float) -> bool:
 def _describe(scene: Scene, fit: SineFit, turned: Thinned, line: Line, kind: DisturbanceKind) -> Disturbance:
     """A modulation with the bin of its largest sideband, counted from the tone."""
     response, share = turned.respond(line.cycles), line.energy / line.values.size
+    depth = float(np.sqrt(2 * share) / response)
     offsets = sorted({max(int(line.cycles), 1), int(line.cycles) + 1})
     places = [fit.cycles + side * offset for offset in offsets for side in (-1, 1)]
     heights = [measure_line(scene.residual, place) for place in places]
     largest = int(np.argmax(heights))
+    height, paired = heights[largest], line.cycles >= _SLOWEST_PAIR
+    if paired and kind != "beside" and scene.window is not None:
+        height = max(height, fit.power * (depth / 2) ** 2)  # between bins
     power = fit.power * share / response**2
     return Disturbance(
         kind=kind,
         cycles=line.cycles,
-        size=float(np.sqrt(2 * share) / response if line.cycles >= _SLOWEST_PAIR else np.ptp(line.values) / 2),
-        place=round(places[largest]),
-        height=heights[largest],
+        size=depth if paired else float(np.ptp(line.values) / 2),
+        place=round(fold_cycles(places[largest], scene.residual.size)),
+        height=height,
         power=power,
         unseen=power if scene.window is not None and line.cycles <= scene.side_bins else 0.0,
     )

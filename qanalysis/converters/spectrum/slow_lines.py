@@ -17,12 +17,14 @@ from qanalysis.arrays import Doubles
 from qanalysis.converters.spectrum.disturbances import CHANCE, Disturbance, Scene
 from qanalysis.converters.spectrum.sinefit import measure_line
 from qanalysis.converters.spectrum.thinning import (
+    LEAK,
     WHITE,
     Thinned,
     draw_trend,
     fit_slow_sine,
     is_beyond_chance,
     project_trends,
+    refine_sine,
     remove_trend_power,
     remove_white,
     thin_head,
@@ -81,16 +83,21 @@ def find_slow_content(scene: Scene, thinned: Thinned) -> list[Disturbance]:
     found: list[Disturbance] = []
     settled: _Settling | None = None
     for _ in range(_ROUNDS):
-        model = _choose_model(thinned, values, noise[0])
-        if not is_beyond_chance(model.energy, noise, model.parameters, CHANCE) or model.energy < _MISMATCH * first:
+        model = _choose_model(thinned, values, noise)
+        beyond = is_beyond_chance(model.energy, noise, model.parameters, CHANCE)
+        if not beyond or model.energy < max(_MISMATCH * first, LEAK * remove_white(values - model.values, noise[0], 3)):
             break
         first = max(first, model.energy)
-        if model.kind == "decay" and _stands_alone(scene.residual, model.number * length):
+        slow_energy = remove_white(values - values.mean(), noise[0], 1)
+        wanders = model.kind == "decay" and model.energy < _PURE * slow_energy
+        if model.kind == "decay" and not wanders and _stands_alone(scene.residual, model.number * length):
             # The first average stands one block after the start.
             start = float(np.ptp(model.values)) * np.exp(1 / model.number)
             settled = settled or _Settling(start * np.sign(model.values[0]), model.number * length)
-        elif model.kind != "decay" and not scene.is_distortion(model.number) and 2 * model.number < min(scene.tones):
-            found.append(_describe(scene, thinned, model, remove_white(values - values.mean(), noise[0], 1)))
+        elif wanders or (
+            model.kind != "decay" and not scene.is_distortion(model.number) and 2 * model.number < min(scene.tones)
+        ):
+            found.append(_describe(scene, thinned, model, slow_energy))
         values = values - model.values
     slow = thinned.values - values if settled is None else np.zeros_like(values)
     settled = _find_start(scene, thinned, slow, (noise[0] * length, _MISMATCH * first * length)) or settled
@@ -99,7 +106,7 @@ def find_slow_content(scene: Scene, thinned: Thinned) -> list[Disturbance]:
     return sorted(found, key=lambda one: -one.power)
 
 
-def _choose_model(thinned: Thinned, values: Doubles, noise: float) -> _Model:
+def _choose_model(thinned: Thinned, values: Doubles, noise: tuple[float, float]) -> _Model:
     """The model that explains most of the averages (points,), its parameters held against it."""
     shares, points = project_trends(values, 2), values.size
     line, bend = (
@@ -107,6 +114,8 @@ def _choose_model(thinned: Thinned, values: Doubles, noise: float) -> _Model:
         for some in (np.array([0.0, shares[1]]), np.array([0.0, *shares[1:]]))
     )
     wave = fit_slow_sine(thinned, values, 0)
+    if is_beyond_chance(wave.energy, noise, 2, CHANCE):
+        wave = refine_sine(thinned, values, 0, wave)
     sine = _Model("sine", wave.energy, 2, wave.values, wave.cycles)
     if wave.cycles < _SLOWEST_LINE and bend.energy > _ALIKE * wave.energy:
         sine = bend
@@ -114,7 +123,7 @@ def _choose_model(thinned: Thinned, values: Doubles, noise: float) -> _Model:
     return max(
         (line, bend, sine, _fit_decay(values, 0)),
         key=lambda model: (
-            model.energy / max(noise, 1e-300) - np.log(points) * (model.parameters + extra.get(model.kind, 0))
+            model.energy / max(noise[0], 1e-300) - np.log(points) * (model.parameters + extra.get(model.kind, 0))
         ),
     )
 
@@ -199,16 +208,20 @@ def _describe(scene: Scene, thinned: Thinned, model: _Model, slow_energy: float)
     bins = sorted({1, 2, int(model.number), int(model.number) + 1} - {0}) if model.kind == "sine" else [1, 2]
     heights = [measure_line(scene.residual, place) for place in bins]
     place = int(np.argmax(heights))
-    power = model.energy / values.size
     response = thinned.respond(model.number) if pure else 1.0
+    # Averages end half a block inside the record, where a line and a parabola are that much smaller.
+    ends = (1 - thinned.step) ** (-2 * model.parameters) if model.kind == "drift" else 1.0
+    power = model.energy / values.size * ends
     return Disturbance(
         kind="line" if pure else "drift",
         cycles=model.number if pure else 0.0,
-        size=float(np.sqrt(2 * power) / response if pure else np.ptp(values) / (1 - thinned.step)),
+        size=float(
+            np.sqrt(2 * power) / response if pure else np.ptp(values) / (1 - 2 * thinned.step) ** model.parameters
+        ),
         place=bins[place],
         height=heights[place],
         power=power / response**2,
-        unseen=scene.hide(values),
+        unseen=scene.hide(values) * ends,
     )
 
 

@@ -19,7 +19,14 @@ from numpy.typing import ArrayLike
 from qanalysis.arrays import Doubles
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.bands import view_band
-from qanalysis.converters.spectrum.beside_tone import Scales, find_disturbances, judge_disturbances, name_line
+from qanalysis.converters.spectrum.beside_tone import (
+    Scales,
+    find_disturbances,
+    is_mains,
+    judge_disturbances,
+    judge_spur,
+    name_line,
+)
 from qanalysis.converters.spectrum.components import Component, describe_claim, find_harmonic, share_power
 from qanalysis.converters.spectrum.figures import Evidence, measure_figures
 from qanalysis.converters.spectrum.full_scale import FullScale, find_full_scale
@@ -207,12 +214,14 @@ def assemble_spectrum(view: View, range_of: FullScale, recording: Recording, wis
     found, evidence = measure_figures(seen, view, shares, full_scale=reference, band=band, disturbances=disturbances)
     scales = Scales(scale, "LSB" if range_of.lsb == 1 else "", fs_hz, samples)
     told = judge_disturbances(disturbances, scales)
+    spur = _name_spur(found, evidence, lines)
+    told += judge_spur(spur, told)
     noise = math.sqrt(evidence.noise) * scale * range_of.unit
     return replace(
         found,
         noise_rms=noise,
         noise_free_bits=None if view.fits else count_noise_free(noise, found),
-        spur=_name_spur(found, evidence, lines),
+        spur=spur,
         findings=(*range_of.findings, *view.findings, *told, *judge_view(view, found, evidence)),
     )
 
@@ -241,6 +250,8 @@ def _name_spur(found: RecordRow, evidence: Evidence, lines: tuple[Component, ...
         owner, disturbance = None, evidence.disturbance
         name, order = name_line(disturbance, found.fs_hz, found.samples), 0
         frequency = seen_hz if bin_hz is None or disturbance.kind != "line" else disturbance.cycles * bin_hz
+    if name == "spur" and bin_hz is not None and not evidence.spur_below_noise and is_mains(place * bin_hz, bin_hz / 2):
+        name = "hum"
     clean = None if evidence.spur_below_noise else -found.sfdr_dbc
     return Component(name, order, frequency, seen_hz, place, -found.sfdr_dbc, clean, evidence.spur_below_noise)
 

@@ -13,7 +13,6 @@ from qanalysis.converters.spectrum.views import View
 from qanalysis.notation import decibels, plain, true_minus
 
 _PRECISION_DB = 200  # more than 32 bits
-_DB_PER_NEPER = 10 / np.log(10)
 
 
 def judge_constant(value: float) -> tuple[Finding, ...]:

@@ -95,7 +95,12 @@ class View:
             return middle
         left, top, right = np.log(around)
         bend = left - 2 * top + right
-        return middle if bend >= 0 else float(middle * np.exp(-((left - right) ** 2) / (8 * bend)))
+        # On the slope of another line the parabola's top is none.
+        return (
+            middle
+            if bend >= 0 or top < max(left, right)
+            else float(middle * np.exp(-((left - right) ** 2) / (8 * bend)))
+        )
 
 
 @dataclass(frozen=True, slots=True)

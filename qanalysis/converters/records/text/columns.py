@@ -173,6 +173,7 @@ def is_counter(values: NDArray[np.float64]) -> bool:
     return usual > 0 and bool(same.mean() >= 0.9)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what leaves double precision rises in no even steps
 def rises_evenly(values: NDArray[np.float64]) -> bool:
     """Whether numbers (values,) rise as times do: in steps that are alike, or in all close to a straight line."""
     if values.size < 3:

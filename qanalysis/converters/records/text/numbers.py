@@ -166,7 +166,7 @@ def _read_block(task: Task, block: Block) -> tuple[list[NDArray[Any]], int | NDA
     if not _has_comments(block.content, task.layout.delimiter):
         try:
             parts = _parse_quickly(task, block.content)
-        except (ValueError, CellError):
+        except (ValueError, KeyError, CellError):  # a KeyError for columns that no line has
             return _read_lines(task, block)
         if parts[0].size == block.count and _has_width(task, block):
             return parts, block.line
