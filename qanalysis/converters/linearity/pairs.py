@@ -90,6 +90,8 @@ def measure_pairs(
     bars = _find_bars(pairs, transitions, steps, find_z(options.confidence) / lsb)
     seen = Transitions(transitions, bars, known=options.low is not None)
     found = compare_transitions(seen, converter, options, density)
+    if int(density.hits.max()) == 1:
+        return withhold_linearity(found, _describe_levels())
     if float(np.median(steps)) > lsb:
         return withhold_linearity(found, _judge_steps(steps, lsb)[0])
     lag = _compare_sweeps(np.asarray(inputs, np.float64), index, density, lsb)
@@ -258,6 +260,15 @@ def _judge(options: LinearityOptions, lsb: float, converter: Converter) -> tuple
         "and in the unit of the inputs?"
     )
     return (Finding("range-differs", text, ratio),)
+
+
+def _describe_levels() -> Finding:
+    """Why one input to each code tells no transition."""
+    text = (
+        "Each code has one input only: the levels of a DAC, or an input that moves with the code; where a code begins "
+        "is not in them. The figures are withheld; take four inputs or more to each step."
+    )
+    return Finding("single-inputs", text)
 
 
 def _judge_steps(steps: Doubles, lsb: float) -> tuple[Finding, ...]:
