@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qanalysis.arrays import Doubles
 from qanalysis.converters.choices import Test, check_test
 from qanalysis.converters.findings import Finding
+from qanalysis.converters.linearity.code_order import find_disorder, place_samples
 from qanalysis.converters.linearity.hysteresis import find_hysteresis
 from qanalysis.converters.linearity.phases import judge_phases
 from qanalysis.converters.linearity.ramps import Index, follow_ramp, settle_sign
@@ -99,7 +101,14 @@ def _count_ramp(index: Index, first_code: int, bits: int, *, settle: bool) -> Co
     lag = None if ramp.passes is None else find_hysteresis(ramp.kept, ramp.passes, 2**bits, first_code)
     findings = (*turned, *ramp.findings, *(() if lag is None else (lag,)))
     found = CodeDensity("ramp", hits, first_code, ramp.largest_step_back, findings, steady=ramp.steady)
-    return _judge_hits(found, bits)
+    return judge_order(_judge_hits(found, bits), *place_samples(ramp.kept, ramp.passes))
+
+
+def judge_order(density: CodeDensity, index: Index, places: Doubles) -> CodeDensity:
+    """With the obstacle of codes (samples,) that do not come in the order of their places on the input."""
+    if density.obstacle is not None or density.steady:
+        return density
+    return replace(density, obstacle=find_disorder(index, places, density.hits.size, density.first_code))
 
 
 def _count_sine(index: Index, first_code: int, bits: int) -> CodeDensity:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from qanalysis.arrays import Doubles
 from qanalysis.converters.converter import Converter
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.linearity.code_density import CodeDensity, count_pairs
+from qanalysis.converters.linearity.code_density import CodeDensity, count_pairs, judge_order
 from qanalysis.converters.linearity.hysteresis import Lag, judge_lag
 from qanalysis.converters.linearity.linearity import (
     Bars,
@@ -82,11 +82,16 @@ def measure_pairs(
     transitions = _locate(pairs, density.hits.size)
     lsb = float(transitions[-1] - transitions[0]) / (transitions.size - 1)
     _check_direction(pairs, lsb)
+    density = judge_order(density, pairs.places, pairs.inputs)
+    if density.obstacle is not None:
+        return withhold_transitions(build_converter(bits, options), options, density, density.obstacle)
     converter = _choose_converter(bits, options, transitions, lsb)
     steps = _find_steps(pairs.distinct, transitions)
     bars = _find_bars(pairs, transitions, steps, find_z(options.confidence) / lsb)
     seen = Transitions(transitions, bars, known=options.low is not None)
     found = compare_transitions(seen, converter, options, density)
+    if int(density.hits.max()) == 1:
+        return withhold_linearity(found, _describe_levels())
     if float(np.median(steps)) > lsb:
         return withhold_linearity(found, _judge_steps(steps, lsb)[0])
     lag = _compare_sweeps(np.asarray(inputs, np.float64), index, density, lsb)
@@ -255,6 +260,15 @@ def _judge(options: LinearityOptions, lsb: float, converter: Converter) -> tuple
         "and in the unit of the inputs?"
     )
     return (Finding("range-differs", text, ratio),)
+
+
+def _describe_levels() -> Finding:
+    """Why one input to each code tells no transition."""
+    text = (
+        "Each code has one input only: the levels of a DAC, or an input that moves with the code; where a code begins "
+        "is not in them. The figures are withheld; take four inputs or more to each step."
+    )
+    return Finding("single-inputs", text)
 
 
 def _judge_steps(steps: Doubles, lsb: float) -> tuple[Finding, ...]:

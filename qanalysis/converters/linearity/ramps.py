@@ -242,7 +242,10 @@ def _join_halves(index: Index, codes: int, *, rising: bool) -> FollowedRamp:
         f"One ramp in two parts: the record begins at code {first} of its range, flies back and ends at code {last}, "
         "counted from 0."
     )
-    return FollowedRamp(index, None, None, (Finding("several-ramps", text, 1),))
+    halves = np.abs(index[1:].astype(np.int64) - index[:-1])
+    whole = np.roll(index, -(int(np.argmax(halves)) + 1))
+    single = _follow_single(whole)
+    return single._replace(findings=(Finding("several-ramps", text, 1), *single.findings))
 
 
 def _keep_whole(passes: Passes, index: Index, near: int) -> Passes | None:

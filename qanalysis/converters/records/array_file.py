@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from qanalysis.converters.findings import Finding
@@ -29,6 +29,13 @@ from qanalysis.notation import quote, shorten
 RATE_NAMES = ("fs_hz", "fs", "sample_rate", "samplerate", "sampling_rate", "rate")
 STEP_NAMES = ("tinterval", "dt", "ts", "xincr", "xinc")
 _SAVE_AGAIN = "save it again with `numpy.save` as a plain array of numbers"
+_LONGEST_HEADER = 1 << 16
+_DESCR = re.compile(r"'descr'\s*:\s*(?:'([^']*)'|\[)")
+_SHAPE = re.compile(r"'shape'\s*:\s*\(([\d\s,L]*)\)")
+_TURNED = re.compile(r"'fortran_order'\s*:\s*(True|False)")
+_FIELD = re.compile(r"\(\s*'([^']*)'\s*,")
+_TYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f(?:2|4|8|16)|c(?:8|16|32))")
+_FEWEST = 8  # numbers that make an axis
 _KINDS = {"O": "pickled objects", "U": "text", "S": "text", "M": "dates", "m": "spans of time", "V": "raw bytes"}
 
 
@@ -40,7 +47,7 @@ def read_npy(path: Path, reading: Reading) -> Samples:
     refuse_choice("column", reading.column, path.name, instead="choose a channel")
     with refuse_broken(f"{path.name} is no whole .npy array", _SAVE_AGAIN):
         with path.open("rb") as file:
-            shape, turned, dtype = read_npy_header(file)
+            shape, turned, dtype = read_npy_header(file, path.name)
             offset = file.tell()
         refuse_dtype(dtype, path.name)
         room = (path.stat().st_size - offset) // dtype.itemsize
@@ -51,13 +58,35 @@ def read_npy(path: Path, reading: Reading) -> Samples:
     return take_array(array.reshape(shape, order="F" if turned else "C"), reading.channel, path.name)
 
 
-def read_npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether the first axis runs fastest, and type of an array; ValueError, or what its parser raises."""
-    version = npy_format.read_magic(file)
-    read: Callable[..., tuple[tuple[int, ...], bool, np.dtype[Any]]] = (
-        npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-    )
-    return read(file)
+def read_npy_header(file: IO[bytes], place: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether the first axis runs fastest, and type of an array; RecordError for what holds no plain numbers,
+    ValueError for what is no header.
+    """
+    magic = file.read(8)
+    width = 2 if magic[6:7] == b"\1" else 4
+    length = int.from_bytes(file.read(width), "little")
+    if magic[:6] != b"\x93NUMPY" or length > _LONGEST_HEADER:
+        raise ValueError("its header is damaged")
+    text = file.read(length).decode("latin-1")
+    described, shape, turned = _DESCR.search(text), _SHAPE.search(text), _TURNED.search(text)
+    if described is None or shape is None or turned is None:
+        raise ValueError("its header does not state the type, the shape and the order")
+    lengths = tuple(int(one) for one in re.findall(r"\d{1,18}", shape[1]))
+    if described[1] is None:
+        names = [shorten(name, 80) for name in _FIELD.findall(text)]
+        raise RecordError(
+            f"{place} holds fields ({name_some(names)}), not one number a sample; save one field as a plain array"
+        )
+    return lengths, turned[1] == "True", _parse_type(described[1], place)
+
+
+def _parse_type(text: str, place: str) -> np.dtype[Any]:
+    if _TYPE.fullmatch(text) is None:
+        kind = _KINDS.get(text.lstrip("<>|=")[:1], f"words of type {quote(text)}")
+        raise RecordError(f"{place} holds {kind}, not numbers; {_SAVE_AGAIN}")
+    if text.endswith(("f16", "c32")):
+        raise RecordError(f"{place} holds {text}, beyond 64 bits; save it as float64")
+    return np.dtype(text)
 
 
 def refuse_dtype(dtype: np.dtype[Any], place: str) -> None:
@@ -92,7 +121,8 @@ def refuse_broken(fault: str, way_out: str) -> Iterator[None]:
     except RecordError:
         raise
     except Exception as error:  # zlib, tokenize, struct, memory
-        reason = shorten(" ".join(str(error).split()), 120) or type(error).__name__
+        told = re.sub(r"<[^<>]* at 0x[0-9a-f]+>", "what is no literal", str(error))  # a parser's own objects
+        reason = shorten(" ".join(told.split()), 120) or type(error).__name__
         raise RecordError(f"{fault} ({reason}); {way_out}") from error
 
 
@@ -138,15 +168,37 @@ def find_rate(scalars: dict[str, NDArray[Any]]) -> float | None:
 def take_array(array: NDArray[Any], channel: int | None, place: str) -> Samples:
     """One channel of an array of one or two axes; booleans are words of 1 bit, floats are words where all are whole.
 
-    Complex numbers are samples of two rails. Of more than 2^26 samples the first are taken, with a note. Raises
-    RecordError for fields, other shapes, no samples, and unsigned codes from 2^53 on.
+    Complex numbers are samples of two rails. A first channel that rises in even steps beside one that does not is an
+    axis: passed over unless asked for, and fs in hertz unless it counts. Of more than 2^26 samples the first are taken,
+    with a note. Raises RecordError for fields, other shapes, no samples, and unsigned codes from 2^53 on.
     """
     refuse_dtype(array.dtype, place)
     if array.ndim not in (1, 2):
         raise RecordError(f"{place} has shape {array.shape}; a record is (samples,) or (samples, channels)")
     frames = array[:, np.newaxis] if array.ndim == 1 else array if array.shape[0] >= array.shape[1] else array.T
-    count, limit_notes = limit_samples(frames.shape[0] if frames.size else 0, place)
-    picked, notes = pick_channel(frames[:count], channel, place)
+    count, notes = limit_samples(frames.shape[0] if frames.size else 0, place)
+    frames = frames[:count]
+    fs_hz = None
+    if channel is None and frames.shape[1] > 1 and is_axis(frames[:, 0]) and not is_axis(frames[:, 1]):
+        text = f"Channel 1 of {frames.shape[1]} rises in even steps and is an axis: channel 2 is read."
+        notes += (Finding("channel", text, 2),)
+        channel = 2
+        step = float(frames[-1, 0] - frames[0, 0]) / (count - 1)
+        fs_hz = 1 / step if step != 1 and 1 / step < float("inf") else None
+    picked, channel_notes = pick_channel(frames, channel, place)
     is_complex = array.dtype.kind == "c"
     samples = hand_on(picked.real if is_complex else picked, picked.imag if is_complex else None, place)
-    return replace(samples, channels=frames.shape[1], notes=limit_notes + notes)
+    return replace(samples, channels=frames.shape[1], fs_hz=fs_hz, notes=notes + channel_notes)
+
+
+def is_axis(array: NDArray[Any], *, is_named: bool = False) -> bool:
+    """Whether an array (samples,), or of one row, counts or is a time: real numbers that rise, in even steps unless its
+    name is that of a time.
+    """
+    if array.dtype.kind not in "iuf" or array.size != max(array.shape, default=0) or array.size < _FEWEST:
+        return False
+    with np.errstate(all="ignore"):
+        steps = np.diff(array.reshape(-1).astype(np.float64))
+    if not bool((steps > 0).all()):
+        return False
+    return is_named or float(np.ptp(steps)) <= 0.5 * float(steps.mean())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.converters.records.array_file import find_rate, pick_array, refuse_broken, take_array
+from qanalysis.converters.records.array_axes import take_named
+from qanalysis.converters.records.array_file import refuse_broken
 from qanalysis.converters.records.npz_file import inflate_limit
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.samples import MAX_SAMPLES, RecordError, Samples, name_some
@@ -61,9 +62,10 @@ def is_mat(head: bytes, suffix: str) -> bool:
 def read_mat(path: Path, reading: Reading) -> Samples:
     """One numeric array of a .mat file, by its name or its number from 1; the largest unless asked.
 
-    Scalars named fs, Fs, fs_hz or sample_rate tell the rate, dt, Ts or Tinterval the step in seconds. Raises
+    Scalars named fs, Fs, fs_hz or sample_rate tell the rate, dt, Ts or Tinterval the step in seconds, and so does a
+    vector of times. Raises
     RecordError for a damaged file, one without numeric arrays (its structs and cells are named), an array that is not
-    there or becomes larger than 256 MiB (QANALYSIS_INFLATE_LIMIT_MIB), and as `take_array` does.
+    there or becomes larger than 256 MiB (QANALYSIS_INFLATE_LIMIT_MIB), and as `take_named` does.
     """
     place = path.name
     with refuse_broken(f"{place} is no whole .mat file", _SAVE_AGAIN):
@@ -75,13 +77,14 @@ def read_mat(path: Path, reading: Reading) -> Samples:
         asked = variables.get(str(reading.column))
         if not any(size > 1 for size in sizes.values()) or (asked is not None and asked.other):
             raise RecordError(_name_others(variables, place))
-        name, notes = pick_array(sizes, reading.column, place, least=1)
-        label = f"{place}: array {quote(name)}"
-        if sizes[name] > MAX_SAMPLES * 2:
-            raise RecordError(f"{label} has {sizes[name]} numbers, too many; cut out the part that matters")
-        samples = take_array(variables[name].read(), reading.channel, label)
-        scalars = {word: variables[word].read() for word, size in sizes.items() if size == 1 and word != name}
-    return replace(samples, fs_hz=find_rate(scalars), notes=(*notes, *samples.notes))
+
+        def read(name: str) -> NDArray[Any]:
+            if sizes[name] > MAX_SAMPLES * 2:
+                fault = f"has {sizes[name]} numbers, too many; cut out the part that matters"
+                raise RecordError(f"{place}: array {quote(name)} {fault}")
+            return variables[name].read()
+
+        return take_named(sizes, reading, place, read, least=1)
 
 
 def _name_others(variables: dict[str, _Variable], place: str) -> str:

@@ -8,21 +8,18 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qanalysis.converters.records.array_axes import take_named
 from qanalysis.converters.records.array_file import (
     count_elements,
-    find_rate,
-    pick_array,
     read_npy_header,
     refuse_broken,
     refuse_dtype,
-    take_array,
 )
 from qanalysis.converters.records.foreign_files import name_archive, name_foreign
 from qanalysis.converters.records.reading import Reading
@@ -47,9 +44,10 @@ def inflate_limit() -> int:
 def read_npz(path: Path, reading: Reading) -> Samples:
     """One array of a .npz archive, by its name or its number from 1; the largest unless asked.
 
-    A scalar named `fs` (or fs_hz, sample_rate, rate) gives the rate where it is above 0, one named `dt` the step. A
-    compressed array becomes at most 256 MiB, or what QANALYSIS_INFLATE_LIMIT_MIB says. Raises RecordError for a damaged
-    archive, one of another kind, which is named, an array that is not there or too large, and as `take_array` does.
+    A scalar named `fs` (or fs_hz, sample_rate, rate) gives the rate where it is above 0, one named `dt` the step, an
+    array of times named so the rate too. A compressed array becomes at most 256 MiB, or what
+    QANALYSIS_INFLATE_LIMIT_MIB says. Raises RecordError for a damaged archive, one of another kind, which is named, an
+    array that is not there or too large, and as `take_named` does.
     """
     place = path.name
     with refuse_broken(f"{place} is no whole .npz archive of plain arrays", "save it again with `numpy.savez`"):
@@ -60,15 +58,11 @@ def read_npz(path: Path, reading: Reading) -> Samples:
             if not members:
                 _refuse_archive([member.filename for member in listed], place)
             sizes = {name: member.file_size for name, member in members.items()}
-            name, notes = pick_array(sizes, reading.column, place, least=_SCALAR_BYTES)
-            array = _read_member(archive, members[name], f"{place}: array {quote(name)}")
-            samples = take_array(array, reading.channel, f"{place}: array {quote(name)}")
-            scalars = {
-                word: _read_member(archive, members[word], f"{place}: array {quote(word)}")
-                for word in sizes
-                if word != name and sizes[word] <= _SCALAR_BYTES
-            }
-    return replace(samples, fs_hz=find_rate(scalars), notes=(*notes, *samples.notes))
+
+            def read(name: str) -> NDArray[Any]:
+                return _read_member(archive, members[name], f"{place}: array {quote(name)}")
+
+            return take_named(sizes, reading, place, read, least=_SCALAR_BYTES)
 
 
 def _check_directory(path: Path) -> None:
@@ -117,7 +111,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: str) 
         while piece := packed.read(_PIECE):
             data += piece
     stream = io.BytesIO(data)
-    shape, turned, dtype = read_npy_header(stream)
+    shape, turned, dtype = read_npy_header(stream, place)
     refuse_dtype(dtype, place)
     count = count_elements(shape, place)
     if count * dtype.itemsize > len(data) - stream.tell():

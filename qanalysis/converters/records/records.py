@@ -99,7 +99,7 @@ def read_record(path: str | Path, reading: Reading | None = None, **changes: Any
     if samples.times is not None and reading.resample and reading.fs_hz is None:
         samples = lay_even(samples, samples.times, path.name)
     rate = reading.fs_hz if reading.fs_hz is not None else samples.fs_hz or None
-    if samples.numbers.dtype.kind == "f":
+    if "f" in {rail.dtype.kind for rail in (samples.numbers, samples.quadrature) if rail is not None}:
         return _keep_floats(samples, reading, rate, stamp)
     resolved, quadrature = _resolve_rails(samples, path.name, reading)
     low, high = code_range(resolved.bits, signed=resolved.signed)

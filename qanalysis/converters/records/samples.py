@@ -70,20 +70,10 @@ def measure_surprise(words: NDArray[np.integer[Any]]) -> float:
     return float(np.sqrt(np.mean((values[4:] - past @ weights) ** 2)))
 
 
-def check_sample_count(count: int, place: str) -> None:
-    """Raise RecordError for no samples and for more than 2^26, which would fill the memory."""
-    if not count:
-        raise RecordError(f"{place} holds no samples; capture it again, or check that this is the file that was meant")
-    if count > MAX_SAMPLES:
-        raise RecordError(
-            f"{place} holds {count} samples, more than 2^26 = {MAX_SAMPLES}; cut out the part that matters"
-        )
-
-
 def limit_samples(count: int, place: str) -> tuple[int, tuple[Finding, ...]]:
     """How many of `count` samples are read, at most 2^26, and a note where that is not all; RecordError for none."""
     if not count:
-        check_sample_count(count, place)
+        raise RecordError(f"{place} holds no samples; capture it again, or check that this is the file that was meant")
     if count <= MAX_SAMPLES:
         return count, ()
     text = (

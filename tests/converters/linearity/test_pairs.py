@@ -134,6 +134,12 @@ def test_coarse_steps_are_told_and_coarser_ones_withhold() -> None:
     assert (found.findings[0].code, found.missing_codes) == ("coarse-steps", None)
 
 
+def test_the_levels_of_a_dac_are_no_transitions() -> None:
+    codes = np.arange(COUNT)
+    found = measure_pairs(codes * 0.0125 + np.random.default_rng(1).normal(0, 0.002, COUNT), codes, bits=BITS)
+    assert (found.findings[0].code, found.withheld) == ("single-inputs", True)
+
+
 def test_a_stuck_bit_is_named() -> None:
     found = measure_pairs(EVEN, convert(EVEN) & ~4, bits=BITS)
     assert (found.findings[0].code, found.withheld, len(found.missing_codes or ())) == ("stuck-bits", True, 128)

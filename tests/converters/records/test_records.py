@@ -366,7 +366,7 @@ def test_broken_and_pickled_arrays_are_refused(tmp_path: Path) -> None:
         read(tmp_path, (tmp_path / "whole.npz").read_bytes()[:3000], "short.npz")
     with pytest.raises(RecordError, match=r"does not start as a \.npy file does"):
         read(tmp_path, "1\n2\n", "text.npy")
-    with pytest.raises(RecordError, match=r"is no whole \.npy array \(.*EOF"):
+    with pytest.raises(RecordError, match=r"is no whole \.npy array \(its header does not state the type"):
         read(tmp_path, whole[:10] + b"{((".ljust(118) + whole[128:], "head.npy")
     np.savez(tmp_path / "none.npz")
     with pytest.raises(RecordError, match="is a zip archive that holds no arrays: unpack it"):

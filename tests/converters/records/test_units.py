@@ -13,6 +13,7 @@ from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.records import RecordError, _doubt_codes, _state_unit, read_as_values, read_record
 from qanalysis.converters.records.samples import Samples
+from qanalysis.converters.records.text.columns import rises_evenly
 from qanalysis.converters.spectrum.options import SpectrumOptions
 
 TURNS = np.sin(2 * np.pi * 401 * np.arange(4096) / 4096)
@@ -119,3 +120,15 @@ def test_a_guess_of_the_width_tells_of_a_header_that_names_a_voltage() -> None:
     assert (
         _doubt_codes(notes, "mV", "code") == _doubt_codes(notes, "code", None) == _doubt_codes(notes, "", None) == notes
     )
+
+
+def test_one_rail_of_fractions_makes_both_values(tmp_path: Path) -> None:
+    np.save(tmp_path / "iq.npy", np.array([1 + 0.5j, 2 - 0.25j, 3 + 1j] * 8))
+    record = read_record(tmp_path / "iq.npy")
+    assert record.codes is None
+    np.testing.assert_array_equal(record.quadrature[:3], [0.5, -0.25, 1.0])
+
+
+def test_values_that_leave_double_precision_rise_in_no_even_steps() -> None:
+    assert not rises_evenly(np.array([-1e308, 1e308] * 40 + [1e308]))
+    assert rises_evenly(np.arange(40.0))

@@ -173,6 +173,7 @@ def is_counter(values: NDArray[np.float64]) -> bool:
     return usual > 0 and bool(same.mean() >= 0.9)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what leaves double precision rises in no even steps
 def rises_evenly(values: NDArray[np.float64]) -> bool:
     """Whether numbers (values,) rise as times do: in steps that are alike, or in all close to a straight line."""
     if values.size < 3:
@@ -201,7 +202,7 @@ def _find_time(layout: Layout, roles: Sequence[Role], taken: Sequence[int | None
     weak = [number for number in free if _is_weak_time(layout.columns[number]) and roles[number] in {"axis", "counter"}]
     if weak and len(layout.columns) > 1:
         return weak[0], not _is_index(layout.columns[weak[0]])
-    first = next(iter(free), None)
+    first = next((number for number in free if not _stands(layout, number)), None)
     if first is not None and len(layout.columns) > 1 and roles[first] in {"axis", "counter"}:
         return first, False
     return None, False

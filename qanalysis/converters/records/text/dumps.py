@@ -26,6 +26,7 @@ from qanalysis.notation import quote
 
 _FEWEST = 4  # words of a line, as `is_one_record` has it
 _LOOK = 400
+_MOST = 0.9  # of the words of a line: what its numbers are at least
 _MARKS = " \t\n\r;|"
 
 
@@ -65,6 +66,8 @@ def find_dump(text: TextFile, place: str, *, radix: Radix | None, is_array: bool
     while len(body) > 1 and not _is_row(body[-1], ""):
         body.pop()
     names = _find_names(text.head[:first], delimiter, len(rows[first]))
+    # Of a lone line the words that are no numbers are told when it is read.
+    body = [list(filter(_is_word, row)) for row in body] if len(body) == 1 or is_array else body
     if not is_array and not is_one_record(body, names):
         return None
     words = [cell for row in body for cell in row]
@@ -87,13 +90,17 @@ def _split(line: str, delimiter: str | None) -> list[str]:
 
 
 def _is_row(cells: Sequence[str], line: str) -> bool:
-    """Whether a line holds words of a dump alone: a number among the first of them, and hexadecimal digits else."""
+    """Whether a line holds words of a dump alone: nine in ten of the first of them numbers, or hexadecimal digits."""
     if not cells or (line and is_comment(line, None)):
         return False
     some = cells[:64]
-    return all(is_numeral(cell) or not set(cell.casefold()) - set("0123456789abcdef") for cell in some) and any(
-        char.isdigit() for cell in some for char in cell
-    )
+    words = sum(map(_is_word, some))
+    return words >= _MOST * len(some) and any(char.isdigit() for cell in some for char in cell)
+
+
+def _is_word(cell: str) -> bool:
+    """Whether a cell is a number or may be one in hexadecimal digits."""
+    return is_numeral(cell) or (bool(cell) and not set(cell.casefold()) - set("0123456789abcdef"))
 
 
 def _find_names(header: Sequence[str], delimiter: str | None, width: int) -> list[str]:
@@ -116,8 +123,10 @@ def read_dump(text: TextFile, dump: Dump, place: str) -> tuple[NDArray[np.float6
         if count >= MAX_SAMPLES:
             left += len(words.split())
             continue
-        parts.append(_parse(text, dump, block, words, place)[: MAX_SAMPLES - count])
+        found = _parse(text, dump, block, words, place)
+        parts.append(found[: MAX_SAMPLES - count])
         count += parts[-1].size
+        left += found.size - parts[-1].size
     text_of_note = (
         f"The words of a line are read as samples one after another, {dump.width} a line; name a column where they are "
         "channels."

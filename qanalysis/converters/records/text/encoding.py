@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from qanalysis.converters.records.samples import RecordError
 
 BLOCK = 1 << 22  # bytes of a block: 100,000 lines or so, whose numbers stay within the caches
-_HEAD, _TAIL, _WINDOW, _WINDOWS = 1 << 18, 1 << 15, 1 << 13, 12
-_MOST_LINES = 4000  # of the head: more than any header has
+_HEAD, _TAIL, _WINDOW, _WINDOWS = 1 << 18, 1 << 13, 1 << 10, 16
+_MOST_LINES = 2000  # of the head: more than any header has
 _LONGEST_LINE = 1 << 26
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -32,10 +34,17 @@ _END = b"\x1a"  # Ctrl-Z, with which DOS ends a text
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines of a file; `line` is the number of the first of them, from 0."""
+    """Whole lines of a file: `count` of them from the number `line`, from 0, up to the byte `end`."""
 
     content: bytes
     line: int
+    count: int
+    end: int
+
+
+def count_bytes(content: bytes, byte: bytes) -> int:
+    """How often a byte stands in some bytes."""
+    return int(np.count_nonzero(np.frombuffer(content, np.uint8) == byte[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +96,11 @@ class TextFile:
                 raise RecordError(f"line {line + 1} is longer than {_LONGEST_LINE >> 20} MiB; check that this is text")
             rest = piece[cut:]
             if cut:
-                yield Block(piece[:cut], line)
-                line += piece.count(b"\n", 0, cut)
+                count = count_bytes(piece[:cut], b"\n")
+                yield Block(piece[:cut], line, count, self.file.tell() - len(rest))
+                line += count
         if rest.strip():
-            yield Block(rest, line)
+            yield Block(rest, line, 1, end)
 
 
 @contextmanager
@@ -127,7 +137,8 @@ def _find_encoding(file: IO[bytes], place: str) -> tuple[str, int]:
             zeros, others = head[first::2], head[1 - first :: 2]
             if zeros.count(0) > 0.9 * len(zeros) and 0 not in others:
                 return encoding, 0
-        kind = "UTF-16 without its mark, in part" if head[:64].count(0) > 16 and head[:64:2].count(0) == 0 else "binary"
+        halves = sorted(head[:_WINDOW][start::2].count(0) for start in (0, 1))
+        kind = "UTF-16 without its mark, in part" if halves[1] > 4 * halves[0] + len(head[:_WINDOW]) // 4 else "binary"
         raise RecordError(
             f"{place} holds {kind} data, not text that can be read; save text as UTF-8, or state the dtype of raw "
             "words, such as i16le"

@@ -30,13 +30,14 @@ from qanalysis.converters.records.text.rates import bare_unit, is_unit, split_un
 from qanalysis.notation import quote
 
 _LOOK = 200  # lines that settle the delimiter and the forms
+_MOST_ROWS = 1000  # lines that settle what the columns are
 RULE = "a line holds numbers between commas, semicolons, tabs or blanks"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of cells. `name` and `unit` are the header's; `form` of its numbers is None for words and stamps;
-    `fault` says why its numbers may be read in two ways.
+    `fault` says why its numbers may be read in two ways. `is_empty` says that most of its cells hold nothing.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Column:
     stamp: str = ""
     radix: Radix | None = None
     fault: str = ""
+    is_empty: bool = False
 
     @property
     def has_values(self) -> bool:
@@ -79,6 +81,22 @@ class Layout:
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     others: tuple[tuple[str, ...], ...]
+
+    @property
+    def width(self) -> int:
+        """How many cells a line has, empty ones counted: as many as one in a hundred has, or the line above."""
+        counts = Counter(map(len, self.rows))
+        usual = max(count for count, times in counts.items() if 100 * times >= len(self.rows))
+        above = split_cells(self.header[-1], self.delimiter) if self.header else []
+        return max(usual, 0 if any(map(is_numeral, above)) else len(above))
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The header, and what stands beside the first samples in columns that are empty below."""
+        empty = [place for place, column in enumerate(self.columns) if column.is_empty]
+        mark = self.delimiter or " "
+        beside = [mark.join(row[place] for place in empty if place < len(row)) for row in self.rows[:_LOOK]]
+        return (*self.header, *(line for line in beside if any(char.isalpha() for char in line)))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -124,7 +142,7 @@ def find_layout(text: TextFile, place: str, names: Sequence[str] = ()) -> Layout
         lambda line: _read_sample(line, delimiter, columns) is not None,
         lambda line: _is_footer(line, delimiter, columns),
     )
-    rows = _read_samples(text.head[first:], delimiter, columns)
+    rows = _read_samples(text.head[first : first + _MOST_ROWS], delimiter, columns)
     others = () if text.is_whole else _read_samples((*text.between, *text.tail), delimiter, columns)
     return Layout(delimiter, decimal_comma, tuple(header), first, end, footer, columns, rows, others)
 
@@ -192,7 +210,7 @@ def _find_column(cells: Sequence[str], place: int, radix: Radix | None, *, decim
     name = f"column {place + 1}"
     values = [cell for cell in cells if cell and cell.casefold() not in MARKS and cell.casefold() not in OVER_RANGE]
     if len(values) * 2 < len(cells):
-        return Column(name)
+        return Column(name, is_empty=True)
     stamps = Counter(map(find_stamp, values))
     stamp, times = stamps.most_common(1)[0] if stamps else ("", 0)
     if stamp and times * 2 > len(values):
@@ -235,16 +253,32 @@ def _is_mark(cell: str) -> bool:
 
 
 def _find_first(head: Sequence[str], delimiter: str | None, columns: Sequence[Column]) -> int | None:
-    """The number of the first line that is a sample."""
+    """The number of the first line that is a sample.
+
+    Words where samples have nothing are either facts beside samples or a key before its value: a line of words alone
+    that follows tells that all of them are keys.
+    """
     is_hex = any(column.form is not None and column.form.radix == "hex" for column in columns)
+    first = None
     for number, line in enumerate(head):
         cells = _read_sample(line, delimiter, columns)
         if cells is None or (delimiter is None and not columns[0].matches(cells[0])):
+            if first is not None and not is_comment(line, delimiter):
+                first = None  # a key with its value was taken for a sample
             continue
         if is_hex and number == 0 and line.strip().casefold() in {"adc", "dac"}:
             continue  # words of hexadecimal digits that are names
-        return number
-    return None
+        first = number if first is None else first
+        if not _has_words_beside(cells, columns):
+            return first
+    return first
+
+
+def _has_words_beside(cells: Sequence[str], columns: Sequence[Column]) -> bool:
+    """Whether words stand where most lines have nothing, in front of the values."""
+    start = next(place for place, column in enumerate(columns) if column.has_values)
+    beside = zip(cells[:start], columns, strict=False)
+    return any(column.is_empty and any(char.isalpha() for char in cell) for cell, column in beside)
 
 
 def find_end(
@@ -292,12 +326,12 @@ def _name_columns(columns: Sequence[Column], header: Sequence[str], delimiter: s
             continue
         if row[0].casefold().startswith("radix"):
             continue
-        if not units and all(_is_unit_cell(cell) for cell in row if cell):
+        if not units and all(_is_unit_cell(cell) for cell in row[: used[-1] + 1] if cell):
             units = row
             continue
         names = row
         break
-    names = names or units
+    names = _join_units(names or units, len(columns))
     return tuple(
         Column(
             _pick(names, place).rstrip(":").strip() or column.name,
@@ -306,9 +340,25 @@ def _name_columns(columns: Sequence[Column], header: Sequence[str], delimiter: s
             column.stamp,
             column.radix,
             column.fault,
+            column.is_empty,
         )
         for place, column in enumerate(columns)
     )
+
+
+def _join_units(names: list[str], width: int) -> list[str]:
+    """Names of which some have a unit behind a comma that separates cells, where there are more of them than columns.
+
+    >>> _join_units(["Time", "ms", "V"], 2)
+    ['Time (ms)', 'V']
+    """
+    joined: list[str] = []
+    for place, name in enumerate(names):
+        if joined and is_unit(name) and len(joined) + len(names) - place > width:
+            joined[-1] += f" ({name})"
+        else:
+            joined.append(name)
+    return joined
 
 
 def _pick(row: Sequence[str], place: int) -> str:
@@ -330,6 +380,8 @@ def _read_words(line: str, delimiter: str | None, columns: Sequence[Column], wid
     """
     text = strip_comment(line)
     commented = is_comment(line, delimiter)
+    if len(columns) == 1 and not delimiter and not commented:
+        delimiter = ""  # one name, of several words or not
     cells = [cell.strip() for cell in split_cells(text, delimiter)] if text else []
     while cells and not cells[-1]:
         cells.pop()

@@ -2,15 +2,17 @@
 
 A block goes through the C reader of pandas, the columns that no C reader reads as cells to `parse_cells`; a block in
 which something is odd (a comment, NaN, a cell that is no number) is read again line by line, so that what is odd is
-named with its line. Kept are 8 bytes for each sample and column: reading 300 MB of times and volts (14 million lines)
-takes 320 MB at most beyond what the libraries take, 225 MB of them the numbers themselves.
+named with its line. Kept are 8 bytes for each sample and column, beside some blocks: 14 million lines of times and
+volts (300 MB) take 220 MB for their numbers, and less than 420 MiB in all beyond what a short file takes.
 """
 
 from __future__ import annotations
 
 import io
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,17 +21,17 @@ from numpy.typing import NDArray
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.samples import MAX_SAMPLES, RecordError
-from qanalysis.converters.records.text.cells import OVER_RANGE, CellError, CellForm, parse_cells
+from qanalysis.converters.records.text.cells import OVER_RANGE, CellError, CellForm, is_numeral, parse_cells
 from qanalysis.converters.records.text.delimiters import is_comment, split_cells
 from qanalysis.converters.records.text.dialects import COMMENT_MARKS, SEGMENT_LINE
-from qanalysis.converters.records.text.encoding import Block, TextFile
+from qanalysis.converters.records.text.encoding import Block, TextFile, count_bytes
 from qanalysis.converters.records.text.layout import Column, Layout
 from qanalysis.converters.records.text.stamps import parse_stamps
 from qanalysis.notation import quote
 
 _COMMA = CellForm(decimal_comma=True)
-_LINE_MARKS = tuple(f"\n{mark}".encode() for mark in COMMENT_MARKS)
 _PART = 1 << 20
+_READERS = 2  # threads: each holds some blocks, and one reads while the other's numbers are taken
 
 
 @dataclass(slots=True)
@@ -69,14 +71,18 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is read of a text: the columns `wanted`, by their places, of lines of `width` cells."""
+    """What is read of a text: the columns `wanted`, by their places."""
 
     text: TextFile
     layout: Layout
     columns: tuple[Column, ...]
     wanted: tuple[int, ...]
     place: str
-    width: int
+
+    @property
+    def width(self) -> int:
+        """How many cells the first line of samples has, empty ones counted."""
+        return len(self.layout.rows[0])
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
@@ -108,21 +114,33 @@ def read_numbers(task: Task) -> Numbers:
     room = _guess_count(task)
     kept = [_Kept(np.empty(room)) for _ in task.wanted]
     numbers = Numbers([])
+    left = 0
     blocks = task.text.iterate_blocks(task.layout.first, task.layout.end)
-    for block in blocks:
-        parts, lines = _read_block(task, block)
+    for parts, lines in _read_ahead(task, blocks):
         size = min(parts[0].size, MAX_SAMPLES - kept[0].count)
         if size:
             numbers.starts.append(kept[0].count)
             numbers.lines.append(lines if isinstance(lines, int) else lines[:size])
         for column, part in zip(kept, parts, strict=True):
             column.add(part[:size])
-        if size < parts[0].size or kept[0].count == MAX_SAMPLES:
-            left = parts[0].size - size + sum(later.content.count(b"\n") for later in blocks)
-            numbers.notes = tell_left_out(kept[0].count, left)
-            break
+        left += parts[0].size - size
+        if kept[0].count == MAX_SAMPLES:
+            left += sum(block.count for block in blocks)
+    numbers.notes = tell_left_out(kept[0].count, left)
     numbers.columns = [column.store[: column.count] for column in kept]
     return numbers
+
+
+def _read_ahead(task: Task, blocks: Iterator[Block]) -> Iterator[tuple[list[NDArray[Any]], int | NDArray[np.int64]]]:
+    """The numbers of each block in order, while others are read: pandas reads without holding the interpreter."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        waiting: deque[Future[tuple[list[NDArray[Any]], int | NDArray[np.int64]]]] = deque()
+        for block in blocks:
+            waiting.append(pool.submit(_read_block, task, block))
+            if len(waiting) > _READERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def tell_left_out(count: int, left: int) -> tuple[Finding, ...]:
@@ -145,30 +163,33 @@ def _guess_count(task: Task) -> int:
 
 def _read_block(task: Task, block: Block) -> tuple[list[NDArray[Any]], int | NDArray[np.int64]]:
     """The wanted numbers of a block and the line of the first of them, or of each where lines are passed over."""
-    if not _has_comments(block.content):
+    if not _has_comments(block.content, task.layout.delimiter):
         try:
             parts = _parse_quickly(task, block.content)
-        except (ValueError, CellError):
+        except (ValueError, KeyError, CellError):  # a KeyError for columns that no line has
             return _read_lines(task, block)
-        count = block.content.count(b"\n") + (not block.content.endswith(b"\n"))
-        if parts[0].size == count and _has_width(task, block.content, count):
+        if parts[0].size == block.count and _has_width(task, block):
             return parts, block.line
     return _read_lines(task, block)
 
 
-def _has_comments(content: bytes) -> bool:
+def _has_comments(content: bytes, delimiter: str | None) -> bool:
     """Whether a line starts with the mark of a comment."""
-    return content.startswith(tuple(mark.encode() for mark in COMMENT_MARKS)) or any(
-        mark in content for mark in _LINE_MARKS
-    )
+    for mark in COMMENT_MARKS:
+        # One byte is sought much faster than two.
+        if mark != delimiter and mark[0].encode() in content:
+            line = f"\n{mark}".encode()
+            if content.startswith(line[1:]) or line in content:
+                return True
+    return False
 
 
-def _has_width(task: Task, content: bytes, count: int) -> bool:
-    """Whether every line may have as many cells as the columns say, by the number of their delimiters."""
+def _has_width(task: Task, block: Block) -> bool:
+    """Whether every line may have as many cells as the first, by the number of their delimiters."""
     delimiter = task.layout.delimiter
-    if not delimiter or b'"' in content:
+    if not delimiter or b'"' in block.content:
         return True
-    return content.count(delimiter.encode()) == count * (task.width - 1)
+    return count_bytes(block.content, delimiter.encode()) == block.count * (task.width - 1)
 
 
 def _parse_quickly(task: Task, content: bytes) -> list[NDArray[Any]]:
@@ -229,7 +250,7 @@ def _iterate_rows(task: Task, block: Block) -> Iterator[tuple[int, list[str]]]:
     Raises RecordError for a line that begins another record, ends before a wanted column, or goes on beyond the last.
     """
     delimiter, last = task.layout.delimiter, max(task.wanted)
-    width = max(len(task.columns), task.width)
+    width = max(len(task.columns), task.layout.width)
     for number, line in enumerate(task.text.decode(block.content).split("\n"), block.line):
         if is_comment(line, delimiter):
             continue
@@ -242,7 +263,7 @@ def _iterate_rows(task: Task, block: Block) -> Iterator[tuple[int, list[str]]]:
             )
         if last >= len(cells):
             raise RecordError(_tell_short(task, block, number, line, len(cells)))
-        if len(cells) > width and any(cells[width:]):
+        if any(map(is_numeral, cells[width:])):
             raise RecordError(
                 f"{where} has {len(cells)} cells where the table has {width} columns; mend the line, and write decimal "
                 "points where commas separate the columns"
@@ -258,13 +279,9 @@ def _tell_short(task: Task, block: Block, number: int, line: str, count: int) ->
         return f"{where}: {shown} is no line of numbers, and samples follow; take it out, or keep one record"
     missing = next(place for place in task.wanted if place >= count)
     ended = f"ends after column {count}, column {missing + 1} is missing"
-    if task.text.decode(block.content).rstrip().count("\n") + block.line == number and _is_last(task):
+    if task.text.decode(block.content).rstrip().count("\n") + block.line == number and block.end >= task.layout.end:
         return f"{where}, the last one, is cut off: it {ended}; take the line out, or copy the file again"
     return f"{where} {ended}; mend the line or take it out"
-
-
-def _is_last(task: Task) -> bool:
-    return task.text.file.tell() >= task.layout.end
 
 
 def _tell_cell(task: Task, line: int, place: int, cells: Sequence[str]) -> str:

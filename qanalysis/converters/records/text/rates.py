@@ -26,6 +26,7 @@ _NUMBER = re.compile(r"(?:[A-Za-z]+:)?\s*(\+?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?
 _RATE_UNIT = re.compile(r"([kKMGm]?)\s*(?:hz|s(?:a|amples?)?/s(?:ec(?:ond)?)?|sps|samples? per second|)", re.IGNORECASE)
 _PREFIXES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "g": 1e9}
 _IN_BRACKETS = re.compile(r"(.*?)\s*[\[(]\s*([^\[\]()]*?)\s*[\])]")
+_ALONE = frozenset(TIME_UNITS) - {"s", "h", "min", "mins"}  # a name of its own; `min` stands beside `max`
 _TAILS = (
     re.compile(r"(.*?)\s*/\s*(\S+)"),
     re.compile(r"(.*)[_.](\S+)"),
@@ -156,9 +157,11 @@ def _read_rate(text: str, key_unit: str) -> float | None:
 def split_unit(name: str) -> tuple[str, str]:
     """The name of a column and its unit, "" where it has none that is known.
 
-    >>> split_unit("Time [usec]"), split_unit("t/ms"), split_unit("in s"), split_unit("V(out)"), split_unit("CH1V")
-    (('Time', 'usec'), ('t', 'ms'), ('', 's'), ('V(out)', ''), ('CH1', 'V'))
+    >>> split_unit("Time [usec]"), split_unit("t/ms"), split_unit("in s"), split_unit("V(out)"), split_unit("ms")
+    (('Time', 'usec'), ('t', 'ms'), ('', 's'), ('V(out)', ''), ('', 'ms'))
     """
+    if name.casefold() in _ALONE:
+        return "", name
     match = _IN_BRACKETS.fullmatch(name)
     if match is not None and is_unit(match[2]):
         return match[1], match[2]

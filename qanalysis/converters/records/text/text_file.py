@@ -18,7 +18,7 @@ from qanalysis.converters.records.reading import Reading
 from qanalysis.converters.records.samples import RecordError, Samples, refuse_choice
 from qanalysis.converters.records.text.cells import CellForm
 from qanalysis.converters.records.text.columns import Choice, choose_columns
-from qanalysis.converters.records.text.delimiters import DELIMITERS, split_cells
+from qanalysis.converters.records.text.delimiters import DELIMITERS
 from qanalysis.converters.records.text.dialects import SAMPLE_UNITS, TIME_UNITS
 from qanalysis.converters.records.text.dumps import Dump, find_dump, read_dump
 from qanalysis.converters.records.text.encoding import TextFile, open_text, rewrite_lines
@@ -79,8 +79,7 @@ def _read_table(text: TextFile, dressing: Dressing | None, reading: Reading, pla
     choice = choose_columns(layout, reading, place)
     timed = choice.time if choice.time is not None and not choice.counts else None
     wanted = tuple(dict.fromkeys(n for n in (choice.picked, choice.inputs, timed) if n is not None))
-    width = len(split_cells(text.head[layout.first], layout.delimiter))
-    task = Task(text, layout, choice.columns, wanted, place, width)
+    task = Task(text, layout, choice.columns, wanted, place)
     numbers = read_numbers(task)
     column = dict(zip(wanted, numbers.columns, strict=True))
     rate = _find_rate(layout, choice, None if timed is None else column[timed], numbers)
@@ -92,7 +91,7 @@ def _read_table(text: TextFile, dressing: Dressing | None, reading: Reading, pla
         *rate.notes,
         *numbers.notes,
     )
-    unit = SAMPLE_UNITS.get(picked.unit) or picked.unit or find_vertical_unit(layout.header, layout.delimiter)
+    unit = SAMPLE_UNITS.get(picked.unit) or picked.unit or find_vertical_unit(layout.facts, layout.delimiter)
     inputs = None if choice.inputs is None else column[choice.inputs]
     own = bool(picked.unit)
     return _describe(column[choice.picked], picked.form or CellForm(), unit, rate, notes, inputs=inputs, is_own=own)
@@ -130,7 +129,7 @@ def _describe(
 
 def _find_rate(layout: Layout, choice: Choice, raw: NDArray[np.float64] | None, numbers: Numbers) -> _Rate:
     """The rate from the column of times and from the header, whichever is there."""
-    stated = find_rate(layout.header, layout.delimiter)
+    stated = find_rate(layout.facts, layout.delimiter)
     if raw is None or choice.time is None:
         return _take_stated(stated)
     column = choice.columns[choice.time]

@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.samples import RecordError
-from qanalysis.notation import plain, quote, si
+from qanalysis.notation import percent, plain, quote, si
 
 _CHUNK = 1 << 20
 _DIGITS = re.compile(r"[+-]?(\d*)[.,]?(\d*)(?:e([+-]?\d+))?", re.IGNORECASE)
+_FINE = 0.2  # of a step: digits finer than that show a missing sample as uneven times
+_FEW = 1e-3  # of the steps
 _DOUBLE, _SINGLE = 2.0**-52, 2.0**-24
+_GENERAL = 5  # significant digits of a general format, which drops zeros; six is its default
+_COARSE = 1e-3  # of the rate, what times written with few digits leave open
 _ROUNDING = 8  # roundings of a double that a time has behind it
 _ACCUMULATED = 1e-7  # of a step: what adding steps up in double precision leaves
 
@@ -37,29 +41,29 @@ class Timing:
 def find_last_digit(cells: Sequence[str]) -> float:
     """The unit of the last digit of the coarsest number in some cells.
 
-    Of cells with as many digits after the point it is that digit, scaled by their exponent; where their number differs,
-    zeros at the end were left out, and it is that of the most significant digits.
+    Of cells with as many digits after the point it is that digit, scaled by their exponent. Where their number differs,
+    zeros at the end were left out: of few significant digits it is that of the most digits after the point, of five and
+    more, which are as many as a number of any size has, that of the largest.
 
     >>> find_last_digit(["0.001", "0.002"]), find_last_digit(["1.000e-03", "-2.000e-02"])
     (0.001, 1e-05)
-    >>> find_last_digit(["0.1", "0.10001", "12.3457"])
-    0.0001
+    >>> find_last_digit(["0.1", "0.10001", "12.3457"]), find_last_digit(["1", "1.25", "1.5"])
+    (0.0001, 0.01)
     """
     parts = [match for cell in cells if (match := _DIGITS.fullmatch(cell.strip())) and (match[1] or match[2])]
     if not parts:
         return 0.0
     decimals = {len(match[2]) for match in parts}
     powers = [int(match[3] or 0) for match in parts]
-    if len(decimals) == 1:
-        return float(f"1e{max(powers) - decimals.pop()}")
     significant = max(len((match[1] + match[2]).lstrip("0")) for match in parts)
+    if len(decimals) == 1 or (significant < _GENERAL and not any(powers)):
+        return float(f"1e{max(powers) - max(decimals)}")
     tops = [
-        len(match[1].lstrip("0")) or len(match[2].lstrip("0")) - len(match[2])
-        for match in parts
+        power + (len(match[1].lstrip("0")) or len(match[2].lstrip("0")) - len(match[2]))
+        for match, power in zip(parts, powers, strict=True)
         if (match[1] + match[2]).strip("0")
     ]
-    top = max((top + power for top, power in zip(tops, powers, strict=False)), default=1)
-    return float(f"1e{top - significant}")
+    return float(f"1e{max(tops, default=1) - significant}")
 
 
 def measure_times(times: NDArray[np.float64], last_digit: float, name: str, find_line: Callable[[int], int]) -> Timing:
@@ -69,25 +73,29 @@ def measure_times(times: NDArray[np.float64], last_digit: float, name: str, find
     """
     if times.size < 2:
         return Timing(None, None, ())
-    bad = find_first(times, lambda part: ~np.isfinite(part))
+    finite = bool(np.isfinite(times.min()) and np.isfinite(times.max()))
+    bad = None if finite else find_first(times, lambda part: ~np.isfinite(part))
     if bad is not None:
         text = f"Column {quote(name)} gives no sample rate: line {find_line(bad)} has no finite time. State fs."
         return Timing(None, None, (Finding("no-rate", text, bad),))
     span = float(times[-1] - times[0])
     step = abs(span) / (times.size - 1)
-    allowed = _find_allowance(times, last_digit, step)
     late = _find_deviation(times)
+    allowed = _find_allowance(times, last_digit, step, late)
     if span <= 0:
         fault = "its times do not rise from the first line to the last"
         note = Finding("no-rate", f"Column {quote(name)} gives no sample rate: {fault}. State fs.")
         return Timing(None, times if span == 0 or late > allowed else None, (note,))
     fs_hz = 1 / step
     if late <= allowed:
+        coarse = last_digit / span
+        within = f", within {percent(coarse)} as its times are written" if coarse > _COARSE else ""
         text = (
-            f"fs is {si(fs_hz, 'Hz', digits=7)}, from the mean step of column {quote(name)}. State fs where that is "
-            "wrong."
+            f"fs is {si(fs_hz, 'Hz', digits=7)}, from the mean step of column {quote(name)}{within}. State fs where "
+            "that is wrong."
         )
-        return Timing(fs_hz, None, (Finding("sample-rate", text, fs_hz),))
+        missing = _tell_missing(times, name, find_line) if last_digit > _FINE * step else ()
+        return Timing(fs_hz, None, (Finding("sample-rate", text, fs_hz), *missing))
     return Timing(fs_hz, times, (_tell_uneven(times, step, late, allowed, name, find_line),))
 
 
@@ -113,11 +121,13 @@ def _find_deviation(times: NDArray[np.float64]) -> float:
     return worst
 
 
-def _find_allowance(times: NDArray[np.float64], last_digit: float, step: float) -> float:
+def _find_allowance(times: NDArray[np.float64], last_digit: float, step: float, late: float) -> float:
     """What written digits and the rounding of numbers explain of a deviation, in seconds."""
     largest = max(abs(float(times.max())), abs(float(times.min())))
     # Half a unit at the time itself and half at the ends, between which the line is laid; truncated times the same.
     allowed = last_digit * (1 + 1e-6) + _ROUNDING * _DOUBLE * largest + _ACCUMULATED * step
+    if late <= allowed:
+        return allowed
     singles = find_first(
         times, lambda part: np.abs(part - part.astype(np.float32)) > 0.5 * last_digit + 2 * _DOUBLE * np.abs(part)
     )
@@ -161,6 +171,23 @@ def _tell_uneven(
         f"({si(found, 's')}); {how}."
     )
     return Finding("uneven-times", text, late / step)
+
+
+def _tell_missing(times: NDArray[np.float64], name: str, find_line: Callable[[int], int]) -> tuple[Finding, ...]:
+    """That a few steps of times in coarse digits are whole multiples of all the others."""
+    usual = float(np.median(np.diff(times[:_CHUNK])))
+    count = 0
+    for start in range(0, times.size - 1, _CHUNK):
+        count += int(np.count_nonzero(np.diff(times[start : start + _CHUNK + 1]) > 1.5 * usual))
+    first = find_first(times, lambda part: np.diff(part) > 1.5 * usual, overlap=1)
+    if first is None or usual <= 0 or count > _FEW * times.size:
+        return ()
+    text = (
+        f"{count} of {times.size - 1} steps of column {quote(name)} {'is' if count == 1 else 'are'} longer than the "
+        f"usual {si(usual, 's')}, the first at line {find_line(first + 1)}: samples may be missing there; the times "
+        "are written too coarsely to say."
+    )
+    return (Finding("missing-samples", text, count),)
 
 
 def _times(count: int) -> str:

@@ -1,0 +1,76 @@
+"""How long does a text file of 10 million samples take, and how much memory? Beside pandas' C reader in the same run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from qanalysis.converters.records.records import read_record
+
+SAMPLES = 10_000_000
+MOST_TIMES_PANDAS = 2
+MOST_MIB = 420  # 8 bytes for each of 14 million samples and two columns, of which one is let go, and a few blocks
+LINES = 14_000_000
+
+
+def write(path: Path, kind: str, count: int) -> Path:
+    """Codes, volts, or times and volts; a million lines are made and written again and again."""
+    part = 1_000_000
+    values = 2.0 * np.sin(2 * np.pi * 12_345 * np.arange(part) / part)
+    with path.open("w", encoding="ascii") as file:
+        for start in range(0, count, part):
+            if kind == "codes":
+                file.write("".join(f"{code}\n" for code in np.rint(1000 * values).astype(int).tolist()))
+            elif kind == "volts":
+                file.write("".join(f"{value:.6f}\n" for value in values.tolist()))
+            else:
+                file.write("".join(f"{n * 1e-6:.6f},{value:.6f}\n" for n, value in enumerate(values.tolist(), start)))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["codes", "volts", "times and volts"])
+def test_ten_million_samples_take_at_most_twice_the_time_of_pandas(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "long.csv", kind, SAMPLES)
+    ours, theirs = [], []
+    # In turns, so that a busy machine is busy for both.
+    for _ in range(3):
+        began = time.perf_counter()
+        frame = pd.read_csv(path, header=None)
+        theirs.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        record = read_record(path)
+        ours.append(time.perf_counter() - began)
+    np.testing.assert_array_equal(record.values, frame.iloc[:, -1].to_numpy())
+    with capsys.disabled():
+        print(f"\n{kind}: {min(ours):.2f} s, pandas {min(theirs):.2f} s: {min(ours) / min(theirs):.2f} times")
+    assert min(ours) <= MOST_TIMES_PANDAS * min(theirs)
+
+
+def test_a_file_of_300_mb_is_read_in_its_numbers_and_a_few_blocks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "long.csv", "times and volts", LINES)
+    (tmp_path / "short.csv").write_text("t,v\n0,0.5\n1,1.5\n2,0.5\n")
+    script = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from qanalysis.converters.records.reading import Reading\n"
+        "from qanalysis.converters.records.text.text_file import read_text\n"
+        "read_text(Path(sys.argv[1]), Reading())\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "read_text(Path(sys.argv[2]), Reading())\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "short.csv"), str(path)]
+    took = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / 1024
+    with capsys.disabled():
+        print(f"\n{path.stat().st_size / 1e6:.0f} MB, {LINES} lines: {took:.0f} MiB beyond a short file")
+    assert took < MOST_MIB
