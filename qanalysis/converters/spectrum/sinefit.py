@@ -25,6 +25,7 @@ _SETTLED = 1e-9  # rad over the record: P d^2/24 is then 1e-20 of the tone
 _MOST_ROUNDS = 8
 # What a core's cache holds, and too small a product to be shared with another core, which may be busy.
 _ROWS_AT_ONCE = 32
+_AT_ONCE = 1 << 14  # numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,22 @@ def check_rate(fs_hz: float) -> None:
         raise ValueError(f"fs_hz {fs_hz}: the sample rate is a positive number of hertz")
 
 
-def scale_record(values: Doubles) -> tuple[Doubles, float]:
-    """The record (samples,) over a power of two, so that squares neither overflow nor vanish, and that power.
+def find_scale(values: Doubles) -> float:
+    """The power of two by which a record (samples,) is divided so that squares neither overflow nor vanish.
 
     Its bits stay the same, except where a value becomes subnormal beside one 2^1022 times as large.
     """
-    scale = float(2.0 ** np.clip(np.frexp(max(values.max(), -values.min()))[1], -1022, 1023))
-    return values / scale, scale
+    return float(2.0 ** np.clip(np.frexp(max(values.max(), -values.min()))[1], -1022, 1023))
+
+
+def centre_record(values: Doubles, scale: float) -> tuple[Doubles, float]:
+    """The record (samples,) over `scale` less its mean, and that mean over `scale`."""
+    mean, centred = float(values.mean()) / scale, np.empty(values.size)
+    for start in range(0, values.size, _AT_ONCE):
+        part = centred[start : start + _AT_ONCE]
+        np.divide(values[start : start + _AT_ONCE], scale, out=part)
+        part -= mean
+    return centred, mean
 
 
 def rescale_fit(fit: SineFit, scale: float, fs_hz: float) -> SineFit:
@@ -190,8 +200,7 @@ def _fit_from(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Do
         a, b, offset = _solve(clock, sums, omega)
         if previous < _SETTLED:
             break
-    _remove_sine(residual, clock, omega, (a, b))
-    residual -= offset
+    _remove_sine(residual, clock, omega, (a, b, offset))
     phase = np.pi - (np.pi + omega * clock.middle - np.arctan2(a, b)) % (2 * np.pi)
     fit = SineFit(
         frequency_hz=float(omega / (2 * np.pi)),
@@ -316,17 +325,18 @@ def _solve_bend(clock: _Clock, sums: _Sums, omega: float, sine: tuple[float, flo
     return float(np.linalg.lstsq(full, wanted, rcond=1e-13)[0][3])
 
 
-def _remove_sine(values: Doubles, clock: _Clock, omega: float, sine: tuple[float, float]) -> None:
-    """Subtract a cos(w u) + b sin(w u) = Re (a + j b) exp(-j w u), rows times columns, in place."""
+def _remove_sine(values: Doubles, clock: _Clock, omega: float, sine: tuple[float, float, float]) -> None:
+    """Subtract a cos(w u) + b sin(w u) + c = Re (a + j b) exp(-j w u) + c, rows times columns, in place."""
     phasor = sine[0] + 1j * sine[1]
     rows, columns = phasor * np.exp(-1j * omega * clock.rows), np.exp(-1j * omega * clock.columns)
     whole = values[: rows.size * columns.size].reshape(rows.size, -1)
+    left = np.column_stack([rows.real, -rows.imag, np.full(rows.size, sine[2])])
+    right = np.vstack([columns.real, columns.imag, np.ones(columns.size)])
+    drawn = np.empty((_ROWS_AT_ONCE, columns.size))
     for start in range(0, rows.size, _ROWS_AT_ONCE):
-        some = rows[start : start + _ROWS_AT_ONCE]
-        whole[start : start + _ROWS_AT_ONCE] += np.multiply.outer(some.imag, columns.imag) - np.multiply.outer(
-            some.real, columns.real
-        )
-    values[whole.size :] -= (phasor * np.exp(-1j * omega * clock.tail)).real
+        some = whole[start : start + _ROWS_AT_ONCE]
+        some -= np.matmul(left[start : start + _ROWS_AT_ONCE], right, out=drawn[: len(some)])
+    values[whole.size :] -= (phasor * np.exp(-1j * omega * clock.tail)).real + sine[2]
 
 
 def mean_square(values: Doubles) -> float:
