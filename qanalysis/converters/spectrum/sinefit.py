@@ -25,6 +25,7 @@ _SETTLED = 1e-9  # rad over the record: P d^2/24 is then 1e-20 of the tone
 _MOST_ROUNDS = 8
 # What a core's cache holds, and too small a product to be shared with another core, which may be busy.
 _ROWS_AT_ONCE = 32
+_CENTRED = 1e-14  # a mean of a scaled record that is only rounding
 _AT_ONCE = 1 << 14  # numbers
 
 
@@ -184,10 +185,10 @@ def _fit_from(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Do
 
     Steps end when one moves the sine by less than 1e-9 rad over the record, grows, or leaves 0..pi.
     """
-    mean = values.mean()
-    residual = values - mean
+    mean = float(values.mean())
+    centred = values - mean if abs(mean) > _CENTRED else values
     clock = _make_clock(values.size)
-    sums = _project(residual, clock, omega)
+    sums = _project(centred, clock, omega, slopes=free)
     a, b, offset = _solve(clock, sums, omega)
     previous = np.inf
     for _ in range(_MOST_STEPS if free else 0):
@@ -196,11 +197,11 @@ def _fit_from(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Do
         if not 0 < moved <= np.pi or abs(bend) >= previous:
             break
         omega, previous = moved, abs(bend)
-        sums = _project(residual, clock, omega)
+        sums = _project(centred, clock, omega)
         a, b, offset = _solve(clock, sums, omega)
         if previous < _SETTLED:
             break
-    _remove_sine(residual, clock, omega, (a, b, offset))
+    residual = _leave_sine(centred, clock, omega, (a, b, offset))
     phase = np.pi - (np.pi + omega * clock.middle - np.arctan2(a, b)) % (2 * np.pi)
     fit = SineFit(
         frequency_hz=float(omega / (2 * np.pi)),
@@ -250,22 +251,20 @@ class _Sums(NamedTuple):
     square: complex
 
 
-def _project(values: Doubles, clock: _Clock, omega: float) -> _Sums:
-    """The record's sums of order 0 and 1; order 2 is not needed."""
+def _project(values: Doubles, clock: _Clock, omega: float, *, slopes: bool = True) -> _Sums:
+    """The record's sums of order 0, and with `slopes` of order 1; order 2 is not needed."""
     whole = clock.rows.size * clock.columns.size
-    column_turns, position = np.exp(-1j * omega * clock.columns), clock.columns / clock.samples
-    table = np.column_stack(
-        [column_turns.real, column_turns.imag, position * column_turns.real, position * column_turns.imag]
-    )
-    rows = values[:whole].reshape(clock.rows.size, -1)
+    turns, position = np.exp(-1j * omega * clock.columns), clock.columns / clock.samples
+    tables = [turns.real, turns.imag, *([position * turns.real, position * turns.imag] if slopes else [])]
+    table, rows = np.column_stack(tables), values[:whole].reshape(clock.rows.size, -1)
     sums = np.concatenate([rows[start : start + _ROWS_AT_ONCE] @ table for start in range(0, len(rows), _ROWS_AT_ONCE)])
-    flat, linear = sums[:, 0] + 1j * sums[:, 1], sums[:, 2] + 1j * sums[:, 3]
-    row_turns, tail = np.exp(-1j * omega * clock.rows), values[whole:] * np.exp(-1j * omega * clock.tail)
-    return _Sums(
-        complex(row_turns @ flat + tail.sum()),
-        complex(row_turns @ (linear + clock.rows / clock.samples * flat) + tail @ (clock.tail / clock.samples)),
-        0j,
-    )
+    flat, row_turns = sums[:, 0] + 1j * sums[:, 1], np.exp(-1j * omega * clock.rows)
+    tail = values[whole:] * np.exp(-1j * omega * clock.tail)
+    linear = 0j
+    if slopes:
+        moments = sums[:, 2] + 1j * sums[:, 3] + clock.rows / clock.samples * flat
+        linear = complex(row_turns @ moments + tail @ (clock.tail / clock.samples))
+    return _Sums(complex(row_turns @ flat + tail.sum()), linear, 0j)
 
 
 def _sum_phasors(clock: _Clock, omega: float) -> _Sums:
@@ -325,18 +324,20 @@ def _solve_bend(clock: _Clock, sums: _Sums, omega: float, sine: tuple[float, flo
     return float(np.linalg.lstsq(full, wanted, rcond=1e-13)[0][3])
 
 
-def _remove_sine(values: Doubles, clock: _Clock, omega: float, sine: tuple[float, float, float]) -> None:
-    """Subtract a cos(w u) + b sin(w u) + c = Re (a + j b) exp(-j w u) + c, rows times columns, in place."""
-    phasor = sine[0] + 1j * sine[1]
+def _leave_sine(values: Doubles, clock: _Clock, omega: float, sine: tuple[float, float, float]) -> Doubles:
+    """The values less a cos(w u) + b sin(w u) + c = Re (a + j b) exp(-j w u) + c, rows times columns."""
+    phasor, rest = sine[0] + 1j * sine[1], np.empty(values.size)
     rows, columns = phasor * np.exp(-1j * omega * clock.rows), np.exp(-1j * omega * clock.columns)
-    whole = values[: rows.size * columns.size].reshape(rows.size, -1)
+    whole, size = (rows.size, columns.size), rows.size * columns.size
     left = np.column_stack([rows.real, -rows.imag, np.full(rows.size, sine[2])])
     right = np.vstack([columns.real, columns.imag, np.ones(columns.size)])
-    drawn = np.empty((_ROWS_AT_ONCE, columns.size))
+    seen, kept = values[:size].reshape(whole), rest[:size].reshape(whole)
     for start in range(0, rows.size, _ROWS_AT_ONCE):
-        some = whole[start : start + _ROWS_AT_ONCE]
-        some -= np.matmul(left[start : start + _ROWS_AT_ONCE], right, out=drawn[: len(some)])
-    values[whole.size :] -= (phasor * np.exp(-1j * omega * clock.tail)).real + sine[2]
+        some = kept[start : start + _ROWS_AT_ONCE]
+        np.matmul(left[start : start + _ROWS_AT_ONCE], right, out=some)
+        np.subtract(seen[start : start + _ROWS_AT_ONCE], some, out=some)
+    rest[size:] = values[size:] - (phasor * np.exp(-1j * omega * clock.tail)).real - sine[2]
+    return rest
 
 
 def mean_square(values: Doubles) -> float:
@@ -348,5 +349,5 @@ def measure_line(values: Doubles, cycles: float) -> float:
     """Mean square of the line at so many periods per record, as a bin of the plain DFT of `values` (samples,) has it;
     between bins too.
     """
-    sums = _project(values, _make_clock(values.size), 2 * np.pi * cycles / values.size)
+    sums = _project(values, _make_clock(values.size), 2 * np.pi * cycles / values.size, slopes=False)
     return float(2 * abs(sums.flat) ** 2 / values.size**2)

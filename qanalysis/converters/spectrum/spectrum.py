@@ -202,7 +202,7 @@ def assemble_spectrum(view: View, range_of: FullScale, recording: Recording, wis
         osr=0.5 / (wishes.band[1] - wishes.band[0]),
         harmonics=harmonics,
         intermodulation=lines[options.harmonics - 1 :],
-        power=view.power * scale**2,
+        power=view.power * scale**2 if scale != 1 else view.power,
         full_scale_power=range_of.power,
         sinefit=rescale_fit(replace(view.fits[0], offset=view.fits[0].offset + recording.mean), scale, fs_hz or 1.0)
         if view.fits
