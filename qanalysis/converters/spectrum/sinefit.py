@@ -21,7 +21,7 @@ from qanalysis.decibels import level_db
 
 SHORTEST = 16  # samples; four parameters and a DC bin leave too little of fewer
 _MOST_STEPS = 12
-_SETTLED = 1e-9  # rad over the record: P d^2/24 is then 1e-20 of the tone
+_STRAIGHT = 1e-6  # rad over the record: of a step d the slopes leave d^2, whose power is then 1e-25 of the tone
 _MOST_ROUNDS = 8
 # What a core's cache holds, and too small a product to be shared with another core, which may be busy.
 _ROWS_AT_ONCE = 32
@@ -183,7 +183,7 @@ def fit_tone(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Dou
 def _fit_from(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Doubles]:
     """The fit that Newton steps reach from one start, and its residual (samples,), for fs = 1.
 
-    Steps end when one moves the sine by less than 1e-9 rad over the record, grows, or leaves 0..pi.
+    Steps end with one that moves the sine by less than 1e-6 rad over the record, grows, or leaves 0..pi.
     """
     mean = float(values.mean())
     centred = values - mean if abs(mean) > _CENTRED else values
@@ -192,15 +192,16 @@ def _fit_from(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Do
     a, b, offset = _solve(clock, sums, omega)
     previous = np.inf
     for _ in range(_MOST_STEPS if free else 0):
-        bend = _solve_bend(clock, sums, omega, (a, b))
+        *straight, bend = _solve_bend(clock, sums, omega, (a, b))
         moved = omega + float(np.clip(bend, -np.pi, np.pi)) / values.size
         if not 0 < moved <= np.pi or abs(bend) >= previous:
             break
         omega, previous = moved, abs(bend)
+        if previous < _STRAIGHT:
+            a, b, offset = straight
+            break
         sums = _project(centred, clock, omega)
         a, b, offset = _solve(clock, sums, omega)
-        if previous < _SETTLED:
-            break
     residual = _leave_sine(centred, clock, omega, (a, b, offset))
     phase = np.pi - (np.pi + omega * clock.middle - np.arctan2(a, b)) % (2 * np.pi)
     fit = SineFit(
@@ -304,8 +305,10 @@ def _solve(clock: _Clock, sums: _Sums, omega: float) -> tuple[float, float, floa
     return float(answer[0]), float(answer[1]), float(answer[2])
 
 
-def _solve_bend(clock: _Clock, sums: _Sums, omega: float, sine: tuple[float, float]) -> float:
-    """The fourth parameter at the point (a, b, w): the change of w times N, of d = (u/N)(b cos - a sin)."""
+def _solve_bend(clock: _Clock, sums: _Sums, omega: float, sine: tuple[float, float]) -> list[float]:
+    """Four parameters at the point (a, b, w): cosine, sine, offset and the change of w times N, of
+    d = (u/N)(b cos - a sin).
+    """
     gram, once, twice = _weigh(clock, omega)
     a, b = sine
     flat_square = (clock.samples**2 - 1) / (12 * clock.samples)
@@ -321,7 +324,7 @@ def _solve_bend(clock: _Clock, sums: _Sums, omega: float, sine: tuple[float, flo
     ) / 2
     full = np.block([[gram, np.array(slopes)[:, None]], [np.array(slopes)[None, :], np.array([[own]])]])
     wanted = np.array([sums.flat.real, -sums.flat.imag, 0.0, b * sums.linear.real + a * sums.linear.imag])
-    return float(np.linalg.lstsq(full, wanted, rcond=1e-13)[0][3])
+    return [float(number) for number in np.linalg.lstsq(full, wanted, rcond=1e-13)[0]]
 
 
 def _leave_sine(values: Doubles, clock: _Clock, omega: float, sine: tuple[float, float, float]) -> Doubles:

@@ -210,6 +210,8 @@ def _fit_tones(
     for peak in peaks:
         fit, residual = fit_tone(residual, 2 * np.pi * peak / centred.size, free=False)
         fits.append(fit)
+    if len(fits) == 1:
+        return fits, residual
     rms = float(np.sqrt(mean_square(residual)))
     return [replace(fit, residual_rms=rms) for fit in fits], residual
 
