@@ -343,6 +343,13 @@ def _leave_sine(values: Doubles, clock: _Clock, omega: float, sine: tuple[float,
     return rest
 
 
+def leave_tone(values: Doubles, fit: SineFit) -> Doubles:
+    """What a fit leaves of the record (samples,) that it describes, in the record's unit."""
+    clock, omega = _make_clock(values.size), 2 * np.pi * fit.cycles / fit.samples
+    turned = fit.amplitude * np.exp(1j * (fit.phase + omega * clock.middle))
+    return _leave_sine(values, clock, float(omega), (float(turned.imag), float(turned.real), fit.offset))
+
+
 def mean_square(values: Doubles) -> float:
     """Mean of the squares; one core is enough, so that short records do not wait for others."""
     return float(np.einsum("i,i", values, values) / values.size)

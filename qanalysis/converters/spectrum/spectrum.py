@@ -34,7 +34,14 @@ from qanalysis.converters.spectrum.noise import find_notch, judge_colour, judge_
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.ramp import RAMP
 from qanalysis.converters.spectrum.row import RecordRow
-from qanalysis.converters.spectrum.sinefit import SineFit, centre_record, check_rate, find_scale, read_samples, rescale_fit
+from qanalysis.converters.spectrum.sinefit import (
+    SineFit,
+    centre_record,
+    check_rate,
+    find_scale,
+    read_samples,
+    rescale_fit,
+)
 from qanalysis.converters.spectrum.spellings import tell_frequency
 from qanalysis.converters.spectrum.verdicts import judge_constant, judge_view
 from qanalysis.converters.spectrum.views import View, Wishes
