@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Doubles
-from qanalysis.charts.palette import PALETTES, Theme, begin, fade, finish
+from qanalysis.charts.palette import PALETTES, Theme, begin, empty_state, fade, finish
 from qanalysis.charts.wording import escape
 from qanalysis.converters.linearity.linearity import MISSING_DNL_LSB, Linearity
 from qanalysis.notation import in_percent, signed
@@ -19,7 +19,8 @@ _HALF = MOST_POINTS // 2
 
 
 def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
-    """DNL above, INL below, both in LSB by code, each with its band of uncertainty at the test's confidence.
+    """DNL above, INL below, both in LSB by code, each with its band of uncertainty at the test's confidence; the empty
+    state where they are withheld.
 
     Of more than MOST_POINTS codes the lowest and the highest of each bin are drawn, so that no spike is lost. Codes
     that never occur are crossed out, at most MOST_POINTS of them.
@@ -29,16 +30,18 @@ def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
     found : of a converter of at least 2 bits. DNL and its bars are of shape (2^bits - 2,), since the end codes have no
         width; INL and its, which belong to transitions, of shape (2^bits - 1,).
 
-    The title gives the number of missing codes, the alternative text the extremes of both too. Where the figures are
-    withheld both panels are empty, and the texts say why.
+    The title gives the number of missing codes, the alternative text the extremes of both too.
     """
+    if found.withheld:
+        figure = empty_state("DNL and INL are withheld", "The finding says why, and what to do.", theme)
+        return finish(figure, f"DNL and INL are withheld: {found.findings[0].text}")
     colours = PALETTES[theme]
     missing = len(found.missing_codes or ())
     words = f"{missing} missing code{'' if missing == 1 else 's'}"
     kind = found.test if found.test == "pairs" else f"{found.test} histogram"
     test = f"{escape(kind)} · INL by {escape(found.inl_reference)} line"
     figure = begin(
-        "DNL and INL are withheld" if found.withheld else f"DNL and INL by code, {words}",
+        f"DNL and INL by code, {words}",
         theme,
         subtitle=f"{test} · band: {in_percent(found.confidence, 'g')} confidence",
         height=480,
@@ -47,8 +50,6 @@ def linearity_curves(found: Linearity, *, theme: Theme = "light") -> go.Figure:
         yaxis2={"title": {"text": "INL (LSB)"}, "domain": [0, 0.45], "zeroline": True},
         showlegend=False,
     )
-    if found.withheld:
-        return finish(figure, f"DNL and INL are withheld: {found.findings[0].text}")
     _draw_band(figure, found.dnl_codes, found.dnl_lsb, found.dnl_bar_lsb, axis="y", name="DNL", colour=colours.kept)
     _draw_band(figure, found.inl_codes, found.inl_lsb, found.inl_bar_lsb, axis="y2", name="INL", colour=colours.error)
     gone = found.dnl_lsb <= MISSING_DNL_LSB

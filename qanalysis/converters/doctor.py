@@ -23,6 +23,7 @@ from qanalysis.converters.faults.bits import (
     is_width_guessed,
 )
 from qanalysis.converters.faults.clipping import find_clipping
+from qanalysis.converters.faults.flattery import find_flattery
 from qanalysis.converters.faults.interruptions import find_interruptions
 from qanalysis.converters.faults.levels import find_step
 from qanalysis.converters.faults.repetition import find_repetition
@@ -34,11 +35,10 @@ from qanalysis.converters.records.records import Record
 from qanalysis.converters.simulation.waveforms import judge_period
 from qanalysis.converters.spectrum.sinefit import SHORTEST
 from qanalysis.converters.spectrum.spectrum import Spectrum
-from qanalysis.notation import decibels, in_percent, plain, signed
+from qanalysis.notation import in_percent, plain, signed
 
 NOTABLE_OFFSET = 0.01  # of the range: beyond what converters are specified to
 _LINE_FAULTS = {"stuck-bits", "tied-bits", "swapped-bits", "wrong-width"}
-_FEW_STEPS = 8  # peak of a sine in LSB, below which its rounding follows its shape
 
 
 def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Finding, ...]:
@@ -69,7 +69,7 @@ def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Fi
         return tuple(found)
     if spectrum.cycles is not None:
         found = [finding for finding in found if finding.code != "dc-only"] + _find_period_faults(spectrum, found)
-    found += _find_flattery(record, spectrum)
+    found += find_flattery(record, spectrum)
     known = {finding.code for finding in spectrum.findings}
     return tuple(finding for finding in found if finding.code not in known)
 
@@ -99,7 +99,7 @@ def _find_breaks(record: Record, spectrum: Spectrum | None, found: list[Finding]
     told = tell_sparkles(record, sparkles)
     if spectrum is None or spectrum.sinefit is None or spectrum.samples != record.values.size:
         return told
-    omega = 2 * math.pi * int(np.argmax(spectrum.power)) / spectrum.samples
+    omega = 2 * math.pi * _find_cycles(spectrum, spectrum.sinefit.cycles) / spectrum.samples
     if not 0 < omega < math.pi:
         return told
     told += find_interruptions(record, sparkles.healed, omega, step)
@@ -110,24 +110,12 @@ def _find_breaks(record: Record, spectrum: Spectrum | None, found: list[Finding]
     return told
 
 
-def _find_flattery(record: Record, spectrum: Spectrum) -> list[Finding]:
-    """An ENOB of the whole band beyond the width: no converter has it. A narrower band gains what it leaves out.
-
-    The rounding of a sine without noise is no noise: it leaves up to 0.1 bit more, 0.4 where the sine is a few steps.
-    The mean of R records laid in phase has half a bit more for each doubling.
-    """
-    bits, enob, ci95 = record.bits, spectrum.enob_ieee, spectrum.enob_ci95
-    if bits is None or enob is None or ci95 is None or spectrum.osr != 1.0:
-        return []
-    steps = 2.0 ** (bits - 1) * 10 ** ((spectrum.level_dbfs or 0.0) / 20)
-    gained = math.log2(spectrum.records or 1) / 2 if spectrum.average == "coherent" else 0.0
-    if not ci95[0] > bits + gained + (0.1 if steps >= _FEW_STEPS else 0.5):
-        return []
-    text = (
-        f"ENOB is {decibels(enob, 'bit')} (95 %: from {decibels(ci95[0], 'bit')}), more than the {bits} bits of the "
-        "converter can give. State the width or the range; were the samples averaged or filtered?"
-    )
-    return [Finding("enob-above-width", text, enob)]
+def _find_cycles(spectrum: Spectrum, fitted: float) -> float:
+    """The periods of the tone as fitted, or of the highest bin where the fit went elsewhere, as breaks can make it."""
+    if spectrum.power.size > spectrum.samples // 2 + 1:  # I/Q samples, of which the record holds the I rail
+        return abs(fitted)
+    highest = int(np.argmax(spectrum.power))
+    return fitted if abs(fitted - highest) < 2 else float(highest)
 
 
 def _find_non_finite(values: NDArray[np.float64], finite: NDArray[np.float64]) -> list[Finding]:

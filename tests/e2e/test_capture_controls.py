@@ -99,7 +99,7 @@ def test_a_second_record_is_drawn_behind_and_a_band_raises_the_snr(server: Serve
     save(server, "other.csv", np.rint(2048 + 1000 * np.sin(301 * TURNS) + NOISE).astype(int))
     visit = open_record(open_visit, server, "record=tone.csv&record_bits=12", "^tone.csv: SINAD")
     page = visit.page
-    fill(page, "Sample rate (Hz)", "1 MHz")
+    fill(page, "Sample rate fs (Hz)", "1 MHz")
     page.wait_for_url("**rate_hz=1000000")
     choose(page, "Second record", "other.csv")
     page.get_by_text("Behind it other.csv: SINAD").wait_for()

@@ -15,10 +15,11 @@ import numpy as np
 
 from qanalysis.arrays import Codes, Doubles
 from qanalysis.converters.faults.sparkles import measure_spread
-from qanalysis.converters.faults.tracking import ToneTrack, measure_rest
+from qanalysis.converters.faults.tracking import ToneTrack, measure_rest, tune_between
 
 _APART = 8.0  # deviations
 _HOPS = 8
+_FAR = 8
 _MOST_CANDIDATES = 200
 _MOST_POINTS = 1024  # of one side of a fit; longer ones are averaged
 _EVIDENT = 60.0  # chi-square of the pieces over the curve, beside what the search over places finds by chance
@@ -64,6 +65,10 @@ def find_breaks(track: ToneTrack) -> list[Break]:
             and all(abs(seen.place - other.place) > length // 2 for other in found)
         ):
             found.append(seen)
+    if found:
+        tuned = tune_between(track, [one.place for one in found])
+        again = [(_examine_place(tuned, one.place), one) for one in found] if tuned is not track else []
+        found = [new or old for new, old in again] or found
     return sorted(found, key=lambda one: one.place)
 
 
@@ -125,10 +130,26 @@ def _describe(track: ToneTrack, place: int, sides: list[Side]) -> Break:
         for side, at in zip(sides, (max(place - length, 0), min(place, track.values.size - length)), strict=True)
     ]
     spread = float(np.sqrt(np.mean(np.concatenate(rests) ** 2)))
-    phase = float(np.angle(sides[1].phasor * sides[0].phasor.conjugate()))
     size = min(abs(sides[0].phasor), abs(sides[1].phasor))
-    error = 2 * spread / max(size, 1e-300) / np.sqrt(length)
-    return Break(place, sides[0], sides[1], phase, max(float(error), 1e-9), spread)
+    near = _measure_phase(track, length, spread / max(size, 1e-300), sides)
+    far = min(_FAR * length, place, track.values.size - place)
+    if far > length:
+        starts = np.array([place - far, place])
+        phasors, offsets = track.fit(starts, far)
+        wide = [Side(complex(a), float(c)) for a, c in zip(phasors, offsets, strict=True)]
+        better = _measure_phase(track, far, spread / max(size, 1e-300), wide)
+        # Another break within the longer windows shows as a phase that the shorter ones do not see.
+        if better[1] < near[1] and abs(better[0] - near[0]) <= 4 * near[1]:
+            near = better
+    return Break(place, sides[0], sides[1], near[0], near[1], spread)
+
+
+def _measure_phase(track: ToneTrack, length: int, noise: float, sides: list[Side]) -> tuple[float, float]:
+    """The phase from one window to the next and its deviation, that of the frequency counted in; `noise` is a sample's
+    over the amplitude.
+    """
+    phase = float(np.angle(sides[1].phasor * sides[0].phasor.conjugate()))
+    return phase, max(float(np.hypot(2 * noise / np.sqrt(length), track.omega_error * length)), 1e-9)
 
 
 def _is_passing(track: ToneTrack, one: Break) -> bool:

@@ -15,6 +15,7 @@ from qanalysis.converters.faults.tracking import ToneTrack, measure_rest
 _APART = 8.0
 _STEPS_APART = 3
 _SHORTEST = 3  # samples of one value: two may be equal by chance
+_SHORTEST_NEAR_END = 8
 _FEWEST_AWAY = 2  # of four places
 _MOST_RUNS = 2000
 _TAIL_SHARE = 16  # of the record, that a held end is at least, in parts
@@ -64,12 +65,15 @@ def find_held(track: ToneTrack, step: float) -> list[Stretch]:
     if not starts.size:
         return []
     limit = max(_APART * measure_rest(track), _STEPS_APART * step)
-    far = np.ones(starts.size, np.bool_)
+    far, seen = np.ones(starts.size, np.bool_), np.zeros(starts.size, np.int64)
     for first in (starts - track.length, starts + sizes):
         inside = (first >= 0) & (first + track.length <= track.values.size)
+        seen += inside
         far[inside] &= _count_away(track, first[inside], starts[inside], sizes[inside], limit) >= _FEWEST_AWAY
+    # Near the ends there is one window only, in which a break may lie.
+    far &= (seen == 2) | ((seen == 1) & (sizes >= _SHORTEST_NEAR_END))
     stretches = zip(starts[far].tolist(), sizes[far].tolist(), strict=True)
-    return [Stretch(start, start + size) for start, size in stretches if size + track.length <= track.values.size]
+    return [Stretch(start, start + size) for start, size in stretches]
 
 
 def _count_away(track: ToneTrack, windows: Codes, starts: Codes, sizes: Codes, limit: float) -> Codes:

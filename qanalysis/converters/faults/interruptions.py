@@ -16,15 +16,17 @@ from qanalysis.arrays import Codes, Doubles
 from qanalysis.converters.faults.breaks import Break, find_breaks
 from qanalysis.converters.faults.held import Stretch, find_bursts, find_held, find_held_end
 from qanalysis.converters.faults.levels import find_step, list_some, name_level
-from qanalysis.converters.faults.tracking import ToneTrack, track_tone
+from qanalysis.converters.faults.tracking import ToneTrack, track_tone, tune_between
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.records import Record
 from qanalysis.notation import count, plain, signed
 
 _FEWEST = 64
+_SHORT = 2**14
 _MOST_SHIFT = 4096
 _BY_CHANCE = 0.01
-_SURE_SHIFT = 3  # samples: so few are lost far more often than a phase jumps by just as much
+_SURELY = 3.0  # deviations
+_SURE_SHIFT = 4  # samples: so few are lost far more often than a phase jumps by just as much
 _PROBED = 64
 _CHANCE_BITS = 40.0  # one in 2^40, beside 2^12 ways back
 _SHORTEST_BUFFER = 8
@@ -87,6 +89,12 @@ def _examine_tone(record: Record, track: ToneTrack, shift: int, step: float) -> 
             return faults
         track = again
     breaks = [one for one in find_breaks(track) if any(_name_changes(one))]
+    if not breaks and track.values.size <= _SHORT:
+        # Half the window sees twice as near to the ends.
+        narrow = track_tone(track.values, track.omega, turns=1)
+        breaks = [one for one in find_breaks(narrow) if any(_name_changes(one))] if narrow is not None else []
+    if breaks:
+        track = tune_between(track, [one.place for one in breaks])
     faults += _tell_breaks(record, track, breaks, shift)
     for one in find_bursts(track, breaks, step):
         faults.append(_tell_burst(record, Stretch(one.start + shift, one.stop + shift)))
@@ -209,7 +217,7 @@ def _is_set_back(one: Break, omega: float, back: int, step: float) -> bool:
     length of a buffer, a power of two, which a jump of any phase has by chance once in a hundred times at most.
     """
     off = abs(float(np.angle(np.exp(1j * (-omega * back - one.phase)))))
-    if off > 4 * one.phase_error + 1e-4:
+    if off > 2 * _SURELY * one.phase_error + 1e-4:
         return False
     samples = count_samples(one, omega)
     noise = math.sqrt(max(one.spread**2 - step**2 / 12, 0.0))
@@ -224,7 +232,7 @@ def count_samples(one: Break, omega: float) -> int | None:
     """How many samples the tone jumped ahead, below 0 for back; None where no whole number explains it surely."""
     if not _is_phase_only(one):
         return None
-    tolerance = 4 * one.phase_error + 1e-4
+    tolerance = _SURELY * one.phase_error + 1e-4
     if tolerance > omega / 3 or tolerance > (math.pi - omega) / 3 + 1e-4:
         return None
     most = int(min(_MOST_SHIFT, max(_SURE_SHIFT, _BY_CHANCE * math.pi / tolerance / 2)))

@@ -21,7 +21,7 @@ from qanalysis.converters.records.samples import QUANTIZATION_RMS
 
 SIDE = 8
 FEWEST = 64  # samples that tell weights from noise
-_LOOK = 2**13
+_LOOK = 2**12
 _APART = 8.0  # deviations: of 2^26 samples of Gaussian noise one is so far out once in ten million records
 _HEALED = 4.5
 # Corners of a triangle and edges of a square are as large as one another, wrong samples are larger than either.
@@ -88,7 +88,7 @@ def _heal_clusters(
 def _fit_taps(values: Doubles) -> Doubles:
     """The filter (17,) whose output is what eight neighbours on either side leave of a sample.
 
-    By least squares over the first 2^13, twice: the second time without the samples that stand out, which else spoil
+    By least squares over the first 2^12, twice: the second time without the samples that stand out, which else spoil
     the weights.
     """
     part = values[:_LOOK] - values[:_LOOK].mean()

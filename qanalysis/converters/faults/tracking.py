@@ -7,7 +7,8 @@ of each from closed forms of exp(j w t) and exp(2 j w t).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,14 +19,18 @@ _TURNS = 2  # periods in a window, which part tone, image and offset
 _LEAST_TURNS = 0.4  # periods of the slowest of these in a window that still part them
 _MOST_WINDOWS = 6
 _ROUNDS = 3
+_SETTLED = 0.05  # of the deviation of a window's phase
+_FINEST = 2**12  # windows in a record
 _STRETCHES = 16
+_FEWEST_PAIRS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ToneTrack:
     """A tone of angular frequency `omega` (rad per sample) in `values` (samples,), seen through windows of `length`.
 
-    `turned` and `running` (samples + 1,) are running sums of values times exp(-j omega t) and of values.
+    `turned` and `running` (samples + 1,) are running sums of values times exp(-j omega t) and of values;
+    `omega_error` is the frequency's standard deviation.
     """
 
     values: Doubles
@@ -33,6 +38,7 @@ class ToneTrack:
     length: int
     turned: Phasors
     running: Doubles
+    omega_error: float = 0.0
 
     def fit(self, starts: Codes, length: int | None = None) -> tuple[Phasors, Doubles]:
         """Phasors (windows,) and offsets (windows,) of the windows that begin at `starts` (windows,)."""
@@ -54,8 +60,7 @@ class ToneTrack:
 
     def draw(self, phasor: complex, offset: float, start: int, stop: int) -> Doubles:
         """The fitted tone at the samples start..stop - 1."""
-        times = np.arange(start, stop)
-        drawn: Doubles = (phasor * np.exp(1j * self.omega * times)).real + offset
+        drawn: Doubles = (phasor * np.exp(1j * self.omega * start) * _turn(-self.omega, stop - start)).real + offset
         return drawn
 
 
@@ -74,12 +79,36 @@ def track_tone(values: Doubles, omega: float, turns: int = _TURNS) -> ToneTrack 
         track = _start_track(values, omega, length)
         phasors, _ = track.fit(np.arange(0, values.size - length + 1, length))
         steps = np.angle(phasors[1:] * phasors[:-1].conj())
-        drift = float(np.median(steps)) / length
-        if abs(drift) * values.size < 1e-4:
+        step = float(np.median(steps))
+        spread = 1.4826 * float(np.median(np.abs(steps - step)))
+        # A median of K scatters by sqrt(pi/2/K) of the deviation.
+        track = replace(track, omega_error=1.2533 * spread / math.sqrt(steps.size) / length)
+        if abs(step) <= _SETTLED * spread + 1e-9:
             break
-        omega += drift
+        omega += step / length
         if not 0 < omega < np.pi:
             return None
+    return track
+
+
+def tune_between(track: ToneTrack, places: list[int]) -> ToneTrack:
+    """The track with the frequency of the pairs of windows that hold no break; `places` are where it breaks."""
+    length = track.length
+    for _ in range(_ROUNDS):
+        starts = np.arange(0, track.values.size - 2 * length + 1, max(1, length // 4))
+        for place in places:
+            starts = starts[(starts >= place) | (starts + 2 * length <= place)]
+        if starts.size < _FEWEST_PAIRS:
+            return track
+        before, after = track.fit(starts)[0], track.fit(starts + length)[0]
+        steps = np.angle(after * before.conj())
+        step = float(np.median(steps))
+        spread = 1.4826 * float(np.median(np.abs(steps - step)))
+        # Four pairs in a row share samples.
+        error = 1.2533 * spread / math.sqrt(max(starts.size / 4, 1)) / length
+        if abs(step) <= _SETTLED * spread + 1e-9:
+            break
+        track = replace(_start_track(track.values, track.omega + step / length, length), omega_error=error)
     return track
 
 
@@ -95,21 +124,30 @@ def measure_rest(track: ToneTrack) -> float:
 
 
 def _start_track(values: Doubles, omega: float, length: int) -> ToneTrack:
-    columns = 1 << max(values.size.bit_length() // 2, 1)
-    rows = -(-values.size // columns)
+    turned, running = np.zeros(values.size + 1, np.complex128), np.zeros(values.size + 1)
+    np.cumsum(_turn(omega, values.size) * values, out=turned[1:])
+    np.cumsum(values, out=running[1:])
+    return ToneTrack(values, omega, length, turned, running)
+
+
+def _turn(omega: float, samples: int) -> Phasors:
+    """exp(-j omega t), t = 0 .. samples - 1, each the product of one of a row and one of a column."""
+    columns = 1 << max(samples.bit_length() // 2, 1)
+    rows = -(-samples // columns)
     turns = np.multiply.outer(np.exp(-1j * omega * columns * np.arange(rows)), np.exp(-1j * omega * np.arange(columns)))
-    turned = np.concatenate([[0j], np.cumsum(turns.ravel()[: values.size] * values)])
-    return ToneTrack(values, omega, length, turned, np.concatenate([[0.0], np.cumsum(values)]))
+    flat: Phasors = turns.ravel()
+    return flat[:samples]
 
 
 def _choose_length(samples: int, omega: float, turns: int) -> int | None:
     """A window of some whole periods of the tone and of its image, at most a sixth of the record."""
     slowest = 2 * np.pi / min(omega, np.pi - omega)
-    least = max(_SHORTEST, round(turns * slowest))
+    least = max(_SHORTEST, round(turns * slowest), samples // _FINEST)
     if least > samples // _MOST_WINDOWS:
         least = samples // _MOST_WINDOWS
         return least if least >= max(_LEAST_TURNS * slowest, _SHORTEST // 4) else None
-    lengths = np.arange(least, min(2 * least, samples // _MOST_WINDOWS) + 1)
+    most = 2 * least if turns > 1 else least + math.ceil(slowest)
+    lengths = np.arange(least, min(most, samples // _MOST_WINDOWS) + 1)
     leaks = np.abs(np.sin(omega * lengths / 2) / np.sin(omega / 2)) + np.abs(np.sin(omega * lengths) / np.sin(omega))
     return int(lengths[np.argmin(leaks)])
 

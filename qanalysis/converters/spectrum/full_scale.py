@@ -89,13 +89,8 @@ def find_full_scale(values: Doubles, options: SpectrumOptions, *, bits: int | No
     convention = LSB_CONVENTIONS[options.fs_over]
     steps = None if bits is None else count_steps(bits, options.fs_over)
     if steps is not None and bits is not None and not findings and _are_codes(values, low, high, whole=whole):
-        hint = "" if low is None else ", or state the unit, V or mV, of numbers that are no codes"
         if most - least > 2**bits:  # one code beyond an end is told by the doctor
-            raise ValueError(
-                f"codes reach from {signed(least, '.0f')} to {signed(most, '.0f')}, which {bits} bits can not "
-                f"hold ({2**bits} codes); "
-                f"raise bits, or shift left-justified words right{hint}"
-            )
+            raise ValueError(_refuse_codes(least, most, bits, ranged=low is not None))
         bottom = -(2.0 ** (bits - 1)) if least < 0 else 0.0
         low, high = (bottom, bottom + steps) if low is None or high is None else (low, high)
         return FullScale(float(steps), low, high, (high - low) / steps, bits, kind, convention, ())
@@ -130,6 +125,15 @@ def _check_reach(reach: float) -> None:
         raise ValueError(
             f"the values reach {plain(reach)}: their squares leave double precision; count in a larger or smaller unit"
         )
+
+
+def _refuse_codes(least: float, most: float, bits: int, *, ranged: bool) -> str:
+    """What is wrong with codes that a width can not hold, and the ways out; `ranged` where a range was given."""
+    hint = ", or state the unit, V or mV, of numbers that are no codes" if ranged else ""
+    return (
+        f"codes reach from {signed(least, '.0f')} to {signed(most, '.0f')}, which {bits} bits can not hold "
+        f"({2**bits} codes); raise bits, or shift left-justified words right{hint}"
+    )
 
 
 def lies_within(values: Doubles, low: float | None, high: float | None) -> bool:

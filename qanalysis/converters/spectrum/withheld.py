@@ -13,11 +13,9 @@ _KEPT = {"bits", "low", "high", "lsb", "fs_hz", "band", "band_hz", "osr", "recor
 
 
 def withhold_figures(found: Spectrum, finding: Finding) -> Spectrum:
-    """The spectrum without any figure: null, or empty of lines; `finding` stands first."""
+    """The spectrum without any figure: null, or empty of lines; `finding` stands for its own, which speak of them."""
     nothing: dict[str, Any] = {
-        field.name: field.default
-        for field in fields(found)
-        if field.name not in _KEPT and field.default in (None, ()) and field.name != "findings"
+        field.name: field.default for field in fields(found) if field.name not in _KEPT and field.default in (None, ())
     }
-    nothing |= {"fundamental_hz": None, "coherent": None, "sinefit": None}
-    return replace(found, **nothing, findings=(finding, *found.findings))
+    nothing |= {"fundamental_hz": None, "coherent": None, "sinefit": None, "findings": (finding,)}
+    return replace(found, **nothing)

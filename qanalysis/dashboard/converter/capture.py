@@ -174,12 +174,12 @@ def _draw_answers(recording: Recording, row: Told) -> None:
     What was guessed in reading stands in the notes, what the headline already warned of above it.
     """
     read, doubts = _list_readings(read_recording(recording), row), _list_doubts(row)
-    draw_findings(
-        tell_on_page(finding for finding in row.findings if finding not in read and finding not in doubts),
-        none=f"Nothing{' else' if doubts else ''} stands out in this record.",
-    )
+    others = [finding for finding in row.findings if finding not in read and finding not in doubts]
+    if others or not doubts:
+        draw_findings(tell_on_page(others), none="Nothing stands out in this record.")
     draw_notes(tell_on_page(read))
-    draw_figures(row, alt=row.headline)
+    if not _is_withheld(row):
+        draw_figures(row, alt=row.headline)
     _draw_codes(recording)
 
 
@@ -188,12 +188,16 @@ def _draw_headline(record: Record, row: Told) -> None:
 
     Where the figures were withheld, or contradict what is known of the converter, that follows at once.
     """
-    withheld = any(finding.code == WITHHELD for finding in row.findings)
-    verdict = "Figures withheld" if withheld else row.headline
+    verdict = "Figures withheld" if _is_withheld(row) else row.headline
     st.markdown(f"#### {escape_markdown(record.name)}: {escape_markdown(verdict)}")
     st.caption(escape_markdown(f"{describe_reading(record)}{_tell_average(row)}"))
     for finding in tell_on_page(_list_doubts(row)):
         st.error(f"**{escape_markdown(finding.title)}**: {escape_markdown(finding.text)}", icon=":material/gpp_bad:")
+
+
+def _is_withheld(row: Told) -> bool:
+    """Whether the row has no figures, and the finding that says why."""
+    return any(finding.code == WITHHELD for finding in row.findings)
 
 
 def _tell_average(row: Told) -> str:

@@ -42,6 +42,8 @@ def draw_reading(view: ConverterView, record: Record | None) -> None:
     is there where the times are uneven, or where it was taken.
     """
     found = _tell_found(record)
+    if view.test == "pairs":
+        found["column"] = GUESS
     st.markdown("**Reading**")
     if view.resample or (record is not None and record.uneven):
         st.toggle("Resample", key=keep("resample"), help=_RESAMPLE_HELP)
@@ -50,7 +52,7 @@ def draw_reading(view: ConverterView, record: Record | None) -> None:
     help_ = "Width of the converter; empty takes what the file says, or a guess."
     draw_number("Bits", "record_bits", empty=found["bits"], help=help_)
     help_ = "Such as 1 MHz or 48k; empty takes what the file says."
-    draw_quantity("Sample rate (Hz)", "rate_hz", empty=found["rate"], help=help_)
+    draw_quantity("Sample rate fs (Hz)", "rate_hz", empty=found["rate"], help=help_)
     _draw_words("Unit", "unit", UNIT_WORDS, found, "Whether whole numbers are codes, or volts or millivolts.")
     help_ = "Range of the converter; both empty: the file's own, or counted in codes."
     _draw_span(("Low end (V)", "High end (V)"), ("record_low", "record_high"), view, found, help=help_)

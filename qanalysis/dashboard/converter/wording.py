@@ -17,7 +17,7 @@ _BOXES = {
     "--column": "the box Column",
     "--drive": "the boxes Input from and Input to",
     "--dtype": "the box Raw words",
-    "--fs": "the box Sample rate",
+    "--fs": "the box Sample rate fs",
     "--input-column": "the box Input column",
     "--justify": "the box Words",
     "--radix": "the box Digits",
