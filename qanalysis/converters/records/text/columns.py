@@ -201,11 +201,17 @@ def _find_time(layout: Layout, roles: Sequence[Role], taken: Sequence[int | None
         return moving[0], True
     weak = [number for number in free if _is_weak_time(layout.columns[number]) and roles[number] in {"axis", "counter"}]
     if weak and len(layout.columns) > 1:
-        return weak[0], not _is_index(layout.columns[weak[0]])
+        return weak[0], not _is_index(layout.columns[weak[0]]) and not _rises_by_one(layout, weak[0])
     first = next((number for number in free if not _stands(layout, number)), None)
     if first is not None and len(layout.columns) > 1 and roles[first] in {"axis", "counter"}:
         return first, False
     return None, False
+
+
+def _rises_by_one(layout: Layout, number: int) -> bool:
+    """Whether a column without a unit counts lines."""
+    steps = np.diff(read_evidence(layout, number))
+    return not layout.columns[number].unit and bool((steps == 1).all())
 
 
 def _stands(layout: Layout, number: int) -> bool:

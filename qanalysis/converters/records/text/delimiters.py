@@ -31,7 +31,10 @@ def split_cells(line: str, delimiter: str | None) -> list[str]:
         return [cell.strip() for cell in line.split(delimiter)] if delimiter else line.split()
     if delimiter is None:
         return [cell.strip('"') for cell in line.split()]
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
+    except csv.Error:  # a carriage return within the line, or a cell beyond 128 KiB
+        return [cell.strip().strip('"') for cell in line.split(delimiter)]
 
 
 def is_comment(line: str, delimiter: str | None) -> bool:

@@ -134,8 +134,6 @@ def find_layout(text: TextFile, place: str, names: Sequence[str] = ()) -> Layout
         raise _refuse(text.head, place)
     header = text.head[:first]
     columns = _name_columns(columns, (*header, (delimiter or " ").join(names)), delimiter)
-    if delimiter == ",":
-        _refuse_pairs([row for row in body if len(row) == len(body[-1])], header, place)
     end, footer = find_end(
         text,
         delimiter,
@@ -144,6 +142,8 @@ def find_layout(text: TextFile, place: str, names: Sequence[str] = ()) -> Layout
     )
     rows = _read_samples(text.head[first : first + _MOST_ROWS], delimiter, columns)
     others = () if text.is_whole else _read_samples((*text.between, *text.tail), delimiter, columns)
+    if delimiter == ",":
+        _refuse_pairs([row for row in (*rows, *others) if len(row) == len(rows[0])], header, place)
     return Layout(delimiter, decimal_comma, tuple(header), first, end, footer, columns, rows, others)
 
 
@@ -156,20 +156,21 @@ def _refuse_pairs(rows: Sequence[Sequence[str]], header: Sequence[str], place: s
     """Raise RecordError where commas both separate the columns and stand in their numbers.
 
     Rows of whole cells then, of which every other is a fraction: always as long, and with zeros in front that the cells
-    between them do not have, or beside a whole part of minus zero, or under half as many names.
+    between them do not have, or beside a whole part of minus zero, or under half as many names. Never under as many.
     """
     width = len(rows[0])
-    if width < 4 or width % 2 or not all(re.fullmatch(r"[+-]?\d+", cell) for row in rows for cell in row):
-        return
-    wholes, fractions = ([cell for row in rows for cell in row[start::2]] for start in (0, 1))
-    lengths = [{len(row[at]) for row in rows} for at in range(1, width, 2)]
-    padded = any(re.fullmatch(r"0\d+", cell) for cell in fractions) and not any(
-        re.fullmatch(r"[+-]?0\d+", cell) for cell in wholes
-    )
     names = split_cells(strip_comment(header[-1]), ",") if header else []
-    halved = len(names) == width // 2 and not any(map(is_numeral, names))
-    steady = all(map(str.isdigit, fractions)) and all(len(found) == 1 and found != {1} for found in lengths)
-    if steady and (padded or halved or "-0" in wholes):
+    named = 0 if any(map(is_numeral, names)) else len(names)
+    if width < 4 or width % 2 or named == width:
+        return
+    if not all(re.fullmatch(r"[+-]?\d+", cell) for row in rows for cell in row):
+        return
+    wholes = [cell for row in rows for cell in row[::2]]
+    fractions = [{row[place] for row in rows} for place in range(1, width, 2)]
+    steady = all(len({len(cell) for cell in found}) == 1 and all(map(str.isdigit, found)) for found in fractions)
+    padded = all(any(re.fullmatch(r"0\d+", cell) for cell in found) for found in fractions)
+    padded = padded and not any(re.fullmatch(r"[+-]?0\d+", cell) for cell in wholes)
+    if steady and (padded or named == width // 2 or "-0" in wholes):
         shown = quote(",".join(rows[0]), 40)
         raise RecordError(
             f"{place} has commas between its columns and in its numbers ({shown}), which can not "
