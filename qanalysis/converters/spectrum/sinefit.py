@@ -84,8 +84,8 @@ def read_samples(record: ArrayLike) -> Doubles:
     finite = np.isfinite(values)
     if not finite.all():
         raise ValueError(
-            f"{values.size - finite.sum()} of {values.size} samples are not finite (NaN or infinite), the first is sample "
-            f"{int(np.argmin(finite))}, counted from 0; cut the record before it, or repair them"
+            f"{values.size - finite.sum()} of {values.size} samples are not finite (NaN or infinite), the first is "
+            f"sample {int(np.argmin(finite))}, counted from 0; cut the record before it, or repair them"
         )
     return values
 
