@@ -89,7 +89,7 @@ def linearity(
       qanalysis linearity sweep.csv --bits 12 --test pairs --column code --input-column vin --range 0:3.3
       qanalysis linearity sine.npy --bits 10 --test sine --reference best-fit --max-dnl 0.5 --max-inl 1 --max-missing 0
     """
-    from qanalysis.converters.captures import describe_tested, measure_capture, open_capture, tabulate_capture
+    from qanalysis.converters.captures import describe_tested, measure_capture, open_tested, tabulate_capture
     from qanalysis.converters.choices import check_reference, check_test, check_transfer
     from qanalysis.converters.linearity.options import LinearityOptions
     from qanalysis.converters.linearity.row import read_dnl, read_inl
@@ -123,7 +123,7 @@ def linearity(
         confidence=confidence,
         dnl_within_lsb=within,
     )
-    record = open_capture(file, reading)
+    record = open_tested(file, reading, options)
     found = measure_capture(record, options)
     row = describe_tested(record, found)
     gates = (

@@ -69,7 +69,8 @@ def draw_picker(kind: FileKind) -> None:
         )
         # A new key empties the uploader, so that the bytes are not held a second time.
         key = f"{kind.field}-upload-{st.session_state.get(_count_key(kind), 0)}"
-        kinds = [suffix.removeprefix(".") for suffix in kind.suffixes]
+        # Browsers refuse suffixes with other marks; such files come in pairs, which an upload can not be.
+        kinds = [suffix.removeprefix(".") for suffix in kind.suffixes if suffix.removeprefix(".").isalnum()]
         st.file_uploader(
             f"Upload a {kind.noun}",
             type=kinds,

@@ -22,6 +22,8 @@ Reader = Callable[[Path, Reading], Samples]
 
 RAW_SUFFIXES = (".bin", ".raw", ".pcm", ".dat", PAIRED_SUFFIX, *TYPED_SUFFIXES)
 _MARKS = (b"\xff\xfe", b"\xfe\xff")  # of UTF-16
+_LETTERS = frozenset((9, 10, 11, 12, 13, *range(32, 127)))
+_NUMERALS = frozenset(b"0123456789+-.,;eE \t\r\n")
 _TEXT_OR_WORDS = (".dat", ".raw")
 _BEGINNINGS: tuple[tuple[bytes, Reader], ...] = (
     (b"RIFF", read_wav),
@@ -71,10 +73,21 @@ def _find_container(head: bytes, suffix: str) -> Reader | None:
 def _holds_words(path: Path, head: bytes, suffix: str) -> bool:
     """Whether a file holds bare words: by its suffix, or behind a block header."""
     if suffix in RAW_SUFFIXES:
-        return suffix not in _TEXT_OR_WORDS or not _is_text(head)
+        return suffix not in _TEXT_OR_WORDS or not _is_written(head)
     return not _is_text(head) and head[:2] not in _MARKS and look_for_block(path) is not None
 
 
 def _is_text(head: bytes) -> bool:
     """Whether no byte is a control character that text does not have."""
     return not any(byte < 9 or 13 < byte < 32 for byte in head)
+
+
+def _is_written(head: bytes) -> bool:
+    """Whether a file that may hold words holds text: ASCII for the most part, in lines or in numbers, or UTF-16."""
+    if head[:2] in _MARKS:
+        high = head[3::2] if head[:2] == _MARKS[0] else head[2::2]
+        return high.count(0) > 0.9 * len(high)
+    letters = sum(byte in _LETTERS for byte in head)
+    numerals = sum(byte in _NUMERALS for byte in head)
+    has_lines = b"\n" in head or b"\r" in head
+    return _is_text(head) and letters >= 0.9 * len(head) and (has_lines or numerals >= 0.8 * len(head))

@@ -23,6 +23,8 @@ def view_band(centred: Doubles, wishes: Wishes, fs_hz: float | None) -> View:
     of it and no leak.
     """
     view, samples = view_record(centred, wishes), centred.size
+    if view.fits and not _holds_lobe(view, wishes):
+        view = View(view.power, view.window, view.side_bins, None, findings=(_tell_outside(view, wishes, fs_hz),))
     if (wishes.first, wishes.last) == (1, samples // 2):
         return view
     whole = view_record(centred, replace(wishes, first=1, last=samples // 2, band=(0.0, 0.5)))
@@ -35,8 +37,17 @@ def view_band(centred: Doubles, wishes: Wishes, fs_hz: float | None) -> View:
     return View(whole.power, whole.window, whole.side_bins, None, findings=(finding,))
 
 
+def _holds_lobe(view: View, wishes: Wishes) -> bool:
+    """Whether any bin of the tone, whose fit may lie beside its peak, is in the band."""
+    return wishes.first - view.side_bins <= view.carriers[0] <= wishes.last + view.side_bins
+
+
 def _tell_outside(whole: View, wishes: Wishes, fs_hz: float | None) -> Finding:
-    place = whole.cycles[0] / whole.samples
+    return tell_outside(whole.cycles[0] / whole.samples, wishes, fs_hz)
+
+
+def tell_outside(place: float, wishes: Wishes, fs_hz: float | None) -> Finding:
+    """That the strongest tone lies at `place`, a share of the sample rate, and not in the band."""
     low, high = (tell_frequency(end, fs_hz) for end in wishes.band)
     text = (
         f"The strongest tone lies at {tell_frequency(place, fs_hz)}, outside the band from {low} to {high}: SINAD, "

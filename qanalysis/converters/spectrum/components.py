@@ -163,12 +163,15 @@ def _find_spurs(
     """The lobes of the largest lines among the noise (bins,), which it can not be; `taken` are known already."""
     noise[np.concatenate([*taken, np.empty(0, np.intp)])] = 0.0
     found: list[NDArray[np.intp]] = []
+    total, bins = float(noise.sum()), int(np.count_nonzero(free))
     for _ in range(_MOST_SPURS):
-        place, bins = int(np.argmax(noise)), int(np.count_nonzero(free))
-        if not bins or noise[place] <= _SPUR * float(noise.sum()) / bins:
+        place = int(np.argmax(noise))
+        if noise[place] * bins <= _SPUR * total:
             break
-        found.append(_claim_lobe(view, free, place))
-        noise[found[-1]] = 0.0
+        lobe = _claim_lobe(view, free, place)
+        total, bins = max(total - float(noise[lobe].sum()), 0.0), bins - len(lobe)
+        noise[lobe] = 0.0
+        found.append(lobe)
     return found
 
 

@@ -97,10 +97,8 @@ def _describe(scene: Scene, fit: SineFit, turned: Thinned, line: Line, kind: Dis
     response, share = turned.respond(line.cycles), line.energy / line.values.size
     depth = float(np.sqrt(2 * share) / response)
     offsets = sorted({max(int(line.cycles), 1), int(line.cycles) + 1})
-    places = [fit.cycles + side * offset for offset in offsets for side in (-1, 1)]
-    heights = [measure_line(scene.residual, place) for place in places]
-    largest = int(np.argmax(heights))
-    height, paired = heights[largest], line.cycles >= _SLOWEST_PAIR
+    place = fit.cycles + max((side * offset for offset in offsets for side in (-1, 1)), key=turned.rank_line)
+    height, paired = measure_line(scene.residual, place), line.cycles >= _SLOWEST_PAIR
     if paired and kind != "beside" and scene.window is not None:
         height = max(height, fit.power * (depth / 2) ** 2)  # between bins
     power = fit.power * share / response**2
@@ -108,7 +106,7 @@ def _describe(scene: Scene, fit: SineFit, turned: Thinned, line: Line, kind: Dis
         kind=kind,
         cycles=line.cycles,
         size=depth if paired else float(np.ptp(line.values) / 2),
-        place=round(fold_cycles(places[largest], scene.residual.size)),
+        place=round(fold_cycles(place, scene.residual.size)),
         height=height,
         power=power,
         unseen=power if scene.window is not None and line.cycles <= scene.side_bins else 0.0,

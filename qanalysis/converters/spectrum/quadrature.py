@@ -54,7 +54,7 @@ def analyze_quadrature(
     mean = complex(values.mean())
     centred = values - mean
     turned = (
-        turn_record(centred, wishes)
+        turn_record(centred, wishes, fs_hz)
         if centred.any()
         else Turned(np.zeros(values.size), "rectangular", 0, findings=judge_constant(float(rails[0][0])))
     )

@@ -5,13 +5,14 @@ Powers are two-sided mean squares of both rails, |X_k|^2 / (N sum w^2), so that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qanalysis.arrays import Doubles, Phasors
 from qanalysis.converters.findings import Finding
+from qanalysis.converters.spectrum.bands import tell_outside
 from qanalysis.converters.spectrum.rotations import Rotation, fit_rotation, guess_turns
 from qanalysis.converters.spectrum.views import Wishes
 from qanalysis.converters.spectrum.windows import (
@@ -26,6 +27,7 @@ from qanalysis.decibels import DB_PER_BIT, level_db
 _CHANCE = 1e-6  # that noise alone shows a tone
 _LEAK_CHANCE = 5.4  # times the noise of a bin: what chance gives a fitted leak, 99.9 % of it
 _ROUNDING = 1e-24
+_ASTRAY = 1.5  # bins between a peak and its fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +49,36 @@ class Turned:
         return round(self.rotation.cycles) or (1 if self.rotation.cycles > 0 else -1)
 
 
-def turn_record(centred: Phasors, wishes: Wishes) -> Turned:
-    """Find the tone of a record (samples,) of mean 0 and take its powers through the window that it needs."""
+def turn_record(centred: Phasors, wishes: Wishes, fs_hz: float | None) -> Turned:
+    """Find the tone of a record (samples,) of mean 0 and take its powers through the window that it needs.
+
+    A stronger tone outside the band is told, and fitted and taken away before the band is looked at.
+    """
+    samples = centred.size
+    flat = _measure_power(np.fft.fft(centred), samples)
+    inside = np.zeros(samples, dtype=bool)
+    inside[np.arange(wishes.first, wishes.last + 1) % samples] = True
+    peak = int(np.argmax(flat))
+    if inside[peak] or not _stands_out(flat, ~np.zeros_like(inside), peak):
+        return _turn_band(centred, inside, wishes)
+    outer, rest = fit_rotation(centred, guess_turns(np.fft.fft(centred), peak), free=True)
+    turned = _turn_band(rest, inside, wishes)
+    turned.power[peak] += outer.power
+    return replace(turned, findings=(tell_outside(outer.cycles / samples, wishes, fs_hz), *turned.findings))
+
+
+def _turn_band(centred: Phasors, inside: NDArray[np.bool_], wishes: Wishes) -> Turned:
+    """The view of the strongest tone within the band, whose bins are `inside`."""
     samples, options = centred.size, wishes.options
     spectrum = np.fft.fft(centred)
     flat = _measure_power(spectrum, samples)
-    inside = np.zeros(samples, dtype=bool)
-    inside[np.arange(wishes.first, wishes.last + 1) % samples] = True
     peak = int(np.argmax(np.where(inside, flat, 0.0)))
     if not _stands_out(flat, inside, peak):
         return Turned(flat, "rectangular", 0)
     rotation, residual = fit_rotation(centred, guess_turns(spectrum, peak), free=True)
     coherent = _is_coherent(rotation, residual)
-    if coherent or abs((rotation.cycles - peak + samples / 2) % samples - samples / 2) > 1.5:
+    astray = abs((rotation.cycles - peak + samples / 2) % samples - samples / 2) > _ASTRAY
+    if coherent or astray or not inside[round(rotation.cycles)]:
         rotation, residual = fit_rotation(centred, 2 * np.pi * peak / samples, free=False)
     if coherent and options.window in {"auto", "rectangular"}:
         return Turned(flat, "rectangular", 0 if options.side_bins == "auto" else int(options.side_bins), rotation, True)

@@ -206,8 +206,7 @@ def _describe(scene: Scene, thinned: Thinned, model: _Model, slow_energy: float)
     values = model.values
     pure = model.kind == "sine" and model.energy > _PURE * slow_energy
     bins = sorted({1, 2, int(model.number), int(model.number) + 1} - {0}) if model.kind == "sine" else [1, 2]
-    heights = [measure_line(scene.residual, place) for place in bins]
-    place = int(np.argmax(heights))
+    place = max(bins, key=thinned.rank_line)
     response = thinned.respond(model.number) if pure else 1.0
     # Averages end half a block inside the record, where a line and a parabola are that much smaller.
     ends = (1 - thinned.step) ** (-2 * model.parameters) if model.kind == "drift" else 1.0
@@ -218,8 +217,8 @@ def _describe(scene: Scene, thinned: Thinned, model: _Model, slow_energy: float)
         size=float(
             np.sqrt(2 * power) / response if pure else np.ptp(values) / (1 - 2 * thinned.step) ** model.parameters
         ),
-        place=bins[place],
-        height=heights[place],
+        place=place,
+        height=measure_line(scene.residual, place),
         power=power / response**2,
         unseen=scene.hide(values) * ends,
     )

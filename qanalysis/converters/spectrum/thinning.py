@@ -21,7 +21,8 @@ MOST_BLOCKS = 128
 FEWEST_BLOCKS = 64  # fewer leave too few points to tell the noise by
 _SHORTEST_BLOCK = 8
 _HEAD_BLOCKS = 64
-_ROWS_AT_ONCE = 32  # as in `sinefit`: too small a product to be shared with another core
+# Numbers in a product of two matrices: as in `sinefit` too few to be shared with another core, which may be busy.
+_AT_ONCE = 1 << 17
 _SLOWEST, _FINENESS = 0.3, 0.05  # of the sines tried, periods per record
 WHITE = 0.75  # variance of an average over its noise power at low frequency: 2 sum w^2 / (sum w)^2 of a Hann block
 
@@ -51,6 +52,10 @@ class Thinned:
         turns = 2 * cycles * self.step
         return float(np.sinc(turns) / (1 - turns**2)) if abs(turns) != 1 else 0.5
 
+    def rank_line(self, cycles: float) -> float:
+        """How strong a line is, to choose the strongest of some near each other."""
+        return float(abs(np.exp(-2j * np.pi * cycles * self.times) @ self.values))
+
     def measure_noise(self) -> tuple[float, float]:
         """Noise power by point as slow lines see it, and the bins it rests on.
 
@@ -79,9 +84,7 @@ def thin_residual(residual: Doubles, fit: SineFit, blocks: int) -> tuple[Thinned
     table = np.column_stack(
         [rise, fall, rise * turns.real, rise * turns.imag, fall * turns.real, fall * turns.imag],
     )
-    rows = residual[: blocks * length].reshape(blocks, length)
-    sums = np.concatenate([rows[start : start + _ROWS_AT_ONCE] @ table for start in range(0, blocks, _ROWS_AT_ONCE)])
-    sums /= length
+    sums = _sum_blocks(residual, blocks, table)
     turned = 2 * np.exp(-1j * (omega * length * np.arange(blocks) + fit.phase))
     rising, falling = turned * (sums[:, 2] + 1j * sums[:, 3]), turned * (sums[:, 4] + 1j * sums[:, 5])
     times = (np.arange(1, blocks) * length - 0.5) / residual.size
@@ -89,12 +92,20 @@ def thin_residual(residual: Doubles, fit: SineFit, blocks: int) -> tuple[Thinned
     return Thinned(sums[:-1, 0] + sums[1:, 1], times, step), Thinned(rising[:-1] + falling[1:], times, step)
 
 
+def _sum_blocks(values: Doubles, blocks: int, table: Doubles) -> Doubles:
+    """Averages (blocks, columns) of equal blocks of `values` by the weights `table` (length, columns)."""
+    length = len(table)
+    rows, step = values[: blocks * length].reshape(blocks, length), max(_AT_ONCE // table.size, 1)
+    sums: Doubles = np.concatenate([rows[start : start + step] @ table for start in range(0, blocks, step)])
+    return sums / length
+
+
 def thin_head(head: Doubles) -> Thinned:
     """Averages of the beginning (samples,) of a residual alone, over 64 blocks or, of few samples, blocks of two."""
     blocks = min(_HEAD_BLOCKS, head.size // 2)
     length = head.size // blocks
     rise, fall = np.split(np.sin(np.pi * (np.arange(2 * length) + 0.5) / (2 * length)) ** 2, 2)
-    sums = head[: blocks * length].reshape(blocks, length) @ np.column_stack([rise, fall]) / length
+    sums = _sum_blocks(head, blocks, np.column_stack([rise, fall]))
     times = (np.arange(1, blocks) * length - 0.5) / head.size
     return Thinned(sums[:-1, 0] + sums[1:, 1], times, length / head.size)
 
@@ -133,17 +144,23 @@ def refine_sine(thinned: Thinned, values: Doubles, trend: int, line: Line) -> Li
 
 
 def _refine(values: Doubles, trend: int, turns: float) -> Line:
-    """The same on ever finer grids, down to a thousandth of a period."""
-    width, best = _FINENESS, Line(turns, -1.0, values)
-    for _ in range(3):
-        for trial in np.linspace(best.cycles - width, best.cycles + width, 9):
-            basis = _make_sine(values.size, trend, max(float(trial), _SLOWEST / 2))
-            shares = basis @ values
-            energy = float(shares @ shares)
-            if energy > best.energy:
-                best = Line(max(float(trial), _SLOWEST / 2), energy, shares @ basis)
-        width /= 4
+    """The same at the top of the parabola through three energies, twice, the second time of closer ones."""
+    best = _explain(values, trend, turns)
+    for width in (_FINENESS, _FINENESS / 8):
+        below, above = (_explain(values, trend, best.cycles + side * width) for side in (-1, 1))
+        bend = below.energy - 2 * best.energy + above.energy
+        offset = (below.energy - above.energy) / (2 * bend) * width if bend < 0 else 0.0
+        top = _explain(values, trend, best.cycles + float(np.clip(offset, -width, width)))
+        best = max((best, below, above, top), key=lambda line: line.energy)
     return best
+
+
+def _explain(values: Doubles, trend: int, turns: float) -> Line:
+    """The sine of so many turns over the points, not below half of the slowest tried."""
+    turns = max(turns, _SLOWEST / 2)
+    basis = _make_sine(values.size, trend, turns)
+    shares = basis @ values
+    return Line(turns, float(shares @ shares), shares @ basis)
 
 
 @lru_cache(maxsize=8)

@@ -184,3 +184,14 @@ def test_words_beyond_what_a_double_holds_are_refused(tmp_path: Path) -> None:
 def test_words_that_are_none_are_refused_with_those_there_are(tmp_path: Path, dtype: str) -> None:
     with pytest.raises(RecordError, match=r"was given; it is i, u or f, the bits .* such as cu8, ci16le, cf32le"):
         read(tmp_path, bytes(100), dtype=dtype)
+
+
+@pytest.mark.parametrize("suffix", ["dat", "raw"])
+def test_bytes_that_could_be_letters_are_words_where_they_make_no_lines(tmp_path: Path, suffix: str) -> None:
+    for middle in (128, 80):
+        codes = np.rint(middle + 25 * np.sin(0.3 * AT) + 0.3 * RNG.standard_normal(4096)).astype(np.uint8)
+        np.testing.assert_array_equal(read(tmp_path, codes.tobytes(), f"capture.{suffix}").codes, codes)
+    text = "\n".join(map(str, TONE))
+    for encoding in ("ascii", "utf-16"):
+        np.testing.assert_array_equal(read(tmp_path, text.encode(encoding), f"capture.{suffix}").codes, TONE)
+    assert read(tmp_path, b"1,2,5,9,7,3", f"line.{suffix}").codes.size

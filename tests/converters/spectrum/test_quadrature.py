@@ -194,3 +194,13 @@ def test_floats_are_taken_as_normalised_and_no_average_is_made() -> None:
     assert analyze_capture(record).level_dbfs == pytest.approx(20 * np.log10(1900 / 2048), abs=0.01)
     with pytest.raises(ValueError, match="holds I/Q samples, of which no average is taken"):
         analyze_captures([record, record], SpectrumOptions(average="power"))
+
+
+@pytest.mark.parametrize("cycles", [1200, -1200.3])
+def test_a_tone_outside_the_band_is_told_and_does_not_leak_into_it(cycles: float) -> None:
+    found = measure(make_tone(cycles), SpectrumOptions(osr=4))
+    told = {finding.code: finding for finding in found.findings}
+    assert told["tone-outside-band"].value == pytest.approx(cycles * 1e6 / SAMPLES, abs=1)
+    assert (found.cycles, found.sinad_db) == (None, None)
+    # A quarter of the noise of a rail, 4 + 1/12, in 1024 bins: 0.14 dB at one deviation.
+    assert found.noise_rms == pytest.approx(np.sqrt((4 + 1 / 12) / 4), rel=0.06)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qanalysis.converters.choices import Radix
 from qanalysis.converters.records.samples import RecordError, name_some
@@ -24,9 +24,9 @@ from qanalysis.converters.records.text.cells import (
     parse_cells,
 )
 from qanalysis.converters.records.text.delimiters import find_decimal, is_comment, split_cells
-from qanalysis.converters.records.text.dialects import CLOCK, COUNT_UNITS, MARKS, RADIX_WORDS, STAMPS
+from qanalysis.converters.records.text.dialects import CLOCK, COUNT_UNITS, MARKS, RADIX_WORDS, SEGMENT_LINE, STAMPS
 from qanalysis.converters.records.text.encoding import TextFile
-from qanalysis.converters.records.text.rates import bare_unit, is_unit, split_unit, strip_comment
+from qanalysis.converters.records.text.rates import bare_unit, find_rate, is_unit, split_unit, strip_comment
 from qanalysis.notation import quote
 
 _LOOK = 200  # lines that settle the delimiter and the forms
@@ -134,8 +134,6 @@ def find_layout(text: TextFile, place: str, names: Sequence[str] = ()) -> Layout
         raise _refuse(text.head, place)
     header = text.head[:first]
     columns = _name_columns(columns, (*header, (delimiter or " ").join(names)), delimiter)
-    if delimiter == ",":
-        _refuse_pairs([row for row in body if len(row) == len(body[-1])], header, place)
     end, footer = find_end(
         text,
         delimiter,
@@ -144,6 +142,8 @@ def find_layout(text: TextFile, place: str, names: Sequence[str] = ()) -> Layout
     )
     rows = _read_samples(text.head[first : first + _MOST_ROWS], delimiter, columns)
     others = () if text.is_whole else _read_samples((*text.between, *text.tail), delimiter, columns)
+    if delimiter == ",":
+        _refuse_pairs([row for row in (*rows, *others) if len(row) == len(rows[0])], header, place)
     return Layout(delimiter, decimal_comma, tuple(header), first, end, footer, columns, rows, others)
 
 
@@ -156,20 +156,21 @@ def _refuse_pairs(rows: Sequence[Sequence[str]], header: Sequence[str], place: s
     """Raise RecordError where commas both separate the columns and stand in their numbers.
 
     Rows of whole cells then, of which every other is a fraction: always as long, and with zeros in front that the cells
-    between them do not have, or beside a whole part of minus zero, or under half as many names.
+    between them do not have, or beside a whole part of minus zero, or under half as many names. Never under as many.
     """
     width = len(rows[0])
-    if width < 4 or width % 2 or not all(re.fullmatch(r"[+-]?\d+", cell) for row in rows for cell in row):
-        return
-    wholes, fractions = ([cell for row in rows for cell in row[start::2]] for start in (0, 1))
-    lengths = [{len(row[at]) for row in rows} for at in range(1, width, 2)]
-    padded = any(re.fullmatch(r"0\d+", cell) for cell in fractions) and not any(
-        re.fullmatch(r"[+-]?0\d+", cell) for cell in wholes
-    )
     names = split_cells(strip_comment(header[-1]), ",") if header else []
-    halved = len(names) == width // 2 and not any(map(is_numeral, names))
-    steady = all(map(str.isdigit, fractions)) and all(len(found) == 1 and found != {1} for found in lengths)
-    if steady and (padded or halved or "-0" in wholes):
+    named = 0 if any(map(is_numeral, names)) else len(names)
+    if width < 4 or width % 2 or named == width:
+        return
+    if not all(re.fullmatch(r"[+-]?\d+", cell) for row in rows for cell in row):
+        return
+    wholes = [cell for row in rows for cell in row[::2]]
+    fractions = [{row[place] for row in rows} for place in range(1, width, 2)]
+    steady = all(len({len(cell) for cell in found}) == 1 and all(map(str.isdigit, found)) for found in fractions)
+    padded = all(any(re.fullmatch(r"0\d+", cell) for cell in found) for found in fractions)
+    padded = padded and not any(re.fullmatch(r"[+-]?0\d+", cell) for cell in wholes)
+    if steady and (padded or named == width // 2 or "-0" in wholes):
         shown = quote(",".join(rows[0]), 40)
         raise RecordError(
             f"{place} has commas between its columns and in its numbers ({shown}), which can not "
@@ -262,8 +263,8 @@ def _find_first(head: Sequence[str], delimiter: str | None, columns: Sequence[Co
     first = None
     for number, line in enumerate(head):
         cells = _read_sample(line, delimiter, columns)
-        if cells is None or (delimiter is None and not columns[0].matches(cells[0])):
-            if first is not None and not is_comment(line, delimiter):
+        if cells is None or _is_key(line, cells, delimiter, columns):
+            if first is not None and (not line.strip() or not is_comment(line, delimiter)):
                 first = None  # a key with its value was taken for a sample
             continue
         if is_hex and number == 0 and line.strip().casefold() in {"adc", "dac"}:
@@ -272,6 +273,15 @@ def _find_first(head: Sequence[str], delimiter: str | None, columns: Sequence[Co
         if not _has_words_beside(cells, columns):
             return first
     return first
+
+
+def _is_key(line: str, cells: Sequence[str], delimiter: str | None, columns: Sequence[Column]) -> bool:
+    """Whether a line is a key and its value: in blanks between them, or with a rate where samples have their values."""
+    if delimiter is None:
+        return not columns[0].matches(cells[0])
+    start = next(place for place, column in enumerate(columns) if column.has_values)
+    is_word = start > 0 and columns[start - 1].is_empty and cells[start - 1][:1].isalpha()
+    return is_word and find_rate([line], delimiter) is not None
 
 
 def _has_words_beside(cells: Sequence[str], columns: Sequence[Column]) -> bool:
@@ -333,14 +343,10 @@ def _name_columns(columns: Sequence[Column], header: Sequence[str], delimiter: s
         break
     names = _join_units(names or units, len(columns))
     return tuple(
-        Column(
-            _pick(names, place).rstrip(":").strip() or column.name,
-            _find_unit(_pick(names, place), _pick(units, place)),
-            column.form,
-            column.stamp,
-            column.radix,
-            column.fault,
-            column.is_empty,
+        replace(
+            column,
+            name=_pick(names, place).rstrip(":").strip() or column.name,
+            unit=_find_unit(_pick(names, place), _pick(units, place)),
         )
         for place, column in enumerate(columns)
     )
@@ -383,6 +389,8 @@ def _read_words(line: str, delimiter: str | None, columns: Sequence[Column], wid
     if len(columns) == 1 and not delimiter and not commented:
         delimiter = ""  # one name, of several words or not
     cells = [cell.strip() for cell in split_cells(text, delimiter)] if text else []
+    if len(cells) == 1 and delimiter == "\t" and not SEGMENT_LINE.fullmatch(text):
+        cells = re.split(r" {2,}", text.strip())  # ngspice lays names out with blanks
     while cells and not cells[-1]:
         cells.pop()
     if len(cells) < width or ((commented or not delimiter) and len(cells) > len(columns)):

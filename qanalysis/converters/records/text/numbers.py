@@ -3,7 +3,7 @@
 A block goes through the C reader of pandas, the columns that no C reader reads as cells to `parse_cells`; a block in
 which something is odd (a comment, NaN, a cell that is no number) is read again line by line, so that what is odd is
 named with its line. Kept are 8 bytes for each sample and column, beside some blocks: 14 million lines of times and
-volts (300 MB) take 220 MB for their numbers, and less than 420 MiB in all beyond what a short file takes.
+volts (263 MB) take 214 MiB for their numbers and 270 MiB in all, beyond the 105 MiB that a short file takes.
 """
 
 from __future__ import annotations

@@ -141,3 +141,24 @@ def test_cells_carry_their_unit(tmp_path: Path) -> None:
     record = read(tmp_path, "t,v\n" + "".join(f"{n} ms,{v * 1000:.1f} mV\n" for n, v in enumerate(VALUES.tolist())))
     np.testing.assert_allclose(record.values, VALUES, atol=1e-12)
     assert (record.unit, record.fs_hz) == ("V", pytest.approx(1000))
+
+
+def test_a_table_of_padded_words_under_as_many_names_is_no_pairs_of_a_fraction(tmp_path: Path) -> None:
+    rows = "".join(f"{n + 100},{n + 100},{int(n == 9)},{n % 50:06d}\n" for n in range(COUNT))
+    assert read(tmp_path, "a,b,c,d\n" + rows, column="d", radix="decimal").values[51] == 1
+
+
+def test_bytes_of_all_kinds_are_no_record(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"capture\.csv"):
+        read(tmp_path, bytes(range(1, 256)) * 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "fs_hz"), [("X", None), ("Second", 1.0), ("X (ms)", 1000.0), ("Index", None)], ids=str
+)
+def test_a_column_that_counts_lines_is_time_only_by_its_name_or_unit(
+    tmp_path: Path, name: str, fs_hz: float | None
+) -> None:
+    record = read(tmp_path, f"{name},v\n" + "".join(f"{n},{v}\n" for n, v in enumerate(VALUES.tolist())))
+    np.testing.assert_array_equal(record.values, VALUES)
+    assert record.fs_hz == fs_hz
