@@ -149,7 +149,7 @@ def record(
 
 def _list_gates(*, thd: float | None, **least: float | None) -> list[Gate]:
     """The limits by what is asked of each figure: at least so much of those by name, of THD at most."""
-    from qanalysis.converters.spectrum.row import read_figure, read_thd
+    from qanalysis.converters.spectrum.limits import read_figure, read_thd
     from qanalysis.results.gates import Gate
 
     columns = {"enob": "enob_ieee", "sinad": "sinad_db", "snr": "snr_db", "sfdr": "sfdr_dbc", "npr": "npr_db"}

@@ -9,7 +9,8 @@ told and stored.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from qanalysis.arrays import Reals
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.converters.doctor import examine_record
-from qanalysis.converters.findings import WHOLE_VALUES, Finding
+from qanalysis.converters.findings import WHOLE_VALUES, WITHHELD, Finding
 from qanalysis.converters.linearity.linearity import Linearity, measure_linearity, withhold_linearity
 from qanalysis.converters.linearity.options import LinearityOptions
 from qanalysis.converters.linearity.pairs import judge_evenness, measure_pairs
@@ -37,7 +38,7 @@ from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.sinefit import read_samples
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum, describe_spectrum
 from qanalysis.converters.spectrum.withheld import withhold_figures
-from qanalysis.notation import quote
+from qanalysis.notation import quote, shorten
 from qanalysis.results.gates import Gate, hold_gates
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
@@ -121,7 +122,22 @@ def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> S
 
     Numbers whose file fixes their range (a WAV of floats: -1 to 1) are spread over the range.
     """
-    options = options or SpectrumOptions()
+    with _name_record(record):
+        return _analyze(record, options or SpectrumOptions())
+
+
+@contextmanager
+def _name_record(record: Record) -> Iterator[None]:
+    """What is wrong with the samples leaves with the name of their file."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if record.name in text else f"{shorten(record.name, 80)}: {text}") from None
+
+
+def _analyze(record: Record, options: SpectrumOptions) -> Spectrum:
+    """The spectrum, by what the record is: of uneven times, of volts, of two rails, of one channel."""
     if record.uneven:
         even = replace(record, uneven=False)
         return withhold_figures(analyze_capture(even, options), _tell_uneven())
@@ -214,7 +230,7 @@ def _tell_uneven() -> Finding:
         "The figures are withheld: the samples were not taken in even steps, which a spectrum needs. Resample them, "
         "or state fs where the times are wrong and the steps are even."
     )
-    return Finding("figures-withheld", text)
+    return Finding(WITHHELD, text)
 
 
 def _spread(record: Record, options: SpectrumOptions) -> tuple[Reals, SpectrumOptions]:

@@ -85,7 +85,7 @@ def _find_period_faults(spectrum: Spectrum, found: list[Finding]) -> list[Findin
         return []
     cycles = abs(round(spectrum.cycles) if spectrum.coherent else spectrum.cycles)
     rate = spectrum.fs_hz or 1.0
-    fault = judge_period(cycles * rate / spectrum.samples, fs_hz=rate, samples=spectrum.samples)
+    fault = judge_period(cycles * rate / spectrum.samples, fs_hz=spectrum.fs_hz, samples=spectrum.samples)
     return [fault] if fault is not None and all(finding.code != fault.code for finding in found) else []
 
 

@@ -282,21 +282,23 @@ def find_coherent_hz(fs_hz: float, samples: int, near_hz: float) -> float:
     return float(prime[np.argmin(np.abs(prime - wanted))]) * fs_hz / samples
 
 
-def judge_period(frequency_hz: float, *, fs_hz: float, samples: int) -> Finding | None:
+def judge_period(frequency_hz: float, *, fs_hz: float | None, samples: int) -> Finding | None:
     """What is wrong with the number of periods in the record:
     a common divisor with M ("locked-period"), or no whole number ("leakage").
 
     None where J is whole and relatively prime to M. The value is the divisor, or the distance to the nearest whole
-    number.
+    number. Without a rate the frequency is a share of it.
 
     >>> judge_period(128, fs_hz=4096, samples=4096).value
     128.0
     """
-    cycles = count_cycles(frequency_hz, fs_hz=fs_hz, samples=samples)
-    if samples < 3 or not 0 < frequency_hz <= fs_hz / 2:
+    rate = fs_hz or 1.0
+    cycles = count_cycles(frequency_hz, fs_hz=rate, samples=samples)
+    if samples < 3 or not 0 < frequency_hz <= rate / 2:
         return None
-    better = find_coherent_hz(fs_hz, samples, frequency_hz)
-    way_out = f"use {si(better, 'Hz', digits=9)}, {round(better / fs_hz * samples)} periods"
+    better = find_coherent_hz(rate, samples, frequency_hz)
+    place = "" if fs_hz is None else f"{si(better, 'Hz', digits=9)}, "
+    way_out = f"use {place}{round(better / rate * samples)} periods"
     if not cycles.is_integer():
         text = (
             f"{plain(cycles, digits=6)} periods in {samples} samples are no whole number: a plain transform "

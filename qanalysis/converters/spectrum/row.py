@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from qanalysis.converters.choices import Average, FullScaleWave
 from qanalysis.converters.converter import LsbConvention
-from qanalysis.converters.findings import CONTRADICTIONS, Finding, tell_guess
+from qanalysis.converters.findings import CONTRADICTIONS, WITHHELD, Finding, tell_guess
 from qanalysis.converters.lines import Line, LineTable, tell, write_cell
 from qanalysis.converters.spectrum.components import Component
 from qanalysis.converters.spectrum.spellings import tell_band, tell_component, tell_frequency, tell_interval
@@ -275,11 +274,15 @@ class RecordRow(RowType):
     @property
     def headline(self) -> str:
         """The figures one asks for first, in a sentence; a width that was guessed stands beside the ENOB."""
+        if self.withheld:
+            return "No figures: they are withheld."
         if self._is_noise:
             return f"No tone: {self._tell_noise()}{self._averaged}."
         cells = ((self.sinad_db, "dB"), (self.enob_ieee, "bit"), (self.sfdr_dbc, "dBc"))
         sinad, bits, sfdr = (write_cell(*cell) for cell in cells)
-        return f"SINAD {sinad}, ENOB {bits}{_at(tell_guess(self.bits, self.findings))}, SFDR {sfdr}{self._averaged}."
+        doubt = f", more than {self.bits} bits can give" if self.contradicted else ""
+        guess = _at(tell_guess(self.bits, self.findings))
+        return f"SINAD {sinad}, ENOB {bits}{guess}{doubt}, SFDR {sfdr}{self._averaged}."
 
     @property
     def _is_noise(self) -> bool:
@@ -309,8 +312,15 @@ class RecordRow(RowType):
         return any(finding.code in CONTRADICTIONS for finding in self.findings)
 
     @property
+    def withheld(self) -> bool:
+        """Whether no figure of the record can be defended, as a finding says."""
+        return any(finding.code == WITHHELD for finding in self.findings)
+
+    @property
     def lines(self) -> tuple[Line, ...]:
-        """The figures in the order in which one reads them, each with its convention; of noise no dashes."""
+        """The figures in the order in which one reads them, each with its convention; of noise, and of withheld ones,
+        no dashes.
+        """
         full = f"0 dBFS: rms of a full-range {'sine' if self.full_scale == 'sine' else 'square (dc)'}"
         scale = f"full scale{_at(tell_guess(self.bits, self.findings))}"
         order = f"HD2 to HD{self.harmonics_counted}, folded"
@@ -342,7 +352,8 @@ class RecordRow(RowType):
             tell(self, "window", f"{self.side_bins} side bins, {self.samples:,} samples", self.window),
             tell(self, "lsb", step, None if self.lsb is None else plain(self.lsb, digits=4)),
         )
-        kept = ("fundamental_hz",) if self._is_noise else tuple(line.column for line in lines)
+        every = () if self.withheld else tuple(line.column for line in lines)
+        kept = ("fundamental_hz",) if self._is_noise else every
         return tuple(line for line in lines if line.column in kept or getattr(self, line.column) is not None)
 
     @property
@@ -373,18 +384,6 @@ class RecordRow(RowType):
             if self.harmonics
             else ()
         )
-
-
-def read_figure(name: str) -> Callable[[RecordRow], float | None]:
-    """How a limit reads a column: a row that contradicts itself has no figure to hold against it."""
-    return lambda row: None if row.contradicted else getattr(row, name)
-
-
-def read_thd(row: RecordRow) -> float | None:
-    """THD as a limit is held against it: below the noise the upper end of its interval."""
-    if row.contradicted:
-        return None
-    return row.thd_ci95_db[1] if row.thd_below_noise and row.thd_ci95_db else row.thd_dbc
 
 
 def list_harmonic_lines(row: RecordRow) -> list[tuple[str, ...]]:

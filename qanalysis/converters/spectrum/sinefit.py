@@ -80,12 +80,14 @@ def read_samples(record: ArrayLike) -> Doubles:
             f"a record is one channel, one-dimensional; this one has shape {values.shape}: choose a row or column"
         )
     if values.size < SHORTEST:
-        raise ValueError(f"the record has {values.size} samples; a spectrum and a sine fit need at least {SHORTEST}")
+        raise ValueError(
+            f"the record has {values.size} samples; a spectrum and a sine fit need at least {SHORTEST}: capture more"
+        )
     finite = np.isfinite(values)
     if not finite.all():
         raise ValueError(
-            f"the record has {values.size - finite.sum()} samples that are not finite, "
-            f"the first at {int(np.argmin(finite))}; cut or repair them"
+            f"{values.size - finite.sum()} of {values.size} samples are not finite (NaN or infinite), the first is "
+            f"sample {int(np.argmin(finite))}, counted from 0; cut the record before it, or repair them"
         )
     return values
 

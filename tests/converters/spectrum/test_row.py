@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from qanalysis.converters.findings import Finding
-from qanalysis.converters.spectrum.row import RecordRow, read_thd
+from qanalysis.converters.spectrum.limits import read_thd
+from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.spectrum import Spectrum, analyze_spectrum, describe_spectrum
 from qanalysis.results.columns import names_of
 from qanalysis.results.document import parse_document, to_json

@@ -146,7 +146,7 @@ def test_a_peak_between_bins_is_guessed_within_a_tenth_of_a_bin() -> None:
     [
         ([1, 2, 3], r"the record has 3 samples; a spectrum and a sine fit need at least 16"),
         (np.ones((2, 20)), r"one channel, one-dimensional; this one has shape \(2, 20\)"),
-        ([0.0] * 20 + [np.nan, np.inf], r"has 2 samples that are not finite, the first at 20"),
+        ([0.0] * 20 + [np.nan, np.inf], r"2 of 22 samples are not finite \(NaN or infinite\), the first is sample 20"),
         (np.ones(20) * 1j, r"the record is complex"),
         ([object()] * 20, r"the record is not made of numbers"),
         (["a"] * 20, r"could not convert string to float"),

@@ -202,10 +202,19 @@ def _find_time(layout: Layout, roles: Sequence[Role], taken: Sequence[int | None
     weak = [number for number in free if _is_weak_time(layout.columns[number]) and roles[number] in {"axis", "counter"}]
     if weak and len(layout.columns) > 1:
         return weak[0], not _is_index(layout.columns[weak[0]]) and not _rises_by_one(layout, weak[0])
-    first = next((number for number in free if not _stands(layout, number)), None)
-    if first is not None and len(layout.columns) > 1 and roles[first] in {"axis", "counter"}:
-        return first, False
-    return None, False
+    rising = [number for number in free if not _stands(layout, number)][:2]
+    rising = rising[:1] if len(rising) > 1 and roles[rising[1]] not in {"axis", "counter"} else rising
+    if not rising or len(layout.columns) < 2 or roles[rising[0]] not in {"axis", "counter"}:
+        return None, False
+    # Beside numbers of samples, what rises in other steps and has no name is their times.
+    has_times = len(rising) > 1 and _counts_by_one(layout, rising[0]) and not _counts_by_one(layout, rising[1])
+    return rising[1 if has_times and layout.columns[rising[1]].name.startswith("column ") else 0], False
+
+
+def _counts_by_one(layout: Layout, number: int) -> bool:
+    """Whether a column rises by one a line."""
+    values = read_evidence(layout, number)
+    return values.size > 1 and bool((np.diff(values) == 1).all())
 
 
 def _rises_by_one(layout: Layout, number: int) -> bool:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from qanalysis.converters.records.text.cells import FormError, find_form
-from qanalysis.converters.records.text.rates import is_marked
+from qanalysis.converters.records.text.rates import is_marked, is_unit, strip_comment
 
 _LOOK = 200  # lines that settle the delimiter
+_FEWEST = 8  # rows of which a counter is told
+_WORD = 4  # digits of a binary word that fractions do not have by chance
 DELIMITERS = {"\t": "tab", ";": "semicolon", ",": "comma", "|": "bar", None: "blanks", "": "lines"}
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
@@ -77,10 +81,34 @@ def _find_comma(rows: Sequence[str], lines: Sequence[str]) -> tuple[str | None, 
     quoted = any('"' in line for line in lines)
     lone = [row.split(",") for row in rows if row.count(",") == 1]
     fractions = len(lone) * 2 > len(rows) and not any("." in row for row in rows) and not quoted
-    zeros = fractions and any(re.fullmatch(r"0\d+", tail.strip()) or whole.strip() == "-0" for whole, tail in lone)
-    if zeros or (fractions and _has_plain_head(lines)):
+    if fractions and (any(whole.strip() == "-0" for whole, _tail in lone) or _has_plain_head(lines)):
+        return None, True
+    zeros = fractions and any(re.fullmatch(r"0\d+", tail.strip()) for _whole, tail in lone)
+    if zeros and not _are_pairs(lone) and not _has_two_names(lines):
         return None, True
     return ",", quoted and _has_decimal_comma([cell for line in lines[-_LOOK:] for cell in split_cells(line, ",")])
+
+
+def _are_pairs(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether rows of two cells are two columns: the first counts, or the second holds binary or hexadecimal words."""
+    wholes, tails = ([row[place].strip() for row in rows] for place in (0, 1))
+    if len(rows) >= _FEWEST and sum(map(str.isdigit, tails)) * 10 < len(rows) * 9:
+        return True
+    if len(set(map(len, tails))) == 1 and len(tails[0]) >= _WORD and not set("".join(tails)) - set("01"):
+        return True
+    numbers = [int(whole) for whole in wholes if re.fullmatch(r"[+-]?\d{1,18}", whole)]
+    steps = Counter(later - earlier for earlier, later in pairwise(numbers))
+    usual, times = steps.most_common(1)[0] if steps else (0, 0)
+    return len(rows) >= _FEWEST and usual > 0 and times * 10 >= 9 * (len(rows) - 2)
+
+
+def _has_two_names(lines: Sequence[str]) -> bool:
+    """Whether a line of two names, of which the second is no unit, stands above the first line of numbers."""
+    for line in lines[:_LOOK]:
+        cells = [cell.strip() for cell in strip_comment(line).split(",")]
+        if len(cells) == 2 and all(cell[:1].isalpha() for cell in cells):
+            return not is_unit(cells[1])
+    return False
 
 
 def _find_blanks(rows: Sequence[str]) -> tuple[str | None, bool]:

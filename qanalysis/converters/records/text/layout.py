@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qanalysis.converters.choices import Radix
 from qanalysis.converters.records.samples import RecordError, name_some
@@ -24,9 +24,9 @@ from qanalysis.converters.records.text.cells import (
     parse_cells,
 )
 from qanalysis.converters.records.text.delimiters import find_decimal, is_comment, split_cells
-from qanalysis.converters.records.text.dialects import CLOCK, COUNT_UNITS, MARKS, RADIX_WORDS, STAMPS
+from qanalysis.converters.records.text.dialects import CLOCK, COUNT_UNITS, MARKS, RADIX_WORDS, SEGMENT_LINE, STAMPS
 from qanalysis.converters.records.text.encoding import TextFile
-from qanalysis.converters.records.text.rates import bare_unit, is_unit, split_unit, strip_comment
+from qanalysis.converters.records.text.rates import bare_unit, find_rate, is_unit, split_unit, strip_comment
 from qanalysis.notation import quote
 
 _LOOK = 200  # lines that settle the delimiter and the forms
@@ -263,8 +263,8 @@ def _find_first(head: Sequence[str], delimiter: str | None, columns: Sequence[Co
     first = None
     for number, line in enumerate(head):
         cells = _read_sample(line, delimiter, columns)
-        if cells is None or (delimiter is None and not columns[0].matches(cells[0])):
-            if first is not None and not is_comment(line, delimiter):
+        if cells is None or _is_key(line, cells, delimiter, columns):
+            if first is not None and (not line.strip() or not is_comment(line, delimiter)):
                 first = None  # a key with its value was taken for a sample
             continue
         if is_hex and number == 0 and line.strip().casefold() in {"adc", "dac"}:
@@ -273,6 +273,15 @@ def _find_first(head: Sequence[str], delimiter: str | None, columns: Sequence[Co
         if not _has_words_beside(cells, columns):
             return first
     return first
+
+
+def _is_key(line: str, cells: Sequence[str], delimiter: str | None, columns: Sequence[Column]) -> bool:
+    """Whether a line is a key and its value: in blanks between them, or with a rate where samples have their values."""
+    if delimiter is None:
+        return not columns[0].matches(cells[0])
+    start = next(place for place, column in enumerate(columns) if column.has_values)
+    is_word = start > 0 and columns[start - 1].is_empty and cells[start - 1][:1].isalpha()
+    return is_word and find_rate([line], delimiter) is not None
 
 
 def _has_words_beside(cells: Sequence[str], columns: Sequence[Column]) -> bool:
@@ -334,14 +343,10 @@ def _name_columns(columns: Sequence[Column], header: Sequence[str], delimiter: s
         break
     names = _join_units(names or units, len(columns))
     return tuple(
-        Column(
-            _pick(names, place).rstrip(":").strip() or column.name,
-            _find_unit(_pick(names, place), _pick(units, place)),
-            column.form,
-            column.stamp,
-            column.radix,
-            column.fault,
-            column.is_empty,
+        replace(
+            column,
+            name=_pick(names, place).rstrip(":").strip() or column.name,
+            unit=_find_unit(_pick(names, place), _pick(units, place)),
         )
         for place, column in enumerate(columns)
     )
@@ -384,6 +389,8 @@ def _read_words(line: str, delimiter: str | None, columns: Sequence[Column], wid
     if len(columns) == 1 and not delimiter and not commented:
         delimiter = ""  # one name, of several words or not
     cells = [cell.strip() for cell in split_cells(text, delimiter)] if text else []
+    if len(cells) == 1 and delimiter == "\t" and not SEGMENT_LINE.fullmatch(text):
+        cells = re.split(r" {2,}", text.strip())  # ngspice lays names out with blanks
     while cells and not cells[-1]:
         cells.pop()
     if len(cells) < width or ((commented or not delimiter) and len(cells) > len(columns)):

@@ -145,7 +145,9 @@ def _find_rate(layout: Layout, choice: Choice, raw: NDArray[np.float64] | None, 
         return _take_stated(stated)
     scale = unit or 1.0
     times = raw if scale == 1 else raw * scale
-    return _settle(measure_times(times, find_last_digit(cells) * scale, column.name, numbers.find_line), stated)
+    digit = find_last_digit(cells) * scale
+    is_guess = unit is None and not choice.is_time
+    return _settle(measure_times(times, digit, column.name, numbers.find_line, is_guess=is_guess), stated)
 
 
 def _counts_samples(raw: NDArray[np.float64]) -> bool:

@@ -66,10 +66,17 @@ def find_last_digit(cells: Sequence[str]) -> float:
     return float(f"1e{max(tops, default=1) - significant}")
 
 
-def measure_times(times: NDArray[np.float64], last_digit: float, name: str, find_line: Callable[[int], int]) -> Timing:
+def measure_times(
+    times: NDArray[np.float64],
+    last_digit: float,
+    name: str,
+    find_line: Callable[[int], int],
+    *,
+    is_guess: bool = False,
+) -> Timing:
     """The rate and the evenness of times (samples,) in seconds, written in units of `last_digit` seconds.
 
-    `find_line` says in which line, from 1, a sample stands.
+    `find_line` says in which line, from 1, a sample stands; `is_guess` that nothing names the column or its seconds.
     """
     if times.size < 2:
         return Timing(None, None, ())
@@ -91,8 +98,8 @@ def measure_times(times: NDArray[np.float64], last_digit: float, name: str, find
         coarse = last_digit / span
         within = f", within {percent(coarse)} as its times are written" if coarse > _COARSE else ""
         text = (
-            f"fs is {si(fs_hz, 'Hz', digits=7)}, from the mean step of column {quote(name)}{within}. State fs where "
-            "that is wrong."
+            f"fs is {si(fs_hz, 'Hz', digits=7)}, from the mean step of column {quote(name)}"
+            f"{', taken as seconds' * is_guess}{within}. State fs where that is wrong."
         )
         missing = _tell_missing(times, name, find_line) if last_digit > _FINE * step else ()
         return Timing(fs_hz, None, (Finding("sample-rate", text, fs_hz), *missing))

@@ -233,6 +233,23 @@ EXAMPLES = {
     "sampling-frequency": Example("Sampling Frequency [kHz]: 5\nChannel A\n", lambda n, t, v, c, u: f"{v:.4f}\n"),
     "megasamples": Example("# Rate: 5 MS/s\nvolts\n", lambda n, t, v, c, u: f"{v:.4f}\n", fs_hz=5e6),
     "interval-us": Example("Interval,200 us\nUnit,mV\nIndex,Value\n", lambda n, t, v, c, u: f"{n},{v:.4f}\n"),
+    "yokogawa-two": Example(
+        "Header Size,16\nModel Name,DLM4000\nTraceName,CH1,CH2\nSampleRate,5.0E+03,5.0E+03\nHResolution,2E-04,2E-04\n\n",
+        lambda n, t, v, c, u: f",{v:.5E},{u:.5E},\n",
+    ),
+    "yokogawa-no-blank-line": Example(
+        "Header Size,16\nModel Name,DL850\nHResolution,2.0E-04\n", lambda n, t, v, c, u: f",{v:.5E}\n"
+    ),
+    "labview-no-times": Example(
+        "X_Columns\tNo\n***End_of_Header***\t\nDelta_X\t2.0E-4\t\n***End_of_Header***\t\t\nX_Value\tVoltage\tComment\n",
+        lambda n, t, v, c, u: f"\t{v:.6f}\n",
+    ),
+    "ngspice": Example(
+        f" Index   time            v(out)          \n{'-' * 50}\n", lambda n, t, v, c, u: f"{n}\t{t:.6e}\t{v:.6e}\t\n"
+    ),
+    "counter-and-times-unnamed": Example("", lambda n, t, v, c, u: f"{n},{t:.6f},{v:.4f}\n"),
+    "counter-and-padded-codes": Example("n,adc\n", lambda n, t, v, c, u: f"{n},{c:04d}\n", codes=True, fs_hz=None),
+    "counter-and-padded-codes-unnamed": Example("", lambda n, t, v, c, u: f"{n},{c:05d}\n", codes=True, fs_hz=None),
     "bars": Example("| time | v |\n", lambda n, t, v, c, u: f"| {t:.6f} | {v:.4f} |\n"),
 }
 
@@ -263,3 +280,25 @@ def test_the_unit_of_a_dialect_is_that_of_its_samples(tmp_path: Path, name: str)
 def test_a_dialect_has_no_finding_but_of_what_was_passed_over(tmp_path: Path, name: str) -> None:
     known = {"header-lines", "footer-lines", "column", "sample-rate", "decimal-comma"}
     assert {finding.code for finding in read(tmp_path, EXAMPLES[name]).guesses} <= known
+
+
+@pytest.mark.parametrize("head", ["n,adc\n", ""], ids=["named", "unnamed"])
+@pytest.mark.parametrize("spelling", ["010b", "012b", "04x", "04d"])
+def test_words_of_one_width_beside_a_counter_are_no_fractions(tmp_path: Path, spelling: str, head: str) -> None:
+    words = CODES + 300  # of zeros in front, as fractions of a decimal comma have them
+    path = tmp_path / "words.csv"
+    path.write_text(head + "".join(f"{n},{word:{spelling}}\n" for n, word in enumerate(words.tolist())))
+    np.testing.assert_array_equal(read_record(path).values, words)
+
+
+def test_a_rate_of_unnamed_times_says_that_seconds_are_taken(tmp_path: Path) -> None:
+    record = read(tmp_path, EXAMPLES["counter-and-times-unnamed"])
+    assert "taken as seconds" in next(note.text for note in record.guesses if note.code == "sample-rate")
+
+
+@pytest.mark.parametrize("start", [-0.024, -3.0], ids=["with-minus-zero", "without"])
+def test_a_lone_column_of_decimal_commas_is_one_column(tmp_path: Path, start: float) -> None:
+    volts = VOLTS + start
+    path = tmp_path / "commas.csv"
+    path.write_text("".join(f"{v:.4f}\n".replace(".", ",") for v in volts.tolist()))
+    np.testing.assert_allclose(read_record(path).values, volts, atol=5.1e-5)  # half of the last digit
