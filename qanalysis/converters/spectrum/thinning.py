@@ -101,7 +101,8 @@ def _sum_blocks(values: Doubles, blocks: int, table: Doubles) -> Doubles:
         some, part = sums[top : top + _ROWS_AT_ONCE], rows[top : top + _ROWS_AT_ONCE]
         for start in range(0, length, step):
             some += part[:, start : start + step] @ table[start : start + step]
-    return sums / length
+    sums /= length
+    return sums
 
 
 def thin_head(head: Doubles) -> Thinned:
