@@ -21,7 +21,7 @@ from qanalysis.converters.records.samples import QUANTIZATION_RMS
 
 SIDE = 8
 FEWEST = 64  # samples that tell weights from noise
-_LOOK = 2**12
+_LOOK, _GLANCE = 2**12, 2**10
 OUTLYING = 8.0  # deviations: of 2^26 samples of Gaussian noise one is so far out once in ten million records
 _HEALED = 4.5
 # Corners of a triangle and edges of a square are as large as one another, wrong samples are larger than either.
@@ -137,9 +137,9 @@ def measure_spread(values: Doubles) -> float:
 
 
 def foretell_spread(values: Doubles, step: float) -> float:
-    """The deviation of what neighbours leave of a sample, over the first 2^12 of `values` (samples,)."""
-    part = values[:_LOOK]
-    errors = np.convolve(part - part.mean(), _fit_taps(values), mode="valid")
+    """The deviation of what neighbours leave of a sample, over the first 2^10 of `values` (samples,), 64 at least."""
+    part = values[:_GLANCE]
+    errors = np.convolve(part - part.mean(), _fit_taps(part), mode="valid")
     return max(measure_spread(errors), step * QUANTIZATION_RMS)
 
 
