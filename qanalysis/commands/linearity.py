@@ -30,6 +30,7 @@ from qanalysis.commands.options import (
 if TYPE_CHECKING:
     from qanalysis.converters.linearity.linearity import Linearity
     from qanalysis.reports.pictures import Chart
+    from qanalysis.results.gates import Gate
 
 
 def linearity(
@@ -92,9 +93,7 @@ def linearity(
     from qanalysis.converters.captures import describe_tested, measure_capture, open_tested, tabulate_capture
     from qanalysis.converters.choices import check_reference, check_test, check_transfer
     from qanalysis.converters.linearity.options import LinearityOptions
-    from qanalysis.converters.linearity.row import read_dnl, read_inl
     from qanalysis.quantizers.quantizer import check_fs_over
-    from qanalysis.results.gates import Gate
 
     targets = check_outputs(out)
     ends = None if drive is None else parse_span(drive, "--drive")
@@ -126,13 +125,21 @@ def linearity(
     record = open_tested(file, reading, options)
     found = measure_capture(record, options)
     row = describe_tested(record, found)
-    gates = (
-        Gate("--max-dnl", "dnl", "at most", max_dnl, read_dnl),
-        Gate("--max-inl", "inl", "at most", max_inl, read_inl),
-        Gate("--max-missing", "missing_codes", "at most", max_missing),
-    )
+    gates = _list_gates(max_dnl, max_inl, max_missing)
     table = keep_typed(tabulate_capture(row, record, reading, options, gates=gates), range=span, drive=drive)
     deliver(table, targets, as_json=as_json, draw=lambda: _draw_linearity(found))
+
+
+def _list_gates(dnl: float | None, inl: float | None, missing: int | None) -> list[Gate]:
+    """The limits, all of which a figure may reach and not pass."""
+    from qanalysis.converters.linearity.row import read_dnl, read_inl
+    from qanalysis.results.gates import Gate
+
+    return [
+        Gate("--max-dnl", "dnl", "at most", dnl, read_dnl),
+        Gate("--max-inl", "inl", "at most", inl, read_inl),
+        Gate("--max-missing", "missing_codes", "at most", missing),
+    ]
 
 
 def _draw_linearity(found: Linearity) -> list[Chart]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shlex
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
+from typer.testing import CliRunner
 
 import qanalysis.cli
 from qanalysis.converters import choices, findings
@@ -212,6 +215,27 @@ def test_options_are_those_of_the_command(name: str) -> None:
     assert sorted([*limits, *others]) == sorted(options)
     assert all(limit.startswith(("--min-", "--max-")) for limit in limits)
     assert not any(option.startswith(("--min-", "--max-")) for option in others)
+
+
+def test_the_commands_that_are_shown_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, n = np.random.default_rng(0), np.arange(4096)
+    codes = [
+        np.rint(2000 * np.sin(2 * np.pi * 401 * n / 4096 + phase) + rng.normal(0, 0.5, 4096)) for phase in range(3)
+    ]
+    rows = zip(n * 2e-6, codes[0] * 5e-4, strict=True)
+    Path(tmp_path, "scope.csv").write_text("TIME,CH1\n" + "".join(f"{time:.6e},{volts:.5e}\n" for time, volts in rows))
+    for place, record in enumerate(codes, 1):
+        np.save(tmp_path / f"run{place}.npy", record.astype(np.int16))
+    inputs = np.linspace(-0.001, 3.301, 4 * 4096)
+    found = np.clip(np.floor(inputs / 3.3 * 4096 + 0.5), 0, 4095).astype(int)
+    pairs = "".join(f"{volts:.6f},{code}\n" for volts, code in zip(inputs, found, strict=True))
+    Path(tmp_path, "sweep.csv").write_text(f"vin,code\n{pairs}")
+    monkeypatch.chdir(tmp_path)
+    shown = re.findall(r"^    qanalysis (.*)$", TEXT, re.MULTILINE)
+    assert len(shown) == 3
+    for line in shown:
+        answer = CliRunner().invoke(qanalysis.cli.app, shlex.split(line, comments=True))
+        assert answer.exit_code == 0, answer.output
 
 
 def test_readme_leads_here() -> None:

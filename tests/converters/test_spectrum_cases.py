@@ -350,7 +350,7 @@ def test_bad_options_are_refused(options: dict, message: str) -> None:
     ("record", "message"),
     [
         ([1, 2, 3], r"the record has 3 samples"),
-        ([0.0] * 99 + [np.nan], r"1 samples that are not finite, the first at 99"),
+        ([0.0] * 99 + [np.nan], r"1 of 100 samples are not finite \(NaN or infinite\), the first is sample 99"),
         (np.zeros((3, 100)), r"has shape \(3, 100\)"),
     ],
     ids=["three samples", "NaN", "three channels"],
