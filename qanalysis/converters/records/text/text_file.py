@@ -68,7 +68,7 @@ def read_text(path: Path, reading: Reading) -> Samples:
 def _read_dump(text: TextFile, dump: Dump, place: str) -> Samples:
     """A text whose words follow each other."""
     values, notes = read_dump(text, dump, place)
-    rate = _take_stated(find_rate(dump.header, None))
+    rate = _take_stated(find_rate(dump.header, None, decimal_comma=dump.form.decimal_comma))
     notes = (*_tell_lines(dump.first, dump.footer), *notes, *rate.notes)
     return _describe(values, dump.form, "", rate, notes)
 
@@ -129,7 +129,7 @@ def _describe(
 
 def _find_rate(layout: Layout, choice: Choice, raw: NDArray[np.float64] | None, numbers: Numbers) -> _Rate:
     """The rate from the column of times and from the header, whichever is there."""
-    stated = find_rate(layout.facts, layout.delimiter)
+    stated = find_rate(layout.facts, layout.delimiter, decimal_comma=layout.decimal_comma)
     if raw is None or choice.time is None:
         return _take_stated(stated)
     column = choice.columns[choice.time]
