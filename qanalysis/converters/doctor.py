@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from qanalysis.converters.faults.bits import (
 from qanalysis.converters.faults.clipping import find_clipping
 from qanalysis.converters.faults.flattery import find_flattery
 from qanalysis.converters.faults.interruptions import find_interruptions
-from qanalysis.converters.faults.levels import find_step
+from qanalysis.converters.faults.levels import find_step, tally_codes, tally_values
 from qanalysis.converters.faults.quiet import is_quiet
 from qanalysis.converters.faults.repetition import find_repetition
 from qanalysis.converters.faults.saturation import find_saturation
@@ -63,8 +64,7 @@ def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Fi
     if finite.size and finite.min() == finite.max():
         found.append(_describe_constant(record, float(finite[0])))
     elif finite.size:
-        found += find_clipping(finite, record)
-        found += [finding for find in _FINDERS if (finding := find(record)) is not None]
+        found += _find_faults(record, finite)
         if finite.size == record.values.size:
             found += _find_breaks(record, spectrum, found)
     if spectrum is None:
@@ -74,6 +74,15 @@ def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Fi
     found += find_flattery(record, spectrum)
     known = {finding.code for finding in spectrum.findings}
     return tuple(finding for finding in found if finding.code not in known)
+
+
+def _find_faults(record: Record, finite: NDArray[np.float64]) -> list[Finding]:
+    """What levels and codes show, whatever the signal is; `finite` are the values that are."""
+    tally = tally_values(finite) if record.codes is None else tally_codes(record.codes)
+    found = find_clipping(finite, record, tally)
+    finders: list[Callable[[Record], Finding | None]] = [*_FINDERS]
+    finders.insert(finders.index(find_swapped_bits), partial(find_stuck_bits, levels=tally[0]))
+    return found + [finding for find in finders if (finding := find(record)) is not None]
 
 
 def _find_period_faults(spectrum: Spectrum, found: list[Finding]) -> list[Finding]:
@@ -195,7 +204,6 @@ _FINDERS: tuple[Callable[[Record], Finding | None], ...] = (
     find_wrong_width,
     find_unused_bits,
     find_left_justified,
-    find_stuck_bits,
     find_swapped_bits,
     find_repetition,
     _find_offset,
