@@ -27,7 +27,7 @@ from qanalysis.converters.faults.clipping import find_clipping
 from qanalysis.converters.faults.flattery import find_flattery
 from qanalysis.converters.faults.interruptions import find_interruptions
 from qanalysis.converters.faults.levels import find_step, tally_codes, tally_values
-from qanalysis.converters.faults.quiet import is_quiet
+from qanalysis.converters.faults.quiet import judge_rest
 from qanalysis.converters.faults.repetition import find_repetition
 from qanalysis.converters.faults.saturation import find_saturation
 from qanalysis.converters.faults.sparkles import find_sparkles, tell_sparkles
@@ -105,20 +105,21 @@ def _find_breaks(record: Record, spectrum: Spectrum | None, found: list[Finding]
     """
     if {finding.code for finding in found} & _LINE_FAULTS:
         return []
-    step, whole = find_step(record), spectrum is not None and spectrum.samples == record.values.size
-    if spectrum is not None and whole and spectrum.sinefit and is_quiet(record.values, spectrum.sinefit, step):
-        return []
-    sparkles = find_sparkles(record.values, step)
-    told = tell_sparkles(record, sparkles)
-    if spectrum is None or spectrum.sinefit is None or not whole:
-        return told
-    omega = 2 * math.pi * _find_cycles(spectrum, spectrum.sinefit.cycles) / spectrum.samples
-    if not 0 < omega < math.pi:
-        return told
-    told += find_interruptions(record, sparkles.healed, omega, step)
+    step = find_step(record)
+    fit = spectrum.sinefit if spectrum is not None and spectrum.samples == record.values.size else None
+    if spectrum is None or fit is None:
+        return tell_sparkles(record, find_sparkles(record.values, step))
+    quiet, told = judge_rest(record.values, fit, step), list[Finding]()
+    if not quiet.sound:
+        sparkles = find_sparkles(record.values, step)
+        told = tell_sparkles(record, sparkles)
+        omega = 2 * math.pi * _find_cycles(spectrum, fit.cycles) / spectrum.samples
+        if not 0 < omega < math.pi:
+            return told
+        told += find_interruptions(record, sparkles.healed, omega, step)
     known = {finding.code for finding in (*found, *told, *spectrum.findings)}
-    if not known & {"clipping", "two-tone"} and not told:
-        saturation = find_saturation(record, spectrum.sinefit, spectrum.fs_hz or 1.0, step)
+    if not quiet.straight and not known & {"clipping", "two-tone"} and not told:
+        saturation = find_saturation(record, fit, spectrum.fs_hz or 1.0, step)
         told += [saturation] if saturation is not None else []
     return told
 

@@ -257,7 +257,7 @@ def _find_coding(
     if words.size < _FEWEST or (negative and told) or (samples.container_signed and samples.stated_bits is not None):
         return None, ()
     ends = _take_ends(words)
-    holds = 0 <= ends[0] and ends[1] < 1 << container
+    holds = ends[0] >= 0 and ends[1] < 1 << container
     patterns = words if holds else words & (1 << container) - 1
     width = bits or (container if negative else needed_bits(ends if holds else patterns, signed=False))
     if int(ends[1] if holds else patterns.max()) >> width:
