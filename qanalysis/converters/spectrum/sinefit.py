@@ -81,7 +81,8 @@ def read_samples(record: ArrayLike) -> Doubles:
         )
     if values.size < SHORTEST:
         raise ValueError(
-            f"the record has {values.size} samples; a spectrum and a sine fit need at least {SHORTEST}: capture more"
+            f"the record has {values.size} sample{'s' * (values.size != 1)}; a spectrum and a sine fit need at least "
+            f"{SHORTEST}: capture more"
         )
     finite = np.isfinite(values)
     if not finite.all():

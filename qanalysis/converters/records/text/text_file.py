@@ -141,7 +141,7 @@ def _find_rate(layout: Layout, choice: Choice, raw: NDArray[np.float64] | None, 
     unit = TIME_UNITS.get(column.unit.casefold())
     if raw.size > 1 and _counts_samples(raw) and unit is None and (stated is not None or not choice.is_time):
         return _take_stated(stated)
-    if not choice.is_time and not column.name.startswith("column "):
+    if not choice.is_time and (not column.name.startswith("column ") or _wraps(raw)):
         return _take_stated(stated)
     scale = unit or 1.0
     times = raw if scale == 1 else raw * scale
@@ -153,6 +153,13 @@ def _find_rate(layout: Layout, choice: Choice, raw: NDArray[np.float64] | None, 
 def _counts_samples(raw: NDArray[np.float64]) -> bool:
     """Whether numbers (samples,) rise by one a line."""
     return float(raw[-1] - raw[0]) == raw.size - 1 and float(raw[1] - raw[0]) == 1
+
+
+def _wraps(raw: NDArray[np.float64]) -> bool:
+    """Whether numbers (samples,) rise in whole steps and fall back, as a counter of few bits does."""
+    steps = np.diff(raw)
+    usual = float(np.median(steps[: 1 << 20])) if steps.size else 0.0
+    return usual > 0 and usual.is_integer() and bool((steps < 0).any())
 
 
 def _take_stated(stated: StatedRate | None) -> _Rate:

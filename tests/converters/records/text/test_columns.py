@@ -123,3 +123,12 @@ def test_an_axis_lies_close_to_a_straight_line() -> None:
     assert rises_evenly(jittered)
     assert rises_evenly(np.repeat(np.arange(100.0), 2))
     assert not rises_evenly(np.arange(200) + 20 * np.sin(np.arange(200)))
+
+
+@pytest.mark.parametrize("kinds", ["wrap value", "value wrap"])
+def test_a_counter_without_a_name_that_wraps_gives_no_times(tmp_path: Path, kinds: str) -> None:
+    path = tmp_path / "bare.csv"
+    path.write_text("\n".join(",".join(CELLS[kind](n) for kind in kinds.split()) for n in range(COUNT)) + "\n")
+    record = read_record(path)
+    np.testing.assert_array_equal(record.values, VALUES)
+    assert (record.fs_hz, record.uneven) == (None, False)
