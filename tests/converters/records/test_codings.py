@@ -156,5 +156,5 @@ def test_a_word_whose_sign_is_repeated_to_its_top_is_no_wider_converter() -> Non
 
 
 def test_words_of_more_bits_than_a_converter_has_are_refused_by_name() -> None:
-    with pytest.raises(RecordError, match=r"wide\.csv: gray words up to 4294967299 need 33 bits"):
-        resolve_codes(Samples(np.array([0, 2**32 + 3, 5])), "wide.csv", coding="gray")
+    with pytest.raises(RecordError, match=r"wide\.csv: sign-magnitude words up to 4294967295 need 33 bits"):
+        decode_words(np.array([0, 2**32 - 1]), "sign-magnitude", 33, "wide.csv")

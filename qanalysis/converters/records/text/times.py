@@ -82,7 +82,7 @@ def measure_times(
     """
     if times.size < 2:
         return Timing(None, None, ())
-    finite = -_LONGEST < float(times.min()) and float(times.max()) < _LONGEST
+    finite = float(times.min()) > -_LONGEST and float(times.max()) < _LONGEST
     bad = None if finite else find_first(times, lambda part: ~(np.abs(part) < _LONGEST))
     if bad is not None:
         text = f"Column {quote(name)} gives no sample rate: line {find_line(bad)} has no finite time. State fs."
@@ -222,7 +222,8 @@ def resample(times: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[N
 
     if not bool((np.abs(values) < _LARGEST).all()):
         raise RecordError(
-            "the record can not be resampled: it has samples that are not finite, or whose squares are not; take them out"
+            "the record can not be resampled: it has samples that are not finite, or whose squares are not; "
+            "take them out"
         )
     order = np.argsort(times, kind="stable")
     sorted_times, sorted_values = times[order], values[order]
