@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,3 +18,15 @@ Phasors = NDArray[np.complex128]
 Codes = NDArray[np.int64]
 #: A real array whose width is the caller's choice: float32 for tensors, float64 for converters.
 Reals = NDArray[Any]
+
+_LARGEST_BLOCK = 32_000_000  # bytes; glibc takes no more than 2^25 as a measure
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let glibc keep up to 64 MB of freed memory instead of returning it after every array; nothing on other systems.
+
+    It adapts to the largest block freed so far. Pages that are mapped anew for each array of a long record cost as
+    much time as its FFT.
+    """
+    np.empty(_LARGEST_BLOCK, np.uint8)

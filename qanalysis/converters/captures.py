@@ -258,6 +258,13 @@ def measure_capture(record: Record, options: LinearityOptions | None = None) -> 
 
 def _measure(record: Record, options: LinearityOptions) -> Linearity:
     if record.codes is None or record.bits is None:
+        finite = np.isfinite(record.values)
+        if not finite.all():
+            raise ValueError(
+                f"{record.name}: {finite.size - finite.sum()} of {finite.size} samples are not finite (NaN or "
+                f"infinite), the first is sample {int(np.argmin(finite))}, counted from 0; a linearity test counts "
+                "codes: take them out, or capture again"
+            )
         fault = (
             "holds numbers that are no whole ones: a linearity test counts codes; give the column of the converter's "
             "integers, and for inputs that stand beside them test pairs"

@@ -26,6 +26,7 @@ from qanalysis.converters.faults.clipping import find_clipping
 from qanalysis.converters.faults.flattery import find_flattery
 from qanalysis.converters.faults.interruptions import find_interruptions
 from qanalysis.converters.faults.levels import find_step
+from qanalysis.converters.faults.quiet import is_quiet
 from qanalysis.converters.faults.repetition import find_repetition
 from qanalysis.converters.faults.saturation import find_saturation
 from qanalysis.converters.faults.sparkles import find_sparkles, tell_sparkles
@@ -56,7 +57,8 @@ def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Fi
     ...     examine_record(read_record(file))[0].code
     'constant'
     """
-    finite = record.values[np.isfinite(record.values)]
+    sound = np.isfinite(record.values)
+    finite = record.values if sound.all() else record.values[sound]
     found = [*_find_non_finite(record.values, finite), *_find_shortness(record.values)]
     if finite.size and finite.min() == finite.max():
         found.append(_describe_constant(record, float(finite[0])))
@@ -94,10 +96,12 @@ def _find_breaks(record: Record, spectrum: Spectrum | None, found: list[Finding]
     """
     if {finding.code for finding in found} & _LINE_FAULTS:
         return []
-    step = find_step(record)
+    step, whole = find_step(record), spectrum is not None and spectrum.samples == record.values.size
+    if spectrum is not None and whole and spectrum.sinefit and is_quiet(record.values, spectrum.sinefit, step):
+        return []
     sparkles = find_sparkles(record.values, step)
     told = tell_sparkles(record, sparkles)
-    if spectrum is None or spectrum.sinefit is None or spectrum.samples != record.values.size:
+    if spectrum is None or spectrum.sinefit is None or not whole:
         return told
     omega = 2 * math.pi * _find_cycles(spectrum, spectrum.sinefit.cycles) / spectrum.samples
     if not 0 < omega < math.pi:
@@ -160,7 +164,10 @@ def _find_offset(record: Record) -> Finding | None:
         return None  # a guess from so few codes has no middle
     span = record.high - record.low
     top = record.high - (1.0 if record.codes is not None else 0.0)
-    offset = float(np.mean(record.values, where=np.isfinite(record.values))) - (record.low + top) / 2
+    mean = float(np.mean(record.values))
+    if not math.isfinite(mean):
+        mean = float(np.mean(record.values, where=np.isfinite(record.values)))
+    offset = mean - (record.low + top) / 2
     if abs(offset) <= NOTABLE_OFFSET * span:
         return None
     unit = "LSB" if record.codes is not None else "of the range −1 to 1"
@@ -176,14 +183,11 @@ def _find_rest(record: Record) -> Finding | None:
     """DC with noise of a few codes, at most 1.5 LSB rms and an eighth of the range: what a shorted input gives."""
     if record.codes is None or record.bits is None or record.codes.size < SHORTEST:
         return None
-    rms = float(record.values.std())
-    if rms > 1.5 or 8 * (int(np.ptp(record.values)) + 1) > 1 << record.bits:
+    levels = int(np.ptp(record.codes)) + 1
+    if 8 * levels > 1 << record.bits or (rms := float(record.values.std())) > 1.5:
         return None
     free = record.bits - max(0.0, math.log2(6.6 * rms))
-    text = (
-        f"The codes stay within {int(np.ptp(record.values)) + 1} levels, {plain(rms)} LSB rms: "
-        "DC, or a tone of a few LSB."
-    )
+    text = f"The codes stay within {levels} levels, {plain(rms)} LSB rms: DC, or a tone of a few LSB."
     return Finding("dc-only", f"{text} As noise on DC it leaves {free:.2f} noise-free bits, bits − log2(6.6 rms).", rms)
 
 

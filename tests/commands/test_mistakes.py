@@ -67,6 +67,7 @@ from tests.commands.asking import ask, make_ramp
         (["linearity", "ramp.csv", "--bits", "8", "--test", "ramp", "--confidence", "95"], "confidence is 95.0, must lie between 0 and 1"),
         (["linearity", "clean.csv", "--bits", "12", "--test", "sine"], "4096 samples are too few for the 4096 codes of 12 bits"),
         (["linearity", "volts.npy", "--bits", "12", "--test", "sine"], "volts.npy holds numbers that are no whole ones: a linearity test counts codes"),
+        (["linearity", "holes.npy", "--bits", "4", "--test", "ramp"], "samples are not finite"),
         (["linearity", "flat.npy", "--bits", "4", "--test", "ramp"], "all 200 samples are code 7"),
         (["linearity", "ramp.csv", "--bits", "0", "--test", "ramp"], "bits"),
         (["linearity", "ramp.csv", "--bits", "99999", "--test", "ramp"], "bits 99999 was given; converters have 1 to 32"),

@@ -20,6 +20,7 @@ from qanalysis.converters.records.code_words import (
 from qanalysis.converters.records.records import Record
 from qanalysis.notation import count, true_minus
 
+_FEW_LEVELS = 256  # show that most bits are not joined
 _FEWEST_FOR_BITS = 32  # levels: a bit rests by chance once in 2^31
 
 
@@ -28,9 +29,9 @@ def find_wrong_width(record: Record) -> Finding | None:
     if record.codes is None or record.bits is None:
         return None
     low, high = code_range(record.bits, signed=bool(record.signed))
-    outside = int(np.count_nonzero((record.codes < low) | (record.codes > high)))
-    if not outside:
+    if low <= int(record.codes.min()) and int(record.codes.max()) <= high:
         return None
+    outside = int(np.count_nonzero((record.codes < low) | (record.codes > high)))
     most, needed = int(record.codes.max()), needed_bits(record.codes, signed=bool(record.signed))
     span = true_minus(f"{low}..{high} of {record.bits} bits")
     if find_edge(record.codes, signed=bool(record.signed)) == record.bits:
@@ -114,10 +115,8 @@ def _find_tied_bits(levels: Codes, places: NDArray[np.intp]) -> Finding | None:
     """The first two of the bits `places` that are equal, or inverse, in all of the distinct `levels` (levels,)."""
     if places.size < 2:
         return None
-    signs = ((levels[:, np.newaxis] >> places & 1) * 2 - 1).astype(np.float32)
-    # Sums of 2^16 ones are exact in float32.
-    together = np.triu(np.abs(signs.T @ signs) == levels.size, 1)
-    pairs = np.argwhere(together)
+    few = _pair_bits(levels[:: max(levels.size // _FEW_LEVELS, 1)], places)
+    pairs = _pair_bits(levels, places) if few.size else few
     if not pairs.size:
         return None
     first, second = (int(places[index]) for index in pairs[0])
@@ -127,3 +126,10 @@ def _find_tied_bits(levels: Codes, places: NDArray[np.intp]) -> Finding | None:
         "two data lines are joined, or one is read twice."
     )
     return Finding("tied-bits", text, second)
+
+
+def _pair_bits(levels: Codes, places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Which two of the bits `places` are equal, or inverse, in all levels, (pairs, 2) indices."""
+    signs = ((levels[:, np.newaxis] >> places & 1) * 2 - 1).astype(np.float32)
+    # Sums of 2^16 ones are exact in float32.
+    return np.argwhere(np.triu(np.abs(signs.T @ signs) == levels.size, 1))

@@ -44,12 +44,15 @@ def find_held_end(values: Doubles) -> Stretch | None:
     """One value at the end of a record or at its start, longer than a sixteenth of it and four times longer than
     anywhere else; None where there is none.
     """
+    least = max(_TAIL_SAMPLES, values.size // _TAIL_SHARE)
+    if not any((part == part[0]).all() for part in (values[:least], values[-least:])):
+        return None
     starts, sizes = _find_runs(values)
     if sizes.size < 2:
         return None
     longest = int(np.argmax(sizes))
     others = np.delete(sizes, longest)
-    if longest not in (0, sizes.size - 1) or sizes[longest] < max(_TAIL_SAMPLES, values.size // _TAIL_SHARE):
+    if longest not in (0, sizes.size - 1) or sizes[longest] < least:
         return None
     if sizes[longest] < 4 * others.max() or others.size < _TAIL_SAMPLES:
         return None

@@ -38,7 +38,7 @@ def find_period(values: NDArray[np.float64]) -> int | None:
     100
     """
     block = min(_BLOCK, values.size // 2)
-    starts = np.arange(1, values.size // 2 + 1) if block else np.arange(0)
-    for place in range(block):
+    starts = np.flatnonzero(values[1 : values.size // 2 + 1] == values[0]) + 1 if block else np.arange(0)
+    for place in range(1, block):
         starts = starts[values[starts + place] == values[place]]
     return next((int(start) for start in starts[:_MOST_TRIED] if np.array_equal(values[start:], values[:-start])), None)

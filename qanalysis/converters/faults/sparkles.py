@@ -21,12 +21,12 @@ from qanalysis.converters.records.samples import QUANTIZATION_RMS
 
 SIDE = 8
 FEWEST = 64  # samples that tell weights from noise
-_LOOK = 2**12
-_APART = 8.0  # deviations: of 2^26 samples of Gaussian noise one is so far out once in ten million records
+_LOOK, _GLANCE = 2**12, 2**10
+OUTLYING = 8.0  # deviations: of 2^26 samples of Gaussian noise one is so far out once in ten million records
 _HEALED = 4.5
 # Corners of a triangle and edges of a square are as large as one another, wrong samples are larger than either.
 _BEYOND_USUAL, _BEYOND_REFUSED = 1.8, 2.0
-_STEPS_APART = 3  # LSB, of records without noise
+LIMIT_STEPS = 3  # LSB, of records without noise
 _AROUND = 64
 _MOST_IN_ONE = 2
 _MOST_SHARE = 100  # one sample in so many: more are a signal of their own
@@ -46,12 +46,12 @@ def find_sparkles(values: Doubles, step: float) -> Sparkles:
     None within 8 samples of the ends, and none where more than one in a hundred would be.
     """
     nothing = Sparkles(np.zeros(0, np.int64), values)
-    if values.size < FEWEST or np.ptp(values) <= _STEPS_APART * step:
+    if values.size < FEWEST or np.ptp(values) <= LIMIT_STEPS * step:
         return nothing
     taps = _fit_taps(values)
     errors = np.convolve(values - values.mean(), taps, mode="valid")
     spread = max(measure_spread(errors), step * QUANTIZATION_RMS, 1e-12 * float(np.ptp(values)))
-    limit = max(_APART * spread, _STEPS_APART * step)
+    limit = max(OUTLYING * spread, LIMIT_STEPS * step)
     outside = np.flatnonzero(np.abs(errors) > limit)
     if not outside.size or outside.size > values.size * (2 * SIDE + 1) // _MOST_SHARE:
         return nothing
@@ -103,7 +103,7 @@ def _fit_taps(values: Doubles) -> Doubles:
         weights = np.linalg.lstsq(sums[kept], target[kept], rcond=1e-10)[0]
         taps = np.concatenate([-weights[::-1], [1.0], -weights])
         errors = target - sums @ weights
-        bad = np.abs(errors) > _APART * measure_spread(errors)
+        bad = np.abs(errors) > OUTLYING * measure_spread(errors)
         near = np.convolve(bad, np.ones(2 * SIDE + 1), mode="same") > 0
         if not bad.any() or near.mean() > 0.5:
             break
@@ -120,7 +120,7 @@ def _heal(errors: Doubles, taps: Doubles, ends: tuple[int, int], spread: float) 
     for _ in range(_MOST_IN_ONE):
         worst = int(np.argmax(np.abs(left)))
         excess = float(left[worst])
-        if abs(excess) <= _APART * usual:
+        if abs(excess) <= OUTLYING * usual:
             break
         first, last = max(worst - SIDE, 0), min(worst + SIDE + 1, left.size)
         left[first:last] -= excess * taps[SIDE - (worst - first) : SIDE + last - worst]
@@ -134,6 +134,13 @@ def measure_spread(values: Doubles) -> float:
     """The standard deviation of Gaussian `values` (samples,) by their median, which a few outliers do not move."""
     some = np.abs(values[:: max(1, values.size >> 14)])
     return 1.4826 * float(np.median(some)) if some.size else 0.0
+
+
+def foretell_spread(values: Doubles, step: float) -> float:
+    """The deviation of what neighbours leave of a sample, over the first 2^10 of `values` (samples,), 64 at least."""
+    part = values[:_GLANCE]
+    errors = np.convolve(part - part.mean(), _fit_taps(part), mode="valid")
+    return max(measure_spread(errors), step * QUANTIZATION_RMS)
 
 
 def tell_sparkles(record: Record, found: Sparkles) -> list[Finding]:

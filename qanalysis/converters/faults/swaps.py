@@ -25,6 +25,7 @@ _SIDE = 8
 # made only adds to what is not foretold.
 _BETTER = 1.25
 _MOST_UNFORETOLD, _MOST_OUTLYING = 0.004, 4.0
+_MOST_LEFT = 64.0
 _EXACT = 1 / 12  # LSB^2: what rounding leaves
 
 
@@ -40,7 +41,11 @@ def find_swapped_bits(record: Record) -> Finding | None:
     places = [place for place in range(bits) if toggled >> place & 1]
     before, core = _measure_misfit(words)
     best, pair, after = before, (0, 0), words
+    toggles = [int(np.count_nonzero(np.diff(words >> place & 1))) for place in range(bits)]
     for lower, upper in combinations(places, 2):
+        # Had these two been swapped, their toggles would leave more.
+        if (2**upper - 2**lower) ** 2 * min(toggles[lower], toggles[upper]) > _MOST_LEFT * before * words.size:
+            continue
         swapped = swap_bits(words, (lower, upper), half)
         misfit, middle = _measure_misfit(swapped)
         if misfit < best:

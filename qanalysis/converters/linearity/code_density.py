@@ -185,6 +185,8 @@ def _place_codes(
     if least == most:
         raise ValueError(
             f"all {record.size} samples are code {least}: nothing moves; record a ramp or a sine over the whole range"
+            if record.size > 1
+            else "the record has 1 sample; a linearity test counts many of each code: record a ramp or a sine"
         )
     return first, record - np.asarray(first, np.int64) if first else record
 

@@ -43,7 +43,8 @@ class Reading:
     def check_rate(self, place: str) -> None:
         """RecordError unless the stated rate, if any, is finite and above 0."""
         if self.fs_hz is not None and not (math.isfinite(self.fs_hz) and self.fs_hz > 0):
-            raise RecordError(f"{place}: fs {si(self.fs_hz, 'Hz')} was given; a sample rate is finite and above zero")
+            stated = "NaN" if math.isnan(self.fs_hz) else si(self.fs_hz, "Hz")
+            raise RecordError(f"{place}: fs {stated} was given; a sample rate is finite and above zero")
 
 
 def check_justification(word: str | None, place: str) -> Justification | None:

@@ -19,7 +19,7 @@ from qanalysis.converters.spectrum.bands import view_band
 from qanalysis.converters.spectrum.full_scale import FullScale
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.phases import lay_coherent, lay_free
-from qanalysis.converters.spectrum.sinefit import SineFit, scale_record
+from qanalysis.converters.spectrum.sinefit import SineFit, find_scale
 from qanalysis.converters.spectrum.spectrum import (
     Recording,
     Spectrum,
@@ -83,7 +83,7 @@ def _view_alike(records: RecordSet, options: SpectrumOptions) -> tuple[list[View
     """Every record through the same window, over one scale, and what was taken off them."""
     samples = records.channels[0].size
     wishes = read_wishes(samples, records.fs_hz, options, records.range_of.bits)
-    scale = max(scale_record(values)[1] for values in records.channels)
+    scale = max(find_scale(values) for values in records.channels)
     means = [float((values / scale).mean()) for values in records.channels]
     centred = [values / scale - mean for values, mean in zip(records.channels, means, strict=True)]
     views = [_view_one(values, wishes, records.fs_hz) for values in centred]

@@ -10,6 +10,8 @@ strong ones would pass for a leak.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,9 +50,8 @@ def is_coherent(spectrum: Phasors, power: NDArray[np.float64], samples: int, pla
     # Of a short record no more than half the bins are left out.
     highest = min(_HIGHEST_HARMONIC, max(spectrum.size // (2 * len(places)), 2))
     lines = {round(fold_cycles(order * place, samples)) for place in places for order in range(1, highest + 1)}
-    others = power.copy()
-    others[[0, *lines]] = 0.0
-    tones, rest = power[places], float(others.sum())
+    edges = sorted({0, *lines, power.size})
+    tones, rest = power[places], sum(float(power[start + 1 : stop].sum()) for start, stop in pairwise(edges))
     for place, tone in zip(places, tones, strict=True):
         leak = float(tone) * _measure_leak(spectrum, samples, place, lines)
         # A tone far below the rest loses of itself before the rest gains.

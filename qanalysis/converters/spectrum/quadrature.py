@@ -24,7 +24,7 @@ from qanalysis.converters.spectrum.full_scale import FullScale
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.quadrature_view import Turned, turn_record
 from qanalysis.converters.spectrum.rotations import Rotation, tell_imbalance
-from qanalysis.converters.spectrum.sinefit import SineFit, scale_record
+from qanalysis.converters.spectrum.sinefit import SineFit, find_scale
 from qanalysis.converters.spectrum.spectrum import Spectrum, count_noise_free, read_wishes
 from qanalysis.converters.spectrum.verdicts import judge_constant, judge_view
 from qanalysis.converters.spectrum.views import View, Wishes
@@ -49,7 +49,7 @@ def analyze_quadrature(
     (-127.0, 12.0)
     """
     wishes = read_wishes(rails[0].size, fs_hz, options, range_of.bits, two_sided=True)
-    scale = max(scale_record(rail)[1] for rail in rails)
+    scale = max(find_scale(rail) for rail in rails)
     values = rails[0] / scale + 1j * (rails[1] / scale)
     mean = complex(values.mean())
     centred = values - mean

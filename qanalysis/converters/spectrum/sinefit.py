@@ -21,10 +21,12 @@ from qanalysis.decibels import level_db
 
 SHORTEST = 16  # samples; four parameters and a DC bin leave too little of fewer
 _MOST_STEPS = 12
-_SETTLED = 1e-9  # rad over the record: P d^2/24 is then 1e-20 of the tone
+_STRAIGHT = 1e-6  # rad over the record: of a step d the slopes leave d^2, whose power is then 1e-25 of the tone
 _MOST_ROUNDS = 8
 # What a core's cache holds, and too small a product to be shared with another core, which may be busy.
 _ROWS_AT_ONCE = 32
+_CENTRED = 1e-14  # a mean of a scaled record that is only rounding
+_AT_ONCE = 1 << 14  # numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ def read_samples(record: ArrayLike) -> Doubles:
         )
     if values.size < SHORTEST:
         raise ValueError(
-            f"the record has {values.size} samples; a spectrum and a sine fit need at least {SHORTEST}: capture more"
+            f"the record has {values.size} sample{'s' * (values.size != 1)}; a spectrum and a sine fit need at least "
+            f"{SHORTEST}: capture more"
         )
     finite = np.isfinite(values)
     if not finite.all():
@@ -96,13 +99,22 @@ def check_rate(fs_hz: float) -> None:
         raise ValueError(f"fs_hz {fs_hz}: the sample rate is a positive number of hertz")
 
 
-def scale_record(values: Doubles) -> tuple[Doubles, float]:
-    """The record (samples,) over a power of two, so that squares neither overflow nor vanish, and that power.
+def find_scale(values: Doubles) -> float:
+    """The power of two by which a record (samples,) is divided so that squares neither overflow nor vanish.
 
     Its bits stay the same, except where a value becomes subnormal beside one 2^1022 times as large.
     """
-    scale = float(2.0 ** np.clip(np.frexp(max(values.max(), -values.min()))[1], -1022, 1023))
-    return values / scale, scale
+    return float(2.0 ** np.clip(np.frexp(max(values.max(), -values.min()))[1], -1022, 1023))
+
+
+def centre_record(values: Doubles, scale: float) -> tuple[Doubles, float]:
+    """The record (samples,) over `scale` less its mean, and that mean over `scale`."""
+    mean, centred = float(values.mean()) / scale, np.empty(values.size)
+    for start in range(0, values.size, _AT_ONCE):
+        part = centred[start : start + _AT_ONCE]
+        np.divide(values[start : start + _AT_ONCE], scale, out=part)
+        part -= mean
+    return centred, mean
 
 
 def rescale_fit(fit: SineFit, scale: float, fs_hz: float) -> SineFit:
@@ -174,26 +186,26 @@ def fit_tone(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Dou
 def _fit_from(values: Doubles, omega: float, *, free: bool) -> tuple[SineFit, Doubles]:
     """The fit that Newton steps reach from one start, and its residual (samples,), for fs = 1.
 
-    Steps end when one moves the sine by less than 1e-9 rad over the record, grows, or leaves 0..pi.
+    Steps end with one that moves the sine by less than 1e-6 rad over the record, grows, or leaves 0..pi.
     """
-    mean = values.mean()
-    residual = values - mean
+    mean = float(values.mean())
+    centred = values - mean if abs(mean) > _CENTRED else values
     clock = _make_clock(values.size)
-    sums = _project(residual, clock, omega)
+    sums = _project(centred, clock, omega, slopes=free)
     a, b, offset = _solve(clock, sums, omega)
     previous = np.inf
     for _ in range(_MOST_STEPS if free else 0):
-        bend = _solve_bend(clock, sums, omega, (a, b))
+        *straight, bend = _solve_bend(clock, sums, omega, (a, b))
         moved = omega + float(np.clip(bend, -np.pi, np.pi)) / values.size
         if not 0 < moved <= np.pi or abs(bend) >= previous:
             break
         omega, previous = moved, abs(bend)
-        sums = _project(residual, clock, omega)
-        a, b, offset = _solve(clock, sums, omega)
-        if previous < _SETTLED:
+        if previous < _STRAIGHT:
+            a, b, offset = straight
             break
-    _remove_sine(residual, clock, omega, (a, b))
-    residual -= offset
+        sums = _project(centred, clock, omega)
+        a, b, offset = _solve(clock, sums, omega)
+    residual = _leave_sine(centred, clock, omega, (a, b, offset))
     phase = np.pi - (np.pi + omega * clock.middle - np.arctan2(a, b)) % (2 * np.pi)
     fit = SineFit(
         frequency_hz=float(omega / (2 * np.pi)),
@@ -243,22 +255,20 @@ class _Sums(NamedTuple):
     square: complex
 
 
-def _project(values: Doubles, clock: _Clock, omega: float) -> _Sums:
-    """The record's sums of order 0 and 1; order 2 is not needed."""
+def _project(values: Doubles, clock: _Clock, omega: float, *, slopes: bool = True) -> _Sums:
+    """The record's sums of order 0, and with `slopes` of order 1; order 2 is not needed."""
     whole = clock.rows.size * clock.columns.size
-    column_turns, position = np.exp(-1j * omega * clock.columns), clock.columns / clock.samples
-    table = np.column_stack(
-        [column_turns.real, column_turns.imag, position * column_turns.real, position * column_turns.imag]
-    )
-    rows = values[:whole].reshape(clock.rows.size, -1)
+    turns, position = np.exp(-1j * omega * clock.columns), clock.columns / clock.samples
+    tables = [turns.real, turns.imag, *([position * turns.real, position * turns.imag] if slopes else [])]
+    table, rows = np.column_stack(tables), values[:whole].reshape(clock.rows.size, -1)
     sums = np.concatenate([rows[start : start + _ROWS_AT_ONCE] @ table for start in range(0, len(rows), _ROWS_AT_ONCE)])
-    flat, linear = sums[:, 0] + 1j * sums[:, 1], sums[:, 2] + 1j * sums[:, 3]
-    row_turns, tail = np.exp(-1j * omega * clock.rows), values[whole:] * np.exp(-1j * omega * clock.tail)
-    return _Sums(
-        complex(row_turns @ flat + tail.sum()),
-        complex(row_turns @ (linear + clock.rows / clock.samples * flat) + tail @ (clock.tail / clock.samples)),
-        0j,
-    )
+    flat, row_turns = sums[:, 0] + 1j * sums[:, 1], np.exp(-1j * omega * clock.rows)
+    tail = values[whole:] * np.exp(-1j * omega * clock.tail)
+    linear = 0j
+    if slopes:
+        moments = sums[:, 2] + 1j * sums[:, 3] + clock.rows / clock.samples * flat
+        linear = complex(row_turns @ moments + tail @ (clock.tail / clock.samples))
+    return _Sums(complex(row_turns @ flat + tail.sum()), linear, 0j)
 
 
 def _sum_phasors(clock: _Clock, omega: float) -> _Sums:
@@ -298,8 +308,10 @@ def _solve(clock: _Clock, sums: _Sums, omega: float) -> tuple[float, float, floa
     return float(answer[0]), float(answer[1]), float(answer[2])
 
 
-def _solve_bend(clock: _Clock, sums: _Sums, omega: float, sine: tuple[float, float]) -> float:
-    """The fourth parameter at the point (a, b, w): the change of w times N, of d = (u/N)(b cos - a sin)."""
+def _solve_bend(clock: _Clock, sums: _Sums, omega: float, sine: tuple[float, float]) -> list[float]:
+    """Four parameters at the point (a, b, w): cosine, sine, offset and the change of w times N, of
+    d = (u/N)(b cos - a sin).
+    """
     gram, once, twice = _weigh(clock, omega)
     a, b = sine
     flat_square = (clock.samples**2 - 1) / (12 * clock.samples)
@@ -315,20 +327,30 @@ def _solve_bend(clock: _Clock, sums: _Sums, omega: float, sine: tuple[float, flo
     ) / 2
     full = np.block([[gram, np.array(slopes)[:, None]], [np.array(slopes)[None, :], np.array([[own]])]])
     wanted = np.array([sums.flat.real, -sums.flat.imag, 0.0, b * sums.linear.real + a * sums.linear.imag])
-    return float(np.linalg.lstsq(full, wanted, rcond=1e-13)[0][3])
+    return [float(number) for number in np.linalg.lstsq(full, wanted, rcond=1e-13)[0]]
 
 
-def _remove_sine(values: Doubles, clock: _Clock, omega: float, sine: tuple[float, float]) -> None:
-    """Subtract a cos(w u) + b sin(w u) = Re (a + j b) exp(-j w u), rows times columns, in place."""
-    phasor = sine[0] + 1j * sine[1]
+def _leave_sine(values: Doubles, clock: _Clock, omega: float, sine: tuple[float, float, float]) -> Doubles:
+    """The values less a cos(w u) + b sin(w u) + c = Re (a + j b) exp(-j w u) + c, rows times columns."""
+    phasor, rest = sine[0] + 1j * sine[1], np.empty(values.size)
     rows, columns = phasor * np.exp(-1j * omega * clock.rows), np.exp(-1j * omega * clock.columns)
-    whole = values[: rows.size * columns.size].reshape(rows.size, -1)
+    whole, size = (rows.size, columns.size), rows.size * columns.size
+    left = np.column_stack([rows.real, -rows.imag, np.full(rows.size, sine[2])])
+    right = np.vstack([columns.real, columns.imag, np.ones(columns.size)])
+    seen, kept = values[:size].reshape(whole), rest[:size].reshape(whole)
     for start in range(0, rows.size, _ROWS_AT_ONCE):
-        some = rows[start : start + _ROWS_AT_ONCE]
-        whole[start : start + _ROWS_AT_ONCE] += np.multiply.outer(some.imag, columns.imag) - np.multiply.outer(
-            some.real, columns.real
-        )
-    values[whole.size :] -= (phasor * np.exp(-1j * omega * clock.tail)).real
+        some = kept[start : start + _ROWS_AT_ONCE]
+        np.matmul(left[start : start + _ROWS_AT_ONCE], right, out=some)
+        np.subtract(seen[start : start + _ROWS_AT_ONCE], some, out=some)
+    rest[size:] = values[size:] - (phasor * np.exp(-1j * omega * clock.tail)).real - sine[2]
+    return rest
+
+
+def leave_tone(values: Doubles, fit: SineFit) -> Doubles:
+    """What a fit leaves of the record (samples,) that it describes, in the record's unit."""
+    clock, omega = _make_clock(values.size), 2 * np.pi * fit.cycles / fit.samples
+    turned = fit.amplitude * np.exp(1j * (fit.phase + omega * clock.middle))
+    return _leave_sine(values, clock, float(omega), (float(turned.imag), float(turned.real), fit.offset))
 
 
 def mean_square(values: Doubles) -> float:
@@ -340,5 +362,5 @@ def measure_line(values: Doubles, cycles: float) -> float:
     """Mean square of the line at so many periods per record, as a bin of the plain DFT of `values` (samples,) has it;
     between bins too.
     """
-    sums = _project(values, _make_clock(values.size), 2 * np.pi * cycles / values.size)
+    sums = _project(values, _make_clock(values.size), 2 * np.pi * cycles / values.size, slopes=False)
     return float(2 * abs(sums.flat) ** 2 / values.size**2)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from qanalysis.arrays import Doubles
+from qanalysis.arrays import Doubles, keep_freed_memory
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.spectrum.bands import view_band
 from qanalysis.converters.spectrum.beside_tone import (
@@ -34,7 +34,14 @@ from qanalysis.converters.spectrum.noise import find_notch, judge_colour, judge_
 from qanalysis.converters.spectrum.options import SpectrumOptions
 from qanalysis.converters.spectrum.ramp import RAMP
 from qanalysis.converters.spectrum.row import RecordRow
-from qanalysis.converters.spectrum.sinefit import SineFit, check_rate, read_samples, rescale_fit, scale_record
+from qanalysis.converters.spectrum.sinefit import (
+    SineFit,
+    centre_record,
+    check_rate,
+    find_scale,
+    read_samples,
+    rescale_fit,
+)
 from qanalysis.converters.spectrum.spellings import tell_frequency
 from qanalysis.converters.spectrum.verdicts import judge_constant, judge_view
 from qanalysis.converters.spectrum.views import View, Wishes
@@ -135,14 +142,14 @@ def analyze_spectrum(
 def measure_spectrum(values: Doubles, range_of: FullScale, options: SpectrumOptions, fs_hz: float | None) -> Spectrum:
     """The spectrum of finite values (samples,) whose range is known; ValueError for a band that holds too little."""
     wishes = read_wishes(values.size, fs_hz, options, range_of.bits)
-    scaled, scale = scale_record(values)
-    mean = scaled.mean()
-    scaled -= mean
-    if values.min() == values.max():
+    keep_freed_memory()
+    scale = find_scale(values)
+    scaled, mean = centre_record(values, scale)
+    if values[0] == values[-1] and values.min() == values.max():
         view = View(np.zeros(values.size // 2 + 1), "rectangular", 0, None, findings=judge_constant(float(values[0])))
     else:
         view = view_band(scaled, wishes, fs_hz)
-    found = assemble_spectrum(view, range_of, Recording(fs_hz, values.size, scale, float(mean)), wishes)
+    found = assemble_spectrum(view, range_of, Recording(fs_hz, values.size, scale, mean), wishes)
     return found if view.fits else describe_noise(found, [scaled], (wishes.first, wishes.last))
 
 
@@ -202,7 +209,7 @@ def assemble_spectrum(view: View, range_of: FullScale, recording: Recording, wis
         osr=0.5 / (wishes.band[1] - wishes.band[0]),
         harmonics=harmonics,
         intermodulation=lines[options.harmonics - 1 :],
-        power=view.power * scale**2,
+        power=view.power * scale**2 if scale != 1 else view.power,
         full_scale_power=range_of.power,
         sinefit=rescale_fit(replace(view.fits[0], offset=view.fits[0].offset + recording.mean), scale, fs_hz or 1.0)
         if view.fits

@@ -22,7 +22,7 @@ FEWEST_BLOCKS = 64  # fewer leave too few points to tell the noise by
 _SHORTEST_BLOCK = 8
 _HEAD_BLOCKS = 64
 # Numbers in a product of two matrices: as in `sinefit` too few to be shared with another core, which may be busy.
-_AT_ONCE = 1 << 17
+_AT_ONCE, _ROWS_AT_ONCE = 1 << 17, 32
 _SLOWEST, _FINENESS = 0.3, 0.05  # of the sines tried, periods per record
 WHITE = 0.75  # variance of an average over its noise power at low frequency: 2 sum w^2 / (sum w)^2 of a Hann block
 
@@ -94,10 +94,15 @@ def thin_residual(residual: Doubles, fit: SineFit, blocks: int) -> tuple[Thinned
 
 def _sum_blocks(values: Doubles, blocks: int, table: Doubles) -> Doubles:
     """Averages (blocks, columns) of equal blocks of `values` by the weights `table` (length, columns)."""
-    length = len(table)
-    rows, step = values[: blocks * length].reshape(blocks, length), max(_AT_ONCE // table.size, 1)
-    sums: Doubles = np.concatenate([rows[start : start + step] @ table for start in range(0, blocks, step)])
-    return sums / length
+    length, columns = table.shape
+    rows, step = values[: blocks * length].reshape(blocks, length), _AT_ONCE // (_ROWS_AT_ONCE * columns)
+    sums: Doubles = np.zeros((blocks, columns))
+    for top in range(0, blocks, _ROWS_AT_ONCE):
+        some, part = sums[top : top + _ROWS_AT_ONCE], rows[top : top + _ROWS_AT_ONCE]
+        for start in range(0, length, step):
+            some += part[:, start : start + step] @ table[start : start + step]
+    sums /= length
+    return sums
 
 
 def thin_head(head: Doubles) -> Thinned:

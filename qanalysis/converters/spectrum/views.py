@@ -25,6 +25,7 @@ from qanalysis.converters.spectrum.windows import (
     make_window,
     measure_leakage,
     measure_lobe,
+    sum_window,
 )
 from qanalysis.decibels import DB_PER_BIT
 from qanalysis.notation import decibels
@@ -34,6 +35,7 @@ _SECOND_TONE = 0.1  # of the first one's power; what is smaller is a spur
 _CENTRE = 2048  # of `measure_lobe`
 _SLOWEST = 3  # periods: up to here a peak may be that of a ramp or of a slow line
 _FAR = 32  # periods
+_AT_ONCE = 1 << 14  # numbers in work together: they stay in a core's cache
 _HIGHEST_RELATION = 5  # a line at a multiple up to this one is a harmonic, not a second tone
 
 
@@ -154,13 +156,15 @@ def find_second_tone(view: View, wishes: Wishes) -> int | None:
     """Bin of a second tone: within 10 dB of the first and no harmonic of it,
     nor the first of it; None if there is none.
     """
-    rest, height = (
-        view.power[wishes.first : wishes.last + 1].copy(),
-        view.fits[0].power / describe_window(view.window).enbw_bins,
-    )
+    height = view.fits[0].power / describe_window(view.window).enbw_bins
     place, reach = view.carriers[0], 2 * view.side_bins + 2
-    rest[max(place - reach - wishes.first, 0) : max(place + reach + 1 - wishes.first, 0)] = 0.0
-    second = wishes.first + int(np.argmax(rest))
+    sides = (wishes.first, place - reach), (place + reach + 1, wishes.last + 1)
+    highest = [
+        start + int(np.argmax(view.power[start:stop]))
+        for start, stop in ((max(start, wishes.first), min(stop, wishes.last + 1)) for start, stop in sides)
+        if start < stop
+    ]
+    second = max(highest, key=lambda bin_: float(view.power[bin_]), default=place)
     if second <= _SLOWEST and place >= _FAR:
         return None  # drift or hum
     if (
@@ -206,6 +210,8 @@ def _fit_tones(
     for peak in peaks:
         fit, residual = fit_tone(residual, 2 * np.pi * peak / centred.size, free=False)
         fits.append(fit)
+    if len(fits) == 1:
+        return fits, residual
     rms = float(np.sqrt(mean_square(residual)))
     return [replace(fit, residual_rms=rms) for fit in fits], residual
 
@@ -294,19 +300,25 @@ def _find_leakage(view: View, wishes: Wishes) -> tuple[Finding, ...]:
 
 def _window_power(values: Doubles, name: str) -> Doubles:
     """Powers (samples // 2 + 1,) of a record (samples,) through the window of that name, less its weighted mean."""
-    window = make_window(name, values.size)
+    window, (total, energy) = make_window(name, values.size), sum_window(name, values.size)
     # The weighted mean takes DC and its whole lobe away, so that bins 1 and up remain the signal's.
-    weighted = values - np.einsum("i,i", window, values) / window.sum()
-    weighted *= window
+    mean, weighted = float(np.einsum("i,i", window, values)) / total, np.empty(values.size)
+    for start in range(0, values.size, _AT_ONCE):
+        part = weighted[start : start + _AT_ONCE]
+        np.subtract(values[start : start + _AT_ONCE], mean, out=part)
+        part *= window[start : start + _AT_ONCE]
     spectrum = np.fft.rfft(weighted)
-    return _measure_power(spectrum, values.size, values.size * mean_square(window))
+    return _measure_power(spectrum, values.size, energy)
 
 
 def _measure_power(spectrum: Phasors, samples: int, energy: float) -> Doubles:
     """One-sided mean squares by bin, |X|^2: DC and, for even lengths, half the sample rate have no mirror image."""
-    squares: Doubles = np.square(spectrum.real)
-    squares += np.square(spectrum.imag)
-    squares *= 2.0 / (samples * energy)
+    squares: Doubles = np.empty(spectrum.size)
+    for start in range(0, spectrum.size, _AT_ONCE):
+        some, part = spectrum[start : start + _AT_ONCE], squares[start : start + _AT_ONCE]
+        np.square(some.real, out=part)
+        part += np.square(some.imag)
+        part *= 2.0 / (samples * energy)
     squares[0] /= 2
     if samples % 2 == 0:
         squares[-1] /= 2

@@ -62,6 +62,17 @@ def make_window(name: str, samples: int) -> NDArray[np.float64]:
     return np.asarray(window)
 
 
+@lru_cache(maxsize=8)
+def sum_window(name: str, samples: int) -> tuple[float, float]:
+    """Sum and energy, the sum of squares, of a window.
+
+    >>> sum_window("hann", 4)
+    (2.0, 1.5)
+    """
+    window = make_window(name, samples)
+    return float(window.sum()), float(np.einsum("i,i", window, window))
+
+
 def check_window(name: str) -> Window | Literal["auto"]:
     """The name as a window, or "auto"; ValueError names them all."""
     return "auto" if name == "auto" else choose(name, WINDOWS, _name_windows(name))

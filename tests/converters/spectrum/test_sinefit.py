@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from qanalysis.converters.spectrum.sinefit import (
     SineFit,
     check_rate,
+    find_scale,
     fit_tone,
     guess_frequency,
     read_samples,
     rescale_fit,
-    scale_record,
     separate_tones,
 )
 
@@ -27,7 +27,9 @@ def draw(
 
 def fit_sine(record: np.ndarray, *, fs_hz: float = 1.0, frequency_hz: float | None = None) -> SineFit:
     """One sine by the steps of an analysis: three parameters at a frequency, or four from the highest bin on."""
-    scaled, scale = scale_record(read_samples(record))
+    values = read_samples(record)
+    scale = find_scale(values)
+    scaled = values / scale
     spectrum = np.fft.rfft(scaled - scaled.mean())
     peak = 1 + int(np.abs(spectrum[1:]).argmax())
     omega = guess_frequency(spectrum, scaled.size, peak) if frequency_hz is None else 2 * np.pi * frequency_hz / fs_hz

@@ -44,12 +44,14 @@ _MARKED_HEX = re.compile(
     re.IGNORECASE,
 )
 _MARKED_BINARY = re.compile(
-    r"[+-]?0b([01][01_]*)|([01]{2,})b|([0-9]*)'s?b([01][01_]*)|b\"([01][01_]*)\"", re.IGNORECASE
+    r"[+-]?0b([01][01_]*)|([01]{2,})b|([0-9]*)'s?b([01][01_]*)|b\"([01][01_]*)\"|([01]{2,}(?:_[01]{2,})+)",
+    re.IGNORECASE,
 )
 _HEX_MARKS = re.compile(
     r"(?:(?<![0-9])[0-9]*'s?h|\$|&h|x\")|(?:h|\"|(?<=[0-9a-f])u?l{0,2})$", re.IGNORECASE | re.MULTILINE
 )
 _BINARY_MARKS = re.compile(r"(?:(?<![0-9])[0-9]*'s?b|b\")|(?:(?<=[01])b|\")$", re.IGNORECASE | re.MULTILINE)
+_BINARY_FRONT = re.compile(r"^([+-]?)0b(?=[01])", re.IGNORECASE | re.MULTILINE)  # and not the end of 100b
 _HEX_DIGITS, _BINARY_DIGITS = re.compile(r"[0-9a-fA-F]+"), re.compile(r"[01]+")
 _LIKE_HEX = re.compile(r"[0-9]+[eE][0-9]+")
 _NO_TAIL = str.maketrans("", "", f"0123456789.+-{_BLANKS}")
@@ -180,7 +182,7 @@ def _parse_words(cells: Sequence[str], form: CellForm) -> NDArray[np.int64] | ND
     text = _check_ascii("\n".join(cells)).replace("_", "")
     base, marks, letters = (16, _HEX_MARKS, "$&'\"hHuUlL") if form.radix == "hex" else (2, _BINARY_MARKS, "'\"Bb")
     if base == 2:
-        text = text.replace("0b", "").replace("0B", "")
+        text = _BINARY_FRONT.sub(r"\1", text)
     if form.width is not None:
         text = text.replace(f"{form.width}'{'h' if base == 16 else 'b'}", "")
     if any(letter in text for letter in letters):

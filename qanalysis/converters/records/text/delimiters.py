@@ -30,15 +30,20 @@ def split_cells(line: str, delimiter: str | None) -> list[str]:
     (['0,5', '2'], ['1', '2'])
     """
     if delimiter == "":
-        return [line.strip().strip('"').strip()]
+        return [_unquote(line.strip()).strip()]
     if '"' not in line:
         return [cell.strip() for cell in line.split(delimiter)] if delimiter else line.split()
     if delimiter is None:
-        return [cell.strip('"') for cell in line.split()]
+        return [_unquote(cell) for cell in line.split()]
     try:
         return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
     except csv.Error:  # a carriage return within the line, or a cell beyond 128 KiB
         return [cell.strip().strip('"') for cell in line.split(delimiter)]
+
+
+def _unquote(cell: str) -> str:
+    """A cell without quotes around it; those of x"7FF" are its own."""
+    return cell if cell[1:2] == '"' and cell[0] in "xXbB" else cell.strip('"')
 
 
 def is_comment(line: str, delimiter: str | None) -> bool:

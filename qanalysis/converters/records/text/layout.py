@@ -26,7 +26,7 @@ from qanalysis.converters.records.text.cells import (
 from qanalysis.converters.records.text.delimiters import find_decimal, is_comment, split_cells
 from qanalysis.converters.records.text.dialects import CLOCK, COUNT_UNITS, MARKS, RADIX_WORDS, SEGMENT_LINE, STAMPS
 from qanalysis.converters.records.text.encoding import TextFile
-from qanalysis.converters.records.text.rates import bare_unit, find_rate, is_unit, split_unit, strip_comment
+from qanalysis.converters.records.text.rates import bare_unit, find_rate, is_unit, join_units, split_unit, strip_comment
 from qanalysis.notation import quote
 
 _LOOK = 200  # lines that settle the delimiter and the forms
@@ -133,7 +133,8 @@ def find_layout(text: TextFile, place: str, names: Sequence[str] = ()) -> Layout
     if first is None:
         raise _refuse(text.head, place)
     header = text.head[:first]
-    columns = _name_columns(columns, (*header, (delimiter or " ").join(names)), delimiter)
+    width = max(len(columns), Counter(map(len, body)).most_common(1)[0][0])
+    columns = _name_columns(columns, (*header, (delimiter or " ").join(names)), delimiter, width)
     end, footer = find_end(
         text,
         delimiter,
@@ -183,8 +184,7 @@ def _find_radixes(head: Sequence[str], delimiter: str | None) -> tuple[Radix | N
     for line in head[:_LOOK]:
         if line.lstrip('"# ').casefold().startswith("radix"):
             words = [re.sub(r"radix\s*[-:]?\s*", "", cell.casefold()) for cell in split_cells(line, delimiter)]
-            known = [RADIX_WORDS.get(word) for word in words]
-            return tuple(word if word in ("hex", "binary", "decimal") else None for word in known)  # type: ignore[misc]
+            return tuple(RADIX_WORDS.get(word) for word in words)
     return ()
 
 
@@ -303,8 +303,8 @@ def find_end(
     while piece:
         cut = piece.rstrip(b"\r\n \t").rfind(b"\n") + 1
         line = text.decode(piece[cut:]).strip()
-        if not cut and not text.is_whole:
-            break
+        if not cut and end - len(piece) > text.start:
+            break  # the end of a line that is not whole here
         if line and not is_comment(line, delimiter):
             if is_sample(line) or not is_footer(line):
                 break
@@ -319,12 +319,16 @@ def _is_footer(line: str, delimiter: str | None, columns: Sequence[Column]) -> b
     cells = split_cells(line, delimiter)
     first = next(place for place, column in enumerate(columns) if column.has_values)
     cell = cells[min(first, len(cells) - 1)]
+    if delimiter and len(columns) > 1 and len(cells) == 1 and not cell.strip("-=_"):
+        return True  # a rule between the samples and what follows
     says = any(char.isalpha() for char in cell) or bool(cell.strip("+-.,0123456789"))
     return says and not is_numeral(cells[0]) and not columns[first].matches(cell) and not cell[:1].isdigit()
 
 
-def _name_columns(columns: Sequence[Column], header: Sequence[str], delimiter: str | None) -> tuple[Column, ...]:
-    """The columns with the names and units of the nearest rows of words above the samples."""
+def _name_columns(
+    columns: Sequence[Column], header: Sequence[str], delimiter: str | None, width: int
+) -> tuple[Column, ...]:
+    """The columns with the names and units of the nearest rows of words above; samples have `width` cells."""
     used = [place for place, column in enumerate(columns) if column.has_values]
     names: list[str] = []
     units: list[str] = []
@@ -341,7 +345,7 @@ def _name_columns(columns: Sequence[Column], header: Sequence[str], delimiter: s
             continue
         names = row
         break
-    names = _join_units(names or units, len(columns))
+    names = join_units(names or units, width)
     return tuple(
         replace(
             column,
@@ -350,21 +354,6 @@ def _name_columns(columns: Sequence[Column], header: Sequence[str], delimiter: s
         )
         for place, column in enumerate(columns)
     )
-
-
-def _join_units(names: list[str], width: int) -> list[str]:
-    """Names of which some have a unit behind a comma that separates cells, where there are more of them than columns.
-
-    >>> _join_units(["Time", "ms", "V"], 2)
-    ['Time (ms)', 'V']
-    """
-    joined: list[str] = []
-    for place, name in enumerate(names):
-        if joined and is_unit(name) and len(joined) + len(names) - place > width:
-            joined[-1] += f" ({name})"
-        else:
-            joined.append(name)
-    return joined
 
 
 def _pick(row: Sequence[str], place: int) -> str:

@@ -22,7 +22,11 @@ from qanalysis.converters.records.text.dialects import (
 
 _UNIT = r"\s*(?:[\[(/_]\s*(?P<unit>[^\s\])=:]+)\s*[\])]?)?"
 _VALUE = r"\s*(?:(?:[:=]|(?=\s[-+]?[.\d]))\s*(?P<value>.*))?"
-_NUMBER = re.compile(r"(?:[A-Za-z]+:)?\s*(\+?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?)\s*(.*)")
+_NUMBER = re.compile(
+    r"(?:[A-Za-z]+:)?\s*(\+?(?:[1-9]\d{0,2}(?:,\d{3})+(?![\d.])|\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?)\s*(.*)"
+)
+_GROUPS = re.compile(r"\+?[1-9]\d{0,2}(?:,\d{3})+")
+_SEPARATING = re.compile(r"(?<!\d),|,(?!\d{3}(?!\d))")  # commas that part no groups of three digits
 _RATE_UNIT = re.compile(r"([kKMGm]?)\s*(?:hz|s(?:a|amples?)?/s(?:ec(?:ond)?)?|sps|samples? per second|)", re.IGNORECASE)
 _PREFIXES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "g": 1e9}
 _IN_BRACKETS = re.compile(r"(.*?)\s*[\[(]\s*([^\[\]()]*?)\s*[\])]")
@@ -67,8 +71,10 @@ def is_marked(line: str) -> bool:
     return line.strip().lstrip('"').startswith(COMMENT_MARKS)
 
 
-def find_rate(header: Sequence[str], delimiter: str | None) -> StatedRate | None:
+def find_rate(header: Sequence[str], delimiter: str | None, *, decimal_comma: bool = False) -> StatedRate | None:
     """The rate of the first increment of a header that is above zero, else of its first rate; None for neither.
+
+    5,000 is five thousand unless the samples have a `decimal_comma`, or semicolons between them.
 
     >>> find_rate(["X,CH1,Start,Increment", "Sequence,Volt,-0.25,2e-4"], ",").fs_hz
     5000.0
@@ -76,7 +82,9 @@ def find_rate(header: Sequence[str], delimiter: str | None) -> StatedRate | None
     StatedRate(fs_hz=5000.0, key='Samplerate')
     """
     for pattern, read in ((_INCREMENT, _read_increment), (_RATE, _read_rate)):
-        for match, value in _find_values(header, delimiter, pattern):
+        for match, text in _find_values(header, delimiter, pattern):
+            grouped = not decimal_comma and delimiter != ";" and _GROUPS.match(text.strip())
+            value = text.replace(",", "") if grouped else text
             fs_hz = read(value, match["unit"] or "")
             if fs_hz is not None and math.isfinite(fs_hz) and fs_hz > 0:
                 return StatedRate(fs_hz, match["key"].strip())
@@ -119,7 +127,8 @@ def _split_header(line: str, delimiter: str | None) -> list[str]:
     # Where other marks separate the samples, a comma is a decimal comma.
     marks = (delimiter, "\t", ";") if delimiter in {"\t", ";"} else (delimiter, "\t", ";", ",")
     found = next((mark for mark in marks if mark and mark in text), None)
-    return [cell.strip().strip('"').strip() for cell in text.split(found)] if found else [text]
+    cells = _SEPARATING.split(text) if found == "," != delimiter else text.split(found) if found else [text]
+    return [cell.strip().strip('"').strip() for cell in cells]
 
 
 def _read_number(text: str) -> tuple[float, str] | None:
@@ -184,3 +193,18 @@ def bare_unit(cell: str) -> str:
     ('ms', 'V', 'Volt')
     """
     return cell.strip().strip("[]()").strip()
+
+
+def join_units(names: Sequence[str], width: int) -> list[str]:
+    """Names of which some have a unit behind a comma that separates cells, where there are more of them than columns.
+
+    >>> join_units(["Time", "ms", "V"], 2)
+    ['Time (ms)', 'V']
+    """
+    joined: list[str] = []
+    for place, name in enumerate(names):
+        if joined and is_unit(name) and len(joined) + len(names) - place > width:
+            joined[-1] += f" ({name})"
+        else:
+            joined.append(name)
+    return joined

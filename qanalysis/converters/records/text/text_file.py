@@ -68,7 +68,7 @@ def read_text(path: Path, reading: Reading) -> Samples:
 def _read_dump(text: TextFile, dump: Dump, place: str) -> Samples:
     """A text whose words follow each other."""
     values, notes = read_dump(text, dump, place)
-    rate = _take_stated(find_rate(dump.header, None))
+    rate = _take_stated(find_rate(dump.header, None, decimal_comma=dump.form.decimal_comma))
     notes = (*_tell_lines(dump.first, dump.footer), *notes, *rate.notes)
     return _describe(values, dump.form, "", rate, notes)
 
@@ -129,7 +129,7 @@ def _describe(
 
 def _find_rate(layout: Layout, choice: Choice, raw: NDArray[np.float64] | None, numbers: Numbers) -> _Rate:
     """The rate from the column of times and from the header, whichever is there."""
-    stated = find_rate(layout.facts, layout.delimiter)
+    stated = find_rate(layout.facts, layout.delimiter, decimal_comma=layout.decimal_comma)
     if raw is None or choice.time is None:
         return _take_stated(stated)
     column = choice.columns[choice.time]
@@ -141,7 +141,7 @@ def _find_rate(layout: Layout, choice: Choice, raw: NDArray[np.float64] | None, 
     unit = TIME_UNITS.get(column.unit.casefold())
     if raw.size > 1 and _counts_samples(raw) and unit is None and (stated is not None or not choice.is_time):
         return _take_stated(stated)
-    if not choice.is_time and not column.name.startswith("column "):
+    if not choice.is_time and (not column.name.startswith("column ") or _wraps(raw)):
         return _take_stated(stated)
     scale = unit or 1.0
     times = raw if scale == 1 else scale_times(raw, scale)
@@ -154,6 +154,13 @@ def _counts_samples(raw: NDArray[np.float64]) -> bool:
     """Whether numbers (samples,) rise by one a line."""
     first, second, last = float(raw[0]), float(raw[1]), float(raw[-1])
     return last - first == raw.size - 1 and second - first == 1
+
+
+def _wraps(raw: NDArray[np.float64]) -> bool:
+    """Whether numbers (samples,) rise in whole steps and fall back, as a counter of few bits does."""
+    steps = np.diff(raw)
+    usual = float(np.median(steps[: 1 << 20])) if steps.size else 0.0
+    return usual > 0 and usual.is_integer() and bool((steps < 0).any())
 
 
 def _take_stated(stated: StatedRate | None) -> _Rate:

@@ -206,3 +206,13 @@ def test_a_column_is_read_at_more_than_half_a_million_cells_a_second(spell: str)
     start = time.process_time()
     parse_cells(cells, form)
     assert time.process_time() - start < len(cells) / 5e5
+
+
+@pytest.mark.parametrize("spell", ["{:012b}b", "0b{:012b}", "12'b{:012b}", 'b"{:012b}"'])
+def test_words_that_end_in_the_mark_of_another_spelling_keep_their_bits(spell: str) -> None:
+    words = [0, 1, 2, 0x800, 0xFFE, 0xFFF]  # those that end in 0 end in 0b with a b behind
+    assert read([spell.format(word) for word in words]) == words
+
+
+def test_underscores_part_the_bits_of_words() -> None:
+    assert read(["1010_0010_0001", "0000_0000_0010", "1111_1111_1110"]) == [0xA21, 2, 0xFFE]

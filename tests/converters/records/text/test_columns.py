@@ -149,3 +149,12 @@ def test_a_counter_with_infinities_gives_no_rate(tmp_path: Path) -> None:
     record = read_record(path)
     np.testing.assert_array_equal(record.values, VALUES)
     assert record.fs_hz is None
+
+
+@pytest.mark.parametrize("kinds", ["wrap value", "value wrap"])
+def test_a_counter_without_a_name_that_wraps_gives_no_times(tmp_path: Path, kinds: str) -> None:
+    path = tmp_path / "bare.csv"
+    path.write_text("\n".join(",".join(CELLS[kind](n) for kind in kinds.split()) for n in range(COUNT)) + "\n")
+    record = read_record(path)
+    np.testing.assert_array_equal(record.values, VALUES)
+    assert (record.fs_hz, record.uneven) == (None, False)

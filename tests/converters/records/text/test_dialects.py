@@ -250,6 +250,13 @@ EXAMPLES = {
     "counter-and-times-unnamed": Example("", lambda n, t, v, c, u: f"{n},{t:.6f},{v:.4f}\n"),
     "counter-and-padded-codes": Example("n,adc\n", lambda n, t, v, c, u: f"{n},{c:04d}\n", codes=True, fs_hz=None),
     "counter-and-padded-codes-unnamed": Example("", lambda n, t, v, c, u: f"{n},{c:05d}\n", codes=True, fs_hz=None),
+    "event-beside-a-channel-named-v": Example(
+        "t_s,v,event\n", lambda n, t, v, c, u: f"{t:.6f},{v:.4f},{'TRIG' if n < 9 else ''}\n"
+    ),
+    "rule-before-footer": Example(
+        "time,ch\n", lambda n, t, v, c, u: f"{t:.6f},{v:.4f}\n", "---\nSamples: 240\nMean;0.01\n\nEND OF FILE\n"
+    ),
+    "thousands-in-the-rate": Example("Samples per second: 5,000\nU\n", lambda n, t, v, c, u: f"{v:.4f}\n"),
     "bars": Example("| time | v |\n", lambda n, t, v, c, u: f"| {t:.6f} | {v:.4f} |\n"),
 }
 

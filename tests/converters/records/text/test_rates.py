@@ -103,3 +103,21 @@ def test_the_unit_of_the_samples_is_told_once() -> None:
     assert find_vertical_unit(["Vertical Units,furlongs", "Vertical Scale,2"], ",") == ""
     assert is_unit("MSEC")
     assert not is_unit("CH1")
+
+
+@pytest.mark.parametrize(
+    ("line", "delimiter", "decimal_comma", "fs_hz"),
+    [
+        ("Samples per second: 5,000", None, False, 5000),
+        ("Sample rate: 1,250,000 Hz", None, False, 1.25e6),
+        ("Abtastrate: 5,000 kHz", "\t", True, 5000),
+        ("Abtastrate;5,000 kHz", ";", False, 5000),
+        ("Sample interval: 0,200 ms", None, False, 5000),
+    ],
+)
+def test_commas_of_a_rate_part_thousands_unless_samples_have_decimal_commas(
+    line: str, delimiter: str | None, *, decimal_comma: bool, fs_hz: float
+) -> None:
+    found = find_rate([line], delimiter, decimal_comma=decimal_comma)
+    assert found is not None
+    assert found.fs_hz == pytest.approx(fs_hz, rel=1e-12)

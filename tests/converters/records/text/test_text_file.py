@@ -162,3 +162,9 @@ def test_a_column_that_counts_lines_is_time_only_by_its_name_or_unit(
     record = read(tmp_path, f"{name},v\n" + "".join(f"{n},{v}\n" for n, v in enumerate(VALUES.tolist())))
     np.testing.assert_array_equal(record.values, VALUES)
     assert record.fs_hz == fs_hz
+
+
+def test_no_end_of_a_lone_line_is_taken_for_a_comment(tmp_path: Path) -> None:
+    cells = [f"{value:+.3f}".replace(".", ",") for value in np.resize(VALUES, 4096).tolist()]
+    for shift in range(8):  # looked at are the last 8 KiB, which may begin with a semicolon
+        assert read(tmp_path, "0" * shift + ";".join(cells).lstrip("+")).values.size == 4096
