@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from qanalysis.converters.choices import Radix
+
 #: Lines that are no samples wherever they stand.
 COMMENT_MARKS = ("#", "%", "!", "//", ";")
 
@@ -134,11 +136,18 @@ SAMPLE_UNITS = {
 COUNT_UNITS = frozenset({"sequence", "samples", "sample", "index", "points", "#", "-", ""})
 
 #: The row of a logic analyser that names the digits of its columns.
-RADIX_WORDS = {
-    **dict.fromkeys(("hex", "hexadecimal"), "hex"),
-    **dict.fromkeys(("binary", "bin"), "binary"),
-    **dict.fromkeys(("unsigned", "signed", "decimal", "dec", "integer", "float", "real"), "decimal"),
-    **dict.fromkeys(("ascii", "octal"), "text"),
+RADIX_WORDS: dict[str, Radix] = {
+    "hex": "hex",
+    "hexadecimal": "hex",
+    "binary": "binary",
+    "bin": "binary",
+    "unsigned": "decimal",
+    "signed": "decimal",
+    "decimal": "decimal",
+    "dec": "decimal",
+    "integer": "decimal",
+    "float": "decimal",
+    "real": "decimal",
 }
 
 #: Lines with which a second record begins within a file.

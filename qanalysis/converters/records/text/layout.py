@@ -184,8 +184,7 @@ def _find_radixes(head: Sequence[str], delimiter: str | None) -> tuple[Radix | N
     for line in head[:_LOOK]:
         if line.lstrip('"# ').casefold().startswith("radix"):
             words = [re.sub(r"radix\s*[-:]?\s*", "", cell.casefold()) for cell in split_cells(line, delimiter)]
-            known = [RADIX_WORDS.get(word) for word in words]
-            return tuple(word if word in ("hex", "binary", "decimal") else None for word in known)  # type: ignore[misc]
+            return tuple(RADIX_WORDS.get(word) for word in words)
     return ()
 
 
