@@ -127,13 +127,13 @@ def analyze_capture(record: Record, options: SpectrumOptions | None = None) -> S
 
 
 @contextmanager
-def _name_record(record: Record) -> Iterator[None]:
-    """What is wrong with the samples leaves with the name of their file."""
+def _name_record(*records: Record) -> Iterator[None]:
+    """What is wrong with the samples leaves with the name of their file; of several records the first, or its own."""
     try:
         yield
     except ValueError as error:
-        text = str(error)
-        raise ValueError(text if record.name in text else f"{shorten(record.name, 80)}: {text}") from None
+        text, name = str(error), shorten(records[0].name, 80)
+        raise ValueError(text if any(one.name in text for one in records) else f"{name}: {text}") from None
 
 
 def _analyze(record: Record, options: SpectrumOptions) -> Spectrum:
@@ -200,7 +200,9 @@ def analyze_captures(records: Sequence[Record], options: SpectrumOptions | None 
     check_alike(records)
     if first.quadrature is not None:
         raise ValueError(f"{quote(first.name)} holds I/Q samples, of which no average is taken; measure one record")
-    found = average_spectrum(_gather(records, options), options)
+    gathered = _gather(records, options)
+    with _name_record(*records):
+        found = average_spectrum(gathered, options)
     if _holds_voltages(first, options):
         found = _note_voltages(first, found, options)
     return withhold_figures(found, _tell_uneven()) if any(record.uneven for record in records) else found
@@ -212,8 +214,9 @@ def _gather(records: Sequence[Record], options: SpectrumOptions) -> RecordSet:
     for one in records:
         record = read_as_values(one) if _holds_voltages(one, options) else one
         values, wanted = (record.codes, options) if record.codes is not None else _spread(record, options)
-        channels.append(read_samples(values))
-        ranges.append(find_full_scale(channels[-1], wanted, bits=record.bits, whole=record.codes is not None))
+        with _name_record(one):
+            channels.append(read_samples(values))
+            ranges.append(find_full_scale(channels[-1], wanted, bits=record.bits, whole=record.codes is not None))
     return RecordSet(channels, [record.name for record in records], _join_ranges(ranges), records[0].fs_hz)
 
 
@@ -249,7 +252,11 @@ def measure_capture(record: Record, options: LinearityOptions | None = None) -> 
 
     Raises ValueError for a record without codes.
     """
-    options = options or LinearityOptions()
+    with _name_record(record):
+        return _measure(record, options or LinearityOptions())
+
+
+def _measure(record: Record, options: LinearityOptions) -> Linearity:
     if record.codes is None or record.bits is None:
         finite = np.isfinite(record.values)
         if not finite.all():

@@ -11,6 +11,7 @@ from scipy.io import wavfile
 
 from qanalysis.converters.captures import (
     analyze_capture,
+    analyze_captures,
     describe_capture,
     describe_settings,
     describe_tested,
@@ -233,3 +234,38 @@ def test_the_headline_of_a_linearity_test_says_that_its_width_is_a_guess(tmp_pat
     )
     stated = read_record(tmp_path / "ramp.npy", bits=8)
     assert "guessed" not in describe_tested(stated, measure_capture(stated, LinearityOptions(test="ramp"))).headline
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (SpectrumOptions(average="power", side_bins=2000), r"^0\.npy: side_bins 2000"),
+        (SpectrumOptions(average="coherent", osr=1e9), r"^0\.npy: osr"),
+        (SpectrumOptions(average="power"), r"^1\.npy: 1 of 4096 samples are not finite"),
+    ],
+    ids=["an option", "a band", "one of the records"],
+)
+def test_what_is_wrong_with_an_average_names_its_record(tmp_path: Path, options: SpectrumOptions, told: str) -> None:
+    rows = np.stack([SINE, SINE])
+    rows[1, 7] = np.nan if options == SpectrumOptions(average="power") else 0.0
+    for number, row in enumerate(rows):
+        np.save(tmp_path / f"{number}.npy", row)
+    records = [read_record(tmp_path / f"{number}.npy") for number in range(2)]
+    with pytest.raises(ValueError, match=told):
+        analyze_captures(records, options)
+
+
+def test_what_is_wrong_with_a_linearity_test_names_its_record(tmp_path: Path) -> None:
+    np.save(tmp_path / "ramp.npy", np.repeat(np.arange(256), 64))
+    record = read_record(tmp_path / "ramp.npy", bits=8)
+    with pytest.raises(ValueError, match=r"^ramp\.npy: confidence is 2"):
+        measure_capture(record, LinearityOptions(confidence=2.0))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_nan_that_signals_is_a_nan(tmp_path: Path) -> None:
+    words = (CODES / 2048).astype(np.float64)
+    words.view(np.uint64)[3] = 0x7FF0_0000_0000_0001
+    np.save(tmp_path / "nan.npy", words)
+    record = read_record(tmp_path / "nan.npy", unit="mV")
+    assert np.flatnonzero(np.isnan(record.values)).tolist() == [3]

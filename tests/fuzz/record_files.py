@@ -50,11 +50,19 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
     {"justify": "left"},
     {"fs_hz": 1e3},
     {"unit": "V"},
+    {"unit": "mV"},
+    {"unit": "code"},
+    {"unit": "mV", "resample": True},
+    {"signed": False},
     {"radix": "hex"},
     {"radix": "binary"},
+    {"radix": "decimal"},
     {"coding": "gray"},
     {"coding": "sign-magnitude", "bits": 12},
+    {"coding": "ones-complement"},
+    {"coding": "gray", "radix": "hex", "bits": 16},
     {"inputs": 1},
+    {"inputs": 1, "column": 2},
     {"resample": True},
 )
 _DTYPES = ("u8", "i16le", "i24be", "i32le", "f32le", "f64be", "ci16le", "cu8", "cf32le", "u64le", "i16le*3")
@@ -108,6 +116,10 @@ def _list_texts() -> dict[str, str]:
         "binary.txt": "\n".join(f"{code & 0xFFF:012b}" for code in _CODES),
         "dump.txt": "\n".join(" ".join(map(str, _CODES[at : at + 16])) for at in range(0, 256, 16)),
         "stamps.csv": "when,v\n" + "\n".join(f"2026-01-01 00:00:{at * 0.1:06.3f},{v}" for at, v in zip(_AT, _VOLTS, strict=True)),
+        "ramp.txt": "\n".join(str(at // 4) for at in _AT),
+        "overdriven.txt": "\n".join(str(code) for code in np.clip(_CODES // 100, -16, 15)),
+        "steps.csv": "in;out\n" + "\n".join(f"{at / 255:.4f};{at // 16}" for at in _AT),
+        "jitter.csv": "t,v\n" + "\n".join(f"{at + 0.3 * np.sin(at):.6f},{v}" for at, v in zip(_AT, _VOLTS, strict=True)),
         "units.csv": "t,v\n" + "\n".join(f"{at} us,{v:.3f} V" for at, v in zip(_AT, _VOLTS, strict=True)),
     }  # fmt: skip
 
@@ -222,7 +234,7 @@ def make_mutant(seed: int, number: int, sound: list[Files]) -> tuple[Files, dict
         name = rng.choice(list(files))
         files[name] = change_file(rng, name, files[name], sound)
     options: dict[str, Any] = {}
-    if rng.random() < 0.3:
+    if rng.random() < 0.4:
         options |= rng.choice(_OPTIONS)
     if rng.random() < 0.1:
         options["dtype"] = rng.choice(_DTYPES)

@@ -15,12 +15,11 @@ import traceback
 import warnings
 from pathlib import Path
 
-from qanalysis.converters.captures import analyze_capture, describe_capture, open_capture, tabulate_capture
 from qanalysis.converters.records.reading import Reading
-from qanalysis.converters.records.records import RecordError
-from qanalysis.converters.spectrum.options import SpectrumOptions
+from qanalysis.converters.records.samples import RecordError
 from qanalysis.results.document import to_json
 from tests.fuzz.record_files import Files, make_files, make_mutant
+from tests.fuzz.record_uses import Use, draw_use, measure_use
 from tests.fuzz.trial import LONGEST_LINE, LONGEST_MESSAGE, Unsound, _Caught, _check_text, tell_error
 from tests.fuzz.worker import HANGS_S, _tell
 
@@ -41,7 +40,8 @@ def work(seed: int, first: int, last: int, seconds: float, least: int) -> None:
             _tell({"begins": number})
             files, options = make_mutant(seed, number, sound)
             faulthandler.dump_traceback_later(HANGS_S, exit=True)
-            end, text = try_files(files, options, Path(folder))
+            use = Use() if number < len(sound) else draw_use(seed, number)
+            end, text = try_files(files, options, use, Path(folder))
             faulthandler.cancel_dump_traceback_later()
             _tell({"number": number, "end": end, "text": text})
 
@@ -50,7 +50,7 @@ def _count_used() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
 
 
-def try_files(files: Files, options: dict, folder: Path) -> tuple[str, str]:
+def try_files(files: Files, options: dict, use: Use, folder: Path) -> tuple[str, str]:
     """How reading and measuring the files ends: "rows", "refused", or "fault" with what was wrong."""
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -59,7 +59,7 @@ def try_files(files: Files, options: dict, folder: Path) -> tuple[str, str]:
         warnings.simplefilter("always")
         end, text = "fault", ""
         with _Caught() as caught:
-            end, text = _read(folder / next(iter(files)), options, folder)
+            end, text = _measure(folder / next(iter(files)), Reading(**options), use)
         text = tell_error(caught.error) if caught.error else text
     spent = time.process_time() - start
     for name in files:
@@ -70,25 +70,21 @@ def try_files(files: Files, options: dict, folder: Path) -> tuple[str, str]:
     return end, text
 
 
-def _read(path: Path, options: dict, folder: Path) -> tuple[str, str]:
-    reading = Reading(**options)
+def _measure(path: Path, reading: Reading, use: Use) -> tuple[str, str]:
     try:
-        record = open_capture(path, reading)
-    except RecordError as error:
-        _check_text(str(error), folder, LONGEST_MESSAGE)
-        return "refused", str(error)
-    try:
-        found = describe_capture(record, analyze_capture(record))
+        table, row = measure_use(path, reading, use)
     except ValueError as error:
-        if "/qanalysis/" not in traceback.extract_tb(error.__traceback__)[-1].filename:
+        raised = traceback.extract_tb(error.__traceback__)[-1].filename
+        if not isinstance(error, RecordError) and (type(error) is not ValueError or "/qanalysis/" not in raised):
             raise
-        _check_text(str(error), folder, LONGEST_MESSAGE)
+        _check_text(str(error), path.parent, LONGEST_MESSAGE)
+        if not any(one.name in str(error) for one in path.parent.iterdir()):
+            raise Unsound(f"does not name the file: {error}") from error
         return "refused", str(error)
-    table = tabulate_capture(found, record, reading, SpectrumOptions())
     if "NaN" in (text := to_json(table)):
         raise Unsound("the document holds NaN")
-    for finding in found.findings:
-        _check_text(finding.text, folder, LONGEST_LINE)
+    for finding in row.findings:
+        _check_text(finding.text, path.parent, LONGEST_LINE)
     return "rows", f"{len(text)} bytes"
 
 

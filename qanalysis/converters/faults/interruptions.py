@@ -29,6 +29,7 @@ _SURELY = 3.0  # deviations
 _SURE_SHIFT = 4  # samples: so few are lost far more often than a phase jumps by just as much
 _PROBED = 64
 _CHANCE_BITS = 40.0  # one in 2^40, beside 2^12 ways back
+_STEPLESS = 2.0**-8  # share of equal pairs among numbers of which most occur once, at most
 _SHORTEST_BUFFER = 8
 _CERTAIN = 8.0  # deviations
 _LEAST_CHANGE = 0.005  # of the amplitude
@@ -222,7 +223,7 @@ def _is_set_back(one: Break, omega: float, back: int, step: float) -> bool:
     samples = count_samples(one, omega)
     noise = math.sqrt(max(one.spread**2 - step**2 / 12, 0.0))
     # Two roundings of one value with Gaussian noise are equal in 1/(2 sqrt(pi) noise) of all cases, noise in LSB.
-    equal = min(1.0, step / (2 * math.sqrt(math.pi) * noise)) if noise > 0 else 1.0
+    equal = min(1.0, step / (2 * math.sqrt(math.pi) * noise) or _STEPLESS) if noise > 0 else 1.0
     if -math.log2(equal) * back >= _CHANCE_BITS:
         return True
     return samples == -back if samples is not None else back >= _SHORTEST_BUFFER and back & (back - 1) == 0

@@ -37,6 +37,7 @@ COARSE_LSB = 0.25
 _GAUSSIAN = math.sqrt(0.5)  # spread of a 50 % point over the length that lies on its wrong side, squares of steps
 _ROUNDED = 0.02  # what the digits of the inputs make of a step
 _EVEN_LSB = 0.5
+_LARGEST = 1e150  # of an input whose square is in double precision
 _SWEPT = 16  # samples of a sweep at least
 _THOUSAND = (700.0, 1400.0)
 
@@ -106,7 +107,7 @@ def judge_evenness(inputs: ArrayLike, bits: int) -> Finding | None:
     an INL of that size would come from the inputs.
     """
     values = np.sort(np.asarray(inputs, np.float64))
-    if values.size < 2 or not np.isfinite(values).all() or values[0] == values[-1]:
+    if values.size < 2 or not np.abs(values).max() < _LARGEST or values[0] == values[-1]:
         return None
     even = np.linspace(values[0], values[-1], values.size)
     off = float(np.abs(values - even).max() / (values[-1] - values[0])) * 2.0**bits
@@ -132,6 +133,11 @@ def _read_inputs(inputs: ArrayLike, samples: int) -> Doubles:
     if broken.size:
         at = int(broken[0])
         raise ValueError(f"input {at} is {values[at]}: an input of pairs is a finite number; leave that pair out")
+    reach = float(np.abs(values).max())
+    if reach and not 1 / _LARGEST < reach < _LARGEST:
+        raise ValueError(
+            f"the inputs reach {plain(reach)}: their squares leave double precision; count in a larger or smaller unit"
+        )
     return values
 
 

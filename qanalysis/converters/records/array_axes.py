@@ -84,7 +84,7 @@ def _take_times(samples: Samples, names: list[str], read: Callable[[str], NDArra
         if match is None or array is None or array.size != len(samples.numbers) or not _is_axis(array, name):
             continue
         times = array.reshape(-1).astype(np.float64)
-        if match[1] is None and array.dtype.kind != "f" and float(times[-1] - times[0]) == times.size - 1:
+        if match[1] is None and array.dtype.kind != "f" and float(times[-1]) - float(times[0]) == times.size - 1:
             continue  # it counts samples
         timing = measure_times(times * _UNITS[match[1] and match[1].casefold()], 0.0, name, lambda at: at + 1)
         return replace(samples, fs_hz=timing.fs_hz, times=timing.times, notes=(*samples.notes, *timing.notes))

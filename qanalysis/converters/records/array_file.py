@@ -36,6 +36,7 @@ _TURNED = re.compile(r"'fortran_order'\s*:\s*(True|False)")
 _FIELD = re.compile(r"\(\s*'([^']*)'\s*,")
 _TYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f(?:2|4|8|16)|c(?:8|16|32))")
 _FEWEST = 8  # numbers that make an axis
+_LARGEST = 1e150  # of an axis: the squares of its steps are in double precision
 _KINDS = {"O": "pickled objects", "U": "text", "S": "text", "M": "dates", "m": "spans of time", "V": "raw bytes"}
 
 
@@ -197,8 +198,11 @@ def is_axis(array: NDArray[Any], *, is_named: bool = False) -> bool:
     """
     if array.dtype.kind not in "iuf" or array.size != max(array.shape, default=0) or array.size < _FEWEST:
         return False
-    with np.errstate(all="ignore"):
-        steps = np.diff(array.reshape(-1).astype(np.float64))
+    with np.errstate(over="ignore", invalid="ignore"):  # long doubles, and NaN that signal
+        values = array.reshape(-1).astype(np.float64)
+    if not np.abs(values).max() < _LARGEST:
+        return False
+    steps = np.diff(values)
     if not bool((steps > 0).all()):
         return False
     return is_named or float(np.ptp(steps)) <= 0.5 * float(steps.mean())

@@ -23,6 +23,7 @@ _FORMATS: dict[Coding, str] = {
 _CERTAIN = 3.0  # times that neighbours foretell words worse than the same words read in another code
 _FEWEST_LEVELS = 12  # different words; fewer are smooth in several codes
 _LOOK = 1 << 14
+_MOST_BITS = 32
 
 
 def decode_words(words: Codes, coding: Coding, bits: int, place: str) -> Codes:
@@ -38,6 +39,10 @@ def decode_words(words: Codes, coding: Coding, bits: int, place: str) -> Codes:
     if coding == "binary":
         return words
     low, high = int(words.min()), int(words.max())
+    if bits > _MOST_BITS:
+        raise RecordError(
+            f"{place}: {coding} words up to {high} need {bits} bits; converters have at most {_MOST_BITS}"
+        )
     if high >> bits or low < -(1 << bits - 1):
         raise RecordError(
             f"{place}: words from {low} to {high} are no {coding} codes of {bits} bits; raise bits, or state another "

@@ -167,9 +167,11 @@ def _read_whole(numbers: NDArray[Any], place: str) -> NDArray[Any]:
 
 
 def _widen(numbers: NDArray[Any]) -> NDArray[np.float64]:
-    """Numbers as float64; what is beyond it becomes infinite, which the doctor finds."""
+    """Numbers as float64; what is beyond it becomes infinite, which the doctor finds, and a NaN a quiet one."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(numbers, np.float64)
+        values = np.asarray(numbers, np.float64)
+    missing = np.isnan(values)
+    return np.where(missing, np.nan, values) if missing.any() else values
 
 
 def _names_voltage(unit: str) -> bool:

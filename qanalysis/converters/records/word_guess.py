@@ -59,6 +59,7 @@ _IMAGE_EVIDENT, _IMAGE_SEEN = 10**-1.2, 1e-5  # power against the line's
 _ABOVE_NOISE = 30.0  # times the median of the spectrum: once in 2^30 bins of noise
 _REACH = 3  # bins of the main lobe of Blackman's window
 _SKIRTS = 1e-3  # power of what still counts as a line beside one at k/s
+_LEAST_CLIPPED = 0.01  # share of words at either end of their range
 _ORDERS = 9  # harmonics that may lie where an image does
 
 
@@ -94,12 +95,28 @@ def guess_words(data: NDArray[np.uint8]) -> Guess:
     """The type of the words of a file from some of its bytes (bytes,), best 24 KiB of its samples."""
     data = data[: data.size // 192 * 192] if data.size >= 1 << 12 else data
     costs = [_measure_cost(data[:_COST_BYTES], words) for words in CANDIDATES]
+    clipped = [
+        place
+        for place, words in enumerate(CANDIDATES)
+        if words.kind == "i" and words.bits == 16 and _is_saturated(words.decode(data[: data.size // 2 * 2]))
+    ]
+    if clipped and CANDIDATES[int(np.argmin(costs))].bits == 8:
+        costs[clipped[0]] = 0.5 * min(costs)
     order = np.argsort(costs, kind="stable")
     best, other = CANDIDATES[order[0]], CANDIDATES[order[1]]
     turns, image = find_turns(_read_plainly(data, best))
     count = max(1, 8 * min(data.size, _COST_BYTES) // best.bits)
     chance = _CHANCE * _SCATTER_BITS / best.bits * count**-0.5
     return Guess(best, costs[order[0]], other, costs[order[1]], chance, turns, image)
+
+
+def _is_saturated(found: NDArray[Any]) -> bool:
+    """Whether words (words,) of 16 bits stand at both ends of their range, and seldom just before them: what is clipped
+    has those words, of which bytes alone show two values that take turns.
+    """
+    top, bottom = (int(np.count_nonzero(found == end)) for end in (0x7FFF, -0x8000))
+    near = int(np.count_nonzero((found >= 0x7F00) | (found < -0x7F00)))
+    return min(top, bottom) >= max(_LEAST_CLIPPED * found.size, 1) and top + bottom >= 0.5 * near
 
 
 def _measure_cost(data: NDArray[np.uint8], words: WordType) -> float:

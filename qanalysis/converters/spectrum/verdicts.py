@@ -13,6 +13,7 @@ from qanalysis.converters.spectrum.views import View
 from qanalysis.notation import decibels, plain, true_minus
 
 _PRECISION_DB = 200  # more than 32 bits
+_MOST_NAMED = 12
 
 
 def judge_constant(value: float) -> tuple[Finding, ...]:
@@ -102,7 +103,7 @@ def _judge_folding(harmonics: tuple[Component, ...]) -> list[Finding]:
     ):
         orders = [line.order for line in harmonics if line.shared == owner]
         if orders:
-            names = ", ".join(f"HD{order}" for order in orders)
+            names = _list_some([f"HD{order}" for order in orders])
             verb = "fold" if len(orders) > 1 else "folds"
             findings.append(
                 Finding(
@@ -111,7 +112,7 @@ def _judge_folding(harmonics: tuple[Component, ...]) -> list[Finding]:
             )
     shared = [line for line in harmonics if line.owner is not None]
     if shared:
-        names = ", ".join(f"{line.name} with {line.owner}" for line in shared)
+        names = _list_some([f"{line.name} with {line.owner}" for line in shared])
         findings.append(
             Finding(
                 "harmonics-share-bins",
@@ -120,6 +121,12 @@ def _judge_folding(harmonics: tuple[Component, ...]) -> list[Finding]:
             )
         )
     return findings
+
+
+def _list_some(names: list[str]) -> str:
+    """The first of many names: a hundred harmonics fill no line."""
+    rest = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(names[:_MOST_NAMED])}{rest}"
 
 
 def _judge_thd(row: RecordRow) -> list[Finding]:

@@ -8,11 +8,14 @@ the rate, whose folded harmonics beat with the tone.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from qanalysis.converters.doctor import examine_record
 from qanalysis.converters.findings import Finding
+from qanalysis.converters.records.records import read_record
 from qanalysis.converters.spectrum.spectrum import analyze_spectrum
 from tests.reference_records import SHAPES, Broken, Codes, keep_codes, make_sound, round_codes, turn
 
@@ -149,3 +152,13 @@ def test_a_block_that_repeats_is_told_with_its_ends() -> None:
     codes = np.concatenate([sound[: made.place], sound[made.place - 32 : -32]])
     found = examine(codes, made.bits)
     assert f"Samples {made.place} to {made.place + 31} (counted from 0) repeat those 32 samples before" in found[0].text
+
+
+def test_a_block_that_repeats_among_numbers_without_a_step_is_told(tmp_path: Path) -> None:
+    """All numbers differ, so that no least step says how often two are equal by chance: a block of 37 is none."""
+    rng = np.random.default_rng(5)
+    sound = np.sin(turn(401, 4096, 0.3)) + 1e-3 * rng.normal(size=4096)
+    np.save(tmp_path / "block.npy", np.concatenate([sound[:2000], sound[1963:-37]]))
+    record = read_record(tmp_path / "block.npy")
+    found = examine_record(record, analyze_spectrum(record.values))
+    assert [(one.code, one.value) for one in found if one.code in NEW] == [("repeated-block-break", 2000)]

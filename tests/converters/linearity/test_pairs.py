@@ -197,3 +197,15 @@ def test_inputs_of_a_ramp_are_even_or_told() -> None:
     assert finding is not None
     # a cosine is off the line by 0.105 of the range at most
     assert finding.value == pytest.approx(0.105 * COUNT, rel=0.01)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200], ids=["huge", "tiny"])
+@pytest.mark.filterwarnings("error")
+def test_inputs_whose_squares_leave_double_precision_are_refused(scale: float) -> None:
+    with pytest.raises(ValueError, match="count in a larger or smaller unit"):
+        measure_pairs(EVEN * scale, convert(EVEN), bits=BITS)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_span_beyond_double_precision_is_no_ramp() -> None:
+    assert judge_evenness(np.array([-1.7e308, 0.0, 1.7e308]), BITS) is None

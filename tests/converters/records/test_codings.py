@@ -153,3 +153,8 @@ def test_a_word_whose_sign_is_repeated_to_its_top_is_no_wider_converter() -> Non
     read = resolve_codes(Samples(codes & 0xFFFF), "test")
     np.testing.assert_array_equal(read.codes, codes)
     assert (read.bits, read.signed) == (12, True)
+
+
+def test_words_of_more_bits_than_a_converter_has_are_refused_by_name() -> None:
+    with pytest.raises(RecordError, match=r"wide\.csv: sign-magnitude words up to 4294967295 need 33 bits"):
+        decode_words(np.array([0, 2**32 - 1]), "sign-magnitude", 33, "wide.csv")

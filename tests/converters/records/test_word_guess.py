@@ -153,3 +153,14 @@ def test_a_clear_wave_in_floats_of_codes_is_floats() -> None:
     for word in ("f32le", "f64be", "i64le"):
         words = WordType.parse(word, "a.bin")
         assert guess_words(np.frombuffer(codes.astype(words.dtype).tobytes(), np.uint8)).words == words
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("level", [1.05, 1.2, 1.3])
+def test_clipped_words_are_no_bytes_in_turns(order: str, level: float) -> None:
+    wave = level * 2**15 * np.sin(2 * np.pi * 401 / 4096 * np.arange(4096) + 0.3)
+    codes = np.clip(np.rint(wave), -(2**15), 2**15 - 1).astype(f"{order}i2")
+    guess = guess_words(np.frombuffer(codes.tobytes(), np.uint8))
+    assert (guess.words.kind, guess.words.bits, guess.words.big_endian) == ("i", 16, order == ">")
+    assert guess.is_clear
+    assert not guess.is_interleaved

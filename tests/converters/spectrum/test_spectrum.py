@@ -334,3 +334,11 @@ def test_the_band_bounds_noise_and_spurs() -> None:
     assert low.noise_dbfs == pytest.approx(10 * np.log10(1e-6 / (1.1**2 / 2) * 900 / 4096), abs=allow_db(900))
     assert low.nsd_dbfs_hz == pytest.approx(10 * np.log10(1e-6 / (1.1**2 / 2) / 4096), abs=allow_db(900))
     assert low.band_hz == (100, 1000)
+
+
+def test_a_hundred_harmonics_that_fold_onto_each_other_make_one_bounded_line() -> None:
+    values = np.sin(2 * np.pi * 5 * np.arange(64) / 64) + 0.01 * np.random.default_rng(1).normal(size=64)
+    row = analyze_spectrum(values, harmonics=100)
+    text = next(finding.text for finding in row.findings if finding.code == "harmonics-share-bins")
+    assert " more." in text
+    assert len(text) < 400

@@ -31,6 +31,7 @@ from qanalysis.notation import quote
 
 Role = Literal["signal", "flag", "constant", "axis", "counter", "words"]
 _BEST: tuple[Role, ...] = ("signal", "flag", "constant", "counter", "axis")
+_LARGEST = 1e150  # the square of what counts or is a time is in double precision
 _STRAIGHT = 0.01  # of its range: what a column is off a straight line at most to be an axis
 _ENOUGH = 64
 
@@ -165,7 +166,7 @@ def is_counter(values: NDArray[np.float64]) -> bool:
     >>> is_counter(np.arange(600) % 256), is_counter(np.array([1.0, 2.0, 10.0, 11.0]))
     (True, False)
     """
-    if values.size < 3:
+    if values.size < 3 or not np.abs(values).max() < _LARGEST:
         return False
     steps = np.diff(values)
     usual = float(np.median(steps))
@@ -173,10 +174,9 @@ def is_counter(values: NDArray[np.float64]) -> bool:
     return usual > 0 and bool(same.mean() >= 0.9)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what leaves double precision rises in no even steps
 def rises_evenly(values: NDArray[np.float64]) -> bool:
     """Whether numbers (values,) rise as times do: in steps that are alike, or in all close to a straight line."""
-    if values.size < 3:
+    if values.size < 3 or not np.abs(values).max() < _LARGEST:
         return False
     steps = np.diff(values)
     if bool((steps > 0).all()) and float(np.ptp(steps)) <= 0.5 * float(steps.mean()):
@@ -214,13 +214,21 @@ def _find_time(layout: Layout, roles: Sequence[Role], taken: Sequence[int | None
 def _counts_by_one(layout: Layout, number: int) -> bool:
     """Whether a column rises by one a line."""
     values = read_evidence(layout, number)
-    return values.size > 1 and bool((np.diff(values) == 1).all())
+    return values.size > 1 and counts_by_one(values)
 
 
 def _rises_by_one(layout: Layout, number: int) -> bool:
     """Whether a column without a unit counts lines."""
-    steps = np.diff(read_evidence(layout, number))
-    return not layout.columns[number].unit and bool((steps == 1).all())
+    return not layout.columns[number].unit and counts_by_one(read_evidence(layout, number))
+
+
+def counts_by_one(values: NDArray[np.float64]) -> bool:
+    """Whether each number (values,) is one more than the one before it, as no infinity is.
+
+    >>> counts_by_one(np.array([7.0, 8.0, 9.0])), counts_by_one(np.array([7.0, np.inf, np.inf]))
+    (True, False)
+    """
+    return bool(np.isfinite(values).all() and (values[1:] == values[:-1] + 1).all())
 
 
 def _stands(layout: Layout, number: int) -> bool:

@@ -27,7 +27,7 @@ from qanalysis.converters.records.text.listings import Dressing, ListingError, f
 from qanalysis.converters.records.text.numbers import Numbers, Task, read_numbers, to_words
 from qanalysis.converters.records.text.rates import StatedRate, find_rate, find_vertical_unit
 from qanalysis.converters.records.text.stamps import find_last_fraction, unwrap_days
-from qanalysis.converters.records.text.times import Timing, find_last_digit, measure_times
+from qanalysis.converters.records.text.times import Timing, find_last_digit, measure_times, scale_times
 from qanalysis.notation import quote, si
 
 _ALIKE = 1e-3  # rates of header and times that differ by more are told
@@ -144,7 +144,7 @@ def _find_rate(layout: Layout, choice: Choice, raw: NDArray[np.float64] | None, 
     if not choice.is_time and (not column.name.startswith("column ") or _wraps(raw)):
         return _take_stated(stated)
     scale = unit or 1.0
-    times = raw if scale == 1 else raw * scale
+    times = raw if scale == 1 else scale_times(raw, scale)
     digit = find_last_digit(cells) * scale
     is_guess = unit is None and not choice.is_time
     return _settle(measure_times(times, digit, column.name, numbers.find_line, is_guess=is_guess), stated)
@@ -152,7 +152,8 @@ def _find_rate(layout: Layout, choice: Choice, raw: NDArray[np.float64] | None, 
 
 def _counts_samples(raw: NDArray[np.float64]) -> bool:
     """Whether numbers (samples,) rise by one a line."""
-    return float(raw[-1] - raw[0]) == raw.size - 1 and float(raw[1] - raw[0]) == 1
+    first, second, last = float(raw[0]), float(raw[1]), float(raw[-1])
+    return last - first == raw.size - 1 and second - first == 1
 
 
 def _wraps(raw: NDArray[np.float64]) -> bool:

@@ -20,11 +20,13 @@ from qanalysis.notation import percent, plain, quote, si
 
 _CHUNK = 1 << 20
 _DIGITS = re.compile(r"[+-]?(\d*)[.,]?(\d*)(?:e([+-]?\d+))?", re.IGNORECASE)
+_LARGEST = 1e150  # of values whose squares are in double precision
 _FINE = 0.2  # of a step: digits finer than that show a missing sample as uneven times
 _FEW = 1e-3  # of the steps
 _DOUBLE, _SINGLE = 2.0**-52, 2.0**-24
 _GENERAL = 5  # significant digits of a general format, which drops zeros; six is its default
 _COARSE = 1e-3  # of the rate, what times written with few digits leave open
+_LONGEST, _SHORTEST = 1e30, 1e-30  # seconds; what lies beyond is no time, and no step of times
 _ROUNDING = 8  # roundings of a double that a time has behind it
 _ACCUMULATED = 1e-7  # of a step: what adding steps up in double precision leaves
 
@@ -80,8 +82,8 @@ def measure_times(
     """
     if times.size < 2:
         return Timing(None, None, ())
-    finite = bool(np.isfinite(times.min()) and np.isfinite(times.max()))
-    bad = None if finite else find_first(times, lambda part: ~np.isfinite(part))
+    finite = float(times.min()) > -_LONGEST and float(times.max()) < _LONGEST
+    bad = None if finite else find_first(times, lambda part: ~(np.abs(part) < _LONGEST))
     if bad is not None:
         text = f"Column {quote(name)} gives no sample rate: line {find_line(bad)} has no finite time. State fs."
         return Timing(None, None, (Finding("no-rate", text, bad),))
@@ -89,7 +91,7 @@ def measure_times(
     step = abs(span) / (times.size - 1)
     late = _find_deviation(times)
     allowed = _find_allowance(times, last_digit, step, late)
-    if span <= 0:
+    if span <= 0 or step < _SHORTEST:
         fault = "its times do not rise from the first line to the last"
         note = Finding("no-rate", f"Column {quote(name)} gives no sample rate: {fault}. State fs.")
         return Timing(None, times if span == 0 or late > allowed else None, (note,))
@@ -104,6 +106,12 @@ def measure_times(
         missing = _tell_missing(times, name, find_line) if last_digit > _FINE * step else ()
         return Timing(fs_hz, None, (Finding("sample-rate", text, fs_hz), *missing))
     return Timing(fs_hz, times, (_tell_uneven(times, step, late, allowed, name, find_line),))
+
+
+def scale_times(times: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+    """Times (samples,) in seconds, of times in units of so many; what is none in double precision becomes infinite."""
+    with np.errstate(over="ignore"):  # which `measure_times` tells
+        return times * unit
 
 
 def find_first(
@@ -212,10 +220,15 @@ def resample(times: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[N
     """
     from scipy.interpolate import CubicSpline
 
+    if not bool((np.abs(values) < _LARGEST).all()):
+        raise RecordError(
+            "the record can not be resampled: it has samples that are not finite, or whose squares are not; "
+            "take them out"
+        )
     order = np.argsort(times, kind="stable")
     sorted_times, sorted_values = times[order], values[order]
     fresh = np.r_[True, np.diff(sorted_times) > 0]
-    clash = np.flatnonzero(~fresh[1:] & (np.diff(sorted_values) != 0))
+    clash = np.flatnonzero(~fresh[1:] & (sorted_values[1:] != sorted_values[:-1]))
     if clash.size:
         at = float(sorted_times[clash[0] + 1])
         raise RecordError(
@@ -224,11 +237,16 @@ def resample(times: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[N
         )
     if np.count_nonzero(fresh) < 4:
         raise RecordError("the record can not be resampled: fewer than four of its times differ; state fs")
-    if not bool(np.isfinite(sorted_values).all()):
-        raise RecordError("the record can not be resampled: it has samples that are not finite; take them out")
     even = np.linspace(float(sorted_times[0]), float(sorted_times[-1]), times.size)
-    laid = CubicSpline(sorted_times[fresh], sorted_values[fresh])(even)
-    return np.asarray(laid, np.float64), (times.size - 1) / float(sorted_times[-1] - sorted_times[0])
+    close = RecordError("the record can not be resampled: some of its times all but coincide; take one of each pair")
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # of gaps too small to divide by
+            laid = np.asarray(CubicSpline(sorted_times[fresh], sorted_values[fresh])(even), np.float64)
+    except ValueError:  # a singular matrix, or slopes that are not finite
+        raise close from None
+    if not bool(np.isfinite(laid).all()):
+        raise close
+    return laid, (times.size - 1) / float(sorted_times[-1] - sorted_times[0])
 
 
 def measure_gap(times: NDArray[np.float64]) -> float:

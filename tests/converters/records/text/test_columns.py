@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qanalysis.converters.records.records import Record, RecordError, read_record
-from qanalysis.converters.records.text.columns import is_counter, rises_evenly
+from qanalysis.converters.records.text.columns import counts_by_one, is_counter, rises_evenly
 
 COUNT = 256
 STEP = 2e-4
@@ -123,6 +123,32 @@ def test_an_axis_lies_close_to_a_straight_line() -> None:
     assert rises_evenly(jittered)
     assert rises_evenly(np.repeat(np.arange(100.0), 2))
     assert not rises_evenly(np.arange(200) + 20 * np.sin(np.arange(200)))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([0.0, np.inf, np.inf, np.inf]),
+        np.array([1.7e308, -1.7e308, 1.7e308, -1.7e308]),
+        np.array([0.0, 8e307, 1.6e308]),
+        np.array([0.0, 1.0, np.nan, 3.0]),
+    ],
+    ids=["infinities", "differences beyond double precision", "a sum beyond double precision", "a NaN"],
+)
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_have_no_steps_are_no_axis(values: np.ndarray) -> None:
+    assert not is_counter(values)
+    assert not rises_evenly(values)
+    assert not counts_by_one(values)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_counter_with_infinities_gives_no_rate(tmp_path: Path) -> None:
+    path = tmp_path / "capture.csv"
+    path.write_text("n,v\n" + "".join(f"{'inf' if n in (5, 6) else n},{VALUES[n]}\n" for n in range(COUNT)))
+    record = read_record(path)
+    np.testing.assert_array_equal(record.values, VALUES)
+    assert record.fs_hz is None
 
 
 @pytest.mark.parametrize("kinds", ["wrap value", "value wrap"])

@@ -166,3 +166,41 @@ def test_times_that_do_not_rise_are_not_resampled(tmp_path: Path) -> None:
         resample(np.array([0.0, 1.0, 2.0]), np.zeros(3))
     with pytest.raises(RecordError, match="not finite"):
         resample(np.arange(5.0), np.array([0, 1, np.nan, 3, 4]))
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        ([0.0, 1e300, 2e300, 3e300], "line 2 has no finite time"),
+        ([-1.7e308, 0.0, 1.0, 1.7e308], "line 1 has no finite time"),
+        ([0.0, 5e-324, 5e-324, 5e-324], "its times do not rise"),
+    ],
+    ids=["huge", "apart beyond double precision", "apart by less than double precision divides"],
+)
+@pytest.mark.filterwarnings("error")
+def test_times_beyond_reason_give_no_rate(times: list[float], told: str) -> None:
+    timing = measure_times(np.array(times), 0.0, "t", lambda at: at + 1)
+    assert timing.fs_hz is None
+    assert told in timing.notes[0].text
+
+
+@pytest.mark.parametrize(
+    ("times", "values", "told"),
+    [
+        (np.arange(5.0), [0.0, np.inf, np.inf, 1.0, 2.0], "not finite"),
+        (np.arange(5.0), [0.0, 1e308, -1e308, 1e308, -1e308], "whose squares are not"),
+        (np.array([0.0, 5e-324, 1.0, 2.0, 3.0]), [0.0, 1e100, 0.0, 1.0, 2.0], "all but coincide"),
+    ],
+    ids=["infinities", "huge", "times that all but coincide"],
+)
+@pytest.mark.filterwarnings("error")
+def test_what_no_spline_goes_through_is_refused(times: np.ndarray, values: list[float], told: str) -> None:
+    with pytest.raises(RecordError, match=told):
+        resample(times, np.array(values))
+
+
+@pytest.mark.filterwarnings("error")
+def test_times_in_minutes_beyond_double_precision_are_no_times(tmp_path: Path) -> None:
+    path = tmp_path / "capture.csv"
+    path.write_text("t (min),v\n" + "".join(f"{1e307 * (n + 1)},{v}\n" for n, v in enumerate(SINE[:15].tolist())))
+    assert read_record(path).fs_hz is None
