@@ -27,7 +27,7 @@ from qanalysis.converters.records.text.listings import Dressing, ListingError, f
 from qanalysis.converters.records.text.numbers import Numbers, Task, read_numbers, to_words
 from qanalysis.converters.records.text.rates import StatedRate, find_rate, find_vertical_unit
 from qanalysis.converters.records.text.stamps import find_last_fraction, unwrap_days
-from qanalysis.converters.records.text.times import Timing, find_last_digit, measure_times, scale_times
+from qanalysis.converters.records.text.times import Timing, find_first, find_last_digit, measure_times, scale_times
 from qanalysis.notation import quote, si
 
 _ALIKE = 1e-3  # rates of header and times that differ by more are told
@@ -158,9 +158,10 @@ def _counts_samples(raw: NDArray[np.float64]) -> bool:
 
 def _wraps(raw: NDArray[np.float64]) -> bool:
     """Whether numbers (samples,) rise in whole steps and fall back, as a counter of few bits does."""
-    steps = np.diff(raw)
-    usual = float(np.median(steps[: 1 << 20])) if steps.size else 0.0
-    return usual > 0 and usual.is_integer() and bool((steps < 0).any())
+    steps = np.diff(raw[: 1 << 20])
+    usual = float(np.median(steps)) if steps.size else 0.0
+    whole = usual > 0 and usual.is_integer()
+    return whole and find_first(raw, lambda part: part[1:] < part[:-1], overlap=1) is not None
 
 
 def _take_stated(stated: StatedRate | None) -> _Rate:
