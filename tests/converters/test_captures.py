@@ -269,3 +269,22 @@ def test_a_nan_that_signals_is_a_nan(tmp_path: Path) -> None:
     np.save(tmp_path / "nan.npy", words)
     record = read_record(tmp_path / "nan.npy", unit="mV")
     assert np.flatnonzero(np.isnan(record.values)).tolist() == [3]
+
+
+@pytest.mark.parametrize("make", [float, complex], ids=["one rail", "two rails"])
+@pytest.mark.filterwarnings("error")
+def test_a_constant_whose_mean_is_rounded_is_a_constant(tmp_path: Path, make: type) -> None:
+    np.save(tmp_path / "still.npy", np.full(1023, make(0.1)))
+    record = read_record(tmp_path / "still.npy")
+    rows = [analyze_capture(record)]
+    if make is float:
+        rows.append(analyze_captures([record, record], SpectrumOptions(average="power")))
+    for row in rows:
+        assert "Every sample is 0.1: there is no tone" in " ".join(finding.text for finding in row.findings)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_tone_of_the_smallest_numbers_has_its_figures(tmp_path: Path) -> None:
+    np.save(tmp_path / "tiny.npy", 1e-149 * np.sin(2 * np.pi * 127 * (np.arange(4096) + 0.3) / 4096))
+    row = told(read_record(tmp_path / "tiny.npy", fs_hz=1e6))
+    assert row.fundamental_hz == pytest.approx(1e6 * 127 / 4096, rel=1e-6)

@@ -18,6 +18,7 @@ from qanalysis.converters.records.records import Record
 from qanalysis.converters.spectrum.sinefit import SineFit
 from qanalysis.notation import in_percent
 
+_LEAST_NOISE = 1e-300  # mean square
 _LOOK = 2**17
 _BINS = (128, 64, 32)
 _FEWEST_IN_BIN = 3
@@ -73,7 +74,9 @@ def find_saturation(record: Record, fit: SineFit, fs_hz: float, step: float) -> 
 
 
 def _trace_curve(values: Doubles, fit: SineFit, fs_hz: float) -> _Curve | None:
-    """The mean of the record by phase, folded about the peak; None for too few samples of any phase."""
+    """The mean of the record by phase, folded about the peak; None for too few samples of any phase, and for a tone so
+    small that one over the squares of its noise leaves double precision.
+    """
     turns = (fit.frequency_hz / fs_hz) * np.arange(values.size) + fit.phase / (2 * np.pi)
     residual = values - fit.offset - fit.amplitude * np.sin(2 * np.pi * turns)
     for bins in _BINS:
@@ -90,6 +93,8 @@ def _trace_curve(values: Doubles, fit: SineFit, fs_hz: float) -> _Curve | None:
     bent, differ = float(((down + up) ** 2).sum()), float(((down - up) ** 2).sum())
     both = counts[: bins // 2] + counts[bins // 2 :][::-1]
     noise = max(noise, (1e-9 * fit.amplitude) ** 2)
+    if noise < _LEAST_NOISE:
+        return None
     return _Curve(s, fit.amplitude * s + (down + up) / 2, both / noise, differ / bent if bent else np.inf)
 
 

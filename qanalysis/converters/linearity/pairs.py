@@ -76,6 +76,7 @@ def measure_pairs(
     options = replace(options or LinearityOptions(), test="pairs", **changes)
     if options.drive is not None:
         raise ValueError("pairs know the input of each code: leave the ends of the input (drive) out")
+    build_converter(bits, options)  # before 2^bits codes are counted
     density, index = count_pairs(codes, bits=bits, signed=signed)
     pairs = _place(_read_inputs(inputs, index.size), index)
     if density.obstacle is not None:

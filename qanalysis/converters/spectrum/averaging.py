@@ -86,20 +86,22 @@ def _view_alike(records: RecordSet, options: SpectrumOptions) -> tuple[list[View
     scale = max(find_scale(values) for values in records.channels)
     means = [float((values / scale).mean()) for values in records.channels]
     centred = [values / scale - mean for values, mean in zip(records.channels, means, strict=True)]
-    views = [_view_one(values, wishes, records.fs_hz) for values in centred]
+    levels = [float(values[0]) for values in records.channels]
+    views = [_view_one(*one, wishes, records.fs_hz) for one in zip(centred, levels, strict=True)]
     kinds = {(view.window, view.side_bins) for view in views}
     if len(kinds) > 1:  # the widest lobe holds the tones of all
         window, side_bins = max(kinds, key=lambda kind: kind[1])
         forced = replace(wishes, options=replace(options, window=check_window(window), side_bins=side_bins))
-        views = [_view_one(values, forced, records.fs_hz) for values in centred]
+        views = [_view_one(*one, forced, records.fs_hz) for one in zip(centred, levels, strict=True)]
     _check_tones(views, records.names)
     return views, Recording(records.fs_hz, samples, scale, float(np.mean(means))), wishes
 
 
-def _view_one(centred: Doubles, wishes: Wishes, fs_hz: float | None) -> View:
-    if not centred.any():
+def _view_one(centred: Doubles, first: float, wishes: Wishes, fs_hz: float | None) -> View:
+    """The view of a record that begins with the value `first`."""
+    if centred.min() == centred.max():  # not 0 where the mean was rounded
         power = np.zeros(centred.size // 2 + 1)
-        return View(power, "rectangular", 0, None, findings=judge_constant(0.0))
+        return View(power, "rectangular", 0, None, findings=judge_constant(first))
     view = view_band(centred, wishes, fs_hz)
     return replace(view, fits=tuple(sorted(view.fits, key=lambda fit: fit.frequency_hz)))
 

@@ -55,7 +55,7 @@ def analyze_quadrature(
     centred = values - mean
     turned = (
         turn_record(centred, wishes, fs_hz)
-        if centred.any()
+        if (centred != centred[0]).any()
         else Turned(np.zeros(values.size), "rectangular", 0, findings=judge_constant(float(rails[0][0])))
     )
     offset = mean + (turned.rotation.offset if turned.rotation else 0.0)

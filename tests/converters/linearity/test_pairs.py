@@ -209,3 +209,8 @@ def test_inputs_whose_squares_leave_double_precision_are_refused(scale: float) -
 @pytest.mark.filterwarnings("error")
 def test_a_span_beyond_double_precision_is_no_ramp() -> None:
     assert judge_evenness(np.array([-1.7e308, 0.0, 1.7e308]), BITS) is None
+
+
+def test_a_width_beyond_the_test_is_refused_before_its_codes_are_counted() -> None:
+    with pytest.raises(ValueError, match="bits is 32; a linearity test takes 2 to 24"):
+        measure_pairs(EVEN, convert(EVEN), bits=32)
