@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,8 @@ from qanalysis.converters.faults.bits import (
 from qanalysis.converters.faults.clipping import find_clipping
 from qanalysis.converters.faults.flattery import find_flattery
 from qanalysis.converters.faults.interruptions import find_interruptions
-from qanalysis.converters.faults.levels import find_step
-from qanalysis.converters.faults.quiet import is_quiet
+from qanalysis.converters.faults.levels import find_step, tally_codes, tally_values
+from qanalysis.converters.faults.quiet import judge_rest
 from qanalysis.converters.faults.repetition import find_repetition
 from qanalysis.converters.faults.saturation import find_saturation
 from qanalysis.converters.faults.sparkles import find_sparkles, tell_sparkles
@@ -63,8 +64,7 @@ def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Fi
     if finite.size and finite.min() == finite.max():
         found.append(_describe_constant(record, float(finite[0])))
     elif finite.size:
-        found += find_clipping(finite, record)
-        found += [finding for find in _FINDERS if (finding := find(record)) is not None]
+        found += _find_faults(record, finite)
         if finite.size == record.values.size:
             found += _find_breaks(record, spectrum, found)
     if spectrum is None:
@@ -74,6 +74,15 @@ def examine_record(record: Record, spectrum: Spectrum | None = None) -> tuple[Fi
     found += find_flattery(record, spectrum)
     known = {finding.code for finding in spectrum.findings}
     return tuple(finding for finding in found if finding.code not in known)
+
+
+def _find_faults(record: Record, finite: NDArray[np.float64]) -> list[Finding]:
+    """What levels and codes show, whatever the signal is; `finite` are the values that are."""
+    tally = tally_values(finite) if record.codes is None else tally_codes(record.codes)
+    found = find_clipping(finite, record, tally)
+    finders: list[Callable[[Record], Finding | None]] = [*_FINDERS]
+    finders.insert(finders.index(find_swapped_bits), partial(find_stuck_bits, levels=tally[0]))
+    return found + [finding for find in finders if (finding := find(record)) is not None]
 
 
 def _find_period_faults(spectrum: Spectrum, found: list[Finding]) -> list[Finding]:
@@ -96,20 +105,21 @@ def _find_breaks(record: Record, spectrum: Spectrum | None, found: list[Finding]
     """
     if {finding.code for finding in found} & _LINE_FAULTS:
         return []
-    step, whole = find_step(record), spectrum is not None and spectrum.samples == record.values.size
-    if spectrum is not None and whole and spectrum.sinefit and is_quiet(record.values, spectrum.sinefit, step):
-        return []
-    sparkles = find_sparkles(record.values, step)
-    told = tell_sparkles(record, sparkles)
-    if spectrum is None or spectrum.sinefit is None or not whole:
-        return told
-    omega = 2 * math.pi * _find_cycles(spectrum, spectrum.sinefit.cycles) / spectrum.samples
-    if not 0 < omega < math.pi:
-        return told
-    told += find_interruptions(record, sparkles.healed, omega, step)
+    step = find_step(record)
+    fit = spectrum.sinefit if spectrum is not None and spectrum.samples == record.values.size else None
+    if spectrum is None or fit is None:
+        return tell_sparkles(record, find_sparkles(record.values, step))
+    quiet, told = judge_rest(record.values, fit, step), list[Finding]()
+    if not quiet.sound:
+        sparkles = find_sparkles(record.values, step)
+        told = tell_sparkles(record, sparkles)
+        omega = 2 * math.pi * _find_cycles(spectrum, fit.cycles) / spectrum.samples
+        if not 0 < omega < math.pi:
+            return told
+        told += find_interruptions(record, sparkles.healed, omega, step)
     known = {finding.code for finding in (*found, *told, *spectrum.findings)}
-    if not known & {"clipping", "two-tone"} and not told:
-        saturation = find_saturation(record, spectrum.sinefit, spectrum.fs_hz or 1.0, step)
+    if not quiet.straight and not known & {"clipping", "two-tone"} and not told:
+        saturation = find_saturation(record, fit, spectrum.fs_hz or 1.0, step)
         told += [saturation] if saturation is not None else []
     return told
 
@@ -195,7 +205,6 @@ _FINDERS: tuple[Callable[[Record], Finding | None], ...] = (
     find_wrong_width,
     find_unused_bits,
     find_left_justified,
-    find_stuck_bits,
     find_swapped_bits,
     find_repetition,
     _find_offset,

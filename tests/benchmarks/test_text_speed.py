@@ -34,24 +34,42 @@ def write(path: Path, kind: str, count: int) -> Path:
     return path
 
 
+def read_clocks() -> tuple[float, float]:
+    """The time that passes and the processor time, in seconds."""
+    return time.perf_counter(), time.process_time()
+
+
+def tell_since(began: tuple[float, float]) -> tuple[float, float]:
+    """How much of both went by since they were read."""
+    wall, work = read_clocks()
+    return wall - began[0], work - began[1]
+
+
 @pytest.mark.parametrize("kind", ["codes", "volts", "times and volts"])
 def test_ten_million_samples_take_at_most_twice_the_time_of_pandas(
     tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path / "long.csv", kind, SAMPLES)
-    ours, theirs = [], []
+    ours: list[tuple[float, float]] = []
+    theirs: list[tuple[float, float]] = []
     # In turns, so that a busy machine is busy for both.
     for _ in range(3):
-        began = time.perf_counter()
+        began = read_clocks()
         frame = pd.read_csv(path, header=None)
-        theirs.append(time.perf_counter() - began)
-        began = time.perf_counter()
+        theirs.append(tell_since(began))
+        began = read_clocks()
         record = read_record(path)
-        ours.append(time.perf_counter() - began)
+        ours.append(tell_since(began))
     np.testing.assert_array_equal(record.values, frame.iloc[:, -1].to_numpy())
+    (wall, work), (other_wall, other_work) = (
+        [min(times) for times in zip(*runs, strict=True)] for runs in (ours, theirs)
+    )
     with capsys.disabled():
-        print(f"\n{kind}: {min(ours):.2f} s, pandas {min(theirs):.2f} s: {min(ours) / min(theirs):.2f} times")
-    assert min(ours) <= MOST_TIMES_PANDAS * min(theirs)
+        print(
+            f"\n{kind}: {wall:.2f} s, pandas {other_wall:.2f} s: {wall / other_wall:.2f} times, "
+            f"{work / other_work:.2f} times the processor time"
+        )
+    assert wall <= MOST_TIMES_PANDAS * other_wall
 
 
 def test_a_file_of_263_mb_is_read_in_its_numbers_and_a_few_blocks(

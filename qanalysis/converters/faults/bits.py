@@ -89,26 +89,29 @@ def find_left_justified(record: Record) -> Finding | None:
     return Finding("left-justified", text, zeros)
 
 
-def find_stuck_bits(record: Record) -> Finding | None:
-    """Bits that rest, or that go with another: 2^(k+1) codes in a row show every pattern of the bits 0 to k."""
+def find_stuck_bits(record: Record, levels: NDArray[np.float64]) -> Finding | None:
+    """Bits that rest, or that go with another: 2^(k+1) codes in a row show every pattern of the bits 0 to k.
+
+    `levels` are the distinct codes, ascending.
+    """
     if record.codes is None:
         return None
-    levels = take_levels(record.codes)
-    span = int(levels[-1]) - int(levels[0]) + 1
-    if levels.size < _FEWEST_FOR_BITS:
+    some = take_levels(levels)
+    span = int(some[-1]) - int(some[0]) + 1
+    if some.size < _FEWEST_FOR_BITS:
         return None
     places = range(span.bit_length() - 1)
-    toggled = int(np.bitwise_or.reduce(levels ^ levels[0]))
+    toggled = int(np.bitwise_or.reduce(some ^ some[0]))
     justified = zeros if (zeros := count_low_zeros(record.codes)) >= 2 else 0
     resting = [place for place in places if not toggled >> place & 1 and place >= justified]
     if resting:
-        states = ", ".join(f"bit {place} at {int(levels[0]) >> place & 1}" for place in resting)
+        states = ", ".join(f"bit {place} at {int(some[0]) >> place & 1}" for place in resting)
         text = (
-            f"Stuck: {states} (bit 0 is the LSB), while {levels.size} different codes over {span} steps toggle the "
+            f"Stuck: {states} (bit 0 is the LSB), while {some.size} different codes over {span} steps toggle the "
             "others. Check the data lines."
         )
         return Finding("stuck-bits", text, resting[-1])
-    return _find_tied_bits(levels, np.array(places[justified:], np.intp))
+    return _find_tied_bits(some, np.array(places[justified:], np.intp))
 
 
 def _find_tied_bits(levels: Codes, places: NDArray[np.intp]) -> Finding | None:

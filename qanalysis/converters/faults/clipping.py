@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qanalysis.converters.faults.levels import longest_run, name_level, tally_codes, tally_values
+from qanalysis.converters.faults.levels import longest_run, name_level
 from qanalysis.converters.findings import Finding
 from qanalysis.converters.records.records import Record
 from qanalysis.notation import in_percent
@@ -18,13 +18,15 @@ _FEWEST_CLIPPED = 8
 _FEWEST_LEVELS = 8  # square waves and records of 2 bits have no shape to judge
 
 
-def find_clipping(values: NDArray[np.float64], record: Record) -> list[Finding]:
+def find_clipping(
+    values: NDArray[np.float64], record: Record, tally: tuple[NDArray[np.float64], NDArray[np.intp]]
+) -> list[Finding]:
     """An end level that holds more than twice what the next three hold, and 8 samples at least.
 
-    Both ends are judged alone, so that clipping of one end is seen. Records of fewer than 8 levels have no shape to
-    judge.
+    `tally` are the distinct values, ascending, and how often each occurs. Both ends are judged alone, so that clipping
+    of one end is seen. Records of fewer than 8 levels have no shape to judge.
     """
-    levels, counts = tally_values(values) if record.codes is None else tally_codes(record.codes)
+    levels, counts = tally
     if levels.size < _FEWEST_LEVELS:
         return []
     ends = {

@@ -40,12 +40,11 @@ def longest_run(held: NDArray[np.bool_]) -> int:
     return int((edges[1::2] - edges[::2]).max())
 
 
-def take_levels(codes: Codes) -> Codes:
-    """The distinct codes in order, about 2^16 of them at most, the ends among them."""
-    levels = tally_codes(codes)[0].astype(np.int64)
-    return (
-        levels if levels.size <= _MOST_LEVELS else levels[np.linspace(0, levels.size - 1, _MOST_LEVELS).astype(np.intp)]
-    )
+def take_levels(levels: NDArray[np.float64]) -> Codes:
+    """About 2^16 at most of the distinct codes (levels,), in order, the ends among them."""
+    if levels.size > _MOST_LEVELS:
+        levels = levels[np.linspace(0, levels.size - 1, _MOST_LEVELS).astype(np.intp)]
+    return levels.astype(np.int64)
 
 
 def find_step(record: Record) -> float:

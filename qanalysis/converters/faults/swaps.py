@@ -25,7 +25,7 @@ _SIDE = 8
 # made only adds to what is not foretold.
 _BETTER = 1.25
 _MOST_UNFORETOLD, _MOST_OUTLYING = 0.004, 4.0
-_MOST_LEFT = 64.0
+_MOST_LEFT = 16.0  # times what is left: the part of the toggles that neighbours may foretell
 _EXACT = 1 / 12  # LSB^2: what rounding leaves
 
 

@@ -69,7 +69,8 @@ def resolve_codes(
     container = _find_container(words, samples, place, bits=bits)
     check_justification(justify, place)
     shift, shift_notes = _find_shift(words, samples, container, bits=bits, justify=justify)
-    words >>= shift
+    if shift:
+        words >>= shift
     width = bits or (container - shift if shift or justify == "left" else samples.stated_bits)
     coding_notes: tuple[Finding, ...] = ()
     if coding is None and signed is None:
@@ -81,12 +82,13 @@ def resolve_codes(
         if coding != "gray":
             signed, width = True, word_bits
     codes, is_signed, wrapped_at, sign_notes = _find_sign(words, samples, container - shift, bits=width, signed=signed)
+    ends = _take_ends(codes)
     if wrapped_at in _CONTAINERS and width is None:  # a word's sign may be repeated up to its top
-        wrapped_at = min(wrapped_at, round_up_bits(codes, signed=is_signed))
+        wrapped_at = min(wrapped_at, round_up_bits(ends, signed=is_signed))
     width = width or wrapped_at
     if width is None:
-        width = min(round_up_bits(codes, signed=is_signed), container)
-    width_notes = () if bits is not None else (_note_bits(codes, width, samples, shift),)
+        width = min(round_up_bits(ends, signed=is_signed), container)
+    width_notes = () if bits is not None else (_note_bits(ends, width, samples, shift),)
     return Resolved(
         codes,
         width,
@@ -100,18 +102,19 @@ def _find_container(words: Codes, samples: Samples, place: str, *, bits: int | N
     """The width of the words: as the file has it, or the least usual one; RecordError where no converter's codes fit,
     and for a stated width that is none of these words.
     """
-    edge = find_edge(words, signed=bool(words.min() < 0))
-    held = next((width for width in _CONTAINERS if _fits(words, width) or edge == width), None)
+    ends = _take_ends(words)
+    edge = find_edge(ends, signed=bool(ends[0] < 0))
+    held = next((width for width in _CONTAINERS if _fits(ends, width) or edge == width), None)
     if held is None:
         raise RecordError(
-            f"{place}: the codes run {true_minus(f'from {words.min()} to {words.max()}')}; converters have at "
+            f"{place}: the codes run {true_minus(f'from {ends[0]} to {ends[1]}')}; converters have at "
             f"most {MAX_BITS} bits"
         )
     container = samples.container_bits or held
     if container > MAX_BITS or samples.container_bits is None:
         # Text and integers of 64 bits, a language's default, are no words of a width: a stated one is taken as it is.
         container = max(held, next((width for width in _CONTAINERS if width >= (bits or 0)), held))
-    zeros = count_low_zeros(words)
+    zeros = count_low_zeros(words) if bits is None else 0
     if bits is None and container - zeros not in USUAL_BITS and held - zeros in USUAL_BITS:
         container = held  # left-justified in words of 16 bits, say, that were kept in 32
     if bits is not None and (isinstance(bits, bool) or not 1 <= bits <= min(MAX_BITS, container)):
@@ -119,6 +122,11 @@ def _find_container(words: Codes, samples: Samples, place: str, *, bits: int | N
             f"{place}: bits {bits} was given; converters have 1 to {MAX_BITS}, and these words have {container}"
         )
     return container
+
+
+def _take_ends(words: Codes) -> Codes:
+    """The least and the largest word, (2,), which say as much of the width as all of them."""
+    return np.array([words.min(), words.max()])
 
 
 def needed_bits(codes: Codes, *, signed: bool) -> int:
@@ -196,7 +204,11 @@ def count_low_zeros(codes: Codes) -> int:
     >>> count_low_zeros(np.array([48, -16, 64]))
     4
     """
-    union = int(np.bitwise_or.reduce(codes))
+    union = 0
+    for start in range(0, codes.size, _LOOK):
+        union |= int(np.bitwise_or.reduce(codes[start : start + _LOOK]))
+        if union & 1:
+            return 0
     return (union & -union).bit_length() - 1 if union else 0
 
 
@@ -244,11 +256,13 @@ def _find_coding(
     told = samples.container_bits is None or samples.container_bits > MAX_BITS
     if words.size < _FEWEST or (negative and told) or (samples.container_signed and samples.stated_bits is not None):
         return None, ()
-    patterns = words & (1 << container) - 1
-    width = bits or (container if negative else needed_bits(patterns, signed=False))
-    if int(patterns.max()) >> width:
+    ends = _take_ends(words)
+    holds = ends[0] >= 0 and ends[1] < 1 << container
+    patterns = words if holds else words & (1 << container) - 1
+    width = bits or (container if negative else needed_bits(ends if holds else patterns, signed=False))
+    if int(ends[1] if holds else patterns.max()) >> width:
         return None, ()
-    found = find_coding(patterns, width, (words, _wrap(patterns, width, signed=True)))
+    found = find_coding(patterns, width, (words, _wrap(patterns[:_LOOK], width, signed=True)))
     return (None, ()) if found is None else (found[0], (found[1],))
 
 
@@ -258,19 +272,21 @@ def _find_sign(
     """Codes, whether they are two's complement, the width that they were wrapped at, and why;
     `container` is the width left after the shift.
     """
-    low, high = int(words.min()), int(words.max())
-    width = container if low < 0 else bits or round_up_bits(words, signed=False)
-    other = _wrap(words, width, signed=low >= 0)
+    ends = _take_ends(words)
+    low, high = int(ends[0]), int(ends[1])
+    width = container if low < 0 else bits or round_up_bits(ends, signed=False)
     if signed is not None:
         if signed == (low < 0):
             return words, signed, None, ()
+        other = _wrap(words, width, signed=low >= 0)
         if not signed:
             return (_wrap(words, bits, signed=False) if bits else other), False, bits or width, ()
         wraps = 1 << width - 1 <= high < 1 << width and (bits is not None or not samples.container_signed)
         return (other, True, width, ()) if wraps else (words, True, None, ())
     if low < 0 or high < 1 << width:  # codes beyond a stated width have no place to wrap at
-        ratio = _compare_readings(words, other)
+        ratio = _compare_readings(words, width, signed=low >= 0)
         if ratio is not None:
+            other = _wrap(words, width, signed=low >= 0)
             found = "two's complement" if low >= 0 else "offset binary"
             text = (
                 f"Read as {found} of {width} bits: as the words stand they wrap in mid-range, "
@@ -301,14 +317,14 @@ def _wrap(words: Codes, width: int, *, signed: bool) -> Codes:
     return wrapped
 
 
-def _compare_readings(words: Codes, other: Codes) -> float | None:
-    """How much worse neighbours foretell the words than another reading of them;
+def _compare_readings(words: Codes, width: int, *, signed: bool) -> float | None:
+    """How much worse neighbours foretell the words than what `_wrap` makes of them;
     None below twice, and where that has no middle, as a square wave.
     """
     if words.size < _FEWEST:
         return None
-    surprise, other_surprise = measure_surprise(words), measure_surprise(other)
-    if not has_middle(other) or not surprise > 2 * other_surprise:
+    surprise, other_surprise = (measure_surprise(some) for some in (words, _wrap(words[:_LOOK], width, signed=signed)))
+    if not surprise > 2 * other_surprise or not has_middle(_wrap(words, width, signed=signed)):
         return None
     return surprise / max(other_surprise, QUANTIZATION_RMS)
 
