@@ -288,3 +288,10 @@ def test_a_tone_of_the_smallest_numbers_has_its_figures(tmp_path: Path) -> None:
     np.save(tmp_path / "tiny.npy", 1e-149 * np.sin(2 * np.pi * 127 * (np.arange(4096) + 0.3) / 4096))
     row = told(read_record(tmp_path / "tiny.npy", fs_hz=1e6))
     assert row.fundamental_hz == pytest.approx(1e6 * 127 / 4096, rel=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_range_that_no_level_refers_to_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "huge.npy", 1e149 * SINE)
+    with pytest.raises(ValueError, match=r"^huge\.npy: the values reach .* no level in dBFS"):
+        analyze_capture(read_record(tmp_path / "huge.npy"), SpectrumOptions(low=0.0, high=1e-140))

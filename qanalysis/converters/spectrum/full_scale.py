@@ -109,6 +109,7 @@ def find_full_scale(values: Doubles, options: SpectrumOptions, *, bits: int | No
         )
         findings = (Finding("range-assumed", text, max(-least, most)),)
     span = high - low
+    _check_ratio(max(-least, most), span)
     outside = max(most - high, low - least, 0.0)
     if outside > span * _SLACK:
         text = (
@@ -124,6 +125,15 @@ def _check_reach(reach: float) -> None:
     if reach and not NARROWEST <= reach <= WIDEST:
         raise ValueError(
             f"the values reach {plain(reach)}: their squares leave double precision; count in a larger or smaller unit"
+        )
+
+
+def _check_ratio(reach: float, span: float) -> None:
+    """ValueError for values and a range whose squares have no ratio in double precision."""
+    if reach and not NARROWEST <= reach / span <= WIDEST:
+        raise ValueError(
+            f"the values reach {plain(reach)} and the range spans {plain(span)}: no level in dBFS lies between them; "
+            "state the range in the unit of the values"
         )
 
 
