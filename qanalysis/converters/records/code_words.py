@@ -65,12 +65,13 @@ def resolve_codes(
     >>> read.bits, read.justification, read.codes[[0, -1]].tolist()
     (12, 'left', [-2048, 2047])
     """
-    words = samples.numbers.astype(np.int64)
+    words = samples.numbers
+    if words.dtype != np.int64 or isinstance(words, np.memmap):  # a file that is mapped may change
+        words = words.astype(np.int64)
     container = _find_container(words, samples, place, bits=bits)
     check_justification(justify, place)
     shift, shift_notes = _find_shift(words, samples, container, bits=bits, justify=justify)
-    if shift:
-        words >>= shift
+    words = words >> shift if shift else words
     width = bits or (container - shift if shift or justify == "left" else samples.stated_bits)
     coding_notes: tuple[Finding, ...] = ()
     if coding is None and signed is None:
