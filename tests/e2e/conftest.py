@@ -126,6 +126,15 @@ class Visit:
         self.page.on("requestfailed", self._note_failure)
         self.page.on("websocket", self._watch_socket)
 
+    def wait_for_silence(self) -> None:
+        """Until the server has sent nothing for a second: what an earlier step asked for has arrived."""
+        for _ in range(30):
+            before = len(self.received)
+            self.page.wait_for_timeout(1000)
+            if len(self.received) == before:
+                return
+        pytest.fail("the server goes on sending")
+
     def _note_failure(self, request: Any) -> None:
         """A page that is left lets go of the neighbours that it was fetching; every other failure is one."""
         if "/linked/frames/" not in request.url or request.failure != "net::ERR_ABORTED":

@@ -34,6 +34,7 @@ def open_tables(server: Server, open_visit: OpenVisit) -> Any:
 def test_tab_through_the_whole_page_chooses_nothing(server: Server, open_visit: OpenVisit) -> None:
     visit = open_tables(server, open_visit)
     page = visit.page
+    visit.wait_for_silence()
     before, sent = page.url, len(visit.sent)
     page.get_by_label("Find layers").focus()
     stops = []
@@ -44,7 +45,7 @@ def test_tab_through_the_whole_page_chooses_nothing(server: Server, open_visit: 
     assert stops.count("row of totals") == stops.count("row of layers") == 1  # one stop each, whatever their length
     page.wait_for_timeout(1_000)  # longer than a hand rests before the server is asked
     assert page.url == before
-    assert len(visit.sent) == sent
+    assert [payload for payload in visit.sent[sent:] if len(payload) > 2] == []  # signs of life go on
     wait_for_marked(page, "totals", "int4 group=128")
     assert visit.complaints == []
 
