@@ -159,13 +159,7 @@ def compare_transitions(
     dnl = np.diff(transitions) / np.mean(np.diff(transitions)) - 1
     line = _draw_line(transitions, options.reference)
     return Linearity(
-        converter=converter,
-        test=options.test,
-        inl_reference=options.reference,
-        samples=density.samples,
-        confidence=options.confidence,
-        first_code=density.first_code,
-        hits=density.hits,
+        **_list_givens(converter, options, density),
         transitions=transitions,
         dnl_lsb=dnl,
         inl_lsb=(transitions - line.start - line.step * np.arange(ideal.size)) / line.step,
@@ -175,9 +169,6 @@ def compare_transitions(
         gain_error_percent=100 * (line.step / converter.lsb - 1) if seen.known else None,
         tue_max_lsb=float(np.abs(transitions - ideal).max()) / converter.lsb if seen.known else None,
         missing_codes=tuple((np.flatnonzero(dnl <= MISSING_DNL_LSB) + 1 + density.first_code).tolist()),
-        largest_step_back=density.largest_step_back,
-        dnl_within_lsb=options.dnl_within_lsb,
-        samples_needed=_count_needed(converter, options, density),
         findings=density.findings,
     )
 
@@ -189,13 +180,7 @@ def withhold_transitions(
     none = np.empty(0)
     barred = density.barred
     return Linearity(
-        converter=converter,
-        test=options.test,
-        inl_reference=options.reference,
-        samples=density.samples,
-        confidence=options.confidence,
-        first_code=density.first_code,
-        hits=density.hits,
+        **_list_givens(converter, options, density),
         transitions=none,
         dnl_lsb=none,
         inl_lsb=none,
@@ -205,11 +190,24 @@ def withhold_transitions(
         gain_error_percent=None,
         tue_max_lsb=None,
         missing_codes=None if barred is None else tuple(code + density.first_code for code in barred),
-        largest_step_back=density.largest_step_back,
-        dnl_within_lsb=options.dnl_within_lsb,
-        samples_needed=_count_needed(converter, options, density),
         findings=(obstacle, *density.findings),
     )
+
+
+def _list_givens(converter: Converter, options: LinearityOptions, density: CodeDensity) -> dict[str, Any]:
+    """What stands before any transition is looked at: the converter, what was asked, and what was counted."""
+    return {
+        "converter": converter,
+        "test": options.test,
+        "inl_reference": options.reference,
+        "samples": density.samples,
+        "confidence": options.confidence,
+        "first_code": density.first_code,
+        "hits": density.hits,
+        "largest_step_back": density.largest_step_back,
+        "dnl_within_lsb": options.dnl_within_lsb,
+        "samples_needed": _count_needed(converter, options, density),
+    }
 
 
 def withhold_linearity(found: Linearity, finding: Finding) -> Linearity:

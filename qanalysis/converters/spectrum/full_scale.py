@@ -9,6 +9,7 @@ The reference of every dBFS figure, never taken from the record's own maximum.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -57,6 +58,18 @@ class FullScale:
         return (self.high - self.low) / self.span
 
     @property
+    def columns(self) -> dict[str, Any]:
+        """What a row of a spectrum says of it."""
+        return {
+            "bits": self.bits,
+            "low": self.low,
+            "high": self.high,
+            "lsb": self.lsb,
+            "lsb_convention": self.lsb_convention,
+            "full_scale": self.kind,
+        }
+
+    @property
     def power(self) -> float | None:
         """Mean square at 0 dBFS, in the square of the record's unit."""
         if self.span is None:
@@ -96,18 +109,9 @@ def find_full_scale(values: Doubles, options: SpectrumOptions, *, bits: int | No
         return FullScale(float(steps), low, high, (high - low) / steps, bits, kind, convention, ())
     if low is None or high is None:
         if not -1 <= least <= most <= 1 or whole:
-            text = (
-                "Nothing tells the full scale of this record: figures in dBFS and the IEEE ENOB are left out. "
-                "Give low and high, or bits for codes."
-            )
-            return FullScale(None, None, None, None, bits, kind, convention, (Finding("full-scale-unknown", text),))
+            return FullScale(None, None, None, None, bits, kind, convention, (_tell_unknown(),))
         low, high = -1.0, 1.0
-        text = (
-            f"No range was given; the values lie within ±1 (peak {plain(max(-least, most), digits=4)}) and are "
-            "taken as "
-            "normalised, full scale −1 to 1."
-        )
-        findings = (Finding("range-assumed", text, max(-least, most)),)
+        findings = (_tell_normalised(max(-least, most)),)
     span = high - low
     _check_ratio(max(-least, most), span)
     outside = max(most - high, low - least, 0.0)
@@ -118,6 +122,22 @@ def find_full_scale(values: Doubles, options: SpectrumOptions, *, bits: int | No
         )
         findings = (*findings, Finding("beyond-range", text, outside))
     return FullScale(span, low, high, None if steps is None else span / steps, bits, kind, convention, findings)
+
+
+def _tell_unknown() -> Finding:
+    text = (
+        "Nothing tells the full scale of this record: figures in dBFS and the IEEE ENOB are left out. "
+        "Give low and high, or bits for codes."
+    )
+    return Finding("full-scale-unknown", text)
+
+
+def _tell_normalised(peak: float) -> Finding:
+    text = (
+        f"No range was given; the values lie within ±1 (peak {plain(peak, digits=4)}) and are taken as normalised, "
+        "full scale −1 to 1."
+    )
+    return Finding("range-assumed", text, peak)
 
 
 def _check_reach(reach: float) -> None:

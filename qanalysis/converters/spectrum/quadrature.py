@@ -172,13 +172,8 @@ def _name_owner(view: View, place: int, rest: int, claims: list[Claim]) -> str:
 
 def _assemble(turned: Turned, range_of: FullScale, wishes: Wishes, recording: _Recording) -> Spectrum:
     lines, samples, fs_hz = _lay_out(turned, wishes), turned.power.size, recording.fs_hz
-    rotation, options, full_scale = turned.rotation, wishes.options, range_of.power
+    rotation, full_scale = turned.rotation, range_of.power
     seen = Spectrum(
-        bits=range_of.bits,
-        low=range_of.low,
-        high=range_of.high,
-        lsb=range_of.lsb,
-        lsb_convention=range_of.lsb_convention,
         fs_hz=fs_hz,
         samples=samples,
         coherent=turned.coherent,
@@ -186,15 +181,12 @@ def _assemble(turned: Turned, range_of: FullScale, wishes: Wishes, recording: _R
         side_bins=turned.side_bins,
         cycles=_tell_cycles(turned),
         fundamental_hz=None if fs_hz is None or rotation is None else (_tell_cycles(turned) or 0.0) * fs_hz / samples,
-        full_scale=range_of.kind,
-        harmonics_counted=options.harmonics,
-        band_hz=None if fs_hz is None else (wishes.band[0] * fs_hz, wishes.band[1] * fs_hz),
-        band=wishes.band,
-        osr=1 / (wishes.band[1] - wishes.band[0]),
         iq=True,
         power=np.fft.fftshift(turned.power) * recording.scale**2,
         full_scale_power=None if full_scale is None else 2 * full_scale,
         sinefit=None if rotation is None else _describe_rail(rotation, recording, samples),
+        **range_of.columns,
+        **wishes.list_columns(fs_hz, widest=1.0),
     )
     reference = None if full_scale is None else 2 * full_scale / recording.scale**2
     found, evidence = _measure(seen, lines, reference, wishes)

@@ -190,11 +190,6 @@ def assemble_spectrum(view: View, range_of: FullScale, recording: Recording, wis
     harmonics = lines[: options.harmonics - 1]
     powers: dict[str, Any] = {f"hd{order}_dbc": find_harmonic(harmonics, order) for order in range(2, 7)}
     seen = Spectrum(
-        bits=range_of.bits,
-        low=range_of.low,
-        high=range_of.high,
-        lsb=range_of.lsb,
-        lsb_convention=range_of.lsb_convention,
         fs_hz=fs_hz,
         samples=samples,
         coherent=view.coherent,
@@ -202,11 +197,6 @@ def assemble_spectrum(view: View, range_of: FullScale, recording: Recording, wis
         side_bins=view.side_bins,
         fundamental_hz=view.cycles[0] * fs_hz / samples if view.fits and fs_hz is not None else None,
         cycles=view.cycles[0] if view.fits else None,
-        full_scale=range_of.kind,
-        harmonics_counted=options.harmonics,
-        band_hz=None if fs_hz is None else (wishes.band[0] * fs_hz, wishes.band[1] * fs_hz),
-        band=wishes.band,
-        osr=0.5 / (wishes.band[1] - wishes.band[0]),
         harmonics=harmonics,
         intermodulation=lines[options.harmonics - 1 :],
         power=view.power * scale**2 if scale != 1 else view.power,
@@ -215,6 +205,8 @@ def assemble_spectrum(view: View, range_of: FullScale, recording: Recording, wis
         if view.fits
         else None,
         **powers,
+        **range_of.columns,
+        **wishes.list_columns(fs_hz),
     )
     reference = None if range_of.power is None else range_of.power / scale**2
     band = (wishes.first, wishes.last)

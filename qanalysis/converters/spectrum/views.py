@@ -7,6 +7,7 @@ is its power.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -116,6 +117,18 @@ class Wishes:
     first: int
     last: int
     band: tuple[float, float] = (0.0, 0.5)
+
+    def list_columns(self, fs_hz: float | None, *, widest: float = 0.5) -> dict[str, Any]:
+        """What a row says of the band: in hertz where there is a rate, as shares of it, and how much wider the widest
+        one is, a share of 0.5, of I/Q samples of 1.
+        """
+        low, high = self.band
+        return {
+            "band_hz": None if fs_hz is None else (low * fs_hz, high * fs_hz),
+            "band": self.band,
+            "osr": widest / (high - low),
+            "harmonics_counted": self.options.harmonics,
+        }
 
 
 def view_record(centred: Doubles, wishes: Wishes) -> View:
