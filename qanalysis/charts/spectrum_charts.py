@@ -24,7 +24,13 @@ FLOOR_DB = -200.0
 _NEAR_END = 0.04  # of the sample rate: half the width of a label on the narrowest page
 
 
-def spectrum_chart(found: Spectrum, *, levels: tuple[float, float] | None = None, theme: Theme = "light") -> go.Figure:
+def spectrum_chart(
+    found: Spectrum,
+    *,
+    levels: tuple[float, float] | None = None,
+    widest_hz: float = 0.0,
+    theme: Theme = "light",
+) -> go.Figure:
     """Heights of the bins in dBFS, or over the tone (dBc) where full scale is unknown, with the average noise floor.
 
     Frequencies run from 0, of I/Q samples from minus half the rate, to half the rate, in the unit that the axis names.
@@ -39,6 +45,8 @@ def spectrum_chart(found: Spectrum, *, levels: tuple[float, float] | None = None
     levels : ends of the vertical axis for one of several spectra that are drawn in turn, which then have the same
         traces, empty where there is nothing to mark; by default they follow the record.
 
+    widest_hz : the highest frequency that is drawn beside it in the same chart, for the unit of the axis.
+
     The title gives the floor; the alternative text says whether the record is coherent, and what `headline_spectrum`
     says.
     """
@@ -49,7 +57,7 @@ def spectrum_chart(found: Spectrum, *, levels: tuple[float, float] | None = None
         return empty_state(
             "No spectrum to draw.", "The record holds one value, or no tone and no range; see the findings.", theme
         )
-    axis = _choose_axis(found)
+    axis = _choose_axis(found, widest_hz)
     half = axis.place(found, found.samples / 2)
     bottom, top = levels or _choose_range(_without_dc(found, heights))
     floor = find_floor(found)
@@ -94,10 +102,10 @@ class _Axis:
         )
 
 
-def _choose_axis(found: Spectrum) -> _Axis:
+def _choose_axis(found: Spectrum, widest_hz: float) -> _Axis:
     if found.fs_hz is None:
         return _Axis("of the sample rate", None)
-    return _Axis(*choose_unit(found.fs_hz / 2, "Hz"))
+    return _Axis(*choose_unit(max(found.fs_hz / 2, widest_hz), "Hz"))
 
 
 def _without_dc(found: Spectrum, heights: Doubles) -> Doubles:

@@ -15,6 +15,7 @@ from qanalysis.converters.findings import WITHHELD
 from qanalysis.converters.spectrum.spectrum import Spectrum
 from qanalysis.notation import choose_unit, shorten
 
+_MUCH_WIDER = 100  # times: then the unit of the axis is that of the second record
 _LONGEST_NAME = 40
 
 
@@ -29,8 +30,10 @@ def spectrum_pair(found: Spectrum, behind: Spectrum, names: tuple[str, str], *, 
         return spectrum_chart(found, theme=theme)
     found, behind = _level(found, behind)
     heights = _read_heights(behind)
-    figure, second = spectrum_chart(found, theme=theme), spectrum_chart(behind, theme=theme)
-    unit, hertz = ("", 1.0) if found.fs_hz is None else choose_unit(found.fs_hz / 2, "Hz")
+    own_hz, other_hz = ((one.fs_hz or 0.0) / 2 for one in (found, behind))
+    widest_hz = other_hz if other_hz > _MUCH_WIDER * own_hz else own_hz
+    figure, second = (spectrum_chart(one, widest_hz=widest_hz, theme=theme) for one in (found, behind))
+    unit, hertz = ("", 1.0) if found.fs_hz is None else choose_unit(widest_hz, "Hz")
     places, scale = thin_peaks(heights), _stretch(found, behind) / hertz
     level = "dBFS" if behind.power_dbfs is not None else "dBc"
     first, other = (escape(shorten(name, _LONGEST_NAME)) for name in names)
@@ -45,7 +48,8 @@ def spectrum_pair(found: Spectrum, behind: Spectrum, names: tuple[str, str], *, 
     )
     figure.data = (figure.data[-1], *figure.data[:-1])
     low, high = zip(*(chart.layout.yaxis.range for chart in (figure, second)), strict=True)
-    ends = [figure.layout.xaxis.range, [end * scale * _unit_of(behind) for end in second.layout.xaxis.range]]
+    drawn = 1.0 if behind.fs_hz is None else choose_unit(max(widest_hz, other_hz), "Hz")[1]
+    ends = [figure.layout.xaxis.range, [end * scale * drawn for end in second.layout.xaxis.range]]
     figure.update_layout(
         yaxis={"range": [min(low), max(high)]},
         xaxis={"range": [min(end[0] for end in ends), max(end[1] for end in ends)]},
@@ -79,8 +83,3 @@ def _stretch(found: Spectrum, behind: Spectrum) -> float:
     if found.fs_hz is None:
         return 1.0 if behind.fs_hz is None else 1.0 / behind.fs_hz
     return found.fs_hz if behind.fs_hz is None else 1.0
-
-
-def _unit_of(found: Spectrum) -> float:
-    """How much of `frequencies_hz` one of the chart's own axis is."""
-    return 1.0 if found.fs_hz is None else choose_unit(found.fs_hz / 2, "Hz")[1]

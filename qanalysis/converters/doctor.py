@@ -40,6 +40,7 @@ from qanalysis.converters.spectrum.spectrum import Spectrum
 from qanalysis.notation import in_percent, plain, signed
 
 NOTABLE_OFFSET = 0.01  # of the range: beyond what converters are specified to
+_LEAST_SINAD_DB = -6.0  # a tone over a fifth of the record
 _LINE_FAULTS = {"stuck-bits", "tied-bits", "swapped-bits", "wrong-width"}
 
 
@@ -116,12 +117,24 @@ def _find_breaks(record: Record, spectrum: Spectrum | None, found: list[Finding]
         omega = 2 * math.pi * _find_cycles(spectrum, fit.cycles) / spectrum.samples
         if not 0 < omega < math.pi:
             return told
-        told += find_interruptions(record, sparkles.healed, omega, step)
+        told += [
+            finding
+            for finding in find_interruptions(record, sparkles.healed, omega, step)
+            if finding.code == "held-samples" or not _is_other_signal(spectrum)
+        ]
     known = {finding.code for finding in (*found, *told, *spectrum.findings)}
     if not quiet.straight and not known & {"clipping", "two-tone"} and not told:
         saturation = find_saturation(record, fit, spectrum.fs_hz or 1.0, step)
         told += [saturation] if saturation is not None else []
     return told
+
+
+def _is_other_signal(spectrum: Spectrum) -> bool:
+    """Whether the tone is so small a part that the record is no tone that breaks but another signal, such as pulses.
+
+    A tone over the part f of a record, or with its phase turned in mid-record, has 10 log10(f / (1 - f)) or more.
+    """
+    return spectrum.sinad_db is not None and spectrum.sinad_db < _LEAST_SINAD_DB
 
 
 def _find_cycles(spectrum: Spectrum, fitted: float) -> float:

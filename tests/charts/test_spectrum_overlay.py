@@ -50,6 +50,16 @@ def test_both_tones_stand_at_their_frequencies(
     assert "Behind it second.csv: SINAD" in figure.layout.meta["alt"]
 
 
+def test_a_far_faster_second_record_gives_the_axis_its_unit() -> None:
+    figure = spectrum_pair(tone(102, fs_hz=1e5), tone(205, fs_hz=2e9), NAMES)
+    behind, front = figure.data[:2]
+    assert figure.layout.xaxis.title.text == "Frequency (GHz)"
+    assert figure.layout.xaxis.range[1] == pytest.approx(1.0)
+    # A bin is 1/1024 of each rate, here in gigahertz.
+    assert find_peak(front) == pytest.approx(1e-5, abs=1e-4 / N.size)
+    assert find_peak(behind) == pytest.approx(0.4, abs=2 / N.size)
+
+
 def test_the_level_of_each_is_its_own() -> None:
     figure = spectrum_pair(tone(102, fs_hz=1e6), tone(205, fs_hz=1e6, amplitude=200), NAMES)
     behind, front = figure.data[:2]

@@ -50,7 +50,7 @@ class Scales:
 
     def tell_size(self, size: float) -> str:
         """A size of the residual in the record's unit."""
-        return f"{plain(abs(size) * self.scale)} {self.unit}".rstrip()
+        return f"{plain(abs(size) * self.scale)} {self.unit or 'units of the record'}"
 
     def tell_rate(self, cycles: float) -> str:
         """Periods per record, in hertz too where the rate is known."""

@@ -162,3 +162,16 @@ def test_a_block_that_repeats_among_numbers_without_a_step_is_told(tmp_path: Pat
     record = read_record(tmp_path / "block.npy")
     found = examine_record(record, analyze_spectrum(record.values))
     assert [(one.code, one.value) for one in found if one.code in NEW] == [("repeated-block-break", 2000)]
+
+
+def test_pulses_are_another_signal_and_no_tone_that_breaks() -> None:
+    """Short pulses in the middle of a quiet record, at 250.3 samples: the tone is one of their harmonics, and weaker
+    than what they leave of it.
+    """
+    shape = np.array([38, 116, 151, 170, 177, 149, 69, 32, 16, 9, 2])
+    wave = np.random.default_rng(4).normal(0, 1, 1 << 18)
+    for start in np.arange(51_000, 212_000, 250.3).astype(int):
+        wave[start : start + shape.size] += shape
+    codes = np.rint(wave).astype(np.int64)
+    assert analyze_spectrum(codes, bits=9).cycles is not None
+    assert not BREAKS & {finding.code for finding in examine(codes, 9)}
