@@ -19,6 +19,7 @@ from qanalysis.commands.linearity import linearity
 from qanalysis.commands.options import Commands, end_by_signals
 from qanalysis.commands.record import record
 from qanalysis.commands.report import report
+from qanalysis.commands.sensitivity import sensitivity
 from qanalysis.commands.show import show
 from qanalysis.commands.sweep import sweep
 from qanalysis.commands.track import track
@@ -48,7 +49,7 @@ def _begin(
     """What does quantization cost me here? The error of every layer at every bit width, with the bounds beside it."""
 
 
-for _command in (show, sweep, report, validate, convert, record, linearity, train, track):
+for _command in (show, sweep, sensitivity, report, validate, convert, record, linearity, train, track):
     app.command()(_command)
 app.command("app")(serve)
 

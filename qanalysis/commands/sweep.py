@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver, makes_page
 from qanalysis.commands.options import AsJson, Outputs, Partial, Source, cancel_on_interrupt, stop
-from qanalysis.notation import quote
+from qanalysis.commands.schemes import (
+    Axis,
+    Every,
+    Exclude,
+    Formats,
+    Groupings,
+    Include,
+    Ranges,
+    RoleList,
+    SchemeTexts,
+    Symmetries,
+    choose_roles,
+    choose_schemes,
+)
 
 if TYPE_CHECKING:
     from qanalysis.checkpoints.source import TensorInfo, TensorSource
@@ -18,7 +31,7 @@ if TYPE_CHECKING:
     from qanalysis.diagnosis.profile import LayerProfile
     from qanalysis.quantizers.scheme import Scheme
     from qanalysis.sweeps.row import Row, Rows
-    from qanalysis.sweeps.selection import Filter, Roles
+    from qanalysis.sweeps.selection import Filter
 
 _LARGEST_PROFILE = 50_000_000  # elements, 200 MB
 _LARGEST_SCRUB = 4_000_000  # elements; 15 profiles take about a second
@@ -30,55 +43,19 @@ def sweep(  # one parameter per option
     bits: Annotated[
         str | None, typer.Option(metavar="LIST", help="Integer widths, such as 2-8 or 4,8. Default 2-8.")
     ] = None,
-    grouping: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST", help="tensor, channel, group=N, block=RxC. Default tensor,channel,group=128,group=32."
-        ),
-    ] = None,
-    symmetry: Annotated[
-        str | None, typer.Option(metavar="LIST", help="sym, sym-full, sym-noclip, sym-clip, asym. Default sym.")
-    ] = None,
-    range_rules: Annotated[
-        str | None,
-        typer.Option("--range", metavar="LIST", help="minmax, percentile:99.9, meanstd:3, mse, kl. Default minmax."),
-    ] = None,
-    formats: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="LIST",
-            help="mxfp4, nf4, gguf:q4_0, ...; instead of the integers, or after those of --bits.",
-        ),
-    ] = None,
-    scheme: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TEXT",
-            help="A whole scheme, such as 'int4 group=128'; may be repeated. Not together with the lists.",
-        ),
-    ] = None,
-    include: Annotated[str | None, typer.Option(metavar="REGEX", help="Only tensors whose name has a match.")] = None,
-    exclude: Annotated[str | None, typer.Option(metavar="REGEX", help="No tensors whose name has a match.")] = None,
-    roles: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST",
-            help="Measure tensors of these roles, such as weight,norm. Default: weights and embeddings with two or "
-            "more dimensions.",
-        ),
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Measure every tensor, whatever it is for.")] = False,
+    grouping: Groupings = None,
+    symmetry: Symmetries = None,
+    range_rules: Ranges = None,
+    formats: Formats = None,
+    scheme: SchemeTexts = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    roles: RoleList = None,
+    every: Every = False,
     weights_only: Annotated[
         bool, typer.Option("--weights-only", help="The default: weights and embeddings of two or more dimensions.")
     ] = False,
-    axis: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="REGEX=AXIS[,AXIS]",
-            help="Axes of the output channels of the tensors whose name has a match; may be repeated.",
-        ),
-    ] = None,
+    axis: Axis = None,
     partial: Partial = False,
     out: Outputs = None,
     store: Annotated[Path | None, typer.Option(metavar="FILE", help="Not available yet.")] = None,
@@ -104,13 +81,13 @@ def sweep(  # one parameter per option
     for option, value in (("--store", store), ("--cluster", cluster)):
         if value is not None:
             raise ValueError(f"{option} {value}: is not available yet; leave it out")
-    schemes = _choose_schemes(
+    schemes = choose_schemes(
         scheme or [], bits=bits, grouping=grouping, symmetry=symmetry, range=range_rules, format=formats
     )
     from qanalysis.checkpoints.catalogue import open_checkpoint
     from qanalysis.sweeps.selection import Filter, parse_axes
 
-    chosen = _choose_roles(roles, every=every, weights_only=weights_only)
+    chosen = choose_roles(roles, every=every, weights_only=weights_only)
     wanted = Filter(include, exclude, chosen, axis=parse_axes(axis or []))
     targets = check_outputs(out)
     with open_checkpoint(source, partial=partial) as checkpoint:
@@ -130,67 +107,6 @@ def sweep(  # one parameter per option
     _tell_unmeasured(rows)
     if not rows.complete:
         stop(f"cancelled; kept the {len(rows)} rows so far, marked as partial")
-
-
-def _choose_roles(text: str | None, *, every: bool, weights_only: bool) -> Roles:
-    """The roles that are measured; ValueError where the options contradict each other."""
-    given = [
-        name
-        for name, value in (("--roles", text is not None), ("--all", every), ("--weights-only", weights_only))
-        if value
-    ]
-    if len(given) > 1:
-        raise ValueError(f"{' and '.join(given)} exclude each other; give one of them")
-    if every or text == "all":
-        return "all"
-    return None if text is None else cast("Roles", [word.strip() for word in text.split(",") if word.strip()])
-
-
-def _choose_schemes(texts: Sequence[str], **lists: str | None) -> list[Scheme]:
-    """The schemes: whole ones in the order given, or lists crossed, groupings outermost and formats innermost.
-
-    Without any option int2 to int8 by tensor, channel, 128 and 32, symmetric, minmax. Raises ValueError for both ways
-    together, and for a list that none of the formats leaves open.
-    """
-    from qanalysis.quantizers.crossing import cross_schemes
-    from qanalysis.quantizers.families import integer_format
-    from qanalysis.quantizers.grouping import parse_grouping
-    from qanalysis.quantizers.number_format import NumberFormat
-    from qanalysis.quantizers.ranges import parse_range
-    from qanalysis.quantizers.scheme import Scheme
-    from qanalysis.quantizers.symmetries import parse_symmetry
-    from qanalysis.quantizers.words import parse_bits, parse_format
-
-    given = {name: text.split(",") for name, text in lists.items() if text is not None}
-    if texts and given:
-        mixed = ", ".join(f"--{name}" for name in given)
-        raise ValueError(
-            f"--scheme {quote(texts[0])} can not be mixed with {mixed}; "
-            "a sweep takes whole schemes or lists to cross, never both"
-        )
-    if texts:
-        return [Scheme.parse(text) for text in texts]
-    widths = (
-        parse_bits("2-8" if lists["bits"] is None else lists["bits"])
-        if "bits" in given or "format" not in given
-        else []
-    )
-    chosen: list[NumberFormat] = [*map(integer_format, widths), *map(parse_format, given.get("format", []))]
-    for part in ("grouping", "symmetry", "range"):
-        if part in given and all(part in fmt.fixed for fmt in chosen):
-            raise ValueError(
-                f"--{part} {lists[part]}: no {part} can be chosen for {', '.join(map(str, chosen))}; "
-                "leave the option out"
-            )
-    return cross_schemes(
-        chosen,
-        groupings=[
-            parse_grouping(text) for text in given.get("grouping", ["tensor", "channel", "group=128", "group=32"])
-        ],
-        symmetries=[parse_symmetry(text) for text in given.get("symmetry", ["sym"])],
-        ranges=[parse_range(text) for text in given.get("range", ["minmax"])],
-        keep_usual_groups="grouping" not in given,
-    )
 
 
 def _check_room(checkpoint: TensorSource, schemes: Sequence[Scheme], wanted: Filter) -> None:

@@ -1,0 +1,166 @@
+"""Which layer hurts? A model and data to rows that say what quantizing each layer does to the output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qanalysis.commands.deliver import check_outputs, deliver
+from qanalysis.commands.options import AsJson, Outputs, cancel_on_interrupt, stop
+from qanalysis.commands.schemes import (
+    Axis,
+    Every,
+    Exclude,
+    Formats,
+    Groupings,
+    Include,
+    Ranges,
+    RoleList,
+    SchemeTexts,
+    Symmetries,
+    choose_roles,
+    choose_schemes,
+)
+from qanalysis.notation import quote
+
+if TYPE_CHECKING:
+    from qanalysis.models.sensitivity.gathering import SensitivityProgress
+    from qanalysis.results.table import Table
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="sample:NAME, package.module:factory, a Hugging Face folder or hf://OWNER/REPO, an .onnx file, or a "
+        ".pt2 program with --trust-code.",
+    ),
+]
+Weights = Annotated[
+    str | None, typer.Option(metavar="FILE", help="A checkpoint whose tensors take the place of the model's own.")
+]
+Calib = Annotated[
+    str,
+    typer.Option(
+        "--calib",
+        metavar="DATA",
+        help="An .npz (x, and labels y) or .npy, a text file, a folder of images, package.module:factory, or sample.",
+    ),
+]
+Samples = Annotated[int | None, typer.Option(metavar="N", help="Take the first N samples. Default: all.")]
+Length = Annotated[int | None, typer.Option(metavar="N", help="Tokens of a sample of text. Default: 512 at most.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch", metavar="N", help="Samples at once; changes no figure. Default: as memory allows."),
+]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Load a .pt2 program, whose loading may run code of its maker.")
+]
+
+
+def sensitivity(
+    model: Model,
+    *,
+    calib: Calib,
+    weights: Weights = None,
+    bits: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Integer widths, such as 2-8 or 4,8. Default 4,8.")
+    ] = None,
+    grouping: Groupings = None,
+    symmetry: Symmetries = None,
+    range_rules: Ranges = None,
+    formats: Formats = None,
+    scheme: SchemeTexts = None,
+    target: Annotated[
+        str, typer.Option(metavar="LIST", help="weights, activations (each layer's input), both.")
+    ] = "weights",
+    mode: Annotated[
+        str,
+        typer.Option(metavar="LIST", help="enable-one, disable-one (all but this layer), cumulative along the graph."),
+    ] = "enable-one",
+    metric: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="What layers are ranked by. Default output_sqnr_db.")
+    ] = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    roles: RoleList = None,
+    every: Every = False,
+    axis: Axis = None,
+    samples: Samples = None,
+    length: Length = None,
+    batch: BatchSize = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the samples drawn for intervals.")] = 0,
+    trust_code: TrustCode = False,
+    out: Outputs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what quantizing each layer does to the output of a model. Ctrl-C keeps what is done.
+
+    \b
+    Examples:
+      qanalysis sensitivity sample:digits-cnn --calib sample
+      qanalysis sensitivity models/encoder --calib sentences.txt --bits 4 --grouping group=64 --out rows.json
+      qanalysis sensitivity mymodels.small:make --weights best.safetensors --calib digits.npz --target weights,both
+    """
+    schemes = choose_schemes(
+        scheme or [],
+        bits_by_default="4,8",
+        groupings_by_default="channel",
+        bits=bits,
+        grouping=grouping,
+        symmetry=symmetry,
+        range=range_rules,
+        format=formats,
+    )
+    chosen = choose_roles(roles, every=every, weights_only=False)
+    asked = {
+        "targets": read_words(target, "--target", TARGETS),
+        "modes": read_words(mode, "--mode", MODES),
+        "include": include,
+        "exclude": exclude,
+        "roles": chosen,
+        "batch": batch,
+        "seed": seed,
+        **({"metric": metric} if metric else {}),
+    }
+    outputs = check_outputs(out)
+    from qanalysis.models.calibration.opening import open_calibration
+    from qanalysis.models.running.opening import open_model
+    from qanalysis.sweeps.selection import parse_axes
+
+    with open_model(model, weights=weights, trust_code=trust_code) as opened:
+        data = open_calibration(calib, opened, samples=samples, length=length)
+        table = _measure(opened, data, schemes, axis=parse_axes(axis or []), **asked)
+    if not table.complete and not table:
+        stop("cancelled before the first layer was done; nothing is written")
+    deliver(table, outputs, as_json=as_json)
+    if not table.complete:
+        stop(f"cancelled; kept the {len(table)} rows so far, marked as partial")
+
+
+TARGETS = ("weights", "activations", "both")
+MODES = ("enable-one", "disable-one", "cumulative")
+
+
+def read_words(text: str, option: str, known: Sequence[str]) -> list[str]:
+    """The words of a list with commas; ValueError for one that is not known."""
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in known:
+            raise ValueError(f"{option} {quote(text)}: {quote(word)} is none of {', '.join(known)}")
+    return list(dict.fromkeys(words))
+
+
+def _measure(opened: Any, data: Any, schemes: Sequence[Any], **asked: Any) -> Table[Any]:
+    """The measurement with a progress line; Ctrl-C ends it early, and what is done is kept."""
+    from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
+    from qanalysis.reports.terminal import show_steps
+
+    with cancel_on_interrupt() as cancel, show_steps() as advance:
+
+        def tell(progress: SensitivityProgress) -> None:
+            if advance is not None:
+                advance(progress.done, progress.total, progress.label)
+
+        return measure_sensitivity(opened, data, schemes, on_progress=tell, cancel=cancel, **asked)

@@ -1,0 +1,1 @@
+"""Page Sensitivity: which layer hurts, and how sure is that?"""

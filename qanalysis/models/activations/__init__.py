@@ -1,0 +1,1 @@
+"""What runs through the layers? Ranges, moments and outliers of activations, streamed."""

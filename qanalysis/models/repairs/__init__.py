@@ -1,0 +1,1 @@
+"""What helps a quantized layer afterwards, measured before and after?"""

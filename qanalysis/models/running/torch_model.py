@@ -1,0 +1,251 @@
+"""How does a torch module run with other weights or other inputs of its layers, and become what it was again?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qanalysis.arrays import Floats
+from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.models.calibration.samples import FIRST_INPUT, Batch
+from qanalysis.models.factory import describe_error
+from qanalysis.models.running.call_tree import CallTree, FirstUses, noting, recording, replaying
+from qanalysis.models.running.runnable import Change, Layer, Receive, Recording, Runnable, Side, Turn
+from qanalysis.models.running.tensors import Owned, list_names, list_tensors
+
+#: Words under which a model returns its main output beside others.
+_MAIN_OUTPUTS = ("logits", "last_hidden_state", "prediction_logits", "pooler_output")
+
+
+class TorchRecording(Recording):
+    """Outputs and the calls behind them; `is_like_first` where the run took the way by which changes were located."""
+
+    def __init__(self, batch: Batch, outputs: Tensor, tree: CallTree, *, is_like_first: bool) -> None:
+        super().__init__(batch, outputs)
+        self.tree, self.is_like_first = tree, is_like_first
+
+
+class TorchModel(Runnable):
+    """A module in evaluation mode, on the CPU. `run` calls it; by default inputs go by name, "x" by place, and of
+    several outputs the logits, the last hidden state or the first tensor is taken.
+    """
+
+    def __init__(self, module: nn.Module, name: str, *, digest: str | None = None) -> None:
+        self.module, self.name = module.eval(), name
+        self.memory_note = "Held in memory once, as the model's own tensors."
+        self._owned = {one.info.name: one for one in list_tensors(module)}
+        self._names = list_names({name: one.info for name, one in self._owned.items()})
+        self.size_bytes = sum(one.value.nbytes for one in self._owned.values())
+        self._digest = digest
+        self._uses: dict[str, int] = {}
+        self._enters: dict[str, int] = {}
+        self._outline: list[tuple[int, int, int]] = []
+        self._wanted: set[int] = set()
+
+    @property
+    def tensors(self) -> tuple[TensorInfo, ...]:
+        return tuple(one.info for one in self._owned.values())
+
+    def find(self, name: str) -> Owned:
+        """The tensor of a name, be it an alias; KeyError where there is none."""
+        return self._owned[self._names[name]]
+
+    def read(self, info: TensorInfo) -> Floats:
+        with torch.no_grad():
+            values: Floats = self.find(info.name).value.detach().float().contiguous().numpy()
+        return values
+
+    def _hash_content(self) -> hashlib._Hash:
+        digest = hashlib.sha256()
+        for name, one in self._owned.items():
+            digest.update(f"{name}\0{one.info.dtype}\0{one.info.shape}\0".encode())
+            digest.update(one.value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return digest
+
+    @cached_property
+    def digest(self) -> str:
+        return self._digest or f"sha256:{self._hash_content().hexdigest()}"
+
+    @cached_property
+    def layers(self) -> Sequence[Layer]:
+        return [
+            Layer(one.path or name, one.info, is_linear=_is_linear(one), has_real_input=one.info.role != "embedding")
+            for name, one in self._owned.items()
+        ]
+
+    def order(self, batch: Batch) -> Sequence[Layer]:
+        """The layers in the order in which a run on this batch first uses them; those that it does not use last."""
+        self._locate(batch)
+        last = len(self._outline) * 2 + 2
+        return sorted(self.layers, key=lambda layer: self._uses.get(layer.tensor.name, last))
+
+    def is_used(self, layer: Layer) -> bool:
+        """Whether a run uses the layer's tensor at all; true before `order` was asked."""
+        return not self._uses or layer.tensor.name in self._uses
+
+    def weigh(self, batch: Batch) -> int:
+        found = self.record(batch.cut(0, 1), keep_bytes=1 << 62)
+        return found.tree.held_bytes + found.outputs.nbytes
+
+    def record(self, batch: Batch, *, keep_bytes: int = 0) -> TorchRecording:
+        if keep_bytes:
+            self._locate(batch)
+        with recording(self.module, self._wanted if keep_bytes else set(), keep_bytes) as tree:
+            outputs = self._run(batch)
+        return TorchRecording(batch, outputs, tree, is_like_first=tree.outline == self._outline)
+
+    def rerun(self, recording: Recording, change: Change) -> Tensor:
+        with self.changed(change), ExitStack() as stack:
+            if isinstance(recording, TorchRecording) and recording.is_like_first:
+                moments = [self._uses[self._names[name]] for name in change.weights if self._names[name] in self._uses]
+                moments += [self._enters[path] for path in change.inputs if path in self._enters]
+                # what is never used changes nothing: everything may come from the recording
+                first = min(moments, default=recording.tree.moment)
+                stack.enter_context(replaying(self.module, recording.tree, first))
+                stack.callback(recording.tree.forget_overwritten)
+            return self._run(recording.batch)
+
+    def watch(self, batch: Batch, layers: Sequence[str], receive: Receive, *, side: Side = "input") -> Tensor:
+        with ExitStack() as stack:
+            for path in layers:
+                part = self.module.get_submodule(path)
+                hook: Any
+                if side == "input":
+                    hook = part.register_forward_pre_hook(_tell_input(path, receive), with_kwargs=True)
+                else:
+                    hook = part.register_forward_hook(_tell_output(path, receive))
+                stack.callback(hook.remove)
+            return self._run(batch)
+
+    @contextmanager
+    def changed(self, change: Change) -> Iterator[None]:
+        """The module is changed inside the block, and bit for bit as before after it."""
+        with ExitStack() as stack, torch.no_grad():
+            for name, values in change.weights.items():
+                tensor = self.find(name).value
+                stack.callback(_put, tensor, tensor.detach().clone())
+                _put(tensor, torch.from_numpy(values).reshape(tensor.shape))
+            for path, turn in change.inputs.items():
+                part = self.module.get_submodule(path)
+                stack.callback(part.register_forward_pre_hook(_turn_input(turn), with_kwargs=True).remove)
+            yield
+
+    def _locate(self, batch: Batch) -> None:
+        """Find out, on one sample and once, when each tensor is first used and which outputs are worth keeping."""
+        if self._outline:
+            return
+        owned = list(self._owned.values())
+        with recording(self.module, set(), 0) as tree:
+            uses = FirstUses(tree, [one.value for one in owned])
+            with noting(uses):
+                self._run(batch.cut(0, 1))
+        self._uses = {owned[place].info.name: moment for place, moment in uses.moments.items()}
+        paths = {id(part): path for path, part in self.module.named_modules()}
+        for node in tree.root.walk():
+            self._enters.setdefault(paths.get(id(node.part), ""), node.began)
+        numbers = {id(node): number for number, node in enumerate(tree.root.walk())}
+        moments = {*self._uses.values(), *self._enters.values()}
+        self._wanted = {numbers[id(node)] for moment in moments for node in tree.root.find_finished(moment)}
+        self._outline = tree.outline
+
+    def _run(self, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            return run_module(self.module, batch)
+
+
+def run_module(module: nn.Module, batch: Batch) -> Tensor:
+    """The main output for a batch, a tensor of real numbers with gradients where they are wanted.
+
+    Raises ValueError on one line where the module does not run on the batch or returns no tensor, MemoryError where
+    there is no room.
+    """
+    inputs = {name: values for name, values in batch.inputs.items() if name != FIRST_INPUT}
+    placed = (batch.inputs[FIRST_INPUT],) if FIRST_INPUT in batch.inputs else ()
+    shapes = ", ".join(f"{name} {_describe(values)}" for name, values in batch.inputs.items())
+    options = {"use_cache": False} if _takes(module, "use_cache") else {}
+    try:
+        outputs = find_main_output(module(*placed, **inputs, **options))
+    except MemoryError:
+        raise MemoryError(f"there is no memory to run the model on {shapes}; measure fewer samples at once") from None
+    except Exception as error:  # a model of the user's may raise anything
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+            raise MemoryError(f"there is no memory to run the model on {shapes}; take smaller batches") from error
+        raise ValueError(f"the model does not run on {shapes}: {describe_error(error)}") from error
+    if outputs is None:
+        raise ValueError(f"the model returns no tensor of real numbers for {shapes}; its factory must return one")
+    return outputs
+
+
+def find_main_output(value: Any) -> Tensor | None:
+    """Of what a model returns the logits, else the last hidden state, else the first tensor of real numbers."""
+    if isinstance(value, Tensor):
+        return value if value.is_floating_point() else None
+    if isinstance(value, Mapping):
+        ordered = [value[name] for name in _MAIN_OUTPUTS if value.get(name) is not None]
+        return next(filter(_is_real, map(find_main_output, [*ordered, *value.values()])), None)
+    if isinstance(value, tuple | list):
+        return next(filter(_is_real, map(find_main_output, value)), None)
+    return None
+
+
+def _is_real(value: Tensor | None) -> bool:
+    return value is not None
+
+
+def _takes(module: nn.Module, name: str) -> bool:
+    try:
+        return name in signature(module.forward).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_linear(one: Owned) -> bool:
+    named = type(one.module).__name__ == "Conv1D" or isinstance(one.module, nn.Linear)
+    return named and one.attribute == "weight" and not isinstance(one.module, nn.Bilinear)
+
+
+def _put(tensor: Tensor, values: Tensor) -> None:
+    with torch.no_grad():
+        tensor.data.copy_(values)  # .data: no version of the tensor changes
+
+
+def _describe(values: Tensor) -> str:
+    return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"
+
+
+def _turn_input(turn: Turn) -> Callable[..., Any]:
+    def before(_part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for place, value in enumerate(args):
+            if isinstance(value, Tensor) and value.is_floating_point():
+                return (*args[:place], turn(value), *args[place + 1 :]), kwargs
+        for name, value in kwargs.items():
+            if isinstance(value, Tensor) and value.is_floating_point():
+                return args, {**kwargs, name: turn(value)}
+        return None
+
+    return before
+
+
+def _tell_input(path: str, receive: Receive) -> Callable[..., None]:
+    def before(_part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        real = [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor) and one.is_floating_point()]
+        if real:
+            receive(path, real[0].detach())
+
+    return before
+
+
+def _tell_output(path: str, receive: Receive) -> Callable[..., None]:
+    def after(_part: nn.Module, _inputs: Any, value: Any) -> None:
+        found = find_main_output(value)
+        if found is not None:
+            receive(path, found.detach())
+
+    return after

@@ -1,0 +1,105 @@
+"""Which layer hurts? Every layer of a model under every scheme, measured on the model's outputs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from qanalysis.models.calibration.samples import Calibration
+from qanalysis.models.running.runnable import Layer, Runnable
+from qanalysis.models.sensitivity.cells import list_cells
+from qanalysis.models.sensitivity.changes import Quantized
+from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk, gather
+from qanalysis.models.sensitivity.intervals import draw_weights
+from qanalysis.models.sensitivity.row import Mode, SensitivityRow, Target
+from qanalysis.models.sensitivity.tabulating import tabulate
+from qanalysis.quantizers.matrix_view import Axes
+from qanalysis.quantizers.scheme import Scheme
+from qanalysis.results.identity import SourceIdentity
+from qanalysis.results.table import Table
+from qanalysis.sweeps.selection import Filter, Roles, Selection, select_tensors
+
+#: What layers are ranked by where nothing else is asked for.
+METRIC = "output_sqnr_db"
+
+
+def measure_sensitivity(
+    model: Runnable,
+    calibration: Calibration,
+    schemes: Sequence[Scheme | str],
+    *,
+    targets: Sequence[Target] = ("weights",),
+    modes: Sequence[Mode] = ("enable-one",),
+    include: str | None = None,
+    exclude: str | None = None,
+    roles: Roles = None,
+    axis: Mapping[str, Axes | str] | None = None,
+    batch: int | None = None,
+    metric: str = METRIC,
+    seed: int = 0,
+    on_progress: Callable[[SensitivityProgress], None] | None = None,
+    cancel: threading.Event | None = None,
+) -> Table[SensitivityRow]:
+    """What quantizing each layer does to the outputs of `model` over all samples of `calibration`.
+
+    `metric` is the column that layers are ranked by. Tensors are chosen as a sweep chooses them; `batch` is how many
+    samples go through the model at once, by default so many that memory suffices, and changes no figure beyond
+    rounding. `seed` draws the samples of the intervals.
+
+    Setting `cancel` ends the work after the run at hand; the table then has `complete` false. Raises ValueError for no
+    scheme, a filter that leaves no tensor, and a model that does not run on the samples or whose outputs are not
+    finite.
+    """
+    plan = [scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme) for scheme in schemes]
+    if not plan:
+        raise ValueError("a sensitivity needs at least one scheme, for example 'int4 group=128'")
+    wanted = Filter(include, exclude, roles, axis=axis or {})
+    selection = select_tensors(model.tensors, wanted, notes=model.notes)
+    layers = choose_layers(model, calibration, selection)
+    cells = list_cells(layers, plan, targets, modes)
+    chunk = batch or choose_chunk(model, calibration)
+    runs = sum(1 for _ in calibration.batches(chunk)) * len(cells)
+    measurement = gather(
+        model, calibration, cells, Quantized(model).change, chunk=chunk, clock=Clock(runs, on_progress, cancel)
+    )
+    weights = draw_weights(measurement.samples, seed=seed) if measurement.samples > 1 else None
+    rows = tabulate(measurement, weights, {})
+    return Table.from_rows(
+        SensitivityRow,
+        rows,
+        source=SourceIdentity(model.name, model.size_bytes, lambda: model.digest),
+        settings={**_describe(plan, targets, modes, wanted, calibration, seed), "metric": metric},
+        complete=measurement.complete,
+        coverage=selection.to_coverage(),
+    )
+
+
+def choose_layers(model: Runnable, calibration: Calibration, selection: Selection) -> list[Layer]:
+    """The layers of the selected tensors in the order of a run."""
+    chosen = {info.name: info for info in selection.tensors}
+    ordered = model.order(calibration.blocks[0])
+    return [
+        Layer(layer.name, chosen[layer.tensor.name], layer.is_linear, layer.has_real_input)
+        for layer in ordered
+        if layer.tensor.name in chosen
+    ]
+
+
+def _describe(
+    plan: Sequence[Scheme],
+    targets: Sequence[Target],
+    modes: Sequence[Mode],
+    wanted: Filter,
+    calibration: Calibration,
+    seed: int,
+) -> dict[str, Any]:
+    return {
+        "schemes": [str(scheme) for scheme in plan],
+        "targets": list(targets),
+        "modes": list(modes),
+        **wanted.describe(),
+        "calibration": calibration.name,
+        "samples": len(calibration),
+        "seed": seed,
+    }
