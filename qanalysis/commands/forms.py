@@ -41,7 +41,9 @@ def forms(
     target: Annotated[
         str | None, typer.Option(metavar="LIST", help="weights, activations, both. Default: all three.")
     ] = None,
-    keep: Annotated[str | None, typer.Option(metavar="REGEX", help="Tensors with a match in their name stay float.")] = None,
+    keep: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="Tensors with a match in their name stay float.")
+    ] = None,
     keep_ends: Annotated[bool, typer.Option("--keep-ends", help="The first and the last layer stay float.")] = False,
     samples: Samples = None,
     length: Length = None,

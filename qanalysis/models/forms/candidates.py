@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qanalysis.arrays import Floats
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.models.activations.turns import InputGrids
 from qanalysis.models.forms.form import Form
@@ -84,7 +85,9 @@ class FormMaker:
     def _split_weights(self, scheme: Scheme | None) -> tuple[list[Layer], list[tuple[TensorInfo, str]]]:
         """The layers whose tensors the scheme fits, and the tensors that it does not fit with the reason."""
         fitting, left = list[Layer](), list[tuple[TensorInfo, str]]()
-        for layer in self._layers if scheme is not None else ():
+        if scheme is None:
+            return fitting, left
+        for layer in self._layers:
             try:
                 scheme.lay_out(layer.tensor.shape, axis=layer.tensor.view)
                 fitting.append(layer)
@@ -92,7 +95,7 @@ class FormMaker:
                 left.append((layer.tensor, str(error)))
         return fitting, left
 
-    def _quantize(self, layers: Sequence[Layer], scheme: Scheme | None) -> dict[str, np.ndarray]:
+    def _quantize(self, layers: Sequence[Layer], scheme: Scheme | None) -> dict[str, Floats]:
         if scheme is None:
             return {}
         found = self._quantized.weights_of(layers, scheme)

@@ -91,9 +91,7 @@ def _name(letter: str, width: str | None, scheme: Scheme | None) -> str:
     return f"{letter}({scheme})" if width is None else f"{letter}{int(width)}"
 
 
-def cross_forms(
-    widths: Sequence[str], *, targets: Sequence[Target] = TARGETS, grouping: str = GROUPING
-) -> list[Form]:
+def cross_forms(widths: Sequence[str], *, targets: Sequence[Target] = TARGETS, grouping: str = GROUPING) -> list[Form]:
     """Forms of every target at every width, targets outermost; a width is a number or a scheme.
 
     A scheme of weights, such as "nf4 group=64", stands for its format alone where activations are meant, which have

@@ -94,9 +94,7 @@ def test_row_45_the_8_bit_form_takes_a_quarter_of_float32_and_a_scale_for_each_r
 
 def run_form_by_hand(model: TorchModel, inputs: Tensor, width: int, target: str) -> Tensor:
     """Weights quantized one by one, inputs in hooks of one's own, with ranges of a run before."""
-    layers = {
-        path: part for path, part in model.module.named_modules() if isinstance(part, nn.Linear | nn.Conv2d)
-    }
+    layers = {path: part for path, part in model.module.named_modules() if isinstance(part, nn.Linear | nn.Conv2d)}
     ranges, hooks = dict[str, float](), []
     state = {name: value.clone() for name, value in model.module.state_dict().items()}
 
@@ -181,8 +179,7 @@ def test_layers_that_are_kept_stay_bit_for_bit_and_ends_are_the_first_and_the_la
     model = open_model("sample:digits-mlp")
     data = open_calibration("sample", model, samples=4)
     whole, kept, ends = (
-        measure_forms(model, data, ["W4"], **options)[0]
-        for options in ({}, {"keep": "fc[13]"}, {"keep_ends": True})
+        measure_forms(model, data, ["W4"], **options)[0] for options in ({}, {"keep": "fc[13]"}, {"keep_ends": True})
     )
     assert kept.output_relative_l2 == ends.output_relative_l2 < whole.output_relative_l2
     assert kept.size_bytes == whole.size_bytes + sum(
