@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from qanalysis.checkpoints.packed.parts import LayoutError, Packed, PackedLayout
 from qanalysis.notation import quote
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.matrix_view import MatrixView
-from qanalysis.quantizers.scheme import Scheme
+
+if TYPE_CHECKING:  # schemes bring the compiled loops along, and a listing of other files needs none
+    from qanalysis.quantizers.scheme import Scheme
 
 _MOST_BITS, _MOST_AXES, _LARGEST_TEXT = 8, 16, 4096
 _LARGEST_SHAPE = 1 << 48
@@ -96,6 +98,8 @@ def _find_levels(scheme: Scheme) -> tuple[Floats | None, int]:
 
 def _read_layout(part: Part) -> tuple[Scheme, Layout]:
     """The scheme, and how its groups lie on the tensor; LayoutError where the text says no such thing."""
+    from qanalysis.quantizers.scheme import Scheme
+
     if part.dtype != "uint8" or len(part.shape) != 1 or not 2 <= part.info.numel <= _LARGEST_TEXT:
         raise LayoutError(f"{part} must be JSON of 2 to {_LARGEST_TEXT} bytes")
     try:
