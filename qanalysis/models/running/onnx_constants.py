@@ -1,4 +1,4 @@
-"""Which constants does an ONNX model hold, under which names? All of them move to the main graph, where each can be fed.
+"""Which constants does an ONNX model hold, under which names? All move to the main graph, where each can be fed.
 
 Constants of bodies (branches, loops), of Constant nodes and sparse ones get the names under which the reader of the
 file lists them.
@@ -101,14 +101,15 @@ def _is_constant(node: NodeProto) -> bool:
 
 def _read_value(node: NodeProto) -> TensorProto:
     (attribute,) = (one for one in node.attribute if one.name.startswith(("value", "sparse_value")))
-    if attribute.name == "value":
-        return attribute.t
     if attribute.name == "sparse_value":
         return _spread(attribute.sparse_tensor)
-    value = helper.get_attribute_value(attribute)
-    kind = TensorProto.FLOAT if "float" in attribute.name else TensorProto.INT64
-    is_list = attribute.name.endswith("s")
-    return helper.make_tensor("", kind, [len(value)] if is_list else [], value if is_list else [value])
+    found: TensorProto = attribute.t
+    if attribute.name != "value":
+        value = helper.get_attribute_value(attribute)
+        kind = TensorProto.FLOAT if "float" in attribute.name else TensorProto.INT64
+        is_list = attribute.name.endswith("s")
+        found = helper.make_tensor("", kind, [len(value)] if is_list else [], value if is_list else [value])
+    return found
 
 
 def _spread(sparse: SparseTensorProto) -> TensorProto:
@@ -119,7 +120,8 @@ def _spread(sparse: SparseTensorProto) -> TensorProto:
         dense[tuple(places.T)] = values
     else:
         dense.reshape(-1)[places] = values
-    return numpy_helper.from_array(dense)
+    made: TensorProto = numpy_helper.from_array(dense)
+    return made
 
 
 def _rename(graph: GraphProto, renamed: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What lies in an ONNX file that is to run? Its tensors as a sweep sees them, its graph, and where each tensor enters."""
+"""What lies in an ONNX file that is to run? Tensors as a sweep sees them, the graph, and where each tensor enters."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +21,14 @@ Array = NDArray[Any]
 @dataclass(frozen=True, slots=True)
 class Input:
     """What a model takes: `code` is ONNX's element type, `sizes` are its axes, None for a free one; no sizes at all
-    where the file does not say.
+    where the file does not say. `has_samples` says that its first axis is taken for that of the samples: it is free,
+    and no name says that it runs over something else.
     """
 
     name: str
     code: int
     sizes: tuple[int | None, ...] | None
+    has_samples: bool = True
 
     @classmethod
     def of(cls, value: Any) -> Input:
@@ -37,7 +40,9 @@ class Input:
             )
         shape = kind.tensor_type.shape.dim
         known = tuple(size.dim_value if size.HasField("dim_value") else None for size in shape)
-        return cls(value.name, kind.tensor_type.elem_type, known if kind.tensor_type.HasField("shape") else None)
+        has_samples = bool(known) and known[0] is None and not _NO_SAMPLES.search(shape[0].dim_param)
+        sizes = known if kind.tensor_type.HasField("shape") else None
+        return cls(value.name, kind.tensor_type.elem_type, sizes, has_samples)
 
     def __str__(self) -> str:
         axes = "any shape" if self.sizes is None else "x".join(str(size or "N") for size in self.sizes) or "one number"
@@ -62,16 +67,28 @@ class Piece:
         return values if self.count == self.size else values[: self.count]
 
 
-_KINDS = {
-    getattr(TensorProto, word) for word in "FLOAT DOUBLE INT64 INT32 INT16 INT8 UINT64 UINT32 UINT16 UINT8 BOOL".split()
-}
+#: Names of a free axis that is not that of the samples.
+_NO_SAMPLES = re.compile(r"seq|len|time|token|frame|width|height", re.IGNORECASE)
+_KINDS = (
+    TensorProto.FLOAT,
+    TensorProto.DOUBLE,
+    TensorProto.INT64,
+    TensorProto.INT32,
+    TensorProto.INT16,
+    TensorProto.INT8,
+    TensorProto.UINT64,
+    TensorProto.UINT32,
+    TensorProto.UINT16,
+    TensorProto.UINT8,
+    TensorProto.BOOL,
+)
 
 
 def cut_pieces(inputs: Mapping[str, Input], batch: Batch) -> Iterator[Piece]:
     """The samples of a batch, in as many pieces as the model's own axis of samples asks for.
 
-    An array of one axis more than its input holds the whole input of each sample. ValueError for inputs that are
-    missing or not known, and for shapes and values that the model does not take.
+    An array of one axis more than an input without samples holds the whole input of each sample. ValueError for inputs
+    that are missing or not known, and for shapes and values that the model does not take.
     """
     arrays = {name: _cast(inputs[name], values) for name, values in _match(inputs, batch).items()}
     whole = {name for name, values in arrays.items() if _is_whole(inputs[name], values)}
@@ -128,7 +145,7 @@ def _is_whole(wanted: Input, values: Array) -> bool:
     if wanted.sizes is None:
         return False
     shape = values.shape
-    if len(shape) == len(wanted.sizes) + 1 and _fits(wanted.sizes, shape[1:]):
+    if not wanted.has_samples and len(shape) == len(wanted.sizes) + 1 and _fits(wanted.sizes, shape[1:]):
         return True
     if len(shape) != len(wanted.sizes) or not _fits(wanted.sizes[1:], shape[1:]):
         raise ValueError(

@@ -1,11 +1,11 @@
-"""Which operations of an ONNX model are layers? Those that first compute with a tensor and with what a sample brings."""
+"""Which operations of an ONNX model are layers? Those that first compute with a tensor and what a sample brings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.checkpoints.source import MEASURED_ROLES, TensorInfo
 from qanalysis.models.running.onnx_file import Fed
 from qanalysis.models.running.onnx_graph import Graph, Step
 from qanalysis.models.running.runnable import Layer
@@ -42,6 +42,8 @@ def find_places(graph: Graph, fed: Mapping[str, Fed], tensors: Sequence[TensorIn
     found = list[Place]()
     dynamic = {*graph.inputs, *(name for step in graph.steps if not step.is_fixed for name in step.makes)}
     for info in tensors:
+        if not info.decodes and info.role not in MEASURED_ROLES:
+            continue
         places = [first[name] for name in names.get(info.name, ()) if name in first]
         if not places:
             found.append(Place(Layer(info.name, info, has_real_input=False), end, end, None))

@@ -1,4 +1,4 @@
-"""How does an ONNX model run with other weights or other inputs of its layers? By ONNX Runtime, and it is never changed.
+"""How does an ONNX model run with other weights or inputs of its layers? By ONNX Runtime, and it is never changed.
 
 All weights are inputs of the sessions: a change is another value fed. What was computed before the first change comes
 from the recording, and a layer's input is changed where the graph is cut right before the layer.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +25,8 @@ from qanalysis.models.calibration.samples import Batch
 from qanalysis.models.running.onnx_file import Fed, read_file
 from qanalysis.models.running.onnx_inputs import Input, Piece, cut_pieces
 from qanalysis.models.running.onnx_layers import Place, find_places
-from qanalysis.models.running.onnx_parts import TURNED, Parts, Span, load_runtime
-from qanalysis.models.running.runnable import Change, Layer, Receive, Recording, Runnable, Side, Turn
+from qanalysis.models.running.onnx_parts import Parts, Span, load_runtime, name_turned
+from qanalysis.models.running.runnable import NO_CHANGE, Change, Layer, Receive, Recording, Runnable, Side, Turn
 from qanalysis.notation import quote, shorten
 
 #: Names under which a model returns its main output beside others.
@@ -137,19 +137,24 @@ class OnnxModel(Runnable):
         return OnnxRecording(batch, _join(outputs), kept)
 
     def rerun(self, recording: Recording, change: Change) -> Tensor:
-        changed = self._put(change.weights)
-        turns = self._place_turns(change.inputs)
-        first = min([self._find_first(change.weights), *turns], default=self._whole.stop)
         kept = recording.kept if isinstance(recording, OnnxRecording) else self.record(recording.batch).kept
-        return _join([self._run_on(one, first, changed, turns) for one in kept])
+        changed, turns = self._put(change.weights), self._place_turns(change.inputs)
+        first = min([self._find_first(change.weights), *turns], default=self._whole.stop)
+        return _join([self._finish(one.piece, self._run_on(one, first, changed, turns)) for one in kept])
 
-    def watch(self, batch: Batch, layers: Sequence[str], receive: Receive, *, side: Side = "input") -> Tensor:
-        names = self._name_values(layers, side)
-        wanted = self._parts.made_in(self._whole, [self._main, *names.values()])
-        outputs = list[Any]()
+    def watch(
+        self,
+        batch: Batch,
+        layers: Sequence[str],
+        receive: Receive,
+        *,
+        side: Side = "input",
+        change: Change = NO_CHANGE,
+    ) -> Tensor:
+        changed, turns = self._put(change.weights), self._place_turns(change.inputs)
+        names, outputs = self._name_values(layers, side, turns), list[Tensor]()
         for piece in cut_pieces(self._inputs, batch):
-            env = self._start(piece)
-            env |= self._parts.run(self._whole, wanted, self._finder(env, {}))
+            env = self._run_on(Kept(piece, {}, ()), 0, changed, turns, also=list(names.values()))
             for layer, name in names.items():
                 value = env[name].numpy()
                 if value.dtype.kind == "f":
@@ -157,8 +162,10 @@ class OnnxModel(Runnable):
             outputs.append(self._finish(piece, env))
         return _join(outputs)
 
-    def _name_values(self, layers: Sequence[str], side: Side) -> dict[str, str]:
-        """What of each layer is watched, in the order of the graph."""
+    def _name_values(self, layers: Sequence[str], side: Side, turns: Container[int]) -> dict[str, str]:
+        """What of each layer is watched, in the order of the graph; an input that is changed on its way in, as the
+        layer gets it.
+        """
         asked, steps = set(layers), self._file.graph.steps
         names: dict[str, str] = {}
         for place in self._places:
@@ -168,29 +175,36 @@ class OnnxModel(Runnable):
             if side == "output":
                 names[place.layer.name] = node.output[0]
             elif place.operand is not None:
-                names.setdefault(place.layer.name, node.input[place.operand])
+                name = name_turned(place.step) if place.step in turns else node.input[place.operand]
+                names.setdefault(place.layer.name, name)
         missing = asked - {place.layer.name for place in self._places}
         if missing:
             raise ValueError(f"{quote(min(missing))} is no layer of the model")
         return names
 
-    def _run_on(self, kept: Kept, first: int, changed: Mapping[str, Any], turns: Mapping[int, tuple[int, Turn]]) -> Any:
-        """The main output under a change, from the last cut before it."""
+    def _run_on(
+        self,
+        kept: Kept,
+        first: int,
+        changed: Mapping[str, Any],
+        turns: Mapping[int, tuple[int, Turn]],
+        *,
+        also: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """The main output under a change, from the last cut before it, and other values that are asked for."""
         at = bisect_right(kept.cuts, first)
-        start = kept.cuts[at - 1] if at else 0
         env = {**self._start(kept.piece), **(kept.values if at else {})}
-        ends = [*sorted(turns), self._whole.stop]
-        operand = None
-        for stop in ends:
-            wanted = [self._main] if stop == self._whole.stop else self._parts.find_live(stop)
+        start, operand = kept.cuts[at - 1] if at else 0, None
+        for stop in [*sorted(turns), self._whole.stop]:
+            wanted = [self._main, *also, *(self._parts.find_live(stop) if stop in turns else ())]
             span = Span(start, stop, operand)
             env |= self._parts.run(span, self._parts.made_in(span, wanted), self._finder(env, changed))
             self._note_codes(env)
             if stop in turns:
                 operand, turn = turns[stop]
-                env[TURNED] = self._turn(env[self._file.graph.steps[stop].node.input[operand]], turn)
+                env[name_turned(stop)] = self._turn(env[self._file.graph.steps[stop].node.input[operand]], turn)
             start = stop
-        return self._finish(kept.piece, env)
+        return env
 
     def _start(self, piece: Piece) -> dict[str, Any]:
         return {name: _hold(values) for name, values in piece.feeds.items()}
@@ -225,7 +239,7 @@ class OnnxModel(Runnable):
 
     def _note_codes(self, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
-            if name != TURNED and value.is_tensor():
+            if value.is_tensor():
                 self._parts.codes.setdefault(name, value.element_type())
 
     def _find_names(self, tensor: str) -> list[str]:
@@ -278,7 +292,7 @@ class OnnxModel(Runnable):
         if self._cuts is not None:
             return
         end = self._whole.stop
-        cuts = sorted({cut for one in self._places if _is_measured(one) for cut in (one.first, one.step)} - {0, end})
+        cuts = sorted({one.first for one in self._places if _is_measured(one)} - {0, end})
         piece = next(cut_pieces(self._inputs, batch.cut(0, 1)))
         names = list(dict.fromkeys([self._main, *(name for cut in cuts for name in self._parts.find_live(cut))]))
         find = self._finder(self._start(piece), {})

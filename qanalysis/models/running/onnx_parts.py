@@ -27,15 +27,16 @@ _NO_MEMORY = re.compile(r"bad allocation|bad_alloc|failed to allocate|out of mem
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Operations start..stop; with `turned` the first of them reads its input of that place under the name TURNED."""
+    """Operations start..stop; with `turned` the first of them reads its input of that place under another name."""
 
     start: Cut
     stop: Cut
     turned: int | None = None
 
 
-#: What an input of an operation is called that was changed on its way in.
-TURNED = "changed on the way in"
+def name_turned(step: Cut) -> str:
+    """What the input of an operation is called that was changed on its way in."""
+    return f"{step}: changed on the way in"
 
 
 class Parts:
@@ -108,31 +109,30 @@ class Parts:
         used, turned = set[str]().union(*(step.uses for step in steps)), ""
         if span.turned is not None:
             turned = nodes[0].input[span.turned]
-            nodes[0] = _turn(nodes[0], span.turned)
+            nodes[0] = _turn(nodes[0], span)
             used = set[str]().union(nodes[0].input, steps[0].uses - set(steps[0].node.input))
             used = used.union(*(step.uses for step in steps[1:]))
         inside = {name for step in steps for name in step.makes}
         held = [self._constants[name] for name in sorted(used) if name in self._constants and name not in self.early]
         known = inside | {one.name for one in held}
         needed = tuple(sorted(name for name in used if name and name not in known))
-        inputs = [self._describe(name, turned) for name in needed]
+        inputs = [self._describe(turned if name == name_turned(span.start) else name, name) for name in needed]
         ends = [helper.make_empty_tensor_value_info(name) for name in outputs]
         return self._graph.wrap(nodes, inputs, ends, held), needed
 
-    def _describe(self, name: str, turned: str) -> Any:
-        """What a part is given: a constant, an input of the model, or a value that was computed before."""
-        if name in self._fed:
-            return helper.make_tensor_value_info(name, self._fed[name].code, self._fed[name].info.shape)
+    def _describe(self, value: str, name: str) -> Any:
+        """What a part is given under a name: a constant, an input of the model, or a value that was computed before."""
+        if value in self._fed:
+            return helper.make_tensor_value_info(name, self._fed[value].code, self._fed[value].info.shape)
         if name in self._graph.inputs:
             return self._graph.inputs[name]
-        code = self.codes.get(turned if name == TURNED else name, TensorProto.FLOAT)
-        return helper.make_tensor_value_info(name, code, None)
+        return helper.make_tensor_value_info(name, self.codes.get(value, TensorProto.FLOAT), None)
 
 
-def _turn(node: NodeProto, place: int) -> NodeProto:
+def _turn(node: NodeProto, span: Span) -> NodeProto:
     made = NodeProto()
     made.CopyFrom(node)
-    made.input[place] = TURNED
+    made.input[span.turned or 0] = name_turned(span.start)
     return made
 
 

@@ -71,8 +71,8 @@ def _find_fault(users: Sequence[tuple[int, NodeProto]], info: TensorInfo) -> str
         known = node.op_type in _REWRITERS and node.domain in (*_BUILT_IN, _CONTRIB)
         if not known or (node.op_type == "DequantizeLinear" and node.input[0] != info.name):
             return (
-                f"{shorten(node.op_type, 60)} computes with the codes themselves, so that no other values can be put in "
-                "their place"
+                f"{shorten(node.op_type, 60)} computes with the codes themselves, so that no other values can be put "
+                "in their place"
             )
     settings = {_describe(node) for _index, node in users}
     if len(settings) > 1:
