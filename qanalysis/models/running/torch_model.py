@@ -170,8 +170,19 @@ class TorchModel(Runnable):
         self._outline = tree.outline
 
     def _run(self, batch: Batch) -> Tensor:
-        with torch.no_grad():
+        with torch.no_grad(), _plain_attention():
             return run_module(self.module, batch)
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Torch's encoder calls its own parts, instead of one operation for all that no hook can see into."""
+    was_fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was_fast)
 
 
 def run_module(module: nn.Module, batch: Batch) -> Tensor:
