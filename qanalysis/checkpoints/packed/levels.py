@@ -22,7 +22,7 @@ from qanalysis.notation import quote
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.matrix_view import MatrixView
 
-if TYPE_CHECKING:  # schemes bring the compiled loops along, and a listing of other files needs none
+if TYPE_CHECKING:  # the compiled loops behind schemes are loaded by a file that is packed so
     from qanalysis.quantizers.scheme import Scheme
 
 _MOST_BITS, _MOST_AXES, _LARGEST_TEXT = 8, 16, 4096
@@ -98,8 +98,6 @@ def _find_levels(scheme: Scheme) -> tuple[Floats | None, int]:
 
 def _read_layout(part: Part) -> tuple[Scheme, Layout]:
     """The scheme, and how its groups lie on the tensor; LayoutError where the text says no such thing."""
-    from qanalysis.quantizers.scheme import Scheme
-
     if part.dtype != "uint8" or len(part.shape) != 1 or not 2 <= part.info.numel <= _LARGEST_TEXT:
         raise LayoutError(f"{part} must be JSON of 2 to {_LARGEST_TEXT} bytes")
     try:
@@ -114,6 +112,8 @@ def _read_layout(part: Part) -> tuple[Scheme, Layout]:
     if not isinstance(scheme, str) or not isinstance(view, str):
         raise LayoutError(f"{part} states scheme {quote(scheme, 40)} and view {quote(view, 40)}, which must be texts")
     try:
+        from qanalysis.quantizers.scheme import Scheme
+
         parsed = Scheme.parse(scheme)
         return parsed, parsed.lay_out(tuple(shape), axis=MatrixView.parse(view))
     except ValueError as error:
