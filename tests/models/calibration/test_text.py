@@ -38,7 +38,7 @@ def test_a_causal_model_reads_windows_of_the_whole_text(model_folder: Folders, t
 def test_no_window_is_longer_than_the_model_takes(model_folder: Folders, text_file: Path) -> None:
     model = open_model(str(model_folder("llama")))
     assert open_calibration(str(text_file), model).blocks[0].inputs["input_ids"].shape[1] == 24
-    with pytest.raises(ValueError, match="length 25: the model .* takes at most 24 tokens"):
+    with pytest.raises(ValueError, match=r"length 25: the model .* takes at most 24 tokens"):
         open_calibration(str(text_file), model, length=25)
     with pytest.raises(ValueError, match="length 1: "):
         open_calibration(str(text_file), model, length=1)
