@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from qanalysis.models.activations.turns import calibrate_inputs
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.sensitivity.cells import list_cells
-from qanalysis.models.sensitivity.changes import Quantized
+from qanalysis.models.sensitivity.changes import Changes
 from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk, gather
 from qanalysis.models.sensitivity.intervals import draw_weights
 from qanalysis.models.sensitivity.row import Mode, SensitivityRow, Target
@@ -60,9 +61,10 @@ def measure_sensitivity(
     cells = list_cells(layers, plan, targets, modes)
     chunk = batch or choose_chunk(model, calibration)
     runs = sum(1 for _ in calibration.batches(chunk)) * len(cells)
-    measurement = gather(
-        model, calibration, cells, Quantized(model).change, chunk=chunk, clock=Clock(runs, on_progress, cancel)
-    )
+    takes_inputs = any(target != "weights" for target in targets)
+    inputs = calibrate_inputs(model, calibration, layers, plan, batch=chunk) if takes_inputs else None
+    changes = Changes(model, inputs)
+    measurement = gather(model, calibration, cells, changes.make, chunk=chunk, clock=Clock(runs, on_progress, cancel))
     weights = draw_weights(measurement.samples, seed=seed) if measurement.samples > 1 else None
     rows = tabulate(measurement, weights, {})
     return Table.from_rows(
