@@ -32,9 +32,7 @@ def round_layers(task: Task, draft: Draft, rounder: Rounder | None) -> None:
             if layer.name in found:
                 _round_better(task, draft, layer, rounder, found[layer.name])
             elif layer.name in wanted:
-                draft.note(
-                    "it does not run on these samples; rounded to the nearest", layer.name
-                )
+                draft.note("it does not run on these samples; rounded to the nearest", layer.name)
 
 
 def find_spreads(task: Task, layers: Sequence[Layer], draft: Draft) -> dict[str, Spread]:
