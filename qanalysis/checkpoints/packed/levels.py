@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from qanalysis.checkpoints.packed.parts import LayoutError, Packed, PackedLayout
 from qanalysis.notation import quote
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.matrix_view import MatrixView
-from qanalysis.quantizers.scheme import Scheme
+
+if TYPE_CHECKING:  # the compiled loops behind schemes are loaded by a file that is packed so
+    from qanalysis.quantizers.scheme import Scheme
 
 _MOST_BITS, _MOST_AXES, _LARGEST_TEXT = 8, 16, 4096
 _LARGEST_SHAPE = 1 << 48
@@ -110,6 +112,8 @@ def _read_layout(part: Part) -> tuple[Scheme, Layout]:
     if not isinstance(scheme, str) or not isinstance(view, str):
         raise LayoutError(f"{part} states scheme {quote(scheme, 40)} and view {quote(view, 40)}, which must be texts")
     try:
+        from qanalysis.quantizers.scheme import Scheme
+
         parsed = Scheme.parse(scheme)
         return parsed, parsed.lay_out(tuple(shape), axis=MatrixView.parse(view))
     except ValueError as error:

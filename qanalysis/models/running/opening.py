@@ -62,7 +62,14 @@ def _open_folder(request: ModelRequest) -> Runnable:
     return open_folder(Path(request.text), request.text, weights=request.weights)
 
 
+def _open_onnx(request: ModelRequest) -> Runnable:
+    from qanalysis.models.running.onnx_model import open_onnx  # brings the format's reader along
+
+    return open_onnx(request.text, request.weights)
+
+
 KINDS: tuple[ModelKind, ...] = (
     ModelKind("Hugging Face folder", _is_folder, _open_folder),
+    ModelKind("onnx", lambda request: request.text.lower().endswith(".onnx"), _open_onnx),
     ModelKind("module", lambda _request: True, _open_module),
 )
