@@ -100,7 +100,16 @@ class Runnable(TensorSource):
         """
 
     @abstractmethod
-    def watch(self, batch: Batch, layers: Sequence[str], receive: Receive, *, side: Side = "input") -> Tensor:
-        """Run the unchanged model and hand every first input (or output) of these layers to `receive`, as it passes, in
-        the order of the run; returns the outputs. A layer that runs several times is told of several times.
+    def watch(
+        self,
+        batch: Batch,
+        layers: Sequence[str],
+        receive: Receive,
+        *,
+        side: Side = "input",
+        change: Change = NO_CHANGE,
+    ) -> Tensor:
+        """Run the model, unchanged or under a change, and hand every first input (or output) of these layers to
+        `receive`, as it passes, in the order of the run; returns the outputs. A layer that runs several times is told
+        of several times. The model is as before afterwards. Raises as `record`.
         """

@@ -17,7 +17,7 @@ from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.models.calibration.samples import FIRST_INPUT, Batch
 from qanalysis.models.factory import describe_error
 from qanalysis.models.running.call_tree import CallTree, FirstUses, noting, recording, replaying
-from qanalysis.models.running.runnable import Change, Layer, Receive, Recording, Runnable, Side, Turn
+from qanalysis.models.running.runnable import NO_CHANGE, Change, Layer, Receive, Recording, Runnable, Side, Turn
 from qanalysis.models.running.tensors import Owned, list_names, list_tensors
 
 #: Words under which a model returns its main output beside others.
@@ -105,17 +105,26 @@ class TorchModel(Runnable):
         with self.changed(change), ExitStack() as stack:
             if isinstance(recording, TorchRecording) and recording.is_like_first:
                 moments = [self._uses[self._names[name]] for name in change.weights if self._names[name] in self._uses]
-                moments += [self._enters[path] for path in change.inputs if path in self._enters]
+                entered = map(self._find_path, change.inputs)
+                moments += [self._enters[path] for path in entered if path in self._enters]
                 # what is never used changes nothing: everything may come from the recording
                 first = min(moments, default=recording.tree.moment)
                 stack.enter_context(replaying(self.module, recording.tree, first))
                 stack.callback(recording.tree.forget_overwritten)
             return self._run(recording.batch)
 
-    def watch(self, batch: Batch, layers: Sequence[str], receive: Receive, *, side: Side = "input") -> Tensor:
-        with ExitStack() as stack:
+    def watch(
+        self,
+        batch: Batch,
+        layers: Sequence[str],
+        receive: Receive,
+        *,
+        side: Side = "input",
+        change: Change = NO_CHANGE,
+    ) -> Tensor:
+        with self.changed(change), ExitStack() as stack:
             for path in layers:
-                part = self.module.get_submodule(path)
+                part = self.module.get_submodule(self._find_path(path))
                 hook: Any
                 if side == "input":
                     hook = part.register_forward_pre_hook(_tell_input(path, receive), with_kwargs=True)
@@ -133,9 +142,14 @@ class TorchModel(Runnable):
                 stack.callback(_put, tensor, tensor.detach().clone())
                 _put(tensor, torch.from_numpy(values).reshape(tensor.shape))
             for path, turn in change.inputs.items():
-                part = self.module.get_submodule(path)
+                part = self.module.get_submodule(self._find_path(path))
                 stack.callback(part.register_forward_pre_hook(_turn_input(turn), with_kwargs=True).remove)
             yield
+
+    def _find_path(self, layer: str) -> str:
+        """The path of a layer's module: a tensor of the whole model is a layer of its own name, whose path is empty."""
+        owned = self._owned.get(layer)
+        return layer if owned is None else owned.path
 
     def _locate(self, batch: Batch) -> None:
         """Find out, on one sample and once, when each tensor is first used and which outputs are worth keeping."""

@@ -117,7 +117,7 @@ def gather(
     samples = tokens = 0
     for batch in calibration.batches(chunk):
         recording = model.record(batch, keep_bytes=keep_bytes)
-        reference = _refer(recording, calibration)
+        reference = refer(recording, calibration)
         done = 0
         for one in gathered:
             if clock.is_cancelled:
@@ -144,7 +144,8 @@ def _keep_whole(gathered: Sequence[Gathered], done: int, samples: int) -> Sequen
     return gathered
 
 
-def _refer(recording: Recording, calibration: Calibration) -> Reference:
+def refer(recording: Recording, calibration: Calibration) -> Reference:
+    """What changed outputs are compared with; ValueError where the float model's own are not finite."""
     outputs, batch = recording.outputs, recording.batch
     bad = (~outputs.isfinite()).reshape(len(outputs), -1).any(1) if outputs.ndim else None
     if bad is not None and bad.any():
