@@ -1,12 +1,12 @@
 """How sure is a figure? Samples are drawn anew with replacement, the same draws for all cells, and the figure is taken
 of each draw.
 
-Figures are ratios of sums over samples. Their intervals are studentized (bootstrap-t, Efron and Tibshirani 1993, 12.5):
-every draw's distance from the figure is divided by the draw's own standard error, which the delta method takes from sums
-of squares, so that one product with the draws gives all. Figures that are positive and skewed are handled as
-logarithms. Measured coverage of 95 %: exponential damages 0.93 at 10 samples, 0.95 at 30, 0.94 at 100, 0.96 at 1000;
-log-normal ones with a spread of one in the logarithm 0.90, 0.91, 0.92, 0.95; a spread of 1.5: 0.85, 0.86, 0.89, 0.93.
-Percentiles of the draws reach 0.79, 0.86, 0.89, 0.95 and 0.70, 0.76, 0.85, 0.91 there, and BCa hardly more.
+Figures are ratios of sums. Their intervals are studentized (bootstrap-t, Efron and Tibshirani 1993, 12.5): each draw's
+distance from the figure counts in the draw's own standard errors, by the delta method from sums of squares. What is
+positive and skewed is taken in logarithms. Measured coverage of 95 % at 10, 30, 100 and 1000 samples: exponential
+damages 0.93, 0.95, 0.94, 0.96; log-normal ones with a spread of 1 in the logarithm 0.90, 0.91, 0.92, 0.95; of 1.5
+0.85, 0.86, 0.89, 0.93. Percentiles of the draws give 0.85, 0.92, 0.92, 0.96; 0.79, 0.86, 0.89, 0.95; 0.70, 0.76,
+0.85, 0.91, and BCa at most 0.04 more.
 """
 
 from __future__ import annotations
@@ -64,8 +64,10 @@ class Resampling:
             raise ValueError(f"{samples} samples: an interval needs at least 2")
         groups = min(samples, MOST_GROUPS)
         generator = np.random.default_rng(seed)
-        drawn = generator.multinomial(groups, np.full(groups, 1 / groups), size=draws)
-        return cls(samples, drawn.astype(np.float64))
+        weights = np.empty((draws, groups))
+        for drawn in weights:
+            drawn[:] = np.bincount(generator.integers(groups, size=groups), minlength=groups)
+        return cls(samples, weights)
 
     @property
     def groups(self) -> int:
@@ -123,16 +125,11 @@ class Estimator(Protocol):
 def estimate_all(estimators: Mapping[str, Estimator], resampling: Resampling | None) -> dict[str, Estimate]:
     """Every figure with its interval, in one product with the draws; without draws there are no intervals."""
     if resampling is None or not estimators:
-        return {
-            name: Estimate(one.value, np.nan, np.nan, one.damage, np.zeros(0)) for name, one in estimators.items()
-        }
+        return {name: Estimate(one.value, np.nan, np.nan, one.damage, np.zeros(0)) for name, one in estimators.items()}
     columns = [one.columns for one in estimators.values()]
     ends = np.cumsum([part.shape[1] for part in columns])[:-1]
     sums = np.split(resampling.weights @ np.concatenate(columns, axis=1), ends, axis=1)
-    return {
-        name: one.estimate(part, resampling)
-        for (name, one), part in zip(estimators.items(), sums, strict=True)
-    }
+    return {name: one.estimate(part, resampling) for (name, one), part in zip(estimators.items(), sums, strict=True)}
 
 
 class Ratio:
@@ -180,8 +177,8 @@ class Share:
 
     Its interval is Wilson's with Student's t for as many independent positions as the spread between samples is worth,
     which holds where all are right too, and where draws have no spread left (Korn and Graubard 1998). Measured coverage
-    of 95 % at shares of 0.5, 0.9 and 0.97, alone or many in a sample: 0.92 to 0.98 at 10 samples, 0.93 to 0.98 at 30 and
-    more; of percentiles of the draws 0.27 to 0.97 and 0.57 to 0.96.
+    of 95 % at shares of 0.5, 0.9 and 0.97, alone or many in a sample: 0.92 to 0.98 at 10 samples, 0.93 to 0.98 at 30
+    and more; of percentiles of the draws 0.27 to 0.97 and 0.57 to 0.96.
     """
 
     def __init__(self, hits: Doubles, positions: Doubles) -> None:

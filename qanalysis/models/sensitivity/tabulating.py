@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from qanalysis.models.calibration.samples import Loss
+from qanalysis.models.sensitivity.figures import estimate_p99, estimate_sums, name_figures
 from qanalysis.models.sensitivity.gathering import Gathered, Measurement
-from qanalysis.models.sensitivity.intervals import Cosine, Estimate, Estimator, Ratio, Resampling, Share, estimate_all
-from qanalysis.models.sensitivity.quantiles import estimate_quantile
+from qanalysis.models.sensitivity.intervals import Estimate, Resampling
 from qanalysis.models.sensitivity.row import SensitivityRow
-
-_P99 = 0.99
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,53 +42,7 @@ def estimate_figures(one: Gathered, resampling: Resampling | None, *, loss: Loss
     if one.status != "ok" or not one.parts:
         return {}
     sums = one.sums
-
-    def group(values: Any) -> Any:
-        return values if resampling is None else resampling.group(values)
-
-    y2, e2, tokens, targets = (group(part) for part in (sums.y2, sums.e2, sums.tokens, sums.targets))
-    estimators: dict[str, Estimator] = {}
-    if y2.sum() > 0:
-        estimators["output_nsr"] = Ratio(e2, y2, is_log=True)
-        estimators["output_cosine"] = Cosine(y2, group(sums.yq - sums.y2), e2)
-    if tokens.sum() > 0:
-        estimators["output_kl"] = Ratio(group(sums.kl), tokens, is_log=True)
-    if targets.sum() > 0:
-        changed = group(sums.loss)
-        estimators |= {"loss": Ratio(changed, targets), "loss_delta": Ratio(group(sums.loss - sums.float_loss), targets)}
-        if loss == "cross-entropy":
-            estimators["accuracy"] = Share(group(sums.right), targets)
-    found = estimate_all(estimators, resampling)
-    return _add_norms(found) | _find_quantile(one, resampling)
-
-
-def _add_norms(found: Mapping[str, Estimate]) -> dict[str, Estimate]:
-    """The same with relative L2 and SQNR, which are functions of the NSR."""
-    nsr = found.get("output_nsr")
-    if nsr is None:
-        return dict(found)
-    low, high = nsr.low, nsr.high
-    sqnr = Estimate(_to_db(nsr.value), _to_db(high), _to_db(low), nsr.damage, nsr.damages)
-    norm = Estimate(math.sqrt(nsr.value), math.sqrt(low), math.sqrt(high), nsr.damage, nsr.damages)
-    return {"output_sqnr_db": sqnr, "output_relative_l2": norm, **found}
-
-
-def _to_db(nsr: float) -> float:
-    """The SQNR of an NSR, infinite without an error."""
-    return -10 * math.log10(nsr) if nsr > 0 else math.nan if math.isnan(nsr) else math.inf
-
-
-def _find_quantile(one: Gathered, resampling: Resampling | None) -> dict[str, Estimate]:
-    """The 99 % quantile of the divergence, where there is one."""
-    positions = one.divergences
-    if not positions.size:
-        return {}
-    if resampling is None:
-        value = float(np.quantile(positions, _P99))
-        return {"output_kl_p99": Estimate(value, math.nan, math.nan, value, np.zeros(0))}
-    groups = np.arange(resampling.samples) % resampling.groups
-    places = np.repeat(groups, one.sums.tokens.astype(np.int64))
-    return {"output_kl_p99": estimate_quantile(positions, places, _P99, resampling)}
+    return estimate_sums(sums, resampling, loss=loss) | estimate_p99(one.divergences, sums, resampling)
 
 
 def _find_closed(one: Gathered, closed: Mapping[tuple[str, str], Mapping[str, float]]) -> Mapping[str, float]:
@@ -139,15 +88,3 @@ def describe_size(info: Any, scheme: Any) -> dict[str, Any]:
     code_bits, group_bits = scheme.storage_bits
     bits = code_bits * info.numel + group_bits * layout.groups + scheme.tensor_bits(layout.groups)
     return {"bits_per_weight": bits / info.numel, "size_bytes": -(-bits // 8)} if info.numel else {}
-
-
-def name_figures(estimates: Mapping[str, Estimate]) -> dict[str, float]:
-    """The cells of a row: each figure, and its ends where its column has ends and they were found."""
-    cells = dict[str, float]()
-    for column, found in estimates.items():
-        if math.isnan(found.value):
-            continue
-        cells[column] = found.value
-        if column != "output_nsr" and not math.isnan(found.low):
-            cells |= {f"{column}_low": found.low, f"{column}_high": found.high}
-    return cells
