@@ -43,7 +43,8 @@ def load_form(path: Path, model: Runnable) -> LoadedForm:
         form = Form(shorten(str(note["form"]), 80), _parse(note["weight_scheme"]), _parse(note["activation_scheme"]))
         weights = _read_weights(path, source, model)
         size_bytes = sum(info.size_bytes for info in source.tensors)
-    return LoadedForm(form, shorten(str(note["repair"]), 80), Change(weights, _turn_inputs(path, note, model)), size_bytes)
+    change = Change(weights, _turn_inputs(path, note, model))
+    return LoadedForm(form, shorten(str(note["repair"]), 80), change, size_bytes)
 
 
 def _parse(text: Any) -> Scheme | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from qanalysis.arrays import Doubles
 from qanalysis.models.activations.turns import calibrate_inputs
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.forms.candidates import Candidate, FormMaker
@@ -20,7 +19,7 @@ from qanalysis.models.forms.saving import save_form
 from qanalysis.models.forms.tabulating import tabulate
 from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.sensitivity.gathering import Clock
-from qanalysis.models.sensitivity.intervals import draw_weights
+from qanalysis.models.sensitivity.intervals import Resampling
 
 
 class CancelledError(Exception):
@@ -92,9 +91,7 @@ class Work:
         return found
 
     def _tabulate(self, comparison: Comparison) -> list[FormRow]:
-        weights: Doubles | None = None
-        if comparison.samples > 1:
-            weights = draw_weights(comparison.samples, seed=self._seed)
+        is_enough = comparison.samples > 1
+        resampling = Resampling.draw(comparison.samples, seed=self._seed) if is_enough else None
         total = sum(info.size_bytes for info in self._model.tensors)
-        is_labelled = self._calibration.loss == "cross-entropy"
-        return tabulate(comparison, weights, float_bytes=total, is_labelled=is_labelled)
+        return tabulate(comparison, resampling, float_bytes=total, loss=self._calibration.loss)
