@@ -15,6 +15,7 @@ import typer
 
 from qanalysis.commands.app import serve
 from qanalysis.commands.convert import convert
+from qanalysis.commands.forms import forms
 from qanalysis.commands.linearity import linearity
 from qanalysis.commands.options import Commands, end_by_signals
 from qanalysis.commands.record import record
@@ -49,7 +50,7 @@ def _begin(
     """What does quantization cost me here? The error of every layer at every bit width, with the bounds beside it."""
 
 
-for _command in (show, sweep, sensitivity, report, validate, convert, record, linearity, train, track):
+for _command in (show, sweep, sensitivity, forms, report, validate, convert, record, linearity, train, track):
     app.command()(_command)
 app.command("app")(serve)
 

@@ -68,6 +68,22 @@ def divergence_clips(groups, bins, levels, out):
         out[group] = np.float32(top * np.float64(_best_edge(counts, bins, levels, logs)) / bins)
 
 
+@compiled()
+def divergence_clips_of_counts(counts, tops, levels, out):
+    """The same for magnitudes that were counted before: `counts`, (groups, bins) float64 over 0 to `tops`, (groups,)
+    float32, into `out` (groups,) float32.
+    """
+    bins = counts.shape[1]
+    shifted = np.zeros(bins + 1)
+    logs = np.log(np.maximum(np.arange(1 << 14), 1.0))
+    for group in range(counts.shape[0]):
+        if tops[group] == 0 or levels >= bins:
+            out[group] = tops[group]
+            continue
+        shifted[1:] = counts[group]
+        out[group] = np.float32(tops[group] * np.float64(_best_edge(shifted, bins, levels, logs)) / bins)
+
+
 @inner()
 def _best_edge(counts, bins, levels, logs):
     """The number of bins that the best clip edge keeps, levels..bins, for `counts` (bins + 1,) with bin i at place i.

@@ -43,6 +43,9 @@ _ALL = (
     _Kind("checkpoints.inventory.TensorRow", "reports.list_sections.outline_tensors"),
     _Kind("validation.table.CheckRow", "reports.list_sections.outline_checks"),
     _Kind(
+        "models.forms.row.FormRow", "reports.forms_sections.outline_forms", charts="reports.forms_sections.draw_forms"
+    ),
+    _Kind(
         "models.sensitivity.row.SensitivityRow",
         "reports.sensitivity_sections.outline_sensitivity",
         charts="reports.sensitivity_charts.draw_sensitivity",

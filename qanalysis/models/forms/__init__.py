@@ -1,1 +1,1 @@
-"""What do weights, activations or both in few bits cost a model: size, layer error, accuracy?"""
+"""What does quantizing a whole model cost and save? Weights, activations or both, at several widths, side by side."""

@@ -1,0 +1,118 @@
+"""What does quantizing the whole model cost and save? A model and data to rows of forms: weights, activations, both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qanalysis.commands.deliver import check_outputs, deliver
+from qanalysis.commands.options import AsJson, Outputs, cancel_on_interrupt, stop
+from qanalysis.commands.sensitivity import BatchSize, Calib, Length, Model, Samples, TrustCode, Weights, read_words
+
+if TYPE_CHECKING:
+    from qanalysis.models.forms.form import Form
+    from qanalysis.models.sensitivity.gathering import SensitivityProgress
+    from qanalysis.reports.pictures import Chart
+    from qanalysis.results.table import Table
+
+_TARGETS = ("weights", "activations", "both")
+
+
+def forms(
+    model: Model,
+    *,
+    calib: Calib,
+    weights: Weights = None,
+    bits: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Widths, each for weights, activations and both. Default 8,4,1.")
+    ] = None,
+    grouping: Annotated[
+        str, typer.Option(metavar="WORD", help="Of integer weights: tensor, channel, group=N. Binary has rows.")
+    ] = "channel",
+    scheme: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="A whole scheme, such as 'nf4 group=64'; beside the widths, if any."),
+    ] = None,
+    form: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="One form, such as W4A8 or 'W(nf4 group=64)A8'; may be repeated."),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="LIST", help="weights, activations, both. Default: all three.")
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="Tensors with a match in their name stay float.")
+    ] = None,
+    keep_ends: Annotated[bool, typer.Option("--keep-ends", help="The first and the last layer stay float.")] = False,
+    samples: Samples = None,
+    length: Length = None,
+    batch: BatchSize = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the samples drawn for intervals.")] = 0,
+    trust_code: TrustCode = False,
+    out: Outputs = None,
+    as_json: AsJson = False,
+) -> None:
+    """Quantize the whole model: weights, activations, both, at 8 bit, 4 bit, binary. Size, layer error, accuracy.
+
+    \b
+    Examples:
+      qanalysis forms sample:digits-cnn --calib sample
+      qanalysis forms models/encoder --calib sentences.txt --bits 8,4 --grouping group=64 --out forms.html
+      qanalysis forms mymodels.small:make --calib digits.npz --form W4A8 --form W8A8 --keep-ends
+    """
+    from qanalysis.models.forms.forms import measure_forms
+
+    plan = choose_forms(form or [], scheme or [], bits=bits, target=target, grouping=grouping)
+    outputs = check_outputs(out)
+    from qanalysis.models.calibration.opening import open_calibration
+    from qanalysis.models.running.opening import open_model
+    from qanalysis.reports.terminal import show_steps
+
+    with open_model(model, weights=weights, trust_code=trust_code) as opened:
+        data = open_calibration(calib, opened, samples=samples, length=length)
+        with cancel_on_interrupt() as cancel, show_steps() as advance:
+
+            def tell(progress: SensitivityProgress) -> None:
+                if advance is not None:
+                    advance(progress.done, progress.total, progress.label)
+
+            asked: dict[str, Any] = {"keep": keep, "keep_ends": keep_ends, "batch": batch, "seed": seed}
+            table = measure_forms(opened, data, plan, on_progress=tell, cancel=cancel, **asked)
+    _deliver(table, outputs, as_json=as_json)
+
+
+def _deliver(table: Table[Any], outputs: Sequence[Any], *, as_json: bool) -> None:
+    if not table.complete and not table:
+        stop("cancelled before the first form was done; nothing is written")
+    deliver(table, outputs, as_json=as_json, draw=partial(_draw, table))
+    if not table.complete:
+        stop(f"cancelled; kept the {len(table)} rows so far, marked as partial")
+
+
+def _draw(table: Table[Any]) -> Sequence[Chart]:
+    from qanalysis.reports.kinds import draw
+
+    return draw(table)
+
+
+def choose_forms(
+    texts: Sequence[str], schemes: Sequence[str], *, bits: str | None, target: str | None, grouping: str
+) -> list[Form]:
+    """The forms: those that are written, or targets by widths and schemes; ValueError for both ways together."""
+    from qanalysis.models.forms.form import Form, cross_forms
+    from qanalysis.models.forms.forms import WIDTHS
+    from qanalysis.quantizers.grouping import parse_grouping
+
+    parse_grouping(grouping)
+    crossed = {"--bits": bits, "--scheme": schemes, "--target": target}
+    given = [name for name, value in crossed.items() if value]
+    if texts and given:
+        raise ValueError(f"--form and {', '.join(given)} exclude each other: a form says itself what is quantized, how")
+    if texts:
+        return [Form.parse(text, grouping=grouping) for text in texts]
+    widths = [word.strip() for word in bits.split(",")] if bits else [] if schemes else list(WIDTHS)
+    targets: Any = read_words(target, "--target", _TARGETS) if target else _TARGETS
+    return cross_forms([*widths, *schemes], targets=targets, grouping=grouping)
