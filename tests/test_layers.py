@@ -47,11 +47,18 @@ ALLOWED = {
     "llvmlite": ("qanalysis/kernels/",),
     "typer": ("qanalysis/commands/", "qanalysis/cli.py"),
     "rich": ("qanalysis/reports/terminal.py",),
-    "onnx": ("qanalysis/checkpoints/graphs/", "qanalysis/validation/"),
+    "onnx": (
+        "qanalysis/checkpoints/graphs/",
+        "qanalysis/validation/",
+        "qanalysis/models/running/onnx_",
+        "qanalysis/models/forms/onnx_",
+    ),
+    "onnxruntime": ("qanalysis/models/running/onnx_", "qanalysis/validation/"),
     "gguf": ("qanalysis/checkpoints/gguf_file.py", "qanalysis/validation/"),
     "safetensors": ("sample_models/", "qanalysis/validation/"),
     "huggingface_hub": ("qanalysis/checkpoints/remote/",),
     "sklearn": ("sample_models/",),
+    "transformers": ("qanalysis/models/running/", "qanalysis/validation/"),
 }
 FILES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "sample_models").glob("*.py"), ROOT / "app.py"])
 MODULES = sorted(PACKAGE.rglob("*.py"))

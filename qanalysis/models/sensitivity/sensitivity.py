@@ -12,12 +12,12 @@ from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.sensitivity.cells import list_cells
 from qanalysis.models.sensitivity.changes import Changes
 from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk, gather
-from qanalysis.models.sensitivity.intervals import draw_weights
+from qanalysis.models.sensitivity.intervals import Resampling
+from qanalysis.models.sensitivity.ranking import check_metric, rank_cells
 from qanalysis.models.sensitivity.row import Mode, SensitivityRow, Target
-from qanalysis.models.sensitivity.tabulating import tabulate
+from qanalysis.models.sensitivity.tabulating import judge, tabulate
 from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
 from qanalysis.sweeps.selection import Filter, Roles, Selection, select_tensors
 
@@ -55,6 +55,7 @@ def measure_sensitivity(
     plan = [scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme) for scheme in schemes]
     if not plan:
         raise ValueError("a sensitivity needs at least one scheme, for example 'int4 group=128'")
+    check_metric(metric)
     wanted = Filter(include, exclude, roles, axis=axis or {})
     selection = select_tensors(model.tensors, wanted, notes=model.notes)
     layers = choose_layers(model, calibration, selection)
@@ -65,12 +66,13 @@ def measure_sensitivity(
     inputs = calibrate_inputs(model, calibration, layers, plan, batch=chunk) if takes_inputs else None
     changes = Changes(model, inputs)
     measurement = gather(model, calibration, cells, changes.make, chunk=chunk, clock=Clock(runs, on_progress, cancel))
-    weights = draw_weights(measurement.samples, seed=seed) if measurement.samples > 1 else None
-    rows = tabulate(measurement, weights, {})
+    resampling = Resampling.draw(measurement.samples, seed=seed) if measurement.samples > 1 else None
+    judged = judge(measurement.gathered, resampling, {}, loss=calibration.loss)
+    rows = tabulate(judged, measurement, rank_cells(judged, metric, resampling))
     return Table.from_rows(
         SensitivityRow,
         rows,
-        source=SourceIdentity(model.name, model.size_bytes, lambda: model.digest),
+        source=model.identity,
         settings={**_describe(plan, targets, modes, wanted, calibration, seed), "metric": metric},
         complete=measurement.complete,
         coverage=selection.to_coverage(),
