@@ -20,6 +20,8 @@ from qanalysis.models.running.torch_model import TorchModel
 Part = Literal["keys", "values"]
 #: What a model may raise that knows no cache.
 _FAILURES = (ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError)
+#: Under which words a model returns its cache; the first that is there is taken.
+_CACHES = ("cache", "past_key_values")
 _PARTS: tuple[Part, ...] = ("keys", "values")
 _KEYS = ("k_proj", "key", "to_k", "wk", "k_lin", "key_proj", "k")
 _VALUES = ("v_proj", "value", "to_v", "wv", "v_lin", "value_proj", "v")
@@ -162,7 +164,8 @@ def read_cache(model: Runnable, batch: Batch) -> list[tuple[Tensor, Tensor]]:
             outputs = model.module(*placed, **inputs, use_cache=True)
     except _FAILURES:
         return []
-    cache = outputs.get("past_key_values") if isinstance(outputs, Mapping) else None
+    known = [name for name in _CACHES if isinstance(outputs, Mapping) and name in outputs]
+    cache = outputs[known[0]] if known else None
     return [pair for pair in _list_pairs(cache) if all(one.ndim == 4 and one.numel() for one in pair)]
 
 

@@ -179,5 +179,3 @@ class ActivationSource(TensorSource):
 def _name_some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(quote(shorten(name)) for name in names[:_MOST_NAMED]) + more
-
-
