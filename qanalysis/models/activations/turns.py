@@ -8,7 +8,7 @@ for each run of features of a token, made when it runs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -29,7 +29,7 @@ from qanalysis.quantizers.grouping import Grouping
 from qanalysis.quantizers.observing import lay_at_once
 from qanalysis.quantizers.passing import pass_through
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.quantizers.statistics import LargestOfTensor
+from qanalysis.quantizers.statistics import LargestOfTensor, Statistic
 
 #: Which values of an activation share a grid.
 Extent = Literal["tensor", "feature", "token", "group"]
@@ -65,20 +65,47 @@ def find_extent(scheme: Scheme, feature_axis: int = 1) -> Extent:
     return "group" if grouping.columns else "token"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class InputGrid:
+    """How a layer's input is quantized: by which scheme, and over which statistic of calibration its grids are laid.
+
+    `statistic` has one group for all values or one for each feature, None where grids are made when it runs, within
+    each token; `outer` is then the largest magnitude of all, (1,), where the scheme asks for it.
+    """
+
+    scheme: Scheme
+    statistic: Statistic | None
+    outer: Floats | None = None
+
+    def turn(self, model: Runnable, layer: Layer) -> Turn:
+        """The function that quantizes the layer's input, (..., features), to the same shape and type.
+
+        What is not finite: as `pass_through`. Draws of stochastic rounding depend on the place in the batch.
+        """
+        find_axis = partial(find_feature_axis, model, layer)
+        if self.statistic is None:
+            return lambda values: _turn_dynamic(values, find_axis(tuple(values.shape)), self.scheme, self.outer)
+        grid = self.scheme.lay_grid(self.statistic)
+        return lambda values: _turn_static(values, find_axis(tuple(values.shape)), self.scheme, grid)
+
+
 class InputGrids:
     """What calibration learned of the inputs of layers, by layer, and the turns that follow; grids are made once."""
 
     def __init__(self, model: Runnable, seen: Mapping[str, InputStatistics], averaging: Averaging = "none") -> None:
         self.seen = seen
         self._model, self._averaging = model, averaging
-        self._grids: dict[tuple[str, str], Grid] = {}
+        self._found: dict[tuple[str, str], InputGrid] = {}
 
     def turn(self, layer: Layer, scheme: Scheme) -> Turn:
-        """The function that quantizes the layer's input, (..., features), to the same shape and type.
+        """The function that quantizes the layer's input, (..., features), to the same shape and type; as `find`."""
+        return self.find(layer, scheme).turn(self._model, layer)
+
+    def find(self, layer: Layer, scheme: Scheme) -> InputGrid:
+        """How the layer's input is quantized.
 
         ValueError where the scheme does not fit: a group over several tokens, blocks that do not divide the features, a
-        layer whose input is no real number or which calibration never reached. What is not finite: as
-        `pass_through`. Draws of stochastic rounding depend on the place in the batch.
+        layer whose input is no real number or which calibration never reached.
         """
         name = quote(shorten(layer.name))
         if not layer.has_real_input:
@@ -87,25 +114,23 @@ class InputGrids:
         if seen is None:
             raise ValueError(f"layer {name} never ran on the calibration data, so nothing is known of its input")
         extent = find_extent(scheme, seen.feature_axis)
-        find_axis = partial(find_feature_axis, self._model, layer)
         if extent in ("token", "group"):
             within_token = replace(scheme, grouping=replace(scheme.grouping, axis=None))
             within_token.lay_out((1, seen.width))
             outer = seen.tensor.largest.astype(np.float32) if scheme.has_outer_scale else None
-            return lambda values: _turn_dynamic(values, find_axis(tuple(values.shape)), within_token, outer)
-        grid = self._find_grid(layer.name, scheme, is_per_feature=extent == "feature")
-        return lambda values: _turn_static(values, find_axis(tuple(values.shape)), scheme, grid)
+            return InputGrid(within_token, None, outer)
+        key = (layer.name, str(scheme))
+        if key not in self._found:
+            self._found[key] = InputGrid(scheme, self._settle(layer.name, scheme, is_per_feature=extent == "feature"))
+        return self._found[key]
 
-    def _find_grid(self, name: str, scheme: Scheme, *, is_per_feature: bool) -> Grid:
-        key = (name, str(scheme))
-        if key not in self._grids:
-            seen = self.seen[name]
-            known, ends = (seen.features, seen.feature_ends) if is_per_feature else (seen.tensor, seen.tensor_ends)
-            if known is None or (needs_histogram(scheme) and known.bins < BINS):
-                raise ValueError(f"{scheme}: ranges of features were not calibrated for it; name it when calibrating")
-            averaged = ends.range if self._averaging == "moving" else None
-            self._grids[key] = scheme.lay_grid(find_static(scheme, known, ends=averaged))
-        return self._grids[key]
+    def _settle(self, name: str, scheme: Scheme, *, is_per_feature: bool) -> Statistic:
+        seen = self.seen[name]
+        known, ends = (seen.features, seen.feature_ends) if is_per_feature else (seen.tensor, seen.tensor_ends)
+        if known is None or (needs_histogram(scheme) and known.bins < BINS):
+            raise ValueError(f"{scheme}: ranges of features were not calibrated for it; name it when calibrating")
+        averaged = ends.range if self._averaging == "moving" else None
+        return find_static(scheme, known, ends=averaged)
 
 
 def calibrate_inputs(

@@ -17,9 +17,8 @@ from qanalysis.models.forms.row import FormRow
 from qanalysis.models.forms.tabulating import tabulate
 from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk
-from qanalysis.models.sensitivity.intervals import draw_weights
+from qanalysis.models.sensitivity.intervals import Resampling
 from qanalysis.models.sensitivity.sensitivity import choose_layers
-from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
 from qanalysis.sweeps.selection import Filter, Selection, select_tensors
 
@@ -61,14 +60,12 @@ def measure_forms(
     clock = Clock(sum(1 for _ in calibration.batches(chunk)) * len(candidates), on_progress, cancel)
     names = list(dict.fromkeys(layer.name for layer in layers))
     comparison = compare_forms(model, calibration, candidates, names, chunk=chunk, clock=clock)
-    weights = draw_weights(comparison.samples, seed=seed) if comparison.samples > 1 else None
-    rows = tabulate(
-        comparison, weights, float_bytes=_count_bytes(model), is_labelled=calibration.loss == "cross-entropy"
-    )
+    resampling = Resampling.draw(comparison.samples, seed=seed) if comparison.samples > 1 else None
+    rows = tabulate(comparison, resampling, float_bytes=_count_bytes(model), loss=calibration.loss)
     return Table.from_rows(
         FormRow,
         rows,
-        source=SourceIdentity(model.name, model.size_bytes, lambda: model.digest),
+        source=model.identity,
         settings=_describe(plan, calibration, keep=keep, keep_ends=keep_ends, seed=seed),
         complete=comparison.complete,
         coverage=[*selection.to_coverage(), *map(_note, calibration.notes)],

@@ -1,27 +1,42 @@
-"""What becomes of a layer's weight under a scheme? Its quantized values, kept while they are asked for again."""
+"""What does a cell change? Weights become their quantized values, inputs are quantized as they come."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.source import TensorInfo
-from qanalysis.models.running.runnable import Change, Layer, Runnable
+from qanalysis.models.activations.turns import InputGrids
+from qanalysis.models.running.runnable import Change, Layer, Runnable, Turn
 from qanalysis.models.sensitivity.cells import Cell
+from qanalysis.notation import quote, shorten
 from qanalysis.quantizers.passing import pass_through
 from qanalysis.quantizers.scheme import Scheme
 
+#: Quantized tensors are kept up to so many bytes, so that the next chunk of samples need not make them again.
+KEEP_BYTES = 1 << 29
 
-class Quantized:
-    """The quantized tensors of a model, made when asked for; up to `keep_bytes` of them are kept."""
+_NO_INPUT = "its input holds no real numbers, such as the tokens of an embedding: there is nothing to quantize"
 
-    def __init__(self, model: Runnable, *, keep_bytes: int = 1 << 29) -> None:
-        self._model, self._keep_bytes = model, keep_bytes
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """A change, and what to know of it: which layers stay as they are, since the scheme does not fit them."""
+
+    change: Change
+    note: str = ""
+
+
+class Changes:
+    """The changes of a model, made when asked for. `inputs` are the grids of inputs where activations are a target."""
+
+    def __init__(self, model: Runnable, inputs: InputGrids | None = None, *, keep_bytes: int = KEEP_BYTES) -> None:
+        self._model, self._inputs, self._keep_bytes = model, inputs, keep_bytes
         self._kept = OrderedDict[tuple[str, str], Floats]()
         self._held = 0
 
-    def find(self, info: TensorInfo, scheme: Scheme) -> Floats:
+    def quantize(self, info: TensorInfo, scheme: Scheme) -> Floats:
         """The values of a tensor under a scheme, its shape; ValueError where the scheme does not fit it."""
         key = (info.name, str(scheme))
         if key in self._kept:
@@ -34,13 +49,39 @@ class Quantized:
             self._held -= self._kept.popitem(last=False)[1].nbytes
         return values
 
-    def change(self, cell: Cell) -> Change:
-        """What a cell changes; ValueError where its scheme fits none of its layers."""
-        return Change(self.weights_of(cell.changed, cell.scheme))
+    def make(self, cell: Cell) -> Made:
+        """What a cell changes. Of several layers those stay as they are that the scheme does not fit, and the note
+        counts them; ValueError where it fits none.
+        """
+        refusals = dict[str, str]()
+        weights, inputs = dict[str, Floats](), dict[str, Turn]()
+        for layer in cell.changed:
+            try:
+                if cell.target != "activations":
+                    weights[layer.tensor.name] = self.quantize(layer.tensor, cell.scheme)
+                if cell.target != "weights" and layer.has_real_input:
+                    inputs[layer.name] = self._turn(layer, cell.scheme)
+            except ValueError as error:
+                weights.pop(layer.tensor.name, None)
+                refusals[layer.tensor.name] = str(error)
+        if cell.changed and not weights and not inputs:
+            raise ValueError(next(iter(refusals.values()), _NO_INPUT))
+        told = [_count(refusals, len(cell.changed))]
+        if cell.target == "both" and not inputs:
+            told.append("its input holds no real numbers: the weights alone are quantized")
+        return Made(Change(weights, inputs), "; ".join(filter(None, told)))
 
-    def weights_of(self, layers: Sequence[Layer], scheme: Scheme) -> dict[str, Floats]:
-        """The quantized weights of some layers by tensor."""
-        return {layer.tensor.name: self.find(layer.tensor, scheme) for layer in layers}
+    def _turn(self, layer: Layer, scheme: Scheme) -> Turn:
+        if self._inputs is None:
+            raise ValueError(f"layer {quote(shorten(layer.name))}: its input was not calibrated; name its target")
+        return self._inputs.turn(layer, scheme)
+
+
+def _count(refusals: dict[str, str], layers: int) -> str:
+    if not refusals:
+        return ""
+    name, why = next(iter(refusals.items()))
+    return f"{len(refusals)} of {layers} layers stay as they are, first {quote(shorten(name))}: {why}"
 
 
 def quantize(values: Floats, scheme: Scheme, info: TensorInfo) -> Floats:

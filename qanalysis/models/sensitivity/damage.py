@@ -7,7 +7,7 @@ figures do not depend on batches and samples can be drawn anew for intervals.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -107,16 +107,17 @@ def _ratio(part: Amount, whole: Amount) -> Amount:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """The float model's outputs for one batch, with what is compared again and again worked out once.
+    """The float model's outputs for one batch, float64, with what is compared again and again worked out once.
 
     `counts` marks positions that count, None where all do; `log_p` are their log-probabilities where the outputs are
-    logits.
+    logits, `p` their probabilities.
     """
 
     outputs: Tensor
     batch: Batch
     loss: Loss | None
     log_p: Tensor | None
+    p: Tensor | None
     counts: Tensor | None
     y2: Doubles
     float_loss: Doubles
@@ -151,10 +152,13 @@ class Reference:
                 f"the model's outputs are {tuple(outputs.shape)} and the targets {tuple(targets.shape)}; the squared "
                 "error needs one shape"
             )
-        log_p = functional.log_softmax(outputs.double(), -1) if is_logits else None
-        found = cls(outputs, batch, loss, log_p, counts, _square(outputs), np.zeros(0), np.zeros(0))
-        float_loss, _right, number = found.judge(outputs)
-        return cls(outputs, batch, loss, log_p, counts, found.y2, float_loss, number)
+        y = outputs.double()
+        log_p = functional.log_softmax(y, -1) if is_logits else None
+        p = None if log_p is None else log_p.exp()
+        none = np.zeros(0)
+        found = cls(y, batch, loss, log_p, p, counts, _multiply(y, y), none, none)
+        float_loss, _right, number = found.judge(y, log_p)
+        return replace(found, float_loss=float_loss, targets=number)
 
     def compare(self, outputs: Tensor) -> tuple[DamageSums, Floats]:
         """The sums of every sample, and the divergence of every position that counts, in their order."""
@@ -163,53 +167,59 @@ class Reference:
                 f"the changed model returns {tuple(outputs.shape)} where the float one returned "
                 f"{tuple(self.outputs.shape)}; its shapes must not depend on its weights"
             )
-        bad = (~torch.isfinite(outputs)).reshape(len(outputs), -1).sum(1).double().numpy()
-        kl, tokens, each = self._diverge(outputs)
-        loss, right, targets = self.judge(outputs)
-        product = (outputs.double() * self.outputs.double()).reshape(len(outputs), -1).sum(1).numpy()
+        q = outputs.double()
+        q2 = _multiply(q, q)
+        log_q = None if self.log_p is None else functional.log_softmax(q, -1)
+        kl, tokens, each = self._diverge(log_q)
+        loss, right, targets = self.judge(q, log_q)
+        e = q - self.outputs
         sums = DamageSums(
             y2=self.y2,
-            q2=_square(outputs),
-            e2=_square(outputs.double() - self.outputs.double()),
-            yq=product,
+            q2=q2,
+            e2=_multiply(e, e),
+            yq=_multiply(q, self.outputs),
             kl=kl,
             tokens=tokens,
             loss=loss,
             float_loss=self.float_loss,
             right=right,
             targets=targets,
-            bad=bad,
+            bad=np.where(np.isfinite(q2), 0.0, 1.0),  # squares of float32 never overflow float64
         )
         return sums, each
 
-    def _diverge(self, outputs: Tensor) -> tuple[Doubles, Doubles, Floats]:
+    def _diverge(self, log_q: Tensor | None) -> tuple[Doubles, Doubles, Floats]:
         """Summed over each sample, how many positions, and of every position."""
-        count = len(outputs)
-        if self.log_p is None:
+        count = len(self.outputs)
+        if log_q is None or self.p is None or self.log_p is None:
             return np.zeros(count), np.zeros(count), np.zeros(0, np.float32)
-        log_q = functional.log_softmax(outputs.double(), -1)
-        each = (self.log_p.exp() * (self.log_p - log_q)).sum(-1).reshape(count, -1)
-        marks = torch.ones_like(each, dtype=torch.bool) if self.counts is None else self.counts.reshape(count, -1)
+        each = (self.p * (self.log_p - log_q)).sum(-1).reshape(count, -1)
+        if self.counts is None:
+            return each.sum(1).numpy(), np.full(count, float(each.shape[1])), each.flatten().float().numpy()
+        marks = self.counts.reshape(count, -1)
         kept = torch.where(marks, each, torch.zeros_like(each))
         return kept.sum(1).numpy(), marks.sum(1).double().numpy(), each[marks].float().numpy()
 
-    def judge(self, outputs: Tensor) -> tuple[Doubles, Doubles, Doubles]:
-        """The summed loss of each sample, how many labels are right, how many targets there are."""
-        count, targets = len(outputs), self.batch.targets
+    def judge(self, q: Tensor, log_q: Tensor | None) -> tuple[Doubles, Doubles, Doubles]:
+        """The summed loss of each sample, how many labels are right, how many targets there are; `q` in float64."""
+        count, targets = len(q), self.batch.targets
         if self.loss is None or targets is None:
             return np.zeros(count), np.zeros(count), np.zeros(count)
         if self.loss == "mse":
-            errors = (outputs.double().reshape(targets.shape) - targets.double()).reshape(count, -1)
-            return errors.square().sum(1).numpy(), np.zeros(count), np.full(count, float(errors.shape[1]))
-        flat, labels = outputs.double().flatten(0, -2), targets.flatten()
-        each = functional.cross_entropy(flat, labels, ignore_index=IGNORED, reduction="none")
+            errors = (q.reshape(targets.shape) - targets.double()).reshape(count, -1)
+            return _multiply(errors, errors), np.zeros(count), np.full(count, float(errors.shape[1]))
+        labels = targets.flatten()
+        flat = (functional.log_softmax(q, -1) if log_q is None else log_q).flatten(0, -2)
+        each = functional.nll_loss(flat, labels, ignore_index=IGNORED, reduction="none")
         right = (flat.argmax(-1) == labels) & ~flat.isnan().any(-1)
-        marks = (labels != IGNORED).reshape(count, -1).sum(1)
-        per_sample = each.reshape(count, -1).sum(1), right.reshape(count, -1).sum(1).double()
-        return per_sample[0].numpy(), per_sample[1].numpy(), marks.double().numpy()
+        marks = (labels != IGNORED).reshape(count, -1).sum(1).double()
+        summed = each.reshape(count, -1).sum(1), right.reshape(count, -1).sum(1).double()
+        return summed[0].numpy(), summed[1].numpy(), marks.numpy()
 
 
-def _square(values: Tensor) -> Doubles:
-    """The energy of each sample."""
-    squares: Doubles = values.double().square().reshape(len(values), -1).sum(1).numpy()
-    return squares
+def _multiply(a: Tensor, b: Tensor) -> Doubles:
+    """The product of each sample's values, (samples,)."""
+    # numpy's loop needs no second array, and torch's own over float64 takes ten times as long
+    left, right = (one.reshape(len(one), -1).numpy() for one in (a, b))
+    found: Doubles = np.einsum("ij,ij->i", left, right)
+    return found

@@ -13,8 +13,9 @@ import numpy as np
 
 from qanalysis.arrays import Floats
 from qanalysis.models.calibration.samples import Calibration
-from qanalysis.models.running.runnable import Change, Recording, Runnable
+from qanalysis.models.running.runnable import Recording, Runnable
 from qanalysis.models.sensitivity.cells import Cell
+from qanalysis.models.sensitivity.changes import Made
 from qanalysis.models.sensitivity.damage import DamageSums, Reference
 from qanalysis.models.sensitivity.row import Status
 
@@ -102,7 +103,7 @@ def gather(
     model: Runnable,
     calibration: Calibration,
     cells: Sequence[Cell],
-    make_change: Callable[[Cell], Change],
+    make_change: Callable[[Cell], Made],
     *,
     chunk: int,
     clock: Clock,
@@ -162,19 +163,20 @@ def _measure(
     recording: Recording,
     reference: Reference,
     one: Gathered,
-    make_change: Callable[[Cell], Change],
+    make_change: Callable[[Cell], Made],
 ) -> None:
     """Add one chunk of samples to a cell."""
     try:
-        change = make_change(one.cell)
+        made = make_change(one.cell)
     except ValueError as error:
         one.status, one.reason = "unsupported", str(error)
         return
     try:
-        sums, positions = reference.compare(model.rerun(recording, change))
+        sums, positions = reference.compare(model.rerun(recording, made.change))
     except (ValueError, MemoryError) as error:
         one.status, one.reason = "failed", str(error)
         return
+    one.reason = made.note
     one.parts.append(sums)
     one.positions.append(positions)
     if sums.bad.any():

@@ -6,17 +6,18 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from qanalysis.models.activations.turns import calibrate_inputs
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.sensitivity.cells import list_cells
-from qanalysis.models.sensitivity.changes import Quantized
+from qanalysis.models.sensitivity.changes import Changes
 from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk, gather
-from qanalysis.models.sensitivity.intervals import draw_weights
+from qanalysis.models.sensitivity.intervals import Resampling
+from qanalysis.models.sensitivity.ranking import check_metric, rank_cells
 from qanalysis.models.sensitivity.row import Mode, SensitivityRow, Target
-from qanalysis.models.sensitivity.tabulating import tabulate
+from qanalysis.models.sensitivity.tabulating import judge, tabulate
 from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
 from qanalysis.sweeps.selection import Filter, Roles, Selection, select_tensors
 
@@ -54,21 +55,24 @@ def measure_sensitivity(
     plan = [scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme) for scheme in schemes]
     if not plan:
         raise ValueError("a sensitivity needs at least one scheme, for example 'int4 group=128'")
+    check_metric(metric)
     wanted = Filter(include, exclude, roles, axis=axis or {})
     selection = select_tensors(model.tensors, wanted, notes=model.notes)
     layers = choose_layers(model, calibration, selection)
     cells = list_cells(layers, plan, targets, modes)
     chunk = batch or choose_chunk(model, calibration)
     runs = sum(1 for _ in calibration.batches(chunk)) * len(cells)
-    measurement = gather(
-        model, calibration, cells, Quantized(model).change, chunk=chunk, clock=Clock(runs, on_progress, cancel)
-    )
-    weights = draw_weights(measurement.samples, seed=seed) if measurement.samples > 1 else None
-    rows = tabulate(measurement, weights, {})
+    takes_inputs = any(target != "weights" for target in targets)
+    inputs = calibrate_inputs(model, calibration, layers, plan, batch=chunk) if takes_inputs else None
+    changes = Changes(model, inputs)
+    measurement = gather(model, calibration, cells, changes.make, chunk=chunk, clock=Clock(runs, on_progress, cancel))
+    resampling = Resampling.draw(measurement.samples, seed=seed) if measurement.samples > 1 else None
+    judged = judge(measurement.gathered, resampling, {}, loss=calibration.loss)
+    rows = tabulate(judged, measurement, rank_cells(judged, metric, resampling))
     return Table.from_rows(
         SensitivityRow,
         rows,
-        source=SourceIdentity(model.name, model.size_bytes, lambda: model.digest),
+        source=model.identity,
         settings={**_describe(plan, targets, modes, wanted, calibration, seed), "metric": metric},
         complete=measurement.complete,
         coverage=selection.to_coverage(),

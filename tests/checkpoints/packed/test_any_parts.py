@@ -65,6 +65,12 @@ LAYERS: dict[str, dict[str, NDArray[Any]]] = {
         "l._weight_scale": np.ones((4, 2), np.float32),
         "l._weight_zero_point": np.ones((4, 2), np.int8),
     },
+    "qanalysis": {
+        "l.weight.q_layout": as_text({"scheme": "int4 asym group=8", "shape": [4, 16], "view": "0"}),
+        "l.weight.q_codes": np.ones((4, 8), np.uint8),
+        "l.weight.q_scales": np.ones((4, 2), np.float32),
+        "l.weight.q_zeros": np.ones((4, 2), np.int8),
+    },
     "weight norm": {"l.weight_g": np.ones((4, 1), np.float32), "l.weight_v": np.ones((4, 8), np.float32)},
 }
 METADATA = {"l.weight": json.dumps({"_type": "Int8Tensor", "_data": {"block_size": [1, 4]}})}
