@@ -43,4 +43,13 @@ def _open_module(request: ModelRequest) -> Runnable:
     return TorchModel(load_model(request.text), request.text)
 
 
-KINDS: tuple[ModelKind, ...] = (ModelKind("module", lambda _request: True, _open_module),)
+def _open_onnx(request: ModelRequest) -> Runnable:
+    from qanalysis.models.running.onnx_model import open_onnx  # brings the format's reader along
+
+    return open_onnx(request.text, request.weights)
+
+
+KINDS: tuple[ModelKind, ...] = (
+    ModelKind("onnx", lambda request: request.text.lower().endswith(".onnx"), _open_onnx),
+    ModelKind("module", lambda _request: True, _open_module),
+)
