@@ -58,6 +58,7 @@ ALLOWED = {
     "safetensors": ("sample_models/", "qanalysis/validation/"),
     "huggingface_hub": ("qanalysis/checkpoints/remote/",),
     "sklearn": ("sample_models/",),
+    "transformers": ("qanalysis/models/running/", "qanalysis/validation/"),
 }
 FILES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "sample_models").glob("*.py"), ROOT / "app.py"])
 MODULES = sorted(PACKAGE.rglob("*.py"))

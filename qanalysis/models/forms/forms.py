@@ -19,7 +19,6 @@ from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk
 from qanalysis.models.sensitivity.intervals import draw_weights
 from qanalysis.models.sensitivity.sensitivity import choose_layers
-from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
 from qanalysis.sweeps.selection import Filter, Selection, select_tensors
 
@@ -68,7 +67,7 @@ def measure_forms(
     return Table.from_rows(
         FormRow,
         rows,
-        source=SourceIdentity(model.name, model.size_bytes, lambda: model.digest),
+        source=model.identity,
         settings=_describe(plan, calibration, keep=keep, keep_ends=keep_ends, seed=seed),
         complete=comparison.complete,
         coverage=[*selection.to_coverage(), *map(_note, calibration.notes)],

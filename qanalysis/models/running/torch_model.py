@@ -14,12 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from qanalysis.arrays import Floats
+from qanalysis.checkpoints.entries import Evidence
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.models.calibration.samples import FIRST_INPUT, Batch
 from qanalysis.models.factory import describe_error
 from qanalysis.models.running.call_tree import CallTree, FirstUses, noting, recording, replaying
+from qanalysis.models.running.model_folder import ModelFolder
 from qanalysis.models.running.runnable import NO_CHANGE, Change, Layer, Receive, Recording, Runnable, Side, Turn
 from qanalysis.models.running.tensors import Owned, list_names, list_tensors
+from qanalysis.results.identity import SourceIdentity
 
 #: Words under which a model returns its main output beside others.
 _MAIN_OUTPUTS = ("logits", "last_hidden_state", "prediction_logits", "pooler_output")
@@ -50,13 +53,23 @@ class TorchModel(Runnable):
     several outputs the logits, the last hidden state or the first tensor is taken.
     """
 
-    def __init__(self, module: nn.Module, name: str, *, digest: str | None = None) -> None:
-        self.module, self.name = module.eval(), name
+    def __init__(
+        self,
+        module: nn.Module,
+        name: str,
+        *,
+        source: SourceIdentity | None = None,
+        folder: ModelFolder | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """`source` is the file that the values came from, None where there is none; `folder` has the tokenizer."""
+        self.module, self.name, self.folder, self.notes = module.eval(), name, folder, tuple(notes)
         self.memory_note = "Held in memory once, as the model's own tensors."
-        self._owned = {one.info.name: one for one in list_tensors(module)}
+        evidence = Evidence(config=folder.config if folder else {})
+        self._owned = {one.info.name: one for one in list_tensors(module, evidence)}
         self._names = list_names({name: one.info for name, one in self._owned.items()})
-        self.size_bytes = sum(one.value.nbytes for one in self._owned.values())
-        self._digest = digest
+        self.size_bytes = source.size if source else sum(one.value.nbytes for one in self._owned.values())
+        self._source = source
         self._course: Course | None = None
         self._used: set[str] | None = None
 
@@ -82,7 +95,16 @@ class TorchModel(Runnable):
 
     @cached_property
     def digest(self) -> str:
-        return self._digest or f"sha256:{self._hash_content().hexdigest()}"
+        """That of the file that the values came from, else of the values."""
+        return (self._source and self._source.digest) or f"sha256:{self._hash_content().hexdigest()}"
+
+    @property
+    def identity(self) -> SourceIdentity:
+        return self._source or super().identity
+
+    @cached_property
+    def input_names(self) -> Sequence[str]:
+        return list_input_names(self.module)
 
     @cached_property
     def layers(self) -> Sequence[Layer]:
@@ -210,7 +232,7 @@ def run_module(module: nn.Module, batch: Batch) -> Tensor:
     inputs = {name: values for name, values in batch.inputs.items() if name != FIRST_INPUT}
     placed = (batch.inputs[FIRST_INPUT],) if FIRST_INPUT in batch.inputs else ()
     shapes = ", ".join(f"{name} {_describe(values)}" for name, values in batch.inputs.items())
-    options = {"use_cache": False} if _takes(module, "use_cache") else {}
+    options = {"use_cache": False} if "use_cache" in list_input_names(module) else {}
     try:
         outputs = find_main_output(module(*placed, **inputs, **options))
     except MemoryError:
@@ -240,11 +262,13 @@ def _is_real(value: Tensor | None) -> bool:
     return value is not None
 
 
-def _takes(module: nn.Module, name: str) -> bool:
+def list_input_names(module: nn.Module) -> tuple[str, ...]:
+    """What the module's `forward` takes by name; empty where its signature does not say."""
     try:
-        return name in signature(module.forward).parameters
+        found = signature(module.forward).parameters.values()
     except (TypeError, ValueError):
-        return False
+        return ()
+    return tuple(one.name for one in found if one.kind in {one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY})
 
 
 def _is_linear(one: Owned) -> bool:

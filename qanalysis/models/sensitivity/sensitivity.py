@@ -17,7 +17,6 @@ from qanalysis.models.sensitivity.row import Mode, SensitivityRow, Target
 from qanalysis.models.sensitivity.tabulating import tabulate
 from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
 from qanalysis.sweeps.selection import Filter, Roles, Selection, select_tensors
 
@@ -70,7 +69,7 @@ def measure_sensitivity(
     return Table.from_rows(
         SensitivityRow,
         rows,
-        source=SourceIdentity(model.name, model.size_bytes, lambda: model.digest),
+        source=model.identity,
         settings={**_describe(plan, targets, modes, wanted, calibration, seed), "metric": metric},
         complete=measurement.complete,
         coverage=selection.to_coverage(),
