@@ -154,6 +154,5 @@ def test_cancelling_keeps_what_is_done() -> None:
         ["int4", "int8"],
         cancel=stop,
         on_progress=lambda p: stop.set() if p.done == 3 else None,
-        additivity=False,
     )
     assert [row.tensor for row in table] == ["embed.weight", "embed.weight", "parts.0.weight"]
