@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from qanalysis.commands.sensitivity import BatchSize, Calib, Length, Model, Samp
 if TYPE_CHECKING:
     from qanalysis.models.forms.form import Form
     from qanalysis.models.sensitivity.gathering import SensitivityProgress
+    from qanalysis.reports.pictures import Chart
     from qanalysis.results.table import Table
 
 _TARGETS = ("weights", "activations", "both")
@@ -85,9 +87,15 @@ def forms(
 def _deliver(table: Table[Any], outputs: Sequence[Any], *, as_json: bool) -> None:
     if not table.complete and not table:
         stop("cancelled before the first form was done; nothing is written")
-    deliver(table, outputs, as_json=as_json)
+    deliver(table, outputs, as_json=as_json, draw=partial(_draw, table))
     if not table.complete:
         stop(f"cancelled; kept the {len(table)} rows so far, marked as partial")
+
+
+def _draw(table: Table[Any]) -> Sequence[Chart]:
+    from qanalysis.reports.kinds import draw
+
+    return draw(table)
 
 
 def choose_forms(

@@ -17,7 +17,7 @@ from qanalysis.models.forms.row import FormRow
 from qanalysis.models.forms.tabulating import tabulate
 from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk
-from qanalysis.models.sensitivity.intervals import draw_weights
+from qanalysis.models.sensitivity.intervals import Resampling
 from qanalysis.models.sensitivity.sensitivity import choose_layers
 from qanalysis.results.table import Table
 from qanalysis.sweeps.selection import Filter, Selection, select_tensors
@@ -60,10 +60,8 @@ def measure_forms(
     clock = Clock(sum(1 for _ in calibration.batches(chunk)) * len(candidates), on_progress, cancel)
     names = list(dict.fromkeys(layer.name for layer in layers))
     comparison = compare_forms(model, calibration, candidates, names, chunk=chunk, clock=clock)
-    weights = draw_weights(comparison.samples, seed=seed) if comparison.samples > 1 else None
-    rows = tabulate(
-        comparison, weights, float_bytes=_count_bytes(model), is_labelled=calibration.loss == "cross-entropy"
-    )
+    resampling = Resampling.draw(comparison.samples, seed=seed) if comparison.samples > 1 else None
+    rows = tabulate(comparison, resampling, float_bytes=_count_bytes(model), loss=calibration.loss)
     return Table.from_rows(
         FormRow,
         rows,

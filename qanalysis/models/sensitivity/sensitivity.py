@@ -15,9 +15,10 @@ from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.sensitivity.cells import list_cells
 from qanalysis.models.sensitivity.changes import Changes
 from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk, gather
-from qanalysis.models.sensitivity.intervals import draw_weights
+from qanalysis.models.sensitivity.intervals import Resampling
+from qanalysis.models.sensitivity.ranking import check_metric, rank_cells
 from qanalysis.models.sensitivity.row import Mode, SensitivityRow, Target
-from qanalysis.models.sensitivity.tabulating import tabulate
+from qanalysis.models.sensitivity.tabulating import judge, tabulate
 from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.table import Table
@@ -60,6 +61,7 @@ def measure_sensitivity(
     plan = [scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme) for scheme in schemes]
     if not plan:
         raise ValueError("a sensitivity needs at least one scheme, for example 'int4 group=128'")
+    check_metric(metric)
     wanted = Filter(include, exclude, roles, axis=axis or {})
     selection = select_tensors(model.tensors, wanted, notes=model.notes)
     layers = choose_layers(model, calibration, selection)
@@ -70,7 +72,6 @@ def measure_sensitivity(
     inputs = calibrate_inputs(model, calibration, layers, plan, batch=chunk) if takes_inputs else None
     changes = Changes(model, inputs)
     measurement = gather(model, calibration, cells, changes.make, chunk=chunk, clock=Clock(runs, on_progress, cancel))
-    weights = draw_weights(measurement.samples, seed=seed) if measurement.samples > 1 else None
     closed = measure_closed(
         model,
         calibration,
@@ -83,7 +84,9 @@ def measure_sensitivity(
         batch=chunk,
         cancel=cancel,
     )
-    rows = tabulate(measurement, weights, closed.figures)
+    resampling = Resampling.draw(measurement.samples, seed=seed) if measurement.samples > 1 else None
+    judged = judge(measurement.gathered, resampling, closed.figures, loss=calibration.loss)
+    rows = tabulate(judged, measurement, rank_cells(judged, metric, resampling))
     return Table.from_rows(
         SensitivityRow,
         rows,
