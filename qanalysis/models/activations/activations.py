@@ -17,6 +17,7 @@ from qanalysis.models.activations.cures import ALPHAS, Cure, LinearLayer, try_cu
 from qanalysis.models.activations.experts import count_expert_calls
 from qanalysis.models.activations.heads import measure_heads
 from qanalysis.models.activations.places import Look
+from qanalysis.models.activations.rule_ranges import choose_formats, list_ranges
 from qanalysis.models.activations.source import ActivationSource
 from qanalysis.models.activations.spilling import DISK_BYTES
 from qanalysis.models.calibration.samples import Calibration
@@ -125,6 +126,7 @@ def describe_activations(
     cancel: threading.Event | None = None,
 ) -> dict[str, Any]:
     """What was seen of each activation, as a document holds it: figures, cures of linear layers, heads, experts."""
+    formats = choose_formats(schemes)
     layers = [
         {
             "name": seen.place.name,
@@ -134,6 +136,7 @@ def describe_activations(
             "dtype": seen.dtype,
             "tokens_kept": source.count_kept(seen.place.name)[0],
             **seen.sums.describe(),
+            "ranges": list_ranges(seen.sums, formats),
         }
         for seen in source.seen
     ]
