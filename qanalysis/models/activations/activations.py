@@ -18,7 +18,7 @@ from qanalysis.models.activations.experts import count_expert_calls
 from qanalysis.models.activations.heads import measure_heads
 from qanalysis.models.activations.places import Look
 from qanalysis.models.activations.rule_ranges import choose_formats, list_ranges
-from qanalysis.models.activations.source import ActivationSource
+from qanalysis.models.activations.source import ActivationSource, label
 from qanalysis.models.activations.spilling import DISK_BYTES
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.running.runnable import Runnable
@@ -80,7 +80,9 @@ def measure_activations(
         cancel=cancel,
     ) as source:
         if not source.tensors:
-            raise ValueError(f"no activation was seen: {len(source.unseen)} layers never ran on {calibration.name}")
+            raise ValueError(
+                f"no activation was seen: {len(source.unseen)} layers never ran on {label(calibration.name)}"
+            )
         rows = sweep(
             source,
             plan,
