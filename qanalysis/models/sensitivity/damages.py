@@ -19,8 +19,8 @@ _LISTS = 3  # of each cell, and common to all
 
 def describe_damages(gathered: Sequence[Gathered], *, seed: int) -> dict[str, Any]:
     """Sums of each sample: `float_energy` is sum y^2 of the float model's outputs, `tokens` and `targets` count the
-    positions of `kl` and `loss_delta`; each cell has `error_energy` = sum e^2, the summed KL and the summed change of the
-    loss. Figures are ratios of sums over samples, such as sum error_energy / sum float_energy for the NSR.
+    positions of `kl` and `loss_delta`; each cell has `error_energy` = sum e^2, the summed KL and the summed change of
+    the loss. Figures are ratios of sums over samples, such as sum error_energy / sum float_energy for the NSR.
 
     `places` are the samples, by their numbers: all `measured`, or, where that makes more than `MOST_NUMBERS` numbers, a
     subset drawn by `seed`, at least 32. Lists are empty for what was not measured.

@@ -32,12 +32,13 @@ _CELLS_PER_SET = 8
 @dataclass(frozen=True, slots=True, eq=False)
 class JointSet:
     """Cells that are changed at once, each of one layer; `budget` is the share of the layers, or of the way from the
-    smallest assignment to the largest one.
+    smallest assignment to the largest one. `known` is what was measured of it already.
     """
 
     choice: Choice
     budget: float
     singles: Sequence[Gathered]
+    known: Gathered | None = None
 
     @property
     def scheme(self) -> str:
@@ -63,23 +64,35 @@ class JointSet:
         return Cell(layer, first.scheme, first.target, "cumulative", [one.cell.layer for one in self.singles])
 
 
-def choose_sets(gathered: Sequence[Gathered], *, seed: int) -> list[JointSet]:
-    """The sets for cells of one layer each that were measured: all layers of every scheme and target first, then the
-    others until `MOST_SETS` or an eighth of the cells is reached. No set comes twice.
+def count_sets(cells: int) -> int:
+    """How many sets there are at most beside those of all layers."""
+    return max(MOST_SETS, cells // _CELLS_PER_SET)
+
+
+def choose_sets(gathered: Sequence[Gathered], totals: Sequence[Gathered], *, seed: int) -> list[JointSet]:
+    """The sets for cells of one layer each that were measured: `totals`, all layers of a scheme and target, where each
+    of them could be measured alone; then shares of the layers, mixtures, and layers drawn by `seed`. No set comes twice.
     """
-    singles = [one for one in gathered if one.status == "ok" and one.parts and one.cell.mode == "enable-one"]
-    columns = dict[tuple[str, str], dict[str, Gathered]]()
-    for one in singles:
-        columns.setdefault((one.cell.target, str(one.cell.scheme)), {}).setdefault(one.cell.layer.tensor.name, one)
+    columns, broken = dict[tuple[str, str], dict[str, Gathered]](), set[tuple[str, str]]()
+    for one in gathered:
+        key = (one.cell.target, str(one.cell.scheme))
+        if one.cell.mode == "enable-one" and one.status == "ok" and one.parts:
+            columns.setdefault(key, {}).setdefault(one.cell.layer.tensor.name, one)
+        elif one.cell.mode == "enable-one" and one.status != "unsupported":
+            broken.add(key)
     ranked = {key: _rank(list(layers.values())) for key, layers in columns.items()}
     found = dict[frozenset[int], JointSet]()
-    for layers in ranked.values():
-        if len(layers) > 1:
-            _add(found, JointSet("all", 1.0, layers))
-    limit = len(found) + max(MOST_SETS, len(singles) // _CELLS_PER_SET)
-    for one_set in chain(_choose_shares(ranked, _SHARES[:1]), _mix(columns), _choose_shares(ranked, _SHARES[1:])):
-        _add(found, one_set, limit)
-    for one_set in _choose_random(ranked, seed):
+    for one in totals:
+        key = (one.cell.target, str(one.cell.scheme))
+        if key in ranked and key not in broken:
+            _add(found, JointSet("all", 1.0, ranked[key], one))
+    limit = len(found) + count_sets(sum(map(len, ranked.values())))
+    for one_set in chain(
+        _choose_shares(ranked, _SHARES[:1]),
+        _mix(columns),
+        _choose_shares(ranked, _SHARES[1:]),
+        _choose_random(ranked, seed),
+    ):
         _add(found, one_set, limit)
     return list(found.values())
 
@@ -159,6 +172,8 @@ def measure_sets(
     clock: Clock,
 ) -> Measurement:
     """Every set over all samples, in their order."""
+    if not sets:
+        return Measurement((), len(calibration), calibration.tokens, True)
     cells = {one.cell: one for one in sets}
 
     def make(cell: Cell) -> Made:
