@@ -8,6 +8,7 @@ from typing import Any
 from qanalysis.diagnosis.causes import Cause
 from qanalysis.diagnosis.cures import Cure
 from qanalysis.diagnosis.findings import Diagnosis
+from qanalysis.models.sensitivity.row import SensitivityRow
 from qanalysis.reports.kinds import load_kinds
 from qanalysis.results import schema
 from qanalysis.sweeps.row import Row
@@ -23,6 +24,16 @@ _COMMAND = {
 }
 
 
+_SENSITIVITY_PARTS = {
+    "float": "loss and accuracy of the unchanged model over the same samples",
+    "floor": "the noise floor in every figure of the outputs, and what it was measured by",
+    "damages": "sums of every sample, from which figures and intervals can be taken again",
+    "agreement": "how far two measures rank the layers alike, with 95 % intervals",
+    "additivity": "damages of single layers, summed, against joint measurements",
+    "activations": "what passed through the layers, such as the calls of each expert",
+}
+
+
 def list_schemas() -> dict[str, str]:
     """File name to text, one for each kind of result; that of a sweep also describes diagnoses."""
     more: dict[Any, dict[str, object]] = {
@@ -32,6 +43,12 @@ def list_schemas() -> dict[str, str]:
                 "description": "causes and measured cures of single layers, where they were asked for",
                 "items": {"$ref": "#/$defs/diagnosis"},
             }
+        },
+        SensitivityRow: {
+            name: {"type": "array", "items": {"type": "object"}, "description": told}
+            if name == "agreement"
+            else {"type": "object", "description": told}
+            for name, told in _SENSITIVITY_PARTS.items()
         },
         HistoryRow: {"paths": _describe_paths()},
         TrackRow: {

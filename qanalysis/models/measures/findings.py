@@ -14,14 +14,21 @@ COLUMNS: tuple[Column, ...] = get_args(Column)
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The trace of the Hessian's block of one tensor by Hutchinson's estimate: its mean over `vectors` random vectors,
-    the standard error of that mean (NaN for one vector), and how many elements the tensor has.
+    """The trace of one tensor's block of the Hessian of the mean loss, and its standard error over samples and signs
+    (NaN for a single sample), estimated with `vectors` vectors of random signs over the outputs.
+
+    `rest` is what the Gauss-Newton part leaves out, measured with `rest_vectors` vectors over the tensor, with its
+    standard error; `has_rest` tells that it differs from 0 at 95 % and is part of the trace. `numel` counts elements.
     """
 
     trace: float
     standard_error: float
     vectors: int
     numel: int
+    rest: float = 0.0
+    rest_error: float = math.nan
+    rest_vectors: int = 0
+    has_rest: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
