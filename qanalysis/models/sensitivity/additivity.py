@@ -17,7 +17,7 @@ from qanalysis.arrays import Doubles
 from qanalysis.models.sensitivity.damage import DamageSums
 from qanalysis.models.sensitivity.gathering import Gathered
 from qanalysis.models.sensitivity.intervals import Ratio, Resampling, estimate_all
-from qanalysis.models.sensitivity.joint import JointSet
+from qanalysis.models.sensitivity.joint import MIXED, JointSet
 from qanalysis.models.sensitivity.rounding import round_figure
 from qanalysis.notation import quote
 
@@ -43,33 +43,42 @@ def describe_additivity(
 ) -> dict[str, Any]:
     """The part of a document; empty without a set that ran.
 
-    `sets` are what was quantized together: the tensors, with one scheme or, mixed, one each. `points` hold, for each
-    set and additive column, `sum` and `joint`, their `ratio` joint / sum and the `interaction_share` with 95 % ends;
-    null where the sum is not above zero beyond chance. `columns` pools the points of a column and names the worst; the
-    same of the first column stands at the top, beside a `warning`, empty where every plan from sums holds.
+    `sets` are what was quantized together: the tensors, with one scheme or, mixed, one each. Of the column `metric`,
+    `points` hold for each set `sum` and `joint`, their `ratio` joint / sum and the `interaction_share` with 95 % ends,
+    null where the sum is not above zero beyond chance; the same of all points pooled stands beside them, and `worst`,
+    the number of the set whose ratio lies farthest from one. `others` are further columns, told in the same way.
+    `warning` is empty where no set leaves its sum by more than the `factor` and chance.
     """
     ran = [(one, found) for one, found in zip(sets, joint, strict=True) if found.status == "ok" and found.parts]
-    points, columns = list[dict[str, Any]](), dict[str, dict[str, Any]]()
-    for column in COLUMNS:
-        pairs = [_pair(column, one, found.sums) for one, found in ran]
-        if not ran or not any(pair.joint.any() for pair in pairs):
-            continue
-        told = [
-            {"set": number, "column": column, **_describe_set(one), **_describe_pair(pair, resampling)}
-            for number, ((one, _found), pair) in enumerate(zip(ran, pairs, strict=True))
-        ]
-        points += told
-        pooled = pairs[0]
-        for pair in pairs[1:]:
-            pooled += pair
-        columns[column] = {**_describe_pair(pooled, resampling), "worst": _find_worst(told)}
-    if not points:
+    told = [_describe_column(column, ran, resampling) for column in COLUMNS] if ran else []
+    known = [one for one in told if one]
+    if not known:
         return {}
-    first = next(iter(columns.values()))
-    shares = {name: first[name] for name in first if name.startswith(("ratio", "interaction_share"))}
-    warning = " ".join(filter(None, (_warn(column, points, columns[column]) for column in columns)))
     listed = [{"tensors": one.tensors, "schemes": _list_schemes(one)} for one, _found in ran]
-    return {"sets": listed, "points": points, "columns": columns, **shares, "factor": FACTOR, "warning": warning}
+    warning = " ".join(filter(None, map(_warn, known)))
+    return {**known[0], "others": known[1:], "sets": listed, "factor": FACTOR, "warning": warning}
+
+
+def _describe_column(
+    column: str, ran: Sequence[tuple[JointSet, Gathered]], resampling: Resampling | None
+) -> dict[str, Any]:
+    """One column; empty where nothing was measured of it."""
+    pairs = [_pair(column, one, found.sums) for one, found in ran]
+    if not any(pair.joint.any() for pair in pairs):
+        return {}
+    points = [
+        {"set": number, **_describe_set(one), **_describe_pair(pair, resampling)}
+        for number, ((one, _found), pair) in enumerate(zip(ran, pairs, strict=True))
+    ]
+    pooled = pairs[0]
+    for pair in pairs[1:]:
+        pooled += pair
+    return {
+        "metric": column,
+        "points": points,
+        **_describe_pair(pooled, resampling),
+        "worst": _find_worst(points),
+    }
 
 
 def _describe_set(one: JointSet) -> dict[str, Any]:
@@ -84,7 +93,7 @@ def _describe_set(one: JointSet) -> dict[str, Any]:
 
 def _list_schemes(one: JointSet) -> list[str]:
     """One scheme for all tensors, or one for each."""
-    return [str(single.cell.scheme) for single in one.singles] if one.scheme == "mixed" else [one.scheme]
+    return [str(single.cell.scheme) for single in one.singles] if one.scheme == MIXED else [one.scheme]
 
 
 def _pair(column: str, one: JointSet, joint: DamageSums) -> _Pair:
@@ -126,19 +135,20 @@ def _find_worst(points: Sequence[dict[str, Any]]) -> int | None:
     return max(known, key=lambda point: abs(math.log(point["ratio"])))["set"] if known else None
 
 
-def _warn(column: str, points: Sequence[dict[str, Any]], told: dict[str, Any]) -> str:
+def _warn(told: dict[str, Any]) -> str:
     """One sentence where joint damages leave the sums by more than the factor and chance, else empty."""
-    own = [point for point in points if point["column"] == column]
-    beyond = [point for point in own if _is_beyond(point)]
+    points = told["points"]
+    beyond = [point for point in points if _is_beyond(point)]
     if not beyond:
         return ""
     worst = max(beyond, key=lambda point: abs(math.log(point["ratio"])))
     ends = "" if worst["ratio_low"] is None else f" ({worst['ratio_low']:.3g} to {worst['ratio_high']:.3g} at 95 %)"
     pooled = "" if told["ratio"] is None else f", {told['ratio']:.3g} over all sets"
+    scheme = "several schemes" if worst["scheme"] == MIXED else quote(worst["scheme"])
     return (
-        f"{column} does not add up: in {len(beyond)} of {len(own)} sets the layers together hurt by more than a factor "
-        f"of {FACTOR:g} otherwise than the sum of what each does alone, at worst {worst['ratio']:.3g} times{ends} for "
-        f"{worst['layers']} layers under {quote(worst['scheme'])}{pooled}; measure a plan that is made of such sums."
+        f"{told['metric']} does not add up: {len(beyond)} of {len(points)} sets of layers hurt together by more than a "
+        f"factor of {FACTOR:g} otherwise than the sum of what each does alone, at worst {worst['ratio']:.3g} times"
+        f"{ends} for {worst['layers']} layers under {scheme}{pooled}; measure a plan that is made of such sums."
     )
 
 

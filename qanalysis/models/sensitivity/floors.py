@@ -67,14 +67,19 @@ class Floors:
         return found["ratio"].low <= 1
 
     def describe(self) -> dict[str, Any]:
-        """The part of a document: SQNR (null where nothing changes), KL and loss change of both kinds of noise."""
-        layers = [{"tensor": name, **_tell_figures(sums)} for name, sums in self.layers.items()]
-        return {
-            "scheme": SCHEME,
-            "samples": len(self.places),
-            "order": _tell_figures(self.order),
-            "layers": layers,
+        """The part of a document: SQNR (null where nothing changes), KL and loss change of both kinds of noise, and of
+        the loudest of all.
+        """
+        order, own = _tell_figures(self.order), {name: _tell_figures(sums) for name, sums in self.layers.items()}
+        figures = {name: [one[name] for one in (order, *own.values())] for name in _COLUMNS}
+        known = {name: [value for value in values if value is not None] for name, values in figures.items()}
+        loudest = {
+            "output_sqnr_db": min(known["output_sqnr_db"], default=None),
+            "output_kl": max(known["output_kl"], default=None),
+            "loss_delta": max(map(abs, known["loss_delta"]), default=None),
         }
+        layers = [{"tensor": name, **told} for name, told in own.items()]
+        return {"scheme": SCHEME, "samples": len(self.places), **loudest, "order": order, "layers": layers}
 
 
 def count_runs(calibration: Calibration, layers: Sequence[Layer], *, chunk: int) -> int:

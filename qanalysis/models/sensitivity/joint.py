@@ -71,7 +71,7 @@ def count_sets(cells: int) -> int:
 
 def choose_sets(gathered: Sequence[Gathered], totals: Sequence[Gathered], *, seed: int) -> list[JointSet]:
     """The sets for cells of one layer each that were measured: `totals`, all layers of a scheme and target, where each
-    of them could be measured alone; then shares of the layers, mixtures, and layers drawn by `seed`. No set comes twice.
+    of them could be measured alone; then shares of the layers, mixtures, and layers drawn by `seed`. None twice.
     """
     columns, broken = dict[tuple[str, str], dict[str, Gathered]](), set[tuple[str, str]]()
     for one in gathered:
