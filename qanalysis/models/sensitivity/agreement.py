@@ -78,7 +78,7 @@ def _compare(judged: Sequence[Judged], a: str, b: str, resampling: Resampling | 
     told: dict[str, Any] = {"layers": len(layers), "over": "samples" if is_output else "layers"}
     for name, correlate in (("spearman", find_spearman), ("kendall", find_kendall)):
         value = float(correlate(first.damage, second.damage)[0])
-        low, high = _find_ends(value, correlate(x, y))
+        low, high = find_ends(value, correlate(x, y))
         told |= {name: round_figure(value), f"{name}_low": round_figure(low), f"{name}_high": round_figure(high)}
     return told
 
@@ -112,7 +112,8 @@ def _collect(layers: Sequence[Judged], measure: str, resampling: Resampling | No
     return _Measure(damage, np.stack([one.estimates[measure].damages for one in layers], axis=1))
 
 
-def _find_ends(value: float, drawn: Doubles) -> tuple[float, float]:
+def find_ends(value: float, drawn: Doubles) -> tuple[float, float]:
+    """The interval of a figure from those of its draws; NaN where one of them does not exist."""
     known = drawn[np.isfinite(drawn)]
     if math.isnan(value) or not known.size:
         return math.nan, math.nan
