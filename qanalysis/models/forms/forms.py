@@ -69,7 +69,7 @@ def measure_forms(
         settings=_describe(
             [row.form for row in rows if not row.repair] if load else list(map(str, plan)),
             calibration,
-            repairs=list(repairs),
+            repairs=list(repairs) or None,
             keep=keep,
             keep_ends=keep_ends,
             averaging=averaging,
