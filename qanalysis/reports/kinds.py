@@ -45,7 +45,11 @@ _ALL = (
     _Kind(
         "models.forms.row.FormRow", "reports.forms_sections.outline_forms", charts="reports.forms_sections.draw_forms"
     ),
-    _Kind("models.sensitivity.row.SensitivityRow", "reports.list_sections.outline_plain"),
+    _Kind(
+        "models.sensitivity.row.SensitivityRow",
+        "reports.sensitivity_sections.outline_sensitivity",
+        charts="reports.sensitivity_charts.draw_sensitivity",
+    ),
     _Kind(
         "training.row.HistoryRow",
         "reports.history_sections.outline_history",

@@ -43,6 +43,7 @@ from qanalysis.sweeps.sweep import sweep
 from qanalysis.training.row import MODEL, HistoryRow, HistoryTotal, TrackRow, TrackTotal
 from qanalysis.validation.check import Check
 from qanalysis.validation.table import tabulate_checks
+from tests.charts.sensitivities import make_table
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SOURCE = SourceIdentity("tone.csv", 4096, "sha256:" + "0" * 64)
@@ -154,6 +155,7 @@ MAKERS: dict[str, Callable[[], Table[Any]]] = {
     "convert": _convert,
     "show": _show,
     "validate": _validate,
+    "sensitivity": make_table,
     "train": _train,
     "track": _track,
     "forms": _forms,

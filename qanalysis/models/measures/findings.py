@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
 
 Column = Literal["layer_output_error", "imatrix_mse", "fisher", "hawq"]
 COLUMNS: tuple[Column, ...] = get_args(Column)
@@ -44,6 +44,14 @@ class ClosedMeasures:
     assumptions: tuple[str, ...] = ()
     traces: Mapping[str, Trace] = field(default_factory=dict)
     complete: bool = True
+
+    def describe(self) -> dict[str, Any]:
+        """As a document holds it: notes by tensor and column, assumptions, traces by tensor."""
+        return {
+            "notes": {tensor: dict(notes) for tensor, notes in self.notes.items()},
+            "assumptions": list(self.assumptions),
+            "traces": {tensor: asdict(trace) for tensor, trace in self.traces.items()},
+        }
 
 
 class Findings:
