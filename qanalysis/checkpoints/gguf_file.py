@@ -241,7 +241,8 @@ def _name_type(metadata: Mapping[str, str], place: str) -> tuple[str, ...]:
     word, architecture = metadata.get(_TYPE, ""), metadata.get(_ARCHITECTURE, "")
     if word == IMATRIX:
         raise CheckpointError(
-            f"{place} is an importance matrix (imatrix): statistics, not weights; give the model it was made for"
+            f"{place} is an importance matrix (imatrix): statistics, not weights; give the model it was made for, "
+            "and this file to sensitivity --imatrix"
         )
     if word == "adapter":
         return ("an adapter of a base model, as general.type says",)

@@ -124,7 +124,7 @@ def _find_output_energy(layer: Layer, found: LayerInputs, findings: Findings) ->
     if found.others:
         parts.append(f"it is used by {', '.join(found.others[:3])} as well, which is not counted")
     if parts:
-        findings.note(name, "layer_output_error", "; ".join(parts))
+        findings.caution(name, "layer_output_error", "; ".join(parts))
     return {"layer_output_error": partial(sum_output_energy, products=_products(moments), lookups=found.lookups)}
 
 
@@ -143,9 +143,12 @@ def _weigh_own(found: LayerInputs) -> Weights:
 
 def _find_weighted_energy(layer: Layer, weights: Weights, findings: Findings) -> dict[Column, Energy]:
     """How squared elements are weighted and summed, nothing where no weights are known."""
-    if weights.note:
+    if not weights.squares:
         findings.note(layer.tensor.name, "imatrix_mse", weights.note)
-    return {"imatrix_mse": partial(sum_weighted_energy, squares=weights.squares)} if weights.squares else {}
+        return {}
+    if weights.note:
+        findings.caution(layer.tensor.name, "imatrix_mse", weights.note)
+    return {"imatrix_mse": partial(sum_weighted_energy, squares=weights.squares)}
 
 
 def _say_unmet(found: LayerInputs) -> str:

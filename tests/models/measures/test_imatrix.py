@@ -48,7 +48,8 @@ def measure(module: nn.Module, imatrix: Imatrix | None, x: torch.Tensor, error: 
     data = Calibration(number_blocks([Batch({"x": x})]), "made")
     found = measure_closed(model, data, layers, [INT4], quantized=quantized, columns=("imatrix_mse",), imatrix=imatrix)
     figures = {name: one["imatrix_mse"] for (name, _scheme), one in found.figures.items()}
-    return figures, {name: notes["imatrix_mse"] for name, notes in found.notes.items()}, (model, data, layers)
+    notes = {name: notes["imatrix_mse"] for name, notes in (*found.notes.items(), *found.cautions.items())}
+    return figures, notes, (model, data, layers)
 
 
 def make_entry(squares: list[list[float]], counts: list[float]) -> Importance:
