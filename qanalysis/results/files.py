@@ -8,7 +8,7 @@ import secrets
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -85,22 +85,25 @@ def write_whole(target: Path) -> Iterator[IO[bytes]]:
         raise OSError(f"{target}: could not be written ({error.strerror or error}); {way}") from error
 
 
-def check_targets(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+def check_targets(
+    paths: Iterable[str | os.PathLike[str]], *, suffixes: Sequence[str] = WRITE_SUFFIXES, what: str = "a report"
+) -> list[Path]:
     """Whether every file can be written, found out before the work: suffix, folder, permission, no name given twice.
 
-    Raises ValueError for the first that can not; nothing is left behind.
+    `suffixes` are those that `what` is written with. Raises ValueError for the first that can not be written; nothing
+    is left behind.
     """
     targets = [Path(path) for path in paths]
     seen: dict[Path, Path] = {}
     for target in targets:
-        _check_target(target)
+        _check_target(target, suffixes, what)
         same = seen.setdefault(target.resolve(), target)
         if same is not target:
             raise ValueError(f"--out {target} and --out {same} are the same file; give each output its own name")
     return targets
 
 
-def _check_target(target: Path) -> None:
+def _check_target(target: Path, suffixes: Sequence[str], what: str) -> None:
     """ValueError for a target that can not be written: its name, its kind, its folder. Links are refused: they would be
     replaced, not followed.
     """
@@ -117,9 +120,9 @@ def _check_target(target: Path) -> None:
         )
     if target.is_dir():
         raise ValueError(f"{target}: is a folder; give a file name inside it, such as {target / 'rows.csv'}")
-    if target.suffix.lower() not in WRITE_SUFFIXES:
+    if target.suffix.lower() not in suffixes:
         raise ValueError(
-            f"{target}: suffix {quote(target.suffix)} is unknown; a report is written as {', '.join(WRITE_SUFFIXES)}"
+            f"{target}: suffix {quote(target.suffix)} is unknown; {what} is written as {', '.join(suffixes)}"
         )
     if target.exists() and not target.is_file():
         raise ValueError(

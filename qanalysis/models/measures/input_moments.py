@@ -1,0 +1,86 @@
+"""What goes into the layers? Second moments of the rows that each part of a tensor is multiplied with, and how often
+each row of a table is looked up, over all samples.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from qanalysis.models.calibration.samples import Batch, Calibration
+from qanalysis.models.measures.input_sums import InputSums, LayerInputs, Limits
+from qanalysis.models.measures.products import catching
+from qanalysis.models.measures.uses import Use, make_whole_use
+from qanalysis.models.running.runnable import Layer, Runnable
+from qanalysis.models.running.torch_model import TorchModel
+
+#: Inputs of more features get the diagonal alone: C of 6144 takes 302 MB.
+WIDEST = 6144
+#: What the second moments of one pass over the samples may hold; more layers take more passes.
+HOLD_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """By tensor; `complete` is false where it was cancelled: tensors that are there were seen with all samples."""
+
+    found: Mapping[str, LayerInputs]
+    complete: bool = True
+
+
+def gather_inputs(
+    model: Runnable,
+    calibration: Calibration,
+    layers: Sequence[Layer],
+    *,
+    batch: int = 64,
+    limits: Limits | None = None,
+    cancel: threading.Event | None = None,
+) -> Inputs:
+    """What meets the tensors of these layers over all samples, in as many passes as the limits ask for. Inputs that are
+    too wide, and those of a tensor that needs more than a pass holds alone, keep the diagonal alone.
+
+    A torch model tells of every product with a tensor, wherever it stands; another one of the inputs of its linear
+    layers. Raises as `Runnable.watch`.
+    """
+    allowed = limits or Limits(WIDEST, HOLD_BYTES)
+    found, too_large = dict[str, LayerInputs](), set[str]()
+    left = list(layers)
+    while left:
+        sums = InputSums([layer.tensor.name for layer in left], allowed, too_large)
+        for part in calibration.batches(batch):
+            if cancel is not None and cancel.is_set():
+                return Inputs(found, complete=False)
+            sums.begin_run()
+            _run(model, part, [layer for layer in left if layer.tensor.name in sums.found], sums)
+        settled = sums.settle()
+        if sums.is_sound:
+            found |= settled
+            left = [layer for layer in left if layer.tensor.name not in found]
+        else:
+            allowed = Limits(allowed.widest, allowed.hold_bytes, share=False)
+    return Inputs(found)
+
+
+def _run(model: Runnable, part: Batch, layers: Sequence[Layer], sums: InputSums) -> None:
+    if isinstance(model, TorchModel):
+        named = {layer.tensor.name: model.find(layer.tensor.name).value for layer in layers}
+        with catching(model.module, named, sums.receive, sums.note_other):
+            model.watch(part, [], lambda _name, _values: None)
+        return
+    uses = _list_whole_uses(model, layers)
+
+    def receive(name: str, values: Tensor) -> None:
+        if values.shape[-1] == uses[name].width:
+            sums.receive(uses[name], values, values)
+
+    model.watch(part, list(uses), receive)
+
+
+def _list_whole_uses(model: Runnable, layers: Sequence[Layer]) -> dict[str, Use]:
+    """Each linear layer's tensor as a matrix, in the model's own view whatever the rows are asked for along."""
+    own = {layer.tensor.name: layer.tensor for layer in model.layers}
+    return {layer.name: make_whole_use(own[layer.tensor.name]) for layer in layers if layer.is_linear}
