@@ -93,6 +93,10 @@ class OnnxModel(Runnable):
         return self._file.tensors
 
     def read(self, info: TensorInfo) -> Floats:
+        """Values of the caller's own: torch warns of arrays that can not be written to, as a mapped file's."""
+        return np.require(self._read(info), np.float32, ["C", "W"])
+
+    def _read(self, info: TensorInfo) -> Floats:
         known = self._infos.get(info.name)
         if known is not None and not known.decodes:
             raise ValueError(f"{quote(info.name)}: {known.reason or f'{known.dtype} is not read as real numbers'}")
@@ -229,7 +233,7 @@ class OnnxModel(Runnable):
     def _find_value(self, name: str) -> Any:
         fed = self._file.fed[name]
         if fed.info.name not in self._values:
-            self._values[fed.info.name] = _hold(_cast(self.read(fed.info), fed))
+            self._values[fed.info.name] = _hold(_cast(self._read(fed.info), fed))
         return self._values[fed.info.name]
 
     def _finish(self, piece: Piece, env: Mapping[str, Any]) -> Tensor:
