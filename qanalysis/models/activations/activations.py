@@ -17,7 +17,8 @@ from qanalysis.models.activations.cures import ALPHAS, Cure, LinearLayer, try_cu
 from qanalysis.models.activations.experts import count_expert_calls
 from qanalysis.models.activations.heads import measure_heads
 from qanalysis.models.activations.places import Look
-from qanalysis.models.activations.source import ActivationSource
+from qanalysis.models.activations.rule_ranges import choose_formats, list_ranges
+from qanalysis.models.activations.source import ActivationSource, label
 from qanalysis.models.activations.spilling import DISK_BYTES
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.running.runnable import Runnable
@@ -79,7 +80,9 @@ def measure_activations(
         cancel=cancel,
     ) as source:
         if not source.tensors:
-            raise ValueError(f"no activation was seen: {len(source.unseen)} layers never ran on {calibration.name}")
+            raise ValueError(
+                f"no activation was seen: {len(source.unseen)} layers never ran on {label(calibration.name)}"
+            )
         rows = sweep(
             source,
             plan,
@@ -125,6 +128,7 @@ def describe_activations(
     cancel: threading.Event | None = None,
 ) -> dict[str, Any]:
     """What was seen of each activation, as a document holds it: figures, cures of linear layers, heads, experts."""
+    formats = choose_formats(schemes)
     layers = [
         {
             "name": seen.place.name,
@@ -134,6 +138,7 @@ def describe_activations(
             "dtype": seen.dtype,
             "tokens_kept": source.count_kept(seen.place.name)[0],
             **seen.sums.describe(),
+            "ranges": list_ranges(seen.sums, formats),
         }
         for seen in source.seen
     ]
