@@ -61,7 +61,7 @@ ALLOWED = {
         "qanalysis/validation/",
     ),
     "safetensors": ("sample_models/", "qanalysis/validation/"),
-    "huggingface_hub": ("qanalysis/checkpoints/remote/",),
+    "huggingface_hub": ("qanalysis/checkpoints/remote/", "qanalysis/models/running/hub.py"),
     "sklearn": ("sample_models/",),
     "transformers": ("qanalysis/models/running/", "qanalysis/validation/"),
 }
