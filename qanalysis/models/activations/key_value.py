@@ -4,6 +4,7 @@ that are named as keys and values are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from qanalysis.models.activations.input_statistics import name_type, to_tokens
 from qanalysis.models.activations.places import Place, Take
 from qanalysis.models.calibration.samples import FIRST_INPUT, Batch
 from qanalysis.models.running.runnable import Runnable
+from qanalysis.models.running.silence import silenced
 from qanalysis.models.running.torch_model import TorchModel
 
 Part = Literal["keys", "values"]
@@ -22,6 +24,7 @@ Part = Literal["keys", "values"]
 _FAILURES = (ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError)
 #: Under which words a model returns its cache; the first that is there is taken.
 _CACHES = ("cache", "past_key_values")
+_CROSS = re.compile("cross|encdec|encoder_attn")
 _PARTS: tuple[Part, ...] = ("keys", "values")
 _KEYS = ("k_proj", "key", "to_k", "wk", "k_lin", "key_proj", "k")
 _VALUES = ("v_proj", "value", "to_v", "wv", "v_lin", "value_proj", "v")
@@ -100,6 +103,9 @@ def find_keys_values(model: Runnable, batch: Batch) -> KeysAndValues | None:
         return KeysAndValues(projections=projections) if projections else None
     attentions = list(dict.fromkeys(one.attention for one in projections))
     if len(attentions) != len(pairs):
+        # A model that encodes and decodes keeps what its decoder's own attention saw.
+        attentions = [name for name in attentions if "decoder" in name and not _CROSS.search(name.lower())]
+    if len(attentions) != len(pairs):
         attentions = [f"cache.{number}" for number in range(len(pairs))]
     heads = [int(keys.shape[1]) for keys, _values in pairs]
     return KeysAndValues(cached=list(zip(attentions, heads, strict=True)))
@@ -160,7 +166,7 @@ def read_cache(model: Runnable, batch: Batch) -> list[tuple[Tensor, Tensor]]:
     inputs = {name: values for name, values in batch.inputs.items() if name != FIRST_INPUT}
     placed = (batch.inputs[FIRST_INPUT],) if FIRST_INPUT in batch.inputs else ()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), silenced():
             outputs = model.module(*placed, **inputs, use_cache=True)
     except _FAILURES:
         return []

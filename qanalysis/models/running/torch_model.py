@@ -24,6 +24,8 @@ from qanalysis.models.running.runnable import NO_CHANGE, Change, Layer, Receive,
 from qanalysis.models.running.tensors import Owned, list_names, list_tensors
 from qanalysis.results.identity import SourceIdentity
 
+#: So many samples show the order of the layers.
+_LOOKED_AT = 16
 #: Words under which a model returns its main output beside others.
 _MAIN_OUTPUTS = ("logits", "last_hidden_state", "prediction_logits", "pooler_output")
 
@@ -115,7 +117,7 @@ class TorchModel(Runnable):
 
     def order(self, batch: Batch) -> Sequence[Layer]:
         """The layers in the order in which a run on this batch first uses them; those that it does not use last."""
-        course = self._find_course(batch)
+        course = self._course = self._find_course(batch.cut(0, _LOOKED_AT))
         last = 2 * len(course.outline) + 2
         return sorted(self.layers, key=lambda layer: course.uses.get(layer.tensor.name, last))
 
@@ -148,7 +150,7 @@ class TorchModel(Runnable):
                 # What was not seen in use may be used where data decide, so that nothing is taken for granted.
                 moments = [course.uses.get(self._names[name], 0) for name in change.weights]
                 moments += [course.enters.get(path, 0) for path in change.inputs]
-                stack.enter_context(replaying(self.module, recording.tree, min(moments, default=0)))
+                stack.enter_context(replaying(recording.tree, min(moments, default=0)))
                 stack.callback(recording.tree.forget_overwritten)
             return self._run(recording.batch)
 
