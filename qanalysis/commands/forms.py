@@ -48,6 +48,10 @@ def forms(
         str | None, typer.Option(metavar="REGEX", help="Tensors with a match in their name stay float.")
     ] = None,
     keep_ends: Annotated[bool, typer.Option("--keep-ends", help="The first and the last layer stay float.")] = False,
+    averaging: Annotated[
+        str,
+        typer.Option(metavar="none|moving", help="Ends of minmax ranges of activations: of all, or moving averages."),
+    ] = "none",
     repair: Annotated[
         str | None,
         typer.Option(
@@ -79,7 +83,8 @@ def forms(
     """
     from qanalysis.models.forms.forms import measure_forms
 
-    plan = choose_forms(form or [], scheme or [], bits=bits, target=target, grouping=grouping) if not load else []
+    is_asked = form or scheme or bits or target or not load
+    plan = choose_forms(form or [], scheme or [], bits=bits, target=target, grouping=grouping) if is_asked else []
     outputs = check_outputs(out)
     if save is not None:
         check_save(save, {"the model": model, "--weights": weights, "--calib": calib, "--load": load})
@@ -96,6 +101,7 @@ def forms(
                     advance(progress.done, progress.total, progress.label)
 
             asked: dict[str, Any] = {"keep": keep, "keep_ends": keep_ends, "batch": batch, "seed": seed}
+            asked |= {"averaging": read_words(averaging, "--averaging", ("none", "moving"))[0]}
             asked |= {"repairs": read_repairs(repair), "save": save, "load": load}
             table = measure_forms(opened, data, plan, on_progress=tell, cancel=cancel, **asked)
     if save is not None and table.complete:

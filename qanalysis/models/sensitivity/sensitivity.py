@@ -98,7 +98,7 @@ def measure_sensitivity(
         source=model.identity,
         settings={**_describe(plan, targets, modes, wanted, calibration, seed), "metric": metric},
         complete=measurement.complete and beside.is_complete and closed.complete,
-        coverage=[*selection.to_coverage(), *_note([*calibration.notes, *list_gaps(closed), *told.notes])],
+        coverage=(*selection.to_coverage(), *_note([*calibration.notes, *list_gaps(closed), *told.notes])),
         more={"measures": closed.describe(), **told.parts},
     )
 
