@@ -21,7 +21,7 @@ from qanalysis.notation import plain, shorten, signed
 MOST_LAYERS = 60
 TEXT_CELLS, TEXT_COLUMNS = 300, 8
 _ROW, _HEADER = 24, 72
-IN_NOISE = "≈"
+_MARK = "≈"
 
 
 def sensitivity_map(sheet: Sheet, look: Look, *, theme: Theme = "light") -> Drawing:
@@ -37,19 +37,19 @@ def sensitivity_map(sheet: Sheet, look: Look, *, theme: Theme = "light") -> Draw
     rows = [[cells.get((tensor, scheme)) for scheme in schemes] for tensor in tensors]
     values = np.array([[_read(row, metric) for row in line] for line in rows], float).reshape(len(rows), len(schemes))
     log = is_logarithmic(values[np.isfinite(values)].tolist())
-    floor = sheet.find_floor(metric)
     left_out = len(sheet.tensors) - len(tensors)
     notes = (
         f" · the worst {len(tensors)} of {len(sheet.tensors)}" if left_out > 0 and len(tensors) == MOST_LAYERS else ""
     )
     labels = label_layers(tensors, 28)
-    marked = f"{tell_floor(floor, metric)}{'' if floor is None else f', {IN_NOISE} not above it'}"
+    noise = tell_floor(sheet, metric)
+    marked = f"{noise}, {_MARK} not above it" if noise else ""
     return draw(
         [_draw_cells(rows, values, sheet, look, log=log), *_cross_out(rows, values, theme)],
         f"{MEASURES[metric].label}: {count_of(len(tensors), 'layer')} × {count_of(len(schemes), 'scheme')}",
         theme,
         subtitle=f"{escape(_tell_change(look))}{marked}{notes}",
-        alt=_describe(rows, look, floor),
+        alt=_describe(rows, look, noise),
         height=max(260, _HEADER + 110 + _ROW * len(tensors)),
         margin={"t": _HEADER + 58, "b": 12, "l": 12, "r": 12},
         showlegend=False,
@@ -140,7 +140,7 @@ def _write_cell(row: SensitivityRow | None, sheet: Sheet, metric: str) -> str:
         if column.share
         else plain(value, digits=2)
     )
-    return f"{text} {IN_NOISE}" if sheet.is_above_floor(row, metric) is False else text
+    return f"{text} {_MARK}" if sheet.is_in_noise(row, metric) else text
 
 
 def _tell_cell(row: SensitivityRow, metric: str) -> str:
@@ -197,7 +197,7 @@ def _still(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _describe(rows: Sequence[Sequence[SensitivityRow | None]], look: Look, floor: float | None) -> str:
+def _describe(rows: Sequence[Sequence[SensitivityRow | None]], look: Look, noise: str) -> str:
     label = MEASURES[look.metric].label
     extent = f"{label} of {count_of(len(rows), 'layer')} under {count_of(len(rows[0]) if rows else 0, 'scheme')}"
     known = [row for line in rows for row in line if row is not None and getattr(row, look.metric) is not None]
@@ -206,7 +206,7 @@ def _describe(rows: Sequence[Sequence[SensitivityRow | None]], look: Look, floor
     sign = -1 if MEASURES[look.metric].better == "higher" else 1
     worst = max(known, key=lambda row: sign * float(getattr(row, look.metric)))
     told = f"{extent}; the worst is {worst.tensor} under {worst.scheme} with {tell_interval(worst, look.metric)}"
-    return f"{told}{'' if floor is None else f'; noise floor {tell_value(look.metric, floor)}'}."
+    return f"{told}{noise.replace(' · ', '; ')}."
 
 
 def expert_map(calls: Mapping[str, Sequence[float]], *, theme: Theme = "light") -> Drawing | None:

@@ -9,8 +9,9 @@ from qanalysis.charts.drawing import Drawing
 from qanalysis.charts.linked.table import ShownColumn, TablePanel
 from qanalysis.charts.sensitivity_bars import cumulative_curve, ranked_bars
 from qanalysis.charts.sensitivity_map import expert_map, sensitivity_map
-from qanalysis.charts.sensitivity_pairs import additivity_chart, measure_pairs
+from qanalysis.charts.sensitivity_pairs import measure_pairs
 from qanalysis.charts.sensitivity_sheet import COLUMNS, MEASURES, Look, Sheet, find_ends, tell_value
+from qanalysis.charts.sensitivity_sums import additivity_chart
 from qanalysis.charts.wording import label_layers
 from qanalysis.models.sensitivity.row import SensitivityRow
 
@@ -25,7 +26,7 @@ def draw_all(sheet: Sheet, look: Look, other: str | None) -> dict[str, Drawing]:
         "s-bars": ranked_bars(sheet, look),
         "s-curve": cumulative_curve(sheet, look),
         "s-pairs": measure_pairs(sheet, look, other) if other else None,
-        "s-sums": additivity_chart(sheet),
+        "s-sums": additivity_chart(sheet, look.metric),
         "s-experts": expert_map(read_calls(sheet)),
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}
@@ -40,11 +41,9 @@ def name_other(sheet: Sheet, look: Look) -> str | None:
 def read_calls(sheet: Sheet) -> dict[str, Sequence[float]]:
     """The calls of each expert by layer, as the document tells them; nothing where it does not."""
     part = sheet.part("activations")
-    found = part.get("expert_calls") if isinstance(part, Mapping) else None
-    found = found or sheet.part("expert_calls")
-    if not isinstance(found, Mapping):
-        return {}
-    return {str(layer): counts for layer, counts in found.items() if _are_numbers(counts)}
+    found = part.get("experts") if isinstance(part, Mapping) else None
+    entries = [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, Sequence) else []
+    return {str(entry.get("layer")): entry["calls"] for entry in entries if _are_numbers(entry.get("calls"))}
 
 
 def _are_numbers(counts: Any) -> bool:
