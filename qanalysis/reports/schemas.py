@@ -42,7 +42,8 @@ def list_schemas() -> dict[str, str]:
                 "type": "array",
                 "description": "causes and measured cures of single layers, where they were asked for",
                 "items": {"$ref": "#/$defs/diagnosis"},
-            }
+            },
+            "activations": _describe_activations(),
         },
         SensitivityRow: {
             name: {"type": "array", "items": {"type": "object"}, "description": told}
@@ -67,6 +68,29 @@ def list_schemas() -> dict[str, str]:
     found = {row_type.KIND.schema: schema.describe_kind(row_type, more=more.get(row_type)) for row_type in load_kinds()}
     found[Row.KIND.schema]["$defs"]["diagnosis"] = _describe_diagnosis()
     return {f"{stem}.schema.json": schema.write_schema(one) for stem, one in found.items()}
+
+
+def _describe_activations() -> dict[str, object]:
+    """What a run saw of each activation, beside the rows over them."""
+    records = {"type": "array", "items": {"type": "object"}}
+    texts, counts = {"type": "array", "items": _TEXT}, {"type": "array", "items": {"type": "integer"}}
+    properties: dict[str, object] = {
+        "samples": {"type": "integer"},
+        "tokens": {"type": "integer"},
+        "cure_basis": _TEXT,
+        "cure_alphas": {"type": "array", "items": {"type": "number"}},
+        "definitions": {"type": "object", "additionalProperties": _TEXT},
+        "expert_calls": {"type": "object", "additionalProperties": counts},
+        **dict.fromkeys(("notes", "never_seen"), texts),
+        **dict.fromkeys(("layers", "cures", "heads", "experts"), records),
+    }
+    return {
+        "type": "object",
+        "description": "figures, outliers, cures, heads and experts of activations, where rows are over them",
+        "required": list(properties),
+        "additionalProperties": False,
+        "properties": properties,
+    }
 
 
 def _describe_paths() -> dict[str, object]:

@@ -83,3 +83,12 @@ def to_tokens(values: Tensor, feature_axis: int) -> Floats:
     moved = values.detach().float().movedim(feature_axis, -1)
     matrix: Floats = moved.reshape(-1, moved.shape[-1]).contiguous().numpy()
     return matrix
+
+
+def name_type(values: Tensor) -> str:
+    """The number type of an activation in numpy's spelling.
+
+    >>> name_type(Tensor([1.0]))
+    'float32'
+    """
+    return str(values.dtype).removeprefix("torch.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,7 +122,7 @@ def wrapped(model: nn.Module, wrap: Callable[[nn.Module, Callable[..., Any]], Ca
 
 
 @contextmanager
-def recording(model: nn.Module, wanted: set[int], keep_bytes: int) -> Iterator[CallTree]:
+def recording(model: nn.Module, wanted: AbstractSet[int], keep_bytes: int) -> Iterator[CallTree]:
     """Grows the tree of a run, and keeps what the nodes return whose number, in the order of beginning, is wanted."""
     tree, count = CallTree(model), 0
 

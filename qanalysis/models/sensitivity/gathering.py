@@ -132,7 +132,16 @@ def gather(
                 _keep_whole(gathered, done, samples), samples or len(batch), tokens or batch.tokens, False
             )
         samples, tokens = samples + len(batch), tokens + batch.tokens
+    for one in gathered:
+        _tell_unused(model, one)
     return Measurement(gathered, samples, tokens, True)
+
+
+def _tell_unused(model: Runnable, one: Gathered) -> None:
+    """A layer that no run came to has no error because of that alone."""
+    lone = one.cell.changed[0] if len(one.cell.changed) == 1 else None
+    if one.status == "ok" and lone is not None and not model.is_used(lone) and not one.sums.e2.any():
+        one.status, one.reason = "unsupported", "no run of the model on this data ever uses the tensor"
 
 
 def _keep_whole(gathered: Sequence[Gathered], done: int, samples: int) -> Sequence[Gathered]:

@@ -6,8 +6,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from qanalysis.checkpoints.imatrix import Imatrix
 from qanalysis.models.activations.turns import calibrate_inputs
 from qanalysis.models.calibration.samples import Calibration
+from qanalysis.models.measures.closed import measure_closed
+from qanalysis.models.measures.findings import COLUMNS, ClosedMeasures, Column
 from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.sensitivity.cells import list_cells
 from qanalysis.models.sensitivity.changes import Changes
@@ -39,6 +42,8 @@ def measure_sensitivity(
     batch: int | None = None,
     metric: str = METRIC,
     seed: int = 0,
+    measures: Sequence[Column] = COLUMNS,
+    imatrix: Imatrix | None = None,
     on_progress: Callable[[SensitivityProgress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Table[SensitivityRow]:
@@ -46,7 +51,8 @@ def measure_sensitivity(
 
     `metric` is the column that layers are ranked by. Tensors are chosen as a sweep chooses them; `batch` is how many
     samples go through the model at once, by default so many that memory suffices, and changes no figure beyond
-    rounding. `seed` draws the samples of the intervals.
+    rounding. `seed` draws the samples of the intervals. `measures` are columns
+    in closed form, `imatrix` statistics that take the place of the samples' own in one of them.
 
     Setting `cancel` ends the work after the run at hand; the table then has `complete` false. Raises ValueError for no
     scheme, a filter that leaves no tensor, and a model that does not run on the samples or whose outputs are not
@@ -66,16 +72,29 @@ def measure_sensitivity(
     inputs = calibrate_inputs(model, calibration, layers, plan, batch=chunk) if takes_inputs else None
     changes = Changes(model, inputs)
     measurement = gather(model, calibration, cells, changes.make, chunk=chunk, clock=Clock(runs, on_progress, cancel))
+    closed = measure_closed(
+        model,
+        calibration,
+        layers,
+        plan,
+        quantized=changes.quantize,
+        columns=measures,
+        imatrix=imatrix,
+        seed=seed,
+        batch=chunk,
+        cancel=cancel,
+    )
     resampling = Resampling.draw(measurement.samples, seed=seed) if measurement.samples > 1 else None
-    judged = judge(measurement.gathered, resampling, {}, loss=calibration.loss)
+    judged = judge(measurement.gathered, resampling, closed.figures, loss=calibration.loss)
     rows = tabulate(judged, measurement, rank_cells(judged, metric, resampling))
     return Table.from_rows(
         SensitivityRow,
         rows,
         source=model.identity,
         settings={**_describe(plan, targets, modes, wanted, calibration, seed), "metric": metric},
-        complete=measurement.complete,
-        coverage=selection.to_coverage(),
+        complete=measurement.complete and closed.complete,
+        coverage=[*selection.to_coverage(), *_note(calibration.notes), *_note(list_gaps(closed))],
+        more={"measures": closed.describe()},
     )
 
 
@@ -107,3 +126,19 @@ def _describe(
         "samples": len(calibration),
         "seed": seed,
     }
+
+
+def list_gaps(closed: ClosedMeasures) -> list[str]:
+    """What all figures of measures in closed form assume, and for how many layers each is missing, with the first
+    reason.
+    """
+    missing = dict[str, list[str]]()
+    for by_column in closed.notes.values():
+        for column, reason in by_column.items():
+            missing.setdefault(column, []).append(reason)
+    told = [f"{column}: of {len(reasons)} layers, such as: {reasons[0]}" for column, reasons in missing.items()]
+    return [*closed.assumptions, *told]
+
+
+def _note(sentences: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"part": "note", "role": "", "reason": one, "tensors": None, "values": None} for one in sentences]
