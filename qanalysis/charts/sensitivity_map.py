@@ -209,6 +209,18 @@ def _describe(rows: Sequence[Sequence[SensitivityRow | None]], look: Look, noise
     return f"{told}{noise.replace(' · ', '; ')}."
 
 
+def read_calls(part: Any) -> dict[str, Sequence[float]]:
+    """The calls of each expert by layer, in what a document tells of activations; nothing where it does not."""
+    found = part.get("expert_calls") if isinstance(part, Mapping) else None
+    if not isinstance(found, Mapping):
+        return {}
+    return {str(layer): calls for layer, calls in found.items() if _are_numbers(calls)}
+
+
+def _are_numbers(calls: Any) -> bool:
+    return isinstance(calls, Sequence) and all(type(one) in (int, float) for one in calls)
+
+
 def expert_map(calls: Mapping[str, Sequence[float]], *, theme: Theme = "light") -> Drawing | None:
     """Experts across by layers downwards, coloured by how often each was called; those never called are crossed out.
 

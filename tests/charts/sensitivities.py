@@ -102,7 +102,5 @@ PARTS: dict[str, Any] = {
         },
         "warning": "output_nsr does not add up: in 1 of 2 sets the layers hurt by more than a factor of 1.5.",
     },
-    "activations": {
-        "experts": [{"layer": "experts.0", "calls": [5, 0, 7]}, {"layer": "experts.1", "calls": [0, 0, 12]}]
-    },
+    "activations": {"expert_calls": {"experts.0": [5, 0, 7], "experts.1": [0, 0, 12]}},
 }  # fmt: skip

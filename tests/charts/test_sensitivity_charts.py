@@ -12,9 +12,9 @@ import pytest
 
 from qanalysis.charts.drawing import Drawing
 from qanalysis.charts.sensitivity_bars import cumulative_curve, ranked_bars
-from qanalysis.charts.sensitivity_map import expert_map, sensitivity_map
+from qanalysis.charts.sensitivity_map import expert_map, read_calls, sensitivity_map
 from qanalysis.charts.sensitivity_pairs import measure_pairs, tell_agreement
-from qanalysis.charts.sensitivity_panels import draw_all, name_other, read_calls, tabulate_ranks
+from qanalysis.charts.sensitivity_panels import draw_all, name_other, tabulate_ranks
 from qanalysis.charts.sensitivity_sheet import Look, Sheet, tell_interval
 from qanalysis.charts.sensitivity_sums import additivity_chart
 from qanalysis.models.sensitivity.row import SensitivityRow
@@ -218,7 +218,7 @@ class TestCurve:
 
 class TestExperts:
     def test_those_never_called_are_crossed_out_and_counted(self, sheet: Sheet) -> None:
-        drawing = expert_map(read_calls(sheet))
+        drawing = expert_map(read_calls(sheet.part("activations")))
         assert drawing is not None
         assert "3 experts of 6 never seen in calibration" in drawing.layout["title"]["subtitle"]["text"]
         crosses = drawing.traces[1]
@@ -247,7 +247,7 @@ class TestAll:
         plain = Sheet(make_table(more=False))
         assert list(draw_all(plain, LOOK, name_other(plain, LOOK))) == ["s-map", "s-bars", "s-curve", "s-pairs"]
 
-    @pytest.mark.parametrize("part", [None, 3, "x", [], {}, {"points": [{}]}, [{"a": 1}], {"experts": [{"a": "b"}]}])
+    @pytest.mark.parametrize("part", [None, 3, "x", [], {}, {"points": [{}]}, [{"a": 1}], {"expert_calls": {"a": "b"}}])
     def test_parts_of_another_shape_draw_nothing(self, part: Any) -> None:
         names = ("floor", "agreement", "additivity", "activations", "float")
         odd = Sheet(replace(make_table(more=False), more=dict.fromkeys(names, part)))

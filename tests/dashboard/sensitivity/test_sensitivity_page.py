@@ -23,7 +23,7 @@ from qanalysis.dashboard.sensitivities import (
     run_sensitivity,
     tell_measurement,
 )
-from qanalysis.dashboard.sensitivity.page import write_command
+from qanalysis.dashboard.sensitivity.running import write_command
 from qanalysis.dashboard.sensitivity.view import SensitivityView
 from qanalysis.dashboard.views import read_address, spell_view
 from qanalysis.reports.report import write_report
