@@ -48,13 +48,14 @@ def ranked_bars(sheet: Sheet, look: Look, *, theme: Theme = "light") -> Drawing 
     floors = [sheet.find_floor(metric, row.tensor) for row in shown]
     log = is_logarithmic([*values, *(floor for floor in floors if floor is not None)])
     left_out = f" · the worst {len(shown)} of {len(ranked)}" if len(ranked) > len(shown) else ""
+    tied = " · layers with a bracket can not be told apart" if sheet.find_ties(shown, look) else ""
     traces = _draw_bars(shown, labels, values, ends, look, sheet, theme, log=log)
     traces += _draw_floors(floors, labels, metric, theme)
     return draw(
         traces,
         f"{MEASURES[metric].label} by layer, {_first(metric)} first",
         theme,
-        subtitle=f"{escape(look.convention)}{tell_floor(sheet, metric)}{left_out}",
+        subtitle=f"{escape(look.convention)}{tell_floor(sheet, metric)}{tied}{left_out}",
         alt=_describe(shown, look, sheet),
         height=max(420, _HEADER + 92 + _ROW * len(shown)),
         margin={"t": _HEADER + 12, "b": 52, "l": 12, "r": 24},

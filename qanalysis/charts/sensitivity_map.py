@@ -43,7 +43,8 @@ def sensitivity_map(sheet: Sheet, look: Look, *, theme: Theme = "light") -> Draw
     )
     labels = label_layers(tensors, 28)
     noise = tell_floor(sheet, metric)
-    marked = f"{noise}, {_MARK} not above it" if noise else ""
+    is_any = any(sheet.is_in_noise(row, metric) for line in rows for row in line if row is not None)
+    marked = f"{noise}, {_MARK} not above it" if is_any else noise
     return draw(
         [_draw_cells(rows, values, sheet, look, log=log), *_cross_out(rows, values, theme)],
         f"{MEASURES[metric].label}: {count_of(len(tensors), 'layer')} × {count_of(len(schemes), 'scheme')}",

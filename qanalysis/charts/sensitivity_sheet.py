@@ -215,6 +215,8 @@ def tell_value(metric: str, value: float | None) -> str:
     column = COLUMNS[metric]
     if column.share and value is not None:
         return percent(value)
+    if metric == "output_cosine" and value is not None:
+        return plain(value, digits=5)  # which is close to 1
     if column.unit == "nat" and value is not None:
         return f"{plain(value)} nat"  # no prefix: divergences are compared by their powers of ten
     return measure(value, column.unit)

@@ -23,10 +23,10 @@ def additivity_chart(sheet: Sheet, metric: str = "output_nsr", *, theme: Theme =
     In `metric` where damages of it were added, else in the first measure that they were. On the dashed diagonal damages
     add up; above it layers hurt more together than apart.
     """
-    part = sheet.part("additivity")
-    column, points = _choose_points(part, metric)
-    if not points:
+    told = _choose_part(sheet.part("additivity"), metric)
+    if told is None:
         return None
+    column, points = str(told["metric"]), [point for point in told["points"] if _is_point(point)]
     sums, joints = ([float(point[name]) for point in points] for name in ("sum", "joint"))
     ends = [min(*sums, *joints), max(*sums, *joints)]
     diagonal = line(
@@ -39,14 +39,14 @@ def additivity_chart(sheet: Sheet, metric: str = "output_nsr", *, theme: Theme =
     )
     floor = sheet.find_floor(column)
     floors = {} if floor is None or (floor <= 0 < ends[0]) else {column: floor}
-    told, scale = _tell_share(part, column, points), scale_axis([*sums, *joints, *floors.values()])
+    share, scale = _tell_share(told, points), scale_axis([*sums, *joints, *floors.values()])
     label = f"{MEASURES[column].label} ({MEASURES[column].unit or 'ratio'})"
     return draw(
         [*_draw_points(points, column, theme), diagonal, *draw_lines(floors, column, sums, joints, theme)],
         "Do damages add up?",
         theme,
-        subtitle=escape(told),
-        alt=f"The sum of single layers' damages against {count_of(len(points), 'joint measurement')}: {told}.",
+        subtitle=escape(share),
+        alt=f"The sum of single layers' damages against {count_of(len(points), 'joint measurement')}: {share}.",
         height=420,
         margin={"t": 90, "b": 60},
         xaxis={"title": {"text": f"Sum over layers alone, {label}"}, **scale},
@@ -55,28 +55,27 @@ def additivity_chart(sheet: Sheet, metric: str = "output_nsr", *, theme: Theme =
     )
 
 
-def _choose_points(part: Any, metric: str) -> tuple[str, list[Mapping[str, Any]]]:
-    """The measure and its points."""
-    told = part.get("points") if isinstance(part, Mapping) else None
-    known = [point for point in (told if isinstance(told, Sequence) else ()) if _is_point(point)]
-    columns = list(dict.fromkeys(str(point["column"]) for point in known))
-    column = metric if metric in columns else next(iter(columns), "")
-    return column, [point for point in known if point["column"] == column]
+def _choose_part(part: Any, metric: str) -> Mapping[str, Any] | None:
+    """What is told of the measure in view, else of the first one that has points; None where there is none."""
+    others = part.get("others") if isinstance(part, Mapping) else None
+    parts = [one for one in (part, *(others if isinstance(others, Sequence) else ())) if _has_points(one)]
+    return next((one for one in parts if one["metric"] == metric), next(iter(parts), None))
+
+
+def _has_points(part: Any) -> bool:
+    points = part.get("points") if isinstance(part, Mapping) and part.get("metric") in MEASURES else None
+    return isinstance(points, Sequence) and any(map(_is_point, points))
 
 
 def _is_point(point: Any) -> bool:
-    if not isinstance(point, Mapping) or point.get("column") not in MEASURES:
-        return False
-    return all(type(point.get(name)) in (int, float) and math.isfinite(point[name]) for name in ("sum", "joint"))
+    known = isinstance(point, Mapping) and all(type(point.get(name)) in (int, float) for name in ("sum", "joint"))
+    return known and all(math.isfinite(point[name]) for name in ("sum", "joint"))
 
 
-def _tell_share(part: Mapping[str, Any], column: str, points: Sequence[Mapping[str, Any]]) -> str:
+def _tell_share(told: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> str:
     """How much of the damage only comes about together, with its interval, in words."""
-    columns = part.get("columns")
-    pooled = columns.get(column) if isinstance(columns, Mapping) else None
-    share = tell_share(pooled, "interaction_share") if isinstance(pooled, Mapping) else NOTHING
-    told = f"{count_of(len(points), 'set')} of layers"
-    return told if share == NOTHING else f"{told}; interaction share (together − sum) / together: {share}"
+    share, of = tell_share(told, "interaction_share"), f"{count_of(len(points), 'set')} of layers"
+    return of if share == NOTHING else f"{of}; interaction share (together − sum) / together: {share}"
 
 
 def _draw_points(points: Sequence[Mapping[str, Any]], column: str, theme: Theme) -> list[dict[str, Any]]:

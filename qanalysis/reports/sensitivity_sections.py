@@ -42,7 +42,7 @@ def outline_sensitivity(table: Table[SensitivityRow], *, title: str | None = Non
     sheet = Sheet(table)
     look = sheet.open()
     answer = tell_answer(sheet, look)
-    under = [*tell_conditions(sheet, look)]
+    under = [*tell_conditions(sheet, look), *list_notes(table.coverage)]
     warnings = list_warnings(sheet)
     meanings = Facts([(str(word), meaning) for word, meaning in STATUS_WORDS.items()])
     return Outline(
@@ -123,7 +123,7 @@ def tell_conditions(sheet: Sheet, look: Look) -> list[str]:
     together = [row for row in sheet.table.totals if (row.scheme, row.target) == (look.scheme, look.target)]
     if together and getattr(together[0], look.metric) is not None:
         lines.append(f"all layers together: {MEASURES[look.metric].label} {tell_interval(together[0], look.metric)}")
-    return [*lines, *list_notes(sheet.table.coverage)]
+    return lines
 
 
 def _tell_float(sheet: Sheet) -> str:

@@ -69,6 +69,13 @@ def make_table(*, more: bool = True, **facts: Any) -> Table[SensitivityRow]:
     return Table.from_rows(SensitivityRow, rows, **(told | facts))
 
 
+_POINTS: list[dict[str, Any]] = [
+    {
+        "set": number, "scheme": "int4 channel", "target": "weights", "choice": "least-sensitive", "budget": 0.5,
+        "layers": layers, "sum": alone, "joint": joint, "ratio": joint / alone, "ratio_low": 1.0, "ratio_high": 4.0,
+    }
+    for number, (layers, alone, joint) in enumerate([(2, 0.01, 0.012), (4, 0.1, 0.3)])
+]  # fmt: skip
 PARTS: dict[str, Any] = {
     "float": {"samples": 450, "tokens": 450, "loss": 0.0123, "loss_low": 0.01, "loss_high": 0.02, "accuracy": 0.985},
     "floor": {
@@ -88,18 +95,12 @@ PARTS: dict[str, Any] = {
         }
     ],
     "additivity": {
-        "points": [
-            {
-                "set": number, "column": column, "scheme": "int4 channel", "target": "weights", "choice": "worst",
-                "budget": None, "layers": layers, "sum": alone, "joint": joint, "ratio": joint / alone,
-                "ratio_low": 1.0, "ratio_high": 4.0,
-            }
-            for column in ("output_nsr", "output_kl")
-            for number, (layers, alone, joint) in enumerate([(2, 0.01, 0.012), (4, 0.1, 0.3)])
-        ],
-        "columns": {
-            "output_nsr": {"interaction_share": 0.66, "interaction_share_low": 0.5, "interaction_share_high": 0.7},
-        },
+        "metric": "output_nsr",
+        "points": _POINTS,
+        "interaction_share": 0.66,
+        "interaction_share_low": 0.5,
+        "interaction_share_high": 0.7,
+        "others": [{"metric": "output_kl", "points": _POINTS[:1]}],
         "warning": "output_nsr does not add up: in 1 of 2 sets the layers hurt by more than a factor of 1.5.",
     },
     "activations": {"expert_calls": {"experts.0": [5, 0, 7], "experts.1": [0, 0, 12]}},

@@ -45,6 +45,15 @@ def test_conditions_tell_the_float_model_the_floor_and_the_ties() -> None:
     assert ranks == "ranked by Output SQNR; 2 of 4 layers share a rank, in 1 group that can not be told apart at 95 %"
 
 
+def test_notes_and_all_layers_together_are_told() -> None:
+    together = make_row(0, tensor="(all)", mode="cumulative", output_sqnr_db=7.0, output_sqnr_db_low=None)
+    note = {"part": "note", "reason": "12 samples: intervals are rough"}
+    rows = list(make_table())
+    told = outline_sensitivity(Table.from_rows(SensitivityRow, rows, totals=[together], coverage=[note])).under
+    assert "all layers together: Output SQNR 7.00 dB" in told
+    assert told[-1] == "12 samples: intervals are rough"
+
+
 def test_the_list_of_the_worst_marks_shared_ranks() -> None:
     (grid,) = outline_sensitivity(make_table()).lead[0].blocks
     assert isinstance(grid, Grid)

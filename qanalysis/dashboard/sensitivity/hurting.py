@@ -23,6 +23,7 @@ from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.models.sensitivity.row import SensitivityRow
 from qanalysis.notation import count, shorten
 from qanalysis.reports.sensitivity_sections import list_warnings, tell_answer, tell_conditions
+from qanalysis.reports.summary import list_notes
 from qanalysis.results.table import Table
 
 TABLE_HEIGHT = 380
@@ -35,6 +36,10 @@ def draw_layers_that_hurt(table: Table[SensitivityRow], place: Any) -> None:
         look = draw_look(sheet)
     st.markdown(f"#### {escape_markdown(tell_answer(sheet, look))}")
     st.caption(escape_markdown(" · ".join(tell_conditions(sheet, look))))
+    notes = list_notes(table.coverage)
+    if notes:
+        with st.expander(f"What to know of these figures ({len(notes)})", icon=":material/info:"):
+            st.markdown("\n".join(f"- {escape_markdown(note)}" for note in notes))
     for warning in list_warnings(sheet):
         st.warning(escape_markdown(warning), icon=":material/warning:")
     _draw_charts(sheet, look)
