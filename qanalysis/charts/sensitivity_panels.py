@@ -8,7 +8,8 @@ from typing import Any
 from qanalysis.charts.drawing import Drawing
 from qanalysis.charts.linked.table import ShownColumn, TablePanel
 from qanalysis.charts.sensitivity_bars import cumulative_curve, ranked_bars
-from qanalysis.charts.sensitivity_map import expert_map, read_calls, sensitivity_map
+from qanalysis.charts.sensitivity_experts import expert_map, read_calls
+from qanalysis.charts.sensitivity_map import sensitivity_map
 from qanalysis.charts.sensitivity_pairs import measure_pairs
 from qanalysis.charts.sensitivity_sheet import COLUMNS, MEASURES, Look, Sheet, find_ends, tell_value
 from qanalysis.charts.sensitivity_sums import additivity_chart

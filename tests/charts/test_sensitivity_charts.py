@@ -12,7 +12,8 @@ import pytest
 
 from qanalysis.charts.drawing import Drawing
 from qanalysis.charts.sensitivity_bars import cumulative_curve, ranked_bars
-from qanalysis.charts.sensitivity_map import expert_map, read_calls, sensitivity_map
+from qanalysis.charts.sensitivity_experts import expert_map, read_calls
+from qanalysis.charts.sensitivity_map import sensitivity_map
 from qanalysis.charts.sensitivity_pairs import measure_pairs, tell_agreement
 from qanalysis.charts.sensitivity_panels import draw_all, name_other, tabulate_ranks
 from qanalysis.charts.sensitivity_sheet import Look, Sheet, tell_interval

@@ -12,7 +12,7 @@ import streamlit as st
 from qanalysis.charts.heat_map import heat_map
 from qanalysis.charts.linked.scene import Panel, build_part, build_still
 from qanalysis.charts.linked.table import ShownColumn, TablePanel
-from qanalysis.charts.sensitivity_map import expert_map, read_calls
+from qanalysis.charts.sensitivity_experts import expert_map, read_calls
 from qanalysis.charts.wording import count_of
 from qanalysis.dashboard.export import Extras, draw_export
 from qanalysis.dashboard.linked import PARTS, draw_linked
