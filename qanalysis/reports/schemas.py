@@ -30,6 +30,7 @@ _SENSITIVITY_PARTS = {
     "damages": "sums of every sample, from which figures and intervals can be taken again",
     "agreement": "how far two measures rank the layers alike, with 95 % intervals",
     "additivity": "damages of single layers, summed, against joint measurements",
+    "measures": "what measures in closed form assume, and for which layers they are missing and why",
     "activations": "what passed through the layers, such as the calls of each expert",
 }
 

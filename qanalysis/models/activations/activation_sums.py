@@ -13,11 +13,14 @@ import numpy as np
 
 from qanalysis.arrays import Doubles, Floats
 from qanalysis.models.activations.histograms import StreamedHistogram
+from qanalysis.models.activations.input_statistics import Ends
 
 #: A feature is an outlier where its largest magnitude is more than so many times the median one of all features.
 OUTLIER_FACTOR = 6.0
 #: The features that carry most energy, of which the share is told: a hundredth of all, at least one.
 TOP_SHARE = 0.01
+#: Bins of each sign of all values.
+_BINS = 1 << 12
 #: So many outliers are named, the largest first.
 _MOST_NAMED = 16
 DEFINITIONS = {
@@ -35,13 +38,14 @@ class ActivationSums:
     """Sums over tokens of `width` features.
 
     `features` holds extremes, counts and sums of each feature (one bin of each sign), `histogram` all values;
-    `powers` are the sums of x, x², x³ and x⁴, float64; `calls` says in how many runs of the layer they came.
+    `powers` are the sums of x, x², x³ and x⁴, float64; `ends` are averaged over calls, of which there were `calls`.
     """
 
     width: int
     features: StreamedHistogram = field(init=False)
-    histogram: StreamedHistogram = field(default_factory=lambda: StreamedHistogram(1))
+    histogram: StreamedHistogram = field(default_factory=lambda: StreamedHistogram(1, _BINS))
     powers: Doubles = field(default_factory=lambda: np.zeros(4))
+    ends: Ends = field(default_factory=Ends)
     tokens: int = 0
     calls: int = 0
     zeros: int = 0
@@ -57,6 +61,9 @@ class ActivationSums:
         self.tokens += len(tokens)
         self.features.add(tokens)
         self.histogram.add(tokens.reshape(-1, 1))
+        finite = tokens[np.isfinite(tokens)]
+        if finite.size:
+            self.ends.add(np.array([finite.min()], np.float64), np.array([finite.max()], np.float64))
         for part in np.array_split(tokens, max(tokens.size >> 20, 1)):
             values = part[np.isfinite(part)].astype(np.float64)
             self.zeros += int((values == 0).sum())
@@ -64,7 +71,7 @@ class ActivationSums:
             self.powers += [values.sum(), square.sum(), (square * values).sum(), (square * square).sum()]
 
     def __add__(self, other: Self) -> Self:
-        """The sums over the tokens of both; ValueError for another width."""
+        """The sums over the tokens of both; ValueError for another width. Averaged ends have an order, and go."""
         both = type(self)(self.width)
         both.features, both.histogram = self.features + other.features, self.histogram + other.histogram
         both.powers = self.powers + other.powers

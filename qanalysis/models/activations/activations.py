@@ -17,7 +17,8 @@ from qanalysis.models.activations.cures import ALPHAS, Cure, LinearLayer, try_cu
 from qanalysis.models.activations.experts import count_expert_calls
 from qanalysis.models.activations.heads import measure_heads
 from qanalysis.models.activations.places import Look
-from qanalysis.models.activations.source import ActivationSource
+from qanalysis.models.activations.rule_ranges import choose_formats, list_ranges
+from qanalysis.models.activations.source import ActivationSource, label
 from qanalysis.models.activations.spilling import DISK_BYTES
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.running.runnable import Runnable
@@ -28,8 +29,10 @@ from qanalysis.results.table import Frame
 from qanalysis.sweeps.row import Row, Rows
 from qanalysis.sweeps.sweep import sweep
 
-#: Cures are tried on so many tokens at most, evenly drawn.
+#: Cures are tried on so many tokens at most, evenly drawn; on fewer of a layer so large that one product would take
+#: more multiplications than the second says, but never on fewer than the third.
 CURE_TOKENS = 2048
+_CURE_PRODUCTS, _LEAST_TOKENS = 1 << 32, 64
 CURE_BASIS = (
     "exact on the tokens that are counted beside it, by y = a Wᵀ of the layer itself; ranges are those of these tokens"
 )
@@ -79,7 +82,9 @@ def measure_activations(
         cancel=cancel,
     ) as source:
         if not source.tensors:
-            raise ValueError(f"no activation was seen: {len(source.unseen)} layers never ran on {calibration.name}")
+            raise ValueError(
+                f"no activation was seen: {len(source.unseen)} layers never ran on {label(calibration.name)}"
+            )
         rows = sweep(
             source,
             plan,
@@ -87,30 +92,28 @@ def measure_activations(
             on_progress=lambda progress: tell(ActivationProgress(progress.tensor, progress.done, progress.total)),
             cancel=cancel,
         )
+        most = cure_tokens if cures else 0
         found = describe_activations(
-            model,
-            calibration,
-            source,
-            plan,
-            cure_tokens=cure_tokens if cures else 0,
-            batch=batch,
-            tell=tell,
-            cancel=cancel,
+            model, calibration, source, plan, cure_tokens=most, batch=batch, tell=tell, cancel=cancel
         )
-        settings: dict[str, Any] = {
-            "schemes": [str(scheme) for scheme in plan],
-            "model": model.name,
-            "calib": calibration.name,
-        }
-        settings |= {"side": list(looks), "include": include, "exclude": exclude, "samples": source.samples}
-        return replace(
-            rows,
-            rows=_name_sides(rows.rows),
-            settings=settings,
-            complete=rows.complete and source.complete,
-            coverage=[*_name_roles(rows.coverage, looks), *_note_experts(found)],
-            more={**rows.more, "activations": without_infinity(found)},
-        )
+        asked = {"side": list(looks), "include": include, "exclude": exclude}
+        return _tabulate(rows, source, found, {**asked, "model": label(model.name), "calib": label(calibration.name)})
+
+
+def _tabulate(rows: Rows, source: ActivationSource, found: Mapping[str, Any], asked: Mapping[str, Any]) -> Rows:
+    """The rows of the sweep as rows over activations: sides in place of roles, and what was seen beside them."""
+    sides = ", ".join(dict.fromkeys(seen.place.side for seen in source.seen))
+    return replace(
+        rows,
+        rows=_name_sides(rows.rows),
+        settings={"schemes": rows.settings["schemes"], **asked, "samples": source.samples},
+        complete=rows.complete and source.complete,
+        coverage=[
+            *({**entry, "role": sides if entry["role"] else ""} for entry in rows.coverage),
+            *_note_experts(found),
+        ],
+        more={**rows.more, "activations": without_infinity(dict(found))},
+    )
 
 
 def describe_activations(
@@ -125,6 +128,7 @@ def describe_activations(
     cancel: threading.Event | None = None,
 ) -> dict[str, Any]:
     """What was seen of each activation, as a document holds it: figures, cures of linear layers, heads, experts."""
+    formats = choose_formats(schemes)
     layers = [
         {
             "name": seen.place.name,
@@ -134,6 +138,7 @@ def describe_activations(
             "dtype": seen.dtype,
             "tokens_kept": source.count_kept(seen.place.name)[0],
             **seen.sums.describe(),
+            "ranges": list_ranges(seen.sums, formats),
         }
         for seen in source.seen
     ]
@@ -172,7 +177,9 @@ def _list_linear(model: Runnable, source: ActivationSource, most: int) -> Iterat
 
             def make(layer: Any = layer, info: Any = info, seen: int = seen) -> LinearLayer:
                 values = source.read(info)
-                tokens = np.ascontiguousarray(values[:: -(-len(values) // most)])
+                room = max(_CURE_PRODUCTS // layer.tensor.numel, _LEAST_TOKENS)
+                tokens = np.ascontiguousarray(values[:: -(-len(values) // min(most, room))])
+                tokens = tokens[np.isfinite(tokens).all(axis=1)]
                 weight: Floats = layer.tensor.view.to_matrix(model.read(layer.tensor))
                 return LinearLayer(layer.name, layer.tensor, tokens, np.ascontiguousarray(weight), seen)
 
@@ -195,11 +202,6 @@ def _name_sides(rows: Frame[Row]) -> Frame[Row]:
     """The side of each activation in place of the role that tensors of a checkpoint have."""
     sides = [name.rpartition(":")[2] for name in rows.cells["tensor"]]
     return Frame(rows.row_type, {**rows.cells, "role": sides})
-
-
-def _name_roles(coverage: Sequence[Mapping[str, Any]], looks: Sequence[Look]) -> list[dict[str, Any]]:
-    words = ", ".join(word for look in looks for word in (("keys", "values") if look == "kv" else (look,)))
-    return [{**entry, "role": words if entry["role"] else ""} for entry in coverage]
 
 
 def _note_experts(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

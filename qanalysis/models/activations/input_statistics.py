@@ -68,10 +68,9 @@ class InputStatistics:
         self.tensor.add(tokens.reshape(-1, 1))
         if self.features is not None:
             self.features.add(tokens)
-        with np.errstate(invalid="ignore"):
-            known = np.where(np.isfinite(tokens), tokens, np.nan).astype(np.float64)
+        known = np.where(np.isfinite(tokens), tokens, np.float32(np.nan))
         if np.isfinite(known).any(axis=0).all():
-            low, high = np.nanmin(known, axis=0), np.nanmax(known, axis=0)
+            low, high = np.nanmin(known, axis=0).astype(np.float64), np.nanmax(known, axis=0).astype(np.float64)
             self.feature_ends.add(low, high)
             self.tensor_ends.add(low.min(keepdims=True), high.max(keepdims=True))
 

@@ -4,6 +4,7 @@ that are named as keys and values are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from qanalysis.models.activations.input_statistics import name_type, to_tokens
 from qanalysis.models.activations.places import Place, Take
 from qanalysis.models.calibration.samples import FIRST_INPUT, Batch
 from qanalysis.models.running.runnable import Runnable
+from qanalysis.models.running.silence import silenced
 from qanalysis.models.running.torch_model import TorchModel
 
 Part = Literal["keys", "values"]
@@ -22,6 +24,7 @@ Part = Literal["keys", "values"]
 _FAILURES = (ArithmeticError, AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError)
 #: Under which words a model returns its cache; the first that is there is taken.
 _CACHES = ("cache", "past_key_values")
+_CROSS = re.compile("cross|encdec|encoder_attn")
 _PARTS: tuple[Part, ...] = ("keys", "values")
 _KEYS = ("k_proj", "key", "to_k", "wk", "k_lin", "key_proj", "k")
 _VALUES = ("v_proj", "value", "to_v", "wv", "v_lin", "value_proj", "v")
@@ -73,7 +76,7 @@ class KeysAndValues:
         """Run the model and hand over keys and values, (tokens, heads x channels)."""
         places = {place.name: place for place in self.list_places()}
         if self.cached and places:
-            for (attention, _heads), pair in zip(self.cached, read_cache(model, batch), strict=True):
+            for (attention, _heads), pair in zip(self.cached, read_cache(model, batch), strict=False):
                 for part, one in zip(_PARTS, pair, strict=True):
                     if f"{attention}:{part}" in places:
                         tokens = one.transpose(1, 2).reshape(-1, one.shape[1] * one.shape[3])
@@ -99,6 +102,9 @@ def find_keys_values(model: Runnable, batch: Batch) -> KeysAndValues | None:
     if not pairs:
         return KeysAndValues(projections=projections) if projections else None
     attentions = list(dict.fromkeys(one.attention for one in projections))
+    if len(attentions) != len(pairs):
+        # A model that encodes and decodes keeps what its decoder's own attention saw.
+        attentions = [name for name in attentions if "decoder" in name and not _CROSS.search(name.lower())]
     if len(attentions) != len(pairs):
         attentions = [f"cache.{number}" for number in range(len(pairs))]
     heads = [int(keys.shape[1]) for keys, _values in pairs]
@@ -160,12 +166,12 @@ def read_cache(model: Runnable, batch: Batch) -> list[tuple[Tensor, Tensor]]:
     inputs = {name: values for name, values in batch.inputs.items() if name != FIRST_INPUT}
     placed = (batch.inputs[FIRST_INPUT],) if FIRST_INPUT in batch.inputs else ()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), silenced():
             outputs = model.module(*placed, **inputs, use_cache=True)
+            known = next((name for name in _CACHES if isinstance(outputs, Mapping) and name in outputs), None)
+            cache = outputs[known] if known else None
     except _FAILURES:
         return []
-    known = [name for name in _CACHES if isinstance(outputs, Mapping) and name in outputs]
-    cache = outputs[known[0]] if known else None
     return [pair for pair in _list_pairs(cache) if all(one.ndim == 4 and one.numel() for one in pair)]
 
 

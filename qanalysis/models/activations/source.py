@@ -11,6 +11,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import numpy as np
 
@@ -75,7 +76,7 @@ class ActivationSource(TensorSource):
 
         Raises ValueError as `plan_looks`, where the model does not run, and where the disk has no room.
         """
-        self.name = f"{model.name} on {calibration.name}"
+        self.name = f"{label(model.name)} on {label(calibration.name)}"
         self._model, self._calibration = model, calibration
         self.plan = plan_looks(model, calibration, choose_layers(model) if layers is None else layers, looks, is_wanted)
         self._places = self.plan.list_places(model)
@@ -150,8 +151,10 @@ class ActivationSource(TensorSource):
         return TensorInfo(place.name, shape, seen.dtype, held, view, kind="activation", note=note)
 
     def _list_notes(self) -> list[str]:
-        notes = [f"{self.samples} of {len(self._calibration)} samples ran, {self._calibration.tokens} tokens in all"]
-        notes.append(MEANING)
+        data = self._calibration
+        what = "tokens" if all(block.targets is None for block in data.blocks) else "tokens with a target"
+        notes = [f"{self.samples} of {len(data)} samples ran, {data.tokens} {what} in all", MEANING]
+        notes += [*self._model.notes, *data.notes]
         if any(seen.place.side in _VIEWS for seen in self.seen):
             notes.append(CACHE_MEANING)
         thinned = [info for info in self._tensors if info.note]
@@ -174,6 +177,15 @@ class ActivationSource(TensorSource):
         for info in self._tensors:
             digest.update(f"{info.name}\0{info.shape}\0".encode())
         return digest
+
+
+def label(text: str) -> str:
+    """What the user typed, of a path its last part alone.
+
+    >>> label("/models/encoder/"), label("hf://owner/name"), label("sample:digits-mlp")
+    ('encoder', 'hf://owner/name', 'sample:digits-mlp')
+    """
+    return text if "://" in text else PurePath(text).name or text
 
 
 def _name_some(names: Sequence[str]) -> str:

@@ -59,12 +59,15 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measurement:
-    """All cells, over `samples` samples; `complete` is false where it was cancelled before the last one."""
+    """All cells, over `samples` samples; `complete` is false where it was cancelled before the last one. `floats` are
+    the sums of the float model itself.
+    """
 
     gathered: Sequence[Gathered]
     samples: int
     tokens: int
     complete: bool
+    floats: DamageSums | None = None
 
 
 class Clock:
@@ -115,7 +118,7 @@ def gather(
     Raises ValueError where the float model does not run or its outputs are not finite. A cell that fails says why.
     """
     gathered = [Gathered(cell) for cell in cells]
-    samples = tokens = 0
+    samples, tokens, floats = 0, 0, list[DamageSums]()
     for batch in calibration.batches(chunk):
         recording = model.record(batch, keep_bytes=keep_bytes)
         reference = refer(recording, calibration)
@@ -127,14 +130,15 @@ def gather(
                 _measure(model, recording, reference, one, make_change)
             done += 1
             clock.step(f"{one.cell.layer.tensor.name}, {one.cell.scheme}")
+        if done == len(gathered) or not samples:
+            floats.append(reference.compare(recording.outputs)[0])
         if done < len(gathered):
-            return Measurement(
-                _keep_whole(gathered, done, samples), samples or len(batch), tokens or batch.tokens, False
-            )
+            kept = _keep_whole(gathered, done, samples)
+            return Measurement(kept, samples or len(batch), tokens or batch.tokens, False, DamageSums.join(floats))
         samples, tokens = samples + len(batch), tokens + batch.tokens
     for one in gathered:
         _tell_unused(model, one)
-    return Measurement(gathered, samples, tokens, True)
+    return Measurement(gathered, samples, tokens, True, DamageSums.join(floats) if floats else None)
 
 
 def _tell_unused(model: Runnable, one: Gathered) -> None:

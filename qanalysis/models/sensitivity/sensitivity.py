@@ -12,13 +12,13 @@ from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.measures.closed import measure_closed
 from qanalysis.models.measures.findings import COLUMNS, ClosedMeasures, Column
 from qanalysis.models.running.runnable import Layer, Runnable
+from qanalysis.models.sensitivity.beside import Asked, count_all, measure_beside
 from qanalysis.models.sensitivity.cells import list_cells
 from qanalysis.models.sensitivity.changes import Changes
 from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk, gather
-from qanalysis.models.sensitivity.intervals import Resampling
-from qanalysis.models.sensitivity.ranking import check_metric, rank_cells
+from qanalysis.models.sensitivity.ranking import check_metric
 from qanalysis.models.sensitivity.row import Mode, SensitivityRow, Target
-from qanalysis.models.sensitivity.tabulating import judge, tabulate
+from qanalysis.models.sensitivity.telling import tell_all
 from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.table import Table
@@ -44,6 +44,8 @@ def measure_sensitivity(
     seed: int = 0,
     measures: Sequence[Column] = COLUMNS,
     imatrix: Imatrix | None = None,
+    floor: bool = True,
+    additivity: bool = True,
     on_progress: Callable[[SensitivityProgress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Table[SensitivityRow]:
@@ -51,8 +53,10 @@ def measure_sensitivity(
 
     `metric` is the column that layers are ranked by. Tensors are chosen as a sweep chooses them; `batch` is how many
     samples go through the model at once, by default so many that memory suffices, and changes no figure beyond
-    rounding. `seed` draws the samples of the intervals. `measures` are columns
-    in closed form, `imatrix` statistics that take the place of the samples' own in one of them.
+    rounding. `seed` draws the samples of the intervals. `measures` are columns in closed form, `imatrix` statistics
+    that take the place of the samples' own in one of them. `floor` measures the noise floors, on an eighth of the
+    samples; `additivity` what layers do together, by at most 12 further runs over all samples, or an eighth of the
+    cells where that is more.
 
     Setting `cancel` ends the work after the run at hand; the table then has `complete` false. Raises ValueError for no
     scheme, a filter that leaves no tensor, and a model that does not run on the samples or whose outputs are not
@@ -67,11 +71,13 @@ def measure_sensitivity(
     layers = choose_layers(model, calibration, selection)
     cells = list_cells(layers, plan, targets, modes)
     chunk = batch or choose_chunk(model, calibration)
-    runs = sum(1 for _ in calibration.batches(chunk)) * len(cells)
+    asked = Asked(layers, plan, targets, floor, additivity, seed)
+    clock = Clock(count_all(asked, calibration, len(cells), chunk=chunk), on_progress, cancel)
     takes_inputs = any(target != "weights" for target in targets)
     inputs = calibrate_inputs(model, calibration, layers, plan, batch=chunk) if takes_inputs else None
     changes = Changes(model, inputs)
-    measurement = gather(model, calibration, cells, changes.make, chunk=chunk, clock=Clock(runs, on_progress, cancel))
+    measurement = gather(model, calibration, cells, changes.make, chunk=chunk, clock=clock)
+    beside = measure_beside(model, calibration, asked, measurement, changes, chunk=chunk, clock=clock)
     closed = measure_closed(
         model,
         calibration,
@@ -84,17 +90,16 @@ def measure_sensitivity(
         batch=chunk,
         cancel=cancel,
     )
-    resampling = Resampling.draw(measurement.samples, seed=seed) if measurement.samples > 1 else None
-    judged = judge(measurement.gathered, resampling, closed.figures, loss=calibration.loss)
-    rows = tabulate(judged, measurement, rank_cells(judged, metric, resampling))
+    told = tell_all(measurement, beside, asked, closed.figures, metric=metric, loss=calibration.loss)
     return Table.from_rows(
         SensitivityRow,
-        rows,
+        told.rows,
+        totals=told.totals,
         source=model.identity,
         settings={**_describe(plan, targets, modes, wanted, calibration, seed), "metric": metric},
-        complete=measurement.complete and closed.complete,
-        coverage=[*selection.to_coverage(), *_note(calibration.notes), *_note(list_gaps(closed))],
-        more={"measures": closed.describe()},
+        complete=measurement.complete and beside.is_complete and closed.complete,
+        coverage=(*selection.to_coverage(), *_note([*calibration.notes, *list_gaps(closed), *told.notes])),
+        more={"measures": closed.describe(), **told.parts},
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qanalysis.models.calibration.samples import Loss
+from qanalysis.models.running.runnable import Layer
 from qanalysis.models.sensitivity.figures import estimate_p99, estimate_sums, name_figures
 from qanalysis.models.sensitivity.gathering import Gathered, Measurement
 from qanalysis.models.sensitivity.intervals import Estimate, Resampling
@@ -77,6 +78,24 @@ def _make_row(judged: Judged, measurement: Measurement, more: Mapping[str, Any])
         **judged.closed,
     }
     return SensitivityRow(**(facts | dict(more)))
+
+
+def tabulate_total(
+    one: Gathered,
+    measurement: Measurement,
+    layers: Sequence[Layer],
+    resampling: Resampling | None,
+    *,
+    loss: Loss | None,
+) -> SensitivityRow:
+    """The row of all layers at once, with the bytes of those that the scheme fits."""
+    row = _make_row(Judged(one, estimate_figures(one, resampling, loss=loss), {}), measurement, {})
+    sizes = [(layer.tensor, describe_size(layer.tensor, one.cell.scheme)) for layer in layers]
+    known = [(info.numel, size) for info, size in sizes if size]
+    if one.cell.target == "activations" or not known:
+        return replace(row, bits_per_weight=None, size_bytes=None)
+    bits = sum(numel * size["bits_per_weight"] for numel, size in known) / sum(numel for numel, _size in known)
+    return replace(row, bits_per_weight=bits, size_bytes=sum(size["size_bytes"] for _numel, size in known))
 
 
 def describe_size(info: Any, scheme: Any) -> dict[str, Any]:

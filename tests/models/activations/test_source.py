@@ -1,15 +1,18 @@
 """Activations as a source: names, shapes, values, notes, and rows of a sweep."""
 
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.models.activations.source import ActivationSource
 from qanalysis.models.calibration.samples import Batch, Calibration
+from qanalysis.models.running.opening import open_model
 from qanalysis.models.running.torch_model import TorchModel
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sums import measure
@@ -117,3 +120,33 @@ def test_a_model_that_fails_leaves_no_file_open_and_one_message() -> None:
     with pytest.raises(ValueError, match="the model does not run on x float32"):
         ActivationSource(model, Calibration((Batch({"x": torch.randn(2, 4, 5)}),), "wrong"))
     assert not any(part._forward_pre_hooks for part in model.module.modules())
+
+
+def test_an_onnx_model_has_the_same_activations_as_its_torch_twin(tmp_path: Path) -> None:
+    model, data = make()
+    weights = {name: value.detach().numpy() for name, value in model.module.state_dict().items()}
+    nodes = [
+        helper.make_node("Conv", ["x", "conv.weight", "conv.bias"], ["c"], "conv"),
+        helper.make_node("Relu", ["c"], ["r"], "relu"),
+        helper.make_node("Transpose", ["r"], ["t"], "turn", perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["t", "turned"], ["y"], "first"),
+    ]
+    arrays = {"conv.weight": weights["conv.weight"], "conv.bias": weights["conv.bias"]}
+    arrays["turned"] = np.ascontiguousarray(weights["shared.weight"].T)
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 5])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4, 6])],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "twin.onnx").write_bytes(made.SerializeToString())
+    with open_model(str(tmp_path / "twin.onnx")) as twin, ActivationSource(twin, data) as source:
+        found = {info.name: np.array(source.read(info)) for info in source.tensors}
+    with ActivationSource(model, data) as source:
+        wanted = {info.name: np.array(source.read(info)) for info in source.tensors}
+    assert list(found) == ["conv:input", "first:input"]
+    assert np.array_equal(found["conv:input"], wanted["conv:input"])
+    # sums of six products, by another library
+    np.testing.assert_allclose(found["first:input"], wanted["shared:input"][:40], atol=6 * 2**-22)
