@@ -74,7 +74,7 @@ def _draw_calls(layers: Sequence[str], values: Doubles) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cross_out(never: Sequence[tuple[int, int]], theme: Theme) -> dict[str, Any]:
+def _cross_out(never: Sequence[Sequence[int]], theme: Theme) -> dict[str, Any]:
     cross = {"symbol": "x-thin", "size": 10, "line": {"width": 2, "color": PALETTES[theme].clipped}}
     return line(
         x=[x for _, x in never],

@@ -171,7 +171,7 @@ def tell_measurement(snapshot: Measured) -> str:
         left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
         return f"{shorten(progress.label)}: {counted}{left}" if progress.label else f"{counted}{left}"
     if snapshot.state == "done":
-        return f"Complete: {progress.total:,} runs of the model in {duration(snapshot.seconds)}"
+        return f"Complete: {progress.done:,} runs of the model in {duration(snapshot.seconds)}"
     return f"Incomplete, {'cancelled' if snapshot.state == 'cancelled' else 'stopped'}: {counted}"
 
 

@@ -38,7 +38,7 @@ def draw_activations(table: Table[Row]) -> None:
     places = len(set(table.column("tensor").tolist()))
     samples = told.get("samples")
     over = f", over {count_of(samples, 'sample')}" if isinstance(samples, int) else ""
-    headline = f"What quantizing {count_of(places, 'activation')} of {name} loses of them{over}"
+    headline = f"What {count_of(places, 'activation')} lose when they are quantized: {name}{over}"
     st.markdown(f"#### {escape_markdown(headline)}")
     notes = list_notes(table.coverage)
     if notes:

