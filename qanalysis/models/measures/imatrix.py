@@ -104,7 +104,6 @@ def collect_imatrix(
         else:
             experts.setdefault(matched.name, {})[matched.expert] = one
     entries |= {name: _merge(some) for name, some in experts.items()}
-    entries |= {name.replace(_FUSED, part): one for name, one in entries.items() for part in _PARTS if _FUSED in name}
     return Imatrix(entries, model.name, chunks=len(calibration))
 
 
