@@ -16,6 +16,7 @@ from qanalysis.models.forms.row import FormRow
 from qanalysis.models.forms.work import Work
 from qanalysis.models.repairs.catalogue import find_repair
 from qanalysis.models.running.runnable import Layer, Runnable
+from qanalysis.models.running.threads import on_few_threads
 from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk
 from qanalysis.models.sensitivity.sensitivity import choose_layers
 from qanalysis.results.table import Table
@@ -27,6 +28,7 @@ WIDTHS = ("8", "4", "1")
 MOST_AT_ONCE = 128
 
 
+@on_few_threads
 def measure_forms(
     model: Runnable,
     calibration: Calibration,
