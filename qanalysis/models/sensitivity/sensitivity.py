@@ -68,6 +68,8 @@ def measure_sensitivity(
     if not plan:
         raise ValueError("a sensitivity needs at least one scheme, for example 'int4 group=128'")
     check_metric(metric)
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch {batch}: at least one sample goes through the model at a time; leave it out")
     wanted = Filter(include, exclude, roles, axis=axis or {})
     selection = select_tensors(model.tensors, wanted, notes=model.notes)
     layers = choose_layers(model, calibration, selection)
