@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,6 @@ from qanalysis.commands.sensitivity import BatchSize, Calib, Length, Model, Samp
 if TYPE_CHECKING:
     from qanalysis.models.forms.form import Form
     from qanalysis.models.sensitivity.gathering import SensitivityProgress
-    from qanalysis.reports.pictures import Chart
     from qanalysis.results.table import Table
 
 _TARGETS = ("weights", "activations", "both")
@@ -128,15 +126,9 @@ def check_save(path: Path, inputs: Mapping[str, object]) -> None:
 def _deliver(table: Table[Any], outputs: Sequence[Any], *, as_json: bool) -> None:
     if not table.complete and not table:
         stop("cancelled before the first form was done; nothing is written")
-    deliver(table, outputs, as_json=as_json, draw=partial(_draw, table))
+    deliver(table, outputs, as_json=as_json)
     if not table.complete:
         stop(f"cancelled; kept the {len(table)} rows so far, marked as partial")
-
-
-def _draw(table: Table[Any]) -> Sequence[Chart]:
-    from qanalysis.reports.kinds import draw
-
-    return draw(table)
 
 
 def choose_forms(

@@ -16,6 +16,7 @@ from qanalysis.models.forms.row import FormRow
 from qanalysis.models.forms.work import Work
 from qanalysis.models.repairs.catalogue import find_repair
 from qanalysis.models.running.runnable import Layer, Runnable
+from qanalysis.models.running.threads import on_few_threads
 from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk
 from qanalysis.models.sensitivity.sensitivity import choose_layers
 from qanalysis.results.table import Table
@@ -25,6 +26,7 @@ from qanalysis.sweeps.selection import Filter, Selection, select_tensors
 WIDTHS = ("8", "4", "1")
 
 
+@on_few_threads
 def measure_forms(
     model: Runnable,
     calibration: Calibration,
@@ -69,7 +71,7 @@ def measure_forms(
         settings=_describe(
             [row.form for row in rows if not row.repair] if load else list(map(str, plan)),
             calibration,
-            repairs=list(repairs),
+            repairs=list(repairs) or None,
             keep=keep,
             keep_ends=keep_ends,
             averaging=averaging,

@@ -22,6 +22,7 @@ from torch import Tensor
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.source import MEASURED_ROLES, CheckpointError, TensorInfo
 from qanalysis.models.calibration.samples import Batch
+from qanalysis.models.running.model_folder import look_beside
 from qanalysis.models.running.onnx_file import Fed, read_file
 from qanalysis.models.running.onnx_inputs import Input, Piece, cut_pieces
 from qanalysis.models.running.onnx_layers import Place, find_places
@@ -60,6 +61,7 @@ class OnnxModel(Runnable):
         load_runtime()
         self.path = path
         self._file = read_file(path)
+        self.folder = look_beside(path)
         try:
             self._set_up()
         except BaseException:
@@ -115,6 +117,10 @@ class OnnxModel(Runnable):
     def close(self) -> None:
         self._values.clear()
         self._file.source.close()
+
+    @property
+    def input_names(self) -> Sequence[str]:
+        return list(self._inputs)
 
     @cached_property
     def layers(self) -> Sequence[Layer]:
