@@ -41,19 +41,15 @@ class Repair:
         """The quantized and repaired `layers`, given in the order of a run; the model itself stays as it is.
 
         `is_sequential` rounds and corrects each layer for the inputs that it gets from those quantized before it (one
-        run of the samples for each), else for those of the float model. A model that can not be watched while it is
-        changed is always repaired for those of the float model, and a note says so. `check` is called again and again
-        and may raise to end the work.
+        run of the samples for each), else for those of the float model. `check` is called again and again and may raise
+        to end the work.
 
         Raises ValueError where the model does not run on the samples. What can not be done to one layer leaves it
         rounded to the nearest level, with a note.
         """
         watcher = Watcher(model, calibration, choose_chunk(model, calibration), check)
         draft = Draft()
-        if is_sequential and not watcher.can_change:
-            draft.note("this kind of model is not watched while it is changed: its layers get the float model's inputs")
-        sequential = is_sequential and watcher.can_change
-        task = Task(model, watcher, layers, scheme, activation_scheme, seed, sequential)
+        task = Task(model, watcher, layers, scheme, activation_scheme, seed, is_sequential)
         if self.preparation:
             self.preparation.prepare(task, draft)
         round_layers(task, draft, self.rounder)

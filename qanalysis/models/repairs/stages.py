@@ -97,6 +97,11 @@ class Draft:
         self.weights[name] = values
         self.touched.add(name)
 
+    def clear(self) -> None:
+        """Forget what was prepared."""
+        for held in (self.floats, self.float_inputs, self.weights, self.output_scales, self.touched):
+            held.clear()
+
     def note(self, reason: str, name: str = "") -> None:
         """What is to know, and of which layer."""
         self.reasons.setdefault(reason, []).append(name)
