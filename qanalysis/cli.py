@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qanalysis.commands.activations import activations
 from qanalysis.commands.app import serve
 from qanalysis.commands.convert import convert
 from qanalysis.commands.forms import forms
@@ -50,7 +51,20 @@ def _begin(
     """What does quantization cost me here? The error of every layer at every bit width, with the bounds beside it."""
 
 
-for _command in (show, sweep, sensitivity, forms, report, validate, convert, record, linearity, train, track):
+for _command in (
+    show,
+    sweep,
+    sensitivity,
+    activations,
+    forms,
+    report,
+    validate,
+    convert,
+    record,
+    linearity,
+    train,
+    track,
+):
     app.command()(_command)
 app.command("app")(serve)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +16,7 @@ from qanalysis.commands.sensitivity import BatchSize, Calib, Length, Model, Samp
 if TYPE_CHECKING:
     from qanalysis.models.forms.form import Form
     from qanalysis.models.sensitivity.gathering import SensitivityProgress
+    from qanalysis.reports.pictures import Chart
     from qanalysis.results.table import Table
 
 _TARGETS = ("weights", "activations", "both")
@@ -45,6 +48,18 @@ def forms(
         str | None, typer.Option(metavar="REGEX", help="Tensors with a match in their name stay float.")
     ] = None,
     keep_ends: Annotated[bool, typer.Option("--keep-ends", help="The first and the last layer stay float.")] = False,
+    repair: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help="Measured before and after: bias, equalise, adaround, gptq, smoothquant, a+b."
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the one form as .safetensors (codes, scales) or .onnx.")
+    ] = None,
+    load: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Measure the form that --save wrote to a .safetensors file.")
+    ] = None,
     samples: Samples = None,
     length: Length = None,
     batch: BatchSize = None,
@@ -60,11 +75,14 @@ def forms(
       qanalysis forms sample:digits-cnn --calib sample
       qanalysis forms models/encoder --calib sentences.txt --bits 8,4 --grouping group=64 --out forms.html
       qanalysis forms mymodels.small:make --calib digits.npz --form W4A8 --form W8A8 --keep-ends
+      qanalysis forms sample:digits-mlp --calib sample --form W4A4 --repair gptq --save w4a4.safetensors
     """
     from qanalysis.models.forms.forms import measure_forms
 
-    plan = choose_forms(form or [], scheme or [], bits=bits, target=target, grouping=grouping)
+    plan = choose_forms(form or [], scheme or [], bits=bits, target=target, grouping=grouping) if not load else []
     outputs = check_outputs(out)
+    if save is not None:
+        check_save(save, {"the model": model, "--weights": weights, "--calib": calib, "--load": load})
     from qanalysis.models.calibration.opening import open_calibration
     from qanalysis.models.running.opening import open_model
     from qanalysis.reports.terminal import show_steps
@@ -78,16 +96,41 @@ def forms(
                     advance(progress.done, progress.total, progress.label)
 
             asked: dict[str, Any] = {"keep": keep, "keep_ends": keep_ends, "batch": batch, "seed": seed}
+            asked |= {"repairs": read_repairs(repair), "save": save, "load": load}
             table = measure_forms(opened, data, plan, on_progress=tell, cancel=cancel, **asked)
+    if save is not None and table.complete:
+        from qanalysis.reports.terminal import print_note
+
+        print_note(f"wrote {save}, {save.stat().st_size:,} bytes")
     _deliver(table, outputs, as_json=as_json)
+
+
+def read_repairs(text: str | None) -> list[str]:
+    """The repairs of a list with commas, each once."""
+    return list(dict.fromkeys(word.strip() for word in text.split(","))) if text else []
+
+
+def check_save(path: Path, inputs: Mapping[str, object]) -> None:
+    """ValueError for a place that can not be written, or that is one of the inputs."""
+    from qanalysis.models.forms.saving import check_place
+    from qanalysis.results.files import check_targets
+
+    check_targets([path], suffixes=(".safetensors", ".onnx"), what="a form")
+    check_place(path, inputs)
 
 
 def _deliver(table: Table[Any], outputs: Sequence[Any], *, as_json: bool) -> None:
     if not table.complete and not table:
         stop("cancelled before the first form was done; nothing is written")
-    deliver(table, outputs, as_json=as_json)
+    deliver(table, outputs, as_json=as_json, draw=partial(_draw, table))
     if not table.complete:
         stop(f"cancelled; kept the {len(table)} rows so far, marked as partial")
+
+
+def _draw(table: Table[Any]) -> Sequence[Chart]:
+    from qanalysis.reports.kinds import draw
+
+    return draw(table)
 
 
 def choose_forms(

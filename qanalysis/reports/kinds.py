@@ -42,8 +42,14 @@ _ALL = (
     _Kind("converters.textbook.row.TextbookRow", "reports.converter_sections.outline_converter"),
     _Kind("checkpoints.inventory.TensorRow", "reports.list_sections.outline_tensors"),
     _Kind("validation.table.CheckRow", "reports.list_sections.outline_checks"),
-    _Kind("models.forms.row.FormRow", "reports.list_sections.outline_plain"),
-    _Kind("models.sensitivity.row.SensitivityRow", "reports.list_sections.outline_plain"),
+    _Kind(
+        "models.forms.row.FormRow", "reports.forms_sections.outline_forms", charts="reports.forms_sections.draw_forms"
+    ),
+    _Kind(
+        "models.sensitivity.row.SensitivityRow",
+        "reports.sensitivity_sections.outline_sensitivity",
+        charts="reports.sensitivity_charts.draw_sensitivity",
+    ),
     _Kind(
         "training.row.HistoryRow",
         "reports.history_sections.outline_history",

@@ -8,6 +8,7 @@ from typing import Any
 from qanalysis.diagnosis.causes import Cause
 from qanalysis.diagnosis.cures import Cure
 from qanalysis.diagnosis.findings import Diagnosis
+from qanalysis.models.sensitivity.row import SensitivityRow
 from qanalysis.reports.kinds import load_kinds
 from qanalysis.results import schema
 from qanalysis.sweeps.row import Row
@@ -23,6 +24,17 @@ _COMMAND = {
 }
 
 
+_SENSITIVITY_PARTS = {
+    "float": "loss and accuracy of the unchanged model over the same samples",
+    "floor": "the noise floor in every figure of the outputs, and what it was measured by",
+    "damages": "sums of every sample, from which figures and intervals can be taken again",
+    "agreement": "how far two measures rank the layers alike, with 95 % intervals",
+    "additivity": "damages of single layers, summed, against joint measurements",
+    "measures": "what measures in closed form assume, and for which layers they are missing and why",
+    "activations": "what passed through the layers, such as the calls of each expert",
+}
+
+
 def list_schemas() -> dict[str, str]:
     """File name to text, one for each kind of result; that of a sweep also describes diagnoses."""
     more: dict[Any, dict[str, object]] = {
@@ -31,7 +43,14 @@ def list_schemas() -> dict[str, str]:
                 "type": "array",
                 "description": "causes and measured cures of single layers, where they were asked for",
                 "items": {"$ref": "#/$defs/diagnosis"},
-            }
+            },
+            "activations": _describe_activations(),
+        },
+        SensitivityRow: {
+            name: {"type": "array", "items": {"type": "object"}, "description": told}
+            if name == "agreement"
+            else {"type": "object", "description": told}
+            for name, told in _SENSITIVITY_PARTS.items()
         },
         HistoryRow: {"paths": _describe_paths()},
         TrackRow: {
@@ -50,6 +69,29 @@ def list_schemas() -> dict[str, str]:
     found = {row_type.KIND.schema: schema.describe_kind(row_type, more=more.get(row_type)) for row_type in load_kinds()}
     found[Row.KIND.schema]["$defs"]["diagnosis"] = _describe_diagnosis()
     return {f"{stem}.schema.json": schema.write_schema(one) for stem, one in found.items()}
+
+
+def _describe_activations() -> dict[str, object]:
+    """What a run saw of each activation, beside the rows over them."""
+    records = {"type": "array", "items": {"type": "object"}}
+    texts, counts = {"type": "array", "items": _TEXT}, {"type": "array", "items": {"type": "integer"}}
+    properties: dict[str, object] = {
+        "samples": {"type": "integer"},
+        "tokens": {"type": "integer"},
+        "cure_basis": _TEXT,
+        "cure_alphas": {"type": "array", "items": {"type": "number"}},
+        "definitions": {"type": "object", "additionalProperties": _TEXT},
+        "expert_calls": {"type": "object", "additionalProperties": counts},
+        **dict.fromkeys(("notes", "never_seen"), texts),
+        **dict.fromkeys(("layers", "cures", "heads", "experts"), records),
+    }
+    return {
+        "type": "object",
+        "description": "figures, outliers, cures, heads and experts of activations, where rows are over them",
+        "required": list(properties),
+        "additionalProperties": False,
+        "properties": properties,
+    }
 
 
 def _describe_paths() -> dict[str, object]:

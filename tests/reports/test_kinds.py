@@ -28,6 +28,7 @@ from qanalysis.converters.spectrum.row import RecordRow
 from qanalysis.converters.spectrum.spectrum import analyze_spectrum, describe_spectrum
 from qanalysis.converters.textbook.row import TextbookRow, list_textbook_rows
 from qanalysis.converters.textbook.textbook import solve_textbook
+from qanalysis.models.forms.row import FormRow
 from qanalysis.reports.kinds import load_kinds, outline
 from qanalysis.reports.page import render_page
 from qanalysis.reports.report import read_result, read_rows, write_report
@@ -42,6 +43,7 @@ from qanalysis.sweeps.sweep import sweep
 from qanalysis.training.row import MODEL, HistoryRow, HistoryTotal, TrackRow, TrackTotal
 from qanalysis.validation.check import Check
 from qanalysis.validation.table import tabulate_checks
+from tests.charts.sensitivities import make_table
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SOURCE = SourceIdentity("tone.csv", 4096, "sha256:" + "0" * 64)
@@ -125,6 +127,27 @@ def _track() -> Table[Any]:
     return Table.from_rows(TrackRow, [row], totals=[total], source=SOURCE, settings={"rule": ["up-step + down"]})
 
 
+def _forms() -> Table[Any]:
+    shared: dict[str, Any] = {"samples": 20, "tokens": 20, "float_accuracy": 0.95}
+    rows = [
+        FormRow(
+            form="W8", target="weights", bits=8, weight_scheme="int8 channel", size_bytes=1100, size_ratio=0.275,
+            output_sqnr_db=45.5, output_sqnr_db_low=44.0, output_sqnr_db_high=47.0, output_relative_l2=0.0053,
+            layer_error=0.004, layer_error_worst=0.006, worst_layer="fc<b>1", loss=0.25, loss_delta=-0.001,
+            accuracy=0.95, accuracy_low=0.85, accuracy_high=1.0, **shared,
+        ),
+        FormRow(
+            form="A4", target="activations", bits=4, activation_scheme="int4", size_bytes=4000, size_ratio=1.0,
+            output_sqnr_db=float("inf"), output_relative_l2=0.0, accuracy=0.9, **shared,
+        ),
+        FormRow(
+            form="W1A1", target="both", bits=1, weight_scheme="binary channel", activation_scheme="binary",
+            repair="bias", size_bytes=200, size_ratio=0.05, status="failed", reason="the model does not run", **shared,
+        ),
+    ]  # fmt: skip
+    return Table.from_rows(FormRow, rows, source=SOURCE, settings={"forms": ["W8", "A4", "W1A1"]})
+
+
 MAKERS: dict[str, Callable[[], Table[Any]]] = {
     "sweep": _sweep,
     "record": _record,
@@ -132,8 +155,10 @@ MAKERS: dict[str, Callable[[], Table[Any]]] = {
     "convert": _convert,
     "show": _show,
     "validate": _validate,
+    "sensitivity": make_table,
     "train": _train,
     "track": _track,
+    "forms": _forms,
 }
 
 

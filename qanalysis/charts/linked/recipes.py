@@ -83,3 +83,35 @@ def write_profile(source: str, profile: LayerProfile, figures: str, *, numel: in
         figures,
     ]
     return "\n".join(lines)
+
+
+def write_sensitivity(model: str, settings: Mapping[str, Any], *lines: str) -> str:
+    """The lines that measure a sensitivity again, and `lines` that pick something of its `frame`.
+
+    >>> print(write_sensitivity("sample:digits-cnn", {"schemes": ["int4"], "calibration": "sample:digits-cnn"}))
+    from qanalysis.models.calibration.opening import open_calibration
+    from qanalysis.models.running.opening import open_model
+    from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
+    <BLANKLINE>
+    with open_model('sample:digits-cnn') as model:
+        data = open_calibration('sample:digits-cnn', model)
+        table = measure_sensitivity(model, data, ['int4'])
+    frame = table.to_pandas()
+    """
+    usual = {"targets": ["weights"], "modes": ["enable-one"], "seed": 0}
+    named = {name: settings.get(name) for name in (*usual, "include", "exclude", "axis")}
+    asked = {name: value for name, value in named.items() if value and value != usual.get(name)}
+    words = "".join(f", {name}={value!r}" for name, value in asked.items())
+    return "\n".join(
+        [
+            "from qanalysis.models.calibration.opening import open_calibration",
+            "from qanalysis.models.running.opening import open_model",
+            "from qanalysis.models.sensitivity.sensitivity import measure_sensitivity",
+            "",
+            f"with open_model({model!r}) as model:",
+            f"    data = open_calibration({str(settings.get('calibration', 'data.npz'))!r}, model)",
+            f"    table = measure_sensitivity(model, data, {list(settings.get('schemes', ()))!r}{words})",
+            "frame = table.to_pandas()",
+            *lines,
+        ]
+    )

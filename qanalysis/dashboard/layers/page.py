@@ -27,6 +27,7 @@ from qanalysis.dashboard.layers.selection import choose_rows, tell_layer, tell_l
 from qanalysis.dashboard.layers.shown import Shown, choose_shown
 from qanalysis.dashboard.layers.validation import draw_validation
 from qanalysis.dashboard.layers.view import LayersView, put_in_view
+from qanalysis.dashboard.leads import lead_to_sensitivity
 from qanalysis.dashboard.linked import draw_linked
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.progress import draw_strip, follow_sweep
@@ -36,7 +37,7 @@ from qanalysis.dashboard.tables import build_contents
 from qanalysis.dashboard.wording import escape_markdown, name_controls
 from qanalysis.diagnosis.own_limits import describe_limits
 from qanalysis.diagnosis.profile import LayerProfile
-from qanalysis.notation import count, size
+from qanalysis.notation import count, shorten, size
 from qanalysis.reports.summary import select_worst
 from qanalysis.sweeps.row import Row
 from qanalysis.sweeps.selection import select_tensors
@@ -233,6 +234,10 @@ def _draw_sections(shown: Shown, tensor: str, profile: LayerProfile | None) -> N
     first = shown.firsts.get(tensor)
     profiles = partial(profile_widths, shown, tensor) if first is not None and first.status == "ok" else tuple
     scheme = shown.scheme if shown.in_view else None
+    lead = lead_to_sensitivity(shown.request.source, tensor, shown.scheme)
+    if lead:
+        told = f"What quantizing {escape_markdown(shorten(tensor))} does to the output of the model"
+        st.link_button(told, lead, icon=":material/stacked_bar_chart:")
     _draw_export(shown, Extras(scheme, profiles, (diagnosis,) if diagnosis else ()))
 
 

@@ -68,10 +68,9 @@ class InputStatistics:
         self.tensor.add(tokens.reshape(-1, 1))
         if self.features is not None:
             self.features.add(tokens)
-        with np.errstate(invalid="ignore"):
-            known = np.where(np.isfinite(tokens), tokens, np.nan).astype(np.float64)
+        known = np.where(np.isfinite(tokens), tokens, np.float32(np.nan))
         if np.isfinite(known).any(axis=0).all():
-            low, high = np.nanmin(known, axis=0), np.nanmax(known, axis=0)
+            low, high = np.nanmin(known, axis=0).astype(np.float64), np.nanmax(known, axis=0).astype(np.float64)
             self.feature_ends.add(low, high)
             self.tensor_ends.add(low.min(keepdims=True), high.max(keepdims=True))
 
@@ -83,3 +82,12 @@ def to_tokens(values: Tensor, feature_axis: int) -> Floats:
     moved = values.detach().float().movedim(feature_axis, -1)
     matrix: Floats = moved.reshape(-1, moved.shape[-1]).contiguous().numpy()
     return matrix
+
+
+def name_type(values: Tensor) -> str:
+    """The number type of an activation in numpy's spelling.
+
+    >>> name_type(Tensor([1.0]))
+    'float32'
+    """
+    return str(values.dtype).removeprefix("torch.")

@@ -7,7 +7,7 @@ for each run of features of a token, made when it runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -22,7 +22,7 @@ from qanalysis.models.activations.histograms import BINS, StreamedHistogram
 from qanalysis.models.activations.input_statistics import AVERAGINGS, Averaging, InputStatistics, to_tokens
 from qanalysis.models.activations.static_ranges import find_static, needs_histogram
 from qanalysis.models.calibration.samples import Calibration
-from qanalysis.models.running.runnable import Layer, Runnable, Turn
+from qanalysis.models.running.runnable import NO_CHANGE, Change, Layer, Receive, Runnable, Turn
 from qanalysis.notation import quote, shorten
 from qanalysis.quantizers.grids import Grid
 from qanalysis.quantizers.grouping import Grouping
@@ -142,8 +142,10 @@ def calibrate_inputs(
     batch: int = 64,
     averaging: Averaging = "none",
     histogram_bytes: int = HISTOGRAM_BYTES,
+    change: Change = NO_CHANGE,
 ) -> InputGrids:
-    """Run all samples and learn of the layers' inputs what the schemes ask; values are not kept.
+    """Run all samples, the model as it is or under a change, and learn of the layers' inputs what the schemes ask;
+    values are not kept.
 
     Ends of range=minmax are exact over all values, or with averaging="moving" an exponential moving average over
     batches, momentum 0.9: that one alone depends on `batch`. Histograms of features take at most `histogram_bytes` at
@@ -155,7 +157,8 @@ def calibrate_inputs(
     by_name = {layer.name: layer for layer in layers if layer.has_real_input}
     seen, left = dict[str, InputStatistics](), list(by_name)
     while left:
-        found, left = _gather(model, calibration, [by_name[name] for name in left], bins, batch, histogram_bytes)
+        run = partial(_run_all, model, calibration, batch=batch, change=change)
+        found, left = _gather(model, run, [by_name[name] for name in left], bins, histogram_bytes)
         seen |= found
     return InputGrids(model, seen, averaging)
 
@@ -168,8 +171,21 @@ def _count_feature_bins(scheme: Scheme) -> int:
     return BINS if needs_histogram(scheme) else 1
 
 
+def _run_all(
+    model: Runnable,
+    calibration: Calibration,
+    layers: Sequence[str],
+    receive: Receive,
+    *,
+    batch: int,
+    change: Change,
+) -> None:
+    for part in calibration.batches(batch):
+        model.watch(part, layers, receive, change=change)
+
+
 def _gather(
-    model: Runnable, calibration: Calibration, layers: Sequence[Layer], bins: int, batch: int, most_bytes: int
+    model: Runnable, run: Callable[[Sequence[str], Receive], None], layers: Sequence[Layer], bins: int, most_bytes: int
 ) -> tuple[dict[str, InputStatistics], list[str]]:
     """Statistics of as many layers as there is room for, and the names of the others."""
     by_name = {layer.name: layer for layer in layers}
@@ -190,8 +206,7 @@ def _gather(
         if name in seen:
             seen[name].add(to_tokens(values, axis))
 
-    for part in calibration.batches(batch):
-        model.watch(part, list(by_name), receive)
+    run(list(by_name), receive)
     return seen, list(left)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from qanalysis.models.calibration.samples import FIRST_INPUT, Batch, Calibration, Loss, number_blocks
+from qanalysis.models.calibration.text import read_text
 from qanalysis.models.data import SAMPLE_PREFIX
 from qanalysis.models.factory import describe_error
 from qanalysis.models.running.runnable import Runnable
@@ -112,7 +114,19 @@ def _make_tensor(array: Any, place: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, np.int64))
 
 
+def _is_file(request: CalibrationRequest) -> bool:
+    with suppress(OSError, ValueError):  # of a name that no file can have
+        return Path(request.text).is_file()
+    return False
+
+
+def _read_text(request: CalibrationRequest) -> Calibration:
+    path = Path(request.text)
+    return read_text(path, request.text, request.model, samples=request.samples, length=request.length)
+
+
 KINDS: tuple[DataKind, ...] = (
     DataKind("sample", lambda request: request.text.partition(":")[0] == "sample", _read_sample),
     DataKind("an .npz or .npy file", lambda request: request.text.endswith((".npz", ".npy")), _read_arrays),
+    DataKind("a text file", _is_file, _read_text),
 )

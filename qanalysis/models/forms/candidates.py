@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
-from qanalysis.arrays import Floats
+from qanalysis.arrays import Doubles, Floats
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.models.activations.turns import InputGrid, InputGrids
 from qanalysis.models.forms.form import Form
@@ -26,8 +27,10 @@ class Candidate:
     """A form before or after a repair: `make` gives the change of the model, `size_bytes` is that of all its tensors,
     `notes` say what stayed float or was assumed. `refusal` says why it can not be measured at all; empty where it can.
 
-    `fit` gives the quantizers of the weights by tensor, on whose grids those of the change lie; `inputs` say how the
-    inputs of layers are quantized.
+    `fit` gives the quantizers of the weights by tensor, on whose grids those of the change lie, `quantized` names these
+    tensors, and `inputs` say how the inputs of layers are quantized. `output_scales` are those of a repair, by layer:
+    factors by which the channels of an output are larger than the float model's. `unsavable` says why it can not be
+    written to a file; empty where it can.
     """
 
     form: Form
@@ -38,19 +41,23 @@ class Candidate:
     size_bytes: int
     notes: tuple[str, ...] = ()
     refusal: str = ""
+    output_scales: Mapping[str, Doubles] = field(default_factory=lambda: MappingProxyType({}))
+    unsavable: str = ""
+    quantized: frozenset[str] = frozenset()
 
 
 class FormMaker:
     """Makes the forms of one model: `layers` are those that are quantized, in the order of a run."""
 
     def __init__(self, model: Runnable, layers: Sequence[Layer], grids: InputGrids | None) -> None:
-        self._model, self._layers, self._grids = model, layers, grids
+        self.layers = layers
+        self._model, self._grids = model, grids
         self._changes = Changes(model)
 
     def make(self, form: Form) -> Candidate:
         """The form without a repair; weights are quantized when the change is asked for."""
         weights, float_weights = self._split_weights(form.weights)
-        inputs, float_inputs = self.find_inputs(form.activations)
+        inputs, float_inputs = self.find_inputs(form.activations, self._grids)
         notes = [*_tell(float_weights, "weight stays float", "weights stay float")]
         notes += _tell(float_inputs, "input stays float", "inputs stay float")
         turns = self.turn_inputs(inputs)
@@ -65,31 +72,34 @@ class FormMaker:
             self.measure_size(form, [info for info, _reason in float_weights]),
             () if is_empty else tuple(notes),
             refusal if is_empty else "",
+            quantized=frozenset(layer.tensor.name for layer in weights),
         )
 
-    def find_inputs(self, scheme: Scheme | None) -> tuple[dict[str, InputGrid], list[tuple[TensorInfo, str]]]:
+    def find_inputs(
+        self, scheme: Scheme | None, grids: InputGrids | None
+    ) -> tuple[dict[str, InputGrid], list[tuple[TensorInfo, str]]]:
         """How layers' inputs are quantized, by layer, and the tensors of the layers whose inputs stay float with the
         reason.
         """
         inputs, left = dict[str, InputGrid](), list[tuple[TensorInfo, str]]()
-        if scheme is None or self._grids is None:
+        if scheme is None or grids is None:
             return inputs, left
-        for layer in self._layers:
+        for layer in self.layers:
             if layer.has_real_input and layer.name not in inputs:
                 try:
-                    inputs[layer.name] = self._grids.find(layer, scheme)
+                    inputs[layer.name] = grids.find(layer, scheme)
                 except ValueError as error:
                     left.append((layer.tensor, str(error)))
         return inputs, left
 
     def turn_inputs(self, inputs: Mapping[str, InputGrid]) -> dict[str, Turn]:
         """What becomes of the inputs of layers, by layer."""
-        layers = {layer.name: layer for layer in reversed(self._layers)}
+        layers = {layer.name: layer for layer in reversed(self.layers)}
         return {name: grid.turn(self._model, layers[name]) for name, grid in inputs.items()}
 
     def measure_size(self, form: Form, kept: Iterable[TensorInfo] = ()) -> int:
         """Bytes of all tensors: those of layers as the form stores them but for the `kept` ones, others as they are."""
-        names = {layer.tensor.name for layer in self._layers} - {info.name for info in kept}
+        names = {layer.tensor.name for layer in self.layers} - {info.name for info in kept}
         total = 0
         for info in self._model.tensors:
             stored = describe_size(info, form.weights) if form.weights is not None and info.name in names else {}
@@ -101,7 +111,7 @@ class FormMaker:
         fitting, left = list[Layer](), list[tuple[TensorInfo, str]]()
         if scheme is None:
             return fitting, left
-        for layer in self._layers:
+        for layer in self.layers:
             try:
                 scheme.lay_out(layer.tensor.shape, axis=layer.tensor.view)
                 fitting.append(layer)

@@ -6,20 +6,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from qanalysis.models.activations.turns import calibrate_inputs
 from qanalysis.models.calibration.samples import Calibration
-from qanalysis.models.forms.candidates import FormMaker
 from qanalysis.models.forms.form import Form, cross_forms
-from qanalysis.models.forms.measuring import compare_forms
 from qanalysis.models.forms.row import FormRow
-from qanalysis.models.forms.tabulating import tabulate
+from qanalysis.models.forms.work import Work
+from qanalysis.models.repairs.catalogue import find_repair
 from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk
-from qanalysis.models.sensitivity.intervals import draw_weights
 from qanalysis.models.sensitivity.sensitivity import choose_layers
-from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
 from qanalysis.sweeps.selection import Filter, Selection, select_tensors
 
@@ -32,47 +29,79 @@ def measure_forms(
     calibration: Calibration,
     forms: Sequence[Form | str] = (),
     *,
+    repairs: Sequence[str] = (),
     keep: str | None = None,
     keep_ends: bool = False,
+    save: Path | None = None,
+    load: Path | None = None,
     batch: int | None = None,
     seed: int = 0,
     on_progress: Callable[[SensitivityProgress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Table[FormRow]:
     """The whole model in each form against the float model over all samples; without forms the nine of 8 bit, 4 bit
-    and binary.
+    and binary. Forms with quantized weights are measured again after each of the `repairs`.
 
     Tensors are chosen as a sweep chooses them; those whose name has a match of `keep` stay float, and with `keep_ends`
     those of the first and the last layer. Ranges of activations come from the same samples. `batch` is how many samples
     go through the model at once and changes no figure beyond rounding; `seed` draws the samples of the intervals.
+    `save` writes the one form, after its repair if there is one: see `save_form`. `load` measures the form that such a
+    file holds, and no other: ranges and what stays float are those of the file.
 
-    Setting `cancel` ends the work after the run at hand; the table then has `complete` false. Raises ValueError for a
-    form that can not be read, a filter that leaves no tensor, and a model that does not run on the samples or whose
-    outputs are not finite.
+    Setting `cancel` ends the work after the run at hand; the table then has `complete` false, and nothing is saved.
+    Raises ValueError for a form or repair that is none, a filter that leaves no tensor, and a model that does not run
+    on the samples or whose outputs are not finite.
     """
-    plan = [form if isinstance(form, Form) else Form.parse(form) for form in forms] or cross_forms(WIDTHS)
+    plan = _plan(forms, repairs, save, load)
     selection = select_tensors(model.tensors, Filter(exclude=keep), notes=model.notes)
     layers = choose_quantized(model, calibration, selection, keep_ends=keep_ends)
-    schemes = list(dict.fromkeys(form.activations for form in plan if form.activations is not None))
-    grids = calibrate_inputs(model, calibration, layers, schemes) if schemes else None
-    maker = FormMaker(model, layers, grids)
-    candidates = [maker.make(form) for form in plan]
     chunk = batch or choose_chunk(model, calibration)
-    clock = Clock(sum(1 for _ in calibration.batches(chunk)) * len(candidates), on_progress, cancel)
-    names = list(dict.fromkeys(layer.name for layer in layers))
-    comparison = compare_forms(model, calibration, candidates, names, chunk=chunk, clock=clock)
-    weights = draw_weights(comparison.samples, seed=seed) if comparison.samples > 1 else None
-    rows = tabulate(
-        comparison, weights, float_bytes=_count_bytes(model), is_labelled=calibration.loss == "cross-entropy"
-    )
+    clock = _start_clock(calibration, plan, repairs, chunk, on_progress, cancel)
+    work = Work(model, calibration, layers, chunk, clock, seed)
+    rows = work.measure(plan, repairs, save) if load is None else work.measure_saved(load)
     return Table.from_rows(
         FormRow,
         rows,
-        source=SourceIdentity(model.name, model.size_bytes, lambda: model.digest),
-        settings=_describe(plan, calibration, keep=keep, keep_ends=keep_ends, seed=seed),
-        complete=comparison.complete,
+        source=model.identity,
+        settings=_describe(
+            [row.form for row in rows if not row.repair] if load else list(map(str, plan)),
+            calibration,
+            repairs=list(repairs),
+            keep=keep,
+            keep_ends=keep_ends,
+            loaded=load.name if load else None,
+            seed=seed,
+        ),
+        complete=work.complete,
         coverage=[*selection.to_coverage(), *map(_note, calibration.notes)],
     )
+
+
+def _plan(forms: Sequence[Form | str], repairs: Sequence[str], save: Path | None, load: Path | None) -> list[Form]:
+    """The forms that are measured; ValueError for what does not go together."""
+    if load is not None:
+        if forms or repairs or save:
+            raise ValueError(f"{load}: a saved form is measured by itself; leave other forms, repairs and --save out")
+        return []
+    plan = [form if isinstance(form, Form) else Form.parse(form) for form in forms] or cross_forms(WIDTHS)
+    for name in repairs:
+        find_repair(name)
+    if save is not None and (len(plan) > 1 or len(repairs) > 1):
+        raise ValueError(f"{save}: a file holds one form; name it, such as --form W8A8, with one repair at most")
+    return plan
+
+
+def _start_clock(
+    calibration: Calibration,
+    plan: Sequence[Form],
+    repairs: Sequence[str],
+    chunk: int,
+    on_progress: Callable[[SensitivityProgress], None] | None,
+    cancel: threading.Event | None,
+) -> Clock:
+    chunks = sum(1 for _ in calibration.batches(chunk))
+    repaired = sum(form.weights is not None for form in plan) * len(repairs)
+    return Clock(chunks * max(len(plan), 1) + (chunks + 1) * repaired, on_progress, cancel)
 
 
 def choose_quantized(
@@ -93,21 +122,8 @@ def choose_quantized(
     return layers
 
 
-def _count_bytes(model: Runnable) -> int:
-    return sum(info.size_bytes for info in model.tensors)
-
-
-def _describe(
-    plan: Sequence[Form], calibration: Calibration, *, keep: str | None, keep_ends: bool, seed: int
-) -> dict[str, Any]:
-    return {
-        "forms": [str(form) for form in plan],
-        "keep": keep,
-        "keep_ends": keep_ends,
-        "calibration": calibration.name,
-        "samples": len(calibration),
-        "seed": seed,
-    }
+def _describe(forms: Sequence[str], calibration: Calibration, **asked: Any) -> dict[str, Any]:
+    return {"forms": list(forms), **asked, "calibration": calibration.name, "samples": len(calibration)}
 
 
 def _note(text: str) -> dict[str, Any]:

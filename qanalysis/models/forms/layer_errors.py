@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from qanalysis.models.running.runnable import Receive
+
 
 class FloatOutputs:
     """What the layers of the float model return for one batch, call by call, with their energies."""
@@ -20,8 +22,11 @@ class FloatOutputs:
         """The next output of a layer."""
         self._calls.setdefault(layer, []).append((values.clone(), _energy(values)))
 
-    def compare(self, errors: LayerErrors) -> Callable[[str, Tensor], None]:
-        """What adds the outputs of a changed run to `errors`; outputs of another shape or call count are left out."""
+    def compare(self, errors: LayerErrors, rescale: Callable[[str, Tensor], Tensor]) -> Receive:
+        """What adds the outputs of a changed run to `errors`; outputs of another shape or call count are left out.
+
+        `rescale` brings a layer's output to the scale that it has in the float model.
+        """
         seen = Counter[str]()
 
         def receive(layer: str, values: Tensor) -> None:
@@ -30,7 +35,7 @@ class FloatOutputs:
             seen[layer] += 1
             if place < len(calls) and calls[place][0].shape == values.shape:
                 own, energy = calls[place]
-                errors.add(layer, energy, _energy(values - own))
+                errors.add(layer, energy, _energy(rescale(layer, values) - own))
 
         return receive
 

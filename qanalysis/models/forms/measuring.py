@@ -4,14 +4,19 @@ samples, then every form on the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+import torch
+from torch import Tensor
+
+from qanalysis.models.activations.features import find_feature_axis
 from qanalysis.models.calibration.samples import Batch, Calibration
 from qanalysis.models.forms.candidates import Candidate
 from qanalysis.models.forms.layer_errors import FloatOutputs, LayerErrors
 from qanalysis.models.forms.row import Status
-from qanalysis.models.running.runnable import Recording, Runnable
+from qanalysis.models.running.runnable import Layer, Recording, Runnable
 from qanalysis.models.sensitivity.damage import DamageSums, Reference
 from qanalysis.models.sensitivity.gathering import Clock, refer
 
@@ -50,7 +55,7 @@ def compare_forms(
     model: Runnable,
     calibration: Calibration,
     candidates: Sequence[Candidate],
-    layers: Sequence[str],
+    layers: Sequence[Layer],
     *,
     chunk: int,
     clock: Clock,
@@ -64,15 +69,16 @@ def compare_forms(
     for one in found.measured:
         if one.candidate.refusal:
             one.status, one.reason = "unsupported", one.candidate.refusal
+    watched = {layer.name: layer for layer in reversed(layers)}
     for batch in calibration.batches(chunk):
         seen = FloatOutputs()
-        outputs = model.watch(batch, layers, seen.receive, side="output")
+        outputs = model.watch(batch, list(watched), seen.receive, side="output")
         reference = refer(Recording(batch, outputs), calibration)
         for place, one in enumerate(found.measured):
             if clock.is_cancelled:
                 return _end_early(found, place, batch, reference)
             if one.status == "ok":
-                _run(model, reference, one, layers, seen)
+                _run(model, reference, one, watched, seen)
             clock.step(_name(one.candidate))
         _count(found, batch, reference)
     return found
@@ -97,16 +103,16 @@ def _end_early(found: Comparison, done: int, batch: Batch, reference: Reference)
     return found
 
 
-def _run(model: Runnable, reference: Reference, one: Measured, layers: Sequence[str], seen: FloatOutputs) -> None:
+def _run(model: Runnable, reference: Reference, one: Measured, layers: Mapping[str, Layer], seen: FloatOutputs) -> None:
     """Add one chunk of samples to a candidate."""
-    batch = reference.batch
+    batch, receive = reference.batch, seen.compare(one.errors, partial(_rescale, model, layers, one.candidate))
     try:
         change = one.candidate.make()
     except ValueError as error:
         one.status, one.reason = "unsupported", str(error)
         return
     try:
-        outputs = model.watch(batch, layers, seen.compare(one.errors), side="output", change=change)
+        outputs = model.watch(batch, list(layers), receive, side="output", change=change)
         sums, _positions = reference.compare(outputs)
     except (ValueError, MemoryError) as error:
         one.status, one.reason = "failed", str(error)
@@ -115,6 +121,16 @@ def _run(model: Runnable, reference: Reference, one: Measured, layers: Sequence[
     if sums.bad.any():
         first = batch.first + int((sums.bad > 0).argmax())
         one.status, one.reason = "non-finite", f"sample {first} has outputs that are not finite"
+
+
+def _rescale(model: Runnable, layers: Mapping[str, Layer], candidate: Candidate, layer: str, values: Tensor) -> Tensor:
+    """A layer's output at the scale of the float model, where a repair gave its channels another one."""
+    scales = candidate.output_scales.get(layer)
+    if scales is None:
+        return values
+    axis = find_feature_axis(model, layers[layer], tuple(values.shape))
+    shape = [-1 if place == axis else 1 for place in range(values.ndim)]
+    return values if len(scales) != values.shape[axis] else values / torch.from_numpy(scales).reshape(shape)
 
 
 def _name(candidate: Candidate) -> str:

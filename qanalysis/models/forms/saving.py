@@ -33,10 +33,9 @@ def save_form(path: Path, model: Runnable, candidate: Candidate) -> None:
     fails; a file that was there stays then.
     """
     form = candidate.form
-    if candidate.refusal:
-        raise ValueError(f"{form} can not be saved: {candidate.refusal}")
-    if form.weights is not None and refuse_scheme(form.weights):
-        raise ValueError(f"{form} can not be saved: {refuse_scheme(form.weights)}")
+    why = candidate.refusal or candidate.unsavable or (refuse_scheme(form.weights) if form.weights is not None else "")
+    if why:
+        raise ValueError(f"{form} can not be saved: {why}")
     note = {
         "form": form.name,
         "weight_scheme": str(form.weights or ""),
@@ -77,12 +76,10 @@ def _read_stored(model: Runnable, info: TensorInfo, changed: Floats | None) -> N
     return np.asarray(model.read(info) if changed is None else changed).astype(kind).reshape(info.shape)
 
 
-def check_place(path: Path, inputs: Mapping[str, str | None]) -> None:
-    """ValueError where a file would be written over one of the inputs, by what each is called."""
+def check_place(path: Path, inputs: Mapping[str, object]) -> None:
+    """ValueError where a file would be written over one of the inputs, by what each is called; None is no input."""
     target = path.resolve()
-    for name, text in inputs.items():
-        if text is None:
-            continue
-        source = Path(text).resolve()
-        if source == target or (source.is_dir() and target.is_relative_to(source) and target.exists()):
+    for name, given in inputs.items():
+        source = Path(str(given)).resolve() if given is not None else None
+        if source is not None and (source == target or (target.exists() and target.is_relative_to(source))):
             raise ValueError(f"--save {path} is {name} itself or a part of it; choose another file")

@@ -5,37 +5,41 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from qanalysis.arrays import Doubles
+from qanalysis.models.calibration.samples import Loss
 from qanalysis.models.forms.measuring import Comparison, Measured
 from qanalysis.models.forms.row import FormRow
-from qanalysis.models.sensitivity.intervals import find_interval
+from qanalysis.models.sensitivity.figures import estimate_sums, name_figures
+from qanalysis.models.sensitivity.intervals import Resampling
 
-#: Columns with intervals, and the figure of the sums that each is.
-FIGURES = {
-    "output_sqnr_db": "output_sqnr_db",
-    "output_relative_l2": "output_relative_l2",
-    "loss": "mean_loss",
-    "loss_delta": "loss_delta",
-    "accuracy": "accuracy",
-}
+#: Those of the output figures that a form is told with.
+FIGURES = ("output_sqnr_db", "output_relative_l2", "loss", "loss_delta", "accuracy")
 
 
-def tabulate(comparison: Comparison, weights: Doubles | None, *, float_bytes: int, is_labelled: bool) -> list[FormRow]:
-    """One row per candidate; `weights` are the draws of the bootstrap, None for no intervals. `is_labelled` tells that
-    the targets are labels, so that there is an accuracy.
+def tabulate(
+    comparison: Comparison, resampling: Resampling | None, *, float_bytes: int, loss: Loss | None
+) -> list[FormRow]:
+    """One row per candidate; `resampling` are the draws of the bootstrap, None for no intervals. `loss` tells what the
+    targets are: there is an accuracy of labels alone.
     """
-    accuracy = comparison.float_right / comparison.float_targets if comparison.float_targets and is_labelled else None
-    return [_make_row(one, comparison, weights, float_bytes, accuracy) for one in comparison.measured]
+    is_labelled = bool(comparison.float_targets) and loss == "cross-entropy"
+    accuracy = comparison.float_right / comparison.float_targets if is_labelled else None
+    return [_make_row(one, comparison, resampling, float_bytes, accuracy, loss) for one in comparison.measured]
 
 
 def _make_row(
-    one: Measured, comparison: Comparison, weights: Doubles | None, float_bytes: int, float_accuracy: float | None
+    one: Measured,
+    comparison: Comparison,
+    resampling: Resampling | None,
+    float_bytes: int,
+    float_accuracy: float | None,
+    loss: Loss | None,
 ) -> FormRow:
     candidate = one.candidate
     form = candidate.form
     cells: dict[str, Any] = {}
     if one.status == "ok" and one.parts:
-        cells = _find_figures(one, weights, is_labelled=float_accuracy is not None) | _tell_layers(one)
+        found = estimate_sums(one.sums, resampling, loss=loss)
+        cells = name_figures({column: found[column] for column in FIGURES if column in found}) | _tell_layers(one)
     return FormRow(
         form=form.name,
         target=form.target,
@@ -52,20 +56,6 @@ def _make_row(
         reason=one.reason or "; ".join(candidate.notes),
         **cells,
     )
-
-
-def _find_figures(one: Measured, weights: Doubles | None, *, is_labelled: bool) -> dict[str, Any]:
-    sums, cells = one.sums, dict[str, Any]()
-    pooled, drawn = sums.pool(), sums.draw(weights) if weights is not None else None
-    for column, figure in FIGURES.items():
-        value = float(getattr(pooled, figure))
-        if math.isnan(value) or (column == "accuracy" and not is_labelled):
-            continue
-        cells[column] = value
-        if drawn is not None:
-            low, high = find_interval(getattr(drawn, figure))
-            cells |= {} if math.isnan(low) else {f"{column}_low": low, f"{column}_high": high}
-    return cells
 
 
 def _tell_layers(one: Measured) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from qanalysis.checkpoints.imatrix import Imatrix
 from qanalysis.models.calibration.samples import Calibration
+from qanalysis.models.measures.by_gradients import SAMPLES, measure_by_gradients
 from qanalysis.models.measures.by_inputs import Quantize, measure_by_inputs
 from qanalysis.models.measures.findings import COLUMNS, ClosedMeasures, Column, Findings
 from qanalysis.models.running.runnable import Layer, Runnable
@@ -25,14 +26,16 @@ def measure_closed(
     columns: Sequence[Column] = COLUMNS,
     imatrix: Imatrix | None = None,
     batch: int = 64,
+    samples: int = SAMPLES,
     seed: int = 0,
     cancel: threading.Event | None = None,
 ) -> ClosedMeasures:
     """Each column for each layer's tensor and each scheme that fits it, over all samples.
 
     `quantized` gives a tensor's values under a scheme, in its shape. `batch` is how many samples go through the model
-    at once and changes no figure beyond rounding. Setting `cancel` ends the work early; what is whole by then is kept.
-    Raises ValueError where the model does not run on the samples.
+    at once and changes no figure beyond rounding; derivatives are taken of `samples` samples, drawn with `seed`.
+    Setting `cancel` ends the work early; what is whole by then is kept. Raises ValueError where the model does not run
+    on the samples.
     """
     findings = Findings(seed)
     by_inputs = [column for column in columns if column in {"layer_output_error", "imatrix_mse"}]
@@ -47,6 +50,19 @@ def measure_closed(
             columns=by_inputs,
             imatrix=imatrix,
             batch=batch,
+            cancel=cancel,
+        )
+    by_gradients = [column for column in columns if column in {"fisher", "hawq"}]
+    if by_gradients and findings.complete:
+        measure_by_gradients(
+            model,
+            calibration,
+            layers,
+            schemes,
+            findings,
+            quantized=quantized,
+            columns=by_gradients,
+            samples=samples,
             cancel=cancel,
         )
     return findings.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
 
 Column = Literal["layer_output_error", "imatrix_mse", "fisher", "hawq"]
 COLUMNS: tuple[Column, ...] = get_args(Column)
@@ -14,14 +14,21 @@ COLUMNS: tuple[Column, ...] = get_args(Column)
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The trace of the Hessian's block of one tensor by Hutchinson's estimate: its mean over `vectors` random vectors,
-    the standard error of that mean (NaN for one vector), and how many elements the tensor has.
+    """The trace of one tensor's block of the Hessian of the mean loss, and its standard error over samples and signs
+    (NaN for a single sample), estimated with `vectors` vectors of random signs over the outputs.
+
+    `rest` is what the Gauss-Newton part leaves out, measured with `rest_vectors` vectors over the tensor, with its
+    standard error; `has_rest` tells that it differs from 0 at 95 % and is part of the trace. `numel` counts elements.
     """
 
     trace: float
     standard_error: float
     vectors: int
     numel: int
+    rest: float = 0.0
+    rest_error: float = math.nan
+    rest_vectors: int = 0
+    has_rest: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +44,14 @@ class ClosedMeasures:
     assumptions: tuple[str, ...] = ()
     traces: Mapping[str, Trace] = field(default_factory=dict)
     complete: bool = True
+
+    def describe(self) -> dict[str, Any]:
+        """As a document holds it: notes by tensor and column, assumptions, traces by tensor."""
+        return {
+            "notes": {tensor: dict(notes) for tensor, notes in self.notes.items()},
+            "assumptions": list(self.assumptions),
+            "traces": {tensor: asdict(trace) for tensor, trace in self.traces.items()},
+        }
 
 
 class Findings:

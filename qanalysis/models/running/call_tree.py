@@ -8,9 +8,11 @@ model's own code does between the calls.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -56,6 +58,7 @@ class CallTree:
         self.root = Node(model, 0)
         self.moment, self._open = 0, [self.root]
         self.held_bytes = 0
+        self._kept = list[tuple[Node, Sequence[Tensor]]]()
 
     def enter(self, part: nn.Module) -> Node:
         """A part is called."""
@@ -76,7 +79,13 @@ class CallTree:
         if tensors is None:
             return
         node.value, node.is_kept, node.versions = value, True, _read_versions(tensors)
+        self._kept.append((node, tensors))
         self.held_bytes += sum(one.numel() * one.element_size() for one in tensors)
+
+    @cached_property
+    def parts(self) -> Sequence[nn.Module]:
+        """All parts that were called, each once; asked for when the run is over."""
+        return list(dict.fromkeys(node.part for node in self.root.walk() if node is not self.root))
 
     @property
     def outline(self) -> list[tuple[int, int, int]]:
@@ -85,9 +94,11 @@ class CallTree:
 
     def forget_overwritten(self) -> None:
         """Drop values that were changed in place after they had been returned."""
-        for node in self.root.walk():
-            if node.is_kept and _read_versions(_list_tensors(node.value) or ()) != node.versions:
-                node.value, node.is_kept = None, False
+        spoiled = [node for node, tensors in self._kept if _read_versions(tensors) != node.versions]
+        for node in spoiled:
+            node.value, node.is_kept = None, False
+        if spoiled:
+            self._kept = [(node, tensors) for node, tensors in self._kept if node.is_kept]
 
 
 def _read_versions(tensors: Sequence[Tensor]) -> tuple[int, ...]:
@@ -103,25 +114,28 @@ def _list_tensors(value: Any) -> list[Tensor] | None:
 
 
 @contextmanager
-def wrapped(model: nn.Module, wrap: Callable[[nn.Module, Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
+def wrapped(
+    parts: Iterable[nn.Module], wrap: Callable[[nn.Module, Callable[..., Any]], Callable[..., Any]]
+) -> Iterator[None]:
     """Every part's own `forward` goes through `wrap(part, forward)`; afterwards all are as before."""
-    changed = list[tuple[nn.Module, bool, Any]]()
+    changed = list[tuple[dict[str, Any], Any]]()
     try:
-        for part in model.modules():
-            if part is not model and not isinstance(part, ScriptModule):
-                changed.append((part, "forward" in vars(part), part.forward))
-                part.forward = wrap(part, part.forward)
+        for part in parts:
+            # Past the checks of a module's own assignment, which take longer than a small layer.
+            own = vars(part)
+            changed.append((own, own.get("forward")))
+            own["forward"] = wrap(part, part.forward)
         yield
     finally:
-        for part, is_own, forward in changed:
-            if is_own:
-                part.forward = forward
+        for own, forward in changed:
+            if forward is None:
+                own.pop("forward", None)
             else:
-                del part.forward
+                own["forward"] = forward
 
 
 @contextmanager
-def recording(model: nn.Module, wanted: set[int], keep_bytes: int) -> Iterator[CallTree]:
+def recording(model: nn.Module, wanted: AbstractSet[int], keep_bytes: int) -> Iterator[CallTree]:
     """Grows the tree of a run, and keeps what the nodes return whose number, in the order of beginning, is wanted."""
     tree, count = CallTree(model), 0
 
@@ -140,13 +154,14 @@ def recording(model: nn.Module, wanted: set[int], keep_bytes: int) -> Iterator[C
 
         return call
 
-    with wrapped(model, wrap):
+    parts = (part for part in model.modules() if part is not model and not isinstance(part, ScriptModule))
+    with wrapped(list(parts), wrap):
         yield tree
     tree.forget_overwritten()
 
 
 @contextmanager
-def replaying(model: nn.Module, tree: CallTree, first_change: int) -> Iterator[None]:
+def replaying(tree: CallTree, first_change: int) -> Iterator[None]:
     """Calls whose nodes had ended at the moment of the first change return what they returned."""
     # Where the run is: nodes that are open, and how many of the calls below each were already made.
     open_nodes, done = [tree.root], [0]
@@ -172,7 +187,7 @@ def replaying(model: nn.Module, tree: CallTree, first_change: int) -> Iterator[N
 
         return call
 
-    with wrapped(model, wrap):
+    with wrapped(tree.parts, wrap):
         yield
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from qanalysis.models.model import load_model
 from qanalysis.models.running.runnable import Runnable
 from qanalysis.models.running.torch_model import TorchModel
+from qanalysis.models.running.weights import load_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,23 @@ def open_model(text: str, *, weights: str | None = None, trust_code: bool = Fals
 
 def _open_module(request: ModelRequest) -> Runnable:
     """A sample, or what a factory of the user's returns."""
-    return TorchModel(load_model(request.text), request.text)
+    module = load_model(request.text)
+    if request.weights is None:
+        return TorchModel(module, request.text)
+    source = load_weights(module, request.weights, model=request.text)
+    return TorchModel(module, request.text, source=source)
+
+
+def _is_folder(request: ModelRequest) -> bool:
+    with suppress(OSError, ValueError):  # of a name that no file can have
+        return Path(request.text).is_dir()
+    return False
+
+
+def _open_folder(request: ModelRequest) -> Runnable:
+    from qanalysis.models.running.hugging_face import open_folder
+
+    return open_folder(Path(request.text), request.text, weights=request.weights)
 
 
 def _open_onnx(request: ModelRequest) -> Runnable:
@@ -50,6 +69,7 @@ def _open_onnx(request: ModelRequest) -> Runnable:
 
 
 KINDS: tuple[ModelKind, ...] = (
+    ModelKind("Hugging Face folder", _is_folder, _open_folder),
     ModelKind("onnx", lambda request: request.text.lower().endswith(".onnx"), _open_onnx),
     ModelKind("module", lambda _request: True, _open_module),
 )

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.source import TensorInfo, TensorSource
-from qanalysis.models.calibration.samples import Batch
+from qanalysis.models.calibration.samples import Batch, Calibration
+from qanalysis.models.running.model_folder import ModelFolder
+from qanalysis.results.identity import SourceIdentity
 
 #: What becomes of a layer's input on its way in.
 Turn = Callable[[Tensor], Tensor]
@@ -62,8 +64,23 @@ class Recording:
 class Runnable(TensorSource):
     """A model with its weights. As a source it yields all its tensors, with roles and views; close it when done.
 
+    `folder` is where its tokenizer and its settings lie, `brought` the data that came with it, `input_names` what its
+    inputs are called, empty where it does not say.
+
     Not safe to run from several threads at once: a run may change weights in place.
     """
+
+    folder: ModelFolder | None = None
+    brought: Calibration | None = None
+
+    @property
+    def input_names(self) -> Sequence[str]:
+        return ()
+
+    @property
+    def identity(self) -> SourceIdentity:
+        """Which input results come from: the file that the values came from, else the model as it is."""
+        return SourceIdentity(self.name, self.size_bytes, lambda: self.digest)
 
     @property
     @abstractmethod

@@ -19,6 +19,7 @@ from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 _NORMS = ("BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm", "RMSNorm", "LocalResponseNorm")
 #: Modules of transformers that multiply with a weight (in, out).
 _TURNED = ("Conv1D",)
+_NOTHING = Evidence()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +35,11 @@ class Owned:
     attribute: str
 
 
-def list_tensors(model: nn.Module) -> list[Owned]:
-    """Every parameter and buffer of the state dict once, in its order; other names of the same memory are aliases."""
+def list_tensors(model: nn.Module, evidence: Evidence = _NOTHING) -> list[Owned]:
+    """Every parameter and buffer of the state dict once, in its order; other names of the same memory are aliases.
+
+    `evidence` tells more of what roles and views go by, such as a model's config.json.
+    """
     found = dict[tuple[int, tuple[int, ...], torch.dtype], Owned]()
     for path, module, attribute, value in _walk(model):
         name = f"{path}.{attribute}".strip(".")
@@ -45,7 +49,7 @@ def list_tensors(model: nn.Module) -> list[Owned]:
             found[key] = replace(first, info=replace(first.info, aliases=(*first.info.aliases, name)))
         else:
             found[key] = Owned(_describe(name, value), value, module, path, attribute)
-    return _assign(list(found.values()))
+    return _assign(list(found.values()), evidence)
 
 
 def _walk(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
@@ -63,9 +67,9 @@ def _describe(name: str, value: Tensor) -> TensorInfo:
     return TensorInfo(name, tuple(value.shape), word, value.nbytes, decodes=value.is_floating_point())
 
 
-def _assign(owned: list[Owned]) -> list[Owned]:
+def _assign(owned: list[Owned], evidence: Evidence) -> list[Owned]:
     """Roles and views: by the module's type, else by names and shapes."""
-    by_name = assign_views(assign_roles([one.info for one in owned], Evidence()), Evidence())
+    by_name = assign_views(assign_roles([one.info for one in owned], evidence), evidence)
     return [replace(one, info=_settle(one, named)) for one, named in zip(owned, by_name, strict=True)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from inspect import signature
 from typing import Any
@@ -13,23 +14,40 @@ import torch
 from torch import Tensor, nn
 
 from qanalysis.arrays import Floats
+from qanalysis.checkpoints.entries import Evidence
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.models.calibration.samples import FIRST_INPUT, Batch
 from qanalysis.models.factory import describe_error
 from qanalysis.models.running.call_tree import CallTree, FirstUses, noting, recording, replaying
+from qanalysis.models.running.model_folder import ModelFolder
 from qanalysis.models.running.runnable import NO_CHANGE, Change, Layer, Receive, Recording, Runnable, Side, Turn
 from qanalysis.models.running.tensors import Owned, list_names, list_tensors
+from qanalysis.results.identity import SourceIdentity
 
+#: So many samples show the order of the layers.
+_LOOKED_AT = 16
 #: Words under which a model returns its main output beside others.
 _MAIN_OUTPUTS = ("logits", "last_hidden_state", "prediction_logits", "pooler_output")
 
 
-class TorchRecording(Recording):
-    """Outputs and the calls behind them; `is_like_first` where the run took the way by which changes were located."""
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The way that a run takes: when each tensor is first used, when each part first runs, which outputs are worth
+    keeping, and the outline by which a run that took the same way is known.
+    """
 
-    def __init__(self, batch: Batch, outputs: Tensor, tree: CallTree, *, is_like_first: bool) -> None:
+    uses: Mapping[str, int]
+    enters: Mapping[str, int]
+    wanted: frozenset[int]
+    outline: Sequence[tuple[int, int, int]]
+
+
+class TorchRecording(Recording):
+    """Outputs, the calls behind them, and the course of the run; None where it took another than was found out."""
+
+    def __init__(self, batch: Batch, outputs: Tensor, tree: CallTree, course: Course | None) -> None:
         super().__init__(batch, outputs)
-        self.tree, self.is_like_first = tree, is_like_first
+        self.tree, self.course = tree, course
 
 
 class TorchModel(Runnable):
@@ -37,17 +55,25 @@ class TorchModel(Runnable):
     several outputs the logits, the last hidden state or the first tensor is taken.
     """
 
-    def __init__(self, module: nn.Module, name: str, *, digest: str | None = None) -> None:
-        self.module, self.name = module.eval(), name
+    def __init__(
+        self,
+        module: nn.Module,
+        name: str,
+        *,
+        source: SourceIdentity | None = None,
+        folder: ModelFolder | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """`source` is the file that the values came from, None where there is none; `folder` has the tokenizer."""
+        self.module, self.name, self.folder, self.notes = module.eval(), name, folder, tuple(notes)
         self.memory_note = "Held in memory once, as the model's own tensors."
-        self._owned = {one.info.name: one for one in list_tensors(module)}
+        evidence = Evidence(config=folder.config if folder else {})
+        self._owned = {one.info.name: one for one in list_tensors(module, evidence)}
         self._names = list_names({name: one.info for name, one in self._owned.items()})
-        self.size_bytes = sum(one.value.nbytes for one in self._owned.values())
-        self._digest = digest
-        self._uses: dict[str, int] = {}
-        self._enters: dict[str, int] = {}
-        self._outline: list[tuple[int, int, int]] = []
-        self._wanted: set[int] = set()
+        self.size_bytes = source.size if source else sum(one.value.nbytes for one in self._owned.values())
+        self._source = source
+        self._course: Course | None = None
+        self._used: set[str] | None = None
 
     @property
     def tensors(self) -> tuple[TensorInfo, ...]:
@@ -71,7 +97,16 @@ class TorchModel(Runnable):
 
     @cached_property
     def digest(self) -> str:
-        return self._digest or f"sha256:{self._hash_content().hexdigest()}"
+        """That of the file that the values came from, else of the values."""
+        return (self._source and self._source.digest) or f"sha256:{self._hash_content().hexdigest()}"
+
+    @property
+    def identity(self) -> SourceIdentity:
+        return self._source or super().identity
+
+    @cached_property
+    def input_names(self) -> Sequence[str]:
+        return list_input_names(self.module)
 
     @cached_property
     def layers(self) -> Sequence[Layer]:
@@ -82,34 +117,40 @@ class TorchModel(Runnable):
 
     def order(self, batch: Batch) -> Sequence[Layer]:
         """The layers in the order in which a run on this batch first uses them; those that it does not use last."""
-        self._locate(batch)
-        last = len(self._outline) * 2 + 2
-        return sorted(self.layers, key=lambda layer: self._uses.get(layer.tensor.name, last))
+        course = self._course = self._find_course(batch.cut(0, _LOOKED_AT))
+        last = 2 * len(course.outline) + 2
+        return sorted(self.layers, key=lambda layer: course.uses.get(layer.tensor.name, last))
 
     def is_used(self, layer: Layer) -> bool:
-        """Whether a run uses the layer's tensor at all; true before `order` was asked."""
-        return not self._uses or layer.tensor.name in self._uses
+        return self._used is None or layer.tensor.name in self._used
 
     def weigh(self, batch: Batch) -> int:
         found = self.record(batch.cut(0, 1), keep_bytes=1 << 62)
         return found.tree.held_bytes + found.outputs.nbytes
 
     def record(self, batch: Batch, *, keep_bytes: int = 0) -> TorchRecording:
-        if keep_bytes:
-            self._locate(batch)
-        with recording(self.module, self._wanted if keep_bytes else set(), keep_bytes) as tree:
+        if not keep_bytes:
+            return self._record(batch, None, 0)
+        self._course = self._course or self._find_course(batch)
+        found = self._record(batch, self._course, keep_bytes)
+        if found.course is None:  # as where other experts are called
+            self._course = self._find_course(batch)
+            found = self._record(batch, self._course, keep_bytes)
+        return found
+
+    def _record(self, batch: Batch, course: Course | None, keep_bytes: int) -> TorchRecording:
+        with recording(self.module, course.wanted if course else frozenset(), keep_bytes) as tree:
             outputs = self._run(batch)
-        return TorchRecording(batch, outputs, tree, is_like_first=tree.outline == self._outline)
+        return TorchRecording(batch, outputs, tree, course if course and tree.outline == course.outline else None)
 
     def rerun(self, recording: Recording, change: Change) -> Tensor:
         with self.changed(change), ExitStack() as stack:
-            if isinstance(recording, TorchRecording) and recording.is_like_first:
-                moments = [self._uses[self._names[name]] for name in change.weights if self._names[name] in self._uses]
-                entered = map(self._find_path, change.inputs)
-                moments += [self._enters[path] for path in entered if path in self._enters]
-                # what is never used changes nothing: everything may come from the recording
-                first = min(moments, default=recording.tree.moment)
-                stack.enter_context(replaying(self.module, recording.tree, first))
+            course = recording.course if isinstance(recording, TorchRecording) else None
+            if course is not None and isinstance(recording, TorchRecording):
+                # What was not seen in use may be used where data decide, so that nothing is taken for granted.
+                moments = [course.uses.get(self._names[name], 0) for name in change.weights]
+                moments += [course.enters.get(path, 0) for path in change.inputs]
+                stack.enter_context(replaying(recording.tree, min(moments, default=0)))
                 stack.callback(recording.tree.forget_overwritten)
             return self._run(recording.batch)
 
@@ -151,23 +192,22 @@ class TorchModel(Runnable):
         owned = self._owned.get(layer)
         return layer if owned is None else owned.path
 
-    def _locate(self, batch: Batch) -> None:
-        """Find out, on one sample and once, when each tensor is first used and which outputs are worth keeping."""
-        if self._outline:
-            return
+    def _find_course(self, batch: Batch) -> Course:
         owned = list(self._owned.values())
-        with recording(self.module, set(), 0) as tree:
+        with recording(self.module, frozenset(), 0) as tree:
             uses = FirstUses(tree, [one.value for one in owned])
             with noting(uses):
-                self._run(batch.cut(0, 1))
-        self._uses = {owned[place].info.name: moment for place, moment in uses.moments.items()}
+                self._run(batch)
+        found = {owned[place].info.name: moment for place, moment in uses.moments.items()}
         paths = {id(part): path for path, part in self.module.named_modules()}
-        for node in tree.root.walk():
-            self._enters.setdefault(paths.get(id(node.part), ""), node.began)
-        numbers = {id(node): number for number, node in enumerate(tree.root.walk())}
-        moments = {*self._uses.values(), *self._enters.values()}
-        self._wanted = {numbers[id(node)] for moment in moments for node in tree.root.find_finished(moment)}
-        self._outline = tree.outline
+        numbers, enters = dict[int, int](), dict[str, int]()
+        for number, node in enumerate(tree.root.walk()):
+            numbers[id(node)] = number
+            enters.setdefault(paths.get(id(node.part), ""), node.began)
+        moments = {*found.values(), *enters.values()}
+        wanted = {numbers[id(node)] for moment in moments for node in tree.root.find_finished(moment)}
+        self._used = {*found, *(self._used or ())}
+        return Course(found, enters, frozenset(wanted), tree.outline)
 
     def _run(self, batch: Batch) -> Tensor:
         with torch.no_grad(), _plain_attention():
@@ -194,7 +234,7 @@ def run_module(module: nn.Module, batch: Batch) -> Tensor:
     inputs = {name: values for name, values in batch.inputs.items() if name != FIRST_INPUT}
     placed = (batch.inputs[FIRST_INPUT],) if FIRST_INPUT in batch.inputs else ()
     shapes = ", ".join(f"{name} {_describe(values)}" for name, values in batch.inputs.items())
-    options = {"use_cache": False} if _takes(module, "use_cache") else {}
+    options = {"use_cache": False} if "use_cache" in list_input_names(module) else {}
     try:
         outputs = find_main_output(module(*placed, **inputs, **options))
     except MemoryError:
@@ -224,11 +264,13 @@ def _is_real(value: Tensor | None) -> bool:
     return value is not None
 
 
-def _takes(module: nn.Module, name: str) -> bool:
+def list_input_names(module: nn.Module) -> tuple[str, ...]:
+    """What the module's `forward` takes by name; empty where its signature does not say."""
     try:
-        return name in signature(module.forward).parameters
+        found = signature(module.forward).parameters.values()
     except (TypeError, ValueError):
-        return False
+        return ()
+    return tuple(one.name for one in found if one.kind in {one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY})
 
 
 def _is_linear(one: Owned) -> bool:

@@ -200,8 +200,10 @@ class Reference:
         kept = torch.where(marks, each, torch.zeros_like(each))
         return kept.sum(1).numpy(), marks.sum(1).double().numpy(), each[marks].float().numpy()
 
-    def judge(self, q: Tensor, log_q: Tensor | None) -> tuple[Doubles, Doubles, Doubles]:
-        """The summed loss of each sample, how many labels are right, how many targets there are; `q` in float64."""
+    def judge(self, q: Tensor, log_q: Tensor | None = None) -> tuple[Doubles, Doubles, Doubles]:
+        """The summed loss of each sample, how many labels are right, how many targets there are; `q` in float64,
+        `log_q` its logarithms of probabilities where they are known already.
+        """
         count, targets = len(q), self.batch.targets
         if self.loss is None or targets is None:
             return np.zeros(count), np.zeros(count), np.zeros(count)

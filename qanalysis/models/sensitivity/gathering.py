@@ -59,12 +59,15 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measurement:
-    """All cells, over `samples` samples; `complete` is false where it was cancelled before the last one."""
+    """All cells, over `samples` samples; `complete` is false where it was cancelled before the last one. `floats` are
+    the sums of the float model itself.
+    """
 
     gathered: Sequence[Gathered]
     samples: int
     tokens: int
     complete: bool
+    floats: DamageSums | None = None
 
 
 class Clock:
@@ -115,7 +118,7 @@ def gather(
     Raises ValueError where the float model does not run or its outputs are not finite. A cell that fails says why.
     """
     gathered = [Gathered(cell) for cell in cells]
-    samples = tokens = 0
+    samples, tokens, floats = 0, 0, list[DamageSums]()
     for batch in calibration.batches(chunk):
         recording = model.record(batch, keep_bytes=keep_bytes)
         reference = refer(recording, calibration)
@@ -127,12 +130,22 @@ def gather(
                 _measure(model, recording, reference, one, make_change)
             done += 1
             clock.step(f"{one.cell.layer.tensor.name}, {one.cell.scheme}")
+        if done == len(gathered) or not samples:
+            floats.append(reference.compare(recording.outputs)[0])
         if done < len(gathered):
-            return Measurement(
-                _keep_whole(gathered, done, samples), samples or len(batch), tokens or batch.tokens, False
-            )
+            kept = _keep_whole(gathered, done, samples)
+            return Measurement(kept, samples or len(batch), tokens or batch.tokens, False, DamageSums.join(floats))
         samples, tokens = samples + len(batch), tokens + batch.tokens
-    return Measurement(gathered, samples, tokens, True)
+    for one in gathered:
+        _tell_unused(model, one)
+    return Measurement(gathered, samples, tokens, True, DamageSums.join(floats) if floats else None)
+
+
+def _tell_unused(model: Runnable, one: Gathered) -> None:
+    """A layer that no run came to has no error because of that alone."""
+    lone = one.cell.changed[0] if len(one.cell.changed) == 1 else None
+    if one.status == "ok" and lone is not None and not model.is_used(lone) and not one.sums.e2.any():
+        one.status, one.reason = "unsupported", "no run of the model on this data ever uses the tensor"
 
 
 def _keep_whole(gathered: Sequence[Gathered], done: int, samples: int) -> Sequence[Gathered]:

@@ -19,7 +19,9 @@ STATUS_WORDS: dict[Status, str] = {
     "failed": "the model did not run with this change; the reason says why",
 }
 _STATUS_FORMULA = "; ".join(f"{word}: {rule}" for word, rule in STATUS_WORDS.items())
-_CI = "95 % bootstrap interval over samples"
+_CI = "95 % bootstrap interval over samples, studentized"
+_CI_P99 = "95 % bootstrap interval over samples; no higher than the largest divergence seen"
+_CI_SHARE = "95 % interval of Wilson over samples, whose positions count together"
 
 
 def _has_no_error(table: Any) -> Any:
@@ -90,8 +92,8 @@ class SensitivityRow(RowType):
     output_kl_p99: float | None = figure(
         "Output KL, 99 %", "nat", better="lower", formula="99 % quantile over tokens", leave_out=12
     )
-    output_kl_p99_low: float | None = figure("Output KL, 99 %, low", "nat", formula=_CI, leave_out=20)
-    output_kl_p99_high: float | None = figure("Output KL, 99 %, high", "nat", formula=_CI, leave_out=20)
+    output_kl_p99_low: float | None = figure("Output KL, 99 %, low", "nat", formula=_CI_P99, leave_out=20)
+    output_kl_p99_high: float | None = figure("Output KL, 99 %, high", "nat", formula=_CI_P99, leave_out=20)
     loss: float | None = figure("Loss", better="lower", formula="mean over targets, with this change", leave_out=7)
     loss_low: float | None = figure("Loss, low", formula=_CI, leave_out=20)
     loss_high: float | None = figure("Loss, high", formula=_CI, leave_out=20)
@@ -103,8 +105,8 @@ class SensitivityRow(RowType):
     accuracy: float | None = figure(
         "Accuracy", better="higher", share=True, formula="share of labels with the largest logit"
     )
-    accuracy_low: float | None = figure("Accuracy, low", share=True, formula=_CI, leave_out=20)
-    accuracy_high: float | None = figure("Accuracy, high", share=True, formula=_CI, leave_out=20)
+    accuracy_low: float | None = figure("Accuracy, low", share=True, formula=_CI_SHARE, leave_out=20)
+    accuracy_high: float | None = figure("Accuracy, high", share=True, formula=_CI_SHARE, leave_out=20)
     layer_output_error: float | None = figure(
         "Layer output error",
         better="lower",
@@ -137,7 +139,7 @@ class SensitivityRow(RowType):
     noise_floor_sqnr_db: float | None = figure(
         "Noise floor",
         "dB",
-        formula="output SQNR of one bfloat16 rounding of all weights and of another order of batches, the lower one",
+        formula="output SQNR of this layer's weight rounded to bfloat16, or of another order of batches: the lower one",
         leave_out=4,
     )
     rank: int | None = figure(

@@ -6,18 +6,21 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from qanalysis.checkpoints.imatrix import Imatrix
 from qanalysis.models.activations.turns import calibrate_inputs
 from qanalysis.models.calibration.samples import Calibration
+from qanalysis.models.measures.closed import measure_closed
+from qanalysis.models.measures.findings import COLUMNS, ClosedMeasures, Column
 from qanalysis.models.running.runnable import Layer, Runnable
+from qanalysis.models.sensitivity.beside import Asked, count_all, measure_beside
 from qanalysis.models.sensitivity.cells import list_cells
 from qanalysis.models.sensitivity.changes import Changes
 from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk, gather
-from qanalysis.models.sensitivity.intervals import draw_weights
+from qanalysis.models.sensitivity.ranking import check_metric
 from qanalysis.models.sensitivity.row import Mode, SensitivityRow, Target
-from qanalysis.models.sensitivity.tabulating import tabulate
+from qanalysis.models.sensitivity.telling import tell_all
 from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
-from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
 from qanalysis.sweeps.selection import Filter, Roles, Selection, select_tensors
 
@@ -39,6 +42,10 @@ def measure_sensitivity(
     batch: int | None = None,
     metric: str = METRIC,
     seed: int = 0,
+    measures: Sequence[Column] = COLUMNS,
+    imatrix: Imatrix | None = None,
+    floor: bool = True,
+    additivity: bool = True,
     on_progress: Callable[[SensitivityProgress], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> Table[SensitivityRow]:
@@ -46,7 +53,10 @@ def measure_sensitivity(
 
     `metric` is the column that layers are ranked by. Tensors are chosen as a sweep chooses them; `batch` is how many
     samples go through the model at once, by default so many that memory suffices, and changes no figure beyond
-    rounding. `seed` draws the samples of the intervals.
+    rounding. `seed` draws the samples of the intervals. `measures` are columns in closed form, `imatrix` statistics
+    that take the place of the samples' own in one of them. `floor` measures the noise floors, on an eighth of the
+    samples; `additivity` what layers do together, by at most 12 further runs over all samples, or an eighth of the
+    cells where that is more.
 
     Setting `cancel` ends the work after the run at hand; the table then has `complete` false. Raises ValueError for no
     scheme, a filter that leaves no tensor, and a model that does not run on the samples or whose outputs are not
@@ -55,25 +65,41 @@ def measure_sensitivity(
     plan = [scheme if isinstance(scheme, Scheme) else Scheme.parse(scheme) for scheme in schemes]
     if not plan:
         raise ValueError("a sensitivity needs at least one scheme, for example 'int4 group=128'")
+    check_metric(metric)
     wanted = Filter(include, exclude, roles, axis=axis or {})
     selection = select_tensors(model.tensors, wanted, notes=model.notes)
     layers = choose_layers(model, calibration, selection)
     cells = list_cells(layers, plan, targets, modes)
     chunk = batch or choose_chunk(model, calibration)
-    runs = sum(1 for _ in calibration.batches(chunk)) * len(cells)
+    asked = Asked(layers, plan, targets, floor, additivity, seed)
+    clock = Clock(count_all(asked, calibration, len(cells), chunk=chunk), on_progress, cancel)
     takes_inputs = any(target != "weights" for target in targets)
     inputs = calibrate_inputs(model, calibration, layers, plan, batch=chunk) if takes_inputs else None
     changes = Changes(model, inputs)
-    measurement = gather(model, calibration, cells, changes.make, chunk=chunk, clock=Clock(runs, on_progress, cancel))
-    weights = draw_weights(measurement.samples, seed=seed) if measurement.samples > 1 else None
-    rows = tabulate(measurement, weights, {})
+    measurement = gather(model, calibration, cells, changes.make, chunk=chunk, clock=clock)
+    beside = measure_beside(model, calibration, asked, measurement, changes, chunk=chunk, clock=clock)
+    closed = measure_closed(
+        model,
+        calibration,
+        layers,
+        plan,
+        quantized=changes.quantize,
+        columns=measures,
+        imatrix=imatrix,
+        seed=seed,
+        batch=chunk,
+        cancel=cancel,
+    )
+    told = tell_all(measurement, beside, asked, closed.figures, metric=metric, loss=calibration.loss)
     return Table.from_rows(
         SensitivityRow,
-        rows,
-        source=SourceIdentity(model.name, model.size_bytes, lambda: model.digest),
+        told.rows,
+        totals=told.totals,
+        source=model.identity,
         settings={**_describe(plan, targets, modes, wanted, calibration, seed), "metric": metric},
-        complete=measurement.complete,
-        coverage=selection.to_coverage(),
+        complete=measurement.complete and beside.is_complete and closed.complete,
+        coverage=[*selection.to_coverage(), *_note([*calibration.notes, *list_gaps(closed), *told.notes])],
+        more={"measures": closed.describe(), **told.parts},
     )
 
 
@@ -105,3 +131,19 @@ def _describe(
         "samples": len(calibration),
         "seed": seed,
     }
+
+
+def list_gaps(closed: ClosedMeasures) -> list[str]:
+    """What all figures of measures in closed form assume, and for how many layers each is missing, with the first
+    reason.
+    """
+    missing = dict[str, list[str]]()
+    for by_column in closed.notes.values():
+        for column, reason in by_column.items():
+            missing.setdefault(column, []).append(reason)
+    told = [f"{column}: of {len(reasons)} layers, such as: {reasons[0]}" for column, reasons in missing.items()]
+    return [*closed.assumptions, *told]
+
+
+def _note(sentences: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"part": "note", "role": "", "reason": one, "tensors": None, "values": None} for one in sentences]

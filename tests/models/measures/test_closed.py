@@ -16,7 +16,7 @@ from qanalysis.models.measures.input_moments import gather_inputs
 from qanalysis.models.measures.input_sums import Limits
 from qanalysis.models.running.opening import open_model
 from qanalysis.models.running.torch_model import TorchModel
-from qanalysis.models.sensitivity.changes import Quantized
+from qanalysis.models.sensitivity.changes import Changes
 from qanalysis.quantizers.scheme import Scheme
 
 INT4 = Scheme.parse("int4 channel")
@@ -55,14 +55,16 @@ def test_equals_the_error_energy_of_every_linear_layer_of_the_samples(sample: st
     assert isinstance(model, TorchModel)
     calibration = open_calibration("sample", model, samples=60)
     layers = [layer for layer in model.layers if layer.is_linear]
-    quantized = Quantized(model)
-    found = measure_closed(model, calibration, layers, [INT4], quantized=quantized.find, columns=BY_INPUTS, batch=32)
+    quantized = Changes(model)
+    found = measure_closed(
+        model, calibration, layers, [INT4], quantized=quantized.quantize, columns=BY_INPUTS, batch=32
+    )
     inputs: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
     for batch in calibration.batches(60):
         model.watch(batch, list(inputs), lambda name, values: inputs[name].append(values.double().clone()))
     for layer in layers:
         weight = torch.from_numpy(model.read(layer.tensor)).double()
-        error = torch.from_numpy(quantized.find(layer.tensor, INT4)).double() - weight
+        error = torch.from_numpy(quantized.quantize(layer.tensor, INT4)).double() - weight
         rows = torch.cat([one.reshape(-1, one.shape[-1]) for one in inputs[layer.name]])
         direct = float((rows @ error.T).square().sum() / (rows @ weight.T).square().sum())
         got = found.figures[(layer.tensor.name, "int4 channel")]
@@ -239,7 +241,7 @@ def test_figures_do_not_depend_on_batches() -> None:
     layers = [layer for layer in model.layers if layer.tensor.role == "weight"]
     found = [
         measure_closed(
-            model, calibration, layers, [INT4], quantized=Quantized(model).find, columns=BY_INPUTS, batch=batch
+            model, calibration, layers, [INT4], quantized=Changes(model).quantize, columns=BY_INPUTS, batch=batch
         )
         for batch in (1, 7, 64)
     ]

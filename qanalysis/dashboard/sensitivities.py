@@ -1,0 +1,171 @@
+"""How are sensitivities measured beside the pages? As jobs, which keep what is done when they are cancelled.
+
+A measurement is known by everything that it depends on: the same choices are the same job, at work or ended. Models
+load torch, on the job's own thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, replace
+from typing import Any, cast
+
+import streamlit as st
+
+from qanalysis.checkpoints.path_policy import resolve_inside
+from qanalysis.dashboard.jobs import ENGINE_VERSION, JobManager, Snapshot
+from qanalysis.dashboard.runnable_models import (
+    OWN_DATA,
+    get_model_uploads,
+    locate_data,
+    locate_model,
+    locate_weights,
+)
+from qanalysis.dashboard.sources import UPLOAD_PREFIX, name_source, read_root
+from qanalysis.models.sensitivity.row import Mode, SensitivityRow, Target
+from qanalysis.notation import duration, shorten
+from qanalysis.results.identity import SourceIdentity
+from qanalysis.results.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class SensitivityRequest:
+    """What to measure: a model, weights in place of its own, data, and canonical scheme texts, as typed; and the
+    identities of the files behind them. Equal requests are one job.
+    """
+
+    model: str
+    data: str
+    identity: str
+    schemes: tuple[str, ...]
+    targets: tuple[str, ...] = ("weights",)
+    modes: tuple[str, ...] = ("enable-one",)
+    weights: str = ""
+    include: str = ""
+    samples: int | None = None
+    length: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits over every field and the engine's version."""
+        return hashlib.sha256(repr((ENGINE_VERSION, astuple(self))).encode()).hexdigest()[:16]
+
+    @property
+    def subject(self) -> str:
+        """The sensitivity by its model."""
+        return f"the sensitivity of {shorten(name_source(self.model).rstrip('/').rpartition('/')[2])}"
+
+
+@dataclass(frozen=True, slots=True)
+class SensitivityStep:
+    """How far a measurement is: `done` of `total` runs of the model, what is at work, and the seconds left."""
+
+    label: str
+    done: int
+    total: int
+    seconds_left: float | None
+
+    @property
+    def share_done(self) -> float:
+        """The part of the runs that is done."""
+        return self.done / self.total if self.total else 0.0
+
+
+SensitivityJobs = JobManager[SensitivityRequest, SensitivityStep, Table[SensitivityRow]]
+Measured = Snapshot[SensitivityStep, Table[SensitivityRow]]
+
+
+@st.cache_resource
+def get_sensitivities() -> SensitivityJobs:
+    """The server's measurements, one at a time, since each takes all processors; the last twelve are kept."""
+    return JobManager(run_sensitivity, turns=1)
+
+
+def run_sensitivity(
+    request: SensitivityRequest, on_progress: Callable[[SensitivityStep], None], cancel: threading.Event
+) -> Table[SensitivityRow]:
+    """What a job does: open model and data, measure, and end early with the rows so far where it is cancelled.
+
+    Raises ValueError for a model or data that do not fit. Paths of the server stay out of the result.
+    """
+    from qanalysis.models.calibration.opening import open_calibration
+    from qanalysis.models.running.opening import open_model
+    from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
+
+    def tell(progress: Any) -> None:
+        on_progress(SensitivityStep(progress.label, progress.done, progress.total, progress.seconds_left))
+
+    located = locate_model(request.model)
+    with open_model(located, weights=locate_weights(request.weights)) as model:
+        data = open_calibration(
+            locate_data(request.data, request.model), model, samples=request.samples, length=request.length
+        )
+        table = measure_sensitivity(
+            model,
+            data,
+            request.schemes,
+            targets=cast("Sequence[Target]", request.targets),
+            modes=cast("Sequence[Mode]", request.modes),
+            include=request.include or None,
+            on_progress=tell,
+            cancel=cancel,
+        )
+        digest = model.digest
+    return _name_source(table, request, digest)
+
+
+def _name_source(
+    table: Table[SensitivityRow], request: SensitivityRequest, digest: str | None
+) -> Table[SensitivityRow]:
+    """The table with model and data as a person typed them."""
+    size = table.source.size if table.source else 0
+    source = SourceIdentity(name_source(request.model), size, digest)
+    told = name_source(request.model) if request.data == OWN_DATA else name_source(request.data)
+    return replace(table, source=source, settings={**table.settings, "calibration": told})
+
+
+def tell_measurement(snapshot: Measured) -> str:
+    """Where a measurement stands in one line, plain text.
+
+    >>> tell_measurement(Snapshot("running"))
+    'Loading the model and its data'
+    """
+    progress = snapshot.progress
+    if snapshot.state == "queued":
+        return "Waiting for another measurement to end"
+    if progress is None:
+        return {
+            "running": "Loading the model and its data",
+            "failed": "The measurement failed",
+            "done": "Complete",
+        }.get(snapshot.state, "Cancelled before the first run")
+    counted = f"{progress.done:,} of {progress.total:,} runs of the model"
+    if snapshot.is_active:
+        left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
+        return f"{shorten(progress.label)}: {counted}{left}" if progress.label else f"{counted}{left}"
+    if snapshot.state == "done":
+        return f"Complete: {progress.total:,} runs of the model in {duration(snapshot.seconds)}"
+    return f"Incomplete, {'cancelled' if snapshot.state == 'cancelled' else 'stopped'}: {counted}"
+
+
+def open_result(text: str) -> Table[SensitivityRow]:
+    """Rows that were measured before, from a file inside the root or an upload.
+
+    Raises ValueError for a file of another command, CheckpointError for a path outside the root.
+    """
+    from qanalysis.reports.report import read_result
+    from qanalysis.results.document import kind_of
+
+    path = get_model_uploads().locate(text) if text.startswith(UPLOAD_PREFIX) else resolve_inside(read_root(), text)
+    try:
+        table = read_result(path)
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(path), name_source(text))) from None
+    if table.row_type is not SensitivityRow:
+        raise ValueError(
+            f"{name_source(text)} holds a result of `qanalysis {kind_of(table).command}`; open one of "
+            "`qanalysis sensitivity`, or a model"
+        )
+    return table

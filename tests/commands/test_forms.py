@@ -1,0 +1,61 @@
+"""`forms` as a person meets it: nine forms of a sample, a choice of them, and mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qanalysis.reports.report import read_result
+from tests.commands.asking import ask, ask_json
+
+SAMPLE = ("forms", "sample:digits-mlp", "--calib", "sample", "--samples", "30")
+
+
+def test_nine_forms_of_a_sample_with_the_view_on_standard_output() -> None:
+    result = ask(*SAMPLE)
+    assert result.exit_code == 0, result.stderr
+    assert "digits-mlp: smallest form within 1 point of the float accuracy is" in result.stdout
+    view = result.stdout.split("Weights, activations, both\n")[1].splitlines()
+    assert view[0].split() == ["8", "bit", "4", "bit", "binary"]
+    assert [line.split()[0] for line in view[1:4]] == ["weights", "activations", "both"]
+
+
+def test_one_document_has_a_row_for_each_form_and_says_what_was_asked() -> None:
+    document = ask_json(*SAMPLE, "--bits", "8,1", "--target", "weights,both", "--grouping", "group=32", "--keep", "fc3")
+    assert [row["form"] for row in document["rows"]] == ["W8", "W1", "W8A8", "W1A1"]
+    assert [row["weight_scheme"] for row in document["rows"][:2]] == ["int8 group=32", "binary channel"]
+    assert document["settings"]["keep"] == "fc3"
+    assert document["settings"]["samples"] == 30
+    assert {row["samples"] for row in document["rows"]} == {30}
+
+
+def test_forms_and_schemes_that_are_written_out_go_into_files(tmp_path: Path) -> None:
+    outputs = [str(tmp_path / name) for name in ("rows.csv", "rows.html")]
+    forms = ("--form", "W4A8", "--form", "W(int4 asym group=32)")
+    assert ask(*SAMPLE, *forms, "--out", outputs[0], "--out", outputs[1]).exit_code == 0
+    table = read_result(outputs[0])
+    assert list(table.column("form")) == ["W4A8", "W(int4 asym group=32)"]
+    assert "Size against accuracy" in Path(outputs[1]).read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        pytest.param(("--form", "W4", "--bits", "8"), "--form and --bits exclude each other", id="both-ways"),
+        pytest.param(("--form", "8"), "form '8': write W for weights", id="no-form"),
+        pytest.param(("--bits", "99"), "99 bits; integers have 2 to 16", id="wide"),
+        pytest.param(("--target", "weight"), "'weight' is none of weights, activations, both", id="target"),
+        pytest.param(("--grouping", "rows"), "grouping 'rows' is unknown", id="grouping"),
+        pytest.param(("--scheme", "int4 group=0"), "group=0", id="scheme"),
+        pytest.param(("--keep", "fc"), "fc", id="all-kept"),
+        pytest.param(("--keep", "("), "(", id="expression"),
+    ],
+)
+def test_a_mistake_is_one_line(words: tuple[str, ...], told: str) -> None:
+    result = ask(*SAMPLE, *words)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert told in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
