@@ -30,6 +30,7 @@ _MOST_NUMBERS = 1 << 22  # of a layer's input, which is held for the trial
 #: How far an input may be from an exact multiple, relative: some hundred roundings of float32.
 _ROUNDING = 1e-4
 _MOST_TRIALS = 8
+_LEAST = 1.25  # of the factors of a trial
 #: How far outputs may be from what they were, relative L2: the roundings of all layers.
 OUTPUT_ROUNDING = 1e-4
 
@@ -126,7 +127,8 @@ class Tracer:
         if self._outputs is None:
             self._inputs, self._outputs = self._run(NO_CHANGE)
         generator = np.random.default_rng(self._seed)
-        factors = 2.0 ** (generator.permutation(source.width) / max(source.width - 1, 1) - 0.5)
+        # none is 1: what does not change at all was not reached
+        factors = _LEAST * 2.0 ** (generator.permutation(source.width) / max(source.width - 1, 1))
         scaled, sinks = source.scale(self.read, factors), dict[str, Sink]()
         seen, outputs = self._run(Change(scaled))
         for _ in range(_MOST_TRIALS):

@@ -28,7 +28,8 @@ class Repaired:
     """A quantized model, as a change of the float one.
 
     `change.weights` holds the quantized weights, each on the grid of its quantizer in `quantizers` and equal, bit for
-    bit, to what its codes decode to; and whatever else changes, biases and norms. `touched` names the tensors that
+    bit, to what its codes decode to; and whatever else changes, biases and norms. `change.inputs` are turns that belong
+    to the repair, a division by factors; the quantization of inputs comes after them. `touched` names the tensors that
     differ from those of the same model rounded to the nearest level. `notes` say what was assumed or left out, a
     sentence each. `output_scales` are, by layer, the factors by which the channels of its output are larger than the
     float model's, (rows,); layers that are not named have none.

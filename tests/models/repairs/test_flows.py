@@ -49,29 +49,37 @@ class Gated(nn.Module):
 
 
 CASES = {
-    "relu": (nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3)), (5,), {"0": ["2"]}),
-    "gelu": (nn.Sequential(nn.Linear(5, 7), nn.GELU(), nn.Linear(7, 3)), (5,), {}),
+    "relu": (lambda: nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3)), (5,), {"0": ["2"]}),
+    "gelu": (lambda: nn.Sequential(nn.Linear(5, 7), nn.GELU(), nn.Linear(7, 3)), (5,), {}),
     "leaky relu, dropout": (
-        nn.Sequential(nn.Linear(5, 7), nn.LeakyReLU(), nn.Dropout(), nn.Linear(7, 3)),
+        lambda: nn.Sequential(nn.Linear(5, 7), nn.LeakyReLU(), nn.Dropout(), nn.Linear(7, 3)),
         (5,),
         {"0": ["3"]},
     ),
-    "relu6 that cuts": (nn.Sequential(nn.Linear(5, 7), nn.Hardtanh(0, 0.1), nn.Linear(7, 3)), (5,), {}),
-    "a chain": (nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 4), nn.Linear(4, 2)), (5,), {"0": ["1"], "1": ["2"]}),
-    "a residual": (Residual(), (6,), {}),
-    "a norm and a gated product": (Gated(), (4, 6), {"norm": ["gate", "up"], "up": ["down"]}),
+    "relu6 that cuts": (lambda: nn.Sequential(nn.Linear(5, 7), nn.Hardtanh(0, 0.1), nn.Linear(7, 3)), (5,), {}),
+    "a chain": (
+        lambda: nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 4), nn.Linear(4, 2)),
+        (5,),
+        {"0": ["1"], "1": ["2"]},
+    ),
+    "a residual": (Residual, (6,), {}),
+    "a norm and a gated product": (Gated, (4, 6), {"norm": ["gate", "up"], "up": ["down"]}),
     "pooled and flattened convolutions": (
-        nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 3)),
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 3)
+        ),
         (2, 4, 4),
         {"0": ["4"]},
     ),
     "a convolution of one channel each": (
-        nn.Sequential(nn.Conv1d(2, 4, 3), nn.ReLU(), nn.Conv1d(4, 4, 1, groups=4), nn.ReLU(), nn.Conv1d(4, 2, 1)),
+        lambda: nn.Sequential(
+            nn.Conv1d(2, 4, 3), nn.ReLU(), nn.Conv1d(4, 4, 1, groups=4), nn.ReLU(), nn.Conv1d(4, 2, 1)
+        ),
         (2, 6),
         {"0": ["2"], "2": ["4"]},
     ),
     "batch normalisation": (
-        nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 1)),
+        lambda: nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 1)),
         (2, 6),
         {"0": ["(1)"], "1": ["3"]},
     ),
@@ -80,12 +88,21 @@ CASES = {
 
 @pytest.mark.parametrize("kind", CASES)
 def test_flows_are_those_through_which_factors_pass(kind: str) -> None:
-    module, shape, wanted = CASES[kind]
+    make, shape, wanted = CASES[kind]
+    torch.manual_seed(0)
+    module = make()
     for part in module.modules():
         if isinstance(part, nn.BatchNorm1d):  # as after training: without a mean it would be homogeneous itself
             part.running_mean = torch.linspace(-0.5, 0.5, part.num_features)
             nn.init.normal_(part.bias)
     assert trace(module, *shape) == wanted
+
+
+def test_a_layer_that_is_cut_or_silent_everywhere_is_no_sink() -> None:
+    module = nn.Sequential(nn.Linear(3, 4), nn.Hardtanh(0, 0.1), nn.Linear(4, 2))
+    for bias, wanted in ((50.0, {}), (-50.0, {})):
+        module[0].bias.data[:] = bias
+        assert trace(module, 3) == wanted
 
 
 def test_features_follow_their_channel_through_a_flattened_map() -> None:
