@@ -54,9 +54,14 @@ ALLOWED = {
         "qanalysis/models/forms/onnx_",
     ),
     "onnxruntime": ("qanalysis/models/running/onnx_", "qanalysis/validation/"),
-    "gguf": ("qanalysis/checkpoints/gguf_file.py", "qanalysis/validation/"),
+    "gguf": (
+        "qanalysis/checkpoints/gguf_file.py",
+        "qanalysis/checkpoints/gguf_names.py",
+        "qanalysis/checkpoints/imatrix.py",
+        "qanalysis/validation/",
+    ),
     "safetensors": ("sample_models/", "qanalysis/validation/"),
-    "huggingface_hub": ("qanalysis/checkpoints/remote/",),
+    "huggingface_hub": ("qanalysis/checkpoints/remote/", "qanalysis/models/running/hub.py"),
     "sklearn": ("sample_models/",),
     "transformers": ("qanalysis/models/running/", "qanalysis/validation/"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from qanalysis.results.columns import columns_of
 from qanalysis.sweeps.pareto import pareto_front
 
 _ROW = 76
-_LINES_OF_TEXT = 8  # forms: more names than that lie over one another beside their points
+_MOST_TICKS, _CLOSEST = 8, 1.25  # sizes with ticks of their own, and the least factor between two of them
+_MOST_NAMES = 12  # beside points: more would lie over one another
 
 
 def choose_figure(rows: Sequence[FormRow]) -> str:
@@ -117,7 +119,7 @@ def forms_front(rows: Sequence[FormRow], *, theme: Theme = "light") -> go.Figure
         height=420,
         margin={"t": 96, "b": 92},
         legend={"y": -0.2, "yanchor": "top"},
-        xaxis={"title": {"text": f"Size ({unit})"}, "type": "log", "dtick": "D2", "exponentformat": "none"},
+        xaxis={"title": {"text": f"Size ({unit})"}, "type": "log", **_place_ticks(known, factor)},
         yaxis={"title": {"text": label}, **({"tickformat": ".0%"} if column == "accuracy" else {})},
     )
     figure.add_scatter(
@@ -136,6 +138,16 @@ def forms_front(rows: Sequence[FormRow], *, theme: Theme = "light") -> go.Figure
     return finish(figure, f"{label} against size: {told} {size(first.size_bytes)} and {tell(first, column)}.")
 
 
+def _place_ticks(rows: Sequence[FormRow], factor: int) -> dict[str, Any]:
+    """Ticks at the sizes that there are, where they are few and not close."""
+    sizes = sorted({row.size_bytes for row in rows})
+    is_close = any(above < _CLOSEST * below for below, above in pairwise(sizes))
+    if len(sizes) > _MOST_TICKS or is_close:
+        return {"exponentformat": "none"}
+    values = [count / factor for count in sizes]
+    return {"tickmode": "array", "tickvals": values, "ticktext": [plain(value) for value in values]}
+
+
 def _add_points(
     figure: go.Figure,
     rows: Sequence[FormRow],
@@ -146,26 +158,33 @@ def _add_points(
     column: str,
     theme: Theme,
 ) -> None:
-    """The forms of one repair, with intervals and, where they are few, their names."""
+    """The forms of one repair, with intervals and, where nothing was repaired and they are few, their names."""
     colours = PALETTES[theme].categories
     values = [_read(row, column) for row in rows]
     ends = [(getattr(row, f"{column}_low"), getattr(row, f"{column}_high")) for row in rows]
     above = [0.0 if high is None else max(high - value, 0.0) for value, (_low, high) in zip(values, ends, strict=True)]
     below = [0.0 if low is None else max(value - low, 0.0) for value, (low, _high) in zip(values, ends, strict=True)]
-    few = len(rows) <= _LINES_OF_TEXT or place == 0
+    are_named = place == 0 and len(rows) <= _MOST_NAMES
     figure.add_scatter(
         x=[row.size_bytes / factor for row in rows],
         y=values,
         error_y={"array": above, "arrayminus": below, "thickness": 1, "width": 3},
-        mode="markers+text" if few else "markers",
+        mode="markers+text" if are_named else "markers",
         text=[escape(row.form) for row in rows],
-        textposition="top center",
+        textposition=[_choose_side(row, number) for number, row in enumerate(rows)],
         textfont={"size": 11},
+        cliponaxis=False,
         name=escape(repair) or "no repair",
         marker={"symbol": MARKERS[place % len(MARKERS)], "size": 9, "color": colours[place % len(colours)]},
         customdata=[[tell(row, column), size(row.size_bytes)] for row in rows],
         hovertemplate="<b>%{text}</b><br>%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
     )
+
+
+def _choose_side(row: FormRow, number: int) -> str:
+    """Weights and both have one size, so that their names stand on either side; activations share theirs with all."""
+    is_left = row.target == "weights" or (row.target == "activations" and number % 2)
+    return "middle left" if is_left else "middle right"
 
 
 def tell(row: FormRow | None, column: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -25,7 +25,7 @@ from qanalysis.checkpoints.header_text import MOST_TENSORS
 from qanalysis.checkpoints.mapped_file import SAVE_AGAIN, StoredValues
 from qanalysis.checkpoints.shard_contents import SPLIT_COUNT, SPLIT_TENSORS
 from qanalysis.checkpoints.source import FLOAT_DTYPES, CheckpointError, TensorInfo
-from qanalysis.notation import shorten
+from qanalysis.notation import quote, shorten
 from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 
 MEMORY_NOTE = "Mapped: a read costs the tensor or the slice asked for; quantized blocks are decoded to float32 for it."
@@ -57,7 +57,9 @@ _STRUCTS = {layout: struct.Struct(f"<{layout}") for layout in (*_INTEGERS.values
 _LEAST_WINDOW, _MOST_WINDOW = 1 << 15, 1 << 20
 _TEXT, _ARRAY = 8, 9
 _TYPE, _ARCHITECTURE, _ALIGNMENT = "general.type", "general.architecture", "general.alignment"
-_KEYS = (_TYPE, _ARCHITECTURE, _ALIGNMENT, "split.no", SPLIT_COUNT, SPLIT_TENSORS)
+#: What general.type says of an importance matrix, and what such a file says of its calibration run.
+IMATRIX, CHUNKS, CHUNK_SIZE = "imatrix", "imatrix.chunk_count", "imatrix.chunk_size"
+_KEYS = (_TYPE, _ARCHITECTURE, _ALIGNMENT, "split.no", SPLIT_COUNT, SPLIT_TENSORS, CHUNKS, CHUNK_SIZE)
 _MAX_DIMENSIONS = 4
 _MIN_TENSOR_BYTES, _MIN_FIELD_BYTES, _MIN_TEXT_BYTES, _MIN_ARRAY_BYTES = 24, 13, 8, 12
 #: Stacked experts are (expert, out, in): a row is one output of one of them.
@@ -177,6 +179,25 @@ def read_gguf(file: DataFile, _folder: Folder) -> Content:
     """Tensors of a GGUF file, version 2 or 3, little-endian; of a split one those of this part, with what its header
     says of the others (`split.count`) as metadata. Raises CheckpointError for other or damaged files.
     """
+    content = _read(file)
+    notes = _name_type(content.metadata, shorten(file.name, 80))
+    return replace(content, notes=notes)
+
+
+def read_gguf_statistics(file: DataFile) -> Content:
+    """Sums and counts of an importance matrix in a GGUF file, its metadata beside them; CheckpointError for a file that
+    holds something else, and as `read_gguf`.
+    """
+    content = _read(file)
+    if content.metadata.get(_TYPE) != IMATRIX:
+        raise CheckpointError(
+            f"{shorten(file.name, 80)} is a GGUF file, but no importance matrix: its general.type is "
+            f"{quote(content.metadata.get(_TYPE, ''))}; give a file that llama-imatrix wrote"
+        )
+    return content
+
+
+def _read(file: DataFile) -> Content:
     place = shorten(file.name, 80)
     cursor = _Cursor(file, 4)
     tensor_count = _read_counts(cursor, place)
@@ -187,7 +208,6 @@ def read_gguf(file: DataFile, _folder: Folder) -> Content:
             metadata[key] = cursor.take_value(kind)
         else:
             cursor.skip_value(kind)
-    notes = _name_type(metadata, place)
     alignment = int(metadata.get(_ALIGNMENT, GGUF_DEFAULT_ALIGNMENT) or 0)
     if alignment < 1 or alignment & (alignment - 1):
         raise CheckpointError(f"{place}: {_ALIGNMENT} is {alignment}, it must be a power of two; {SAVE_AGAIN}")
@@ -195,7 +215,7 @@ def read_gguf(file: DataFile, _folder: Folder) -> Content:
     base = -(-cursor.offset // alignment) * alignment
     _check_layout(tensors, place=place, data_bytes=file.size - base)
     entries = [Entry(info, _locate_values(file, base + begin, info, kind=kind)) for info, begin, kind in tensors]
-    return Content(entries, [file], MEMORY_NOTE, notes, metadata)
+    return Content(entries, [file], MEMORY_NOTE, (), metadata)
 
 
 def _read_counts(cursor: _Cursor, place: str) -> int:
@@ -219,9 +239,10 @@ def _read_counts(cursor: _Cursor, place: str) -> int:
 
 def _name_type(metadata: Mapping[str, str], place: str) -> tuple[str, ...]:
     word, architecture = metadata.get(_TYPE, ""), metadata.get(_ARCHITECTURE, "")
-    if word == "imatrix":
+    if word == IMATRIX:
         raise CheckpointError(
-            f"{place} is an importance matrix (imatrix): statistics, not weights; give the model it was made for"
+            f"{place} is an importance matrix (imatrix): statistics, not weights; give the model it was made for, "
+            "and this file to sensitivity --imatrix"
         )
     if word == "adapter":
         return ("an adapter of a base model, as general.type says",)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,6 @@ from qanalysis.commands.sensitivity import BatchSize, Calib, Length, Model, Samp
 if TYPE_CHECKING:
     from qanalysis.models.forms.form import Form
     from qanalysis.models.sensitivity.gathering import SensitivityProgress
-    from qanalysis.reports.pictures import Chart
     from qanalysis.results.table import Table
 
 _TARGETS = ("weights", "activations", "both")
@@ -48,6 +46,10 @@ def forms(
         str | None, typer.Option(metavar="REGEX", help="Tensors with a match in their name stay float.")
     ] = None,
     keep_ends: Annotated[bool, typer.Option("--keep-ends", help="The first and the last layer stay float.")] = False,
+    averaging: Annotated[
+        str,
+        typer.Option(metavar="none|moving", help="Ends of minmax ranges of activations: of all, or moving averages."),
+    ] = "none",
     repair: Annotated[
         str | None,
         typer.Option(
@@ -79,7 +81,8 @@ def forms(
     """
     from qanalysis.models.forms.forms import measure_forms
 
-    plan = choose_forms(form or [], scheme or [], bits=bits, target=target, grouping=grouping) if not load else []
+    is_asked = form or scheme or bits or target or not load
+    plan = choose_forms(form or [], scheme or [], bits=bits, target=target, grouping=grouping) if is_asked else []
     outputs = check_outputs(out)
     if save is not None:
         check_save(save, {"the model": model, "--weights": weights, "--calib": calib, "--load": load})
@@ -96,6 +99,7 @@ def forms(
                     advance(progress.done, progress.total, progress.label)
 
             asked: dict[str, Any] = {"keep": keep, "keep_ends": keep_ends, "batch": batch, "seed": seed}
+            asked |= {"averaging": read_words(averaging, "--averaging", ("none", "moving"))[0]}
             asked |= {"repairs": read_repairs(repair), "save": save, "load": load}
             table = measure_forms(opened, data, plan, on_progress=tell, cancel=cancel, **asked)
     if save is not None and table.complete:
@@ -122,15 +126,9 @@ def check_save(path: Path, inputs: Mapping[str, object]) -> None:
 def _deliver(table: Table[Any], outputs: Sequence[Any], *, as_json: bool) -> None:
     if not table.complete and not table:
         stop("cancelled before the first form was done; nothing is written")
-    deliver(table, outputs, as_json=as_json, draw=partial(_draw, table))
+    deliver(table, outputs, as_json=as_json)
     if not table.complete:
         stop(f"cancelled; kept the {len(table)} rows so far, marked as partial")
-
-
-def _draw(table: Table[Any]) -> Sequence[Chart]:
-    from qanalysis.reports.kinds import draw
-
-    return draw(table)
 
 
 def choose_forms(

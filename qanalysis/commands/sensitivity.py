@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -87,6 +88,12 @@ def sensitivity(
     roles: RoleList = None,
     every: Every = False,
     axis: Axis = None,
+    imatrix: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="An importance matrix of llama.cpp, whose weights imatrix_mse takes. Default: own."
+        ),
+    ] = None,
     samples: Samples = None,
     length: Length = None,
     batch: BatchSize = None,
@@ -114,7 +121,7 @@ def sensitivity(
         format=formats,
     )
     chosen = choose_roles(roles, every=every, weights_only=False)
-    asked = {
+    asked: dict[str, Any] = {
         "targets": read_words(target, "--target", TARGETS),
         "modes": read_words(mode, "--mode", MODES),
         "include": include,
@@ -125,10 +132,13 @@ def sensitivity(
         **({"metric": metric} if metric else {}),
     }
     outputs = check_outputs(out)
+    from qanalysis.checkpoints.imatrix import read_imatrix
     from qanalysis.models.calibration.opening import open_calibration
     from qanalysis.models.running.opening import open_model
     from qanalysis.sweeps.selection import parse_axes
 
+    if imatrix is not None:
+        asked["imatrix"] = read_imatrix(imatrix)
     with open_model(model, weights=weights, trust_code=trust_code) as opened:
         data = open_calibration(calib, opened, samples=samples, length=length)
         table = _measure(opened, data, schemes, axis=parse_axes(axis or []), **asked)

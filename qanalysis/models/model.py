@@ -44,7 +44,11 @@ def load_model(text: str) -> nn.Module:
         raise ValueError(
             f"model {quote(text)} is neither a sample ({samples}) nor package.module:factory; type one of them"
         )
-    made = call_factory(text)
+    return take_module(call_factory(text), text)
+
+
+def take_module(made: Any, text: str) -> nn.Module:
+    """What the factory `text` returned, in evaluation mode. Raises ValueError as `load_model` does."""
     if isinstance(made, nn.Module):
         _check_parameters(made, text)
         return made.eval()

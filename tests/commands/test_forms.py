@@ -39,6 +39,21 @@ def test_forms_and_schemes_that_are_written_out_go_into_files(tmp_path: Path) ->
     assert "Size against accuracy" in Path(outputs[1]).read_text("utf-8")
 
 
+def test_a_form_is_repaired_saved_shown_and_measured_as_it_comes_out_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "w3a8.safetensors"
+    saved = ask_json(*SAMPLE, "--form", "W3A8", "--repair", "gptq+bias", "--save", str(path))
+    assert [(row["form"], row["repair"]) for row in saved["rows"]] == [("W3A8", ""), ("W3A8", "gptq+bias")]
+    loaded = ask_json(*SAMPLE, "--load", str(path))
+    (row,) = loaded["rows"]
+    figures = ("form", "repair", "output_sqnr_db", "output_sqnr_db_low", "layer_error", "accuracy", "loss")
+    assert [row[name] for name in figures] == [saved["rows"][1][name] for name in figures]
+    assert loaded["settings"]["loaded"] == "w3a8.safetensors"
+    shown = ask("show", str(path))
+    assert shown.stdout.count("qanalysis int3 channel") >= 3
+    weights = ask_json(*SAMPLE, "--weights", str(path), "--form", "W8")
+    assert weights["rows"][0]["status"] == "ok"
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -50,6 +65,12 @@ def test_forms_and_schemes_that_are_written_out_go_into_files(tmp_path: Path) ->
         pytest.param(("--scheme", "int4 group=0"), "group=0", id="scheme"),
         pytest.param(("--keep", "fc"), "fc", id="all-kept"),
         pytest.param(("--keep", "("), "(", id="expression"),
+        pytest.param(("--repair", "glue"), "repair 'glue' is unknown", id="repair"),
+        pytest.param(("--save", "form.safetensors"), "a file holds one form", id="nine-in-one-file"),
+        pytest.param(("--form", "W8", "--save", "form.pt"), "a form is written as .safetensors, .onnx", id="suffix"),
+        pytest.param(("--form", "W8", "--save", "no/form.onnx"), "folder no does not exist", id="folder"),
+        pytest.param(("--form", "W8", "--load", "form.safetensors"), "a saved form is measured by itself", id="load"),
+        pytest.param(("--load", "form.safetensors"), "form.safetensors", id="no-file"),
     ],
 )
 def test_a_mistake_is_one_line(words: tuple[str, ...], told: str) -> None:

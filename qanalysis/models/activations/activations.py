@@ -22,6 +22,7 @@ from qanalysis.models.activations.source import ActivationSource, label
 from qanalysis.models.activations.spilling import DISK_BYTES
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.running.runnable import Runnable
+from qanalysis.models.running.threads import on_few_threads
 from qanalysis.patterns import Pattern
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.document import without_infinity
@@ -29,8 +30,10 @@ from qanalysis.results.table import Frame
 from qanalysis.sweeps.row import Row, Rows
 from qanalysis.sweeps.sweep import sweep
 
-#: Cures are tried on so many tokens at most, evenly drawn.
+#: Cures are tried on so many tokens at most, evenly drawn; on fewer of a layer so large that one product would take
+#: more multiplications than the second says, but never on fewer than the third.
 CURE_TOKENS = 2048
+_CURE_PRODUCTS, _LEAST_TOKENS = 1 << 32, 64
 CURE_BASIS = (
     "exact on the tokens that are counted beside it, by y = a Wᵀ of the layer itself; ranges are those of these tokens"
 )
@@ -45,6 +48,7 @@ class ActivationProgress:
     total: int
 
 
+@on_few_threads
 def measure_activations(
     model: Runnable,
     calibration: Calibration,
@@ -90,30 +94,28 @@ def measure_activations(
             on_progress=lambda progress: tell(ActivationProgress(progress.tensor, progress.done, progress.total)),
             cancel=cancel,
         )
+        most = cure_tokens if cures else 0
         found = describe_activations(
-            model,
-            calibration,
-            source,
-            plan,
-            cure_tokens=cure_tokens if cures else 0,
-            batch=batch,
-            tell=tell,
-            cancel=cancel,
+            model, calibration, source, plan, cure_tokens=most, batch=batch, tell=tell, cancel=cancel
         )
-        settings: dict[str, Any] = {
-            "schemes": [str(scheme) for scheme in plan],
-            "model": model.name,
-            "calib": calibration.name,
-        }
-        settings |= {"side": list(looks), "include": include, "exclude": exclude, "samples": source.samples}
-        return replace(
-            rows,
-            rows=_name_sides(rows.rows),
-            settings=settings,
-            complete=rows.complete and source.complete,
-            coverage=[*_name_roles(rows.coverage, looks), *_note_experts(found)],
-            more={**rows.more, "activations": without_infinity(found)},
-        )
+        asked = {"side": list(looks), "include": include, "exclude": exclude}
+        return _tabulate(rows, source, found, {**asked, "model": label(model.name), "calib": label(calibration.name)})
+
+
+def _tabulate(rows: Rows, source: ActivationSource, found: Mapping[str, Any], asked: Mapping[str, Any]) -> Rows:
+    """The rows of the sweep as rows over activations: sides in place of roles, and what was seen beside them."""
+    sides = ", ".join(dict.fromkeys(seen.place.side for seen in source.seen))
+    return replace(
+        rows,
+        rows=_name_sides(rows.rows),
+        settings={"schemes": rows.settings["schemes"], **asked, "samples": source.samples},
+        complete=rows.complete and source.complete,
+        coverage=[
+            *({**entry, "role": sides if entry["role"] else ""} for entry in rows.coverage),
+            *_note_experts(found),
+        ],
+        more={**rows.more, "activations": without_infinity(dict(found))},
+    )
 
 
 def describe_activations(
@@ -177,7 +179,9 @@ def _list_linear(model: Runnable, source: ActivationSource, most: int) -> Iterat
 
             def make(layer: Any = layer, info: Any = info, seen: int = seen) -> LinearLayer:
                 values = source.read(info)
-                tokens = np.ascontiguousarray(values[:: -(-len(values) // most)])
+                room = max(_CURE_PRODUCTS // layer.tensor.numel, _LEAST_TOKENS)
+                tokens = np.ascontiguousarray(values[:: -(-len(values) // min(most, room))])
+                tokens = tokens[np.isfinite(tokens).all(axis=1)]
                 weight: Floats = layer.tensor.view.to_matrix(model.read(layer.tensor))
                 return LinearLayer(layer.name, layer.tensor, tokens, np.ascontiguousarray(weight), seen)
 
@@ -200,11 +204,6 @@ def _name_sides(rows: Frame[Row]) -> Frame[Row]:
     """The side of each activation in place of the role that tensors of a checkpoint have."""
     sides = [name.rpartition(":")[2] for name in rows.cells["tensor"]]
     return Frame(rows.row_type, {**rows.cells, "role": sides})
-
-
-def _name_roles(coverage: Sequence[Mapping[str, Any]], looks: Sequence[Look]) -> list[dict[str, Any]]:
-    words = ", ".join(word for look in looks for word in (("keys", "values") if look == "kv" else (look,)))
-    return [{**entry, "role": words if entry["role"] else ""} for entry in coverage]
 
 
 def _note_experts(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

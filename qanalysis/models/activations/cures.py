@@ -29,6 +29,8 @@ ALPHAS = tuple(round(0.1 * part, 1) for part in range(1, 10))
 USUAL_ALPHA = 0.5
 #: Factors stay between these, so that a dead feature or column takes no part.
 _LEAST, _MOST = 1e-5, 1e5
+#: Up to so many bits an error stands far above what float32 sums lose, about -115 dB.
+_COARSE_BITS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +86,23 @@ class LinearLayer:
     of_tokens: int
 
     @cached_property
-    def output_energy(self) -> float:
-        """Sum of y², which no cure changes."""
-        return self._energy(self.tokens @ self.weight.T)
+    def output(self) -> Floats:
+        """y, (n, outputs), which no cure changes."""
+        return self.tokens @ self.weight.T
 
     def measure(self, scheme: Scheme, tokens: Floats, weight: Floats) -> float | None:
         """SQNR in dB of the output where a changed input meets a changed weight, both on the scheme.
 
-        ŷ - y = (â - a) Ŵᵀ + a (Ŵ - W)ᵀ, so that float32 products lose nothing of a small error.
+        Beyond 8 bits ŷ - y = (â - a) Ŵᵀ + a (Ŵ - W)ᵀ is taken apart, as a difference of float32 sums would not tell so
+        small an error.
         """
         quantized_weight = self._quantize_weight(weight, scheme)
         quantized_tokens = _round_trip(tokens, scheme, ALONG_FIRST)
-        error = (quantized_tokens - tokens) @ quantized_weight.T + tokens @ (quantized_weight - weight).T
-        return ratio_db(self.output_energy, self._energy(error))
+        if scheme.format.bits <= _COARSE_BITS:
+            error = quantized_tokens @ quantized_weight.T - self.output
+        else:
+            error = (quantized_tokens - tokens) @ quantized_weight.T + tokens @ (quantized_weight - weight).T
+        return ratio_db(self._energy(self.output), self._energy(error))
 
     def _quantize_weight(self, weight: Floats, scheme: Scheme) -> Floats:
         values = self.info.view.from_matrix(weight, self.info.shape)

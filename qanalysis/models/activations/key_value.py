@@ -76,7 +76,7 @@ class KeysAndValues:
         """Run the model and hand over keys and values, (tokens, heads x channels)."""
         places = {place.name: place for place in self.list_places()}
         if self.cached and places:
-            for (attention, _heads), pair in zip(self.cached, read_cache(model, batch), strict=True):
+            for (attention, _heads), pair in zip(self.cached, read_cache(model, batch), strict=False):
                 for part, one in zip(_PARTS, pair, strict=True):
                     if f"{attention}:{part}" in places:
                         tokens = one.transpose(1, 2).reshape(-1, one.shape[1] * one.shape[3])
@@ -168,10 +168,10 @@ def read_cache(model: Runnable, batch: Batch) -> list[tuple[Tensor, Tensor]]:
     try:
         with torch.no_grad(), silenced():
             outputs = model.module(*placed, **inputs, use_cache=True)
+            known = next((name for name in _CACHES if isinstance(outputs, Mapping) and name in outputs), None)
+            cache = outputs[known] if known else None
     except _FAILURES:
         return []
-    known = [name for name in _CACHES if isinstance(outputs, Mapping) and name in outputs]
-    cache = outputs[known[0]] if known else None
     return [pair for pair in _list_pairs(cache) if all(one.ndim == 4 and one.numel() for one in pair)]
 
 

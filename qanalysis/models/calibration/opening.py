@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from qanalysis.models.calibration.samples import FIRST_INPUT, Batch, Calibration, Loss, number_blocks
+from qanalysis.models.calibration.images import read_images
+from qanalysis.models.calibration.items import FIRST_INPUT, TARGETS_NAME
+from qanalysis.models.calibration.samples import Batch, Calibration
 from qanalysis.models.calibration.text import read_text
 from qanalysis.models.data import SAMPLE_PREFIX
-from qanalysis.models.factory import describe_error
+from qanalysis.models.factory import call_factory, describe_error
 from qanalysis.models.running.runnable import Runnable
 from qanalysis.notation import quote
 from qanalysis.results.identity import SourceIdentity
 from sample_models import evaluation_path
 from sample_models.training import read_batch
-
-TARGETS_NAME = "y"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +46,39 @@ def open_calibration(
     text: str, model: Runnable, *, samples: int | None = None, length: int | None = None
 ) -> Calibration:
     """The samples that a text names: an .npz with `x` and perhaps `y` (other names are those of the model's inputs), an
-    .npy, "sample" for a sample's own held-out data.
+    .npy, a text file, a folder of images, `package.module:factory` that returns an iterable, "sample" for the data that
+    a model brings along.
 
-    Raises ValueError for a file that is missing, damaged, empty, or holds what is no number.
+    `samples` is how many are taken, `length` how many tokens of text each has at most. Raises ValueError for data that
+    is missing, damaged, empty, no number or not finite, and for names of inputs that the model does not take.
     """
+    if samples is not None and samples < 1:
+        raise ValueError(f"samples {samples}: at least one sample is measured")
     request = CalibrationRequest(text, model, samples, length)
     kind = next((kind for kind in KINDS if kind.knows(request)), None)
     if kind is None:
-        raise ValueError(f"calibration data {quote(text)} is none of {', '.join(one.name for one in KINDS)}")
-    found = kind.read(request)
-    if not len(found):
-        raise ValueError(f"calibration data {quote(text)} holds no samples; give at least one")
+        raise ValueError(f"calibration data {quote(text)} is not there; give {', '.join(one.name for one in KINDS)}")
+    found = _fit(kind.read(request), model)
     return found if samples is None else found.limit(samples)
+
+
+def _fit(data: Calibration, model: Runnable) -> Calibration:
+    """The data as this model takes it. Raises ValueError for names of inputs that it does not have."""
+    known = [name for name in model.input_names if name != TARGETS_NAME]
+    unknown = sorted({name for block in data.blocks for name in block.inputs} - {FIRST_INPUT, *known})
+    if known and unknown:
+        raise ValueError(
+            f"calibration data {quote(data.name)} has {', '.join(map(quote, unknown[:4]))}, which the model "
+            f"{quote(model.name)} does not take; it takes {', '.join(known[:12])}{', …' if len(known) > 12 else ''}"
+        )
+    gives_logits = data.loss is None and model.folder is not None and model.folder.gives_logits
+    return replace(data, is_logits=True) if gives_logits else data
 
 
 def _read_sample(request: CalibrationRequest) -> Calibration:
     text = request.model.name if request.text == "sample" else request.text
+    if request.text == "sample" and request.model.brought is not None:
+        return request.model.brought
     if not text.startswith(SAMPLE_PREFIX):
         raise ValueError(f"the model {quote(text)} is no sample and brings no data; give --calib a file")
     path = evaluation_path(text.removeprefix(SAMPLE_PREFIX))
@@ -72,22 +87,15 @@ def _read_sample(request: CalibrationRequest) -> Calibration:
 
 
 def _read_arrays(request: CalibrationRequest) -> Calibration:
-    path = Path(request.text)
+    path, text = Path(request.text), f"calibration data {quote(request.text)}"
     arrays = _load_arrays(path, request.text)
-    tensors = {name: _make_tensor(array, f"{request.text}: {name}") for name, array in arrays.items()}
-    if not tensors:
-        raise ValueError(f"calibration data {quote(request.text)} holds no arrays; save one as x")
-    targets = tensors.pop(TARGETS_NAME, None) if len(tensors) > 1 else None
-    inputs = {FIRST_INPUT: next(iter(tensors.values()))} if len(tensors) == 1 else tensors
-    counts = {len(values) for values in (*inputs.values(), *([] if targets is None else [targets]))}
-    if len(counts) > 1:
-        raise ValueError(
-            f"calibration data {quote(request.text)}: arrays of {sorted(counts)} samples; all need as many"
-        )
-    loss: Loss | None = None if targets is None else "mse" if targets.is_floating_point() else "cross-entropy"
-    source = SourceIdentity(path.name, path.stat().st_size, None)
-    blocks = number_blocks([Batch(inputs, targets)])
-    return Calibration(blocks, request.text, loss, is_logits=loss == "cross-entropy", source=source)
+    if not arrays:
+        raise ValueError(f"{text} holds no arrays; save one as {FIRST_INPUT}")
+    targets = arrays.pop(TARGETS_NAME, None) if len(arrays) > 1 else None
+    if len(arrays) == 1 and not set(arrays) & set(request.model.input_names):
+        arrays = {FIRST_INPUT: next(iter(arrays.values()))}
+    found = Calibration.from_arrays(arrays, targets, name=text)
+    return replace(found, name=request.text, source=SourceIdentity(path.name, path.stat().st_size, None))
 
 
 def _load_arrays(path: Path, text: str) -> dict[str, Any]:
@@ -106,27 +114,29 @@ def _load_arrays(path: Path, text: str) -> dict[str, Any]:
         ) from error
 
 
-def _make_tensor(array: Any, place: str) -> Tensor:
-    if array.dtype.kind not in "biuf" or array.ndim == 0:
-        raise ValueError(f"{place} holds {array.dtype} {array.shape}; give real numbers with a first axis of samples")
-    if array.dtype.kind == "f":
-        return torch.from_numpy(np.ascontiguousarray(array, np.float32))
-    return torch.from_numpy(np.ascontiguousarray(array, np.int64))
-
-
-def _is_file(request: CalibrationRequest) -> bool:
-    with suppress(OSError, ValueError):  # of a name that no file can have
-        return Path(request.text).is_file()
-    return False
-
-
 def _read_text(request: CalibrationRequest) -> Calibration:
     path = Path(request.text)
     return read_text(path, request.text, request.model, samples=request.samples, length=request.length)
 
 
+def _read_images(request: CalibrationRequest) -> Calibration:
+    return read_images(Path(request.text), request.text, request.model, samples=request.samples)
+
+
+def _call_factory(request: CalibrationRequest) -> Calibration:
+    return Calibration.from_data(call_factory(request.text), name=request.text, samples=request.samples)
+
+
+def _is_there(request: CalibrationRequest, check: Callable[[Path], bool]) -> bool:
+    with suppress(OSError, ValueError):  # of a name that no file can have
+        return check(Path(request.text))
+    return False
+
+
 KINDS: tuple[DataKind, ...] = (
     DataKind("sample", lambda request: request.text.partition(":")[0] == "sample", _read_sample),
-    DataKind("an .npz or .npy file", lambda request: request.text.endswith((".npz", ".npy")), _read_arrays),
-    DataKind("a text file", _is_file, _read_text),
+    DataKind("an .npz or .npy file", lambda request: request.text.lower().endswith((".npz", ".npy")), _read_arrays),
+    DataKind("a text file", lambda request: _is_there(request, Path.is_file), _read_text),
+    DataKind("a folder of images", lambda request: _is_there(request, Path.is_dir), _read_images),
+    DataKind("package.module:factory", lambda request: ":" in request.text, _call_factory),
 )

@@ -6,19 +6,22 @@ are put together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, Self
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from qanalysis.models.calibration.items import FIRST_INPUT, Item, read_item, read_items
 from qanalysis.models.model import count_targets
 from qanalysis.results.identity import SourceIdentity
 
 #: What the outputs are held against: labels (integers, nats), numbers (squared error), or nothing.
 Loss = Literal["cross-entropy", "mse"]
-#: The name of the input that is given by place: a model's first one, whatever it is called there.
-FIRST_INPUT = "x"
+
+__all__ = ["FIRST_INPUT", "Batch", "Calibration", "Loss", "number_blocks"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +71,54 @@ class Calibration:
     source: SourceIdentity | None = None
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def from_iterable(cls, data: Iterable[Any], *, name: str = "arrays", samples: int | None = None) -> Self:
+        """The batches that an iterable yields: tensors, mappings of them by the names of the model's inputs (targets
+        under "y"), or pairs (inputs, targets); with `samples` no more than those are asked for.
+
+        Integer targets are labels and make outputs logits, floats are numbers. Raises ValueError for what is no batch,
+        for batches with targets among others without, and where there is none.
+
+        >>> batches = [(torch.zeros(2, 3), torch.tensor([0, 1])), (torch.ones(1, 3), torch.tensor([1]))]
+        >>> data = Calibration.from_iterable(batches)
+        >>> len(data), len(data.blocks), data.loss
+        (3, 1, 'cross-entropy')
+        """
+        return cls._join(list(_take_items(read_items(data, name), samples)), name)
+
+    @classmethod
+    def from_arrays(cls, inputs: Any, targets: Any = None, *, name: str = "arrays") -> Self:
+        """Samples of one shape: a tensor or an array (samples, ...), or a mapping of them by the names of the model's
+        inputs. Raises as `from_iterable`.
+
+        >>> Calibration.from_arrays(np.zeros((5, 3))).tokens
+        5
+        """
+        return cls._join([read_item((inputs, targets), name)], name)
+
+    @classmethod
+    def from_data(cls, data: Any, *, name: str = "arrays", samples: int | None = None) -> Calibration:
+        """Whatever holds samples: a `Calibration`, an array, a mapping of arrays, a pair of arrays (inputs, targets),
+        an iterable of batches.
+        """
+        if isinstance(data, Calibration):
+            return data
+        if _is_array(data) or isinstance(data, Mapping):
+            return cls.from_arrays(data, name=name)
+        is_pair = isinstance(data, tuple) and len(data) == 2 and _is_array(data[1])
+        return cls.from_arrays(*data, name=name) if is_pair else cls.from_iterable(data, name=name, samples=samples)
+
+    @classmethod
+    def _join(cls, items: Sequence[Item], name: str) -> Self:
+        if not items:
+            raise ValueError(f"{name} yields no samples; give at least one")
+        kinds = {None if targets is None else targets.is_floating_point() for _inputs, targets in items}
+        if len(kinds) > 1:
+            raise ValueError(f"{name}: some batches have labels, others numbers or no targets; give all the same")
+        is_real = kinds.pop()
+        loss: Loss | None = None if is_real is None else "mse" if is_real else "cross-entropy"
+        return cls(number_blocks(_group(items)), name, loss, is_logits=loss == "cross-entropy")
+
     def __len__(self) -> int:
         return sum(map(len, self.blocks))
 
@@ -111,3 +162,34 @@ def _number(blocks: Sequence[Batch]) -> tuple[Batch, ...]:
         numbered.append(replace(block, first=first))
         first += len(block)
     return tuple(numbered)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, Tensor | np.ndarray)
+
+
+def _take_items(items: Iterable[Item], samples: int | None) -> Iterator[Item]:
+    """Batches until they hold so many samples."""
+    count = 0
+    for item in items:
+        yield item
+        count += len(next(iter(item[0].values())))
+        if samples is not None and count >= samples:
+            return
+
+
+def _group(items: Sequence[Item]) -> list[Batch]:
+    """Batches whose samples have the same inputs in the same shapes, one block of each kind."""
+    kinds = dict[object, list[Item]]()
+    for inputs, targets in items:
+        each = [(name, values.dtype, values.shape[1:]) for name, values in inputs.items()]
+        kinds.setdefault((*each, None if targets is None else targets.shape[1:]), []).append((inputs, targets))
+    return [_stack(alike) for alike in kinds.values()]
+
+
+def _stack(items: Sequence[Item]) -> Batch:
+    if len(items) == 1:
+        return Batch(*items[0])
+    inputs = {name: torch.cat([one[0][name] for one in items]) for name in items[0][0]}
+    targets = [one[1] for one in items if one[1] is not None]
+    return Batch(inputs, torch.cat(targets) if targets else None)

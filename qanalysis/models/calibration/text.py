@@ -190,8 +190,8 @@ def _make_block(named: Mapping[str, Tensor], reader: _Reader) -> Batch:
 
 
 def _name_inputs(ids: Tensor, named: Mapping[str, Tensor], reader: _Reader) -> dict[str, Tensor]:
-    """What the tokenizer made and the model takes, the tokens first; a mask of nothing where only that is missing."""
-    given = {_IDS: ids, **named}
-    if "attention_mask" in reader.input_names and "attention_mask" not in given:
-        given["attention_mask"] = torch.ones_like(ids)
-    return {name: values for name, values in given.items() if not reader.input_names or name in reader.input_names}
+    """What the tokenizer made and the model takes, the tokens first; masks and types that it left out say nothing."""
+    given = {_IDS: ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids), **named}
+    if not reader.input_names:
+        return {_IDS: ids, **named}
+    return {name: values for name, values in given.items() if name in reader.input_names}

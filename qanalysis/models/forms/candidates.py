@@ -10,9 +10,11 @@ import numpy as np
 
 from qanalysis.arrays import Doubles, Floats
 from qanalysis.checkpoints.source import TensorInfo
-from qanalysis.models.activations.turns import InputGrid, InputGrids
+from qanalysis.models.activations.input_statistics import Averaging
+from qanalysis.models.activations.turns import InputGrid, InputGrids, calibrate_inputs
+from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.forms.form import Form
-from qanalysis.models.running.runnable import Change, Layer, Runnable, Turn
+from qanalysis.models.running.runnable import NO_CHANGE, Change, Layer, Runnable, Turn
 from qanalysis.models.sensitivity.changes import Changes
 from qanalysis.models.sensitivity.tabulating import describe_size
 from qanalysis.notation import shorten
@@ -47,12 +49,27 @@ class Candidate:
 
 
 class FormMaker:
-    """Makes the forms of one model: `layers` are those that are quantized, in the order of a run."""
+    """Makes the forms of one model: `layers` are those that are quantized, in the order of a run. The ranges of their
+    inputs come from `calibration`; with averaging="moving" the ends of range=minmax are averaged over batches.
+    """
 
-    def __init__(self, model: Runnable, layers: Sequence[Layer], grids: InputGrids | None) -> None:
-        self.layers = layers
-        self._model, self._grids = model, grids
+    def __init__(
+        self, model: Runnable, calibration: Calibration, layers: Sequence[Layer], *, averaging: Averaging = "none"
+    ) -> None:
+        self.model, self.calibration, self.layers = model, calibration, layers
+        self._averaging = averaging
+        self._grids: InputGrids | None = None
         self._changes = Changes(model)
+
+    def calibrate(self, schemes: Sequence[Scheme]) -> None:
+        """Learn of the inputs of layers what forms with these schemes of activations ask."""
+        self._grids = self.observe(schemes) if schemes else None
+
+    def observe(self, schemes: Sequence[Scheme], change: Change = NO_CHANGE) -> InputGrids:
+        """What calibration learns of the layers' inputs, the model as it is or under a change."""
+        return calibrate_inputs(
+            self.model, self.calibration, self.layers, schemes, averaging=self._averaging, change=change
+        )
 
     def make(self, form: Form) -> Candidate:
         """The form without a repair; weights are quantized when the change is asked for."""
@@ -95,13 +112,13 @@ class FormMaker:
     def turn_inputs(self, inputs: Mapping[str, InputGrid]) -> dict[str, Turn]:
         """What becomes of the inputs of layers, by layer."""
         layers = {layer.name: layer for layer in reversed(self.layers)}
-        return {name: grid.turn(self._model, layers[name]) for name, grid in inputs.items()}
+        return {name: grid.turn(self.model, layers[name]) for name, grid in inputs.items()}
 
     def measure_size(self, form: Form, kept: Iterable[TensorInfo] = ()) -> int:
         """Bytes of all tensors: those of layers as the form stores them but for the `kept` ones, others as they are."""
         names = {layer.tensor.name for layer in self.layers} - {info.name for info in kept}
         total = 0
-        for info in self._model.tensors:
+        for info in self.model.tensors:
             stored = describe_size(info, form.weights) if form.weights is not None and info.name in names else {}
             total += stored.get("size_bytes", info.size_bytes)
         return total
@@ -123,7 +140,7 @@ class FormMaker:
         if scheme is None:
             return {}
         infos = [layer.tensor for layer in layers]
-        return {info.name: scheme.fit(self._model.read(info), axis=info.view) for info in infos}
+        return {info.name: scheme.fit(self.model.read(info), axis=info.view) for info in infos}
 
     def _quantize(self, layers: Sequence[Layer], scheme: Scheme | None) -> dict[str, Floats]:
         if scheme is None:

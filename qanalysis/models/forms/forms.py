@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from qanalysis.models.activations.input_statistics import Averaging
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.forms.form import Form, cross_forms
 from qanalysis.models.forms.row import FormRow
 from qanalysis.models.forms.work import Work
 from qanalysis.models.repairs.catalogue import find_repair
 from qanalysis.models.running.runnable import Layer, Runnable
+from qanalysis.models.running.threads import on_few_threads
 from qanalysis.models.sensitivity.gathering import Clock, SensitivityProgress, choose_chunk
 from qanalysis.models.sensitivity.sensitivity import choose_layers
 from qanalysis.results.table import Table
@@ -24,6 +26,7 @@ from qanalysis.sweeps.selection import Filter, Selection, select_tensors
 WIDTHS = ("8", "4", "1")
 
 
+@on_few_threads
 def measure_forms(
     model: Runnable,
     calibration: Calibration,
@@ -32,6 +35,7 @@ def measure_forms(
     repairs: Sequence[str] = (),
     keep: str | None = None,
     keep_ends: bool = False,
+    averaging: Averaging = "none",
     save: Path | None = None,
     load: Path | None = None,
     batch: int | None = None,
@@ -43,8 +47,9 @@ def measure_forms(
     and binary. Forms with quantized weights are measured again after each of the `repairs`.
 
     Tensors are chosen as a sweep chooses them; those whose name has a match of `keep` stay float, and with `keep_ends`
-    those of the first and the last layer. Ranges of activations come from the same samples. `batch` is how many samples
-    go through the model at once and changes no figure beyond rounding; `seed` draws the samples of the intervals.
+    those of the first and the last layer. Ranges of activations come from the same samples; with averaging="moving" the
+    ends of range=minmax are moving averages over batches. `batch` is how many samples go through the model at once and
+    changes no figure beyond rounding; `seed` draws the samples of the intervals.
     `save` writes the one form, after its repair if there is one: see `save_form`. `load` measures the form that such a
     file holds, and no other: ranges and what stays float are those of the file.
 
@@ -57,7 +62,7 @@ def measure_forms(
     layers = choose_quantized(model, calibration, selection, keep_ends=keep_ends)
     chunk = batch or choose_chunk(model, calibration)
     clock = _start_clock(calibration, plan, repairs, chunk, on_progress, cancel)
-    work = Work(model, calibration, layers, chunk, clock, seed)
+    work = Work(model, calibration, layers, chunk=chunk, clock=clock, seed=seed, averaging=averaging)
     rows = work.measure(plan, repairs, save) if load is None else work.measure_saved(load)
     return Table.from_rows(
         FormRow,
@@ -66,9 +71,10 @@ def measure_forms(
         settings=_describe(
             [row.form for row in rows if not row.repair] if load else list(map(str, plan)),
             calibration,
-            repairs=list(repairs),
+            repairs=list(repairs) or None,
             keep=keep,
             keep_ends=keep_ends,
+            averaging=averaging,
             loaded=load.name if load else None,
             seed=seed,
         ),

@@ -7,20 +7,16 @@ from functools import partial
 
 from torch import Tensor
 
-from qanalysis.models.activations.turns import calibrate_inputs
-from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.forms.candidates import Candidate, FormMaker
 from qanalysis.models.forms.form import Form
 from qanalysis.models.repairs.catalogue import find_repair
-from qanalysis.models.running.runnable import Change, Runnable, Turn
+from qanalysis.models.running.runnable import Change, Turn
 
 _SCALES_AS_IT_RUNS = "the repair changes inputs of layers as the model runs, which the file does not hold"
 
 
 def repair_form(
     maker: FormMaker,
-    model: Runnable,
-    calibration: Calibration,
     form: Form,
     repair: str,
     *,
@@ -38,11 +34,17 @@ def repair_form(
         why = plain.refusal or "its weights stay float, and repairs are of weights"
         return Candidate(form, repair, plain.make, plain.fit, {}, plain.size_bytes, refusal=why)
     repaired = find_repair(repair).make(
-        model, calibration, layers, form.weights, activation_scheme=form.activations, seed=seed, check=check
+        maker.model,
+        maker.calibration,
+        layers,
+        form.weights,
+        activation_scheme=form.activations,
+        seed=seed,
+        check=check,
     )
     inputs, notes = {}, [*plain.notes, *repaired.notes]
     if form.activations is not None:
-        grids = calibrate_inputs(model, calibration, maker.layers, [form.activations], change=repaired.change)
+        grids = maker.observe([form.activations], change=repaired.change)
         inputs = maker.find_inputs(form.activations, grids)[0]
     change = Change(repaired.change.weights, _join(repaired.change.inputs, maker.turn_inputs(inputs)))
     return Candidate(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from qanalysis.models.activations.turns import calibrate_inputs
+from qanalysis.models.activations.input_statistics import Averaging
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.forms.candidates import Candidate, FormMaker
 from qanalysis.models.forms.form import Form
@@ -30,17 +30,26 @@ class Work:
     """One measurement of forms; `layers` are those that are quantized, in the order of a run."""
 
     def __init__(
-        self, model: Runnable, calibration: Calibration, layers: Sequence[Layer], chunk: int, clock: Clock, seed: int
+        self,
+        model: Runnable,
+        calibration: Calibration,
+        layers: Sequence[Layer],
+        *,
+        chunk: int,
+        clock: Clock,
+        seed: int = 0,
+        averaging: Averaging = "none",
     ) -> None:
         self.complete = True
+        self._averaging = averaging
         self._model, self._calibration, self._layers = model, calibration, layers
         self._chunk, self._clock, self._seed = chunk, clock, seed
 
     def measure(self, plan: Sequence[Form], repairs: Sequence[str], save: Path | None) -> list[FormRow]:
         """The rows of all forms, each followed by those of its repairs; the one form is saved where asked for."""
         schemes = list(dict.fromkeys(form.activations for form in plan if form.activations is not None))
-        grids = calibrate_inputs(self._model, self._calibration, self._layers, schemes) if schemes else None
-        maker = FormMaker(self._model, self._layers, grids)
+        maker = FormMaker(self._model, self._calibration, self._layers, averaging=self._averaging)
+        maker.calibrate(schemes)
         plain = [maker.make(form) for form in plan]
         first = self._compare(plain)
         found = {row.form: [row] for row in self._tabulate(first)}
@@ -68,9 +77,7 @@ class Work:
         """The repaired form, or why there is none; None where the work was cancelled."""
         try:
             self._check()
-            candidate = repair_form(
-                maker, self._model, self._calibration, form, repair, seed=self._seed, check=self._check
-            )
+            candidate = repair_form(maker, form, repair, seed=self._seed, check=self._check)
         except CancelledError:
             self.complete = False
             return None

@@ -222,7 +222,9 @@ class _Sums:
         trace = _estimate(bends, rests, layer.tensor.numel, count_draws(len(self.layers)))
         findings.traces[name] = trace
         if not abs(trace.trace) > 2 * trace.standard_error:
-            findings.note(name, "hawq", f"the trace is {trace.trace:.3g} ± {trace.standard_error:.2g}: not told from 0")
+            findings.caution(
+                name, "hawq", f"the trace is {trace.trace:.3g} ± {trace.standard_error:.2g}: not told from 0"
+            )
         for scheme, error in self._list_errors(layer):
             energy = float(torch.linalg.vector_norm(error, dtype=torch.float64)) ** 2
             findings.put(name, scheme, "hawq", trace.trace / trace.numel * energy)

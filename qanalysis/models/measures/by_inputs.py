@@ -17,12 +17,14 @@ from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.models.activations.second_moments import SecondMoments
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.measures.findings import Column, Findings
+from qanalysis.models.measures.imatrix import ImportedWeights, Weights
 from qanalysis.models.measures.input_moments import HOLD_BYTES, WIDEST, Inputs, gather_inputs
 from qanalysis.models.measures.input_sums import LayerInputs, Limits
 from qanalysis.models.measures.uses import Use, lay_out
 from qanalysis.models.measures.weighted_errors import Values, sum_output_energy, sum_weighted_energy
 from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.running.torch_model import TorchModel
+from qanalysis.notation import quote
 from qanalysis.quantizers.scheme import Scheme
 
 #: The values of a tensor under a scheme, its shape; ValueError where the scheme does not fit it.
@@ -53,6 +55,9 @@ def measure_by_inputs(
         limits = Limits(WIDEST if "layer_output_error" in columns else 0, HOLD_BYTES)
         inputs = gather_inputs(model, calibration, layers, batch=batch, limits=limits, cancel=cancel)
         findings.complete &= inputs.complete
+    imported = ImportedWeights(model, imatrix) if imatrix is not None and "imatrix_mse" in columns else None
+    if imatrix is not None and imported is not None:
+        findings.assumptions.append(f"imatrix_mse: weights of the importance matrix {quote(imatrix.name)}")
     for layer in layers:
         if cancel is not None and cancel.is_set():
             findings.complete = False
@@ -61,8 +66,9 @@ def measure_by_inputs(
         energies = dict[Column, Energy]()
         if "layer_output_error" in columns and found is not None:
             energies |= _find_output_energy(layer, found, findings)
-        if "imatrix_mse" in columns and (found is not None or imatrix is not None):
-            energies |= _find_weighted_energy(layer, found, imatrix, findings)
+        weights = imported.find(layer) if imported else _weigh_own(found) if found is not None else None
+        if "imatrix_mse" in columns and weights is not None:
+            energies |= _find_weighted_energy(layer, weights, findings)
         _fill(Memory(model, layer.tensor), energies, schemes, quantized, findings)
 
 
@@ -118,7 +124,7 @@ def _find_output_energy(layer: Layer, found: LayerInputs, findings: Findings) ->
     if found.others:
         parts.append(f"it is used by {', '.join(found.others[:3])} as well, which is not counted")
     if parts:
-        findings.note(name, "layer_output_error", "; ".join(parts))
+        findings.caution(name, "layer_output_error", "; ".join(parts))
     return {"layer_output_error": partial(sum_output_energy, products=_products(moments), lookups=found.lookups)}
 
 
@@ -126,21 +132,23 @@ def _products(moments: Mapping[Use, SecondMoments]) -> dict[Use, Doubles]:
     return {use: one.products for use, one in moments.items() if one.products is not None}
 
 
-def _find_weighted_energy(
-    layer: Layer, found: LayerInputs | None, imatrix: Imatrix | None, findings: Findings
-) -> dict[Column, Energy]:
-    """How squared elements are weighted and summed, nothing and a note where no weights are known."""
-    name = layer.tensor.name
-    if imatrix is not None or found is None:
-        return {}
+def _weigh_own(found: LayerInputs) -> Weights:
+    """The mean squares that the tensor's parts met."""
     squares = {use: one.diagonal for use, one in found.moments.items() if one.count}
-    if not squares:
-        findings.note(name, "imatrix_mse", _LOOKED_UP if found.lookups else _say_unmet(found))
-        return {}
     unmet = len(found.moments) - len(squares)
-    if unmet:
-        findings.note(name, "imatrix_mse", f"{unmet} of its {len(found.moments)} parts met no rows and are left out")
-    return {"imatrix_mse": partial(sum_weighted_energy, squares=squares)}
+    if not squares:
+        return Weights({}, _LOOKED_UP if found.lookups else _say_unmet(found))
+    return Weights(squares, f"{unmet} of its {len(found.moments)} parts met no rows and are left out" if unmet else "")
+
+
+def _find_weighted_energy(layer: Layer, weights: Weights, findings: Findings) -> dict[Column, Energy]:
+    """How squared elements are weighted and summed, nothing where no weights are known."""
+    if not weights.squares:
+        findings.note(layer.tensor.name, "imatrix_mse", weights.note)
+        return {}
+    if weights.note:
+        findings.caution(layer.tensor.name, "imatrix_mse", weights.note)
+    return {"imatrix_mse": partial(sum_weighted_energy, squares=weights.squares)}
 
 
 def _say_unmet(found: LayerInputs) -> str:

@@ -38,6 +38,7 @@ def measure_closed(
     on the samples.
     """
     findings = Findings(seed)
+    layers = [layer for layer in layers if layer.tensor.decodes]  # of the others a row says why nothing is measured
     by_inputs = [column for column in columns if column in {"layer_output_error", "imatrix_mse"}]
     if by_inputs:
         measure_by_inputs(

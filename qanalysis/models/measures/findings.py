@@ -34,23 +34,30 @@ class Trace:
 @dataclass(frozen=True, slots=True, eq=False)
 class ClosedMeasures:
     """`figures` by (tensor, text of the scheme) and column; `notes` by tensor and column say why a figure is missing,
-    or what to know of it; `assumptions` hold for all, a sentence each.
+    `cautions` what to know of one that is there; `assumptions` hold for all, a sentence each.
 
     `complete` is false where it was cancelled: figures that are there are whole.
     """
 
     figures: Mapping[tuple[str, str], Mapping[str, float]]
     notes: Mapping[str, Mapping[str, str]]
+    cautions: Mapping[str, Mapping[str, str]]
     assumptions: tuple[str, ...] = ()
     traces: Mapping[str, Trace] = field(default_factory=dict)
     complete: bool = True
 
     def describe(self) -> dict[str, Any]:
-        """As a document holds it: notes by tensor and column, assumptions, traces by tensor."""
+        """As a document holds it: notes and cautions by tensor and column, assumptions, traces by tensor; null for an
+        error that a single sample leaves open.
+        """
         return {
             "notes": {tensor: dict(notes) for tensor, notes in self.notes.items()},
+            "cautions": {tensor: dict(cautions) for tensor, cautions in self.cautions.items()},
             "assumptions": list(self.assumptions),
-            "traces": {tensor: asdict(trace) for tensor, trace in self.traces.items()},
+            "traces": {
+                tensor: {name: None if math.isnan(value) else value for name, value in asdict(trace).items()}
+                for tensor, trace in self.traces.items()
+            },
         }
 
 
@@ -61,6 +68,7 @@ class Findings:
         self.seed = seed
         self.figures = defaultdict[tuple[str, str], dict[str, float]](dict)
         self.notes = defaultdict[str, dict[str, str]](dict)
+        self.cautions = defaultdict[str, dict[str, str]](dict)
         self.assumptions = list[str]()
         self.traces = dict[str, Trace]()
         self.complete = True
@@ -73,9 +81,20 @@ class Findings:
             self.note(tensor, column, "the tensor, its quantized values or its inputs hold NaN or infinities")
 
     def note(self, tensor: str, column: Column, reason: str) -> None:
-        """Why a figure is missing, or what to know of it; the first word counts."""
+        """Why a figure is missing; the first word counts."""
         self.notes[tensor].setdefault(column, reason)
+
+    def caution(self, tensor: str, column: Column, reason: str) -> None:
+        """What to know of a figure that is there."""
+        self.cautions[tensor][column] = reason
 
     def close(self) -> ClosedMeasures:
         """What was found."""
-        return ClosedMeasures(dict(self.figures), dict(self.notes), tuple(self.assumptions), self.traces, self.complete)
+        return ClosedMeasures(
+            figures=dict(self.figures),
+            notes=dict(self.notes),
+            cautions=dict(self.cautions),
+            assumptions=tuple(self.assumptions),
+            traces=self.traces,
+            complete=self.complete,
+        )

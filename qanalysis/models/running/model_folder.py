@@ -116,6 +116,26 @@ def _open_tokenizer(transformers: Any, path: Path) -> Any:
     return transformers.AutoTokenizer.from_pretrained(str(path), trust_remote_code=False, local_files_only=True)
 
 
+def look_beside(file: Path) -> ModelFolder | None:
+    """The folder of a model's file, or the one above where exporters put a file into a folder of its kind; None where
+    neither has configuration or a tokenizer.
+    """
+    for place in (file.parent, *([file.parent.parent] if file.parent.name == "onnx" else [])):
+        if (place / "config.json").is_file() or (place / "tokenizer.json").is_file():
+            return ModelFolder(place, read_settings(place / "config.json"))
+    return None
+
+
+def read_settings(path: Path) -> Mapping[str, Any]:
+    """The JSON object of a small file, empty where it is missing or damaged."""
+    try:
+        with path.open("rb") as opened:
+            found = json.loads(opened.read(_LARGEST_CONFIG))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def find_most_tokens(folder: ModelFolder, tokenizer: Any) -> int | None:
     """The longest input that both the model and its tokenizer allow, None where neither says."""
     said = getattr(tokenizer, "model_max_length", None)

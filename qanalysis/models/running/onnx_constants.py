@@ -25,7 +25,7 @@ def gather_constants(graph: GraphProto) -> dict[str, TensorProto]:
             if unique != name:
                 renamed.setdefault(name, unique)
         if path:
-            _rename(inner, renamed)
+            rename_inputs(inner, renamed)
     return found
 
 
@@ -124,11 +124,11 @@ def _spread(sparse: SparseTensorProto) -> TensorProto:
     return made
 
 
-def _rename(graph: GraphProto, renamed: Mapping[str, str]) -> None:
+def rename_inputs(graph: GraphProto, renamed: Mapping[str, str]) -> None:
     """Names that a body reads given anew, also in bodies inside it that do not define them again."""
     for node in graph.node:
         for place, name in enumerate(node.input):
             node.input[place] = renamed.get(name, name)
         for _key, inner in list_bodies(node):
             own = _name_own(inner)
-            _rename(inner, {old: new for old, new in renamed.items() if old not in own})
+            rename_inputs(inner, {old: new for old, new in renamed.items() if old not in own})

@@ -22,6 +22,7 @@ from torch import Tensor
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.source import MEASURED_ROLES, CheckpointError, TensorInfo
 from qanalysis.models.calibration.samples import Batch
+from qanalysis.models.running.model_folder import look_beside
 from qanalysis.models.running.onnx_file import Fed, read_file
 from qanalysis.models.running.onnx_inputs import Input, Piece, cut_pieces
 from qanalysis.models.running.onnx_layers import Place, find_places
@@ -58,7 +59,9 @@ class OnnxModel(Runnable):
 
     def __init__(self, path: Path) -> None:
         load_runtime()
+        self.path = path
         self._file = read_file(path)
+        self.folder = look_beside(path)
         try:
             self._set_up()
         except BaseException:
@@ -74,8 +77,8 @@ class OnnxModel(Runnable):
         self._main = _choose_output(graph.outputs)
         self._infos = {info.name: info for info in found.tensors}
         self._aliases = {alias: info.name for info in found.tensors for alias in info.aliases}
-        self._places = find_places(graph, found.fed, found.tensors)
-        self._first = {one.layer.tensor.name: one.first for one in self._places}
+        self.places = find_places(graph, found.fed, found.tensors)
+        self._first = {one.layer.tensor.name: one.first for one in self.places}
         self._entries = _group(found.fed)
         self._parts = Parts(graph, found.constants, found.fed)
         self._values: dict[str, Any] = {}
@@ -92,6 +95,10 @@ class OnnxModel(Runnable):
         return self._file.tensors
 
     def read(self, info: TensorInfo) -> Floats:
+        """Values of the caller's own: torch warns of arrays that can not be written to, as a mapped file's."""
+        return np.require(self._read(info), np.float32, ["C", "W"])
+
+    def _read(self, info: TensorInfo) -> Floats:
         known = self._infos.get(info.name)
         if known is not None and not known.decodes:
             raise ValueError(f"{quote(info.name)}: {known.reason or f'{known.dtype} is not read as real numbers'}")
@@ -111,9 +118,13 @@ class OnnxModel(Runnable):
         self._values.clear()
         self._file.source.close()
 
+    @property
+    def input_names(self) -> Sequence[str]:
+        return list(self._inputs)
+
     @cached_property
     def layers(self) -> Sequence[Layer]:
-        return [place.layer for place in self._places]
+        return [place.layer for place in self.places]
 
     def is_used(self, layer: Layer) -> bool:
         """Whether anything computes with the layer's tensor."""
@@ -162,13 +173,19 @@ class OnnxModel(Runnable):
             outputs.append(self._finish(piece, env))
         return _join(outputs)
 
+    def name_result(self, layer: str) -> str:
+        """The name of what a layer's operation gives, empty for a layer that is not there."""
+        steps = self._file.graph.steps
+        found = (steps[one.step].node for one in self.places if one.layer.name == layer and one.step < len(steps))
+        return next((node.output[0] for node in found), "")
+
     def _name_values(self, layers: Sequence[str], side: Side, turns: Container[int]) -> dict[str, str]:
         """What of each layer is watched, in the order of the graph; an input that is changed on its way in, as the
         layer gets it.
         """
         asked, steps = set(layers), self._file.graph.steps
         names: dict[str, str] = {}
-        for place in self._places:
+        for place in self.places:
             if place.layer.name not in asked or place.step >= len(steps):
                 continue
             node = steps[place.step].node
@@ -177,7 +194,7 @@ class OnnxModel(Runnable):
             elif place.operand is not None:
                 name = name_turned(place.step) if place.step in turns else node.input[place.operand]
                 names.setdefault(place.layer.name, name)
-        missing = asked - {place.layer.name for place in self._places}
+        missing = asked - {place.layer.name for place in self.places}
         if missing:
             raise ValueError(f"{quote(min(missing))} is no layer of the model")
         return names
@@ -222,7 +239,7 @@ class OnnxModel(Runnable):
     def _find_value(self, name: str) -> Any:
         fed = self._file.fed[name]
         if fed.info.name not in self._values:
-            self._values[fed.info.name] = _hold(_cast(self.read(fed.info), fed))
+            self._values[fed.info.name] = _hold(_cast(self._read(fed.info), fed))
         return self._values[fed.info.name]
 
     def _finish(self, piece: Piece, env: Mapping[str, Any]) -> Tensor:
@@ -270,7 +287,7 @@ class OnnxModel(Runnable):
         """The turns by the step that they precede, with the place of the input."""
         found: dict[int, tuple[int, Turn]] = {}
         for layer, turn in inputs.items():
-            at = [one for one in self._places if one.layer.name == layer and one.operand is not None]
+            at = [one for one in self.places if one.layer.name == layer and one.operand is not None]
             if not at:
                 raise ValueError(f"{quote(layer)} is no layer whose input is one of real numbers that can be reached")
             found[at[0].step] = (at[0].operand or 0, turn)
@@ -292,7 +309,7 @@ class OnnxModel(Runnable):
         if self._cuts is not None:
             return
         end = self._whole.stop
-        cuts = sorted({one.first for one in self._places if _is_measured(one)} - {0, end})
+        cuts = sorted({one.first for one in self.places if _is_measured(one)} - {0, end})
         piece = next(cut_pieces(self._inputs, batch.cut(0, 1)))
         names = list(dict.fromkeys([self._main, *(name for cut in cuts for name in self._parts.find_live(cut))]))
         find = self._finder(self._start(piece), {})

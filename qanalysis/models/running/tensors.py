@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.export.unflatten import InterpreterModule
 from torch.nn.modules.conv import _ConvNd as Convolution
 from torch.nn.modules.conv import _ConvTransposeNd as ConvTranspose
 
@@ -19,6 +20,8 @@ from qanalysis.quantizers.matrix_view import ALONG_FIRST, MatrixView
 _NORMS = ("BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm", "RMSNorm", "LocalResponseNorm")
 #: Modules of transformers that multiply with a weight (in, out).
 _TURNED = ("Conv1D",)
+#: Those whose class is known by its name alone, in an exported program.
+_STRAIGHT = ("Linear", "Conv1d", "Conv2d", "Conv3d")
 _NOTHING = Evidence()
 
 
@@ -81,16 +84,26 @@ def _settle(one: Owned, named: TensorInfo) -> TensorInfo:
     return replace(one.info, role=role, view=view)
 
 
+def name_type(module: nn.Module) -> str:
+    """The name of a module's class; of a part of an exported program that of the class that it was.
+
+    >>> name_type(nn.Linear(2, 3))
+    'Linear'
+    """
+    name: str = module.type_name() or "" if isinstance(module, InterpreterModule) else type(module).__name__
+    return name.rpartition(".")[2]
+
+
 def _find_kind(one: Owned) -> tuple[Role, MatrixView] | None:
     """What the type of the module says; None where it says nothing."""
-    module, attribute, kind = one.module, one.attribute, type(one.module).__name__
+    module, attribute, kind = one.module, one.attribute, name_type(one.module)
     if attribute.startswith("bias"):
         return "bias", ALONG_FIRST
     if any(word in kind for word in _NORMS) and isinstance(one.value, nn.Parameter):
         return "norm", ALONG_FIRST
     if not isinstance(one.value, nn.Parameter):
         return "buffer", ALONG_FIRST
-    if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+    if isinstance(module, nn.Embedding | nn.EmbeddingBag) or kind in {"Embedding", "EmbeddingBag"}:
         return "embedding", ALONG_FIRST
     return _find_multiplied(one)
 
@@ -101,9 +114,10 @@ def _find_multiplied(one: Owned) -> tuple[Role, MatrixView] | None:
         return "weight", _view_transposed(one.module)
     if isinstance(one.module, nn.Linear | Convolution | nn.RNNBase | nn.MultiheadAttention):
         return "weight", ALONG_FIRST
-    if type(one.module).__name__ in _TURNED and one.value.ndim == 2:
+    kind = name_type(one.module)
+    if kind in _TURNED and one.value.ndim == 2:
         return "weight", MatrixView((1,))
-    return None
+    return ("weight", ALONG_FIRST) if kind in _STRAIGHT and one.value.ndim > 1 else None
 
 
 def _view_transposed(module: ConvTranspose) -> MatrixView:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from qanalysis.models.factory import describe_error
 from qanalysis.models.running.call_tree import CallTree, FirstUses, noting, recording, replaying
 from qanalysis.models.running.model_folder import ModelFolder
 from qanalysis.models.running.runnable import NO_CHANGE, Change, Layer, Receive, Recording, Runnable, Side, Turn
-from qanalysis.models.running.tensors import Owned, list_names, list_tensors
+from qanalysis.models.running.tensors import Owned, list_names, list_tensors, name_type
 from qanalysis.results.identity import SourceIdentity
 
 #: So many samples show the order of the layers.
@@ -104,9 +104,15 @@ class TorchModel(Runnable):
     def identity(self) -> SourceIdentity:
         return self._source or super().identity
 
+    @property
+    def placed_names(self) -> Sequence[str]:
+        """Inputs that are given by place, in their order; all others go by name."""
+        return (FIRST_INPUT,)
+
     @cached_property
     def input_names(self) -> Sequence[str]:
-        return list_input_names(self.module)
+        # a signature with **kwargs says nothing, but those of transformers swallow what they do not know
+        return list_input_names(self.module) if self.folder or not takes_any_name(self.module) else ()
 
     @cached_property
     def layers(self) -> Sequence[Layer]:
@@ -211,7 +217,7 @@ class TorchModel(Runnable):
 
     def _run(self, batch: Batch) -> Tensor:
         with torch.no_grad(), _plain_attention():
-            return run_module(self.module, batch)
+            return run_module(self.module, batch, placed=self.placed_names)
 
 
 @contextmanager
@@ -225,18 +231,19 @@ def _plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(was_fast)
 
 
-def run_module(module: nn.Module, batch: Batch) -> Tensor:
-    """The main output for a batch, a tensor of real numbers with gradients where they are wanted.
+def run_module(module: nn.Module, batch: Batch, *, placed: Sequence[str] = (FIRST_INPUT,)) -> Tensor:
+    """The main output for a batch, a tensor of real numbers with gradients where they are wanted; inputs that are
+    `placed` are given by place, in that order.
 
     Raises ValueError on one line where the module does not run on the batch or returns no tensor, MemoryError where
     there is no room.
     """
-    inputs = {name: values for name, values in batch.inputs.items() if name != FIRST_INPUT}
-    placed = (batch.inputs[FIRST_INPUT],) if FIRST_INPUT in batch.inputs else ()
+    inputs = {name: values for name, values in batch.inputs.items() if name not in placed}
+    first = [batch.inputs[name] for name in placed if name in batch.inputs]
     shapes = ", ".join(f"{name} {_describe(values)}" for name, values in batch.inputs.items())
     options = {"use_cache": False} if "use_cache" in list_input_names(module) else {}
     try:
-        outputs = find_main_output(module(*placed, **inputs, **options))
+        outputs = find_main_output(module(*first, **inputs, **options))
     except MemoryError:
         raise MemoryError(f"there is no memory to run the model on {shapes}; measure fewer samples at once") from None
     except Exception as error:  # a model of the user's may raise anything
@@ -266,16 +273,26 @@ def _is_real(value: Tensor | None) -> bool:
 
 def list_input_names(module: nn.Module) -> tuple[str, ...]:
     """What the module's `forward` takes by name; empty where its signature does not say."""
+    return tuple(
+        one.name for one in _list_parameters(module) if one.kind in {one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY}
+    )
+
+
+def takes_any_name(module: nn.Module) -> bool:
+    """Whether the module's `forward` takes names that its signature does not have."""
+    return any(one.kind == one.VAR_KEYWORD for one in _list_parameters(module))
+
+
+def _list_parameters(module: nn.Module) -> Sequence[Parameter]:
     try:
-        found = signature(module.forward).parameters.values()
+        return list(signature(module.forward).parameters.values())
     except (TypeError, ValueError):
         return ()
-    return tuple(one.name for one in found if one.kind in {one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY})
 
 
 def _is_linear(one: Owned) -> bool:
-    named = type(one.module).__name__ == "Conv1D" or isinstance(one.module, nn.Linear)
-    return named and one.attribute == "weight" and not isinstance(one.module, nn.Bilinear)
+    named = name_type(one.module) in {"Linear", "Conv1D"} or isinstance(one.module, nn.Linear)
+    return named and one.attribute == "weight"
 
 
 def _put(tensor: Tensor, values: Tensor) -> None:

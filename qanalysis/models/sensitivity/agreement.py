@@ -11,14 +11,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from qanalysis.arrays import Doubles
+from qanalysis.arrays import Codes, Doubles
 from qanalysis.models.sensitivity.intervals import LEVEL, Resampling
 from qanalysis.models.sensitivity.ranking import find_damage
 from qanalysis.models.sensitivity.rounding import round_figure
@@ -38,21 +37,40 @@ MEASURES = (
     "hawq",
 )
 _LEAST_LAYERS = 3
-_LEAST_DRAWS, _MOST_PAIRS, _AT_ONCE = 200, 20_000_000, 1 << 21
+#: Of very many layers, whose pairs are compared one by one, fewer draws are taken.
+_MOST_PAIRS, _LEAST_DRAWS, _LAYER_DRAWS = 5_000_000, 100, 200
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Measure:
-    """One measure of some layers: (layers,), and of draws of samples, (draws, layers), None where it has none."""
+class Orders:
+    """How damages order some layers, (layers,) or, of several draws, (draws, layers): what rank correlations need."""
 
-    damage: Doubles
-    drawn: Doubles | None
+    def __init__(self, damage: Doubles) -> None:
+        rows = np.atleast_2d(damage)
+        one, other = np.triu_indices(rows.shape[1], 1)
+        first, second = rows[:, one], rows[:, other]
+        # Which of a pair hurts more, as -1, 0, 1; by comparing, since two that hurt not at all have no difference.
+        self._signs = (first > second).view(np.int8) - (first < second).view(np.int8)
+        self._untied = np.count_nonzero(self._signs, axis=1).astype(np.float64)
+        ranks = stats.rankdata(rows, axis=1)
+        self._ranks = ranks - ranks.mean(axis=1, keepdims=True)
+        self._squares = (self._ranks**2).sum(axis=1)
+
+    def find_spearman(self, other: Orders) -> Doubles:
+        """Pearson's correlation of ranks, ties at their mean, (draws,); NaN where one is the same for all layers."""
+        return _divide((self._ranks * other._ranks).sum(axis=1), self._squares * other._squares)
+
+    def find_kendall(self, other: Orders) -> Doubles:
+        """Kendall's tau-b, (draws,): pairs in the same order less those in the opposite one, over the root of the
+        product of the pairs that each does not tie; NaN where one ties all.
+        """
+        same = (self._signs * other._signs).sum(axis=1, dtype=np.int64)
+        return _divide(same.astype(np.float64), self._untied * other._untied)
 
 
 def describe_agreement(judged: Sequence[Judged], resampling: Resampling | None, *, seed: int) -> list[dict[str, Any]]:
     """One entry for every two measures that are known for the same three layers or more, for each scheme and target,
-    each layer changed alone. `over` tells what was drawn; ends are null with a single sample, and all figures of a
-    measure that is the same for all layers.
+    each layer changed alone. `over` tells what was drawn; ends are null with a single sample, and all figures where one
+    measure is the same for all layers.
     """
     rankings = defaultdict[tuple[str, str], list[Judged]](list)
     for one in judged:
@@ -61,55 +79,53 @@ def describe_agreement(judged: Sequence[Judged], resampling: Resampling | None, 
             rankings[(str(cell.scheme), cell.target)].append(one)
     found = list[dict[str, Any]]()
     for (scheme, target), layers in rankings.items():
+        ranking = _Ranking(layers, resampling, seed)
         for a, b in combinations(MEASURES, 2):
-            told = _compare(layers, a, b, resampling, seed)
+            told = ranking.compare(a, b)
             if told:
                 found.append({"a": a, "b": b, "scheme": scheme, "target": target, **told})
     return found
 
 
-def _compare(judged: Sequence[Judged], a: str, b: str, resampling: Resampling | None, seed: int) -> dict[str, Any]:
-    layers = [one for one in judged if not (math.isnan(find_damage(one, a)) or math.isnan(find_damage(one, b)))]
-    if len(layers) < _LEAST_LAYERS:
-        return {}
-    first, second = _collect(layers, a, resampling), _collect(layers, b, resampling)
-    is_output = a in layers[0].estimates or b in layers[0].estimates
-    x, y = _draw_samples(first, second) if is_output else _draw_layers(first, second, seed)
-    told: dict[str, Any] = {"layers": len(layers), "over": "samples" if is_output else "layers"}
-    for name, correlate in (("spearman", find_spearman), ("kendall", find_kendall)):
-        value = float(correlate(first.damage, second.damage)[0])
-        low, high = find_ends(value, correlate(x, y))
-        told |= {name: round_figure(value), f"{name}_low": round_figure(low), f"{name}_high": round_figure(high)}
-    return told
+class _Ranking:
+    """The layers of one scheme and target, and how the measures order those that two of them know."""
 
+    def __init__(self, layers: Sequence[Judged], resampling: Resampling | None, seed: int) -> None:
+        self._layers, self._resampling, self._seed = layers, resampling, seed
+        self._damage = {name: np.array([find_damage(one, name) for one in layers]) for name in MEASURES}
+        self._orders = dict[tuple[str, bytes], tuple[Orders, Orders | None]]()
 
-def _draw_samples(first: _Measure, second: _Measure) -> tuple[Doubles, Doubles]:
-    """Both measures of the same draws of samples, none with a single sample; fewer draws of very many layers, whose
-    pairs are compared one by one.
-    """
-    layers = len(first.damage)
-    kept = max(_MOST_PAIRS // (layers * (layers - 1) // 2), _LEAST_DRAWS)
-    drawn = [one.drawn[:kept] for one in (first, second) if one.drawn is not None]
-    count = len(drawn[0]) if drawn else 0
-    x, y = (
-        np.broadcast_to(one.damage, (count, layers)) if one.drawn is None else one.drawn[:kept]
-        for one in (first, second)
-    )
-    return x, y
+    def compare(self, a: str, b: str) -> dict[str, Any]:
+        """The correlations of two measures; empty where they know fewer than three layers."""
+        known = np.flatnonzero(~(np.isnan(self._damage[a]) | np.isnan(self._damage[b])))
+        if len(known) < _LEAST_LAYERS:
+            return {}
+        is_output = any(name in self._layers[known[0]].estimates for name in (a, b))
+        (x, drawn_x), (y, drawn_y) = (self._order(name, known) for name in (a, b))
+        drawn: tuple[Orders, Orders] | None = None
+        if not is_output:
+            places = known[np.random.default_rng(self._seed).integers(len(known), size=(_LAYER_DRAWS, len(known)))]
+            drawn = Orders(self._damage[a][places]), Orders(self._damage[b][places])
+        elif self._resampling is not None:
+            drawn = drawn_x or x, drawn_y or y
+        told: dict[str, Any] = {"layers": len(known), "over": "samples" if is_output else "layers"}
+        for name, correlate in (("spearman", Orders.find_spearman), ("kendall", Orders.find_kendall)):
+            value = float(correlate(x, y)[0])
+            low, high = find_ends(value, correlate(*drawn)) if drawn is not None else (math.nan, math.nan)
+            told |= {name: round_figure(value), f"{name}_low": round_figure(low), f"{name}_high": round_figure(high)}
+        return told
 
-
-def _draw_layers(first: _Measure, second: _Measure, seed: int) -> tuple[Doubles, Doubles]:
-    """Both measures of the same draws of layers."""
-    layers = len(first.damage)
-    places = np.random.default_rng(seed).integers(layers, size=(_LEAST_DRAWS, layers))
-    return first.damage[places], second.damage[places]
-
-
-def _collect(layers: Sequence[Judged], measure: str, resampling: Resampling | None) -> _Measure:
-    damage = np.array([find_damage(one, measure) for one in layers])
-    if resampling is None or any(measure not in one.estimates for one in layers):
-        return _Measure(damage, None)
-    return _Measure(damage, np.stack([one.estimates[measure].damages for one in layers], axis=1))
+    def _order(self, name: str, known: Codes) -> tuple[Orders, Orders | None]:
+        """Of the figures, and of draws of samples where it is a measure of outputs."""
+        key = (name, known.tobytes())
+        if key not in self._orders:
+            damage, drawn = self._damage[name][known], None
+            if self._resampling is not None and name in self._layers[known[0]].estimates:
+                kept = max(2 * _MOST_PAIRS // len(known) ** 2, _LEAST_DRAWS)
+                each = [self._layers[place].estimates[name].damages[:kept] for place in known]
+                drawn = Orders(np.stack(each, axis=1))
+            self._orders[key] = Orders(damage), drawn
+        return self._orders[key]
 
 
 def find_ends(value: float, drawn: Doubles) -> tuple[float, float]:
@@ -120,36 +136,6 @@ def find_ends(value: float, drawn: Doubles) -> tuple[float, float]:
     tail = (1 - LEVEL) / 2
     low, high = (float(end) for end in np.quantile(known, [tail, 1 - tail]))
     return max(min(low, 2 * value - high, value), -1.0), min(max(high, 2 * value - low, value), 1.0)
-
-
-def find_spearman(a: Doubles, b: Doubles) -> Doubles:
-    """Pearson's correlation of ranks, ties at their mean; (draws, layers) or (layers,) each to (draws,). NaN where one
-    is the same for all layers.
-    """
-    ranks = [np.atleast_2d(stats.rankdata(np.atleast_2d(one), axis=1)) for one in (a, b)]
-    x, y = (one - one.mean(axis=1, keepdims=True) for one in ranks)
-    return _divide((x * y).sum(axis=1), (x * x).sum(axis=1) * (y * y).sum(axis=1))
-
-
-def find_kendall(a: Doubles, b: Doubles) -> Doubles:
-    """Kendall's tau-b, shapes as above: pairs in the same order less those in another, over the root of the product of
-    the pairs that each does not tie.
-    """
-    a, b = np.atleast_2d(a), np.atleast_2d(b)
-    one, other = np.triu_indices(a.shape[1], 1)
-    step = max(1, _AT_ONCE // max(len(one), 1))
-    parts = [np.zeros(0)]
-    for start in range(0, len(a), step):
-        x, y = (_compare_pairs(values[start : start + step], one, other) for values in (a, b))
-        same = np.einsum("dp,dp->d", x, y, dtype=np.float64)
-        parts.append(_divide(same, (x != 0).sum(axis=1) * (y != 0).sum(axis=1, dtype=np.float64)))
-    return np.concatenate(parts)
-
-
-def _compare_pairs(values: Doubles, one: Any, other: Any) -> Any:
-    """Which layer of each pair hurts more, as -1, 0 and 1: comparisons, as of two that hurt not at all."""
-    first, second = values[:, one], values[:, other]
-    return (first > second).astype(np.float32) - (first < second).astype(np.float32)
 
 
 def _divide(part: Doubles, square: Doubles) -> Doubles:

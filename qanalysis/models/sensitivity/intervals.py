@@ -25,7 +25,7 @@ LEVEL = 0.95
 #: Below so many samples intervals are rough.
 FEW_SAMPLES = 20
 #: More samples are summed in so many groups, sample i in group i modulo their number, which are drawn in their place.
-MOST_GROUPS = 2048
+MOST_GROUPS = 1024
 # Among draws of fewer samples too many repeat one of them alone, and have no standard error.
 _LEAST_STUDENTIZED = 5
 _FARTHEST = 10.0  # standard errors; a draw without an error of its own is infinitely far

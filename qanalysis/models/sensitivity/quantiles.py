@@ -8,7 +8,7 @@ from qanalysis.arrays import Codes, Doubles, Reals
 from qanalysis.models.sensitivity.intervals import LEVEL, Estimate, Resampling
 
 #: A draw's quantile is looked for among the positions within so many standard errors of the share.
-_REACH = 6.0
+_REACH = 5.0
 _LEAST = 16
 
 
@@ -35,23 +35,24 @@ def _find_draws(positions: Reals, groups: Codes, share: float, resampling: Resam
 
     Only positions near the quantile are sorted; those above count by their group.
     """
-    count, many = positions.size, resampling.groups
+    many = resampling.groups
     first, last = _choose_window(positions, groups, share, many)
     ordered = np.partition(positions, [first, last])
     inside = (positions >= ordered[first]) & (positions <= ordered[last])
     above = np.bincount(groups[positions > ordered[last]], minlength=many)
-    total = np.bincount(groups, minlength=many)
+    both = np.stack([above, np.bincount(groups, minlength=many)], axis=1).astype(np.float64)
     near = np.flatnonzero(inside)[np.argsort(-positions[inside], kind="stable")]
     values, of = positions[near].astype(np.float64), groups[near]
     found = np.empty(len(resampling.weights))
     step = max(1, (1 << 22) // max(len(near), 1))
     for start in range(0, len(found), step):
         weights = resampling.weights[start : start + step]
-        passed = (weights @ above)[:, None] + np.cumsum(weights[:, of], axis=1)
-        reached = passed > ((1 - share) * (weights @ total))[:, None] * (1 + 1e-12)
+        outside, drawn = (weights @ both).T
+        passed = outside[:, None] + np.cumsum(np.take(weights, of, axis=1), axis=1)
+        reached = passed > ((1 - share) * drawn)[:, None] * (1 + 1e-12)
         places = np.where(reached.any(axis=1), reached.argmax(axis=1), len(near) - 1)
         found[start : start + step] = values[places]
-    return found if count else np.full(len(found), np.nan)
+    return found
 
 
 def _choose_window(positions: Reals, groups: Codes, share: float, many: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.measures.closed import measure_closed
 from qanalysis.models.measures.findings import COLUMNS, ClosedMeasures, Column
 from qanalysis.models.running.runnable import Layer, Runnable
+from qanalysis.models.running.threads import on_few_threads
 from qanalysis.models.sensitivity.beside import Asked, count_all, measure_beside
 from qanalysis.models.sensitivity.cells import list_cells
 from qanalysis.models.sensitivity.changes import Changes
@@ -28,6 +29,7 @@ from qanalysis.sweeps.selection import Filter, Roles, Selection, select_tensors
 METRIC = "output_sqnr_db"
 
 
+@on_few_threads
 def measure_sensitivity(
     model: Runnable,
     calibration: Calibration,
@@ -98,7 +100,7 @@ def measure_sensitivity(
         source=model.identity,
         settings={**_describe(plan, targets, modes, wanted, calibration, seed), "metric": metric},
         complete=measurement.complete and beside.is_complete and closed.complete,
-        coverage=[*selection.to_coverage(), *_note([*calibration.notes, *list_gaps(closed), *told.notes])],
+        coverage=(*selection.to_coverage(), *_note([*calibration.notes, *list_gaps(closed), *told.notes])),
         more={"measures": closed.describe(), **told.parts},
     )
 

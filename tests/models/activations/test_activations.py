@@ -39,7 +39,12 @@ def test_a_sample_model_has_rows_of_every_side_and_a_document_that_is_json() -> 
     model = open_model("sample:words-transformer")
     data = open_calibration("sample", model, samples=6)
     table = measure_activations(
-        model, data, ["int8", "int4 channel"], looks=("input", "kv"), include=r"layers\.0\.(fc|self_attn:)", cure_tokens=20
+        model,
+        data,
+        ["int8", "int4 channel"],
+        looks=("input", "kv"),
+        include=r"layers\.0\.(fc|self_attn:)",
+        cure_tokens=20,
     )
     assert len(table) == 2 * (2 + 2)
     assert {row.kind for row in table} == {"activation"}
@@ -82,3 +87,15 @@ def test_a_model_that_runs_none_of_the_layers_is_refused() -> None:
     model, data = make()
     with pytest.raises(ValueError, match="no activation was seen: 1 layers never ran on drawn"):
         measure_activations(model, data, ["int8"], include="experts.2")
+
+
+def test_tokens_that_are_not_finite_are_counted_and_left_out() -> None:
+    model, data = make()
+    data.blocks[0].inputs["x"][3, 2] = torch.nan
+    data.blocks[0].inputs["x"][4, :] = torch.inf
+    table = measure_activations(model, data, ["int8", "int8 channel=1"], looks=("input", "output"))
+    found = {one["name"]: one for one in table.more["activations"]["layers"]}
+    assert sum(found[f"experts.{number}:input"]["non_finite"] for number in (0, 1)) == 9
+    assert {row.status for row in table} == {"ok"}
+    assert all(one["plain_db"] > 20 for one in table.more["activations"]["cures"])
+    json.loads(to_json(table))

@@ -38,9 +38,10 @@ def test_neither_changes_the_output() -> None:
         )
 
 
+@pytest.mark.parametrize("text", ["int8 channel", "int14 channel"])
 @pytest.mark.parametrize("turned", [False, True], ids=["out x in", "in x out"])
-def test_errors_are_those_of_quantized_products(turned: bool) -> None:
-    layer, scheme = make_layer(turned=turned), Scheme.parse("int8 channel")
+def test_errors_are_those_of_quantized_products(turned: bool, text: str) -> None:
+    layer, scheme = make_layer(turned=turned), Scheme.parse(text)
     (cure,) = try_cures(layer, [scheme])
 
     def brute_force(tokens: np.ndarray, weight: np.ndarray) -> float:

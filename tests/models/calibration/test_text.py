@@ -66,7 +66,7 @@ def test_an_encoder_reads_each_line_with_others_of_its_length(kind: str, model_f
         ids = tokenize(folder, line)[:24]
         expected.setdefault(len(ids), []).append(ids)
     assert [block.inputs["input_ids"].tolist() for block in data.blocks] == list(expected.values())
-    assert set(data.blocks[0].inputs) == {"input_ids", "attention_mask"}
+    assert set(data.blocks[0].inputs) == {"input_ids", "attention_mask", "token_type_ids"}
     assert [block.first for block in data.blocks] == [0, *[len(data.blocks[0])], len(data) - len(data.blocks[-1])]
     assert data.notes == ("1 of 4 lines have 24 tokens, which is where longer ones are cut",)
 

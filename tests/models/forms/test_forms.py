@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -258,3 +259,82 @@ def test_a_form_reads_and_prints(text: str, name: str, weights: str, activations
 def test_what_is_no_form_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="form"):
         Form.parse(text)
+
+
+def test_repairs_are_measured_after_the_form_that_they_repair_and_activations_alone_have_none() -> None:
+    model = open_model("sample:digits-cnn")
+    data = open_calibration("sample", model, samples=60)
+    before = {key: value.clone() for key, value in model.module.state_dict().items()}
+    table = measure_forms(model, data, ["W3", "A8", "W3A8"], repairs=["gptq", "gptq+bias"])
+    assert all(torch.equal(value, before[key]) for key, value in model.module.state_dict().items())
+    assert [(row.form, row.repair) for row in table] == [
+        ("W3", ""), ("W3", "gptq"), ("W3", "gptq+bias"), ("A8", ""), ("W3A8", ""), ("W3A8", "gptq"), ("W3A8", "gptq+bias"),
+    ]  # fmt: skip
+    found = {(row.form, row.repair): row for row in table}
+    for form in ("W3", "W3A8"):
+        # Error feedback lowers the error of the outputs of layers, for which it was made, on the very samples.
+        assert found[form, "gptq"].layer_error < found[form, ""].layer_error
+        assert found[form, "gptq"].size_bytes == found[form, ""].size_bytes
+
+
+def test_a_repair_that_is_cancelled_keeps_the_forms_before_it() -> None:
+    model = open_model("sample:digits-mlp")
+    data = open_calibration("sample", model, samples=8)
+    cancel, told = threading.Event(), []
+
+    def tell(progress: Any) -> None:
+        told.append((progress.done, progress.total, progress.label))
+        if progress.label == "W4, gptq":
+            cancel.set()
+
+    table = measure_forms(model, data, ["W4"], repairs=["gptq", "bias"], on_progress=tell, cancel=cancel)
+    assert told == [(1, 5, "W4"), (2, 5, "W4, gptq")]
+    assert not table.complete
+    assert [(row.form, row.repair) for row in table] == [("W4", "")]
+
+
+@pytest.mark.parametrize("rule", ["minmax", "percentile:99.9", "mse", "kl"])
+def test_activations_take_their_ranges_from_calibration_by_any_rule(rule: str) -> None:
+    model = open_model("sample:digits-mlp")
+    data = open_calibration("sample", model, samples=100)
+    row = measure_forms(model, data, [f"A(int6 asym range={rule})"])[0]
+    assert row.status == "ok"
+    assert row.output_sqnr_db > 15  # 6.02 dB a bit of 36, less what a peak takes
+
+
+def test_an_onnx_model_has_the_forms_of_the_graph(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    from tests.models.running.onnx_models import make, node, save, value
+
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape).astype(np.float32) for shape in ((16, 8), (8, 4))]
+    nodes = [node("MatMul", ["x", "first"], ["h"]), node("Relu", ["h"], ["r"]), node("MatMul", ["r", "last"], ["y"])]
+    graph = make(nodes, {"first": weights[0], "last": weights[1]}, [value("x", ["n", 16])])
+    path = save(tmp_path / "network.onnx", graph)
+    data = make_calibration(rng.normal(size=(30, 16)))
+    with open_model(str(path)) as model:
+        table = measure_forms(model, data, cross_forms(["8", "4"]))
+    module = nn.Sequential(nn.Linear(16, 8, bias=False), nn.ReLU(), nn.Linear(8, 4, bias=False))
+    for layer, values in zip((module[0], module[2]), weights, strict=True):
+        layer.weight.data = torch.from_numpy(values.T.copy())
+    own = measure_forms(TorchModel(module, "own"), data, cross_forms(["8", "4"]))
+    for row, wanted in zip(table, own, strict=True):
+        assert row.status == "ok", row.reason
+        # The same network in two runtimes: float32 sums of 16 terms, but a value at the edge of a cell may fall to
+        # either side.
+        assert row.output_relative_l2 == pytest.approx(wanted.output_relative_l2, rel=0.02)
+        assert row.layer_error == pytest.approx(wanted.layer_error, rel=0.02)
+        assert row.size_bytes == wanted.size_bytes
+
+
+def test_moving_averages_of_ends_depend_on_batches_and_lie_within_all_values() -> None:
+    values = np.ones((100, 1))
+    values[-1] = 10.0  # in the last of two calibration batches: the average of the ends is 0.9 * 1 + 0.1 * 10
+    module = nn.Linear(1, 1, bias=False)
+    data = make_calibration(values)
+    plain, moving = (
+        measure_forms(TorchModel(module, "one"), data, ["A8"], averaging=word)[0] for word in ("none", "moving")
+    )
+    assert plain.output_relative_l2 < 0.02
+    clipped = (10 - 1.9) / math.sqrt(199)
+    assert moving.output_relative_l2 == pytest.approx(clipped, rel=0.01)

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
-from qanalysis.models.activations.turns import calibrate_inputs
 from qanalysis.models.calibration.opening import open_calibration
 from qanalysis.models.calibration.samples import Batch, Calibration
 from qanalysis.models.forms.candidates import Candidate, FormMaker
@@ -33,8 +32,9 @@ FORMS = ("W8", "W4A4", "W1A1", "W(int4 asym group=32)A8", "W(nf4 group=64)A(int8
 
 def make_maker(model: Runnable, data: Calibration, form: Form) -> FormMaker:
     layers = choose_quantized(model, data, select_tensors(model.tensors))
-    grids = calibrate_inputs(model, data, layers, [form.activations]) if form.activations else None
-    return FormMaker(model, layers, grids)
+    maker = FormMaker(model, data, layers)
+    maker.calibrate([form.activations] if form.activations else [])
+    return maker
 
 
 def make_candidate(model: Runnable, data: Calibration, text: str) -> Candidate:
@@ -87,7 +87,7 @@ def test_a_repaired_form_comes_back_with_its_other_biases(tmp_path: Path) -> Non
     model = open_model("sample:digits-mlp")
     data = open_calibration("sample", model, samples=20)
     form = Form.parse("W3A8")
-    candidate = repair_form(make_maker(model, data, form), model, data, form, "gptq+bias")
+    candidate = repair_form(make_maker(model, data, form), form, "gptq+bias")
     path = tmp_path / "form.safetensors"
     save_form(path, model, candidate)
     again = load_form(path, model)

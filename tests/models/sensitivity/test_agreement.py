@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qanalysis.models.sensitivity.agreement import find_ends, find_kendall, find_spearman
+from qanalysis.models.sensitivity.agreement import Orders, find_ends
 
 
 @pytest.mark.parametrize("layers", [3, 8, 40])
@@ -19,7 +19,8 @@ def test_correlations_are_those_of_scipy(layers: int, ties: bool) -> None:
     b += a
     if ties:
         a, b = np.round(a), np.round(b)
-    for row, (spearman, kendall) in enumerate(zip(find_spearman(a, b), find_kendall(a, b), strict=True)):
+    x, y = Orders(a), Orders(b)
+    for row, (spearman, kendall) in enumerate(zip(x.find_spearman(y), x.find_kendall(y), strict=True)):
         if len(set(a[row])) == 1 or len(set(b[row])) == 1:
             assert math.isnan(spearman)
             assert math.isnan(kendall)
@@ -31,13 +32,14 @@ def test_correlations_are_those_of_scipy(layers: int, ties: bool) -> None:
 
 def test_layers_without_damage_rank_below_all_others_and_tie() -> None:
     damage = np.array([-math.inf, 1.0, -math.inf, 2.0])
-    assert find_kendall(damage, damage)[0] == 1
-    assert find_spearman(damage, damage)[0] == 1
+    assert Orders(damage).find_kendall(Orders(damage))[0] == 1
+    assert Orders(damage).find_spearman(Orders(damage))[0] == 1
 
 
 def test_one_damage_for_all_agrees_with_nothing() -> None:
-    assert math.isnan(find_kendall(np.ones(4), np.arange(4.0))[0])
-    assert math.isnan(find_spearman(np.ones(4), np.arange(4.0))[0])
+    alike, rising = Orders(np.ones(4)), Orders(np.arange(4.0))
+    assert math.isnan(alike.find_kendall(rising)[0])
+    assert math.isnan(rising.find_spearman(alike)[0])
 
 
 def test_an_interval_holds_the_agreement_of_true_damages() -> None:
@@ -47,8 +49,8 @@ def test_an_interval_holds_the_agreement_of_true_damages() -> None:
     for _repeat in range(repeats):
         seen = truth + generator.normal(0, 0.15, truth.shape)
         drawn = seen + generator.normal(0, 0.15, (200, *truth.shape))
-        value = find_kendall(seen[0], seen[1])[0]
-        low, high = find_ends(value, find_kendall(drawn[:, 0], drawn[:, 1]))
+        value = Orders(seen[0]).find_kendall(Orders(seen[1]))[0]
+        low, high = find_ends(value, Orders(drawn[:, 0]).find_kendall(Orders(drawn[:, 1])))
         assert low <= value <= high
         hits += low <= expected <= high
     assert hits / repeats >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / repeats)

@@ -24,7 +24,7 @@ from qanalysis.models.sensitivity.quantiles import estimate_quantile
 Source = Callable[[np.random.Generator, int], tuple[Doubles, Doubles]]
 
 
-def _estimate(one: Estimator, samples: int, *, seed: int = 0, draws: int = 400) -> Estimate:
+def _estimate(one: Estimator, samples: int, *, seed: int = 0, draws: int = 300) -> Estimate:
     return estimate_all({"it": one}, Resampling.draw(samples, seed=seed, draws=draws))["it"]
 
 
@@ -50,7 +50,7 @@ def _draw_exponential(generator: np.random.Generator, samples: int) -> tuple[Dou
 def test_an_interval_of_a_ratio_covers_the_truth_as_often_as_is_said(
     source: Source, samples: int, expected: float
 ) -> None:
-    generator, repeats, hits = np.random.default_rng(7), 300, 0
+    generator, repeats, hits = np.random.default_rng(7), 200, 0
     for repeat in range(repeats):
         found = _estimate(Ratio(*source(generator, samples), is_log=True), samples, seed=repeat)
         hits += found.low <= 1 <= found.high

@@ -1,0 +1,200 @@
+"""How is a quantized model written as ONNX? Integers, scales and DequantizeLinear in the place of each weight, and
+QuantizeLinear and DequantizeLinear on the way into each layer: QDQ, as ONNX Runtime and compilers of chips read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import onnx
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, version_converter
+
+from qanalysis.models.calibration.samples import Batch
+from qanalysis.models.factory import describe_error
+from qanalysis.models.forms.onnx_codes import BLOCKS_OPSET, encode, tell_storage
+from qanalysis.models.forms.onnx_export import check_outputs, export_torch, match_layers, match_tensors
+from qanalysis.models.forms.onnx_nodes import write_activation, write_weight
+from qanalysis.models.running.onnx_constants import rename_inputs
+from qanalysis.models.running.onnx_layers import Place
+from qanalysis.models.running.onnx_model import OnnxModel
+from qanalysis.models.running.onnx_parts import open_session
+from qanalysis.models.running.runnable import Runnable
+from qanalysis.models.running.torch_model import TorchModel
+from qanalysis.notation import quote
+from qanalysis.quantizers.quantizer import LevelQuantizer
+from qanalysis.results.files import write_whole
+
+#: The first version of the operators in which DequantizeLinear has an axis, and the one from which on a model is called
+#: by the newest version as it is: nothing but GroupNormalization changed its meaning between the two.
+_AXIS_OPSET, _SAME_OPSET = 13, 18
+#: The version of the format that has codes of 4 bits.
+_BLOCKS_FORMAT = 10
+_MAX_BYTES = 2**31 - 1  # of one protobuf message
+Quantizers = Mapping[str, LevelQuantizer]
+
+
+def write_qdq_onnx(
+    model: Runnable, example: Batch, quantizers: Quantizers, activations: Quantizers, path: str | Path
+) -> None:
+    """Write a model with quantized weights (by tensor) and layers' inputs (by layer, one range each) as ONNX.
+
+    A torch model is exported with `example` as the samples that it is traced on; the samples' axis stays free. What
+    reads the file back finds the tensors under their names, with the values of the quantizers' own round trip bit for
+    bit. The file appears at once or not at all.
+
+    Raises ValueError for a model that can not be exported, a format that ONNX can not hold, and a tensor or layer that
+    is not there; OSError where the file can not be written.
+    """
+    if isinstance(model, OnnxModel):
+        made = _load(model)
+        _quantize(made, model, quantizers, activations)
+        _save(made, Path(path))
+        return
+    if not isinstance(model, TorchModel):
+        kind = type(model).__name__
+        raise TypeError(f"a model of the kind {kind} can not be written as ONNX; give a torch model or one of ONNX")
+    with TemporaryDirectory() as folder:
+        exported = export_torch(model, example, Path(folder))
+        with OnnxModel(exported) as other:
+            check_outputs(model, other, example)
+            tensors = match_tensors(model, other, quantizers)
+            layers = match_layers(model, other, activations)
+            made = _load(other)
+            _quantize(made, other, tensors, layers)
+    _save(made, Path(path))
+
+
+def _load(model: OnnxModel) -> ModelProto:
+    """The model with its weights, as it is in the file."""
+    try:
+        return onnx.load(str(model.path))
+    except Exception as error:  # the file may have gone, or its data beside it
+        raise ValueError(f"{quote(model.name)} can not be read again: {describe_error(error)}") from error
+
+
+def _quantize(made: ModelProto, model: OnnxModel, quantizers: Quantizers, activations: Quantizers) -> None:
+    """Put codes in the place of weights, and quantizers on the way into layers."""
+    opset = _lift(made)
+    codes = {one.name: one.data_type for one in made.graph.initializer}
+    products = {
+        one.layer.tensor.name for one in model.places if one.layer.is_linear and one.layer.name not in activations
+    }
+    first = list[NodeProto]()
+    for name, quantizer in quantizers.items():
+        first += _put_weight(made.graph, model, name, quantizer, opset=opset, is_apart=name in products)
+    taken = {name for node in made.graph.node for name in (*node.input, *node.output)}
+    for layer, quantizer in activations.items():
+        place, at = _find_layer(made.graph, model, layer)
+        node, operand = made.graph.node[at], place.operand or 0
+        code = codes.get(place.layer.tensor.name, TensorProto.FLOAT)
+        name = _choose_name(f"{layer}_input", taken)
+        written = write_activation(name, node.input[operand], quantizer, code, opset=opset)
+        node.input[operand] = written.result
+        made.graph.initializer.extend(written.constants)
+        for one in reversed(written.nodes):
+            made.graph.node.insert(at, one)
+    nodes = [*first, *map(_copy, made.graph.node)]
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    notes = tell_storage(quantizers.values(), opset=opset)
+    if notes:
+        made.metadata_props.add(key="codes", value="; ".join(notes))
+
+
+def _put_weight(
+    graph: GraphProto, model: OnnxModel, name: str, quantizer: LevelQuantizer, *, opset: int, is_apart: bool
+) -> list[NodeProto]:
+    """A weight's codes in its place; the operations that decode them."""
+    info = next((info for info in model.tensors if info.name == name), None)
+    if info is None:
+        raise ValueError(f"{quote(name)} is no tensor of {quote(model.name)}")
+    if info.stored:
+        raise ValueError(f"{quote(name)} is stored as codes already ({info.stored}); quantize the float model")
+    names = (name, *info.aliases)
+    code = _take_constants(graph, names)
+    written = write_weight(name, encode(quantizer, model.read(info), opset=opset, name=name), code, is_apart=is_apart)
+    graph.initializer.extend(written.constants)
+    rename_inputs(graph, dict.fromkeys(names, written.result))
+    return written.nodes
+
+
+def _find_layer(graph: GraphProto, model: OnnxModel, layer: str) -> tuple[Place, int]:
+    """Where a layer is, and the place of its operation in the graph."""
+    place = next((one for one in model.places if one.layer.name == layer and one.operand is not None), None)
+    result = model.name_result(layer)
+    at = next((index for index, node in enumerate(graph.node) if result in node.output), None)
+    if place is None or at is None:
+        raise ValueError(f"{quote(layer)} is no layer whose input is one of real numbers that can be reached")
+    return place, at
+
+
+def _choose_name(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "'"
+    taken.add(name)
+    return name
+
+
+def _take_constants(graph: GraphProto, names: Sequence[str]) -> int:
+    """Take a tensor out of the graph under all its names; its element type."""
+    codes = list[int]()
+    for name in names:
+        for tensor in [one for one in graph.initializer if one.name == name]:
+            codes.append(tensor.data_type)
+            graph.initializer.remove(tensor)
+        for node in [one for one in graph.node if one.op_type == "Constant" and name in one.output]:
+            codes += [one.t.data_type for one in node.attribute if one.name == "value"]
+            graph.node.remove(node)
+        for listed in (graph.input, graph.value_info):
+            for value in [one for one in listed if one.name == name]:
+                listed.remove(value)
+    if not codes:
+        raise ValueError(f"{quote(names[0])} is no plain constant of the main graph, which alone can become integers")
+    return codes[0]
+
+
+def _copy(node: NodeProto) -> NodeProto:
+    made = NodeProto()
+    made.CopyFrom(node)
+    return made
+
+
+def _lift(made: ModelProto) -> int:
+    """Bring a model to the version of the operators that has blocks and 4 bits where that changes nothing, else to the
+    one that has axes; the version that it has then.
+    """
+    opset = _read_opset(made)
+    if opset < _AXIS_OPSET:
+        try:
+            made.CopyFrom(version_converter.convert_version(made, _AXIS_OPSET))
+        except Exception as error:  # the converter raises what its C++ makes of an operator that it does not know
+            raise ValueError(
+                f"the model calls operators of version {opset}, DequantizeLinear needs {_AXIS_OPSET}, and onnx's "
+                f"version_converter refuses it: {describe_error(error)}"
+            ) from error
+        return _read_opset(made)
+    is_same = all(node.op_type != "GroupNormalization" for node in made.graph.node) and not made.functions
+    if _SAME_OPSET <= opset < BLOCKS_OPSET and is_same:
+        next(one for one in made.opset_import if one.domain in ("", "ai.onnx")).version = BLOCKS_OPSET
+        opset = BLOCKS_OPSET
+    if opset >= BLOCKS_OPSET:
+        made.ir_version = max(made.ir_version, _BLOCKS_FORMAT)
+    return opset
+
+
+def _read_opset(made: ModelProto) -> int:
+    return max((one.version for one in made.opset_import if one.domain in ("", "ai.onnx")), default=1)
+
+
+def _save(made: ModelProto, path: Path) -> None:
+    if made.ByteSize() > _MAX_BYTES:
+        raise ValueError(
+            f"{quote(path.name)}: the model has {made.ByteSize():,} bytes, one ONNX file has at most 2 GB; quantize "
+            "more of its tensors, or to fewer bits"
+        )
+    data = made.SerializeToString()
+    open_session(data)  # what the runtime does not take is not written
+    with write_whole(path) as file:
+        file.write(data)
