@@ -53,7 +53,7 @@ class _Group:
 @dataclass(frozen=True, slots=True)
 class Smoothing(Preparation):
     """Smoothing by the exponent α; of several that one is taken, layer by layer, whose quantized layers' outputs are
-    nearest to the float ones on some samples.
+    nearest to the float ones on some samples, or none where no factors serve best.
     """
 
     alphas: tuple[float, ...] = (0.5,)
@@ -68,6 +68,8 @@ class Smoothing(Preparation):
             task.watcher.check()
             own = {sink.layer.name: seen[sink.layer.name] for sink in group.sinks if sink.layer.name in seen}
             candidates = [self._find_factors(task, draft, group, own, alpha) for alpha in self.alphas]
+            if len(candidates) > 1:
+                candidates.insert(0, np.ones(group.width))
             lost = [_measure(task, draft, group, own, one) if len(candidates) > 1 else 0.0 for one in candidates]
             _apply(task, draft, group, own, candidates[int(np.argmin(lost))])
         if not keeps_outputs(task, draft):
@@ -188,6 +190,8 @@ def _quantize_input(task: Task, values: Tensor, axis: int) -> Tensor:
 
 
 def _apply(task: Task, draft: Draft, group: _Group, seen: Mapping[str, _Seen], factors: Doubles) -> None:
+    if (factors == 1).all():
+        return
     if group.flow is not None:
         scale_flow(task, draft, group.flow, factors)
         return
@@ -210,6 +214,6 @@ SMOOTHQUANT = Repair(
 )
 SMOOTHQUANT_BEST = Repair(
     "smoothquant:best",
-    "as smoothquant, each layer by the α from 0 to 1 that serves it best",
+    "as smoothquant, each layer by the α from 0 to 1 that serves it best, or not at all",
     preparation=Smoothing(tuple(step / 10 for step in range(11))),
 )
