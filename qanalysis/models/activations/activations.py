@@ -22,6 +22,7 @@ from qanalysis.models.activations.source import ActivationSource, label
 from qanalysis.models.activations.spilling import DISK_BYTES
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.running.runnable import Runnable
+from qanalysis.models.running.threads import on_few_threads
 from qanalysis.patterns import Pattern
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.document import without_infinity
@@ -47,6 +48,7 @@ class ActivationProgress:
     total: int
 
 
+@on_few_threads
 def measure_activations(
     model: Runnable,
     calibration: Calibration,
