@@ -53,7 +53,10 @@ def choose_samples(calibration: Calibration, limit: int, seed: int) -> list[Batc
 
 @contextmanager
 def with_gradients(model: TorchModel, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """The tensors take part in derivatives inside the block, and do so as before after it; ValueError where one can not."""
+    """The tensors take part in derivatives inside the block, and do so as before after it.
+
+    Raises ValueError where one can not.
+    """
     tensors = {name: model.find(name).value for name in names}
     before = {name: one.requires_grad for name, one in tensors.items()}
     try:
