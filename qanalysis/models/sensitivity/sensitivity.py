@@ -57,11 +57,10 @@ def measure_sensitivity(
 
     `metric` is the column that layers are ranked by. Tensors are chosen as a sweep chooses them; `batch` is how many
     samples go through the model at once, by default so many that memory suffices, and changes no figure beyond
-    rounding. `seed` draws the samples of the intervals. `averaging` is how
-    static ranges of inputs follow from batches. `measures` are columns in closed form, `imatrix` statistics
-    that take the place of the samples' own in one of them. `floor` measures the noise floors, on an eighth of the
-    samples; `additivity` what layers do together, by at most 12 further runs over all samples, or an eighth of the
-    cells where that is more.
+    rounding. `seed` draws the samples of the intervals. `averaging` is how static ranges of inputs follow from batches.
+    `measures` are columns in closed form, `imatrix` statistics that take the place of the samples' own in one of them.
+    `floor` measures the noise floors and `additivity` what layers do together; with much work both stay below some
+    tenth of what the cells take, see `floors` and `joint`.
 
     Setting `cancel` ends the work after the run at hand; the table then has `complete` false. Raises ValueError for no
     scheme, a filter that leaves no tensor, and a model that does not run on the samples or whose outputs are not
@@ -87,18 +86,8 @@ def measure_sensitivity(
     changes = Changes(model, inputs)
     measurement = gather(model, calibration, cells, changes.make, chunk=chunk, clock=clock)
     beside = measure_beside(model, calibration, asked, measurement, changes, chunk=chunk, clock=clock)
-    closed = measure_closed(
-        model,
-        calibration,
-        layers,
-        plan,
-        quantized=changes.quantize,
-        columns=measures,
-        imatrix=imatrix,
-        seed=seed,
-        batch=chunk,
-        cancel=cancel,
-    )
+    how: dict[str, Any] = {"columns": measures, "imatrix": imatrix, "seed": seed, "batch": chunk, "cancel": cancel}
+    closed = measure_closed(model, calibration, layers, plan, quantized=changes.quantize, **how)
     told = tell_all(measurement, beside, asked, closed.figures, metric=metric, loss=calibration.loss)
     return Table.from_rows(
         SensitivityRow,
