@@ -263,6 +263,46 @@ def test_weights_of_branches_and_constant_nodes_can_be_changed(tmp_path: Path) -
         assert np.array_equal(other, recording.outputs.numpy())
 
 
+def test_weights_of_branches_inside_branches_are_found_and_those_of_one_name_told_apart(tmp_path: Path) -> None:
+    def constant(seed: int) -> onnx.NodeProto:
+        return node("Constant", [], ["w"], value=numpy_helper.from_array(draw(4, 4, seed=seed), "w"))
+
+    def branch(nodes: list[onnx.NodeProto]) -> onnx.GraphProto:
+        return helper.make_graph(nodes, "branch", [], [value("o", None)])
+
+    inner = [
+        branch([constant(seed), node("MatMul", ["h", "w"], ["p"]), node("Identity", ["p"], ["o"])]) for seed in (1, 2)
+    ]
+    outer = branch(
+        [
+            constant(3),
+            node("MatMul", ["x", "w"], ["h"]),
+            helper.make_node("If", ["choice"], ["o"], "inside", then_branch=inner[0], else_branch=inner[1]),
+        ]
+    )
+    nodes = [
+        node("Constant", [], ["choice"], value=numpy_helper.from_array(np.array([True]), "choice")),
+        helper.make_node(
+            "If",
+            ["choice"],
+            ["y"],
+            "outside",
+            then_branch=outer,
+            else_branch=branch([constant(4), node("MatMul", ["x", "w"], ["o"])]),
+        ),
+    ]
+    x = draw(3, 4)
+    with open_model(str(save(tmp_path / "m.onnx", make(nodes, {}, [value("x", ["n", 4])])))) as model:
+        weights = [info for info in model.tensors if info.role == "weight"]
+        recording = model.record(batch(x=x), keep_bytes=ALL)
+        np.testing.assert_allclose(recording.outputs, x @ draw(4, 4, seed=3) @ draw(4, 4, seed=1), atol=1e-5)
+        for info in weights:
+            (seed,) = (one for one in (1, 2, 3, 4) if np.array_equal(model.read(info), draw(4, 4, seed=one)))
+            zeroed = model.rerun(recording, Change({info.name: np.zeros((4, 4), np.float32)}))
+            assert bool(zeroed.any()) == (seed in (2, 4)), info.name
+        assert len(weights) == 4
+
+
 def test_data_beside_the_model_is_fed_too(tmp_path: Path) -> None:
     onnx.save_model(network(), tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=64)
     with open_model(str(tmp_path / "m.onnx")) as model:
