@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save_file
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.models.calibration.samples import Batch, Calibration
@@ -404,6 +405,38 @@ def test_a_sensitivity_is_what_brute_force_over_files_finds(tmp_path: Path) -> N
         error = run(replaced(made, row.tensor, other), {"x": X}) - whole
         assert row.output_sqnr_db == pytest.approx(10 * np.log10((whole**2).sum() / (error**2).sum()), abs=1e-9)
     assert len(table) == 4
+
+
+def write_weights(path: Path, **other: NDArray[Any]) -> str:
+    arrays = {one.name: numpy_helper.to_array(one) for one in network().graph.initializer} | other
+    save_file({name: array for name, array in arrays.items() if array.size}, path)
+    return str(path)
+
+
+def test_weights_of_a_checkpoint_take_the_place_of_the_models_own(tmp_path: Path) -> None:
+    path, head = save(tmp_path / "m.onnx", network()), draw(3, 72, seed=9)
+    weights = write_weights(tmp_path / "w.safetensors", **{"head.weight": head})
+    with open_model(str(path), weights=weights) as model:
+        assert np.array_equal(model.read(next(info for info in model.tensors if info.name == "head.weight")), head)
+        expected = run(replaced(network(), "head.weight", head), {"x": X})
+        assert np.array_equal(model.record(batch(x=X)).outputs.numpy(), expected)
+        assert model.identity.path == "w.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("other", "match"),
+    [
+        ({"head.weight": draw(3, 71)}, r"1 have another shape \(head.weight 3x71 against 3x72\)"),
+        ({"head.weight": np.zeros(0, np.float32)}, "1 of the model's 7 tensors are not in the file"),
+        ({"tail.weight": draw(3, 3)}, r"1 of the file's are not in the model \(tail.weight\)"),
+    ],
+    ids=["shape", "missing", "unexpected"],
+)
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path, other: dict[str, Any], match: str) -> None:
+    path = save(tmp_path / "m.onnx", network())
+    with pytest.raises(ValueError, match=match) as raised:
+        open_model(str(path), weights=write_weights(tmp_path / "w.safetensors", **other))
+    assert "\n" not in str(raised.value)
 
 
 def refuse(path: Path, match: str) -> None:
