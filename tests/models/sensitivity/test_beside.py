@@ -250,6 +250,12 @@ def test_a_single_sample_has_no_intervals_and_says_so() -> None:
     assert point["ratio_low"] is None
 
 
+def test_a_metric_that_is_not_known_leaves_rows_without_ranks_and_says_so() -> None:
+    table = _measure(Beside(2), _make_data(20), metric="accuracy")
+    assert {row.rank for row in table} == {None}
+    assert any(note["reason"].startswith("no layer has a rank: accuracy is not known") for note in table.coverage)
+
+
 def test_few_samples_are_told() -> None:
     table = _measure(Beside(2), _make_data(12))
     assert any(note["reason"].startswith("12 samples: intervals are rough") for note in table.coverage)
