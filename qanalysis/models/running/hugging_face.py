@@ -65,6 +65,8 @@ def _find_class(transformers: Any, folder: ModelFolder, text: str) -> Any:
     if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel):
         return found
     model_type = folder.config.get("model_type")
+    if not name and not model_type:
+        raise ValueError(f"config.json of {quote(text)} names neither architectures nor model_type; take another folder")
     if not isinstance(model_type, str) or model_type not in transformers.CONFIG_MAPPING:
         own = "brings code of its own (auto_map)" if folder.config.get("auto_map") else "is not known to transformers"
         said = quote(name or str(model_type))
@@ -108,6 +110,8 @@ def _load(
         raise ValueError(f"{quote(text)} can not be loaded ({describe_error(error)})") from error
     module, told = found
     notes = _check_told(module, told, weights or text, text)
+    if (folder.path / "modules.json").is_file():
+        notes.append("the output is a vector for each token: what follows in modules.json, such as pooling, is not run")
     return module, identity, notes
 
 

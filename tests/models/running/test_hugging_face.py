@@ -59,7 +59,8 @@ def test_a_folder_measures_what_a_loop_over_the_model_says(kind: str, model_fold
     model = open_model(str(model_folder(kind)))
     data = open_calibration(str(text_file), model, samples=6, length=16)
     before = {key: value.clone() for key, value in model.module.state_dict().items()}
-    table = measure_sensitivity(model, data, [SCHEME])
+    measures = ("layer_output_error", "imatrix_mse") if kind in ("encoder", "experts") else ()
+    table = measure_sensitivity(model, data, [SCHEME], measures=measures, floor=False, additivity=False)
     expected = brute_force(model, data)
     assert {row.tensor for row in table} == set(expected)
     # The same chunks in the same order give the same float32 sums; figures are summed in double.
@@ -67,6 +68,8 @@ def test_a_folder_measures_what_a_loop_over_the_model_says(kind: str, model_fold
     assert all(torch.equal(value, before[key]) for key, value in model.module.state_dict().items())
     assert (table[0].loss is not None) == (kind in ("gpt2", "llama", "experts", "t5"))
     assert (table[0].output_kl is not None) == (kind != "encoder")
+    matrices = [row for row in table if row.tensor.endswith(("proj.weight", "dense.weight"))]
+    assert not measures or all(row.layer_output_error is not None for row in matrices)
 
 
 def test_all_experts_of_a_layer_are_one_tensor_with_outputs_along_expert_and_row(model_folder: Folders) -> None:
