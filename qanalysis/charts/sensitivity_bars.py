@@ -35,8 +35,8 @@ def ranked_bars(sheet: Sheet, look: Look, *, theme: Theme = "light") -> Drawing 
     """The layers that hurt most as bars with their 95 % intervals, the worst on top; None where no row has the figure.
 
     Layers of one tie group share a shade and a rank, and a bracket beside them; where ranks go by another measure there
-    are none. The dashed line is the noise floor; beyond it a figure can not be told from one rounding. A click on a bar
-    chooses its layer.
+    are none. A stroke over each bar is the layer's own noise floor; beyond it a figure can not be told from one
+    rounding. A click on a bar chooses its layer.
     """
     ranked = sheet.rank(look)
     if not ranked:
@@ -45,23 +45,26 @@ def ranked_bars(sheet: Sheet, look: Look, *, theme: Theme = "light") -> Drawing 
     labels = _label_bars(shown, look, numbered=sheet.is_ranked(look))
     values = [float(getattr(row, metric)) for row in shown]
     ends = [find_ends(row, metric) for row in shown]
-    floor = sheet.find_floor(metric)
-    log = is_logarithmic([*values, *([] if floor is None else [floor])])
+    floors = [sheet.find_floor(metric, row.tensor) for row in shown]
+    log = is_logarithmic([*values, *(floor for floor in floors if floor is not None)])
     left_out = f" · the worst {len(shown)} of {len(ranked)}" if len(ranked) > len(shown) else ""
+    tied = " · layers with a bracket can not be told apart" if sheet.find_ties(shown, look) else ""
     traces = _draw_bars(shown, labels, values, ends, look, sheet, theme, log=log)
-    if floor is not None:
-        traces.append(_draw_floor(floor, labels, metric, theme, is_across=False))
+    traces += _draw_floors(floors, labels, metric, theme)
     return draw(
         traces,
         f"{MEASURES[metric].label} by layer, {_first(metric)} first",
         theme,
-        subtitle=f"{escape(look.convention)}{tell_floor(floor, metric)}{left_out}",
-        alt=_describe(shown, look, sheet, floor),
+        subtitle=f"{escape(look.convention)}{tell_floor(sheet, metric)}{tied}{left_out}",
+        alt=_describe(shown, look, sheet),
         height=max(420, _HEADER + 92 + _ROW * len(shown)),
         margin={"t": _HEADER + 12, "b": 52, "l": 12, "r": 24},
         barmode="overlay",
         bargap=0.28,
-        xaxis={"title": {"text": name_axis(metric)}, **_scale(values, ends, floor, log=log)},
+        xaxis={
+            "title": {"text": name_axis(metric)},
+            **_scale([*values, *(floor for floor in floors if floor is not None)], ends, log=log),
+        },
         yaxis={"type": "category", "categoryorder": "array", "categoryarray": labels[::-1], "fixedrange": True}
         | {"showgrid": False, "ticks": "", "tickfont": {"size": 12}},
         shapes=_bracket_ties(shown, look, sheet, theme),
@@ -83,9 +86,15 @@ def name_axis(metric: str) -> str:
     return f"{column.label} ({'share' if column.share else column.unit or 'ratio'})"
 
 
-def tell_floor(floor: float | None, metric: str) -> str:
-    """The end of a subtitle that tells where noise begins."""
-    return "" if floor is None else f" · noise floor {tell_value(metric, floor)}"
+def tell_floor(sheet: Sheet, metric: str) -> str:
+    """The end of a subtitle that tells where noise begins: from the loudest to the quietest layer's; "" where that is
+    not known.
+    """
+    span = sheet.span_floors(metric)
+    if span is None:
+        return ""
+    loudest, quietest = (tell_value(metric, end) for end in span)
+    return f" · noise floor {loudest}" + (f" to {quietest}" if quietest != loudest else "")
 
 
 def _label_bars(rows: Sequence[SensitivityRow], look: Look, *, numbered: bool) -> list[str]:
@@ -160,11 +169,9 @@ def _spread(value: float, ends: tuple[float, float] | None, *, log: bool) -> tup
     return max(value - low, 0.0), max(high - value, 0.0)
 
 
-def _scale(
-    values: Sequence[float], ends: Sequence[tuple[float, float] | None], floor: float | None, *, log: bool
-) -> dict[str, Any]:
+def _scale(values: Sequence[float], ends: Sequence[tuple[float, float] | None], *, log: bool) -> dict[str, Any]:
     """The axis of the figures: from 0, or logarithmic from below the least one."""
-    known = [*values, *(end for pair in ends if pair for end in pair), *([] if floor is None else [floor])]
+    known = [*values, *(end for pair in ends if pair for end in pair)]
     finite = [value for value in known if math.isfinite(value)] or [0.0, 1.0]
     if log:
         positive = [value for value in finite if value > 0]
@@ -176,19 +183,26 @@ def _scale(
     return {"range": [low - room if low < 0 else 0.0, high + room if high > 0 else 0.0]}
 
 
-def _draw_floor(floor: float, labels: Sequence[str], metric: str, theme: Theme, *, is_across: bool) -> dict[str, Any]:
-    """The noise floor as a dashed line over the whole chart."""
-    told = f"noise floor {tell_value(metric, floor)}"
-    ends = [labels[0], labels[-1]] if len(labels) > 1 else [labels[0]] * 2
-    x, y = (ends, [floor, floor]) if is_across else ([floor, floor], ends)
-    return line(
-        x=x,
-        y=y,
-        mode="lines",
-        name=told,
-        line={"color": PALETTES[theme].clipped, "width": 2, "dash": "dash"},
-        hovertemplate=f"{told}: one bfloat16 rounding of the weights, or another order of batches<extra></extra>",
-    )
+def _draw_floors(
+    floors: Sequence[float | None], labels: Sequence[str], metric: str, theme: Theme
+) -> list[dict[str, Any]]:
+    """The noise floor of each layer as a stroke over its bar."""
+    known = [(floor, label) for floor, label in zip(floors, labels, strict=True) if floor is not None]
+    if not known:
+        return []
+    colour = PALETTES[theme].clipped
+    return [
+        line(
+            x=[floor for floor, _ in known],
+            y=[label for _, label in known],
+            mode="markers",
+            name="noise floor of the layer",
+            marker={"symbol": "line-ns", "size": 17, "color": colour, "line": {"color": colour, "width": 2.5}},
+            text=[tell_value(metric, floor) for floor, _ in known],
+            hovertemplate="noise floor %{text}: one bfloat16 rounding of the weight, or another order of batches"
+            "<extra></extra>",
+        )
+    ]
 
 
 def _bracket_ties(rows: Sequence[SensitivityRow], look: Look, sheet: Sheet, theme: Theme) -> list[dict[str, Any]]:
@@ -201,13 +215,13 @@ def _bracket_ties(rows: Sequence[SensitivityRow], look: Look, sheet: Sheet, them
     return shapes
 
 
-def _describe(rows: Sequence[SensitivityRow], look: Look, sheet: Sheet, floor: float | None) -> str:
+def _describe(rows: Sequence[SensitivityRow], look: Look, sheet: Sheet) -> str:
     worst, metric = rows[0], look.metric
     told = f"{MEASURES[metric].label} of {count_of(len(rows), 'layer')}, {look.convention}"
     told += f": {worst.tensor} hurts most with {tell_interval(worst, metric)}"
     ties = len(sheet.find_ties(rows, look))
     told += f"; {count_of(ties, 'group')} of layers can not be told apart" if ties else ""
-    return f"{told}{'' if floor is None else f'; noise floor {tell_value(metric, floor)}'}."
+    return f"{told}{tell_floor(sheet, metric).replace(' · ', '; ')}."
 
 
 def cumulative_curve(sheet: Sheet, look: Look, *, theme: Theme = "light") -> Drawing | None:
@@ -222,25 +236,26 @@ def cumulative_curve(sheet: Sheet, look: Look, *, theme: Theme = "light") -> Dra
     lines = {scheme: rows for scheme, rows in followed.items() if rows}
     if not lines:
         return None
-    metric, floor = look.metric, sheet.find_floor(look.metric)
+    metric = look.metric
     names = list(dict.fromkeys(row.tensor for rows in lines.values() for row in rows))
     labels = {name: escape(label) for name, label in label_layers(names, 24).items()}
     values = [float(getattr(row, metric)) for rows in lines.values() for row in rows]
-    log = is_logarithmic([*values, *([] if floor is None else [floor])])
+    floors = {labels[name]: floor for name in names if (floor := sheet.find_floor(metric, name)) is not None}
+    log = is_logarithmic([*values, *floors.values()])
     chosen = look.scheme if look.scheme in lines else next(iter(lines))
     traces = [
         trace
         for place, (scheme, rows) in enumerate(lines.items())
         for trace in _draw_line(rows, scheme, place, labels, metric, theme, band=scheme == chosen)
     ]
-    if floor is not None:
-        traces.append(_draw_floor(floor, [labels[name] for name in names], metric, theme, is_across=True))
+    if floors:
+        traces.append(_follow_floors(floors, metric, theme))
     last = lines[chosen][-1]
     return draw(
         traces,
         f"{MEASURES[metric].label} along the model",
         theme,
-        subtitle=f"all layers up to this one, in the order of a run{tell_floor(floor, metric)}",
+        subtitle=f"all layers up to this one, in the order of a run{tell_floor(sheet, metric)}",
         alt=(
             f"{MEASURES[metric].label} as {count_of(len(names), 'layer')} are quantized one after another to {chosen}: "
             f"{tell_interval(last, metric)} with all of them."
@@ -256,6 +271,19 @@ def cumulative_curve(sheet: Sheet, look: Look, *, theme: Theme = "light") -> Dra
 
 def _follow(sheet: Sheet, look: Look) -> list[SensitivityRow]:
     return [row for row in sheet.choose(look) if getattr(row, look.metric) is not None]
+
+
+def _follow_floors(floors: dict[str, float], metric: str, theme: Theme) -> dict[str, Any]:
+    """The noise floor of each layer as a dashed line along the model."""
+    return line(
+        x=list(floors),
+        y=list(floors.values()),
+        mode="lines",
+        name="noise floor of the layer",
+        line={"color": PALETTES[theme].clipped, "width": 2, "dash": "dash"},
+        text=[tell_value(metric, floor) for floor in floors.values()],
+        hovertemplate="%{x}<br>noise floor %{text}<extra></extra>",
+    )
 
 
 def _draw_line(

@@ -1,9 +1,9 @@
-"""Where does quantization hurt the model's output? Layers by schemes, and which experts were called at all."""
+"""Where does quantization hurt the model's output? Layers by schemes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from qanalysis.notation import plain, shorten, signed
 MOST_LAYERS = 60
 TEXT_CELLS, TEXT_COLUMNS = 300, 8
 _ROW, _HEADER = 24, 72
-IN_NOISE = "≈"
+_MARK = "≈"
 
 
 def sensitivity_map(sheet: Sheet, look: Look, *, theme: Theme = "light") -> Drawing:
@@ -37,25 +37,26 @@ def sensitivity_map(sheet: Sheet, look: Look, *, theme: Theme = "light") -> Draw
     rows = [[cells.get((tensor, scheme)) for scheme in schemes] for tensor in tensors]
     values = np.array([[_read(row, metric) for row in line] for line in rows], float).reshape(len(rows), len(schemes))
     log = is_logarithmic(values[np.isfinite(values)].tolist())
-    floor = sheet.find_floor(metric)
     left_out = len(sheet.tensors) - len(tensors)
     notes = (
         f" · the worst {len(tensors)} of {len(sheet.tensors)}" if left_out > 0 and len(tensors) == MOST_LAYERS else ""
     )
     labels = label_layers(tensors, 28)
-    marked = f"{tell_floor(floor, metric)}{'' if floor is None else f', {IN_NOISE} not above it'}"
+    noise = tell_floor(sheet, metric)
+    is_any = any(sheet.is_in_noise(row, metric) for line in rows for row in line if row is not None)
+    marked = f"{noise}, {_MARK} not above it" if is_any else noise
     return draw(
         [_draw_cells(rows, values, sheet, look, log=log), *_cross_out(rows, values, theme)],
         f"{MEASURES[metric].label}: {count_of(len(tensors), 'layer')} × {count_of(len(schemes), 'scheme')}",
         theme,
         subtitle=f"{escape(_tell_change(look))}{marked}{notes}",
-        alt=_describe(rows, look, floor),
+        alt=_describe(rows, look, noise),
         height=max(260, _HEADER + 110 + _ROW * len(tensors)),
         margin={"t": _HEADER + 58, "b": 12, "l": 12, "r": 12},
         showlegend=False,
-        xaxis=_still([_name_scheme(scheme) for scheme in schemes])
+        xaxis=still_axis([_name_scheme(scheme) for scheme in schemes])
         | {"side": "top", "range": [-0.5, len(schemes) - 0.5], "tickangle": 0 if len(schemes) <= 4 else -60},
-        yaxis=_still([escape(labels[name]) for name in tensors]) | {"range": [len(tensors) - 0.5, -0.5]},
+        yaxis=still_axis([escape(labels[name]) for name in tensors]) | {"range": [len(tensors) - 0.5, -0.5]},
         shapes=_frame_scheme(schemes, look, len(tensors), theme),
     )
 
@@ -140,7 +141,7 @@ def _write_cell(row: SensitivityRow | None, sheet: Sheet, metric: str) -> str:
         if column.share
         else plain(value, digits=2)
     )
-    return f"{text} {IN_NOISE}" if sheet.is_above_floor(row, metric) is False else text
+    return f"{text} {_MARK}" if sheet.is_in_noise(row, metric) else text
 
 
 def _tell_cell(row: SensitivityRow, metric: str) -> str:
@@ -183,7 +184,7 @@ def _frame_scheme(schemes: Sequence[str], look: Look, layers: int, theme: Theme)
     return [{"name": "mark-scheme", "type": "rect", "line": pen, **place}]
 
 
-def _still(labels: Sequence[str]) -> dict[str, Any]:
+def still_axis(labels: Sequence[str]) -> dict[str, Any]:
     """An axis of names that can not be zoomed."""
     return {
         "tickmode": "array",
@@ -197,7 +198,7 @@ def _still(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _describe(rows: Sequence[Sequence[SensitivityRow | None]], look: Look, floor: float | None) -> str:
+def _describe(rows: Sequence[Sequence[SensitivityRow | None]], look: Look, noise: str) -> str:
     label = MEASURES[look.metric].label
     extent = f"{label} of {count_of(len(rows), 'layer')} under {count_of(len(rows[0]) if rows else 0, 'scheme')}"
     known = [row for line in rows for row in line if row is not None and getattr(row, look.metric) is not None]
@@ -206,62 +207,4 @@ def _describe(rows: Sequence[Sequence[SensitivityRow | None]], look: Look, floor
     sign = -1 if MEASURES[look.metric].better == "higher" else 1
     worst = max(known, key=lambda row: sign * float(getattr(row, look.metric)))
     told = f"{extent}; the worst is {worst.tensor} under {worst.scheme} with {tell_interval(worst, look.metric)}"
-    return f"{told}{'' if floor is None else f'; noise floor {tell_value(look.metric, floor)}'}."
-
-
-def expert_map(calls: Mapping[str, Sequence[float]], *, theme: Theme = "light") -> Drawing | None:
-    """Experts across by layers downwards, coloured by how often each was called; those never called are crossed out.
-
-    `calls` are the calls of each expert by layer. None without any layer.
-    """
-    layers = [layer for layer, counts in calls.items() if len(counts)]
-    if not layers:
-        return None
-    width = max(len(calls[layer]) for layer in layers)
-    values = np.full((len(layers), width), np.nan)
-    for place, layer in enumerate(layers):
-        values[place, : len(calls[layer])] = calls[layer]
-    never = np.argwhere(values == 0).tolist()
-    labels = label_layers(layers, 28)
-    named = [
-        [
-            [layer, expert, float(values[place, expert])] if not np.isnan(values[place, expert]) else ["", 0, None]
-            for expert in range(width)
-        ]
-        for place, layer in enumerate(layers)
-    ]
-    experts = int(np.isfinite(values).sum())
-    told = f"{count_of(len(never), 'expert')} of {experts:,} never seen in calibration"
-    shown = np.where(values == 0, np.nan, values)
-    cells = {
-        "type": "heatmap", "z": shown, "zmin": 0.0, "zmax": float(np.nanmax(values)) or 1.0,
-        "x0": 0, "dx": 1, "y0": 0, "dy": 1, "customdata": named, "colorscale": MAGNITUDE, "xgap": 1, "ygap": 1,
-        "colorbar": {"thickness": 12, "outlinewidth": 0, "title": {"text": "Calls (count)", "side": "right"}},
-        "hovertemplate": "%{customdata[0]}, expert %{customdata[1]}<br>%{z:,} calls<extra></extra>",
-        "hoverongaps": False, "showlegend": False, "meta": ["Layer", "Expert", "Calls"],
-    }  # fmt: skip
-    crosses = line(
-        x=[x for _, x in never],
-        y=[y for y, _ in never],
-        mode="markers",
-        name="never seen in calibration",
-        marker={"symbol": "x-thin", "size": 10, "line": {"width": 2, "color": PALETTES[theme].clipped}},
-        hovertemplate="%{x}: never seen in calibration<extra></extra>",
-    )
-    return draw(
-        [cells, *([crosses] if never else [])],
-        "Calls by expert",
-        theme,
-        subtitle=f"{told}{' (crossed out)' if never else ''}",
-        alt=f"Calls of {experts:,} experts in {count_of(len(layers), 'layer')}: {told}.",
-        height=max(240, _HEADER + 90 + _ROW * len(layers)),
-        margin={"t": _HEADER + 12, "b": 48, "l": 12, "r": 12},
-        showlegend=False,
-        xaxis={
-            "title": {"text": "Expert (number)"},
-            "range": [-0.5, width - 0.5],
-            "showgrid": False,
-            "dtick": max(1, width // 16),
-        },
-        yaxis=_still([escape(labels[layer]) for layer in layers]) | {"range": [len(layers) - 0.5, -0.5]},
-    )
+    return f"{told}{noise.replace(' · ', '; ')}."

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from qanalysis.charts.drawing import Drawing
 from qanalysis.charts.linked.table import ShownColumn, TablePanel
 from qanalysis.charts.sensitivity_bars import cumulative_curve, ranked_bars
-from qanalysis.charts.sensitivity_map import expert_map, sensitivity_map
-from qanalysis.charts.sensitivity_pairs import additivity_chart, measure_pairs
+from qanalysis.charts.sensitivity_experts import expert_map, read_calls
+from qanalysis.charts.sensitivity_map import sensitivity_map
+from qanalysis.charts.sensitivity_pairs import measure_pairs
 from qanalysis.charts.sensitivity_sheet import COLUMNS, MEASURES, Look, Sheet, find_ends, tell_value
+from qanalysis.charts.sensitivity_sums import additivity_chart
 from qanalysis.charts.wording import label_layers
 from qanalysis.models.sensitivity.row import SensitivityRow
 
@@ -25,8 +27,8 @@ def draw_all(sheet: Sheet, look: Look, other: str | None) -> dict[str, Drawing]:
         "s-bars": ranked_bars(sheet, look),
         "s-curve": cumulative_curve(sheet, look),
         "s-pairs": measure_pairs(sheet, look, other) if other else None,
-        "s-sums": additivity_chart(sheet),
-        "s-experts": expert_map(read_calls(sheet)),
+        "s-sums": additivity_chart(sheet, look.metric),
+        "s-experts": expert_map(read_calls(sheet.part("activations"))),
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
@@ -35,20 +37,6 @@ def name_other(sheet: Sheet, look: Look) -> str | None:
     """The measure to hold the one in view against where nobody has chosen: one that needs no run of the model first."""
     known = sheet.list_measures()
     return next((name for name in (*_FAVOURITES, *known) if name in known and name != look.metric), None)
-
-
-def read_calls(sheet: Sheet) -> dict[str, Sequence[float]]:
-    """The calls of each expert by layer, as the document tells them; nothing where it does not."""
-    part = sheet.part("activations")
-    found = part.get("expert_calls") if isinstance(part, Mapping) else None
-    found = found or sheet.part("expert_calls")
-    if not isinstance(found, Mapping):
-        return {}
-    return {str(layer): counts for layer, counts in found.items() if _are_numbers(counts)}
-
-
-def _are_numbers(counts: Any) -> bool:
-    return isinstance(counts, Sequence) and all(type(count) in (int, float) for count in counts)
 
 
 def tabulate_ranks(sheet: Sheet, look: Look, *, height: int | None = None) -> TablePanel:

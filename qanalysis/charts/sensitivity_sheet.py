@@ -22,6 +22,8 @@ MEASURES: Mapping[str, Column] = {name: column for name, column in COLUMNS.items
 #: Measures of the model's outputs, to which the noise floor belongs.
 OUTPUTS = (*(name for name in MEASURES if f"{name}_low" in COLUMNS), "output_nsr")
 USUAL = "output_sqnr_db"
+#: In the reason of rows whose damage is not above the noise.
+IN_NOISE = "noise floor"
 MODE_WORDS = {
     "enable-one": "each layer alone",
     "disable-one": "all but one layer",
@@ -103,28 +105,42 @@ class Sheet:
         return [one.scheme for one in self.looks if (one.target, one.mode) == (look.target, look.mode)]
 
     @cached_property
-    def floors(self) -> Mapping[str, float]:
-        """Where the noise of one rounding begins, by the measures of the outputs for which it is known."""
-        told = {name: read_floor(self.part("floor"), name) for name in OUTPUTS}
-        known = [row.noise_floor_sqnr_db for row in self.rows if row.noise_floor_sqnr_db is not None]
-        own = {name: value for name, value in told.items() if value is not None}
-        if not known:
-            return own
+    def floors(self) -> Mapping[str, Mapping[str, float]]:
+        """Where the noise of each layer begins, by measure and tensor; measures for which it is not known are left
+        out.
+        """
+        sqnr_db = {row.tensor: row.noise_floor_sqnr_db for row in self.rows if row.noise_floor_sqnr_db is not None}
+        ratios = {tensor: 10 ** (-value / 10) for tensor, value in sqnr_db.items()}
+        roots = {tensor: math.sqrt(value) for tensor, value in ratios.items()}
         # The three are one figure: 10 log10 of the energies' ratio, that ratio, and its root.
-        sqnr_db = min(known)
-        ratio = 10 ** (-sqnr_db / 10)
-        return {"output_sqnr_db": sqnr_db, "output_nsr": ratio, "output_relative_l2": math.sqrt(ratio), **own}
+        own = {"output_sqnr_db": sqnr_db, "output_nsr": ratios, "output_relative_l2": roots}
+        others = {name: read_floors(self.part("floor"), name) for name in OUTPUTS if name not in own}
+        return {name: found for name, found in (own | others).items() if found}
 
-    def find_floor(self, metric: str) -> float | None:
-        """Where noise begins in a measure; None where it is not known, and for measures that need no run."""
-        return self.floors.get(metric)
+    def find_floor(self, metric: str, tensor: str | None = None) -> float | None:
+        """Where noise begins in a measure, for a layer; the loudest of all layers without one. None where it is not
+        known, and for measures that need no run.
+        """
+        floors = self.floors.get(metric, {})
+        if tensor is not None or not floors:
+            return floors.get(tensor or "")
+        return min(floors.values()) if MEASURES[metric].better == "higher" else max(floors.values())
 
-    def is_above_floor(self, row: SensitivityRow, metric: str) -> bool | None:
-        """Whether a figure is worse than the noise floor; None where one of the two is not known."""
-        floor, value = self.find_floor(metric), getattr(row, metric)
+    def span_floors(self, metric: str) -> tuple[float, float] | None:
+        """The loudest and the quietest noise of any layer; None where it is not known."""
+        floors = sorted(self.floors.get(metric, {}).values(), reverse=MEASURES[metric].better == "lower")
+        return (floors[0], floors[-1]) if floors else None
+
+    def is_in_noise(self, row: SensitivityRow, metric: str) -> bool:
+        """Whether a figure of the outputs is not worse than the layer's own noise; false where that is not known.
+
+        What the measurement found out over its samples goes before the two figures.
+        """
+        floor, value = self.find_floor(metric, row.tensor), getattr(row, metric)
         if floor is None or value is None:
-            return None
-        return bool(value < floor if MEASURES[metric].better == "higher" else value > floor)
+            return False
+        is_worse = value < floor if MEASURES[metric].better == "higher" else value > floor
+        return IN_NOISE in row.reason or not is_worse
 
     def rank(self, look: Look) -> list[SensitivityRow]:
         """The rows of a measurement that have the figure, the layer that hurts most first.
@@ -164,10 +180,24 @@ def _badness(row: SensitivityRow, metric: str) -> float:
     return -value if MEASURES[metric].better == "higher" else value
 
 
-def read_floor(floor: Any, metric: str) -> float | None:
-    """The floor of a measure in the part of the document that tells of it."""
-    value = floor.get(metric) if isinstance(floor, Mapping) else None
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+def read_floors(floor: Any, metric: str) -> dict[str, float]:
+    """The floor of each layer in a measure, by tensor, in the part of the document that tells of it: the louder one of
+    its own rounding and of another order of batches.
+    """
+    layers = floor.get("layers") if isinstance(floor, Mapping) else None
+    if not isinstance(layers, Sequence) or not isinstance(floor.get("order"), Mapping):
+        return {}
+    order, found = _read_number(floor["order"].get(metric)), {}
+    for entry in layers:
+        own = _read_number(entry.get(metric)) if isinstance(entry, Mapping) else None
+        known = [value for value in (own, order) if value is not None]
+        if known and isinstance(entry, Mapping):
+            found[str(entry.get("tensor"))] = min(known) if MEASURES[metric].better == "higher" else max(known)
+    return found
+
+
+def _read_number(value: Any) -> float | None:
+    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
 
 
 def find_ends(row: SensitivityRow, metric: str) -> tuple[float, float] | None:
@@ -185,6 +215,8 @@ def tell_value(metric: str, value: float | None) -> str:
     column = COLUMNS[metric]
     if column.share and value is not None:
         return percent(value)
+    if metric == "output_cosine" and value is not None:
+        return plain(value, digits=5)  # which is close to 1
     if column.unit == "nat" and value is not None:
         return f"{plain(value)} nat"  # no prefix: divergences are compared by their powers of ten
     return measure(value, column.unit)

@@ -55,6 +55,13 @@ BatchSize = Annotated[
     int | None,
     typer.Option("--batch", metavar="N", help="Samples at once; changes no figure. Default: as memory allows."),
 ]
+Averaging = Annotated[
+    str,
+    typer.Option(
+        metavar="none|moving",
+        help="Static ranges of inputs: over all samples, or a moving average of the ends over batches.",
+    ),
+]
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Load a .pt2 program, whose loading may run code of its maker.")
 ]
@@ -83,6 +90,13 @@ def sensitivity(
     metric: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="What layers are ranked by. Default output_sqnr_db.")
     ] = None,
+    measures: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST", help="Closed forms beside it: layer_output_error, imatrix_mse, fisher, hawq; all or none."
+        ),
+    ] = "all",
+    averaging: Averaging = "none",
     include: Include = None,
     exclude: Exclude = None,
     roles: RoleList = None,
@@ -129,6 +143,8 @@ def sensitivity(
         "roles": chosen,
         "batch": batch,
         "seed": seed,
+        "averaging": read_words(averaging, "--averaging", AVERAGINGS)[0],
+        "measures": _read_measures(measures),
         **({"metric": metric} if metric else {}),
     }
     outputs = check_outputs(out)
@@ -149,6 +165,8 @@ def sensitivity(
         stop(f"cancelled; kept the {len(table)} rows so far, marked as partial")
 
 
+AVERAGINGS = ("none", "moving")
+MEASURES = ("layer_output_error", "imatrix_mse", "fisher", "hawq")
 TARGETS = ("weights", "activations", "both")
 MODES = ("enable-one", "disable-one", "cumulative")
 
@@ -160,6 +178,11 @@ def read_words(text: str, option: str, known: Sequence[str]) -> list[str]:
         if word not in known:
             raise ValueError(f"{option} {quote(text)}: {quote(word)} is none of {', '.join(known)}")
     return list(dict.fromkeys(words))
+
+
+def _read_measures(text: str) -> list[str]:
+    every: dict[str, list[str]] = {"all": list(MEASURES), "none": []}
+    return every[text] if text in every else read_words(text, "--measures", MEASURES)
 
 
 def _measure(opened: Any, data: Any, schemes: Sequence[Any], **asked: Any) -> Table[Any]:

@@ -26,7 +26,10 @@ RESULT_SUFFIXES = (".json", ".parquet", ".csv")
 MODEL_SUFFIXES = (".onnx",)
 DATA_SUFFIXES = (".npz", ".npy", ".txt")
 CONFIG = "config.json"
-_HEAD_BYTES = 4096
+_HEAD_BYTES, _TAIL_BYTES = 4096, 1 << 16
+_JSON_MARKS = (b'"command": "sensitivity"', b'"command": "forms"', b'"side": [')
+_CSV_MARKS = (b"layer,tensor,target,mode,", b"form,target,bits,")
+_PARQUET_MARKS = (b"noise_floor_sqnr_db", b"weight_scheme")
 
 
 @st.cache_resource
@@ -55,15 +58,17 @@ def list_models(root: str) -> list[str]:
 
 
 def _is_result(path: Path) -> bool:
-    """Whether a file looks like a table of sensitivities: by its beginning, of Parquet by its end."""
+    """Whether a file looks like a table that the page shows: by its beginning, of Parquet by its end."""
     try:
         with path.open("rb") as file:
+            if path.suffix.lower() == ".parquet":
+                file.seek(max(path.stat().st_size - _TAIL_BYTES, 0))
+                tail = file.read()
+                return tail.endswith(b"PAR1") and any(mark in tail for mark in _PARQUET_MARKS)
             head = file.read(_HEAD_BYTES)
     except OSError:
         return False
-    if path.suffix.lower() == ".parquet":
-        return head.startswith(b"PAR1") and b"noise_floor_sqnr_db" in path.read_bytes()[-(1 << 16) :]
-    return b'"command": "sensitivity"' in head or head.startswith(b"layer,tensor,target,mode,")
+    return any(mark in head for mark in _JSON_MARKS) or head.startswith(_CSV_MARKS)
 
 
 def is_result(text: str) -> bool:

@@ -1,4 +1,5 @@
-"""How are sensitivities measured beside the pages? As jobs, which keep what is done when they are cancelled.
+"""How are models measured beside the pages: sensitivities, forms, activations? As jobs, which keep what is done when
+they are cancelled.
 
 A measurement is known by everything that it depends on: the same choices are the same job, at work or ended. Models
 load torch, on the job's own thread.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any, cast
 
@@ -24,16 +25,20 @@ from qanalysis.dashboard.runnable_models import (
     locate_weights,
 )
 from qanalysis.dashboard.sources import UPLOAD_PREFIX, name_source, read_root
+from qanalysis.models.forms.row import FormRow
 from qanalysis.models.sensitivity.row import Mode, SensitivityRow, Target
 from qanalysis.notation import duration, shorten
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Table
+from qanalysis.sweeps.row import Row
 
 
 @dataclass(frozen=True, slots=True)
 class SensitivityRequest:
     """What to measure: a model, weights in place of its own, data, and canonical scheme texts, as typed; and the
     identities of the files behind them. Equal requests are one job.
+
+    `kind` is one of KINDS; forms are of their own widths, and targets and modes are those of sensitivities.
     """
 
     model: str
@@ -46,6 +51,7 @@ class SensitivityRequest:
     include: str = ""
     samples: int | None = None
     length: int | None = None
+    kind: str = "sensitivity"
 
     @property
     def digest(self) -> str:
@@ -54,8 +60,8 @@ class SensitivityRequest:
 
     @property
     def subject(self) -> str:
-        """The sensitivity by its model."""
-        return f"the sensitivity of {shorten(name_source(self.model).rstrip('/').rpartition('/')[2])}"
+        """The measurement by its model."""
+        return f"the {self.kind} of {shorten(name_source(self.model).rstrip('/').rpartition('/')[2])}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,8 @@ class SensitivityStep:
         return self.done / self.total if self.total else 0.0
 
 
-SensitivityJobs = JobManager[SensitivityRequest, SensitivityStep, Table[SensitivityRow]]
-Measured = Snapshot[SensitivityStep, Table[SensitivityRow]]
+SensitivityJobs = JobManager[SensitivityRequest, SensitivityStep, Table[Any]]
+Measured = Snapshot[SensitivityStep, Table[Any]]
 
 
 @st.cache_resource
@@ -85,45 +91,64 @@ def get_sensitivities() -> SensitivityJobs:
 
 def run_sensitivity(
     request: SensitivityRequest, on_progress: Callable[[SensitivityStep], None], cancel: threading.Event
-) -> Table[SensitivityRow]:
+) -> Table[Any]:
     """What a job does: open model and data, measure, and end early with the rows so far where it is cancelled.
 
     Raises ValueError for a model or data that do not fit. Paths of the server stay out of the result.
     """
     from qanalysis.models.calibration.opening import open_calibration
     from qanalysis.models.running.opening import open_model
-    from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
 
     def tell(progress: Any) -> None:
-        on_progress(SensitivityStep(progress.label, progress.done, progress.total, progress.seconds_left))
+        left = getattr(progress, "seconds_left", None)
+        on_progress(SensitivityStep(progress.label, progress.done, progress.total, left))
 
     located = locate_model(request.model)
     with open_model(located, weights=locate_weights(request.weights)) as model:
         data = open_calibration(
             locate_data(request.data, request.model), model, samples=request.samples, length=request.length
         )
-        table = measure_sensitivity(
-            model,
-            data,
-            request.schemes,
-            targets=cast("Sequence[Target]", request.targets),
-            modes=cast("Sequence[Mode]", request.modes),
-            include=request.include or None,
-            on_progress=tell,
-            cancel=cancel,
-        )
+        table = KINDS[request.kind](request, model, data, on_progress=tell, cancel=cancel)
         digest = model.digest
     return _name_source(table, request, digest)
 
 
-def _name_source(
-    table: Table[SensitivityRow], request: SensitivityRequest, digest: str | None
-) -> Table[SensitivityRow]:
+def _measure_sensitivity(request: SensitivityRequest, model: Any, data: Any, **rest: Any) -> Table[Any]:
+    from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
+
+    targets, modes = cast("Sequence[Target]", request.targets), cast("Sequence[Mode]", request.modes)
+    include = request.include or None
+    return measure_sensitivity(model, data, request.schemes, targets=targets, modes=modes, include=include, **rest)
+
+
+def _measure_forms(_request: SensitivityRequest, model: Any, data: Any, **rest: Any) -> Table[Any]:
+    from qanalysis.models.forms.forms import measure_forms
+
+    return measure_forms(model, data, **rest)
+
+
+def _measure_activations(request: SensitivityRequest, model: Any, data: Any, **rest: Any) -> Table[Any]:
+    from qanalysis.models.activations.activations import measure_activations
+
+    return measure_activations(model, data, request.schemes, include=request.include or None, **rest)
+
+
+#: What a model is measured for, and how.
+KINDS: Mapping[str, Callable[..., Table[Any]]] = {
+    "sensitivity": _measure_sensitivity,
+    "forms": _measure_forms,
+    "activations": _measure_activations,
+}
+
+
+def _name_source(table: Table[Any], request: SensitivityRequest, digest: str | None) -> Table[Any]:
     """The table with model and data as a person typed them."""
     size = table.source.size if table.source else 0
     source = SourceIdentity(name_source(request.model), size, digest)
-    told = name_source(request.model) if request.data == OWN_DATA else name_source(request.data)
-    return replace(table, source=source, settings={**table.settings, "calibration": told})
+    told = name_source(request.model if request.data == OWN_DATA else request.data)
+    names = {"model": name_source(request.model), "calib": told, "calibration": told}
+    settings = {name: names.get(name, value) for name, value in table.settings.items()}
+    return replace(table, source=source, settings=settings)
 
 
 def tell_measurement(snapshot: Measured) -> str:
@@ -146,12 +171,12 @@ def tell_measurement(snapshot: Measured) -> str:
         left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
         return f"{shorten(progress.label)}: {counted}{left}" if progress.label else f"{counted}{left}"
     if snapshot.state == "done":
-        return f"Complete: {progress.total:,} runs of the model in {duration(snapshot.seconds)}"
+        return f"Complete: {progress.done:,} runs of the model in {duration(snapshot.seconds)}"
     return f"Incomplete, {'cancelled' if snapshot.state == 'cancelled' else 'stopped'}: {counted}"
 
 
-def open_result(text: str) -> Table[SensitivityRow]:
-    """Rows that were measured before, from a file inside the root or an upload.
+def open_result(text: str) -> Table[Any]:
+    """Rows that were measured before, of a kind in KINDS, from a file inside the root or an upload.
 
     Raises ValueError for a file of another command, CheckpointError for a path outside the root.
     """
@@ -163,9 +188,16 @@ def open_result(text: str) -> Table[SensitivityRow]:
         table = read_result(path)
     except ValueError as error:
         raise ValueError(str(error).replace(str(path), name_source(text))) from None
-    if table.row_type is not SensitivityRow:
+    if not find_kind(table):
         raise ValueError(
             f"{name_source(text)} holds a result of `qanalysis {kind_of(table).command}`; open one of "
-            "`qanalysis sensitivity`, or a model"
+            f"{', '.join(f'`qanalysis {kind}`' for kind in KINDS)}, or a model"
         )
     return table
+
+
+def find_kind(table: Table[Any]) -> str:
+    """Which of KINDS a table is of; "" for none."""
+    if table.row_type is Row:
+        return "activations" if len(table) and table[0].kind == "activation" else ""
+    return {SensitivityRow: "sensitivity", FormRow: "forms"}.get(table.row_type, "")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from qanalysis.charts.sensitivity_pairs import tell_share
 from qanalysis.charts.sensitivity_sheet import (
     COLUMNS,
     MEASURES,
@@ -24,6 +25,7 @@ from qanalysis.models.sensitivity.row import STATUS_WORDS, SensitivityRow
 from qanalysis.notation import NOTHING, count, percent, plain, shorten
 from qanalysis.reports.common_sections import define_columns, tell_coverage
 from qanalysis.reports.outline import Facts, Grid, Outline, Prose, Section
+from qanalysis.reports.summary import list_notes
 from qanalysis.results.table import Table
 
 WORST_SHOWN = 10
@@ -40,7 +42,7 @@ def outline_sensitivity(table: Table[SensitivityRow], *, title: str | None = Non
     sheet = Sheet(table)
     look = sheet.open()
     answer = tell_answer(sheet, look)
-    under = [*tell_conditions(sheet, look)]
+    under = [*tell_conditions(sheet, look), *list_notes(table.coverage)]
     warnings = list_warnings(sheet)
     meanings = Facts([(str(word), meaning) for word, meaning in STATUS_WORDS.items()])
     return Outline(
@@ -105,12 +107,12 @@ def tell_conditions(sheet: Sheet, look: Look) -> list[str]:
         lines.append(
             f"{count_of(rows[0].samples, 'sample')}, {count_of(rows[0].tokens, 'token')}{of}{_tell_float(sheet)}"
         )
-    floor = sheet.find_floor(look.metric)
-    if floor is not None:
-        above = [row for row in sheet.rank(look) if sheet.is_above_floor(row, look.metric)]
-        noise = "one bfloat16 rounding of all weights, or another order of batches"
-        told = f"noise floor {tell_value(look.metric, floor)} ({noise})"
-        lines.append(f"{told}; {len(above)} of {len(sheet.rank(look))} layers lie above it")
+    span = sheet.span_floors(look.metric)
+    if span is not None:
+        ends = " to ".join(dict.fromkeys(tell_value(look.metric, end) for end in span))
+        noisy = sum(sheet.is_in_noise(row, look.metric) for row in sheet.rank(look))
+        above = f"{len(sheet.rank(look)) - noisy} of {len(sheet.rank(look))} layers lie above their own"
+        lines.append(f"noise floor {ends} (one bfloat16 rounding of a layer, or another order of batches); {above}")
     ties = sheet.find_ties(sheet.rank(look), look)
     if sheet.is_ranked(look):
         told = f", in {count_of(len(ties), 'group')} that can not be told apart at 95 %" if ties else ""
@@ -118,6 +120,9 @@ def tell_conditions(sheet: Sheet, look: Look) -> list[str]:
         lines.append(
             f"ranked by {MEASURES[look.metric].label}; {tied} of {len(sheet.rank(look))} layers share a rank{told}"
         )
+    together = [row for row in sheet.table.totals if (row.scheme, row.target) == (look.scheme, look.target)]
+    if together and getattr(together[0], look.metric) is not None:
+        lines.append(f"all layers together: {MEASURES[look.metric].label} {tell_interval(together[0], look.metric)}")
     return lines
 
 
@@ -182,7 +187,8 @@ def _compare_schemes(sheet: Sheet, look: Look) -> list[Section]:
         own = replace(one, metric=look.metric)
         ranked = sheet.rank(own)
         worst = ranked[0] if ranked else None
-        above = [sheet.is_above_floor(row, look.metric) for row in ranked]
+        noisy = sum(sheet.is_in_noise(row, look.metric) for row in ranked)
+        told = sheet.span_floors(look.metric) is not None
         lines.append(
             (
                 one.scheme,
@@ -190,7 +196,7 @@ def _compare_schemes(sheet: Sheet, look: Look) -> list[Section]:
                 one.mode,
                 NOTHING if worst is None else worst.tensor,
                 NOTHING if worst is None else tell_value(look.metric, getattr(worst, look.metric)),
-                NOTHING if None in above else f"{sum(map(bool, above))} of {len(ranked)}",
+                f"{len(ranked) - noisy} of {len(ranked)}" if told else NOTHING,
             )
         )
     heads = ("scheme", "target", "mode", "worst layer", MEASURES[look.metric].label, "above noise")
@@ -207,7 +213,7 @@ def _list_agreement(sheet: Sheet) -> list[Section]:
             _name_measure(entry.get("a")),
             _name_measure(entry.get("b")),
             str(entry.get("scheme", "")),
-            *(_tell_rank(entry, name) for name in ("spearman", "kendall")),
+            *(tell_share(entry, name) for name in ("spearman", "kendall")),
         )
         for entry in entries
     ]
@@ -218,14 +224,6 @@ def _list_agreement(sheet: Sheet) -> list[Section]:
 
 def _name_measure(name: Any) -> str:
     return MEASURES[name].label if name in MEASURES else str(name)
-
-
-def _tell_rank(entry: Mapping[str, Any], name: str) -> str:
-    value, low, high = (entry.get(key) for key in (name, f"{name}_low", f"{name}_high"))
-    if not isinstance(value, int | float):
-        return NOTHING
-    ends = f" [{low:.2f}, {high:.2f}]" if isinstance(low, int | float) and isinstance(high, int | float) else ""
-    return f"{value:.2f}{ends}".replace("-", "−")
 
 
 def _list_unmeasured(table: Table[SensitivityRow]) -> list[Section]:

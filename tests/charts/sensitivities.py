@@ -69,22 +69,39 @@ def make_table(*, more: bool = True, **facts: Any) -> Table[SensitivityRow]:
     return Table.from_rows(SensitivityRow, rows, **(told | facts))
 
 
+_POINTS: list[dict[str, Any]] = [
+    {
+        "set": number, "scheme": "int4 channel", "target": "weights", "choice": "least-sensitive", "budget": 0.5,
+        "layers": layers, "sum": alone, "joint": joint, "ratio": joint / alone, "ratio_low": 1.0, "ratio_high": 4.0,
+    }
+    for number, (layers, alone, joint) in enumerate([(2, 0.01, 0.012), (4, 0.1, 0.3)])
+]  # fmt: skip
 PARTS: dict[str, Any] = {
-    "float": {"loss": 0.0123, "accuracy": 0.985},
-    "floor": {"output_sqnr_db": FLOOR_DB, "output_kl": 1e-6},
+    "float": {"samples": 450, "tokens": 450, "loss": 0.0123, "loss_low": 0.01, "loss_high": 0.02, "accuracy": 0.985},
+    "floor": {
+        "scheme": "bfloat16",
+        "samples": 56,
+        "order": {"output_sqnr_db": 120.0, "output_kl": 1e-9, "loss_delta": None},
+        "layers": [
+            {"tensor": name, "output_sqnr_db": FLOOR_DB, "output_kl": kl, "loss_delta": -1e-6}
+            for name, kl in zip(TENSORS, (1e-6, 2e-6, 4e-6, 1e-10), strict=True)
+        ],
+    },
     "agreement": [
         {
-            "a": "output_sqnr_db", "b": "layer_output_error", "scheme": "int4 channel", "layers": 4, "spearman": 0.8,
-            "spearman_low": 0.2, "spearman_high": 1.0, "kendall": 0.67, "kendall_low": -0.1, "kendall_high": 1.0,
+            "a": "output_sqnr_db", "b": "layer_output_error", "scheme": "int4 channel", "target": "weights", "layers": 4,
+            "over": "samples", "spearman": 0.8, "spearman_low": 0.2, "spearman_high": 1.0, "kendall": 0.67,
+            "kendall_low": -0.1, "kendall_high": 1.0,
         }
     ],
     "additivity": {
-        "points": [
-            {"scheme": "int4 channel", "layers": 2, "sum": 0.01, "joint": 0.012},
-            {"scheme": "int4 channel", "layers": 4, "sum": 0.1, "joint": 0.3},
-        ],
-        "interaction_share": 0.67,
-        "warning": "Damages do not add up: together they are 3.0 times their sum.",
+        "metric": "output_nsr",
+        "points": _POINTS,
+        "interaction_share": 0.66,
+        "interaction_share_low": 0.5,
+        "interaction_share_high": 0.7,
+        "others": [{"metric": "output_kl", "points": _POINTS[:1]}],
+        "warning": "output_nsr does not add up: in 1 of 2 sets the layers hurt by more than a factor of 1.5.",
     },
     "activations": {"expert_calls": {"experts.0": [5, 0, 7], "experts.1": [0, 0, 12]}},
 }  # fmt: skip

@@ -12,10 +12,12 @@ import pytest
 
 from qanalysis.charts.drawing import Drawing
 from qanalysis.charts.sensitivity_bars import cumulative_curve, ranked_bars
-from qanalysis.charts.sensitivity_map import expert_map, sensitivity_map
-from qanalysis.charts.sensitivity_pairs import additivity_chart, measure_pairs, tell_agreement
-from qanalysis.charts.sensitivity_panels import draw_all, name_other, read_calls, tabulate_ranks
+from qanalysis.charts.sensitivity_experts import expert_map, read_calls
+from qanalysis.charts.sensitivity_map import sensitivity_map
+from qanalysis.charts.sensitivity_pairs import measure_pairs, tell_agreement
+from qanalysis.charts.sensitivity_panels import draw_all, name_other, tabulate_ranks
 from qanalysis.charts.sensitivity_sheet import Look, Sheet, tell_interval
+from qanalysis.charts.sensitivity_sums import additivity_chart
 from qanalysis.models.sensitivity.row import SensitivityRow
 from qanalysis.results.table import Table
 from tests.charts.sensitivities import EVIL, FLOOR_DB, SQNR_DB, TENSORS, make_row, make_table
@@ -44,7 +46,7 @@ def bars_of(drawing: Drawing | None) -> dict[str, tuple[float, float, float]]:
 
 def floors_of(drawing: Drawing | None) -> list[Any]:
     assert drawing is not None
-    return [trace for trace in drawing.traces if str(trace.get("name", "")).startswith("noise floor")]
+    return [trace for trace in drawing.traces if "noise floor" in str(trace.get("name", ""))]
 
 
 class TestSheet:
@@ -61,18 +63,25 @@ class TestSheet:
 
     def test_the_floor_in_three_measures_is_one_figure(self) -> None:
         floors = Sheet(make_table(more=False)).floors
-        assert floors["output_sqnr_db"] == FLOOR_DB
-        assert 10 * math.log10(1 / floors["output_nsr"]) == pytest.approx(FLOOR_DB, rel=1e-15)
-        assert floors["output_relative_l2"] ** 2 == pytest.approx(floors["output_nsr"], rel=1e-15)
+        assert floors["output_sqnr_db"] == dict.fromkeys(TENSORS, FLOOR_DB)
+        for tensor in TENSORS:
+            ratio = floors["output_nsr"][tensor]
+            assert 10 * math.log10(1 / ratio) == pytest.approx(FLOOR_DB, rel=1e-15)
+            assert floors["output_relative_l2"][tensor] ** 2 == pytest.approx(ratio, rel=1e-15)
         assert "output_kl" not in floors
 
-    def test_the_document_tells_the_floor_of_other_measures(self, sheet: Sheet) -> None:
-        assert sheet.find_floor("output_kl") == 1e-6
+    def test_the_floor_of_other_measures_is_the_louder_one_of_both_kinds_of_noise(self, sheet: Sheet) -> None:
+        assert [sheet.find_floor("output_kl", tensor) for tensor in TENSORS] == [1e-6, 2e-6, 4e-6, 1e-9]
+        assert sheet.find_floor("output_kl") == 4e-6
+        assert sheet.span_floors("output_kl") == (4e-6, 1e-9)
         assert sheet.find_floor("layer_output_error") is None
 
-    def test_a_figure_is_above_the_floor_where_it_is_worse(self, sheet: Sheet) -> None:
-        found = [sheet.is_above_floor(row, "output_sqnr_db") for row in sheet.choose(LOOK)]
-        assert found == [True, True, True, False]
+    def test_a_figure_is_in_the_noise_where_it_is_not_worse_or_was_found_to_be(self, sheet: Sheet) -> None:
+        found = [sheet.is_in_noise(row, "output_sqnr_db") for row in sheet.choose(LOOK)]
+        assert found == [False, False, False, True]
+        judged = make_row(0, reason="not above the noise floor, and so not told apart")
+        assert sheet.is_in_noise(judged, "output_sqnr_db")
+        assert not sheet.is_in_noise(judged, "layer_output_error")
 
     def test_an_interval_is_told_with_its_unit_once(self) -> None:
         assert tell_interval(make_row(0), "output_sqnr_db") == "10.00 dB [9.00, 11.00]"
@@ -106,9 +115,15 @@ class TestBars:
         (bracket,) = drawing.layout["shapes"]
         assert (bracket["y0"], bracket["y1"]) == (0.64, 2.36)
 
-    def test_the_floor_is_a_line_over_all_bars(self, sheet: Sheet) -> None:
-        (floor,) = floors_of(ranked_bars(sheet, LOOK))
-        assert floor["x"] == [FLOOR_DB, FLOOR_DB]
+    def test_the_floor_of_each_layer_is_a_stroke_over_its_bar(self, sheet: Sheet) -> None:
+        (floor,) = floors_of(ranked_bars(sheet, replace(LOOK, metric="output_kl")))
+        assert floor["x"] == [1e-6, 2e-6, 4e-6, 1e-9]
+        assert floor["y"] == [
+            "<b>conv1.weight</b>",
+            EVIL.replace("<", "&lt;").replace(">", "&gt;").replace("%{", "%\u200b{"),
+            "fc1.weight",
+            "fc2.weight",
+        ]
 
     def test_figures_far_apart_have_a_logarithmic_axis_with_every_bar_on_it(self, sheet: Sheet) -> None:
         drawing = ranked_bars(sheet, replace(LOOK, metric="output_nsr"))
@@ -155,25 +170,39 @@ class TestPairs:
     def test_every_point_is_a_row_and_the_agreement_is_told_with_intervals(self, sheet: Sheet) -> None:
         drawing = measure_pairs(sheet, LOOK, "layer_output_error")
         assert drawing is not None
-        points = drawing.traces[0]
+        points, hollow = drawing.traces[:2]
         rows = sheet.choose(LOOK)
-        assert points["x"] == [row.layer_output_error for row in rows]
-        assert points["y"] == [row.output_sqnr_db for row in rows]
-        told = "Ranks agree over 4 layers: Spearman 0.80 [0.20, 1.00], Kendall 0.67 [−0.10, 1.00]"
+        assert points["x"] + hollow["x"] == [row.layer_output_error for row in rows]
+        assert points["y"] + hollow["y"] == [row.output_sqnr_db for row in rows]
+        assert [name for name, _ in hollow["customdata"]] == ["fc2.weight"]
+        told = "Rank agreement over 4 layers: Spearman 0.80 [0.20, 1.00], Kendall 0.67 [−0.10, 1.00]"
         assert tell_agreement(sheet, LOOK, "layer_output_error") == told
         assert drawing.layout["title"]["subtitle"]["text"] == told
         assert [trace["y"] for trace in floors_of(drawing)] == [[FLOOR_DB, FLOOR_DB]]
 
     def test_both_measures_of_the_outputs_have_their_floor(self, sheet: Sheet) -> None:
         across, up = floors_of(measure_pairs(sheet, LOOK, "output_kl"))
-        assert {across["y"][0], up["x"][0]} == {FLOOR_DB, 1e-6}
+        assert {across["y"][0], up["x"][0]} == {FLOOR_DB, 4e-6}
+
+    def test_agreement_is_that_of_layers_alone_and_of_measures_that_are_one_figure(self, sheet: Sheet) -> None:
+        same = replace(LOOK, metric="output_nsr")
+        assert tell_agreement(sheet, same, "layer_output_error") == tell_agreement(sheet, LOOK, "layer_output_error")
+        for other in (
+            replace(LOOK, mode="cumulative"),
+            replace(LOOK, target="both"),
+            replace(LOOK, scheme="int8 channel"),
+        ):
+            assert tell_agreement(sheet, other, "layer_output_error") == ""
 
     def test_points_beside_the_diagonal_do_not_add_up(self, sheet: Sheet) -> None:
         drawing = additivity_chart(sheet)
         assert drawing is not None
         assert (drawing.traces[0]["x"], drawing.traces[0]["y"]) == ([0.01, 0.1], [0.012, 0.3])
         subtitle = drawing.layout["title"]["subtitle"]["text"]
-        assert subtitle == "interaction share 67 %; Damages do not add up: together they are 3.0 times their sum."
+        assert subtitle == "2 sets of layers; interaction share (together − sum) / together: 0.66 [0.50, 0.70]"
+        kl = additivity_chart(sheet, "output_kl")
+        assert kl is not None
+        assert kl.layout["yaxis"]["title"]["text"] == "Measured together, Output KL (nat)"
 
 
 class TestCurve:
@@ -185,12 +214,12 @@ class TestCurve:
         assert band["y"] == [value + 1 for value in SQNR_DB] + [value - 1 for value in SQNR_DB[::-1]]
         assert [name for name, _ in points["customdata"]] == list(TENSORS)
         (floor,) = floors_of(drawing)
-        assert floor["y"] == [FLOOR_DB, FLOOR_DB]
+        assert floor["y"] == [FLOOR_DB] * 4
 
 
 class TestExperts:
     def test_those_never_called_are_crossed_out_and_counted(self, sheet: Sheet) -> None:
-        drawing = expert_map(read_calls(sheet))
+        drawing = expert_map(read_calls(sheet.part("activations")))
         assert drawing is not None
         assert "3 experts of 6 never seen in calibration" in drawing.layout["title"]["subtitle"]["text"]
         crosses = drawing.traces[1]
@@ -221,7 +250,7 @@ class TestAll:
 
     @pytest.mark.parametrize("part", [None, 3, "x", [], {}, {"points": [{}]}, [{"a": 1}], {"expert_calls": {"a": "b"}}])
     def test_parts_of_another_shape_draw_nothing(self, part: Any) -> None:
-        names = ("floor", "agreement", "additivity", "activations", "float", "expert_calls")
+        names = ("floor", "agreement", "additivity", "activations", "float")
         odd = Sheet(replace(make_table(more=False), more=dict.fromkeys(names, part)))
         assert set(draw_all(odd, LOOK, name_other(odd, LOOK))) == {"s-map", "s-bars", "s-curve", "s-pairs"}
 

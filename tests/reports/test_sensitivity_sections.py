@@ -40,9 +40,18 @@ def test_layers_that_can_not_be_told_apart_are_not_told_apart() -> None:
 def test_conditions_tell_the_float_model_the_floor_and_the_ties() -> None:
     samples, noise, ranks = outline_sensitivity(make_table()).under
     assert samples == "450 samples, 450 tokens of digits.npz; float accuracy 98.5 %, loss 0.0123"
-    assert noise.startswith("noise floor 55.00 dB (one bfloat16 rounding")
-    assert noise.endswith("3 of 4 layers lie above it")
+    assert noise.startswith("noise floor 55.00 dB (one bfloat16 rounding of a layer")
+    assert noise.endswith("3 of 4 layers lie above their own")
     assert ranks == "ranked by Output SQNR; 2 of 4 layers share a rank, in 1 group that can not be told apart at 95 %"
+
+
+def test_notes_and_all_layers_together_are_told() -> None:
+    together = make_row(0, tensor="(all)", mode="cumulative", output_sqnr_db=7.0, output_sqnr_db_low=None)
+    note = {"part": "note", "reason": "12 samples: intervals are rough"}
+    rows = list(make_table())
+    told = outline_sensitivity(Table.from_rows(SensitivityRow, rows, totals=[together], coverage=[note])).under
+    assert "all layers together: Output SQNR 7.00 dB" in told
+    assert told[-1] == "12 samples: intervals are rough"
 
 
 def test_the_list_of_the_worst_marks_shared_ranks() -> None:
@@ -72,10 +81,10 @@ def test_the_terminal_tells_worst_warning_and_what_has_no_figures_but_no_raw_tab
     print_result(make_table(complete=False))
     printed = capsys.readouterr().out
     assert "Partial: the measurement was cancelled" in printed
-    assert "Damages do not add up: together they are 3.0 times their sum." in printed
+    assert "output_nsr does not add up" in printed
     assert "1 of 12 rows hold no figures" in printed
     assert "Layers that hurt most at int4 channel" in printed
-    assert "output_relative_l2" not in printed
+    assert "Output cosine" not in printed
     assert len(printed.splitlines()) < 30
 
 

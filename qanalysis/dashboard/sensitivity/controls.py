@@ -74,14 +74,32 @@ def draw_controls(view: SensitivityView) -> Any:
     if not is_result(view.model):
         with st.container(border=True, key="measure-box"):
             st.markdown("**Measure**")
-            _draw_measure()
+            _draw_measure(view.tab)
     draw_history(SensitivityView, keeps="the model and its data")
     return look
 
 
-def _draw_measure() -> None:
-    """Data, schemes, targets and modes; the rest folded away."""
+def _draw_measure(tab: str) -> None:
+    """Data, schemes, targets and modes, as far as they belong to what is measured; the rest folded away."""
     draw_picker(DATA)
+    if tab != "forms":
+        _draw_schemes()
+    if tab == "sensitivity":
+        targets, modes = _TARGET_LABELS.__getitem__, _MODE_LABELS.__getitem__
+        st.pills("Quantized", TARGETS, selection_mode="multi", key=keep("targets"), format_func=targets)
+        st.pills(
+            "Layers at once", MODES, selection_mode="multi", key=keep("modes"), format_func=modes,
+            help="One layer alone; all but one; or one after another in the order of a run, which the curve shows.",
+        )  # fmt: skip
+    with st.expander("More", icon=":material/tune:"):
+        if tab != "forms":
+            st.text_input("Only layers", key=keep("include"), placeholder="all; text or regex")
+        st.number_input("Samples", 1, key=keep("samples"), value=None, placeholder="all")
+        st.number_input("Tokens of a sample", 1, key=keep("length"), value=None, placeholder="512 at most")
+        st.text_input("Weights from", key=keep("weights"), placeholder="the model's own; a path below the root")
+
+
+def _draw_schemes() -> None:
     words = st.multiselect(
         "Schemes measured", SCHEME_CHOICES, key=keep("schemes"), accept_new_options=True, placeholder="Choose or type"
     )
@@ -90,16 +108,6 @@ def _draw_measure() -> None:
             Scheme.parse(word)
         except ValueError as error:
             st.caption(f":red[{escape_markdown(str(error))}]")
-    st.pills("Quantized", TARGETS, selection_mode="multi", key=keep("targets"), format_func=_TARGET_LABELS.__getitem__)
-    st.pills(
-        "Layers at once", MODES, selection_mode="multi", key=keep("modes"), format_func=_MODE_LABELS.__getitem__,
-        help="One layer alone; all but one; or one after another in the order of a run, which the curve shows.",
-    )  # fmt: skip
-    with st.expander("More", icon=":material/tune:"):
-        st.text_input("Only layers", key=keep("include"), placeholder="all; text or regex")
-        st.number_input("Samples", 1, key=keep("samples"), value=None, placeholder="all")
-        st.number_input("Tokens of a sample", 1, key=keep("length"), value=None, placeholder="512 at most")
-        st.text_input("Weights from", key=keep("weights"), placeholder="the model's own; a path below the root")
 
 
 def draw_look(sheet: Sheet) -> Look:

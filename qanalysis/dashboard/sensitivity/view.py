@@ -12,6 +12,7 @@ from qanalysis.dashboard.views import Query, View, bound, list_rules
 from qanalysis.models.sensitivity.row import MODES, TARGETS
 from qanalysis.quantizers.scheme import Scheme
 
+TABS = {"sensitivity": "Sensitivity", "forms": "Forms", "activations": "Activations"}
 DEFAULT_SCHEMES = ("int4 channel", "int8 channel")
 SCHEME_CHOICES = (
     *DEFAULT_SCHEMES,
@@ -34,6 +35,7 @@ class SensitivityView(View):
     view; `metric` is the measure in view, `against` the one it is held against. None stands for the page's own choice.
     """
 
+    tab: str = bound("sensitivity", choices=tuple(TABS))
     model: str = bound(f"{SAMPLE_PREFIX}{MODEL_SAMPLES[0]}", kept=True)
     data: str = bound(OWN_DATA, kept=True)
     weights: str = bound("", kept=True)

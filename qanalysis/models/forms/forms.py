@@ -24,6 +24,8 @@ from qanalysis.sweeps.selection import Filter, Selection, select_tensors
 
 #: The widths of the nine forms: 8 bit, 4 bit, binary.
 WIDTHS = ("8", "4", "1")
+#: Samples that go through the model at once: the outputs of all its layers are held beside those of the form.
+MOST_AT_ONCE = 128
 
 
 @on_few_threads
@@ -60,7 +62,7 @@ def measure_forms(
     plan = _plan(forms, repairs, save, load)
     selection = select_tensors(model.tensors, Filter(exclude=keep), notes=model.notes)
     layers = choose_quantized(model, calibration, selection, keep_ends=keep_ends)
-    chunk = batch or choose_chunk(model, calibration)
+    chunk = batch or min(choose_chunk(model, calibration), MOST_AT_ONCE)
     clock = _start_clock(calibration, plan, repairs, chunk, on_progress, cancel)
     work = Work(model, calibration, layers, chunk=chunk, clock=clock, seed=seed, averaging=averaging)
     rows = work.measure(plan, repairs, save) if load is None else work.measure_saved(load)

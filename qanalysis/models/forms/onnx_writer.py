@@ -8,19 +8,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, version_converter
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, version_converter
 
+from qanalysis.arrays import Floats
+from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.models.calibration.samples import Batch
 from qanalysis.models.factory import describe_error
-from qanalysis.models.forms.onnx_codes import BLOCKS_OPSET, encode, tell_storage
+from qanalysis.models.forms.onnx_codes import BLOCKS_OPSET, Codes, encode, tell_storage
 from qanalysis.models.forms.onnx_export import check_outputs, export_torch, match_layers, match_tensors
 from qanalysis.models.forms.onnx_nodes import write_activation, write_weight
 from qanalysis.models.running.onnx_constants import rename_inputs
 from qanalysis.models.running.onnx_layers import Place
 from qanalysis.models.running.onnx_model import OnnxModel
 from qanalysis.models.running.onnx_parts import open_session
-from qanalysis.models.running.runnable import Runnable
+from qanalysis.models.running.runnable import Change, Runnable
 from qanalysis.models.running.torch_model import TorchModel
 from qanalysis.notation import quote
 from qanalysis.quantizers.quantizer import LevelQuantizer
@@ -36,9 +39,17 @@ Quantizers = Mapping[str, LevelQuantizer]
 
 
 def write_qdq_onnx(
-    model: Runnable, example: Batch, quantizers: Quantizers, activations: Quantizers, path: str | Path
+    model: Runnable,
+    example: Batch,
+    quantizers: Quantizers,
+    activations: Quantizers,
+    path: str | Path,
+    *,
+    values: Mapping[str, Floats] | None = None,
 ) -> None:
     """Write a model with quantized weights (by tensor) and layers' inputs (by layer, one range each) as ONNX.
+
+    `values` are those of tensors that are no longer the model's own, such as repaired weights and biases.
 
     A torch model is exported with `example` as the samples that it is traced on; the samples' axis stays free. What
     reads the file back finds the tensors under their names, with the values of the quantizers' own round trip bit for
@@ -47,23 +58,28 @@ def write_qdq_onnx(
     Raises ValueError for a model that can not be exported, a format that ONNX can not hold, and a tensor or layer that
     is not there; OSError where the file can not be written.
     """
+    other = dict(values or {})
     if isinstance(model, OnnxModel):
         made = _load(model)
-        _quantize(made, model, quantizers, activations)
-        _save(made, Path(path))
-        return
-    if not isinstance(model, TorchModel):
+        _quantize(made, model, quantizers, activations, other)
+    elif isinstance(model, TorchModel):
+        with model.changed(Change(other)):
+            made = _export(model, example, quantizers, activations)
+    else:
         kind = type(model).__name__
         raise TypeError(f"a model of the kind {kind} can not be written as ONNX; give a torch model or one of ONNX")
-    with TemporaryDirectory() as folder:
-        exported = export_torch(model, example, Path(folder))
-        with OnnxModel(exported) as other:
-            check_outputs(model, other, example)
-            tensors = match_tensors(model, other, quantizers)
-            layers = match_layers(model, other, activations)
-            made = _load(other)
-            _quantize(made, other, tensors, layers)
     _save(made, Path(path))
+
+
+def _export(model: TorchModel, example: Batch, quantizers: Quantizers, activations: Quantizers) -> ModelProto:
+    """The quantized model of a torch module, by way of the float one."""
+    with TemporaryDirectory() as folder, OnnxModel(export_torch(model, example, Path(folder))) as other:
+        check_outputs(model, other, example)
+        tensors = match_tensors(model, other, quantizers)
+        layers = match_layers(model, other, activations)
+        made = _load(other)
+        _quantize(made, other, tensors, layers, {})
+    return made
 
 
 def _load(model: OnnxModel) -> ModelProto:
@@ -74,7 +90,13 @@ def _load(model: OnnxModel) -> ModelProto:
         raise ValueError(f"{quote(model.name)} can not be read again: {describe_error(error)}") from error
 
 
-def _quantize(made: ModelProto, model: OnnxModel, quantizers: Quantizers, activations: Quantizers) -> None:
+def _quantize(
+    made: ModelProto,
+    model: OnnxModel,
+    quantizers: Quantizers,
+    activations: Quantizers,
+    values: Mapping[str, Floats],
+) -> None:
     """Put codes in the place of weights, and quantizers on the way into layers."""
     opset = _lift(made)
     codes = {one.name: one.data_type for one in made.graph.initializer}
@@ -83,7 +105,11 @@ def _quantize(made: ModelProto, model: OnnxModel, quantizers: Quantizers, activa
     }
     first = list[NodeProto]()
     for name, quantizer in quantizers.items():
-        first += _put_weight(made.graph, model, name, quantizer, opset=opset, is_apart=name in products)
+        info = _find(model, name)
+        held = encode(quantizer, values.get(name, model.read(info)), opset=opset, name=name)
+        first += _put_weight(made.graph, info, held, is_apart=name in products)
+    for name in values.keys() - quantizers.keys():
+        _exchange(made.graph, _find(model, name), values[name])
     taken = {name for node in made.graph.node for name in (*node.input, *node.output)}
     for layer, quantizer in activations.items():
         place, at = _find_layer(made.graph, model, layer)
@@ -103,21 +129,30 @@ def _quantize(made: ModelProto, model: OnnxModel, quantizers: Quantizers, activa
         made.metadata_props.add(key="codes", value="; ".join(notes))
 
 
-def _put_weight(
-    graph: GraphProto, model: OnnxModel, name: str, quantizer: LevelQuantizer, *, opset: int, is_apart: bool
-) -> list[NodeProto]:
-    """A weight's codes in its place; the operations that decode them."""
+def _find(model: OnnxModel, name: str) -> TensorInfo:
     info = next((info for info in model.tensors if info.name == name), None)
     if info is None:
         raise ValueError(f"{quote(name)} is no tensor of {quote(model.name)}")
     if info.stored:
         raise ValueError(f"{quote(name)} is stored as codes already ({info.stored}); quantize the float model")
-    names = (name, *info.aliases)
-    code = _take_constants(graph, names)
-    written = write_weight(name, encode(quantizer, model.read(info), opset=opset, name=name), code, is_apart=is_apart)
+    return info
+
+
+def _put_weight(graph: GraphProto, info: TensorInfo, held: Codes, *, is_apart: bool) -> list[NodeProto]:
+    """A weight's codes in its place; the operations that decode them."""
+    names = (info.name, *info.aliases)
+    written = write_weight(info.name, held, _take_constants(graph, names), is_apart=is_apart)
     graph.initializer.extend(written.constants)
     rename_inputs(graph, dict.fromkeys(names, written.result))
     return written.nodes
+
+
+def _exchange(graph: GraphProto, info: TensorInfo, values: Floats) -> None:
+    """Other values of a tensor that stays float, under all its names."""
+    names = (info.name, *info.aliases)
+    kind = helper.tensor_dtype_to_np_dtype(_take_constants(graph, names))
+    held = np.asarray(values).reshape(info.shape).astype(kind)
+    graph.initializer.extend(numpy_helper.from_array(held, name) for name in names)
 
 
 def _find_layer(graph: GraphProto, model: OnnxModel, layer: str) -> tuple[Place, int]:

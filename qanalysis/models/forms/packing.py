@@ -83,7 +83,7 @@ def pack_rows(places: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     whole byte.
 
     >>> pack_rows(np.uint8([[1, 2, 3]]), 4)
-    array([[33,   3]], dtype=uint8)
+    array([[33,  3]], dtype=uint8)
     """
     rows, columns = places.shape
     packed = np.empty((rows, -(-columns * bits // 8)), np.uint8)

@@ -64,8 +64,16 @@ class Work:
                     found[form.name] += self._tabulate(part)
                     last = candidate
         if save is not None and self.complete:
-            save_form(save, self._model, last)
+            self._save(save, last)
         return [row for rows in found.values() for row in rows]
+
+    def _save(self, path: Path, candidate: Candidate) -> None:
+        if path.suffix.lower() != ".onnx":
+            save_form(path, self._model, candidate)
+            return
+        from qanalysis.models.forms.onnx_saving import save_onnx  # brings the format's package along
+
+        save_onnx(path, self._model, candidate, self._calibration.blocks[0].cut(0, 2))
 
     def measure_saved(self, path: Path) -> list[FormRow]:
         """The row of the form that a file holds, as it comes out of the file."""

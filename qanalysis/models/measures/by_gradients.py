@@ -61,17 +61,13 @@ def measure_by_gradients(
     cancel: threading.Event | None = None,
 ) -> None:
     """Find `fisher` and `hawq` from `samples` samples, drawn with the findings' seed; cancelled, none of both."""
-    real = [layer for layer in layers if isinstance(model, TorchModel) and _is_real(model, layer)]
-    for layer in layers:
-        if layer not in real:
-            has_torch = isinstance(model, TorchModel)
-            _note(
-                findings,
-                [layer],
-                columns,
-                "it is a buffer or holds no real numbers" if has_torch else "gradients need a torch model",
-            )
-    if not real or not isinstance(model, TorchModel):
+    if not isinstance(model, TorchModel):
+        findings.note_all(layers, columns, "gradients need a torch model")
+        return
+    real = [layer for layer in layers if _is_real(model, layer)]
+    others = [layer for layer in layers if not _is_real(model, layer)]
+    findings.note_all(others, columns, "it is a buffer or holds no real numbers")
+    if not real:
         return
     objective = Objective.of(calibration)
     chosen = choose_samples(calibration, samples, findings.seed)
@@ -106,12 +102,6 @@ def _is_real(model: TorchModel, layer: Layer) -> bool:
     return found.value.is_floating_point() and found.info.role != "buffer"
 
 
-def _note(findings: Findings, layers: Sequence[Layer], columns: Sequence[Column], reason: str) -> None:
-    for layer in layers:
-        for column in columns:
-            findings.note(layer.tensor.name, column, reason)
-
-
 def _sum_up(
     sums: _Sums,
     chosen: Sequence[Batch],
@@ -136,7 +126,7 @@ def _sum_up(
             except NoSecondDerivativesError as error:
                 sums.unbent = f"no second derivatives: {error}"
             except (ValueError, MemoryError) as error:
-                _note(findings, sums.layers, columns, str(error))
+                findings.note_all(sums.layers, columns, str(error))
                 return False
     return True
 
@@ -206,7 +196,7 @@ class _Sums:
         for layer in self.layers:
             name = layer.tensor.name
             if name not in self._reached:
-                _note(findings, [layer], columns, "no gradient arrives at it")
+                findings.note_all([layer], columns, "no gradient arrives at it")
                 continue
             if "fisher" in columns:
                 for scheme in self._schemes:

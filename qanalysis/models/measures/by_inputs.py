@@ -53,23 +53,34 @@ def measure_by_inputs(
     inputs = Inputs({})
     if "layer_output_error" in columns or imatrix is None:
         limits = Limits(WIDEST if "layer_output_error" in columns else 0, HOLD_BYTES)
-        inputs = gather_inputs(model, calibration, layers, batch=batch, limits=limits, cancel=cancel)
-        findings.complete &= inputs.complete
+        try:
+            inputs = gather_inputs(model, calibration, layers, batch=batch, limits=limits, cancel=cancel)
+        except (ValueError, MemoryError) as error:
+            findings.note_all(layers, columns, str(error))
+            return
+    findings.complete &= inputs.complete
     imported = ImportedWeights(model, imatrix) if imatrix is not None and "imatrix_mse" in columns else None
-    if imatrix is not None and imported is not None:
-        findings.assumptions.append(f"imatrix_mse: weights of the importance matrix {quote(imatrix.name)}")
+    findings.assumptions += _describe(inputs, imatrix if imported else None)
     for layer in layers:
         if cancel is not None and cancel.is_set():
             findings.complete = False
             return
-        found = inputs.found.get(layer.tensor.name)
-        energies = dict[Column, Energy]()
+        found, energies = inputs.found.get(layer.tensor.name), dict[Column, Energy]()
         if "layer_output_error" in columns and found is not None:
             energies |= _find_output_energy(layer, found, findings)
         weights = imported.find(layer) if imported else _weigh_own(found) if found is not None else None
         if "imatrix_mse" in columns and weights is not None:
             energies |= _find_weighted_energy(layer, weights, findings)
-        _fill(Memory(model, layer.tensor), energies, schemes, quantized, findings)
+        if energies:
+            _fill(Memory(model, layer.tensor), energies, schemes, quantized, findings)
+
+
+def _describe(inputs: Inputs, imatrix: Imatrix | None) -> list[str]:
+    """Whose weights they are, and which samples could not be counted."""
+    told = [f"imatrix_mse: weights of the importance matrix {quote(imatrix.name)}"] if imatrix else []
+    if inputs.left_out:
+        told.append(f"statistics of inputs: without {inputs.left_out} samples, which do not fill a run of the program")
+    return told
 
 
 class Memory:
@@ -112,6 +123,9 @@ def _fill(
 def _find_output_energy(layer: Layer, found: LayerInputs, findings: Findings) -> dict[Column, Energy]:
     """How the energy of the layer's outputs is taken, nothing and a note where it can not be."""
     name, moments = layer.tensor.name, {use: one for use, one in found.moments.items() if one.count}
+    if found.lost:
+        findings.note(name, "layer_output_error", f"its inputs could not be followed through {found.lost}")
+        return {}
     if not moments and not found.lookups:
         findings.note(name, "layer_output_error", _say_unmet(found))
         return {}
@@ -136,6 +150,8 @@ def _weigh_own(found: LayerInputs) -> Weights:
     """The mean squares that the tensor's parts met."""
     squares = {use: one.diagonal for use, one in found.moments.items() if one.count}
     unmet = len(found.moments) - len(squares)
+    if found.lost:
+        return Weights({}, f"its inputs could not be followed through {found.lost}")
     if not squares:
         return Weights({}, _LOOKED_UP if found.lookups else _say_unmet(found))
     return Weights(squares, f"{unmet} of its {len(found.moments)} parts met no rows and are left out" if unmet else "")

@@ -20,7 +20,7 @@ from qanalysis.models.calibration.samples import Batch, Calibration
 from qanalysis.models.factory import describe_error
 from qanalysis.models.measures.objectives import Objective, Root
 from qanalysis.models.measures.quiet import with_second_derivatives
-from qanalysis.models.running.torch_model import TorchModel, run_module
+from qanalysis.models.running.torch_model import TorchModel
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +79,7 @@ def differentiate(
 
     Raises ValueError where the model does not run or has no gradients.
     """
-    outputs = run_module(model.module, batch)
+    outputs = model.compute(batch)
     loss, targets = objective.take(outputs, batch, generator)
     root, bends = objective.root(outputs, batch), dict.fromkeys(tensors, 0.0)
     try:
@@ -101,7 +101,7 @@ def find_rests(
 
     Raises ValueError where the model does not run, NoSecondDerivativesError where an operation has none.
     """
-    outputs = run_module(model.module, batch)
+    outputs = model.compute(batch)
     loss, _targets = objective.take(outputs, batch, generator)
     root, still = objective.root(outputs, batch), torch.zeros_like(outputs, requires_grad=True)
     try:

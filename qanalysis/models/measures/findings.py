@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
+
+from qanalysis.models.running.runnable import Layer
 
 Column = Literal["layer_output_error", "imatrix_mse", "fisher", "hawq"]
 COLUMNS: tuple[Column, ...] = get_args(Column)
@@ -83,6 +85,12 @@ class Findings:
     def note(self, tensor: str, column: Column, reason: str) -> None:
         """Why a figure is missing; the first word counts."""
         self.notes[tensor].setdefault(column, reason)
+
+    def note_all(self, layers: Sequence[Layer], columns: Sequence[Column], reason: str) -> None:
+        """Why figures of several layers are missing."""
+        for layer in layers:
+            for column in columns:
+                self.note(layer.tensor.name, column, reason)
 
     def caution(self, tensor: str, column: Column, reason: str) -> None:
         """What to know of a figure that is there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ from qanalysis.models.measures.uses import Use, cut_use, make_whole_use
 from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.running.torch_model import TorchModel
 from qanalysis.notation import quote
+
+#: What a stack of the gate and the other projection in one is called in GGUF; llama.cpp may keep them apart, and either
+#: has the inputs of both.
+_FUSED = re.compile(r"(?<=\.ffn)_gate(_up)?(?=_exps\.)")
+_PARTS = ("_gate", "_up", "_gate_up")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +97,9 @@ def collect_imatrix(
     entries, experts = dict[str, Importance](), dict[str, dict[int, Importance]]()
     for name, one in found.items():
         matched = names.get(name, GgufName(name))
-        if matched.expert is None:
+        if name.endswith(".gate_up_proj"):
+            entries |= {_FUSED.sub(part, matched.name): one for part in _PARTS}
+        elif matched.expert is None:
             entries[matched.name] = one
         else:
             experts.setdefault(matched.name, {})[matched.expert] = one

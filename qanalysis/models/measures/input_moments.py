@@ -25,10 +25,14 @@ HOLD_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inputs:
-    """By tensor; `complete` is false where it was cancelled: tensors that are there were seen with all samples."""
+    """By tensor; `complete` is false where it was cancelled: tensors that are there were seen with all samples.
+
+    `left_out` counts samples that do not fill the last run of a model that takes a fixed number of them.
+    """
 
     found: Mapping[str, LayerInputs]
     complete: bool = True
+    left_out: int = 0
 
 
 def gather_inputs(
@@ -48,10 +52,10 @@ def gather_inputs(
     """
     allowed = limits or Limits(WIDEST, HOLD_BYTES)
     found, too_large = dict[str, LayerInputs](), set[str]()
-    left = list(layers)
+    left, parts = list(layers), _list_parts(model, calibration, batch)
     while left:
         sums = InputSums([layer.tensor.name for layer in left], allowed, too_large)
-        for part in calibration.batches(batch):
+        for part in parts:
             if cancel is not None and cancel.is_set():
                 return Inputs(found, complete=False)
             sums.begin_run()
@@ -62,13 +66,24 @@ def gather_inputs(
             left = [layer for layer in left if layer.tensor.name not in found]
         else:
             allowed = Limits(allowed.widest, allowed.hold_bytes, share=False)
-    return Inputs(found)
+    return Inputs(found, left_out=len(calibration) - sum(map(len, parts)))
+
+
+def _list_parts(model: Runnable, calibration: Calibration, batch: int) -> list[Batch]:
+    """The samples as they go through the model: whole runs of one that takes a fixed number, since repeats that fill a
+    run up would count as samples.
+    """
+    fixed = model.batch_size if isinstance(model, TorchModel) else None
+    if not fixed:
+        return list(calibration.batches(batch))
+    whole = [part.cut(0, len(part) // fixed * fixed) for part in calibration.batches(max(batch // fixed, 1) * fixed)]
+    return [part for part in whole if len(part)]
 
 
 def _run(model: Runnable, part: Batch, layers: Sequence[Layer], sums: InputSums) -> None:
     if isinstance(model, TorchModel):
         named = {layer.tensor.name: model.find(layer.tensor.name).value for layer in layers}
-        with catching(model.module, named, sums.receive, sums.note_other):
+        with catching(model.module, named, sums):
             model.watch(part, [], lambda _name, _values: None)
         return
     uses = _list_whole_uses(model, layers)

@@ -32,12 +32,14 @@ class Limits:
 @dataclass(slots=True, eq=False)
 class LayerInputs:
     """What met one tensor: second moments by the part that they met, counts of lookups (rows,) by table, and the words
-    of operations that used it otherwise.
+    of operations that used it otherwise. `lost` is the operation whose rows could not be followed, after which sums
+    are not whole; empty for none.
     """
 
     moments: dict[Use, SecondMoments] = field(default_factory=dict)
     lookups: dict[Use, Doubles] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +72,11 @@ class InputSums:
         """An operation uses a tensor otherwise than as a factor."""
         if name in self.found and operation not in self.found[name].others:
             self.found[name].others.append(operation)
+
+    def note_lost(self, name: str, operation: str) -> None:
+        """The rows of an operation with a tensor could not be followed."""
+        if name in self.found:
+            self.found[name].lost = operation
 
     def receive(self, use: Use, rows: Tensor, origin: Tensor | None) -> None:
         """Rows (..., width), or numbers of rows for a lookup, met a part of a tensor."""

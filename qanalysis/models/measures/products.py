@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +31,6 @@ class Product:
     is_lookup: bool = False
 
 
-#: Told of a use, of the rows that met it, and of where they come from.
-Receive = Callable[[Use, Tensor, Tensor | None], None]
-
-
 class Places:
     """Which of some named tensors does a piece of memory belong to?"""
 
@@ -42,7 +38,7 @@ class Places:
         spans = sorted(
             (one.data_ptr(), one.data_ptr() + measure_extent(one) * one.element_size(), name)
             for name, one in named.items()
-            if one.numel()
+            if one.layout == torch.strided and one.numel()
         )
         self._starts, self._spans, self._named = [start for start, _stop, _name in spans], spans, named
 
@@ -64,23 +60,32 @@ class Places:
         return name, (factor.data_ptr() - self._named[name].data_ptr()) // factor.element_size()
 
 
+class Listener(Protocol):
+    """Who is told of products while a model runs."""
+
+    def receive(self, use: Use, rows: Tensor, origin: Tensor | None) -> None:
+        """Rows met a part of a tensor; they come from `origin` as it is, None where they were made for this."""
+
+    def note_other(self, name: str, operation: str) -> None:
+        """An operation uses a tensor otherwise than as a factor."""
+
+    def note_lost(self, name: str, operation: str) -> None:
+        """The rows of an operation with a tensor could not be followed."""
+
+
 @contextmanager
-def catching(
-    module: nn.Module, named: Mapping[str, Tensor], receive: Receive, other: Callable[[str, str], None]
-) -> Iterator[None]:
-    """Every product with one of the tensors inside the block is told to `receive`, every other use of one to `other`:
-    its name and that of the operation.
-    """
+def catching(module: nn.Module, named: Mapping[str, Tensor], listener: Listener) -> Iterator[None]:
+    """Every product with one of the tensors inside the block is told to the listener, and every other use of one."""
     places = Places(named)
 
     class Catching(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             found = {name for name in map(places.find, tree_leaves((args, kwargs))) if name}
             if found:
-                told = _tell(func, args, places, receive)
+                told = _tell(func, args, places, listener)
                 result = func(*args, **(kwargs or {}))
                 for name in found - told - {places.find(value) for value in tree_leaves(result)}:
-                    other(name, _name(func))
+                    listener.note_other(name, _name(func))
                 return result
             return func(*args, **(kwargs or {}))
 
@@ -93,16 +98,20 @@ def _name(func: Any) -> str:
     return str(func.name()).rpartition("::")[2].partition(".")[0]
 
 
-def _tell(func: Any, args: Sequence[Any], places: Places, receive: Receive) -> set[str]:
+def _tell(func: Any, args: Sequence[Any], places: Places, listener: Listener) -> set[str]:
     """Tell of the products of an operation; the names of the tensors that are factors in them."""
-    split = SPLITS.get(_name(func))
-    told = set[str]()
-    for product in split(args, places) if split else ():
-        found = places.locate(product.factor)
-        if found is not None:
-            use = make_use(*found, product.factor, is_lookup=product.is_lookup)
-            receive(use, product.rows, product.origin)
-            told.add(use.tensor)
+    split, told = SPLITS.get(_name(func)), set[str]()
+    try:
+        for product in split(args, places) if split else ():
+            found = places.locate(product.factor)
+            if found is not None:
+                use = make_use(*found, product.factor, is_lookup=product.is_lookup)
+                told.add(use.tensor)
+                listener.receive(use, product.rows, product.origin)
+    except (RuntimeError, ValueError, IndexError, TypeError):  # shapes of a kind that is not taken apart here
+        told |= {name for name in map(places.find, tree_leaves(args)) if name}
+        for name in told:
+            listener.note_lost(name, _name(func))
     return told
 
 

@@ -15,10 +15,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 @contextmanager
 def without_fused_layers(module: nn.Module) -> Iterator[None]:
-    """Whole layers of attention product by product, and recurrent layers, where the module has some, step by step."""
+    """Recurrent layers, where the module has some, step by step."""
     with ExitStack() as stack:
-        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
-        torch.backends.mha.set_fastpath_enabled(False)
         if any(isinstance(part, nn.RNNBase) for part in module.modules()):
             stack.enter_context(_without_mkldnn())
         yield

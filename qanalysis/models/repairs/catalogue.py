@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from functools import reduce
 from types import MappingProxyType
 
+from qanalysis.models.repairs.adaround import ADAROUND
 from qanalysis.models.repairs.bias import BIAS
+from qanalysis.models.repairs.equalise import EQUALISE
 from qanalysis.models.repairs.gptq import GPTQ, GPTQ_BY_ACTIVITY
 from qanalysis.models.repairs.repair import Repair
+from qanalysis.models.repairs.smoothquant import SMOOTHQUANT, SMOOTHQUANT_BEST
 from qanalysis.notation import quote
 
 #: Rounding to the nearest level, which every repair is held against.
 NEAREST = Repair("nearest", "rounds every weight to the nearest level")
-REPAIRS: Mapping[str, Repair] = MappingProxyType({one.name: one for one in (BIAS, GPTQ, GPTQ_BY_ACTIVITY)})
+_ALL = (BIAS, EQUALISE, ADAROUND, GPTQ, GPTQ_BY_ACTIVITY, SMOOTHQUANT, SMOOTHQUANT_BEST)
+REPAIRS: Mapping[str, Repair] = MappingProxyType({one.name: one for one in _ALL})
 
 
 def find_repair(text: str) -> Repair:

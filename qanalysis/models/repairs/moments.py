@@ -5,7 +5,6 @@ group, in the model as it is or with changes in place.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +14,6 @@ from qanalysis.arrays import Doubles
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.repairs.spreading import Spread
 from qanalysis.models.running.runnable import NO_CHANGE, Change, Runnable
-from qanalysis.models.running.torch_model import TorchModel
 
 #: A layer of more features has no C here: that of 8192 takes 512 MB, and its inverse takes minutes.
 WIDEST = 8192
@@ -72,18 +70,11 @@ class Watcher:
     batch: int
     check: Callable[[], None] = lambda: None
 
-    @property
-    def can_change(self) -> bool:
-        """Whether inputs can be watched while the model is changed."""
-        return isinstance(self.model, TorchModel)
-
     def watch(self, layers: Sequence[str], receive: Callable[[str, Tensor], None], change: Change = NO_CHANGE) -> None:
-        """Hand the inputs of these layers to `receive`, batch by batch, with a change in place where the model can."""
-        held = self.model.changed(change) if isinstance(self.model, TorchModel) else nullcontext()
-        with held:
-            for part in self.calibration.batches(self.batch):
-                self.check()
-                self.model.watch(part, layers, receive)
+        """Hand the inputs of these layers to `receive`, batch by batch, while a change is in place."""
+        for part in self.calibration.batches(self.batch):
+            self.check()
+            self.model.watch(part, layers, receive, change=change)
 
     def gather(
         self, spreads: Mapping[str, Spread], *, change: Change = NO_CHANGE, products: bool = True

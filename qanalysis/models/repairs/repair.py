@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from qanalysis.models.calibration.samples import Calibration
+from qanalysis.models.repairs.inputs import turn_inputs
 from qanalysis.models.repairs.moments import Watcher
 from qanalysis.models.repairs.rounding import round_layers
 from qanalysis.models.repairs.stages import Correction, Draft, Preparation, Repaired, Rounder, Task, ignore
-from qanalysis.models.running.runnable import Layer, Runnable
+from qanalysis.models.running.runnable import Change, Layer, Runnable
 from qanalysis.models.sensitivity.gathering import choose_chunk
 from qanalysis.quantizers.scheme import Scheme
 
@@ -40,27 +41,28 @@ class Repair:
     ) -> Repaired:
         """The quantized and repaired `layers`, given in the order of a run; the model itself stays as it is.
 
+        With an `activation_scheme` weights are rounded and corrected for quantized inputs. Those are no part of the
+        change: whoever quantizes inputs lays their grids in the repaired model.
+
         `is_sequential` rounds and corrects each layer for the inputs that it gets from those quantized before it (one
-        run of the samples for each), else for those of the float model. A model that can not be watched while it is
-        changed is always repaired for those of the float model, and a note says so. `check` is called again and again
-        and may raise to end the work.
+        run of the samples for each), else for those of the float model. `check` is called again and again and may raise
+        to end the work.
 
         Raises ValueError where the model does not run on the samples. What can not be done to one layer leaves it
         rounded to the nearest level, with a note.
         """
         watcher = Watcher(model, calibration, choose_chunk(model, calibration), check)
         draft = Draft()
-        if is_sequential and not watcher.can_change:
-            draft.note("this kind of model is not watched while it is changed: its layers get the float model's inputs")
-        sequential = is_sequential and watcher.can_change
-        task = Task(model, watcher, layers, scheme, activation_scheme, seed, sequential)
+        task = Task(model, watcher, layers, scheme, activation_scheme, seed, is_sequential)
         if self.preparation:
             self.preparation.prepare(task, draft)
+        turn_inputs(task, draft)
         round_layers(task, draft, self.rounder)
         if self.correction:
             self.correction.correct(task, draft)
         notes = draft.notes
-        return Repaired(draft.change, draft.quantizers, notes, sorted(draft.touched), draft.output_scales)
+        change = Change(dict(draft.weights), dict(draft.float_inputs))
+        return Repaired(change, draft.quantizers, notes, sorted(draft.touched), draft.output_scales)
 
     def then(self, other: Repair) -> Repair:
         """Both repairs, one stage after the other; ValueError where both fill the same stage."""

@@ -28,7 +28,8 @@ class Repaired:
     """A quantized model, as a change of the float one.
 
     `change.weights` holds the quantized weights, each on the grid of its quantizer in `quantizers` and equal, bit for
-    bit, to what its codes decode to; and whatever else changes, biases and norms. `touched` names the tensors that
+    bit, to what its codes decode to; and whatever else changes, biases and norms. `change.inputs` are turns that belong
+    to the repair, a division by factors; the quantization of inputs comes after them. `touched` names the tensors that
     differ from those of the same model rounded to the nearest level. `notes` say what was assumed or left out, a
     sentence each. `output_scales` are, by layer, the factors by which the channels of its output are larger than the
     float model's, (rows,); layers that are not named have none.
@@ -96,6 +97,11 @@ class Draft:
         self.floats[name] = values
         self.weights[name] = values
         self.touched.add(name)
+
+    def clear(self) -> None:
+        """Forget what was prepared."""
+        for held in (self.floats, self.float_inputs, self.weights, self.output_scales, self.touched):
+            held.clear()
 
     def note(self, reason: str, name: str = "") -> None:
         """What is to know, and of which layer."""

@@ -39,7 +39,7 @@ class ExportedModel(TorchModel):
     ) -> None:
         notes = () if batch_size is None else (f"the program takes {batch_size} samples at a time",)
         super().__init__(module, name, source=source, notes=notes)
-        self._given_names, self._batch_size, self._real = tuple(names), batch_size, 0
+        self._given_names, self.batch_size, self._real = tuple(names), batch_size, 0
 
     @property
     def input_names(self) -> Sequence[str]:
@@ -59,18 +59,18 @@ class ExportedModel(TorchModel):
         change: Change = NO_CHANGE,
     ) -> Tensor:
         def receive_real(name: str, values: Tensor) -> None:
-            is_whole = values.ndim > 0 and len(values) == self._batch_size
+            is_whole = values.ndim > 0 and len(values) == self.batch_size
             receive(name, values[: self._real] if is_whole else values)
 
         return super().watch(batch, layers, receive_real, side=side, change=change)
 
-    def _run(self, batch: Batch) -> Tensor:
-        if self._batch_size is None:
-            return super()._run(batch)
+    def compute(self, batch: Batch) -> Tensor:
+        if self.batch_size is None:
+            return super().compute(batch)
         outputs = list[Tensor]()
-        for piece in _cut(batch, self._batch_size):
-            self._real = min(self._batch_size, len(batch) - len(outputs) * self._batch_size)
-            outputs.append(super()._run(piece)[: self._real])
+        for piece in _cut(batch, self.batch_size):
+            self._real = min(self.batch_size, len(batch) - len(outputs) * self.batch_size)
+            outputs.append(super().compute(piece)[: self._real])
         return torch.cat(outputs)
 
 

@@ -34,9 +34,9 @@ _NAMED = 3
 class HuggingFaceModel(TorchModel):
     """A model of transformers; what it says while it runs is not shown."""
 
-    def _run(self, batch: Batch) -> Tensor:
+    def compute(self, batch: Batch) -> Tensor:
         with silenced():
-            return super()._run(batch)
+            return super().compute(batch)
 
 
 def open_folder(path: Path, text: str, *, weights: str | None = None) -> HuggingFaceModel:

@@ -55,6 +55,9 @@ class TorchModel(Runnable):
     several outputs the logits, the last hidden state or the first tensor is taken.
     """
 
+    #: How many samples it takes at a time, fewer being filled up with repeats; None for any number.
+    batch_size: int | None = None
+
     def __init__(
         self,
         module: nn.Module,
@@ -215,9 +218,14 @@ class TorchModel(Runnable):
         self._used = {*found, *(self._used or ())}
         return Course(found, enters, frozenset(wanted), tree.outline)
 
-    def _run(self, batch: Batch) -> Tensor:
-        with torch.no_grad(), _plain_attention():
+    def compute(self, batch: Batch) -> Tensor:
+        """The main output for a batch, with derivatives where they are wanted. Raises as `run_module`."""
+        with _plain_attention():
             return run_module(self.module, batch, placed=self.placed_names)
+
+    def _run(self, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            return self.compute(batch)
 
 
 @contextmanager

@@ -9,12 +9,15 @@ from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.sensitivity.cells import Cell
 from qanalysis.models.sensitivity.changes import Changes
-from qanalysis.models.sensitivity.floors import Floors, count_runs, measure_floors
+from qanalysis.models.sensitivity.floors import Effort, Floors, count_runs, measure_floors
 from qanalysis.models.sensitivity.gathering import Clock, Gathered, Measurement, gather
 from qanalysis.models.sensitivity.joint import JointSet, choose_sets, count_sets, measure_sets
 from qanalysis.models.sensitivity.row import Target
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.sweeps.row import TOTAL_NAME
+
+#: Up to so many products of a weight and a token, over one run for every layer, the work is little, some seconds.
+LITTLE_WORK = 2e10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +30,15 @@ class Asked:
     floor: bool
     additivity: bool
     seed: int
+
+    def is_little(self, calibration: Calibration) -> bool:
+        """Whether one run over all samples for every layer is little work."""
+        weights = sum(layer.tensor.numel for layer in self.layers)
+        return weights * calibration.tokens * len(self.layers) <= LITTLE_WORK
+
+    def choose_effort(self, calibration: Calibration, cells: int) -> Effort:
+        """How much is run for the floors."""
+        return Effort.choose(len(calibration), len(self.layers), cells, is_little=self.is_little(calibration))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,10 +55,11 @@ class Beside:
 
 def count_all(asked: Asked, calibration: Calibration, cells: int, *, chunk: int) -> int:
     """How many runs the cells and what stands beside them take at most."""
-    sets = count_sets(cells) if asked.additivity else 0
-    totals = len(asked.schemes) * len(asked.targets)
+    sets = count_sets(cells, is_little=asked.is_little(calibration)) if asked.additivity else 0
     chunks = sum(1 for _ in calibration.batches(chunk))
-    return chunks * (cells + totals + sets) + (count_runs(calibration, asked.layers, chunk=chunk) if asked.floor else 0)
+    effort = asked.choose_effort(calibration, cells)
+    floors = count_runs(calibration, asked.layers, effort, chunk=chunk) if asked.floor else 0
+    return chunks * (cells + len(asked.schemes) * len(asked.targets) + sets) + floors
 
 
 def measure_beside(
@@ -64,13 +77,17 @@ def measure_beside(
         return Beside(is_complete=False)
     floors, notes = None, list[str]()
     if asked.floor:
+        effort = asked.choose_effort(calibration, len(measurement.gathered))
         try:
-            floors = measure_floors(model, calibration, asked.layers, changes.make, chunk=chunk, clock=clock)
+            floors = measure_floors(model, calibration, asked.layers, changes.make, effort, chunk=chunk, clock=clock)
         except ValueError as error:
             notes.append(f"no noise floor: the model does not run on other batches ({error})")
     totals = gather(model, calibration, _list_totals(asked), changes.make, chunk=chunk, clock=clock)
     whole = [one for one in totals.gathered if totals.complete]
-    sets = choose_sets(measurement.gathered, whole, seed=asked.seed) if asked.additivity and totals.complete else []
+    sets = list[JointSet]()
+    if asked.additivity and totals.complete:
+        most = count_sets(len(measurement.gathered), is_little=asked.is_little(calibration))
+        sets = choose_sets(measurement.gathered, whole, most=most, seed=asked.seed)
     reused = {id(one): one.known for one in sets if one.known is not None}
     new = [one for one in sets if one.known is None]
     clock.total = clock.done + len(new) * sum(1 for _ in calibration.batches(chunk))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qanalysis.arrays import Floats
@@ -66,7 +67,7 @@ class Changes:
                 refusals[layer.tensor.name] = str(error)
         if cell.changed and not weights and not inputs:
             raise ValueError(next(iter(refusals.values()), _NO_INPUT))
-        told = [_count(refusals, len(cell.changed))]
+        told = [_count(refusals, len(cell.changed)), *_tell_rounding(cell, weights)]
         if cell.target == "both" and not inputs:
             told.append("its input holds no real numbers: the weights alone are quantized")
         return Made(Change(weights, inputs), "; ".join(filter(None, told)))
@@ -75,6 +76,13 @@ class Changes:
         if self._inputs is None:
             raise ValueError(f"layer {quote(shorten(layer.name))}: its input was not calibrated; name its target")
         return self._inputs.turn(layer, scheme)
+
+
+def _tell_rounding(cell: Cell, weights: Mapping[str, Floats]) -> list[str]:
+    """In which narrow types the model holds what was quantized."""
+    kinds = {layer.tensor.dtype for layer in cell.changed if layer.tensor.name in weights and not layer.tensor.stored}
+    narrow = sorted(kinds - {"float32", "float64"})
+    return [f"quantized values are rounded to {' and '.join(narrow)}, as the model holds them"] if narrow else []
 
 
 def _count(refusals: dict[str, str], layers: int) -> str:

@@ -1,8 +1,9 @@
 """What would the outputs do anyway? The noise of one rounding of a layer's weight to bfloat16, and of another order of
 batches, below which a damage says nothing about quantization.
 
-The floor of a layer is the louder of both. It is measured on some samples, evenly spaced, and a damage is held against
-it on the same ones.
+The floor of a layer is the louder of both. It is measured on all samples where that is little work, else on some,
+evenly spaced, so that it costs some hundredths of what the cells cost; where even one sample is too many, neighbouring
+layers are rounded together and share the floor of their sum.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ from qanalysis.models.sensitivity.cells import Cell
 from qanalysis.models.sensitivity.changes import Made
 from qanalysis.models.sensitivity.damage import DamageSums
 from qanalysis.models.sensitivity.figures import estimate_sums
-from qanalysis.models.sensitivity.gathering import Clock, Gathered, gather, refer
-from qanalysis.models.sensitivity.intervals import Ratio, Resampling, estimate_all
+from qanalysis.models.sensitivity.gathering import Clock, gather, refer
 from qanalysis.models.sensitivity.rounding import round_figure
 from qanalysis.quantizers.scheme import Scheme
 
 #: What a layer's weight is rounded to.
 SCHEME = "bfloat16"
-_SHARE, _LEAST, _MOST = 8, 16, 256
+_SHARE = 0.03
 _COLUMNS = ("output_sqnr_db", "output_kl", "loss_delta")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Floors:
     """The noise that was measured: `places` are the samples that it was measured on, numbers of all; `order` the sums
-    of another order of batches, `layers` of each layer rounded, by tensor.
+    of another order of batches, `layers` of each layer rounded, by tensor, `together` so many of them at once.
     """
 
     places: Codes
     order: DamageSums
     layers: Mapping[str, DamageSums]
+    together: int = 1
     is_complete: bool = True
 
     def find(self, tensor: str) -> DamageSums:
@@ -56,15 +57,10 @@ class Floors:
         power, energy = float(noise.e2.sum()), float(noise.y2.sum())
         return 10 * math.log10(energy / power) if power > 0 and energy > 0 else None
 
-    def is_in_noise(self, one: Gathered, resampling: Resampling | None) -> bool:
-        """Whether a cell's damage is not above its floor at 95 %, on the same samples."""
-        noise, e2 = self.find(one.cell.layer.tensor.name).e2, one.sums.e2[self.places]
-        if not noise.any():
-            return False
-        if resampling is None:
-            return bool(e2.sum() <= noise.sum())
-        found = estimate_all({"ratio": Ratio(resampling.group(e2), resampling.group(noise), is_log=True)}, resampling)
-        return found["ratio"].low <= 1
+    def is_in_noise(self, tensor: str, nsr: float) -> bool:
+        """Whether an NSR, best the low end of its interval, is not above the louder noise for a layer."""
+        noise = self.find(tensor)
+        return bool(noise.e2.any() and nsr * noise.y2.sum() <= noise.e2.sum())
 
     def describe(self) -> dict[str, Any]:
         """The part of a document: SQNR (null where nothing changes), KL and loss change of both kinds of noise, and of
@@ -79,13 +75,30 @@ class Floors:
             "loss_delta": max(map(abs, known["loss_delta"]), default=None),
         }
         layers = [{"tensor": name, **told} for name, told in own.items()]
-        return {"scheme": SCHEME, "samples": len(self.places), **loudest, "order": order, "layers": layers}
+        head = {"scheme": SCHEME, "samples": len(self.places), "layers_together": self.together}
+        return {**head, **loudest, "order": order, "layers": layers}
 
 
-def count_runs(calibration: Calibration, layers: Sequence[Layer], *, chunk: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is run for the floors: so many samples, and so many neighbouring layers at once."""
+
+    samples: int
+    together: int
+
+    @classmethod
+    def choose(cls, samples: int, layers: int, cells: int, *, is_little: bool) -> Effort:
+        """All samples where the work is little, else what three hundredths of the cells' runs pay for."""
+        paid = _SHARE * samples * cells / max(layers, 1)
+        if is_little or paid >= samples:
+            return cls(samples, 1)
+        return cls(max(int(paid), 1), max(math.ceil(1 / paid), 1)) if cells else cls(1, layers)
+
+
+def count_runs(calibration: Calibration, layers: Sequence[Layer], effort: Effort, *, chunk: int) -> int:
     """How many runs the measurement of the floors takes."""
-    thinned, _places = thin(calibration, _choose_number(calibration))
-    return sum(1 for _ in thinned.batches(chunk)) * (len(layers) + 1)
+    thinned, _places = thin(calibration, effort.samples)
+    return sum(1 for _ in thinned.batches(chunk)) * (-(-len(layers) // effort.together) + 1)
 
 
 def measure_floors(
@@ -93,6 +106,7 @@ def measure_floors(
     calibration: Calibration,
     layers: Sequence[Layer],
     make_change: Callable[[Cell], Made],
+    effort: Effort,
     *,
     chunk: int,
     clock: Clock,
@@ -101,7 +115,7 @@ def measure_floors(
 
     Raises ValueError where the model does not run on other batches.
     """
-    thinned, places = thin(calibration, _choose_number(calibration))
+    thinned, places = thin(calibration, effort.samples)
     parts = []
     for batch in thinned.batches(chunk):
         reference = refer(model.record(batch), thinned)
@@ -109,11 +123,17 @@ def measure_floors(
         clock.step("another order of batches")
         if clock.is_cancelled:
             break
-    scheme = Scheme.parse(SCHEME)
-    cells = [Cell(layer, scheme, "weights", "enable-one", (layer,)) for layer in layers]
+    scheme, step = Scheme.parse(SCHEME), effort.together
+    groups = [layers[start : start + step] for start in range(0, len(layers), step)]
+    cells = [Cell(group[0], scheme, "weights", "enable-one", group) for group in groups]
     found = gather(model, thinned, cells, make_change, chunk=chunk, clock=clock)
-    whole = {one.cell.layer.tensor.name: one.sums for one in found.gathered if one.status == "ok" and one.parts}
-    return Floors(places, DamageSums.join(parts), whole if found.complete else {}, found.complete)
+    whole = {
+        layer.tensor.name: one.sums
+        for one in found.gathered
+        for layer in one.cell.changed
+        if one.status == "ok" and one.parts
+    }
+    return Floors(places, DamageSums.join(parts), whole if found.complete else {}, step, found.complete)
 
 
 def run_reordered(model: Runnable, batch: Batch) -> Tensor:
@@ -137,15 +157,6 @@ def thin(calibration: Calibration, samples: int) -> tuple[Calibration, Codes]:
     return replace(calibration, blocks=number_blocks(blocks)), places
 
 
-def _choose_number(calibration: Calibration) -> int:
-    return min(max(len(calibration) // _SHARE, _LEAST), _MOST, len(calibration))
-
-
 def _tell_figures(sums: DamageSums) -> dict[str, float | None]:
     found = estimate_sums(sums, None, loss=None)
     return {name: round_figure(found[name].value) if name in found else None for name in _COLUMNS}
-
-
-def draw_for(floors: Floors, *, seed: int) -> Resampling | None:
-    """The draws of the samples that the floors were measured on."""
-    return Resampling.draw(len(floors.places), seed=seed) if len(floors.places) > 1 else None

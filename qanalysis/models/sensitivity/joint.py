@@ -24,9 +24,10 @@ Choice = Literal["all", "least-sensitive", "mixed", "random"]
 MIXED = "mixed"
 _SHARES = (0.5, 0.25, 0.75)
 _RANDOM_SETS = 2
-#: At most so many sets beside those of all layers, or an eighth of the cells where that is more.
-MOST_SETS = 12
-_CELLS_PER_SET = 8
+#: At most so many sets beside those of all layers, where the work is little and where it is not, or a fortieth of the
+#: cells where that is more.
+LITTLE_SETS, MOST_SETS = 12, 4
+_CELLS_PER_SET = 40
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,14 +65,15 @@ class JointSet:
         return Cell(layer, first.scheme, first.target, "cumulative", [one.cell.layer for one in self.singles])
 
 
-def count_sets(cells: int) -> int:
+def count_sets(cells: int, *, is_little: bool) -> int:
     """How many sets there are at most beside those of all layers."""
-    return max(MOST_SETS, cells // _CELLS_PER_SET)
+    return max(LITTLE_SETS if is_little else MOST_SETS, cells // _CELLS_PER_SET)
 
 
-def choose_sets(gathered: Sequence[Gathered], totals: Sequence[Gathered], *, seed: int) -> list[JointSet]:
+def choose_sets(gathered: Sequence[Gathered], totals: Sequence[Gathered], *, most: int, seed: int) -> list[JointSet]:
     """The sets for cells of one layer each that were measured: `totals`, all layers of a scheme and target, where each
-    of them could be measured alone; then shares of the layers, mixtures, and layers drawn by `seed`. None twice.
+    of them could be measured alone; then at most so many shares of the layers, mixtures, and layers drawn by `seed`,
+    none of them twice.
     """
     columns, broken = dict[tuple[str, str], dict[str, Gathered]](), set[tuple[str, str]]()
     for one in gathered:
@@ -86,7 +88,7 @@ def choose_sets(gathered: Sequence[Gathered], totals: Sequence[Gathered], *, see
         key = (one.cell.target, str(one.cell.scheme))
         if key in ranked and key not in broken:
             _add(found, JointSet("all", 1.0, ranked[key], one))
-    limit = len(found) + count_sets(sum(map(len, ranked.values())))
+    limit = len(found) + most
     for one_set in chain(
         _choose_shares(ranked, _SHARES[:1]),
         _mix(columns),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from qanalysis.checkpoints.imatrix import Imatrix
+from qanalysis.models.activations.input_statistics import Averaging
 from qanalysis.models.activations.turns import calibrate_inputs
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.measures.closed import measure_closed
@@ -44,6 +45,7 @@ def measure_sensitivity(
     batch: int | None = None,
     metric: str = METRIC,
     seed: int = 0,
+    averaging: Averaging = "none",
     measures: Sequence[Column] = COLUMNS,
     imatrix: Imatrix | None = None,
     floor: bool = True,
@@ -55,10 +57,10 @@ def measure_sensitivity(
 
     `metric` is the column that layers are ranked by. Tensors are chosen as a sweep chooses them; `batch` is how many
     samples go through the model at once, by default so many that memory suffices, and changes no figure beyond
-    rounding. `seed` draws the samples of the intervals. `measures` are columns in closed form, `imatrix` statistics
-    that take the place of the samples' own in one of them. `floor` measures the noise floors, on an eighth of the
-    samples; `additivity` what layers do together, by at most 12 further runs over all samples, or an eighth of the
-    cells where that is more.
+    rounding. `seed` draws the samples of the intervals. `averaging` is how static ranges of inputs follow from batches.
+    `measures` are columns in closed form, `imatrix` statistics that take the place of the samples' own in one of them.
+    `floor` measures the noise floors and `additivity` what layers do together; with much work both stay below some
+    tenth of what the cells take, see `floors` and `joint`.
 
     Setting `cancel` ends the work after the run at hand; the table then has `complete` false. Raises ValueError for no
     scheme, a filter that leaves no tensor, and a model that does not run on the samples or whose outputs are not
@@ -68,6 +70,8 @@ def measure_sensitivity(
     if not plan:
         raise ValueError("a sensitivity needs at least one scheme, for example 'int4 group=128'")
     check_metric(metric)
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch {batch}: at least one sample goes through the model at a time; leave it out")
     wanted = Filter(include, exclude, roles, axis=axis or {})
     selection = select_tensors(model.tensors, wanted, notes=model.notes)
     layers = choose_layers(model, calibration, selection)
@@ -76,7 +80,9 @@ def measure_sensitivity(
     asked = Asked(layers, plan, targets, floor, additivity, seed)
     clock = Clock(count_all(asked, calibration, len(cells), chunk=chunk), on_progress, cancel)
     takes_inputs = any(target != "weights" for target in targets)
-    inputs = calibrate_inputs(model, calibration, layers, plan, batch=chunk) if takes_inputs else None
+    inputs = (
+        calibrate_inputs(model, calibration, layers, plan, batch=chunk, averaging=averaging) if takes_inputs else None
+    )
     changes = Changes(model, inputs)
     measurement = gather(model, calibration, cells, changes.make, chunk=chunk, clock=clock)
     beside = measure_beside(model, calibration, asked, measurement, changes, chunk=chunk, clock=clock)
@@ -98,7 +104,11 @@ def measure_sensitivity(
         told.rows,
         totals=told.totals,
         source=model.identity,
-        settings={**_describe(plan, targets, modes, wanted, calibration, seed), "metric": metric},
+        settings={
+            **_describe(plan, targets, modes, wanted, calibration, seed),
+            "metric": metric,
+            "averaging": averaging,
+        },
         complete=measurement.complete and beside.is_complete and closed.complete,
         coverage=(*selection.to_coverage(), *_note([*calibration.notes, *list_gaps(closed), *told.notes])),
         more={"measures": closed.describe(), **told.parts},

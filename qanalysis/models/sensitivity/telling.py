@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from qanalysis.models.sensitivity.agreement import describe_agreement
 from qanalysis.models.sensitivity.beside import Asked, Beside
 from qanalysis.models.sensitivity.damages import describe_damages
 from qanalysis.models.sensitivity.figures import estimate_sums, name_figures
-from qanalysis.models.sensitivity.floors import Floors, draw_for
+from qanalysis.models.sensitivity.floors import Floors
 from qanalysis.models.sensitivity.gathering import Measurement
 from qanalysis.models.sensitivity.intervals import FEW_SAMPLES, Resampling
 from qanalysis.models.sensitivity.ranking import rank_cells
@@ -44,7 +45,7 @@ def tell_all(
     """
     resampling = Resampling.draw(measurement.samples, seed=asked.seed) if measurement.samples > 1 else None
     judged = judge(measurement.gathered, resampling, closed, loss=loss)
-    floors, noisy = add_floors(judged, beside.floors, seed=asked.seed)
+    floors, noisy = add_floors(judged, beside.floors)
     ranks = rank_cells(judged, metric, resampling, noisy)
     rows = tabulate(judged, measurement, [floor | dict(rank) for floor, rank in zip(floors, ranks, strict=True)])
     totals = [tabulate_total(one, measurement, asked.layers, resampling, loss=loss) for one in beside.totals]
@@ -52,23 +53,21 @@ def tell_all(
     return Told(rows, totals, parts, list_notes(measurement, beside))
 
 
-def add_floors(
-    judged: Sequence[Judged], floors: Floors | None, *, seed: int
-) -> tuple[list[dict[str, Any]], list[bool]]:
+def add_floors(judged: Sequence[Judged], floors: Floors | None) -> tuple[list[dict[str, Any]], list[bool]]:
     """The cell `noise_floor_sqnr_db` of each row, with the reason where its damage is not above it; and whether it is
     not.
     """
     cells, noisy = [dict[str, Any]() for _ in judged], [False] * len(judged)
     if floors is None or not floors.is_complete:
         return cells, noisy
-    resampling = draw_for(floors, seed=seed)
     for place, one in enumerate(judged):
-        if one.one.status != "ok" or not one.one.parts:
+        nsr, tensor = one.estimates.get("output_nsr"), one.one.cell.layer.tensor.name
+        if nsr is None:
             continue
-        level = floors.tell(one.one.cell.layer.tensor.name)
+        level = floors.tell(tensor)
         if level is not None:
             cells[place]["noise_floor_sqnr_db"] = level
-        noisy[place] = floors.is_in_noise(one.one, resampling)
+        noisy[place] = floors.is_in_noise(tensor, nsr.value if math.isnan(nsr.low) else nsr.low)
         if noisy[place]:
             own = "not above the noise floor: one tie group with all of which that is true"
             cells[place]["reason"] = "; ".join(filter(None, (one.one.reason, own)))

@@ -258,3 +258,25 @@ def test_one_file_holds_one_form(tmp_path: Path) -> None:
         measure_forms(model, data, ["W8"], load=tmp_path / "form.safetensors")
     assert not list(tmp_path.iterdir())
     assert np.isfinite(measure_forms(model, data, ["W8"])[0].output_sqnr_db or np.nan)
+
+
+@pytest.mark.parametrize("kind", ["encoder", "gpt2"])
+def test_a_folder_of_transformers_is_saved_and_comes_back(
+    tmp_path: Path, kind: str, model_folder: Any, text_file: Path
+) -> None:
+    pytest.importorskip("transformers")
+    folder = str(model_folder(kind))
+    model = open_model(folder)
+    data = open_calibration(str(text_file), model, samples=4, length=12)
+    path = tmp_path / "form.safetensors"
+    saved = measure_forms(model, data, ["W4A8"], save=path)[0]
+    assert saved.status == "ok"
+    reloaded = open_model(folder, weights=str(path))
+    expected = run(model, data, load_form(path, model).change)
+    assert torch.equal(run(reloaded, data, Change(inputs=load_form(path, reloaded).change.inputs)), expected)
+    again = measure_forms(model, data, load=path)[0]
+    assert (again.output_sqnr_db, again.layer_error, again.loss) == (
+        saved.output_sqnr_db,
+        saved.layer_error,
+        saved.loss,
+    )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from qanalysis.models.calibration.opening import open_calibration
@@ -275,6 +278,23 @@ def test_a_missing_figure_says_why() -> None:
     }
 
 
+def test_a_model_that_does_not_run_has_notes_and_rows_out_of_a_table_are_not_followed() -> None:
+    found = measure(nn.Linear(4, 2), make_calibration(torch.randn(5, 3)), lambda _info, _scheme: pytest.fail("no"))
+    assert found.notes["weight"]["imatrix_mse"].startswith("the model does not run on x float32 (5, 3)")
+
+    class Picking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.randn(6, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.table[x]
+
+    table = Picking()
+    found = measure(table, make_calibration(torch.tensor([1, -1])), lambda _info, _scheme: table.table.detach().numpy())
+    assert found.figures[("table", "int4 channel")] == {"layer_output_error": 0.0}  # -1 is the last row
+
+
 def test_a_wide_input_keeps_the_diagonal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qanalysis.models.measures.by_inputs.WIDEST", 3)
     layer = nn.Linear(4, 2)
@@ -310,3 +330,28 @@ def test_cancelled_before_the_first_layer_there_is_nothing() -> None:
     found = measure(nn.Linear(4, 2), make_calibration(torch.randn(5, 4)), lambda _i, _s: None, cancel=cancel)
     assert not found.complete
     assert not found.figures
+
+
+def test_linear_layers_of_an_onnx_model_are_watched(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(size=(6, 5)).astype(np.float32), rng.normal(size=(4, 5)).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "first"], ["a"], name="times"),
+        helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("Gemm", ["r", "second"], ["y"], name="turned", transB=1),
+    ]
+    values = [helper.make_tensor_value_info(*one) for one in (("x", 1, ["n", 6]), ("y", 1, ["n", 4]))]
+    weights = [numpy_helper.from_array(first, "first"), numpy_helper.from_array(second, "second")]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), tmp_path / "m.onnx")
+    x = torch.from_numpy(rng.normal(size=(30, 6)).astype(np.float32))
+    with open_model(str(tmp_path / "m.onnx")) as model:
+        changes = Changes(model)
+        found = measure_closed(model, make_calibration(x), model.layers, [INT4], quantized=changes.quantize)
+        error = changes.quantize(model.layers[0].tensor, INT4).astype(np.float64) - first
+    rows = x.numpy().astype(np.float64)
+    direct = ((rows @ error) ** 2).sum() / ((rows @ first.astype(np.float64)) ** 2).sum()
+    assert found.figures[("first", "int4 channel")]["layer_output_error"] == pytest.approx(direct, rel=1e-12)
+    assert set(found.figures[("second", "int4 channel")]) == {"layer_output_error", "imatrix_mse"}
+    assert found.notes["second"]["hawq"] == "gradients need a torch model"

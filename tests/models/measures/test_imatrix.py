@@ -139,3 +139,23 @@ def test_a_language_model_has_the_names_of_gguf(tmp_path: Path) -> None:
     assert imported == pytest.approx(own, rel=1e-12)
     assert "model.embed_tokens.weight" in imported  # it is the output's weight too
     assert not notes
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_every_expert_of_a_language_model_has_its_own_statistics() -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(3)
+    config = transformers.MixtralConfig(
+        vocab_size=32, hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, num_local_experts=4, num_experts_per_tok=2,
+    )  # fmt: skip
+    module, tokens = transformers.MixtralForCausalLM(config), torch.randint(0, 32, (3, 5))
+    own, _notes, parts = measure(module, None, tokens)
+    found = collect_imatrix(*parts)
+    stacks = {name: one for name, one in found.entries.items() if "_exps." in name}
+    assert {name.split(".")[2] for name in stacks} >= {"ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"}
+    for one in stacks.values():
+        assert one.counts.shape == (4,)
+        assert one.counts.sum() == 3 * 5 * 2  # each token goes to two experts
+    imported, _notes, _ = measure(module, found, tokens)
+    assert imported == pytest.approx(own, rel=1e-12)

@@ -9,6 +9,7 @@ from torch import nn
 
 from qanalysis.models.calibration.samples import Batch, Calibration
 from qanalysis.models.repairs.catalogue import REPAIRS
+from qanalysis.models.running.runnable import Change
 from qanalysis.models.running.torch_model import TorchModel
 from qanalysis.quantizers.scheme import Scheme
 
@@ -77,5 +78,24 @@ def test_inputs_of_the_float_model_need_one_run_and_leave_what_earlier_layers_di
 def test_a_layer_without_a_bias_stays_and_is_named(open_module) -> None:
     model, calibration, layers = open_module(nn.Sequential(nn.Linear(8, 4, bias=False), nn.Linear(4, 3)), 8)
     repaired = BIAS.make(model, calibration, layers, Scheme.parse("int4"))
-    assert repaired.notes == ("0: it has no bias that could be corrected",)
+    assert repaired.notes == ("0: it has no bias, and no batch normalisation behind it, that could be corrected",)
     assert repaired.touched == ["1.bias"]
+
+
+def test_a_batch_normalisation_behind_a_layer_takes_the_place_of_its_bias(open_module) -> None:
+    module = nn.Sequential(nn.Conv1d(3, 4, 3, bias=False), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(6, 2))
+    model, calibration, layers = open_module(module, 3, 8)
+    module[1].running_mean.copy_(torch.linspace(-1, 1, 4))
+    repaired = BIAS.make(model, calibration, layers, Scheme.parse("int3 channel"))
+    assert repaired.touched == ["1.running_mean", "3.bias"]
+    means = []
+    for change in (Change(), repaired.change):
+        model.watch(
+            calibration.blocks[0],
+            ["1"],
+            lambda _name, values: means.append(values.double().mean((0, 2))),
+            side="output",
+            change=change,
+        )
+    # outputs of some units in float32, of which the mean is a sum of 384
+    torch.testing.assert_close(means[0], means[1], atol=1e-6, rtol=0)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from qanalysis.models.calibration.samples import Batch, Calibration, number_blocks
 from qanalysis.models.running.torch_model import TorchModel
-from qanalysis.models.sensitivity import damages
-from qanalysis.models.sensitivity.floors import run_reordered, thin
+from qanalysis.models.sensitivity import beside, damages
+from qanalysis.models.sensitivity.floors import Effort, run_reordered, thin
 from qanalysis.models.sensitivity.gathering import SensitivityProgress
 from qanalysis.models.sensitivity.row import SensitivityRow
 from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
@@ -115,9 +115,8 @@ def test_ranks_go_by_the_metric_that_is_asked_for() -> None:
 def test_the_floor_is_that_of_each_layer_rounded_alone() -> None:
     module, data = Beside(2), _make_data(160)
     table = _measure(module, data, "int4 channel")
-    thinned, places = thin(data, 20)
-    assert len(places) == table.more["floor"]["samples"] == 20
-    x = thinned.blocks[0].inputs["x"]
+    assert table.more["floor"]["samples"] == 160
+    x = data.blocks[0].inputs["x"]
     with torch.no_grad():
         y = module(x)
         for row, part in zip(table, module.parts, strict=True):
@@ -127,6 +126,27 @@ def test_the_floor_is_that_of_each_layer_rounded_alone() -> None:
             part.weight.copy_(kept)
             # Nothing else is louder: another order changes at most the last bits of float32.
             assert row.noise_floor_sqnr_db == pytest.approx(-10 * math.log10(nsr), abs=1e-6)
+
+
+def test_much_work_is_spared_by_fewer_samples_and_by_layers_together() -> None:
+    assert Effort.choose(100, 60, 120, is_little=True) == Effort(100, 1)
+    # 0.03 of 120 cells on 100 samples pays for 360 runs of a sample, six for each of 60 layers.
+    assert Effort.choose(100, 60, 120, is_little=False) == Effort(6, 1)
+    # On 4 samples for 14.4 such runs: one sample, and 4.2 layers at once, rounded up.
+    assert Effort.choose(4, 60, 120, is_little=False) == Effort(1, 5)
+
+
+def test_layers_that_are_rounded_together_share_the_floor_of_their_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = _measure(Beside(4), _make_data(4), "int4 channel").more["floor"]
+    monkeypatch.setattr(beside, "LITTLE_WORK", 0)
+    table = _measure(Beside(4), _make_data(4), "int4 channel")
+    found = table.more["floor"]
+    # 0.03 of 4 cells on 4 samples pays for 0.12 samples of each layer: 8.3 layers at once, rounded up.
+    assert (found["samples"], found["layers_together"]) == (1, 9)
+    assert len({part["output_sqnr_db"] for part in found["layers"]}) == 1
+    assert found["output_sqnr_db"] == found["layers"][0]["output_sqnr_db"]
+    assert len({part["output_sqnr_db"] for part in alone["layers"]}) == 4
+    assert len(table.more["additivity"]["points"]) <= 5
 
 
 def test_rows_that_are_not_above_the_floor_say_so_and_are_one_group_at_the_end() -> None:
