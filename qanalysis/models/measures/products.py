@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from qanalysis.models.measures.patches import Convolution
 from qanalysis.models.measures.quiet import without_fused_layers
 from qanalysis.models.measures.uses import Use, make_use, measure_extent
+from qanalysis.models.running.convolutions import Convolution
 
 
 @dataclass(frozen=True, slots=True, eq=False)

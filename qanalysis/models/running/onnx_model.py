@@ -22,10 +22,11 @@ from torch import Tensor
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.source import MEASURED_ROLES, CheckpointError, TensorInfo
 from qanalysis.models.calibration.samples import Batch
+from qanalysis.models.running.convolutions import Convolution
 from qanalysis.models.running.model_folder import look_beside
 from qanalysis.models.running.onnx_file import Fed, read_file
 from qanalysis.models.running.onnx_inputs import Input, Piece, cut_pieces
-from qanalysis.models.running.onnx_layers import Place, find_places
+from qanalysis.models.running.onnx_layers import Place, find_places, read_convolution
 from qanalysis.models.running.onnx_parts import Parts, Span, load_runtime, name_turned
 from qanalysis.models.running.runnable import NO_CHANGE, Change, Layer, Receive, Recording, Runnable, Side, Turn
 from qanalysis.notation import quote, shorten
@@ -129,6 +130,17 @@ class OnnxModel(Runnable):
     def is_used(self, layer: Layer) -> bool:
         """Whether anything computes with the layer's tensor."""
         return self._find_first([layer.tensor.name]) < self._whole.stop
+
+    @cached_property
+    def convolutions(self) -> Mapping[str, Convolution]:
+        found = dict[str, Convolution]()
+        for place in self.places:
+            node = self._file.graph.steps[place.step].node if place.step < self._whole.stop else None
+            weight = self._file.fed.get(node.input[1]) if node is not None and len(node.input) > 1 else None
+            form = read_convolution(node) if node is not None else None
+            if form is not None and weight is not None and weight.info.name == place.layer.tensor.name:
+                found[place.layer.name] = form
+        return found
 
     def weigh(self, batch: Batch) -> int:
         self._locate(batch)

@@ -86,18 +86,8 @@ def measure_sensitivity(
     changes = Changes(model, inputs)
     measurement = gather(model, calibration, cells, changes.make, chunk=chunk, clock=clock)
     beside = measure_beside(model, calibration, asked, measurement, changes, chunk=chunk, clock=clock)
-    closed = measure_closed(
-        model,
-        calibration,
-        layers,
-        plan,
-        quantized=changes.quantize,
-        columns=measures,
-        imatrix=imatrix,
-        seed=seed,
-        batch=chunk,
-        cancel=cancel,
-    )
+    how: dict[str, Any] = {"columns": measures, "imatrix": imatrix, "seed": seed, "batch": chunk, "cancel": cancel}
+    closed = measure_closed(model, calibration, layers, plan, quantized=changes.quantize, **how)
     told = tell_all(measurement, beside, asked, closed.figures, metric=metric, loss=calibration.loss)
     return Table.from_rows(
         SensitivityRow,

@@ -50,7 +50,10 @@ def tell_all(
     rows = tabulate(judged, measurement, [floor | dict(rank) for floor, rank in zip(floors, ranks, strict=True)])
     totals = [tabulate_total(one, measurement, asked.layers, resampling, loss=loss) for one in beside.totals]
     parts = describe_parts(judged, measurement, beside, resampling, loss=loss, seed=asked.seed)
-    return Told(rows, totals, parts, list_notes(measurement, beside))
+    notes = list_notes(measurement, beside)
+    if not any(ranks):
+        notes.append(f"no layer has a rank: {metric} is not known of any row, rank by another column")
+    return Told(rows, totals, parts, notes)
 
 
 def add_floors(judged: Sequence[Judged], floors: Floors | None) -> tuple[list[dict[str, Any]], list[bool]]:

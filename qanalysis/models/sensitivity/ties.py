@@ -3,8 +3,9 @@
 Two layers differ where the difference of their damages is larger than chance makes the largest of all such differences:
 the critical value is the 95 % quantile, over the draws, of the largest difference between any two layers of a ranking,
 each in units of its own standard error (Tukey's range by the bootstrap; Romano and Wolf 2005, Mogstad et al. 2024 for
-ranks). So at most 5 % of rankings of layers that are all alike show a split, however many layers there are. Differences
-are paired: all layers are drawn with the same samples.
+ranks). So 5 % of rankings of layers that are all alike show a split, however many layers there are; measured for 8 and
+30 layers of log-normal damages with a spread of one: 0.05 with 1000 samples, 0.07 with 100, 0.09 to 0.12 with 30 and
+10. Differences are paired: all layers are drawn with the same samples.
 
 "Can not be told apart" is not transitive. Going down the ranking, a group ends where a layer differs from the group's
 first member.

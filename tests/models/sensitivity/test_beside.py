@@ -239,6 +239,17 @@ def test_the_document_comes_back_and_fits_its_schema() -> None:
     assert again == table
 
 
+def test_a_layer_without_any_error_has_no_ends_and_hurts_least() -> None:
+    module = Beside(2)
+    with torch.no_grad():
+        module.parts[0].weight.zero_()
+    table = _measure(module, _make_data(20), "int4 channel")
+    assert (table[0].output_sqnr_db, table[0].output_relative_l2, table[0].rank) == (math.inf, 0, 2)
+    assert table[0].output_sqnr_db_low is None
+    again = parse_document(to_json(table), {SensitivityRow: Table}, place="rows.json")
+    assert again[0] == table[0]
+
+
 def test_a_single_sample_has_no_intervals_and_says_so() -> None:
     table = _measure(Beside(3), _make_data(1, labels=False))
     assert table[0].output_sqnr_db is not None
@@ -248,6 +259,12 @@ def test_a_single_sample_has_no_intervals_and_says_so() -> None:
     point = table.more["additivity"]["points"][0]
     assert point["ratio"] == pytest.approx(1, abs=1e-4)
     assert point["ratio_low"] is None
+
+
+def test_a_metric_that_is_not_known_leaves_rows_without_ranks_and_says_so() -> None:
+    table = _measure(Beside(2), _make_data(20), metric="accuracy")
+    assert {row.rank for row in table} == {None}
+    assert any(note["reason"].startswith("no layer has a rank: accuracy is not known") for note in table.coverage)
 
 
 def test_few_samples_are_told() -> None:
