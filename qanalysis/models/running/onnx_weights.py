@@ -21,7 +21,7 @@ def read_weights(tensors: Sequence[TensorInfo], text: str, model: str) -> tuple[
     """
     by_name = {info.name: info for info in tensors if info.decodes}
     with open_weights(text) as source:
-        state = read_state(source, text, {name: info.shape for name, info in by_name.items()})
+        state = read_state(source, text, by_name)
         known = {name for info in by_name.values() for name in (info.name, *info.aliases)}
         parameters = {name: info for name, info in by_name.items() if info.role in _PARAMETERS}
         missing = [name for name in parameters if name not in state]
