@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from qanalysis.converters.converter import Converter
     from qanalysis.converters.linearity.linearity import measure_linearity
     from qanalysis.converters.spectrum.spectrum import analyze_spectrum
+    from qanalysis.models.activations.activations import measure_activations
+    from qanalysis.models.calibration.opening import open_calibration
+    from qanalysis.models.forms.forms import measure_forms
+    from qanalysis.models.running.opening import open_model
+    from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
     from qanalysis.quantizers.crossing import default_schemes
     from qanalysis.quantizers.quantizer import UniformQuantizer
     from qanalysis.quantizers.scheme import Scheme
@@ -39,8 +44,13 @@ __all__ = [
     "analyze_spectrum",
     "default_schemes",
     "measure",
+    "measure_activations",
+    "measure_forms",
     "measure_linearity",
+    "measure_sensitivity",
+    "open_calibration",
     "open_checkpoint",
+    "open_model",
     "read_rows",
     "sweep",
     "write_report",
@@ -52,6 +62,11 @@ _HOMES = {
     "converters.converter": ("Converter",),
     "converters.linearity.linearity": ("measure_linearity",),
     "converters.spectrum.spectrum": ("analyze_spectrum",),
+    "models.activations.activations": ("measure_activations",),
+    "models.calibration.opening": ("open_calibration",),
+    "models.forms.forms": ("measure_forms",),
+    "models.running.opening": ("open_model",),
+    "models.sensitivity.sensitivity": ("measure_sensitivity",),
     "sums": ("ErrorStats", "Histogram", "measure"),
     "quantizers.quantizer": ("UniformQuantizer",),
     "reports.report": ("read_rows", "write_report"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qanalysis.arrays import Doubles
+from qanalysis.arrays import Doubles, Floats
 from qanalysis.checkpoints.data_file import DataFile
 from qanalysis.checkpoints.entries import Content
 from qanalysis.checkpoints.header_text import MOST_TENSORS
@@ -116,9 +116,14 @@ def _read_parts(content: Content, suffix: str, file: DataFile) -> dict[str, Doub
                 f"{shorten(file.name, 80)}: {quote(name)} holds {entry.info.dtype} of shape "
                 f"{quote(entry.info.shape_text)}, an importance matrix real numbers on one or two axes; {_WAY_OUT}"
             )
-        values = entry.values.read(0, entry.info.numel).astype(np.float64)
+        values = _widen(entry.values.read(0, entry.info.numel))
         found[name.removesuffix(suffix)] = values.reshape((1, *shape) if len(shape) == 1 else shape)
     return found
+
+
+def _widen(values: Floats) -> Doubles:
+    with np.errstate(invalid="ignore"):  # NaN of the kind that signals, which is refused later on
+        return values.astype(np.float64)
 
 
 def _divide(sums: Doubles, counts: Doubles | None, place: str) -> Importance:
@@ -161,7 +166,7 @@ class _Legacy:
         return text
 
     def take_values(self, count: int) -> Doubles:
-        values = self.file.read_floats(self.offset, dtype=np.dtype("<f4"), count=count).astype(np.float64)
+        values = _widen(self.file.read_floats(self.offset, dtype=np.dtype("<f4"), count=count))
         self.offset += 4 * count
         return values
 

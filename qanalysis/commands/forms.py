@@ -121,7 +121,7 @@ def check_save(path: Path, inputs: Mapping[str, object]) -> None:
     from qanalysis.models.forms.saving import check_place
     from qanalysis.results.files import check_targets
 
-    check_targets([path], suffixes=(".safetensors", ".onnx"), what="a form")
+    check_targets([path], suffixes=(".safetensors", ".onnx"), what="a form", option="--save")
     check_place(path, inputs)
 
 

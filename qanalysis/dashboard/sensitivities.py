@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import streamlit as st
 
+from qanalysis.charts.sensitivity_sheet import USUAL
 from qanalysis.checkpoints.path_policy import resolve_inside
 from qanalysis.dashboard.jobs import ENGINE_VERSION, JobManager, Snapshot
 from qanalysis.dashboard.runnable_models import (
@@ -38,7 +39,8 @@ class SensitivityRequest:
     """What to measure: a model, weights in place of its own, data, and canonical scheme texts, as typed; and the
     identities of the files behind them. Equal requests are one job.
 
-    `kind` is one of KINDS; forms are of their own widths, and targets and modes are those of sensitivities.
+    `kind` is one of KINDS; forms are of their own widths, and targets, modes and the metric of the ranks are those of
+    sensitivities.
     """
 
     model: str
@@ -52,6 +54,7 @@ class SensitivityRequest:
     samples: int | None = None
     length: int | None = None
     kind: str = "sensitivity"
+    metric: str = USUAL
 
     @property
     def digest(self) -> str:
@@ -117,8 +120,13 @@ def _measure_sensitivity(request: SensitivityRequest, model: Any, data: Any, **r
     from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
 
     targets, modes = cast("Sequence[Target]", request.targets), cast("Sequence[Mode]", request.modes)
-    include = request.include or None
-    return measure_sensitivity(model, data, request.schemes, targets=targets, modes=modes, include=include, **rest)
+    asked: dict[str, Any] = {
+        "targets": targets,
+        "modes": modes,
+        "include": request.include or None,
+        "metric": request.metric,
+    }
+    return measure_sensitivity(model, data, request.schemes, **asked, **rest)
 
 
 def _measure_forms(_request: SensitivityRequest, model: Any, data: Any, **rest: Any) -> Table[Any]:

@@ -54,7 +54,7 @@ def outline_sensitivity(table: Table[SensitivityRow], *, title: str | None = Non
         closing=[*warnings, *_count_unmeasured(table)],
         lead=[_list_worst(sheet, look), *_compare_schemes(sheet, look)],
         rest=[
-            *_list_agreement(sheet),
+            *_list_agreement(sheet, look),
             *_list_unmeasured(table),
             *(replace(one, printed=False) for one in tell_coverage(table)),
             define_columns(table.columns, note=_NOTE, more=[Prose("Status words", strong=True), meanings]),
@@ -204,21 +204,25 @@ def _compare_schemes(sheet: Sheet, look: Look) -> list[Section]:
     return [Section("measurements", "Every measurement", [grid], printed=True)]
 
 
-def _list_agreement(sheet: Sheet) -> list[Section]:
-    """How far pairs of measures rank the layers alike; no section where the document does not say."""
+def _list_agreement(sheet: Sheet, look: Look) -> list[Section]:
+    """How far pairs of measures rank the layers alike under the scheme of the headline; no section where the document
+    does not say.
+    """
     found = sheet.table.more.get("agreement")
-    entries = [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, Sequence) else []
+    known = [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, Sequence) else []
+    wanted = (look.scheme, look.target)
+    entries = [entry for entry in known if (entry.get("scheme"), entry.get("target", look.target)) == wanted]
     lines = [
         (
             _name_measure(entry.get("a")),
             _name_measure(entry.get("b")),
-            str(entry.get("scheme", "")),
             *(tell_share(entry, name) for name in ("spearman", "kendall")),
         )
         for entry in entries
     ]
-    grid = Grid(("measure", "against", "scheme", "Spearman", "Kendall"), lines, text_columns=3, names=frozenset({2}))
-    note = "1: both rank the layers alike, 0: no agreement, −1: the reverse order; in brackets the 95 % interval."
+    grid = Grid(("measure", "against", "Spearman", "Kendall"), lines, text_columns=2)
+    scale = "1: both rank the layers alike, 0: no agreement, −1: the reverse order; in brackets the 95 % interval."
+    note = f"{look.convention}. {scale}"
     return [Section("agreement", "Do measures rank layers alike?", [grid], note)] if lines else []
 
 

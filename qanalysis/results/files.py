@@ -86,24 +86,28 @@ def write_whole(target: Path) -> Iterator[IO[bytes]]:
 
 
 def check_targets(
-    paths: Iterable[str | os.PathLike[str]], *, suffixes: Sequence[str] = WRITE_SUFFIXES, what: str = "a report"
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    suffixes: Sequence[str] = WRITE_SUFFIXES,
+    what: str = "a report",
+    option: str = "--out",
 ) -> list[Path]:
     """Whether every file can be written, found out before the work: suffix, folder, permission, no name given twice.
 
-    `suffixes` are those that `what` is written with. Raises ValueError for the first that can not be written; nothing
-    is left behind.
+    `suffixes` are those that `what` is written with, `option` is what named it. Raises ValueError for the first that
+    can not be written; nothing is left behind.
     """
     targets = [Path(path) for path in paths]
     seen: dict[Path, Path] = {}
     for target in targets:
-        _check_target(target, suffixes, what)
+        _check_target(target, suffixes, what, option)
         same = seen.setdefault(target.resolve(), target)
         if same is not target:
             raise ValueError(f"--out {target} and --out {same} are the same file; give each output its own name")
     return targets
 
 
-def _check_target(target: Path, suffixes: Sequence[str], what: str) -> None:
+def _check_target(target: Path, suffixes: Sequence[str], what: str, option: str) -> None:
     """ValueError for a target that can not be written: its name, its kind, its folder. Links are refused: they would be
     replaced, not followed.
     """
@@ -116,7 +120,7 @@ def _check_target(target: Path, suffixes: Sequence[str], what: str) -> None:
     if target.is_symlink():
         raise ValueError(
             f"{target}: is a symbolic link, which would be replaced and not followed; "
-            f"give {target.resolve()} itself, or another --out"
+            f"give {target.resolve()} itself, or another {option}"
         )
     if target.is_dir():
         raise ValueError(f"{target}: is a folder; give a file name inside it, such as {target / 'rows.csv'}")
@@ -127,16 +131,18 @@ def _check_target(target: Path, suffixes: Sequence[str], what: str) -> None:
     if target.exists() and not target.is_file():
         raise ValueError(
             f"{target}: is a pipe or a device, which would be replaced by a file; "
-            "use --json for a pipe, or choose another --out"
+            f"use --json for a pipe, or choose another {option}"
         )
     if not target.parent.is_dir():
-        raise ValueError(f"{target}: folder {target.parent} does not exist; create it first, or choose another --out")
+        raise ValueError(
+            f"{target}: folder {target.parent} does not exist; create it first, or choose another {option}"
+        )
     try:
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
         raise ValueError(
-            f"{target}: folder {target.parent} is not writable ({error.strerror}); choose another --out"
+            f"{target}: folder {target.parent} is not writable ({error.strerror}); choose another {option}"
         ) from error
 
 

@@ -145,7 +145,8 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         read_imatrix(tmp_path / "missing")
     with pytest.raises(CheckpointError):
         read_imatrix(tmp_path)
-    (tmp_path / "nan").write_bytes(pack_legacy({"a": (1, [float("nan")])}))
+    signalling = struct.pack("<I", 0x7F800001)
+    (tmp_path / "nan").write_bytes(pack_legacy({"a": (1, [1.0])})[:-4] + signalling)
     with pytest.raises(CheckpointError, match=r"'a' holds sums or counts that are negative or not finite"):
         read_imatrix(tmp_path / "nan")
     rng = np.random.default_rng(1)

@@ -11,11 +11,12 @@ import streamlit as st
 from qanalysis.charts.linked.recipes import write_sensitivity
 from qanalysis.charts.linked.scene import Panel, build_part
 from qanalysis.charts.sensitivity_panels import ORDER, draw_all, name_other, tabulate_ranks
-from qanalysis.charts.sensitivity_sheet import Look, Sheet
+from qanalysis.charts.sensitivity_sheet import MEASURES, Look, Sheet
 from qanalysis.dashboard.elements import draw_choice_table
 from qanalysis.dashboard.export import Extras, draw_export
 from qanalysis.dashboard.leads import lead_to_layers
 from qanalysis.dashboard.linked import PARTS, draw_linked
+from qanalysis.dashboard.runnable_models import is_result
 from qanalysis.dashboard.sensitivity.controls import draw_look
 from qanalysis.dashboard.sensitivity.view import SensitivityView
 from qanalysis.dashboard.session import change, current_view
@@ -82,9 +83,21 @@ def take_choice(
 
 def _draw_ranks(sheet: Sheet, look: Look) -> None:
     """Table "ranks" of the measurement in view; a choice puts a layer in view."""
-    st.markdown(f"**Layers**, {escape_markdown(look.convention)}")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**Layers**, {escape_markdown(look.convention)}", width="stretch")
+        if not sheet.is_ranked(look):
+            _offer_ranks(sheet, look)
     panel = tabulate_ranks(sheet, look, height=TABLE_HEIGHT)
     draw_choice_table(panel, "ranks", chosen=look.layer or "", on_choose=_choose_layer)
+
+
+def _offer_ranks(sheet: Sheet, look: Look) -> None:
+    """What ranks and ties go by where it is not the measure in view, and the button that has them go by that."""
+    own, wanted = MEASURES[sheet.ranked_by].label, MEASURES[look.metric].label
+    st.caption(f"Ranks and ties go by {own}.")
+    if not is_result(current_view(SensitivityView).model):
+        values = {"ranking": look.metric}
+        st.button(f"Rank by {wanted}", key="rank", on_click=change, args=(SensitivityView,), kwargs=values)
 
 
 def _choose_layer(layer: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 
+from qanalysis.charts.sensitivity_sheet import USUAL
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.cache import identify, read_contents
 from qanalysis.dashboard.jobs import Job
@@ -46,10 +47,13 @@ def make_request(view: SensitivityView) -> SensitivityRequest:
         include=view.include,
         samples=view.samples,
         length=view.length,
+        metric=view.ranking or USUAL,
     )
     if view.tab == "forms":  # which have widths of their own, for the whole model
-        return replace(request, kind=view.tab, schemes=(), targets=(), modes=(), include="")
-    return replace(request, kind=view.tab, targets=(), modes=()) if view.tab == "activations" else request
+        return replace(request, kind=view.tab, schemes=(), targets=(), modes=(), include="", metric=USUAL)
+    if view.tab == "activations":
+        return replace(request, kind=view.tab, targets=(), modes=(), metric=USUAL)
+    return request
 
 
 def follow(request: SensitivityRequest) -> Measurement | None:
@@ -162,6 +166,7 @@ def write_command(request: SensitivityRequest) -> str:
     options = {
         "--target": "" if request.targets in ((), ("weights",)) else ",".join(request.targets),
         "--mode": "" if request.modes in ((), ("enable-one",)) else ",".join(request.modes),
+        "--metric": "" if request.metric == USUAL else request.metric,
         "--weights": request.weights,
         "--include": request.include,
         "--samples": request.samples,

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from qanalysis.charts.sensitivity_sheet import MEASURES
 from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.runnable_models import MODEL_SAMPLES, OWN_DATA
 from qanalysis.dashboard.views import Query, View, bound, list_rules
 from qanalysis.models.sensitivity.row import MODES, TARGETS
+from qanalysis.notation import quote
 from qanalysis.quantizers.scheme import Scheme
 
 TABS = {"sensitivity": "Sensitivity", "forms": "Forms", "activations": "Activations"}
@@ -26,13 +28,21 @@ SCHEME_CHOICES = (
 )
 
 
+def _parse_measure(text: str) -> str:
+    """A measure that layers can be ranked by; ValueError for a word that is none."""
+    if text not in MEASURES:
+        raise ValueError(f"{quote(text)} is none of {', '.join(MEASURES)}")
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class SensitivityView(View):
     """Everything that decides what the page shows.
 
     `model` is a sample, a folder or file below the root, or a file of rows that were measured before; `data` is
     "sample" or a path. `schemes`, `targets` and `modes` are measured; `scheme`, `target`, `mode` and `layer` are in
-    view; `metric` is the measure in view, `against` the one it is held against. None stands for the page's own choice.
+    view; `metric` is the measure in view, `against` the one it is held against, `ranking` the one that ranks and ties
+    go by. None stands for the page's own choice.
     """
 
     tab: str = bound("sensitivity", choices=tuple(TABS))
@@ -45,6 +55,7 @@ class SensitivityView(View):
     schemes: tuple[str, ...] = bound(DEFAULT_SCHEMES, parse=Scheme.parse)
     targets: tuple[str, ...] = bound(("weights",), choices=TARGETS)
     modes: tuple[str, ...] = bound(("enable-one",), choices=MODES)
+    ranking: str | None = bound(None, parse=_parse_measure)
     metric: str | None = bound(None)
     against: str | None = bound(None)
     scheme: str | None = bound(None)

@@ -72,7 +72,12 @@ def measure_by_gradients(
     objective = Objective.of(calibration)
     chosen = choose_samples(calibration, samples, findings.seed)
     sums = _Sums(model, real, schemes, quantized, is_fisher="fisher" in columns)
-    if not _sum_up(sums, chosen, objective, findings, columns, cancel):
+    try:
+        is_whole = _sum_up(sums, chosen, objective, findings, columns, cancel)
+    except (ValueError, MemoryError) as error:
+        findings.note_all(real, columns, str(error))
+        return
+    if not is_whole:
         return
     findings.assumptions += describe(objective, chosen, sums, findings.seed, columns)
     sums.tell(findings, columns)
@@ -110,7 +115,7 @@ def _sum_up(
     columns: Sequence[Column],
     cancel: threading.Event | None,
 ) -> bool:
-    """Add all samples; false and notes where it can not be done or was cancelled."""
+    """Add all samples; false where it was cancelled. Raises where the model does not run or has no gradients."""
     generator = torch.Generator().manual_seed(findings.seed)
     draws = count_draws(len(sums.layers)) if "hawq" in columns else 0
     curved = spread_rests(len(chosen), len(sums.layers)) if draws and not objective.is_drawn else []
@@ -125,9 +130,6 @@ def _sum_up(
                     sums.add_rests(find_rests(sums.model, tensors, batch, objective, generator))
             except NoSecondDerivativesError as error:
                 sums.unbent = f"no second derivatives: {error}"
-            except (ValueError, MemoryError) as error:
-                findings.note_all(sums.layers, columns, str(error))
-                return False
     return True
 
 

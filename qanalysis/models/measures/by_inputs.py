@@ -24,7 +24,7 @@ from qanalysis.models.measures.uses import Use, lay_out
 from qanalysis.models.measures.weighted_errors import Values, sum_output_energy, sum_weighted_energy
 from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.running.torch_model import TorchModel
-from qanalysis.notation import quote
+from qanalysis.notation import percent, quote
 from qanalysis.quantizers.scheme import Scheme
 
 #: The values of a tensor under a scheme, its shape; ValueError where the scheme does not fit it.
@@ -137,6 +137,9 @@ def _find_output_energy(layer: Layer, found: LayerInputs, findings: Findings) ->
     parts = ["its rows are looked up and multiplied; the energies of both outputs are summed"] if kinds > 1 else []
     if found.others:
         parts.append(f"it is used by {', '.join(found.others[:3])} as well, which is not counted")
+    met = sum(use.outputs * use.width for use in (*moments, *found.lookups))
+    if met < layer.tensor.numel:
+        parts.append(f"{percent(1 - met / layer.tensor.numel)} of its values met no rows and count nothing")
     if parts:
         findings.caution(name, "layer_output_error", "; ".join(parts))
     return {"layer_output_error": partial(sum_output_energy, products=_products(moments), lookups=found.lookups)}

@@ -21,6 +21,7 @@ from qanalysis.models.factory import describe_error
 from qanalysis.models.measures.objectives import Objective, Root
 from qanalysis.models.measures.quiet import with_second_derivatives
 from qanalysis.models.running.torch_model import TorchModel
+from qanalysis.notation import quote
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,17 +53,28 @@ def choose_samples(calibration: Calibration, limit: int, seed: int) -> list[Batc
 
 @contextmanager
 def with_gradients(model: TorchModel, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """The tensors take part in derivatives inside the block, and do so as before after it."""
+    """The tensors take part in derivatives inside the block, and do so as before after it.
+
+    Raises ValueError where one can not.
+    """
     tensors = {name: model.find(name).value for name in names}
     before = {name: one.requires_grad for name, one in tensors.items()}
     try:
-        for one in tensors.values():
-            one.requires_grad_()
+        for name, one in tensors.items():
+            _want_gradient(name, one)
         with with_second_derivatives(model.module), torch.enable_grad():
             yield tensors
     finally:
         for name, one in tensors.items():
-            one.requires_grad_(before[name])
+            if one.requires_grad != before[name]:
+                one.requires_grad_(before[name])
+
+
+def _want_gradient(name: str, tensor: Tensor) -> None:
+    try:
+        tensor.requires_grad_()
+    except RuntimeError as error:  # one made in inference mode
+        raise ValueError(f"{quote(name)} takes no part in derivatives: {describe_error(error)}") from error
 
 
 def differentiate(
@@ -79,10 +91,10 @@ def differentiate(
 
     Raises ValueError where the model does not run or has no gradients.
     """
-    outputs = model.compute(batch)
-    loss, targets = objective.take(outputs, batch, generator)
-    root, bends = objective.root(outputs, batch), dict.fromkeys(tensors, 0.0)
+    outputs, bends = model.compute(batch), dict.fromkeys(tensors, 0.0)
     try:
+        loss, targets = objective.take(outputs, batch, generator)
+        root = objective.root(outputs, batch)
         gradients = _derive(loss, tensors, retain_graph=draws > 0)
         for _draw in range(draws):
             pushed = _derive(outputs, tensors, root.multiply(_draw_signs(outputs, generator)), retain_graph=True)

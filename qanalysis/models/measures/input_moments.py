@@ -5,15 +5,19 @@ each row of a table is looked up, over all samples.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import torch
 from torch import Tensor
 
+from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.models.calibration.samples import Batch, Calibration
 from qanalysis.models.measures.input_sums import InputSums, LayerInputs, Limits
 from qanalysis.models.measures.products import catching
-from qanalysis.models.measures.uses import Use, make_whole_use
+from qanalysis.models.measures.uses import Use, make_use, make_whole_use
+from qanalysis.models.running.convolutions import Convolution
 from qanalysis.models.running.runnable import Layer, Runnable
 from qanalysis.models.running.torch_model import TorchModel
 
@@ -48,7 +52,7 @@ def gather_inputs(
     too wide, and those of a tensor that needs more than a pass holds alone, keep the diagonal alone.
 
     A torch model tells of every product with a tensor, wherever it stands; another one of the inputs of its linear
-    layers. Raises as `Runnable.watch`.
+    layers and convolutions. Raises as `Runnable.watch`.
     """
     allowed = limits or Limits(WIDEST, HOLD_BYTES)
     found, too_large = dict[str, LayerInputs](), set[str]()
@@ -86,16 +90,26 @@ def _run(model: Runnable, part: Batch, layers: Sequence[Layer], sums: InputSums)
         with catching(model.module, named, sums):
             model.watch(part, [], lambda _name, _values: None)
         return
-    uses = _list_whole_uses(model, layers)
+    own = {layer.tensor.name: layer.tensor for layer in model.layers}  # in the model's own view, whatever rows go along
+    takers = dict[str, Callable[[Tensor], None]]()
+    for layer in layers:
+        info, convolution = own[layer.tensor.name], model.convolutions.get(layer.name)
+        if convolution is not None:
+            takers[layer.name] = partial(_take_patches, sums, info, convolution)
+        elif layer.is_linear:
+            takers[layer.name] = partial(_take_rows, sums, make_whole_use(info))
+    model.watch(part, list(takers), lambda name, values: takers[name](values))
 
-    def receive(name: str, values: Tensor) -> None:
-        if values.shape[-1] == uses[name].width:
-            sums.receive(uses[name], values, values)
 
-    model.watch(part, list(uses), receive)
+def _take_rows(sums: InputSums, use: Use, values: Tensor) -> None:
+    if values.shape[-1] == use.width:
+        sums.receive(use, values, values)
+    else:
+        sums.note_lost(use.tensor, f"an input of shape {tuple(values.shape)}")
 
 
-def _list_whole_uses(model: Runnable, layers: Sequence[Layer]) -> dict[str, Use]:
-    """Each linear layer's tensor as a matrix, in the model's own view whatever the rows are asked for along."""
-    own = {layer.tensor.name: layer.tensor for layer in model.layers}
-    return {layer.name: make_whole_use(own[layer.tensor.name]) for layer in layers if layer.is_linear}
+def _take_patches(sums: InputSums, info: TensorInfo, convolution: Convolution, values: Tensor) -> None:
+    parts = convolution.list_parts(torch.empty(info.shape, device="meta"))
+    for rows in convolution.list_patches(values, info.shape[2:]):
+        for part, some in zip(parts, rows, strict=True):
+            sums.receive(make_use(info.name, int(part.storage_offset()), part), some, None)

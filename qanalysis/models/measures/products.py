@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from qanalysis.models.measures.patches import Convolution
 from qanalysis.models.measures.quiet import without_fused_layers
 from qanalysis.models.measures.uses import Use, make_use, measure_extent
+from qanalysis.models.running.convolutions import Convolution
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +79,10 @@ def catching(module: nn.Module, named: Mapping[str, Tensor], listener: Listener)
     places = Places(named)
 
     class Catching(TorchDispatchMode):
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False  # else torch loads its compiler, which takes seconds, to say that it is not to be used
+
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             found = {name for name in map(places.find, tree_leaves((args, kwargs))) if name}
             if found:

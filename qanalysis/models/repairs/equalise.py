@@ -44,7 +44,8 @@ class Equalisation(Preparation):
             draft.clear()
             draft.note("equalised layers did not keep the float model's outputs; nothing was equalised")
             return
-        draft.note(f"channels of {len(pairs)} layers or norms were equalised with the layers that they reach")
+        what = "layer or norm was" if len(pairs) == 1 else "layers or norms were"
+        draft.note(f"{len(pairs)} {what} equalised with the layers behind")
 
 
 def _settle(task: Task, draft: Draft, pairs: Sequence[Flow]) -> None:

@@ -60,7 +60,7 @@ class Source:
 
     def measure(self, read: Read) -> Doubles:
         """The largest magnitude of each row of its weight, (width,)."""
-        values = np.abs(read(self.layer.tensor).astype(np.float64))
+        values = _find_magnitudes(read(self.layer.tensor))
         return values.reshape(-1) if self.is_norm else self.layer.tensor.view.to_matrix(values).max(axis=1)
 
 
@@ -81,7 +81,7 @@ class Sink:
 
     def measure(self, read: Read, width: int) -> Doubles:
         """The largest magnitude of what meets each channel, (width,)."""
-        largest = np.abs(self._part(read(self.layer.tensor).astype(np.float64))).max(axis=(1, 3))
+        largest = self._part(_find_magnitudes(read(self.layer.tensor))).max(axis=(1, 3))
         found = np.zeros(width)
         np.maximum.at(found, self.channels, largest.reshape(-1))
         return found
@@ -174,10 +174,16 @@ class Tracer:
         return found, outputs
 
 
+def _find_magnitudes(values: Floats) -> Doubles:
+    """|w|, 0 where it is not finite."""
+    return np.where(np.isfinite(values), np.abs(values), 0).astype(np.float64)
+
+
 def are_equal(outputs: Tensor, wanted: Tensor) -> bool:
-    """Whether outputs are what they were, to within the roundings of float32."""
+    """Whether outputs are what they were, to within the roundings of their type."""
     lost = torch.linalg.vector_norm((outputs - wanted).double())
-    return bool(lost <= OUTPUT_ROUNDING * torch.linalg.vector_norm(wanted.double()))
+    allowed = max(OUTPUT_ROUNDING, 4 * torch.finfo(outputs.dtype).eps)
+    return bool(lost <= allowed * torch.linalg.vector_norm(wanted.double()))
 
 
 def match(before: Tensor, after: Tensor, factors: Doubles) -> Codes | None:
@@ -232,17 +238,15 @@ def _find_source(model: Runnable, layer: Layer) -> Source | None:
 
 
 def find_own_bias(model: Runnable, layer: Layer, rows: int) -> TensorInfo | None:
-    """The bias of a layer's module, one number for each row of its weight; None where it has none."""
-    stem, _, last = layer.tensor.name.rpartition(".")
-    name = f"{stem}.bias".strip(".")
+    """The bias that a layer itself adds, one number for each row of its weight; None where it has none."""
     if isinstance(model, TorchModel):
         module = model.find(layer.tensor.name).module
         if not isinstance(getattr(module, "bias", None), nn.Parameter):
             return None
-        found = [model.find(name).info]
+        found = [model.find(f"{layer.tensor.name.rpartition('.')[0]}.bias".strip(".")).info]
     else:
-        found = [info for info in model.tensors if last == "weight" and info.name == name]
-    return found[0] if found and found[0].numel == rows else None
+        found = [one.tensor for one in model.layers if one.name == layer.name and one.tensor.role == "bias"]
+    return found[0] if len(found) == 1 and found[0].numel == rows else None
 
 
 def _count_groups(model: Runnable, layer: Layer) -> int:

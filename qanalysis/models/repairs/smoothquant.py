@@ -127,7 +127,8 @@ def _watch(task: Task, layers: Sequence[Layer]) -> dict[str, _Seen]:
 
 
 def _find_largest(values: Tensor, axis: int) -> Doubles:
-    largest: Doubles = values.abs().movedim(axis, -1).reshape(-1, values.shape[axis]).amax(0).double().numpy()
+    known = values.where(values.isfinite(), torch.zeros_like(values))
+    largest: Doubles = known.abs().movedim(axis, -1).reshape(-1, values.shape[axis]).amax(0).double().numpy()
     return largest
 
 
@@ -183,7 +184,7 @@ def _quantize_input(task: Task, values: Tensor, axis: int) -> Tensor:
     if task.activation_scheme is None:
         return values
     moved = values.movedim(axis, -1)
-    tokens = moved.reshape(-1, moved.shape[-1]).contiguous().numpy()
+    tokens = moved.reshape(-1, moved.shape[-1]).float().contiguous().numpy()
     return (
         torch.from_numpy(task.activation_scheme.fit(tokens).round_trip(tokens)).reshape(moved.shape).movedim(-1, axis)
     )

@@ -110,7 +110,7 @@ class Draft:
     @property
     def notes(self) -> tuple[str, ...]:
         """A sentence for each reason, with the first few layers that it is about."""
-        return tuple(_join(reason, [name for name in names if name]) for reason, names in self.reasons.items())
+        return tuple(_join(reason, list(dict.fromkeys(filter(None, names)))) for reason, names in self.reasons.items())
 
 
 def _join(reason: str, names: Sequence[str]) -> str:

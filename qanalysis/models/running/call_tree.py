@@ -224,6 +224,10 @@ def noting(uses: FirstUses) -> Iterator[None]:
     """Every operation of the block is noted."""
 
     class Noting(TorchDispatchMode):
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False  # else torch loads its compiler, which takes seconds, to say that it is not to be used
+
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             uses.note((args, kwargs))
             return func(*args, **(kwargs or {}))

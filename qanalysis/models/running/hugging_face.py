@@ -13,12 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qanalysis.checkpoints.source import describe_stored
+from qanalysis.checkpoints.entries import Evidence
+from qanalysis.checkpoints.source import TensorInfo, describe_stored
 from qanalysis.models.calibration.samples import Batch
 from qanalysis.models.factory import describe_error
 from qanalysis.models.running.memory import check_room
 from qanalysis.models.running.model_folder import NEEDS_TRANSFORMERS, ModelFolder, read_folder
+from qanalysis.models.running.parametrizations import fold_parametrizations
 from qanalysis.models.running.silence import silenced
+from qanalysis.models.running.tensors import describe_tensors
 from qanalysis.models.running.torch_model import TorchModel
 from qanalysis.models.running.weights import Mismatch, identify, open_weights, read_state
 from qanalysis.notation import quote, shorten
@@ -65,6 +68,10 @@ def _find_class(transformers: Any, folder: ModelFolder, text: str) -> Any:
     if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel):
         return found
     model_type = folder.config.get("model_type")
+    if not name and not model_type:
+        raise ValueError(
+            f"config.json of {quote(text)} names neither architectures nor model_type; take another folder"
+        )
     if not isinstance(model_type, str) or model_type not in transformers.CONFIG_MAPPING:
         own = "brings code of its own (auto_map)" if folder.config.get("auto_map") else "is not known to transformers"
         said = quote(name or str(model_type))
@@ -96,7 +103,7 @@ def _load(
         check_room(4 * sum(info.numel for info in source.tensors if info.decodes), weights or text)
         identity = identify(source, place)
         is_plain = weights is None and not describe_stored(source.tensors) and _has_safetensors(folder.path)
-        state = None if is_plain else read_state(source, place, _list_shapes(kind, config))
+        state = None if is_plain else read_state(source, place, _list_wanted(kind, config, folder))
     # shapes that differ are told, and refused below in this package's own words
     options = {"config": config, "dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
@@ -107,7 +114,10 @@ def _load(
     except Exception as error:  # transformers raises whatever its readers do
         raise ValueError(f"{quote(text)} can not be loaded ({describe_error(error)})") from error
     module, told = found
-    notes = _check_told(module, told, weights or text, text)
+    notes = _check_told(module, told, weights or text, text, is_foreign=weights is not None)
+    notes += fold_parametrizations(module)
+    if (folder.path / "modules.json").is_file():
+        notes.append("the output is a vector for each token: what follows in modules.json, such as pooling, is not run")
     return module, identity, notes
 
 
@@ -122,23 +132,26 @@ def _choose_auto(transformers: Any, config: Any, text: str) -> Any:
         raise ValueError(f"{quote(text)}: transformers has no model for {type(config).__name__}; {_RULE}") from error
 
 
-def _list_shapes(kind: Any, config: Any) -> Mapping[str, tuple[int, ...]]:
-    """Names and shapes of the tensors of a model that is not made."""
+def _list_wanted(kind: Any, config: Any, folder: ModelFolder) -> Mapping[str, TensorInfo]:
+    """The tensors of a model that is not made."""
     with torch.device("meta"):
-        return {name: tuple(value.shape) for name, value in kind(config).state_dict().items()}
+        shapes = {name: tuple(value.shape) for name, value in kind(config).state_dict().items()}
+    return describe_tensors(shapes, Evidence(config=folder.config))
 
 
-def _check_told(module: nn.Module, told: Mapping[str, Any], weights: str, model: str) -> list[str]:
-    """Refuses a load that left tensors as they were made; a note where the file has more than the model."""
+def _check_told(module: nn.Module, told: Mapping[str, Any], weights: str, model: str, *, is_foreign: bool) -> list[str]:
+    """Refuses a load that left tensors as they were made, and a foreign file that has more than the model; a note where
+    the folder's own file has more.
+    """
+    extra = sorted(told["unexpected_keys"])
     shapes = [
         f"{shorten(str(one[0]), 80)} {_cross(one[1])} against {_cross(one[2])}" for one in told["mismatched_keys"]
     ]
     wanted = sum(1 for _ in module.state_dict())
-    Mismatch(wanted, sorted(told["missing_keys"]), (), sorted(shapes)).refuse(weights, model)
+    Mismatch(wanted, sorted(told["missing_keys"]), extra if is_foreign else (), sorted(shapes)).refuse(weights, model)
     errors = told.get("error_msgs") or []
     if errors:
         raise ValueError(f"{quote(model)} can not be loaded ({shorten(' '.join(str(errors[0]).split()), 300)})")
-    extra = sorted(told["unexpected_keys"])
     if not extra:
         return []
     more = ", …" if len(extra) > _NAMED else ""

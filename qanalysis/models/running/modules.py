@@ -12,6 +12,7 @@ from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.data import SAMPLE_PREFIX
 from qanalysis.models.factory import call_factory, describe_error
 from qanalysis.models.model import load_model, take_module
+from qanalysis.models.running.parametrizations import fold_parametrizations
 from qanalysis.models.running.torch_model import TorchModel
 from qanalysis.models.running.weights import load_weights
 from qanalysis.notation import quote
@@ -27,7 +28,7 @@ def open_module(text: str, *, weights: str | None = None) -> TorchModel:
     module, data = _make(text)
     brought = None if data is None else Calibration.from_data(data, name=f"data of {text}")
     source = None if weights is None else load_weights(module, weights, model=text)
-    notes = _widen(module, text)
+    notes = (*_widen(module, text), *fold_parametrizations(module))
     model = TorchModel(module, text, source=source, notes=notes)
     model.brought = brought
     return model

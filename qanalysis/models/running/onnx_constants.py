@@ -17,15 +17,18 @@ def gather_constants(graph: GraphProto) -> dict[str, TensorProto]:
     """All constants of a graph and of its bodies; where they stood they are gone."""
     counts = Counter(name for inner, _path in _walk(graph) for name in _name_constants(inner))
     found: dict[str, TensorProto] = {}
-    for inner, path in list(_walk(graph)):
-        renamed: dict[str, str] = {}
-        for name, tensor in _take_constants(inner, {one.name for one in inner.output}):
+    renamed = list[tuple[GraphProto, dict[str, str]]]()
+    for inner, path in _walk(graph):
+        own: dict[str, str] = {}
+        for name, tensor in _read_constants(inner):
             unique = _name(name, path if counts[name] > 1 else "", found)
             found[unique] = tensor
-            if unique != name:
-                renamed.setdefault(name, unique)
-        if path:
-            rename_inputs(inner, renamed)
+            own.setdefault(name, unique)
+        renamed.append((inner, own))
+    for inner, own in reversed(renamed):  # a body before what is around it, which is then put together anew
+        _drop_constants(inner)
+        if inner is not graph:
+            rename_inputs(inner, own)
     return found
 
 
@@ -76,20 +79,28 @@ def _name_constants(graph: GraphProto) -> Iterator[str]:
     yield from (node.output[0] for node in graph.node if _is_constant(node))
 
 
-def _take_constants(graph: GraphProto, outputs: set[str]) -> list[tuple[str, TensorProto]]:
-    """The constants of one graph by name, taken out of it but for those that are its outputs."""
-    taken = [(one.name, one) for one in graph.initializer]
-    taken += [(one.values.name, _spread(one)) for one in graph.sparse_initializer]
-    kept = [tensor for name, tensor in taken if name in outputs]
-    nodes = [node for node in graph.node if _is_constant(node) and node.output[0] not in outputs]
-    taken += [(node.output[0], _read_value(node)) for node in nodes]
-    if nodes:
-        left = [node for node in graph.node if not _is_constant(node) or node.output[0] in outputs]
+def _read_constants(graph: GraphProto) -> list[tuple[str, TensorProto]]:
+    """The constants of one graph by name, but for those that are its outputs."""
+    outputs = {one.name for one in graph.output}
+    found = [(one.name, one) for one in graph.initializer]
+    found += [(one.values.name, _spread(one)) for one in graph.sparse_initializer]
+    found += [(node.output[0], _read_value(node)) for node in graph.node if _is_constant(node)]
+    return [(name, tensor) for name, tensor in found if name not in outputs]
+
+
+def _drop_constants(graph: GraphProto) -> None:
+    """Take out what `_read_constants` reads."""
+    outputs = {one.name for one in graph.output}
+    nodes = [node for node in graph.node if not _is_constant(node) or node.output[0] in outputs]
+    if len(nodes) < len(graph.node):
         del graph.node[:]
-        graph.node.extend(left)
-    del graph.initializer[:], graph.sparse_initializer[:]
-    graph.initializer.extend(kept)
-    return [(name, tensor) for name, tensor in taken if name not in outputs]
+        graph.node.extend(nodes)
+    for place in reversed(range(len(graph.initializer))):
+        if graph.initializer[place].name not in outputs:
+            del graph.initializer[place]
+    for place in reversed(range(len(graph.sparse_initializer))):
+        if graph.sparse_initializer[place].values.name not in outputs:
+            del graph.sparse_initializer[place]
 
 
 def _is_constant(node: NodeProto) -> bool:

@@ -39,7 +39,7 @@ class Input:
                 f"input {quote(value.name)} of the model is no tensor of numbers, which is all that samples can hold"
             )
         shape = kind.tensor_type.shape.dim
-        known = tuple(size.dim_value if size.HasField("dim_value") else None for size in shape)
+        known = tuple(size.dim_value if size.dim_value > 0 else None for size in shape)  # some tools write -1
         has_samples = bool(known) and known[0] is None and not _NO_SAMPLES.search(shape[0].dim_param)
         sizes = known if kind.tensor_type.HasField("shape") else None
         return cls(value.name, kind.tensor_type.elem_type, sizes, has_samples)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from qanalysis.checkpoints.source import MEASURED_ROLES, TensorInfo
+from qanalysis.models.running.convolutions import Convolution
 from qanalysis.models.running.onnx_file import Fed
 from qanalysis.models.running.onnx_graph import Graph, Step
 from qanalysis.models.running.runnable import Layer
@@ -102,3 +104,28 @@ def _multiplies(step: Step) -> bool:
     scaled = "alpha" in values and values["alpha"].f != 1
     turned = "transA" in values and values["transA"].i != 0
     return node.op_type == "MatMul" or (node.op_type == "Gemm" and not scaled and not turned)
+
+
+def read_convolution(node: Any) -> Convolution | None:
+    """How a Conv or ConvTranspose goes over its input; None for other operations and where sizes decide the padding."""
+    if node.op_type not in ("Conv", "ConvTranspose") or node.domain not in ("", "ai.onnx"):
+        return None
+    values = {one.name: one for one in node.attribute}
+    automatic = values["auto_pad"].s if "auto_pad" in values else b"NOTSET"
+    axes = len(values["kernel_shape"].ints) if "kernel_shape" in values else 0
+    if automatic not in (b"NOTSET", b"VALID") or "output_shape" in values or not axes:
+        return None
+
+    def list_numbers(name: str, default: int) -> list[int]:
+        return list(values[name].ints) if name in values else [default] * axes
+
+    pads = list(values["pads"].ints) if "pads" in values and automatic == b"NOTSET" else [0] * (2 * axes)
+    return Convolution(
+        stride=list_numbers("strides", 1),
+        padding=pads[:axes],
+        dilation=list_numbers("dilations", 1),
+        transposed=node.op_type == "ConvTranspose",
+        output_padding=list_numbers("output_padding", 0),
+        groups=values["group"].i if "group" in values else 1,
+        end_padding=pads[axes:],
+    )

@@ -16,23 +16,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from onnx import TensorProto, helper
+from onnx import helper
 from torch import Tensor
 
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.source import MEASURED_ROLES, CheckpointError, TensorInfo
 from qanalysis.models.calibration.samples import Batch
+from qanalysis.models.running.convolutions import Convolution
 from qanalysis.models.running.model_folder import look_beside
 from qanalysis.models.running.onnx_file import Fed, read_file
 from qanalysis.models.running.onnx_inputs import Input, Piece, cut_pieces
-from qanalysis.models.running.onnx_layers import Place, find_places
-from qanalysis.models.running.onnx_parts import Parts, Span, load_runtime, name_turned
+from qanalysis.models.running.onnx_layers import Place, find_places, read_convolution
+from qanalysis.models.running.onnx_outputs import choose_output, join_outputs
+from qanalysis.models.running.onnx_parts import MOST_THREADS, Parts, Span, load_runtime, name_turned
+from qanalysis.models.running.onnx_weights import read_weights
 from qanalysis.models.running.runnable import NO_CHANGE, Change, Layer, Receive, Recording, Runnable, Side, Turn
-from qanalysis.notation import quote, shorten
-
-#: Names under which a model returns its main output beside others.
-_MAIN_OUTPUTS = ("logits", "last_hidden_state")
-_REAL = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+from qanalysis.models.running.threads import SMALL
+from qanalysis.notation import quote
+from qanalysis.results.identity import SourceIdentity
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,14 +75,17 @@ class OnnxModel(Runnable):
         self.memory_note = "Weights are mapped or held once, shared by all parts of the graph that run."
         self.notes = (*found.source.notes, *found.notes)
         self._inputs = {key: Input.of(one) for key, one in graph.inputs.items()}
-        self._main = _choose_output(graph.outputs)
+        self._main = choose_output(graph.outputs)
         self._infos = {info.name: info for info in found.tensors}
         self._aliases = {alias: info.name for info in found.tensors for alias in info.aliases}
         self.places = find_places(graph, found.fed, found.tensors)
         self._first = {one.layer.tensor.name: one.first for one in self.places}
         self._entries = _group(found.fed)
-        self._parts = Parts(graph, found.constants, found.fed)
+        is_small = sum(info.numel for info in found.tensors) < SMALL
+        self._parts = Parts(graph, found.constants, found.fed, threads=1 if is_small else MOST_THREADS)
         self._values: dict[str, Any] = {}
+        self._other: dict[str, Floats] = {}
+        self._source: SourceIdentity | None = None
         self._sizes: dict[str, int] = {}
         self._cuts: list[int] | None = None
         self._parts.open(self._whole, (self._main,))  # which finds out what the runtime does not take
@@ -98,7 +102,18 @@ class OnnxModel(Runnable):
         """Values of the caller's own: torch warns of arrays that can not be written to, as a mapped file's."""
         return np.require(self._read(info), np.float32, ["C", "W"])
 
+    def exchange(self, text: str) -> None:
+        """Take the values of a checkpoint in place of the model's own. ValueError where it does not fit."""
+        self._other, self._source = read_weights(self.tensors, text, self.name)
+        self._values.clear()
+
+    @property
+    def identity(self) -> SourceIdentity:
+        return self._source or super().identity
+
     def _read(self, info: TensorInfo) -> Floats:
+        if info.name in self._other:
+            return self._other[info.name]
         known = self._infos.get(info.name)
         if known is not None and not known.decodes:
             raise ValueError(f"{quote(info.name)}: {known.reason or f'{known.dtype} is not read as real numbers'}")
@@ -130,6 +145,17 @@ class OnnxModel(Runnable):
         """Whether anything computes with the layer's tensor."""
         return self._find_first([layer.tensor.name]) < self._whole.stop
 
+    @cached_property
+    def convolutions(self) -> Mapping[str, Convolution]:
+        found = dict[str, Convolution]()
+        for place in self.places:
+            node = self._file.graph.steps[place.step].node if place.step < self._whole.stop else None
+            weight = self._file.fed.get(node.input[1]) if node is not None and len(node.input) > 1 else None
+            form = read_convolution(node) if node is not None else None
+            if form is not None and weight is not None and weight.info.name == place.layer.tensor.name:
+                found[place.layer.name] = form
+        return found
+
     def weigh(self, batch: Batch) -> int:
         self._locate(batch)
         kept = {name for cut in self._cuts or () for name in self._parts.find_live(cut)}
@@ -145,13 +171,13 @@ class OnnxModel(Runnable):
             outputs.append(self._finish(piece, {**env, **found}))
             self._note_codes(found)
             kept.append(Kept(piece, found, cuts))
-        return OnnxRecording(batch, _join(outputs), kept)
+        return OnnxRecording(batch, join_outputs(outputs), kept)
 
     def rerun(self, recording: Recording, change: Change) -> Tensor:
         kept = recording.kept if isinstance(recording, OnnxRecording) else self.record(recording.batch).kept
         changed, turns = self._put(change.weights), self._place_turns(change.inputs)
         first = min([self._find_first(change.weights), *turns], default=self._whole.stop)
-        return _join([self._finish(one.piece, self._run_on(one, first, changed, turns)) for one in kept])
+        return join_outputs([self._finish(one.piece, self._run_on(one, first, changed, turns)) for one in kept])
 
     def watch(
         self,
@@ -171,7 +197,7 @@ class OnnxModel(Runnable):
                 if value.dtype.kind == "f":
                     receive(layer, torch.from_numpy(piece.join(value)))
             outputs.append(self._finish(piece, env))
-        return _join(outputs)
+        return join_outputs(outputs)
 
     def name_result(self, layer: str) -> str:
         """The name of what a layer's operation gives, empty for a layer that is not there."""
@@ -324,10 +350,17 @@ class OnnxModel(Runnable):
 
 
 def open_onnx(text: str, weights: str | None = None) -> OnnxModel:
-    """The model of an .onnx file. ValueError for one that can not be opened or run."""
+    """The model of an .onnx file, with `weights` of a checkpoint. ValueError for one that can not be opened or run, and
+    for weights that do not fit.
+    """
+    model = OnnxModel(Path(text))
     if weights is not None:
-        raise ValueError("an ONNX file brings its weights along; leave --weights out")
-    return OnnxModel(Path(text))
+        try:
+            model.exchange(weights)
+        except BaseException:
+            model.close()
+            raise
+    return model
 
 
 def _group(fed: Mapping[str, Fed]) -> dict[str, list[str]]:
@@ -342,18 +375,6 @@ def _is_measured(place: Place) -> bool:
     return place.layer.tensor.role in MEASURED_ROLES
 
 
-def _choose_output(outputs: Sequence[Any]) -> str:
-    """The main output; ValueError where the model returns no real numbers."""
-    codes = {one.name: one.type.tensor_type.elem_type for one in outputs if not one.type.HasField("sequence_type")}
-    real = [name for name, code in codes.items() if code in (*_REAL, TensorProto.UNDEFINED)]
-    found = next((name for name in _MAIN_OUTPUTS if name in real), next(iter(real), None))
-    if found is None:
-        raise ValueError(
-            f"the model returns no real numbers; its outputs are {', '.join(shorten(name, 60) for name in codes)}"
-        )
-    return found
-
-
 def _hold(values: Any) -> Any:
     return load_runtime().OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values))
 
@@ -362,12 +383,3 @@ def _cast(values: Floats, fed: Fed) -> Any:
     """Values in the type of the graph, where the processor can read them."""
     kind = np.dtype(helper.tensor_dtype_to_np_dtype(fed.code))
     return np.require(values, kind, ["C", "A"])
-
-
-def _join(outputs: Sequence[Tensor]) -> Tensor:
-    if len(outputs) == 1:
-        return outputs[0]
-    shapes = {tuple(one.shape[1:]) for one in outputs}
-    if len(shapes) > 1:
-        raise ValueError(f"the model's outputs have different shapes for different samples, {sorted(shapes)[:4]}")
-    return torch.cat(list(outputs))

@@ -20,7 +20,7 @@ from qanalysis.models.running.onnx_graph import Graph
 
 #: Where a part is cut: how many operations run before it.
 Cut = int
-_MOST_THREADS = 2
+MOST_THREADS = 2
 _SILENT = 4
 _NO_MEMORY = re.compile(r"bad allocation|bad_alloc|failed to allocate|out of memory", re.IGNORECASE)
 
@@ -44,11 +44,19 @@ class Parts:
     be known of what crosses a cut.
     """
 
-    def __init__(self, graph: Graph, constants: Mapping[str, TensorProto], fed: Mapping[str, Fed]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        constants: Mapping[str, TensorProto],
+        fed: Mapping[str, Fed],
+        *,
+        threads: int = MOST_THREADS,
+    ) -> None:
         self._graph, self._constants, self._fed = graph, constants, fed
         self.codes = {name: one.type.tensor_type.elem_type for name, one in graph.inputs.items()}
         self._sessions: dict[tuple[Span, tuple[str, ...]], tuple[Any, tuple[str, ...]]] = {}
         self._live: dict[Cut, list[str]] = {}
+        self._threads = threads
         self.early = {name for name, one in fed.items() if one.is_early}
         self._outputs = {one.name for one in graph.outputs}
         self._made = {name: place for place, step in enumerate(graph.steps) for name in step.makes}
@@ -100,7 +108,7 @@ class Parts:
         key = (span, outputs)
         if key not in self._sessions:
             model, needed = self._write(span, outputs)
-            self._sessions[key] = (open_session(model), needed)
+            self._sessions[key] = (open_session(model, threads=self._threads), needed)
         return self._sessions[key]
 
     def _write(self, span: Span, outputs: Sequence[str]) -> tuple[bytes, tuple[str, ...]]:
@@ -136,13 +144,13 @@ def _turn(node: NodeProto, span: Span) -> NodeProto:
     return made
 
 
-def open_session(model: bytes) -> Any:
-    """A session that says nothing on stderr and takes two threads at most. ValueError where the runtime refuses."""
+def open_session(model: bytes, *, threads: int = MOST_THREADS) -> Any:
+    """A session that says nothing on stderr and takes so many threads at most. ValueError where the runtime refuses."""
     runtime = load_runtime()
     options = runtime.SessionOptions()
     options.log_severity_level = _SILENT
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    options.intra_op_num_threads = min(threads, os.cpu_count() or 1)
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

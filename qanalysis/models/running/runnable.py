@@ -16,6 +16,7 @@ from torch import Tensor
 from qanalysis.arrays import Floats
 from qanalysis.checkpoints.source import TensorInfo, TensorSource
 from qanalysis.models.calibration.samples import Batch, Calibration
+from qanalysis.models.running.convolutions import Convolution
 from qanalysis.models.running.model_folder import ModelFolder
 from qanalysis.results.identity import SourceIdentity
 
@@ -96,6 +97,11 @@ class Runnable(TensorSource):
     def is_used(self, layer: Layer) -> bool:  # noqa: ARG002
         """Whether a run uses the layer's tensor at all, as far as `order` found out."""
         return True
+
+    @property
+    def convolutions(self) -> Mapping[str, Convolution]:
+        """How layers convolve their input with their tensor, by the layer's name, as far as a model knows it."""
+        return {}
 
     def weigh(self, batch: Batch) -> int:
         """How many bytes a recording keeps of each sample of this batch, its outputs counted."""

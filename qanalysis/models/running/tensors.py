@@ -55,6 +55,12 @@ def list_tensors(model: nn.Module, evidence: Evidence = _NOTHING) -> list[Owned]
     return _assign(list(found.values()), evidence)
 
 
+def describe_tensors(shapes: Mapping[str, tuple[int, ...]], evidence: Evidence = _NOTHING) -> dict[str, TensorInfo]:
+    """The tensors of a model that is not made, by name: roles and views as names and shapes tell."""
+    infos = [TensorInfo(name, shape, "float32", 0) for name, shape in shapes.items()]
+    return {info.name: info for info in assign_views(assign_roles(infos, evidence), evidence)}
+
+
 def _walk(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
     saved = model.state_dict(keep_vars=True)
     for path, module in model.named_modules(remove_duplicate=False):

@@ -17,6 +17,7 @@ from qanalysis.arrays import Floats
 from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.checkpoints.source import CheckpointError, TensorInfo, TensorSource, describe_stored
 from qanalysis.models.running.memory import check_room
+from qanalysis.models.running.parametrizations import fold_parametrizations
 from qanalysis.models.running.renaming import find_renaming, unwrap
 from qanalysis.models.running.tensors import Owned, list_tensors
 from qanalysis.notation import quote, shorten
@@ -63,6 +64,8 @@ def load_weights(module: nn.Module, text: str, *, model: str) -> SourceIdentity:
     as it was, for a file that can not be read, does not fit, or has unlike values for tied tensors.
     """
     with open_weights(text) as source:
+        if not any("parametrizations" in info.name for info in source.tensors):
+            fold_parametrizations(module)  # the file has what they compute
         owned = list_tensors(module)
         found = _match(owned, source, text, model)
         for one, infos in found:
@@ -90,20 +93,22 @@ def identify(source: TensorSource, text: str) -> SourceIdentity:
     return SourceIdentity(source.name, size_bytes, digest, stored=describe_stored(source.tensors))
 
 
-def read_state(source: TensorSource, text: str, wanted: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+def read_state(source: TensorSource, text: str, wanted: Mapping[str, TensorInfo]) -> dict[str, Tensor]:
     """All values of a checkpoint in float32 by name, as a model names them that has the `wanted` tensors or some of
-    them.
+    them. Packed stacks of matrices are turned to lie as the model has them.
 
     Raises ValueError where there is no room, and where a tensor can not be decoded.
     """
     infos = [info for info in source.tensors if _is_value(info)]
     check_room(4 * sum(info.numel for info in infos), text)
-    renaming = find_renaming({info.name: info.shape for info in infos}, wanted)
+    shapes = {name: info.shape for name, info in wanted.items()}
+    renaming = find_renaming({info.name: info.shape for info in infos}, shapes)
     state = dict[str, Tensor]()
     for info in infos:
         if info.decodes:
             values = torch.from_numpy(np.array(_read(source, info, text)))
-            state.update((renaming(name), values) for name in (info.name, *info.aliases))
+            for name in map(renaming, _name(info)):
+                state[name] = values.mT.contiguous() if _is_turned(info, wanted.get(name)) else values
         elif info.role in {"weight", "embedding"}:
             raise ValueError(f"weights {quote(text)}: {quote(info.name)} can not be decoded ({_say_why(info)})")
     return state
@@ -148,6 +153,13 @@ def _fits(info: TensorInfo, wanted: TensorInfo) -> bool:
     return info.shape == wanted.shape or (
         bool(info.stored) and len(info.shape) == 2 and info.shape[::-1] == wanted.shape
     )
+
+
+def _is_turned(info: TensorInfo, wanted: TensorInfo | None) -> bool:
+    """Whether a packed stack of matrices lies (expert, out, in) and the model has (expert, in, out)."""
+    if wanted is None or not info.stored or len(info.shape) != 3 or len(wanted.shape) != 3:
+        return False
+    return info.view.rows == (0, 1) and wanted.view.rows == (0, 2)
 
 
 def _put(one: Owned, values: Sequence[Floats], text: str) -> None:

@@ -68,12 +68,12 @@ def estimate_p99(positions: Reals, sums: DamageSums, resampling: Resampling | No
 
 
 def name_figures(estimates: Mapping[str, Estimate]) -> dict[str, float]:
-    """The cells of a row: each figure, and its ends where its column has ends and they were found."""
+    """The cells of a row: each figure, and its ends where its column has ends and they are finite."""
     cells = dict[str, float]()
     for column, found in estimates.items():
         if math.isnan(found.value):
             continue
         cells[column] = found.value
-        if column != "output_nsr" and not math.isnan(found.low):
+        if column != "output_nsr" and math.isfinite(found.low) and math.isfinite(found.high):
             cells |= {f"{column}_low": found.low, f"{column}_high": found.high}
     return cells

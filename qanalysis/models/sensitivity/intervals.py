@@ -4,7 +4,7 @@ of each draw.
 Figures are ratios of sums. Their intervals are studentized (bootstrap-t, Efron and Tibshirani 1993, 12.5): each draw's
 distance from the figure counts in the draw's own standard errors, by the delta method from sums of squares. What is
 positive and skewed is taken in logarithms. Measured coverage of 95 % at 10, 30, 100 and 1000 samples: exponential
-damages 0.93, 0.95, 0.94, 0.96; log-normal ones with a spread of 1 in the logarithm 0.90, 0.91, 0.92, 0.95; of 1.5
+damages 0.93, 0.95, 0.94, 0.97; log-normal ones with a spread of 1 in the logarithm 0.90, 0.91, 0.92, 0.95; of 1.5
 0.85, 0.86, 0.89, 0.93. Percentiles of the draws give 0.85, 0.92, 0.92, 0.96; 0.79, 0.86, 0.89, 0.95; 0.70, 0.76,
 0.85, 0.91, and BCa at most 0.04 more.
 """

@@ -35,6 +35,7 @@ from qanalysis.reports.sensitivity_sections import outline_sensitivity
 from qanalysis.results.document import to_json
 from tests.charts.sensitivities import EVIL, TENSORS, make_table
 from tests.dashboard.scenes import ask, read_charts, read_components, read_table
+from tests.models.running import onnx_models
 
 
 def _show_page() -> None:
@@ -140,8 +141,8 @@ class TestSavedRows:
 
     def test_a_link_to_what_the_rows_do_not_have_is_told(self, root: Path) -> None:
         write_report(make_table(), root / "rows.json")
-        page = open_sensitivity(model="rows.json", layer="gone", metric="hawq", mode="disable-one")
-        for word in ("layer=gone", "metric=hawq", "mode=disable-one"):
+        page = open_sensitivity(model="rows.json", layer="gone", metric="hawq", mode="disable-one", ranking="best")
+        for word in ("layer=gone", "metric=hawq", "mode=disable-one", "ranking=best"):
             assert word in told(page)
         assert page.selectbox(key="layer").value == "conv1.weight"
 
@@ -163,7 +164,7 @@ class TestRun:
     def test_a_small_sample_is_measured_without_a_click_and_found_again(self) -> None:
         words = {"model": "sample:digits-mlp", "samples": "20", "schemes": "int3 channel"}
         page = settle(open_sensitivity(**words))
-        (job,) = [one for one in _jobs() if one.request.samples == 20]
+        (job,) = [one for one in _jobs() if (one.request.samples, one.request.metric) == (20, "output_sqnr_db")]
         rows = job.snapshot.rows
         table = read_table(page, "ranks")
         assert sorted(table["output_sqnr_db"]) == sorted(rows.column("output_sqnr_db").tolist())
@@ -173,6 +174,36 @@ class TestRun:
         assert "cancel" not in keys(again)
         assert read_table(again, "ranks") == table
         assert name_file(rows, ".json") == "sensitivity-digits-mlp.json"
+
+    def test_ranks_go_by_another_measure_where_a_person_asks_for_it(self) -> None:
+        page = settle(open_sensitivity(model="sample:digits-mlp", samples="20", schemes="int3 channel"))
+        page = page.selectbox(key="metric").set_value("loss_delta").run()
+        assert "Ranks and ties go by Output SQNR." in told(page)
+        assert "rank" not in read_table(page, "ranks")
+        page = settle(page.button(key="rank").click().run())
+        assert dict(page.query_params)["ranking"] == "loss_delta"
+        (job,) = [one for one in _jobs() if one.request.metric == "loss_delta"]
+        rows = job.snapshot.rows
+        assert rows.settings["metric"] == "loss_delta"
+        assert sorted(read_table(page, "ranks")["rank"]) == sorted(row.rank for row in rows)
+        assert "--metric loss_delta" in write_command(job.request)
+
+    def test_an_onnx_file_with_data_of_ones_own_is_measured(self, root: Path) -> None:
+        rng = np.random.default_rng(0)
+        arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in (("a", (6, 8)), ("b", (8, 3)))}
+        made = onnx_models.make(
+            [onnx_models.node("MatMul", ["x", "a"], ["h"]), onnx_models.node("MatMul", ["h", "b"], ["y"])],
+            arrays,
+            [onnx_models.value("x", ["n", 6])],
+        )
+        onnx_models.save(root / "net.onnx", made)
+        np.savez(root / "own.npz", x=rng.normal(size=(9, 6)).astype(np.float32), y=rng.integers(0, 3, 9))
+        page = open_sensitivity(model="net.onnx", data="own.npz", schemes="int4 channel")
+        page = settle(page.button(key="run").click().run())
+        assert "does to the output of net.onnx, over 9 samples" in told(page)
+        assert sorted(read_table(page, "ranks")["row"]) == ["a", "b"]
+        (link,) = page.get("link_button")
+        assert "source=net.onnx" in link.proto.url
 
     def test_a_long_one_waits_for_its_button_and_tells_the_command(self) -> None:
         page = open_sensitivity(model="sample:words-transformer")
@@ -265,6 +296,8 @@ PARTS: list[dict[str, Any]] = [
     {"include": "a"},
     {"samples": 3},
     {"length": 3},
+    {"kind": "forms"},
+    {"metric": "output_kl"},
 ]
 
 

@@ -280,3 +280,18 @@ def test_a_folder_of_transformers_is_saved_and_comes_back(
         saved.layer_error,
         saved.loss,
     )
+
+
+@pytest.mark.parametrize(("text", "repairs"), [("W8A8", []), ("W4", ["gptq+bias"])], ids=["both", "repaired"])
+def test_row_44_onnx_runtime_has_the_accuracy_that_was_measured(tmp_path: Path, text: str, repairs: list[str]) -> None:
+    pytest.importorskip("onnxruntime")
+    model = open_model("sample:digits-mlp")
+    data = open_calibration("sample", model, samples=100)
+    path = tmp_path / "form.onnx"
+    row = measure_forms(model, data, [text], repairs=repairs, save=path)[-1]
+    with open_model(str(path)) as deployed:
+        logits = deployed.record(data.blocks[0]).outputs
+    right = float((logits.argmax(-1) == data.blocks[0].targets).double().mean())
+    # The runtime's products sum in another order: an input at the edge of a cell may fall to the other side of it, which
+    # moves the label of a sample only where two logits are all but equal.
+    assert right == pytest.approx(row.accuracy, abs=0.01 + 1e-9)

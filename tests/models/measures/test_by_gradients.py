@@ -219,6 +219,19 @@ def test_what_can_not_be_derived_says_so() -> None:
     assert found.notes["last.weight"]["fisher"].startswith("the model has no gradients: RuntimeError")
 
 
+def test_weights_of_inference_mode_and_outputs_that_are_not_finite_say_so() -> None:
+    with torch.inference_mode():
+        still = nn.Linear(4, 3)
+    x = torch.randn(4, 4)
+    found = measure(still, make_calibration(x, torch.randint(0, 3, (4,))), columns=("fisher",))
+    assert found.notes["weight"]["fisher"].startswith("'weight' takes no part in derivatives: RuntimeError")
+    broken = nn.Linear(4, 3)
+    nn.init.constant_(broken.weight, float("nan"))
+    found = measure(broken, make_calibration(x, is_logits=True))
+    assert not found.figures
+    assert set(found.notes["weight"]) == {"fisher", "hawq"}
+
+
 def test_the_model_is_as_before_and_buffers_take_no_part() -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)).eval()
     module[0].weight.requires_grad_(False)

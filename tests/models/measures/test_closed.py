@@ -178,6 +178,8 @@ def test_every_kind_of_layer_has_the_energy_of_its_outputs(kind: str) -> None:
     module.float()
     assert got == pytest.approx(energy[0] / energy[1], rel=1e-12)
     assert ("imatrix_mse" in found.figures[(name, "int4 channel")]) == (kind != "looked up")
+    cautions = found.cautions.get(name, {}).get("layer_output_error", "")
+    assert ("33.3 % of its values met no rows" in cautions) == (kind == "chosen experts")
 
 
 def test_parts_of_a_fused_weight_and_steps_of_a_recurrent_one_are_found() -> None:
@@ -355,3 +357,46 @@ def test_linear_layers_of_an_onnx_model_are_watched(tmp_path: Path) -> None:
     assert found.figures[("first", "int4 channel")]["layer_output_error"] == pytest.approx(direct, rel=1e-12)
     assert set(found.figures[("second", "int4 channel")]) == {"layer_output_error", "imatrix_mse"}
     assert found.notes["second"]["hawq"] == "gradients need a torch model"
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "attributes"),
+    [
+        ("Conv", (6, 2, 3, 3), {"group": 2, "strides": [2, 1], "pads": [1, 0, 2, 1], "dilations": [1, 2]}),
+        (
+            "ConvTranspose",
+            (4, 3, 3, 3),
+            {"group": 2, "strides": [2, 2], "pads": [1, 0, 1, 2], "output_padding": [1, 0]},
+        ),
+    ],
+    ids=["grouped and padded on one side", "transposed"],
+)
+def test_convolutions_of_an_onnx_model_are_watched(tmp_path: Path, op: str, shape: tuple, attributes: dict) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    rng = np.random.default_rng(4)
+    # numbers of few bits, so that float32 outputs are exact
+    weight, error = (rng.integers(-8, 8, shape).astype(np.float32) / 8 for _ in range(2))
+    x = rng.integers(-8, 8, (5, 4, 7, 8)).astype(np.float32) / 8
+    node = helper.make_node(op, ["x", "w"], ["y"], name="conv", kernel_shape=[3, 3], **attributes)
+    values = [helper.make_tensor_value_info(name, 1, ["n", None, None, None]) for name in ("x", "y")]
+
+    def make(tensor: np.ndarray) -> onnx.ModelProto:
+        graph = helper.make_graph([node], "g", values[:1], values[1:], [numpy_helper.from_array(tensor, "w")])
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+    def find_energy(tensor: np.ndarray) -> float:
+        session = runtime.InferenceSession(make(tensor).SerializeToString())
+        return float(np.square(session.run(None, {"x": x})[0].astype(np.float64)).sum())
+
+    onnx.save(make(weight), tmp_path / "m.onnx")
+    with open_model(str(tmp_path / "m.onnx")) as model:
+        found = measure_closed(
+            model,
+            make_calibration(torch.from_numpy(x)),
+            model.layers,
+            [INT4],
+            quantized=lambda _info, _scheme: weight + error,
+            columns=BY_INPUTS,
+        )
+    got = found.figures[("w", "int4 channel")]["layer_output_error"]
+    assert got == pytest.approx(find_energy(error) / find_energy(weight), rel=1e-12)

@@ -13,8 +13,11 @@ from torch import Tensor, nn
 
 from qanalysis.models.calibration.samples import Batch, Calibration
 from qanalysis.models.running.opening import open_model
+from qanalysis.models.running.runnable import Runnable
 from qanalysis.models.running.torch_model import TorchModel
+from qanalysis.models.sensitivity.row import SensitivityRow
 from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
+from qanalysis.results.table import Table
 
 
 class Small(nn.Module):
@@ -55,12 +58,18 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
+def measure(model: Runnable, data: Calibration) -> Table[SensitivityRow]:
+    return measure_sensitivity(
+        model, data, ["int4 channel"], targets=["weights", "both"], measures=(), floor=False, additivity=False
+    )
+
+
 @pytest.mark.parametrize("kind", ["any number", "four"])
 def test_a_program_measures_what_its_module_does(kind: str, programs: dict[str, str]) -> None:
     data = Calibration((Batch(INPUTS),), "data", is_logits=True)
     program = open_model(programs[kind], trust_code=True)
-    expected = measure_sensitivity(TorchModel(Small(), "small"), data, ["int4 channel"], targets=["weights", "both"])
-    found = measure_sensitivity(program, data, ["int4 channel"], targets=["weights", "both"])
+    expected = measure(TorchModel(Small(), "small"), data)
+    found = measure(program, data)
     key = {(row.tensor, row.target): row.output_relative_l2 for row in expected}
     named = {(next(iter(program.find(row.tensor).info.aliases), row.tensor), row.target): row for row in found}
     named |= {(row.tensor, row.target): row for row in found}

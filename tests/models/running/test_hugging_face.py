@@ -59,7 +59,8 @@ def test_a_folder_measures_what_a_loop_over_the_model_says(kind: str, model_fold
     model = open_model(str(model_folder(kind)))
     data = open_calibration(str(text_file), model, samples=6, length=16)
     before = {key: value.clone() for key, value in model.module.state_dict().items()}
-    table = measure_sensitivity(model, data, [SCHEME])
+    measures = ("layer_output_error", "imatrix_mse") if kind in ("encoder", "experts") else ()
+    table = measure_sensitivity(model, data, [SCHEME], measures=measures, floor=False, additivity=False)
     expected = brute_force(model, data)
     assert {row.tensor for row in table} == set(expected)
     # The same chunks in the same order give the same float32 sums; figures are summed in double.
@@ -67,6 +68,8 @@ def test_a_folder_measures_what_a_loop_over_the_model_says(kind: str, model_fold
     assert all(torch.equal(value, before[key]) for key, value in model.module.state_dict().items())
     assert (table[0].loss is not None) == (kind in ("gpt2", "llama", "experts", "t5"))
     assert (table[0].output_kl is not None) == (kind != "encoder")
+    matrices = [row for row in table if row.tensor.endswith(("proj.weight", "dense.weight"))]
+    assert not measures or all(row.layer_output_error is not None for row in matrices)
 
 
 def test_all_experts_of_a_layer_are_one_tensor_with_outputs_along_expert_and_row(model_folder: Folders) -> None:
@@ -148,6 +151,46 @@ def test_packed_weights_of_a_folder_are_decoded(model_folder: Folders, tmp_path:
     scale = state[name].reshape(64, 2, 16).abs().amax(-1, keepdim=True) / 7
     # Half a step of the codes, and half a unit in the last place of the scales in float16, seven times.
     assert torch.all((read - state[name]).reshape(64, 2, 16).abs() <= scale * (0.5 + 8 * 2**-11))
+
+
+def test_packed_experts_are_turned_to_lie_as_the_model_has_them(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GptOssConfig(
+        vocab_size=40, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=4, head_dim=8,
+        num_key_value_heads=2, num_local_experts=3, num_experts_per_tok=2, layer_types=["full_attention"],
+        bos_token_id=0, eos_token_id=1, pad_token_id=2,
+    )  # fmt: skip
+    with hugging_face.silenced():
+        transformers.GptOssForCausalLM(config).save_pretrained(tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    place, values = "model.layers.0.mlp.experts.", {}
+    table = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+    for name, rows in (("gate_up_proj", 64), ("down_proj", 32)):
+        codes = torch.randint(0, 16, (3, rows, 32), generator=torch.Generator().manual_seed(rows))
+        state.pop(place + name)
+        state[f"{place}{name}_blocks"] = (
+            (codes[..., ::2] + 16 * codes[..., 1::2]).to(torch.uint8)[..., None, :].contiguous()
+        )
+        state[f"{place}{name}_scales"] = torch.full((3, rows, 1), 126, dtype=torch.uint8)
+        values[place + name] = table[codes % 8] * torch.where(codes < 8, 0.5, -0.5)
+    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    said = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**said, "quantization_config": {"quant_method": "mxfp4"}}))
+    model = open_model(str(tmp_path))
+    for name, expected in values.items():
+        info = model.find(name).info
+        assert info.view.rows == (0, 2)
+        assert torch.equal(torch.from_numpy(model.read(info)), expected.mT)
+    assert model.identity.stored.startswith("gpt-oss mxfp4")
+
+
+def test_a_pickled_checkpoint_is_read_without_unpickling(model_folder: Folders, tmp_path: Path) -> None:
+    folder = tmp_path / "pickled"
+    shutil.copytree(model_folder("llama"), folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    model, plain = open_model(str(folder)), open_model(str(model_folder("llama")))
+    assert all(np.array_equal(model.read(info), plain.read(info)) for info in plain.tensors)
 
 
 def break_folder(folder: Path, fault: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save_file
 
 from qanalysis.checkpoints.catalogue import open_checkpoint
 from qanalysis.models.calibration.samples import Batch, Calibration
@@ -263,6 +264,46 @@ def test_weights_of_branches_and_constant_nodes_can_be_changed(tmp_path: Path) -
         assert np.array_equal(other, recording.outputs.numpy())
 
 
+def test_weights_of_branches_inside_branches_are_found_and_those_of_one_name_told_apart(tmp_path: Path) -> None:
+    def constant(seed: int) -> onnx.NodeProto:
+        return node("Constant", [], ["w"], value=numpy_helper.from_array(draw(4, 4, seed=seed), "w"))
+
+    def branch(nodes: list[onnx.NodeProto]) -> onnx.GraphProto:
+        return helper.make_graph(nodes, "branch", [], [value("o", None)])
+
+    inner = [
+        branch([constant(seed), node("MatMul", ["h", "w"], ["p"]), node("Identity", ["p"], ["o"])]) for seed in (1, 2)
+    ]
+    outer = branch(
+        [
+            constant(3),
+            node("MatMul", ["x", "w"], ["h"]),
+            helper.make_node("If", ["choice"], ["o"], "inside", then_branch=inner[0], else_branch=inner[1]),
+        ]
+    )
+    nodes = [
+        node("Constant", [], ["choice"], value=numpy_helper.from_array(np.array([True]), "choice")),
+        helper.make_node(
+            "If",
+            ["choice"],
+            ["y"],
+            "outside",
+            then_branch=outer,
+            else_branch=branch([constant(4), node("MatMul", ["x", "w"], ["o"])]),
+        ),
+    ]
+    x = draw(3, 4)
+    with open_model(str(save(tmp_path / "m.onnx", make(nodes, {}, [value("x", ["n", 4])])))) as model:
+        weights = [info for info in model.tensors if info.role == "weight"]
+        recording = model.record(batch(x=x), keep_bytes=ALL)
+        np.testing.assert_allclose(recording.outputs, x @ draw(4, 4, seed=3) @ draw(4, 4, seed=1), atol=1e-5)
+        for info in weights:
+            (seed,) = (one for one in (1, 2, 3, 4) if np.array_equal(model.read(info), draw(4, 4, seed=one)))
+            zeroed = model.rerun(recording, Change({info.name: np.zeros((4, 4), np.float32)}))
+            assert bool(zeroed.any()) == (seed in (2, 4)), info.name
+        assert len(weights) == 4
+
+
 def test_data_beside_the_model_is_fed_too(tmp_path: Path) -> None:
     onnx.save_model(network(), tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=64)
     with open_model(str(tmp_path / "m.onnx")) as model:
@@ -364,6 +405,38 @@ def test_a_sensitivity_is_what_brute_force_over_files_finds(tmp_path: Path) -> N
         error = run(replaced(made, row.tensor, other), {"x": X}) - whole
         assert row.output_sqnr_db == pytest.approx(10 * np.log10((whole**2).sum() / (error**2).sum()), abs=1e-9)
     assert len(table) == 4
+
+
+def write_weights(path: Path, **other: NDArray[Any]) -> str:
+    arrays = {one.name: numpy_helper.to_array(one) for one in network().graph.initializer} | other
+    save_file({name: array for name, array in arrays.items() if array.size}, path)
+    return str(path)
+
+
+def test_weights_of_a_checkpoint_take_the_place_of_the_models_own(tmp_path: Path) -> None:
+    path, head = save(tmp_path / "m.onnx", network()), draw(3, 72, seed=9)
+    weights = write_weights(tmp_path / "w.safetensors", **{"head.weight": head})
+    with open_model(str(path), weights=weights) as model:
+        assert np.array_equal(model.read(next(info for info in model.tensors if info.name == "head.weight")), head)
+        expected = run(replaced(network(), "head.weight", head), {"x": X})
+        assert np.array_equal(model.record(batch(x=X)).outputs.numpy(), expected)
+        assert model.identity.path == "w.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("other", "match"),
+    [
+        ({"head.weight": draw(3, 71)}, r"1 have another shape \(head.weight 3x71 against 3x72\)"),
+        ({"head.weight": np.zeros(0, np.float32)}, "1 of the model's 7 tensors are not in the file"),
+        ({"tail.weight": draw(3, 3)}, r"1 of the file's are not in the model \(tail.weight\)"),
+    ],
+    ids=["shape", "missing", "unexpected"],
+)
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path, other: dict[str, Any], match: str) -> None:
+    path = save(tmp_path / "m.onnx", network())
+    with pytest.raises(ValueError, match=match) as raised:
+        open_model(str(path), weights=write_weights(tmp_path / "w.safetensors", **other))
+    assert "\n" not in str(raised.value)
 
 
 def refuse(path: Path, match: str) -> None:

@@ -239,6 +239,17 @@ def test_the_document_comes_back_and_fits_its_schema() -> None:
     assert again == table
 
 
+def test_a_layer_without_any_error_has_no_ends_and_hurts_least() -> None:
+    module = Beside(2)
+    with torch.no_grad():
+        module.parts[0].weight.zero_()
+    table = _measure(module, _make_data(20), "int4 channel")
+    assert (table[0].output_sqnr_db, table[0].output_relative_l2, table[0].rank) == (math.inf, 0, 2)
+    assert table[0].output_sqnr_db_low is None
+    again = parse_document(to_json(table), {SensitivityRow: Table}, place="rows.json")
+    assert again[0] == table[0]
+
+
 def test_a_single_sample_has_no_intervals_and_says_so() -> None:
     table = _measure(Beside(3), _make_data(1, labels=False))
     assert table[0].output_sqnr_db is not None

@@ -19,7 +19,10 @@ _AT_ONCE = 1 << 23
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """How a convolution goes over its input; the numbers are one for each axis of space, as torch has them."""
+    """How a convolution goes over its input; the numbers are one for each axis of space, as torch has them.
+
+    `end_padding` is that behind the last value where it differs from the one before the first.
+    """
 
     stride: Sequence[int]
     padding: Sequence[int]
@@ -27,6 +30,7 @@ class Convolution:
     transposed: bool = False
     output_padding: Sequence[int] = ()
     groups: int = 1
+    end_padding: Sequence[int] | None = None
 
     def list_parts(self, weight: Tensor) -> list[Tensor]:
         """The weight of each group, outputs first, then what is summed over: channels and kernel."""
@@ -47,13 +51,18 @@ class Convolution:
                 windows = windows.flip(list(range(-len(kernel), 0)))
             yield [_to_rows(part, len(kernel)) for part in windows.chunk(self.groups, 1)]
 
+    @property
+    def _ends(self) -> Sequence[int]:
+        return self.padding if self.end_padding is None else self.end_padding
+
     def _steps(self, axes: int) -> Sequence[int]:
         return [1] * axes if self.transposed else self.stride
 
     def _prepare(self, values: Tensor, kernel: Sequence[int]) -> Tensor:
         """The input with its padding, and with zeros between for a transposed convolution."""
         if not self.transposed:
-            return functional.pad(values, [side for size in reversed(self.padding) for side in (size, size)])
+            sides = zip(reversed(self.padding), reversed(self._ends), strict=True)
+            return functional.pad(values, [size for both in sides for size in both])
         space = values.shape[2:]
         spread = [(size - 1) * step + 1 for size, step in zip(space, self.stride, strict=True)]
         wide = values.new_zeros(*values.shape[:2], *spread)
@@ -63,8 +72,9 @@ class Convolution:
         places.copy_(values)
         pads = list[int]()
         for axis in reversed(range(len(space))):
-            edge = self.dilation[axis] * (kernel[axis] - 1) - self.padding[axis]
-            pads += [edge, edge + (self.output_padding[axis] if self.output_padding else 0)]
+            reach = self.dilation[axis] * (kernel[axis] - 1)
+            further = self.output_padding[axis] if self.output_padding else 0
+            pads += [reach - self.padding[axis], reach - self._ends[axis] + further]
         return functional.pad(wide, pads)  # a negative edge cuts
 
 
