@@ -150,13 +150,12 @@ def _count_layers(notes: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str
     for by_column in notes.values():
         for column, reason in by_column.items():
             found.setdefault(column, []).append(reason)
-    return [
-        (
-            column,
-            f"{len(reasons)} tensor{'s' if len(reasons) > 1 else ''}: {reasons[0]}{', for example' if len(set(reasons)) > 1 else ''}",
-        )
-        for column, reasons in found.items()
-    ]
+    return [(column, _tell_first(reasons)) for column, reasons in found.items()]
+
+
+def _tell_first(reasons: Sequence[str]) -> str:
+    more = ", for example" if len(set(reasons)) > 1 else ""
+    return f"{len(reasons)} tensor{'s' if len(reasons) > 1 else ''}: {reasons[0]}{more}"
 
 
 def _note(sentences: Sequence[str]) -> list[dict[str, Any]]:
