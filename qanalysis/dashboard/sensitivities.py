@@ -7,10 +7,13 @@ load torch, on the job's own thread.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from functools import cache
+from importlib import import_module
 from typing import Any, cast
 
 import streamlit as st
@@ -99,6 +102,7 @@ def run_sensitivity(
 
     Raises ValueError for a model or data that do not fit. Paths of the server stay out of the result.
     """
+    _load_libraries()
     from qanalysis.models.calibration.opening import open_calibration
     from qanalysis.models.running.opening import open_model
 
@@ -114,6 +118,19 @@ def run_sensitivity(
         table = KINDS[request.kind](request, model, data, on_progress=tell, cancel=cancel)
         digest = model.digest
     return _name_source(table, request, digest)
+
+
+@cache
+def _load_libraries() -> None:
+    """Import once what measurements need, out of the collector's sight.
+
+    Streamlit collects garbage after every drawing of a page. Going through all that torch and scipy define takes longer
+    than the drawing, and holds up the measurement as often as the page looks how far it is.
+    """
+    gc.freeze()
+    for name in ("calibration.opening", "running.opening", "sensitivity.sensitivity"):
+        import_module(f"qanalysis.models.{name}")
+    gc.freeze()
 
 
 def _measure_sensitivity(request: SensitivityRequest, model: Any, data: Any, **rest: Any) -> Table[Any]:
