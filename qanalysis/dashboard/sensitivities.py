@@ -72,12 +72,15 @@ class SensitivityRequest:
 
 @dataclass(frozen=True, slots=True)
 class SensitivityStep:
-    """How far a measurement is: `done` of `total` runs of the model, what is at work, and the seconds left."""
+    """How far a measurement is: `done` of `total` runs of the model or other steps, what is at work, and the seconds
+    left.
+    """
 
     label: str
     done: int
     total: int
     seconds_left: float | None
+    unit: str = "runs of the model"
 
     @property
     def share_done(self) -> float:
@@ -108,7 +111,8 @@ def run_sensitivity(
 
     def tell(progress: Any) -> None:
         left = getattr(progress, "seconds_left", None)
-        on_progress(SensitivityStep(progress.label, progress.done, progress.total, left))
+        step = SensitivityStep(progress.label, progress.done, progress.total, left)
+        on_progress(replace(step, unit="steps") if request.kind == "activations" else step)
 
     located = locate_model(request.model)
     with open_model(located, weights=locate_weights(request.weights)) as model:
@@ -191,12 +195,13 @@ def tell_measurement(snapshot: Measured) -> str:
             "failed": "The measurement failed",
             "done": "Complete",
         }.get(snapshot.state, "Cancelled before the first run")
-    counted = f"{progress.done:,} of {progress.total:,} runs of the model"
+    counted = f"{progress.done:,} of {progress.total:,} {progress.unit}"
     if snapshot.is_active:
         left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
         return f"{shorten(progress.label)}: {counted}{left}" if progress.label else f"{counted}{left}"
     if snapshot.state == "done":
-        return f"Complete: {progress.done:,} runs of the model in {duration(snapshot.seconds)}"
+        ran = "" if progress.unit == "steps" else f": {progress.done:,} {progress.unit}"
+        return f"Complete{ran} in {duration(snapshot.seconds)}"
     return f"Incomplete, {'cancelled' if snapshot.state == 'cancelled' else 'stopped'}: {counted}"
 
 
