@@ -86,8 +86,6 @@ def forms(
     is_asked = form or scheme or bits or target or not load
     plan = choose_forms(form or [], scheme or [], bits=bits, target=target, grouping=grouping) if is_asked else []
     outputs = check_outputs(out)
-    if load is not None and not load.is_file():
-        raise ValueError(f"--load {load}: there is no such file; name one that --save wrote")
     if save is not None:
         check_save(save, {"the model": model, "--weights": weights, "--calib": calib, "--load": load})
     from qanalysis.models.calibration.opening import open_calibration
