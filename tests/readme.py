@@ -14,6 +14,12 @@ from typing import Any
 
 from qanalysis import Rows, Scheme, open_checkpoint, sweep
 from qanalysis.decibels import DB_PER_BIT
+from qanalysis.models.calibration.opening import open_calibration
+from qanalysis.models.forms.forms import measure_forms
+from qanalysis.models.forms.row import TARGETS
+from qanalysis.models.running.opening import open_model
+from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
+from qanalysis.notation import size
 from qanalysis.theory.predictions import predict_sqnr_db
 from qanalysis.training.loop import train
 from qanalysis.training.presets import PRESETS
@@ -24,6 +30,8 @@ README, DOCS = ROOT / "README.md", ROOT / "docs"
 SAMPLE = "sample:words-transformer"
 SCHEMES = ("int8 channel", "int4 channel", "int4 group=128", "int4 group=32", "int4 asym group=32", "int3 group=32")
 SHOWN_LAYERS = 6
+DAMAGED, DAMAGE_SAMPLES = "int4 channel", 100
+FORMS_SAMPLE = "sample:digits-cnn"
 FORMATS_SHOWN = (
     *(
         "int4 group=128 scale=float16",
@@ -96,6 +104,47 @@ def make_formats() -> str:
     return "\n".join(lines) + "\n"
 
 
+def make_damages() -> str:
+    """What rounding each layer's weight alone does to the model's output, beside the error of the weight: the three
+    layers that hurt most, and the three with the largest weight error.
+    """
+    with open_model(SAMPLE) as model:
+        data = open_calibration("sample", model, samples=DAMAGE_SAMPLES)
+        rows = measure_sensitivity(model, data, [DAMAGED], measures=["layer_output_error"], additivity=False)
+    with open_checkpoint(SAMPLE) as source:
+        errors = {row.tensor: row.sqnr_db for row in sweep(source, [DAMAGED])}
+    worst = sorted(errors, key=lambda layer: errors[layer])
+    ranked = sorted(rows, key=lambda row: (row.rank, row.tensor))
+    shown = [*ranked[:3], *(next(row for row in rows if row.tensor == layer) for layer in worst[:3])]
+    lines = [
+        f"| `{DAMAGED}`, each alone | SQNR of the weight | place by it | SQNR of the output, 95 % interval | rank by it |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for row in shown:
+        tied = sum(other.tie_group == row.tie_group for other in rows) > 1
+        lines.append(
+            f"| `{row.tensor}` | {errors[row.tensor]:.2f} dB | {worst.index(row.tensor) + 1} of {len(worst)} "
+            f"| {row.output_sqnr_db:.2f} dB ({row.output_sqnr_db_low:.2f} to {row.output_sqnr_db_high:.2f}) "
+            f"| {row.rank}{', shared' if tied else ''} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def make_forms() -> str:
+    """The nine forms of a sample: accuracy, layer error and size."""
+    with open_model(FORMS_SAMPLE) as model:
+        rows = measure_forms(model, open_calibration("sample", model))
+    found = {(row.target, row.bits): row for row in rows}
+    lines = ["| accuracy · layer error · size | 8 bit | 4 bit | binary |", "| --- | ---: | ---: | ---: |"]
+    for target in TARGETS:
+        cells = (
+            f"{row.accuracy:.1%} · {row.layer_error:.3f} · {size(row.size_bytes)}"
+            for row in (found[target, bits] for bits in (8, 4, 1))
+        )
+        lines.append(f"| {target} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def make_story() -> str:
     """What one real run tells in ten lines: a preset, trained here and now."""
     rows = train(PRESETS["outlier-batch"].experiment).to_pandas()
@@ -137,7 +186,7 @@ def _join(words: Iterable[str]) -> str:
 
 TABLES = {"table": make_table, "formats": make_formats}
 #: Their figures may move by a little from one machine to another, unlike those of tables.
-STORIES = {"story": make_story}
+STORIES = {"story": make_story, "damages": make_damages, "nine": make_forms}
 
 
 def read_table(name: str) -> str:

@@ -12,7 +12,6 @@ from qanalysis.commands.options import AsJson, Outputs, cancel_on_interrupt, sto
 from qanalysis.commands.schemes import (
     Exclude,
     Formats,
-    Groupings,
     Include,
     Ranges,
     SchemeTexts,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from qanalysis.models.activations.activations import ActivationProgress
     from qanalysis.results.table import Table
 
+GROUPINGS = "tensor,channel,channel=1"
 SIDES = ("input", "output", "kv")
 _MOST_TOLD = 3
 
@@ -41,7 +41,9 @@ def activations(
     bits: Annotated[
         str | None, typer.Option(metavar="LIST", help="Integer widths, such as 2-8 or 4,8. Default 4,8.")
     ] = None,
-    grouping: Groupings = None,
+    grouping: Annotated[
+        str | None, typer.Option(metavar="LIST", help=f"tensor, channel, channel=1, group=N. Default {GROUPINGS}.")
+    ] = None,
     symmetry: Symmetries = None,
     range_rules: Ranges = None,
     formats: Formats = None,
@@ -76,7 +78,7 @@ def activations(
     schemes = choose_schemes(
         scheme or [],
         bits_by_default="4,8",
-        groupings_by_default="tensor,channel,channel=1",
+        groupings_by_default=GROUPINGS,
         bits=bits,
         grouping=grouping,
         symmetry=symmetry,

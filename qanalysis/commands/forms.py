@@ -53,7 +53,9 @@ def forms(
     repair: Annotated[
         str | None,
         typer.Option(
-            metavar="LIST", help="Measured before and after: bias, equalise, adaround, gptq, smoothquant, a+b."
+            metavar="LIST",
+            help="Measured before and after each: bias, equalise, adaround, gptq, gptq:act-order, smoothquant, "
+            "smoothquant:best; several at once joined by +.",
         ),
     ] = None,
     save: Annotated[

@@ -19,6 +19,9 @@ Groupings = Annotated[
     str | None,
     typer.Option(metavar="LIST", help=f"tensor, channel, group=N, block=RxC. Default {GROUPINGS}."),
 ]
+ChannelGroupings = Annotated[
+    str | None, typer.Option("--grouping", metavar="LIST", help="tensor, channel, group=N, block=RxC. Default channel.")
+]
 Symmetries = Annotated[
     str | None, typer.Option(metavar="LIST", help="sym, sym-full, sym-noclip, sym-clip, asym. Default sym.")
 ]

@@ -12,10 +12,10 @@ from qanalysis.commands.deliver import check_outputs, deliver
 from qanalysis.commands.options import AsJson, Outputs, cancel_on_interrupt, stop
 from qanalysis.commands.schemes import (
     Axis,
+    ChannelGroupings,
     Every,
     Exclude,
     Formats,
-    Groupings,
     Include,
     Ranges,
     RoleList,
@@ -75,7 +75,7 @@ def sensitivity(
     bits: Annotated[
         str | None, typer.Option(metavar="LIST", help="Integer widths, such as 2-8 or 4,8. Default 4,8.")
     ] = None,
-    grouping: Groupings = None,
+    grouping: ChannelGroupings = None,
     symmetry: Symmetries = None,
     range_rules: Ranges = None,
     formats: Formats = None,

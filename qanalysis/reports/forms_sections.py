@@ -91,9 +91,9 @@ def _view(rows: Sequence[FormRow]) -> list[Section]:
     for target in targets:
         found = [placed.get((target, bits)) for bits in widths]
         lines.append((target, *(NOTHING if row is None else _join(row, tell(row, column)) for row in found)))
-    grid = Grid(("", *map(name_width, widths)), lines)
     first = "accuracy" if column == "accuracy" else "output SQNR"
-    note = f"In each cell: {first}, mean error of the layers' outputs, size."
+    grid = Grid((f"{first} · layer error · size", *map(name_width, widths)), lines)
+    note = f"In each cell: {first}, mean relative error of the layers' outputs, size."
     return [Section("view", "Weights, activations, both", [grid], note, printed=True)]
 
 

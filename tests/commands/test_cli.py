@@ -89,7 +89,7 @@ def test_names_can_not_steer_a_terminal(tmp_path: Path) -> None:
     assert escape("größe") == "größe"
 
 
-@pytest.mark.parametrize("command", ["show", "sweep", "report", "app"])
+@pytest.mark.parametrize("command", ["show", "sweep", "sensitivity", "activations", "forms", "report", "app"])
 def test_every_command_shows_an_example(command: str) -> None:
     result = ask(command, "--help")
     assert result.exit_code == 0

@@ -52,7 +52,7 @@ def test_the_view_has_a_column_for_each_width_and_the_list_a_line_for_each_form(
     told = outline_forms(table)
     view, forms = (section.blocks[0] for section in told.lead)
     assert isinstance(view, Grid)
-    assert list(view.columns) == ["", "8 bit", "binary"]
+    assert list(view.columns) == ["accuracy · layer error · size", "8 bit", "binary"]
     assert list(view.lines) == [("weights", "98.0 % · 0.01 · 1000 B", "60.0 % · – · 125 B")]
     assert isinstance(forms, Grid)
     assert [line[:2] for line in forms.lines] == [("W8", "–"), ("W1", "–"), ("W1", "bias")]

@@ -129,7 +129,7 @@ def _call_factory(request: CalibrationRequest) -> Calibration:
 
 def _is_there(request: CalibrationRequest, check: Callable[[Path], bool]) -> bool:
     with suppress(OSError, ValueError):  # of a name that no file can have
-        return check(Path(request.text))
+        return bool(request.text) and check(Path(request.text))
     return False
 
 

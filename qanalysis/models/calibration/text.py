@@ -74,6 +74,11 @@ def read_text(path: Path, text: str, model: Runnable, *, samples: int | None, le
             f"{quote(text)} is text, and the model {quote(model.name)} has no tokenizer; give a Hugging Face folder as "
             "the model, or .npz data"
         )
+    if model.input_names and _IDS not in model.input_names:
+        raise ValueError(
+            f"{quote(text)} is text, and the model {quote(model.name)} takes {', '.join(model.input_names[:8])}, no "
+            f"{_IDS}; give what it takes as .npz data, or a folder of images"
+        )
     content = _read(path, text)
     tokenizer = model.folder.open_tokenizer()
     asked = _choose_length(length, find_most_tokens(model.folder, tokenizer), model.name)

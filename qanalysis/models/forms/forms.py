@@ -12,6 +12,7 @@ from typing import Any
 from qanalysis.models.activations.input_statistics import Averaging
 from qanalysis.models.calibration.samples import Calibration
 from qanalysis.models.forms.form import Form, cross_forms
+from qanalysis.models.forms.onnx_codes import check_scheme
 from qanalysis.models.forms.row import FormRow
 from qanalysis.models.forms.work import Work
 from qanalysis.models.repairs.catalogue import find_repair
@@ -96,6 +97,10 @@ def _plan(forms: Sequence[Form | str], repairs: Sequence[str], save: Path | None
         find_repair(name)
     if save is not None and (len(plan) > 1 or len(repairs) > 1):
         raise ValueError(f"{save}: a file holds one form; name it, such as --form W8A8, with one repair at most")
+    if save is not None and save.suffix.lower() == ".onnx":
+        for scheme in (plan[0].weights, plan[0].activations):
+            if scheme is not None:
+                check_scheme(scheme)
     return plan
 
 

@@ -19,9 +19,13 @@ from qanalysis.notation import quote
 from qanalysis.quantizers.coders import Coder, FixedCoder, SignCoder, WholeCoder
 from qanalysis.quantizers.grouping import Layout
 from qanalysis.quantizers.quantizer import LevelQuantizer
+from qanalysis.quantizers.scheme import Scheme
 
 #: The version of ONNX's operators from which on codes have 4 bits and scales stand in blocks.
 BLOCKS_OPSET = 21
+#: A row of so many values has whole blocks in every format.
+_LONGEST_BLOCK = 256
+_OFFSET = "its groups have an offset that is no code, which ONNX can not hold"
 _TYPES: tuple[tuple[str, int, int], ...] = (
     ("int4", -8, 7),
     ("uint4", 0, 15),
@@ -75,6 +79,15 @@ def name_type(quantizer: LevelQuantizer, *, opset: int = BLOCKS_OPSET, fewest_bi
     return fitting[0]
 
 
+def check_scheme(scheme: Scheme) -> None:
+    """ValueError where ONNX can not hold what the scheme makes of any tensor."""
+    row = np.ones((1, _LONGEST_BLOCK), np.float32)
+    quantizer = scheme.fit(row)
+    name_type(quantizer)
+    if quantizer.grid.centre is not None:
+        raise ValueError(f"{scheme}: {_OFFSET}")
+
+
 def find_range(word: str) -> tuple[int, int]:
     """The smallest and the largest code of a type."""
     return next((least, most) for name, least, most in _TYPES if name == word)
@@ -122,7 +135,7 @@ def encode(quantizer: LevelQuantizer, values: Floats, *, opset: int, name: str) 
     grid, layout = quantizer.grid, quantizer.layout
     word = name_type(quantizer, opset=opset)
     if grid.centre is not None:
-        raise ValueError(f"{quote(name)}: its groups have an offset that is no code, which ONNX can not hold")
+        raise ValueError(f"{quote(name)}: {_OFFSET}")
     if not np.isfinite(values).all():
         raise ValueError(f"{quote(name)} holds NaN or infinities, which have no code; mend the model")
     coder, scale = grid.coder, grid.scale

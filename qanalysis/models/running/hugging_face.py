@@ -29,6 +29,7 @@ from qanalysis.results.identity import SourceIdentity
 
 _RULE = "only classes that transformers itself ships are run, never a folder's own code"
 _NAMED = 3
+_MOST_LAYERS = 10_000
 
 
 class HuggingFaceModel(TorchModel):
@@ -82,6 +83,9 @@ def _find_class(transformers: Any, folder: ModelFolder, text: str) -> Any:
 def _make_config(transformers: Any, kind: Any, folder: ModelFolder, text: str) -> Any:
     """The configuration, without what it says of packed weights, which are decoded before they are loaded."""
     plain = {key: value for key, value in folder.config.items() if key not in _LEFT_OUT}
+    layers = max((value for key, value in plain.items() if "layers" in f"{key}s" and type(value) is int), default=0)
+    if layers > _MOST_LAYERS:
+        raise ValueError(f"config.json of {quote(text)} asks for {layers} layers; at most {_MOST_LAYERS} are made")
     config_class = kind.config_class if kind else transformers.CONFIG_MAPPING[folder.config["model_type"]]
     try:
         return config_class.from_dict(plain)
@@ -91,7 +95,10 @@ def _make_config(transformers: Any, kind: Any, folder: ModelFolder, text: str) -
         ) from error
 
 
-_LEFT_OUT = ("auto_map", "quantization_config", "compression_config", "quantization", "torch_dtype", "dtype")
+_LEFT_OUT = (
+    "auto_map", "quantization_config", "compression_config", "quantization", "torch_dtype", "dtype",
+    "attn_implementation", "_attn_implementation",
+)  # fmt: skip
 
 
 def _load(

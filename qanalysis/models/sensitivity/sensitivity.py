@@ -136,15 +136,26 @@ def _describe(
 
 
 def list_gaps(closed: ClosedMeasures) -> list[str]:
-    """What all figures of measures in closed form assume, and for how many layers each is missing, with the first
-    reason.
+    """What all figures of measures in closed form assume; for how many layers each is missing, and of how many there
+    is something to know, with the first reason.
     """
-    missing = dict[str, list[str]]()
-    for by_column in closed.notes.values():
+    missing = [f"{column} is missing for {told}" for column, told in _count_layers(closed.notes)]
+    known = [f"{column} of {told}" for column, told in _count_layers(closed.cautions)]
+    return [*closed.assumptions, *missing, *known]
+
+
+def _count_layers(notes: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str]]:
+    """How many tensors have a note on each column, and the first of them."""
+    found = dict[str, list[str]]()
+    for by_column in notes.values():
         for column, reason in by_column.items():
-            missing.setdefault(column, []).append(reason)
-    told = [f"{column}: of {len(reasons)} layers, such as: {reasons[0]}" for column, reasons in missing.items()]
-    return [*closed.assumptions, *told]
+            found.setdefault(column, []).append(reason)
+    return [(column, _tell_first(reasons)) for column, reasons in found.items()]
+
+
+def _tell_first(reasons: Sequence[str]) -> str:
+    more = ", for example" if len(set(reasons)) > 1 else ""
+    return f"{len(reasons)} tensor{'s' if len(reasons) > 1 else ''}: {reasons[0]}{more}"
 
 
 def _note(sentences: Sequence[str]) -> list[dict[str, Any]]:

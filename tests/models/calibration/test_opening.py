@@ -181,6 +181,8 @@ def test_a_factory_of_no_data_is_told(name: str, said: str, model: Runnable, fac
 def test_what_is_not_there_lists_what_can_be_given(model: Runnable) -> None:
     with pytest.raises(ValueError, match=r"'nowhere.txt' is not there; give sample, an .npz or .npy file, a text file"):
         open_calibration("nowhere.txt", model)
+    with pytest.raises(ValueError, match="'' is not there"):
+        open_calibration("", model)
     with pytest.raises(ValueError, match="'two' is no sample and brings no data"):
         open_calibration("sample", model)
     with pytest.raises(ValueError, match="samples 0: at least one"):

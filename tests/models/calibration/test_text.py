@@ -103,6 +103,11 @@ def test_a_model_without_a_tokenizer_is_told(text_file: Path) -> None:
         open_calibration(str(text_file), open_model("sample:words-transformer"))
 
 
+def test_a_model_of_images_is_told(model_folder: Folders, text_file: Path) -> None:
+    with pytest.raises(ValueError, match=r"takes pixel_values.*, no input_ids; give what it takes"):
+        open_calibration(str(text_file), open_model(str(model_folder("vit"))))
+
+
 def test_a_folder_without_a_tokenizer_is_told(model_folder: Folders, text_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "bare"
     shutil.copytree(model_folder("gpt2"), folder, ignore=shutil.ignore_patterns("token*", "special*"))

@@ -64,3 +64,13 @@ def test_ranges_of_tokens_are_refused_and_nothing_is_left(tmp_path: Path) -> Non
         with pytest.raises(ValueError, match="gets its ranges as it runs"):
             measure_forms(model, calibration, ["W8A(int8 channel)"], save=path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["W(nf4 group=64)", "W(mxfp4)A8", "W(gguf:q4_1)"])
+def test_a_form_that_onnx_can_not_hold_is_refused_before_the_work(tmp_path: Path, form: str) -> None:
+    with open_model("sample:digits-mlp") as model:
+        calibration = open_calibration("sample", model, samples=20)
+        with pytest.raises(ValueError, match=r"ONNX holds|can not hold"):
+            measure_forms(
+                model, calibration, [form], save=tmp_path / "form.onnx", on_progress=lambda _one: pytest.fail("worked")
+            )

@@ -204,6 +204,8 @@ def break_folder(folder: Path, fault: str) -> None:
         (folder / "config.json").write_text("[]")
     elif fault == "wrong entry":
         (folder / "config.json").write_text(json.dumps({**config, "hidden_size": "many"}))
+    elif fault == "endless":
+        (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 10**9}))
     elif fault == "unknown":
         (folder / "config.json").write_text('{"model_type": "own", "architectures": ["OwnModel"]}')
     elif fault == "own code":
@@ -231,6 +233,7 @@ def break_folder(folder: Path, fault: str) -> None:
         ("damaged config", "config.json of .* can not be read"),
         ("config of a list", "is no JSON object"),
         ("wrong entry", "is no LlamaConfig"),
+        ("endless", "asks for 1000000000 layers"),
         ("unknown", "'OwnModel' is not known to transformers; only classes"),
         ("own code", "'OwnModel' brings code of its own"),
         ("no weights", "holds no weights"),
