@@ -296,3 +296,29 @@ def test_tensors_of_one_memory_are_told_apart() -> None:
         wanted = functional.linear(functional.linear(x, module[0].weight) @ torch.ones(4, 4), module[2].weight)
     assert torch.allclose(found, wanted, rtol=1e-6)  # sums of four products in another order
     assert {layer.tensor.name for layer in model.layers} == {"0.weight", "1.weight", "2.weight"}
+
+
+class Stateful(nn.Module):
+    """A model that counts its calls and keeps what it saw last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = nn.Linear(4, 4)
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("last", torch.zeros(4), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        y = self.part(x) * self.calls + self.last
+        self.last = y.mean(0)
+        return y
+
+
+def test_what_a_run_leaves_in_buffers_is_taken_back() -> None:
+    model, batch = TorchModel(Stateful(), "stateful"), Batch({"x": torch.randn(3, 4)})
+    first = model.record(batch, keep_bytes=KEEP)
+    again = model.record(batch, keep_bytes=KEEP)
+    assert torch.equal(first.outputs, again.outputs)
+    changed = model.rerun(first, Change({"part.weight": np.zeros((4, 4), np.float32)}))
+    assert torch.equal(changed, model.module.part.bias.detach().expand(3, 4))
+    assert (float(model.module.calls), model.module.last.tolist()) == (0, [0, 0, 0, 0])
