@@ -18,6 +18,7 @@ from qanalysis.checkpoints.entries import Evidence
 from qanalysis.checkpoints.source import TensorInfo
 from qanalysis.models.calibration.samples import FIRST_INPUT, Batch
 from qanalysis.models.factory import describe_error
+from qanalysis.models.running.buffers import KeptBuffers
 from qanalysis.models.running.call_tree import CallTree, FirstUses, noting, recording, replaying
 from qanalysis.models.running.model_folder import ModelFolder
 from qanalysis.models.running.runnable import NO_CHANGE, Change, Layer, Receive, Recording, Runnable, Side, Turn
@@ -75,6 +76,7 @@ class TorchModel(Runnable):
         self._names = list_names({name: one.info for name, one in self._owned.items()})
         self.size_bytes = source.size if source else sum(one.value.nbytes for one in self._owned.values())
         self._source = source
+        self._buffers = KeptBuffers(module)
         self._course: Course | None = None
         self._used: set[str] | None = None
 
@@ -220,7 +222,7 @@ class TorchModel(Runnable):
 
     def compute(self, batch: Batch) -> Tensor:
         """The main output for a batch, with derivatives where they are wanted. Raises as `run_module`."""
-        with _plain_attention():
+        with _plain_attention(), self._buffers.restored():
             return run_module(self.module, batch, placed=self.placed_names)
 
     def _run(self, batch: Batch) -> Tensor:

@@ -338,3 +338,29 @@ def test_of_a_dataclass_the_logits_are_taken() -> None:
     outputs = Named(torch.zeros(1, 2), torch.ones(1, 3))
     found = find_main_output(outputs)
     assert found is outputs.logits
+
+
+class Stateful(nn.Module):
+    """A model that counts its calls and keeps what it saw last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = nn.Linear(4, 4)
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("last", torch.zeros(4), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        y = self.part(x) * self.calls + self.last
+        self.last = y.mean(0)
+        return y
+
+
+def test_what_a_run_leaves_in_buffers_is_taken_back() -> None:
+    model, batch = TorchModel(Stateful(), "stateful"), Batch({"x": torch.randn(3, 4)})
+    first = model.record(batch, keep_bytes=KEEP)
+    again = model.record(batch, keep_bytes=KEEP)
+    assert torch.equal(first.outputs, again.outputs)
+    changed = model.rerun(first, Change({"part.weight": np.zeros((4, 4), np.float32)}))
+    assert torch.equal(changed, model.module.part.bias.detach().expand(3, 4))
+    assert (float(model.module.calls), model.module.last.tolist()) == (0, [0, 0, 0, 0])
