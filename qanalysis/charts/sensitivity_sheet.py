@@ -148,7 +148,9 @@ class Sheet:
         By the rows' own ranks where these go by the measure in view; equal figures stay in the order of a run.
         """
         known = [row for row in self.choose(look) if getattr(row, look.metric) is not None]
-        ordered = sorted(known, key=lambda row: _badness(row, look.metric), reverse=True)
+        # of all layers but one, that one hurts most without which the output is best
+        is_worst_first = look.mode != "disable-one"
+        ordered = sorted(known, key=lambda row: _badness(row, look.metric), reverse=is_worst_first)
         if look.metric == self.ranked_by and all(row.rank is not None for row in ordered):
             ordered.sort(key=lambda row: row.rank or 0)
         return ordered

@@ -86,8 +86,13 @@ def tell_answer(sheet: Sheet, look: Look) -> str:
 
 def _tell_worst(sheet: Sheet, look: Look, ranked: Sequence[SensitivityRow]) -> str:
     """The layer that hurts most, or the group that can not be told apart from it."""
+    if look.mode == "cumulative":
+        last = next(row for row in reversed(sheet.choose(look)) if row in ranked)
+        figure = f"{MEASURES[look.metric].label} {tell_interval(last, look.metric)}"
+        return f"{figure} with all up to {shorten(last.tensor, 80)}"
     worst, ties = ranked[0], sheet.find_ties(ranked, look)
-    figure = f"{MEASURES[look.metric].label} {tell_interval(worst, look.metric)}"
+    without = " without it" if look.mode == "disable-one" else ""
+    figure = f"{MEASURES[look.metric].label}{without} {tell_interval(worst, look.metric)}"
     tied = ties[0][1] if ties and ties[0][0] == 0 else 0
     if not tied:
         return f"{shorten(worst.tensor, 80)} hurts most, {figure}"

@@ -17,7 +17,8 @@ def test_nine_forms_of_a_sample_with_the_view_on_standard_output() -> None:
     assert result.exit_code == 0, result.stderr
     assert "digits-mlp: smallest form within 1 point of the float accuracy is" in result.stdout
     view = result.stdout.split("Weights, activations, both\n")[1].splitlines()
-    assert view[0].split() == ["8", "bit", "4", "bit", "binary"]
+    assert view[0].split("  ")[0] == "accuracy · layer error · size"
+    assert view[0].split()[-5:] == ["8", "bit", "4", "bit", "binary"]
     assert [line.split()[0] for line in view[1:4]] == ["weights", "activations", "both"]
 
 
@@ -69,6 +70,7 @@ def test_a_form_is_repaired_saved_shown_and_measured_as_it_comes_out_of_the_file
         pytest.param(("--save", "form.safetensors"), "a file holds one form", id="nine-in-one-file"),
         pytest.param(("--form", "W8", "--save", "form.pt"), "a form is written as .safetensors, .onnx", id="suffix"),
         pytest.param(("--form", "W8", "--save", "no/form.onnx"), "folder no does not exist", id="folder"),
+        pytest.param(("--load", "no.safetensors"), "the form 'no.safetensors' does not exist", id="no form"),
         pytest.param(("--form", "W8", "--load", "form.safetensors"), "a saved form is measured by itself", id="load"),
         pytest.param(("--load", "form.safetensors"), "form.safetensors", id="no-file"),
     ],

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from qanalysis.charts.sensitivity_sheet import Look, Sheet
 from qanalysis.cli import app
-from qanalysis.models.sensitivity.row import SensitivityRow
+from qanalysis.models.sensitivity.row import Mode, SensitivityRow
 from qanalysis.reports.outline import Grid
 from qanalysis.reports.page import render_page
 from qanalysis.reports.report import write_report
@@ -35,6 +35,23 @@ def test_layers_that_can_not_be_told_apart_are_not_told_apart() -> None:
     sheet = Sheet(replace(make_table(), rows=Table.from_rows(SensitivityRow, rows).rows))
     told = tell_answer(sheet, Look("weights", "enable-one", "int4 channel"))
     assert "conv1.weight and 2 others hurt most and can not be told apart" in told
+
+
+@pytest.mark.parametrize(
+    ("mode", "answer"),
+    [
+        ("disable-one", "b hurts most, Output SQNR without it 20.00 dB"),
+        ("cumulative", "Output SQNR 15.00 dB with all up to c"),
+    ],
+)
+def test_what_several_layers_do_is_told_by_its_mode(mode: Mode, answer: str) -> None:
+    figures = {"a": 10.0, "b": 20.0, "c": 15.0}
+    rows = [
+        replace(make_row(place, tensor=name, mode=mode, output_sqnr_db=value, output_sqnr_db_low=None), rank=None)
+        for place, (name, value) in enumerate(figures.items())
+    ]
+    sheet = Sheet(Table.from_rows(SensitivityRow, rows))
+    assert f": {answer}" in tell_answer(sheet, Look("weights", mode, rows[0].scheme))
 
 
 def test_conditions_tell_the_float_model_the_floor_and_the_ties() -> None:

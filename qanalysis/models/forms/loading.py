@@ -38,6 +38,8 @@ def load_form(path: Path, model: Runnable) -> LoadedForm:
 
     Raises ValueError, one line, for a file that holds no form or that of another model.
     """
+    if not path.is_file():
+        raise ValueError(f"the form {quote(str(path))} does not exist; name a file that --save wrote")
     with open_weights(str(path)) as source:
         note = _read_note(path)
         form = Form(shorten(str(note["form"]), 80), _parse(note["weight_scheme"]), _parse(note["activation_scheme"]))

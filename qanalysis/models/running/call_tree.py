@@ -78,7 +78,7 @@ class CallTree:
         tensors = _list_tensors(value)
         if tensors is None:
             return
-        node.value, node.is_kept, node.versions = value, True, _read_versions(tensors)
+        node.value, node.is_kept, node.versions = value, True, read_versions(tensors)
         self._kept.append((node, tensors))
         self.held_bytes += sum(one.numel() * one.element_size() for one in tensors)
 
@@ -94,14 +94,14 @@ class CallTree:
 
     def forget_overwritten(self) -> None:
         """Drop values that were changed in place after they had been returned."""
-        spoiled = [node for node, tensors in self._kept if _read_versions(tensors) != node.versions]
+        spoiled = [node for node, tensors in self._kept if read_versions(tensors) != node.versions]
         for node in spoiled:
             node.value, node.is_kept = None, False
         if spoiled:
             self._kept = [(node, tensors) for node, tensors in self._kept if node.is_kept]
 
 
-def _read_versions(tensors: Sequence[Tensor]) -> tuple[int, ...]:
+def read_versions(tensors: Sequence[Tensor]) -> tuple[int, ...]:
     """How often each was changed in place, as autograd counts it."""
     return tuple(getattr(one, "_version") for one in tensors)  # noqa: B009
 

@@ -23,7 +23,7 @@ from qanalysis.arrays import Codes, Doubles
 from qanalysis.models.sensitivity.intervals import LEVEL
 
 #: How far below the least damage one of none at all counts, in logarithms.
-_NOTHING = 700.0
+NOTHING = 700.0
 _MOST_DIFFERENCES = 1 << 28
 _LEAST_DRAWS = 200
 _LARGEST_NORMAL = 8.0  # beyond it the tail of a normal distribution has no digits left
@@ -64,7 +64,7 @@ def _split(damage: Doubles, damages: Doubles | None, samples: int) -> Codes:
     if damages is None or len(damage) < 2:
         return np.cumsum(np.concatenate([[1], damage[1:] < damage[:-1]])).astype(np.int64)[: len(damage)]
     finite = damage[np.isfinite(damage)]
-    least = (finite.min() if finite.size else 0.0) - _NOTHING
+    least = (finite.min() if finite.size else 0.0) - NOTHING
     own, drawn = np.maximum(damage, least), np.maximum(np.nan_to_num(damages, nan=least), least)
     critical = find_critical(own, drawn, samples)
     groups, first, group = np.empty(len(own), np.int64), 0, 1

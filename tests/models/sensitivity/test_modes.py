@@ -70,6 +70,21 @@ def test_all_but_one_and_all_up_to_one(scheme: str) -> None:
         assert row.output_nsr == pytest.approx(float((q - y).square().sum() / y.square().sum()), rel=1e-12)
 
 
+def test_of_all_but_one_that_layer_hurts_most_without_which_the_output_is_best() -> None:
+    model, data = make()
+    rows = list(measure_sensitivity(model, data, ["int3"], modes=["disable-one"]))
+    by_rank = sorted(rows, key=lambda row: row.rank or 0)
+    best = max(row.output_sqnr_db or 0 for row in rows)
+    assert best in [row.output_sqnr_db for row in by_rank if row.rank == 1]
+    # Layers of one group stand in no order; those of another are apart, so that their figures are.
+    groups = [
+        [row.output_sqnr_db or 0 for row in by_rank if row.rank == rank]
+        for rank in sorted({row.rank or 0 for row in rows})
+    ]
+    means = [sum(group) / len(group) for group in groups]
+    assert means == sorted(means, reverse=True)
+
+
 @pytest.mark.parametrize("target", ["activations", "both"])
 @pytest.mark.parametrize("scheme", ["int8", "int8 channel", "int4 group=4"])
 def test_inputs_are_quantized_on_their_own_ranges(target: str, scheme: str) -> None:
