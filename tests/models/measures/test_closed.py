@@ -59,9 +59,7 @@ def test_equals_the_error_energy_of_every_linear_layer_of_the_samples(sample: st
     calibration = open_calibration("sample", model, samples=20)
     layers = [layer for layer in model.layers if layer.is_linear]
     quantized = Changes(model)
-    found = measure_closed(
-        model, calibration, layers, [INT4], quantized=quantized.quantize, columns=BY_INPUTS, batch=8
-    )
+    found = measure_closed(model, calibration, layers, [INT4], quantized=quantized.quantize, columns=BY_INPUTS, batch=8)
     inputs: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
     for batch in calibration.batches(20):
         model.watch(batch, list(inputs), lambda name, values: inputs[name].append(values.double().clone()))
