@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver
+from qanalysis.commands.model_options import Calib, Length, Model, Samples, TrustCode, Weights, read_words
 from qanalysis.commands.options import AsJson, Outputs, cancel_on_interrupt, stop
 from qanalysis.commands.schemes import (
     Exclude,
@@ -18,7 +19,6 @@ from qanalysis.commands.schemes import (
     Symmetries,
     choose_schemes,
 )
-from qanalysis.commands.sensitivity import Calib, Length, Model, Samples, TrustCode, Weights, read_words
 
 if TYPE_CHECKING:
     from qanalysis.models.activations.activations import ActivationProgress

@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver
+from qanalysis.commands.model_options import (
+    AVERAGINGS,
+    BatchSize,
+    Calib,
+    Length,
+    Model,
+    Samples,
+    TrustCode,
+    Weights,
+    read_word,
+    read_words,
+)
 from qanalysis.commands.options import AsJson, Outputs, cancel_on_interrupt, stop
-from qanalysis.commands.sensitivity import BatchSize, Calib, Length, Model, Samples, TrustCode, Weights, read_words
 
 if TYPE_CHECKING:
     from qanalysis.models.forms.form import Form
@@ -101,7 +112,7 @@ def forms(
                     advance(progress.done, progress.total, progress.label)
 
             asked: dict[str, Any] = {"keep": keep, "keep_ends": keep_ends, "batch": batch, "seed": seed}
-            asked |= {"averaging": read_words(averaging, "--averaging", ("none", "moving"))[0]}
+            asked |= {"averaging": read_word(averaging, "--averaging", AVERAGINGS)}
             asked |= {"repairs": read_repairs(repair), "save": save, "load": load}
             table = measure_forms(opened, data, plan, on_progress=tell, cancel=cancel, **asked)
     if save is not None and table.complete:
