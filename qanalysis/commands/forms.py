@@ -20,6 +20,7 @@ from qanalysis.commands.model_options import (
     Weights,
     read_word,
     read_words,
+    running,
 )
 from qanalysis.commands.options import AsJson, Outputs, cancel_on_interrupt, stop
 
@@ -100,10 +101,9 @@ def forms(
     if save is not None:
         check_save(save, {"the model": model, "--weights": weights, "--calib": calib, "--load": load})
     from qanalysis.models.calibration.opening import open_calibration
-    from qanalysis.models.running.opening import open_model
     from qanalysis.reports.terminal import show_steps
 
-    with open_model(model, weights=weights, trust_code=trust_code) as opened:
+    with running(model, weights=weights, trust_code=trust_code) as opened:
         data = open_calibration(calib, opened, samples=samples, length=length)
         with cancel_on_interrupt() as cancel, show_steps() as advance:
 

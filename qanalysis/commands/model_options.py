@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qanalysis.notation import quote
+
+if TYPE_CHECKING:
+    from qanalysis.models.running.runnable import Runnable
 
 Model = Annotated[
     str,
@@ -46,6 +51,15 @@ TrustCode = Annotated[
 ]
 
 AVERAGINGS = ("none", "moving")
+
+
+@contextmanager
+def running(text: str, *, weights: str | None, trust_code: bool) -> Iterator[Runnable]:
+    """The model that a text names; what it prints, when it is made and when it runs, goes to standard error."""
+    from qanalysis.models.running.opening import open_model
+
+    with redirect_stdout(sys.stderr), open_model(text, weights=weights, trust_code=trust_code) as opened:
+        yield opened
 
 
 def read_words(text: str, option: str, known: Sequence[str]) -> list[str]:

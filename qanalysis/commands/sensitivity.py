@@ -21,6 +21,7 @@ from qanalysis.commands.model_options import (
     Weights,
     read_word,
     read_words,
+    running,
 )
 from qanalysis.commands.options import AsJson, Outputs, cancel_on_interrupt, stop
 from qanalysis.commands.schemes import (
@@ -126,12 +127,11 @@ def sensitivity(
     outputs = check_outputs(out)
     from qanalysis.checkpoints.imatrix import read_imatrix
     from qanalysis.models.calibration.opening import open_calibration
-    from qanalysis.models.running.opening import open_model
     from qanalysis.sweeps.selection import parse_axes
 
     if imatrix is not None:
         asked["imatrix"] = read_imatrix(imatrix)
-    with open_model(model, weights=weights, trust_code=trust_code) as opened:
+    with running(model, weights=weights, trust_code=trust_code) as opened:
         data = open_calibration(calib, opened, samples=samples, length=length)
         table = _measure(opened, data, schemes, axis=parse_axes(axis or []), **asked)
     if not table.complete and not table:
