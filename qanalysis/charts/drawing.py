@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +36,23 @@ class Drawing:
         )
 
     def to_json(self) -> str:
-        """The JSON of the figure without its template; arrays of numbers are packed as plotly packs them."""
+        """The JSON of the figure without its template; arrays of numbers are packed as plotly packs them, and what is
+        infinite or no number has no place on an axis: null.
+        """
         figure = {"data": self.traces, "layout": {**self.layout, "meta": {"alt": self.alt}}}
-        return json.dumps(figure, default=_pack, allow_nan=False)
+        try:
+            return json.dumps(figure, default=_pack, allow_nan=False)
+        except ValueError:  # rare, and looking at every number takes longer than writing them
+            return json.dumps(_leave_gaps(figure), default=_pack, allow_nan=False)
+
+
+def _leave_gaps(value: Any) -> Any:
+    """The same with null for every plain number that is not finite."""
+    if isinstance(value, dict):
+        return {name: _leave_gaps(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_leave_gaps(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _pack(value: Any) -> Any:

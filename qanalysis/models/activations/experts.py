@@ -147,7 +147,9 @@ def _listen(model: Runnable, found: Experts, stack: ExitStack) -> None:
             if experts.numel() and int(experts.max()) <= found.count:
                 found.count_handed(experts)
 
-    module = model.module.get_submodule(found.layer)
+    module = dict(model.module.named_modules()).get(found.layer)
+    if module is None:  # a tensor of the whole model, which is handed samples and no choice
+        return
     stack.callback(module.register_forward_pre_hook(count, with_kwargs=True).remove)
 
 
@@ -206,7 +208,8 @@ def _find_top_k(model: Runnable, stack: str, router: str, count: int) -> int | N
     if not isinstance(model, TorchModel):
         return None
     paths = [router, stack, stack.rpartition(".")[0]]
-    modules = [model.module.get_submodule(path) for path in paths if path]
+    parts = dict(model.module.named_modules())  # a tensor of the whole model is a layer without one
+    modules = [parts[path] for path in paths if path in parts and path]
     own = [getattr(module, name, None) for module in modules for name in ("top_k", *_TOP_K)]
     settings = [getattr(getattr(model.module, "config", None), name, None) for name in _TOP_K]
     return next((one for one in (*own, *settings) if type(one) is int and 0 < one <= count), None)

@@ -112,7 +112,9 @@ class InputGrids:
             raise ValueError(f"layer {name} takes no real numbers; its input can not be quantized")
         seen = self.seen.get(layer.name)
         if seen is None:
-            raise ValueError(f"layer {name} never ran on the calibration data, so nothing is known of its input")
+            raise ValueError(
+                f"layer {name} never ran as a module of its own on the calibration data, so its input is unknown"
+            )
         extent = find_extent(scheme, seen.feature_axis)
         if extent in ("token", "group"):
             within_token = replace(scheme, grouping=replace(scheme.grouping, axis=None))

@@ -34,6 +34,8 @@ from qanalysis.results.files import write_whole
 _AXIS_OPSET, _SAME_OPSET = 13, 18
 #: The version of the format that has codes of 4 bits.
 _BLOCKS_FORMAT = 10
+#: Operations that hand a tensor on without changing its numbers.
+_CARRIERS = ("Transpose", "Identity", "Cast")
 _MAX_BYTES = 2**31 - 1  # of one protobuf message
 Quantizers = Mapping[str, LevelQuantizer]
 
@@ -78,7 +80,7 @@ def _export(model: TorchModel, example: Batch, quantizers: Quantizers, activatio
         tensors = match_tensors(model, other, quantizers)
         layers = match_layers(model, other, activations)
         made = _load(other)
-        _quantize(made, other, tensors, layers, {})
+        _quantize(made, other, tensors, layers, {}, is_module=True)
     return made
 
 
@@ -96,9 +98,14 @@ def _quantize(
     quantizers: Quantizers,
     activations: Quantizers,
     values: Mapping[str, Floats],
+    *,
+    is_module: bool = False,
 ) -> None:
-    """Put codes in the place of weights, and quantizers on the way into layers."""
+    """Put codes in the place of weights, and quantizers on the way into layers, into each use of a module's."""
     opset = _lift(made)
+    uses = [
+        (layer, result) for layer in activations for result in _list_uses(made.graph, model, layer, again=is_module)
+    ]
     codes = {one.name: one.data_type for one in made.graph.initializer}
     products = {
         one.layer.tensor.name for one in model.places if one.layer.is_linear and one.layer.name not in activations
@@ -111,8 +118,9 @@ def _quantize(
     for name in values.keys() - quantizers.keys():
         _exchange(made.graph, _find(model, name), values[name])
     taken = {name for node in made.graph.node for name in (*node.input, *node.output)}
-    for layer, quantizer in activations.items():
-        place, at = _find_layer(made.graph, model, layer)
+    for layer, result in uses:
+        quantizer, place = activations[layer], _find_place(model, layer)
+        at = next(index for index, node in enumerate(made.graph.node) if result in node.output)
         node, operand = made.graph.node[at], place.operand or 0
         code = codes.get(place.layer.tensor.name, TensorProto.FLOAT)
         name = _choose_name(f"{layer}_input", taken)
@@ -155,14 +163,31 @@ def _exchange(graph: GraphProto, info: TensorInfo, values: Floats) -> None:
     graph.initializer.extend(numpy_helper.from_array(held, name) for name in names)
 
 
-def _find_layer(graph: GraphProto, model: OnnxModel, layer: str) -> tuple[Place, int]:
-    """Where a layer is, and the place of its operation in the graph."""
+def _find_place(model: OnnxModel, layer: str) -> Place:
     place = next((one for one in model.places if one.layer.name == layer and one.operand is not None), None)
-    result = model.name_result(layer)
-    at = next((index for index, node in enumerate(graph.node) if result in node.output), None)
-    if place is None or at is None:
+    if place is None:
         raise ValueError(f"{quote(layer)} is no layer whose input is one of real numbers that can be reached")
-    return place, at
+    return place
+
+
+def _list_uses(graph: GraphProto, model: OnnxModel, layer: str, *, again: bool) -> list[str]:
+    """The results of the layer's operation and, where a module may have been called `again`, of others like it that
+    take the same tensor.
+    """
+    place, result = _find_place(model, layer), model.name_result(layer)
+    own = next((node for node in graph.node if result in node.output), None)
+    if own is None or result is None:
+        raise ValueError(f"{quote(layer)} is no layer whose input is one of real numbers that can be reached")
+    if not again:
+        return [result]
+    info, operand = place.layer.tensor, place.operand or 0
+    known = {info.name, *info.aliases}
+    for node in graph.node:
+        if node.op_type in _CARRIERS and node.input[0] in known:
+            known.update(node.output)
+    others = [node for node in graph.node if node.op_type == own.op_type and known.intersection(node.input)]
+    taken = [node.output[0] for node in others if node.input[operand] not in known and result not in node.output]
+    return [result, *taken]
 
 
 def _choose_name(name: str, taken: set[str]) -> str:

@@ -73,7 +73,7 @@ class Work:
             return
         from qanalysis.models.forms.onnx_saving import save_onnx  # brings the format's package along
 
-        save_onnx(path, self._model, candidate, self._calibration.blocks[0].cut(0, 2))
+        save_onnx(path, self._model, candidate, self._calibration.blocks[0].cut(0, 16))
 
     def measure_saved(self, path: Path) -> list[FormRow]:
         """The row of the form that a file holds, as it comes out of the file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from inspect import Parameter, signature
 from typing import Any
@@ -274,6 +274,8 @@ def find_main_output(value: Any) -> Tensor | None:
         return next(filter(_is_real, map(find_main_output, [*ordered, *value.values()])), None)
     if isinstance(value, tuple | list):
         return next(filter(_is_real, map(find_main_output, value)), None)
+    if is_dataclass(value) and not isinstance(value, type):
+        return find_main_output({entry.name: getattr(value, entry.name) for entry in fields(value)})
     return None
 
 
@@ -314,22 +316,25 @@ def _describe(values: Tensor) -> str:
     return f"{str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}"
 
 
+def _is_real_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
 def _turn_input(turn: Turn) -> Callable[..., Any]:
     def before(_part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for place, value in enumerate(args):
-            if isinstance(value, Tensor) and value.is_floating_point():
-                return (*args[:place], turn(value), *args[place + 1 :]), kwargs
-        for name, value in kwargs.items():
-            if isinstance(value, Tensor) and value.is_floating_point():
-                return args, {**kwargs, name: turn(value)}
-        return None
+        first = next((one for one in (*args, *kwargs.values()) if _is_real_tensor(one)), None)
+        if first is None:
+            return None
+        turned = turn(first)  # the same tensor as query, key and value is one input
+        placed = tuple(turned if one is first else one for one in args)
+        return placed, {name: turned if one is first else one for name, one in kwargs.items()}
 
     return before
 
 
 def _tell_input(path: str, receive: Receive) -> Callable[..., None]:
     def before(_part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        real = [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor) and one.is_floating_point()]
+        real = list(filter(_is_real_tensor, (*args, *kwargs.values())))
         if real:
             receive(path, real[0].detach())
 

@@ -169,7 +169,9 @@ class Ratio:
         with np.errstate(divide="ignore", invalid="ignore"):
             moved = np.log1p(np.maximum(shift / value, -1))
             low, high = resampling.find_ends(moved, errors / (value + shift), own / value)
-        return Estimate(value, value * np.exp(low), value * np.exp(high), self.damage, self.damage + moved)
+        with np.errstate(over="ignore", under="ignore"):  # a few draws with hardly a damage: no end above
+            ends = value * np.exp(low), value * np.exp(high)
+        return Estimate(value, *ends, self.damage, self.damage + moved)
 
 
 class Share:

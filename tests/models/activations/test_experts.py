@@ -111,3 +111,19 @@ def test_a_mixture_of_transformers_is_counted_by_the_choice_it_hands_to_its_expe
     chosen = logits[0].reshape(-1, 4).topk(2).indices.reshape(-1)
     assert found[0].calls == np.bincount(chosen.numpy(), minlength=4).tolist()
     assert sum(found[0].calls or []) == 2 * 21
+
+
+class Bare(nn.Module):
+    """A stack that belongs to the whole model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.up = nn.Linear(6, 4), nn.Parameter(torch.randn(4, 6, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("...n,nij,...j->...i", self.gate(x).softmax(-1), self.up, x)
+
+
+def test_a_stack_of_the_whole_model_is_told_of() -> None:
+    (found,) = count_expert_calls(TorchModel(Bare(), "bare"), make_calibration())
+    assert (found.layer, found.router, found.calls) == ("up", "gate", None)

@@ -346,10 +346,25 @@ class Failing(nn.Module):
         return torch.linalg.eigvals(x @ self.weight).real
 
 
+class Stretching(nn.Module):
+    """Follows the number of samples into a size of its own, which the exporter writes down as it was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x @ self.weight).reshape(len(x), 16)
+
+
 @pytest.mark.parametrize(
     ("module", "match"),
-    [(Choosing(), "gives other outputs than the model"), (Failing(), "can not be exported as ONNX")],
-    ids=["other", "fails"],
+    [
+        (Choosing(), "gives other outputs than the model"),
+        (Failing(), "can not be exported as ONNX"),
+        (Stretching(), "gives other outputs than the model"),
+    ],
+    ids=["other", "fails", "sizes"],
 )
 def test_a_model_that_the_exporter_does_not_follow_is_refused(tmp_path: Path, module: nn.Module, match: str) -> None:
     model = TorchModel(module, "made")
@@ -393,3 +408,32 @@ def test_recurrence_attention_normalisation_and_tied_weights_are_exported(tmp_pa
     torch.testing.assert_close(run(tmp_path / "q.onnx", batch), ours, rtol=1e-4, atol=1e-5)
     with open_model(str(tmp_path / "q.onnx")) as again:
         torch.testing.assert_close(again.record(batch).outputs, ours, rtol=1e-4, atol=1e-5)
+
+
+class Twice(nn.Module):
+    """A layer that runs twice, and one that was made equal to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.second.load_state_dict(self.first.state_dict())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.second(self.first(self.first(x).relu()))
+        return output
+
+
+def test_each_run_of_a_layer_is_quantized_and_equal_tensors_stay_apart(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, batch = TorchModel(Twice(), "twice"), Batch({"x": torch.randn(40, 6)})
+    layers = weights_of(model)
+    quantizers = fit(model, "int8 channel", layers)
+    # Three bits: an input that is left as it is would be seen at once.
+    turns, activations = fit_inputs(model, Calibration((batch,), "drawn"), layers, "int3")
+    write_qdq_onnx(model, batch, quantizers, activations, tmp_path / "q.onnx")
+    expected = restore(model, quantizers)
+    check_weights(tmp_path / "q.onnx", expected, quantizers)
+    ours = model.rerun(model.record(batch), Change(expected, turns))
+    # Values at the edge of a step may fall on its other side: far fewer than all.
+    error = (ours - model.record(batch).outputs).norm()
+    assert (run(tmp_path / "q.onnx", batch) - ours).norm() <= 0.2 * error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from qanalysis.models.calibration.samples import Batch
 from qanalysis.models.running.runnable import Change
-from qanalysis.models.running.torch_model import TorchModel
+from qanalysis.models.running.torch_model import TorchModel, find_main_output
 
 KEEP = 1 << 30
 
@@ -153,7 +154,9 @@ def test_a_changed_input_gives_what_a_hook_gives(name: str) -> None:
         if not layer.has_real_input or len(layer.tensor.shape) < 2 or layer.tensor.name == "free":
             continue
         part = model.find(layer.tensor.name).module
-        handle = part.register_forward_pre_hook(lambda _part, args: ((args[0] * 2).round() / 2, *args[1:]))
+        handle = part.register_forward_pre_hook(
+            lambda _part, args: tuple((one * 2).round() / 2 if one is args[0] else one for one in args)
+        )
         wanted = run_plainly(module, x)
         handle.remove()
         found = model.rerun(recording, Change(inputs={layer.name: lambda a: (a * 2).round() / 2}))
@@ -296,6 +299,45 @@ def test_tensors_of_one_memory_are_told_apart() -> None:
         wanted = functional.linear(functional.linear(x, module[0].weight) @ torch.ones(4, 4), module[2].weight)
     assert torch.allclose(found, wanted, rtol=1e-6)  # sums of four products in another order
     assert {layer.tensor.name for layer in model.layers} == {"0.weight", "1.weight", "2.weight"}
+
+
+def test_one_tensor_that_a_part_takes_several_times_is_one_input() -> None:
+    # Attention to itself takes its input as query, key and value: all three are what the layer's weight multiplies.
+    torch.manual_seed(0)
+    attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    class Around(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = attention
+
+        def forward(self, x: Tensor) -> Tensor:
+            output: Tensor = self.attention(x, x, value=x)[0]
+            return output
+
+    batch = Batch({"x": torch.randn(3, 5, 8)})
+    model = TorchModel(Around(), "attention")
+    found = model.rerun(model.record(batch), Change(inputs={"attention": torch.round}))
+    rounded = batch.inputs["x"].round()
+    with torch.no_grad():
+        expected = attention(rounded, rounded, rounded)[0]
+    # The same operations in the same order.
+    assert torch.equal(found, expected)
+
+
+@dataclass
+class Named:
+    """What some models return."""
+
+    hidden: Tensor
+    logits: Tensor
+    loss: Tensor | None = None
+
+
+def test_of_a_dataclass_the_logits_are_taken() -> None:
+    outputs = Named(torch.zeros(1, 2), torch.ones(1, 3))
+    found = find_main_output(outputs)
+    assert found is outputs.logits
 
 
 class Stateful(nn.Module):

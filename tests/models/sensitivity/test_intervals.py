@@ -110,6 +110,14 @@ def test_no_damage_is_zero_and_hurts_less_than_anything() -> None:
     assert (found.low, found.value, found.high, found.damage) == (0, 0, 0, -math.inf)
 
 
+def test_a_damage_of_one_sample_alone_has_no_end_above_and_no_warning() -> None:
+    # One sample of two hundred holds all the damage: its logarithm reaches beyond what float64 holds.
+    parts = np.zeros(200)
+    parts[0] = 1.0
+    found = _estimate(Ratio(parts, np.ones(200), is_log=True), 200)
+    assert 0 <= found.low <= found.value <= found.high
+
+
 @pytest.mark.parametrize("samples", [2, 3, 4])
 def test_few_samples_get_students_interval(samples: int) -> None:
     parts = np.arange(1.0, samples + 1)
