@@ -147,8 +147,10 @@ def list_warnings(sheet: Sheet) -> list[str]:
         [] if sheet.table.complete else ["Partial: the measurement was cancelled. These are the rows made until then."]
     )
     added = sheet.part("additivity")
-    warning = added.get("warning") if isinstance(added, Mapping) else None
-    return [*told, str(warning)] if warning else told
+    warning = str(added.get("warning") or "") if isinstance(added, Mapping) else ""
+    for name, measure in MEASURES.items():
+        warning = warning.replace(f"{name} does not add up", f"{measure.label} does not add up")
+    return [*told, warning] if warning else told
 
 
 def _list_worst(sheet: Sheet, look: Look) -> Section:
