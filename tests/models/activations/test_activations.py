@@ -37,7 +37,7 @@ def make() -> tuple[TorchModel, Calibration]:
 
 def test_a_sample_model_has_rows_of_every_side_and_a_document_that_is_json() -> None:
     model = open_model("sample:words-transformer")
-    data = open_calibration("sample", model, samples=6)
+    data = open_calibration("sample", model, samples=2)
     table = measure_activations(
         model,
         data,

@@ -131,7 +131,7 @@ def run_form_by_hand(model: TorchModel, inputs: Tensor, width: int, target: str)
 @pytest.mark.parametrize("name", ["digits-mlp", "digits-cnn", "words-transformer"])
 def test_forms_of_every_sample_do_what_a_loop_of_ones_own_does_and_leave_the_model_as_it_was(name: str) -> None:
     model = open_model(f"sample:{name}")
-    data = open_calibration("sample", model, samples=40)
+    data = open_calibration("sample", model, samples=20)
     before = {key: value.clone() for key, value in model.module.state_dict().items()}
     table = measure_forms(model, data, cross_forms(["8", "4"]), batch=16)
     assert all(torch.equal(value, before[key]) for key, value in model.module.state_dict().items())
@@ -142,14 +142,14 @@ def test_forms_of_every_sample_do_what_a_loop_of_ones_own_does_and_leave_the_mod
     for row in table:
         q = run_form_by_hand(model, inputs, row.bits, row.target).double()
         nsr = float((q - y).square().sum() / y.square().sum())
-        # Other batches sum in another order, so that a value at the edge of a cell may fall to the other side: of 40
+        # Other batches sum in another order, so that a value at the edge of a cell may fall to the other side: of 20
         # samples' values a few do, each changes the error's energy by parts in a thousand.
         assert row.output_relative_l2 == pytest.approx(math.sqrt(nsr), rel=1e-2 if row.activation_scheme else 1e-4)
         share = float((q.argmax(-1) == labels)[counts].double().mean())
         assert row.accuracy == pytest.approx(share, abs=1e-9 if not row.activation_scheme else 2 / int(counts.sum()))
         assert row.float_accuracy == pytest.approx(float((y.argmax(-1) == labels)[counts].double().mean()))
         assert row.accuracy_low <= row.accuracy <= row.accuracy_high
-        assert row.samples == 40
+        assert row.samples == 20
 
 
 def test_binary_forms_have_two_levels_of_each_row_and_one_of_each_input() -> None:
@@ -342,7 +342,7 @@ def test_moving_averages_of_ends_depend_on_batches_and_lie_within_all_values() -
 
 def test_outputs_that_a_repair_gave_another_scale_are_compared_at_that_of_the_float_model() -> None:
     model = open_model("sample:digits-cnn")
-    data = open_calibration("sample", model, samples=40)
+    data = open_calibration("sample", model, samples=20)
     plain, equalised = measure_forms(model, data, ["W8"], repairs=["equalise"])
     # At 8 bits a step is a hundredth of a channel's range: channels that were not brought back would differ by as much
     # as they are.

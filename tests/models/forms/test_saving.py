@@ -50,7 +50,7 @@ def run(model: Runnable, data: Calibration, change: Change) -> Tensor:
 @pytest.mark.parametrize("name", [pytest.param(name, id=f"row-44-{name}") for name in SAMPLES])
 def test_a_saved_form_reloads_to_the_same_outputs_bit_for_bit(tmp_path: Path, name: str, text: str) -> None:
     model = open_model(f"sample:{name}")
-    data = open_calibration("sample", model, samples=12)
+    data = open_calibration("sample", model, samples=4)
     candidate = make_candidate(model, data, text)
     expected = run(model, data, candidate.make())
     path = tmp_path / "form.safetensors"

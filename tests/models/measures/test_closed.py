@@ -56,14 +56,12 @@ def test_two_by_two_by_hand() -> None:
 def test_equals_the_error_energy_of_every_linear_layer_of_the_samples(sample: str) -> None:
     model = open_model(f"sample:{sample}")
     assert isinstance(model, TorchModel)
-    calibration = open_calibration("sample", model, samples=60)
+    calibration = open_calibration("sample", model, samples=20)
     layers = [layer for layer in model.layers if layer.is_linear]
     quantized = Changes(model)
-    found = measure_closed(
-        model, calibration, layers, [INT4], quantized=quantized.quantize, columns=BY_INPUTS, batch=32
-    )
+    found = measure_closed(model, calibration, layers, [INT4], quantized=quantized.quantize, columns=BY_INPUTS, batch=8)
     inputs: dict[str, list[Tensor]] = {layer.name: [] for layer in layers}
-    for batch in calibration.batches(60):
+    for batch in calibration.batches(20):
         model.watch(batch, list(inputs), lambda name, values: inputs[name].append(values.double().clone()))
     for layer in layers:
         weight = torch.from_numpy(model.read(layer.tensor)).double()
@@ -242,13 +240,13 @@ def test_sums_are_the_same_whether_layers_share_them_and_in_how_many_passes(hold
 
 def test_figures_do_not_depend_on_batches() -> None:
     model = open_model("sample:digits-cnn")
-    calibration = open_calibration("sample", model, samples=23)
+    calibration = open_calibration("sample", model, samples=11)
     layers = [layer for layer in model.layers if layer.tensor.role == "weight"]
     found = [
         measure_closed(
             model, calibration, layers, [INT4], quantized=Changes(model).quantize, columns=BY_INPUTS, batch=batch
         )
-        for batch in (1, 7, 64)
+        for batch in (1, 4, 64)
     ]
     assert len(found[0].figures) == len(layers)
     for key, figures in found[0].figures.items():
