@@ -69,7 +69,7 @@ def _draw_points(
         if not own:
             continue
         across, up = ([float(getattr(row, name)) for row in own] for name in names)
-        told = [[tell_value(name, getattr(row, name)) for name in names] for row in own]
+        told = [[f"{MEASURES[name].label} {tell_value(name, getattr(row, name))}" for name in names] for row in own]
         edge = {"width": 2, "color": colours.kept} if hollow else {"width": 1, "color": colours.background}
         traces.append(
             line(

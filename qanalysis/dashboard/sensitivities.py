@@ -217,7 +217,8 @@ def open_result(text: str) -> Table[Any]:
     try:
         table = read_result(path)
     except ValueError as error:
-        raise ValueError(str(error).replace(str(path), name_source(text))) from None
+        told = str(error).replace(str(path), name_source(text))
+        raise ValueError(told.replace(Row.KIND.again, SensitivityRow.KIND.again)) from None
     if not find_kind(table):
         raise ValueError(
             f"{name_source(text)} holds a result of `qanalysis {kind_of(table).command}`; open one of "
