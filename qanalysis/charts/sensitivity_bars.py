@@ -26,6 +26,8 @@ from qanalysis.models.sensitivity.row import SensitivityRow
 from qanalysis.notation import shorten
 
 MOST_BARS = 40
+FEW_LAYERS = 8
+"""Names of so many layers fit below a curve; those of more stand upright and need room."""
 _ROW = 22  # pixels
 _HEADER = 72
 _LABEL = 30
@@ -260,8 +262,8 @@ def cumulative_curve(sheet: Sheet, look: Look, *, theme: Theme = "light") -> Dra
             f"{MEASURES[metric].label} as {count_of(len(names), 'layer')} are quantized one after another to {chosen}: "
             f"{tell_interval(last, metric)} with all of them."
         ),
-        height=420,
-        margin={"t": 90, "b": 110},
+        height=420 if len(names) <= FEW_LAYERS else 560,
+        margin={"t": 90, "b": 60},
         xaxis={"type": "category", "categoryorder": "array", "categoryarray": [labels[name] for name in names]}
         | {"showgrid": False, "title": {"text": "Layers quantized up to (in the order of a run)"}},
         yaxis={"title": {"text": name_axis(metric)}, **({"type": "log"} if log else {})},

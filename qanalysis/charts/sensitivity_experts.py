@@ -68,7 +68,8 @@ def _draw_calls(layers: Sequence[str], values: Doubles) -> dict[str, Any]:
         "type": "heatmap", "z": np.where(values == 0, np.nan, values), "zmin": 0.0,
         "zmax": float(np.nanmax(values)) or 1.0, "x0": 0, "dx": 1, "y0": 0, "dy": 1, "customdata": named,
         "colorscale": MAGNITUDE, "xgap": 1, "ygap": 1, "hoverongaps": False, "showlegend": False,
-        "colorbar": {"thickness": 12, "outlinewidth": 0, "title": {"text": "Calls (count)", "side": "right"}},
+        "colorbar": {"thickness": 12, "outlinewidth": 0}
+        | {"title": {"text": "Calls (count)", "side": "right", "font": {"size": 12}}},
         "hovertemplate": "%{customdata[0]}, expert %{customdata[1]}<br>%{z:,} calls<extra></extra>",
         "meta": ["Layer", "Expert", "Calls"],
     }  # fmt: skip

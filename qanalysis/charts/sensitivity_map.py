@@ -120,9 +120,9 @@ def _draw_bar(low: float, high: float, floor: float | None, metric: str, *, log:
     if floor is not None and (floor > 0 or not log):
         place = math.log10(floor) if log else floor
         if low <= place <= high:
-            near = 0.06 * (high - low)
+            near = 0.12 * (high - low)  # a line of text in a map of few layers
             ticks = {tick: text for tick, text in ticks.items() if abs(tick - place) > near} | {place: "floor"}
-    title = {"text": MEASURES[metric].heading, "side": "right"}
+    title = {"text": MEASURES[metric].heading, "side": "right", "font": {"size": 12}}
     return {
         "thickness": 12, "outlinewidth": 0, "title": title, "tickvals": list(ticks), "ticktext": list(ticks.values()),
     }  # fmt: skip

@@ -69,7 +69,7 @@ def _draw_points(
         if not own:
             continue
         across, up = ([float(getattr(row, name)) for row in own] for name in names)
-        told = [[tell_value(name, getattr(row, name)) for name in names] for row in own]
+        told = [[f"{MEASURES[name].label} {tell_value(name, getattr(row, name))}" for name in names] for row in own]
         edge = {"width": 2, "color": colours.kept} if hollow else {"width": 1, "color": colours.background}
         traces.append(
             line(
@@ -142,7 +142,9 @@ def tell_agreement(sheet: Sheet, look: Look, other: str) -> str:
     parts = [f"{label} {tell_share(found, name)}" for name, label in (("spearman", "Spearman"), ("kendall", "Kendall"))]
     layers = found.get("layers")
     of = f" over {layers} layers" if isinstance(layers, int) else ""
-    return f"Rank agreement{of}: {', '.join(parts)}"
+    over = found.get("over")
+    drawn = f" (95 % with {over} drawn anew)" if isinstance(over, str) else ""
+    return f"Rank agreement{of}: {', '.join(parts)}{drawn}"
 
 
 def tell_share(found: Mapping[str, Any], name: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver
+from qanalysis.commands.model_options import Calib, Length, Model, Samples, TrustCode, Weights, read_words, running
 from qanalysis.commands.options import AsJson, Outputs, cancel_on_interrupt, stop
 from qanalysis.commands.schemes import (
     Exclude,
@@ -18,7 +19,6 @@ from qanalysis.commands.schemes import (
     Symmetries,
     choose_schemes,
 )
-from qanalysis.commands.sensitivity import Calib, Length, Model, Samples, TrustCode, Weights, read_words
 
 if TYPE_CHECKING:
     from qanalysis.models.activations.activations import ActivationProgress
@@ -90,9 +90,8 @@ def activations(
         raise ValueError(f"--disk {disk:g}: give room above 0 GiB")
     outputs = check_outputs(out)
     from qanalysis.models.calibration.opening import open_calibration
-    from qanalysis.models.running.opening import open_model
 
-    with open_model(model, weights=weights, trust_code=trust_code) as opened:
+    with running(model, weights=weights, trust_code=trust_code) as opened:
         data = open_calibration(calib, opened, samples=samples, length=length)
         table = _measure(
             opened,

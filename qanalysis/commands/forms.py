@@ -9,8 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver
+from qanalysis.commands.model_options import (
+    AVERAGINGS,
+    BatchSize,
+    Calib,
+    Length,
+    Model,
+    Samples,
+    TrustCode,
+    Weights,
+    read_word,
+    read_words,
+    running,
+)
 from qanalysis.commands.options import AsJson, Outputs, cancel_on_interrupt, stop
-from qanalysis.commands.sensitivity import BatchSize, Calib, Length, Model, Samples, TrustCode, Weights, read_words
 
 if TYPE_CHECKING:
     from qanalysis.models.forms.form import Form
@@ -89,10 +101,9 @@ def forms(
     if save is not None:
         check_save(save, {"the model": model, "--weights": weights, "--calib": calib, "--load": load})
     from qanalysis.models.calibration.opening import open_calibration
-    from qanalysis.models.running.opening import open_model
     from qanalysis.reports.terminal import show_steps
 
-    with open_model(model, weights=weights, trust_code=trust_code) as opened:
+    with running(model, weights=weights, trust_code=trust_code) as opened:
         data = open_calibration(calib, opened, samples=samples, length=length)
         with cancel_on_interrupt() as cancel, show_steps() as advance:
 
@@ -101,7 +112,7 @@ def forms(
                     advance(progress.done, progress.total, progress.label)
 
             asked: dict[str, Any] = {"keep": keep, "keep_ends": keep_ends, "batch": batch, "seed": seed}
-            asked |= {"averaging": read_words(averaging, "--averaging", ("none", "moving"))[0]}
+            asked |= {"averaging": read_word(averaging, "--averaging", AVERAGINGS)}
             asked |= {"repairs": read_repairs(repair), "save": save, "load": load}
             table = measure_forms(opened, data, plan, on_progress=tell, cancel=cancel, **asked)
     if save is not None and table.complete:

@@ -9,6 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qanalysis.commands.deliver import check_outputs, deliver
+from qanalysis.commands.model_options import (
+    AVERAGINGS,
+    Averaging,
+    BatchSize,
+    Calib,
+    Length,
+    Model,
+    Samples,
+    TrustCode,
+    Weights,
+    read_word,
+    read_words,
+    running,
+)
 from qanalysis.commands.options import AsJson, Outputs, cancel_on_interrupt, stop
 from qanalysis.commands.schemes import (
     Axis,
@@ -24,47 +38,10 @@ from qanalysis.commands.schemes import (
     choose_roles,
     choose_schemes,
 )
-from qanalysis.notation import quote
 
 if TYPE_CHECKING:
     from qanalysis.models.sensitivity.gathering import SensitivityProgress
     from qanalysis.results.table import Table
-
-Model = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL",
-        help="sample:NAME, package.module:factory, a Hugging Face folder or hf://OWNER/REPO, an .onnx file, or a "
-        ".pt2 program with --trust-code.",
-    ),
-]
-Weights = Annotated[
-    str | None, typer.Option(metavar="FILE", help="A checkpoint whose tensors take the place of the model's own.")
-]
-Calib = Annotated[
-    str,
-    typer.Option(
-        "--calib",
-        metavar="DATA",
-        help="An .npz (x, and labels y) or .npy, a text file, a folder of images, package.module:factory, or sample.",
-    ),
-]
-Samples = Annotated[int | None, typer.Option(metavar="N", help="Take the first N samples. Default: all.")]
-Length = Annotated[int | None, typer.Option(metavar="N", help="Tokens of a sample of text. Default: 512 at most.")]
-BatchSize = Annotated[
-    int | None,
-    typer.Option("--batch", metavar="N", help="Samples at once; changes no figure. Default: as memory allows."),
-]
-Averaging = Annotated[
-    str,
-    typer.Option(
-        metavar="none|moving",
-        help="Static ranges of inputs: over all samples, or a moving average of the ends over batches.",
-    ),
-]
-TrustCode = Annotated[
-    bool, typer.Option("--trust-code", help="Load a .pt2 program, whose loading may run code of its maker.")
-]
 
 
 def sensitivity(
@@ -143,19 +120,18 @@ def sensitivity(
         "roles": chosen,
         "batch": batch,
         "seed": seed,
-        "averaging": read_words(averaging, "--averaging", AVERAGINGS)[0],
+        "averaging": read_word(averaging, "--averaging", AVERAGINGS),
         "measures": _read_measures(measures),
         **({"metric": metric} if metric else {}),
     }
     outputs = check_outputs(out)
     from qanalysis.checkpoints.imatrix import read_imatrix
     from qanalysis.models.calibration.opening import open_calibration
-    from qanalysis.models.running.opening import open_model
     from qanalysis.sweeps.selection import parse_axes
 
     if imatrix is not None:
         asked["imatrix"] = read_imatrix(imatrix)
-    with open_model(model, weights=weights, trust_code=trust_code) as opened:
+    with running(model, weights=weights, trust_code=trust_code) as opened:
         data = open_calibration(calib, opened, samples=samples, length=length)
         table = _measure(opened, data, schemes, axis=parse_axes(axis or []), **asked)
     if not table.complete and not table:
@@ -165,19 +141,9 @@ def sensitivity(
         stop(f"cancelled; kept the {len(table)} rows so far, marked as partial")
 
 
-AVERAGINGS = ("none", "moving")
 MEASURES = ("layer_output_error", "imatrix_mse", "fisher", "hawq")
 TARGETS = ("weights", "activations", "both")
 MODES = ("enable-one", "disable-one", "cumulative")
-
-
-def read_words(text: str, option: str, known: Sequence[str]) -> list[str]:
-    """The words of a list with commas; ValueError for one that is not known."""
-    words = [word.strip() for word in text.split(",")]
-    for word in words:
-        if word not in known:
-            raise ValueError(f"{option} {quote(text)}: {quote(word)} is none of {', '.join(known)}")
-    return list(dict.fromkeys(words))
 
 
 def _read_measures(text: str) -> list[str]:

@@ -7,10 +7,13 @@ load torch, on the job's own thread.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from functools import cache
+from importlib import import_module
 from typing import Any, cast
 
 import streamlit as st
@@ -69,12 +72,15 @@ class SensitivityRequest:
 
 @dataclass(frozen=True, slots=True)
 class SensitivityStep:
-    """How far a measurement is: `done` of `total` runs of the model, what is at work, and the seconds left."""
+    """How far a measurement is: `done` of `total` runs of the model or other steps, what is at work, and the seconds
+    left.
+    """
 
     label: str
     done: int
     total: int
     seconds_left: float | None
+    unit: str = "runs of the model"
 
     @property
     def share_done(self) -> float:
@@ -99,12 +105,14 @@ def run_sensitivity(
 
     Raises ValueError for a model or data that do not fit. Paths of the server stay out of the result.
     """
+    _load_libraries()
     from qanalysis.models.calibration.opening import open_calibration
     from qanalysis.models.running.opening import open_model
 
     def tell(progress: Any) -> None:
         left = getattr(progress, "seconds_left", None)
-        on_progress(SensitivityStep(progress.label, progress.done, progress.total, left))
+        step = SensitivityStep(progress.label, progress.done, progress.total, left)
+        on_progress(replace(step, unit="steps") if request.kind == "activations" else step)
 
     located = locate_model(request.model)
     with open_model(located, weights=locate_weights(request.weights)) as model:
@@ -114,6 +122,19 @@ def run_sensitivity(
         table = KINDS[request.kind](request, model, data, on_progress=tell, cancel=cancel)
         digest = model.digest
     return _name_source(table, request, digest)
+
+
+@cache
+def _load_libraries() -> None:
+    """Import once what measurements need, out of the collector's sight.
+
+    Streamlit collects garbage after every drawing of a page. Going through all that torch and scipy define takes longer
+    than the drawing, and holds up the measurement as often as the page looks how far it is.
+    """
+    gc.freeze()
+    for name in ("calibration.opening", "running.opening", "sensitivity.sensitivity"):
+        import_module(f"qanalysis.models.{name}")
+    gc.freeze()
 
 
 def _measure_sensitivity(request: SensitivityRequest, model: Any, data: Any, **rest: Any) -> Table[Any]:
@@ -174,12 +195,13 @@ def tell_measurement(snapshot: Measured) -> str:
             "failed": "The measurement failed",
             "done": "Complete",
         }.get(snapshot.state, "Cancelled before the first run")
-    counted = f"{progress.done:,} of {progress.total:,} runs of the model"
+    counted = f"{progress.done:,} of {progress.total:,} {progress.unit}"
     if snapshot.is_active:
         left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
         return f"{shorten(progress.label)}: {counted}{left}" if progress.label else f"{counted}{left}"
     if snapshot.state == "done":
-        return f"Complete: {progress.done:,} runs of the model in {duration(snapshot.seconds)}"
+        ran = "" if progress.unit == "steps" else f": {progress.done:,} {progress.unit}"
+        return f"Complete{ran} in {duration(snapshot.seconds)}"
     return f"Incomplete, {'cancelled' if snapshot.state == 'cancelled' else 'stopped'}: {counted}"
 
 
@@ -195,7 +217,8 @@ def open_result(text: str) -> Table[Any]:
     try:
         table = read_result(path)
     except ValueError as error:
-        raise ValueError(str(error).replace(str(path), name_source(text))) from None
+        told = str(error).replace(str(path), name_source(text))
+        raise ValueError(told.replace(Row.KIND.again, SensitivityRow.KIND.again)) from None
     if not find_kind(table):
         raise ValueError(
             f"{name_source(text)} holds a result of `qanalysis {kind_of(table).command}`; open one of "

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,7 +32,7 @@ def call_factory(text: str) -> Any:
     module_name, colon, name = text.partition(":")
     if not colon or not all(part.isidentifier() for part in [*module_name.split("."), *name.split(".")]):
         raise ValueError(f"{quote(text)} names no factory; {_RULE}")
-    with _searching_here():
+    with _searching_here(), redirect_stdout(sys.stderr):  # a document may stand on standard output
         factory = _find_factory(_import_module(module_name, text), name, text)
         try:
             return factory()

@@ -147,8 +147,10 @@ def list_warnings(sheet: Sheet) -> list[str]:
         [] if sheet.table.complete else ["Partial: the measurement was cancelled. These are the rows made until then."]
     )
     added = sheet.part("additivity")
-    warning = added.get("warning") if isinstance(added, Mapping) else None
-    return [*told, str(warning)] if warning else told
+    warning = str(added.get("warning") or "") if isinstance(added, Mapping) else ""
+    for name, measure in MEASURES.items():
+        warning = warning.replace(f"{name} does not add up", f"{measure.label} does not add up")
+    return [*told, warning] if warning else told
 
 
 def _list_worst(sheet: Sheet, look: Look) -> Section:
@@ -222,10 +224,11 @@ def _list_agreement(sheet: Sheet, look: Look) -> list[Section]:
             _name_measure(entry.get("a")),
             _name_measure(entry.get("b")),
             *(tell_share(entry, name) for name in ("spearman", "kendall")),
+            str(entry.get("over", "")),
         )
         for entry in entries
     ]
-    grid = Grid(("measure", "against", "Spearman", "Kendall"), lines, text_columns=2)
+    grid = Grid(("measure", "against", "Spearman", "Kendall", "drawn anew"), lines, text_columns=2)
     scale = "1: both rank the layers alike, 0: no agreement, −1: the reverse order; in brackets the 95 % interval."
     note = f"{look.convention}. {scale}"
     return [Section("agreement", "Do measures rank layers alike?", [grid], note)] if lines else []

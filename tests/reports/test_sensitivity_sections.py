@@ -98,7 +98,7 @@ def test_the_terminal_tells_worst_warning_and_what_has_no_figures_but_no_raw_tab
     print_result(make_table(complete=False))
     printed = capsys.readouterr().out
     assert "Partial: the measurement was cancelled" in printed
-    assert "output_nsr does not add up" in printed
+    assert "Output NSR does not add up" in printed
     assert "1 of 12 rows hold no figures" in printed
     assert "Layers that hurt most at int4 channel" in printed
     assert "Output cosine" not in printed

@@ -26,6 +26,7 @@ from qanalysis.results.table import Table
 POLL_S = 0.5
 _FAULTS = (CheckpointError, ValueError, TypeError, OSError)
 _WAY_OUT = "Choose another **Model** or other **Calibration data** in the sidebar, or take a step back with **Undo**."
+_WAY_OUT_OF_ROWS = "Choose another **Model** in the sidebar, or take a step back with **Undo**."
 
 
 def draw_sensitivity(view: SensitivityView) -> None:
@@ -42,7 +43,7 @@ def draw_sensitivity(view: SensitivityView) -> None:
         else:
             _draw_measurement(view, place)
     except _FAULTS as error:
-        draw_fault(str(error), _WAY_OUT)
+        draw_fault(str(error), _WAY_OUT_OF_ROWS if is_result(view.model) else _WAY_OUT)
         draw_link(SensitivityView)
 
 

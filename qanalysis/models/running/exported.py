@@ -47,7 +47,8 @@ class ExportedModel(TorchModel):
 
     @property
     def placed_names(self) -> Sequence[str]:
-        return (FIRST_INPUT, *self._given_names)
+        names = tuple(self._given_names)
+        return names if FIRST_INPUT in names else (FIRST_INPUT, *names)
 
     def watch(
         self,

@@ -259,10 +259,19 @@ def run_module(module: nn.Module, batch: Batch, *, placed: Sequence[str] = (FIRS
     except Exception as error:  # a model of the user's may raise anything
         if "can't allocate memory" in str(error) or "not enough memory" in str(error):
             raise MemoryError(f"there is no memory to run the model on {shapes}; take smaller batches") from error
-        raise ValueError(f"the model does not run on {shapes}: {describe_error(error)}") from error
+        raise ValueError(
+            f"the model does not run on {shapes}: {describe_error(error)}{_advise(batch, error)}"
+        ) from error
     if outputs is None:
         raise ValueError(f"the model returns no tensor of real numbers for {shapes}; its factory must return one")
     return outputs
+
+
+def _advise(batch: Batch, error: Exception) -> str:
+    """The way out where whole numbers meet weights of real ones."""
+    whole = [name for name, values in batch.inputs.items() if not values.is_floating_point()]
+    named = any(word in str(error) for word in ("Long", "long", "Char", "Byte", "Int"))
+    return f"; where the model takes real numbers, save {whole[0]} as float32" if whole and named else ""
 
 
 def find_main_output(value: Any) -> Tensor | None:

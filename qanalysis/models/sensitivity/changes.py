@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -34,6 +34,7 @@ class Changes:
 
     def __init__(self, model: Runnable, inputs: InputGrids | None = None, *, keep_bytes: int = KEEP_BYTES) -> None:
         self._model, self._inputs, self._keep_bytes = model, inputs, keep_bytes
+        self._weights = Counter(layer.name for layer in model.layers if layer.tensor.role == "weight")
         self._kept = OrderedDict[tuple[str, str], Floats]()
         self._held = 0
 
@@ -67,10 +68,24 @@ class Changes:
                 refusals[layer.tensor.name] = str(error)
         if cell.changed and not weights and not inputs:
             raise ValueError(next(iter(refusals.values()), _NO_INPUT))
-        told = [_count(refusals, len(cell.changed)), *_tell_rounding(cell, weights)]
+        told = [_count(refusals, len(cell.changed)), *_tell_rounding(cell, weights), self._tell_shared(cell)]
+        if inputs and cell.scheme.rounding.is_stochastic:
+            told.append("draws over inputs depend on how many samples run at once")
         if cell.target == "both" and not inputs:
             told.append("its input holds no real numbers: the weights alone are quantized")
         return Made(Change(weights, inputs), "; ".join(filter(None, told)))
+
+    def _tell_shared(self, cell: Cell) -> str:
+        """Whose input is quantized where a module, such as a recurrent one, has several weights."""
+        name = cell.layer.name
+        if (
+            cell.target == "weights"
+            or len(cell.changed) != 1
+            or self._weights[name] < 2
+            or not cell.layer.has_real_input
+        ):
+            return ""
+        return f"quantized is the input of {quote(shorten(name))}, which has {self._weights[name]} weights"
 
     def _turn(self, layer: Layer, scheme: Scheme) -> Turn:
         if self._inputs is None:

@@ -32,7 +32,7 @@ def estimate_sums(sums: DamageSums, resampling: Resampling | None, *, loss: Loss
     if tokens.sum() > 0:
         estimators["output_kl"] = Ratio(group(sums.kl), tokens, is_log=True)
     if targets.sum() > 0:
-        estimators["loss"] = Ratio(group(sums.loss), targets)
+        estimators["loss"] = Ratio(group(sums.loss), targets, is_log=True)
         estimators["loss_delta"] = Ratio(group(sums.loss - sums.float_loss), targets)
     if targets.sum() > 0 and loss == "cross-entropy":
         estimators["accuracy"] = Share(group(sums.right), targets)

@@ -145,3 +145,26 @@ def test_a_wrong_number_of_inputs_is_told_in_one_line(programs: dict[str, str]) 
         program.record(Batch({"x": torch.zeros(2, 3)}))
     assert "\n" not in str(caught.value)
     assert math.isfinite(float(program.record(Batch(INPUTS)).outputs.sum()))
+
+
+class Scaled(nn.Module):
+    """A program with an input that is called as one that is given by place, behind another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = nn.Linear(3, 2)
+
+    def forward(self, scale: Tensor, x: Tensor) -> Tensor:
+        output: Tensor = self.part(x) * scale
+        return output
+
+
+def test_an_input_called_x_is_given_once_and_in_its_place(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, given = Scaled().eval(), {"x": torch.randn(2, 3), "scale": torch.rand(2, 1)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(torch.export.export(module, (given["scale"], given["x"])), tmp_path / "scaled.pt2")
+    program = open_model(str(tmp_path / "scaled.pt2"), trust_code=True)
+    with torch.no_grad():
+        assert torch.equal(program.record(Batch(given)).outputs, module(**given))

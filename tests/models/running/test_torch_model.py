@@ -364,3 +364,13 @@ def test_what_a_run_leaves_in_buffers_is_taken_back() -> None:
     changed = model.rerun(first, Change({"part.weight": np.zeros((4, 4), np.float32)}))
     assert torch.equal(changed, model.module.part.bias.detach().expand(3, 4))
     assert (float(model.module.calls), model.module.last.tolist()) == (0, [0, 0, 0, 0])
+
+
+def test_whole_numbers_for_a_model_of_real_ones_are_advised_against() -> None:
+    model = TorchModel(nn.Linear(3, 2), "line")
+    with pytest.raises(ValueError, match="save x as float32"):
+        model.record(Batch({"x": torch.zeros(2, 3, dtype=torch.int64)}))
+    with pytest.raises(ValueError, match="does not run") as raised:
+        model.record(Batch({"x": torch.zeros(2, 4)}))
+    assert "float32 (2, 4)" in str(raised.value)
+    assert "save" not in str(raised.value)

@@ -175,3 +175,24 @@ def test_cancelling_keeps_what_is_done() -> None:
         on_progress=lambda p: stop.set() if p.done == 3 else None,
     )
     assert [row.tensor for row in table] == ["embed.weight", "embed.weight", "parts.0.weight"]
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.head = nn.GRU(3, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.cell(x)[0][:, -1])
+
+
+def test_whose_input_is_quantized_is_told_where_a_module_has_several_weights() -> None:
+    torch.manual_seed(1)
+    calibration = Calibration((Batch({"x": torch.randn(12, 5, 3)}),), "drawn")
+    model = TorchModel(Recurrent(), "recurrent")
+    table = measure_sensitivity(model, calibration, ["int4"], targets=["weights", "activations"], **ALONE)
+    told = {(row.tensor, row.target): row.reason for row in table if "quantized is the input" in row.reason}
+    assert set(told) == {("cell.weight_ih_l0", "activations"), ("cell.weight_hh_l0", "activations")}
+    drawn = measure_sensitivity(model, calibration, ["int4 round=stochastic:1"], targets=["weights", "both"], **ALONE)
+    assert ["how many samples run at once" in row.reason for row in drawn] == [False] * 3 + [True] * 3
+    assert "'cell', which has 2 weights" in told["cell.weight_hh_l0", "activations"]
