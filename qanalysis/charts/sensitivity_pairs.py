@@ -142,7 +142,9 @@ def tell_agreement(sheet: Sheet, look: Look, other: str) -> str:
     parts = [f"{label} {tell_share(found, name)}" for name, label in (("spearman", "Spearman"), ("kendall", "Kendall"))]
     layers = found.get("layers")
     of = f" over {layers} layers" if isinstance(layers, int) else ""
-    return f"Rank agreement{of}: {', '.join(parts)}"
+    over = found.get("over")
+    drawn = f" (95 % with {over} drawn anew)" if isinstance(over, str) else ""
+    return f"Rank agreement{of}: {', '.join(parts)}{drawn}"
 
 
 def tell_share(found: Mapping[str, Any], name: str) -> str:

@@ -224,10 +224,11 @@ def _list_agreement(sheet: Sheet, look: Look) -> list[Section]:
             _name_measure(entry.get("a")),
             _name_measure(entry.get("b")),
             *(tell_share(entry, name) for name in ("spearman", "kendall")),
+            str(entry.get("over", "")),
         )
         for entry in entries
     ]
-    grid = Grid(("measure", "against", "Spearman", "Kendall"), lines, text_columns=2)
+    grid = Grid(("measure", "against", "Spearman", "Kendall", "drawn anew"), lines, text_columns=2)
     scale = "1: both rank the layers alike, 0: no agreement, −1: the reverse order; in brackets the 95 % interval."
     note = f"{look.convention}. {scale}"
     return [Section("agreement", "Do measures rank layers alike?", [grid], note)] if lines else []

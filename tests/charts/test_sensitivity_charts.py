@@ -175,7 +175,7 @@ class TestPairs:
         assert points["x"] + hollow["x"] == [row.layer_output_error for row in rows]
         assert points["y"] + hollow["y"] == [row.output_sqnr_db for row in rows]
         assert [name for name, _ in hollow["customdata"]] == ["fc2.weight"]
-        told = "Rank agreement over 4 layers: Spearman 0.80 [0.20, 1.00], Kendall 0.67 [−0.10, 1.00]"
+        told = "Rank agreement over 4 layers: Spearman 0.80 [0.20, 1.00], Kendall 0.67 [−0.10, 1.00] (95 % with samples drawn anew)"
         assert tell_agreement(sheet, LOOK, "layer_output_error") == told
         assert drawing.layout["title"]["subtitle"]["text"] == told
         assert [trace["y"] for trace in floors_of(drawing)] == [[FLOOR_DB, FLOOR_DB]]

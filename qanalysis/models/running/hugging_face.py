@@ -29,7 +29,7 @@ from qanalysis.results.identity import SourceIdentity
 
 _RULE = "only classes that transformers itself ships are run, never a folder's own code"
 _NAMED = 3
-_MOST_LAYERS = 10_000
+_MOST = {"layers": 10_000, "labels": 1_000_000}  # transformers makes a name for each label, whatever the weights hold
 
 
 class HuggingFaceModel(TorchModel):
@@ -83,9 +83,10 @@ def _find_class(transformers: Any, folder: ModelFolder, text: str) -> Any:
 def _make_config(transformers: Any, kind: Any, folder: ModelFolder, text: str) -> Any:
     """The configuration, without what it says of packed weights, which are decoded before they are loaded."""
     plain = {key: value for key, value in folder.config.items() if key not in _LEFT_OUT}
-    layers = max((value for key, value in plain.items() if "layers" in f"{key}s" and type(value) is int), default=0)
-    if layers > _MOST_LAYERS:
-        raise ValueError(f"config.json of {quote(text)} asks for {layers} layers; at most {_MOST_LAYERS} are made")
+    for what, most in _MOST.items():
+        asked = max((value for key, value in plain.items() if what in f"{key}s" and type(value) is int), default=0)
+        if asked > most:
+            raise ValueError(f"config.json of {quote(text)} asks for {asked} {what}; at most {most} are made")
     config_class = kind.config_class if kind else transformers.CONFIG_MAPPING[folder.config["model_type"]]
     try:
         return config_class.from_dict(plain)
@@ -105,12 +106,13 @@ def _load(
     transformers: Any, kind: Any, config: Any, folder: ModelFolder, text: str, weights: str | None
 ) -> tuple[nn.Module, SourceIdentity, list[str]]:
     kind = kind or _choose_auto(transformers, config, text)
+    check_room(_count_bytes(kind, config, text), text)
     place = str(folder.path) if weights is None else weights
     with open_weights(place) as source:
         check_room(4 * sum(info.numel for info in source.tensors if info.decodes), weights or text)
         identity = identify(source, place)
         is_plain = weights is None and not describe_stored(source.tensors) and _has_safetensors(folder.path)
-        state = None if is_plain else read_state(source, place, _list_wanted(kind, config, folder))
+        state = None if is_plain else read_state(source, place, _list_wanted(kind, config, folder, text))
     # shapes that differ are told, and refused below in this package's own words
     options = {"config": config, "dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
@@ -139,11 +141,28 @@ def _choose_auto(transformers: Any, config: Any, text: str) -> Any:
         raise ValueError(f"{quote(text)}: transformers has no model for {type(config).__name__}; {_RULE}") from error
 
 
-def _list_wanted(kind: Any, config: Any, folder: ModelFolder) -> Mapping[str, TensorInfo]:
+def _count_bytes(kind: Any, config: Any, text: str) -> int:
+    """What the parameters take in float32; 0 where no model without values can be made, for loading says why."""
+    try:
+        return 4 * sum(value.numel() for value in _make_hollow(kind, config, text).parameters())
+    except ValueError:
+        return 0
+
+
+def _list_wanted(kind: Any, config: Any, folder: ModelFolder, text: str) -> Mapping[str, TensorInfo]:
     """The tensors of a model that is not made."""
-    with torch.device("meta"):
-        shapes = {name: tuple(value.shape) for name, value in kind(config).state_dict().items()}
+    shapes = {name: tuple(value.shape) for name, value in _make_hollow(kind, config, text).state_dict().items()}
     return describe_tensors(shapes, Evidence(config=folder.config))
+
+
+def _make_hollow(kind: Any, config: Any, text: str) -> nn.Module:
+    """The model with shapes and no values."""
+    try:
+        with torch.device("meta"):
+            module: nn.Module = kind(config)
+    except Exception as error:  # transformers raises anything over sizes that make no sense
+        raise ValueError(f"{quote(text)} can not be loaded ({describe_error(error)})") from error
+    return module
 
 
 def _check_told(module: nn.Module, told: Mapping[str, Any], weights: str, model: str, *, is_foreign: bool) -> list[str]:

@@ -206,6 +206,10 @@ def break_folder(folder: Path, fault: str) -> None:
         (folder / "config.json").write_text(json.dumps({**config, "hidden_size": "many"}))
     elif fault == "endless":
         (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 10**9}))
+    elif fault == "endless labels":
+        (folder / "config.json").write_text(json.dumps({**config, "num_labels": 10**9}))
+    elif fault == "too wide":
+        (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 10**11}))
     elif fault == "unknown":
         (folder / "config.json").write_text('{"model_type": "own", "architectures": ["OwnModel"]}')
     elif fault == "own code":
@@ -234,6 +238,8 @@ def break_folder(folder: Path, fault: str) -> None:
         ("config of a list", "is no JSON object"),
         ("wrong entry", "is no LlamaConfig"),
         ("endless", "asks for 1000000000 layers"),
+        ("endless labels", "asks for 1000000000 labels"),
+        ("too wide", r"takes [0-9.]+ TiB in float32 and .* of memory are free"),
         ("unknown", "'OwnModel' is not known to transformers; only classes"),
         ("own code", "'OwnModel' brings code of its own"),
         ("no weights", "holds no weights"),
