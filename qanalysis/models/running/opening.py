@@ -10,6 +10,7 @@ from pathlib import Path
 from qanalysis.models.running.exported import is_program, is_script, open_program, refuse_script
 from qanalysis.models.running.modules import open_module
 from qanalysis.models.running.runnable import Runnable
+from qanalysis.models.running.silence import kept_apart
 from qanalysis.notation import quote
 
 
@@ -84,7 +85,8 @@ def _is_module(request: ModelRequest) -> bool:
 
 
 def _open_module(request: ModelRequest) -> Runnable:
-    return open_module(request.text, weights=request.weights)
+    with kept_apart():
+        return open_module(request.text, weights=request.weights)
 
 
 def _refuse(request: ModelRequest) -> Runnable:

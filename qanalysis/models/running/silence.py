@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import Any
 
 _LOGGERS = ("transformers", "torchao", "torch", "huggingface_hub", "accelerate")
@@ -22,6 +22,14 @@ def silenced() -> Iterator[None]:
             stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.CRITICAL)
         _hide_bars(stack)
+        yield
+
+
+@contextmanager
+def kept_apart() -> Iterator[None]:
+    """What a model's own code prints goes to standard error, for standard output holds rows alone; its warnings go."""
+    with redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         yield
 
 

@@ -22,6 +22,7 @@ from qanalysis.models.running.buffers import KeptBuffers
 from qanalysis.models.running.call_tree import CallTree, FirstUses, noting, recording, replaying
 from qanalysis.models.running.model_folder import ModelFolder
 from qanalysis.models.running.runnable import NO_CHANGE, Change, Layer, Receive, Recording, Runnable, Side, Turn
+from qanalysis.models.running.silence import kept_apart
 from qanalysis.models.running.tensors import Owned, list_names, list_tensors, name_type
 from qanalysis.results.identity import SourceIdentity
 
@@ -222,7 +223,7 @@ class TorchModel(Runnable):
 
     def compute(self, batch: Batch) -> Tensor:
         """The main output for a batch, with derivatives where they are wanted. Raises as `run_module`."""
-        with _plain_attention(), self._buffers.restored():
+        with kept_apart(), _plain_attention(), self._buffers.restored():
             return run_module(self.module, batch, placed=self.placed_names)
 
     def _run(self, batch: Batch) -> Tensor:
