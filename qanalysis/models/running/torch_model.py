@@ -257,7 +257,7 @@ def run_module(module: nn.Module, batch: Batch, *, placed: Sequence[str] = (FIRS
         outputs = find_main_output(module(*first, **inputs, **options))
     except MemoryError:
         raise MemoryError(f"there is no memory to run the model on {shapes}; measure fewer samples at once") from None
-    except Exception as error:  # a model of the user's may raise anything
+    except (Exception, SystemExit) as error:  # a model of the user's may raise anything
         if "can't allocate memory" in str(error) or "not enough memory" in str(error):
             raise MemoryError(f"there is no memory to run the model on {shapes}; take smaller batches") from error
         raise ValueError(
@@ -268,7 +268,7 @@ def run_module(module: nn.Module, batch: Batch, *, placed: Sequence[str] = (FIRS
     return outputs
 
 
-def _advise(batch: Batch, error: Exception) -> str:
+def _advise(batch: Batch, error: BaseException) -> str:
     """The way out where whole numbers meet weights of real ones."""
     whole = [name for name, values in batch.inputs.items() if not values.is_floating_point()]
     named = any(word in str(error) for word in ("Long", "long", "Char", "Byte", "Int"))
