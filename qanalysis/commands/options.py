@@ -192,8 +192,8 @@ def stop(text: str) -> NoReturn:
 class Commands(TyperGroup):
     """Turns what a user can get wrong into one line `error: ...` and exit code 2.
 
-    That is a usage error, an unreadable checkpoint, ValueError and OSError; any other error is a fault of the program
-    and is shown as such.
+    That is a usage error, an unreadable checkpoint, ValueError, OSError and MemoryError; any other error is a fault of
+    the program and is shown as such.
     """
 
     def main(self, *args: Any, **options: Any) -> Any:
@@ -219,15 +219,17 @@ def _bound(message: str) -> str:
 
 
 def _is_user_error(error: Exception) -> bool:
-    """Whether the user can mend it: a wrong option, an unreadable file, a value that does not fit, a full disk."""
+    """Whether the user can mend it: a wrong option, an unreadable file, a value that does not fit, a full disk or
+    memory.
+    """
     from qanalysis.checkpoints.source import CheckpointError
 
-    return isinstance(error, typer.TyperException | CheckpointError | ValueError | OSError)
+    return isinstance(error, typer.TyperException | CheckpointError | ValueError | OSError | MemoryError)
 
 
 def _describe(error: Exception) -> str:
     """The error's own text; a usage error also names the help of its command."""
     if not isinstance(error, typer.TyperException):
-        return str(error)
+        return str(error) or "there is not enough memory for this; take less at once, or a machine with more"
     context = getattr(error, "ctx", None)  # click's errors of usage know their command
     return f"{error.format_message().rstrip('.')}; see `{context.command_path if context else 'qanalysis'} --help`"

@@ -29,6 +29,14 @@ def fail():
 def leave():
     sys.exit(3)
 
+class Hungry(nn.Linear):
+    def forward(self, x):
+        import torch
+        return torch.empty(1 << 50).sum() + super().forward(x)
+
+def hungry():
+    return Hungry(6, 3)
+
 def number():
     return 3
 """
@@ -103,7 +111,8 @@ def test_a_factory_of_ones_own_speaks_on_standard_error_alone(here: Path) -> Non
         ("fail", ["--calib", "data.npz"], "raises RuntimeError: no such luck"),
         ("leave", ["--calib", "data.npz"], "raises SystemExit: 3"),
         ("number", ["--calib", "data.npz"], "must return a torch.nn.Module"),
-        ("make", ["--calib", "narrow.npz"], r"does not run on x float32 (16, 5)"),
+        ("hungry", ["--calib", "data.npz"], "there is no memory to run the model on x float32 (2, 6)"),
+        ("make", ["--calib", "narrow.npz"], r"does not run on x float32 (2, 5)"),
         ("make", ["--calib", "empty.npz"], "holds no samples"),
         ("make", ["--calib", "holes.npz"], "holds 12 values that are not finite"),
         ("make", ["--calib", "classes.npz"], "the labels reach 7 and the model has 3 classes"),

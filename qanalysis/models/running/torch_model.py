@@ -26,8 +26,8 @@ from qanalysis.models.running.silence import kept_apart
 from qanalysis.models.running.tensors import Owned, list_names, list_tensors, name_type
 from qanalysis.results.identity import SourceIdentity
 
-#: So many samples show the order of the layers.
-_LOOKED_AT = 16
+#: So many samples show the order of the layers: outputs of a language model take much room each.
+_LOOKED_AT = 2
 #: Words under which a model returns its main output beside others.
 _MAIN_OUTPUTS = ("logits", "last_hidden_state", "prediction_logits", "pooler_output")
 

@@ -21,6 +21,10 @@ from qanalysis.models.sensitivity.row import Status
 
 #: What a chunk's recording may keep of the float run, so that it need not be computed again.
 KEEP_BYTES = 1 << 28
+#: What comparing outputs may take: of a language model they are larger than all that its layers return.
+COMPARE_BYTES = 1 << 30
+#: In float64, twice the size: both outputs, their logarithms of probabilities, the probabilities, and a difference.
+_COPIES = 14
 _MOST_SAMPLES = 1024
 
 
@@ -97,9 +101,13 @@ class Clock:
 
 
 def choose_chunk(model: Runnable, calibration: Calibration, *, keep_bytes: int = KEEP_BYTES) -> int:
-    """How many samples go through the model at once, so that a recording stays below `keep_bytes`."""
-    each = max(model.weigh(calibration.blocks[0]), 1)
-    return int(min(max(keep_bytes // each, 1), _MOST_SAMPLES))
+    """How many samples go through the model at once, so that a recording stays below `keep_bytes` and comparing
+    outputs below `COMPARE_BYTES`; one at least.
+    """
+    first = calibration.blocks[0].cut(0, 1)
+    kept, outputs = max(model.weigh(first), 1), max(model.record(first).outputs.nbytes, 1)
+    room = min(keep_bytes // kept, COMPARE_BYTES // (_COPIES * outputs))
+    return int(min(max(room, 1), _MOST_SAMPLES))
 
 
 def gather(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from qanalysis.models.calibration.samples import Batch, Calibration
 from qanalysis.models.running.torch_model import TorchModel
+from qanalysis.models.sensitivity.gathering import choose_chunk
 from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
 from qanalysis.quantizers.scheme import Scheme
 
@@ -196,3 +197,18 @@ def test_whose_input_is_quantized_is_told_where_a_module_has_several_weights() -
     drawn = measure_sensitivity(model, calibration, ["int4 round=stochastic:1"], targets=["weights", "both"], **ALONE)
     assert ["how many samples run at once" in row.reason for row in drawn] == [False] * 3 + [True] * 3
     assert "'cell', which has 2 weights" in told["cell.weight_hh_l0", "activations"]
+
+
+def test_fewer_samples_go_through_at_once_where_outputs_are_large() -> None:
+    class Wide(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.part = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.part(x).repeat(1, 1 << 20)
+
+    data = Calibration((Batch({"x": torch.zeros(50, 4)}),), "zeros")
+    # 16 MiB of float32 a sample, held 14 times: four samples in 1 GiB
+    assert choose_chunk(TorchModel(Wide(), "wide"), data) == 4
+    assert choose_chunk(TorchModel(nn.Linear(4, 4), "narrow"), data) >= 50
