@@ -73,6 +73,10 @@ def sensitivity(
             metavar="LIST", help="Closed forms beside it: layer_output_error, imatrix_mse, fisher, hawq; all or none."
         ),
     ] = "all",
+    floor: Annotated[bool, typer.Option(help="Measure the noise floor of every layer.")] = True,
+    additivity: Annotated[
+        bool, typer.Option(help="Measure layers together too, to see whether damages add up.")
+    ] = True,
     averaging: Averaging = "none",
     include: Include = None,
     exclude: Exclude = None,
@@ -122,6 +126,8 @@ def sensitivity(
         "seed": seed,
         "averaging": read_word(averaging, "--averaging", AVERAGINGS),
         "measures": _read_measures(measures),
+        "floor": floor,
+        "additivity": additivity,
         **({"metric": metric} if metric else {}),
     }
     outputs = check_outputs(out)

@@ -85,6 +85,13 @@ def test_one_document_fits_its_schema_and_holds_every_cell() -> None:
     assert [row["rank"] for row in by_damage] == sorted(row["rank"] for row in alone)
 
 
+def test_floors_and_joint_runs_can_be_left_out() -> None:
+    result = ask(*SAMPLE, "--bits", "4", "--no-floor", "--no-additivity", "--json")
+    document = json.loads(result.stdout)
+    assert {row["noise_floor_sqnr_db"] for row in document["rows"]} == {None}
+    assert not {"floor", "additivity"} & document.keys()
+
+
 def test_files_read_back_to_the_same_rows(tmp_path: Path) -> None:
     outputs = [str(tmp_path / f"rows.{suffix}") for suffix in ("json", "csv", "parquet", "html")]
     result = ask(*SAMPLE, "--bits", "4", *[word for path in outputs for word in ("--out", path)])
