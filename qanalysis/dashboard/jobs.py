@@ -8,6 +8,7 @@ knows of streamlit, so a job outlives the browser tab that asked for it.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import logging
 import threading
@@ -56,6 +57,8 @@ Work = Callable[[Q, Callable[[P], None], threading.Event], T]
 """Does what a request asks for, tells how far it is, and ends early with the rows so far where the event is set."""
 
 
+#: How long the end of the program waits for jobs to end.
+ENDING_S = 5.0
 #: What a page may measure: weights and embeddings, everything, or one role.
 WEIGHTS = "weights"
 ROLE_CHOICES = (WEIGHTS, "all", *ROLES)
@@ -197,6 +200,17 @@ class JobManager(Generic[Q, P, T]):
         self._keep = keep
         self._jobs: OrderedDict[str, Job[Q, P, T]] = OrderedDict()
         self._lock = threading.Lock()
+        # A thread that is at work in a compiled library when the interpreter ends would end the process with an abort.
+        atexit.register(self.end)
+
+    def end(self, timeout_s: float = ENDING_S) -> None:
+        """Cancel all jobs and wait for them, no longer than that in all."""
+        waits_until = time.monotonic() + timeout_s
+        active = self.active()
+        for job in active:
+            job.cancel()
+        for job in active:
+            job.wait(max(waits_until - time.monotonic(), 0))
 
     def submit(self, request: Q, *, again: bool = False) -> Job[Q, P, T]:
         """The job of this request, started unless it is known; `again` replaces one that has ended.

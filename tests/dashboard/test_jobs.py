@@ -90,6 +90,15 @@ def test_cancel_answers_within_a_fifth_of_a_second_and_keeps_the_rows() -> None:
     assert rows.rows == whole.rows[: len(rows)]
 
 
+def test_the_end_of_the_program_cancels_what_is_at_work() -> None:
+    manager = JobManager(_sweep_slowly)
+    job = manager.submit(REQUEST)
+    _wait_for(lambda: job.snapshot.state == "running")
+    manager.end()
+    assert job.snapshot.state == "cancelled"
+    assert manager.active() == ()
+
+
 def test_two_that_ask_for_the_same_share_one_job() -> None:
     manager = JobManager(_sweep_slowly)
     first = manager.submit(REQUEST)
