@@ -18,7 +18,7 @@ from qanalysis.models.running.torch_model import TorchModel
 from qanalysis.models.sensitivity.sensitivity import measure_sensitivity
 from qanalysis.quantizers.scheme import Scheme
 
-WIDTH, HEADS, BLOCKS, WORDS, SAMPLES, LENGTH = 256, 4, 12, 1000, 4, 64
+WIDTH, HEADS, BLOCKS, WORDS, SAMPLES, LENGTH = 256, 4, 12, 1000, 16, 64
 SCHEMES = ("int4 channel", "int8 channel")
 MOST = 0.6
 

@@ -58,7 +58,7 @@ class CallTree:
         self.root = Node(model, 0)
         self.moment, self._open = 0, [self.root]
         self.held_bytes = 0
-        self._kept = list[tuple[Node, Sequence[Tensor]]]()
+        self._kept = list[Node]()
 
     def enter(self, part: nn.Module) -> Node:
         """A part is called."""
@@ -79,7 +79,7 @@ class CallTree:
         if tensors is None:
             return
         node.value, node.is_kept, node.versions = value, True, read_versions(tensors)
-        self._kept.append((node, tensors))
+        self._kept.append(node)
         self.held_bytes += sum(one.numel() * one.element_size() for one in tensors)
 
     @cached_property
@@ -93,12 +93,15 @@ class CallTree:
         return [(id(node.part), node.began, node.ended) for node in self.root.walk()][1:]
 
     def forget_overwritten(self) -> None:
-        """Drop values that were changed in place after they had been returned."""
-        spoiled = [node for node, tensors in self._kept if read_versions(tensors) != node.versions]
-        for node in spoiled:
-            node.value, node.is_kept = None, False
-        if spoiled:
-            self._kept = [(node, tensors) for node, tensors in self._kept if node.is_kept]
+        """Drop values that were changed in place after they had been returned, so that they take no room."""
+        for node in self._kept:
+            if not is_whole(node):
+                node.value, node.is_kept = None, False
+
+
+def is_whole(node: Node) -> bool:
+    """Whether what a node returned is kept, and nobody has written into it since."""
+    return node.is_kept and read_versions(_list_tensors(node.value) or ()) == node.versions
 
 
 def read_versions(tensors: Sequence[Tensor]) -> tuple[int, ...]:
@@ -175,7 +178,7 @@ def replaying(tree: CallTree, first_change: int) -> Iterator[None]:
                 is_before = False
                 return forward(*args, **kwargs)
             done[-1] += 1
-            if node.ended <= first_change and node.is_kept:
+            if node.ended <= first_change and is_whole(node):
                 return node.value
             open_nodes.append(node)
             done.append(0)

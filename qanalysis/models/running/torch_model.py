@@ -163,7 +163,6 @@ class TorchModel(Runnable):
                 moments = [course.uses.get(self._names[name], 0) for name in change.weights]
                 moments += [course.enters.get(path, 0) for path in change.inputs]
                 stack.enter_context(replaying(recording.tree, min(moments, default=0)))
-                stack.callback(recording.tree.forget_overwritten)
             return self._run(recording.batch)
 
     def watch(

@@ -374,3 +374,34 @@ def test_whole_numbers_for_a_model_of_real_ones_are_advised_against() -> None:
         model.record(Batch({"x": torch.zeros(2, 4)}))
     assert "float32 (2, 4)" in str(raised.value)
     assert "save" not in str(raised.value)
+
+
+class Writing(nn.Module):
+    """What a part returned is written into where the data decide, and its part returned the same memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.last = nn.Sequential(nn.Linear(4, 4), nn.Identity()), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.inner(x)
+        y = self.last(h)
+        if y.abs().sum() == 0:
+            h.add_(1)
+        return self.last(h)
+
+
+def test_what_a_run_wrote_into_what_was_kept_is_computed_anew() -> None:
+    torch.manual_seed(7)
+    module = Writing()
+    model, batch = TorchModel(module, "writing"), Batch({"x": torch.randn(3, 4)})
+    recording = model.record(batch, keep_bytes=KEEP)
+    with torch.no_grad():
+        module.last.bias.zero_()
+    for values in (np.zeros((4, 4), np.float32), np.eye(4, dtype=np.float32)) * 2:
+        found = model.rerun(recording, Change({"last.weight": values}))
+        kept = module.last.weight.detach().clone()
+        module.last.weight.data.copy_(torch.from_numpy(values))
+        wanted = run_plainly(module, batch.inputs["x"])
+        module.last.weight.data.copy_(kept)
+        assert torch.equal(found, wanted)
