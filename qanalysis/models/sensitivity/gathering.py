@@ -25,6 +25,7 @@ KEEP_BYTES = 1 << 28
 COMPARE_BYTES = 1 << 30
 #: In float64, twice the size: both outputs, their logarithms of probabilities, the probabilities, and a difference.
 _COPIES = 14
+_NO_OUTPUT = "the float model's outputs are all zero: there is nothing to hold an error against"
 _MOST_SAMPLES = 1024
 
 
@@ -146,6 +147,8 @@ def gather(
         samples, tokens = samples + len(batch), tokens + batch.tokens
     for one in gathered:
         _tell_unused(model, one)
+        if one.status == "ok" and one.parts and not one.sums.y2.any():
+            one.reason = "; ".join(filter(None, (one.reason, _NO_OUTPUT)))
     return Measurement(gathered, samples, tokens, True, DamageSums.join(floats) if floats else None)
 
 

@@ -212,3 +212,10 @@ def test_fewer_samples_go_through_at_once_where_outputs_are_large() -> None:
     # 16 MiB of float32 a sample, held 14 times: four samples in 1 GiB
     assert choose_chunk(TorchModel(Wide(), "wide"), data) == 4
     assert choose_chunk(TorchModel(nn.Linear(4, 4), "narrow"), data) >= 50
+
+
+def test_outputs_that_are_all_zero_say_why_there_is_no_figure() -> None:
+    data = Calibration((Batch({"x": torch.zeros(5, 4)}),), "zeros")
+    (row,) = measure_sensitivity(TorchModel(nn.Linear(4, 3, bias=False), "silent"), data, ["int4"])
+    assert row.output_sqnr_db is None
+    assert "outputs are all zero" in row.reason
