@@ -50,6 +50,8 @@ _ALL = (
         "reports.sensitivity_sections.outline_sensitivity",
         charts="reports.sensitivity_charts.draw_sensitivity",
     ),
+    _Kind("plans.row.PlanRow", "reports.plan_sections.outline_plan", table="plans.plan.Plan"),
+    _Kind("comparisons.row.ComparisonRow", "reports.comparison_sections.outline_comparison"),
     _Kind(
         "training.row.HistoryRow",
         "reports.history_sections.outline_history",

@@ -9,8 +9,10 @@ from qanalysis.diagnosis.causes import Cause
 from qanalysis.diagnosis.cures import Cure
 from qanalysis.diagnosis.findings import Diagnosis
 from qanalysis.models.sensitivity.row import SensitivityRow
+from qanalysis.plans.row import PlanRow
 from qanalysis.reports.kinds import load_kinds
 from qanalysis.results import schema
+from qanalysis.sweeps.held import TENSORS, describe_held
 from qanalysis.sweeps.row import Row
 from qanalysis.training.row import HistoryRow, TrackRow
 
@@ -45,13 +47,16 @@ def list_schemas() -> dict[str, str]:
                 "items": {"$ref": "#/$defs/diagnosis"},
             },
             "activations": _describe_activations(),
+            TENSORS: describe_held(),
         },
         SensitivityRow: {
             name: {"type": "array", "items": {"type": "object"}, "description": told}
             if name == "agreement"
             else {"type": "object", "description": told}
             for name, told in _SENSITIVITY_PARTS.items()
-        },
+        }
+        | {TENSORS: describe_held()},
+        PlanRow: _describe_plan(),
         HistoryRow: {"paths": _describe_paths()},
         TrackRow: {
             "commands": {
@@ -91,6 +96,40 @@ def _describe_activations() -> dict[str, object]:
         "required": list(properties),
         "additionalProperties": False,
         "properties": properties,
+    }
+
+
+def _describe_plan() -> dict[str, object]:
+    """What a plan is beside its rows."""
+    number, whole = {"type": "number"}, {"type": "integer", "minimum": 0}
+    four = {"objective": number, "objective_column": _TEXT, "bits_per_weight": number, "bytes": whole}
+    lists = ("scheme", "bits_per_weight", "size_bytes", "cost")
+    return {
+        "assignments": {"type": "object", "additionalProperties": _TEXT, "description": "the scheme of each tensor"},
+        **four,
+        "front": {
+            "type": "array",
+            "description": "plans from the smallest to the best one; choice has the place of each row's scheme among "
+            "its candidates",
+            "items": {
+                "type": "object",
+                "required": [*four, "kind", "choice"],
+                "properties": {**four, "kind": _TEXT, "choice": {"type": "array", "items": whole}},
+            },
+        },
+        "kept_float": {"type": "object", "additionalProperties": whole, "description": "bytes of what has no scheme"},
+        "constraints": {"type": "object", "description": "budget, pins, exclusions, groups, pools as asked for"},
+        "candidates": {
+            "type": "object",
+            "description": "what each tensor could have had",
+            "additionalProperties": {
+                "type": "object",
+                "required": list(lists),
+                "properties": {name: {"type": "array"} for name in lists},
+            },
+        },
+        "certainty": {"type": "object", "description": "stability under resampled scores, interactions"},
+        "proof": {"type": "object", "description": "the optimum's bound, and what a real run gave"},
     }
 
 

@@ -27,6 +27,13 @@ _READ_VERSIONS = (1, SCHEMA_VERSION)
 _OLD_COMMAND = "sweep"  # documents that name no command are older than the others
 _COMMON = {"schema_version", "tool_version", "source", "settings", "coverage", "rows", "totals"}
 
+# What an entry of coverage holds, and as what.
+_COVERED: dict[str, Any] = {
+    **dict.fromkeys(("part", "role", "reason"), str),
+    "tensors": int | None,
+    "values": int | None,
+}
+
 #: Which row types are known when reading, and the class of a table of each.
 Kinds = Mapping[Any, type[Table[Any]]]
 
@@ -115,10 +122,13 @@ def read_document(document: Any, kinds: Kinds, *, place: str) -> Table[Any]:
     """The table of a document; missing keys, unknown versions, wrong columns and wrong types raise ValueError."""
     row_type, rest = read_head(document, kinds, place=place)
     totals = read_records(document, "totals", totals_of(row_type), row_type.KIND, place=place)
-    more = {name: part for name, part in document.items() if name not in _COMMON}
-    return kinds[row_type](
-        read_records(document, "rows", row_type, row_type.KIND, place=place), totals, **rest, more=more
-    )
+    rows = read_records(document, "rows", row_type, row_type.KIND, place=place)
+    return kinds[row_type](rows, totals, **rest, more=take_parts(document))
+
+
+def take_parts(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What a document holds beside what every document has."""
+    return {name: part for name, part in document.items() if name not in _COMMON}
 
 
 def read_head(document: Any, kinds: Kinds, *, place: str) -> tuple[Any, dict[str, Any]]:
@@ -260,6 +270,16 @@ def _check_facts(facts: Mapping[str, Any], place: str, again: str) -> None:
     coverage = facts.get("coverage", [])
     if type(coverage) is not list or any(type(entry) is not dict for entry in coverage):
         raise ValueError(f"{place}: 'coverage' must be a list of objects; {again}")
+    for number, entry in enumerate(coverage):
+        wrong = next((word for word, kind in _COVERED.items() if not _fits(entry, word, kind)), "")
+        if wrong:
+            found = quote(entry.get(wrong))
+            raise ValueError(f"{place}: coverage[{number}] has {wrong} {found}, must be text or a count; {again}")
+
+
+def _fits(entry: Mapping[str, Any], word: str, kind: Any) -> bool:
+    """Whether an entry has a word as it must be; notes and what is told otherwise may lack words."""
+    return isinstance(entry[word], kind) if word in entry else entry.get("part") in (None, "note")
 
 
 def _write_lines(frame: Frame[Any]) -> str:

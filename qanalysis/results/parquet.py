@@ -26,6 +26,7 @@ from qanalysis.results.document import (
     read_head,
     read_records,
     shorten_text,
+    take_parts,
     told,
     without_infinity,
 )
@@ -42,12 +43,13 @@ MOST_ROWS = 2_800_000
 def write_parquet(table: Table[Any], file: IO[bytes], *, created: datetime | None = None) -> None:
     """One column per column of the contract: 64-bit integers, float64, text, flags, lists, structs.
 
-    `created` is noted in the metadata unless the settings already hold a time. Diagnoses are not kept.
+    `created` is noted in the metadata unless the settings already hold a time. Diagnoses are not kept, other parts of
+    the document are.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    head = {**describe(table, created=created), "totals": without_infinity(table.totals_to_dicts())}
+    head = {**describe(table, created=created), "totals": without_infinity(table.totals_to_dicts()), **table.more}
     metadata = {METADATA_KEY: json.dumps(head, allow_nan=False).encode()}
     schema = pa.schema([(column.name, _arrow_type(column.type)) for column in table.columns], metadata=metadata)
     cells = [_to_arrow(table.rows, column, schema.field(column.name).type) for column in table.columns]
@@ -87,7 +89,7 @@ def read_parquet(path: Path, kinds: Kinds) -> Table[Any]:
             }
             rows = check_rows(Frame(row_type, cells))
         totals = read_records(head, "totals", totals_of(row_type), row_type.KIND, place=str(path))
-        return kinds[row_type](rows, totals, **rest)
+        return kinds[row_type](rows, totals, **rest, more=take_parts(head))
 
 
 def _parse_head(kept: bytes, path: Path, kinds: Kinds) -> Any:

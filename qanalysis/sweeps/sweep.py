@@ -23,6 +23,7 @@ from qanalysis.checkpoints.source import ArraySource, CheckpointError, TensorInf
 from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.identity import SourceIdentity
+from qanalysis.sweeps.held import TENSORS, describe_tensors
 from qanalysis.sweeps.jobs import outline
 from qanalysis.sweeps.measurement import Measured, Workshop, measure_tensor
 from qanalysis.sweeps.row import Row, Rows
@@ -115,6 +116,7 @@ def sweep(
         settings={"schemes": [str(scheme) for scheme in plan], **wanted.describe()},
         complete=complete,
         coverage=[*selection.to_coverage(), *map(note_grid, grids.items())],
+        more={TENSORS: describe_tensors(opened.tensors)},
     )
 
 

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from qanalysis.checkpoints.inventory import list_tensors
 from qanalysis.checkpoints.source import ArraySource
 from qanalysis.cli import app
+from qanalysis.comparisons.row import ComparisonRow
 from qanalysis.converters.linearity.linearity import measure_linearity
 from qanalysis.converters.linearity.row import LinearityRow, describe_linearity, read_dnl
 from qanalysis.converters.spectrum.options import SpectrumOptions
@@ -29,6 +30,7 @@ from qanalysis.converters.spectrum.spectrum import analyze_spectrum, describe_sp
 from qanalysis.converters.textbook.row import TextbookRow, list_textbook_rows
 from qanalysis.converters.textbook.textbook import solve_textbook
 from qanalysis.models.forms.row import FormRow
+from qanalysis.plans.planning import plan_bits
 from qanalysis.reports.kinds import load_kinds, outline
 from qanalysis.reports.page import render_page
 from qanalysis.reports.report import read_result, read_rows, write_report
@@ -148,6 +150,23 @@ def _forms() -> Table[Any]:
     return Table.from_rows(FormRow, rows, source=SOURCE, settings={"forms": ["W8", "A4", "W1A1"]})
 
 
+def _plan() -> Table[Any]:
+    return plan_bits(_sweep(), budget_bpw=40)
+
+
+def _compare() -> Table[Any]:
+    rows = [
+        ComparisonRow(
+            tensor_a="w", tensor_b="blk.0.w", role="weight", shape_a="2x4", shape_b="2x4", dtype_a="float32",
+            dtype_b="q4_0", stored_b="gguf q4_0", size_bytes_a=32, size_bytes_b=18, matched_by="identical",
+            sqnr_db=18.5, relative_l2=0.12, cosine=0.99, max_abs_error=0.5, theory_sqnr_db=19.0,
+        ),
+        ComparisonRow(tensor_a="exact", tensor_b="exact", sqnr_db=float("inf"), relative_l2=0.0, max_abs_error=0.0),
+        ComparisonRow(tensor_a="lost<b>", status="only-a", reason="no name of B is its"),
+    ]  # fmt: skip
+    return Table.from_rows(ComparisonRow, rows, source=SOURCE, settings={"b": "model.gguf"})
+
+
 MAKERS: dict[str, Callable[[], Table[Any]]] = {
     "sweep": _sweep,
     "record": _record,
@@ -159,6 +178,8 @@ MAKERS: dict[str, Callable[[], Table[Any]]] = {
     "train": _train,
     "track": _track,
     "forms": _forms,
+    "plan": _plan,
+    "compare": _compare,
 }
 
 

@@ -24,6 +24,7 @@ from qanalysis.models.sensitivity.telling import tell_all
 from qanalysis.quantizers.matrix_view import Axes
 from qanalysis.quantizers.scheme import Scheme
 from qanalysis.results.table import Table
+from qanalysis.sweeps.held import TENSORS, describe_tensors
 from qanalysis.sweeps.selection import Filter, Roles, Selection, select_tensors
 
 #: What layers are ranked by where nothing else is asked for.
@@ -101,7 +102,7 @@ def measure_sensitivity(
         },
         complete=measurement.complete and beside.is_complete and closed.complete,
         coverage=(*selection.to_coverage(), *_note([*calibration.notes, *list_gaps(closed), *told.notes])),
-        more={"measures": closed.describe(), **told.parts},
+        more={"measures": closed.describe(), **told.parts, TENSORS: describe_tensors(model.tensors)},
     )
 
 

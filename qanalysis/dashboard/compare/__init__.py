@@ -1,0 +1,1 @@
+"""Page Compare: two sources or two tables, tensor by tensor."""

@@ -1,0 +1,178 @@
+"""Which schemes may each tensor have, at what cost and what size? The ok rows of a sweep or a sensitivity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qanalysis.arrays import Doubles
+from qanalysis.checkpoints.source import TensorInfo
+from qanalysis.models.sensitivity.row import SensitivityRow
+from qanalysis.notation import quote
+from qanalysis.plans.objectives import Objective, find_objective
+from qanalysis.plans.tensors import PlanTensor, list_tensors
+from qanalysis.results.document import kind_of
+from qanalysis.results.identity import SourceIdentity
+from qanalysis.results.table import Frame, Table
+from qanalysis.sweeps.row import Row
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Options:
+    """The candidates of one tensor, one place for each scheme in all arrays, in the order of the rows.
+
+    `bits` are bits_per_weight · numel, `sizes` the bytes of the rows, `costs` the objective's. `errors` are Σe² of the
+    weights and `signal` is Σx², NaN where rows do not tell them; `places` are the rows in the joined table.
+    """
+
+    tensor: PlanTensor
+    schemes: tuple[str, ...]
+    bits: Doubles
+    sizes: Doubles
+    costs: Doubles
+    errors: Doubles
+    signal: float
+    places: tuple[int, ...]
+
+    def take(self, kept: Sequence[int]) -> Options:
+        """Some of them, by their places."""
+        at = list(kept)
+        return Options(
+            self.tensor,
+            tuple(self.schemes[place] for place in at),
+            self.bits[at],
+            self.sizes[at],
+            self.costs[at],
+            self.errors[at],
+            self.signal,
+            tuple(self.places[place] for place in at),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """All tensors with an ok row, in the order of the rows, and those of the source that have none.
+
+    `rows` are the rows of all tables joined, `more` the parts of the first document, such as damages and additivity.
+    """
+
+    options: tuple[Options, ...]
+    others: tuple[PlanTensor, ...]
+    objective: Objective
+    source: SourceIdentity | None
+    rows: Frame[Any]
+    more: Mapping[str, Any]
+    complete: bool
+
+
+def gather_candidates(
+    tables: Sequence[Table[Any]], *, objective: str | None = None, header: Iterable[TensorInfo] = ()
+) -> Candidates:
+    """The candidates in some tables of one source; of sensitivities the rows of single layers' weights.
+
+    Raises ValueError for tables of other kinds or of different sources, an objective that does not add or is not
+    there, one scheme twice with different figures, and where no row is ok.
+    """
+    _check_tables(tables)
+    rows = Frame.concat(tables[0].row_type, [_choose_rows(table) for table in tables])
+    found = find_objective(rows, objective)
+    tensors = list_tensors(tables, header)
+    grouped = _group(rows, found)
+    options = tuple(_make_options(tensors[name], rows, places, found) for name, places in grouped.items())
+    if not options:
+        raise ValueError(
+            f"none of the {len(rows)} rows is ok with a figure of {found.column}: there is nothing to choose from; "
+            f"make rows with `{kind_of(tables[0]).again}`"
+        )
+    chosen = {one.tensor.name for one in options}
+    others = tuple(one for name, one in tensors.items() if name not in chosen)
+    complete = all(table.complete for table in tables)
+    return Candidates(options, others, found, tables[0].source, rows, tables[0].more, complete)
+
+
+def _check_tables(tables: Sequence[Table[Any]]) -> None:
+    if not tables:
+        raise ValueError("a plan needs rows: give the result of a sweep or of a sensitivity")
+    first = tables[0]
+    for table in tables:
+        if table.row_type not in (Row, SensitivityRow):
+            raise ValueError(
+                "a plan is made of rows of a sweep or of a sensitivity, "
+                f"these are of `qanalysis {kind_of(table).command}`"
+            )
+        if table.row_type is not first.row_type:
+            raise ValueError(
+                "rows of a sweep and rows of a sensitivity do not go into one plan: their figures do not add; "
+                "give one kind"
+            )
+        if _differ(table.source, first.source):
+            raise ValueError(
+                f"the tables are of different sources: {_name(first.source)} and {_name(table.source)}; "
+                "a plan is for one"
+            )
+
+
+def _differ(one: SourceIdentity | None, other: SourceIdentity | None) -> bool:
+    """Whether two sources are not the same: by content where both digests are known, else by name and size."""
+    if one is None or other is None or one is other:
+        return False
+    if one.digest and other.digest:
+        return one.digest != other.digest
+    return (one.path, one.size) != (other.path, other.size)
+
+
+def _name(source: SourceIdentity | None) -> str:
+    return f"{quote(source.path)} ({source.size:,} bytes)" if source else "arrays"
+
+
+def _choose_rows(table: Table[Any]) -> Frame[Any]:
+    """The rows that are candidates, of a sensitivity those that change one layer's weights alone."""
+    ok = table.column("status") == "ok"
+    if table.row_type is SensitivityRow:
+        ok &= (table.column("target") == "weights") & (table.column("mode") == "enable-one")
+    return table.rows.take(ok)
+
+
+def _group(rows: Frame[Any], objective: Objective) -> dict[str, list[int]]:
+    """The places of each tensor's rows with a cost, one for each scheme."""
+    schemes, costs = rows.column("scheme").tolist(), objective.costs
+    seen = dict[tuple[str, str], int]()
+    grouped = dict[str, list[int]]()
+    for place, name in enumerate(rows.column("tensor").tolist()):
+        if not np.isfinite(costs[place]):
+            continue
+        first = seen.setdefault((name, schemes[place]), place)
+        if first == place:
+            grouped.setdefault(name, []).append(place)
+        elif costs[first] != costs[place]:
+            raise ValueError(
+                f"{quote(name)} has two rows of {schemes[place]!r} with different {objective.column}: "
+                f"{costs[first]:.6g} and {costs[place]:.6g}; give the rows of one run"
+            )
+    return grouped
+
+
+def _make_options(tensor: PlanTensor, rows: Frame[Any], places: Sequence[int], objective: Objective) -> Options:
+    at = list(places)
+    schemes = rows.column("scheme")[at].tolist()
+    bits = rows.column("bits_per_weight")[at] * tensor.numel
+    errors, signal = _measure_energies(rows, at)
+    sizes = np.asarray(rows.column("size_bytes")[at], np.float64)
+    return Options(tensor, tuple(schemes), bits, sizes, objective.costs[at], errors, signal, tuple(places))
+
+
+def _measure_energies(rows: Frame[Any], at: list[int]) -> tuple[Doubles, float]:
+    """Σe² of each row and Σx² of the tensor over its finite values; NaN where rows are not of a sweep.
+
+    Σx² = Σe² / relative_error_energy, from the row with the largest error; where no row has one it does not matter.
+    """
+    if rows.row_type is not Row:
+        return np.full(len(at), np.nan), float("nan")
+    finite = rows.column("numel")[at] - np.nan_to_num(rows.column("non_finite")[at])
+    errors = rows.column("mse")[at] * finite
+    relative = rows.column("relative_l2")[at] ** 2
+    worst = int(np.nanargmax(relative)) if np.isfinite(relative).any() else 0
+    return errors, float(errors[worst] / relative[worst]) if relative[worst] > 0 else 0.0

@@ -1,0 +1,1 @@
+"""One file per back end: a plan in its own words, and what it can not express."""

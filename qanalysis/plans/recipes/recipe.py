@@ -1,0 +1,78 @@
+"""What is a recipe? A plan in the words of one back end: its files, and what that back end can not express."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qanalysis.plans.row import PlanRow
+from qanalysis.quantizers.scheme import Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFile:
+    """One file of a recipe: its name as the back end expects it, and its text."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unexpressed:
+    """A tensor of the plan that the back end can not treat as planned, why, and what it will do with it instead."""
+
+    tensor: str
+    scheme: str
+    reason: str
+    instead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A plan for one back end; the first file is the one that is printed.
+
+    `notes` are sentences that whoever applies it must know, such as a flag to give beside it.
+    """
+
+    target: str
+    files: tuple[RecipeFile, ...]
+    unexpressed: tuple[Unexpressed, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One tensor of a plan as recipes see it: its row, its scheme, and the module that holds it.
+
+    `module` is the name without the last part for state-dict names ("model.layers.0.mlp.up_proj" of
+    "model.layers.0.mlp.up_proj.weight"), the layer of the row where that is known.
+    """
+
+    row: PlanRow
+    scheme: Scheme
+    module: str
+
+    @property
+    def tensor(self) -> str:
+        """The tensor's name."""
+        return self.row.tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of its dimensions, () where they are not known."""
+        return tuple(map(int, self.row.shape.split("x"))) if self.row.shape else ()
+
+
+def list_items(rows: Sequence[PlanRow]) -> list[Item]:
+    """The rows of a plan with their schemes parsed."""
+    return [Item(row, Scheme.parse(row.scheme), find_module(row)) for row in rows]
+
+
+def find_module(row: PlanRow) -> str:
+    """The module that holds a tensor.
+
+    >>> facts = {"numel": 1, "scheme": "int4", "bits_per_weight": 4, "size_bytes": 1, "cost": 0, "options": 1}
+    >>> find_module(PlanRow(tensor="fc1.weight", **facts))
+    'fc1'
+    """
+    return row.layer or row.tensor.rpartition(".")[0] or row.tensor
