@@ -1,0 +1,179 @@
+"""Which rows does a page plan with, and which plan comes of them? Files of rows and plans, and plans that are kept.
+
+A plan is known by its rows and by what was asked for, so that a step back finds it ready.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from qanalysis.charts.plan_sheet import Energies
+from qanalysis.checkpoints.folder_choice import is_index
+from qanalysis.checkpoints.path_policy import list_files, resolve_inside
+from qanalysis.dashboard.cache import list_paths
+from qanalysis.dashboard.runnable_models import RESULT_SUFFIXES
+from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, name_source, read_root
+from qanalysis.models.sensitivity.row import SensitivityRow
+from qanalysis.plans.candidates import gather_candidates
+from qanalysis.plans.plan import Plan
+from qanalysis.plans.planning import plan_bits
+from qanalysis.plans.problem import InfeasibleError
+from qanalysis.plans.reopening import choose_again
+from qanalysis.plans.row import PlanRow
+from qanalysis.results.document import kind_of
+from qanalysis.results.table import Table
+from qanalysis.sweeps.row import Row
+
+_HEAD_BYTES, _TAIL_BYTES = 4096, 1 << 16
+_COMMANDS = tuple(f'"command": "{name}"'.encode() for name in ("sweep", "sensitivity", "plan"))
+_CSV_MARKS = (b"layer,tensor,target,mode,", b"tensor,")
+
+
+@st.cache_resource
+def get_row_uploads() -> UploadStore:
+    """The server's uploaded rows and plans."""
+    return UploadStore(suffixes=RESULT_SUFFIXES)
+
+
+@st.cache_resource(ttl=10, max_entries=4, show_spinner=False)
+def list_plan_sources(root: str) -> list[str]:
+    """Checkpoints below the root, and files of rows and plans, relative to it; at most 200 of each."""
+    rows = [name for name in list_files(Path(root), RESULT_SUFFIXES) if _holds_rows(Path(root, name))]
+    return [*rows, *list_paths(root)]
+
+
+def _holds_rows(path: Path) -> bool:
+    """Whether a file looks like rows that are planned with, by its beginning, of Parquet by its end."""
+    if is_index(path.name):
+        return False
+    try:
+        with path.open("rb") as file:
+            if path.suffix.lower() == ".parquet":
+                file.seek(max(path.stat().st_size - _TAIL_BYTES, 0))
+                return b"bits_per_weight" in file.read()
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+    return any(mark in head for mark in _COMMANDS) or (
+        head.startswith(_CSV_MARKS) and b"bits_per_weight" in head.partition(b"\n")[0]
+    )
+
+
+def is_rows(text: str) -> bool:
+    """Whether a text names a file of rows or of a plan, by its suffix."""
+    return Path(text).suffix.lower() in RESULT_SUFFIXES and not is_index(text)
+
+
+def open_rows(text: str) -> tuple[str, Table[Any]]:
+    """Rows of a sweep or a sensitivity, or a plan, from a file inside the root or an upload, and a name that changes
+    with the file.
+
+    Raises ValueError for a file of another command, CheckpointError for a path outside the root.
+    """
+    path = get_row_uploads().locate(text) if text.startswith(UPLOAD_PREFIX) else resolve_inside(read_root(), text)
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ValueError(f"{name_source(text)}: {error.strerror or error}; choose another file") from None
+    identity = f"{text} {status.st_size} {status.st_mtime_ns}"
+    return identity, _read_rows(str(path), text, identity)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _read_rows(path: str, text: str, identity: str) -> Table[Any]:
+    from qanalysis.reports.report import read_result
+
+    try:
+        table = read_result(path)
+    except ValueError as error:
+        raise ValueError(str(error).replace(path, name_source(text))) from None
+    if table.row_type not in (Row, SensitivityRow, PlanRow):
+        raise ValueError(
+            f"{name_source(text)} holds a result of `qanalysis {kind_of(table).command}`; a plan is made of rows of "
+            "`qanalysis sweep` or `qanalysis sensitivity`, or opened again from a plan.json"
+        )
+    if not len(table):
+        raise ValueError(f"{name_source(text)} holds no rows: there is nothing to choose from")
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class PlanQuestion:
+    """What a plan is asked for: a budget in bits per weight (None for none), and what it must keep.
+
+    `pins` are texts REGEX=SCHEME and `locks` pairs of a tensor and its scheme; `ties` are presets or expressions.
+    """
+
+    budget: float | None
+    objective: str | None = None
+    exclude: str = ""
+    pins: tuple[str, ...] = ()
+    locks: tuple[tuple[str, str], ...] = ()
+    ties: tuple[str, ...] = ()
+    most_formats: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A plan, and what is to be told of it: that its budget could not be kept, and which one was taken instead."""
+
+    plan: Plan
+    budget: float
+    refusal: str = ""
+
+
+def work_out(key: str, table: Table[Any], question: PlanQuestion) -> Found:
+    """The plan for a question; where no plan keeps the budget, the nearest one with the reason.
+
+    `key` names the rows. Raises ValueError for what can not be planned at all.
+    """
+    try:
+        plan = _plan(key, question, table)
+    except InfeasibleError as error:
+        free = _plan(key, replace(question, budget=None), table)
+        least = min((float(point["bits_per_weight"]) for point in free.front), default=free.bits_per_weight)
+        nearest = math.ceil(least * 1e4) / 1e4
+        return Found(_plan(key, replace(question, budget=nearest), table), nearest, str(error))
+    return Found(plan, question.budget if question.budget is not None else plan.bits_per_weight)
+
+
+@st.cache_resource(max_entries=24, show_spinner="Working out the plan")
+def _plan(key: str, question: PlanQuestion, _table: Table[Any]) -> Plan:
+    """A plan, kept by the name of its rows and the question."""
+    if isinstance(_table, Plan):
+        return choose_again(_table, budget_bpw=question.budget, pins=dict(question.locks))
+    asked: dict[str, Any] = {"budget_bpw": question.budget, "objective": question.objective}
+    return plan_bits(_table, **{name: value for name, value in asked.items() if value})
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def read_energies(key: str, _table: Table[Any]) -> Energies | None:
+    """Σe² of every candidate and Σx² of every tensor of a sweep, by tensor; None for rows that do not tell them."""
+    if _table.row_type is not Row:
+        return None
+    candidates = gather_candidates([_table])
+    return {
+        one.tensor.name: (one.errors.tolist(), one.signal)
+        for one in candidates.options
+        if math.isfinite(one.signal) and np.isfinite(one.errors).all()
+    }
+
+
+def list_objectives(table: Table[Any]) -> list[str]:
+    """The columns of some rows that add over tensors and have a figure: what a plan may make small."""
+    if table.row_type is PlanRow:
+        return []
+    names = [one.name for one in table.columns if (one.additive and one.kind == "number") or one.name == "mse"]
+    return [name for name in names if np.isfinite(np.asarray(table.column(name), np.float64)).any()]
+
+
+def list_candidates(plan: Plan, tensor: str) -> Sequence[str]:
+    """The schemes that a tensor of a plan could have had."""
+    return list(plan.candidates.get(tensor, {}).get("scheme", ()))

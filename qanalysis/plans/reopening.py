@@ -1,0 +1,139 @@
+"""Which plan comes of a saved one under another budget? Its candidates stand in its document: no rows are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from qanalysis.arrays import Doubles
+from qanalysis.notation import quote
+from qanalysis.plans.plan import Plan
+from qanalysis.plans.planner import solve
+from qanalysis.plans.problem import InfeasibleError, Limit, Problem
+from qanalysis.plans.row import PlanRow, PointRow
+
+#: What rows say of one plan that another one would have to measure anew.
+_MEASURED = ("cost_low", "cost_high", "stability")
+
+
+def choose_again(plan: Plan, *, budget_bpw: float | None = None, pins: Mapping[str, str] | None = None) -> Plan:
+    """The plan of least objective among a saved plan's candidates, its groups kept together.
+
+    `pins` are schemes by tensor. Without a budget and pins it is the plan itself. Raises InfeasibleError where no
+    choice keeps the budget, ValueError for a pin that is no candidate and a document without candidates.
+    """
+    pinned = dict(pins or {})
+    if budget_bpw is None and not pinned:
+        return plan
+    units = _group(list(plan.rows))
+    options = [_list_common(plan, names, pinned) for names in units]
+    costs, bits = (
+        tuple(_sum(plan, names, schemes, part) for names, schemes in zip(units, options, strict=True))
+        for part in ("cost", "bits")
+    )
+    limits = []
+    if budget_bpw is not None:
+        numel = sum(row.numel for row in plan.rows)
+        least = sum(float(one.min()) for one in bits) / numel
+        if least > budget_bpw * (1 + 1e-12):
+            raise InfeasibleError(
+                f"budget {budget_bpw:.6g} bits per weight: the smallest plan of these candidates has {least:.6g}; give "
+                "at least that"
+            )
+        limits.append(Limit("bits per weight", bits, budget_bpw * numel))
+    solution = solve(Problem(costs, tuple(limits)))
+    chosen = {
+        name: schemes[int(at)]
+        for names, schemes, at in zip(units, options, solution.choice, strict=True)
+        for name in names
+    }
+    return assign(plan, chosen, decided_by=dict.fromkeys(pinned, "pin"))
+
+
+def assign(plan: Plan, schemes: Mapping[str, str], *, decided_by: Mapping[str, str] | None = None) -> Plan:
+    """The plan with other candidates of its tensors; KeyError for a tensor without a scheme."""
+    rows = [_give(plan, row, schemes[row.tensor], (decided_by or {}).get(row.tensor, "")) for row in plan.rows]
+    numel = sum(row.numel for row in rows)
+    four: dict[str, Any] = {
+        "objective": sum(row.cost for row in rows),
+        "objective_column": plan.objective_column,
+        "bits_per_weight": sum(row.bits_per_weight * row.numel for row in rows) / numel,
+        "bytes": sum(row.size_bytes for row in rows) + sum(plan.kept_float.values()),
+    }
+    point = PointRow(
+        point="plan",
+        tensors=len(rows),
+        bits_per_weight=four["bits_per_weight"],
+        bytes=four["bytes"],
+        objective=four["objective"],
+        within=True,
+    )
+    totals = [point, *(one for one in plan.totals if one.point != "plan")]
+    more = {**plan.more, **four, "assignments": {row.tensor: row.scheme for row in rows}}
+    for part in ("certainty", "proof"):  # of the plan that was saved
+        more.pop(part, None)
+    return Plan.from_rows(PlanRow, rows, totals=totals, source=plan.source, settings=plan.settings, more=more)
+
+
+def _group(rows: Sequence[PlanRow]) -> list[list[str]]:
+    """Tensors that have one scheme together, in the order of the rows."""
+    units = dict[str, list[str]]()
+    for place, row in enumerate(rows):
+        units.setdefault(row.group or f"\0{place}", []).append(row.tensor)
+    return list(units.values())
+
+
+def _list_common(plan: Plan, names: Sequence[str], pinned: Mapping[str, str]) -> list[str]:
+    """The schemes that all of some tensors may have, or the one that they are pinned to."""
+    missing = next((name for name in names if name not in plan.candidates), None)
+    if missing is not None:
+        raise ValueError(f"the plan has no candidates of {quote(missing)}: make it again with `qanalysis plan`")
+    common = [
+        scheme
+        for scheme in plan.candidates[names[0]]["scheme"]
+        if all(scheme in plan.candidates[name]["scheme"] for name in names)
+    ]
+    wanted = {pinned[name] for name in names if name in pinned}
+    if not wanted:
+        return common
+    if len(wanted) > 1:
+        raise ValueError(f"{quote(names[0])} and its group have one scheme; the pins give {', '.join(sorted(wanted))}")
+    if not wanted <= set(common):
+        raise ValueError(f"pin {quote(names[0])}: {wanted.pop()} is none of its candidates {', '.join(common)}")
+    return list(wanted)
+
+
+def _sum(plan: Plan, names: Sequence[str], schemes: Sequence[str], part: str) -> Doubles:
+    """A figure of each scheme over a unit's tensors: costs, or bits in all."""
+    numel = {row.tensor: row.numel for row in plan.rows}
+    total = np.zeros(len(schemes))
+    for name in names:
+        own = plan.candidates[name]
+        places = [list(own["scheme"]).index(scheme) for scheme in schemes]
+        column = np.asarray(own["cost" if part == "cost" else "bits_per_weight"], np.float64)[places]
+        total += column if part == "cost" else column * numel[name]
+    return total
+
+
+def _give(plan: Plan, row: PlanRow, scheme: str, decided_by: str) -> PlanRow:
+    """The row under another scheme; what only a measurement of it would tell is left open."""
+    own = plan.candidates[row.tensor]
+    place = list(own["scheme"]).index(scheme)
+    changed: dict[str, Any] = {"decided_by": decided_by} if decided_by else {}
+    if scheme == row.scheme:
+        return replace(row, **changed)
+    changed |= dict.fromkeys((*_MEASURED, "sqnr_db", "relative_l2"))
+    cost = float(own["cost"][place])
+    if plan.objective_column == "relative_error_energy" and cost > 0:
+        changed |= {"relative_l2": cost**0.5, "sqnr_db": float(-10 * np.log10(cost))}
+    return replace(
+        row,
+        scheme=scheme,
+        bits_per_weight=float(own["bits_per_weight"][place]),
+        size_bytes=int(own["size_bytes"][place]),
+        cost=cost,
+        **changed,
+    )
