@@ -6,7 +6,7 @@ A plan is known by its rows and by what was asked for, so that a step back finds
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import streamlit as st
 from qanalysis.charts.plan_sheet import Energies
 from qanalysis.checkpoints.folder_choice import is_index
 from qanalysis.checkpoints.path_policy import list_files, resolve_inside
+from qanalysis.checkpoints.source import CheckpointError
 from qanalysis.dashboard.cache import list_paths
 from qanalysis.dashboard.runnable_models import RESULT_SUFFIXES
 from qanalysis.dashboard.sources import UPLOAD_PREFIX, UploadStore, name_source, read_root
@@ -71,9 +72,29 @@ def is_rows(text: str) -> bool:
     return Path(text).suffix.lower() in RESULT_SUFFIXES and not is_index(text)
 
 
-def open_rows(text: str) -> tuple[str, Table[Any]]:
-    """Rows of a sweep or a sensitivity, or a plan, from a file inside the root or an upload, and a name that changes
-    with the file.
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """Rows in sight, and a name that changes with them."""
+
+    key: str
+    table: Table[Any]
+
+
+def name_held(held: Held) -> str:
+    """What streamlit's caches know rows by."""
+    return held.key
+
+
+def holds_plan(text: str) -> bool:
+    """Whether a source is a saved plan, whose constraints stand in it already; false for what can not be opened."""
+    try:
+        return is_rows(text) and isinstance(open_rows(text).table, Plan)
+    except (CheckpointError, ValueError, OSError):
+        return False
+
+
+def open_rows(text: str) -> Held:
+    """Rows of a sweep or a sensitivity, or a plan, from a file inside the root or an upload.
 
     Raises ValueError for a file of another command, CheckpointError for a path outside the root.
     """
@@ -82,18 +103,29 @@ def open_rows(text: str) -> tuple[str, Table[Any]]:
         status = path.stat()
     except OSError as error:
         raise ValueError(f"{name_source(text)}: {error.strerror or error}; choose another file") from None
-    identity = f"{text} {status.st_size} {status.st_mtime_ns}"
-    return identity, _read_rows(str(path), text, identity)
+    file = _File(str(path), text, status.st_size, status.st_mtime_ns)
+    return Held(repr(file), _read_rows(file))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file as it lies on disk: its path, how a person typed it, and what changes with it."""
+
+    path: str
+    text: str
+    size: int
+    changed: int
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _read_rows(path: str, text: str, identity: str) -> Table[Any]:
+def _read_rows(file: _File) -> Table[Any]:
     from qanalysis.reports.report import read_result
 
+    text = file.text
     try:
-        table = read_result(path)
+        table = read_result(file.path)
     except ValueError as error:
-        raise ValueError(str(error).replace(path, name_source(text))) from None
+        raise ValueError(str(error).replace(file.path, name_source(text))) from None
     if table.row_type not in (Row, SensitivityRow, PlanRow):
         raise ValueError(
             f"{name_source(text)} holds a result of `qanalysis {kind_of(table).command}`; a plan is made of rows of "
@@ -129,36 +161,43 @@ class Found:
     refusal: str = ""
 
 
-def work_out(key: str, table: Table[Any], question: PlanQuestion) -> Found:
+def work_out(held: Held, question: PlanQuestion) -> Found:
     """The plan for a question; where no plan keeps the budget, the nearest one with the reason.
 
-    `key` names the rows. Raises ValueError for what can not be planned at all.
+    Raises ValueError for what can not be planned at all.
     """
     try:
-        plan = _plan(key, question, table)
+        plan = _plan(held, question)
     except InfeasibleError as error:
-        free = _plan(key, replace(question, budget=None), table)
+        free = _plan(held, replace(question, budget=None))
         least = min((float(point["bits_per_weight"]) for point in free.front), default=free.bits_per_weight)
         nearest = math.ceil(least * 1e4) / 1e4
-        return Found(_plan(key, replace(question, budget=nearest), table), nearest, str(error))
+        return Found(_plan(held, replace(question, budget=nearest)), nearest, str(error))
     return Found(plan, question.budget if question.budget is not None else plan.bits_per_weight)
 
 
-@st.cache_resource(max_entries=24, show_spinner="Working out the plan")
-def _plan(key: str, question: PlanQuestion, _table: Table[Any]) -> Plan:
+@st.cache_resource(max_entries=24, show_spinner="Working out the plan", hash_funcs={Held: name_held})
+def _plan(held: Held, question: PlanQuestion) -> Plan:
     """A plan, kept by the name of its rows and the question."""
-    if isinstance(_table, Plan):
-        return choose_again(_table, budget_bpw=question.budget, pins=dict(question.locks))
-    asked: dict[str, Any] = {"budget_bpw": question.budget, "objective": question.objective}
-    return plan_bits(_table, **{name: value for name, value in asked.items() if value})
+    if isinstance(held.table, Plan):
+        return choose_again(held.table, budget_bpw=question.budget, pins=dict(question.locks))
+    asked: dict[str, Any] = {
+        "budget_bpw": question.budget,
+        "objective": question.objective,
+        "exclude": question.exclude,
+        "tie": question.ties,
+        "most_formats": question.most_formats,
+        "pin": [*question.pins, *(f"^{re.escape(tensor)}$={scheme}" for tensor, scheme in question.locks)],
+    }
+    return plan_bits(held.table, **{name: value for name, value in asked.items() if value})
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def read_energies(key: str, _table: Table[Any]) -> Energies | None:
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs={Held: name_held})
+def read_energies(held: Held) -> Energies | None:
     """Σe² of every candidate and Σx² of every tensor of a sweep, by tensor; None for rows that do not tell them."""
-    if _table.row_type is not Row:
+    if held.table.row_type is not Row:
         return None
-    candidates = gather_candidates([_table])
+    candidates = gather_candidates([held.table])
     return {
         one.tensor.name: (one.errors.tolist(), one.signal)
         for one in candidates.options
@@ -172,8 +211,3 @@ def list_objectives(table: Table[Any]) -> list[str]:
         return []
     names = [one.name for one in table.columns if (one.additive and one.kind == "number") or one.name == "mse"]
     return [name for name in names if np.isfinite(np.asarray(table.column(name), np.float64)).any()]
-
-
-def list_candidates(plan: Plan, tensor: str) -> Sequence[str]:
-    """The schemes that a tensor of a plan could have had."""
-    return list(plan.candidates.get(tensor, {}).get("scheme", ()))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from qanalysis.charts.linked.scene import FactPanel, Panel, Tree, build_part
+from qanalysis.charts.linked.scene import Described, FactPanel, Panel, Tree, build_part
 from qanalysis.charts.linked.table import ShownColumn, TablePanel
 from qanalysis.charts.plan_charts import front_chart, layer_bits
 from qanalysis.charts.plan_sheet import PlanSheet
@@ -42,7 +42,7 @@ def build_plan_part(sheet: PlanSheet, locked: Mapping[str, str], *, python: str 
     fetches it once for all budgets.
     """
     choice = sheet.choices[-1]
-    panels = [
+    panels: list[Panel | Described] = [
         Panel("p-front", front_chart(sheet, choice), python),
         Panel("p-bits", layer_bits(sheet, choice), python),
         FactPanel("p-totals", (), "Totals of the plan in view"),
@@ -50,7 +50,7 @@ def build_plan_part(sheet: PlanSheet, locked: Mapping[str, str], *, python: str 
     ]
     control = {"label": "Budget", "unit": "bits per weight", "steps": sheet.list_budgets(), "nearest": True}
     return build_part(
-        [panels], layout="plan", control=control, plan=_pack_plan(sheet), order=ORDER, wide=["p-layers"], under=under
+        [panels], layout="plan", control=control, plan=_pack_plan(sheet), order=ORDER, wide=["p-totals", "p-layers"], under=under
     )
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import streamlit as st
 
 import sample_models
+from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.open_file import FileKind, draw_picker
 from qanalysis.dashboard.plan.view import MEASURES, PlanView, parse_pin
-from qanalysis.dashboard.plans import get_row_uploads, is_rows, list_plan_sources
+from qanalysis.dashboard.plans import get_row_uploads, holds_plan, is_rows, list_plan_sources
 from qanalysis.dashboard.runnable_models import MODEL_SAMPLES, RESULT_SUFFIXES
 from qanalysis.dashboard.session import confine, draw_history, keep
-from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.plans.objectives import DEFAULTS
 from qanalysis.quantizers.crossing import default_schemes
@@ -66,15 +66,10 @@ def draw_controls(view: PlanView) -> tuple[Any, Any]:
     with st.container(border=True, key="keep-box"):
         st.markdown("**Keep**")
         objective = st.container()
-        if not is_plan_file(view.source):
+        if not holds_plan(view.source):
             _draw_constraints()
     draw_history(PlanView, keeps="the source")
     return strip, objective
-
-
-def is_plan_file(source: str) -> bool:
-    """Whether a source is known to be a saved plan, whose constraints stand in it already."""
-    return bool(st.session_state.get("plan file") == source)
 
 
 def _draw_constraints() -> None:

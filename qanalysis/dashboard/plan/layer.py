@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -19,7 +20,7 @@ def read_locks(view: PlanView) -> dict[str, str]:
     return dict(map(split_pin, view.lock))
 
 
-def confine_locks(plan_candidates: Mapping[str, Mapping[str, list[str]]]) -> PlanView:
+def confine_locks(plan_candidates: Mapping[str, Mapping[str, Sequence[Any]]]) -> PlanView:
     """The view without locks of tensors or schemes that these candidates do not have; a notice where a link asked."""
     known = [f"{tensor}={scheme}" for tensor, own in plan_candidates.items() for scheme in own["scheme"]]
     return confine(PlanView, "lock", known)

@@ -20,9 +20,9 @@ from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.plan.controls import draw_controls, draw_objective
 from qanalysis.dashboard.plan.layer import confine_locks, draw_layer, read_locks
 from qanalysis.dashboard.plan.recipes import draw_patterns, draw_recipes
-from qanalysis.dashboard.plan.rows import Held, find_rows
+from qanalysis.dashboard.plan.rows import find_rows
 from qanalysis.dashboard.plan.view import MOST_BUDGET, PlanView
-from qanalysis.dashboard.plans import Found, PlanQuestion, list_objectives, read_energies, work_out
+from qanalysis.dashboard.plans import Found, Held, PlanQuestion, list_objectives, read_energies, work_out
 from qanalysis.dashboard.session import change, current_view
 from qanalysis.dashboard.wording import escape_markdown, name_controls
 from qanalysis.notation import count, plain, size
@@ -64,12 +64,12 @@ def _draw_plan(held: Held, objective: Any) -> None:
         ties=view.tie,
         most_formats=view.most,
     )
-    found = work_out(held.key, held.table, question)
+    found = work_out(held, question)
     plan = found.plan
     confine_locks(plan.candidates)
     if found.refusal:
         st.warning(escape_markdown(found.refusal), icon=":material/vertical_align_bottom:")
-    sheet = read_sheet(plan, read_energies(held.key, held.table))
+    sheet = read_sheet(plan, read_energies(held))
     _draw_charts(plan, sheet, found, view)
     draw_layer(plan, view.source)
     draw_recipes(plan)

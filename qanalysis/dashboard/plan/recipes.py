@@ -14,7 +14,7 @@ from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.notation import shorten
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.recipes.catalogue import TARGETS, find_target
-from qanalysis.plans.recipes.recipe import Recipe, RecipeFile
+from qanalysis.plans.recipes.recipe import Recipe, RecipeFile, Unexpressed
 
 _MOST_SHOWN = 20_000  # characters of a file; the download has all
 _LANGUAGES = {".json": "json", ".py": "python", ".yaml": "yaml", ".yml": "yaml", ".sh": "bash", ".toml": "toml"}
@@ -48,15 +48,18 @@ def _draw_recipe(recipe: Recipe) -> None:
     for note in recipe.notes:
         st.caption(escape_markdown(note))
     if recipe.unexpressed:
-        lines = [
-            f"- **{escape_markdown(shorten(one.tensor))}** at {escape_markdown(one.scheme)}: {escape_markdown(one.reason)}"
-            + (f"; instead: {escape_markdown(one.instead)}" if one.instead else "")
-            for one in recipe.unexpressed[:_MOST_LISTED]
-        ]
+        lines = [_tell_unexpressed(one) for one in recipe.unexpressed[:_MOST_LISTED]]
         more = len(recipe.unexpressed) - len(lines)
         lines += [f"- and {more} more"] if more > 0 else []
         told = count_of(len(recipe.unexpressed), "tensor")
         st.warning(f"It can not express {told} as planned:\n" + "\n".join(lines), icon=":material/rule:")
+
+
+def _tell_unexpressed(one: Unexpressed) -> str:
+    what = (
+        f"- **{escape_markdown(shorten(one.tensor))}** at {escape_markdown(one.scheme)}: {escape_markdown(one.reason)}"
+    )
+    return f"{what}; instead: {escape_markdown(one.instead)}" if one.instead else what
 
 
 def _draw_file(target: str, file: RecipeFile) -> None:

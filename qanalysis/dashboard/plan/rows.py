@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -11,25 +10,16 @@ from qanalysis.checkpoints.source import SAMPLE_PREFIX
 from qanalysis.dashboard.cache import get_jobs, identify, read_contents
 from qanalysis.dashboard.jobs import SweepRequest
 from qanalysis.dashboard.plan.view import PlanView
-from qanalysis.dashboard.plans import is_rows, open_rows
+from qanalysis.dashboard.plans import Held, is_rows, open_rows
 from qanalysis.dashboard.progress import SETTLE_S, cancel_job, draw_other_jobs, draw_strip, follow_sweep
 from qanalysis.dashboard.runnable_models import MODEL_SAMPLES, OWN_DATA, identify_data, identify_model
 from qanalysis.dashboard.sensitivities import SensitivityRequest, get_sensitivities, tell_measurement
 from qanalysis.dashboard.session import change
 from qanalysis.dashboard.wording import escape_markdown
 from qanalysis.quantizers.crossing import default_schemes
-from qanalysis.results.table import Table
 from qanalysis.sweeps.selection import select_tensors
 
 POLL_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Rows in sight, and a name that changes with them."""
-
-    key: str
-    table: Table[Any]
 
 
 def find_rows(view: PlanView, ended: Any) -> Held | None:
@@ -39,7 +29,7 @@ def find_rows(view: PlanView, ended: Any) -> Held | None:
     source that can not be opened, and for work that has failed.
     """
     if is_rows(view.source):
-        return Held(*open_rows(view.source))
+        return open_rows(view.source)
     if view.measure == "outputs" and _runs(view.source):
         return _follow_measurement(view)
     return _follow_sweep(view, ended)
