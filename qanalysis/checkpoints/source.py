@@ -63,6 +63,23 @@ class CheckpointError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Consumer:
+    """An operation of a graph that computes with a tensor: its type ("MatMul", "com.microsoft.Attention"), the node's
+    name, "" for one without, its first output, and which input the tensor itself is, None where others stand between.
+    """
+
+    operation: str
+    node: str
+    output: str
+    operand: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The node's name, for one without that of its output."""
+        return self.node or self.output
+
+
+@dataclass(frozen=True, slots=True)
 class TensorInfo:
     """One line of a checkpoint's header.
 
@@ -71,6 +88,7 @@ class TensorInfo:
     `role` is what the tensor is for, `view` how it is a matrix. `stored` names the layout of packed values
     ("gptq int4 group=128"), empty for plain ones; `size_bytes` then counts all its parts. `note` is what the reader
     assumed where the file leaves something open; `aliases` are other names of the same values (tied tensors).
+    `consumers` are the operations of a graph that take it as what its role says, in the order of the graph.
     """
 
     name: str
@@ -85,6 +103,7 @@ class TensorInfo:
     reason: str = ""
     note: str = ""
     aliases: tuple[str, ...] = ()
+    consumers: tuple[Consumer, ...] = ()
 
     @property
     def numel(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,11 @@ def describe_plan(
             }
             for one in candidates.options
         },
+        "consumers": {
+            tensor.name: [asdict(consumer) for consumer in tensor.consumers]
+            for tensor in (*(one.tensor for one in candidates.options), *candidates.others)
+            if tensor.consumers
+        },
     }
     return Plan.from_rows(PlanRow, rows, totals=[point], source=candidates.source, settings=settings, more=more)
 
@@ -125,6 +130,7 @@ def _make_row(candidates: Candidates, member: Options, at: int, unit: Unit) -> P
         role=tensor.role,
         shape="x".join(map(str, tensor.shape)),
         dtype=tensor.dtype,
+        view=tensor.view,
         numel=tensor.numel,
         scheme=member.schemes[at],
         bits_per_weight=float(member.bits[at] / tensor.numel),
