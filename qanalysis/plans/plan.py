@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qanalysis.checkpoints.source import Consumer
 from qanalysis.plans.row import PlanRow
 from qanalysis.results.table import Table
 
@@ -23,7 +22,7 @@ PARTS = (
     "candidates",
     "proof",
     "certainty",
-    "consumers",
+    "tensors",
 )
 
 
@@ -79,10 +78,3 @@ class Plan(Table[PlanRow]):
     def candidates(self) -> Mapping[str, Mapping[str, Sequence[Any]]]:
         """What each tensor could have had: by tensor the lists scheme, bits_per_weight, size_bytes and cost."""
         return dict(self.more.get("candidates", {}))
-
-    @property
-    def consumers(self) -> Mapping[str, Sequence[Consumer]]:
-        """The operations of the graph that take each tensor, those kept as they are included; empty where the source
-        holds no graph.
-        """
-        return {name: [Consumer(**one) for one in found] for name, found in self.more.get("consumers", {}).items()}

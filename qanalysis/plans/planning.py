@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from qanalysis.plans.planner import solve
 from qanalysis.plans.problem import Limit, Problem
 from qanalysis.plans.row import PlanRow, PointRow
 from qanalysis.results.table import Table
+from qanalysis.sweeps.held import TENSORS
 from qanalysis.sweeps.row import Row
 
 
@@ -109,11 +110,7 @@ def describe_plan(
             }
             for one in candidates.options
         },
-        "consumers": {
-            tensor.name: [asdict(consumer) for consumer in tensor.consumers]
-            for tensor in (*(one.tensor for one in candidates.options), *candidates.others)
-            if tensor.consumers
-        },
+        **{name: part for name, part in candidates.more.items() if name == TENSORS},
     }
     return Plan.from_rows(PlanRow, rows, totals=[point], source=candidates.source, settings=settings, more=more)
 
@@ -130,7 +127,6 @@ def _make_row(candidates: Candidates, member: Options, at: int, unit: Unit) -> P
         role=tensor.role,
         shape="x".join(map(str, tensor.shape)),
         dtype=tensor.dtype,
-        view=tensor.view,
         numel=tensor.numel,
         scheme=member.schemes[at],
         bits_per_weight=float(member.bits[at] / tensor.numel),

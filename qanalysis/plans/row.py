@@ -67,7 +67,6 @@ class PlanRow(RowType):
     role: str = column("Role", formula="what the tensor is for", default="weight")
     shape: str = column("Shape", formula="lengths of the dimensions, row-major", default="")
     dtype: str = column("Type", formula="number type in the source", default="")
-    view: str = column("Channel axes", formula="axes of the output channels, as `--axis` takes them", default="0")
     numel: int = column("Elements", least=0, formula="number of values")
     scheme: str = column("Scheme", formula="what the plan assigns, as one text")
     bits_per_weight: float = column("Bits per weight", "bit", better="lower", formula="codes, scales, zero points")

@@ -12,7 +12,7 @@ from qanalysis.models.sensitivity.row import SensitivityRow
 from qanalysis.plans.row import PlanRow
 from qanalysis.reports.kinds import load_kinds
 from qanalysis.results import schema
-from qanalysis.sweeps.held import TENSORS, describe_consumer, describe_held
+from qanalysis.sweeps.held import TENSORS, describe_held
 from qanalysis.sweeps.row import Row
 from qanalysis.training.row import HistoryRow, TrackRow
 
@@ -56,7 +56,7 @@ def list_schemas() -> dict[str, str]:
             for name, told in _SENSITIVITY_PARTS.items()
         }
         | {TENSORS: describe_held()},
-        PlanRow: _describe_plan(),
+        PlanRow: {**_describe_plan(), TENSORS: describe_held()},
         HistoryRow: {"paths": _describe_paths()},
         TrackRow: {
             "commands": {
@@ -129,11 +129,6 @@ def _describe_plan() -> dict[str, object]:
             },
         },
         "certainty": {"type": "object", "description": "stability under resampled scores, interactions"},
-        "consumers": {
-            "type": "object",
-            "additionalProperties": {"type": "array", "items": describe_consumer()},
-            "description": "operations of the graph that take each tensor, where the source holds one",
-        },
         "proof": {"type": "object", "description": "the optimum's bound, and what a real run gave"},
     }
 

@@ -58,7 +58,7 @@ def settle(info: TensorInfo, hits: Sequence[Hit]) -> tuple[TensorInfo, bool]:
 
 def list_consumers(uses: Iterable[Use]) -> tuple[Consumer, ...]:
     """The operations of some uses, each once, and whether they take the tensor itself."""
-    found = {}
+    found = dict[tuple[str, int | None], Consumer]()
     for node, operand in uses:
         output = next(filter(None, node.outputs), "")
         is_direct = node.constant(operand) is not None
