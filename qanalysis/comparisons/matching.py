@@ -166,9 +166,7 @@ class _Matching:
             ways = list_fused_ways(
                 info, found, one, facts=(whole.facts, parts.facts), gguf=(whole.is_gguf, parts.is_gguf)
             )
-            self._add(
-                ways, info_a=info if is_a else one.info, info_b=one.info if is_a else info, flip=not is_a, word=told
-            )
+            self._add(ways, info, one.info, flip=not is_a, word=told)
             parts.open.pop(one.info.name, None)
         whole.open.pop(info.name, None)
 
@@ -184,9 +182,7 @@ class _Matching:
                 if stack is None or ways is None:
                     continue
                 told = ", ".join(filter(None, (word, "stacked")))
-                self._add(
-                    ways, info_a=stack if is_a else info, info_b=info if is_a else stack, flip=not is_a, word=told
-                )
+                self._add(ways, stack, info, flip=not is_a, word=told)
                 parts.open.pop(info.name)
                 taken.add(stack.name)
             for name in taken:
