@@ -130,6 +130,19 @@ class TensorInfo:
         return sum(size > 1 for size in self.view.fold or self.shape) >= 2
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """The architecture in the words of its file ("llama"), heads of queries, of keys and values, and the width of one.
+
+    Empty or 0 where the file does not say, or says something else for each layer.
+    """
+
+    architecture: str = ""
+    heads: int = 0
+    kv_heads: int = 0
+    head_width: int = 0
+
+
 _KINDS_NAMED = 4
 
 
@@ -163,6 +176,8 @@ class TensorSource(ABC):
     size_bytes: int
     #: What holds for the file as a whole, one sentence each: "a LoRA adapter, not a model", "1 of 3 shards is missing".
     notes: tuple[str, ...] = ()
+    #: What the file says of its model: its architecture and the heads of its attention.
+    facts: ModelFacts = ModelFacts()
     #: Whether tensors of one axis are measured like the others: true of arrays that a caller chose.
     measures_vectors: bool = False
 
@@ -264,6 +279,7 @@ class PickedSource(TensorSource):
 
     def __init__(self, source: TensorSource, tensors: Sequence[TensorInfo]) -> None:
         self.name, self.memory_note, self.size_bytes = source.name, source.memory_note, source.size_bytes
+        self.facts = source.facts
         self._source, self._tensors = source, tuple(tensors)
 
     @property
