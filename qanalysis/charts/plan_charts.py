@@ -11,13 +11,14 @@ from qanalysis.charts.drawing import Drawing, draw, line
 from qanalysis.charts.palette import MARKERS, PALETTES, Theme
 from qanalysis.charts.plan_sheet import PlanSheet
 from qanalysis.charts.wording import count_of, escape
-from qanalysis.notation import plain, size
+from qanalysis.notation import plain, shorten, size
 
 FEW_LAYERS = 12
 """Names of so many layers fit below a chart; those of more are numbers, with the name on hover."""
-_MOST_POINTS = 500  # drawn of each kind
+_MOST_POINTS = 80  # drawn of each kind
 _BAR = 0.42  # half of a bar's width, in layers
 _HEIGHT = 380
+_TICK = 18  # letters of a name below a chart
 #: The kinds of points in the order of the traces, with what the legend calls them.
 KINDS = {"hull": "lower hull", "greedy": "greedy between", "exact": "exact optimum"}
 
@@ -84,8 +85,9 @@ def describe_front(sheet: PlanSheet, choice: Codes) -> str:
     bits = sheet.sum_points("bits")
     return (
         f"Error against size: {count_of(len(bits), 'plan')} from {plain(bits[0], digits=4)} to "
-        f"{plain(bits[-1], digits=4)} bits per weight; the plan in view has {plain(sheet.sum('bits', choice), digits=4)}"
-        f" bits per weight and an error of {plain(sheet.sum('costs', choice), digits=4)}."
+        f"{plain(bits[-1], digits=4)} bits per weight; the plan in view has "
+        f"{plain(sheet.sum('bits', choice), digits=4)} bits per weight and an error of "
+        f"{plain(sheet.sum('costs', choice), digits=4)}."
     )
 
 
@@ -151,6 +153,7 @@ def layer_bits(sheet: PlanSheet, choice: Codes, *, theme: Theme = "light") -> Dr
         )
     )
     few = len(bits) <= FEW_LAYERS
+    names = [escape(shorten(layer.label, _TICK)) for layer in sheet.layers]
     ticks = {"tickmode": "array", "tickvals": list(range(len(bits)))} if few else {}
     most = max(float(layer.bits.max()) for layer in sheet.layers)
     return draw(
@@ -163,7 +166,7 @@ def layer_bits(sheet: PlanSheet, choice: Codes, *, theme: Theme = "light") -> Dr
         margin={"t": 90, "b": 60},
         hoverdistance=-1,
         xaxis={"title": {"text": "" if few else "Layer (place in the file)"}, "range": [-0.7, len(bits) - 0.3]}
-        | {"showgrid": False, **ticks, **({"ticktext": [escape(one.label) for one in sheet.layers]} if few else {})},
+        | {"showgrid": False, **ticks, **({"ticktext": names} if few else {})},
         yaxis={"title": {"text": "Bits per weight (bit)"}, "range": [0, 1.06 * most]},
         legend={"y": -0.2, "yanchor": "top"},
         showlegend=True,

@@ -1,4 +1,4 @@
-"""What is a plan drawn from? Its layers with what each could have, the points of its front, the uniform plans beside it.
+"""What is a plan drawn from? Its layers with what each could have, its front, and the uniform plans beside it.
 
 Built from the document alone, so that a plan that was saved draws as the one that was just made.
 """

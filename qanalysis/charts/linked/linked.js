@@ -160,7 +160,8 @@ export class Linked {
   pick({ layer, scheme, row, step, across, moving }) {
     const { control, leads } = this.part;
     const asked = step ?? leads?.[row] ?? this.findNear(across);
-    if (control?.steps?.includes(asked) || (control?.nearest && asked !== undefined)) this.go(row === undefined ? { step: asked } : { step: asked, row });
+    const isStep = control?.steps?.includes(asked) || (control?.nearest && asked !== undefined);
+    if (isStep) this.go(row === undefined ? { step: asked } : { step: asked, row });
     else if (row !== undefined) this.go({ row }, { now: true });
     else if (control?.schemes?.includes(scheme)) this.move(control.schemes.indexOf(scheme));
     else if (layer !== undefined) this.go(scheme ? { layer, scheme } : { layer }, { now: !moving });

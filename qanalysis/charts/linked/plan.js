@@ -154,9 +154,9 @@ export const showPlan = (part, at) => {
   const gain = rival ? `: ${tellGain(1 - cost / rival.cost)} than ${rival.scheme} for all layers` : "";
   return {
     head: `${size}${gain}`,
-    told: `${size}, error ${error}`,
+    told: `${tellBytes(bytes)}, error ${error}`,
     panels: {
-      "p-front": withTraces(front, traces, `Error against size: the plan in view has ${size} and an error of ${error}.`),
+      "p-front": withTraces(front, traces, `Error against size: the plan in view has ${size}, error ${error}.`),
       "p-bits": withTraces(bars, moveBars(plan, bars.figure.data, read), `Bits of ${own.length} layers: ${mix}.`),
       "p-totals": { ...totals, lines: listTotals(plan, { ...read, kind }, rival) },
       "p-layers": { ...layers, table: { ...layers.table, columns } },

@@ -50,7 +50,13 @@ def build_plan_part(sheet: PlanSheet, locked: Mapping[str, str], *, python: str 
     ]
     control = {"label": "Budget", "unit": "bits per weight", "steps": sheet.list_budgets(), "nearest": True}
     return build_part(
-        [panels], layout="plan", control=control, plan=_pack_plan(sheet), order=ORDER, wide=["p-totals", "p-layers"], under=under
+        [panels],
+        layout="plan",
+        control=control,
+        plan=_pack_plan(sheet),
+        order=ORDER,
+        wide=["p-totals", "p-layers"],
+        under=under,
     )
 
 

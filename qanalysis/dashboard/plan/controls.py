@@ -61,12 +61,14 @@ def draw_controls(view: PlanView) -> tuple[Any, Any]:
                 help="Others are kept as they are.",
             )
         else:
-            st.caption("The candidates are those of the file.")
+            st.caption("The candidates are those of the file, and what it keeps together stays so.")
         strip = st.container()
-    with st.container(border=True, key="keep-box"):
-        st.markdown("**Keep**")
+    if holds_plan(view.source):
         objective = st.container()
-        if not holds_plan(view.source):
+    else:
+        with st.container(border=True, key="keep-box"):
+            st.markdown("**Keep**")
+            objective = st.container()
             _draw_constraints()
     draw_history(PlanView, keeps="the source")
     return strip, objective

@@ -9,11 +9,11 @@ _NUMBER = re.compile(r"\d+")
 
 
 def write_patterns(assignments: Mapping[str, str]) -> dict[str, str]:
-    """One expression for each scheme, by scheme in the order of the plan, that matches its tensors' whole names and no
-    other tensor's.
+    r"""One expression for each scheme, in the order of the plan: it matches the whole names of its tensors and no other
+    one.
 
     >>> write_patterns({"layers.0.q": "int4", "layers.1.q": "int4", "head": "int8"})
-    {'int4': '^layers\\\\.(?:0|1)\\\\.q$', 'int8': '^head$'}
+    {'int4': '^layers\\.(?:0|1)\\.q$', 'int8': '^head$'}
     """
     names = dict[str, list[str]]()
     for tensor, scheme in assignments.items():
