@@ -16,6 +16,7 @@ from qanalysis.plans.planner import solve
 from qanalysis.plans.problem import Limit, Problem
 from qanalysis.plans.row import PlanRow, PointRow
 from qanalysis.results.table import Table
+from qanalysis.sweeps.held import TENSORS
 from qanalysis.sweeps.row import Row
 
 
@@ -109,6 +110,7 @@ def describe_plan(
             }
             for one in candidates.options
         },
+        **{name: part for name, part in candidates.more.items() if name == TENSORS},
     }
     return Plan.from_rows(PlanRow, rows, totals=[point], source=candidates.source, settings=settings, more=more)
 
