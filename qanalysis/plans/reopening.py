@@ -10,6 +10,7 @@ import numpy as np
 
 from qanalysis.arrays import Doubles
 from qanalysis.notation import quote
+from qanalysis.plans.front import FrontPoint, trace_front
 from qanalysis.plans.plan import Plan
 from qanalysis.plans.planner import solve
 from qanalysis.plans.problem import InfeasibleError, Limit, Problem
@@ -17,6 +18,7 @@ from qanalysis.plans.row import PlanRow, PointRow
 
 #: What rows say of one plan that another one would have to measure anew.
 _MEASURED = ("cost_low", "cost_high", "stability")
+_MOST_POINTS = 600  # of a front that pins make anew
 
 
 def choose_again(plan: Plan, *, budget_bpw: float | None = None, pins: Mapping[str, str] | None = None) -> Plan:
@@ -28,6 +30,7 @@ def choose_again(plan: Plan, *, budget_bpw: float | None = None, pins: Mapping[s
     pinned = dict(pins or {})
     if budget_bpw is None and not pinned:
         return plan
+    _check(plan, pinned)
     units = _group(list(plan.rows))
     options = [_list_common(plan, names, pinned) for names in units]
     costs, bits = (
@@ -50,7 +53,42 @@ def choose_again(plan: Plan, *, budget_bpw: float | None = None, pins: Mapping[s
         for names, schemes, at in zip(units, options, solution.choice, strict=True)
         for name in names
     }
-    return assign(plan, chosen, decided_by=dict.fromkeys(pinned, "pin"))
+    chosen_plan = assign(plan, chosen, decided_by=dict.fromkeys(pinned, "pin"))
+    if not pinned:
+        return chosen_plan
+    front = trace_front(Problem(costs), bits, points=_MOST_POINTS)
+    return replace(chosen_plan, more={**chosen_plan.more, "front": _describe_front(plan, units, options, front)})
+
+
+def _describe_front(
+    plan: Plan, units: Sequence[Sequence[str]], options: Sequence[Sequence[str]], front: Sequence[FrontPoint]
+) -> list[dict[str, Any]]:
+    """The points as a document holds them: of each tensor the place of its scheme among its candidates."""
+    candidates, numel = plan.candidates, {row.tensor: row.numel for row in plan.rows}
+    kept, weights = sum(plan.kept_float.values()), sum(numel.values())
+    places = [
+        {name: [list(candidates[name]["scheme"]).index(one) for one in schemes] for name in names}
+        for names, schemes in zip(units, options, strict=True)
+    ]
+    points = []
+    for point in front:
+        at = {name: own[int(one)] for part, one in zip(places, point.choice, strict=True) for name, own in part.items()}
+        sums = {
+            part: [candidates[name][part][place] for name, place in at.items()]
+            for part in ("cost", "bits_per_weight", "size_bytes")
+        }
+        bits = sum(value * numel[name] for value, name in zip(sums["bits_per_weight"], at, strict=True))
+        points.append(
+            {
+                "kind": point.kind,
+                "choice": [at[row.tensor] for row in plan.rows],
+                "objective": sum(sums["cost"]),
+                "objective_column": plan.objective_column,
+                "bits_per_weight": bits / weights,
+                "bytes": sum(sums["size_bytes"]) + kept,
+            }
+        )
+    return points
 
 
 def assign(plan: Plan, schemes: Mapping[str, str], *, decided_by: Mapping[str, str] | None = None) -> Plan:
@@ -78,6 +116,17 @@ def assign(plan: Plan, schemes: Mapping[str, str], *, decided_by: Mapping[str, s
     return Plan.from_rows(PlanRow, rows, totals=totals, source=plan.source, settings=plan.settings, more=more)
 
 
+def _check(plan: Plan, pinned: Mapping[str, str]) -> None:
+    """ValueError for a document that lacks candidates, and for a pin of no tensor of it."""
+    names = [row.tensor for row in plan.rows]
+    missing = next((name for name in names if name not in plan.candidates), None)
+    if missing is not None:
+        raise ValueError(f"the plan has no candidates of {quote(missing)}: make it again with `qanalysis plan`")
+    strange = next((name for name in pinned if name not in names), None)
+    if strange is not None:
+        raise ValueError(f"pin {quote(strange)}: is no tensor of the plan")
+
+
 def _group(rows: Sequence[PlanRow]) -> list[list[str]]:
     """Tensors that have one scheme together, in the order of the rows."""
     units = dict[str, list[str]]()
@@ -88,9 +137,6 @@ def _group(rows: Sequence[PlanRow]) -> list[list[str]]:
 
 def _list_common(plan: Plan, names: Sequence[str], pinned: Mapping[str, str]) -> list[str]:
     """The schemes that all of some tensors may have, or the one that they are pinned to."""
-    missing = next((name for name in names if name not in plan.candidates), None)
-    if missing is not None:
-        raise ValueError(f"the plan has no candidates of {quote(missing)}: make it again with `qanalysis plan`")
     common = [
         scheme
         for scheme in plan.candidates[names[0]]["scheme"]

@@ -74,3 +74,13 @@ def test_a_budget_below_the_smallest_plan_says_which_is_nearest(saved: Plan) -> 
 def test_a_pin_that_is_no_candidate_lists_those_that_are(saved: Plan) -> None:
     with pytest.raises(ValueError, match="nf4 is none of its candidates int2"):
         choose_again(saved, pins={saved[0].tensor: "nf4"})
+
+
+def test_the_front_beside_a_pin_keeps_it_at_every_point(saved: Plan) -> None:
+    name, other = saved[1].tensor, saved.candidates[saved[1].tensor]["scheme"][2]
+    plan = choose_again(saved, budget_bpw=5.0, pins={name: other})
+    front = plan.front
+    assert {saved.candidates[name]["scheme"][point["choice"][1]] for point in front} == {other}
+    assert [point["objective"] for point in front] == sorted((point["objective"] for point in front), reverse=True)
+    for point in front:
+        assert point["objective"] == pytest.approx(search(saved, point["bits_per_weight"] * (1 + 1e-12), {name: other}))

@@ -26,14 +26,19 @@ def confine_locks(plan_candidates: Mapping[str, Mapping[str, Sequence[Any]]]) ->
     return confine(PlanView, "lock", known)
 
 
+def choose_layer(plan: Plan) -> str:
+    """The layer in view: the one chosen, else the one that costs most."""
+    dearest = max(plan.rows, key=lambda row: row.cost).tensor
+    view = confine(PlanView, "layer", [row.tensor for row in plan.rows], chosen=dearest)
+    return view.layer or dearest
+
+
 def draw_layer(plan: Plan, source: str) -> None:
     """Boxes "layer" and "scheme-LAYER", the switch "lock-LAYER", the button "unlock", and two links."""
     names = [row.tensor for row in plan.rows]
     rows = {row.tensor: row for row in plan.rows}
-    dearest = max(plan.rows, key=lambda row: row.cost).tensor
-    view = confine(PlanView, "layer", names, chosen=dearest)
-    tensor = view.layer or dearest
-    row, locks, labels = rows[tensor], read_locks(view), label_layers(names, 44)
+    tensor = choose_layer(plan)
+    row, locks, labels = rows[tensor], read_locks(current_view(PlanView)), label_layers(names, 44)
     with st.container(border=True, key="layer-box"):
         left, middle, right = st.columns([5, 4, 2], vertical_alignment="bottom")
         left.selectbox(

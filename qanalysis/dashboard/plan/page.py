@@ -18,7 +18,7 @@ from qanalysis.dashboard.export import Extras, draw_export, draw_link
 from qanalysis.dashboard.linked import PARTS, draw_linked
 from qanalysis.dashboard.pages import Page
 from qanalysis.dashboard.plan.controls import draw_controls, draw_objective
-from qanalysis.dashboard.plan.layer import confine_locks, draw_layer, read_locks
+from qanalysis.dashboard.plan.layer import choose_layer, confine_locks, draw_layer, read_locks
 from qanalysis.dashboard.plan.recipes import draw_patterns, draw_recipes
 from qanalysis.dashboard.plan.rows import find_rows
 from qanalysis.dashboard.plan.view import MOST_BUDGET, PlanView
@@ -85,7 +85,7 @@ def _draw_charts(plan: Plan, sheet: PlanSheet, found: Found, view: PlanView) -> 
     exact: dict[str, Any] = {"step": found.budget, "choice": sheet.chosen.tolist()}
     if any(value is not None for value in stability):
         exact["stability"] = stability
-    at = {"step": found.budget, "exact": exact, "row": view.layer or ""}
+    at = {"step": found.budget, "exact": exact, "row": choose_layer(plan)}
     draw_linked(PARTS.put(part), "charts", at=at, on_ask=partial(take_choice, frozenset(rows), at))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from qanalysis.plans.plan import Plan
 from qanalysis.plans.planning import plan_bits
 from qanalysis.plans.reopening import choose_again
 from qanalysis.reports.report import read_result, write_report
+from qanalysis.sweeps.row import Rows
 from tests.charts.plans import make_plan
 from tests.charts.sensitivities import make_table
 from tests.dashboard.scenes import ask, read_components, read_scene
@@ -64,8 +66,6 @@ def read_choice(page: AppTest) -> dict[str, str]:
 
 
 def unpack_array(packed: dict[str, str]) -> list[int]:
-    import base64
-
     return np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"]).tolist()
 
 
@@ -82,19 +82,20 @@ def saved(root: Path) -> Plan:
     return plan
 
 
-class TestSweptSample:
-    @pytest.fixture(scope="class")
-    def rows(self):
-        with open_checkpoint("sample:digits-mlp") as source:
-            return sweep(source, default_schemes())
+@pytest.fixture(scope="module")
+def rows() -> Rows:
+    with open_checkpoint("sample:digits-mlp") as source:
+        return sweep(source, default_schemes())
 
-    def test_the_plan_is_that_of_the_same_rows_in_python(self, rows) -> None:
+
+class TestSweptSample:
+    def test_the_plan_is_that_of_the_same_rows_in_python(self, rows: Rows) -> None:
         page = open_plan(source="sample:digits-mlp", budget="5")
         plan = plan_bits(rows, budget_bpw=5)
         assert read_choice(page) == plan.assignments
         assert read_components(page)["charts"]["at"]["step"] == 5
 
-    def test_pooled_figures_are_held_for_every_candidate(self, rows) -> None:
+    def test_pooled_figures_are_held_for_every_candidate(self, rows: Rows) -> None:
         plan = read_scene(open_plan(source="sample:digits-mlp"), "charts")["plan"]
         errors, starts = unpack_array(plan["errors"]), unpack_array(plan["starts"])
         by_tensor = {(row.tensor, row.scheme): row.mse * row.numel for row in rows}
