@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ KINDS = {"hull": "lower hull", "greedy": "greedy between", "exact": "exact optim
 
 
 def front_chart(sheet: PlanSheet, choice: Codes, *, theme: Theme = "light") -> Drawing:
-    """Error against size: the points of the front by kind, every uniform plan, and the plan in view as a diamond.
+    """Error against size: the points of the front by kind, every uniform plan, and a diamond for the plan in view.
 
     The error is the objective, on a logarithmic axis where all are positive; the size is in bits per weight. Uniform
     plans have one marker per grouping.
@@ -53,28 +54,21 @@ def front_chart(sheet: PlanSheet, choice: Codes, *, theme: Theme = "light") -> D
             )
     traces += _mark_uniforms(sheet, theme)
     here = sheet.sum("bits", choice), sheet.sum("costs", choice)
-    traces.append(
-        line(
-            x=[here[0]],
-            y=[here[1]],
-            mode="markers",
-            name="plan in view",
-            marker={"symbol": "diamond", "size": 14, "color": colours.clipped},
-            hovertemplate="plan in view<br>%{x:.3f} bit, %{y:.4g}<extra></extra>",
-        )
-    )
     known = [*costs, here[1], *(one.objective for one in sheet.uniforms)]
+    log = min(known) > 0
+    mark = {"name": "mark-plan", "text": "◆", "showarrow": False, "xref": "x", "yref": "y"}
+    mark |= {"x": here[0], "y": math.log10(here[1]) if log else here[1], "font": {"size": 22, "color": colours.clipped}}
     return draw(
         traces,
         "Error against size",
         theme,
-        subtitle=f"{escape(sheet.objective)}, summed over {count_of(len(sheet.layers), 'layer')}; lower left is better",
+        subtitle=f"{escape(sheet.objective)}, summed over {count_of(len(sheet.layers), 'layer')}; ◆ the plan in view",
         alt=describe_front(sheet, choice),
         height=_HEIGHT,
         margin={"t": 90, "b": 60},
         xaxis={"title": {"text": "Size (bits per weight)"}},
-        yaxis={"title": {"text": f"Error ({escape(sheet.objective)})"}}
-        | ({"type": "log", "dtick": 1} if min(known) > 0 else {}),
+        yaxis={"title": {"text": f"Error ({escape(sheet.objective)})"}} | ({"type": "log", "dtick": 1} if log else {}),
+        annotations=[mark],
         legend={"y": -0.2, "yanchor": "top"},
         showlegend=True,
     )
@@ -143,10 +137,9 @@ def layer_bits(sheet: PlanSheet, choice: Codes, *, theme: Theme = "light") -> Dr
         line(
             x=list(range(len(bits))),
             y=bits,
-            mode="markers",
+            mode="none",
             name="bits per weight",
             showlegend=False,
-            marker={"size": 1, "opacity": 0, "color": PALETTES[theme].text},
             customdata=[{"row": layer.name} for layer in sheet.layers],
             text=[f"{escape(layer.label)}<br>{escape(one)}" for layer, one in zip(sheet.layers, schemes, strict=True)],
             hovertemplate="%{text}<br>%{y:.3f} bits per weight<extra></extra>",

@@ -211,3 +211,13 @@ def list_objectives(table: Table[Any]) -> list[str]:
         return []
     names = [one.name for one in table.columns if (one.additive and one.kind == "number") or one.name == "mse"]
     return [name for name in names if np.isfinite(np.asarray(table.column(name), np.float64)).any()]
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs={Held: name_held})
+def list_candidates(held: Held) -> list[str]:
+    """What each tensor may be locked to, as texts TENSOR=SCHEME."""
+    if isinstance(held.table, Plan):
+        return [f"{name}={scheme}" for name, own in held.table.candidates.items() for scheme in own["scheme"]]
+    ok = held.table.column("status") == "ok"
+    tensors, schemes = held.table.column("tensor")[ok], held.table.column("scheme")[ok]
+    return list(dict.fromkeys(f"{tensor}={scheme}" for tensor, scheme in zip(tensors, schemes, strict=True)))

@@ -126,8 +126,10 @@ def test_a_lock_by_hand_stays_at_every_budget_until_it_is_undone(
     name = list(first)[3]
     page.locator(f"{ROOT} tr[data-row] > th", has_text=name).click()
     wait_for_query(page, layer=name)
-    page.get_by_role("combobox", name=re.compile("^Scheme")).last.click()
-    page.get_by_role("option", name=re.compile("^int8 channel ·")).click()
+    box = page.get_by_role("combobox", name=re.compile("^Scheme"))
+    box.fill("int8 channel")
+    page.get_by_role("option", name=re.compile("int8 channel")).first.wait_for()
+    box.press("Enter")
     wait_for_query(page, lock=f"{name}=int8 channel")
     page.locator(f"{ROOT} tr.ql-table-row", has_text="locked").wait_for()
     assert read_table(page)[name] == "int8 channel"

@@ -133,6 +133,14 @@ const fillColumn = (plan, { name }, read, stability) => {
   }
 };
 
+// The front with the plan in view marked: its lines stand still.
+const markFront = (front, { bits, cost }, alt) => {
+  const { layout, data } = front.figure;
+  const y = layout.yaxis.type === "log" ? Math.log10(cost) : cost;
+  const annotations = layout.annotations.map((note) => (note.name === "mark-plan" ? { ...note, x: bits, y } : note));
+  return { ...front, figure: { data, layout: { ...layout, annotations } }, alt };
+};
+
 const withTraces = (panel, data, alt) => ({ ...panel, figure: { ...panel.figure, data }, alt });
 
 // The panels of a part at a state, its headline and what its slider reads.
@@ -143,8 +151,6 @@ export const showPlan = (part, at) => {
   const { bits, bytes, cost } = read.totals;
   const rival = findRival(plan, bits);
   const [front, bars, totals, layers] = ["p-front", "p-bits", "p-totals", "p-layers"].map((name) => panels[name]);
-  const last = front.figure.data.length - 1;
-  const traces = front.figure.data.map((trace, place) => (place === last ? { ...trace, x: [bits], y: [cost] } : trace));
   const columns = layers.table.columns.map((column) => ({ ...column, ...fillColumn(plan, column, read, stability) }));
   const error = plainNumber(cost);
   const size = `${fixedNumber(bits, 3)} bits per weight, ${tellBytes(bytes)}`;
@@ -156,10 +162,10 @@ export const showPlan = (part, at) => {
     head: `${size}${gain}`,
     told: `${tellBytes(bytes)}, error ${error}`,
     panels: {
-      "p-front": withTraces(front, traces, `Error against size: the plan in view has ${size}, error ${error}.`),
+      "p-front": markFront(front, read.totals, `Error against size: the plan in view has ${size}, error ${error}.`),
       "p-bits": withTraces(bars, moveBars(plan, bars.figure.data, read), `Bits of ${own.length} layers: ${mix}.`),
       "p-totals": { ...totals, lines: listTotals(plan, { ...read, kind }, rival) },
-      "p-layers": { ...layers, table: { ...layers.table, columns } },
+      "p-layers": { ...layers, table: { ...layers.table, columns, moves: true } },
     },
   };
 };

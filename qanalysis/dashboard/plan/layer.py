@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -20,10 +19,9 @@ def read_locks(view: PlanView) -> dict[str, str]:
     return dict(map(split_pin, view.lock))
 
 
-def confine_locks(plan_candidates: Mapping[str, Mapping[str, Sequence[Any]]]) -> PlanView:
-    """The view without locks of tensors or schemes that these candidates do not have; a notice where a link asked."""
-    known = [f"{tensor}={scheme}" for tensor, own in plan_candidates.items() for scheme in own["scheme"]]
-    return confine(PlanView, "lock", known)
+def confine_locks(candidates: Sequence[str]) -> PlanView:
+    """The view without locks that are none of the candidates, TENSOR=SCHEME; a notice where a link asked for them."""
+    return confine(PlanView, "lock", candidates)
 
 
 def choose_layer(plan: Plan) -> str:

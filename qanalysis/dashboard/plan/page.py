@@ -22,8 +22,16 @@ from qanalysis.dashboard.plan.layer import choose_layer, confine_locks, draw_lay
 from qanalysis.dashboard.plan.recipes import draw_patterns, draw_recipes
 from qanalysis.dashboard.plan.rows import find_rows
 from qanalysis.dashboard.plan.view import MOST_BUDGET, PlanView
-from qanalysis.dashboard.plans import Found, Held, PlanQuestion, list_objectives, read_energies, work_out
-from qanalysis.dashboard.session import change, current_view
+from qanalysis.dashboard.plans import (
+    Found,
+    Held,
+    PlanQuestion,
+    list_candidates,
+    list_objectives,
+    read_energies,
+    work_out,
+)
+from qanalysis.dashboard.session import change
 from qanalysis.dashboard.wording import escape_markdown, name_controls
 from qanalysis.notation import count, plain, size
 from qanalysis.plans.plan import Plan
@@ -54,7 +62,7 @@ def draw_plan(view: PlanView) -> None:
 def _draw_plan(held: Held, objective: Any) -> None:
     """The plan of the rows in sight; raises where there is none."""
     column = draw_objective(objective, list_objectives(held.table))
-    view = current_view(PlanView)
+    view = confine_locks(list_candidates(held))
     question = PlanQuestion(
         budget=view.budget,
         objective=column,
@@ -66,7 +74,6 @@ def _draw_plan(held: Held, objective: Any) -> None:
     )
     found = work_out(held, question)
     plan = found.plan
-    confine_locks(plan.candidates)
     if found.refusal:
         st.warning(escape_markdown(found.refusal), icon=":material/vertical_align_bottom:")
     sheet = read_sheet(plan, read_energies(held))
