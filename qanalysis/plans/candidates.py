@@ -25,7 +25,8 @@ class Options:
     """The candidates of one tensor, one place for each scheme in all arrays, in the order of the rows.
 
     `bits` are bits_per_weight · numel, `sizes` the bytes of the rows, `costs` the objective's. `errors` are Σe² of the
-    weights and `signal` is Σx², NaN where rows do not tell them; `places` are the rows in the joined table.
+    weights and `signal` is Σx²; of a sensitivity Σe²/Σy² of the outputs and NaN. `places` are the rows in the joined
+    table.
     """
 
     tensor: PlanTensor
@@ -56,11 +57,13 @@ class Options:
 class Candidates:
     """All tensors with an ok row, in the order of the rows, and those of the source that have none.
 
-    `rows` are the rows of all tables joined, `more` the parts of the first document, such as damages and additivity.
+    `lacking` have ok rows of which none has a figure of the objective. `rows` are the rows of all tables joined, `more`
+    the parts of the first document, such as damages and additivity.
     """
 
     options: tuple[Options, ...]
     others: tuple[PlanTensor, ...]
+    lacking: tuple[PlanTensor, ...]
     objective: Objective
     source: SourceIdentity | None
     rows: Frame[Any]
@@ -88,9 +91,12 @@ def gather_candidates(
             f"make rows with `{kind_of(tables[0]).again}`"
         )
     chosen = {one.tensor.name for one in options}
-    others = tuple(one for name, one in tensors.items() if name not in chosen)
+    unpriced = set(rows.column("tensor").tolist()) - chosen
+    others = tuple(one for name, one in tensors.items() if name not in chosen | unpriced)
+    lacking = tuple(tensors[name] for name in tensors if name in unpriced)
     complete = all(table.complete for table in tables)
-    return Candidates(options, others, found, tables[0].source, rows, tables[0].more, complete)
+    source = next((table.source for table in tables if table.source is not None), None)
+    return Candidates(options, others, lacking, found, source, rows, tables[0].more, complete)
 
 
 def _check_tables(tables: Sequence[Table[Any]]) -> None:
@@ -158,19 +164,20 @@ def _group(rows: Frame[Any], objective: Objective) -> dict[str, list[int]]:
 def _make_options(tensor: PlanTensor, rows: Frame[Any], places: Sequence[int], objective: Objective) -> Options:
     at = list(places)
     schemes = rows.column("scheme")[at].tolist()
-    bits = rows.column("bits_per_weight")[at] * tensor.numel
+    # Bits are counted, not measured: whole numbers, so that their sums are exact.
+    bits = np.rint(rows.column("bits_per_weight")[at] * tensor.numel)
     errors, signal = _measure_energies(rows, at)
     sizes = np.asarray(rows.column("size_bytes")[at], np.float64)
     return Options(tensor, tuple(schemes), bits, sizes, objective.costs[at], errors, signal, tuple(places))
 
 
 def _measure_energies(rows: Frame[Any], at: list[int]) -> tuple[Doubles, float]:
-    """Σe² of each row and Σx² of the tensor over its finite values; NaN where rows are not of a sweep.
+    """Σe² of each row and Σx² of the tensor over its finite values; of a sensitivity Σe²/Σy² of the outputs and NaN.
 
     Σx² = Σe² / relative_error_energy, from the row with the largest error; where no row has one it does not matter.
     """
     if rows.row_type is not Row:
-        return np.full(len(at), np.nan), float("nan")
+        return rows.column("output_relative_l2")[at] ** 2, float("nan")
     finite = rows.column("numel")[at] - np.nan_to_num(rows.column("non_finite")[at])
     errors = rows.column("mse")[at] * finite
     relative = rows.column("relative_l2")[at] ** 2
