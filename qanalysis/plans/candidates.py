@@ -17,6 +17,7 @@ from qanalysis.plans.tensors import PlanTensor, list_tensors
 from qanalysis.results.document import kind_of
 from qanalysis.results.identity import SourceIdentity
 from qanalysis.results.table import Frame, Table
+from qanalysis.sweeps.held import TENSORS, describe_tensors
 from qanalysis.sweeps.row import Row
 
 
@@ -80,9 +81,10 @@ def gather_candidates(
     there, one scheme twice with different figures, and where no row is ok.
     """
     _check_tables(tables)
+    listed = list(header)
     rows = Frame.concat(tables[0].row_type, [_choose_rows(table) for table in tables])
     found = find_objective(rows, objective)
-    tensors = list_tensors(tables, header)
+    tensors = list_tensors(tables, listed)
     grouped = _group(rows, found)
     options = tuple(_make_options(tensors[name], rows, places, found) for name, places in grouped.items())
     if not options:
@@ -96,7 +98,8 @@ def gather_candidates(
     lacking = tuple(tensors[name] for name in tensors if name in unpriced)
     complete = all(table.complete for table in tables)
     source = next((table.source for table in tables if table.source is not None), None)
-    return Candidates(options, others, lacking, found, source, rows, tables[0].more, complete)
+    more = {**tables[0].more, **({TENSORS: describe_tensors(listed)} if listed else {})}
+    return Candidates(options, others, lacking, found, source, rows, more, complete)
 
 
 def _check_tables(tables: Sequence[Table[Any]]) -> None:

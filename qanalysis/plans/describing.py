@@ -18,6 +18,7 @@ from qanalysis.plans.request import Request
 from qanalysis.plans.row import PlanRow, PointRow
 from qanalysis.plans.settling import Settled
 from qanalysis.plans.units import Unit
+from qanalysis.sweeps.held import TENSORS
 from qanalysis.sweeps.row import Row
 
 #: A front in a document has at most so many places of schemes, ten points at least.
@@ -50,6 +51,7 @@ def describe_plan(
         "constraints": _describe_constraints(settled, request, rows, solution),
         "candidates": {one.tensor.name: _describe_options(one) for one in settled.options},
         "proof": dict(proof),
+        **{name: part for name, part in settled.candidates.more.items() if name == TENSORS},
     }
     return Plan.from_rows(
         PlanRow,

@@ -22,6 +22,7 @@ PARTS = (
     "candidates",
     "proof",
     "certainty",
+    "tensors",
 )
 
 

@@ -56,7 +56,7 @@ def list_schemas() -> dict[str, str]:
             for name, told in _SENSITIVITY_PARTS.items()
         }
         | {TENSORS: describe_held()},
-        PlanRow: _describe_plan(),
+        PlanRow: {**_describe_plan(), TENSORS: describe_held()},
         HistoryRow: {"paths": _describe_paths()},
         TrackRow: {
             "commands": {

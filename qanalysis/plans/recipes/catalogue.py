@@ -1,9 +1,12 @@
-"""Which back ends have recipes? One line each: its name, what its files are, and the function that writes them."""
+"""Which back ends have recipes? One line each: its name, what its files are, the function that writes them, and the
+formats that it knows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Any
 
@@ -17,12 +20,22 @@ class Target:
     """A back end: `name` as it is typed, `about` in one line, and the writer, "file.function" of this folder.
 
     The writer takes the plan and keyword options; it raises ValueError for a plan with a format that the back end does
-    not know at all, unless `partial`, and lists what it can not express otherwise.
+    not know at all, unless `partial`, and lists what it can not express otherwise. `formats` are those that it knows,
+    "*" standing for any letters and "[2348]" for one of these.
     """
 
     name: str
     about: str
     writer: str
+    formats: tuple[str, ...] = ()
+
+    def knows(self, fmt: str) -> bool:
+        """Whether it has the format at all.
+
+        >>> Target("t", "", "", ("int[248]", "gguf:*")).knows("int4")
+        True
+        """
+        return any(fnmatchcase(fmt, one) for one in self.formats)
 
     def write(self, plan: Plan, **options: Any) -> Recipe:
         """The recipe of a plan."""
@@ -31,7 +44,15 @@ class Target:
         return write(plan, **options)
 
 
-TARGETS: tuple[Target, ...] = ()
+_FLOATS = ("bfloat16", "float16")
+TARGETS: tuple[Target, ...] = (
+    Target(
+        "llama.cpp",
+        "--tensor-type lines of llama-quantize, as a file and as a command",
+        "llama_cpp.write_llama_cpp",
+        ("gguf:*", *_FLOATS, "nvfp4*"),
+    ),
+)
 
 
 def find_target(name: str) -> Target:
@@ -40,3 +61,12 @@ def find_target(name: str) -> Target:
         if target.name == name:
             return target
     raise ValueError(f"target {quote(name)}: is none of {', '.join(target.name for target in TARGETS)}")
+
+
+def write_recipe(plan: Plan, target: str, *, partial: bool = False) -> Recipe:
+    """A plan in the words of a back end, named as in `TARGETS`.
+
+    Raises ValueError for a name that is none, and for a format that the back end does not know, unless `partial`: then
+    the tensors that have it are listed as not expressed, and the rest is written.
+    """
+    return find_target(target).write(plan, partial=partial)

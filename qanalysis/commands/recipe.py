@@ -1,0 +1,129 @@
+"""How does a plan become a recipe? In the words of one back end, with what it can not express beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qanalysis.commands.options import AsJson
+from qanalysis.notation import escape, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qanalysis.plans.plan import Plan
+    from qanalysis.plans.recipes.recipe import Recipe, RecipeFile, Unexpressed
+
+_LONGEST = 100
+
+
+def recipe(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A .json or .parquet file of `qanalysis plan`.")],
+    *,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The back end that the recipe is for. Without it they are listed."),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Write the rest where the back end lacks a format of the plan.")
+    ] = False,
+    out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--out", metavar="FILE|FOLDER", help="Write the first file, or all into a folder; may be repeated."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a plan in the words of the back end that will run it.
+
+    The first file goes to standard output; what must be known to apply it, and every tensor that the back end can not
+    treat as planned, to standard error.
+
+    \b
+    Example:
+      qanalysis recipe plan.json --target llama.cpp --out tensor_types.txt
+    """
+    from qanalysis.plans.recipes.catalogue import TARGETS, find_target
+    from qanalysis.reports.terminal import print_note
+
+    if target is None:
+        for one in TARGETS:
+            print_note(f"{one.name}: {one.about}")
+        raise ValueError(f"--target is missing; give one of {', '.join(one.name for one in TARGETS)}")
+    back_end = find_target(target)
+    made = back_end.write(read_plan(plan), partial=partial)
+    for path in _place_files(out or [], made.files):
+        print_note(f"wrote {path}")
+    if as_json:
+        typer.echo(_describe(made))
+    elif not out:
+        typer.echo(made.files[0].text, nl=not made.files[0].text.endswith("\n"))
+    _tell(made)
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan that a file holds; ValueError where it holds something else."""
+    from qanalysis.plans.plan import Plan
+    from qanalysis.reports.report import read_result
+    from qanalysis.results.document import kind_of
+
+    found = read_result(path)
+    if isinstance(found, Plan):
+        return found
+    raise ValueError(
+        f"{path}: holds a result of `qanalysis {kind_of(found).command}`, not a plan; make one of rows of a sweep with "
+        "`qanalysis plan ROWS --budget-bpw 4.5 --out plan.json`"
+    )
+
+
+def _place_files(targets: Sequence[str], files: Sequence[RecipeFile]) -> list[Path]:
+    """Writes the files where --out says: into a folder all of them, to a file the first; returns what was written.
+
+    All places are checked before the first file is written.
+    """
+    from qanalysis.results.files import check_targets, write_whole
+
+    jobs: list[tuple[Path, RecipeFile]] = []
+    for target in targets:
+        if target.endswith(("/", "\\")) or Path(target).is_dir():
+            Path(target).mkdir(exist_ok=True)
+            jobs += [(Path(target) / file.name, file) for file in files]
+        else:
+            jobs.append((Path(target), files[0]))
+    paths = check_targets(
+        [path for path, _file in jobs], suffixes=tuple({path.suffix.lower() for path, _file in jobs}), what="a recipe"
+    )
+    for path, (_place, file) in zip(paths, jobs, strict=True):
+        with write_whole(path) as stream:
+            stream.write(file.text.encode())
+    return paths
+
+
+def _describe(made: Recipe) -> str:
+    """The recipe as one JSON document."""
+    import json
+    from dataclasses import asdict
+
+    return json.dumps(asdict(made), indent=1, ensure_ascii=False)
+
+
+def _tell(made: Recipe) -> None:
+    """Notes, and what can not be expressed, on standard error."""
+    from qanalysis.reports.terminal import print_note
+
+    for note in made.notes:
+        print_note(note)
+    if not made.unexpressed:
+        return
+    count = len(made.unexpressed)
+    print_note(f"{count} tensor{'s' * (count > 1)} of the plan can not be expressed:")
+    grouped: dict[tuple[str, str], list[Unexpressed]] = {}
+    for one in made.unexpressed:
+        grouped.setdefault((one.reason, one.instead), []).append(one)
+    for (reason, instead), those in grouped.items():
+        print_note(f"{len(those)}: {reason}{f'; instead: {instead}' if instead else ''}")
+        for one in those:
+            print_note(f"- {shorten(escape(one.tensor), _LONGEST)}: {one.scheme}")
