@@ -19,6 +19,7 @@ from qanalysis.commands.convert import convert
 from qanalysis.commands.forms import forms
 from qanalysis.commands.linearity import linearity
 from qanalysis.commands.options import Commands, end_by_signals
+from qanalysis.commands.plan import plan
 from qanalysis.commands.recipe import recipe
 from qanalysis.commands.record import record
 from qanalysis.commands.report import report
@@ -58,6 +59,7 @@ for _command in (
     sensitivity,
     activations,
     forms,
+    plan,
     recipe,
     report,
     validate,

@@ -97,7 +97,7 @@ def gather_candidates(
     others = tuple(one for name, one in tensors.items() if name not in chosen | unpriced)
     lacking = tuple(tensors[name] for name in tensors if name in unpriced)
     complete = all(table.complete for table in tables)
-    source = next((table.source for table in tables if table.source is not None), None)
+    source = next(filter(None, map(find_source, tables)), None)
     more = {**tables[0].more, **({TENSORS: describe_tensors(listed)} if listed else {})}
     return Candidates(options, others, lacking, found, source, rows, more, complete)
 
@@ -117,24 +117,33 @@ def _check_tables(tables: Sequence[Table[Any]]) -> None:
                 "rows of a sweep and rows of a sensitivity do not go into one plan: their figures do not add; "
                 "give one kind"
             )
-        if _differ(table.source, first.source):
+    known = [source for source in map(find_source, tables) if source is not None]
+    for source in known[1:]:
+        if differ(source, known[0]):
             raise ValueError(
-                f"the tables are of different sources: {_name(first.source)} and {_name(table.source)}; "
+                f"the tables are of different sources: {name_source(known[0])} and {name_source(source)}; "
                 "a plan is for one"
             )
 
 
-def _differ(one: SourceIdentity | None, other: SourceIdentity | None) -> bool:
+def find_source(table: Table[Any]) -> SourceIdentity | None:
+    """What rows are of; None where they do not say: those of a CSV name the CSV itself."""
+    source = table.source
+    return None if source is not None and source.path.lower().endswith(".csv") else source
+
+
+def differ(one: SourceIdentity, other: SourceIdentity) -> bool:
     """Whether two sources are not the same: by content where both digests are known, else by name and size."""
-    if one is None or other is None or one is other:
+    if one is other:
         return False
     if one.digest and other.digest:
         return one.digest != other.digest
     return (one.path, one.size) != (other.path, other.size)
 
 
-def _name(source: SourceIdentity | None) -> str:
-    return f"{quote(source.path)} ({source.size:,} bytes)" if source else "arrays"
+def name_source(source: SourceIdentity) -> str:
+    """A source as messages call it."""
+    return f"{quote(source.path)} ({source.size:,} bytes)"
 
 
 def _choose_rows(table: Table[Any]) -> Frame[Any]:

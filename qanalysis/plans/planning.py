@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ def plan_bits(
     seconds: float = 60.0,
     front: bool = True,
     on_progress: Callable[[PlanProgress], None] | None = None,
+    cancel: threading.Event | None = None,
 ) -> Plan:
     r"""The plan of least objective within a budget, proven to be that, from the ok rows of a sweep or a sensitivity.
 
@@ -86,7 +88,8 @@ def plan_bits(
     active_experts : "K/N", or "config": bits per weight then count an expert with the share K/N.
     header : the tensors of the source, where rows come from files that do not hold them.
     seconds : after which the best plan so far is taken, with the bound of what could be gained.
-    front : whether the plans of other sizes are worked out too.
+    front : whether the plans of other sizes are worked out too. cancel : once set, what comes after the optimum is left
+        out.
 
     Raises ValueError for anything that does not go together, and InfeasibleError, with the nearest feasible budget, for
     a budget that no plan keeps.
@@ -113,7 +116,9 @@ def plan_bits(
         seed=seed,
     )
     tables = (rows,) if isinstance(rows, Table) else tuple(rows)
-    return plan_request(tables, request, header=header, seconds=seconds, front=front, on_progress=on_progress)
+    return plan_request(
+        tables, request, header=header, seconds=seconds, front=front, on_progress=on_progress, cancel=cancel
+    )
 
 
 def plan_request(
@@ -124,6 +129,7 @@ def plan_request(
     seconds: float = 60.0,
     front: bool = True,
     on_progress: Callable[[PlanProgress], None] | None = None,
+    cancel: threading.Event | None = None,
 ) -> Plan:
     """The plan that a request asks for."""
     started = time.monotonic()
@@ -136,7 +142,7 @@ def plan_request(
     smallest = request.budget is not None and request.budget.is_quality
     solution = find_optimum(settled.figures, settled.bounds, structure, smallest=smallest, seconds=seconds)
     tell(PlanProgress("front", 2, 3, tuple(points)))
-    traced = _trace(settled, structure, solution) if front else ()
+    traced = _trace(settled, structure, solution) if front and not (cancel and cancel.is_set()) else ()
     kept = sum(settled.kept.values())
     plan = describe_point("plan", pick(settled.units, solution.choice), kept, within=True)
     return describe_plan(
@@ -171,12 +177,15 @@ def _trace(settled: Settled, structure: Structure, solution: Solution) -> list[F
     """Plans of other sizes, and the plan itself among them."""
     figures = settled.figures
     problem = structure.state(figures.costs)
-    points = list(trace_front(problem, figures.bits))
+    try:
+        points = list(trace_front(problem, figures.counted))
+    except NotImplementedError:
+        points = []
     own = FrontPoint(
         "exact" if solution.is_proven else "greedy",
         solution.choice,
         problem.total(solution.choice),
-        problem.total(solution.choice, figures.bits),
+        problem.total(solution.choice, figures.counted),
     )
     if not any(np.array_equal(point.choice, own.choice) for point in points):
         points.append(own)
