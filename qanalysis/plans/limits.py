@@ -14,9 +14,11 @@ from qanalysis.arrays import Doubles
 from qanalysis.notation import size
 from qanalysis.plans.budgets import GIB, Budget
 from qanalysis.plans.pools import Pool
-from qanalysis.plans.problem import Limit
+from qanalysis.plans.problem import ROUNDING, Limit
 from qanalysis.plans.units import Figures, Unit
 
+#: Sums of a choice that is exactly at its limit may be rounded above it by this part.
+_ROOM = 1e-12
 BoundKind = Literal["bits", "bytes", "gib", "sqnr", "loss"]
 
 
@@ -63,24 +65,31 @@ def _round_up(value: float, digits: int) -> float:
     return math.ceil(value * factor - 1e-9) / factor
 
 
+def _seal(most: float) -> float:
+    """A limit whose room for rounding is no more than a part in 1e12, so that what is reported keeps the budget."""
+    return most - (ROUNDING - _ROOM) * abs(most)
+
+
 def bound_budget(budget: Budget, figures: Figures, *, kept: int, cache: int, objective: str) -> Bound:
     """The limit of a budget."""
     asked = f"{budget.option} {budget.amount:g}"
     if budget.kind == "budget_bpw":
         # The decimal that was typed, not the double below or above it: 4.1 · 1000 weights are 4100 bits.
         most = float(Fraction(repr(budget.amount)) * Fraction(figures.counted_numel))
-        most = math.floor(most) if figures.counted_numel == figures.numel else most * (1 + 1e-12)
+        most = _seal(math.floor(most) + 0.5) if figures.counted_numel == figures.numel else _seal(most)
         return Bound(Limit("bits per weight", figures.counted, most), "bits", asked, whole=figures.counted_numel)
     if budget.kind == "min_sqnr_db":
         whole = figures.signal if math.isfinite(figures.signal) else 1.0
-        return Bound(Limit("SQNR", figures.errors, whole * 10 ** (-budget.amount / 10)), "sqnr", asked, whole=whole)
+        return Bound(
+            Limit("SQNR", figures.errors, _seal(whole * 10 ** (-budget.amount / 10))), "sqnr", asked, whole=whole
+        )
     if budget.kind == "max_loss":
-        return Bound(Limit(objective, figures.costs, budget.amount), "loss", asked)
+        return Bound(Limit(objective, figures.costs, _seal(budget.amount)), "loss", asked)
     if budget.kind == "fit_gib":
         room = math.floor(budget.amount * GIB) - kept - cache
-        return Bound(Limit("bytes", figures.sizes, room), "gib", asked, kept=kept, cache=cache)
+        return Bound(Limit("bytes", figures.sizes, _seal(room + 0.5)), "gib", asked, kept=kept, cache=cache)
     asked = f"{budget.option} {budget.amount:.0f}"
-    return Bound(Limit("bytes", figures.sizes, budget.amount - kept), "bytes", asked, kept=kept)
+    return Bound(Limit("bytes", figures.sizes, _seal(budget.amount - kept + 0.5)), "bytes", asked, kept=kept)
 
 
 def bound_pools(
@@ -91,7 +100,7 @@ def bound_pools(
     for pool in pools:
         own = sum(size for name, size in kept.items() if places.get(name) == pool.name)
         sizes = tuple(_sum_of(unit, pool.name, places) for unit in units)
-        limit = Limit(f"bytes of the pool {pool.name}", sizes, pool.bytes - own)
+        limit = Limit(f"bytes of the pool {pool.name}", sizes, _seal(pool.bytes - own + 0.5))
         found.append(Bound(limit, "bytes", f"--pool {pool.name}={pool.bytes}", kept=own))
     return found
 

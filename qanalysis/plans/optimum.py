@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -32,18 +31,6 @@ class Structure:
         formats = self.formats if self.most_formats is not None else ()
         return Problem(costs, tuple(limits), formats, self.most_formats, self.chains, self.ranks if self.chains else ())
 
-    def keeps(self, choice: Sequence[int] | Codes) -> bool:
-        """Whether a choice keeps it."""
-        if self.most_formats is not None:
-            used = {int(formats[at]) for formats, at in zip(self.formats, choice, strict=True)}
-            if len(used) > self.most_formats:
-                return False
-        return all(
-            self.ranks[one][choice[one]] <= self.ranks[other][choice[other]]
-            for chain in self.chains
-            for one, other in pairwise(chain)
-        )
-
     @property
     def is_free(self) -> bool:
         """Whether every unit may choose on its own."""
@@ -58,25 +45,15 @@ def find_ends(figures: Figures, structure: Structure) -> tuple[Codes, Codes]:
     bits, costs = figures.bits, figures.costs
     if structure.is_free:
         return _choose_least(bits, costs), _choose_least(costs, bits)
-    return _solve(structure.state(bits)).choice, _solve(structure.state(costs)).choice
+    try:
+        return solve(structure.state(bits)).choice, solve(structure.state(costs)).choice
+    except InfeasibleError as error:
+        raise _explain(error, ()) from None
 
 
 def _choose_least(first: tuple[Doubles, ...], second: tuple[Doubles, ...]) -> Codes:
     """The least of each unit's options by two figures, one after the other."""
     return np.array([np.lexsort((b, a))[0] for a, b in zip(first, second, strict=True)], np.int64)
-
-
-def _solve(problem: Problem, seconds: float = 60.0) -> Solution:
-    try:
-        return solve(problem, seconds=seconds)
-    except InfeasibleError:
-        if problem.limits:
-            raise
-        rules = [f"at most {problem.most_formats} formats"] if problem.most_formats is not None else []
-        rules += ["bits that do not fall with depth"] if problem.chains else []
-        raise InfeasibleError(
-            f"no plan keeps {' and '.join(rules)} with these candidates, pins and ties; loosen one of them"
-        ) from None
 
 
 def find_optimum(
@@ -87,51 +64,40 @@ def find_optimum(
     smallest: bool,
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
-) -> Solution:
-    """The choice of least cost within the bounds, or of fewest bits (`smallest`), ties broken by the cost.
+) -> tuple[Problem, Solution]:
+    """What was solved, and the choice of least cost within the bounds, or of fewest bits (`smallest`), ties broken by
+    the cost.
 
     Raises InfeasibleError with the nearest feasible budget where there is none.
     """
     started = clock()
-    limits = [bound.limit for bound in bounds]
+    problem = structure.state(figures.counted if smallest else figures.costs, [bound.limit for bound in bounds])
     try:
-        found = solve(structure.state(figures.counted if smallest else figures.costs, limits), seconds=seconds)
-    except InfeasibleError:
-        raise InfeasibleError(_explain(bounds, structure, seconds)) from None
+        found = solve(problem, seconds=seconds)
+    except InfeasibleError as error:
+        raise _explain(error, bounds) from None
     left = seconds - (clock() - started)
-    if not smallest or not found.is_proven or left <= 0:
-        return found
-    return _break_ties(found, figures, limits, structure, min(left, _TIES_S))
+    if smallest and found.is_proven and left > 0:
+        found = _break_ties(found, problem, figures.costs, min(left, _TIES_S))
+    return problem, found
 
 
-def _break_ties(
-    found: Solution, figures: Figures, limits: Sequence[Limit], structure: Structure, seconds: float
-) -> Solution:
+def _break_ties(found: Solution, problem: Problem, costs: tuple[Doubles, ...], seconds: float) -> Solution:
     """Of the choices that are as small the one of least cost, where that is found in time."""
-    same = Limit("bits", figures.counted, found.cost * (1 + 1e-12))
-    problem = structure.state(figures.costs, [*limits, same])
+    same = problem.minimise(costs, [*problem.limits, Limit("bits", problem.costs, found.cost)])
     try:
-        second = solve(problem, seconds=seconds)
+        second = solve(same, seconds=seconds)
     except InfeasibleError:
         return found
-    is_better = problem.total(second.choice) < problem.total(found.choice)
-    is_as_small = problem.total(second.choice, figures.counted) <= same.most
-    choice = second.choice if is_better and is_as_small else found.choice
-    return Solution(choice, found.cost, found.bound, found.is_proven)
+    is_better = same.keeps_limits(second.choice) and same.total(second.choice) < same.total(found.choice)
+    return Solution(second.choice if is_better else found.choice, found.cost, found.bound, found.is_proven)
 
 
-def _explain(bounds: Sequence[Bound], structure: Structure, seconds: float) -> str:
-    """Why nothing keeps the bounds: the first that can not be kept alone, else one that can not beside the others."""
-    for bound in bounds:
-        least = _solve(structure.state(bound.limit.figures), seconds).cost
-        if least > bound.limit.most:
-            return f"{bound.asked} can not be kept: {bound.tell(least)}"
-    for bound in bounds:
-        others = [one for one in bounds if one is not bound]
-        try:
-            least = _solve(structure.state(bound.limit.figures, [one.limit for one in others]), seconds).cost
-        except InfeasibleError:
-            continue
-        told = " and ".join(one.asked for one in others)
-        return f"{bound.asked} can not be kept beside {told}: {bound.tell(least)}"
-    return f"{' and '.join(bound.asked for bound in bounds)} can not be kept together; loosen one of them"
+def _explain(error: InfeasibleError, bounds: Sequence[Bound]) -> InfeasibleError:
+    """The error in the words in which the limit was asked for; that of formats and chains as it is."""
+    bound = next((one for one in bounds if one.limit is error.limit), None)
+    if bound is None:
+        return InfeasibleError(f"{error}; loosen the rule, or pins and ties that stand against it")
+    alone = sum(float(one.min()) for one in bound.limit.figures) > bound.limit.allowed
+    beside = "" if alone else " beside what else is asked"
+    return InfeasibleError(f"{bound.asked} can not be kept{beside}: {bound.tell(error.nearest)}", nearest=error.nearest)

@@ -140,7 +140,7 @@ def plan_request(
     points = measure_reach(settled, structure)
     tell(PlanProgress("optimum", 1, 3, tuple(points)))
     smallest = request.budget is not None and request.budget.is_quality
-    solution = find_optimum(settled.figures, settled.bounds, structure, smallest=smallest, seconds=seconds)
+    _problem, solution = find_optimum(settled.figures, settled.bounds, structure, smallest=smallest, seconds=seconds)
     tell(PlanProgress("front", 2, 3, tuple(points)))
     traced = _trace(settled, structure, solution) if front and not (cancel and cancel.is_set()) else ()
     kept = sum(settled.kept.values())
@@ -161,14 +161,10 @@ def measure_reach(settled: Settled, structure: Structure) -> list[PointRow]:
     """The ends of what can be reached, and every scheme that all tensors have, before any optimum is looked for."""
     kept = sum(settled.kept.values())
     ends = find_ends(settled.figures, structure)
+    problem = structure.state(settled.figures.costs, [bound.limit for bound in settled.bounds])
 
     def is_within(choice: Sequence[int] | Codes) -> bool:
-        sums = (
-            sum(float(one[at]) for one, at in zip(bound.limit.figures, choice, strict=True)) for bound in settled.bounds
-        )
-        return structure.keeps(choice) and all(
-            total <= bound.limit.most for total, bound in zip(sums, settled.bounds, strict=True)
-        )
+        return problem.keeps_limits(choice) and problem.keeps_order(choice)
 
     return list_points(settled.options, settled.units, ends, kept=kept, within=is_within)
 
@@ -177,10 +173,7 @@ def _trace(settled: Settled, structure: Structure, solution: Solution) -> list[F
     """Plans of other sizes, and the plan itself among them."""
     figures = settled.figures
     problem = structure.state(figures.costs)
-    try:
-        points = list(trace_front(problem, figures.counted))
-    except NotImplementedError:
-        points = []
+    points = list(trace_front(problem, figures.counted))
     own = FrontPoint(
         "exact" if solution.is_proven else "greedy",
         solution.choice,
